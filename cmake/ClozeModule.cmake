@@ -1,0 +1,60 @@
+# cz_module(NAME FOLDER USES a b ... LIBS x y ...): one folder is one static library `cz_NAME`.
+#
+# A folder sees its own headers and those of the folders it names in USES, and no others: every folder has an include root of its own that
+# holds nothing but a link to it, so an include against the arrows of the design does not compile.
+set(CZ_ROOTS "${CMAKE_BINARY_DIR}/roots")
+
+set(CZ_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wwrite-strings
+    -Wno-unused-parameter -Wno-gnu-zero-variadic-macro-arguments -Werror)
+
+function(cz_root name folder)
+  file(MAKE_DIRECTORY "${CZ_ROOTS}/${name}")
+  if(NOT EXISTS "${CZ_ROOTS}/${name}/${name}")
+    file(CREATE_LINK "${folder}" "${CZ_ROOTS}/${name}/${name}" SYMBOLIC)
+  endif()
+endfunction()
+
+function(cz_compile_options target)
+  target_compile_options(${target} PRIVATE ${CZ_WARNINGS})
+  target_link_libraries(${target} PRIVATE OpenMP::OpenMP_C Threads::Threads m)
+  if(CZ_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${CZ_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PRIVATE -fsanitize=${CZ_SANITIZE})
+  endif()
+endfunction()
+
+function(cz_module name)
+  cmake_parse_arguments(M "" "" "USES;LIBS;EXCLUDE" ${ARGN})
+  cz_root(${name} "${CMAKE_CURRENT_SOURCE_DIR}")
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.c")
+  foreach(x IN LISTS M_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "${x}")
+  endforeach()
+  add_library(cz_${name} STATIC ${sources})
+  cz_compile_options(cz_${name})
+  target_include_directories(cz_${name} PRIVATE "${CZ_ROOTS}/${name}")
+  foreach(u IN LISTS M_USES)
+    target_include_directories(cz_${name} PRIVATE "${CZ_ROOTS}/${u}")
+    target_link_libraries(cz_${name} PUBLIC cz_${u})
+  endforeach()
+  target_link_libraries(cz_${name} PRIVATE ${M_LIBS})
+endfunction()
+
+# cz_test(NAME SOURCES... [LIBS ...] [TIMEOUT s]): a cmocka program that sees every folder, registered with CTest.
+function(cz_test name)
+  cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;LIBS;USES" ${ARGN})
+  add_executable(${name} ${T_SOURCES})
+  cz_compile_options(${name})
+  foreach(u IN LISTS T_USES)
+    target_include_directories(${name} PRIVATE "${CZ_ROOTS}/${u}")
+    target_link_libraries(${name} PRIVATE cz_${u})
+  endforeach()
+  target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}/tests")
+  target_link_libraries(${name} PRIVATE PkgConfig::CMOCKA ${T_LIBS})
+  target_compile_definitions(${name} PRIVATE CZ_SOURCE_DIR="${CMAKE_SOURCE_DIR}" CZ_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 300)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT})
+endfunction()

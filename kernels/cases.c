@@ -1,0 +1,70 @@
+#include "kernels/cases.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CZ_OP(name) extern const cz_op_cases cz_##name##_cases;
+#include "kernels/ops.def"
+#undef CZ_OP
+
+const cz_op_cases *const cz_op_case_table[CZ_OPS] = {
+#define CZ_OP(name) [CZ_OP_##name] = &cz_##name##_cases,
+#include "kernels/ops.def"
+#undef CZ_OP
+};
+
+/** The next 64 random bits (SplitMix64, Steele et al. 2014). */
+uint64_t cz_rand_u64(cz_rand *r) {
+  uint64_t z = r->state += 0x9e3779b97f4a7c15ULL;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+/** A whole number from LOW to HIGH, both included. */
+int64_t cz_rand_int(cz_rand *r, int64_t low, int64_t high) { return low + (int64_t)(cz_rand_u64(r) % (uint64_t)(high - low + 1)); }
+
+/** A number in [LOW, HIGH). */
+double cz_rand_real(cz_rand *r, double low, double high) { return low + (high - low) * (double)(cz_rand_u64(r) >> 11) * 0x1p-53; }
+
+/** A standard normal number (Box and Muller). */
+double cz_rand_normal(cz_rand *r) {
+  double u = 1.0 - cz_rand_real(r, 0, 1), v = cz_rand_real(r, 0, 1);
+  return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
+}
+
+/** A size that likes trouble: 1, primes, powers of two and their neighbours, at most MOST. */
+int64_t cz_rand_size(cz_rand *r, int64_t most) {
+  static const int64_t nasty[] = {1, 1, 2, 3, 5, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 37, 63, 64, 65, 67, 127, 128, 129, 131, 255, 256, 257};
+  int64_t n = nasty[cz_rand_u64(r) % (sizeof nasty / sizeof *nasty)];
+  return n <= most ? n : cz_rand_int(r, 1, most);
+}
+
+static void *make(cz_case *c, int input, cz_dtype dtype, int ndim, const int64_t *dim) {
+  cz_arg *a = &c->in[input];
+  *a = (cz_arg){.dtype = dtype, .ndim = ndim};
+  for (int i = 0; i < ndim; i++) a->dim[i] = dim[i];
+  size_t bytes = (size_t)cz_numel(a) * cz_dtype_bytes(dtype);
+  a->data = calloc(bytes ? bytes : 1, 1);
+  if (!a->data) abort(); /* a test machine without memory */
+  return a->data;
+}
+
+/** Gives the case a zeroed float64 input; the caller fills it with float32 values. */
+double *cz_case_real(cz_case *c, int input, int ndim, const int64_t *dim) { return make(c, input, CZ_F64, ndim, dim); }
+
+/** Gives the case a zeroed int32 input. */
+int32_t *cz_case_int(cz_case *c, int input, int ndim, const int64_t *dim) { return make(c, input, CZ_I32, ndim, dim); }
+
+/** Gives the case a normal float64 input of the given deviation, rounded to float32. */
+void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim, double deviation) {
+  double *x = cz_case_real(c, input, ndim, dim);
+  for (int64_t i = 0; i < cz_numel(&c->in[input]); i++) x[i] = (float)(deviation * cz_rand_normal(r));
+}
+
+/** Releases what the case owns. */
+void cz_case_free(cz_case *c) {
+  for (int i = 0; i < CZ_OP_IN; i++) free(c->in[i].data);
+  memset(c, 0, sizeof *c);
+}

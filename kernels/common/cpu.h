@@ -1,0 +1,38 @@
+/* What float32 CPU kernels share: run-time choice of instruction set, and a fast exponential that compilers vectorise.
+ *
+ * CZ_CLONES marks a function that is compiled for AVX-512, AVX2 + FMA and the baseline; the loader picks. It must hold no OpenMP region (the outlined
+ * body would not be cloned): put the parallel loop outside and the arithmetic of one row or tile inside. */
+#ifndef CZ_KERNELS_COMMON_CPU_H
+#define CZ_KERNELS_COMMON_CPU_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define CZ_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CZ_CLONES
+#endif
+
+/* exp(x) within 2 ulp for x <= 88.7; 0 below -87.3, infinity above 88.7. exp(x) = 2^n exp(r), |r| <= ln 2 / 2, polynomial of degree 6 (Cephes). */
+static inline __attribute__((always_inline)) float cz_expf(float x) {
+  float clamped = x < -87.3f ? -87.3f : x > 88.7f ? 88.7f : x;
+  float n = __builtin_rintf(clamped * 1.44269504f);
+  float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  /* n reaches 128, one more than an exponent holds: multiply in two halves. */
+  int32_t half = (int32_t)n / 2, rest = (int32_t)n - half, a = (half + 127) << 23, b = (rest + 127) << 23;
+  float sa, sb;
+  memcpy(&sa, &a, 4);
+  memcpy(&sb, &b, 4);
+  float y = p * sa * sb;
+  return x < -87.3f ? 0.0f : x > 88.7f ? __builtin_inff() : y;
+}
+
+#endif

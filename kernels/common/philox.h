@@ -1,0 +1,37 @@
+/* Philox 4x32-10: counter-based random numbers (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+ *
+ * Every number is a function of (seed, step, shard, op, element), so any device, thread, rank, resumed run or recomputed block draws the same one. */
+#ifndef CZ_KERNELS_COMMON_PHILOX_H
+#define CZ_KERNELS_COMMON_PHILOX_H
+
+#include "kernels/op.h"
+
+static inline void cz_philox(uint32_t out[4], const uint32_t counter[4], uint64_t key) {
+  uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+  uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+  for (int round = 0; round < 10; round++) {
+    uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+    uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+    c0 = n0, c1 = (uint32_t)p1, c2 = n2, c3 = (uint32_t)p0;
+    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+  }
+  out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+/* The four numbers of elements 4 * quad to 4 * quad + 3. */
+static inline void cz_philox_quad(uint32_t out[4], const cz_key *key, uint64_t quad) {
+  const uint32_t counter[4] = {(uint32_t)quad, key->op ^ (uint32_t)(quad >> 32) * 0x9E3779B9u, key->step, key->shard};
+  cz_philox(out, counter, key->seed);
+}
+
+/* The number of one element. */
+static inline uint32_t cz_philox_at(const cz_key *key, uint64_t element) {
+  uint32_t r[4];
+  cz_philox_quad(r, key, element >> 2);
+  return r[element & 3];
+}
+
+/* A dropout mask keeps an element iff its number is at least this. p in [0, 1). */
+static inline uint32_t cz_dropout_threshold(double p) { return (uint32_t)(p * 4294967296.0); }
+
+#endif

@@ -1,0 +1,107 @@
+/* What a row of the op table contains, and what a kernel is given.
+ *
+ * An op is a folder with a contract (<op>.h), kernels that are pure functions on pointers (<op>_ref.c in float64, <op>_cpu.c in float32), a row that
+ * tells the engine all it may know about the op (<op>_op.c), and a sampler of legal and nasty problems (<op>_cases.c). One line in ops.def lists it.
+ * Kernels know no tensor, no allocation and no global; they may assume what the row's shape rule has checked and nothing else. */
+#ifndef CZ_KERNELS_OP_H
+#define CZ_KERNELS_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum cz_dtype { CZ_F64, CZ_F32, CZ_BF16, CZ_F16, CZ_I32, CZ_DTYPES } cz_dtype;
+
+static inline size_t cz_dtype_bytes(cz_dtype t) { return t == CZ_F64 ? 8 : t == CZ_F32 || t == CZ_I32 ? 4 : 2; }
+
+/* Kernel sets that a row can offer. `ref` computes in float64, `cpu` in float32; `cuda` is filled by the module that is opened at run time. */
+typedef enum cz_kernel_set { CZ_SET_REF, CZ_SET_CPU, CZ_SET_CUDA, CZ_SETS } cz_kernel_set;
+
+enum { CZ_DIMS = 4, CZ_OP_IN = 8, CZ_OP_OUT = 6, CZ_ATTR_BYTES = 128 };
+
+/* A dense row-major array as a kernel sees it, outermost dimension first. Absent: data null and ndim 0 (a scalar has ndim 1, dim {1}).
+ * In shape rules a dimension may be a named extent of the graph, written as a negative number; rules only compare and copy dimensions, so that works. */
+typedef struct cz_arg {
+  void *data;
+  cz_dtype dtype;
+  int ndim;
+  int64_t dim[CZ_DIMS];
+} cz_arg;
+
+/* The engine decides whether a gradient is not wanted, written or added to what is there, and tells the kernel. */
+typedef enum cz_grad_mode { CZ_GRAD_SKIP, CZ_GRAD_WRITE, CZ_GRAD_ADD } cz_grad_mode;
+
+/* Where random numbers come from: Philox keyed by seed, with the counter (element / 4, op, step, shard). See common/philox.h. */
+typedef struct cz_key {
+  uint64_t seed;
+  uint32_t step, shard, op;
+} cz_key;
+
+/* Everything one kernel call sees. Forward: reads in, writes out. Backward: reads those in and out that the row's needs name, and dout; writes or adds
+ * din where mode says so. dout[i].data is null when no gradient arrives there: it counts as zero. */
+typedef struct cz_call {
+  int n_in, n_out;
+  cz_arg in[CZ_OP_IN], out[CZ_OP_OUT];
+  cz_arg din[CZ_OP_IN], dout[CZ_OP_OUT];
+  cz_grad_mode mode[CZ_OP_IN];
+  const void *attr;
+  cz_key key;
+  bool training; /* false: dropout does nothing */
+  void *workspace;
+  size_t workspace_bytes;
+  void *stream;
+} cz_call;
+
+typedef void (*cz_kernel)(const cz_call *call);
+
+/* What backward reads, as bit masks over inputs and outputs. */
+typedef struct cz_needs {
+  uint32_t in, out;
+} cz_needs;
+
+enum { CZ_NO_ALIAS = -1 };
+
+typedef struct cz_op_row {
+  const char *name;
+  int n_in, n_out;
+  const char *in_name[CZ_OP_IN], *out_name[CZ_OP_OUT];
+  uint32_t in_optional; /* inputs that may be absent */
+  uint32_t out_saved;   /* outputs that exist only for backward: no gradient arrives there, and they are not made when no gradient is wanted */
+  uint32_t grad;        /* inputs that yield a gradient; 0 with not_differentiable */
+  bool not_differentiable;
+  bool deterministic;  /* the same bits for any number of threads */
+  bool fused_backward; /* a terminal loss: backward also computes the outputs, so when gradients are wanted forward is not run */
+  bool side_effect;    /* writes an input in place (declared in must_alias) and is kept though nobody reads its output */
+  int8_t must_alias[CZ_OP_OUT]; /* output i is input must_alias[i] - 1, updated in place; 0: it is not */
+  int8_t may_alias[CZ_OP_OUT];  /* output i may share the storage of input may_alias[i] - 1 when nobody reads that again; 0: never */
+  int8_t may_alias_grad[CZ_OP_IN]; /* din[i] may share the storage of dout[may_alias_grad[i] - 1] when written, not added; 0: never */
+  size_t attr_bytes;
+  cz_needs needs;                                     /* what backward reads, unless needs_of says otherwise */
+  void (*needs_of)(cz_needs *needs, const void *attr); /* null: needs as it stands */
+  /* Checks inputs and attributes and fills out[] (ndim, dim, dtype; ndim 0 = this output is not made). False: WHY holds the reason and the values. */
+  bool (*shape)(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes);
+  size_t (*workspace)(cz_kernel_set set, const cz_call *call, bool backward); /* bytes at these sizes; null: none */
+  double (*flops)(const cz_call *call, bool backward); /* multiply and add counted as two, matrix products only; null: 0 */
+  double error_constant; /* float32 limit = error_constant x 2^-24 x (magnitude of the result + its sensitivity to the rounding of inputs) */
+  cz_kernel fwd[CZ_SETS], bwd[CZ_SETS];
+} cz_op_row;
+
+typedef enum cz_op {
+#define CZ_OP(name) CZ_OP_##name,
+#include "kernels/ops.def"
+#undef CZ_OP
+  CZ_OPS
+} cz_op;
+
+/* Rows, indexed by cz_op. */
+extern const cz_op_row *const cz_op_rows[CZ_OPS];
+
+static inline bool cz_present(const cz_arg *a) { return a->ndim > 0; }
+
+static inline int64_t cz_numel(const cz_arg *a) {
+  int64_t n = a->ndim > 0 ? 1 : 0;
+  for (int i = 0; i < a->ndim; i++) n *= a->dim[i];
+  return n;
+}
+
+#endif

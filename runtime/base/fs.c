@@ -1,0 +1,133 @@
+#include "base/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/** Appends the whole file at PATH to OUT. CZ_EIO with the system's reason when it can't be read; a folder is an error. */
+cz_status cz_fs_read(const char *path, cz_buf *out) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  cz_status st = CZ_OK;
+  char piece[1 << 16];
+  for (;;) {
+    ssize_t n = read(fd, piece, sizeof piece);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+    if (n <= 0 || (st = cz_buf_add(out, piece, (size_t)n)) != CZ_OK) break;
+  }
+  close(fd);
+  return st;
+}
+
+static cz_status write_all(int fd, const char *path, const char *bytes, size_t n) {
+  while (n) {
+    ssize_t k = write(fd, bytes, n);
+    if (k < 0 && errno == EINTR) continue;
+    if (k < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+    bytes += k;
+    n -= (size_t)k;
+  }
+  return CZ_OK;
+}
+
+static cz_status sync_path(const char *path, int flags) {
+  int fd = open(path, flags | O_CLOEXEC);
+  if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  int bad = fsync(fd), why = errno;
+  close(fd);
+  return bad && why != EINVAL ? CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(why)) : CZ_OK;
+}
+
+/** Makes the finished file TEMPORARY durable and renames it to PATH, in the same folder: after this call PATH is whole, even across a power cut. */
+cz_status cz_fs_commit(const char *temporary, const char *path) {
+  CZ_TRY(sync_path(temporary, O_RDONLY));
+  if (rename(temporary, path)) return CZ_FAIL(CZ_EIO, "%s -> %s: %s", temporary, path, strerror(errno));
+  char folder[4096];
+  snprintf(folder, sizeof folder, "%s", path);
+  char *slash = strrchr(folder, '/');
+  if (slash == folder) slash++;
+  if (slash) *slash = '\0';
+  return sync_path(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
+}
+
+/** Writes N bytes aside, syncs and renames: a reader sees the old file or the new one, never a part. */
+cz_status cz_fs_write_atomic(const char *path, const void *bytes, size_t n) {
+  char temporary[4096];
+  if (snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid()) >= (int)sizeof temporary)
+    return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
+  int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
+  cz_status st = write_all(fd, temporary, bytes, n);
+  if (close(fd) && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
+  if (st == CZ_OK) st = cz_fs_commit(temporary, path);
+  if (st != CZ_OK) unlink(temporary);
+  return st;
+}
+
+/** Creates the folder PATH and those above it; existing ones are fine. */
+cz_status cz_fs_make_dirs(const char *path) {
+  char p[4096];
+  if (snprintf(p, sizeof p, "%s", path) >= (int)sizeof p) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
+  for (char *s = p + 1;; s++) {
+    if (*s != '/' && *s != '\0') continue;
+    char keep = *s;
+    *s = '\0';
+    if (mkdir(p, 0777) && errno != EEXIST) return CZ_FAIL(CZ_EIO, "%s: %s", p, strerror(errno));
+    *s = keep;
+    if (!keep) break;
+  }
+  return cz_fs_is_dir(path) ? CZ_OK : CZ_FAIL(CZ_EIO, "%s: exists and is not a folder", path);
+}
+
+/** Takes an exclusive lock on the file PATH (created when missing) and keeps it in *HANDLE until cz_fs_unlock or the end of the process, however it
+ * ends. CZ_EBUSY when another process holds it. */
+cz_status cz_fs_lock(const char *path, int *handle) {
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  if (flock(fd, LOCK_EX | LOCK_NB)) {
+    int why = errno;
+    close(fd);
+    return why == EWOULDBLOCK ? CZ_FAIL(CZ_EBUSY, "%s: another process holds this lock", path) : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(why));
+  }
+  *handle = fd;
+  return CZ_OK;
+}
+
+/** Gives the lock back; accepts -1. */
+void cz_fs_unlock(int *handle) {
+  if (*handle >= 0) close(*handle);
+  *handle = -1;
+}
+
+/** Bytes that this process may still write on the file system that holds PATH. */
+cz_status cz_fs_free_bytes(const char *path, uint64_t *bytes) {
+  struct statvfs s;
+  if (statvfs(path, &s)) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  *bytes = (uint64_t)s.f_bavail * s.f_frsize;
+  return CZ_OK;
+}
+
+/** FOLDER/NAME into OUT of N bytes; NAME alone when it is absolute. CZ_EINVAL when it does not fit. */
+cz_status cz_fs_join(char *out, size_t n, const char *folder, const char *name) {
+  int k = name[0] == '/' || !folder[0] ? snprintf(out, n, "%s", name) : snprintf(out, n, "%s/%s", folder, name);
+  return k < 0 || (size_t)k >= n ? CZ_FAIL(CZ_EINVAL, "path too long: %s/%s", folder, name) : CZ_OK;
+}
+
+/** True when PATH names anything. */
+bool cz_fs_exists(const char *path) {
+  struct stat s;
+  return stat(path, &s) == 0;
+}
+
+/** True when PATH names a folder. */
+bool cz_fs_is_dir(const char *path) {
+  struct stat s;
+  return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}

@@ -1,0 +1,28 @@
+/* What a run says while it works: lines to the terminal and to its log file, and one progress line. */
+#ifndef CZ_BASE_LOG_H
+#define CZ_BASE_LOG_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct cz_progress { /* of one stage of work; fill and pass to cz_progress_show after each step */
+  const char *what;          /* stage, borrowed */
+  const char *unit;          /* what the rate counts: "tokens", "examples" */
+  int64_t done, total;       /* steps */
+  int64_t first;             /* steps already done when this process began */
+  double units;              /* units done by this process */
+  double loss;               /* shown unless NaN */
+  double began;              /* cz_seconds at the start */
+  double shown;              /* kept by cz_progress_show */
+} cz_progress;
+
+CZ_MUST cz_status cz_log_open(const char *path);
+void cz_log_close(void);
+void cz_log_quiet(bool quiet);
+void cz_log(const char *format, ...) CZ_PRINTF(1, 2);
+void cz_warn(const char *format, ...) CZ_PRINTF(1, 2);
+void cz_progress_show(cz_progress *p, bool last);
+
+#endif

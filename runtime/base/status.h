@@ -1,0 +1,57 @@
+/* Status codes and the error chain. Every function that can fail returns a `cz_status` that must be looked at; zero is success.
+ *
+ * A failure starts a thread-local chain with CZ_FAIL (code, file, line, message with the offending values); each CZ_TRY or CZ_GO it passes adds its
+ * place. `main` prints the chain; library code never exits. */
+#ifndef CZ_BASE_STATUS_H
+#define CZ_BASE_STATUS_H
+
+typedef enum cz_status {
+  CZ_OK = 0,
+  CZ_EUSAGE,    /* wrong usage or configuration: exit code 2 */
+  CZ_EINVAL,    /* input that is not what it should be (shape, value, format) */
+  CZ_EIO,       /* the system refused to read or write */
+  CZ_ENOMEM,    /* no memory */
+  CZ_ECORRUPT,  /* stored bytes that fail their check */
+  CZ_ENUMERIC,  /* a number that is not finite where it must be */
+  CZ_EBUSY,     /* somebody else holds it */
+  CZ_EINTERRUPT /* a signal asked the run to stop; what was computed is saved */
+} cz_status;
+
+#define CZ_MUST __attribute__((warn_unused_result))
+#define CZ_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+
+cz_status cz_error_raise(cz_status code, const char *file, int line, const char *format, ...) CZ_PRINTF(4, 5);
+cz_status cz_error_note(cz_status code, const char *file, int line, const char *format, ...) CZ_PRINTF(4, 5);
+const char *cz_error_message(void);
+const char *cz_error_chain(void);
+void cz_error_clear(void);
+const char *cz_status_name(cz_status code);
+_Noreturn void cz_check_failed(const char *file, int line, const char *condition);
+
+/* Starts a chain; the value is the code, so that `return CZ_FAIL(...)` reads well. */
+#define CZ_FAIL(code, ...) cz_error_raise((code), __FILE__, __LINE__, __VA_ARGS__)
+
+/* Adds what the caller was doing to a failure that came from below, e.g. `return CZ_NOTE(st, "reading %s", path)`. */
+#define CZ_NOTE(code, ...) cz_error_note((code), __FILE__, __LINE__, __VA_ARGS__)
+
+/* Returns from the enclosing function when EXPR fails. */
+#define CZ_TRY(expr)                                                                                                                                 \
+  do {                                                                                                                                               \
+    cz_status cz_try_ = (expr);                                                                                                                      \
+    if (cz_try_ != CZ_OK) return cz_error_note(cz_try_, __FILE__, __LINE__, "%s", #expr);                                                            \
+  } while (0)
+
+/* Stores the status of EXPR in ST and, when it failed, goes to LABEL: the one clean-up pattern. */
+#define CZ_GO(st, expr, label)                                                                                                                       \
+  do {                                                                                                                                               \
+    (st) = (expr);                                                                                                                                   \
+    if ((st) != CZ_OK) {                                                                                                                             \
+      cz_error_note((st), __FILE__, __LINE__, "%s", #expr);                                                                                          \
+      goto label;                                                                                                                                    \
+    }                                                                                                                                                \
+  } while (0)
+
+/* For programmer mistakes only; never compiled out. */
+#define CZ_CHECK(condition) ((condition) ? (void)0 : cz_check_failed(__FILE__, __LINE__, #condition))
+
+#endif

@@ -1,0 +1,182 @@
+#include "device/device.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cblas.h>
+
+/* Fresh small pages cost 14 GB/s / 1.9 GB/s = 7 times a warm write, huge ones 1.5 times (feasibility.md 1): large blocks ask for huge pages. */
+static cz_status host_alloc(cz_device *d, void **out, size_t bytes) {
+  (void)d;
+  void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return CZ_FAIL(CZ_ENOMEM, "no memory for %zu bytes", bytes);
+  if (bytes >= (2u << 20)) madvise(p, bytes, MADV_HUGEPAGE); /* a wish: without it the pages are small, nothing else changes */
+  *out = p;
+  return CZ_OK;
+}
+
+static void host_release(cz_device *d, void *p, size_t bytes) {
+  (void)d;
+  munmap(p, bytes ? bytes : 1);
+}
+
+static cz_status host_copy_in(cz_device *d, void *to, const void *host, size_t bytes) {
+  (void)d;
+  if (bytes) memcpy(to, host, bytes);
+  return CZ_OK;
+}
+
+static cz_status host_copy_out(cz_device *d, void *host, const void *from, size_t bytes) {
+  (void)d;
+  if (bytes) memcpy(host, from, bytes);
+  return CZ_OK;
+}
+
+static cz_kernel host_kernel(cz_device *d, cz_op op, bool backward) {
+  return backward ? cz_op_rows[op]->bwd[d->set] : cz_op_rows[op]->fwd[d->set];
+}
+
+static void host_close(cz_device *d) { free(d); }
+
+static cz_status open_host(cz_device **device, cz_kernel_set set, bool guard) {
+  static const char *const names[2][2] = {{"ref", "guard:ref"}, {"cpu", "guard:cpu"}};
+  CZ_TRY(cz_alloc(device, 1, sizeof **device));
+  **device = (cz_device){.name = names[set == CZ_SET_CPU][guard],
+                         .set = set,
+                         .real = set == CZ_SET_REF ? CZ_F64 : CZ_F32,
+                         .guard_bytes = guard ? 64 : 0,
+                         .alloc = host_alloc,
+                         .release = host_release,
+                         .write = host_copy_in,
+                         .read = host_copy_out,
+                         .kernel = host_kernel,
+                         .close = host_close};
+  return set == CZ_SET_CPU ? cz_device_check_blas() : CZ_OK;
+}
+
+/* The module's one symbol; the version says which cz_device and cz_op_row it was built against. */
+enum { MODULE_VERSION = 1 };
+typedef cz_device *(*module_open)(int version, char *error, size_t n);
+
+static cz_status open_module(cz_device **device) {
+  const char *folder = getenv("CZ_MODULE_PATH");
+  char path[4096], why[512] = "";
+  snprintf(path, sizeof path, "%s%slibcloze_cuda.so", folder ? folder : "", folder ? "/" : "");
+  void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!module) return CZ_FAIL(CZ_EUSAGE, "device cuda: %s", dlerror());
+  module_open init;
+  void *symbol = dlsym(module, "cz_device_init");
+  memcpy(&init, &symbol, sizeof init);
+  if (!symbol || !(*device = init(MODULE_VERSION, why, sizeof why))) {
+    dlclose(module);
+    return CZ_FAIL(CZ_EUSAGE, "device cuda: %s: %s", path, symbol ? why : "no cz_device_init in this module");
+  }
+  return CZ_OK;
+}
+
+static cz_status open_auto(cz_device **device) {
+  if (open_module(device) == CZ_OK) {
+    cz_log("device: %s", (*device)->name);
+    return CZ_OK;
+  }
+  cz_log("device: cpu, because %s", cz_error_message());
+  cz_error_clear();
+  return open_host(device, CZ_SET_CPU, false);
+}
+
+/** Opens a device by NAME: ref, cpu, guard:ref, guard:cpu (guard alone means guard:cpu), cuda, auto. CZ_EUSAGE for another name, or when cuda is not
+ * to be had; the message has the reason. The caller closes it after everything that lives on it. */
+cz_status cz_device_open(cz_device **device, const char *name) {
+  static const char *const names[] = {"ref", "cpu", "guard:ref", "guard:cpu", "guard", "cuda", "auto"};
+  *device = NULL;
+  if (!strcmp(name, "ref")) return open_host(device, CZ_SET_REF, false);
+  if (!strcmp(name, "cpu")) return open_host(device, CZ_SET_CPU, false);
+  if (!strcmp(name, "guard:ref")) return open_host(device, CZ_SET_REF, true);
+  if (!strcmp(name, "guard:cpu") || !strcmp(name, "guard")) return open_host(device, CZ_SET_CPU, true);
+  if (!strcmp(name, "cuda")) return open_module(device);
+  if (!strcmp(name, "auto")) return open_auto(device);
+  const char *near = cz_nearest(name, names, sizeof names / sizeof *names);
+  return CZ_FAIL(CZ_EUSAGE, "no device '%s'%s%s%s; there are ref, cpu, guard:ref, guard:cpu, cuda, auto", name, near ? "; did you mean '" : "",
+                 near ? near : "", near ? "'" : "");
+}
+
+/** Closes the device and clears the pointer; accepts null. */
+void cz_device_close(cz_device **device) {
+  if (*device) (*device)->close(*device);
+  *device = NULL;
+}
+
+/** Allocates BYTES of zeroed device memory, aligned to at least 64 bytes, and stores the address in *OUT (the address of any pointer). */
+cz_status cz_device_alloc(cz_device *d, void *out, size_t bytes) {
+  void *p = NULL;
+  CZ_TRY(d->alloc(d, &p, bytes));
+  memcpy(out, &p, sizeof p);
+  return CZ_OK;
+}
+
+/** Frees what cz_device_alloc gave; ADDRESS is the address of the pointer, which is cleared; a null pointer is accepted. */
+void cz_device_free(cz_device *d, void *address, size_t bytes) {
+  void *p;
+  memcpy(&p, address, sizeof p);
+  if (p) d->release(d, p, bytes);
+  p = NULL;
+  memcpy(address, &p, sizeof p);
+}
+
+enum { PIECE = 4096 };
+
+/** Writes N host doubles to device memory in the device's real dtype (float32 rounds to nearest). */
+cz_status cz_device_write_real(cz_device *d, void *to, const double *host, int64_t n) {
+  if (d->real == CZ_F64) return d->write(d, to, host, (size_t)n * 8);
+  float piece[PIECE];
+  for (int64_t i = 0; i < n; i += PIECE) {
+    int64_t k = n - i < PIECE ? n - i : PIECE;
+    for (int64_t j = 0; j < k; j++) piece[j] = (float)host[i + j];
+    CZ_TRY(d->write(d, (float *)to + i, piece, (size_t)k * 4));
+  }
+  return CZ_OK;
+}
+
+/** Reads N numbers of the device's real dtype as host doubles. */
+cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int64_t n) {
+  if (d->real == CZ_F64) return d->read(d, host, from, (size_t)n * 8);
+  float piece[PIECE];
+  for (int64_t i = 0; i < n; i += PIECE) {
+    int64_t k = n - i < PIECE ? n - i : PIECE;
+    CZ_TRY(d->read(d, piece, (const float *)from + i, (size_t)k * 4));
+    for (int64_t j = 0; j < k; j++) host[i + j] = piece[j];
+  }
+  return CZ_OK;
+}
+
+/** The widest vector instructions that the float32 kernels use on this machine. */
+const char *cz_device_isa(void) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+    return "avx512";
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "avx2";
+  return "sse2";
+#else
+  return "baseline";
+#endif
+}
+
+/** Warns when the BLAS behind this process would fight with OpenMP: OpenBLAS built on its own threads spins beside our loops and costs 60 %
+ * (feasibility.md 1); it is then held to one thread, which our tiled products use anyway. */
+cz_status cz_device_check_blas(void) {
+#ifdef CZ_HAVE_OPENBLAS
+  if (openblas_get_parallel() == 1) {
+    openblas_set_num_threads(1);
+    cz_warn("this OpenBLAS runs its own threads (libopenblas0-pthread); install libopenblas0-openmp for full speed");
+  }
+#endif
+  return CZ_OK;
+}

@@ -1,0 +1,36 @@
+/* Where arrays live and who computes on them.
+ *
+ * `ref` computes in float64 on the host and is the oracle; `cpu` computes in float32. `guard:ref` and `guard:cpu` wrap these: fresh memory is poisoned
+ * with NaN, sentinels stand around every planned tensor, and both are checked after every op. `cuda` is a module that is opened at run time; `auto`
+ * takes it when it works and says in one line what it took and why. */
+#ifndef CZ_DEVICE_DEVICE_H
+#define CZ_DEVICE_DEVICE_H
+
+#include "base/status.h"
+#include "kernels/op.h"
+
+typedef struct cz_device cz_device;
+
+struct cz_device {
+  const char *name;
+  cz_kernel_set set;  /* the column of the op table that computes here */
+  cz_dtype real;      /* dtype of parameters and activations */
+  size_t guard_bytes; /* sentinel bytes on each side of every planned tensor; 0: none */
+  cz_status (*alloc)(cz_device *d, void **out, size_t bytes);
+  void (*release)(cz_device *d, void *p, size_t bytes);
+  cz_status (*write)(cz_device *d, void *to, const void *host, size_t bytes);
+  cz_status (*read)(cz_device *d, void *host, const void *from, size_t bytes);
+  cz_kernel (*kernel)(cz_device *d, cz_op op, bool backward);
+  void (*close)(cz_device *d);
+};
+
+CZ_MUST cz_status cz_device_open(cz_device **device, const char *name);
+void cz_device_close(cz_device **device);
+CZ_MUST cz_status cz_device_alloc(cz_device *d, void *out, size_t bytes);
+void cz_device_free(cz_device *d, void *address, size_t bytes);
+CZ_MUST cz_status cz_device_write_real(cz_device *d, void *to, const double *host, int64_t n);
+CZ_MUST cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int64_t n);
+const char *cz_device_isa(void);
+CZ_MUST cz_status cz_device_check_blas(void);
+
+#endif

@@ -1,0 +1,109 @@
+#include "tensor/params.h"
+#include "device/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/** Creates an empty list for DEVICE (borrowed). */
+cz_status cz_params_create(cz_params **params, cz_device *device) {
+  CZ_TRY(cz_alloc(params, 1, sizeof **params));
+  (*params)->device = device;
+  return cz_arena_create(&(*params)->names, "parameter names");
+}
+
+static size_t flat_bytes(const cz_params *p) { return (size_t)p->flat * cz_dtype_bytes(p->device->real); }
+
+/** Frees values, gradients and the list; clears the pointer, accepts null. */
+void cz_params_destroy(cz_params **params) {
+  cz_params *p = *params;
+  if (!p) return;
+  cz_device_free(p->device, &p->values, flat_bytes(p));
+  cz_device_free(p->device, &p->grads, flat_bytes(p));
+  cz_arena_destroy(&p->names);
+  free(p->list);
+  free(p);
+  *params = NULL;
+}
+
+/** Adds a parameter of shape DIM[NDIM], outermost first. CZ_EINVAL when the name is taken or a size is not positive. *OUT is borrowed, for the list's life. */
+cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int ndim, const int64_t *dim, cz_init init, bool decay) {
+  enum { ALIGN = 16 }; /* elements: 64 bytes of float32 */
+  CZ_CHECK(!p->values);
+  if (cz_params_find(p, name)) return CZ_FAIL(CZ_EINVAL, "parameter %s is declared twice", name);
+  cz_param *q;
+  CZ_TRY(cz_grow(&p->list, &p->cap, p->n + 1, sizeof *p->list));
+  CZ_TRY(cz_arena_alloc(p->names, &q, 1, sizeof *q));
+  CZ_TRY(cz_arena_strdup(p->names, &q->name, name));
+  q->ndim = ndim;
+  q->count = 1;
+  for (int i = 0; i < ndim; i++) {
+    if (dim[i] <= 0) return CZ_FAIL(CZ_EINVAL, "parameter %s: dimension %d is %lld", name, i, (long long)dim[i]);
+    q->dim[i] = dim[i];
+    q->count *= dim[i];
+  }
+  q->init = init;
+  q->decay = decay;
+  q->trainable = true;
+  q->offset = p->flat;
+  p->flat += (q->count + ALIGN - 1) / ALIGN * ALIGN;
+  p->count += q->count;
+  p->list[p->n++] = q;
+  *out = q;
+  return CZ_OK;
+}
+
+/** Allocates the flat value buffer, zeroed. After it the list is closed. */
+cz_status cz_params_allocate(cz_params *p) {
+  CZ_TRY(cz_device_alloc(p->device, &p->values, flat_bytes(p)));
+  for (size_t i = 0; i < p->n; i++) p->list[i]->value = (char *)p->values + (size_t)p->list[i]->offset * cz_dtype_bytes(p->device->real);
+  return CZ_OK;
+}
+
+/** Allocates the flat gradient buffer, zeroed; does nothing the second time. */
+cz_status cz_params_allocate_grads(cz_params *p) {
+  if (p->grads) return CZ_OK;
+  CZ_TRY(cz_device_alloc(p->device, &p->grads, flat_bytes(p)));
+  for (size_t i = 0; i < p->n; i++) p->list[i]->grad = (char *)p->grads + (size_t)p->list[i]->offset * cz_dtype_bytes(p->device->real);
+  return CZ_OK;
+}
+
+static double draw(cz_stream *s, cz_init init) {
+  switch (init.kind) {
+  case CZ_INIT_ZERO: return 0;
+  case CZ_INIT_ONE: return init.scale;
+  case CZ_INIT_NORMAL: return init.scale * cz_stream_normal(s);
+  case CZ_INIT_UNIFORM: return init.scale * (2 * cz_stream_uniform(s) - 1);
+  case CZ_INIT_TRUNCATED:
+    for (;;) { /* cut, not rescaled: the realised deviation is 0.88 of nominal (t5.md 1.3) */
+      double x = cz_stream_normal(s);
+      if (fabs(x) <= 2) return init.scale * x;
+    }
+  }
+  return 0;
+}
+
+/** Draws every parameter from its initialiser. A value depends on SEED, the parameter's name and its place in the tensor, on nothing else, so models that
+ * share a parameter start equal in it. */
+cz_status cz_params_init(cz_params *p, uint64_t seed) {
+  enum { PIECE = 1024 };
+  double piece[PIECE];
+  for (size_t i = 0; i < p->n; i++) {
+    const cz_param *q = p->list[i];
+    cz_stream s;
+    cz_stream_init(&s, seed, q->name, 0, 0);
+    for (int64_t j = 0; j < q->count; j += PIECE) {
+      int64_t k = q->count - j < PIECE ? q->count - j : PIECE;
+      for (int64_t l = 0; l < k; l++) piece[l] = draw(&s, q->init);
+      CZ_TRY(cz_device_write_real(p->device, (char *)q->value + (size_t)j * cz_dtype_bytes(p->device->real), piece, k));
+    }
+  }
+  return CZ_OK;
+}
+
+/** The parameter called NAME, or null. Borrowed. */
+cz_param *cz_params_find(const cz_params *p, const char *name) {
+  for (size_t i = 0; i < p->n; i++)
+    if (!strcmp(p->list[i]->name, name)) return p->list[i];
+  return NULL;
+}

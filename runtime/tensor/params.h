@@ -1,0 +1,43 @@
+/* The named parameter list. A parameter is declared once (name, shape, initialiser, decay or not); optimizer, checkpoint, reduction and exporter walk
+ * the list. Values, and gradients when asked for, lie in one flat buffer each, in order of declaration, every parameter at a multiple of 64 bytes. */
+#ifndef CZ_TENSOR_PARAMS_H
+#define CZ_TENSOR_PARAMS_H
+
+#include "base/mem.h"
+#include "device/device.h"
+
+typedef enum cz_init_kind { CZ_INIT_ZERO, CZ_INIT_ONE, CZ_INIT_NORMAL, CZ_INIT_TRUNCATED, CZ_INIT_UNIFORM } cz_init_kind;
+
+typedef struct cz_init { /* initial distribution */
+  cz_init_kind kind;
+  double scale; /* NORMAL: deviation. TRUNCATED: deviation of the normal that is cut at two of them. UNIFORM: limit, both sides. ONE: the constant itself */
+} cz_init;
+
+typedef struct cz_param {
+  char *name; /* as Hugging Face's named_parameters has it */
+  int ndim;
+  int64_t dim[CZ_DIMS];
+  int64_t count, offset; /* elements; offset in the flat buffers */
+  cz_init init;
+  bool decay, trainable;
+  void *value, *grad; /* device memory, inside the flat buffers; grad null until cz_params_allocate_grads */
+} cz_param;
+
+typedef struct cz_params {
+  cz_device *device; /* borrowed */
+  cz_arena *names;
+  cz_param **list; /* entries never move */
+  size_t n, cap;
+  int64_t count, flat; /* elements without and with alignment gaps */
+  void *values, *grads;
+} cz_params;
+
+CZ_MUST cz_status cz_params_create(cz_params **params, cz_device *device);
+void cz_params_destroy(cz_params **params);
+CZ_MUST cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int ndim, const int64_t *dim, cz_init init, bool decay);
+CZ_MUST cz_status cz_params_allocate(cz_params *p);
+CZ_MUST cz_status cz_params_allocate_grads(cz_params *p);
+CZ_MUST cz_status cz_params_init(cz_params *p, uint64_t seed);
+cz_param *cz_params_find(const cz_params *p, const char *name);
+
+#endif
