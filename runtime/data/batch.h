@@ -1,0 +1,72 @@
+/* Batches without padding: flat lists of tokens, segment boundaries, shards, and a stream that fills the next batch while the step runs.
+ *
+ * Budgets are those of the whole global batch. A batch is cut into a fixed number of shards, each with its exact part of the budgets, so a graph is planned at
+ * that capacity and every rank reads the same stream and takes its shards. */
+#ifndef CZ_DATA_BATCH_H
+#define CZ_DATA_BATCH_H
+
+#include "data/source.h"
+
+enum { CZ_NOT_COUNTED = -100 };
+
+typedef enum cz_layout {
+  CZ_LAYOUT_ENCDEC, /* inputs to the encoder, targets to the decoder */
+  CZ_LAYOUT_STACK   /* one stack reads inputs and targets as one segment */
+} cz_layout;
+
+typedef enum cz_long { CZ_LONG_REFUSE, CZ_LONG_CUT } cz_long;
+
+/* What a stack reads. */
+typedef struct cz_side {
+  int32_t *ids;   /* [tokens] */
+  int32_t *spans; /* [B, 2] first token, one past the last */
+  int64_t tokens;
+} cz_side;
+
+/* One shard. With ENCDEC the n-th decoder segment belongs to the n-th encoder segment. With STACK the encoder side is empty. */
+typedef struct cz_shard {
+  int64_t segments;   /* B; 0 when a short last batch has no example left for this shard */
+  cz_side encoder, decoder;
+  int32_t *labels;    /* [decoder.tokens] the token that each decoder position predicts, or CZ_NOT_COUNTED */
+  int32_t *prefix;    /* [B] positions of each decoder segment that a prefix LM sees from everywhere in it; 0 with ENCDEC */
+  int32_t *positions; /* [counted] decoder positions whose label counts, ascending */
+  int64_t counted;
+} cz_shard;
+
+/* A place in a stream, saved in checkpoints as it stands. Zero-initialised is the start. */
+typedef struct cz_cursor {
+  uint64_t index;   /* example of `epoch` that the current window begins with */
+  uint64_t batches; /* taken since the start */
+  uint32_t epoch;
+  uint32_t taken; /* batches taken of the current window */
+} cz_cursor;
+
+typedef struct cz_batch {
+  int64_t n_shards;
+  cz_shard *shards;
+  int64_t segments, encoder_tokens, decoder_tokens, counted; /* of all shards */
+  int64_t padded_positions; /* label positions of the padded recipe (batch x length), t5.md trap 7: the budget, not what was filled */
+  int64_t cut;              /* examples cut short, CZ_LONG_CUT */
+  cz_cursor after;          /* where the following batch begins */
+} cz_batch;
+
+typedef struct cz_batch_plan {
+  cz_layout layout;
+  bool loss_on_inputs;                 /* STACK: labels cover inputs too */
+  int32_t start;                       /* id that begins each decoder segment */
+  int64_t input_tokens, target_tokens; /* budgets of the global batch, multiples of shards */
+  int64_t max_inputs, max_targets;     /* caps of one example with EOS; 0: a shard's budget */
+  int64_t shards;
+  int64_t window; /* batches that are filled together, so that steps cost alike */
+  cz_long on_long;
+  uint32_t passes; /* epochs; 0: endless */
+} cz_batch_plan;
+
+typedef struct cz_batches cz_batches;
+
+CZ_MUST cz_status cz_batches_open(cz_batches **b, const cz_source *source, const cz_batch_plan *plan, const cz_cursor *from);
+CZ_MUST cz_status cz_batches_next(cz_batches *b, const cz_batch **batch);
+double cz_batches_waited(const cz_batches *b);
+void cz_batches_close(cz_batches **b);
+
+#endif
