@@ -1,0 +1,244 @@
+/* Building: every call checks what it is given; the first error is kept and poisons what hangs on it. */
+#include "graph/internal.h"
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/** Creates an empty graph whose parameters, and device, are those of PARAMS (borrowed, must outlive the graph). */
+cz_status cz_graph_create(cz_graph **graph, cz_params *params) {
+  CZ_TRY(cz_alloc(graph, 1, sizeof **graph));
+  cz_graph *g = *graph;
+  g->params = params;
+  g->device = params->device;
+  g->loss = CZ_ABSENT;
+  CZ_TRY(cz_arena_create(&g->arena, "graph names"));
+  cz_graph_block(g, "", false);
+  return CZ_OK;
+}
+
+/** Frees the graph and its memory; clears the pointer, accepts null. */
+void cz_graph_destroy(cz_graph **graph) {
+  cz_graph *g = *graph;
+  if (!g) return;
+  for (size_t i = 0; i < g->n_values; i++) {
+    cz__value *v = &g->values[i];
+    if (v->kind == CZ__INPUT || v->kind == CZ__STATE) cz_device_free(g->device, &v->arg.data, v->bytes);
+  }
+  cz_device_free(g->device, &g->memory, g->memory_bytes);
+  cz_device_free(g->device, &g->workspace, g->workspace_bytes);
+  cz_arena_destroy(&g->arena);
+  free(g->values);
+  free(g->nodes);
+  free(g->steps);
+  free(g->blocks);
+  free(g->extents);
+  free(g);
+  *graph = NULL;
+}
+
+static void fail(cz_graph *g, cz_status st, const char *message) {
+  if (g->error) return;
+  g->error = st;
+  strncpy(g->why, message, sizeof g->why - 1);
+}
+
+/** Records a building error from outside the engine (a model that can't be built); the first one wins and cz_graph_finish reports it. */
+void cz_graph_poison(cz_graph *g, const char *format, ...) {
+  char text[sizeof g->why];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  fail(g, CZ_EINVAL, text);
+}
+
+/* Keeps PREFIX and NAME as one text for the graph's life. */
+cz_status cz__name(cz_graph *g, const char **out, const char *prefix, const char *name) {
+  size_t a = strlen(prefix), b = strlen(name);
+  char *p;
+  CZ_TRY(cz_arena_alloc(g->arena, &p, a + b + 1, 1));
+  memcpy(p, prefix, a);
+  memcpy(p + a, name, b + 1);
+  *out = p;
+  return CZ_OK;
+}
+
+/** Declares an extent that changes from run to run, at most CAPACITY, and returns the (negative) number that stands for it in dimensions. */
+int64_t cz_graph_extent(cz_graph *g, const char *name, int64_t capacity) {
+  cz_status st = cz_grow(&g->extents, &g->cap_extents, g->n_extents + 1, sizeof *g->extents);
+  if (capacity <= 0) st = CZ_FAIL(CZ_EINVAL, "extent %s: capacity %lld", name, (long long)capacity);
+  cz__extent *e = st == CZ_OK ? &g->extents[g->n_extents++] : NULL;
+  if (e) st = cz__name(g, &e->name, "", name);
+  if (st != CZ_OK) return fail(g, st, cz_error_message()), 1;
+  e->capacity = e->actual = capacity;
+  return -(int64_t)g->n_extents;
+}
+
+/* A dimension in numbers: extents become their capacity or their present value. */
+int64_t cz__dim(const cz_graph *g, int64_t dim, bool capacity) {
+  if (dim >= 0) return dim;
+  const cz__extent *e = &g->extents[-dim - 1];
+  return capacity ? e->capacity : e->actual;
+}
+
+/* Bytes of an array with every extent at capacity. */
+size_t cz__bytes_at_capacity(const cz_graph *g, const cz_arg *arg) {
+  size_t n = cz_dtype_bytes(arg->dtype);
+  for (int i = 0; i < arg->ndim; i++) n *= (size_t)cz__dim(g, arg->dim[i], true);
+  return n;
+}
+
+/* Adds a value; CZ__POISON when there is no memory. */
+cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_arg *arg) {
+  cz_status st = cz_grow(&g->values, &g->cap_values, g->n_values + 1, sizeof *g->values);
+  const char *kept = NULL;
+  if (st == CZ_OK) st = cz__name(g, &kept, "", name);
+  if (st != CZ_OK) return fail(g, st, cz_error_message()), CZ__POISON;
+  g->values[g->n_values] =
+      (cz__value){.name = kept, .kind = kind, .arg = *arg, .node = CZ__NO_NODE, .grad = CZ_ABSENT, .shares = CZ_ABSENT, .first = -1, .last = -1};
+  return (cz_value)g->n_values++;
+}
+
+static cz_value own_memory(cz_graph *g, const char *name, cz__kind kind, cz_dtype dtype, int ndim, const int64_t *dim) {
+  cz_arg arg = {.dtype = dtype, .ndim = ndim};
+  for (int i = 0; i < ndim; i++) arg.dim[i] = dim[i];
+  cz_value v = cz__value_add(g, name, kind, &arg);
+  if (!cz__is_value(v)) return v;
+  cz__value *x = cz__val(g, v);
+  x->bytes = cz__bytes_at_capacity(g, &arg);
+  cz_status st = cz_device_alloc(g->device, &x->arg.data, x->bytes);
+  return st == CZ_OK ? v : (fail(g, st, cz_error_message()), CZ__POISON);
+}
+
+/** An input fed by the host each run: int32, or the device's real dtype. Dimensions may be extents. */
+cz_value cz_graph_input(cz_graph *g, const char *name, bool real, int ndim, const int64_t *dim) {
+  return own_memory(g, name, CZ__INPUT, real ? g->device->real : CZ_I32, ndim, dim);
+}
+
+/** A real array that keeps its contents between runs, zeroed at first: the key/value cache of incremental decoding. */
+cz_value cz_graph_state(cz_graph *g, const char *name, int ndim, const int64_t *dim) {
+  return own_memory(g, name, CZ__STATE, g->device->real, ndim, dim);
+}
+
+/** A parameter as a value; asking again gives the same value, so that a tied parameter gathers its gradients in one place. */
+cz_value cz_graph_param(cz_graph *g, cz_param *param) {
+  for (size_t i = 0; i < g->n_values; i++)
+    if (g->values[i].kind == CZ__PARAM && g->values[i].param == param) return (cz_value)i;
+  cz_arg arg = {.data = param->value, .dtype = g->device->real, .ndim = param->ndim};
+  memcpy(arg.dim, param->dim, sizeof arg.dim);
+  cz_value v = cz__value_add(g, param->name, CZ__PARAM, &arg);
+  if (cz__is_value(v)) cz__val(g, v)->param = param;
+  return v;
+}
+
+/** Starts a named block: nodes built from here to the next call belong to it. With RECOMPUTE its inner values are not kept for backward but computed
+ * again there, dropout included. */
+void cz_graph_block(cz_graph *g, const char *name, bool recompute) {
+  cz_status st = cz_grow(&g->blocks, &g->cap_blocks, g->n_blocks + 1, sizeof *g->blocks);
+  const char *kept = "";
+  if (st == CZ_OK) st = cz__name(g, &kept, "", name);
+  if (st != CZ_OK) {
+    fail(g, st, cz_error_message());
+    return;
+  }
+  g->blocks[g->n_blocks++] = (cz__block){kept, recompute};
+}
+
+static void poison_outputs(cz_value *out, const cz_op_row *row) {
+  for (int i = 0; i < row->n_out; i++) out[i] = CZ__POISON;
+}
+
+/* Fills ARG from the node's inputs; false when one is poisoned or wrongly absent. */
+static bool gather_inputs(cz_graph *g, cz_arg *arg, const cz__node *node, const char *name) {
+  char text[256];
+  for (int i = 0; i < node->row->n_in; i++) {
+    arg[i] = (cz_arg){0};
+    if (node->in[i] == CZ__POISON) return false;
+    if (node->in[i] != CZ_ABSENT) arg[i] = g->values[node->in[i]].arg;
+    else if (!(node->row->in_optional >> i & 1)) {
+      snprintf(text, sizeof text, "%s (%s): input %s is missing", name, node->row->name, node->row->in_name[i]);
+      return fail(g, CZ_EINVAL, text), false;
+    }
+  }
+  return true;
+}
+
+static bool add_outputs(cz_graph *g, cz__node *node, const cz_arg *made) {
+  for (int i = 0; i < node->row->n_out; i++) {
+    node->out[i] = CZ_ABSENT;
+    if (!cz_present(&made[i])) continue;
+    const char *name = NULL;
+    char suffix[64] = "";
+    if (i) snprintf(suffix, sizeof suffix, ":%s", node->row->out_name[i]);
+    if (cz__name(g, &name, node->name, suffix) != CZ_OK) return fail(g, CZ_ENOMEM, cz_error_message()), false;
+    int from = node->row->must_alias[i] - 1;
+    cz_value v = cz__value_add(g, name, CZ__TENSOR, &made[i]);
+    if (!cz__is_value(v)) return false;
+    cz__value *x = cz__val(g, v);
+    x->node = (int)g->n_nodes;
+    x->output = i;
+    x->saved = node->row->out_saved >> i & 1;
+    if (from >= 0) { /* written in place: the same memory under a new name */
+      x->kind = g->values[node->in[from]].kind;
+      x->shares = node->in[from];
+    }
+    node->out[i] = v;
+  }
+  return true;
+}
+
+/** Adds a node. OUT receives one value per output of the row (absent ones CZ_ABSENT); NAME identifies the node in messages and keys its random draws, so
+ * it must be unique. The attributes are copied (row->attr_bytes). A wrong shape is kept for cz_graph_finish and poisons OUT. */
+void cz_graph_op(cz_graph *g, cz_value *out, cz_op op, const char *name, int n_in, const cz_value *in, const void *attr) {
+  const cz_op_row *row = cz_op_rows[op];
+  cz_value spare[CZ_OP_OUT];
+  cz_arg arg[CZ_OP_IN], made[CZ_OP_OUT] = {{0}};
+  char why[512] = "", text[sizeof g->why];
+  cz__node node = {.op = op, .row = row, .block = (int)g->n_blocks - 1, .key = (uint32_t)cz_hash_text(name)};
+  if (!out) out = spare;
+  poison_outputs(out, row);
+  CZ_CHECK(!g->finished && row->attr_bytes <= CZ_ATTR_BYTES && n_in <= row->n_in);
+  for (int i = 0; i < CZ_OP_IN; i++) node.in[i] = i < n_in ? in[i] : CZ_ABSENT;
+  for (int i = 0; i < CZ_OP_OUT; i++) node.out[i] = CZ_ABSENT;
+  if (attr) memcpy(node.attr, attr, row->attr_bytes);
+  if (!gather_inputs(g, arg, &node, name)) return;
+  if (!row->shape(made, arg, node.attr, why, sizeof why)) {
+    snprintf(text, sizeof text, "%s%s%s (%s): %s", g->blocks[node.block].name, g->blocks[node.block].name[0] ? "/" : "", name, row->name, why);
+    fail(g, CZ_EINVAL, text);
+    return;
+  }
+  cz_status st = cz_grow(&g->nodes, &g->cap_nodes, g->n_nodes + 1, sizeof *g->nodes);
+  if (st == CZ_OK) st = cz__name(g, &node.name, "", name);
+  if (st != CZ_OK) {
+    fail(g, st, cz_error_message());
+    return;
+  }
+  if (!add_outputs(g, &node, made)) return;
+  g->nodes[g->n_nodes++] = node;
+  memcpy(out, node.out, sizeof *out * (size_t)row->n_out);
+}
+
+/** Keeps a value readable after the run. */
+void cz_graph_keep(cz_graph *g, cz_value v) {
+  if (cz__is_value(v)) cz__val(g, v)->keep = true;
+}
+
+/** Names the scalar that cz_graph_train differentiates. */
+void cz_graph_loss(cz_graph *g, cz_value v) {
+  g->loss = v;
+  cz_graph_keep(g, v);
+}
+
+/** Fuses, differentiates, prunes and plans, then allocates memory at capacity. The first building error is reported here, with its place. */
+cz_status cz_graph_finish(cz_graph *g, const cz_graph_options *options) {
+  if (g->error) return CZ_FAIL(g->error, "%s", g->why);
+  CZ_CHECK(!g->finished);
+  g->options = *options;
+  if (!options->no_fusion) CZ_TRY(cz__fuse(g));
+  CZ_TRY(cz__schedule(g));
+  CZ_TRY(cz__plan(g));
+  g->finished = true;
+  return CZ_OK;
+}

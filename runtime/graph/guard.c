@@ -1,0 +1,64 @@
+/* The guard device: memory that a step will write is poisoned with NaN, sentinels stand around every planned tensor from its first step to its last, and
+ * all of them are checked after every op. */
+#include "graph/internal.h"
+
+#include <string.h>
+
+enum { SENTINEL = 0xA5, NAN_BYTE = 0xFF }; /* all bits set is a NaN in every real dtype and -1 as an integer */
+
+static bool planned(const cz__value *v) { return v->kind == CZ__TENSOR && v->touched && v->shares == CZ_ABSENT; }
+
+static bool reads_memory_of(const cz_graph *g, const cz__step *s, const void *data) {
+  for (int k = 0; k < CZ_OP_IN; k++)
+    if ((s->reads_in[k] && cz__is_value(s->in[k]) && g->values[s->in[k]].arg.data == data)) return true;
+  for (int o = 0; o < CZ_OP_OUT; o++)
+    if ((cz__is_value(s->dout[o]) && g->values[s->dout[o]].arg.data == data) ||
+        (s->reads_out[o] && cz__is_value(s->out[o]) && g->values[s->out[o]].arg.data == data))
+      return true;
+  return false;
+}
+
+static void poison(cz_graph *g, const cz__step *s, cz_value v) {
+  const cz__value *x = &g->values[v];
+  if (!x->arg.data || reads_memory_of(g, s, x->arg.data)) return; /* in place: what is there is the input */
+  cz_arg now = cz__resolve(g, x, false);
+  memset(x->arg.data, NAN_BYTE, (size_t)cz_numel(&now) * cz_dtype_bytes(now.dtype));
+}
+
+/* Before a step: sentinels around the tensors born here, NaN in what it will write, NaN in the workspace. */
+void cz__guard_begin(cz_graph *g, int step) {
+  const cz__step *s = &g->steps[step];
+  size_t margin = g->device->guard_bytes;
+  for (size_t i = 0; i < g->n_values; i++) {
+    const cz__value *v = &g->values[i];
+    if (!planned(v) || v->first != step) continue;
+    memset((char *)v->arg.data - margin, SENTINEL, margin);
+    memset((char *)v->arg.data + v->bytes, SENTINEL, margin);
+  }
+  for (int o = 0; o < CZ_OP_OUT; o++)
+    if (s->writes_out && cz__is_value(s->out[o])) poison(g, s, s->out[o]);
+  for (int k = 0; k < CZ_OP_IN; k++)
+    if (s->mode[k] == CZ_GRAD_WRITE) poison(g, s, s->din[k]);
+  if (g->workspace_bytes) memset(g->workspace, NAN_BYTE, g->workspace_bytes);
+}
+
+static bool intact(const unsigned char *p, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (p[i] != SENTINEL) return false;
+  return true;
+}
+
+/* After a step: every living tensor still has its sentinels. CZ_ECORRUPT names the op and the tensor. */
+cz_status cz__guard_end(cz_graph *g, int step) {
+  size_t margin = g->device->guard_bytes;
+  for (size_t i = 0; i < g->n_values; i++) {
+    const cz__value *v = &g->values[i];
+    if (!planned(v) || v->first > step || v->last < step) continue;
+    const unsigned char *p = v->arg.data;
+    bool before = intact(p - margin, margin), after = intact(p + v->bytes, margin);
+    if (!before || !after)
+      return CZ_FAIL(CZ_ECORRUPT, "guard: after %s (%s) the memory %s tensor %s was overwritten", g->nodes[g->steps[step].node].name,
+                     g->nodes[g->steps[step].node].row->name, before ? "after" : "before", v->name);
+  }
+  return CZ_OK;
+}

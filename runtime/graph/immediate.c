@@ -1,0 +1,34 @@
+#include "graph/graph.h"
+
+/** Runs one op's forward at once on device D. CALL holds in, attr, key and training; out holds storage for every output that is wanted (shapes are the
+ * caller's promise and are checked against the row). Workspace is taken from SCRATCH, which grows. */
+cz_status cz_op_run(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch) {
+  const cz_op_row *row = cz_op_rows[op];
+  cz_arg made[CZ_OP_OUT] = {{0}};
+  char why[512] = "";
+  if (!row->shape(made, call->in, call->attr, why, sizeof why)) return CZ_FAIL(CZ_EINVAL, "%s: %s", row->name, why);
+  for (int o = 0; o < row->n_out; o++)
+    if (cz_present(&made[o]) && cz_present(&call->out[o]) && cz_numel(&made[o]) != cz_numel(&call->out[o]))
+      return CZ_FAIL(CZ_EINVAL, "%s: output %s has %lld elements, not %lld", row->name, row->out_name[o], (long long)cz_numel(&call->out[o]),
+                     (long long)cz_numel(&made[o]));
+  cz_kernel kernel = d->kernel(d, op, false);
+  if (!kernel) return CZ_FAIL(CZ_EINVAL, "op %s has no kernel on %s", row->name, d->name);
+  size_t bytes = row->workspace ? row->workspace(d->set, call, false) : 0;
+  if (bytes > scratch->bytes) {
+    cz_scratch_free(d, scratch);
+    CZ_TRY(cz_device_alloc(d, &scratch->data, bytes));
+    scratch->bytes = bytes;
+  }
+  call->n_in = row->n_in;
+  call->n_out = row->n_out;
+  call->workspace = scratch->data;
+  call->workspace_bytes = scratch->bytes;
+  kernel(call);
+  return CZ_OK;
+}
+
+/** Frees the scratch and empties it. */
+void cz_scratch_free(cz_device *d, cz_scratch *scratch) {
+  cz_device_free(d, &scratch->data, scratch->bytes);
+  scratch->bytes = 0;
+}

@@ -1,0 +1,106 @@
+/* What the files of the engine share. Values and nodes are indexes; a gradient is a value like any other. */
+#ifndef CZ_GRAPH_INTERNAL_H
+#define CZ_GRAPH_INTERNAL_H
+
+#include "graph/graph.h"
+
+enum { CZ__POISON = -2, CZ__NO_NODE = -1 };
+
+typedef enum cz__kind {
+  CZ__INPUT,      /* fed by the host; memory of its own */
+  CZ__STATE,      /* survives runs; memory of its own */
+  CZ__PARAM,      /* memory of the parameter list */
+  CZ__PARAM_GRAD, /* the same, gradient */
+  CZ__TENSOR      /* planned: outputs of nodes and their gradients */
+} cz__kind;
+
+typedef struct cz__value {
+  const char *name;
+  cz__kind kind;
+  cz_arg arg; /* dims as built: a negative one is an extent; data for all but CZ__TENSOR */
+  int node, output;
+  cz_param *param;
+  bool keep;     /* lives to the end of the run */
+  bool saved;    /* made for backward only */
+  bool touched;  /* some step uses it: without that it is not made */
+  cz_value grad; /* or CZ_ABSENT */
+  /* the plan, for CZ__TENSOR */
+  int first, last;    /* steps between which it lives */
+  cz_value shares;    /* the value whose memory it uses, or CZ_ABSENT */
+  size_t bytes, offset;
+} cz__value;
+
+typedef struct cz__node {
+  cz_op op;
+  const cz_op_row *row;
+  const char *name;
+  int block;
+  cz_value in[CZ_OP_IN], out[CZ_OP_OUT];
+  unsigned char attr[CZ_ATTR_BYTES] __attribute__((aligned(16)));
+  uint32_t key;
+  bool dead;
+} cz__node;
+
+typedef struct cz__block {
+  const char *name;
+  bool recompute;
+} cz__block;
+
+typedef enum cz__phase { CZ__FORWARD, CZ__REPLAY, CZ__BACKWARD } cz__phase;
+
+/* One kernel call of the schedule. Absent arrays hold CZ_ABSENT. */
+typedef struct cz__step {
+  int node;
+  cz__phase phase;
+  cz_value in[CZ_OP_IN], out[CZ_OP_OUT], din[CZ_OP_IN], dout[CZ_OP_OUT];
+  cz_grad_mode mode[CZ_OP_IN];
+  bool reads_in[CZ_OP_IN], reads_out[CZ_OP_OUT]; /* backward: what the row's needs name */
+  bool writes_out;
+} cz__step;
+
+typedef struct cz__extent {
+  const char *name;
+  int64_t capacity, actual;
+} cz__extent;
+
+struct cz_graph {
+  cz_device *device;
+  cz_params *params;
+  cz_arena *arena; /* names */
+  cz_graph_options options;
+  cz__value *values;
+  cz__node *nodes;
+  cz__step *steps;
+  cz__block *blocks;
+  cz__extent *extents;
+  size_t n_values, n_nodes, n_steps, n_blocks, n_extents;
+  size_t cap_values, cap_nodes, cap_steps, cap_blocks, cap_extents;
+  int forward_steps; /* steps[0 .. forward_steps) are the forward pass */
+  cz_value loss;
+  cz_status error; /* first building error; its message is kept in `why` */
+  char why[1024];
+  bool finished;
+  void *memory, *workspace;
+  size_t memory_bytes, workspace_bytes;
+  bool profile;
+  cz_op_time times[CZ_OPS];
+};
+
+static inline bool cz__is_value(cz_value v) { return v >= 0; }
+static inline cz__value *cz__val(cz_graph *g, cz_value v) { return &g->values[v]; }
+
+cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_arg *arg);
+CZ_MUST cz_status cz__name(cz_graph *g, const char **out, const char *prefix, const char *name);
+int64_t cz__dim(const cz_graph *g, int64_t dim, bool capacity);
+size_t cz__bytes_at_capacity(const cz_graph *g, const cz_arg *arg);
+cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity);
+void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool capacity);
+
+CZ_MUST cz_status cz__fuse(cz_graph *g);
+CZ_MUST cz_status cz__schedule(cz_graph *g);
+CZ_MUST cz_status cz__plan(cz_graph *g);
+
+void cz__guard_begin(cz_graph *g, int step);
+CZ_MUST cz_status cz__guard_end(cz_graph *g, int step);
+
+#endif

@@ -1,0 +1,156 @@
+/* Running: the steps in order, one kernel call each, with the present extents. */
+#include "graph/internal.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/** Sets an extent for the next runs, 0 to its capacity. CZ_EINVAL with both numbers otherwise. */
+cz_status cz_graph_set_extent(cz_graph *g, int64_t extent, int64_t value) {
+  CZ_CHECK(extent < 0 && -extent <= (int64_t)g->n_extents);
+  cz__extent *e = &g->extents[-extent - 1];
+  if (value < 0 || value > e->capacity)
+    return CZ_FAIL(CZ_EINVAL, "extent %s: %lld does not fit its capacity %lld", e->name, (long long)value, (long long)e->capacity);
+  e->actual = value;
+  return CZ_OK;
+}
+
+/* A value as a kernel sees it now. */
+cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity) {
+  cz_arg a = v->arg;
+  for (int i = 0; i < a.ndim; i++) a.dim[i] = cz__dim(g, a.dim[i], capacity);
+  return a;
+}
+
+static cz_status feed(cz_graph *g, cz_value v, cz_dtype dtype, int64_t n) {
+  if (!cz__is_value(v) || g->values[v].kind != CZ__INPUT || g->values[v].arg.dtype != dtype)
+    return CZ_FAIL(CZ_EINVAL, "%s can't be fed this type", cz__is_value(v) ? g->values[v].name : "an absent value");
+  cz_arg a = cz__resolve(g, &g->values[v], false);
+  if (n != cz_numel(&a)) return CZ_FAIL(CZ_EINVAL, "input %s wants %lld numbers, not %lld", g->values[v].name, (long long)cz_numel(&a), (long long)n);
+  return CZ_OK;
+}
+
+/** Copies N int32 to an input; N must equal its present size. */
+cz_status cz_graph_feed_int(cz_graph *g, cz_value v, const int32_t *host, int64_t n) {
+  CZ_TRY(feed(g, v, CZ_I32, n));
+  return g->device->write(g->device, g->values[v].arg.data, host, (size_t)n * sizeof *host);
+}
+
+/** Copies N reals to an input; N must equal its present size. */
+cz_status cz_graph_feed_real(cz_graph *g, cz_value v, const double *host, int64_t n) {
+  CZ_TRY(feed(g, v, g->device->real, n));
+  return cz_device_write_real(g->device, g->values[v].arg.data, host, n);
+}
+
+/* The kernel call of a step. Arrays that the step does not read or write keep their sizes and lose their data. */
+void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool capacity) {
+  const cz__node *n = &g->nodes[s->node];
+  *call = (cz_call){.n_in = n->row->n_in, .n_out = n->row->n_out, .attr = n->attr, .workspace = g->workspace, .workspace_bytes = g->workspace_bytes};
+  for (int k = 0; k < n->row->n_in; k++) {
+    call->mode[k] = s->mode[k];
+    if (cz__is_value(s->in[k])) call->in[k] = cz__resolve(g, &g->values[s->in[k]], capacity);
+    if (!s->reads_in[k]) call->in[k].data = NULL;
+    if (cz__is_value(s->din[k])) call->din[k] = cz__resolve(g, &g->values[s->din[k]], capacity);
+  }
+  for (int o = 0; o < n->row->n_out; o++) {
+    if (cz__is_value(s->out[o]) && (g->values[s->out[o]].touched || g->values[s->out[o]].shares != CZ_ABSENT))
+      call->out[o] = cz__resolve(g, &g->values[s->out[o]], capacity);
+    if (!s->writes_out && !s->reads_out[o]) call->out[o].data = NULL;
+    if (cz__is_value(s->dout[o])) call->dout[o] = cz__resolve(g, &g->values[s->dout[o]], capacity);
+  }
+}
+
+static void note_time(cz_graph *g, const cz__step *s, const cz_call *call, double seconds) {
+  const cz__node *n = &g->nodes[s->node];
+  cz_op_time *t = &g->times[n->op];
+  bool backward = s->phase == CZ__BACKWARD;
+  double flop = n->row->flops ? n->row->flops(call, backward) : 0;
+  t->op = n->row->name;
+  t->calls++;
+  *(backward ? &t->backward_s : &t->forward_s) += seconds;
+  *(backward ? &t->backward_flop : &t->forward_flop) += s->phase == CZ__REPLAY ? 0 : flop; /* recomputing is no useful work */
+}
+
+static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *options) {
+  const cz__step *s = &g->steps[index];
+  const cz__node *n = &g->nodes[s->node];
+  bool backward = s->phase == CZ__BACKWARD;
+  cz_kernel kernel = g->device->kernel(g->device, n->op, backward);
+  if (!kernel) return CZ_FAIL(CZ_EINVAL, "%s: op %s has no %s kernel on %s", n->name, n->row->name, backward ? "backward" : "forward", g->device->name);
+  cz_call call;
+  cz__step_call(g, s, &call, false);
+  call.key = options->key;
+  call.key.op = n->key;
+  call.training = options->training;
+  if (g->device->guard_bytes) cz__guard_begin(g, index);
+  double began = g->profile ? cz_seconds() : 0;
+  kernel(&call);
+  if (g->profile) note_time(g, s, &call, cz_seconds() - began);
+  return g->device->guard_bytes ? cz__guard_end(g, index) : CZ_OK;
+}
+
+/** Runs the forward pass. With options->training dropout is on. */
+cz_status cz_graph_forward(cz_graph *g, const cz_graph_run_options *options) {
+  CZ_CHECK(g->finished && !g->options.train);
+  for (int i = 0; i < g->forward_steps; i++) CZ_TRY(run_step(g, i, options));
+  return CZ_OK;
+}
+
+/* Reports the parameters whose gradient this step was the last to write. */
+static void report_ready(cz_graph *g, int index, const cz_graph_run_options *options) {
+  const cz__step *s = &g->steps[index];
+  for (int k = 0; k < CZ_OP_IN; k++) {
+    if (!s->mode[k] || !cz__is_value(s->din[k])) continue;
+    const cz__value *d = &g->values[s->din[k]];
+    bool again = false; /* the same parameter twice in one node */
+    for (int j = 0; j < k; j++) again |= s->mode[j] && s->din[j] == s->din[k];
+    if (d->kind == CZ__PARAM_GRAD && d->last == index && !again) options->ready(options->ready_self, d->param);
+  }
+}
+
+/** Runs forward and backward: the loss and every trainable parameter's gradient (written, not added to what was there). Calls options->ready for each
+ * parameter as soon as its gradient is final. Parameters that the loss does not reach keep a zero gradient. */
+cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
+  CZ_CHECK(g->finished && g->options.train);
+  const double one = 1;
+  CZ_TRY(cz_device_write_real(g->device, g->values[g->values[g->loss].grad].arg.data, &one, 1));
+  for (int i = 0; i < (int)g->n_steps; i++) {
+    CZ_TRY(run_step(g, i, options));
+    if (options->ready) report_ready(g, i, options);
+  }
+  return CZ_OK;
+}
+
+/** Reads the first N numbers of a real value after a run; it must be kept, an input, a state or a gradient of a parameter. */
+cz_status cz_graph_read(cz_graph *g, double *host, cz_value v, int64_t n) {
+  if (!cz__is_value(v) || !g->values[v].arg.data) return CZ_FAIL(CZ_EINVAL, "%s has no memory to read", cz__is_value(v) ? g->values[v].name : "an absent value");
+  return cz_device_read_real(g->device, host, g->values[v].arg.data, n);
+}
+
+/** A value's array with its present sizes; data is device memory, valid as long as the value lives. */
+cz_arg cz_graph_arg(const cz_graph *g, cz_value v) { return cz__resolve(g, &g->values[v], false); }
+
+/** The value that holds the gradient of V after cz_graph_train, or CZ_ABSENT. To be read after the run, V's gradient must belong to a parameter. */
+cz_value cz_graph_grad(const cz_graph *g, cz_value v) { return cz__is_value(v) ? g->values[v].grad : CZ_ABSENT; }
+
+/** Bytes of planned activations, workspace, inputs and states. */
+size_t cz_graph_bytes(const cz_graph *g) {
+  size_t n = g->memory_bytes + g->workspace_bytes;
+  for (size_t i = 0; i < g->n_values; i++)
+    if (g->values[i].kind == CZ__INPUT || (g->values[i].kind == CZ__STATE && g->values[i].shares == CZ_ABSENT)) n += g->values[i].bytes;
+  return n;
+}
+
+/** Turns the per-op clock on or off and clears it. */
+void cz_graph_profile(cz_graph *g, bool on) {
+  g->profile = on;
+  memset(g->times, 0, sizeof g->times);
+}
+
+/** Copies the per-op times of ops that ran, at most N, and returns how many. */
+int cz_graph_times(const cz_graph *g, cz_op_time *times, int n) {
+  int k = 0;
+  for (int i = 0; i < CZ_OPS && k < n; i++)
+    if (g->times[i].calls) times[k++] = g->times[i];
+  return k;
+}
