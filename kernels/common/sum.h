@@ -1,0 +1,16 @@
+/* Sums over long float32 arrays with the same bits for any number of threads: chunks of fixed size, each summed in double by one thread, then a fixed
+ * tree of additions over the chunks. */
+#ifndef CZ_KERNELS_COMMON_SUM_H
+#define CZ_KERNELS_COMMON_SUM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CZ_SUM_CHUNK = 8192 }; /* elements */
+
+static inline int64_t cz_sum_chunks(int64_t n) { return (n + CZ_SUM_CHUNK - 1) / CZ_SUM_CHUNK; }
+
+double cz_sum_tree(double *partial, int64_t n);
+double cz_sum_squares(const float *x, int64_t n, double *partial);
+
+#endif

@@ -1,0 +1,105 @@
+/* Bits: what may not change a result at all. Threads, working in place, data that backward said it does not read, saved outputs that are not made. */
+#include "ops_test.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void same_bits(const problem *p, const char *set, const char *what, const char *tensor, const cz_arg *got, const cz_arg *want) {
+  if (!got->data || !want->data) return;
+  size_t size = cz_dtype_bytes(want->dtype), bytes = (size_t)cz_numel(want) * size;
+  if (bytes == 0 || memcmp(got->data, want->data, bytes) == 0) return;
+  size_t at = 0;
+  while (((const char *)got->data)[at] == ((const char *)want->data)[at]) at++;
+  fail_case(p, "%s, %s: other bits in %s from element %zu on", set, what, tensor, at / size);
+}
+
+static void same_results(const run *got, const run *want, bool backward, const char *what) {
+  const problem *p = want->p;
+  const char *set = want->set == CZ_SET_REF ? "ref" : "cpu";
+  bool outputs = !backward || p->row->fused_backward;
+  for (int i = 0; outputs && i < p->row->n_out; i++) same_bits(p, set, what, p->row->out_name[i], &got->call.out[i], &want->call.out[i]);
+  for (int i = 0; backward && i < p->row->n_in; i++) {
+    char name[64];
+    snprintf(name, sizeof name, "d%s", p->row->in_name[i]);
+    if (want->v.mode[i] != CZ_GRAD_SKIP) same_bits(p, set, what, name, &got->call.din[i], &want->call.din[i]);
+  }
+}
+
+static void expect_same(const run *want, variant v, bool backward, const char *what) {
+  run r;
+  if (backward ? run_backward(&r, want->p, want->set, v) : run_forward(&r, want->p, want->set, v)) same_results(&r, want, backward, what);
+  run_free(&r);
+}
+
+static bool same_size(const cz_arg *a, const cz_arg *b) { return cz_present(a) && cz_present(b) && cz_numel(a) == cz_numel(b); }
+
+static void check_threads(const run *want, bool backward) {
+  if (want->set == CZ_SET_REF || !want->p->row->deterministic) return;
+  for (int threads = 1; threads <= 3; threads++) {
+    variant v = want->v;
+    char what[64];
+    v.threads = threads;
+    snprintf(what, sizeof what, "%s on %d threads", backward ? "backward" : "forward", threads);
+    expect_same(want, v, backward, what);
+  }
+}
+
+static void check_in_place(const run *want) {
+  const problem *p = want->p;
+  for (int i = 0; i < p->row->n_out; i++) {
+    if (!p->row->may_alias[i] || !cz_present(&p->out[i])) continue;
+    variant v = want->v;
+    v.alias_out = i;
+    if (same_size(&p->out[i], &p->c.in[p->row->may_alias[i] - 1])) expect_same(want, v, false, "forward in place");
+    else now.not_aliased++;
+  }
+}
+
+static void check_gradients_in_place(const run *want) {
+  const problem *p = want->p;
+  for (int i = 0; i < p->row->n_in; i++) {
+    int o = p->row->may_alias_grad[i] - 1;
+    if (o < 0 || !problem_yields(p, i) || !(want->v.dout >> o & 1)) continue;
+    variant v = want->v;
+    v.alias_grad = i;
+    if (same_size(&p->c.in[i], &p->out[o])) expect_same(want, v, true, "backward in place");
+    else now.not_aliased++;
+  }
+}
+
+static void check_forward_bits(const problem *p, cz_kernel_set set) {
+  run want;
+  if (run_forward(&want, p, set, plain(p))) {
+    variant v = plain(p);
+    v.drop_saved = true;
+    expect_same(&want, plain(p), false, "forward again");
+    if (p->row->out_saved) expect_same(&want, v, false, "forward without what backward needs");
+    check_threads(&want, false);
+    check_in_place(&want);
+  }
+  run_free(&want);
+}
+
+static void check_backward_bits(const problem *p, cz_kernel_set set) {
+  run want, forward;
+  if (run_backward(&want, p, set, plain(p))) {
+    variant v = plain(p);
+    v.poison = true;
+    expect_same(&want, v, true, "backward with everything that it does not need overwritten");
+    check_threads(&want, true);
+    check_gradients_in_place(&want);
+    if (p->row->fused_backward) {
+      if (run_forward(&forward, p, set, plain(p))) same_results(&want, &forward, false, "outputs of backward against those of forward");
+      run_free(&forward);
+    }
+  }
+  run_free(&want);
+}
+
+/** Both kernel sets give the same bits again, in place, on one, two and three threads, and without what the row says is not needed. */
+void check_bits(const problem *p) {
+  for (int set = CZ_SET_REF; set <= CZ_SET_CPU; set++) {
+    check_forward_bits(p, set);
+    if (!p->row->not_differentiable) check_backward_bits(p, set);
+  }
+}

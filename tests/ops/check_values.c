@@ -1,0 +1,122 @@
+/* Values: the float32 kernels against ref, forward and backward, in every gradient mode and with gradients missing. */
+#include "ops_test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const double ROUNDOFF = 0x1p-24, EXACT = 0x1p-40; /* of float32; between two float64 runs that differ in the order of additions only */
+
+static void compare_outputs(const problem *p, const char *check, const values *got, const values *want, const values *sens, double constant) {
+  for (int i = 0; i < p->row->n_out; i++) {
+    if (!want->out[i] || !got->out[i]) continue;
+    double none = p->out[i].dtype == CZ_I32 ? 0 : constant;
+    compare(p, check, p->row->out_name[i], &p->out[i], got->out[i], want->out[i], sens->out[i], none);
+  }
+}
+
+static void compare_gradients(const problem *p, const char *check, const values *got, const values *want, const values *sens, double constant) {
+  for (int i = 0; i < p->row->n_in; i++) {
+    char name[64];
+    snprintf(name, sizeof name, "d%s", p->row->in_name[i]);
+    if (got->din[i] && want->din[i]) compare(p, check, name, &p->c.in[i], got->din[i], want->din[i], sens->din[i], constant);
+  }
+}
+
+static void check_forward(const problem *p) {
+  run r;
+  values want = {0}, got = {0}, sens;
+  sensitivity(&sens, p, plain(p), false);
+  if (run_forward(&r, p, CZ_SET_REF, plain(p))) run_values(&want, &r);
+  run_free(&r);
+  if (run_forward(&r, p, CZ_SET_CPU, plain(p))) run_values(&got, &r);
+  run_free(&r);
+  compare_outputs(p, "cpu forward", &got, &want, &sens, p->row->error_constant * ROUNDOFF);
+  values_free(&want), values_free(&got), values_free(&sens);
+}
+
+/* What was there before is part of an ADDed result: WANT becomes before + want, and its magnitude joins the sensitivity. */
+static void add_before(const problem *p, variant v, const values *base, const values *base_sens, values *want, values *sens) {
+  *want = *sens = (values){0};
+  for (int i = 0; i < p->row->n_in; i++) {
+    if (v.mode[i] == CZ_GRAD_SKIP || !base->din[i]) continue;
+    int64_t n = cz_numel(&p->c.in[i]);
+    want->din[i] = calloc((size_t)n + 1, sizeof(double));
+    sens->din[i] = calloc((size_t)n + 1, sizeof(double));
+    if (!want->din[i] || !sens->din[i]) abort(); /* a test machine without memory */
+    for (int64_t j = 0; j < n; j++) {
+      double before = v.mode[i] == CZ_GRAD_ADD ? p->before[i][j] : 0;
+      want->din[i][j] = base->din[i][j] + before;
+      sens->din[i][j] = base_sens->din[i][j] + (before < 0 ? -before : before) + (base->din[i][j] < 0 ? -base->din[i][j] : base->din[i][j]);
+    }
+  }
+}
+
+/* One combination of modes on both kernel sets against the plain result. */
+static void check_modes(const problem *p, variant v, const values *base, const values *base_sens, const char *what) {
+  char label[64];
+  values want, sens, got = {0};
+  add_before(p, v, base, base_sens, &want, &sens);
+  for (int set = CZ_SET_REF; set <= CZ_SET_CPU; set++) {
+    run r;
+    if (run_backward(&r, p, set, v)) run_values(&got, &r);
+    run_free(&r);
+    snprintf(label, sizeof label, "%s backward, %s", set == CZ_SET_REF ? "ref" : "cpu", what);
+    compare_gradients(p, label, &got, &want, &sens, set == CZ_SET_REF ? EXACT : p->row->error_constant * ROUNDOFF);
+    values_free(&got);
+  }
+  values_free(&want), values_free(&sens);
+}
+
+static void check_all_modes(const problem *p, const values *base, const values *sens) {
+  variant added = plain(p), mixed = plain(p), alone = plain(p);
+  cz_rand rand = {.state = p->seed + (uint64_t)p->index};
+  for (int i = 0; i < p->row->n_in; i++) {
+    if (!problem_yields(p, i)) continue;
+    added.mode[i] = CZ_GRAD_ADD;
+    mixed.mode[i] = (cz_grad_mode)cz_rand_int(&rand, CZ_GRAD_SKIP, CZ_GRAD_ADD);
+  }
+  check_modes(p, added, base, sens, "all added");
+  check_modes(p, mixed, base, sens, "modes mixed");
+  for (int i = 0; i < p->row->n_in; i++) alone.mode[i] = CZ_GRAD_SKIP;
+  for (int i = 0; i < p->row->n_in; i++) {
+    if (!problem_yields(p, i)) continue;
+    alone.mode[i] = CZ_GRAD_WRITE;
+    check_modes(p, alone, base, sens, "one gradient alone");
+    alone.mode[i] = CZ_GRAD_SKIP;
+  }
+}
+
+/* With gradients at the outputs of MASK only: ref equals ref with explicit zeros, cpu equals ref. */
+static void check_arriving(const problem *p, uint32_t mask) {
+  run r;
+  values want = {0}, got = {0}, sens;
+  variant v = plain(p), zeros;
+  v.dout = mask;
+  zeros = v, zeros.zero_dout = true;
+  sensitivity(&sens, p, v, true);
+  if (run_backward(&r, p, CZ_SET_REF, v)) run_values(&want, &r);
+  run_free(&r);
+  if (run_backward(&r, p, CZ_SET_REF, zeros)) run_values(&got, &r);
+  run_free(&r);
+  compare_gradients(p, "ref backward, absent gradient against zeros", &got, &want, &sens, EXACT);
+  values_free(&got);
+  if (run_backward(&r, p, CZ_SET_CPU, v)) run_values(&got, &r);
+  run_free(&r);
+  bool all = mask == problem_douts(p);
+  compare_gradients(p, all ? "cpu backward" : "cpu backward, one gradient absent", &got, &want, &sens, p->row->error_constant * ROUNDOFF);
+  if (p->row->fused_backward) compare_outputs(p, "cpu outputs of backward", &got, &want, &sens, p->row->error_constant * ROUNDOFF);
+  if (all) check_all_modes(p, &want, &sens);
+  values_free(&want), values_free(&got), values_free(&sens);
+}
+
+/** Float32 results are within the row's limit of float64, whatever is asked for. */
+void check_values(const problem *p) {
+  check_forward(p);
+  if (p->row->not_differentiable) return;
+  uint32_t all = problem_douts(p);
+  check_arriving(p, all);
+  for (int i = 0; i < p->row->n_out; i++) {
+    uint32_t mask = all & ~(1u << i);
+    if (mask && mask != all) check_arriving(p, mask);
+  }
+}

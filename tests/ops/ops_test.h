@@ -1,0 +1,89 @@
+/* The table driver: what is shared by the checks that every line of ops.def must pass.
+ *
+ * A `problem` is one case of one op with random gradients at its outputs. A `run` is one execution of a kernel on it, in memory of its own: every tensor
+ * lies between guard bytes, everything that a kernel must write is NaN before, and everything that it may not write is compared afterwards. */
+#ifndef CZ_TESTS_OPS_TEST_H
+#define CZ_TESTS_OPS_TEST_H
+
+#include "kernels/cases.h"
+#include "kernels/op.h"
+
+typedef struct problem {
+  const cz_op_row *row;
+  cz_case c;
+  uint64_t seed; /* of the whole test: CZ_TEST_SEED */
+  int index;     /* of the case: CZ_TEST_INDEX */
+  cz_key key;
+  cz_arg out[CZ_OP_OUT];    /* what the shape rule says for float64 inputs; no data */
+  double *dout[CZ_OP_OUT];  /* random gradients, float32 values; null where none can arrive */
+  double *before[CZ_OP_IN]; /* what lies in a gradient before something is added to it; null where the input yields none */
+} problem;
+
+enum { NONE = -1 };
+
+/* How a run departs from the plain one. */
+typedef struct variant {
+  uint32_t dout;                /* outputs at which a gradient arrives */
+  cz_grad_mode mode[CZ_OP_IN];  /* of inputs that yield a gradient */
+  bool zero_dout;               /* gradients outside `dout` are there and zero, instead of absent */
+  int alias_out, alias_grad;    /* output made in place; input whose gradient is made in place */
+  bool poison;                  /* before backward, what it does not need is overwritten with NaN */
+  bool drop_saved;              /* outputs that exist for backward only are not made */
+  int threads;                  /* 0: as many as there are */
+} variant;
+
+typedef struct block { /* BYTES between two guards */
+  unsigned char *base;
+  size_t bytes;
+} block;
+
+typedef struct run {
+  const problem *p;
+  cz_kernel_set set;
+  variant v;
+  cz_call call;
+  block in[CZ_OP_IN], out[CZ_OP_OUT], din[CZ_OP_IN], dout[CZ_OP_OUT], work;
+} run;
+
+/* Values of all outputs or all gradients as float64; null where there is none. */
+typedef struct values {
+  double *out[CZ_OP_OUT], *din[CZ_OP_IN];
+} values;
+
+/* Counters of one op. */
+typedef struct tally {
+  int failures, not_smooth, not_aliased, differences;
+  double worst;    /* largest error seen, as a share of its limit */
+  char where[160]; /* the case and tensor of that error */
+  uint32_t absent, present; /* inputs seen absent and present */
+} tally;
+
+extern tally now;
+
+bool problem_make(problem *p, cz_op op, uint64_t seed, int index);
+void problem_perturb(problem *q, const problem *p, cz_rand *r, double delta);
+void problem_free(problem *p);
+bool problem_yields(const problem *p, int input);
+uint32_t problem_douts(const problem *p);
+
+variant plain(const problem *p);
+bool run_forward(run *r, const problem *p, cz_kernel_set set, variant v);
+bool run_backward(run *r, const problem *p, cz_kernel_set set, variant v);
+void run_free(run *r);
+void run_values(values *out, const run *r);
+void values_free(values *v);
+
+void fail_case(const problem *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void sensitivity(values *sum, const problem *p, variant v, bool backward);
+bool compare(const problem *p, const char *check, const char *tensor, const cz_arg *shape, const double *got, const double *want, const double *sens,
+             double constant);
+
+void check_row(const cz_op_row *row);
+void check_shapes(const problem *p);
+void check_optional_seen(const cz_op_row *row);
+void check_values(const problem *p);
+void check_gradient(const problem *p);
+void check_bits(const problem *p);
+
+#endif

@@ -1,0 +1,114 @@
+/* Problems: a case, the shapes of its outputs, and random gradients. */
+#include "ops_test.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+tally now;
+
+enum { MESSAGES = 12 }; /* shown per op; the rest is counted */
+
+static const char *op_name(const problem *p) { return p->row->name; }
+
+/** Reports a failure of the case with everything that is needed to run it again. */
+void fail_case(const problem *p, const char *format, ...) {
+  if (++now.failures > MESSAGES) return;
+  char text[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  fprintf(stderr, "FAILED %s, CZ_TEST_SEED=%llu CZ_TEST_INDEX=%d (%s): %s\n", op_name(p), (unsigned long long)p->seed, p->index, p->c.what, text);
+}
+
+static double *random_reals(cz_rand *r, int64_t n) {
+  double *x = calloc((size_t)n + 1, sizeof *x);
+  if (!x) abort(); /* a test machine without memory */
+  for (int64_t i = 0; i < n; i++) x[i] = (float)cz_rand_normal(r);
+  return x;
+}
+
+static double *copy_reals(const double *x, int64_t n) {
+  double *y = calloc((size_t)n + 1, sizeof *y);
+  if (!y) abort();
+  if (x && n) memcpy(y, x, (size_t)n * sizeof *y);
+  return y;
+}
+
+/** True when the input is there and the row promises a gradient for it. */
+bool problem_yields(const problem *p, int input) { return (p->row->grad >> input & 1) && cz_present(&p->c.in[input]); }
+
+/** Outputs at which a gradient can arrive. */
+uint32_t problem_douts(const problem *p) {
+  uint32_t mask = 0;
+  for (int i = 0; i < p->row->n_out; i++) mask |= (uint32_t)(p->dout[i] != NULL) << i;
+  return mask;
+}
+
+/** Case INDEX of OP under SEED: sampled, accepted by the shape rule, with random gradients. False when the rule refuses it, which is a failure. */
+bool problem_make(problem *p, cz_op op, uint64_t seed, int index) {
+  const cz_op_row *row = cz_op_rows[op];
+  cz_rand r = {.state = seed};
+  for (const char *s = row->name; *s; s++) r.state = cz_rand_u64(&r) ^ (uint64_t)(unsigned char)*s;
+  r.state += (uint64_t)index * 0x100000001b3ULL;
+  *p = (problem){.row = row, .seed = seed, .index = index};
+  cz_op_case_table[op]->sample(&p->c, &r, index);
+  p->key = (cz_key){.seed = cz_rand_u64(&r), .step = (uint32_t)cz_rand_u64(&r), .shard = (uint32_t)cz_rand_u64(&r), .op = (uint32_t)cz_rand_u64(&r)};
+  char why[256] = "";
+  if (!row->shape(p->out, p->c.in, p->c.attr, why, sizeof why)) {
+    fail_case(p, "the shape rule refuses a legal case: %s", why);
+    return false;
+  }
+  for (int i = 0; i < row->n_in; i++) {
+    now.present |= (uint32_t)cz_present(&p->c.in[i]) << i;
+    now.absent |= (uint32_t)!cz_present(&p->c.in[i]) << i;
+    if (problem_yields(p, i)) p->before[i] = random_reals(&r, cz_numel(&p->c.in[i]));
+  }
+  for (int i = 0; i < row->n_out; i++) {
+    bool arrives = !row->not_differentiable && cz_present(&p->out[i]) && p->out[i].dtype != CZ_I32 && !(row->out_saved >> i & 1);
+    if (arrives) p->dout[i] = random_reals(&r, cz_numel(&p->out[i]));
+  }
+  return true;
+}
+
+static void perturb(double *x, int64_t n, cz_rand *r, double delta) {
+  uint64_t bits = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (i % 64 == 0) bits = cz_rand_u64(r);
+    x[i] *= (bits >> (i % 64) & 1) ? 1 + delta : 1 - delta;
+  }
+}
+
+/** Q is P with every real number that a kernel reads (inputs, gradients, what is added to) changed by a relative +-DELTA. */
+void problem_perturb(problem *q, const problem *p, cz_rand *r, double delta) {
+  *q = *p;
+  for (int i = 0; i < p->row->n_in; i++) {
+    const cz_arg *a = &p->c.in[i];
+    int64_t n = cz_numel(a);
+    if (!cz_present(a)) continue;
+    if (a->dtype == CZ_I32) {
+      q->c.in[i].data = memcpy(calloc((size_t)n + 1, 4), a->data, (size_t)n * 4);
+      continue;
+    }
+    q->c.in[i].data = copy_reals(a->data, n);
+    perturb(q->c.in[i].data, n, r, delta);
+    if (!p->before[i]) continue;
+    q->before[i] = copy_reals(p->before[i], n);
+    perturb(q->before[i], n, r, delta);
+  }
+  for (int i = 0; i < p->row->n_out; i++) {
+    if (!p->dout[i]) continue;
+    q->dout[i] = copy_reals(p->dout[i], cz_numel(&p->out[i]));
+    perturb(q->dout[i], cz_numel(&p->out[i]), r, delta);
+  }
+}
+
+/** Releases the problem. */
+void problem_free(problem *p) {
+  cz_case_free(&p->c);
+  for (int i = 0; i < CZ_OP_OUT; i++) free(p->dout[i]);
+  for (int i = 0; i < CZ_OP_IN; i++) free(p->before[i]);
+  *p = (problem){0};
+}

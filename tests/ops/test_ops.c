@@ -1,0 +1,95 @@
+/* Runs every op of kernels/ops.def through the checks of this folder: its fixed cases, then fresh random ones.
+ *
+ * CZ_TEST_SEED replays a seed, CZ_TEST_INDEX runs one case of it, CZ_TEST_OPS=linear,norm selects ops, CZ_TEST_CASES sets the random cases an op gets. */
+#include "ops_test.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+enum { RANDOM_CASES = 24, LEAST_CASES = 6 };
+
+static const double SECONDS_AN_OP = 1.2; /* random cases stop here, so that the sanitized build ends in time too */
+
+static uint64_t seed;
+
+static double seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static long from_environment(const char *name, long otherwise) {
+  const char *text = getenv(name);
+  return text && *text ? strtol(text, NULL, 10) : otherwise;
+}
+
+static bool selected(const char *op) {
+  const char *list = getenv("CZ_TEST_OPS");
+  if (!list || !*list) return true;
+  size_t n = strlen(op);
+  for (const char *at = strstr(list, op); at; at = strstr(at + 1, op)) {
+    bool begins = at == list || at[-1] == ',', ends = at[n] == ',' || at[n] == '\0';
+    if (begins && ends) return true;
+  }
+  return false;
+}
+
+static void check_case(cz_op op, int index) {
+  problem p;
+  if (problem_make(&p, op, seed, index)) {
+    check_shapes(&p);
+    check_values(&p);
+    check_gradient(&p);
+    check_bits(&p);
+  }
+  problem_free(&p);
+}
+
+static void test_op(void **state) {
+  cz_op op = (cz_op)(intptr_t)*state;
+  const cz_op_row *row = cz_op_rows[op];
+  if (!selected(row->name)) {
+    print_message("skipped: %s is not in CZ_TEST_OPS\n", row->name);
+    skip();
+  }
+  now = (tally){0};
+  check_row(row);
+  assert_int_equal(now.failures, 0);
+  long only = from_environment("CZ_TEST_INDEX", -1);
+  if (only >= 0) {
+    check_case(op, (int)only);
+    assert_int_equal(now.failures, 0);
+    return;
+  }
+  int fixed = cz_op_case_table[op]->fixed, cases = fixed + (int)from_environment("CZ_TEST_CASES", RANDOM_CASES), done = 0;
+  double began = seconds();
+  for (; done < cases; done++) {
+    if (done >= fixed + LEAST_CASES && seconds() - began > SECONDS_AN_OP) break;
+    check_case(op, done);
+  }
+  check_optional_seen(row);
+  print_message("%-14s %2d fixed and %2d random cases, %.2f s, %d derivatives; worst error %.3f of its limit (%s)\n", row->name, fixed, done - fixed,
+                seconds() - began, now.differences, now.worst, now.where);
+  if (now.not_smooth || now.not_aliased) {
+    print_message("%-14s skipped: central differences of %d cases with a kink, %d aliases of unlike size\n", row->name, now.not_smooth, now.not_aliased);
+  }
+  if (!row->not_differentiable && now.differences == 0) fail_msg("no case of %s is smooth: its gradient is never compared", row->name);
+  assert_int_equal(now.failures, 0);
+}
+
+int main(void) {
+  const char *text = getenv("CZ_TEST_SEED");
+  seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)time(NULL) * 1000003u;
+  print_message("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
+  struct CMUnitTest tests[CZ_OPS];
+  for (int i = 0; i < CZ_OPS; i++) {
+    tests[i] = (struct CMUnitTest){.name = cz_op_rows[i]->name, .test_func = test_op, .initial_state = (void *)(intptr_t)i};
+  }
+  return cmocka_run_group_tests_name("ops", tests, NULL, NULL);
+}
