@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -85,6 +86,14 @@ cz_status cz_parse_real(const char *text, double *out) {
   if (end == text || *end || isspace((unsigned char)*text) || !isfinite(v)) return CZ_FAIL(CZ_EINVAL, "expected a number, found '%s'", text);
   *out = v;
   return CZ_OK;
+}
+
+/** Writes the shortest of %.15g, %.16g and %.17g that reads back to the same double; `inf`, `-inf` or `nan` otherwise. */
+void cz_format_real(char out[32], double v) {
+  for (int digits = 15; digits <= 17; digits++) {
+    snprintf(out, 32, "%.*g", digits, v);
+    if (strtod(out, NULL) == v) return;
+  }
 }
 
 /** Seconds since some fixed moment, never going back. */
