@@ -1,0 +1,55 @@
+/* Training checkpoints: named arrays, numbers and texts in one HDF5 file per folder, every data set under fletcher32 and all metadata under HDF5's own
+ * checksums (format 1.10), written aside, synced and renamed; the one before is kept. At any instant of a save the folder holds a whole checkpoint.
+ *
+ *   folder/checkpoint.h5        the newest
+ *   folder/checkpoint.prev.h5   the one before
+ *   folder/checkpoint.h5.tmp    one being written, or what a killed run left; the next save overwrites it */
+#ifndef CZ_CHECKPOINT_CHECKPOINT_H
+#define CZ_CHECKPOINT_CHECKPOINT_H
+
+#include "base/mem.h"
+
+#include <stdbool.h>
+
+typedef enum cz_ck_type { CZ_CK_F32, CZ_CK_F64, CZ_CK_I32, CZ_CK_I64, CZ_CK_U64, CZ_CK_BYTES, CZ_CK_TYPES } cz_ck_type;
+
+enum { CZ_CK_MAX_RANK = 8 };
+
+typedef struct cz_ck_entry { /* one data set; borrowed from the open checkpoint */
+  const char *name;
+  cz_ck_type type;
+  int rank;
+  int64_t dims[CZ_CK_MAX_RANK];
+  uint64_t elements;
+} cz_ck_entry;
+
+typedef struct cz_checkpoint_writer cz_checkpoint_writer;
+typedef struct cz_checkpoint cz_checkpoint;
+
+CZ_MUST cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder, uint64_t config_hash, uint64_t bytes);
+CZ_MUST cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_type type, const void *data, const int64_t *dims, int rank);
+CZ_MUST cz_status cz_checkpoint_put_int(cz_checkpoint_writer *w, const char *name, int64_t value);
+CZ_MUST cz_status cz_checkpoint_put_real(cz_checkpoint_writer *w, const char *name, double value);
+CZ_MUST cz_status cz_checkpoint_put_text(cz_checkpoint_writer *w, const char *name, const char *text);
+CZ_MUST cz_status cz_checkpoint_commit(cz_checkpoint_writer **w);
+void cz_checkpoint_discard(cz_checkpoint_writer **w);
+
+bool cz_checkpoint_exists(const char *folder);
+CZ_MUST cz_status cz_checkpoint_open(cz_checkpoint **c, const char *folder);
+CZ_MUST cz_status cz_checkpoint_open_file(cz_checkpoint **c, const char *path);
+void cz_checkpoint_close(cz_checkpoint **c);
+const char *cz_checkpoint_path(const cz_checkpoint *c);
+uint64_t cz_checkpoint_config_hash(const cz_checkpoint *c);
+CZ_MUST cz_status cz_checkpoint_check_config(const cz_checkpoint *c, uint64_t config_hash);
+size_t cz_checkpoint_count(const cz_checkpoint *c);
+const cz_ck_entry *cz_checkpoint_at(const cz_checkpoint *c, size_t i);
+const cz_ck_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name);
+CZ_MUST cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck_type type, const int64_t *dims, int rank);
+CZ_MUST cz_status cz_checkpoint_get_int(cz_checkpoint *c, int64_t *out, const char *name);
+CZ_MUST cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name);
+CZ_MUST cz_status cz_checkpoint_get_text(cz_checkpoint *c, cz_buf *out, const char *name);
+
+const char *cz_ck_type_name(cz_ck_type type);
+size_t cz_ck_type_size(cz_ck_type type);
+
+#endif

@@ -1,0 +1,242 @@
+#include "checkpoint/h5.h"
+#include "checkpoint/shape.h"
+
+#include "base/fs.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SLAB_BYTES = 4 << 20 };
+
+struct cz_checkpoint {
+  char path[4096];
+  hid_t file;
+  uint64_t config_hash;
+  cz_arena *arena;      /* names */
+  cz_ck_entry *entries; /* sorted by name */
+  size_t count, cap;
+};
+
+static bool type_of(cz_ck_type *type, hid_t set) {
+  hid_t stored = H5Dget_type(set);
+  bool found = false;
+  for (int t = 0; t < CZ_CK_TYPES && !found && stored >= 0; t++)
+    if (H5Tequal(stored, cz__h5_stored((cz_ck_type)t)) > 0) {
+      *type = (cz_ck_type)t;
+      found = true;
+    }
+  if (stored >= 0) H5Tclose(stored);
+  return found;
+}
+
+static bool shape_of(cz_ck_entry *e, hid_t set) {
+  hsize_t dims[CZ_CK_MAX_RANK];
+  hid_t space = H5Dget_space(set);
+  if (space < 0) return false;
+  e->rank = H5Sget_simple_extent_ndims(space);
+  bool good = e->rank >= 1 && e->rank <= CZ_CK_MAX_RANK && H5Sget_simple_extent_dims(space, dims, NULL) == e->rank;
+  H5Sclose(space);
+  for (int i = 0; good && i < e->rank; i++) e->dims[i] = (int64_t)dims[i];
+  uint64_t bytes;
+  return good && cz__shape_count(&e->elements, e->dims, e->rank) && !__builtin_mul_overflow(e->elements, cz_ck_type_size(e->type), &bytes);
+}
+
+/* Reads rows [FIRST, FIRST + ROWS) of the outermost extent into OUT. */
+static bool read_rows(hid_t set, void *out, const cz_ck_entry *e, int64_t first, int64_t rows) {
+  hsize_t start[CZ_CK_MAX_RANK] = {(hsize_t)first}, count[CZ_CK_MAX_RANK] = {(hsize_t)rows};
+  for (int i = 1; i < e->rank; i++) count[i] = (hsize_t)e->dims[i];
+  hid_t here = H5Screate_simple(e->rank, count, NULL), there = H5Dget_space(set);
+  bool good = here >= 0 && there >= 0 && H5Sselect_hyperslab(there, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+              H5Dread(set, cz__h5_native(e->type), here, there, H5P_DEFAULT, out) >= 0;
+  if (there >= 0) H5Sclose(there);
+  if (here >= 0) H5Sclose(here);
+  return good;
+}
+
+/* Reads the whole data set, a few rows at a time, for its checksums. */
+static cz_status verify(hid_t set, const cz_ck_entry *e, const char *path) {
+  if (!e->elements) return CZ_OK;
+  char *slab, why[CZ__H5_TEXT];
+  uint64_t row_bytes = e->elements / (uint64_t)e->dims[0] * cz_ck_type_size(e->type);
+  int64_t step = row_bytes < SLAB_BYTES ? (int64_t)(SLAB_BYTES / row_bytes) : 1;
+  if (step > e->dims[0]) step = e->dims[0];
+  CZ_TRY(cz_alloc(&slab, (size_t)step, row_bytes));
+  cz_status st = CZ_OK;
+  for (int64_t i = 0; i < e->dims[0] && st == CZ_OK; i += step)
+    if (!read_rows(set, slab, e, i, e->dims[0] - i < step ? e->dims[0] - i : step))
+      st = CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", path, e->name, cz__h5_why(why));
+  free(slab);
+  return st;
+}
+
+static cz_status add_entry(cz_checkpoint *c, const char *name, hid_t set) {
+  char *copy;
+  CZ_TRY(cz_grow(&c->entries, &c->cap, c->count + 1, sizeof *c->entries));
+  CZ_TRY(cz_arena_strdup(c->arena, &copy, name));
+  cz_ck_entry *e = &c->entries[c->count++];
+  e->name = copy;
+  if (!type_of(&e->type, set)) return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has a type that checkpoints do not hold", c->path, name);
+  if (!shape_of(e, set)) return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has a shape that checkpoints do not hold", c->path, name);
+  return verify(set, e, c->path);
+}
+
+typedef struct walk {
+  cz_checkpoint *c;
+  cz_status st;
+} walk;
+
+static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void *context) {
+  walk *w = context;
+  char why[CZ__H5_TEXT];
+  hid_t object = H5Oopen(group, name, H5P_DEFAULT);
+  if (object < 0) w->st = CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", w->c->path, name, cz__h5_why(why));
+  else if (H5Iget_type(object) == H5I_DATASET) w->st = add_entry(w->c, name, object);
+  if (object >= 0) H5Oclose(object);
+  return w->st == CZ_OK ? 0 : -1;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(((const cz_ck_entry *)a)->name, ((const cz_ck_entry *)b)->name); }
+
+static cz_status read_all(cz_checkpoint *c, const char *path) {
+  char why[CZ__H5_TEXT];
+  int64_t format;
+  const int64_t one = 1;
+  CZ_TRY(cz_arena_create(&c->arena, "checkpoint"));
+  if (snprintf(c->path, sizeof c->path, "%s", path) >= (int)sizeof c->path) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
+  c->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  if (c->file < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz__h5_why(why));
+  walk w = {c, CZ_OK};
+  if (H5Lvisit(c->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &w) < 0 && w.st == CZ_OK)
+    w.st = CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz__h5_why(why));
+  CZ_TRY(w.st);
+  qsort(c->entries, c->count, sizeof *c->entries, by_name);
+  if (!cz_checkpoint_find(c, CZ__CK_FORMAT)) return CZ_FAIL(CZ_ECORRUPT, "%s: an HDF5 file, but not a checkpoint: it has no '%s'", path, CZ__CK_FORMAT);
+  CZ_TRY(cz_checkpoint_get_int(c, &format, CZ__CK_FORMAT));
+  if (format != CZ__CK_FORMAT_VERSION)
+    return CZ_FAIL(CZ_EINVAL, "%s: checkpoint format %lld; this program reads format %d", path, (long long)format, CZ__CK_FORMAT_VERSION);
+  return cz_checkpoint_get(c, &c->config_hash, CZ__CK_CONFIG, CZ_CK_U64, &one, 1);
+}
+
+/** Opens the checkpoint file PATH and reads all of it once, so that a damaged one is found now: CZ_ECORRUPT with the entry and HDF5's reason. Close with
+ * cz_checkpoint_close. */
+cz_status cz_checkpoint_open_file(cz_checkpoint **c, const char *path) {
+  cz__h5_quiet();
+  CZ_TRY(cz_alloc(c, 1, sizeof **c));
+  (*c)->file = -1;
+  cz_status st = read_all(*c, path);
+  if (st != CZ_OK) cz_checkpoint_close(c);
+  return st;
+}
+
+/** True when FOLDER holds a checkpoint, good or bad. */
+bool cz_checkpoint_exists(const char *folder) {
+  char path[4096];
+  return (cz_fs_join(path, sizeof path, folder, CZ__CK_NEWEST) == CZ_OK && cz_fs_exists(path)) ||
+         (cz_fs_join(path, sizeof path, folder, CZ__CK_PREVIOUS) == CZ_OK && cz_fs_exists(path));
+}
+
+static cz_status open_existing(cz_checkpoint **c, const char *path) {
+  return cz_fs_exists(path) ? cz_checkpoint_open_file(c, path) : CZ_FAIL(CZ_ECORRUPT, "%s: it is missing", path);
+}
+
+/** Opens the newest good checkpoint of FOLDER, wholly verified: the newest or, with a warning that says why, the previous. CZ_EIO when there is none,
+ * CZ_ECORRUPT naming both and their faults when neither is good. */
+cz_status cz_checkpoint_open(cz_checkpoint **c, const char *folder) {
+  char newest[4096], previous[4096], first[1024], second[1024];
+  if (!cz_checkpoint_exists(folder)) return CZ_FAIL(CZ_EIO, "%s: no checkpoint is there", folder);
+  CZ_TRY(cz_fs_join(newest, sizeof newest, folder, CZ__CK_NEWEST));
+  CZ_TRY(cz_fs_join(previous, sizeof previous, folder, CZ__CK_PREVIOUS));
+  cz_status st = open_existing(c, newest);
+  if (st != CZ_ECORRUPT) return st;
+  snprintf(first, sizeof first, "%s", cz_error_message());
+  st = open_existing(c, previous);
+  if (st == CZ_ECORRUPT) {
+    snprintf(second, sizeof second, "%s", cz_error_message());
+    return CZ_FAIL(CZ_ECORRUPT, "no checkpoint can be used:\n  %s\n  %s", first, second);
+  }
+  if (st == CZ_OK) cz_warn("%s; going on from %s", first, previous);
+  return st;
+}
+
+/** Closes the file, frees the list, clears the pointer, accepts null. */
+void cz_checkpoint_close(cz_checkpoint **c) {
+  if (!*c) return;
+  cz__h5_quiet();
+  if ((*c)->file >= 0) H5Fclose((*c)->file);
+  free((*c)->entries);
+  cz_arena_destroy(&(*c)->arena);
+  free(*c);
+  *c = NULL;
+}
+
+/** The file that was opened. Borrowed. */
+const char *cz_checkpoint_path(const cz_checkpoint *c) { return c->path; }
+
+/** The hash that cz_checkpoint_begin was given. */
+uint64_t cz_checkpoint_config_hash(const cz_checkpoint *c) { return c->config_hash; }
+
+/** CZ_EINVAL with both hashes when the checkpoint comes from another configuration. */
+cz_status cz_checkpoint_check_config(const cz_checkpoint *c, uint64_t config_hash) {
+  return c->config_hash == config_hash ? CZ_OK
+                                       : CZ_FAIL(CZ_EINVAL, "%s: made by another configuration (hash %016llx, this run's is %016llx)", c->path,
+                                                 (unsigned long long)c->config_hash, (unsigned long long)config_hash);
+}
+
+/** How many data sets there are, the file's own included. */
+size_t cz_checkpoint_count(const cz_checkpoint *c) { return c->count; }
+
+/** The I-th entry in order of names. Borrowed. */
+const cz_ck_entry *cz_checkpoint_at(const cz_checkpoint *c, size_t i) {
+  CZ_CHECK(i < c->count);
+  return &c->entries[i];
+}
+
+/** The entry called NAME, or null. Borrowed. */
+const cz_ck_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name) {
+  cz_ck_entry key = {.name = name};
+  return c->count ? bsearch(&key, c->entries, c->count, sizeof *c->entries, by_name) : NULL;
+}
+
+/** Reads the array NAME into OUT. TYPE and DIMS[RANK] must be those stored (rank 0 reads one element): CZ_EINVAL names both when they differ, or says
+ * that there is no such entry. */
+cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck_type type, const int64_t *dims, int rank) {
+  const int64_t one = 1;
+  char have[CZ_SHAPE_TEXT], want[CZ_SHAPE_TEXT], why[CZ__H5_TEXT];
+  const cz_ck_entry *e = cz_checkpoint_find(c, name);
+  if (!e) return CZ_FAIL(CZ_EINVAL, "%s: no entry '%s' (%zu others)", c->path, name, c->count);
+  if (rank == 0) {
+    dims = &one;
+    rank = 1;
+  }
+  if (e->type != type || !cz__shape_same(e->dims, e->rank, dims, rank))
+    return CZ_FAIL(CZ_EINVAL, "%s: '%s' is %s %s, expected %s %s", c->path, name, cz_ck_type_name(e->type), cz__shape_text(have, e->dims, e->rank),
+                   cz_ck_type_name(type), cz__shape_text(want, dims, rank));
+  if (!e->elements) return CZ_OK;
+  cz__h5_quiet();
+  hid_t set = H5Dopen2(c->file, name, H5P_DEFAULT);
+  bool good = set >= 0 && H5Dread(set, cz__h5_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0;
+  cz_status st = good ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", c->path, name, cz__h5_why(why));
+  if (set >= 0) H5Dclose(set);
+  return st;
+}
+
+/** Reads one whole number. */
+cz_status cz_checkpoint_get_int(cz_checkpoint *c, int64_t *out, const char *name) { return cz_checkpoint_get(c, out, name, CZ_CK_I64, NULL, 0); }
+
+/** Reads one real number. */
+cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name) { return cz_checkpoint_get(c, out, name, CZ_CK_F64, NULL, 0); }
+
+/** Appends the text (or bytes) NAME to OUT, whatever its length. */
+cz_status cz_checkpoint_get_text(cz_checkpoint *c, cz_buf *out, const char *name) {
+  const cz_ck_entry *e = cz_checkpoint_find(c, name);
+  if (!e || e->type != CZ_CK_BYTES || e->rank != 1)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s '%s'", c->path, e ? "not a text:" : "no entry", name);
+  CZ_TRY(cz_buf_add(out, NULL, 0));
+  CZ_TRY(cz_grow(&out->data, &out->cap, out->len + e->elements + 1, 1));
+  CZ_TRY(cz_checkpoint_get(c, out->data + out->len, name, CZ_CK_BYTES, e->dims, 1));
+  out->len += e->elements;
+  out->data[out->len] = '\0';
+  return CZ_OK;
+}

@@ -1,0 +1,169 @@
+#include "checkpoint/h5.h"
+#include "checkpoint/shape.h"
+
+#include "base/fs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CHUNK_BYTES = 1 << 20 };
+
+struct cz_checkpoint_writer {
+  char path[4096], temporary[4096], previous[4096], spare[4096];
+  hid_t file;
+};
+
+static cz_status check_space(const char *folder, uint64_t bytes) {
+  uint64_t free_bytes, needed = bytes + bytes / 64 + (1 << 20); /* chunk edges and metadata */
+  CZ_TRY(cz_fs_free_bytes(folder, &free_bytes));
+  return needed < bytes || free_bytes < needed
+             ? CZ_FAIL(CZ_EIO, "%s: a checkpoint needs %.1f MB but the disk has only %.1f MB free", folder, (double)needed / 1e6, (double)free_bytes / 1e6)
+             : CZ_OK;
+}
+
+static cz_status make_paths(cz_checkpoint_writer *w, const char *folder) {
+  CZ_TRY(cz_fs_join(w->path, sizeof w->path, folder, CZ__CK_NEWEST));
+  CZ_TRY(cz_fs_join(w->temporary, sizeof w->temporary, folder, CZ__CK_NEWEST ".tmp"));
+  CZ_TRY(cz_fs_join(w->previous, sizeof w->previous, folder, CZ__CK_PREVIOUS));
+  return cz_fs_join(w->spare, sizeof w->spare, folder, CZ__CK_PREVIOUS ".tmp");
+}
+
+static cz_status create_file(cz_checkpoint_writer *w) {
+  char why[CZ__H5_TEXT];
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  /* format 1.10: superblock, object headers, groups and chunk indices carry checksums; the older default's do not */
+  bool ready = access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0;
+  if (ready) w->file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  if (access >= 0) H5Pclose(access);
+  return w->file < 0 ? CZ_FAIL(CZ_EIO, "%s: %s", w->temporary, cz__h5_why(why)) : CZ_OK;
+}
+
+/** Starts a checkpoint of the run in FOLDER, which must exist: one at a time, by one process. BYTES is about what the puts will store; CZ_EIO before
+ * anything is written when the disk has less. CONFIG_HASH identifies the run's resolved configuration. End with cz_checkpoint_commit or _discard. */
+cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder, uint64_t config_hash, uint64_t bytes) {
+  const int64_t one = 1;
+  CZ_TRY(check_space(folder, bytes));
+  CZ_TRY(cz_alloc(w, 1, sizeof **w));
+  (*w)->file = -1;
+  cz__h5_quiet();
+  cz_status st;
+  CZ_GO(st, make_paths(*w, folder), failed);
+  CZ_GO(st, create_file(*w), failed);
+  CZ_GO(st, cz_checkpoint_put_int(*w, CZ__CK_FORMAT, CZ__CK_FORMAT_VERSION), failed);
+  CZ_GO(st, cz_checkpoint_put(*w, CZ__CK_CONFIG, CZ_CK_U64, &config_hash, &one, 1), failed);
+  return CZ_OK;
+failed:
+  cz_checkpoint_discard(w);
+  return st;
+}
+
+/* Chunks of at most CHUNK_BYTES: halve the outermost extents first, so that a chunk is a run of whole rows wherever possible. */
+static void cut_chunk(hsize_t *chunk, const hsize_t *dims, int rank, size_t size) {
+  uint64_t bytes = size;
+  for (int i = 0; i < rank; i++) bytes *= chunk[i] = dims[i];
+  for (int i = 0; i < rank && bytes > CHUNK_BYTES;) {
+    if (chunk[i] == 1) {
+      i++;
+      continue;
+    }
+    bytes = bytes / chunk[i] * ((chunk[i] + 1) / 2);
+    chunk[i] = (chunk[i] + 1) / 2;
+  }
+}
+
+/* Creation properties: fletcher32 needs chunks. An array without elements has no bytes to protect and no legal chunk, so it stays contiguous. */
+static hid_t creation(const hsize_t *dims, int rank, size_t size, uint64_t elements) {
+  hsize_t chunk[CZ_CK_MAX_RANK];
+  hid_t p = H5Pcreate(H5P_DATASET_CREATE);
+  bool good = p >= 0 && H5Pset_obj_track_times(p, false) >= 0; /* equal states make equal files */
+  if (elements) {
+    cut_chunk(chunk, dims, rank, size);
+    good = good && H5Pset_chunk(p, rank, chunk) >= 0 && H5Pset_fletcher32(p) >= 0;
+  }
+  if (good) return p;
+  if (p >= 0) H5Pclose(p);
+  return -1;
+}
+
+static bool write_set(hid_t file, const char *name, cz_ck_type type, const void *data, const hsize_t *dims, int rank, uint64_t elements) {
+  hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(rank, dims, NULL), set = -1;
+  hid_t how = creation(dims, rank, cz_ck_type_size(type), elements);
+  if (links >= 0 && space >= 0 && how >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 && H5Pset_char_encoding(links, H5T_CSET_UTF8) >= 0)
+    set = H5Dcreate2(file, name, cz__h5_stored(type), space, links, how, H5P_DEFAULT);
+  bool good = set >= 0 && (!elements || H5Dwrite(set, cz__h5_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+  if (set >= 0 && H5Dclose(set) < 0) good = false;
+  if (how >= 0) H5Pclose(how);
+  if (space >= 0) H5Sclose(space);
+  if (links >= 0) H5Pclose(links);
+  return good;
+}
+
+/** Stores one array of DIMS[RANK] elements; a '/' in NAME makes groups; DATA is not kept. Rank 0 is stored as one element. CZ_EINVAL for a name or
+ * shape that can't be, CZ_EIO with HDF5's reason when it is refused (disk full, name taken). After a failure only cz_checkpoint_discard is left. */
+cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_type type, const void *data, const int64_t *dims, int rank) {
+  char why[CZ__H5_TEXT], shape[CZ_SHAPE_TEXT];
+  hsize_t extents[CZ_CK_MAX_RANK] = {1};
+  uint64_t elements, bytes;
+  if (rank < 0 || rank > CZ_CK_MAX_RANK || !cz__shape_count(&elements, dims, rank) || __builtin_mul_overflow(elements, cz_ck_type_size(type), &bytes))
+    return CZ_FAIL(CZ_EINVAL, "checkpoint entry '%s': shape %s is negative, too large or has more than %d extents", name,
+                   cz__shape_text(shape, dims, rank < 0 ? 0 : rank), CZ_CK_MAX_RANK);
+  for (int i = 0; i < rank; i++) extents[i] = (hsize_t)dims[i];
+  cz__h5_quiet();
+  if (!name[0] || name[0] == '/') return CZ_FAIL(CZ_EINVAL, "checkpoint entry '%s': a name is not empty and does not start with '/'", name);
+  if (!write_set(w->file, name, type, data, extents, rank ? rank : 1, elements))
+    return CZ_FAIL(CZ_EIO, "%s: writing '%s' (%llu bytes): %s", w->temporary, name, (unsigned long long)bytes, cz__h5_why(why));
+  return CZ_OK;
+}
+
+/** Stores one whole number. */
+cz_status cz_checkpoint_put_int(cz_checkpoint_writer *w, const char *name, int64_t value) {
+  return cz_checkpoint_put(w, name, CZ_CK_I64, &value, NULL, 0);
+}
+
+/** Stores one real number. */
+cz_status cz_checkpoint_put_real(cz_checkpoint_writer *w, const char *name, double value) {
+  return cz_checkpoint_put(w, name, CZ_CK_F64, &value, NULL, 0);
+}
+
+/** Stores the bytes of a text, without its NUL. */
+cz_status cz_checkpoint_put_text(cz_checkpoint_writer *w, const char *name, const char *text) {
+  int64_t n = (int64_t)strlen(text);
+  return cz_checkpoint_put(w, name, CZ_CK_BYTES, text, &n, 1);
+}
+
+/* Makes the temporary file the newest and the newest the previous. The old previous goes last: a bad newest never replaces the only good file before
+ * the new one is durable. */
+static cz_status rotate(const cz_checkpoint_writer *w) {
+  if (unlink(w->spare) && errno != ENOENT) return CZ_FAIL(CZ_EIO, "%s: %s", w->spare, strerror(errno));
+  bool had = cz_fs_exists(w->path);
+  /* a second name for the newest, so that the folder is never without it; file systems without hard links move it aside for a moment */
+  if (had && link(w->path, w->spare) && rename(w->path, w->spare)) return CZ_FAIL(CZ_EIO, "%s -> %s: %s", w->path, w->spare, strerror(errno));
+  CZ_TRY(cz_fs_commit(w->temporary, w->path));
+  return had ? cz_fs_commit(w->spare, w->previous) : CZ_OK;
+}
+
+/** Finishes the checkpoint: closes, syncs, renames; the newest becomes the previous. Ends the writer in any case. When it fails, the checkpoints of before
+ * are intact. */
+cz_status cz_checkpoint_commit(cz_checkpoint_writer **w) {
+  char why[CZ__H5_TEXT];
+  cz__h5_quiet();
+  herr_t closed = H5Fclose((*w)->file);
+  (*w)->file = -1;
+  cz_status st = closed < 0 ? CZ_FAIL(CZ_EIO, "%s: %s", (*w)->temporary, cz__h5_why(why)) : rotate(*w);
+  if (st == CZ_OK) (*w)->temporary[0] = '\0'; /* nothing to remove */
+  cz_checkpoint_discard(w);
+  return st;
+}
+
+/** Gives a checkpoint up: removes what was written, clears the pointer, accepts null. */
+void cz_checkpoint_discard(cz_checkpoint_writer **w) {
+  if (!*w) return;
+  cz__h5_quiet();
+  if ((*w)->file >= 0) H5Fclose((*w)->file);
+  if ((*w)->temporary[0]) unlink((*w)->temporary);
+  free(*w);
+  *w = NULL;
+}

@@ -1,0 +1,109 @@
+#include "checkpoint/convert.h"
+
+#include <math.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "weight files are little-endian and are read as they lie");
+
+/** True for the four floating types that these functions convert: F16, BF16, F32, F64. */
+bool cz__convert_known(cz_st_type type) { return type == CZ_ST_F16 || type == CZ_ST_BF16 || type == CZ_ST_F32 || type == CZ_ST_F64; }
+
+static float bits_to_f32(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+static uint32_t f32_to_bits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+static float f16_to_f32(uint16_t h) {
+  uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = (h >> 10) & 31u, fraction = h & 0x3ffu;
+  if (exponent == 0) { /* zero and subnormals: fraction * 2^-24, exact in float32 */
+    float x = (float)fraction * 0x1p-24f;
+    return sign ? -x : x;
+  }
+  uint32_t wide = exponent == 31 ? 255u : exponent + 112u;
+  return bits_to_f32(sign | wide << 23 | fraction << 13);
+}
+
+/* X rounded to nearest even on a grid of DIGITS significant bits whose finest step is 2^LOWEST; overflow is left to the caller. */
+static double round_to_grid(double x, int digits, int lowest) {
+  int exponent;
+  frexp(x, &exponent); /* |x| in [2^(exponent-1), 2^exponent) */
+  int step = exponent - digits > lowest ? exponent - digits : lowest;
+  return ldexp(nearbyint(ldexp(x, -step)), step);
+}
+
+static uint16_t f64_to_f16(double x) {
+  uint16_t sign = signbit(x) ? 0x8000u : 0;
+  if (isnan(x)) return sign | 0x7e00u;
+  double a = isinf(x) ? x : round_to_grid(x, 11, -24);
+  if (fabs(a) > 65504) return sign | 0x7c00u;
+  uint32_t bits = f32_to_bits((float)fabs(a)); /* exact: every float16 is a float32 */
+  uint32_t exponent = bits >> 23;
+  if (exponent < 113) return sign | (uint16_t)(fabs(a) * 0x1p24);
+  return sign | (uint16_t)((exponent - 112) << 10 | (bits & 0x7fffffu) >> 13);
+}
+
+static uint16_t f64_to_bf16(double x) {
+  if (isnan(x)) return signbit(x) ? 0xffc0u : 0x7fc0u;
+  if (isinf(x) || x == 0) return (uint16_t)(f32_to_bits((float)x) >> 16);
+  return (uint16_t)(f32_to_bits((float)round_to_grid(x, 8, -133)) >> 16); /* exact, or infinite by overflow */
+}
+
+/** Widens or rounds N numbers of TYPE at IN (any alignment) to float32. */
+void cz__convert_to_f32(float *out, const void *in, cz_st_type type, size_t n) {
+  const unsigned char *p = in;
+  uint16_t half;
+  double wide;
+  switch (type) {
+  case CZ_ST_F32: memcpy(out, in, n * sizeof *out); break;
+  case CZ_ST_F64:
+    for (size_t i = 0; i < n; i++) out[i] = (float)(memcpy(&wide, p + 8 * i, 8), wide);
+    break;
+  case CZ_ST_BF16:
+    for (size_t i = 0; i < n; i++) out[i] = bits_to_f32((uint32_t)(memcpy(&half, p + 2 * i, 2), half) << 16);
+    break;
+  default:
+    CZ_CHECK(type == CZ_ST_F16);
+    for (size_t i = 0; i < n; i++) out[i] = f16_to_f32((memcpy(&half, p + 2 * i, 2), half));
+  }
+}
+
+/** Widens N numbers of TYPE at IN (any alignment) to float64. */
+void cz__convert_to_f64(double *out, const void *in, cz_st_type type, size_t n) {
+  enum { BLOCK = 1024 };
+  float block[BLOCK];
+  if (type == CZ_ST_F64) {
+    memcpy(out, in, n * sizeof *out);
+    return;
+  }
+  size_t size = cz_st_type_bits(type) / 8;
+  for (size_t done = 0; done < n; done += BLOCK) {
+    size_t k = n - done < BLOCK ? n - done : BLOCK;
+    cz__convert_to_f32(block, (const char *)in + done * size, type, k);
+    for (size_t i = 0; i < k; i++) out[done + i] = block[i];
+  }
+}
+
+/** Stores N numbers of type FROM at IN as TYPE at OUT (any alignment): the same bytes when the types agree, else FROM is F32 or F64, TYPE a floating
+ * type, and each number is rounded once, to nearest even. */
+void cz__convert_store(void *out, cz_st_type type, const void *in, cz_st_type from, size_t n) {
+  size_t size = cz_st_type_bits(type) / 8;
+  if (type == from) {
+    memcpy(out, in, n * size);
+    return;
+  }
+  CZ_CHECK(from == CZ_ST_F32 || from == CZ_ST_F64);
+  for (size_t i = 0; i < n; i++) {
+    double x = from == CZ_ST_F32 ? (double)((const float *)in)[i] : ((const double *)in)[i];
+    float f = (float)x;
+    uint16_t half = type == CZ_ST_F16 ? f64_to_f16(x) : type == CZ_ST_BF16 ? f64_to_bf16(x) : 0;
+    const void *bytes = type == CZ_ST_F64 ? (const void *)&x : type == CZ_ST_F32 ? (const void *)&f : (const void *)&half;
+    memcpy((char *)out + i * size, bytes, size);
+  }
+}

@@ -1,0 +1,14 @@
+/* Number formats of weight files: to float32 and float64, and back with rounding to nearest even. Internal to checkpoint. */
+#ifndef CZ_CHECKPOINT_CONVERT_H
+#define CZ_CHECKPOINT_CONVERT_H
+
+#include "checkpoint/safetensors.h"
+
+enum { CZ__ST_HEADER_CAP = 100000000, CZ__ST_PIECE = 1 << 20 }; /* bytes: the format's limit; one step of converting */
+
+bool cz__convert_known(cz_st_type type);
+void cz__convert_to_f32(float *out, const void *in, cz_st_type type, size_t n);
+void cz__convert_to_f64(double *out, const void *in, cz_st_type type, size_t n);
+void cz__convert_store(void *out, cz_st_type type, const void *in, cz_st_type from, size_t n);
+
+#endif

@@ -1,0 +1,73 @@
+/* safetensors: the weight files of a Hugging Face directory, one file or shards behind an index. Strict on reading; written so that
+ * `from_pretrained` loads the result. Rules and their source: https://github.com/huggingface/safetensors, "Format". */
+#ifndef CZ_CHECKPOINT_SAFETENSORS_H
+#define CZ_CHECKPOINT_SAFETENSORS_H
+
+#include "base/mem.h"
+
+#include <stdbool.h>
+
+typedef enum cz_st_type { /* in the format's order of alignment; a writer stores the highest first */
+  CZ_ST_BOOL,
+  CZ_ST_F4,
+  CZ_ST_F6_E2M3,
+  CZ_ST_F6_E3M2,
+  CZ_ST_U8,
+  CZ_ST_I8,
+  CZ_ST_F8_E5M2,
+  CZ_ST_F8_E4M3,
+  CZ_ST_F8_E8M0,
+  CZ_ST_F8_E4M3FNUZ,
+  CZ_ST_F8_E5M2FNUZ,
+  CZ_ST_I16,
+  CZ_ST_U16,
+  CZ_ST_F16,
+  CZ_ST_BF16,
+  CZ_ST_I32,
+  CZ_ST_U32,
+  CZ_ST_F32,
+  CZ_ST_C64,
+  CZ_ST_F64,
+  CZ_ST_I64,
+  CZ_ST_U64,
+  CZ_ST_TYPES
+} cz_st_type;
+
+typedef struct cz_st_info { /* one tensor of an open file or directory; everything borrowed from it */
+  const char *name;
+  cz_st_type type;
+  int rank;
+  const int64_t *dims;
+  uint64_t elements, bytes;
+  uint64_t begin; /* from the start of the file, bytes */
+  int file;
+} cz_st_info;
+
+typedef struct cz_st_item { /* one tensor to write; everything borrowed */
+  const char *name;
+  cz_st_type type; /* in the file */
+  cz_st_type from; /* in memory: the same, or F32 or F64 to be rounded to nearest even */
+  int rank;
+  const int64_t *dims;
+  const void *data;
+} cz_st_item;
+
+typedef struct cz_safetensors cz_safetensors;
+
+CZ_MUST cz_status cz_safetensors_open(cz_safetensors **s, const char *path);
+CZ_MUST cz_status cz_safetensors_open_model(cz_safetensors **s, const char *folder);
+void cz_safetensors_close(cz_safetensors **s);
+size_t cz_safetensors_count(const cz_safetensors *s);
+const cz_st_info *cz_safetensors_at(const cz_safetensors *s, size_t i);
+const cz_st_info *cz_safetensors_find(const cz_safetensors *s, const char *name);
+const char *cz_safetensors_file(const cz_safetensors *s, int file);
+CZ_MUST cz_status cz_safetensors_read_f32(cz_safetensors *s, float *out, const char *name, const int64_t *dims, int rank);
+CZ_MUST cz_status cz_safetensors_read_f64(cz_safetensors *s, double *out, const char *name, const int64_t *dims, int rank);
+
+CZ_MUST cz_status cz_safetensors_write(const char *path, const cz_st_item *items, size_t n);
+CZ_MUST cz_status cz_safetensors_write_model(const char *folder, const cz_st_item *items, size_t n, uint64_t shard_bytes);
+
+const char *cz_st_type_name(cz_st_type type);
+uint32_t cz_st_type_bits(cz_st_type type);
+
+#endif

@@ -1,0 +1,15 @@
+/* Shapes as the files of this folder store them: text for messages, comparison, checked products. Internal to checkpoint. */
+#ifndef CZ_CHECKPOINT_SHAPE_H
+#define CZ_CHECKPOINT_SHAPE_H
+
+#include "base/mem.h"
+
+#include <stdbool.h>
+
+enum { CZ_SHAPE_TEXT = 160 };
+
+const char *cz__shape_text(char out[CZ_SHAPE_TEXT], const int64_t *dims, int rank);
+bool cz__shape_same(const int64_t *a, int rank_a, const int64_t *b, int rank_b);
+bool cz__shape_count(uint64_t *count, const int64_t *dims, int rank);
+
+#endif
