@@ -26,7 +26,8 @@ cz_status cz_fs_read(const char *path, cz_buf *out) {
   return st;
 }
 
-static cz_status write_all(int fd, const char *path, const char *bytes, size_t n) {
+/** Writes all N bytes to the open file FD; PATH is for the message. CZ_EIO with the system's reason (disk full, limit). */
+cz_status cz_fs_write_fd(int fd, const char *path, const char *bytes, size_t n) {
   while (n) {
     ssize_t k = write(fd, bytes, n);
     if (k < 0 && errno == EINTR) continue;
@@ -64,7 +65,7 @@ cz_status cz_fs_write_atomic(const char *path, const void *bytes, size_t n) {
     return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
   int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
-  cz_status st = write_all(fd, temporary, bytes, n);
+  cz_status st = cz_fs_write_fd(fd, temporary, bytes, n);
   if (close(fd) && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
   if (st == CZ_OK) st = cz_fs_commit(temporary, path);
   if (st != CZ_OK) unlink(temporary);
