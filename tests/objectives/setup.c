@@ -1,0 +1,62 @@
+#include "setup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t test_seed(void) {
+  static uint64_t seed;
+  static bool known;
+  if (known) return seed;
+  known = true;
+  const char *given = getenv("CZ_TEST_SEED");
+  seed = given ? strtoull(given, NULL, 0) : (uint64_t)(cz_seconds() * 1e9);
+  fprintf(stderr, "CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
+  return seed;
+}
+
+/* T5's: pad 0, EOS 1, unknown 2, sentinel k at 32099 - k. */
+void t5_vocabulary(cz_vocabulary *v, int32_t sentinels) {
+  *v = (cz_vocabulary){.size = T5_SIZE, .pad = 0, .eos = T5_EOS, .unk = 2, .n_sentinels = sentinels};
+  for (int32_t k = 0; k < sentinels; k++) v->sentinels[k] = T5_SENTINEL - k;
+}
+
+/* What the row's key table gives when nothing is said. */
+cz_objective_config default_config(const char *name) {
+  const cz_objective_row *row;
+  cz_objective_config config = {0};
+  cz_config *empty;
+  assert_ok(cz_objective_find(&row, name));
+  assert_ok(cz_config_from_words(&empty, NULL, 0));
+  assert_ok(cz_config_bind(cz_config_root(empty), &row->section, &config, NULL));
+  cz_config_destroy(&empty);
+  config.seed = test_seed();
+  return config;
+}
+
+cz_objective make_objective(const char *name, cz_objective_config config, int32_t sentinels) {
+  const cz_objective_row *row;
+  cz_vocabulary v;
+  cz_objective o;
+  t5_vocabulary(&v, sentinels);
+  assert_ok(cz_objective_find(&row, name));
+  assert_ok(cz_objective_init(&o, row, &config, &v));
+  return o;
+}
+
+/* Ordinary tokens, 3 to 31,999. */
+void fill_piece(int32_t *ids, int64_t n, cz_stream *s) {
+  for (int64_t i = 0; i < n; i++) ids[i] = 3 + (int32_t)cz_stream_below(s, 31997);
+}
+
+void free_example(cz_example *e) {
+  free(e->inputs.data);
+  free(e->targets.data);
+  memset(e, 0, sizeof *e);
+}
+
+void assert_ids(const cz_ids *found, const int32_t *expected, size_t n) {
+  for (size_t i = 0; i < n && i < found->len; i++)
+    if (found->data[i] != expected[i]) fail_msg("place %zu: found %d, expected %d", i, found->data[i], expected[i]);
+  assert_int_equal(found->len, n);
+}

@@ -1,0 +1,73 @@
+#include "trainers/objectives/objective.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CZ_OBJECTIVE(name) extern const cz_objective_row cz_objective_##name;
+#include "trainers/objectives/objectives.def"
+#undef CZ_OBJECTIVE
+
+const cz_objective_row *const cz_objective_rows[] = {
+#define CZ_OBJECTIVE(name) &cz_objective_##name,
+#include "trainers/objectives/objectives.def"
+#undef CZ_OBJECTIVE
+};
+
+const size_t cz_objective_count = sizeof cz_objective_rows / sizeof *cz_objective_rows;
+
+const char *const cz_fidelity_names[] = {"paper", "code", "corrected", NULL};
+
+/** The row called NAME. CZ_EUSAGE with the nearest spelling, or all names, when there is none. */
+cz_status cz_objective_find(const cz_objective_row **row, const char *name) {
+  enum { MOST = 64 };
+  const char *names[MOST];
+  CZ_CHECK(cz_objective_count <= MOST);
+  for (size_t i = 0; i < cz_objective_count; i++) {
+    names[i] = cz_objective_rows[i]->name;
+    if (strcmp(names[i], name)) continue;
+    *row = cz_objective_rows[i];
+    return CZ_OK;
+  }
+  const char *near = cz_nearest(name, names, cz_objective_count);
+  if (near) return CZ_FAIL(CZ_EUSAGE, "no objective is called '%s'; did you mean '%s'?", name, near);
+  cz_buf list = {0};
+  for (size_t i = 0; i < cz_objective_count; i++) CZ_TRY(cz_buf_addf(&list, " %s", names[i]));
+  cz_status st = CZ_FAIL(CZ_EUSAGE, "no objective is called '%s'; there are:%s", name, list.data);
+  cz_buf_free(&list);
+  return st;
+}
+
+/** Configures O: copies CONFIG and VOCABULARY and derives how the corpus is cut and the caps. CZ_EUSAGE when they can't work together (no room for a
+ * token and EOS, too few sentinels). There is nothing to free. */
+cz_status cz_objective_init(cz_objective *o, const cz_objective_row *row, const cz_objective_config *config, const cz_vocabulary *vocabulary) {
+  if (vocabulary->size < 4 || vocabulary->eos < 0 || vocabulary->eos >= vocabulary->size)
+    return CZ_FAIL(CZ_EINVAL, "a vocabulary of %d tokens with EOS %d can't carry an objective", vocabulary->size, vocabulary->eos);
+  *o = (cz_objective){.row = row, .config = *config, .vocabulary = *vocabulary, .cut = {.chunk_tokens = 65536, .group_documents = 128}};
+  return row->solve(o);
+}
+
+/** Fills OUT with what the objective makes of PIECE; an empty piece gives an empty example. The same piece gives the same example in any order. */
+cz_status cz_objective_apply(const cz_objective *o, cz_example *out, const cz_piece *piece) { return o->row->corrupt(o, piece, out); }
+
+/** Mean tokens of inputs and targets, EOS included, over PIECES pieces of the raw length that the reader cuts for this objective. */
+cz_status cz_objective_mean_lengths(const cz_objective *o, double *inputs, double *targets, int64_t pieces) {
+  int64_t n = o->cut.piece_tokens;
+  int32_t *ids;
+  CZ_TRY(cz_alloc(&ids, (size_t)n, sizeof *ids));
+  cz_example e = {0};
+  cz_status st = CZ_OK;
+  int64_t in = 0, out = 0;
+  for (int64_t i = 0; i < pieces && st == CZ_OK; i++) {
+    const cz_piece piece = {.ids = ids, .n = n, .index = (uint32_t)i};
+    st = cz_objective_apply(o, &e, &piece);
+    in += (int64_t)e.inputs.len;
+    out += (int64_t)e.targets.len;
+  }
+  *inputs = (double)in / (double)pieces;
+  *targets = (double)out / (double)pieces;
+  free(e.inputs.data);
+  free(e.targets.data);
+  free(ids);
+  return st;
+}
