@@ -1,0 +1,277 @@
+/* One pass over chunks of counted rows. A chunk's logits are computed slab by slab (a slab is a run of words, cut by shape alone); a slab's words are turned
+ * into exponentials while they are in cache, relative to the slab's own maximum. Once every slab's sums are known, a slab becomes dx by one multiplication
+ * per element (the exponential is never computed again), and its two products with w and h follow at once. Each slab is the work of one thread, and the slabs'
+ * contributions to dh are added in a fixed order. */
+#include "kernels/common/cpu.h"
+#include "kernels/cross_entropy/cross_entropy.h"
+
+#include <cblas.h>
+#include <float.h>
+#include <math.h>
+#include <omp.h>
+
+enum { SLABS = 16, SLAB_LEAST = 64, LANES = 16, ROWS_LEAST = 64, ROWS_MOST = 1024, CHUNK_BYTES = 64 << 20, ALIGN = 64 };
+
+/* What a slab knows of a row. The target is left out of max and sum, so that 1 - p_t and a small nll keep their digits when p_t is close to 1. */
+typedef struct slab_stat {
+  float max, sum;   /* of exp(x - max) over the slab's words but the target */
+  float factor;     /* dx = exponential x factor - row.smooth */
+  float total;      /* of x over all the slab's words, when smoothing asks for it */
+} slab_stat;
+
+typedef struct row_stat {
+  int64_t index; /* the row's place in h */
+  double loss;
+  float target_logit, target_dx, smooth;
+} row_stat;
+
+typedef struct plan {
+  const cz_call *call;
+  const cz_cross_entropy_attr *attr;
+  int64_t N, D, V, slab, slabs, rows_most;
+  bool backward, want_h, want_w, added; /* added: dw holds something to add to */
+  double A;                             /* dloss / denominator */
+  /* workspace */
+  float *logits, *h, *partial; /* [rows, V] as slabs one after another, each [rows, its words]; [rows, D]; [slabs, rows, D] */
+  slab_stat *stat;             /* [slabs, rows] */
+  row_stat *row;               /* [rows] */
+  int64_t rows;                /* of this chunk */
+} plan;
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t rows_at_once(const cz_cross_entropy_attr *attr, int64_t N, int64_t V) {
+  if (attr->chunk_rows) return least(attr->chunk_rows, N);
+  int64_t rows = (int64_t)CHUNK_BYTES / 4 / V / 16 * 16;
+  return least(N, rows < ROWS_LEAST ? ROWS_LEAST : rows > ROWS_MOST ? ROWS_MOST : rows);
+}
+
+static void *take(char **at, size_t bytes) {
+  void *p = *at;
+  *at += (bytes + ALIGN - 1) / ALIGN * ALIGN;
+  return p;
+}
+
+/* Sizes, and places in a workspace that begins at null; returns the bytes. */
+static size_t lay_out(plan *p, const cz_call *call, bool backward) {
+  *p = (plan){.call = call, .attr = call->attr, .backward = backward};
+  p->N = call->in[CZ_CROSS_ENTROPY_H].dim[0], p->D = call->in[CZ_CROSS_ENTROPY_H].dim[1], p->V = call->in[CZ_CROSS_ENTROPY_W].dim[0];
+  int64_t words = (p->V + SLABS - 1) / SLABS;
+  p->slab = words < SLAB_LEAST ? SLAB_LEAST : (words + 15) / 16 * 16;
+  p->slabs = (p->V + p->slab - 1) / p->slab;
+  p->rows_most = rows_at_once(p->attr, p->N, p->V);
+  p->want_h = backward && call->mode[CZ_CROSS_ENTROPY_H] != CZ_GRAD_SKIP;
+  p->want_w = backward && call->mode[CZ_CROSS_ENTROPY_W] != CZ_GRAD_SKIP;
+  p->added = call->mode[CZ_CROSS_ENTROPY_W] == CZ_GRAD_ADD;
+  char *at = call->workspace, *begin = at;
+  size_t rows = (size_t)p->rows_most, D = (size_t)p->D, slabs = (size_t)p->slabs;
+  p->logits = take(&at, rows * (size_t)p->V * sizeof(float));
+  p->h = take(&at, rows * D * sizeof(float));
+  p->stat = take(&at, slabs * rows * sizeof(slab_stat));
+  p->row = take(&at, rows * sizeof(row_stat));
+  if (backward) p->partial = take(&at, slabs * rows * D * sizeof(float));
+  return (size_t)(at - begin);
+}
+
+static int64_t slab_words(const plan *p, int64_t s) { return least(p->slab, p->V - s * p->slab); }
+
+static float *slab_logits(const plan *p, int64_t s) { return p->logits + s * p->slab * p->rows; }
+
+CZ_CLONES
+static float row_max(const float *x, int64_t n) {
+  float lane[LANES], max = -FLT_MAX;
+  for (int j = 0; j < LANES; j++) lane[j] = -FLT_MAX;
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    for (int j = 0; j < LANES; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+  }
+  for (; i < n; i++) max = x[i] > max ? x[i] : max;
+  for (int j = 0; j < LANES; j++) max = lane[j] > max ? lane[j] : max;
+  return max;
+}
+
+/* x = exp(x - max); returns the sum. */
+CZ_CLONES
+static float row_exp(float *x, int64_t n, float max) {
+  float lane[LANES] = {0}, sum = 0;
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    for (int j = 0; j < LANES; j++) {
+      float e = cz_expf(x[i + j] - max);
+      x[i + j] = e;
+      lane[j] += e;
+    }
+  }
+  for (; i < n; i++) sum += x[i] = cz_expf(x[i] - max);
+  for (int j = 0; j < LANES; j++) sum += lane[j];
+  return sum;
+}
+
+CZ_CLONES
+static float row_total(const float *x, int64_t n) {
+  float lane[LANES] = {0}, sum = 0;
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    for (int j = 0; j < LANES; j++) lane[j] += x[i + j];
+  }
+  for (; i < n; i++) sum += x[i];
+  for (int j = 0; j < LANES; j++) sum += lane[j];
+  return sum;
+}
+
+CZ_CLONES
+static void row_gradient(float *x, int64_t n, float factor, float smooth) {
+  for (int64_t i = 0; i < n; i++) x[i] = x[i] * factor - smooth;
+}
+
+/* Column of row r's target in slab s, or -1. */
+static int64_t target_in(const plan *p, int64_t r, int64_t s) {
+  int64_t t = ((const int32_t *)p->call->in[CZ_CROSS_ENTROPY_TARGETS].data)[p->row[r].index] - s * p->slab;
+  return t >= 0 && t < slab_words(p, s) ? t : -1;
+}
+
+static void row_softmax(const plan *p, float *x, int64_t r, int64_t s) {
+  slab_stat *stat = &p->stat[s * p->rows_most + r];
+  int64_t n = slab_words(p, s), t = target_in(p, r, s);
+  if (p->attr->label_smoothing > 0) stat->total = row_total(x, n);
+  if (t >= 0) p->row[r].target_logit = x[t], x[t] = -FLT_MAX;
+  stat->max = row_max(x, n);
+  stat->sum = row_exp(x, n, stat->max);
+  if (t >= 0 && stat->max == -FLT_MAX) stat->sum = 0, x[t] = 0; /* no word but the target */
+}
+
+/* Logits of one slab, then exponentials in place. */
+static void slab_forward(const plan *p, int64_t s) {
+  const float *w = (const float *)p->call->in[CZ_CROSS_ENTROPY_W].data + s * p->slab * p->D;
+  int n = (int)slab_words(p, s), D = (int)p->D;
+  float *x = slab_logits(p, s);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p->rows, n, D, (float)p->attr->logit_scale, p->h, D, w, D, 0, x, n);
+  for (int64_t r = 0; r < p->rows; r++) row_softmax(p, x + r * n, r, s);
+}
+
+/* Loss of row r from its slabs, and the numbers that turn its exponentials into dx (times logit_scale). With q = 1 - p_t:
+ * nll = log(1 + exp(d)) and q = 1 / (1 + exp(-d)), d = log(sum over the others of exp(x)) - x_t. */
+static void row_combine(const plan *p, int64_t r) {
+  const cz_cross_entropy_attr *a = p->attr;
+  row_stat *row = &p->row[r];
+  double max = -INFINITY, sum = 0, total = 0;
+  for (int64_t s = 0; s < p->slabs; s++) {
+    if (p->stat[s * p->rows_most + r].sum != 0) max = fmax(max, p->stat[s * p->rows_most + r].max);
+  }
+  for (int64_t s = 0; s < p->slabs; s++) {
+    const slab_stat *stat = &p->stat[s * p->rows_most + r];
+    if (stat->sum != 0) sum += stat->sum * exp(stat->max - max);
+    total += a->label_smoothing > 0 ? stat->total : 0;
+  }
+  double others = max + log(sum), d = others - row->target_logit;
+  double nll = d > 0 ? d + log1p(exp(-d)) : log1p(exp(d)), q = 1 / (1 + exp(-d)), log_z = row->target_logit + nll;
+  row->loss = (1 - a->label_smoothing) * nll + a->label_smoothing * (log_z - total / (double)p->V) + a->z_loss * log_z * log_z;
+  ((float *)p->call->out[CZ_CROSS_ENTROPY_NLL].data)[row->index] = (float)nll;
+  if (!p->backward) return;
+  const float *dnll = p->call->dout[CZ_CROSS_ENTROPY_NLL].data;
+  double factor = p->A * (1 + 2 * a->z_loss * log_z) + (dnll ? dnll[row->index] : 0), smooth = p->A * a->label_smoothing / (double)p->V;
+  row->smooth = (float)(a->logit_scale * smooth);
+  row->target_dx = (float)(a->logit_scale * (p->A * (a->label_smoothing + 2 * a->z_loss * log_z) - factor * q - smooth));
+  for (int64_t s = 0; s < p->slabs; s++) {
+    slab_stat *stat = &p->stat[s * p->rows_most + r];
+    stat->factor = stat->sum != 0 ? (float)(a->logit_scale * factor * q / sum * exp(stat->max - max)) : 0;
+  }
+}
+
+/* Exponentials of one slab become dx, then dw += dx^T h and this slab's part of dh = dx w. */
+static void slab_backward(const plan *p, int64_t s) {
+  const float *w = (const float *)p->call->in[CZ_CROSS_ENTROPY_W].data + s * p->slab * p->D;
+  int n = (int)slab_words(p, s), D = (int)p->D, rows = (int)p->rows;
+  float *x = slab_logits(p, s);
+  for (int64_t r = 0; r < rows; r++) {
+    int64_t t = target_in(p, r, s);
+    row_gradient(x + r * n, n, p->stat[s * p->rows_most + r].factor, p->row[r].smooth);
+    if (t >= 0) x[r * n + t] = p->row[r].target_dx;
+  }
+  if (p->want_w) {
+    float *dw = (float *)p->call->din[CZ_CROSS_ENTROPY_W].data + s * p->slab * p->D;
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, n, D, rows, 1, x, n, p->h, D, p->added ? 1 : 0, dw, D);
+  }
+  if (p->want_h) cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, D, n, 1, x, n, w, D, 0, p->partial + s * p->rows_most * p->D, D);
+}
+
+static void gather_row(const plan *p, int64_t r) {
+  memcpy(p->h + r * p->D, (const float *)p->call->in[CZ_CROSS_ENTROPY_H].data + p->row[r].index * p->D, (size_t)p->D * sizeof(float));
+}
+
+static void scatter_row(const plan *p, int64_t r) {
+  float *dh = (float *)p->call->din[CZ_CROSS_ENTROPY_H].data + p->row[r].index * p->D;
+  float *sum = p->partial + r * p->D;
+  for (int64_t s = 1; s < p->slabs; s++) {
+    const float *part = p->partial + (s * p->rows_most + r) * p->D;
+    for (int64_t d = 0; d < p->D; d++) sum[d] += part[d];
+  }
+  bool add = p->call->mode[CZ_CROSS_ENTROPY_H] == CZ_GRAD_ADD;
+  for (int64_t d = 0; d < p->D; d++) dh[d] = add ? dh[d] + sum[d] : sum[d];
+}
+
+static void run_chunk(plan *p) {
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < p->rows; r++) gather_row(p, r);
+#pragma omp parallel for schedule(dynamic, 1)
+  for (int64_t s = 0; s < p->slabs; s++) slab_forward(p, s);
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < p->rows; r++) row_combine(p, r);
+  if (!p->want_h && !p->want_w) return;
+#pragma omp parallel for schedule(dynamic, 1)
+  for (int64_t s = 0; s < p->slabs; s++) slab_backward(p, s);
+  p->added = true;
+  if (!p->want_h) return;
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < p->rows; r++) scatter_row(p, r);
+}
+
+/* Rows that are not counted: nothing flows there. Returns how many are counted. */
+static int64_t clear_uncounted(const plan *p) {
+  const int32_t *targets = p->call->in[CZ_CROSS_ENTROPY_TARGETS].data;
+  int64_t counted = 0;
+  for (int64_t n = 0; n < p->N; n++) {
+    counted += targets[n] >= 0;
+    if (targets[n] >= 0) continue;
+    ((float *)p->call->out[CZ_CROSS_ENTROPY_NLL].data)[n] = 0;
+    if (p->want_h && p->call->mode[CZ_CROSS_ENTROPY_H] == CZ_GRAD_WRITE) {
+      memset((float *)p->call->din[CZ_CROSS_ENTROPY_H].data + n * p->D, 0, (size_t)p->D * sizeof(float));
+    }
+  }
+  return counted;
+}
+
+static void run(const cz_call *call, bool backward) {
+  plan p;
+  lay_out(&p, call, backward);
+  const int32_t *targets = call->in[CZ_CROSS_ENTROPY_TARGETS].data;
+  const float *dloss = call->dout[CZ_CROSS_ENTROPY_LOSS].data;
+  double denominator = *(const float *)call->in[CZ_CROSS_ENTROPY_DENOMINATOR].data, loss = 0;
+  p.A = dloss ? dloss[0] / denominator : 0;
+  int64_t counted = clear_uncounted(&p), n = 0;
+  int64_t chunks = counted ? (counted + p.rows_most - 1) / p.rows_most : 0;
+  for (int64_t c = 0; c < chunks; c++) {
+    p.rows = counted * (c + 1) / chunks - counted * c / chunks;
+    for (int64_t r = 0; r < p.rows; n++) {
+      if (targets[n] >= 0) p.row[r++].index = n;
+    }
+    run_chunk(&p);
+    for (int64_t r = 0; r < p.rows; r++) loss += p.row[r].loss;
+  }
+  if (p.want_w && !p.added) memset(call->din[CZ_CROSS_ENTROPY_W].data, 0, (size_t)(p.V * p.D) * sizeof(float));
+  *(float *)call->out[CZ_CROSS_ENTROPY_LOSS].data = (float)(loss / denominator);
+}
+
+/** loss and nll; see the header. Workspace: a chunk of logits and little more. */
+void cz_cross_entropy_fwd_cpu(const cz_call *call) { run(call, false); }
+
+/** loss, nll, dh and dw in one pass. Workspace: a chunk of logits, and dh of a chunk once per slab. */
+void cz_cross_entropy_bwd_cpu(const cz_call *call) { run(call, true); }
+
+/** Bytes of workspace: rows x (V + D) numbers and statistics, and for backward rows x D per slab. */
+size_t cz_cross_entropy_workspace_cpu(const cz_call *call, bool backward) {
+  cz_call at_null = *call;
+  at_null.workspace = NULL;
+  plan p;
+  return lay_out(&p, &at_null, backward);
+}

@@ -1,0 +1,58 @@
+#include "kernels/common/shape.h"
+#include "kernels/cross_entropy/cross_entropy.h"
+
+#include <math.h>
+
+static bool attributes(const cz_cross_entropy_attr *a, char *why, size_t why_bytes) {
+  if (!(a->z_loss >= 0 && isfinite(a->z_loss))) return cz_shape_refuse(why, why_bytes, "z_loss is %g, not a number from 0 on", a->z_loss);
+  if (!(a->label_smoothing >= 0 && a->label_smoothing < 1)) {
+    return cz_shape_refuse(why, why_bytes, "label_smoothing is %g, not in [0, 1)", a->label_smoothing);
+  }
+  if (a->logit_scale == 0 || !isfinite(a->logit_scale)) return cz_shape_refuse(why, why_bytes, "logit_scale is %g", a->logit_scale);
+  if (a->chunk_rows < 0) return cz_shape_refuse(why, why_bytes, "chunk_rows is %d", a->chunk_rows);
+  return true;
+}
+
+static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes) {
+  const cz_arg *h = &in[CZ_CROSS_ENTROPY_H];
+  if (!cz_shape_floating(h, "h", 2, why, why_bytes)) return false;
+  if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_W], "w", h->dtype, 2, (int64_t[]){CZ_ANY, h->dim[1]}, why, why_bytes)) return false;
+  if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_TARGETS], "targets", CZ_I32, 1, h->dim, why, why_bytes)) return false;
+  cz_dtype statistic = h->dtype == CZ_F64 ? CZ_F64 : CZ_F32;
+  if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_DENOMINATOR], "denominator", statistic, 1, (int64_t[]){1}, why, why_bytes)) return false;
+  if (!attributes(attr, why, why_bytes)) return false;
+  cz_shape_set(&out[CZ_CROSS_ENTROPY_LOSS], statistic, 1, (int64_t[]){1});
+  cz_shape_set(&out[CZ_CROSS_ENTROPY_NLL], statistic, 1, h->dim);
+  return true;
+}
+
+static size_t workspace(cz_kernel_set set, const cz_call *call, bool backward) {
+  if (set == CZ_SET_REF) return (size_t)call->in[CZ_CROSS_ENTROPY_W].dim[0] * sizeof(double);
+  return set == CZ_SET_CPU ? cz_cross_entropy_workspace_cpu(call, backward) : 0;
+}
+
+/* Backward computes the logits too: it is run instead of forward. */
+static double flops(const cz_call *call, bool backward) {
+  double product = 2.0 * (double)cz_numel(&call->in[CZ_CROSS_ENTROPY_H]) * (double)call->in[CZ_CROSS_ENTROPY_W].dim[0];
+  if (!backward) return product;
+  return product * (1 + (call->mode[CZ_CROSS_ENTROPY_H] != CZ_GRAD_SKIP) + (call->mode[CZ_CROSS_ENTROPY_W] != CZ_GRAD_SKIP));
+}
+
+const cz_op_row cz_cross_entropy_row = {
+    .name = "cross_entropy",
+    .n_in = 4,
+    .n_out = 2,
+    .in_name = {"h", "w", "targets", "denominator"},
+    .out_name = {"loss", "nll"},
+    .grad = 1u << CZ_CROSS_ENTROPY_H | 1u << CZ_CROSS_ENTROPY_W,
+    .deterministic = true,
+    .fused_backward = true,
+    .attr_bytes = sizeof(cz_cross_entropy_attr),
+    .needs = {.in = 0xf},
+    .shape = shape,
+    .workspace = workspace,
+    .flops = flops,
+    .error_constant = 40, /* sums of D, V and N terms, an exponential between them */
+    .fwd = {[CZ_SET_REF] = cz_cross_entropy_fwd_ref, [CZ_SET_CPU] = cz_cross_entropy_fwd_cpu},
+    .bwd = {[CZ_SET_REF] = cz_cross_entropy_bwd_ref, [CZ_SET_CPU] = cz_cross_entropy_bwd_cpu},
+};
