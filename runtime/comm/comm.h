@@ -1,0 +1,33 @@
+/* Processes that work together: one per device, alone (`self`) or under MPI. The same calls either way; a group split off is again a communicator.
+ *
+ * Collective calls must be made by every rank of the communicator in the same order, by one thread. A rank that fails calls cz_comm_abort, which
+ * ends the job: nobody waits for a dead peer. */
+#ifndef CZ_COMM_COMM_H
+#define CZ_COMM_COMM_H
+
+#include "base/mem.h"
+
+#include <stdbool.h>
+
+typedef struct cz_comm {
+  int rank, size;
+  const struct cz_comm_backend *backend; /* null when size is 1 without MPI */
+  void *state;
+} cz_comm;
+
+CZ_MUST cz_status cz_comm_open(cz_comm **c, const char *which);
+void cz_comm_close(cz_comm **c);
+void cz_comm_abort(cz_comm *c, int code);
+CZ_MUST cz_status cz_comm_split(cz_comm *c, cz_comm **group, int color);
+
+CZ_MUST cz_status cz_comm_barrier(cz_comm *c);
+CZ_MUST cz_status cz_comm_broadcast(cz_comm *c, void *bytes, size_t n, int root);
+CZ_MUST cz_status cz_comm_allgather(cz_comm *c, void *bytes, const size_t *bounds);
+CZ_MUST cz_status cz_comm_gather_text(cz_comm *c, char ***texts, const char *text);
+CZ_MUST cz_status cz_comm_sum_i64(cz_comm *c, int64_t *values, size_t n);
+CZ_MUST cz_status cz_comm_max_i64(cz_comm *c, int64_t *values, size_t n);
+CZ_MUST cz_status cz_comm_sum_f64(cz_comm *c, double *values, size_t n);
+
+CZ_MUST cz_status cz_comm_shards(const cz_comm *c, int64_t *first, int64_t *count, int64_t shards);
+
+#endif
