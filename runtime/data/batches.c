@@ -1,0 +1,159 @@
+/* The stream of batches: a thread keeps one batch ready while the caller works on another. Two slots go round: one is held by the caller, the other is being
+ * filled or full. */
+#include "base/text.h"
+#include "data/window.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SLOTS = 2 };
+
+struct cz_batches {
+  cz_source source;
+  cz_batch_plan plan;
+  cz__window window; /* the thread's, like `at` */
+  cz_cursor at;      /* of the next batch to build */
+  cz_batch slots[SLOTS];
+  pthread_t thread;
+  bool running;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  /* Under the lock. */
+  uint64_t built, taken, released; /* batches; built - released slots are in use */
+  bool stop, ended;
+  cz_status failed;
+  char *message; /* of the failure */
+  double waited;
+};
+
+static cz_status check_plan(const cz_batch_plan *p) {
+  if (p->shards < 1 || p->window < 1 || p->window * p->shards > 1 << 20)
+    return CZ_FAIL(CZ_EUSAGE, "batches: shards %" PRId64 " and window %" PRId64 " must be positive, their product at most 2^20", p->shards, p->window);
+  if (p->input_tokens < 1 || p->target_tokens < 1 || p->input_tokens > 1 << 30 || p->target_tokens > 1 << 30)
+    return CZ_FAIL(CZ_EUSAGE, "batches: budgets of %" PRId64 " input and %" PRId64 " target tokens, expected 1 to 2^30", p->input_tokens, p->target_tokens);
+  if (p->input_tokens % p->shards || p->target_tokens % p->shards)
+    return CZ_FAIL(CZ_EUSAGE, "batches: budgets of %" PRId64 " input and %" PRId64 " target tokens can't be shared by %" PRId64 " shards", p->input_tokens,
+                   p->target_tokens, p->shards);
+  int64_t inputs = p->input_tokens / p->shards, targets = p->target_tokens / p->shards;
+  if (p->max_inputs < 0 || p->max_targets < 0 || p->max_inputs > inputs || p->max_targets > targets)
+    return CZ_FAIL(CZ_EUSAGE, "batches: an example of up to %" PRId64 " input and %" PRId64 " target tokens does not fit a shard's %" PRId64 " and %" PRId64,
+                   p->max_inputs, p->max_targets, inputs, targets);
+  return CZ_OK;
+}
+
+/* Builds the batch at b->at into OUT and moves on. *MORE is false at the end of the last pass. */
+static cz_status build(cz_batches *b, cz_batch *out, bool *more) {
+  cz_cursor *at = &b->at;
+  if (!b->window.batches) {
+    CZ_TRY(cz__window_fill(&b->window, &b->source, &b->plan, at->epoch, at->index));
+    if (at->taken && at->taken >= b->window.batches)
+      return CZ_FAIL(CZ_EINVAL, "the saved place is batch %u of a window that has %" PRId64 ": the data are not those of the saved run", at->taken,
+                     b->window.batches);
+  }
+  *more = b->window.batches > 0;
+  if (!*more) return CZ_OK;
+  cz__batch_fill(out, &b->window, &b->plan, at->taken);
+  at->batches++;
+  at->taken++;
+  if (at->taken == b->window.batches) {
+    *at = (cz_cursor){.epoch = b->window.next_epoch, .index = b->window.next_index, .batches = at->batches};
+    b->window.batches = 0;
+  }
+  out->after = *at;
+  return CZ_OK;
+}
+
+static void finish(cz_batches *b, cz_status st) {
+  pthread_mutex_lock(&b->lock);
+  b->ended = true;
+  b->failed = st;
+  if (st != CZ_OK) b->message = strdup(cz_error_message());
+  pthread_cond_broadcast(&b->changed);
+  pthread_mutex_unlock(&b->lock);
+}
+
+static void *run(void *self) {
+  cz_batches *b = self;
+  for (uint64_t n = 0;; n++) {
+    pthread_mutex_lock(&b->lock);
+    while (!b->stop && n - b->released >= SLOTS) pthread_cond_wait(&b->changed, &b->lock);
+    bool stop = b->stop;
+    pthread_mutex_unlock(&b->lock);
+    if (stop) return NULL;
+    bool more = false;
+    cz_status st = build(b, &b->slots[n % SLOTS], &more);
+    if (st != CZ_OK || !more) {
+      finish(b, st);
+      return NULL;
+    }
+    pthread_mutex_lock(&b->lock);
+    b->built = n + 1;
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+  }
+}
+
+/** Opens a stream of batches of SOURCE at FROM (null: the start) and begins to read ahead. SOURCE is borrowed, and nobody else may use it until
+ * cz_batches_close. The same source, plan and cursor give the same batches, bit for bit. CZ_EUSAGE for a plan that can't work. */
+cz_status cz_batches_open(cz_batches **b, const cz_source *source, const cz_batch_plan *plan, const cz_cursor *from) {
+  *b = NULL;
+  CZ_TRY(check_plan(plan));
+  cz_batches *s;
+  CZ_TRY(cz_alloc(&s, 1, sizeof *s));
+  s->source = *source;
+  s->plan = *plan;
+  if (from) s->at = *from;
+  pthread_mutex_init(&s->lock, NULL);
+  pthread_cond_init(&s->changed, NULL);
+  cz_status st;
+  CZ_GO(st, cz__window_create(&s->window, plan), fail);
+  for (int i = 0; i < SLOTS; i++) CZ_GO(st, cz__batch_create(&s->slots[i], plan), fail);
+  int bad = pthread_create(&s->thread, NULL, run, s);
+  if (bad) CZ_GO(st, CZ_FAIL(CZ_EIO, "can't start the reading thread: %s", strerror(bad)), fail);
+  s->running = true;
+  *b = s;
+  return CZ_OK;
+fail:
+  cz_batches_close(&s);
+  return st;
+}
+
+/** The next batch, borrowed until the next call; null after the last pass. A failure of the reading thread arrives here, now and at every later call. */
+cz_status cz_batches_next(cz_batches *b, const cz_batch **batch) {
+  *batch = NULL;
+  double began = cz_seconds();
+  pthread_mutex_lock(&b->lock);
+  b->released = b->taken;
+  pthread_cond_broadcast(&b->changed);
+  while (b->built == b->taken && !b->ended) pthread_cond_wait(&b->changed, &b->lock);
+  bool ready = b->built > b->taken;
+  if (ready) *batch = &b->slots[b->taken++ % SLOTS];
+  cz_status st = ready ? CZ_OK : b->failed;
+  pthread_mutex_unlock(&b->lock);
+  b->waited += cz_seconds() - began;
+  return st == CZ_OK ? st : CZ_FAIL(st, "%s", b->message ? b->message : cz_status_name(st));
+}
+
+/** Seconds that the caller has spent waiting for batches. */
+double cz_batches_waited(const cz_batches *b) { return b->waited; }
+
+/** Stops the thread and frees the stream with its batches; accepts null. */
+void cz_batches_close(cz_batches **b) {
+  cz_batches *s = *b;
+  if (!s) return;
+  pthread_mutex_lock(&s->lock);
+  s->stop = true;
+  pthread_cond_broadcast(&s->changed);
+  pthread_mutex_unlock(&s->lock);
+  if (s->running) pthread_join(s->thread, NULL);
+  pthread_cond_destroy(&s->changed);
+  pthread_mutex_destroy(&s->lock);
+  for (int i = 0; i < SLOTS; i++) cz__batch_free(&s->slots[i]);
+  cz__window_free(&s->window);
+  free(s->message);
+  free(s);
+  *b = NULL;
+}

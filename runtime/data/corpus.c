@@ -1,0 +1,205 @@
+/* The file: attributes format, version, kind, tokenizer_hash, vocabulary and sources (JSON) on the root group. A list of documents is two data sets:
+ * tokens (uint16 when every id fits, else int32; one list after another) and offsets (uint64, one more than documents: where each begins and ends).
+ * Pairs have the four data sets inputs, inputs_offsets, targets, targets_offsets. All are cut into chunks of 64 Ki elements with a fletcher32
+ * checksum and not compressed (reference feasibility.md 6). */
+#include "data/corpus.h"
+#include "base/fs.h"
+#include "data/h5.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* One growing list of lists. */
+typedef struct column {
+  const char *name, *offsets_name;
+  hid_t set;      /* tokens written so far */
+  void *chunk;    /* uint16_t or int32_t, CZ__CHUNK of them */
+  size_t filled;  /* of chunk */
+  uint64_t total; /* tokens, written or waiting in chunk */
+  uint64_t *offsets;
+  size_t n_offsets, cap;
+} column;
+
+struct cz_corpus_writer {
+  char path[4096], temporary[4096];
+  cz_corpus_kind kind;
+  cz_corpus_vocabulary vocabulary;
+  hid_t file;
+  column columns[2];
+  int n_columns;
+  json_t *sources;
+  uint64_t source_bytes;
+};
+
+static bool is_narrow(const cz_corpus_writer *w) { return w->vocabulary.size <= 65536; }
+
+static size_t token_bytes(const cz_corpus_writer *w) { return is_narrow(w) ? sizeof(uint16_t) : sizeof(int32_t); }
+
+static cz_status fail_write(const cz_corpus_writer *w, const char *what) {
+  char why[512];
+  return CZ_FAIL(CZ_EIO, "%s: can't write %s: %s", w->path, what, cz__h5_reason(why, sizeof why));
+}
+
+static cz_status create_set(cz_corpus_writer *w, hid_t *set, const char *name, hid_t type, hsize_t n, hsize_t most) {
+  hsize_t chunk = CZ__CHUNK;
+  hid_t space = H5Screate_simple(1, &n, &most), how = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_chunk(how, 1, &chunk);
+  H5Pset_fletcher32(how);
+  *set = H5Dcreate2(w->file, name, type, space, H5P_DEFAULT, how, H5P_DEFAULT);
+  H5Pclose(how);
+  H5Sclose(space);
+  return *set < 0 ? fail_write(w, name) : CZ_OK;
+}
+
+static cz_status open_column(cz_corpus_writer *w, column *c, const char *name, const char *offsets_name) {
+  *c = (column){.name = name, .offsets_name = offsets_name, .set = -1};
+  CZ_TRY(cz_alloc(&c->chunk, CZ__CHUNK, token_bytes(w)));
+  CZ_TRY(cz_grow(&c->offsets, &c->cap, 1, sizeof *c->offsets));
+  c->n_offsets = 1;
+  return create_set(w, &c->set, name, is_narrow(w) ? H5T_STD_U16LE : H5T_STD_I32LE, 0, H5S_UNLIMITED);
+}
+
+static cz_status create_file(cz_corpus_writer *w) {
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110); /* the first layout whose own structures are all checksummed */
+  w->file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  H5Pclose(access);
+  if (w->file < 0) return fail_write(w, "the file");
+  CZ_TRY(cz__h5_write_text(w->file, w->path, "format", CZ__CORPUS_FORMAT));
+  CZ_TRY(cz__h5_write_number(w->file, w->path, "version", CZ__CORPUS_VERSION));
+  CZ_TRY(cz__h5_write_text(w->file, w->path, "kind", w->kind == CZ_CORPUS_PAIRS ? "pairs" : "documents"));
+  CZ_TRY(cz__h5_write_number(w->file, w->path, "tokenizer_hash", w->vocabulary.hash));
+  CZ_TRY(cz__h5_write_number(w->file, w->path, "vocabulary", (uint64_t)w->vocabulary.size));
+  if (w->kind == CZ_CORPUS_DOCUMENTS) return open_column(w, &w->columns[w->n_columns++], "tokens", "offsets");
+  CZ_TRY(open_column(w, &w->columns[w->n_columns++], "inputs", "inputs_offsets"));
+  return open_column(w, &w->columns[w->n_columns++], "targets", "targets_offsets");
+}
+
+/** Begins a corpus that will be at PATH once cz_corpus_commit succeeds; until then it grows in a file beside it. */
+cz_status cz_corpus_create(cz_corpus_writer **w, const char *path, cz_corpus_kind kind, cz_corpus_vocabulary vocabulary) {
+  if (vocabulary.size < 1 || vocabulary.size > INT32_MAX) return CZ_FAIL(CZ_EINVAL, "%s: a vocabulary of %lld ids", path, (long long)vocabulary.size);
+  cz_corpus_writer *c;
+  CZ_TRY(cz_alloc(&c, 1, sizeof *c));
+  cz__h5_quiet();
+  c->file = -1;
+  c->kind = kind;
+  c->vocabulary = vocabulary;
+  c->sources = json_array();
+  int k = snprintf(c->temporary, sizeof c->temporary, "%s.tmp.%ld", path, (long)getpid());
+  snprintf(c->path, sizeof c->path, "%s", path);
+  cz_status st = k >= (int)sizeof c->temporary ? CZ_FAIL(CZ_EINVAL, "path too long: %s", path) : create_file(c);
+  if (st != CZ_OK) cz_corpus_abandon(&c);
+  *w = c;
+  return st;
+}
+
+/** Records in the corpus that text of BYTES bytes with HASH came from NAME. */
+cz_status cz_corpus_add_source(cz_corpus_writer *w, const char *name, uint64_t bytes, uint64_t hash) {
+  char hex[17];
+  snprintf(hex, sizeof hex, "%016llx", (unsigned long long)hash);
+  w->source_bytes += bytes;
+  json_t *entry = json_pack("{s:s, s:I, s:s}", "name", name, "bytes", (json_int_t)bytes, "hash", hex);
+  if (!entry) return CZ_FAIL(CZ_EINVAL, "a source's name is not UTF-8: %s", name);
+  return json_array_append_new(w->sources, entry) ? CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources") : CZ_OK;
+}
+
+static cz_status flush(cz_corpus_writer *w, column *c) {
+  if (!c->filled) return CZ_OK;
+  hsize_t end = c->total, n = c->filled, begin = end - n;
+  if (H5Dset_extent(c->set, &end) < 0) return fail_write(w, c->name);
+  hid_t disk = H5Dget_space(c->set), memory = H5Screate_simple(1, &n, NULL);
+  H5Sselect_hyperslab(disk, H5S_SELECT_SET, &begin, NULL, &n, NULL);
+  herr_t bad = H5Dwrite(c->set, is_narrow(w) ? H5T_NATIVE_UINT16 : H5T_NATIVE_INT32, memory, disk, H5P_DEFAULT, c->chunk);
+  cz_status st = bad < 0 ? fail_write(w, c->name) : CZ_OK;
+  H5Sclose(memory);
+  H5Sclose(disk);
+  c->filled = 0;
+  return st;
+}
+
+static cz_status append(cz_corpus_writer *w, column *c, const cz_ids *ids) {
+  for (size_t i = 0; i < ids->len; i++) {
+    int32_t id = ids->data[i];
+    if (id < 0 || id >= w->vocabulary.size)
+      return CZ_FAIL(CZ_EINVAL, "%s: id %d is outside the vocabulary of %lld", w->path, id, (long long)w->vocabulary.size);
+    if (is_narrow(w)) ((uint16_t *)c->chunk)[c->filled] = (uint16_t)id;
+    else ((int32_t *)c->chunk)[c->filled] = id;
+    c->filled++;
+    c->total++;
+    if (c->filled == CZ__CHUNK) CZ_TRY(flush(w, c));
+  }
+  CZ_TRY(cz_grow(&c->offsets, &c->cap, c->n_offsets + 1, sizeof *c->offsets));
+  c->offsets[c->n_offsets++] = c->total;
+  return CZ_OK;
+}
+
+/** Appends one document to a corpus of documents. An empty one is left out. */
+cz_status cz_corpus_add(cz_corpus_writer *w, const cz_ids *document) {
+  CZ_CHECK(w->kind == CZ_CORPUS_DOCUMENTS);
+  return document->len ? append(w, &w->columns[0], document) : CZ_OK;
+}
+
+/** Appends one pair to a corpus of pairs. INPUTS may be empty, TARGETS not: CZ_EINVAL. */
+cz_status cz_corpus_add_pair(cz_corpus_writer *w, const cz_ids *inputs, const cz_ids *targets) {
+  CZ_CHECK(w->kind == CZ_CORPUS_PAIRS);
+  if (!targets->len) return CZ_FAIL(CZ_EINVAL, "%s: pair %zu has no target tokens", w->path, w->columns[0].n_offsets - 1);
+  CZ_TRY(append(w, &w->columns[0], inputs));
+  return append(w, &w->columns[1], targets);
+}
+
+static cz_status finish_column(cz_corpus_writer *w, column *c) {
+  CZ_TRY(flush(w, c));
+  hid_t set = -1;
+  CZ_TRY(create_set(w, &set, c->offsets_name, H5T_STD_U64LE, c->n_offsets, c->n_offsets));
+  herr_t bad = H5Dwrite(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, c->offsets);
+  cz_status st = bad < 0 ? fail_write(w, c->offsets_name) : CZ_OK;
+  if (H5Dclose(set) < 0 && st == CZ_OK) st = fail_write(w, c->offsets_name);
+  hid_t tokens = c->set;
+  c->set = -1;
+  if (H5Dclose(tokens) < 0 && st == CZ_OK) st = fail_write(w, c->name);
+  return st;
+}
+
+static cz_status finish_file(cz_corpus_writer *w) {
+  if (w->columns[0].n_offsets == 1) return CZ_FAIL(CZ_EINVAL, "%s: not written, because there is no text to put into it", w->path);
+  char *sources = json_dumps(w->sources, JSON_COMPACT | JSON_SORT_KEYS);
+  cz_status st = sources ? cz__h5_write_text(w->file, w->path, "sources", sources) : CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources");
+  free(sources);
+  for (int i = 0; i < w->n_columns && st == CZ_OK; i++) st = finish_column(w, &w->columns[i]);
+  if (st == CZ_OK && H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0) st = fail_write(w, "the file");
+  hid_t file = w->file;
+  w->file = -1;
+  if (H5Fclose(file) < 0 && st == CZ_OK) st = fail_write(w, "the file");
+  return st;
+}
+
+/** Finishes the file, makes it durable, moves it to its path and frees the writer, whatever happens. TOTALS may be null. CZ_EINVAL when nothing was
+ * added. On failure no file is left and an older one at the path is untouched. */
+cz_status cz_corpus_commit(cz_corpus_writer **w, cz_corpus_totals *totals) {
+  cz_corpus_writer *c = *w;
+  if (totals) *totals = (cz_corpus_totals){.documents = (int64_t)c->columns[0].n_offsets - 1, .bytes = (int64_t)c->source_bytes};
+  for (int i = 0; i < c->n_columns && totals; i++) totals->tokens += (int64_t)c->columns[i].total;
+  cz_status st = finish_file(c);
+  if (st == CZ_OK) st = cz_fs_commit(c->temporary, c->path);
+  cz_corpus_abandon(w);
+  return st;
+}
+
+/** Frees the writer and removes its unfinished file; accepts null. */
+void cz_corpus_abandon(cz_corpus_writer **w) {
+  cz_corpus_writer *c = *w;
+  if (!c) return;
+  for (int i = 0; i < c->n_columns; i++) {
+    if (c->columns[i].set >= 0) H5Dclose(c->columns[i].set);
+    free(c->columns[i].chunk);
+    free(c->columns[i].offsets);
+  }
+  if (c->file >= 0) H5Fclose(c->file);
+  unlink(c->temporary);
+  json_decref(c->sources);
+  free(c);
+  *w = NULL;
+}

@@ -1,0 +1,274 @@
+#include "data/reader.h"
+#include "base/fs.h"
+#include "data/h5.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One list of lists with the chunks of it that are in memory. Chunks are dropped by the clock algorithm: a hand goes round the slots and takes the first
+ * one that was not used since its last visit. */
+typedef struct column {
+  const char *name;
+  hid_t set;
+  uint64_t *offsets; /* documents + 1 */
+  uint64_t total;    /* tokens */
+  size_t width;      /* bytes of a stored token: 2 or 4 */
+  int64_t n_chunks, n_slots, hand;
+  int32_t *slot_of;  /* [n_chunks] slot + 1, or 0 */
+  int32_t *chunk_of; /* [n_slots] chunk + 1, or 0 */
+  bool *used;        /* [n_slots] */
+  void **slots;      /* [n_slots] CZ__CHUNK stored tokens, allocated when first filled */
+} column;
+
+struct cz_reader {
+  char path[4096];
+  char *sources;
+  hid_t file;
+  cz_reader_info info;
+  column columns[CZ_LISTS];
+  int n_columns;
+};
+
+static cz_status check_header(cz_reader *r, cz_corpus_kind kind, const uint64_t *tokenizer_hash) {
+  char *format = NULL, *stored = NULL;
+  uint64_t version = 0, vocabulary = 0;
+  cz_status st = cz__h5_read_text(r->file, r->path, "format", &format);
+  if (st == CZ_OK && strcmp(format, CZ__CORPUS_FORMAT)) st = CZ_FAIL(CZ_ECORRUPT, "%s: format is '%s', not a corpus", r->path, format);
+  free(format);
+  CZ_TRY(st);
+  CZ_TRY(cz__h5_read_number(r->file, r->path, "version", &version));
+  if (version != CZ__CORPUS_VERSION)
+    return CZ_FAIL(CZ_EINVAL, "%s: corpus version %" PRIu64 ", this program reads version %d; build it again", r->path, version, CZ__CORPUS_VERSION);
+  CZ_TRY(cz__h5_read_text(r->file, r->path, "kind", &stored));
+  r->info.kind = strcmp(stored, "pairs") ? CZ_CORPUS_DOCUMENTS : CZ_CORPUS_PAIRS;
+  free(stored);
+  if (r->info.kind != kind)
+    return CZ_FAIL(CZ_EINVAL, "%s: holds %s, expected %s", r->path, kind ? "documents" : "pairs", kind ? "pairs" : "documents");
+  CZ_TRY(cz__h5_read_number(r->file, r->path, "tokenizer_hash", &r->info.vocabulary.hash));
+  if (tokenizer_hash && r->info.vocabulary.hash != *tokenizer_hash)
+    return CZ_FAIL(CZ_EINVAL, "%s: built with tokenizer %016" PRIx64 ", but the tokenizer in use is %016" PRIx64 "; build the corpus again", r->path,
+                   r->info.vocabulary.hash, *tokenizer_hash);
+  CZ_TRY(cz__h5_read_number(r->file, r->path, "vocabulary", &vocabulary));
+  if (vocabulary < 1 || vocabulary > INT32_MAX) return CZ_FAIL(CZ_ECORRUPT, "%s: a vocabulary of %" PRIu64 " ids", r->path, vocabulary);
+  r->info.vocabulary.size = (int64_t)vocabulary;
+  return cz__h5_read_text(r->file, r->path, "sources", &r->sources);
+}
+
+static bool is_checksummed(hid_t set) {
+  hid_t how = H5Dget_create_plist(set);
+  bool found = false;
+  for (int i = 0, n = H5Pget_nfilters(how); i < n; i++) {
+    size_t none = 0;
+    unsigned flags = 0;
+    found |= H5Pget_filter2(how, (unsigned)i, &flags, &none, NULL, 0, NULL, NULL) == H5Z_FILTER_FLETCHER32;
+  }
+  H5Pclose(how);
+  return found;
+}
+
+/* Opens data set NAME: one dimension, integers of 1 to 8 bytes, checksummed, and with as many bytes in the file as its size promises. */
+static cz_status open_set(cz_reader *r, hid_t *set, uint64_t *n, size_t *width, const char *name) {
+  char why[512];
+  *set = H5Dopen2(r->file, name, H5P_DEFAULT);
+  if (*set < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s': %s", r->path, name, cz__h5_reason(why, sizeof why));
+  hid_t space = H5Dget_space(*set), type = H5Dget_type(*set);
+  hsize_t size = 0;
+  bool good = H5Sget_simple_extent_ndims(space) == 1 && H5Tget_class(type) == H5T_INTEGER;
+  if (good) H5Sget_simple_extent_dims(space, &size, NULL);
+  *width = H5Tget_size(type);
+  *n = size;
+  H5Tclose(type);
+  H5Sclose(space);
+  if (!good) return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' is not a list of integers", r->path, name);
+  if (!is_checksummed(*set)) return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' carries no fletcher32 checksum", r->path, name);
+  if (size > H5Dget_storage_size(*set) / *width)
+    return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' promises %" PRIu64 " elements, the file holds fewer", r->path, name, *n);
+  return CZ_OK;
+}
+
+static cz_status read_offsets(cz_reader *r, column *c, const char *name) {
+  hid_t set = -1;
+  uint64_t n = 0;
+  size_t width;
+  char why[512];
+  cz_status st;
+  CZ_GO(st, open_set(r, &set, &n, &width, name), done);
+  if (n < 2) CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' names no document", r->path, name), done);
+  CZ_GO(st, cz_alloc(&c->offsets, n, sizeof *c->offsets), done);
+  if (H5Dread(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, c->offsets) < 0)
+    CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s': %s", r->path, name, cz__h5_reason(why, sizeof why)), done);
+  r->info.documents = (int64_t)n - 1;
+  uint64_t before = 0;
+  for (uint64_t i = 0; i < n; i++) {
+    if (c->offsets[i] < before || (i == 0 && c->offsets[i] != 0))
+      CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: '%s'[%" PRIu64 "] is %" PRIu64 " after %" PRIu64, r->path, name, i, c->offsets[i], before), done);
+    before = c->offsets[i];
+  }
+  if (before != c->total)
+    CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: '%s' ends at %" PRIu64 ", but there are %" PRIu64 " tokens", r->path, name, before, c->total), done);
+done:
+  if (set >= 0) H5Dclose(set);
+  return st;
+}
+
+static cz_status open_column(cz_reader *r, const char *name, const char *offsets_name, int64_t cache_bytes) {
+  column *c = &r->columns[r->n_columns++];
+  *c = (column){.name = name, .set = -1};
+  CZ_TRY(open_set(r, &c->set, &c->total, &c->width, name));
+  if (c->width != 2 && c->width != 4) return CZ_FAIL(CZ_ECORRUPT, "%s: tokens of %zu bytes in '%s'", r->path, c->width, name);
+  CZ_TRY(read_offsets(r, c, offsets_name));
+  r->info.tokens += (int64_t)c->total;
+  c->n_chunks = (int64_t)((c->total + CZ__CHUNK - 1) / CZ__CHUNK);
+  c->n_slots = cache_bytes / (CZ__CHUNK * (int64_t)c->width);
+  if (c->n_slots < 1) c->n_slots = 1;
+  if (c->n_slots > c->n_chunks) c->n_slots = c->n_chunks;
+  if (c->n_chunks >= INT32_MAX) return CZ_FAIL(CZ_EINVAL, "%s: %" PRIu64 " tokens are more than this program reads", r->path, c->total);
+  CZ_TRY(cz_alloc(&c->slot_of, (size_t)c->n_chunks, sizeof *c->slot_of));
+  CZ_TRY(cz_alloc(&c->chunk_of, (size_t)c->n_slots, sizeof *c->chunk_of));
+  CZ_TRY(cz_alloc(&c->used, (size_t)c->n_slots, sizeof *c->used));
+  return cz_alloc(&c->slots, (size_t)c->n_slots, sizeof *c->slots);
+}
+
+static cz_status open_file(cz_reader *r, cz_corpus_kind kind, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
+  hbool_t safe = 0;
+  char why[512];
+  if (H5is_library_threadsafe(&safe) < 0 || !safe) return CZ_FAIL(CZ_EINVAL, "this HDF5 library was built without thread safety");
+  if (!cz_fs_exists(r->path)) return CZ_FAIL(CZ_EIO, "%s: no such file", r->path);
+  r->file = H5Fopen(r->path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  if (r->file < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: not a whole HDF5 file: %s", r->path, cz__h5_reason(why, sizeof why));
+  CZ_TRY(check_header(r, kind, tokenizer_hash));
+  if (kind == CZ_CORPUS_DOCUMENTS) return open_column(r, "tokens", "offsets", cache_bytes);
+  CZ_TRY(open_column(r, "inputs", "inputs_offsets", cache_bytes));
+  int64_t inputs = r->info.documents;
+  CZ_TRY(open_column(r, "targets", "targets_offsets", cache_bytes));
+  return inputs == r->info.documents ? CZ_OK
+                                     : CZ_FAIL(CZ_ECORRUPT, "%s: %" PRId64 " inputs, but %" PRId64 " targets", r->path, inputs, r->info.documents);
+}
+
+/** Opens the corpus PATH, which must be of KIND and, unless TOKENIZER_HASH is null, built with that tokenizer; up to CACHE_BYTES of each list stay in
+ * memory (at least one chunk). CZ_EIO when the file can't be opened, CZ_ECORRUPT when it is not a whole corpus, CZ_EINVAL when it is another one than
+ * asked for. */
+cz_status cz_reader_open(cz_reader **r, const char *path, cz_corpus_kind kind, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
+  cz__h5_quiet();
+  *r = NULL;
+  cz_reader *c;
+  if (strlen(path) >= sizeof c->path) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
+  CZ_TRY(cz_alloc(&c, 1, sizeof *c));
+  snprintf(c->path, sizeof c->path, "%s", path);
+  c->file = -1;
+  cz_status st = open_file(c, kind, tokenizer_hash, cache_bytes);
+  c->info.sources = c->sources;
+  if (st != CZ_OK) cz_reader_close(&c);
+  *r = c;
+  return st;
+}
+
+/** What the corpus holds. Borrowed. */
+const cz_reader_info *cz_reader_about(const cz_reader *r) { return &r->info; }
+
+/** Tokens of DOCUMENT in LIST. */
+int64_t cz_reader_length(const cz_reader *r, cz_list list, int64_t document) {
+  CZ_CHECK(list < (cz_list)r->n_columns && document >= 0 && document < r->info.documents);
+  const uint64_t *o = r->columns[list].offsets + document;
+  return (int64_t)(o[1] - o[0]);
+}
+
+static int32_t token_at(const column *c, const void *chunk, size_t i) {
+  return c->width == 2 ? ((const uint16_t *)chunk)[i] : ((const int32_t *)chunk)[i];
+}
+
+static cz_status read_chunk(const cz_reader *r, const column *c, int64_t chunk, void *out) {
+  hsize_t begin = (hsize_t)chunk * CZ__CHUNK, n = c->total - begin < CZ__CHUNK ? c->total - begin : CZ__CHUNK;
+  hid_t disk = H5Dget_space(c->set), memory = H5Screate_simple(1, &n, NULL);
+  H5Sselect_hyperslab(disk, H5S_SELECT_SET, &begin, NULL, &n, NULL);
+  herr_t bad = H5Dread(c->set, c->width == 2 ? H5T_NATIVE_UINT16 : H5T_NATIVE_INT32, memory, disk, H5P_DEFAULT, out);
+  char why[512];
+  if (bad < 0) cz__h5_reason(why, sizeof why);
+  H5Sclose(memory);
+  H5Sclose(disk);
+  if (bad < 0)
+    return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s', chunk %" PRId64 " (elements %llu to %llu): %s", r->path, c->name, chunk, (unsigned long long)begin,
+                   (unsigned long long)(begin + n - 1), why);
+  for (size_t i = 0; i < n; i++) {
+    int32_t id = token_at(c, out, i);
+    if (id < 0 || id >= r->info.vocabulary.size)
+      return CZ_FAIL(CZ_ECORRUPT, "%s: '%s'[%llu] is %d, outside the vocabulary of %" PRId64, r->path, c->name, (unsigned long long)(begin + i), id,
+                     r->info.vocabulary.size);
+  }
+  return CZ_OK;
+}
+
+static int64_t free_slot(column *c) {
+  for (;; c->hand = (c->hand + 1) % c->n_slots) {
+    if (c->used[c->hand]) {
+      c->used[c->hand] = false;
+      continue;
+    }
+    if (c->chunk_of[c->hand]) c->slot_of[c->chunk_of[c->hand] - 1] = 0;
+    c->chunk_of[c->hand] = 0;
+    return c->hand;
+  }
+}
+
+static cz_status get_chunk(const cz_reader *r, column *c, int64_t chunk, const void **out) {
+  if (!c->slot_of[chunk]) {
+    int64_t s = free_slot(c);
+    if (!c->slots[s]) CZ_TRY(cz_alloc(&c->slots[s], CZ__CHUNK, c->width));
+    cz__h5_quiet(); /* the thread that reads need not be the one that opened */
+    CZ_TRY(read_chunk(r, c, chunk, c->slots[s]));
+    c->chunk_of[s] = (int32_t)chunk + 1;
+    c->slot_of[chunk] = (int32_t)s + 1;
+  }
+  int64_t s = c->slot_of[chunk] - 1;
+  c->used[s] = true;
+  *out = c->slots[s];
+  return CZ_OK;
+}
+
+/** Appends tokens [BEGIN, BEGIN + N) of DOCUMENT in LIST to OUT. CZ_ECORRUPT with file and chunk when stored bytes fail their check. */
+cz_status cz_reader_append(cz_reader *r, cz_ids *out, cz_list list, int64_t document, int64_t begin, int64_t n) {
+  CZ_CHECK(begin >= 0 && n >= 0 && begin + n <= cz_reader_length(r, list, document));
+  column *c = &r->columns[list];
+  CZ_TRY(cz_grow(&out->data, &out->cap, out->len + (size_t)n, sizeof *out->data));
+  uint64_t at = c->offsets[document] + (uint64_t)begin, end = at + (uint64_t)n;
+  while (at < end) {
+    const void *chunk = NULL;
+    CZ_TRY(get_chunk(r, c, (int64_t)(at / CZ__CHUNK), &chunk));
+    uint64_t stop = (at / CZ__CHUNK + 1) * CZ__CHUNK;
+    if (stop > end) stop = end;
+    for (; at < stop; at++) out->data[out->len++] = token_at(c, chunk, at % CZ__CHUNK);
+  }
+  return CZ_OK;
+}
+
+/** Reads and checks every chunk. CZ_ECORRUPT names the first bad one. */
+cz_status cz_reader_verify(cz_reader *r) {
+  for (int i = 0; i < r->n_columns; i++)
+    for (int64_t chunk = 0; chunk < r->columns[i].n_chunks; chunk++) {
+      const void *ids;
+      CZ_TRY(get_chunk(r, &r->columns[i], chunk, &ids));
+    }
+  return CZ_OK;
+}
+
+/** Closes the file and frees the cache; accepts null. */
+void cz_reader_close(cz_reader **r) {
+  cz_reader *c = *r;
+  if (!c) return;
+  for (int i = 0; i < c->n_columns; i++) {
+    column *k = &c->columns[i];
+    for (int64_t s = 0; k->slots && s < k->n_slots; s++) free(k->slots[s]);
+    free(k->slots);
+    free(k->used);
+    free(k->chunk_of);
+    free(k->slot_of);
+    free(k->offsets);
+    if (k->set >= 0) H5Dclose(k->set);
+  }
+  if (c->file >= 0) H5Fclose(c->file);
+  free(c->sources);
+  free(c);
+  *r = NULL;
+}

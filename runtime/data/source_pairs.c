@@ -1,0 +1,112 @@
+/* Pairs of texts as examples: for fine-tuning and evaluation. */
+#include "data/source.h"
+#include "device/random.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static cz_status append(cz_ids *list, const int32_t *ids, int64_t n) {
+  CZ_TRY(cz_grow(&list->data, &list->cap, list->len + (size_t)n, sizeof *list->data));
+  if (n) memcpy(list->data + list->len, ids, (size_t)n * sizeof *ids);
+  list->len += (size_t)n;
+  return CZ_OK;
+}
+
+static cz_status end_pair(cz_pairs *p) {
+  CZ_TRY(cz_grow(&p->inputs_end, &p->inputs_cap, p->count + 1, sizeof *p->inputs_end));
+  CZ_TRY(cz_grow(&p->targets_end, &p->targets_cap, p->count + 1, sizeof *p->targets_end));
+  p->inputs_end[p->count] = p->inputs.len;
+  p->targets_end[p->count] = p->targets.len;
+  p->count++;
+  return CZ_OK;
+}
+
+/** Copies one pair to the end of P, both without EOS. */
+cz_status cz_pairs_add(cz_pairs *p, const int32_t *inputs, int64_t n_inputs, const int32_t *targets, int64_t n_targets) {
+  CZ_TRY(append(&p->inputs, inputs, n_inputs));
+  CZ_TRY(append(&p->targets, targets, n_targets));
+  return end_pair(p);
+}
+
+/** Copies all pairs of a corpus of pairs to the end of P. */
+cz_status cz_pairs_read(cz_pairs *p, cz_reader *reader) {
+  CZ_CHECK(cz_reader_about(reader)->kind == CZ_CORPUS_PAIRS);
+  for (int64_t i = 0; i < cz_reader_about(reader)->documents; i++) {
+    CZ_TRY(cz_reader_append(reader, &p->inputs, CZ_LIST_INPUTS, i, 0, cz_reader_length(reader, CZ_LIST_INPUTS, i)));
+    CZ_TRY(cz_reader_append(reader, &p->targets, CZ_LIST_TARGETS, i, 0, cz_reader_length(reader, CZ_LIST_TARGETS, i)));
+    CZ_TRY(end_pair(p));
+  }
+  return CZ_OK;
+}
+
+/** Frees the lists and empties P. */
+void cz_pairs_free(cz_pairs *p) {
+  free(p->inputs.data);
+  free(p->targets.data);
+  free(p->inputs_end);
+  free(p->targets_end);
+  *p = (cz_pairs){0};
+}
+
+typedef struct shuffled {
+  const cz_pairs *pairs;
+  int32_t eos;
+  uint64_t seed;
+  bool planned;
+  uint32_t epoch;
+  int32_t *order; /* [pairs] */
+} shuffled;
+
+static cz_status pairs_count(void *self, uint64_t *n, uint32_t epoch) {
+  (void)epoch;
+  *n = ((shuffled *)self)->pairs->count;
+  return CZ_OK;
+}
+
+static void plan(shuffled *s, uint32_t epoch) {
+  if (s->planned && s->epoch == epoch) return;
+  cz_stream r;
+  cz_stream_init(&r, s->seed, "data.pairs", epoch, 0);
+  for (size_t i = 0; i < s->pairs->count; i++) s->order[i] = (int32_t)i;
+  cz_stream_shuffle(&r, s->order, (int64_t)s->pairs->count);
+  s->epoch = epoch;
+  s->planned = true;
+}
+
+static cz_status copy_part(cz_ids *out, const cz_ids *all, const uint64_t *end, int32_t pair, int32_t eos) {
+  uint64_t begin = pair ? end[pair - 1] : 0;
+  out->len = 0;
+  CZ_TRY(append(out, all->data + begin, (int64_t)(end[pair] - begin)));
+  return cz_ids_add(out, eos);
+}
+
+static cz_status pairs_get(void *self, cz_example *out, uint32_t epoch, uint64_t index) {
+  shuffled *s = self;
+  plan(s, epoch);
+  CZ_CHECK(index < s->pairs->count);
+  int32_t pair = s->order[index];
+  CZ_TRY(copy_part(&out->inputs, &s->pairs->inputs, s->pairs->inputs_end, pair, s->eos));
+  return copy_part(&out->targets, &s->pairs->targets, s->pairs->targets_end, pair, s->eos);
+}
+
+static void pairs_destroy(void *self) {
+  free(((shuffled *)self)->order);
+  free(self);
+}
+
+/** A source of PAIRS in a new order each epoch, EOS appended to inputs and targets. PAIRS is borrowed and must not grow until the source is destroyed.
+ * CZ_EINVAL when there are none. Tasks of one mixture should get different seeds. */
+cz_status cz_source_pairs(cz_source *out, const cz_pairs *pairs, int32_t eos, uint64_t seed) {
+  *out = (cz_source){0};
+  if (pairs->count < 1 || pairs->count > INT32_MAX) return CZ_FAIL(CZ_EINVAL, "%zu pairs are no task to train on", pairs->count);
+  shuffled *s;
+  CZ_TRY(cz_alloc(&s, 1, sizeof *s));
+  *s = (shuffled){.pairs = pairs, .eos = eos, .seed = seed};
+  cz_status st = cz_alloc(&s->order, pairs->count, sizeof *s->order);
+  if (st != CZ_OK) {
+    free(s);
+    return st;
+  }
+  *out = (cz_source){.self = s, .count = pairs_count, .get = pairs_get, .destroy = pairs_destroy};
+  return CZ_OK;
+}

@@ -1,0 +1,174 @@
+/* Filling a window. Examples are taken in the source's order: each goes to the first shard of the current batch where both budgets hold it, else to the
+ * next batch; the window ends when its last batch has no room. That decides which examples the window holds. Then they are dealt out anew, longest
+ * first, each to the shard with the fewest tokens that can take it, so that the steps of a window cost alike and no step gets only short or only
+ * long texts. When the second deal can't place an example, the first stands. */
+#include "data/window.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/** Allocates what does not depend on the data. */
+cz_status cz__window_create(cz__window *w, const cz_batch_plan *plan) {
+  *w = (cz__window){0};
+  CZ_TRY(cz_alloc(&w->loads, (size_t)(plan->window * plan->shards), sizeof *w->loads));
+  return cz_alloc(&w->cut, (size_t)plan->window, sizeof *w->cut);
+}
+
+static bool fits(const cz__load *load, const cz_example *e, const cz_batch_plan *plan) {
+  return load->inputs + (int64_t)e->inputs.len <= plan->input_tokens / plan->shards &&
+         load->targets + (int64_t)e->targets.len <= plan->target_tokens / plan->shards;
+}
+
+static void put(cz__window *w, size_t example, int64_t bin) {
+  w->bin[example] = (int32_t)bin;
+  w->loads[bin].inputs += (int64_t)w->examples[example].inputs.len;
+  w->loads[bin].targets += (int64_t)w->examples[example].targets.len;
+}
+
+/* Puts EXAMPLE into the current batch or the next; false when the window is full. */
+static bool put_in_order(cz__window *w, size_t example, const cz_batch_plan *plan) {
+  for (int64_t batch = w->batches ? w->batches - 1 : 0; batch < plan->window; batch++) {
+    for (int64_t bin = batch * plan->shards; bin < (batch + 1) * plan->shards; bin++) {
+      if (!fits(&w->loads[bin], &w->examples[example], plan)) continue;
+      put(w, example, bin);
+      w->batches = batch + 1;
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Cuts a list to CAP tokens and keeps its last one, the EOS. */
+static bool cut_to(cz_ids *list, int64_t cap) {
+  if ((int64_t)list->len <= cap) return false;
+  list->data[cap - 1] = list->data[list->len - 1];
+  list->len = (size_t)cap;
+  return true;
+}
+
+static cz_status limit(cz_example *e, bool *cut, const cz_batch_plan *plan, uint32_t epoch, uint64_t index) {
+  int64_t inputs = plan->max_inputs ? plan->max_inputs : plan->input_tokens / plan->shards;
+  int64_t targets = plan->max_targets ? plan->max_targets : plan->target_tokens / plan->shards;
+  *cut = (int64_t)e->inputs.len > inputs || (int64_t)e->targets.len > targets;
+  if (*cut && plan->on_long == CZ_LONG_REFUSE)
+    return CZ_FAIL(CZ_EINVAL, "example %" PRIu64 " of epoch %u has %zu input and %zu target tokens, the limits are %" PRId64 " and %" PRId64
+                   "; raise them or cut long examples", index, epoch, e->inputs.len, e->targets.len, inputs, targets);
+  cut_to(&e->inputs, inputs);
+  cut_to(&e->targets, targets);
+  if (plan->layout == CZ_LAYOUT_ENCDEC && !e->inputs.len)
+    return CZ_FAIL(CZ_EINVAL, "example %" PRIu64 " of epoch %u has no inputs for the encoder", index, epoch);
+  return CZ_OK;
+}
+
+/* Steps over ends of epochs. *MORE is false after the last pass. BARREN counts epochs that ended since an example was found. */
+static cz_status enter_epoch(cz__window *w, bool *more, int *barren, const cz_source *source, const cz_batch_plan *plan) {
+  for (;;) {
+    uint64_t n = 0;
+    *more = !plan->passes || w->next_epoch < plan->passes;
+    if (!*more) return CZ_OK;
+    CZ_TRY(source->count(source->self, &n, w->next_epoch));
+    if (w->next_index > n)
+      return CZ_FAIL(CZ_EINVAL, "the saved place is example %" PRIu64 " of epoch %u, which has %" PRIu64 ": the data are not those of the saved run",
+                     w->next_index, w->next_epoch, n);
+    if (w->next_index < n) return CZ_OK;
+    if (++*barren > 2) return CZ_FAIL(CZ_EINVAL, "a whole epoch of %" PRIu64 " examples has none with targets", n);
+    w->next_epoch++;
+    w->next_index = 0;
+  }
+}
+
+static cz_status collect(cz__window *w, const cz_source *source, const cz_batch_plan *plan) {
+  int barren = 0;
+  for (;;) {
+    bool more, cut;
+    CZ_TRY(enter_epoch(w, &more, &barren, source, plan));
+    if (!more) return CZ_OK;
+    CZ_TRY(cz_grow(&w->examples, &w->examples_cap, w->count + 1, sizeof *w->examples));
+    CZ_TRY(cz_grow(&w->bin, &w->bin_cap, w->count + 1, sizeof *w->bin));
+    cz_example *e = &w->examples[w->count];
+    CZ_TRY(source->get(source->self, e, w->next_epoch, w->next_index));
+    if (e->targets.len) {
+      CZ_TRY(limit(e, &cut, plan, w->next_epoch, w->next_index));
+      if (!put_in_order(w, w->count, plan)) return CZ_OK;
+      w->cut[w->batches - 1] += cut;
+      w->count++;
+      barren = 0;
+    }
+    w->next_index++;
+  }
+}
+
+typedef struct ranked {
+  int64_t cost;
+  int32_t example;
+} ranked;
+
+static int longest_first(const void *a, const void *b) {
+  const ranked *x = a, *y = b;
+  if (x->cost != y->cost) return x->cost < y->cost ? 1 : -1;
+  return x->example < y->example ? -1 : x->example > y->example;
+}
+
+static int64_t lightest(const cz__window *w, size_t example, const cz_batch_plan *plan) {
+  int64_t best = -1, least = INT64_MAX;
+  for (int64_t bin = 0; bin < w->batches * plan->shards; bin++) {
+    int64_t load = w->loads[bin].inputs + w->loads[bin].targets;
+    if (load >= least || !fits(&w->loads[bin], &w->examples[example], plan)) continue;
+    best = bin;
+    least = load;
+  }
+  return best;
+}
+
+static cz_status deal(cz__window *w, const cz_batch_plan *plan) {
+  ranked *order = NULL;
+  int32_t *first = NULL;
+  cz_status st;
+  CZ_GO(st, cz_alloc(&order, w->count, sizeof *order), done);
+  CZ_GO(st, cz_alloc(&first, w->count, sizeof *first), done);
+  for (size_t i = 0; i < w->count; i++) {
+    order[i] = (ranked){(int64_t)(w->examples[i].inputs.len + w->examples[i].targets.len), (int32_t)i};
+    first[i] = w->bin[i];
+  }
+  qsort(order, w->count, sizeof *order, longest_first);
+  memset(w->loads, 0, (size_t)(plan->window * plan->shards) * sizeof *w->loads);
+  for (size_t i = 0; i < w->count; i++) {
+    size_t example = (size_t)order[i].example;
+    int64_t bin = lightest(w, example, plan);
+    if (bin < 0) { /* as they came, then */
+      memcpy(w->bin, first, w->count * sizeof *first);
+      break;
+    }
+    put(w, example, bin);
+  }
+done:
+  free(order);
+  free(first);
+  return st;
+}
+
+/** Reads the window that begins with example INDEX of EPOCH. No batches at the end of the last pass. */
+cz_status cz__window_fill(cz__window *w, const cz_source *source, const cz_batch_plan *plan, uint32_t epoch, uint64_t index) {
+  w->count = 0;
+  w->batches = 0;
+  w->next_epoch = epoch;
+  w->next_index = index;
+  memset(w->loads, 0, (size_t)(plan->window * plan->shards) * sizeof *w->loads);
+  memset(w->cut, 0, (size_t)plan->window * sizeof *w->cut);
+  CZ_TRY(collect(w, source, plan));
+  return w->count ? deal(w, plan) : CZ_OK;
+}
+
+/** Frees everything; accepts a zero-initialised window. */
+void cz__window_free(cz__window *w) {
+  for (size_t i = 0; i < w->examples_cap; i++) {
+    free(w->examples[i].inputs.data);
+    free(w->examples[i].targets.data);
+  }
+  free(w->examples);
+  free(w->bin);
+  free(w->loads);
+  free(w->cut);
+  *w = (cz__window){0};
+}
