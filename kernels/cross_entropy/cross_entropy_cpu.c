@@ -10,7 +10,7 @@
 #include <math.h>
 #include <omp.h>
 
-enum { SLABS = 16, SLAB_LEAST = 64, LANES = 16, ROWS_LEAST = 64, ROWS_MOST = 1024, CHUNK_BYTES = 64 << 20, ALIGN = 64 };
+enum { SLABS = 16, SLAB_LEAST = 64, LANES = 16, ROWS_LEAST = 64, ROWS_MOST = 1024, CHUNK_BYTES = 40 << 20, ALIGN = 64 };
 
 /* What a slab knows of a row. The target is left out of max and sum, so that 1 - p_t and a small nll keep their digits when p_t is close to 1. */
 typedef struct slab_stat {
