@@ -63,6 +63,16 @@ void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *
   for (int64_t i = 0; i < cz_numel(&c->in[input]); i++) x[i] = (float)(deviation * cz_rand_normal(r));
 }
 
+/** Gives the case spans [B, 2] that cut T rows into segments of random lengths, EMPTY more of them without rows. */
+void cz_case_spans(cz_case *c, cz_rand *r, int input, int64_t T, int empty) {
+  int64_t filled = T > 0 ? cz_rand_int(r, 1, T < 5 ? T : 5) : 0, B = filled + empty, at = 0;
+  int32_t *spans = cz_case_int(c, input, 2, (int64_t[]){B, 2});
+  for (int64_t b = 0; b < B; b++) {
+    int64_t end = b == B - 1 ? T : b < empty ? at : cz_rand_int(r, at, T);
+    spans[2 * b] = (int32_t)at, spans[2 * b + 1] = (int32_t)end, at = end;
+  }
+}
+
 /** Releases what the case owns. */
 void cz_case_free(cz_case *c) {
   for (int i = 0; i < CZ_OP_IN; i++) free(c->in[i].data);

@@ -36,6 +36,7 @@ int64_t cz_rand_size(cz_rand *r, int64_t most);
 double *cz_case_real(cz_case *c, int input, int ndim, const int64_t *dim);
 int32_t *cz_case_int(cz_case *c, int input, int ndim, const int64_t *dim);
 void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim, double deviation);
+void cz_case_spans(cz_case *c, cz_rand *r, int input, int64_t T, int empty);
 void cz_case_free(cz_case *c);
 
 #endif

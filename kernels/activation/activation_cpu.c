@@ -1,0 +1,106 @@
+#include "kernels/activation/activation.h"
+#include "kernels/common/cpu.h"
+#include "kernels/common/rows.h"
+
+enum { CHUNK = 4096, PIECE = 256 };
+
+static const float tanh_scale = 0.79788456f; /* sqrt(2 / pi) */
+static const float tanh_cubic = 0.044715f;
+
+static inline __attribute__((always_inline)) float value(float x, int kind) {
+  switch (kind) {
+  case CZ_ACTIVATION_RELU: return x < 0 ? 0 : x;
+  case CZ_ACTIVATION_GELU: return 0.5f * x * cz_erfcf(-x * 0.70710678f);
+  case CZ_ACTIVATION_GELU_TANH: return x * cz_sigmoidf(2 * tanh_scale * (x + tanh_cubic * x * x * x));
+  default: return x;
+  }
+}
+
+static inline __attribute__((always_inline)) float slope(float x, int kind) {
+  switch (kind) {
+  case CZ_ACTIVATION_RELU: return x > 0 ? 1 : 0;
+  case CZ_ACTIVATION_GELU: return 0.5f * cz_erfcf(-x * 0.70710678f) + x * 0.39894228f * cz_expf(-0.5f * x * x);
+  case CZ_ACTIVATION_GELU_TANH: {
+    float c = x < -30 ? -30 : x > 30 ? 30 : x; /* the slope is 0 or 1 out there, and the cube must not overflow */
+    float u = tanh_scale * (c + tanh_cubic * c * c * c), du = tanh_scale * (1 + 3 * tanh_cubic * c * c);
+    return cz_sigmoidf(2 * u) * (1 + c * cz_sigmoidf(-2 * u) * 2 * du); /* s + x s (1 - s) 2 u' */
+  }
+  default: return 1;
+  }
+}
+
+/* The loops below are written once and compiled for each kind. */
+#define FOR_KIND(kind, call)                                                                                                                         \
+  switch (kind) {                                                                                                                                    \
+  case CZ_ACTIVATION_RELU: call(CZ_ACTIVATION_RELU); break;                                                                                          \
+  case CZ_ACTIVATION_GELU: call(CZ_ACTIVATION_GELU); break;                                                                                          \
+  case CZ_ACTIVATION_GELU_TANH: call(CZ_ACTIVATION_GELU_TANH); break;                                                                                \
+  default: call(CZ_ACTIVATION_NONE); break;                                                                                                          \
+  }
+
+static inline __attribute__((always_inline)) void values(float *y, const float *x, const float *gate, int64_t n, int kind) {
+  if (gate) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) y[i] = value(x[i], kind) * gate[i];
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) y[i] = value(x[i], kind);
+  }
+}
+
+CZ_CLONES static void values_of_kind(float *y, const float *x, const float *gate, int64_t n, int kind) {
+#define CALL(k) values(y, x, gate, n, k)
+  FOR_KIND(kind, CALL)
+#undef CALL
+}
+
+static inline __attribute__((always_inline)) void gradients(float *to_x, float *to_gate, const float *dy, const float *x, const float *gate,
+                                                            int64_t n, int kind) {
+  if (gate) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+      to_gate[i] = dy[i] * value(x[i], kind); /* y = act(x) gate */
+      to_x[i] = dy[i] * gate[i] * slope(x[i], kind);
+    }
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) to_x[i] = dy[i] * slope(x[i], kind);
+  }
+}
+
+CZ_CLONES static void gradients_of_kind(float *to_x, float *to_gate, const float *dy, const float *x, const float *gate, int64_t n, int kind) {
+#define CALL(k) gradients(to_x, to_gate, dy, x, gate, n, k)
+  FOR_KIND(kind, CALL)
+#undef CALL
+}
+
+/** act of N numbers on the calling thread; Y may be X. */
+void cz_activation_values_cpu(float *y, const float *x, int64_t n, int kind) { values_of_kind(y, x, NULL, n, kind); }
+
+/** dy * act'(x) of N numbers on the calling thread; DX may be DY. For ReLU x may as well be act(x). */
+void cz_activation_slopes_cpu(float *dx, const float *dy, const float *x, int64_t n, int kind) {
+  gradients_of_kind(dx, NULL, dy, x, NULL, n, kind);
+}
+
+/** Forward in float32, see activation.h; GATE may be null, Y may be X. */
+void cz_activation_fwd_cpu(float *y, const float *x, const float *gate, int64_t n, int kind) {
+#pragma omp parallel for schedule(static) if (n > 4 * CHUNK)
+  for (int64_t i = 0; i < n; i += CHUNK) values_of_kind(y + i, x + i, gate ? gate + i : NULL, n - i < CHUNK ? n - i : CHUNK, kind);
+}
+
+static void bwd_piece(float *dx, float *dgate, const float *dy, const float *x, const float *gate, int64_t n, int kind, const cz_grad_mode *mode) {
+  float to_x[PIECE], to_gate[PIECE]; /* both before either is put: dx may be dy */
+  gradients_of_kind(to_x, to_gate, dy, x, gate, n, kind);
+  cz_grad_put(dx, to_x, n, mode[CZ_ACTIVATION_X]);
+  if (gate) cz_grad_put(dgate, to_gate, n, mode[CZ_ACTIVATION_GATE]);
+}
+
+/** Backward in float32, see activation.h; GATE may be null, DX may be DY. */
+void cz_activation_bwd_cpu(float *dx, float *dgate, const float *dy, const float *x, const float *gate, int64_t n, int kind,
+                           const cz_grad_mode *mode) {
+#pragma omp parallel for schedule(static) if (n > 4 * CHUNK)
+  for (int64_t i = 0; i < n; i += PIECE) {
+    int64_t left = n - i < PIECE ? n - i : PIECE;
+    bwd_piece(dx + i, dgate + i, dy + i, x + i, gate ? gate + i : NULL, left, kind, mode);
+  }
+}

@@ -1,0 +1,27 @@
+#include "kernels/add/add.h"
+#include "kernels/cases.h"
+
+#include <stdio.h>
+
+static void problem(cz_case *c, cz_rand *r, int ndim, const int64_t *dim, double deviation) {
+  cz_case_normal(c, r, CZ_ADD_A, ndim, dim, deviation);
+  cz_case_normal(c, r, CZ_ADD_B, ndim, dim, deviation);
+  c->smooth = deviation < 1e6;
+  snprintf(c->what, sizeof c->what, "%d dimensions, the first %lld, deviation %g", ndim, (long long)dim[0], deviation);
+}
+
+static void sample(cz_case *c, cz_rand *r, int index) {
+  switch (index) {
+  case 0: problem(c, r, 2, (int64_t[]){0, 5}, 1); return;
+  case 1: problem(c, r, 1, (int64_t[]){1}, 1); return;
+  case 2: problem(c, r, 2, (int64_t[]){3, 257}, 1e37); return;
+  case 3: problem(c, r, 1, (int64_t[]){8193}, 1); return; /* one more than a chunk */
+  case 4: problem(c, r, 2, (int64_t[]){129, 131}, 1); return;
+  default: break;
+  }
+  problem(c, r, (int)cz_rand_int(r, 1, 4), (int64_t[]){cz_rand_int(r, 1, 13), cz_rand_int(r, 1, 13), cz_rand_int(r, 1, 5), cz_rand_int(r, 1, 5)}, 1);
+}
+
+static void bench(cz_case *c, cz_rand *r) { problem(c, r, 2, (int64_t[]){4096, 512}, 1); }
+
+const cz_op_cases cz_add_cases = {5, sample, bench};

@@ -1,0 +1,25 @@
+#include "kernels/cache_append/cache_append.h"
+#include "kernels/cases.h"
+
+#include <stdio.h>
+
+static void problem(cz_case *c, cz_rand *r, int64_t C, int64_t N, int64_t E) {
+  cz_case_normal(c, r, CZ_CACHE_APPEND_CACHE, 2, (int64_t[]){C, E}, 1);
+  cz_case_normal(c, r, CZ_CACHE_APPEND_X, 2, (int64_t[]){N, E}, 1);
+  int32_t *rows = cz_case_int(c, CZ_CACHE_APPEND_ROWS, 1, &N);
+  for (int64_t n = 0; n < N; n++) rows[n] = (int32_t)(C - 1 - cz_rand_int(r, 0, C - 1));
+  snprintf(c->what, sizeof c->what, "C %lld N %lld E %lld", (long long)C, (long long)N, (long long)E);
+}
+
+static void sample(cz_case *c, cz_rand *r, int index) {
+  switch (index) {
+  case 0: problem(c, r, 3, 0, 5); return; /* nothing to append */
+  case 1: problem(c, r, 1, 1, 1); return;
+  case 2: problem(c, r, 1, 3, 17); return; /* the same row three times: the last stays */
+  default: problem(c, r, cz_rand_size(r, 130), cz_rand_size(r, 70), cz_rand_size(r, 130));
+  }
+}
+
+static void bench(cz_case *c, cz_rand *r) { problem(c, r, 32 * 128, 32, 512); } /* 32 beams */
+
+const cz_op_cases cz_cache_append_cases = {3, sample, bench};

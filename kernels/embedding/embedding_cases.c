@@ -1,0 +1,29 @@
+#include "kernels/cases.h"
+#include "kernels/embedding/embedding.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* Ids follow Zipf's law: a few very often, most never. */
+static void problem(cz_case *c, cz_rand *r, int64_t V, int64_t T, int64_t D) {
+  cz_case_normal(c, r, CZ_EMBEDDING_TABLE, 2, (int64_t[]){V, D}, 1);
+  int32_t *ids = cz_case_int(c, CZ_EMBEDDING_IDS, 1, &T);
+  for (int64_t t = 0; t < T; t++) ids[t] = (int32_t)(exp(cz_rand_real(r, 0, log((double)V + 1))) - 1) % (int32_t)V;
+  if (T > 0) ids[T - 1] = (int32_t)V - 1;
+  c->smooth = true;
+  snprintf(c->what, sizeof c->what, "V %lld T %lld D %lld", (long long)V, (long long)T, (long long)D);
+}
+
+static void sample(cz_case *c, cz_rand *r, int index) {
+  switch (index) {
+  case 0: problem(c, r, 9, 0, 3); return; /* no tokens: the gradient is zero */
+  case 1: problem(c, r, 1, 1, 1); return;
+  case 2: problem(c, r, 1, 257, 65); return; /* one id */
+  case 3: problem(c, r, 997, 31, 67); return; /* most rows unread */
+  default: problem(c, r, cz_rand_size(r, 300), cz_rand_size(r, 300), cz_rand_size(r, 130));
+  }
+}
+
+static void bench(cz_case *c, cz_rand *r) { problem(c, r, 32128, 4096, 512); }
+
+const cz_op_cases cz_embedding_cases = {4, sample, bench};

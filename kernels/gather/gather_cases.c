@@ -1,0 +1,29 @@
+#include "kernels/cases.h"
+#include "kernels/gather/gather.h"
+
+#include <stdio.h>
+
+static void problem(cz_case *c, cz_rand *r, int64_t T, int64_t N, int64_t D, int64_t distinct) {
+  cz_case_normal(c, r, CZ_GATHER_X, 2, (int64_t[]){T, D}, 1);
+  int32_t *rows = cz_case_int(c, CZ_GATHER_ROWS, 1, &N);
+  for (int64_t n = 0; n < N; n++) rows[n] = (int32_t)(T - 1 - cz_rand_int(r, 0, distinct - 1)); /* the last rows, the very last among them */
+  c->smooth = true;
+  snprintf(c->what, sizeof c->what, "T %lld N %lld D %lld of %lld distinct rows", (long long)T, (long long)N, (long long)D, (long long)distinct);
+}
+
+static void sample(cz_case *c, cz_rand *r, int index) {
+  switch (index) {
+  case 0: problem(c, r, 5, 0, 3, 1); return;      /* nothing is read: the gradient is zero */
+  case 1: problem(c, r, 0, 0, 3, 1); return;
+  case 2: problem(c, r, 1, 1, 1, 1); return;
+  case 3: problem(c, r, 7, 300, 65, 1); return;   /* one row, read over and over */
+  case 4: problem(c, r, 300, 60, 129, 300); return;
+  default: break;
+  }
+  int64_t T = cz_rand_size(r, 300);
+  problem(c, r, T, cz_rand_size(r, 300), cz_rand_size(r, 130), cz_rand_int(r, 1, T));
+}
+
+static void bench(cz_case *c, cz_rand *r) { problem(c, r, 4096, 614, 512, 4096); } /* a masked language model's 15 % */
+
+const cz_op_cases cz_gather_cases = {5, sample, bench};

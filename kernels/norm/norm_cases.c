@@ -1,0 +1,52 @@
+#include "kernels/cases.h"
+#include "kernels/norm/norm.h"
+
+#include <stdio.h>
+
+typedef struct shape {
+  int64_t T, D;
+  bool shift, branch;
+  int empty; /* segments without rows, put among the others */
+} shape;
+
+static void problem(cz_case *c, cz_rand *r, shape s, cz_norm_attr attr, double deviation) {
+  int64_t x[2] = {s.T, s.D};
+  *(cz_norm_attr *)c->attr = attr;
+  cz_case_normal(c, r, CZ_NORM_X, 2, x, deviation);
+  cz_case_normal(c, r, CZ_NORM_GAIN, 1, &s.D, 1);
+  if (s.shift) cz_case_normal(c, r, CZ_NORM_SHIFT, 1, &s.D, 1);
+  if (s.branch) cz_case_normal(c, r, CZ_NORM_BRANCH, 2, x, deviation);
+  if (s.branch && attr.share_segment) cz_case_spans(c, r, CZ_NORM_SPANS, s.T, s.empty);
+  c->training = attr.dropout > 0;
+  c->smooth = deviation > 1e-3 && deviation < 1e3;
+  snprintf(c->what, sizeof c->what, "T %lld D %lld kind %d shift %d branch %d dropout %g shared %d deviation %g", (long long)s.T, (long long)s.D,
+           attr.kind, s.shift, s.branch, attr.dropout, attr.share_segment, deviation);
+}
+
+static void sample(cz_case *c, cz_rand *r, int index) {
+  const cz_norm_attr rms = {CZ_NORM_RMS, 1e-6, 0, false}, layer = {CZ_NORM_LAYER, 1e-5, 0, false}, shared = {CZ_NORM_RMS, 1e-6, 0.3, true};
+  switch (index) {
+  case 0: problem(c, r, (shape){.T = 0, .D = 8, .branch = true}, shared, 1); return;
+  case 1: problem(c, r, (shape){.T = 0, .D = 8, .shift = true}, layer, 1); return;
+  case 2: problem(c, r, (shape){.T = 1, .D = 1}, rms, 1); return;
+  case 3: problem(c, r, (shape){.T = 3, .D = 1, .shift = true}, (cz_norm_attr){CZ_NORM_LAYER, 1e-2, 0, false}, 1); return; /* y is shift */
+  case 4: problem(c, r, (shape){.T = 2, .D = 17, .branch = true}, rms, 0); return;            /* only eps keeps 1 / 0 away */
+  case 5: problem(c, r, (shape){.T = 4, .D = 65, .branch = true}, rms, 1e15); return;         /* squares of 1e30 */
+  case 6: problem(c, r, (shape){.T = 4, .D = 65}, rms, 1e-15); return;                        /* eps is all there is */
+  case 7: problem(c, r, (shape){.T = 33, .D = 1025, .branch = true}, (cz_norm_attr){CZ_NORM_RMS, 1e-6, 0.5, false}, 1); return; /* a row of two pieces */
+  case 8: problem(c, r, (shape){.T = 33, .D = 1027, .branch = true, .empty = 2}, shared, 1); return;
+  case 9: problem(c, r, (shape){.T = 2049, .D = 3, .shift = true, .branch = true}, (cz_norm_attr){CZ_NORM_LAYER, 1e-5, 0.1, false}, 1); return; /* blocks of more than 32 rows */
+  case 10: problem(c, r, (shape){.T = 7, .D = 5, .shift = true, .branch = true, .empty = 3}, (cz_norm_attr){CZ_NORM_LAYER, 1e-3, 0.2, true}, 1); return;
+  default: break;
+  }
+  bool is_layer = cz_rand_int(r, 0, 1), branch = cz_rand_int(r, 0, 2) > 0;
+  shape s = {cz_rand_size(r, 70), cz_rand_size(r, 70), is_layer && cz_rand_int(r, 0, 3), branch, (int)cz_rand_int(r, 0, 2)};
+  cz_norm_attr attr = {is_layer ? CZ_NORM_LAYER : CZ_NORM_RMS, 1e-3, cz_rand_int(r, 0, 1) ? cz_rand_real(r, 0.01, 0.9) : 0, cz_rand_int(r, 0, 1)};
+  problem(c, r, s, attr, 1);
+}
+
+static void bench(cz_case *c, cz_rand *r) { /* after a sub-layer of T5-small's encoder */
+  problem(c, r, (shape){.T = 4096, .D = 512, .branch = true}, (cz_norm_attr){CZ_NORM_RMS, 1e-6, 0.1, true}, 1);
+}
+
+const cz_op_cases cz_norm_cases = {11, sample, bench};
