@@ -111,7 +111,7 @@ static cz_status read_all(cz_checkpoint *c, const char *path) {
   if (H5Lvisit(c->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &w) < 0 && w.st == CZ_OK)
     w.st = CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz__h5_why(why));
   CZ_TRY(w.st);
-  qsort(c->entries, c->count, sizeof *c->entries, by_name);
+  if (c->count) qsort(c->entries, c->count, sizeof *c->entries, by_name);
   if (!cz_checkpoint_find(c, CZ__CK_FORMAT)) return CZ_FAIL(CZ_ECORRUPT, "%s: an HDF5 file, but not a checkpoint: it has no '%s'", path, CZ__CK_FORMAT);
   CZ_TRY(cz_checkpoint_get_int(c, &format, CZ__CK_FORMAT));
   if (format != CZ__CK_FORMAT_VERSION)

@@ -111,10 +111,14 @@ static int by_place(const void *a, const void *b) {
 
 static int by_name(const void *a, const void *b) { return strcmp(((const cz_st_info *)a)->name, ((const cz_st_info *)b)->name); }
 
+static void sort_by_name(cz_safetensors *s) {
+  if (s->n_tensors) qsort(s->tensors, s->n_tensors, sizeof *s->tensors, by_name);
+}
+
 /* No holes, no overlaps, no bytes left over. */
 static cz_status check_places(const char *path, cz_st_info *t, size_t n, uint64_t data_bytes) {
   uint64_t end = 0;
-  qsort(t, n, sizeof *t, by_place);
+  if (n) qsort(t, n, sizeof *t, by_place);
   for (size_t i = 0; i < n; end += t[i++].bytes)
     if (t[i].begin != end)
       return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' begins at byte %llu of the data but the one before ends at %llu: holes and overlaps are not allowed",
@@ -216,7 +220,7 @@ cz_status cz_safetensors_open(cz_safetensors **s, const char *path) {
     cz_safetensors_close(s);
     return CZ_NOTE(st, "opening %s", path);
   }
-  qsort((*s)->tensors, (*s)->n_tensors, sizeof *(*s)->tensors, by_name);
+  sort_by_name(*s);
   return CZ_OK;
 }
 
@@ -256,7 +260,7 @@ static cz_status keep_mapped(cz_safetensors *s, const char *folder, const char *
     if (shard && strcmp(shard, slash ? slash + 1 : path) == 0) s->tensors[kept++] = s->tensors[i];
   }
   s->n_tensors = kept;
-  qsort(s->tensors, kept, sizeof *s->tensors, by_name);
+  sort_by_name(s);
   const char *name;
   json_t *value;
   json_object_foreach(map, name, value) {

@@ -123,10 +123,10 @@ cz_status cz_comm_gather_text(cz_comm *c, char ***texts, const char *text) {
   return st;
 }
 
-/** Adds the N values of all ranks, in place, on all ranks; wraps around like two's complement. */
+/** Adds the N values (as many on every rank) of all ranks, in place, on all ranks; wraps around like two's complement. */
 cz_status cz_comm_sum_i64(cz_comm *c, int64_t *values, size_t n) {
   int64_t *all = NULL;
-  if (c->size == 1) return CZ_OK;
+  if (c->size == 1 || !n) return CZ_OK;
   CZ_TRY(gather_equal(c, &all, values, n * sizeof *values));
   for (size_t i = 0; i < n; i++) {
     uint64_t sum = 0;
@@ -140,7 +140,7 @@ cz_status cz_comm_sum_i64(cz_comm *c, int64_t *values, size_t n) {
 /** The largest of all ranks for each of N values, in place, on all ranks. */
 cz_status cz_comm_max_i64(cz_comm *c, int64_t *values, size_t n) {
   int64_t *all = NULL;
-  if (c->size == 1) return CZ_OK;
+  if (c->size == 1 || !n) return CZ_OK;
   CZ_TRY(gather_equal(c, &all, values, n * sizeof *values));
   for (size_t i = 0; i < n; i++)
     for (int r = 0; r < c->size; r++)
@@ -154,7 +154,7 @@ cz_status cz_comm_max_i64(cz_comm *c, int64_t *values, size_t n) {
 cz_status cz_comm_sum_f64(cz_comm *c, double *values, size_t n) {
   double *all = NULL;
   void **parts;
-  if (c->size == 1) return CZ_OK;
+  if (c->size == 1 || !n) return CZ_OK;
   CZ_TRY(cz_alloc(&parts, (size_t)c->size, sizeof *parts));
   cz_status st = gather_equal(c, &all, values, n * sizeof *values);
   if (st == CZ_OK) {

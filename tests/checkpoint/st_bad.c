@@ -1,0 +1,207 @@
+/* Files that break one rule of the format each, every truncation, and random mutations. */
+#include "checkpoint/safetensors.h"
+#include "st_test.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define T(name, dtype, shape, offsets) "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+
+static const struct {
+  const char *header;
+  int data; /* bytes behind it */
+  const char *message;
+} broken[] = {
+    {"", 0, "does not start with '{'"},
+    {" {}", 0, "does not start with '{'"},
+    {"[]", 0, "does not start with '{'"},
+    {"{", 0, "header: "},
+    {"{} x", 0, "header: "},
+    {"{\"a\":1}", 0, "tensor 'a': its entry is not an object"},
+    {"{\"a\":{}}", 0, "'a': 'dtype' is missing"},
+    {"{\"a\\u0000b\":{}}", 0, "header: "},
+    {"{\"\xff\":{}}", 0, "header: "},
+    {"{" T("a", "f32", "[1]", "[0,4]") "}", 4, "unknown dtype 'f32'"},
+    {"{" T("a", "F32", "1", "[0,4]") "}", 4, "'shape' is missing or not a list"},
+    {"{" T("a", "F32", "[1.0]", "[0,4]") "}", 4, "extent 0 of its shape"},
+    {"{" T("a", "F32", "[1,-1]", "[0,4]") "}", 4, "extent 1 of its shape"},
+    {"{" T("a", "F32", "[99999999999999999999]", "[0,4]") "}", 4, "header: "},
+    {"{" T("a", "F32", "[4294967296,4294967296]", "[0,0]") "}", 0, "[4294967296, 4294967296] has too many elements"},
+    {"{" T("a", "F64", "[2305843009213693952,4]", "[0,0]") "}", 0, "too many elements"},
+    {"{" T("a", "F64", "[1152921504606846976]", "[0,0]") "}", 0, "too many elements"},
+    {"{" T("a", "F32", "[1]", "[0]") "}", 4, "list of two whole numbers"},
+    {"{" T("a", "F32", "[1]", "[0,4,4]") "}", 4, "list of two whole numbers"},
+    {"{" T("a", "F32", "[1]", "[0.0,4]") "}", 4, "list of two whole numbers"},
+    {"{" T("a", "F32", "[1]", "{}") "}", 4, "list of two whole numbers"},
+    {"{" T("a", "F32", "[1]", "[-4,0]") "}", 4, "[-4, 0] are not in order"},
+    {"{" T("a", "F32", "[1]", "[4,0]") "}", 4, "[4, 0] are not in order"},
+    {"{" T("a", "F32", "[1]", "[0,5]") "}", 5, "[1] of F32 needs 4 bytes but data_offsets [0, 5] hold 5"},
+    {"{" T("a", "F32", "[0,3]", "[0,4]") "}", 4, "needs 0 bytes"},
+    {"{" T("a", "F4", "[3]", "[0,2]") "}", 2, "not a whole number of bytes"},
+    {"{" T("a", "F32", "[1]", "[4,8]") "}", 8, "'a' begins at byte 4 of the data but the one before ends at 0"},
+    {"{" T("a", "F32", "[1]", "[0,4]") "," T("b", "F32", "[1]", "[8,12]") "}", 12, "'b' begins at byte 8 of the data but the one before ends at 4"},
+    {"{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[1]", "[4,8]") "}", 8, "'b' begins at byte 4 of the data but the one before ends at 8"},
+    {"{" T("a", "F32", "[1]", "[0,4]") "," T("a", "F32", "[1]", "[4,8]") "}", 8, "duplicate"},
+    {"{" T("a", "F32", "[1]", "[0,4]") "}", 5, "'a' ends at byte 4 but the file holds 5 bytes of data: bytes are left over"},
+    {"{" T("a", "F32", "[2]", "[0,8]") "}", 4, "'a' ends at byte 8 but the file holds 4 bytes of data: it is truncated"},
+    {"{}", 1, "ends at byte 0 but the file holds 1"},
+    {"{\"__metadata__\":[]}", 0, "'__metadata__' is not an object"},
+    {"{\"__metadata__\":{\"a\":1}}", 0, "the value of 'a' is not a text"},
+};
+
+static void write_raw(const char *path, uint64_t length, const char *header, size_t n, int data) {
+  cz_buf file = {0};
+  GOOD(cz_buf_add(&file, &length, sizeof length));
+  GOOD(cz_buf_add(&file, header, n));
+  for (int i = 0; i < data; i++) GOOD(cz_buf_add(&file, "d", 1));
+  spill(path, file.data, file.len);
+  cz_buf_free(&file);
+}
+
+void test_bad_headers(void **state) {
+  const char *path = in_scratch("bad.safetensors");
+  cz_safetensors *s = NULL;
+  for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+    size_t n = strlen(broken[i].header);
+    write_raw(path, n, broken[i].header, n, broken[i].data);
+    BAD(cz_safetensors_open(&s, path), CZ_EINVAL, broken[i].message);
+    assert_non_null(strstr(cz_error_message(), "bad.safetensors"));
+    assert_null(s);
+  }
+  const char fine[] = "{" T("b", "F32", "[]", "[0,4]") "," T("a", "U8", "[0,9223372036854775807]", "[0,0]") "}   ";
+  write_raw(path, strlen(fine), fine, strlen(fine), 4); /* spaces behind, offsets out of order of names, nothing along an axis */
+  GOOD(cz_safetensors_open(&s, path));
+  assert_int_equal(cz_safetensors_find(s, "b")->begin, 8 + strlen(fine));
+  cz_safetensors_close(&s);
+}
+
+void test_bad_sizes(void **state) {
+  const char *path = in_scratch("bad.safetensors");
+  cz_safetensors *s = NULL;
+  spill(path, "", 0);
+  BAD(cz_safetensors_open(&s, path), CZ_EINVAL, "0 bytes are too few");
+  write_raw(path, 100000001, "{}", 2, 0);
+  BAD(cz_safetensors_open(&s, path), CZ_EINVAL, "header of 100000001 bytes; the format allows 100000000");
+  write_raw(path, UINT64_MAX - 3, "{}", 2, 0);
+  BAD(cz_safetensors_open(&s, path), CZ_EINVAL, "the format allows");
+  write_raw(path, 3, "{}", 2, 0);
+  BAD(cz_safetensors_open(&s, path), CZ_EINVAL, "header of 3 bytes in a file of 10: it is truncated");
+  BAD(cz_safetensors_open(&s, in_scratch("nobody")), CZ_EIO, "nobody");
+  BAD(cz_safetensors_open(&s, scratch), CZ_EINVAL, "not a regular file");
+}
+
+void test_every_truncation(void **state) {
+  const char *path = in_scratch("cut.safetensors");
+  cz_buf whole = {0};
+  cz_safetensors *s = NULL;
+  slurp(&whole, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors");
+  for (size_t n = 0; n < whole.len; n++) {
+    spill(path, whole.data, n);
+    BAD(cz_safetensors_open(&s, path), CZ_EINVAL, "cut.safetensors");
+  }
+  cz_buf_free(&whole);
+}
+
+/* The file loses its end after it was opened. */
+void test_shrunk_later(void **state) {
+  const char *path = in_scratch("shrunk.safetensors");
+  const int64_t seven = 7, six[2] = {2, 3};
+  float out[8];
+  cz_buf whole = {0};
+  cz_safetensors *s;
+  slurp(&whole, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors");
+  spill(path, whole.data, whole.len);
+  GOOD(cz_safetensors_open(&s, path));
+  assert_int_equal(truncate(path, (off_t)whole.len - 1), 0);
+  BAD(cz_safetensors_read_f32(s, out, "d.f16", &seven, 1), CZ_EIO, "reading d.f16: the file ends at byte");
+  GOOD(cz_safetensors_read_f32(s, out, "a.f32", six, 2));
+  cz_safetensors_close(&s);
+  cz_buf_free(&whole);
+}
+
+void test_bad_indices(void **state) {
+  static const struct {
+    const char *index, *message;
+    cz_status code;
+  } bad[] = {{"", "index.json: line", CZ_EINVAL},
+             {"{}", "'weight_map' is missing", CZ_EINVAL},
+             {"{\"weight_map\":[]}", "'weight_map' is missing", CZ_EINVAL},
+             {"{\"weight_map\":{\"a.f32\":3}}", "the file of 'a.f32' is not a text", CZ_EINVAL},
+             {"{\"weight_map\":{\"a.f32\":\"../s\"}}", "'../s', which is not a file of the same folder", CZ_EINVAL},
+             {"{\"weight_map\":{\"a.f32\":\"\"}}", "not a file of the same folder", CZ_EINVAL},
+             {"{\"weight_map\":{\"a.f32\":\"gone\"}}", "gone", CZ_EIO},
+             {"{\"weight_map\":{\"a.f32\":\"s1\",\"a.f32\":\"s2\"}}", "duplicate", CZ_EINVAL},
+             {"{\"weight_map\":{\"a.f32\":\"s1\",\"zz\":\"s2\"}}", "'zz' is mapped to", CZ_EINVAL},
+             {"{\"weight_map\":{\"a.f32\":\"s1\",\"b.f64\":\"s2\"}}", "'b.f64' is mapped to", CZ_EINVAL}};
+  cz_safetensors *s = NULL;
+  cz_buf whole = {0};
+  const int64_t one = 1;
+  float x = 7;
+  cz_st_item other = {"x", CZ_ST_F32, CZ_ST_F32, 1, &one, &x};
+  fresh_folder(in_scratch("index"));
+  slurp(&whole, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors");
+  spill(in_scratch("index/s1"), whole.data, whole.len);
+  GOOD(cz_safetensors_write(in_scratch("index/s2"), &other, 1));
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    spill(in_scratch("index/model.safetensors.index.json"), bad[i].index, strlen(bad[i].index));
+    BAD(cz_safetensors_open_model(&s, in_scratch("index")), bad[i].code, bad[i].message);
+    assert_null(s);
+  }
+  const char good[] = "{\"weight_map\":{\"a.f32\":\"s1\",\"x\":\"s2\"}}";
+  spill(in_scratch("index/model.safetensors.index.json"), good, strlen(good));
+  GOOD(cz_safetensors_open_model(&s, in_scratch("index")));
+  assert_int_equal(cz_safetensors_count(s), 2);
+  cz_safetensors_close(&s);
+  cz_buf_free(&whole);
+}
+
+static void read_everything(cz_safetensors *s) {
+  for (size_t i = 0; i < cz_safetensors_count(s); i++) {
+    const cz_st_info *t = cz_safetensors_at(s, i);
+    double *out = calloc(t->elements + 1, sizeof *out); /* no more elements than the file has bits */
+    assert_non_null(out);
+    if (t->rank && cz_safetensors_read_f64(s, out, t->name, t->dims, t->rank) != CZ_OK) assert_non_null(strstr(cz_error_message(), t->name));
+    free(out);
+  }
+}
+
+/* One to four random edits of a good file: bytes set, removed, doubled, swapped for JSON's own signs. Nothing may crash; what opens can be read. */
+void test_mutations(void **state) {
+  const char *path = in_scratch("mutant.safetensors");
+  cz_buf whole = {0}, mutant = {0};
+  int opened = 0;
+  slurp(&whole, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors");
+  for (uint32_t k = 0; k < 3000; k++) {
+    cz_stream r;
+    cz_stream_init(&r, seed, "mutation", k, 0);
+    mutant.len = 0;
+    GOOD(cz_buf_add(&mutant, whole.data, whole.len));
+    for (uint64_t edits = cz_stream_below(&r, 4) + 1; edits; edits--) {
+      size_t at = cz_stream_below(&r, mutant.len), n = cz_stream_below(&r, 8) + 1;
+      switch (cz_stream_below(&r, 4)) {
+      case 0: mutant.data[at] = (char)cz_stream_u32(&r); break;
+      case 1: mutant.data[at] = "{}[]\",:0123456789-.eE\\u "[cz_stream_below(&r, 24)]; break;
+      case 2:
+        if (at + n < mutant.len) {
+          memmove(mutant.data + at, mutant.data + at + n, mutant.len - at - n);
+          mutant.len -= n;
+        }
+        break;
+      default:
+        if (at + n < mutant.len) memcpy(mutant.data + at, whole.data + cz_stream_below(&r, whole.len - n), n);
+      }
+    }
+    spill(path, mutant.data, mutant.len);
+    cz_safetensors *s = NULL;
+    if (cz_safetensors_open(&s, path) == CZ_OK) {
+      opened++;
+      read_everything(s);
+    } else {
+      assert_non_null(strstr(cz_error_message(), "mutant.safetensors"));
+    }
+    cz_safetensors_close(&s);
+  }
+  assert_in_range(opened, 50, 2500); /* edits of data and of names open; most others do not */
+  cz_buf_free(&whole);
+  cz_buf_free(&mutant);
+}

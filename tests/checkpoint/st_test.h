@@ -1,0 +1,16 @@
+/* The parts of the safetensors test. */
+#ifndef CZ_TESTS_ST_TEST_H
+#define CZ_TESTS_ST_TEST_H
+
+#include "util.h"
+
+void test_bad_headers(void **state);
+void test_bad_sizes(void **state);
+void test_every_truncation(void **state);
+void test_shrunk_later(void **state);
+void test_bad_indices(void **state);
+void test_mutations(void **state);
+void test_halves(void **state);
+void test_rounding(void **state);
+
+#endif
