@@ -1,0 +1,121 @@
+#include "kernels/attention/attention.h"
+#include "kernels/cases.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SEGMENTS = 8 };
+
+typedef struct sizes {
+  int64_t H, K;
+  int64_t B, nq[SEGMENTS], nk[SEGMENTS], gap; /* gap: rows of k between segments that nobody reads */
+  int64_t prefix[SEGMENTS];
+  double deviation; /* of q and k */
+  bool table, training, same_keys; /* same_keys: all segments read one key segment */
+  cz_attention_attr attr;
+} sizes;
+
+/* mask, scale, buckets, distance, bidirectional, dropout, share; heads are filled in */
+#define FULL(scale) {0, CZ_MASK_FULL, scale, 32, 128, true, 0, false}
+#define CAUSAL(scale) {0, CZ_MASK_CAUSAL, scale, 32, 128, false, 0, false}
+#define PREFIXED(scale) {0, CZ_MASK_PREFIX, scale, 32, 128, true, 0, false}
+
+static const sizes hand[] = {
+    {1, 1, 1, {1}, {1}, .deviation = 1, .attr = FULL(1)},
+    {1, 7, 3, {3, 0, 5}, {4, 2, 0}, .deviation = 1, .attr = FULL(0.5)},                                     /* empty query and key segments */
+    {2, 64, 2, {130, 17}, {130, 17}, .deviation = 0.4, .table = true, .attr = FULL(1)},                     /* past the last bucket's threshold */
+    {2, 16, 2, {129, 71}, {129, 71}, .deviation = 1, .table = true, .attr = CAUSAL(0.25)},                  /* around a block of queries */
+    {1, 8, 1, {601}, {613}, .deviation = 1, .table = true, .attr = FULL(0.3)},                              /* more than a block of keys */
+    {1, 8, 2, {600, 3}, {600, 3}, .deviation = 1, .table = true, .attr = CAUSAL(0.3)},
+    {3, 5, 3, {1, 1, 2}, {9, 70, 2}, .deviation = 1, .table = true, .attr = CAUSAL(1)},                     /* a cache: the newest query, all keys */
+    {2, 6, 2, {7, 9}, {3, 9}, .deviation = 1, .table = true, .attr = CAUSAL(1)},                            /* queries before the first key see nothing */
+    {2, 9, 4, {11, 11, 11, 4}, {11, 11, 11, 9}, .prefix = {0, 11, 5, 7}, .deviation = 1, .table = true, .attr = PREFIXED(1)},
+    {1, 7, 2, {3, 6}, {2, 1}, .prefix = {1, 9}, .deviation = 1, .attr = PREFIXED(1)},                       /* a prefix longer than the segment */
+    {2, 33, 3, {5, 31, 2}, {67, 1, 13}, .gap = 3, .deviation = 1, .attr = FULL(0.2)},                       /* keys that nobody reads */
+    {2, 8, 3, {4, 4, 5}, {19, 19, 19}, .deviation = 1, .same_keys = true, .table = true, .attr = FULL(0.5)}, /* beams over one encoder output */
+    {2, 64, 1, {40}, {40}, .deviation = 35, .attr = FULL(1)},                                                /* scores of +-1e4 */
+    {1, 64, 1, {77}, {77}, .deviation = 35, .table = true, .attr = CAUSAL(1)},
+    {2, 7, 2, {9, 20}, {13, 20}, .deviation = 1, .table = true, .training = true, .attr = {0, CZ_MASK_FULL, 1, 9, 11, true, 0.5, false}},
+    {2, 7, 2, {9, 20}, {13, 20}, .deviation = 1, .table = true, .training = true, .attr = {0, CZ_MASK_CAUSAL, 1, 7, 20, false, 0.3, true}},
+    {1, 16, 1, {75}, {530}, .deviation = 1, .training = true, .attr = {0, CZ_MASK_FULL, 0.25, 0, 0, false, 0.1, false}}, /* dropout over blocks of keys */
+    {2, 3, 2, {6, 4}, {6, 4}, .deviation = 1, .table = true, .attr = {0, CZ_MASK_FULL, 1, 4, 2, true, 0, false}},        /* the fewest buckets */
+};
+
+static sizes draw(cz_rand *r) {
+  sizes s = {.H = cz_rand_int(r, 1, 4), .K = cz_rand_size(r, 64), .B = cz_rand_int(r, 1, 5), .gap = cz_rand_int(r, 0, 4) ? 0 : cz_rand_int(r, 1, 3)};
+  bool self = cz_rand_int(r, 0, 1);
+  int64_t most = cz_rand_int(r, 0, 5) ? 40 : 131;
+  for (int64_t n = 0; n < s.B; n++) {
+    s.nq[n] = cz_rand_int(r, 0, 7) ? cz_rand_size(r, most) : 0;
+    s.nk[n] = self ? s.nq[n] : cz_rand_int(r, 0, 7) ? cz_rand_size(r, most) : 0;
+    s.prefix[n] = cz_rand_int(r, 0, s.nk[n] + 1);
+  }
+  s.deviation = cz_rand_int(r, 0, 3) ? cz_rand_real(r, 0.1, 1.5) : cz_rand_real(r, 2, 20);
+  s.table = cz_rand_int(r, 0, 2);
+  s.training = cz_rand_int(r, 0, 1);
+  s.same_keys = !self && !cz_rand_int(r, 0, 7);
+  cz_attention_attr *a = &s.attr;
+  a->mask = (int)cz_rand_int(r, CZ_MASK_FULL, CZ_MASK_PREFIX);
+  a->scale = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.05, 0.5);
+  /* Where a bucket holds all keys of a row that weigh anything, its sum of dS is zero by cancellation, which float32 sums are not: hence no sharp rows with a
+   * table, and no one-sided buckets where a query sees keys to its right (they would all share bucket 0). */
+  if (s.deviation > 1.5) s.table = false;
+  a->bidirectional = a->mask != CZ_MASK_CAUSAL || cz_rand_int(r, 0, 1);
+  a->buckets = (int)cz_rand_int(r, 0, 1) ? 32 : (int)cz_rand_int(r, 4, 40);
+  a->max_distance = cz_attention_exact(a->buckets, a->bidirectional) + (int)cz_rand_int(r, 1, 120);
+  a->dropout = cz_rand_int(r, 0, 1) ? 0 : cz_rand_real(r, 0, 0.7);
+  a->share_queries = cz_rand_int(r, 0, 1);
+  return s;
+}
+
+static void fill_spans(cz_case *c, const sizes *s, int input, const int64_t *n, int64_t gap, bool same) {
+  int32_t *spans = cz_case_int(c, input, 2, (int64_t[]){s->B, 2});
+  int64_t at = 0;
+  for (int64_t b = 0; b < s->B; b++) {
+    if (same) at = 0;
+    spans[2 * b] = (int32_t)at;
+    at += n[b];
+    spans[2 * b + 1] = (int32_t)at;
+    at += gap;
+  }
+}
+
+static void build(cz_case *c, cz_rand *r, const sizes *given) {
+  sizes s = *given;
+  int64_t Tq = 0, Tk = 0;
+  for (int64_t n = 0; n < s.B; n++) {
+    Tq += s.nq[n];
+    Tk = s.same_keys ? (s.nk[n] > Tk ? s.nk[n] : Tk) : Tk + s.nk[n] + s.gap;
+  }
+  s.attr.heads = (int)s.H;
+  cz_case_normal(c, r, CZ_ATTENTION_Q, 2, (int64_t[]){Tq, s.H * s.K}, s.deviation);
+  cz_case_normal(c, r, CZ_ATTENTION_K, 2, (int64_t[]){Tk, s.H * s.K}, s.deviation);
+  cz_case_normal(c, r, CZ_ATTENTION_V, 2, (int64_t[]){Tk, s.H * s.K}, 1);
+  fill_spans(c, &s, CZ_ATTENTION_Q_SPANS, s.nq, 0, false);
+  fill_spans(c, &s, CZ_ATTENTION_K_SPANS, s.nk, s.gap, s.same_keys);
+  if (s.attr.mask == CZ_MASK_PREFIX) {
+    int32_t *prefix = cz_case_int(c, CZ_ATTENTION_PREFIX, 1, (int64_t[]){s.B});
+    for (int64_t n = 0; n < s.B; n++) prefix[n] = (int32_t)s.prefix[n];
+  }
+  if (s.table) cz_case_normal(c, r, CZ_ATTENTION_TABLE, 2, (int64_t[]){s.attr.buckets, s.H}, 1);
+  memcpy(c->attr, &s.attr, sizeof s.attr);
+  c->training = s.training;
+  c->smooth = s.deviation < 2; /* sharper rows bend within a step of central differences */
+  snprintf(c->what, sizeof c->what, "H %lld K %lld B %lld Tq %lld Tk %lld mask %d dev %.3g scale %.3g table %d (%d/%d/%d) drop %.2g%s%s", (long long)s.H,
+           (long long)s.K, (long long)s.B, (long long)Tq, (long long)Tk, s.attr.mask, s.deviation, s.attr.scale, s.table, s.attr.buckets,
+           s.attr.max_distance, s.attr.bidirectional, s.training ? s.attr.dropout : 0, s.attr.share_queries ? " shared" : "", s.same_keys ? " same k" : "");
+}
+
+static void sample(cz_case *c, cz_rand *r, int index) {
+  sizes s = draw(r);
+  build(c, r, index < (int)(sizeof hand / sizeof *hand) ? &hand[index] : &s);
+}
+
+/* One encoder layer of T5-small. */
+static void bench(cz_case *c, cz_rand *r) {
+  sizes s = {.H = 8, .K = 64, .B = 8, .deviation = 0.4, .table = true, .attr = FULL(1)};
+  for (int n = 0; n < SEGMENTS; n++) s.nq[n] = s.nk[n] = 512;
+  build(c, r, &s);
+}
+
+const cz_op_cases cz_attention_cases = {.fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};

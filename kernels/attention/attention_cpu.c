@@ -1,0 +1,125 @@
+/* Attention forward in float32: OpenMP over (segment, head), tiles of scores, softmax over blocks of keys. Formulas: attention.h. */
+#include "kernels/attention/attention_cpu.h"
+
+#include "kernels/common/cpu.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+typedef struct tiles { /* one thread's workspace */
+  float *k, *v;        /* block of keys: panels of transposed K, panels of V */
+  float *q, *s, *o;    /* block of queries, its scores, its share of the output */
+  float *factor;       /* dropout factors of one row */
+  float *most, *sum;   /* per query of the segment: largest score so far, sum of exp(score - most) */
+} tiles;
+
+static tiles tiles_of(const cz__attention_plan *p, int thread) {
+  float *at = p->slices + (size_t)thread * p->slice_floats;
+  tiles t;
+  t.k = cz__attention_take(&at, p->keys * p->width);
+  t.v = cz__attention_take(&at, p->keys * p->width);
+  t.q = cz__attention_take(&at, p->rows * p->width);
+  t.o = cz__attention_take(&at, p->rows * p->width);
+  t.s = cz__attention_take(&at, p->rows * p->ld);
+  t.factor = cz__attention_take(&at, p->keys);
+  t.most = cz__attention_take(&at, p->Tq);
+  t.sum = cz__attention_take(&at, p->Tq);
+  return t;
+}
+
+/* s <- exp(s - most) over the visible part of a row and zeros up to `limit`; most and the sum come out. */
+static inline __attribute__((always_inline)) void softmax_row(float *s, int64_t visible, int64_t limit, float *most, float *sum) {
+  float m = -INFINITY, l = 0;
+#pragma omp simd reduction(max : m)
+  for (int64_t j = 0; j < visible; j++) m = s[j] > m ? s[j] : m;
+#pragma omp simd reduction(+ : l)
+  for (int64_t j = 0; j < visible; j++) {
+    s[j] = cz_expf(s[j] - m);
+    l += s[j];
+  }
+  for (int64_t j = visible; j < limit; j++) s[j] = 0;
+  *most = m, *sum = l;
+}
+
+CZ_CLONES static void softmax_rows(float *s, int64_t ld, const int64_t *visible, int64_t limit, float *most, float *sum, int64_t R) {
+  for (int64_t r = 0; r < R; r++) softmax_row(s + r * ld, visible[r], limit, &most[r], &sum[r]);
+}
+
+CZ_CLONES static void multiply_row(float *x, const float *factor, int64_t n) {
+  for (int64_t j = 0; j < n; j++) x[j] *= factor[j];
+}
+
+/* out <- old out + new x */
+CZ_CLONES static void blend_row(float *out, const float *x, float old, float new, int64_t n) {
+  if (old == 0)
+    for (int64_t k = 0; k < n; k++) out[k] = new * x[k];
+  else
+    for (int64_t k = 0; k < n; k++) out[k] = old * out[k] + new * x[k];
+}
+
+/* Adds a block's share (largest score, sum, sum of exp(score - most) v) to query i, whose output is kept normalised by the sum so far. */
+static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, float most, float sum, const float *share) {
+  float *o = cz__attention_head(u, u->plan->call->out[CZ_ATTENTION_O].data, u->q0 + i);
+  if (first) t->most[i] = -INFINITY, t->sum[i] = 0;
+  if (sum == 0) {
+    if (first) memset(o, 0, (size_t)u->plan->K * sizeof *o);
+    return;
+  }
+  float highest = most > t->most[i] ? most : t->most[i];
+  float old = t->sum[i] * expf(t->most[i] - highest), new = expf(most - highest), all = old + sum * new;
+  blend_row(o, share, old / all, new / all, u->plan->K);
+  t->most[i] = highest, t->sum[i] = all;
+}
+
+/* The queries from i0 on against the keys from j0 on. */
+static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int64_t R, int64_t j0, int64_t keys) {
+  const cz__attention_plan *p = u->plan;
+  int64_t visible[CZ_QUERY_BLOCK], limit = 0;
+  float most[CZ_QUERY_BLOCK], sum[CZ_QUERY_BLOCK] = {0};
+  for (int64_t r = 0; r < R; r++) {
+    int64_t seen = cz__attention_visible(u, i0 + r) - j0;
+    visible[r] = seen < 0 ? 0 : seen > keys ? keys : seen;
+    limit = visible[r]; /* never falls from one query to the next */
+  }
+  if (limit > 0) {
+    cz__tile_copy(t->q, cz__attention_head(u, p->call->in[CZ_ATTENTION_Q].data, u->q0 + i0), p->H * p->K, R, p->K, p->width);
+    cz__tile_scores(t->s, p->ld, t->q, p->width, t->k, cz__attention_bias(u, i0, j0), (float)p->attr->scale, R, limit, p->K);
+    softmax_rows(t->s, p->ld, visible, limit, most, sum, R);
+    for (int64_t r = 0; r < R && p->dropout; r++) {
+      if (r == 0 || !p->attr->share_queries) cz__attention_keep(u, t->factor, i0 + r, j0, limit);
+      multiply_row(t->s + r * p->ld, t->factor, visible[r]);
+    }
+    cz__tile_times(t->o, p->width, t->s, p->ld, t->v, keys, R, p->K, limit);
+  }
+  for (int64_t r = 0; r < R; r++) merge(u, t, i0 + r, j0 == 0, most[r], sum[r], t->o + r * p->width);
+}
+
+static void forward_unit(const cz__attention_unit *u, tiles *t) {
+  const cz__attention_plan *p = u->plan;
+  int64_t block = cz__attention_key_block(u->nk), stride = p->H * p->K;
+  for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += block) {
+    int64_t keys = u->nk - j0 < block ? u->nk - j0 : block;
+    cz__tile_transpose(t->k, cz__attention_head(u, p->call->in[CZ_ATTENTION_K].data, u->k0 + j0), stride, keys, p->K);
+    cz__tile_panel(t->v, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0), stride, keys, p->K);
+    for (int64_t i0 = 0; i0 < u->nq; i0 += CZ_QUERY_BLOCK)
+      forward_tile(u, t, i0, u->nq - i0 < CZ_QUERY_BLOCK ? u->nq - i0 : CZ_QUERY_BLOCK, j0, keys);
+  }
+  float *stats = p->call->out[CZ_ATTENTION_STATS].data;
+  for (int64_t i = 0; i < u->nq && stats; i++) {
+    float *row = &stats[2 * ((u->q0 + i) * p->H + u->h)];
+    row[0] = t->most[i], row[1] = t->sum[i];
+  }
+}
+
+/** Attention in float32. Contract: attention.h. Uses OpenMP; the result does not depend on the number of threads. */
+void cz_attention_fwd_cpu(const cz_call *call) {
+  cz__attention_plan plan;
+  cz__attention_open(&plan, call, false);
+#pragma omp parallel for schedule(dynamic) num_threads(plan.threads)
+  for (int64_t x = 0; x < plan.B * plan.H; x++) {
+    cz__attention_unit u = cz__attention_unit_at(&plan, x / plan.H, x % plan.H);
+    tiles t = tiles_of(&plan, omp_get_thread_num());
+    forward_unit(&u, &t);
+  }
+}

@@ -1,0 +1,222 @@
+/* Attention backward in float32: scores are computed again from q and k, tile by tile, and normalised by what forward saved. Formulas: attention.h. */
+#include "kernels/attention/attention_cpu.h"
+
+#include "kernels/common/cpu.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+typedef struct tiles {        /* one thread's workspace */
+  float *kt, *vt, *k;         /* block of keys: panels of transposed K and V, panels of K */
+  float *dk, *dv;             /* gradients of the block, before scaling */
+  float *q, *dout, *dq;       /* block of queries */
+  float *z, *ds;              /* tiles: scores, then P M; do . v, then dS */
+  float *factor, *diagonal;   /* dropout factors of one row; sums of dS by offset */
+} tiles;
+
+typedef struct part { /* a tile: queries i0 .. i0 + R, keys j0 .. j0 + keys, of which the last query sees `limit` */
+  int64_t i0, R, j0, keys, limit;
+  int64_t visible[CZ_QUERY_BLOCK];
+} part;
+
+static tiles tiles_of(const cz__attention_plan *p, int thread) {
+  float *at = p->slices + (size_t)thread * p->slice_floats;
+  tiles t;
+  t.kt = cz__attention_take(&at, p->keys * p->width);
+  t.vt = cz__attention_take(&at, p->keys * p->width);
+  t.k = cz__attention_take(&at, p->keys * p->width);
+  t.dk = cz__attention_take(&at, (p->keys + CZ_TILE_ROWS) * p->width);
+  t.dv = cz__attention_take(&at, (p->keys + CZ_TILE_ROWS) * p->width);
+  t.q = cz__attention_take(&at, p->rows * p->width);
+  t.dout = cz__attention_take(&at, p->rows * p->width);
+  t.dq = cz__attention_take(&at, p->rows * p->width);
+  t.z = cz__attention_take(&at, p->rows * p->ld);
+  t.ds = cz__attention_take(&at, p->rows * p->ld);
+  t.factor = cz__attention_take(&at, p->keys);
+  t.diagonal = cz__attention_take(&at, p->keys + p->rows);
+  return t;
+}
+
+typedef struct row { /* what one row of a tile needs beside it */
+  const float *factor; /* dropout, or null */
+  float most, sum, D;
+  bool whole; /* all its visible keys are in the tile */
+  int64_t visible, limit;
+} row;
+
+/* Forward: P = exp(s - most) / sum, Z = P M. Backward: dS = Z (do . v) - P D. S becomes Z, DP (do . v on entry) becomes dS; zeros from visible to limit.
+ * D = do . o is off by the rounding of o, which is all that is left where one key has nearly all the weight. The sum of a row's dS must be 0: in a row that is
+ * whole, what it is instead corrects D. */
+CZ_CLONES static void softmax_row(float *s, float *dp, row w) {
+  float rest = 0, scale = 1 / w.sum;
+#pragma omp simd reduction(+ : rest)
+  for (int64_t j = 0; j < w.visible; j++) {
+    float p = cz_expf(s[j] - w.most) * scale, m = w.factor ? w.factor[j] : 1;
+    s[j] = p;
+    dp[j] = m * dp[j] - w.D;
+    rest += p * dp[j];
+  }
+  if (!w.whole) rest = 0;
+  for (int64_t j = 0; j < w.visible; j++) {
+    dp[j] = s[j] * (dp[j] - rest);
+    if (w.factor) s[j] *= w.factor[j];
+  }
+  for (int64_t j = w.visible; j < w.limit; j++) s[j] = dp[j] = 0;
+}
+
+CZ_CLONES static float dot(const float *a, const float *b, int64_t n) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+  return sum;
+}
+
+/* sums[j - r + R - 1] = sum over the tile of dS[r, j] with that offset. */
+CZ_CLONES static void add_diagonals(float *sums, const float *ds, int64_t ld, int64_t R, int64_t N) {
+  memset(sums, 0, (size_t)(R + N) * sizeof *sums);
+  for (int64_t r = 0; r < R; r++) {
+    float *to = sums + R - 1 - r;
+    for (int64_t j = 0; j < N; j++) to[j] += ds[r * ld + j];
+  }
+}
+
+/* Rows of a [T, H*K] gradient <- or += scale x. */
+CZ_CLONES static void put_rows(float *to, int64_t stride, const float *x, int64_t width, float scale, bool add, int64_t R, int64_t K) {
+  for (int64_t r = 0; r < R; r++, to += stride, x += width) {
+    if (add)
+      for (int64_t k = 0; k < K; k++) to[k] += scale * x[k];
+    else
+      for (int64_t k = 0; k < K; k++) to[k] = scale * x[k];
+  }
+}
+
+static void backward_scores(const cz__attention_unit *u, tiles *t, const part *w) {
+  const cz__attention_plan *p = u->plan;
+  const cz_call *c = p->call;
+  const float *stats = c->out[CZ_ATTENTION_STATS].data;
+  int64_t zeros = w->limit + CZ_TILE_ROWS; /* products below read whole blocks of columns */
+  cz__tile_scores(t->z, p->ld, t->q, p->width, t->kt, cz__attention_bias(u, w->i0, w->j0), (float)p->attr->scale, w->R, w->limit, p->K);
+  cz__tile_scores(t->ds, p->ld, t->dout, p->width, t->vt, NULL, 1, w->R, w->limit, p->K);
+  for (int64_t r = 0; r < w->R; r++) {
+    int64_t i = w->i0 + r;
+    const float *l = &stats[2 * ((u->q0 + i) * p->H + u->h)];
+    if (p->dropout && (r == 0 || !p->attr->share_queries)) cz__attention_keep(u, t->factor, i, w->j0, w->limit);
+    row x = {.factor = p->dropout ? t->factor : NULL, .most = l[0], .sum = l[1], .visible = w->visible[r], .limit = zeros};
+    x.D = dot(cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + i), cz__attention_head(u, c->out[CZ_ATTENTION_O].data, u->q0 + i), p->K);
+    x.whole = w->visible[r] == cz__attention_visible(u, i);
+    softmax_row(t->z + r * p->ld, t->ds + r * p->ld, x);
+  }
+}
+
+/* Adds the tile's dS by bucket. */
+static void backward_table(const cz__attention_unit *u, tiles *t, const part *w) {
+  const cz__attention_plan *p = u->plan;
+  double *sums = p->partial + (u->n * p->H + u->h) * p->attr->buckets;
+  const int32_t *bucket = p->bucket + w->j0 - (w->i0 + u->shift) - (w->R - 1);
+  add_diagonals(t->diagonal, t->ds, p->ld, w->R, w->limit);
+  for (int64_t x = 0; x < w->R + w->limit - 1; x++) sums[bucket[x]] += t->diagonal[x];
+}
+
+static void backward_tile(const cz__attention_unit *u, tiles *t, const part *w, const cz_grad_mode *mode) {
+  const cz__attention_plan *p = u->plan;
+  const cz_call *c = p->call;
+  int64_t stride = p->H * p->K;
+  float *dq = cz__attention_head(u, c->din[CZ_ATTENTION_Q].data, u->q0 + w->i0);
+  bool add = mode[CZ_ATTENTION_Q] == CZ_GRAD_ADD || w->j0 > 0;
+  if (w->limit == 0) {
+    for (int64_t r = 0; r < w->R && mode[CZ_ATTENTION_Q] && !add; r++) memset(dq + r * stride, 0, (size_t)p->K * sizeof *dq);
+    return;
+  }
+  cz__tile_copy(t->q, cz__attention_head(u, c->in[CZ_ATTENTION_Q].data, u->q0 + w->i0), stride, w->R, p->K, p->width);
+  cz__tile_copy(t->dout, cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + w->i0), stride, w->R, p->K, p->width);
+  backward_scores(u, t, w);
+  if (mode[CZ_ATTENTION_Q]) { /* s = scale q k: dq_i = scale sum_j dS_ij k_j */
+    cz__tile_times(t->dq, p->width, t->ds, p->ld, t->k, w->keys, w->R, p->K, w->limit);
+    put_rows(dq, stride, t->dq, p->width, (float)p->attr->scale, add, w->R, p->K);
+  }
+  /* dk_j = scale sum_i dS_ij q_i, scaled when the block of keys is done;  o = Z v: dv_j = sum_i Z_ij do_i */
+  if (mode[CZ_ATTENTION_K]) cz__tile_gather(t->dk, p->width, t->ds, p->ld, t->q, p->width, w->limit, p->K, w->R);
+  if (mode[CZ_ATTENTION_V]) cz__tile_gather(t->dv, p->width, t->z, p->ld, t->dout, p->width, w->limit, p->K, w->R);
+  if (mode[CZ_ATTENTION_TABLE]) backward_table(u, t, w);
+}
+
+static void backward_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int64_t keys, const cz_grad_mode *mode) {
+  const cz__attention_plan *p = u->plan;
+  const cz_call *c = p->call;
+  int64_t stride = p->H * p->K;
+  const float *k = cz__attention_head(u, c->in[CZ_ATTENTION_K].data, u->k0 + j0), *v = cz__attention_head(u, c->in[CZ_ATTENTION_V].data, u->k0 + j0);
+  cz__tile_transpose(t->kt, k, stride, keys, p->K);
+  cz__tile_transpose(t->vt, v, stride, keys, p->K);
+  if (mode[CZ_ATTENTION_Q]) cz__tile_panel(t->k, k, stride, keys, p->K);
+  memset(t->dk, 0, (size_t)((keys + CZ_TILE_ROWS) * p->width) * sizeof *t->dk);
+  memset(t->dv, 0, (size_t)((keys + CZ_TILE_ROWS) * p->width) * sizeof *t->dv);
+  for (int64_t i0 = 0; i0 < u->nq; i0 += CZ_QUERY_BLOCK) {
+    part w = {.i0 = i0, .R = u->nq - i0 < CZ_QUERY_BLOCK ? u->nq - i0 : CZ_QUERY_BLOCK, .j0 = j0, .keys = keys};
+    for (int64_t r = 0; r < w.R; r++) {
+      int64_t seen = cz__attention_visible(u, i0 + r) - j0;
+      w.limit = w.visible[r] = seen < 0 ? 0 : seen > keys ? keys : seen;
+    }
+    backward_tile(u, t, &w, mode);
+  }
+  float *dk = cz__attention_head(u, c->din[CZ_ATTENTION_K].data, u->k0 + j0), *dv = cz__attention_head(u, c->din[CZ_ATTENTION_V].data, u->k0 + j0);
+  if (mode[CZ_ATTENTION_K]) put_rows(dk, stride, t->dk, p->width, (float)p->attr->scale, mode[CZ_ATTENTION_K] == CZ_GRAD_ADD, keys, p->K);
+  if (mode[CZ_ATTENTION_V]) put_rows(dv, stride, t->dv, p->width, 1, mode[CZ_ATTENTION_V] == CZ_GRAD_ADD, keys, p->K);
+}
+
+static void backward_unit(const cz__attention_unit *u, tiles *t, const cz_grad_mode *mode) {
+  int64_t block = cz__attention_key_block(u->nk);
+  for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += block) backward_keys(u, t, j0, u->nk - j0 < block ? u->nk - j0 : block, mode);
+}
+
+/* Key rows that no segment covers, or several do: start from zeros and add. */
+static void settle_modes(const cz__attention_plan *p, cz_grad_mode *mode) {
+  const cz_call *c = p->call;
+  const int32_t *spans = c->in[CZ_ATTENTION_K_SPANS].data;
+  int64_t covered = 0;
+  for (int64_t n = 0; n < p->B; n++) covered = spans[2 * n] == covered ? spans[2 * n + 1] : -1;
+  memcpy(mode, c->mode, sizeof c->mode);
+  for (int i = CZ_ATTENTION_K; i <= CZ_ATTENTION_V; i++) {
+    if (mode[i] != CZ_GRAD_WRITE || covered == p->Tk) continue;
+    memset(c->din[i].data, 0, (size_t)cz_numel(&c->din[i]) * sizeof(float));
+    mode[i] = CZ_GRAD_ADD;
+  }
+}
+
+/* dtable[b, h] from the sums of the segments, in their order. */
+static void reduce_table(const cz__attention_plan *p) {
+  float *dtable = p->call->din[CZ_ATTENTION_TABLE].data;
+  int64_t buckets = p->attr->buckets;
+  for (int64_t b = 0; b < buckets; b++) {
+    for (int64_t h = 0; h < p->H; h++) {
+      double sum = p->call->mode[CZ_ATTENTION_TABLE] == CZ_GRAD_ADD ? dtable[b * p->H + h] : 0;
+      for (int64_t n = 0; n < p->B; n++) sum += p->partial[(n * p->H + h) * buckets + b];
+      dtable[b * p->H + h] = (float)sum;
+    }
+  }
+}
+
+/** Gradients of q, k, v and the table in float32. Contract: attention.h. Uses OpenMP; the result does not depend on the number of threads. */
+void cz_attention_bwd_cpu(const cz_call *call) {
+  if (!call->dout[CZ_ATTENTION_O].data) {
+    for (int i = 0; i < call->n_in; i++)
+      if (call->mode[i] == CZ_GRAD_WRITE) memset(call->din[i].data, 0, (size_t)cz_numel(&call->din[i]) * sizeof(float));
+    return;
+  }
+  cz__attention_plan plan;
+  cz_grad_mode mode[CZ_OP_IN];
+  cz__attention_open(&plan, call, true);
+  settle_modes(&plan, mode);
+  if (mode[CZ_ATTENTION_TABLE]) memset(plan.partial, 0, (size_t)(plan.B * plan.H * plan.attr->buckets) * sizeof(double));
+  /* Segments that share keys add to the same rows: then a thread takes all segments of a head, one after the other. */
+  int64_t together = plan.disjoint ? 1 : plan.B, units = plan.disjoint ? plan.B * plan.H : plan.H;
+#pragma omp parallel for schedule(dynamic) num_threads(plan.threads)
+  for (int64_t x = 0; x < units; x++) {
+    tiles t = tiles_of(&plan, omp_get_thread_num());
+    for (int64_t n = x / plan.H; n < x / plan.H + together; n++) {
+      cz__attention_unit u = cz__attention_unit_at(&plan, n, x % plan.H);
+      backward_unit(&u, &t, mode);
+    }
+  }
+  if (mode[CZ_ATTENTION_TABLE]) reduce_table(&plan);
+}

@@ -1,0 +1,99 @@
+#include "kernels/attention/attention_tile.h"
+
+#include "kernels/common/cpu.h"
+
+#include <string.h>
+
+typedef float vec __attribute__((vector_size(32), aligned(4), may_alias));
+
+enum { ROWS = CZ_TILE_ROWS, COLS = CZ_TILE_COLS, DEPTH = 256 /* rows of a panel that stay in the first cache beside their 6 rows of A */ };
+
+typedef struct block { /* 6 x 16 sums: 12 registers of 8 */
+  vec x[ROWS][2];
+} block;
+
+/* sum_l a[r a_row + l a_depth] b[l b_depth + (0..15)] for the 6 rows r. The strides that are 1 are constants after inlining. */
+static inline __attribute__((always_inline)) block multiply(const float *a, int64_t a_row, int64_t a_depth, const float *b, int64_t b_depth, int64_t L) {
+  block sum = {0};
+  for (int64_t l = 0; l < L; l++) {
+    vec b0 = *(const vec *)b, b1 = *(const vec *)(b + 8);
+#pragma GCC unroll 6
+    for (int r = 0; r < ROWS; r++) {
+      sum.x[r][0] += a[r * a_row] * b0;
+      sum.x[r][1] += a[r * a_row] * b1;
+    }
+    a += a_depth, b += b_depth;
+  }
+  return sum;
+}
+
+static inline __attribute__((always_inline)) void store(float *c, int64_t ldc, block sum, bool add) {
+#pragma GCC unroll 6
+  for (int r = 0; r < ROWS; r++) {
+    vec *to = (vec *)(c + r * ldc);
+    if (add) sum.x[r][0] += to[0], sum.x[r][1] += to[1];
+    to[0] = sum.x[r][0], to[1] = sum.x[r][1];
+  }
+}
+
+/** C[R, N] = scale A[R, L] B[L, N] + bias: B's panels hold keys or values, transposed. Row r adds bias[n - r], a matrix that is constant along diagonals; BIAS is
+ * readable from -(R rounded up) to N rounded up, or null for none. */
+CZ_CLONES void cz__tile_scores(float *c, int64_t ldc, const float *a, int64_t lda, const float *panel, const float *bias, float scale, int64_t R, int64_t N,
+                               int64_t L) {
+  for (int64_t n = 0; n < N; n += COLS) {
+    for (int64_t r = 0; r < R; r += ROWS) {
+      block sum = multiply(a + r * lda, lda, 1, panel + n * L, COLS, L);
+#pragma GCC unroll 6
+      for (int i = 0; i < ROWS; i++) {
+        sum.x[i][0] *= scale, sum.x[i][1] *= scale;
+        if (!bias) continue;
+        const vec *t = (const vec *)(bias + n - r - i);
+        sum.x[i][0] += t[0], sum.x[i][1] += t[1];
+      }
+      store(c + r * ldc + n, ldc, sum, false);
+    }
+  }
+}
+
+/** C[R, N] = A[R, L] B[L, N], where B is the first L of the DEEP rows that the panels hold. */
+CZ_CLONES void cz__tile_times(float *c, int64_t ldc, const float *a, int64_t lda, const float *panel, int64_t deep, int64_t R, int64_t N, int64_t L) {
+  for (int64_t l = 0; l < L; l += DEPTH) {
+    int64_t depth = L - l < DEPTH ? L - l : DEPTH;
+    for (int64_t n = 0; n < N; n += COLS)
+      for (int64_t r = 0; r < R; r += ROWS)
+        store(c + r * ldc + n, ldc, multiply(a + r * lda + l, lda, 1, panel + n * deep + l * COLS, COLS, depth), l > 0);
+  }
+}
+
+/** C[R, N] += transpose(A[L, R]) B[L, N], B row by row. */
+CZ_CLONES void cz__tile_gather(float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t R, int64_t N, int64_t L) {
+  for (int64_t r = 0; r < R; r += ROWS)
+    for (int64_t n = 0; n < N; n += COLS) store(c + r * ldc + n, ldc, multiply(a + r, 1, lda, b + n, ldb, L), true);
+}
+
+/** Panels of the transpose of X[R, L] (rows STRIDE apart): [R / 16][L][16], zeros beyond R. */
+CZ_CLONES void cz__tile_transpose(float *panel, const float *x, int64_t stride, int64_t R, int64_t L) {
+  for (int64_t r0 = 0; r0 < R; r0 += COLS, panel += COLS * L) {
+    int64_t rows = R - r0 < COLS ? R - r0 : COLS;
+    if (rows < COLS) memset(panel, 0, (size_t)(COLS * L) * sizeof *panel);
+    for (int64_t l = 0; l < L; l++)
+      for (int64_t r = 0; r < rows; r++) panel[l * COLS + r] = x[(r0 + r) * stride + l];
+  }
+}
+
+/** Panels of X[R, N] itself (rows STRIDE apart): [N / 16][R][16], zeros beyond N. */
+CZ_CLONES void cz__tile_panel(float *panel, const float *x, int64_t stride, int64_t R, int64_t N) {
+  for (int64_t n = 0; n < N; n += COLS) {
+    size_t bytes = (size_t)(N - n < COLS ? N - n : COLS) * sizeof *panel;
+    for (int64_t r = 0; r < R; r++, panel += COLS) {
+      if (bytes < COLS * sizeof *panel) memset(panel, 0, COLS * sizeof *panel);
+      memcpy(panel, x + r * stride + n, bytes);
+    }
+  }
+}
+
+/** Copies X[R, N] into rows of WIDTH numbers, with zeros beyond N and in the rows up to a multiple of CZ_TILE_ROWS. */
+CZ_CLONES void cz__tile_copy(float *to, const float *x, int64_t stride, int64_t R, int64_t N, int64_t width) {
+  memset(to, 0, (size_t)(cz_tile_up(R, ROWS) * width) * sizeof *to);
+  for (int64_t r = 0; r < R; r++) memcpy(to + r * width, x + r * stride, (size_t)N * sizeof *to);
+}
