@@ -1,0 +1,242 @@
+/* Two passes over memory without factoring (v and the sums; w), three with it (statistics; rms of U; w): U needs the finished statistics, and w needs the rms
+ * of U. U is recomputed rather than stored. */
+#include "kernels/adafactor/adafactor.h"
+#include "kernels/common/cpu.h"
+#include "kernels/common/sum.h"
+
+#include <math.h>
+
+enum { BLOCKS = 32, BLOCK_LEAST = 4096, LANES = 16 }; /* blocks of rows per matrix, at most; elements per block, at least */
+
+/* The step as every pass sees it: MATRICES x ROWS x COLS, cut into BLOCKS blocks of BLOCK_ROWS rows each. An unfactored tensor is rows of CZ_SUM_CHUNK. */
+typedef struct step {
+  const cz_call *call;
+  const cz_adafactor_attr *attr;
+  int64_t n, matrices, rows, cols, block_rows, blocks;
+  float *w, *r, *c, *v;
+  const float *g;
+  double beta, rate, factor;
+  /* workspace */
+  double *sum;            /* [matrices, blocks]: squares of U, or of w */
+  double *column;         /* [matrices, blocks, cols] */
+  float *row_scale, *column_scale; /* 1 / sqrt(r / mean r), 1 / sqrt(c) */
+} step;
+
+static void *take(char **at, size_t bytes) {
+  void *p = *at;
+  *at += (bytes + 63) / 64 * 64;
+  return p;
+}
+
+/* Sizes, and places in a workspace that begins at null; returns the bytes. */
+static size_t lay_out(step *s, const cz_call *call) {
+  const cz_arg *w = &call->in[CZ_ADAFACTOR_W];
+  *s = (step){.call = call, .attr = call->attr, .n = cz_numel(w)};
+  bool factored = s->attr->factored;
+  s->cols = factored ? w->dim[w->ndim - 1] : CZ_SUM_CHUNK;
+  s->rows = factored ? w->dim[w->ndim - 2] : cz_sum_chunks(s->n);
+  s->matrices = 1;
+  for (int i = 0; i < w->ndim - 2 && factored; i++) s->matrices *= w->dim[i];
+  int64_t most = (s->rows + BLOCKS - 1) / BLOCKS, least = s->cols < BLOCK_LEAST ? BLOCK_LEAST / (s->cols + 1) + 1 : 1;
+  s->block_rows = factored ? (most > least ? most : least) : 1;
+  s->blocks = (s->rows + s->block_rows - 1) / s->block_rows;
+  char *at = call->workspace, *begin = at;
+  size_t pieces = (size_t)(s->matrices * s->blocks), chunks = (size_t)cz_sum_chunks(s->n);
+  s->sum = take(&at, (pieces > chunks ? pieces : chunks) * sizeof(double));
+  if (factored) {
+    s->column = take(&at, pieces * (size_t)s->cols * sizeof(double));
+    s->row_scale = take(&at, (size_t)(s->matrices * s->rows) * sizeof(float));
+    s->column_scale = take(&at, (size_t)(s->matrices * s->cols) * sizeof(float));
+  }
+  return (size_t)(at - begin);
+}
+
+/** Bytes of workspace: the sums of all blocks. */
+size_t cz_adafactor_workspace_cpu(const cz_call *call) {
+  cz_call at_null = *call;
+  at_null.workspace = NULL;
+  step s;
+  return lay_out(&s, &at_null);
+}
+
+/* ---- factored ---- */
+
+/* Adds the squares of one row of G to its column sums; returns their sum. */
+CZ_CLONES
+static double row_squares(double *restrict column, const float *restrict g, int64_t n, double factor, double eps1) {
+  double lane[LANES] = {0};
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    for (int j = 0; j < LANES; j++) {
+      double x = factor * g[i + j], q = x * x + eps1;
+      column[i + j] += q;
+      lane[j] += q;
+    }
+  }
+  for (int j = 0; i < n; i++, j++) {
+    double x = factor * g[i], q = x * x + eps1;
+    column[i] += q;
+    lane[j] += q;
+  }
+  return cz_sum_tree(lane, LANES);
+}
+
+/* Row statistics of block b of matrix m, and the block's column sums. */
+static void block_statistics(const step *s, int64_t m, int64_t b) {
+  double *column = s->column + (m * s->blocks + b) * s->cols;
+  int64_t from = b * s->block_rows, to = from + s->block_rows < s->rows ? from + s->block_rows : s->rows;
+  memset(column, 0, (size_t)s->cols * sizeof *column);
+  for (int64_t i = m * s->rows + from; i < m * s->rows + to; i++) {
+    double sum = row_squares(column, s->g + i * s->cols, s->cols, s->factor, s->attr->eps1);
+    s->r[i] = (float)(s->beta * s->r[i] + (1 - s->beta) * sum / (double)s->cols);
+  }
+}
+
+CZ_CLONES
+static void add_columns(double *restrict a, const double *restrict b, int64_t n) {
+  for (int64_t j = 0; j < n; j++) a[j] += b[j];
+}
+
+/* Column statistics of matrix m, and what its rows and columns are multiplied by. */
+static void matrix_scales(const step *s, int64_t m) {
+  double *column = s->column + m * s->blocks * s->cols, mean = 0;
+  float *c = s->c + m * s->cols, *r = s->r + m * s->rows;
+  for (int64_t stride = 1; stride < s->blocks; stride *= 2) {
+    for (int64_t b = 0; b + stride < s->blocks; b += 2 * stride) add_columns(column + b * s->cols, column + (b + stride) * s->cols, s->cols);
+  }
+  for (int64_t j = 0; j < s->cols; j++) {
+    c[j] = (float)(s->beta * c[j] + (1 - s->beta) * column[j] / (double)s->rows);
+    s->column_scale[m * s->cols + j] = (float)(1 / sqrt((double)c[j]));
+  }
+  for (int64_t i = 0; i < s->rows; i++) mean += r[i];
+  mean /= (double)s->rows;
+  for (int64_t i = 0; i < s->rows; i++) s->row_scale[m * s->rows + i] = (float)(sqrt(mean / r[i]) * s->factor);
+}
+
+CZ_CLONES
+static double row_update_squares(const float *g, const float *column_scale, int64_t n, float row_scale) {
+  double lane[LANES] = {0};
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    for (int j = 0; j < LANES; j++) {
+      float u = g[i + j] * row_scale * column_scale[i + j];
+      lane[j] += (double)u * u;
+    }
+  }
+  for (int j = 0; i < n; i++, j++) {
+    float u = g[i] * row_scale * column_scale[i];
+    lane[j] += (double)u * u;
+  }
+  return cz_sum_tree(lane, LANES);
+}
+
+CZ_CLONES
+static void row_update(float *restrict w, const float *restrict g, const float *restrict column_scale, int64_t n, float row_scale, float rate) {
+  for (int64_t i = 0; i < n; i++) w[i] -= rate * (g[i] * row_scale * column_scale[i]);
+}
+
+/* Squares of U over block b of matrix m, or, with a rate, the block's step. */
+static void block_update(const step *s, int64_t m, int64_t b, const float *rate) {
+  int64_t from = b * s->block_rows, to = from + s->block_rows < s->rows ? from + s->block_rows : s->rows;
+  const float *scale = s->column_scale + m * s->cols;
+  double sum = 0;
+  for (int64_t i = m * s->rows + from; i < m * s->rows + to; i++) {
+    const float *g = s->g + i * s->cols;
+    if (rate) row_update(s->w + i * s->cols, g, scale, s->cols, s->row_scale[i], *rate);
+    else sum += row_update_squares(g, scale, s->cols, s->row_scale[i]);
+  }
+  if (!rate) s->sum[m * s->blocks + b] = sum;
+}
+
+static double factored_statistics(const step *s) {
+#pragma omp parallel for collapse(2) schedule(static)
+  for (int64_t m = 0; m < s->matrices; m++) {
+    for (int64_t b = 0; b < s->blocks; b++) block_statistics(s, m, b);
+  }
+#pragma omp parallel for schedule(static) if (s->matrices > 1)
+  for (int64_t m = 0; m < s->matrices; m++) matrix_scales(s, m);
+#pragma omp parallel for collapse(2) schedule(static)
+  for (int64_t m = 0; m < s->matrices; m++) {
+    for (int64_t b = 0; b < s->blocks; b++) block_update(s, m, b, NULL);
+  }
+  return cz_sum_tree(s->sum, s->matrices * s->blocks);
+}
+
+/* ---- not factored ---- */
+
+CZ_CLONES
+static void chunk_average(float *restrict v, const float *restrict g, int64_t n, double factor, double beta, double eps1) {
+  for (int64_t i = 0; i < n; i++) {
+    double x = factor * g[i];
+    v[i] = (float)(beta * v[i] + (1 - beta) * (x * x + eps1));
+  }
+}
+
+CZ_CLONES
+static double chunk_update_squares(const float *g, const float *v, int64_t n, float factor) {
+  double lane[LANES] = {0};
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    for (int j = 0; j < LANES; j++) {
+      float u = factor * g[i + j] / __builtin_sqrtf(v[i + j]);
+      lane[j] += (double)u * u;
+    }
+  }
+  for (int j = 0; i < n; i++, j++) {
+    float u = factor * g[i] / __builtin_sqrtf(v[i]);
+    lane[j] += (double)u * u;
+  }
+  return cz_sum_tree(lane, LANES);
+}
+
+CZ_CLONES
+static void chunk_update(float *restrict w, const float *restrict g, const float *restrict v, int64_t n, float factor, float rate) {
+  for (int64_t i = 0; i < n; i++) w[i] -= rate * (factor * g[i] / __builtin_sqrtf(v[i]));
+}
+
+static int64_t chunk_size(const step *s, int64_t chunk) {
+  int64_t left = s->n - chunk * CZ_SUM_CHUNK;
+  return left < CZ_SUM_CHUNK ? left : CZ_SUM_CHUNK;
+}
+
+static double unfactored_statistics(const step *s) {
+#pragma omp parallel for schedule(static) if (s->rows > 1)
+  for (int64_t k = 0; k < s->rows; k++) {
+    int64_t at = k * CZ_SUM_CHUNK;
+    chunk_average(s->v + at, s->g + at, chunk_size(s, k), s->factor, s->beta, s->attr->eps1);
+    s->sum[k] = chunk_update_squares(s->g + at, s->v + at, chunk_size(s, k), (float)s->factor);
+  }
+  return cz_sum_tree(s->sum, s->rows);
+}
+
+/* ---- the step ---- */
+
+static void update(const step *s, float rate) {
+  if (s->attr->factored) {
+#pragma omp parallel for collapse(2) schedule(static)
+    for (int64_t m = 0; m < s->matrices; m++) {
+      for (int64_t b = 0; b < s->blocks; b++) block_update(s, m, b, &rate);
+    }
+    return;
+  }
+#pragma omp parallel for schedule(static) if (s->rows > 1)
+  for (int64_t k = 0; k < s->rows; k++) {
+    int64_t at = k * CZ_SUM_CHUNK;
+    chunk_update(s->w + at, s->g + at, s->v + at, chunk_size(s, k), (float)s->factor, rate);
+  }
+}
+
+/** One step in float32. */
+void cz_adafactor_fwd_cpu(const cz_call *call) {
+  step s;
+  lay_out(&s, call);
+  if (s.n == 0) return;
+  const float *hyper = call->in[CZ_ADAFACTOR_HYPER].data;
+  s.w = call->out[CZ_ADAFACTOR_OUT_W].data, s.r = call->out[CZ_ADAFACTOR_OUT_R].data, s.c = call->out[CZ_ADAFACTOR_OUT_C].data;
+  s.v = call->out[CZ_ADAFACTOR_OUT_V].data, s.g = call->in[CZ_ADAFACTOR_G].data;
+  s.rate = hyper[CZ_ADAFACTOR_RATE], s.factor = hyper[CZ_ADAFACTOR_FACTOR];
+  s.beta = 1 - pow((double)hyper[CZ_ADAFACTOR_STEP] + 1, -s.attr->decay_exponent);
+  if (s.attr->scale_parameter) s.rate *= fmax(sqrt(cz_sum_squares(s.w, s.n, s.sum) / (double)s.n), s.attr->eps2);
+  double squares = s.attr->factored ? factored_statistics(&s) : unfactored_statistics(&s);
+  update(&s, (float)(s.rate / fmax(1, sqrt(squares / (double)s.n) / s.attr->clip)));
+}
