@@ -3,7 +3,7 @@
  * A backward-stable float32 kernel computes the exact result of inputs that are off by a few roundings each. Its error is then bounded by a small
  * constant x the unit roundoff 2^-24 x the sensitivity of the result to relative changes of its inputs, plus one rounding of the result itself
  * (Higham, Accuracy and Stability of Numerical Algorithms, 1.5-1.6). The sensitivity of every element is measured: float64 runs with each real input
- * changed by a relative +-delta at random; the root mean square of dy / delta over the runs estimates the root of the sum of squares over the inputs,
+ * changed at random by a relative deviation delta; the root mean square of dy / delta over the runs estimates the root of the sum of squares over the inputs,
  * which is also how independent roundings add up.
  *
  * Half of the runs use a delta of the size of float32 roundings: where the function jumps (a gradient at ReLU's kink, reached by a sum that float32
