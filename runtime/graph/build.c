@@ -122,6 +122,13 @@ cz_value cz_graph_state(cz_graph *g, const char *name, int ndim, const int64_t *
   return own_memory(g, name, CZ__STATE, g->device->real, ndim, dim);
 }
 
+/** A real input whose memory is lent before the run (cz_graph_lend): what another graph on the same device left, without a copy. */
+cz_value cz_graph_borrow(cz_graph *g, const char *name, int ndim, const int64_t *dim) {
+  cz_arg arg = {.dtype = g->device->real, .ndim = ndim};
+  for (int i = 0; i < ndim; i++) arg.dim[i] = dim[i];
+  return cz__value_add(g, name, CZ__BORROWED, &arg);
+}
+
 /** A parameter as a value; asking again gives the same value, so that a tied parameter gathers its gradients in one place. */
 cz_value cz_graph_param(cz_graph *g, cz_param *param) {
   for (size_t i = 0; i < g->n_values; i++)

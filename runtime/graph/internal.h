@@ -8,6 +8,7 @@ enum { CZ__POISON = -2, CZ__NO_NODE = -1 };
 
 typedef enum cz__kind {
   CZ__INPUT,      /* fed by the host; memory of its own */
+  CZ__BORROWED,   /* an input whose memory somebody else lends before each run */
   CZ__STATE,      /* survives runs; memory of its own */
   CZ__PARAM,      /* memory of the parameter list */
   CZ__PARAM_GRAD, /* the same, gradient */

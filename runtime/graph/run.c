@@ -42,6 +42,13 @@ cz_status cz_graph_feed_real(cz_graph *g, cz_value v, const double *host, int64_
   return cz_device_write_real(g->device, g->values[v].arg.data, host, n);
 }
 
+/** Lends device memory to a borrowed input until the next call; it must hold the input's present size whenever the graph runs. */
+void cz_graph_lend(cz_graph *g, cz_value v, void *data) {
+  if (!cz__is_value(v)) return;
+  CZ_CHECK(g->values[v].kind == CZ__BORROWED);
+  g->values[v].arg.data = data;
+}
+
 /* The kernel call of a step. Arrays that the step does not read or write keep their sizes and lose their data. */
 void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool capacity) {
   const cz__node *n = &g->nodes[s->node];

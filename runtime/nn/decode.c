@@ -1,0 +1,283 @@
+#include "nn/decode.h"
+#include "graph/ops.h"
+#include "nn/layers.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct layer_memory { /* of one decoder block */
+  cz_value made_k, made_v;    /* encode graph: cross keys and values [inputs, H*K] */
+  cz_value cross_k, cross_v;  /* step graph: the same memory, borrowed */
+  cz_cache cache;             /* step graph: [max_beams * max_length, H*K] */
+} layer_memory;
+
+struct cz_decoder {
+  cz_model *model;
+  cz_decoder_options options;
+  bool pair;
+  layer_memory *layers;
+  cz_graph *encode, *step;
+  int64_t enc_segments, enc_inputs; /* extents of `encode` */
+  cz_value enc_ids, enc_spans;
+  int64_t rows, beams, inputs; /* extents of `step` */
+  cz_value ids, spans, rows_at, k_spans, prefix, last, cross_spans, logits;
+  int32_t *enc_at;  /* [max_segments, 2] spans of the present encoder batch */
+  int64_t n_segments;
+  int32_t *past;    /* [max_beams] tokens in the cache */
+  int32_t *scratch; /* host lists of one step */
+  int32_t *device_rows;
+  void *moved;      /* [max_beams * max_length, H*K], for reordering */
+  cz_scratch workspace;
+  double *wide;     /* one row of logits */
+};
+
+static int64_t cache_rows(const cz_decoder *d) { return d->options.max_beams * d->options.max_length; }
+static int64_t inner(const cz_decoder *d) { return d->model->config.n_heads * d->model->config.d_kv; }
+static int64_t step_rows(const cz_decoder *d) { return d->pair ? d->options.max_beams : cache_rows(d); }
+
+static void build_encode(cz_decoder *d) {
+  const cz_model *m = d->model;
+  cz_graph *g = d->encode;
+  d->enc_segments = cz_graph_extent(g, "segments", d->options.max_segments);
+  d->enc_inputs = cz_graph_extent(g, "inputs", d->options.max_inputs);
+  const int64_t spans[2] = {d->enc_segments, 2};
+  d->enc_ids = cz_graph_input(g, "enc_ids", false, 1, &d->enc_inputs);
+  d->enc_spans = cz_graph_input(g, "enc_spans", false, 2, spans);
+  cz_builder b = {.g = g, .model = m, .scope = "encoder"};
+  cz_tokens t = {.spans = d->enc_spans, .prefix = CZ_ABSENT, .mask = CZ_MASK_FULL, .bidirectional = true};
+  cz_value x = cz_layer_stack(&b, &m->encoder, cz_layer_embed(&b, d->enc_ids, d->enc_spans), &t, NULL, false);
+  for (int64_t i = 0; i < m->decoder.n; i++) {
+    char scope[64];
+    snprintf(scope, sizeof scope, "decoder.block.%lld", (long long)i);
+    b.scope = scope;
+    d->layers[i].made_k = cz_layer_linear(&b, "cross.k", x, m->decoder.blocks[i].cross.k, 1);
+    d->layers[i].made_v = cz_layer_linear(&b, "cross.v", x, m->decoder.blocks[i].cross.v, 1);
+    cz_graph_keep(g, d->layers[i].made_k);
+    cz_graph_keep(g, d->layers[i].made_v);
+  }
+}
+
+static void declare_step(cz_decoder *d) {
+  cz_graph *g = d->step;
+  d->rows = cz_graph_extent(g, "tokens", step_rows(d));
+  d->beams = cz_graph_extent(g, "beams", d->options.max_beams);
+  const int64_t spans[2] = {d->beams, 2}, cache[2] = {cache_rows(d), inner(d)};
+  d->ids = cz_graph_input(g, "ids", false, 1, &d->rows);
+  d->rows_at = cz_graph_input(g, "cache_rows", false, 1, &d->rows);
+  d->spans = cz_graph_input(g, "spans", false, 2, spans);
+  d->k_spans = cz_graph_input(g, "k_spans", false, 2, spans);
+  d->last = cz_graph_input(g, "last", false, 1, &d->beams);
+  d->prefix = d->cross_spans = CZ_ABSENT;
+  if (d->model->config.family->architecture == CZ_PREFIX_LM) d->prefix = cz_graph_input(g, "prefix", false, 1, &d->beams);
+  if (d->pair) {
+    d->inputs = cz_graph_extent(g, "inputs", d->options.max_inputs);
+    d->cross_spans = cz_graph_input(g, "cross_spans", false, 2, spans);
+  }
+  for (int64_t i = 0; i < d->model->decoder.n; i++) {
+    layer_memory *l = &d->layers[i];
+    const int64_t cross[2] = {d->inputs, inner(d)};
+    char name[64];
+    snprintf(name, sizeof name, "cache.%lld.k", (long long)i);
+    l->cache = (cz_cache){.k = cz_graph_state(g, name, 2, cache), .rows = d->rows_at, .k_spans = d->k_spans};
+    snprintf(name, sizeof name, "cache.%lld.v", (long long)i);
+    l->cache.v = cz_graph_state(g, name, 2, cache);
+    if (!d->pair) continue;
+    snprintf(name, sizeof name, "cross.%lld.k", (long long)i);
+    l->cross_k = cz_graph_borrow(g, name, 2, cross);
+    snprintf(name, sizeof name, "cross.%lld.v", (long long)i);
+    l->cross_v = cz_graph_borrow(g, name, 2, cross);
+  }
+}
+
+static void build_step(cz_decoder *d) {
+  const cz_model *m = d->model;
+  const bool prefix_lm = m->config.family->architecture == CZ_PREFIX_LM;
+  cz_builder b = {.g = d->step, .model = m, .scope = "decoder"};
+  cz_tokens t = {.spans = d->spans, .prefix = d->prefix, .mask = prefix_lm ? CZ_MASK_PREFIX : CZ_MASK_CAUSAL, .bidirectional = prefix_lm};
+  cz_value x = cz_layer_embed(&b, d->ids, d->spans), out[CZ_OP_OUT];
+  char scope[64];
+  for (int64_t i = 0; i < m->decoder.n; i++) {
+    const cz_block *w = &m->decoder.blocks[i];
+    snprintf(scope, sizeof scope, "decoder.block.%lld", (long long)i);
+    b.scope = scope;
+    x = cz_layer_self_attention(&b, x, &w->self, m->decoder.table, &t, &d->layers[i].cache);
+    if (d->pair) x = cz_layer_cross_attention(&b, x, &w->cross, d->layers[i].cross_k, d->layers[i].cross_v, &t, d->cross_spans);
+    x = cz_layer_feed_forward(&b, x, &w->ffn, &t);
+  }
+  b.scope = "head";
+  cz_value in[] = {x, d->last};
+  cz_graph_op(d->step, out, CZ_OP_gather, "head.gather", 2, in, NULL);
+  x = cz_layer_norm(&b, "final.norm", out[0], m->decoder.final_norm); /* [beams, D]: only rows that are read */
+  d->logits = cz_layer_linear(&b, "logits", x, m->head, m->config.scaled ? 1 / sqrt((double)m->config.d_model) : 1);
+  cz_graph_keep(d->step, d->logits);
+}
+
+static cz_status allocate(cz_decoder *d) {
+  cz_device *device = d->model->device;
+  CZ_TRY(cz_alloc(&d->enc_at, (size_t)d->options.max_segments * 2, sizeof *d->enc_at));
+  CZ_TRY(cz_alloc(&d->past, (size_t)d->options.max_beams, sizeof *d->past));
+  CZ_TRY(cz_alloc(&d->scratch, (size_t)cache_rows(d) * 2 + (size_t)d->options.max_beams * 9, sizeof *d->scratch));
+  CZ_TRY(cz_alloc(&d->wide, (size_t)d->model->config.vocab_size, sizeof *d->wide));
+  CZ_TRY(cz_device_alloc(device, &d->device_rows, (size_t)cache_rows(d) * sizeof *d->device_rows));
+  return cz_device_alloc(device, &d->moved, (size_t)(cache_rows(d) * inner(d)) * cz_dtype_bytes(device->real));
+}
+
+/** Builds the two graphs of incremental decoding for MODEL (borrowed, must outlive the decoder). */
+cz_status cz_decoder_create(cz_decoder **decoder, cz_model *model, const cz_decoder_options *options) {
+  const cz_graph_options score = {0};
+  cz_status st;
+  CZ_TRY(cz_alloc(decoder, 1, sizeof **decoder));
+  cz_decoder *d = *decoder;
+  d->model = model;
+  d->options = *options;
+  d->pair = model->config.family->architecture == CZ_ENCODER_DECODER;
+  CZ_GO(st, cz_alloc(&d->layers, (size_t)model->decoder.n, sizeof *d->layers), fail);
+  CZ_GO(st, allocate(d), fail);
+  if (d->pair) {
+    CZ_GO(st, cz_graph_create(&d->encode, model->params), fail);
+    build_encode(d);
+    CZ_GO(st, cz_graph_finish(d->encode, &score), fail);
+  }
+  CZ_GO(st, cz_graph_create(&d->step, model->params), fail);
+  declare_step(d);
+  build_step(d);
+  CZ_GO(st, cz_graph_finish(d->step, &score), fail);
+  return CZ_OK;
+fail:
+  cz_decoder_destroy(decoder);
+  return st;
+}
+
+/** Frees the decoder, not the model; clears the pointer, accepts null. */
+void cz_decoder_destroy(cz_decoder **decoder) {
+  cz_decoder *d = *decoder;
+  if (!d) return;
+  cz_device *device = d->model->device;
+  cz_graph_destroy(&d->step);
+  cz_graph_destroy(&d->encode);
+  cz_device_free(device, &d->device_rows, (size_t)cache_rows(d) * sizeof *d->device_rows);
+  cz_device_free(device, &d->moved, (size_t)(cache_rows(d) * inner(d)) * cz_dtype_bytes(device->real));
+  cz_scratch_free(device, &d->workspace);
+  free(d->layers);
+  free(d->enc_at);
+  free(d->past);
+  free(d->scratch);
+  free(d->wide);
+  free(d);
+  *decoder = NULL;
+}
+
+/** Forgets all sequences and encodes a batch (the encoder fields of FEED; single stacks pass segments only). */
+cz_status cz_decoder_start(cz_decoder *d, const cz_feed *f) {
+  const cz_graph_run_options run = {0};
+  memset(d->past, 0, (size_t)d->options.max_beams * sizeof *d->past);
+  d->n_segments = f->segments;
+  if (!d->pair) return CZ_OK;
+  if (f->segments > d->options.max_segments)
+    return CZ_FAIL(CZ_EINVAL, "decoder: %lld segments, room for %lld", (long long)f->segments, (long long)d->options.max_segments);
+  memcpy(d->enc_at, f->enc_spans, (size_t)f->segments * 2 * sizeof *d->enc_at);
+  CZ_TRY(cz_graph_set_extent(d->encode, d->enc_segments, f->segments));
+  CZ_TRY(cz_graph_set_extent(d->encode, d->enc_inputs, f->enc_tokens));
+  CZ_TRY(cz_graph_feed_int(d->encode, d->enc_ids, f->enc_ids, f->enc_tokens));
+  CZ_TRY(cz_graph_feed_int(d->encode, d->enc_spans, f->enc_spans, 2 * f->segments));
+  CZ_TRY(cz_graph_forward(d->encode, &run));
+  CZ_TRY(cz_graph_set_extent(d->step, d->inputs, f->enc_tokens));
+  for (int64_t i = 0; i < d->model->decoder.n; i++) {
+    layer_memory *l = &d->layers[i];
+    cz_graph_lend(d->step, l->cross_k, cz_graph_arg(d->encode, l->made_k).data);
+    cz_graph_lend(d->step, l->cross_v, cz_graph_arg(d->encode, l->made_v).data);
+  }
+  return CZ_OK;
+}
+
+/* Host lists of one step, cut from one block. */
+typedef struct lists {
+  int32_t *rows_at, *spans, *k_spans, *last, *cross;
+} lists;
+
+static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, const int32_t *segment, int64_t n, int64_t *tokens) {
+  int64_t B = d->options.max_beams, at = 0;
+  *l = (lists){.rows_at = d->scratch + 8 * B, .spans = d->scratch, .k_spans = d->scratch + 2 * B, .last = d->scratch + 4 * B, .cross = d->scratch + 5 * B};
+  for (int64_t b = 0; b < n; b++) {
+    if (lengths[b] < 1 || d->past[b] + lengths[b] > d->options.max_length)
+      return CZ_FAIL(CZ_EINVAL, "decoder: sequence %lld has %d tokens and gets %d more, room for %lld", (long long)b, d->past[b], lengths[b],
+                     (long long)d->options.max_length);
+    int64_t base = b * d->options.max_length;
+    for (int32_t j = 0; j < lengths[b]; j++) l->rows_at[at + j] = (int32_t)(base + d->past[b] + j);
+    l->spans[2 * b] = (int32_t)at;
+    l->spans[2 * b + 1] = (int32_t)(at += lengths[b]);
+    l->k_spans[2 * b] = (int32_t)base;
+    l->k_spans[2 * b + 1] = (int32_t)(base + d->past[b] + lengths[b]);
+    l->last[b] = (int32_t)at - 1;
+    if (d->pair) memcpy(l->cross + 2 * b, d->enc_at + 2 * segment[b], 2 * sizeof *l->cross);
+    d->past[b] += lengths[b];
+  }
+  *tokens = at;
+  return CZ_OK;
+}
+
+/** Decodes one more piece of N sequences: sequence b gets lengths[b] >= 1 new tokens (ids, one sequence after another), reads encoder segment segment[b]
+ * and, in a prefix LM, sees its first prefix[b] tokens from everywhere. logits [N, V] are those of each sequence's newest token. CZ_EINVAL when a
+ * sequence would pass max_length. */
+cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, const int32_t *lengths, const int32_t *segment, const int32_t *prefix,
+                          int64_t n) {
+  const cz_graph_run_options run = {0};
+  int64_t tokens, V = d->model->config.vocab_size;
+  cz_graph *g = d->step;
+  lists l;
+  if (n < 1 || n > d->options.max_beams) return CZ_FAIL(CZ_EINVAL, "decoder: %lld sequences, room for %lld", (long long)n, (long long)d->options.max_beams);
+  CZ_TRY(fill_lists(d, &l, lengths, segment, n, &tokens));
+  CZ_TRY(cz_graph_set_extent(g, d->rows, tokens));
+  CZ_TRY(cz_graph_set_extent(g, d->beams, n));
+  CZ_TRY(cz_graph_feed_int(g, d->ids, ids, tokens));
+  CZ_TRY(cz_graph_feed_int(g, d->rows_at, l.rows_at, tokens));
+  CZ_TRY(cz_graph_feed_int(g, d->spans, l.spans, 2 * n));
+  CZ_TRY(cz_graph_feed_int(g, d->k_spans, l.k_spans, 2 * n));
+  CZ_TRY(cz_graph_feed_int(g, d->last, l.last, n));
+  if (d->prefix != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, d->prefix, prefix, n));
+  if (d->pair) CZ_TRY(cz_graph_feed_int(g, d->cross_spans, l.cross, 2 * n));
+  CZ_TRY(cz_graph_forward(g, &run));
+  cz_arg a = cz_graph_arg(g, d->logits);
+  if (a.dtype == CZ_F32) return d->model->device->read(d->model->device, logits, a.data, (size_t)(n * V) * sizeof *logits);
+  for (int64_t b = 0; b < n; b++) {
+    CZ_TRY(cz_device_read_real(d->model->device, d->wide, (char *)a.data + (size_t)(b * V) * cz_dtype_bytes(a.dtype), V));
+    for (int64_t v = 0; v < V; v++) logits[b * V + v] = (float)d->wide[v];
+  }
+  return CZ_OK;
+}
+
+/* dst[at] = src[from] for whole cache rows, through a copy, since rows may change places. */
+static cz_status move_rows(cz_decoder *d, cz_value state, const int32_t *from, const int32_t *to, int64_t n) {
+  cz_device *device = d->model->device;
+  cz_arg cache = cz_graph_arg(d->step, state);
+  cz_arg rows = {.data = d->device_rows, .dtype = CZ_I32, .ndim = 1, .dim = {n}};
+  cz_arg moved = {.data = d->moved, .dtype = device->real, .ndim = 2, .dim = {n, inner(d)}};
+  CZ_TRY(device->write(device, d->device_rows, from, (size_t)n * sizeof *from));
+  cz_call gather = {.in = {cache, rows}, .out = {moved}};
+  CZ_TRY(cz_op_run(device, CZ_OP_gather, &gather, &d->workspace));
+  CZ_TRY(device->write(device, d->device_rows, to, (size_t)n * sizeof *to));
+  cz_call append = {.in = {cache, moved, rows}, .out = {cache}};
+  return cz_op_run(device, CZ_OP_cache_append, &append, &d->workspace);
+}
+
+/** Makes sequence b continue what sequence parent[b] has read so far, for the first N sequences: the step of a beam search. */
+cz_status cz_decoder_reorder(cz_decoder *d, const int32_t *parent, int64_t n) {
+  int64_t L = d->options.max_length, moved = 0;
+  int32_t *from = d->scratch, *to = from + cache_rows(d), *past = to + cache_rows(d);
+  for (int64_t b = 0; b < n; b++) {
+    past[b] = d->past[parent[b]];
+    for (int32_t j = 0; parent[b] != b && j < past[b]; j++) {
+      from[moved] = (int32_t)(parent[b] * L + j);
+      to[moved++] = (int32_t)(b * L + j);
+    }
+  }
+  memcpy(d->past, past, (size_t)n * sizeof *past);
+  if (!moved) return CZ_OK;
+  for (int64_t i = 0; i < d->model->decoder.n; i++) {
+    CZ_TRY(move_rows(d, d->layers[i].cache.k, from, to, moved));
+    CZ_TRY(move_rows(d, d->layers[i].cache.v, from, to, moved));
+  }
+  return CZ_OK;
+}

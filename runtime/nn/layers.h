@@ -1,0 +1,48 @@
+/* Layers: what the builder says in one line, as nodes of the graph. Each reads top to bottom like the paper's block. */
+#ifndef CZ_NN_LAYERS_H
+#define CZ_NN_LAYERS_H
+
+#include "graph/graph.h"
+#include "nn/model.h"
+
+/* Where the builder stands: graph, model, and what all layers share. */
+typedef struct cz_builder {
+  cz_graph *g;
+  const cz_model *model;
+  double dropout;
+  bool share_dropout;
+  const char *scope; /* prefix of node names: "encoder.block.3" */
+} cz_builder;
+
+/* The tokens that a stack works on. */
+typedef struct cz_tokens {
+  cz_value spans;  /* [B, 2] */
+  cz_value prefix; /* [B] or CZ_ABSENT */
+  int mask;        /* cz_mask of the self-attention */
+  bool bidirectional; /* buckets for both directions */
+} cz_tokens;
+
+/* What a self-attention reads instead of its own keys and values when it decodes step by step. */
+typedef struct cz_cache {
+  cz_value k, v;    /* [rows of the cache, H*K], states */
+  cz_value rows;    /* [tokens], where this step's keys and values go */
+  cz_value k_spans; /* [B, 2], the keys of each segment so far */
+} cz_cache;
+
+/* An encoder's output as cross-attention reads it. */
+typedef struct cz_encoded {
+  cz_value x;     /* [S, D] */
+  cz_value spans; /* [B, 2] */
+} cz_encoded;
+
+cz_value cz_layer_embed(cz_builder *b, cz_value ids, cz_value spans);
+cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, cz_param *gain);
+cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, cz_param *w, double alpha);
+cz_value cz_layer_dropout(cz_builder *b, const char *name, cz_value x, cz_value spans);
+cz_value cz_layer_add(cz_builder *b, const char *name, cz_value x, cz_value y);
+cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_param *table, const cz_tokens *t, const cz_cache *cache);
+cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_value k, cz_value v, const cz_tokens *t, cz_value k_spans);
+cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w, const cz_tokens *t);
+cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t, const cz_encoded *encoded, bool recompute);
+
+#endif

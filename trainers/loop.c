@@ -1,0 +1,298 @@
+#include "trainers/loop.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "checkpoint/checkpoint.h"
+#include "comm/reducer.h"
+#include "metrics/events.h"
+#include "metrics/jsonl.h"
+#include "trainers/optimizer.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile sig_atomic_t stop_asked;
+
+static void ask_stop(int signal_number) {
+  if (stop_asked) _Exit(128 + signal_number); /* asked twice: at once; the last checkpoint is whole */
+  stop_asked = 1;
+}
+
+/** From now on the first SIGINT or SIGTERM makes loops save a checkpoint and end with CZ_EINTERRUPT; the second ends the process at once. */
+void cz_loop_catch_signals(void) {
+  struct sigaction a = {.sa_handler = ask_stop};
+  sigaction(SIGINT, &a, NULL);
+  sigaction(SIGTERM, &a, NULL);
+}
+
+/* What a checkpoint holds besides parameters and optimizer, and what a step changes. */
+typedef struct counters {
+  int64_t step, skipped, in_a_row; /* updates done; non-finite ones, all and the last ones running */
+  int64_t input_tokens, target_tokens, examples, cut;
+  double smooth_loss, last_loss;
+  cz_cursor cursor;
+} counters;
+
+typedef struct loop {
+  const cz_loop_job *job;
+  cz_net *net;
+  cz_optimizer *optimizer;
+  cz_reducer *reducer;
+  cz_batches *batches;
+  cz_jsonl *lines;
+  cz_events *events;
+  double *losses; /* [shards + 1]; the last one carries the wish to stop */
+  counters at;
+  cz_progress progress;
+  double saved; /* when the last checkpoint was written */
+  cz_status ready_status;
+  bool stop;
+} loop;
+
+/** Points FEED at a shard. With GATHER the loss reads only the counted positions. */
+void cz_feed_shard(cz_feed *f, const cz_shard *s, bool gather, double denominator) {
+  *f = (cz_feed){.segments = s->segments, .enc_tokens = s->encoder.tokens, .dec_tokens = s->decoder.tokens, .enc_ids = s->encoder.ids,
+                 .enc_spans = s->encoder.spans, .dec_ids = s->decoder.ids, .dec_spans = s->decoder.spans, .prefix = s->prefix,
+                 .targets = s->labels, .rows = s->decoder.tokens, .denominator = denominator};
+  if (!gather) return;
+  f->gather = s->positions;
+  f->rows = s->counted;
+}
+
+/** Builds the training graph that one shard of the recipe fits. Encoder-decoders read every decoder position; single stacks gather the counted ones. */
+cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_keys *batch, const cz_train_keys *train, int dropout_mask, cz_layout layout) {
+  int64_t inputs = batch->input_tokens / batch->shards, targets = batch->target_tokens / batch->shards;
+  cz_net_options options = {.max_segments = targets, .max_inputs = inputs, .max_targets = layout == CZ_LAYOUT_STACK ? inputs + targets : targets,
+                            .train = true, .gather = layout == CZ_LAYOUT_STACK, .recompute = train->recompute, .dropout = -1,
+                            .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN, .z_loss = train->z_loss, .label_smoothing = train->label_smoothing};
+  return cz_net_create(net, model, &options);
+}
+
+static double denominator_of(const cz_loop_job *j, const cz_batch *b) {
+  switch ((cz_normalisation)j->train.loss_normalisation) {
+  case CZ_NORMALISE_COUNTED: return b->counted > 0 ? (double)b->counted : 1;
+  case CZ_NORMALISE_PADDED: return (double)b->padded_positions;
+  case CZ_NORMALISE_CONSTANT: return j->train.loss_denominator;
+  }
+  return 1;
+}
+
+/* Elements of the flat gradient from this parameter to the next, the alignment gap included. */
+static void announce(loop *l, const cz_param *p) {
+  int64_t end = p->offset + (p->count + 15) / 16 * 16;
+  if (l->ready_status == CZ_OK) l->ready_status = cz_reducer_ready(l->reducer, p->offset, end - p->offset);
+}
+
+static void gradient_ready(void *self, const cz_param *p) { announce(self, p); }
+
+/* Parameters that the loss does not reach are final from the start; they keep a zero gradient. */
+static cz_status announce_unreached(loop *l) {
+  const cz_params *params = l->job->model->params;
+  for (size_t i = 0; i < params->n; i++) {
+    cz_value v = cz_graph_param(l->net->graph, params->list[i]);
+    if (cz_graph_grad(l->net->graph, v) == CZ_ABSENT) announce(l, params->list[i]);
+  }
+  return l->ready_status;
+}
+
+/* Forward and backward of the rank's shards; leaves the sum of all shards' gradients, and their losses in order. */
+static cz_status run_shards(loop *l, const cz_batch *batch) {
+  const cz_loop_job *j = l->job;
+  int64_t first, count;
+  CZ_TRY(cz_comm_shards(j->comm, &first, &count, j->batch.shards));
+  memset(l->losses, 0, (size_t)(j->batch.shards + 1) * sizeof *l->losses);
+  l->ready_status = CZ_OK;
+  for (int64_t s = first; s < first + count; s++) {
+    bool last = s == first + count - 1;
+    cz_feed feed;
+    cz_feed_shard(&feed, &batch->shards[s], l->net->options.gather, denominator_of(j, batch));
+    CZ_TRY(cz_net_feed(l->net, &feed));
+    cz_graph_run_options run = {.key = {.seed = j->seed, .step = (uint32_t)l->at.step, .shard = (uint32_t)s}, .training = true,
+                                .ready = last ? gradient_ready : NULL, .ready_self = l};
+    CZ_TRY(cz_graph_train(l->net->graph, &run));
+    CZ_TRY(cz_graph_read(l->net->graph, &l->losses[s], l->net->loss, 1));
+    if (!last) CZ_TRY(cz_reducer_push(l->reducer));
+  }
+  CZ_TRY(announce_unreached(l));
+  CZ_TRY(cz_reducer_finish(l->reducer));
+  l->losses[j->batch.shards] = stop_asked;
+  CZ_TRY(cz_comm_sum_f64(j->comm, l->losses, (size_t)j->batch.shards + 1));
+  l->stop = l->losses[j->batch.shards] > 0;
+  return CZ_OK;
+}
+
+static cz_status refuse_nonfinite(loop *l, double loss, double norm) {
+  l->at.skipped++;
+  l->at.in_a_row++;
+  cz_warn("step %lld: loss %g, gradient norm %g: update skipped (%lld in a row)", (long long)l->at.step, loss, norm, (long long)l->at.in_a_row);
+  if (l->at.in_a_row < l->job->train.nonfinite_limit) return CZ_OK;
+  return CZ_FAIL(CZ_ENUMERIC, "%s: %lld steps in a row had a loss or gradient that is not finite (last: loss %g, norm %g); the last checkpoint in %s is good",
+                 l->job->what, (long long)l->at.in_a_row, loss, norm, l->job->folder);
+}
+
+/* Clips and updates, or skips a step whose gradient is not finite. The loss of the batch goes into the smoothed loss. */
+static cz_status update(loop *l, double *norm) {
+  const cz_loop_job *j = l->job;
+  double loss = 0, scale = 1;
+  for (int64_t s = 0; s < j->batch.shards; s++) loss += l->losses[s];
+  CZ_TRY(cz_optimizer_norm(l->optimizer, norm));
+  l->at.last_loss = loss;
+  if (!isfinite(loss) || !isfinite(*norm)) return refuse_nonfinite(l, loss, *norm);
+  l->at.in_a_row = 0;
+  l->at.smooth_loss = l->at.step == 0 ? loss : 0.98 * l->at.smooth_loss + 0.02 * loss;
+  if (j->optimizer.clip_norm > 0 && *norm > j->optimizer.clip_norm) scale = j->optimizer.clip_norm / *norm;
+  return cz_optimizer_step(l->optimizer, l->at.step, cz_schedule_rate(&j->optimizer, l->at.step, j->train.steps), scale);
+}
+
+static cz_status save(loop *l) {
+  const cz_loop_job *j = l->job;
+  const cz_params *p = j->model->params;
+  bool f64 = j->model->device->real == CZ_F64;
+  cz_checkpoint_writer *w;
+  cz_status st;
+  if (j->comm->rank != 0) return CZ_OK; /* every rank holds the same state */
+  size_t bytes = (size_t)p->flat * cz_dtype_bytes(j->model->device->real);
+  CZ_TRY(cz_jsonl_sync(l->lines));
+  CZ_TRY(cz_checkpoint_begin(&w, j->folder, j->config_hash, bytes + cz_optimizer_bytes(l->optimizer)));
+  CZ_GO(st, cz_checkpoint_put(w, "parameters", f64 ? CZ_CK_F64 : CZ_CK_F32, p->values, &p->flat, 1), fail);
+  const int64_t n = sizeof l->at;
+  CZ_GO(st, cz_checkpoint_put(w, "counters", CZ_CK_BYTES, &l->at, &n, 1), fail);
+  CZ_GO(st, cz_checkpoint_put_int(w, "step", l->at.step), fail);
+  CZ_GO(st, cz_optimizer_save(l->optimizer, w), fail);
+  CZ_TRY(cz_checkpoint_commit(&w));
+  l->saved = cz_seconds();
+  return CZ_OK;
+fail:
+  cz_checkpoint_discard(&w);
+  return st;
+}
+
+static cz_status resume(loop *l) {
+  const cz_loop_job *j = l->job;
+  const cz_params *p = j->model->params;
+  cz_checkpoint *c;
+  cz_status st;
+  if (!cz_checkpoint_exists(j->folder)) return CZ_OK;
+  CZ_TRY(cz_checkpoint_open(&c, j->folder));
+  const int64_t n = sizeof l->at;
+  CZ_GO(st, cz_checkpoint_check_config(c, j->config_hash), done);
+  CZ_GO(st, cz_checkpoint_get(c, p->values, "parameters", j->model->device->real == CZ_F64 ? CZ_CK_F64 : CZ_CK_F32, &p->flat, 1), done);
+  CZ_GO(st, cz_checkpoint_get(c, &l->at, "counters", CZ_CK_BYTES, &n, 1), done);
+  CZ_GO(st, cz_optimizer_load(l->optimizer, c), done);
+  cz_log("%s: going on at step %lld of %lld (%s)", j->what, (long long)l->at.step, (long long)j->train.steps, cz_checkpoint_path(c));
+done:
+  cz_checkpoint_close(&c);
+  return st;
+}
+
+static cz_status open_parts(loop *l) {
+  const cz_loop_job *j = l->job;
+  cz_device *device = j->model->device;
+  if (device->set == CZ_SET_CUDA) return CZ_FAIL(CZ_EINVAL, "training on %s needs a checkpoint path through host memory", device->name);
+  CZ_TRY(cz_loop_net(&l->net, j->model, &j->batch, &j->train, j->dropout_mask, j->layout));
+  cz_log("%s: %lld parameters; memory: parameters and gradients %.1f MB, activations and workspace %.1f MB", j->what,
+         (long long)j->model->params->count, 2e-6 * (double)j->model->params->flat * (double)cz_dtype_bytes(device->real),
+         1e-6 * (double)cz_graph_bytes(l->net->graph));
+  CZ_TRY(cz_optimizer_create(&l->optimizer, &j->optimizer, j->model->params));
+  CZ_TRY(cz_reducer_create(&l->reducer, j->comm, j->model->params->grads, j->model->params->flat, cz_dtype_bytes(device->real), j->batch.shards, 4 << 20));
+  CZ_TRY(cz_alloc(&l->losses, (size_t)j->batch.shards + 1, sizeof *l->losses));
+  CZ_TRY(resume(l));
+  cz_batch_plan plan = {.layout = j->layout, .loss_on_inputs = j->train.loss_on_inputs, .start = j->start_id, .input_tokens = j->batch.input_tokens,
+                        .target_tokens = j->batch.target_tokens, .max_inputs = j->batch.max_inputs, .max_targets = j->batch.max_targets,
+                        .shards = j->batch.shards, .window = j->batch.window, .on_long = (cz_long)j->batch.on_long, .passes = j->passes};
+  CZ_TRY(cz_batches_open(&l->batches, j->source, &plan, &l->at.cursor));
+  if (j->comm->rank != 0) return CZ_OK;
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, j->folder, "metrics.jsonl"));
+  CZ_TRY(cz_jsonl_open(&l->lines, path, "step", l->at.step));
+  return cz_events_open(&l->events, j->folder, l->at.step);
+}
+
+static void close_parts(loop *l) {
+  cz_events_close(&l->events);
+  cz_jsonl_close(&l->lines);
+  cz_batches_close(&l->batches);
+  cz_reducer_destroy(&l->reducer);
+  cz_optimizer_destroy(&l->optimizer);
+  cz_net_destroy(&l->net);
+  free(l->losses);
+}
+
+static cz_status write_metrics(loop *l, double norm) {
+  const cz_loop_job *j = l->job;
+  bool due = l->at.step % j->train.log_steps == 0 || l->at.step == j->train.steps || l->at.step == 1;
+  if (j->comm->rank != 0 || !due) return CZ_OK;
+  const cz_scalar values[] = {{"loss", l->at.last_loss},
+                              {"smooth_loss", l->at.smooth_loss},
+                              {"gradient_norm", norm},
+                              {"learning_rate", cz_schedule_rate(&j->optimizer, l->at.step - 1, j->train.steps)},
+                              {"input_tokens", (double)l->at.input_tokens},
+                              {"target_tokens", (double)l->at.target_tokens}};
+  const size_t n = sizeof values / sizeof *values;
+  CZ_TRY(cz_jsonl_write(l->lines, "step", l->at.step, values, n));
+  return cz_events_write(l->events, j->what, l->at.step, values, n);
+}
+
+static void count_batch(loop *l, const cz_batch *b) {
+  l->at.cursor = b->after;
+  l->at.input_tokens += b->encoder_tokens;
+  l->at.target_tokens += b->decoder_tokens;
+  l->at.examples += b->segments;
+  l->at.cut += b->cut;
+}
+
+static bool checkpoint_due(const loop *l) {
+  const cz_train_keys *t = &l->job->train;
+  if (t->checkpoint_steps > 0 && l->at.step % t->checkpoint_steps == 0) return true;
+  return cz_seconds() - l->saved >= t->checkpoint_seconds;
+}
+
+static cz_status one_step(loop *l) {
+  const cz_batch *batch;
+  double norm;
+  CZ_TRY(cz_batches_next(l->batches, &batch));
+  if (!batch || batch->segments == 0)
+    return CZ_FAIL(CZ_EINVAL, "%s: the data ended after %lld of %lld steps", l->job->what, (long long)l->at.step, (long long)l->job->train.steps);
+  CZ_TRY(run_shards(l, batch));
+  CZ_TRY(update(l, &norm));
+  count_batch(l, batch);
+  l->at.step++;
+  l->progress.done = l->at.step;
+  l->progress.units += (double)(batch->encoder_tokens + batch->decoder_tokens);
+  l->progress.loss = l->at.smooth_loss;
+  CZ_TRY(write_metrics(l, norm));
+  if (l->job->comm->rank == 0) cz_progress_show(&l->progress, l->at.step == l->job->train.steps);
+  return CZ_OK;
+}
+
+static cz_status all_steps(loop *l) {
+  while (l->at.step < l->job->train.steps) {
+    CZ_TRY(one_step(l));
+    bool last = l->at.step == l->job->train.steps;
+    if (last || l->stop || checkpoint_due(l)) CZ_TRY(save(l));
+    if (l->stop && !last)
+      return CZ_FAIL(CZ_EINTERRUPT, "%s: stopped at step %lld of %lld; run the same command again to go on", l->job->what, (long long)l->at.step,
+                     (long long)l->job->train.steps);
+  }
+  return CZ_OK;
+}
+
+/** Trains JOB->model to JOB->train.steps updates, going on from the folder's checkpoint when there is one: the same bits as without the interruption, for any
+ * number of ranks that the shards allow. Writes metrics.jsonl, TensorBoard events and checkpoints (rank 0). CZ_EINTERRUPT after a signal, with the
+ * state saved; CZ_ENUMERIC when too many steps in a row are not finite. Collective. */
+cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job) {
+  loop l = {.job = job, .saved = cz_seconds()};
+  cz_status st = open_parts(&l);
+  if (st == CZ_OK) {
+    l.progress = (cz_progress){.what = job->what, .unit = "tokens", .total = job->train.steps, .done = l.at.step, .first = l.at.step, .loss = NAN,
+                               .began = cz_seconds()};
+    st = all_steps(&l);
+    *result = (cz_loop_result){.steps = l.at.step - l.at.skipped, .skipped = l.at.skipped, .loss = l.at.smooth_loss, .last_loss = l.at.last_loss,
+                               .input_tokens = l.at.input_tokens, .target_tokens = l.at.target_tokens, .examples = l.at.examples, .cut = l.at.cut,
+                               .seconds = cz_seconds() - l.progress.began, .waited = cz_batches_waited(l.batches)};
+  }
+  close_parts(&l);
+  return st;
+}

@@ -1,0 +1,170 @@
+#include "trainers/optimizer.h"
+#include "graph/ops.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { STATES = 3 }; /* most arrays that an optimizer keeps for one parameter */
+
+/* Offsets (elements) and sizes of one parameter's state in the flat block. */
+typedef struct slots {
+  int n;
+  int64_t offset[STATES], count[STATES];
+  bool factored;
+} slots;
+
+struct cz_optimizer {
+  cz_optimizer_keys keys;
+  cz_params *params;
+  slots *slots;
+  void *state; /* flat, on the device */
+  int64_t flat;
+  void *hyper; /* [3] on the device */
+  void *sum;   /* [1] */
+  cz_scratch scratch;
+};
+
+static size_t real_bytes(const cz_optimizer *o) { return cz_dtype_bytes(o->params->device->real); }
+
+static void lay_out(cz_optimizer *o, const cz_param *p, slots *s) {
+  s->factored = o->keys.name == CZ_OPTIMIZER_ADAFACTOR && cz_adafactor_factored(p->ndim, p->dim);
+  if (s->factored) {
+    s->n = 2;
+    s->count[0] = p->count / p->dim[p->ndim - 1];
+    s->count[1] = p->count / p->dim[p->ndim - 2];
+  } else {
+    s->n = o->keys.name == CZ_OPTIMIZER_ADAFACTOR ? 1 : 2;
+    s->count[0] = s->count[1] = p->count;
+  }
+  for (int i = 0; i < s->n; i++) {
+    s->offset[i] = o->flat;
+    o->flat += (s->count[i] + 15) / 16 * 16;
+  }
+}
+
+/** Creates the optimizer of PARAMS (borrowed) with its state zeroed on the same device. */
+cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys *keys, cz_params *params) {
+  cz_status st;
+  CZ_TRY(cz_alloc(optimizer, 1, sizeof **optimizer));
+  cz_optimizer *o = *optimizer;
+  o->keys = *keys;
+  o->params = params;
+  CZ_GO(st, cz_alloc(&o->slots, params->n, sizeof *o->slots), fail);
+  for (size_t i = 0; i < params->n; i++) lay_out(o, params->list[i], &o->slots[i]);
+  CZ_GO(st, cz_device_alloc(params->device, &o->state, (size_t)o->flat * real_bytes(o)), fail);
+  CZ_GO(st, cz_device_alloc(params->device, &o->hyper, 3 * real_bytes(o)), fail);
+  CZ_GO(st, cz_device_alloc(params->device, &o->sum, real_bytes(o)), fail);
+  return CZ_OK;
+fail:
+  cz_optimizer_destroy(optimizer);
+  return st;
+}
+
+/** Frees the optimizer and its state, not the parameters; clears the pointer, accepts null. */
+void cz_optimizer_destroy(cz_optimizer **optimizer) {
+  cz_optimizer *o = *optimizer;
+  if (!o) return;
+  cz_device *d = o->params->device;
+  cz_device_free(d, &o->state, (size_t)o->flat * real_bytes(o));
+  cz_device_free(d, &o->hyper, 3 * real_bytes(o));
+  cz_device_free(d, &o->sum, real_bytes(o));
+  cz_scratch_free(d, &o->scratch);
+  free(o->slots);
+  free(o);
+  *optimizer = NULL;
+}
+
+/** Bytes of state: what a checkpoint of it takes. */
+size_t cz_optimizer_bytes(const cz_optimizer *o) { return (size_t)o->flat * real_bytes(o); }
+
+/** The Euclidean norm of the whole gradient; NaN or infinity when some element is. */
+cz_status cz_optimizer_norm(cz_optimizer *o, double *norm) {
+  cz_device *d = o->params->device;
+  cz_call call = {.in = {{.data = o->params->grads, .dtype = d->real, .ndim = 1, .dim = {o->params->flat}}},
+                  .out = {{.data = o->sum, .dtype = d->real, .ndim = 1, .dim = {1}}}};
+  double sum;
+  CZ_TRY(cz_op_run(d, CZ_OP_sumsq, &call, &o->scratch));
+  CZ_TRY(cz_device_read_real(d, &sum, o->sum, 1));
+  *norm = sqrt(sum);
+  return CZ_OK;
+}
+
+static cz_arg state_arg(const cz_optimizer *o, const slots *s, int i, const cz_param *p) {
+  cz_arg a = {.data = (char *)o->state + (size_t)s->offset[i] * real_bytes(o), .dtype = o->params->device->real, .ndim = p->ndim};
+  for (int k = 0; k < p->ndim; k++) a.dim[k] = p->dim[k];
+  if (!s->factored) return a;
+  a.ndim = p->ndim - 1; /* rows: all dimensions but the last; columns: all but the last but one */
+  if (i == 1) a.dim[p->ndim - 2] = p->dim[p->ndim - 1];
+  return a;
+}
+
+static cz_arg param_arg(const cz_optimizer *o, const cz_param *p, void *data) {
+  cz_arg a = {.data = data, .dtype = o->params->device->real, .ndim = p->ndim};
+  for (int k = 0; k < p->ndim; k++) a.dim[k] = p->dim[k];
+  return a;
+}
+
+static cz_status step_adafactor(cz_optimizer *o, const cz_param *p, const slots *s, const cz_arg *hyper) {
+  cz_adafactor_attr attr = {.decay_exponent = o->keys.decay_exponent, .clip = o->keys.clip_threshold, .eps1 = 1e-30, .eps2 = 1e-3,
+                            .scale_parameter = true, .factored = s->factored};
+  cz_call call = {.attr = &attr};
+  call.in[CZ_ADAFACTOR_W] = call.out[CZ_ADAFACTOR_OUT_W] = param_arg(o, p, p->value);
+  call.in[CZ_ADAFACTOR_G] = param_arg(o, p, p->grad);
+  call.in[CZ_ADAFACTOR_HYPER] = *hyper;
+  if (s->factored) {
+    call.in[CZ_ADAFACTOR_R] = call.out[CZ_ADAFACTOR_OUT_R] = state_arg(o, s, 0, p);
+    call.in[CZ_ADAFACTOR_C] = call.out[CZ_ADAFACTOR_OUT_C] = state_arg(o, s, 1, p);
+  } else {
+    call.in[CZ_ADAFACTOR_V] = call.out[CZ_ADAFACTOR_OUT_V] = state_arg(o, s, 0, p);
+  }
+  return cz_op_run(o->params->device, CZ_OP_adafactor, &call, &o->scratch);
+}
+
+static cz_status step_adamw(cz_optimizer *o, const cz_param *p, const slots *s, const cz_arg *hyper) {
+  cz_adamw_attr attr = {.beta1 = o->keys.beta1, .beta2 = o->keys.beta2, .eps = o->keys.epsilon, .weight_decay = p->decay ? o->keys.weight_decay : 0,
+                        .bias_correction = true, .rms_scale = o->keys.name == CZ_OPTIMIZER_ADAMW_SCALE};
+  cz_call call = {.attr = &attr};
+  call.in[CZ_ADAMW_W] = call.out[CZ_ADAMW_OUT_W] = param_arg(o, p, p->value);
+  call.in[CZ_ADAMW_G] = param_arg(o, p, p->grad);
+  call.in[CZ_ADAMW_M] = call.out[CZ_ADAMW_OUT_M] = state_arg(o, s, 0, p);
+  call.in[CZ_ADAMW_V] = call.out[CZ_ADAMW_OUT_V] = state_arg(o, s, 1, p);
+  call.in[CZ_ADAMW_HYPER] = *hyper;
+  return cz_op_run(o->params->device, CZ_OP_adamw, &call, &o->scratch);
+}
+
+/** Updates every trainable parameter from its gradient times GRADIENT_SCALE. STEP counts from 0; RATE is the learning rate of this step. */
+cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate, double gradient_scale) {
+  bool adafactor = o->keys.name == CZ_OPTIMIZER_ADAFACTOR;
+  const double values[3] = {rate, (double)(adafactor ? step : step + 1), gradient_scale};
+  cz_arg hyper = {.data = o->hyper, .dtype = o->params->device->real, .ndim = 1, .dim = {3}};
+  CZ_TRY(cz_device_write_real(o->params->device, o->hyper, values, 3));
+  for (size_t i = 0; i < o->params->n; i++) {
+    const cz_param *p = o->params->list[i];
+    if (!p->trainable) continue;
+    CZ_TRY(adafactor ? step_adafactor(o, p, &o->slots[i], &hyper) : step_adamw(o, p, &o->slots[i], &hyper));
+  }
+  return CZ_OK;
+}
+
+/** Puts the state into a checkpoint. */
+cz_status cz_optimizer_save(cz_optimizer *o, cz_checkpoint_writer *w) {
+  return cz_checkpoint_put(w, "optimizer", o->params->device->real == CZ_F64 ? CZ_CK_F64 : CZ_CK_F32, o->state, &o->flat, 1);
+}
+
+/** Takes the state out of a checkpoint of the same optimizer and model. */
+cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c) {
+  return cz_checkpoint_get(c, o->state, "optimizer", o->params->device->real == CZ_F64 ? CZ_CK_F64 : CZ_CK_F32, &o->flat, 1);
+}
+
+/** The learning rate of STEP (from 0) in a run of STEPS. rsqrt: learning_rate / sqrt(max(step, warmup_steps)), T5's (t5.md 6.1). linear and cosine: rise
+ * over warmup_steps, then fall to final_rate * learning_rate at the last step. */
+double cz_schedule_rate(const cz_optimizer_keys *k, int64_t step, int64_t steps) {
+  double peak = k->learning_rate, warm = (double)k->warmup_steps, n = (double)step;
+  if (k->schedule == CZ_SCHEDULE_RSQRT) return peak / sqrt(fmax(fmax(n, warm), 1));
+  if (n < warm) return peak * (n + 1) / warm;
+  if (k->schedule == CZ_SCHEDULE_CONSTANT || steps - 1 <= k->warmup_steps) return peak;
+  double part = (n - warm) / ((double)(steps - 1) - warm); /* 0 at the peak, 1 at the last step */
+  double fall = k->schedule == CZ_SCHEDULE_LINEAR ? 1 - part : 0.5 * (1 + cos(3.14159265358979323846 * part));
+  return peak * (k->final_rate + (1 - k->final_rate) * fall);
+}

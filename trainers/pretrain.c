@@ -1,0 +1,43 @@
+#include "data/reader.h"
+#include "trainers/train.h"
+
+/* An example's caps are the objective's, unless the recipe says less. */
+static void cap(cz_batch_keys *b, const cz_objective *o) {
+  if (!b->max_inputs) b->max_inputs = o->inputs_cap;
+  if (!b->max_targets) b->max_targets = o->targets_cap;
+}
+
+static cz_status open_corpus(cz_reader **reader, const cz_stage *stage) {
+  const cz_config_node *n;
+  const char *path;
+  uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
+  CZ_TRY(cz_config_need(&n, stage->node, "corpus"));
+  CZ_TRY(cz_config_text(&path, n));
+  return cz_reader_open(reader, path, CZ_CORPUS_DOCUMENTS, &hash, 0);
+}
+
+static cz_status run(cz_session *s, const cz_config_node *node, const char *folder, uint64_t config_hash, json_t *metrics, json_t *measured) {
+  cz_stage stage;
+  cz_objective objective;
+  cz_reader *reader = NULL;
+  cz_source source = {0};
+  cz_model *model = NULL;
+  cz_loop_job job;
+  cz_status st;
+  CZ_GO(st, cz_stage_open(&stage, node, s->device), done);
+  CZ_GO(st, cz_stage_objective(&objective, &stage), done);
+  CZ_GO(st, cz_train_bind(&job, &stage, "pretrain", config_hash), done);
+  cap(&job.batch, &objective);
+  CZ_GO(st, open_corpus(&reader, &stage), done);
+  CZ_GO(st, cz_source_pieces(&source, reader, &objective.cut, objective.row->corrupt, &objective, stage.seed), done);
+  CZ_GO(st, cz_stage_model(&model, &stage), done);
+  CZ_GO(st, cz_train(s, &stage, model, &source, &job, folder, metrics, measured), done);
+done:
+  cz_model_destroy(&model);
+  cz_source_destroy(&source);
+  cz_reader_close(&reader);
+  cz_stage_close(&stage);
+  return st;
+}
+
+const cz_stage_kind cz_stage_pretrain = {"pretrain", "train a model from scratch under an objective", run};

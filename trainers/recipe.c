@@ -1,0 +1,217 @@
+#include "trainers/recipe.h"
+#include "base/text.h"
+#include "nn/hf.h"
+
+#include <math.h>
+#include <string.h>
+
+#define AT(member) offsetof(KEYS, member)
+
+static const char *const dropout_masks[] = {"segment", "token", NULL};
+#define KEYS cz_model_keys
+static const cz_key_spec model_keys[] = {
+    {"name", CZ_KEY_TEXT, AT(name), NULL, 0, 0, NULL, NULL, "a known model: cloze list models"},
+    {"d_model", CZ_KEY_INT, AT(d_model), "0", 0, 1 << 16, NULL, NULL, "width; 0 takes the named model's"},
+    {"d_kv", CZ_KEY_INT, AT(d_kv), "0", 0, 1 << 12, NULL, NULL, "size of a head; 0 takes the named model's"},
+    {"d_ff", CZ_KEY_INT, AT(d_ff), "0", 0, 1 << 18, NULL, NULL, "width of the feed-forward; 0 takes the named model's"},
+    {"num_layers", CZ_KEY_INT, AT(num_layers), "0", 0, 1 << 10, NULL, NULL, "blocks of a stack; 0 takes the named model's"},
+    {"num_decoder_layers", CZ_KEY_INT, AT(num_decoder_layers), "0", 0, 1 << 10, NULL, NULL, "blocks of the decoder; 0 takes num_layers"},
+    {"num_heads", CZ_KEY_INT, AT(num_heads), "0", 0, 1 << 10, NULL, NULL, "attention heads; 0 takes the named model's"},
+    {"vocab_size", CZ_KEY_INT, AT(vocab_size), "0", 0, 1 << 24, NULL, "tokens", "rows of the embedding; 0 takes the tokenizer's size, rounded up to 128"},
+    {"relative_attention_num_buckets", CZ_KEY_INT, AT(buckets), "32", 4, 4096, NULL, NULL, "buckets of the position bias"},
+    {"relative_attention_max_distance", CZ_KEY_INT, AT(max_distance), "128", 2, 1 << 20, NULL, "tokens", "distance from which all positions share a bucket; more than half the buckets"},
+    {"dropout", CZ_KEY_REAL, AT(dropout), "0.1", 0, 0.99, NULL, NULL, "dropout rate everywhere"},
+    {"dropout_mask", CZ_KEY_ENUM, AT(dropout_mask), "segment", 0, 0, dropout_masks, NULL,
+     "one mask along each segment, as the published runs drew it, or one per token, as PyTorch ports do"},
+};
+#undef KEYS
+const cz_section cz_model_section = CZ_SECTION("model", "The model that a stage builds.", model_keys);
+
+static const char *const long_rules[] = {"refuse", "cut", NULL};
+#define KEYS cz_batch_keys
+static const cz_key_spec batch_keys[] = {
+    {"input_tokens", CZ_KEY_INT, AT(input_tokens), NULL, 1, 1 << 26, NULL, "tokens", "encoder tokens of a global batch, all shards together"},
+    {"target_tokens", CZ_KEY_INT, AT(target_tokens), NULL, 1, 1 << 26, NULL, "tokens", "decoder tokens of a global batch"},
+    {"max_inputs", CZ_KEY_INT, AT(max_inputs), "0", 0, 1 << 20, NULL, "tokens", "longest input of one example with EOS; 0: the shard's budget"},
+    {"max_targets", CZ_KEY_INT, AT(max_targets), "0", 0, 1 << 20, NULL, "tokens", "longest target of one example with EOS; 0: the shard's budget"},
+    {"shards", CZ_KEY_INT, AT(shards), "1", 1, 1 << 16, NULL, NULL, "fixed parts of a batch; the number of ranks must divide it"},
+    {"window", CZ_KEY_INT, AT(window), "32", 1, 1 << 16, NULL, "batches", "batches that are filled together so that steps cost alike"},
+    {"long", CZ_KEY_ENUM, AT(on_long), "cut", 0, 0, long_rules, NULL, "an example over its cap: refuse it with an error, or cut and count it"},
+};
+#undef KEYS
+const cz_section cz_batch_section = CZ_SECTION("batch", "How examples become batches.", batch_keys);
+
+static const char *const optimizer_names[] = {"adafactor", "adamw", "adamw_scale", NULL};
+static const char *const schedules[] = {"constant", "rsqrt", "linear", "cosine", NULL};
+#define KEYS cz_optimizer_keys
+static const cz_key_spec optimizer_keys[] = {
+    {"name", CZ_KEY_ENUM, AT(name), "adafactor", 0, 0, optimizer_names, NULL, "Adafactor as T5 used it, AdamW, or AdamW with steps scaled by the parameter's RMS"},
+    {"learning_rate", CZ_KEY_REAL, AT(learning_rate), NULL, 0, INFINITY, NULL, NULL, "peak rate; with rsqrt the factor before 1/sqrt"},
+    {"schedule", CZ_KEY_ENUM, AT(schedule), "constant", 0, 0, schedules, NULL, "constant; 1/sqrt(max(step, warmup)); or warm up, then fall to final_rate"},
+    {"warmup_steps", CZ_KEY_INT, AT(warmup_steps), "0", 0, 1e12, NULL, "steps", "of rsqrt: steps at the flat rate; otherwise steps of linear rise"},
+    {"final_rate", CZ_KEY_REAL, AT(final_rate), "0", 0, 1, NULL, NULL, "where linear and cosine end, as a part of the peak"},
+    {"clip_norm", CZ_KEY_REAL, AT(clip_norm), "0", 0, INFINITY, NULL, NULL, "largest global gradient norm; 0: no clipping (T5)"},
+    {"beta1", CZ_KEY_REAL, AT(beta1), "0.9", 0, 1, NULL, NULL, "AdamW: decay of the first moment"},
+    {"beta2", CZ_KEY_REAL, AT(beta2), "0.999", 0, 1, NULL, NULL, "AdamW: decay of the second moment"},
+    {"epsilon", CZ_KEY_REAL, AT(epsilon), "1e-6", 0, 1, NULL, NULL, "AdamW: added to the root of the second moment"},
+    {"weight_decay", CZ_KEY_REAL, AT(weight_decay), "0", 0, 10, NULL, NULL, "AdamW: decoupled decay of matrices"},
+    {"decay_exponent", CZ_KEY_REAL, AT(decay_exponent), "0.8", 0, 1, NULL, NULL, "Adafactor: second-moment decay 1 - (t + 1)^-this"},
+    {"clip_threshold", CZ_KEY_REAL, AT(clip_threshold), "1", 0, INFINITY, NULL, NULL, "Adafactor: largest RMS of an update"},
+};
+#undef KEYS
+const cz_section cz_optimizer_section = CZ_SECTION("optimizer", "How gradients become updates.", optimizer_keys);
+
+static const char *const normalisations[] = {"counted", "padded", "constant", NULL};
+#define KEYS cz_train_keys
+static const cz_key_spec train_keys[] = {
+    {"steps", CZ_KEY_INT, AT(steps), NULL, 1, 1e12, NULL, "steps", "optimizer updates"},
+    {"loss_normalisation", CZ_KEY_ENUM, AT(loss_normalisation), "counted", 0, 0, normalisations, NULL,
+     "the loss is a sum divided by the counted positions, by the padded recipe's positions (t5.md trap 7), or by loss_denominator"},
+    {"loss_denominator", CZ_KEY_REAL, AT(loss_denominator), "1", 1e-9, INFINITY, NULL, "positions", "of loss_normalisation: constant"},
+    {"z_loss", CZ_KEY_REAL, AT(z_loss), "1e-4", 0, 1, NULL, NULL, "weight of log^2 Z, training only"},
+    {"label_smoothing", CZ_KEY_REAL, AT(label_smoothing), "0", 0, 0.99, NULL, NULL, "weight of the uniform distribution in the targets"},
+    {"loss_on_inputs", CZ_KEY_BOOL, AT(loss_on_inputs), "true", 0, 0, NULL, NULL, "single stacks: predict the inputs too"},
+    {"recompute", CZ_KEY_BOOL, AT(recompute), "false", 0, 0, NULL, NULL, "keep only block borders for backward: less memory, one more forward"},
+    {"checkpoint_steps", CZ_KEY_INT, AT(checkpoint_steps), "0", 0, 1e12, NULL, "steps", "save every so many steps; 0: by time only"},
+    {"checkpoint_seconds", CZ_KEY_REAL, AT(checkpoint_seconds), "60", 0, INFINITY, NULL, "seconds", "save when this much time has passed since the last"},
+    {"log_steps", CZ_KEY_INT, AT(log_steps), "10", 1, 1e9, NULL, "steps", "one line of metrics every so many steps"},
+    {"nonfinite_limit", CZ_KEY_INT, AT(nonfinite_limit), "10", 1, 1e9, NULL, "steps", "steps in a row with a gradient that is not finite that end the run"},
+};
+#undef KEYS
+const cz_section cz_train_section = CZ_SECTION("train", "The training loop.", train_keys);
+
+static const char *const mixings[] = {"proportional", "equal", NULL};
+#define KEYS cz_mixing_keys
+static const cz_key_spec mixing_keys[] = {
+    {"mixing", CZ_KEY_ENUM, AT(mixing), "proportional", 0, 0, mixings, NULL, "rates by number of examples, or equal"},
+    {"limit", CZ_KEY_REAL, AT(limit), "0", 0, INFINITY, NULL, "examples", "proportional: sizes above this count as this (K); 0: none"},
+    {"temperature", CZ_KEY_REAL, AT(temperature), "1", 1, INFINITY, NULL, NULL, "proportional: rates to the power 1/T"},
+};
+#undef KEYS
+const cz_section cz_mixing_section = CZ_SECTION("tasks", "How tasks share the batches.", mixing_keys);
+
+#define KEYS cz_evaluate_keys
+static const cz_key_spec evaluate_keys[] = {
+    {"split", CZ_KEY_TEXT, AT(split), "dev", 0, 0, NULL, NULL, "which rows are scored: dev or test"},
+    {"max_examples", CZ_KEY_INT, AT(max_examples), "0", 0, 1e9, NULL, "examples", "rows per task; 0: all"},
+    {"beams", CZ_KEY_INT, AT(beams), "1", 1, 64, NULL, NULL, "width of the beam search; 1 is greedy"},
+    {"length_penalty", CZ_KEY_REAL, AT(length_penalty), "0.6", 0, 10, NULL, NULL, "alpha of ((5 + length) / 6)^alpha, beams above 1"},
+    {"max_length", CZ_KEY_INT, AT(max_length), "64", 1, 1 << 16, NULL, "tokens", "longest output"},
+    {"batch_tokens", CZ_KEY_INT, AT(batch_tokens), "4096", 1, 1 << 24, NULL, "tokens", "encoder tokens decoded together"},
+};
+#undef KEYS
+const cz_section cz_evaluate_section = CZ_SECTION("evaluate", "How a model is scored.", evaluate_keys);
+
+/** Appends the help of every section, objectives included; MARKDOWN for documents. */
+cz_status cz_recipe_help(cz_buf *out, bool markdown) {
+  const cz_section *const sections[] = {&cz_model_section, &cz_batch_section, &cz_optimizer_section, &cz_train_section, &cz_mixing_section,
+                                        &cz_evaluate_section};
+  for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
+    CZ_TRY(markdown ? cz_config_markdown(out, sections[i]) : cz_config_help(out, sections[i]));
+  for (size_t i = 0; i < cz_objective_count; i++)
+    CZ_TRY(markdown ? cz_config_markdown(out, &cz_objective_rows[i]->section) : cz_config_help(out, &cz_objective_rows[i]->section));
+  return CZ_OK;
+}
+
+/** What objectives must know of a tokenizer; one without <extra_id_0> has no sentinels, which the objectives that need them refuse. */
+cz_status cz_vocabulary_of(cz_vocabulary *v, const cz_tokenizer *t) {
+  const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
+  *v = (cz_vocabulary){.size = f->size, .pad = f->pad, .eos = f->eos, .unk = f->unk};
+  int32_t first = 0, count = 0;
+  CZ_TRY(cz_tokenizer_sentinels(t, &first, &count));
+  v->n_sentinels = count < CZ_SENTINELS_MAX ? count : CZ_SENTINELS_MAX;
+  for (int32_t k = 0; k < v->n_sentinels; k++) v->sentinels[k] = first - k;
+  return CZ_OK;
+}
+
+/** The model configuration that KEYS describe for a tokenizer of TOKENIZER_SIZE ids. CZ_EINVAL when the vocabulary is smaller than the tokenizer. */
+cz_status cz_recipe_model_config(cz_model_config *c, const cz_model_keys *k, int64_t tokenizer_size) {
+  CZ_TRY(cz_model_config_named(c, k->name));
+  if (k->d_model) c->d_model = k->d_model;
+  if (k->d_kv) c->d_kv = k->d_kv;
+  if (k->d_ff) c->d_ff = k->d_ff;
+  if (k->num_heads) c->n_heads = k->num_heads;
+  if (k->num_layers) c->n_layers = c->n_decoder_layers = k->num_layers;
+  if (k->num_decoder_layers) c->n_decoder_layers = k->num_decoder_layers;
+  c->buckets = k->buckets;
+  c->max_distance = k->max_distance;
+  c->dropout = k->dropout;
+  c->vocab_size = k->vocab_size ? k->vocab_size : (tokenizer_size + 127) / 128 * 128;
+  if (c->vocab_size < tokenizer_size)
+    return CZ_FAIL(CZ_EUSAGE, "model.vocab_size: %lld is smaller than the tokenizer's %lld", (long long)c->vocab_size, (long long)tokenizer_size);
+  return cz_model_config_check(c) == CZ_OK ? CZ_OK : CZ_NOTE(CZ_EUSAGE, "model section");
+}
+
+/** Binds one section of the stage's configuration; a section that is not there takes its defaults, or complains about the first key without one. */
+cz_status cz_stage_section(const cz_stage *stage, const cz_section *section, void *out) {
+  return cz_config_bind(cz_config_get(stage->node, section->name), section, out, NULL);
+}
+
+/** Opens what every stage needs: seed, tokenizer, model keys. NODE and DEVICE are borrowed. Close with cz_stage_close, also after a failure. */
+cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *device) {
+  const cz_config_node *n;
+  int64_t seed;
+  *stage = (cz_stage){.node = node, .device = device};
+  CZ_TRY(cz_config_need(&n, node, "seed"));
+  CZ_TRY(cz_config_int(&seed, n, 0, 4503599627370496.0));
+  stage->seed = (uint64_t)seed;
+  CZ_TRY(cz_config_need(&n, node, "tokenizer"));
+  CZ_TRY(cz_config_text(&stage->tokenizer_path, n));
+  if ((n = cz_config_get(node, "init"))) CZ_TRY(cz_config_text(&stage->init, n));
+  CZ_TRY(cz_tokenizer_open(&stage->tokenizer, stage->tokenizer_path));
+  CZ_TRY(cz_vocabulary_of(&stage->vocabulary, stage->tokenizer));
+  return cz_stage_section(stage, &cz_model_section, &stage->model);
+}
+
+/** Closes what cz_stage_open opened. */
+void cz_stage_close(cz_stage *stage) { cz_tokenizer_destroy(&stage->tokenizer); }
+
+/* A model from a folder must be the model that the recipe describes, or the recipe lies. */
+static cz_status check_same(const cz_model_config *a, const cz_model_config *b, const char *folder) {
+  const struct {
+    const char *key;
+    int64_t have, want;
+  } facts[] = {{"d_model", a->d_model, b->d_model}, {"d_kv", a->d_kv, b->d_kv}, {"d_ff", a->d_ff, b->d_ff}, {"num_layers", a->n_layers, b->n_layers},
+               {"num_heads", a->n_heads, b->n_heads}, {"vocab_size", a->vocab_size, b->vocab_size}, {"gated", a->gated, b->gated},
+               {"num_decoder_layers", a->n_decoder_layers, b->n_decoder_layers}, {"architecture", a->family->architecture, b->family->architecture}};
+  for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+    if (facts[i].have != facts[i].want)
+      return CZ_FAIL(CZ_EUSAGE, "%s: the model there has %s %lld, the recipe's has %lld", folder, facts[i].key, (long long)facts[i].have, (long long)facts[i].want);
+  return CZ_OK;
+}
+
+/** The stage's model: from the folder `init`, or drawn from the seed. The caller destroys it. */
+cz_status cz_stage_model(cz_model **model, const cz_stage *stage) {
+  cz_model_config config;
+  CZ_TRY(cz_recipe_model_config(&config, &stage->model, stage->vocabulary.size));
+  config.pad_id = stage->vocabulary.pad >= 0 ? stage->vocabulary.pad : 0;
+  config.start_id = config.pad_id;
+  config.eos_id = stage->vocabulary.eos;
+  if (stage->init) {
+    CZ_TRY(cz_hf_open(model, stage->init, stage->device));
+    cz_status st = check_same(&(*model)->config, &config, stage->init);
+    if (st != CZ_OK) cz_model_destroy(model);
+    else (*model)->config.dropout = config.dropout;
+    return st;
+  }
+  CZ_TRY(cz_model_create(model, &config, stage->device));
+  cz_status st = cz_params_init((*model)->params, stage->seed);
+  if (st != CZ_OK) cz_model_destroy(model);
+  return st;
+}
+
+/** The stage's objective, from its section `objective`: {name: ..., keys of that objective}. */
+cz_status cz_stage_objective(cz_objective *objective, const cz_stage *stage) {
+  static const char *const others[] = {"name", NULL};
+  const cz_config_node *section, *n;
+  const cz_objective_row *row;
+  const char *name;
+  cz_objective_config config = {0};
+  CZ_TRY(cz_config_need(&section, stage->node, "objective"));
+  CZ_TRY(cz_config_need(&n, section, "name"));
+  CZ_TRY(cz_config_text(&name, n));
+  if (cz_objective_find(&row, name) != CZ_OK) return cz_config_error(n, "%s", cz_error_message());
+  CZ_TRY(cz_config_bind(section, &row->section, &config, others));
+  config.seed = stage->seed;
+  return cz_objective_init(objective, row, &config, &stage->vocabulary);
+}

@@ -1,0 +1,131 @@
+#include "trainers/stage.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const cz_stage_kind *const kinds[] = {&cz_stage_pretrain, &cz_stage_finetune, &cz_stage_evaluate};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+/** The kind of stage called NAME; CZ_EUSAGE with the nearest spelling when there is none. */
+cz_status cz_stage_kind_find(const cz_stage_kind **kind, const char *name) {
+  const char *names[N_KINDS];
+  for (int i = 0; i < N_KINDS; i++) {
+    names[i] = kinds[i]->name;
+    if (!strcmp(name, names[i])) return *kind = kinds[i], CZ_OK;
+  }
+  const char *near = cz_nearest(name, names, N_KINDS);
+  return CZ_FAIL(CZ_EUSAGE, "no stage '%s'%s%s; there are pretrain, finetune, evaluate", name, near ? "; did you mean " : "", near ? near : "");
+}
+
+/** Sets KEY to a number; one that is not finite becomes null, which JSON has. */
+cz_status cz_json_set_real(json_t *object, const char *key, double value) {
+  json_t *v = isfinite(value) ? json_real(value) : json_null();
+  return json_object_set_new(object, key, v) ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key) : CZ_OK;
+}
+
+/** Sets KEY to a whole number. */
+cz_status cz_json_set_int(json_t *object, const char *key, int64_t value) {
+  return json_object_set_new(object, key, json_integer(value)) ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key) : CZ_OK;
+}
+
+/** True when the stage in FOLDER has finished. */
+bool cz_stage_done(const char *folder) {
+  char path[4096];
+  bool fits = cz_fs_join(path, sizeof path, folder, "result.json") == CZ_OK;
+  return fits && cz_fs_exists(path);
+}
+
+static cz_status write_config(const cz_config_node *node, const char *folder) {
+  char path[4096];
+  cz_buf text = {0};
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.yaml"));
+  cz_status st = cz_config_emit(&text, node);
+  if (st == CZ_OK) st = cz_fs_write_atomic(path, text.data, text.len);
+  cz_buf_free(&text);
+  return st;
+}
+
+/* A folder belongs to one configuration: another one there means two runs in one folder. */
+static cz_status check_owner(const cz_config_node *node, const char *folder) {
+  char path[4096];
+  cz_buf here = {0}, there = {0};
+  cz_status st;
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.yaml"));
+  if (!cz_fs_exists(path)) return CZ_OK;
+  CZ_GO(st, cz_config_emit(&here, node), done);
+  CZ_GO(st, cz_fs_read(path, &there), done);
+  if (here.len != there.len || memcmp(here.data, there.data, here.len))
+    st = CZ_FAIL(CZ_EUSAGE, "%s: this folder holds a run of another configuration (compare %s); choose another folder or remove this one", folder, path);
+done:
+  cz_buf_free(&here);
+  cz_buf_free(&there);
+  return st;
+}
+
+static cz_status write_result(const cz_stage_kind *kind, const char *folder, uint64_t hash, json_t *metrics, json_t *measured) {
+  char path[4096], hex[32];
+  cz_status st = CZ_OK;
+  char *text = NULL;
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
+  snprintf(hex, sizeof hex, "%016" PRIx64, hash);
+  json_t *root = json_pack("{s:s, s:s, s:O, s:O}", "kind", kind->name, "config_hash", hex, "metrics", metrics, "measured", measured);
+  if (!root || !(text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)))) st = CZ_FAIL(CZ_ENOMEM, "%s: no memory", path);
+  if (st == CZ_OK) st = cz_fs_write_atomic(path, text, strlen(text));
+  free(text);
+  json_decref(root);
+  return st;
+}
+
+static cz_status run_locked(cz_session *s, const cz_stage_kind *kind, const cz_config_node *node, const char *folder) {
+  char log_path[4096];
+  uint64_t hash;
+  cz_status st;
+  json_t *metrics = json_object(), *measured = json_object();
+  CZ_GO(st, cz_config_hash(&hash, node), done);
+  if (s->comm->rank == 0) {
+    CZ_GO(st, check_owner(node, folder), done);
+    CZ_GO(st, write_config(node, folder), done);
+    CZ_GO(st, cz_fs_join(log_path, sizeof log_path, folder, "log.txt"), done);
+    CZ_GO(st, cz_log_open(log_path), done);
+  }
+  double began = cz_seconds();
+  CZ_GO(st, kind->run(s, node, folder, hash, metrics, measured), done);
+  CZ_GO(st, cz_json_set_real(measured, "seconds", cz_seconds() - began), done);
+  CZ_GO(st, cz_json_set_int(measured, "ranks", s->comm->size), done);
+  if (s->comm->rank == 0) CZ_GO(st, write_result(kind, folder, hash, metrics, measured), done);
+  CZ_GO(st, cz_comm_barrier(s->comm), done); /* nobody goes on before the result is there */
+done:
+  cz_log_close();
+  json_decref(metrics);
+  json_decref(measured);
+  return st;
+}
+
+/** Runs the stage that NODE (its resolved configuration, key `kind` included) describes in FOLDER, or returns at once when it is done there. CZ_EBUSY when
+ * another process works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run. Collective. */
+cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const char *folder) {
+  const cz_config_node *n;
+  const cz_stage_kind *kind;
+  const char *name;
+  char lock_path[4096];
+  int lock = -1;
+  CZ_TRY(cz_config_need(&n, node, "kind"));
+  CZ_TRY(cz_config_text(&name, n));
+  if (cz_stage_kind_find(&kind, name) != CZ_OK) return cz_config_error(n, "%s", cz_error_message());
+  CZ_TRY(cz_fs_make_dirs(folder));
+  CZ_TRY(cz_comm_barrier(s->comm));
+  if (cz_stage_done(folder)) return check_owner(node, folder);
+  if (s->comm->rank == 0) {
+    CZ_TRY(cz_fs_join(lock_path, sizeof lock_path, folder, "lock"));
+    CZ_TRY(cz_fs_lock(lock_path, &lock));
+  }
+  cz_status st = run_locked(s, kind, node, folder);
+  cz_fs_unlock(&lock);
+  return st;
+}

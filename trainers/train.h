@@ -1,0 +1,13 @@
+/* What all training stages share around the loop. */
+#ifndef CZ_TRAINERS_TRAIN_H
+#define CZ_TRAINERS_TRAIN_H
+
+#include "trainers/loop.h"
+#include "trainers/stage.h"
+
+CZ_MUST cz_status cz_train_bind(cz_loop_job *job, const cz_stage *stage, const char *what, uint64_t config_hash);
+CZ_MUST cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const cz_source *source, cz_loop_job *job, const char *folder,
+                           json_t *metrics, json_t *measured);
+CZ_MUST cz_status cz_train_save(const cz_model *model, const cz_stage *stage, const char *folder);
+
+#endif
