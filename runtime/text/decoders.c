@@ -1,0 +1,102 @@
+/* The decoders: each rewrites the list of strings w->words into w->next_words and makes that the current one. */
+#include "text/metaspace.h"
+#include "text/replace.h"
+#include "text/unicode.h"
+
+#include <string.h>
+
+static cz_status add_word(cz__work *w, const char *s, size_t n) {
+  CZ_TRY(cz_buf_add(&w->next_words.bytes, s, n));
+  return cz__words_end(&w->next_words);
+}
+
+typedef struct strip {
+  char mark[4];
+  size_t mark_n;
+  int64_t start, stop; /* at most so many at each end */
+} strip;
+
+static cz_status parse_strip(void **data, cz_arena *arena, const json_t *o, const cz__place *at) {
+  strip *s;
+  uint32_t mark;
+  CZ_TRY(cz__json_object(o, at, CZ__KEYS("content", "start", "stop")));
+  CZ_TRY(cz_arena_alloc(arena, &s, 1, sizeof *s));
+  CZ_TRY(cz__json_character(&mark, o, at, "content"));
+  s->mark_n = cz__utf8_put(s->mark, mark);
+  CZ_TRY(cz__json_count(&s->start, o, at, "start"));
+  CZ_TRY(cz__json_count(&s->stop, o, at, "stop"));
+  *data = s;
+  return CZ_OK;
+}
+
+static cz_status strip_word(const void *data, cz__work *w, const char *s, size_t n, size_t index) {
+  const strip *p = data;
+  size_t k = p->mark_n;
+  for (int64_t i = 0; i < p->start && n >= k && memcmp(s, p->mark, k) == 0; i++) {
+    s += k;
+    n -= k;
+  }
+  for (int64_t i = 0; i < p->stop && n >= k && memcmp(s + n - k, p->mark, k) == 0; i++) n -= k;
+  return add_word(w, s, n);
+}
+
+static cz_status run_strip(const void *data, cz__work *w) { return cz__words_each(w, strip_word, data); }
+
+static cz_status run_fuse(const void *data, cz__work *w) {
+  w->words.len = 0; /* the bytes stay; one end remains */
+  return cz__words_end(&w->words);
+}
+
+static int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* The byte that a token such as <0x0A> stands for, or -1. */
+static int byte_of(const char *s, size_t n) {
+  if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>') return -1;
+  if (s[3] == '+') return hex_digit(s[4]); /* Rust's number parser, which decides here, takes a sign */
+  return hex_digit(s[3]) < 0 || hex_digit(s[4]) < 0 ? -1 : hex_digit(s[3]) * 16 + hex_digit(s[4]);
+}
+
+/* The bytes from BEGIN on become one word when they are UTF-8, else one U+FFFD each. */
+static cz_status end_bytes(cz__work *w, size_t begin) {
+  cz_buf *b = &w->next_words.bytes;
+  size_t n = b->len - begin;
+  if (n == 0) return CZ_OK;
+  if (cz__utf8_check(b->data + begin, n) == n) return cz__words_end(&w->next_words);
+  b->len = begin;
+  for (size_t i = 0; i < n; i++) CZ_TRY(add_word(w, "\xEF\xBF\xBD", 3));
+  return CZ_OK;
+}
+
+static cz_status run_byte_fallback(const void *data, cz__work *w) {
+  cz__words_clear(&w->next_words);
+  size_t open = 0; /* where the run of bytes began in next_words */
+  for (size_t i = 0; i < w->words.len; i++) {
+    size_t begin = i ? w->words.ends[i - 1] : 0, n = w->words.ends[i] - begin;
+    const char *s = w->words.bytes.data + begin;
+    int byte = byte_of(s, n);
+    if (byte >= 0) {
+      CZ_TRY(cz_buf_add(&w->next_words.bytes, (char[1]){(char)byte}, 1));
+      continue;
+    }
+    CZ_TRY(end_bytes(w, open));
+    CZ_TRY(add_word(w, s, n));
+    open = w->next_words.bytes.len;
+  }
+  CZ_TRY(end_bytes(w, open));
+  cz__work_swap_words(w);
+  return CZ_OK;
+}
+
+static const cz__part_row rows[] = {
+    {"Metaspace", cz__metaspace_parse, cz__metaspace_decode, NULL},
+    {"Replace", cz__replace_parse, cz__replace_decode, cz__replace_release},
+    {"Strip", parse_strip, run_strip, NULL},
+    {"Fuse", NULL, run_fuse, NULL},
+    {"ByteFallback", NULL, run_byte_fallback, NULL},
+};
+
+const cz__part_table cz__decoders = {"decoder", "decoders", rows, sizeof rows / sizeof *rows};

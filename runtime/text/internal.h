@@ -1,0 +1,17 @@
+/* The tokenizer's own structures, for the files that open it, encode and decode. Internal. */
+#ifndef CZ_TEXT_INTERNAL_H
+#define CZ_TEXT_INTERNAL_H
+
+#include "text/added.h"
+#include "text/template.h"
+
+struct cz_tokenizer {
+  cz_arena *arena;
+  cz__parts normalizers, pre_tokenizers, decoders;
+  cz__model model;
+  cz__added added;
+  cz__template template;
+  cz_tokenizer_facts facts;
+};
+
+#endif

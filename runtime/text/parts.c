@@ -1,0 +1,72 @@
+#include "text/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const cz__model_row *const models[] = {&cz__unigram_model};
+
+static cz_status type_of(const char **type, const json_t *json, const cz__place *at) {
+  size_t n;
+  if (!json_is_object(json)) return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object with a type", at->file, at->path);
+  return cz__json_text(type, &n, json, at, "type");
+}
+
+static cz_status parse_one(cz__parts *parts, const cz__part_row *row, cz_arena *arena, const json_t *json, const cz__place *at) {
+  CZ_TRY(cz_grow(&parts->data, &parts->cap, parts->len + 1, sizeof *parts->data));
+  cz__part *part = &parts->data[parts->len];
+  *part = (cz__part){.row = row};
+  if (row->parse) {
+    CZ_TRY(row->parse(&part->data, arena, json, at));
+  } else {
+    CZ_TRY(cz__json_object(json, at, NULL, 0));
+  }
+  parts->len++;
+  return CZ_OK;
+}
+
+/** Appends the part JSON (null: none; a Sequence: its members) to PARTS. CZ_EINVAL names a type that the table does not have. */
+cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_arena *arena, const json_t *json, const cz__place *at) {
+  if (!json || json_is_null(json)) return CZ_OK;
+  const char *type;
+  CZ_TRY(type_of(&type, json, at));
+  if (strcmp(type, "Sequence") == 0) {
+    const json_t *members;
+    CZ_TRY(cz__json_object(json, at, &table->members, 1));
+    CZ_TRY(cz__json_array(&members, json, at, table->members));
+    cz__place list = cz__place_key(at, table->members);
+    for (size_t i = 0; i < json_array_size(members); i++) {
+      cz__place item = cz__place_item(&list, i);
+      CZ_TRY(cz__parts_parse(parts, table, arena, json_array_get(members, i), &item));
+    }
+    return CZ_OK;
+  }
+  for (size_t i = 0; i < table->n; i++)
+    if (strcmp(type, table->rows[i].type) == 0) return parse_one(parts, &table->rows[i], arena, json, at);
+  return CZ_FAIL(CZ_EINVAL, "%s: %s: the %s '%s' is not supported", at->file, at->path, table->kind, type);
+}
+
+/** Runs the parts in order. */
+cz_status cz__parts_run(const cz__parts *parts, cz__work *w) {
+  for (size_t i = 0; i < parts->len; i++) CZ_TRY(parts->data[i].row->run(parts->data[i].data, w));
+  return CZ_OK;
+}
+
+/** Frees what the parts own outside of the arena, and the list. */
+void cz__parts_release(cz__parts *parts) {
+  for (size_t i = 0; i < parts->len; i++)
+    if (parts->data[i].row->release) parts->data[i].row->release(parts->data[i].data);
+  free(parts->data);
+  *parts = (cz__parts){0};
+}
+
+/** Reads the model. CZ_EINVAL names a type that is not supported. */
+cz_status cz__model_parse(cz__model *m, cz_arena *arena, const json_t *json, const cz__place *at) {
+  const char *type;
+  CZ_TRY(type_of(&type, json, at));
+  for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+    if (strcmp(type, models[i]->type) != 0) continue;
+    m->row = models[i];
+    return m->row->parse(m, arena, json, at);
+  }
+  return CZ_FAIL(CZ_EINVAL, "%s: %s: the model '%s' is not supported", at->file, at->path, type);
+}

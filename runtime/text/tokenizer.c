@@ -1,0 +1,131 @@
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "text/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static cz_status parse_version(const json_t *root, const cz__place *at) {
+  static const char *const versions[] = {"1.0"};
+  int choice;
+  return cz__json_choice(&choice, root, at, "version", versions, 1);
+}
+
+/* Truncation and padding are how one caller once made batches, not how text becomes tokens; batches here are the reader's business. */
+static cz_status check_batching(const json_t *root, const cz__place *at) {
+  static const char *const keys[] = {"truncation", "padding"};
+  for (size_t i = 0; i < 2; i++) {
+    const json_t *v = json_object_get(root, keys[i]);
+    if (!v || json_is_null(v)) continue;
+    if (!json_is_object(v)) return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object or null", at->file, keys[i]);
+    cz_warn("%s: its %s is not applied; texts keep their length", at->file, keys[i]);
+  }
+  return CZ_OK;
+}
+
+static int32_t first_known(const cz_tokenizer *t, const char *const *names, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    int32_t id = cz_tokenizer_id(t, names[i], strlen(names[i]));
+    if (id >= 0) return id;
+  }
+  return -1;
+}
+
+static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz__place *at) {
+  static const char *const pads[] = {"<pad>", "[PAD]"}, *const ends[] = {"</s>", "<|endoftext|>"};
+  if (!json_is_object(root)) return CZ_FAIL(CZ_EINVAL, "%s: expected an object", at->file);
+  cz__place normalizer = cz__place_key(at, "normalizer"), pre_tokenizer = cz__place_key(at, "pre_tokenizer");
+  cz__place decoder = cz__place_key(at, "decoder"), model = cz__place_key(at, "model");
+  cz__place added = cz__place_key(at, "added_tokens"), post = cz__place_key(at, "post_processor");
+  CZ_TRY(parse_version(root, at));
+  CZ_TRY(check_batching(root, at));
+  CZ_TRY(cz__parts_parse(&t->normalizers, &cz__normalizers, t->arena, json_object_get(root, "normalizer"), &normalizer));
+  CZ_TRY(cz__parts_parse(&t->pre_tokenizers, &cz__pre_tokenizers, t->arena, json_object_get(root, "pre_tokenizer"), &pre_tokenizer));
+  CZ_TRY(cz__parts_parse(&t->decoders, &cz__decoders, t->arena, json_object_get(root, "decoder"), &decoder));
+  CZ_TRY(cz__model_parse(&t->model, t->arena, json_object_get(root, "model"), &model));
+  CZ_TRY(cz__added_parse(&t->added, t->arena, json_object_get(root, "added_tokens"), &added, &t->model, &t->normalizers));
+  CZ_TRY(cz__template_parse(&t->template, t->arena, json_object_get(root, "post_processor"), &post, t->added.size));
+  t->facts.size = t->added.size;
+  t->facts.unk = t->model.unk;
+  t->facts.pad = first_known(t, pads, 2);
+  t->facts.eos = first_known(t, ends, 2);
+  return CZ_OK;
+}
+
+/** Builds a tokenizer from the N bytes of a tokenizer.json. NAME stands for the file in messages. CZ_EINVAL says which part is wrong or not supported. */
+cz_status cz_tokenizer_parse(cz_tokenizer **t, const char *json, size_t n, const char *name) {
+  json_error_t error;
+  *t = NULL;
+  json_t *root = json_loadb(json, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+  if (!root) return CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", name, error.line, error.column, error.text);
+  cz__place at = {.file = name};
+  cz_status st;
+  CZ_GO(st, cz_alloc(t, 1, sizeof **t), done);
+  CZ_GO(st, cz_arena_create(&(*t)->arena, "tokenizer"), done);
+  (*t)->facts.hash = cz_hash64(json, n, 0);
+  CZ_GO(st, parse_root(*t, root, &at), done);
+done:
+  json_decref(root);
+  if (st != CZ_OK) cz_tokenizer_destroy(t);
+  return st;
+}
+
+/** Opens the tokenizer.json at PATH. CZ_EIO when it can't be read, CZ_EINVAL when a part of it is wrong or not supported. */
+cz_status cz_tokenizer_open(cz_tokenizer **t, const char *path) {
+  cz_buf text = {0};
+  *t = NULL;
+  cz_status st;
+  CZ_GO(st, cz_fs_read(path, &text), done);
+  CZ_GO(st, cz_tokenizer_parse(t, text.data ? text.data : "", text.len, path), done);
+done:
+  cz_buf_free(&text);
+  return st;
+}
+
+/** Frees the tokenizer, clears the pointer, accepts null. */
+void cz_tokenizer_destroy(cz_tokenizer **t) {
+  if (!*t) return;
+  cz__parts_release(&(*t)->normalizers);
+  cz__parts_release(&(*t)->pre_tokenizers);
+  cz__parts_release(&(*t)->decoders);
+  cz__added_release(&(*t)->added);
+  if ((*t)->model.row) (*t)->model.row->release((*t)->model.data);
+  cz_arena_destroy(&(*t)->arena);
+  free(*t);
+  *t = NULL;
+}
+
+/** What objectives and corpora must know. Borrowed. */
+const cz_tokenizer_facts *cz_tokenizer_get_facts(const cz_tokenizer *t) { return &t->facts; }
+
+/** The id of the token that is exactly these N bytes, or -1. */
+int32_t cz_tokenizer_id(const cz_tokenizer *t, const char *token, size_t n) {
+  int32_t i = cz__trie_find(&t->added.contents, token, n);
+  return i >= 0 ? t->added.tokens[i].id : t->model.row->id(t->model.data, token, n);
+}
+
+/** The token with this id, of *N bytes and NUL-terminated, or null when there is none. Borrowed. */
+const char *cz_tokenizer_token(const cz_tokenizer *t, int32_t id, size_t *n) {
+  if (id < 0 || id >= t->added.size) return NULL;
+  int32_t i = t->added.by_id[id];
+  if (i < 0) return t->model.row->piece(t->model.data, id, n);
+  *n = t->added.tokens[i].content_n;
+  return t->added.tokens[i].content;
+}
+
+/** The sentinels <extra_id_0>, <extra_id_1>, ...: *COUNT of them, of which the k-th has the id *FIRST - k. Without any, *COUNT is 0 and *FIRST -1. CZ_EINVAL
+ * when their ids do not count down one by one, as span corruption needs. */
+cz_status cz_tokenizer_sentinels(const cz_tokenizer *t, int32_t *first, int32_t *count) {
+  *first = -1;
+  for (*count = 0; *count < t->facts.size; ++*count) {
+    char name[32];
+    int32_t id = cz_tokenizer_id(t, name, (size_t)snprintf(name, sizeof name, "<extra_id_%d>", (int)*count));
+    if (id < 0) break;
+    if (*count == 0) *first = id;
+    if (id != *first - *count)
+      return CZ_FAIL(CZ_EINVAL, "the tokenizer's sentinels do not count down: <extra_id_0> is %d, but %s is %d", (int)*first, name, (int)id);
+  }
+  return CZ_OK;
+}

@@ -1,0 +1,159 @@
+/* `cloze tokenize`: shows what a tokenizer.json does to each line of standard input, and the way back. */
+#include "trainers/tokenize.h"
+
+#include "base/log.h"
+#include "text/tokenizer.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char cz_tokenize_usage[] =
+    "usage: cloze tokenize FILE [--json] [--no-special] < text\n"
+    "       cloze tokenize FILE --decode [--skip-special] < ids\n"
+    "\n"
+    "Runs the tokenizer.json FILE over each line of standard input, taken without its newline.\n"
+    "\n"
+    "  --json          one object a line: {\"ids\": [...], \"offsets\": [[a, b], ...]}; offsets count characters\n"
+    "                  (Unicode code points) of the line; an added special token has [0, 0]\n"
+    "                  without --json: the tokens themselves, separated by spaces, for reading\n"
+    "  --no-special    without the special tokens that the post-processor adds\n"
+    "  --decode        the other way: each line is a JSON list of ids, or an object with \"ids\"; prints the text\n"
+    "  --skip-special  with --decode: without special tokens\n"
+    "  --help          this text\n";
+
+typedef struct options {
+  const char *file;
+  bool json, no_special, decode, skip_special, help;
+} options;
+
+/* One session of the command: what each line needs. */
+typedef struct session {
+  const options *o;
+  cz_tokenizer *tokenizer;
+  cz_tokenizer_scratch *scratch;
+  cz_encoding encoding;
+  cz_buf out;
+  size_t line; /* number of the current one */
+} session;
+
+static cz_status parse_options(options *o, int argc, char **argv) {
+  for (int i = 1; i < argc; i++) {
+    const char *a = argv[i];
+    const struct {
+      const char *name;
+      bool *flag;
+    } flags[] = {{"--json", &o->json},     {"--no-special", &o->no_special}, {"--decode", &o->decode}, {"--skip-special", &o->skip_special},
+                 {"--help", &o->help}};
+    size_t j = 0, n = sizeof flags / sizeof *flags;
+    while (j < n && strcmp(a, flags[j].name) != 0) j++;
+    if (j < n) {
+      *flags[j].flag = true;
+    } else if (a[0] == '-' || o->file) {
+      return CZ_FAIL(CZ_EUSAGE, "tokenize: unexpected argument '%s'\n%s", a, cz_tokenize_usage);
+    } else {
+      o->file = a;
+    }
+  }
+  if (!o->file && !o->help) return CZ_FAIL(CZ_EUSAGE, "tokenize: which tokenizer.json?\n%s", cz_tokenize_usage);
+  bool wrong = o->decode ? o->json || o->no_special : o->skip_special;
+  return wrong ? CZ_FAIL(CZ_EUSAGE, "tokenize: --json and --no-special encode, --skip-special decodes\n%s", cz_tokenize_usage) : CZ_OK;
+}
+
+static cz_status write_json(session *s) {
+  const cz_encoding *e = &s->encoding;
+  CZ_TRY(cz_buf_addf(&s->out, "{\"ids\": ["));
+  for (size_t i = 0; i < e->n; i++) CZ_TRY(cz_buf_addf(&s->out, "%s%d", i ? ", " : "", (int)e->ids[i]));
+  CZ_TRY(cz_buf_addf(&s->out, "], \"offsets\": ["));
+  for (size_t i = 0; i < e->n; i++) CZ_TRY(cz_buf_addf(&s->out, "%s[%u, %u]", i ? ", " : "", e->offsets[i].begin, e->offsets[i].end));
+  return cz_buf_addf(&s->out, "]}\n");
+}
+
+static cz_status write_tokens(session *s) {
+  for (size_t i = 0; i < s->encoding.n; i++) {
+    size_t n = 0;
+    const char *token = cz_tokenizer_token(s->tokenizer, s->encoding.ids[i], &n);
+    if (i) CZ_TRY(cz_buf_add(&s->out, " ", 1));
+    CZ_TRY(cz_buf_add(&s->out, token, n));
+  }
+  return cz_buf_add(&s->out, "\n", 1);
+}
+
+static cz_status encode_line(session *s, const char *text, size_t n) {
+  CZ_TRY(cz_tokenizer_encode(s->tokenizer, &s->encoding, text, n, !s->o->no_special, s->scratch));
+  if (!s->o->json) return write_tokens(s);
+  cz_encoding_to_characters(&s->encoding, text, n);
+  return write_json(s);
+}
+
+static cz_status decode_ids(session *s, const json_t *ids) {
+  if (json_is_object(ids)) ids = json_object_get(ids, "ids");
+  if (!json_is_array(ids)) return CZ_FAIL(CZ_EINVAL, "expected a list of ids, or an object with \"ids\"");
+  size_t n = json_array_size(ids);
+  int32_t *list, size = cz_tokenizer_get_facts(s->tokenizer)->size;
+  CZ_TRY(cz_alloc(&list, n, sizeof *list));
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < n && st == CZ_OK; i++) {
+    const json_t *id = json_array_get(ids, i);
+    list[i] = (int32_t)json_integer_value(id);
+    if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= size)
+      st = CZ_FAIL(CZ_EINVAL, "item %zu is not an id from 0 to %d", i, (int)size - 1);
+  }
+  if (st == CZ_OK) st = cz_tokenizer_decode(s->tokenizer, &s->out, list, n, s->o->skip_special);
+  if (st == CZ_OK) st = cz_buf_add(&s->out, "\n", 1);
+  free(list);
+  return st;
+}
+
+static cz_status decode_line(session *s, const char *text, size_t n) {
+  json_error_t error;
+  json_t *ids = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+  if (!ids) return CZ_FAIL(CZ_EINVAL, "column %d: %s", error.column, error.text);
+  cz_status st = decode_ids(s, ids);
+  json_decref(ids);
+  return st;
+}
+
+static cz_status run_lines(session *s, FILE *in, FILE *out) {
+  char *line = NULL;
+  size_t cap = 0;
+  cz_status st = CZ_OK;
+  for (ssize_t n; st == CZ_OK && (n = getline(&line, &cap, in)) >= 0;) {
+    s->line++;
+    s->out.len = 0;
+    if (n > 0 && line[n - 1] == '\n') n--;
+    st = s->o->decode ? decode_line(s, line, (size_t)n) : encode_line(s, line, (size_t)n);
+    if (st != CZ_OK) {
+      char why[1024];
+      snprintf(why, sizeof why, "%s", cz_error_message());
+      st = CZ_FAIL(st, "standard input:%zu: %s", s->line, why);
+    } else if (fwrite(s->out.data, 1, s->out.len, out) != s->out.len) {
+      st = CZ_FAIL(CZ_EIO, "standard output: %s", strerror(errno));
+    }
+  }
+  if (st == CZ_OK && ferror(in)) st = CZ_FAIL(CZ_EIO, "standard input: %s", strerror(errno));
+  if (st == CZ_OK && fflush(out)) st = CZ_FAIL(CZ_EIO, "standard output: %s", strerror(errno));
+  free(line);
+  return st;
+}
+
+/** The command: argv[0] is "tokenize". Reads lines from standard input, writes to standard output. CZ_EUSAGE for wrong arguments; CZ_EINVAL with the
+ * line's number for text that is not UTF-8 or ids that are none. */
+cz_status cz_command_tokenize(int argc, char **argv) {
+  options o = {0};
+  CZ_TRY(parse_options(&o, argc, argv));
+  if (o.help) return fputs(cz_tokenize_usage, stdout) < 0 ? CZ_FAIL(CZ_EIO, "standard output: %s", strerror(errno)) : CZ_OK;
+  session s = {.o = &o};
+  cz_status st;
+  CZ_GO(st, cz_tokenizer_open(&s.tokenizer, o.file), done);
+  CZ_GO(st, cz_tokenizer_scratch_create(&s.scratch, s.tokenizer), done);
+  CZ_GO(st, run_lines(&s, stdin, stdout), done);
+done:
+  cz_encoding_free(&s.encoding);
+  cz_buf_free(&s.out);
+  cz_tokenizer_scratch_destroy(&s.scratch);
+  cz_tokenizer_destroy(&s.tokenizer);
+  return st;
+}
