@@ -1,0 +1,58 @@
+#include "trainers/args.h"
+#include "base/text.h"
+
+#include <string.h>
+
+static cz_status unknown(const char *word, const cz_option *options, size_t n) {
+  const char *names[64];
+  size_t m = n < 64 ? n : 64;
+  for (size_t i = 0; i < m; i++) names[i] = options[i].name;
+  const char *near = cz_nearest(word, names, m);
+  return CZ_FAIL(CZ_EUSAGE, "unknown option %s%s%s", word, near ? "; did you mean " : "", near ? near : "");
+}
+
+static const cz_option *find(const char *word, size_t length, const cz_option *options, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (strlen(options[i].name) == length && !memcmp(word, options[i].name, length)) return &options[i];
+  return NULL;
+}
+
+/** Takes the options out of ARGV (`--name value` or `--name=value`) and leaves the other words, argv[0] included, in order; `--` ends the options. CZ_EUSAGE
+ * for an unknown option, with the nearest spelling, or a missing value. Values are borrowed from ARGV. */
+cz_status cz_args_parse(int *argc, char **argv, const cz_option *options, size_t n) {
+  int kept = 1;
+  bool words_only = false;
+  for (int i = 1; i < *argc; i++) {
+    char *word = argv[i], *equals = strchr(word, '=');
+    if (words_only || strncmp(word, "--", 2)) {
+      argv[kept++] = word;
+      continue;
+    }
+    if (!word[2]) {
+      words_only = true;
+      continue;
+    }
+    const cz_option *o = find(word, equals ? (size_t)(equals - word) : strlen(word), options, n);
+    if (!o) return unknown(word, options, n);
+    if (o->flag) {
+      if (equals) return CZ_FAIL(CZ_EUSAGE, "option %s takes no value", o->name);
+      *o->flag = true;
+    } else if (equals) {
+      *o->value = equals + 1;
+    } else {
+      if (i + 1 == *argc) return CZ_FAIL(CZ_EUSAGE, "option %s wants a value", o->name);
+      *o->value = argv[++i];
+    }
+  }
+  *argc = kept;
+  return CZ_OK;
+}
+
+/** Checks the number of words after the command's name; CZ_EUSAGE with the synopsis otherwise. MOST -1: any number. */
+cz_status cz_args_count(int argc, char **argv, int least, int most, const char *synopsis) {
+  int n = argc - 1;
+  size_t line = strcspn(synopsis, "\n");
+  if (n < least) return CZ_FAIL(CZ_EUSAGE, "%s: %d more word%s wanted: %.*s", argv[0], least - n, least - n > 1 ? "s" : "", (int)line, synopsis);
+  if (most >= 0 && n > most) return CZ_FAIL(CZ_EUSAGE, "%s: unexpected word '%s': %.*s", argv[0], argv[1 + most], (int)line, synopsis);
+  return CZ_OK;
+}

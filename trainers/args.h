@@ -1,0 +1,25 @@
+/* The command line of a command: named options and the words that are left. */
+#ifndef CZ_TRAINERS_ARGS_H
+#define CZ_TRAINERS_ARGS_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct cz_option {
+  const char *name;   /* "--out" */
+  const char **value; /* the option takes a value, stored here; or */
+  bool *flag;         /* it takes none and sets this */
+} cz_option;
+
+/* A command of the program. Usage is its manual: first line the synopsis, then what it does. */
+typedef struct cz_command {
+  const char *name, *help, *usage;
+  cz_status (*run)(int argc, char **argv); /* argv[0] is the command's name */
+} cz_command;
+
+CZ_MUST cz_status cz_args_parse(int *argc, char **argv, const cz_option *options, size_t n);
+CZ_MUST cz_status cz_args_count(int argc, char **argv, int least, int most, const char *synopsis);
+
+#endif
