@@ -48,21 +48,30 @@ typedef struct row { /* what one row of a tile needs beside it */
 /* Forward: P = exp(s - most) / sum, Z = P M. Backward: dS = Z (do . v) - P D. S becomes Z, DP (do . v on entry) becomes dS; zeros from visible to limit.
  * D = do . o is off by the rounding of o, which is all that is left where one key has nearly all the weight. The sum of a row's dS must be 0: in a row that is
  * whole, what it is instead corrects D. */
-CZ_CLONES static void softmax_row(float *s, float *dp, row w) {
-  float rest = 0, scale = 1 / w.sum;
+static inline __attribute__((always_inline)) void softmax_row_as(float *s, float *dp, row w, const float *factor) {
+  float rest = 0, scale = 1 / w.sum, most = w.most, D = w.D;
+  int64_t n = w.visible;
 #pragma omp simd reduction(+ : rest)
-  for (int64_t j = 0; j < w.visible; j++) {
-    float p = cz_expf(s[j] - w.most) * scale, m = w.factor ? w.factor[j] : 1;
-    s[j] = p;
-    dp[j] = m * dp[j] - w.D;
-    rest += p * dp[j];
+  for (int64_t j = 0; j < n; j++) {
+    float p = cz_expf(s[j] - most) * scale, d = (factor ? factor[j] : 1) * dp[j] - D;
+    s[j] = p, dp[j] = d;
+    rest += p * d;
   }
   if (!w.whole) rest = 0;
-  for (int64_t j = 0; j < w.visible; j++) {
-    dp[j] = s[j] * (dp[j] - rest);
-    if (w.factor) s[j] *= w.factor[j];
+#pragma omp simd
+  for (int64_t j = 0; j < n; j++) {
+    float p = s[j];
+    dp[j] = p * (dp[j] - rest);
+    s[j] = p * (factor ? factor[j] : 1);
   }
-  for (int64_t j = w.visible; j < w.limit; j++) s[j] = dp[j] = 0;
+  for (int64_t j = n; j < w.limit; j++) s[j] = dp[j] = 0;
+}
+
+CZ_CLONES static void softmax_row(float *s, float *dp, row w) {
+  if (w.factor)
+    softmax_row_as(s, dp, w, w.factor);
+  else
+    softmax_row_as(s, dp, w, NULL);
 }
 
 CZ_CLONES static float dot(const float *a, const float *b, int64_t n) {
