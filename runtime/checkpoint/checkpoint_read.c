@@ -43,13 +43,14 @@ static bool shape_of(cz_ck_entry *e, hid_t set) {
   return good && cz__shape_count(&e->elements, e->dims, e->rank) && !__builtin_mul_overflow(e->elements, cz_ck_type_size(e->type), &bytes);
 }
 
-/* Reads rows [FIRST, FIRST + ROWS) of the outermost extent into OUT. */
-static bool read_rows(hid_t set, void *out, const cz_ck_entry *e, int64_t first, int64_t rows) {
+/* Reads rows [FIRST, FIRST + ROWS) of the outermost extent into OUT. WHY is filled at the failing call: HDF5 forgets its errors at the next one. */
+static bool read_rows(char why[CZ__H5_TEXT], hid_t set, void *out, const cz_ck_entry *e, int64_t first, int64_t rows) {
   hsize_t start[CZ_CK_MAX_RANK] = {(hsize_t)first}, count[CZ_CK_MAX_RANK] = {(hsize_t)rows};
   for (int i = 1; i < e->rank; i++) count[i] = (hsize_t)e->dims[i];
   hid_t here = H5Screate_simple(e->rank, count, NULL), there = H5Dget_space(set);
   bool good = here >= 0 && there >= 0 && H5Sselect_hyperslab(there, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
               H5Dread(set, cz__h5_native(e->type), here, there, H5P_DEFAULT, out) >= 0;
+  if (!good) cz__h5_why(why);
   if (there >= 0) H5Sclose(there);
   if (here >= 0) H5Sclose(here);
   return good;
@@ -65,8 +66,8 @@ static cz_status verify(hid_t set, const cz_ck_entry *e, const char *path) {
   CZ_TRY(cz_alloc(&slab, (size_t)step, row_bytes));
   cz_status st = CZ_OK;
   for (int64_t i = 0; i < e->dims[0] && st == CZ_OK; i += step)
-    if (!read_rows(set, slab, e, i, e->dims[0] - i < step ? e->dims[0] - i : step))
-      st = CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", path, e->name, cz__h5_why(why));
+    if (!read_rows(why, set, slab, e, i, e->dims[0] - i < step ? e->dims[0] - i : step))
+      st = CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", path, e->name, why);
   free(slab);
   return st;
 }

@@ -32,13 +32,14 @@ static cz_status make_paths(cz_checkpoint_writer *w, const char *folder) {
 }
 
 static cz_status create_file(cz_checkpoint_writer *w) {
-  char why[CZ__H5_TEXT];
+  char why[CZ__H5_TEXT] = "";
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   /* format 1.10: superblock, object headers, groups and chunk indices carry checksums; the older default's do not */
   bool ready = access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0;
   if (ready) w->file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  if (w->file < 0) cz__h5_why(why);
   if (access >= 0) H5Pclose(access);
-  return w->file < 0 ? CZ_FAIL(CZ_EIO, "%s: %s", w->temporary, cz__h5_why(why)) : CZ_OK;
+  return w->file < 0 ? CZ_FAIL(CZ_EIO, "%s: %s", w->temporary, why) : CZ_OK;
 }
 
 /** Starts a checkpoint of the run in FOLDER, which must exist: one at a time, by one process. BYTES is about what the puts will store; CZ_EIO before
@@ -88,13 +89,19 @@ static hid_t creation(const hsize_t *dims, int rank, size_t size, uint64_t eleme
   return -1;
 }
 
-static bool write_set(hid_t file, const char *name, cz_ck_type type, const void *data, const hsize_t *dims, int rank, uint64_t elements) {
+/* WHY is filled at the failing call: HDF5 forgets its errors at the next one. */
+static bool write_set(char why[CZ__H5_TEXT], hid_t file, const char *name, cz_ck_type type, const void *data, const hsize_t *dims, int rank,
+                      uint64_t elements) {
   hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(rank, dims, NULL), set = -1;
   hid_t how = creation(dims, rank, cz_ck_type_size(type), elements);
   if (links >= 0 && space >= 0 && how >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 && H5Pset_char_encoding(links, H5T_CSET_UTF8) >= 0)
     set = H5Dcreate2(file, name, cz__h5_stored(type), space, links, how, H5P_DEFAULT);
   bool good = set >= 0 && (!elements || H5Dwrite(set, cz__h5_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
-  if (set >= 0 && H5Dclose(set) < 0) good = false;
+  if (!good) cz__h5_why(why);
+  if (set >= 0 && H5Dclose(set) < 0 && good) {
+    cz__h5_why(why);
+    good = false;
+  }
   if (how >= 0) H5Pclose(how);
   if (space >= 0) H5Sclose(space);
   if (links >= 0) H5Pclose(links);
@@ -113,8 +120,8 @@ cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_typ
   for (int i = 0; i < rank; i++) extents[i] = (hsize_t)dims[i];
   cz__h5_quiet();
   if (!name[0] || name[0] == '/') return CZ_FAIL(CZ_EINVAL, "checkpoint entry '%s': a name is not empty and does not start with '/'", name);
-  if (!write_set(w->file, name, type, data, extents, rank ? rank : 1, elements))
-    return CZ_FAIL(CZ_EIO, "%s: writing '%s' (%llu bytes): %s", w->temporary, name, (unsigned long long)bytes, cz__h5_why(why));
+  if (!write_set(why, w->file, name, type, data, extents, rank ? rank : 1, elements))
+    return CZ_FAIL(CZ_EIO, "%s: writing '%s' (%llu bytes): %s", w->temporary, name, (unsigned long long)bytes, why);
   return CZ_OK;
 }
 

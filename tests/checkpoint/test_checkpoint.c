@@ -1,0 +1,164 @@
+/* Checkpoints: what goes in comes out, what does not fit is said. Damage, kills and full disks are in ck_faults.c. */
+#include "ck_test.h"
+
+#include <hdf5.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char *folder_named(const char *name) {
+  const char *folder = in_scratch(name);
+  fresh_folder(folder);
+  return folder;
+}
+
+static void test_round_trip(void **state) {
+  const char *folder = folder_named("round");
+  cz_checkpoint *c = NULL;
+  int64_t step;
+  assert_false(cz_checkpoint_exists(folder));
+  BAD(cz_checkpoint_open(&c, folder), CZ_EIO, "no checkpoint is there");
+  GOOD(save_state(folder, 12));
+  assert_true(cz_checkpoint_exists(folder));
+  GOOD(cz_checkpoint_open(&c, folder));
+  GOOD(load_state(c, &step));
+  assert_int_equal(step, 12);
+  assert_non_null(strstr(cz_checkpoint_path(c), "round/checkpoint.h5"));
+  assert_int_equal(cz_checkpoint_count(c), 11); /* nine and the file's own two */
+  for (size_t i = 1; i < cz_checkpoint_count(c); i++) assert_true(strcmp(cz_checkpoint_at(c, i - 1)->name, cz_checkpoint_at(c, i)->name) < 0);
+  const cz_ck_entry *e = cz_checkpoint_find(c, "param/none");
+  assert_true(e && e->type == CZ_CK_F32 && e->rank == 3 && e->dims[0] == 4 && e->dims[1] == 0 && e->dims[2] == 2 && e->elements == 0);
+  cz_checkpoint_close(&c);
+  cz_checkpoint_close(&c);
+  assert_false(cz_fs_exists(in_scratch("round/checkpoint.h5.tmp")));
+}
+
+static void test_equal_states_make_equal_files(void **state) {
+  const char *folder = folder_named("equal");
+  cz_buf first = {0}, second = {0};
+  GOOD(save_state(folder, 3));
+  GOOD(save_state(folder, 3));
+  slurp(&first, in_scratch("equal/checkpoint.prev.h5"));
+  slurp(&second, in_scratch("equal/checkpoint.h5"));
+  assert_int_equal(first.len, second.len);
+  assert_memory_equal(first.data, second.data, first.len);
+  cz_buf_free(&first);
+  cz_buf_free(&second);
+}
+
+static void test_wrong_requests(void **state) {
+  const char *folder = folder_named("wrong");
+  cz_checkpoint *c;
+  float x[4];
+  int64_t n, two[2] = {2, 2}, three = 3;
+  double real;
+  cz_buf text = {0};
+  GOOD(save_state(folder, 1));
+  GOOD(cz_checkpoint_open(&c, folder));
+  BAD(cz_checkpoint_get(c, x, "order", CZ_CK_I32, two, 2), CZ_EINVAL, "'order' is i32 [3], expected i32 [2, 2]");
+  BAD(cz_checkpoint_get(c, x, "order", CZ_CK_F32, &three, 1), CZ_EINVAL, "'order' is i32 [3], expected f32 [3]");
+  BAD(cz_checkpoint_get(c, x, "param/encoder", CZ_CK_F32, two, 2), CZ_EINVAL, "no entry 'param/encoder'");
+  BAD(cz_checkpoint_get_int(c, &n, "loss"), CZ_EINVAL, "'loss' is f64 [1], expected i64 [1]");
+  BAD(cz_checkpoint_get_real(c, &real, "step"), CZ_EINVAL, "'step' is i64 [1], expected f64 [1]");
+  BAD(cz_checkpoint_get_text(c, &text, "step"), CZ_EINVAL, "not a text: 'step'");
+  BAD(cz_checkpoint_get_text(c, &text, "steps"), CZ_EINVAL, "no entry 'steps'");
+  BAD(cz_checkpoint_check_config(c, 78), CZ_EINVAL, "hash 000000000000004d, this run's is 000000000000004e");
+  GOOD(cz_checkpoint_check_config(c, 77));
+  cz_buf_free(&text);
+  cz_checkpoint_close(&c);
+}
+
+static void test_wrong_puts(void **state) {
+  static const struct {
+    const char *name, *message;
+    int64_t dims[2];
+    int rank;
+    cz_status code;
+  } bad[] = {{"", "a name is not empty", {1}, 1, CZ_EINVAL},           {"/x", "does not start with '/'", {1}, 1, CZ_EINVAL},
+             {"x", "[-1]", {-1}, 1, CZ_EINVAL},                        {"x", "too large", {INT64_MAX, 2}, 2, CZ_EINVAL},
+             {"x", "more than 8 extents", {1}, 9, CZ_EINVAL},          {"cloze/format", "already exists", {1}, 1, CZ_EIO},
+             {"cloze/format/x", "writing 'cloze/format/x'", {1}, 1, CZ_EIO}};
+  const char *folder = folder_named("puts");
+  const int64_t nine[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
+  cz_checkpoint_writer *w = NULL;
+  float x = 0;
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    GOOD(cz_checkpoint_begin(&w, folder, 1, 0));
+    BAD(cz_checkpoint_put(w, bad[i].name, CZ_CK_F32, &x, bad[i].rank == 9 ? nine : bad[i].dims, bad[i].rank), bad[i].code, bad[i].message);
+    cz_checkpoint_discard(&w);
+    assert_null(w);
+  }
+  assert_false(cz_checkpoint_exists(folder));
+  assert_false(cz_fs_exists(in_scratch("puts/checkpoint.h5.tmp")));
+  BAD(cz_checkpoint_begin(&w, in_scratch("nowhere"), 1, 0), CZ_EIO, "nowhere");
+}
+
+/* Every data set that holds anything is under fletcher32: without it a flipped bit reads as success. */
+static herr_t check_filter(hid_t group, const char *name, const H5L_info_t *info, void *count) {
+  hid_t object = H5Oopen(group, name, H5P_DEFAULT);
+  if (H5Iget_type(object) == H5I_DATASET) {
+    hid_t how = H5Dget_create_plist(object), space = H5Dget_space(object);
+    if (H5Sget_simple_extent_npoints(space) > 0) {
+      unsigned flags, config;
+      size_t none = 0;
+      assert_int_equal(H5Pget_layout(how), H5D_CHUNKED);
+      assert_int_equal(H5Pget_nfilters(how), 1);
+      assert_int_equal(H5Pget_filter2(how, 0, &flags, &none, NULL, 0, NULL, &config), H5Z_FILTER_FLETCHER32);
+      assert_false(flags & H5Z_FLAG_OPTIONAL);
+      ++*(int *)count;
+    }
+    H5Sclose(space);
+    H5Pclose(how);
+  }
+  H5Oclose(object);
+  return 0;
+}
+
+static void test_every_set_is_checked(void **state) {
+  const char *folder = folder_named("filters");
+  int count = 0;
+  GOOD(save_state(folder, 1));
+  hid_t file = H5Fopen(in_scratch("filters/checkpoint.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
+  assert_true(H5Lvisit(file, H5_INDEX_NAME, H5_ITER_NATIVE, check_filter, &count) >= 0);
+  H5Fclose(file);
+  assert_int_equal(count, 9);
+}
+
+/* An HDF5 file of somebody else's, and one from a later format. */
+static void test_foreign_files(void **state) {
+  const char *path = in_scratch("foreign.h5");
+  const hsize_t one = 1;
+  int64_t format = 2;
+  cz_checkpoint *c = NULL;
+  hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  H5Fclose(file);
+  BAD(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "not a checkpoint: it has no 'cloze/format'");
+  file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+  hid_t group = H5Gcreate2(file, "cloze", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(1, &one, NULL);
+  hid_t set = H5Dcreate2(group, "format", H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  H5Dwrite(set, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, &format);
+  H5Dclose(set);
+  H5Fflush(file, H5F_SCOPE_GLOBAL);
+  BAD(cz_checkpoint_open_file(&c, path), CZ_EINVAL, "checkpoint format 2; this program reads format 1");
+  set = H5Dcreate2(group, "half", H5T_STD_I16BE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  H5Dclose(set);
+  H5Sclose(space);
+  H5Gclose(group);
+  H5Fclose(file);
+  BAD(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "'cloze/half' has a type");
+  spill(path, "not HDF5 at all", 15);
+  BAD(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "foreign.h5");
+  spill(path, "", 0);
+  BAD(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "foreign.h5");
+  BAD(cz_checkpoint_open_file(&c, scratch), CZ_ECORRUPT, scratch);
+  assert_null(c);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_equal_states_make_equal_files),
+                                     cmocka_unit_test(test_wrong_requests), cmocka_unit_test(test_wrong_puts),
+                                     cmocka_unit_test(test_every_set_is_checked), cmocka_unit_test(test_foreign_files),
+                                     cmocka_unit_test(test_fallback),       cmocka_unit_test(test_truncations),
+                                     cmocka_unit_test(test_bit_flips),      cmocka_unit_test(test_full),
+                                     cmocka_unit_test(test_small_disk),     cmocka_unit_test(test_kill)};
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -11,9 +11,9 @@ uint64_t seed;
 char scratch[256];
 
 const char *in_scratch(const char *name) {
-  static char paths[4][512];
+  static char paths[16][512];
   static int next;
-  char *p = paths[next++ % 4];
+  char *p = paths[next++ % 16];
   snprintf(p, sizeof *paths, "%s/%s", scratch, name);
   return p;
 }

@@ -31,7 +31,7 @@ extern char scratch[256];
 
 int set_up(void **state);
 int tear_down(void **state);
-const char *in_scratch(const char *name); /* a path, good until the fourth next call */
+const char *in_scratch(const char *name); /* a path, good for the next fifteen calls */
 void fresh_folder(const char *path);      /* made, and emptied of files */
 void slurp(cz_buf *out, const char *path);
 void spill(const char *path, const void *bytes, size_t n);

@@ -1,0 +1,208 @@
+/* What a checkpoint must survive: a kill at any instant of a save, flipped bits, lost ends, a full disk, and saves on top of damage. */
+#define _GNU_SOURCE /* unshare */
+#include "ck_test.h"
+
+#include "base/log.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void pause_us(uint64_t us) {
+  struct timespec t = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+  nanosleep(&t, NULL);
+}
+
+static int64_t load_newest(const char *folder) {
+  cz_checkpoint *c;
+  int64_t step;
+  GOOD(cz_checkpoint_open(&c, folder));
+  GOOD(load_state(c, &step));
+  cz_checkpoint_close(&c);
+  return step;
+}
+
+/* Saves step after step from FIRST on and reports each that is committed, until it is killed. */
+static void save_until_killed(const char *folder, int64_t first, int report) {
+  for (int64_t step = first;; step++) {
+    if (save_state(folder, step) != CZ_OK) _exit(3);
+    if (write(report, &step, sizeof step) != sizeof step) _exit(4);
+  }
+}
+
+void test_kill(void **state) {
+  const char *folder = in_scratch("kill");
+  int64_t committed = 0, found;
+  cz_stream r;
+  cz_stream_init(&r, seed, "kill", 0, 0);
+  fresh_folder(folder);
+  GOOD(save_state(folder, committed));
+  for (int round = 0; round < 20; round++) {
+    int report[2], how;
+    assert_int_equal(pipe(report), 0);
+    pid_t child = fork();
+    if (child == 0) save_until_killed(folder, committed + 1, report[1]);
+    close(report[1]);
+    pause_us(cz_stream_below(&r, 60000));
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+    while (read(report[0], &found, sizeof found) == sizeof found) committed = found;
+    close(report[0]);
+    found = load_newest(folder);
+    assert_in_range(found, committed, committed + 1); /* nothing that was committed is lost */
+    committed = found;
+  }
+  assert_true(committed > 20); /* the kills came while saving */
+}
+
+void test_bit_flips(void **state) {
+  const char *path = in_scratch("flips/checkpoint.h5");
+  cz_buf whole = {0};
+  int harmless = 0;
+  int64_t step;
+  cz_stream r;
+  cz_stream_init(&r, seed, "flips", 0, 0);
+  fresh_folder(in_scratch("flips"));
+  GOOD(save_state(in_scratch("flips"), 5));
+  slurp(&whole, path);
+  for (int k = 0; k < 260; k++) {
+    uint64_t range = k < 200 ? whole.len : k < 230 ? 4096 : 1; /* the last: the metadata in front; then runs of zeros at the end of the data */
+    size_t at = cz_stream_below(&r, range), n = k < 230 ? 1 : 512;
+    if (k >= 230) at = whole.len - 512 - cz_stream_below(&r, whole.len - 1024);
+    char kept[512];
+    memcpy(kept, whole.data + at, n);
+    if (n == 1) whole.data[at] ^= (char)(1 << cz_stream_below(&r, 8));
+    else memset(whole.data + at, 0, n);
+    spill(path, whole.data, whole.len);
+    cz_checkpoint *c = NULL;
+    cz_status st = cz_checkpoint_open_file(&c, path);
+    if (st == CZ_OK) {
+      GOOD(load_state(c, &step)); /* whatever can still be opened gives the true values */
+      assert_int_equal(step, 5);
+      harmless++;
+    } else {
+      assert_int_equal(st, CZ_ECORRUPT);
+      assert_non_null(strstr(cz_error_message(), "flips/checkpoint.h5"));
+    }
+    cz_checkpoint_close(&c);
+    memcpy(whole.data + at, kept, n);
+  }
+  assert_in_range(harmless, 0, 100); /* unused bytes exist, but most of the file is data */
+  cz_buf_free(&whole);
+}
+
+void test_truncations(void **state) {
+  const char *path = in_scratch("cut/checkpoint.h5");
+  cz_buf whole = {0};
+  cz_stream r;
+  cz_stream_init(&r, seed, "cut", 0, 0);
+  fresh_folder(in_scratch("cut"));
+  GOOD(save_state(in_scratch("cut"), 5));
+  slurp(&whole, path);
+  for (int k = 0; k < 40; k++) {
+    cz_checkpoint *c = NULL;
+    spill(path, whole.data, k ? cz_stream_below(&r, whole.len) : whole.len - 1);
+    BAD(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "cut/checkpoint.h5");
+    assert_null(c);
+  }
+  cz_buf_free(&whole);
+}
+
+static void damage(const char *path) {
+  cz_buf whole = {0};
+  slurp(&whole, path);
+  whole.data[whole.len / 2] ^= 4;
+  spill(path, whole.data, whole.len);
+  cz_buf_free(&whole);
+}
+
+void test_fallback(void **state) {
+  const char *folder = in_scratch("fall"), *newest = in_scratch("fall/checkpoint.h5"), *previous = in_scratch("fall/checkpoint.prev.h5");
+  cz_checkpoint *c = NULL;
+  cz_buf said = {0};
+  fresh_folder(folder);
+  GOOD(save_state(folder, 1));
+  assert_false(cz_fs_exists(previous));
+  GOOD(save_state(folder, 2));
+  assert_int_equal(load_newest(folder), 2);
+  damage(newest);
+  GOOD(cz_log_open(in_scratch("fall.log")));
+  cz_log_quiet(true);
+  assert_int_equal(load_newest(folder), 1);
+  cz_log_quiet(false);
+  cz_log_close();
+  slurp(&said, in_scratch("fall.log"));
+  assert_non_null(strstr(said.data, "warning: "));
+  assert_non_null(strstr(said.data, "Fletcher32"));
+  assert_non_null(strstr(said.data, "going on from"));
+  GOOD(save_state(folder, 3)); /* on top of the damage */
+  assert_int_equal(load_newest(folder), 3);
+  GOOD(save_state(folder, 4));
+  assert_int_equal(unlink(in_scratch("fall/checkpoint.h5")), 0);
+  assert_int_equal(load_newest(folder), 3);
+  damage(in_scratch("fall/checkpoint.prev.h5"));
+  spill(in_scratch("fall/checkpoint.h5"), "", 0);
+  BAD(cz_checkpoint_open(&c, in_scratch("fall")), CZ_ECORRUPT, "fall/checkpoint.h5: ");
+  assert_non_null(strstr(cz_error_message(), "fall/checkpoint.prev.h5: "));
+  assert_null(c);
+  cz_buf_free(&said);
+}
+
+void test_full(void **state) {
+  const char *folder = in_scratch("full");
+  struct rlimit old, tight;
+  cz_checkpoint_writer *w = NULL;
+  fresh_folder(folder);
+  GOOD(save_state(folder, 1));
+  BAD(cz_checkpoint_begin(&w, folder, 1, UINT64_MAX / 2), CZ_EIO, "MB free");
+  BAD(cz_checkpoint_begin(&w, folder, 1, UINT64_MAX), CZ_EIO, "MB free");
+  assert_null(w);
+  signal(SIGXFSZ, SIG_IGN);
+  getrlimit(RLIMIT_FSIZE, &old);
+  for (rlim_t limit = 100; limit < 1200000; limit = limit * 5 / 2) {
+    tight = (struct rlimit){limit, old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &tight);
+    cz_status st = save_state(folder, 2);
+    char message[600];
+    snprintf(message, sizeof message, "%s", cz_error_message());
+    setrlimit(RLIMIT_FSIZE, &old);
+    if (st != CZ_EIO || !strstr(message, "File too large") || !strstr(message, "full/checkpoint.h5.tmp")) fail_msg("at %d: %s", (int)limit, message);
+    assert_false(cz_fs_exists(in_scratch("full/checkpoint.h5.tmp")));
+    assert_int_equal(load_newest(in_scratch("full")), 1);
+  }
+  GOOD(save_state(in_scratch("full"), 2));
+  assert_int_equal(load_newest(in_scratch("full")), 2);
+}
+
+/* A real disk of 4 MB, in a mount namespace of this process. */
+void test_small_disk(void **state) {
+  const char *folder = in_scratch("tmpfs");
+  const int64_t n = 400000;
+  cz_checkpoint_writer *w = NULL;
+  float *large = calloc((size_t)n, sizeof *large);
+  fresh_folder(folder);
+  if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("none", folder, "tmpfs", 0, "size=4m")) {
+    free(large);
+    print_message("mount is not allowed here\n");
+    skip();
+  }
+  GOOD(save_state(folder, 1));
+  spill(in_scratch("tmpfs/filler"), large, 4 * (size_t)n);
+  BAD(save_state(folder, 2), CZ_EIO, "MB free"); /* said before anything is written */
+  GOOD(cz_checkpoint_begin(&w, folder, 77, 0));  /* as if the disk had filled up since */
+  BAD(cz_checkpoint_put(w, "large", CZ_CK_F32, large, &n, 1), CZ_EIO, "No space left on device");
+  cz_checkpoint_discard(&w);
+  assert_false(cz_fs_exists(in_scratch("tmpfs/checkpoint.h5.tmp")));
+  assert_int_equal(load_newest(folder), 1);
+  assert_int_equal(unlink(in_scratch("tmpfs/filler")), 0);
+  GOOD(save_state(folder, 2));
+  assert_int_equal(load_newest(folder), 2);
+  assert_int_equal(umount(folder), 0);
+  free(large);
+}
