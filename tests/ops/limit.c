@@ -4,7 +4,8 @@
  * constant x the unit roundoff 2^-24 x the sensitivity of the result to relative changes of its inputs, plus one rounding of the result itself
  * (Higham, Accuracy and Stability of Numerical Algorithms, 1.5-1.6). The sensitivity of every element is measured: float64 runs with each real input
  * changed at random by a relative deviation delta; the root mean square of dy / delta over the runs estimates the root of the sum of squares over the inputs,
- * which is also how independent roundings add up.
+ * which is also how independent roundings add up. In backward, what forward left behind is an input like others, since it was rounded to float32 in between;
+ * so ref should read it where the float32 kernel does (else a difference that cancels there has no limit that any float32 kernel could keep).
  *
  * Half of the runs use a delta of the size of float32 roundings: where the function jumps (a gradient at ReLU's kink, reached by a sum that float32
  * cannot tell from zero) the jump then shows in the limit of just the elements concerned. */

@@ -17,6 +17,8 @@ typedef struct problem {
   cz_arg out[CZ_OP_OUT];    /* what the shape rule says for float64 inputs; no data */
   double *dout[CZ_OP_OUT];  /* random gradients, float32 values; null where none can arrive */
   double *before[CZ_OP_IN]; /* what lies in a gradient before something is added to it; null where the input yields none */
+  double shaken;            /* relative change of the numbers of a perturbed problem; what forward leaves for backward is changed likewise, */
+  uint64_t shake_seed;      /* drawn from this seed */
 } problem;
 
 enum { NONE = -1 };
@@ -61,6 +63,7 @@ typedef struct tally {
 extern tally now;
 
 bool problem_make(problem *p, cz_op op, uint64_t seed, int index);
+void perturb(double *x, int64_t n, cz_rand *r, double delta);
 void problem_perturb(problem *q, const problem *p, cz_rand *r, double delta);
 void problem_free(problem *p);
 bool problem_yields(const problem *p, int input);

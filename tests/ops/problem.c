@@ -73,8 +73,9 @@ bool problem_make(problem *p, cz_op op, uint64_t seed, int index) {
   return true;
 }
 
-/* Uniform, not +-DELTA: where two large terms cancel, two draws of one sign would cancel too, and eight times in a row once in 256 elements. */
-static void perturb(double *x, int64_t n, cz_rand *r, double delta) {
+/** Changes each number at random, relative deviation DELTA. Uniform, not +-DELTA: where two large terms cancel, two draws of one sign would cancel too,
+ * and eight times in a row once in 256 elements. */
+void perturb(double *x, int64_t n, cz_rand *r, double delta) {
   double most = delta * 1.7320508075688772; /* a uniform number's deviation is its range / sqrt(12) */
   for (int64_t i = 0; i < n; i++) x[i] *= 1 + cz_rand_real(r, -most, most);
 }
@@ -82,6 +83,7 @@ static void perturb(double *x, int64_t n, cz_rand *r, double delta) {
 /** Q is P with every real number that a kernel reads (inputs, gradients, what is added to) changed at random, relative deviation DELTA. */
 void problem_perturb(problem *q, const problem *p, cz_rand *r, double delta) {
   *q = *p;
+  q->shaken = delta, q->shake_seed = cz_rand_u64(r);
   for (int i = 0; i < p->row->n_in; i++) {
     const cz_arg *a = &p->c.in[i];
     int64_t n = cz_numel(a);

@@ -133,6 +133,15 @@ static void poison_unneeded(run *r) {
   }
 }
 
+/* In a perturbed problem, changes what backward reads of forward's outputs: a float32 forward rounds them. */
+static void shake_saved(run *r) {
+  cz_rand rand = {.state = r->p->shake_seed};
+  for (int i = 0; i < r->call.n_out; i++) {
+    const cz_arg *a = &r->call.out[i];
+    if (r->out[i].base && a->dtype == CZ_F64) perturb(a->data, cz_numel(a), &rand, r->p->shaken);
+  }
+}
+
 static void call_kernel(run *r, bool backward) {
   const cz_op_row *row = r->p->row;
   free(r->work.base);
@@ -207,6 +216,7 @@ bool run_forward(run *r, const problem *p, cz_kernel_set set, variant v) {
 bool run_backward(run *r, const problem *p, cz_kernel_set set, variant v) {
   if (!begin(r, p, set, v)) return false;
   if (!p->row->fused_backward) call_watched(r, false);
+  if (p->shaken > 0 && !p->row->fused_backward) shake_saved(r);
   if (v.poison) poison_unneeded(r);
   make_gradients(r);
   call_watched(r, true);
