@@ -1,0 +1,311 @@
+#include "trainers/objective_show.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "config/config.h"
+#include "text/tokenizer.h"
+#include "trainers/objectives/objective.h"
+#include "trainers/objectives/vocabulary.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char cz_objective_usage[] =
+    "cloze objective NAME [key=value ...] --tokenizer FILE (--text FILE | --ids FILE.jsonl) [--seed N] [--json]\n"
+    "\n"
+    "Shows what a pretraining objective makes of each document, taken alone as one raw segment: what the model reads and what it must write.\n"
+    "Document i draws the noise of piece i of the first epoch. Inputs and targets are cut to their caps as in training, EOS kept.\n"
+    "\n"
+    "  --tokenizer FILE   tokenizer.json; its <extra_id_0>, <extra_id_1>, ... are the sentinels\n"
+    "  --text FILE        text; a blank line ends a document\n"
+    "  --ids FILE.jsonl   one JSON list of token ids a line, each a document\n"
+    "  --seed N           seed of the noise (default 0)\n"
+    "  --json             one line {\"inputs\": [...], \"targets\": [...]} a document\n"
+    "  --help             with NAME: its keys\n"
+    "\n"
+    "Objectives: prefix_lm lm bert_style deshuffling mass iid_replace_spans iid_drop_tokens random_spans\n";
+
+typedef struct request {
+  const char *name, *tokenizer, *text, *ids;
+  const char **words; /* key=value */
+  size_t n_words;
+  int64_t seed;
+  bool json, help;
+} request;
+
+static cz_status take_value(const char **out, int argc, char **argv, int *i) {
+  if (*out) return CZ_FAIL(CZ_EUSAGE, "%s is given twice", argv[*i]);
+  if (*i + 1 >= argc) return CZ_FAIL(CZ_EUSAGE, "%s needs a value\n%s", argv[*i], cz_objective_usage);
+  *out = argv[++*i];
+  return CZ_OK;
+}
+
+static cz_status read_option(request *r, const char **seed, int argc, char **argv, int *i) {
+  static const char *const options[] = {"--tokenizer", "--text", "--ids", "--seed", "--json", "--help"};
+  const char *word = argv[*i];
+  if (!strcmp(word, "--tokenizer")) return take_value(&r->tokenizer, argc, argv, i);
+  if (!strcmp(word, "--text")) return take_value(&r->text, argc, argv, i);
+  if (!strcmp(word, "--ids")) return take_value(&r->ids, argc, argv, i);
+  if (!strcmp(word, "--seed")) return take_value(seed, argc, argv, i);
+  if (!strcmp(word, "--json")) r->json = true;
+  else if (!strcmp(word, "--help")) r->help = true;
+  else {
+    const char *near = cz_nearest(word, options, sizeof options / sizeof *options);
+    return CZ_FAIL(CZ_EUSAGE, "cloze objective has no option %s%s%s", word, near ? "; did you mean " : "", near ? near : "");
+  }
+  return CZ_OK;
+}
+
+static cz_status read_words(request *r, int argc, char **argv) {
+  const char *seed = NULL;
+  CZ_TRY(cz_alloc(&r->words, (size_t)argc, sizeof *r->words));
+  for (int i = 1; i < argc; i++) {
+    if (argv[i][0] == '-') CZ_TRY(read_option(r, &seed, argc, argv, &i));
+    else if (strchr(argv[i], '=')) r->words[r->n_words++] = argv[i];
+    else if (!r->name) r->name = argv[i];
+    else return CZ_FAIL(CZ_EUSAGE, "'%s': one objective at a time, and settings are key=value\n%s", argv[i], cz_objective_usage);
+  }
+  if (seed && (cz_parse_int(seed, &r->seed) != CZ_OK || r->seed < 0)) return CZ_FAIL(CZ_EUSAGE, "--seed: expected a number from 0 up, found '%s'", seed);
+  if (r->help) return CZ_OK;
+  if (!r->name) return CZ_FAIL(CZ_EUSAGE, "which objective?\n%s", cz_objective_usage);
+  if (!r->tokenizer) return CZ_FAIL(CZ_EUSAGE, "--tokenizer FILE is missing\n%s", cz_objective_usage);
+  if (!r->text == !r->ids) return CZ_FAIL(CZ_EUSAGE, "give either --text FILE or --ids FILE.jsonl\n%s", cz_objective_usage);
+  return CZ_OK;
+}
+
+/* Documents of the file, one after another: ids of document i end at ends[i]. */
+typedef struct documents {
+  cz_ids ids;
+  size_t *ends, n, cap;
+} documents;
+
+static cz_status end_document(documents *d) {
+  CZ_TRY(cz_grow(&d->ends, &d->cap, d->n + 1, sizeof *d->ends));
+  d->ends[d->n++] = d->ids.len;
+  return CZ_OK;
+}
+
+static cz_status add_list(documents *d, const json_t *list, const char *path, int line, int32_t size) {
+  if (!json_is_array(list)) return CZ_FAIL(CZ_EINVAL, "%s:%d: expected a JSON list of token ids", path, line);
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    const json_t *item = json_array_get(list, i);
+    if (!json_is_integer(item)) return CZ_FAIL(CZ_EINVAL, "%s:%d: item %zu of the list is not a whole number", path, line, i + 1);
+    json_int_t id = json_integer_value(item);
+    if (id < 0 || id >= size) return CZ_FAIL(CZ_EINVAL, "%s:%d: item %zu, id %lld, is not in the vocabulary of %d", path, line, i + 1, (long long)id, size);
+    CZ_TRY(cz_ids_add(&d->ids, (int32_t)id));
+  }
+  return end_document(d);
+}
+
+static cz_status read_ids(documents *d, const char *path, const cz_buf *file, int32_t size) {
+  int line = 0;
+  for (const char *at = file->data, *end = file->data + file->len; at < end;) {
+    const char *stop = memchr(at, '\n', (size_t)(end - at));
+    if (!stop) stop = end;
+    json_error_t why;
+    json_t *list = json_loadb(at, (size_t)(stop - at), JSON_DECODE_ANY, &why);
+    line++;
+    if (!list) return CZ_FAIL(CZ_EINVAL, "%s:%d:%d: not a JSON list: %s", path, line, why.column, why.text);
+    cz_status st = add_list(d, list, path, line, size);
+    json_decref(list);
+    if (st != CZ_OK) return st;
+    at = stop + 1;
+  }
+  return CZ_OK;
+}
+
+static cz_status add_text(documents *d, const cz_tokenizer *t, cz_tokenizer_scratch *scratch, const char *text, size_t n) {
+  cz_encoding e = {0};
+  cz_status st = cz_tokenizer_encode(t, &e, text, n, false, scratch);
+  for (size_t i = 0; i < e.n && st == CZ_OK; i++) st = cz_ids_add(&d->ids, e.ids[i]);
+  cz_encoding_free(&e);
+  return st == CZ_OK ? end_document(d) : st;
+}
+
+/* The first character after the blank lines at AT, or END. */
+static const char *skip_blank_lines(const char *at, const char *end) {
+  for (const char *p = at; p < end; p++) {
+    if (*p == '\n') at = p + 1;
+    else if (*p != ' ' && *p != '\t' && *p != '\r') return at;
+  }
+  return end;
+}
+
+static cz_status read_text(documents *d, const cz_buf *file, const cz_tokenizer *t) {
+  cz_tokenizer_scratch *scratch = NULL;
+  cz_status st;
+  CZ_GO(st, cz_tokenizer_scratch_create(&scratch, t), done);
+  const char *end = file->data + file->len;
+  for (const char *begin = skip_blank_lines(file->data, end); begin < end;) {
+    const char *stop = begin, *next = end;
+    for (;;) { /* line by line until a blank one */
+      const char *newline = memchr(stop, '\n', (size_t)(end - stop));
+      if (!newline) {
+        stop = end;
+        break;
+      }
+      next = skip_blank_lines(newline + 1, end);
+      stop = newline;
+      if (next == end || next != newline + 1) break;
+      stop = next;
+    }
+    CZ_GO(st, add_text(d, t, scratch, begin, (size_t)(stop - begin)), done);
+    begin = stop == end ? end : next;
+  }
+done:
+  cz_tokenizer_scratch_destroy(&scratch);
+  return st;
+}
+
+static cz_status read_documents(documents *d, const request *r, const cz_tokenizer *t) {
+  cz_buf file = {0};
+  const char *path = r->ids ? r->ids : r->text;
+  cz_status st;
+  CZ_GO(st, cz_fs_read(path, &file), done);
+  if (file.len == 0) CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: the file is empty", path), done);
+  CZ_GO(st, r->ids ? read_ids(d, path, &file, cz_tokenizer_get_facts(t)->size) : read_text(d, &file, t), done);
+  if (d->n == 0) st = CZ_FAIL(CZ_EINVAL, "%s: no document in it", path);
+done:
+  cz_buf_free(&file);
+  return st;
+}
+
+static void print_list(const char *name, const cz_ids *ids) {
+  printf("\"%s\": [", name);
+  for (size_t i = 0; i < ids->len; i++) printf("%s%d", i ? ", " : "", ids->data[i]);
+  printf("]");
+}
+
+static void print_json(const cz_example *e) {
+  printf("{");
+  print_list("inputs", &e->inputs);
+  printf(", ");
+  print_list("targets", &e->targets);
+  printf("}\n");
+}
+
+/* How a token is shown: plain text, a token with a role of its own (sentinels, EOS), or one that the document does not have. */
+typedef enum look { PLAIN, SPECIAL, FOREIGN } look;
+
+static look look_of(const cz_vocabulary *v, const cz_piece *piece, int32_t id) {
+  if (id == v->eos || id == v->pad) return SPECIAL;
+  for (int32_t k = 0; k < v->n_sentinels; k++)
+    if (id == v->sentinels[k]) return SPECIAL;
+  for (int64_t i = 0; i < piece->n; i++)
+    if (id == piece->ids[i]) return PLAIN;
+  return FOREIGN;
+}
+
+/* Tokens of one look in a row; on a terminal colours tell them apart, elsewhere `<...>` (special tokens spell it themselves) and `*...*` do. */
+static cz_status print_run(const cz_tokenizer *t, const int32_t *ids, size_t n, look how, bool colours) {
+  cz_buf text = {0};
+  cz_status st;
+  if (how == SPECIAL) {
+    size_t bytes;
+    const char *token = cz_tokenizer_token(t, ids[0], &bytes);
+    st = token ? cz_buf_add(&text, token, bytes) : CZ_FAIL(CZ_EINVAL, "the tokenizer has no token %d", ids[0]);
+  } else {
+    st = cz_tokenizer_decode(t, &text, ids, n, false);
+  }
+  if (st == CZ_OK) {
+    static const char *const begin[2][3] = {{"", "", "*"}, {"", "\033[36m", "\033[33m"}};
+    static const char *const end[2][3] = {{"", "", "*"}, {"", "\033[0m", "\033[0m"}};
+    printf(" %s%s%s", begin[colours][how], text.len ? text.data : "", end[colours][how]);
+  }
+  cz_buf_free(&text);
+  return st;
+}
+
+static cz_status print_side(const char *name, const cz_objective *o, const cz_tokenizer *t, const cz_piece *piece, const cz_ids *side, bool colours) {
+  printf("  %-8s", name);
+  for (size_t i = 0, n; i < side->len; i += n) {
+    look how = look_of(&o->vocabulary, piece, side->data[i]);
+    n = 1;
+    while (how == PLAIN && i + n < side->len && look_of(&o->vocabulary, piece, side->data[i + n]) == PLAIN) n++;
+    CZ_TRY(print_run(t, side->data + i, n, how, colours));
+  }
+  printf("%s\n", side->len ? "" : " (none)");
+  return CZ_OK;
+}
+
+static cz_status show(const cz_objective *o, const cz_tokenizer *t, const documents *d, bool json) {
+  cz_example e = {0};
+  cz_status st = CZ_OK;
+  bool colours = isatty(STDOUT_FILENO);
+  for (size_t i = 0; i < d->n; i++) {
+    size_t begin = i ? d->ends[i - 1] : 0;
+    const cz_piece piece = {.ids = d->ids.data + begin, .n = (int64_t)(d->ends[i] - begin), .index = (uint32_t)i};
+    CZ_GO(st, cz_objective_apply(o, &e, &piece), done);
+    if (piece.n > o->cut.piece_tokens)
+      cz_warn("document %zu has %lld tokens; training cuts pieces of %lld: what is beyond the caps is not shown", i + 1, (long long)piece.n,
+              (long long)o->cut.piece_tokens);
+    if (json) {
+      print_json(&e);
+      continue;
+    }
+    printf("document %zu: %lld tokens -> %zu inputs, %zu targets\n", i + 1, (long long)piece.n, e.inputs.len, e.targets.len);
+    CZ_GO(st, print_side("inputs", o, t, &piece, &e.inputs, colours), done);
+    CZ_GO(st, print_side("targets", o, t, &piece, &e.targets, colours), done);
+  }
+  if (fflush(stdout) || ferror(stdout)) st = CZ_FAIL(CZ_EIO, "standard output can't be written");
+done:
+  free(e.inputs.data);
+  free(e.targets.data);
+  return st;
+}
+
+static cz_status print_help(const char *name) {
+  fputs(cz_objective_usage, stdout);
+  for (size_t i = 0; i < cz_objective_count; i++)
+    if (!name) printf("  %-18s %s\n", cz_objective_rows[i]->name, cz_objective_rows[i]->help);
+  if (!name) return CZ_OK;
+  const cz_objective_row *row;
+  CZ_TRY(cz_objective_find(&row, name));
+  cz_buf help = {0};
+  cz_status st = cz_config_help(&help, &row->section);
+  if (st == CZ_OK) printf("\n%s: %s\n\n%s", row->name, row->help, help.data);
+  cz_buf_free(&help);
+  return st;
+}
+
+static cz_status configure(cz_objective *o, const request *r, const cz_tokenizer *t) {
+  const cz_objective_row *row;
+  cz_vocabulary vocabulary;
+  cz_objective_config values = {.seed = (uint64_t)r->seed};
+  cz_config *config;
+  CZ_TRY(cz_objective_find(&row, r->name));
+  CZ_TRY(cz_config_from_words(&config, r->words, r->n_words));
+  cz_status st = cz_config_bind(cz_config_root(config), &row->section, &values, NULL);
+  cz_config_destroy(&config);
+  CZ_TRY(st);
+  CZ_TRY(cz_objective_vocabulary(&vocabulary, t));
+  return cz_objective_init(o, row, &values, &vocabulary);
+}
+
+static cz_status run(const request *r) {
+  cz_tokenizer *t = NULL;
+  documents d = {0};
+  cz_objective o;
+  cz_status st;
+  CZ_GO(st, cz_tokenizer_open(&t, r->tokenizer), done);
+  CZ_GO(st, configure(&o, r, t), done);
+  CZ_GO(st, read_documents(&d, r, t), done);
+  CZ_GO(st, show(&o, t, &d, r->json), done);
+done:
+  free(d.ids.data);
+  free(d.ends);
+  cz_tokenizer_destroy(&t);
+  return st;
+}
+
+/** `cloze objective ...`: ARGV[0] is the command's own name. CZ_EUSAGE for what the user should have written differently, else what went wrong. */
+cz_status cz_command_objective(int argc, char **argv) {
+  request r = {0};
+  cz_status st = read_words(&r, argc, argv);
+  if (st == CZ_OK) st = r.help ? print_help(r.name) : run(&r);
+  free(r.words);
+  return st;
+}

@@ -1,0 +1,10 @@
+/* What objectives must know of a tokenizer, read from one. */
+#ifndef CZ_TRAINERS_OBJECTIVES_VOCABULARY_H
+#define CZ_TRAINERS_OBJECTIVES_VOCABULARY_H
+
+#include "text/tokenizer.h"
+#include "trainers/objectives/objective.h"
+
+CZ_MUST cz_status cz_objective_vocabulary(cz_vocabulary *v, const cz_tokenizer *t);
+
+#endif
