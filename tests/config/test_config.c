@@ -123,7 +123,10 @@ static void test_yaml_mistakes(void **state) {
       {"'': 1\n", "a key is empty"},
       {"a: 1\n---\nb: 2\n", "a second document in one file"},
       {"a: \"x\\0y\"\n", "a text holds a NUL byte"},
-      {"a: x\x01y\n", "t.yaml:1:5: the byte 0x01 does not belong in a text file"},
+      {"a: x\x01y\n", "t.yaml:1:5: the byte 0x01 does not belong in a UTF-8 text"},
+      {"a: \xED\xA0\x80\n", "t.yaml:1:4: the byte 0xed does not belong in a UTF-8 text"},
+      {"a: \xC3", "t.yaml:1:4: the byte 0xc3 does not belong"},
+      {"a: 1\n% m\x8Dni:\n", "t.yaml:2:1: directives (%) are not read"},
       {"a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n", "nested deeper than 32 levels"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
