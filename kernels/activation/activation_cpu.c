@@ -4,27 +4,29 @@
 
 enum { CHUNK = 4096, PIECE = 256 };
 
-static const float tanh_scale = 0.79788456f; /* sqrt(2 / pi) */
-static const float tanh_cubic = 0.044715f;
+/* sigmoid(2 u) and its complement for u = sqrt(2 / pi) (x + 0.044715 x^3). Beyond 12 both are 0 and 1, and the cube must not overflow. */
+static inline __attribute__((always_inline)) float within(float x) { return x < -12 ? -12 : x > 12 ? 12 : x; }
+
+static inline __attribute__((always_inline)) void tanh_parts(float *s, float *rest, float x) {
+  cz_sigmoidf(s, rest, 1.5957691f * (x + 0.044715f * x * x * x));
+}
 
 static inline __attribute__((always_inline)) float value(float x, int kind) {
+  float s, rest;
   switch (kind) {
   case CZ_ACTIVATION_RELU: return x < 0 ? 0 : x;
-  case CZ_ACTIVATION_GELU: return 0.5f * x * cz_erfcf(-x * 0.70710678f);
-  case CZ_ACTIVATION_GELU_TANH: return x * cz_sigmoidf(2 * tanh_scale * (x + tanh_cubic * x * x * x));
+  case CZ_ACTIVATION_GELU: return x * cz_normalf(x, cz_expf(-0.5f * x * x));
+  case CZ_ACTIVATION_GELU_TANH: tanh_parts(&s, &rest, within(x)); return x * s;
   default: return x;
   }
 }
 
 static inline __attribute__((always_inline)) float slope(float x, int kind) {
+  float s, rest, c = within(x), e;
   switch (kind) {
   case CZ_ACTIVATION_RELU: return x > 0 ? 1 : 0;
-  case CZ_ACTIVATION_GELU: return 0.5f * cz_erfcf(-x * 0.70710678f) + x * 0.39894228f * cz_expf(-0.5f * x * x);
-  case CZ_ACTIVATION_GELU_TANH: {
-    float c = x < -30 ? -30 : x > 30 ? 30 : x; /* the slope is 0 or 1 out there, and the cube must not overflow */
-    float u = tanh_scale * (c + tanh_cubic * c * c * c), du = tanh_scale * (1 + 3 * tanh_cubic * c * c);
-    return cz_sigmoidf(2 * u) * (1 + c * cz_sigmoidf(-2 * u) * 2 * du); /* s + x s (1 - s) 2 u' */
-  }
+  case CZ_ACTIVATION_GELU: e = cz_expf(-0.5f * x * x); return cz_normalf(x, e) + x * 0.39894228f * e; /* Phi + x phi */
+  case CZ_ACTIVATION_GELU_TANH: tanh_parts(&s, &rest, c); return s + c * s * rest * 1.5957691f * (1 + 0.134145f * c * c); /* s + x s (1 - s) 2 u' */
   default: return 1;
   }
 }

@@ -35,13 +35,18 @@ static inline __attribute__((always_inline)) float cz_expf(float x) {
   return x < -87.3f ? 0.0f : x > 88.7f ? __builtin_inff() : y;
 }
 
-/* 1 / (1 + exp(-x)), relatively accurate in both tails. */
-static inline __attribute__((always_inline)) float cz_sigmoidf(float x) { return 1.0f / (1.0f + cz_expf(-x)); }
+/* 1 / (1 + exp(-x)) and 1 / (1 + exp(x)), each relatively accurate in its tail. */
+static inline __attribute__((always_inline)) void cz_sigmoidf(float *yes, float *no, float x) {
+  float e = cz_expf(-__builtin_fabsf(x)), large = 1.0f / (1.0f + e), small = e * large;
+  *yes = x < 0 ? small : large;
+  *no = x < 0 ? large : small;
+}
 
-/* The complementary error function, within 5 ulp plus the rounding of x * x. erfc(x) = exp(-x^2) t P(t), t = 1 / (1 + x / 2) for x >= 0, with P of degree 9
- * fitted to scipy's erfcx in the relative maximum norm (2e-8); erfc(-x) = 2 - erfc(x). */
-static inline __attribute__((always_inline)) float cz_erfcf(float x) {
-  float z = __builtin_fabsf(x), t = 1.0f / (1.0f + 0.5f * z);
+/* The standard normal distribution function, given e = cz_expf(-x * x / 2); relatively accurate in the lower tail but for the rounding of x * x.
+ * Phi(-z) = erfc(z / sqrt 2) / 2 and erfc(u) = exp(-u^2) t P(t), t = 1 / (1 + u / 2), with P of degree 9 fitted to scipy's erfcx in the relative maximum
+ * norm (2e-8); Phi(z) = 1 - Phi(-z). */
+static inline __attribute__((always_inline)) float cz_normalf(float x, float e) {
+  float t = 1.0f / (1.0f + 0.35355339f * __builtin_fabsf(x));
   float p = 1.228472404e-02f;
   p = p * t - 1.232593060e-01f;
   p = p * t + 4.289392829e-01f;
@@ -52,8 +57,8 @@ static inline __attribute__((always_inline)) float cz_erfcf(float x) {
   p = p * t + 2.386443913e-01f;
   p = p * t + 2.828570902e-01f;
   p = p * t + 2.820644975e-01f;
-  float tail = cz_expf(-z * z) * t * p;
-  return x < 0 ? 2.0f - tail : tail;
+  float tail = 0.5f * e * t * p;
+  return x < 0 ? tail : 1.0f - tail;
 }
 
 #endif

@@ -16,19 +16,18 @@ static void fill_quads(float *factor, int64_t quads, const cz_key *key, uint64_t
 #ifdef __x86_64__
 /* Four quads side by side, one 64-bit lane each: the 32 x 32 product is one instruction there, which compilers do not find by themselves. What lies in the
  * upper half of a lane does not matter until the end. */
-__attribute__((target("avx2"))) static inline void four_quads(float *factor, const cz_key *key, uint64_t first, uint32_t threshold, float scale) {
+__attribute__((target("avx2"))) static inline void four_quads(float *factor, const cz_key *key, const __m256i round_key[20], uint64_t first,
+                                                              uint32_t threshold, float scale) {
   const __m256i m0 = _mm256_set1_epi64x(0xD2511F53), m1 = _mm256_set1_epi64x(0xCD9E8D57), limit = _mm256_set1_epi32((int)threshold);
   __m256i a = _mm256_add_epi64(_mm256_set1_epi64x((int64_t)first), _mm256_set_epi64x(3, 2, 1, 0));
   __m256i b = _mm256_xor_si256(_mm256_set1_epi64x(key->op), _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_set1_epi64x(0x9E3779B9)));
   __m256i c = _mm256_set1_epi64x(key->step), d = _mm256_set1_epi64x(key->shard);
-  uint32_t k0 = (uint32_t)key->seed, k1 = (uint32_t)(key->seed >> 32);
 #pragma GCC unroll 10
   for (int round = 0; round < 10; round++) {
     __m256i p0 = _mm256_mul_epu32(a, m0), p1 = _mm256_mul_epu32(c, m1);
-    a = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p1, 32), b), _mm256_set1_epi64x(k0));
-    c = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), d), _mm256_set1_epi64x(k1));
+    a = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p1, 32), b), round_key[2 * round]);
+    c = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), d), round_key[2 * round + 1]);
     b = p1, d = p0;
-    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
   }
   __m256i ab = _mm256_blend_epi32(a, _mm256_slli_epi64(b, 32), 0xAA), cd = _mm256_blend_epi32(c, _mm256_slli_epi64(d, 32), 0xAA);
   __m256i even = _mm256_unpacklo_epi64(ab, cd), odd = _mm256_unpackhi_epi64(ab, cd); /* quads 0 and 2, 1 and 3 */
@@ -41,10 +40,15 @@ __attribute__((target("avx2"))) static inline void four_quads(float *factor, con
 /* Two groups at a time hide the latency of the products. Gives the number of quads done. */
 __attribute__((target("avx2"))) static int64_t fill_quads_avx2(float *factor, int64_t quads, const cz_key *key, uint64_t first, uint32_t threshold,
                                                                float scale) {
+  __m256i round_key[20];
+  for (uint32_t round = 0; round < 10; round++) {
+    round_key[2 * round] = _mm256_set1_epi64x((uint32_t)key->seed + round * 0x9E3779B9u);
+    round_key[2 * round + 1] = _mm256_set1_epi64x((uint32_t)(key->seed >> 32) + round * 0xBB67AE85u);
+  }
   int64_t q = 0;
   for (; q + 8 <= quads; q += 8) {
-    four_quads(factor + 4 * q, key, first + (uint64_t)q, threshold, scale);
-    four_quads(factor + 4 * q + 16, key, first + (uint64_t)q + 4, threshold, scale);
+    four_quads(factor + 4 * q, key, round_key, first + (uint64_t)q, threshold, scale);
+    four_quads(factor + 4 * q + 16, key, round_key, first + (uint64_t)q + 4, threshold, scale);
   }
   return q;
 }

@@ -16,40 +16,43 @@ typedef struct job {
   cz_mask mask;
 } job;
 
-/* h = x + branch * factor for N channels; their sum comes back. */
-CZ_CLONES static float add_branch(float *h, const float *x, const float *branch, const float *factor, int64_t n) {
-  float sum = 0;
+/* Sums over a row start anew after this many channels, so that their rounding hardly grows with D even without vector instructions. */
+enum { BLOCK = 128 };
+
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* h = x + branch * factor for N channels; without dropout FACTOR is null. */
+CZ_CLONES static void add_branch(float *h, const float *x, const float *branch, const float *factor, int64_t n) {
   if (factor) {
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++) {
-      float v = x[i] + branch[i] * factor[i];
-      h[i] = v;
-      sum += v;
-    }
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) h[i] = x[i] + branch[i] * factor[i];
   } else {
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++) {
-      float v = x[i] + branch[i];
-      h[i] = v;
-      sum += v;
-    }
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) h[i] = x[i] + branch[i];
   }
-  return sum;
 }
 
-CZ_CLONES static float sum_of(const float *h, int64_t n) {
-  float sum = 0;
+CZ_CLONES static float mean_of(const float *h, int64_t n) {
+  float total = 0;
+  for (int64_t from = 0; from < n; from += BLOCK) {
+    float sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; i++) sum += h[i];
-  return sum;
+    for (int64_t i = from; i < least(n, from + BLOCK); i++) sum += h[i];
+    total += sum;
+  }
+  return total / (float)n;
 }
 
 /* y = (h - m) r gain + shift for a row; gives r. */
 CZ_CLONES static float normalise(float *y, const float *h, const float *gain, const float *shift, int64_t n, float m, float eps) {
-  float square = 0;
-#pragma omp simd reduction(+ : square)
-  for (int64_t i = 0; i < n; i++) square += (h[i] - m) * (h[i] - m);
-  float r = 1 / __builtin_sqrtf(square / (float)n + eps);
+  float total = 0;
+  for (int64_t from = 0; from < n; from += BLOCK) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = from; i < least(n, from + BLOCK); i++) sum += (h[i] - m) * (h[i] - m);
+    total += sum;
+  }
+  float r = 1 / __builtin_sqrtf(total / (float)n + eps);
   if (shift) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] = (h[i] - m) * r * gain[i] + shift[i];
@@ -63,18 +66,16 @@ CZ_CLONES static float normalise(float *y, const float *h, const float *gain, co
 static void fwd_row(const job *j, int64_t t) {
   int64_t D = j->D;
   const float *h = j->x + t * D;
-  float sum = 0, buffer[CZ_MASK_PIECE];
   if (j->branch) {
+    float buffer[CZ_MASK_PIECE];
     for (int64_t d = 0; d < D; d += CZ_MASK_PIECE) {
-      int64_t n = D - d < CZ_MASK_PIECE ? D - d : CZ_MASK_PIECE, i = t * D + d;
+      int64_t n = least(D - d, CZ_MASK_PIECE), i = t * D + d;
       const float *factor = j->mask.p > 0 ? cz_mask_piece(&j->mask, buffer, t, d, n) : NULL;
-      sum += add_branch(j->h + i, j->x + i, j->branch + i, factor, n);
+      add_branch(j->h + i, j->x + i, j->branch + i, factor, n);
     }
     h = j->h + t * D;
-  } else if (j->layer) {
-    sum = sum_of(h, D);
   }
-  float m = j->layer ? sum / (float)D : 0, r = normalise(j->y + t * D, h, j->gain, j->shift, D, m, j->eps);
+  float m = j->layer ? mean_of(h, D) : 0, r = normalise(j->y + t * D, h, j->gain, j->shift, D, m, j->eps);
   if (j->rstd) j->rstd[t] = r;
   if (j->mean) j->mean[t] = m;
 }
@@ -95,16 +96,20 @@ typedef struct moments {
 } moments;
 
 CZ_CLONES static moments row_moments(float *dgain, float *dshift, const float *dy, const float *h, const float *gain, float m, float r, int64_t D) {
-  float sum_g = 0, sum_gn = 0;
+  moments total = {0};
+  for (int64_t from = 0; from < D; from += BLOCK) {
+    float sum_g = 0, sum_gn = 0;
 #pragma omp simd reduction(+ : sum_g, sum_gn)
-  for (int64_t i = 0; i < D; i++) {
-    float n = (h[i] - m) * r, g = dy[i] * gain[i];
-    dgain[i] += dy[i] * n;
-    dshift[i] += dy[i];
-    sum_g += g;
-    sum_gn += g * n;
+    for (int64_t i = from; i < least(D, from + BLOCK); i++) {
+      float n = (h[i] - m) * r, g = dy[i] * gain[i];
+      dgain[i] += dy[i] * n;
+      dshift[i] += dy[i];
+      sum_g += g;
+      sum_gn += g * n;
+    }
+    total.g += sum_g, total.gn += sum_gn;
   }
-  return (moments){sum_g / (float)D, sum_gn / (float)D};
+  return (moments){total.g / (float)D, total.gn / (float)D};
 }
 
 /* e = dh + r (g - mean(g) - n mean(g n)) */
@@ -136,7 +141,7 @@ static void bwd_row(const job *j, float *dgain, float *dshift, int64_t t) {
   if (j->dy) mean = row_moments(dgain, dshift, j->dy + t * D, h, j->gain, m, r, D);
   if (!j->layer) mean.g = 0;
   for (int64_t d = 0; d < D; d += CZ_MASK_PIECE) {
-    int64_t n = D - d < CZ_MASK_PIECE ? D - d : CZ_MASK_PIECE, i = t * D + d;
+    int64_t n = least(D - d, CZ_MASK_PIECE), i = t * D + d;
     gradient_of_h(e, j->dy ? j->dy + i : NULL, j->dh ? j->dh + i : NULL, h + d, j->gain + d, m, r, mean, n);
     cz_grad_put(j->dx + i, e, n, j->mode_x); /* dh and dy of this piece are read: dx and dbranch may lie there */
     if (j->mode_branch == CZ_GRAD_SKIP) continue;
