@@ -43,15 +43,16 @@ static cz_status fail_write(const cz_corpus_writer *w, const char *what) {
   return CZ_FAIL(CZ_EIO, "%s: can't write %s: %s", w->path, what, cz__h5_reason(why, sizeof why));
 }
 
-static cz_status create_set(cz_corpus_writer *w, hid_t *set, const char *name, hid_t type, hsize_t n, hsize_t most) {
-  hsize_t chunk = CZ__CHUNK;
+static cz_status create_set(cz_corpus_writer *w, hid_t *set, const char *name, hid_t type, hsize_t n) {
+  hsize_t chunk = CZ__CHUNK, most = H5S_UNLIMITED; /* a list of fixed length may not be shorter than its chunk */
   hid_t space = H5Screate_simple(1, &n, &most), how = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_chunk(how, 1, &chunk);
   H5Pset_fletcher32(how);
   *set = H5Dcreate2(w->file, name, type, space, H5P_DEFAULT, how, H5P_DEFAULT);
+  cz_status st = *set < 0 ? fail_write(w, name) : CZ_OK;
   H5Pclose(how);
   H5Sclose(space);
-  return *set < 0 ? fail_write(w, name) : CZ_OK;
+  return st;
 }
 
 static cz_status open_column(cz_corpus_writer *w, column *c, const char *name, const char *offsets_name) {
@@ -59,15 +60,16 @@ static cz_status open_column(cz_corpus_writer *w, column *c, const char *name, c
   CZ_TRY(cz_alloc(&c->chunk, CZ__CHUNK, token_bytes(w)));
   CZ_TRY(cz_grow(&c->offsets, &c->cap, 1, sizeof *c->offsets));
   c->n_offsets = 1;
-  return create_set(w, &c->set, name, is_narrow(w) ? H5T_STD_U16LE : H5T_STD_I32LE, 0, H5S_UNLIMITED);
+  return create_set(w, &c->set, name, is_narrow(w) ? H5T_STD_U16LE : H5T_STD_I32LE, 0);
 }
 
 static cz_status create_file(cz_corpus_writer *w) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110); /* the first layout whose own structures are all checksummed */
   w->file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  cz_status st = w->file < 0 ? fail_write(w, "the file") : CZ_OK;
   H5Pclose(access);
-  if (w->file < 0) return fail_write(w, "the file");
+  CZ_TRY(st);
   CZ_TRY(cz__h5_write_text(w->file, w->path, "format", CZ__CORPUS_FORMAT));
   CZ_TRY(cz__h5_write_number(w->file, w->path, "version", CZ__CORPUS_VERSION));
   CZ_TRY(cz__h5_write_text(w->file, w->path, "kind", w->kind == CZ_CORPUS_PAIRS ? "pairs" : "documents"));
@@ -153,7 +155,7 @@ cz_status cz_corpus_add_pair(cz_corpus_writer *w, const cz_ids *inputs, const cz
 static cz_status finish_column(cz_corpus_writer *w, column *c) {
   CZ_TRY(flush(w, c));
   hid_t set = -1;
-  CZ_TRY(create_set(w, &set, c->offsets_name, H5T_STD_U64LE, c->n_offsets, c->n_offsets));
+  CZ_TRY(create_set(w, &set, c->offsets_name, H5T_STD_U64LE, c->n_offsets));
   herr_t bad = H5Dwrite(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, c->offsets);
   cz_status st = bad < 0 ? fail_write(w, c->offsets_name) : CZ_OK;
   if (H5Dclose(set) < 0 && st == CZ_OK) st = fail_write(w, c->offsets_name);

@@ -1,7 +1,7 @@
 /* Filling a window. Examples are taken in the source's order: each goes to the first shard of the current batch where both budgets hold it, else to the
- * next batch; the window ends when its last batch has no room. That decides which examples the window holds. Then they are dealt out anew, longest
- * first, each to the shard with the fewest tokens that can take it, so that the steps of a window cost alike and no step gets only short or only
- * long texts. When the second deal can't place an example, the first stands. */
+ * next batch; the window ends when its last batch has no room. That decides which examples the window holds. Then they are dealt out anew, largest
+ * first, each to the shard that is least full with it, so that the steps of a window cost alike and no step gets only short or only long texts. When
+ * the second deal can't place an example, the first stands. */
 #include "data/window.h"
 
 #include <inttypes.h>
@@ -99,49 +99,64 @@ static cz_status collect(cz__window *w, const cz_source *source, const cz_batch_
   }
 }
 
+/* How full a shard is, as the larger of its shares of the window's inputs and targets. */
+static double fullness(int64_t inputs, int64_t targets, const cz__load *window) {
+  double a = (double)inputs / (double)(window->inputs ? window->inputs : 1), b = (double)targets / (double)window->targets;
+  return a > b ? a : b;
+}
+
 typedef struct ranked {
-  int64_t cost;
+  double size;
   int32_t example;
 } ranked;
 
-static int longest_first(const void *a, const void *b) {
+static int largest_first(const void *a, const void *b) {
   const ranked *x = a, *y = b;
-  if (x->cost != y->cost) return x->cost < y->cost ? 1 : -1;
+  if (x->size != y->size) return x->size < y->size ? 1 : -1;
   return x->example < y->example ? -1 : x->example > y->example;
 }
 
-static int64_t lightest(const cz__window *w, size_t example, const cz_batch_plan *plan) {
-  int64_t best = -1, least = INT64_MAX;
+/* The shard that is least full once it has taken EXAMPLE, or -1 when none can. */
+static int64_t find_shard(const cz__window *w, const cz_example *e, const cz__load *window, const cz_batch_plan *plan) {
+  int64_t best = -1;
+  double least = 3;
   for (int64_t bin = 0; bin < w->batches * plan->shards; bin++) {
-    int64_t load = w->loads[bin].inputs + w->loads[bin].targets;
-    if (load >= least || !fits(&w->loads[bin], &w->examples[example], plan)) continue;
+    const cz__load *load = &w->loads[bin];
+    double full = fullness(load->inputs + (int64_t)e->inputs.len, load->targets + (int64_t)e->targets.len, window);
+    if (full >= least || !fits(load, e, plan)) continue;
     best = bin;
-    least = load;
+    least = full;
   }
   return best;
+}
+
+/* Deals out all examples again, largest first. On failure (false) the bins are spoilt. */
+static bool deal_ranked(cz__window *w, const ranked *order, const cz__load *window, const cz_batch_plan *plan) {
+  memset(w->loads, 0, (size_t)(plan->window * plan->shards) * sizeof *w->loads);
+  for (size_t i = 0; i < w->count; i++) {
+    int64_t bin = find_shard(w, &w->examples[order[i].example], window, plan);
+    if (bin < 0) return false;
+    put(w, (size_t)order[i].example, bin);
+  }
+  return true;
 }
 
 static cz_status deal(cz__window *w, const cz_batch_plan *plan) {
   ranked *order = NULL;
   int32_t *first = NULL;
+  cz__load window = {0, 0};
   cz_status st;
   CZ_GO(st, cz_alloc(&order, w->count, sizeof *order), done);
   CZ_GO(st, cz_alloc(&first, w->count, sizeof *first), done);
+  memcpy(first, w->bin, w->count * sizeof *first);
   for (size_t i = 0; i < w->count; i++) {
-    order[i] = (ranked){(int64_t)(w->examples[i].inputs.len + w->examples[i].targets.len), (int32_t)i};
-    first[i] = w->bin[i];
+    window.inputs += (int64_t)w->examples[i].inputs.len;
+    window.targets += (int64_t)w->examples[i].targets.len;
   }
-  qsort(order, w->count, sizeof *order, longest_first);
-  memset(w->loads, 0, (size_t)(plan->window * plan->shards) * sizeof *w->loads);
-  for (size_t i = 0; i < w->count; i++) {
-    size_t example = (size_t)order[i].example;
-    int64_t bin = lightest(w, example, plan);
-    if (bin < 0) { /* as they came, then */
-      memcpy(w->bin, first, w->count * sizeof *first);
-      break;
-    }
-    put(w, example, bin);
-  }
+  for (size_t i = 0; i < w->count; i++)
+    order[i] = (ranked){fullness((int64_t)w->examples[i].inputs.len, (int64_t)w->examples[i].targets.len, &window), (int32_t)i};
+  qsort(order, w->count, sizeof *order, largest_first);
+  if (!deal_ranked(w, order, &window, plan)) memcpy(w->bin, first, w->count * sizeof *first);
 done:
   free(order);
   free(first);

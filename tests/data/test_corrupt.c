@@ -1,0 +1,219 @@
+/* Corpora that are not what they should be: cut short, with flipped bits, of another tokenizer or version, not checksummed, on a full disk. */
+#include "setup.h"
+#include "base/fs.h"
+#include "base/text.h"
+
+#include <hdf5.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int run_corrupt_tests(void);
+
+enum { DOCUMENTS = 300 };
+
+static void write_sample(const char *path) {
+  int64_t lengths[DOCUMENTS];
+  for (int i = 0; i < DOCUMENTS; i++) lengths[i] = 1 + i * 7 % 600;
+  write_counting(path, lengths, DOCUMENTS);
+}
+
+/* Reads everything there is and hashes it. */
+static cz_status read_all(const char *path, uint64_t *hash) {
+  cz_reader *r = NULL;
+  cz_ids ids = {0};
+  cz_status st;
+  CZ_GO(st, cz_reader_open(&r, path, CZ_CORPUS_DOCUMENTS, NULL, 1 << 20), done);
+  const cz_reader_info *about = cz_reader_about(r);
+  *hash = cz_hash_text(about->sources) ^ about->vocabulary.hash ^ (uint64_t)about->vocabulary.size;
+  for (int64_t i = 0; i < about->documents; i++) {
+    ids.len = 0;
+    CZ_GO(st, cz_reader_append(r, &ids, CZ_LIST_INPUTS, i, 0, cz_reader_length(r, CZ_LIST_INPUTS, i)), done);
+    *hash = cz_hash64(ids.data, ids.len * sizeof *ids.data, *hash);
+  }
+done:
+  free(ids.data);
+  cz_reader_close(&r);
+  return st;
+}
+
+static void test_truncated(void **state) {
+  cz_buf whole = {0};
+  uint64_t hash;
+  write_sample(path_of("a.h5"));
+  assert_ok(cz_fs_read(path_of("a.h5"), &whole));
+  cz_stream s;
+  cz_stream_init(&s, seed, "truncate", 0, 0);
+  for (int k = 0; k < 60; k++) {
+    size_t n = k < 10 ? (size_t)k * 9 : k == 10 ? whole.len - 1 : (size_t)draw(&s, 0, (int64_t)whole.len - 1);
+    write_bytes(path_of("cut.h5"), whole.data, n);
+    assert_fails(read_all(path_of("cut.h5"), &hash), CZ_ECORRUPT, "cut.h5");
+  }
+  cz_buf_free(&whole);
+}
+
+/* A flipped bit anywhere is an error or, in a byte that stores nothing, makes no difference; never other data. */
+static void test_flipped(void **state) {
+  cz_buf whole = {0};
+  uint64_t good, hash;
+  int refused = 0;
+  write_sample(path_of("a.h5"));
+  assert_ok(read_all(path_of("a.h5"), &good));
+  assert_ok(cz_fs_read(path_of("a.h5"), &whole));
+  cz_stream s;
+  cz_stream_init(&s, seed, "flip", 0, 0);
+  for (int k = 0; k < 300; k++) {
+    size_t at = (size_t)draw(&s, 0, k % 2 ? 4000 : (int64_t)whole.len - 1); /* half of them where the structures lie */
+    char bit = (char)(1 << draw(&s, 0, 7));
+    whole.data[at] ^= bit;
+    write_bytes(path_of("flip.h5"), whole.data, whole.len);
+    cz_status st = read_all(path_of("flip.h5"), &hash);
+    if (st == CZ_OK) assert_true(hash == good);
+    else refused++;
+    if (st != CZ_OK && st != CZ_ECORRUPT && st != CZ_EINVAL) fail_msg("byte %zu: %s", at, cz_error_message());
+    whole.data[at] ^= bit;
+  }
+  assert_true(refused > 100);
+  cz_buf_free(&whole);
+}
+
+/* The message names data set and chunk. */
+static void test_flipped_token(void **state) {
+  cz_buf whole = {0};
+  uint64_t hash;
+  write_sample(path_of("a.h5"));
+  assert_ok(cz_fs_read(path_of("a.h5"), &whole));
+  int32_t mark[4] = {70000, 70001, 70002, 70003}; /* in the second chunk */
+  size_t at = 0;
+  while (at + sizeof mark < whole.len && memcmp(whole.data + at, mark, sizeof mark)) at++;
+  assert_true(at + sizeof mark < whole.len);
+  whole.data[at] ^= 64;
+  write_bytes(path_of("flip.h5"), whole.data, whole.len);
+  assert_fails(read_all(path_of("flip.h5"), &hash), CZ_ECORRUPT, "flip.h5: data set 'tokens', chunk 1 (elements 65536 to");
+  assert_non_null(strstr(cz_error_message(), "Fletcher32"));
+  cz_reader *r = open_documents(path_of("flip.h5"));
+  assert_fails(cz_reader_verify(r), CZ_ECORRUPT, "chunk 1");
+  cz_reader_close(&r);
+  cz_buf_free(&whole);
+}
+
+static void test_foreign(void **state) {
+  cz_reader *r;
+  write_sample(path_of("a.h5"));
+  uint64_t other = 0xabc;
+  assert_fails(cz_reader_open(&r, path_of("a.h5"), CZ_CORPUS_DOCUMENTS, &other, 0), CZ_EINVAL,
+               "built with tokenizer 0000000000000007, but the tokenizer in use is 0000000000000abc");
+  assert_null(r);
+  assert_fails(cz_reader_open(&r, path_of("a.h5"), CZ_CORPUS_PAIRS, NULL, 0), CZ_EINVAL, "holds documents, expected pairs");
+  assert_fails(cz_reader_open(&r, path_of("none.h5"), CZ_CORPUS_DOCUMENTS, NULL, 0), CZ_EIO, "none.h5: no such file");
+  write_text(path_of("text.h5"), "this is no HDF5 file, though it is long enough to be looked at as if it were one");
+  assert_fails(cz_reader_open(&r, path_of("text.h5"), CZ_CORPUS_DOCUMENTS, NULL, 0), CZ_ECORRUPT, "text.h5: not a whole HDF5 file");
+  assert_fails(cz_reader_open(&r, path_of(""), CZ_CORPUS_DOCUMENTS, NULL, 0), CZ_ECORRUPT, "not a whole HDF5 file");
+  hid_t f = H5Fcreate(path_of("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  H5Fclose(f);
+  assert_fails(cz_reader_open(&r, path_of("other.h5"), CZ_CORPUS_DOCUMENTS, NULL, 0), CZ_ECORRUPT, "attribute 'format' is missing");
+}
+
+/* Changes one thing in a good corpus with the library itself, so that all checksums are right. */
+static hid_t reopen(void) {
+  write_sample(path_of("edit.h5"));
+  hid_t f = H5Fopen(path_of("edit.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
+  assert_true(f >= 0);
+  return f;
+}
+
+static void set_number(const char *name, uint64_t value) {
+  hid_t f = reopen(), a = H5Aopen(f, name, H5P_DEFAULT);
+  assert_true(H5Awrite(a, H5T_NATIVE_UINT64, &value) >= 0);
+  H5Aclose(a);
+  H5Fclose(f);
+}
+
+static void set_offset(hsize_t i, uint64_t value) {
+  hid_t f = reopen(), d = H5Dopen2(f, "offsets", H5P_DEFAULT), space = H5Dget_space(d), one = H5Screate(H5S_SCALAR);
+  H5Sselect_elements(space, H5S_SELECT_SET, 1, &i);
+  assert_true(H5Dwrite(d, H5T_NATIVE_UINT64, one, space, H5P_DEFAULT, &value) >= 0);
+  H5Sclose(one);
+  H5Sclose(space);
+  H5Dclose(d);
+  H5Fclose(f);
+}
+
+static void replace_tokens(hid_t type, hsize_t n, bool checksummed, bool write) {
+  hsize_t most = H5S_UNLIMITED, chunk = 1 << 16;
+  hid_t f = reopen(), space = H5Screate_simple(1, &n, &most), how = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_chunk(how, 1, &chunk);
+  if (checksummed) H5Pset_fletcher32(how);
+  H5Ldelete(f, "tokens", H5P_DEFAULT);
+  hid_t d = H5Dcreate2(f, "tokens", type, space, H5P_DEFAULT, how, H5P_DEFAULT);
+  int64_t *zeros = calloc(n, sizeof *zeros);
+  if (write) assert_true(H5Dwrite(d, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, zeros) >= 0);
+  free(zeros);
+  H5Dclose(d);
+  H5Pclose(how);
+  H5Sclose(space);
+  H5Fclose(f);
+}
+
+static void test_edited(void **state) {
+  uint64_t hash;
+  const char *path = path_of("edit.h5");
+  set_number("version", 2);
+  assert_fails(read_all(path, &hash), CZ_EINVAL, "corpus version 2");
+  set_number("vocabulary", 0);
+  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "vocabulary of 0");
+  set_number("vocabulary", 1000);
+  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "'tokens'[1000] is 1000, outside the vocabulary of 1000");
+  set_offset(3, 1);
+  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "'offsets'[3] is 1 after");
+  set_offset(0, 1);
+  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "'offsets'[0] is 1");
+  set_offset(DOCUMENTS, UINT64_MAX);
+  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "'offsets' ends at 18446744073709551615");
+  replace_tokens(H5T_STD_I32LE, 100, true, true);
+  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "but there are 100 tokens");
+  replace_tokens(H5T_STD_I32LE, 100, false, true);
+  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "no fletcher32");
+  replace_tokens(H5T_STD_I64LE, 100, true, true);
+  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "tokens of 8 bytes");
+  replace_tokens(H5T_IEEE_F32LE, 100, true, true);
+  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "not a list of integers");
+  replace_tokens(H5T_STD_I32LE, 1ULL << 30, true, false);
+  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "promises 1073741824 elements, the file holds fewer");
+}
+
+/* A file system with no room, played by a limit on the size of files, in a process of its own. */
+static void test_full_disk(void **state) {
+  write_sample(path_of("full.h5"));
+  uint64_t before = file_hash(path_of("full.h5"));
+  int files = count_files();
+  pid_t child = fork();
+  if (child == 0) {
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){100000, 100000});
+    cz_corpus_writer *w;
+    cz_status st = cz_corpus_create(&w, path_of("full.h5"), CZ_CORPUS_DOCUMENTS, (cz_corpus_vocabulary){.size = 10});
+    int32_t zeros[1000] = {0};
+    for (int i = 0; i < 500 && st == CZ_OK; i++) st = cz_corpus_add(w, &(cz_ids){.data = zeros, .len = 1000});
+    if (st == CZ_OK) st = cz_corpus_commit(&w, NULL);
+    else cz_corpus_abandon(&w);
+    bool said = strstr(cz_error_message(), "full.h5: can't write") && strstr(cz_error_message(), "File too large");
+    if (!said) fprintf(stderr, "said: %s\n", cz_error_message());
+    _exit(st == CZ_EIO && said ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  assert_int_equal(status, 0);
+  assert_true(file_hash(path_of("full.h5")) == before);
+  assert_int_equal(count_files(), files);
+}
+
+/** Runs the tests of this file. */
+int run_corrupt_tests(void) {
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_truncated), cmocka_unit_test(test_flipped), cmocka_unit_test(test_flipped_token),
+                                     cmocka_unit_test(test_foreign), cmocka_unit_test(test_edited), cmocka_unit_test(test_full_disk)};
+  return cmocka_run_group_tests_name("corrupt corpora", tests, make_folder, drop_folder);
+}
