@@ -5,7 +5,7 @@
 set(CZ_ROOTS "${CMAKE_BINARY_DIR}/roots")
 
 set(CZ_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wwrite-strings
-    -Wno-unused-parameter -Wno-gnu-zero-variadic-macro-arguments -Werror)
+    -Wno-unused-parameter -Wno-format-truncation -Wno-gnu-zero-variadic-macro-arguments -Werror)
 
 function(cz_root name folder)
   file(MAKE_DIRECTORY "${CZ_ROOTS}/${name}")

@@ -41,7 +41,7 @@ void cz_graph_destroy(cz_graph **graph) {
 static void fail(cz_graph *g, cz_status st, const char *message) {
   if (g->error) return;
   g->error = st;
-  strncpy(g->why, message, sizeof g->why - 1);
+  snprintf(g->why, sizeof g->why, "%s", message);
 }
 
 /** Records a building error from outside the engine (a model that can't be built); the first one wins and cz_graph_finish reports it. */

@@ -224,7 +224,7 @@ static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, con
 cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, const int32_t *lengths, const int32_t *segment, const int32_t *prefix,
                           int64_t n) {
   const cz_graph_run_options run = {0};
-  int64_t tokens, V = d->model->config.vocab_size;
+  int64_t tokens = 0, V = d->model->config.vocab_size;
   cz_graph *g = d->step;
   lists l;
   if (n < 1 || n > d->options.max_beams) return CZ_FAIL(CZ_EINVAL, "decoder: %lld sequences, room for %lld", (long long)n, (long long)d->options.max_beams);

@@ -91,7 +91,7 @@ static cz_status read_activation(const reading *r, cz_model_config *c) {
     int kind;
   } kinds[] = {{"relu", CZ_ACTIVATION_RELU}, {"gelu", CZ_ACTIVATION_GELU}, {"gelu_new", CZ_ACTIVATION_GELU_TANH}, {"gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH}};
   const char *text = json_string_value(json_object_get(r->root, "feed_forward_proj"));
-  if (!text) text = "relu";
+  if (!text) return c->activation = CZ_ACTIVATION_RELU, CZ_OK; /* the class default */
   c->gated = !strncmp(text, "gated-", 6);
   if (!strcmp(text, "gated-gelu")) return c->activation = CZ_ACTIVATION_GELU_TANH, CZ_OK;
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)

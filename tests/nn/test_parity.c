@@ -1,0 +1,211 @@
+/* Tiny random T5 models against Hugging Face (fixtures of scripts/make_t5_fixtures.py): logits, loss and every gradient, in float64 and float32, fused and
+ * not, planned and not, guarded and not; and a saved directory read again. */
+#include "checkpoint/safetensors.h"
+#include "nn/hf.h"
+#include "nn/net.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { MOST = 256, SEGMENTS = 8 };
+
+#define OK(expr)                                                                                                                                     \
+  do {                                                                                                                                               \
+    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                     \
+  } while (0)
+
+/* batch.jsonl as the decoder reads it: targets shifted right behind the start id. */
+typedef struct batch {
+  int32_t enc[MOST], enc_spans[2 * SEGMENTS], dec[MOST], dec_spans[2 * SEGMENTS], targets[MOST];
+  cz_feed feed;
+} batch;
+
+static int64_t read_ids(const json_t *line, const char *key, int32_t *out) {
+  const json_t *list = json_object_get(line, key);
+  for (size_t i = 0; i < json_array_size(list); i++) out[i] = (int32_t)json_integer_value(json_array_get(list, i));
+  return (int64_t)json_array_size(list);
+}
+
+static void load_batch(batch *b, const char *folder) {
+  char path[512], line[4096];
+  snprintf(path, sizeof path, "%s/batch.jsonl", folder);
+  FILE *f = fopen(path, "r");
+  assert_non_null(f);
+  memset(b, 0, sizeof *b);
+  int64_t e = 0, d = 0, n = 0, counted = 0;
+  while (fgets(line, sizeof line, f)) {
+    json_t *j = json_loads(line, 0, NULL);
+    b->enc_spans[2 * n] = (int32_t)e, b->dec_spans[2 * n] = (int32_t)d;
+    e += read_ids(j, "input_ids", b->enc + e);
+    int64_t m = read_ids(j, "target_ids", b->targets + d);
+    for (int64_t i = 0; i < m; i++) {
+      counted += b->targets[d + i] >= 0;
+      b->dec[d + i] = i == 0 || b->targets[d + i - 1] < 0 ? 0 : b->targets[d + i - 1];
+    }
+    d += m;
+    b->enc_spans[2 * n + 1] = (int32_t)e, b->dec_spans[2 * n + 1] = (int32_t)d;
+    n++;
+    json_decref(j);
+  }
+  fclose(f);
+  b->feed = (cz_feed){.segments = n, .enc_tokens = e, .dec_tokens = d, .rows = d, .enc_ids = b->enc, .enc_spans = b->enc_spans, .dec_ids = b->dec,
+                      .dec_spans = b->dec_spans, .targets = b->targets, .denominator = (double)counted};
+}
+
+static double *expected(cz_safetensors *s, const char *name, int64_t *n) {
+  const cz_st_info *info = cz_safetensors_find(s, name);
+  if (!info) fail_msg("fixture has no %s", name);
+  double *x = calloc(info->elements + 1, sizeof *x);
+  OK(cz_safetensors_read_f64(s, x, name, info->dims, info->rank));
+  *n = (int64_t)info->elements;
+  return x;
+}
+
+/* |got - want| <= tolerance x max(1, largest |want|), element by element; NaN fails. */
+static void compare(const char *what, const double *got, const double *want, int64_t n, double tolerance) {
+  double most = 1;
+  for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(want[i]));
+  for (int64_t i = 0; i < n; i++)
+    if (!(fabs(got[i] - want[i]) <= tolerance * most)) fail_msg("%s[%lld]: got %.17g, want %.17g", what, (long long)i, got[i], want[i]);
+}
+
+static void check_logits(cz_net *net, const batch *b, cz_safetensors *s, double tolerance) {
+  int64_t V = net->model->config.vocab_size, n;
+  double *all = calloc((size_t)(b->feed.dec_tokens * V), sizeof *all);
+  OK(cz_graph_read(net->graph, all, net->logits, b->feed.dec_tokens * V));
+  for (int64_t k = 0; k < b->feed.segments; k++) {
+    char name[32];
+    snprintf(name, sizeof name, "logits.%lld", (long long)k);
+    double *want = expected(s, name, &n);
+    assert_int_equal(n, (b->dec_spans[2 * k + 1] - b->dec_spans[2 * k]) * V);
+    compare(name, all + b->dec_spans[2 * k] * V, want, n, tolerance);
+    free(want);
+  }
+  free(all);
+}
+
+static void check_grads(cz_model *m, cz_safetensors *s, double tolerance) {
+  size_t seen = 0;
+  for (size_t i = 0; i < m->params->n; i++) {
+    cz_param *p = m->params->list[i];
+    char name[256];
+    int64_t n;
+    snprintf(name, sizeof name, "grad.%s", p->name);
+    double *want = expected(s, name, &n), *got = calloc((size_t)p->count, sizeof *got);
+    assert_int_equal(n, p->count);
+    OK(cz_device_read_real(m->device, got, p->grad, p->count));
+    compare(name, got, want, n, tolerance);
+    free(want);
+    free(got);
+    seen++;
+  }
+  size_t wanted = 0;
+  for (size_t i = 0; i < cz_safetensors_count(s); i++) wanted += !strncmp(cz_safetensors_at(s, i)->name, "grad.", 5);
+  assert_int_equal(seen, wanted); /* no parameter of theirs is missing here */
+}
+
+static void check(const char *family, const char *device_name, double tolerance, cz_net_options options) {
+  char folder[512], path[600];
+  cz_device *device;
+  cz_model *m;
+  cz_net *net;
+  cz_safetensors *s;
+  batch b;
+  snprintf(folder, sizeof folder, CZ_SOURCE_DIR "/tests/fixtures/t5/%s", family);
+  snprintf(path, sizeof path, "%s/expected.safetensors", folder);
+  OK(cz_device_open(&device, device_name));
+  OK(cz_hf_open(&m, folder, device));
+  OK(cz_safetensors_open(&s, path));
+  load_batch(&b, folder);
+  options.max_segments = SEGMENTS, options.max_inputs = options.max_targets = 100, options.train = true, options.logits = true;
+  OK(cz_net_create(&net, m, &options));
+  for (int again = 0; again < 2; again++) { /* the second run finds used memory */
+    cz_graph_run_options run = {0};
+    OK(cz_net_feed(net, &b.feed));
+    OK(cz_graph_train(net->graph, &run));
+    int64_t n;
+    double loss, *want = expected(s, "loss", &n);
+    OK(cz_graph_read(net->graph, &loss, net->loss, 1));
+    compare("loss", &loss, want, 1, tolerance);
+    free(want);
+    check_logits(net, &b, s, tolerance);
+    check_grads(m, s, tolerance);
+  }
+  cz_net_destroy(&net);
+  cz_safetensors_close(&s);
+  cz_model_destroy(&m);
+  cz_device_close(&device);
+}
+
+static void each(const char *family) {
+  check(family, "ref", 1e-9, (cz_net_options){0});
+  check(family, "ref", 1e-9, (cz_net_options){.no_fusion = true});
+  check(family, "ref", 1e-9, (cz_net_options){.no_reuse = true});
+  check(family, "ref", 1e-9, (cz_net_options){.recompute = true});
+  check(family, "guard:ref", 1e-9, (cz_net_options){0});
+  check(family, "cpu", 2e-5, (cz_net_options){0});
+  check(family, "cpu", 2e-5, (cz_net_options){.recompute = true});
+  check(family, "guard:cpu", 2e-5, (cz_net_options){.recompute = true});
+}
+
+static void parity_v1_0(void **state) { each("v1_0"); }
+static void parity_v1_1(void **state) { each("v1_1"); }
+
+/* Saved and opened again: the same parameters, bit for bit. */
+static void round_trip(void **state) {
+  const char *families[] = {"v1_0", "v1_1"};
+  for (int f = 0; f < 2; f++) {
+    char folder[512], copy[] = "/tmp/cz_parity_XXXXXX";
+    cz_device *device;
+    cz_model *a, *b;
+    snprintf(folder, sizeof folder, CZ_SOURCE_DIR "/tests/fixtures/t5/%s", families[f]);
+    assert_non_null(mkdtemp(copy));
+    OK(cz_device_open(&device, "ref"));
+    OK(cz_hf_open(&a, folder, device));
+    OK(cz_hf_save(a, copy));
+    OK(cz_hf_open(&b, copy, device));
+    assert_int_equal(a->params->flat, b->params->flat);
+    assert_memory_equal(a->params->values, b->params->values, (size_t)a->params->flat * 8);
+    assert_int_equal(a->config.scaled, b->config.scaled);
+    assert_int_equal(a->config.tied, b->config.tied);
+    cz_model_destroy(&a);
+    cz_model_destroy(&b);
+    cz_device_close(&device);
+  }
+}
+
+/* A model folder that is wrong in one place is refused with that place. */
+static void refused(void **state) {
+  cz_model_config c;
+  char path[] = "/tmp/cz_config_XXXXXX";
+  const struct {
+    const char *text, *message;
+  } bad[] = {{"{\"model_type\": \"t5\", \"vocab_size\": 8}", "d_model is missing"},
+             {"{\"model_type\": \"bart\"}", "model_type 'bart'"},
+             {"{\"model_type\": \"t5\", \"vocab_size\": \"8\"}", "vocab_size is not an integer"},
+             {"{\"model_type\": \"t5\", \"vocab_size\": 64, \"d_model\": 8, \"d_kv\": 4, \"d_ff\": 8, \"num_layers\": 1, \"num_heads\": 2, "
+              "\"relative_attention_max_distance\": 16}",
+              "16 must be larger than half the buckets, 16"},
+             {"{\"model_type\": ", "1"},
+             {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"gated-tanh\"}", "gated-tanh"}};
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    FILE *f = fopen(path, "w");
+    fputs(bad[i].text, f);
+    fclose(f);
+    assert_int_not_equal(cz_hf_config_read(&c, path), CZ_OK);
+    if (!strstr(cz_error_message(), bad[i].message) || !strstr(cz_error_message(), path)) fail_msg("message %s", cz_error_message());
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(parity_v1_0), cmocka_unit_test(parity_v1_1), cmocka_unit_test(round_trip), cmocka_unit_test(refused)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
