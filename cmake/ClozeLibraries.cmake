@@ -8,6 +8,7 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(FYAML REQUIRED IMPORTED_TARGET libfyaml)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+find_library(CZ_CSV_LIB csv REQUIRED) # libcsv-dev
 
 # The OpenMP variant of OpenBLAS first: the pthread variant beside OpenMP loops costs 60 % (feasibility.md 1). Any CBLAS will do otherwise.
 find_library(CZ_BLAS_LIB openblas PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp NO_DEFAULT_PATH)

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "text/tokenizer.h"
+#include "trainers/args.h"
 #include "trainers/objectives/objective.h"
 #include "trainers/objectives/vocabulary.h"
 
@@ -14,7 +15,8 @@
 #include <unistd.h>
 
 const char cz_objective_usage[] =
-    "cloze objective NAME [key=value ...] --tokenizer FILE (--text FILE | --ids FILE.jsonl) [--seed N] [--json]\n"
+    "usage: cloze objective NAME [key=value ...] --tokenizer FILE (--text FILE | --ids FILE.jsonl) [--seed N] [--json]\n"
+    "       cloze objective NAME --keys\n"
     "\n"
     "Shows what a pretraining objective makes of each document, taken alone as one raw segment: what the model reads and what it must write.\n"
     "Document i draws the noise of piece i of the first epoch. Inputs and targets are cut to their caps as in training, EOS kept.\n"
@@ -24,55 +26,32 @@ const char cz_objective_usage[] =
     "  --ids FILE.jsonl   one JSON list of token ids a line, each a document\n"
     "  --seed N           seed of the noise (default 0)\n"
     "  --json             one line {\"inputs\": [...], \"targets\": [...]} a document\n"
-    "  --help             with NAME: its keys\n"
+    "  --keys             the keys of objective NAME, with ranges and defaults\n"
     "\n"
-    "Objectives: prefix_lm lm bert_style deshuffling mass iid_replace_spans iid_drop_tokens random_spans\n";
+    "Objectives: prefix_lm lm bert_style deshuffling mass iid_replace_spans iid_drop_tokens random_spans\n"
+    "Keys, each where it applies: noise_density mean_noise_span_length random_token_probability inputs_length targets_length fidelity\n";
 
 typedef struct request {
   const char *name, *tokenizer, *text, *ids;
-  const char **words; /* key=value */
+  const char *const *words; /* key=value; borrowed from argv */
   size_t n_words;
   int64_t seed;
-  bool json, help;
+  bool json, keys;
 } request;
 
-static cz_status take_value(const char **out, int argc, char **argv, int *i) {
-  if (*out) return CZ_FAIL(CZ_EUSAGE, "%s is given twice", argv[*i]);
-  if (*i + 1 >= argc) return CZ_FAIL(CZ_EUSAGE, "%s needs a value\n%s", argv[*i], cz_objective_usage);
-  *out = argv[++*i];
-  return CZ_OK;
-}
-
-static cz_status read_option(request *r, const char **seed, int argc, char **argv, int *i) {
-  static const char *const options[] = {"--tokenizer", "--text", "--ids", "--seed", "--json", "--help"};
-  const char *word = argv[*i];
-  if (!strcmp(word, "--tokenizer")) return take_value(&r->tokenizer, argc, argv, i);
-  if (!strcmp(word, "--text")) return take_value(&r->text, argc, argv, i);
-  if (!strcmp(word, "--ids")) return take_value(&r->ids, argc, argv, i);
-  if (!strcmp(word, "--seed")) return take_value(seed, argc, argv, i);
-  if (!strcmp(word, "--json")) r->json = true;
-  else if (!strcmp(word, "--help")) r->help = true;
-  else {
-    const char *near = cz_nearest(word, options, sizeof options / sizeof *options);
-    return CZ_FAIL(CZ_EUSAGE, "cloze objective has no option %s%s%s", word, near ? "; did you mean " : "", near ? near : "");
-  }
-  return CZ_OK;
-}
-
-static cz_status read_words(request *r, int argc, char **argv) {
-  const char *seed = NULL;
-  CZ_TRY(cz_alloc(&r->words, (size_t)argc, sizeof *r->words));
-  for (int i = 1; i < argc; i++) {
-    if (argv[i][0] == '-') CZ_TRY(read_option(r, &seed, argc, argv, &i));
-    else if (strchr(argv[i], '=')) r->words[r->n_words++] = argv[i];
-    else if (!r->name) r->name = argv[i];
-    else return CZ_FAIL(CZ_EUSAGE, "'%s': one objective at a time, and settings are key=value\n%s", argv[i], cz_objective_usage);
-  }
-  if (seed && (cz_parse_int(seed, &r->seed) != CZ_OK || r->seed < 0)) return CZ_FAIL(CZ_EUSAGE, "--seed: expected a number from 0 up, found '%s'", seed);
-  if (r->help) return CZ_OK;
-  if (!r->name) return CZ_FAIL(CZ_EUSAGE, "which objective?\n%s", cz_objective_usage);
-  if (!r->tokenizer) return CZ_FAIL(CZ_EUSAGE, "--tokenizer FILE is missing\n%s", cz_objective_usage);
-  if (!r->text == !r->ids) return CZ_FAIL(CZ_EUSAGE, "give either --text FILE or --ids FILE.jsonl\n%s", cz_objective_usage);
+static cz_status read_request(request *r, int argc, char **argv) {
+  const char *seed = "0";
+  const cz_option options[] = {{"--tokenizer", &r->tokenizer, NULL}, {"--text", &r->text, NULL}, {"--ids", &r->ids, NULL}, {"--seed", &seed, NULL},
+                               {"--json", NULL, &r->json},           {"--keys", NULL, &r->keys}};
+  CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
+  CZ_TRY(cz_args_count(argc, argv, 1, -1, cz_objective_usage));
+  r->name = argv[1];
+  r->words = (const char *const *)argv + 2;
+  r->n_words = (size_t)argc - 2;
+  if (cz_parse_int(seed, &r->seed) != CZ_OK || r->seed < 0) return CZ_FAIL(CZ_EUSAGE, "--seed: expected a number from 0 up, found '%s'", seed);
+  if (r->keys) return CZ_OK;
+  if (!r->tokenizer) return CZ_FAIL(CZ_EUSAGE, "--tokenizer FILE is missing");
+  if (!r->text == !r->ids) return CZ_FAIL(CZ_EUSAGE, "give either --text FILE or --ids FILE.jsonl");
   return CZ_OK;
 }
 
@@ -257,26 +236,18 @@ done:
   return st;
 }
 
-static cz_status print_help(const char *name) {
-  fputs(cz_objective_usage, stdout);
-  for (size_t i = 0; i < cz_objective_count; i++)
-    if (!name) printf("  %-18s %s\n", cz_objective_rows[i]->name, cz_objective_rows[i]->help);
-  if (!name) return CZ_OK;
-  const cz_objective_row *row;
-  CZ_TRY(cz_objective_find(&row, name));
+static cz_status print_keys(const cz_objective_row *row) {
   cz_buf help = {0};
   cz_status st = cz_config_help(&help, &row->section);
-  if (st == CZ_OK) printf("\n%s: %s\n\n%s", row->name, row->help, help.data);
+  if (st == CZ_OK) printf("%s: %s\n%s", row->name, row->help, help.data);
   cz_buf_free(&help);
   return st;
 }
 
-static cz_status configure(cz_objective *o, const request *r, const cz_tokenizer *t) {
-  const cz_objective_row *row;
+static cz_status configure(cz_objective *o, const request *r, const cz_objective_row *row, const cz_tokenizer *t) {
   cz_vocabulary vocabulary;
   cz_objective_config values = {.seed = (uint64_t)r->seed};
   cz_config *config;
-  CZ_TRY(cz_objective_find(&row, r->name));
   CZ_TRY(cz_config_from_words(&config, r->words, r->n_words));
   cz_status st = cz_config_bind(cz_config_root(config), &row->section, &values, NULL);
   cz_config_destroy(&config);
@@ -285,13 +256,13 @@ static cz_status configure(cz_objective *o, const request *r, const cz_tokenizer
   return cz_objective_init(o, row, &values, &vocabulary);
 }
 
-static cz_status run(const request *r) {
+static cz_status run(const request *r, const cz_objective_row *row) {
   cz_tokenizer *t = NULL;
   documents d = {0};
   cz_objective o;
   cz_status st;
   CZ_GO(st, cz_tokenizer_open(&t, r->tokenizer), done);
-  CZ_GO(st, configure(&o, r, t), done);
+  CZ_GO(st, configure(&o, r, row, t), done);
   CZ_GO(st, read_documents(&d, r, t), done);
   CZ_GO(st, show(&o, t, &d, r->json), done);
 done:
@@ -304,8 +275,8 @@ done:
 /** `cloze objective ...`: ARGV[0] is the command's own name. CZ_EUSAGE for what the user should have written differently, else what went wrong. */
 cz_status cz_command_objective(int argc, char **argv) {
   request r = {0};
-  cz_status st = read_words(&r, argc, argv);
-  if (st == CZ_OK) st = r.help ? print_help(r.name) : run(&r);
-  free(r.words);
-  return st;
+  const cz_objective_row *row;
+  CZ_TRY(read_request(&r, argc, argv));
+  CZ_TRY(cz_objective_find(&row, r.name));
+  return r.keys ? print_keys(row) : run(&r, row);
 }

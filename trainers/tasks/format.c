@@ -1,0 +1,230 @@
+#include "trainers/tasks/format.h"
+#include "base/fs.h"
+#include "base/text.h"
+#include "text/unicode.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t count_byte(const char *s, size_t n, char c) {
+  size_t k = 0;
+  for (size_t i = 0; i < n; i++) k += s[i] == c;
+  return k;
+}
+
+/* Where byte AT of the file lies. */
+static void locate(const cz_buf *file, size_t at, size_t *line, size_t *column) {
+  size_t begin = at;
+  while (begin > 0 && file->data[begin - 1] != '\n') begin--;
+  *line = count_byte(file->data, begin, '\n') + 1;
+  *column = at - begin + 1;
+}
+
+/** Reads the file at PATH, a borrowed string. CZ_EINVAL with line and column when it is empty, holds a NUL byte, or is not UTF-8; a byte order mark is
+ * skipped. Close it in any case. */
+cz_status cz_lines_open(cz_lines *l, const char *path) {
+  *l = (cz_lines){.path = path};
+  CZ_TRY(cz_fs_read(path, &l->file));
+  if (l->file.len == 0) return CZ_FAIL(CZ_EINVAL, "%s: the file is empty", path);
+  size_t line, column, sound = cz__utf8_check(l->file.data, l->file.len);
+  const char *nul = memchr(l->file.data, '\0', l->file.len);
+  if (nul && (size_t)(nul - l->file.data) < sound) sound = (size_t)(nul - l->file.data);
+  if (sound < l->file.len) {
+    locate(&l->file, sound, &line, &column);
+    return CZ_FAIL(CZ_EINVAL, "%s:%zu:%zu: byte 0x%02x is not UTF-8 text", path, line, column, (unsigned char)l->file.data[sound]);
+  }
+  if (l->file.len >= 3 && !memcmp(l->file.data, "\xef\xbb\xbf", 3)) l->at = 3;
+  return CZ_OK;
+}
+
+/** The next line without its end; false after the last. The text lives until the file is closed. */
+bool cz_lines_next(cz_lines *l, char **line) {
+  if (l->at >= l->file.len) return false;
+  char *begin = l->file.data + l->at, *end = memchr(begin, '\n', l->file.len - l->at);
+  if (!end) end = l->file.data + l->file.len; /* a NUL stands there */
+  l->at = (size_t)(end - l->file.data) + 1;
+  *end = '\0';
+  if (end > begin && end[-1] == '\r') end[-1] = '\0';
+  l->number++;
+  *line = begin;
+  return true;
+}
+
+/** Frees the file's text. */
+void cz_lines_close(cz_lines *l) { cz_buf_free(&l->file); }
+
+/** The place of a byte of the line last read. COLUMN from 1; 0 leaves it out. */
+cz_place cz_lines_place(const cz_lines *l, size_t column) {
+  cz_place p;
+  int n = snprintf(p.text, sizeof p.text, "%s:%lld", l->path, (long long)l->number);
+  if (column && n > 0 && (size_t)n < sizeof p.text) snprintf(p.text + n, sizeof p.text - (size_t)n, ":%zu", column);
+  return p;
+}
+
+/** Splits LINE at its tabs, in place. CZ_EINVAL when there are more fields than any known file has. */
+cz_status cz_fields_split(cz_fields *f, const cz_lines *l, char *line) {
+  f->n = 0;
+  for (char *at = line; at; f->n++) {
+    if (f->n == CZ_FIELDS) return CZ_FAIL(CZ_EINVAL, "%s: more than %d fields", cz_lines_place(l, 0).text, CZ_FIELDS);
+    f->text[f->n] = at;
+    f->column[f->n] = (size_t)(at - line) + 1;
+    at = strchr(at, '\t');
+    if (at) *at++ = '\0';
+  }
+  return CZ_OK;
+}
+
+/** The column of the header called NAME. CZ_EINVAL with the nearest when there is none. */
+cz_status cz_fields_column(size_t *column, const cz_fields *header, const cz_lines *l, const char *name) {
+  for (size_t i = 0; i < header->n; i++) {
+    *column = i;
+    if (!strcmp(header->text[i], name)) return CZ_OK;
+  }
+  const char *near = cz_nearest(name, (const char *const *)header->text, header->n);
+  return CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s%s", cz_lines_place(l, 0).text, name, near ? "; nearest is '" : "", near ? near : "",
+                 near ? "'" : "");
+}
+
+/** Parses one line as a JSON object; the caller releases it. CZ_EINVAL with line and column. */
+cz_status cz_json_line(json_t **out, const cz_lines *l, const char *line) {
+  json_error_t why;
+  *out = json_loads(line, JSON_REJECT_DUPLICATES, &why);
+  if (!*out) return CZ_FAIL(CZ_EINVAL, "%s: %s", cz_lines_place(l, why.column > 0 ? (size_t)why.column : 1).text, why.text);
+  if (json_is_object(*out)) return CZ_OK;
+  json_decref(*out);
+  *out = NULL;
+  return CZ_FAIL(CZ_EINVAL, "%s: expected a JSON object", cz_lines_place(l, 1).text);
+}
+
+static const char *type_name(json_type type) {
+  static const char *const names[] = {"an object", "a list", "a text", "a whole number", "a number", "true", "false", "null"};
+  return names[type];
+}
+
+/** The member KEY, which must be there and have TYPE; borrowed from OBJECT. */
+cz_status cz_json_get(const json_t **out, const json_t *object, const char *key, json_type type, const char *place) {
+  *out = json_object_get(object, key);
+  if (!*out) return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is missing", place, key);
+  if (json_typeof(*out) != type) return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is %s, expected %s", place, key, type_name(json_typeof(*out)), type_name(type));
+  return CZ_OK;
+}
+
+/** The text of member KEY; borrowed from OBJECT. */
+cz_status cz_json_text(const char **out, const json_t *object, const char *key, const char *place) {
+  const json_t *item;
+  CZ_TRY(cz_json_get(&item, object, key, JSON_STRING, place));
+  *out = json_string_value(item);
+  return CZ_OK;
+}
+
+/** A label as files spell it: text as it is, numbers in digits, true and false in words; empty when the member is missing, as in test files. */
+cz_status cz_json_label(char *out, size_t n, const json_t *object, const char *key, const char *place) {
+  const json_t *item = json_object_get(object, key);
+  out[0] = '\0';
+  if (!item) return CZ_OK;
+  int k = json_is_string(item)    ? snprintf(out, n, "%s", json_string_value(item))
+          : json_is_integer(item) ? snprintf(out, n, "%lld", (long long)json_integer_value(item))
+          : json_is_boolean(item) ? snprintf(out, n, "%s", json_is_true(item) ? "true" : "false")
+                                  : -1;
+  if (k < 0 || (size_t)k >= n) return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is no label", place, key);
+  return CZ_OK;
+}
+
+/** Reads a file of JSON lines and calls ADD with each object and its place. */
+cz_status cz_json_records(cz_task_set *set, const char *path, cz_json_record_fn add) {
+  cz_lines l;
+  char *line;
+  json_t *object = NULL;
+  cz_status st;
+  CZ_GO(st, cz_lines_open(&l, path), done);
+  while (cz_lines_next(&l, &line)) {
+    const cz_place place = cz_lines_place(&l, 0);
+    CZ_GO(st, cz_json_line(&object, &l, line), done);
+    CZ_GO(st, add(set, object, place.text), done);
+    json_decref(object);
+    object = NULL;
+  }
+done:
+  json_decref(object);
+  cz_lines_close(&l);
+  return st;
+}
+
+/** Adds a copy of RECORD, whose texts the set must own already (cz_task_text). */
+cz_status cz_task_add(cz_task_set *set, const cz_task_record *record) {
+  CZ_TRY(cz_grow(&set->records, &set->cap, set->n + 1, sizeof *set->records));
+  set->records[set->n++] = *record;
+  return CZ_OK;
+}
+
+/** Gives RECORD copies of N answers; the first is what it must write. */
+cz_status cz_task_answers(cz_task_set *set, cz_task_record *record, const char *const *answers, size_t n) {
+  const char **copy;
+  CZ_TRY(cz_arena_alloc(set->arena, &copy, n, sizeof *copy));
+  for (size_t i = 0; i < n; i++) CZ_TRY(cz_task_text(set, &copy[i], "%s", answers[i]));
+  record->answers = copy;
+  record->n_answers = (int32_t)n;
+  record->targets = copy[0];
+  return CZ_OK;
+}
+
+/** Formats a text that the set owns. */
+cz_status cz_task_text(cz_task_set *set, const char **out, const char *format, ...) {
+  va_list args, again;
+  va_start(args, format);
+  va_copy(again, args);
+  int n = vsnprintf(NULL, 0, format, args);
+  va_end(args);
+  char *text = NULL;
+  cz_status st = n < 0 ? CZ_FAIL(CZ_EINVAL, "bad format %s", format) : cz_arena_alloc(set->arena, &text, (size_t)n + 1, 1);
+  if (st == CZ_OK) vsnprintf(text, (size_t)n + 1, format, again);
+  va_end(again);
+  *out = text;
+  return st;
+}
+
+/** The class that a file's TEXT means: its place in SPELLINGS (null: the set's labels), -1 for an empty one. CZ_EINVAL with the nearest when it is none. */
+cz_status cz_task_label(const cz_task_set *set, int32_t *label, const char *const *spellings, const char *text, const char *place) {
+  const char *const *names = spellings ? spellings : set->labels;
+  *label = -1;
+  if (!*text) return CZ_OK;
+  for (int32_t i = 0; i < set->n_labels; i++) {
+    if (strcmp(text, names[i])) continue;
+    *label = i;
+    return CZ_OK;
+  }
+  const char *near = cz_nearest(text, names, (size_t)set->n_labels);
+  if (near) return CZ_FAIL(CZ_EINVAL, "%s: unknown label '%s'; did you mean '%s'?", place, text, near);
+  cz_buf list = {0};
+  cz_status st = CZ_OK;
+  for (int32_t i = 0; i < set->n_labels && st == CZ_OK; i++) st = cz_buf_addf(&list, "%s%s", i ? ", " : "", names[i]);
+  if (st == CZ_OK) st = CZ_FAIL(CZ_EINVAL, "%s: unknown label '%s'; declared are %s", place, text, list.data);
+  cz_buf_free(&list);
+  return st;
+}
+
+/** Adds RECORD as one of class LABEL: its target is the label's text, CZ_UNKNOWN_TARGET for -1. */
+cz_status cz_task_add_class(cz_task_set *set, cz_task_record *record, int32_t label) {
+  const char *target = label < 0 ? CZ_UNKNOWN_TARGET : set->labels[label];
+  record->label = label;
+  CZ_TRY(cz_task_answers(set, record, &target, 1));
+  return cz_task_add(set, record);
+}
+
+/** Cuts TEXT at commas into *N words without blanks around them, owned by the arena; null-terminated. Empty words are left out. */
+cz_status cz_words(char ***out, size_t *n, cz_arena *arena, const char *text) {
+  char *copy;
+  size_t most = count_byte(text, strlen(text), ',') + 2;
+  CZ_TRY(cz_arena_strdup(arena, &copy, text));
+  CZ_TRY(cz_arena_alloc(arena, out, most, sizeof **out));
+  *n = 0;
+  for (char *save, *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+    word += strspn(word, " \t");
+    size_t k = strlen(word);
+    while (k > 0 && (word[k - 1] == ' ' || word[k - 1] == '\t')) word[--k] = '\0';
+    if (k) (*out)[(*n)++] = word;
+  }
+  return CZ_OK;
+}

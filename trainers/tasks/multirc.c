@@ -1,0 +1,82 @@
+/* MultiRC (SuperGLUE): several answers to a question about a passage, each right or wrong; one record per answer, judged together by question.
+ *
+ * `paper` leaves the passage's mark-up in, as in the example of appendix D; the released code turns <br> into a space and takes <b> and </b> out. */
+#include "trainers/objectives/objective.h"
+#include "trainers/tasks/format.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const truth[] = {"False", "True", NULL};
+static const char *const spellings[] = {"0", "1"};
+
+static cz_status remove_markup(cz_buf *out, const char *text) {
+  static const struct {
+    const char *tag, *becomes;
+  } tags[] = {{"<br>", " "}, {"<b>", ""}, {"</b>", ""}};
+  while (*text) {
+    size_t skip = 0;
+    for (size_t i = 0; i < sizeof tags / sizeof *tags && !skip; i++) {
+      if (strncmp(text, tags[i].tag, strlen(tags[i].tag))) continue;
+      CZ_TRY(cz_buf_addf(out, "%s", tags[i].becomes));
+      skip = strlen(tags[i].tag);
+    }
+    if (!skip) CZ_TRY(cz_buf_add(out, text, 1));
+    text += skip ? skip : 1;
+  }
+  return CZ_OK;
+}
+
+static cz_status add_answer(cz_task_set *set, const char *passage, const char *question, const json_t *answer, int64_t group, const char *place) {
+  const char *text;
+  char spelled[64];
+  int32_t label;
+  cz_task_record record = {.group = group};
+  CZ_TRY(cz_json_text(&text, answer, "text", place));
+  CZ_TRY(cz_json_label(spelled, sizeof spelled, answer, "label", place));
+  CZ_TRY(cz_task_label(set, &label, spellings, spelled, place));
+  cz_buf b = {0};
+  cz_status st;
+  CZ_GO(st, cz_buf_addf(&b, "multirc question: %s answer: %s paragraph: %s", question, text, passage), done);
+  if (set->config.fidelity == CZ_FIDELITY_PAPER) CZ_GO(st, cz_task_text(set, &record.inputs, "%s", b.data), done);
+  else {
+    cz_buf clean = {0};
+    st = remove_markup(&clean, b.data);
+    if (st == CZ_OK) st = cz_task_text(set, &record.inputs, "%s", clean.data);
+    cz_buf_free(&clean);
+  }
+  record.source = record.inputs;
+  if (st == CZ_OK) st = cz_task_add_class(set, &record, label);
+done:
+  cz_buf_free(&b);
+  return st;
+}
+
+static cz_status add_passage(cz_task_set *set, const json_t *object, const char *place) {
+  const json_t *passage, *questions, *answers;
+  const char *text, *question;
+  CZ_TRY(cz_json_get(&passage, object, "passage", JSON_OBJECT, place));
+  CZ_TRY(cz_json_text(&text, passage, "text", place));
+  CZ_TRY(cz_json_get(&questions, passage, "questions", JSON_ARRAY, place));
+  for (size_t q = 0; q < json_array_size(questions); q++) {
+    const int64_t group = (int64_t)set->n;
+    const json_t *item = json_array_get(questions, q);
+    char where[600];
+    snprintf(where, sizeof where, "%s: question %zu", place, q + 1);
+    CZ_TRY(cz_json_text(&question, item, "question", where));
+    CZ_TRY(cz_json_get(&answers, item, "answers", JSON_ARRAY, where));
+    for (size_t a = 0; a < json_array_size(answers); a++) CZ_TRY(add_answer(set, text, question, json_array_get(answers, a), group, where));
+  }
+  return CZ_OK;
+}
+
+static cz_status read_file(cz_task_set *set, const char *path) { return cz_json_records(set, path, add_passage); }
+
+const cz_task_row cz_task_row_multirc = {
+    .name = "multirc",
+    .help = "which answers to a question about a passage are right (SuperGLUE)",
+    .section = CZ_TASK_SECTION("answers to questions about passages (SuperGLUE)"),
+    .labels = truth,
+    .metrics = {CZ_METRIC_F1, CZ_METRIC_GROUP_EM},
+    .read = read_file,
+};

@@ -1,0 +1,239 @@
+#include "trainers/tasks/score.h"
+#include "metrics/scores.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Outputs of a task turned into what its scores want; arrays of set->n, owned by an arena that dies with the call. */
+typedef struct judged {
+  int32_t *predicted, *wanted; /* classes */
+  double *x, *y;               /* numbers: predicted, wanted */
+  const char **outputs, **references;
+  size_t n;
+} judged;
+
+enum { NOUN_WORDS = 64 };
+
+/* Lower-case words of a noun phrase without determiners. */
+typedef struct noun {
+  const char *word[NOUN_WORDS];
+  size_t len[NOUN_WORDS], n;
+  bool apostrophe;
+} noun;
+
+static bool is_determiner(const char *word, size_t n) {
+  static const char *const all[] = {"a",    "an",   "few",  "her",  "his",   "each", "every", "many",  "much",  "my",    "our",
+                                    "some", "that", "the",  "their", "these", "this", "those", "which", "whose", "your"};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    if (strlen(all[i]) == n && !strncasecmp(all[i], word, n)) return true;
+  return false;
+}
+
+static void read_noun(noun *x, const char *text) {
+  *x = (noun){0};
+  while (*text && x->n < NOUN_WORDS) {
+    text += strspn(text, " \t\n\r");
+    size_t n = strcspn(text, " \t\n\r");
+    if (n && !is_determiner(text, n)) {
+      x->word[x->n] = text;
+      x->len[x->n++] = n;
+      x->apostrophe |= memchr(text, '\'', n) != NULL;
+    }
+    text += n;
+  }
+}
+
+static bool is_part(const noun *a, const noun *b) {
+  for (size_t i = 0; i < a->n; i++) {
+    bool found = false;
+    for (size_t j = 0; j < b->n && !found; j++) found = a->len[i] == b->len[j] && !strncasecmp(a->word[i], b->word[j], a->len[i]);
+    if (!found) return false;
+  }
+  return true;
+}
+
+/* WSC (t5.md 7.1): does the output name the record's noun? 1 or 0; -1 for an output without a word. Longer phrases than NOUN_WORDS are cut. */
+static int32_t same_noun(const char *output, const char *candidate) {
+  noun a, b;
+  read_noun(&a, output);
+  read_noun(&b, candidate);
+  if (a.n == 0) return -1;
+  return a.apostrophe == b.apostrophe && (is_part(&a, &b) || is_part(&b, &a));
+}
+
+/* As Python's float() reads it; -1 when it is no number. */
+static double read_number(const char *text) {
+  char *end;
+  double v = strtod(text, &end);
+  if (end == text) return -1;
+  end += strspn(end, " \t\n\r");
+  return *end || isnan(v) ? -1 : v;
+}
+
+static cz_status judge(judged *j, cz_arena *arena, const cz_task_set *set, const char *const *outputs) {
+  size_t n = j->n = set->n;
+  CZ_TRY(cz_arena_alloc(arena, &j->predicted, n, sizeof *j->predicted));
+  CZ_TRY(cz_arena_alloc(arena, &j->wanted, n, sizeof *j->wanted));
+  CZ_TRY(cz_arena_alloc(arena, &j->x, n, sizeof *j->x));
+  CZ_TRY(cz_arena_alloc(arena, &j->y, n, sizeof *j->y));
+  CZ_TRY(cz_arena_alloc(arena, &j->outputs, n, sizeof *j->outputs));
+  CZ_TRY(cz_arena_alloc(arena, &j->references, n, sizeof *j->references));
+  for (size_t i = 0; i < n; i++) {
+    const cz_task_record *r = &set->records[i];
+    j->wanted[i] = r->label;
+    j->y[i] = r->number;
+    j->outputs[i] = outputs[i];
+    j->references[i] = r->targets;
+    if (set->judge == CZ_JUDGE_LABEL) j->predicted[i] = cz_score_label(outputs[i], set->labels, (size_t)set->n_labels);
+    if (set->judge == CZ_JUDGE_NOUN) j->predicted[i] = same_noun(outputs[i], r->targets);
+    if (set->judge == CZ_JUDGE_NUMBER) j->x[i] = read_number(outputs[i]);
+  }
+  return CZ_OK;
+}
+
+/* Of class 1; an output that is no label counts as the other label (t5.md 7.2). */
+static double binary_f1(const judged *j, cz_arena *arena, cz_status *st) {
+  int32_t *predicted;
+  *st = cz_arena_alloc(arena, &predicted, j->n, sizeof *predicted);
+  if (*st != CZ_OK) return 0;
+  for (size_t i = 0; i < j->n; i++) predicted[i] = j->predicted[i] < 0 ? 1 - j->wanted[i] : j->predicted[i];
+  return cz_score_f1(predicted, j->wanted, j->n, 1);
+}
+
+/* Share of groups, which lie side by side, that are right throughout. */
+static double group_exact(const judged *j, const cz_task_set *set) {
+  size_t groups = 0, right = 0;
+  for (size_t i = 0, end; i < j->n; i = end) {
+    bool all = true;
+    for (end = i; end < j->n && set->records[end].group == set->records[i].group; end++) all &= j->predicted[end] == j->wanted[end];
+    groups++;
+    right += all;
+  }
+  return (double)right / (double)groups;
+}
+
+static cz_status squad(double *out, const judged *j, const cz_task_set *set, bool exact) {
+  double sum = 0;
+  for (size_t i = 0; i < j->n; i++) {
+    double em, f1;
+    CZ_TRY(cz_score_squad(&em, &f1, j->outputs[i], set->records[i].answers, (size_t)set->records[i].n_answers));
+    sum += exact ? em : f1;
+  }
+  *out = sum / (double)j->n;
+  return CZ_OK;
+}
+
+/* Sentences on lines of their own, as the summary-level ROUGE-L wants them: " . " becomes " ." and a line end (t5.md 7.2). */
+static cz_status by_sentences(const char ***out, cz_arena *arena, const char *const *texts, size_t n) {
+  CZ_TRY(cz_arena_alloc(arena, out, n, sizeof **out));
+  for (size_t i = 0; i < n; i++) {
+    char *copy;
+    CZ_TRY(cz_arena_strdup(arena, &copy, texts[i]));
+    for (char *at = copy; (at = strstr(at, " . ")); at += 3) at[2] = '\n';
+    (*out)[i] = copy;
+  }
+  return CZ_OK;
+}
+
+static cz_status summary_rouge(double *out, const judged *j, cz_arena *arena) {
+  const char **outputs, **references;
+  CZ_TRY(by_sentences(&outputs, arena, j->outputs, j->n));
+  CZ_TRY(by_sentences(&references, arena, j->references, j->n));
+  return cz_score_rouge_mean(out, outputs, references, j->n, CZ_ROUGE_LSUM);
+}
+
+static cz_status bleu(double *out, const judged *j) {
+  cz_bleu b;
+  CZ_TRY(cz_score_bleu(&b, j->outputs, j->references, j->n, CZ_BLEU_INTL));
+  *out = b.score / 100;
+  return CZ_OK;
+}
+
+static cz_status score_one(double *out, cz_task_metric metric, const judged *j, const cz_task_set *set, cz_arena *arena) {
+  cz_status st = CZ_OK;
+  switch (metric) {
+  case CZ_METRIC_ACCURACY: *out = cz_score_accuracy(j->predicted, j->wanted, j->n); return CZ_OK;
+  case CZ_METRIC_F1: *out = binary_f1(j, arena, &st); return st;
+  case CZ_METRIC_MACRO_F1: *out = cz_score_f1_macro(j->predicted, j->wanted, j->n, set->n_labels); return CZ_OK;
+  case CZ_METRIC_MCC: return cz_score_matthews(out, j->predicted, j->wanted, j->n, set->n_labels);
+  case CZ_METRIC_PEARSON: *out = cz_score_pearson(j->x, j->y, j->n); return CZ_OK;
+  case CZ_METRIC_SPEARMAN: return cz_score_spearman(out, j->x, j->y, j->n);
+  case CZ_METRIC_GROUP_EM: *out = group_exact(j, set); return CZ_OK;
+  case CZ_METRIC_SQUAD_EM: return squad(out, j, set, true);
+  case CZ_METRIC_SQUAD_F1: return squad(out, j, set, false);
+  case CZ_METRIC_ROUGE1: return cz_score_rouge_mean(out, j->outputs, j->references, j->n, CZ_ROUGE_1);
+  case CZ_METRIC_ROUGE2: return cz_score_rouge_mean(out, j->outputs, j->references, j->n, CZ_ROUGE_2);
+  case CZ_METRIC_ROUGEL: return summary_rouge(out, j, arena);
+  case CZ_METRIC_BLEU: return bleu(out, j);
+  case CZ_METRIC_NONE:
+  case CZ_METRICS: break;
+  }
+  return CZ_FAIL(CZ_EINVAL, "task %s: score %d is none", set->row->name, metric);
+}
+
+/** Scores OUTPUTS, one text a record of SET, by the set's metrics: SCORES[CZ_TASK_METRICS], times 100 as the papers print them, those of absent metrics
+ * 0. CZ_EINVAL when the set has records without a known answer, as test files do. */
+cz_status cz_task_score(double *scores, const cz_task_set *set, const char *const *outputs) {
+  cz_arena *arena = NULL;
+  judged j;
+  cz_status st;
+  bool classes = set->judge == CZ_JUDGE_LABEL || set->judge == CZ_JUDGE_NOUN;
+  for (size_t i = 0; i < set->n; i++)
+    if (classes && set->records[i].label < 0) return CZ_FAIL(CZ_EINVAL, "%s: record %zu has no label to score against", set->path, i + 1);
+  memset(scores, 0, CZ_TASK_METRICS * sizeof *scores);
+  CZ_TRY(cz_arena_create(&arena, "score"));
+  CZ_GO(st, judge(&j, arena, set, outputs), done);
+  for (int m = 0; m < CZ_TASK_METRICS && set->metrics[m]; m++) {
+    CZ_GO(st, score_one(&scores[m], set->metrics[m], &j, set, arena), done);
+    scores[m] *= 100;
+  }
+done:
+  cz_arena_destroy(&arena);
+  return st;
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* The most frequent target; of several, the first in the order of the bytes. */
+static cz_status majority(const char **out, const cz_task_set *train) {
+  const char **sorted;
+  CZ_TRY(cz_alloc(&sorted, train->n, sizeof *sorted));
+  for (size_t i = 0; i < train->n; i++) sorted[i] = train->records[i].targets;
+  qsort(sorted, train->n, sizeof *sorted, by_text);
+  size_t most = 0;
+  for (size_t i = 0, end; i < train->n; i = end) {
+    for (end = i; end < train->n && !strcmp(sorted[end], sorted[i]); end++) {}
+    if (end - i <= most) continue;
+    most = end - i;
+    *out = sorted[i];
+  }
+  free(sorted);
+  return CZ_OK;
+}
+
+static cz_status lead(const char **out, cz_arena *arena, const char *text, int64_t words) {
+  const char *end = text;
+  for (int64_t i = 0; i < words && *end; i++) {
+    end += strspn(end, " \t\n\r");
+    end += strcspn(end, " \t\n\r");
+  }
+  char *copy;
+  CZ_TRY(cz_arena_alloc(arena, &copy, (size_t)(end - text) + 1, 1));
+  memcpy(copy, text, (size_t)(end - text));
+  *out = copy;
+  return CZ_OK;
+}
+
+/** What the set's baseline writes for each record of SET, given the training records TRAIN of the same task; the texts live as long as the sets and the
+ * arena. */
+cz_status cz_task_baseline_outputs(const char **outputs, cz_arena *arena, const cz_task_set *train, const cz_task_set *set) {
+  const char *common = NULL;
+  if (set->baseline == CZ_BASELINE_MAJORITY) CZ_TRY(majority(&common, train));
+  for (size_t i = 0; i < set->n; i++) {
+    outputs[i] = set->baseline == CZ_BASELINE_COPY ? set->records[i].source : common;
+    if (set->baseline == CZ_BASELINE_LEAD) CZ_TRY(lead(&outputs[i], arena, set->records[i].source, set->lead_words));
+  }
+  return CZ_OK;
+}

@@ -1,0 +1,10 @@
+/* What outputs are worth on a task, and what a program that knows nothing would get. */
+#ifndef CZ_TRAINERS_TASKS_SCORE_H
+#define CZ_TRAINERS_TASKS_SCORE_H
+
+#include "trainers/tasks/task.h"
+
+CZ_MUST cz_status cz_task_score(double *scores, const cz_task_set *set, const char *const *outputs);
+CZ_MUST cz_status cz_task_baseline_outputs(const char **outputs, cz_arena *arena, const cz_task_set *train, const cz_task_set *set);
+
+#endif

@@ -1,0 +1,99 @@
+#include "trainers/tasks/task.h"
+#include "base/text.h"
+#include "trainers/objectives/objective.h"
+#include "trainers/tasks/format.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CZ_TASK(name) extern const cz_task_row cz_task_row_##name;
+#include "trainers/tasks/tasks.def"
+#undef CZ_TASK
+
+const cz_task_row *const cz_task_rows[] = {
+#define CZ_TASK(name) &cz_task_row_##name,
+#include "trainers/tasks/tasks.def"
+#undef CZ_TASK
+};
+
+const size_t cz_task_count = sizeof cz_task_rows / sizeof *cz_task_rows;
+
+const char *const cz_task_metric_names[] = {"none",     "accuracy", "f1",       "macro_f1", "mcc",    "pearson", "spearman", "group_em",
+                                            "squad_em", "squad_f1", "rouge1",   "rouge2",   "rougeL", "bleu",    NULL};
+_Static_assert(sizeof cz_task_metric_names / sizeof *cz_task_metric_names == CZ_METRICS + 1, "one spelling a metric");
+
+const char *const cz_task_baseline_names[] = {"majority", "copy", "lead", NULL};
+
+#define FILE_KEY(key, what) {.name = #key, .type = CZ_KEY_TEXT, .offset = offsetof(cz_task_config, key), .fallback = "", .help = what}
+
+const cz_key_spec cz_task_file_keys[CZ_TASK_FILE_KEYS] = {
+    FILE_KEY(train, "file with the training records"),
+    FILE_KEY(dev, "file with the records that choose a checkpoint and fill the tables"),
+    FILE_KEY(test, "file with the records that are looked at once"),
+    {.name = "fidelity",
+     .type = CZ_KEY_ENUM,
+     .offset = offsetof(cz_task_config, fidelity),
+     .fallback = "paper",
+     .choices = cz_fidelity_names,
+     .help = "what to do where the paper and its released code disagree (task.h)"},
+};
+
+/** The row called NAME. CZ_EUSAGE with the nearest spelling, or all names. */
+cz_status cz_task_find(const cz_task_row **row, const char *name) {
+  enum { MOST = 128 };
+  const char *names[MOST];
+  CZ_CHECK(cz_task_count <= MOST);
+  for (size_t i = 0; i < cz_task_count; i++) {
+    names[i] = cz_task_rows[i]->name;
+    if (strcmp(names[i], name)) continue;
+    *row = cz_task_rows[i];
+    return CZ_OK;
+  }
+  const char *near = cz_nearest(name, names, cz_task_count);
+  if (near) return CZ_FAIL(CZ_EUSAGE, "no task is called '%s'; did you mean '%s'?", name, near);
+  cz_buf list = {0};
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < cz_task_count && st == CZ_OK; i++) st = cz_buf_addf(&list, " %s", names[i]);
+  if (st == CZ_OK) st = CZ_FAIL(CZ_EUSAGE, "no task is called '%s'; there are:%s", name, list.data);
+  cz_buf_free(&list);
+  return st;
+}
+
+static int32_t count_labels(const char *const *labels) {
+  int32_t n = 0;
+  while (labels && labels[n]) n++;
+  return n;
+}
+
+/** Reads the file at PATH as records of ROW; all texts and PATH are copied, the strings of CONFIG are borrowed. TRAIN leaves out records that only an
+ * evaluation wants, and gives one record per answer where the task trains on each. CZ_EINVAL with file, line and column when the file is not what the
+ * task's layout says, or holds no record. The caller destroys the set. */
+cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_config *config, const char *path, cz_task_use use) {
+  cz_task_set *s;
+  CZ_TRY(cz_alloc(set, 1, sizeof **set));
+  s = *set;
+  *s = (cz_task_set){.row = row, .config = *config, .use = use, .labels = row->labels, .n_labels = count_labels(row->labels), .judge = row->judge, .baseline = row->baseline,
+                     .lead_words = row->lead_words};
+  memcpy(s->metrics, row->metrics, sizeof s->metrics);
+  char *name;
+  cz_status st;
+  CZ_GO(st, cz_arena_create(&s->arena, row->name), fail);
+  CZ_GO(st, cz_arena_strdup(s->arena, &name, path), fail);
+  s->path = name;
+  CZ_GO(st, row->read(s, s->path), fail);
+  if (s->n) return CZ_OK;
+  st = CZ_FAIL(CZ_EINVAL, "%s: no record of task %s in it", path, row->name);
+fail:
+  cz_task_set_destroy(set);
+  return st;
+}
+
+/** Frees the set and its texts, clears the pointer, accepts null. */
+void cz_task_set_destroy(cz_task_set **set) {
+  if (!*set) return;
+  cz_arena_destroy(&(*set)->arena);
+  free((*set)->records);
+  free(*set);
+  *set = NULL;
+}

@@ -1,0 +1,117 @@
+/* Tasks in T5's text-to-text format (reference t5.md 7): how a record of an official file becomes the text that the model reads, the text that it must
+ * write, and the answers that count as right. A row per task; the list is tasks.def.
+ *
+ * `fidelity`, where the paper's appendix D and the released code depart (`corrected` does what stands under `code`, except SQuAD):
+ *
+ *              paper (default)                     code
+ *   copa       targets False, True                 choice1, choice2
+ *   wic        "pos: N" first, when the file has it  never
+ *   multirc    mark-up of the passage kept         <br> becomes a space, <b> and </b> go
+ *   squad      text as it is (and corrected)       a space on either side of every punctuation mark, also in answers */
+#ifndef CZ_TRAINERS_TASK_H
+#define CZ_TRAINERS_TASK_H
+
+#include "config/config.h"
+
+enum { CZ_TASK_METRICS = 4 };
+
+/* Scores, all as percentages except where they are not shares. */
+typedef enum cz_task_metric {
+  CZ_METRIC_NONE,
+  CZ_METRIC_ACCURACY,
+  CZ_METRIC_F1,       /* of class 1 */
+  CZ_METRIC_MACRO_F1, /* mean over the classes */
+  CZ_METRIC_MCC,
+  CZ_METRIC_PEARSON,
+  CZ_METRIC_SPEARMAN,
+  CZ_METRIC_GROUP_EM, /* share of groups whose every record is right */
+  CZ_METRIC_SQUAD_EM,
+  CZ_METRIC_SQUAD_F1,
+  CZ_METRIC_ROUGE1,
+  CZ_METRIC_ROUGE2,
+  CZ_METRIC_ROUGEL,
+  CZ_METRIC_BLEU,
+  CZ_METRICS
+} cz_task_metric;
+
+/* Their spellings in configurations and results; null-terminated, the first is "none". */
+extern const char *const cz_task_metric_names[];
+
+/* What a model has to beat: what a program that knows nothing would write. */
+typedef enum cz_task_baseline {
+  CZ_BASELINE_MAJORITY, /* the most frequent target of the training records */
+  CZ_BASELINE_COPY,     /* the source text */
+  CZ_BASELINE_LEAD      /* the first words of the source text */
+} cz_task_baseline;
+
+extern const char *const cz_task_baseline_names[];
+
+/* How a prediction is judged. */
+typedef enum cz_task_judge {
+  CZ_JUDGE_LABEL,  /* equal to a label's text, else wrong */
+  CZ_JUDGE_TEXT,   /* against the answers */
+  CZ_JUDGE_NUMBER, /* read as a number, -1 when it is none */
+  CZ_JUDGE_NOUN    /* names the same thing as the answer (WSC): decides True or False */
+} cz_task_judge;
+
+typedef enum cz_task_use { CZ_TASK_TRAIN, CZ_TASK_EVALUATE } cz_task_use;
+
+/* Texts are NUL-terminated UTF-8, owned by the set. */
+typedef struct cz_task_record {
+  const char *inputs, *targets;
+  const char *source; /* what a summary or translation starts from, without prefix; the inputs where nothing else fits */
+  const char *const *answers;
+  int32_t n_answers;
+  int32_t label; /* class, -1: none */
+  double number; /* of CZ_JUDGE_NUMBER */
+  int64_t group; /* records with the same number are judged together */
+} cz_task_record;
+
+/* Keys of a task's section: files and fidelity of the known tasks; files and all that follows of `tsv` and `csv`, which a user describes (custom.c). */
+typedef struct cz_task_config {
+  const char *train, *dev, *test;
+  int fidelity;
+  const char *prefix, *labels, *metrics, *input_columns; /* lists are comma-separated */
+  const char *target_column;
+  int64_t lead_words;
+  int class_numbers, baseline;
+  bool header, unescape;
+} cz_task_config;
+
+/* A file of a task, read. */
+typedef struct cz_task_set {
+  const struct cz_task_row *row;
+  cz_task_config config;
+  cz_task_use use;
+  const char *path;
+  cz_arena *arena;
+  cz_task_record *records;
+  size_t n, cap;
+  const char *const *labels; /* in the order of the classes */
+  int32_t n_labels;
+  cz_task_metric metrics[CZ_TASK_METRICS]; /* CZ_METRIC_NONE ends the list */
+  cz_task_judge judge;
+  cz_task_baseline baseline;
+  int64_t lead_words;
+} cz_task_set;
+
+typedef struct cz_task_row {
+  const char *name, *help;
+  cz_section section;
+  const char *const *labels; /* null-terminated, or null: free text */
+  cz_task_metric metrics[CZ_TASK_METRICS];
+  cz_task_judge judge;
+  cz_task_baseline baseline;
+  int64_t lead_words;
+  cz_status (*read)(cz_task_set *set, const char *path); /* adds the file's records */
+  const void *format;                                    /* what `read` wants to know of this task, or null */
+} cz_task_row;
+
+extern const cz_task_row *const cz_task_rows[];
+extern const size_t cz_task_count;
+
+CZ_MUST cz_status cz_task_find(const cz_task_row **row, const char *name);
+CZ_MUST cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_config *config, const char *path, cz_task_use use);
+void cz_task_set_destroy(cz_task_set **set);
+
+#endif

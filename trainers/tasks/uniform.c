@@ -1,0 +1,133 @@
+#include "trainers/tasks/uniform.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "trainers/objectives/objective.h"
+
+#include <math.h>
+#include <string.h>
+
+static size_t field_count(const cz_uniform *u) {
+  size_t n = 0;
+  while (n < CZ_UNIFORM_FIELDS && u->fields[n].shown) n++;
+  return n;
+}
+
+/* STS-B: the score rounded to the nearest 0.2, with one decimal (halves to even in float32, as TensorFlow does). */
+static cz_status add_score(cz_task_set *set, cz_task_record *record, const char *text, const char *place) {
+  if (*text) {
+    if (cz_parse_real(text, &record->number) != CZ_OK) return CZ_FAIL(CZ_EINVAL, "%s: expected a score, found '%s'", place, text);
+    if (record->number < 0 || record->number > 5) return CZ_FAIL(CZ_EINVAL, "%s: score %s is not between 0 and 5", place, text);
+  }
+  const char *target = CZ_UNKNOWN_TARGET;
+  if (*text) CZ_TRY(cz_task_text(set, &target, "%.1f", (double)(rintf((float)record->number * 5) / 5)));
+  CZ_TRY(cz_task_answers(set, record, &target, 1));
+  return cz_task_add(set, record);
+}
+
+/* The record of one line: TEXTS are its fields in the order written, LABEL as the file spells it, empty when the file has none. */
+static cz_status add_record(cz_task_set *set, const char *const *texts, const char *label, const char *place) {
+  const cz_uniform *u = set->row->format;
+  cz_task_record record = {.label = -1, .group = (int64_t)set->n};
+  cz_buf b = {0};
+  cz_status st;
+  CZ_GO(st, cz_buf_addf(&b, "%s", u->prefix), done);
+  for (size_t i = 0; i < field_count(u); i++)
+    if (texts[i]) CZ_GO(st, cz_buf_addf(&b, " %s: %s", u->fields[i].shown, texts[i]), done);
+  CZ_GO(st, cz_task_text(set, &record.inputs, "%s", b.data), done);
+  record.source = record.inputs;
+  if (u->number) CZ_GO(st, add_score(set, &record, label, place), done);
+  else {
+    int32_t class;
+    CZ_GO(st, cz_task_label(set, &class, u->spellings, label, place), done);
+    CZ_GO(st, cz_task_add_class(set, &record, class), done);
+  }
+done:
+  cz_buf_free(&b);
+  return st;
+}
+
+/* Which columns of a TSV file hold the fields and the label. */
+typedef struct columns {
+  size_t field[CZ_UNIFORM_FIELDS], label, count;
+  bool labelled;
+} columns;
+
+static cz_status find_columns(columns *c, const cz_uniform *u, const cz_fields *header, const cz_lines *l) {
+  for (size_t i = 0; i < field_count(u); i++) CZ_TRY(cz_fields_column(&c->field[i], header, l, u->fields[i].column));
+  c->labelled = cz_fields_column(&c->label, header, l, u->label) == CZ_OK;
+  if (!c->labelled) cz_error_clear(); /* a test file */
+  c->count = header->n;
+  return CZ_OK;
+}
+
+/* A file without a header: its first line is a record. Test files of the same task have a header, whose last name is that of the text. */
+static bool is_header(const cz_uniform *u, const cz_fields *first) {
+  return !u->headerless || !strcmp(first->text[first->n - 1], u->fields[0].column);
+}
+
+static cz_fields named_columns(const char *const *names) {
+  cz_fields f = {0};
+  for (; names[f.n]; f.n++) f.text[f.n] = (char *)names[f.n]; /* read only */
+  return f;
+}
+
+static cz_status add_line(cz_task_set *set, const columns *c, const cz_fields *f, const cz_lines *l, size_t *skipped) {
+  const cz_uniform *u = set->row->format;
+  if (f->n < c->count && u->skip_short) {
+    (*skipped)++;
+    return CZ_OK;
+  }
+  if (f->n != c->count)
+    return CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected %zu", cz_lines_place(l, f->column[f->n < c->count ? f->n - 1 : c->count]).text, f->n, c->count);
+  const char *texts[CZ_UNIFORM_FIELDS] = {0};
+  for (size_t i = 0; i < field_count(u); i++) texts[i] = f->text[c->field[i]];
+  const cz_place place = cz_lines_place(l, c->labelled ? f->column[c->label] : 0);
+  if (c->labelled && !*f->text[c->label]) return CZ_FAIL(CZ_EINVAL, "%s: the label is empty", place.text);
+  return add_record(set, texts, c->labelled ? f->text[c->label] : "", place.text);
+}
+
+/** Reads a GLUE file: tab-separated, no quoting, a header unless the format says otherwise. */
+cz_status cz_read_uniform_tsv(cz_task_set *set, const char *path) {
+  const cz_uniform *u = set->row->format;
+  cz_lines l;
+  cz_fields f;
+  columns c = {0};
+  char *line;
+  size_t skipped = 0;
+  cz_status st;
+  CZ_GO(st, cz_lines_open(&l, path), done);
+  while (cz_lines_next(&l, &line)) {
+    if (!*line) continue;
+    CZ_GO(st, cz_fields_split(&f, &l, line), done);
+    if (c.count == 0) {
+      const bool header = is_header(u, &f);
+      const cz_fields names = header ? f : named_columns(u->headerless);
+      CZ_GO(st, find_columns(&c, u, &names, &l), done);
+      if (header) continue;
+    }
+    CZ_GO(st, add_line(set, &c, &f, &l, &skipped), done);
+  }
+  if (skipped) cz_warn("%s: %zu damaged lines with too few fields are left out", path, skipped);
+done:
+  cz_lines_close(&l);
+  return st;
+}
+
+static cz_status add_object(cz_task_set *set, const json_t *object, const char *place) {
+  const cz_uniform *u = set->row->format;
+  const char *texts[CZ_UNIFORM_FIELDS] = {0};
+  char label[64];
+  for (size_t i = 0; i < field_count(u); i++) {
+    bool wanted = !u->fields[i].paper_only || (set->config.fidelity == CZ_FIDELITY_PAPER && json_object_get(object, u->fields[i].column));
+    if (wanted) CZ_TRY(cz_json_text(&texts[i], object, u->fields[i].column, place));
+  }
+  CZ_TRY(cz_json_label(label, sizeof label, object, u->label, place));
+  return add_record(set, texts, label, place);
+}
+
+/** Reads a SuperGLUE file: one JSON object a line. */
+cz_status cz_read_uniform_json(cz_task_set *set, const char *path) {
+  const cz_uniform *u = set->row->format;
+  if (u->paper_labels && set->config.fidelity == CZ_FIDELITY_PAPER) set->labels = u->paper_labels;
+  return cz_json_records(set, path, add_object);
+}
