@@ -1,0 +1,38 @@
+/* Words as numbers, for the scores that count them; private to this folder. */
+#ifndef CZ_METRICS_WORDS_H
+#define CZ_METRICS_WORDS_H
+
+#include "base/mem.h"
+
+#include <stdbool.h>
+
+typedef struct cz__word {
+  const char *bytes;
+  size_t n;
+} cz__word;
+
+/* Gives equal byte strings equal numbers, counted from 0. Zero-initialised is empty; free with cz__names_free. */
+typedef struct cz__names {
+  cz_arena *arena;
+  cz__word *words;
+  size_t n, cap;
+  int32_t *slots; /* open addressing, number + 1 */
+  size_t n_slots;
+} cz__names;
+
+typedef struct cz__tokens {
+  int32_t *ids;
+  size_t n, cap;
+} cz__tokens;
+
+bool cz__is_space(int32_t c);
+CZ_MUST cz_status cz__lower(cz_buf *out, const char *text);
+CZ_MUST cz_status cz__name(cz__names *names, int32_t *id, const void *bytes, size_t n);
+void cz__names_free(cz__names *names);
+CZ_MUST cz_status cz__tokens_add(cz__tokens *tokens, int32_t id);
+void cz__tokens_free(cz__tokens *tokens);
+CZ_MUST cz_status cz__split_spaces(cz__tokens *out, cz__names *names, const char *text);
+CZ_MUST cz_status cz__tokens_extend(cz__tokens *grams, cz__names *names, const cz__tokens *words, size_t order);
+CZ_MUST cz_status cz__tokens_common(size_t *common, const cz__tokens *a, const cz__tokens *b, size_t n_names);
+
+#endif
