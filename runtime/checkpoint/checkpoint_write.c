@@ -14,6 +14,7 @@ enum { CHUNK_BYTES = 1 << 20 };
 struct cz_checkpoint_writer {
   char path[4096], temporary[4096], previous[4096], spare[4096];
   hid_t file;
+  int error; /* errno of the first write that failed */
 };
 
 static cz_status check_space(const char *folder, uint64_t bytes) {
@@ -32,14 +33,8 @@ static cz_status make_paths(cz_checkpoint_writer *w, const char *folder) {
 }
 
 static cz_status create_file(cz_checkpoint_writer *w) {
-  char why[CZ__H5_TEXT] = "";
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  /* format 1.10: superblock, object headers, groups and chunk indices carry checksums; the older default's do not */
-  bool ready = access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0;
-  if (ready) w->file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-  if (w->file < 0) cz__h5_why(why);
-  if (access >= 0) H5Pclose(access);
-  return w->file < 0 ? CZ_FAIL(CZ_EIO, "%s: %s", w->temporary, why) : CZ_OK;
+  w->file = cz__h5_create_aside(w->temporary, &w->error);
+  return w->file < 0 ? CZ_FAIL(CZ_EIO, "%s: %s", w->temporary, w->error ? strerror(w->error) : "HDF5 can't create it") : CZ_OK;
 }
 
 /** Starts a checkpoint of the run in FOLDER, which must exist: one at a time, by one process. BYTES is about what the puts will store; CZ_EIO before
@@ -120,8 +115,9 @@ cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_typ
   for (int i = 0; i < rank; i++) extents[i] = (hsize_t)dims[i];
   cz__h5_quiet();
   if (!name[0] || name[0] == '/') return CZ_FAIL(CZ_EINVAL, "checkpoint entry '%s': a name is not empty and does not start with '/'", name);
-  if (!write_set(why, w->file, name, type, data, extents, rank ? rank : 1, elements))
-    return CZ_FAIL(CZ_EIO, "%s: writing '%s' (%llu bytes): %s", w->temporary, name, (unsigned long long)bytes, why);
+  bool good = write_set(why, w->file, name, type, data, extents, rank ? rank : 1, elements);
+  if (!good || w->error)
+    return CZ_FAIL(CZ_EIO, "%s: writing '%s' (%llu bytes): %s", w->temporary, name, (unsigned long long)bytes, w->error ? strerror(w->error) : why);
   return CZ_OK;
 }
 
@@ -157,10 +153,11 @@ static cz_status rotate(const cz_checkpoint_writer *w) {
 cz_status cz_checkpoint_commit(cz_checkpoint_writer **w) {
   char why[CZ__H5_TEXT];
   cz__h5_quiet();
-  herr_t closed = H5Fclose((*w)->file);
+  cz_status st = CZ_OK;
+  if (H5Fclose((*w)->file) < 0) st = CZ_FAIL(CZ_EIO, "%s: %s", (*w)->temporary, cz__h5_why(why));
+  if ((*w)->error) st = CZ_FAIL(CZ_EIO, "%s: %s", (*w)->temporary, strerror((*w)->error));
   (*w)->file = -1;
-  cz_status st = closed < 0 ? CZ_FAIL(CZ_EIO, "%s: %s", (*w)->temporary, cz__h5_why(why)) : rotate(*w);
-  if (st == CZ_OK) (*w)->temporary[0] = '\0'; /* nothing to remove */
+  if (st == CZ_OK) st = rotate(*w);
   cz_checkpoint_discard(w);
   return st;
 }
@@ -169,8 +166,9 @@ cz_status cz_checkpoint_commit(cz_checkpoint_writer **w) {
 void cz_checkpoint_discard(cz_checkpoint_writer **w) {
   if (!*w) return;
   cz__h5_quiet();
+  if (!(*w)->error) (*w)->error = ECANCELED; /* write no more */
   if ((*w)->file >= 0) H5Fclose((*w)->file);
-  if ((*w)->temporary[0]) unlink((*w)->temporary);
+  unlink((*w)->temporary); /* not there after a commit */
   free(*w);
   *w = NULL;
 }

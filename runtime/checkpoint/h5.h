@@ -15,6 +15,7 @@ enum { CZ__CK_FORMAT_VERSION = 1, CZ__H5_TEXT = 512 };
 
 void cz__h5_quiet(void);
 const char *cz__h5_why(char out[CZ__H5_TEXT]);
+hid_t cz__h5_create_aside(const char *path, int *error);
 hid_t cz__h5_stored(cz_ck_type type);
 hid_t cz__h5_native(cz_ck_type type);
 

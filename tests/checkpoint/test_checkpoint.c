@@ -153,11 +153,36 @@ static void test_foreign_files(void **state) {
   assert_null(c);
 }
 
+/* After good and failed saves and loads HDF5 holds no object of ours. */
+static void test_handles(void **state) {
+  const char *folder = folder_named("handles");
+  int64_t step;
+  cz_checkpoint *c = NULL;
+  cz_checkpoint_writer *w = NULL;
+  GOOD(save_state(folder, 1));
+  GOOD(cz_checkpoint_open(&c, folder));
+  GOOD(load_state(c, &step));
+  BAD(cz_checkpoint_get_int(c, &step, "loss"), CZ_EINVAL, "loss");
+  assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 1); /* the file, no data set */
+  cz_checkpoint_close(&c);
+  GOOD(cz_checkpoint_begin(&w, folder, 1, 0));
+  BAD(cz_checkpoint_put_int(w, "cloze/format", 1), CZ_EIO, "exists");
+  assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 1);
+  cz_checkpoint_discard(&w);
+  spill(in_scratch("handles/bad.h5"), "not HDF5", 8);
+  BAD(cz_checkpoint_open_file(&c, in_scratch("handles/bad.h5")), CZ_ECORRUPT, "bad.h5");
+  assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
+}
+
+/* HDF5 1.10.8 loses a few hundred bytes for each damaged object header that it refuses. Handles of ours are counted above. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:libhdf5"; }
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_equal_states_make_equal_files),
                                      cmocka_unit_test(test_wrong_requests), cmocka_unit_test(test_wrong_puts),
                                      cmocka_unit_test(test_every_set_is_checked), cmocka_unit_test(test_foreign_files),
-                                     cmocka_unit_test(test_fallback),       cmocka_unit_test(test_truncations),
+                                     cmocka_unit_test(test_handles),        cmocka_unit_test(test_fallback),       cmocka_unit_test(test_truncations),
                                      cmocka_unit_test(test_bit_flips),      cmocka_unit_test(test_full),
                                      cmocka_unit_test(test_small_disk),     cmocka_unit_test(test_kill)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
