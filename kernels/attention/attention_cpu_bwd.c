@@ -41,16 +41,27 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
 typedef struct row { /* what one row of a tile needs beside it */
   const float *factor; /* dropout, or null */
   float most, sum, D;
-  bool whole; /* all its visible keys are in the tile */
+  bool whole; /* all its visible keys are in the tile: D is found here */
   int64_t visible, limit;
 } row;
 
-/* Forward: P = exp(s - most) / sum, Z = P M. Backward: dS = Z (do . v) - P D. S becomes Z, DP (do . v on entry) becomes dS; zeros from visible to limit.
- * D = do . o is off by the rounding of o, which is all that is left where one key has nearly all the weight. The sum of a row's dS must be 0: in a row that is
- * whole, what it is instead corrects D. */
+/* M (do . v) of the key with the largest score: forward computed the same bits and knows which one that was. */
+static inline __attribute__((always_inline)) float of_top(const float *s, const float *dp, const float *factor, float most, int64_t n) {
+  float top = -INFINITY;
+#pragma omp simd reduction(max : top)
+  for (int64_t j = 0; j < n; j++) {
+    float d = s[j] == most ? (factor ? factor[j] : 1) * dp[j] : -INFINITY;
+    top = d > top ? d : top;
+  }
+  return top;
+}
+
+/* Forward: P = exp(s - most) / sum, Z = P M. Backward: dS = P (dP - D), dP = M (do . v), D = sum P dP. S becomes Z, DP (do . v on entry) becomes dS; zeros from
+ * visible to limit. As sum P = 1, any constant may be taken off dP first. Taking off the largest key's, its dS is minus the others' sum and no difference of
+ * nearly equal numbers, which matters where that key has nearly all the weight. */
 static inline __attribute__((always_inline)) void softmax_row_as(float *s, float *dp, row w, const float *factor) {
-  float rest = 0, scale = 1 / w.sum, most = w.most, D = w.D;
   int64_t n = w.visible;
+  float rest = 0, scale = 1 / w.sum, most = w.most, D = w.whole ? of_top(s, dp, factor, most, n) : w.D;
 #pragma omp simd reduction(+ : rest)
   for (int64_t j = 0; j < n; j++) {
     float p = cz_expf(s[j] - most) * scale, d = (factor ? factor[j] : 1) * dp[j] - D;
@@ -112,8 +123,8 @@ static void backward_scores(const cz__attention_unit *u, tiles *t, const part *w
     const float *l = &stats[2 * ((u->q0 + i) * p->H + u->h)];
     if (p->dropout && (r == 0 || !p->attr->share_queries)) cz__attention_keep(u, t->factor, i, w->j0, w->limit);
     row x = {.factor = p->dropout ? t->factor : NULL, .most = l[0], .sum = l[1], .visible = w->visible[r], .limit = zeros};
-    x.D = dot(cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + i), cz__attention_head(u, c->out[CZ_ATTENTION_O].data, u->q0 + i), p->K);
     x.whole = w->visible[r] == cz__attention_visible(u, i);
+    if (!x.whole) x.D = dot(cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + i), cz__attention_head(u, c->out[CZ_ATTENTION_O].data, u->q0 + i), p->K);
     softmax_row(t->z + r * p->ld, t->ds + r * p->ld, x);
   }
 }

@@ -60,21 +60,23 @@ static double multiplier(const segment *s, int64_t i, int64_t j) {
   return cz_mask_factor(&s->call->key, (uint64_t)((group * s->H + s->h) * s->Tk + s->k0 + j), s->attr->dropout);
 }
 
-/* P of row i into s->p (0 where invisible). Stats: the largest score, and the sum of exponentials relative to it. */
-static void probabilities(const segment *s, int64_t i, double stats[2]) {
+/* P of row i into s->p (0 where invisible). Stats: the largest score, and the sum of exponentials relative to it. Returns the key with the largest score. */
+static int64_t probabilities(const segment *s, int64_t i, double stats[2]) {
   double most = -INFINITY, sum = 0;
+  int64_t top = 0;
   for (int64_t j = 0; j < s->nk; j++) {
     s->p[j] = visible(s, i, j) ? score(s, i, j) : -INFINITY;
-    most = fmax(most, s->p[j]);
+    if (s->p[j] > most) most = s->p[j], top = j;
   }
   stats[0] = most, stats[1] = 0;
   if (most == -INFINITY) {
     memset(s->p, 0, (size_t)s->nk * sizeof *s->p);
-    return;
+    return 0;
   }
   for (int64_t j = 0; j < s->nk; j++) sum += s->p[j] = exp(s->p[j] - most);
   for (int64_t j = 0; j < s->nk; j++) s->p[j] /= sum;
   stats[1] = sum;
+  return top;
 }
 
 static void forward_row(const segment *s, int64_t i) {
@@ -108,17 +110,19 @@ static void backward_row(const segment *s, int64_t i) {
   const cz_call *c = s->call;
   const double *q = head_row(s, c->in[CZ_ATTENTION_Q].data, s->q0 + i), *dout = head_row(s, c->dout[CZ_ATTENTION_O].data, s->q0 + i);
   double D = 0, scale = s->attr->scale, stats[2];
-  probabilities(s, i, stats);
+  int64_t top = probabilities(s, i, stats);
   for (int64_t j = 0; j < s->nk; j++) {
     /* o_i = sum_j P_ij M_ij v_j:  dP_ij = M_ij do_i . v_j,  dv_j += P_ij M_ij do_i */
-    double m = s->p[j] > 0 ? multiplier(s, i, j) : 0;
+    double m = multiplier(s, i, j);
     s->dp[j] = m * dot(dout, head_row(s, c->in[CZ_ATTENTION_V].data, s->k0 + j), s->K);
     if (c->mode[CZ_ATTENTION_V]) add_scaled(head_row(s, c->din[CZ_ATTENTION_V].data, s->k0 + j), dout, s->p[j] * m, s->K);
-    /* P_i = softmax(s_i):  ds_ij = P_ij (dP_ij - sum_j P_ij dP_ij) */
-    D += s->p[j] * s->dp[j];
   }
+  /* P_i = softmax(s_i):  ds_ij = P_ij (dP_ij - sum_j P_ij dP_ij), here with dP_i,top taken off all dP_ij, which changes nothing as sum_j P_ij = 1, but keeps
+   * the digits of a row in which P_i,top is nearly 1 */
+  double off = s->nk ? s->dp[top] : 0;
+  for (int64_t j = 0; j < s->nk; j++) D += s->p[j] * (s->dp[j] - off);
   for (int64_t j = 0; j < s->nk; j++) {
-    double ds = s->p[j] * (s->dp[j] - D);
+    double ds = s->p[j] * (s->dp[j] - off - D);
     /* s_ij = scale q_i . k_j + table[bucket, h] */
     if (c->mode[CZ_ATTENTION_Q])
       add_scaled(head_row(s, c->din[CZ_ATTENTION_Q].data, s->q0 + i), head_row(s, c->in[CZ_ATTENTION_K].data, s->k0 + j), scale * ds, s->K);

@@ -12,10 +12,10 @@ typedef struct plan {
   const float *x, *table, *bias, *soft;
   const int32_t *rows, *words, *hard;
   double temperature, factor; /* t, and the loss's t^2 or 1 over the denominator */
-  double *row;               /* forward: the loss of each of M rows; backward: the probabilities of C classes */
-  float *mean, *mean_bias;   /* [C, D], [C]: means over each class's words */
-  float *part;               /* [C]: 1 / Wc */
-  float *g, *dmean;          /* backward: G [M, C] over Wc; sum_m G x [C, D] */
+  double *row;                /* forward: the loss of each of M rows; backward: P of C classes */
+  float *mean, *mean_bias;    /* forward: [C, D], [C], means over each class's words */
+  double *share;              /* backward: [M, C * W], the gradient that each place of words passes on from a row of scores */
+  int32_t *first;             /* backward: [C * W], the first place with the same word; -1 where there is none. Later places pass on nothing */
 } plan;
 
 static plan plan_of(const cz_call *call) {
@@ -29,27 +29,32 @@ static plan plan_of(const cz_call *call) {
   const float *denominator = in[CZ_LABEL_WORDS_DENOMINATOR].data;
   if (denominator) p.factor = (p.soft ? p.temperature * p.temperature : 1) / denominator[0];
   p.row = call->workspace;
-  p.mean = (float *)(p.row + (p.M > p.C ? p.M : p.C)), p.mean_bias = p.mean + p.C * p.D, p.part = p.mean_bias + p.C;
-  p.g = p.part + p.C, p.dmean = p.g + p.M * p.C;
+  p.mean = (float *)(p.row + p.M), p.mean_bias = p.mean + p.C * p.D;
+  p.share = p.row + p.C, p.first = (int32_t *)(p.share + p.M * p.C * p.W);
   return p;
 }
 
-/** Bytes of workspace: mean embeddings of the classes, and in backward their gradient and that of the scores. */
+/** Bytes of workspace: forward, the classes' mean embeddings; backward, what each place of words passes on. */
 size_t cz_label_words_workspace_cpu(const cz_call *call, bool backward) {
-  plan p = plan_of(&(cz_call){.in = {call->in[0], call->in[1], call->in[2], [CZ_LABEL_WORDS_WORDS] = call->in[CZ_LABEL_WORDS_WORDS]}, .attr = call->attr});
-  int64_t floats = p.C * p.D + 2 * p.C + (backward ? p.M * p.C + p.C * p.D : 0);
-  return (size_t)(p.M > p.C ? p.M : p.C) * sizeof(double) + (size_t)floats * sizeof(float);
+  int64_t M = call->in[CZ_LABEL_WORDS_ROWS].dim[0], D = call->in[CZ_LABEL_WORDS_X].dim[1];
+  int64_t C = call->in[CZ_LABEL_WORDS_WORDS].dim[0], W = call->in[CZ_LABEL_WORDS_WORDS].dim[1];
+  if (backward) return (size_t)(C + M * C * W) * sizeof(double) + (size_t)(C * W) * sizeof(int32_t);
+  return (size_t)M * sizeof(double) + (size_t)(C * (D + 1)) * sizeof(float);
 }
 
-CZ_CLONES static void add_scaled(float *to, const float *from, float factor, int64_t n) {
-#pragma omp simd
+/* Sums are in double throughout: the op is small, and classes that share words make gradients that cancel to nothing. */
+CZ_CLONES static void add_scaled(double *to, const float *from, double factor, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] += factor * from[i];
 }
 
-CZ_CLONES static float dot(const float *a, const float *b, int64_t n) {
-  float sum = 0;
+CZ_CLONES static void add_rounded(float *to, const double *from, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] += (float)from[i];
+}
+
+CZ_CLONES static double dot(const float *a, const float *b, int64_t n) {
+  double sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+  for (int64_t i = 0; i < n; i++) sum += (double)a[i] * b[i];
   return sum;
 }
 
@@ -62,13 +67,18 @@ CZ_CLONES static void fill_mean(float *mean, const float *table, const int32_t *
   }
 }
 
+static int64_t word_count(const plan *p, int64_t c) {
+  int64_t n = 0;
+  for (int64_t w = 0; w < p->W; w++) n += p->words[c * p->W + w] >= 0;
+  return n;
+}
+
 static void fill_means(const plan *p) {
   for (int64_t c = 0; c < p->C; c++) {
     const int32_t *words = p->words + c * p->W;
-    int64_t n = 0;
-    for (int64_t w = 0; w < p->W; w++) n += words[w] >= 0;
-    p->part[c] = 1 / (float)n, p->mean_bias[c] = 0;
+    int64_t n = word_count(p, c);
     fill_mean(p->mean + c * p->D, p->table, words, n, p->W, p->D);
+    p->mean_bias[c] = 0;
     if (p->bias) fill_mean(p->mean_bias + c, p->bias, words, n, p->W, 1);
   }
 }
@@ -93,7 +103,7 @@ static int64_t softmax(const plan *p, const float *scores, double *rest) {
 static void forward_row(const plan *p, float *scores, int64_t m) {
   const float *x = p->x + p->rows[m] * p->D;
   double rest;
-  for (int64_t c = 0; c < p->C; c++) scores[c] = dot(x, p->mean + c * p->D, p->D) + p->mean_bias[c];
+  for (int64_t c = 0; c < p->C; c++) scores[c] = (float)(dot(x, p->mean + c * p->D, p->D) + p->mean_bias[c]);
   int64_t top = softmax(p, scores, &rest);
   p->row[m] = 0;
   for (int64_t c = 0; c < p->C; c++) p->row[m] += target(p, m, c) * (((double)scores[top] - scores[c]) / p->temperature + log1p(rest));
@@ -111,46 +121,60 @@ void cz_label_words_fwd_cpu(const cz_call *call) {
   ((float *)call->out[CZ_LABEL_WORDS_LOSS].data)[0] = (float)(loss * p.factor);
 }
 
-/* G_m, the whole gradient of a row of scores. */
-static void score_gradients(const cz_call *call, const plan *p, int64_t m) {
+static void find_first(const plan *p) {
+  for (int32_t i = 0; i < p->C * p->W; i++) {
+    p->first[i] = p->words[i] < 0 ? -1 : i;
+    for (int32_t j = i - 1; j >= 0 && p->words[i] >= 0; j--)
+      if (p->words[j] == p->words[i]) p->first[i] = j;
+  }
+}
+
+/* G_m, the whole gradient of a row of scores, shared out among the words: s_mc = 1 / Wc sum_w (x_r . table_w + bias_w). */
+static void share_gradients(const cz_call *call, const plan *p, int64_t m) {
   const float *dscores = call->dout[CZ_LABEL_WORDS_SCORES].data, *dloss = call->dout[CZ_LABEL_WORDS_LOSS].data;
   const float *scores = (const float *)call->out[CZ_LABEL_WORDS_SCORES].data + m * p->C;
-  double *P = p->row, rest, factor = dloss ? dloss[0] * p->factor / p->temperature : 0;
+  double *P = p->row, *share = p->share + m * p->C * p->W, rest, factor = dloss ? dloss[0] * p->factor / p->temperature : 0;
   int64_t top = softmax(p, scores, &rest);
   for (int64_t c = 0; c < p->C; c++) P[c] = exp(((double)scores[c] - scores[top]) / p->temperature) / (1 + rest);
+  memset(share, 0, (size_t)(p->C * p->W) * sizeof *share);
   for (int64_t c = 0; c < p->C; c++) {
     /* loss = -factor sum_c Y_c log P_c:  ds_c = factor / t (P_c sum_i Y_i - Y_c), and as sum_i P_i = 1 this is factor / t sum_i (P_c Y_i - P_i Y_c) */
     double sum = 0, yc = target(p, m, c);
     for (int64_t i = 0; i < p->C && dloss; i++)
       if (i != c) sum += P[c] * target(p, m, i) - P[i] * yc;
-    p->g[m * p->C + c] = (float)((dscores ? dscores[m * p->C + c] : 0) + factor * sum);
+    double g = ((dscores ? dscores[m * p->C + c] : 0) + factor * sum) / (double)word_count(p, c);
+    for (int64_t i = c * p->W; i < (c + 1) * p->W; i++)
+      if (p->first[i] >= 0) share[p->first[i]] += g;
   }
 }
 
-/* Columns d0 to d0 + n of dx and dtable: each thread has columns of its own, so repeated rows and words are added in order. */
+/* Columns d0 to d0 + n of dx and dtable: each thread has columns of its own, so repeated rows are added in order. */
 static void backward_columns(const cz_call *call, const plan *p, int64_t d0, int64_t n) {
-  float *dx = call->din[CZ_LABEL_WORDS_X].data, *dtable = call->din[CZ_LABEL_WORDS_TABLE].data;
-  /* s_mc = x_r . mean_c:  dx_r += sum_c G_mc mean_c,  dmean_c = sum_m G_mc x_r */
-  for (int64_t c = 0; c < p->C; c++) memset(p->dmean + c * p->D + d0, 0, (size_t)n * sizeof *p->dmean);
-  for (int64_t m = 0; m < p->M; m++) {
-    for (int64_t c = 0; c < p->C; c++) {
-      float g = p->g[m * p->C + c];
-      if (call->mode[CZ_LABEL_WORDS_X]) add_scaled(dx + p->rows[m] * p->D + d0, p->mean + c * p->D + d0, g, n);
-      if (call->mode[CZ_LABEL_WORDS_TABLE]) add_scaled(p->dmean + c * p->D + d0, p->x + p->rows[m] * p->D + d0, g, n);
-    }
+  float *dx = call->mode[CZ_LABEL_WORDS_X] ? call->din[CZ_LABEL_WORDS_X].data : NULL;
+  float *dtable = call->mode[CZ_LABEL_WORDS_TABLE] ? call->din[CZ_LABEL_WORDS_TABLE].data : NULL;
+  int64_t places = p->C * p->W;
+  double sum[PART];
+  for (int64_t m = 0; m < p->M && dx; m++) {
+    memset(sum, 0, sizeof sum);
+    for (int64_t i = 0; i < places; i++)
+      if (p->first[i] == i) add_scaled(sum, p->table + p->words[i] * p->D + d0, p->share[m * places + i], n);
+    add_rounded(dx + p->rows[m] * p->D + d0, sum, n);
   }
-  if (!call->mode[CZ_LABEL_WORDS_TABLE]) return;
-  for (int64_t i = 0; i < p->C * p->W; i++) /* mean_c = 1 / Wc sum_w table_w */
-    if (p->words[i] >= 0) add_scaled(dtable + p->words[i] * p->D + d0, p->dmean + i / p->W * p->D + d0, p->part[i / p->W], n);
+  for (int64_t i = 0; i < places && dtable; i++) {
+    if (p->first[i] != i) continue;
+    memset(sum, 0, sizeof sum);
+    for (int64_t m = 0; m < p->M; m++) add_scaled(sum, p->x + p->rows[m] * p->D + d0, p->share[m * places + i], n);
+    add_rounded(dtable + p->words[i] * p->D + d0, sum, n);
+  }
 }
 
 static void backward_bias(const cz_call *call, const plan *p) {
   float *dbias = call->din[CZ_LABEL_WORDS_BIAS].data;
-  for (int64_t c = 0; c < p->C; c++) {
+  int64_t places = p->C * p->W;
+  for (int64_t i = 0; i < places; i++) {
     double sum = 0;
-    for (int64_t m = 0; m < p->M; m++) sum += p->g[m * p->C + c];
-    for (int64_t w = 0; w < p->W; w++)
-      if (p->words[c * p->W + w] >= 0) dbias[p->words[c * p->W + w]] += (float)(sum * p->part[c]);
+    for (int64_t m = 0; m < p->M; m++) sum += p->share[m * places + i];
+    if (p->first[i] == i) dbias[p->words[i]] += (float)sum;
   }
 }
 
@@ -169,8 +193,8 @@ void cz_label_words_bwd_cpu(const cz_call *call) {
   begin(call, CZ_LABEL_WORDS_X);
   begin(call, CZ_LABEL_WORDS_TABLE);
   begin(call, CZ_LABEL_WORDS_BIAS);
-  fill_means(&p);
-  for (int64_t m = 0; m < p.M; m++) score_gradients(call, &p, m);
+  find_first(&p);
+  for (int64_t m = 0; m < p.M; m++) share_gradients(call, &p, m);
 #pragma omp parallel for if (p.M * p.C * p.D > 1 << 16)
   for (int64_t d = 0; d < p.D; d += PART) backward_columns(call, &p, d, p.D - d < PART ? p.D - d : PART);
   if (call->mode[CZ_LABEL_WORDS_BIAS]) backward_bias(call, &p);
