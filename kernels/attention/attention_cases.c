@@ -23,10 +23,10 @@ typedef struct sizes {
 static const sizes hand[] = {
     {1, 1, 1, {1}, {1}, .deviation = 1, .attr = FULL(1)},
     {1, 7, 3, {3, 0, 5}, {4, 2, 0}, .deviation = 1, .attr = FULL(0.5)},                                     /* empty query and key segments */
-    {1, 64, 2, {130, 17}, {130, 17}, .deviation = 0.4, .table = true, .attr = FULL(1)},                     /* past the last bucket's threshold */
-    {1, 16, 2, {129, 71}, {129, 71}, .deviation = 1, .table = true, .attr = CAUSAL(0.25)},                  /* around a block of queries */
-    {1, 8, 1, {75}, {613}, .deviation = 1, .table = true, .attr = FULL(0.3)},                              /* more than a block of keys */
-    {1, 8, 2, {73, 3}, {600, 3}, .deviation = 1, .table = true, .attr = CAUSAL(0.3)},
+    {1, 64, 2, {73, 17}, {130, 17}, .deviation = 0.4, .table = true, .attr = FULL(1)},                     /* past the last bucket's threshold */
+    {1, 8, 2, {129, 71}, {129, 71}, .deviation = 1, .table = true, .attr = CAUSAL(0.25)},                  /* around a block of queries */
+    {1, 5, 1, {19}, {613}, .deviation = 1, .table = true, .attr = FULL(0.3)},                              /* more than a block of keys */
+    {1, 5, 2, {31, 3}, {600, 3}, .deviation = 1, .table = true, .attr = CAUSAL(0.3)},
     {3, 5, 3, {1, 1, 2}, {9, 70, 2}, .deviation = 1, .table = true, .attr = CAUSAL(1)},                     /* a cache: the newest query, all keys */
     {2, 6, 2, {7, 9}, {3, 9}, .deviation = 1, .table = true, .attr = CAUSAL(1)},                            /* queries before the first key see nothing */
     {2, 9, 4, {11, 11, 11, 4}, {11, 11, 11, 9}, .prefix = {0, 11, 5, 7}, .deviation = 1, .table = true, .attr = PREFIXED(1)},
