@@ -28,9 +28,9 @@ WORDS = ("the a an The of cat sat on mat Haus Straße Über größer naïve caf�
 SPACES = [" "] * 12 + ["  ", "\t", "\u00a0", "\u3000", "\u2009", "\n", "-\n"]
 
 
-def text(rng, longest):
+def text(rng, longest, words=WORDS, spaces=SPACES):
     """A text of up to LONGEST pieces, sometimes with odd spaces at its ends."""
-    pieces = [rng.choice(WORDS) + rng.choice(SPACES) for _ in range(rng.randrange(longest + 1))]
+    pieces = [rng.choice(words) + rng.choice(spaces) for _ in range(rng.randrange(longest + 1))]
     return "".join(pieces) if rng.random() < 0.3 else "".join(pieces).rstrip()
 
 
@@ -93,7 +93,7 @@ def answer_words(answer):
 
 def squad_cases(rng):
     for _ in range(60):
-        references = [text(rng, 6) for _ in range(rng.randrange(1, 4))]
+        references = [text(rng, 10, rng.choice([WORDS, WORDS[:12]])) for _ in range(rng.randrange(1, 4))]
         prediction = noisy(rng, rng.choice(references)) if rng.random() < 0.6 else rng.choice(["", "the", rng.choice(references).upper(), text(rng, 5)])
         said, exact, best = answer_words(prediction), 0.0, 0.0
         for reference in references:
@@ -108,8 +108,8 @@ def rouge_cases(rng):
     kinds = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
     scorer = rouge_scorer.RougeScorer(kinds, use_stemmer=False)
     for i in range(60):
-        reference = text(rng, 30) if i % 10 else ["", "the", "\n\n", "...", "a\nb"][i // 10 % 5]
-        prediction = noisy(rng, reference) if i % 5 else text(rng, 12)
+        reference = text(rng, 30, rng.choice([WORDS, WORDS[:9]]), SPACES + ["\n"] * 4) if i % 10 else ["", "the", "\n\n", "...", "a\nb"][i // 10 % 5]
+        prediction = noisy(rng, reference) if i % 5 else text(rng, 12, WORDS[:9])
         scores = scorer.score(reference, prediction)
         yield {"reference": reference, "prediction": prediction,
                "scores": [[scores[k].precision, scores[k].recall, scores[k].fmeasure] for k in kinds]}

@@ -36,7 +36,7 @@ cz__looks cz__config_looks(const char *text, int64_t *whole, double *real) {
 /* "expected WANTED, found ..." */
 static cz_status wrong_type(const cz_config_node *node, const char *wanted) {
   if (node->kind != CZ_CONFIG_SCALAR)
-    return cz_config_error(node, "expected %s, found a %s", wanted, node->kind == CZ_CONFIG_MAPPING ? "mapping" : "list");
+    return cz_config_error(node, "expected %s, found %s", wanted, cz__config_kind_name(node->kind));
   if (node->quoted) return cz_config_error(node, "expected %s, found the text \"%.200s\"", wanted, node->text);
   if (cz__config_looks(node->text, NULL, NULL) == CZ__LOOKS_NULL) return cz_config_error(node, "expected %s, found nothing", wanted);
   return cz_config_error(node, "expected %s, found '%.200s'", wanted, node->text);

@@ -65,26 +65,30 @@ static cz_status find_entry(const cz_config_node *node, const char *key, const c
   return CZ_OK;
 }
 
-/* One key of cz_config_with and then the rest: KEYS are N texts, one behind the other. */
-static cz_status with_keys(cz_config *c, const cz_config_node **out, const cz_config_node *node, const char *keys, size_t n, const cz_config_node *value) {
+/* One key of cz_config_with and then the rest: KEYS are N texts, one behind the other; PATH is NODE's, which may be missing yet. */
+static cz_status with_keys(cz_config *c, const cz_config_node **out, const cz_config_node *node, const char *path, const char *keys, size_t n,
+                           const cz_config_node *value) {
+  cz_config_node *made;
+  char *below;
+  size_t found = 0;
   if (!n) {
     *out = value;
     return CZ_OK;
   }
-  cz_config_node *made, *empty;
-  cz_config_kind kind = node && !is_null(node) ? node->kind : CZ_CONFIG_MAPPING;
-  CZ_TRY(cz__config_node(c->arena, &empty, CZ_CONFIG_MAPPING, value->at, value->path));
-  if (!node || is_null(node)) node = empty;
-  size_t found = 0;
-  CZ_TRY(find_entry(node, keys, value, &found));
-  CZ_TRY(cz__config_node(c->arena, &made, kind, node->at, node->path));
-  for (size_t i = 0; i < node->count; i++)
-    CZ_TRY(cz__config_add(c->arena, made, node->entries[i].key, node->entries[i].at, node->entries[i].value));
-  if (found == node->count) CZ_TRY(cz__config_add(c->arena, made, keys, value->at, NULL));
+  if (!node || is_null(node)) {
+    CZ_TRY(cz__config_node(c->arena, &made, CZ_CONFIG_MAPPING, value->at, path));
+  } else {
+    CZ_TRY(find_entry(node, keys, value, &found));
+    CZ_TRY(cz__config_node(c->arena, &made, node->kind, node->at, node->path));
+    for (size_t i = 0; i < node->count; i++)
+      CZ_TRY(cz__config_add(c->arena, made, node->entries[i].key, node->entries[i].at, node->entries[i].value));
+  }
+  if (found == made->count) CZ_TRY(cz__config_add(c->arena, made, keys, value->at, NULL));
   cz__entry *e = &made->entries[found];
-  e->at = value->at;
+  if (e->key) e->at = value->at;
   *out = made;
-  return with_keys(c, &e->value, e->value, keys + strlen(keys) + 1, n - 1, value);
+  CZ_TRY(cz__config_path(c->arena, &below, made->path, keys));
+  return with_keys(c, &e->value, e->value, below, keys + strlen(keys) + 1, n - 1, value);
 }
 
 /** NODE with VALUE at PATH (`a.b.c`; a number picks an item of a list); mappings on the way are made when missing. */
@@ -97,7 +101,7 @@ cz_status cz_config_with(cz_config *config, const cz_config_node **out, const cz
   const char *key = keys;
   for (size_t i = 0; i < n; i++, key += strlen(key) + 1)
     if (!*key) return cz__config_fail(value->at, NULL, "'%s' has an empty key", path);
-  return with_keys(config, out, node, keys, n, value);
+  return with_keys(config, out, node, node->path, keys, n, value);
 }
 
 /** NODE with one override `a.b.c=value`. A value that begins with [, {, " or ' is read as YAML; any other is taken as it stands, a number when it looks like

@@ -72,22 +72,27 @@ const cz_config_node *cz_config_get(const cz_config_node *node, const char *key)
   return NULL;
 }
 
-/** The value of KEY, which must be there; the message lists the nearest key that is. */
+/** The value of KEY in the mapping NODE, which must be there; the message names the key that is there and spelt most like it. */
 cz_status cz_config_need(const cz_config_node **out, const cz_config_node *node, const char *key) {
   CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
   *out = cz_config_get(node, key);
-  return *out ? CZ_OK : cz__config_fail(node->at, node->path, "the key '%s' is missing", key);
+  if (*out) return CZ_OK;
+  for (size_t i = 0; i < node->count; i++)
+    if (cz_nearest(node->entries[i].key, &key, 1))
+      return cz__config_fail(node->entries[i].at, node->path, "the key '%s' is missing; is it '%s' here?", key, node->entries[i].key);
+  return cz__config_fail(node->at, node->path, "the key '%s' is missing", key);
 }
 
-static const char *kind_name(const cz_config_node *node) {
+/** "a single value", "a list" or "a mapping". */
+const char *cz__config_kind_name(cz_config_kind kind) {
   static const char *const names[] = {"a single value", "a list", "a mapping"};
-  return names[node->kind];
+  return names[kind];
 }
 
 /** CZ_EUSAGE unless NODE is of that kind. */
 cz_status cz_config_expect(const cz_config_node *node, cz_config_kind kind) {
-  static const char *const wanted[] = {"a single value", "a list", "a mapping"};
-  return node->kind == kind ? CZ_OK : cz_config_error(node, "expected %s, found %s", wanted[kind], kind_name(node));
+  if (node->kind == kind) return CZ_OK;
+  return cz_config_error(node, "expected %s, found %s", cz__config_kind_name(kind), cz__config_kind_name(node->kind));
 }
 
 /* The source line, cut to a window around the column when it is long, and a caret below. */

@@ -40,6 +40,7 @@ struct cz_config {
 
 typedef enum cz__looks { CZ__LOOKS_TEXT, CZ__LOOKS_NULL, CZ__LOOKS_BOOL, CZ__LOOKS_INT, CZ__LOOKS_REAL } cz__looks;
 
+const char *cz__config_kind_name(cz_config_kind kind);
 cz__looks cz__config_looks(const char *text, int64_t *whole, double *real);
 cz_status cz__config_fail(cz__place at, const char *path, const char *format, ...) CZ_PRINTF(3, 4);
 cz_status cz__config_unknown(cz__place at, const char *path, const char *what, const char *word, const char *const *names, size_t n);

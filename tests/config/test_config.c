@@ -163,6 +163,8 @@ static void test_overrides(void **state) {
   assert_says(cz_config_set(c, "a.c.2=1"), "argument 'a.c.2=1': a.c.2: 'a.c' is a list of 2 items, '2' is none of 0 to 1");
   assert_says(cz_config_set(c, "a.c.x=1"), "argument 'a.c.x=1': a.c.x: 'a.c' is a list of 2 items, 'x' is none of 0 to 1");
   assert_says(cz_config_set(c, "a..b=1"), "argument 'a..b=1': 'a..b' has an empty key");
+  const cz_config_node *made = cz_config_get(cz_config_get(cz_config_root(c), "a"), "n");
+  assert_says(cz_config_only(made, (const char *const[]){"f", NULL}), "argument 'a.n.e.w=hello: world # kept': a.n: unknown key 'e'; did you mean 'f'?");
   assert_says(cz_config_set(c, "word"), "argument 'word': expected key=value");
   assert_says(cz_config_set(c, "=1"), "argument '=1': expected key=value");
   assert_int_equal(cz_config_set(c, "a=[1, 2"), CZ_EUSAGE);
@@ -308,7 +310,8 @@ static void test_walking_and_needing(void **state) {
   const cz_config_node *root = cz_config_root(c), *seeds, *rows, *none;
   assert_int_equal(cz_config_need(&seeds, root, "seeds"), CZ_OK);
   assert_int_equal(cz_config_need(&rows, root, "rows"), CZ_OK);
-  assert_says(cz_config_need(&none, rows, "c"), "t.yaml:2:7: rows: the key 'c' is missing\n  rows: {a: {x: 1}, b: {}}\n        ^");
+  assert_says(cz_config_need(&none, rows, "zeta"), "t.yaml:2:7: rows: the key 'zeta' is missing\n  rows: {a: {x: 1}, b: {}}\n        ^");
+  assert_says(cz_config_need(&none, root, "seed"), "t.yaml:1:1: the key 'seed' is missing; is it 'seeds' here?\n  seeds: [1, 2, 3]\n  ^");
   assert_int_equal(cz_config_expect(seeds, CZ_CONFIG_SEQUENCE), CZ_OK);
   assert_says(cz_config_expect(seeds, CZ_CONFIG_MAPPING), "t.yaml:1:8: seeds: expected a mapping, found a list\n  seeds: [1, 2, 3]\n         ^");
   int64_t v;
