@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,7 +155,6 @@ static cz_status save(loop *l) {
   cz_status st;
   if (j->comm->rank != 0) return CZ_OK; /* every rank holds the same state */
   size_t bytes = (size_t)p->flat * cz_dtype_bytes(j->model->device->real);
-  CZ_TRY(cz_jsonl_sync(l->lines));
   CZ_TRY(cz_checkpoint_begin(&w, j->folder, j->config_hash, bytes + cz_optimizer_bytes(l->optimizer)));
   CZ_GO(st, cz_checkpoint_put(w, "parameters", f64 ? CZ_CK_F64 : CZ_CK_F32, p->values, &p->flat, 1), fail);
   const int64_t n = sizeof l->at;
@@ -206,33 +206,47 @@ static cz_status open_parts(loop *l) {
   if (j->comm->rank != 0) return CZ_OK;
   char path[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, j->folder, "metrics.jsonl"));
-  CZ_TRY(cz_jsonl_open(&l->lines, path, "step", l->at.step));
-  return cz_events_open(&l->events, j->folder, l->at.step);
+  CZ_TRY(cz_jsonl_resume(path, l->at.step));
+  CZ_TRY(cz_jsonl_open(&l->lines, path, false));
+  return cz_events_open(&l->events, j->folder, l->at.step + 1);
 }
 
-static void close_parts(loop *l) {
-  cz_events_close(&l->events);
-  cz_jsonl_close(&l->lines);
+/* Returns the first failure: the loop's own, or one of closing the metrics. */
+static cz_status close_parts(loop *l, cz_status st) {
+  cz_status events = cz_events_close(&l->events), lines = cz_jsonl_close(&l->lines);
   cz_batches_close(&l->batches);
   cz_reducer_destroy(&l->reducer);
   cz_optimizer_destroy(&l->optimizer);
   cz_net_destroy(&l->net);
   free(l->losses);
+  return st != CZ_OK ? st : events != CZ_OK ? events : lines;
 }
 
+typedef struct scalar {
+  const char *name;
+  double value;
+} scalar;
+
+/* One line of metrics.jsonl and one point of each TensorBoard curve, when the step is due. */
 static cz_status write_metrics(loop *l, double norm) {
   const cz_loop_job *j = l->job;
   bool due = l->at.step % j->train.log_steps == 0 || l->at.step == j->train.steps || l->at.step == 1;
   if (j->comm->rank != 0 || !due) return CZ_OK;
-  const cz_scalar values[] = {{"loss", l->at.last_loss},
-                              {"smooth_loss", l->at.smooth_loss},
-                              {"gradient_norm", norm},
-                              {"learning_rate", cz_schedule_rate(&j->optimizer, l->at.step - 1, j->train.steps)},
-                              {"input_tokens", (double)l->at.input_tokens},
-                              {"target_tokens", (double)l->at.target_tokens}};
-  const size_t n = sizeof values / sizeof *values;
-  CZ_TRY(cz_jsonl_write(l->lines, "step", l->at.step, values, n));
-  return cz_events_write(l->events, j->what, l->at.step, values, n);
+  const scalar values[] = {{"loss", l->at.last_loss},
+                           {"smooth_loss", l->at.smooth_loss},
+                           {"gradient_norm", norm},
+                           {"learning_rate", cz_schedule_rate(&j->optimizer, l->at.step - 1, j->train.steps)},
+                           {"input_tokens", (double)l->at.input_tokens},
+                           {"target_tokens", (double)l->at.target_tokens}};
+  CZ_TRY(cz_jsonl_begin(l->lines));
+  CZ_TRY(cz_jsonl_int(l->lines, "step", l->at.step));
+  for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+    char tag[64];
+    snprintf(tag, sizeof tag, "%s/%s", j->what, values[i].name);
+    CZ_TRY(cz_jsonl_real(l->lines, values[i].name, values[i].value));
+    CZ_TRY(cz_events_scalar(l->events, tag, l->at.step, values[i].value));
+  }
+  return cz_jsonl_end(l->lines);
 }
 
 static void count_batch(loop *l, const cz_batch *b) {
@@ -293,6 +307,5 @@ cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job) {
                                .input_tokens = l.at.input_tokens, .target_tokens = l.at.target_tokens, .examples = l.at.examples, .cut = l.at.cut,
                                .seconds = cz_seconds() - l.progress.began, .waited = cz_batches_waited(l.batches)};
   }
-  close_parts(&l);
-  return st;
+  return close_parts(&l, st);
 }

@@ -97,6 +97,7 @@ static const cz_key_spec evaluate_keys[] = {
     {"beams", CZ_KEY_INT, AT(beams), "1", 1, 64, NULL, NULL, "width of the beam search; 1 is greedy"},
     {"length_penalty", CZ_KEY_REAL, AT(length_penalty), "0.6", 0, 10, NULL, NULL, "alpha of ((5 + length) / 6)^alpha, beams above 1"},
     {"max_length", CZ_KEY_INT, AT(max_length), "64", 1, 1 << 16, NULL, "tokens", "longest output"},
+    {"max_inputs", CZ_KEY_INT, AT(max_inputs), "512", 2, 1 << 20, NULL, "tokens", "longest input with EOS; the rest is cut"},
     {"batch_tokens", CZ_KEY_INT, AT(batch_tokens), "4096", 1, 1 << 24, NULL, "tokens", "encoder tokens decoded together"},
 };
 #undef KEYS

@@ -68,7 +68,8 @@ typedef struct cz_evaluate_keys {
   int64_t max_examples; /* per task; 0: all */
   int64_t beams;
   double length_penalty; /* alpha of ((5 + n) / 6)^alpha */
-  int64_t max_length;    /* tokens of an output; 0: the longest target of the task's development set x 1.5 + 10 */
+  int64_t max_length;    /* tokens of an output, EOS included */
+  int64_t max_inputs;    /* tokens of an input with EOS; longer ones are cut */
   int64_t batch_tokens;
   const char *split;     /* dev or test */
 } cz_evaluate_keys;

@@ -1,0 +1,181 @@
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "metrics/jsonl.h"
+#include "trainers/search.h"
+#include "trainers/stage.h"
+#include "trainers/tasklist.h"
+#include "trainers/tasks/score.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct job {
+  cz_session *session;
+  cz_stage stage;
+  cz_model *model;
+  cz_evaluate_keys keys;
+  cz_tasklist tasks;
+  const char *folder;
+  json_t *metrics;
+} job;
+
+/* A task's rows on their way from text to score. */
+typedef struct task_run {
+  cz_task_set *train, *set;
+  cz_ids *inputs, *outputs; /* [n] */
+  char **texts;             /* [n] decoded outputs */
+  const char **baseline;    /* [n] */
+  cz_arena *arena;
+} task_run;
+
+static void free_run(task_run *r) {
+  size_t n = r->set ? r->set->n : 0;
+  for (size_t i = 0; i < n; i++) {
+    if (r->inputs) free(r->inputs[i].data);
+    if (r->outputs) free(r->outputs[i].data);
+    if (r->texts) free(r->texts[i]);
+  }
+  free(r->inputs);
+  free(r->outputs);
+  free(r->texts);
+  free(r->baseline);
+  cz_arena_destroy(&r->arena);
+  cz_task_set_destroy(&r->train);
+  cz_task_set_destroy(&r->set);
+}
+
+/* Inputs as the model reads them: cut to the budget less EOS, EOS appended. */
+static cz_status encode_inputs(job *j, task_run *r) {
+  cz_tokenizer_scratch *scratch;
+  cz_status st = CZ_OK;
+  CZ_TRY(cz_tokenizer_scratch_create(&scratch, j->stage.tokenizer));
+  for (size_t i = 0; i < r->set->n && st == CZ_OK; i++) {
+    cz_ids *ids = &r->inputs[i];
+    st = cz_encode_text(ids, &j->stage, scratch, r->set->records[i].inputs, strlen(r->set->records[i].inputs));
+    if ((int64_t)ids->len > j->keys.max_inputs - 1) ids->len = (size_t)j->keys.max_inputs - 1;
+    if (st == CZ_OK) st = cz_ids_add(ids, j->stage.vocabulary.eos);
+  }
+  cz_tokenizer_scratch_destroy(&scratch);
+  return st;
+}
+
+static cz_status decode_outputs(job *j, task_run *r) {
+  for (size_t i = 0; i < r->set->n; i++) {
+    cz_buf text = {0};
+    cz_status st = cz_tokenizer_decode(j->stage.tokenizer, &text, r->outputs[i].data, r->outputs[i].len, true);
+    if (st == CZ_OK) st = cz_buf_add(&text, "", 0);
+    r->texts[i] = text.data;
+    CZ_TRY(st);
+  }
+  return CZ_OK;
+}
+
+/* Every output beside its input and answer, so that a score can be looked into. */
+static cz_status write_predictions(const job *j, const task_run *r, const char *label) {
+  char path[4096];
+  cz_buf text = {0};
+  cz_status st = CZ_OK;
+  CZ_TRY(cz_fs_join(path, sizeof path, j->folder, "predictions."));
+  size_t used = strlen(path);
+  snprintf(path + used, sizeof path - used, "%s.jsonl", label);
+  for (size_t i = 0; i < r->set->n; i++) {
+    const cz_task_record *rec = &r->set->records[i];
+    const char *const keys[] = {"{\"input\": ", ", \"target\": ", ", \"output\": ", ", \"baseline\": "};
+    const char *const values[] = {rec->inputs, rec->targets, r->texts[i], r->baseline[i]};
+    for (int k = 0; k < 4; k++) {
+      CZ_GO(st, cz_buf_addf(&text, "%s", keys[k]), done);
+      CZ_GO(st, cz_jsonl_quote(&text, values[k]), done);
+    }
+    CZ_GO(st, cz_buf_addf(&text, "}\n"), done);
+  }
+  st = cz_fs_write_atomic(path, text.data, text.len);
+done:
+  cz_buf_free(&text);
+  return st;
+}
+
+static cz_status set_scores(json_t *into, const cz_task_set *set, const double *scores) {
+  for (int k = 0; k < CZ_TASK_METRICS && set->metrics[k] != CZ_METRIC_NONE; k++)
+    CZ_TRY(cz_json_set_real(into, cz_task_metric_names[set->metrics[k]], scores[k]));
+  return CZ_OK;
+}
+
+static cz_status report(const job *j, const task_run *r, const char *label) {
+  double scores[CZ_TASK_METRICS], base[CZ_TASK_METRICS];
+  CZ_TRY(cz_task_score(scores, r->set, (const char *const *)r->texts));
+  CZ_TRY(cz_task_score(base, r->set, r->baseline));
+  json_t *own = json_object(), *baseline = json_object();
+  cz_status st = set_scores(own, r->set, scores);
+  if (st == CZ_OK) st = set_scores(baseline, r->set, base);
+  json_t *task = json_pack("{s:o, s:o, s:s, s:I}", "scores", own, "baseline", baseline, "baseline_kind", cz_task_baseline_names[r->set->baseline],
+                           "examples", (json_int_t)r->set->n);
+  if (st == CZ_OK && (!task || json_object_set(j->metrics, label, task))) st = CZ_FAIL(CZ_ENOMEM, "no memory for the scores of %s", label);
+  json_decref(task);
+  if (st == CZ_OK)
+    cz_log("evaluate: %-20s %-10s %7.2f   baseline (%s) %7.2f   %zu examples", label, cz_task_metric_names[r->set->metrics[0]], scores[0],
+           cz_task_baseline_names[r->set->baseline], base[0], r->set->n);
+  return st;
+}
+
+static cz_status open_run(job *j, task_run *r, const cz_task_entry *e) {
+  CZ_TRY(cz_arena_create(&r->arena, "evaluation"));
+  CZ_TRY(cz_tasklist_load(&r->train, e, "train", CZ_TASK_TRAIN));
+  CZ_TRY(cz_tasklist_load(&r->set, e, j->keys.split, CZ_TASK_EVALUATE));
+  if (j->keys.max_examples && r->set->n > (size_t)j->keys.max_examples) r->set->n = (size_t)j->keys.max_examples;
+  CZ_TRY(cz_alloc(&r->inputs, r->set->n, sizeof *r->inputs));
+  CZ_TRY(cz_alloc(&r->outputs, r->set->n, sizeof *r->outputs));
+  CZ_TRY(cz_alloc(&r->texts, r->set->n, sizeof *r->texts));
+  return cz_alloc(&r->baseline, r->set->n, sizeof *r->baseline);
+}
+
+static void show(void *self, int64_t done) {
+  cz_progress *p = self;
+  p->units = (double)(p->done = done);
+  cz_progress_show(p, done == p->total);
+}
+
+static cz_status run_task(job *j, const cz_task_entry *e) {
+  task_run r = {0};
+  cz_search_options o = {.beams = j->keys.beams, .length_penalty = j->keys.length_penalty, .max_length = j->keys.max_length,
+                         .batch_tokens = j->keys.batch_tokens, .banned_from = j->stage.vocabulary.size};
+  cz_status st;
+  CZ_GO(st, open_run(j, &r, e), done);
+  CZ_GO(st, encode_inputs(j, &r), done);
+  cz_progress p = {.what = e->label, .unit = "examples", .total = (int64_t)r.set->n, .loss = NAN, .began = cz_seconds()};
+  CZ_GO(st, cz_search(r.outputs, NULL, j->model, r.inputs, (int64_t)r.set->n, &o, show, &p), done);
+  CZ_GO(st, decode_outputs(j, &r), done);
+  CZ_GO(st, cz_task_baseline_outputs(r.baseline, r.arena, r.train, r.set), done);
+  CZ_GO(st, write_predictions(j, &r, e->label), done);
+  CZ_GO(st, report(j, &r, e->label), done);
+done:
+  free_run(&r);
+  return st;
+}
+
+/* Rank 0 decodes; the others wait for its result at the end of the stage. */
+static cz_status run(cz_session *s, const cz_config_node *node, const char *folder, uint64_t config_hash, json_t *metrics, json_t *measured) {
+  job j = {.session = s, .folder = folder, .metrics = metrics};
+  cz_status st = CZ_OK;
+  (void)config_hash;
+  (void)measured;
+  if (s->comm->rank != 0) return CZ_OK;
+  CZ_GO(st, cz_stage_open(&j.stage, node, s->device), done);
+  if (!j.stage.init) {
+    st = CZ_FAIL(CZ_EUSAGE, "evaluate: `init: FOLDER` is missing: which model is to be scored?");
+    goto done;
+  }
+  CZ_GO(st, cz_stage_section(&j.stage, &cz_evaluate_section, &j.keys), done);
+  CZ_GO(st, cz_tasklist_read(&j.tasks, &j.stage), done);
+  CZ_GO(st, cz_stage_model(&j.model, &j.stage), done);
+  for (int i = 0; i < j.tasks.n; i++) CZ_GO(st, run_task(&j, &j.tasks.entries[i]), done);
+done:
+  cz_model_destroy(&j.model);
+  cz_tasklist_free(&j.tasks);
+  cz_stage_close(&j.stage);
+  return st;
+}
+
+const cz_stage_kind cz_stage_evaluate = {"evaluate", "score a saved model on tasks", run};

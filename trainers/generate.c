@@ -1,0 +1,148 @@
+#include "trainers/generate.h"
+#include "base/fs.h"
+#include "base/text.h"
+#include "metrics/jsonl.h"
+#include "nn/hf.h"
+#include "text/tokenizer.h"
+#include "trainers/args.h"
+#include "trainers/search.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char cz_generate_usage[] =
+    "cloze generate MODEL_DIR [--tokenizer FILE] [--beams N] [--length-penalty A] [--max-length N] [--device D] [--json] < text\n"
+    "Writes the model's output for each line of standard input, in order. Decoding is incremental over key and value caches.\n"
+    "  --tokenizer FILE    tokenizer.json (default: the one in MODEL_DIR)\n"
+    "  --beams N           beam search of width N; 1 (default) is greedy\n"
+    "  --length-penalty A  scores are divided by ((5 + length) / 6)^A (default 0.6, as T5), beams above 1\n"
+    "  --max-length N      most tokens of an output, end of sequence included (default 64)\n"
+    "  --device D          cpu (default), ref, ...\n"
+    "  --json              one object a line: {\"input\", \"output\", \"ids\", \"score\"}\n";
+
+typedef struct request {
+  cz_search_options search;
+  const char *tokenizer_path, *device_name;
+  bool json;
+  cz_device *device;
+  cz_model *model;
+  cz_tokenizer *tokenizer;
+  cz_buf text;
+  char **lines;
+  cz_ids *inputs, *outputs;
+  double *scores;
+  size_t n, cap;
+} request;
+
+static cz_status parse_number(int64_t *out, const char *text, const char *option, int64_t most) {
+  if (cz_parse_int(text, out) != CZ_OK || *out < 1 || *out > most) return CZ_FAIL(CZ_EUSAGE, "%s: '%s' is not between 1 and %lld", option, text, (long long)most);
+  return CZ_OK;
+}
+
+static cz_status parse(request *r, int *argc, char **argv) {
+  const char *beams = "1", *alpha = "0.6", *length = "64";
+  const cz_option options[] = {{"--tokenizer", &r->tokenizer_path, NULL}, {"--beams", &beams, NULL}, {"--length-penalty", &alpha, NULL},
+                               {"--max-length", &length, NULL},           {"--device", &r->device_name, NULL}, {"--json", NULL, &r->json}};
+  CZ_TRY(cz_args_parse(argc, argv, options, sizeof options / sizeof *options));
+  CZ_TRY(cz_args_count(*argc, argv, 1, 1, cz_generate_usage));
+  CZ_TRY(parse_number(&r->search.beams, beams, "--beams", 64));
+  CZ_TRY(parse_number(&r->search.max_length, length, "--max-length", 1 << 16));
+  if (cz_parse_real(alpha, &r->search.length_penalty) != CZ_OK) return CZ_NOTE(CZ_EUSAGE, "--length-penalty");
+  r->search.batch_tokens = 4096;
+  return CZ_OK;
+}
+
+static cz_status read_lines(request *r) {
+  char piece[1 << 16];
+  size_t k;
+  while ((k = fread(piece, 1, sizeof piece, stdin)) > 0) CZ_TRY(cz_buf_add(&r->text, piece, k));
+  if (ferror(stdin)) return CZ_FAIL(CZ_EIO, "standard input could not be read");
+  for (char *line = r->text.data, *end; line && line < r->text.data + r->text.len; line = end + 1) {
+    end = memchr(line, '\n', (size_t)(r->text.data + r->text.len - line));
+    if (!end) end = r->text.data + r->text.len;
+    *end = '\0';
+    CZ_TRY(cz_grow(&r->lines, &r->cap, r->n + 1, sizeof *r->lines));
+    r->lines[r->n++] = line;
+  }
+  return CZ_OK;
+}
+
+static cz_status encode(request *r) {
+  cz_tokenizer_scratch *scratch;
+  cz_encoding e = {0};
+  cz_status st = CZ_OK;
+  CZ_TRY(cz_alloc(&r->inputs, r->n, sizeof *r->inputs));
+  CZ_TRY(cz_alloc(&r->outputs, r->n, sizeof *r->outputs));
+  CZ_TRY(cz_alloc(&r->scores, r->n, sizeof *r->scores));
+  CZ_TRY(cz_tokenizer_scratch_create(&scratch, r->tokenizer));
+  for (size_t i = 0; i < r->n && st == CZ_OK; i++) {
+    st = cz_tokenizer_encode(r->tokenizer, &e, r->lines[i], strlen(r->lines[i]), true, scratch);
+    for (size_t k = 0; k < e.n && st == CZ_OK; k++) st = cz_ids_add(&r->inputs[i], e.ids[k]);
+  }
+  cz_encoding_free(&e);
+  cz_tokenizer_scratch_destroy(&scratch);
+  return st;
+}
+
+static cz_status print_one(const request *r, size_t i) {
+  cz_buf out = {0}, line = {0};
+  const cz_ids *ids = &r->outputs[i];
+  cz_status st;
+  CZ_GO(st, cz_tokenizer_decode(r->tokenizer, &out, ids->data, ids->len, true), done);
+  CZ_GO(st, cz_buf_add(&out, "", 0), done);
+  if (r->json) {
+    CZ_GO(st, cz_buf_addf(&line, "{\"input\": "), done);
+    CZ_GO(st, cz_jsonl_quote(&line, r->lines[i]), done);
+    CZ_GO(st, cz_buf_addf(&line, ", \"output\": "), done);
+    CZ_GO(st, cz_jsonl_quote(&line, out.data), done);
+    CZ_GO(st, cz_buf_addf(&line, ", \"ids\": ["), done);
+    for (size_t k = 0; k < ids->len; k++) CZ_GO(st, cz_buf_addf(&line, "%s%d", k ? ", " : "", ids->data[k]), done);
+    CZ_GO(st, cz_buf_addf(&line, "], \"score\": %.9g}", r->scores[i]), done);
+  }
+  puts(r->json ? line.data : out.data);
+done:
+  cz_buf_free(&out);
+  cz_buf_free(&line);
+  return st;
+}
+
+static void free_request(request *r) {
+  for (size_t i = 0; i < r->n; i++) {
+    if (r->inputs) free(r->inputs[i].data);
+    if (r->outputs) free(r->outputs[i].data);
+  }
+  free(r->inputs);
+  free(r->outputs);
+  free(r->scores);
+  free(r->lines);
+  cz_buf_free(&r->text);
+  cz_tokenizer_destroy(&r->tokenizer);
+  cz_model_destroy(&r->model);
+  cz_device_close(&r->device);
+}
+
+/** The command `cloze generate`; its usage says what it reads and writes. */
+cz_status cz_command_generate(int argc, char **argv) {
+  request r = {.device_name = "cpu"};
+  char path[4096];
+  cz_status st;
+  CZ_TRY(parse(&r, &argc, argv));
+  CZ_GO(st, cz_device_open(&r.device, r.device_name), done);
+  CZ_GO(st, cz_hf_open(&r.model, argv[1], r.device), done);
+  CZ_GO(st, cz_fs_join(path, sizeof path, argv[1], "tokenizer.json"), done);
+  CZ_GO(st, cz_tokenizer_open(&r.tokenizer, r.tokenizer_path ? r.tokenizer_path : path), done);
+  r.search.banned_from = cz_tokenizer_get_facts(r.tokenizer)->size;
+  if (r.search.banned_from > r.model->config.vocab_size) {
+    st = CZ_FAIL(CZ_EUSAGE, "the tokenizer has %d ids, the model %lld rows: they do not belong together", r.search.banned_from,
+                 (long long)r.model->config.vocab_size);
+    goto done;
+  }
+  CZ_GO(st, read_lines(&r), done);
+  CZ_GO(st, encode(&r), done);
+  CZ_GO(st, cz_search(r.outputs, r.scores, r.model, r.inputs, (int64_t)r.n, &r.search, NULL, NULL), done);
+  for (size_t i = 0; i < r.n; i++) CZ_GO(st, print_one(&r, i), done);
+done:
+  free_request(&r);
+  return st;
+}

@@ -1,0 +1,78 @@
+#include "trainers/stage_command.h"
+#include "base/log.h"
+#include "trainers/args.h"
+#include "trainers/loop.h"
+#include "trainers/recipe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define STAGE_OPTIONS                                                                                                                                \
+  "  --out DIR    the run's folder: configuration, metrics, checkpoint, model, result; run the same command again to go on after a stop\n"            \
+  "  --device D   cpu (default), ref, guard:cpu, guard:ref, cuda, auto\n"                                                                            \
+  "  --comm C     auto (default), self, mpi\n"                                                                                                       \
+  "  key=value    replaces a key of the file, e.g. train.steps=100 (cloze help keys lists all)\n"
+
+const char cz_pretrain_usage[] = "cloze pretrain CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
+                                 "Trains a model from scratch under an objective and saves it as a Hugging Face directory in DIR/model.\n" STAGE_OPTIONS;
+const char cz_finetune_usage[] = "cloze finetune CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
+                                 "Trains a saved model (init: FOLDER) further on a mixture of text-to-text tasks.\n" STAGE_OPTIONS;
+const char cz_evaluate_usage[] = "cloze evaluate CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
+                                 "Scores a saved model (init: FOLDER) on the dev or test rows of tasks.\n" STAGE_OPTIONS;
+const char cz_graph_usage[] = "cloze graph CONFIG.yaml [--device D] [--score] [--json] [key=value ...]\n"
+                              "Prints the planned graph of a stage's model: steps forward and backward, shapes, bytes, lifetimes, the arenas' sizes.\n"
+                              "CONFIG.yaml is a stage's configuration or an experiment (its first row is taken).\n"
+                              "  --score      the graph that scores instead of the one that trains\n";
+
+/** Opens the device and the communicator by name. */
+cz_status cz_session_open(cz_session *s, const char *device, const char *comm) {
+  *s = (cz_session){0};
+  CZ_TRY(cz_comm_open(&s->comm, comm));
+  if (s->comm->rank > 0) cz_log_quiet(true);
+  return cz_device_open(&s->device, device);
+}
+
+/** Closes what cz_session_open opened. A rank that failed ends the whole job, so that nobody waits for it. */
+void cz_session_close(cz_session *s, cz_status outcome) {
+  if (s->comm && s->comm->size > 1 && outcome != CZ_OK) {
+    fprintf(stderr, "cloze: rank %d: %s\n", s->comm->rank, cz_error_message());
+    cz_comm_abort(s->comm, outcome == CZ_EUSAGE ? 2 : 1);
+  }
+  cz_device_close(&s->device);
+  cz_comm_close(&s->comm);
+}
+
+/* The file with its overrides; the command's name is the stage's kind unless the file says so itself. */
+static cz_status open_config(cz_config **config, int argc, char **argv, const char *kind) {
+  char word[64];
+  CZ_TRY(cz_config_open(config, argv[1]));
+  for (int i = 2; i < argc; i++) CZ_TRY(cz_config_set(*config, argv[i]));
+  const cz_config_node *n = cz_config_get(cz_config_root(*config), "kind");
+  const char *said = kind;
+  if (n) CZ_TRY(cz_config_text(&said, n));
+  if (strcmp(said, kind)) return cz_config_error(n, "this is a configuration of cloze %s, not of cloze %s", said, kind);
+  snprintf(word, sizeof word, "kind=%s", kind);
+  return cz_config_set(*config, word);
+}
+
+/** The commands pretrain, finetune and evaluate: argv[0] names the kind of stage. */
+cz_status cz_command_stage(int argc, char **argv) {
+  const char *out = NULL, *device = "cpu", *comm = "auto";
+  const cz_option options[] = {{"--out", &out, NULL}, {"--device", &device, NULL}, {"--comm", &comm, NULL}};
+  const char *usage = !strcmp(argv[0], "pretrain") ? cz_pretrain_usage : !strcmp(argv[0], "finetune") ? cz_finetune_usage : cz_evaluate_usage;
+  cz_session s = {0};
+  cz_config *config = NULL;
+  cz_status st;
+  CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
+  CZ_TRY(cz_args_count(argc, argv, 1, -1, usage));
+  if (!out) return CZ_FAIL(CZ_EUSAGE, "%s: --out DIR is missing", argv[0]);
+  cz_loop_catch_signals();
+  CZ_GO(st, cz_session_open(&s, device, comm), done);
+  CZ_GO(st, open_config(&config, argc, argv, argv[0]), done);
+  CZ_GO(st, cz_stage_run(&s, cz_config_root(config), out), done);
+  if (s.comm->rank == 0) cz_log("%s: done, see %s/result.json", argv[0], out);
+done:
+  cz_config_destroy(&config);
+  cz_session_close(&s, st);
+  return st;
+}

@@ -1,0 +1,62 @@
+#include "trainers/tasklist.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static cz_status read_entry(cz_task_entry *e, const cz_config_node *node) {
+  static const char *const others[] = {"name", "as", NULL};
+  const cz_config_node *n;
+  const char *name;
+  e->node = node;
+  CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
+  CZ_TRY(cz_config_need(&n, node, "name"));
+  CZ_TRY(cz_config_text(&name, n));
+  if (cz_task_find(&e->row, name) != CZ_OK) return cz_config_error(n, "%s", cz_error_message());
+  e->label = name;
+  if ((n = cz_config_get(node, "as"))) CZ_TRY(cz_config_text(&e->label, n));
+  return cz_config_bind(node, &e->row->section, &e->config, others);
+}
+
+/** Reads the stage's section `tasks`. CZ_EUSAGE with place for an unknown task or key, no task, or two of one label. Free with cz_tasklist_free. */
+cz_status cz_tasklist_read(cz_tasklist *list, const cz_stage *stage) {
+  static const char *const others[] = {"list", NULL};
+  const cz_config_node *section, *items;
+  *list = (cz_tasklist){0};
+  CZ_TRY(cz_config_need(&section, stage->node, "tasks"));
+  CZ_TRY(cz_config_bind(section, &cz_mixing_section, &list->mixing, others));
+  CZ_TRY(cz_config_need(&items, section, "list"));
+  CZ_TRY(cz_config_expect(items, CZ_CONFIG_SEQUENCE));
+  size_t n = cz_config_count(items);
+  if (n == 0 || n > CZ_MIX_MOST) return cz_config_error(items, "%zu tasks; 1 to %d can be mixed", n, CZ_MIX_MOST);
+  CZ_TRY(cz_alloc(&list->entries, n, sizeof *list->entries));
+  for (size_t i = 0; i < n; i++) {
+    CZ_TRY(read_entry(&list->entries[i], cz_config_at(items, i)));
+    for (size_t j = 0; j < i; j++)
+      if (!strcmp(list->entries[i].label, list->entries[j].label))
+        return cz_config_error(list->entries[i].node, "two tasks are called %s; give one of them `as: another name`", list->entries[i].label);
+    list->n++;
+  }
+  return CZ_OK;
+}
+
+/** Frees the list. */
+void cz_tasklist_free(cz_tasklist *list) {
+  free(list->entries);
+  *list = (cz_tasklist){0};
+}
+
+/** Loads a task's records of SPLIT: train, dev or test. CZ_EUSAGE when the entry names no file for it. */
+cz_status cz_tasklist_load(cz_task_set **set, const cz_task_entry *e, const char *split, cz_task_use use) {
+  const char *path = !strcmp(split, "train") ? e->config.train : !strcmp(split, "dev") ? e->config.dev : !strcmp(split, "test") ? e->config.test : NULL;
+  if (!path || !*path) return cz_config_error(e->node, "task %s has no file for split %s", e->label, split);
+  return cz_task_load(set, e->row, &e->config, path, use);
+}
+
+/** Appends the ids of N bytes of text, without EOS, to OUT. */
+cz_status cz_encode_text(cz_ids *out, const cz_stage *stage, cz_tokenizer_scratch *scratch, const char *text, size_t n) {
+  cz_encoding e = {0};
+  cz_status st = cz_tokenizer_encode(stage->tokenizer, &e, text, n, false, scratch);
+  for (size_t i = 0; i < e.n && st == CZ_OK; i++) st = cz_ids_add(out, e.ids[i]);
+  cz_encoding_free(&e);
+  return st;
+}

@@ -1,0 +1,27 @@
+/* The tasks of a stage: its section `tasks: {mixing: ..., list: [{name: debian_section, train: FILE, dev: FILE, test: FILE}, ...]}`. */
+#ifndef CZ_TRAINERS_TASKLIST_H
+#define CZ_TRAINERS_TASKLIST_H
+
+#include "data/source.h"
+#include "trainers/recipe.h"
+#include "trainers/tasks/task.h"
+
+typedef struct cz_task_entry {
+  const cz_config_node *node; /* for complaints */
+  const char *label;          /* what results call it: the task's name, or the entry's `as` */
+  const cz_task_row *row;
+  cz_task_config config;
+} cz_task_entry;
+
+typedef struct cz_tasklist {
+  cz_mixing_keys mixing;
+  cz_task_entry *entries;
+  int n;
+} cz_tasklist;
+
+CZ_MUST cz_status cz_tasklist_read(cz_tasklist *list, const cz_stage *stage);
+void cz_tasklist_free(cz_tasklist *list);
+CZ_MUST cz_status cz_tasklist_load(cz_task_set **set, const cz_task_entry *entry, const char *split, cz_task_use use);
+CZ_MUST cz_status cz_encode_text(cz_ids *out, const cz_stage *stage, cz_tokenizer_scratch *scratch, const char *text, size_t n);
+
+#endif

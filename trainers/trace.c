@@ -1,0 +1,214 @@
+#include "trainers/trace.h"
+#include "base/fs.h"
+#include "data/example.h"
+#include "nn/hf.h"
+#include "nn/net.h"
+#include "trainers/args.h"
+
+#include <hdf5.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char cz_trace_usage[] =
+    "cloze trace MODEL_DIR --batch FILE.jsonl --out FILE.h5 [--device D] [--no-grad]\n"
+    "Runs MODEL_DIR (a Hugging Face directory) forward and backward on a batch, without dropout, and writes to FILE.h5:\n"
+    "  loss         mean over all counted positions\n"
+    "  logits/N     [positions, V] of segment N\n"
+    "  grad/NAME    gradient of every parameter, name and orientation as Hugging Face's named_parameters\n"
+    "Each line of the batch is one segment: {\"input_ids\": [...], \"target_ids\": [...]} for an encoder-decoder (the decoder reads the shifted\n"
+    "target), {\"input_ids\": [...], \"labels\": [...]} for a single stack (position i predicts label i + 1; \"prefix\": N for a prefix LM);\n"
+    "-100 is not counted.\n"
+    "  --device D   ref (float64, default), cpu, guard:ref, guard:cpu\n"
+    "  --no-grad    loss and logits only\n";
+
+/* The batch, flat. Room grows; spans are pairs. */
+typedef struct batch {
+  cz_ids enc, enc_spans, dec, dec_spans, targets, prefix;
+  int64_t segments, counted;
+} batch;
+
+static void free_batch(batch *b) {
+  free(b->enc.data);
+  free(b->enc_spans.data);
+  free(b->dec.data);
+  free(b->dec_spans.data);
+  free(b->targets.data);
+  free(b->prefix.data);
+}
+
+static cz_status get_list(const json_t *line, const char *key, const char *path, int number, const json_t **out) {
+  *out = json_object_get(line, key);
+  if (!json_is_array(*out)) return CZ_FAIL(CZ_EINVAL, "%s:%d: %s is missing or not a list", path, number, key);
+  return json_array_size(*out) ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s:%d: %s is empty", path, number, key);
+}
+
+static cz_status append_ids(cz_ids *out, const json_t *list, const char *key, const char *path, int number) {
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    const json_t *v = json_array_get(list, i);
+    json_int_t id = json_integer_value(v);
+    if (!json_is_integer(v) || id < INT32_MIN || id > INT32_MAX)
+      return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s is not a token id", path, number, i, key);
+    CZ_TRY(cz_ids_add(out, (int32_t)id));
+  }
+  return CZ_OK;
+}
+
+static cz_status close_span(cz_ids *spans, size_t from, size_t to) {
+  CZ_TRY(cz_ids_add(spans, (int32_t)from));
+  return cz_ids_add(spans, (int32_t)to);
+}
+
+/* Encoder-decoder: the decoder reads the start id, then its own targets; a position that is not counted is read as padding, as Hugging Face has it. */
+static cz_status add_pair(batch *b, const cz_model_config *c, const json_t *line, const char *path, int number) {
+  const json_t *inputs, *targets;
+  size_t enc = b->enc.len, dec = b->dec.len;
+  CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
+  CZ_TRY(get_list(line, "target_ids", path, number, &targets));
+  CZ_TRY(append_ids(&b->enc, inputs, "input_ids", path, number));
+  CZ_TRY(append_ids(&b->targets, targets, "target_ids", path, number));
+  CZ_TRY(cz_ids_add(&b->dec, (int32_t)c->start_id));
+  for (size_t i = dec; i + 1 < b->targets.len; i++) CZ_TRY(cz_ids_add(&b->dec, b->targets.data[i] < 0 ? (int32_t)c->pad_id : b->targets.data[i]));
+  CZ_TRY(close_span(&b->enc_spans, enc, b->enc.len));
+  return close_span(&b->dec_spans, dec, b->dec.len);
+}
+
+/* A single stack reads its inputs and predicts the next label. */
+static cz_status add_stack(batch *b, const json_t *line, const char *path, int number) {
+  const json_t *inputs, *labels, *prefix = json_object_get(line, "prefix");
+  size_t dec = b->dec.len;
+  CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
+  CZ_TRY(get_list(line, "labels", path, number, &labels));
+  if (json_array_size(inputs) != json_array_size(labels))
+    return CZ_FAIL(CZ_EINVAL, "%s:%d: %zu input_ids but %zu labels", path, number, json_array_size(inputs), json_array_size(labels));
+  CZ_TRY(append_ids(&b->dec, inputs, "input_ids", path, number));
+  CZ_TRY(append_ids(&b->targets, labels, "labels", path, number));
+  memmove(b->targets.data + dec, b->targets.data + dec + 1, (b->targets.len - dec - 1) * sizeof *b->targets.data);
+  b->targets.data[b->targets.len - 1] = -100;
+  CZ_TRY(cz_ids_add(&b->prefix, json_is_integer(prefix) ? (int32_t)json_integer_value(prefix) : 0));
+  return close_span(&b->dec_spans, dec, b->dec.len);
+}
+
+static cz_status read_batch(batch *b, const cz_model_config *c, const char *path) {
+  cz_buf text = {0};
+  int number = 0;
+  cz_status st;
+  CZ_GO(st, cz_fs_read(path, &text), done);
+  for (char *line = text.data, *end; line && *line; line = end) {
+    end = line + strcspn(line, "\n");
+    if (*end) *end++ = '\0';
+    number++;
+    json_error_t why;
+    json_t *j = json_loads(line, JSON_REJECT_DUPLICATES, &why);
+    if (!json_is_object(j)) st = CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, number, j ? 1 : why.column, j ? "not an object" : why.text);
+    else st = c->family->architecture == CZ_ENCODER_DECODER ? add_pair(b, c, j, path, number) : add_stack(b, j, path, number);
+    if (j) json_decref(j);
+    if (st != CZ_OK) goto done;
+    b->segments++;
+  }
+  if (!b->segments) st = CZ_FAIL(CZ_EINVAL, "%s: no segment in this file", path);
+  for (size_t i = 0; i < b->targets.len; i++) b->counted += b->targets.data[i] >= 0;
+  if (st == CZ_OK && !b->counted) st = CZ_FAIL(CZ_EINVAL, "%s: no position is counted", path);
+done:
+  cz_buf_free(&text);
+  return st;
+}
+
+static cz_status put(hid_t file, const char *name, const double *data, int rank, const int64_t *dims) {
+  hsize_t size[CZ_DIMS];
+  for (int i = 0; i < rank; i++) size[i] = (hsize_t)dims[i];
+  hid_t space = H5Screate_simple(rank, size, NULL), links = H5Pcreate(H5P_LINK_CREATE);
+  H5Pset_create_intermediate_group(links, 1);
+  hid_t set = H5Dcreate2(file, name, H5T_IEEE_F64LE, space, links, H5P_DEFAULT, H5P_DEFAULT);
+  bool good = set >= 0 && H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0;
+  if (set >= 0) H5Dclose(set);
+  H5Pclose(links);
+  H5Sclose(space);
+  return good ? CZ_OK : CZ_FAIL(CZ_EIO, "could not write %s", name);
+}
+
+static cz_status put_outputs(hid_t file, cz_net *net, const batch *b) {
+  int64_t V = net->model->config.vocab_size, one = 1;
+  double loss, *logits;
+  CZ_TRY(cz_graph_read(net->graph, &loss, net->loss, 1));
+  CZ_TRY(put(file, "loss", &loss, 1, &one));
+  CZ_TRY(cz_alloc(&logits, b->dec.len * (size_t)V, sizeof *logits));
+  cz_status st = cz_graph_read(net->graph, logits, net->logits, (int64_t)b->dec.len * V);
+  for (int64_t k = 0; st == CZ_OK && k < b->segments; k++) {
+    char name[32];
+    int64_t from = b->dec_spans.data[2 * k], dims[2] = {b->dec_spans.data[2 * k + 1] - from, V};
+    snprintf(name, sizeof name, "logits/%lld", (long long)k);
+    st = put(file, name, logits + from * V, 2, dims);
+  }
+  free(logits);
+  return st;
+}
+
+static cz_status put_grads(hid_t file, const cz_model *m) {
+  for (size_t i = 0; i < m->params->n; i++) {
+    const cz_param *p = m->params->list[i];
+    char name[256];
+    double *g;
+    snprintf(name, sizeof name, "grad/%s", p->name);
+    CZ_TRY(cz_alloc(&g, (size_t)p->count, sizeof *g));
+    cz_status st = cz_device_read_real(m->device, g, p->grad, p->count);
+    if (st == CZ_OK) st = put(file, name, g, p->ndim, p->dim);
+    free(g);
+    if (st != CZ_OK) return st;
+  }
+  return CZ_OK;
+}
+
+static cz_status write_file(const char *path, cz_net *net, const batch *b, bool grads) {
+  char aside[4096];
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  if (snprintf(aside, sizeof aside, "%s.tmp.%ld", path, (long)getpid()) >= (int)sizeof aside) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
+  hid_t file = H5Fcreate(aside, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  if (file < 0) return CZ_FAIL(CZ_EIO, "%s: can't be created", aside);
+  cz_status st = put_outputs(file, net, b);
+  if (st == CZ_OK && grads) st = put_grads(file, net->model);
+  if (H5Fclose(file) < 0 && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "%s: could not be written", aside);
+  if (st == CZ_OK) st = cz_fs_commit(aside, path);
+  if (st != CZ_OK) unlink(aside);
+  return st;
+}
+
+static cz_status run_batch(cz_net **net, cz_model *m, const batch *b, bool grads) {
+  cz_net_options o = {.max_segments = b->segments, .max_inputs = b->enc.len ? (int64_t)b->enc.len : 1, .max_targets = (int64_t)b->dec.len, .train = grads,
+                      .logits = true};
+  cz_feed f = {.segments = b->segments, .enc_tokens = (int64_t)b->enc.len, .dec_tokens = (int64_t)b->dec.len, .rows = (int64_t)b->dec.len,
+               .enc_ids = b->enc.data, .enc_spans = b->enc_spans.data, .dec_ids = b->dec.data, .dec_spans = b->dec_spans.data,
+               .prefix = b->prefix.data, .targets = b->targets.data, .denominator = (double)b->counted};
+  cz_graph_run_options run = {0};
+  CZ_TRY(cz_net_create(net, m, &o));
+  CZ_TRY(cz_net_feed(*net, &f));
+  return grads ? cz_graph_train((*net)->graph, &run) : cz_graph_forward((*net)->graph, &run);
+}
+
+/** The command `cloze trace`; its usage says what it reads and writes. */
+cz_status cz_command_trace(int argc, char **argv) {
+  const char *path = NULL, *out = NULL, *device_name = "ref";
+  bool no_grad = false;
+  const cz_option options[] = {{"--batch", &path, NULL}, {"--out", &out, NULL}, {"--device", &device_name, NULL}, {"--no-grad", NULL, &no_grad}};
+  cz_device *device = NULL;
+  cz_model *model = NULL;
+  cz_net *net = NULL;
+  batch b = {0};
+  cz_status st;
+  CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
+  CZ_TRY(cz_args_count(argc, argv, 1, 1, cz_trace_usage));
+  if (!path || !out) return CZ_FAIL(CZ_EUSAGE, "trace: %s is missing", path ? "--out FILE.h5" : "--batch FILE.jsonl");
+  CZ_GO(st, cz_device_open(&device, device_name), done);
+  CZ_GO(st, cz_hf_open(&model, argv[1], device), done);
+  CZ_GO(st, read_batch(&b, &model->config, path), done);
+  CZ_GO(st, run_batch(&net, model, &b, !no_grad), done);
+  CZ_GO(st, write_file(out, net, &b, !no_grad), done);
+done:
+  cz_net_destroy(&net);
+  cz_model_destroy(&model);
+  cz_device_close(&device);
+  free_batch(&b);
+  return st;
+}
