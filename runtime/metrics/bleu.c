@@ -104,7 +104,7 @@ static size_t stripped(const char *text) {
   for (size_t i = 0; text[i];) {
     utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + i, -1, &c);
     i += n > 0 ? (size_t)n : 1;
-    if (n <= 0 || !cz__is_space(c)) end = i;
+    if (n <= 0 || !cz__score_is_space(c)) end = i;
   }
   return end;
 }

@@ -8,7 +8,7 @@
 /* Lower case, runs of [a-z0-9] are words, everything else separates. */
 static cz_status split_words(cz__tokens *out, cz__names *names, const char *text) {
   cz_buf lower = {0};
-  cz_status st = cz__lower(&lower, text);
+  cz_status st = cz__score_lower(&lower, text);
   for (const char *s = lower.data; st == CZ_OK && *s;) {
     size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789");
     int32_t id;

@@ -35,7 +35,7 @@ static void drop_punctuation(cz_buf *text) {
 /* Lower case, without ASCII punctuation, articles out, one token a word. */
 static cz_status normalize(cz__tokens *out, cz__names *names, const char *answer) {
   cz_buf text = {0};
-  cz_status st = cz__lower(&text, answer);
+  cz_status st = cz__score_lower(&text, answer);
   if (st == CZ_OK) {
     drop_punctuation(&text);
     for (char *s = text.data; *s;) {

@@ -6,14 +6,14 @@
 #include <utf8proc.h>
 
 /** True for what Python's str.split() splits at. */
-bool cz__is_space(int32_t c) {
+bool cz__score_is_space(int32_t c) {
   return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
          c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 /** Appends TEXT in lower case, character by character as Unicode maps them, U+0130 to two; Greek sigma becomes the same letter at a word's end as inside,
  * where Python has a rule for the end. CZ_EINVAL when TEXT is not UTF-8. */
-cz_status cz__lower(cz_buf *out, const char *text) {
+cz_status cz__score_lower(cz_buf *out, const char *text) {
   const utf8proc_uint8_t *s = (const utf8proc_uint8_t *)text;
   while (*s) {
     utf8proc_int32_t c;
@@ -93,7 +93,7 @@ cz_status cz__split_spaces(cz__tokens *out, cz__names *names, const char *text) 
     utf8proc_int32_t c = ' ';
     utf8proc_ssize_t n = *s ? utf8proc_iterate((const utf8proc_uint8_t *)s, -1, &c) : 0;
     if (n < 0) return CZ_FAIL(CZ_EINVAL, "not UTF-8 at byte %td: %.80s", s - text, text);
-    if (cz__is_space(c)) {
+    if (cz__score_is_space(c)) {
       int32_t id;
       if (s > begin) {
         CZ_TRY(cz__name(names, &id, begin, (size_t)(s - begin)));

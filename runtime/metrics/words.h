@@ -25,8 +25,8 @@ typedef struct cz__tokens {
   size_t n, cap;
 } cz__tokens;
 
-bool cz__is_space(int32_t c);
-CZ_MUST cz_status cz__lower(cz_buf *out, const char *text);
+bool cz__score_is_space(int32_t c);
+CZ_MUST cz_status cz__score_lower(cz_buf *out, const char *text);
 CZ_MUST cz_status cz__name(cz__names *names, int32_t *id, const void *bytes, size_t n);
 void cz__names_free(cz__names *names);
 CZ_MUST cz_status cz__tokens_add(cz__tokens *tokens, int32_t id);
