@@ -13,10 +13,10 @@
  *   else:     v = beta v + (1 - beta) Q,  U = G / sqrt(v)
  *   w = w - scale U / max(1, rms(U) / clip)
  *
- * The published code calls the mean over the larger dimension the row statistics and divides them by their mean. Both statistics have the same mean (that of
- * the averaged Q), so which of the two is divided makes no difference but rounding, and here r always belongs to the rows. Mesh TensorFlow factors over a
- * tensor's two largest dimensions when both have at least CZ_ADAFACTOR_LEAST_DIM; here these must be the last two, which all of our tensors obey, and the
- * shape rule refuses others.
+ * The published code calls the mean over the larger dimension the row statistics and divides them by their mean. Both statistics have the same mean
+ * (that of the averaged Q), so which of the two is divided makes no difference but rounding, and here r always belongs to the rows. Mesh TensorFlow
+ * factors over a tensor's two largest dimensions when both have at least CZ_ADAFACTOR_LEAST_DIM; here these must be the last two, which all of our
+ * tensors obey, and the shape rule refuses others.
  *
  * Not differentiable. Deterministic: sums run in double over blocks cut by shape, added in a fixed tree. */
 #ifndef CZ_KERNELS_ADAFACTOR_H

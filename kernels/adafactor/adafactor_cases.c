@@ -33,7 +33,8 @@ static const sizes hand[] = {
 };
 
 static sizes draw(cz_rand *r) {
-  sizes s = {.ndim = (int)cz_rand_int(r, 1, 3), .w = cz_rand_real(r, 1e-4, 3), .g = exp(cz_rand_real(r, -20, 6)), .step = (double)cz_rand_int(r, 0, 40)};
+  sizes s = {.ndim = (int)cz_rand_int(r, 1, 3), .w = cz_rand_real(r, 1e-4, 3), .g = exp(cz_rand_real(r, -20, 6))};
+  s.step = (double)cz_rand_int(r, 0, 40);
   s.attr = (cz_adafactor_attr){USUAL, cz_rand_int(r, 0, 3), s.ndim > 1 && cz_rand_int(r, 0, 2)};
   if (cz_rand_int(r, 0, 2) == 0) s.step = (double)cz_rand_int(r, 0, 600000);
   if (cz_rand_int(r, 0, 3) == 0) s.attr.clip = cz_rand_real(r, 0.05, 2);

@@ -1,14 +1,16 @@
-/* Two passes over memory without factoring (v and the sums; w), three with it (statistics; rms of U; w): U needs the finished statistics, and w needs the rms
- * of U. U is recomputed rather than stored. */
+/* Two passes over memory without factoring (v and the sums; w), three with it (statistics; rms of U; w): U needs the finished statistics, and w needs
+ * the rms of U. U is recomputed rather than stored. */
 #include "kernels/adafactor/adafactor.h"
 #include "kernels/common/cpu.h"
 #include "kernels/common/sum.h"
+#include "kernels/common/workspace.h"
 
 #include <math.h>
 
 enum { BLOCKS = 32, BLOCK_LEAST = 4096, LANES = 16 }; /* blocks of rows per matrix, at most; elements per block, at least */
 
-/* The step as every pass sees it: MATRICES x ROWS x COLS, cut into BLOCKS blocks of BLOCK_ROWS rows each. An unfactored tensor is rows of CZ_SUM_CHUNK. */
+/* The step as every pass sees it: MATRICES x ROWS x COLS, cut into BLOCKS blocks of BLOCK_ROWS rows each. An unfactored tensor is rows of
+ * CZ_SUM_CHUNK. */
 typedef struct step {
   const cz_call *call;
   const cz_adafactor_attr *attr;
@@ -21,12 +23,6 @@ typedef struct step {
   double *column;         /* [matrices, blocks, cols] */
   float *row_scale, *column_scale; /* 1 / sqrt(r / mean r), 1 / sqrt(c) */
 } step;
-
-static void *take(char **at, size_t bytes) {
-  void *p = *at;
-  *at += (bytes + 63) / 64 * 64;
-  return p;
-}
 
 /* Sizes, and places in a workspace that begins at null; returns the bytes. */
 static size_t lay_out(step *s, const cz_call *call) {
@@ -42,11 +38,11 @@ static size_t lay_out(step *s, const cz_call *call) {
   s->blocks = (s->rows + s->block_rows - 1) / s->block_rows;
   char *at = call->workspace, *begin = at;
   size_t pieces = (size_t)(s->matrices * s->blocks), chunks = (size_t)cz_sum_chunks(s->n);
-  s->sum = take(&at, (pieces > chunks ? pieces : chunks) * sizeof(double));
+  s->sum = cz_take(&at, (pieces > chunks ? pieces : chunks) * sizeof(double));
   if (factored) {
-    s->column = take(&at, pieces * (size_t)s->cols * sizeof(double));
-    s->row_scale = take(&at, (size_t)(s->matrices * s->rows) * sizeof(float));
-    s->column_scale = take(&at, (size_t)(s->matrices * s->cols) * sizeof(float));
+    s->column = cz_take(&at, pieces * (size_t)s->cols * sizeof(double));
+    s->row_scale = cz_take(&at, (size_t)(s->matrices * s->rows) * sizeof(float));
+    s->column_scale = cz_take(&at, (size_t)(s->matrices * s->cols) * sizeof(float));
   }
   return (size_t)(at - begin);
 }

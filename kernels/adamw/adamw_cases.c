@@ -46,8 +46,9 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
   double *hyper = cz_case_real(c, CZ_ADAMW_HYPER, 1, (int64_t[]){CZ_ADAMW_HYPERS});
   hyper[CZ_ADAMW_RATE] = (float)s->rate, hyper[CZ_ADAMW_STEP] = s->step, hyper[CZ_ADAMW_FACTOR] = (float)factor;
   memcpy(c->attr, &s->attr, sizeof s->attr);
-  snprintf(c->what, sizeof c->what, "%lld elements of %.3g, gradient %.3g, step %.0f, rate %.3g, decay %.3g%s%s", (long long)cz_numel(&c->in[CZ_ADAMW_W]),
-           s->w, s->g, s->step, s->rate, s->attr.weight_decay, s->attr.bias_correction ? ", corrected" : "", s->attr.rms_scale ? ", scaled" : "");
+  snprintf(c->what, sizeof c->what, "%lld elements of %.3g, gradient %.3g, step %.0f, rate %.3g, decay %.3g%s%s",
+           (long long)cz_numel(&c->in[CZ_ADAMW_W]), s->w, s->g, s->step, s->rate, s->attr.weight_decay,
+           s->attr.bias_correction ? ", corrected" : "", s->attr.rms_scale ? ", scaled" : "");
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {

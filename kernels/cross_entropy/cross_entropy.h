@@ -1,5 +1,5 @@
-/* cross_entropy: the loss over the vocabulary, fused with the output projection. No more than a chunk of rows of logits ever exists, and each of the three
- * matrix products (logits, dh, dw) is computed once.
+/* cross_entropy: the loss over the vocabulary, fused with the output projection. No more than a chunk of rows of logits ever exists, and each of the
+ * three matrix products (logits, dh, dw) is computed once.
  *
  *   h[N,D], w[V,D] real; targets[N] i32, negative = row not counted; denominator[1] real, positive   ->   loss[1], nll[N]
  *
@@ -15,8 +15,8 @@
  *   dh    = logit_scale * dx w,  dw = logit_scale * dx^T h
  * targets and denominator get no gradient.
  *
- * A terminal loss: backward computes loss and nll too (fused_backward), with the same bits as forward. Rows that are not counted cost nothing. Deterministic:
- * the vocabulary is cut into slabs by shape alone, each computed by one thread. Nothing may alias. */
+ * A terminal loss: backward computes loss and nll too (fused_backward), with the same bits as forward. Rows that are not counted cost nothing.
+ * Deterministic: the vocabulary is cut into slabs by shape alone, each computed by one thread. Nothing may alias. */
 #ifndef CZ_KERNELS_CROSS_ENTROPY_H
 #define CZ_KERNELS_CROSS_ENTROPY_H
 

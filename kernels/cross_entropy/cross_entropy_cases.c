@@ -39,12 +39,16 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
   cz_case_normal(c, r, CZ_CROSS_ENTROPY_H, 2, (int64_t[]){s->N, s->D}, s->deviation);
   cz_case_normal(c, r, CZ_CROSS_ENTROPY_W, 2, (int64_t[]){s->V, s->D}, 1 / (1 + 0.01 * (double)s->D));
   int32_t *targets = cz_case_int(c, CZ_CROSS_ENTROPY_TARGETS, 1, (int64_t[]){s->N});
-  for (int64_t i = 0; i < s->N; i++) targets[i] = cz_rand_int(r, 0, 99) < s->counted ? (int32_t)cz_rand_int(r, 0, s->V - 1) : -(int32_t)cz_rand_int(r, 1, 100);
+  for (int64_t i = 0; i < s->N; i++) {
+    bool counted = cz_rand_int(r, 0, 99) < s->counted;
+    targets[i] = (int32_t)(counted ? cz_rand_int(r, 0, s->V - 1) : cz_rand_int(r, -100, -1));
+  }
   cz_case_real(c, CZ_CROSS_ENTROPY_DENOMINATOR, 1, (int64_t[]){1})[0] = (float)cz_rand_real(r, 0.5, 2.0 + (double)s->N);
   memcpy(c->attr, &s->attr, sizeof s->attr);
   c->smooth = true;
   snprintf(c->what, sizeof c->what, "N %lld D %lld V %lld deviation %.3g, %d%% count, z %.3g smoothing %.3g scale %.3g chunk %d", (long long)s->N,
-           (long long)s->D, (long long)s->V, s->deviation, s->counted, s->attr.z_loss, s->attr.label_smoothing, s->attr.logit_scale, s->attr.chunk_rows);
+           (long long)s->D, (long long)s->V, s->deviation, s->counted, s->attr.z_loss, s->attr.label_smoothing, s->attr.logit_scale,
+           s->attr.chunk_rows);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {

@@ -1,16 +1,17 @@
-/* One pass over chunks of counted rows. A chunk's logits are computed slab by slab (a slab is a run of words, cut by shape alone); a slab's words are turned
- * into exponentials while they are in cache, relative to the slab's own maximum. Once every slab's sums are known, a slab becomes dx by one multiplication
- * per element (the exponential is never computed again), and its two products with w and h follow at once. Each slab is the work of one thread, and the slabs'
- * contributions to dh are added in a fixed order. */
+/* One pass over chunks of counted rows. A chunk's logits are computed slab by slab (a slab is a run of words, cut by shape alone); a slab's words are
+ * turned into exponentials while they are in cache, relative to the slab's own maximum. Once every slab's sums are known, a slab becomes dx by one
+ * multiplication per element (the exponential is never computed again), and its two products with w and h follow at once. Each slab is the work of
+ * one thread, and the slabs' contributions to dh are added in a fixed order. */
 #include "kernels/common/cpu.h"
+#include "kernels/common/rows.h"
+#include "kernels/common/workspace.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
 #include <cblas.h>
 #include <float.h>
 #include <math.h>
-#include <omp.h>
 
-enum { SLABS = 16, SLAB_LEAST = 64, LANES = 16, ROWS_LEAST = 64, ROWS_MOST = 1024, CHUNK_BYTES = 40 << 20, ALIGN = 64 };
+enum { SLABS = 16, SLAB_LEAST = 64, LANES = 16, ROWS_LEAST = 64, ROWS_MOST = 1024, CHUNK_BYTES = 40 << 20 };
 
 /* What a slab knows of a row. The target is left out of max and sum, so that 1 - p_t and a small nll keep their digits when p_t is close to 1. */
 typedef struct slab_stat {
@@ -46,12 +47,6 @@ static int64_t rows_at_once(const cz_cross_entropy_attr *attr, int64_t N, int64_
   return least(N, rows < ROWS_LEAST ? ROWS_LEAST : rows > ROWS_MOST ? ROWS_MOST : rows);
 }
 
-static void *take(char **at, size_t bytes) {
-  void *p = *at;
-  *at += (bytes + ALIGN - 1) / ALIGN * ALIGN;
-  return p;
-}
-
 /* Sizes, and places in a workspace that begins at null; returns the bytes. */
 static size_t lay_out(plan *p, const cz_call *call, bool backward) {
   *p = (plan){.call = call, .attr = call->attr, .backward = backward};
@@ -65,11 +60,11 @@ static size_t lay_out(plan *p, const cz_call *call, bool backward) {
   p->added = call->mode[CZ_CROSS_ENTROPY_W] == CZ_GRAD_ADD;
   char *at = call->workspace, *begin = at;
   size_t rows = (size_t)p->rows_most, D = (size_t)p->D, slabs = (size_t)p->slabs;
-  p->logits = take(&at, rows * (size_t)p->V * sizeof(float));
-  p->h = take(&at, rows * D * sizeof(float));
-  p->stat = take(&at, slabs * rows * sizeof(slab_stat));
-  p->row = take(&at, rows * sizeof(row_stat));
-  if (backward) p->partial = take(&at, slabs * rows * D * sizeof(float));
+  p->logits = cz_take(&at, rows * (size_t)p->V * sizeof(float));
+  p->h = cz_take(&at, rows * D * sizeof(float));
+  p->stat = cz_take(&at, slabs * rows * sizeof(slab_stat));
+  p->row = cz_take(&at, rows * sizeof(row_stat));
+  if (backward) p->partial = cz_take(&at, slabs * rows * D * sizeof(float));
   return (size_t)(at - begin);
 }
 
@@ -206,8 +201,7 @@ static void scatter_row(const plan *p, int64_t r) {
     const float *part = p->partial + (s * p->rows_most + r) * p->D;
     for (int64_t d = 0; d < p->D; d++) sum[d] += part[d];
   }
-  bool add = p->call->mode[CZ_CROSS_ENTROPY_H] == CZ_GRAD_ADD;
-  for (int64_t d = 0; d < p->D; d++) dh[d] = add ? dh[d] + sum[d] : sum[d];
+  cz_grad_put(dh, sum, p->D, p->call->mode[CZ_CROSS_ENTROPY_H]);
 }
 
 static void run_chunk(plan *p) {

@@ -20,6 +20,7 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_TARGETS], "targets", CZ_I32, 1, h->dim, why, why_bytes)) return false;
   cz_dtype statistic = h->dtype == CZ_F64 ? CZ_F64 : CZ_F32;
   if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_DENOMINATOR], "denominator", statistic, 1, (int64_t[]){1}, why, why_bytes)) return false;
+  if (h->dim[1] == 0 || in[CZ_CROSS_ENTROPY_W].dim[0] == 0) return cz_shape_refuse(why, why_bytes, "w is empty: there is no word to choose from");
   if (!attributes(attr, why, why_bytes)) return false;
   cz_shape_set(&out[CZ_CROSS_ENTROPY_LOSS], statistic, 1, (int64_t[]){1});
   cz_shape_set(&out[CZ_CROSS_ENTROPY_NLL], statistic, 1, h->dim);

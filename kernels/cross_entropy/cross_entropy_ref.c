@@ -1,7 +1,7 @@
+#include "kernels/common/rows.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
 #include <math.h>
-#include <string.h>
 
 /* One row's softmax, and what its loss is made of. */
 typedef struct row {
@@ -78,7 +78,7 @@ void cz_cross_entropy_fwd_ref(const cz_call *call) { run(call, false); }
 /** loss, nll, dh and dw in float64; workspace: V doubles. */
 void cz_cross_entropy_bwd_ref(const cz_call *call) {
   for (int i = CZ_CROSS_ENTROPY_H; i <= CZ_CROSS_ENTROPY_W; i++) {
-    if (call->mode[i] == CZ_GRAD_WRITE) memset(call->din[i].data, 0, (size_t)cz_numel(&call->in[i]) * sizeof(double));
+    cz_grad_begin(call->din[i].data, cz_numel(&call->in[i]), call->mode[i]);
   }
   run(call, true);
 }

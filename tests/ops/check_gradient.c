@@ -63,8 +63,8 @@ static void check_input(const problem *p, int input, const double *din, cz_rand 
   }
   now.differences++;
   if (!(best <= 1)) {
-    fail_case(p, "ref backward: derivative along a random direction of %s is %.12g, central differences give %.12g (size %.3g)", p->row->in_name[input],
-              analytic, numeric, sqrt(square));
+    fail_case(p, "ref backward: derivative along a random direction of %s is %.12g, central differences give %.12g (size %.3g)",
+              p->row->in_name[input], analytic, numeric, sqrt(square));
   }
   free(dir);
 }

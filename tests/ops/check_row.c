@@ -10,7 +10,8 @@ static void fail_row(const cz_op_row *row, const char *what) {
 }
 
 static void check_counts(const cz_op_row *row) {
-  if (row->n_in < 1 || row->n_in > CZ_OP_IN || row->n_out < 1 || row->n_out > CZ_OP_OUT) fail_row(row, "has an impossible number of inputs or outputs");
+  if (row->n_in < 1 || row->n_in > CZ_OP_IN) fail_row(row, "has an impossible number of inputs");
+  if (row->n_out < 1 || row->n_out > CZ_OP_OUT) fail_row(row, "has an impossible number of outputs");
   for (int i = 0; i < row->n_in; i++) {
     if (!row->in_name[i]) fail_row(row, "has an input without a name");
   }
@@ -25,7 +26,8 @@ static void check_counts(const cz_op_row *row) {
 
 static void check_backward_declared(const cz_op_row *row) {
   bool backward = row->bwd[CZ_SET_REF] && row->bwd[CZ_SET_CPU];
-  if (row->not_differentiable && (row->bwd[CZ_SET_REF] || row->bwd[CZ_SET_CPU] || row->grad)) fail_row(row, "is not differentiable and has a backward");
+  bool any = row->bwd[CZ_SET_REF] || row->bwd[CZ_SET_CPU] || row->grad;
+  if (row->not_differentiable && any) fail_row(row, "is not differentiable and has a backward");
   if (!row->not_differentiable && !backward) fail_row(row, "has neither a backward on ref and cpu nor not_differentiable");
   if (!row->not_differentiable && !row->grad) fail_row(row, "has a backward that yields no gradient");
   if (row->not_differentiable && row->fused_backward) fail_row(row, "is not differentiable and computes its outputs in backward");
@@ -69,7 +71,8 @@ void check_shapes(const problem *p) {
     for (int d = 0; sound && d < a->ndim; d++) sound = a->dim[d] >= 0;
     if (!sound) fail_case(p, "the shape rule gives output %s an impossible shape or dtype %d", p->row->out_name[i], (int)a->dtype);
     int alias = p->row->must_alias[i] - 1;
-    if (alias >= 0 && cz_present(a) && cz_numel(a) != cz_numel(&p->c.in[alias])) fail_case(p, "output %s is not of its input's size", p->row->out_name[i]);
+    bool same = alias < 0 || !cz_present(a) || cz_numel(a) == cz_numel(&p->c.in[alias]);
+    if (!same) fail_case(p, "output %s is not of its input's size", p->row->out_name[i]);
   }
   for (int i = 0; i < p->row->n_in; i++) {
     cz_arg in[CZ_OP_IN];

@@ -3,9 +3,10 @@
  * A backward-stable float32 kernel computes the exact result of inputs that are off by a few roundings each. Its error is then bounded by a small
  * constant x the unit roundoff 2^-24 x the sensitivity of the result to relative changes of its inputs, plus one rounding of the result itself
  * (Higham, Accuracy and Stability of Numerical Algorithms, 1.5-1.6). The sensitivity of every element is measured: float64 runs with each real input
- * changed at random by a relative deviation delta; the root mean square of dy / delta over the runs estimates the root of the sum of squares over the inputs,
- * which is also how independent roundings add up. In backward, what forward left behind is an input like others, since it was rounded to float32 in between;
- * so ref should read it where the float32 kernel does (else a difference that cancels there has no limit that any float32 kernel could keep).
+ * changed at random by a relative deviation delta; the root mean square of dy / delta over the runs estimates the root of the sum of squares over the
+ * inputs, which is also how independent roundings add up. In backward, what forward left behind is an input like others, since it was rounded to
+ * float32 in between; so ref should read it where the float32 kernel does (else a difference that cancels there has no limit that any float32 kernel
+ * could keep).
  *
  * Half of the runs use a delta of the size of float32 roundings: where the function jumps (a gradient at ReLU's kink, reached by a sum that float32
  * cannot tell from zero) the jump then shows in the limit of just the elements concerned. */
@@ -73,7 +74,8 @@ void sensitivity(values *sum, const problem *p, variant v, bool backward) {
   run_free(&r);
 }
 
-/** Compares GOT with WANT element by element; limit = constant x (|want| + sens) + what underflow may lose. NaN never passes, an infinity equals itself. */
+/** Compares GOT with WANT element by element; limit = constant x (|want| + sens) + what underflow may lose. NaN never passes, an infinity equals
+ * itself. */
 bool compare(const problem *p, const char *check, const char *tensor, const cz_arg *shape, const double *got, const double *want, const double *sens,
              double constant) {
   int64_t n = cz_numel(shape), bad = 0, first = 0;

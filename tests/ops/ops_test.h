@@ -1,7 +1,7 @@
 /* The table driver: what is shared by the checks that every line of ops.def must pass.
  *
- * A `problem` is one case of one op with random gradients at its outputs. A `run` is one execution of a kernel on it, in memory of its own: every tensor
- * lies between guard bytes, everything that a kernel must write is NaN before, and everything that it may not write is compared afterwards. */
+ * A `problem` is one case of one op with random gradients at its outputs. A `run` is one execution of a kernel on it, in memory of its own: every
+ * tensor lies between guard bytes, everything that a kernel must write is NaN before, and everything that it may not write is compared afterwards. */
 #ifndef CZ_TESTS_OPS_TEST_H
 #define CZ_TESTS_OPS_TEST_H
 

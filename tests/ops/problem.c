@@ -73,8 +73,8 @@ bool problem_make(problem *p, cz_op op, uint64_t seed, int index) {
   return true;
 }
 
-/** Changes each number at random, relative deviation DELTA. Uniform, not +-DELTA: where two large terms cancel, two draws of one sign would cancel too,
- * and eight times in a row once in 256 elements. */
+/** Changes each number at random, relative deviation DELTA. Uniform, not +-DELTA: where two large terms cancel, two draws of one sign would cancel
+ * too, and eight times in a row once in 256 elements. */
 void perturb(double *x, int64_t n, cz_rand *r, double delta) {
   double most = delta * 1.7320508075688772; /* a uniform number's deviation is its range / sqrt(12) */
   for (int64_t i = 0; i < n; i++) x[i] *= 1 + cz_rand_real(r, -most, most);

@@ -164,7 +164,8 @@ static unsigned char *copy_block(const block *b) {
 
 static bool written_input(const run *r, int input) {
   for (int i = 0; i < r->call.n_out; i++) {
-    if (cz_present(&r->call.out[i]) && (r->p->row->must_alias[i] == input + 1 || (r->v.alias_out == i && r->p->row->may_alias[i] == input + 1))) return true;
+    bool must = r->p->row->must_alias[i] == input + 1, may = r->v.alias_out == i && r->p->row->may_alias[i] == input + 1;
+    if (cz_present(&r->call.out[i]) && (must || may)) return true;
   }
   return false;
 }
@@ -192,8 +193,8 @@ static void call_watched(run *r, bool backward) {
   for (int i = 0; i < r->call.n_in; i++) {
     bool may = !backward && written_input(r, i);
     if (!may && !same_block(&r->in[i], in[i])) fail_case(r->p, "%s %s changes input %s", set, pass, r->p->row->in_name[i]);
-    bool skipped = r->v.mode[i] == CZ_GRAD_SKIP;
-    if (skipped && !same_block(&r->din[i], din[i])) fail_case(r->p, "%s %s writes the gradient of %s, which is to be skipped", set, pass, r->p->row->in_name[i]);
+    bool meddled = r->v.mode[i] == CZ_GRAD_SKIP && !same_block(&r->din[i], din[i]);
+    if (meddled) fail_case(r->p, "%s %s writes the gradient of %s, which is to be skipped", set, pass, r->p->row->in_name[i]);
   }
   for (int i = 0; i < r->call.n_out && backward; i++) {
     bool may = r->p->row->fused_backward, in_place = r->v.alias_grad != NONE && r->p->row->may_alias_grad[r->v.alias_grad] == i + 1;

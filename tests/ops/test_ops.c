@@ -1,6 +1,7 @@
 /* Runs every op of kernels/ops.def through the checks of this folder: its fixed cases, then fresh random ones.
  *
- * CZ_TEST_SEED replays a seed, CZ_TEST_INDEX runs one case of it, CZ_TEST_OPS=linear,norm selects ops, CZ_TEST_CASES sets the random cases an op gets. */
+ * CZ_TEST_SEED replays a seed, CZ_TEST_INDEX runs one case of it, CZ_TEST_OPS=linear,norm selects ops, CZ_TEST_CASES sets the random cases an op
+ * gets. */
 #include "ops_test.h"
 
 #include <setjmp.h>
@@ -77,7 +78,8 @@ static void test_op(void **state) {
   print_message("%-14s %2d fixed and %2d random cases, %.2f s, %d derivatives; worst error %.3f of its limit (%s)\n", row->name, fixed, done - fixed,
                 seconds() - began, now.differences, now.worst, now.where);
   if (now.not_smooth || now.not_aliased) {
-    print_message("%-14s skipped: central differences of %d cases with a kink, %d aliases of unlike size\n", row->name, now.not_smooth, now.not_aliased);
+    print_message("%-14s skipped: central differences of %d cases with a kink, %d aliases of unlike size\n", row->name, now.not_smooth,
+                  now.not_aliased);
   }
   if (!row->not_differentiable && now.differences == 0) fail_msg("no case of %s is smooth: its gradient is never compared", row->name);
   assert_int_equal(now.failures, 0);

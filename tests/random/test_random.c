@@ -50,7 +50,11 @@ static void philox_keys(void **state) {
 
 static void streams_are_keyed(void **state) {
   cz_stream a, b;
-  const struct { uint64_t seed; const char *name; uint32_t a, b; } other[] = {{seed + 1, "x", 1, 2}, {seed, "y", 1, 2}, {seed, "x", 2, 2}, {seed, "x", 1, 3}};
+  const struct {
+    uint64_t seed;
+    const char *name;
+    uint32_t a, b;
+  } other[] = {{seed + 1, "x", 1, 2}, {seed, "y", 1, 2}, {seed, "x", 2, 2}, {seed, "x", 1, 3}};
   for (size_t k = 0; k < sizeof other / sizeof *other; k++) {
     cz_stream_init(&a, seed, "x", 1, 2);
     cz_stream_init(&b, other[k].seed, other[k].name, other[k].a, other[k].b);
