@@ -45,12 +45,13 @@ typedef struct row { /* what one row of a tile needs beside it */
   int64_t visible, limit;
 } row;
 
-/* M (do . v) of the key with the largest score: forward computed the same bits and knows which one that was. */
-static inline __attribute__((always_inline)) float of_top(const float *s, const float *dp, const float *factor, float most, int64_t n) {
+/* DP becomes M (do . v); that of the key with the largest score is returned: forward computed the same bits and knows which one it was. */
+static inline __attribute__((always_inline)) float drop_and_find_top(const float *s, float *dp, const float *factor, float most, int64_t n) {
   float top = -INFINITY;
 #pragma omp simd reduction(max : top)
   for (int64_t j = 0; j < n; j++) {
-    float d = s[j] == most ? (factor ? factor[j] : 1) * dp[j] : -INFINITY;
+    if (factor) dp[j] *= factor[j];
+    float d = s[j] == most ? dp[j] : -INFINITY;
     top = d > top ? d : top;
   }
   return top;
@@ -61,10 +62,10 @@ static inline __attribute__((always_inline)) float of_top(const float *s, const 
  * nearly equal numbers, which matters where that key has nearly all the weight. */
 static inline __attribute__((always_inline)) void softmax_row_as(float *s, float *dp, row w, const float *factor) {
   int64_t n = w.visible;
-  float rest = 0, scale = 1 / w.sum, most = w.most, D = w.whole ? of_top(s, dp, factor, most, n) : w.D;
+  float rest = 0, scale = 1 / w.sum, most = w.most, top = drop_and_find_top(s, dp, factor, most, n), D = w.whole ? top : w.D;
 #pragma omp simd reduction(+ : rest)
   for (int64_t j = 0; j < n; j++) {
-    float p = cz_expf(s[j] - most) * scale, d = (factor ? factor[j] : 1) * dp[j] - D;
+    float p = cz_expf(s[j] - most) * scale, d = dp[j] - D;
     s[j] = p, dp[j] = d;
     rest += p * d;
   }

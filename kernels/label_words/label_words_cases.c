@@ -30,7 +30,8 @@ static const sizes hand[] = {
 };
 
 static sizes draw(cz_rand *r) {
-  sizes s = {.T = cz_rand_size(r, 65), .D = cz_rand_size(r, 257), .V = cz_rand_size(r, 129), .M = cz_rand_size(r, 33), .C = cz_rand_size(r, 17)};
+  sizes s = {.T = cz_rand_size(r, 65), .D = cz_rand_size(r, 257), .M = cz_rand_size(r, 33), .C = cz_rand_size(r, 17)};
+  s.V = s.C + cz_rand_size(r, 129);
   s.W = cz_rand_int(r, 1, 5), s.bias = cz_rand_int(r, 0, 1), s.targets = (int)cz_rand_int(r, NONE, SOFT);
   s.deviation = cz_rand_int(r, 0, 3) ? cz_rand_real(r, 0.1, 2) : cz_rand_real(r, 5, 1000);
   s.counted = (int)cz_rand_int(r, 40, 120);
@@ -41,7 +42,8 @@ static sizes draw(cz_rand *r) {
 static void fill_words(cz_case *c, cz_rand *r, const sizes *s) {
   int32_t *words = cz_case_int(c, CZ_LABEL_WORDS_WORDS, 2, (int64_t[]){s->C, s->W});
   for (int64_t i = 0; i < s->C * s->W; i++) words[i] = cz_rand_int(r, 0, 2) ? (int32_t)cz_rand_int(r, 0, s->V - 1) : -1;
-  for (int64_t k = 0; k < s->C; k++) words[k * s->W + cz_rand_int(r, 0, s->W - 1)] = (int32_t)cz_rand_int(r, 0, s->V - 1);
+  /* One word of its own for each class where the vocabulary allows: were all classes the same word, gradients would be nothing but rounding errors. */
+  for (int64_t k = 0; k < s->C; k++) words[k * s->W + cz_rand_int(r, 0, s->W - 1)] = (int32_t)(k % s->V);
 }
 
 static void fill_targets(cz_case *c, cz_rand *r, const sizes *s) {
