@@ -18,8 +18,8 @@ static bool decimal(const char *text) {
   return n && !text[n] && strpbrk(text, "0123456789");
 }
 
-/** What a plain scalar is in YAML's core schema, less the forms that are refused here (hexadecimal, octal, infinities). The number goes to *WHOLE or *REAL;
- * both may be null. */
+/** What a plain scalar is in YAML's core schema, less the forms that are refused here (hexadecimal, octal, infinities). The number goes to *WHOLE or
+ * *REAL; both may be null. */
 cz__looks cz__config_looks(const char *text, int64_t *whole, double *real) {
   int64_t i = 0;
   double r = 0;
@@ -35,8 +35,7 @@ cz__looks cz__config_looks(const char *text, int64_t *whole, double *real) {
 
 /* "expected WANTED, found ..." */
 static cz_status wrong_type(const cz_config_node *node, const char *wanted) {
-  if (node->kind != CZ_CONFIG_SCALAR)
-    return cz_config_error(node, "expected %s, found %s", wanted, cz__config_kind_name(node->kind));
+  if (node->kind != CZ_CONFIG_SCALAR) return cz_config_error(node, "expected %s, found %s", wanted, cz__config_kind_name(node->kind));
   if (node->quoted) return cz_config_error(node, "expected %s, found the text \"%.200s\"", wanted, node->text);
   if (cz__config_looks(node->text, NULL, NULL) == CZ__LOOKS_NULL) return cz_config_error(node, "expected %s, found nothing", wanted);
   return cz_config_error(node, "expected %s, found '%.200s'", wanted, node->text);
@@ -116,7 +115,8 @@ static cz_status bind_value(const cz_config_node *node, const cz_key_spec *key, 
 /* The table's own default, read by the same rules; a default that breaks them is a programmer's mistake. */
 static cz_status bind_default(const cz_key_spec *key, void *out) {
   cz__source source = {key->name, key->fallback, strlen(key->fallback), true};
-  cz_config_node node = {.kind = CZ_CONFIG_SCALAR, .quoted = key->type == CZ_KEY_TEXT, .at = {&source, 1, 1}, .path = "default", .text = key->fallback};
+  cz_config_node node = {
+      .kind = CZ_CONFIG_SCALAR, .quoted = key->type == CZ_KEY_TEXT, .at = {&source, 1, 1}, .path = "default", .text = key->fallback};
   return bind_value(&node, key, out);
 }
 
@@ -143,8 +143,9 @@ static cz_status check_keys(const cz_config_node *node, const cz_section *sectio
   return cz_config_only(node, names);
 }
 
-/** Fills the struct OUT from the mapping NODE by SECTION's table: each key's value, or its default. NODE null: defaults only. OTHERS (null-terminated, or null)
- * are keys of the same mapping that the caller reads itself. CZ_EUSAGE for an unknown key, a wrong type, a value out of range, a missing key. */
+/** Fills the struct OUT from the mapping NODE by SECTION's table: each key's value, or its default. NODE null: defaults only. OTHERS
+ * (null-terminated, or null) are keys of the same mapping that the caller reads itself. CZ_EUSAGE for an unknown key, a wrong type, a value out of
+ * range, a missing key. */
 cz_status cz_config_bind(const cz_config_node *node, const cz_section *section, void *out, const char *const *others) {
   if (node) CZ_TRY(check_keys(node, section, others));
   for (size_t i = 0; i < section->n_keys; i++) {
@@ -174,7 +175,8 @@ static cz_status write_value(cz_buf *out, const cz_key_spec *key, const void *va
   return CZ_EINVAL;
 }
 
-/** Appends the struct's values as YAML, a line each in the table's order, indented by INDENT spaces: what cz_config_bind reads back to the same bits. */
+/** Appends the struct's values as YAML, a line each in the table's order, indented by INDENT spaces: what cz_config_bind reads back to the same bits.
+ */
 cz_status cz_config_write(cz_buf *out, const cz_section *section, const void *values, int indent) {
   for (size_t i = 0; i < section->n_keys; i++) {
     CZ_TRY(cz_buf_addf(out, "%*s%s: ", indent, "", section->keys[i].name));

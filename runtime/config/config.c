@@ -74,8 +74,8 @@ static cz_status create(cz_config **config) {
   return st;
 }
 
-/** Reads the file PATH and the files that its `base:` names (one or a list, relative to the file that names them); merged key by key, the file itself wins.
- * The caller destroys the configuration. CZ_EUSAGE for anything wrong in a file, CZ_EIO when the system refuses. */
+/** Reads the file PATH and the files that its `base:` names (one or a list, relative to the file that names them); merged key by key, the file itself
+ * wins. The caller destroys the configuration. CZ_EUSAGE for anything wrong in a file, CZ_EIO when the system refuses. */
 cz_status cz_config_open(cz_config **config, const char *path) {
   CZ_TRY(create(config));
   cz_status st = read_file(*config, &(*config)->root, path, NULL);
@@ -125,7 +125,8 @@ cz_status cz_config_read(cz_config *config, const cz_config_node **out, const ch
 }
 
 /* The entry that SCALE names among the scales; *NAME is the entry of the key `scale` when the caller chose none. */
-static cz_status find_scale(const cz_config *c, const cz_config_node *scales, const char *scale, const cz_config_node *name, const cz_config_node **out) {
+static cz_status find_scale(const cz_config *c, const cz_config_node *scales, const char *scale, const cz_config_node *name,
+                            const cz_config_node **out) {
   *out = cz_config_get(scales, scale);
   if (*out) return CZ_OK;
   const char **names;
@@ -145,9 +146,9 @@ static cz_status name_scale(cz_config *c, const cz_config_node **root, const cha
   return st == CZ_OK ? cz_config_with(c, root, *root, "scale", name) : st;
 }
 
-/** Lays the mapping `scales: {SCALE: ...}` over the root and removes `scales`; the root keeps `scale: SCALE`. SCALE null: the one that the key `scale` names,
- * or nothing when there is no such key. CZ_EUSAGE with the nearest spelling for a scale that the file does not have; a file without scales accepts only the
- * scale it says it is (a resolved configuration run again). */
+/** Lays the mapping `scales: {SCALE: ...}` over the root and removes `scales`; the root keeps `scale: SCALE`. SCALE null: the one that the key
+ * `scale` names, or nothing when there is no such key. CZ_EUSAGE with the nearest spelling for a scale that the file does not have; a file without
+ * scales accepts only the scale it says it is (a resolved configuration run again). */
 cz_status cz_config_scale(cz_config *config, const char *scale) {
   const cz_config_node *scales = cz_config_get(config->root, "scales"), *name = cz_config_get(config->root, "scale"), *over, *root;
   const char *own = NULL;

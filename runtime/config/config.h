@@ -1,10 +1,11 @@
 /* Strict configuration: YAML files, overrides, bases, scales, and one typed table of keys per section, declared by the module that reads it.
  *
- * A file is read into a tree of nodes that never change; every node knows the file, line and column it was written at, so that a complaint about a value
- * that came through a base, a scale or an argument still points at the right place. Merging makes new nodes and shares the old.
+ * A file is read into a tree of nodes that never change; every node knows the file, line and column it was written at, so that a complaint about a
+ * value that came through a base, a scale or an argument still points at the right place. Merging makes new nodes and shares the old.
  *
- * The table binds a mapping to a plain struct, prints the help, and writes the resolved values back. An unknown key, a wrong type, a value out of range,
- * a missing or a duplicate key is CZ_EUSAGE with file, line, column, the offending text, the source line with a caret, and the nearest spelling. */
+ * The table binds a mapping to a plain struct, prints the help, and writes the resolved values back. An unknown key, a wrong type, a value out of
+ * range, a missing or a duplicate key is CZ_EUSAGE with file, line, column, the offending text, the source line with a caret, and the nearest
+ * spelling. */
 #ifndef CZ_CONFIG_CONFIG_H
 #define CZ_CONFIG_CONFIG_H
 
@@ -38,7 +39,8 @@ typedef struct cz_section {
   size_t n_keys;
 } cz_section;
 
-#define CZ_SECTION(name, help, keys) {name, help, keys, sizeof(keys) / sizeof *(keys)}
+#define CZ_SECTION(name, help, keys)                                                                                                                 \
+  { name, help, keys, sizeof(keys) / sizeof *(keys) }
 
 /* A parsed file with its bases and overrides; owns every node and string that it hands out. */
 typedef struct cz_config cz_config;
@@ -63,7 +65,8 @@ void cz_config_set_root(cz_config *config, const cz_config_node *root);
 /* Making nodes from nodes; the result lives as long as the configuration, OUT may be any node pointer. */
 CZ_MUST cz_status cz_config_read(cz_config *config, const cz_config_node **out, const char *name, const char *text, size_t n);
 CZ_MUST cz_status cz_config_merge(cz_config *config, const cz_config_node **out, const cz_config_node *under, const cz_config_node *over);
-CZ_MUST cz_status cz_config_with(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *path, const cz_config_node *value);
+CZ_MUST cz_status cz_config_with(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *path,
+                                 const cz_config_node *value);
 CZ_MUST cz_status cz_config_without(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *key);
 CZ_MUST cz_status cz_config_with_word(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *word);
 

@@ -16,7 +16,8 @@ static bool plain_safe(const char *text) {
   return true;
 }
 
-/* Two or three bytes that YAML takes for a line break, a control or a mark: the C1 controls, U+2028, U+2029, U+FEFF, U+FFFE, U+FFFF; their code point, or 0. */
+/* Two or three bytes that YAML takes for a line break, a control or a mark: the C1 controls, U+2028, U+2029, U+FEFF, U+FFFE, U+FFFF; their code
+ * point, or 0. */
 static unsigned special(const unsigned char *s) {
   if (s[0] == 0xC2 && s[1] >= 0x80 && s[1] <= 0xA0) return s[1];
   if ((s[0] & 0xF0) != 0xE0 || (s[1] & 0xC0) != 0x80 || (s[2] & 0xC0) != 0x80) return 0;

@@ -43,7 +43,8 @@ cz_status cz_config_help(cz_buf *out, const cz_section *section) {
 
 /** Appends the section as a Markdown heading and table. */
 cz_status cz_config_markdown(cz_buf *out, const cz_section *section) {
-  CZ_TRY(cz_buf_addf(out, "### %s\n\n%s\n\n| key | type | range | unit | default | meaning |\n|---|---|---|---|---|---|\n", section->name, section->help));
+  CZ_TRY(cz_buf_addf(out, "### %s\n\n%s\n\n| key | type | range | unit | default | meaning |\n|---|---|---|---|---|---|\n", section->name,
+                     section->help));
   for (size_t i = 0; i < section->n_keys; i++) {
     const cz_key_spec *key = &section->keys[i];
     CZ_TRY(cz_buf_addf(out, "| `%s` | ", key->name));

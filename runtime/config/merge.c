@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/** UNDER with OVER laid upon it: mappings key by key, at every depth; anything else is replaced whole, lists too. UNDER's keys come first, in its order; every
- * value keeps the place it was written at. */
+/** UNDER with OVER laid upon it: mappings key by key, at every depth; anything else is replaced whole, lists too. UNDER's keys come first, in its
+ * order; every value keeps the place it was written at. */
 cz_status cz_config_merge(cz_config *config, const cz_config_node **out, const cz_config_node *under, const cz_config_node *over) {
   if (under->kind != CZ_CONFIG_MAPPING || over->kind != CZ_CONFIG_MAPPING) {
     *out = over;
@@ -104,8 +104,8 @@ cz_status cz_config_with(cz_config *config, const cz_config_node **out, const cz
   return with_keys(config, out, node, node->path, keys, n, value);
 }
 
-/** NODE with one override `a.b.c=value`. A value that begins with [, {, " or ' is read as YAML; any other is taken as it stands, a number when it looks like
- * one. Whether the key exists is seen when its section is bound; the message then names the argument. */
+/** NODE with one override `a.b.c=value`. A value that begins with [, {, " or ' is read as YAML; any other is taken as it stands, a number when it
+ * looks like one. Whether the key exists is seen when its section is bound; the message then names the argument. */
 cz_status cz_config_with_word(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *word) {
   const char *equals = strchr(word, '=');
   if (!equals || equals == word) return CZ_FAIL(CZ_EUSAGE, "argument '%s': expected key=value", word);

@@ -101,8 +101,8 @@ static cz_status add_excerpt(cz_buf *b, cz__place at) {
   for (int i = 1; i < at.line && line < end; line++) i += *line == '\n';
   const char *stop = memchr(line, '\n', (size_t)(end - line)), *mark = line;
   if (!stop) stop = end;
-  for (int i = 1; i < at.column && mark < stop; i++)
-    do mark++;
+  for (int i = 1; i < at.column && mark < stop; i++) do
+      mark++;
     while (mark < stop && ((unsigned char)*mark & 0xC0) == 0x80);
   enum { BEFORE = 80, AFTER = 60 };
   const char *from = mark - line > BEFORE ? mark - BEFORE : line, *to = stop - mark > AFTER ? mark + AFTER : stop;
@@ -121,8 +121,7 @@ static cz_status fail_at(cz__place at, const char *path, const char *format, va_
   if (at.source->argument) return CZ_FAIL(CZ_EUSAGE, "argument '%s': %s%s%s", at.source->name, path ? path : "", joint, text);
   cz_buf excerpt = {0};
   cz_status st = add_excerpt(&excerpt, at);
-  if (st == CZ_OK)
-    st = CZ_FAIL(CZ_EUSAGE, "%s:%d:%d: %s%s%s%s", at.source->name, at.line, at.column, path ? path : "", joint, text, excerpt.data);
+  if (st == CZ_OK) st = CZ_FAIL(CZ_EUSAGE, "%s:%d:%d: %s%s%s%s", at.source->name, at.line, at.column, path ? path : "", joint, text, excerpt.data);
   cz_buf_free(&excerpt);
   return st;
 }
@@ -136,8 +135,8 @@ cz_status cz__config_fail(cz__place at, const char *path, const char *format, ..
   return st;
 }
 
-/** Raises CZ_EUSAGE that points at NODE: `file.yaml:5:12: objective.noise_density: MESSAGE`, the source line and a caret, or `argument 'a.b=c': a.b: MESSAGE`
- * when the value came from the command line. For what a table cannot say, e.g. a condition on two keys. */
+/** Raises CZ_EUSAGE that points at NODE: `file.yaml:5:12: objective.noise_density: MESSAGE`, the source line and a caret, or `argument 'a.b=c': a.b:
+ * MESSAGE` when the value came from the command line. For what a table cannot say, e.g. a condition on two keys. */
 cz_status cz_config_error(const cz_config_node *node, const char *format, ...) {
   va_list args;
   va_start(args, format);

@@ -1,5 +1,5 @@
-/* From text to nodes, through libfyaml's event parser. Anchors, aliases, tags and keys that are no plain words are refused: `base:` and `scales:` do what
- * anchors do, and keep the place of each value. */
+/* From text to nodes, through libfyaml's event parser. Anchors, aliases, tags and keys that are no plain words are refused: `base:` and `scales:` do
+ * what anchors do, and keep the place of each value. */
 #include "config/tree.h"
 
 #include <libfyaml.h>
@@ -170,8 +170,8 @@ static cz_status check_bytes(const cz__source *source) {
   return CZ_OK;
 }
 
-/** Reads SOURCE from byte SKIP on into a tree whose root has the path PATH. CZ_EUSAGE with place, line and caret when it is no YAML, empty, or uses what is
- * refused here (see the top of the file). */
+/** Reads SOURCE from byte SKIP on into a tree whose root has the path PATH. CZ_EUSAGE with place, line and caret when it is no YAML, empty, or uses
+ * what is refused here (see the top of the file). */
 cz_status cz__config_yaml(cz_arena *arena, const cz_config_node **out, const cz__source *source, size_t skip, const char *path) {
   CZ_TRY(check_bytes(source));
   struct fy_diag_cfg diag_config;

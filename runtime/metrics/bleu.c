@@ -14,8 +14,11 @@ typedef struct rule {
 } rule;
 
 /* mteval-v13a's language-dependent part: punctuation apart, except full stop and comma between digits, and a dash after a digit. */
-static const rule rules_13a[] = {
-    {"([\\{-\\~\\[-\\` -\\&\\(-\\+\\:-\\@\\/])", " $1 "}, {"([^0-9])([\\.,])", "$1 $2 "}, {"([\\.,])([^0-9])", " $1 $2"}, {"([0-9])(-)", "$1 $2 "}, {0}};
+static const rule rules_13a[] = {{"([\\{-\\~\\[-\\` -\\&\\(-\\+\\:-\\@\\/])", " $1 "},
+                                 {"([^0-9])([\\.,])", "$1 $2 "},
+                                 {"([\\.,])([^0-9])", " $1 $2"},
+                                 {"([0-9])(-)", "$1 $2 "},
+                                 {0}};
 
 /* mteval-v14's international tokenization: punctuation apart unless a number stands on both sides, every symbol apart. */
 static const rule rules_intl[] = {{"(\\P{N})(\\p{P})", "$1 $2 "}, {"(\\p{P})(\\P{N})", " $1 $2"}, {"(\\p{S})", " $1 "}, {0}};
@@ -55,8 +58,8 @@ static cz_status apply_rule(tokenizer *t, int i) {
   for (;;) {
     CZ_TRY(cz_grow(&t->spare.data, &t->spare.cap, room, 1));
     PCRE2_SIZE n = t->spare.cap;
-    int found = pcre2_substitute(t->code[i], (PCRE2_SPTR)t->text.data, t->text.len, 0, PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH, NULL, NULL,
-                                 (PCRE2_SPTR)t->rules[i].replacement, PCRE2_ZERO_TERMINATED, (PCRE2_UCHAR *)t->spare.data, &n);
+    int found = pcre2_substitute(t->code[i], (PCRE2_SPTR)t->text.data, t->text.len, 0, PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH,
+                                 NULL, NULL, (PCRE2_SPTR)t->rules[i].replacement, PCRE2_ZERO_TERMINATED, (PCRE2_UCHAR *)t->spare.data, &n);
     if (found == PCRE2_ERROR_NOMEMORY && n > room) {
       room = n;
       continue;
@@ -166,7 +169,8 @@ static cz_status count_pair(cz_bleu *out, tokenizer *t, const char *prediction, 
   return st;
 }
 
-/* score = brevity exp(mean of log precisions); an order without a match gets 1 / (2^k total), k counting such orders (Chen and Cherry 2014, method 3). */
+/* score = brevity exp(mean of log precisions); an order without a match gets 1 / (2^k total), k counting such orders (Chen and Cherry 2014, method
+ * 3). */
 static void finish(cz_bleu *b) {
   double mean_log = 0, smooth = 1;
   double longer = (double)b->reference_tokens / (double)b->predicted_tokens;

@@ -22,8 +22,8 @@ double cz_score_accuracy(const int32_t *predicted, const int32_t *wanted, size_t
 
 static double f1_of(size_t both, size_t predicted, size_t wanted) { return both ? 2.0 * (double)both / (double)(predicted + wanted) : 0; }
 
-/** F1 of the class POSITIVE: 2 tp / (2 tp + fp + fn), 0 without a true positive. For a two-class task: a prediction of -1 counts as the opposite of what was
- * wanted (t5.md 7.2). Source: sklearn.metrics.f1_score(average="binary"). */
+/** F1 of the class POSITIVE: 2 tp / (2 tp + fp + fn), 0 without a true positive. For a two-class task: a prediction of -1 counts as the opposite of
+ * what was wanted (t5.md 7.2). Source: sklearn.metrics.f1_score(average="binary"). */
 double cz_score_f1(const int32_t *predicted, const int32_t *wanted, size_t n, int32_t positive) {
   size_t both = 0, p = 0, w = 0;
   for (size_t i = 0; i < n; i++) {
@@ -51,8 +51,8 @@ double cz_score_f1_macro(const int32_t *predicted, const int32_t *wanted, size_t
   return sum / classes;
 }
 
-/** Matthews' correlation of predicted and wanted classes, for two classes or more (Gorodkin 2004, R_K); 0 when either side is constant. Classes lie in
- * -1..CLASSES-1. Source: sklearn.metrics.matthews_corrcoef. */
+/** Matthews' correlation of predicted and wanted classes, for two classes or more (Gorodkin 2004, R_K); 0 when either side is constant. Classes lie
+ * in -1..CLASSES-1. Source: sklearn.metrics.matthews_corrcoef. */
 cz_status cz_score_matthews(double *out, const int32_t *predicted, const int32_t *wanted, size_t n, int32_t classes) {
   double *p, *w, right = 0, pw = 0, pp = 0, ww = 0, s = (double)n;
   CZ_TRY(cz_alloc(&p, 2 * ((size_t)classes + 1), sizeof *p));

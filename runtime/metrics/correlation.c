@@ -55,7 +55,8 @@ static bool any_nan(const double *x, size_t n) {
   return false;
 }
 
-/** Spearman's rank correlation: Pearson's of the ranks, ties at their mean rank; NaN when a side is constant or holds a NaN. Source: scipy.stats.spearmanr. */
+/** Spearman's rank correlation: Pearson's of the ranks, ties at their mean rank; NaN when a side is constant or holds a NaN. Source:
+ * scipy.stats.spearmanr. */
 cz_status cz_score_spearman(double *out, const double *x, const double *y, size_t n) {
   *out = NAN;
   if (n < 2 || any_nan(x, n) || any_nan(y, n)) return CZ_OK;
@@ -73,7 +74,8 @@ cz_status cz_score_spearman(double *out, const double *x, const double *y, size_
   return st;
 }
 
-/** Kendall's tau-b, which accounts for ties, in N^2 steps: for the few rows of a table. NaN when a side is constant. Source: scipy.stats.kendalltau. */
+/** Kendall's tau-b, which accounts for ties, in N^2 steps: for the few rows of a table. NaN when a side is constant. Source: scipy.stats.kendalltau.
+ */
 double cz_score_kendall(const double *x, const double *y, size_t n) {
   double agree = 0, pairs_x = 0, pairs_y = 0; /* pairs that are not tied in x, in y */
   for (size_t i = 0; i < n; i++)

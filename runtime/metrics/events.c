@@ -61,8 +61,18 @@ static cz_status add_bytes(cz_buf *b, int field, const void *bytes, size_t n) {
 }
 
 /* Fields of tensorflow.Event, its Summary, Summary.Value and SessionLog. */
-enum { EVENT_WALL_TIME = 1, EVENT_STEP = 2, EVENT_FILE_VERSION = 3, EVENT_SUMMARY = 5, EVENT_SESSION_LOG = 7, SUMMARY_VALUE = 1, VALUE_TAG = 1,
-       VALUE_SIMPLE = 2, SESSION_STATUS = 1, SESSION_START = 1 };
+enum {
+  EVENT_WALL_TIME = 1,
+  EVENT_STEP = 2,
+  EVENT_FILE_VERSION = 3,
+  EVENT_SUMMARY = 5,
+  EVENT_SESSION_LOG = 7,
+  SUMMARY_VALUE = 1,
+  VALUE_TAG = 1,
+  VALUE_SIMPLE = 2,
+  SESSION_STATUS = 1,
+  SESSION_START = 1
+};
 
 static double wall_time(void) {
   struct timespec t;
@@ -136,8 +146,8 @@ static cz_status create_file(cz_events *w, const char *folder) {
   return w->file ? CZ_OK : CZ_FAIL(CZ_EIO, "%s: %s", w->path, strerror(errno));
 }
 
-/** Creates a new event file in FOLDER (made when missing). FIRST_STEP is the first step that this process will write; 0 or 1 for a fresh run, more after a
- * resume: readers then forget what older files say of FIRST_STEP and later steps. The caller closes. */
+/** Creates a new event file in FOLDER (made when missing). FIRST_STEP is the first step that this process will write; 0 or 1 for a fresh run, more
+ * after a resume: readers then forget what older files say of FIRST_STEP and later steps. The caller closes. */
 cz_status cz_events_open(cz_events **writer, const char *folder, int64_t first_step) {
   CZ_TRY(cz_fs_make_dirs(folder));
   CZ_TRY(cz_alloc(writer, 1, sizeof **writer));

@@ -18,8 +18,8 @@ struct cz_jsonl {
   cz_buf line;
 };
 
-/** Opens PATH for appending, created when missing. SYNC: every line survives a power cut, at the price of a wait. The caller closes. Does not look at what is
- * there; call cz_jsonl_resume before. */
+/** Opens PATH for appending, created when missing. SYNC: every line survives a power cut, at the price of a wait. The caller closes. Does not look at
+ * what is there; call cz_jsonl_resume before. */
 cz_status cz_jsonl_open(cz_jsonl **writer, const char *path, bool sync) {
   CZ_TRY(cz_alloc(writer, 1, sizeof **writer));
   (*writer)->sync = sync;
@@ -65,9 +65,9 @@ static cz_status kept_bytes(size_t *keep, const cz_buf *text, const char *path, 
   return CZ_OK;
 }
 
-/** Cuts the file PATH back to what was written up to STEP: from the first line whose integer `step` is larger everything goes, and so does a last line that a
- * kill tore. What stays keeps its bytes. A missing file is fine. Lines must come in the order of their steps. CZ_ECORRUPT, and nothing is cut, when a line
- * before the last is no JSON object. */
+/** Cuts the file PATH back to what was written up to STEP: from the first line whose integer `step` is larger everything goes, and so does a last
+ * line that a kill tore. What stays keeps its bytes. A missing file is fine. Lines must come in the order of their steps. CZ_ECORRUPT, and nothing is
+ * cut, when a line before the last is no JSON object. */
 cz_status cz_jsonl_resume(const char *path, int64_t step) {
   cz_buf text = {0};
   size_t keep = 0;

@@ -38,7 +38,8 @@ static cz_status lcs_table(int32_t **out, const cz__tokens *a, const cz__tokens 
   return CZ_OK;
 }
 
-/* Marks the words of REFERENCE that lie on one longest common subsequence with SENTENCE; the package's choice among several: up, unless left is longer. */
+/* Marks the words of REFERENCE that lie on one longest common subsequence with SENTENCE; the package's choice among several: up, unless left is
+ * longer. */
 static cz_status mark_lcs(bool *marked, const cz__tokens *reference, const cz__tokens *sentence) {
   int32_t *t;
   size_t w = sentence->n + 1, i = reference->n, j = sentence->n;
@@ -85,7 +86,8 @@ static cz__tokens sentence_at(const sentences *s, size_t k) {
   return (cz__tokens){s->words.ids ? s->words.ids + from : NULL, s->ends[k] - from, 0};
 }
 
-/* Marks in MARKED (a flag per word of the reference) the union over the prediction's sentences of their longest common subsequences with each sentence. */
+/* Marks in MARKED (a flag per word of the reference) the union over the prediction's sentences of their longest common subsequences with each
+ * sentence. */
 static cz_status mark_unions(bool *marked, const sentences *reference, const sentences *prediction) {
   for (size_t k = 0; k < reference->n; k++) {
     cz__tokens want = sentence_at(reference, k);
@@ -172,7 +174,8 @@ done:
   return st;
 }
 
-/** ROUGE of one text against one reference. Lsum cuts both at line ends (T5 replaces " . " by " .\n" before, t5.md 7.2). CZ_EINVAL when a text is not UTF-8. */
+/** ROUGE of one text against one reference. Lsum cuts both at line ends (T5 replaces " . " by " .\n" before, t5.md 7.2). CZ_EINVAL when a text is not
+ * UTF-8. */
 cz_status cz_score_rouge(cz_rouge *out, const char *prediction, const char *reference, cz_rouge_kind kind) {
   cz__names names = {0};
   cz_status st = kind == CZ_ROUGE_LSUM ? summary_level(out, &names, prediction, reference) : word_level(out, &names, prediction, reference, kind);

@@ -1,7 +1,7 @@
 /* Scores of predictions, each as the field's usual Python package computes it; equality is tested on random cases (scripts/make_score_fixtures.py).
  *
- * Labels are int32 class indices; -1 is an output that is no label and is always wrong (T5, reference t5.md 7.2). Texts are UTF-8. Shares and F-measures
- * lie in [0, 1], correlations in [-1, 1], BLEU in [0, 100]. A score that is not defined (a correlation with a constant) is NaN. */
+ * Labels are int32 class indices; -1 is an output that is no label and is always wrong (T5, reference t5.md 7.2). Texts are UTF-8. Shares and
+ * F-measures lie in [0, 1], correlations in [-1, 1], BLEU in [0, 100]. A score that is not defined (a correlation with a constant) is NaN. */
 #ifndef CZ_METRICS_SCORES_H
 #define CZ_METRICS_SCORES_H
 
@@ -38,9 +38,9 @@ CZ_MUST cz_status cz_score_rouge_mean(double *f1, const char *const *predictions
 typedef enum cz_bleu_tokens { CZ_BLEU_13A, CZ_BLEU_INTL, CZ_BLEU_NONE } cz_bleu_tokens;
 enum { CZ_BLEU_ORDERS = 4 };
 typedef struct cz_bleu {
-  double score;                     /* 0 to 100 */
+  double score;                      /* 0 to 100 */
   double precisions[CZ_BLEU_ORDERS]; /* per cent, smoothed */
-  double brevity;                   /* penalty, 0 to 1 */
+  double brevity;                    /* penalty, 0 to 1 */
   int64_t correct[CZ_BLEU_ORDERS], total[CZ_BLEU_ORDERS];
   int64_t predicted_tokens, reference_tokens;
 } cz_bleu;

@@ -64,9 +64,9 @@ static cz_status one_reference(double *exact, double *f1, const cz__tokens *said
   return st;
 }
 
-/** Exact match (0 or 1) and token F1 of one answer, each the best over its references, after lower-casing, deleting ASCII punctuation and a/an/the, and joining
- * white space (t5.md 7.2). Two answers that are both empty then match exactly and have F1 0, as in the official script of version 1.1. CZ_EINVAL when a text
- * is not UTF-8. */
+/** Exact match (0 or 1) and token F1 of one answer, each the best over its references, after lower-casing, deleting ASCII punctuation and a/an/the,
+ * and joining white space (t5.md 7.2). Two answers that are both empty then match exactly and have F1 0, as in the official script of version 1.1.
+ * CZ_EINVAL when a text is not UTF-8. */
 cz_status cz_score_squad(double *exact, double *f1, const char *prediction, const char *const *references, size_t n_references) {
   cz__names names = {0};
   cz__tokens said = {0};

@@ -74,7 +74,8 @@ cz_interval cz_stats_interval(const double *x, size_t n) {
   return r;
 }
 
-/** The interval of the differences X[i] - Y[i] of two rows that share the seed i (same data order and initialisation): what seeds have in common cancels. */
+/** The interval of the differences X[i] - Y[i] of two rows that share the seed i (same data order and initialisation): what seeds have in common
+ * cancels. */
 cz_status cz_stats_paired(cz_interval *out, const double *x, const double *y, size_t n) {
   double *d;
   CZ_TRY(cz_alloc(&d, n, sizeof *d));

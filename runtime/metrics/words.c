@@ -7,12 +7,12 @@
 
 /** True for what Python's str.split() splits at. */
 bool cz__score_is_space(int32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
+         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-/** Appends TEXT in lower case, character by character as Unicode maps them, U+0130 to two; Greek sigma becomes the same letter at a word's end as inside,
- * where Python has a rule for the end. CZ_EINVAL when TEXT is not UTF-8. */
+/** Appends TEXT in lower case, character by character as Unicode maps them, U+0130 to two; Greek sigma becomes the same letter at a word's end as
+ * inside, where Python has a rule for the end. CZ_EINVAL when TEXT is not UTF-8. */
 cz_status cz__score_lower(cz_buf *out, const char *text) {
   const utf8proc_uint8_t *s = (const utf8proc_uint8_t *)text;
   while (*s) {
@@ -106,8 +106,8 @@ cz_status cz__split_spaces(cz__tokens *out, cz__names *names, const char *text) 
   }
 }
 
-/** From the n-grams of ORDER words to those of ORDER + 1, in place: each is named by the pair (shorter gram, next word). NAMES is a table of its own per order,
- * shared by the texts that are compared. */
+/** From the n-grams of ORDER words to those of ORDER + 1, in place: each is named by the pair (shorter gram, next word). NAMES is a table of its own
+ * per order, shared by the texts that are compared. */
 cz_status cz__tokens_extend(cz__tokens *grams, cz__names *names, const cz__tokens *words, size_t order) {
   size_t n = words->n > order ? words->n - order : 0;
   for (size_t i = 0; i < n; i++) {

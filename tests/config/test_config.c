@@ -72,7 +72,8 @@ static void test_mistakes_are_placed(void **state) {
   bad("objective:\n  noise_densty: 0.5\n", NULL,
       "t.yaml:2:3: objective: unknown key 'noise_densty'; did you mean 'noise_density'?\n    noise_densty: 0.5\n    ^");
   bad("objective: {inputs_length: 512.5}", NULL,
-      "t.yaml:1:28: objective.inputs_length: expected an integer of at most 64 bits, found '512.5'\n  objective: {inputs_length: 512.5}\n                             ^");
+      "t.yaml:1:28: objective.inputs_length: expected an integer of at most 64 bits, found '512.5'\n  objective: {inputs_length: 512.5}\n            "
+      "                 ^");
   bad("objective: {inputs_length: 0}", NULL,
       "t.yaml:1:28: objective.inputs_length: 0 is less than 1\n  objective: {inputs_length: 0}\n                             ^");
   bad("objective: {inputs_length: 1, rate: 6}", NULL,
@@ -85,13 +86,17 @@ static void test_mistakes_are_placed(void **state) {
   bad("objective: {inputs_length: 1, fidelity: xyzzy}", NULL,
       "t.yaml:1:41: objective.fidelity: unknown value 'xyzzy'; known are paper, code, corrected\n  objective: {inputs_length: 1, fidelity: xyzzy}\n"
       "                                          ^");
-  bad("objective: {inputs_length: 1}", "objective.noise_density=1.5", "argument 'objective.noise_density=1.5': objective.noise_density: 1.5 is not between 0 and 1");
-  bad("objective: {inputs_length: 1}", "objective.noise_densty=.5", "argument 'objective.noise_densty=.5': objective: unknown key 'noise_densty'; did you mean 'noise_density'?");
+  bad("objective: {inputs_length: 1}", "objective.noise_density=1.5",
+      "argument 'objective.noise_density=1.5': objective.noise_density: 1.5 is not between 0 and 1");
+  bad("objective: {inputs_length: 1}", "objective.noise_densty=.5",
+      "argument 'objective.noise_densty=.5': objective: unknown key 'noise_densty'; did you mean 'noise_density'?");
 }
 
 static void test_wrong_types(void **state) {
-  static const char *const integers[] = {"1_000", "0x10", "1e3", "abc", "true", "''", "'5'", "~", "99999999999999999999", "[1]", "{a: 1}", "5 6", "+-5", "1-", "--1"};
-  static const char *const reals[] = {"1e-3x", "0x1p3", "nan", ".nan", ".inf", "inf", "1e999", "1_0.5", "'0.5'", "~", "[0.5]", "1e", "e5", ".", "1,5"};
+  static const char *const integers[] = {"1_000", "0x10",   "1e3", "abc", "true", "''", "'5'", "~", "99999999999999999999",
+                                         "[1]",   "{a: 1}", "5 6", "+-5", "1-",   "--1"};
+  static const char *const reals[] = {"1e-3x", "0x1p3", "nan",   ".nan", ".inf", "inf", "1e999", "1_0.5",
+                                      "'0.5'", "~",     "[0.5]", "1e",   "e5",   ".",   "1,5"};
   static const char *const bools[] = {"yes", "on", "True", "1", "'true'", "~", "[true]"};
   char text[128];
   noise v;
@@ -101,14 +106,18 @@ static void test_wrong_types(void **state) {
     snprintf(text, sizeof text, "inputs_length: 1\n%s: %s\n", k < n ? "steps" : k < n + m ? "rate" : "shuffle", value);
     cz_config *c = parse(text);
     assert_int_equal(cz_config_bind(cz_config_root(c), &noise_section, &v, NULL), CZ_EUSAGE);
-    const char *wanted = k < n ? ": steps: expected an integer" : k < n + m ? ": rate: expected a number, found " : ": shuffle: expected true or false, found ";
+    const char *wanted = k < n       ? ": steps: expected an integer"
+                         : k < n + m ? ": rate: expected a number, found "
+                                     : ": shuffle: expected true or false, found ";
     if (!strstr(cz_error_message(), wanted)) fail_msg("%s -> %s", text, cz_error_message());
     cz_config_destroy(&c);
   }
 }
 
 static void test_yaml_mistakes(void **state) {
-  static const struct { const char *text, *part; } cases[] = {
+  static const struct {
+    const char *text, *part;
+  } cases[] = {
       {"a: 1\nb: [1, 2\nc: 3\n", "t.yaml:3:5: flow sequence without a closing bracket\n  c: 3\n      ^"},
       {"a: 1\n b: 2\n", "t.yaml:1:4: invalid multiline plain key"},
       {"a: 1\na: 2\n", "t.yaml:2:1: the key 'a' was given before, at line 1\n  a: 2\n  ^"},
@@ -157,14 +166,16 @@ static void test_overrides(void **state) {
   cz_config *c = parse("a: {b: 1, c: [x, {y: 2}]}\nd:\n");
   const char *const words[] = {"a.b=2", "a.c.1.y=1e-3", "a.n.e.w=hello: world # kept", "s=[1, 'two', {t: 3}]", "d.e=5", "q=\"5\"", "empty="};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++) assert_int_equal(cz_config_set(c, words[i]), CZ_OK);
-  expect_canonical(cz_config_root(c), "{\"a\": {\"b\": 2, \"c\": [\"x\", {\"y\": 0.001}], \"n\": {\"e\": {\"w\": \"hello: world # kept\"}}}, \"d\": {\"e\": 5}, "
-                                      "\"empty\": null, \"q\": \"5\", \"s\": [1, \"two\", {\"t\": 3}]}");
+  expect_canonical(cz_config_root(c),
+                   "{\"a\": {\"b\": 2, \"c\": [\"x\", {\"y\": 0.001}], \"n\": {\"e\": {\"w\": \"hello: world # kept\"}}}, \"d\": {\"e\": 5}, "
+                   "\"empty\": null, \"q\": \"5\", \"s\": [1, \"two\", {\"t\": 3}]}");
   assert_says(cz_config_set(c, "a.b.c=1"), "argument 'a.b.c=1': a.b.c: 'a.b' holds a single value, nothing can be set inside it");
   assert_says(cz_config_set(c, "a.c.2=1"), "argument 'a.c.2=1': a.c.2: 'a.c' is a list of 2 items, '2' is none of 0 to 1");
   assert_says(cz_config_set(c, "a.c.x=1"), "argument 'a.c.x=1': a.c.x: 'a.c' is a list of 2 items, 'x' is none of 0 to 1");
   assert_says(cz_config_set(c, "a..b=1"), "argument 'a..b=1': 'a..b' has an empty key");
   const cz_config_node *made = cz_config_get(cz_config_get(cz_config_root(c), "a"), "n");
-  assert_says(cz_config_only(made, (const char *const[]){"f", NULL}), "argument 'a.n.e.w=hello: world # kept': a.n: unknown key 'e'; did you mean 'f'?");
+  assert_says(cz_config_only(made, (const char *const[]){"f", NULL}),
+              "argument 'a.n.e.w=hello: world # kept': a.n: unknown key 'e'; did you mean 'f'?");
   assert_says(cz_config_set(c, "word"), "argument 'word': expected key=value");
   assert_says(cz_config_set(c, "=1"), "argument '=1': expected key=value");
   assert_int_equal(cz_config_set(c, "a=[1, 2"), CZ_EUSAGE);
@@ -226,8 +237,10 @@ static void test_bases(void **state) {
   snprintf(message, sizeof message, "%s/../root.yaml:2:6: m.l: expected an integer, found 'x'\n    l: x}\n       ^", sub);
   assert_string_equal(cz_error_message(), message);
   cz_config_destroy(&c);
-  static const char *const files[][2] = {{"loop.yaml", "loop2.yaml:2:7: base: "}, {"lost.yaml", "lost.yaml:1:7: base: there is no file "},
-                                         {"broken.yaml", "broken2.yaml:1:5: flow sequence without a closing bracket"}, {"none.yaml", "none.yaml: there is no such file"}};
+  static const char *const files[][2] = {{"loop.yaml", "loop2.yaml:2:7: base: "},
+                                         {"lost.yaml", "lost.yaml:1:7: base: there is no file "},
+                                         {"broken.yaml", "broken2.yaml:1:5: flow sequence without a closing bracket"},
+                                         {"none.yaml", "none.yaml: there is no such file"}};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     snprintf(path, sizeof path, "%s/%s", sub, files[i][0]);
     assert_int_equal(cz_config_open(&c, path), CZ_EUSAGE);
@@ -249,7 +262,8 @@ static void test_scales(void **state) {
   assert_int_equal(cz_config_scale(c, "mini"), CZ_EUSAGE);
   cz_config_destroy(&c);
   c = parse(text);
-  assert_says(cz_config_scale(c, "nanno"), "t.yaml:4:3: scales: unknown scale 'nanno'; did you mean 'nano'?\n    nano: {steps: 10, model: {d: 64}}\n    ^");
+  assert_says(cz_config_scale(c, "nanno"),
+              "t.yaml:4:3: scales: unknown scale 'nanno'; did you mean 'nano'?\n    nano: {steps: 10, model: {d: 64}}\n    ^");
   assert_int_equal(cz_config_scale(c, NULL), CZ_OK);
   expect_canonical(cz_config_root(c), "{\"model\": {\"d\": 512, \"l\": 6}, \"steps\": 1000}");
   assert_says(cz_config_scale(c, "nano"), "t.yaml:1:1: this file has no scales; 'nano' was asked for\n  steps: 1000\n  ^");
@@ -261,8 +275,10 @@ static void test_scales(void **state) {
 }
 
 static void test_emitted_tree_reads_back(void **state) {
-  const char *text = "# a comment\nname: 'true'\nlist: [1, two, '3', -5, 1e-3, ~, \"\"]\nrows:\n- {name: a b, set: {x.y: [], z: {}}}\n- - - deep\n  - 1\n-\n  - {k: v}\n  - [{a: 1}]\n"
-                     "text: |\n  two\n  lines\nodd: [\"- x\", 'a: b', \"#c\", ' d ', '[', \"\\u00e4\\u2028\\x07\", 0x10, 1_000, yes, '-', '---', \"a#b\"]\n\"key: odd\": 1\n'5': 2\n";
+  const char *text = "# a comment\nname: 'true'\nlist: [1, two, '3', -5, 1e-3, ~, \"\"]\nrows:\n- {name: a b, set: {x.y: [], z: {}}}\n- - - deep\n  "
+                     "- 1\n-\n  - {k: v}\n  - [{a: 1}]\n"
+                     "text: |\n  two\n  lines\nodd: [\"- x\", 'a: b', \"#c\", ' d ', '[', \"\\u00e4\\u2028\\x07\", 0x10, 1_000, yes, '-', '---', "
+                     "\"a#b\"]\n\"key: odd\": 1\n'5': 2\n";
   cz_config *c = parse(text), *again = NULL;
   cz_buf out = {0}, second = {0}, x = {0}, y = {0};
   assert_int_equal(cz_config_emit(&out, cz_config_root(c)), CZ_OK);
@@ -282,7 +298,8 @@ static void test_emitted_tree_reads_back(void **state) {
 }
 
 static void test_hash_sees_what_matters(void **state) {
-  static const char *const texts[] = {"{a: 1, b: x}", "{b: x, a: 1}", "{b: \"x\", a: 1.0e0}", "{a: '1', b: x}", "{a: 1, b: [x]}", "{a: 1, b: y}", "{a: 1}"};
+  static const char *const texts[] = {"{a: 1, b: x}", "{b: x, a: 1}", "{b: \"x\", a: 1.0e0}", "{a: '1', b: x}", "{a: 1, b: [x]}",
+                                      "{a: 1, b: y}", "{a: 1}"};
   static const int same[] = {1, 1, 1, 0, 0, 0, 0};
   uint64_t h[7];
   for (int i = 0; i < 7; i++) {
@@ -337,11 +354,20 @@ static void test_help_comes_from_the_table(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_binds_values_and_defaults), cmocka_unit_test(test_mistakes_are_placed), cmocka_unit_test(test_wrong_types),
-      cmocka_unit_test(test_yaml_mistakes), cmocka_unit_test(test_long_lines_and_wide_characters), cmocka_unit_test(test_overrides),
-      cmocka_unit_test(test_words_alone), cmocka_unit_test(test_merge_keeps_places), cmocka_unit_test(test_bases), cmocka_unit_test(test_scales),
-      cmocka_unit_test(test_emitted_tree_reads_back), cmocka_unit_test(test_hash_sees_what_matters),
-      cmocka_unit_test(test_written_section_binds_to_the_same), cmocka_unit_test(test_walking_and_needing), cmocka_unit_test(test_help_comes_from_the_table)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_binds_values_and_defaults),
+                                     cmocka_unit_test(test_mistakes_are_placed),
+                                     cmocka_unit_test(test_wrong_types),
+                                     cmocka_unit_test(test_yaml_mistakes),
+                                     cmocka_unit_test(test_long_lines_and_wide_characters),
+                                     cmocka_unit_test(test_overrides),
+                                     cmocka_unit_test(test_words_alone),
+                                     cmocka_unit_test(test_merge_keeps_places),
+                                     cmocka_unit_test(test_bases),
+                                     cmocka_unit_test(test_scales),
+                                     cmocka_unit_test(test_emitted_tree_reads_back),
+                                     cmocka_unit_test(test_hash_sees_what_matters),
+                                     cmocka_unit_test(test_written_section_binds_to_the_same),
+                                     cmocka_unit_test(test_walking_and_needing),
+                                     cmocka_unit_test(test_help_comes_from_the_table)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,12 +11,15 @@
 #include <cmocka.h>
 
 static const char *const seeds[] = {
-    "base: a.yaml\nname: table 4\nmodel: {d_model: 512, layers: [6, 6], tied: true}\nobjective:\n  name: random_spans\n  noise_density: 0.15 # share\nrows:\n"
+    "base: a.yaml\nname: table 4\nmodel: {d_model: 512, layers: [6, 6], tied: true}\nobjective:\n  name: random_spans\n  noise_density: 0.15 # "
+    "share\nrows:\n"
     "  - {name: \"a\", set: {objective.noise_density: 0.5}}\n  - name: 'b'\n    set:\n      x: [1, 2, {y: ~}]\ntext: |\n  lines\n  more\n",
     "a: >-\n  folded\n  text\nb: \"esc \\u00e4 \\n\"\n? c\n: 1\nd: [[1, 2], [], {}]\n\"e f\": -1.5e-3\n...\n",
     "scales:\n  nano: {steps: 10}\n  mini:\n    steps: 100\n    list:\n    - 1\n    - 2\nx: \xC3\xA4\xE2\x82\xAC\n",
 };
-static const char *const pieces[] = {"[", "]", "{", "}", ": ", "\n", "  ", "- ", "&a ", "*a", "!!x ", "|", ">", "'", "\"", "#", "%YAML 1.2\n", "---\n", "...\n", "\t", "? ", "\xFF", "\xC3", "\\", ",", "\r", "\xEF\xBB\xBF", "~", "<<: ", "\xE2\x80\xA8"};
+static const char *const pieces[] = {"[",    "]",    "{",    "}",  ": ", "\n", "  ",           "- ",    "&a ",   "*a",
+                                     "!!x ", "|",    ">",    "'",  "\"", "#",  "%YAML 1.2\n",  "---\n", "...\n", "\t",
+                                     "? ",   "\xFF", "\xC3", "\\", ",",  "\r", "\xEF\xBB\xBF", "~",     "<<: ",  "\xE2\x80\xA8"};
 
 static uint64_t state_of_draws;
 static uint32_t draw(uint32_t n) {
@@ -29,11 +32,29 @@ static size_t mutate(char *text, size_t n) {
     size_t at = draw((uint32_t)n + 1), m = n - at;
     const char *piece = pieces[draw(sizeof pieces / sizeof *pieces)];
     switch (draw(5)) {
-    case 0: if (m) text[at] = (char)draw(256); break;
-    case 1: memmove(text + at + strlen(piece), text + at, m); memcpy(text + at, piece, strlen(piece)); n += strlen(piece); break;
-    case 2: { size_t cut = draw(8); cut = cut < m ? cut : m; memmove(text + at, text + at + cut, m - cut); n -= cut; break; }
+    case 0:
+      if (m) text[at] = (char)draw(256);
+      break;
+    case 1:
+      memmove(text + at + strlen(piece), text + at, m);
+      memcpy(text + at, piece, strlen(piece));
+      n += strlen(piece);
+      break;
+    case 2: {
+      size_t cut = draw(8);
+      cut = cut < m ? cut : m;
+      memmove(text + at, text + at + cut, m - cut);
+      n -= cut;
+      break;
+    }
     case 3: n = draw(20) ? n : at; break;
-    default: { size_t len = draw(24); len = len < m ? len : m; memmove(text + n, text + at, len); n += len; break; }
+    default: {
+      size_t len = draw(24);
+      len = len < m ? len : m;
+      memmove(text + n, text + at, len);
+      n += len;
+      break;
+    }
     }
   }
   return n;

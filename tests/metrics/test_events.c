@@ -1,4 +1,5 @@
-/* TensorBoard files: checksums, frames, messages. With an argument, writes the sample run that scripts/check_tensorboard.py reads with TensorBoard's own code. */
+/* TensorBoard files: checksums, frames, messages. With an argument, writes the sample run that scripts/check_tensorboard.py reads with TensorBoard's
+ * own code. */
 #include "base/fs.h"
 #include "metrics/events.h"
 
@@ -76,7 +77,11 @@ static void test_frames_and_messages(void **state) {
   assert_int_equal(cz_fs_read(names[0], &file), CZ_OK);
   assert_int_equal(cz_fs_read(names[1], &second), CZ_OK);
   const unsigned char *m = record(&file, 0, &n);
-  assert_true(n == 26 && m[0] == 0x09 && !memcmp(m + 9, "\x10\x00\x1A\x0D" "brain.Event:2", 17));
+  assert_true(n == 26 && m[0] == 0x09 &&
+              !memcmp(m + 9,
+                      "\x10\x00\x1A\x0D"
+                      "brain.Event:2",
+                      17));
   m = record(&file, 1, &n);
   assert_true(n == 15 && !memcmp(m + 9, "\x10\x00\x3A\x02\x08\x01", 6));
   m = record(&file, 2, &n); /* step 300, summary { value { tag: "loss" simple_value: 1.5 } } */

@@ -126,16 +126,16 @@ static void test_squad(void **state) {
 static void test_rouge(void **state) {
   const json_t *cases = group("rouge", 60), *c;
   size_t k;
-  json_array_foreach((json_t *)cases, k, c)
-    for (int kind = CZ_ROUGE_1; kind <= CZ_ROUGE_LSUM; kind++) {
-      const json_t *want = json_array_get(json_object_get(c, "scores"), (size_t)kind);
-      cz_rouge r;
-      assert_int_equal(
-          cz_score_rouge(&r, json_string_value(json_object_get(c, "prediction")), json_string_value(json_object_get(c, "reference")), (cz_rouge_kind)kind), CZ_OK);
-      expect(r.precision, json_array_get(want, 0), "rouge precision", k);
-      expect(r.recall, json_array_get(want, 1), "rouge recall", k);
-      expect(r.f1, json_array_get(want, 2), "rouge f1", k);
-    }
+  json_array_foreach((json_t *)cases, k, c) for (int kind = CZ_ROUGE_1; kind <= CZ_ROUGE_LSUM; kind++) {
+    const json_t *want = json_array_get(json_object_get(c, "scores"), (size_t)kind);
+    cz_rouge r;
+    assert_int_equal(cz_score_rouge(&r, json_string_value(json_object_get(c, "prediction")), json_string_value(json_object_get(c, "reference")),
+                                    (cz_rouge_kind)kind),
+                     CZ_OK);
+    expect(r.precision, json_array_get(want, 0), "rouge precision", k);
+    expect(r.recall, json_array_get(want, 1), "rouge recall", k);
+    expect(r.f1, json_array_get(want, 2), "rouge f1", k);
+  }
   double mean;
   assert_int_equal(cz_score_rouge_mean(&mean, (const char *const[]){"a b", "c"}, (const char *const[]){"a b", "d"}, 2, CZ_ROUGE_1), CZ_OK);
   assert_true(mean == 0.5);
@@ -199,7 +199,8 @@ static void test_text_that_is_no_utf8(void **state) {
     assert_int_equal(cz_score_squad(&exact, &f1, bad[i], &good, 1), CZ_EINVAL);
     assert_int_equal(cz_score_squad(&exact, &f1, good, &bad[i], 1), CZ_EINVAL);
     for (int kind = CZ_ROUGE_1; kind <= CZ_ROUGE_LSUM; kind++) assert_int_equal(cz_score_rouge(&r, bad[i], good, (cz_rouge_kind)kind), CZ_EINVAL);
-    for (int kind = CZ_BLEU_13A; kind <= CZ_BLEU_NONE; kind++) assert_int_equal(cz_score_bleu(&b, &good, &bad[i], 1, (cz_bleu_tokens)kind), CZ_EINVAL);
+    for (int kind = CZ_BLEU_13A; kind <= CZ_BLEU_NONE; kind++)
+      assert_int_equal(cz_score_bleu(&b, &good, &bad[i], 1, (cz_bleu_tokens)kind), CZ_EINVAL);
   }
 }
 
@@ -245,8 +246,9 @@ static int unload(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_labels), cmocka_unit_test(test_numbers), cmocka_unit_test(test_likelihoods),
-                                     cmocka_unit_test(test_squad), cmocka_unit_test(test_rouge), cmocka_unit_test(test_bleu),
-                                     cmocka_unit_test(test_text_that_is_no_utf8), cmocka_unit_test(test_student), cmocka_unit_test(test_intervals)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_labels),   cmocka_unit_test(test_numbers), cmocka_unit_test(test_likelihoods),          cmocka_unit_test(test_squad),
+      cmocka_unit_test(test_rouge),    cmocka_unit_test(test_bleu),    cmocka_unit_test(test_text_that_is_no_utf8), cmocka_unit_test(test_student),
+      cmocka_unit_test(test_intervals)};
   return cmocka_run_group_tests(tests, load, unload);
 }
