@@ -178,4 +178,6 @@ done:
   return st;
 }
 
-const cz_stage_kind cz_stage_evaluate = {"evaluate", "score a saved model on tasks", run};
+static const char *const keys[] = {"kind", "seed", "tokenizer", "init", "model", "tasks", "evaluate", NULL};
+
+const cz_stage_kind cz_stage_evaluate = {"evaluate", "score a saved model on tasks", keys, run};

@@ -81,4 +81,6 @@ done:
   return st;
 }
 
-const cz_stage_kind cz_stage_finetune = {"finetune", "train a saved model on a mixture of text-to-text tasks", run};
+static const char *const keys[] = {"kind", "seed", "tokenizer", "init", "model", "tasks", "batch", "optimizer", "train", NULL};
+
+const cz_stage_kind cz_stage_finetune = {"finetune", "train a saved model on a mixture of text-to-text tasks", keys, run};

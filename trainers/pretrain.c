@@ -40,4 +40,6 @@ done:
   return st;
 }
 
-const cz_stage_kind cz_stage_pretrain = {"pretrain", "train a model from scratch under an objective", run};
+static const char *const keys[] = {"kind", "seed", "tokenizer", "corpus", "init", "model", "objective", "batch", "optimizer", "train", NULL};
+
+const cz_stage_kind cz_stage_pretrain = {"pretrain", "train a model from scratch under an objective", keys, run};

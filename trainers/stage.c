@@ -118,6 +118,7 @@ cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const char *fo
   CZ_TRY(cz_config_need(&n, node, "kind"));
   CZ_TRY(cz_config_text(&name, n));
   if (cz_stage_kind_find(&kind, name) != CZ_OK) return cz_config_error(n, "%s", cz_error_message());
+  CZ_TRY(cz_config_only(node, kind->keys));
   CZ_TRY(cz_fs_make_dirs(folder));
   CZ_TRY(cz_comm_barrier(s->comm));
   if (cz_stage_done(folder)) return check_owner(node, folder);

@@ -26,6 +26,7 @@ typedef struct cz_session {
 typedef struct cz_stage_kind {
   const char *name;
   const char *help;
+  const char *const *keys; /* what its configuration may hold, null-terminated */
   cz_status (*run)(cz_session *s, const cz_config_node *node, const char *folder, uint64_t config_hash, json_t *metrics, json_t *measured);
 } cz_stage_kind;
 

@@ -1,0 +1,79 @@
+/* Experiments: a file names stages, rows and seeds; this folder resolves it into stages with keys, runs what is missing, and reports.
+ *
+ *   title, source          what it is, and where it comes from
+ *   data: FOLDER           what `$data/` stands for in paths
+ *   seeds: [1, 2, 3]       each seed is one draw: every row starts from the same weights and reads the same data in the same order
+ *   common: {...}          sections for every stage that knows them (model, tokenizer, ...)
+ *   stages: {pretrain: {kind: pretrain, ...}, finetune: {kind: finetune, init: $pretrain, ...}, ...}   run in this order
+ *   rows: [{name: ..., paper: {COLUMN: number}, set: {pretrain.objective.name: lm, ...}}, ...]
+ *   baseline: ROW          the row that others are compared with
+ *   columns: [{name: ..., value: STAGE.PATH, paper: COLUMN, unit: ...}, ...]
+ *   scales: {nano: {...}, mini: {...}}   overlays on all of the above
+ *
+ * A stage's key is the hash of everything that its result depends on: its resolved configuration, the contents of the files it names, and the keys of the
+ * stages it starts from. Rows that agree share the stage; its folder is OUT/stages/KIND-KEY. */
+#ifndef CZ_TRAINERS_EXPERIMENT_H
+#define CZ_TRAINERS_EXPERIMENT_H
+
+#include "config/config.h"
+#include "trainers/stage.h"
+
+extern const char cz_run_usage[], cz_report_usage[], cz_show_usage[], cz_list_usage[];
+
+CZ_MUST cz_status cz_command_run(int argc, char **argv);
+CZ_MUST cz_status cz_command_report(int argc, char **argv);
+CZ_MUST cz_status cz_command_show(int argc, char **argv);
+CZ_MUST cz_status cz_command_list(int argc, char **argv);
+
+enum { CZ_KEY_TEXT_BYTES = 17 };
+
+typedef struct cz_plan_stage { /* one stage of one row and seed; the same key may appear in several places */
+  const char *name;            /* in the file: "pretrain" */
+  const cz_stage_kind *kind;
+  const cz_config_node *node;  /* resolved, without the folder of `init` */
+  const char *init;            /* name of the stage it starts from, or null */
+  char key[CZ_KEY_TEXT_BYTES];
+} cz_plan_stage;
+
+typedef struct cz_plan_row {
+  const char *name;
+  const cz_config_node *node;
+  const cz_config_node *paper; /* or null */
+} cz_plan_row;
+
+typedef struct cz_column {
+  const char *name, *path, *paper, *unit, *note; /* path: STAGE.key.key; paper, unit and note may be null */
+} cz_column;
+
+typedef struct cz_plan {
+  cz_config *config; /* owned */
+  cz_arena *arena;
+  const char *title, *source, *baseline;
+  int64_t *seeds;
+  cz_plan_row *rows;
+  cz_column *columns;
+  cz_plan_stage *stages; /* [seeds][rows][n_stages] */
+  size_t n_seeds, n_rows, n_columns, n_stages;
+} cz_plan;
+
+CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words, bool hash_files);
+void cz_plan_close(cz_plan *plan);
+cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t stage);
+CZ_MUST cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *stage);
+
+/* Results of a run, as far as they are there. */
+typedef struct cz_results {
+  cz_plan plan;
+  double *values; /* [columns][rows][seeds], NaN where missing */
+  double *paper;  /* [columns][rows], NaN where the paper has none */
+  double *baseline; /* [columns] what the scores stand beside (majority, copy, lead); NaN where there is none */
+} cz_results;
+
+CZ_MUST cz_status cz_results_open(cz_results *r, const char *run);
+void cz_results_close(cz_results *r);
+CZ_MUST cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours);
+CZ_MUST cz_status cz_report_csv(cz_buf *out, const cz_results *r);
+CZ_MUST cz_status cz_report_json(cz_buf *out, const cz_results *r);
+CZ_MUST cz_status cz_report_html(cz_buf *out, const cz_results *r, const char *run);
+
+#endif

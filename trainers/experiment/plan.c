@@ -1,0 +1,269 @@
+#include "trainers/experiment/experiment.h"
+#include "base/fs.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const top_keys[] = {"title", "source", "notes", "data", "seeds", "common", "stages", "rows", "baseline", "columns", "scale", "scales", NULL};
+
+/** The planned stage of a seed, row and stage number. */
+cz_plan_stage *cz_plan_at(const cz_plan *p, size_t seed, size_t row, size_t stage) {
+  return &p->stages[(seed * p->n_rows + row) * p->n_stages + stage];
+}
+
+/** The folder of a stage below the run's folder. */
+cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *s) {
+  char name[128];
+  snprintf(name, sizeof name, "stages/%s-%s", s->kind->name, s->key);
+  return cz_fs_join(out, n, run, name);
+}
+
+static cz_status optional_text(const char **out, const cz_config_node *node, const char *key) {
+  const cz_config_node *n = cz_config_get(node, key);
+  return n ? cz_config_text(out, n) : CZ_OK;
+}
+
+static cz_status read_seeds(cz_plan *p, const cz_config_node *root, int64_t wanted) {
+  const cz_config_node *list;
+  CZ_TRY(cz_config_need(&list, root, "seeds"));
+  CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
+  size_t n = cz_config_count(list);
+  p->n_seeds = wanted > 0 ? (size_t)wanted : n;
+  if (p->n_seeds == 0) return cz_config_error(list, "no seeds");
+  CZ_TRY(cz_arena_alloc(p->arena, &p->seeds, p->n_seeds, sizeof *p->seeds));
+  for (size_t i = 0; i < p->n_seeds; i++) {
+    p->seeds[i] = (i ? p->seeds[i - 1] : 0) + 1; /* more seeds than listed: go on counting */
+    if (i < n) CZ_TRY(cz_config_int(&p->seeds[i], cz_config_at(list, i), 0, 4503599627370496.0));
+    for (size_t j = 0; j < i; j++)
+      if (p->seeds[i] == p->seeds[j]) return cz_config_error(list, "seed %lld is there twice", (long long)p->seeds[i]);
+  }
+  return CZ_OK;
+}
+
+static cz_status read_rows(cz_plan *p, const cz_config_node *root) {
+  static const char *const keys[] = {"name", "paper", "set", "note", NULL};
+  const cz_config_node *list, *n;
+  CZ_TRY(cz_config_need(&list, root, "rows"));
+  CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
+  p->n_rows = cz_config_count(list);
+  if (p->n_rows == 0) return cz_config_error(list, "no rows");
+  CZ_TRY(cz_arena_alloc(p->arena, &p->rows, p->n_rows, sizeof *p->rows));
+  for (size_t i = 0; i < p->n_rows; i++) {
+    cz_plan_row *r = &p->rows[i];
+    r->node = cz_config_at(list, i);
+    CZ_TRY(cz_config_expect(r->node, CZ_CONFIG_MAPPING));
+    CZ_TRY(cz_config_only(r->node, keys));
+    CZ_TRY(cz_config_need(&n, r->node, "name"));
+    CZ_TRY(cz_config_text(&r->name, n));
+    r->paper = cz_config_get(r->node, "paper");
+    for (size_t j = 0; j < i; j++)
+      if (!strcmp(r->name, p->rows[j].name)) return cz_config_error(n, "two rows are called '%s'", r->name);
+  }
+  return CZ_OK;
+}
+
+static cz_status read_columns(cz_plan *p, const cz_config_node *root) {
+  static const char *const keys[] = {"name", "value", "paper", "unit", "note", NULL};
+  const cz_config_node *list, *n;
+  CZ_TRY(cz_config_need(&list, root, "columns"));
+  CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
+  p->n_columns = cz_config_count(list);
+  CZ_TRY(cz_arena_alloc(p->arena, &p->columns, p->n_columns, sizeof *p->columns));
+  for (size_t i = 0; i < p->n_columns; i++) {
+    const cz_config_node *c = cz_config_at(list, i);
+    CZ_TRY(cz_config_expect(c, CZ_CONFIG_MAPPING));
+    CZ_TRY(cz_config_only(c, keys));
+    CZ_TRY(cz_config_need(&n, c, "name"));
+    CZ_TRY(cz_config_text(&p->columns[i].name, n));
+    CZ_TRY(cz_config_need(&n, c, "value"));
+    CZ_TRY(cz_config_text(&p->columns[i].path, n));
+    CZ_TRY(optional_text(&p->columns[i].paper, c, "paper"));
+    CZ_TRY(optional_text(&p->columns[i].unit, c, "unit"));
+    CZ_TRY(optional_text(&p->columns[i].note, c, "note"));
+  }
+  return CZ_OK;
+}
+
+static bool kind_knows(const cz_stage_kind *kind, const char *key) {
+  for (const char *const *k = kind->keys; *k; k++)
+    if (!strcmp(*k, key)) return true;
+  return false;
+}
+
+/* Lays the stage's own keys over those of `common` that its kind knows. */
+static cz_status with_common(cz_plan *p, const cz_config_node *root, const cz_stage_kind *kind, const cz_config_node **stage) {
+  const cz_config_node *common = cz_config_get(root, "common"), *under = common;
+  if (!common) return CZ_OK;
+  for (size_t i = 0; i < cz_config_count(common); i++)
+    if (!kind_knows(kind, cz_config_key_at(common, i))) CZ_TRY(cz_config_without(p->config, &under, under, cz_config_key_at(common, i)));
+  return cz_config_merge(p->config, stage, under, *stage);
+}
+
+/* Applies the settings of ROW that begin with "STAGE.". */
+static cz_status with_row(cz_plan *p, const cz_plan_row *row, const char *stage_name, const cz_config_node **stage) {
+  const cz_config_node *set = cz_config_get(row->node, "set");
+  size_t length = strlen(stage_name);
+  for (size_t i = 0; set && i < cz_config_count(set); i++) {
+    const char *key = cz_config_key_at(set, i);
+    if (!strncmp(key, stage_name, length) && key[length] == '.')
+      CZ_TRY(cz_config_with(p->config, stage, *stage, key + length + 1, cz_config_at(set, i)));
+  }
+  return CZ_OK;
+}
+
+/* Every setting of a row must name a stage of the file. */
+static cz_status check_settings(const cz_plan_row *row, const cz_config_node *stages) {
+  const cz_config_node *set = cz_config_get(row->node, "set");
+  for (size_t i = 0; set && i < cz_config_count(set); i++) {
+    const char *key = cz_config_key_at(set, i);
+    bool found = false;
+    for (size_t s = 0; s < cz_config_count(stages); s++) {
+      const char *name = cz_config_key_at(stages, s);
+      found |= !strncmp(key, name, strlen(name)) && key[strlen(name)] == '.';
+    }
+    if (!found) return cz_config_error(cz_config_at(set, i), "'%s' does not begin with the name of a stage and a point", key);
+  }
+  return CZ_OK;
+}
+
+/* Replaces `$data/x` everywhere below NODE by the data folder. */
+static cz_status resolve_paths(cz_plan *p, const cz_config_node *node, const char *data, const cz_config_node **out) {
+  *out = node;
+  const char *text;
+  char path[4096];
+  if (cz_config_kind_of(node) == CZ_CONFIG_SCALAR) {
+    if (cz_config_text(&text, node) != CZ_OK || strncmp(text, "$data/", 6)) return cz_error_clear(), CZ_OK;
+    if (!data) return cz_config_error(node, "'%s' needs the key `data`", text);
+    CZ_TRY(cz_fs_join(path, sizeof path, data, text + 6));
+    cz_buf quoted = {0};
+    cz_status st = cz_buf_addf(&quoted, "'%s'", path);
+    if (st == CZ_OK) st = cz_config_read(p->config, out, "data", quoted.data, quoted.len);
+    cz_buf_free(&quoted);
+    return st;
+  }
+  for (size_t i = 0; i < cz_config_count(node); i++) {
+    const cz_config_node *child = cz_config_at(node, i), *resolved;
+    char at[32];
+    CZ_TRY(resolve_paths(p, child, data, &resolved));
+    if (resolved == child) continue;
+    snprintf(at, sizeof at, "%zu", i);
+    CZ_TRY(cz_config_with(p->config, out, *out, cz_config_kind_of(node) == CZ_CONFIG_MAPPING ? cz_config_key_at(node, i) : at, resolved));
+  }
+  return CZ_OK;
+}
+
+/* Adds to HASH the contents of the files that the stage reads: tokenizer, corpus, and those of its tasks. */
+static cz_status hash_file(const cz_config_node *node, uint64_t *hash) {
+  const char *path;
+  cz_buf bytes = {0};
+  if (!node) return CZ_OK;
+  CZ_TRY(cz_config_text(&path, node));
+  if (!*path) return CZ_OK;
+  if (cz_fs_read(path, &bytes) != CZ_OK) return cz_config_error(node, "%s", cz_error_message());
+  *hash = cz_hash64(bytes.data, bytes.len, *hash);
+  cz_buf_free(&bytes);
+  return CZ_OK;
+}
+
+static cz_status hash_files(const cz_config_node *stage, uint64_t *hash) {
+  static const char *const splits[] = {"train", "dev", "test"};
+  CZ_TRY(hash_file(cz_config_get(stage, "tokenizer"), hash));
+  CZ_TRY(hash_file(cz_config_get(stage, "corpus"), hash));
+  const cz_config_node *tasks = cz_config_get(stage, "tasks"), *list = tasks ? cz_config_get(tasks, "list") : NULL;
+  for (size_t i = 0; list && i < cz_config_count(list); i++)
+    for (int s = 0; s < 3; s++) CZ_TRY(hash_file(cz_config_get(cz_config_at(list, i), splits[s]), hash));
+  return CZ_OK;
+}
+
+/* `init: $pretrain` becomes the name of that stage, which must come before. */
+static cz_status read_init(cz_plan *p, cz_plan_stage *s, const cz_config_node *stages, size_t index) {
+  const cz_config_node *n = cz_config_get(s->node, "init");
+  const char *text;
+  if (!n) return CZ_OK;
+  CZ_TRY(cz_config_text(&text, n));
+  if (text[0] != '$') return CZ_OK;
+  for (size_t i = 0; i < index; i++)
+    if (!strcmp(text + 1, cz_config_key_at(stages, i))) s->init = cz_config_key_at(stages, i);
+  return s->init ? cz_config_without(p->config, &s->node, s->node, "init")
+                 : cz_config_error(n, "'%s' is no stage before this one; a folder needs no dollar sign", text);
+}
+
+static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_config_node *stages, size_t seed, size_t row, size_t index, bool files) {
+  cz_plan_stage *s = cz_plan_at(p, seed, row, index);
+  const cz_config_node *n;
+  const char *kind, *data = NULL;
+  char word[64];
+  uint64_t hash;
+  s->name = cz_config_key_at(stages, index);
+  s->node = cz_config_at(stages, index);
+  CZ_TRY(cz_config_expect(s->node, CZ_CONFIG_MAPPING));
+  CZ_TRY(cz_config_need(&n, s->node, "kind"));
+  CZ_TRY(cz_config_text(&kind, n));
+  if (cz_stage_kind_find(&s->kind, kind) != CZ_OK) return cz_config_error(n, "%s", cz_error_message());
+  CZ_TRY(with_common(p, root, s->kind, &s->node));
+  CZ_TRY(with_row(p, &p->rows[row], s->name, &s->node));
+  snprintf(word, sizeof word, "seed=%lld", (long long)p->seeds[seed]);
+  CZ_TRY(cz_config_with_word(p->config, &s->node, s->node, word));
+  CZ_TRY(optional_text(&data, root, "data"));
+  CZ_TRY(resolve_paths(p, s->node, data, &s->node));
+  CZ_TRY(cz_config_only(s->node, s->kind->keys));
+  CZ_TRY(read_init(p, s, stages, index));
+  CZ_TRY(cz_config_hash(&hash, s->node));
+  for (size_t i = 0; i < index && s->init; i++)
+    if (!strcmp(cz_plan_at(p, seed, row, i)->name, s->init)) hash = cz_hash64(cz_plan_at(p, seed, row, i)->key, 16, hash);
+  if (files) CZ_TRY(hash_files(s->node, &hash));
+  snprintf(s->key, sizeof s->key, "%016" PRIx64, hash);
+  return CZ_OK;
+}
+
+static cz_status resolve(cz_plan *p, const cz_config_node *root, bool files) {
+  const cz_config_node *stages;
+  CZ_TRY(cz_config_need(&stages, root, "stages"));
+  CZ_TRY(cz_config_expect(stages, CZ_CONFIG_MAPPING));
+  p->n_stages = cz_config_count(stages);
+  if (p->n_stages == 0) return cz_config_error(stages, "no stages");
+  CZ_TRY(cz_arena_alloc(p->arena, &p->stages, p->n_seeds * p->n_rows * p->n_stages, sizeof *p->stages));
+  for (size_t r = 0; r < p->n_rows; r++) CZ_TRY(check_settings(&p->rows[r], stages));
+  for (size_t s = 0; s < p->n_seeds; s++)
+    for (size_t r = 0; r < p->n_rows; r++)
+      for (size_t i = 0; i < p->n_stages; i++) CZ_TRY(resolve_stage(p, root, stages, s, r, i, files));
+  return CZ_OK;
+}
+
+static cz_status check_baseline(const cz_plan *p, const cz_config_node *root) {
+  if (!p->baseline) return CZ_OK;
+  for (size_t r = 0; r < p->n_rows; r++)
+    if (!strcmp(p->baseline, p->rows[r].name)) return CZ_OK;
+  return cz_config_error(cz_config_get(root, "baseline"), "no row is called '%s'", p->baseline);
+}
+
+/** Opens an experiment file with its scale (null: none) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing how many seeds there are, and resolves every
+ * stage of every row and seed. HASH_FILES: keys cover the contents of the files that stages name, which must then be there; false is for looking only.
+ * CZ_EUSAGE with file and line for anything that is not as it should be. Close with cz_plan_close, also after a failure. */
+cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words, bool hash_contents) {
+  *p = (cz_plan){0};
+  CZ_TRY(cz_arena_create(&p->arena, "plan"));
+  CZ_TRY(cz_config_open(&p->config, path));
+  if (scale) CZ_TRY(cz_config_scale(p->config, scale));
+  for (size_t i = 0; i < n_words; i++) CZ_TRY(cz_config_set(p->config, words[i]));
+  const cz_config_node *root = cz_config_root(p->config);
+  CZ_TRY(cz_config_expect(root, CZ_CONFIG_MAPPING));
+  CZ_TRY(cz_config_only(root, top_keys));
+  CZ_TRY(optional_text(&p->title, root, "title"));
+  CZ_TRY(optional_text(&p->source, root, "source"));
+  CZ_TRY(optional_text(&p->baseline, root, "baseline"));
+  CZ_TRY(read_seeds(p, root, seeds));
+  CZ_TRY(read_rows(p, root));
+  CZ_TRY(check_baseline(p, root));
+  CZ_TRY(read_columns(p, root));
+  return resolve(p, root, hash_contents);
+}
+
+/** Frees the plan. */
+void cz_plan_close(cz_plan *p) {
+  cz_config_destroy(&p->config);
+  cz_arena_destroy(&p->arena);
+}

@@ -1,0 +1,233 @@
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "trainers/args.h"
+#include "trainers/experiment/experiment.h"
+#include "trainers/loop.h"
+#include "trainers/stage_command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char cz_run_usage[] =
+    "cloze run FILE [--out DIR] [--scale S] [--seeds N] [--device D] [--comm C] [key=value ...]\n"
+    "Runs an experiment file: every row, seed and stage that is not done yet. A killed run goes on where it was: run the same command again.\n"
+    "  --out DIR     the run's folder (default runs/FILE or runs/FILE-SCALE)\n"
+    "  --scale S     nano, mini, small, base: replaces model, steps and data together\n"
+    "  --seeds N     the first N seeds instead of those in the file\n"
+    "  --device D    cpu (default), ref, guard:cpu, ...; --comm C: auto (default), self, mpi\n"
+    "  key=value     replaces a key of the file, e.g. stages.pretrain.train.steps=100\n"
+    "DIR gets experiment.yaml (resolved; it can be run again), stages/, result.json (its `metrics` hold no time, path or rate), report.txt, report.csv\n"
+    "and report.html.\n";
+
+typedef struct request {
+  const char *file, *out, *scale, *seeds, *device, *comm;
+  int64_t n_seeds;
+  char **words;
+  size_t n_words;
+  char folder[2048];
+} request;
+
+static cz_status parse(request *r, int argc, char **argv) {
+  const cz_option options[] = {{"--out", &r->out, NULL},       {"--scale", &r->scale, NULL}, {"--seeds", &r->seeds, NULL},
+                               {"--device", &r->device, NULL}, {"--comm", &r->comm, NULL}};
+  CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
+  CZ_TRY(cz_args_count(argc, argv, 1, -1, cz_run_usage));
+  r->file = argv[1];
+  r->words = argv + 2;
+  r->n_words = (size_t)argc - 2;
+  if (r->seeds && (cz_parse_int(r->seeds, &r->n_seeds) != CZ_OK || r->n_seeds < 1 || r->n_seeds > 1000))
+    return CZ_FAIL(CZ_EUSAGE, "--seeds: '%s' is not between 1 and 1000", r->seeds);
+  if (r->out) return snprintf(r->folder, sizeof r->folder, "%s", r->out), CZ_OK;
+  const char *slash = strrchr(r->file, '/'), *stem = slash ? slash + 1 : r->file, *dot = strrchr(stem, '.');
+  snprintf(r->folder, sizeof r->folder, "runs/%.*s%s%s", (int)(dot ? dot - stem : (long)strlen(stem)), stem, r->scale ? "-" : "", r->scale ? r->scale : "");
+  return CZ_OK;
+}
+
+/* The resolved experiment: seeds as they are, scales gone, so that it runs again as it stands. */
+static cz_status resolved_text(cz_buf *out, cz_plan *p) {
+  const cz_config_node *root = cz_config_root(p->config);
+  cz_buf seeds = {0};
+  cz_status st = cz_buf_addf(&seeds, "seeds=[");
+  for (size_t i = 0; i < p->n_seeds && st == CZ_OK; i++) st = cz_buf_addf(&seeds, "%s%lld", i ? ", " : "", (long long)p->seeds[i]);
+  if (st == CZ_OK) st = cz_buf_addf(&seeds, "]");
+  if (st == CZ_OK) st = cz_config_with_word(p->config, &root, root, seeds.data);
+  if (st == CZ_OK && cz_config_get(root, "scales")) st = cz_config_without(p->config, &root, root, "scales");
+  if (st == CZ_OK) st = cz_config_emit(out, root);
+  cz_buf_free(&seeds);
+  return st;
+}
+
+/* Writes NAME in the run's folder, or, when it is there already, insists that it says the same. */
+static cz_status write_once(const char *folder, const char *name, const cz_buf *text) {
+  char path[4096];
+  cz_buf there = {0};
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, name));
+  if (!cz_fs_exists(path)) return cz_fs_write_atomic(path, text->data, text->len);
+  cz_status st = cz_fs_read(path, &there);
+  if (st == CZ_OK && (there.len != text->len || memcmp(there.data, text->data, text->len)))
+    st = CZ_FAIL(CZ_EUSAGE, "%s: this folder holds another run (its %s differs from what was asked for now); choose another --out or remove it", folder, name);
+  cz_buf_free(&there);
+  return st;
+}
+
+static cz_status plan_text(cz_buf *out, const cz_plan *p) {
+  CZ_TRY(cz_buf_addf(out, "["));
+  for (size_t s = 0; s < p->n_seeds; s++)
+    for (size_t r = 0; r < p->n_rows; r++)
+      for (size_t i = 0; i < p->n_stages; i++)
+        CZ_TRY(cz_buf_addf(out, "%s{\"seed\": %lld, \"row\": %zu, \"stage\": \"%s\", \"key\": \"%s\"}", s + r + i ? ",\n " : "", (long long)p->seeds[s], r,
+                           cz_plan_at(p, s, r, i)->name, cz_plan_at(p, s, r, i)->key));
+  return cz_buf_addf(out, "]\n");
+}
+
+static cz_status record_plan(const request *r, cz_plan *p) {
+  cz_buf experiment = {0}, plan = {0};
+  cz_status st;
+  CZ_GO(st, resolved_text(&experiment, p), done);
+  CZ_GO(st, plan_text(&plan, p), done);
+  CZ_GO(st, write_once(r->folder, "experiment.yaml", &experiment), done);
+  CZ_GO(st, write_once(r->folder, "plan.json", &plan), done);
+done:
+  cz_buf_free(&experiment);
+  cz_buf_free(&plan);
+  return st;
+}
+
+/* The stage's configuration with the folder of the model that it starts from. */
+static cz_status with_init(cz_plan *p, const char *folder, size_t seed, size_t row, size_t stage, const cz_config_node **node) {
+  const cz_plan_stage *s = cz_plan_at(p, seed, row, stage);
+  char path[3072], word[4096];
+  *node = s->node;
+  for (size_t i = 0; i < stage && s->init; i++) {
+    const cz_plan_stage *from = cz_plan_at(p, seed, row, i);
+    if (strcmp(from->name, s->init)) continue;
+    CZ_TRY(cz_plan_folder(path, sizeof path, folder, from));
+    snprintf(word, sizeof word, "init='%s/model'", path);
+    CZ_TRY(cz_config_with_word(p->config, node, s->node, word));
+  }
+  return CZ_OK;
+}
+
+static cz_status run_stages(cz_session *s, const request *r, cz_plan *p) {
+  size_t total = p->n_seeds * p->n_rows * p->n_stages, at = 0;
+  for (size_t seed = 0; seed < p->n_seeds; seed++)
+    for (size_t row = 0; row < p->n_rows; row++)
+      for (size_t i = 0; i < p->n_stages; i++) {
+        const cz_plan_stage *stage = cz_plan_at(p, seed, row, i);
+        const cz_config_node *node;
+        char folder[4096];
+        CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
+        CZ_TRY(with_init(p, r->folder, seed, row, i, &node));
+        at++;
+        if (!cz_stage_done(folder))
+          cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, (long long)p->seeds[seed], p->rows[row].name, stage->name);
+        cz_status st = cz_stage_run(s, node, folder);
+        if (st != CZ_OK) return CZ_NOTE(st, "seed %lld, row %s, stage %s", (long long)p->seeds[seed], p->rows[row].name, stage->name);
+      }
+  return CZ_OK;
+}
+
+static cz_status stage_metrics(json_t *into, const request *r, const cz_plan_stage *stage) {
+  char folder[3072], path[4096];
+  json_error_t why;
+  CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
+  json_t *result = json_load_file(path, 0, &why);
+  if (!result) return CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text);
+  int bad = json_object_set(into, stage->name, json_object_get(result, "metrics"));
+  json_decref(result);
+  return bad ? CZ_FAIL(CZ_ECORRUPT, "%s: no metrics", path) : CZ_OK;
+}
+
+/* {"metrics": {ROW: {SEED: {STAGE: metrics}}}} */
+static cz_status write_result(const request *r, const cz_plan *p) {
+  char path[4096], seed_name[32];
+  cz_status st = CZ_OK;
+  json_t *root = json_object(), *metrics = json_object();
+  json_object_set_new(root, "metrics", metrics);
+  for (size_t row = 0; row < p->n_rows && st == CZ_OK; row++) {
+    json_t *of_row = json_object();
+    json_object_set_new(metrics, p->rows[row].name, of_row);
+    for (size_t seed = 0; seed < p->n_seeds && st == CZ_OK; seed++) {
+      json_t *of_seed = json_object();
+      snprintf(seed_name, sizeof seed_name, "%lld", (long long)p->seeds[seed]);
+      json_object_set_new(of_row, seed_name, of_seed);
+      for (size_t i = 0; i < p->n_stages && st == CZ_OK; i++) st = stage_metrics(of_seed, r, cz_plan_at(p, seed, row, i));
+    }
+  }
+  char *text = st == CZ_OK ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
+  if (st == CZ_OK) st = text ? cz_fs_join(path, sizeof path, r->folder, "result.json") : CZ_FAIL(CZ_ENOMEM, "no memory for result.json");
+  if (st == CZ_OK) st = cz_fs_write_atomic(path, text, strlen(text));
+  free(text);
+  json_decref(root);
+  return st;
+}
+
+static cz_status write_report(const request *r, const char *name, cz_status (*make)(cz_buf *, const cz_results *), const cz_results *results) {
+  char path[4096];
+  cz_buf text = {0};
+  cz_status st = make(&text, results);
+  if (st == CZ_OK) st = cz_fs_join(path, sizeof path, r->folder, name);
+  if (st == CZ_OK) st = cz_fs_write_atomic(path, text.data, text.len);
+  cz_buf_free(&text);
+  return st;
+}
+
+static cz_status plain_text(cz_buf *out, const cz_results *r) { return cz_report_text(out, r, false); }
+
+static cz_status reports(const request *r) {
+  cz_results results;
+  char path[4096];
+  cz_buf html = {0}, text = {0};
+  cz_status st;
+  CZ_GO(st, cz_results_open(&results, r->folder), done);
+  CZ_GO(st, write_report(r, "report.txt", plain_text, &results), done);
+  CZ_GO(st, write_report(r, "report.csv", cz_report_csv, &results), done);
+  CZ_GO(st, cz_report_html(&html, &results, r->folder), done);
+  CZ_GO(st, cz_fs_join(path, sizeof path, r->folder, "report.html"), done);
+  CZ_GO(st, cz_fs_write_atomic(path, html.data, html.len), done);
+  CZ_GO(st, cz_report_text(&text, &results, false), done);
+  fputs(text.data, stdout);
+  cz_log("\nfull report: %s", path);
+done:
+  cz_buf_free(&html);
+  cz_buf_free(&text);
+  cz_results_close(&results);
+  return st;
+}
+
+static cz_status run_locked(cz_session *s, const request *r, cz_plan *p) {
+  if (s->comm->rank == 0) CZ_TRY(record_plan(r, p));
+  CZ_TRY(cz_comm_barrier(s->comm));
+  CZ_TRY(run_stages(s, r, p));
+  if (s->comm->rank != 0) return CZ_OK;
+  CZ_TRY(write_result(r, p));
+  return reports(r);
+}
+
+/** The command `cloze run`; its usage says what it reads and writes. Collective under MPI. */
+cz_status cz_command_run(int argc, char **argv) {
+  request r = {.device = "cpu", .comm = "auto"};
+  cz_session s = {0};
+  cz_plan plan = {0};
+  char path[4096];
+  int lock = -1;
+  cz_status st;
+  CZ_TRY(parse(&r, argc, argv));
+  cz_loop_catch_signals();
+  CZ_GO(st, cz_session_open(&s, r.device, r.comm), done);
+  CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.n_seeds, r.words, r.n_words, true), done);
+  if (s.comm->rank == 0) {
+    CZ_GO(st, cz_fs_make_dirs(r.folder), done);
+    CZ_GO(st, cz_fs_join(path, sizeof path, r.folder, "lock"), done);
+    CZ_GO(st, cz_fs_lock(path, &lock), done);
+  }
+  CZ_GO(st, run_locked(&s, &r, &plan), done);
+done:
+  cz_plan_close(&plan);
+  cz_session_close(&s, st);
+  cz_fs_unlock(&lock);
+  return st;
+}
