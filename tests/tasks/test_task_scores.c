@@ -1,0 +1,114 @@
+/* Outputs to scores, by hand: what is no label is wrong, groups count as a whole, nouns are compared as WSC wants, baselines write what they say. */
+#include "setup.h"
+
+#include "trainers/tasks/score.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void assert_scores(cz_task_set *set, const char *const *outputs, double first, double second) {
+  double scores[CZ_TASK_METRICS];
+  assert_ok(cz_task_score(scores, set, outputs));
+  if (!(fabs(scores[0] - first) < 1e-9 && fabs(scores[1] - second) < 1e-9))
+    fail_msg("%s: found %.6f and %.6f, expected %.6f and %.6f", set->row->name, scores[0], scores[1], first, second);
+  cz_task_set_destroy(&set);
+}
+
+#define TEXTS(...) ((const char *const[]){__VA_ARGS__})
+
+static void test_labels(void **state) {
+  static const char file[] = "sentence\tlabel\na\t1\nb\t0\nc\t1\nd\t0\n";
+  assert_scores(load("sst2", file), TEXTS("positive", "negative", "positively", "positive"), 50, 0);
+  /* F1: of the outputs that are no label each counts as the wrong one: 1 true, 2 false positives, 1 false negative */
+  static const char mrpc[] = "Quality\t#1 String\t#2 String\n1\ta\tb\n0\ta\tb\n1\ta\tb\n0\ta\tb\n";
+  assert_scores(load("mrpc", mrpc), TEXTS("equivalent", "nonsense", "", "equivalent"), 100 * 2.0 / (2 + 2 + 1), 25);
+}
+
+static void test_numbers(void **state) {
+  static const char file[] = "sentence1\tsentence2\tscore\na\tb\t1\na\tb\t2\na\tb\t3\n";
+  assert_scores(load("stsb", file), TEXTS("2.0", "4.0", "6.0"), 100, 100);
+  /* "six" is -1: the deviations are 1/3, 7/3, -8/3 against -1, 0, 1 */
+  assert_scores(load("stsb", file), TEXTS("2.0", "4.0", "six"), 100 * -3 / sqrt(2 * (1.0 + 49 + 64) / 9), -50);
+}
+
+static void test_groups(void **state) {
+  static const char file[] = "{\"passage\": {\"text\": \"P\", \"questions\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"a\", \"label\": 0}, {\"text\": \"b\", "
+                             "\"label\": 1}]}, {\"question\": \"R\", \"answers\": [{\"text\": \"c\", \"label\": 1}, {\"text\": \"d\", \"label\": 1}]}]}}\n";
+  assert_scores(load("multirc", file), TEXTS("False", "True", "True", "False"), 80, 50);
+}
+
+static void test_nouns(void **state) {
+  static const struct {
+    const char *output, *noun;
+    bool same;
+  } cases[] = {{"Mark", "Mark", true},          {"the fuzzy bunny", "Bunny", true}, {"bunny", "his fuzzy bunny", true}, {"Pete", "Mark", false},
+               {"Mark's", "Mark", false},       {"Mark's dog", "the dog of Mark's", true}, {"Mark's dog", "Mark's", true}, {"", "Mark", false},
+               {"the", "Mark", false},          {"bunny rabbit", "fuzzy bunny", false}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char file[256];
+    snprintf(file, sizeof file, "{\"text\": \"x it\", \"target\": {\"span1_text\": \"%s\", \"span2_index\": 1, \"span2_text\": \"it\"}, \"label\": true}",
+             cases[i].noun);
+    cz_task_set *set = load("wsc", file);
+    double scores[CZ_TASK_METRICS];
+    assert_ok(cz_task_score(scores, set, &cases[i].output));
+    if ((scores[0] == 100) != cases[i].same) fail_msg("'%s' and '%s'", cases[i].output, cases[i].noun);
+    cz_task_set_destroy(&set);
+  }
+}
+
+static void test_texts(void **state) {
+  static const char squad[] = "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"the red cat\"}, "
+                              "{\"text\": \"cat\"}]}, {\"question\": \"R\", \"answers\": [{\"text\": \"blue dog\"}]}]}]}]}";
+  assert_scores(load("squad", squad), TEXTS("A cat!", "dog"), 50, 100 * (1 + 2.0 / 3) / 2);
+  assert_scores(load("debian_summarize", "x\tone two three\n"), TEXTS("one two four"), 100 * 2.0 / 3, 50);
+  assert_scores(load("debian_en_de", "x\tEin Haus am See.\n"), TEXTS("Ein Haus am See."), 100, 0);
+}
+
+/* Sentences are told apart by " . ", so that the summary-level ROUGE-L sees them in any order. */
+static void test_rouge_by_sentence(void **state) {
+  double scores[CZ_TASK_METRICS];
+  cz_task_set *set = load("cnn_dm", "{\"article\": \"x\", \"highlights\": \"a b c . d e f .\"}\n");
+  assert_ok(cz_task_score(scores, set, TEXTS("d e f . a b c .")));
+  assert_true(fabs(scores[2] - 100) < 1e-9);
+  cz_task_set_destroy(&set);
+}
+
+static void test_unlabelled(void **state) {
+  double scores[CZ_TASK_METRICS];
+  cz_task_set *set = load("sst2", "index\tsentence\n0\ta\n");
+  assert_int_equal(cz_task_score(scores, set, TEXTS("positive")), CZ_EINVAL);
+  assert_non_null(strstr(cz_error_message(), "record 1 has no label"));
+  cz_task_set_destroy(&set);
+}
+
+static void test_baselines(void **state) {
+  const char *outputs[3];
+  cz_arena *arena;
+  assert_ok(cz_arena_create(&arena, "test"));
+  cz_task_set *train = load("debian_section", "a\tweb\nb\tgames\nc\tweb\nd\tgames\ne\tmath\n");
+  cz_task_set *dev = load("debian_section", "x\tweb\ny\tmath\n");
+  assert_ok(cz_task_baseline_outputs(outputs, arena, train, dev));
+  assert_string_equal(outputs[0], "games"); /* as frequent as web, and before it */
+  assert_string_equal(outputs[1], "games");
+  cz_task_set_destroy(&train);
+  cz_task_set_destroy(&dev);
+  dev = load("debian_en_de", "A house.\tEin Haus.\n");
+  assert_ok(cz_task_baseline_outputs(outputs, arena, dev, dev));
+  assert_string_equal(outputs[0], "A house.");
+  cz_task_set_destroy(&dev);
+  dev = load("debian_summarize", "1 2 3 4 5 6 7 8 9  10 11 12 13 14\tx\n1 2\ty\n");
+  assert_ok(cz_task_baseline_outputs(outputs, arena, dev, dev));
+  assert_string_equal(outputs[0], "1 2 3 4 5 6 7 8 9  10 11 12");
+  assert_string_equal(outputs[1], "1 2");
+  cz_task_set_destroy(&dev);
+  cz_arena_destroy(&arena);
+}
+
+int run_score_tests(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_labels), cmocka_unit_test(test_numbers),           cmocka_unit_test(test_groups),     cmocka_unit_test(test_nouns),
+      cmocka_unit_test(test_texts),  cmocka_unit_test(test_rouge_by_sentence), cmocka_unit_test(test_unlabelled), cmocka_unit_test(test_baselines),
+  };
+  return cmocka_run_group_tests_name("task scores", tests, NULL, NULL);
+}
