@@ -71,8 +71,8 @@ static void add_row(cz_shard *s, const cz_ids *read, const cz_ids *targets, bool
   add_span(d, s->segments, (int64_t)(read->len + targets->len));
 }
 
-/* The row of a single stack is inputs, then targets (reference t5.md 2). A prefix LM sees the inputs from all of their positions and from the next one,
- * which reads the inputs' last token and predicts the first target: inputs + 1 positions, the first of which reads the start id. */
+/* The row of a single stack is inputs, then targets (reference t5.md 2). A prefix LM sees the inputs from all of their positions and from the next
+ * one, which reads the inputs' last token and predicts the first target: inputs + 1 positions, the first of which reads the start id. */
 static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *plan) {
   bool stack = plan->layout == CZ_LAYOUT_STACK;
   const cz_ids none = {0}, *encoded = stack ? &none : &e->inputs, *read = stack ? &e->inputs : &none;
@@ -86,7 +86,8 @@ static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *p
 /** Lays out batch BATCH of the window. `after` is left to the caller. */
 void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan, int64_t batch) {
   b->segments = b->encoder_tokens = b->decoder_tokens = b->counted = 0;
-  for (int64_t i = 0; i < b->n_shards; i++) b->shards[i].segments = b->shards[i].counted = b->shards[i].encoder.tokens = b->shards[i].decoder.tokens = 0;
+  for (int64_t i = 0; i < b->n_shards; i++)
+    b->shards[i].segments = b->shards[i].counted = b->shards[i].encoder.tokens = b->shards[i].decoder.tokens = 0;
   for (size_t i = 0; i < w->count; i++)
     if (w->bin[i] / plan->shards == batch) add_example(&b->shards[w->bin[i] % plan->shards], &w->examples[i], plan);
   for (int64_t i = 0; i < b->n_shards; i++) {

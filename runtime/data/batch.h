@@ -1,7 +1,7 @@
 /* Batches without padding: flat lists of tokens, segment boundaries, shards, and a stream that fills the next batch while the step runs.
  *
- * Budgets are those of the whole global batch. A batch is cut into a fixed number of shards, each with its exact part of the budgets, so a graph is planned at
- * that capacity and every rank reads the same stream and takes its shards. */
+ * Budgets are those of the whole global batch. A batch is cut into a fixed number of shards, each with its exact part of the budgets, so a graph is
+ * planned at that capacity and every rank reads the same stream and takes its shards. */
 #ifndef CZ_DATA_BATCH_H
 #define CZ_DATA_BATCH_H
 
@@ -25,7 +25,7 @@ typedef struct cz_side {
 
 /* One shard. With ENCDEC the n-th decoder segment belongs to the n-th encoder segment. With STACK the encoder side is empty. */
 typedef struct cz_shard {
-  int64_t segments;   /* B; 0 when a short last batch has no example left for this shard */
+  int64_t segments; /* B; 0 when a short last batch has no example left for this shard */
   cz_side encoder, decoder;
   int32_t *labels;    /* [decoder.tokens] the token that each decoder position predicts, or CZ_NOT_COUNTED */
   int32_t *prefix;    /* [B] positions of each decoder segment that a prefix LM sees from everywhere in it; 0 with ENCDEC */

@@ -1,5 +1,5 @@
-/* The stream of batches: a thread keeps one batch ready while the caller works on another. Two slots go round: one is held by the caller, the other is being
- * filled or full. */
+/* The stream of batches: a thread keeps one batch ready while the caller works on another. Two slots go round: one is held by the caller, the other
+ * is being filled or full. */
 #include "base/text.h"
 #include "data/window.h"
 
@@ -30,16 +30,19 @@ struct cz_batches {
 };
 
 static cz_status check_plan(const cz_batch_plan *p) {
-  if (p->shards < 1 || p->window < 1 || p->window * p->shards > 1 << 20)
-    return CZ_FAIL(CZ_EUSAGE, "batches: shards %" PRId64 " and window %" PRId64 " must be positive, their product at most 2^20", p->shards, p->window);
+  if (p->shards < 1 || p->window < 1 || p->shards > 1 << 20 || p->window > (1 << 20) / p->shards)
+    return CZ_FAIL(CZ_EUSAGE, "batches: shards %" PRId64 " and window %" PRId64 " must be positive, their product at most 2^20", p->shards,
+                   p->window);
   if (p->input_tokens < 1 || p->target_tokens < 1 || p->input_tokens > 1 << 30 || p->target_tokens > 1 << 30)
-    return CZ_FAIL(CZ_EUSAGE, "batches: budgets of %" PRId64 " input and %" PRId64 " target tokens, expected 1 to 2^30", p->input_tokens, p->target_tokens);
+    return CZ_FAIL(CZ_EUSAGE, "batches: budgets of %" PRId64 " input and %" PRId64 " target tokens, expected 1 to 2^30", p->input_tokens,
+                   p->target_tokens);
   if (p->input_tokens % p->shards || p->target_tokens % p->shards)
-    return CZ_FAIL(CZ_EUSAGE, "batches: budgets of %" PRId64 " input and %" PRId64 " target tokens can't be shared by %" PRId64 " shards", p->input_tokens,
-                   p->target_tokens, p->shards);
+    return CZ_FAIL(CZ_EUSAGE, "batches: budgets of %" PRId64 " input and %" PRId64 " target tokens can't be shared by %" PRId64 " shards",
+                   p->input_tokens, p->target_tokens, p->shards);
   int64_t inputs = p->input_tokens / p->shards, targets = p->target_tokens / p->shards;
   if (p->max_inputs < 0 || p->max_targets < 0 || p->max_inputs > inputs || p->max_targets > targets)
-    return CZ_FAIL(CZ_EUSAGE, "batches: an example of up to %" PRId64 " input and %" PRId64 " target tokens does not fit a shard's %" PRId64 " and %" PRId64,
+    return CZ_FAIL(CZ_EUSAGE,
+                   "batches: an example of up to %" PRId64 " input and %" PRId64 " target tokens does not fit a shard's %" PRId64 " and %" PRId64,
                    p->max_inputs, p->max_targets, inputs, targets);
   return CZ_OK;
 }
@@ -121,7 +124,8 @@ fail:
   return st;
 }
 
-/** The next batch, borrowed until the next call; null after the last pass. A failure of the reading thread arrives here, now and at every later call. */
+/** The next batch, borrowed until the next call; null after the last pass. A failure of the reading thread arrives here, now and at every later call.
+ */
 cz_status cz_batches_next(cz_batches *b, const cz_batch **batch) {
   *batch = NULL;
   double began = cz_seconds();

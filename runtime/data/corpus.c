@@ -127,8 +127,10 @@ static cz_status append(cz_corpus_writer *w, column *c, const cz_ids *ids) {
     int32_t id = ids->data[i];
     if (id < 0 || id >= w->vocabulary.size)
       return CZ_FAIL(CZ_EINVAL, "%s: id %d is outside the vocabulary of %lld", w->path, id, (long long)w->vocabulary.size);
-    if (is_narrow(w)) ((uint16_t *)c->chunk)[c->filled] = (uint16_t)id;
-    else ((int32_t *)c->chunk)[c->filled] = id;
+    if (is_narrow(w))
+      ((uint16_t *)c->chunk)[c->filled] = (uint16_t)id;
+    else
+      ((int32_t *)c->chunk)[c->filled] = id;
     c->filled++;
     c->total++;
     if (c->filled == CZ__CHUNK) CZ_TRY(flush(w, c));

@@ -44,7 +44,8 @@ static cz_status add_pair(build *b, const input *in, const char *line, size_t n)
   if (!tab) return CZ_FAIL(CZ_EINVAL, "%s:%ld: expected input, tab, target, found no tab", in->path, in->number);
   size_t at = (size_t)(tab - line);
   const char *second = memchr(tab + 1, '\t', n - at - 1);
-  if (second) return CZ_FAIL(CZ_EINVAL, "%s:%ld:%zu: a second tab in a line of input, tab, target", in->path, in->number, (size_t)(second - line) + 1);
+  if (second)
+    return CZ_FAIL(CZ_EINVAL, "%s:%ld:%zu: a second tab in a line of input, tab, target", in->path, in->number, (size_t)(second - line) + 1);
   CZ_TRY(encode(b, &b->ids, in, line, at));
   CZ_TRY(encode(b, &b->targets, in, tab + 1, n - at - 1));
   if (!b->targets.len) return CZ_FAIL(CZ_EINVAL, "%s:%ld: the target is empty", in->path, in->number);
@@ -97,8 +98,8 @@ static cz_status add_file(build *b, const char *path) {
   return st == CZ_OK ? cz_corpus_add_source(b->writer, path, in.bytes, in.hash) : st;
 }
 
-/** Builds the corpus PATH from the text files of JOB and tells what went into it in TOTALS. Of documents, one begins at each line or after blank lines (JOB's
- * split) and never crosses a file; of pairs, each line is input, tab, target. CZ_EINVAL with file and line for text that is not so, for
+/** Builds the corpus PATH from the text files of JOB and tells what went into it in TOTALS. Of documents, one begins at each line or after blank
+ * lines (JOB's split) and never crosses a file; of pairs, each line is input, tab, target. CZ_EINVAL with file and line for text that is not so, for
  * empty files and when no document is left. Nothing is left at PATH on failure, or what was there before. */
 cz_status cz_corpus_build(const char *path, cz_corpus_totals *totals, const cz_corpus_job *job) {
   build b = {.job = job};

@@ -1,7 +1,7 @@
 /* Reading corpora written by corpus.h, at any place, through a cache of verified chunks.
  *
- * Opening checks format, version, the tokenizer's hash and all offsets; a chunk of tokens is checked (fletcher32, ids below the vocabulary) when it is
- * first touched. One thread at a time may use a reader. */
+ * Opening checks format, version, the tokenizer's hash and all offsets; a chunk of tokens is checked (fletcher32, ids below the vocabulary) when it
+ * is first touched. One thread at a time may use a reader. */
 #ifndef CZ_DATA_READER_H
 #define CZ_DATA_READER_H
 
@@ -12,8 +12,8 @@ typedef struct cz_reader cz_reader;
 typedef struct cz_reader_info {
   cz_corpus_kind kind;
   cz_corpus_vocabulary vocabulary;
-  int64_t documents; /* or pairs */
-  int64_t tokens;    /* of documents, or inputs and targets together */
+  int64_t documents;   /* or pairs */
+  int64_t tokens;      /* of documents, or inputs and targets together */
   const char *sources; /* JSON list of {"name", "bytes", "hash"}; borrowed from the reader */
 } cz_reader_info;
 

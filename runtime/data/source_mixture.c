@@ -1,5 +1,6 @@
-/* A mixture of tasks. Time is cut into blocks of CZ_MIX_BLOCK draws; within a block each task gets its share, in keyed random order, and shares are exact over
- * all blocks so far to less than one draw. A block is an epoch of the mixture, so any draw can be found without replaying the ones before. */
+/* A mixture of tasks. Time is cut into blocks of CZ_MIX_BLOCK draws; within a block each task gets its share, in keyed random order, and shares are
+ * exact over all blocks so far to less than one draw. A block is an epoch of the mixture, so any draw can be found without replaying the ones before.
+ */
 #include "data/source.h"
 #include "device/random.h"
 
@@ -111,8 +112,8 @@ static cz_status check_rates(const double *rates, int n_tasks) {
   return fabs(sum - 1) < 1e-9 ? CZ_OK : CZ_FAIL(CZ_EINVAL, "mixing: rates sum to %.12g, not 1", sum);
 }
 
-/** An endless source that draws from TASKS at RATES (they sum to 1, none below 2 / CZ_MIX_BLOCK). Each task goes through its own epochs. On success the
- * mixture owns the tasks' sources; on failure (CZ_EINVAL) the caller keeps them. */
+/** An endless source that draws from TASKS at RATES (they sum to 1, none below 2 / CZ_MIX_BLOCK). Each task goes through its own epochs. On success
+ * the mixture owns the tasks' sources; on failure (CZ_EINVAL) the caller keeps them. */
 cz_status cz_source_mixture(cz_source *out, const cz_source *tasks, const double *rates, int n_tasks, uint64_t seed) {
   *out = (cz_source){0};
   CZ_TRY(check_rates(rates, n_tasks));

@@ -94,8 +94,8 @@ static void pairs_destroy(void *self) {
   free(self);
 }
 
-/** A source of PAIRS in a new order each epoch, EOS appended to inputs and targets. PAIRS is borrowed and must not grow until the source is destroyed.
- * CZ_EINVAL when there are none. Tasks of one mixture should get different seeds. */
+/** A source of PAIRS in a new order each epoch, EOS appended to inputs and targets. PAIRS is borrowed and must not grow until the source is
+ * destroyed. CZ_EINVAL when there are none. Tasks of one mixture should get different seeds. */
 cz_status cz_source_pairs(cz_source *out, const cz_pairs *pairs, int32_t eos, uint64_t seed) {
   *out = (cz_source){0};
   if (pairs->count < 1 || pairs->count > INT32_MAX) return CZ_FAIL(CZ_EINVAL, "%zu pairs are no task to train on", pairs->count);

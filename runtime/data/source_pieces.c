@@ -1,6 +1,6 @@
 /* Pieces of a corpus under an objective (reference t5.md 3.1): documents in a new order each epoch, one chunk of a very long one, groups of documents
- * joined or not, cut to the objective's raw length, the shorter last piece of a group kept. Pieces are handed out in an order of their own, because the
- * pieces of one book, one after another, make poor batches. */
+ * joined or not, cut to the objective's raw length, the shorter last piece of a group kept. Pieces are handed out in an order of their own, because
+ * the pieces of one book, one after another, make poor batches. */
 #include "data/source.h"
 #include "device/random.h"
 
@@ -80,8 +80,10 @@ static int64_t group_of(const pieces *p, int64_t piece) {
   int64_t low = 0, high = p->groups; /* first_piece[low] <= piece < first_piece[high] */
   while (high - low > 1) {
     int64_t middle = low + (high - low) / 2;
-    if (p->first_piece[middle] <= piece) low = middle;
-    else high = middle;
+    if (p->first_piece[middle] <= piece)
+      low = middle;
+    else
+      high = middle;
   }
   return low;
 }
@@ -124,9 +126,9 @@ static cz_status check_cut(const cz_cut *cut) {
   return CZ_OK;
 }
 
-/** A source of pieces of READER, cut as CUT says and turned into examples by CORRUPT with OBJECTIVE; both are borrowed until the source is destroyed, and
- * no one else may use the reader meanwhile. SEED keys every order. An example's noise is keyed by (epoch, place in the cut corpus), so
- * it differs between epochs. */
+/** A source of pieces of READER, cut as CUT says and turned into examples by CORRUPT with OBJECTIVE; both are borrowed until the source is destroyed,
+ * and no one else may use the reader meanwhile. SEED keys every order. An example's noise is keyed by (epoch, place in the cut corpus), so it differs
+ * between epochs. */
 cz_status cz_source_pieces(cz_source *out, cz_reader *reader, const cz_cut *cut, cz_corrupt_fn corrupt, const void *objective, uint64_t seed) {
   *out = (cz_source){0};
   CZ_TRY(check_cut(cut));

@@ -1,7 +1,7 @@
-/* Filling a window. Examples are taken in the source's order: each goes to the first shard of the current batch where both budgets hold it, else to the
- * next batch; the window ends when its last batch has no room. That decides which examples the window holds. Then they are dealt out anew, largest
- * first, each to the shard that is least full with it, so that the steps of a window cost alike and no step gets only short or only long texts. When
- * the second deal can't place an example, the first stands. */
+/* Filling a window. Examples are taken in the source's order: each goes to the first shard of the current batch where both budgets hold it, else to
+ * the next batch; the window ends when its last batch has no room. That decides which examples the window holds. Then they are dealt out anew,
+ * largest first, each to the shard that is least full with it, so that the steps of a window cost alike and no step gets only short or only long
+ * texts. When the second deal can't place an example, the first stands. */
 #include "data/window.h"
 
 #include <inttypes.h>
@@ -52,8 +52,10 @@ static cz_status limit(cz_example *e, bool *cut, const cz_batch_plan *plan, uint
   int64_t targets = plan->max_targets ? plan->max_targets : plan->target_tokens / plan->shards;
   *cut = (int64_t)e->inputs.len > inputs || (int64_t)e->targets.len > targets;
   if (*cut && plan->on_long == CZ_LONG_REFUSE)
-    return CZ_FAIL(CZ_EINVAL, "example %" PRIu64 " of epoch %u has %zu input and %zu target tokens, the limits are %" PRId64 " and %" PRId64
-                   "; raise them or cut long examples", index, epoch, e->inputs.len, e->targets.len, inputs, targets);
+    return CZ_FAIL(CZ_EINVAL,
+                   "example %" PRIu64 " of epoch %u has %zu input and %zu target tokens, the limits are %" PRId64 " and %" PRId64
+                   "; raise them or cut long examples",
+                   index, epoch, e->inputs.len, e->targets.len, inputs, targets);
   cut_to(&e->inputs, inputs);
   cut_to(&e->targets, targets);
   if (plan->layout == CZ_LAYOUT_ENCDEC && !e->inputs.len)

@@ -13,8 +13,8 @@ typedef struct cz__window {
   int32_t *bin;         /* [count] batch x shards + shard */
   size_t count, examples_cap, bin_cap;
   int64_t batches;
-  int64_t *cut; /* [plan.window] examples cut short, by batch */
-  cz__load *loads; /* [plan.window x shards] */
+  int64_t *cut;        /* [plan.window] examples cut short, by batch */
+  cz__load *loads;     /* [plan.window x shards] */
   uint32_t next_epoch; /* where the window after this one begins */
   uint64_t next_index;
 } cz__window;

@@ -27,8 +27,12 @@ static cz_status noisy_get(void *self, cz_example *out, uint32_t epoch, uint64_t
 cz_source noisy_source(noisy *p) { return (cz_source){.self = p, .count = noisy_count, .get = noisy_get}; }
 
 cz_batch_plan random_plan(cz_stream *s, const noisy *p) {
-  cz_batch_plan plan = {.layout = draw(s, 0, 1) ? CZ_LAYOUT_STACK : CZ_LAYOUT_ENCDEC, .loss_on_inputs = draw(s, 0, 1), .start = 0, .shards = draw(s, 1, 4),
-                        .window = draw(s, 1, 5), .on_long = CZ_LONG_REFUSE};
+  cz_batch_plan plan = {.layout = draw(s, 0, 1) ? CZ_LAYOUT_STACK : CZ_LAYOUT_ENCDEC,
+                        .loss_on_inputs = draw(s, 0, 1),
+                        .start = 0,
+                        .shards = draw(s, 1, 4),
+                        .window = draw(s, 1, 5),
+                        .on_long = CZ_LONG_REFUSE};
   plan.input_tokens = plan.shards * (p->most_inputs + draw(s, 0, 200));
   plan.target_tokens = plan.shards * (p->most_targets + draw(s, 0, 200));
   return plan;
@@ -54,7 +58,9 @@ static void check_row(const cz_shard *s, int64_t i, int64_t at, int64_t n, const
   assert_int_equal(n, read + (int64_t)e->targets.len);
   assert_int_equal(s->prefix[i], stack ? read + 1 : 0);
   for (int64_t k = 0; k < n; k++) {
-    int32_t label = k < read ? e->inputs.data[k] : e->targets.data[k - read], before = k == 0 ? plan->start : k - 1 < read ? e->inputs.data[k - 1] : e->targets.data[k - 1 - read];
+    int32_t label = k < read ? e->inputs.data[k] : e->targets.data[k - read], before = k == 0         ? plan->start
+                                                                                       : k - 1 < read ? e->inputs.data[k - 1]
+                                                                                                      : e->targets.data[k - 1 - read];
     bool counts = k >= read || plan->loss_on_inputs;
     assert_int_equal(s->decoder.ids[at + k], before);
     assert_int_equal(s->labels[at + k], counts ? label : CZ_NOT_COUNTED);
@@ -164,7 +170,8 @@ static void test_equal_cost(void **state) {
       loose += most - least >= 80;
       least = INT64_MAX, most = 0;
     }
-    print_message("%lld shards: at most %lld tokens between the shards of a window; %lld loose\n", (long long)shards, (long long)worst, (long long)loose);
+    print_message("%lld shards: at most %lld tokens between the shards of a window; %lld loose\n", (long long)shards, (long long)worst,
+                  (long long)loose);
     assert_true(loose <= 2); /* seen: 5 of 1,440 windows */
     cz_batches_close(&batches);
   }
@@ -182,7 +189,7 @@ static void test_shards(void **state) {
     noisy again = p;
     cz_source other = noisy_source(&again);
     assert_ok(cz_batches_open(&batches, &source, &plan, NULL));
-    for (assert_ok(cz_batches_next(batches, &b)); b; ) {
+    for (assert_ok(cz_batches_next(batches, &b)); b;) {
       check_batch(b, &other, &again, &plan, seen);
       assert_ok(cz_batches_next(batches, &b));
     }
@@ -206,7 +213,8 @@ static cz_status two_get(void *self, cz_example *out, uint32_t epoch, uint64_t i
 
 static const cz_batch *first_batch(cz_batches **batches, cz_layout layout, bool loss_on_inputs) {
   cz_source source = {.count = two_count, .get = two_get};
-  cz_batch_plan plan = {.layout = layout, .loss_on_inputs = loss_on_inputs, .input_tokens = 6, .target_tokens = 5, .shards = 1, .window = 1, .passes = 1};
+  cz_batch_plan plan = {
+      .layout = layout, .loss_on_inputs = loss_on_inputs, .input_tokens = 6, .target_tokens = 5, .shards = 1, .window = 1, .passes = 1};
   const cz_batch *b;
   assert_ok(cz_batches_open(batches, &source, &plan, NULL));
   assert_ok(cz_batches_next(*batches, &b));
@@ -330,9 +338,9 @@ static void test_close_any_time(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_plans), cmocka_unit_test(test_equal_cost), cmocka_unit_test(test_shards),
-                                     cmocka_unit_test(test_layouts_by_hand), cmocka_unit_test(test_long), cmocka_unit_test(test_bad_plans),
-                                     cmocka_unit_test(test_bad_sources), cmocka_unit_test(test_close_any_time)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_plans),    cmocka_unit_test(test_equal_cost),    cmocka_unit_test(test_shards),
+                                     cmocka_unit_test(test_layouts_by_hand), cmocka_unit_test(test_long),          cmocka_unit_test(test_bad_plans),
+                                     cmocka_unit_test(test_bad_sources),     cmocka_unit_test(test_close_any_time)};
   int failed = cmocka_run_group_tests_name("batches", tests, make_folder, drop_folder);
   return failed + run_resume_tests();
 }

@@ -22,9 +22,7 @@ static lists random_lists(cz_stream *s, int64_t n, int64_t most, int64_t vocabul
   return l;
 }
 
-static cz_ids list_at(const lists *l, int64_t i) {
-  return (cz_ids){.data = l->ids + l->end[i], .len = (size_t)(l->end[i + 1] - l->end[i])};
-}
+static cz_ids list_at(const lists *l, int64_t i) { return (cz_ids){.data = l->ids + l->end[i], .len = (size_t)(l->end[i + 1] - l->end[i])}; }
 
 static void free_lists(lists *l) {
   free(l->ids);
@@ -132,7 +130,8 @@ static void expect_documents(cz_corpus_kind kind, cz_list list, const char *cons
 
 static void test_text(void **state) {
   const char *files[] = {path_of("one.txt"), path_of("two.txt")};
-  write_text(files[0], "\xEF\xBB\xBF" "a b\r\nc\n\n \t\n\nd\xC3\xA9\n");
+  write_text(files[0], "\xEF\xBB\xBF"
+                       "a b\r\nc\n\n \t\n\nd\xC3\xA9\n");
   write_text(files[1], "\nlast, no newline");
   cz_corpus_totals totals;
   assert_ok(build(files, 2, CZ_CORPUS_DOCUMENTS, CZ_SPLIT_BLANK_LINE, &totals));

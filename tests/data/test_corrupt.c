@@ -11,6 +11,10 @@
 #include <unistd.h>
 
 int run_corrupt_tests(void);
+const char *__lsan_default_suppressions(void);
+
+/** Read by the address sanitizer: HDF5 1.10 forgets memory of its own when it refuses damaged structures. */
+const char *__lsan_default_suppressions(void) { return "leak:libhdf5"; }
 
 enum { DOCUMENTS = 300 };
 
@@ -64,18 +68,20 @@ static void test_flipped(void **state) {
   assert_ok(cz_fs_read(path_of("a.h5"), &whole));
   cz_stream s;
   cz_stream_init(&s, seed, "flip", 0, 0);
-  for (int k = 0; k < 300; k++) {
+  for (int k = 0; k < 150; k++) {
     size_t at = (size_t)draw(&s, 0, k % 2 ? 4000 : (int64_t)whole.len - 1); /* half of them where the structures lie */
     char bit = (char)(1 << draw(&s, 0, 7));
     whole.data[at] ^= bit;
     write_bytes(path_of("flip.h5"), whole.data, whole.len);
     cz_status st = read_all(path_of("flip.h5"), &hash);
-    if (st == CZ_OK) assert_true(hash == good);
-    else refused++;
+    if (st == CZ_OK)
+      assert_true(hash == good);
+    else
+      refused++;
     if (st != CZ_OK && st != CZ_ECORRUPT && st != CZ_EINVAL) fail_msg("byte %zu: %s", at, cz_error_message());
     whole.data[at] ^= bit;
   }
-  assert_true(refused > 100);
+  assert_true(refused > 50);
   cz_buf_free(&whole);
 }
 
@@ -197,8 +203,10 @@ static void test_full_disk(void **state) {
     cz_status st = cz_corpus_create(&w, path_of("full.h5"), CZ_CORPUS_DOCUMENTS, (cz_corpus_vocabulary){.size = 10});
     int32_t zeros[1000] = {0};
     for (int i = 0; i < 500 && st == CZ_OK; i++) st = cz_corpus_add(w, &(cz_ids){.data = zeros, .len = 1000});
-    if (st == CZ_OK) st = cz_corpus_commit(&w, NULL);
-    else cz_corpus_abandon(&w);
+    if (st == CZ_OK)
+      st = cz_corpus_commit(&w, NULL);
+    else
+      cz_corpus_abandon(&w);
     bool said = strstr(cz_error_message(), "full.h5: can't write") && strstr(cz_error_message(), "File too large");
     if (!said) fprintf(stderr, "said: %s\n", cz_error_message());
     _exit(st == CZ_EIO && said ? 0 : 1);
@@ -214,6 +222,6 @@ static void test_full_disk(void **state) {
 int run_corrupt_tests(void) {
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_truncated), cmocka_unit_test(test_flipped), cmocka_unit_test(test_flipped_token),
-                                     cmocka_unit_test(test_foreign), cmocka_unit_test(test_edited), cmocka_unit_test(test_full_disk)};
+                                     cmocka_unit_test(test_foreign),   cmocka_unit_test(test_edited),  cmocka_unit_test(test_full_disk)};
   return cmocka_run_group_tests_name("corrupt corpora", tests, make_folder, drop_folder);
 }

@@ -67,7 +67,8 @@ static void test_random_plans(void **state) {
   for (uint32_t k = 0; k < 6; k++) {
     cz_stream s;
     cz_stream_init(&s, seed, "resume", k, 0);
-    noisy p = {.count = (uint64_t)draw(&s, 1, 200), .most_inputs = draw(&s, 1, 60), .most_targets = draw(&s, 1, 40), .empty_one_in = 4 * draw(&s, 0, 1)};
+    noisy p = {
+        .count = (uint64_t)draw(&s, 1, 200), .most_inputs = draw(&s, 1, 60), .most_targets = draw(&s, 1, 40), .empty_one_in = 4 * draw(&s, 0, 1)};
     if (p.empty_one_in && p.count < 50) p.count = 50;
     cz_batch_plan plan = random_plan(&s, &p);
     plan.passes = draw(&s, 0, 1) ? 3 : 0;

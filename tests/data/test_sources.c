@@ -1,4 +1,5 @@
-/* Pieces: every kept token of every document is in exactly one piece of an epoch, whatever the cut; epochs differ; any example can be asked for at any time. */
+/* Pieces: every kept token of every document is in exactly one piece of an epoch, whatever the cut; epochs differ; any example can be asked for at
+ * any time. */
 #include "setup.h"
 
 #include <stdio.h>
@@ -19,9 +20,10 @@ static void make_problem(problem *p, uint32_t index) {
   cz_stream_init(&s, seed, "pieces", index, 0);
   *p = (problem){.n = draw(&s, 1, MOST_DOCUMENTS)};
   for (int64_t i = 0; i < p->n; i++) p->total += p->lengths[i] = draw(&s, 0, 9) ? draw(&s, 1, 60) : draw(&s, 1, 2000);
-  p->cut = (cz_cut){.piece_tokens = draw(&s, 1, 300), .concatenate = draw(&s, 0, 1), .chunk_tokens = draw(&s, 200, 3000), .group_documents = draw(&s, 1, 128)};
-  print_message("problem %u: %lld documents, pieces of %lld, chunks of %lld, groups of %lld (%d)\n", index, (long long)p->n, (long long)p->cut.piece_tokens,
-                (long long)p->cut.chunk_tokens, (long long)p->cut.group_documents, p->cut.concatenate);
+  p->cut = (cz_cut){
+      .piece_tokens = draw(&s, 1, 300), .concatenate = draw(&s, 0, 1), .chunk_tokens = draw(&s, 200, 3000), .group_documents = draw(&s, 1, 128)};
+  print_message("problem %u: %lld documents, pieces of %lld, chunks of %lld, groups of %lld (%d)\n", index, (long long)p->n,
+                (long long)p->cut.piece_tokens, (long long)p->cut.chunk_tokens, (long long)p->cut.group_documents, p->cut.concatenate);
   write_counting(path_of("pieces.h5"), p->lengths, p->n);
   p->reader = open_documents(path_of("pieces.h5"));
   assert_ok(cz_source_pieces(&p->source, p->reader, &p->cut, keep_piece, NULL, seed));
