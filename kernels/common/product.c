@@ -6,32 +6,50 @@
 /* OpenBLAS runs products of at most 2^18 multiplications on one thread. */
 static const double one_tile = 262144;
 
-static int64_t strips(int64_t length) { return length >= 2048 ? 8 : length >= 512 ? 4 : 2; }
+/* A tile's usual size. Packing costs a tile of m by n about (m + n) / m n of its products, and a short inner dimension asks for wide rows of c. */
+enum { ROWS = 512, COLUMNS = 1024 };
 
-static int64_t strip_length(int64_t length) {
-  int64_t each = (length + strips(length) - 1) / strips(length);
-  return length < 32 ? each : (each + 15) / 16 * 16; /* whole register tiles */
+typedef struct grid {
+  int64_t rows, columns, m, n; /* tiles down and across, and their size */
+} grid;
+
+static int64_t whole_registers(int64_t length, int64_t pieces) {
+  int64_t each = (length + pieces - 1) / pieces;
+  return length < 32 ? each : (each + 15) / 16 * 16;
 }
 
-static bool cut_rows(const cz_product *p) { return p->M >= p->N; }
+/* A power of two, so that two, four or eight threads have the same number of tiles; each at least three quarters of the usual size. */
+static int64_t pieces_of(int64_t length, int64_t usual) {
+  int64_t pieces = 1;
+  while (2 * pieces * usual * 3 / 4 <= length) pieces *= 2;
+  return pieces;
+}
+
+static grid cut(const cz_product *p) {
+  int64_t down = pieces_of(p->M, ROWS), across = pieces_of(p->N, COLUMNS);
+  if (down * across == 1) { /* OpenBLAS must not find one large product outside a parallel region */
+    if ((double)p->M * (double)p->N * (double)p->K <= one_tile) return (grid){1, 1, p->M, p->N};
+    *(p->M >= p->N ? &down : &across) = 2;
+  }
+  grid g = {.m = whole_registers(p->M, down), .n = whole_registers(p->N, across)};
+  g.rows = (p->M + g.m - 1) / g.m, g.columns = (p->N + g.n - 1) / g.n;
+  return g;
+}
 
 /** How many tiles the product is cut into; a function of its sizes alone. 0 when there is nothing to compute. */
 int64_t cz_product_tiles(const cz_product *p) {
   if (p->M <= 0 || p->N <= 0) return 0;
-  if ((double)p->M * (double)p->N * (double)p->K <= one_tile) return 1;
-  int64_t length = cut_rows(p) ? p->M : p->N, each = strip_length(length);
-  return (length + each - 1) / each;
+  grid g = cut(p);
+  return g.rows * g.columns;
 }
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /** Computes one tile on the calling thread and says which part of c it was. */
 cz_product_part cz_product_tile(const cz_product *p, int64_t tile) {
-  cz_product_part part = {0, p->M, 0, p->N};
-  if (cz_product_tiles(p) > 1) {
-    int64_t length = cut_rows(p) ? p->M : p->N, each = strip_length(length), from = tile * each;
-    int64_t n = length - from < each ? length - from : each;
-    if (cut_rows(p)) part.m0 = from, part.m = n;
-    else part.n0 = from, part.n = n;
-  }
+  grid g = cut(p);
+  cz_product_part part = {.m0 = tile / g.columns * g.m, .n0 = tile % g.columns * g.n};
+  part.m = least(g.m, p->M - part.m0), part.n = least(g.n, p->N - part.n0);
   float *c = p->c + part.m0 * p->ldc + part.n0;
   if (p->K == 0) {
     for (int64_t m = 0; m < part.m && p->beta == 0; m++) memset(c + m * p->ldc, 0, (size_t)part.n * sizeof *c);
