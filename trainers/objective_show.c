@@ -73,7 +73,8 @@ static cz_status add_list(documents *d, const json_t *list, const char *path, in
     const json_t *item = json_array_get(list, i);
     if (!json_is_integer(item)) return CZ_FAIL(CZ_EINVAL, "%s:%d: item %zu of the list is not a whole number", path, line, i + 1);
     json_int_t id = json_integer_value(item);
-    if (id < 0 || id >= size) return CZ_FAIL(CZ_EINVAL, "%s:%d: item %zu, id %lld, is not in the vocabulary of %d", path, line, i + 1, (long long)id, size);
+    if (id < 0 || id >= size)
+      return CZ_FAIL(CZ_EINVAL, "%s:%d: item %zu, id %lld, is not in the vocabulary of %d", path, line, i + 1, (long long)id, size);
     CZ_TRY(cz_ids_add(&d->ids, (int32_t)id));
   }
   return end_document(d);
@@ -107,8 +108,10 @@ static cz_status add_text(documents *d, const cz_tokenizer *t, cz_tokenizer_scra
 /* The first character after the blank lines at AT, or END. */
 static const char *skip_blank_lines(const char *at, const char *end) {
   for (const char *p = at; p < end; p++) {
-    if (*p == '\n') at = p + 1;
-    else if (*p != ' ' && *p != '\t' && *p != '\r') return at;
+    if (*p == '\n')
+      at = p + 1;
+    else if (*p != ' ' && *p != '\t' && *p != '\r')
+      return at;
   }
   return end;
 }

@@ -56,8 +56,8 @@ static int count_sentinels(const cz_ids *ids) {
   return n;
 }
 
-/* Half of 511 tokens is noise in some 128 spans, with 100 sentinels (t5.md 0.5). The example is known in full from its MASS twin, which shares the mask,
- * so each mode's sentinels are predicted one by one. */
+/* Half of 511 tokens is noise in some 128 spans, with 100 sentinels (t5.md 0.5). The example is known in full from its MASS twin, which shares the
+ * mask, so each mode's sentinels are predicted one by one. */
 static void test_sentinels_run_out(void **state) {
   static int32_t ids[511];
   for (int i = 0; i < 511; i++) ids[i] = 10;

@@ -27,10 +27,14 @@ static void test_cuts(void **state) {
     const char *name;
     int64_t raw, inputs, targets;
     bool joined;
-  } cuts[] = {{"prefix_lm", 511, 512, 512, false}, {"lm", 511, 0, 512, true},
-              {"bert_style", 511, 512, 512, true}, {"deshuffling", 511, 512, 512, false},
-              {"mass", 511, 512, 512, true},       {"iid_replace_spans", 511, 512, 192, true},
-              {"iid_drop_tokens", 511, 512, 104, true}, {"random_spans", 568, 512, 114, true}};
+  } cuts[] = {{"prefix_lm", 511, 512, 512, false},
+              {"lm", 511, 0, 512, true},
+              {"bert_style", 511, 512, 512, true},
+              {"deshuffling", 511, 512, 512, false},
+              {"mass", 511, 512, 512, true},
+              {"iid_replace_spans", 511, 512, 192, true},
+              {"iid_drop_tokens", 511, 512, 104, true},
+              {"random_spans", 568, 512, 114, true}};
   for (int i = 0; i < NAMES; i++) {
     cz_objective_config config = default_config(cuts[i].name);
     config.fidelity = CZ_FIDELITY_CODE;
@@ -91,8 +95,10 @@ static void test_iid_lengths(void **state) {
     const char *name;
     double density, inputs, targets, deviation, over, crowded;
     int64_t cap;
-  } table[] = {{"iid_replace_spans", .10, 506.9, 98.9, 12.4, .35, 0, 103},   {"iid_replace_spans", .15, 500.5, 143.6, 14.1, .0003, 0, 192},
-               {"iid_drop_tokens", .15, 435.3, 77.7, 8.1, .0006, 0, 104},    {"iid_replace_spans", .25, 480.0, 225.3, 15.2, .019, .26, 256},
+  } table[] = {{"iid_replace_spans", .10, 506.9, 98.9, 12.4, .35, 0, 103},
+               {"iid_replace_spans", .15, 500.5, 143.6, 14.1, .0003, 0, 192},
+               {"iid_drop_tokens", .15, 435.3, 77.7, 8.1, .0006, 0, 104},
+               {"iid_replace_spans", .25, 480.0, 225.3, 15.2, .019, .26, 256},
                {"iid_replace_spans", .50, 384.6, 384.5, 12.6, 0, 1, 512}};
   enum { N = 6000 };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -131,8 +137,8 @@ static void test_span_lengths(void **state) {
       assert_ok(cz_objective_apply(&o, &e, &piece));
       assert_int_equal(e.inputs.len, 512);
       assert_int_equal(e.targets.len, table[i].targets);
-      assert_int_equal(e.inputs.data[0], ids[0]);                                /* the first token is clear */
-      assert_int_equal(e.inputs.data[510], T5_SENTINEL - table[i].spans + 1);    /* the last is noise */
+      assert_int_equal(e.inputs.data[0], ids[0]);                             /* the first token is clear */
+      assert_int_equal(e.inputs.data[510], T5_SENTINEL - table[i].spans + 1); /* the last is noise */
       assert_int_equal(e.targets.data[table[i].targets - 2], ids[piece.n - 1]);
       int32_t next[2] = {T5_SENTINEL, T5_SENTINEL};
       for (size_t t = 0; t < e.inputs.len; t++) next[0] -= e.inputs.data[t] == next[0];
@@ -159,7 +165,9 @@ static void rebuild_spans(const cz_example *e, cz_ids *out) {
   }
 }
 
-static int by_value(const void *a, const void *b) { return (*(const int32_t *)a > *(const int32_t *)b) - (*(const int32_t *)a < *(const int32_t *)b); }
+static int by_value(const void *a, const void *b) {
+  return (*(const int32_t *)a > *(const int32_t *)b) - (*(const int32_t *)a < *(const int32_t *)b);
+}
 
 static void assert_same_bag(cz_ids *found, const cz_piece *piece) {
   int32_t sorted[700];
@@ -361,10 +369,17 @@ static void test_keys(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_list),          cmocka_unit_test(test_cuts),           cmocka_unit_test(test_iid_lengths),
-      cmocka_unit_test(test_span_lengths),  cmocka_unit_test(test_nothing_is_lost), cmocka_unit_test(test_draws_are_keyed),
-      cmocka_unit_test(test_masks_are_shared), cmocka_unit_test(test_long_pieces_are_cut), cmocka_unit_test(test_mean_lengths),
-      cmocka_unit_test(test_refusals),      cmocka_unit_test(test_keys),
+      cmocka_unit_test(test_list),
+      cmocka_unit_test(test_cuts),
+      cmocka_unit_test(test_iid_lengths),
+      cmocka_unit_test(test_span_lengths),
+      cmocka_unit_test(test_nothing_is_lost),
+      cmocka_unit_test(test_draws_are_keyed),
+      cmocka_unit_test(test_masks_are_shared),
+      cmocka_unit_test(test_long_pieces_are_cut),
+      cmocka_unit_test(test_mean_lengths),
+      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_keys),
   };
   test_seed();
   return cmocka_run_group_tests_name("objectives", tests, NULL, NULL) + run_block_tests() + run_fidelity_tests();

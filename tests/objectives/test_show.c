@@ -25,9 +25,10 @@ static void write_tokenizer(const char *path, bool upwards) {
   for (int i = 0; i < FIRST; i++) assert_ok(cz_buf_addf(&b, "%s{\"id\":%d,\"content\":\"%s\",%s}", i ? "," : "", i, special[i], flags));
   for (int k = 0; k < SENTINELS; k++)
     assert_ok(cz_buf_addf(&b, ",{\"id\":%d,\"content\":\"<extra_id_%d>\",%s}", FIRST + WORDS + k, upwards ? k : SENTINELS - 1 - k, flags));
-  assert_ok(cz_buf_addf(&b, "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"always\",\"split\":true},"
-                            "\"post_processor\":null,\"decoder\":{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"always\",\"split\":true},"
-                            "\"model\":{\"type\":\"Unigram\",\"unk_id\":2,\"byte_fallback\":false,\"vocab\":["));
+  assert_ok(cz_buf_addf(
+      &b, "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"always\",\"split\":true},"
+          "\"post_processor\":null,\"decoder\":{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"always\",\"split\":true},"
+          "\"model\":{\"type\":\"Unigram\",\"unk_id\":2,\"byte_fallback\":false,\"vocab\":["));
   for (int i = 0; i < FIRST; i++) assert_ok(cz_buf_addf(&b, "[\"%s\",0.0],", special[i]));
   for (int i = 0; i < WORDS; i++) assert_ok(cz_buf_addf(&b, "%s[\"%s\",-%d.0]", i ? "," : "", words[i], i + 1));
   assert_ok(cz_buf_addf(&b, "]}}"));
@@ -180,9 +181,15 @@ static void test_wrong_usage(void **state) {
 static void test_bad_files(void **state) {
   static const struct {
     const char *content, *message;
-  } cases[] = {{"", "the file is empty"},       {"[3]\n{}\n", ":2: expected a JSON list"}, {"[3, 4", ":1:"},
-               {"[3.5]\n", ":1: item 1"},       {"[3, 57]\n", "id 57"},                    {"[-1]\n", "id -1"},
-               {"[99999999999]\n", "99999999999"}, {"[3]\n\n[3]\n", ":2:"},               {"[\"a\"]\n", "item 1"}};
+  } cases[] = {{"", "the file is empty"},
+               {"[3]\n{}\n", ":2: expected a JSON list"},
+               {"[3, 4", ":1:"},
+               {"[3.5]\n", ":1: item 1"},
+               {"[3, 57]\n", "id 57"},
+               {"[-1]\n", "id -1"},
+               {"[99999999999]\n", "99999999999"},
+               {"[3]\n\n[3]\n", ":2:"},
+               {"[\"a\"]\n", "item 1"}};
   cz_buf out = {0};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     write_text(ids, cases[i].content);

@@ -59,7 +59,8 @@ static void test_csv(void **state) {
 
 /* Zhang et al.: class number from 1, title, text, with \n for line ends. */
 static void test_zhang(void **state) {
-  static const char *const words[] = {"labels=World,Sports", "class_numbers=from_one", "input_columns=2,3", "target_column=1", "unescape=true", "prefix=ag"};
+  static const char *const words[] = {"labels=World,Sports", "class_numbers=from_one", "input_columns=2,3",
+                                      "target_column=1",     "unescape=true",          "prefix=ag"};
   cz_task_set *set = load_custom("csv", "\"2\",\"A title\",\"First.\\nSecond.\"\n\"1\",\"B\",\"C\"\n", words, 6);
   assert_record(set, 0, "ag A title First. Second.", "Sports");
   assert_record(set, 1, "ag B C", "World");

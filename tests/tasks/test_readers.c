@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char multirc[] = "{\"passage\": {\"text\": \"P\", \"questions\": [{\"question\": \"Q1\", \"answers\": [{\"text\": \"a\", \"label\": 0}, {\"text\": \"b\", "
-                              "\"label\": 1}]}, {\"question\": \"Q2\", \"answers\": [{\"text\": \"c\", \"label\": 1}]}]}}\n"
-                              "{\"passage\": {\"text\": \"R\", \"questions\": [{\"question\": \"Q3\", \"answers\": [{\"text\": \"d\"}]}]}}\n";
+static const char multirc[] =
+    "{\"passage\": {\"text\": \"P\", \"questions\": [{\"question\": \"Q1\", \"answers\": [{\"text\": \"a\", \"label\": 0}, {\"text\": \"b\", "
+    "\"label\": 1}]}, {\"question\": \"Q2\", \"answers\": [{\"text\": \"c\", \"label\": 1}]}]}}\n"
+    "{\"passage\": {\"text\": \"R\", \"questions\": [{\"question\": \"Q3\", \"answers\": [{\"text\": \"d\"}]}]}}\n";
 
 static void test_multirc(void **state) {
   cz_task_set *set = load("multirc", multirc);
@@ -23,13 +24,14 @@ static void test_multirc(void **state) {
 }
 
 /* Entities by character, not byte; highlights closed into sentences; a training record per answer, one record per query otherwise. */
-static const char record[] =
-    "{\"passage\": {\"text\": \"\\u00c9lan met Bo\\n@highlight\\nBo left.\\n@highlight\\nEnd\", \"entities\": [{\"start\": 9, \"end\": 10}, {\"start\": 0, "
-    "\"end\": 3}, {\"start\": 23, \"end\": 24}]}, \"qas\": [{\"query\": \"@placeholder left\", \"answers\": [{\"text\": \"Bo\"}, {\"text\": \"Al\"}, {\"text\": "
-    "\"Bo\"}]}, {\"query\": \"q2\"}]}\n";
+static const char record[] = "{\"passage\": {\"text\": \"\\u00c9lan met Bo\\n@highlight\\nBo left.\\n@highlight\\nEnd\", \"entities\": [{\"start\": "
+                             "9, \"end\": 10}, {\"start\": 0, "
+                             "\"end\": 3}, {\"start\": 23, \"end\": 24}]}, \"qas\": [{\"query\": \"@blank left\", \"answers\": [{\"text\": \"Bo\"}, "
+                             "{\"text\": \"Al\"}, {\"text\": "
+                             "\"Bo\"}]}, {\"query\": \"q2\"}]}\n";
 
 static void test_record(void **state) {
-  static const char inputs[] = "record query: @placeholder left entities: Bo, \xc3\x89lan passage: \xc3\x89lan met Bo. Bo left. End";
+  static const char inputs[] = "record query: @blank left entities: Bo, \xc3\x89lan passage: \xc3\x89lan met Bo. Bo left. End";
   cz_task_set *set = load("record", record);
   assert_int_equal(set->n, 2);
   assert_record(set, 0, inputs, "Al");
@@ -47,11 +49,12 @@ static void test_record(void **state) {
   assert_refused("record", "{\"passage\": {\"text\": \"ab\", \"entities\": [{\"start\": -1, \"end\": 0}]}, \"qas\": []}", "lies outside the passage");
 }
 
-static const char wsc[] =
-    "{\"text\": \"Mark told Pete many lies about himself, which he included in his book.\", \"target\": {\"span1_index\": 0, \"span1_text\": \"Mark\", "
-    "\"span2_index\": 8, \"span2_text\": \"he\"}, \"label\": true}\n"
-    "{\"text\": \"He left. Then he came.\", \"target\": {\"span1_index\": 0, \"span1_text\": \"Jo\", \"span2_index\": 2, \"span2_text\": \"he\"}, \"label\": "
-    "false}\n";
+static const char wsc[] = "{\"text\": \"Mark told Pete many lies about himself, which he included in his book.\", \"target\": {\"span1_index\": 0, "
+                          "\"span1_text\": \"Mark\", "
+                          "\"span2_index\": 8, \"span2_text\": \"he\"}, \"label\": true}\n"
+                          "{\"text\": \"He left. Then he came.\", \"target\": {\"span1_index\": 0, \"span1_text\": \"Jo\", \"span2_index\": 2, "
+                          "\"span2_text\": \"he\"}, \"label\": "
+                          "false}\n";
 
 static void test_wsc(void **state) {
   cz_task_set *set = load("wsc", wsc);
@@ -63,7 +66,8 @@ static void test_wsc(void **state) {
   set = load_as("wsc", wsc, CZ_FIDELITY_PAPER, CZ_TASK_TRAIN);
   assert_int_equal(set->n, 1); /* only the true ones teach what a pronoun stands for */
   cz_task_set_destroy(&set);
-  assert_refused("wsc", "{\"text\": \"She left.\", \"target\": {\"span1_text\": \"Jo\", \"span2_index\": 0, \"span2_text\": \"he\"}, \"label\": true}",
+  assert_refused("wsc",
+                 "{\"text\": \"She left.\", \"target\": {\"span1_text\": \"Jo\", \"span2_index\": 0, \"span2_text\": \"he\"}, \"label\": true}",
                  "file:1: the pronoun 'he' does not occur");
 }
 
@@ -96,8 +100,9 @@ static void test_wnli(void **state) {
 }
 
 static void test_squad(void **state) {
-  static const char file[] = "{\"data\": [{\"paragraphs\": [{\"context\": \" One\\n two \", \"qas\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"two\"}, "
-                             "{\"text\": \"One\"}]}, {\"question\": \"R\", \"answers\": []}]}]}]}";
+  static const char file[] =
+      "{\"data\": [{\"paragraphs\": [{\"context\": \" One\\n two \", \"qas\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"two\"}, "
+      "{\"text\": \"One\"}]}, {\"question\": \"R\", \"answers\": []}]}]}]}";
   cz_task_set *set = load("squad", file);
   assert_int_equal(set->n, 2);
   assert_record(set, 0, "question: Q context: One two", "two");
@@ -150,18 +155,19 @@ static void test_parallel(void **state) {
 static void test_damaged_files(void **state) {
   static const struct {
     const char *task, *file;
-  } whole[] = {{"multirc", multirc},
-               {"record", record},
-               {"wsc", "{\"text\": \"Al said he ran.\", \"target\": {\"span1_text\": \"Al\", \"span2_index\": 2, \"span2_text\": \"he\"}, \"label\": true}"},
-               {"dpr", "The bee saw it.\nit\nThe bee,a\na\n\n"},
-               {"wnli", "sentence1\tsentence2\tlabel\nThe cat saw it and ran.\tThe cat saw the dog.\t1\n"},
-               {"squad", "{\"data\": [{\"paragraphs\": [{\"context\": \"c d\", \"qas\": [{\"question\": \"q\", \"answers\": [{\"text\": \"d\"}]}]}]}]}"},
-               {"mnli", "index\tsentence1\tsentence2\tgold_label\n0\tA\tB\tneutral\n"},
-               {"stsb", "sentence1\tsentence2\tscore\nA\tB\t2.5\n"},
-               {"cola", "x\t1\t\tText.\n"},
-               {"debian_language", "A library.\tgnu-r\n"},
-               {"tsv", "a\tb\nc\td\n"},
-               {"csv", "\"a, \"\"b\"\"\nc\",d\ne,f\n"}};
+  } whole[] = {
+      {"multirc", multirc},
+      {"record", record},
+      {"wsc", "{\"text\": \"Al said he ran.\", \"target\": {\"span1_text\": \"Al\", \"span2_index\": 2, \"span2_text\": \"he\"}, \"label\": true}"},
+      {"dpr", "The bee saw it.\nit\nThe bee,a\na\n\n"},
+      {"wnli", "sentence1\tsentence2\tlabel\nThe cat saw it and ran.\tThe cat saw the dog.\t1\n"},
+      {"squad", "{\"data\": [{\"paragraphs\": [{\"context\": \"c d\", \"qas\": [{\"question\": \"q\", \"answers\": [{\"text\": \"d\"}]}]}]}]}"},
+      {"mnli", "index\tsentence1\tsentence2\tgold_label\n0\tA\tB\tneutral\n"},
+      {"stsb", "sentence1\tsentence2\tscore\nA\tB\t2.5\n"},
+      {"cola", "x\t1\t\tText.\n"},
+      {"debian_language", "A library.\tgnu-r\n"},
+      {"tsv", "a\tb\nc\td\n"},
+      {"csv", "\"a, \"\"b\"\"\nc\",d\ne,f\n"}};
   const char *given = getenv("CZ_TEST_SEED");
   uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)(cz_seconds() * 1e9);
   fprintf(stderr, "CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
@@ -174,7 +180,8 @@ static void test_damaged_files(void **state) {
       size_t n = strlen(whole[w].file);
       memcpy(bytes, whole[w].file, n);
       if (trial % 3 == 0) n = cz_stream_below(&s, n) + 1;
-      for (int k = 0; k < trial % 4; k++) bytes[cz_stream_below(&s, n)] = (char)(trial % 2 ? "\t\n\"{},:\\x"[cz_stream_below(&s, 9)] : (int)cz_stream_below(&s, 256));
+      for (int k = 0; k < trial % 4; k++)
+        bytes[cz_stream_below(&s, n)] = (char)(trial % 2 ? "\t\n\"{},:\\x"[cz_stream_below(&s, 9)] : (int)cz_stream_below(&s, 256));
       write_file("file", "");
       const char *path = path_of("file");
       assert_ok(cz_fs_write_atomic(path, bytes, n));
@@ -189,9 +196,9 @@ static void test_damaged_files(void **state) {
 
 int run_reader_tests(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_multirc), cmocka_unit_test(test_record), cmocka_unit_test(test_wsc),      cmocka_unit_test(test_dpr),
-      cmocka_unit_test(test_wnli),    cmocka_unit_test(test_squad),  cmocka_unit_test(test_pairs),    cmocka_unit_test(test_parallel),
-      cmocka_unit_test(test_damaged_files),
+      cmocka_unit_test(test_multirc), cmocka_unit_test(test_record),   cmocka_unit_test(test_wsc),
+      cmocka_unit_test(test_dpr),     cmocka_unit_test(test_wnli),     cmocka_unit_test(test_squad),
+      cmocka_unit_test(test_pairs),   cmocka_unit_test(test_parallel), cmocka_unit_test(test_damaged_files),
   };
   return cmocka_run_group_tests_name("readers", tests, NULL, NULL);
 }

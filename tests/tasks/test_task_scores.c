@@ -33,8 +33,9 @@ static void test_numbers(void **state) {
 }
 
 static void test_groups(void **state) {
-  static const char file[] = "{\"passage\": {\"text\": \"P\", \"questions\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"a\", \"label\": 0}, {\"text\": \"b\", "
-                             "\"label\": 1}]}, {\"question\": \"R\", \"answers\": [{\"text\": \"c\", \"label\": 1}, {\"text\": \"d\", \"label\": 1}]}]}}\n";
+  static const char file[] =
+      "{\"passage\": {\"text\": \"P\", \"questions\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"a\", \"label\": 0}, {\"text\": \"b\", "
+      "\"label\": 1}]}, {\"question\": \"R\", \"answers\": [{\"text\": \"c\", \"label\": 1}, {\"text\": \"d\", \"label\": 1}]}]}}\n";
   assert_scores(load("multirc", file), TEXTS("False", "True", "True", "False"), 80, 50);
 }
 
@@ -42,12 +43,13 @@ static void test_nouns(void **state) {
   static const struct {
     const char *output, *noun;
     bool same;
-  } cases[] = {{"Mark", "Mark", true},          {"the fuzzy bunny", "Bunny", true}, {"bunny", "his fuzzy bunny", true}, {"Pete", "Mark", false},
-               {"Mark's", "Mark", false},       {"Mark's dog", "the dog of Mark's", true}, {"Mark's dog", "Mark's", true}, {"", "Mark", false},
-               {"the", "Mark", false},          {"bunny rabbit", "fuzzy bunny", false}};
+  } cases[] = {{"Mark", "Mark", true},    {"the fuzzy bunny", "Bunny", true},        {"bunny", "his fuzzy bunny", true}, {"Pete", "Mark", false},
+               {"Mark's", "Mark", false}, {"Mark's dog", "the dog of Mark's", true}, {"Mark's dog", "Mark's", true},     {"", "Mark", false},
+               {"the", "Mark", false},    {"bunny rabbit", "fuzzy bunny", false}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char file[256];
-    snprintf(file, sizeof file, "{\"text\": \"x it\", \"target\": {\"span1_text\": \"%s\", \"span2_index\": 1, \"span2_text\": \"it\"}, \"label\": true}",
+    snprintf(file, sizeof file,
+             "{\"text\": \"x it\", \"target\": {\"span1_text\": \"%s\", \"span2_index\": 1, \"span2_text\": \"it\"}, \"label\": true}",
              cases[i].noun);
     cz_task_set *set = load("wsc", file);
     double scores[CZ_TASK_METRICS];
@@ -58,8 +60,9 @@ static void test_nouns(void **state) {
 }
 
 static void test_texts(void **state) {
-  static const char squad[] = "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"the red cat\"}, "
-                              "{\"text\": \"cat\"}]}, {\"question\": \"R\", \"answers\": [{\"text\": \"blue dog\"}]}]}]}]}";
+  static const char squad[] =
+      "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"the red cat\"}, "
+      "{\"text\": \"cat\"}]}, {\"question\": \"R\", \"answers\": [{\"text\": \"blue dog\"}]}]}]}]}";
   assert_scores(load("squad", squad), TEXTS("A cat!", "dog"), 50, 100 * (1 + 2.0 / 3) / 2);
   assert_scores(load("debian_summarize", "x\tone two three\n"), TEXTS("one two four"), 100 * 2.0 / 3, 50);
   assert_scores(load("debian_en_de", "x\tEin Haus am See.\n"), TEXTS("Ein Haus am See."), 100, 0);

@@ -45,8 +45,8 @@ static void test_glue(void **state) {
       {"mrpc", "\xef\xbb\xbfQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n0\t1\t2\tHe said \"no\t\"No\" he said\r\n",
        "mrpc sentence1: He said \"no sentence2: \"No\" he said", "not_equivalent"},
       {"qqp", "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n0\t1\t2\tWhy?\tHow?\t1\n", "qqp question1: Why? question2: How?", "duplicate"},
-      {"mnli", "index\tgenre\tsentence1\tsentence2\tlabel1\tgold_label\n0\tx\tP p\tH h\tneutral\tcontradiction\n", "mnli hypothesis: H h premise: P p",
-       "contradiction"},
+      {"mnli", "index\tgenre\tsentence1\tsentence2\tlabel1\tgold_label\n0\tx\tP p\tH h\tneutral\tcontradiction\n",
+       "mnli hypothesis: H h premise: P p", "contradiction"},
       {"ax", "index\tsentence1\tsentence2\n0\tP\tH\n", "mnli hypothesis: H premise: P", "<unk>"},
       {"qnli", "index\tquestion\tsentence\tlabel\n0\tQ\tS\tnot_entailment\n", "qnli question: Q sentence: S", "not_entailment"},
       {"rte", "index\tsentence1\tsentence2\tlabel\n0\tA\tB\tentailment\n", "rte sentence1: A sentence2: B", "entailment"},
@@ -83,11 +83,12 @@ static void test_superglue(void **state) {
       {"boolq", "{\"question\": \"is it\", \"passage\": \"It is.\", \"idx\": 0, \"label\": true}\n", "boolq passage: It is. question: is it", "True"},
       {"boolq", "{\"question\": \"is it\", \"passage\": \"It is.\", \"idx\": 0}\n", "boolq passage: It is. question: is it", "<unk>"},
       {"cb", "{\"premise\": \"P\", \"hypothesis\": \"H\", \"label\": \"neutral\"}", "cb hypothesis: H premise: P", "neutral"},
-      {"superglue_rte", "{\"premise\": \"P\", \"hypothesis\": \"H\", \"label\": \"not_entailment\"}", "rte hypothesis: H premise: P", "not_entailment"},
+      {"superglue_rte", "{\"premise\": \"P\", \"hypothesis\": \"H\", \"label\": \"not_entailment\"}", "rte hypothesis: H premise: P",
+       "not_entailment"},
       {"axb", "{\"sentence1\": \"P\", \"sentence2\": \"H\", \"label\": \"entailment\"}", "rte hypothesis: H premise: P", "entailment"},
       {"axg", "{\"premise\": \"P\", \"hypothesis\": \"H\", \"label\": \"entailment\"}", "rte hypothesis: H premise: P", "entailment"},
-      {"wic", "{\"word\": \"w\", \"sentence1\": \"a\", \"sentence2\": \"b\", \"start1\": 3, \"label\": false}", "wic sentence1: a sentence2: b word: w",
-       "False"},
+      {"wic", "{\"word\": \"w\", \"sentence1\": \"a\", \"sentence2\": \"b\", \"start1\": 3, \"label\": false}",
+       "wic sentence1: a sentence2: b word: w", "False"},
   };
   check(samples, sizeof samples / sizeof *samples);
 }
@@ -99,14 +100,19 @@ static void test_fidelity(void **state) {
   static const struct {
     const char *task, *file, *inputs[2], *targets[2];
   } cases[] = {
-      {"copa", copa, {"copa choice1: A choice2: B premise: P question: cause", "copa choice1: A choice2: B premise: P question: cause"}, {"True", "choice2"}},
+      {"copa",
+       copa,
+       {"copa choice1: A choice2: B premise: P question: cause", "copa choice1: A choice2: B premise: P question: cause"},
+       {"True", "choice2"}},
       {"wic", wic, {"wic pos: N sentence1: a sentence2: b word: w", "wic sentence1: a sentence2: b word: w"}, {"True", "True"}},
       {"multirc",
-       "{\"passage\": {\"text\": \"<b>Sent 1: </b>It.<br>So.\", \"questions\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"A\", \"label\": 1}]}]}}",
+       "{\"passage\": {\"text\": \"<b>Sent 1: </b>It.<br>So.\", \"questions\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"A\", \"label\": "
+       "1}]}]}}",
        {"multirc question: Q answer: A paragraph: <b>Sent 1: </b>It.<br>So.", "multirc question: Q answer: A paragraph: Sent 1: It. So."},
        {"True", "True"}},
       {"squad",
-       "{\"data\": [{\"paragraphs\": [{\"context\": \"It  cost $3, no_more (\\u00e9t\\u00e9).\", \"qas\": [{\"question\": \"How much?\", \"answers\": "
+       "{\"data\": [{\"paragraphs\": [{\"context\": \"It  cost $3, no_more (\\u00e9t\\u00e9).\", \"qas\": [{\"question\": \"How much?\", "
+       "\"answers\": "
        "[{\"text\": \"$3\"}]}]}]}]}",
        {"question: How much? context: It cost $3, no_more (\xc3\xa9t\xc3\xa9).",
         "question: How much ? context: It cost $ 3 , no_more ( \xc3\xa9t\xc3\xa9 ) ."},
@@ -140,8 +146,10 @@ static void test_wrong_files(void **state) {
       {"boolq", "[1]\n", "file:1:1: expected a JSON object"},
       {"boolq", "{\"question\": \"q\", \"passage\": \"p\", \"label\": [1]}\n", "\"label\" is no label"},
       {"boolq", "{\"question\": \"q\", \"passage\": \"p\", \"label\": \"maybe\"}\n", "unknown label 'maybe'"},
-      {"multirc", "{\"passage\": {\"text\": \"t\", \"questions\": [{\"question\": \"q\", \"answers\": [{\"text\": \"a\", \"label\": 5}]}]}}", "file:1: question 1: unknown"},
-      {"squad", "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": [{}]}]}]}", "file: article 1, paragraph 1, question 1: \"question\" is missing"},
+      {"multirc", "{\"passage\": {\"text\": \"t\", \"questions\": [{\"question\": \"q\", \"answers\": [{\"text\": \"a\", \"label\": 5}]}]}}",
+       "file:1: question 1: unknown"},
+      {"squad", "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": [{}]}]}]}",
+       "file: article 1, paragraph 1, question 1: \"question\" is missing"},
       {"squad", "{\"data\":\n [}", "file:2:"},
       {"squad", "{\"data\": []}", "no record"},
   };

@@ -47,8 +47,8 @@ cz_status cz_solve_caps(cz_objective *o, int64_t own_targets) {
   return CZ_OK;
 }
 
-/** Caps and cut of an objective whose targets may be as long as the piece: pieces fill the inputs with EOS; where the targets' cap is smaller, they are
- * cut to it, and `corrected` takes shorter pieces instead. */
+/** Caps and cut of an objective whose targets may be as long as the piece: pieces fill the inputs with EOS; where the targets' cap is smaller, they
+ * are cut to it, and `corrected` takes shorter pieces instead. */
 cz_status cz_solve_whole(cz_objective *o, bool concatenate) {
   CZ_TRY(cz_solve_caps(o, o->config.inputs_length));
   int64_t room = o->inputs_cap;

@@ -41,7 +41,8 @@ CZ_MUST cz_status cz_tokens_span_inputs(const cz_objective *o, cz_ids *out, cz_s
 CZ_MUST cz_status cz_tokens_span_targets(const cz_objective *o, cz_ids *out, cz_stream *s, const cz_piece *piece, const bool *mask);
 
 /* Whole objectives. */
-CZ_MUST cz_status cz_denoise(const cz_objective *o, cz_example *out, const cz_piece *piece, cz_mask_fn mask, cz_tokens_fn inputs, cz_tokens_fn targets);
+CZ_MUST cz_status cz_denoise(const cz_objective *o, cz_example *out, const cz_piece *piece, cz_mask_fn mask, cz_tokens_fn inputs,
+                             cz_tokens_fn targets);
 CZ_MUST cz_status cz_denoise_masked(const cz_objective *o, cz_example *out, const cz_piece *piece, const bool *mask, cz_tokens_fn inputs,
                                     cz_tokens_fn targets);
 

@@ -1,8 +1,8 @@
 /* I.i.d. noise, tokens dropped (paper 3.3.2; released file iid_15_d_d.gin): reads what is left of the piece, writes what was dropped, with no mark of
  * where it stood.
  *
- * `code` takes the released cap of 104 target tokens (at 15 % of 512, about one example in 1,700 is cut); the paper names none, so `paper` has room for
- * all, and so has `corrected`, which clears random runs when an explicit targets_length is too small. */
+ * `code` takes the released cap of 104 target tokens (at 15 % of 512, about one example in 1,700 is cut); the paper names none, so `paper` has room
+ * for all, and so has `corrected`, which clears random runs when an explicit targets_length is too small. */
 #include "trainers/objectives/denoise.h"
 #include "trainers/objectives/keys.h"
 

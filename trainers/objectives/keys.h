@@ -6,10 +6,12 @@
 
 #include <stddef.h>
 
-#define CZ_OBJECTIVE_KEY(key, kind, ...) {.name = #key, .type = kind, .offset = offsetof(cz_objective_config, key), __VA_ARGS__}
+#define CZ_OBJECTIVE_KEY(key, kind, ...)                                                                                                             \
+  { .name = #key, .type = kind, .offset = offsetof(cz_objective_config, key), __VA_ARGS__ }
 
 #define CZ_KEYS_LENGTHS                                                                                                                              \
-  CZ_OBJECTIVE_KEY(inputs_length, CZ_KEY_INT, .fallback = "512", .min = 3, .max = 65536, .unit = "tokens", .help = "most tokens of the inputs, EOS included"), \
+  CZ_OBJECTIVE_KEY(inputs_length, CZ_KEY_INT, .fallback = "512", .min = 3, .max = 65536, .unit = "tokens",                                           \
+                   .help = "most tokens of the inputs, EOS included"),                                                                               \
       CZ_OBJECTIVE_KEY(targets_length, CZ_KEY_INT, .fallback = "0", .min = 0, .max = 65536, .unit = "tokens",                                        \
                        .help = "most tokens of the targets, EOS included; 0: the objective's own")
 

@@ -21,8 +21,8 @@ cz_status cz_mask_prefix(const cz_objective *o, bool *mask, cz_stream *s, int64_
   return CZ_OK;
 }
 
-/** How many tokens are noise, and in how many spans, in a piece of N tokens (t5.md 3.4). Products in float32 and halves to even, as TensorFlow does; at
- * densities where that many spans leave no room between them, as many as fit. */
+/** How many tokens are noise, and in how many spans, in a piece of N tokens (t5.md 3.4). Products in float32 and halves to even, as TensorFlow does;
+ * at densities where that many spans leave no room between them, as many as fit. */
 void cz_span_counts(int64_t *noise, int64_t *spans, int64_t n, double density, double mean_length) {
   int64_t length = n < 2 ? 2 : n, k = (int64_t)rintf((float)length * (float)density);
   if (k < 1) k = 1;
@@ -97,8 +97,8 @@ cz_status cz_mask_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64
   return CZ_OK;
 }
 
-/** What `corrected` does to the mask of an objective with sentinels: thins it until every span has one, with one to close the targets, and the targets
- * fit their cap with EOS. The other modes leave it alone. */
+/** What `corrected` does to the mask of an objective with sentinels: thins it until every span has one, with one to close the targets, and the
+ * targets fit their cap with EOS. The other modes leave it alone. */
 cz_status cz_mask_fit_spans(const cz_objective *o, bool *mask, cz_stream *s, int64_t n) {
   if (o->config.fidelity != CZ_FIDELITY_CORRECTED) return CZ_OK;
   return cz_mask_thin(mask, s, n, o->vocabulary.n_sentinels - 1, o->targets_cap - 2, 1);
@@ -112,8 +112,8 @@ static cz_span_lengths lengths_of(int64_t raw, double density, double mean_lengt
   return f;
 }
 
-/** The longest piece whose inputs, EOS included, have at most INPUTS_LENGTH tokens (t5.md 3.4). EXTRA: sentinels that either side may need beyond one per
- * span. At density 0.5 the piece is a token shorter when the targets would be longer than the inputs. */
+/** The longest piece whose inputs, EOS included, have at most INPUTS_LENGTH tokens (t5.md 3.4). EXTRA: sentinels that either side may need beyond one
+ * per span. At density 0.5 the piece is a token shorter when the targets would be longer than the inputs. */
 void cz_span_solve(cz_span_lengths *out, int64_t inputs_length, double density, double mean_length, int64_t extra) {
   int64_t raw = inputs_length - 1 - extra;
   while (lengths_of(raw + 1, density, mean_length, extra).inputs <= inputs_length) raw++;

@@ -18,8 +18,8 @@
  *                                  noise, always end with it
  *   random tokens of BERT-style  from 3 up, sentinels too     same                              ordinary pieces only
  *
- * Explicit targets_length wins over every default cap. All draws are keyed by (seed, use, epoch, index of the piece): neither order nor threads matter,
- * and objectives that share a mask corrupt the same tokens of the same piece, which pairs their comparison. */
+ * An explicit targets_length wins over every default cap. All draws are keyed by (seed, use, epoch, index of the piece): neither order nor threads
+ * matter, and objectives that share a mask corrupt the same tokens of the same piece, which pairs their comparison. */
 #ifndef CZ_TRAINERS_OBJECTIVE_H
 #define CZ_TRAINERS_OBJECTIVE_H
 

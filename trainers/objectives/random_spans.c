@@ -1,9 +1,9 @@
-/* Random spans (paper 3.3.4; released files span_2_15_u_u.gin to span_10_15_u_u.gin): the number of noise tokens and of spans is fixed by the length of
- * the piece, their places are random; spans become sentinels as in iid_replace_spans. The raw length is solved so that inputs fill inputs_length.
+/* Random spans (paper 3.3.4; released files span_2_15_u_u.gin to span_10_15_u_u.gin): the number of noise tokens and of spans is fixed by the length
+ * of the piece, their places are random; spans become sentinels as in iid_replace_spans. The raw length is solved so that inputs fill inputs_length.
  *
- * As coded, a piece never begins with noise and always ends with it, so no sentinel closes the targets, against the paper's own example (t5.md 0.4); the
- * paper's text does not say where spans lie, so `paper` is as coded. `corrected` rotates the mask by a random offset: a span may then be split over both
- * ends, which costs a sentinel, and one more closes the targets; lengths are solved with room for them. */
+ * As coded, a piece never begins with noise and always ends with it, so no sentinel closes the targets, against the paper's own example (t5.md 0.4);
+ * the paper's text does not say where spans lie, so `paper` is as coded. `corrected` rotates the mask by a random offset: a span may then be split
+ * over both ends, which costs a sentinel, and one more closes the targets; lengths are solved with room for them. */
 #include "trainers/objectives/denoise.h"
 #include "trainers/objectives/keys.h"
 

@@ -97,8 +97,8 @@ cz_status cz_tokens_span_inputs(const cz_objective *o, cz_ids *out, cz_stream *s
 }
 
 /** The noise spans and their sentinels. As coded, each run of clear tokens becomes a sentinel: it stands before the span that follows it, closes the
- * targets when the piece ends clear, and stands after its span when the piece begins with noise. `corrected`: sentinel k before span k, always, and one
- * more at the end, always. */
+ * targets when the piece ends clear, and stands after its span when the piece begins with noise. `corrected`: sentinel k before span k, always, and
+ * one more at the end, always. */
 cz_status cz_tokens_span_targets(const cz_objective *o, cz_ids *out, cz_stream *s, const cz_piece *piece, const bool *mask) {
   if (o->config.fidelity != CZ_FIDELITY_CORRECTED) return hide_runs(o, out, piece, mask, false);
   int64_t span = 0;

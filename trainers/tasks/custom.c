@@ -13,7 +13,8 @@
 enum { NUMBERS_NONE, NUMBERS_FROM_ZERO, NUMBERS_FROM_ONE };
 static const char *const numbers_names[] = {"none", "from_zero", "from_one", NULL};
 
-#define KEY(key, kind, ...) {.name = #key, .type = kind, .offset = offsetof(cz_task_config, key), __VA_ARGS__}
+#define KEY(key, kind, ...)                                                                                                                          \
+  { .name = #key, .type = kind, .offset = offsetof(cz_task_config, key), __VA_ARGS__ }
 
 static const cz_key_spec keys[] = {
     KEY(train, CZ_KEY_TEXT, .fallback = "", .help = "file with the training records"),
@@ -25,7 +26,8 @@ static const cz_key_spec keys[] = {
     KEY(input_columns, CZ_KEY_TEXT, .fallback = "1", .help = "numbers from 1, or names in the header, with commas between; joined by spaces"),
     KEY(target_column, CZ_KEY_TEXT, .fallback = "2", .help = "number from 1, or name in the header"),
     KEY(header, CZ_KEY_BOOL, .fallback = "false", .help = "the first line names the columns"),
-    KEY(class_numbers, CZ_KEY_ENUM, .fallback = "none", .choices = numbers_names, .help = "the target column holds the label's number instead of its text"),
+    KEY(class_numbers, CZ_KEY_ENUM, .fallback = "none", .choices = numbers_names,
+        .help = "the target column holds the label's number instead of its text"),
     KEY(unescape, CZ_KEY_BOOL, .fallback = "false", .help = "a backslash followed by n means a line end (Zhang et al.) and becomes a space"),
     KEY(baseline, CZ_KEY_ENUM, .fallback = "majority", .choices = cz_task_baseline_names, .help = "what the model has to beat"),
     KEY(lead_words, CZ_KEY_INT, .fallback = "12", .min = 1, .max = 1000, .unit = "words", .help = "length of the baseline `lead`"),
@@ -68,7 +70,8 @@ static cz_status class_of(const cz_task_set *set, int32_t *label, const char *te
   }
   int64_t first = set->config.class_numbers == NUMBERS_FROM_ONE;
   if (cz_parse_int(text, &number) != CZ_OK || number < first || number >= first + set->n_labels)
-    return CZ_FAIL(CZ_EINVAL, "%s: expected a class number from %lld to %lld, found '%s'", place, (long long)first, (long long)(first + set->n_labels - 1), text);
+    return CZ_FAIL(CZ_EINVAL, "%s: expected a class number from %lld to %lld, found '%s'", place, (long long)first,
+                   (long long)(first + set->n_labels - 1), text);
   *label = (int32_t)(number - first);
   return CZ_OK;
 }
@@ -135,7 +138,8 @@ static cz_status choose_metrics(cz_task_set *set) {
     bool classes = m <= CZ_METRIC_MCC, two = m == CZ_METRIC_F1;
     if (m == CZ_METRIC_PEARSON || m == CZ_METRIC_SPEARMAN || m == CZ_METRIC_GROUP_EM)
       return CZ_FAIL(CZ_EUSAGE, "metrics: %s is not for tasks of files with one target a line", words[i]);
-    if (classes != !!set->labels) return CZ_FAIL(CZ_EUSAGE, "metrics: %s is for %s", words[i], classes ? "labels, and none are declared" : "free text");
+    if (classes != !!set->labels)
+      return CZ_FAIL(CZ_EUSAGE, "metrics: %s is for %s", words[i], classes ? "labels, and none are declared" : "free text");
     if (two && set->n_labels != 2) return CZ_FAIL(CZ_EUSAGE, "metrics: f1 is for two labels, %d are declared", set->n_labels);
     set->metrics[i] = (cz_task_metric)m;
   }
@@ -239,7 +243,8 @@ done:
 }
 
 #define CUSTOM_TASK(task, what, reader)                                                                                                              \
-  const cz_task_row cz_task_row_##task = {.name = #task, .help = what, .section = CZ_SECTION("task", what, keys), .judge = CZ_JUDGE_TEXT, .read = reader}
+  const cz_task_row cz_task_row_##task = {                                                                                                           \
+      .name = #task, .help = what, .section = CZ_SECTION("task", what, keys), .judge = CZ_JUDGE_TEXT, .read = reader}
 
 CUSTOM_TASK(tsv, "a task of your own from a tab-separated file", read_tsv);
 CUSTOM_TASK(csv, "a task of your own from a comma-separated file", read_csv);

@@ -22,8 +22,8 @@ static void locate(const cz_buf *file, size_t at, size_t *line, size_t *column) 
   *column = at - begin + 1;
 }
 
-/** Reads the file at PATH, a borrowed string. CZ_EINVAL with line and column when it is empty, holds a NUL byte, or is not UTF-8; a byte order mark is
- * skipped. Close it in any case. */
+/** Reads the file at PATH, a borrowed string. CZ_EINVAL with line and column when it is empty, holds a NUL byte, or is not UTF-8; a byte order mark
+ * is skipped. Close it in any case. */
 cz_status cz_lines_open(cz_lines *l, const char *path) {
   *l = (cz_lines){.path = path};
   CZ_TRY(cz_fs_read(path, &l->file));
@@ -83,8 +83,8 @@ cz_status cz_fields_column(size_t *column, const cz_fields *header, const cz_lin
     if (!strcmp(header->text[i], name)) return CZ_OK;
   }
   const char *near = cz_nearest(name, (const char *const *)header->text, header->n);
-  return CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s%s", cz_lines_place(l, 0).text, name, near ? "; nearest is '" : "", near ? near : "",
-                 near ? "'" : "");
+  return CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s%s", cz_lines_place(l, 0).text, name, near ? "; nearest is '" : "",
+                 near ? near : "", near ? "'" : "");
 }
 
 /** Parses one line as a JSON object; the caller releases it. CZ_EINVAL with line and column. */
@@ -107,7 +107,8 @@ static const char *type_name(json_type type) {
 cz_status cz_json_get(const json_t **out, const json_t *object, const char *key, json_type type, const char *place) {
   *out = json_object_get(object, key);
   if (!*out) return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is missing", place, key);
-  if (json_typeof(*out) != type) return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is %s, expected %s", place, key, type_name(json_typeof(*out)), type_name(type));
+  if (json_typeof(*out) != type)
+    return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is %s, expected %s", place, key, type_name(json_typeof(*out)), type_name(type));
   return CZ_OK;
 }
 
@@ -185,7 +186,8 @@ cz_status cz_task_text(cz_task_set *set, const char **out, const char *format, .
   return st;
 }
 
-/** The class that a file's TEXT means: its place in SPELLINGS (null: the set's labels), -1 for an empty one. CZ_EINVAL with the nearest when it is none. */
+/** The class that a file's TEXT means: its place in SPELLINGS (null: the set's labels), -1 for an empty one. CZ_EINVAL with the nearest when it is
+ * none. */
 cz_status cz_task_label(const cz_task_set *set, int32_t *label, const char *const *spellings, const char *text, const char *place) {
   const char *const *names = spellings ? spellings : set->labels;
   *label = -1;

@@ -58,7 +58,8 @@ CZ_MUST cz_status cz_words(char ***out, size_t *n, cz_arena *arena, const char *
 /* Tables of keys: of tasks whose format is fixed, and of those that a user describes. */
 extern const cz_key_spec cz_task_file_keys[];
 enum { CZ_TASK_FILE_KEYS = 4 };
-#define CZ_TASK_SECTION(help) {"task", help, cz_task_file_keys, CZ_TASK_FILE_KEYS}
+#define CZ_TASK_SECTION(help)                                                                                                                        \
+  { "task", help, cz_task_file_keys, CZ_TASK_FILE_KEYS }
 
 /* A class whose text no file gives: test sets. */
 #define CZ_UNKNOWN_TARGET "<unk>"

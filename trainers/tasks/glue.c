@@ -10,11 +10,13 @@ static const char *const three_way[] = {"entailment", "neutral", "contradiction"
 static const char *const two_way[] = {"entailment", "not_entailment", NULL};
 
 static const char *const cola_columns[] = {"source", "label", "mark", "sentence", NULL};
-static const cz_uniform cola = {.prefix = "cola", .fields = {{"sentence", "sentence"}}, .label = "label", .spellings = digits, .headerless = cola_columns};
+static const cz_uniform cola = {
+    .prefix = "cola", .fields = {{"sentence", "sentence"}}, .label = "label", .spellings = digits, .headerless = cola_columns};
 static const cz_uniform sst2 = {.prefix = "sst2", .fields = {{"sentence", "sentence"}}, .label = "label", .spellings = digits};
 static const cz_uniform mrpc = {
     .prefix = "mrpc", .fields = {{"sentence1", "#1 String"}, {"sentence2", "#2 String"}}, .label = "Quality", .spellings = digits};
-static const cz_uniform stsb = {.prefix = "stsb", .fields = {{"sentence1", "sentence1"}, {"sentence2", "sentence2"}}, .label = "score", .number = true};
+static const cz_uniform stsb = {
+    .prefix = "stsb", .fields = {{"sentence1", "sentence1"}, {"sentence2", "sentence2"}}, .label = "score", .number = true};
 static const cz_uniform qqp = {.prefix = "qqp",
                                .fields = {{"question1", "question1"}, {"question2", "question2"}},
                                .label = "is_duplicate",
@@ -26,13 +28,13 @@ static const cz_uniform qnli = {.prefix = "qnli", .fields = {{"question", "quest
 static const cz_uniform rte = {.prefix = "rte", .fields = {{"sentence1", "sentence1"}, {"sentence2", "sentence2"}}, .label = "label"};
 
 #define GLUE_TASK(task, names, what, ...)                                                                                                            \
-  const cz_task_row cz_task_row_##task = {.name = #task,                                                                                                 \
-                                      .help = what,                                                                                                  \
-                                      .section = CZ_TASK_SECTION(what),                                                                              \
-                                      .labels = names,                                                                                               \
-                                      .metrics = {__VA_ARGS__},                                                                                      \
-                                      .read = cz_read_uniform_tsv,                                                                                   \
-                                      .format = &task}
+  const cz_task_row cz_task_row_##task = {.name = #task,                                                                                             \
+                                          .help = what,                                                                                              \
+                                          .section = CZ_TASK_SECTION(what),                                                                          \
+                                          .labels = names,                                                                                           \
+                                          .metrics = {__VA_ARGS__},                                                                                  \
+                                          .read = cz_read_uniform_tsv,                                                                               \
+                                          .format = &task}
 
 GLUE_TASK(cola, acceptable, "is the sentence grammatical (GLUE)", CZ_METRIC_MCC);
 GLUE_TASK(sst2, polarity, "is the review positive (GLUE)", CZ_METRIC_ACCURACY);
@@ -44,9 +46,9 @@ GLUE_TASK(qnli, two_way, "does the sentence answer the question (GLUE)", CZ_METR
 GLUE_TASK(rte, two_way, "does the first sentence entail the second (GLUE)", CZ_METRIC_ACCURACY);
 
 const cz_task_row cz_task_row_stsb = {.name = "stsb",
-                                  .help = "how alike the sentences are, 0.0 to 5.0 (GLUE)",
-                                  .section = CZ_TASK_SECTION("how alike the sentences are (GLUE)"),
-                                  .metrics = {CZ_METRIC_PEARSON, CZ_METRIC_SPEARMAN},
-                                  .judge = CZ_JUDGE_NUMBER,
-                                  .read = cz_read_uniform_tsv,
-                                  .format = &stsb};
+                                      .help = "how alike the sentences are, 0.0 to 5.0 (GLUE)",
+                                      .section = CZ_TASK_SECTION("how alike the sentences are (GLUE)"),
+                                      .metrics = {CZ_METRIC_PEARSON, CZ_METRIC_SPEARMAN},
+                                      .judge = CZ_JUDGE_NUMBER,
+                                      .read = cz_read_uniform_tsv,
+                                      .format = &stsb};

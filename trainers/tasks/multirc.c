@@ -11,9 +11,7 @@ static const char *const truth[] = {"False", "True", NULL};
 static const char *const spellings[] = {"0", "1"};
 
 static cz_status remove_markup(cz_buf *out, const char *text) {
-  static const struct {
-    const char *tag, *becomes;
-  } tags[] = {{"<br>", " "}, {"<b>", ""}, {"</b>", ""}};
+  static const struct { const char *tag, *becomes; } tags[] = {{"<br>", " "}, {"<b>", ""}, {"</b>", ""}};
   while (*text) {
     size_t skip = 0;
     for (size_t i = 0; i < sizeof tags / sizeof *tags && !skip; i++) {
@@ -38,7 +36,8 @@ static cz_status add_answer(cz_task_set *set, const char *passage, const char *q
   cz_buf b = {0};
   cz_status st;
   CZ_GO(st, cz_buf_addf(&b, "multirc question: %s answer: %s paragraph: %s", question, text, passage), done);
-  if (set->config.fidelity == CZ_FIDELITY_PAPER) CZ_GO(st, cz_task_text(set, &record.inputs, "%s", b.data), done);
+  if (set->config.fidelity == CZ_FIDELITY_PAPER)
+    CZ_GO(st, cz_task_text(set, &record.inputs, "%s", b.data), done);
   else {
     cz_buf clean = {0};
     st = remove_markup(&clean, b.data);

@@ -1,15 +1,15 @@
 /* Tasks from one text to another: summaries, translations, and Debian's descriptions (made by scripts/fetch_debian_text.py).
  *
- * Layouts: a TSV line `input TAB target`; JSON lines with "article" and "highlights" (CNN/Daily Mail); parallel text in two files whose lines pair up,
- * given as PATH for PATH.en and PATH.de. */
+ * Layouts: a TSV line `input TAB target`; JSON lines with "article" and "highlights" (CNN/Daily Mail); parallel text in two files whose lines pair
+ * up, given as PATH for PATH.en and PATH.de. */
 #include "trainers/tasks/format.h"
 
 #include <stdio.h>
 #include <string.h>
 
 typedef struct pairs {
-  const char *prefix;              /* with the space after it */
-  const char *languages[2];        /* of parallel text: what the two files end in */
+  const char *prefix;       /* with the space after it */
+  const char *languages[2]; /* of parallel text: what the two files end in */
 } pairs;
 
 static cz_status add_pair(cz_task_set *set, const char *source, const char *target, const char *place) {
@@ -34,7 +34,8 @@ static cz_status read_tsv(cz_task_set *set, const char *path) {
   CZ_GO(st, cz_lines_open(&l, path), done);
   while (cz_lines_next(&l, &line)) {
     CZ_GO(st, cz_fields_split(&f, &l, line), done);
-    if (f.n != 2) CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected input, tab, target", cz_lines_place(&l, f.column[f.n > 2 ? 2 : 0]).text, f.n), done);
+    if (f.n != 2)
+      CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected input, tab, target", cz_lines_place(&l, f.column[f.n > 2 ? 2 : 0]).text, f.n), done);
     for (size_t i = 0; i < 2; i++)
       if (!*f.text[i]) CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: the %s is empty", cz_lines_place(&l, f.column[i]).text, i ? "target" : "input"), done);
     CZ_GO(st, add_pair(set, f.text[0], f.text[1], cz_lines_place(&l, f.column[1]).text), done);
@@ -77,14 +78,14 @@ done:
 }
 
 static const char *const sections[] = {"games", "science", "sound", "graphics", "fonts", "mail", "math", "database", "video", "web", NULL};
-static const char *const languages[] = {"python",  "perl",   "ruby", "java", "javascript", "haskell", "rust",
-                                        "golang", "php", "ocaml",  "lisp", "gnu-r",      NULL};
+static const char *const languages[] = {"python", "perl", "ruby",  "java", "javascript", "haskell", "rust",
+                                        "golang", "php",  "ocaml", "lisp", "gnu-r",      NULL};
 
 #define PAIRS_TASK(task, what, reader, ...)                                                                                                          \
-  const cz_task_row cz_task_row_##task = {                                                                                                               \
+  const cz_task_row cz_task_row_##task = {                                                                                                           \
       .name = #task, .help = what, .section = CZ_TASK_SECTION(what), .read = reader, .format = &task, .judge = CZ_JUDGE_TEXT, __VA_ARGS__}
 #define ROUGE .metrics = {CZ_METRIC_ROUGE1, CZ_METRIC_ROUGE2, CZ_METRIC_ROUGEL}
-#define BLEU .metrics = {CZ_METRIC_BLEU}, .baseline = CZ_BASELINE_COPY
+#define BLEU  .metrics = {CZ_METRIC_BLEU}, .baseline = CZ_BASELINE_COPY
 
 static const pairs cnn_dm = {"summarize: ", {0}};
 static const pairs wmt_en_de = {"translate English to German: ", {"en", "de"}};

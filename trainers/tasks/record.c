@@ -1,5 +1,6 @@
-/* ReCoRD (SuperGLUE): which entity of a passage fills the blank of a query. Training has a record for every answer of a query, evaluation one per query
- * that takes any of its answers. Highlights become sentences; entities and answers are listed once, in the order of their code points, as TFDS does. */
+/* ReCoRD (SuperGLUE): which entity of a passage fills the blank of a query. Training has a record for every answer of a query, evaluation one per
+ * query that takes any of its answers. Highlights become sentences; entities and answers are listed once, in the order of their code points, as TFDS
+ * does. */
 #include "text/unicode.h"
 #include "trainers/tasks/format.h"
 

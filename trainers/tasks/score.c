@@ -24,8 +24,8 @@ typedef struct noun {
 } noun;
 
 static bool is_determiner(const char *word, size_t n) {
-  static const char *const all[] = {"a",    "an",   "few",  "her",  "his",   "each", "every", "many",  "much",  "my",    "our",
-                                    "some", "that", "the",  "their", "these", "this", "those", "which", "whose", "your"};
+  static const char *const all[] = {"a",    "an",   "few", "her",   "his",   "each", "every", "many",  "much",  "my",  "our",
+                                    "some", "that", "the", "their", "these", "this", "those", "which", "whose", "your"};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (strlen(all[i]) == n && !strncasecmp(all[i], word, n)) return true;
   return false;
@@ -173,8 +173,8 @@ static cz_status score_one(double *out, cz_task_metric metric, const judged *j, 
   return CZ_FAIL(CZ_EINVAL, "task %s: score %d is none", set->row->name, metric);
 }
 
-/** Scores OUTPUTS, one text a record of SET, by the set's metrics: SCORES[CZ_TASK_METRICS], times 100 as the papers print them, those of absent metrics
- * 0. CZ_EINVAL when the set has records without a known answer, as test files do. */
+/** Scores OUTPUTS, one text a record of SET, by the set's metrics: SCORES[CZ_TASK_METRICS], times 100 as the papers print them, those of absent
+ * metrics 0. CZ_EINVAL when the set has records without a known answer, as test files do. */
 cz_status cz_task_score(double *scores, const cz_task_set *set, const char *const *outputs) {
   cz_arena *arena = NULL;
   judged j;
@@ -204,7 +204,8 @@ static cz_status majority(const char **out, const cz_task_set *train) {
   qsort(sorted, train->n, sizeof *sorted, by_text);
   size_t most = 0;
   for (size_t i = 0, end; i < train->n; i = end) {
-    for (end = i; end < train->n && !strcmp(sorted[end], sorted[i]); end++) {}
+    for (end = i; end < train->n && !strcmp(sorted[end], sorted[i]); end++) {
+    }
     if (end - i <= most) continue;
     most = end - i;
     *out = sorted[i];
@@ -226,8 +227,8 @@ static cz_status lead(const char **out, cz_arena *arena, const char *text, int64
   return CZ_OK;
 }
 
-/** What the set's baseline writes for each record of SET, given the training records TRAIN of the same task; the texts live as long as the sets and the
- * arena. */
+/** What the set's baseline writes for each record of SET, given the training records TRAIN of the same task; the texts live as long as the sets and
+ * the arena. */
 cz_status cz_task_baseline_outputs(const char **outputs, cz_arena *arena, const cz_task_set *train, const cz_task_set *set) {
   const char *common = NULL;
   if (set->baseline == CZ_BASELINE_MAJORITY) CZ_TRY(majority(&common, train));

@@ -17,22 +17,23 @@ static const cz_uniform copa = {.prefix = "copa",
                                 .label = "label",
                                 .spellings = digits,
                                 .paper_labels = truth};
-static const cz_uniform wic = {.prefix = "wic",
-                               .fields = {{"pos", "pos", .paper_only = true}, {"sentence1", "sentence1"}, {"sentence2", "sentence2"}, {"word", "word"}},
-                               .label = "label",
-                               .spellings = truth_spellings};
+static const cz_uniform wic = {
+    .prefix = "wic",
+    .fields = {{"pos", "pos", .paper_only = true}, {"sentence1", "sentence1"}, {"sentence2", "sentence2"}, {"word", "word"}},
+    .label = "label",
+    .spellings = truth_spellings};
 static const cz_uniform superglue_rte = {.prefix = "rte", .fields = {{"hypothesis", "hypothesis"}, {"premise", "premise"}}, .label = "label"};
 static const cz_uniform axb = {.prefix = "rte", .fields = {{"hypothesis", "sentence2"}, {"premise", "sentence1"}}, .label = "label"};
 static const cz_uniform axg = {.prefix = "rte", .fields = {{"hypothesis", "hypothesis"}, {"premise", "premise"}}, .label = "label"};
 
 #define SUPERGLUE_TASK(task, names, what, ...)                                                                                                       \
-  const cz_task_row cz_task_row_##task = {.name = #task,                                                                                                 \
-                                      .help = what,                                                                                                  \
-                                      .section = CZ_TASK_SECTION(what),                                                                              \
-                                      .labels = names,                                                                                               \
-                                      .metrics = {__VA_ARGS__},                                                                                      \
-                                      .read = cz_read_uniform_json,                                                                                  \
-                                      .format = &task}
+  const cz_task_row cz_task_row_##task = {.name = #task,                                                                                             \
+                                          .help = what,                                                                                              \
+                                          .section = CZ_TASK_SECTION(what),                                                                          \
+                                          .labels = names,                                                                                           \
+                                          .metrics = {__VA_ARGS__},                                                                                  \
+                                          .read = cz_read_uniform_json,                                                                              \
+                                          .format = &task}
 
 SUPERGLUE_TASK(boolq, truth, "a yes-no question about a passage (SuperGLUE)", CZ_METRIC_ACCURACY);
 SUPERGLUE_TASK(cb, commitment, "is the writer committed to the hypothesis (SuperGLUE)", CZ_METRIC_MACRO_F1, CZ_METRIC_ACCURACY);

@@ -19,13 +19,14 @@ const cz_task_row *const cz_task_rows[] = {
 
 const size_t cz_task_count = sizeof cz_task_rows / sizeof *cz_task_rows;
 
-const char *const cz_task_metric_names[] = {"none",     "accuracy", "f1",       "macro_f1", "mcc",    "pearson", "spearman", "group_em",
-                                            "squad_em", "squad_f1", "rouge1",   "rouge2",   "rougeL", "bleu",    NULL};
+const char *const cz_task_metric_names[] = {"none",     "accuracy", "f1",     "macro_f1", "mcc",    "pearson", "spearman", "group_em",
+                                            "squad_em", "squad_f1", "rouge1", "rouge2",   "rougeL", "bleu",    NULL};
 _Static_assert(sizeof cz_task_metric_names / sizeof *cz_task_metric_names == CZ_METRICS + 1, "one spelling a metric");
 
 const char *const cz_task_baseline_names[] = {"majority", "copy", "lead", NULL};
 
-#define FILE_KEY(key, what) {.name = #key, .type = CZ_KEY_TEXT, .offset = offsetof(cz_task_config, key), .fallback = "", .help = what}
+#define FILE_KEY(key, what)                                                                                                                          \
+  { .name = #key, .type = CZ_KEY_TEXT, .offset = offsetof(cz_task_config, key), .fallback = "", .help = what }
 
 const cz_key_spec cz_task_file_keys[CZ_TASK_FILE_KEYS] = {
     FILE_KEY(train, "file with the training records"),
@@ -73,7 +74,13 @@ cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_
   cz_task_set *s;
   CZ_TRY(cz_alloc(set, 1, sizeof **set));
   s = *set;
-  *s = (cz_task_set){.row = row, .config = *config, .use = use, .labels = row->labels, .n_labels = count_labels(row->labels), .judge = row->judge, .baseline = row->baseline,
+  *s = (cz_task_set){.row = row,
+                     .config = *config,
+                     .use = use,
+                     .labels = row->labels,
+                     .n_labels = count_labels(row->labels),
+                     .judge = row->judge,
+                     .baseline = row->baseline,
                      .lead_words = row->lead_words};
   memcpy(s->metrics, row->metrics, sizeof s->metrics);
   char *name;

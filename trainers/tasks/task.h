@@ -1,5 +1,5 @@
-/* Tasks in T5's text-to-text format (reference t5.md 7): how a record of an official file becomes the text that the model reads, the text that it must
- * write, and the answers that count as right. A row per task; the list is tasks.def.
+/* Tasks in T5's text-to-text format (reference t5.md 7): how a record of an official file becomes the text that the model reads, the text that it
+ * must write, and the answers that count as right. A row per task; the list is tasks.def.
  *
  * `fidelity`, where the paper's appendix D and the released code depart (`corrected` does what stands under `code`, except SQuAD):
  *
@@ -67,7 +67,7 @@ typedef struct cz_task_record {
   int64_t group; /* records with the same number are judged together */
 } cz_task_record;
 
-/* Keys of a task's section: files and fidelity of the known tasks; files and all that follows of `tsv` and `csv`, which a user describes (custom.c). */
+/* Keys of a task's section: files and fidelity of the known tasks; files and all that follows of `tsv` and `csv`, which users describe (custom.c). */
 typedef struct cz_task_config {
   const char *train, *dev, *test;
   int fidelity;

@@ -35,7 +35,8 @@ static cz_status add_record(cz_task_set *set, const char *const *texts, const ch
     if (texts[i]) CZ_GO(st, cz_buf_addf(&b, " %s: %s", u->fields[i].shown, texts[i]), done);
   CZ_GO(st, cz_task_text(set, &record.inputs, "%s", b.data), done);
   record.source = record.inputs;
-  if (u->number) CZ_GO(st, add_score(set, &record, label, place), done);
+  if (u->number)
+    CZ_GO(st, add_score(set, &record, label, place), done);
   else {
     int32_t class;
     CZ_GO(st, cz_task_label(set, &class, u->spellings, label, place), done);
@@ -78,7 +79,8 @@ static cz_status add_line(cz_task_set *set, const columns *c, const cz_fields *f
     return CZ_OK;
   }
   if (f->n != c->count)
-    return CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected %zu", cz_lines_place(l, f->column[f->n < c->count ? f->n - 1 : c->count]).text, f->n, c->count);
+    return CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected %zu", cz_lines_place(l, f->column[f->n < c->count ? f->n - 1 : c->count]).text, f->n,
+                   c->count);
   const char *texts[CZ_UNIFORM_FIELDS] = {0};
   for (size_t i = 0; i < field_count(u); i++) texts[i] = f->text[c->field[i]];
   const cz_place place = cz_lines_place(l, c->labelled ? f->column[c->label] : 0);

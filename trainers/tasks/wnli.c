@@ -1,5 +1,5 @@
-/* WNLI (GLUE), only evaluated, as a Winograd task (reference t5.md 7.1): the pronoun of the premise that the hypothesis replaces is put between stars,
- * and what the hypothesis says in its place is the candidate noun. */
+/* WNLI (GLUE), only evaluated, as a Winograd task (reference t5.md 7.1): the pronoun of the premise that the hypothesis replaces is put between
+ * stars, and what the hypothesis says in its place is the candidate noun. */
 #include "trainers/tasks/format.h"
 #include "trainers/tasks/wsc.h"
 
