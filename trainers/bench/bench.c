@@ -1,0 +1,23 @@
+#include "trainers/bench/bench.h"
+#include "trainers/args.h"
+
+#include <string.h>
+
+const char cz_bench_usage[] =
+    "cloze bench step [--model M] [--device D] [--segments N] [--inputs N] [--targets N] [--steps N] [--optimizer O] [--recompute] [--json]\n"
+    "cloze bench objectives [--model M] [--tokens N] [--json]\n"
+    "step: a training step on random tokens beside the matrix-product rate that the same run measures, interleaved, medians.\n"
+    "  --model M       t5-small (default), t5-v1_1-small, ...; --dtype f32\n"
+    "  --segments N    examples in a batch (default 8) of --inputs (512) and --targets (114) tokens; --steps N measured steps (default 5)\n"
+    "  --optimizer O   adamw (default), adafactor\n"
+    "  JSON keys: tokens_per_s, gflop_per_s, ceiling_gflop_per_s, share, peak_rss_bytes, cpu, by_op\n"
+    "objectives: for every objective at one token budget: mean lengths, FLOPs, step time, tokens and examples per second, peak memory.\n"
+    "  --tokens N      raw tokens of a batch (default 4096)\n";
+
+/** The command `cloze bench`; its usage says what it measures. */
+cz_status cz_command_bench(int argc, char **argv) {
+  if (argc < 2) return CZ_FAIL(CZ_EUSAGE, "bench: step or objectives?");
+  if (!strcmp(argv[1], "step")) return cz_bench_step(argc - 1, argv + 1);
+  if (!strcmp(argv[1], "objectives")) return cz_bench_objectives(argc - 1, argv + 1);
+  return CZ_FAIL(CZ_EUSAGE, "bench: there is step and objectives, no '%s'", argv[1]);
+}

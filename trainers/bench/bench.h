@@ -1,0 +1,12 @@
+/* `cloze bench`: speed of a training step against the machine's own product rate, and what the objectives cost. */
+#ifndef CZ_TRAINERS_BENCH_H
+#define CZ_TRAINERS_BENCH_H
+
+#include "base/status.h"
+
+extern const char cz_bench_usage[];
+CZ_MUST cz_status cz_command_bench(int argc, char **argv);
+CZ_MUST cz_status cz_bench_step(int argc, char **argv);
+CZ_MUST cz_status cz_bench_objectives(int argc, char **argv);
+
+#endif

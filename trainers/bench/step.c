@@ -1,0 +1,191 @@
+#include "base/text.h"
+#include "device/probe.h"
+#include "device/random.h"
+#include "nn/net.h"
+#include "trainers/args.h"
+#include "trainers/bench/bench.h"
+#include "trainers/optimizer.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_STEPS = 1000 };
+
+typedef struct bench {
+  const char *model_name, *device_name, *dtype, *optimizer_name;
+  int64_t segments, inputs, targets, steps;
+  bool json, recompute;
+  cz_device *device;
+  cz_model *model;
+  cz_net *net;
+  cz_optimizer *optimizer;
+  cz_optimizer_keys keys;
+  cz_product_probe *probe;
+  int32_t *ids, *spans; /* host lists: encoder, decoder, targets; encoder and decoder spans */
+  cz_feed feed;
+  double seconds[MOST_STEPS], rates[MOST_STEPS], optimizer_seconds[MOST_STEPS];
+} bench;
+
+static cz_status parse(bench *b, int argc, char **argv) {
+  const char *segments = "8", *inputs = "512", *targets = "114", *steps = "5";
+  const cz_option options[] = {{"--model", &b->model_name, NULL},  {"--device", &b->device_name, NULL}, {"--dtype", &b->dtype, NULL},
+                               {"--segments", &segments, NULL},    {"--inputs", &inputs, NULL},         {"--targets", &targets, NULL},
+                               {"--steps", &steps, NULL},          {"--optimizer", &b->optimizer_name, NULL},
+                               {"--recompute", NULL, &b->recompute}, {"--json", NULL, &b->json}};
+  const struct {
+    const char *name, *text;
+    int64_t *out, most;
+  } numbers[] = {{"--segments", segments, &b->segments, 4096}, {"--inputs", inputs, &b->inputs, 1 << 16},
+                 {"--targets", targets, &b->targets, 1 << 16}, {"--steps", steps, &b->steps, MOST_STEPS}};
+  CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
+  CZ_TRY(cz_args_count(argc, argv, 0, 0, cz_bench_usage));
+  const char *texts[] = {segments, inputs, targets, steps};
+  for (int i = 0; i < 4; i++)
+    if (cz_parse_int(texts[i], numbers[i].out) != CZ_OK || *numbers[i].out < 1 || *numbers[i].out > numbers[i].most)
+      return CZ_FAIL(CZ_EUSAGE, "%s: '%s' is not between 1 and %lld", numbers[i].name, texts[i], (long long)numbers[i].most);
+  if (strcmp(b->dtype, "f32")) return CZ_FAIL(CZ_EUSAGE, "--dtype: '%s'; this build trains in f32", b->dtype);
+  if (strcmp(b->optimizer_name, "adamw") && strcmp(b->optimizer_name, "adafactor"))
+    return CZ_FAIL(CZ_EUSAGE, "--optimizer: '%s' is not adamw or adafactor", b->optimizer_name);
+  return CZ_OK;
+}
+
+static void fill(int32_t *ids, int64_t n, int64_t vocabulary, cz_stream *s) {
+  for (int64_t i = 0; i < n; i++) ids[i] = 3 + (int32_t)cz_stream_below(s, (uint64_t)vocabulary - 3);
+}
+
+static cz_status make_batch(bench *b) {
+  int64_t B = b->segments, S = B * b->inputs, T = B * b->targets;
+  cz_stream s;
+  cz_stream_init(&s, 1, "bench", 0, 0);
+  CZ_TRY(cz_alloc(&b->ids, (size_t)(S + 2 * T), sizeof *b->ids));
+  CZ_TRY(cz_alloc(&b->spans, (size_t)(4 * B), sizeof *b->spans));
+  fill(b->ids, S + 2 * T, b->model->config.vocab_size, &s);
+  for (int64_t i = 0; i < B; i++) {
+    b->spans[2 * i] = (int32_t)(i * b->inputs), b->spans[2 * i + 1] = (int32_t)((i + 1) * b->inputs);
+    b->spans[2 * B + 2 * i] = (int32_t)(i * b->targets), b->spans[2 * B + 2 * i + 1] = (int32_t)((i + 1) * b->targets);
+  }
+  bool pair = b->model->config.family->architecture == CZ_ENCODER_DECODER;
+  b->feed = (cz_feed){.segments = B, .enc_tokens = pair ? S : 0, .dec_tokens = T, .rows = T, .enc_ids = b->ids, .enc_spans = b->spans, .dec_ids = b->ids + S,
+                      .dec_spans = b->spans + 2 * B, .targets = b->ids + S + T, .denominator = (double)T};
+  return CZ_OK;
+}
+
+static cz_status open_bench(bench *b) {
+  cz_model_config c;
+  CZ_TRY(cz_device_open(&b->device, b->device_name));
+  CZ_TRY(cz_model_config_named(&c, b->model_name));
+  if (c.family->architecture == CZ_PREFIX_LM) return CZ_FAIL(CZ_EUSAGE, "bench step: choose an encoder-decoder or a language model");
+  c.dropout = 0;
+  CZ_TRY(cz_model_create(&b->model, &c, b->device));
+  CZ_TRY(cz_params_init(b->model->params, 1));
+  CZ_TRY(make_batch(b));
+  cz_net_options o = {.max_segments = b->segments, .max_inputs = b->segments * b->inputs, .max_targets = b->segments * b->targets, .train = true,
+                      .recompute = b->recompute, .dropout = 0, .z_loss = 1e-4};
+  CZ_TRY(cz_net_create(&b->net, b->model, &o));
+  b->keys = (cz_optimizer_keys){.name = strcmp(b->optimizer_name, "adamw") ? CZ_OPTIMIZER_ADAFACTOR : CZ_OPTIMIZER_ADAMW, .learning_rate = 1e-4,
+                                .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-6, .decay_exponent = 0.8, .clip_threshold = 1};
+  return cz_optimizer_create(&b->optimizer, &b->keys, b->model->params);
+}
+
+static cz_status one_step(bench *b, int64_t step, double *seconds, double *update) {
+  cz_graph_run_options run = {.key = {.seed = 1, .step = (uint32_t)step}, .training = true};
+  double norm, began = cz_seconds();
+  CZ_TRY(cz_net_feed(b->net, &b->feed));
+  CZ_TRY(cz_graph_train(b->net->graph, &run));
+  double trained = cz_seconds();
+  CZ_TRY(cz_optimizer_norm(b->optimizer, &norm));
+  CZ_TRY(cz_optimizer_step(b->optimizer, step, 1e-4, 1));
+  *seconds = cz_seconds() - began;
+  *update = cz_seconds() - trained;
+  return isfinite(norm) ? CZ_OK : CZ_FAIL(CZ_ENUMERIC, "bench: the gradient is not finite");
+}
+
+/* Peak memory is read before the probe's operands are made. Steps and products alternate, so that both see the same machine. */
+static cz_status measure(bench *b, int64_t *rss) {
+  double first, update;
+  CZ_TRY(one_step(b, 0, &first, &update));
+  *rss = cz_peak_rss_bytes();
+  CZ_TRY(cz_product_probe_create(&b->probe));
+  cz_product_probe_round(b->probe);
+  cz_graph_profile(b->net->graph, true);
+  for (int64_t i = 0; i < b->steps; i++) {
+    CZ_TRY(one_step(b, i + 1, &b->seconds[i], &b->optimizer_seconds[i]));
+    b->rates[i] = cz_product_probe_round(b->probe);
+  }
+  return CZ_OK;
+}
+
+static int ascending(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double median(double *x, int64_t n) {
+  qsort(x, (size_t)n, sizeof *x, ascending);
+  return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
+}
+
+static cz_status report(bench *b, int64_t rss) {
+  cz_op_time times[CZ_OPS];
+  char cpu[256];
+  int n = cz_graph_times(b->net->graph, times, CZ_OPS);
+  double flop = 0, seconds = median(b->seconds, b->steps), ceiling = median(b->rates, b->steps), update = median(b->optimizer_seconds, b->steps), sum = 0;
+  int64_t tokens = b->feed.enc_tokens + b->feed.dec_tokens;
+  json_t *by_op = json_object();
+  CZ_TRY(cz_cpu_model(cpu, sizeof cpu));
+  for (int i = 0; i < n; i++) {
+    double s = (times[i].forward_s + times[i].backward_s) / (double)b->steps, f = (times[i].forward_flop + times[i].backward_flop) / (double)b->steps;
+    flop += f;
+    sum += s;
+    json_object_set_new(by_op, times[i].op,
+                        json_pack("{s:f, s:f, s:f, s:f, s:f}", "seconds", s, "forward_seconds", times[i].forward_s / (double)b->steps, "backward_seconds",
+                                  times[i].backward_s / (double)b->steps, "gflop", 1e-9 * f, "share_of_step", s / seconds));
+  }
+  json_object_set_new(by_op, "optimizer", json_pack("{s:f, s:f}", "seconds", update, "share_of_step", update / seconds));
+  json_object_set_new(by_op, "rest", json_pack("{s:f, s:f}", "seconds", seconds - sum - update, "share_of_step", (seconds - sum - update) / seconds));
+  double rate = 1e-9 * flop / seconds;
+  json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "model", b->model_name, "device", b->device->name,
+                           "cpu", cpu, "isa", cz_device_isa(), "threads", omp_get_max_threads(), "tokens", (json_int_t)tokens, "step_seconds", seconds,
+                           "tokens_per_s", (double)tokens / seconds, "gflop_per_step", 1e-9 * flop, "gflop_per_s", rate, "ceiling_gflop_per_s", ceiling,
+                           "share", rate / ceiling, "peak_rss_bytes", (json_int_t)rss, "steps", (json_int_t)b->steps, "by_op", by_op);
+  char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)) : NULL;
+  if (b->json && text) puts(text);
+  free(text);
+  if (!b->json) {
+    printf("%s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name, b->device->name, cpu, cz_device_isa(), omp_get_max_threads(), seconds,
+           (double)tokens / seconds);
+    printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now: %.1f %%; peak memory %.2f GB\n", rate, ceiling, 100 * rate / ceiling, 1e-9 * (double)rss);
+    for (int i = 0; i < n; i++) {
+      double s = (times[i].forward_s + times[i].backward_s) / (double)b->steps, f = (times[i].forward_flop + times[i].backward_flop) / (double)b->steps;
+      printf("  %-14s %8.1f ms  %5.1f %%  %7.1f GFLOP/s\n", times[i].op, 1e3 * s, 100 * s / seconds, 1e-9 * f / s);
+    }
+    printf("  %-14s %8.1f ms  %5.1f %%\n  %-14s %8.1f ms  %5.1f %%\n", "optimizer", 1e3 * update, 100 * update / seconds, "rest",
+           1e3 * (seconds - sum - update), 100 * (seconds - sum - update) / seconds);
+  }
+  json_decref(root);
+  return CZ_OK;
+}
+
+/** `cloze bench step`: the training step's speed as a share of the product rate that is measured in the same run. */
+cz_status cz_bench_step(int argc, char **argv) {
+  bench b = {.model_name = "t5-small", .device_name = "cpu", .dtype = "f32", .optimizer_name = "adamw"};
+  int64_t rss = 0;
+  cz_status st;
+  CZ_TRY(parse(&b, argc, argv));
+  CZ_GO(st, open_bench(&b), done);
+  CZ_GO(st, measure(&b, &rss), done);
+  CZ_GO(st, report(&b, rss), done);
+done:
+  cz_product_probe_destroy(&b.probe);
+  cz_optimizer_destroy(&b.optimizer);
+  cz_net_destroy(&b.net);
+  cz_model_destroy(&b.model);
+  cz_device_close(&b.device);
+  free(b.ids);
+  free(b.spans);
+  return st;
+}
