@@ -1,5 +1,6 @@
-/* Training checkpoints: named arrays, numbers and texts in one HDF5 file per folder, every data set under fletcher32 and all metadata under HDF5's own
- * checksums (format 1.10), written aside, synced and renamed; the one before is kept. At any instant of a save the folder holds a whole checkpoint.
+/* Training checkpoints: named arrays, numbers and texts in one HDF5 file per folder, every data set under fletcher32 and all metadata under HDF5's
+ * own checksums (format 1.10), written aside, synced and renamed; the one before is kept. At any instant of a save the folder holds a whole
+ * checkpoint.
  *
  *   folder/checkpoint.h5        the newest
  *   folder/checkpoint.prev.h5   the one before

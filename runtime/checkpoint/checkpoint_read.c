@@ -92,13 +92,25 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void 
   walk *w = context;
   char why[CZ__H5_TEXT];
   hid_t object = H5Oopen(group, name, H5P_DEFAULT);
-  if (object < 0) w->st = CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", w->c->path, name, cz__h5_why(why));
-  else if (H5Iget_type(object) == H5I_DATASET) w->st = add_entry(w->c, name, object);
+  if (object < 0)
+    w->st = CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", w->c->path, name, cz__h5_why(why));
+  else if (H5Iget_type(object) == H5I_DATASET)
+    w->st = add_entry(w->c, name, object);
   if (object >= 0) H5Oclose(object);
   return w->st == CZ_OK ? 0 : -1;
 }
 
 static int by_name(const void *a, const void *b) { return strcmp(((const cz_ck_entry *)a)->name, ((const cz_ck_entry *)b)->name); }
+
+/* Without file locks, which cluster file systems may lack: a checkpoint is whole under its name and never changes. */
+static cz_status open_readonly(hid_t *file, const char *path) {
+  char why[CZ__H5_TEXT] = "HDF5 can't open it";
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  if (access >= 0 && H5Pset_file_locking(access, false, true) >= 0) *file = H5Fopen(path, H5F_ACC_RDONLY, access);
+  if (*file < 0) cz__h5_why(why);
+  if (access >= 0) H5Pclose(access);
+  return *file < 0 ? CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, why) : CZ_OK;
+}
 
 static cz_status read_all(cz_checkpoint *c, const char *path) {
   char why[CZ__H5_TEXT];
@@ -106,22 +118,21 @@ static cz_status read_all(cz_checkpoint *c, const char *path) {
   const int64_t one = 1;
   CZ_TRY(cz_arena_create(&c->arena, "checkpoint"));
   if (snprintf(c->path, sizeof c->path, "%s", path) >= (int)sizeof c->path) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
-  c->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (c->file < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz__h5_why(why));
+  CZ_TRY(open_readonly(&c->file, path));
   walk w = {c, CZ_OK};
-  if (H5Lvisit(c->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &w) < 0 && w.st == CZ_OK)
-    w.st = CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz__h5_why(why));
+  if (H5Lvisit(c->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &w) < 0 && w.st == CZ_OK) w.st = CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz__h5_why(why));
   CZ_TRY(w.st);
   if (c->count) qsort(c->entries, c->count, sizeof *c->entries, by_name);
-  if (!cz_checkpoint_find(c, CZ__CK_FORMAT)) return CZ_FAIL(CZ_ECORRUPT, "%s: an HDF5 file, but not a checkpoint: it has no '%s'", path, CZ__CK_FORMAT);
+  if (!cz_checkpoint_find(c, CZ__CK_FORMAT))
+    return CZ_FAIL(CZ_ECORRUPT, "%s: an HDF5 file, but not a checkpoint: it has no '%s'", path, CZ__CK_FORMAT);
   CZ_TRY(cz_checkpoint_get_int(c, &format, CZ__CK_FORMAT));
   if (format != CZ__CK_FORMAT_VERSION)
     return CZ_FAIL(CZ_EINVAL, "%s: checkpoint format %lld; this program reads format %d", path, (long long)format, CZ__CK_FORMAT_VERSION);
   return cz_checkpoint_get(c, &c->config_hash, CZ__CK_CONFIG, CZ_CK_U64, &one, 1);
 }
 
-/** Opens the checkpoint file PATH and reads all of it once, so that a damaged one is found now: CZ_ECORRUPT with the entry and HDF5's reason. Close with
- * cz_checkpoint_close. */
+/** Opens the checkpoint file PATH and reads all of it once, so that a damaged one is found now: CZ_ECORRUPT with the entry and HDF5's reason. Close
+ * with cz_checkpoint_close. */
 cz_status cz_checkpoint_open_file(cz_checkpoint **c, const char *path) {
   cz__h5_quiet();
   CZ_TRY(cz_alloc(c, 1, sizeof **c));
@@ -232,8 +243,7 @@ cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name
 /** Appends the text (or bytes) NAME to OUT, whatever its length. */
 cz_status cz_checkpoint_get_text(cz_checkpoint *c, cz_buf *out, const char *name) {
   const cz_ck_entry *e = cz_checkpoint_find(c, name);
-  if (!e || e->type != CZ_CK_BYTES || e->rank != 1)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s '%s'", c->path, e ? "not a text:" : "no entry", name);
+  if (!e || e->type != CZ_CK_BYTES || e->rank != 1) return CZ_FAIL(CZ_EINVAL, "%s: %s '%s'", c->path, e ? "not a text:" : "no entry", name);
   CZ_TRY(cz_buf_add(out, NULL, 0));
   CZ_TRY(cz_grow(&out->data, &out->cap, out->len + e->elements + 1, 1));
   CZ_TRY(cz_checkpoint_get(c, out->data + out->len, name, CZ_CK_BYTES, e->dims, 1));

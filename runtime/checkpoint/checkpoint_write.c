@@ -20,9 +20,9 @@ struct cz_checkpoint_writer {
 static cz_status check_space(const char *folder, uint64_t bytes) {
   uint64_t free_bytes, needed = bytes + bytes / 64 + (1 << 20); /* chunk edges and metadata */
   CZ_TRY(cz_fs_free_bytes(folder, &free_bytes));
-  return needed < bytes || free_bytes < needed
-             ? CZ_FAIL(CZ_EIO, "%s: a checkpoint needs %.1f MB but the disk has only %.1f MB free", folder, (double)needed / 1e6, (double)free_bytes / 1e6)
-             : CZ_OK;
+  return needed < bytes || free_bytes < needed ? CZ_FAIL(CZ_EIO, "%s: a checkpoint needs %.1f MB but the disk has only %.1f MB free", folder,
+                                                         (double)needed / 1e6, (double)free_bytes / 1e6)
+                                               : CZ_OK;
 }
 
 static cz_status make_paths(cz_checkpoint_writer *w, const char *folder) {
@@ -41,12 +41,13 @@ static cz_status create_file(cz_checkpoint_writer *w) {
  * anything is written when the disk has less. CONFIG_HASH identifies the run's resolved configuration. End with cz_checkpoint_commit or _discard. */
 cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder, uint64_t config_hash, uint64_t bytes) {
   const int64_t one = 1;
-  CZ_TRY(check_space(folder, bytes));
   CZ_TRY(cz_alloc(w, 1, sizeof **w));
   (*w)->file = -1;
   cz__h5_quiet();
   cz_status st;
   CZ_GO(st, make_paths(*w, folder), failed);
+  unlink((*w)->temporary); /* what a killed run left takes room */
+  CZ_GO(st, check_space(folder, bytes), failed);
   CZ_GO(st, create_file(*w), failed);
   CZ_GO(st, cz_checkpoint_put_int(*w, CZ__CK_FORMAT, CZ__CK_FORMAT_VERSION), failed);
   CZ_GO(st, cz_checkpoint_put(*w, CZ__CK_CONFIG, CZ_CK_U64, &config_hash, &one, 1), failed);
@@ -137,19 +138,18 @@ cz_status cz_checkpoint_put_text(cz_checkpoint_writer *w, const char *name, cons
   return cz_checkpoint_put(w, name, CZ_CK_BYTES, text, &n, 1);
 }
 
-/* Makes the temporary file the newest and the newest the previous. The old previous goes last: a bad newest never replaces the only good file before
- * the new one is durable. */
+/* Makes the temporary file the newest, and what was the newest the previous. The old previous goes last: a damaged newest never replaces the only good
+ * file before the new one is durable. File systems without hard links lose that last guard, but never both files. */
 static cz_status rotate(const cz_checkpoint_writer *w) {
   if (unlink(w->spare) && errno != ENOENT) return CZ_FAIL(CZ_EIO, "%s: %s", w->spare, strerror(errno));
-  bool had = cz_fs_exists(w->path);
-  /* a second name for the newest, so that the folder is never without it; file systems without hard links move it aside for a moment */
-  if (had && link(w->path, w->spare) && rename(w->path, w->spare)) return CZ_FAIL(CZ_EIO, "%s -> %s: %s", w->path, w->spare, strerror(errno));
+  bool had = cz_fs_exists(w->path), linked = had && link(w->path, w->spare) == 0;
+  if (had && !linked && rename(w->path, w->previous)) return CZ_FAIL(CZ_EIO, "%s -> %s: %s", w->path, w->previous, strerror(errno));
   CZ_TRY(cz_fs_commit(w->temporary, w->path));
-  return had ? cz_fs_commit(w->spare, w->previous) : CZ_OK;
+  return linked ? cz_fs_commit(w->spare, w->previous) : CZ_OK;
 }
 
-/** Finishes the checkpoint: closes, syncs, renames; the newest becomes the previous. Ends the writer in any case. When it fails, the checkpoints of before
- * are intact. */
+/** Finishes the checkpoint: closes, syncs, renames; the newest becomes the previous. Ends the writer in any case. When it fails, the checkpoints of
+ * before are intact. */
 cz_status cz_checkpoint_commit(cz_checkpoint_writer **w) {
   char why[CZ__H5_TEXT];
   cz__h5_quiet();

@@ -21,9 +21,12 @@ static herr_t collect(unsigned n, const H5E_error2_t *e, void *context) {
 const char *cz__h5_why(char out[CZ__H5_TEXT]) {
   reasons r = {0};
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, collect, &r);
-  if (!r.inner) snprintf(out, CZ__H5_TEXT, "HDF5 gave no reason");
-  else if (strcmp(r.inner, r.outer) == 0) snprintf(out, CZ__H5_TEXT, "%s", r.inner);
-  else snprintf(out, CZ__H5_TEXT, "%s; %s", r.inner, r.outer);
+  if (!r.inner)
+    snprintf(out, CZ__H5_TEXT, "HDF5 gave no reason");
+  else if (strcmp(r.inner, r.outer) == 0)
+    snprintf(out, CZ__H5_TEXT, "%s", r.inner);
+  else
+    snprintf(out, CZ__H5_TEXT, "%s; %s", r.inner, r.outer);
   return out;
 }
 

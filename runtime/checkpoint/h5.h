@@ -6,10 +6,10 @@
 
 #include <hdf5.h>
 
-#define CZ__CK_NEWEST "checkpoint.h5"
+#define CZ__CK_NEWEST   "checkpoint.h5"
 #define CZ__CK_PREVIOUS "checkpoint.prev.h5"
-#define CZ__CK_FORMAT "cloze/format"
-#define CZ__CK_CONFIG "cloze/config_hash"
+#define CZ__CK_FORMAT   "cloze/format"
+#define CZ__CK_CONFIG   "cloze/config_hash"
 
 enum { CZ__CK_FORMAT_VERSION = 1, CZ__H5_TEXT = 512 };
 

@@ -1,5 +1,5 @@
-/* A file driver for writing checkpoints. When the disk is full, HDF5's own driver leaves a file that can never be closed and a crash at exit (1.10.8); this one
- * notes the first error, drops what follows, and lets HDF5 close in peace. */
+/* A file driver for writing checkpoints. When the disk is full, HDF5's own driver leaves a file that can never be closed and a crash at exit
+ * (1.10.8); this one notes the first error, drops what follows, and lets HDF5 close in peace. */
 #include "checkpoint/h5.h"
 
 #include <hdf5.h>
@@ -73,8 +73,10 @@ static herr_t aside_write(H5FD_t *file, H5FD_mem_t type, hid_t how, haddr_t plac
   for (size_t done = 0; done < n && !*f->error;) {
     ssize_t k = pwrite(f->fd, (const char *)bytes + done, n - done, (off_t)(place + done));
     if (k < 0 && errno == EINTR) continue;
-    if (k < 0) *f->error = errno;
-    else done += (size_t)k;
+    if (k < 0)
+      *f->error = errno;
+    else
+      done += (size_t)k;
   }
   return 0;
 }
@@ -107,14 +109,13 @@ static const H5FD_class_t aside_class = {
     .truncate = aside_truncate,
     .fl_map = H5FD_FLMAP_DICHOTOMY};
 
-/** Creates or empties the HDF5 file PATH in format 1.10 (superblock, object headers, groups and chunk indices then carry checksums, which the older default's
- * do not). *ERROR, which must outlive the file, is 0 or the errno of the first failure; once it is set, nothing more is written and every call
- * goes on as if it were. Below 0 when it can't be created, with *ERROR or HDF5's reason. */
+/** Creates or empties the HDF5 file PATH in format 1.10 (superblock, object headers, groups and chunk indices then carry checksums, which the older
+ * default's do not). *ERROR, which must outlive the file, is 0 or the errno of the first failure; once it is set, nothing more is written and every
+ * call goes on as if it were. Below 0 when it can't be created, with *ERROR or HDF5's reason. */
 hid_t cz__h5_create_aside(const char *path, int *error) {
   *error = 0;
   hid_t access = H5Pcreate(H5P_FILE_ACCESS), driver = H5FDregister(&aside_class), file = -1;
-  if (access >= 0 && driver >= 0 && H5Pset_driver(access, driver, &error) >= 0 &&
-      H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0)
+  if (access >= 0 && driver >= 0 && H5Pset_driver(access, driver, &error) >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0)
     file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
   if (driver >= 0) H5FDunregister(driver); /* the file keeps it */
   if (access >= 0) H5Pclose(access);

@@ -28,15 +28,28 @@ struct cz_safetensors {
 static const struct {
   const char *name;
   uint32_t bits;
-} types[CZ_ST_TYPES] = {
-    [CZ_ST_BOOL] = {"BOOL", 8},       [CZ_ST_F4] = {"F4", 4},           [CZ_ST_F6_E2M3] = {"F6_E2M3", 6},
-    [CZ_ST_F6_E3M2] = {"F6_E3M2", 6}, [CZ_ST_U8] = {"U8", 8},           [CZ_ST_I8] = {"I8", 8},
-    [CZ_ST_F8_E5M2] = {"F8_E5M2", 8}, [CZ_ST_F8_E4M3] = {"F8_E4M3", 8}, [CZ_ST_F8_E8M0] = {"F8_E8M0", 8},
-    [CZ_ST_F8_E4M3FNUZ] = {"F8_E4M3FNUZ", 8}, [CZ_ST_F8_E5M2FNUZ] = {"F8_E5M2FNUZ", 8}, [CZ_ST_I16] = {"I16", 16},
-    [CZ_ST_U16] = {"U16", 16},        [CZ_ST_F16] = {"F16", 16},        [CZ_ST_BF16] = {"BF16", 16},
-    [CZ_ST_I32] = {"I32", 32},        [CZ_ST_U32] = {"U32", 32},        [CZ_ST_F32] = {"F32", 32},
-    [CZ_ST_C64] = {"C64", 64},        [CZ_ST_F64] = {"F64", 64},        [CZ_ST_I64] = {"I64", 64},
-    [CZ_ST_U64] = {"U64", 64}};
+} types[CZ_ST_TYPES] = {[CZ_ST_BOOL] = {"BOOL", 8},
+                        [CZ_ST_F4] = {"F4", 4},
+                        [CZ_ST_F6_E2M3] = {"F6_E2M3", 6},
+                        [CZ_ST_F6_E3M2] = {"F6_E3M2", 6},
+                        [CZ_ST_U8] = {"U8", 8},
+                        [CZ_ST_I8] = {"I8", 8},
+                        [CZ_ST_F8_E5M2] = {"F8_E5M2", 8},
+                        [CZ_ST_F8_E4M3] = {"F8_E4M3", 8},
+                        [CZ_ST_F8_E8M0] = {"F8_E8M0", 8},
+                        [CZ_ST_F8_E4M3FNUZ] = {"F8_E4M3FNUZ", 8},
+                        [CZ_ST_F8_E5M2FNUZ] = {"F8_E5M2FNUZ", 8},
+                        [CZ_ST_I16] = {"I16", 16},
+                        [CZ_ST_U16] = {"U16", 16},
+                        [CZ_ST_F16] = {"F16", 16},
+                        [CZ_ST_BF16] = {"BF16", 16},
+                        [CZ_ST_I32] = {"I32", 32},
+                        [CZ_ST_U32] = {"U32", 32},
+                        [CZ_ST_F32] = {"F32", 32},
+                        [CZ_ST_C64] = {"C64", 64},
+                        [CZ_ST_F64] = {"F64", 64},
+                        [CZ_ST_I64] = {"I64", 64},
+                        [CZ_ST_U64] = {"U64", 64}};
 
 /** The format's name of a type, "F32". */
 const char *cz_st_type_name(cz_st_type type) { return types[type].name; }
@@ -150,8 +163,10 @@ static cz_status parse_header(cz_safetensors *s, int file, const char *text, siz
   if (st == CZ_OK) st = cz_grow(&s->tensors, &s->tensors_cap, first + json_object_size(root), sizeof *s->tensors);
   if (st == CZ_OK) {
     json_object_foreach(root, name, value) {
-      if (strcmp(name, "__metadata__") == 0) st = check_metadata(path, value);
-      else st = parse_tensor(s, path, &s->tensors[s->n_tensors++], name, value);
+      if (strcmp(name, "__metadata__") == 0)
+        st = check_metadata(path, value);
+      else
+        st = parse_tensor(s, path, &s->tensors[s->n_tensors++], name, value);
       if (st != CZ_OK) break;
     }
   }
@@ -192,7 +207,8 @@ static cz_status add_file(cz_safetensors *s, const char *path) {
   uint64_t size = (uint64_t)info.st_size, n;
   if (size < 8) return CZ_FAIL(CZ_EINVAL, "%s: %llu bytes are too few for a safetensors file", path, (unsigned long long)size);
   CZ_TRY(read_at(f, &n, sizeof n, 0, "the header's length"));
-  if (n > CZ__ST_HEADER_CAP) return CZ_FAIL(CZ_EINVAL, "%s: header of %llu bytes; the format allows %d", path, (unsigned long long)n, CZ__ST_HEADER_CAP);
+  if (n > CZ__ST_HEADER_CAP)
+    return CZ_FAIL(CZ_EINVAL, "%s: header of %llu bytes; the format allows %d", path, (unsigned long long)n, CZ__ST_HEADER_CAP);
   if (n > size - 8)
     return CZ_FAIL(CZ_EINVAL, "%s: header of %llu bytes in a file of %llu: it is truncated", path, (unsigned long long)n, (unsigned long long)size);
   char *text;
@@ -290,8 +306,8 @@ done:
   return st;
 }
 
-/** Opens the weights of a Hugging Face directory: model.safetensors, else the shards of model.safetensors.index.json, each of whose tensors must be in
- * the file it is mapped to. CZ_EIO when there is neither (a pytorch_model.bin must be converted by a script first). */
+/** Opens the weights of a Hugging Face directory: model.safetensors, else the shards of model.safetensors.index.json, each of whose tensors must be
+ * in the file it is mapped to. CZ_EIO when there is neither (a pytorch_model.bin must be converted by a script first). */
 cz_status cz_safetensors_open_model(cz_safetensors **s, const char *folder) {
   char path[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "model.safetensors"));
@@ -361,8 +377,10 @@ static cz_status read_tensor(cz_safetensors *s, void *out, bool wide, const char
     size_t n = t->elements - i < step ? t->elements - i : step;
     st = read_at(f, piece, n * size, t->begin + i * size, name);
     if (st != CZ_OK) break;
-    if (wide) cz__convert_to_f64((double *)out + i, piece, t->type, n);
-    else cz__convert_to_f32((float *)out + i, piece, t->type, n);
+    if (wide)
+      cz__convert_to_f64((double *)out + i, piece, t->type, n);
+    else
+      cz__convert_to_f32((float *)out + i, piece, t->type, n);
   }
   free(piece);
   return st;

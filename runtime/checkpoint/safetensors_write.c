@@ -62,8 +62,10 @@ static cz_status make_header(cz_buf *out, const char *path, const cz_st_item *co
   }
   if (st == CZ_OK) {
     uint64_t length = (strlen(text) + 7) / 8 * 8;
-    if (length > CZ__ST_HEADER_CAP) st = CZ_FAIL(CZ_EINVAL, "%s: header of %" PRIu64 " bytes; the format allows %d", path, length, CZ__ST_HEADER_CAP);
-    else if ((st = cz_buf_add(out, &length, sizeof length)) == CZ_OK) st = cz_buf_addf(out, "%-*s", (int)length, text);
+    if (length > CZ__ST_HEADER_CAP)
+      st = CZ_FAIL(CZ_EINVAL, "%s: header of %" PRIu64 " bytes; the format allows %d", path, length, CZ__ST_HEADER_CAP);
+    else if ((st = cz_buf_add(out, &length, sizeof length)) == CZ_OK)
+      st = cz_buf_addf(out, "%-*s", (int)length, text);
   }
   free(text);
   json_decref(root);
@@ -104,9 +106,9 @@ static cz_status write_aside(const char *path, const cz_buf *header, const cz_st
   return st;
 }
 
-/** Writes N tensors to PATH, aside, synced and renamed, so that a reader sees the old file or the whole new one. The order in the file is the format's
- * (alignment, then name), whatever the order given; the header carries {"format": "pt"}. CZ_EINVAL for two tensors of one name, a name that is not
- * UTF-8, a shape or a conversion that can't be; CZ_EIO when the system refuses (disk full), the old file intact. */
+/** Writes N tensors to PATH, aside, synced and renamed, so that a reader sees the old file or the whole new one. The order in the file is the
+ * format's (alignment, then name), whatever the order given; the header carries {"format": "pt"}. CZ_EINVAL for two tensors of one name, a name that
+ * is not UTF-8, a shape or a conversion that can't be; CZ_EIO when the system refuses (disk full), the old file intact. */
 cz_status cz_safetensors_write(const char *path, const cz_st_item *items, size_t n) {
   const cz_st_item **sorted;
   cz_buf header = {0};
@@ -158,8 +160,10 @@ static cz_status write_shards(const char *folder, const cz_st_item *items, const
     snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", k + 1, shards);
     st = cz_fs_join(path, sizeof path, folder, name);
     for (size_t j = i; j < end[k] && st == CZ_OK; j++) {
-      if (json_object_get(map, items[j].name)) st = CZ_FAIL(CZ_EINVAL, "%s: two tensors are called '%s'", folder, items[j].name);
-      else if (json_object_set_new(map, items[j].name, json_string(name))) st = CZ_FAIL(CZ_EINVAL, "%s: the name '%s' is not UTF-8 text", folder, items[j].name);
+      if (json_object_get(map, items[j].name))
+        st = CZ_FAIL(CZ_EINVAL, "%s: two tensors are called '%s'", folder, items[j].name);
+      else if (json_object_set_new(map, items[j].name, json_string(name)))
+        st = CZ_FAIL(CZ_EINVAL, "%s: the name '%s' is not UTF-8 text", folder, items[j].name);
     }
     if (st == CZ_OK) st = cz_safetensors_write(path, items + i, end[k] - i);
   }

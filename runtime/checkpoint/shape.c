@@ -25,8 +25,10 @@ bool cz__shape_count(uint64_t *count, const int64_t *dims, int rank) {
   bool empty = false, fits = true;
   for (int i = 0; i < rank; i++) {
     if (dims[i] < 0) return false;
-    if (dims[i] == 0) empty = true;
-    else if (__builtin_mul_overflow(n, (uint64_t)dims[i], &n) || n > INT64_MAX) fits = false;
+    if (dims[i] == 0)
+      empty = true;
+    else if (__builtin_mul_overflow(n, (uint64_t)dims[i], &n) || n > INT64_MAX)
+      fits = false;
     if (!fits) n = 1; /* go on: a later 0 makes the whole shape empty */
   }
   *count = empty ? 0 : n;

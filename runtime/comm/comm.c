@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The ranks that a launcher started: from its environment variables, so that a plain start never pays for MPI_Init. 0: there is no launcher. -1: there
- * is one, and only MPI_Init knows how many. */
+/* The ranks that a launcher started: from its environment variables, so that a plain start never pays for MPI_Init. 0: there is no launcher. -1:
+ * there is one, and only MPI_Init knows how many. */
 static int64_t launched_ranks(void) {
   static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}; /* Open MPI's mpirun; MPICH's, and Slurm's pmi2 */
   int64_t n;
@@ -32,12 +32,14 @@ static cz_status check_slurm(int64_t size) {
 }
 
 /** Opens the communicator of the whole job. WHICH is "self", "mpi", or "auto": MPI when a launcher (mpirun, srun) started more than one process, else
- * self. CZ_EUSAGE when MPI is needed but not built in, or when the size is not Slurm's number of tasks ("self" does not ask). Close with cz_comm_close. */
+ * self. CZ_EUSAGE when MPI is needed but not built in, or when the size is not Slurm's number of tasks ("self" does not ask). Close with
+ * cz_comm_close. */
 cz_status cz_comm_open(cz_comm **c, const char *which) {
   bool automatic = strcmp(which, "auto") == 0, mpi = strcmp(which, "mpi") == 0;
   if (!automatic && !mpi && strcmp(which, "self") != 0) return CZ_FAIL(CZ_EUSAGE, "unknown communicator '%s'; there are auto, self and mpi", which);
   int64_t launched = launched_ranks();
-  if (mpi || (automatic && (launched > 1 || launched < 0))) CZ_TRY(cz__comm_open_mpi(c));
+  if (mpi || (automatic && (launched > 1 || launched < 0)))
+    CZ_TRY(cz__comm_open_mpi(c));
   else {
     CZ_TRY(cz_alloc(c, 1, sizeof **c));
     (*c)->size = 1;
@@ -72,7 +74,9 @@ cz_status cz_comm_split(cz_comm *c, cz_comm **group, int color) {
 cz_status cz_comm_barrier(cz_comm *c) { return c->size == 1 ? CZ_OK : c->backend->barrier(c); }
 
 /** Copies N bytes of rank ROOT to all ranks; every rank gives the same N. */
-cz_status cz_comm_broadcast(cz_comm *c, void *bytes, size_t n, int root) { return c->size == 1 || !n ? CZ_OK : c->backend->broadcast(c, bytes, n, root); }
+cz_status cz_comm_broadcast(cz_comm *c, void *bytes, size_t n, int root) {
+  return c->size == 1 || !n ? CZ_OK : c->backend->broadcast(c, bytes, n, root);
+}
 
 /** Completes BYTES on all ranks: rank r brings [BOUNDS[r], BOUNDS[r + 1]) in place; BOUNDS has size + 1 entries, the same everywhere. */
 cz_status cz_comm_allgather(cz_comm *c, void *bytes, const size_t *bounds) { return c->size == 1 ? CZ_OK : c->backend->allgather(c, bytes, bounds); }
@@ -149,8 +153,8 @@ cz_status cz_comm_max_i64(cz_comm *c, int64_t *values, size_t n) {
   return CZ_OK;
 }
 
-/** Adds the N values of all ranks, in place, on all ranks, in the fixed tree over ranks (comm/tree.h). For a sum that does not depend on the number of
- * ranks, give one slot per shard (others' slots 0), which makes every addition exact, and add the slots in order afterwards. */
+/** Adds the N values of all ranks, in place, on all ranks, in the fixed tree over ranks (comm/tree.h). For a sum that does not depend on the number
+ * of ranks, give one slot per shard (others' slots 0), which makes every addition exact, and add the slots in order afterwards. */
 cz_status cz_comm_sum_f64(cz_comm *c, double *values, size_t n) {
   double *all = NULL;
   void **parts;
@@ -167,18 +171,20 @@ cz_status cz_comm_sum_f64(cz_comm *c, double *values, size_t n) {
   return st;
 }
 
-/** The consecutive shards [*FIRST, *FIRST + *COUNT) of a global batch that this rank computes. CZ_EUSAGE when the ranks do not divide the shards, or when
- * several ranks own each a number of shards that is not a power of two: their sums would then not be nodes of the one tree of additions. Local. */
+/** The consecutive shards [*FIRST, *FIRST + *COUNT) of a global batch that this rank computes. CZ_EUSAGE when the ranks do not divide the shards, or
+ * when several ranks own each a number of shards that is not a power of two: their sums would then not be nodes of the one tree of additions. Local.
+ */
 cz_status cz_comm_shards(const cz_comm *c, int64_t *first, int64_t *count, int64_t shards) {
   int64_t each = shards / c->size;
   if (shards < 1 || shards % c->size)
     return CZ_FAIL(CZ_EUSAGE, "%lld shards can't be divided among %d ranks: the number of ranks must divide the number of shards", (long long)shards,
                    c->size);
   if (c->size > 1 && (each & (each - 1)))
-    return CZ_FAIL(CZ_EUSAGE,
-                   "%lld shards on %d ranks are %lld a rank, which is not a power of two: the sum would depend on the number of ranks; use %lld shards "
-                   "or another number of ranks",
-                   (long long)shards, c->size, (long long)each, (long long)(c->size * (each & -each)));
+    return CZ_FAIL(
+        CZ_EUSAGE,
+        "%lld shards on %d ranks are %lld a rank, which is not a power of two: the sum would depend on the number of ranks; use %lld shards "
+        "or another number of ranks",
+        (long long)shards, c->size, (long long)each, (long long)(c->size * (each & -each)));
   *first = each * c->rank;
   *count = each;
   return CZ_OK;

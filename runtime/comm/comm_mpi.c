@@ -89,8 +89,10 @@ static void mpi_abort(cz_comm *c, int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
 static void mpi_close(cz_comm *c) {
   MPI_Comm m = comm_of(c);
-  if (m == MPI_COMM_WORLD) MPI_Finalize();
-  else MPI_Comm_free(&m);
+  if (m == MPI_COMM_WORLD)
+    MPI_Finalize();
+  else
+    MPI_Comm_free(&m);
 }
 
 static cz_status mpi_split(cz_comm *c, cz_comm **group, int color);

@@ -57,9 +57,9 @@ static cz_status create_slots(cz_reducer *r) {
   return cz_alloc(&r->parts, (size_t)r->comm->size, sizeof *r->parts);
 }
 
-/** Makes the reducer of the flat GRADIENT (ELEMENTS numbers of 4 or 8 bytes, borrowed) for a global batch of SHARDS shards; buckets of about BUCKET_BYTES (4 MB
- * is a good size; below 1 GB). All memory is taken here: the tree's buffers and, with peers, eight buckets. CZ_EUSAGE when the ranks and shards do not
- * fit (see cz_comm_shards). Collective. Destroy with cz_reducer_destroy. */
+/** Makes the reducer of the flat GRADIENT (ELEMENTS numbers of 4 or 8 bytes, borrowed) for a global batch of SHARDS shards; buckets of about
+ * BUCKET_BYTES (4 MB is a good size; below 1 GB). All memory is taken here: the tree's buffers and, with peers, eight buckets. CZ_EUSAGE when the
+ * ranks and shards do not fit (see cz_comm_shards). Collective. Destroy with cz_reducer_destroy. */
 cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, void *gradient, int64_t elements, size_t element_bytes, int64_t shards, size_t bucket_bytes) {
   int64_t first, own;
   CZ_CHECK(element_bytes == sizeof(float) || element_bytes == sizeof(double));
@@ -68,19 +68,19 @@ cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, void *gradient, int64_t 
     return CZ_FAIL(CZ_EINVAL, "buckets of %zu bytes for %lld elements of %zu bytes; a bucket holds one element to 1 GB", bucket_bytes,
                    (long long)elements, element_bytes);
   CZ_TRY(cz_alloc(r, 1, sizeof **r));
-  cz_reducer *new = *r;
-  new->data = gradient;
-  new->elements = elements;
-  new->element_bytes = element_bytes;
-  new->shards = own;
-  new->per_bucket = (int64_t)(bucket_bytes / element_bytes);
-  new->n_buckets = (elements + new->per_bucket - 1) / new->per_bucket;
+  cz_reducer *made = *r;
+  made->data = gradient;
+  made->elements = elements;
+  made->element_bytes = element_bytes;
+  made->shards = own;
+  made->per_bucket = (int64_t)(bucket_bytes / element_bytes);
+  made->n_buckets = (elements + made->per_bucket - 1) / made->per_bucket;
   cz_status st;
-  CZ_GO(st, cz_comm_split(c, &new->comm, 0), failed);
-  CZ_GO(st, cz_tree_create(&new->tree, elements, element_bytes, own), failed);
-  CZ_GO(st, cz_alloc(&new->buckets, (size_t)new->n_buckets, sizeof *new->buckets), failed);
-  CZ_GO(st, cz_alloc(&new->queue, (size_t)new->n_buckets, sizeof *new->queue), failed);
-  if (c->size > 1) CZ_GO(st, create_slots(new), failed);
+  CZ_GO(st, cz_comm_split(c, &made->comm, 0), failed);
+  CZ_GO(st, cz_tree_create(&made->tree, elements, element_bytes, own), failed);
+  CZ_GO(st, cz_alloc(&made->buckets, (size_t)made->n_buckets, sizeof *made->buckets), failed);
+  CZ_GO(st, cz_alloc(&made->queue, (size_t)made->n_buckets, sizeof *made->queue), failed);
+  if (c->size > 1) CZ_GO(st, create_slots(made), failed);
   return CZ_OK;
 failed:
   cz_reducer_destroy(r);
@@ -112,7 +112,8 @@ cz_status cz_reducer_push(cz_reducer *r) {
   return CZ_OK;
 }
 
-/* Exchanges with every peer. SCATTER: each piece goes to its owner and the others' versions of ours land in the slot; then the owner's sum goes to all. */
+/* Exchanges with every peer. SCATTER: each piece goes to its owner and the others' versions of ours land in the slot; then the owner's sum goes to
+ * all. */
 static cz_status post(cz_reducer *r, slot *s, bool scatter) {
   const struct cz_comm_backend *b = r->comm->backend;
   int me = r->comm->rank, tag = (int)(s->bucket % TAGS) * 2 + !scatter;

@@ -1,10 +1,11 @@
 /* Sums the gradients of all shards on all ranks, in the one tree of comm/tree.h, while the backward pass still runs.
  *
- * The flat gradient buffer is cut into buckets. As soon as all elements of a bucket are final on a rank, its pieces travel to their owners (piece r to
- * rank r), each owner adds its pieces in the order of the tree, and the sums travel back. The bits do not depend on buckets, pieces or timing.
+ * The flat gradient buffer is cut into buckets. As soon as all elements of a bucket are final on a rank, its pieces travel to their owners (piece r
+ * to rank r), each owner adds its pieces in the order of the tree, and the sums travel back. The bits do not depend on buckets, pieces or timing.
  *
  * One step: for each of the rank's shards but the last, run backward and cz_reducer_push. During the last shard's backward call cz_reducer_ready for
- * elements that are final and cz_reducer_poll now and then (between ops); after it cz_reducer_finish. The buffer then holds the sum over all shards. */
+ * elements that are final and cz_reducer_poll now and then (between ops); after it cz_reducer_finish. The buffer then holds the sum over all shards.
+ */
 #ifndef CZ_COMM_REDUCER_H
 #define CZ_COMM_REDUCER_H
 

@@ -29,8 +29,8 @@ static void add(void *out, const void *left, const void *right, int64_t n, size_
   }
 }
 
-/** Makes the accumulator of a rank that owns SHARDS shards of ELEMENTS numbers (4 bytes: float32, 8: float64): as many buffers as SHARDS - 1 has binary
- * digits. Destroy with cz_tree_destroy. */
+/** Makes the accumulator of a rank that owns SHARDS shards of ELEMENTS numbers (4 bytes: float32, 8: float64): as many buffers as SHARDS - 1 has
+ * binary digits. Destroy with cz_tree_destroy. */
 cz_status cz_tree_create(cz_tree **t, int64_t elements, size_t element_bytes, int64_t shards) {
   CZ_CHECK(element_bytes == sizeof(float) || element_bytes == sizeof(double));
   if (elements < 0 || shards < 1 || shards > INT64_C(1) << (MAX_LEVELS - 1))
@@ -58,7 +58,8 @@ void cz_tree_push(cz_tree *t, const void *gradient) {
   CZ_CHECK(t->pushed < t->shards - 1);
   int k = 0;
   for (const void *sum = gradient; t->pushed >> k & 1; sum = t->sums[k++]) add(t->sums[k], t->sums[k], sum, t->elements, t->element_bytes);
-  if (k == 0) memcpy(t->sums[0], gradient, (size_t)t->elements * t->element_bytes);
+  if (k == 0)
+    memcpy(t->sums[0], gradient, (size_t)t->elements * t->element_bytes);
   else { /* the sum of 2^k shards lies in the buffer below; that of level k is free */
     void *sum = t->sums[k - 1];
     t->sums[k - 1] = t->sums[k];

@@ -80,8 +80,10 @@ void test_bit_flips(void **state) {
     if (k >= 230) at = whole.len - 512 - cz_stream_below(&r, whole.len - 1024);
     char kept[512];
     memcpy(kept, whole.data + at, n);
-    if (n == 1) whole.data[at] ^= (char)(1 << cz_stream_below(&r, 8));
-    else memset(whole.data + at, 0, n);
+    if (n == 1)
+      whole.data[at] ^= (char)(1 << cz_stream_below(&r, 8));
+    else
+      memset(whole.data + at, 0, n);
     spill(path, whole.data, whole.len);
     cz_checkpoint *c = NULL;
     cz_status st = cz_checkpoint_open_file(&c, path);
@@ -146,7 +148,10 @@ void test_fallback(void **state) {
   assert_non_null(strstr(said.data, "going on from"));
   GOOD(save_state(folder, 3)); /* on top of the damage */
   assert_int_equal(load_newest(folder), 3);
+  spill(in_scratch("fall/checkpoint.h5.tmp"), "left by a kill", 14);
+  spill(in_scratch("fall/checkpoint.prev.h5.tmp"), "left by a kill", 14);
   GOOD(save_state(folder, 4));
+  assert_false(cz_fs_exists(in_scratch("fall/checkpoint.h5.tmp")) || cz_fs_exists(in_scratch("fall/checkpoint.prev.h5.tmp")));
   assert_int_equal(unlink(in_scratch("fall/checkpoint.h5")), 0);
   assert_int_equal(load_newest(folder), 3);
   damage(in_scratch("fall/checkpoint.prev.h5"));

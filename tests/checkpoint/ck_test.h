@@ -6,7 +6,8 @@
 #include "util.h"
 
 cz_status save_state(const char *folder, int64_t step);
-cz_status load_state(cz_checkpoint *c, int64_t *step); /* CZ_OK: every value is that of *step; otherwise the checkpoint's own error; wrong values fail */
+cz_status load_state(cz_checkpoint *c,
+                     int64_t *step); /* CZ_OK: every value is that of *step; otherwise the checkpoint's own error; wrong values fail */
 
 void test_kill(void **state);
 void test_bit_flips(void **state);

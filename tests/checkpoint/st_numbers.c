@@ -47,11 +47,13 @@ void test_halves(void **state) {
     load(x, bits, t, EVERY);
     for (int i = 0; i < EVERY; i++) {
       double want = value_of((uint16_t)i, type ? 8 : 5, type ? 7 : 10);
-      if (!(isnan(want) && isnan(x[i])) && (x[i] != want || signbit(x[i]) != signbit(want))) fail_msg("type %d, bits %04x: %g, not %g", type, i, x[i], want);
+      if (!(isnan(want) && isnan(x[i])) && (x[i] != want || signbit(x[i]) != signbit(want)))
+        fail_msg("type %d, bits %04x: %g, not %g", type, i, x[i], want);
     }
     store(back, x, t, CZ_ST_F64, EVERY);
     for (int i = 0; i < EVERY; i++)
-      if (isnan(x[i]) ? !isnan(value_of(back[i], type ? 8 : 5, type ? 7 : 10)) : back[i] != i) fail_msg("type %d: %04x comes back as %04x", type, i, back[i]);
+      if (isnan(x[i]) ? !isnan(value_of(back[i], type ? 8 : 5, type ? 7 : 10)) : back[i] != i)
+        fail_msg("type %d: %04x comes back as %04x", type, i, back[i]);
   }
   free(x);
   free(back);

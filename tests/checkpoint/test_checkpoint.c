@@ -73,9 +73,12 @@ static void test_wrong_puts(void **state) {
     int64_t dims[2];
     int rank;
     cz_status code;
-  } bad[] = {{"", "a name is not empty", {1}, 1, CZ_EINVAL},           {"/x", "does not start with '/'", {1}, 1, CZ_EINVAL},
-             {"x", "[-1]", {-1}, 1, CZ_EINVAL},                        {"x", "too large", {INT64_MAX, 2}, 2, CZ_EINVAL},
-             {"x", "more than 8 extents", {1}, 9, CZ_EINVAL},          {"cloze/format", "already exists", {1}, 1, CZ_EIO},
+  } bad[] = {{"", "a name is not empty", {1}, 1, CZ_EINVAL},
+             {"/x", "does not start with '/'", {1}, 1, CZ_EINVAL},
+             {"x", "[-1]", {-1}, 1, CZ_EINVAL},
+             {"x", "too large", {INT64_MAX, 2}, 2, CZ_EINVAL},
+             {"x", "more than 8 extents", {1}, 9, CZ_EINVAL},
+             {"cloze/format", "already exists", {1}, 1, CZ_EIO},
              {"cloze/format/x", "writing 'cloze/format/x'", {1}, 1, CZ_EIO}};
   const char *folder = folder_named("puts");
   const int64_t nine[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
@@ -137,12 +140,13 @@ static void test_foreign_files(void **state) {
   hid_t set = H5Dcreate2(group, "format", H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   H5Dwrite(set, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, &format);
   H5Dclose(set);
-  H5Fflush(file, H5F_SCOPE_GLOBAL);
+  H5Gclose(group);
+  H5Fclose(file);
   BAD(cz_checkpoint_open_file(&c, path), CZ_EINVAL, "checkpoint format 2; this program reads format 1");
-  set = H5Dcreate2(group, "half", H5T_STD_I16BE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+  set = H5Dcreate2(file, "cloze/half", H5T_STD_I16BE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   H5Dclose(set);
   H5Sclose(space);
-  H5Gclose(group);
   H5Fclose(file);
   BAD(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "'cloze/half' has a type");
   spill(path, "not HDF5 at all", 15);
@@ -179,11 +183,18 @@ const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:libhdf5"; }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_equal_states_make_equal_files),
-                                     cmocka_unit_test(test_wrong_requests), cmocka_unit_test(test_wrong_puts),
-                                     cmocka_unit_test(test_every_set_is_checked), cmocka_unit_test(test_foreign_files),
-                                     cmocka_unit_test(test_handles),        cmocka_unit_test(test_fallback),       cmocka_unit_test(test_truncations),
-                                     cmocka_unit_test(test_bit_flips),      cmocka_unit_test(test_full),
-                                     cmocka_unit_test(test_small_disk),     cmocka_unit_test(test_kill)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
+                                     cmocka_unit_test(test_equal_states_make_equal_files),
+                                     cmocka_unit_test(test_wrong_requests),
+                                     cmocka_unit_test(test_wrong_puts),
+                                     cmocka_unit_test(test_every_set_is_checked),
+                                     cmocka_unit_test(test_foreign_files),
+                                     cmocka_unit_test(test_handles),
+                                     cmocka_unit_test(test_fallback),
+                                     cmocka_unit_test(test_truncations),
+                                     cmocka_unit_test(test_bit_flips),
+                                     cmocka_unit_test(test_full),
+                                     cmocka_unit_test(test_small_disk),
+                                     cmocka_unit_test(test_kill)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -15,7 +15,7 @@ static const struct {
   const char *name;
   cz_st_type type;
   int rank;
-} table[] = {{"a.f32", CZ_ST_F32, 2}, {"b.f64", CZ_ST_F64, 1}, {"c.bf16", CZ_ST_BF16, 3}, {"d.f16", CZ_ST_F16, 1},
+} table[] = {{"a.f32", CZ_ST_F32, 2}, {"b.f64", CZ_ST_F64, 1},  {"c.bf16", CZ_ST_BF16, 3}, {"d.f16", CZ_ST_F16, 1},
              {"empty", CZ_ST_F32, 2}, {"scalar", CZ_ST_F32, 0}, {"ids", CZ_ST_I64, 1}};
 enum { TABLE = sizeof table / sizeof *table };
 
@@ -67,10 +67,14 @@ static void make_items(cz_st_item items[TABLE], double numbers[8], int64_t ids[8
     bool whole = table[t].type == CZ_ST_I64, wide = t % 2;
     items[t] = (cz_st_item){.name = table[t].name,
                             .type = table[t].type,
-                            .from = whole ? CZ_ST_I64 : wide ? CZ_ST_F64 : CZ_ST_F32,
+                            .from = whole  ? CZ_ST_I64
+                                    : wide ? CZ_ST_F64
+                                           : CZ_ST_F32,
                             .rank = table[t].rank,
                             .dims = shapes[t],
-                            .data = whole ? (void *)ids : wide ? (void *)numbers : (void *)floats};
+                            .data = whole  ? (void *)ids
+                                    : wide ? (void *)numbers
+                                           : (void *)floats};
   }
 }
 
@@ -100,7 +104,9 @@ static void test_written_file(void **state) {
   uint64_t n;
   memcpy(&n, ours.data, sizeof n);
   assert_int_equal(n % 8, 0);
-  assert_ptr_equal(strstr(ours.data + 8, "{\"__metadata__\":{\"format\":\"pt\"},\"ids\":{\"dtype\":\"I64\",\"shape\":[4],\"data_offsets\":[0,32]},\"b.f64\""), ours.data + 8);
+  assert_ptr_equal(
+      strstr(ours.data + 8, "{\"__metadata__\":{\"format\":\"pt\"},\"ids\":{\"dtype\":\"I64\",\"shape\":[4],\"data_offsets\":[0,32]},\"b.f64\""),
+      ours.data + 8);
   const char *order[] = {"\"ids\"", "\"b.f64\"", "\"a.f32\"", "\"empty\"", "\"scalar\"", "\"c.bf16\"", "\"d.f16\""}, *at = ours.data + 8;
   for (int i = 0; i < TABLE; i++) {
     at = strstr(at, order[i]);
@@ -200,10 +206,11 @@ int main(int argc, char **argv) {
     write_both(argv[2]);
     return 0;
   }
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_library_file),   cmocka_unit_test(test_written_file),  cmocka_unit_test(test_shards),
-                                     cmocka_unit_test(test_refused_writes), cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_bad_headers),
-                                     cmocka_unit_test(test_bad_sizes),      cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_shrunk_later),
-                                     cmocka_unit_test(test_bad_indices),    cmocka_unit_test(test_mutations),     cmocka_unit_test(test_halves),
-                                     cmocka_unit_test(test_rounding)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_library_file),   cmocka_unit_test(test_written_file),     cmocka_unit_test(test_shards),
+      cmocka_unit_test(test_refused_writes), cmocka_unit_test(test_full_disk),        cmocka_unit_test(test_bad_headers),
+      cmocka_unit_test(test_bad_sizes),      cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_shrunk_later),
+      cmocka_unit_test(test_bad_indices),    cmocka_unit_test(test_mutations),        cmocka_unit_test(test_halves),
+      cmocka_unit_test(test_rounding)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -26,7 +26,8 @@ extern char scratch[256];
 #define BAD(expr, code, text)                                                                                                                        \
   do {                                                                                                                                               \
     cz_status bad_ = (expr);                                                                                                                         \
-    if (bad_ != (code) || !strstr(cz_error_message(), text)) fail_msg("%s: %s, '%s'; expected '%s'", #expr, cz_status_name(bad_), cz_error_message(), text); \
+    if (bad_ != (code) || !strstr(cz_error_message(), text))                                                                                         \
+      fail_msg("%s: %s, '%s'; expected '%s'", #expr, cz_status_name(bad_), cz_error_message(), text);                                                \
   } while (0)
 
 int set_up(void **state);

@@ -140,11 +140,16 @@ int main(int argc, char **argv) {
     fprintf(stderr, "a plain start took %.3f s\n", cz_seconds() - began);
     return 1;
   }
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_scalars),    cmocka_unit_test(test_bytes),
-                                     cmocka_unit_test(test_texts),      cmocka_unit_test(test_groups),
-                                     cmocka_unit_test(test_shard_rule), cmocka_unit_test(test_opening),
-                                     cmocka_unit_test(test_tree_order), cmocka_unit_test(test_sums_exact),
-                                     cmocka_unit_test(test_misuse),     cmocka_unit_test(test_sums_equal_the_serial_tree),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_scalars),
+                                     cmocka_unit_test(test_bytes),
+                                     cmocka_unit_test(test_texts),
+                                     cmocka_unit_test(test_groups),
+                                     cmocka_unit_test(test_shard_rule),
+                                     cmocka_unit_test(test_opening),
+                                     cmocka_unit_test(test_tree_order),
+                                     cmocka_unit_test(test_sums_exact),
+                                     cmocka_unit_test(test_misuse),
+                                     cmocka_unit_test(test_sums_equal_the_serial_tree),
                                      cmocka_unit_test(test_shards_do_not_see_ranks)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   if (failed) cz_comm_abort(world, 1);

@@ -19,8 +19,10 @@ static double element(int64_t s, int64_t i, bool exact) {
 }
 
 static void store(void *out, int64_t i, double x, size_t bytes) {
-  if (bytes == 4) ((float *)out)[i] = (float)x;
-  else ((double *)out)[i] = x;
+  if (bytes == 4)
+    ((float *)out)[i] = (float)x;
+  else
+    ((double *)out)[i] = x;
 }
 
 /* The sum of N shards from FIRST on, by the definition: the left half is the largest power of two below N. */
@@ -95,7 +97,8 @@ void test_sums_equal_the_serial_tree(void **state) {
     plan p = random_plan(&s);
     run(&p, k);
   }
-  plan large = {.elements = 70001, .shards = 2 * world->size, .bytes = 4, .chunk = 9000, .bucket_bytes = 40000}; /* messages above the eager limit, a queue */
+  plan large = {
+      .elements = 70001, .shards = 2 * world->size, .bytes = 4, .chunk = 9000, .bucket_bytes = 40000}; /* messages above the eager limit, a queue */
   run(&large, 1000);
 }
 
