@@ -62,11 +62,12 @@ void cz_feed_shard(cz_feed *f, const cz_shard *s, bool gather, double denominato
   f->rows = s->counted;
 }
 
-/** Builds the training graph that one shard of the recipe fits. Encoder-decoders read every decoder position; single stacks gather the counted ones. */
-cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_keys *batch, const cz_train_keys *train, int dropout_mask, cz_layout layout) {
+/** Builds the graph that one shard of the recipe fits, to train (TRAIN_GRAPH) or to score. Encoder-decoders read every decoder position; single stacks gather the counted ones. */
+cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_keys *batch, const cz_train_keys *train, int dropout_mask, cz_layout layout,
+                      bool train_graph) {
   int64_t inputs = batch->input_tokens / batch->shards, targets = batch->target_tokens / batch->shards;
   cz_net_options options = {.max_segments = targets, .max_inputs = inputs, .max_targets = layout == CZ_LAYOUT_STACK ? inputs + targets : targets,
-                            .train = true, .gather = layout == CZ_LAYOUT_STACK, .recompute = train->recompute, .dropout = -1,
+                            .train = train_graph, .gather = layout == CZ_LAYOUT_STACK, .recompute = train->recompute, .dropout = -1,
                             .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN, .z_loss = train->z_loss, .label_smoothing = train->label_smoothing};
   return cz_net_create(net, model, &options);
 }
@@ -191,7 +192,7 @@ static cz_status open_parts(loop *l) {
   const cz_loop_job *j = l->job;
   cz_device *device = j->model->device;
   if (device->set == CZ_SET_CUDA) return CZ_FAIL(CZ_EINVAL, "training on %s needs a checkpoint path through host memory", device->name);
-  CZ_TRY(cz_loop_net(&l->net, j->model, &j->batch, &j->train, j->dropout_mask, j->layout));
+  CZ_TRY(cz_loop_net(&l->net, j->model, &j->batch, &j->train, j->dropout_mask, j->layout, true));
   cz_log("%s: %lld parameters; memory: parameters and gradients %.1f MB, activations and workspace %.1f MB", j->what,
          (long long)j->model->params->count, 2e-6 * (double)j->model->params->flat * (double)cz_dtype_bytes(device->real),
          1e-6 * (double)cz_graph_bytes(l->net->graph));

@@ -1,0 +1,189 @@
+#include "base/text.h"
+#include "device/random.h"
+#include "nn/net.h"
+#include "trainers/args.h"
+#include "trainers/bench/bench.h"
+#include "trainers/objectives/objective.h"
+#include "trainers/optimizer.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPEATS = 3, SENTINELS = 100 };
+
+typedef struct bench {
+  const char *model_name, *device_name;
+  int64_t tokens;
+  bool json;
+  cz_device *device;
+  json_t *rows;
+} bench;
+
+/* One batch under an objective: flat lists as the net wants them. */
+typedef struct batch {
+  cz_ids enc, enc_spans, dec, dec_spans, targets;
+  int64_t segments, raw;
+} batch;
+
+static void free_batch(batch *b) {
+  free(b->enc.data);
+  free(b->enc_spans.data);
+  free(b->dec.data);
+  free(b->dec_spans.data);
+  free(b->targets.data);
+}
+
+static cz_status append(cz_ids *to, const cz_ids *from, cz_ids *spans) {
+  CZ_TRY(cz_ids_add(spans, (int32_t)to->len));
+  for (size_t i = 0; i < from->len; i++) CZ_TRY(cz_ids_add(to, from->data[i]));
+  return cz_ids_add(spans, (int32_t)to->len);
+}
+
+/* Corrupts random pieces until the raw budget is used. */
+static cz_status make_batch(batch *b, const cz_objective *o, int64_t raw_budget, int32_t start) {
+  int64_t n = o->cut.piece_tokens;
+  int32_t *ids;
+  cz_example e = {0};
+  cz_status st;
+  CZ_TRY(cz_alloc(&ids, (size_t)n, sizeof *ids));
+  for (uint32_t i = 0; b->raw + n <= raw_budget || i == 0; i++) {
+    cz_stream s;
+    cz_stream_init(&s, 1, "bench objectives", i, 0);
+    for (int64_t k = 0; k < n; k++) ids[k] = 3 + (int32_t)cz_stream_below(&s, (uint64_t)(o->vocabulary.size - SENTINELS - 3));
+    cz_piece piece = {.ids = ids, .n = n, .index = i};
+    CZ_GO(st, cz_objective_apply(o, &e, &piece), done);
+    CZ_GO(st, append(&b->enc, &e.inputs, &b->enc_spans), done);
+    CZ_GO(st, append(&b->targets, &e.targets, &b->dec_spans), done);
+    for (size_t k = 0; k < e.targets.len; k++) CZ_GO(st, cz_ids_add(&b->dec, k ? e.targets.data[k - 1] : start), done);
+    b->segments++;
+    b->raw += n;
+  }
+  st = CZ_OK;
+done:
+  free(ids);
+  free(e.inputs.data);
+  free(e.targets.data);
+  return st;
+}
+
+typedef struct timing {
+  double seconds, gflop;
+  size_t bytes;
+} timing;
+
+static cz_status time_step(timing *t, cz_model *m, const batch *b) {
+  cz_net *net = NULL;
+  cz_optimizer *optimizer = NULL;
+  cz_optimizer_keys keys = {.name = CZ_OPTIMIZER_ADAFACTOR, .learning_rate = 1e-4, .decay_exponent = 0.8, .clip_threshold = 1};
+  cz_net_options o = {.max_segments = b->segments, .max_inputs = b->enc.len ? (int64_t)b->enc.len : 1, .max_targets = (int64_t)b->dec.len, .train = true,
+                      .dropout = 0, .z_loss = 1e-4};
+  cz_feed f = {.segments = b->segments, .enc_tokens = (int64_t)b->enc.len, .dec_tokens = (int64_t)b->dec.len, .rows = (int64_t)b->dec.len,
+               .enc_ids = b->enc.data, .enc_spans = b->enc_spans.data, .dec_ids = b->dec.data, .dec_spans = b->dec_spans.data,
+               .targets = b->targets.data, .denominator = (double)b->dec.len};
+  cz_op_time times[CZ_OPS];
+  cz_status st;
+  CZ_GO(st, cz_net_create(&net, m, &o), done);
+  CZ_GO(st, cz_optimizer_create(&optimizer, &keys, m->params), done);
+  for (int i = 0; i <= REPEATS; i++) { /* the first one warms up */
+    cz_graph_run_options run = {.key = {.seed = 1, .step = (uint32_t)i}, .training = true};
+    cz_graph_profile(net->graph, true);
+    double began = cz_seconds();
+    CZ_GO(st, cz_net_feed(net, &f), done);
+    CZ_GO(st, cz_graph_train(net->graph, &run), done);
+    CZ_GO(st, cz_optimizer_step(optimizer, i, 1e-4, 1), done);
+    double seconds = cz_seconds() - began;
+    if (i == 1 || (i > 1 && seconds < t->seconds)) t->seconds = seconds;
+  }
+  int n = cz_graph_times(net->graph, times, CZ_OPS);
+  for (int i = 0; i < n; i++) t->gflop += 1e-9 * (times[i].forward_flop + times[i].backward_flop);
+  t->bytes = cz_graph_bytes(net->graph) + cz_optimizer_bytes(optimizer) + 2 * (size_t)m->params->flat * cz_dtype_bytes(m->device->real);
+done:
+  cz_optimizer_destroy(&optimizer);
+  cz_net_destroy(&net);
+  return st;
+}
+
+/* Objectives without inputs train a single stack of the same size; the others the encoder-decoder. */
+static cz_status model_for(cz_model **model, const bench *b, const cz_objective *o) {
+  cz_model_config c;
+  char name[64];
+  const char *size = strrchr(b->model_name, '-');
+  CZ_TRY(cz_model_config_named(&c, b->model_name));
+  if (o->inputs_cap == 0) {
+    snprintf(name, sizeof name, "lm%s", size ? size : "-small");
+    CZ_TRY(cz_model_config_named(&c, name));
+  }
+  CZ_TRY(cz_model_create(model, &c, b->device));
+  return cz_params_init((*model)->params, 1);
+}
+
+static cz_status default_objective(cz_objective *o, const cz_objective_row *row) {
+  cz_objective_config config = {0};
+  cz_vocabulary v = {.size = 32100, .pad = 0, .eos = 1, .unk = 2, .n_sentinels = SENTINELS};
+  for (int k = 0; k < SENTINELS; k++) v.sentinels[k] = v.size - 1 - k;
+  CZ_TRY(cz_config_bind(NULL, &row->section, &config, NULL));
+  config.seed = 1;
+  return cz_objective_init(o, row, &config, &v);
+}
+
+static cz_status bench_one(bench *b, const cz_objective_row *row) {
+  cz_objective o;
+  cz_model *m = NULL;
+  batch x = {0};
+  timing t = {0};
+  cz_status st;
+  CZ_GO(st, default_objective(&o, row), done);
+  CZ_GO(st, model_for(&m, b, &o), done);
+  CZ_GO(st, make_batch(&x, &o, b->tokens, (int32_t)m->config.start_id), done);
+  CZ_GO(st, time_step(&t, m, &x), done);
+  double n = (double)x.segments, made = (double)(x.enc.len + x.dec.len);
+  json_array_append_new(b->rows, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "objective", row->name, "raw_tokens", (json_int_t)x.raw,
+                                           "examples", (json_int_t)x.segments, "mean_inputs", (double)x.enc.len / n, "mean_targets", (double)x.dec.len / n,
+                                           "gflop", t.gflop, "step_seconds", t.seconds, "tokens_per_s", made / t.seconds, "raw_tokens_per_s",
+                                           (double)x.raw / t.seconds, "examples_per_s", n / t.seconds, "peak_bytes", (json_int_t)t.bytes));
+done:
+  free_batch(&x);
+  cz_model_destroy(&m);
+  return st;
+}
+
+static void print_table(const bench *b) {
+  size_t i;
+  json_t *r;
+  printf("%-18s %8s %8s %8s %9s %8s %9s %9s %9s %8s\n", "objective", "examples", "inputs", "targets", "GFLOP", "step s", "tokens/s", "raw t/s", "examples/s", "memory");
+  json_array_foreach(b->rows, i, r) {
+#define REAL(key) json_number_value(json_object_get(r, key))
+    printf("%-18s %8.0f %8.1f %8.1f %9.1f %8.3f %9.0f %9.0f %9.2f %5.2f GB\n", json_string_value(json_object_get(r, "objective")), REAL("examples"),
+           REAL("mean_inputs"), REAL("mean_targets"), REAL("gflop"), REAL("step_seconds"), REAL("tokens_per_s"), REAL("raw_tokens_per_s"), REAL("examples_per_s"),
+           1e-9 * REAL("peak_bytes"));
+#undef REAL
+  }
+}
+
+/** `cloze bench objectives`: what each objective costs on one budget of raw text: the other side of the paper's comparison. */
+cz_status cz_bench_objectives(int argc, char **argv) {
+  bench b = {.model_name = "t5-small", .device_name = "cpu"};
+  const char *tokens = "4096";
+  const cz_option options[] = {{"--model", &b.model_name, NULL}, {"--device", &b.device_name, NULL}, {"--tokens", &tokens, NULL}, {"--json", NULL, &b.json}};
+  cz_status st;
+  CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
+  CZ_TRY(cz_args_count(argc, argv, 0, 0, cz_bench_usage));
+  if (cz_parse_int(tokens, &b.tokens) != CZ_OK || b.tokens < 1 || b.tokens > 1 << 22) return CZ_FAIL(CZ_EUSAGE, "--tokens: '%s' is not between 1 and 2^22", tokens);
+  b.rows = json_array();
+  CZ_GO(st, cz_device_open(&b.device, b.device_name), done);
+  for (size_t i = 0; i < cz_objective_count; i++) CZ_GO(st, bench_one(&b, cz_objective_rows[i]), done);
+  if (b.json) {
+    char *text = json_dumps(b.rows, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
+    if (text) puts(text);
+    free(text);
+  } else {
+    print_table(&b);
+  }
+done:
+  cz_device_close(&b.device);
+  json_decref(b.rows);
+  return st;
+}
