@@ -5,8 +5,8 @@ Ids: <pad> 0, </s> 1, <unk> 2, then the pieces by falling probability, then the 
 size - 1 - k. A text is followed by </s>. The file loads in `cloze`, in `tokenizers` and in transformers (T5TokenizerFast).
 
 Normalisation: none of the compatibility forms. T5's own file folds them (NFKC in SentencePiece's nmt_nfkc rules: a half sign becomes "1/2", a ligature
-two letters), which a model can't undo when it has to write text. Here only what carries no meaning in running text goes: runs of white space become
-one space, and spaces at both ends vanish, so decoding gives the text back up to that. Characters that were too rare for the alphabet
+two letters), which a model can't undo when it has to write text. Here there is no normalizer: words are what white space separates (T5's pre-tokenizers,
+WhitespaceSplit and Metaspace), so decoding gives the text back with single spaces between words and none at the ends. Characters that were too rare for the alphabet
 become bytes (<0x00> .. <0xFF>, 256 ids) rather than <unk>, so nothing is lost; --no-bytes leaves them out, as in T5's file.
 
 The same files in the same order give the same vocabulary, byte for byte: lines are counted by a stable rule, and the trainer runs on one thread.
@@ -40,14 +40,12 @@ def sampled(files, most):
 
 
 def parts(lowercase):
-    from tokenizers import Regex, decoders, normalizers, pre_tokenizers
+    from tokenizers import decoders, normalizers, pre_tokenizers
 
-    steps = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip(left=True, right=True)]
-    if lowercase:
-        steps.insert(0, normalizers.Lowercase())
+    mark = pre_tokenizers.Metaspace(replacement=MARK, prepend_scheme="always", split=True)
     return (
-        normalizers.Sequence(steps),
-        pre_tokenizers.Metaspace(replacement=MARK, prepend_scheme="always", split=True),
+        normalizers.Lowercase() if lowercase else None,
+        pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), mark]),
         decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(replacement=MARK, prepend_scheme="always")]),
     )
 
@@ -57,7 +55,9 @@ def train_pieces(lines, count, args):
     from tokenizers import Tokenizer, models, trainers
 
     t = Tokenizer(models.Unigram())
-    t.normalizer, t.pre_tokenizer, _ = parts(args.lowercase)
+    normalizer, t.pre_tokenizer, _ = parts(args.lowercase)
+    if normalizer:
+        t.normalizer = normalizer
     trainer = trainers.UnigramTrainer(
         vocab_size=count + 1, special_tokens=[], unk_token="<unk>", shrinking_factor=0.75, n_sub_iterations=2,
         max_piece_length=16, show_progress=args.progress,
@@ -82,7 +82,9 @@ def build(pieces, args):
     vocab += pieces
     sentinels = ["<extra_id_%d>" % k for k in reversed(range(args.sentinels))]
     t = Tokenizer(models.Unigram(vocab, unk_id=2, byte_fallback=args.bytes))
-    t.normalizer, t.pre_tokenizer, t.decoder = normalizer, pre_tokenizer, decoder
+    t.pre_tokenizer, t.decoder = pre_tokenizer, decoder
+    if normalizer:
+        t.normalizer = normalizer
     t.add_special_tokens([AddedToken(s, normalized=False, special=True) for s in SPECIAL + sentinels])
     t.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
     return t

@@ -92,7 +92,7 @@ cz_status cz_command_graph(int argc, char **argv) {
   const cz_option options[] = {{"--device", &device_name, NULL}, {"--scale", &scale, NULL}, {"--score", NULL, &score}, {"--json", NULL, &json}};
   cz_plan plan = {0};
   cz_config *config = NULL;
-  const cz_config_node *node;
+  const cz_config_node *node = NULL;
   cz_device *device = NULL;
   cz_model *model = NULL;
   cz_net *net = NULL;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_WORDS = 3, KEY_BYTES = 8 * KEY_WORDS, CACHED_TOKENS = 7, CACHE_SLOTS = 1 << 13 };
+enum { KEY_WORDS = 3, KEY_BYTES = 8 * KEY_WORDS, CACHED_TOKENS = 7, CACHE_SLOTS = 1 << 15 };
 
 /* One slot of the cache: a piece and its tokens. `n` 0: empty. */
 typedef struct slot {

@@ -1,11 +1,14 @@
 #include "text/forms.h"
 
 #include "text/unicode.h"
+#include "text/unicode_tables.h"
 
 #include <string.h>
 #include <utf8proc.h>
 
-static int combining_class(uint32_t c) { return c < 0x300 ? 0 : utf8proc_get_property((utf8proc_int32_t)c)->combining_class; }
+static int combining_class(uint32_t c) {
+  return c < 0x300 || cz__newer_mark(c) ? 0 : utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
+}
 
 /* Stable insertion of the last change among the marks before it: canonical order. */
 static void sort_last(cz__changes *s) {
@@ -24,7 +27,8 @@ static cz_status decompose(cz__work *w, bool compatible) {
   for (size_t i = 0, k; i < w->text.len; i += k) {
     utf8proc_int32_t parts[LONGEST];
     uint32_t c = cz__utf8_next(w->text.bytes + i, &k);
-    utf8proc_ssize_t n = c < 0x80 ? 0 : utf8proc_decompose_char((utf8proc_int32_t)c, parts, LONGEST, options, NULL);
+    bool whole = c < 0x80 || cz__newer_mark(c) || (compatible && cz__newer_composition(c));
+    utf8proc_ssize_t n = whole ? 0 : utf8proc_decompose_char((utf8proc_int32_t)c, parts, LONGEST, options, NULL);
     if (n < 0 || n > LONGEST) return CZ_FAIL(CZ_EINVAL, "U+%04X has no decomposition of at most %d characters", (unsigned)c, LONGEST);
     if (n == 0) CZ_TRY(cz__changes_add(&w->changes, c, 0));
     for (utf8proc_ssize_t j = 0; j < n; j++) {
@@ -37,6 +41,7 @@ static cz_status decompose(cz__work *w, bool compatible) {
 
 /* The primary composite of a pair, or 0. */
 static uint32_t compose_pair(uint32_t a, uint32_t b) {
+  if (cz__newer_mark(b)) return 0;
   utf8proc_int32_t pair[3] = {(utf8proc_int32_t)a, (utf8proc_int32_t)b, 0};
   return utf8proc_normalize_utf32(pair, 2, UTF8PROC_COMPOSE | UTF8PROC_STABLE) == 1 ? (uint32_t)pair[0] : 0;
 }

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* memmem */
 /* Metaspace: spaces become a visible mark (U+2581) that belongs to the word behind them, and back. */
 #include "text/metaspace.h"
 
@@ -61,7 +60,7 @@ static cz_status cut_before_marks(const metaspace *m, cz__work *w, size_t begin)
   while (begin < end) {
     size_t next = end;
     if (m->split && end - begin > m->mark_n) {
-      const char *mark = memmem(s + begin + 1, end - begin - 1, m->mark, m->mark_n);
+      const char *mark = cz__find_bytes(s + begin + 1, end - begin - 1, m->mark, m->mark_n);
       if (mark) next = (size_t)(mark - s);
     }
     CZ_TRY(cz__pieces_add(&w->next_pieces, (cz__piece){begin, next, w->next_flat.spans[begin].begin, -1}));
@@ -95,7 +94,7 @@ cz_status cz__metaspace_split(const void *data, cz__work *w) {
 static cz_status unmark(const void *data, cz__work *w, const char *s, size_t n, size_t index) {
   const metaspace *m = data;
   for (size_t at = 0; at < n;) {
-    const char *mark = memmem(s + at, n - at, m->mark, m->mark_n);
+    const char *mark = cz__find_bytes(s + at, n - at, m->mark, m->mark_n);
     size_t end = mark ? (size_t)(mark - s) : n;
     CZ_TRY(cz_buf_add(&w->next_words.bytes, s + at, end - at));
     if (mark && (index > 0 || m->scheme == NEVER)) CZ_TRY(cz_buf_add(&w->next_words.bytes, " ", 1));

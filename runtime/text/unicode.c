@@ -1,5 +1,7 @@
 #include "text/unicode.h"
 
+#include "text/unicode_tables.h"
+
 #include <utf8proc.h>
 
 /** Bytes of S before the first byte that breaks UTF-8 (overlong forms, surrogates and values above 10FFFF included); N when all of it is sound. */
@@ -57,6 +59,7 @@ bool cz__is_word(uint32_t c) {
   utf8proc_category_t k = category(c);
   if (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_ND) return true; /* letters, marks, decimal digits */
   if (k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_PC || c == 0x200c || c == 0x200d) return true;
+  if (cz__newer_word(c)) return true;
   return (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) || /* symbols that are alphabetic */
          (c >= 0x1f170 && c <= 0x1f189);
 }
@@ -64,20 +67,22 @@ bool cz__is_word(uint32_t c) {
 /** Categories Nd, Nl, No. */
 bool cz__is_numeric(uint32_t c) {
   utf8proc_category_t k = category(c);
-  return k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO;
+  return (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO) || cz__newer_number(c);
 }
 
-/** ASCII punctuation (symbols such as `$` included) or a category P*. */
+/** ASCII punctuation (symbols such as `$` included) or a category P*, as of Unicode 8. */
 bool cz__is_punctuation(uint32_t c) {
   if (c < 0x80) return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
   utf8proc_category_t k = category(c);
-  return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO;
+  if (c == 0x166d || c == 0x111c9) return true; /* until Unicode 11 and 12 */
+  return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO && !cz__newer_punctuation(c);
 }
 
-/** Categories M*: combining marks of all kinds. */
+/** Categories M*: combining marks of all kinds, as of Unicode 9. */
 bool cz__is_mark(uint32_t c) {
   utf8proc_category_t k = category(c);
-  return k >= UTF8PROC_CATEGORY_MN && k <= UTF8PROC_CATEGORY_ME;
+  if (c == 0x1cf2 || c == 0x1cf3) return true; /* until Unicode 12 */
+  return k >= UTF8PROC_CATEGORY_MN && k <= UTF8PROC_CATEGORY_ME && !cz__newer_mark(c);
 }
 
 /** Lower case of C, one or two characters, without regard to neighbours (no final sigma); returns how many. */
@@ -87,6 +92,11 @@ size_t cz__lower(uint32_t c, uint32_t out[2]) {
     out[1] = 0x307;
     return 2;
   }
-  out[0] = c < 0x80 ? (c >= 'A' && c <= 'Z' ? c + 32 : c) : (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+  if (c < 0x80) {
+    out[0] = c >= 'A' && c <= 'Z' ? c + 32 : c;
+    return 1;
+  }
+  int32_t shift = cz__newer_lower(c);
+  out[0] = shift ? c + (uint32_t)shift : (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
   return 1;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef bool (*cz__char_class)(uint32_t c);
 
@@ -32,5 +33,16 @@ static inline uint32_t cz__utf8_next(const char *s, size_t *n) {
 
 /* Length in bytes of the character that starts with LEAD. */
 static inline size_t cz__utf8_length(unsigned char lead) { return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4; }
+
+/* The first place of the NEEDLE (n > 0 bytes) in S, or null. Texts here are mostly single words, for which memmem's preparations cost more than the
+ * search. */
+static inline const char *cz__find_bytes(const char *s, size_t s_n, const char *needle, size_t n) {
+  const char *end = s + s_n;
+  while ((size_t)(end - s) >= n && (s = memchr(s, needle[0], (size_t)(end - s) - n + 1))) {
+    if (memcmp(s, needle, n) == 0) return s;
+    s++;
+  }
+  return NULL;
+}
 
 #endif

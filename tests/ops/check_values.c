@@ -10,7 +10,7 @@ static void compare_outputs(const problem *p, const char *check, const values *g
   for (int i = 0; i < p->row->n_out; i++) {
     if (!want->out[i] || !got->out[i]) continue;
     double none = p->out[i].dtype == CZ_I32 ? 0 : constant;
-    compare(p, check, p->row->out_name[i], &p->out[i], got->out[i], want->out[i], sens->out[i], none);
+    compare(p, check, p->row->out_name[i], &p->out[i], got->out[i], want->out[i], sens->out[i], none, 0);
   }
 }
 
@@ -18,7 +18,7 @@ static void compare_gradients(const problem *p, const char *check, const values 
   for (int i = 0; i < p->row->n_in; i++) {
     char name[64];
     snprintf(name, sizeof name, "d%s", p->row->in_name[i]);
-    if (got->din[i] && want->din[i]) compare(p, check, name, &p->c.in[i], got->din[i], want->din[i], sens->din[i], constant);
+    if (got->din[i] && want->din[i]) compare(p, check, name, &p->c.in[i], got->din[i], want->din[i], sens->din[i], constant, p->grain);
   }
 }
 

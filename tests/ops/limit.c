@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PERTURBED = 8 };
+enum { PERTURBED = 12 };
 
 /* Float32 exponentials are flushed to zero below 2^-126; later products and sums may enlarge what is lost. */
 static const double UNDERFLOW = 0x1p-108;
@@ -74,15 +74,15 @@ void sensitivity(values *sum, const problem *p, variant v, bool backward) {
   run_free(&r);
 }
 
-/** Compares GOT with WANT element by element; limit = constant x (|want| + sens) + what underflow may lose. NaN never passes, an infinity equals
- * itself. */
+/** Compares GOT with WANT element by element; limit = constant x (|want| + sens), plus GRAIN (what ref itself may be off
+ * by where large terms cancel whatever the inputs are), plus what underflow may lose. NaN never passes, an infinity equals itself. */
 bool compare(const problem *p, const char *check, const char *tensor, const cz_arg *shape, const double *got, const double *want, const double *sens,
-             double constant) {
+             double constant, double grain) {
   int64_t n = cz_numel(shape), bad = 0, first = 0;
   double worst = 0;
   for (int64_t i = 0; i < n; i++) {
     if (got[i] == want[i]) continue;
-    double limit = constant * (fabs(want[i]) + sens[i]) + UNDERFLOW, error = fabs(got[i] - want[i]);
+    double limit = constant * (fabs(want[i]) + sens[i]) + grain + UNDERFLOW, error = fabs(got[i] - want[i]);
     if (isfinite(want[i]) && error / limit > worst) worst = error / limit;
     if (isfinite(want[i]) && error <= limit) continue; /* false for a NaN in GOT */
     if (bad++ == 0) first = i;
@@ -93,6 +93,6 @@ bool compare(const problem *p, const char *check, const char *tensor, const cz_a
   }
   if (!bad) return true;
   fail_case(p, "%s: %s[%lld of %lld] is %.9g, should be %.9g, off by %.3g with limit %.3g; %lld elements are wrong", check, tensor, (long long)first,
-            (long long)n, got[first], want[first], fabs(got[first] - want[first]), constant * (fabs(want[first]) + sens[first]), (long long)bad);
+            (long long)n, got[first], want[first], fabs(got[first] - want[first]), constant * (fabs(want[first]) + sens[first]) + grain, (long long)bad);
   return false;
 }

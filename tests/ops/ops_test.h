@@ -17,6 +17,7 @@ typedef struct problem {
   cz_arg out[CZ_OP_OUT];    /* what the shape rule says for float64 inputs; no data */
   double *dout[CZ_OP_OUT];  /* random gradients, float32 values; null where none can arrive */
   double *before[CZ_OP_IN]; /* what lies in a gradient before something is added to it; null where the input yields none */
+  double grain;             /* rounding of ref's own gradients: 2^-51 x largest input x largest gradient at an output */
   double shaken;            /* relative change of the numbers of a perturbed problem; what forward leaves for backward is changed likewise, */
   uint64_t shake_seed;      /* drawn from this seed */
 } problem;
@@ -80,7 +81,7 @@ void fail_case(const problem *p, const char *format, ...) __attribute__((format(
 
 void sensitivity(values *sum, const problem *p, variant v, bool backward);
 bool compare(const problem *p, const char *check, const char *tensor, const cz_arg *shape, const double *got, const double *want, const double *sens,
-             double constant);
+             double constant, double grain);
 
 void check_row(const cz_op_row *row);
 void check_shapes(const problem *p);

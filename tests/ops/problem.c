@@ -1,6 +1,7 @@
 /* Problems: a case, the shapes of its outputs, and random gradients. */
 #include "ops_test.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,22 @@ static double *copy_reals(const double *x, int64_t n) {
   return y;
 }
 
+static double largest(double most, const double *x, int64_t n) {
+  for (int64_t i = 0; i < n; i++) most = fabs(x[i]) > most ? fabs(x[i]) : most;
+  return most;
+}
+
+static void measure_grain(problem *p) {
+  double in = 1, dout = 0;
+  for (int i = 0; i < p->row->n_in; i++) {
+    if (cz_present(&p->c.in[i]) && p->c.in[i].dtype == CZ_F64) in = largest(in, p->c.in[i].data, cz_numel(&p->c.in[i]));
+  }
+  for (int i = 0; i < p->row->n_out; i++) {
+    if (p->dout[i]) dout = largest(dout, p->dout[i], cz_numel(&p->out[i]));
+  }
+  p->grain = 0x1p-51 * in * dout;
+}
+
 /** True when the input is there and the row promises a gradient for it. */
 bool problem_yields(const problem *p, int input) { return (p->row->grad >> input & 1) && cz_present(&p->c.in[input]); }
 
@@ -70,6 +87,7 @@ bool problem_make(problem *p, cz_op op, uint64_t seed, int index) {
     bool arrives = !row->not_differentiable && cz_present(&p->out[i]) && p->out[i].dtype != CZ_I32 && !(row->out_saved >> i & 1);
     if (arrives) p->dout[i] = random_reals(&r, cz_numel(&p->out[i]));
   }
+  measure_grain(p);
   return true;
 }
 
