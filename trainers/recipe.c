@@ -1,6 +1,7 @@
 #include "trainers/recipe.h"
 #include "base/text.h"
 #include "nn/hf.h"
+#include "trainers/objectives/vocabulary.h"
 
 #include <math.h>
 #include <string.h>
@@ -114,17 +115,6 @@ cz_status cz_recipe_help(cz_buf *out, bool markdown) {
   return CZ_OK;
 }
 
-/** What objectives must know of a tokenizer; one without <extra_id_0> has no sentinels, which the objectives that need them refuse. */
-cz_status cz_vocabulary_of(cz_vocabulary *v, const cz_tokenizer *t) {
-  const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
-  *v = (cz_vocabulary){.size = f->size, .pad = f->pad, .eos = f->eos, .unk = f->unk};
-  int32_t first = 0, count = 0;
-  CZ_TRY(cz_tokenizer_sentinels(t, &first, &count));
-  v->n_sentinels = count < CZ_SENTINELS_MAX ? count : CZ_SENTINELS_MAX;
-  for (int32_t k = 0; k < v->n_sentinels; k++) v->sentinels[k] = first - k;
-  return CZ_OK;
-}
-
 /** The model configuration that KEYS describe for a tokenizer of TOKENIZER_SIZE ids. CZ_EINVAL when the vocabulary is smaller than the tokenizer. */
 cz_status cz_recipe_model_config(cz_model_config *c, const cz_model_keys *k, int64_t tokenizer_size) {
   CZ_TRY(cz_model_config_named(c, k->name));
@@ -160,7 +150,7 @@ cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *
   CZ_TRY(cz_config_text(&stage->tokenizer_path, n));
   if ((n = cz_config_get(node, "init"))) CZ_TRY(cz_config_text(&stage->init, n));
   CZ_TRY(cz_tokenizer_open(&stage->tokenizer, stage->tokenizer_path));
-  CZ_TRY(cz_vocabulary_of(&stage->vocabulary, stage->tokenizer));
+  CZ_TRY(cz_objective_vocabulary(&stage->vocabulary, stage->tokenizer));
   return cz_stage_section(stage, &cz_model_section, &stage->model);
 }
 

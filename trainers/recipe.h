@@ -93,7 +93,6 @@ CZ_MUST cz_status cz_stage_model(cz_model **model, const cz_stage *stage);
 CZ_MUST cz_status cz_stage_objective(cz_objective *objective, const cz_stage *stage);
 CZ_MUST cz_status cz_stage_section(const cz_stage *stage, const cz_section *section, void *out);
 CZ_MUST cz_status cz_recipe_model_config(cz_model_config *config, const cz_model_keys *keys, int64_t tokenizer_size);
-CZ_MUST cz_status cz_vocabulary_of(cz_vocabulary *v, const cz_tokenizer *t);
 CZ_MUST cz_status cz_recipe_help(cz_buf *out, bool markdown);
 
 #endif
