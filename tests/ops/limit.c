@@ -92,7 +92,8 @@ bool compare(const problem *p, const char *check, const char *tensor, const cz_a
     snprintf(now.where, sizeof now.where, "%s %s, %.100s", check, tensor, p->c.what);
   }
   if (!bad) return true;
+  double limit = constant * (fabs(want[first]) + sens[first]) + grain;
   fail_case(p, "%s: %s[%lld of %lld] is %.9g, should be %.9g, off by %.3g with limit %.3g; %lld elements are wrong", check, tensor, (long long)first,
-            (long long)n, got[first], want[first], fabs(got[first] - want[first]), constant * (fabs(want[first]) + sens[first]) + grain, (long long)bad);
+            (long long)n, got[first], want[first], fabs(got[first] - want[first]), limit, (long long)bad);
   return false;
 }
