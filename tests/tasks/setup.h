@@ -17,6 +17,7 @@
 void open_folder(void);
 void close_folder(void);
 const char *path_of(const char *name);
+const char *write_bytes(const char *name, const char *bytes, size_t n);
 const char *write_file(const char *name, const char *content);
 
 cz_task_config task_config(const char *task, const char *const *words, size_t n);

@@ -182,9 +182,7 @@ static void test_damaged_files(void **state) {
       if (trial % 3 == 0) n = cz_stream_below(&s, n) + 1;
       for (int k = 0; k < trial % 4; k++)
         bytes[cz_stream_below(&s, n)] = (char)(trial % 2 ? "\t\n\"{},:\\x"[cz_stream_below(&s, 9)] : (int)cz_stream_below(&s, 256));
-      write_file("file", "");
-      const char *path = path_of("file");
-      assert_ok(cz_fs_write_atomic(path, bytes, n));
+      const char *path = write_bytes("file", bytes, n);
       cz_task_set *set = NULL;
       cz_status st = try_load(&set, whole[w].task, &config, path, trial % 2 ? CZ_TASK_TRAIN : CZ_TASK_EVALUATE);
       assert_true((st == CZ_OK) == (set != NULL));
