@@ -35,7 +35,7 @@ static inline __attribute__((always_inline)) void softmax_row(float *s, int64_t 
   for (int64_t j = 0; j < visible; j++) m = s[j] > m ? s[j] : m;
 #pragma omp simd reduction(+ : l)
   for (int64_t j = 0; j < visible; j++) {
-    s[j] = cz_expf(s[j] - m);
+    s[j] = cz_expf_negative(s[j] - m);
     l += s[j];
   }
   for (int64_t j = visible; j < limit; j++) s[j] = 0;

@@ -8,7 +8,7 @@
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_tile.h"
 
-enum { CZ_QUERY_BLOCK = 96, CZ_KEY_BLOCK = 512 };
+enum { CZ_QUERY_BLOCK = 72, CZ_KEY_BLOCK = 512 };
 
 typedef struct cz__attention_plan {
   const cz_call *call;

@@ -65,7 +65,7 @@ static inline __attribute__((always_inline)) void softmax_row_as(float *s, float
   float rest = 0, scale = 1 / w.sum, most = w.most, top = drop_and_find_top(s, dp, factor, most, n), D = w.whole ? top : w.D;
 #pragma omp simd reduction(+ : rest)
   for (int64_t j = 0; j < n; j++) {
-    float p = cz_expf(s[j] - most) * scale, d = dp[j] - D;
+    float p = cz_expf_negative(s[j] - most) * scale, d = dp[j] - D;
     s[j] = p, dp[j] = d;
     rest += p * d;
   }

@@ -71,13 +71,43 @@ CZ_CLONES void cz__tile_gather(float *c, int64_t ldc, const float *a, int64_t ld
     for (int64_t n = 0; n < N; n += COLS) store(c + r * ldc + n, ldc, multiply(a + r, 1, lda, b + n, ldb, L), true);
 }
 
+/* to[l * 16 + r] = x[r * stride + l] for 8 rows and 8 columns, in registers: pairs, then pairs of pairs, then halves. */
+static inline __attribute__((always_inline)) void transpose8(float *to, const float *x, int64_t stride) {
+  typedef int mask __attribute__((vector_size(32)));
+  const mask low = {0, 8, 1, 9, 4, 12, 5, 13}, high = {2, 10, 3, 11, 6, 14, 7, 15};
+  const mask low2 = {0, 1, 8, 9, 4, 5, 12, 13}, high2 = {2, 3, 10, 11, 6, 7, 14, 15};
+  const mask first = {0, 1, 2, 3, 8, 9, 10, 11}, second = {4, 5, 6, 7, 12, 13, 14, 15};
+  vec a[8], b[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    vec even = *(const vec *)(x + i * stride), odd = *(const vec *)(x + (i + 1) * stride);
+    a[i] = __builtin_shuffle(even, odd, low), a[i + 1] = __builtin_shuffle(even, odd, high);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) { /* b[4 * h + c]: columns c and c + 4 of rows 4 h to 4 h + 3 */
+    int h = i / 2, k = i % 2;
+    b[4 * h + 2 * k] = __builtin_shuffle(a[4 * h + k], a[4 * h + k + 2], low2);
+    b[4 * h + 2 * k + 1] = __builtin_shuffle(a[4 * h + k], a[4 * h + k + 2], high2);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; c++) {
+    *(vec *)(to + c * COLS) = __builtin_shuffle(b[c], b[c + 4], first);
+    *(vec *)(to + (c + 4) * COLS) = __builtin_shuffle(b[c], b[c + 4], second);
+  }
+}
+
 /** Panels of the transpose of X[R, L] (rows STRIDE apart): [R / 16][L][16], zeros beyond R. */
 CZ_CLONES void cz__tile_transpose(float *panel, const float *x, int64_t stride, int64_t R, int64_t L) {
   for (int64_t r0 = 0; r0 < R; r0 += COLS, panel += COLS * L) {
-    int64_t rows = R - r0 < COLS ? R - r0 : COLS;
+    int64_t rows = R - r0 < COLS ? R - r0 : COLS, l = 0;
+    const float *from = x + r0 * stride;
     if (rows < COLS) memset(panel, 0, (size_t)(COLS * L) * sizeof *panel);
-    for (int64_t l = 0; l < L; l++)
-      for (int64_t r = 0; r < rows; r++) panel[l * COLS + r] = x[(r0 + r) * stride + l];
+    for (; rows == COLS && l + 8 <= L; l += 8) {
+      transpose8(panel + l * COLS, from + l, stride);
+      transpose8(panel + l * COLS + 8, from + 8 * stride + l, stride);
+    }
+    for (; l < L; l++)
+      for (int64_t r = 0; r < rows; r++) panel[l * COLS + r] = from[r * stride + l];
   }
 }
 
@@ -94,6 +124,9 @@ CZ_CLONES void cz__tile_panel(float *panel, const float *x, int64_t stride, int6
 
 /** Copies X[R, N] into rows of WIDTH numbers, with zeros beyond N and in the rows up to a multiple of CZ_TILE_ROWS. */
 CZ_CLONES void cz__tile_copy(float *to, const float *x, int64_t stride, int64_t R, int64_t N, int64_t width) {
-  memset(to, 0, (size_t)(cz_tile_up(R, ROWS) * width) * sizeof *to);
-  for (int64_t r = 0; r < R; r++) memcpy(to + r * width, x + r * stride, (size_t)N * sizeof *to);
+  for (int64_t r = 0; r < R; r++) {
+    memcpy(to + r * width, x + r * stride, (size_t)N * sizeof *to);
+    if (N < width) memset(to + r * width + N, 0, (size_t)(width - N) * sizeof *to);
+  }
+  memset(to + R * width, 0, (size_t)((cz_tile_up(R, ROWS) - R) * width) * sizeof *to);
 }

@@ -14,25 +14,42 @@
 #define CZ_CLONES
 #endif
 
-/* exp(x) within 2 ulp for x <= 88.7; 0 below -87.3, infinity above 88.7. exp(x) = 2^n exp(r), |r| <= ln 2 / 2, polynomial of degree 6 (Cephes). */
-static inline __attribute__((always_inline)) float cz_expf(float x) {
-  float clamped = x < -87.3f ? -87.3f : x > 88.7f ? 88.7f : x;
-  float n = __builtin_rintf(clamped * 1.44269504f);
-  float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+/* exp(x) = 2^n p for x in [-87.3, 88.7]: p = exp(r), |r| <= ln 2 / 2, polynomial of degree 6 (Cephes). */
+static inline __attribute__((always_inline)) float cz_exp_parts(float x, int32_t *n) {
+  float whole = __builtin_rintf(x * 1.44269504f);
+  float r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  /* n reaches 128, one more than an exponent holds: multiply in two halves. */
-  int32_t half = (int32_t)n / 2, rest = (int32_t)n - half, a = (half + 127) << 23, b = (rest + 127) << 23;
-  float sa, sb;
-  memcpy(&sa, &a, 4);
-  memcpy(&sb, &b, 4);
-  float y = p * sa * sb;
+  *n = (int32_t)whole;
+  return p * r * r + r + 1.0f;
+}
+
+/* 2^n for n from -126 to 127. */
+static inline __attribute__((always_inline)) float cz_exp2i(int32_t n) {
+  int32_t bits = (n + 127) << 23;
+  float y;
+  memcpy(&y, &bits, 4);
+  return y;
+}
+
+/* exp(x) within 2 ulp for x <= 88.7; 0 below -87.3, infinity above 88.7. */
+static inline __attribute__((always_inline)) float cz_expf(float x) {
+  int32_t n;
+  float p = cz_exp_parts(x < -87.3f ? -87.3f : x > 88.7f ? 88.7f : x, &n);
+  int32_t half = n / 2; /* n reaches 128, one more than an exponent holds: multiply in two halves */
+  float y = p * cz_exp2i(half) * cz_exp2i(n - half);
   return x < -87.3f ? 0.0f : x > 88.7f ? __builtin_inff() : y;
+}
+
+/* The same for x <= 0, with a quarter less work: what a softmax needs. */
+static inline __attribute__((always_inline)) float cz_expf_negative(float x) {
+  int32_t n;
+  float p = cz_exp_parts(x < -87.3f ? -87.3f : x, &n);
+  return x < -87.3f ? 0.0f : p * cz_exp2i(n);
 }
 
 /* 1 / (1 + exp(-x)) and 1 / (1 + exp(x)), each relatively accurate in its tail. */
