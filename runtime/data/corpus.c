@@ -85,7 +85,7 @@ cz_status cz_corpus_create(cz_corpus_writer **w, const char *path, cz_corpus_kin
   if (vocabulary.size < 1 || vocabulary.size > INT32_MAX) return CZ_FAIL(CZ_EINVAL, "%s: a vocabulary of %lld ids", path, (long long)vocabulary.size);
   cz_corpus_writer *c;
   CZ_TRY(cz_alloc(&c, 1, sizeof *c));
-  cz__h5_quiet();
+  cz__corpus_h5_quiet();
   c->file = -1;
   c->kind = kind;
   c->vocabulary = vocabulary;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /** Stops HDF5 from printing to stderr in this thread; errors are read by cz__h5_reason. */
-void cz__h5_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
+void cz__corpus_h5_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
 
 typedef struct reason {
   char *out;

@@ -10,7 +10,7 @@
 #define CZ__CORPUS_FORMAT "cloze-corpus"
 enum { CZ__CORPUS_VERSION = 1, CZ__CHUNK = 64 << 10 };
 
-void cz__h5_quiet(void);
+void cz__corpus_h5_quiet(void);
 const char *cz__h5_reason(char *out, size_t n);
 CZ_MUST cz_status cz__h5_write_number(hid_t file, const char *path, const char *name, uint64_t value);
 CZ_MUST cz_status cz__h5_write_text(hid_t file, const char *path, const char *name, const char *text);

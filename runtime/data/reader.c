@@ -151,7 +151,7 @@ static cz_status open_file(cz_reader *r, cz_corpus_kind kind, const uint64_t *to
  * memory (at least one chunk). CZ_EIO when the file can't be opened, CZ_ECORRUPT when it is not a whole corpus, CZ_EINVAL when it is another one than
  * asked for. */
 cz_status cz_reader_open(cz_reader **r, const char *path, cz_corpus_kind kind, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
-  cz__h5_quiet();
+  cz__corpus_h5_quiet();
   *r = NULL;
   cz_reader *c;
   if (strlen(path) >= sizeof c->path) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
@@ -216,7 +216,7 @@ static cz_status get_chunk(const cz_reader *r, column *c, int64_t chunk, const v
   if (!c->slot_of[chunk]) {
     int64_t s = free_slot(c);
     if (!c->slots[s]) CZ_TRY(cz_alloc(&c->slots[s], CZ__CHUNK, c->width));
-    cz__h5_quiet(); /* the thread that reads need not be the one that opened */
+    cz__corpus_h5_quiet(); /* the thread that reads need not be the one that opened */
     CZ_TRY(read_chunk(r, c, chunk, c->slots[s]));
     c->chunk_of[s] = (int32_t)chunk + 1;
     c->slot_of[chunk] = (int32_t)s + 1;

@@ -55,7 +55,7 @@ void cz_graph_poison(cz_graph *g, const char *format, ...) {
 }
 
 /* Keeps PREFIX and NAME as one text for the graph's life. */
-cz_status cz__name(cz_graph *g, const char **out, const char *prefix, const char *name) {
+cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix, const char *name) {
   size_t a = strlen(prefix), b = strlen(name);
   char *p;
   CZ_TRY(cz_arena_alloc(g->arena, &p, a + b + 1, 1));
@@ -70,7 +70,7 @@ int64_t cz_graph_extent(cz_graph *g, const char *name, int64_t capacity) {
   cz_status st = cz_grow(&g->extents, &g->cap_extents, g->n_extents + 1, sizeof *g->extents);
   if (capacity <= 0) st = CZ_FAIL(CZ_EINVAL, "extent %s: capacity %lld", name, (long long)capacity);
   cz__extent *e = st == CZ_OK ? &g->extents[g->n_extents++] : NULL;
-  if (e) st = cz__name(g, &e->name, "", name);
+  if (e) st = cz__graph_name(g, &e->name, "", name);
   if (st != CZ_OK) return fail(g, st, cz_error_message()), 1;
   e->capacity = e->actual = capacity;
   return -(int64_t)g->n_extents;
@@ -94,7 +94,7 @@ size_t cz__bytes_at_capacity(const cz_graph *g, const cz_arg *arg) {
 cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_arg *arg) {
   cz_status st = cz_grow(&g->values, &g->cap_values, g->n_values + 1, sizeof *g->values);
   const char *kept = NULL;
-  if (st == CZ_OK) st = cz__name(g, &kept, "", name);
+  if (st == CZ_OK) st = cz__graph_name(g, &kept, "", name);
   if (st != CZ_OK) return fail(g, st, cz_error_message()), CZ__POISON;
   g->values[g->n_values] =
       (cz__value){.name = kept, .kind = kind, .arg = *arg, .node = CZ__NO_NODE, .grad = CZ_ABSENT, .shares = CZ_ABSENT, .first = -1, .last = -1};
@@ -145,7 +145,7 @@ cz_value cz_graph_param(cz_graph *g, cz_param *param) {
 void cz_graph_block(cz_graph *g, const char *name, bool recompute) {
   cz_status st = cz_grow(&g->blocks, &g->cap_blocks, g->n_blocks + 1, sizeof *g->blocks);
   const char *kept = "";
-  if (st == CZ_OK) st = cz__name(g, &kept, "", name);
+  if (st == CZ_OK) st = cz__graph_name(g, &kept, "", name);
   if (st != CZ_OK) {
     fail(g, st, cz_error_message());
     return;
@@ -179,7 +179,7 @@ static bool add_outputs(cz_graph *g, cz__node *node, const cz_arg *made) {
     const char *name = NULL;
     char suffix[64] = "";
     if (i) snprintf(suffix, sizeof suffix, ":%s", node->row->out_name[i]);
-    if (cz__name(g, &name, node->name, suffix) != CZ_OK) return fail(g, CZ_ENOMEM, cz_error_message()), false;
+    if (cz__graph_name(g, &name, node->name, suffix) != CZ_OK) return fail(g, CZ_ENOMEM, cz_error_message()), false;
     int from = node->row->must_alias[i] - 1;
     cz_value v = cz__value_add(g, name, CZ__TENSOR, &made[i]);
     if (!cz__is_value(v)) return false;
@@ -217,7 +217,7 @@ void cz_graph_op(cz_graph *g, cz_value *out, cz_op op, const char *name, int n_i
     return;
   }
   cz_status st = cz_grow(&g->nodes, &g->cap_nodes, g->n_nodes + 1, sizeof *g->nodes);
-  if (st == CZ_OK) st = cz__name(g, &node.name, "", name);
+  if (st == CZ_OK) st = cz__graph_name(g, &node.name, "", name);
   if (st != CZ_OK) {
     fail(g, st, cz_error_message());
     return;

@@ -64,7 +64,7 @@ static void fuse_residual_norm(cz_graph *g, size_t index) {
 static cz_status add_saved_argument(cz_graph *g, cz__node *linear, cz_value like) {
   const char *name;
   cz_arg arg = g->values[like].arg;
-  CZ_TRY(cz__name(g, &name, linear->name, ":pre"));
+  CZ_TRY(cz__graph_name(g, &name, linear->name, ":pre"));
   int node = (int)(linear - g->nodes);
   cz_value v = cz__value_add(g, name, CZ__TENSOR, &arg);
   if (!cz__is_value(v)) return CZ_FAIL(CZ_ENOMEM, "%s", g->why);

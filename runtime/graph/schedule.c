@@ -76,7 +76,7 @@ static cz_status forward_step(pass *p, int node, cz__phase phase) {
 static cz_status grad_of(cz_graph *g, cz_value v, cz_value *out) {
   if (g->values[v].grad == CZ_ABSENT) {
     const char *name;
-    CZ_TRY(cz__name(g, &name, "d ", g->values[v].name));
+    CZ_TRY(cz__graph_name(g, &name, "d ", g->values[v].name));
     cz_arg arg = g->values[v].arg;
     cz_param *param = g->values[v].param;
     arg.data = param ? param->grad : NULL;
@@ -154,7 +154,7 @@ static cz_status twin_outputs(pass *p, int node) {
     if (!cz__is_value(v)) continue;
     cz__value old = g->values[v];
     const char *name;
-    CZ_TRY(cz__name(g, &name, "again ", old.name));
+    CZ_TRY(cz__graph_name(g, &name, "again ", old.name));
     cz_value twin = cz__value_add(g, name, CZ__TENSOR, &old.arg);
     if (!cz__is_value(twin)) return CZ_FAIL(CZ_ENOMEM, "%s", g->why);
     g->values[twin].saved = old.saved;
