@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "nn/hf.h"
 #include "trainers/objectives/vocabulary.h"
+#include "trainers/tasks/task.h"
 
 #include <math.h>
 #include <string.h>
@@ -112,7 +113,7 @@ cz_status cz_recipe_help(cz_buf *out, bool markdown) {
     CZ_TRY(markdown ? cz_config_markdown(out, sections[i]) : cz_config_help(out, sections[i]));
   for (size_t i = 0; i < cz_objective_count; i++)
     CZ_TRY(markdown ? cz_config_markdown(out, &cz_objective_rows[i]->section) : cz_config_help(out, &cz_objective_rows[i]->section));
-  return CZ_OK;
+  return cz_task_help(out, markdown);
 }
 
 /** The model configuration that KEYS describe for a tokenizer of TOKENIZER_SIZE ids. CZ_EINVAL when the vocabulary is smaller than the tokenizer. */

@@ -247,4 +247,4 @@ done:
       .name = #task, .help = what, .section = CZ_SECTION("task", what, keys), .judge = CZ_JUDGE_TEXT, .read = reader}
 
 CUSTOM_TASK(tsv, "a task of your own from a tab-separated file", read_tsv);
-CUSTOM_TASK(csv, "a task of your own from a comma-separated file", read_csv);
+CUSTOM_TASK(csv, "a task of your own from a comma-separated file; the same keys for tsv", read_csv);

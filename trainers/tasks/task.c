@@ -61,6 +61,18 @@ cz_status cz_task_find(const cz_task_row **row, const char *name) {
   return st;
 }
 
+/** Appends the list of tasks, the keys of one whose format is fixed, and those of one that a user describes; MARKDOWN for documents. */
+cz_status cz_task_help(cz_buf *out, bool markdown) {
+  static const cz_section fixed = CZ_TASK_SECTION("files of a known task; an item of tasks.list with its `name`");
+  CZ_TRY(cz_buf_addf(out, markdown ? "### tasks\n\n" : "tasks: names that an item of tasks.list can have\n"));
+  for (size_t i = 0; i < cz_task_count; i++)
+    CZ_TRY(cz_buf_addf(out, markdown ? "- `%s`: %s\n" : "  %-18s %s\n", cz_task_rows[i]->name, cz_task_rows[i]->help));
+  if (markdown) CZ_TRY(cz_buf_addf(out, "\n"));
+  CZ_TRY(markdown ? cz_config_markdown(out, &fixed) : cz_config_help(out, &fixed));
+  const cz_section *own = &cz_task_row_csv.section;
+  return markdown ? cz_config_markdown(out, own) : cz_config_help(out, own);
+}
+
 static int32_t count_labels(const char *const *labels) {
   int32_t n = 0;
   while (labels && labels[n]) n++;

@@ -111,6 +111,7 @@ extern const cz_task_row *const cz_task_rows[];
 extern const size_t cz_task_count;
 
 CZ_MUST cz_status cz_task_find(const cz_task_row **row, const char *name);
+CZ_MUST cz_status cz_task_help(cz_buf *out, bool markdown);
 CZ_MUST cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_config *config, const char *path, cz_task_use use);
 void cz_task_set_destroy(cz_task_set **set);
 
