@@ -22,10 +22,10 @@ static void problem(cz_case *c, cz_rand *r, int64_t T, int64_t F, int kind, bool
 static void sample(cz_case *c, cz_rand *r, int index) {
   int kind = index % CZ_ACTIVATIONS;
   switch (index / CZ_ACTIVATIONS) {
-  case 0: problem(c, r, 0, 7, kind, true, 1); break;                 /* no rows */
-  case 1: problem(c, r, 1, 1, kind, false, 1); break;                /* one number */
+  case 0: problem(c, r, 0, 7, kind, true, 1); break;                         /* no rows */
+  case 1: problem(c, r, 1, 1, kind, false, 1); break;                        /* one number */
   case 2: problem(c, r, 3, 257, kind, true, 1e15), c->smooth = false; break; /* differences of huge numbers mean nothing */
-  case 3: problem(c, r, 5, 129, kind, true, 6); break;               /* the tails, where 1 + tanh cancels */
+  case 3: problem(c, r, 5, 129, kind, true, 6); break;                       /* the tails, where 1 + tanh cancels */
   default: problem(c, r, cz_rand_size(r, 70), cz_rand_size(r, 70), (int)cz_rand_int(r, 0, CZ_ACTIVATIONS - 1), cz_rand_int(r, 0, 1), 2);
   }
 }

@@ -4,9 +4,10 @@
 
 enum { CHUNK = 4096, PIECE = 256 };
 
-/* sigmoid(2 u) and its complement for u = sqrt(2 / pi) (x + 0.044715 x^3). Beyond 12 both are 0 and 1, and the cube must not overflow. */
+/* Where sigmoid(2 u) below is still neither 0 nor 1 in float32; further out its cube would overflow. */
 static inline __attribute__((always_inline)) float within(float x) { return x < -12 ? -12 : x > 12 ? 12 : x; }
 
+/* sigmoid(2 u) and its complement for u = sqrt(2 / pi) (x + 0.044715 x^3) */
 static inline __attribute__((always_inline)) void tanh_parts(float *s, float *rest, float x) {
   cz_sigmoidf(s, rest, 1.5957691f * (x + 0.044715f * x * x * x));
 }
@@ -25,7 +26,7 @@ static inline __attribute__((always_inline)) float slope(float x, int kind) {
   float s, rest, c = within(x), e;
   switch (kind) {
   case CZ_ACTIVATION_RELU: return x > 0 ? 1 : 0;
-  case CZ_ACTIVATION_GELU: e = cz_expf(-0.5f * x * x); return cz_normalf(x, e) + x * 0.39894228f * e; /* Phi + x phi */
+  case CZ_ACTIVATION_GELU: e = cz_expf(-0.5f * x * x); return cz_normalf(x, e) + x * 0.39894228f * e;                     /* Phi + x phi */
   case CZ_ACTIVATION_GELU_TANH: tanh_parts(&s, &rest, c); return s + c * s * rest * 1.5957691f * (1 + 0.134145f * c * c); /* s + x s (1 - s) 2 u' */
   default: return 1;
   }
@@ -80,9 +81,7 @@ CZ_CLONES static void gradients_of_kind(float *to_x, float *to_gate, const float
 void cz_activation_values_cpu(float *y, const float *x, int64_t n, int kind) { values_of_kind(y, x, NULL, n, kind); }
 
 /** dy * act'(x) of N numbers on the calling thread; DX may be DY. For ReLU x may as well be act(x). */
-void cz_activation_slopes_cpu(float *dx, const float *dy, const float *x, int64_t n, int kind) {
-  gradients_of_kind(dx, NULL, dy, x, NULL, n, kind);
-}
+void cz_activation_slopes_cpu(float *dx, const float *dy, const float *x, int64_t n, int kind) { gradients_of_kind(dx, NULL, dy, x, NULL, n, kind); }
 
 /** Forward in float32, see activation.h; GATE may be null, Y may be X. */
 void cz_activation_fwd_cpu(float *y, const float *x, const float *gate, int64_t n, int kind) {

@@ -60,8 +60,8 @@ static inline __attribute__((always_inline)) void cz_sigmoidf(float *yes, float 
 }
 
 /* The standard normal distribution function, given e = cz_expf(-x * x / 2); relatively accurate in the lower tail but for the rounding of x * x.
- * Phi(-z) = erfc(z / sqrt 2) / 2 and erfc(u) = exp(-u^2) t P(t), t = 1 / (1 + u / 2), with P of degree 9 fitted to scipy's erfcx in the relative maximum
- * norm (2e-8); Phi(z) = 1 - Phi(-z). */
+ * Phi(-z) = erfc(z / sqrt 2) / 2 and erfc(u) = exp(-u^2) t P(t), t = 1 / (1 + u / 2), with P of degree 9 fitted to scipy's erfcx in the relative
+ * maximum norm (2e-8); Phi(z) = 1 - Phi(-z). */
 static inline __attribute__((always_inline)) float cz_normalf(float x, float e) {
   float t = 1.0f / (1.0f + 0.35355339f * __builtin_fabsf(x));
   float p = 1.228472404e-02f;

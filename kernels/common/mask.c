@@ -14,8 +14,8 @@ static void fill_quads(float *factor, int64_t quads, const cz_key *key, uint64_t
 }
 
 #ifdef __x86_64__
-/* Four quads side by side, one 64-bit lane each: the 32 x 32 product is one instruction there, which compilers do not find by themselves. What lies in the
- * upper half of a lane does not matter until the end. */
+/* Four quads side by side, one 64-bit lane each: the 32 x 32 product is one instruction there, which compilers do not find by themselves. What lies
+ * in the upper half of a lane does not matter until the end. */
 __attribute__((target("avx2"))) static inline void four_quads(float *factor, const cz_key *key, const __m256i round_key[20], uint64_t first,
                                                               uint32_t threshold, float scale) {
   const __m256i m0 = _mm256_set1_epi64x(0xD2511F53), m1 = _mm256_set1_epi64x(0xCD9E8D57), limit = _mm256_set1_epi32((int)threshold);

@@ -1,9 +1,10 @@
 /* Dropout masks, the one place where they are defined: dropout, norm and attention draw theirs here, and ref and cpu draw the same.
  *
- * Element e of a call's mask is kept iff cz_philox_at(key, e) >= cz_dropout_threshold(p); its factor is 1 / (1 - p) when kept and 0 when not, and a masked
- * value is value x factor (so that a non-finite value stays visible). For a [T, D] array the element of (row, channel) is row * D + channel, or
- * segment * D + channel when one mask is shared along each segment (the reference implementation's broadcast, see Mesh TensorFlow's sublayer_dropout).
- * With sharing, spans [B, 2] holds begin and end of each segment; together they must cover every row (a row outside would get segment 0's mask). */
+ * Element e of a call's mask is kept iff cz_philox_at(key, e) >= cz_dropout_threshold(p); its factor is 1 / (1 - p) when kept and 0 when not, and a
+ * masked value is value x factor (so that a non-finite value stays visible). For a [T, D] array the element of (row, channel) is row * D + channel,
+ * or segment * D + channel when one mask is shared along each segment (the reference implementation's broadcast, see Mesh TensorFlow's
+ * sublayer_dropout). With sharing, spans [B, 2] holds begin and end of each segment; together they must cover every row (a row outside would get
+ * segment 0's mask). */
 #ifndef CZ_KERNELS_COMMON_MASK_H
 #define CZ_KERNELS_COMMON_MASK_H
 

@@ -1,5 +1,7 @@
 #include "kernels/common/product.h"
 
+#include "kernels/common/cpu.h"
+
 #include <cblas.h>
 #include <string.h>
 
@@ -45,6 +47,67 @@ int64_t cz_product_tiles(const cz_product *p) {
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+enum { FEW = 4 }; /* rows of a step of decoding; sgemm would spend its time packing b, which is read once */
+
+static inline __attribute__((always_inline)) void put(float *c, float sum, const cz_product *p) {
+  *c = p->alpha * sum + (p->beta == 0 ? 0 : p->beta * *c);
+}
+
+/* c = alpha a b^T + beta c for one row of a. */
+CZ_CLONES static void one_row_dots(float *c, const float *a, const float *b, const cz_product *p, int64_t n) {
+  for (int64_t j = 0; j < n; j++) {
+    const float *w = b + j * p->ldb;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t k = 0; k < p->K; k++) sum += a[k] * w[k];
+    put(c + j, sum, p);
+  }
+}
+
+/* The same for four rows of a: each row of b is read once. */
+CZ_CLONES static void four_row_dots(float *c, const float *a, const float *b, const cz_product *p, int64_t n) {
+  const float *a1 = a + p->lda, *a2 = a1 + p->lda, *a3 = a2 + p->lda;
+  for (int64_t j = 0; j < n; j++) {
+    const float *w = b + j * p->ldb;
+    float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
+#pragma omp simd reduction(+ : sum0, sum1, sum2, sum3)
+    for (int64_t k = 0; k < p->K; k++) sum0 += a[k] * w[k], sum1 += a1[k] * w[k], sum2 += a2[k] * w[k], sum3 += a3[k] * w[k];
+    put(c + j, sum0, p), put(c + p->ldc + j, sum1, p), put(c + 2 * p->ldc + j, sum2, p), put(c + 3 * p->ldc + j, sum3, p);
+  }
+}
+
+/* c += alpha a b for some rows of a, four rows of b at a time. */
+CZ_CLONES static void few_row_sums(float *c, const float *a, const float *b, const cz_product *p, int64_t rows, int64_t n) {
+  int64_t k = 0;
+  for (; k + 4 <= p->K; k += 4) {
+    const float *b0 = b + k * p->ldb, *b1 = b0 + p->ldb, *b2 = b1 + p->ldb, *b3 = b2 + p->ldb;
+    for (int64_t m = 0; m < rows; m++) {
+      const float *x = a + m * p->lda + k;
+      float *to = c + m * p->ldc, x0 = p->alpha * x[0], x1 = p->alpha * x[1], x2 = p->alpha * x[2], x3 = p->alpha * x[3];
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) to[j] += x0 * b0[j] + x1 * b1[j] + x2 * b2[j] + x3 * b3[j];
+    }
+  }
+  for (; k < p->K; k++) {
+    for (int64_t m = 0; m < rows; m++) {
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) c[m * p->ldc + j] += p->alpha * a[m * p->lda + k] * b[k * p->ldb + j];
+    }
+  }
+}
+
+static void few_rows(float *c, const float *a, const float *b, const cz_product *p, int64_t rows, int64_t n) {
+  if (p->b_transposed && rows == 4) {
+    four_row_dots(c, a, b, p, n);
+  } else if (p->b_transposed) {
+    for (int64_t m = 0; m < rows; m++) one_row_dots(c + m * p->ldc, a + m * p->lda, b, p, n);
+  } else {
+    for (int64_t m = 0; m < rows; m++)
+      for (int64_t j = 0; j < n; j++) c[m * p->ldc + j] = p->beta == 0 ? 0 : p->beta * c[m * p->ldc + j];
+    few_row_sums(c, a, b, p, rows, n);
+  }
+}
+
 /** Computes one tile on the calling thread and says which part of c it was. */
 cz_product_part cz_product_tile(const cz_product *p, int64_t tile) {
   grid g = cut(p);
@@ -56,7 +119,11 @@ cz_product_part cz_product_tile(const cz_product *p, int64_t tile) {
     return part;
   }
   const float *a = p->a + (p->a_transposed ? part.m0 : part.m0 * p->lda), *b = p->b + (p->b_transposed ? part.n0 * p->ldb : part.n0);
-  cblas_sgemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans, p->b_transposed ? CblasTrans : CblasNoTrans, (int)part.m,
-              (int)part.n, (int)p->K, p->alpha, a, (int)p->lda, b, (int)p->ldb, p->beta, c, (int)p->ldc);
+  if (p->M <= FEW && !p->a_transposed) {
+    few_rows(c, a, b, p, part.m, part.n);
+    return part;
+  }
+  cblas_sgemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans, p->b_transposed ? CblasTrans : CblasNoTrans, (int)part.m, (int)part.n,
+              (int)p->K, p->alpha, a, (int)p->lda, b, (int)p->ldb, p->beta, c, (int)p->ldc);
   return part;
 }

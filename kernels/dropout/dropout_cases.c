@@ -17,9 +17,9 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   case 0: problem(c, r, 0, 4, 0.5, true, 0); return;
   case 1: problem(c, r, 0, 4, 0.5, false, 0); return;
   case 2: problem(c, r, 1, 1, 0.5, false, 0); return;
-  case 3: problem(c, r, 5, 7, 0, true, 1); return;            /* keeps everything */
-  case 4: problem(c, r, 3, 1025, 0.999, false, 0); return;    /* keeps next to nothing; pieces that do not begin at a quad */
-  case 5: problem(c, r, 6, 1031, 0.1, true, 3); return;       /* segments without rows */
+  case 3: problem(c, r, 5, 7, 0, true, 1); return;         /* keeps everything */
+  case 4: problem(c, r, 3, 1025, 0.999, false, 0); return; /* keeps next to nothing; pieces that do not begin at a quad */
+  case 5: problem(c, r, 6, 1031, 0.1, true, 3); return;    /* segments without rows */
   case 6: problem(c, r, 9, 64, 0.5, true, 0), c->training = false; return;
   default: break;
   }

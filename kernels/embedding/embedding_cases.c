@@ -18,7 +18,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   switch (index) {
   case 0: problem(c, r, 9, 0, 3); return; /* no tokens: the gradient is zero */
   case 1: problem(c, r, 1, 1, 1); return;
-  case 2: problem(c, r, 1, 257, 65); return; /* one id */
+  case 2: problem(c, r, 1, 257, 65); return;  /* one id */
   case 3: problem(c, r, 997, 31, 67); return; /* most rows unread */
   default: problem(c, r, cz_rand_size(r, 300), cz_rand_size(r, 300), cz_rand_size(r, 130));
   }

@@ -1,8 +1,8 @@
 /* Gather: y[n] = x[rows[n]], rows of x [T, D] by index; rows [N] int32, each in [0, T); y [N, D].
  *
  * Gradient: dx[t] = sum of dy[n] over the n with rows[n] = t, added in the order of n; rows that nobody read get zero when written.
- * The embedding op is the same arithmetic under other names and uses these kernels. Aliasing: none. Deterministic: backward gives each thread columns of
- * its own, so that the order of every sum is that of n whatever the number of threads; no atomics, no sort, no workspace. */
+ * The embedding op is the same arithmetic under other names and uses these kernels. Aliasing: none. Deterministic: backward gives each thread columns
+ * of its own, so that the order of every sum is that of n whatever the number of threads; no atomics, no sort, no workspace. */
 #ifndef CZ_KERNELS_GATHER_H
 #define CZ_KERNELS_GATHER_H
 

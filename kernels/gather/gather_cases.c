@@ -13,10 +13,10 @@ static void problem(cz_case *c, cz_rand *r, int64_t T, int64_t N, int64_t D, int
 
 static void sample(cz_case *c, cz_rand *r, int index) {
   switch (index) {
-  case 0: problem(c, r, 5, 0, 3, 1); return;      /* nothing is read: the gradient is zero */
+  case 0: problem(c, r, 5, 0, 3, 1); return; /* nothing is read: the gradient is zero */
   case 1: problem(c, r, 0, 0, 3, 1); return;
   case 2: problem(c, r, 1, 1, 1, 1); return;
-  case 3: problem(c, r, 7, 300, 65, 1); return;   /* one row, read over and over */
+  case 3: problem(c, r, 7, 300, 65, 1); return; /* one row, read over and over */
   case 4: problem(c, r, 300, 60, 129, 300); return;
   default: break;
   }

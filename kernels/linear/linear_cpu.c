@@ -23,8 +23,8 @@ void cz_linear_fwd_cpu(float *y, float *pre, const float *x, const float *w, con
                        const cz_linear_attr *attr) {
   bool out_in = attr->layout == CZ_LINEAR_OUT_IN;
   float *z = pre ? pre : y;
-  const cz_product p = {.c = z, .a = x, .b = w, .b_transposed = out_in, .M = T, .N = O, .K = I, .lda = I, .ldb = out_in ? I : O, .ldc = O,
-                        .alpha = (float)attr->alpha};
+  const cz_product p = {
+      .c = z, .a = x, .b = w, .b_transposed = out_in, .M = T, .N = O, .K = I, .lda = I, .ldb = out_in ? I : O, .ldc = O, .alpha = (float)attr->alpha};
   int64_t tiles = cz_product_tiles(&p);
 #pragma omp parallel for schedule(dynamic) if (tiles > 1)
   for (int64_t i = 0; i < tiles; i++) finish_tile(y, z, bias, cz_product_tile(&p, i), O, attr->activation);
@@ -78,10 +78,30 @@ void cz_linear_bwd_cpu(float *dx, float *dw, float *dbias, const float *dy, cons
 
   /* z = alpha x W^T: dx = alpha g W; dW = alpha g^T x, or alpha x^T g when stored [I, O]. */
   float alpha = (float)attr->alpha;
-  const cz_product to_x = {.c = dx, .a = g, .b = w, .b_transposed = !out_in, .M = T, .N = I, .K = O, .lda = O, .ldb = out_in ? I : O, .ldc = I,
-                           .alpha = alpha, .beta = beta_of(mode[CZ_LINEAR_X])};
-  const cz_product to_w = {.c = dw, .a = out_in ? g : x, .b = out_in ? x : g, .a_transposed = true, .M = out_in ? O : I, .N = out_in ? I : O, .K = T,
-                     .lda = out_in ? O : I, .ldb = out_in ? I : O, .ldc = out_in ? I : O, .alpha = alpha, .beta = beta_of(mode[CZ_LINEAR_W])};
+  const cz_product to_x = {.c = dx,
+                           .a = g,
+                           .b = w,
+                           .b_transposed = !out_in,
+                           .M = T,
+                           .N = I,
+                           .K = O,
+                           .lda = O,
+                           .ldb = out_in ? I : O,
+                           .ldc = I,
+                           .alpha = alpha,
+                           .beta = beta_of(mode[CZ_LINEAR_X])};
+  const cz_product to_w = {.c = dw,
+                           .a = out_in ? g : x,
+                           .b = out_in ? x : g,
+                           .a_transposed = true,
+                           .M = out_in ? O : I,
+                           .N = out_in ? I : O,
+                           .K = T,
+                           .lda = out_in ? O : I,
+                           .ldb = out_in ? I : O,
+                           .ldc = out_in ? I : O,
+                           .alpha = alpha,
+                           .beta = beta_of(mode[CZ_LINEAR_W])};
   int64_t tiles_x = mode[CZ_LINEAR_X] != CZ_GRAD_SKIP ? cz_product_tiles(&to_x) : 0;
   int64_t tiles_w = mode[CZ_LINEAR_W] != CZ_GRAD_SKIP ? cz_product_tiles(&to_w) : 0;
 #pragma omp parallel for schedule(dynamic) if (tiles_x > 1 || tiles_w > 1)

@@ -1,9 +1,7 @@
 #include "kernels/common/shape.h"
 #include "kernels/linear/linear.h"
 
-static bool sizes_fit(const cz_arg *x, int64_t O) {
-  return x->dim[0] <= INT32_MAX && x->dim[1] <= INT32_MAX && O <= INT32_MAX;
-}
+static bool sizes_fit(const cz_arg *x, int64_t O) { return x->dim[0] <= INT32_MAX && x->dim[1] <= INT32_MAX && O <= INT32_MAX; }
 
 static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why, size_t why_bytes) {
   const cz_linear_attr *attr = attributes;

@@ -21,10 +21,11 @@ void cz_linear_fwd_ref(double *y, double *pre, const double *x, const double *w,
 }
 
 /** Backward in float64, see linear.h. DBIAS may be null, and so may Y and PRE where the activation does not read them. */
-void cz_linear_bwd_ref(double *dx, double *dw, double *dbias, const double *dy, const double *y, const double *pre, const double *x,
-                       const double *w, int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode) {
+void cz_linear_bwd_ref(double *dx, double *dw, double *dbias, const double *dy, const double *y, const double *pre, const double *x, const double *w,
+                       int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode) {
   const double *z = attr->activation == CZ_ACTIVATION_RELU ? y : pre;
-  bool want_x = mode[CZ_LINEAR_X] != CZ_GRAD_SKIP, want_w = mode[CZ_LINEAR_W] != CZ_GRAD_SKIP, want_bias = dbias && mode[CZ_LINEAR_BIAS] != CZ_GRAD_SKIP;
+  bool want_x = mode[CZ_LINEAR_X] != CZ_GRAD_SKIP, want_w = mode[CZ_LINEAR_W] != CZ_GRAD_SKIP,
+       want_bias = dbias && mode[CZ_LINEAR_BIAS] != CZ_GRAD_SKIP;
   cz_grad_begin(dx, T * I, mode[CZ_LINEAR_X]);
   cz_grad_begin(dw, O * I, mode[CZ_LINEAR_W]);
   if (want_bias) cz_grad_begin(dbias, O, mode[CZ_LINEAR_BIAS]);

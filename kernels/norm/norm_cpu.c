@@ -5,10 +5,10 @@
 
 /* The arrays of one call, so that functions of one row can be told which row. */
 typedef struct job {
-  float *y, *h, *rstd, *mean;                                 /* forward's results */
-  const float *x, *gain, *shift, *branch;                     /* forward's inputs */
-  float *dx, *dbranch;                                        /* backward's results */
-  const float *dy, *dh, *saved_h, *saved_rstd, *saved_mean;   /* backward's inputs */
+  float *y, *h, *rstd, *mean;                               /* forward's results */
+  const float *x, *gain, *shift, *branch;                   /* forward's inputs */
+  float *dx, *dbranch;                                      /* backward's results */
+  const float *dy, *dh, *saved_h, *saved_rstd, *saved_mean; /* backward's inputs */
   cz_grad_mode mode_x, mode_branch;
   bool layer;
   int64_t D;
@@ -83,8 +83,17 @@ static void fwd_row(const job *j, int64_t t) {
 /** Forward in float32, see norm.h. SHIFT, BRANCH (then H too), RSTD and MEAN may be null; H may be X. */
 void cz_norm_fwd_cpu(float *y, float *h, float *rstd, float *mean, const float *x, const float *gain, const float *shift, const float *branch,
                      const cz_norm_sizes *s, const cz_norm_attr *attr, void *workspace) {
-  job j = {.y = y, .h = h, .rstd = rstd, .mean = mean, .x = x, .gain = gain, .shift = shift, .branch = branch,
-           .layer = attr->kind == CZ_NORM_LAYER, .D = s->D, .eps = (float)attr->eps};
+  job j = {.y = y,
+           .h = h,
+           .rstd = rstd,
+           .mean = mean,
+           .x = x,
+           .gain = gain,
+           .shift = shift,
+           .branch = branch,
+           .layer = attr->kind == CZ_NORM_LAYER,
+           .D = s->D,
+           .eps = (float)attr->eps};
   if (branch) cz_mask_make(&j.mask, workspace, s->key, s->p, s->spans, s->B, s->T, s->D);
 #pragma omp parallel for schedule(static) if (s->T * s->D > 16384)
   for (int64_t t = 0; t < s->T; t++) fwd_row(&j, t);
@@ -161,9 +170,19 @@ size_t cz_norm_cpu_bytes(const cz_norm_sizes *s, bool backward) {
 void cz_norm_bwd_cpu(float *dx, float *dgain, float *dshift, float *dbranch, const float *dy, const float *dh, const float *h, const float *rstd,
                      const float *mean, const float *gain, const cz_norm_sizes *s, const cz_norm_attr *attr, const cz_grad_mode *mode,
                      void *workspace) {
-  job j = {.dx = dx, .dbranch = dbranch, .dy = dy, .dh = dh, .saved_h = h, .saved_rstd = rstd, .saved_mean = mean, .gain = gain,
-           .mode_x = mode[CZ_NORM_X], .mode_branch = dbranch ? mode[CZ_NORM_BRANCH] : CZ_GRAD_SKIP, .layer = attr->kind == CZ_NORM_LAYER,
-           .D = s->D, .eps = (float)attr->eps};
+  job j = {.dx = dx,
+           .dbranch = dbranch,
+           .dy = dy,
+           .dh = dh,
+           .saved_h = h,
+           .saved_rstd = rstd,
+           .saved_mean = mean,
+           .gain = gain,
+           .mode_x = mode[CZ_NORM_X],
+           .mode_branch = dbranch ? mode[CZ_NORM_BRANCH] : CZ_GRAD_SKIP,
+           .layer = attr->kind == CZ_NORM_LAYER,
+           .D = s->D,
+           .eps = (float)attr->eps};
   int64_t T = s->T, D = s->D, blocks = cz_row_blocks(T), each = cz_row_block(T);
   if (dbranch) cz_mask_make(&j.mask, workspace, s->key, s->p, s->spans, s->B, T, D);
   float *gains = (float *)((char *)workspace + mask_bytes(s)), *shifts = gains + blocks * D;

@@ -56,16 +56,16 @@ static void fwd_cpu(const cz_call *c) {
 
 static void bwd_ref(const cz_call *c) {
   cz_norm_sizes s = sizes_of(c);
-  cz_norm_bwd_ref(c->din[CZ_NORM_X].data, c->din[CZ_NORM_GAIN].data, c->din[CZ_NORM_SHIFT].data, c->din[CZ_NORM_BRANCH].data,
-                  c->dout[CZ_NORM_Y].data, c->dout[CZ_NORM_H].data, summed(c), c->out[CZ_NORM_RSTD].data, c->out[CZ_NORM_MEAN].data,
-                  c->in[CZ_NORM_GAIN].data, &s, c->attr, c->mode);
+  cz_norm_bwd_ref(c->din[CZ_NORM_X].data, c->din[CZ_NORM_GAIN].data, c->din[CZ_NORM_SHIFT].data, c->din[CZ_NORM_BRANCH].data, c->dout[CZ_NORM_Y].data,
+                  c->dout[CZ_NORM_H].data, summed(c), c->out[CZ_NORM_RSTD].data, c->out[CZ_NORM_MEAN].data, c->in[CZ_NORM_GAIN].data, &s, c->attr,
+                  c->mode);
 }
 
 static void bwd_cpu(const cz_call *c) {
   cz_norm_sizes s = sizes_of(c);
-  cz_norm_bwd_cpu(c->din[CZ_NORM_X].data, c->din[CZ_NORM_GAIN].data, c->din[CZ_NORM_SHIFT].data, c->din[CZ_NORM_BRANCH].data,
-                  c->dout[CZ_NORM_Y].data, c->dout[CZ_NORM_H].data, summed(c), c->out[CZ_NORM_RSTD].data, c->out[CZ_NORM_MEAN].data,
-                  c->in[CZ_NORM_GAIN].data, &s, c->attr, c->mode, c->workspace);
+  cz_norm_bwd_cpu(c->din[CZ_NORM_X].data, c->din[CZ_NORM_GAIN].data, c->din[CZ_NORM_SHIFT].data, c->din[CZ_NORM_BRANCH].data, c->dout[CZ_NORM_Y].data,
+                  c->dout[CZ_NORM_H].data, summed(c), c->out[CZ_NORM_RSTD].data, c->out[CZ_NORM_MEAN].data, c->in[CZ_NORM_GAIN].data, &s, c->attr,
+                  c->mode, c->workspace);
 }
 
 const cz_op_row cz_norm_row = {

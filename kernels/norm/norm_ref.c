@@ -9,8 +9,8 @@ static double factor(const cz_norm_sizes *s, int64_t t, int64_t d) {
 }
 
 /** Forward in float64, see norm.h. SHIFT, BRANCH (then H too), RSTD and MEAN may be null. */
-void cz_norm_fwd_ref(double *y, double *h, double *rstd, double *mean, const double *x, const double *gain, const double *shift,
-                     const double *branch, const cz_norm_sizes *s, const cz_norm_attr *attr) {
+void cz_norm_fwd_ref(double *y, double *h, double *rstd, double *mean, const double *x, const double *gain, const double *shift, const double *branch,
+                     const cz_norm_sizes *s, const cz_norm_attr *attr) {
   int64_t D = s->D;
   for (int64_t t = 0; t < s->T; t++) {
     const double *row = x + t * D;
