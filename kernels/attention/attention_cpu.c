@@ -52,25 +52,32 @@ CZ_CLONES static void multiply_row(float *x, const float *factor, int64_t n) {
 
 /* out <- old out + new x */
 CZ_CLONES static void blend_row(float *out, const float *x, float old, float new, int64_t n) {
-  if (old == 0)
-    for (int64_t k = 0; k < n; k++) out[k] = new * x[k];
-  else
-    for (int64_t k = 0; k < n; k++) out[k] = old * out[k] + new * x[k];
+  for (int64_t k = 0; k < n; k++) out[k] = old * out[k] + new * x[k];
+}
+
+CZ_CLONES static void scale_row(float *out, const float *x, float new, int64_t n) {
+  for (int64_t k = 0; k < n; k++) out[k] = new * x[k];
 }
 
 /* Adds a block's share (largest score, sum, sum of exp(score - most) v) to query i, whose output is kept normalised by the sum so far. */
 static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, float most, float sum, const float *share) {
   float *o = cz__attention_head(u, u->plan->call->out[CZ_ATTENTION_O].data, u->q0 + i);
-  if (first) t->most[i] = -INFINITY, t->sum[i] = 0;
-  if (sum == 0) {
-    if (first) memset(o, 0, (size_t)u->plan->K * sizeof *o);
-    return;
+  if (first) {
+    t->most[i] = sum > 0 ? most : -INFINITY, t->sum[i] = sum;
+    if (sum > 0)
+      scale_row(o, share, 1 / sum, u->plan->K);
+    else
+      memset(o, 0, (size_t)u->plan->K * sizeof *o);
+  } else if (sum > 0) {
+    float highest = most > t->most[i] ? most : t->most[i];
+    float old = t->sum[i] * expf(t->most[i] - highest), new = expf(most - highest), all = old + sum * new;
+    blend_row(o, share, old / all, new / all, u->plan->K);
+    t->most[i] = highest, t->sum[i] = all;
   }
-  float highest = most > t->most[i] ? most : t->most[i];
-  float old = t->sum[i] * expf(t->most[i] - highest), new = expf(most - highest), all = old + sum * new;
-  blend_row(o, share, old / all, new / all, u->plan->K);
-  t->most[i] = highest, t->sum[i] = all;
 }
+
+/* A decoder's one or few new queries read V where it lies, which gives the same bits: a copy would cost more than the product. */
+static bool in_place(const cz__attention_unit *u) { return u->nq <= 2 * CZ_TILE_ROWS && u->plan->K % CZ_TILE_COLS == 0; }
 
 /* The queries from i0 on against the keys from j0 on. */
 static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int64_t R, int64_t j0, int64_t keys) {
@@ -90,7 +97,10 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
       if (r == 0 || !p->attr->share_queries) cz__attention_keep(u, t->factor, i0 + r, j0, limit);
       multiply_row(t->s + r * p->ld, t->factor, visible[r]);
     }
-    cz__tile_times(t->o, p->width, t->s, p->ld, t->v, keys, R, p->K, limit);
+    if (in_place(u))
+      cz__tile_times(t->o, p->width, t->s, p->ld, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0), p->H * p->K, CZ_TILE_COLS, R, p->K, limit);
+    else
+      cz__tile_times(t->o, p->width, t->s, p->ld, t->v, CZ_TILE_COLS, CZ_TILE_COLS * keys, R, p->K, limit);
   }
   for (int64_t r = 0; r < R; r++) merge(u, t, i0 + r, j0 == 0, most[r], sum[r], t->o + r * p->width);
 }
@@ -101,7 +111,7 @@ static void forward_unit(const cz__attention_unit *u, tiles *t) {
   for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += block) {
     int64_t keys = u->nk - j0 < block ? u->nk - j0 : block;
     cz__tile_transpose(t->k, cz__attention_head(u, p->call->in[CZ_ATTENTION_K].data, u->k0 + j0), stride, keys, p->K);
-    cz__tile_panel(t->v, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0), stride, keys, p->K);
+    if (!in_place(u)) cz__tile_panel(t->v, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0), stride, keys, p->K);
     for (int64_t i0 = 0; i0 < u->nq; i0 += CZ_QUERY_BLOCK)
       forward_tile(u, t, i0, u->nq - i0 < CZ_QUERY_BLOCK ? u->nq - i0 : CZ_QUERY_BLOCK, j0, keys);
   }

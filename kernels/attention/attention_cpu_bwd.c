@@ -153,7 +153,7 @@ static void backward_tile(const cz__attention_unit *u, tiles *t, const part *w, 
   cz__tile_copy(t->dout, cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + w->i0), stride, w->R, p->K, p->width);
   backward_scores(u, t, w);
   if (mode[CZ_ATTENTION_Q]) { /* s = scale q k: dq_i = scale sum_j dS_ij k_j */
-    cz__tile_times(t->dq, p->width, t->ds, p->ld, t->k, w->keys, w->R, p->K, w->limit);
+    cz__tile_times(t->dq, p->width, t->ds, p->ld, t->k, CZ_TILE_COLS, CZ_TILE_COLS * w->keys, w->R, p->K, w->limit);
     put_rows(dq, stride, t->dq, p->width, (float)p->attr->scale, add, w->R, p->K);
   }
   /* dk_j = scale sum_i dS_ij q_i, scaled when the block of keys is done;  o = Z v: dv_j = sum_i Z_ij do_i */

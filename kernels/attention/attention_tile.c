@@ -55,13 +55,15 @@ CZ_CLONES void cz__tile_scores(float *c, int64_t ldc, const float *a, int64_t ld
   }
 }
 
-/** C[R, N] = A[R, L] B[L, N], where B is the first L of the DEEP rows that the panels hold. */
-CZ_CLONES void cz__tile_times(float *c, int64_t ldc, const float *a, int64_t lda, const float *panel, int64_t deep, int64_t R, int64_t N, int64_t L) {
+/** C[R, N] = A[R, L] B[L, N]. B's rows are B_ROW floats apart, its groups of 16 columns B_GROUP floats: panels of P rows have 16 and 16 P, an array has its row
+ * length and 16. */
+CZ_CLONES void cz__tile_times(float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t b_row, int64_t b_group, int64_t R, int64_t N,
+                              int64_t L) {
   for (int64_t l = 0; l < L; l += DEPTH) {
     int64_t depth = L - l < DEPTH ? L - l : DEPTH;
     for (int64_t n = 0; n < N; n += COLS)
       for (int64_t r = 0; r < R; r += ROWS)
-        store(c + r * ldc + n, ldc, multiply(a + r * lda + l, lda, 1, panel + n * deep + l * COLS, COLS, depth), l > 0);
+        store(c + r * ldc + n, ldc, multiply(a + r * lda + l, lda, 1, b + n / COLS * b_group + l * b_row, b_row, depth), l > 0);
   }
 }
 

@@ -21,7 +21,7 @@ void cz__tile_panel(float *panel, const float *x, int64_t stride, int64_t R, int
 void cz__tile_copy(float *to, const float *x, int64_t stride, int64_t R, int64_t N, int64_t width);
 
 void cz__tile_scores(float *c, int64_t ldc, const float *a, int64_t lda, const float *panel, const float *bias, float scale, int64_t R, int64_t N, int64_t L);
-void cz__tile_times(float *c, int64_t ldc, const float *a, int64_t lda, const float *panel, int64_t deep, int64_t R, int64_t N, int64_t L);
+void cz__tile_times(float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t b_row, int64_t b_group, int64_t R, int64_t N, int64_t L);
 void cz__tile_gather(float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t R, int64_t N, int64_t L);
 
 #endif
