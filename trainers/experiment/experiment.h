@@ -7,7 +7,8 @@
  *   stages: {pretrain: {kind: pretrain, ...}, finetune: {kind: finetune, init: $pretrain, ...}, ...}   run in this order
  *   rows: [{name: ..., paper: {COLUMN: number}, set: {pretrain.objective.name: lm, ...}}, ...]
  *   baseline: ROW          the row that others are compared with
- *   columns: [{name: ..., value: STAGE.PATH, paper: COLUMN, unit: ...}, ...]
+ *   columns: [{name: ..., value: STAGE.PATH or a list of them (their mean), paper: COLUMN, unit: ...}, ...]
+ *   paper_noise: {COLUMN: deviation}   what the paper says of its own seeds
  *   scales: {nano: {...}, mini: {...}}   overlays on all of the above
  *
  * A stage's key is the hash of everything that its result depends on: its resolved configuration, the contents of the files it names, and the keys of the
@@ -42,7 +43,10 @@ typedef struct cz_plan_row {
 } cz_plan_row;
 
 typedef struct cz_column {
-  const char *name, *path, *paper, *unit, *note; /* path: STAGE.key.key; paper, unit and note may be null */
+  const char *name, *paper, *unit, *note; /* paper, unit and note may be null */
+  const char **paths;                     /* STAGE.key.key; the value is their mean */
+  size_t n_paths;
+  double paper_noise; /* the paper's deviation over its own seeds; NaN: it gives none */
 } cz_column;
 
 typedef struct cz_plan {
@@ -61,12 +65,22 @@ void cz_plan_close(cz_plan *plan);
 cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t stage);
 CZ_MUST cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *stage);
 
+/* What a row took, mean over the seeds that are there: stages of training and of evaluation, shared ones counted in full. */
+typedef struct cz_row_cost {
+  double steps, tokens; /* tokens read and written in training */
+  double seconds;       /* of all stages, as measured */
+  size_t seeds;         /* with every stage finished */
+} cz_row_cost;
+
 /* Results of a run, as far as they are there. */
 typedef struct cz_results {
   cz_plan plan;
-  double *values; /* [columns][rows][seeds], NaN where missing */
-  double *paper;  /* [columns][rows], NaN where the paper has none */
-  double *baseline; /* [columns] what the scores stand beside (majority, copy, lead); NaN where there is none */
+  double *values;             /* [columns][rows][seeds], NaN where missing */
+  double *paper;              /* [columns][rows], NaN where the paper has none */
+  double *baseline;           /* [columns] what the scores stand beside; NaN where there is none */
+  const char **baseline_kind; /* [columns] "majority", "copy", "lead"; null where there is none */
+  cz_row_cost *costs;         /* [rows] */
+  size_t done, total;         /* distinct stages */
 } cz_results;
 
 CZ_MUST cz_status cz_results_open(cz_results *r, const char *run);

@@ -3,11 +3,12 @@
 #include "base/text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const top_keys[] = {"title", "source", "notes", "data", "seeds", "common", "stages", "rows", "baseline", "columns", "scale", "scales", NULL};
+static const char *const top_keys[] = {"title", "source", "notes", "data", "seeds", "common", "stages", "rows", "baseline", "columns", "paper_noise", "scale", "scales", NULL};
 
 /** The planned stage of a seed, row and stage number. */
 cz_plan_stage *cz_plan_at(const cz_plan *p, size_t seed, size_t row, size_t stage) {
@@ -43,6 +44,14 @@ static cz_status read_seeds(cz_plan *p, const cz_config_node *root, int64_t want
   return CZ_OK;
 }
 
+static cz_status check_numbers(const cz_config_node *paper) {
+  double number;
+  if (!paper) return CZ_OK;
+  CZ_TRY(cz_config_expect(paper, CZ_CONFIG_MAPPING));
+  for (size_t i = 0; i < cz_config_count(paper); i++) CZ_TRY(cz_config_real(&number, cz_config_at(paper, i), -INFINITY, INFINITY));
+  return CZ_OK;
+}
+
 static cz_status read_rows(cz_plan *p, const cz_config_node *root) {
   static const char *const keys[] = {"name", "paper", "set", "note", NULL};
   const cz_config_node *list, *n;
@@ -59,30 +68,66 @@ static cz_status read_rows(cz_plan *p, const cz_config_node *root) {
     CZ_TRY(cz_config_need(&n, r->node, "name"));
     CZ_TRY(cz_config_text(&r->name, n));
     r->paper = cz_config_get(r->node, "paper");
+    CZ_TRY(check_numbers(r->paper));
     for (size_t j = 0; j < i; j++)
       if (!strcmp(r->name, p->rows[j].name)) return cz_config_error(n, "two rows are called '%s'", r->name);
   }
   return CZ_OK;
 }
 
-static cz_status read_columns(cz_plan *p, const cz_config_node *root) {
+/* `value`: one path, or a list whose mean is the column. Each begins with the name of a stage. */
+static cz_status read_paths(cz_plan *p, cz_column *c, const cz_config_node *value, const cz_config_node *stages) {
+  bool list = cz_config_kind_of(value) == CZ_CONFIG_SEQUENCE;
+  c->n_paths = list ? cz_config_count(value) : 1;
+  if (c->n_paths == 0) return cz_config_error(value, "no value");
+  CZ_TRY(cz_arena_alloc(p->arena, &c->paths, c->n_paths, sizeof *c->paths));
+  for (size_t i = 0; i < c->n_paths; i++) {
+    const cz_config_node *n = list ? cz_config_at(value, i) : value;
+    char stage[128];
+    CZ_TRY(cz_config_text(&c->paths[i], n));
+    size_t length = strcspn(c->paths[i], ".");
+    snprintf(stage, sizeof stage, "%.*s", (int)length, c->paths[i]);
+    if (!c->paths[i][length] || !cz_config_get(stages, stage)) return cz_config_error(n, "'%s' does not begin with the name of a stage and a point", c->paths[i]);
+  }
+  return CZ_OK;
+}
+
+/* A column of the paper that no row has is a slip of the pen. */
+static cz_status check_paper(const cz_plan *p, const cz_config_node *column, const char *paper) {
+  for (size_t r = 0; r < p->n_rows; r++)
+    if (p->rows[r].paper && cz_config_get(p->rows[r].paper, paper)) return CZ_OK;
+  return cz_config_error(cz_config_get(column, "paper"), "no row's `paper` has a '%s'", paper);
+}
+
+static cz_status read_column(cz_plan *p, const cz_config_node *root, const cz_config_node *node, cz_column *c) {
   static const char *const keys[] = {"name", "value", "paper", "unit", "note", NULL};
-  const cz_config_node *list, *n;
+  const cz_config_node *n, *noise = cz_config_get(root, "paper_noise");
+  CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
+  CZ_TRY(cz_config_only(node, keys));
+  CZ_TRY(cz_config_need(&n, node, "name"));
+  CZ_TRY(cz_config_text(&c->name, n));
+  CZ_TRY(cz_config_need(&n, node, "value"));
+  CZ_TRY(read_paths(p, c, n, cz_config_get(root, "stages")));
+  CZ_TRY(optional_text(&c->paper, node, "paper"));
+  CZ_TRY(optional_text(&c->unit, node, "unit"));
+  CZ_TRY(optional_text(&c->note, node, "note"));
+  c->paper_noise = NAN;
+  if (!c->paper) return CZ_OK;
+  CZ_TRY(check_paper(p, node, c->paper));
+  n = noise ? cz_config_get(noise, c->paper) : NULL;
+  return n ? cz_config_real(&c->paper_noise, n, 0, INFINITY) : CZ_OK;
+}
+
+static cz_status read_columns(cz_plan *p, const cz_config_node *root) {
+  const cz_config_node *list;
   CZ_TRY(cz_config_need(&list, root, "columns"));
   CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
   p->n_columns = cz_config_count(list);
   CZ_TRY(cz_arena_alloc(p->arena, &p->columns, p->n_columns, sizeof *p->columns));
   for (size_t i = 0; i < p->n_columns; i++) {
-    const cz_config_node *c = cz_config_at(list, i);
-    CZ_TRY(cz_config_expect(c, CZ_CONFIG_MAPPING));
-    CZ_TRY(cz_config_only(c, keys));
-    CZ_TRY(cz_config_need(&n, c, "name"));
-    CZ_TRY(cz_config_text(&p->columns[i].name, n));
-    CZ_TRY(cz_config_need(&n, c, "value"));
-    CZ_TRY(cz_config_text(&p->columns[i].path, n));
-    CZ_TRY(optional_text(&p->columns[i].paper, c, "paper"));
-    CZ_TRY(optional_text(&p->columns[i].unit, c, "unit"));
-    CZ_TRY(optional_text(&p->columns[i].note, c, "note"));
+    CZ_TRY(read_column(p, root, cz_config_at(list, i), &p->columns[i]));
+    for (size_t j = 0; j < i; j++)
+      if (!strcmp(p->columns[i].name, p->columns[j].name)) return cz_config_error(cz_config_at(list, i), "two columns are called '%s'", p->columns[i].name);
   }
   return CZ_OK;
 }
@@ -258,8 +303,8 @@ cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t 
   CZ_TRY(read_seeds(p, root, seeds));
   CZ_TRY(read_rows(p, root));
   CZ_TRY(check_baseline(p, root));
-  CZ_TRY(read_columns(p, root));
-  return resolve(p, root, hash_contents);
+  CZ_TRY(resolve(p, root, hash_contents));
+  return read_columns(p, root);
 }
 
 /** Frees the plan. */

@@ -1,0 +1,161 @@
+#include "trainers/experiment/compare.h"
+#include "metrics/scores.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double *values_of(const cz_results *r, size_t column, size_t row) {
+  return &r->values[(column * r->plan.n_rows + row) * r->plan.n_seeds];
+}
+
+static size_t baseline_row(const cz_plan *p) {
+  for (size_t i = 0; p->baseline && i < p->n_rows; i++)
+    if (!strcmp(p->rows[i].name, p->baseline)) return i;
+  return p->n_rows;
+}
+
+/* Is the score above what knows nothing, seen against the noise? */
+static cz_verdict judge(const cz_interval *ours, double baseline) {
+  if (ours->n == 0 || isnan(baseline)) return CZ_VERDICT_NONE;
+  if (ours->n == 1) return ours->mean > baseline ? CZ_VERDICT_ABOVE : CZ_VERDICT_FAILS;
+  return ours->mean - ours->half > baseline ? CZ_VERDICT_BEATS : CZ_VERDICT_FAILS;
+}
+
+/* X and Y: room for the seeds. */
+static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, size_t row, double *x, double *y) {
+  const cz_plan *p = &r->plan;
+  const double *mine = values_of(r, column, row);
+  size_t n = 0, m = 0, other = baseline_row(p);
+  for (size_t s = 0; s < p->n_seeds; s++)
+    if (!isnan(mine[s])) x[n++] = mine[s];
+  cell->ours = cz_stats_interval(x, n);
+  cell->verdict = judge(&cell->ours, r->baseline[column]);
+  if (other == p->n_rows || other == row) return CZ_OK;
+  const double *theirs = values_of(r, column, other);
+  for (size_t s = 0; s < p->n_seeds; s++)
+    if (!isnan(mine[s]) && !isnan(theirs[s])) x[m] = mine[s], y[m++] = theirs[s];
+  if (m) CZ_TRY(cz_stats_paired(&cell->difference, x, y, m));
+  cell->differs = m > 1 && fabs(cell->difference.mean) > cell->difference.half;
+  return CZ_OK;
+}
+
+/** Row ROW under COLUMN: mean, deviation and interval over the seeds that are there, the paired interval to the plan's baseline row, and the verdict. */
+cz_status cz_compare_cell(cz_cell *cell, const cz_results *r, size_t column, size_t row) {
+  double *x;
+  *cell = (cz_cell){.paper = r->paper[column * r->plan.n_rows + row]};
+  CZ_TRY(cz_alloc(&x, 2 * r->plan.n_seeds, sizeof *x));
+  cz_status st = fill_cell(cell, r, column, row, x, x + r->plan.n_seeds);
+  free(x);
+  return st;
+}
+
+/** Rank agreement of a column's means with the paper's over the rows that both have; NaN where it is not defined. */
+cz_status cz_compare_agreement(cz_agreement *a, const cz_results *r, size_t column) {
+  size_t rows = r->plan.n_rows;
+  double *x;
+  cz_cell cell;
+  cz_status st = CZ_OK;
+  *a = (cz_agreement){.spearman = NAN, .kendall = NAN};
+  CZ_TRY(cz_alloc(&x, 2 * rows, sizeof *x));
+  double *y = x + rows;
+  for (size_t i = 0; i < rows; i++) {
+    CZ_GO(st, cz_compare_cell(&cell, r, column, i), done);
+    if (cell.ours.n && !isnan(cell.paper)) x[a->n] = cell.ours.mean, y[a->n++] = cell.paper;
+  }
+  CZ_GO(st, cz_score_spearman(&a->spearman, x, y, a->n), done);
+  if (a->n > 1) a->kendall = cz_score_kendall(x, y, a->n);
+done:
+  free(x);
+  return st;
+}
+
+static const char *plainly(const char *kind) {
+  static const char *const said[][2] = {{"majority", "always answering with the most frequent label"},
+                                        {"copy", "copying the input"},
+                                        {"lead", "copying the first words of the input"}};
+  for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+    if (kind && !strcmp(kind, said[i][0])) return said[i][1];
+  return "the programs that know nothing";
+}
+
+static cz_status list_rows(cz_buf *out, const cz_results *r, size_t column, cz_verdict wanted, size_t *n) {
+  cz_cell cell;
+  *n = 0;
+  for (size_t i = 0; i < r->plan.n_rows; i++) {
+    CZ_TRY(cz_compare_cell(&cell, r, column, i));
+    if (cell.verdict != wanted) continue;
+    CZ_TRY(cz_buf_addf(out, "%s%s", (*n)++ ? ", " : "", r->plan.rows[i].name));
+  }
+  return CZ_OK;
+}
+
+/* One sentence: who does, and who does not, beat the baseline of a column. */
+static cz_status baseline_remark(cz_buf *out, const cz_results *r, size_t column) {
+  const char *what = plainly(r->baseline_kind[column]);
+  cz_buf failing = {0}, above = {0}, beating = {0};
+  size_t fails = 0, leads = 0, beats = 0;
+  cz_status st;
+  if (isnan(r->baseline[column])) return CZ_OK;
+  CZ_GO(st, list_rows(&failing, r, column, CZ_VERDICT_FAILS, &fails), done);
+  CZ_GO(st, list_rows(&above, r, column, CZ_VERDICT_ABOVE, &leads), done);
+  CZ_GO(st, list_rows(&beating, r, column, CZ_VERDICT_BEATS, &beats), done);
+  if (fails + leads + beats == 0) goto done;
+  CZ_GO(st, cz_buf_addf(out, "%s: ", r->plan.columns[column].name), done);
+  if (fails && !beats && !leads) CZ_GO(st, cz_buf_addf(out, "at this scale no row beats %s (%.2f)", what, r->baseline[column]), done);
+  else if (fails) CZ_GO(st, cz_buf_addf(out, "%s %s not beat %s (%.2f) by more than the interval", failing.data, fails > 1 ? "do" : "does", what,
+                                        r->baseline[column]), done);
+  else if (beats) CZ_GO(st, cz_buf_addf(out, "every row beats %s (%.2f) by more than the interval", what, r->baseline[column]), done);
+  else CZ_GO(st, cz_buf_addf(out, "every row is above %s (%.2f), with one seed and so without an interval", what, r->baseline[column]), done);
+  if (fails && beats) CZ_GO(st, cz_buf_addf(out, "; %s %s", beating.data, beats > 1 ? "do" : "does"), done);
+  if (fails && leads) CZ_GO(st, cz_buf_addf(out, "; %s %s above it with one seed", above.data, leads > 1 ? "are" : "is"), done);
+  st = cz_buf_addf(out, ".\n");
+done:
+  cz_buf_free(&failing);
+  cz_buf_free(&above);
+  cz_buf_free(&beating);
+  return st;
+}
+
+/* One sentence: which rows differ from the baseline row beyond the noise of the seeds. */
+static cz_status row_remark(cz_buf *out, const cz_results *r, size_t column) {
+  const cz_plan *p = &r->plan;
+  size_t named = 0, compared = 0;
+  cz_cell cell;
+  cz_buf text = {0};
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < p->n_rows; i++) {
+    CZ_GO(st, cz_compare_cell(&cell, r, column, i), done);
+    compared += cell.difference.n > 1;
+    if (!cell.differs) continue;
+    CZ_GO(st, cz_buf_addf(&text, "%s%s is %s", named++ ? ", " : "", p->rows[i].name, cell.difference.mean > 0 ? "above" : "below"), done);
+  }
+  if (compared && named) st = cz_buf_addf(out, "%s: %s %s beyond the noise of the seeds.\n", p->columns[column].name, text.data, p->baseline);
+  else if (compared) st = cz_buf_addf(out, "%s: no row differs from %s beyond the noise of the seeds.\n", p->columns[column].name, p->baseline);
+done:
+  cz_buf_free(&text);
+  return st;
+}
+
+static cz_status agreement_remark(cz_buf *out, const cz_results *r, size_t column) {
+  cz_agreement a;
+  double orders = 1;
+  CZ_TRY(cz_compare_agreement(&a, r, column));
+  if (a.n < 2) return CZ_OK;
+  for (size_t i = 2; i <= a.n; i++) orders *= (double)i;
+  if (isnan(a.kendall)) return cz_buf_addf(out, "%s: no rank agreement with the paper, because all rows are equal on one side.\n", r->plan.columns[column].name);
+  return cz_buf_addf(out, "%s: rank agreement with the paper's %s over %zu rows: Spearman %.2f, Kendall %.2f (one order in %.0f agrees fully by chance).\n",
+                     r->plan.columns[column].name, r->plan.columns[column].paper, a.n, a.spearman, a.kendall, orders);
+}
+
+/** Appends what the table says in words, one sentence a line: what is missing, who beats the simple baselines and who does not, what differs beyond the noise,
+ * and how far the order agrees with the paper's. */
+cz_status cz_compare_remarks(cz_buf *out, const cz_results *r) {
+  const cz_plan *p = &r->plan;
+  if (r->done < r->total) CZ_TRY(cz_buf_addf(out, "The run is not finished: %zu of %zu stages are done.\n", r->done, r->total));
+  if (p->n_seeds == 1) CZ_TRY(cz_buf_addf(out, "One seed says nothing about noise: there are no intervals.\n"));
+  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(baseline_remark(out, r, c));
+  for (size_t c = 0; c < p->n_columns && p->baseline && p->n_seeds > 1; c++) CZ_TRY(row_remark(out, r, c));
+  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(agreement_remark(out, r, c));
+  return CZ_OK;
+}

@@ -1,0 +1,134 @@
+#include "trainers/experiment/cost.h"
+#include "base/fs.h"
+#include "trainers/flops.h"
+#include "trainers/tasklist.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECES = 200, RECORDS = 200, T5_VOCABULARY = 32100, T5_SENTINELS = 100 };
+
+/* The stage as cz_stage_open makes it, but with T5's vocabulary when the tokenizer is not there. */
+static cz_status open_stage(cz_stage *s, const cz_config_node *node, cz_stage_cost *cost) {
+  const cz_config_node *n;
+  *s = (cz_stage){.node = node};
+  CZ_TRY(cz_config_need(&n, node, "tokenizer"));
+  CZ_TRY(cz_config_text(&s->tokenizer_path, n));
+  if (cz_fs_exists(s->tokenizer_path)) {
+    CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->tokenizer_path));
+    CZ_TRY(cz_vocabulary_of(&s->vocabulary, s->tokenizer));
+    return cz_stage_section(s, &cz_model_section, &s->model);
+  }
+  CZ_TRY(cz_stage_section(s, &cz_model_section, &s->model));
+  cost->assumed_vocabulary = true;
+  int64_t size = s->model.vocab_size ? s->model.vocab_size : T5_VOCABULARY;
+  if (size < 2 * T5_SENTINELS) return cz_config_error(cz_config_get(node, "model"), "a vocabulary of %lld has no room for sentinels", (long long)size);
+  s->vocabulary = (cz_vocabulary){.size = (int32_t)size, .pad = 0, .eos = 1, .unk = 2, .n_sentinels = T5_SENTINELS};
+  for (int32_t k = 0; k < T5_SENTINELS; k++) s->vocabulary.sentinels[k] = s->vocabulary.size - 1 - k;
+  return CZ_OK;
+}
+
+/* Mean tokens of a task's records, EOS included, over at most RECORDS of them spread over the file. */
+static cz_status task_lengths(const cz_stage *s, const cz_task_set *set, double *inputs, double *targets) {
+  cz_tokenizer_scratch *scratch;
+  cz_ids ids = {0};
+  size_t n = set->n < RECORDS ? set->n : RECORDS, total[2] = {0};
+  CZ_TRY(cz_tokenizer_scratch_create(&scratch, s->tokenizer));
+  cz_status st = n ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: no records", set->path);
+  for (size_t i = 0; i < n && st == CZ_OK; i++) {
+    const cz_task_record *r = &set->records[i * set->n / n];
+    const char *const texts[2] = {r->inputs, r->targets};
+    for (int k = 0; k < 2 && st == CZ_OK; k++) {
+      ids.len = 0;
+      st = cz_encode_text(&ids, s, scratch, texts[k], strlen(texts[k]));
+      total[k] += ids.len + 1;
+    }
+  }
+  *inputs = (double)total[0] / (double)n;
+  *targets = (double)total[1] / (double)n;
+  free(ids.data);
+  cz_tokenizer_scratch_destroy(&scratch);
+  return st;
+}
+
+static bool tasks_there(const cz_tasklist *tasks) {
+  for (int i = 0; i < tasks->n; i++)
+    if (!tasks->entries[i].config.train || !cz_fs_exists(tasks->entries[i].config.train)) return false;
+  return true;
+}
+
+/* The mixture's mean lengths: each task's, weighted by how often it is drawn. */
+static cz_status mixture_lengths(const cz_stage *s, const cz_tasklist *tasks, cz_stage_cost *cost) {
+  double inputs[CZ_MIX_MOST], targets[CZ_MIX_MOST], rates[CZ_MIX_MOST];
+  int64_t examples[CZ_MIX_MOST];
+  for (int i = 0; i < tasks->n; i++) {
+    cz_task_set *set;
+    CZ_TRY(cz_tasklist_load(&set, &tasks->entries[i], "train", CZ_TASK_TRAIN));
+    examples[i] = (int64_t)set->n;
+    cz_status st = task_lengths(s, set, &inputs[i], &targets[i]);
+    cz_task_set_destroy(&set);
+    CZ_TRY(st);
+  }
+  cz_mixing rule = {.equal = tasks->mixing.mixing == CZ_MIXING_EQUAL, .limit = tasks->mixing.limit, .temperature = tasks->mixing.temperature};
+  CZ_TRY(cz_mixing_rates(rates, examples, tasks->n, &rule));
+  cost->inputs = cost->targets = 0;
+  for (int i = 0; i < tasks->n; i++) {
+    cost->inputs += rates[i] * inputs[i];
+    cost->targets += rates[i] * targets[i];
+  }
+  return CZ_OK;
+}
+
+static double capped(double length, int64_t most) { return most > 0 && length > (double)most ? (double)most : length; }
+
+static cz_status mean_lengths(const cz_stage *s, bool pretrains, const cz_batch_keys *batch, cz_stage_cost *cost) {
+  double most_inputs = (double)(batch->max_inputs ? batch->max_inputs : batch->input_tokens / batch->shards);
+  double most_targets = (double)(batch->max_targets ? batch->max_targets : batch->target_tokens / batch->shards);
+  if (pretrains) {
+    cz_objective objective;
+    CZ_TRY(cz_stage_objective(&objective, s));
+    CZ_TRY(cz_objective_mean_lengths(&objective, &cost->inputs, &cost->targets, PIECES));
+  } else {
+    cz_tasklist tasks;
+    cz_status st = cz_tasklist_read(&tasks, s);
+    cost->assumed_lengths = st == CZ_OK && (!s->tokenizer || !tasks_there(&tasks));
+    cost->inputs = most_inputs;
+    cost->targets = most_targets;
+    if (st == CZ_OK && !cost->assumed_lengths) st = mixture_lengths(s, &tasks, cost);
+    cz_tasklist_free(&tasks);
+    CZ_TRY(st);
+  }
+  cost->inputs = capped(cost->inputs, (int64_t)most_inputs);
+  cost->targets = capped(cost->targets, (int64_t)most_targets);
+  return CZ_OK;
+}
+
+static cz_status training_cost(cz_stage_cost *cost, const cz_stage *s, bool pretrains) {
+  cz_batch_keys batch;
+  cz_train_keys train;
+  cz_model_config config;
+  CZ_TRY(cz_stage_section(s, &cz_batch_section, &batch));
+  CZ_TRY(cz_stage_section(s, &cz_train_section, &train));
+  CZ_TRY(cz_recipe_model_config(&config, &s->model, s->vocabulary.size));
+  CZ_TRY(mean_lengths(s, pretrains, &batch, cost));
+  double by_inputs = cost->inputs > 0 ? (double)batch.input_tokens / cost->inputs : INFINITY, by_targets = (double)batch.target_tokens / cost->targets;
+  cost->segments = by_inputs < by_targets ? by_inputs : by_targets; /* a batch is full when one of its two budgets is */
+  cost->steps = (double)train.steps;
+  cost->tokens = cost->steps * cost->segments * (cost->inputs + cost->targets);
+  cz_step_shape shape = {.segments = cost->segments, .inputs = cost->inputs, .targets = cost->targets, .loss_on_inputs = train.loss_on_inputs};
+  cost->flop = cost->steps * cz_flops_step(&config, &shape);
+  return CZ_OK;
+}
+
+/** What STAGE costs, all of it zero when it does not train: lengths are those of full pieces under its objective, or of its tasks' records; a batch holds as
+ * many examples as its budgets allow. CZ_EUSAGE for a configuration that can't be run. */
+cz_status cz_cost_stage(cz_stage_cost *cost, const cz_plan_stage *stage) {
+  cz_stage s;
+  *cost = (cz_stage_cost){0};
+  if (stage->kind == &cz_stage_evaluate) return CZ_OK;
+  cz_status st = open_stage(&s, stage->node, cost);
+  if (st == CZ_OK) st = training_cost(cost, &s, stage->kind == &cz_stage_pretrain);
+  cz_stage_close(&s);
+  return st;
+}

@@ -1,0 +1,22 @@
+/* How commands print: tables with aligned columns, and JSON. */
+#ifndef CZ_TRAINERS_EXPERIMENT_OUTPUT_H
+#define CZ_TRAINERS_EXPERIMENT_OUTPUT_H
+
+#include "base/mem.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* Cells row by row, COLUMNS in a row; the first row is the header. Zero-initialised but for `columns` is empty. */
+typedef struct cz_grid {
+  size_t columns;
+  cz_buf text; /* every cell with its NUL */
+  size_t *at, n, cap;
+} cz_grid;
+
+CZ_MUST cz_status cz_grid_add(cz_grid *g, const char *format, ...) CZ_PRINTF(2, 3);
+CZ_MUST cz_status cz_grid_print(cz_buf *out, const cz_grid *g, unsigned left, bool colours);
+void cz_grid_free(cz_grid *g);
+CZ_MUST cz_status cz_print_json(cz_buf *out, json_t *taken);
+
+#endif

@@ -1,0 +1,255 @@
+/* `cloze show`: what an experiment file would do, and what it would cost. */
+#include "base/text.h"
+#include "device/probe.h"
+#include "trainers/args.h"
+#include "trainers/experiment/cost.h"
+#include "trainers/experiment/output.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+const char cz_show_usage[] =
+    "cloze show FILE [--scale S] [--seeds N] [--cost [--gflops X]] [--json] [key=value ...]\n"
+    "What an experiment file would do: its rows with the paper's values, its stages and which of them rows share, its columns. The data need not be there.\n"
+    "  --cost        also each row's training cost for one seed: tokens, FLOPs and predicted hours; scoring comes on top\n"
+    "  --gflops X    the rate that training keeps up, GFLOP/s; default: three quarters of what matrix products reach on this machine now\n";
+
+static const double share_of_products = 0.75;
+
+typedef struct request {
+  const char *file, *scale, *seeds_text, *gflops;
+  int64_t seeds;
+  double rate; /* GFLOP/s */
+  bool cost, json, measured;
+} request;
+
+/* A row's costs for one seed. */
+typedef struct row_cost {
+  double steps, tokens, flop;
+  bool assumed_vocabulary, assumed_lengths;
+} row_cost;
+
+static cz_status parse(request *r, int *argc, char **argv) {
+  const cz_option options[] = {{"--scale", &r->scale, NULL}, {"--seeds", &r->seeds_text, NULL}, {"--gflops", &r->gflops, NULL},
+                               {"--cost", NULL, &r->cost},   {"--json", NULL, &r->json}};
+  CZ_TRY(cz_args_parse(argc, argv, options, sizeof options / sizeof *options));
+  CZ_TRY(cz_args_count(*argc, argv, 1, -1, cz_show_usage));
+  r->file = argv[1];
+  if (r->seeds_text && (cz_parse_int(r->seeds_text, &r->seeds) != CZ_OK || r->seeds < 1 || r->seeds > 1000))
+    return CZ_FAIL(CZ_EUSAGE, "--seeds: '%s' is not between 1 and 1000", r->seeds_text);
+  if (r->gflops && (cz_parse_real(r->gflops, &r->rate) != CZ_OK || !(r->rate > 0)))
+    return CZ_FAIL(CZ_EUSAGE, "--gflops: '%s' is not a rate above 0", r->gflops);
+  return CZ_OK;
+}
+
+static cz_status measure_rate(request *r) {
+  cz_product_probe *probe;
+  if (r->gflops || !r->cost) return CZ_OK;
+  CZ_TRY(cz_product_probe_create(&probe));
+  for (int i = 0; i < 3; i++) r->rate = fmax(r->rate, share_of_products * cz_product_probe_round(probe));
+  r->measured = true;
+  cz_product_probe_destroy(&probe);
+  return CZ_OK;
+}
+
+/* How many different stages of this name there are over rows and seeds. */
+static size_t distinct(const cz_plan *p, size_t stage) {
+  size_t n = 0, pairs = p->n_seeds * p->n_rows;
+  for (size_t i = 0; i < pairs; i++) {
+    bool seen = false;
+    for (size_t j = 0; j < i && !seen; j++) seen = !strcmp(p->stages[i * p->n_stages + stage].key, p->stages[j * p->n_stages + stage].key);
+    n += !seen;
+  }
+  return n;
+}
+
+static cz_status cost_of_row(row_cost *c, const cz_plan *p, size_t row) {
+  *c = (row_cost){0};
+  for (size_t i = 0; i < p->n_stages; i++) {
+    cz_stage_cost one;
+    CZ_TRY(cz_cost_stage(&one, cz_plan_at(p, 0, row, i)));
+    c->steps += one.steps;
+    c->tokens += one.tokens;
+    c->flop += one.flop;
+    c->assumed_vocabulary |= one.assumed_vocabulary;
+    c->assumed_lengths |= one.assumed_lengths;
+  }
+  return CZ_OK;
+}
+
+static cz_status add_settings(cz_grid *g, const cz_config_node *set) {
+  cz_buf text = {0};
+  cz_status st = CZ_OK;
+  for (size_t i = 0; set && i < cz_config_count(set) && st == CZ_OK; i++) {
+    const cz_config_node *value = cz_config_at(set, i);
+    const char *said = "...";
+    if (cz_config_kind_of(value) == CZ_CONFIG_SCALAR) CZ_GO(st, cz_config_text(&said, value), done);
+    st = cz_buf_addf(&text, "%s%s=%s", i ? " " : "", cz_config_key_at(set, i), said);
+  }
+  if (st == CZ_OK) st = cz_grid_add(g, "%s", text.data ? text.data : "");
+done:
+  cz_buf_free(&text);
+  return st;
+}
+
+static cz_status print_rows(cz_buf *out, const cz_plan *p) {
+  cz_grid g = {.columns = 2};
+  cz_status st;
+  CZ_GO(st, cz_grid_add(&g, "row"), done);
+  CZ_GO(st, cz_grid_add(&g, "set"), done);
+  for (size_t c = 0; c < p->n_columns; c++) {
+    g.columns += p->columns[c].paper != NULL;
+    if (p->columns[c].paper) CZ_GO(st, cz_grid_add(&g, "paper %s", p->columns[c].paper), done);
+  }
+  for (size_t r = 0; r < p->n_rows; r++) {
+    CZ_GO(st, cz_grid_add(&g, "%s%s", p->rows[r].name, p->baseline && !strcmp(p->baseline, p->rows[r].name) ? " (baseline)" : ""), done);
+    CZ_GO(st, add_settings(&g, cz_config_get(p->rows[r].node, "set")), done);
+    for (size_t c = 0; c < p->n_columns; c++) {
+      if (!p->columns[c].paper) continue;
+      const cz_config_node *n = p->rows[r].paper ? cz_config_get(p->rows[r].paper, p->columns[c].paper) : NULL;
+      const char *text = "-";
+      if (n) CZ_GO(st, cz_config_text(&text, n), done);
+      CZ_GO(st, cz_grid_add(&g, "%s", text), done);
+    }
+  }
+  st = cz_grid_print(out, &g, 3, false);
+done:
+  cz_grid_free(&g);
+  return st;
+}
+
+static cz_status print_stages(cz_buf *out, const cz_plan *p) {
+  cz_grid g = {.columns = 5};
+  const char *const header[] = {"stage", "kind", "starts from", "runs", "asked for"};
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < g.columns; i++) CZ_GO(st, cz_grid_add(&g, "%s", header[i]), done);
+  for (size_t i = 0; i < p->n_stages; i++) {
+    const cz_plan_stage *s = cz_plan_at(p, 0, 0, i);
+    CZ_GO(st, cz_grid_add(&g, "%s", s->name), done);
+    CZ_GO(st, cz_grid_add(&g, "%s", s->kind->name), done);
+    CZ_GO(st, cz_grid_add(&g, "%s", s->init ? s->init : "-"), done);
+    CZ_GO(st, cz_grid_add(&g, "%zu", distinct(p, i)), done);
+    CZ_GO(st, cz_grid_add(&g, "%zu", p->n_rows * p->n_seeds), done);
+  }
+  st = cz_grid_print(out, &g, 7, false);
+done:
+  cz_grid_free(&g);
+  return st;
+}
+
+static double hours(const request *r, double flop) { return flop / (1e9 * r->rate) / 3600; }
+
+static cz_status print_assumptions(cz_buf *out, const request *r, bool vocabulary, bool lengths) {
+  CZ_TRY(cz_buf_addf(out, "hours at %.0f GFLOP/s%s; a stage that rows share is counted in each\n", r->rate,
+                     r->measured ? ", three quarters of what matrix products reach on this machine now (--gflops chooses another rate)" : ""));
+  CZ_TRY(cz_buf_addf(out, "lengths in pretraining are those of full pieces under the row's objective\n"));
+  if (vocabulary) CZ_TRY(cz_buf_addf(out, "the tokenizer is not there: the model's vocab_size, or T5's, was taken\n"));
+  if (lengths) CZ_TRY(cz_buf_addf(out, "files of tasks are not there: fine-tuning examples were taken to be as long as the batch allows, which is an upper bound\n"));
+  return CZ_OK;
+}
+
+static cz_status print_cost(cz_buf *out, const request *r, const cz_plan *p) {
+  cz_grid g = {.columns = 5};
+  const char *const header[] = {"cost of one seed", "steps", "million tokens", "PFLOP", "hours"};
+  bool vocabulary = false, lengths = false;
+  row_cost c, sum = {0};
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < g.columns; i++) CZ_GO(st, cz_grid_add(&g, "%s", header[i]), done);
+  for (size_t row = 0; row <= p->n_rows; row++) {
+    bool total = row == p->n_rows;
+    if (!total) CZ_GO(st, cost_of_row(&c, p, row), done);
+    else c = sum;
+    sum = (row_cost){.steps = sum.steps + c.steps, .tokens = sum.tokens + c.tokens, .flop = sum.flop + c.flop};
+    vocabulary |= c.assumed_vocabulary;
+    lengths |= c.assumed_lengths;
+    CZ_GO(st, cz_grid_add(&g, "%s", total ? "all rows" : p->rows[row].name), done);
+    CZ_GO(st, cz_grid_add(&g, "%.0f", c.steps), done);
+    CZ_GO(st, cz_grid_add(&g, "%.3f", 1e-6 * c.tokens), done);
+    CZ_GO(st, cz_grid_add(&g, "%.4g", 1e-15 * c.flop), done);
+    CZ_GO(st, cz_grid_add(&g, "%.3g", hours(r, c.flop)), done);
+  }
+  CZ_GO(st, cz_buf_addf(out, "\n"), done);
+  CZ_GO(st, cz_grid_print(out, &g, 1, false), done);
+  st = print_assumptions(out, r, vocabulary, lengths);
+done:
+  cz_grid_free(&g);
+  return st;
+}
+
+static cz_status print_text(cz_buf *out, const request *r, const cz_plan *p) {
+  CZ_TRY(cz_buf_addf(out, "%s%s%s\n", p->title ? p->title : r->file, p->source ? " - " : "", p->source ? p->source : ""));
+  CZ_TRY(cz_buf_addf(out, "seeds"));
+  for (size_t i = 0; i < p->n_seeds; i++) CZ_TRY(cz_buf_addf(out, " %lld", (long long)p->seeds[i]));
+  CZ_TRY(cz_buf_addf(out, "\n\n"));
+  CZ_TRY(print_rows(out, p));
+  CZ_TRY(cz_buf_addf(out, "\n"));
+  CZ_TRY(print_stages(out, p));
+  CZ_TRY(cz_buf_addf(out, "\n"));
+  for (size_t c = 0; c < p->n_columns; c++) {
+    CZ_TRY(cz_buf_addf(out, "  column %s: %s", p->columns[c].name, p->columns[c].n_paths > 1 ? "mean of " : ""));
+    for (size_t k = 0; k < p->columns[c].n_paths; k++) CZ_TRY(cz_buf_addf(out, "%s%s", k ? ", " : "", p->columns[c].paths[k]));
+    CZ_TRY(cz_buf_addf(out, "%s%s\n", p->columns[c].note ? "; " : "", p->columns[c].note ? p->columns[c].note : ""));
+  }
+  return r->cost ? print_cost(out, r, p) : CZ_OK;
+}
+
+static cz_status row_json(json_t *rows, const request *r, const cz_plan *p, size_t row) {
+  json_t *paper = json_object(), *stages = json_array();
+  json_t *object = json_pack("{s:s, s:o, s:o}", "name", p->rows[row].name, "paper", paper, "stages", stages);
+  if (json_array_append_new(rows, object)) return CZ_FAIL(CZ_ENOMEM, "no memory");
+  for (size_t i = 0; p->rows[row].paper && i < cz_config_count(p->rows[row].paper); i++) {
+    double value;
+    CZ_TRY(cz_config_real(&value, cz_config_at(p->rows[row].paper, i), -INFINITY, INFINITY));
+    CZ_TRY(cz_json_set_real(paper, cz_config_key_at(p->rows[row].paper, i), value));
+  }
+  for (size_t i = 0; i < p->n_stages; i++) {
+    const cz_plan_stage *s = cz_plan_at(p, 0, row, i);
+    json_t *stage = json_pack("{s:s, s:s, s:s}", "name", s->name, "kind", s->kind->name, "key", s->key);
+    if (json_array_append_new(stages, stage)) return CZ_FAIL(CZ_ENOMEM, "no memory");
+    cz_stage_cost c;
+    if (!r->cost) continue;
+    CZ_TRY(cz_cost_stage(&c, s));
+    const struct {
+      const char *key;
+      double value;
+    } facts[] = {{"steps", c.steps}, {"examples_per_step", c.segments}, {"mean_inputs", c.inputs}, {"mean_targets", c.targets},
+                 {"tokens", c.tokens}, {"flop", c.flop}, {"hours", hours(r, c.flop)}};
+    for (size_t k = 0; k < sizeof facts / sizeof *facts; k++) CZ_TRY(cz_json_set_real(stage, facts[k].key, facts[k].value));
+    json_object_set_new(stage, "assumed_vocabulary", json_boolean(c.assumed_vocabulary));
+    json_object_set_new(stage, "assumed_lengths", json_boolean(c.assumed_lengths));
+  }
+  return CZ_OK;
+}
+
+static cz_status print_as_json(cz_buf *out, const request *r, const cz_plan *p) {
+  json_t *rows = json_array(), *seeds = json_array(), *stages = json_array();
+  for (size_t i = 0; i < p->n_seeds; i++) json_array_append_new(seeds, json_integer(p->seeds[i]));
+  for (size_t i = 0; i < p->n_stages; i++)
+    json_array_append_new(stages, json_pack("{s:s, s:s, s:I, s:I}", "name", cz_plan_at(p, 0, 0, i)->name, "kind", cz_plan_at(p, 0, 0, i)->kind->name, "runs",
+                                            (json_int_t)distinct(p, i), "asked_for", (json_int_t)(p->n_rows * p->n_seeds)));
+  json_t *root = json_pack("{s:s, s:o, s:o, s:o}", "title", p->title ? p->title : "", "seeds", seeds, "stages", stages, "rows", rows);
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < p->n_rows && st == CZ_OK; i++) st = row_json(rows, r, p, i);
+  if (r->cost && st == CZ_OK) st = cz_json_set_real(root, "gflop_per_s", r->rate);
+  if (st == CZ_OK) return cz_print_json(out, root);
+  json_decref(root);
+  return st;
+}
+
+/** The command `cloze show`; its usage says what it prints. */
+cz_status cz_command_show(int argc, char **argv) {
+  request r = {0};
+  cz_plan plan = {0};
+  cz_buf text = {0};
+  cz_status st;
+  CZ_TRY(parse(&r, &argc, argv));
+  CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.seeds, argv + 2, (size_t)argc - 2, false), done);
+  CZ_GO(st, measure_rate(&r), done);
+  CZ_GO(st, r.json ? print_as_json(&text, &r, &plan) : print_text(&text, &r, &plan), done);
+  fputs(text.data, stdout);
+done:
+  cz_buf_free(&text);
+  cz_plan_close(&plan);
+  return st;
+}
