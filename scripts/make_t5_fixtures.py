@@ -4,24 +4,13 @@
     python3 scripts/make_t5_fixtures.py [OUT]
 
 Each folder holds a model directory as `save_pretrained` writes it (float64 weights), batch.jsonl in the form that `cloze trace` reads, and
-expected.safetensors: loss, logits.N, and grad.NAME for every parameter. versions.json records the libraries. Needs torch, transformers, safetensors.
-
-Hugging Face's T5 drops to float32 in two places even when the model is float64: the mean square of the norm and the softmax. Both casts are taken out here
-(and only the casts), or nothing could agree to more than eight digits."""
+expected.safetensors: loss, logits.N, and grad.NAME for every parameter. versions.json records the libraries. Needs torch, transformers, safetensors."""
 import json, pathlib, sys
 
+import hf_float64  # noqa: F401: patches transformers
 import safetensors.torch, torch, transformers
 
 out = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/fixtures/t5")
-
-def norm_in_float64(self, x):
-    return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
-
-
-transformers.models.t5.modeling_t5.T5LayerNorm.forward = norm_in_float64
-plain_float, plain_softmax = torch.Tensor.float, torch.nn.functional.softmax
-torch.Tensor.float = lambda x: x if x.dtype == torch.float64 else plain_float(x)
-torch.nn.functional.softmax = lambda x, dim=None, dtype=None, **rest: plain_softmax(x, dim=dim, dtype=None if dtype == torch.float32 else dtype)
 
 FAMILIES = {
     "v1_0": dict(feed_forward_proj="relu", tie_word_embeddings=True),
