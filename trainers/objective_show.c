@@ -255,7 +255,7 @@ static cz_status configure(cz_objective *o, const request *r, const cz_objective
   cz_status st = cz_config_bind(cz_config_root(config), &row->section, &values, NULL);
   cz_config_destroy(&config);
   CZ_TRY(st);
-  CZ_TRY(cz_objective_vocabulary(&vocabulary, t));
+  CZ_TRY(cz_vocabulary_of(&vocabulary, t));
   return cz_objective_init(o, row, &values, &vocabulary);
 }
 

@@ -1,7 +1,6 @@
 #include "trainers/recipe.h"
 #include "base/text.h"
 #include "nn/hf.h"
-#include "trainers/objectives/vocabulary.h"
 #include "trainers/tasks/task.h"
 
 #include <math.h>
@@ -151,7 +150,7 @@ cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *
   CZ_TRY(cz_config_text(&stage->tokenizer_path, n));
   if ((n = cz_config_get(node, "init"))) CZ_TRY(cz_config_text(&stage->init, n));
   CZ_TRY(cz_tokenizer_open(&stage->tokenizer, stage->tokenizer_path));
-  CZ_TRY(cz_objective_vocabulary(&stage->vocabulary, stage->tokenizer));
+  CZ_TRY(cz_vocabulary_of(&stage->vocabulary, stage->tokenizer));
   return cz_stage_section(stage, &cz_model_section, &stage->model);
 }
 

@@ -10,7 +10,7 @@
 #include "config/config.h"
 #include "nn/model.h"
 #include "text/tokenizer.h"
-#include "trainers/objectives/objective.h"
+#include "trainers/objectives/vocabulary.h"
 
 typedef struct cz_model_keys {
   const char *name;         /* of the size table, "t5-small" */

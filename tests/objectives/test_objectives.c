@@ -306,6 +306,16 @@ static void test_long_pieces_are_cut(void **state) {
   free_example(&e);
 }
 
+static void test_mean_lengths(void **state) {
+  double inputs, targets;
+  const cz_objective o = make_objective("random_spans", default_config("random_spans"), 100);
+  assert_ok(cz_objective_mean_lengths(&o, &inputs, &targets, 10));
+  assert_true(inputs == 512 && targets == 114);
+  const cz_objective lm = make_objective("lm", default_config("lm"), 0);
+  assert_ok(cz_objective_mean_lengths(&lm, &inputs, &targets, 3));
+  assert_true(inputs == 0 && targets == 512);
+}
+
 static void refuse(const char *name, cz_objective_config config, int32_t sentinels, const char *words) {
   const cz_objective_row *row;
   cz_vocabulary v;
@@ -368,6 +378,7 @@ int main(void) {
       cmocka_unit_test(test_masks_are_shared),
       cmocka_unit_test(test_long_pieces_are_cut),
 
+      cmocka_unit_test(test_mean_lengths),
       cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_keys),
   };

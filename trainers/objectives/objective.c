@@ -1,6 +1,7 @@
 #include "trainers/objectives/objective.h"
 #include "base/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define CZ_OBJECTIVE(name) extern const cz_objective_row cz_objective_##name;
@@ -48,3 +49,25 @@ cz_status cz_objective_init(cz_objective *o, const cz_objective_row *row, const 
 
 /** Fills OUT with what the objective makes of PIECE; an empty piece gives an empty example. The same piece gives the same example in any order. */
 cz_status cz_objective_apply(const cz_objective *o, cz_example *out, const cz_piece *piece) { return o->row->corrupt(o, piece, out); }
+
+/** Mean tokens of inputs and targets, EOS included, over PIECES pieces of the raw length that the reader cuts for this objective. */
+cz_status cz_objective_mean_lengths(const cz_objective *o, double *inputs, double *targets, int64_t pieces) {
+  int64_t n = o->cut.piece_tokens;
+  int32_t *ids;
+  CZ_TRY(cz_alloc(&ids, (size_t)n, sizeof *ids));
+  cz_example e = {0};
+  cz_status st = CZ_OK;
+  int64_t in = 0, out = 0;
+  for (int64_t i = 0; i < pieces && st == CZ_OK; i++) {
+    const cz_piece piece = {.ids = ids, .n = n, .index = (uint32_t)i};
+    st = cz_objective_apply(o, &e, &piece);
+    in += (int64_t)e.inputs.len;
+    out += (int64_t)e.targets.len;
+  }
+  *inputs = (double)in / (double)pieces;
+  *targets = (double)out / (double)pieces;
+  free(e.inputs.data);
+  free(e.targets.data);
+  free(ids);
+  return st;
+}

@@ -72,5 +72,6 @@ extern const size_t cz_objective_count;
 CZ_MUST cz_status cz_objective_find(const cz_objective_row **row, const char *name);
 CZ_MUST cz_status cz_objective_init(cz_objective *o, const cz_objective_row *row, const cz_objective_config *config, const cz_vocabulary *vocabulary);
 CZ_MUST cz_status cz_objective_apply(const cz_objective *o, cz_example *out, const cz_piece *piece);
+CZ_MUST cz_status cz_objective_mean_lengths(const cz_objective *o, double *inputs, double *targets, int64_t pieces);
 
 #endif

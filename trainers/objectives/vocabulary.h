@@ -5,6 +5,6 @@
 #include "text/tokenizer.h"
 #include "trainers/objectives/objective.h"
 
-CZ_MUST cz_status cz_objective_vocabulary(cz_vocabulary *v, const cz_tokenizer *t);
+CZ_MUST cz_status cz_vocabulary_of(cz_vocabulary *v, const cz_tokenizer *t);
 
 #endif
