@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Times a training step of T5-small's shape in PyTorch and in Cloze, interleaved on one machine: `scripts/bench_torch.py CLOZE [--rounds N] [--no-compile]`.
+
+The PyTorch model is plain: RMS norm, bucketed position bias as the mask of scaled_dot_product_attention, ReLU feed-forward, output tied to the embedding,
+AdamW(foreach), float32, no dropout, 8 x 512/114 random tokens; torch.compile unless --no-compile. It waits in a process of its own; each round runs one
+step there and one `cloze bench step` run here, so both meet the same minutes of the machine. Prints medians, the ratio of tokens per second and of peak memory
+as JSON. Needs torch."""
+import argparse, json, math, resource, statistics, subprocess, sys, time
+
+B, S, T, D, F, H, K, L, V = 8, 512, 114, 512, 2048, 8, 64, 6, 32128
+
+
+def worker(compiled):
+    import torch
+    from torch import nn
+    from torch.nn import functional as fn
+
+    torch.set_num_threads(2)
+
+    def buckets(q, k, both):
+        rel = torch.arange(k)[None, :] - torch.arange(q)[:, None]
+        half = 16 if both else 32
+        base = (rel > 0).long() * half if both else torch.zeros_like(rel)
+        n = rel.abs() if both else (-rel).clamp(min=0)
+        exact = half // 2
+        large = exact + (torch.log(n.clamp(min=1).float() / exact) / math.log(128 / exact) * (half - exact)).long()
+        return base + torch.where(n < exact, n, large.clamp(max=half - 1))
+
+    class Norm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.g = nn.Parameter(torch.ones(D))
+
+        def forward(self, x):
+            return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * self.g
+
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.n = Norm()
+            self.q, self.k, self.v, self.o = (nn.Linear(D, H * K, bias=False) for _ in range(4))
+
+        def forward(self, x, y=None, bias=None):
+            h = self.n(x)
+            y = h if y is None else y
+            q, k, v = (f(z).view(z.shape[0], z.shape[1], H, K).transpose(1, 2) for f, z in ((self.q, h), (self.k, y), (self.v, y)))
+            a = fn.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+            return x + self.o(a.transpose(1, 2).reshape(x.shape[0], x.shape[1], H * K))
+
+    class Feed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.n, self.i, self.o = Norm(), nn.Linear(D, F, bias=False), nn.Linear(F, D, bias=False)
+
+        def forward(self, x):
+            return x + self.o(fn.relu(self.i(self.n(x))))
+
+    class T5(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.e = nn.Embedding(V, D)
+            self.eb, self.db = nn.Embedding(32, H), nn.Embedding(32, H)
+            self.enc = nn.ModuleList(nn.ModuleList([Attention(), Feed()]) for _ in range(L))
+            self.dec = nn.ModuleList(nn.ModuleList([Attention(), Attention(), Feed()]) for _ in range(L))
+            self.en, self.dn = Norm(), Norm()
+            self.register_buffer("eq", buckets(S, S, True))
+            self.register_buffer("dq", buckets(T, T, False))
+            self.register_buffer("causal", torch.full((T, T), -1e9).triu(1))
+
+        def forward(self, x, y, t):
+            bias = self.eb(self.eq).permute(2, 0, 1)[None]
+            h = self.e(x)
+            for a, f in self.enc:
+                h = f(a(h, bias=bias))
+            h = self.en(h)
+            bias = self.db(self.dq).permute(2, 0, 1)[None] + self.causal
+            d = self.e(y)
+            for a, c, f in self.dec:
+                d = f(c(a(d, bias=bias), y=h))
+            logits = (self.dn(d) * D**-0.5) @ self.e.weight.T
+            return fn.cross_entropy(logits.view(-1, V), t.view(-1))
+
+    torch.manual_seed(1)
+    model = T5()
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.dim() > 1:
+                p.normal_(0, 0.05)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, foreach=True)
+    step_model = torch.compile(model) if compiled else model
+    x, y, t = (torch.randint(3, V, shape) for shape in ((B, S), (B, T), (B, T)))
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        loss = step_model(x, y, t)
+        loss.backward()
+        optimizer.step()
+        return float(loss)
+
+    step(), step()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        began = time.monotonic()
+        step()
+        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({"seconds": time.monotonic() - began, "rss": rss}), flush=True)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("cloze")
+    p.add_argument("--rounds", type=int, default=7)
+    p.add_argument("--no-compile", action="store_true")
+    p.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    a = p.parse_args()
+    if a.worker:
+        return worker(not a.no_compile)
+    command = [sys.executable, __file__, a.cloze, "--worker"] + (["--no-compile"] if a.no_compile else [])
+    peer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if peer.stdout.readline().strip() != "ready":
+        sys.exit("the PyTorch process did not start")
+    theirs, ours, shares, rss = [], [], [], [0, 0]
+    for _ in range(a.rounds):
+        peer.stdin.write("go\n")
+        peer.stdin.flush()
+        r = json.loads(peer.stdout.readline())
+        theirs.append((B * (S + T)) / r["seconds"])
+        rss[1] = r["rss"]
+        o = json.loads(subprocess.run([a.cloze, "bench", "step", "--steps", "1", "--json"], check=True, capture_output=True, text=True).stdout)
+        ours.append(o["tokens_per_s"])
+        shares.append(o["share"])
+        rss[0] = o["peak_rss_bytes"]
+    peer.stdin.close()
+    peer.wait()
+    import torch
+    m = statistics.median
+    print(json.dumps({"torch": torch.__version__, "compiled": not a.no_compile, "rounds": a.rounds, "cpu": o["cpu"], "isa": o["isa"],
+                      "cloze_tokens_per_s": m(ours), "torch_tokens_per_s": m(theirs), "ratio": m([x / y for x, y in zip(ours, theirs)]),
+                      "share_of_measured_products": m(shares), "cloze_rss": rss[0], "torch_rss": rss[1], "rss_ratio": rss[0] / rss[1]}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
