@@ -1,14 +1,33 @@
 # Finds what Cloze stands on (design.md 15), says what it found, and stops with the Debian package's name when a required part is missing.
-find_package(PkgConfig REQUIRED)
+function(cz_need package)
+  foreach(found IN LISTS ARGN)
+    if(NOT ${found})
+      message(FATAL_ERROR "${package} is missing (Debian's name of it). scripts/install_deps.sh installs all that Cloze needs.")
+    endif()
+  endforeach()
+endfunction()
+
+function(cz_pkg_config name module package)
+  pkg_check_modules(${name} QUIET IMPORTED_TARGET GLOBAL ${module})
+  cz_need(${package} ${name}_FOUND)
+endfunction()
+
+find_package(PkgConfig)
+cz_need(pkg-config PkgConfig_FOUND)
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS C)
-find_package(HDF5 REQUIRED COMPONENTS C)
-find_package(ZLIB QUIET)
-pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
-pkg_check_modules(FYAML REQUIRED IMPORTED_TARGET libfyaml)
-pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
-pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
-find_library(CZ_CSV_LIB csv REQUIRED) # libcsv-dev
+find_package(HDF5 QUIET COMPONENTS C)
+cz_need(libhdf5-dev HDF5_FOUND)
+cz_pkg_config(JANSSON jansson libjansson-dev)
+cz_pkg_config(FYAML libfyaml libfyaml-dev)
+cz_pkg_config(UTF8PROC libutf8proc libutf8proc-dev)
+cz_pkg_config(PCRE2 libpcre2-8 libpcre2-dev)
+find_library(CZ_CSV_LIB csv) # libcsv-dev has neither a .pc file nor a CMake package
+find_path(CZ_CSV_INCLUDE csv.h)
+cz_need(libcsv-dev CZ_CSV_LIB CZ_CSV_INCLUDE)
+add_library(cz_csv INTERFACE)
+target_link_libraries(cz_csv INTERFACE ${CZ_CSV_LIB})
+target_include_directories(cz_csv SYSTEM INTERFACE ${CZ_CSV_INCLUDE})
 
 # The OpenMP variant of OpenBLAS first: the pthread variant beside OpenMP loops costs 60 % (feasibility.md 1). Any CBLAS will do otherwise.
 find_library(CZ_BLAS_LIB openblas PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp NO_DEFAULT_PATH)
