@@ -8,6 +8,7 @@
 
 /* Where to find the stage that an entry of plan.json names. */
 static cz_status place_of(cz_plan_stage **out, const cz_plan *p, int64_t seed, int64_t row, const char *stage) {
+  *out = NULL;
   for (size_t s = 0; s < p->n_seeds; s++)
     for (size_t i = 0; i < p->n_stages && p->seeds[s] == seed && row >= 0 && (size_t)row < p->n_rows; i++) {
       *out = cz_plan_at(p, s, (size_t)row, i);

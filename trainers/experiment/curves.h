@@ -1,0 +1,15 @@
+/* Loss curves of a run: of one stage and row, mean and deviation over the seeds that are there. */
+#ifndef CZ_TRAINERS_EXPERIMENT_CURVES_H
+#define CZ_TRAINERS_EXPERIMENT_CURVES_H
+
+#include "trainers/experiment/experiment.h"
+
+typedef struct cz_curve {
+  double *step, *mean, *deviation; /* [n]; one allocation, at step */
+  size_t n, seeds;
+} cz_curve;
+
+CZ_MUST cz_status cz_curve_read(cz_curve *c, const cz_plan *plan, const char *run, size_t row, size_t stage);
+void cz_curve_free(cz_curve *c);
+
+#endif
