@@ -38,8 +38,9 @@ static cz_status find_base(builder *b, uint32_t *base, const unsigned char *labe
   cz__trie *trie = b->trie;
   while (b->first_free < trie->n && trie->cells[b->first_free].check) b->first_free++;
   size_t at = b->first_free > labels[0] ? b->first_free : (size_t)labels[0] + 1;
-  for (int tried = 0;; at++) {
+  for (int tried = 1;; at++, tried++) {
     CZ_TRY(reserve(trie, at + 2 * 256));
+    if (tried == TRIES) b->first_free = at;
     if (trie->cells[at].check) continue;
     size_t start = at - labels[0], j = 1;
     while (j < n_labels && !trie->cells[start + labels[j]].check) j++;
@@ -47,7 +48,6 @@ static cz_status find_base(builder *b, uint32_t *base, const unsigned char *labe
       *base = (uint32_t)start;
       return CZ_OK;
     }
-    if (++tried == TRIES) b->first_free = at;
   }
 }
 

@@ -1,0 +1,45 @@
+#include "text/common.h"
+
+#include "base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+/** A stream of draws for TEST, seeded by CZ_TEST_SEED or else by the clock; prints the seed. */
+draws draws_begin(const char *test) {
+  const char *given = getenv("CZ_TEST_SEED");
+  uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+  print_message("%s: CZ_TEST_SEED=%llu\n", test, (unsigned long long)seed);
+  return (draws){.seed = cz_hash_text(test) ^ seed};
+}
+
+/** A number from 0 to BELOW - 1. */
+uint64_t draw(draws *d, uint64_t below) {
+  d->count++;
+  return cz_hash64(&d->count, sizeof d->count, d->seed) % below;
+}
+
+/** The path of tests/fixtures/text/NAME.SUFFIX. */
+void fixture_path(char path[1024], const char *name, const char *suffix) {
+  snprintf(path, 1024, "%s/tests/fixtures/text/%s.%s", CZ_SOURCE_DIR, name, suffix);
+}
+
+/** Reads a fixture; the caller owns it. */
+json_t *fixture_json(const char *name, const char *suffix) {
+  char path[1024];
+  json_error_t error;
+  fixture_path(path, name, suffix);
+  json_t *j = json_load_file(path, JSON_ALLOW_NUL, &error);
+  if (!j) fail_msg("%s:%d: %s", path, error.line, error.text);
+  return j;
+}
+
+/** Opens a fixture's tokenizer; the caller owns it. */
+cz_tokenizer *fixture_open(const char *name) {
+  char path[1024];
+  cz_tokenizer *t;
+  fixture_path(path, name, "json");
+  ASSERT_OK(cz_tokenizer_open(&t, path));
+  return t;
+}

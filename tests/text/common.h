@@ -1,0 +1,34 @@
+/* What the tests of the tokenizer share: fixtures and keyed random numbers. */
+#ifndef CZ_TESTS_TEXT_COMMON_H
+#define CZ_TESTS_TEXT_COMMON_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "base/mem.h"
+#include "text/tokenizer.h"
+
+/* Fails the test with the error's message. */
+#define ASSERT_OK(expr)                                                                                                                              \
+  do {                                                                                                                                               \
+    if ((expr) != CZ_OK) fail_msg("%s: %s", #expr, cz_error_message());                                                                              \
+  } while (0)
+
+/* Draws that depend on the seed and on nothing else. */
+typedef struct draws {
+  uint64_t seed, count;
+} draws;
+
+draws draws_begin(const char *test);
+uint64_t draw(draws *d, uint64_t below);
+
+void fixture_path(char path[1024], const char *name, const char *suffix);
+json_t *fixture_json(const char *name, const char *suffix);
+cz_tokenizer *fixture_open(const char *name);
+
+#endif

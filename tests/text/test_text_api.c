@@ -1,0 +1,215 @@
+/* The public calls beyond the fixtures: facts, look-ups, bad text, threads, reuse. */
+#include "text/common.h"
+
+#include "base/fs.h"
+#include "base/text.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void test_facts(void **state) {
+  cz_tokenizer *t = fixture_open("t5_a"), *other = fixture_open("t5_b");
+  const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
+  char path[1024];
+  cz_buf bytes = {0};
+  fixture_path(path, "t5_a", "json");
+  ASSERT_OK(cz_fs_read(path, &bytes));
+  assert_int_equal(f->size, 513);
+  assert_int_equal(f->pad, 0);
+  assert_int_equal(f->eos, 1);
+  assert_int_equal(f->unk, 2);
+  assert_true(f->hash == cz_hash64(bytes.data, bytes.len, 0));
+  assert_true(f->hash != cz_tokenizer_get_facts(other)->hash);
+  int32_t first, count;
+  ASSERT_OK(cz_tokenizer_sentinels(t, &first, &count));
+  assert_int_equal(count, 11);
+  assert_int_equal(first, 512);
+  cz_buf_free(&bytes);
+  cz_tokenizer_destroy(&other);
+  cz_tokenizer_destroy(&t);
+}
+
+static void test_sentinels(void **state) {
+  cz_tokenizer *t = fixture_open("xlmr");
+  int32_t first, count;
+  ASSERT_OK(cz_tokenizer_sentinels(t, &first, &count));
+  assert_int_equal(count, 0);
+  assert_int_equal(first, -1);
+  cz_tokenizer_destroy(&t);
+  static const char rising[] = "{\"version\":\"1.0\",\"added_tokens\":[],\"model\":{\"type\":\"Unigram\",\"unk_id\":0,"
+                               "\"vocab\":[[\"<unk>\",0],[\"<extra_id_0>\",0],[\"<extra_id_1>\",0]]}}";
+  ASSERT_OK(cz_tokenizer_parse(&t, rising, strlen(rising), "rising"));
+  assert_int_equal(cz_tokenizer_sentinels(t, &first, &count), CZ_EINVAL);
+  assert_non_null(strstr(cz_error_message(), "<extra_id_1> is 2"));
+  cz_tokenizer_destroy(&t);
+}
+
+static void test_look_ups(void **state) {
+  static const char *const names[] = {"t5_a", "bytes", "xlmr", "albert", "added"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    cz_tokenizer *t = fixture_open(names[i]);
+    int32_t size = cz_tokenizer_get_facts(t)->size;
+    size_t n;
+    for (int32_t id = 0; id < size; id++) {
+      const char *token = cz_tokenizer_token(t, id, &n);
+      assert_non_null(token);
+      assert_int_equal(token[n], 0);
+      assert_int_equal(cz_tokenizer_id(t, token, n), id);
+    }
+    assert_null(cz_tokenizer_token(t, -1, &n));
+    assert_null(cz_tokenizer_token(t, size, &n));
+    assert_int_equal(cz_tokenizer_id(t, "no such token", 13), -1);
+    assert_int_equal(cz_tokenizer_id(t, "", 0), -1);
+    cz_tokenizer_destroy(&t);
+  }
+}
+
+static void test_bad_text(void **state) {
+  cz_tokenizer *t = fixture_open("t5_a");
+  cz_tokenizer_scratch *s;
+  cz_encoding e = {0};
+  ASSERT_OK(cz_tokenizer_scratch_create(&s, t));
+  assert_int_equal(cz_tokenizer_encode(t, &e, "the \xff man", 9, true, s), CZ_EINVAL);
+  assert_non_null(strstr(cz_error_message(), "byte 0xff at offset 4"));
+  assert_int_equal(e.n, 0);
+  ASSERT_OK(cz_tokenizer_encode(t, &e, "the man", 7, true, s)); /* the scratch is still good */
+  assert_int_equal(e.ids[e.n - 1], 1);
+  ASSERT_OK(cz_tokenizer_encode(t, &e, NULL, 0, true, s));
+  assert_int_equal(e.n, 1);
+  cz_encoding_free(&e);
+  cz_tokenizer_scratch_destroy(&s);
+  cz_tokenizer_destroy(&t);
+}
+
+static void test_no_unknown(void **state) {
+  static const char json[] =
+      "{\"version\":\"1.0\",\"added_tokens\":[],\"model\":{\"type\":\"Unigram\",\"unk_id\":null,\"vocab\":[[\"a\",-1],[\"aa\",-1.5]]}}";
+  cz_tokenizer *t;
+  cz_tokenizer_scratch *s;
+  cz_encoding e = {0};
+  ASSERT_OK(cz_tokenizer_parse(&t, json, strlen(json), "json"));
+  ASSERT_OK(cz_tokenizer_scratch_create(&s, t));
+  ASSERT_OK(cz_tokenizer_encode(t, &e, "aaa", 3, true, s));
+  assert_int_equal(e.n, 2);
+  assert_int_equal(cz_tokenizer_encode(t, &e, "aba", 3, true, s), CZ_EINVAL);
+  assert_non_null(strstr(cz_error_message(), "no piece for 'b'"));
+  cz_encoding_free(&e);
+  cz_tokenizer_scratch_destroy(&s);
+  cz_tokenizer_destroy(&t);
+}
+
+/* Ids that do not exist yield nothing, as in the library. */
+static void test_decode_strangers(void **state) {
+  cz_tokenizer *t = fixture_open("t5_a");
+  cz_buf with = {0}, without = {0};
+  int32_t ids[] = {-1, 20, 9999999, 21, INT32_MAX, INT32_MIN};
+  ASSERT_OK(cz_tokenizer_decode(t, &with, ids, 6, true));
+  ASSERT_OK(cz_tokenizer_decode(t, &without, (int32_t[]){20, 21}, 2, true));
+  assert_string_equal(with.data, without.data);
+  cz_buf_free(&with);
+  cz_buf_free(&without);
+  cz_tokenizer_destroy(&t);
+}
+
+enum { THREADS = 4, ROUNDS = 30 };
+
+typedef struct job {
+  const cz_tokenizer *t;
+  const json_t *cases;
+  uint64_t hash;
+  int start;
+} job;
+
+/* Encodes all cases in an order of its own; the sum of hashes does not depend on the order. */
+static void *encode_all(void *data) {
+  job *j = data;
+  cz_tokenizer_scratch *s;
+  cz_encoding e = {0};
+  size_t n = json_array_size(j->cases);
+  if (cz_tokenizer_scratch_create(&s, j->t) != CZ_OK) return NULL;
+  for (size_t i = 0; i < ROUNDS * n; i++) {
+    const json_t *text = json_object_get(json_array_get(j->cases, (i + (size_t)j->start * 31) % n), "text");
+    if (cz_tokenizer_encode(j->t, &e, json_string_value(text), json_string_length(text), true, s) != CZ_OK) break;
+    j->hash += cz_hash64(e.ids, e.n * sizeof *e.ids, 1) + cz_hash64(e.offsets, e.n * sizeof *e.offsets, 2);
+  }
+  cz_encoding_free(&e);
+  cz_tokenizer_scratch_destroy(&s);
+  return NULL;
+}
+
+static void test_threads(void **state) {
+  cz_tokenizer *t = fixture_open("t5_b");
+  json_t *root = fixture_json("t5_b", "cases.json");
+  pthread_t threads[THREADS];
+  job jobs[THREADS];
+  for (int i = 0; i < THREADS; i++) {
+    jobs[i] = (job){.t = t, .cases = json_object_get(root, "cases"), .start = i};
+    assert_int_equal(pthread_create(&threads[i], NULL, encode_all, &jobs[i]), 0);
+  }
+  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+  for (int i = 1; i < THREADS; i++) assert_true(jobs[i].hash == jobs[0].hash);
+  assert_true(jobs[0].hash != 0);
+  json_decref(root);
+  cz_tokenizer_destroy(&t);
+}
+
+/* A word of a megabyte, and as many words: memory and time stay linear. */
+static void test_long_text(void **state) {
+  cz_tokenizer *t = fixture_open("bytes");
+  cz_tokenizer_scratch *s;
+  cz_encoding e = {0};
+  cz_buf out = {0};
+  size_t n = 1 << 20;
+  char *text = malloc(n + 1);
+  ASSERT_OK(cz_tokenizer_scratch_create(&s, t));
+  for (size_t i = 0; i < n; i++) text[i] = "thequickbrown~"[i % 14];
+  ASSERT_OK(cz_tokenizer_encode(t, &e, text, n, false, s));
+  assert_int_equal(e.offsets[e.n - 1].end, n);
+  ASSERT_OK(cz_tokenizer_decode(t, &out, e.ids, e.n, false));
+  assert_int_equal(out.len, n);
+  assert_memory_equal(out.data, text, n);
+  for (size_t i = 0; i < n; i++) text[i] = i % 2 ? ' ' : 'a';
+  ASSERT_OK(cz_tokenizer_encode(t, &e, text, n, false, s));
+  assert_int_equal(e.n, n / 2);
+  free(text);
+  cz_buf_free(&out);
+  cz_encoding_free(&e);
+  cz_tokenizer_scratch_destroy(&s);
+  cz_tokenizer_destroy(&t);
+}
+
+/* With byte fallback nothing is lost but the spacing between words. */
+static void test_round_trip(void **state) {
+  draws d = draws_begin("round trip");
+  cz_tokenizer *t = fixture_open("bytes");
+  cz_tokenizer_scratch *s;
+  cz_encoding e = {0};
+  cz_buf out = {0};
+  ASSERT_OK(cz_tokenizer_scratch_create(&s, t));
+  for (int round = 0; round < 2000; round++) {
+    static const char *const atoms[] = {"the", "man", "\xC2\xBD", "\xF0\x9F\x98\x80", "e\xCC\x81", ".", "Q", "\x01", "\xE6\x97\xA5", "7", "\xEF\xAC\x81"};
+    char text[256] = "";
+    uint64_t words = 1 + draw(&d, 6);
+    for (uint64_t w = 0; w < words; w++) {
+      if (w) strcat(text, " ");
+      for (uint64_t k = 1 + draw(&d, 5); k > 0; k--) strcat(text, atoms[draw(&d, sizeof atoms / sizeof *atoms)]);
+    }
+    ASSERT_OK(cz_tokenizer_encode(t, &e, text, strlen(text), true, s));
+    out.len = 0;
+    ASSERT_OK(cz_tokenizer_decode(t, &out, e.ids, e.n, true));
+    assert_string_equal(out.data, text);
+  }
+  cz_buf_free(&out);
+  cz_encoding_free(&e);
+  cz_tokenizer_scratch_destroy(&s);
+  cz_tokenizer_destroy(&t);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_facts),      cmocka_unit_test(test_sentinels),  cmocka_unit_test(test_look_ups),
+                                     cmocka_unit_test(test_bad_text),   cmocka_unit_test(test_no_unknown), cmocka_unit_test(test_decode_strangers),
+                                     cmocka_unit_test(test_threads),    cmocka_unit_test(test_long_text),  cmocka_unit_test(test_round_trip)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
