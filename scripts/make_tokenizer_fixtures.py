@@ -14,6 +14,8 @@ import os
 import random
 import tempfile
 
+from train_vocabulary import train_pieces
+
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 MARK = "\u2581"
@@ -82,16 +84,6 @@ def charsmap():
         with open(d + "/m.model", "rb") as f:
             m.ParseFromString(f.read())
     return base64.b64encode(m.normalizer_spec.precompiled_charsmap).decode()
-
-
-def train_pieces(n):
-    """[piece, score] pairs; scores as they come, so that the reader meets all their digits."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-
-    t = Tokenizer(models.Unigram())
-    t.pre_tokenizer = pre_tokenizers.Metaspace()
-    t.train_from_iterator(train_text(2, 4000), trainers.UnigramTrainer(vocab_size=n, special_tokens=[], unk_token="<unk>", show_progress=False))
-    return [x for x in json.loads(t.to_str())["model"]["vocab"] if x[0] != "<unk>"]
 
 
 def added(token, i, **flags):
@@ -257,7 +249,7 @@ def main():
     args = p.parse_args()
     os.makedirs(args.out, exist_ok=True)
     versions = {"tokenizers": tokenizers.__version__, "sentencepiece": sentencepiece.__version__}
-    for name, j in variants(charsmap(), train_pieces(500)).items():
+    for name, j in variants(charsmap(), train_pieces(train_text(2, 4000), 500, False)).items():
         text = json.dumps(j, ensure_ascii=False, separators=(",", ":"))
         t = tokenizers.Tokenizer.from_str(text)
         with open(os.path.join(args.out, name + ".json"), "w", encoding="utf-8") as f:

@@ -9,17 +9,14 @@ two letters), which a model can't undo when it has to write text. Here there is 
 WhitespaceSplit and Metaspace), so decoding gives the text back with single spaces between words and none at the ends. Characters that were too rare for the alphabet
 become bytes (<0x00> .. <0xFF>, 256 ids) rather than <unk>, so nothing is lost; --no-bytes leaves them out, as in T5's file.
 
-The same files in the same order give the same vocabulary, byte for byte: lines are counted by a stable rule, and the trainer runs on one thread.
+The same files in the same order give the same vocabulary, byte for byte: the sample is every k-th line, and SentencePiece, which trains the pieces (the
+trainer of `tokenizers` differs from run to run in the last digits), runs on one thread.
 """
 
 import argparse
-import json
 import os
 import sys
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-MARK = "\u2581"
 SPECIAL = ["<pad>", "</s>", "<unk>"]
 
 
@@ -33,58 +30,48 @@ def lines_of(files):
 
 
 def sampled(files, most):
-    """Every k-th line, so that about `most` characters remain; the whole text when it is shorter."""
+    """Every k-th line, so that about `most` bytes remain; the whole text when it is shorter."""
     total = sum(os.path.getsize(f) for f in files)
     step = max(1, -(-total // most))
     return [line for i, line in enumerate(lines_of(files)) if i % step == 0]
 
 
-def parts(lowercase):
-    from tokenizers import decoders, normalizers, pre_tokenizers
+def train_pieces(lines, count, byte_fallback):
+    """The `count` pieces as (piece, score), by falling score. On one thread, so that the sums, and with them the pieces, come out the same each time."""
+    import io
 
-    mark = pre_tokenizers.Metaspace(replacement=MARK, prepend_scheme="always", split=True)
-    return (
-        normalizers.Lowercase() if lowercase else None,
-        pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), mark]),
-        decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(replacement=MARK, prepend_scheme="always")]),
+    import sentencepiece
+
+    # What SentencePiece counts besides the pieces: its three special ones and the bytes.
+    others = len(SPECIAL) + (256 if byte_fallback else 0)
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=model, model_type="unigram", vocab_size=count + others, hard_vocab_limit=False,
+        normalization_rule_name="identity", byte_fallback=byte_fallback, character_coverage=0.9999, max_sentence_length=1 << 24,
+        pad_id=0, eos_id=1, unk_id=2, bos_id=-1, num_threads=1, minloglevel=2,
     )
-
-
-def train_pieces(lines, count, args):
-    """(piece, score) by falling score. Single characters of the alphabet always have a piece."""
-    from tokenizers import Tokenizer, models, trainers
-
-    t = Tokenizer(models.Unigram())
-    normalizer, t.pre_tokenizer, _ = parts(args.lowercase)
-    if normalizer:
-        t.normalizer = normalizer
-    trainer = trainers.UnigramTrainer(
-        vocab_size=count + 1, special_tokens=[], unk_token="<unk>", shrinking_factor=0.75, n_sub_iterations=2,
-        max_piece_length=16, show_progress=args.progress,
-    )
-    t.train_from_iterator(lines, trainer)
-    vocab = json.loads(t.to_str())["model"]["vocab"]
-    # Ten digits: enough for any score, and few enough that every reader of decimal numbers gets the same double.
-    pieces = [(p, round(s, 10)) for p, s in vocab if p not in SPECIAL]
-    pieces.sort(key=lambda x: (-x[1], x[0]))
-    return pieces[:count]
+    p = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    return [(p.id_to_piece(i), p.get_score(i)) for i in range(others, p.get_piece_size())][:count]
 
 
 def build(pieces, args):
-    from tokenizers import AddedToken, Tokenizer, models, processors
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-    normalizer, pre_tokenizer, decoder = parts(args.lowercase)
-    worst = min(s for _, s in pieces)
+    # Seven digits are all that a float32 has, and few enough that every reader of decimal numbers gets the same double.
+    pieces = [(p, round(s, 7)) for p, s in pieces]
     vocab = [(s, 0.0) for s in SPECIAL]
     if args.bytes:
         # Worse than any piece, so that a literal "<0x41>" in a text is not taken for the byte.
-        vocab += [("<0x%02X>" % b, round(worst - 20.0, 10)) for b in range(256)]
+        worst = min(s for _, s in pieces)
+        vocab += [("<0x%02X>" % b, round(worst - 100.0, 7)) for b in range(256)]
     vocab += pieces
-    sentinels = ["<extra_id_%d>" % k for k in reversed(range(args.sentinels))]
     t = Tokenizer(models.Unigram(vocab, unk_id=2, byte_fallback=args.bytes))
-    t.pre_tokenizer, t.decoder = pre_tokenizer, decoder
-    if normalizer:
-        t.normalizer = normalizer
+    if args.lowercase:
+        t.normalizer = normalizers.Lowercase()
+    mark = {"replacement": "\u2581", "prepend_scheme": "always"}
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(split=True, **mark)])
+    t.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(**mark)])
+    sentinels = ["<extra_id_%d>" % k for k in reversed(range(args.sentinels))]
     t.add_special_tokens([AddedToken(s, normalized=False, special=True) for s in SPECIAL + sentinels])
     t.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
     return t
@@ -104,21 +91,20 @@ def main():
     p.add_argument("--sentinels", type=int, default=100, help="how many <extra_id_k> (default 100)")
     p.add_argument("--out", required=True, help="the tokenizer.json to write")
     p.add_argument("--no-bytes", dest="bytes", action="store_false", help="rare characters become <unk> instead of bytes")
-    p.add_argument("--lowercase", action="store_true")
-    p.add_argument("--most", type=int, default=16_000_000, help="characters to train on; of longer texts every k-th line is taken (default 16,000,000)")
-    p.add_argument("--progress", action="store_true", help="show the trainer's bars")
+    p.add_argument("--lowercase", action="store_true", help="fold case before anything else")
+    p.add_argument("--most", type=int, default=8_000_000, help="bytes to train on; of longer texts every k-th line is taken (default 8,000,000)")
     args = p.parse_args()
     count = args.size - len(SPECIAL) - args.sentinels - (256 if args.bytes else 0)
     if count < 1:
         p.error("--size %d leaves no room for pieces" % args.size)
-    pieces = train_pieces(sampled(args.files, args.most), count, args)
+    pieces = train_pieces(sampled(args.files, args.most), count, args.bytes)
     if len(pieces) < count:
         sys.exit("train_vocabulary.py: the text is too small for --size %d: only %d pieces, so --size %d would do"
                  % (args.size, len(pieces), args.size - count + len(pieces)))
     t = build(pieces, args)
     check(t, args)
     os.makedirs(os.path.dirname(os.path.abspath(args.out)), exist_ok=True)
-    t.save(args.out + ".tmp")
+    t.save(args.out + ".tmp", pretty=False)
     os.replace(args.out + ".tmp", args.out)
     print("%s: %d ids, %d pieces, %d sentinels" % (args.out, t.get_vocab_size(), len(pieces), args.sentinels))
 
