@@ -129,45 +129,76 @@ static double median(double *x, int64_t n) {
   return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
 }
 
-static cz_status report(bench *b, int64_t rss) {
+/* Where a mean step went: the ops by the engine's clock, the optimizer, and what is left (feeding, the engine itself). */
+typedef struct share {
+  const char *name;
+  double seconds, forward, backward, gflop; /* per step */
+} share;
+
+static int shares_of(const bench *b, share *out) {
   cz_op_time times[CZ_OPS];
-  char cpu[256];
   int n = cz_graph_times(b->net->graph, times, CZ_OPS);
-  double flop = 0, seconds = median(b->seconds, b->steps), ceiling = median(b->rates, b->steps), update = median(b->optimizer_seconds, b->steps), sum = 0;
-  int64_t tokens = b->feed.enc_tokens + b->feed.dec_tokens;
-  json_t *by_op = json_object();
-  CZ_TRY(cz_cpu_model(cpu, sizeof cpu));
+  double steps = (double)b->steps, total = 0, update = 0, ops = 0;
+  for (int64_t i = 0; i < b->steps; i++) total += b->seconds[i] / steps, update += b->optimizer_seconds[i] / steps;
   for (int i = 0; i < n; i++) {
-    double s = (times[i].forward_s + times[i].backward_s) / (double)b->steps, f = (times[i].forward_flop + times[i].backward_flop) / (double)b->steps;
-    flop += f;
-    sum += s;
-    json_object_set_new(by_op, times[i].op,
-                        json_pack("{s:f, s:f, s:f, s:f, s:f}", "seconds", s, "forward_seconds", times[i].forward_s / (double)b->steps, "backward_seconds",
-                                  times[i].backward_s / (double)b->steps, "gflop", 1e-9 * f, "share_of_step", s / seconds));
+    out[i] = (share){.name = times[i].op, .forward = times[i].forward_s / steps, .backward = times[i].backward_s / steps,
+                     .gflop = 1e-9 * (times[i].forward_flop + times[i].backward_flop) / steps};
+    out[i].seconds = out[i].forward + out[i].backward;
+    ops += out[i].seconds;
   }
-  json_object_set_new(by_op, "optimizer", json_pack("{s:f, s:f}", "seconds", update, "share_of_step", update / seconds));
-  json_object_set_new(by_op, "rest", json_pack("{s:f, s:f}", "seconds", seconds - sum - update, "share_of_step", (seconds - sum - update) / seconds));
-  double rate = 1e-9 * flop / seconds;
-  json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "model", b->model_name, "device", b->device->name,
-                           "cpu", cpu, "isa", cz_device_isa(), "threads", omp_get_max_threads(), "tokens", (json_int_t)tokens, "step_seconds", seconds,
-                           "tokens_per_s", (double)tokens / seconds, "gflop_per_step", 1e-9 * flop, "gflop_per_s", rate, "ceiling_gflop_per_s", ceiling,
-                           "share", rate / ceiling, "peak_rss_bytes", (json_int_t)rss, "steps", (json_int_t)b->steps, "by_op", by_op);
+  out[n++] = (share){.name = "optimizer", .seconds = update};
+  out[n++] = (share){.name = "rest", .seconds = total - update - ops};
+  return n;
+}
+
+typedef struct summary {
+  char cpu[256];
+  share shares[CZ_OPS + 2];
+  int n;
+  int64_t tokens, rss;
+  double seconds, ceiling, gflop, mean;
+} summary;
+
+static json_t *summary_json(const bench *b, const summary *s) {
+  json_t *by_op = json_object();
+  for (int i = 0; i < s->n; i++) {
+    const share *x = &s->shares[i];
+    json_object_set_new(by_op, x->name, json_pack("{s:f, s:f, s:f, s:f, s:f}", "seconds", x->seconds, "forward_seconds", x->forward, "backward_seconds",
+                                                  x->backward, "gflop", x->gflop, "share_of_step", x->seconds / s->mean));
+  }
+  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "model", b->model_name, "device", b->device->name, "dtype",
+                   b->dtype, "cpu", s->cpu, "isa", cz_device_isa(), "threads", omp_get_max_threads(), "tokens", (json_int_t)s->tokens, "step_seconds",
+                   s->seconds, "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step", s->gflop, "gflop_per_s", s->gflop / s->seconds,
+                   "ceiling_gflop_per_s", s->ceiling, "share", s->gflop / s->seconds / s->ceiling, "peak_rss_bytes", (json_int_t)s->rss, "steps",
+                   (json_int_t)b->steps, "by_op", by_op);
+}
+
+static void print_summary(const bench *b, const summary *s) {
+  printf("%s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name, b->device->name, s->cpu, cz_device_isa(), omp_get_max_threads(),
+         s->seconds, (double)s->tokens / s->seconds);
+  printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now: %.1f %%; peak memory %.2f GB\n", s->gflop / s->seconds, s->ceiling,
+         100 * s->gflop / s->seconds / s->ceiling, 1e-9 * (double)s->rss);
+  for (int i = 0; i < s->n; i++) {
+    const share *x = &s->shares[i];
+    printf("  %-14s %8.1f ms  %5.1f %%", x->name, 1e3 * x->seconds, 100 * x->seconds / s->mean);
+    printf(x->gflop > 0 ? "  %7.1f GFLOP/s\n" : "\n", x->gflop / x->seconds);
+  }
+}
+
+static cz_status report(bench *b, int64_t rss) {
+  summary s = {.tokens = b->feed.enc_tokens + b->feed.dec_tokens, .rss = rss};
+  CZ_TRY(cz_cpu_model(s.cpu, sizeof s.cpu));
+  s.n = shares_of(b, s.shares);
+  for (int i = 0; i < s.n; i++) s.gflop += s.shares[i].gflop, s.mean += s.shares[i].seconds;
+  s.seconds = median(b->seconds, b->steps);
+  s.ceiling = median(b->rates, b->steps);
+  if (!b->json) return print_summary(b, &s), CZ_OK;
+  json_t *root = summary_json(b, &s);
   char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)) : NULL;
-  if (b->json && text) puts(text);
-  free(text);
-  if (!b->json) {
-    printf("%s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name, b->device->name, cpu, cz_device_isa(), omp_get_max_threads(), seconds,
-           (double)tokens / seconds);
-    printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now: %.1f %%; peak memory %.2f GB\n", rate, ceiling, 100 * rate / ceiling, 1e-9 * (double)rss);
-    for (int i = 0; i < n; i++) {
-      double s = (times[i].forward_s + times[i].backward_s) / (double)b->steps, f = (times[i].forward_flop + times[i].backward_flop) / (double)b->steps;
-      printf("  %-14s %8.1f ms  %5.1f %%  %7.1f GFLOP/s\n", times[i].op, 1e3 * s, 100 * s / seconds, 1e-9 * f / s);
-    }
-    printf("  %-14s %8.1f ms  %5.1f %%\n  %-14s %8.1f ms  %5.1f %%\n", "optimizer", 1e3 * update, 100 * update / seconds, "rest",
-           1e3 * (seconds - sum - update), 100 * (seconds - sum - update) / seconds);
-  }
+  if (text) puts(text);
   json_decref(root);
-  return CZ_OK;
+  free(text);
+  return text ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for the report");
 }
 
 /** `cloze bench step`: the training step's speed as a share of the product rate that is measured in the same run. */
