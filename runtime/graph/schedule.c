@@ -12,6 +12,7 @@ typedef struct pass {
   cz_graph *g;
   bool *live;      /* per node */
   bool *wants;     /* per value: a trainable parameter stands behind it */
+  bool *reached;   /* per value: backward brings a gradient here */
   cz_value *again; /* per value: its name in the replay of the present block, or itself */
   size_t n;        /* values when the pass began */
 } pass;
@@ -91,14 +92,27 @@ static cz_status grad_of(cz_graph *g, cz_value v, cz_value *out) {
 
 static bool has_gradient(const pass *p, const cz__node *n) {
   for (int o = 0; o < n->row->n_out; o++)
-    if (cz__is_value(n->out[o]) && p->g->values[n->out[o]].grad != CZ_ABSENT) return true;
+    if (cz__is_value(n->out[o]) && p->reached[n->out[o]]) return true;
   return false;
 }
 
+static bool yields(const pass *p, const cz__node *n, int k) { return (n->row->grad >> k & 1) && cz__is_value(n->in[k]) && p->wants[n->in[k]]; }
+
 static bool wants_gradient(const pass *p, const cz__node *n) {
   for (int k = 0; k < n->row->n_in; k++)
-    if ((n->row->grad >> k & 1) && cz__is_value(n->in[k]) && p->wants[n->in[k]]) return true;
+    if (yields(p, n, k)) return true;
   return false;
+}
+
+static void mark_reached(pass *p) {
+  cz_graph *g = p->g;
+  p->reached[g->loss] = true;
+  for (size_t i = g->n_nodes; i-- > 0;) {
+    const cz__node *n = &g->nodes[i];
+    if (n->dead || !p->live[i] || !has_gradient(p, n)) continue;
+    for (int k = 0; k < n->row->n_in; k++)
+      if (yields(p, n, k)) p->reached[n->in[k]] = true;
+  }
 }
 
 static cz_status backward_step(pass *p, int node) {
@@ -119,7 +133,7 @@ static cz_status backward_step(pass *p, int node) {
     s.dout[o] = g->values[n->out[o]].grad;
   }
   for (int k = 0; k < row->n_in; k++) {
-    if (!(row->grad >> k & 1) || !cz__is_value(n->in[k]) || !p->wants[n->in[k]]) continue;
+    if (!yields(p, n, k)) continue;
     bool first = g->values[n->in[k]].grad == CZ_ABSENT;
     for (int j = 0; j < k; j++) first &= !(s.mode[j] && n->in[j] == n->in[k]);
     CZ_TRY(grad_of(g, n->in[k], &s.din[k]));
@@ -192,6 +206,7 @@ static cz_status backward_steps(pass *p) {
   int replayed = -1;
   if (!cz__is_value(g->loss)) return CZ_FAIL(CZ_EINVAL, "this graph has no loss to differentiate");
   cz_value seed;
+  mark_reached(p);
   CZ_TRY(grad_of(g, g->loss, &seed));
   for (size_t i = g->n_nodes; i-- > 0;) {
     cz__node *n = &g->nodes[i];
@@ -223,6 +238,7 @@ cz_status cz__schedule(cz_graph *g) {
   if (g->options.train) CZ_TRY(cz_params_allocate_grads(g->params));
   CZ_GO(st, cz_alloc(&p.live, g->n_nodes, sizeof *p.live), done);
   CZ_GO(st, cz_alloc(&p.wants, g->n_values, sizeof *p.wants), done);
+  CZ_GO(st, cz_alloc(&p.reached, g->n_values, sizeof *p.reached), done);
   CZ_GO(st, cz_alloc(&p.again, g->n_values, sizeof *p.again), done);
   for (size_t i = 0; i < g->n_values; i++) p.again[i] = (cz_value)i;
   mark_live(&p);
@@ -232,6 +248,7 @@ cz_status cz__schedule(cz_graph *g) {
 done:
   free(p.live);
   free(p.wants);
+  free(p.reached);
   free(p.again);
   return st;
 }

@@ -1,0 +1,130 @@
+#include "graph_test.h"
+
+#include <math.h>
+#include <time.h>
+
+/** The seed of this run of the program, printed once; CZ_TEST_SEED replays. */
+uint64_t test_seed(void) {
+  static uint64_t seed;
+  if (seed) return seed;
+  const char *said = getenv("CZ_TEST_SEED");
+  seed = said ? strtoull(said, NULL, 10) : (uint64_t)time(NULL);
+  printf("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
+  return seed;
+}
+
+/** A model of NAME's family with two blocks and odd sizes, parameters drawn from SEED. */
+cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed) {
+  cz_model_config c;
+  cz_model *m;
+  OK(cz_model_config_named(&c, name));
+  c.vocab_size = 37, c.d_model = 10, c.d_kv = 3, c.d_ff = 14, c.n_layers = c.n_decoder_layers = 2, c.n_heads = 4, c.buckets = 8, c.max_distance = 10;
+  OK(cz_model_create(&m, &c, device));
+  OK(cz_params_init(m->params, seed));
+  return m;
+}
+
+static int64_t random_spans(int32_t *spans, cz_rand *r, int64_t segments) {
+  int32_t at = 0;
+  for (int64_t b = 0; b < segments; b++) {
+    spans[2 * b] = at;
+    at += (int32_t)cz_rand_int(r, b == 0 ? 0 : 1, MOST_TOKENS / MOST_SEGMENTS); /* one segment may be empty */
+    spans[2 * b + 1] = at;
+  }
+  return at;
+}
+
+/** Fills B with SEGMENTS random segments that fit M; some targets do not count. With GATHER the loss reads about half of the rows. */
+void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, bool gather) {
+  bool pair = m->config.family->architecture == CZ_ENCODER_DECODER;
+  memset(b, 0, sizeof *b);
+  cz_feed *f = &b->feed;
+  int32_t V = (int32_t)m->config.vocab_size;
+  *f = (cz_feed){.segments = segments, .enc_ids = b->enc, .enc_spans = b->enc_spans, .dec_ids = b->dec, .dec_spans = b->dec_spans, .prefix = b->prefix,
+                 .targets = b->targets};
+  f->enc_tokens = pair ? random_spans(b->enc_spans, r, segments) : 0;
+  f->dec_tokens = random_spans(b->dec_spans, r, segments);
+  for (int64_t i = 0; i < f->enc_tokens; i++) b->enc[i] = (int32_t)cz_rand_int(r, 0, V - 1);
+  for (int64_t i = 0; i < f->dec_tokens; i++) b->dec[i] = (int32_t)cz_rand_int(r, 0, V - 1);
+  for (int64_t i = 0; i < segments; i++) b->prefix[i] = (int32_t)cz_rand_int(r, 0, b->dec_spans[2 * i + 1] - b->dec_spans[2 * i]);
+  f->rows = 0;
+  for (int32_t i = 0; i < f->dec_tokens; i++)
+    if (!gather || cz_rand_int(r, 0, 1)) b->gather[f->rows++] = i;
+  if (gather) f->gather = b->gather;
+  int64_t counted = 0;
+  for (int64_t i = 0; i < f->rows; i++) {
+    b->targets[i] = cz_rand_int(r, 0, 4) ? (int32_t)cz_rand_int(r, 0, V - 1) : -100;
+    counted += b->targets[i] >= 0;
+  }
+  f->denominator = counted ? (double)counted : 1;
+}
+
+/** Options of a training net that fits every random batch. */
+cz_net_options net_options(double dropout) {
+  return (cz_net_options){.max_segments = MOST_SEGMENTS, .max_inputs = MOST_TOKENS, .max_targets = MOST_TOKENS, .train = true, .dropout = dropout};
+}
+
+/** Copies the flat gradient. */
+void outcome_of_params(outcome *o, cz_params *p) {
+  o->n = p->flat;
+  o->grad = calloc((size_t)p->flat + 1, sizeof *o->grad);
+  assert_non_null(o->grad);
+  OK(cz_device_read_real(p->device, o->grad, p->grads, p->flat));
+}
+
+/** Trains one batch on a fresh model and net. The batch runs twice, the second time in used memory; both must agree in every bit. */
+void outcome_of_net(outcome *o, const char *device_name, const char *model, const cz_net_options *options, const batch *b, uint64_t seed) {
+  cz_device *device;
+  cz_net *net;
+  outcome first = {0};
+  OK(cz_device_open(&device, device_name));
+  cz_model *m = tiny_model(model, device, seed);
+  OK(cz_net_create(&net, m, options));
+  for (int again = 0; again < 2; again++) {
+    cz_graph_run_options run = {.key = {.seed = seed, .step = 3, .shard = 1}, .training = true};
+    OK(cz_net_feed(net, &b->feed));
+    OK(cz_graph_train(net->graph, &run));
+    outcome_of_params(o, m->params);
+    OK(cz_graph_read(net->graph, &o->loss, net->loss, 1));
+    if (!again) first = *o;
+  }
+  same_bits("the second run", o, &first);
+  outcome_free(&first);
+  cz_net_destroy(&net);
+  cz_model_destroy(&m);
+  cz_device_close(&device);
+}
+
+/** Frees the gradient. */
+void outcome_free(outcome *o) {
+  free(o->grad);
+  o->grad = NULL;
+}
+
+/** Every number the same and none NaN; zeros of either sign are the same number. */
+void same_bits(const char *what, const outcome *got, const outcome *want) {
+  if (!(got->loss == want->loss)) fail_msg("%s: loss %.17g, not %.17g", what, got->loss, want->loss);
+  assert_int_equal(got->n, want->n);
+  for (int64_t i = 0; i < got->n; i++)
+    if (!(got->grad[i] == want->grad[i])) fail_msg("%s: gradient element %lld is %.17g, not %.17g", what, (long long)i, got->grad[i], want->grad[i]);
+}
+
+/** The same up to TOLERANCE times the largest gradient element (at least 1 for the loss). NaN fails. */
+void nearly(const char *what, const outcome *got, const outcome *want, double tolerance) {
+  double most = 0;
+  assert_int_equal(got->n, want->n);
+  if (!(fabs(got->loss - want->loss) <= tolerance * fmax(1, fabs(want->loss)))) fail_msg("%s: loss %.17g, not %.17g", what, got->loss, want->loss);
+  for (int64_t i = 0; i < got->n; i++) most = fmax(most, fabs(want->grad[i]));
+  for (int64_t i = 0; i < got->n; i++)
+    if (!(fabs(got->grad[i] - want->grad[i]) <= tolerance * most))
+      fail_msg("%s: gradient element %lld is %.17g, not %.17g", what, (long long)i, got->grad[i], want->grad[i]);
+}
+
+/** Draws a parameter's values. */
+void fill_param(cz_param *p, cz_device *device, cz_rand *r, double deviation) {
+  double *x = calloc((size_t)p->count, sizeof *x);
+  assert_non_null(x);
+  for (int64_t i = 0; i < p->count; i++) x[i] = (float)(deviation * cz_rand_normal(r));
+  OK(cz_device_write_real(device, p->value, x, p->count));
+  free(x);
+}

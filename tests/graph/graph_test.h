@@ -1,0 +1,48 @@
+/* What the tests of the engine share: tiny models, random batches, and a run's loss and gradients. */
+#ifndef CZ_TESTS_GRAPH_TEST_H
+#define CZ_TESTS_GRAPH_TEST_H
+
+#include "graph/ops.h"
+#include "kernels/cases.h"
+#include "nn/net.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define OK(expr)                                                                                                                                     \
+  do {                                                                                                                                               \
+    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                     \
+  } while (0)
+
+enum { MOST_TOKENS = 64, MOST_SEGMENTS = 8 };
+
+/* A random batch of one net: owns the arrays that the feed points to. */
+typedef struct batch {
+  int32_t enc[MOST_TOKENS], enc_spans[2 * MOST_SEGMENTS], dec[MOST_TOKENS], dec_spans[2 * MOST_SEGMENTS];
+  int32_t prefix[MOST_SEGMENTS], targets[MOST_TOKENS], gather[MOST_TOKENS];
+  cz_feed feed;
+} batch;
+
+/* What a training run leaves: the loss and the flat gradient, as float64. */
+typedef struct outcome {
+  double loss;
+  double *grad;
+  int64_t n;
+} outcome;
+
+uint64_t test_seed(void);
+cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed);
+void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, bool gather);
+cz_net_options net_options(double dropout);
+void outcome_of_params(outcome *o, cz_params *p);
+void outcome_of_net(outcome *o, const char *device, const char *model, const cz_net_options *options, const batch *b, uint64_t seed);
+void outcome_free(outcome *o);
+void same_bits(const char *what, const outcome *got, const outcome *want);
+void nearly(const char *what, const outcome *got, const outcome *want, double tolerance);
+void fill_param(cz_param *p, cz_device *device, cz_rand *r, double deviation);
+
+#endif
