@@ -11,8 +11,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 sample=$root/experiments/quickstart/sample
-vocabulary=8192   # ids
-characters=4000000 # of pretrain.txt that the vocabulary is trained on
+vocabulary=8192 # ids
 
 die() {
   echo "prepare_debian.sh: $*" >&2
@@ -73,9 +72,9 @@ else
   /usr/bin/python3 "$here/fetch_debian_text.py" "$out"
 fi
 $from_sample || newer "$out/tokenizer.json" "$out/pretrain.txt" || {
-  "$python" -c 'import tokenizers' 2>/dev/null || die "$python lacks the package tokenizers: run scripts/install_deps.sh"
-  echo "prepare_debian.sh: training a vocabulary of $vocabulary pieces"
-  "$python" "$here/train_vocabulary.py" "$out/pretrain.txt" --size "$vocabulary" --most "$characters" --out "$out/tokenizer.json"
+  "$python" -c 'import sentencepiece, tokenizers' 2>/dev/null || die "$python lacks the packages sentencepiece and tokenizers: run scripts/install_deps.sh"
+  echo "prepare_debian.sh: training a vocabulary of $vocabulary ids"
+  "$python" "$here/train_vocabulary.py" "$out/pretrain.txt" --size "$vocabulary" --out "$out/tokenizer.json"
 }
 newer "$out/pretrain.h5" "$out/pretrain.txt" "$out/tokenizer.json" ||
   "$cloze" corpus --tokenizer "$out/tokenizer.json" --out "$out/pretrain.h5" "$out/pretrain.txt"
