@@ -1,11 +1,14 @@
 #include "trainers/stage_command.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "trainers/args.h"
 #include "trainers/experiment/experiment.h"
 #include "trainers/loop.h"
 #include "trainers/recipe.h"
 
+#include <omp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define STAGE_OPTIONS                                                                                                                                \
@@ -25,11 +28,23 @@ const char cz_graph_usage[] = "cloze graph CONFIG.yaml [--device D] [--scale S] 
                               "CONFIG.yaml is a stage's configuration or an experiment (its first row is taken).\n"
                               "  --score      the graph that scores instead of the one that trains\n";
 
+/* Ranks on one machine share its cores: without a word from the user each takes its part, since teams that are larger spin against one another.
+ * Results do not depend on the number of threads. */
+static void share_cores(const cz_comm *c) {
+  const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  int64_t ranks = c->size;
+  if (c->size == 1 || getenv("OMP_NUM_THREADS")) return;
+  if (local && cz_parse_int(local, &ranks) != CZ_OK) cz_error_clear();
+  int64_t threads = omp_get_num_procs() / (ranks > 0 ? ranks : 1);
+  omp_set_num_threads(threads > 1 ? (int)threads : 1);
+}
+
 /** Opens the device and the communicator by name. */
 cz_status cz_session_open(cz_session *s, const char *device, const char *comm) {
   *s = (cz_session){0};
   CZ_TRY(cz_comm_open(&s->comm, comm));
   if (s->comm->rank > 0) cz_log_quiet(true);
+  share_cores(s->comm);
   return cz_device_open(&s->device, device);
 }
 
