@@ -1,6 +1,7 @@
 #include "kernels/attention/attention.h"
 #include "kernels/cases.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,7 +26,7 @@ static const sizes hand[] = {
     {1, 7, 3, {3, 0, 5}, {4, 2, 0}, .deviation = 1, .attr = FULL(0.5)},                                     /* empty query and key segments */
     {1, 64, 2, {73, 17}, {130, 17}, .deviation = 0.4, .table = true, .attr = FULL(1)},                     /* past the last bucket's threshold */
     {1, 8, 2, {129, 71}, {129, 71}, .deviation = 1, .table = true, .attr = CAUSAL(0.25)},                  /* around a block of queries */
-    {1, 5, 1, {19}, {613}, .deviation = 1, .table = true, .attr = FULL(0.3)},                              /* more than a block of keys */
+    {1, 5, 1, {70}, {613}, .deviation = 1, .table = true, .attr = FULL(0.3)},                              /* fewer queries to a tile */
     {1, 5, 2, {31, 3}, {600, 3}, .deviation = 1, .table = true, .attr = CAUSAL(0.3)},
     {3, 5, 3, {1, 1, 2}, {9, 70, 2}, .deviation = 1, .table = true, .attr = CAUSAL(1)},                     /* a cache: the newest query, all keys */
     {2, 6, 2, {7, 9}, {3, 9}, .deviation = 1, .table = true, .attr = CAUSAL(1)},                            /* queries before the first key see nothing */
@@ -37,7 +38,8 @@ static const sizes hand[] = {
     {1, 64, 1, {77}, {77}, .deviation = 35, .table = true, .attr = CAUSAL(1)},
     {2, 7, 2, {9, 20}, {13, 20}, .deviation = 1, .table = true, .training = true, .attr = {0, CZ_MASK_FULL, 1, 9, 11, true, 0.5, false}},
     {2, 7, 2, {9, 20}, {13, 20}, .deviation = 1, .table = true, .training = true, .attr = {0, CZ_MASK_CAUSAL, 1, 7, 20, false, 0.3, true}},
-    {1, 4, 1, {19}, {530}, .deviation = 1, .training = true, .attr = {0, CZ_MASK_FULL, 0.25, 0, 0, false, 0.1, false}}, /* dropout over blocks of keys */
+    {1, 3, 1, {3}, {2100}, .deviation = 1, .training = true, .attr = {0, CZ_MASK_FULL, 0.25, 0, 0, false, 0.1, false}}, /* more than a block of keys */
+    {1, 3, 2, {7, 3}, {2101, 2}, .deviation = 1, .table = true, .attr = {0, CZ_MASK_CAUSAL, 0.3, 64, 4000, false, 0, false}},
     {2, 3, 2, {6, 4}, {6, 4}, .deviation = 1, .table = true, .attr = {0, CZ_MASK_FULL, 1, 4, 2, true, 0, false}},        /* the fewest buckets */
 };
 
@@ -60,7 +62,7 @@ static sizes draw(cz_rand *r) {
   a->scale = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.05, 0.5);
   /* Where a bucket holds all keys of a row that weigh anything, its sum of dS is zero by cancellation, which float32 sums are not: hence no sharp rows with a
    * table, and no one-sided buckets where a query sees keys to its right (they would all share bucket 0). */
-  if (s.deviation > 1.5) s.table = false;
+  if (s.deviation * s.deviation * a->scale * sqrt((double)s.K) > 2) s.table = false;
   a->bidirectional = a->mask != CZ_MASK_CAUSAL || cz_rand_int(r, 0, 1);
   a->buckets = (int)cz_rand_int(r, 0, 1) ? 32 : (int)cz_rand_int(r, 4, 40);
   a->max_distance = cz_attention_exact(a->buckets, a->bidirectional) + (int)cz_rand_int(r, 1, 120);

@@ -21,7 +21,7 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
   t.v = cz__attention_take(&at, p->keys * p->width);
   t.q = cz__attention_take(&at, p->rows * p->width);
   t.o = cz__attention_take(&at, p->rows * p->width);
-  t.s = cz__attention_take(&at, p->rows * p->ld);
+  t.s = cz__attention_take(&at, p->tile);
   t.factor = cz__attention_take(&at, p->keys);
   t.most = cz__attention_take(&at, p->Tq);
   t.sum = cz__attention_take(&at, p->Tq);
@@ -91,29 +91,28 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
   }
   if (limit > 0) {
     cz__tile_copy(t->q, cz__attention_head(u, p->call->in[CZ_ATTENTION_Q].data, u->q0 + i0), p->H * p->K, R, p->K, p->width);
-    cz__tile_scores(t->s, p->ld, t->q, p->width, t->k, cz__attention_bias(u, i0, j0), (float)p->attr->scale, R, limit, p->K);
-    softmax_rows(t->s, p->ld, visible, limit, most, sum, R);
+    cz__tile_scores(t->s, u->ld, t->q, p->width, t->k, cz__attention_bias(u, i0, j0), (float)p->attr->scale, R, limit, p->K);
+    softmax_rows(t->s, u->ld, visible, limit, most, sum, R);
     for (int64_t r = 0; r < R && p->dropout; r++) {
       if (r == 0 || !p->attr->share_queries) cz__attention_keep(u, t->factor, i0 + r, j0, limit);
-      multiply_row(t->s + r * p->ld, t->factor, visible[r]);
+      multiply_row(t->s + r * u->ld, t->factor, visible[r]);
     }
     if (in_place(u))
-      cz__tile_times(t->o, p->width, t->s, p->ld, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0), p->H * p->K, CZ_TILE_COLS, R, p->K, limit);
+      cz__tile_times(t->o, p->width, t->s, u->ld, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0), p->H * p->K, CZ_TILE_COLS, R, p->K, limit);
     else
-      cz__tile_times(t->o, p->width, t->s, p->ld, t->v, CZ_TILE_COLS, CZ_TILE_COLS * keys, R, p->K, limit);
+      cz__tile_times(t->o, p->width, t->s, u->ld, t->v, CZ_TILE_COLS, CZ_TILE_COLS * keys, R, p->K, limit);
   }
   for (int64_t r = 0; r < R; r++) merge(u, t, i0 + r, j0 == 0, most[r], sum[r], t->o + r * p->width);
 }
 
 static void forward_unit(const cz__attention_unit *u, tiles *t) {
   const cz__attention_plan *p = u->plan;
-  int64_t block = cz__attention_key_block(u->nk), stride = p->H * p->K;
+  int64_t block = u->keys, stride = p->H * p->K;
   for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += block) {
     int64_t keys = u->nk - j0 < block ? u->nk - j0 : block;
     cz__tile_transpose(t->k, cz__attention_head(u, p->call->in[CZ_ATTENTION_K].data, u->k0 + j0), stride, keys, p->K);
     if (!in_place(u)) cz__tile_panel(t->v, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0), stride, keys, p->K);
-    for (int64_t i0 = 0; i0 < u->nq; i0 += CZ_QUERY_BLOCK)
-      forward_tile(u, t, i0, u->nq - i0 < CZ_QUERY_BLOCK ? u->nq - i0 : CZ_QUERY_BLOCK, j0, keys);
+    for (int64_t i0 = 0; i0 < u->nq; i0 += u->rows) forward_tile(u, t, i0, u->nq - i0 < u->rows ? u->nq - i0 : u->rows, j0, keys);
   }
   float *stats = p->call->out[CZ_ATTENTION_STATS].data;
   for (int64_t i = 0; i < u->nq && stats; i++) {

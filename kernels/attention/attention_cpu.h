@@ -1,22 +1,21 @@
 /* What forward and backward of the CPU attention share: the plan of a call, its workspace, and the geometry of one (segment, head). Private to this folder.
  *
  * A call is cut into units, one (segment, head) each; a unit goes through blocks of keys, and for each through blocks of queries, so that everything in
- * hand is a tile of at most CZ_QUERY_BLOCK x CZ_KEY_BLOCK scores. */
+ * hand is a tile of at most CZ_TILE_FLOATS scores. Longer segments get tiles of fewer queries, so that up to CZ_KEY_BLOCK keys a row of scores is whole. */
 #ifndef CZ_KERNELS_ATTENTION_CPU_H
 #define CZ_KERNELS_ATTENTION_CPU_H
 
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_tile.h"
 
-enum { CZ_QUERY_BLOCK = 72, CZ_KEY_BLOCK = 512 };
+enum { CZ_QUERY_BLOCK = 72, CZ_KEY_BLOCK = 2048, CZ_TILE_FLOATS = 72 * 528 };
 
 typedef struct cz__attention_plan {
   const cz_call *call;
   const cz_attention_attr *attr;
   int64_t B, H, K, Tq, Tk;
   int64_t width;        /* K rounded up to whole blocks of columns */
-  int64_t rows, keys;   /* the largest tile of this call */
-  int64_t ld;           /* floats from one row of a tile of scores to the next: an odd number of cache lines, so that a column spreads over the cache */
+  int64_t rows, keys, tile; /* the most queries, keys and floats that a tile of this call has */
   bool dropout, disjoint; /* disjoint: the key segments follow one another, so that units write rows of their own */
   int64_t reach;        /* offsets j - p lie within +-reach */
   const float *bias;    /* of offset 0 for head 0; head h is h * line further. Null without a table */
@@ -32,6 +31,8 @@ typedef struct cz__attention_plan {
 typedef struct cz__attention_unit {
   const cz__attention_plan *plan;
   int64_t n, h, q0, nq, k0, nk, shift /* p = i + shift */, prefix;
+  int64_t rows, keys; /* queries and keys of a tile */
+  int64_t ld;         /* floats from one row of a tile of scores to the next */
 } cz__attention_unit;
 
 size_t cz__attention_layout(cz__attention_plan *plan, const cz_call *call, bool backward);
@@ -39,7 +40,6 @@ void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool back
 cz__attention_unit cz__attention_unit_at(const cz__attention_plan *plan, int64_t n, int64_t h);
 const float *cz__attention_bias(const cz__attention_unit *u, int64_t i, int64_t j);
 int64_t cz__attention_visible(const cz__attention_unit *u, int64_t i);
-int64_t cz__attention_key_block(int64_t nk);
 void cz__attention_keep(const cz__attention_unit *u, float *factor, int64_t i, int64_t j, int64_t n);
 
 /* The head's first number in row `row` of a [T, H*K] array of floats. */

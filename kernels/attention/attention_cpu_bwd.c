@@ -31,8 +31,8 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
   t.q = cz__attention_take(&at, p->rows * p->width);
   t.dout = cz__attention_take(&at, p->rows * p->width);
   t.dq = cz__attention_take(&at, p->rows * p->width);
-  t.z = cz__attention_take(&at, p->rows * p->ld);
-  t.ds = cz__attention_take(&at, p->rows * p->ld);
+  t.z = cz__attention_take(&at, p->tile);
+  t.ds = cz__attention_take(&at, p->tile);
   t.factor = cz__attention_take(&at, p->keys);
   t.diagonal = cz__attention_take(&at, p->keys + p->rows);
   return t;
@@ -41,16 +41,16 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
 typedef struct row { /* what one row of a tile needs beside it */
   const float *factor; /* dropout, or null */
   float most, sum, D;
-  bool whole; /* all its visible keys are in the tile: D is found here */
+  bool whole; /* all its visible keys are in the tile */
+  bool sure;  /* and one of them has more than half of the weight: D is found here */
   int64_t visible, limit;
 } row;
 
-/* DP becomes M (do . v); that of the key with the largest score is returned: forward computed the same bits and knows which one it was. */
-static inline __attribute__((always_inline)) float drop_and_find_top(const float *s, float *dp, const float *factor, float most, int64_t n) {
+/* M (do . v) of the key with the largest score: forward computed the same bits and knows which one it was. */
+static inline __attribute__((always_inline)) float find_top(const float *s, const float *dp, float most, int64_t n) {
   float top = -INFINITY;
 #pragma omp simd reduction(max : top)
   for (int64_t j = 0; j < n; j++) {
-    if (factor) dp[j] *= factor[j];
     float d = s[j] == most ? dp[j] : -INFINITY;
     top = d > top ? d : top;
   }
@@ -58,11 +58,17 @@ static inline __attribute__((always_inline)) float drop_and_find_top(const float
 }
 
 /* Forward: P = exp(s - most) / sum, Z = P M. Backward: dS = P (dP - D), dP = M (do . v), D = sum P dP. S becomes Z, DP (do . v on entry) becomes dS; zeros from
- * visible to limit. As sum P = 1, any constant may be taken off dP first. Taking off the largest key's, its dS is minus the others' sum and no difference of
- * nearly equal numbers, which matters where that key has nearly all the weight. */
-static inline __attribute__((always_inline)) void softmax_row_as(float *s, float *dp, row w, const float *factor) {
+ * visible to limit.
+ * The sum of a row's dS is 0 whatever D is called, because sum P = 1: D is taken from do . o, which is off by the rounding of o, and in a row that is whole what
+ * is left of the sum corrects it. Where one key has nearly all the weight that leaves nothing but rounding errors; there that key's own dP is taken for D first,
+ * and its dS becomes minus the sum of the others'. */
+CZ_CLONES static void softmax_row(float *s, float *dp, row w) {
   int64_t n = w.visible;
-  float rest = 0, scale = 1 / w.sum, most = w.most, top = drop_and_find_top(s, dp, factor, most, n), D = w.whole ? top : w.D;
+  float rest = 0, scale = 1 / w.sum, most = w.most, D = w.D;
+  const float *factor = w.factor;
+#pragma omp simd
+  for (int64_t j = 0; j < (factor ? n : 0); j++) dp[j] *= factor[j];
+  if (w.sure) D = find_top(s, dp, most, n);
 #pragma omp simd reduction(+ : rest)
   for (int64_t j = 0; j < n; j++) {
     float p = cz_expf_negative(s[j] - most) * scale, d = dp[j] - D;
@@ -71,19 +77,10 @@ static inline __attribute__((always_inline)) void softmax_row_as(float *s, float
   }
   if (!w.whole) rest = 0;
 #pragma omp simd
-  for (int64_t j = 0; j < n; j++) {
-    float p = s[j];
-    dp[j] = p * (dp[j] - rest);
-    s[j] = p * (factor ? factor[j] : 1);
-  }
+  for (int64_t j = 0; j < n; j++) dp[j] = s[j] * (dp[j] - rest);
+#pragma omp simd
+  for (int64_t j = 0; j < (factor ? n : 0); j++) s[j] *= factor[j];
   for (int64_t j = n; j < w.limit; j++) s[j] = dp[j] = 0;
-}
-
-CZ_CLONES static void softmax_row(float *s, float *dp, row w) {
-  if (w.factor)
-    softmax_row_as(s, dp, w, w.factor);
-  else
-    softmax_row_as(s, dp, w, NULL);
 }
 
 CZ_CLONES static float dot(const float *a, const float *b, int64_t n) {
@@ -117,16 +114,17 @@ static void backward_scores(const cz__attention_unit *u, tiles *t, const part *w
   const cz_call *c = p->call;
   const float *stats = c->out[CZ_ATTENTION_STATS].data;
   int64_t zeros = w->limit + CZ_TILE_ROWS; /* products below read whole blocks of columns */
-  cz__tile_scores(t->z, p->ld, t->q, p->width, t->kt, cz__attention_bias(u, w->i0, w->j0), (float)p->attr->scale, w->R, w->limit, p->K);
-  cz__tile_scores(t->ds, p->ld, t->dout, p->width, t->vt, NULL, 1, w->R, w->limit, p->K);
+  cz__tile_scores(t->z, u->ld, t->q, p->width, t->kt, cz__attention_bias(u, w->i0, w->j0), (float)p->attr->scale, w->R, w->limit, p->K);
+  cz__tile_scores(t->ds, u->ld, t->dout, p->width, t->vt, NULL, 1, w->R, w->limit, p->K);
   for (int64_t r = 0; r < w->R; r++) {
     int64_t i = w->i0 + r;
     const float *l = &stats[2 * ((u->q0 + i) * p->H + u->h)];
     if (p->dropout && (r == 0 || !p->attr->share_queries)) cz__attention_keep(u, t->factor, i, w->j0, w->limit);
     row x = {.factor = p->dropout ? t->factor : NULL, .most = l[0], .sum = l[1], .visible = w->visible[r], .limit = zeros};
     x.whole = w->visible[r] == cz__attention_visible(u, i);
-    if (!x.whole) x.D = dot(cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + i), cz__attention_head(u, c->out[CZ_ATTENTION_O].data, u->q0 + i), p->K);
-    softmax_row(t->z + r * p->ld, t->ds + r * p->ld, x);
+    x.sure = x.whole && x.sum < 2; /* P of the top key is 1 / sum */
+    if (!x.sure) x.D = dot(cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + i), cz__attention_head(u, c->out[CZ_ATTENTION_O].data, u->q0 + i), p->K);
+    softmax_row(t->z + r * u->ld, t->ds + r * u->ld, x);
   }
 }
 
@@ -135,7 +133,7 @@ static void backward_table(const cz__attention_unit *u, tiles *t, const part *w)
   const cz__attention_plan *p = u->plan;
   double *sums = p->partial + (u->n * p->H + u->h) * p->attr->buckets;
   const int32_t *bucket = p->bucket + w->j0 - (w->i0 + u->shift) - (w->R - 1);
-  add_diagonals(t->diagonal, t->ds, p->ld, w->R, w->limit);
+  add_diagonals(t->diagonal, t->ds, u->ld, w->R, w->limit);
   for (int64_t x = 0; x < w->R + w->limit - 1; x++) sums[bucket[x]] += t->diagonal[x];
 }
 
@@ -153,12 +151,12 @@ static void backward_tile(const cz__attention_unit *u, tiles *t, const part *w, 
   cz__tile_copy(t->dout, cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + w->i0), stride, w->R, p->K, p->width);
   backward_scores(u, t, w);
   if (mode[CZ_ATTENTION_Q]) { /* s = scale q k: dq_i = scale sum_j dS_ij k_j */
-    cz__tile_times(t->dq, p->width, t->ds, p->ld, t->k, CZ_TILE_COLS, CZ_TILE_COLS * w->keys, w->R, p->K, w->limit);
+    cz__tile_times(t->dq, p->width, t->ds, u->ld, t->k, CZ_TILE_COLS, CZ_TILE_COLS * w->keys, w->R, p->K, w->limit);
     put_rows(dq, stride, t->dq, p->width, (float)p->attr->scale, add, w->R, p->K);
   }
   /* dk_j = scale sum_i dS_ij q_i, scaled when the block of keys is done;  o = Z v: dv_j = sum_i Z_ij do_i */
-  if (mode[CZ_ATTENTION_K]) cz__tile_gather(t->dk, p->width, t->ds, p->ld, t->q, p->width, w->limit, p->K, w->R);
-  if (mode[CZ_ATTENTION_V]) cz__tile_gather(t->dv, p->width, t->z, p->ld, t->dout, p->width, w->limit, p->K, w->R);
+  if (mode[CZ_ATTENTION_K]) cz__tile_gather(t->dk, p->width, t->ds, u->ld, t->q, p->width, w->limit, p->K, w->R);
+  if (mode[CZ_ATTENTION_V]) cz__tile_gather(t->dv, p->width, t->z, u->ld, t->dout, p->width, w->limit, p->K, w->R);
   if (mode[CZ_ATTENTION_TABLE]) backward_table(u, t, w);
 }
 
@@ -172,8 +170,8 @@ static void backward_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int
   if (mode[CZ_ATTENTION_Q]) cz__tile_panel(t->k, k, stride, keys, p->K);
   memset(t->dk, 0, (size_t)((keys + CZ_TILE_ROWS) * p->width) * sizeof *t->dk);
   memset(t->dv, 0, (size_t)((keys + CZ_TILE_ROWS) * p->width) * sizeof *t->dv);
-  for (int64_t i0 = 0; i0 < u->nq; i0 += CZ_QUERY_BLOCK) {
-    part w = {.i0 = i0, .R = u->nq - i0 < CZ_QUERY_BLOCK ? u->nq - i0 : CZ_QUERY_BLOCK, .j0 = j0, .keys = keys};
+  for (int64_t i0 = 0; i0 < u->nq; i0 += u->rows) {
+    part w = {.i0 = i0, .R = u->nq - i0 < u->rows ? u->nq - i0 : u->rows, .j0 = j0, .keys = keys};
     for (int64_t r = 0; r < w.R; r++) {
       int64_t seen = cz__attention_visible(u, i0 + r) - j0;
       w.limit = w.visible[r] = seen < 0 ? 0 : seen > keys ? keys : seen;
@@ -186,8 +184,7 @@ static void backward_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int
 }
 
 static void backward_unit(const cz__attention_unit *u, tiles *t, const cz_grad_mode *mode) {
-  int64_t block = cz__attention_key_block(u->nk);
-  for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += block) backward_keys(u, t, j0, u->nk - j0 < block ? u->nk - j0 : block, mode);
+  for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += u->keys) backward_keys(u, t, j0, u->nk - j0 < u->keys ? u->nk - j0 : u->keys, mode);
 }
 
 /* Key rows that no segment covers, or several do: start from zeros and add. */

@@ -10,9 +10,15 @@ enum { MARGIN = 32 /* readable entries beyond both ends of a bias row: whole blo
 static int64_t largest(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t smallest(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* An odd number of cache lines, so that a column of the tile spreads over the cache; products read up to CZ_TILE_COLS beyond the keys. */
+static int64_t tile_stride(int64_t keys) {
+  int64_t lines = cz_tile_up(keys, 16) / 16;
+  return (lines % 2 ? lines + 2 : lines + 1) * 16;
+}
+
 /* Floats of one thread's slice; the takes of forward and backward (attention_cpu.c, attention_cpu_bwd.c) must fit. */
 static size_t slice_floats(const cz__attention_plan *p, bool backward) {
-  int64_t tile = p->rows * p->ld, keys = (p->keys + CZ_TILE_ROWS) * p->width, queries = p->rows * p->width;
+  int64_t tile = p->tile, keys = (p->keys + CZ_TILE_ROWS) * p->width, queries = p->rows * p->width;
   int64_t line = cz_tile_up(p->keys, 16) + p->rows + MARGIN;
   int64_t all = backward ? 2 * tile + 5 * keys + 3 * queries + 2 * line : tile + 2 * keys + 2 * queries + line + 2 * p->Tq;
   return (size_t)cz_tile_up(all + 16 * 16, 16);
@@ -33,7 +39,7 @@ size_t cz__attention_layout(cz__attention_plan *plan, const cz_call *call, bool 
   plan->width = cz_tile_up(plan->K, CZ_TILE_COLS);
   plan->rows = cz_tile_up(smallest(plan->Tq, CZ_QUERY_BLOCK), CZ_TILE_ROWS);
   plan->keys = cz_tile_up(smallest(plan->Tk, CZ_KEY_BLOCK), CZ_TILE_COLS);
-  plan->ld = (plan->keys / 16 | 1) * 16 + (plan->keys / 16 % 2 ? 32 : 0);
+  plan->tile = smallest(CZ_TILE_FLOATS, plan->rows * tile_stride(plan->keys));
   plan->dropout = call->training && a->dropout > 0;
   plan->reach = largest(plan->Tq, plan->Tk);
   plan->slice_floats = slice_floats(plan, backward);
@@ -81,6 +87,14 @@ void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool back
   if (call->in[CZ_ATTENTION_TABLE].data) fill_bias(plan, (float *)call->workspace + partial_floats(plan, backward));
 }
 
+/* The unit's tile: keys in equal parts of whole columns, none over CZ_KEY_BLOCK, and as many queries as then fit. */
+static void choose_tile(cz__attention_unit *u) {
+  int64_t parts = largest(1, (u->nk + CZ_KEY_BLOCK - 1) / CZ_KEY_BLOCK);
+  u->keys = largest(CZ_TILE_COLS, cz_tile_up((u->nk + parts - 1) / parts, CZ_TILE_COLS));
+  u->ld = tile_stride(u->keys);
+  u->rows = smallest(CZ_QUERY_BLOCK, CZ_TILE_FLOATS / u->ld / CZ_TILE_ROWS * CZ_TILE_ROWS);
+}
+
 /** Segment N of head H. */
 cz__attention_unit cz__attention_unit_at(const cz__attention_plan *plan, int64_t n, int64_t h) {
   const cz_arg *in = plan->call->in;
@@ -89,6 +103,7 @@ cz__attention_unit cz__attention_unit_at(const cz__attention_plan *plan, int64_t
   u.k0 = ks[2 * n], u.nk = ks[2 * n + 1] - ks[2 * n];
   u.shift = plan->attr->mask == CZ_MASK_FULL ? 0 : u.nk - u.nq;
   u.prefix = plan->attr->mask == CZ_MASK_FULL ? u.nk : plan->attr->mask == CZ_MASK_PREFIX ? prefix[n] : 0;
+  choose_tile(&u);
   return u;
 }
 
@@ -99,12 +114,6 @@ const float *cz__attention_bias(const cz__attention_unit *u, int64_t i, int64_t 
 
 /** How many keys query I sees; they are the segment's first ones, whatever the mask. */
 int64_t cz__attention_visible(const cz__attention_unit *u, int64_t i) { return smallest(u->nk, largest(0, largest(i + u->shift + 1, u->prefix))); }
-
-/** Keys in a block: the segment in equal parts of whole columns, none over CZ_KEY_BLOCK; at least one column. */
-int64_t cz__attention_key_block(int64_t nk) {
-  int64_t parts = largest(1, (nk + CZ_KEY_BLOCK - 1) / CZ_KEY_BLOCK);
-  return largest(CZ_TILE_COLS, cz_tile_up((nk + parts - 1) / parts, CZ_TILE_COLS));
-}
 
 /** Dropout factors of query I for N keys from J on. */
 void cz__attention_keep(const cz__attention_unit *u, float *factor, int64_t i, int64_t j, int64_t n) {
