@@ -8,8 +8,8 @@
 #include <string.h>
 
 typedef struct layer_memory { /* of one decoder block */
-  cz_value made_k, made_v;    /* encode graph: cross keys and values [inputs, H*K] */
-  cz_value cross_k, cross_v;  /* step graph: the same memory, borrowed */
+  cz_crossed made;            /* encode graph: cross keys and values [inputs, H*K] */
+  cz_crossed cross;           /* step graph: the same memory, borrowed */
   cz_cache cache;             /* step graph: [max_beams * max_length, H*K] */
 } layer_memory;
 
@@ -48,14 +48,14 @@ static void build_encode(cz_decoder *d) {
   cz_builder b = {.g = g, .model = m, .scope = "encoder"};
   cz_tokens t = {.spans = d->enc_spans, .prefix = CZ_ABSENT, .mask = CZ_MASK_FULL, .bidirectional = true};
   cz_value x = cz_layer_stack(&b, &m->encoder, cz_layer_embed(&b, d->enc_ids, d->enc_spans), &t, NULL, false);
+  const cz_encoded encoded = {.x = x, .spans = d->enc_spans};
   for (int64_t i = 0; i < m->decoder.n; i++) {
     char scope[64];
     snprintf(scope, sizeof scope, "decoder.block.%lld", (long long)i);
     b.scope = scope;
-    d->layers[i].made_k = cz_layer_linear(&b, "cross.k", x, m->decoder.blocks[i].cross.k, 1);
-    d->layers[i].made_v = cz_layer_linear(&b, "cross.v", x, m->decoder.blocks[i].cross.v, 1);
-    cz_graph_keep(g, d->layers[i].made_k);
-    cz_graph_keep(g, d->layers[i].made_v);
+    d->layers[i].made = cz_layer_crossed(&b, &m->decoder.blocks[i].cross, &encoded);
+    cz_graph_keep(g, d->layers[i].made.k);
+    cz_graph_keep(g, d->layers[i].made.v);
   }
 }
 
@@ -85,9 +85,10 @@ static void declare_step(cz_decoder *d) {
     l->cache.v = cz_graph_state(g, name, 2, cache);
     if (!d->pair) continue;
     snprintf(name, sizeof name, "cross.%lld.k", (long long)i);
-    l->cross_k = cz_graph_borrow(g, name, 2, cross);
+    l->cross.k = cz_graph_borrow(g, name, 2, cross);
     snprintf(name, sizeof name, "cross.%lld.v", (long long)i);
-    l->cross_v = cz_graph_borrow(g, name, 2, cross);
+    l->cross.v = cz_graph_borrow(g, name, 2, cross);
+    l->cross.spans = d->cross_spans;
   }
 }
 
@@ -99,12 +100,9 @@ static void build_step(cz_decoder *d) {
   cz_value x = cz_layer_embed(&b, d->ids, d->spans), out[CZ_OP_OUT];
   char scope[64];
   for (int64_t i = 0; i < m->decoder.n; i++) {
-    const cz_block *w = &m->decoder.blocks[i];
     snprintf(scope, sizeof scope, "decoder.block.%lld", (long long)i);
     b.scope = scope;
-    x = cz_layer_self_attention(&b, x, &w->self, m->decoder.table, &t, &d->layers[i].cache);
-    if (d->pair) x = cz_layer_cross_attention(&b, x, &w->cross, d->layers[i].cross_k, d->layers[i].cross_v, &t, d->cross_spans);
-    x = cz_layer_feed_forward(&b, x, &w->ffn, &t);
+    x = cz_layer_block(&b, x, &m->decoder.blocks[i], m->decoder.table, &t, &d->layers[i].cache, &d->layers[i].cross);
   }
   b.scope = "head";
   cz_value in[] = {x, d->last};
@@ -186,8 +184,8 @@ cz_status cz_decoder_start(cz_decoder *d, const cz_feed *f) {
   CZ_TRY(cz_graph_set_extent(d->step, d->inputs, f->enc_tokens));
   for (int64_t i = 0; i < d->model->decoder.n; i++) {
     layer_memory *l = &d->layers[i];
-    cz_graph_lend(d->step, l->cross_k, cz_graph_arg(d->encode, l->made_k).data);
-    cz_graph_lend(d->step, l->cross_v, cz_graph_arg(d->encode, l->made_v).data);
+    cz_graph_lend(d->step, l->cross.k, cz_graph_arg(d->encode, l->made.k).data);
+    cz_graph_lend(d->step, l->cross.v, cz_graph_arg(d->encode, l->made.v).data);
   }
   return CZ_OK;
 }

@@ -112,22 +112,30 @@ cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
   return cz_layer_add(b, "ffn.add", x, cz_layer_dropout(b, "ffn.dropout", h, t->spans));
 }
 
+/** One block: self-attention, cross-attention when the block has it (over CROSS), feed-forward. CACHE is null outside incremental decoding. x [T, D]. */
+cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table, const cz_tokens *t, const cz_cache *cache, const cz_crossed *cross) {
+  x = cz_layer_self_attention(b, x, &w->self, table, t, cache);
+  if (w->cross.q) x = cz_layer_cross_attention(b, x, &w->cross, cross->k, cross->v, t, cross->spans);
+  return cz_layer_feed_forward(b, x, &w->ffn, t);
+}
+
+/** Keys and values [S, H*K] that cross-attention W reads, from the encoder's output. */
+cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded) {
+  return (cz_crossed){.k = cz_layer_linear(b, "cross.k", encoded->x, w->k, 1), .v = cz_layer_linear(b, "cross.v", encoded->x, w->v, 1),
+                      .spans = encoded->spans};
+}
+
 /** x through all blocks of the stack, the final norm and its dropout. ENCODED is what cross-attentions read, null for a stack without them. With RECOMPUTE
  * only the blocks' borders are kept for backward. x [T, D]. */
 cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t, const cz_encoded *encoded, bool recompute) {
   char scope[64];
   for (int64_t i = 0; i < s->n; i++) {
-    const cz_block *w = &s->blocks[i];
+    cz_crossed cross = {0};
     snprintf(scope, sizeof scope, "%s.block.%lld", s->name, (long long)i);
     b->scope = scope;
     cz_graph_block(b->g, scope, recompute);
-    x = cz_layer_self_attention(b, x, &w->self, s->table, t, NULL);
-    if (w->cross.q) {
-      cz_value k = cz_layer_linear(b, "cross.k", encoded->x, w->cross.k, 1); /* [S, H*K] */
-      cz_value v = cz_layer_linear(b, "cross.v", encoded->x, w->cross.v, 1);
-      x = cz_layer_cross_attention(b, x, &w->cross, k, v, t, encoded->spans);
-    }
-    x = cz_layer_feed_forward(b, x, &w->ffn, t);
+    if (s->blocks[i].cross.q) cross = cz_layer_crossed(b, &s->blocks[i].cross, encoded);
+    x = cz_layer_block(b, x, &s->blocks[i], s->table, t, NULL, &cross);
   }
   b->scope = s->name;
   cz_graph_block(b->g, s->name, false);

@@ -35,6 +35,12 @@ typedef struct cz_encoded {
   cz_value spans; /* [B, 2] */
 } cz_encoded;
 
+/* Keys and values of one cross-attention. */
+typedef struct cz_crossed {
+  cz_value k, v;  /* [S, H*K] */
+  cz_value spans; /* [B, 2] */
+} cz_crossed;
+
 cz_value cz_layer_embed(cz_builder *b, cz_value ids, cz_value spans);
 cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, cz_param *gain);
 cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, cz_param *w, double alpha);
@@ -43,6 +49,8 @@ cz_value cz_layer_add(cz_builder *b, const char *name, cz_value x, cz_value y);
 cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_param *table, const cz_tokens *t, const cz_cache *cache);
 cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_value k, cz_value v, const cz_tokens *t, cz_value k_spans);
 cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w, const cz_tokens *t);
+cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table, const cz_tokens *t, const cz_cache *cache, const cz_crossed *cross);
+cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded);
 cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t, const cz_encoded *encoded, bool recompute);
 
 #endif
