@@ -58,7 +58,9 @@ static cz_status open_mixture(mixture *m, const cz_stage *stage) {
   if (st != CZ_OK) return st;
   cz_mixing rule = {.equal = m->tasks.mixing.mixing == CZ_MIXING_EQUAL, .limit = m->tasks.mixing.limit, .temperature = m->tasks.mixing.temperature};
   CZ_TRY(cz_mixing_rates(m->rates, m->examples, m->tasks.n, &rule));
-  return cz_source_mixture(&m->all, m->sources, m->rates, m->tasks.n, stage->seed);
+  CZ_TRY(cz_source_mixture(&m->all, m->sources, m->rates, m->tasks.n, stage->seed));
+  memset(m->sources, 0, sizeof m->sources); /* the mixture owns them now */
+  return CZ_OK;
 }
 
 static cz_status run(cz_session *s, const cz_config_node *node, const char *folder, uint64_t config_hash, json_t *metrics, json_t *measured) {
