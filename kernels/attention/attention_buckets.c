@@ -1,6 +1,7 @@
 /* T5's buckets of relative positions (Raffel et al. 2020, section 2.1; formula and thresholds: t5.md 1.2).
  *
- * Each direction has `half` buckets. Distances below exact = half / 2 have one each; larger ones share buckets that grow as powers, up to max_distance. */
+ * Each direction has `half` buckets. Distances below exact = half / 2 have one each; larger ones share buckets that grow as powers, up to
+ * max_distance. */
 #include "kernels/attention/attention.h"
 
 #include <math.h>
@@ -10,8 +11,8 @@ static int per_direction(int buckets, bool bidirectional) { return bidirectional
 /** Distances below this number have a bucket of their own; max_distance must be larger, and it must be at least 1. */
 int cz_attention_exact(int buckets, bool bidirectional) { return per_direction(buckets, bidirectional) / 2; }
 
-/* Where a whole power is hit (n = 32 of exact 8, distance 128) rounding may fall short by a unit; 1e-9 is far above that and far below the distance to the
- * next boundary, which tests/buckets proves against whole-number arithmetic. */
+/* Where a whole power is hit (n = 32 of exact 8, distance 128) rounding may fall short by a unit; 1e-9 is far above that and far below the distance
+ * to the next boundary, which tests/buckets proves against whole-number arithmetic. */
 static int bucket_of_distance(int64_t n, int half, int max_distance) {
   int exact = half / 2;
   if (n < exact) return (int)n;

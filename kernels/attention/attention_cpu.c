@@ -52,11 +52,11 @@ CZ_CLONES static void multiply_row(float *x, const float *factor, int64_t n) {
 
 /* out <- old out + new x */
 CZ_CLONES static void blend_row(float *out, const float *x, float old, float new, int64_t n) {
-  for (int64_t k = 0; k < n; k++) out[k] = old * out[k] + new * x[k];
+  for (int64_t k = 0; k < n; k++) out[k] = old * out[k] + new *x[k];
 }
 
 CZ_CLONES static void scale_row(float *out, const float *x, float new, int64_t n) {
-  for (int64_t k = 0; k < n; k++) out[k] = new * x[k];
+  for (int64_t k = 0; k < n; k++) out[k] = new *x[k];
 }
 
 /* Adds a block's share (largest score, sum, sum of exp(score - most) v) to query i, whose output is kept normalised by the sum so far. */
@@ -70,7 +70,7 @@ static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, 
       memset(o, 0, (size_t)u->plan->K * sizeof *o);
   } else if (sum > 0) {
     float highest = most > t->most[i] ? most : t->most[i];
-    float old = t->sum[i] * expf(t->most[i] - highest), new = expf(most - highest), all = old + sum * new;
+    float old = t->sum[i] * expf(t->most[i] - highest), new = expf(most - highest), all = old + sum *new;
     blend_row(o, share, old / all, new / all, u->plan->K);
     t->most[i] = highest, t->sum[i] = all;
   }
@@ -98,7 +98,8 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
       multiply_row(t->s + r * u->ld, t->factor, visible[r]);
     }
     if (in_place(u))
-      cz__tile_times(t->o, p->width, t->s, u->ld, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0), p->H * p->K, CZ_TILE_COLS, R, p->K, limit);
+      cz__tile_times(t->o, p->width, t->s, u->ld, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0), p->H * p->K, CZ_TILE_COLS, R,
+                     p->K, limit);
     else
       cz__tile_times(t->o, p->width, t->s, u->ld, t->v, CZ_TILE_COLS, CZ_TILE_COLS * keys, R, p->K, limit);
   }

@@ -1,4 +1,5 @@
-/* Attention backward in float32: scores are computed again from q and k, tile by tile, and normalised by what forward saved. Formulas: attention.h. */
+/* Attention backward in float32: scores are computed again from q and k, tile by tile, and normalised by what forward saved. Formulas: attention.h.
+ */
 #include "kernels/attention/attention_cpu.h"
 
 #include "kernels/common/cpu.h"
@@ -7,12 +8,12 @@
 #include <omp.h>
 #include <string.h>
 
-typedef struct tiles {        /* one thread's workspace */
-  float *kt, *vt, *k;         /* block of keys: panels of transposed K and V, panels of K */
-  float *dk, *dv;             /* gradients of the block, before scaling */
-  float *q, *dout, *dq;       /* block of queries */
-  float *z, *ds;              /* tiles: scores, then P M; do . v, then dS */
-  float *factor, *diagonal;   /* dropout factors of one row; sums of dS by offset */
+typedef struct tiles {      /* one thread's workspace */
+  float *kt, *vt, *k;       /* block of keys: panels of transposed K and V, panels of K */
+  float *dk, *dv;           /* gradients of the block, before scaling */
+  float *q, *dout, *dq;     /* block of queries */
+  float *z, *ds;            /* tiles: scores, then P M; do . v, then dS */
+  float *factor, *diagonal; /* dropout factors of one row; sums of dS by offset */
 } tiles;
 
 typedef struct part { /* a tile: queries i0 .. i0 + R, keys j0 .. j0 + keys, of which the last query sees `limit` */
@@ -38,7 +39,7 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
   return t;
 }
 
-typedef struct row { /* what one row of a tile needs beside it */
+typedef struct row {   /* what one row of a tile needs beside it */
   const float *factor; /* dropout, or null */
   float most, sum, D;
   bool whole; /* all its visible keys are in the tile */
@@ -57,11 +58,10 @@ static inline __attribute__((always_inline)) float find_top(const float *s, cons
   return top;
 }
 
-/* Forward: P = exp(s - most) / sum, Z = P M. Backward: dS = P (dP - D), dP = M (do . v), D = sum P dP. S becomes Z, DP (do . v on entry) becomes dS; zeros from
- * visible to limit.
- * The sum of a row's dS is 0 whatever D is called, because sum P = 1: D is taken from do . o, which is off by the rounding of o, and in a row that is whole what
- * is left of the sum corrects it. Where one key has nearly all the weight that leaves nothing but rounding errors; there that key's own dP is taken for D first,
- * and its dS becomes minus the sum of the others'. */
+/* Forward: P = exp(s - most) / sum, Z = P M. Backward: dS = P (dP - D), dP = M (do . v), D = sum P dP. S becomes Z, DP (do . v on entry) becomes dS;
+ * zeros from visible to limit. The sum of a row's dS is 0 whatever D is called, because sum P = 1: D is taken from do . o, which is off by the
+ * rounding of o, and in a row that is whole what is left of the sum corrects it. Where one key has nearly all the weight that leaves nothing but
+ * rounding errors; there that key's own dP is taken for D first, and its dS becomes minus the sum of the others'. */
 CZ_CLONES static void softmax_row(float *s, float *dp, row w) {
   int64_t n = w.visible;
   float rest = 0, scale = 1 / w.sum, most = w.most, D = w.D;
@@ -123,7 +123,8 @@ static void backward_scores(const cz__attention_unit *u, tiles *t, const part *w
     row x = {.factor = p->dropout ? t->factor : NULL, .most = l[0], .sum = l[1], .visible = w->visible[r], .limit = zeros};
     x.whole = w->visible[r] == cz__attention_visible(u, i);
     x.sure = x.whole && x.sum < 2; /* P of the top key is 1 / sum */
-    if (!x.sure) x.D = dot(cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + i), cz__attention_head(u, c->out[CZ_ATTENTION_O].data, u->q0 + i), p->K);
+    if (!x.sure)
+      x.D = dot(cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + i), cz__attention_head(u, c->out[CZ_ATTENTION_O].data, u->q0 + i), p->K);
     softmax_row(t->z + r * u->ld, t->ds + r * u->ld, x);
   }
 }

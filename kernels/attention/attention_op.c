@@ -7,7 +7,8 @@ enum { Q = CZ_ATTENTION_Q, K = CZ_ATTENTION_K, V = CZ_ATTENTION_V, Q_SPANS = CZ_
 enum { PREFIX = CZ_ATTENTION_PREFIX, TABLE = CZ_ATTENTION_TABLE };
 
 static bool attributes(const cz_attention_attr *a, int64_t width, char *why, size_t why_bytes) {
-  if (a->heads < 1 || width % a->heads) return cz_shape_refuse(why, why_bytes, "heads is %d, which does not divide q's width %lld", a->heads, (long long)width);
+  if (a->heads < 1 || width % a->heads)
+    return cz_shape_refuse(why, why_bytes, "heads is %d, which does not divide q's width %lld", a->heads, (long long)width);
   if (a->mask < CZ_MASK_FULL || a->mask > CZ_MASK_PREFIX) return cz_shape_refuse(why, why_bytes, "mask is %d, not full, causal or prefix", a->mask);
   if (!isfinite(a->scale)) return cz_shape_refuse(why, why_bytes, "scale is %g", a->scale);
   if (!(a->dropout >= 0 && a->dropout < 1)) return cz_shape_refuse(why, why_bytes, "dropout is %g, not in [0, 1)", a->dropout);
@@ -21,8 +22,8 @@ static bool position_table(const cz_arg *in, const cz_attention_attr *a, char *w
                            a->bidirectional ? 4 : 2);
   }
   if (a->max_distance <= exact) {
-    return cz_shape_refuse(why, why_bytes, "max_distance is %d; it must be larger than %d, half of the %d buckets of a direction", a->max_distance, exact,
-                           a->bidirectional ? a->buckets / 2 : a->buckets);
+    return cz_shape_refuse(why, why_bytes, "max_distance is %d; it must be larger than %d, half of the %d buckets of a direction", a->max_distance,
+                           exact, a->bidirectional ? a->buckets / 2 : a->buckets);
   }
   return cz_shape_is(&in[TABLE], "table", in[Q].dtype, 2, (int64_t[]){a->buckets, a->heads}, why, why_bytes);
 }
@@ -37,7 +38,8 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   if (!cz_shape_is(&in[K_SPANS], "k_spans", CZ_I32, 2, in[Q_SPANS].dim, why, why_bytes)) return false;
   if (!attributes(a, q->dim[1], why, why_bytes)) return false;
   if (a->mask == CZ_MASK_PREFIX && !cz_shape_is(&in[PREFIX], "prefix", CZ_I32, 1, in[Q_SPANS].dim, why, why_bytes)) return false;
-  if (a->mask != CZ_MASK_PREFIX && cz_present(&in[PREFIX])) return cz_shape_refuse(why, why_bytes, "prefix is given, but the mask is not the prefix mask");
+  if (a->mask != CZ_MASK_PREFIX && cz_present(&in[PREFIX]))
+    return cz_shape_refuse(why, why_bytes, "prefix is given, but the mask is not the prefix mask");
   if (cz_present(&in[TABLE]) && !position_table(in, a, why, why_bytes)) return false;
   cz_shape_set(&out[CZ_ATTENTION_O], q->dtype, 2, q->dim);
   cz_shape_set(&out[CZ_ATTENTION_STATS], q->dtype == CZ_F64 ? CZ_F64 : CZ_F32, 3, (int64_t[]){q->dim[0], a->heads, 2});
@@ -72,7 +74,8 @@ const cz_op_row cz_attention_row = {
     .shape = shape,
     .workspace = workspace,
     .flops = flops,
-    .error_constant = 32, /* sums of K, then of nk or nq terms in float32, between them an exponential: about sqrt(nk) x 1 at the lengths of the cases */
+    .error_constant =
+        32, /* sums of K, then of nk or nq terms in float32, between them an exponential: about sqrt(nk) x 1 at the lengths of the cases */
     .fwd = {[CZ_SET_REF] = cz_attention_fwd_ref, [CZ_SET_CPU] = cz_attention_fwd_cpu},
     .bwd = {[CZ_SET_REF] = cz_attention_bwd_ref, [CZ_SET_CPU] = cz_attention_bwd_cpu},
 };

@@ -60,7 +60,8 @@ static double multiplier(const segment *s, int64_t i, int64_t j) {
   return cz_mask_factor(&s->call->key, (uint64_t)((group * s->H + s->h) * s->Tk + s->k0 + j), s->attr->dropout);
 }
 
-/* P of row i into s->p (0 where invisible). Stats: the largest score, and the sum of exponentials relative to it. Returns the key with the largest score. */
+/* P of row i into s->p (0 where invisible). Stats: the largest score, and the sum of exponentials relative to it. Returns the key with the largest
+ * score. */
 static int64_t probabilities(const segment *s, int64_t i, double stats[2]) {
   double most = -INFINITY, sum = 0;
   int64_t top = 0;
@@ -117,8 +118,8 @@ static void backward_row(const segment *s, int64_t i) {
     s->dp[j] = m * dot(dout, head_row(s, c->in[CZ_ATTENTION_V].data, s->k0 + j), s->K);
     if (c->mode[CZ_ATTENTION_V]) add_scaled(head_row(s, c->din[CZ_ATTENTION_V].data, s->k0 + j), dout, s->p[j] * m, s->K);
   }
-  /* P_i = softmax(s_i):  ds_ij = P_ij (dP_ij - sum_j P_ij dP_ij), here with dP_i,top taken off all dP_ij, which changes nothing as sum_j P_ij = 1, but keeps
-   * the digits of a row in which P_i,top is nearly 1 */
+  /* P_i = softmax(s_i):  ds_ij = P_ij (dP_ij - sum_j P_ij dP_ij), here with dP_i,top taken off all dP_ij, which changes nothing as sum_j P_ij = 1,
+   * but keeps the digits of a row in which P_i,top is nearly 1 */
   double off = s->nk ? s->dp[top] : 0;
   for (int64_t j = 0; j < s->nk; j++) D += s->p[j] * (s->dp[j] - off);
   for (int64_t j = 0; j < s->nk; j++) {

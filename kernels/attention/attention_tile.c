@@ -13,7 +13,8 @@ typedef struct block { /* 6 x 16 sums: 12 registers of 8 */
 } block;
 
 /* sum_l a[r a_row + l a_depth] b[l b_depth + (0..15)] for the 6 rows r. The strides that are 1 are constants after inlining. */
-static inline __attribute__((always_inline)) block multiply(const float *a, int64_t a_row, int64_t a_depth, const float *b, int64_t b_depth, int64_t L) {
+static inline __attribute__((always_inline)) block multiply(const float *a, int64_t a_row, int64_t a_depth, const float *b, int64_t b_depth,
+                                                            int64_t L) {
   block sum = {0};
   for (int64_t l = 0; l < L; l++) {
     vec b0 = *(const vec *)b, b1 = *(const vec *)(b + 8);
@@ -36,10 +37,10 @@ static inline __attribute__((always_inline)) void store(float *c, int64_t ldc, b
   }
 }
 
-/** C[R, N] = scale A[R, L] B[L, N] + bias: B's panels hold keys or values, transposed. Row r adds bias[n - r], a matrix that is constant along diagonals; BIAS is
- * readable from -(R rounded up) to N rounded up, or null for none. */
-CZ_CLONES void cz__tile_scores(float *c, int64_t ldc, const float *a, int64_t lda, const float *panel, const float *bias, float scale, int64_t R, int64_t N,
-                               int64_t L) {
+/** C[R, N] = scale A[R, L] B[L, N] + bias: B's panels hold keys or values, transposed. Row r adds bias[n - r], a matrix that is constant along
+ * diagonals; BIAS is readable from -(R rounded up) to N rounded up, or null for none. */
+CZ_CLONES void cz__tile_scores(float *c, int64_t ldc, const float *a, int64_t lda, const float *panel, const float *bias, float scale, int64_t R,
+                               int64_t N, int64_t L) {
   for (int64_t n = 0; n < N; n += COLS) {
     for (int64_t r = 0; r < R; r += ROWS) {
       block sum = multiply(a + r * lda, lda, 1, panel + n * L, COLS, L);
@@ -55,10 +56,10 @@ CZ_CLONES void cz__tile_scores(float *c, int64_t ldc, const float *a, int64_t ld
   }
 }
 
-/** C[R, N] = A[R, L] B[L, N]. B's rows are B_ROW floats apart, its groups of 16 columns B_GROUP floats: panels of P rows have 16 and 16 P, an array has its row
- * length and 16. */
-CZ_CLONES void cz__tile_times(float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t b_row, int64_t b_group, int64_t R, int64_t N,
-                              int64_t L) {
+/** C[R, N] = A[R, L] B[L, N]. B's rows are B_ROW floats apart, its groups of 16 columns B_GROUP floats: panels of P rows have 16 and 16 P, an array
+ * has its row length and 16. */
+CZ_CLONES void cz__tile_times(float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t b_row, int64_t b_group, int64_t R,
+                              int64_t N, int64_t L) {
   for (int64_t l = 0; l < L; l += DEPTH) {
     int64_t depth = L - l < DEPTH ? L - l : DEPTH;
     for (int64_t n = 0; n < N; n += COLS)

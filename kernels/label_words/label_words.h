@@ -1,15 +1,20 @@
 /* Scores of label words at given rows, and their loss: the head of cloze prompts (PET). Only C * W rows of the vocabulary are read.
  *
- * Inputs   x [T, D]           hidden states, after whatever transform the model's head has
- *          rows [M]           int32 in [0, T), rows of x where the masks are; may repeat
- *          table [V, D]       output embedding
- *          bias [V]           optional
- *          words [C, W]       int32, the label words of each class, at least one, in any of the W places; the others are -1; a word may repeat
- *          targets_hard [M]   int32 in [0, C), or -100: not counted. Optional
- *          targets_soft [M,C] weights of the classes, usually probabilities; a row of zeros is not counted. Optional
- *          denominator [1]    what the loss is divided by, not zero; present if and only if there are targets, of which there is one kind at most
- * Outputs  loss [1]           0 without targets
- *          scores [M, C]
+ * Inputs:
+ *
+ *     x [T, D]           hidden states, after whatever transform the model's head has
+ *     rows [M]           int32 in [0, T), rows of x where the masks are; may repeat
+ *     table [V, D]       output embedding
+ *     bias [V]           optional
+ *     words [C, W]       int32, the label words of each class, at least one, in any of the W places; the others are -1; a word may repeat
+ *     targets_hard [M]   int32 in [0, C), or -100: not counted. Optional
+ *     targets_soft [M,C] weights of the classes, usually probabilities; a row of zeros is not counted. Optional
+ *     denominator [1]    what the loss is divided by, not zero; present if and only if there are targets, of which there is one kind at most
+ *
+ * Outputs:
+ *
+ *     loss [1]           0 without targets
+ *     scores [M, C]
  *
  * With Wc the number of words of class c, t the temperature and r = rows[m]:
  *
@@ -17,17 +22,23 @@
  *     loss = 1 / denominator sum_m -log P_m,target             hard
  *     loss = t^2 / denominator sum_mc -targets_mc log P_mc     soft
  *
- * The factor t^2 is that of distillation: it keeps gradients of the size they have at t = 1 (Hinton et al. 2015, section 2; PET's distillation_loss, pet.md
- * 1.5). PET's code reports the Kullback-Leibler divergence, which is this less t^2 / denominator times the targets' entropy; gradients are the same.
+ * The factor t^2 is that of distillation: it keeps gradients of the size they have at t = 1 (Hinton et al. 2015, section 2; PET's
+ * distillation_loss, pet.md 1.5). PET's code reports the Kullback-Leibler divergence, which is this less t^2 / denominator times the targets'
+ * entropy; gradients are the same.
  *
- * Backward, with dloss the gradient of the loss and G the total gradient of the scores (n_m = 1 for a counted hard row, else sum_c targets_mc; Y_m the target's
- * unit vector or targets_m; f = 1 or t^2):
+ * Backward, with dloss the gradient of the loss and G that of the scores (n_m = sum_c Y_mc; Y_m the unit vector of a hard target, zero when not
+ * counted, or targets_m; f = 1 or t^2):
  *
  *     G_mc = dscores_mc + dloss f / (t denominator) (n_m P_mc - Y_mc)
  *     dx_r += sum_c G_mc / Wc sum_w table_w      dtable_w += G_mc / Wc x_r      dbias_w += G_mc / Wc      over all m, c and words w of c
  *
  * Sources: Schick and Schuetze 2021, section 3.1; mean of raw logits over several words: PET's multi-word verbalizers (pet.md 1.1).
- * Aliasing: none. Deterministic: repeated rows and words are added in the order of m, c, w. Not differentiable in the targets and the denominator.
+ *
+ * Aliasing: none.
+ *
+ * Deterministic: repeated rows are added in the order of m, and a word's share of a row of scores in the order of c and w. Not differentiable in
+ * the targets and the denominator.
+ *
  * See also: cross_entropy (the whole vocabulary), gather, embedding. */
 #ifndef CZ_KERNELS_LABEL_WORDS_H
 #define CZ_KERNELS_LABEL_WORDS_H

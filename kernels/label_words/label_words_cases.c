@@ -23,9 +23,8 @@ static const sizes hand[] = {
     {6, 16, 40, 5, 4, 3, false, HARD, 1, 0, 1},       /* nothing counts */
     {6, 16, 40, 5, 4, 3, false, SOFT, 1, 50, 4},      /* rows of zero weight */
     {17, 64, 100, 13, 5, 2, true, HARD, 1000, 80, 1}, /* scores of +-1e4: a naive exponential overflows */
-    {17, 64, 100, 13, 5, 2, true, SOFT, 1000, 80, 2},
-    {5, 129, 33, 4, 2, 1, true, HARD, 1, 100, 0.1},
-    {3, 9, 7, 0, 3, 2, true, HARD, 1, 100, 1},        /* no masks */
+    {17, 64, 100, 13, 5, 2, true, SOFT, 1000, 80, 2},  {5, 129, 33, 4, 2, 1, true, HARD, 1, 100, 0.1},
+    {3, 9, 7, 0, 3, 2, true, HARD, 1, 100, 1}, /* no masks */
     {12, 257, 60, 12, 10, 3, true, SOFT, 0.5, 100, 2},
 };
 
@@ -42,7 +41,8 @@ static sizes draw(cz_rand *r) {
 static void fill_words(cz_case *c, cz_rand *r, const sizes *s) {
   int32_t *words = cz_case_int(c, CZ_LABEL_WORDS_WORDS, 2, (int64_t[]){s->C, s->W});
   for (int64_t i = 0; i < s->C * s->W; i++) words[i] = cz_rand_int(r, 0, 2) ? (int32_t)cz_rand_int(r, 0, s->V - 1) : -1;
-  /* One word of its own for each class where the vocabulary allows: were all classes the same word, gradients would be nothing but rounding errors. */
+  /* One word of its own for each class where the vocabulary allows: were all classes the same word, gradients would be nothing but rounding errors.
+   */
   for (int64_t k = 0; k < s->C; k++) words[k * s->W + cz_rand_int(r, 0, s->W - 1)] = (int32_t)(k % s->V);
 }
 

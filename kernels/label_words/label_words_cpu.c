@@ -88,8 +88,8 @@ static double target(const plan *p, int64_t m, int64_t c) {
   return p->hard && p->hard[m] == c ? 1 : 0;
 }
 
-/* The class with the largest score; the sum of exp((score - largest) / t) over the others. In double: there are few classes, and a sure row's loss and gradient
- * lie in what float32 would round away. */
+/* The class with the largest score; the sum of exp((score - largest) / t) over the others. In double: there are few classes, and a sure row's loss
+ * and gradient lie in what float32 would round away. */
 static int64_t softmax(const plan *p, const float *scores, double *rest) {
   int64_t top = 0;
   for (int64_t c = 1; c < p->C; c++)
@@ -138,7 +138,8 @@ static void share_gradients(const cz_call *call, const plan *p, int64_t m) {
   for (int64_t c = 0; c < p->C; c++) P[c] = exp(((double)scores[c] - scores[top]) / p->temperature) / (1 + rest);
   memset(share, 0, (size_t)(p->C * p->W) * sizeof *share);
   for (int64_t c = 0; c < p->C; c++) {
-    /* loss = -factor sum_c Y_c log P_c:  ds_c = factor / t (P_c sum_i Y_i - Y_c), and as sum_i P_i = 1 this is factor / t sum_i (P_c Y_i - P_i Y_c) */
+    /* loss = -factor sum_c Y_c log P_c:  ds_c = factor / t (P_c sum_i Y_i - Y_c), and as sum_i P_i = 1 this is factor / t sum_i (P_c Y_i - P_i Y_c)
+     */
     double sum = 0, yc = target(p, m, c);
     for (int64_t i = 0; i < p->C && dloss; i++)
       if (i != c) sum += P[c] * target(p, m, i) - P[i] * yc;

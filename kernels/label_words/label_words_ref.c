@@ -47,8 +47,8 @@ static double target(const sizes *s, int64_t m, int64_t c) {
   return s->hard && s->hard[m] == c ? 1 : 0;
 }
 
-/* The class with the largest score, and the sum of exp((score - largest) / t) over the other classes: P_c = exp((s_c - largest) / t) / (1 + rest). Kept apart
- * from the 1 of the largest itself, because a sure row's whole loss and gradient lie in the rest. */
+/* The class with the largest score, and the sum of exp((score - largest) / t) over the other classes: P_c = exp((s_c - largest) / t) / (1 + rest).
+ * Kept apart from the 1 of the largest itself, because a sure row's whole loss and gradient lie in the rest. */
 static int64_t softmax(const sizes *s, const double *scores, double *rest) {
   int64_t top = 0;
   for (int64_t c = 1; c < s->C; c++)

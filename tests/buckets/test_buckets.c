@@ -94,8 +94,8 @@ static void check_sizes(int buckets, int distance, bool bidirectional) {
     int left = exactly(n, half, distance), right = !bidirectional || !n ? 0 : half + left;
     if (map[reach - n] != left || (n && map[reach + n] != right) || cz_attention_bucket(-n, buckets, distance, bidirectional) != left ||
         (n && cz_attention_bucket(n, buckets, distance, bidirectional) != right))
-      fail_msg("%d buckets, distance %d, %s, offset %" PRId64 ": left %d, not %d; right %d, not %d", buckets, distance, bidirectional ? "two-sided" : "one-sided",
-               n, map[reach - n], left, map[reach + n], right);
+      fail_msg("%d buckets, distance %d, %s, offset %" PRId64 ": left %d, not %d; right %d, not %d", buckets, distance,
+               bidirectional ? "two-sided" : "one-sided", n, map[reach - n], left, map[reach + n], right);
   }
   free(map);
 }
@@ -129,8 +129,8 @@ static void check_refused(int buckets, int distance, bool bidirectional, const c
   char why[256] = "";
   cz_arg out[CZ_OP_OUT] = {{0}};
   cz_attention_attr attr = {.heads = 2, .scale = 1, .buckets = buckets, .max_distance = distance, .bidirectional = bidirectional};
-  cz_arg in[CZ_OP_IN] = {[CZ_ATTENTION_Q] = {NULL, CZ_F32, 2, {T, width}}, [CZ_ATTENTION_K] = {NULL, CZ_F32, 2, {T, width}},
-                         [CZ_ATTENTION_V] = {NULL, CZ_F32, 2, {T, width}}, [CZ_ATTENTION_Q_SPANS] = {NULL, CZ_I32, 2, {1, 2}},
+  cz_arg in[CZ_OP_IN] = {[CZ_ATTENTION_Q] = {NULL, CZ_F32, 2, {T, width}},   [CZ_ATTENTION_K] = {NULL, CZ_F32, 2, {T, width}},
+                         [CZ_ATTENTION_V] = {NULL, CZ_F32, 2, {T, width}},   [CZ_ATTENTION_Q_SPANS] = {NULL, CZ_I32, 2, {1, 2}},
                          [CZ_ATTENTION_K_SPANS] = {NULL, CZ_I32, 2, {1, 2}}, [CZ_ATTENTION_TABLE] = {NULL, CZ_F32, 2, {buckets, 2}}};
   bool fine = cz_op_rows[CZ_OP_attention]->shape(out, in, &attr, why, sizeof why);
   if (!say) {
