@@ -94,7 +94,7 @@ const cz_section cz_mixing_section = CZ_SECTION("tasks", "How tasks share the ba
 #define KEYS cz_evaluate_keys
 static const cz_key_spec evaluate_keys[] = {
     {"split", CZ_KEY_TEXT, AT(split), "dev", 0, 0, NULL, NULL, "which rows are scored: dev or test"},
-    {"max_examples", CZ_KEY_INT, AT(max_examples), "0", 0, 1e9, NULL, "examples", "rows per task; 0: all"},
+    {"max_examples", CZ_KEY_INT, AT(max_examples), "0", 0, 1e9, NULL, "examples", "rows per task, spread evenly over the file; 0: all"},
     {"beams", CZ_KEY_INT, AT(beams), "1", 1, 64, NULL, NULL, "width of the beam search; 1 is greedy"},
     {"length_penalty", CZ_KEY_REAL, AT(length_penalty), "0.6", 0, 10, NULL, NULL, "alpha of ((5 + length) / 6)^alpha, beams above 1"},
     {"max_length", CZ_KEY_INT, AT(max_length), "64", 1, 1 << 16, NULL, "tokens", "longest output"},
