@@ -1,8 +1,9 @@
 /* `cloze tokenize`: shows what a tokenizer.json does to each line of standard input, and the way back. */
 #include "trainers/tokenize.h"
 
-#include "base/log.h"
+#include "base/text.h"
 #include "text/tokenizer.h"
+#include "trainers/args.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -12,6 +13,7 @@
 
 const char cz_tokenize_usage[] =
     "usage: cloze tokenize FILE [--json] [--no-special] < text\n"
+    "       cloze tokenize FILE --count < text\n"
     "       cloze tokenize FILE --decode [--skip-special] < ids\n"
     "\n"
     "Runs the tokenizer.json FILE over each line of standard input, taken without its newline.\n"
@@ -20,13 +22,13 @@ const char cz_tokenize_usage[] =
     "                  (Unicode code points) of the line; an added special token has [0, 0]\n"
     "                  without --json: the tokens themselves, separated by spaces, for reading\n"
     "  --no-special    without the special tokens that the post-processor adds\n"
+    "  --count         only what it took: {\"lines\": n, \"bytes\": n, \"tokens\": n, \"seconds\": s, \"mb_per_s\": r}, of one thread\n"
     "  --decode        the other way: each line is a JSON list of ids, or an object with \"ids\"; prints the text\n"
-    "  --skip-special  with --decode: without special tokens\n"
-    "  --help          this text\n";
+    "  --skip-special  with --decode: without special tokens\n";
 
 typedef struct options {
   const char *file;
-  bool json, no_special, decode, skip_special, help;
+  bool json, no_special, count, decode, skip_special;
 } options;
 
 /* One session of the command: what each line needs. */
@@ -36,30 +38,22 @@ typedef struct session {
   cz_tokenizer_scratch *scratch;
   cz_encoding encoding;
   cz_buf out;
-  size_t line; /* number of the current one */
+  size_t line;          /* number of the current one */
+  size_t bytes, tokens; /* so far */
+  double seconds;       /* spent encoding */
 } session;
 
 static cz_status parse_options(options *o, int argc, char **argv) {
-  for (int i = 1; i < argc; i++) {
-    const char *a = argv[i];
-    const struct {
-      const char *name;
-      bool *flag;
-    } flags[] = {{"--json", &o->json},     {"--no-special", &o->no_special}, {"--decode", &o->decode}, {"--skip-special", &o->skip_special},
-                 {"--help", &o->help}};
-    size_t j = 0, n = sizeof flags / sizeof *flags;
-    while (j < n && strcmp(a, flags[j].name) != 0) j++;
-    if (j < n) {
-      *flags[j].flag = true;
-    } else if (a[0] == '-' || o->file) {
-      return CZ_FAIL(CZ_EUSAGE, "tokenize: unexpected argument '%s'\n%s", a, cz_tokenize_usage);
-    } else {
-      o->file = a;
-    }
-  }
-  if (!o->file && !o->help) return CZ_FAIL(CZ_EUSAGE, "tokenize: which tokenizer.json?\n%s", cz_tokenize_usage);
-  bool wrong = o->decode ? o->json || o->no_special : o->skip_special;
-  return wrong ? CZ_FAIL(CZ_EUSAGE, "tokenize: --json and --no-special encode, --skip-special decodes\n%s", cz_tokenize_usage) : CZ_OK;
+  const cz_option table[] = {{"--json", NULL, &o->json},
+                             {"--no-special", NULL, &o->no_special},
+                             {"--count", NULL, &o->count},
+                             {"--decode", NULL, &o->decode},
+                             {"--skip-special", NULL, &o->skip_special}};
+  CZ_TRY(cz_args_parse(&argc, argv, table, sizeof table / sizeof *table));
+  CZ_TRY(cz_args_count(argc, argv, 1, 1, cz_tokenize_usage));
+  o->file = argv[1];
+  bool wrong = o->decode ? o->json || o->no_special || o->count : o->skip_special;
+  return wrong ? CZ_FAIL(CZ_EUSAGE, "tokenize: --json, --no-special and --count encode, --skip-special decodes") : CZ_OK;
 }
 
 static cz_status write_json(session *s) {
@@ -82,7 +76,12 @@ static cz_status write_tokens(session *s) {
 }
 
 static cz_status encode_line(session *s, const char *text, size_t n) {
+  double began = cz_seconds();
   CZ_TRY(cz_tokenizer_encode(s->tokenizer, &s->encoding, text, n, !s->o->no_special, s->scratch));
+  s->seconds += cz_seconds() - began;
+  s->bytes += n + 1;
+  s->tokens += s->encoding.n;
+  if (s->o->count) return CZ_OK;
   if (!s->o->json) return write_tokens(s);
   cz_encoding_to_characters(&s->encoding, text, n);
   return write_json(s);
@@ -129,7 +128,7 @@ static cz_status run_lines(session *s, FILE *in, FILE *out) {
       char why[1024];
       snprintf(why, sizeof why, "%s", cz_error_message());
       st = CZ_FAIL(st, "standard input:%zu: %s", s->line, why);
-    } else if (fwrite(s->out.data, 1, s->out.len, out) != s->out.len) {
+    } else if (s->out.len > 0 && fwrite(s->out.data, 1, s->out.len, out) != s->out.len) {
       st = CZ_FAIL(CZ_EIO, "standard output: %s", strerror(errno));
     }
   }
@@ -139,17 +138,24 @@ static cz_status run_lines(session *s, FILE *in, FILE *out) {
   return st;
 }
 
+static cz_status write_count(const session *s, FILE *out) {
+  double rate = s->seconds > 0 ? (double)s->bytes / 1e6 / s->seconds : 0;
+  int n = fprintf(out, "{\"lines\": %zu, \"bytes\": %zu, \"tokens\": %zu, \"seconds\": %.6f, \"mb_per_s\": %.3f}\n", s->line, s->bytes, s->tokens,
+                  s->seconds, rate);
+  return n < 0 || fflush(out) ? CZ_FAIL(CZ_EIO, "standard output: %s", strerror(errno)) : CZ_OK;
+}
+
 /** The command: argv[0] is "tokenize". Reads lines from standard input, writes to standard output. CZ_EUSAGE for wrong arguments; CZ_EINVAL with the
  * line's number for text that is not UTF-8 or ids that are none. */
 cz_status cz_command_tokenize(int argc, char **argv) {
   options o = {0};
   CZ_TRY(parse_options(&o, argc, argv));
-  if (o.help) return fputs(cz_tokenize_usage, stdout) < 0 ? CZ_FAIL(CZ_EIO, "standard output: %s", strerror(errno)) : CZ_OK;
   session s = {.o = &o};
   cz_status st;
   CZ_GO(st, cz_tokenizer_open(&s.tokenizer, o.file), done);
   CZ_GO(st, cz_tokenizer_scratch_create(&s.scratch, s.tokenizer), done);
   CZ_GO(st, run_lines(&s, stdin, stdout), done);
+  if (o.count) CZ_GO(st, write_count(&s, stdout), done);
 done:
   cz_encoding_free(&s.encoding);
   cz_buf_free(&s.out);

@@ -65,8 +65,10 @@ static cz_status index_tokens(cz__added *a, cz_arena *arena, const cz__place *at
     const cz__added_token *t = &a->tokens[i];
     const cz__added_set *set = t->normalized ? &a->normal : &a->raw;
     a->by_id[t->id] = (int32_t)i;
-    bool twice = cz__trie_find(&a->contents, t->content, t->content_n) != (int32_t)i || cz__trie_find(&set->trie, t->normal, t->normal_n) != (int32_t)i;
-    if (twice) st = CZ_FAIL(CZ_EINVAL, "%s: %s: '%s' is listed twice, or another token looks like it once normalised", at->file, at->path, t->content);
+    bool twice =
+        cz__trie_find(&a->contents, t->content, t->content_n) != (int32_t)i || cz__trie_find(&set->trie, t->normal, t->normal_n) != (int32_t)i;
+    if (twice)
+      st = CZ_FAIL(CZ_EINVAL, "%s: %s: '%s' is listed twice, or another token looks like it once normalised", at->file, at->path, t->content);
   }
 done:
   free(keys);

@@ -57,8 +57,8 @@ static size_t skip_characters(const cz__aligned *a, size_t at, size_t count) {
   return at;
 }
 
-/** Replaces A by the characters of CHANGES after dropping its first REMOVED_FIRST characters; what the changes do not consume is dropped too. SPARE is
- * overwritten. A character inserted before everything else stands for the empty span at ORIGIN. */
+/** Replaces A by the characters of CHANGES after dropping its first REMOVED_FIRST characters; what the changes do not consume is dropped too. SPARE
+ * is overwritten. A character inserted before everything else stands for the empty span at ORIGIN. */
 cz_status cz__aligned_transform(cz__aligned *a, cz__aligned *spare, const cz__changes *changes, size_t removed_first, uint32_t origin) {
   CZ_TRY(cz__aligned_reserve(spare, changes->len * 4));
   spare->len = 0;

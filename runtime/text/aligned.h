@@ -1,7 +1,7 @@
 /* A text under transformation: bytes, and for each byte the part of the original input it stands for.
  *
- * The rules by which the alignment moves are those of the Hugging Face `tokenizers` library (its NormalizedString), because the offsets it reports follow
- * from them. Alignments here are absolute: bytes of the whole input. */
+ * The rules by which the alignment moves are those of the Hugging Face `tokenizers` library (its NormalizedString), because the offsets it reports
+ * follow from them. Alignments here are absolute: bytes of the whole input. */
 #ifndef CZ_TEXT_ALIGNED_H
 #define CZ_TEXT_ALIGNED_H
 
@@ -13,7 +13,8 @@ typedef struct cz__aligned {
   size_t len, bytes_cap, spans_cap;
 } cz__aligned;
 
-/* One character of a new text. `change` 0: takes the place of the next old character; -k: of the next 1 + k; 1: inserted, aligned with the byte before. */
+/* One character of a new text. `change` 0: takes the place of the next old character; -k: of the next 1 + k; 1: inserted, aligned with the byte
+ * before. */
 typedef struct cz__change {
   uint32_t c;
   int32_t change;

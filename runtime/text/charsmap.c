@@ -1,7 +1,8 @@
 /* The map is a Darts-clone double array over the bytes of what is replaced, and a heap of NUL-terminated replacements.
  *
- * SentencePiece replaces the longest prefix at each byte. The Hugging Face library differs, and it is what trained models meet: a grapheme cluster shorter
- * than six bytes is looked up whole, and any prefix of it that the map knows replaces the WHOLE cluster; otherwise each character is looked up alone. */
+ * SentencePiece replaces the longest prefix at each byte. The Hugging Face library differs, and it is what trained models meet: a grapheme cluster
+ * shorter than six bytes is looked up whole, and any prefix of it that the map knows replaces the WHOLE cluster; otherwise each character is looked
+ * up alone. */
 #include "text/charsmap.h"
 
 #include "text/unicode.h"
@@ -35,7 +36,8 @@ static int64_t look_up(const charsmap *m, const char *s, size_t n) {
 }
 
 /* Adds the characters of NEW in place of OLD_COUNT characters: all in place of one each, then the difference is settled at the end, on whatever was
- * added last (so a deletion goes to the character before; at the very start of the text it goes nowhere, and offsets slip as they do in the library). */
+ * added last (so a deletion goes to the character before; at the very start of the text it goes nowhere, and offsets slip as they do in the library).
+ */
 static cz_status replace(cz__changes *changes, size_t old_count, const char *new, size_t n) {
   size_t new_count = 0;
   for (size_t i = 0, k; i < n; i += k, new_count++) CZ_TRY(cz__changes_add(changes, cz__utf8_next(new + i, &k), 0));

@@ -1,13 +1,14 @@
-/* From text to ids: segments, pieces, tokens. A cache per thread remembers what short pieces became, since a few thousand words are most of a text. */
+/* From text to ids: segments, pieces, tokens. A cache per thread remembers what short pieces became, since a few thousand words are most of a text.
+ */
 #include "text/internal.h"
 #include "text/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_WORDS = 3, KEY_BYTES = 8 * KEY_WORDS, CACHED_TOKENS = 7, CACHE_SLOTS = 1 << 15 };
+enum { KEY_WORDS = 3, KEY_BYTES = 8 * KEY_WORDS, CACHED_TOKENS = 6, CACHE_SLOTS = 1 << 15, CACHE_LINE = 64 };
 
-/* One slot of the cache: a piece and its tokens. `n` 0: empty. */
+/* One slot of the cache, a line of the processor's own: a piece and its tokens. `n` 0: empty. */
 typedef struct slot {
   uint64_t key[KEY_WORDS]; /* the piece's bytes, zero-padded */
   uint8_t length, n;
@@ -15,10 +16,13 @@ typedef struct slot {
   int32_t ids[CACHED_TOKENS];
 } slot;
 
+_Static_assert(sizeof(slot) == CACHE_LINE, "a slot is read with one miss at most");
+
 struct cz_tokenizer_scratch {
   const cz_tokenizer *owner;
   cz__work work;
-  slot *cache;
+  void *cache_memory;
+  slot *cache; /* in it, aligned */
 };
 
 /** Creates the work space that one thread needs to encode with T, which must outlive it. */
@@ -27,7 +31,8 @@ cz_status cz_tokenizer_scratch_create(cz_tokenizer_scratch **scratch, const cz_t
   *scratch = NULL;
   CZ_TRY(cz_alloc(&s, 1, sizeof *s));
   s->owner = t;
-  cz_status st = cz_alloc(&s->cache, CACHE_SLOTS, sizeof *s->cache);
+  cz_status st = cz_alloc(&s->cache_memory, CACHE_SLOTS + 1, sizeof *s->cache);
+  s->cache = (slot *)(((uintptr_t)s->cache_memory + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
   *scratch = s;
   if (st != CZ_OK) cz_tokenizer_scratch_destroy(scratch);
   return st;
@@ -37,7 +42,7 @@ cz_status cz_tokenizer_scratch_create(cz_tokenizer_scratch **scratch, const cz_t
 void cz_tokenizer_scratch_destroy(cz_tokenizer_scratch **scratch) {
   if (!*scratch) return;
   cz__work_free(&(*scratch)->work);
-  free((*scratch)->cache);
+  free((*scratch)->cache_memory);
   free(*scratch);
   *scratch = NULL;
 }
@@ -146,9 +151,9 @@ static cz_status add_pieces(const cz_tokenizer *t, cz_encoding *out, cz_tokenize
   return CZ_OK;
 }
 
-/** Replaces OUT by the tokens of TEXT, N bytes of UTF-8 in which NUL is a character like any other. ADD_SPECIAL: with what the post-processor puts around
- * a single text (T5: </s> at the end). Offsets are bytes of TEXT. Truncation and padding of the file are not applied. CZ_EINVAL with the byte's place when
- * TEXT is not UTF-8, or when a character is no piece and the model has no unknown token. SCRATCH belongs to T and to one thread. */
+/** Replaces OUT by the tokens of TEXT, N bytes of UTF-8 in which NUL is a character like any other. ADD_SPECIAL: with what the post-processor puts
+ * around a single text (T5: </s> at the end). Offsets are bytes of TEXT. Truncation and padding of the file are not applied. CZ_EINVAL with the
+ * byte's place when TEXT is not UTF-8, or when a character is no piece and the model has no unknown token. SCRATCH belongs to T and to one thread. */
 cz_status cz_tokenizer_encode(const cz_tokenizer *t, cz_encoding *out, const char *text, size_t n, bool add_special, cz_tokenizer_scratch *scratch) {
   CZ_CHECK(scratch->owner == t);
   out->n = 0;

@@ -6,9 +6,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-static int combining_class(uint32_t c) {
-  return c < 0x300 || cz__newer_mark(c) ? 0 : utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
-}
+static int combining_class(uint32_t c) { return c < 0x300 || cz__newer_mark(c) ? 0 : utf8proc_get_property((utf8proc_int32_t)c)->combining_class; }
 
 /* Stable insertion of the last change among the marks before it: canonical order. */
 static void sort_last(cz__changes *s) {
@@ -46,8 +44,8 @@ static uint32_t compose_pair(uint32_t a, uint32_t b) {
   return utf8proc_normalize_utf32(pair, 2, UTF8PROC_COMPOSE | UTF8PROC_STABLE) == 1 ? (uint32_t)pair[0] : 0;
 }
 
-/* Canonical composition: a mark joins the last starter unless one of its own or a higher class stands between. A joined mark hands its place in the old
- * text to the composite, which so stands for one character more. */
+/* Canonical composition: a mark joins the last starter unless one of its own or a higher class stands between. A joined mark hands its place in the
+ * old text to the composite, which so stands for one character more. */
 static void compose(cz__changes *s) {
   size_t kept = 0, starter = SIZE_MAX;
   int last_class = -1; /* of the character kept last since the starter; -1: none */

@@ -43,13 +43,11 @@ static cz_status run_lowercase(const void *data, cz__work *w) {
   return apply(w, 0);
 }
 
-static bool nmt_drops(uint32_t c) {
-  return (c >= 0x01 && c <= 0x08) || c == 0x0b || (c >= 0x0e && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f;
-}
+static bool nmt_drops(uint32_t c) { return (c >= 0x01 && c <= 0x08) || c == 0x0b || (c >= 0x0e && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f; }
 
 static bool nmt_blanks(uint32_t c) {
-  return c == 0x09 || c == 0x0a || c == 0x0c || c == 0x0d || c == 0x1680 || (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
-         c == 0xfeff || c == 0xfffd;
+  return c == 0x09 || c == 0x0a || c == 0x0c || c == 0x0d || c == 0x1680 || (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 ||
+         c == 0x2581 || c == 0xfeff || c == 0xfffd;
 }
 
 /* SentencePiece's cleaning for translation: control characters go, what counts as white space becomes a space. */

@@ -1,8 +1,8 @@
 /* The parts of a tokenizer.json and how they are read. Internal.
  *
- * Normalizers, pre-tokenizers and decoders are rows of three tables: a type's name, a parser, a function that runs it on the work space. A `Sequence` is
- * no part of its own: its members are laid flat into the list. A model (Unigram; later BPE and WordPiece) is a file that ends in a row of the table of
- * models. To add a type, write its functions and its row. */
+ * Normalizers, pre-tokenizers and decoders are rows of three tables: a type's name, a parser, a function that runs it on the work space. A `Sequence`
+ * is no part of its own: its members are laid flat into the list. A model (Unigram; later BPE and WordPiece) is a file that ends in a row of the
+ * table of models. To add a type, write its functions and its row. */
 #ifndef CZ_TEXT_PARTS_H
 #define CZ_TEXT_PARTS_H
 

@@ -4,8 +4,8 @@
 #include <pcre2.h>
 #include <string.h>
 
-/* \s and \w as members of a class, as Oniguruma (which the Hugging Face library runs) has them: PCRE2's \s counts U+180E too, its \w is narrower. Outside
- * of a class Oniguruma's \w has six more. */
+/* \s and \w as members of a class, as Oniguruma (which the Hugging Face library runs) has them: PCRE2's \s counts U+180E too, its \w is narrower.
+ * Outside of a class Oniguruma's \w has six more. */
 #define WORD   "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
 #define MORE   "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 #define SPACES "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
@@ -56,8 +56,8 @@ done:
   return st;
 }
 
-/** Reads the field `pattern` of O, {"String": s} or {"Regex": r}. A pattern is in Oniguruma's Ruby syntax; constructs that PCRE2 reads differently are
- * refused. Release with cz__pattern_release. */
+/** Reads the field `pattern` of O, {"String": s} or {"Regex": r}. A pattern is in Oniguruma's Ruby syntax; constructs that PCRE2 reads differently
+ * are refused. Release with cz__pattern_release. */
 cz_status cz__pattern_parse(cz__pattern *p, cz_arena *arena, const json_t *o, const cz__place *at) {
   cz__place here = cz__place_key(at, "pattern");
   const json_t *pattern = json_object_get(o, "pattern");

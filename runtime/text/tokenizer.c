@@ -54,7 +54,8 @@ static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz__place
   return CZ_OK;
 }
 
-/** Builds a tokenizer from the N bytes of a tokenizer.json. NAME stands for the file in messages. CZ_EINVAL says which part is wrong or not supported. */
+/** Builds a tokenizer from the N bytes of a tokenizer.json. NAME stands for the file in messages. CZ_EINVAL says which part is wrong or not
+ * supported. */
 cz_status cz_tokenizer_parse(cz_tokenizer **t, const char *json, size_t n, const char *name) {
   json_error_t error;
   *t = NULL;
@@ -115,8 +116,8 @@ const char *cz_tokenizer_token(const cz_tokenizer *t, int32_t id, size_t *n) {
   return t->added.tokens[i].content;
 }
 
-/** The sentinels <extra_id_0>, <extra_id_1>, ...: *COUNT of them, of which the k-th has the id *FIRST - k. Without any, *COUNT is 0 and *FIRST -1. CZ_EINVAL
- * when their ids do not count down one by one, as span corruption needs. */
+/** The sentinels <extra_id_0>, <extra_id_1>, ...: *COUNT of them, of which the k-th has the id *FIRST - k. Without any, *COUNT is 0 and *FIRST -1.
+ * CZ_EINVAL when their ids do not count down one by one, as span corruption needs. */
 cz_status cz_tokenizer_sentinels(const cz_tokenizer *t, int32_t *first, int32_t *count) {
   *first = -1;
   for (*count = 0; *count < t->facts.size; ++*count) {

@@ -32,8 +32,8 @@ typedef struct node {
 enum { UNREACHED = -1 };
 static const double UNKNOWN_PENALTY = 10.0;
 
-/* A decimal number as Rust's serde_json reads it: all digits as one integer, then one multiplication or division by a power of ten. The result may differ
- * from the nearest double in the last bit, and scores must be equal to the library's for sums and ties to be. */
+/* A decimal number as Rust's serde_json reads it: all digits as one integer, then one multiplication or division by a power of ten. The result may
+ * differ from the nearest double in the last bit, and scores must be equal to the library's for sums and ties to be. */
 static double serde_real(double nearest) {
   char text[40];
   for (int digits = 1; digits <= 17; digits++) {

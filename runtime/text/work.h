@@ -1,7 +1,8 @@
 /* What one thread needs while it encodes or decodes: the text under transformation, the pieces it falls into, the tokens they become. Internal.
  *
- * Encoding: the input is cut at added tokens, each remaining segment is normalised in `text`, the results gather in `flat` as `pieces`, pre-tokenizers
- * cut the pieces further, the model turns each piece into tokens. Decoding: the ids' strings are `words`, and decoders rewrite that list. */
+ * Encoding: the input is cut at added tokens, each remaining segment is normalised in `text`, the results gather in `flat` as `pieces`,
+ * pre-tokenizers cut the pieces further, the model turns each piece into tokens. Decoding: the ids' strings are `words`, and decoders rewrite that
+ * list. */
 #ifndef CZ_TEXT_WORK_H
 #define CZ_TEXT_WORK_H
 

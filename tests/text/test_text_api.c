@@ -189,7 +189,8 @@ static void test_round_trip(void **state) {
   cz_buf out = {0};
   ASSERT_OK(cz_tokenizer_scratch_create(&s, t));
   for (int round = 0; round < 2000; round++) {
-    static const char *const atoms[] = {"the", "man", "\xC2\xBD", "\xF0\x9F\x98\x80", "e\xCC\x81", ".", "Q", "\x01", "\xE6\x97\xA5", "7", "\xEF\xAC\x81"};
+    static const char *const atoms[] = {"the",  "man",          "\xC2\xBD", "\xF0\x9F\x98\x80", "e\xCC\x81", ".", "Q",
+                                        "\x01", "\xE6\x97\xA5", "7",        "\xEF\xAC\x81"};
     char text[256] = "";
     uint64_t words = 1 + draw(&d, 6);
     for (uint64_t w = 0; w < words; w++) {
@@ -208,8 +209,8 @@ static void test_round_trip(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_facts),      cmocka_unit_test(test_sentinels),  cmocka_unit_test(test_look_ups),
-                                     cmocka_unit_test(test_bad_text),   cmocka_unit_test(test_no_unknown), cmocka_unit_test(test_decode_strangers),
-                                     cmocka_unit_test(test_threads),    cmocka_unit_test(test_long_text),  cmocka_unit_test(test_round_trip)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_facts),    cmocka_unit_test(test_sentinels),  cmocka_unit_test(test_look_ups),
+                                     cmocka_unit_test(test_bad_text), cmocka_unit_test(test_no_unknown), cmocka_unit_test(test_decode_strangers),
+                                     cmocka_unit_test(test_threads),  cmocka_unit_test(test_long_text),  cmocka_unit_test(test_round_trip)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

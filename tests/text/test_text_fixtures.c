@@ -16,10 +16,12 @@ typedef struct fixture {
 
 static void check_ids(const fixture *f, const json_t *want, const char *what, size_t index) {
   assert_true(json_is_array(want));
-  if (f->e.n != json_array_size(want)) fail_msg("%s case %zu, %s: %zu tokens, the library has %zu", f->name, index, what, f->e.n, json_array_size(want));
+  if (f->e.n != json_array_size(want))
+    fail_msg("%s case %zu, %s: %zu tokens, the library has %zu", f->name, index, what, f->e.n, json_array_size(want));
   for (size_t i = 0; i < f->e.n; i++) {
     json_int_t id = json_integer_value(json_array_get(want, i));
-    if (f->e.ids[i] != id) fail_msg("%s case %zu, %s: token %zu is %d, the library has %lld", f->name, index, what, i, (int)f->e.ids[i], (long long)id);
+    if (f->e.ids[i] != id)
+      fail_msg("%s case %zu, %s: token %zu is %d, the library has %lld", f->name, index, what, i, (int)f->e.ids[i], (long long)id);
   }
 }
 
@@ -29,7 +31,8 @@ static void check_offsets(const fixture *f, const json_t *want, size_t index) {
     json_int_t begin = json_integer_value(json_array_get(pair, 0)), end = json_integer_value(json_array_get(pair, 1));
     cz_text_span got = f->e.offsets[i];
     if (got.begin != begin || got.end != end)
-      fail_msg("%s case %zu: token %zu spans [%u, %u], the library has [%lld, %lld]", f->name, index, i, got.begin, got.end, (long long)begin, (long long)end);
+      fail_msg("%s case %zu: token %zu spans [%u, %u], the library has [%lld, %lld]", f->name, index, i, got.begin, got.end, (long long)begin,
+               (long long)end);
   }
 }
 

@@ -17,7 +17,8 @@ static void test_classes(void **state) {
   static const struct {
     const char *name;
     cz__char_class is;
-  } classes[] = {{"mark", cz__is_mark}, {"space", cz__is_space}, {"word", cz__is_word}, {"numeric", cz__is_numeric}, {"punctuation", cz__is_punctuation}};
+  } classes[] = {
+      {"mark", cz__is_mark}, {"space", cz__is_space}, {"word", cz__is_word}, {"numeric", cz__is_numeric}, {"punctuation", cz__is_punctuation}};
   json_t *root = fixture_json("classes", "json");
   for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
     const json_t *ranges = json_object_get(root, classes[i].name);
@@ -96,9 +97,21 @@ static void test_utf8(void **state) {
   static const struct {
     const char *text;
     size_t n, good;
-  } cases[] = {{"", 0, 0},           {"abc", 3, 3},          {"a\0b", 3, 3},          {"\xc3\xa9", 2, 2},         {"a\xff", 2, 1},
-               {"a\xc3", 2, 1},      {"\xc0\x80", 2, 0},     {"\xe0\x80\x80", 3, 0},  {"x\xed\xa0\x80", 4, 1},    {"\xf4\x90\x80\x80", 4, 0},
-               {"\xf0\x9f\x98", 3, 0}, {"\x80", 1, 0},       {"\xf4\x8f\xbf\xbf", 4, 4}, {"\xef\xbf\xbe", 3, 3},   {"ab\xe2\x82\x28", 5, 2}};
+  } cases[] = {{"", 0, 0},
+               {"abc", 3, 3},
+               {"a\0b", 3, 3},
+               {"\xc3\xa9", 2, 2},
+               {"a\xff", 2, 1},
+               {"a\xc3", 2, 1},
+               {"\xc0\x80", 2, 0},
+               {"\xe0\x80\x80", 3, 0},
+               {"x\xed\xa0\x80", 4, 1},
+               {"\xf4\x90\x80\x80", 4, 0},
+               {"\xf0\x9f\x98", 3, 0},
+               {"\x80", 1, 0},
+               {"\xf4\x8f\xbf\xbf", 4, 4},
+               {"\xef\xbf\xbe", 3, 3},
+               {"ab\xe2\x82\x28", 5, 2}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     if (cz__utf8_check(cases[i].text, cases[i].n) != cases[i].good) fail_msg("case %zu: not %zu", i, cases[i].good);
   for (uint32_t c = 1; c < 0x110000; c++) {
@@ -111,6 +124,7 @@ static void test_utf8(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_classes), cmocka_unit_test(test_lower), cmocka_unit_test(test_forms), cmocka_unit_test(test_utf8)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_classes), cmocka_unit_test(test_lower), cmocka_unit_test(test_forms),
+                                     cmocka_unit_test(test_utf8)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
