@@ -200,19 +200,33 @@ static cz_status resolve_paths(cz_plan *p, const cz_config_node *node, const cha
   return CZ_OK;
 }
 
-/* Adds to HASH the contents of the files that the stage reads: tokenizer, corpus, and those of its tasks. */
-static cz_status hash_file(const cz_config_node *node, uint64_t *hash) {
-  const char *path;
+static cz_status hash_bytes(const cz_config_node *node, const char *path, uint64_t *hash) {
   cz_buf bytes = {0};
-  if (!node) return CZ_OK;
-  CZ_TRY(cz_config_text(&path, node));
-  if (!*path) return CZ_OK;
   if (cz_fs_read(path, &bytes) != CZ_OK) return cz_config_error(node, "%s", cz_error_message());
   *hash = cz_hash64(bytes.data, bytes.len, *hash);
   cz_buf_free(&bytes);
   return CZ_OK;
 }
 
+/* Adds to HASH the contents of the file that NODE names, or of the files PATH.en, PATH.de, ... of parallel text. */
+static cz_status hash_file(const cz_config_node *node, uint64_t *hash) {
+  static const char *const languages[] = {"en", "de", "fr", "ro"};
+  const char *path;
+  char side[4096];
+  bool parallel = false;
+  if (!node) return CZ_OK;
+  CZ_TRY(cz_config_text(&path, node));
+  if (!*path) return CZ_OK;
+  for (size_t i = 0; i < sizeof languages / sizeof *languages && !cz_fs_exists(path); i++) {
+    snprintf(side, sizeof side, "%s.%s", path, languages[i]);
+    if (!cz_fs_exists(side)) continue;
+    parallel = true;
+    CZ_TRY(hash_bytes(node, side, hash));
+  }
+  return parallel ? CZ_OK : hash_bytes(node, path, hash);
+}
+
+/* Adds to HASH the contents of the files that the stage reads: tokenizer, corpus, and those of its tasks. */
 static cz_status hash_files(const cz_config_node *stage, uint64_t *hash) {
   static const char *const splits[] = {"train", "dev", "test"};
   CZ_TRY(hash_file(cz_config_get(stage, "tokenizer"), hash));

@@ -177,6 +177,14 @@ done:
   return st;
 }
 
+/* Where a column's value comes from; of a mean over many, the first and the last. */
+static cz_status print_column(cz_buf *out, const cz_column *c) {
+  CZ_TRY(cz_buf_addf(out, "  column %s: ", c->name));
+  if (c->n_paths == 1) CZ_TRY(cz_buf_addf(out, "%s", c->paths[0]));
+  else CZ_TRY(cz_buf_addf(out, "mean of %zu, %s %s %s", c->n_paths, c->paths[0], c->n_paths > 2 ? "to" : "and", c->paths[c->n_paths - 1]));
+  return cz_buf_addf(out, "%s%s\n", c->note ? "; " : "", c->note ? c->note : "");
+}
+
 static cz_status print_text(cz_buf *out, const request *r, const cz_plan *p) {
   CZ_TRY(cz_buf_addf(out, "%s%s%s\n", p->title ? p->title : r->file, p->source ? " - " : "", p->source ? p->source : ""));
   CZ_TRY(cz_buf_addf(out, "seeds"));
@@ -186,11 +194,7 @@ static cz_status print_text(cz_buf *out, const request *r, const cz_plan *p) {
   CZ_TRY(cz_buf_addf(out, "\n"));
   CZ_TRY(print_stages(out, p));
   CZ_TRY(cz_buf_addf(out, "\n"));
-  for (size_t c = 0; c < p->n_columns; c++) {
-    CZ_TRY(cz_buf_addf(out, "  column %s: %s", p->columns[c].name, p->columns[c].n_paths > 1 ? "mean of " : ""));
-    for (size_t k = 0; k < p->columns[c].n_paths; k++) CZ_TRY(cz_buf_addf(out, "%s%s", k ? ", " : "", p->columns[c].paths[k]));
-    CZ_TRY(cz_buf_addf(out, "%s%s\n", p->columns[c].note ? "; " : "", p->columns[c].note ? p->columns[c].note : ""));
-  }
+  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(print_column(out, &p->columns[c]));
   return r->cost ? print_cost(out, r, p) : CZ_OK;
 }
 
