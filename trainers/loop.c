@@ -81,10 +81,9 @@ static double denominator_of(const cz_loop_job *j, const cz_batch *b) {
   return 1;
 }
 
-/* Elements of the flat gradient from this parameter to the next, the alignment gap included. */
+/* The parameter's part of the flat gradient, the gap behind it included. */
 static void announce(loop *l, const cz_param *p) {
-  int64_t end = p->offset + (p->count + 15) / 16 * 16;
-  if (l->ready_status == CZ_OK) l->ready_status = cz_reducer_ready(l->reducer, p->offset, end - p->offset);
+  if (l->ready_status == CZ_OK) l->ready_status = cz_reducer_ready(l->reducer, p->offset, p->room);
 }
 
 static void gradient_ready(void *self, const cz_param *p) { announce(self, p); }

@@ -24,7 +24,7 @@ void cz_graph_destroy(cz_graph **graph) {
   if (!g) return;
   for (size_t i = 0; i < g->n_values; i++) {
     cz__value *v = &g->values[i];
-    if (v->kind == CZ__INPUT || v->kind == CZ__STATE) cz_device_free(g->device, &v->arg.data, v->bytes);
+    if (v->shares == CZ_ABSENT && (v->kind == CZ__INPUT || v->kind == CZ__STATE)) cz_device_free(g->device, &v->arg.data, v->bytes + g->device->guard_bytes);
   }
   cz_device_free(g->device, &g->memory, g->memory_bytes);
   cz_device_free(g->device, &g->workspace, g->workspace_bytes);
@@ -108,7 +108,7 @@ static cz_value own_memory(cz_graph *g, const char *name, cz__kind kind, cz_dtyp
   if (!cz__is_value(v)) return v;
   cz__value *x = cz__val(g, v);
   x->bytes = cz__bytes_at_capacity(g, &arg);
-  cz_status st = cz_device_alloc(g->device, &x->arg.data, x->bytes);
+  cz_status st = cz_device_alloc(g->device, &x->arg.data, x->bytes + g->device->guard_bytes);
   return st == CZ_OK ? v : (fail(g, st, cz_error_message()), CZ__POISON);
 }
 

@@ -1,4 +1,4 @@
-/* Named fusions. Each is a local rewrite of nodes whose result has the same value names, and each has a test that fused equals unfused.
+/* Named fusions. Each is a local rewrite of nodes whose result has the same value names, and each has a test that fused equals unfused, bit for bit.
  *
  *   residual_norm      h = x + dropout(b); y = norm(h)      becomes one norm with a branch
  *   linear_activation  y = act(x W^T + b)                   becomes the epilogue of the product */
@@ -33,12 +33,19 @@ static bool same_border(const cz_graph *g, const cz__node *a, const cz__node *b)
   return a->block == b->block || (!g->blocks[a->block].recompute && !g->blocks[b->block].recompute);
 }
 
+/* Another reader of V between two nodes would add its part of V's gradient in another order once they are one. */
+static bool read_between(const cz_graph *g, const cz__node *from, const cz__node *to, cz_value v) {
+  const cz__node *reader = first_reader(g, (size_t)(from - g->nodes), v);
+  return reader && reader < to;
+}
+
 static void fuse_residual_norm(cz_graph *g, size_t index) {
   cz__node *add = &g->nodes[index];
   cz_value h = add->out[0], branch = add->in[1];
   cz__node *norm = first_reader(g, index, h), *dropout = producer(g, branch, CZ_OP_dropout);
   if (!norm || norm->op != CZ_OP_norm || norm->in[CZ_NORM_X] != h || norm->in[CZ_NORM_BRANCH] != CZ_ABSENT || !same_border(g, add, norm)) return;
-  if (dropout && (count_uses(g, branch) != 1 || !same_border(g, dropout, norm))) dropout = NULL;
+  if (read_between(g, add, norm, add->in[0]) || read_between(g, add, norm, branch)) return;
+  if (dropout && (count_uses(g, branch) != 1 || !same_border(g, dropout, norm) || read_between(g, dropout, norm, dropout->in[CZ_DROPOUT_X]))) dropout = NULL;
   if (dropout) {
     cz_dropout_attr d;
     cz_norm_attr n;

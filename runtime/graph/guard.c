@@ -1,5 +1,5 @@
-/* The guard device: memory that a step will write is poisoned with NaN, sentinels stand around every planned tensor from its first step to its last, and
- * all of them are checked after every op. */
+/* The guard device: memory that a step will write is poisoned with NaN, sentinels stand around every planned tensor from its first step to its last, what
+ * lies behind inputs, states, parameters and their gradients is zero, and all of that is checked after every op. */
 #include "graph/internal.h"
 
 #include <string.h>
@@ -42,23 +42,39 @@ void cz__guard_begin(cz_graph *g, int step) {
   if (g->workspace_bytes) memset(g->workspace, NAN_BYTE, g->workspace_bytes);
 }
 
-static bool intact(const unsigned char *p, size_t n) {
+static bool holds(const void *p, size_t n, unsigned char byte) {
   for (size_t i = 0; i < n; i++)
-    if (p[i] != SENTINEL) return false;
+    if (((const unsigned char *)p)[i] != byte) return false;
   return true;
 }
 
-/* After a step: every living tensor still has its sentinels. CZ_ECORRUPT names the op and the tensor. */
+static cz_status damaged(const cz_graph *g, int step, const char *side, const char *what, const char *name) {
+  const cz__node *n = &g->nodes[g->steps[step].node];
+  return CZ_FAIL(CZ_ECORRUPT, "guard: after %s (%s) the memory %s %s %s was overwritten", n->name, n->row->name, side, what, name);
+}
+
+static cz_status check_parameters(const cz_graph *g, int step) {
+  size_t size = cz_dtype_bytes(g->device->real);
+  for (size_t i = 0; i < g->params->n; i++) {
+    const cz_param *p = g->params->list[i];
+    size_t from = (size_t)p->count * size, gap = (size_t)(p->room - p->count) * size;
+    if (!holds((char *)p->value + from, gap, 0)) return damaged(g, step, "after", "parameter", p->name);
+    if (p->grad && !holds((char *)p->grad + from, gap, 0)) return damaged(g, step, "after", "gradient of", p->name);
+  }
+  return CZ_OK;
+}
+
+/* After a step: all borders are as they were. CZ_ECORRUPT names the op and the array. */
 cz_status cz__guard_end(cz_graph *g, int step) {
   size_t margin = g->device->guard_bytes;
   for (size_t i = 0; i < g->n_values; i++) {
     const cz__value *v = &g->values[i];
+    const char *p = v->arg.data;
+    bool own = v->shares == CZ_ABSENT && (v->kind == CZ__INPUT || v->kind == CZ__STATE);
+    if (own && !holds(p + v->bytes, margin, 0)) return damaged(g, step, "after", "array", v->name);
     if (!planned(v) || v->first > step || v->last < step) continue;
-    const unsigned char *p = v->arg.data;
-    bool before = intact(p - margin, margin), after = intact(p + v->bytes, margin);
-    if (!before || !after)
-      return CZ_FAIL(CZ_ECORRUPT, "guard: after %s (%s) the memory %s tensor %s was overwritten", g->nodes[g->steps[step].node].name,
-                     g->nodes[g->steps[step].node].row->name, before ? "after" : "before", v->name);
+    if (!holds(p - margin, margin, SENTINEL)) return damaged(g, step, "before", "tensor", v->name);
+    if (!holds(p + v->bytes, margin, SENTINEL)) return damaged(g, step, "after", "tensor", v->name);
   }
-  return CZ_OK;
+  return check_parameters(g, step);
 }

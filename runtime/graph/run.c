@@ -128,9 +128,13 @@ cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
   return CZ_OK;
 }
 
-/** Reads the first N numbers of a real value after a run; it must be kept, an input, a state or a gradient of a parameter. */
+/** Reads the first N numbers of a real value after a run; it must be kept, an input, a state or a gradient of a parameter. CZ_EINVAL when it holds
+ * integers, or fewer numbers. */
 cz_status cz_graph_read(cz_graph *g, double *host, cz_value v, int64_t n) {
   if (!cz__is_value(v) || !g->values[v].arg.data) return CZ_FAIL(CZ_EINVAL, "%s has no memory to read", cz__is_value(v) ? g->values[v].name : "an absent value");
+  cz_arg a = cz__resolve(g, &g->values[v], false);
+  if (a.dtype != g->device->real) return CZ_FAIL(CZ_EINVAL, "%s is not a real value", g->values[v].name);
+  if (n > cz_numel(&a)) return CZ_FAIL(CZ_EINVAL, "%s has %lld numbers, not %lld", g->values[v].name, (long long)cz_numel(&a), (long long)n);
   return cz_device_read_real(g->device, host, g->values[v].arg.data, n);
 }
 

@@ -206,6 +206,7 @@ static cz_status backward_steps(pass *p) {
   int replayed = -1;
   if (!cz__is_value(g->loss)) return CZ_FAIL(CZ_EINVAL, "this graph has no loss to differentiate");
   cz_value seed;
+  if (!p->wants[g->loss]) return CZ_FAIL(CZ_EINVAL, "no trainable parameter stands behind the loss %s: nothing to train", g->values[g->loss].name);
   mark_reached(p);
   CZ_TRY(grad_of(g, g->loss, &seed));
   for (size_t i = g->n_nodes; i-- > 0;) {

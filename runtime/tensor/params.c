@@ -46,7 +46,8 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
   q->decay = decay;
   q->trainable = true;
   q->offset = p->flat;
-  p->flat += (q->count + ALIGN - 1) / ALIGN * ALIGN;
+  q->room = ((q->count + ALIGN - 1) / ALIGN + (p->device->guard_bytes > 0)) * ALIGN;
+  p->flat += q->room;
   p->count += q->count;
   p->list[p->n++] = q;
   *out = q;

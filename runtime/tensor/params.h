@@ -1,5 +1,6 @@
 /* The named parameter list. A parameter is declared once (name, shape, initialiser, decay or not); optimizer, checkpoint, reduction and exporter walk
- * the list. Values, and gradients when asked for, lie in one flat buffer each, in order of declaration, every parameter at a multiple of 64 bytes. */
+ * the list. Values, and gradients when asked for, lie in one flat buffer each, in order of declaration, every parameter at a multiple of 64 bytes; on a
+ * guard device with a gap behind it. What lies between parameters is zero for ever. */
 #ifndef CZ_TENSOR_PARAMS_H
 #define CZ_TENSOR_PARAMS_H
 
@@ -17,7 +18,7 @@ typedef struct cz_param {
   char *name; /* as Hugging Face's named_parameters has it */
   int ndim;
   int64_t dim[CZ_DIMS];
-  int64_t count, offset; /* elements; offset in the flat buffers */
+  int64_t count, offset, room; /* elements; offset in the flat buffers, and how many lie from there to the next parameter */
   cz_init init;
   bool decay, trainable;
   void *value, *grad; /* device memory, inside the flat buffers; grad null until cz_params_allocate_grads */
