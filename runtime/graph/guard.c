@@ -25,9 +25,13 @@ static void poison(cz_graph *g, const cz__step *s, cz_value v) {
   memset(x->arg.data, NAN_BYTE, (size_t)cz_numel(&now) * cz_dtype_bytes(now.dtype));
 }
 
-/* Before a step: sentinels around the tensors born here, NaN in what it will write, NaN in the workspace. */
-void cz__guard_begin(cz_graph *g, int step) {
+/* Before a step: sentinels around the tensors born here, NaN in what it will write, NaN in the workspace, which must do at the present sizes too. */
+cz_status cz__guard_begin(cz_graph *g, int step, const cz_call *call) {
   const cz__step *s = &g->steps[step];
+  const cz_op_row *row = g->nodes[s->node].row;
+  size_t wanted = row->workspace ? row->workspace(g->device->set, call, s->phase == CZ__BACKWARD) : 0;
+  if (wanted > g->workspace_bytes)
+    return CZ_FAIL(CZ_ECORRUPT, "guard: %s (%s) wants %zu bytes of workspace, of which there are %zu", g->nodes[s->node].name, row->name, wanted, g->workspace_bytes);
   size_t margin = g->device->guard_bytes;
   for (size_t i = 0; i < g->n_values; i++) {
     const cz__value *v = &g->values[i];
@@ -40,6 +44,7 @@ void cz__guard_begin(cz_graph *g, int step) {
   for (int k = 0; k < CZ_OP_IN; k++)
     if (s->mode[k] == CZ_GRAD_WRITE) poison(g, s, s->din[k]);
   if (g->workspace_bytes) memset(g->workspace, NAN_BYTE, g->workspace_bytes);
+  return CZ_OK;
 }
 
 static bool holds(const void *p, size_t n, unsigned char byte) {

@@ -101,7 +101,7 @@ CZ_MUST cz_status cz__fuse(cz_graph *g);
 CZ_MUST cz_status cz__schedule(cz_graph *g);
 CZ_MUST cz_status cz__plan(cz_graph *g);
 
-void cz__guard_begin(cz_graph *g, int step);
+CZ_MUST cz_status cz__guard_begin(cz_graph *g, int step, const cz_call *call);
 CZ_MUST cz_status cz__guard_end(cz_graph *g, int step);
 
 #endif

@@ -89,7 +89,7 @@ static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *op
   call.key = options->key;
   call.key.op = n->key;
   call.training = options->training;
-  if (g->device->guard_bytes) cz__guard_begin(g, index);
+  if (g->device->guard_bytes) CZ_TRY(cz__guard_begin(g, index, &call));
   double began = g->profile ? cz_seconds() : 0;
   kernel(&call);
   if (g->profile) note_time(g, s, &call, cz_seconds() - began);

@@ -64,12 +64,13 @@ cz_net_options net_options(double dropout) {
   return (cz_net_options){.max_segments = MOST_SEGMENTS, .max_inputs = MOST_TOKENS, .max_targets = MOST_TOKENS, .train = true, .dropout = dropout};
 }
 
-/** Copies the flat gradient. */
+/** Copies the gradients of all parameters, one behind the other, without the gaps between them, which a guard device has more of. */
 void outcome_of_params(outcome *o, cz_params *p) {
-  o->n = p->flat;
-  o->grad = calloc((size_t)p->flat + 1, sizeof *o->grad);
+  int64_t at = 0;
+  o->n = p->count;
+  o->grad = calloc((size_t)p->count + 1, sizeof *o->grad);
   assert_non_null(o->grad);
-  OK(cz_device_read_real(p->device, o->grad, p->grads, p->flat));
+  for (size_t i = 0; i < p->n; at += p->list[i++]->count) OK(cz_device_read_real(p->device, o->grad + at, p->list[i]->grad, p->list[i]->count));
 }
 
 /** Trains one batch on a fresh model and net. The batch runs twice, the second time in used memory; both must agree in every bit. */

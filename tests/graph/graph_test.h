@@ -27,7 +27,7 @@ typedef struct batch {
   cz_feed feed;
 } batch;
 
-/* What a training run leaves: the loss and the flat gradient, as float64. */
+/* What a training run leaves: the loss and the gradients of all parameters in order of declaration, as float64. */
 typedef struct outcome {
   double loss;
   double *grad;

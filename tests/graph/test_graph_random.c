@@ -251,9 +251,10 @@ static void frozen(uint64_t seed) {
   for (size_t i = 0; i < p.params->n; i++) p.params->list[i]->trainable = cz_rand_int(&r, 0, 1);
   bool any = train(&some, &p, (cz_graph_options){0}, seed & 1);
   if (any) assert_true(some.loss == all.loss);
+  int64_t at = 0;
   for (size_t i = 0; i < p.params->n; i++) {
     const cz_param *q = p.params->list[i];
-    for (int64_t j = q->offset; j < q->offset + q->count; j++) {
+    for (int64_t end = at + q->count, j = at; j < end; j++, at++) {
       double want = q->trainable ? all.grad[j] : 0, got = any ? some.grad[j] : 0;
       if (!(got == want))
         fail_msg("graph of seed %llu, %s parameter %s: %.17g, all trained %.17g", (unsigned long long)seed, q->trainable ? "trained" : "frozen", q->name, got, want);
@@ -266,10 +267,12 @@ static void frozen(uint64_t seed) {
 
 /* The loss after moving all parameters by STEP along DIR. Scored without differentiation, dropout on. */
 static double moved(maker *m, const problem *p, const double *start, const double *dir, double step) {
-  double loss, *x = calloc((size_t)p->params->flat, sizeof *x);
+  double loss, *x = calloc((size_t)p->params->count, sizeof *x);
+  int64_t at = 0;
   assert_non_null(x);
-  for (int64_t i = 0; i < p->params->flat; i++) x[i] = start[i] + step * dir[i];
-  OK(cz_device_write_real(p->device, p->params->values, x, p->params->flat));
+  for (int64_t i = 0; i < p->params->count; i++) x[i] = start[i] + step * dir[i];
+  for (size_t i = 0; i < p->params->n; at += p->params->list[i++]->count)
+    OK(cz_device_write_real(p->device, p->params->list[i]->value, x + at, p->params->list[i]->count));
   OK(cz_graph_forward(m->g, &training));
   OK(cz_graph_read(m->g, &loss, m->loss, 1));
   free(x);
@@ -284,10 +287,12 @@ static void differences(uint64_t seed) {
   cz_rand r = {.state = seed + 9};
   problem_open(&p, "ref", seed, false);
   assert_true(train(&o, &p, (cz_graph_options){0}, seed & 1) && problem_build(&m, &p, (cz_graph_options){0}, false));
-  double *start = calloc((size_t)p.params->flat, sizeof *start), *dir = calloc((size_t)p.params->flat, sizeof *dir), want = 0, square = 0, best = INFINITY;
+  double *start = calloc((size_t)o.n, sizeof *start), *dir = calloc((size_t)o.n, sizeof *dir), want = 0, square = 0, best = INFINITY;
   assert_true(start && dir);
-  OK(cz_device_read_real(p.device, start, p.params->values, p.params->flat));
-  for (int64_t i = 0; i < p.params->flat; i++) {
+  int64_t at = 0;
+  for (size_t i = 0; i < p.params->n; at += p.params->list[i++]->count)
+    OK(cz_device_read_real(p.device, start + at, p.params->list[i]->value, p.params->list[i]->count));
+  for (int64_t i = 0; i < o.n; i++) {
     dir[i] = cz_rand_normal(&r);
     want += dir[i] * o.grad[i];
     square += o.grad[i] * o.grad[i];
