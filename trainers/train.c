@@ -2,6 +2,9 @@
 #include "base/fs.h"
 #include "nn/hf.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /** Runs the loop over SOURCE on MODEL and saves the trained model beside it; fills METRICS and MEASURED. */
 cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const cz_source *source, cz_loop_job *job, const char *folder, json_t *metrics,
                    json_t *measured) {
@@ -28,11 +31,37 @@ cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const 
   return cz_json_set_real(measured, "reader_wait_seconds", r.waited);
 }
 
-/** Saves MODEL with the stage's tokenizer.json as a Hugging Face directory. */
+static cz_status set_token(json_t *config, const char *key, const cz_tokenizer *t, int32_t id) {
+  size_t n;
+  const char *token = id >= 0 ? cz_tokenizer_token(t, id, &n) : NULL;
+  if (!token) return CZ_OK;
+  return json_object_set_new(config, key, json_stringn(token, n)) ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key) : CZ_OK;
+}
+
+/* Says "run tokenizer.json as it stands": without this file transformers rebuilds T5's tokenizer from its class and drops what the class does not have. */
+static cz_status save_tokenizer_config(const cz_tokenizer *t, const char *folder) {
+  const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
+  json_t *config = json_pack("{s:s}", "tokenizer_class", "PreTrainedTokenizerFast");
+  char path[4096], *text = NULL;
+  cz_status st;
+  CZ_GO(st, set_token(config, "pad_token", t, f->pad), done);
+  CZ_GO(st, set_token(config, "eos_token", t, f->eos), done);
+  CZ_GO(st, set_token(config, "unk_token", t, f->unk), done);
+  CZ_GO(st, cz_fs_join(path, sizeof path, folder, "tokenizer_config.json"), done);
+  text = json_dumps(config, JSON_INDENT(2));
+  st = text ? cz_fs_write_atomic(path, text, strlen(text)) : CZ_FAIL(CZ_ENOMEM, "no memory for %s", path);
+done:
+  free(text);
+  json_decref(config);
+  return st;
+}
+
+/** Saves MODEL with the stage's tokenizer as a Hugging Face directory. */
 cz_status cz_train_save(const cz_model *model, const cz_stage *stage, const char *folder) {
   char path[4096];
   cz_buf text = {0};
   CZ_TRY(cz_hf_save(model, folder));
+  CZ_TRY(save_tokenizer_config(stage->tokenizer, folder));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "tokenizer.json"));
   cz_status st = cz_fs_read(stage->tokenizer_path, &text);
   if (st == CZ_OK) st = cz_fs_write_atomic(path, text.data, text.len);
