@@ -250,18 +250,30 @@ static cz_status read_init(cz_plan *p, cz_plan_stage *s, const cz_config_node *s
                  : cz_config_error(n, "'%s' is no stage before this one; a folder needs no dollar sign", text);
 }
 
+/* A stage without a kind may be another's name misspelt in a scale or an override. */
+static cz_status find_kind(const cz_stage_kind **kind, const cz_config_node *stages, size_t index) {
+  enum { MOST = 64 };
+  const cz_config_node *stage = cz_config_at(stages, index), *n = cz_config_get(stage, "kind");
+  const char *names[MOST], *name = cz_config_key_at(stages, index), *text;
+  size_t count = 0;
+  for (size_t i = 0; i < cz_config_count(stages) && count < MOST; i++)
+    if (i != index) names[count++] = cz_config_key_at(stages, i);
+  const char *near = cz_nearest(name, names, count);
+  if (!n && near) return cz_config_error(stage, "stage '%s' has no kind; did you mean the stage '%s'?", name, near);
+  CZ_TRY(cz_config_need(&n, stage, "kind"));
+  CZ_TRY(cz_config_text(&text, n));
+  return cz_stage_kind_find(kind, text) == CZ_OK ? CZ_OK : cz_config_error(n, "%s", cz_error_message());
+}
+
 static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_config_node *stages, size_t seed, size_t row, size_t index, bool files) {
   cz_plan_stage *s = cz_plan_at(p, seed, row, index);
-  const cz_config_node *n;
-  const char *kind, *data = NULL;
+  const char *data = NULL;
   char word[64];
   uint64_t hash;
   s->name = cz_config_key_at(stages, index);
   s->node = cz_config_at(stages, index);
   CZ_TRY(cz_config_expect(s->node, CZ_CONFIG_MAPPING));
-  CZ_TRY(cz_config_need(&n, s->node, "kind"));
-  CZ_TRY(cz_config_text(&kind, n));
-  if (cz_stage_kind_find(&s->kind, kind) != CZ_OK) return cz_config_error(n, "%s", cz_error_message());
+  CZ_TRY(find_kind(&s->kind, stages, index));
   CZ_TRY(with_common(p, root, s->kind, &s->node));
   CZ_TRY(with_row(p, &p->rows[row], s->name, &s->node));
   snprintf(word, sizeof word, "seed=%lld", (long long)p->seeds[seed]);

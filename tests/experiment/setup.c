@@ -1,0 +1,112 @@
+#define _XOPEN_SOURCE 700 /* nftw */
+#include "setup.h"
+#include "base/fs.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static char path[256];
+
+const char experiment_text[] = "title: 'a <made> up & \"run\"'\n"
+                               "source: nowhere\n"
+                               "data: nothing\n"
+                               "seeds: [4, 5, 9]\n"
+                               "baseline: a\n"
+                               "common: {tokenizer: $data/t.json, model: {name: t5-nano}}\n"
+                               "stages:\n"
+                               "  learn:\n"
+                               "    kind: finetune\n"
+                               "    batch: {input_tokens: 64, target_tokens: 64}\n"
+                               "    optimizer: {learning_rate: 1}\n"
+                               "    train: {steps: 7}\n"
+                               "    tasks: {list: [{name: tsv, train: $data/x}]}\n"
+                               "  score:\n"
+                               "    kind: evaluate\n"
+                               "    init: $learn\n"
+                               "    tasks: {list: [{name: tsv, train: $data/x, dev: $data/y}]}\n"
+                               "rows:\n"
+                               "  - {name: a, paper: {P: 3}, set: {learn.train.steps: 7}}\n"
+                               "  - {name: b, paper: {P: 1}, set: {learn.train.steps: 8}}\n"
+                               "  - {name: '<c>&\"', paper: {P: 2}, set: {learn.train.steps: 9}}\n"
+                               "columns:\n"
+                               "  - {name: one, value: score.tsv.scores.accuracy, paper: P, unit: '%', note: 'x < y, or \"z\"'}\n"
+                               "  - {name: two, value: [score.tsv.scores.rouge1, learn.loss]}\n"
+                               "paper_noise: {P: 0.25}\n";
+
+const double one[ROWS][SEEDS] = {{10, 12, 14}, {11, 15, 16}, {30, 31.5, 34.2}}, two[ROWS][SEEDS] = {{1, 2, 3}, {4, 4, 4}, {2, 3, 7}};
+
+static int drop(const char *name, const struct stat *s, int flag, struct FTW *at) { return remove(name); }
+
+/** Makes an empty folder for one test. */
+int make_folder(void **state) {
+  const char *top = getenv("TMPDIR");
+  snprintf(path, sizeof path, "%s/cloze-test-XXXXXX", top ? top : "/tmp");
+  return mkdtemp(path) ? 0 : -1;
+}
+
+/** Removes the folder and all that is in it. */
+int drop_folder(void **state) { return nftw(path, drop, 8, FTW_DEPTH | FTW_PHYS); }
+
+/** The folder's path. */
+const char *folder(void) { return path; }
+
+/** Writes a file below the folder, with the folders on the way. */
+void write_text(const char *name, const char *text) {
+  char at[1024], above[1024];
+  snprintf(at, sizeof at, "%s/%s", path, name);
+  snprintf(above, sizeof above, "%s", at);
+  *strrchr(above, '/') = '\0';
+  assert_ok(cz_fs_make_dirs(above));
+  FILE *f = fopen(at, "w");
+  assert_non_null(f);
+  assert_true(fputs(text, f) >= 0);
+  assert_int_equal(fclose(f), 0);
+}
+
+/** Removes a file below the folder. */
+void remove_file(const char *name) {
+  char at[1024];
+  snprintf(at, sizeof at, "%s/%s", path, name);
+  assert_int_equal(unlink(at), 0);
+}
+
+static const int seeds[SEEDS] = {4, 5, 9};
+
+/** Writes plan.json with keys of its own, which no configuration hashes to. */
+void write_plan(void) {
+  static const char *const stages[] = {"learn", "score"};
+  char text[8192] = "[";
+  for (int s = 0; s < SEEDS; s++)
+    for (int r = 0; r < ROWS; r++)
+      for (int i = 0; i < 2; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s{\"seed\": %d, \"row\": %d, \"stage\": \"%s\", \"key\": \"00000000000000%d%d\"}",
+                 s + r + i ? "," : "", seeds[s], r, stages[i], r, s);
+  strcat(text, "]");
+  write_text("plan.json", text);
+}
+
+/** Writes the results of both stages of a row and seed. */
+void write_results(int row, int seed) {
+  char name[128], text[1024];
+  snprintf(name, sizeof name, "stages/finetune-00000000000000%d%d/result.json", row, seed);
+  snprintf(text, sizeof text,
+           "{\"metrics\": {\"loss\": %g, \"steps\": %d, \"input_tokens\": 1000, \"target_tokens\": 500}, \"measured\": {\"seconds\": %d}}", two[row][seed], 7 + row, 2 + seed);
+  write_text(name, text);
+  snprintf(name, sizeof name, "stages/finetune-00000000000000%d%d/metrics.jsonl", row, seed);
+  write_text(name, "{\"step\": 1, \"smooth_loss\": 5.5}\n{\"step\": 2, \"smooth_loss\": 4.5}\n{\"step\": 3, \"smooth_loss\": null}\n{\"step\": 4, \"smo");
+  snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/result.json", row, seed);
+  snprintf(text, sizeof text,
+           "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %g, \"rouge1\": %g}, \"baseline\": {\"accuracy\": 20, \"rouge1\": 3}, \"baseline_kind\": \"copy\"}},"
+           " \"measured\": {\"seconds\": 1}}",
+           one[row][seed], two[row][seed]);
+  write_text(name, text);
+}
+
+/** Writes a whole finished run. */
+void write_run(void) {
+  write_text("experiment.yaml", experiment_text);
+  write_plan();
+  for (int r = 0; r < ROWS; r++)
+    for (int s = 0; s < SEEDS; s++) write_results(r, s);
+}

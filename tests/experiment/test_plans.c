@@ -1,0 +1,232 @@
+/* Experiment files: what is refused and how it is said; the files of this project at every scale; predicted costs. */
+#include "setup.h"
+#include "base/fs.h"
+#include "trainers/experiment/cost.h"
+#include "trainers/flops.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static cz_status open_text(const char *text) {
+  char path[1024];
+  cz_plan plan;
+  write_text("x.yaml", text);
+  snprintf(path, sizeof path, "%s/x.yaml", folder());
+  cz_status st = cz_plan_open(&plan, path, NULL, 0, NULL, 0, false);
+  cz_plan_close(&plan);
+  return st;
+}
+
+/* The experiment of setup.c with FROM replaced by TO is refused with a message that names the place and says TEXT. */
+static void refuses(const char *from, const char *to, const char *text) {
+  char changed[8192];
+  const char *at = strstr(experiment_text, from);
+  assert_non_null(at);
+  snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - experiment_text), experiment_text, to, at + strlen(from));
+  assert_fails(open_text(changed), CZ_EUSAGE, text);
+  if (!strstr(cz_error_message(), "x.yaml:")) fail_msg("no file and line: %s", cz_error_message());
+}
+
+static void test_refused(void **state) {
+  assert_ok(open_text(experiment_text));
+  refuses("learn.train.steps: 8", "lern.train.steps: 8", "'lern.train.steps' does not begin with the name of a stage");
+  refuses("baseline: a", "baseline: z", "no row is called 'z'");
+  refuses("name: b,", "name: a,", "two rows are called 'a'");
+  refuses("init: $learn", "init: $score", "'$score' is no stage before this one");
+  refuses("init: $learn", "init: $later", "'$later' is no stage before this one");
+  refuses("    batch: {input_tokens", "    init: $score\n    batch: {input_tokens", "'$score' is no stage before this one");
+  refuses("kind: finetune", "kind: finetun", "did you mean finetune");
+  refuses("value: score.tsv", "value: scores.tsv", "'scores.tsv.scores.accuracy' does not begin with the name of a stage");
+  refuses("[score.tsv.scores.rouge1, learn.loss]", "[]", "no value");
+  refuses("paper: P, unit", "paper: Q, unit", "no row's `paper` has a 'Q'");
+  refuses("{P: 1}", "{P: many}", "expected a number");
+  refuses("name: two", "name: one", "two columns are called 'one'");
+  refuses("seeds: [4, 5, 9]", "seeds: [4, 5, 4]", "seed 4 is there twice");
+  refuses("seeds: [4, 5, 9]", "seeds: []", "no seeds");
+  refuses("title:", "titel:", "unknown key 'titel'");
+  refuses("data: nothing\n", "", "needs the key `data`");
+  refuses("columns:", "column:", "unknown key 'column'");
+}
+
+static void test_missing_files(void **state) {
+  char path[1024];
+  cz_plan plan;
+  snprintf(path, sizeof path, "%s/none.yaml", folder());
+  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, false), CZ_EUSAGE, "none.yaml");
+  cz_plan_close(&plan);
+  write_text("x.yaml", experiment_text);
+  snprintf(path, sizeof path, "%s/x.yaml", folder());
+  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, true), CZ_EUSAGE, "nothing/t.json"); /* a run needs the data, a look does not */
+  cz_plan_close(&plan);
+  assert_fails(cz_plan_open(&plan, path, "huge", 0, NULL, 0, false), CZ_EUSAGE, "this file has no scales");
+  cz_plan_close(&plan);
+}
+
+static void open_plan(cz_plan *plan, const char *text, const char *word) {
+  char path[1024], copy[128];
+  write_text("x.yaml", text);
+  snprintf(path, sizeof path, "%s/x.yaml", folder());
+  snprintf(copy, sizeof copy, "%s", word ? word : "");
+  assert_ok(cz_plan_open(plan, path, NULL, 0, (char *[]){copy}, word ? 1 : 0, false));
+}
+
+static void test_keys(void **state) {
+  cz_plan plan, other;
+  open_plan(&plan, experiment_text, NULL);
+  for (size_t s = 0; s < SEEDS; s++) /* rows differ, so do seeds; what follows from what differs with it */
+    for (size_t r = 0; r < ROWS; r++)
+      for (size_t k = 0; k < SEEDS * ROWS; k++)
+        for (size_t i = 0; i < 2; i++)
+          assert_int_equal(!strcmp(cz_plan_at(&plan, s, r, i)->key, plan.stages[k * 2 + i].key), k == s * ROWS + r);
+  open_plan(&other, experiment_text, "rows.1.set={learn.train.steps: 7}"); /* the second row now asks for what the first does */
+  for (size_t s = 0; s < SEEDS; s++)
+    for (size_t i = 0; i < 2; i++) {
+      assert_string_equal(cz_plan_at(&other, s, 0, i)->key, cz_plan_at(&plan, s, 0, i)->key);
+      assert_string_equal(cz_plan_at(&other, s, 1, i)->key, cz_plan_at(&plan, s, 0, i)->key);
+    }
+  cz_plan_close(&other);
+  open_plan(&other, experiment_text, "data=elsewhere"); /* another place is another configuration */
+  assert_string_not_equal(cz_plan_at(&other, 0, 0, 0)->key, cz_plan_at(&plan, 0, 0, 0)->key);
+  cz_plan_close(&other);
+  cz_plan_close(&plan);
+}
+
+static void test_more_seeds(void **state) {
+  cz_plan plan;
+  char path[1024];
+  write_text("x.yaml", experiment_text);
+  snprintf(path, sizeof path, "%s/x.yaml", folder());
+  assert_ok(cz_plan_open(&plan, path, NULL, 5, NULL, 0, false));
+  assert_int_equal(plan.n_seeds, 5);
+  const int64_t wanted[] = {4, 5, 9, 10, 11};
+  for (int i = 0; i < 5; i++) assert_int_equal(plan.seeds[i], wanted[i]);
+  cz_plan_close(&plan);
+}
+
+/* Reference feasibility.md 2: 850 GFLOP for 8 examples of 512 and 114 tokens, and each of its terms with nothing else in the step. */
+static void test_step_flops(void **state) {
+  cz_model_config c;
+  assert_ok(cz_model_config_named(&c, "t5-small"));
+  cz_step_shape shape = {.segments = 8, .inputs = 512, .targets = 114};
+  double Te = 4096, Td = 912, d = 512, f = 2048, L = 6, V = 32128;
+  double encoder = L * (8 * d * d * Te + 4 * 512 * d * Te + 4 * d * f * Te);
+  double decoder = L * (8 * d * d * Td + 4 * 114 * d * Td + 4 * d * d * Td + 4 * d * d * Te + 4 * 512 * d * Td + 4 * d * f * Td);
+  double wanted = 3 * (encoder + decoder + 2 * d * V * Td), got = cz_flops_step(&c, &shape);
+  assert_true(fabs(got - wanted) < 1e-12 * wanted);
+  assert_true(fabs(got - 850e9) < 1e9);
+  shape.segments = 16;
+  assert_true(fabs(cz_flops_step(&c, &shape) - 2 * got) < 1);
+  assert_ok(cz_model_config_named(&c, "lm-small"));
+  shape = (cz_step_shape){.segments = 1, .inputs = 3, .targets = 5};
+  double stack = 6 * 8 * (8 * d * d + 4 * 8 * d + 4 * d * f);
+  assert_true(fabs(cz_flops_forward(&c, &shape) - (stack + 2 * d * V * 5)) < 1);
+  shape.loss_on_inputs = true;
+  assert_true(fabs(cz_flops_forward(&c, &shape) - (stack + 2 * d * V * 8)) < 1);
+}
+
+static void open_file(cz_plan *plan, const char *name, const char *scale) {
+  char path[1024];
+  snprintf(path, sizeof path, "%s/experiments/%s", CZ_SOURCE_DIR, name);
+  if (cz_plan_open(plan, path, scale, 0, NULL, 0, false) != CZ_OK) fail_msg("%s at %s: %s", name, scale ? scale : "-", cz_error_message());
+}
+
+/* Every stage of every file binds its sections, at every scale, without any data. */
+static void test_files_of_the_project(void **state) {
+  static const char *const names[] = {"t5/table4.yaml", "t5/table5.yaml", "t5/table6.yaml", "t5/table7.yaml"}, *const scales[] = {"nano", "mini", "small", "base"};
+  for (size_t f = 0; f < 4; f++)
+    for (size_t k = 0; k < 4; k++) {
+      cz_plan plan;
+      open_file(&plan, names[f], scales[k]);
+      assert_int_equal(plan.n_columns, k == 3 ? 7 : 3);
+      for (size_t r = 0; r < plan.n_rows; r++)
+        for (size_t i = 0; i < plan.n_stages; i++) {
+          cz_stage_cost cost;
+          const cz_plan_stage *s = cz_plan_at(&plan, 0, r, i);
+          if (cz_cost_stage(&cost, s) != CZ_OK) fail_msg("%s at %s, stage %s: %s", names[f], scales[k], s->name, cz_error_message());
+          assert_true(s->kind == &cz_stage_evaluate ? cost.flop == 0 : cost.flop > 1e9 && cost.tokens > 1e4 && cost.steps >= 100);
+        }
+      cz_plan_close(&plan);
+    }
+}
+
+static void test_quickstart_file(void **state) {
+  cz_plan plan;
+  open_file(&plan, "quickstart.yaml", NULL);
+  assert_int_equal(plan.n_rows, 3);
+  assert_true(plan.n_seeds >= 2);
+  cz_plan_close(&plan);
+  open_file(&plan, "quickstart.yaml", "test");
+  cz_plan_close(&plan);
+}
+
+/* Reference t5.md 3.5 and 6.5: sums over the rows of the paper's tables, and the baseline's cost. */
+static void test_paper_rows(void **state) {
+  static const char *const columns[] = {"GLUE", "CNNDM", "SQuAD", "SGLUE", "EnDe", "EnFr", "EnRo"};
+  static const double sums[4][7] = {{236.82, 56.70, 226.25, 193.59, 79.75, 119.06, 80.52},
+                                    {333.00, 76.88, 322.15, 279.16, 107.62, 159.50, 110.43},
+                                    {330.37, 77.10, 322.02, 281.72, 107.90, 158.83, 110.05},
+                                    {416.56, 96.82, 408.70, 358.76, 134.27, 198.35, 138.12}};
+  for (int t = 0; t < 4; t++) {
+    char name[64];
+    cz_plan plan;
+    snprintf(name, sizeof name, "t5/table%d.yaml", t + 4);
+    open_file(&plan, name, "base");
+    for (int c = 0; c < 7; c++) {
+      double sum = 0, value;
+      for (size_t r = 0; r < plan.n_rows; r++) {
+        assert_ok(cz_config_real(&value, cz_config_get(plan.rows[r].paper, columns[c]), 0, 100));
+        sum += value;
+      }
+      if (fabs(sum - sums[t][c]) > 1e-6) fail_msg("Table %d, %s: rows sum to %.2f, the paper's to %.2f", t + 4, columns[c], sum, sums[t][c]);
+    }
+    cz_plan_close(&plan);
+  }
+}
+
+static void test_cost_of_the_baseline(void **state) {
+  cz_plan plan;
+  cz_stage_cost cost;
+  open_file(&plan, "t5/table7.yaml", "base");
+  assert_ok(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 2, 0))); /* spans of 3: 128 x 512 / 114 */
+  assert_true(cost.steps == 524288 && cost.segments == 128 && cost.inputs == 512 && cost.targets == 114);
+  assert_true(cost.assumed_vocabulary && !cost.assumed_lengths);
+  double step = cost.flop / cost.steps;
+  if (fabs(step - 5.5e13) > 0.05e13) fail_msg("%.4g FLOP a step, reference 5.5e13", step);
+  cz_plan_close(&plan);
+}
+
+static cz_status command(cz_status (*run)(int, char **), const char *a, const char *b, const char *c) {
+  char words[4][1024];
+  char *argv[5] = {words[0], words[1], words[2], words[3], NULL};
+  const char *const given[] = {"command", a, b, c};
+  int argc = 0;
+  for (; argc < 4 && given[argc]; argc++) snprintf(words[argc], sizeof words[argc], "%s", given[argc]);
+  return run(argc, argv);
+}
+
+static void test_command_lines(void **state) {
+  assert_fails(command(cz_command_show, NULL, NULL, NULL), CZ_EUSAGE, "1 more word");
+  assert_fails(command(cz_command_show, "x.yaml", "--costs", NULL), CZ_EUSAGE, "did you mean --cost");
+  assert_fails(command(cz_command_show, "x.yaml", "--gflops", "-3"), CZ_EUSAGE, "'-3' is not a rate above 0");
+  assert_fails(command(cz_command_show, "x.yaml", "--seeds", "0"), CZ_EUSAGE, "'0' is not between 1 and 1000");
+  assert_fails(command(cz_command_report, "x", "--json", "--csv"), CZ_EUSAGE, "not both");
+  assert_fails(command(cz_command_report, folder(), NULL, NULL), CZ_EUSAGE, "is not the folder of a run");
+  assert_fails(command(cz_command_list, "modells", NULL, NULL), CZ_EUSAGE, "no 'modells'");
+  assert_fails(command(cz_command_list, "experiments", "--in", "/nowhere"), CZ_EUSAGE, "/nowhere");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {TEST(test_refused),
+                                     TEST(test_missing_files),
+                                     TEST(test_keys),
+                                     TEST(test_more_seeds),
+                                     TEST(test_step_flops),
+                                     TEST(test_files_of_the_project),
+                                     TEST(test_quickstart_file),
+                                     TEST(test_paper_rows),
+                                     TEST(test_cost_of_the_baseline),
+                                     TEST(test_command_lines)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
