@@ -1,0 +1,95 @@
+/* One recipe with four shards: the same bits with one and two threads, one, two and four ranks, and across stops. */
+#include "train_test.h"
+
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+static void same_run(const char *a, const char *b) {
+  char x[64], y[64], *m = metrics_of(a), *n = metrics_of(b);
+  assert_string_equal(m, n);
+  snprintf(x, sizeof x, "%s/model/model.safetensors", a);
+  snprintf(y, sizeof y, "%s/model/model.safetensors", b);
+  same_file(x, y);
+  snprintf(x, sizeof x, "%s/metrics.jsonl", a);
+  snprintf(y, sizeof y, "%s/metrics.jsonl", b);
+  same_file(x, y);
+  free(m);
+  free(n);
+}
+
+static void run(const start *how, const char *words, const char *out) {
+  char text[512];
+  snprintf(text, sizeof text, "%s --out @/%s", words, out);
+  int code = cloze(how, text);
+  if (code) fail_msg("cloze %s ended with %d:\n%s", text, code, said());
+}
+
+static void baseline(void) {
+  if (!cz_fs_exists(under("one/result.json"))) run(&(start){0}, "pretrain @/pretrain.yaml", "one");
+}
+
+static void threads(void **state) {
+  baseline();
+  run(&(start){.threads = 2}, "pretrain @/pretrain.yaml", "two");
+  same_run("one", "two");
+  run(&(start){.threads = 3}, "pretrain @/pretrain.yaml", "three");
+  same_run("one", "three");
+}
+
+static void ranks(void **state) {
+#ifdef CZ_HAVE_MPI
+  baseline();
+  for (int n = 1; n <= 4; n *= 2) {
+    char out[16];
+    snprintf(out, sizeof out, "ranks%d", n);
+    run(&(start){.ranks = n}, "pretrain @/pretrain.yaml --comm mpi", out);
+    same_run("one", out);
+  }
+  int code = cloze(&(start){.ranks = 3}, "pretrain @/pretrain.yaml --comm mpi --out @/odd");
+  assert_true(code != 0);
+  if (!strstr(said(), "3") || !strstr(said(), "shards")) fail_msg("three ranks and four shards: %s", said());
+#else
+  print_message("skipped: built without MPI\n");
+  skip();
+#endif
+}
+
+/* A run that is told to stop saves and says how to go on; then it is as if nothing had been. */
+static void stopped(void **state) {
+  const struct timespec moment = {.tv_nsec = 1000000};
+  baseline();
+  int stops = 0, code = 1;
+  for (int again = 0; again < 40 && code; again++) {
+    pid_t pid = launch(&(start){0}, "pretrain @/pretrain.yaml --out @/stopped");
+    assert_true(wait_until_said("activations"));
+    nanosleep(&moment, NULL);
+    kill(pid, SIGINT);
+    code = wait_for(pid);
+    if (code == 0) break;
+    stops++;
+    if (code != 1 || !strstr(said(), "run the same command again")) fail_msg("SIGINT: exit code %d, said:\n%s", code, said());
+    assert_false(cz_fs_exists(under("stopped/result.json")));
+  }
+  print_message("stopped %d times\n", stops);
+  assert_true(stops > 0 && code == 0);
+  same_run("one", "stopped");
+}
+
+/* The second signal ends the process where it stands. */
+static void stopped_twice(void **state) {
+  pid_t pid = launch(&(start){0}, "pretrain @/pretrain.yaml train.steps=100000000 --out @/twice");
+  assert_true(wait_until_said("activations"));
+  kill(pid, SIGSTOP); /* so that the loop can't answer the first before the second is there */
+  kill(pid, SIGTERM);
+  kill(pid, SIGINT);
+  kill(pid, SIGCONT);
+  int code = wait_for(pid);
+  if (code != 128 + SIGINT && code != 128 + SIGTERM) fail_msg("stopped twice: exit code %d", code);
+  remove_tree("twice");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(threads), cmocka_unit_test(ranks), cmocka_unit_test(stopped), cmocka_unit_test(stopped_twice)};
+  return cmocka_run_group_tests(tests, make_folder, drop_folder);
+}

@@ -1,0 +1,51 @@
+/* What the tests of training share: a folder with made-up data and configurations, and the `cloze` command run as a user runs it. */
+#ifndef CZ_TESTS_TRAIN_TEST_H
+#define CZ_TESTS_TRAIN_TEST_H
+
+#include "base/fs.h"
+#include "base/status.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <cmocka.h>
+
+#define OK(expr)                                                                                                                                     \
+  do {                                                                                                                                               \
+    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                     \
+  } while (0)
+
+/* How `cloze` is started. Zero-initialised: one thread, no limits. */
+typedef struct start {
+  int threads, ranks;
+  long file_limit; /* most bytes of one file; 0: none */
+  const char *runner; /* null: the command itself; else a program that is given the command */
+} start;
+
+uint64_t test_seed(void);
+int make_folder(void **state);
+int drop_folder(void **state);
+const char *folder(void);
+const char *under(const char *name);
+void write_text(const char *name, const char *format, ...) CZ_PRINTF(2, 3);
+char *read_text(const char *path, size_t *n);
+void remove_tree(const char *name);
+void copy_file(const char *to, const char *from);
+
+pid_t launch(const start *how, const char *words);
+int wait_for(pid_t pid);
+bool wait_until_said(const char *text);
+int cloze(const start *how, const char *words);
+const char *said(void);
+void expect(int code, const char *words, const char *text);
+
+char *metrics_of(const char *run);
+void same_file(const char *a, const char *b);
+
+#endif
