@@ -154,8 +154,10 @@ cz_status cz_compare_remarks(cz_buf *out, const cz_results *r) {
   const cz_plan *p = &r->plan;
   if (r->done < r->total) CZ_TRY(cz_buf_addf(out, "The run is not finished: %zu of %zu stages are done.\n", r->done, r->total));
   if (p->n_seeds == 1) CZ_TRY(cz_buf_addf(out, "One seed says nothing about noise: there are no intervals.\n"));
-  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(baseline_remark(out, r, c));
-  for (size_t c = 0; c < p->n_columns && p->baseline && p->n_seeds > 1; c++) CZ_TRY(row_remark(out, r, c));
-  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(agreement_remark(out, r, c));
+  for (size_t c = 0; c < p->n_columns; c++) {
+    CZ_TRY(baseline_remark(out, r, c));
+    CZ_TRY(row_remark(out, r, c));
+    CZ_TRY(agreement_remark(out, r, c));
+  }
   return CZ_OK;
 }

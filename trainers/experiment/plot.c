@@ -81,13 +81,15 @@ static cz_status open_svg(cz_buf *out, double width, double height, const char *
 
 static bool good(const cz_series *s, size_t i) { return isfinite(s->y[i]) && isfinite(s->x[i]); }
 
+/* Of all lines with their bands. */
 static void series_range(const cz_series *s, size_t n, double *x, double *y) {
-  x[0] = y[0] = INFINITY, x[1] = y[1] = -INFINITY;
+  x[0] = 0, x[1] = -INFINITY, y[0] = INFINITY, y[1] = -INFINITY; /* steps count from 0 */
   for (size_t k = 0; k < n; k++)
     for (size_t i = 0; i < s[k].n; i++) {
       if (!good(&s[k], i)) continue;
-      x[0] = fmin(x[0], s[k].x[i]), x[1] = fmax(x[1], s[k].x[i]);
-      y[0] = fmin(y[0], s[k].y[i]), y[1] = fmax(y[1], s[k].y[i]);
+      double band = isfinite(s[k].band[i]) ? s[k].band[i] : 0;
+      x[1] = fmax(x[1], s[k].x[i]);
+      y[0] = fmin(y[0], s[k].y[i] - band), y[1] = fmax(y[1], s[k].y[i] + band);
     }
 }
 
@@ -99,9 +101,9 @@ static cz_status draw_band(cz_buf *out, const cz_series *s, const axis *x, const
   if (last - first < 2) return CZ_OK;
   CZ_TRY(cz_buf_addf(out, "<path class=\"band\" fill=\"var(--c%zu)\" d=\"M", colour));
   for (size_t i = first; i < last; i++)
-    if (good(s, i) && isfinite(s->band[i])) CZ_TRY(cz_buf_addf(out, " %.1f %.1f", at(x, s->x[i]), at(y, fmin(s->y[i] + s->band[i], y->high))));
+    if (good(s, i) && isfinite(s->band[i])) CZ_TRY(cz_buf_addf(out, " %.1f %.1f", at(x, s->x[i]), at(y, s->y[i] + s->band[i])));
   for (size_t i = last; i-- > first;)
-    if (good(s, i) && isfinite(s->band[i])) CZ_TRY(cz_buf_addf(out, " %.1f %.1f", at(x, s->x[i]), at(y, fmax(s->y[i] - s->band[i], y->low))));
+    if (good(s, i) && isfinite(s->band[i])) CZ_TRY(cz_buf_addf(out, " %.1f %.1f", at(x, s->x[i]), at(y, s->y[i] - s->band[i])));
   return cz_buf_addf(out, " Z\"/>\n");
 }
 

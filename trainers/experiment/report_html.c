@@ -95,7 +95,7 @@ static cz_status table(cz_buf *out, const cz_results *r) {
     }
     CZ_TRY(cz_buf_addf(out, "</tr>\n"));
   }
-  CZ_TRY(cz_buf_addf(out, "<tr><td>what knows nothing</td>"));
+  CZ_TRY(cz_buf_addf(out, "<tr><td>simple baseline</td>"));
   for (size_t c = 0; c < p->n_columns; c++) {
     if (isnan(r->baseline[c])) CZ_TRY(cz_buf_addf(out, "<td>none</td>"));
     else CZ_TRY(cz_buf_addf(out, "<td>%.2f<small>%s</small></td>", r->baseline[c], r->baseline_kind[c] ? r->baseline_kind[c] : "simple"));
@@ -124,7 +124,7 @@ static cz_status column_plot(cz_buf *out, const cz_results *r, size_t column, cz
 static cz_status dot_plots(cz_buf *out, const cz_results *r) {
   cz_dot *dots;
   CZ_TRY(cz_alloc(&dots, r->plan.n_rows, sizeof *dots));
-  cz_status st = cz_buf_addf(out, "<h2>Rows with their noise, beside the paper's</h2>\n<p class=\"soft\">The dashed line is what a program that knows nothing gets. The scales "
+  cz_status st = cz_buf_addf(out, "<h2>Rows with their noise, beside the paper's</h2>\n<p class=\"soft\">The dashed line is the simple baseline. The scales "
                                   "of the two halves differ: look at the order.</p>\n<div class=\"plots\">\n");
   for (size_t c = 0; c < r->plan.n_columns && st == CZ_OK; c++) st = column_plot(out, r, c, dots);
   if (st == CZ_OK) st = cz_buf_addf(out, "</div>\n");
