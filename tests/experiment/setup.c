@@ -91,13 +91,16 @@ void write_results(int row, int seed) {
   char name[128], text[1024];
   snprintf(name, sizeof name, "stages/finetune-00000000000000%d%d/result.json", row, seed);
   snprintf(text, sizeof text,
-           "{\"metrics\": {\"loss\": %g, \"steps\": %d, \"input_tokens\": 1000, \"target_tokens\": 500}, \"measured\": {\"seconds\": %d}}", two[row][seed], 7 + row, 2 + seed);
+           "{\"metrics\": {\"loss\": %g, \"steps\": %d, \"input_tokens\": 1000, \"target_tokens\": 500}, \"measured\": {\"seconds\": %d}}",
+           two[row][seed], 7 + row, 2 + seed);
   write_text(name, text);
   snprintf(name, sizeof name, "stages/finetune-00000000000000%d%d/metrics.jsonl", row, seed);
-  write_text(name, "{\"step\": 1, \"smooth_loss\": 5.5}\n{\"step\": 2, \"smooth_loss\": 4.5}\n{\"step\": 3, \"smooth_loss\": null}\n{\"step\": 4, \"smo");
+  write_text(name,
+             "{\"step\": 1, \"smooth_loss\": 5.5}\n{\"step\": 2, \"smooth_loss\": 4.5}\n{\"step\": 3, \"smooth_loss\": null}\n{\"step\": 4, \"smo");
   snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/result.json", row, seed);
   snprintf(text, sizeof text,
-           "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %g, \"rouge1\": %g}, \"baseline\": {\"accuracy\": 20, \"rouge1\": 3}, \"baseline_kind\": \"copy\"}},"
+           "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %g, \"rouge1\": %g}, \"baseline\": {\"accuracy\": 20, \"rouge1\": 3}, "
+           "\"baseline_kind\": \"copy\"}},"
            " \"measured\": {\"seconds\": 1}}",
            one[row][seed], two[row][seed]);
   write_text(name, text);

@@ -1,4 +1,5 @@
-/* What the tests of experiments share: a folder for files, and a run that was never run: an experiment, its plan, and results made up for its stages. */
+/* What the tests of experiments share: a folder for files, and a run that was never run: an experiment, its plan, and results made up for its stages.
+ */
 #ifndef CZ_TESTS_EXPERIMENT_SETUP_H
 #define CZ_TESTS_EXPERIMENT_SETUP_H
 

@@ -76,8 +76,7 @@ static void test_keys(void **state) {
   for (size_t s = 0; s < SEEDS; s++) /* rows differ, so do seeds; what follows from what differs with it */
     for (size_t r = 0; r < ROWS; r++)
       for (size_t k = 0; k < SEEDS * ROWS; k++)
-        for (size_t i = 0; i < 2; i++)
-          assert_int_equal(!strcmp(cz_plan_at(&plan, s, r, i)->key, plan.stages[k * 2 + i].key), k == s * ROWS + r);
+        for (size_t i = 0; i < 2; i++) assert_int_equal(!strcmp(cz_plan_at(&plan, s, r, i)->key, plan.stages[k * 2 + i].key), k == s * ROWS + r);
   open_plan(&other, experiment_text, "rows.1.set={learn.train.steps: 7}"); /* the second row now asks for what the first does */
   for (size_t s = 0; s < SEEDS; s++)
     for (size_t i = 0; i < 2; i++) {
@@ -132,7 +131,8 @@ static void open_file(cz_plan *plan, const char *name, const char *scale) {
 
 /* Every stage of every file binds its sections, at every scale, without any data. */
 static void test_files_of_the_project(void **state) {
-  static const char *const names[] = {"t5/table4.yaml", "t5/table5.yaml", "t5/table6.yaml", "t5/table7.yaml"}, *const scales[] = {"nano", "mini", "small", "base"};
+  static const char *const names[] = {"t5/table4.yaml", "t5/table5.yaml", "t5/table6.yaml", "t5/table7.yaml"}, *const scales[] = {"nano", "mini",
+                                                                                                                                  "small", "base"};
   for (size_t f = 0; f < 4; f++)
     for (size_t k = 0; k < 4; k++) {
       cz_plan plan;
@@ -218,15 +218,9 @@ static void test_command_lines(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {TEST(test_refused),
-                                     TEST(test_missing_files),
-                                     TEST(test_keys),
-                                     TEST(test_more_seeds),
-                                     TEST(test_step_flops),
-                                     TEST(test_files_of_the_project),
-                                     TEST(test_quickstart_file),
-                                     TEST(test_paper_rows),
-                                     TEST(test_cost_of_the_baseline),
+  const struct CMUnitTest tests[] = {TEST(test_refused),         TEST(test_missing_files), TEST(test_keys),
+                                     TEST(test_more_seeds),      TEST(test_step_flops),    TEST(test_files_of_the_project),
+                                     TEST(test_quickstart_file), TEST(test_paper_rows),    TEST(test_cost_of_the_baseline),
                                      TEST(test_command_lines)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

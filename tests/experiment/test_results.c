@@ -137,8 +137,9 @@ static void test_words(void **state) {
 }
 
 static void test_one_seed(void **state) {
-  static const char words[] = "[{\"seed\": 4, \"row\": 0, \"stage\": \"learn\", \"key\": \"0000000000000000\"}, {\"seed\": 4, \"row\": 0, \"stage\": \"score\", "
-                              "\"key\": \"0000000000000000\"}]";
+  static const char words[] =
+      "[{\"seed\": 4, \"row\": 0, \"stage\": \"learn\", \"key\": \"0000000000000000\"}, {\"seed\": 4, \"row\": 0, \"stage\": \"score\", "
+      "\"key\": \"0000000000000000\"}]";
   cz_results r;
   cz_cell c;
   cz_buf text = {0};
@@ -220,7 +221,8 @@ static void assert_well_formed(const char *html) {
   }
   assert_int_equal(depth, 0);
   for (const char *s = html; (s = strchr(s, '&')); s++)
-    if (strncmp(s, "&amp;", 5) && strncmp(s, "&lt;", 4) && strncmp(s, "&gt;", 4) && strncmp(s, "&quot;", 6) && strncmp(s, "&#39;", 5)) fail_msg("bare & at %.20s", s);
+    if (strncmp(s, "&amp;", 5) && strncmp(s, "&lt;", 4) && strncmp(s, "&gt;", 4) && strncmp(s, "&quot;", 6) && strncmp(s, "&#39;", 5))
+      fail_msg("bare & at %.20s", s);
 }
 
 static void test_html(void **state) {
@@ -265,7 +267,8 @@ static void test_damaged_runs(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {TEST(test_cells),    TEST(test_rank_agreement), TEST(test_costs), TEST(test_missing_stages), TEST(test_nothing_done), TEST(test_words),
-                                     TEST(test_one_seed), TEST(test_csv_and_json),   TEST(test_html),  TEST(test_damaged_runs)};
+  const struct CMUnitTest tests[] = {TEST(test_cells),        TEST(test_rank_agreement), TEST(test_costs),    TEST(test_missing_stages),
+                                     TEST(test_nothing_done), TEST(test_words),          TEST(test_one_seed), TEST(test_csv_and_json),
+                                     TEST(test_html),         TEST(test_damaged_runs)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,8 @@ static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, si
   return CZ_OK;
 }
 
-/** Row ROW under COLUMN: mean, deviation and interval over the seeds that are there, the paired interval to the plan's baseline row, and the verdict. */
+/** Row ROW under COLUMN: mean, deviation and interval over the seeds that are there, the paired interval to the plan's baseline row, and the verdict.
+ */
 cz_status cz_compare_cell(cz_cell *cell, const cz_results *r, size_t column, size_t row) {
   double *x;
   *cell = (cz_cell){.paper = r->paper[column * r->plan.n_rows + row]};
@@ -71,9 +72,8 @@ done:
 }
 
 static const char *plainly(const char *kind) {
-  static const char *const said[][2] = {{"majority", "always answering with the most frequent label"},
-                                        {"copy", "copying the input"},
-                                        {"lead", "copying the first words of the input"}};
+  static const char *const said[][2] = {
+      {"majority", "always answering with the most frequent label"}, {"copy", "copying the input"}, {"lead", "copying the first words of the input"}};
   for (size_t i = 0; i < sizeof said / sizeof *said; i++)
     if (kind && !strcmp(kind, said[i][0])) return said[i][1];
   return "the programs that know nothing";
@@ -102,11 +102,16 @@ static cz_status baseline_remark(cz_buf *out, const cz_results *r, size_t column
   CZ_GO(st, list_rows(&beating, r, column, CZ_VERDICT_BEATS, &beats), done);
   if (fails + leads + beats == 0) goto done;
   CZ_GO(st, cz_buf_addf(out, "%s: ", r->plan.columns[column].name), done);
-  if (fails && !beats && !leads) CZ_GO(st, cz_buf_addf(out, "at this scale no row beats %s (%.2f)", what, r->baseline[column]), done);
-  else if (fails) CZ_GO(st, cz_buf_addf(out, "%s %s not beat %s (%.2f) by more than the interval", failing.data, fails > 1 ? "do" : "does", what,
-                                        r->baseline[column]), done);
-  else if (beats) CZ_GO(st, cz_buf_addf(out, "every row beats %s (%.2f) by more than the interval", what, r->baseline[column]), done);
-  else CZ_GO(st, cz_buf_addf(out, "every row is above %s (%.2f), with one seed and so without an interval", what, r->baseline[column]), done);
+  if (fails && !beats && !leads)
+    CZ_GO(st, cz_buf_addf(out, "at this scale no row beats %s (%.2f)", what, r->baseline[column]), done);
+  else if (fails)
+    CZ_GO(st,
+          cz_buf_addf(out, "%s %s not beat %s (%.2f) by more than the interval", failing.data, fails > 1 ? "do" : "does", what, r->baseline[column]),
+          done);
+  else if (beats)
+    CZ_GO(st, cz_buf_addf(out, "every row beats %s (%.2f) by more than the interval", what, r->baseline[column]), done);
+  else
+    CZ_GO(st, cz_buf_addf(out, "every row is above %s (%.2f), with one seed and so without an interval", what, r->baseline[column]), done);
   if (fails && beats) CZ_GO(st, cz_buf_addf(out, "; %s %s", beating.data, beats > 1 ? "do" : "does"), done);
   if (fails && leads) CZ_GO(st, cz_buf_addf(out, "; %s %s above it with one seed", above.data, leads > 1 ? "are" : "is"), done);
   st = cz_buf_addf(out, ".\n");
@@ -130,8 +135,10 @@ static cz_status row_remark(cz_buf *out, const cz_results *r, size_t column) {
     if (!cell.differs) continue;
     CZ_GO(st, cz_buf_addf(&text, "%s%s is %s", named++ ? ", " : "", p->rows[i].name, cell.difference.mean > 0 ? "above" : "below"), done);
   }
-  if (compared && named) st = cz_buf_addf(out, "%s: %s %s beyond the noise of the seeds.\n", p->columns[column].name, text.data, p->baseline);
-  else if (compared) st = cz_buf_addf(out, "%s: no row differs from %s beyond the noise of the seeds.\n", p->columns[column].name, p->baseline);
+  if (compared && named)
+    st = cz_buf_addf(out, "%s: %s %s beyond the noise of the seeds.\n", p->columns[column].name, text.data, p->baseline);
+  else if (compared)
+    st = cz_buf_addf(out, "%s: no row differs from %s beyond the noise of the seeds.\n", p->columns[column].name, p->baseline);
 done:
   cz_buf_free(&text);
   return st;
@@ -143,13 +150,15 @@ static cz_status agreement_remark(cz_buf *out, const cz_results *r, size_t colum
   CZ_TRY(cz_compare_agreement(&a, r, column));
   if (a.n < 2) return CZ_OK;
   for (size_t i = 2; i <= a.n; i++) orders *= (double)i;
-  if (isnan(a.kendall)) return cz_buf_addf(out, "%s: no rank agreement with the paper, because all rows are equal on one side.\n", r->plan.columns[column].name);
-  return cz_buf_addf(out, "%s: rank agreement with the paper's %s over %zu rows: Spearman %.2f, Kendall %.2f (one order in %.0f agrees fully by chance).\n",
-                     r->plan.columns[column].name, r->plan.columns[column].paper, a.n, a.spearman, a.kendall, orders);
+  if (isnan(a.kendall))
+    return cz_buf_addf(out, "%s: no rank agreement with the paper, because all rows are equal on one side.\n", r->plan.columns[column].name);
+  return cz_buf_addf(
+      out, "%s: rank agreement with the paper's %s over %zu rows: Spearman %.2f, Kendall %.2f (one order in %.0f agrees fully by chance).\n",
+      r->plan.columns[column].name, r->plan.columns[column].paper, a.n, a.spearman, a.kendall, orders);
 }
 
-/** Appends what the table says in words, one sentence a line: what is missing, who beats the simple baselines and who does not, what differs beyond the noise,
- * and how far the order agrees with the paper's. */
+/** Appends what the table says in words, one sentence a line: what is missing, who beats the simple baselines and who does not, what differs beyond
+ * the noise, and how far the order agrees with the paper's. */
 cz_status cz_compare_remarks(cz_buf *out, const cz_results *r) {
   const cz_plan *p = &r->plan;
   if (r->done < r->total) CZ_TRY(cz_buf_addf(out, "The run is not finished: %zu of %zu stages are done.\n", r->done, r->total));

@@ -24,7 +24,8 @@ static cz_status open_stage(cz_stage *s, const cz_config_node *node, cz_stage_co
   CZ_TRY(cz_stage_section(s, &cz_model_section, &s->model));
   cost->assumed_vocabulary = true;
   int64_t size = s->model.vocab_size ? s->model.vocab_size : T5_VOCABULARY;
-  if (size < 2 * T5_SENTINELS) return cz_config_error(cz_config_get(node, "model"), "a vocabulary of %lld has no room for sentinels", (long long)size);
+  if (size < 2 * T5_SENTINELS)
+    return cz_config_error(cz_config_get(node, "model"), "a vocabulary of %lld has no room for sentinels", (long long)size);
   s->vocabulary = (cz_vocabulary){.size = (int32_t)size, .pad = 0, .eos = 1, .unk = 2, .n_sentinels = T5_SENTINELS};
   for (int32_t k = 0; k < T5_SENTINELS; k++) s->vocabulary.sentinels[k] = s->vocabulary.size - 1 - k;
   return CZ_OK;
@@ -135,7 +136,8 @@ static cz_status training_cost(cz_stage_cost *cost, const cz_stage *s, bool pret
   CZ_TRY(cz_stage_section(s, &cz_train_section, &train));
   CZ_TRY(cz_recipe_model_config(&config, &s->model, s->vocabulary.size));
   CZ_TRY(mean_lengths(s, pretrains, &batch, cost));
-  double by_inputs = cost->inputs > 0 ? (double)batch.input_tokens / cost->inputs : INFINITY, by_targets = (double)batch.target_tokens / cost->targets;
+  double by_inputs = cost->inputs > 0 ? (double)batch.input_tokens / cost->inputs : INFINITY,
+         by_targets = (double)batch.target_tokens / cost->targets;
   cost->segments = by_inputs < by_targets ? by_inputs : by_targets; /* a batch is full when one of its two budgets is */
   cost->steps = (double)train.steps;
   cost->tokens = cost->steps * cost->segments * (cost->inputs + cost->targets);
@@ -144,8 +146,8 @@ static cz_status training_cost(cz_stage_cost *cost, const cz_stage *s, bool pret
   return CZ_OK;
 }
 
-/** What STAGE costs, all of it zero when it does not train: lengths are those of full pieces under its objective, or of its tasks' records; a batch holds as
- * many examples as its budgets allow. CZ_EUSAGE for a configuration that can't be run. */
+/** What STAGE costs, all of it zero when it does not train: lengths are those of full pieces under its objective, or of its tasks' records; a batch
+ * holds as many examples as its budgets allow. CZ_EUSAGE for a configuration that can't be run. */
 cz_status cz_cost_stage(cz_stage_cost *cost, const cz_plan_stage *stage) {
   cz_stage s;
   *cost = (cz_stage_cost){0};

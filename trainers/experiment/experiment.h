@@ -11,8 +11,8 @@
  *   paper_noise: {COLUMN: deviation}   what the paper says of its own seeds
  *   scales: {nano: {...}, mini: {...}}   overlays on all of the above
  *
- * A stage's key is the hash of everything that its result depends on: its resolved configuration, the contents of the files it names, and the keys of the
- * stages it starts from. Rows that agree share the stage; its folder is OUT/stages/KIND-KEY. */
+ * A stage's key is the hash of everything that its result depends on: its resolved configuration, the contents of the files it names, and the keys of
+ * the stages it starts from. Rows that agree share the stage; its folder is OUT/stages/KIND-KEY. */
 #ifndef CZ_TRAINERS_EXPERIMENT_H
 #define CZ_TRAINERS_EXPERIMENT_H
 
@@ -31,8 +31,8 @@ enum { CZ_KEY_TEXT_BYTES = 17 };
 typedef struct cz_plan_stage { /* one stage of one row and seed; the same key may appear in several places */
   const char *name;            /* in the file: "pretrain" */
   const cz_stage_kind *kind;
-  const cz_config_node *node;  /* resolved, without the folder of `init` */
-  const char *init;            /* name of the stage it starts from, or null */
+  const cz_config_node *node; /* resolved, without the folder of `init` */
+  const char *init;           /* name of the stage it starts from, or null */
   char key[CZ_KEY_TEXT_BYTES];
 } cz_plan_stage;
 
@@ -60,7 +60,8 @@ typedef struct cz_plan {
   size_t n_seeds, n_rows, n_columns, n_stages;
 } cz_plan;
 
-CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words, bool hash_files);
+CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words,
+                               bool hash_files);
 void cz_plan_close(cz_plan *plan);
 cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t stage);
 CZ_MUST cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *stage);

@@ -13,8 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char cz_list_usage[] = "cloze list [experiments | models | objectives | tasks | devices] [--in DIR] [--json]\n"
-                             "What there is: experiment files below DIR (default experiments), models, objectives, tasks, devices; all of it without a word.\n";
+const char cz_list_usage[] =
+    "cloze list [experiments | models | objectives | tasks | devices] [--in DIR] [--json]\n"
+    "What there is: experiment files below DIR (default experiments), models, objectives, tasks, devices; all of it without a word.\n";
 
 typedef struct request {
   const char *folder;
@@ -54,8 +55,10 @@ static cz_status add_experiments(json_t *list, const char *folder) {
   for (int i = 0; i < n; i++) {
     const char *dot = strrchr(names[i]->d_name, '.');
     if (st == CZ_OK) st = cz_fs_join(path, sizeof path, folder, names[i]->d_name);
-    if (st == CZ_OK && cz_fs_is_dir(path) && strcmp(names[i]->d_name, "results")) st = add_experiments(list, path);
-    else if (st == CZ_OK && dot && !strcmp(dot, ".yaml")) st = add_file(list, path);
+    if (st == CZ_OK && cz_fs_is_dir(path) && strcmp(names[i]->d_name, "results"))
+      st = add_experiments(list, path);
+    else if (st == CZ_OK && dot && !strcmp(dot, ".yaml"))
+      st = add_file(list, path);
     free(names[i]);
   }
   free(names);
@@ -71,9 +74,9 @@ static cz_status list_models(const request *r, json_t *list) {
   for (size_t i = 0; i < n && i < 128; i++) {
     cz_model_config c;
     CZ_TRY(cz_model_config_named(&c, names[i]));
-    snprintf(help, sizeof help, "%.1f M parameters: %s%lld blocks, width %lld, feed-forward %lld, %lld heads of %lld; %s", 1e-6 * (double)cz_model_count(&c),
-             c.family->architecture == CZ_ENCODER_DECODER ? "2 x " : "", (long long)c.n_layers, (long long)c.d_model, (long long)c.d_ff, (long long)c.n_heads,
-             (long long)c.d_kv, c.family->help);
+    snprintf(help, sizeof help, "%.1f M parameters: %s%lld blocks, width %lld, feed-forward %lld, %lld heads of %lld; %s",
+             1e-6 * (double)cz_model_count(&c), c.family->architecture == CZ_ENCODER_DECODER ? "2 x " : "", (long long)c.n_layers,
+             (long long)c.d_model, (long long)c.d_ff, (long long)c.n_heads, (long long)c.d_kv, c.family->help);
     CZ_TRY(add(list, names[i], help));
   }
   return CZ_OK;
@@ -103,7 +106,8 @@ static cz_status list_devices(const request *r, json_t *list) {
 static const struct topic {
   const char *name;
   cz_status (*fill)(const request *r, json_t *list);
-} topics[] = {{"experiments", list_experiments}, {"models", list_models}, {"objectives", list_objectives}, {"tasks", list_tasks}, {"devices", list_devices}};
+} topics[] = {
+    {"experiments", list_experiments}, {"models", list_models}, {"objectives", list_objectives}, {"tasks", list_tasks}, {"devices", list_devices}};
 enum { N_TOPICS = sizeof topics / sizeof *topics };
 
 static cz_status collect(request *r, const char *word) {

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const top_keys[] = {"title", "source", "notes", "data", "seeds", "common", "stages", "rows", "baseline", "columns", "paper_noise", "scale", "scales", NULL};
+static const char *const top_keys[] = {"title", "source",   "notes",   "data",        "seeds", "common", "stages",
+                                       "rows",  "baseline", "columns", "paper_noise", "scale", "scales", NULL};
 
 /** The planned stage of a seed, row and stage number. */
 cz_plan_stage *cz_plan_at(const cz_plan *p, size_t seed, size_t row, size_t stage) {
@@ -87,7 +88,8 @@ static cz_status read_paths(cz_plan *p, cz_column *c, const cz_config_node *valu
     CZ_TRY(cz_config_text(&c->paths[i], n));
     size_t length = strcspn(c->paths[i], ".");
     snprintf(stage, sizeof stage, "%.*s", (int)length, c->paths[i]);
-    if (!c->paths[i][length] || !cz_config_get(stages, stage)) return cz_config_error(n, "'%s' does not begin with the name of a stage and a point", c->paths[i]);
+    if (!c->paths[i][length] || !cz_config_get(stages, stage))
+      return cz_config_error(n, "'%s' does not begin with the name of a stage and a point", c->paths[i]);
   }
   return CZ_OK;
 }
@@ -127,7 +129,8 @@ static cz_status read_columns(cz_plan *p, const cz_config_node *root) {
   for (size_t i = 0; i < p->n_columns; i++) {
     CZ_TRY(read_column(p, root, cz_config_at(list, i), &p->columns[i]));
     for (size_t j = 0; j < i; j++)
-      if (!strcmp(p->columns[i].name, p->columns[j].name)) return cz_config_error(cz_config_at(list, i), "two columns are called '%s'", p->columns[i].name);
+      if (!strcmp(p->columns[i].name, p->columns[j].name))
+        return cz_config_error(cz_config_at(list, i), "two columns are called '%s'", p->columns[i].name);
   }
   return CZ_OK;
 }
@@ -265,7 +268,8 @@ static cz_status find_kind(const cz_stage_kind **kind, const cz_config_node *sta
   return cz_stage_kind_find(kind, text) == CZ_OK ? CZ_OK : cz_config_error(n, "%s", cz_error_message());
 }
 
-static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_config_node *stages, size_t seed, size_t row, size_t index, bool files) {
+static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_config_node *stages, size_t seed, size_t row, size_t index,
+                               bool files) {
   cz_plan_stage *s = cz_plan_at(p, seed, row, index);
   const char *data = NULL;
   char word[64];
@@ -311,9 +315,9 @@ static cz_status check_baseline(const cz_plan *p, const cz_config_node *root) {
   return cz_config_error(cz_config_get(root, "baseline"), "no row is called '%s'", p->baseline);
 }
 
-/** Opens an experiment file with its scale (null: none) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing how many seeds there are, and resolves every
- * stage of every row and seed. HASH_FILES: keys cover the contents of the files that stages name, which must then be there; false is for looking only.
- * CZ_EUSAGE with file and line for anything that is not as it should be. Close with cz_plan_close, also after a failure. */
+/** Opens an experiment file with its scale (null: none) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing how many seeds there are, and
+ * resolves every stage of every row and seed. HASH_FILES: keys cover the contents of the files that stages name, which must then be there; false is
+ * for looking only. CZ_EUSAGE with file and line for anything that is not as it should be. Close with cz_plan_close, also after a failure. */
 cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words, bool hash_contents) {
   *p = (cz_plan){0};
   CZ_TRY(cz_arena_create(&p->arena, "plan"));

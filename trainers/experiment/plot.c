@@ -15,9 +15,16 @@ static const char *const dashes[] = {"none", "7 3", "2 3", "9 3 2 3"};
 /** Appends TEXT with the characters that HTML reads escaped, and control characters as blanks. */
 cz_status cz_html_text(cz_buf *out, const char *text) {
   for (; *text; text++) {
-    const char *as = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : *text == '"' ? "&quot;" : *text == '\'' ? "&#39;" : NULL;
-    if (as) CZ_TRY(cz_buf_addf(out, "%s", as));
-    else CZ_TRY(cz_buf_addf(out, "%c", (unsigned char)*text < ' ' ? ' ' : *text));
+    const char *as = *text == '&'    ? "&amp;"
+                     : *text == '<'  ? "&lt;"
+                     : *text == '>'  ? "&gt;"
+                     : *text == '"'  ? "&quot;"
+                     : *text == '\'' ? "&#39;"
+                                     : NULL;
+    if (as)
+      CZ_TRY(cz_buf_addf(out, "%s", as));
+    else
+      CZ_TRY(cz_buf_addf(out, "%c", (unsigned char)*text < ' ' ? ' ' : *text));
   }
   return CZ_OK;
 }
@@ -40,8 +47,10 @@ static double at(const axis *a, double v) { return a->from + (v - a->low) / (a->
 static void tick_text(char out[32], const axis *a, double v) {
   int digits = a->step >= 1 ? 0 : (int)ceil(-log10(a->step) - 1e-9);
   if (fabs(v) < a->step * 1e-6) v = 0;
-  if (a->step >= 1000 && fmod(a->high, 1000) == 0) snprintf(out, 32, "%.0fk", v / 1000);
-  else snprintf(out, 32, "%.*f", digits, v);
+  if (a->step >= 1000 && fmod(a->high, 1000) == 0)
+    snprintf(out, 32, "%.0fk", v / 1000);
+  else
+    snprintf(out, 32, "%.*f", digits, v);
 }
 
 /* Vertical grid lines and their numbers between the heights TOP and BOTTOM. */
@@ -49,7 +58,9 @@ static cz_status draw_x_axis(cz_buf *out, const axis *a, double top, double bott
   char text[32];
   for (double v = a->low; v <= a->high + a->step / 2; v += a->step) {
     tick_text(text, a, v);
-    CZ_TRY(cz_buf_addf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
+    CZ_TRY(cz_buf_addf(out,
+                       "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" "
+                       "text-anchor=\"middle\">%s</text>\n",
                        at(a, v), at(a, v), top, bottom, at(a, v), bottom + 15, text));
   }
   return CZ_OK;
@@ -59,7 +70,9 @@ static cz_status draw_y_axis(cz_buf *out, const axis *a, double left, double rig
   char text[32];
   for (double v = a->low; v <= a->high + a->step / 2; v += a->step) {
     tick_text(text, a, v);
-    CZ_TRY(cz_buf_addf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
+    CZ_TRY(cz_buf_addf(out,
+                       "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" "
+                       "text-anchor=\"end\">%s</text>\n",
                        left, right, at(a, v), at(a, v), left - 6, at(a, v) + 4, text));
   }
   return CZ_OK;
@@ -74,7 +87,8 @@ static cz_status draw_text(cz_buf *out, const char *class, double x, double y, c
 static cz_status open_svg(cz_buf *out, double width, double height, const char *title) {
   CZ_TRY(cz_buf_addf(out, "<figure><figcaption>"));
   CZ_TRY(cz_html_text(out, title));
-  CZ_TRY(cz_buf_addf(out, "</figcaption><svg viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" role=\"img\" aria-label=\"", width, height, width, height));
+  CZ_TRY(cz_buf_addf(out, "</figcaption><svg viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" role=\"img\" aria-label=\"", width, height,
+                     width, height));
   CZ_TRY(cz_html_text(out, title));
   return cz_buf_addf(out, "\">\n");
 }
@@ -160,16 +174,16 @@ static cz_status draw_dots(cz_buf *out, const cz_dot *d, size_t n, const axis *a
     double v = second ? d[i].other : d[i].value, y = top + line * ((double)i + 0.5);
     if (!isfinite(v)) continue;
     if (!second && isfinite(d[i].half))
-      CZ_TRY(cz_buf_addf(out, "<line class=\"whisker\" stroke=\"var(--c%zu)\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", i % CZ_PLOT_COLOURS,
-                         at(a, v - d[i].half), at(a, v + d[i].half), y, y));
-    CZ_TRY(cz_buf_addf(out, "<circle r=\"5\" %s=\"var(--c%zu)\" cx=\"%.1f\" cy=\"%.1f\" class=\"%s\"><title>%.2f</title></circle>\n", second ? "stroke" : "fill",
-                       i % CZ_PLOT_COLOURS, at(a, v), y, second ? "hollow" : "dot", v));
+      CZ_TRY(cz_buf_addf(out, "<line class=\"whisker\" stroke=\"var(--c%zu)\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
+                         i % CZ_PLOT_COLOURS, at(a, v - d[i].half), at(a, v + d[i].half), y, y));
+    CZ_TRY(cz_buf_addf(out, "<circle r=\"5\" %s=\"var(--c%zu)\" cx=\"%.1f\" cy=\"%.1f\" class=\"%s\"><title>%.2f</title></circle>\n",
+                       second ? "stroke" : "fill", i % CZ_PLOT_COLOURS, at(a, v), y, second ? "hollow" : "dot", v));
   }
   return CZ_OK;
 }
 
-/** Appends a figure with one line a row: its value and interval in the panel FIRST, with MARK as a dashed line (NaN: none), and the other value, hollow, in the
- * panel SECOND, which is left out when no row has one. */
+/** Appends a figure with one line a row: its value and interval in the panel FIRST, with MARK as a dashed line (NaN: none), and the other value,
+ * hollow, in the panel SECOND, which is left out when no row has one. */
 cz_status cz_plot_dots(cz_buf *out, const char *title, const cz_dot *dots, size_t n, double mark, const char *first, const char *second) {
   const double left = 170, middle = 400, gap = 40, right = 580, top = 26, line = 24, bottom = top + line * (double)n;
   double range[2], other[2];
@@ -181,7 +195,8 @@ cz_status cz_plot_dots(cz_buf *out, const char *title, const cz_dot *dots, size_
     axis a = round_axis(range[0], range[1], 5, left, two ? middle : right);
     CZ_TRY(draw_x_axis(out, &a, top, bottom));
     CZ_TRY(draw_text(out, "axis", left, top - 10, "start", first));
-    if (isfinite(mark)) CZ_TRY(cz_buf_addf(out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", at(&a, mark), at(&a, mark), top, bottom));
+    if (isfinite(mark))
+      CZ_TRY(cz_buf_addf(out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", at(&a, mark), at(&a, mark), top, bottom));
     CZ_TRY(draw_dots(out, dots, n, &a, top, line, false));
   }
   if (two) {

@@ -8,7 +8,8 @@
 
 const char cz_report_usage[] =
     "cloze report RUN [--json | --csv] [--html FILE]\n"
-    "The table of a run, finished or not: our mean and deviation over seeds, the difference to the baseline row paired over seeds with its 95 % interval,\n"
+    "The table of a run, finished or not: our mean and deviation over seeds, the difference to the baseline row paired over seeds with its 95 % "
+    "interval,\n"
     "every score beside what a program that knows nothing gets, the paper's value, rank agreement with the paper, and what it took.\n"
     "  --json        as one JSON object\n"
     "  --csv         one line for each row and column\n"

@@ -29,7 +29,8 @@ static cz_status csv_line(cz_buf *out, const cz_results *r, size_t column, size_
   CZ_TRY(cz_buf_addf(out, ","));
   CZ_TRY(add_quoted(out, p->columns[column].unit));
   CZ_TRY(cz_buf_addf(out, ",%zu", c.ours.n));
-  const double numbers[] = {c.ours.mean, c.ours.deviation, c.ours.half, c.difference.n ? c.difference.mean : NAN, c.difference.n ? c.difference.half : NAN};
+  const double numbers[] = {c.ours.mean, c.ours.deviation, c.ours.half, c.difference.n ? c.difference.mean : NAN,
+                            c.difference.n ? c.difference.half : NAN};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) CZ_TRY(add_real(out, c.ours.n ? numbers[i] : NAN));
   CZ_TRY(cz_buf_addf(out, ",%s,%s", c.difference.n < 2 ? "" : c.differs ? "yes" : "no", r->baseline_kind[column] ? r->baseline_kind[column] : ""));
   CZ_TRY(add_real(out, r->baseline[column]));
@@ -42,8 +43,9 @@ static cz_status csv_line(cz_buf *out, const cz_results *r, size_t column, size_
 /** Appends the report as CSV: a header, then one line for each row and column; empty fields are missing values. */
 cz_status cz_report_csv(cz_buf *out, const cz_results *r) {
   const cz_plan *p = &r->plan;
-  CZ_TRY(cz_buf_addf(out, "row,column,unit,seeds,mean,deviation,half_interval,difference,difference_half_interval,excludes_zero,baseline_kind,baseline,"
-                          "beats_baseline,paper"));
+  CZ_TRY(cz_buf_addf(out,
+                     "row,column,unit,seeds,mean,deviation,half_interval,difference,difference_half_interval,excludes_zero,baseline_kind,baseline,"
+                     "beats_baseline,paper"));
   for (size_t s = 0; s < p->n_seeds; s++) CZ_TRY(cz_buf_addf(out, ",seed_%lld", (long long)p->seeds[s]));
   CZ_TRY(cz_buf_addf(out, "\n"));
   for (size_t c = 0; c < p->n_columns; c++)
@@ -67,8 +69,8 @@ static cz_status add_cell(json_t *cells, const cz_results *r, size_t column, siz
   CZ_TRY(cz_compare_cell(&c, r, column, row));
   json_t *values = json_array();
   for (size_t s = 0; s < p->n_seeds; s++) json_array_append_new(values, real_or_null(r->values[(column * p->n_rows + row) * p->n_seeds + s]));
-  json_t *cell = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "row", p->rows[row].name, "column", p->columns[column].name, "values", values, "ours",
-                           interval_json(&c.ours), "difference", interval_json(&c.difference), "excludes_zero",
+  json_t *cell = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "row", p->rows[row].name, "column", p->columns[column].name, "values", values,
+                           "ours", interval_json(&c.ours), "difference", interval_json(&c.difference), "excludes_zero",
                            c.difference.n > 1 ? json_boolean(c.differs) : json_null(), "beats_baseline",
                            c.verdict == CZ_VERDICT_NONE ? json_null() : json_boolean(c.verdict == CZ_VERDICT_BEATS), "paper", real_or_null(c.paper));
   return json_array_append_new(cells, cell) ? CZ_FAIL(CZ_ENOMEM, "no memory for the report") : CZ_OK;
@@ -79,10 +81,12 @@ static cz_status columns_json(json_t *list, const cz_results *r) {
     const cz_column *c = &r->plan.columns[i];
     cz_agreement a;
     CZ_TRY(cz_compare_agreement(&a, r, i));
-    json_t *rank = a.n < 2 ? json_null() : json_pack("{s:o, s:o, s:I}", "spearman", real_or_null(a.spearman), "kendall", real_or_null(a.kendall), "rows", (json_int_t)a.n);
-    json_t *column = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", c->name, "unit", text_or_null(c->unit), "note", text_or_null(c->note), "paper",
-                               text_or_null(c->paper), "paper_noise", real_or_null(c->paper_noise), "baseline", real_or_null(r->baseline[i]), "baseline_kind",
-                               text_or_null(r->baseline_kind[i]), "rank_agreement", rank);
+    json_t *rank =
+        a.n < 2 ? json_null()
+                : json_pack("{s:o, s:o, s:I}", "spearman", real_or_null(a.spearman), "kendall", real_or_null(a.kendall), "rows", (json_int_t)a.n);
+    json_t *column = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", c->name, "unit", text_or_null(c->unit), "note",
+                               text_or_null(c->note), "paper", text_or_null(c->paper), "paper_noise", real_or_null(c->paper_noise), "baseline",
+                               real_or_null(r->baseline[i]), "baseline_kind", text_or_null(r->baseline_kind[i]), "rank_agreement", rank);
     if (json_array_append_new(list, column)) return CZ_FAIL(CZ_ENOMEM, "no memory for the report");
   }
   return CZ_OK;
@@ -108,8 +112,8 @@ static cz_status fill_json(json_t *root, const cz_results *r) {
   for (size_t c = 0; c < p->n_columns; c++)
     for (size_t row = 0; row < p->n_rows; row++) CZ_TRY(add_cell(cells, r, c, row));
   for (size_t row = 0; row < p->n_rows; row++)
-    json_array_append_new(costs, json_pack("{s:s, s:f, s:f, s:f, s:I}", "row", p->rows[row].name, "steps", r->costs[row].steps, "tokens", r->costs[row].tokens,
-                                           "seconds", r->costs[row].seconds, "seeds", (json_int_t)r->costs[row].seeds));
+    json_array_append_new(costs, json_pack("{s:s, s:f, s:f, s:f, s:I}", "row", p->rows[row].name, "steps", r->costs[row].steps, "tokens",
+                                           r->costs[row].tokens, "seconds", r->costs[row].seconds, "seeds", (json_int_t)r->costs[row].seeds));
   return remarks_json(remarks, r);
 }
 

@@ -16,13 +16,16 @@ static const char style[] =
     "@media(prefers-color-scheme:dark){:root{--bg:#14171b;--fg:#e8ebef;--soft:#a3adb8;--rule:#39414b;--grid:#2a3037;--head:#1d2228;\n"
     "--c0:#56b4e9;--c1:#ff9448;--c2:#3fd0a4;--c3:#e79ac6;--c4:#f0e442;--c5:#9cc4f0;--c6:#bbbbbb;--c7:#ff8f73}}\n"
     "body{margin:0 auto;max-width:1240px;padding:24px 20px 60px;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif}\n"
-    "h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:34px 0 8px}h3{font-size:15px;margin:22px 0 4px}p{margin:4px 0 10px;max-width:80ch}.soft{color:var(--soft)}\n"
+    "h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:34px 0 8px}h3{font-size:15px;margin:22px 0 4px}p{margin:4px 0 "
+    "10px;max-width:80ch}.soft{color:var(--soft)}\n"
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:14px}\n"
     "th,td{padding:5px 12px;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap}th:first-child,td:first-child{text-align:left}\n"
     "thead th{background:var(--head);font-weight:600;vertical-align:bottom}small{color:var(--soft);display:block;font-size:12px;font-weight:400}\n"
     ".plots{display:flex;flex-wrap:wrap;gap:18px}figure{margin:0;max-width:100%}figcaption{font-weight:600;font-size:14px;margin:8px 0 4px}\n"
-    "svg{max-width:100%;height:auto}svg text{fill:var(--fg);font:12px system-ui,sans-serif}svg .tick,svg .axis{fill:var(--soft)}.grid{stroke:var(--grid)}\n"
-    ".line{fill:none;stroke-width:2}.band{opacity:.18}.whisker{stroke-width:2.5}.hollow{fill:var(--bg);stroke-width:2.5}.mark{stroke:var(--fg);stroke-dasharray:5 4}\n"
+    "svg{max-width:100%;height:auto}svg text{fill:var(--fg);font:12px system-ui,sans-serif}svg .tick,svg "
+    ".axis{fill:var(--soft)}.grid{stroke:var(--grid)}\n"
+    ".line{fill:none;stroke-width:2}.band{opacity:.18}.whisker{stroke-width:2.5}.hollow{fill:var(--bg);stroke-width:2.5}.mark{stroke:var(--fg);"
+    "stroke-dasharray:5 4}\n"
     ".key{display:inline-block;width:10px;height:10px;border-radius:50%;margin-right:8px}\n"
     "</style>\n";
 
@@ -35,13 +38,14 @@ static cz_status add_escaped(cz_buf *out, const char *before, const char *text, 
 static cz_status head(cz_buf *out, const cz_results *r) {
   const cz_plan *p = &r->plan;
   const char *title = p->title ? p->title : "experiment";
-  CZ_TRY(cz_buf_addf(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"));
+  CZ_TRY(cz_buf_addf(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" "
+                          "content=\"width=device-width, initial-scale=1\"/>\n"));
   CZ_TRY(add_escaped(out, "<title>", title, "</title>\n"));
   CZ_TRY(cz_buf_addf(out, "%s</head>\n<body>\n", style));
   CZ_TRY(add_escaped(out, "<h1>", title, "</h1>\n"));
   if (p->source) CZ_TRY(add_escaped(out, "<p class=\"soft\">", p->source, "</p>\n"));
-  return cz_buf_addf(out, "<p class=\"soft\">%zu rows, %zu seed%s, %zu of %zu stages done. Numbers are means ± sample deviation over seeds.</p>\n", p->n_rows, p->n_seeds,
-                     p->n_seeds == 1 ? "" : "s", r->done, r->total);
+  return cz_buf_addf(out, "<p class=\"soft\">%zu rows, %zu seed%s, %zu of %zu stages done. Numbers are means ± sample deviation over seeds.</p>\n",
+                     p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s", r->done, r->total);
 }
 
 static cz_status remarks(cz_buf *out, const cz_results *r) {
@@ -72,9 +76,12 @@ static cz_status table_head(cz_buf *out, const cz_results *r) {
 
 static cz_status table_cell(cz_buf *out, const cz_cell *c) {
   CZ_TRY(cz_buf_addf(out, "<td>"));
-  if (c->ours.n == 0) CZ_TRY(cz_buf_addf(out, "missing"));
-  else if (c->ours.n == 1) CZ_TRY(cz_buf_addf(out, "%.2f", c->ours.mean));
-  else CZ_TRY(cz_buf_addf(out, "%.2f ± %.2f", c->ours.mean, c->ours.deviation));
+  if (c->ours.n == 0)
+    CZ_TRY(cz_buf_addf(out, "missing"));
+  else if (c->ours.n == 1)
+    CZ_TRY(cz_buf_addf(out, "%.2f", c->ours.mean));
+  else
+    CZ_TRY(cz_buf_addf(out, "%.2f ± %.2f", c->ours.mean, c->ours.deviation));
   if (c->difference.n > 1) CZ_TRY(cz_buf_addf(out, "<small>%+.2f ± %.2f%s</small>", c->difference.mean, c->difference.half, c->differs ? " *" : ""));
   if (c->verdict == CZ_VERDICT_FAILS) CZ_TRY(cz_buf_addf(out, "<small>does not beat its baseline</small>"));
   if (!isnan(c->paper)) CZ_TRY(cz_buf_addf(out, "<small>paper %.2f</small>", c->paper));
@@ -97,12 +104,15 @@ static cz_status table(cz_buf *out, const cz_results *r) {
   }
   CZ_TRY(cz_buf_addf(out, "<tr><td>simple baseline</td>"));
   for (size_t c = 0; c < p->n_columns; c++) {
-    if (isnan(r->baseline[c])) CZ_TRY(cz_buf_addf(out, "<td>none</td>"));
-    else CZ_TRY(cz_buf_addf(out, "<td>%.2f<small>%s</small></td>", r->baseline[c], r->baseline_kind[c] ? r->baseline_kind[c] : "simple"));
+    if (isnan(r->baseline[c]))
+      CZ_TRY(cz_buf_addf(out, "<td>none</td>"));
+    else
+      CZ_TRY(cz_buf_addf(out, "<td>%.2f<small>%s</small></td>", r->baseline[c], r->baseline_kind[c] ? r->baseline_kind[c] : "simple"));
   }
   CZ_TRY(cz_buf_addf(out, "</tr>\n</tbody></table></div>\n"));
   if (p->baseline && p->n_seeds > 1) {
-    CZ_TRY(add_escaped(out, "<p class=\"soft\">The second line of a cell is the difference to ", p->baseline, ", paired over seeds (same data order and initial weights), "));
+    CZ_TRY(add_escaped(out, "<p class=\"soft\">The second line of a cell is the difference to ", p->baseline,
+                       ", paired over seeds (same data order and initial weights), "));
     CZ_TRY(cz_buf_addf(out, "with its 95 %% interval; * marks one that excludes zero.</p>\n"));
   }
   return CZ_OK;
@@ -124,8 +134,9 @@ static cz_status column_plot(cz_buf *out, const cz_results *r, size_t column, cz
 static cz_status dot_plots(cz_buf *out, const cz_results *r) {
   cz_dot *dots;
   CZ_TRY(cz_alloc(&dots, r->plan.n_rows, sizeof *dots));
-  cz_status st = cz_buf_addf(out, "<h2>Rows with their noise, beside the paper's</h2>\n<p class=\"soft\">The dashed line is the simple baseline. The scales "
-                                  "of the two halves differ: look at the order.</p>\n<div class=\"plots\">\n");
+  cz_status st =
+      cz_buf_addf(out, "<h2>Rows with their noise, beside the paper's</h2>\n<p class=\"soft\">The dashed line is the simple baseline. The scales "
+                       "of the two halves differ: look at the order.</p>\n<div class=\"plots\">\n");
   for (size_t c = 0; c < r->plan.n_columns && st == CZ_OK; c++) st = column_plot(out, r, c, dots);
   if (st == CZ_OK) st = cz_buf_addf(out, "</div>\n");
   free(dots);
@@ -153,8 +164,11 @@ static cz_status loss_curves(cz_buf *out, const cz_results *r, const char *run) 
   cz_status st;
   CZ_GO(st, cz_alloc(&curves, p->n_rows, sizeof *curves), done);
   CZ_GO(st, cz_alloc(&series, p->n_rows, sizeof *series), done);
-  CZ_GO(st, cz_buf_addf(out, "<h2>Loss</h2>\n<p class=\"soft\">Smoothed; mean over seeds, the band is the deviation. Objectives predict different tokens, so the "
-                             "heights of pretraining curves can't be compared.</p>\n<div class=\"plots\">\n"), done);
+  CZ_GO(st,
+        cz_buf_addf(
+            out, "<h2>Loss</h2>\n<p class=\"soft\">Smoothed; mean over seeds, the band is the deviation. Objectives predict different tokens, so the "
+                 "heights of pretraining curves can't be compared.</p>\n<div class=\"plots\">\n"),
+        done);
   for (size_t i = 0; i < p->n_stages; i++)
     if (cz_plan_at(p, 0, 0, i)->kind != &cz_stage_evaluate) CZ_GO(st, stage_curves(out, p, run, i, curves, series), done);
   st = cz_buf_addf(out, "</div>\n");
@@ -165,13 +179,16 @@ done:
 }
 
 static cz_status costs(cz_buf *out, const cz_results *r) {
-  CZ_TRY(cz_buf_addf(out, "<h2>What a seed cost</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>row</th><th>steps</th><th>million tokens</th><th>seconds</th>"
-                          "<th>seeds finished</th></tr></thead>\n<tbody>\n"));
+  CZ_TRY(cz_buf_addf(
+      out, "<h2>What a seed cost</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>row</th><th>steps</th><th>million tokens</th><th>seconds</th>"
+           "<th>seeds finished</th></tr></thead>\n<tbody>\n"));
   for (size_t row = 0; row < r->plan.n_rows; row++) {
     const cz_row_cost *c = &r->costs[row];
     CZ_TRY(add_escaped(out, "<tr><td>", r->plan.rows[row].name, "</td>"));
-    if (c->seeds) CZ_TRY(cz_buf_addf(out, "<td>%.0f</td><td>%.2f</td><td>%.1f</td><td>%zu</td></tr>\n", c->steps, 1e-6 * c->tokens, c->seconds, c->seeds));
-    else CZ_TRY(cz_buf_addf(out, "<td>missing</td><td></td><td></td><td>0</td></tr>\n"));
+    if (c->seeds)
+      CZ_TRY(cz_buf_addf(out, "<td>%.0f</td><td>%.2f</td><td>%.1f</td><td>%zu</td></tr>\n", c->steps, 1e-6 * c->tokens, c->seconds, c->seeds));
+    else
+      CZ_TRY(cz_buf_addf(out, "<td>missing</td><td></td><td></td><td>0</td></tr>\n"));
   }
   return cz_buf_addf(out, "</tbody></table></div>\n");
 }

@@ -23,8 +23,9 @@ static cz_status summary(cz_grid *g, const cz_results *r) {
   const cz_plan *p = &r->plan;
   cz_cell cell;
   CZ_TRY(cz_grid_add(g, "row"));
-  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(cz_grid_add(g, "%s%s%s%s", p->columns[c].name, p->columns[c].unit ? " (" : "",
-                                                               p->columns[c].unit ? p->columns[c].unit : "", p->columns[c].unit ? ")" : ""));
+  for (size_t c = 0; c < p->n_columns; c++)
+    CZ_TRY(cz_grid_add(g, "%s%s%s%s", p->columns[c].name, p->columns[c].unit ? " (" : "", p->columns[c].unit ? p->columns[c].unit : "",
+                       p->columns[c].unit ? ")" : ""));
   for (size_t row = 0; row < p->n_rows; row++) {
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
     for (size_t c = 0; c < p->n_columns; c++) {
@@ -59,11 +60,16 @@ static cz_status column_rows(cz_grid *g, const cz_results *r, size_t column) {
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
     CZ_TRY(cz_grid_add(g, "%zu", cell.ours.n));
     CZ_TRY(add_mean(g, &cell.ours));
-    if (cell.ours.n > 1) CZ_TRY(cz_grid_add(g, "%.2f .. %.2f", cell.ours.mean - cell.ours.half, cell.ours.mean + cell.ours.half));
-    else CZ_TRY(cz_grid_add(g, "-"));
-    if (cell.difference.n > 1) CZ_TRY(cz_grid_add(g, "%+.2f ± %.2f%s", cell.difference.mean, cell.difference.half, cell.differs ? " *" : "  "));
-    else if (cell.difference.n == 1) CZ_TRY(cz_grid_add(g, "%+.2f  ", cell.difference.mean));
-    else CZ_TRY(cz_grid_add(g, "-  "));
+    if (cell.ours.n > 1)
+      CZ_TRY(cz_grid_add(g, "%.2f .. %.2f", cell.ours.mean - cell.ours.half, cell.ours.mean + cell.ours.half));
+    else
+      CZ_TRY(cz_grid_add(g, "-"));
+    if (cell.difference.n > 1)
+      CZ_TRY(cz_grid_add(g, "%+.2f ± %.2f%s", cell.difference.mean, cell.difference.half, cell.differs ? " *" : "  "));
+    else if (cell.difference.n == 1)
+      CZ_TRY(cz_grid_add(g, "%+.2f  ", cell.difference.mean));
+    else
+      CZ_TRY(cz_grid_add(g, "-  "));
     CZ_TRY(cz_grid_add(g, "%s", verdict_text(cell.verdict)));
     CZ_TRY(add_number(g, "%.2f", cell.paper));
   }
@@ -75,8 +81,8 @@ static cz_status print_column(cz_buf *out, const cz_results *r, size_t column, b
   cz_grid g = {.columns = 7};
   cz_status st = CZ_OK;
   CZ_GO(st, cz_buf_addf(out, "\n%s%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "", c->paper ? "" : " (no column of the paper)"), done);
-  if (!isnan(r->baseline[column])) CZ_GO(st, cz_buf_addf(out, "; baseline (%s) %.2f", r->baseline_kind[column] ? r->baseline_kind[column] : "simple",
-                                                         r->baseline[column]), done);
+  if (!isnan(r->baseline[column]))
+    CZ_GO(st, cz_buf_addf(out, "; baseline (%s) %.2f", r->baseline_kind[column] ? r->baseline_kind[column] : "simple", r->baseline[column]), done);
   if (!isnan(c->paper_noise)) CZ_GO(st, cz_buf_addf(out, "; the paper's own deviation over seeds %.3f", c->paper_noise), done);
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
   CZ_GO(st, column_rows(&g, r, column), done);
@@ -117,8 +123,11 @@ cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours) {
   CZ_GO(st, summary(&g, r), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
   if (p->baseline && p->n_seeds > 1)
-    CZ_GO(st, cz_buf_addf(out, "\nDifferences are to %s, paired over seeds (same data order and initial weights), with their 95 %% interval; * excludes zero.\n",
-                          p->baseline), done);
+    CZ_GO(st,
+          cz_buf_addf(
+              out, "\nDifferences are to %s, paired over seeds (same data order and initial weights), with their 95 %% interval; * excludes zero.\n",
+              p->baseline),
+          done);
   for (size_t c = 0; c < p->n_columns; c++) CZ_GO(st, print_column(out, r, c, colours), done);
   CZ_GO(st, print_costs(out, r, colours), done);
   CZ_GO(st, cz_buf_addf(out, "\n"), done);

@@ -21,7 +21,8 @@ static cz_status take_key(cz_plan *p, const json_t *entry) {
   const char *stage = json_string_value(json_object_get(entry, "stage")), *key = json_string_value(json_object_get(entry, "key"));
   const json_t *seed = json_object_get(entry, "seed"), *row = json_object_get(entry, "row");
   cz_plan_stage *at;
-  if (!stage || !key || !json_is_integer(seed) || !json_is_integer(row) || strlen(key) + 1 != CZ_KEY_TEXT_BYTES || strspn(key, "0123456789abcdef") != strlen(key))
+  if (!stage || !key || !json_is_integer(seed) || !json_is_integer(row) || strlen(key) + 1 != CZ_KEY_TEXT_BYTES ||
+      strspn(key, "0123456789abcdef") != strlen(key))
     return CZ_FAIL(CZ_ECORRUPT, "an entry is not {seed, row, stage, key}");
   CZ_TRY(place_of(&at, p, json_integer_value(seed), json_integer_value(row), stage));
   memcpy(at->key, key, CZ_KEY_TEXT_BYTES);
@@ -37,7 +38,8 @@ static cz_status recorded_keys(cz_plan *p, const char *run) {
   CZ_TRY(cz_fs_join(path, sizeof path, run, "plan.json"));
   json_t *list = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
   if (!list) return CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text);
-  cz_status st = json_array_size(list) == wanted ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: %zu stages, experiment.yaml has %zu", path, json_array_size(list), wanted);
+  cz_status st =
+      json_array_size(list) == wanted ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: %zu stages, experiment.yaml has %zu", path, json_array_size(list), wanted);
   json_array_foreach(list, i, entry) {
     if (st == CZ_OK && (st = take_key(p, entry)) != CZ_OK) st = CZ_NOTE(st, "%s", path);
   }
@@ -192,8 +194,8 @@ static cz_status allocate(cz_results *r) {
   return cz_arena_alloc(p->arena, &r->costs, p->n_rows, sizeof *r->costs);
 }
 
-/** Reads the results in the folder RUN, finished or not: what is missing is NaN. The data that the run was made from need not be there. CZ_EUSAGE when RUN is
- * not the folder of a run, CZ_ECORRUPT for a damaged file in it. Close with cz_results_close, also after a failure. */
+/** Reads the results in the folder RUN, finished or not: what is missing is NaN. The data that the run was made from need not be there. CZ_EUSAGE
+ * when RUN is not the folder of a run, CZ_ECORRUPT for a damaged file in it. Close with cz_results_close, also after a failure. */
 cz_status cz_results_open(cz_results *r, const char *run) {
   char path[4096];
   *r = (cz_results){0};

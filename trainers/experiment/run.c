@@ -18,7 +18,8 @@ const char cz_run_usage[] =
     "  --seeds N     the first N seeds instead of those in the file\n"
     "  --device D    cpu (default), ref, guard:cpu, ...; --comm C: auto (default), self, mpi\n"
     "  key=value     replaces a key of the file, e.g. stages.pretrain.train.steps=100\n"
-    "DIR gets experiment.yaml (resolved; it can be run again), stages/, result.json (its `metrics` hold no time, path or rate), report.txt, report.csv\n"
+    "DIR gets experiment.yaml (resolved; it can be run again), stages/, result.json (its `metrics` hold no time, path or rate), report.txt, "
+    "report.csv\n"
     "and report.html.\n";
 
 typedef struct request {
@@ -30,8 +31,11 @@ typedef struct request {
 } request;
 
 static cz_status parse(request *r, int argc, char **argv) {
-  const cz_option options[] = {{"--out", &r->out, NULL},       {"--scale", &r->scale, NULL}, {"--seeds", &r->seeds, NULL},
-                               {"--device", &r->device, NULL}, {"--comm", &r->comm, NULL}};
+  const cz_option options[] = {{"--out", &r->out, NULL},
+                               {"--scale", &r->scale, NULL},
+                               {"--seeds", &r->seeds, NULL},
+                               {"--device", &r->device, NULL},
+                               {"--comm", &r->comm, NULL}};
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 1, -1, cz_run_usage));
   r->file = argv[1];
@@ -41,7 +45,8 @@ static cz_status parse(request *r, int argc, char **argv) {
     return CZ_FAIL(CZ_EUSAGE, "--seeds: '%s' is not between 1 and 1000", r->seeds);
   if (r->out) return snprintf(r->folder, sizeof r->folder, "%s", r->out), CZ_OK;
   const char *slash = strrchr(r->file, '/'), *stem = slash ? slash + 1 : r->file, *dot = strrchr(stem, '.');
-  snprintf(r->folder, sizeof r->folder, "runs/%.*s%s%s", (int)(dot ? dot - stem : (long)strlen(stem)), stem, r->scale ? "-" : "", r->scale ? r->scale : "");
+  snprintf(r->folder, sizeof r->folder, "runs/%.*s%s%s", (int)(dot ? dot - stem : (long)strlen(stem)), stem, r->scale ? "-" : "",
+           r->scale ? r->scale : "");
   return CZ_OK;
 }
 
@@ -67,7 +72,8 @@ static cz_status write_once(const char *folder, const char *name, const cz_buf *
   if (!cz_fs_exists(path)) return cz_fs_write_atomic(path, text->data, text->len);
   cz_status st = cz_fs_read(path, &there);
   if (st == CZ_OK && (there.len != text->len || memcmp(there.data, text->data, text->len)))
-    st = CZ_FAIL(CZ_EUSAGE, "%s: this folder holds another run (its %s differs from what was asked for now); choose another --out or remove it", folder, name);
+    st = CZ_FAIL(CZ_EUSAGE, "%s: this folder holds another run (its %s differs from what was asked for now); choose another --out or remove it",
+                 folder, name);
   cz_buf_free(&there);
   return st;
 }
@@ -77,8 +83,8 @@ static cz_status plan_text(cz_buf *out, const cz_plan *p) {
   for (size_t s = 0; s < p->n_seeds; s++)
     for (size_t r = 0; r < p->n_rows; r++)
       for (size_t i = 0; i < p->n_stages; i++)
-        CZ_TRY(cz_buf_addf(out, "%s{\"seed\": %lld, \"row\": %zu, \"stage\": \"%s\", \"key\": \"%s\"}", s + r + i ? ",\n " : "", (long long)p->seeds[s], r,
-                           cz_plan_at(p, s, r, i)->name, cz_plan_at(p, s, r, i)->key));
+        CZ_TRY(cz_buf_addf(out, "%s{\"seed\": %lld, \"row\": %zu, \"stage\": \"%s\", \"key\": \"%s\"}", s + r + i ? ",\n " : "",
+                           (long long)p->seeds[s], r, cz_plan_at(p, s, r, i)->name, cz_plan_at(p, s, r, i)->key));
   return cz_buf_addf(out, "]\n");
 }
 
@@ -121,8 +127,7 @@ static cz_status run_stages(cz_session *s, const request *r, cz_plan *p) {
         CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
         CZ_TRY(with_init(p, r->folder, seed, row, i, &node));
         at++;
-        if (!cz_stage_done(folder))
-          cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, (long long)p->seeds[seed], p->rows[row].name, stage->name);
+        if (!cz_stage_done(folder)) cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, (long long)p->seeds[seed], p->rows[row].name, stage->name);
         cz_status st = cz_stage_run(s, node, folder);
         if (st != CZ_OK) return CZ_NOTE(st, "seed %lld, row %s, stage %s", (long long)p->seeds[seed], p->rows[row].name, stage->name);
       }

@@ -11,7 +11,8 @@
 
 const char cz_show_usage[] =
     "cloze show FILE [--scale S] [--seeds N] [--cost [--gflops X]] [--json] [key=value ...]\n"
-    "What an experiment file would do: its rows with the paper's values, its stages and which of them rows share, its columns. The data need not be there.\n"
+    "What an experiment file would do: its rows with the paper's values, its stages and which of them rows share, its columns. The data need not be "
+    "there.\n"
     "  --cost        also each row's training cost for one seed: tokens, FLOPs and predicted hours; scoring comes on top\n"
     "  --gflops X    the rate that training keeps up, GFLOP/s; default: three quarters of what matrix products reach on this machine now\n";
 
@@ -31,8 +32,11 @@ typedef struct row_cost {
 } row_cost;
 
 static cz_status parse(request *r, int *argc, char **argv) {
-  const cz_option options[] = {{"--scale", &r->scale, NULL}, {"--seeds", &r->seeds_text, NULL}, {"--gflops", &r->gflops, NULL},
-                               {"--cost", NULL, &r->cost},   {"--json", NULL, &r->json}};
+  const cz_option options[] = {{"--scale", &r->scale, NULL},
+                               {"--seeds", &r->seeds_text, NULL},
+                               {"--gflops", &r->gflops, NULL},
+                               {"--cost", NULL, &r->cost},
+                               {"--json", NULL, &r->json}};
   CZ_TRY(cz_args_parse(argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(*argc, argv, 1, -1, cz_show_usage));
   r->file = argv[1];
@@ -145,7 +149,9 @@ static cz_status print_assumptions(cz_buf *out, const request *r, bool vocabular
                      r->measured ? ", three quarters of what matrix products reach on this machine now (--gflops chooses another rate)" : ""));
   CZ_TRY(cz_buf_addf(out, "lengths in pretraining are those of full pieces under the row's objective\n"));
   if (vocabulary) CZ_TRY(cz_buf_addf(out, "the tokenizer is not there: the model's vocab_size, or T5's, was taken\n"));
-  if (lengths) CZ_TRY(cz_buf_addf(out, "files of tasks are not there: fine-tuning examples were taken to be as long as the batch allows, which is an upper bound\n"));
+  if (lengths)
+    CZ_TRY(cz_buf_addf(out,
+                       "files of tasks are not there: fine-tuning examples were taken to be as long as the batch allows, which is an upper bound\n"));
   return CZ_OK;
 }
 
@@ -158,8 +164,10 @@ static cz_status print_cost(cz_buf *out, const request *r, const cz_plan *p) {
   for (size_t i = 0; i < g.columns; i++) CZ_GO(st, cz_grid_add(&g, "%s", header[i]), done);
   for (size_t row = 0; row <= p->n_rows; row++) {
     bool total = row == p->n_rows;
-    if (!total) CZ_GO(st, cost_of_row(&c, p, row), done);
-    else c = sum;
+    if (!total)
+      CZ_GO(st, cost_of_row(&c, p, row), done);
+    else
+      c = sum;
     sum = (row_cost){.steps = sum.steps + c.steps, .tokens = sum.tokens + c.tokens, .flop = sum.flop + c.flop};
     vocabulary |= c.assumed_vocabulary;
     lengths |= c.assumed_lengths;
@@ -180,8 +188,10 @@ done:
 /* Where a column's value comes from; of a mean over many, the first and the last. */
 static cz_status print_column(cz_buf *out, const cz_column *c) {
   CZ_TRY(cz_buf_addf(out, "  column %s: ", c->name));
-  if (c->n_paths == 1) CZ_TRY(cz_buf_addf(out, "%s", c->paths[0]));
-  else CZ_TRY(cz_buf_addf(out, "mean of %zu, %s %s %s", c->n_paths, c->paths[0], c->n_paths > 2 ? "to" : "and", c->paths[c->n_paths - 1]));
+  if (c->n_paths == 1)
+    CZ_TRY(cz_buf_addf(out, "%s", c->paths[0]));
+  else
+    CZ_TRY(cz_buf_addf(out, "mean of %zu, %s %s %s", c->n_paths, c->paths[0], c->n_paths > 2 ? "to" : "and", c->paths[c->n_paths - 1]));
   return cz_buf_addf(out, "%s%s\n", c->note ? "; " : "", c->note ? c->note : "");
 }
 
@@ -217,8 +227,8 @@ static cz_status row_json(json_t *rows, const request *r, const cz_plan *p, size
     const struct {
       const char *key;
       double value;
-    } facts[] = {{"steps", c.steps}, {"examples_per_step", c.segments}, {"mean_inputs", c.inputs}, {"mean_targets", c.targets},
-                 {"tokens", c.tokens}, {"flop", c.flop}, {"hours", hours(r, c.flop)}};
+    } facts[] = {{"steps", c.steps}, {"examples_per_step", c.segments}, {"mean_inputs", c.inputs}, {"mean_targets", c.targets}, {"tokens", c.tokens},
+                 {"flop", c.flop},   {"hours", hours(r, c.flop)}};
     for (size_t k = 0; k < sizeof facts / sizeof *facts; k++) CZ_TRY(cz_json_set_real(stage, facts[k].key, facts[k].value));
     json_object_set_new(stage, "assumed_vocabulary", json_boolean(c.assumed_vocabulary));
     json_object_set_new(stage, "assumed_lengths", json_boolean(c.assumed_lengths));
@@ -230,8 +240,8 @@ static cz_status print_as_json(cz_buf *out, const request *r, const cz_plan *p) 
   json_t *rows = json_array(), *seeds = json_array(), *stages = json_array();
   for (size_t i = 0; i < p->n_seeds; i++) json_array_append_new(seeds, json_integer(p->seeds[i]));
   for (size_t i = 0; i < p->n_stages; i++)
-    json_array_append_new(stages, json_pack("{s:s, s:s, s:I, s:I}", "name", cz_plan_at(p, 0, 0, i)->name, "kind", cz_plan_at(p, 0, 0, i)->kind->name, "runs",
-                                            (json_int_t)distinct(p, i), "asked_for", (json_int_t)(p->n_rows * p->n_seeds)));
+    json_array_append_new(stages, json_pack("{s:s, s:s, s:I, s:I}", "name", cz_plan_at(p, 0, 0, i)->name, "kind", cz_plan_at(p, 0, 0, i)->kind->name,
+                                            "runs", (json_int_t)distinct(p, i), "asked_for", (json_int_t)(p->n_rows * p->n_seeds)));
   json_t *root = json_pack("{s:s, s:o, s:o, s:o}", "title", p->title ? p->title : "", "seeds", seeds, "stages", stages, "rows", rows);
   cz_status st = CZ_OK;
   for (size_t i = 0; i < p->n_rows && st == CZ_OK; i++) st = row_json(rows, r, p, i);
