@@ -58,17 +58,30 @@ cz_status cz_fs_commit(const char *temporary, const char *path) {
   return sync_path(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
 }
 
-/** Writes N bytes aside, syncs and renames: a reader sees the old file or the new one, never a part. */
+/* Opens the file beside PATH that a write fills, empty, for this process alone. What a killed process left there is used again. */
+static cz_status open_aside(int *fd, const char *temporary, const char *path) {
+  struct stat held, there;
+  *fd = open(temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (*fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
+  if (flock(*fd, LOCK_EX | LOCK_NB) || fstat(*fd, &held) || stat(temporary, &there) || held.st_ino != there.st_ino) {
+    close(*fd);
+    return CZ_FAIL(CZ_EBUSY, "%s: another process is writing this file", path); /* or has just renamed what was opened */
+  }
+  if (!ftruncate(*fd, 0)) return CZ_OK;
+  close(*fd);
+  return CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
+}
+
+/** Writes N bytes to PATH.tmp, syncs and renames: a reader sees the old file or the new one, never a part. CZ_EBUSY when another process is doing so. */
 cz_status cz_fs_write_atomic(const char *path, const void *bytes, size_t n) {
   char temporary[4096];
-  if (snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid()) >= (int)sizeof temporary)
-    return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
-  int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
+  int fd;
+  if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
+  CZ_TRY(open_aside(&fd, temporary, path));
   cz_status st = cz_fs_write_fd(fd, temporary, bytes, n);
-  if (close(fd) && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
   if (st == CZ_OK) st = cz_fs_commit(temporary, path);
   if (st != CZ_OK) unlink(temporary);
+  if (close(fd) && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
   return st;
 }
 
