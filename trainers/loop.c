@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,9 @@ void cz_loop_catch_signals(void) {
   sigaction(SIGTERM, &a, NULL);
 }
 
+/** CZ_EINTERRUPT when a signal has asked the run to stop: for work that is not a loop and can't be resumed in the middle. */
+cz_status cz_loop_go_on(const char *what) { return stop_asked ? CZ_FAIL(CZ_EINTERRUPT, "%s: stopped; run the same command again", what) : CZ_OK; }
+
 /* What a checkpoint holds besides parameters and optimizer, and what a step changes. */
 typedef struct counters {
   int64_t step, skipped, in_a_row; /* updates done; non-finite ones, all and the last ones running */
@@ -35,6 +39,17 @@ typedef struct counters {
   double smooth_loss, last_loss;
   cz_cursor cursor;
 } counters;
+
+/* Under which name a checkpoint keeps each of them, so that neither order nor layout of the struct matters. */
+static const struct {
+  const char *name;
+  size_t offset;
+} kept_ints[] = {{"step", offsetof(counters, step)},                   {"skipped", offsetof(counters, skipped)},
+                 {"skipped_in_a_row", offsetof(counters, in_a_row)},   {"input_tokens", offsetof(counters, input_tokens)},
+                 {"target_tokens", offsetof(counters, target_tokens)}, {"examples", offsetof(counters, examples)},
+                 {"examples_cut", offsetof(counters, cut)}},
+  kept_reals[] = {{"smooth_loss", offsetof(counters, smooth_loss)}, {"last_loss", offsetof(counters, last_loss)}};
+enum { N_INTS = sizeof kept_ints / sizeof *kept_ints, N_REALS = sizeof kept_reals / sizeof *kept_reals, CURSOR_FIELDS = 4 };
 
 typedef struct loop {
   const cz_loop_job *job;
@@ -142,9 +157,27 @@ static cz_status update(loop *l, double *norm) {
   l->at.last_loss = loss;
   if (!isfinite(loss) || !isfinite(*norm)) return refuse_nonfinite(l, loss, *norm);
   l->at.in_a_row = 0;
-  l->at.smooth_loss = l->at.step == 0 ? loss : 0.98 * l->at.smooth_loss + 0.02 * loss;
+  l->at.smooth_loss = l->at.step == l->at.skipped ? loss : 0.98 * l->at.smooth_loss + 0.02 * loss;
   if (j->optimizer.clip_norm > 0 && *norm > j->optimizer.clip_norm) scale = j->optimizer.clip_norm / *norm;
   return cz_optimizer_step(l->optimizer, l->at.step, cz_schedule_rate(&j->optimizer, l->at.step, j->train.steps), scale);
+}
+
+static cz_status save_counters(const counters *at, cz_checkpoint_writer *w) {
+  const uint64_t cursor[CURSOR_FIELDS] = {at->cursor.epoch, at->cursor.index, at->cursor.taken, at->cursor.batches};
+  const int64_t n = CURSOR_FIELDS;
+  for (int i = 0; i < N_INTS; i++) CZ_TRY(cz_checkpoint_put_int(w, kept_ints[i].name, *(const int64_t *)((const char *)at + kept_ints[i].offset)));
+  for (int i = 0; i < N_REALS; i++) CZ_TRY(cz_checkpoint_put_real(w, kept_reals[i].name, *(const double *)((const char *)at + kept_reals[i].offset)));
+  return cz_checkpoint_put(w, "cursor", CZ_CK_U64, cursor, &n, 1);
+}
+
+static cz_status load_counters(counters *at, cz_checkpoint *c) {
+  uint64_t cursor[CURSOR_FIELDS];
+  const int64_t n = CURSOR_FIELDS;
+  for (int i = 0; i < N_INTS; i++) CZ_TRY(cz_checkpoint_get_int(c, (int64_t *)((char *)at + kept_ints[i].offset), kept_ints[i].name));
+  for (int i = 0; i < N_REALS; i++) CZ_TRY(cz_checkpoint_get_real(c, (double *)((char *)at + kept_reals[i].offset), kept_reals[i].name));
+  CZ_TRY(cz_checkpoint_get(c, cursor, "cursor", CZ_CK_U64, &n, 1));
+  at->cursor = (cz_cursor){.epoch = (uint32_t)cursor[0], .index = cursor[1], .taken = (uint32_t)cursor[2], .batches = cursor[3]};
+  return CZ_OK;
 }
 
 static cz_status save(loop *l) {
@@ -153,13 +186,16 @@ static cz_status save(loop *l) {
   bool f64 = j->model->device->real == CZ_F64;
   cz_checkpoint_writer *w;
   cz_status st;
+  bool finite;
+  CZ_TRY(cz_optimizer_finite(l->optimizer, &finite)); /* a finite gradient may still have led nowhere, and then no later step can mend it */
+  if (!finite)
+    return CZ_FAIL(CZ_ENUMERIC, "%s: the parameters are not finite after step %lld (learning rate %g); the last checkpoint in %s is good", j->what,
+                   (long long)l->at.step, cz_schedule_rate(&j->optimizer, l->at.step - 1, j->train.steps), j->folder);
   if (j->comm->rank != 0) return CZ_OK; /* every rank holds the same state */
   size_t bytes = (size_t)p->flat * cz_dtype_bytes(j->model->device->real);
   CZ_TRY(cz_checkpoint_begin(&w, j->folder, j->config_hash, bytes + cz_optimizer_bytes(l->optimizer)));
   CZ_GO(st, cz_checkpoint_put(w, "parameters", f64 ? CZ_CK_F64 : CZ_CK_F32, p->values, &p->flat, 1), fail);
-  const int64_t n = sizeof l->at;
-  CZ_GO(st, cz_checkpoint_put(w, "counters", CZ_CK_BYTES, &l->at, &n, 1), fail);
-  CZ_GO(st, cz_checkpoint_put_int(w, "step", l->at.step), fail);
+  CZ_GO(st, save_counters(&l->at, w), fail);
   CZ_GO(st, cz_optimizer_save(l->optimizer, w), fail);
   CZ_TRY(cz_checkpoint_commit(&w));
   l->saved = cz_seconds();
@@ -176,15 +212,22 @@ static cz_status resume(loop *l) {
   cz_status st;
   if (!cz_checkpoint_exists(j->folder)) return CZ_OK;
   CZ_TRY(cz_checkpoint_open(&c, j->folder));
-  const int64_t n = sizeof l->at;
   CZ_GO(st, cz_checkpoint_check_config(c, j->config_hash), done);
   CZ_GO(st, cz_checkpoint_get(c, p->values, "parameters", j->model->device->real == CZ_F64 ? CZ_CK_F64 : CZ_CK_F32, &p->flat, 1), done);
-  CZ_GO(st, cz_checkpoint_get(c, &l->at, "counters", CZ_CK_BYTES, &n, 1), done);
+  CZ_GO(st, load_counters(&l->at, c), done);
   CZ_GO(st, cz_optimizer_load(l->optimizer, c), done);
   cz_log("%s: going on at step %lld of %lld (%s)", j->what, (long long)l->at.step, (long long)j->train.steps, cz_checkpoint_path(c));
 done:
   cz_checkpoint_close(&c);
   return st;
+}
+
+/* All ranks must reduce the same gradients in the same order, so all must have planned the same graph. */
+static cz_status check_plans(const loop *l) {
+  uint64_t hash = cz_graph_hash(l->net->graph);
+  int64_t both[2] = {(int64_t)(hash >> 1), -(int64_t)(hash >> 1)};
+  CZ_TRY(cz_comm_max_i64(l->job->comm, both, 2));
+  return both[0] == -both[1] ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: the ranks planned different graphs; do all run the same program and files?", l->job->what);
 }
 
 static cz_status open_parts(loop *l) {
@@ -195,6 +238,7 @@ static cz_status open_parts(loop *l) {
   cz_log("%s: %lld parameters; memory: parameters and gradients %.1f MB, activations and workspace %.1f MB", j->what,
          (long long)j->model->params->count, 2e-6 * (double)j->model->params->flat * (double)cz_dtype_bytes(device->real),
          1e-6 * (double)cz_graph_bytes(l->net->graph));
+  CZ_TRY(check_plans(l));
   CZ_TRY(cz_optimizer_create(&l->optimizer, &j->optimizer, j->model->params));
   CZ_TRY(cz_reducer_create(&l->reducer, j->comm, j->model->params->grads, j->model->params->flat, cz_dtype_bytes(device->real), j->batch.shards, 4 << 20));
   CZ_TRY(cz_alloc(&l->losses, (size_t)j->batch.shards + 1, sizeof *l->losses));

@@ -1,4 +1,5 @@
 #include "trainers/recipe.h"
+#include "base/fs.h"
 #include "base/text.h"
 #include "nn/hf.h"
 #include "trainers/tasks/task.h"
@@ -164,11 +165,25 @@ static cz_status check_same(const cz_model_config *a, const cz_model_config *b, 
     int64_t have, want;
   } facts[] = {{"d_model", a->d_model, b->d_model}, {"d_kv", a->d_kv, b->d_kv}, {"d_ff", a->d_ff, b->d_ff}, {"num_layers", a->n_layers, b->n_layers},
                {"num_heads", a->n_heads, b->n_heads}, {"vocab_size", a->vocab_size, b->vocab_size}, {"gated", a->gated, b->gated},
-               {"num_decoder_layers", a->n_decoder_layers, b->n_decoder_layers}, {"architecture", a->family->architecture, b->family->architecture}};
+               {"num_decoder_layers", a->n_decoder_layers, b->n_decoder_layers}, {"architecture", a->family->architecture, b->family->architecture},
+               {"relative_attention_num_buckets", a->buckets, b->buckets}, {"relative_attention_max_distance", a->max_distance, b->max_distance},
+               {"activation", a->activation, b->activation}, {"tied output", a->tied, b->tied}, {"scaled output", a->scaled, b->scaled}};
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
     if (facts[i].have != facts[i].want)
       return CZ_FAIL(CZ_EUSAGE, "%s: the model there has %s %lld, the recipe's has %lld", folder, facts[i].key, (long long)facts[i].have, (long long)facts[i].want);
   return CZ_OK;
+}
+
+/* Ids mean what the tokenizer that the model was trained with says. A folder without tokenizer.json can't be checked. */
+static cz_status check_tokenizer(const cz_stage *stage) {
+  char path[4096];
+  cz_tokenizer *theirs;
+  CZ_TRY(cz_fs_join(path, sizeof path, stage->init, "tokenizer.json"));
+  if (!cz_fs_exists(path)) return CZ_OK;
+  CZ_TRY(cz_tokenizer_open(&theirs, path));
+  bool same = cz_tokenizer_get_facts(theirs)->hash == cz_tokenizer_get_facts(stage->tokenizer)->hash;
+  cz_tokenizer_destroy(&theirs);
+  return same ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "%s and %s differ: the model in `init` was trained with another tokenizer", stage->tokenizer_path, path);
 }
 
 /** The stage's model: from the folder `init`, or drawn from the seed. The caller destroys it. */
@@ -179,6 +194,7 @@ cz_status cz_stage_model(cz_model **model, const cz_stage *stage) {
   config.start_id = config.pad_id;
   config.eos_id = stage->vocabulary.eos;
   if (stage->init) {
+    CZ_TRY(check_tokenizer(stage));
     CZ_TRY(cz_hf_open(model, stage->init, stage->device));
     cz_status st = check_same(&(*model)->config, &config, stage->init);
     if (st != CZ_OK) cz_model_destroy(model);

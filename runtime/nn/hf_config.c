@@ -84,19 +84,32 @@ static cz_status read_family(const reading *r, cz_model_config *c, bool gated) {
   return cz_family_find(&c->family, gated ? "t5-v1_1" : "t5");
 }
 
-/* "relu", "gated-gelu" (which means the tanh approximation), "gated-gelu_new", "gated-relu", "gelu", ... */
+/* feed_forward_proj, both ways: the first row of a kind is how it is written. "gated-gelu" means the tanh approximation (models.md 2.1). */
+static const struct {
+  const char *name;
+  int kind;
+  bool gated;
+} projections[] = {{"relu", CZ_ACTIVATION_RELU, false},           {"gelu", CZ_ACTIVATION_GELU, false},
+                   {"gelu_new", CZ_ACTIVATION_GELU_TANH, false},  {"gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, false},
+                   {"gated-gelu", CZ_ACTIVATION_GELU_TANH, true}, {"gated-gelu_new", CZ_ACTIVATION_GELU_TANH, true},
+                   {"gated-gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, true}, {"gated-relu", CZ_ACTIVATION_RELU, true}};
+enum { N_PROJECTIONS = sizeof projections / sizeof *projections };
+
 static cz_status read_activation(const reading *r, cz_model_config *c) {
-  static const struct {
-    const char *name;
-    int kind;
-  } kinds[] = {{"relu", CZ_ACTIVATION_RELU}, {"gelu", CZ_ACTIVATION_GELU}, {"gelu_new", CZ_ACTIVATION_GELU_TANH}, {"gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH}};
   const char *text = json_string_value(json_object_get(r->root, "feed_forward_proj"));
-  if (!text) return c->activation = CZ_ACTIVATION_RELU, CZ_OK; /* the class default */
-  c->gated = !strncmp(text, "gated-", 6);
-  if (!strcmp(text, "gated-gelu")) return c->activation = CZ_ACTIVATION_GELU_TANH, CZ_OK;
-  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-    if (!strcmp(text + (c->gated ? 6 : 0), kinds[i].name)) return c->activation = kinds[i].kind, CZ_OK;
-  return CZ_FAIL(CZ_EINVAL, "%s: feed_forward_proj '%s' is not one of relu, gelu, gelu_new, gated-...", r->path, text);
+  for (int i = 0; i < N_PROJECTIONS; i++) { /* without the key: the first, which is the class default */
+    if (text && strcmp(text, projections[i].name)) continue;
+    c->activation = projections[i].kind;
+    c->gated = projections[i].gated;
+    return CZ_OK;
+  }
+  return CZ_FAIL(CZ_EINVAL, "%s: feed_forward_proj '%s' is not one that this program has (relu, gelu, gelu_new, gated-gelu, gated-relu)", r->path, text);
+}
+
+static cz_status activation_name(const char **name, const cz_model_config *c) {
+  for (int i = 0; i < N_PROJECTIONS; i++)
+    if (projections[i].kind == c->activation && projections[i].gated == c->gated) return *name = projections[i].name, CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "activation %d (%s) has no name in a Hugging Face configuration", c->activation, c->gated ? "gated" : "not gated");
 }
 
 static cz_status read_config(const reading *r, cz_model_config *c) {
@@ -149,15 +162,11 @@ done:
   return st;
 }
 
-static const char *activation_name(const cz_model_config *c) {
-  if (c->activation == CZ_ACTIVATION_RELU) return c->gated ? "gated-relu" : "relu";
-  if (c->activation == CZ_ACTIVATION_GELU) return "gelu";
-  return c->gated ? "gated-gelu" : "gelu_new";
-}
-
 /** Writes a config.json with every key spelled out, so that no class default of any transformers version can change a number. */
 cz_status cz_hf_config_write(const cz_model_config *c, const char *path) {
   bool pair = c->family->architecture == CZ_ENCODER_DECODER;
+  const char *projection = NULL;
+  CZ_TRY(activation_name(&projection, c));
   json_t *root = json_pack("{s:[s], s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "architectures", c->family->hf_class, "model_type",
                            pair ? "t5" : "cloze-t5-stack", "cloze_family", c->family->name, "is_encoder_decoder", pair, "vocab_size",
                            (json_int_t)c->vocab_size, "d_model", (json_int_t)c->d_model, "d_kv", (json_int_t)c->d_kv, "d_ff", (json_int_t)c->d_ff,
@@ -165,7 +174,7 @@ cz_status cz_hf_config_write(const cz_model_config *c, const char *path) {
                            (json_int_t)c->n_heads, "relative_attention_num_buckets", (json_int_t)c->buckets, "relative_attention_max_distance",
                            (json_int_t)c->max_distance);
   json_t *rest = json_pack("{s:f, s:f, s:s, s:f, s:b, s:b, s:I, s:I, s:I, s:b}", "dropout_rate", c->dropout, "layer_norm_epsilon", c->norm_eps,
-                           "feed_forward_proj", activation_name(c), "initializer_factor", c->init_factor, "tie_word_embeddings", c->tied,
+                           "feed_forward_proj", projection, "initializer_factor", c->init_factor, "tie_word_embeddings", c->tied,
                            "scale_decoder_outputs", c->scaled, "pad_token_id", (json_int_t)c->pad_id, "eos_token_id", (json_int_t)c->eos_id,
                            "decoder_start_token_id", (json_int_t)c->start_id, "use_cache", true);
   char *text = NULL;

@@ -3,43 +3,60 @@
 #include "graph/graph.h"
 #include "graph/ops.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const cz_family families[] = {
-    {"t5", "T5 v1.0: ReLU, output tied to the embedding", CZ_ENCODER_DECODER, CZ_ACTIVATION_RELU, false, true, true, "T5ForConditionalGeneration"},
-    {"t5-v1_1", "T5 v1.1: gated GELU, output of its own", CZ_ENCODER_DECODER, CZ_ACTIVATION_GELU_TANH, true, false, false, "T5ForConditionalGeneration"},
-    {"lm", "T5's language model: one causal stack", CZ_LANGUAGE_MODEL, CZ_ACTIVATION_RELU, false, true, true, "ClozeT5LanguageModel"},
-    {"prefix-lm", "T5's prefix language model: one stack, inputs fully visible", CZ_PREFIX_LM, CZ_ACTIVATION_RELU, false, true, true,
-     "ClozeT5PrefixLanguageModel"},
+enum { T5, T5_V1_1, LM, PREFIX_LM, N_FAMILIES };
+
+static const cz_family families[N_FAMILIES] = {
+    [T5] = {"t5", "T5 v1.0: ReLU, output tied to the embedding", CZ_ENCODER_DECODER, CZ_ACTIVATION_RELU, false, true, true, "T5ForConditionalGeneration",
+            cz_t5_declare},
+    [T5_V1_1] = {"t5-v1_1", "T5 v1.1: gated GELU, output of its own", CZ_ENCODER_DECODER, CZ_ACTIVATION_GELU_TANH, true, false, false,
+                 "T5ForConditionalGeneration", cz_t5_declare},
+    [LM] = {"lm", "T5's language model: one causal stack", CZ_LANGUAGE_MODEL, CZ_ACTIVATION_RELU, false, true, true, "ClozeT5LanguageModel", cz_t5_declare},
+    [PREFIX_LM] = {"prefix-lm", "T5's prefix language model: one stack, inputs fully visible", CZ_PREFIX_LM, CZ_ACTIVATION_RELU, false, true, true,
+                   "ClozeT5PrefixLanguageModel", cz_t5_declare},
 };
-enum { N_FAMILIES = sizeof families / sizeof *families };
 
 typedef struct size_row {
-  const char *name;
-  int family;
+  const char *name; /* behind the family's: "t5-small" */
+  uint32_t families; /* that have this size */
   int64_t layers, d_model, d_ff, heads, d_kv;
 } size_row;
 
 /* Raffel et al. 2020, section 3.7, and the published v1.1 configurations (reference t5.md 1.4); nano and mini are this project's. */
+enum { V1_0 = 1 << T5, STACKS = 1 << LM | 1 << PREFIX_LM, V1_1 = 1 << T5_V1_1 };
 static const size_row sizes[] = {
-    {"t5-nano", 0, 2, 128, 512, 4, 32},      {"t5-mini", 0, 3, 192, 768, 6, 32},        {"t5-small", 0, 6, 512, 2048, 8, 64},
-    {"t5-base", 0, 12, 768, 3072, 12, 64},   {"t5-large", 0, 24, 1024, 4096, 16, 64},   {"t5-3b", 0, 24, 1024, 16384, 32, 128},
-    {"t5-11b", 0, 24, 1024, 65536, 128, 128},
-    {"t5-v1_1-nano", 1, 2, 128, 320, 4, 32}, {"t5-v1_1-mini", 1, 3, 192, 512, 6, 32},   {"t5-v1_1-small", 1, 8, 512, 1024, 6, 64},
-    {"t5-v1_1-base", 1, 12, 768, 2048, 12, 64}, {"t5-v1_1-large", 1, 24, 1024, 2816, 16, 64}, {"t5-v1_1-xl", 1, 24, 2048, 5120, 32, 64},
-    {"t5-v1_1-xxl", 1, 24, 4096, 10240, 64, 64},
-    {"lm-nano", 2, 2, 128, 512, 4, 32},      {"lm-mini", 2, 3, 192, 768, 6, 32},        {"lm-small", 2, 6, 512, 2048, 8, 64},
-    {"lm-base", 2, 12, 768, 3072, 12, 64},   {"lm-large", 2, 24, 1024, 4096, 16, 64},
-    {"prefix-lm-nano", 3, 2, 128, 512, 4, 32}, {"prefix-lm-mini", 3, 3, 192, 768, 6, 32}, {"prefix-lm-small", 3, 6, 512, 2048, 8, 64},
-    {"prefix-lm-base", 3, 12, 768, 3072, 12, 64}, {"prefix-lm-large", 3, 24, 1024, 4096, 16, 64},
+    {"nano", V1_0 | STACKS, 2, 128, 512, 4, 32},   {"mini", V1_0 | STACKS, 3, 192, 768, 6, 32},    {"small", V1_0 | STACKS, 6, 512, 2048, 8, 64},
+    {"base", V1_0 | STACKS, 12, 768, 3072, 12, 64}, {"large", V1_0 | STACKS, 24, 1024, 4096, 16, 64}, {"3b", V1_0, 24, 1024, 16384, 32, 128},
+    {"11b", V1_0, 24, 1024, 65536, 128, 128},      {"nano", V1_1, 2, 128, 320, 4, 32},             {"mini", V1_1, 3, 192, 512, 6, 32},
+    {"small", V1_1, 8, 512, 1024, 6, 64},          {"base", V1_1, 12, 768, 2048, 12, 64},          {"large", V1_1, 24, 1024, 2816, 16, 64},
+    {"xl", V1_1, 24, 2048, 5120, 32, 64},          {"xxl", V1_1, 24, 4096, 10240, 64, 64},
 };
-enum { N_SIZES = sizeof sizes / sizeof *sizes };
+enum { N_SIZES = sizeof sizes / sizeof *sizes, MOST_NAMES = N_SIZES * N_FAMILIES, NAME_BYTES = 32 };
 
-/** Copies at most N names of known models (borrowed) and returns how many there are. */
+/* All names, FAMILY-SIZE, made when asked for, by the main thread. */
+static char all_names[MOST_NAMES][NAME_BYTES];
+static int name_family[MOST_NAMES], name_size[MOST_NAMES];
+
+static size_t make_names(void) {
+  size_t n = 0;
+  for (int f = 0; f < N_FAMILIES; f++)
+    for (int s = 0; s < N_SIZES; s++)
+      if (sizes[s].families >> f & 1) {
+        snprintf(all_names[n], NAME_BYTES, "%s-%s", families[f].name, sizes[s].name);
+        name_family[n] = f;
+        name_size[n++] = s;
+      }
+  return n;
+}
+
+/** Copies at most N names of known models (static) and returns how many there are. */
 size_t cz_model_names(const char **names, size_t n) {
-  for (size_t i = 0; i < N_SIZES && i < n; i++) names[i] = sizes[i].name;
-  return N_SIZES;
+  size_t all = make_names();
+  for (size_t i = 0; i < all && i < n; i++) names[i] = all_names[i];
+  return all;
 }
 
 /** The family called NAME. CZ_EUSAGE with the nearest spelling when there is none. *FAMILY is static. */
@@ -50,25 +67,25 @@ cz_status cz_family_find(const cz_family **family, const char *name) {
     if (!strcmp(name, names[i])) return *family = &families[i], CZ_OK;
   }
   const char *near = cz_nearest(name, names, N_FAMILIES);
-  return CZ_FAIL(CZ_EUSAGE, "no model family '%s'%s%s; there are t5, t5-v1_1, lm, prefix-lm", name, near ? "; did you mean " : "", near ? near : "");
+  return CZ_FAIL(CZ_EUSAGE, "no model family '%s'%s%s (cloze list models)", name, near ? "; did you mean " : "", near ? near : "");
 }
 
 /** Fills CONFIG with a known model's sizes (t5-small, t5-v1_1-base, lm-base, ...) and the family's defaults; vocabulary 32,128, dropout 0.1. CZ_EUSAGE
  * with the nearest spelling for another name. */
 cz_status cz_model_config_named(cz_model_config *config, const char *name) {
-  const char *names[N_SIZES];
-  for (int i = 0; i < N_SIZES; i++) {
-    const size_row *s = &sizes[i];
-    const cz_family *f = &families[s->family];
-    names[i] = s->name;
-    if (strcmp(name, s->name)) continue;
+  const char *names[MOST_NAMES];
+  size_t n = cz_model_names(names, MOST_NAMES);
+  for (size_t i = 0; i < n; i++) {
+    if (strcmp(name, names[i])) continue;
+    const size_row *s = &sizes[name_size[i]];
+    const cz_family *f = &families[name_family[i]];
     *config = (cz_model_config){.family = f, .vocab_size = 32128, .d_model = s->d_model, .d_kv = s->d_kv, .d_ff = s->d_ff, .n_layers = s->layers,
                                 .n_decoder_layers = s->layers, .n_heads = s->heads, .buckets = 32, .max_distance = 128, .dropout = 0.1,
                                 .norm_eps = 1e-6, .init_factor = 1, .gated = f->gated, .tied = f->tied, .scaled = f->scaled,
                                 .activation = f->activation, .pad_id = 0, .eos_id = 1, .start_id = 0};
     return CZ_OK;
   }
-  const char *near = cz_nearest(name, names, N_SIZES);
+  const char *near = cz_nearest(name, names, n);
   return CZ_FAIL(CZ_EUSAGE, "no model '%s'%s%s (cloze list models)", name, near ? "; did you mean " : "", near ? near : "");
 }
 
@@ -108,7 +125,7 @@ cz_status cz_model_create(cz_model **model, const cz_model_config *config, cz_de
   cz_status st;
   CZ_GO(st, cz_params_create(&m->params, device), fail);
   CZ_GO(st, cz_arena_create(&m->arena, "model"), fail);
-  CZ_GO(st, cz_t5_declare(m), fail);
+  CZ_GO(st, config->family->declare(m), fail);
   CZ_GO(st, cz_params_allocate(m->params), fail);
   return CZ_OK;
 fail:

@@ -11,6 +11,8 @@ typedef enum cz_architecture {
   CZ_PREFIX_LM        /* one stack; the inputs see one another, the targets see what came before */
 } cz_architecture;
 
+struct cz_model;
+
 /* What a family fixes; sizes come from the size table or from config.json. */
 typedef struct cz_family {
   const char *name;
@@ -21,6 +23,7 @@ typedef struct cz_family {
   bool tied;      /* the output matrix is the embedding ... */
   bool scaled;    /* ... and its input is multiplied by d_model^-0.5 */
   const char *hf_class; /* "architectures" in config.json */
+  cz_status (*declare)(struct cz_model *model); /* declares the parameters under their Hugging Face names */
 } cz_family;
 
 typedef struct cz_model_config {
