@@ -68,15 +68,25 @@ cz_status cz_graph_print(const cz_graph *g, cz_buf *out, bool json) {
                      g->memory_bytes, g->workspace_bytes, params, g->params->grads ? params : 0);
 }
 
-/** A hash of the plan (ops, names, capacities, order): ranks compare it before the first step, since all must reduce in the same order. */
+/* The steps' names, phases and the shapes that they write; not the attributes, whose structs have padding. */
+static uint64_t hash_step(const cz_graph *g, const cz__step *s, uint64_t h) {
+  const cz__node *n = &g->nodes[s->node];
+  const int32_t facts[3] = {(int32_t)n->op, (int32_t)s->phase, (int32_t)n->key};
+  h = cz_hash64(facts, sizeof facts, h);
+  for (int o = 0; o < n->row->n_out; o++)
+    if (cz__is_value(s->out[o])) h = cz_hash64(g->values[s->out[o]].arg.dim, sizeof g->values[s->out[o]].arg.dim, h);
+  for (int k = 0; k < n->row->n_in; k++) {
+    const int32_t gradient[2] = {k, s->mode[k]};
+    h = cz_hash64(gradient, sizeof gradient, h);
+  }
+  return h;
+}
+
+/** A hash of the plan (ops, names, shapes, capacities, order, gradients): ranks compare it before the first step, since all must reduce in the same
+ * order. */
 uint64_t cz_graph_hash(const cz_graph *g) {
   uint64_t h = 0;
   for (size_t i = 0; i < g->n_extents; i++) h = cz_hash64(&g->extents[i].capacity, sizeof g->extents[i].capacity, h);
-  for (size_t i = 0; i < g->n_steps; i++) {
-    const cz__node *n = &g->nodes[g->steps[i].node];
-    int32_t facts[3] = {(int32_t)n->op, (int32_t)g->steps[i].phase, (int32_t)n->key};
-    h = cz_hash64(facts, sizeof facts, h);
-    h = cz_hash64(n->attr, n->row->attr_bytes, h);
-  }
+  for (size_t i = 0; i < g->n_steps; i++) h = hash_step(g, &g->steps[i], h);
   return h;
 }
