@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "metrics/jsonl.h"
+#include "trainers/loop.h"
 #include "trainers/search.h"
 #include "trainers/stage.h"
 #include "trainers/tasklist.h"
@@ -138,10 +139,11 @@ static cz_status open_run(job *j, task_run *r, const cz_task_entry *e) {
   return cz_alloc(&r->baseline, r->set->n, sizeof *r->baseline);
 }
 
-static void show(void *self, int64_t done) {
+static cz_status show(void *self, int64_t done) {
   cz_progress *p = self;
   p->units = (double)(p->done = done);
   cz_progress_show(p, done == p->total);
+  return cz_loop_go_on("evaluate");
 }
 
 static cz_status run_task(job *j, const cz_task_entry *e) {

@@ -78,15 +78,27 @@ void cz_optimizer_destroy(cz_optimizer **optimizer) {
 /** Bytes of state: what a checkpoint of it takes. */
 size_t cz_optimizer_bytes(const cz_optimizer *o) { return (size_t)o->flat * real_bytes(o); }
 
+static cz_status sum_of_squares(cz_optimizer *o, double *sum, void *flat) {
+  cz_device *d = o->params->device;
+  cz_call call = {.in = {{.data = flat, .dtype = d->real, .ndim = 1, .dim = {o->params->flat}}},
+                  .out = {{.data = o->sum, .dtype = d->real, .ndim = 1, .dim = {1}}}};
+  CZ_TRY(cz_op_run(d, CZ_OP_sumsq, &call, &o->scratch));
+  return cz_device_read_real(d, sum, o->sum, 1);
+}
+
 /** The Euclidean norm of the whole gradient; NaN or infinity when some element is. */
 cz_status cz_optimizer_norm(cz_optimizer *o, double *norm) {
-  cz_device *d = o->params->device;
-  cz_call call = {.in = {{.data = o->params->grads, .dtype = d->real, .ndim = 1, .dim = {o->params->flat}}},
-                  .out = {{.data = o->sum, .dtype = d->real, .ndim = 1, .dim = {1}}}};
   double sum;
-  CZ_TRY(cz_op_run(d, CZ_OP_sumsq, &call, &o->scratch));
-  CZ_TRY(cz_device_read_real(d, &sum, o->sum, 1));
+  CZ_TRY(sum_of_squares(o, &sum, o->params->grads));
   *norm = sqrt(sum);
+  return CZ_OK;
+}
+
+/** Whether all parameters are finite, and so small that their squares can be summed. */
+cz_status cz_optimizer_finite(cz_optimizer *o, bool *finite) {
+  double sum;
+  CZ_TRY(sum_of_squares(o, &sum, o->params->values));
+  *finite = isfinite(sum);
   return CZ_OK;
 }
 

@@ -252,7 +252,7 @@ static cz_status run_all(search *s, cz_ids *outputs, double *scores, const order
       s->items[s->n_items++].input = sorted[at++].input;
     }
     CZ_TRY(run_batch(s, outputs, scores));
-    if (progress) progress(self, at);
+    if (progress) CZ_TRY(progress(self, at));
   }
   return CZ_OK;
 }

@@ -13,7 +13,8 @@ typedef struct cz_search_options {
   int32_t banned_from;   /* ids from here on are never written (rows of the table without a token); 0: none */
 } cz_search_options;
 
-typedef void (*cz_search_progress)(void *self, int64_t done);
+/* Called after each batch; a failure ends the search. */
+typedef cz_status (*cz_search_progress)(void *self, int64_t done);
 
 CZ_MUST cz_status cz_search(cz_ids *outputs, double *scores, cz_model *model, const cz_ids *inputs, int64_t n, const cz_search_options *options,
                             cz_search_progress progress, void *progress_self);
