@@ -28,8 +28,7 @@ const char cz_objective_usage[] =
     "  --json             one line {\"inputs\": [...], \"targets\": [...]} a document\n"
     "  --keys             the keys of objective NAME, with ranges and defaults\n"
     "\n"
-    "Objectives: prefix_lm lm bert_style deshuffling mass iid_replace_spans iid_drop_tokens random_spans\n"
-    "Keys, each where it applies: noise_density mean_noise_span_length random_token_probability inputs_length targets_length fidelity\n";
+    "The objectives: cloze list objectives. The keys of one: cloze objective NAME --keys.\n";
 
 typedef struct request {
   const char *name, *tokenizer, *text, *ids;

@@ -149,12 +149,9 @@ static void test_help(void **state) {
   cz_buf out = {0};
   for (size_t i = 0; i < cz_objective_count; i++) {
     const cz_objective_row *row = cz_objective_rows[i];
-    assert_non_null(strstr(cz_objective_usage, row->name));
     assert_ok(RUN(&out, "objective", row->name, "--keys"));
-    for (size_t k = 0; k < row->section.n_keys; k++) {
-      assert_non_null(strstr(out.data, row->section.keys[k].name));
-      assert_non_null(strstr(cz_objective_usage, row->section.keys[k].name));
-    }
+    assert_non_null(strstr(out.data, row->help));
+    for (size_t k = 0; k < row->section.n_keys; k++) assert_non_null(strstr(out.data, row->section.keys[k].name));
   }
   cz_buf_free(&out);
 }
