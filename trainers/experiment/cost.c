@@ -82,28 +82,6 @@ static cz_status mixture_lengths(const cz_stage *s, const cz_tasklist *tasks, cz
   return CZ_OK;
 }
 
-/* Mean tokens of inputs and targets, EOS included, over PIECES pieces of the raw length that the reader cuts for the objective. */
-static cz_status piece_lengths(const cz_objective *o, double *inputs, double *targets) {
-  int64_t n = o->cut.piece_tokens;
-  int32_t *ids;
-  CZ_TRY(cz_alloc(&ids, (size_t)n, sizeof *ids));
-  cz_example e = {0};
-  cz_status st = CZ_OK;
-  size_t in = 0, out = 0;
-  for (uint32_t i = 0; i < PIECES && st == CZ_OK; i++) {
-    const cz_piece piece = {.ids = ids, .n = n, .index = i};
-    st = cz_objective_apply(o, &e, &piece);
-    in += e.inputs.len;
-    out += e.targets.len;
-  }
-  *inputs = (double)in / PIECES;
-  *targets = (double)out / PIECES;
-  free(e.inputs.data);
-  free(e.targets.data);
-  free(ids);
-  return st;
-}
-
 static double capped(double length, int64_t most) { return most > 0 && length > (double)most ? (double)most : length; }
 
 static cz_status mean_lengths(const cz_stage *s, bool pretrains, const cz_batch_keys *batch, cz_stage_cost *cost) {
@@ -112,7 +90,7 @@ static cz_status mean_lengths(const cz_stage *s, bool pretrains, const cz_batch_
   if (pretrains) {
     cz_objective objective;
     CZ_TRY(cz_stage_objective(&objective, s));
-    CZ_TRY(piece_lengths(&objective, &cost->inputs, &cost->targets));
+    CZ_TRY(cz_objective_mean_lengths(&objective, &cost->inputs, &cost->targets, PIECES));
   } else {
     cz_tasklist tasks;
     cz_status st = cz_tasklist_read(&tasks, s);
