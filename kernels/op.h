@@ -59,8 +59,6 @@ typedef struct cz_needs {
   uint32_t in, out;
 } cz_needs;
 
-enum { CZ_NO_ALIAS = -1 };
-
 typedef struct cz_op_row {
   const char *name;
   int n_in, n_out;

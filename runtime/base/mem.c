@@ -67,7 +67,6 @@ typedef struct block {
 struct cz_arena {
   const char *name;
   block *blocks;
-  size_t total;
 };
 
 /** Creates an empty arena. NAME is borrowed and appears in messages. */
@@ -89,7 +88,6 @@ cz_status cz_arena_alloc(cz_arena *arena, void *out, size_t count, size_t size) 
     b->size = room;
     b->next = arena->blocks;
     arena->blocks = b;
-    arena->total += room;
   }
   void *p = (char *)arena->blocks->bytes + arena->blocks->used;
   arena->blocks->used += bytes;
@@ -104,9 +102,6 @@ cz_status cz_arena_strdup(cz_arena *arena, char **out, const char *text) {
   memcpy(*out, text, n);
   return CZ_OK;
 }
-
-/** Bytes taken from the system. */
-size_t cz_arena_bytes(const cz_arena *arena) { return arena->total; }
 
 /** Frees everything in the arena, clears the pointer, accepts null. */
 void cz_arena_destroy(cz_arena **arena) {

@@ -26,7 +26,6 @@ void cz_buf_free(cz_buf *b);
 CZ_MUST cz_status cz_arena_create(cz_arena **arena, const char *name);
 CZ_MUST cz_status cz_arena_alloc(cz_arena *arena, void *out, size_t count, size_t size);
 CZ_MUST cz_status cz_arena_strdup(cz_arena *arena, char **out, const char *text);
-size_t cz_arena_bytes(const cz_arena *arena);
 void cz_arena_destroy(cz_arena **arena);
 
 #endif

@@ -1,4 +1,4 @@
-/* Training checkpoints: named arrays, numbers and texts in one HDF5 file per folder, every data set under fletcher32 and all metadata under HDF5's
+/* Training checkpoints: named arrays and numbers in one HDF5 file per folder, every data set under fletcher32 and all metadata under HDF5's
  * own checksums (format 1.10), written aside, synced and renamed; the one before is kept. At any instant of a save the folder holds a whole
  * checkpoint.
  *
@@ -31,7 +31,6 @@ CZ_MUST cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *fold
 CZ_MUST cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_type type, const void *data, const int64_t *dims, int rank);
 CZ_MUST cz_status cz_checkpoint_put_int(cz_checkpoint_writer *w, const char *name, int64_t value);
 CZ_MUST cz_status cz_checkpoint_put_real(cz_checkpoint_writer *w, const char *name, double value);
-CZ_MUST cz_status cz_checkpoint_put_text(cz_checkpoint_writer *w, const char *name, const char *text);
 CZ_MUST cz_status cz_checkpoint_commit(cz_checkpoint_writer **w);
 void cz_checkpoint_discard(cz_checkpoint_writer **w);
 
@@ -48,7 +47,6 @@ const cz_ck_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name);
 CZ_MUST cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck_type type, const int64_t *dims, int rank);
 CZ_MUST cz_status cz_checkpoint_get_int(cz_checkpoint *c, int64_t *out, const char *name);
 CZ_MUST cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name);
-CZ_MUST cz_status cz_checkpoint_get_text(cz_checkpoint *c, cz_buf *out, const char *name);
 
 const char *cz_ck_type_name(cz_ck_type type);
 size_t cz_ck_type_size(cz_ck_type type);

@@ -239,15 +239,3 @@ cz_status cz_checkpoint_get_int(cz_checkpoint *c, int64_t *out, const char *name
 
 /** Reads one real number. */
 cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name) { return cz_checkpoint_get(c, out, name, CZ_CK_F64, NULL, 0); }
-
-/** Appends the text (or bytes) NAME to OUT, whatever its length. */
-cz_status cz_checkpoint_get_text(cz_checkpoint *c, cz_buf *out, const char *name) {
-  const cz_ck_entry *e = cz_checkpoint_find(c, name);
-  if (!e || e->type != CZ_CK_BYTES || e->rank != 1) return CZ_FAIL(CZ_EINVAL, "%s: %s '%s'", c->path, e ? "not a text:" : "no entry", name);
-  CZ_TRY(cz_buf_add(out, NULL, 0));
-  CZ_TRY(cz_grow(&out->data, &out->cap, out->len + e->elements + 1, 1));
-  CZ_TRY(cz_checkpoint_get(c, out->data + out->len, name, CZ_CK_BYTES, e->dims, 1));
-  out->len += e->elements;
-  out->data[out->len] = '\0';
-  return CZ_OK;
-}

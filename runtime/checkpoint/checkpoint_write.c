@@ -132,12 +132,6 @@ cz_status cz_checkpoint_put_real(cz_checkpoint_writer *w, const char *name, doub
   return cz_checkpoint_put(w, name, CZ_CK_F64, &value, NULL, 0);
 }
 
-/** Stores the bytes of a text, without its NUL. */
-cz_status cz_checkpoint_put_text(cz_checkpoint_writer *w, const char *name, const char *text) {
-  int64_t n = (int64_t)strlen(text);
-  return cz_checkpoint_put(w, name, CZ_CK_BYTES, text, &n, 1);
-}
-
 /* Makes the temporary file the newest, and what was the newest the previous. The old previous goes last: a damaged newest never replaces the only good
  * file before the new one is durable. File systems without hard links lose that last guard, but never both files. */
 static cz_status rotate(const cz_checkpoint_writer *w) {

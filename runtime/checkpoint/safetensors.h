@@ -60,7 +60,6 @@ void cz_safetensors_close(cz_safetensors **s);
 size_t cz_safetensors_count(const cz_safetensors *s);
 const cz_st_info *cz_safetensors_at(const cz_safetensors *s, size_t i);
 const cz_st_info *cz_safetensors_find(const cz_safetensors *s, const char *name);
-const char *cz_safetensors_file(const cz_safetensors *s, int file);
 CZ_MUST cz_status cz_safetensors_read_f32(cz_safetensors *s, float *out, const char *name, const int64_t *dims, int rank);
 CZ_MUST cz_status cz_safetensors_read_f64(cz_safetensors *s, double *out, const char *name, const int64_t *dims, int rank);
 

@@ -346,9 +346,6 @@ const cz_st_info *cz_safetensors_find(const cz_safetensors *s, const char *name)
   return s->n_tensors ? bsearch(&key, s->tensors, s->n_tensors, sizeof *s->tensors, by_name) : NULL;
 }
 
-/** The path of a file that a tensor's entry names. Borrowed. */
-const char *cz_safetensors_file(const cz_safetensors *s, int file) { return s->files[file].path; }
-
 static cz_status find_for_reading(const cz_safetensors *s, const cz_st_info **out, const char *name, const int64_t *dims, int rank) {
   const cz_st_info *t = cz_safetensors_find(s, name);
   if (!t) return CZ_FAIL(CZ_EINVAL, "%s: no tensor '%s' (%zu others)", s->n_files ? s->files[0].path : "safetensors", name, s->n_tensors);

@@ -99,34 +99,6 @@ static cz_status gather_equal(cz_comm *c, void *all, const void *mine, size_t by
   return st;
 }
 
-static cz_status gather_bodies(cz_comm *c, char ***texts, const char *text, const uint64_t *lengths) {
-  size_t table = (size_t)c->size * sizeof(char *), *bounds;
-  CZ_TRY(cz_alloc(&bounds, (size_t)c->size + 1, sizeof *bounds));
-  for (int r = 0; r < c->size; r++) bounds[r + 1] = bounds[r] + lengths[r];
-  cz_status st = cz_alloc(texts, 1, table + bounds[c->size]);
-  if (st == CZ_OK) {
-    char *bytes = (char *)*texts + table;
-    memcpy(bytes + bounds[c->rank], text, lengths[c->rank]);
-    for (int r = 0; r < c->size; r++) (*texts)[r] = bytes + bounds[r];
-    st = cz_comm_allgather(c, bytes, bounds);
-    if (st != CZ_OK) {
-      free(*texts);
-      *texts = NULL;
-    }
-  }
-  free(bounds);
-  return st;
-}
-
-/** Every rank gets the texts of all: (*TEXTS)[r] is rank r's. One allocation, which the caller frees with free(*TEXTS). */
-cz_status cz_comm_gather_text(cz_comm *c, char ***texts, const char *text) {
-  uint64_t *lengths = NULL, mine = strlen(text) + 1;
-  CZ_TRY(gather_equal(c, &lengths, &mine, sizeof mine));
-  cz_status st = gather_bodies(c, texts, text, lengths);
-  free(lengths);
-  return st;
-}
-
 /** Adds the N values (as many on every rank) of all ranks, in place, on all ranks; wraps around like two's complement. */
 cz_status cz_comm_sum_i64(cz_comm *c, int64_t *values, size_t n) {
   int64_t *all = NULL;

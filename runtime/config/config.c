@@ -111,12 +111,6 @@ void cz_config_destroy(cz_config **config) {
 /** The whole tree, a mapping. */
 const cz_config_node *cz_config_root(const cz_config *config) { return config->root; }
 
-/** Makes ROOT, a mapping of this configuration, the whole tree. */
-void cz_config_set_root(cz_config *config, const cz_config_node *root) {
-  CZ_CHECK(root->kind == CZ_CONFIG_MAPPING);
-  config->root = root;
-}
-
 /** Reads N bytes of YAML into a node beside the root, e.g. a section's resolved values to be merged. NAME appears in messages. */
 cz_status cz_config_read(cz_config *config, const cz_config_node **out, const char *name, const char *text, size_t n) {
   cz__source *source;

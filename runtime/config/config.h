@@ -60,7 +60,6 @@ const cz_config_node *cz_config_root(const cz_config *config);
 /* Changing what the root is. Order of precedence, weakest first: bases, file, scale, overrides. */
 CZ_MUST cz_status cz_config_scale(cz_config *config, const char *scale);
 CZ_MUST cz_status cz_config_set(cz_config *config, const char *word);
-void cz_config_set_root(cz_config *config, const cz_config_node *root);
 
 /* Making nodes from nodes; the result lives as long as the configuration, OUT may be any node pointer. */
 CZ_MUST cz_status cz_config_read(cz_config *config, const cz_config_node **out, const char *name, const char *text, size_t n);

@@ -122,12 +122,6 @@ cz_status cz_jsonl_real(cz_jsonl *writer, const char *key, double value) {
   return cz_buf_addf(&writer->line, isfinite(value) ? "%s" : "\"%s\"", text);
 }
 
-/** Adds a text to the line. */
-cz_status cz_jsonl_text(cz_jsonl *writer, const char *key, const char *value) {
-  CZ_TRY(add_key(writer, key));
-  return cz_jsonl_quote(&writer->line, value);
-}
-
 /** Ends the line and writes it. CZ_EIO when the disk is full or refuses; the file then ends with the line before. */
 cz_status cz_jsonl_end(cz_jsonl *writer) {
   CZ_TRY(cz_buf_add(&writer->line, "}\n", 2));

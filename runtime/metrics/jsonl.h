@@ -16,7 +16,6 @@ CZ_MUST cz_status cz_jsonl_resume(const char *path, int64_t step);
 CZ_MUST cz_status cz_jsonl_begin(cz_jsonl *writer);
 CZ_MUST cz_status cz_jsonl_int(cz_jsonl *writer, const char *key, int64_t value);
 CZ_MUST cz_status cz_jsonl_real(cz_jsonl *writer, const char *key, double value);
-CZ_MUST cz_status cz_jsonl_text(cz_jsonl *writer, const char *key, const char *value);
 CZ_MUST cz_status cz_jsonl_end(cz_jsonl *writer);
 CZ_MUST cz_status cz_jsonl_close(cz_jsonl **writer);
 CZ_MUST cz_status cz_jsonl_quote(cz_buf *out, const char *text);

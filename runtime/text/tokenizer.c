@@ -115,18 +115,3 @@ const char *cz_tokenizer_token(const cz_tokenizer *t, int32_t id, size_t *n) {
   *n = t->added.tokens[i].content_n;
   return t->added.tokens[i].content;
 }
-
-/** The sentinels <extra_id_0>, <extra_id_1>, ...: *COUNT of them, of which the k-th has the id *FIRST - k. Without any, *COUNT is 0 and *FIRST -1.
- * CZ_EINVAL when their ids do not count down one by one, as span corruption needs. */
-cz_status cz_tokenizer_sentinels(const cz_tokenizer *t, int32_t *first, int32_t *count) {
-  *first = -1;
-  for (*count = 0; *count < t->facts.size; ++*count) {
-    char name[32];
-    int32_t id = cz_tokenizer_id(t, name, (size_t)snprintf(name, sizeof name, "<extra_id_%d>", (int)*count));
-    if (id < 0) break;
-    if (*count == 0) *first = id;
-    if (id != *first - *count)
-      return CZ_FAIL(CZ_EINVAL, "the tokenizer's sentinels do not count down: <extra_id_0> is %d, but %s is %d", (int)*first, name, (int)id);
-  }
-  return CZ_OK;
-}

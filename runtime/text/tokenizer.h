@@ -44,7 +44,6 @@ CZ_MUST cz_status cz_tokenizer_encode(const cz_tokenizer *t, cz_encoding *out, c
 CZ_MUST cz_status cz_tokenizer_decode(const cz_tokenizer *t, cz_buf *out, const int32_t *ids, size_t n, bool skip_special);
 
 const cz_tokenizer_facts *cz_tokenizer_get_facts(const cz_tokenizer *t);
-CZ_MUST cz_status cz_tokenizer_sentinels(const cz_tokenizer *t, int32_t *first, int32_t *count);
 int32_t cz_tokenizer_id(const cz_tokenizer *t, const char *token, size_t n);
 const char *cz_tokenizer_token(const cz_tokenizer *t, int32_t id, size_t *n);
 

@@ -136,7 +136,9 @@ static void test_shards(void **state) {
   write_both(scratch);
   GOOD(cz_safetensors_open_model(&s, in_scratch("many")));
   check_library_values(s);
-  assert_string_not_equal(cz_safetensors_file(s, 0), cz_safetensors_file(s, 1));
+  int other = 0; /* the tensors lie in several files */
+  for (size_t i = 0; i < cz_safetensors_count(s); i++) other += cz_safetensors_at(s, i)->file != cz_safetensors_at(s, 0)->file;
+  assert_true(other > 0);
   cz_safetensors_close(&s);
   cz_st_item items[TABLE];
   double numbers[8];

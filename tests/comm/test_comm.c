@@ -44,18 +44,6 @@ static void test_bytes(void **state) {
   free(bytes);
 }
 
-static void test_texts(void **state) {
-  char mine[64] = "", want[64] = "", **texts;
-  for (int i = 0; i < world->rank * 5; i++) mine[i] = (char)('a' + world->rank);
-  CHECK(cz_comm_gather_text(world, &texts, mine) == CZ_OK);
-  for (int r = 0; r < world->size; r++) {
-    memset(want, 0, sizeof want);
-    memset(want, 'a' + r, (size_t)(r * 5));
-    CHECK(strcmp(texts[r], want) == 0);
-  }
-  free(texts);
-}
-
 static void test_groups(void **state) {
   cz_comm *group;
   CHECK(cz_comm_split(world, &group, world->rank % 2) == CZ_OK);
@@ -142,7 +130,6 @@ int main(int argc, char **argv) {
   }
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_scalars),
                                      cmocka_unit_test(test_bytes),
-                                     cmocka_unit_test(test_texts),
                                      cmocka_unit_test(test_groups),
                                      cmocka_unit_test(test_shard_rule),
                                      cmocka_unit_test(test_opening),
