@@ -20,12 +20,11 @@ const char cz_corpus_usage[] =
     "  --documents blank-line  a document ends at blank lines (default); lines inside it stay lines\n"
     "  --documents line        each line is a document\n"
     "  --pairs                 each line is one example: input, tab, target\n"
-    "  --json                  print the totals as one JSON object\n"
-    "  --help                  this text\n";
+    "  --json                  print the totals as one JSON object\n";
 
 typedef struct options {
   const char *tokenizer, *out, *documents;
-  bool pairs, json, help;
+  bool pairs, json;
 } options;
 
 /* `self` of the function that encodes. */
@@ -45,10 +44,12 @@ static cz_status encode(const void *self, cz_ids *out, const char *text, size_t 
 }
 
 static cz_status parse(options *o, cz_corpus_job *job, int *argc, char **argv) {
-  const cz_option table[] = {{"--tokenizer", &o->tokenizer, NULL}, {"--out", &o->out, NULL},   {"--documents", &o->documents, NULL},
-                             {"--pairs", NULL, &o->pairs},         {"--json", NULL, &o->json}, {"--help", NULL, &o->help}};
+  const cz_option table[] = {{"--tokenizer", &o->tokenizer, NULL},
+                             {"--out", &o->out, NULL},
+                             {"--documents", &o->documents, NULL},
+                             {"--pairs", NULL, &o->pairs},
+                             {"--json", NULL, &o->json}};
   CZ_TRY(cz_args_parse(argc, argv, table, sizeof table / sizeof *table));
-  if (o->help) return CZ_OK;
   if (!o->tokenizer || !o->out) return CZ_FAIL(CZ_EUSAGE, "corpus: --tokenizer and --out are wanted\n%s", cz_corpus_usage);
   if (o->pairs && o->documents) return CZ_FAIL(CZ_EUSAGE, "corpus: --pairs are lines, --documents does not go with it");
   bool lines = o->documents && !strcmp(o->documents, "line");
@@ -110,6 +111,5 @@ cz_status cz_command_corpus(int argc, char **argv) {
   options o = {0};
   cz_corpus_job job = {0};
   CZ_TRY(parse(&o, &job, &argc, argv));
-  if (o.help) return fputs(cz_corpus_usage, stdout) < 0 ? CZ_FAIL(CZ_EIO, "can't write to standard output") : CZ_OK;
   return build(&o, &job);
 }

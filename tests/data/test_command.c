@@ -77,7 +77,6 @@ static void test_documents(void **state) {
 }
 
 static void test_misuse(void **state) {
-  assert_ok(command("--help"));
   assert_fails(command("--out", "x.h5", "a.txt"), CZ_EUSAGE, "--tokenizer and --out are wanted");
   assert_fails(command("--tokenizer", TOKENIZER, "--out", "x.h5"), CZ_EUSAGE, "1 more word wanted");
   assert_fails(command("--tokenizr", TOKENIZER), CZ_EUSAGE, "did you mean --tokenizer");
