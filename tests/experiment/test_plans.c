@@ -195,6 +195,24 @@ static void test_cost_of_the_baseline(void **state) {
   cz_plan_close(&plan);
 }
 
+/* With the data there, lengths are those of the tasks' records and the vocabulary is the tokenizer's. */
+static void test_cost_with_data(void **state) {
+  char path[1024], word[1024];
+  cz_plan plan;
+  cz_stage_cost cost;
+  snprintf(path, sizeof path, "%s/experiments/quickstart.yaml", CZ_SOURCE_DIR);
+  snprintf(word, sizeof word, "data=%s/experiments/quickstart/sample", CZ_SOURCE_DIR);
+  assert_ok(cz_plan_open(&plan, path, "test", 0, (char *[]){word}, 1, false));
+  assert_ok(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 0, 1)));
+  assert_false(cost.assumed_vocabulary || cost.assumed_lengths);
+  assert_true(cost.inputs > 20 && cost.inputs < 96 && cost.targets > 2 && cost.targets < 20); /* two label tasks, one of short texts */
+  assert_true(fabs(cost.segments - fmin(256 / cost.inputs, 128 / cost.targets)) < 1e-9);
+  assert_true(fabs(cost.tokens - 4 * cost.segments * (cost.inputs + cost.targets)) < 1e-6);
+  assert_ok(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 0, 2)));
+  assert_true(cost.flop == 0 && cost.steps == 0); /* scoring is not counted */
+  cz_plan_close(&plan);
+}
+
 static cz_status command(cz_status (*run)(int, char **), const char *a, const char *b, const char *c) {
   char words[4][1024];
   char *argv[5] = {words[0], words[1], words[2], words[3], NULL};
@@ -221,6 +239,6 @@ int main(void) {
   const struct CMUnitTest tests[] = {TEST(test_refused),         TEST(test_missing_files), TEST(test_keys),
                                      TEST(test_more_seeds),      TEST(test_step_flops),    TEST(test_files_of_the_project),
                                      TEST(test_quickstart_file), TEST(test_paper_rows),    TEST(test_cost_of_the_baseline),
-                                     TEST(test_command_lines)};
+                                     TEST(test_cost_with_data),  TEST(test_command_lines)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
