@@ -13,6 +13,9 @@ static inline int64_t cz_row_block(int64_t T) { return T > 64 * 32 ? (T + 63) / 
 
 static inline int64_t cz_row_blocks(int64_t T) { return (T + cz_row_block(T) - 1) / cz_row_block(T); }
 
+/* Room for the blocks of T rows or fewer: unlike their number it never falls when T grows, so a workspace measured at capacity does for less. */
+static inline int64_t cz_row_blocks_most(int64_t T) { return T > 64 * 32 ? 64 : (T + 31) / 32; }
+
 void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n, cz_grad_mode mode);
 
 /* Writes or adds N values that lie in a small buffer. */

@@ -44,7 +44,7 @@ static scratch lay_out(void *workspace, int64_t T, int64_t O, const cz_linear_at
 
 /** Bytes of workspace that cz_linear_bwd_cpu needs. */
 size_t cz_linear_bwd_cpu_bytes(int64_t T, int64_t O, const cz_linear_attr *attr, bool bias) {
-  return (size_t)((attr->activation != CZ_ACTIVATION_NONE ? T : 0) + (bias ? cz_row_blocks(T) : 0)) * (size_t)O * sizeof(float);
+  return (size_t)((attr->activation != CZ_ACTIVATION_NONE ? T : 0) + (bias ? cz_row_blocks_most(T) : 0)) * (size_t)O * sizeof(float);
 }
 
 /* g = dy * act'(z) for the rows of one block, and their sum for dbias. */
@@ -105,5 +105,6 @@ void cz_linear_bwd_cpu(float *dx, float *dw, float *dbias, const float *dy, cons
   int64_t tiles_x = mode[CZ_LINEAR_X] != CZ_GRAD_SKIP ? cz_product_tiles(&to_x) : 0;
   int64_t tiles_w = mode[CZ_LINEAR_W] != CZ_GRAD_SKIP ? cz_product_tiles(&to_w) : 0;
 #pragma omp parallel for schedule(dynamic) if (tiles_x > 1 || tiles_w > 1)
-  for (int64_t i = 0; i < tiles_x + tiles_w; i++) cz_product_tile(i < tiles_x ? &to_x : &to_w, i < tiles_x ? i : i - tiles_x);
+  for (int64_t i = 0; i < tiles_w + tiles_x; i++) /* the tiles that sum over all rows take longest: they go first */
+    cz_product_tile(i < tiles_w ? &to_w : &to_x, i < tiles_w ? i : i - tiles_w);
 }

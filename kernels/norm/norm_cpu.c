@@ -163,7 +163,7 @@ static size_t mask_bytes(const cz_norm_sizes *s) { return cz_mask_bytes(s->p > 0
 
 /** Bytes of workspace: the shared mask; backward also the partial sums of dgain and dshift. */
 size_t cz_norm_cpu_bytes(const cz_norm_sizes *s, bool backward) {
-  return mask_bytes(s) + (backward ? 2 * (size_t)(cz_row_blocks(s->T) * s->D) * sizeof(float) : 0);
+  return mask_bytes(s) + (backward ? 2 * (size_t)(cz_row_blocks_most(s->T) * s->D) * sizeof(float) : 0);
 }
 
 /** Backward in float32, see norm.h. H is x when there was no branch. DY, DH, MEAN (RMS), DSHIFT and DBRANCH may be null; DX may be DH, DBRANCH DY. */

@@ -27,7 +27,7 @@ void cz_graph_destroy(cz_graph **graph) {
     if (v->shares == CZ_ABSENT && (v->kind == CZ__INPUT || v->kind == CZ__STATE)) cz_device_free(g->device, &v->arg.data, v->bytes + g->device->guard_bytes);
   }
   cz_device_free(g->device, &g->memory, g->memory_bytes);
-  cz_device_free(g->device, &g->workspace, g->workspace_bytes);
+  cz_device_free(g->device, &g->workspace, g->workspace_bytes + g->device->guard_bytes);
   cz_arena_destroy(&g->arena);
   free(g->values);
   free(g->nodes);
@@ -187,6 +187,12 @@ static bool add_outputs(cz_graph *g, cz__node *node, const cz_arg *made) {
     x->node = (int)g->n_nodes;
     x->output = i;
     x->saved = node->row->out_saved >> i & 1;
+    if (from >= 0 && g->values[node->in[from]].kind == CZ__TENSOR) { /* the plan would let a later reader's memory go */
+      char text[256];
+      snprintf(text, sizeof text, "%s (%s): %s is updated in place and must be a state, not the output of a node", node->name, node->row->name,
+               node->row->in_name[from]);
+      return fail(g, CZ_EINVAL, text), false;
+    }
     if (from >= 0) { /* written in place: the same memory under a new name */
       x->kind = g->values[node->in[from]].kind;
       x->shares = node->in[from];

@@ -43,7 +43,10 @@ cz_status cz__guard_begin(cz_graph *g, int step, const cz_call *call) {
     if (s->writes_out && cz__is_value(s->out[o])) poison(g, s, s->out[o]);
   for (int k = 0; k < CZ_OP_IN; k++)
     if (s->mode[k] == CZ_GRAD_WRITE) poison(g, s, s->din[k]);
-  if (g->workspace_bytes) memset(g->workspace, NAN_BYTE, g->workspace_bytes);
+  if (g->workspace_bytes) {
+    memset(g->workspace, NAN_BYTE, g->workspace_bytes);
+    memset((char *)g->workspace + g->workspace_bytes, SENTINEL, margin);
+  }
   return CZ_OK;
 }
 
@@ -81,5 +84,6 @@ cz_status cz__guard_end(cz_graph *g, int step) {
     if (!holds(p - margin, margin, SENTINEL)) return damaged(g, step, "before", "tensor", v->name);
     if (!holds(p + v->bytes, margin, SENTINEL)) return damaged(g, step, "after", "tensor", v->name);
   }
+  if (g->workspace_bytes && !holds((char *)g->workspace + g->workspace_bytes, margin, SENTINEL)) return damaged(g, step, "after", "the", "workspace");
   return check_parameters(g, step);
 }

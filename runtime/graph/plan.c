@@ -143,6 +143,7 @@ static void measure_workspace(cz_graph *g) {
     if (!row->workspace) continue;
     cz_call call;
     cz__step_call(g, s, &call, true);
+    call.training = true; /* dropout on needs the most */
     size_t bytes = row->workspace(g->device->set, &call, s->phase == CZ__BACKWARD);
     if (bytes > g->workspace_bytes) g->workspace_bytes = bytes;
   }
@@ -156,6 +157,6 @@ cz_status cz__plan(cz_graph *g) {
   if (g->memory_bytes) CZ_TRY(cz_device_alloc(g->device, &g->memory, g->memory_bytes));
   bind_memory(g);
   measure_workspace(g);
-  if (g->workspace_bytes) CZ_TRY(cz_device_alloc(g->device, &g->workspace, g->workspace_bytes));
+  if (g->workspace_bytes) CZ_TRY(cz_device_alloc(g->device, &g->workspace, g->workspace_bytes + g->device->guard_bytes));
   return CZ_OK;
 }
