@@ -81,6 +81,9 @@ void cz_feed_shard(cz_feed *f, const cz_shard *s, bool gather, double denominato
 cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_keys *batch, const cz_train_keys *train, int dropout_mask, cz_layout layout,
                       bool train_graph) {
   int64_t inputs = batch->input_tokens / batch->shards, targets = batch->target_tokens / batch->shards;
+  if (!inputs || !targets)
+    return CZ_FAIL(CZ_EUSAGE, "batch: %lld input and %lld target tokens cannot be cut into %lld shards", (long long)batch->input_tokens,
+                   (long long)batch->target_tokens, (long long)batch->shards);
   cz_net_options options = {.max_segments = targets, .max_inputs = inputs, .max_targets = layout == CZ_LAYOUT_STACK ? inputs + targets : targets,
                             .train = train_graph, .gather = layout == CZ_LAYOUT_STACK, .recompute = train->recompute, .dropout = -1,
                             .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN, .z_loss = train->z_loss, .label_smoothing = train->label_smoothing};
@@ -139,13 +142,17 @@ static cz_status run_shards(loop *l, const cz_batch *batch) {
   return CZ_OK;
 }
 
+static const char *what_is_left(const loop *l) {
+  return cz_checkpoint_exists(l->job->folder) ? "the last checkpoint is good" : "there is no checkpoint yet";
+}
+
 static cz_status refuse_nonfinite(loop *l, double loss, double norm) {
   l->at.skipped++;
   l->at.in_a_row++;
   cz_warn("step %lld: loss %g, gradient norm %g: update skipped (%lld in a row)", (long long)l->at.step, loss, norm, (long long)l->at.in_a_row);
   if (l->at.in_a_row < l->job->train.nonfinite_limit) return CZ_OK;
-  return CZ_FAIL(CZ_ENUMERIC, "%s: %lld steps in a row had a loss or gradient that is not finite (last: loss %g, norm %g); the last checkpoint in %s is good",
-                 l->job->what, (long long)l->at.in_a_row, loss, norm, l->job->folder);
+  return CZ_FAIL(CZ_ENUMERIC, "%s: %lld steps in a row had a loss or gradient that is not finite (last: loss %g, norm %g); %s: %s", l->job->what,
+                 (long long)l->at.in_a_row, loss, norm, l->job->folder, what_is_left(l));
 }
 
 /* Clips and updates, or skips a step whose gradient is not finite. The loss of the batch goes into the smoothed loss. */
@@ -189,8 +196,8 @@ static cz_status save(loop *l) {
   bool finite;
   CZ_TRY(cz_optimizer_finite(l->optimizer, &finite)); /* a finite gradient may still have led nowhere, and then no later step can mend it */
   if (!finite)
-    return CZ_FAIL(CZ_ENUMERIC, "%s: the parameters are not finite after step %lld (learning rate %g); the last checkpoint in %s is good", j->what,
-                   (long long)l->at.step, cz_schedule_rate(&j->optimizer, l->at.step - 1, j->train.steps), j->folder);
+    return CZ_FAIL(CZ_ENUMERIC, "%s: the parameters are not finite after step %lld (learning rate %g); %s: %s", j->what, (long long)l->at.step,
+                   cz_schedule_rate(&j->optimizer, l->at.step - 1, j->train.steps), j->folder, what_is_left(l));
   if (j->comm->rank != 0) return CZ_OK; /* every rank holds the same state */
   size_t bytes = (size_t)p->flat * cz_dtype_bytes(j->model->device->real);
   CZ_TRY(cz_checkpoint_begin(&w, j->folder, j->config_hash, bytes + cz_optimizer_bytes(l->optimizer)));

@@ -90,7 +90,7 @@ static cz_status sum_of_squares(cz_optimizer *o, double *sum, void *flat) {
 cz_status cz_optimizer_norm(cz_optimizer *o, double *norm) {
   double sum;
   CZ_TRY(sum_of_squares(o, &sum, o->params->grads));
-  *norm = sqrt(sum);
+  *norm = fabs(sqrt(sum)); /* a NaN may have a sign, which nobody wants to read */
   return CZ_OK;
 }
 

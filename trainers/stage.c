@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "checkpoint/checkpoint.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -51,13 +52,14 @@ static cz_status write_config(const cz_config_node *node, const char *folder) {
   return st;
 }
 
-/* A folder belongs to one configuration: another one there means two runs in one folder. */
+/* A folder in which something was computed belongs to its configuration: another one means two runs in one folder. Before that, a configuration that was
+ * wrong may be mended. */
 static cz_status check_owner(const cz_config_node *node, const char *folder) {
   char path[4096];
   cz_buf here = {0}, there = {0};
   cz_status st;
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.yaml"));
-  if (!cz_fs_exists(path)) return CZ_OK;
+  if (!cz_fs_exists(path) || (!cz_stage_done(folder) && !cz_checkpoint_exists(folder))) return CZ_OK;
   CZ_GO(st, cz_config_emit(&here, node), done);
   CZ_GO(st, cz_fs_read(path, &there), done);
   if (here.len != there.len || memcmp(here.data, there.data, here.len))

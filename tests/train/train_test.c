@@ -174,16 +174,18 @@ void copy_file(const char *to, const char *from) {
   free(text);
 }
 
-/* Cuts WORDS at blanks; @ at the start of a word stands for the folder. */
+/* Cuts WORDS at blanks; @/ anywhere stands for the folder. */
 static void split(char *store, size_t n, const char **list, const char *words) {
-  char *at = store, *end = store + n;
+  char *at = store, *end = store + n - sizeof path;
   int k = 0;
-  while (*words) {
-    size_t length = strcspn(words, " ");
-    list[k++] = at;
-    at += snprintf(at, (size_t)(end - at), "%s%.*s", *words == '@' ? path : "", (int)(length - (*words == '@')), words + (*words == '@')) + 1;
-    assert_true(at < end && k < 60);
-    words += length + strspn(words + length, " ");
+  for (const char *w = words; *w; w += strspn(w, " ")) {
+    assert_true(k < 60);
+    for (list[k++] = at; *w && *w != ' '; w++) {
+      assert_true(at < end);
+      if (w[0] == '@' && w[1] == '/') at += strlen(strcpy(at, path));
+      else *at++ = *w;
+    }
+    *at++ = '\0';
   }
   list[k] = NULL;
 }
@@ -209,7 +211,7 @@ static void in_child(const start *how, char *const *list) {
   _exit(98);
 }
 
-/** Starts `cloze WORDS` (words between blanks; a leading @ stands for the folder) with its output in FOLDER/output. */
+/** Starts `cloze WORDS` (words between blanks; @/ stands for the folder) with its output in FOLDER/output. */
 pid_t launch(const start *how, const char *words) {
   static char store[8192], ranks[16];
   const char *list[64];

@@ -1,0 +1,243 @@
+/* What users and machines do wrong: each fault ends with the right exit code and a message that names it, and nothing that was computed is lost. */
+#include "train_test.h"
+
+#include "device/random.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <time.h>
+
+#define PRETRAIN "pretrain @/pretrain.yaml --out @/run "
+#define FINETUNE "finetune @/finetune.yaml --out @/run "
+
+/* A configuration that is wrong can be mended in the same folder: all of these use one. */
+static void configuration(void **state) {
+  expect(2, PRETRAIN "train.stepz=3", "train: unknown key 'stepz'; did you mean 'steps'?");
+  expect(2, PRETRAIN "train.steps=many", "train.steps: expected an integer, found 'many'");
+  expect(2, PRETRAIN "train.steps=0", "train.steps: 0 is not between 1 and");
+  expect(2, PRETRAIN "batch.shards=0", "batch.shards: 0 is not between 1 and 65536");
+  expect(2, PRETRAIN "batch.input_tokens=3", "batch: 3 input and 128 target tokens cannot be cut into 4 shards");
+  expect(2, PRETRAIN "model.relative_attention_max_distance=16", "max_distance: 16 must be larger than half the buckets, 16");
+  expect(2, PRETRAIN "model.name=t5-nanoo", "t5-nano");
+  expect(2, PRETRAIN "model.vocab_size=100", "model.vocab_size: 100 is smaller than the tokenizer's 514");
+  expect(2, PRETRAIN "objective.name=random_span", "did you mean 'random_spans'?");
+  expect(2, PRETRAIN "optimizer.name=adam", "optimizer.name");
+  expect(2, PRETRAIN "tasks={}", "unknown key 'tasks'");
+  expect(2, "finetune @/pretrain.yaml --out @/run", "unknown key 'corpus'");
+  expect(2, "pretrain @/pretrain.yaml", "--out DIR is missing");
+  expect(2, "pretrain --out @/run", "1 more word wanted");
+  expect(2, "pretrain @/pretrain.yaml --outt @/run", "unknown option --outt; did you mean --out");
+  expect(2, PRETRAIN "--device gpu", "no device 'gpu'");
+  expect(2, "pretrain @/none.yaml --out @/run", "none.yaml: there is no such file");
+  write_text("bad.yaml", "seed: 5\ntokenizer: [\n");
+  expect(2, "pretrain @/bad.yaml --out @/run", "bad.yaml:");
+  expect(0, PRETRAIN, "done, see");
+  remove_tree("run");
+}
+
+static void files(void **state) {
+  expect(1, PRETRAIN "corpus=@/none.h5", "none.h5: no such file");
+  expect(1, PRETRAIN "tokenizer=@/none.json", "none.json: No such file or directory");
+  expect(1, PRETRAIN "corpus=@/foreign.h5", "build the corpus again");
+  expect(1, "pretrain @/pretrain.yaml --out @/pretrain.yaml/run", "Not a directory");
+  write_text("one.tsv", "the of\n");
+  expect(1, FINETUNE "tasks.list.0.train=@/one.tsv", "one.tsv:1: there are 1 columns, 2 is none of them");
+  write_text("label.tsv", "the of\tmaybe\n");
+  expect(1, FINETUNE "tasks.list.0.train=@/label.tsv", "label.tsv:1");
+  write_text("empty.tsv", "%s", "");
+  expect(1, FINETUNE "tasks.list.0.train=@/empty.tsv", "empty.tsv: the file is empty");
+  expect(1, "corpus --tokenizer @/none.json --out @/x.h5 @/empty.tsv", "none.json");
+  expect(1, "corpus --tokenizer " CZ_SOURCE_DIR "/tests/fixtures/text/t5_a.json --out @/x.h5 @/empty.tsv", "empty.tsv: the file is empty");
+  assert_false(cz_fs_exists(under("x.h5")));
+  size_t n;
+  char *whole = read_text(under("corpus.h5"), &n);
+  FILE *f = fopen(under("cut.h5"), "w");
+  assert_int_equal(fwrite(whole, 1, n / 3, f), n / 3);
+  fclose(f);
+  free(whole);
+  expect(1, PRETRAIN "corpus=@/cut.h5", "cut.h5: not a whole HDF5 file: truncated file");
+  remove_tree("run");
+}
+
+/* Data against budgets: too long, too little, none. */
+static void budgets(void **state) {
+  expect(1, FINETUNE "batch.long=refuse batch.max_inputs=3", "input and 2 target tokens, the limits are 3 and 32; raise them or cut long examples");
+  remove_tree("run");
+  expect(0, FINETUNE "batch.long=cut batch.max_inputs=3", "done, see");
+  char *m = metrics_of("run");
+  assert_non_null(strstr(m, "\"cut\": "));
+  assert_null(strstr(m, "\"cut\": 0,"));
+  free(m);
+  remove_tree("run");
+  expect(2, PRETRAIN "objective.inputs_length=512", "does not fit a shard's 64 and 32");
+  write_text("small.tsv", "the of\tyes\n");
+  expect(0, FINETUNE "tasks.list.0.train=@/small.tsv", "done, see"); /* one example fills every shard of every batch, again and again */
+  remove_tree("run");
+}
+
+/* Steps whose gradient is not finite are skipped and counted; a run of them ends the run, and a checkpoint is never made from such parameters. */
+static void not_finite(void **state) {
+  expect(1, PRETRAIN "optimizer.learning_rate=1e30 train.checkpoint_steps=0 train.steps=100 train.nonfinite_limit=4",
+         "4 steps in a row had a loss or gradient that is not finite");
+  assert_non_null(strstr(said(), "there is no checkpoint yet"));
+  assert_non_null(strstr(said(), "update skipped (1 in a row)"));
+  assert_false(cz_fs_exists(under("run/checkpoint.h5")) || cz_fs_exists(under("run/result.json")));
+  remove_tree("run");
+  expect(1, PRETRAIN "optimizer.learning_rate=1e30 train.checkpoint_steps=1", "the parameters are not finite after step 1 (learning rate 1e+30)");
+  assert_false(cz_fs_exists(under("run/checkpoint.h5")));
+  remove_tree("run");
+}
+
+/* Two runs in one folder: at the same time, and of two configurations. */
+static void one_folder(void **state) {
+  pid_t pid = launch(&(start){0}, PRETRAIN "train.steps=1000000");
+  const struct timespec moment = {.tv_nsec = 5000000};
+  for (int i = 0; i < 4000 && !cz_fs_exists(under("run/checkpoint.h5")); i++) nanosleep(&moment, NULL);
+  assert_true(cz_fs_exists(under("run/checkpoint.h5")));
+  expect(1, PRETRAIN "train.steps=1000000", "run/lock: another process holds this lock");
+  kill(pid, SIGINT);
+  assert_int_equal(wait_for(pid), 1);
+  expect(2, PRETRAIN "train.steps=999", "run: this folder holds a run of another configuration (compare");
+  char *log = read_text(under("run/log.txt"), NULL);
+  assert_non_null(strstr(log, "parameters"));
+  free(log);
+  remove_tree("run");
+}
+
+static void flip(const char *to, const char *from, uint64_t bit) {
+  size_t n;
+  char *b = read_text(from, &n);
+  b[bit / 8 % n] ^= (char)(1 << bit % 8);
+  FILE *f = fopen(to, "w");
+  assert_non_null(f);
+  assert_int_equal(fwrite(b, 1, n, f), n);
+  assert_int_equal(fclose(f), 0);
+  free(b);
+}
+
+/* Leaves FOLDER/run as a run that was stopped after two checkpoints. */
+static void stop_midway(void) {
+  const struct timespec moment = {.tv_nsec = 2000000};
+  remove_tree("run");
+  pid_t pid = launch(&(start){0}, PRETRAIN "train.steps=150");
+  for (int i = 0; i < 10000 && !cz_fs_exists(under("run/checkpoint.prev.h5")); i++) nanosleep(&moment, NULL);
+  kill(pid, SIGINT);
+  assert_int_equal(wait_for(pid), 1);
+}
+
+/* A flipped bit in a checkpoint: the one before is taken, or the bit did not matter; the result is the same. Both broken: said, not guessed. */
+static void damaged_checkpoint(void **state) {
+  cz_stream s;
+  cz_stream_init(&s, test_seed(), "flips", 0, 0);
+  expect(0, "pretrain @/pretrain.yaml --out @/whole train.steps=150", "done, see");
+  char *want = metrics_of("whole");
+  stop_midway();
+  copy_file(under("newest"), under("run/checkpoint.h5"));
+  copy_file(under("previous"), under("run/checkpoint.prev.h5"));
+  copy_file(under("lines"), under("run/metrics.jsonl"));
+  int older = 0, newest = 0;
+  for (int i = 0; i < 6; i++) {
+    remove_tree("run/result.json");
+    copy_file(under("run/metrics.jsonl"), under("lines"));
+    copy_file(under("run/checkpoint.prev.h5"), under("previous"));
+    flip(under("run/checkpoint.h5"), under("newest"), ((uint64_t)cz_stream_u32(&s) << 8) + cz_stream_u32(&s) % 8);
+    expect(0, PRETRAIN "train.steps=150", "going on at step");
+    older += strstr(said(), "checkpoint.prev.h5)") != NULL;
+    newest += strstr(said(), "checkpoint.h5)") != NULL;
+    char *got = metrics_of("run");
+    assert_string_equal(got, want);
+    same_file("run/model/model.safetensors", "whole/model/model.safetensors");
+    same_file("run/metrics.jsonl", "whole/metrics.jsonl");
+    free(got);
+  }
+  print_message("flipped bits: %d times the checkpoint before, %d times the newest\n", older, newest);
+  remove_tree("run/result.json");
+  write_text("run/checkpoint.h5", "no checkpoint");
+  write_text("run/checkpoint.prev.h5", "%s", "");
+  expect(1, PRETRAIN "train.steps=150", "no checkpoint can be used");
+  assert_non_null(strstr(said(), "checkpoint.prev.h5"));
+  free(want);
+  remove_tree("run");
+  remove_tree("whole");
+}
+
+/* A flipped bit in the corpus is found when it is read, or lies where nobody reads. */
+static void damaged_corpus(void **state) {
+  cz_stream s;
+  cz_stream_init(&s, test_seed(), "corpus flips", 0, 0);
+  expect(0, "pretrain @/pretrain.yaml --out @/whole", "done, see");
+  char *want = metrics_of("whole");
+  int found = 0, tries = 12;
+  for (int i = 0; i < tries; i++) {
+    flip(under("flipped.h5"), under("corpus.h5"), ((uint64_t)cz_stream_u32(&s) << 8) + cz_stream_u32(&s) % 8);
+    remove_tree("run");
+    int code = cloze(&(start){0}, PRETRAIN "corpus=@/flipped.h5");
+    if (code == 0) {
+      char *got = metrics_of("run");
+      assert_string_equal(got, want);
+      free(got);
+    } else {
+      found++;
+      if (code != 1 || !strstr(said(), "flipped.h5")) fail_msg("flipped bit in the corpus: exit code %d, said:\n%s", code, said());
+    }
+  }
+  print_message("flipped bits in the corpus: %d of %d found, the others changed nothing\n", found, tries);
+  free(want);
+  remove_tree("run");
+  remove_tree("whole");
+}
+
+/* The disk is full at some point: the message names the file, and with room again the run goes on and ends as if nothing had been. */
+static void full_disk(void **state) {
+  static const long limits[] = {100, 3000, 20000, 60000, 100000, 115000};
+  expect(0, "pretrain @/pretrain.yaml --out @/whole", "done, see");
+  char *want = metrics_of("whole");
+  int failed = 0;
+  for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+    remove_tree("run");
+    int code = cloze(&(start){.file_limit = limits[i]}, PRETRAIN);
+    if (code == 0) continue; /* everything fits */
+    failed++;
+    if (code != 1 || !strstr(said(), "File too large") || !strstr(said(), "/run/")) fail_msg("files of %ld bytes: exit code %d, said:\n%s", limits[i], code, said());
+    expect(0, PRETRAIN, "done, see");
+    char *got = metrics_of("run");
+    assert_string_equal(got, want);
+    same_file("run/model/model.safetensors", "whole/model/model.safetensors");
+    free(got);
+  }
+  assert_true(failed >= 4);
+  free(want);
+  remove_tree("run");
+  remove_tree("whole");
+}
+
+/* Models to start from that are not what the recipe says, or broken. */
+static void wrong_init(void **state) {
+  expect(0, "pretrain @/pretrain.yaml --out @/whole", "done, see");
+  expect(1, FINETUNE "init=@/none", "none/config.json: No such file or directory");
+  expect(2, FINETUNE "init=@/whole/model model.d_model=32", "whole/model: the model there has d_model 16, the recipe's has 32");
+  expect(2, FINETUNE "init=@/whole/model model.name=lm-nano", "whole/model: the model there");
+  size_t n;
+  char *weights = read_text(under("whole/model/model.safetensors"), &n);
+  FILE *f = fopen(under("whole/model/model.safetensors"), "w");
+  assert_int_equal(fwrite(weights, 1, n - 10, f), n - 10);
+  fclose(f);
+  expect(1, FINETUNE "init=@/whole/model", "whole/model/model.safetensors");
+  const float nothing = __builtin_nanf("");
+  memcpy(weights + n - 400, &nothing, 4); /* NaN weights are found at the first step */
+  f = fopen(under("whole/model/model.safetensors"), "w");
+  assert_int_equal(fwrite(weights, 1, n, f), n);
+  fclose(f);
+  expect(1, FINETUNE "init=@/whole/model train.nonfinite_limit=2", "not finite");
+  expect(2, "evaluate @/experiment.yaml --out @/run", "unknown key");
+  free(weights);
+  remove_tree("run");
+  remove_tree("whole");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(configuration), cmocka_unit_test(files),     cmocka_unit_test(budgets),
+                                     cmocka_unit_test(not_finite),    cmocka_unit_test(one_folder), cmocka_unit_test(damaged_checkpoint),
+                                     cmocka_unit_test(damaged_corpus), cmocka_unit_test(full_disk), cmocka_unit_test(wrong_init)};
+  return cmocka_run_group_tests(tests, make_folder, drop_folder);
+}
