@@ -56,6 +56,9 @@ newer() {
   done
 }
 
+# German is in it because models translate into it.
+texts=("$out/pretrain.txt" "$out/en_de.train.tsv" "$out/en_de_synopsis.train.tsv")
+
 copy_sample() {
   local f
   for f in "$sample"/*; do
@@ -71,10 +74,10 @@ elif newer "$out/MANIFEST.json"; then
 else
   /usr/bin/python3 "$here/fetch_debian_text.py" "$out"
 fi
-$from_sample || newer "$out/tokenizer.json" "$out/pretrain.txt" || {
+$from_sample || newer "$out/tokenizer.json" "${texts[@]}" || {
   "$python" -c 'import sentencepiece, tokenizers' 2>/dev/null || die "$python lacks the packages sentencepiece and tokenizers: run scripts/install_deps.sh"
   echo "prepare_debian.sh: training a vocabulary of $vocabulary ids"
-  "$python" "$here/train_vocabulary.py" "$out/pretrain.txt" --size "$vocabulary" --out "$out/tokenizer.json"
+  "$python" "$here/train_vocabulary.py" "${texts[@]}" --size "$vocabulary" --out "$out/tokenizer.json"
 }
 newer "$out/pretrain.h5" "$out/pretrain.txt" "$out/tokenizer.json" ||
   "$cloze" corpus --tokenizer "$out/tokenizer.json" --out "$out/pretrain.h5" "$out/pretrain.txt"
