@@ -46,11 +46,11 @@ static void print_man(FILE *out) {
   fputs(".SH EXIT STATUS\n0 done, 1 the run failed, 2 wrong usage or configuration\n", out);
 }
 
-/** Prints a document made from the tables: `keys`, every key of a configuration, or `man`, the manual page. */
+/** Prints a document made from the tables: `keys`, every key of a configuration, `keys.md`, the same in Markdown, or `man`, the manual page. */
 cz_status cz_commands_document(FILE *out, const char *topic) {
   if (!strcmp(topic, "man")) return print_man(out), CZ_OK;
   cz_buf text = {0};
-  cz_status st = cz_recipe_help(&text, false);
+  cz_status st = cz_recipe_help(&text, !strcmp(topic, "keys.md"));
   if (st == CZ_OK) fputs(text.data, out);
   cz_buf_free(&text);
   return st;

@@ -4,6 +4,7 @@
 #include "trainers/args.h"
 #include "trainers/commands.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 static void print_commands(FILE *f) {
   fprintf(f, "cloze COMMAND [WORD ...]     experiments that fill in blanks\n\n");
   for (size_t i = 0; i < cz_command_count; i++) fprintf(f, "  %-10s %s\n", cz_commands[i].name, cz_commands[i].help);
-  fprintf(f, "  %-10s %s\n", "help", "this list; help COMMAND: its manual; help keys: every key of a configuration; help man: a manual page");
+  fprintf(f, "  %-10s %s\n", "help", "this list; help COMMAND: its manual; help keys or keys.md: every key of a configuration; help man: a manual page");
   fprintf(f, "\nExit codes: 0 done, 1 the run failed, 2 wrong usage or configuration.\n");
 }
 
@@ -31,7 +32,7 @@ static cz_status unknown(const char *name) {
 
 static cz_status help(const char *topic) {
   if (!topic) return print_commands(stdout), CZ_OK;
-  if (!strcmp(topic, "keys") || !strcmp(topic, "man")) return cz_commands_document(stdout, topic);
+  if (!strcmp(topic, "keys") || !strcmp(topic, "keys.md") || !strcmp(topic, "man")) return cz_commands_document(stdout, topic);
   const cz_command *c = find(topic);
   if (!c) return unknown(topic);
   return fputs(c->usage, stdout), CZ_OK;
@@ -49,6 +50,7 @@ static cz_status dispatch(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+  signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write, as a full disk is */
   cz_status st = dispatch(argc, argv);
   if (fflush(stdout) && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "standard output could not be written");
   if (st == CZ_OK) return 0;

@@ -5,6 +5,7 @@
 #include "trainers/tasks/task.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define AT(member) offsetof(KEYS, member)
@@ -111,8 +112,13 @@ cz_status cz_recipe_help(cz_buf *out, bool markdown) {
                                         &cz_evaluate_section};
   for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
     CZ_TRY(markdown ? cz_config_markdown(out, sections[i]) : cz_config_help(out, sections[i]));
-  for (size_t i = 0; i < cz_objective_count; i++)
-    CZ_TRY(markdown ? cz_config_markdown(out, &cz_objective_rows[i]->section) : cz_config_help(out, &cz_objective_rows[i]->section));
+  for (size_t i = 0; i < cz_objective_count; i++) {
+    char name[64];
+    cz_section section = cz_objective_rows[i]->section;
+    snprintf(name, sizeof name, "objective, name: %s", cz_objective_rows[i]->name);
+    section.name = name;
+    CZ_TRY(markdown ? cz_config_markdown(out, &section) : cz_config_help(out, &section));
+  }
   return cz_task_help(out, markdown);
 }
 

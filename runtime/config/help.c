@@ -53,5 +53,5 @@ cz_status cz_config_markdown(cz_buf *out, const cz_section *section) {
     CZ_TRY(add_range(out, key));
     CZ_TRY(cz_buf_addf(out, " | %s | %s | %s |\n", key->unit ? key->unit : "", default_text(key), key->help));
   }
-  return CZ_OK;
+  return cz_buf_add(out, "\n", 1);
 }

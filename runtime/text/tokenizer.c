@@ -3,7 +3,6 @@
 #include "base/text.h"
 #include "text/internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
