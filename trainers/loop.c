@@ -74,6 +74,7 @@ void cz_feed_shard(cz_feed *f, const cz_shard *s, bool gather, double denominato
                  .targets = s->labels, .rows = s->decoder.tokens, .denominator = denominator};
   if (!gather) return;
   f->gather = s->positions;
+  f->targets = s->wanted;
   f->rows = s->counted;
 }
 

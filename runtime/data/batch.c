@@ -17,6 +17,7 @@ static cz_status create_shard(cz_shard *s, const cz_batch_plan *plan) {
   CZ_TRY(cz_alloc(&s->decoder.spans, 2 * segments, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->labels, row, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->positions, row, sizeof(int32_t)));
+  CZ_TRY(cz_alloc(&s->wanted, row, sizeof(int32_t)));
   return cz_alloc(&s->prefix, segments, sizeof(int32_t));
 }
 
@@ -39,6 +40,7 @@ void cz__batch_free(cz_batch *b) {
     free(s->decoder.spans);
     free(s->labels);
     free(s->positions);
+    free(s->wanted);
     free(s->prefix);
   }
   free(b->shards);
@@ -55,7 +57,9 @@ static void add_span(cz_side *side, int64_t segment, int64_t n) {
 static void add_labels(cz_shard *s, int64_t at, const cz_ids *y, bool count) {
   for (size_t i = 0; i < y->len; i++) {
     s->labels[at + (int64_t)i] = count ? y->data[i] : CZ_NOT_COUNTED;
-    if (count) s->positions[s->counted++] = (int32_t)(at + (int64_t)i);
+    if (!count) continue;
+    s->positions[s->counted] = (int32_t)(at + (int64_t)i);
+    s->wanted[s->counted++] = y->data[i];
   }
 }
 

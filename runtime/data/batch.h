@@ -30,6 +30,7 @@ typedef struct cz_shard {
   int32_t *labels;    /* [decoder.tokens] the token that each decoder position predicts, or CZ_NOT_COUNTED */
   int32_t *prefix;    /* [B] positions of each decoder segment that a prefix LM sees from everywhere in it; 0 with ENCDEC */
   int32_t *positions; /* [counted] decoder positions whose label counts, ascending */
+  int32_t *wanted;    /* [counted] their labels */
   int64_t counted;
 } cz_shard;
 

@@ -64,7 +64,9 @@ static void check_row(const cz_shard *s, int64_t i, int64_t at, int64_t n, const
     bool counts = k >= read || plan->loss_on_inputs;
     assert_int_equal(s->decoder.ids[at + k], before);
     assert_int_equal(s->labels[at + k], counts ? label : CZ_NOT_COUNTED);
-    if (counts) assert_int_equal(s->positions[(*counted)++], at + k);
+    if (!counts) continue;
+    assert_int_equal(s->wanted[*counted], label);
+    assert_int_equal(s->positions[(*counted)++], at + k);
   }
 }
 
