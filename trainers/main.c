@@ -12,7 +12,8 @@
 static void print_commands(FILE *f) {
   fprintf(f, "cloze COMMAND [WORD ...]     experiments that fill in blanks\n\n");
   for (size_t i = 0; i < cz_command_count; i++) fprintf(f, "  %-10s %s\n", cz_commands[i].name, cz_commands[i].help);
-  fprintf(f, "  %-10s %s\n", "help", "this list; help COMMAND: its manual; help keys or keys.md: every key of a configuration; help man: a manual page");
+  fprintf(f, "  %-10s %s\n", "help",
+          "this list; help COMMAND: its manual; help keys or keys.md: every key of a configuration; help man: a manual page");
   fprintf(f, "\nExit codes: 0 done, 1 the run failed, 2 wrong usage or configuration.\n");
 }
 

@@ -1,16 +1,15 @@
 #include "trainers/trace.h"
 #include "base/fs.h"
 #include "data/example.h"
+#include "h5/file.h"
 #include "nn/hf.h"
 #include "nn/net.h"
 #include "trainers/args.h"
 
-#include <hdf5.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 const char cz_trace_usage[] =
     "cloze trace MODEL_DIR --batch FILE.jsonl --out FILE.h5 [--device D] [--no-grad]\n"
@@ -116,20 +115,20 @@ done:
   return st;
 }
 
-static cz_status put(hid_t file, const char *name, const double *data, int rank, const int64_t *dims) {
+static cz_status put(cz_h5_file *file, const char *name, const double *data, int rank, const int64_t *dims) {
   hsize_t size[CZ_DIMS];
   for (int i = 0; i < rank; i++) size[i] = (hsize_t)dims[i];
   hid_t space = H5Screate_simple(rank, size, NULL), links = H5Pcreate(H5P_LINK_CREATE);
   H5Pset_create_intermediate_group(links, 1);
-  hid_t set = H5Dcreate2(file, name, H5T_IEEE_F64LE, space, links, H5P_DEFAULT, H5P_DEFAULT);
-  bool good = set >= 0 && H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0;
+  hid_t set = H5Dcreate2(file->id, name, H5T_IEEE_F64LE, space, links, H5P_DEFAULT, H5P_DEFAULT);
+  cz_status st = cz_h5_check(file, set >= 0 && H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0, name);
   if (set >= 0) H5Dclose(set);
   H5Pclose(links);
   H5Sclose(space);
-  return good ? CZ_OK : CZ_FAIL(CZ_EIO, "could not write %s", name);
+  return st;
 }
 
-static cz_status put_outputs(hid_t file, cz_net *net, const batch *b) {
+static cz_status put_outputs(cz_h5_file *file, cz_net *net, const batch *b) {
   int64_t V = net->model->config.vocab_size, one = 1;
   double loss, *logits;
   CZ_TRY(cz_graph_read(net->graph, &loss, net->loss, 1));
@@ -146,7 +145,7 @@ static cz_status put_outputs(hid_t file, cz_net *net, const batch *b) {
   return st;
 }
 
-static cz_status put_grads(hid_t file, const cz_model *m) {
+static cz_status put_grads(cz_h5_file *file, const cz_model *m) {
   for (size_t i = 0; i < m->params->n; i++) {
     const cz_param *p = m->params->list[i];
     char name[256];
@@ -162,16 +161,12 @@ static cz_status put_grads(hid_t file, const cz_model *m) {
 }
 
 static cz_status write_file(const char *path, cz_net *net, const batch *b, bool grads) {
-  char aside[4096];
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-  if (snprintf(aside, sizeof aside, "%s.tmp.%ld", path, (long)getpid()) >= (int)sizeof aside) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
-  hid_t file = H5Fcreate(aside, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-  if (file < 0) return CZ_FAIL(CZ_EIO, "%s: can't be created", aside);
-  cz_status st = put_outputs(file, net, b);
-  if (st == CZ_OK && grads) st = put_grads(file, net->model);
-  if (H5Fclose(file) < 0 && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "%s: could not be written", aside);
-  if (st == CZ_OK) st = cz_fs_commit(aside, path);
-  if (st != CZ_OK) unlink(aside);
+  cz_h5_file file;
+  CZ_TRY(cz_h5_create(&file, path));
+  cz_status st = put_outputs(&file, net, b);
+  if (st == CZ_OK && grads) st = put_grads(&file, net->model);
+  if (st == CZ_OK) st = cz_h5_commit(&file);
+  cz_h5_discard(&file);
   return st;
 }
 

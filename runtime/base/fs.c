@@ -58,26 +58,40 @@ cz_status cz_fs_commit(const char *temporary, const char *path) {
   return sync_path(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
 }
 
-/* Opens the file beside PATH that a write fills, empty, for this process alone. What a killed process left there is used again. */
-static cz_status open_aside(int *fd, const char *temporary, const char *path) {
-  struct stat held, there;
-  *fd = open(temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-  if (*fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
-  if (flock(*fd, LOCK_EX | LOCK_NB) || fstat(*fd, &held) || stat(temporary, &there) || held.st_ino != there.st_ino) {
-    close(*fd);
-    return CZ_FAIL(CZ_EBUSY, "%s: another process is writing this file", path); /* or has just renamed what was opened */
-  }
-  if (!ftruncate(*fd, 0)) return CZ_OK;
-  close(*fd);
-  return CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
+/** The name beside PATH under which a file is written before it is moved to PATH, into OUT of N bytes. CZ_EINVAL when it does not fit. */
+cz_status cz_fs_aside(char *out, size_t n, const char *path) {
+  int k = snprintf(out, n, "%s.tmp", path);
+  return k < 0 || (size_t)k >= n ? CZ_FAIL(CZ_EINVAL, "path too long: %s", path) : CZ_OK;
 }
 
-/** Writes N bytes to PATH.tmp, syncs and renames: a reader sees the old file or the new one, never a part. CZ_EBUSY when another process is doing so. */
+/** Opens TEMPORARY, the name beside PATH (cz_fs_aside), empty and for this process alone until *FD, -1 on failure, is closed. What a killed
+ * process left there is used again. CZ_EBUSY when another process is writing. */
+cz_status cz_fs_open_aside(int *fd, const char *temporary, const char *path) {
+  struct stat held, there;
+  int file = open(temporary, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  *fd = -1;
+  if (file < 0) return CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
+  cz_status st = CZ_OK;
+  int refused = flock(file, LOCK_EX | LOCK_NB) ? errno : 0;
+  if (refused && refused != EWOULDBLOCK)
+    st = CZ_FAIL(CZ_EIO, "%s: can't be locked: %s", temporary, strerror(refused));
+  else if (refused || fstat(file, &held) || stat(temporary, &there) || held.st_ino != there.st_ino)
+    st = CZ_FAIL(CZ_EBUSY, "%s: another process is writing this file", path); /* or has just renamed what was opened */
+  else if (ftruncate(file, 0))
+    st = CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
+  if (st == CZ_OK)
+    *fd = file;
+  else
+    close(file);
+  return st;
+}
+
+/** Writes N bytes beside PATH, syncs and renames: a reader sees the old file or the new one, never a part. CZ_EBUSY when another process does so. */
 cz_status cz_fs_write_atomic(const char *path, const void *bytes, size_t n) {
   char temporary[4096];
   int fd;
-  if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
-  CZ_TRY(open_aside(&fd, temporary, path));
+  CZ_TRY(cz_fs_aside(temporary, sizeof temporary, path));
+  CZ_TRY(cz_fs_open_aside(&fd, temporary, path));
   cz_status st = cz_fs_write_fd(fd, temporary, bytes, n);
   if (st == CZ_OK) st = cz_fs_commit(temporary, path);
   if (st != CZ_OK) unlink(temporary);

@@ -1,4 +1,4 @@
-#include "checkpoint/h5.h"
+#include "checkpoint/checkpoint_types.h"
 #include "checkpoint/shape.h"
 
 #include "base/fs.h"
@@ -23,7 +23,7 @@ static bool type_of(cz_ck_type *type, hid_t set) {
   hid_t stored = H5Dget_type(set);
   bool found = false;
   for (int t = 0; t < CZ_CK_TYPES && !found && stored >= 0; t++)
-    if (H5Tequal(stored, cz__h5_stored((cz_ck_type)t)) > 0) {
+    if (H5Tequal(stored, cz__ck_stored((cz_ck_type)t)) > 0) {
       *type = (cz_ck_type)t;
       found = true;
     }
@@ -44,13 +44,13 @@ static bool shape_of(cz_ck_entry *e, hid_t set) {
 }
 
 /* Reads rows [FIRST, FIRST + ROWS) of the outermost extent into OUT. WHY is filled at the failing call: HDF5 forgets its errors at the next one. */
-static bool read_rows(char why[CZ__H5_TEXT], hid_t set, void *out, const cz_ck_entry *e, int64_t first, int64_t rows) {
+static bool read_rows(char why[CZ_H5_TEXT], hid_t set, void *out, const cz_ck_entry *e, int64_t first, int64_t rows) {
   hsize_t start[CZ_CK_MAX_RANK] = {(hsize_t)first}, count[CZ_CK_MAX_RANK] = {(hsize_t)rows};
   for (int i = 1; i < e->rank; i++) count[i] = (hsize_t)e->dims[i];
   hid_t here = H5Screate_simple(e->rank, count, NULL), there = H5Dget_space(set);
   bool good = here >= 0 && there >= 0 && H5Sselect_hyperslab(there, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
-              H5Dread(set, cz__h5_native(e->type), here, there, H5P_DEFAULT, out) >= 0;
-  if (!good) cz__h5_why(why);
+              H5Dread(set, cz__ck_native(e->type), here, there, H5P_DEFAULT, out) >= 0;
+  if (!good) cz_h5_why(why);
   if (there >= 0) H5Sclose(there);
   if (here >= 0) H5Sclose(here);
   return good;
@@ -59,7 +59,7 @@ static bool read_rows(char why[CZ__H5_TEXT], hid_t set, void *out, const cz_ck_e
 /* Reads the whole data set, a few rows at a time, for its checksums. */
 static cz_status verify(hid_t set, const cz_ck_entry *e, const char *path) {
   if (!e->elements) return CZ_OK;
-  char *slab, why[CZ__H5_TEXT];
+  char *slab, why[CZ_H5_TEXT];
   uint64_t row_bytes = e->elements / (uint64_t)e->dims[0] * cz_ck_type_size(e->type);
   int64_t step = row_bytes < SLAB_BYTES ? (int64_t)(SLAB_BYTES / row_bytes) : 1;
   if (step > e->dims[0]) step = e->dims[0];
@@ -90,10 +90,10 @@ typedef struct walk {
 
 static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void *context) {
   walk *w = context;
-  char why[CZ__H5_TEXT];
+  char why[CZ_H5_TEXT];
   hid_t object = H5Oopen(group, name, H5P_DEFAULT);
   if (object < 0)
-    w->st = CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", w->c->path, name, cz__h5_why(why));
+    w->st = CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", w->c->path, name, cz_h5_why(why));
   else if (H5Iget_type(object) == H5I_DATASET)
     w->st = add_entry(w->c, name, object);
   if (object >= 0) H5Oclose(object);
@@ -104,23 +104,23 @@ static int by_name(const void *a, const void *b) { return strcmp(((const cz_ck_e
 
 /* Without file locks, which cluster file systems may lack: a checkpoint is whole under its name and never changes. */
 static cz_status open_readonly(hid_t *file, const char *path) {
-  char why[CZ__H5_TEXT] = "HDF5 can't open it";
+  char why[CZ_H5_TEXT] = "HDF5 can't open it";
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   if (access >= 0 && H5Pset_file_locking(access, false, true) >= 0) *file = H5Fopen(path, H5F_ACC_RDONLY, access);
-  if (*file < 0) cz__h5_why(why);
+  if (*file < 0) cz_h5_why(why);
   if (access >= 0) H5Pclose(access);
   return *file < 0 ? CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, why) : CZ_OK;
 }
 
 static cz_status read_all(cz_checkpoint *c, const char *path) {
-  char why[CZ__H5_TEXT];
+  char why[CZ_H5_TEXT];
   int64_t format;
   const int64_t one = 1;
   CZ_TRY(cz_arena_create(&c->arena, "checkpoint"));
   if (snprintf(c->path, sizeof c->path, "%s", path) >= (int)sizeof c->path) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
   CZ_TRY(open_readonly(&c->file, path));
   walk w = {c, CZ_OK};
-  if (H5Lvisit(c->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &w) < 0 && w.st == CZ_OK) w.st = CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz__h5_why(why));
+  if (H5Lvisit(c->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &w) < 0 && w.st == CZ_OK) w.st = CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz_h5_why(why));
   CZ_TRY(w.st);
   if (c->count) qsort(c->entries, c->count, sizeof *c->entries, by_name);
   if (!cz_checkpoint_find(c, CZ__CK_FORMAT))
@@ -134,7 +134,7 @@ static cz_status read_all(cz_checkpoint *c, const char *path) {
 /** Opens the checkpoint file PATH and reads all of it once, so that a damaged one is found now: CZ_ECORRUPT with the entry and HDF5's reason. Close
  * with cz_checkpoint_close. */
 cz_status cz_checkpoint_open_file(cz_checkpoint **c, const char *path) {
-  cz__h5_quiet();
+  cz_h5_quiet();
   CZ_TRY(cz_alloc(c, 1, sizeof **c));
   (*c)->file = -1;
   cz_status st = read_all(*c, path);
@@ -175,7 +175,7 @@ cz_status cz_checkpoint_open(cz_checkpoint **c, const char *folder) {
 /** Closes the file, frees the list, clears the pointer, accepts null. */
 void cz_checkpoint_close(cz_checkpoint **c) {
   if (!*c) return;
-  cz__h5_quiet();
+  cz_h5_quiet();
   if ((*c)->file >= 0) H5Fclose((*c)->file);
   free((*c)->entries);
   cz_arena_destroy(&(*c)->arena);
@@ -215,7 +215,7 @@ const cz_ck_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name) 
  * that there is no such entry. */
 cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck_type type, const int64_t *dims, int rank) {
   const int64_t one = 1;
-  char have[CZ_SHAPE_TEXT], want[CZ_SHAPE_TEXT], why[CZ__H5_TEXT];
+  char have[CZ_SHAPE_TEXT], want[CZ_SHAPE_TEXT], why[CZ_H5_TEXT];
   const cz_ck_entry *e = cz_checkpoint_find(c, name);
   if (!e) return CZ_FAIL(CZ_EINVAL, "%s: no entry '%s' (%zu others)", c->path, name, c->count);
   if (rank == 0) {
@@ -226,10 +226,10 @@ cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck
     return CZ_FAIL(CZ_EINVAL, "%s: '%s' is %s %s, expected %s %s", c->path, name, cz_ck_type_name(e->type), cz__shape_text(have, e->dims, e->rank),
                    cz_ck_type_name(type), cz__shape_text(want, dims, rank));
   if (!e->elements) return CZ_OK;
-  cz__h5_quiet();
+  cz_h5_quiet();
   hid_t set = H5Dopen2(c->file, name, H5P_DEFAULT);
-  bool good = set >= 0 && H5Dread(set, cz__h5_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0;
-  cz_status st = good ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", c->path, name, cz__h5_why(why));
+  bool good = set >= 0 && H5Dread(set, cz__ck_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0;
+  cz_status st = good ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", c->path, name, cz_h5_why(why));
   if (set >= 0) H5Dclose(set);
   return st;
 }

@@ -1,4 +1,4 @@
-#include "checkpoint/h5.h"
+#include "checkpoint/checkpoint_types.h"
 #include "checkpoint/shape.h"
 
 #include "base/fs.h"
@@ -12,9 +12,8 @@
 enum { CHUNK_BYTES = 1 << 20 };
 
 struct cz_checkpoint_writer {
-  char path[4096], temporary[4096], previous[4096], spare[4096];
-  hid_t file;
-  int error; /* errno of the first write that failed */
+  cz_h5_file file;
+  char previous[4096], spare[4096];
 };
 
 static cz_status check_space(const char *folder, uint64_t bytes) {
@@ -25,16 +24,12 @@ static cz_status check_space(const char *folder, uint64_t bytes) {
                                                : CZ_OK;
 }
 
-static cz_status make_paths(cz_checkpoint_writer *w, const char *folder) {
-  CZ_TRY(cz_fs_join(w->path, sizeof w->path, folder, CZ__CK_NEWEST));
-  CZ_TRY(cz_fs_join(w->temporary, sizeof w->temporary, folder, CZ__CK_NEWEST ".tmp"));
+static cz_status create_file(cz_checkpoint_writer *w, const char *folder) {
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, CZ__CK_NEWEST));
   CZ_TRY(cz_fs_join(w->previous, sizeof w->previous, folder, CZ__CK_PREVIOUS));
-  return cz_fs_join(w->spare, sizeof w->spare, folder, CZ__CK_PREVIOUS ".tmp");
-}
-
-static cz_status create_file(cz_checkpoint_writer *w) {
-  w->file = cz__h5_create_aside(w->temporary, &w->error);
-  return w->file < 0 ? CZ_FAIL(CZ_EIO, "%s: %s", w->temporary, w->error ? strerror(w->error) : "HDF5 can't create it") : CZ_OK;
+  CZ_TRY(cz_fs_aside(w->spare, sizeof w->spare, w->previous));
+  return cz_h5_create(&w->file, path); /* what a killed run left takes room no more */
 }
 
 /** Starts a checkpoint of the run in FOLDER, which must exist: one at a time, by one process. BYTES is about what the puts will store; CZ_EIO before
@@ -42,13 +37,10 @@ static cz_status create_file(cz_checkpoint_writer *w) {
 cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder, uint64_t config_hash, uint64_t bytes) {
   const int64_t one = 1;
   CZ_TRY(cz_alloc(w, 1, sizeof **w));
-  (*w)->file = -1;
-  cz__h5_quiet();
+  (*w)->file.id = (*w)->file.held = -1;
   cz_status st;
-  CZ_GO(st, make_paths(*w, folder), failed);
-  unlink((*w)->temporary); /* what a killed run left takes room */
+  CZ_GO(st, create_file(*w, folder), failed);
   CZ_GO(st, check_space(folder, bytes), failed);
-  CZ_GO(st, create_file(*w), failed);
   CZ_GO(st, cz_checkpoint_put_int(*w, CZ__CK_FORMAT, CZ__CK_FORMAT_VERSION), failed);
   CZ_GO(st, cz_checkpoint_put(*w, CZ__CK_CONFIG, CZ_CK_U64, &config_hash, &one, 1), failed);
   return CZ_OK;
@@ -86,16 +78,16 @@ static hid_t creation(const hsize_t *dims, int rank, size_t size, uint64_t eleme
 }
 
 /* WHY is filled at the failing call: HDF5 forgets its errors at the next one. */
-static bool write_set(char why[CZ__H5_TEXT], hid_t file, const char *name, cz_ck_type type, const void *data, const hsize_t *dims, int rank,
+static bool write_set(char why[CZ_H5_TEXT], hid_t file, const char *name, cz_ck_type type, const void *data, const hsize_t *dims, int rank,
                       uint64_t elements) {
   hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(rank, dims, NULL), set = -1;
   hid_t how = creation(dims, rank, cz_ck_type_size(type), elements);
   if (links >= 0 && space >= 0 && how >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 && H5Pset_char_encoding(links, H5T_CSET_UTF8) >= 0)
-    set = H5Dcreate2(file, name, cz__h5_stored(type), space, links, how, H5P_DEFAULT);
-  bool good = set >= 0 && (!elements || H5Dwrite(set, cz__h5_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
-  if (!good) cz__h5_why(why);
+    set = H5Dcreate2(file, name, cz__ck_stored(type), space, links, how, H5P_DEFAULT);
+  bool good = set >= 0 && (!elements || H5Dwrite(set, cz__ck_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+  if (!good) cz_h5_why(why);
   if (set >= 0 && H5Dclose(set) < 0 && good) {
-    cz__h5_why(why);
+    cz_h5_why(why);
     good = false;
   }
   if (how >= 0) H5Pclose(how);
@@ -107,19 +99,19 @@ static bool write_set(char why[CZ__H5_TEXT], hid_t file, const char *name, cz_ck
 /** Stores one array of DIMS[RANK] elements; a '/' in NAME makes groups; DATA is not kept. Rank 0 is stored as one element. CZ_EINVAL for a name or
  * shape that can't be, CZ_EIO with HDF5's reason when it is refused (disk full, name taken). After a failure only cz_checkpoint_discard is left. */
 cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_type type, const void *data, const int64_t *dims, int rank) {
-  char why[CZ__H5_TEXT], shape[CZ_SHAPE_TEXT];
+  char why[CZ_H5_TEXT], shape[CZ_SHAPE_TEXT];
   hsize_t extents[CZ_CK_MAX_RANK] = {1};
   uint64_t elements, bytes;
   if (rank < 0 || rank > CZ_CK_MAX_RANK || !cz__shape_count(&elements, dims, rank) || __builtin_mul_overflow(elements, cz_ck_type_size(type), &bytes))
     return CZ_FAIL(CZ_EINVAL, "checkpoint entry '%s': shape %s is negative, too large or has more than %d extents", name,
                    cz__shape_text(shape, dims, rank < 0 ? 0 : rank), CZ_CK_MAX_RANK);
   for (int i = 0; i < rank; i++) extents[i] = (hsize_t)dims[i];
-  cz__h5_quiet();
+  cz_h5_quiet();
   if (!name[0] || name[0] == '/') return CZ_FAIL(CZ_EINVAL, "checkpoint entry '%s': a name is not empty and does not start with '/'", name);
-  bool good = write_set(why, w->file, name, type, data, extents, rank ? rank : 1, elements);
-  if (!good || w->error)
-    return CZ_FAIL(CZ_EIO, "%s: writing '%s' (%llu bytes): %s", w->temporary, name, (unsigned long long)bytes, w->error ? strerror(w->error) : why);
-  return CZ_OK;
+  bool good = write_set(why, w->file.id, name, type, data, extents, rank ? rank : 1, elements);
+  if (good && !w->file.error) return CZ_OK;
+  return CZ_FAIL(CZ_EIO, "%s: writing '%s' (%llu bytes): %s", w->file.path, name, (unsigned long long)bytes,
+                 w->file.error ? strerror(w->file.error) : why);
 }
 
 /** Stores one whole number. */
@@ -132,25 +124,21 @@ cz_status cz_checkpoint_put_real(cz_checkpoint_writer *w, const char *name, doub
   return cz_checkpoint_put(w, name, CZ_CK_F64, &value, NULL, 0);
 }
 
-/* Makes the temporary file the newest, and what was the newest the previous. The old previous goes last: a damaged newest never replaces the only good
- * file before the new one is durable. File systems without hard links lose that last guard, but never both files. */
-static cz_status rotate(const cz_checkpoint_writer *w) {
+/* Makes the temporary file the newest, and what was the newest the previous. The old previous goes last: a damaged newest never replaces the only
+ * good file before the new one is durable. File systems without hard links lose that last guard, but never both files. */
+static cz_status rotate(cz_checkpoint_writer *w) {
   if (unlink(w->spare) && errno != ENOENT) return CZ_FAIL(CZ_EIO, "%s: %s", w->spare, strerror(errno));
-  bool had = cz_fs_exists(w->path), linked = had && link(w->path, w->spare) == 0;
-  if (had && !linked && rename(w->path, w->previous)) return CZ_FAIL(CZ_EIO, "%s -> %s: %s", w->path, w->previous, strerror(errno));
-  CZ_TRY(cz_fs_commit(w->temporary, w->path));
+  bool had = cz_fs_exists(w->file.path), linked = had && link(w->file.path, w->spare) == 0;
+  if (had && !linked && rename(w->file.path, w->previous)) return CZ_FAIL(CZ_EIO, "%s -> %s: %s", w->file.path, w->previous, strerror(errno));
+  CZ_TRY(cz_h5_commit(&w->file));
   return linked ? cz_fs_commit(w->spare, w->previous) : CZ_OK;
 }
 
 /** Finishes the checkpoint: closes, syncs, renames; the newest becomes the previous. Ends the writer in any case. When it fails, the checkpoints of
  * before are intact. */
 cz_status cz_checkpoint_commit(cz_checkpoint_writer **w) {
-  char why[CZ__H5_TEXT];
-  cz__h5_quiet();
-  cz_status st = CZ_OK;
-  if (H5Fclose((*w)->file) < 0) st = CZ_FAIL(CZ_EIO, "%s: %s", (*w)->temporary, cz__h5_why(why));
-  if ((*w)->error) st = CZ_FAIL(CZ_EIO, "%s: %s", (*w)->temporary, strerror((*w)->error));
-  (*w)->file = -1;
+  cz_h5_quiet();
+  cz_status st = cz_h5_close(&(*w)->file);
   if (st == CZ_OK) st = rotate(*w);
   cz_checkpoint_discard(w);
   return st;
@@ -159,10 +147,8 @@ cz_status cz_checkpoint_commit(cz_checkpoint_writer **w) {
 /** Gives a checkpoint up: removes what was written, clears the pointer, accepts null. */
 void cz_checkpoint_discard(cz_checkpoint_writer **w) {
   if (!*w) return;
-  cz__h5_quiet();
-  if (!(*w)->error) (*w)->error = ECANCELED; /* write no more */
-  if ((*w)->file >= 0) H5Fclose((*w)->file);
-  unlink((*w)->temporary); /* not there after a commit */
+  cz_h5_quiet();
+  cz_h5_discard(&(*w)->file);
   free(*w);
   *w = NULL;
 }

@@ -96,13 +96,13 @@ static cz_status write_body(int fd, const char *path, const cz_buf *header, cons
 
 static cz_status write_aside(const char *path, const cz_buf *header, const cz_st_item *const *items, size_t n) {
   char temporary[4096];
-  if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
-  int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
+  int fd;
+  CZ_TRY(cz_fs_aside(temporary, sizeof temporary, path));
+  CZ_TRY(cz_fs_open_aside(&fd, temporary, path));
   cz_status st = write_body(fd, temporary, header, items, n);
-  if (close(fd) && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
   if (st == CZ_OK) st = cz_fs_commit(temporary, path);
   if (st != CZ_OK) unlink(temporary);
+  if (close(fd) && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
   return st;
 }
 

@@ -3,14 +3,12 @@
  * Pairs have the four data sets inputs, inputs_offsets, targets, targets_offsets. All are cut into chunks of 64 Ki elements with a fletcher32
  * checksum and not compressed (reference feasibility.md 6). */
 #include "data/corpus.h"
-#include "base/fs.h"
 #include "data/h5.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* One growing list of lists. */
 typedef struct column {
@@ -24,10 +22,9 @@ typedef struct column {
 } column;
 
 struct cz_corpus_writer {
-  char path[4096], temporary[4096];
+  cz_h5_file file;
   cz_corpus_kind kind;
   cz_corpus_vocabulary vocabulary;
-  hid_t file;
   column columns[2];
   int n_columns;
   json_t *sources;
@@ -38,18 +35,13 @@ static bool is_narrow(const cz_corpus_writer *w) { return w->vocabulary.size <= 
 
 static size_t token_bytes(const cz_corpus_writer *w) { return is_narrow(w) ? sizeof(uint16_t) : sizeof(int32_t); }
 
-static cz_status fail_write(const cz_corpus_writer *w, const char *what) {
-  char why[512];
-  return CZ_FAIL(CZ_EIO, "%s: can't write %s: %s", w->path, what, cz__h5_reason(why, sizeof why));
-}
-
 static cz_status create_set(cz_corpus_writer *w, hid_t *set, const char *name, hid_t type, hsize_t n) {
   hsize_t chunk = CZ__CHUNK, most = H5S_UNLIMITED; /* a list of fixed length may not be shorter than its chunk */
   hid_t space = H5Screate_simple(1, &n, &most), how = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_chunk(how, 1, &chunk);
   H5Pset_fletcher32(how);
-  *set = H5Dcreate2(w->file, name, type, space, H5P_DEFAULT, how, H5P_DEFAULT);
-  cz_status st = *set < 0 ? fail_write(w, name) : CZ_OK;
+  *set = H5Dcreate2(w->file.id, name, type, space, H5P_DEFAULT, how, H5P_DEFAULT);
+  cz_status st = cz_h5_check(&w->file, *set >= 0, name);
   H5Pclose(how);
   H5Sclose(space);
   return st;
@@ -63,18 +55,13 @@ static cz_status open_column(cz_corpus_writer *w, column *c, const char *name, c
   return create_set(w, &c->set, name, is_narrow(w) ? H5T_STD_U16LE : H5T_STD_I32LE, 0);
 }
 
-static cz_status create_file(cz_corpus_writer *w) {
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110); /* the first layout whose own structures are all checksummed */
-  w->file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-  cz_status st = w->file < 0 ? fail_write(w, "the file") : CZ_OK;
-  H5Pclose(access);
-  CZ_TRY(st);
-  CZ_TRY(cz__h5_write_text(w->file, w->path, "format", CZ__CORPUS_FORMAT));
-  CZ_TRY(cz__h5_write_number(w->file, w->path, "version", CZ__CORPUS_VERSION));
-  CZ_TRY(cz__h5_write_text(w->file, w->path, "kind", w->kind == CZ_CORPUS_PAIRS ? "pairs" : "documents"));
-  CZ_TRY(cz__h5_write_number(w->file, w->path, "tokenizer_hash", w->vocabulary.hash));
-  CZ_TRY(cz__h5_write_number(w->file, w->path, "vocabulary", (uint64_t)w->vocabulary.size));
+static cz_status create_file(cz_corpus_writer *w, const char *path) {
+  CZ_TRY(cz_h5_create(&w->file, path));
+  CZ_TRY(cz__corpus_h5_write_text(&w->file, "format", CZ__CORPUS_FORMAT));
+  CZ_TRY(cz__corpus_h5_write_number(&w->file, "version", CZ__CORPUS_VERSION));
+  CZ_TRY(cz__corpus_h5_write_text(&w->file, "kind", w->kind == CZ_CORPUS_PAIRS ? "pairs" : "documents"));
+  CZ_TRY(cz__corpus_h5_write_number(&w->file, "tokenizer_hash", w->vocabulary.hash));
+  CZ_TRY(cz__corpus_h5_write_number(&w->file, "vocabulary", (uint64_t)w->vocabulary.size));
   if (w->kind == CZ_CORPUS_DOCUMENTS) return open_column(w, &w->columns[w->n_columns++], "tokens", "offsets");
   CZ_TRY(open_column(w, &w->columns[w->n_columns++], "inputs", "inputs_offsets"));
   return open_column(w, &w->columns[w->n_columns++], "targets", "targets_offsets");
@@ -85,14 +72,11 @@ cz_status cz_corpus_create(cz_corpus_writer **w, const char *path, cz_corpus_kin
   if (vocabulary.size < 1 || vocabulary.size > INT32_MAX) return CZ_FAIL(CZ_EINVAL, "%s: a vocabulary of %lld ids", path, (long long)vocabulary.size);
   cz_corpus_writer *c;
   CZ_TRY(cz_alloc(&c, 1, sizeof *c));
-  cz__corpus_h5_quiet();
-  c->file = -1;
+  c->file.id = c->file.held = -1;
   c->kind = kind;
   c->vocabulary = vocabulary;
   c->sources = json_array();
-  int k = snprintf(c->temporary, sizeof c->temporary, "%s.tmp.%ld", path, (long)getpid());
-  snprintf(c->path, sizeof c->path, "%s", path);
-  cz_status st = k >= (int)sizeof c->temporary ? CZ_FAIL(CZ_EINVAL, "path too long: %s", path) : create_file(c);
+  cz_status st = create_file(c, path);
   if (st != CZ_OK) cz_corpus_abandon(&c);
   *w = c;
   return st;
@@ -111,11 +95,11 @@ cz_status cz_corpus_add_source(cz_corpus_writer *w, const char *name, uint64_t b
 static cz_status flush(cz_corpus_writer *w, column *c) {
   if (!c->filled) return CZ_OK;
   hsize_t end = c->total, n = c->filled, begin = end - n;
-  if (H5Dset_extent(c->set, &end) < 0) return fail_write(w, c->name);
+  CZ_TRY(cz_h5_check(&w->file, H5Dset_extent(c->set, &end) >= 0, c->name));
   hid_t disk = H5Dget_space(c->set), memory = H5Screate_simple(1, &n, NULL);
   H5Sselect_hyperslab(disk, H5S_SELECT_SET, &begin, NULL, &n, NULL);
   herr_t bad = H5Dwrite(c->set, is_narrow(w) ? H5T_NATIVE_UINT16 : H5T_NATIVE_INT32, memory, disk, H5P_DEFAULT, c->chunk);
-  cz_status st = bad < 0 ? fail_write(w, c->name) : CZ_OK;
+  cz_status st = cz_h5_check(&w->file, bad >= 0, c->name);
   H5Sclose(memory);
   H5Sclose(disk);
   c->filled = 0;
@@ -126,7 +110,7 @@ static cz_status append(cz_corpus_writer *w, column *c, const cz_ids *ids) {
   for (size_t i = 0; i < ids->len; i++) {
     int32_t id = ids->data[i];
     if (id < 0 || id >= w->vocabulary.size)
-      return CZ_FAIL(CZ_EINVAL, "%s: id %d is outside the vocabulary of %lld", w->path, id, (long long)w->vocabulary.size);
+      return CZ_FAIL(CZ_EINVAL, "%s: id %d is outside the vocabulary of %lld", w->file.path, id, (long long)w->vocabulary.size);
     if (is_narrow(w))
       ((uint16_t *)c->chunk)[c->filled] = (uint16_t)id;
     else
@@ -149,7 +133,7 @@ cz_status cz_corpus_add(cz_corpus_writer *w, const cz_ids *document) {
 /** Appends one pair to a corpus of pairs. INPUTS may be empty, TARGETS not: CZ_EINVAL. */
 cz_status cz_corpus_add_pair(cz_corpus_writer *w, const cz_ids *inputs, const cz_ids *targets) {
   CZ_CHECK(w->kind == CZ_CORPUS_PAIRS);
-  if (!targets->len) return CZ_FAIL(CZ_EINVAL, "%s: pair %zu has no target tokens", w->path, w->columns[0].n_offsets - 1);
+  if (!targets->len) return CZ_FAIL(CZ_EINVAL, "%s: pair %zu has no target tokens", w->file.path, w->columns[0].n_offsets - 1);
   CZ_TRY(append(w, &w->columns[0], inputs));
   return append(w, &w->columns[1], targets);
 }
@@ -159,24 +143,20 @@ static cz_status finish_column(cz_corpus_writer *w, column *c) {
   hid_t set = -1;
   CZ_TRY(create_set(w, &set, c->offsets_name, H5T_STD_U64LE, c->n_offsets));
   herr_t bad = H5Dwrite(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, c->offsets);
-  cz_status st = bad < 0 ? fail_write(w, c->offsets_name) : CZ_OK;
-  if (H5Dclose(set) < 0 && st == CZ_OK) st = fail_write(w, c->offsets_name);
+  cz_status st = cz_h5_check(&w->file, bad >= 0, c->offsets_name);
+  if (H5Dclose(set) < 0 && st == CZ_OK) st = cz_h5_check(&w->file, false, c->offsets_name);
   hid_t tokens = c->set;
   c->set = -1;
-  if (H5Dclose(tokens) < 0 && st == CZ_OK) st = fail_write(w, c->name);
+  if (H5Dclose(tokens) < 0 && st == CZ_OK) st = cz_h5_check(&w->file, false, c->name);
   return st;
 }
 
 static cz_status finish_file(cz_corpus_writer *w) {
-  if (w->columns[0].n_offsets == 1) return CZ_FAIL(CZ_EINVAL, "%s: not written, because there is no text to put into it", w->path);
+  if (w->columns[0].n_offsets == 1) return CZ_FAIL(CZ_EINVAL, "%s: not written, because there is no text to put into it", w->file.path);
   char *sources = json_dumps(w->sources, JSON_COMPACT | JSON_SORT_KEYS);
-  cz_status st = sources ? cz__h5_write_text(w->file, w->path, "sources", sources) : CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources");
+  cz_status st = sources ? cz__corpus_h5_write_text(&w->file, "sources", sources) : CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources");
   free(sources);
   for (int i = 0; i < w->n_columns && st == CZ_OK; i++) st = finish_column(w, &w->columns[i]);
-  if (st == CZ_OK && H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0) st = fail_write(w, "the file");
-  hid_t file = w->file;
-  w->file = -1;
-  if (H5Fclose(file) < 0 && st == CZ_OK) st = fail_write(w, "the file");
   return st;
 }
 
@@ -187,7 +167,7 @@ cz_status cz_corpus_commit(cz_corpus_writer **w, cz_corpus_totals *totals) {
   if (totals) *totals = (cz_corpus_totals){.documents = (int64_t)c->columns[0].n_offsets - 1, .bytes = (int64_t)c->source_bytes};
   for (int i = 0; i < c->n_columns && totals; i++) totals->tokens += (int64_t)c->columns[i].total;
   cz_status st = finish_file(c);
-  if (st == CZ_OK) st = cz_fs_commit(c->temporary, c->path);
+  if (st == CZ_OK) st = cz_h5_commit(&c->file);
   cz_corpus_abandon(w);
   return st;
 }
@@ -201,8 +181,7 @@ void cz_corpus_abandon(cz_corpus_writer **w) {
     free(c->columns[i].chunk);
     free(c->columns[i].offsets);
   }
-  if (c->file >= 0) H5Fclose(c->file);
-  unlink(c->temporary);
+  cz_h5_discard(&c->file);
   json_decref(c->sources);
   free(c);
   *w = NULL;

@@ -1,52 +1,28 @@
 #include "data/h5.h"
 #include "base/mem.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/** Stops HDF5 from printing to stderr in this thread; errors are read by cz__h5_reason. */
-void cz__corpus_h5_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
-
-typedef struct reason {
-  char *out;
-  size_t n;
-} reason;
-
-static herr_t keep_innermost(unsigned n, const H5E_error2_t *e, void *data) {
-  reason *r = data;
-  if (n == 0) snprintf(r->out, r->n, "%s", e->desc ? e->desc : "unknown reason");
-  return 0;
-}
-
-/** What HDF5 says about the last failure in this thread, in OUT of N bytes; returns OUT. */
-const char *cz__h5_reason(char *out, size_t n) {
-  snprintf(out, n, "no reason given by HDF5");
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, &(reason){out, n});
-  return out;
-}
-
-static cz_status write_attribute(hid_t file, const char *path, const char *name, hid_t stored, hid_t given, const void *value) {
-  hid_t space = H5Screate(H5S_SCALAR), a = H5Acreate2(file, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
-  herr_t bad = a < 0 ? -1 : H5Awrite(a, given, value);
-  char why[256];
-  if (bad < 0) cz__h5_reason(why, sizeof why);
+static cz_status write_attribute(const cz_h5_file *f, const char *name, hid_t stored, hid_t given, const void *value) {
+  hid_t space = H5Screate(H5S_SCALAR), a = H5Acreate2(f->id, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
+  cz_status st = cz_h5_check(f, a >= 0 && H5Awrite(a, given, value) >= 0, name);
   if (a >= 0) H5Aclose(a);
   H5Sclose(space);
-  return bad < 0 ? CZ_FAIL(CZ_EIO, "%s: can't write attribute '%s': %s", path, name, why) : CZ_OK;
+  return st;
 }
 
-/** Writes an unsigned number as attribute NAME of the file. PATH is for messages. */
-cz_status cz__h5_write_number(hid_t file, const char *path, const char *name, uint64_t value) {
-  return write_attribute(file, path, name, H5T_STD_U64LE, H5T_NATIVE_UINT64, &value);
+/** Writes an unsigned number as attribute NAME of the file. */
+cz_status cz__corpus_h5_write_number(const cz_h5_file *f, const char *name, uint64_t value) {
+  return write_attribute(f, name, H5T_STD_U64LE, H5T_NATIVE_UINT64, &value);
 }
 
 /** Writes a text of fixed length as attribute NAME of the file. */
-cz_status cz__h5_write_text(hid_t file, const char *path, const char *name, const char *text) {
+cz_status cz__corpus_h5_write_text(const cz_h5_file *f, const char *name, const char *text) {
   hid_t type = H5Tcopy(H5T_C_S1);
   H5Tset_size(type, strlen(text) + 1);
   H5Tset_cset(type, H5T_CSET_UTF8);
-  cz_status st = write_attribute(file, path, name, type, type, text);
+  cz_status st = write_attribute(f, name, type, type, text);
   H5Tclose(type);
   return st;
 }
@@ -67,7 +43,7 @@ static void close_attribute(hid_t a, hid_t type) {
 }
 
 /** Reads the unsigned number in attribute NAME. CZ_ECORRUPT when it is missing or of another type. */
-cz_status cz__h5_read_number(hid_t file, const char *path, const char *name, uint64_t *value) {
+cz_status cz__corpus_h5_read_number(hid_t file, const char *path, const char *name, uint64_t *value) {
   hid_t a = -1, type = -1;
   cz_status st = open_attribute(file, path, name, H5T_INTEGER, &a, &type);
   if (st == CZ_OK && H5Aread(a, H5T_NATIVE_UINT64, value) < 0) st = CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' can't be read", path, name);
@@ -76,7 +52,7 @@ cz_status cz__h5_read_number(hid_t file, const char *path, const char *name, uin
 }
 
 /** Reads the text of fixed length in attribute NAME into *TEXT, which the caller frees. */
-cz_status cz__h5_read_text(hid_t file, const char *path, const char *name, char **text) {
+cz_status cz__corpus_h5_read_text(hid_t file, const char *path, const char *name, char **text) {
   hid_t a = -1, type = -1;
   cz_status st = open_attribute(file, path, name, H5T_STRING, &a, &type);
   if (st == CZ_OK) st = cz_alloc(text, H5Tget_size(type) + 1, 1);

@@ -34,26 +34,26 @@ struct cz_reader {
 static cz_status check_header(cz_reader *r, cz_corpus_kind kind, const uint64_t *tokenizer_hash) {
   char *format = NULL, *stored = NULL;
   uint64_t version = 0, vocabulary = 0;
-  cz_status st = cz__h5_read_text(r->file, r->path, "format", &format);
+  cz_status st = cz__corpus_h5_read_text(r->file, r->path, "format", &format);
   if (st == CZ_OK && strcmp(format, CZ__CORPUS_FORMAT)) st = CZ_FAIL(CZ_ECORRUPT, "%s: format is '%s', not a corpus", r->path, format);
   free(format);
   CZ_TRY(st);
-  CZ_TRY(cz__h5_read_number(r->file, r->path, "version", &version));
+  CZ_TRY(cz__corpus_h5_read_number(r->file, r->path, "version", &version));
   if (version != CZ__CORPUS_VERSION)
     return CZ_FAIL(CZ_EINVAL, "%s: corpus version %" PRIu64 ", this program reads version %d; build it again", r->path, version, CZ__CORPUS_VERSION);
-  CZ_TRY(cz__h5_read_text(r->file, r->path, "kind", &stored));
+  CZ_TRY(cz__corpus_h5_read_text(r->file, r->path, "kind", &stored));
   r->info.kind = strcmp(stored, "pairs") ? CZ_CORPUS_DOCUMENTS : CZ_CORPUS_PAIRS;
   free(stored);
   if (r->info.kind != kind)
     return CZ_FAIL(CZ_EINVAL, "%s: holds %s, expected %s", r->path, kind ? "documents" : "pairs", kind ? "pairs" : "documents");
-  CZ_TRY(cz__h5_read_number(r->file, r->path, "tokenizer_hash", &r->info.vocabulary.hash));
+  CZ_TRY(cz__corpus_h5_read_number(r->file, r->path, "tokenizer_hash", &r->info.vocabulary.hash));
   if (tokenizer_hash && r->info.vocabulary.hash != *tokenizer_hash)
     return CZ_FAIL(CZ_EINVAL, "%s: built with tokenizer %016" PRIx64 ", but the tokenizer in use is %016" PRIx64 "; build the corpus again", r->path,
                    r->info.vocabulary.hash, *tokenizer_hash);
-  CZ_TRY(cz__h5_read_number(r->file, r->path, "vocabulary", &vocabulary));
+  CZ_TRY(cz__corpus_h5_read_number(r->file, r->path, "vocabulary", &vocabulary));
   if (vocabulary < 1 || vocabulary > INT32_MAX) return CZ_FAIL(CZ_ECORRUPT, "%s: a vocabulary of %" PRIu64 " ids", r->path, vocabulary);
   r->info.vocabulary.size = (int64_t)vocabulary;
-  return cz__h5_read_text(r->file, r->path, "sources", &r->sources);
+  return cz__corpus_h5_read_text(r->file, r->path, "sources", &r->sources);
 }
 
 static bool is_checksummed(hid_t set) {
@@ -70,9 +70,9 @@ static bool is_checksummed(hid_t set) {
 
 /* Opens data set NAME: one dimension, integers of 1 to 8 bytes, checksummed, and with as many bytes in the file as its size promises. */
 static cz_status open_set(cz_reader *r, hid_t *set, uint64_t *n, size_t *width, const char *name) {
-  char why[512];
+  char why[CZ_H5_TEXT];
   *set = H5Dopen2(r->file, name, H5P_DEFAULT);
-  if (*set < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s': %s", r->path, name, cz__h5_reason(why, sizeof why));
+  if (*set < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s': %s", r->path, name, cz_h5_why(why));
   hid_t space = H5Dget_space(*set), type = H5Dget_type(*set);
   hsize_t size = 0;
   bool good = H5Sget_simple_extent_ndims(space) == 1 && H5Tget_class(type) == H5T_INTEGER;
@@ -92,13 +92,13 @@ static cz_status read_offsets(cz_reader *r, column *c, const char *name) {
   hid_t set = -1;
   uint64_t n = 0;
   size_t width;
-  char why[512];
+  char why[CZ_H5_TEXT];
   cz_status st;
   CZ_GO(st, open_set(r, &set, &n, &width, name), done);
   if (n < 2) CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' names no document", r->path, name), done);
   CZ_GO(st, cz_alloc(&c->offsets, n, sizeof *c->offsets), done);
   if (H5Dread(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, c->offsets) < 0)
-    CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s': %s", r->path, name, cz__h5_reason(why, sizeof why)), done);
+    CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s': %s", r->path, name, cz_h5_why(why)), done);
   r->info.documents = (int64_t)n - 1;
   uint64_t before = 0;
   for (uint64_t i = 0; i < n; i++) {
@@ -133,11 +133,11 @@ static cz_status open_column(cz_reader *r, const char *name, const char *offsets
 
 static cz_status open_file(cz_reader *r, cz_corpus_kind kind, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
   hbool_t safe = 0;
-  char why[512];
+  char why[CZ_H5_TEXT];
   if (H5is_library_threadsafe(&safe) < 0 || !safe) return CZ_FAIL(CZ_EINVAL, "this HDF5 library was built without thread safety");
   if (!cz_fs_exists(r->path)) return CZ_FAIL(CZ_EIO, "%s: no such file", r->path);
   r->file = H5Fopen(r->path, H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (r->file < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: not a whole HDF5 file: %s", r->path, cz__h5_reason(why, sizeof why));
+  if (r->file < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: not a whole HDF5 file: %s", r->path, cz_h5_why(why));
   CZ_TRY(check_header(r, kind, tokenizer_hash));
   if (kind == CZ_CORPUS_DOCUMENTS) return open_column(r, "tokens", "offsets", cache_bytes);
   CZ_TRY(open_column(r, "inputs", "inputs_offsets", cache_bytes));
@@ -151,7 +151,7 @@ static cz_status open_file(cz_reader *r, cz_corpus_kind kind, const uint64_t *to
  * memory (at least one chunk). CZ_EIO when the file can't be opened, CZ_ECORRUPT when it is not a whole corpus, CZ_EINVAL when it is another one than
  * asked for. */
 cz_status cz_reader_open(cz_reader **r, const char *path, cz_corpus_kind kind, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
-  cz__corpus_h5_quiet();
+  cz_h5_quiet();
   *r = NULL;
   cz_reader *c;
   if (strlen(path) >= sizeof c->path) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
@@ -184,8 +184,8 @@ static cz_status read_chunk(const cz_reader *r, const column *c, int64_t chunk, 
   hid_t disk = H5Dget_space(c->set), memory = H5Screate_simple(1, &n, NULL);
   H5Sselect_hyperslab(disk, H5S_SELECT_SET, &begin, NULL, &n, NULL);
   herr_t bad = H5Dread(c->set, c->width == 2 ? H5T_NATIVE_UINT16 : H5T_NATIVE_INT32, memory, disk, H5P_DEFAULT, out);
-  char why[512];
-  if (bad < 0) cz__h5_reason(why, sizeof why);
+  char why[CZ_H5_TEXT];
+  if (bad < 0) cz_h5_why(why);
   H5Sclose(memory);
   H5Sclose(disk);
   if (bad < 0)
@@ -216,7 +216,7 @@ static cz_status get_chunk(const cz_reader *r, column *c, int64_t chunk, const v
   if (!c->slot_of[chunk]) {
     int64_t s = free_slot(c);
     if (!c->slots[s]) CZ_TRY(cz_alloc(&c->slots[s], CZ__CHUNK, c->width));
-    cz__corpus_h5_quiet(); /* the thread that reads need not be the one that opened */
+    cz_h5_quiet(); /* the thread that reads need not be the one that opened */
     CZ_TRY(read_chunk(r, c, chunk, c->slots[s]));
     c->chunk_of[s] = (int32_t)chunk + 1;
     c->slot_of[chunk] = (int32_t)s + 1;

@@ -186,6 +186,23 @@ static void test_bad_text(void **state) {
   assert_int_equal(count_files(), files);
 }
 
+/* The second is refused, and does the first no harm. */
+static void test_two_writers(void **state) {
+  const cz_corpus_vocabulary vocabulary = {.size = 10};
+  cz_corpus_writer *first, *second;
+  int32_t ids[] = {0, 9};
+  assert_ok(cz_corpus_create(&first, path_of("two.h5"), CZ_CORPUS_DOCUMENTS, vocabulary));
+  assert_ok(cz_corpus_add(first, &(cz_ids){.data = ids, .len = 2}));
+  assert_fails(cz_corpus_create(&second, path_of("two.h5"), CZ_CORPUS_DOCUMENTS, vocabulary), CZ_EBUSY, "is writing this file");
+  assert_null(second);
+  assert_ok(cz_corpus_commit(&first, NULL));
+  cz_reader *r;
+  assert_ok(cz_reader_open(&r, path_of("two.h5"), CZ_CORPUS_DOCUMENTS, NULL, 0));
+  assert_int_equal(cz_reader_about(r)->tokens, 2);
+  cz_reader_close(&r);
+  assert_int_equal(unlink(path_of("two.h5")), 0);
+}
+
 static void test_bad_ids(void **state) {
   cz_corpus_writer *w;
   int32_t ids[] = {0, 9, 10, -1};
@@ -202,8 +219,8 @@ static void test_bad_ids(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_documents), cmocka_unit_test(test_pairs), cmocka_unit_test(test_text),
-                                     cmocka_unit_test(test_bad_text), cmocka_unit_test(test_bad_ids)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_documents), cmocka_unit_test(test_pairs),       cmocka_unit_test(test_text),
+                                     cmocka_unit_test(test_bad_text),  cmocka_unit_test(test_two_writers), cmocka_unit_test(test_bad_ids)};
   int failed = cmocka_run_group_tests_name("corpus", tests, make_folder, drop_folder);
   return failed + run_corrupt_tests();
 }

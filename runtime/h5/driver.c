@@ -1,8 +1,7 @@
-/* A file driver for writing checkpoints. When the disk is full, HDF5's own driver leaves a file that can never be closed and a crash at exit
- * (1.10.8); this one notes the first error, drops what follows, and lets HDF5 close in peace. */
-#include "checkpoint/h5.h"
+/* When the disk is full, HDF5's own driver leaves a file that can never be closed and a crash at exit (1.10.8); this one notes the first error, drops
+ * what follows, and lets HDF5 close in peace. */
+#include "h5/driver.h"
 
-#include <hdf5.h>
 #if H5_VERSION_GE(1, 13, 0)
 #include <H5FDdevelop.h>
 #endif
@@ -20,14 +19,14 @@ typedef struct aside {
 } aside;
 
 static H5FD_t *aside_open(const char *name, unsigned flags, hid_t access, haddr_t limit) {
-  int *const *error = H5Pget_driver_info(access);
+  const cz__h5_target *target = H5Pget_driver_info(access);
   aside *f = calloc(1, sizeof *f);
-  if (!error || !f || (f->fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) < 0) {
-    if (error && f) **error = errno;
+  if (!target || !f || (f->fd = fcntl(target->fd, F_DUPFD_CLOEXEC, 0)) < 0) {
+    if (target) *target->error = errno;
     free(f);
     return NULL;
   }
-  f->error = *error;
+  f->error = target->error;
   return &f->base;
 }
 
@@ -97,7 +96,7 @@ static const H5FD_class_t aside_class = {
     .name = "cloze_aside",
     .maxaddr = INT64_MAX,
     .fc_degree = H5F_CLOSE_WEAK,
-    .fapl_size = sizeof(int *),
+    .fapl_size = sizeof(cz__h5_target),
     .open = aside_open,
     .close = aside_close,
     .query = aside_query,
@@ -109,14 +108,12 @@ static const H5FD_class_t aside_class = {
     .truncate = aside_truncate,
     .fl_map = H5FD_FLMAP_DICHOTOMY};
 
-/** Creates or empties the HDF5 file PATH in format 1.10 (superblock, object headers, groups and chunk indices then carry checksums, which the older
- * default's do not). *ERROR, which must outlive the file, is 0 or the errno of the first failure; once it is set, nothing more is written and every
- * call goes on as if it were. Below 0 when it can't be created, with *ERROR or HDF5's reason. */
-hid_t cz__h5_create_aside(const char *path, int *error) {
-  *error = 0;
+/** An HDF5 file of format 1.10 in the open, empty file of TARGET; NAME appears in HDF5's messages. Below 0 when it can't be made, with *TARGET->error
+ * or HDF5's reason. */
+hid_t cz__h5_driver_create(const char *name, const cz__h5_target *target) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS), driver = H5FDregister(&aside_class), file = -1;
-  if (access >= 0 && driver >= 0 && H5Pset_driver(access, driver, &error) >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0)
-    file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  if (access >= 0 && driver >= 0 && H5Pset_driver(access, driver, target) >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0)
+    file = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access);
   if (driver >= 0) H5FDunregister(driver); /* the file keeps it */
   if (access >= 0) H5Pclose(access);
   return file;

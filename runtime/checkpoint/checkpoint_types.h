@@ -1,0 +1,18 @@
+/* What the checkpoint's writer and reader share: names, types of HDF5. Internal to checkpoint. */
+#ifndef CZ_CHECKPOINT_TYPES_H
+#define CZ_CHECKPOINT_TYPES_H
+
+#include "checkpoint/checkpoint.h"
+#include "h5/file.h"
+
+#define CZ__CK_NEWEST   "checkpoint.h5"
+#define CZ__CK_PREVIOUS "checkpoint.prev.h5"
+#define CZ__CK_FORMAT   "cloze/format"
+#define CZ__CK_CONFIG   "cloze/config_hash"
+
+enum { CZ__CK_FORMAT_VERSION = 1 };
+
+hid_t cz__ck_stored(cz_ck_type type);
+hid_t cz__ck_native(cz_ck_type type);
+
+#endif

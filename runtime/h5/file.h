@@ -1,0 +1,31 @@
+/* HDF5 files that come into being whole or not at all, and the reason when they do not. They are written beside their path (base/fs.h) in
+ * format 1.10, whose superblock, object headers, groups and chunk indices carry checksums; the older default's do not.
+ *
+ * cz_h5_create; HDF5's own calls on `id`, each followed by cz_h5_check; cz_h5_commit; and cz_h5_discard whatever happened. */
+#ifndef CZ_H5_FILE_H
+#define CZ_H5_FILE_H
+
+#include "base/status.h"
+
+#include <hdf5.h>
+#include <stdbool.h>
+
+enum { CZ_H5_TEXT = 512 };
+
+typedef struct cz_h5_file { /* does not move while it is open */
+  hid_t id;                 /* below 0: closed */
+  int held;                 /* the lock on `temporary`; below 0: none */
+  int error;                /* errno of the first failure, or 0. Once it is set nothing more is written, and HDF5's calls go on as if it were */
+  char path[4096], temporary[4096];
+} cz_h5_file;
+
+void cz_h5_quiet(void);
+const char *cz_h5_why(char out[CZ_H5_TEXT]);
+
+CZ_MUST cz_status cz_h5_create(cz_h5_file *f, const char *path);
+CZ_MUST cz_status cz_h5_check(const cz_h5_file *f, bool good, const char *what);
+CZ_MUST cz_status cz_h5_close(cz_h5_file *f);
+CZ_MUST cz_status cz_h5_commit(cz_h5_file *f);
+void cz_h5_discard(cz_h5_file *f);
+
+#endif
