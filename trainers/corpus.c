@@ -12,14 +12,14 @@
 const char cz_corpus_usage[] =
     "usage: cloze corpus --tokenizer FILE --out FILE.h5 [--documents blank-line|line | --pairs] [--json] TEXT...\n"
     "\n"
-    "Encodes text files and stores the ids for `cloze pretrain` and `cloze finetune`. The result is bound to the tokenizer: a run with another\n"
-    "one refuses it. It is written aside, moved to its place once it is whole, and read back.\n"
+    "Encodes text files and stores the ids for `cloze pretrain`. The result is bound to the tokenizer: a run with another one refuses it. It is\n"
+    "written aside, moved to its place once it is whole, and read back.\n"
     "\n"
     "  --tokenizer FILE        a tokenizer.json\n"
     "  --out FILE.h5           where to put the corpus; an existing file is replaced\n"
     "  --documents blank-line  a document ends at blank lines (default); lines inside it stay lines\n"
     "  --documents line        each line is a document\n"
-    "  --pairs                 each line is one example: input, tab, target\n"
+    "  --pairs                 each line is one example: input, tab, target; for programs that use data/source.h (`cloze finetune` reads text)\n"
     "  --json                  print the totals as one JSON object\n";
 
 typedef struct options {
