@@ -1,7 +1,7 @@
 #include "trainers/trace.h"
 #include "base/fs.h"
 #include "data/example.h"
-#include "h5/file.h"
+#include "tensor/h5_file.h"
 #include "nn/hf.h"
 #include "nn/net.h"
 #include "trainers/args.h"

@@ -3,7 +3,7 @@
 #define CZ_CHECKPOINT_TYPES_H
 
 #include "checkpoint/checkpoint.h"
-#include "h5/file.h"
+#include "tensor/h5_file.h"
 
 #define CZ__CK_NEWEST   "checkpoint.h5"
 #define CZ__CK_PREVIOUS "checkpoint.prev.h5"

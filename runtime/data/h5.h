@@ -2,7 +2,7 @@
 #ifndef CZ_DATA_H5_H
 #define CZ_DATA_H5_H
 
-#include "h5/file.h"
+#include "tensor/h5_file.h"
 
 #include <stdint.h>
 

@@ -2,8 +2,8 @@
  * format 1.10, whose superblock, object headers, groups and chunk indices carry checksums; the older default's do not.
  *
  * cz_h5_create; HDF5's own calls on `id`, each followed by cz_h5_check; cz_h5_commit; and cz_h5_discard whatever happened. */
-#ifndef CZ_H5_FILE_H
-#define CZ_H5_FILE_H
+#ifndef CZ_TENSOR_H5_FILE_H
+#define CZ_TENSOR_H5_FILE_H
 
 #include "base/status.h"
 

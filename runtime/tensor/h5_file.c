@@ -1,6 +1,6 @@
-#include "h5/file.h"
+#include "tensor/h5_file.h"
 #include "base/fs.h"
-#include "h5/driver.h"
+#include "tensor/h5_driver.h"
 
 #include <errno.h>
 #include <stdio.h>

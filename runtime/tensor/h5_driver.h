@@ -1,8 +1,8 @@
-/* Internal to h5: the driver below a file that is being written. */
-#ifndef CZ_H5_DRIVER_H
-#define CZ_H5_DRIVER_H
+/* Internal to tensor: the driver below a file that is being written. */
+#ifndef CZ_TENSOR_H5_DRIVER_H
+#define CZ_TENSOR_H5_DRIVER_H
 
-#include "h5/file.h"
+#include "tensor/h5_file.h"
 
 typedef struct cz__h5_target {
   int fd;     /* open and empty; the driver works on a copy */

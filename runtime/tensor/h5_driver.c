@@ -1,6 +1,6 @@
 /* When the disk is full, HDF5's own driver leaves a file that can never be closed and a crash at exit (1.10.8); this one notes the first error, drops
  * what follows, and lets HDF5 close in peace. */
-#include "h5/driver.h"
+#include "tensor/h5_driver.h"
 
 #if H5_VERSION_GE(1, 13, 0)
 #include <H5FDdevelop.h>
