@@ -118,12 +118,13 @@ done:
 static cz_status put(cz_h5_file *file, const char *name, const double *data, int rank, const int64_t *dims) {
   hsize_t size[CZ_DIMS];
   for (int i = 0; i < rank; i++) size[i] = (hsize_t)dims[i];
-  hid_t space = H5Screate_simple(rank, size, NULL), links = H5Pcreate(H5P_LINK_CREATE);
-  H5Pset_create_intermediate_group(links, 1);
-  hid_t set = H5Dcreate2(file->id, name, H5T_IEEE_F64LE, space, links, H5P_DEFAULT, H5P_DEFAULT);
+  hid_t space = H5Screate_simple(rank, size, NULL), how = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_obj_track_times(how, false);
+  cz_h5_make_groups(file, name);
+  hid_t set = H5Dcreate2(file->id, name, H5T_IEEE_F64LE, space, H5P_DEFAULT, how, H5P_DEFAULT);
   cz_status st = cz_h5_check(file, set >= 0 && H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0, name);
   if (set >= 0) H5Dclose(set);
-  H5Pclose(links);
+  H5Pclose(how);
   H5Sclose(space);
   return st;
 }

@@ -78,12 +78,13 @@ static hid_t creation(const hsize_t *dims, int rank, size_t size, uint64_t eleme
 }
 
 /* WHY is filled at the failing call: HDF5 forgets its errors at the next one. */
-static bool write_set(char why[CZ_H5_TEXT], hid_t file, const char *name, cz_ck_type type, const void *data, const hsize_t *dims, int rank,
+static bool write_set(char why[CZ_H5_TEXT], cz_h5_file *file, const char *name, cz_ck_type type, const void *data, const hsize_t *dims, int rank,
                       uint64_t elements) {
   hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(rank, dims, NULL), set = -1;
   hid_t how = creation(dims, rank, cz_ck_type_size(type), elements);
-  if (links >= 0 && space >= 0 && how >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 && H5Pset_char_encoding(links, H5T_CSET_UTF8) >= 0)
-    set = H5Dcreate2(file, name, cz__ck_stored(type), space, links, how, H5P_DEFAULT);
+  cz_h5_make_groups(file, name);
+  if (links >= 0 && space >= 0 && how >= 0 && H5Pset_char_encoding(links, H5T_CSET_UTF8) >= 0)
+    set = H5Dcreate2(file->id, name, cz__ck_stored(type), space, links, how, H5P_DEFAULT);
   bool good = set >= 0 && (!elements || H5Dwrite(set, cz__ck_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
   if (!good) cz_h5_why(why);
   if (set >= 0 && H5Dclose(set) < 0 && good) {
@@ -108,7 +109,7 @@ cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_typ
   for (int i = 0; i < rank; i++) extents[i] = (hsize_t)dims[i];
   cz_h5_quiet();
   if (!name[0] || name[0] == '/') return CZ_FAIL(CZ_EINVAL, "checkpoint entry '%s': a name is not empty and does not start with '/'", name);
-  bool good = write_set(why, w->file.id, name, type, data, extents, rank ? rank : 1, elements);
+  bool good = write_set(why, &w->file, name, type, data, extents, rank ? rank : 1, elements);
   if (good && !w->file.error) return CZ_OK;
   return CZ_FAIL(CZ_EIO, "%s: writing '%s' (%llu bytes): %s", w->file.path, name, (unsigned long long)bytes,
                  w->file.error ? strerror(w->file.error) : why);

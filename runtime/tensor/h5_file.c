@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -84,4 +85,22 @@ void cz_h5_discard(cz_h5_file *f) {
   f->id = -1;
   if (f->held >= 0) unlink(f->temporary); /* ours as long as it is held */
   release(f);
+}
+
+/** Creates the groups that the data set NAME, as in "a/b/c", lies in and that are missing, without times. When that fails, so will creating the data
+ * set, with HDF5's reason. */
+void cz_h5_make_groups(cz_h5_file *f, const char *name) {
+  char *above = strdup(name);
+  hid_t links = H5Pcreate(H5P_LINK_CREATE), how = H5Pcreate(H5P_GROUP_CREATE);
+  H5Pset_char_encoding(links, H5T_CSET_UTF8);
+  H5Pset_obj_track_times(how, false);
+  for (char *slash = above ? strchr(above, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
+    *slash = '\0';
+    hid_t group = H5Lexists(f->id, above, H5P_DEFAULT) == 0 ? H5Gcreate2(f->id, above, links, how, H5P_DEFAULT) : -1;
+    if (group >= 0) H5Gclose(group);
+    *slash = '/';
+  }
+  H5Pclose(how);
+  H5Pclose(links);
+  free(above);
 }

@@ -1,6 +1,8 @@
 /* HDF5 files that come into being whole or not at all, and the reason when they do not. They are written beside their path (base/fs.h) in
  * format 1.10, whose superblock, object headers, groups and chunk indices carry checksums; the older default's do not.
  *
+ * No times are stored: equal contents make equal files, as long as data sets are created without them too and their groups by cz_h5_make_groups.
+ *
  * cz_h5_create; HDF5's own calls on `id`, each followed by cz_h5_check; cz_h5_commit; and cz_h5_discard whatever happened. */
 #ifndef CZ_TENSOR_H5_FILE_H
 #define CZ_TENSOR_H5_FILE_H
@@ -27,5 +29,6 @@ CZ_MUST cz_status cz_h5_check(const cz_h5_file *f, bool good, const char *what);
 CZ_MUST cz_status cz_h5_close(cz_h5_file *f);
 CZ_MUST cz_status cz_h5_commit(cz_h5_file *f);
 void cz_h5_discard(cz_h5_file *f);
+void cz_h5_make_groups(cz_h5_file *f, const char *name);
 
 #endif
