@@ -14,12 +14,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t stop_asked;
 
 static void ask_stop(int signal_number) {
+  static const char said[] = "\ncloze: saving after this step; once more stops without\n";
   if (stop_asked) _Exit(128 + signal_number); /* asked twice: at once; the last checkpoint is whole */
   stop_asked = 1;
+  ssize_t n = write(STDERR_FILENO, said, sizeof said - 1);
+  (void)n; /* nobody to tell */
 }
 
 /** From now on the first SIGINT or SIGTERM makes loops save a checkpoint and end with CZ_EINTERRUPT; the second ends the process at once. */

@@ -69,7 +69,7 @@ static const char *const normalisations[] = {"counted", "padded", "constant", NU
 static const cz_key_spec train_keys[] = {
     {"steps", CZ_KEY_INT, AT(steps), NULL, 1, 1e12, NULL, "steps", "optimizer updates"},
     {"loss_normalisation", CZ_KEY_ENUM, AT(loss_normalisation), "counted", 0, 0, normalisations, NULL,
-     "the loss is a sum divided by the counted positions, by the padded recipe's positions (t5.md trap 7), or by loss_denominator"},
+     "the loss is a sum divided by the counted positions, by the positions of the padded batch as the published code does, or by loss_denominator"},
     {"loss_denominator", CZ_KEY_REAL, AT(loss_denominator), "1", 1e-9, INFINITY, NULL, "positions", "of loss_normalisation: constant"},
     {"z_loss", CZ_KEY_REAL, AT(z_loss), "1e-4", 0, 1, NULL, NULL, "weight of log^2 Z, training only"},
     {"label_smoothing", CZ_KEY_REAL, AT(label_smoothing), "0", 0, 0.99, NULL, NULL, "weight of the uniform distribution in the targets"},
