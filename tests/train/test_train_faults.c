@@ -211,6 +211,16 @@ static void full_disk(void **state) {
   remove_tree("whole");
 }
 
+/* An experiment's folder: spelled in another way it is the same; a file that was wrong can be mended; a finished run belongs to its file. */
+static void experiment_folder(void **state) {
+  expect(1, "run @/experiment.yaml --out @/run stages.finetune.batch.long=refuse stages.finetune.batch.max_inputs=2", "the limits are 2 and");
+  expect(0, "run @/experiment.yaml --out @/run", "full report");
+  if (strstr(said(), "[1/3]")) fail_msg("the pretraining that was done is done again:\n%s", said());
+  expect(0, "run @/experiment.yaml --out @/./run/", "full report");
+  expect(2, "run @/experiment.yaml --out @/run stages.pretrain.train.steps=21", "this folder holds another run");
+  remove_tree("run");
+}
+
 /* Models to start from that are not what the recipe says, or broken. */
 static void wrong_init(void **state) {
   expect(0, "pretrain @/pretrain.yaml --out @/whole", "done, see");
@@ -238,6 +248,7 @@ static void wrong_init(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(configuration), cmocka_unit_test(files),     cmocka_unit_test(budgets),
                                      cmocka_unit_test(not_finite),    cmocka_unit_test(one_folder), cmocka_unit_test(damaged_checkpoint),
-                                     cmocka_unit_test(damaged_corpus), cmocka_unit_test(full_disk), cmocka_unit_test(wrong_init)};
+                                     cmocka_unit_test(damaged_corpus), cmocka_unit_test(full_disk), cmocka_unit_test(wrong_init),
+                                     cmocka_unit_test(experiment_folder)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

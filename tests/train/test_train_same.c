@@ -37,6 +37,17 @@ static void threads(void **state) {
   same_run("one", "three");
 }
 
+/* What may not change a bit of a training run: the guard, recomputation, how often it is saved. */
+static void variants(void **state) {
+  baseline();
+  run(&(start){0}, "pretrain @/pretrain.yaml --device guard:cpu", "guard");
+  same_run("one", "guard");
+  run(&(start){0}, "pretrain @/pretrain.yaml train.recompute=true", "recompute");
+  same_run("one", "recompute");
+  run(&(start){0}, "pretrain @/pretrain.yaml train.checkpoint_steps=1 train.checkpoint_seconds=0", "often");
+  same_run("one", "often");
+}
+
 static void ranks(void **state) {
 #ifdef CZ_HAVE_MPI
   baseline();
@@ -90,6 +101,6 @@ static void stopped_twice(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(threads), cmocka_unit_test(ranks), cmocka_unit_test(stopped), cmocka_unit_test(stopped_twice)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(threads), cmocka_unit_test(variants), cmocka_unit_test(ranks), cmocka_unit_test(stopped), cmocka_unit_test(stopped_twice)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

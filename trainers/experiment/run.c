@@ -6,6 +6,7 @@
 #include "trainers/loop.h"
 #include "trainers/stage_command.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,12 +65,14 @@ static cz_status resolved_text(cz_buf *out, cz_plan *p) {
   return st;
 }
 
-/* Writes NAME in the run's folder, or, when it is there already, insists that it says the same. */
+/* Writes NAME in the run's folder, or, when a finished run has it already, insists that it says the same. Before that a file that was wrong may be mended:
+ * stages are found by what they depend on, so those that stay the same are not lost. */
 static cz_status write_once(const char *folder, const char *name, const cz_buf *text) {
-  char path[4096];
+  char path[4096], result[4096];
   cz_buf there = {0};
   CZ_TRY(cz_fs_join(path, sizeof path, folder, name));
-  if (!cz_fs_exists(path)) return cz_fs_write_atomic(path, text->data, text->len);
+  CZ_TRY(cz_fs_join(result, sizeof result, folder, "result.json"));
+  if (!cz_fs_exists(path) || !cz_fs_exists(result)) return cz_fs_write_atomic(path, text->data, text->len);
   cz_status st = cz_fs_read(path, &there);
   if (st == CZ_OK && (there.len != text->len || memcmp(there.data, text->data, text->len)))
     st = CZ_FAIL(CZ_EUSAGE, "%s: this folder holds another run (its %s differs from what was asked for now); choose another --out or remove it",
@@ -212,6 +215,15 @@ static cz_status run_locked(cz_session *s, const request *r, cz_plan *p) {
   return reports(r);
 }
 
+/* Makes the run's folder and names it in one way, however the user spells it: stages carry the path of the model that they start from. */
+static cz_status make_folder(request *r) {
+  char whole[PATH_MAX];
+  CZ_TRY(cz_fs_make_dirs(r->folder));
+  if (!realpath(r->folder, whole) || strlen(whole) >= sizeof r->folder) return CZ_FAIL(CZ_EIO, "%s: this path cannot be followed", r->folder);
+  strcpy(r->folder, whole);
+  return CZ_OK;
+}
+
 /** The command `cloze run`; its usage says what it reads and writes. Collective under MPI. */
 cz_status cz_command_run(int argc, char **argv) {
   request r = {.device = "cpu", .comm = "auto"};
@@ -224,8 +236,8 @@ cz_status cz_command_run(int argc, char **argv) {
   cz_loop_catch_signals();
   CZ_GO(st, cz_session_open(&s, r.device, r.comm), done);
   CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.n_seeds, r.words, r.n_words, true), done);
+  CZ_GO(st, make_folder(&r), done);
   if (s.comm->rank == 0) {
-    CZ_GO(st, cz_fs_make_dirs(r.folder), done);
     CZ_GO(st, cz_fs_join(path, sizeof path, r.folder, "lock"), done);
     CZ_GO(st, cz_fs_lock(path, &lock), done);
   }
