@@ -84,6 +84,15 @@ static cz_status write_result(const cz_stage_kind *kind, const char *folder, uin
   return st;
 }
 
+/* Ranks leave a stage together: none goes on before rank 0 has written, and when one was told to stop all do. A rank that failed goes at once and ends
+ * the job. */
+static cz_status leave(cz_session *s, cz_status st) {
+  double stopped = st == CZ_EINTERRUPT;
+  if (st != CZ_OK && st != CZ_EINTERRUPT) return st;
+  CZ_TRY(cz_comm_sum_f64(s->comm, &stopped, 1));
+  return stopped > 0 && st == CZ_OK ? CZ_FAIL(CZ_EINTERRUPT, "stopped; run the same command again to go on") : st;
+}
+
 static cz_status run_locked(cz_session *s, const cz_stage_kind *kind, const cz_config_node *node, const char *folder) {
   char log_path[4096];
   uint64_t hash;
@@ -101,8 +110,8 @@ static cz_status run_locked(cz_session *s, const cz_stage_kind *kind, const cz_c
   CZ_GO(st, cz_json_set_real(measured, "seconds", cz_seconds() - began), done);
   CZ_GO(st, cz_json_set_int(measured, "ranks", s->comm->size), done);
   if (s->comm->rank == 0) CZ_GO(st, write_result(kind, folder, hash, metrics, measured), done);
-  CZ_GO(st, cz_comm_barrier(s->comm), done); /* nobody goes on before the result is there */
 done:
+  st = leave(s, st);
   cz_log_close();
   json_decref(metrics);
   json_decref(measured);

@@ -48,9 +48,9 @@ cz_status cz_session_open(cz_session *s, const char *device, const char *comm) {
   return cz_device_open(&s->device, device);
 }
 
-/** Closes what cz_session_open opened. A rank that failed ends the whole job, so that nobody waits for it. */
+/** Closes what cz_session_open opened. A rank that failed ends the whole job, so that nobody waits for it; ranks that were told to stop leave together. */
 void cz_session_close(cz_session *s, cz_status outcome) {
-  if (s->comm && s->comm->size > 1 && outcome != CZ_OK) {
+  if (s->comm && s->comm->size > 1 && outcome != CZ_OK && outcome != CZ_EINTERRUPT) {
     fprintf(stderr, "cloze: rank %d: %s\n", s->comm->rank, cz_error_message());
     cz_comm_abort(s->comm, outcome == CZ_EUSAGE ? 2 : 1);
   }

@@ -2,6 +2,7 @@
 #include "train_test.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -57,6 +58,9 @@ static void ranks(void **state) {
     run(&(start){.ranks = n}, "pretrain @/pretrain.yaml --comm mpi", out);
     same_run("one", out);
   }
+  run(&(start){0}, "run @/experiment.yaml", "alone");
+  run(&(start){.ranks = 2}, "run @/experiment.yaml --comm mpi", "together");
+  same_file("alone/result.json", "together/result.json");
   int code = cloze(&(start){.ranks = 3}, "pretrain @/pretrain.yaml --comm mpi --out @/odd");
   assert_true(code != 0);
   if (!strstr(said(), "3") || !strstr(said(), "shards")) fail_msg("three ranks and four shards: %s", said());
@@ -100,7 +104,37 @@ static void stopped_twice(void **state) {
   remove_tree("twice");
 }
 
+/* One of two ranks is told to stop: both save, leave together and say so. */
+static void stopped_ranks(void **state) {
+#ifdef CZ_HAVE_MPI
+  char runner[512];
+  baseline();
+  write_text("runner.sh", "#!/bin/sh\necho $$ > %s/pid.$OMPI_COMM_WORLD_RANK\nexec \"$@\"\n", folder());
+  snprintf(runner, sizeof runner, "%s", under("runner.sh"));
+  assert_int_equal(chmod(runner, 0755), 0);
+  int stops = 0, code = 1;
+  for (int again = 0; again < 4 && code; again++) {
+    pid_t pid = launch(&(start){.ranks = 2, .runner = runner}, "pretrain @/pretrain.yaml --comm mpi --out @/rank_stopped");
+    assert_true(wait_until_said("activations"));
+    char *rank = read_text(under(again & 1 ? "pid.1" : "pid.0"), NULL);
+    kill((pid_t)atol(rank), SIGINT);
+    free(rank);
+    code = wait_for(pid);
+    if (code == 0) break;
+    stops++;
+    if (code != 1 || !strstr(said(), "run the same command again") || strstr(said(), "MPI_ABORT")) fail_msg("SIGINT to a rank: exit code %d, said:\n%s", code, said());
+  }
+  print_message("ranks stopped %d times\n", stops);
+  assert_true(stops > 0);
+  if (code) run(&(start){.ranks = 4}, "pretrain @/pretrain.yaml --comm mpi", "rank_stopped");
+  same_run("one", "rank_stopped");
+#else
+  skip();
+#endif
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(threads), cmocka_unit_test(variants), cmocka_unit_test(ranks), cmocka_unit_test(stopped), cmocka_unit_test(stopped_twice)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(threads), cmocka_unit_test(variants), cmocka_unit_test(ranks), cmocka_unit_test(stopped), cmocka_unit_test(stopped_twice),
+                                     cmocka_unit_test(stopped_ranks)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }
