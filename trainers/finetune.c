@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "trainers/tasklist.h"
 #include "trainers/train.h"
 
@@ -44,7 +45,7 @@ static cz_status load_task(mixture *m, int i, const cz_stage *stage, cz_tokenize
   cz_status st = encode_set(&m->pairs[i], set, stage, scratch);
   m->examples[i] = (int64_t)set->n;
   cz_task_set_destroy(&set);
-  if (st == CZ_OK) st = cz_source_pairs(&m->sources[i], &m->pairs[i], stage->vocabulary.eos, stage->seed);
+  if (st == CZ_OK) st = cz_source_pairs(&m->sources[i], &m->pairs[i], stage->vocabulary.eos, stage->seed ^ cz_hash_text(m->tasks.entries[i].label));
   return st;
 }
 

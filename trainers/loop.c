@@ -133,7 +133,7 @@ static cz_status run_shards(loop *l, const cz_batch *batch) {
     cz_feed feed;
     cz_feed_shard(&feed, &batch->shards[s], l->net->options.gather, denominator_of(j, batch));
     CZ_TRY(cz_net_feed(l->net, &feed));
-    cz_graph_run_options run = {.key = {.seed = j->seed, .step = (uint32_t)l->at.step, .shard = (uint32_t)s}, .training = true,
+    cz_graph_run_options run = {.key = {.seed = j->seed ^ cz_hash_text(j->what), .step = (uint32_t)l->at.step, .shard = (uint32_t)s}, .training = true,
                                 .ready = last ? gradient_ready : NULL, .ready_self = l};
     CZ_TRY(cz_graph_train(l->net->graph, &run));
     CZ_TRY(cz_graph_read(l->net->graph, &l->losses[s], l->net->loss, 1));

@@ -1,5 +1,6 @@
 #include "trainers/train.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "nn/hf.h"
 
 #include <stdlib.h>
@@ -16,6 +17,8 @@ cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const 
   job->source = source;
   job->start_id = (int32_t)model->config.start_id;
   job->layout = model->config.family->architecture == CZ_ENCODER_DECODER ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK;
+  if (model->config.family->architecture == CZ_PREFIX_LM && job->train.loss_on_inputs)
+    cz_warn("%s: with train.loss_on_inputs a prefix LM also predicts inputs that it sees; its loss can't be compared with a language model's", job->what);
   CZ_TRY(cz_loop_run(&r, job));
   CZ_TRY(cz_fs_join(saved, sizeof saved, folder, "model"));
   if (s->comm->rank == 0) CZ_TRY(cz_train_save(model, stage, saved));
