@@ -28,9 +28,9 @@ static inline __attribute__((always_inline)) float cz_exp_parts(float x, int32_t
   return p * r * r + r + 1.0f;
 }
 
-/* 2^n for n from -126 to 127. */
+/* 2^n for n from -126 to 127; anything for another n, which a NaN gives. */
 static inline __attribute__((always_inline)) float cz_exp2i(int32_t n) {
-  int32_t bits = (n + 127) << 23;
+  uint32_t bits = ((uint32_t)n + 127) << 23;
   float y;
   memcpy(&y, &bits, 4);
   return y;
