@@ -69,15 +69,15 @@ static const char experiment[] = "title: a made-up run\n"
                                  "columns:\n"
                                  "  - {name: task, value: evaluate.tsv.scores.accuracy}\n";
 
-static void make_corpus(const char *to, uint64_t hash, int documents) {
+static void make_corpus(const char *to, cz_corpus_vocabulary vocabulary, int documents) {
   cz_corpus_writer *w;
   cz_ids ids = {0};
   cz_stream s;
-  OK(cz_corpus_create(&w, to, CZ_CORPUS_DOCUMENTS, (cz_corpus_vocabulary){.hash = hash, .size = 514}));
+  OK(cz_corpus_create(&w, to, CZ_CORPUS_DOCUMENTS, vocabulary));
   cz_stream_init(&s, 3, "corpus of the test", 0, 0);
   for (int i = 0; i < documents; i++) {
     ids.len = 0;
-    for (int64_t n = 20 + (int64_t)cz_stream_below(&s, 60); n > 0; n--) OK(cz_ids_add(&ids, 3 + (int32_t)cz_stream_below(&s, 500)));
+    for (int64_t n = 20 + (int64_t)cz_stream_below(&s, 60); n > 0; n--) OK(cz_ids_add(&ids, 3 + (int32_t)cz_stream_below(&s, (uint64_t)vocabulary.size - 20)));
     OK(cz_corpus_add(w, &ids));
   }
   OK(cz_corpus_commit(&w, NULL));
@@ -107,8 +107,10 @@ int make_folder(void **state) {
   snprintf(path, sizeof path, "%s/cloze-test-XXXXXX", top ? top : "/tmp");
   if (!mkdtemp(path)) return -1;
   OK(cz_tokenizer_open(&t, TOKENIZER));
-  make_corpus(under("corpus.h5"), cz_tokenizer_get_facts(t)->hash, 300);
-  make_corpus(under("foreign.h5"), cz_tokenizer_get_facts(t)->hash + 1, 2);
+  cz_corpus_vocabulary own = {.hash = cz_tokenizer_get_facts(t)->hash, .size = cz_tokenizer_get_facts(t)->size}, foreign = own;
+  foreign.hash++;
+  make_corpus(under("corpus.h5"), own, 300);
+  make_corpus(under("foreign.h5"), foreign, 2);
   cz_tokenizer_destroy(&t);
   make_task("train.tsv", 60, 0);
   make_task("dev.tsv", 300, 1);
