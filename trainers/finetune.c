@@ -74,6 +74,7 @@ static cz_status run(cz_session *s, const cz_config_node *node, const char *fold
   CZ_GO(st, cz_alloc(&m, 1, sizeof *m), done);
   CZ_GO(st, cz_train_bind(&job, &stage, "finetune", config_hash), done);
   CZ_GO(st, open_mixture(m, &stage), done);
+  for (int i = 0; i < m->tasks.n; i++) job.examples += m->examples[i];
   CZ_GO(st, cz_stage_model(&model, &stage), done);
   CZ_GO(st, cz_train(s, &stage, model, &m->all, &job, folder, metrics, measured), done);
 done:

@@ -67,6 +67,7 @@ typedef struct loop {
   counters at;
   cz_progress progress;
   double saved; /* when the last checkpoint was written */
+  bool repeats; /* said that a batch holds more than all data */
   cz_status ready_status;
   bool stop;
 } loop;
@@ -319,12 +320,21 @@ static bool checkpoint_due(const loop *l) {
   return cz_seconds() - l->saved >= t->checkpoint_seconds;
 }
 
+/* Fewer data than a batch holds are no error, since they come again and again, but nobody means it. */
+static void warn_of_repeats(loop *l, const cz_batch *b) {
+  if (l->job->comm->rank != 0 || l->repeats || b->segments <= l->job->examples) return;
+  cz_warn("%s: a batch of %lld examples repeats the %lld that there are; a smaller batch would do", l->job->what, (long long)b->segments,
+          (long long)l->job->examples);
+  l->repeats = true;
+}
+
 static cz_status one_step(loop *l) {
   const cz_batch *batch;
   double norm;
   CZ_TRY(cz_batches_next(l->batches, &batch));
   if (!batch || batch->segments == 0)
     return CZ_FAIL(CZ_EINVAL, "%s: the data ended after %lld of %lld steps", l->job->what, (long long)l->at.step, (long long)l->job->train.steps);
+  warn_of_repeats(l, batch);
   CZ_TRY(run_shards(l, batch));
   CZ_TRY(update(l, &norm));
   count_batch(l, batch);

@@ -21,6 +21,7 @@ typedef struct cz_loop_job {
   int32_t start_id;         /* begins each decoder segment */
   uint64_t seed, config_hash;
   uint32_t passes;          /* over the data; 0: endless */
+  int64_t examples;         /* that an epoch has */
 } cz_loop_job;
 
 typedef struct cz_loop_result {

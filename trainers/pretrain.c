@@ -23,6 +23,7 @@ static cz_status run(cz_session *s, const cz_config_node *node, const char *fold
   cz_source source = {0};
   cz_model *model = NULL;
   cz_loop_job job;
+  uint64_t pieces;
   cz_status st;
   CZ_GO(st, cz_stage_open(&stage, node, s->device), done);
   CZ_GO(st, cz_stage_objective(&objective, &stage), done);
@@ -30,6 +31,8 @@ static cz_status run(cz_session *s, const cz_config_node *node, const char *fold
   cap(&job.batch, &objective);
   CZ_GO(st, open_corpus(&reader, &stage), done);
   CZ_GO(st, cz_source_pieces(&source, reader, &objective.cut, objective.row->corrupt, &objective, stage.seed), done);
+  CZ_GO(st, source.count(source.self, &pieces, 0), done);
+  job.examples = (int64_t)pieces;
   CZ_GO(st, cz_stage_model(&model, &stage), done);
   CZ_GO(st, cz_train(s, &stage, model, &source, &job, folder, metrics, measured), done);
 done:

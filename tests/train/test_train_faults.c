@@ -71,7 +71,7 @@ static void budgets(void **state) {
   remove_tree("run");
   expect(2, PRETRAIN "objective.inputs_length=512", "does not fit a shard's 64 and 32");
   write_text("small.tsv", "the of\tyes\n");
-  expect(0, FINETUNE "tasks.list.0.train=@/small.tsv", "done, see"); /* one example fills every shard of every batch, again and again */
+  expect(0, FINETUNE "tasks.list.0.train=@/small.tsv", "examples repeats the 1 that there are"); /* in every shard of every batch */
   remove_tree("run");
 }
 

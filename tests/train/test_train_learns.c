@@ -99,7 +99,7 @@ static void close_bench(bench *b) {
 static cz_loop_job job_of(const bench *b, int optimizer, double rate, int64_t steps) {
   bool pair = b->model->config.family->architecture == CZ_ENCODER_DECODER;
   return (cz_loop_job){.what = "learn", .folder = under("run"), .comm = b->comm, .model = b->model, .source = &b->source,
-                       .layout = pair ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK, .seed = 3,
+                       .layout = pair ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK, .seed = 3, .examples = PAIRS,
                        .batch = {.input_tokens = 384, .target_tokens = 384, .shards = 2, .window = 4, .on_long = CZ_LONG_REFUSE},
                        .optimizer = {.name = optimizer, .schedule = CZ_SCHEDULE_LINEAR, .learning_rate = rate, .warmup_steps = 10, .beta1 = 0.9, .beta2 = 0.98,
                                      .epsilon = 1e-8, .decay_exponent = 0.8, .clip_threshold = 1},
