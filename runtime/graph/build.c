@@ -24,7 +24,8 @@ void cz_graph_destroy(cz_graph **graph) {
   if (!g) return;
   for (size_t i = 0; i < g->n_values; i++) {
     cz__value *v = &g->values[i];
-    if (v->shares == CZ_ABSENT && (v->kind == CZ__INPUT || v->kind == CZ__STATE)) cz_device_free(g->device, &v->arg.data, v->bytes + g->device->guard_bytes);
+    if (v->shares == CZ_ABSENT && (v->kind == CZ__INPUT || v->kind == CZ__STATE))
+      cz_device_free(g->device, &v->arg.data, v->bytes + g->device->guard_bytes);
   }
   cz_device_free(g->device, &g->memory, g->memory_bytes);
   cz_device_free(g->device, &g->workspace, g->workspace_bytes + g->device->guard_bytes);
@@ -163,7 +164,8 @@ static bool gather_inputs(cz_graph *g, cz_arg *arg, const cz__node *node, const 
   for (int i = 0; i < node->row->n_in; i++) {
     arg[i] = (cz_arg){0};
     if (node->in[i] == CZ__POISON) return false;
-    if (node->in[i] != CZ_ABSENT) arg[i] = g->values[node->in[i]].arg;
+    if (node->in[i] != CZ_ABSENT)
+      arg[i] = g->values[node->in[i]].arg;
     else if (!(node->row->in_optional >> i & 1)) {
       snprintf(text, sizeof text, "%s (%s): input %s is missing", name, node->row->name, node->row->in_name[i]);
       return fail(g, CZ_EINVAL, text), false;
@@ -202,8 +204,8 @@ static bool add_outputs(cz_graph *g, cz__node *node, const cz_arg *made) {
   return true;
 }
 
-/** Adds a node. OUT receives one value per output of the row (absent ones CZ_ABSENT); NAME identifies the node in messages and keys its random draws, so
- * it must be unique. The attributes are copied (row->attr_bytes). A wrong shape is kept for cz_graph_finish and poisons OUT. */
+/** Adds a node. OUT receives one value per output of the row (absent ones CZ_ABSENT); NAME identifies the node in messages and keys its random draws,
+ * so it must be unique. The attributes are copied (row->attr_bytes). A wrong shape is kept for cz_graph_finish and poisons OUT. */
 void cz_graph_op(cz_graph *g, cz_value *out, cz_op op, const char *name, int n_in, const cz_value *in, const void *attr) {
   const cz_op_row *row = cz_op_rows[op];
   cz_value spare[CZ_OP_OUT];

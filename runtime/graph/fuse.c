@@ -45,7 +45,8 @@ static void fuse_residual_norm(cz_graph *g, size_t index) {
   cz__node *norm = first_reader(g, index, h), *dropout = producer(g, branch, CZ_OP_dropout);
   if (!norm || norm->op != CZ_OP_norm || norm->in[CZ_NORM_X] != h || norm->in[CZ_NORM_BRANCH] != CZ_ABSENT || !same_border(g, add, norm)) return;
   if (read_between(g, add, norm, add->in[0]) || read_between(g, add, norm, branch)) return;
-  if (dropout && (count_uses(g, branch) != 1 || !same_border(g, dropout, norm) || read_between(g, dropout, norm, dropout->in[CZ_DROPOUT_X]))) dropout = NULL;
+  if (dropout && (count_uses(g, branch) != 1 || !same_border(g, dropout, norm) || read_between(g, dropout, norm, dropout->in[CZ_DROPOUT_X])))
+    dropout = NULL;
   if (dropout) {
     cz_dropout_attr d;
     cz_norm_attr n;
@@ -86,7 +87,8 @@ static cz_status fuse_linear_activation(cz_graph *g, size_t index) {
   cz__node *act = &g->nodes[index], *linear = producer(g, act->in[CZ_ACTIVATION_X], CZ_OP_linear);
   cz_linear_attr l;
   cz_activation_attr a;
-  if (!linear || act->in[CZ_ACTIVATION_GATE] != CZ_ABSENT || count_uses(g, linear->out[CZ_LINEAR_Y]) != 1 || linear->block != act->block) return CZ_OK;
+  if (!linear || act->in[CZ_ACTIVATION_GATE] != CZ_ABSENT || count_uses(g, linear->out[CZ_LINEAR_Y]) != 1 || linear->block != act->block)
+    return CZ_OK;
   memcpy(&l, linear->attr, sizeof l);
   memcpy(&a, act->attr, sizeof a);
   if (l.activation != CZ_ACTIVATION_NONE) return CZ_OK;

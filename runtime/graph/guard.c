@@ -1,5 +1,5 @@
-/* The guard device: memory that a step will write is poisoned with NaN, sentinels stand around every planned tensor from its first step to its last, what
- * lies behind inputs, states, parameters and their gradients is zero, and all of that is checked after every op. */
+/* The guard device: memory that a step will write is poisoned with NaN, sentinels stand around every planned tensor from its first step to its last,
+ * what lies behind inputs, states, parameters and their gradients is zero, and all of that is checked after every op. */
 #include "graph/internal.h"
 
 #include <string.h>
@@ -31,7 +31,8 @@ cz_status cz__guard_begin(cz_graph *g, int step, const cz_call *call) {
   const cz_op_row *row = g->nodes[s->node].row;
   size_t wanted = row->workspace ? row->workspace(g->device->set, call, s->phase == CZ__BACKWARD) : 0;
   if (wanted > g->workspace_bytes)
-    return CZ_FAIL(CZ_ECORRUPT, "guard: %s (%s) wants %zu bytes of workspace, of which there are %zu", g->nodes[s->node].name, row->name, wanted, g->workspace_bytes);
+    return CZ_FAIL(CZ_ECORRUPT, "guard: %s (%s) wants %zu bytes of workspace, of which there are %zu", g->nodes[s->node].name, row->name, wanted,
+                   g->workspace_bytes);
   size_t margin = g->device->guard_bytes;
   for (size_t i = 0; i < g->n_values; i++) {
     const cz__value *v = &g->values[i];

@@ -1,7 +1,7 @@
 #include "graph/graph.h"
 
-/** Runs one op's forward at once on device D. CALL holds in, attr, key and training; out holds storage for every output that is wanted (shapes are the
- * caller's promise and are checked against the row). Workspace is taken from SCRATCH, which grows. */
+/** Runs one op's forward at once on device D. CALL holds in, attr, key and training; out holds storage for every output that is wanted (shapes are
+ * the caller's promise and are checked against the row). Workspace is taken from SCRATCH, which grows. */
 cz_status cz_op_run(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch) {
   const cz_op_row *row = cz_op_rows[op];
   cz_arg made[CZ_OP_OUT] = {{0}};

@@ -26,8 +26,8 @@ typedef struct cz__value {
   bool touched;  /* some step uses it: without that it is not made */
   cz_value grad; /* or CZ_ABSENT */
   /* the plan, for CZ__TENSOR */
-  int first, last;    /* steps between which it lives */
-  cz_value shares;    /* the value whose memory it uses, or CZ_ABSENT */
+  int first, last; /* steps between which it lives */
+  cz_value shares; /* the value whose memory it uses, or CZ_ABSENT */
   size_t bytes, offset;
 } cz__value;
 

@@ -1,7 +1,7 @@
 /* The lifetime plan: every tensor lives from the first to the last step that touches it, and tensors whose lives do not meet share memory.
  *
- * Largest first, each at the lowest place that is free during its life (greedy by size; Pisarchyk and Lee 2020). In-place use that a row permits joins
- * two tensors into one life before that. Everything is planned at capacity; kernels get the present sizes. */
+ * Largest first, each at the lowest place that is free during its life (greedy by size; Pisarchyk and Lee 2020). In-place use that a row permits
+ * joins two tensors into one life before that. Everything is planned at capacity; kernels get the present sizes. */
 #include "graph/internal.h"
 
 #include <stdio.h>

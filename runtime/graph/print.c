@@ -12,8 +12,10 @@ static const char *dtype_name(cz_dtype t) {
 static cz_status print_shape(const cz_graph *g, cz_buf *out, const cz_arg *a) {
   CZ_TRY(cz_buf_addf(out, "%s[", dtype_name(a->dtype)));
   for (int i = 0; i < a->ndim; i++) {
-    if (a->dim[i] < 0) CZ_TRY(cz_buf_addf(out, "%s%s", i ? "," : "", g->extents[-a->dim[i] - 1].name));
-    else CZ_TRY(cz_buf_addf(out, "%s%lld", i ? "," : "", (long long)a->dim[i]));
+    if (a->dim[i] < 0)
+      CZ_TRY(cz_buf_addf(out, "%s%s", i ? "," : "", g->extents[-a->dim[i] - 1].name));
+    else
+      CZ_TRY(cz_buf_addf(out, "%s%lld", i ? "," : "", (long long)a->dim[i]));
   }
   return cz_buf_addf(out, "]");
 }
@@ -43,7 +45,8 @@ static cz_status print_step(const cz_graph *g, cz_buf *out, int index, bool json
   const cz__step *s = &g->steps[index];
   const cz__node *n = &g->nodes[s->node];
   bool first = true;
-  const char *form = json ? "%s{\"step\": %d, \"phase\": \"%s\", \"op\": \"%s\", \"name\": \"%s\", \"block\": \"%s\", \"writes\": [" : "%s%5d %-8s %-14s %s  (%s)\n";
+  const char *form =
+      json ? "%s{\"step\": %d, \"phase\": \"%s\", \"op\": \"%s\", \"name\": \"%s\", \"block\": \"%s\", \"writes\": [" : "%s%5d %-8s %-14s %s  (%s)\n";
   CZ_TRY(cz_buf_addf(out, form, json && index ? ",\n    " : "", index, phase_name(s->phase), n->row->name, n->name, g->blocks[n->block].name));
   for (int o = 0; o < n->row->n_out; o++)
     if (s->writes_out && cz__is_value(s->out[o]) && g->values[s->out[o]].arg.data)

@@ -83,7 +83,8 @@ static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *op
   const cz__node *n = &g->nodes[s->node];
   bool backward = s->phase == CZ__BACKWARD;
   cz_kernel kernel = g->device->kernel(g->device, n->op, backward);
-  if (!kernel) return CZ_FAIL(CZ_EINVAL, "%s: op %s has no %s kernel on %s", n->name, n->row->name, backward ? "backward" : "forward", g->device->name);
+  if (!kernel)
+    return CZ_FAIL(CZ_EINVAL, "%s: op %s has no %s kernel on %s", n->name, n->row->name, backward ? "backward" : "forward", g->device->name);
   cz_call call;
   cz__step_call(g, s, &call, false);
   call.key = options->key;
@@ -131,7 +132,8 @@ cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
 /** Reads the first N numbers of a real value after a run; it must be kept, an input, a state or a gradient of a parameter. CZ_EINVAL when it holds
  * integers, or fewer numbers. */
 cz_status cz_graph_read(cz_graph *g, double *host, cz_value v, int64_t n) {
-  if (!cz__is_value(v) || !g->values[v].arg.data) return CZ_FAIL(CZ_EINVAL, "%s has no memory to read", cz__is_value(v) ? g->values[v].name : "an absent value");
+  if (!cz__is_value(v) || !g->values[v].arg.data)
+    return CZ_FAIL(CZ_EINVAL, "%s has no memory to read", cz__is_value(v) ? g->values[v].name : "an absent value");
   cz_arg a = cz__resolve(g, &g->values[v], false);
   if (a.dtype != g->device->real) return CZ_FAIL(CZ_EINVAL, "%s is not a real value", g->values[v].name);
   if (n > cz_numel(&a)) return CZ_FAIL(CZ_EINVAL, "%s has %lld numbers, not %lld", g->values[v].name, (long long)cz_numel(&a), (long long)n);

@@ -1,8 +1,8 @@
 /* Differentiation and pruning: turns nodes into the list of steps that a run walks.
  *
  * A node is live when a kept value hangs on it. A value needs a gradient when a trainable parameter stands behind it. Backward walks live nodes in
- * reverse; the first contribution to a gradient is written, later ones are added. Blocks that recompute get a second, renamed set of forward steps just
- * before their backward. */
+ * reverse; the first contribution to a gradient is written, later ones are added. Blocks that recompute get a second, renamed set of forward steps
+ * just before their backward. */
 #include "graph/internal.h"
 
 #include <stdlib.h>
@@ -212,7 +212,8 @@ static cz_status backward_steps(pass *p) {
   for (size_t i = g->n_nodes; i-- > 0;) {
     cz__node *n = &g->nodes[i];
     if (n->dead || !p->live[i] || !has_gradient(p, n)) continue;
-    if (n->row->not_differentiable) return CZ_FAIL(CZ_EINVAL, "%s (%s): a gradient arrives, but this op is not differentiable", n->name, n->row->name);
+    if (n->row->not_differentiable)
+      return CZ_FAIL(CZ_EINVAL, "%s (%s): a gradient arrives, but this op is not differentiable", n->name, n->row->name);
     if (!wants_gradient(p, n)) continue;
     if (g->blocks[n->block].recompute && replayed != n->block) CZ_TRY(replay_block(p, replayed = n->block));
     CZ_TRY(backward_step(p, (int)i));

@@ -26,7 +26,8 @@ void cz_params_destroy(cz_params **params) {
   *params = NULL;
 }
 
-/** Adds a parameter of shape DIM[NDIM], outermost first. CZ_EINVAL when the name is taken or a size is not positive. *OUT is borrowed, for the list's life. */
+/** Adds a parameter of shape DIM[NDIM], outermost first. CZ_EINVAL when the name is taken or a size is not positive. *OUT is borrowed, for the list's
+ * life. */
 cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int ndim, const int64_t *dim, cz_init init, bool decay) {
   enum { ALIGN = 16 }; /* elements: 64 bytes of float32 */
   CZ_CHECK(!p->values);
@@ -84,8 +85,8 @@ static double draw(cz_stream *s, cz_init init) {
   return 0;
 }
 
-/** Draws every parameter from its initialiser. A value depends on SEED, the parameter's name and its place in the tensor, on nothing else, so models that
- * share a parameter start equal in it. */
+/** Draws every parameter from its initialiser. A value depends on SEED, the parameter's name and its place in the tensor, on nothing else, so models
+ * that share a parameter start equal in it. */
 cz_status cz_params_init(cz_params *p, uint64_t seed) {
   enum { PIECE = 1024 };
   double piece[PIECE];

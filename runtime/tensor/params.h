@@ -1,6 +1,6 @@
 /* The named parameter list. A parameter is declared once (name, shape, initialiser, decay or not); optimizer, checkpoint, reduction and exporter walk
- * the list. Values, and gradients when asked for, lie in one flat buffer each, in order of declaration, every parameter at a multiple of 64 bytes; on a
- * guard device with a gap behind it. What lies between parameters is zero for ever. */
+ * the list. Values, and gradients when asked for, lie in one flat buffer each, in order of declaration, every parameter at a multiple of 64 bytes; on
+ * a guard device with a gap behind it. What lies between parameters is zero for ever. */
 #ifndef CZ_TENSOR_PARAMS_H
 #define CZ_TENSOR_PARAMS_H
 
@@ -11,7 +11,8 @@ typedef enum cz_init_kind { CZ_INIT_ZERO, CZ_INIT_ONE, CZ_INIT_NORMAL, CZ_INIT_T
 
 typedef struct cz_init { /* initial distribution */
   cz_init_kind kind;
-  double scale; /* NORMAL: deviation. TRUNCATED: deviation of the normal that is cut at two of them. UNIFORM: limit, both sides. ONE: the constant itself */
+  double scale; /* NORMAL: deviation. TRUNCATED: deviation of the normal that is cut at two of them. UNIFORM: limit, both sides. ONE: the constant
+                   itself */
 } cz_init;
 
 typedef struct cz_param {

@@ -40,7 +40,12 @@ void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, boo
   memset(b, 0, sizeof *b);
   cz_feed *f = &b->feed;
   int32_t V = (int32_t)m->config.vocab_size;
-  *f = (cz_feed){.segments = segments, .enc_ids = b->enc, .enc_spans = b->enc_spans, .dec_ids = b->dec, .dec_spans = b->dec_spans, .prefix = b->prefix,
+  *f = (cz_feed){.segments = segments,
+                 .enc_ids = b->enc,
+                 .enc_spans = b->enc_spans,
+                 .dec_ids = b->dec,
+                 .dec_spans = b->dec_spans,
+                 .prefix = b->prefix,
                  .targets = b->targets};
   f->enc_tokens = pair ? random_spans(b->enc_spans, r, segments) : 0;
   f->dec_tokens = random_spans(b->dec_spans, r, segments);

@@ -15,7 +15,7 @@
 
 #define OK(expr)                                                                                                                                     \
   do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                     \
+    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
   } while (0)
 
 enum { MOST_TOKENS = 64, MOST_SEGMENTS = 8 };

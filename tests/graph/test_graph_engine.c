@@ -1,4 +1,5 @@
-/* The engine by itself: errors of building and feeding, tied and frozen parameters, pruning, and what the guard finds in kernels that are wrong on purpose. */
+/* The engine by itself: errors of building and feeding, tied and frozen parameters, pruning, and what the guard finds in kernels that are wrong on
+ * purpose. */
 #include "graph/internal.h"
 #include "graph_test.h"
 
@@ -85,7 +86,8 @@ static cz_device *open_device(const char *name) {
 }
 
 static void refuse(cz_status got, cz_status want, const char *message) {
-  if (got != want || !strstr(cz_error_message(), message)) fail_msg("status %s, message: %s; wanted: %s", cz_status_name(got), cz_error_message(), message);
+  if (got != want || !strstr(cz_error_message(), message))
+    fail_msg("status %s, message: %s; wanted: %s", cz_status_name(got), cz_error_message(), message);
   cz_error_clear();
 }
 
@@ -405,9 +407,15 @@ static void no_kernel(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(tied),       cmocka_unit_test(frozen),      cmocka_unit_test(ready_once),
-                                     cmocka_unit_test(poisoned),   cmocka_unit_test(not_differentiable), cmocka_unit_test(wrong_feeds),
-                                     cmocka_unit_test(wrong_batches), cmocka_unit_test(guard),    cmocka_unit_test(no_kernel)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(tied),
+                                     cmocka_unit_test(frozen),
+                                     cmocka_unit_test(ready_once),
+                                     cmocka_unit_test(poisoned),
+                                     cmocka_unit_test(not_differentiable),
+                                     cmocka_unit_test(wrong_feeds),
+                                     cmocka_unit_test(wrong_batches),
+                                     cmocka_unit_test(guard),
+                                     cmocka_unit_test(no_kernel)};
   test_seed();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Whole nets of every family: what the planner, the fusions, recomputation and the guard may not change, dropout included; scoring graphs; empty batches;
- * the same dropout on ref and cpu. */
+/* Whole nets of every family: what the planner, the fusions, recomputation and the guard may not change, dropout included; scoring graphs; empty
+ * batches; the same dropout on ref and cpu. */
 #include "graph_test.h"
 
 #include <math.h>
@@ -138,8 +138,15 @@ static void empty_batches(void **state) {
         memset(&b, 0, sizeof b);
         cz_net_options options = net_options(0.2);
         options.recompute = k & 1, options.gather = k & 2;
-        b.feed = (cz_feed){.segments = k & 4 ? 2 : 0, .enc_ids = b.enc, .enc_spans = b.enc_spans, .dec_ids = b.dec, .dec_spans = b.dec_spans,
-                           .prefix = b.prefix, .targets = b.targets, .gather = b.gather, .denominator = 1};
+        b.feed = (cz_feed){.segments = k & 4 ? 2 : 0,
+                           .enc_ids = b.enc,
+                           .enc_spans = b.enc_spans,
+                           .dec_ids = b.dec,
+                           .dec_spans = b.dec_spans,
+                           .prefix = b.prefix,
+                           .targets = b.targets,
+                           .gather = b.gather,
+                           .denominator = 1};
         OK(cz_device_open(&device, devices[d]));
         cz_model *m = tiny_model(families[f], device, test_seed());
         OK(cz_net_create(&net, m, &options));
@@ -182,8 +189,8 @@ static void recompute_saves(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(variants_ref), cmocka_unit_test(variants_cpu), cmocka_unit_test(same_masks), cmocka_unit_test(scoring),
-                                     cmocka_unit_test(empty_batches), cmocka_unit_test(recompute_saves)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(variants_ref), cmocka_unit_test(variants_cpu),  cmocka_unit_test(same_masks),
+                                     cmocka_unit_test(scoring),      cmocka_unit_test(empty_batches), cmocka_unit_test(recompute_saves)};
   test_seed();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Random graphs: any legal composition of ops must give the same bits planned and not, recomputed and not, fused and not, guarded and not, and on ref the
- * gradient that central differences give. Bounded by time; CZ_TEST_SEED replays. */
+/* Random graphs: any legal composition of ops must give the same bits planned and not, recomputed and not, fused and not, guarded and not, and on ref
+ * the gradient that central differences give. Bounded by time; CZ_TEST_SEED replays. */
 #include "graph_test.h"
 
 #include "base/text.h"
@@ -13,9 +13,9 @@ typedef struct maker {
   cz_graph *g;
   cz_params *params; /* first pass: declared; later: taken in order */
   cz_rand draw;
-  size_t next;       /* parameters asked for */
+  size_t next; /* parameters asked for */
   bool declare;
-  bool kinks;        /* ReLU may be drawn */
+  bool kinks;                              /* ReLU may be drawn */
   cz_value x[MOST_VALUES], y[MOST_VALUES]; /* values of T rows and of ROWS rows */
   int nx, ny, nodes;
   cz_value ids, spans, row_spans, rows, targets, denominator, loss;
@@ -51,7 +51,9 @@ static cz_value node(maker *m, cz_op op, int n, const cz_value *in, const void *
   return out[0];
 }
 
-static cz_value one_of(maker *m, const cz_value *list, int n) { return list[cz_rand_int(&m->draw, n > 4 ? n - 4 : 0, n - 1)]; } /* the newest more often */
+static cz_value one_of(maker *m, const cz_value *list, int n) {
+  return list[cz_rand_int(&m->draw, n > 4 ? n - 4 : 0, n - 1)];
+} /* the newest more often */
 
 static int an_activation(maker *m) {
   int kind = (int)cz_rand_int(&m->draw, 0, CZ_ACTIVATIONS - 1);
@@ -59,7 +61,8 @@ static int an_activation(maker *m) {
 }
 
 static cz_value a_linear(maker *m, cz_value x) {
-  cz_linear_attr a = {.layout = (int)cz_rand_int(&m->draw, 0, 1), .activation = cz_rand_int(&m->draw, 0, 2) ? CZ_ACTIVATION_NONE : an_activation(m), .alpha = 0.7};
+  cz_linear_attr a = {
+      .layout = (int)cz_rand_int(&m->draw, 0, 1), .activation = cz_rand_int(&m->draw, 0, 2) ? CZ_ACTIVATION_NONE : an_activation(m), .alpha = 0.7};
   cz_value w = param(m, 2, D, D), bias = cz_rand_int(&m->draw, 0, 1) ? param(m, 1, D, 0) : CZ_ABSENT;
   return node(m, CZ_OP_linear, 3, (cz_value[]){x, w, bias}, &a);
 }
@@ -84,8 +87,14 @@ static cz_value an_act(maker *m, cz_value x, cz_value gate) {
 }
 
 static cz_value an_attention(maker *m, cz_value q, cz_value k, cz_value v, cz_value q_spans, cz_value k_spans) {
-  cz_attention_attr a = {.heads = 2, .mask = CZ_MASK_FULL, .scale = 0.5, .buckets = 8, .max_distance = 12, .bidirectional = true,
-                         .dropout = cz_rand_int(&m->draw, 0, 1) ? 0.2 : 0, .share_queries = cz_rand_int(&m->draw, 0, 1)};
+  cz_attention_attr a = {.heads = 2,
+                         .mask = CZ_MASK_FULL,
+                         .scale = 0.5,
+                         .buckets = 8,
+                         .max_distance = 12,
+                         .bidirectional = true,
+                         .dropout = cz_rand_int(&m->draw, 0, 1) ? 0.2 : 0,
+                         .share_queries = cz_rand_int(&m->draw, 0, 1)};
   if (q_spans == k_spans && cz_rand_int(&m->draw, 0, 1)) a.mask = CZ_MASK_CAUSAL;
   cz_value table = cz_rand_int(&m->draw, 0, 1) ? param(m, 2, 8, 2) : CZ_ABSENT;
   return node(m, CZ_OP_attention, 7, (cz_value[]){q, k, v, q_spans, k_spans, CZ_ABSENT, table}, &a);
@@ -257,7 +266,8 @@ static void frozen(uint64_t seed) {
     for (int64_t end = at + q->count, j = at; j < end; j++, at++) {
       double want = q->trainable ? all.grad[j] : 0, got = any ? some.grad[j] : 0;
       if (!(got == want))
-        fail_msg("graph of seed %llu, %s parameter %s: %.17g, all trained %.17g", (unsigned long long)seed, q->trainable ? "trained" : "frozen", q->name, got, want);
+        fail_msg("graph of seed %llu, %s parameter %s: %.17g, all trained %.17g", (unsigned long long)seed, q->trainable ? "trained" : "frozen",
+                 q->name, got, want);
     }
   }
   outcome_free(&all);

@@ -1,6 +1,6 @@
-/* A T5 decoder block, forward and backward, written out by hand in float64 and without any of the project's arithmetic: what the layers, the engine and
- * ref's kernels give must be that. Formulas: reference t5.md 1.1 to 1.3 (RMS norm before each sub-layer, no scale on the scores, one bias per head and
- * bucket, the cross-attention has none); each derivative is by hand. */
+/* A T5 decoder block, forward and backward, written out by hand in float64 and without any of the project's arithmetic: what the layers, the engine
+ * and ref's kernels give must be that. Formulas: reference t5.md 1.1 to 1.3 (RMS norm before each sub-layer, no scale on the scores, one bias per
+ * head and bucket, the cross-attention has none); each derivative is by hand. */
 #include "graph_test.h"
 #include "nn/layers.h"
 
@@ -56,7 +56,8 @@ static void rms_back(double *dx, double *dg, const double *dy, const double *x, 
   }
 }
 
-/* One direction, four buckets, distances to 10: 0 and 1 have a bucket each, from 2 on the logarithm of distance / 2 on the scale of 10 / 2 halves the rest. */
+/* One direction, four buckets, distances to 10: 0 and 1 have a bucket each, from 2 on the logarithm of distance / 2 on the scale of 10 / 2 halves the
+ * rest. */
 static int bucket(int back) { return back < 2 ? back : back >= REACH ? 3 : 2 + (int)floor(log(back / 2.0) / log(REACH / 2.0) * 2); }
 
 /* a = softmax(q k^T [+ table]) v per segment and head; p [T, H, S] keeps the probabilities. TABLE null: every key is visible (cross-attention). */
@@ -146,7 +147,8 @@ static double forward(trail *t, const block *w) {
 }
 
 static void backward(block *d, const trail *t, const block *w) {
-  static double dlogits[T * V], dx3[T * D], dr[T * F], dn3[T * D], dx2[T * D], da2[T * HK], dq2[T * HK], dk2[S * HK], dv2[S * HK], dn2[T * D], dx1[T * D];
+  static double dlogits[T * V], dx3[T * D], dr[T * F], dn3[T * D], dx2[T * D], da2[T * HK], dq2[T * HK], dk2[S * HK], dv2[S * HK], dn2[T * D],
+      dx1[T * D];
   static double da[T * HK], dq[T * HK], dk[T * HK], dv[T * HK], dn1[T * D];
   for (int i = 0; i < T; i++) { /* loss = sum of log sum exp(SCALE logits) - SCALE logits[target], over DENOMINATOR */
     double sum = 0;
@@ -185,10 +187,11 @@ typedef struct row {
   size_t at;
 } row;
 
-#define ROW(member, rows, columns) {#member, rows, columns, offsetof(block, member)}
-static const row rows[] = {ROW(x, T, D),   ROW(enc, S, D),  ROW(g1, D, 0),    ROW(q, HK, D),  ROW(k, HK, D),  ROW(v, HK, D), ROW(o, D, HK),
-                           ROW(table, N, H), ROW(g2, D, 0), ROW(q2, HK, D),   ROW(k2, HK, D), ROW(v2, HK, D), ROW(o2, D, HK), ROW(g3, D, 0),
-                           ROW(wi, F, D),  ROW(wo, D, F),   ROW(e, V, D)};
+#define ROW(member, rows, columns)                                                                                                                   \
+  { #member, rows, columns, offsetof(block, member) }
+static const row rows[] = {ROW(x, T, D),   ROW(enc, S, D),   ROW(g1, D, 0), ROW(q, HK, D),  ROW(k, HK, D),  ROW(v, HK, D),
+                           ROW(o, D, HK),  ROW(table, N, H), ROW(g2, D, 0), ROW(q2, HK, D), ROW(k2, HK, D), ROW(v2, HK, D),
+                           ROW(o2, D, HK), ROW(g3, D, 0),    ROW(wi, F, D), ROW(wo, D, F),  ROW(e, V, D)};
 enum { ROWS = sizeof rows / sizeof *rows };
 
 static double *field(block *b, int i) { return (double *)((char *)b + rows[i].at); }

@@ -9,7 +9,7 @@
 
 #define OK(expr)                                                                                                                                     \
   do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                     \
+    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
   } while (0)
 
 enum { D = 24, V = 11, CAPACITY = 2113 };

@@ -198,7 +198,8 @@ static void full_disk(void **state) {
     int code = cloze(&(start){.file_limit = limits[i]}, PRETRAIN);
     if (code == 0) continue; /* everything fits */
     failed++;
-    if (code != 1 || !strstr(said(), "File too large") || !strstr(said(), "/run/")) fail_msg("files of %ld bytes: exit code %d, said:\n%s", limits[i], code, said());
+    if (code != 1 || !strstr(said(), "File too large") || !strstr(said(), "/run/"))
+      fail_msg("files of %ld bytes: exit code %d, said:\n%s", limits[i], code, said());
     expect(0, PRETRAIN, "done, see");
     char *got = metrics_of("run");
     assert_string_equal(got, want);
@@ -246,9 +247,9 @@ static void wrong_init(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(configuration), cmocka_unit_test(files),     cmocka_unit_test(budgets),
-                                     cmocka_unit_test(not_finite),    cmocka_unit_test(one_folder), cmocka_unit_test(damaged_checkpoint),
-                                     cmocka_unit_test(damaged_corpus), cmocka_unit_test(full_disk), cmocka_unit_test(wrong_init),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(configuration),    cmocka_unit_test(files),      cmocka_unit_test(budgets),
+                                     cmocka_unit_test(not_finite),       cmocka_unit_test(one_folder), cmocka_unit_test(damaged_checkpoint),
+                                     cmocka_unit_test(damaged_corpus),   cmocka_unit_test(full_disk),  cmocka_unit_test(wrong_init),
                                      cmocka_unit_test(experiment_folder)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -6,8 +6,8 @@
 static void killed(void **state) {
   const char *kills = getenv("CZ_TEST_KILLS"); /* more by hand */
   char command[2048];
-  snprintf(command, sizeof command, "OMP_NUM_THREADS=1 SEED=%llu CLOZE=%s OUT=%s %s %s %s", (unsigned long long)test_seed() % 30000 + 1, CZ_BINARY_DIR "/bin/cloze",
-           folder(), CZ_SOURCE_DIR "/scripts/kill_test.sh", kills ? kills : "20", under("experiment.yaml"));
+  snprintf(command, sizeof command, "OMP_NUM_THREADS=1 SEED=%llu CLOZE=%s OUT=%s %s %s %s", (unsigned long long)test_seed() % 30000 + 1,
+           CZ_BINARY_DIR "/bin/cloze", folder(), CZ_SOURCE_DIR "/scripts/kill_test.sh", kills ? kills : "20", under("experiment.yaml"));
   fflush(stdout);
   int status = system(command);
   assert_true(WIFEXITED(status));

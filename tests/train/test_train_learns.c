@@ -1,6 +1,6 @@
-/* The loop learns: small copying tasks for every architecture and optimizer, and greedy and beam search write what was learned. Beam search against all
- * sequences there are; schedules against the paper's numbers; no allocation in a step; what the loop does at the end of its data and with numbers that
- * are not finite. */
+/* The loop learns: small copying tasks for every architecture and optimizer, and greedy and beam search write what was learned. Beam search against
+ * all sequences there are; schedules against the paper's numbers; no allocation in a step; what the loop does at the end of its data and with numbers
+ * that are not finite. */
 #include "train_test.h"
 
 #include "base/log.h"
@@ -66,7 +66,8 @@ static cz_model *make_model(cz_device *device, const char *name, int64_t vocabul
   cz_model_config c;
   cz_model *m;
   OK(cz_model_config_named(&c, name));
-  c.vocab_size = vocabulary, c.d_model = width, c.d_kv = width / 4, c.d_ff = 2 * width, c.n_layers = c.n_decoder_layers = c.family->architecture == CZ_ENCODER_DECODER ? 1 : 2, c.n_heads = 4;
+  c.vocab_size = vocabulary, c.d_model = width, c.d_kv = width / 4, c.d_ff = 2 * width,
+  c.n_layers = c.n_decoder_layers = c.family->architecture == CZ_ENCODER_DECODER ? 1 : 2, c.n_heads = 4;
   c.buckets = 16, c.max_distance = 20, c.dropout = 0;
   OK(cz_model_create(&m, &c, device));
   OK(cz_params_init(m->params, 4));
@@ -98,11 +99,24 @@ static void close_bench(bench *b) {
 
 static cz_loop_job job_of(const bench *b, int optimizer, double rate, int64_t steps) {
   bool pair = b->model->config.family->architecture == CZ_ENCODER_DECODER;
-  return (cz_loop_job){.what = "learn", .folder = under("run"), .comm = b->comm, .model = b->model, .source = &b->source,
-                       .layout = pair ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK, .seed = 3, .examples = PAIRS,
+  return (cz_loop_job){.what = "learn",
+                       .folder = under("run"),
+                       .comm = b->comm,
+                       .model = b->model,
+                       .source = &b->source,
+                       .layout = pair ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK,
+                       .seed = 3,
+                       .examples = PAIRS,
                        .batch = {.input_tokens = 384, .target_tokens = 384, .shards = 2, .window = 4, .on_long = CZ_LONG_REFUSE},
-                       .optimizer = {.name = optimizer, .schedule = CZ_SCHEDULE_LINEAR, .learning_rate = rate, .warmup_steps = 10, .beta1 = 0.9, .beta2 = 0.98,
-                                     .epsilon = 1e-8, .decay_exponent = 0.8, .clip_threshold = 1},
+                       .optimizer = {.name = optimizer,
+                                     .schedule = CZ_SCHEDULE_LINEAR,
+                                     .learning_rate = rate,
+                                     .warmup_steps = 10,
+                                     .beta1 = 0.9,
+                                     .beta2 = 0.98,
+                                     .epsilon = 1e-8,
+                                     .decay_exponent = 0.8,
+                                     .clip_threshold = 1},
                        .train = {.steps = steps, .checkpoint_seconds = 1e9, .log_steps = 1000000, .nonfinite_limit = 5}};
 }
 
@@ -155,8 +169,8 @@ static void learn(const char *name, int optimizer, double rate, int64_t steps) {
   job.train.steps = steps / SHORTER;
   OK(cz_loop_run(&end, &job));
   double greedy = copied(&b, 1), beam = copied(&b, 4);
-  print_message("%s, optimizer %d: loss %.3f -> %.4f, copied %.2f greedy, %.2f with 4 beams; %.2f s\n", name, optimizer, first.last_loss, end.last_loss, greedy,
-                beam, end.seconds);
+  print_message("%s, optimizer %d: loss %.3f -> %.4f, copied %.2f greedy, %.2f with 4 beams; %.2f s\n", name, optimizer, first.last_loss,
+                end.last_loss, greedy, beam, end.seconds);
   assert_int_equal(end.steps, steps / SHORTER);
   assert_true(first.last_loss > 2 && end.last_loss < (SHORTER == 1 ? 0.3 : 0.8 * first.last_loss));
   assert_true(SHORTER > 1 || (greedy > 0.9 && beam > 0.9));
@@ -169,7 +183,6 @@ static void adamw_scale(void **state) { learn("t5-nano", CZ_OPTIMIZER_ADAMW_SCAL
 static void language_model(void **state) { learn("lm-nano", CZ_OPTIMIZER_ADAMW_SCALE, 0.05, 350); }
 static void prefix_lm(void **state) { learn("prefix-lm-nano", CZ_OPTIMIZER_ADAMW_SCALE, 0.05, 350); }
 
-
 /* The log-probability of every prefix of IDS [n] after INPUT, from the scoring graph: what an incremental decoder may not change. */
 static double score_of(cz_model *m, const cz_ids *input, const int32_t *ids, int64_t n) {
   cz_net *net;
@@ -181,8 +194,17 @@ static double score_of(cz_model *m, const cz_ids *input, const int32_t *ids, int
   memcpy(dec + 1 + lead, ids, (size_t)(n - 1) * sizeof *dec);
   for (int64_t i = 0; i < rows; i++) targets[i] = i < lead ? -100 : ids[i - lead];
   spans[1] = (int32_t)rows;
-  cz_feed f = {.segments = 1, .enc_tokens = pair ? (int64_t)input->len : 0, .dec_tokens = rows, .enc_ids = input->data, .enc_spans = enc_spans, .dec_ids = dec,
-               .dec_spans = spans, .prefix = &prefix, .targets = targets, .rows = rows, .denominator = 1};
+  cz_feed f = {.segments = 1,
+               .enc_tokens = pair ? (int64_t)input->len : 0,
+               .dec_tokens = rows,
+               .enc_ids = input->data,
+               .enc_spans = enc_spans,
+               .dec_ids = dec,
+               .dec_spans = spans,
+               .prefix = &prefix,
+               .targets = targets,
+               .rows = rows,
+               .denominator = 1};
   double loss;
   OK(cz_net_create(&net, m, &o));
   OK(cz_net_feed(net, &f));
@@ -233,7 +255,8 @@ static void exhaustive(void **state) {
       int64_t n = 0;
       double want = try_all(m, &inputs[i], best, &n, alpha);
       if (!(fabs(scores[i] - want) <= 1e-4) || !same(&outputs[i], best, n))
-        fail_msg("%s, input %d: beam search finds %zu tokens of score %g, the best has %lld and %g", names[k], i, outputs[i].len, scores[i], (long long)n, want);
+        fail_msg("%s, input %d: beam search finds %zu tokens of score %g, the best has %lld and %g", names[k], i, outputs[i].len, scores[i],
+                 (long long)n, want);
       free(inputs[i].data);
       free(outputs[i].data);
     }
@@ -317,9 +340,9 @@ static void ends(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(adafactor), cmocka_unit_test(adamw),      cmocka_unit_test(adamw_scale),
-                                     cmocka_unit_test(language_model), cmocka_unit_test(prefix_lm), cmocka_unit_test(exhaustive),
-                                     cmocka_unit_test(schedules), cmocka_unit_test(no_allocation), cmocka_unit_test(ends)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(adafactor),      cmocka_unit_test(adamw),         cmocka_unit_test(adamw_scale),
+                                     cmocka_unit_test(language_model), cmocka_unit_test(prefix_lm),     cmocka_unit_test(exhaustive),
+                                     cmocka_unit_test(schedules),      cmocka_unit_test(no_allocation), cmocka_unit_test(ends)};
   cz_log_quiet(true);
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

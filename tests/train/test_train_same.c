@@ -122,7 +122,8 @@ static void stopped_ranks(void **state) {
     code = wait_for(pid);
     if (code == 0) break;
     stops++;
-    if (code != 1 || !strstr(said(), "run the same command again") || strstr(said(), "MPI_ABORT")) fail_msg("SIGINT to a rank: exit code %d, said:\n%s", code, said());
+    if (code != 1 || !strstr(said(), "run the same command again") || strstr(said(), "MPI_ABORT"))
+      fail_msg("SIGINT to a rank: exit code %d, said:\n%s", code, said());
   }
   print_message("ranks stopped %d times\n", stops);
   assert_true(stops > 0);
@@ -134,7 +135,7 @@ static void stopped_ranks(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(threads), cmocka_unit_test(variants), cmocka_unit_test(ranks), cmocka_unit_test(stopped), cmocka_unit_test(stopped_twice),
-                                     cmocka_unit_test(stopped_ranks)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(threads), cmocka_unit_test(variants),      cmocka_unit_test(ranks),
+                                     cmocka_unit_test(stopped), cmocka_unit_test(stopped_twice), cmocka_unit_test(stopped_ranks)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -77,7 +77,8 @@ static void make_corpus(const char *to, cz_corpus_vocabulary vocabulary, int doc
   cz_stream_init(&s, 3, "corpus of the test", 0, 0);
   for (int i = 0; i < documents; i++) {
     ids.len = 0;
-    for (int64_t n = 20 + (int64_t)cz_stream_below(&s, 60); n > 0; n--) OK(cz_ids_add(&ids, 3 + (int32_t)cz_stream_below(&s, (uint64_t)vocabulary.size - 20)));
+    for (int64_t n = 20 + (int64_t)cz_stream_below(&s, 60); n > 0; n--)
+      OK(cz_ids_add(&ids, 3 + (int32_t)cz_stream_below(&s, (uint64_t)vocabulary.size - 20)));
     OK(cz_corpus_add(w, &ids));
   }
   OK(cz_corpus_commit(&w, NULL));
@@ -184,8 +185,10 @@ static void split(char *store, size_t n, const char **list, const char *words) {
     assert_true(k < 60);
     for (list[k++] = at; *w && *w != ' '; w++) {
       assert_true(at < end);
-      if (w[0] == '@' && w[1] == '/') at += strlen(strcpy(at, path));
-      else *at++ = *w;
+      if (w[0] == '@' && w[1] == '/')
+        at += strlen(strcpy(at, path));
+      else
+        *at++ = *w;
     }
     *at++ = '\0';
   }
@@ -194,8 +197,10 @@ static void split(char *store, size_t n, const char **list, const char *words) {
 
 /* Open MPI refuses root and more ranks than cores unless told; what it leaks would end a sanitizer's run. */
 static void for_mpi(void) {
-  static const char *const words[][2] = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
-                                         {"OMPI_MCA_rmaps_base_oversubscribe", "1"}, {"ASAN_OPTIONS", "detect_leaks=0"}};
+  static const char *const words[][2] = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+                                         {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+                                         {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
+                                         {"ASAN_OPTIONS", "detect_leaks=0"}};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++) setenv(words[i][0], words[i][1], 1);
 }
 

@@ -18,13 +18,13 @@
 
 #define OK(expr)                                                                                                                                     \
   do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                     \
+    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
   } while (0)
 
 /* How `cloze` is started. Zero-initialised: one thread, no limits. */
 typedef struct start {
   int threads, ranks;
-  long file_limit; /* most bytes of one file; 0: none */
+  long file_limit;    /* most bytes of one file; 0: none */
   const char *runner; /* null: the command itself; else a program that is given the command */
 } start;
 
