@@ -2,7 +2,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "metrics/jsonl.h"
-#include "trainers/loop.h"
+#include "trainers/check.h"
 #include "trainers/search.h"
 #include "trainers/stage.h"
 #include "trainers/tasklist.h"
@@ -131,7 +131,7 @@ static void thin_out(cz_task_set *set, size_t most) {
 static cz_status open_run(job *j, task_run *r, const cz_task_entry *e) {
   CZ_TRY(cz_arena_create(&r->arena, "evaluation"));
   CZ_TRY(cz_tasklist_load(&r->train, e, "train", CZ_TASK_TRAIN));
-  CZ_TRY(cz_tasklist_load(&r->set, e, j->keys.split, CZ_TASK_EVALUATE));
+  CZ_TRY(cz_tasklist_load(&r->set, e, cz_split_names[j->keys.split], CZ_TASK_EVALUATE));
   thin_out(r->set, (size_t)j->keys.max_examples);
   CZ_TRY(cz_alloc(&r->inputs, r->set->n, sizeof *r->inputs));
   CZ_TRY(cz_alloc(&r->outputs, r->set->n, sizeof *r->outputs));
@@ -153,7 +153,7 @@ static cz_status run_task(job *j, const cz_task_entry *e) {
   cz_status st;
   CZ_GO(st, open_run(j, &r, e), done);
   CZ_GO(st, encode_inputs(j, &r), done);
-  cz_progress p = {.what = e->label, .unit = "examples", .total = (int64_t)r.set->n, .loss = NAN, .began = cz_seconds()};
+  cz_progress p = {.what = e->label, .item = "example", .unit = "examples", .total = (int64_t)r.set->n, .loss = NAN, .began = cz_seconds()};
   CZ_GO(st, cz_search(r.outputs, NULL, j->model, r.inputs, (int64_t)r.set->n, &o, show, &p), done);
   CZ_GO(st, decode_outputs(j, &r), done);
   CZ_GO(st, cz_task_baseline_outputs(r.baseline, r.arena, r.train, r.set), done);
@@ -172,10 +172,6 @@ static cz_status run(cz_session *s, const cz_config_node *node, const char *fold
   (void)measured;
   if (s->comm->rank != 0) return CZ_OK;
   CZ_GO(st, cz_stage_open(&j.stage, node, s->device), done);
-  if (!j.stage.init) {
-    st = CZ_FAIL(CZ_EUSAGE, "evaluate: `init: FOLDER` is missing: which model is to be scored?");
-    goto done;
-  }
   CZ_GO(st, cz_stage_section(&j.stage, &cz_evaluate_section, &j.keys), done);
   CZ_GO(st, cz_tasklist_read(&j.tasks, &j.stage), done);
   CZ_GO(st, cz_stage_model(&j.model, &j.stage), done);
@@ -187,6 +183,13 @@ done:
   return st;
 }
 
+static cz_status check(cz_check *c, const cz_stage *stage) {
+  cz_evaluate_keys e;
+  if (!c->starts) return cz_config_error(stage->node, "`init: FOLDER` is missing: which model is to be scored?");
+  CZ_TRY(cz_stage_section(stage, &cz_evaluate_section, &e));
+  return cz_check_tasks(c, stage, cz_split_names[e.split]);
+}
+
 static const char *const keys[] = {"kind", "seed", "tokenizer", "init", "model", "tasks", "evaluate", NULL};
 
-const cz_stage_kind cz_stage_evaluate = {"evaluate", "score a saved model on tasks", keys, run};
+const cz_stage_kind cz_stage_evaluate = {"evaluate", "score a saved model on tasks", keys, check, run};

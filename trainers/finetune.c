@@ -1,4 +1,5 @@
 #include "base/text.h"
+#include "trainers/check.h"
 #include "trainers/tasklist.h"
 #include "trainers/train.h"
 
@@ -85,6 +86,13 @@ done:
   return st;
 }
 
+static cz_status check(cz_check *c, const cz_stage *stage) {
+  cz_loop_job job;
+  CZ_TRY(cz_train_bind(&job, stage, "finetune", 0));
+  CZ_TRY(cz_check_job(c, stage, &job));
+  return cz_check_tasks(c, stage, NULL);
+}
+
 static const char *const keys[] = {"kind", "seed", "tokenizer", "init", "model", "tasks", "batch", "optimizer", "train", NULL};
 
-const cz_stage_kind cz_stage_finetune = {"finetune", "train a saved model on a mixture of text-to-text tasks", keys, run};
+const cz_stage_kind cz_stage_finetune = {"finetune", "train a saved model on a mixture of text-to-text tasks", keys, check, run};

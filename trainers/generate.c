@@ -5,6 +5,7 @@
 #include "nn/hf.h"
 #include "text/tokenizer.h"
 #include "trainers/args.h"
+#include "trainers/recipe.h"
 #include "trainers/search.h"
 
 #include <stdio.h>
@@ -129,6 +130,7 @@ cz_status cz_command_generate(int argc, char **argv) {
   cz_status st;
   CZ_TRY(parse(&r, &argc, argv));
   CZ_GO(st, cz_device_open(&r.device, r.device_name), done);
+  CZ_GO(st, cz_recipe_model_folder(argv[1]), done);
   CZ_GO(st, cz_hf_open(&r.model, argv[1], r.device), done);
   CZ_GO(st, cz_fs_join(path, sizeof path, argv[1], "tokenizer.json"), done);
   CZ_GO(st, cz_tokenizer_open(&r.tokenizer, r.tokenizer_path ? r.tokenizer_path : path), done);

@@ -83,13 +83,30 @@ void cz_feed_shard(cz_feed *f, const cz_shard *s, bool gather, double denominato
   f->rows = s->counted;
 }
 
+static cz_status check_shards(const cz_batch_keys *b) {
+  if (b->input_tokens >= b->shards && b->target_tokens >= b->shards) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE, "batch: %lld input and %lld target tokens cannot be cut into %lld shards", (long long)b->input_tokens,
+                 (long long)b->target_tokens, (long long)b->shards);
+}
+
+static cz_batch_plan plan_of(const cz_loop_job *j) {
+  return (cz_batch_plan){.layout = j->layout, .loss_on_inputs = j->train.loss_on_inputs, .start = j->start_id, .input_tokens = j->batch.input_tokens,
+                         .target_tokens = j->batch.target_tokens, .max_inputs = j->batch.max_inputs, .max_targets = j->batch.max_targets,
+                         .shards = j->batch.shards, .window = j->batch.window, .on_long = (cz_long)j->batch.on_long, .passes = j->passes};
+}
+
+/** CZ_EUSAGE when the job's batches can't be made, whatever its data: budgets, shards and caps that do not fit together. */
+cz_status cz_loop_check(const cz_loop_job *job) {
+  const cz_batch_plan plan = plan_of(job);
+  CZ_TRY(check_shards(&job->batch));
+  return cz_batches_check(&plan);
+}
+
 /** Builds the graph that one shard of the recipe fits, to train (TRAIN_GRAPH) or to score. Encoder-decoders read every decoder position; single stacks gather the counted ones. */
 cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_keys *batch, const cz_train_keys *train, int dropout_mask, cz_layout layout,
                       bool train_graph) {
   int64_t inputs = batch->input_tokens / batch->shards, targets = batch->target_tokens / batch->shards;
-  if (!inputs || !targets)
-    return CZ_FAIL(CZ_EUSAGE, "batch: %lld input and %lld target tokens cannot be cut into %lld shards", (long long)batch->input_tokens,
-                   (long long)batch->target_tokens, (long long)batch->shards);
+  CZ_TRY(check_shards(batch));
   cz_net_options options = {.max_segments = targets, .max_inputs = inputs, .max_targets = layout == CZ_LAYOUT_STACK ? inputs + targets : targets,
                             .train = train_graph, .gather = layout == CZ_LAYOUT_STACK, .recompute = train->recompute, .dropout = -1,
                             .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN, .z_loss = train->z_loss, .label_smoothing = train->label_smoothing};
@@ -256,9 +273,7 @@ static cz_status open_parts(loop *l) {
   CZ_TRY(cz_reducer_create(&l->reducer, j->comm, j->model->params->grads, j->model->params->flat, cz_dtype_bytes(device->real), j->batch.shards, 4 << 20));
   CZ_TRY(cz_alloc(&l->losses, (size_t)j->batch.shards + 1, sizeof *l->losses));
   CZ_TRY(resume(l));
-  cz_batch_plan plan = {.layout = j->layout, .loss_on_inputs = j->train.loss_on_inputs, .start = j->start_id, .input_tokens = j->batch.input_tokens,
-                        .target_tokens = j->batch.target_tokens, .max_inputs = j->batch.max_inputs, .max_targets = j->batch.max_targets,
-                        .shards = j->batch.shards, .window = j->batch.window, .on_long = (cz_long)j->batch.on_long, .passes = j->passes};
+  const cz_batch_plan plan = plan_of(j);
   CZ_TRY(cz_batches_open(&l->batches, j->source, &plan, &l->at.cursor));
   if (j->comm->rank != 0) return CZ_OK;
   char path[4096];
@@ -366,7 +381,7 @@ cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job) {
   loop l = {.job = job, .saved = cz_seconds()};
   cz_status st = open_parts(&l);
   if (st == CZ_OK) {
-    l.progress = (cz_progress){.what = job->what, .unit = "tokens", .total = job->train.steps, .done = l.at.step, .first = l.at.step, .loss = NAN,
+    l.progress = (cz_progress){.what = job->what, .item = "step", .unit = "tokens", .total = job->train.steps, .done = l.at.step, .first = l.at.step, .loss = NAN,
                                .began = cz_seconds()};
     st = all_steps(&l);
     *result = (cz_loop_result){.steps = l.at.step - l.at.skipped, .skipped = l.at.skipped, .loss = l.at.smooth_loss, .last_loss = l.at.last_loss,

@@ -14,7 +14,8 @@ static void print_commands(FILE *f) {
   for (size_t i = 0; i < cz_command_count; i++) fprintf(f, "  %-10s %s\n", cz_commands[i].name, cz_commands[i].help);
   fprintf(f, "  %-10s %s\n", "help",
           "this list; help COMMAND: its manual; help keys or keys.md: every key of a configuration; help man: a manual page");
-  fprintf(f, "\nExit codes: 0 done, 1 the run failed, 2 wrong usage or configuration.\n");
+  fprintf(f, "\nExit codes: 0 done, 1 the run failed, 2 wrong usage or configuration. With CLOZE_DEBUG=1 an error also says where in the program it "
+             "was found.\n");
 }
 
 static const cz_command *find(const char *name) {
@@ -56,6 +57,6 @@ int main(int argc, char **argv) {
   if (fflush(stdout) && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "standard output could not be written");
   if (st == CZ_OK) return 0;
   fprintf(stderr, "cloze: %s\n", cz_error_message());
-  if (st != CZ_EUSAGE && st != CZ_EINTERRUPT) fputs(cz_error_chain(), stderr); /* where it happened, for a report */
+  if (getenv("CLOZE_DEBUG")) fputs(cz_error_chain(), stderr); /* where in the program it happened, for a report */
   return st == CZ_EUSAGE ? 2 : 1;
 }

@@ -1,4 +1,5 @@
 #include "data/reader.h"
+#include "trainers/check.h"
 #include "trainers/train.h"
 
 /* An example's caps are the objective's, unless the recipe says less. */
@@ -43,6 +44,16 @@ done:
   return st;
 }
 
+static cz_status check(cz_check *c, const cz_stage *stage) {
+  cz_objective objective;
+  cz_loop_job job;
+  CZ_TRY(cz_stage_objective(&objective, stage));
+  CZ_TRY(cz_train_bind(&job, stage, "pretrain", 0));
+  cap(&job.batch, &objective);
+  CZ_TRY(cz_check_job(c, stage, &job));
+  return cz_check_corpus(c, stage);
+}
+
 static const char *const keys[] = {"kind", "seed", "tokenizer", "corpus", "init", "model", "objective", "batch", "optimizer", "train", NULL};
 
-const cz_stage_kind cz_stage_pretrain = {"pretrain", "train a model from scratch under an objective", keys, run};
+const cz_stage_kind cz_stage_pretrain = {"pretrain", "train a model from scratch under an objective", keys, check, run};

@@ -10,6 +10,27 @@
 
 #define AT(member) offsetof(KEYS, member)
 
+static const char *const kind_names[] = {"pretrain", "finetune", "evaluate", NULL}, *const section_text[] = {"section, below"};
+#define SECTION(name, of, help) \
+  { name, CZ_KEY_TREE, 0, "", 0, 0, section_text, NULL, of ": " help }
+static const cz_key_spec stage_keys[] = {
+    {"kind", CZ_KEY_ENUM, 0, NULL, 0, 0, kind_names, NULL, "what the stage does; the commands of these names say it themselves"},
+    {"seed", CZ_KEY_INT, 0, NULL, 0, 4503599627370496.0, NULL, NULL, "of weights, data order and noise; an experiment sets it from its `seeds`"},
+    {"tokenizer", CZ_KEY_TEXT, 0, NULL, 0, 0, NULL, NULL, "file tokenizer.json"},
+    {"init", CZ_KEY_TEXT, 0, "", 0, 0, NULL, NULL,
+     "folder of the model to start from (config.json, model.safetensors, tokenizer.json), or in an experiment $STAGE; empty: weights drawn from the seed"},
+    {"corpus", CZ_KEY_TEXT, 0, "", 0, 0, NULL, NULL, "pretrain: file made by cloze corpus"},
+    SECTION("model", "all", "what is built, or what the model in `init` must be"),
+    SECTION("objective", "pretrain", "its `name` (cloze list objectives) and that objective's keys"),
+    SECTION("tasks", "finetune, evaluate", "`list`, an item for each task, and how they are mixed"),
+    SECTION("batch", "pretrain, finetune", "how many tokens a step has"),
+    SECTION("optimizer", "pretrain, finetune", "how gradients become updates"),
+    SECTION("train", "pretrain, finetune", "how many steps, which loss, how often to save and log"),
+    SECTION("evaluate", "evaluate", "which rows are scored, and how outputs are searched"),
+};
+#undef SECTION
+const cz_section cz_stage_keys = CZ_SECTION("stage", "A stage: an entry of an experiment's `stages`, or the file of cloze pretrain, finetune, evaluate.", stage_keys);
+
 static const char *const dropout_masks[] = {"segment", "token", NULL};
 #define KEYS cz_model_keys
 static const cz_key_spec model_keys[] = {
@@ -93,9 +114,10 @@ static const cz_key_spec mixing_keys[] = {
 #undef KEYS
 const cz_section cz_mixing_section = CZ_SECTION("tasks", "How tasks share the batches.", mixing_keys);
 
+const char *const cz_split_names[] = {"dev", "test", "train", NULL};
 #define KEYS cz_evaluate_keys
 static const cz_key_spec evaluate_keys[] = {
-    {"split", CZ_KEY_TEXT, AT(split), "dev", 0, 0, NULL, NULL, "which rows are scored: dev or test"},
+    {"split", CZ_KEY_ENUM, AT(split), "dev", 0, 0, cz_split_names, NULL, "which of a task's files is scored"},
     {"max_examples", CZ_KEY_INT, AT(max_examples), "0", 0, 1e9, NULL, "examples", "rows per task, spread evenly over the file; 0: all"},
     {"beams", CZ_KEY_INT, AT(beams), "1", 1, 64, NULL, NULL, "width of the beam search; 1 is greedy"},
     {"length_penalty", CZ_KEY_REAL, AT(length_penalty), "0.6", 0, 10, NULL, NULL, "alpha of ((5 + length) / 6)^alpha, beams above 1"},
@@ -108,7 +130,7 @@ const cz_section cz_evaluate_section = CZ_SECTION("evaluate", "How a model is sc
 
 /** Appends the help of every section, objectives included; MARKDOWN for documents. */
 cz_status cz_recipe_help(cz_buf *out, bool markdown) {
-  const cz_section *const sections[] = {&cz_model_section, &cz_batch_section, &cz_optimizer_section, &cz_train_section, &cz_mixing_section,
+  const cz_section *const sections[] = {&cz_stage_keys, &cz_model_section, &cz_batch_section, &cz_optimizer_section, &cz_train_section, &cz_mixing_section,
                                         &cz_evaluate_section};
   for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
     CZ_TRY(markdown ? cz_config_markdown(out, sections[i]) : cz_config_help(out, sections[i]));
@@ -137,7 +159,7 @@ cz_status cz_recipe_model_config(cz_model_config *c, const cz_model_keys *k, int
   c->vocab_size = k->vocab_size ? k->vocab_size : (tokenizer_size + 127) / 128 * 128;
   if (c->vocab_size < tokenizer_size)
     return CZ_FAIL(CZ_EUSAGE, "model.vocab_size: %lld is smaller than the tokenizer's %lld", (long long)c->vocab_size, (long long)tokenizer_size);
-  return cz_model_config_check(c) == CZ_OK ? CZ_OK : CZ_NOTE(CZ_EUSAGE, "model section");
+  return cz_model_config_check(c) == CZ_OK ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "%s", cz_error_message());
 }
 
 /** Binds one section of the stage's configuration; a section that is not there takes its defaults, or complains about the first key without one. */
@@ -145,8 +167,8 @@ cz_status cz_stage_section(const cz_stage *stage, const cz_section *section, voi
   return cz_config_bind(cz_config_get(stage->node, section->name), section, out, NULL);
 }
 
-/** Opens what every stage needs: seed, tokenizer, model keys. NODE and DEVICE are borrowed. Close with cz_stage_close, also after a failure. */
-cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *device) {
+/** Reads what every stage has: seed, the tokenizer's path, model keys. Opens nothing; NODE and DEVICE are borrowed, DEVICE may be null. */
+cz_status cz_stage_bind(cz_stage *stage, const cz_config_node *node, cz_device *device) {
   const cz_config_node *n;
   int64_t seed;
   *stage = (cz_stage){.node = node, .device = device};
@@ -156,28 +178,73 @@ cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *
   CZ_TRY(cz_config_need(&n, node, "tokenizer"));
   CZ_TRY(cz_config_text(&stage->tokenizer_path, n));
   if ((n = cz_config_get(node, "init"))) CZ_TRY(cz_config_text(&stage->init, n));
-  CZ_TRY(cz_tokenizer_open(&stage->tokenizer, stage->tokenizer_path));
-  CZ_TRY(cz_vocabulary_of(&stage->vocabulary, stage->tokenizer));
   return cz_stage_section(stage, &cz_model_section, &stage->model);
+}
+
+/** Opens what every stage needs: as cz_stage_bind, and the tokenizer. Close with cz_stage_close, also after a failure. */
+cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *device) {
+  CZ_TRY(cz_stage_bind(stage, node, device));
+  CZ_TRY(cz_tokenizer_open(&stage->tokenizer, stage->tokenizer_path));
+  return cz_vocabulary_of(&stage->vocabulary, stage->tokenizer);
+}
+
+/** Gives a bound stage whose tokenizer is not there a vocabulary: as large as model.vocab_size, else T5's, with T5's special tokens. For looking only. */
+cz_status cz_stage_assume_vocabulary(cz_stage *s) {
+  enum { T5_VOCABULARY = 32100, T5_SENTINELS = 100 };
+  int64_t size = s->model.vocab_size ? s->model.vocab_size : T5_VOCABULARY;
+  if (size < 2 * T5_SENTINELS)
+    return cz_config_error(cz_config_get(s->node, "model"), "a vocabulary of %lld has no room for sentinels", (long long)size);
+  s->vocabulary = (cz_vocabulary){.size = (int32_t)size, .pad = 0, .eos = 1, .unk = 2, .n_sentinels = T5_SENTINELS};
+  for (int32_t k = 0; k < T5_SENTINELS; k++) s->vocabulary.sentinels[k] = s->vocabulary.size - 1 - k;
+  return CZ_OK;
 }
 
 /** Closes what cz_stage_open opened. */
 void cz_stage_close(cz_stage *stage) { cz_tokenizer_destroy(&stage->tokenizer); }
 
-/* A model from a folder must be the model that the recipe describes, or the recipe lies. */
-static cz_status check_same(const cz_model_config *a, const cz_model_config *b, const char *folder) {
+/** A model to start from must be the model that the recipe describes, or the recipe lies: CZ_EUSAGE with WHERE, the first fact that differs, and both
+ * values. */
+cz_status cz_recipe_same_model(const cz_model_config *a, const cz_model_config *b, const char *where) {
+  static const char *const architectures[] = {"encoder-decoder", "language model", "prefix language model"}, *const no_yes[] = {"no", "yes"},
+                                              *const activations[] = {"none", "ReLU", "GELU", "GELU (tanh)"};
   const struct {
     const char *key;
     int64_t have, want;
-  } facts[] = {{"d_model", a->d_model, b->d_model}, {"d_kv", a->d_kv, b->d_kv}, {"d_ff", a->d_ff, b->d_ff}, {"num_layers", a->n_layers, b->n_layers},
-               {"num_heads", a->n_heads, b->n_heads}, {"vocab_size", a->vocab_size, b->vocab_size}, {"gated", a->gated, b->gated},
-               {"num_decoder_layers", a->n_decoder_layers, b->n_decoder_layers}, {"architecture", a->family->architecture, b->family->architecture},
-               {"relative_attention_num_buckets", a->buckets, b->buckets}, {"relative_attention_max_distance", a->max_distance, b->max_distance},
-               {"activation", a->activation, b->activation}, {"tied output", a->tied, b->tied}, {"scaled output", a->scaled, b->scaled}};
-  for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
-    if (facts[i].have != facts[i].want)
-      return CZ_FAIL(CZ_EUSAGE, "%s: the model there has %s %lld, the recipe's has %lld", folder, facts[i].key, (long long)facts[i].have, (long long)facts[i].want);
+    const char *const *names; /* null: a number */
+  } facts[] = {{"the architecture", a->family->architecture, b->family->architecture, architectures},
+               {"d_model", a->d_model, b->d_model, NULL},
+               {"d_kv", a->d_kv, b->d_kv, NULL},
+               {"d_ff", a->d_ff, b->d_ff, NULL},
+               {"num_layers", a->n_layers, b->n_layers, NULL},
+               {"num_decoder_layers", a->n_decoder_layers, b->n_decoder_layers, NULL},
+               {"num_heads", a->n_heads, b->n_heads, NULL},
+               {"vocab_size", a->vocab_size, b->vocab_size, NULL},
+               {"relative_attention_num_buckets", a->buckets, b->buckets, NULL},
+               {"relative_attention_max_distance", a->max_distance, b->max_distance, NULL},
+               {"a gated feed-forward:", a->gated, b->gated, no_yes},
+               {"the activation", a->activation, b->activation, activations},
+               {"an output tied to the embedding:", a->tied, b->tied, no_yes},
+               {"a scaled output:", a->scaled, b->scaled, no_yes}};
+  for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+    if (facts[i].have == facts[i].want) continue;
+    if (facts[i].names)
+      return CZ_FAIL(CZ_EUSAGE, "%s: the model there (%s) has %s %s, the recipe's (%s) has %s", where, a->family->name, facts[i].key,
+                     facts[i].names[facts[i].have], b->family->name, facts[i].names[facts[i].want]);
+    return CZ_FAIL(CZ_EUSAGE, "%s: the model there has %s %lld, the recipe's has %lld", where, facts[i].key, (long long)facts[i].have,
+                   (long long)facts[i].want);
+  }
   return CZ_OK;
+}
+
+/** Refuses, with CZ_EUSAGE that says what a model's folder has, a FOLDER that is none. */
+cz_status cz_recipe_model_folder(const char *folder) {
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
+  if (cz_fs_exists(path)) return CZ_OK;
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "model/config.json"));
+  const char *inside = cz_fs_exists(path) ? "; the folder `model` in it is one" : "";
+  return CZ_FAIL(CZ_EUSAGE, "%s %s: a model's folder has config.json, model.safetensors and tokenizer.json%s", folder,
+                 cz_fs_is_dir(folder) ? "is no model's folder" : "is not there", inside);
 }
 
 /* Ids mean what the tokenizer that the model was trained with says. A folder without tokenizer.json can't be checked. */
@@ -192,17 +259,40 @@ static cz_status check_tokenizer(const cz_stage *stage) {
   return same ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "%s and %s differ: the model in `init` was trained with another tokenizer", stage->tokenizer_path, path);
 }
 
+/** The configuration of the stage's model; CZ_EUSAGE with the place of its section when it can't be. */
+cz_status cz_stage_model_config(cz_model_config *config, const cz_stage *stage) {
+  const cz_config_node *section = cz_config_get(stage->node, "model");
+  if (cz_recipe_model_config(config, &stage->model, stage->vocabulary.size) != CZ_OK)
+    return cz_config_error(section ? section : stage->node, "%s", cz_error_message());
+  config->pad_id = stage->vocabulary.pad >= 0 ? stage->vocabulary.pad : 0;
+  config->start_id = config->pad_id;
+  config->eos_id = stage->vocabulary.eos;
+  return CZ_OK;
+}
+
+/** Checks, without its weights, that the model in the folder `init` of the stage is the one that its recipe describes. */
+cz_status cz_stage_check_init(const cz_stage *stage) {
+  cz_model_config there, wanted;
+  char path[4096];
+  if (cz_recipe_model_folder(stage->init) != CZ_OK) return cz_config_error(cz_config_get(stage->node, "init"), "%s", cz_error_message());
+  CZ_TRY(cz_fs_join(path, sizeof path, stage->init, "config.json"));
+  CZ_TRY(cz_hf_config_read(&there, path));
+  if (stage->tokenizer) CZ_TRY(check_tokenizer(stage));
+  CZ_TRY(cz_stage_model_config(&wanted, stage));
+  if (!stage->tokenizer && !stage->model.vocab_size) wanted.vocab_size = there.vocab_size;
+  wanted.tied = there.tied; /* the weights decide */
+  return cz_recipe_same_model(&there, &wanted, stage->init);
+}
+
 /** The stage's model: from the folder `init`, or drawn from the seed. The caller destroys it. */
 cz_status cz_stage_model(cz_model **model, const cz_stage *stage) {
   cz_model_config config;
-  CZ_TRY(cz_recipe_model_config(&config, &stage->model, stage->vocabulary.size));
-  config.pad_id = stage->vocabulary.pad >= 0 ? stage->vocabulary.pad : 0;
-  config.start_id = config.pad_id;
-  config.eos_id = stage->vocabulary.eos;
+  CZ_TRY(cz_stage_model_config(&config, stage));
   if (stage->init) {
+    CZ_TRY(cz_recipe_model_folder(stage->init));
     CZ_TRY(check_tokenizer(stage));
     CZ_TRY(cz_hf_open(model, stage->init, stage->device));
-    cz_status st = check_same(&(*model)->config, &config, stage->init);
+    cz_status st = cz_recipe_same_model(&(*model)->config, &config, stage->init);
     if (st != CZ_OK) cz_model_destroy(model);
     else (*model)->config.dropout = config.dropout;
     return st;
@@ -224,7 +314,9 @@ cz_status cz_stage_objective(cz_objective *objective, const cz_stage *stage) {
   CZ_TRY(cz_config_need(&n, section, "name"));
   CZ_TRY(cz_config_text(&name, n));
   if (cz_objective_find(&row, name) != CZ_OK) return cz_config_error(n, "%s", cz_error_message());
-  CZ_TRY(cz_config_bind(section, &row->section, &config, others));
+  cz_status st = cz_config_bind(section, &row->section, &config, others);
+  if (st != CZ_OK) return CZ_NOTE(st, "objective %s; `cloze objective %s --keys` lists what it has", name, name);
   config.seed = stage->seed;
-  return cz_objective_init(objective, row, &config, &stage->vocabulary);
+  st = cz_objective_init(objective, row, &config, &stage->vocabulary);
+  return st == CZ_EUSAGE ? cz_config_error(section, "%s", cz_error_message()) : st;
 }

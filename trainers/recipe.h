@@ -71,13 +71,15 @@ typedef struct cz_evaluate_keys {
   int64_t max_length;    /* tokens of an output, EOS included */
   int64_t max_inputs;    /* tokens of an input with EOS; longer ones are cut */
   int64_t batch_tokens;
-  const char *split;     /* dev or test */
+  int split;             /* index into cz_split_names */
 } cz_evaluate_keys;
 
-extern const cz_section cz_model_section, cz_batch_section, cz_optimizer_section, cz_train_section, cz_mixing_section, cz_evaluate_section;
+extern const char *const cz_split_names[];
+
+extern const cz_section cz_stage_keys, cz_model_section, cz_batch_section, cz_optimizer_section, cz_train_section, cz_mixing_section, cz_evaluate_section;
 
 /* What every stage opens first. */
-typedef struct cz_stage {
+typedef struct cz_stage { /* opened, or only bound */
   const cz_config_node *node; /* the stage's resolved configuration; borrowed */
   uint64_t seed;
   const char *tokenizer_path, *init; /* init: folder of a saved model, or null */
@@ -87,12 +89,18 @@ typedef struct cz_stage {
   cz_device *device; /* borrowed */
 } cz_stage;
 
+CZ_MUST cz_status cz_stage_bind(cz_stage *stage, const cz_config_node *node, cz_device *device);
 CZ_MUST cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *device);
+CZ_MUST cz_status cz_stage_assume_vocabulary(cz_stage *stage);
+CZ_MUST cz_status cz_stage_model_config(cz_model_config *config, const cz_stage *stage);
+CZ_MUST cz_status cz_stage_check_init(const cz_stage *stage);
 void cz_stage_close(cz_stage *stage);
 CZ_MUST cz_status cz_stage_model(cz_model **model, const cz_stage *stage);
 CZ_MUST cz_status cz_stage_objective(cz_objective *objective, const cz_stage *stage);
 CZ_MUST cz_status cz_stage_section(const cz_stage *stage, const cz_section *section, void *out);
 CZ_MUST cz_status cz_recipe_model_config(cz_model_config *config, const cz_model_keys *keys, int64_t tokenizer_size);
+CZ_MUST cz_status cz_recipe_same_model(const cz_model_config *there, const cz_model_config *wanted, const char *where);
+CZ_MUST cz_status cz_recipe_model_folder(const char *folder);
 CZ_MUST cz_status cz_recipe_help(cz_buf *out, bool markdown);
 
 #endif

@@ -52,22 +52,33 @@ static cz_status write_config(const cz_config_node *node, const char *folder) {
   return st;
 }
 
-/* A folder in which something was computed belongs to its configuration: another one means two runs in one folder. Before that, a configuration that was
- * wrong may be mended. */
-static cz_status check_owner(const cz_config_node *node, const char *folder) {
+/** Refuses, with CZ_EUSAGE that names each value and file, a FOLDER whose file NAME holds another configuration than NODE, or whose inputs.json
+ * other contents than RECORD. */
+cz_status cz_stage_same(const cz_config_node *node, const json_t *record, const char *folder, const char *name) {
   char path[4096];
-  cz_buf here = {0}, there = {0};
+  cz_config *there = NULL;
+  cz_buf text = {0};
   cz_status st;
+  CZ_GO(st, cz_fs_join(path, sizeof path, folder, name), done);
+  CZ_GO(st, cz_config_open(&there, path), done);
+  CZ_GO(st, cz_config_compare(&text, cz_config_root(there), node), done);
+  CZ_GO(st, cz_inputs_compare(&text, record, folder), done);
+  if (text.len)
+    st = CZ_FAIL(CZ_EUSAGE, "%s: this folder holds another run:\n%sto go on with that run, ask for what it has; for a new one choose another --out or remove this folder",
+                 folder, text.data);
+done:
+  cz_buf_free(&text);
+  cz_config_destroy(&there);
+  return st;
+}
+
+/* A folder in which something was computed belongs to its configuration and files: others mean two runs in one folder. Before that, a configuration
+ * that was wrong may be mended. */
+static cz_status check_owner(const cz_config_node *node, const json_t *record, const char *folder) {
+  char path[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.yaml"));
   if (!cz_fs_exists(path) || (!cz_stage_done(folder) && !cz_checkpoint_exists(folder))) return CZ_OK;
-  CZ_GO(st, cz_config_emit(&here, node), done);
-  CZ_GO(st, cz_fs_read(path, &there), done);
-  if (here.len != there.len || memcmp(here.data, there.data, here.len))
-    st = CZ_FAIL(CZ_EUSAGE, "%s: this folder holds a run of another configuration (compare %s); choose another folder or remove this one", folder, path);
-done:
-  cz_buf_free(&here);
-  cz_buf_free(&there);
-  return st;
+  return cz_stage_same(node, record, folder, "config.yaml");
 }
 
 static cz_status write_result(const cz_stage_kind *kind, const char *folder, uint64_t hash, json_t *metrics, json_t *measured) {
@@ -93,15 +104,15 @@ static cz_status leave(cz_session *s, cz_status st) {
   return stopped > 0 && st == CZ_OK ? CZ_FAIL(CZ_EINTERRUPT, "stopped; run the same command again to go on") : st;
 }
 
-static cz_status run_locked(cz_session *s, const cz_stage_kind *kind, const cz_config_node *node, const char *folder) {
+static cz_status run_locked(cz_session *s, const cz_stage_kind *kind, const cz_config_node *node, const char *folder, uint64_t hash,
+                            const json_t *record) {
   char log_path[4096];
-  uint64_t hash;
   cz_status st;
   json_t *metrics = json_object(), *measured = json_object();
-  CZ_GO(st, cz_config_hash(&hash, node), done);
   if (s->comm->rank == 0) {
-    CZ_GO(st, check_owner(node, folder), done);
+    CZ_GO(st, check_owner(node, record, folder), done);
     CZ_GO(st, write_config(node, folder), done);
+    CZ_GO(st, cz_inputs_write(record, folder), done);
     CZ_GO(st, cz_fs_join(log_path, sizeof log_path, folder, "log.txt"), done);
     CZ_GO(st, cz_log_open(log_path), done);
   }
@@ -118,26 +129,41 @@ done:
   return st;
 }
 
-/** Runs the stage that NODE (its resolved configuration, key `kind` included) describes in FOLDER, or returns at once when it is done there. CZ_EBUSY when
- * another process works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run. Collective. */
-cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const char *folder) {
+/** The kind of the stage that NODE describes, by its key `kind`. */
+cz_status cz_stage_kind_of(const cz_stage_kind **kind, const cz_config_node *node) {
   const cz_config_node *n;
-  const cz_stage_kind *kind;
   const char *name;
-  char lock_path[4096];
-  int lock = -1;
   CZ_TRY(cz_config_need(&n, node, "kind"));
   CZ_TRY(cz_config_text(&name, n));
-  if (cz_stage_kind_find(&kind, name) != CZ_OK) return cz_config_error(n, "%s", cz_error_message());
-  CZ_TRY(cz_config_only(node, kind->keys));
+  return cz_stage_kind_find(kind, name) == CZ_OK ? CZ_OK : cz_config_error(n, "%s", cz_error_message());
+}
+
+static cz_status run_in(cz_session *s, const cz_stage_kind *kind, const cz_config_node *node, const char *folder, uint64_t hash, const json_t *record) {
+  char lock_path[4096];
+  int lock = -1;
   CZ_TRY(cz_fs_make_dirs(folder));
   CZ_TRY(cz_comm_barrier(s->comm));
-  if (cz_stage_done(folder)) return check_owner(node, folder);
+  if (cz_stage_done(folder)) return check_owner(node, record, folder);
   if (s->comm->rank == 0) {
     CZ_TRY(cz_fs_join(lock_path, sizeof lock_path, folder, "lock"));
     CZ_TRY(cz_fs_lock(lock_path, &lock));
   }
-  cz_status st = run_locked(s, kind, node, folder);
+  cz_status st = run_locked(s, kind, node, folder, hash, record);
   cz_fs_unlock(&lock);
+  return st;
+}
+
+/** Runs the stage that NODE (its resolved configuration, key `kind` included) describes in FOLDER, or returns at once when it is done there. CZ_EBUSY when
+ * another process works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run, or one of files that have changed. Collective. */
+cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const char *folder) {
+  const cz_stage_kind *kind;
+  uint64_t hash;
+  CZ_TRY(cz_stage_kind_of(&kind, node));
+  CZ_TRY(cz_config_only(node, kind->keys));
+  CZ_TRY(cz_config_hash(&hash, node));
+  json_t *record = json_object();
+  cz_status st = cz_inputs_hash(&s->inputs, &hash, record, node);
+  if (st == CZ_OK) st = run_in(s, kind, node, folder, hash, record);
+  json_decref(record);
   return st;
 }

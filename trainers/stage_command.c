@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "trainers/args.h"
+#include "trainers/check.h"
 #include "trainers/experiment/experiment.h"
 #include "trainers/loop.h"
 #include "trainers/recipe.h"
@@ -54,6 +55,7 @@ void cz_session_close(cz_session *s, cz_status outcome) {
     fprintf(stderr, "cloze: rank %d: %s\n", s->comm->rank, cz_error_message());
     cz_comm_abort(s->comm, outcome == CZ_EUSAGE ? 2 : 1);
   }
+  cz_inputs_free(&s->inputs);
   cz_device_close(&s->device);
   cz_comm_close(&s->comm);
 }
@@ -95,7 +97,7 @@ static cz_status training_stage(cz_plan *plan, cz_config **config, const cz_conf
     *node = cz_config_root(*config);
     return CZ_OK;
   }
-  CZ_TRY(cz_plan_open(plan, argv[1], scale, 0, argv + 2, (size_t)argc - 2, false));
+  CZ_TRY(cz_plan_open(plan, argv[1], scale, 0, argv + 2, (size_t)argc - 2, NULL));
   *node = cz_plan_at(plan, 0, 0, 0)->node;
   return CZ_OK;
 }
@@ -144,6 +146,7 @@ cz_status cz_command_stage(int argc, char **argv) {
   cz_loop_catch_signals();
   CZ_GO(st, cz_session_open(&s, device, comm), done);
   CZ_GO(st, open_config(&config, argc, argv, argv[0]), done);
+  CZ_GO(st, cz_check_one(cz_config_root(config)), done);
   CZ_GO(st, cz_stage_run(&s, cz_config_root(config), out), done);
   if (s.comm->rank == 0) cz_log("%s: done, see %s/result.json", argv[0], out);
 done:

@@ -49,7 +49,14 @@ void cz_tasklist_free(cz_tasklist *list) {
 cz_status cz_tasklist_load(cz_task_set **set, const cz_task_entry *e, const char *split, cz_task_use use) {
   const char *path = !strcmp(split, "train") ? e->config.train : !strcmp(split, "dev") ? e->config.dev : !strcmp(split, "test") ? e->config.test : NULL;
   if (!path || !*path) return cz_config_error(e->node, "task %s has no file for split %s", e->label, split);
-  return cz_task_load(set, e->row, &e->config, path, use);
+  cz_status st = cz_task_load(set, e->row, &e->config, path, use);
+  return st == CZ_EUSAGE ? cz_config_error(e->node, "%s", cz_error_message()) : st;
+}
+
+/** What scores and labels the task has, without its records; the caller destroys the set. CZ_EUSAGE with the place of the entry. */
+cz_status cz_tasklist_describe(cz_task_set **set, const cz_task_entry *e) {
+  cz_status st = cz_task_describe(set, e->row, &e->config);
+  return st == CZ_EUSAGE ? cz_config_error(e->node, "%s", cz_error_message()) : st;
 }
 
 /** Appends the ids of N bytes of text, without EOS, to OUT. */

@@ -5,6 +5,7 @@
 #include "nn/hf.h"
 #include "nn/net.h"
 #include "trainers/args.h"
+#include "trainers/recipe.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -197,6 +198,7 @@ cz_status cz_command_trace(int argc, char **argv) {
   CZ_TRY(cz_args_count(argc, argv, 1, 1, cz_trace_usage));
   if (!path || !out) return CZ_FAIL(CZ_EUSAGE, "trace: %s is missing", path ? "--out FILE.h5" : "--batch FILE.jsonl");
   CZ_GO(st, cz_device_open(&device, device_name), done);
+  CZ_GO(st, cz_recipe_model_folder(argv[1]), done);
   CZ_GO(st, cz_hf_open(&model, argv[1], device), done);
   CZ_GO(st, read_batch(&b, &model->config, path), done);
   CZ_GO(st, run_batch(&net, model, &b, !no_grad), done);

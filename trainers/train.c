@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const cz_train_results[] = {"loss", "last_loss", "steps", "skipped", "input_tokens", "target_tokens", "examples", "cut", NULL};
+
 /** Runs the loop over SOURCE on MODEL and saves the trained model beside it; fills METRICS and MEASURED. */
 cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const cz_source *source, cz_loop_job *job, const char *folder, json_t *metrics,
                    json_t *measured) {

@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 /** Appends the whole file at PATH to OUT. CZ_EIO with the system's reason when it can't be read; a folder is an error. */
@@ -114,16 +115,36 @@ cz_status cz_fs_make_dirs(const char *path) {
   return cz_fs_is_dir(path) ? CZ_OK : CZ_FAIL(CZ_EIO, "%s: exists and is not a folder", path);
 }
 
+/* Who has the lock, for the message of those who don't get it; a full disk is no reason not to work. */
+static void sign_lock(int fd) {
+  char host[256] = "", when[32], text[512];
+  time_t now = time(NULL);
+  struct tm t;
+  if (gethostname(host, sizeof host - 1)) return;
+  strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime_r(&now, &t));
+  int n = snprintf(text, sizeof text, "process %ld on %s, which began at %s\n", (long)getpid(), host, when);
+  if (ftruncate(fd, 0) || write(fd, text, (size_t)n) != n) errno = 0;
+}
+
+static cz_status refuse_lock(int fd, const char *path) {
+  char text[512];
+  ssize_t n = read(fd, text, sizeof text - 1);
+  text[n > 0 ? n : 0] = '\0';
+  text[strcspn(text, "\n")] = '\0';
+  return CZ_FAIL(CZ_EBUSY, "%s: another process holds this lock%s%s", path, *text ? ": " : "", text);
+}
+
 /** Takes an exclusive lock on the file PATH (created when missing) and keeps it in *HANDLE until cz_fs_unlock or the end of the process, however it
- * ends. CZ_EBUSY when another process holds it. */
+ * ends. CZ_EBUSY when another process holds it, with that process's number, machine and start. */
 cz_status cz_fs_lock(const char *path, int *handle) {
   int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
   if (flock(fd, LOCK_EX | LOCK_NB)) {
-    int why = errno;
+    cz_status st = errno == EWOULDBLOCK ? refuse_lock(fd, path) : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
     close(fd);
-    return why == EWOULDBLOCK ? CZ_FAIL(CZ_EBUSY, "%s: another process holds this lock", path) : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(why));
+    return st;
   }
+  sign_lock(fd);
   *handle = fd;
   return CZ_OK;
 }

@@ -36,13 +36,21 @@ cz_status cz_error_raise(cz_status code, const char *file, int line, const char 
   return code;
 }
 
-/** Adds one place to the chain of a failure that came from below and returns CODE unchanged. Use through CZ_TRY, CZ_GO and CZ_NOTE. */
+/** Adds one place to the chain of a failure that came from below and returns CODE unchanged. Use through CZ_TRY and CZ_GO. */
+cz_status cz_error_trace(cz_status code, const char *file, int line, const char *expression) {
+  chain_add(file, line, expression);
+  return code;
+}
+
+/** As cz_error_trace, and the text, in which row or file it was, becomes the message's last line. Use through CZ_NOTE. */
 cz_status cz_error_note(cz_status code, const char *file, int line, const char *format, ...) {
-  char text[256];
+  char text[512];
+  size_t used = strlen(message);
   va_list args;
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
+  snprintf(message + used, sizeof message - used, "%s(%s)", used ? "\n  " : "", text);
   chain_add(file, line, text);
   return code;
 }

@@ -107,6 +107,7 @@ static cz_status bind_value(const cz_config_node *node, const cz_key_spec *key, 
   case CZ_KEY_BOOL: return cz_config_bool((bool *)at, node);
   case CZ_KEY_TEXT: return cz_config_text((const char **)(void *)at, node);
   case CZ_KEY_ENUM: return cz_config_choice((int *)(void *)at, node, key->choices);
+  case CZ_KEY_TREE: return CZ_OK;
   }
   CZ_CHECK(!"a key type");
   return CZ_EINVAL;
@@ -143,6 +144,9 @@ static cz_status check_keys(const cz_config_node *node, const cz_section *sectio
   return cz_config_only(node, names);
 }
 
+/** CZ_EUSAGE when the mapping NODE has a key that is not in SECTION's table, with the nearest spelling. */
+cz_status cz_config_known(const cz_config_node *node, const cz_section *section) { return check_keys(node, section, NULL); }
+
 /** Fills the struct OUT from the mapping NODE by SECTION's table: each key's value, or its default. NODE null: defaults only. OTHERS
  * (null-terminated, or null) are keys of the same mapping that the caller reads itself. CZ_EUSAGE for an unknown key, a wrong type, a value out of
  * range, a missing key. */
@@ -170,6 +174,7 @@ static cz_status write_value(cz_buf *out, const cz_key_spec *key, const void *va
   case CZ_KEY_BOOL: return cz_buf_addf(out, "%s", *(const bool *)at ? "true" : "false");
   case CZ_KEY_TEXT: return cz__config_scalar(out, *(const char *const *)(const void *)at, true);
   case CZ_KEY_ENUM: return cz__config_scalar(out, key->choices[*(const int *)(const void *)at], true);
+  case CZ_KEY_TREE: break; /* not in the struct */
   }
   CZ_CHECK(!"a key type");
   return CZ_EINVAL;

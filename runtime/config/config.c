@@ -118,6 +118,18 @@ cz_status cz_config_read(cz_config *config, const cz_config_node **out, const ch
   return cz__config_yaml(config->arena, out, source, 0, "");
 }
 
+/** The scalar NODE with another TEXT: what stands for it once names in it are resolved. Complaints still point at NODE's place. */
+cz_status cz_config_retext(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *text) {
+  cz_config_node *made;
+  char *copy;
+  CZ_TRY(cz_arena_strdup(config->arena, &copy, text));
+  CZ_TRY(cz__config_node(config->arena, &made, CZ_CONFIG_SCALAR, node->at, node->path));
+  made->quoted = true;
+  made->text = copy;
+  *out = made;
+  return CZ_OK;
+}
+
 /* The entry that SCALE names among the scales; *NAME is the entry of the key `scale` when the caller chose none. */
 static cz_status find_scale(const cz_config *c, const cz_config_node *scales, const char *scale, const cz_config_node *name,
                             const cz_config_node **out) {

@@ -18,7 +18,8 @@ typedef enum cz_key_type {
   CZ_KEY_REAL, /* double */
   CZ_KEY_BOOL, /* bool */
   CZ_KEY_TEXT, /* const char *, owned by the configuration's arena (or the table, when it is the default) */
-  CZ_KEY_ENUM  /* int: index into choices */
+  CZ_KEY_ENUM, /* int: index into choices */
+  CZ_KEY_TREE  /* a mapping or a list that the caller reads itself: in the table for its spelling and help; choices[0] says what it holds */
 } cz_key_type;
 
 typedef struct cz_key_spec {
@@ -63,6 +64,7 @@ CZ_MUST cz_status cz_config_set(cz_config *config, const char *word);
 
 /* Making nodes from nodes; the result lives as long as the configuration, OUT may be any node pointer. */
 CZ_MUST cz_status cz_config_read(cz_config *config, const cz_config_node **out, const char *name, const char *text, size_t n);
+CZ_MUST cz_status cz_config_retext(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *text);
 CZ_MUST cz_status cz_config_merge(cz_config *config, const cz_config_node **out, const cz_config_node *under, const cz_config_node *over);
 CZ_MUST cz_status cz_config_with(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *path,
                                  const cz_config_node *value);
@@ -90,6 +92,7 @@ CZ_MUST cz_status cz_config_choice(int *out, const cz_config_node *node, const c
 cz_status cz_config_error(const cz_config_node *node, const char *format, ...) CZ_PRINTF(2, 3);
 
 /* Sections. */
+CZ_MUST cz_status cz_config_known(const cz_config_node *node, const cz_section *section);
 CZ_MUST cz_status cz_config_bind(const cz_config_node *node, const cz_section *section, void *out, const char *const *others);
 CZ_MUST cz_status cz_config_write(cz_buf *out, const cz_section *section, const void *values, int indent);
 CZ_MUST cz_status cz_config_help(cz_buf *out, const cz_section *section);
@@ -99,5 +102,6 @@ CZ_MUST cz_status cz_config_markdown(cz_buf *out, const cz_section *section);
 CZ_MUST cz_status cz_config_emit(cz_buf *out, const cz_config_node *node);
 CZ_MUST cz_status cz_config_canonical(cz_buf *out, const cz_config_node *node);
 CZ_MUST cz_status cz_config_hash(uint64_t *out, const cz_config_node *node);
+CZ_MUST cz_status cz_config_compare(cz_buf *out, const cz_config_node *there, const cz_config_node *now);
 
 #endif

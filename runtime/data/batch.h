@@ -65,6 +65,7 @@ typedef struct cz_batch_plan {
 
 typedef struct cz_batches cz_batches;
 
+CZ_MUST cz_status cz_batches_check(const cz_batch_plan *plan);
 CZ_MUST cz_status cz_batches_open(cz_batches **b, const cz_source *source, const cz_batch_plan *plan, const cz_cursor *from);
 CZ_MUST cz_status cz_batches_next(cz_batches *b, const cz_batch **batch);
 double cz_batches_waited(const cz_batches *b);

@@ -29,7 +29,8 @@ struct cz_batches {
   double waited;
 };
 
-static cz_status check_plan(const cz_batch_plan *p) {
+/** CZ_EUSAGE with the values for a plan that can't work: budgets, shards and caps that do not fit together. */
+cz_status cz_batches_check(const cz_batch_plan *p) {
   if (p->shards < 1 || p->window < 1 || p->shards > 1 << 20 || p->window > (1 << 20) / p->shards)
     return CZ_FAIL(CZ_EUSAGE, "batches: shards %" PRId64 " and window %" PRId64 " must be positive, their product at most 2^20", p->shards,
                    p->window);
@@ -103,7 +104,7 @@ static void *run(void *self) {
  * cz_batches_close. The same source, plan and cursor give the same batches, bit for bit. CZ_EUSAGE for a plan that can't work. */
 cz_status cz_batches_open(cz_batches **b, const cz_source *source, const cz_batch_plan *plan, const cz_cursor *from) {
   *b = NULL;
-  CZ_TRY(check_plan(plan));
+  CZ_TRY(cz_batches_check(plan));
   cz_batches *s;
   CZ_TRY(cz_alloc(&s, 1, sizeof *s));
   s->source = *source;

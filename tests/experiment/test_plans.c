@@ -12,7 +12,7 @@ static cz_status open_text(const char *text) {
   cz_plan plan;
   write_text("x.yaml", text);
   snprintf(path, sizeof path, "%s/x.yaml", folder());
-  cz_status st = cz_plan_open(&plan, path, NULL, 0, NULL, 0, false);
+  cz_status st = cz_plan_open(&plan, path, NULL, 0, NULL, 0, NULL);
   cz_plan_close(&plan);
   return st;
 }
@@ -52,13 +52,13 @@ static void test_missing_files(void **state) {
   char path[1024];
   cz_plan plan;
   snprintf(path, sizeof path, "%s/none.yaml", folder());
-  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, false), CZ_EUSAGE, "none.yaml");
+  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, NULL), CZ_EUSAGE, "none.yaml");
   cz_plan_close(&plan);
   write_text("x.yaml", experiment_text);
   snprintf(path, sizeof path, "%s/x.yaml", folder());
-  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, true), CZ_EUSAGE, "nothing/t.json"); /* a run needs the data, a look does not */
+  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, &(cz_inputs){0}), CZ_EUSAGE, "nothing/t.json"); /* a run needs the data, a look does not */
   cz_plan_close(&plan);
-  assert_fails(cz_plan_open(&plan, path, "huge", 0, NULL, 0, false), CZ_EUSAGE, "this file has no scales");
+  assert_fails(cz_plan_open(&plan, path, "huge", 0, NULL, 0, NULL), CZ_EUSAGE, "this file has no scales");
   cz_plan_close(&plan);
 }
 
@@ -67,7 +67,7 @@ static void open_plan(cz_plan *plan, const char *text, const char *word) {
   write_text("x.yaml", text);
   snprintf(path, sizeof path, "%s/x.yaml", folder());
   snprintf(copy, sizeof copy, "%s", word ? word : "");
-  assert_ok(cz_plan_open(plan, path, NULL, 0, (char *[]){copy}, word ? 1 : 0, false));
+  assert_ok(cz_plan_open(plan, path, NULL, 0, (char *[]){copy}, word ? 1 : 0, NULL));
 }
 
 static void test_keys(void **state) {
@@ -95,7 +95,7 @@ static void test_more_seeds(void **state) {
   char path[1024];
   write_text("x.yaml", experiment_text);
   snprintf(path, sizeof path, "%s/x.yaml", folder());
-  assert_ok(cz_plan_open(&plan, path, NULL, 5, NULL, 0, false));
+  assert_ok(cz_plan_open(&plan, path, NULL, 5, NULL, 0, NULL));
   assert_int_equal(plan.n_seeds, 5);
   const int64_t wanted[] = {4, 5, 9, 10, 11};
   for (int i = 0; i < 5; i++) assert_int_equal(plan.seeds[i], wanted[i]);
@@ -126,7 +126,7 @@ static void test_step_flops(void **state) {
 static void open_file(cz_plan *plan, const char *name, const char *scale) {
   char path[1024];
   snprintf(path, sizeof path, "%s/experiments/%s", CZ_SOURCE_DIR, name);
-  if (cz_plan_open(plan, path, scale, 0, NULL, 0, false) != CZ_OK) fail_msg("%s at %s: %s", name, scale ? scale : "-", cz_error_message());
+  if (cz_plan_open(plan, path, scale, 0, NULL, 0, NULL) != CZ_OK) fail_msg("%s at %s: %s", name, scale ? scale : "-", cz_error_message());
 }
 
 /* Every stage of every file binds its sections, at every scale, without any data. */
@@ -202,7 +202,7 @@ static void test_cost_with_data(void **state) {
   cz_stage_cost cost;
   snprintf(path, sizeof path, "%s/experiments/quickstart.yaml", CZ_SOURCE_DIR);
   snprintf(word, sizeof word, "data=%s/experiments/quickstart/sample", CZ_SOURCE_DIR);
-  assert_ok(cz_plan_open(&plan, path, "test", 0, (char *[]){word}, 1, false));
+  assert_ok(cz_plan_open(&plan, path, "test", 0, (char *[]){word}, 1, NULL));
   assert_ok(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 0, 1)));
   assert_false(cost.assumed_vocabulary || cost.assumed_lengths);
   assert_true(cost.inputs > 20 && cost.inputs < 96 && cost.targets > 2 && cost.targets < 20); /* two label tasks, one of short texts */

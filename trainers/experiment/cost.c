@@ -8,27 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECES = 200, RECORDS = 200, T5_VOCABULARY = 32100, T5_SENTINELS = 100 };
+enum { PIECES = 200, RECORDS = 200 };
 
 /* The stage as cz_stage_open makes it, but with T5's vocabulary when the tokenizer is not there. */
 static cz_status open_stage(cz_stage *s, const cz_config_node *node, cz_stage_cost *cost) {
-  const cz_config_node *n;
-  *s = (cz_stage){.node = node};
-  CZ_TRY(cz_config_need(&n, node, "tokenizer"));
-  CZ_TRY(cz_config_text(&s->tokenizer_path, n));
-  if (cz_fs_exists(s->tokenizer_path)) {
-    CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->tokenizer_path));
-    CZ_TRY(cz_vocabulary_of(&s->vocabulary, s->tokenizer));
-    return cz_stage_section(s, &cz_model_section, &s->model);
-  }
-  CZ_TRY(cz_stage_section(s, &cz_model_section, &s->model));
-  cost->assumed_vocabulary = true;
-  int64_t size = s->model.vocab_size ? s->model.vocab_size : T5_VOCABULARY;
-  if (size < 2 * T5_SENTINELS)
-    return cz_config_error(cz_config_get(node, "model"), "a vocabulary of %lld has no room for sentinels", (long long)size);
-  s->vocabulary = (cz_vocabulary){.size = (int32_t)size, .pad = 0, .eos = 1, .unk = 2, .n_sentinels = T5_SENTINELS};
-  for (int32_t k = 0; k < T5_SENTINELS; k++) s->vocabulary.sentinels[k] = s->vocabulary.size - 1 - k;
-  return CZ_OK;
+  CZ_TRY(cz_stage_bind(s, node, NULL));
+  cost->assumed_vocabulary = !cz_fs_exists(s->tokenizer_path);
+  return cost->assumed_vocabulary ? cz_stage_assume_vocabulary(s) : cz_stage_open(s, node, NULL);
 }
 
 /* Mean tokens of a task's records, EOS included, over at most RECORDS of them spread over the file. */

@@ -26,6 +26,10 @@ CZ_MUST cz_status cz_command_report(int argc, char **argv);
 CZ_MUST cz_status cz_command_show(int argc, char **argv);
 CZ_MUST cz_status cz_command_list(int argc, char **argv);
 
+/* What an experiment file may hold (keys.c). */
+extern const cz_section cz_experiment_keys, cz_row_keys, cz_column_keys;
+CZ_MUST cz_status cz_experiment_help(cz_buf *out, bool markdown);
+
 enum { CZ_KEY_TEXT_BYTES = 17 };
 
 typedef struct cz_plan_stage { /* one stage of one row and seed; the same key may appear in several places */
@@ -43,6 +47,7 @@ typedef struct cz_plan_row {
 } cz_plan_row;
 
 typedef struct cz_column {
+  const cz_config_node *node;
   const char *name, *paper, *unit, *note; /* paper, unit and note may be null */
   const char **paths;                     /* STAGE.key.key; the value is their mean */
   size_t n_paths;
@@ -52,7 +57,9 @@ typedef struct cz_column {
 typedef struct cz_plan {
   cz_config *config; /* owned */
   cz_arena *arena;
-  const char *title, *source, *baseline;
+  const cz_config_node *scales; /* of the file, or null */
+  json_t *files;                /* {PATH: hash} of what all stages read; filled with their keys */
+  const char *title, *source, *baseline, *data;
   int64_t *seeds;
   cz_plan_row *rows;
   cz_column *columns;
@@ -61,9 +68,11 @@ typedef struct cz_plan {
 } cz_plan;
 
 CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words,
-                               bool hash_files);
+                               cz_inputs *inputs);
 void cz_plan_close(cz_plan *plan);
 cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t stage);
+const cz_plan_stage *cz_plan_init(const cz_plan *plan, size_t seed, size_t row, size_t stage);
+CZ_MUST cz_status cz_plan_check(const cz_plan *plan, cz_buf *missing);
 CZ_MUST cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *stage);
 
 /* What a row took, mean over the seeds that are there: stages of training and of evaluation, shared ones counted in full. */
@@ -84,6 +93,7 @@ typedef struct cz_results {
   size_t done, total;         /* distinct stages */
 } cz_results;
 
+CZ_MUST cz_status cz_results_same_keys(bool *same, const cz_plan *plan, const char *path);
 CZ_MUST cz_status cz_results_open(cz_results *r, const char *run);
 void cz_results_close(cz_results *r);
 CZ_MUST cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours);

@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const top_keys[] = {"title", "source",   "notes",   "data",        "seeds", "common", "stages",
-                                       "rows",  "baseline", "columns", "paper_noise", "scale", "scales", NULL};
-
 /** The planned stage of a seed, row and stage number. */
 cz_plan_stage *cz_plan_at(const cz_plan *p, size_t seed, size_t row, size_t stage) {
   return &p->stages[(seed * p->n_rows + row) * p->n_stages + stage];
@@ -54,7 +51,6 @@ static cz_status check_numbers(const cz_config_node *paper) {
 }
 
 static cz_status read_rows(cz_plan *p, const cz_config_node *root) {
-  static const char *const keys[] = {"name", "paper", "set", "note", NULL};
   const cz_config_node *list, *n;
   CZ_TRY(cz_config_need(&list, root, "rows"));
   CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
@@ -65,7 +61,7 @@ static cz_status read_rows(cz_plan *p, const cz_config_node *root) {
     cz_plan_row *r = &p->rows[i];
     r->node = cz_config_at(list, i);
     CZ_TRY(cz_config_expect(r->node, CZ_CONFIG_MAPPING));
-    CZ_TRY(cz_config_only(r->node, keys));
+    CZ_TRY(cz_config_known(r->node, &cz_row_keys));
     CZ_TRY(cz_config_need(&n, r->node, "name"));
     CZ_TRY(cz_config_text(&r->name, n));
     r->paper = cz_config_get(r->node, "paper");
@@ -102,10 +98,10 @@ static cz_status check_paper(const cz_plan *p, const cz_config_node *column, con
 }
 
 static cz_status read_column(cz_plan *p, const cz_config_node *root, const cz_config_node *node, cz_column *c) {
-  static const char *const keys[] = {"name", "value", "paper", "unit", "note", NULL};
   const cz_config_node *n, *noise = cz_config_get(root, "paper_noise");
+  c->node = node;
   CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
-  CZ_TRY(cz_config_only(node, keys));
+  CZ_TRY(cz_config_known(node, &cz_column_keys));
   CZ_TRY(cz_config_need(&n, node, "name"));
   CZ_TRY(cz_config_text(&c->name, n));
   CZ_TRY(cz_config_need(&n, node, "value"));
@@ -186,11 +182,7 @@ static cz_status resolve_paths(cz_plan *p, const cz_config_node *node, const cha
     if (cz_config_text(&text, node) != CZ_OK || strncmp(text, "$data/", 6)) return cz_error_clear(), CZ_OK;
     if (!data) return cz_config_error(node, "'%s' needs the key `data`", text);
     CZ_TRY(cz_fs_join(path, sizeof path, data, text + 6));
-    cz_buf quoted = {0};
-    cz_status st = cz_buf_addf(&quoted, "'%s'", path);
-    if (st == CZ_OK) st = cz_config_read(p->config, out, "data", quoted.data, quoted.len);
-    cz_buf_free(&quoted);
-    return st;
+    return cz_config_retext(p->config, out, node, path);
   }
   for (size_t i = 0; i < cz_config_count(node); i++) {
     const cz_config_node *child = cz_config_at(node, i), *resolved;
@@ -200,43 +192,6 @@ static cz_status resolve_paths(cz_plan *p, const cz_config_node *node, const cha
     snprintf(at, sizeof at, "%zu", i);
     CZ_TRY(cz_config_with(p->config, out, *out, cz_config_kind_of(node) == CZ_CONFIG_MAPPING ? cz_config_key_at(node, i) : at, resolved));
   }
-  return CZ_OK;
-}
-
-static cz_status hash_bytes(const cz_config_node *node, const char *path, uint64_t *hash) {
-  cz_buf bytes = {0};
-  if (cz_fs_read(path, &bytes) != CZ_OK) return cz_config_error(node, "%s", cz_error_message());
-  *hash = cz_hash64(bytes.data, bytes.len, *hash);
-  cz_buf_free(&bytes);
-  return CZ_OK;
-}
-
-/* Adds to HASH the contents of the file that NODE names, or of the files PATH.en, PATH.de, ... of parallel text. */
-static cz_status hash_file(const cz_config_node *node, uint64_t *hash) {
-  static const char *const languages[] = {"en", "de", "fr", "ro"};
-  const char *path;
-  char side[4096];
-  bool parallel = false;
-  if (!node) return CZ_OK;
-  CZ_TRY(cz_config_text(&path, node));
-  if (!*path) return CZ_OK;
-  for (size_t i = 0; i < sizeof languages / sizeof *languages && !cz_fs_exists(path); i++) {
-    snprintf(side, sizeof side, "%s.%s", path, languages[i]);
-    if (!cz_fs_exists(side)) continue;
-    parallel = true;
-    CZ_TRY(hash_bytes(node, side, hash));
-  }
-  return parallel ? CZ_OK : hash_bytes(node, path, hash);
-}
-
-/* Adds to HASH the contents of the files that the stage reads: tokenizer, corpus, and those of its tasks. */
-static cz_status hash_files(const cz_config_node *stage, uint64_t *hash) {
-  static const char *const splits[] = {"train", "dev", "test"};
-  CZ_TRY(hash_file(cz_config_get(stage, "tokenizer"), hash));
-  CZ_TRY(hash_file(cz_config_get(stage, "corpus"), hash));
-  const cz_config_node *tasks = cz_config_get(stage, "tasks"), *list = tasks ? cz_config_get(tasks, "list") : NULL;
-  for (size_t i = 0; list && i < cz_config_count(list); i++)
-    for (int s = 0; s < 3; s++) CZ_TRY(hash_file(cz_config_get(cz_config_at(list, i), splits[s]), hash));
   return CZ_OK;
 }
 
@@ -268,12 +223,9 @@ static cz_status find_kind(const cz_stage_kind **kind, const cz_config_node *sta
   return cz_stage_kind_find(kind, text) == CZ_OK ? CZ_OK : cz_config_error(n, "%s", cz_error_message());
 }
 
-static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_config_node *stages, size_t seed, size_t row, size_t index,
-                               bool files) {
+static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_config_node *stages, size_t seed, size_t row, size_t index) {
   cz_plan_stage *s = cz_plan_at(p, seed, row, index);
-  const char *data = NULL;
   char word[64];
-  uint64_t hash;
   s->name = cz_config_key_at(stages, index);
   s->node = cz_config_at(stages, index);
   CZ_TRY(cz_config_expect(s->node, CZ_CONFIG_MAPPING));
@@ -282,19 +234,35 @@ static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_
   CZ_TRY(with_row(p, &p->rows[row], s->name, &s->node));
   snprintf(word, sizeof word, "seed=%lld", (long long)p->seeds[seed]);
   CZ_TRY(cz_config_with_word(p->config, &s->node, s->node, word));
-  CZ_TRY(optional_text(&data, root, "data"));
-  CZ_TRY(resolve_paths(p, s->node, data, &s->node));
+  CZ_TRY(resolve_paths(p, s->node, p->data, &s->node));
   CZ_TRY(cz_config_only(s->node, s->kind->keys));
-  CZ_TRY(read_init(p, s, stages, index));
-  CZ_TRY(cz_config_hash(&hash, s->node));
-  for (size_t i = 0; i < index && s->init; i++)
-    if (!strcmp(cz_plan_at(p, seed, row, i)->name, s->init)) hash = cz_hash64(cz_plan_at(p, seed, row, i)->key, 16, hash);
-  if (files) CZ_TRY(hash_files(s->node, &hash));
-  snprintf(s->key, sizeof s->key, "%016" PRIx64, hash);
+  return read_init(p, s, stages, index);
+}
+
+/** The stage that the stage number INDEX of this seed and row starts from; null when it starts from none of the plan. */
+const cz_plan_stage *cz_plan_init(const cz_plan *p, size_t seed, size_t row, size_t index) {
+  const char *init = cz_plan_at(p, seed, row, index)->init;
+  for (size_t i = 0; i < index && init; i++)
+    if (!strcmp(cz_plan_at(p, seed, row, i)->name, init)) return cz_plan_at(p, seed, row, i);
+  return NULL;
+}
+
+/* A stage's key covers its configuration, the key of the stage it starts from and, unless INPUTS is null, the contents of its files. */
+static cz_status make_keys(cz_plan *p, cz_inputs *inputs) {
+  size_t n = p->n_seeds * p->n_rows * p->n_stages;
+  uint64_t hash;
+  for (size_t k = 0; k < n; k++) {
+    cz_plan_stage *s = &p->stages[k];
+    const cz_plan_stage *from = cz_plan_init(p, k / p->n_stages / p->n_rows, k / p->n_stages % p->n_rows, k % p->n_stages);
+    CZ_TRY(cz_config_hash(&hash, s->node));
+    if (from) hash = cz_hash64(from->key, CZ_KEY_TEXT_BYTES - 1, hash);
+    if (inputs) CZ_TRY(cz_inputs_hash(inputs, &hash, p->files, s->node));
+    snprintf(s->key, sizeof s->key, "%016" PRIx64, hash);
+  }
   return CZ_OK;
 }
 
-static cz_status resolve(cz_plan *p, const cz_config_node *root, bool files) {
+static cz_status resolve(cz_plan *p, const cz_config_node *root) {
   const cz_config_node *stages;
   CZ_TRY(cz_config_need(&stages, root, "stages"));
   CZ_TRY(cz_config_expect(stages, CZ_CONFIG_MAPPING));
@@ -304,7 +272,7 @@ static cz_status resolve(cz_plan *p, const cz_config_node *root, bool files) {
   for (size_t r = 0; r < p->n_rows; r++) CZ_TRY(check_settings(&p->rows[r], stages));
   for (size_t s = 0; s < p->n_seeds; s++)
     for (size_t r = 0; r < p->n_rows; r++)
-      for (size_t i = 0; i < p->n_stages; i++) CZ_TRY(resolve_stage(p, root, stages, s, r, i, files));
+      for (size_t i = 0; i < p->n_stages; i++) CZ_TRY(resolve_stage(p, root, stages, s, r, i));
   return CZ_OK;
 }
 
@@ -315,30 +283,49 @@ static cz_status check_baseline(const cz_plan *p, const cz_config_node *root) {
   return cz_config_error(cz_config_get(root, "baseline"), "no row is called '%s'", p->baseline);
 }
 
-/** Opens an experiment file with its scale (null: none) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing how many seeds there are, and
- * resolves every stage of every row and seed. HASH_FILES: keys cover the contents of the files that stages name, which must then be there; false is
- * for looking only. CZ_EUSAGE with file and line for anything that is not as it should be. Close with cz_plan_close, also after a failure. */
-cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words, bool hash_contents) {
+/* A file whose scales have the stages, opened without one. */
+static cz_status need_scale(const cz_plan *p) {
+  cz_buf names = {0};
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < cz_config_count(p->scales) && st == CZ_OK; i++) st = cz_buf_addf(&names, " %s", cz_config_key_at(p->scales, i));
+  if (st == CZ_OK) st = cz_config_error(p->scales, "the stages are in the scales: choose one with --scale:%s", names.data ? names.data : "");
+  cz_buf_free(&names);
+  return st;
+}
+
+/** Opens an experiment file with its scale (null: the one that its key `scale` names, if any) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing how many seeds there are, and
+ * resolves every stage of every row and seed. With INPUTS keys cover the contents of the files that stages name, and everything is checked first
+ * (cz_plan_check); null is for looking only. CZ_EUSAGE with file and line for anything that is not as it should be. Close with cz_plan_close, also
+ * after a failure. */
+cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words, cz_inputs *inputs) {
   *p = (cz_plan){0};
   CZ_TRY(cz_arena_create(&p->arena, "plan"));
+  if (!(p->files = json_object())) return CZ_FAIL(CZ_ENOMEM, "no memory for a plan");
   CZ_TRY(cz_config_open(&p->config, path));
-  if (scale) CZ_TRY(cz_config_scale(p->config, scale));
+  p->scales = cz_config_get(cz_config_root(p->config), "scales");
+  CZ_TRY(cz_config_scale(p->config, scale));
   for (size_t i = 0; i < n_words; i++) CZ_TRY(cz_config_set(p->config, words[i]));
   const cz_config_node *root = cz_config_root(p->config);
   CZ_TRY(cz_config_expect(root, CZ_CONFIG_MAPPING));
-  CZ_TRY(cz_config_only(root, top_keys));
+  CZ_TRY(cz_config_known(root, &cz_experiment_keys));
   CZ_TRY(optional_text(&p->title, root, "title"));
   CZ_TRY(optional_text(&p->source, root, "source"));
   CZ_TRY(optional_text(&p->baseline, root, "baseline"));
+  CZ_TRY(optional_text(&p->data, root, "data"));
   CZ_TRY(read_seeds(p, root, seeds));
   CZ_TRY(read_rows(p, root));
   CZ_TRY(check_baseline(p, root));
-  CZ_TRY(resolve(p, root, hash_contents));
-  return read_columns(p, root);
+  if (p->scales && !cz_config_get(root, "stages")) return need_scale(p);
+  CZ_TRY(resolve(p, root));
+  CZ_TRY(read_columns(p, root));
+  if (inputs) CZ_TRY(cz_plan_check(p, NULL));
+  return make_keys(p, inputs);
 }
 
 /** Frees the plan. */
 void cz_plan_close(cz_plan *p) {
+  json_decref(p->files);
+  p->files = NULL;
   cz_config_destroy(&p->config);
   cz_arena_destroy(&p->arena);
 }

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Where to find the stage that an entry of plan.json names. */
@@ -30,12 +31,10 @@ static cz_status take_key(cz_plan *p, const json_t *entry) {
 }
 
 /* The keys as they were when the run began: the data that they cover may be gone or changed since. */
-static cz_status recorded_keys(cz_plan *p, const char *run) {
-  char path[4096];
+static cz_status recorded_keys(cz_plan *p, const char *path) {
   json_error_t why;
   size_t i, wanted = p->n_seeds * p->n_rows * p->n_stages;
   json_t *entry;
-  CZ_TRY(cz_fs_join(path, sizeof path, run, "plan.json"));
   json_t *list = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
   if (!list) return CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text);
   cz_status st =
@@ -44,6 +43,19 @@ static cz_status recorded_keys(cz_plan *p, const char *run) {
     if (st == CZ_OK && (st = take_key(p, entry)) != CZ_OK) st = CZ_NOTE(st, "%s", path);
   }
   json_decref(list);
+  return st;
+}
+
+/** Whether the plan.json at PATH, of the same experiment, has the keys of P. */
+cz_status cz_results_same_keys(bool *same, const cz_plan *p, const char *path) {
+  size_t n = p->n_seeds * p->n_rows * p->n_stages;
+  cz_plan recorded = *p;
+  CZ_TRY(cz_alloc(&recorded.stages, n, sizeof *recorded.stages));
+  memcpy(recorded.stages, p->stages, n * sizeof *recorded.stages);
+  cz_status st = recorded_keys(&recorded, path);
+  *same = true;
+  for (size_t i = 0; i < n; i++) *same &= !strcmp(recorded.stages[i].key, p->stages[i].key);
+  free(recorded.stages);
   return st;
 }
 
@@ -201,8 +213,9 @@ cz_status cz_results_open(cz_results *r, const char *run) {
   *r = (cz_results){0};
   CZ_TRY(cz_fs_join(path, sizeof path, run, "experiment.yaml"));
   if (!cz_fs_exists(path)) return CZ_FAIL(CZ_EUSAGE, "%s is not the folder of a run: there is no experiment.yaml in it", run);
-  CZ_TRY(cz_plan_open(&r->plan, path, NULL, 0, NULL, 0, false));
-  CZ_TRY(recorded_keys(&r->plan, run));
+  CZ_TRY(cz_plan_open(&r->plan, path, NULL, 0, NULL, 0, NULL));
+  CZ_TRY(cz_fs_join(path, sizeof path, run, "plan.json"));
+  CZ_TRY(recorded_keys(&r->plan, path));
   CZ_TRY(allocate(r));
   CZ_TRY(read_paper(r));
   for (size_t s = 0; s < r->plan.n_seeds; s++)

@@ -52,52 +52,81 @@ static cz_status parse(request *r, int argc, char **argv) {
 }
 
 /* The resolved experiment: seeds as they are, scales gone, so that it runs again as it stands. */
-static cz_status resolved_text(cz_buf *out, cz_plan *p) {
-  const cz_config_node *root = cz_config_root(p->config);
+static cz_status resolved(const cz_config_node **root, cz_plan *p) {
   cz_buf seeds = {0};
+  *root = cz_config_root(p->config);
   cz_status st = cz_buf_addf(&seeds, "seeds=[");
   for (size_t i = 0; i < p->n_seeds && st == CZ_OK; i++) st = cz_buf_addf(&seeds, "%s%lld", i ? ", " : "", (long long)p->seeds[i]);
   if (st == CZ_OK) st = cz_buf_addf(&seeds, "]");
-  if (st == CZ_OK) st = cz_config_with_word(p->config, &root, root, seeds.data);
-  if (st == CZ_OK && cz_config_get(root, "scales")) st = cz_config_without(p->config, &root, root, "scales");
-  if (st == CZ_OK) st = cz_config_emit(out, root);
+  if (st == CZ_OK) st = cz_config_with_word(p->config, root, *root, seeds.data);
+  if (st == CZ_OK && cz_config_get(*root, "scales")) st = cz_config_without(p->config, root, *root, "scales");
   cz_buf_free(&seeds);
   return st;
 }
 
-/* Writes NAME in the run's folder, or, when a finished run has it already, insists that it says the same. Before that a file that was wrong may be mended:
- * stages are found by what they depend on, so those that stay the same are not lost. */
-static cz_status write_once(const char *folder, const char *name, const cz_buf *text) {
-  char path[4096], result[4096];
-  cz_buf there = {0};
+static cz_status write_file(const char *folder, const char *name, const cz_buf *text) {
+  char path[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, folder, name));
-  CZ_TRY(cz_fs_join(result, sizeof result, folder, "result.json"));
-  if (!cz_fs_exists(path) || !cz_fs_exists(result)) return cz_fs_write_atomic(path, text->data, text->len);
-  cz_status st = cz_fs_read(path, &there);
-  if (st == CZ_OK && (there.len != text->len || memcmp(there.data, text->data, text->len)))
-    st = CZ_FAIL(CZ_EUSAGE, "%s: this folder holds another run (its %s differs from what was asked for now); choose another --out or remove it",
-                 folder, name);
-  cz_buf_free(&there);
-  return st;
+  return cz_fs_write_atomic(path, text->data, text->len);
 }
 
+/* Which stage is whose: a line for each seed, row and stage. */
 static cz_status plan_text(cz_buf *out, const cz_plan *p) {
-  CZ_TRY(cz_buf_addf(out, "["));
-  for (size_t s = 0; s < p->n_seeds; s++)
-    for (size_t r = 0; r < p->n_rows; r++)
-      for (size_t i = 0; i < p->n_stages; i++)
-        CZ_TRY(cz_buf_addf(out, "%s{\"seed\": %lld, \"row\": %zu, \"stage\": \"%s\", \"key\": \"%s\"}", s + r + i ? ",\n " : "",
-                           (long long)p->seeds[s], r, cz_plan_at(p, s, r, i)->name, cz_plan_at(p, s, r, i)->key));
+  size_t n = p->n_seeds * p->n_rows * p->n_stages;
+  char folder[256];
+  for (size_t k = 0; k < n; k++) {
+    const cz_plan_stage *s = &p->stages[k];
+    size_t row = k / p->n_stages % p->n_rows;
+    CZ_TRY(cz_plan_folder(folder, sizeof folder, "", s));
+    json_t *entry = json_pack("{s:I, s:I, s:s, s:s, s:s, s:s}", "seed", (json_int_t)p->seeds[k / p->n_stages / p->n_rows], "row", (json_int_t)row,
+                              "name", p->rows[row].name, "stage", s->name, "key", s->key, "folder", folder);
+    char *text = json_dumps(entry, 0);
+    cz_status st = text ? cz_buf_addf(out, "%s%s", k ? ",\n " : "[", text) : CZ_FAIL(CZ_ENOMEM, "no memory for plan.json");
+    free(text);
+    json_decref(entry);
+    CZ_TRY(st);
+  }
   return cz_buf_addf(out, "]\n");
 }
 
+/* A finished run belongs to its experiment and its data; what else could differ is the program that made it. */
+static cz_status check_finished(const request *r, const cz_plan *p, const cz_config_node *root) {
+  char path[4096];
+  bool same;
+  CZ_TRY(cz_stage_same(root, p->files, r->folder, "experiment.yaml"));
+  CZ_TRY(cz_fs_join(path, sizeof path, r->folder, "plan.json"));
+  CZ_TRY(cz_results_same_keys(&same, p, path));
+  return same ? CZ_OK
+              : CZ_FAIL(CZ_EUSAGE, "%s: this folder's stages were made by another version of cloze or from other files; cloze report prints its table, "
+                        "another --out runs it anew", r->folder);
+}
+
+/* Before the run is finished a file that was wrong may be mended: stages are found by what they depend on, so those that stay the same are not lost. */
+static cz_status warn_of_files(const request *r, const cz_plan *p) {
+  cz_buf changed = {0};
+  cz_status st = cz_inputs_compare(&changed, p->files, r->folder);
+  if (changed.len) cz_warn("%s: stages that read what follows are made anew:\n%.*s", r->folder, (int)changed.len - 1, changed.data);
+  cz_buf_free(&changed);
+  return st;
+}
+
 static cz_status record_plan(const request *r, cz_plan *p) {
+  const cz_config_node *root;
+  char path[4096];
   cz_buf experiment = {0}, plan = {0};
   cz_status st;
-  CZ_GO(st, resolved_text(&experiment, p), done);
+  CZ_GO(st, resolved(&root, p), done);
+  CZ_GO(st, cz_fs_join(path, sizeof path, r->folder, "result.json"), done);
+  if (cz_fs_exists(path)) {
+    st = check_finished(r, p, root);
+    goto done;
+  }
+  CZ_GO(st, warn_of_files(r, p), done);
+  CZ_GO(st, cz_config_emit(&experiment, root), done);
   CZ_GO(st, plan_text(&plan, p), done);
-  CZ_GO(st, write_once(r->folder, "experiment.yaml", &experiment), done);
-  CZ_GO(st, write_once(r->folder, "plan.json", &plan), done);
+  CZ_GO(st, write_file(r->folder, "experiment.yaml", &experiment), done);
+  CZ_GO(st, cz_inputs_write(p->files, r->folder), done);
+  CZ_GO(st, write_file(r->folder, "plan.json", &plan), done);
 done:
   cz_buf_free(&experiment);
   cz_buf_free(&plan);
@@ -108,15 +137,12 @@ done:
 static cz_status with_init(cz_plan *p, const char *folder, size_t seed, size_t row, size_t stage, const cz_config_node **node) {
   const cz_plan_stage *s = cz_plan_at(p, seed, row, stage);
   char path[3072], word[4096];
+  const cz_plan_stage *from = cz_plan_init(p, seed, row, stage);
   *node = s->node;
-  for (size_t i = 0; i < stage && s->init; i++) {
-    const cz_plan_stage *from = cz_plan_at(p, seed, row, i);
-    if (strcmp(from->name, s->init)) continue;
-    CZ_TRY(cz_plan_folder(path, sizeof path, folder, from));
-    snprintf(word, sizeof word, "init='%s/model'", path);
-    CZ_TRY(cz_config_with_word(p->config, node, s->node, word));
-  }
-  return CZ_OK;
+  if (!from) return CZ_OK;
+  CZ_TRY(cz_plan_folder(path, sizeof path, folder, from));
+  snprintf(word, sizeof word, "init='%s/model'", path);
+  return cz_config_with_word(p->config, node, s->node, word);
 }
 
 static cz_status run_stages(cz_session *s, const request *r, cz_plan *p) {
@@ -174,11 +200,9 @@ static cz_status write_result(const request *r, const cz_plan *p) {
 }
 
 static cz_status write_report(const request *r, const char *name, cz_status (*make)(cz_buf *, const cz_results *), const cz_results *results) {
-  char path[4096];
   cz_buf text = {0};
   cz_status st = make(&text, results);
-  if (st == CZ_OK) st = cz_fs_join(path, sizeof path, r->folder, name);
-  if (st == CZ_OK) st = cz_fs_write_atomic(path, text.data, text.len);
+  if (st == CZ_OK) st = write_file(r->folder, name, &text);
   cz_buf_free(&text);
   return st;
 }
@@ -235,7 +259,7 @@ cz_status cz_command_run(int argc, char **argv) {
   CZ_TRY(parse(&r, argc, argv));
   cz_loop_catch_signals();
   CZ_GO(st, cz_session_open(&s, r.device, r.comm), done);
-  CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.n_seeds, r.words, r.n_words, true), done);
+  CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.n_seeds, r.words, r.n_words, &s.inputs), done);
   CZ_GO(st, make_folder(&r), done);
   if (s.comm->rank == 0) {
     CZ_GO(st, cz_fs_join(path, sizeof path, r.folder, "lock"), done);

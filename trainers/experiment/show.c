@@ -97,20 +97,28 @@ done:
   return st;
 }
 
+/* Several columns may stand beside one of the paper's. */
+static bool shows_paper(const cz_plan *p, size_t column) {
+  const char *paper = p->columns[column].paper;
+  for (size_t i = 0; i < column && paper; i++)
+    if (p->columns[i].paper && !strcmp(p->columns[i].paper, paper)) return false;
+  return paper != NULL;
+}
+
 static cz_status print_rows(cz_buf *out, const cz_plan *p) {
   cz_grid g = {.columns = 2};
   cz_status st;
   CZ_GO(st, cz_grid_add(&g, "row"), done);
   CZ_GO(st, cz_grid_add(&g, "set"), done);
   for (size_t c = 0; c < p->n_columns; c++) {
-    g.columns += p->columns[c].paper != NULL;
-    if (p->columns[c].paper) CZ_GO(st, cz_grid_add(&g, "paper %s", p->columns[c].paper), done);
+    g.columns += shows_paper(p, c);
+    if (shows_paper(p, c)) CZ_GO(st, cz_grid_add(&g, "paper's %s", p->columns[c].paper), done);
   }
   for (size_t r = 0; r < p->n_rows; r++) {
     CZ_GO(st, cz_grid_add(&g, "%s%s", p->rows[r].name, p->baseline && !strcmp(p->baseline, p->rows[r].name) ? " (baseline)" : ""), done);
     CZ_GO(st, add_settings(&g, cz_config_get(p->rows[r].node, "set")), done);
     for (size_t c = 0; c < p->n_columns; c++) {
-      if (!p->columns[c].paper) continue;
+      if (!shows_paper(p, c)) continue;
       const cz_config_node *n = p->rows[r].paper ? cz_config_get(p->rows[r].paper, p->columns[c].paper) : NULL;
       const char *text = "-";
       if (n) CZ_GO(st, cz_config_text(&text, n), done);
@@ -255,15 +263,18 @@ static cz_status print_as_json(cz_buf *out, const request *r, const cz_plan *p) 
 cz_status cz_command_show(int argc, char **argv) {
   request r = {0};
   cz_plan plan = {0};
-  cz_buf text = {0};
+  cz_buf text = {0}, missing = {0};
   cz_status st;
   CZ_TRY(parse(&r, &argc, argv));
-  CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.seeds, argv + 2, (size_t)argc - 2, false), done);
+  CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.seeds, argv + 2, (size_t)argc - 2, NULL), done);
+  CZ_GO(st, cz_plan_check(&plan, &missing), done);
   CZ_GO(st, measure_rate(&r), done);
   CZ_GO(st, r.json ? print_as_json(&text, &r, &plan) : print_text(&text, &r, &plan), done);
   fputs(text.data, stdout);
+  if (missing.len) fprintf(stderr, "\na run wants these files, which are not there yet:\n%s", missing.data);
 done:
   cz_buf_free(&text);
+  cz_buf_free(&missing);
   cz_plan_close(&plan);
   return st;
 }

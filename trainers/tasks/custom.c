@@ -33,6 +33,11 @@ static const cz_key_spec keys[] = {
     KEY(lead_words, CZ_KEY_INT, .fallback = "12", .min = 1, .max = 1000, .unit = "words", .help = "length of the baseline `lead`"),
 };
 
+/** True for scores that need no more than a label or a target on each line. */
+bool cz_task_metric_is_own(cz_task_metric m) {
+  return m != CZ_METRIC_NONE && m != CZ_METRIC_PEARSON && m != CZ_METRIC_SPEARMAN && m != CZ_METRIC_GROUP_EM;
+}
+
 /* What the configuration says, resolved against the file. */
 typedef struct layout {
   cz_task_set *set;
@@ -136,7 +141,7 @@ static cz_status choose_metrics(cz_task_set *set) {
       return CZ_FAIL(CZ_EUSAGE, "metrics: no score is called '%s'%s%s", words[i], near ? "; did you mean " : "", near ? near : "");
     }
     bool classes = m <= CZ_METRIC_MCC, two = m == CZ_METRIC_F1;
-    if (m == CZ_METRIC_PEARSON || m == CZ_METRIC_SPEARMAN || m == CZ_METRIC_GROUP_EM)
+    if (!cz_task_metric_is_own((cz_task_metric)m))
       return CZ_FAIL(CZ_EUSAGE, "metrics: %s is not for tasks of files with one target a line", words[i]);
     if (classes != !!set->labels)
       return CZ_FAIL(CZ_EUSAGE, "metrics: %s is for %s", words[i], classes ? "labels, and none are declared" : "free text");
@@ -146,10 +151,9 @@ static cz_status choose_metrics(cz_task_set *set) {
   return CZ_OK;
 }
 
-static cz_status configure(layout *x, cz_task_set *set) {
+static cz_status describe(cz_task_set *set) {
   char **labels;
   size_t n;
-  *x = (layout){.set = set};
   CZ_TRY(cz_words(&labels, &n, set->arena, set->config.labels));
   if (n == 1) return CZ_FAIL(CZ_EUSAGE, "labels: one label leaves nothing to decide");
   for (size_t i = 0; i < n; i++)
@@ -161,9 +165,14 @@ static cz_status configure(layout *x, cz_task_set *set) {
   set->judge = n ? CZ_JUDGE_LABEL : CZ_JUDGE_TEXT;
   set->baseline = (cz_task_baseline)set->config.baseline;
   set->lead_words = set->config.lead_words;
+  return choose_metrics(set);
+}
+
+static cz_status configure(layout *x, cz_task_set *set) {
+  *x = (layout){.set = set};
   CZ_TRY(cz_words(&x->input_names, &x->n_inputs, set->arena, set->config.input_columns));
   if (x->n_inputs == 0 || x->n_inputs > CZ_FIELDS) return CZ_FAIL(CZ_EUSAGE, "input_columns names %zu columns", x->n_inputs);
-  return choose_metrics(set);
+  return CZ_OK;
 }
 
 static cz_status read_tsv(cz_task_set *set, const char *path) {
@@ -244,7 +253,7 @@ done:
 
 #define CUSTOM_TASK(task, what, reader)                                                                                                              \
   const cz_task_row cz_task_row_##task = {                                                                                                           \
-      .name = #task, .help = what, .section = CZ_SECTION("task", what, keys), .judge = CZ_JUDGE_TEXT, .read = reader}
+      .name = #task, .help = what, .section = CZ_SECTION("task", what, keys), .judge = CZ_JUDGE_TEXT, .describe = describe, .read = reader}
 
 CUSTOM_TASK(tsv, "a task of your own from a tab-separated file", read_tsv);
 CUSTOM_TASK(csv, "a task of your own from a comma-separated file; the same keys for tsv", read_csv);

@@ -61,6 +61,9 @@ enum { CZ_TASK_FILE_KEYS = 4 };
 #define CZ_TASK_SECTION(help)                                                                                                                        \
   { "task", help, cz_task_file_keys, CZ_TASK_FILE_KEYS }
 
+/* Scores that tasks which a user describes may have (custom.c). */
+bool cz_task_metric_is_own(cz_task_metric metric);
+
 /* A class whose text no file gives: test sets. */
 #define CZ_UNKNOWN_TARGET "<unk>"
 

@@ -37,7 +37,7 @@ const cz_key_spec cz_task_file_keys[CZ_TASK_FILE_KEYS] = {
      .offset = offsetof(cz_task_config, fidelity),
      .fallback = "paper",
      .choices = cz_fidelity_names,
-     .help = "what to do where the paper and its released code disagree (task.h)"},
+     .help = "what to do where the paper and its released code disagree: targets of copa, the place in wic, mark-up in multirc, blanks around marks in squad"},
 };
 
 /** The row called NAME. CZ_EUSAGE with the nearest spelling, or all names. */
@@ -61,12 +61,27 @@ cz_status cz_task_find(const cz_task_row **row, const char *name) {
   return st;
 }
 
-/** Appends the list of tasks, the keys of one whose format is fixed, and those of one that a user describes; MARKDOWN for documents. */
+/* The task and the scores that its results have; those of tsv and csv depend on its keys. */
+static cz_status add_task(cz_buf *out, const cz_task_row *row, bool markdown) {
+  CZ_TRY(cz_buf_addf(out, markdown ? "- `%s`: %s" : "  %-18s %s", row->name, row->help));
+  for (int k = 0; k < CZ_TASK_METRICS && row->metrics[k] != CZ_METRIC_NONE; k++)
+    CZ_TRY(cz_buf_addf(out, "%s%s", k ? ", " : "; scores: ", cz_task_metric_names[row->metrics[k]]));
+  return cz_buf_addf(out, "\n");
+}
+
+static cz_status add_own_scores(cz_buf *out, bool markdown) {
+  CZ_TRY(cz_buf_addf(out, markdown ? "\nScores of `tsv` and `csv`:" : "  scores of tsv and csv:"));
+  for (int k = 1; k < CZ_METRICS; k++)
+    if (cz_task_metric_is_own((cz_task_metric)k)) CZ_TRY(cz_buf_addf(out, " %s", cz_task_metric_names[k]));
+  return cz_buf_addf(out, "\n");
+}
+
+/** Appends the list of tasks with their scores, the keys of one whose format is fixed, and those of one that a user describes; MARKDOWN for documents. */
 cz_status cz_task_help(cz_buf *out, bool markdown) {
   static const cz_section fixed = CZ_TASK_SECTION("files of a known task; an item of tasks.list with its `name`");
   CZ_TRY(cz_buf_addf(out, markdown ? "### tasks\n\n" : "tasks: names that an item of tasks.list can have\n"));
-  for (size_t i = 0; i < cz_task_count; i++)
-    CZ_TRY(cz_buf_addf(out, markdown ? "- `%s`: %s\n" : "  %-18s %s\n", cz_task_rows[i]->name, cz_task_rows[i]->help));
+  for (size_t i = 0; i < cz_task_count; i++) CZ_TRY(add_task(out, cz_task_rows[i], markdown));
+  CZ_TRY(add_own_scores(out, markdown));
   if (markdown) CZ_TRY(cz_buf_addf(out, "\n"));
   CZ_TRY(markdown ? cz_config_markdown(out, &fixed) : cz_config_help(out, &fixed));
   const cz_section *own = &cz_task_row_csv.section;
@@ -79,25 +94,35 @@ static int32_t count_labels(const char *const *labels) {
   return n;
 }
 
-/** Reads the file at PATH as records of ROW; all texts and PATH are copied, the strings of CONFIG are borrowed. TRAIN leaves out records that only an
- * evaluation wants, and gives one record per answer where the task trains on each. CZ_EINVAL with file, line and column when the file is not what the
- * task's layout says, or holds no record. The caller destroys the set. */
-cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_config *config, const char *path, cz_task_use use) {
+/** A set without records: what labels, scores and judge ROW has under CONFIG, whose strings are borrowed. CZ_EUSAGE when they don't fit together. The
+ * caller destroys the set. */
+cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row, const cz_task_config *config) {
   cz_task_set *s;
   CZ_TRY(cz_alloc(set, 1, sizeof **set));
   s = *set;
   *s = (cz_task_set){.row = row,
                      .config = *config,
-                     .use = use,
                      .labels = row->labels,
                      .n_labels = count_labels(row->labels),
                      .judge = row->judge,
                      .baseline = row->baseline,
                      .lead_words = row->lead_words};
   memcpy(s->metrics, row->metrics, sizeof s->metrics);
+  cz_status st = cz_arena_create(&s->arena, row->name);
+  if (st == CZ_OK && row->describe) st = row->describe(s);
+  if (st != CZ_OK) cz_task_set_destroy(set);
+  return st;
+}
+
+/** Reads the file at PATH as records of ROW; all texts and PATH are copied, the strings of CONFIG are borrowed. TRAIN leaves out records that only an
+ * evaluation wants, and gives one record per answer where the task trains on each. CZ_EINVAL with file, line and column when the file is not what the
+ * task's layout says, or holds no record. The caller destroys the set. */
+cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_config *config, const char *path, cz_task_use use) {
   char *name;
   cz_status st;
-  CZ_GO(st, cz_arena_create(&s->arena, row->name), fail);
+  CZ_TRY(cz_task_describe(set, row, config));
+  cz_task_set *s = *set;
+  s->use = use;
   CZ_GO(st, cz_arena_strdup(s->arena, &name, path), fail);
   s->path = name;
   CZ_GO(st, row->read(s, s->path), fail);

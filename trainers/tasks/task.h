@@ -103,6 +103,7 @@ typedef struct cz_task_row {
   cz_task_judge judge;
   cz_task_baseline baseline;
   int64_t lead_words;
+  cz_status (*describe)(cz_task_set *set);               /* labels, scores and judge from the configuration; null: the row says it all */
   cz_status (*read)(cz_task_set *set, const char *path); /* adds the file's records */
   const void *format;                                    /* what `read` wants to know of this task, or null */
 } cz_task_row;
@@ -112,6 +113,7 @@ extern const size_t cz_task_count;
 
 CZ_MUST cz_status cz_task_find(const cz_task_row **row, const char *name);
 CZ_MUST cz_status cz_task_help(cz_buf *out, bool markdown);
+CZ_MUST cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row, const cz_task_config *config);
 CZ_MUST cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_config *config, const char *path, cz_task_use use);
 void cz_task_set_destroy(cz_task_set **set);
 

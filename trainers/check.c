@@ -1,0 +1,218 @@
+#include "trainers/check.h"
+#include "base/fs.h"
+#include "data/reader.h"
+#include "trainers/tasklist.h"
+#include "trainers/train.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Folders of this project's experiment files, and what makes them. */
+static const char *const made[][2] = {{"data/debian", "scripts/prepare_debian.sh"}, {"data/sample", "scripts/prepare_debian.sh --sample"}};
+
+/** Begins a round of checks. MISSING null: every file must be there; otherwise the names of those that are not are appended to it. DATA is the folder
+ * that files are expected in, or null. Close with cz_check_close, also after a failure. */
+cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data) {
+  *c = (cz_check){.missing = missing, .data = data};
+  return cz_arena_create(&c->arena, "checks");
+}
+
+/** Frees what the round kept. */
+void cz_check_close(cz_check *c) {
+  cz_tokenizer_destroy(&c->tokenizer);
+  cz_arena_destroy(&c->arena);
+  free(c->seen);
+  free(c->results);
+}
+
+/* Adds TEXT to a list that has each once; *NEW when it was not in it. */
+static cz_status add_once(cz_check *c, const char ***list, size_t *n, size_t *cap, const char *text, bool *new_one) {
+  char *kept;
+  *new_one = false;
+  for (size_t i = 0; i < *n; i++)
+    if (!strcmp((*list)[i], text)) return CZ_OK;
+  *new_one = true;
+  CZ_TRY(cz_arena_strdup(c->arena, &kept, text));
+  CZ_TRY(cz_grow(list, cap, *n + 1, sizeof **list));
+  (*list)[(*n)++] = kept;
+  return CZ_OK;
+}
+
+static cz_status first_time(cz_check *c, bool *first, const char *format, ...) CZ_PRINTF(3, 4);
+
+/* Whether this was not seen in this round yet. */
+static cz_status first_time(cz_check *c, bool *first, const char *format, ...) {
+  char text[8192];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  return add_once(c, &c->seen, &c->n_seen, &c->cap_seen, text, first);
+}
+
+/** Notes the place of a value in the stage's result: `debian_section.scores.accuracy`. */
+cz_status cz_check_result(cz_check *c, const char *format, ...) {
+  char text[1024];
+  bool new_one;
+  va_list args;
+  int n = snprintf(text, sizeof text, "%s%s", c->stage_name ? c->stage_name : "", c->stage_name ? "." : "");
+  if (n < 0 || (size_t)n >= sizeof text) return CZ_FAIL(CZ_EUSAGE, "the name of the stage '%s' is too long", c->stage_name);
+  va_start(args, format);
+  vsnprintf(text + n, sizeof text - (size_t)n, format, args);
+  va_end(args);
+  return add_once(c, &c->results, &c->n_results, &c->cap_results, text, &new_one);
+}
+
+/* The end of the message about a missing file: what makes it, as far as that is known. */
+static void how_made(const cz_check *c, char *out, size_t n, const char *path) {
+  *out = '\0';
+  for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+    size_t length = strlen(made[i][0]);
+    if (!strncmp(path, made[i][0], length) && path[length] == '/') {
+      snprintf(out, n, "%s makes %s", made[i][1], made[i][0]);
+      return;
+    }
+  }
+  if (c->data && !cz_fs_is_dir(c->data)) snprintf(out, n, "the folder %s (key `data`) is not there at all", c->data);
+}
+
+/** Looks for the file that NODE names; an empty name is none. CZ_EUSAGE with the place, and what makes the file, when it is missing; in a look *THERE is
+ * false instead. */
+cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node) {
+  const char *path;
+  char how[sizeof c->hint];
+  bool first;
+  CZ_TRY(cz_config_text(&path, node));
+  *there = *path && cz_input_there(path);
+  if (*there || !*path) return CZ_OK;
+  how_made(c, how, sizeof how, path);
+  if (!c->missing) return cz_config_error(node, "there is no file %s%s%s", path, *how ? "; " : "", how);
+  CZ_TRY(first_time(c, &first, "missing %s", path));
+  if (*how) memcpy(c->hint, how, sizeof how);
+  return first ? cz_buf_addf(c->missing, "  %s\n", path) : CZ_OK;
+}
+
+/** The corpus of the stage: there, whole at first sight, and of the stage's tokenizer. */
+cz_status cz_check_corpus(cz_check *c, const cz_stage *stage) {
+  const cz_config_node *n;
+  const char *path;
+  cz_reader *reader;
+  bool there, first;
+  CZ_TRY(cz_config_need(&n, stage->node, "corpus"));
+  CZ_TRY(cz_check_file(c, &there, n));
+  CZ_TRY(cz_config_text(&path, n));
+  if (!there || !stage->tokenizer) return CZ_OK;
+  uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
+  CZ_TRY(first_time(c, &first, "corpus %s of %s", path, stage->tokenizer_path));
+  if (!first) return CZ_OK;
+  CZ_TRY(cz_reader_open(&reader, path, CZ_CORPUS_DOCUMENTS, &hash, 0));
+  cz_reader_close(&reader);
+  return CZ_OK;
+}
+
+/* One file of a task, read whole: its columns and labels are right, or the message names the line. */
+static cz_status check_records(cz_check *c, const cz_task_entry *e, const char *split, cz_task_use use) {
+  const cz_config_node *n = cz_config_get(e->node, split);
+  cz_task_set *set = NULL;
+  cz_buf text = {0};
+  bool there = false, first = false;
+  if (n) CZ_TRY(cz_check_file(c, &there, n));
+  if (n && !there) return CZ_OK;
+  cz_status st = cz_config_canonical(&text, e->node);
+  if (st == CZ_OK) st = first_time(c, &first, "%s %s", split, text.data);
+  if (st == CZ_OK && first) st = cz_tasklist_load(&set, e, split, use);
+  cz_task_set_destroy(&set);
+  cz_buf_free(&text);
+  return st;
+}
+
+/* The task's keys; when it is SCORED also the values that this leaves. */
+static cz_status check_keys(cz_check *c, const cz_task_entry *e, bool scored) {
+  cz_task_set *set;
+  CZ_TRY(cz_tasklist_describe(&set, e));
+  cz_status st = scored ? cz_check_result(c, "%s.examples", e->label) : CZ_OK;
+  for (int k = 0; k < CZ_TASK_METRICS && set->metrics[k] != CZ_METRIC_NONE && st == CZ_OK && scored; k++) {
+    st = cz_check_result(c, "%s.scores.%s", e->label, cz_task_metric_names[set->metrics[k]]);
+    if (st == CZ_OK) st = cz_check_result(c, "%s.baseline.%s", e->label, cz_task_metric_names[set->metrics[k]]);
+  }
+  cz_task_set_destroy(&set);
+  return st;
+}
+
+/** The tasks of the stage: keys, labels, and the records of training; with SPLIT also those, and the scores that they will get. */
+cz_status cz_check_tasks(cz_check *c, const cz_stage *stage, const char *split) {
+  cz_tasklist tasks;
+  cz_status st = cz_tasklist_read(&tasks, stage);
+  for (int i = 0; i < tasks.n && st == CZ_OK; i++) {
+    const cz_task_entry *e = &tasks.entries[i];
+    st = check_keys(c, e, split != NULL);
+    if (st == CZ_OK) st = check_records(c, e, "train", CZ_TASK_TRAIN);
+    if (st == CZ_OK && split) st = check_records(c, e, split, CZ_TASK_EVALUATE);
+    if (st != CZ_OK) CZ_NOTE(st, "task %s", e->label);
+  }
+  cz_tasklist_free(&tasks);
+  return st;
+}
+
+/** What every training stage has: batch, optimizer and loop, which JOB has been given, and the values of its result. */
+cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job) {
+  job->layout = c->model.family->architecture == CZ_ENCODER_DECODER ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK;
+  if (cz_loop_check(job) != CZ_OK) {
+    const cz_config_node *batch = cz_config_get(stage->node, "batch");
+    return cz_config_error(batch ? batch : stage->node, "%s", cz_error_message());
+  }
+  for (const char *const *name = cz_train_results; *name; name++) CZ_TRY(cz_check_result(c, "%s", *name));
+  return CZ_OK;
+}
+
+/* The tokenizer, opened once for the stages that share it; without it, in a look, one like T5's. */
+static cz_status give_tokenizer(cz_check *c, cz_stage *stage) {
+  bool there;
+  CZ_TRY(cz_check_file(c, &there, cz_config_get(stage->node, "tokenizer")));
+  if (!there) return cz_stage_assume_vocabulary(stage);
+  if (!c->tokenizer || strcmp(c->tokenizer_path, stage->tokenizer_path)) {
+    cz_tokenizer_destroy(&c->tokenizer);
+    CZ_TRY(cz_tokenizer_open(&c->tokenizer, stage->tokenizer_path));
+    CZ_TRY(cz_vocabulary_of(&c->vocabulary, c->tokenizer));
+    c->tokenizer_path = stage->tokenizer_path;
+  }
+  stage->tokenizer = c->tokenizer;
+  stage->vocabulary = c->vocabulary;
+  return CZ_OK;
+}
+
+/** Checks one stage: unknown keys, types, ranges, what must fit together, files and their contents, the model that it starts from. NODE must outlive
+ * the round. CZ_EUSAGE for the configuration, other codes for the contents of files. */
+cz_status cz_check_stage(cz_check *c, const cz_config_node *node, const cz_stage_kind *kind) {
+  cz_stage stage;
+  bool first;
+  CZ_TRY(cz_config_only(node, kind->keys));
+  CZ_TRY(cz_stage_bind(&stage, node, NULL));
+  CZ_TRY(give_tokenizer(c, &stage));
+  CZ_TRY(cz_stage_model_config(&c->model, &stage));
+  if (stage.init) {
+    c->starts = true;
+    if (!c->missing || cz_fs_is_dir(stage.init)) {
+      CZ_TRY(cz_stage_check_init(&stage));
+    } else {
+      CZ_TRY(first_time(c, &first, "missing %s", stage.init));
+      if (first) CZ_TRY(cz_buf_addf(c->missing, "  %s (a model)\n", stage.init));
+    }
+  }
+  return kind->check(c, &stage);
+}
+
+/** Checks a stage that is to run by itself; every file must be there. */
+cz_status cz_check_one(const cz_config_node *node) {
+  const cz_stage_kind *kind;
+  cz_check c;
+  cz_status st;
+  CZ_TRY(cz_stage_kind_of(&kind, node));
+  CZ_GO(st, cz_check_open(&c, NULL, NULL), done);
+  CZ_GO(st, cz_check_stage(&c, node, kind), done);
+done:
+  cz_check_close(&c);
+  return st;
+}

@@ -1,0 +1,186 @@
+#include "trainers/inputs.h"
+#include "base/fs.h"
+#include "base/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Parallel text is named without its languages: PATH.en beside PATH.de. */
+static const char *const languages[] = {"en", "de", "fr", "ro"};
+enum { LANGUAGES = sizeof languages / sizeof *languages, PIECE = 1 << 20 };
+
+struct cz_input {
+  char *path;
+  uint64_t hash;
+  struct stat seen; /* when it was hashed */
+};
+
+/** Frees the list. */
+void cz_inputs_free(cz_inputs *known) {
+  for (size_t i = 0; i < known->n; i++) free(known->files[i].path);
+  free(known->files);
+  *known = (cz_inputs){0};
+}
+
+/* The contents, a piece at a time: corpora may be larger than the memory. */
+static cz_status hash_contents(uint64_t *hash, const char *path) {
+  char *piece = NULL;
+  size_t n;
+  FILE *f = fopen(path, "rb");
+  if (!f) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  cz_status st = cz_alloc(&piece, PIECE, 1);
+  *hash = 0;
+  do {
+    n = st == CZ_OK ? fread(piece, 1, PIECE, f) : 0;
+    if (st == CZ_OK) *hash = cz_hash64(piece, n, *hash);
+  } while (n == PIECE);
+  if (st == CZ_OK && ferror(f)) st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  fclose(f);
+  free(piece);
+  return st;
+}
+
+static bool same_state(const struct stat *a, const struct stat *b) {
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+         a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static cz_status hash_known(cz_inputs *known, uint64_t *hash, const char *path) {
+  struct stat now;
+  size_t i = 0;
+  if (stat(path, &now)) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  while (i < known->n && strcmp(known->files[i].path, path)) i++;
+  if (i < known->n && same_state(&known->files[i].seen, &now)) return *hash = known->files[i].hash, CZ_OK;
+  CZ_TRY(hash_contents(hash, path));
+  if (i == known->n) {
+    CZ_TRY(cz_grow(&known->files, &known->cap, i + 1, sizeof *known->files));
+    if (!(known->files[i].path = strdup(path))) return CZ_FAIL(CZ_ENOMEM, "no memory for the name of %s", path);
+    known->n++;
+  }
+  known->files[i].hash = *hash;
+  known->files[i].seen = now;
+  return CZ_OK;
+}
+
+/* Where hashes go: the list of known files, the hash of all, the record. */
+typedef struct folding {
+  cz_inputs *known;
+  uint64_t *hash;
+  json_t *record;
+} folding;
+
+static cz_status fold_file(const folding *f, const cz_config_node *node, const char *path) {
+  uint64_t hash = 0;
+  unsigned char bytes[8];
+  char text[32];
+  cz_status st = hash_known(f->known, &hash, path);
+  if (st == CZ_EIO) return cz_config_error(node, "%s", cz_error_message());
+  CZ_TRY(st);
+  for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(hash >> 8 * i);
+  *f->hash = cz_hash64(bytes, sizeof bytes, *f->hash);
+  snprintf(text, sizeof text, "%016" PRIx64, hash);
+  if (f->record && json_object_set_new(f->record, path, json_string(text))) return CZ_FAIL(CZ_ENOMEM, "no memory for the hash of %s", path);
+  return CZ_OK;
+}
+
+/* The file that NODE names, or the files PATH.en, PATH.de, ... of parallel text. */
+static cz_status fold_node(const folding *f, const cz_config_node *node) {
+  const char *path;
+  char side[4096];
+  bool parallel = false;
+  if (!node) return CZ_OK;
+  CZ_TRY(cz_config_text(&path, node));
+  if (!*path) return CZ_OK;
+  for (int i = 0; i < LANGUAGES && !cz_fs_exists(path); i++) {
+    snprintf(side, sizeof side, "%s.%s", path, languages[i]);
+    if (!cz_fs_exists(side)) continue;
+    parallel = true;
+    CZ_TRY(fold_file(f, node, side));
+  }
+  return parallel ? CZ_OK : fold_file(f, node, path);
+}
+
+/** True when PATH names a file, or parallel text (PATH.en, PATH.de, ...). */
+bool cz_input_there(const char *path) {
+  char side[4096];
+  bool there = cz_fs_exists(path) && !cz_fs_is_dir(path);
+  for (int i = 0; i < LANGUAGES && !there; i++) {
+    snprintf(side, sizeof side, "%s.%s", path, languages[i]);
+    there = cz_fs_exists(side);
+  }
+  return there;
+}
+
+/* What of a model's folder is read. */
+static int of_model(const struct dirent *e) {
+  const char *dot = strrchr(e->d_name, '.');
+  return !strcmp(e->d_name, "config.json") || !strcmp(e->d_name, "tokenizer.json") || !strcmp(e->d_name, "model.safetensors.index.json") ||
+         (dot && !strcmp(dot, ".safetensors"));
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+static cz_status fold_model(const folding *f, const cz_config_node *node) {
+  const char *folder;
+  struct dirent **names;
+  char path[4096];
+  if (!node) return CZ_OK;
+  CZ_TRY(cz_config_text(&folder, node));
+  int n = scandir(folder, &names, of_model, by_name);
+  if (n < 0) return cz_config_error(node, "%s: %s", folder, strerror(errno));
+  cz_status st = CZ_OK;
+  for (int i = 0; i < n; i++) {
+    if (st == CZ_OK) st = cz_fs_join(path, sizeof path, folder, names[i]->d_name);
+    if (st == CZ_OK) st = fold_file(f, node, path);
+    free(names[i]);
+  }
+  free(names);
+  return st;
+}
+
+/** Folds the contents of the files that STAGE (resolved) names into HASH, in a fixed order, and adds path and hash of each to RECORD unless it is null.
+ * KNOWN keeps what was read. CZ_EUSAGE with the place in the configuration for a file that can't be read. */
+cz_status cz_inputs_hash(cz_inputs *known, uint64_t *hash, json_t *record, const cz_config_node *stage) {
+  static const char *const splits[] = {"train", "dev", "test"};
+  const folding f = {known, hash, record};
+  CZ_TRY(fold_node(&f, cz_config_get(stage, "tokenizer")));
+  CZ_TRY(fold_node(&f, cz_config_get(stage, "corpus")));
+  const cz_config_node *tasks = cz_config_get(stage, "tasks"), *list = tasks ? cz_config_get(tasks, "list") : NULL;
+  for (size_t i = 0; list && i < cz_config_count(list); i++)
+    for (int s = 0; s < 3; s++) CZ_TRY(fold_node(&f, cz_config_get(cz_config_at(list, i), splits[s])));
+  return fold_model(&f, cz_config_get(stage, "init"));
+}
+
+/** Writes RECORD as FOLDER/inputs.json. */
+cz_status cz_inputs_write(const json_t *record, const char *folder) {
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "inputs.json"));
+  char *text = json_dumps(record, JSON_INDENT(1) | JSON_SORT_KEYS);
+  cz_status st = text ? cz_fs_write_atomic(path, text, strlen(text)) : CZ_FAIL(CZ_ENOMEM, "no memory for %s", path);
+  free(text);
+  return st;
+}
+
+/** Appends a line for each file of RECORD whose contents are not those of FOLDER/inputs.json; nothing when no record is there. */
+cz_status cz_inputs_compare(cz_buf *out, const json_t *record, const char *folder) {
+  char path[4096];
+  const char *name;
+  json_t *hash;
+  json_error_t why;
+  cz_status st = CZ_OK;
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "inputs.json"));
+  if (!cz_fs_exists(path)) return CZ_OK;
+  json_t *there = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+  if (!there) return CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text);
+  json_object_foreach((json_t *)record, name, hash) {
+    const json_t *before = json_object_get(there, name);
+    if (st == CZ_OK && before && !json_equal(before, hash)) st = cz_buf_addf(out, "  the file %s has changed since then\n", name);
+  }
+  json_decref(there);
+  return st;
+}
