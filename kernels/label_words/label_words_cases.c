@@ -26,6 +26,7 @@ static const sizes hand[] = {
     {17, 64, 100, 13, 5, 2, true, SOFT, 1000, 80, 2},  {5, 129, 33, 4, 2, 1, true, HARD, 1, 100, 0.1},
     {3, 9, 7, 0, 3, 2, true, HARD, 1, 100, 1}, /* no masks */
     {12, 257, 60, 12, 10, 3, true, SOFT, 0.5, 100, 2},
+    {11, 1033, 257, 9, 8, 2, true, HARD, 0.5, 90, 1}, /* rows, columns and the table long enough for several threads */
 };
 
 static sizes draw(cz_rand *r) {

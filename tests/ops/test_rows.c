@@ -1,0 +1,66 @@
+/* What kernels share: sums over rows with a fixed tree, at sizes where several threads work, against sums in double. */
+#include "kernels/cases.h"
+#include "kernels/common/rows.h"
+
+#include <math.h>
+#include <omp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+static uint64_t seed;
+
+static float *draw(cz_rand *r, int64_t n) {
+  float *x = test_calloc((size_t)n, sizeof *x);
+  for (int64_t i = 0; i < n; i++) x[i] = (float)cz_rand_normal(r);
+  return x;
+}
+
+static void check_reduce(cz_rand *r, int64_t blocks, int64_t n, cz_grad_mode mode) {
+  float *partial = draw(r, blocks * n), *before = draw(r, n), *first = test_calloc((size_t)n, sizeof *first),
+        *out = test_calloc((size_t)n, sizeof *out);
+  for (int threads = 1; threads <= 3; threads++) {
+    omp_set_num_threads(threads);
+    memcpy(out, before, (size_t)n * sizeof *out);
+    cz_rows_reduce(out, partial, blocks, n, mode);
+    if (threads == 1) memcpy(first, out, (size_t)n * sizeof *out);
+    assert_memory_equal(out, first, (size_t)n * sizeof *out);
+  }
+  for (int64_t i = 0; i < n; i++) {
+    double want = mode == CZ_GRAD_WRITE ? 0 : before[i], size = fabs(want);
+    for (int64_t b = 0; b < blocks && mode != CZ_GRAD_SKIP; b++) want += partial[b * n + i], size += fabs(partial[b * n + i]);
+    if (!(fabs(out[i] - want) <= (double)(blocks + 1) * 0x1p-24 * size))
+      fail_msg("%lld blocks of %lld, mode %d, column %lld: %g, not %g", (long long)blocks, (long long)n, mode, (long long)i, (double)out[i], want);
+  }
+  test_free(partial), test_free(before), test_free(first), test_free(out);
+}
+
+/* Sizes on both sides of the threshold, of one piece of columns and more. */
+static void rows_reduced(void **state) {
+  static const int64_t sizes[][2] = {{1, 1}, {64, 1031}, {63, 1024}, {33, 2049}, {2, 511}, {64, 512}, {5, 20000}};
+  cz_rand r = {.state = seed};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (cz_grad_mode mode = CZ_GRAD_SKIP; mode <= CZ_GRAD_ADD; mode++) check_reduce(&r, sizes[i][0], sizes[i][1], mode);
+}
+
+/* Blocks cover all rows once, and room for them never falls when rows are added. */
+static void rows_cut(void **state) {
+  int64_t most = 0;
+  for (int64_t T = 1; T < 9000; T++) {
+    int64_t blocks = cz_row_blocks(T), each = cz_row_block(T), room = cz_row_blocks_most(T);
+    assert_true((blocks - 1) * each < T && T <= blocks * each);
+    assert_true(blocks <= room && room >= most);
+    most = room;
+  }
+}
+
+int main(void) {
+  const char *text = getenv("CZ_TEST_SEED");
+  seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
+  print_message("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
+  const struct CMUnitTest tests[] = {cmocka_unit_test(rows_reduced), cmocka_unit_test(rows_cut)};
+  return cmocka_run_group_tests_name("rows", tests, NULL, NULL);
+}
