@@ -38,6 +38,19 @@ static void threads(void **state) {
   same_run("one", "three");
 }
 
+#define WIDE                                                                                                                                         \
+  "pretrain @/pretrain.yaml model.d_model=128 model.d_kv=32 model.d_ff=192 model.num_heads=3 batch.shards=1 batch.input_tokens=320 "                 \
+  "batch.target_tokens=192 train.steps=5"
+
+/* At these sizes every op of a step shares its rows among threads; below, most work alone. */
+static void threads_wide(void **state) {
+  run(&(start){0}, WIDE, "wide");
+  run(&(start){.threads = 2}, WIDE, "wide2");
+  same_run("wide", "wide2");
+  run(&(start){.threads = 3}, WIDE " train.recompute=true", "wide3");
+  same_run("wide", "wide3");
+}
+
 /* What may not change a bit of a training run: the guard, recomputation, how often it is saved. */
 static void variants(void **state) {
   baseline();
@@ -135,7 +148,8 @@ static void stopped_ranks(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(threads), cmocka_unit_test(variants),      cmocka_unit_test(ranks),
-                                     cmocka_unit_test(stopped), cmocka_unit_test(stopped_twice), cmocka_unit_test(stopped_ranks)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(threads),      cmocka_unit_test(threads_wide), cmocka_unit_test(variants),
+                                     cmocka_unit_test(ranks),        cmocka_unit_test(stopped),      cmocka_unit_test(stopped_twice),
+                                     cmocka_unit_test(stopped_ranks)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }
