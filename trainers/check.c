@@ -194,7 +194,7 @@ cz_status cz_check_stage(cz_check *c, const cz_config_node *node, const cz_stage
   CZ_TRY(cz_stage_model_config(&c->model, &stage));
   if (stage.init) {
     c->starts = true;
-    if (!c->missing || cz_fs_is_dir(stage.init)) {
+    if (!c->missing || cz_fs_exists(stage.init)) {
       CZ_TRY(cz_stage_check_init(&stage));
     } else {
       CZ_TRY(first_time(c, &first, "missing %s", stage.init));

@@ -242,9 +242,10 @@ cz_status cz_recipe_model_folder(const char *folder) {
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
   if (cz_fs_exists(path)) return CZ_OK;
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "model/config.json"));
-  const char *inside = cz_fs_exists(path) ? "; the folder `model` in it is one" : "";
-  return CZ_FAIL(CZ_EUSAGE, "%s %s: a model's folder has config.json, model.safetensors and tokenizer.json%s", folder,
-                 cz_fs_is_dir(folder) ? "is no model's folder" : "is not there", inside);
+  bool inside = cz_fs_exists(path);
+  return CZ_FAIL(CZ_EUSAGE, "%s %s: a model's folder has config.json, model.safetensors and tokenizer.json%s%s%s", folder,
+                 cz_fs_is_dir(folder) ? "is no model's folder" : cz_fs_exists(folder) ? "is no folder" : "is not there", inside ? "; did you mean " : "", inside ? folder : "",
+                 inside ? "/model?" : "");
 }
 
 /* Ids mean what the tokenizer that the model was trained with says. A folder without tokenizer.json can't be checked. */
@@ -259,11 +260,19 @@ static cz_status check_tokenizer(const cz_stage *stage) {
   return same ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "%s and %s differ: the model in `init` was trained with another tokenizer", stage->tokenizer_path, path);
 }
 
-/** The configuration of the stage's model; CZ_EUSAGE with the place of its section when it can't be. */
+/* The key of the section `model` that a MESSAGE "model.KEY: ..." is about, or what stands around it. */
+static const cz_config_node *blamed(const cz_config_node *node, const char *message) {
+  const cz_config_node *section = cz_config_get(node, "model"), *value = NULL;
+  char key[64];
+  if (!section) return node;
+  if (sscanf(message, "model.%63[a-z_]:", key) == 1) value = cz_config_get(section, key);
+  return value ? value : section;
+}
+
+/** The configuration of the stage's model; CZ_EUSAGE with the place in the file when it can't be. */
 cz_status cz_stage_model_config(cz_model_config *config, const cz_stage *stage) {
-  const cz_config_node *section = cz_config_get(stage->node, "model");
   if (cz_recipe_model_config(config, &stage->model, stage->vocabulary.size) != CZ_OK)
-    return cz_config_error(section ? section : stage->node, "%s", cz_error_message());
+    return cz_config_error(blamed(stage->node, cz_error_message()), "%s", cz_error_message());
   config->pad_id = stage->vocabulary.pad >= 0 ? stage->vocabulary.pad : 0;
   config->start_id = config->pad_id;
   config->eos_id = stage->vocabulary.eos;

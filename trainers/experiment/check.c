@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+static cz_status start_from(const cz_model_config *there, const cz_model_config *wanted, const char *stage) {
+  char where[160];
+  snprintf(where, sizeof where, "init: $%s", stage);
+  return cz_recipe_same_model(there, wanted, where);
+}
+
 /* The stages of a row; a stage that starts from another one must build the same model. */
 static cz_status check_row(cz_check *c, const cz_plan *p, size_t row, cz_model_config *models) {
   for (size_t i = 0; i < p->n_stages; i++) {
@@ -16,24 +22,30 @@ static cz_status check_row(cz_check *c, const cz_plan *p, size_t row, cz_model_c
     c->starts = from != NULL;
     cz_status st = cz_check_stage(c, s->node, s->kind);
     models[i] = c->model;
-    if (st == CZ_OK && from) st = cz_recipe_same_model(&models[from - cz_plan_at(p, 0, row, 0)], &c->model, from->name);
+    if (st == CZ_OK && from) st = start_from(&models[from - cz_plan_at(p, 0, row, 0)], &c->model, from->name);
     if (st != CZ_OK) return CZ_NOTE(st, "row %s, stage %s", p->rows[row].name, s->name);
   }
   return CZ_OK;
 }
 
-static bool starts_with(const char *text, const char *head, size_t n) { return !strncmp(text, head, n); }
+/* The values whose names begin as PATH does. */
+static cz_status list_results(cz_buf *out, const cz_check *c, const char *path, size_t head) {
+  for (size_t i = 0; i < c->n_results; i++)
+    if (!strncmp(c->results[i], path, head)) CZ_TRY(cz_buf_addf(out, "%s%s", out->len ? ", " : "", c->results[i]));
+  return CZ_OK;
+}
 
-/* PATH is a value that no row's stages leave: what is spelt most like it, or what its stage has. */
+/* PATH is a value that no row's stages leave: what its task has, what is spelt most like it, or what its stage has. */
 static cz_status refuse_path(const cz_check *c, const cz_config_node *node, const char *path) {
   const char *near = cz_nearest(path, c->results, c->n_results);
-  if (near) return cz_config_error(node, "no result has '%s'; did you mean '%s'?", path, near);
-  size_t head = strcspn(path, ".") + 1;
+  size_t head = (size_t)(strrchr(path, '.') - path) + 1; /* STAGE.TASK.scores. */
   cz_buf all = {0};
-  cz_status st = CZ_OK;
-  for (size_t i = 0; i < c->n_results && st == CZ_OK; i++)
-    if (starts_with(c->results[i], path, head)) st = cz_buf_addf(&all, "%s%s", all.len ? ", " : "", c->results[i]);
-  if (st == CZ_OK) st = cz_config_error(node, "no result has '%s'; the stage has %s", path, all.data ? all.data : "no values");
+  cz_status st = list_results(&all, c, path, head);
+  if (st == CZ_OK && !all.len && !near) st = list_results(&all, c, path, strcspn(path, ".") + 1);
+  if (st == CZ_OK && all.len)
+    st = cz_config_error(node, "no result has '%s'; there are %s", path, all.data);
+  else if (st == CZ_OK)
+    st = cz_config_error(node, "no result has '%s'%s%s", path, near ? "; did you mean " : "", near ? near : "");
   cz_buf_free(&all);
   return st;
 }

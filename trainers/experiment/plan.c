@@ -94,7 +94,12 @@ static cz_status read_paths(cz_plan *p, cz_column *c, const cz_config_node *valu
 static cz_status check_paper(const cz_plan *p, const cz_config_node *column, const char *paper) {
   for (size_t r = 0; r < p->n_rows; r++)
     if (p->rows[r].paper && cz_config_get(p->rows[r].paper, paper)) return CZ_OK;
-  return cz_config_error(cz_config_get(column, "paper"), "no row's `paper` has a '%s'", paper);
+  const char *names[64];
+  size_t n = 0;
+  const cz_config_node *row = p->rows[0].paper;
+  for (size_t i = 0; row && i < cz_config_count(row) && n < 64; i++) names[n++] = cz_config_key_at(row, i);
+  const char *near = cz_nearest(paper, names, n);
+  return cz_config_error(cz_config_get(column, "paper"), "no row's `paper` has a '%s'%s%s", paper, near ? "; did you mean " : "", near ? near : "");
 }
 
 static cz_status read_column(cz_plan *p, const cz_config_node *root, const cz_config_node *node, cz_column *c) {
@@ -204,8 +209,12 @@ static cz_status read_init(cz_plan *p, cz_plan_stage *s, const cz_config_node *s
   if (text[0] != '$') return CZ_OK;
   for (size_t i = 0; i < index; i++)
     if (!strcmp(text + 1, cz_config_key_at(stages, i))) s->init = cz_config_key_at(stages, i);
-  return s->init ? cz_config_without(p->config, &s->node, s->node, "init")
-                 : cz_config_error(n, "'%s' is no stage before this one; a folder needs no dollar sign", text);
+  if (s->init) return cz_config_without(p->config, &s->node, s->node, "init");
+  const char *names[64];
+  size_t count = index < 64 ? index : 64;
+  for (size_t i = 0; i < count; i++) names[i] = cz_config_key_at(stages, i);
+  const char *near = cz_nearest(text + 1, names, count);
+  return cz_config_error(n, "'%s' is no stage before this one; %s%s", text, near ? "did you mean $" : "a folder needs no dollar sign", near ? near : "");
 }
 
 /* A stage without a kind may be another's name misspelt in a scale or an override. */
@@ -272,7 +281,10 @@ static cz_status resolve(cz_plan *p, const cz_config_node *root) {
   for (size_t r = 0; r < p->n_rows; r++) CZ_TRY(check_settings(&p->rows[r], stages));
   for (size_t s = 0; s < p->n_seeds; s++)
     for (size_t r = 0; r < p->n_rows; r++)
-      for (size_t i = 0; i < p->n_stages; i++) CZ_TRY(resolve_stage(p, root, stages, s, r, i));
+      for (size_t i = 0; i < p->n_stages; i++) {
+        cz_status st = resolve_stage(p, root, stages, s, r, i);
+        if (st != CZ_OK) return CZ_NOTE(st, "row %s, stage %s", p->rows[r].name, cz_config_key_at(stages, i));
+      }
   return CZ_OK;
 }
 

@@ -53,8 +53,14 @@ static const char *verdict_text(cz_verdict v) {
 static cz_status column_rows(cz_grid *g, const cz_results *r, size_t column) {
   const cz_plan *p = &r->plan;
   cz_cell cell;
-  const char *const header[] = {"row", "seeds", "ours", "95 % of the mean", "paired difference", "beats baseline", "paper"};
-  for (size_t i = 0; i < g->columns; i++) CZ_TRY(cz_grid_add(g, "%s", header[i]));
+  const char *kind = r->baseline_kind[column];
+  CZ_TRY(cz_grid_add(g, "row"));
+  CZ_TRY(cz_grid_add(g, "seeds"));
+  CZ_TRY(cz_grid_add(g, "mean ± deviation"));
+  CZ_TRY(cz_grid_add(g, "95 %% interval of mean"));
+  CZ_TRY(cz_grid_add(g, "minus %s, 95 %%", p->baseline ? p->baseline : "-"));
+  CZ_TRY(cz_grid_add(g, "beats %s", kind ? kind : "simple"));
+  CZ_TRY(cz_grid_add(g, "the paper's"));
   for (size_t row = 0; row < p->n_rows; row++) {
     CZ_TRY(cz_compare_cell(&cell, r, column, row));
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
@@ -80,10 +86,11 @@ static cz_status print_column(cz_buf *out, const cz_results *r, size_t column, b
   const cz_column *c = &r->plan.columns[column];
   cz_grid g = {.columns = 7};
   cz_status st = CZ_OK;
-  CZ_GO(st, cz_buf_addf(out, "\n%s%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "", c->paper ? "" : " (no column of the paper)"), done);
+  CZ_GO(st, cz_buf_addf(out, "\n%s%s%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "", c->paper ? "; the paper's " : " (no column of the paper)",
+                        c->paper ? c->paper : ""), done);
   if (!isnan(r->baseline[column]))
-    CZ_GO(st, cz_buf_addf(out, "; baseline (%s) %.2f", r->baseline_kind[column] ? r->baseline_kind[column] : "simple", r->baseline[column]), done);
-  if (!isnan(c->paper_noise)) CZ_GO(st, cz_buf_addf(out, "; the paper's own deviation over seeds %.3f", c->paper_noise), done);
+    CZ_GO(st, cz_buf_addf(out, "; simple baseline (%s) %.2f", r->baseline_kind[column] ? r->baseline_kind[column] : "simple", r->baseline[column]), done);
+  if (!isnan(c->paper_noise)) CZ_GO(st, cz_buf_addf(out, "; the paper's deviation over its own seeds %.3f", c->paper_noise), done);
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
   CZ_GO(st, column_rows(&g, r, column), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
@@ -94,7 +101,7 @@ done:
 
 static cz_status print_costs(cz_buf *out, const cz_results *r, bool colours) {
   cz_grid g = {.columns = 5};
-  const char *const header[] = {"cost of a seed", "steps", "million tokens", "seconds", "seeds finished"};
+  const char *const header[] = {"cost of one seed", "training steps", "million tokens read and written", "seconds", "seeds finished"};
   cz_status st = CZ_OK;
   for (size_t i = 0; i < g.columns; i++) CZ_GO(st, cz_grid_add(&g, "%s", header[i]), done);
   for (size_t row = 0; row < r->plan.n_rows; row++) {
@@ -119,14 +126,15 @@ cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours) {
   cz_status st;
   if (p->n_columns > 30) return CZ_FAIL(CZ_EUSAGE, "%zu columns are more than a page holds; use --csv or --json", p->n_columns);
   CZ_TRY(cz_buf_addf(out, "%s%s%s\n", p->title ? p->title : "experiment", p->source ? " - " : "", p->source ? p->source : ""));
-  CZ_TRY(cz_buf_addf(out, "%zu rows, %zu seed%s; mean ± sample deviation over seeds\n\n", p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s"));
+  CZ_TRY(cz_buf_addf(out, "%zu rows, %zu seed%s; mean ± sample deviation over seeds, the paper's value below; the simple baseline is what a program gets that knows "
+                          "nothing\n\n", p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s"));
   CZ_GO(st, summary(&g, r), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
   if (p->baseline && p->n_seeds > 1)
     CZ_GO(st,
           cz_buf_addf(
-              out, "\nDifferences are to %s, paired over seeds (same data order and initial weights), with their 95 %% interval; * excludes zero.\n",
-              p->baseline),
+              out, "\n`minus %s` is the difference to that row, paired over seeds (same data order and initial weights), with its 95 %% interval; * excludes "
+                   "zero.\n", p->baseline),
           done);
   for (size_t c = 0; c < p->n_columns; c++) CZ_GO(st, print_column(out, r, c, colours), done);
   CZ_GO(st, print_costs(out, r, colours), done);

@@ -1,0 +1,279 @@
+/* Mistakes of people who are new here: what they are told, and that it is told before anything runs. */
+#include "program.h"
+
+#include <unistd.h>
+
+static const char experiment[] = "title: a made-up run\n"
+                                 "seeds: [1, 2]\n"
+                                 "baseline: spans\n"
+                                 "common:\n"
+                                 "  tokenizer: " SAMPLE "/tokenizer.json\n"
+                                 "  model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
+                                 "  batch: {input_tokens: 128, target_tokens: 128}\n"
+                                 "  optimizer: {name: adafactor, learning_rate: 0.01}\n"
+                                 "  train: {steps: 2, log_steps: 1}\n"
+                                 "stages:\n"
+                                 "  pretrain:\n"
+                                 "    kind: pretrain\n"
+                                 "    corpus: corpus.h5\n"
+                                 "    objective: {name: random_spans, inputs_length: 64}\n"
+                                 "  finetune:\n"
+                                 "    kind: finetune\n"
+                                 "    init: $pretrain\n"
+                                 "    tasks: {list: [{name: tsv, as: mood, train: train.tsv, labels: 'good,bad'}]}\n"
+                                 "  evaluate:\n"
+                                 "    kind: evaluate\n"
+                                 "    init: $finetune\n"
+                                 "    evaluate: {split: test, max_length: 4, max_inputs: 32}\n"
+                                 "    tasks: {list: [{name: tsv, as: mood, train: train.tsv, test: test.tsv, labels: 'good,bad', metrics: 'accuracy,f1'}]}\n"
+                                 "rows:\n"
+                                 "  - {name: spans, paper: {P: 1, Q: 2}, set: {pretrain.objective.name: random_spans}}\n"
+                                 "  - {name: prefix, paper: {P: 2}, set: {pretrain.objective.name: prefix_lm}}\n"
+                                 "columns:\n"
+                                 "  - {name: mood, value: evaluate.mood.scores.accuracy, paper: P}\n"
+                                 "  - {name: loss, value: [pretrain.loss, finetune.loss]}\n"
+                                 "scales:\n"
+                                 "  tiny: {columns: [{name: mood, value: evaluate.mood.scores.f1, paper: Q}]}\n";
+
+static const char stage[] = "seed: 5\n"
+                            "tokenizer: " SAMPLE "/tokenizer.json\n"
+                            "model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
+                            "batch: {input_tokens: 128, target_tokens: 128}\n"
+                            "optimizer: {name: adafactor, learning_rate: 0.01}\n"
+                            "train: {steps: 3, log_steps: 1}\n";
+
+static int make_files(void **state) {
+  char text[4096];
+  if (set_up(state)) return -1;
+  write_scratch("x.yaml", experiment);
+  write_scratch("train.tsv", "fine day\tgood\nsad day\tbad\n");
+  write_scratch("test.tsv", "fine\tgood\nsad\tbad\n");
+  EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt"));
+  snprintf(text, sizeof text, "%scorpus: corpus.h5\nobjective: {name: random_spans, inputs_length: 64}\n", stage);
+  write_scratch("pretrain.yaml", text);
+  snprintf(text, sizeof text, "%sinit: base/model\ntasks: {list: [{name: tsv, train: train.tsv, labels: 'good,bad'}]}\n", stage);
+  write_scratch("finetune.yaml", text);
+  write_scratch("evaluate.yaml", "seed: 5\ntokenizer: " SAMPLE "/tokenizer.json\ninit: base/model\n"
+                                 "model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
+                                 "tasks: {list: [{name: tsv, train: train.tsv, dev: test.tsv, labels: 'good,bad'}]}\n");
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "base"));
+  return 0;
+}
+
+/* `run` and, unless it is about the contents or the absence of data, `show` refuse the experiment with WORD, saying TEXT, and no stage has begun. */
+static void refuses(const char *word, const char *text) {
+  REFUSED(2, text, cloze("run", "x.yaml", "--out", "none", word));
+  assert_false(cz_fs_exists(in_scratch("none")));
+  REFUSED(2, text, cloze("show", "x.yaml", word));
+}
+
+static void test_everything_is_checked_first(void **state) {
+  refuses("stages.evaluate.evaluate.max_exmples=3", "unknown key 'max_exmples'; did you mean 'max_examples'?\n  (row spans, stage evaluate)");
+  refuses("stages.evaluate.evaluate.split=tset", "unknown value 'tset'; did you mean 'test'?\n  (row spans, stage evaluate)");
+  refuses("stages.finetune.train.step=3", "unknown key 'step'; did you mean 'steps'?\n  (row spans, stage finetune)");
+  refuses("stages.finetune.batch.max_inputs=900", "does not fit a shard's 128 and 128\n  (row spans, stage finetune)");
+  refuses("rows.1.set={pretrain.train.steps: 0}", "steps: 0 is not between 1 and 1000000000000\n  (row prefix, stage pretrain)");
+  refuses("rows.1.set={pretrain.objective.name: prefix_lm, pretrain.objective.mean_noise_span_length: 2}", "(objective prefix_lm; ");
+  refuses("rows.1.set={finetune.model.relative_attention_max_distance: 16}", "16 must be larger than half the buckets, 16\n  (row prefix, stage finetune)");
+  refuses("rows.1.set={pretran.train.steps: 3}", "'pretran.train.steps' does not begin with the name of a stage");
+  refuses("stages.evaluate.tasks.list.0.metrics=acuracy", "no score is called 'acuracy'; did you mean accuracy");
+  refuses("stages.evaluate.tasks.list.0.name=tvs", "'tvs'");
+  refuses("stages.evaluate.tasks.list.0.tset=test.tsv", "unknown key 'tset'; did you mean 'test'?");
+  refuses("stages.evaluate.init=$finetun", "'$finetun' is no stage before this one; did you mean $finetune");
+  refuses("stages.finetune.init=corpus.h5", "corpus.h5 is no folder: a model's folder has config.json, model.safetensors and tokenizer.json");
+}
+
+/* Contents of files, and files that are not there: `run` alone wants them. */
+static void test_files_are_checked_first(void **state) {
+  write_scratch("label.tsv", "fine\tgood\nso so\tneither\n");
+  write_scratch("columns.tsv", "fine\n");
+  REFUSED(2, "x.yaml:23:", cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=test.tsv", "seeds=[1]", "data=d",
+                                 "common.tokenizer=" SAMPLE "/tokenizer.json", "stages.evaluate.tasks.list.0.labels=good"));
+  REFUSED(2, "stages.evaluate.tasks.list.0.test: there is no file nope.tsv\n  (task mood)\n  (row spans, stage evaluate)",
+          cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=nope.tsv"));
+  REFUSED(1, "label.tsv:2: unknown label 'neither'", cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=label.tsv"));
+  REFUSED(1, "columns.tsv:1: there are 1 columns", cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=columns.tsv"));
+  REFUSED(2, "there is no file d/c.h5; the folder d (key `data`) is not there at all\n  (row prefix, stage pretrain)",
+          cloze("run", "x.yaml", "--out", "none", "data=d", "rows.1.set={pretrain.corpus: $data/c.h5}"));
+  REFUSED(1, "train.tsv: not a whole HDF5 file", cloze("run", "x.yaml", "--out", "none", "stages.pretrain.corpus=train.tsv"));
+  assert_false(cz_fs_exists(in_scratch("none")));
+  outcome o = cloze("show", "x.yaml", "stages.evaluate.tasks.list.0.test=nope.tsv");
+  EXPECT(0, o);
+  if (!strstr(o.err, "a run wants these files, which are not there yet:\n  nope.tsv\n")) fail_msg("%s", o.err);
+}
+
+static void test_columns(void **state) {
+  refuses("columns.0.value=evaluate.mod.scores.accuracy", "no result has 'evaluate.mod.scores.accuracy'; did you mean evaluate.mood.scores.accuracy");
+  refuses("columns.0.value=evaluate.mood.scores.bleu", "there are evaluate.mood.scores.accuracy, evaluate.mood.scores.f1");
+  refuses("columns.0.value=evaluate.mood.score.accuracy", "did you mean evaluate.mood.scores.accuracy");
+  refuses("columns.1.value=[pretrain.loss, finetune.lost]", "there are finetune.loss, finetune.last_loss, finetune.steps");
+  refuses("columns.0.paper=PP", "no row's `paper` has a 'PP'; did you mean P");
+  outcome o = cloze("show", "x.yaml"); /* Q is the other scale's */
+  EXPECT(0, o);
+  assert_null(strstr(o.err, "no column is beside"));
+  o = cloze("show", "x.yaml", "rows.1.paper={P: 2, PQ: 3}");
+  EXPECT(0, o);
+  if (!strstr(o.err, "row prefix: no column is beside the paper's 'PQ'; did you mean P")) fail_msg("%s", o.err);
+}
+
+/* Every value that a training stage leaves can be a column: the list of names that checks know is that of the result. */
+static void test_results_are_known(void **state) {
+  json_t *result = json_load_file(in_scratch("base/result.json"), 0, NULL);
+  const char *name;
+  json_t *value;
+  char word[256];
+  assert_true(json_object_size(json_object_get(result, "metrics")) >= 8);
+  json_object_foreach(json_object_get(result, "metrics"), name, value) {
+    snprintf(word, sizeof word, "columns.1.value=pretrain.%s", name);
+    EXPECT(0, cloze("show", "x.yaml", word));
+  }
+  json_decref(result);
+}
+
+static void test_models_of_another_family(void **state) {
+  refuses("stages.finetune.model.name=lm-nano",
+          "init: $pretrain: the model there (t5) has the architecture encoder-decoder, the recipe's (lm) has language model\n  (row spans, stage finetune)");
+  refuses("stages.finetune.model.d_ff=48", "init: $pretrain: the model there has d_ff 32, the recipe's has 48");
+  REFUSED(2, "base/model: the model there (t5) has the architecture encoder-decoder, the recipe's (lm) has language model",
+          cloze("finetune", "finetune.yaml", "--out", "none", "model.name=lm-nano"));
+}
+
+static void test_scales(void **state) {
+  REFUSED(2, "unknown scale 'bogus'; known are tiny", cloze("run", "x.yaml", "--scale", "bogus"));
+  REFUSED(2, "the scales: choose one with --scale: tiny",
+          cloze("run", "s.yaml", (write_scratch("s.yaml", "seeds: [1]\nrows: [{name: a}]\nscales: {tiny: {stages: {}}}\n"), "--out"), "none"));
+  const char *table = CZ_SOURCE_DIR "/experiments/t5/table4.yaml";
+  outcome o = cloze("show", table); /* its own scale */
+  EXPECT(0, o);
+  assert_non_null(strstr(o.out, "finetune_en_de"));
+  if (!strstr(o.err, "  data/debian/pretrain.h5\n") || !strstr(o.err, "(scripts/prepare_debian.sh makes data/debian)")) fail_msg("%s", o.err);
+  REFUSED(2, "there is no file data/debian/tokenizer.json; scripts/prepare_debian.sh makes data/debian", cloze("run", table, "--out", "none"));
+  REFUSED(2, "base/t5.yaml:", cloze("run", table, "--out", "none"));
+}
+
+/* A folder that holds another run says which keys and files differ. */
+static void test_folders(void **state) {
+  EXPECT(0, cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
+  REFUSED(2, "/run: this folder holds another run:\n  seeds.0: 1 there, 2 now\n  stages.finetune.train: nothing there, {\"steps\": 3} now\n",
+          cloze("run", "x.yaml", "--out", "run", "seeds=[2]", "stages.finetune.train.steps=3"));
+  write_scratch("test.tsv", "fine\tgood\nsad\tbad\nsad\tbad\n");
+  REFUSED(2, "/run: this folder holds another run:\n  the file test.tsv has changed since then\nto go on", cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
+  assert_int_equal(unlink(in_scratch("run/result.json")), 0);
+  outcome o = cloze("run", "x.yaml", "--out", "run", "seeds=[1]"); /* not finished: what depends on the file is made anew, and that is said */
+  EXPECT(0, o);
+  if (!strstr(o.err, "are made anew:\n  the file test.tsv has changed since then") || strstr(o.err, "spans: finetune")) fail_msg("%s", o.err);
+  REFUSED(2, "base: this folder holds another run:\n  train.steps: 3 there, 4 now\nto go on with that run",
+          cloze("pretrain", "pretrain.yaml", "--out", "base", "train.steps=4"));
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "base", "optimizer.learning_rate=1e-2")); /* another spelling of the same */
+}
+
+/* A stage by itself belongs to the contents of its files, finished or not. */
+static void test_changed_inputs(void **state) {
+  EXPECT(0, cloze("finetune", "finetune.yaml", "--out", "tuned"));
+  EXPECT(0, cloze("evaluate", "evaluate.yaml", "--out", "scored"));
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "again"));
+  write_scratch("train.tsv", "fine day\tgood\nsad day\tbad\nbad day\tbad\n");
+  REFUSED(2, "tuned: this folder holds another run:\n  the file train.tsv has changed since then", cloze("finetune", "finetune.yaml", "--out", "tuned"));
+  assert_int_equal(unlink(in_scratch("tuned/result.json")), 0);
+  REFUSED(2, "the file train.tsv has changed since then", cloze("finetune", "finetune.yaml", "--out", "tuned"));
+  write_scratch("train.tsv", "fine day\tgood\nsad day\tbad\n"); /* as it was: the run goes on */
+  EXPECT(0, cloze("finetune", "finetune.yaml", "--out", "tuned"));
+  EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt", "test.tsv"));
+  assert_int_equal(unlink(in_scratch("again/result.json")), 0);
+  REFUSED(2, "again: this folder holds another run:\n  the file corpus.h5 has changed since then", cloze("pretrain", "pretrain.yaml", "--out", "again"));
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "other")); /* another model, in the place of the one that was scored */
+  assert_int_equal(rename(in_scratch("other/model/model.safetensors"), in_scratch("base/model/model.safetensors")), 0);
+  REFUSED(2, "the file base/model/model.safetensors has changed since then", cloze("evaluate", "evaluate.yaml", "--out", "scored"));
+}
+
+/* Where in the program a mistake was found is for those who ask. */
+static void test_no_trace(void **state) {
+  const char *const calls[][5] = {{"pretrain", "pretrain.yaml", "--out", "none", "train.step=3"},
+                                  {"pretrain", "pretrain.yaml", "--out", "none", "corpus=nope.h5"},
+                                  {"finetune", "finetune.yaml", "--out", "none", "tasks.list.0.train=corpus.h5"}};
+  for (int i = 0; i < 3; i++) {
+    outcome o = cloze(calls[i][0], calls[i][1], calls[i][2], calls[i][3], calls[i][4]);
+    if (!o.code || strstr(o.err, ".c:")) fail_msg("%s", o.err);
+    setenv("CLOZE_DEBUG", "1", 1);
+    o = cloze(calls[i][0], calls[i][1], calls[i][2], calls[i][3], calls[i][4]);
+    unsetenv("CLOZE_DEBUG");
+    if (!strstr(o.err, "  at main") && !strstr(o.err, ".c:")) fail_msg("%s", o.err);
+  }
+}
+
+static void test_one_folder_twice(void **state) {
+  char text[64];
+  int handle;
+  assert_int_equal(cz_fs_make_dirs(in_scratch("busy")), CZ_OK);
+  assert_int_equal(cz_fs_lock(in_scratch("busy/lock"), &handle), CZ_OK);
+  snprintf(text, sizeof text, "another process holds this lock: process %ld on ", (long)getpid());
+  REFUSED(1, text, cloze("pretrain", "pretrain.yaml", "--out", "busy"));
+  REFUSED(1, text, cloze("run", "x.yaml", "--out", "busy"));
+  REFUSED(1, ", which began at 20", cloze("run", "x.yaml", "--out", "busy"));
+  cz_fs_unlock(&handle);
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "busy"));
+}
+
+static void test_no_model(void **state) {
+  REFUSED(2, "base is no model's folder: a model's folder has config.json, model.safetensors and tokenizer.json; did you mean base/model?",
+          cloze_with("x\n", "generate", "base"));
+  REFUSED(2, "nowhere is not there: a model's folder has", cloze_with("x\n", "generate", "nowhere"));
+  REFUSED(2, "init: base is no model's folder", cloze("finetune", "finetune.yaml", "--out", "none", "init=base"));
+  REFUSED(2, "init: base is no model's folder", cloze("evaluate", "evaluate.yaml", "--out", "none", "init=base"));
+  write_scratch("lost.yaml", "seed: 5\ntokenizer: " SAMPLE "/tokenizer.json\nmodel: {name: t5-nano}\ntasks: {list: []}\n");
+  REFUSED(2, "lost.yaml:1:1: `init: FOLDER` is missing: which model is to be scored?", cloze("evaluate", "lost.yaml", "--out", "none"));
+}
+
+static void test_names_in_output(void **state) {
+  cz_buf text = {0};
+  outcome o = cloze("run", "x.yaml", "--out", "words");
+  EXPECT(0, o);
+  static const char *const said[] = {"pretrain: step 2 of 2, loss ", " tokens/s, ", " elapsed, ", "mood: example "};
+  for (int i = 0; i < 4; i++)
+    if (!strstr(o.err, said[i])) fail_msg("'%s' is not in: %s", said[i], o.err);
+  static const char *const heads[] = {"mean ± deviation", "95 % interval of mean", "minus spans, 95 %", "beats majority", "the paper's"};
+  for (int i = 0; i < 5; i++)
+    if (!strstr(o.out, heads[i])) fail_msg("'%s' is not in: %s", heads[i], o.out);
+  o = cloze("report", "words", "--stages");
+  EXPECT(0, o);
+  int lines = 0;
+  for (const char *s = o.out; *s; s++) lines += *s == '\n';
+  assert_int_equal(lines, 1 + 2 * 2 * 3);
+  assert_non_null(strstr(o.out, "2  prefix  evaluate  done   words/stages/evaluate-"));
+  assert_int_equal(cz_fs_read(in_scratch("words/plan.json"), &text), CZ_OK);
+  assert_non_null(strstr(text.data, "\"row\": 1, \"name\": \"prefix\", \"stage\": \"evaluate\", \"key\": \""));
+  cz_buf_free(&text);
+}
+
+static void test_help_keys(void **state) {
+  static const char *const wanted[] = {"seed (", "init (", "corpus (", "tokenizer (", "kind (", "rows (", "columns (", "scales (", "paper_noise (",
+                                       "seeds (", "baseline (", "set (", "value (", "scores: mcc", "scores: rouge1, rouge2, rougeL",
+                                       "scores of tsv and csv: accuracy", "last_loss"};
+  static const char *const topics[] = {"keys", "keys.md", "man"};
+  outcome o = cloze("help", "keys");
+  EXPECT(0, o);
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    if (!strstr(o.out, wanted[i])) fail_msg("cloze help keys lacks '%s'", wanted[i]);
+  for (int i = 0; i < 3; i++) {
+    o = cloze("help", topics[i]);
+    EXPECT(0, o);
+    if (strstr(o.out, ".h)") || strstr(o.out, ".c)")) fail_msg("cloze help %s sends its reader to C", topics[i]);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_everything_is_checked_first),
+                                     cmocka_unit_test(test_files_are_checked_first),
+                                     cmocka_unit_test(test_columns),
+                                     cmocka_unit_test(test_results_are_known),
+                                     cmocka_unit_test(test_models_of_another_family),
+                                     cmocka_unit_test(test_scales),
+                                     cmocka_unit_test(test_folders),
+                                     cmocka_unit_test(test_no_trace),
+                                     cmocka_unit_test(test_one_folder_twice),
+                                     cmocka_unit_test(test_no_model),
+                                     cmocka_unit_test(test_names_in_output),
+                                     cmocka_unit_test(test_help_keys),
+                                     cmocka_unit_test(test_changed_inputs)}; /* last: it changes what the others read */
+  return cmocka_run_group_tests(tests, make_files, tear_down);
+}
