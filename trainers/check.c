@@ -78,8 +78,8 @@ static void how_made(const cz_check *c, char *out, size_t n, const char *path) {
   if (c->data && !cz_fs_is_dir(c->data)) snprintf(out, n, "the folder %s (key `data`) is not there at all", c->data);
 }
 
-/** Looks for the file that NODE names; an empty name is none. CZ_EUSAGE with the place, and what makes the file, when it is missing; in a look *THERE is
- * false instead. */
+/** Looks for the file that NODE names; an empty name is none. CZ_EUSAGE with the place, and what makes the file, when it is missing; in a look *THERE
+ * is false instead. */
 cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node) {
   const char *path;
   char how[sizeof c->hint];

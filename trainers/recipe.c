@@ -11,14 +11,15 @@
 #define AT(member) offsetof(KEYS, member)
 
 static const char *const kind_names[] = {"pretrain", "finetune", "evaluate", NULL}, *const section_text[] = {"section, below"};
-#define SECTION(name, of, help) \
+#define SECTION(name, of, help)                                                                                                                      \
   { name, CZ_KEY_TREE, 0, "", 0, 0, section_text, NULL, of ": " help }
 static const cz_key_spec stage_keys[] = {
     {"kind", CZ_KEY_ENUM, 0, NULL, 0, 0, kind_names, NULL, "what the stage does; the commands of these names say it themselves"},
     {"seed", CZ_KEY_INT, 0, NULL, 0, 4503599627370496.0, NULL, NULL, "of weights, data order and noise; an experiment sets it from its `seeds`"},
     {"tokenizer", CZ_KEY_TEXT, 0, NULL, 0, 0, NULL, NULL, "file tokenizer.json"},
     {"init", CZ_KEY_TEXT, 0, "", 0, 0, NULL, NULL,
-     "folder of the model to start from (config.json, model.safetensors, tokenizer.json), or in an experiment $STAGE; empty: weights drawn from the seed"},
+     "folder of the model to start from (config.json, model.safetensors, tokenizer.json), or in an experiment $STAGE; empty: weights drawn from the "
+     "seed"},
     {"corpus", CZ_KEY_TEXT, 0, "", 0, 0, NULL, NULL, "pretrain: file made by cloze corpus"},
     SECTION("model", "all", "what is built, or what the model in `init` must be"),
     SECTION("objective", "pretrain", "its `name` (cloze list objectives) and that objective's keys"),
@@ -29,7 +30,8 @@ static const cz_key_spec stage_keys[] = {
     SECTION("evaluate", "evaluate", "which rows are scored, and how outputs are searched"),
 };
 #undef SECTION
-const cz_section cz_stage_keys = CZ_SECTION("stage", "A stage: an entry of an experiment's `stages`, or the file of cloze pretrain, finetune, evaluate.", stage_keys);
+const cz_section cz_stage_keys =
+    CZ_SECTION("stage", "A stage: an entry of an experiment's `stages`, or the file of cloze pretrain, finetune, evaluate.", stage_keys);
 
 static const char *const dropout_masks[] = {"segment", "token", NULL};
 #define KEYS cz_model_keys
@@ -41,9 +43,11 @@ static const cz_key_spec model_keys[] = {
     {"num_layers", CZ_KEY_INT, AT(num_layers), "0", 0, 1 << 10, NULL, NULL, "blocks of a stack; 0 takes the named model's"},
     {"num_decoder_layers", CZ_KEY_INT, AT(num_decoder_layers), "0", 0, 1 << 10, NULL, NULL, "blocks of the decoder; 0 takes num_layers"},
     {"num_heads", CZ_KEY_INT, AT(num_heads), "0", 0, 1 << 10, NULL, NULL, "attention heads; 0 takes the named model's"},
-    {"vocab_size", CZ_KEY_INT, AT(vocab_size), "0", 0, 1 << 24, NULL, "tokens", "rows of the embedding; 0 takes the tokenizer's size, rounded up to 128"},
+    {"vocab_size", CZ_KEY_INT, AT(vocab_size), "0", 0, 1 << 24, NULL, "tokens",
+     "rows of the embedding; 0 takes the tokenizer's size, rounded up to 128"},
     {"relative_attention_num_buckets", CZ_KEY_INT, AT(buckets), "32", 4, 4096, NULL, NULL, "buckets of the position bias"},
-    {"relative_attention_max_distance", CZ_KEY_INT, AT(max_distance), "128", 2, 1 << 20, NULL, "tokens", "distance from which all positions share a bucket; more than half the buckets"},
+    {"relative_attention_max_distance", CZ_KEY_INT, AT(max_distance), "128", 2, 1 << 20, NULL, "tokens",
+     "distance from which all positions share a bucket; more than half the buckets"},
     {"dropout", CZ_KEY_REAL, AT(dropout), "0.1", 0, 0.99, NULL, NULL, "dropout rate everywhere"},
     {"dropout_mask", CZ_KEY_ENUM, AT(dropout_mask), "segment", 0, 0, dropout_masks, NULL,
      "one mask along each segment, as the published runs drew it, or one per token, as PyTorch ports do"},
@@ -69,9 +73,11 @@ static const char *const optimizer_names[] = {"adafactor", "adamw", "adamw_scale
 static const char *const schedules[] = {"constant", "rsqrt", "linear", "cosine", NULL};
 #define KEYS cz_optimizer_keys
 static const cz_key_spec optimizer_keys[] = {
-    {"name", CZ_KEY_ENUM, AT(name), "adafactor", 0, 0, optimizer_names, NULL, "Adafactor as T5 used it, AdamW, or AdamW with steps scaled by the parameter's RMS"},
+    {"name", CZ_KEY_ENUM, AT(name), "adafactor", 0, 0, optimizer_names, NULL,
+     "Adafactor as T5 used it, AdamW, or AdamW with steps scaled by the parameter's RMS"},
     {"learning_rate", CZ_KEY_REAL, AT(learning_rate), NULL, 0, INFINITY, NULL, NULL, "peak rate; with rsqrt the factor before 1/sqrt"},
-    {"schedule", CZ_KEY_ENUM, AT(schedule), "constant", 0, 0, schedules, NULL, "constant; 1/sqrt(max(step, warmup)); or warm up, then fall to final_rate"},
+    {"schedule", CZ_KEY_ENUM, AT(schedule), "constant", 0, 0, schedules, NULL,
+     "constant; 1/sqrt(max(step, warmup)); or warm up, then fall to final_rate"},
     {"warmup_steps", CZ_KEY_INT, AT(warmup_steps), "0", 0, 1e12, NULL, "steps", "of rsqrt: steps at the flat rate; otherwise steps of linear rise"},
     {"final_rate", CZ_KEY_REAL, AT(final_rate), "0", 0, 1, NULL, NULL, "where linear and cosine end, as a part of the peak"},
     {"clip_norm", CZ_KEY_REAL, AT(clip_norm), "0", 0, INFINITY, NULL, NULL, "largest global gradient norm; 0: no clipping (T5)"},
@@ -97,9 +103,11 @@ static const cz_key_spec train_keys[] = {
     {"loss_on_inputs", CZ_KEY_BOOL, AT(loss_on_inputs), "true", 0, 0, NULL, NULL, "single stacks: predict the inputs too"},
     {"recompute", CZ_KEY_BOOL, AT(recompute), "false", 0, 0, NULL, NULL, "keep only block borders for backward: less memory, one more forward"},
     {"checkpoint_steps", CZ_KEY_INT, AT(checkpoint_steps), "0", 0, 1e12, NULL, "steps", "save every so many steps; 0: by time only"},
-    {"checkpoint_seconds", CZ_KEY_REAL, AT(checkpoint_seconds), "60", 0, INFINITY, NULL, "seconds", "save when this much time has passed since the last"},
+    {"checkpoint_seconds", CZ_KEY_REAL, AT(checkpoint_seconds), "60", 0, INFINITY, NULL, "seconds",
+     "save when this much time has passed since the last"},
     {"log_steps", CZ_KEY_INT, AT(log_steps), "10", 1, 1e9, NULL, "steps", "one line of metrics every so many steps"},
-    {"nonfinite_limit", CZ_KEY_INT, AT(nonfinite_limit), "10", 1, 1e9, NULL, "steps", "steps in a row with a gradient that is not finite that end the run"},
+    {"nonfinite_limit", CZ_KEY_INT, AT(nonfinite_limit), "10", 1, 1e9, NULL, "steps",
+     "steps in a row with a gradient that is not finite that end the run"},
 };
 #undef KEYS
 const cz_section cz_train_section = CZ_SECTION("train", "The training loop.", train_keys);
@@ -130,8 +138,8 @@ const cz_section cz_evaluate_section = CZ_SECTION("evaluate", "How a model is sc
 
 /** Appends the help of every section, objectives included; MARKDOWN for documents. */
 cz_status cz_recipe_help(cz_buf *out, bool markdown) {
-  const cz_section *const sections[] = {&cz_stage_keys, &cz_model_section, &cz_batch_section, &cz_optimizer_section, &cz_train_section, &cz_mixing_section,
-                                        &cz_evaluate_section};
+  const cz_section *const sections[] = {&cz_stage_keys,    &cz_model_section,  &cz_batch_section,   &cz_optimizer_section,
+                                        &cz_train_section, &cz_mixing_section, &cz_evaluate_section};
   for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
     CZ_TRY(markdown ? cz_config_markdown(out, sections[i]) : cz_config_help(out, sections[i]));
   for (size_t i = 0; i < cz_objective_count; i++) {
@@ -188,7 +196,8 @@ cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *
   return cz_vocabulary_of(&stage->vocabulary, stage->tokenizer);
 }
 
-/** Gives a bound stage whose tokenizer is not there a vocabulary: as large as model.vocab_size, else T5's, with T5's special tokens. For looking only. */
+/** Gives a bound stage whose tokenizer is not there a vocabulary: as large as model.vocab_size, else T5's, with T5's special tokens. For looking
+ * only. */
 cz_status cz_stage_assume_vocabulary(cz_stage *s) {
   enum { T5_VOCABULARY = 32100, T5_SENTINELS = 100 };
   int64_t size = s->model.vocab_size ? s->model.vocab_size : T5_VOCABULARY;
@@ -206,7 +215,7 @@ void cz_stage_close(cz_stage *stage) { cz_tokenizer_destroy(&stage->tokenizer); 
  * values. */
 cz_status cz_recipe_same_model(const cz_model_config *a, const cz_model_config *b, const char *where) {
   static const char *const architectures[] = {"encoder-decoder", "language model", "prefix language model"}, *const no_yes[] = {"no", "yes"},
-                                              *const activations[] = {"none", "ReLU", "GELU", "GELU (tanh)"};
+                           *const activations[] = {"none", "ReLU", "GELU", "GELU (tanh)"};
   const struct {
     const char *key;
     int64_t have, want;
@@ -244,8 +253,10 @@ cz_status cz_recipe_model_folder(const char *folder) {
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "model/config.json"));
   bool inside = cz_fs_exists(path);
   return CZ_FAIL(CZ_EUSAGE, "%s %s: a model's folder has config.json, model.safetensors and tokenizer.json%s%s%s", folder,
-                 cz_fs_is_dir(folder) ? "is no model's folder" : cz_fs_exists(folder) ? "is no folder" : "is not there", inside ? "; did you mean " : "", inside ? folder : "",
-                 inside ? "/model?" : "");
+                 cz_fs_is_dir(folder)   ? "is no model's folder"
+                 : cz_fs_exists(folder) ? "is no folder"
+                                        : "is not there",
+                 inside ? "; did you mean " : "", inside ? folder : "", inside ? "/model?" : "");
 }
 
 /* Ids mean what the tokenizer that the model was trained with says. A folder without tokenizer.json can't be checked. */
@@ -302,8 +313,10 @@ cz_status cz_stage_model(cz_model **model, const cz_stage *stage) {
     CZ_TRY(check_tokenizer(stage));
     CZ_TRY(cz_hf_open(model, stage->init, stage->device));
     cz_status st = cz_recipe_same_model(&(*model)->config, &config, stage->init);
-    if (st != CZ_OK) cz_model_destroy(model);
-    else (*model)->config.dropout = config.dropout;
+    if (st != CZ_OK)
+      cz_model_destroy(model);
+    else
+      (*model)->config.dropout = config.dropout;
     return st;
   }
   CZ_TRY(cz_model_create(model, &config, stage->device));

@@ -3,37 +3,38 @@
 
 #include <unistd.h>
 
-static const char experiment[] = "title: a made-up run\n"
-                                 "seeds: [1, 2]\n"
-                                 "baseline: spans\n"
-                                 "common:\n"
-                                 "  tokenizer: " SAMPLE "/tokenizer.json\n"
-                                 "  model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
-                                 "  batch: {input_tokens: 128, target_tokens: 128}\n"
-                                 "  optimizer: {name: adafactor, learning_rate: 0.01}\n"
-                                 "  train: {steps: 2, log_steps: 1}\n"
-                                 "stages:\n"
-                                 "  pretrain:\n"
-                                 "    kind: pretrain\n"
-                                 "    corpus: corpus.h5\n"
-                                 "    objective: {name: random_spans, inputs_length: 64}\n"
-                                 "  finetune:\n"
-                                 "    kind: finetune\n"
-                                 "    init: $pretrain\n"
-                                 "    tasks: {list: [{name: tsv, as: mood, train: train.tsv, labels: 'good,bad'}]}\n"
-                                 "  evaluate:\n"
-                                 "    kind: evaluate\n"
-                                 "    init: $finetune\n"
-                                 "    evaluate: {split: test, max_length: 4, max_inputs: 32}\n"
-                                 "    tasks: {list: [{name: tsv, as: mood, train: train.tsv, test: test.tsv, labels: 'good,bad', metrics: 'accuracy,f1'}]}\n"
-                                 "rows:\n"
-                                 "  - {name: spans, paper: {P: 1, Q: 2}, set: {pretrain.objective.name: random_spans}}\n"
-                                 "  - {name: prefix, paper: {P: 2}, set: {pretrain.objective.name: prefix_lm}}\n"
-                                 "columns:\n"
-                                 "  - {name: mood, value: evaluate.mood.scores.accuracy, paper: P}\n"
-                                 "  - {name: loss, value: [pretrain.loss, finetune.loss]}\n"
-                                 "scales:\n"
-                                 "  tiny: {columns: [{name: mood, value: evaluate.mood.scores.f1, paper: Q}]}\n";
+static const char experiment[] =
+    "title: a made-up run\n"
+    "seeds: [1, 2]\n"
+    "baseline: spans\n"
+    "common:\n"
+    "  tokenizer: " SAMPLE "/tokenizer.json\n"
+    "  model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
+    "  batch: {input_tokens: 128, target_tokens: 128}\n"
+    "  optimizer: {name: adafactor, learning_rate: 0.01}\n"
+    "  train: {steps: 2, log_steps: 1}\n"
+    "stages:\n"
+    "  pretrain:\n"
+    "    kind: pretrain\n"
+    "    corpus: corpus.h5\n"
+    "    objective: {name: random_spans, inputs_length: 64}\n"
+    "  finetune:\n"
+    "    kind: finetune\n"
+    "    init: $pretrain\n"
+    "    tasks: {list: [{name: tsv, as: mood, train: train.tsv, labels: 'good,bad'}]}\n"
+    "  evaluate:\n"
+    "    kind: evaluate\n"
+    "    init: $finetune\n"
+    "    evaluate: {split: test, max_length: 4, max_inputs: 32}\n"
+    "    tasks: {list: [{name: tsv, as: mood, train: train.tsv, test: test.tsv, labels: 'good,bad', metrics: 'accuracy,f1'}]}\n"
+    "rows:\n"
+    "  - {name: spans, paper: {P: 1, Q: 2}, set: {pretrain.objective.name: random_spans}}\n"
+    "  - {name: prefix, paper: {P: 2}, set: {pretrain.objective.name: prefix_lm}}\n"
+    "columns:\n"
+    "  - {name: mood, value: evaluate.mood.scores.accuracy, paper: P}\n"
+    "  - {name: loss, value: [pretrain.loss, finetune.loss]}\n"
+    "scales:\n"
+    "  tiny: {columns: [{name: mood, value: evaluate.mood.scores.f1, paper: Q}]}\n";
 
 static const char stage[] = "seed: 5\n"
                             "tokenizer: " SAMPLE "/tokenizer.json\n"
@@ -74,7 +75,8 @@ static void test_everything_is_checked_first(void **state) {
   refuses("stages.finetune.batch.max_inputs=900", "does not fit a shard's 128 and 128\n  (row spans, stage finetune)");
   refuses("rows.1.set={pretrain.train.steps: 0}", "steps: 0 is not between 1 and 1000000000000\n  (row prefix, stage pretrain)");
   refuses("rows.1.set={pretrain.objective.name: prefix_lm, pretrain.objective.mean_noise_span_length: 2}", "(objective prefix_lm; ");
-  refuses("rows.1.set={finetune.model.relative_attention_max_distance: 16}", "16 must be larger than half the buckets, 16\n  (row prefix, stage finetune)");
+  refuses("rows.1.set={finetune.model.relative_attention_max_distance: 16}",
+          "16 must be larger than half the buckets, 16\n  (row prefix, stage finetune)");
   refuses("rows.1.set={pretran.train.steps: 3}", "'pretran.train.steps' does not begin with the name of a stage");
   refuses("stages.evaluate.tasks.list.0.metrics=acuracy", "no score is called 'acuracy'; did you mean accuracy");
   refuses("stages.evaluate.tasks.list.0.name=tvs", "'tvs'");
@@ -87,8 +89,9 @@ static void test_everything_is_checked_first(void **state) {
 static void test_files_are_checked_first(void **state) {
   write_scratch("label.tsv", "fine\tgood\nso so\tneither\n");
   write_scratch("columns.tsv", "fine\n");
-  REFUSED(2, "x.yaml:23:", cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=test.tsv", "seeds=[1]", "data=d",
-                                 "common.tokenizer=" SAMPLE "/tokenizer.json", "stages.evaluate.tasks.list.0.labels=good"));
+  REFUSED(2, "x.yaml:23:",
+          cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=test.tsv", "seeds=[1]", "data=d",
+                "common.tokenizer=" SAMPLE "/tokenizer.json", "stages.evaluate.tasks.list.0.labels=good"));
   REFUSED(2, "stages.evaluate.tasks.list.0.test: there is no file nope.tsv\n  (task mood)\n  (row spans, stage evaluate)",
           cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=nope.tsv"));
   REFUSED(1, "label.tsv:2: unknown label 'neither'", cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=label.tsv"));
@@ -131,8 +134,8 @@ static void test_results_are_known(void **state) {
 }
 
 static void test_models_of_another_family(void **state) {
-  refuses("stages.finetune.model.name=lm-nano",
-          "init: $pretrain: the model there (t5) has the architecture encoder-decoder, the recipe's (lm) has language model\n  (row spans, stage finetune)");
+  refuses("stages.finetune.model.name=lm-nano", "init: $pretrain: the model there (t5) has the architecture encoder-decoder, the recipe's (lm) has "
+                                                "language model\n  (row spans, stage finetune)");
   refuses("stages.finetune.model.d_ff=48", "init: $pretrain: the model there has d_ff 32, the recipe's has 48");
   REFUSED(2, "base/model: the model there (t5) has the architecture encoder-decoder, the recipe's (lm) has language model",
           cloze("finetune", "finetune.yaml", "--out", "none", "model.name=lm-nano"));
@@ -157,7 +160,8 @@ static void test_folders(void **state) {
   REFUSED(2, "/run: this folder holds another run:\n  seeds.0: 1 there, 2 now\n  stages.finetune.train: nothing there, {\"steps\": 3} now\n",
           cloze("run", "x.yaml", "--out", "run", "seeds=[2]", "stages.finetune.train.steps=3"));
   write_scratch("test.tsv", "fine\tgood\nsad\tbad\nsad\tbad\n");
-  REFUSED(2, "/run: this folder holds another run:\n  the file test.tsv has changed since then\nto go on", cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
+  REFUSED(2, "/run: this folder holds another run:\n  the file test.tsv has changed since then\nto go on",
+          cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
   assert_int_equal(unlink(in_scratch("run/result.json")), 0);
   outcome o = cloze("run", "x.yaml", "--out", "run", "seeds=[1]"); /* not finished: what depends on the file is made anew, and that is said */
   EXPECT(0, o);
@@ -173,14 +177,16 @@ static void test_changed_inputs(void **state) {
   EXPECT(0, cloze("evaluate", "evaluate.yaml", "--out", "scored"));
   EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "again"));
   write_scratch("train.tsv", "fine day\tgood\nsad day\tbad\nbad day\tbad\n");
-  REFUSED(2, "tuned: this folder holds another run:\n  the file train.tsv has changed since then", cloze("finetune", "finetune.yaml", "--out", "tuned"));
+  REFUSED(2, "tuned: this folder holds another run:\n  the file train.tsv has changed since then",
+          cloze("finetune", "finetune.yaml", "--out", "tuned"));
   assert_int_equal(unlink(in_scratch("tuned/result.json")), 0);
   REFUSED(2, "the file train.tsv has changed since then", cloze("finetune", "finetune.yaml", "--out", "tuned"));
   write_scratch("train.tsv", "fine day\tgood\nsad day\tbad\n"); /* as it was: the run goes on */
   EXPECT(0, cloze("finetune", "finetune.yaml", "--out", "tuned"));
   EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt", "test.tsv"));
   assert_int_equal(unlink(in_scratch("again/result.json")), 0);
-  REFUSED(2, "again: this folder holds another run:\n  the file corpus.h5 has changed since then", cloze("pretrain", "pretrain.yaml", "--out", "again"));
+  REFUSED(2, "again: this folder holds another run:\n  the file corpus.h5 has changed since then",
+          cloze("pretrain", "pretrain.yaml", "--out", "again"));
   EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "other")); /* another model, in the place of the one that was scored */
   assert_int_equal(rename(in_scratch("other/model/model.safetensors"), in_scratch("base/model/model.safetensors")), 0);
   REFUSED(2, "the file base/model/model.safetensors has changed since then", cloze("evaluate", "evaluate.yaml", "--out", "scored"));
@@ -246,9 +252,23 @@ static void test_names_in_output(void **state) {
 }
 
 static void test_help_keys(void **state) {
-  static const char *const wanted[] = {"seed (", "init (", "corpus (", "tokenizer (", "kind (", "rows (", "columns (", "scales (", "paper_noise (",
-                                       "seeds (", "baseline (", "set (", "value (", "scores: mcc", "scores: rouge1, rouge2, rougeL",
-                                       "scores of tsv and csv: accuracy", "last_loss"};
+  static const char *const wanted[] = {"seed (",
+                                       "init (",
+                                       "corpus (",
+                                       "tokenizer (",
+                                       "kind (",
+                                       "rows (",
+                                       "columns (",
+                                       "scales (",
+                                       "paper_noise (",
+                                       "seeds (",
+                                       "baseline (",
+                                       "set (",
+                                       "value (",
+                                       "scores: mcc",
+                                       "scores: rouge1, rouge2, rougeL",
+                                       "scores of tsv and csv: accuracy",
+                                       "last_loss"};
   static const char *const topics[] = {"keys", "keys.md", "man"};
   outcome o = cloze("help", "keys");
   EXPECT(0, o);

@@ -310,6 +310,27 @@ static void test_hash_sees_what_matters(void **state) {
   }
 }
 
+/* What differs is named with both values, each once; what only looks different is not. */
+static void test_compare(void **state) {
+  static const char *const cases[][3] = {{"{a: 1, b: {c: 2}}", "{b: {c: 2.0}, a: 1e0}", ""},
+                                         {"{a: 1, b: {c: 2}}", "{a: 1, b: {c: 3}}", "  b.c: 2 there, 3 now\n"},
+                                         {"{a: 1}", "{a: 1, b: x}", "  b: nothing there, \"x\" now\n"},
+                                         {"{a: [1, 2]}", "{a: [1]}", "  a.1: 2 there, nothing now\n"},
+                                         {"{a: {b: 1}}", "{a: 5}", "  a: {\"b\": 1} there, 5 now\n"},
+                                         {"{a: true, b: '5'}", "{a: false, b: 5}", "  a: true there, false now\n  b: \"5\" there, 5 now\n"},
+                                         {"{}", "{a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1, h: 1, i: 1, j: 1}", "  and 2 more\n"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    cz_config *there = parse(cases[i][0]), *now = parse(cases[i][1]);
+    cz_buf out = {0};
+    assert_int_equal(cz_config_compare(&out, cz_config_root(there), cz_config_root(now)), CZ_OK);
+    const char *said = out.data ? out.data : "", *end = said + strlen(said) - strlen(cases[i][2]);
+    assert_string_equal(i == 6 ? end : said, cases[i][2]);
+    cz_buf_free(&out);
+    cz_config_destroy(&there);
+    cz_config_destroy(&now);
+  }
+}
+
 static void test_written_section_binds_to_the_same(void **state) {
   noise v = {.length = INT64_MAX, .steps = -3, .density = 0.1 + 0.2, .rate = -5e-324, .shuffle = true, .name = "512", .mode = 2}, back;
   cz_buf out = {0};
@@ -357,6 +378,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_binds_values_and_defaults),
                                      cmocka_unit_test(test_mistakes_are_placed),
                                      cmocka_unit_test(test_wrong_types),
+                                     cmocka_unit_test(test_compare),
                                      cmocka_unit_test(test_yaml_mistakes),
                                      cmocka_unit_test(test_long_lines_and_wide_characters),
                                      cmocka_unit_test(test_overrides),

@@ -1,6 +1,7 @@
 /* Experiment files: what is refused and how it is said; the files of this project at every scale; predicted costs. */
 #include "setup.h"
 #include "base/fs.h"
+#include "trainers/recipe.h"
 #include "trainers/experiment/cost.h"
 #include "trainers/flops.h"
 
@@ -129,6 +130,14 @@ static void open_file(cz_plan *plan, const char *name, const char *scale) {
   if (cz_plan_open(plan, path, scale, 0, NULL, 0, NULL) != CZ_OK) fail_msg("%s at %s: %s", name, scale ? scale : "-", cz_error_message());
 }
 
+/* Stages and columns are right as far as that can be said without data, and what is missing is data. */
+static void check_whole(const cz_plan *plan) {
+  cz_buf missing = {0};
+  assert_ok(cz_plan_check(plan, &missing));
+  assert_true(!missing.data || strstr(missing.data, "data/"));
+  cz_buf_free(&missing);
+}
+
 /* Every stage of every file binds its sections, at every scale, without any data. */
 static void test_files_of_the_project(void **state) {
   static const char *const names[] = {"t5/table4.yaml", "t5/table5.yaml", "t5/table6.yaml", "t5/table7.yaml"}, *const scales[] = {"nano", "mini",
@@ -145,6 +154,7 @@ static void test_files_of_the_project(void **state) {
           if (cz_cost_stage(&cost, s) != CZ_OK) fail_msg("%s at %s, stage %s: %s", names[f], scales[k], s->name, cz_error_message());
           assert_true(s->kind == &cz_stage_evaluate ? cost.flop == 0 : cost.flop > 1e9 && cost.tokens > 1e4 && cost.steps >= 100);
         }
+      check_whole(&plan);
       cz_plan_close(&plan);
     }
 }
@@ -154,6 +164,10 @@ static void test_quickstart_file(void **state) {
   open_file(&plan, "quickstart.yaml", NULL);
   assert_int_equal(plan.n_rows, 3);
   assert_true(plan.n_seeds >= 2);
+  check_whole(&plan);
+  cz_plan_close(&plan);
+  open_file(&plan, "quickstart/own_task.yaml", NULL);
+  check_whole(&plan);
   cz_plan_close(&plan);
   open_file(&plan, "quickstart.yaml", "test");
   cz_plan_close(&plan);
@@ -213,6 +227,56 @@ static void test_cost_with_data(void **state) {
   cz_plan_close(&plan);
 }
 
+/* `cloze help keys` knows each key that a kind of stage accepts. */
+static void test_stage_keys_have_help(void **state) {
+  const cz_stage_kind *const kinds[] = {&cz_stage_pretrain, &cz_stage_finetune, &cz_stage_evaluate};
+  for (int k = 0; k < 3; k++)
+    for (const char *const *key = kinds[k]->keys; *key; key++) {
+      size_t i = 0;
+      while (i < cz_stage_keys.n_keys && strcmp(cz_stage_keys.keys[i].name, *key)) i++;
+      if (i == cz_stage_keys.n_keys) fail_msg("the key %s of %s has no help", *key, kinds[k]->name);
+    }
+}
+
+/* Keys follow the contents of files, and the order of reading does not matter to a file that is known. */
+static void test_keys_follow_files(void **state) {
+  static const char *const text = "{tokenizer: '%s/a', corpus: '%s/b'}";
+  char yaml[1024];
+  cz_config *config;
+  cz_inputs known = {0};
+  uint64_t first = 1, same = 1, other = 1, fresh = 1;
+  cz_buf changed = {0};
+  json_t *before = json_object(), *after = json_object();
+  snprintf(yaml, sizeof yaml, text, folder(), folder());
+  assert_ok(cz_config_parse(&config, "stage", yaml, strlen(yaml)));
+  write_text("a", "tokens");
+  write_text("b", "texts");
+  assert_ok(cz_inputs_hash(&known, &first, before, cz_config_root(config)));
+  assert_ok(cz_inputs_hash(&known, &same, NULL, cz_config_root(config)));
+  assert_true(first == same);
+  write_text("b", "text");
+  assert_ok(cz_inputs_hash(&known, &other, after, cz_config_root(config)));
+  assert_true(other != first);
+  cz_inputs_free(&known);
+  assert_ok(cz_inputs_hash(&known, &fresh, NULL, cz_config_root(config)));
+  assert_true(fresh == other);
+  assert_ok(cz_inputs_write(before, folder()));
+  assert_ok(cz_inputs_compare(&changed, before, folder()));
+  assert_int_equal(changed.len, 0);
+  assert_ok(cz_inputs_compare(&changed, after, folder()));
+  assert_non_null(strstr(changed.data, "/b has changed since then\n"));
+  assert_null(strstr(changed.data, "/a has"));
+  write_text("inputs.json", "{\"");
+  assert_fails(cz_inputs_compare(&changed, after, folder()), CZ_ECORRUPT, "inputs.json:1:");
+  remove_file("b");
+  assert_fails(cz_inputs_hash(&known, &other, NULL, cz_config_root(config)), CZ_EUSAGE, "stage:1:");
+  json_decref(before);
+  json_decref(after);
+  cz_buf_free(&changed);
+  cz_inputs_free(&known);
+  cz_config_destroy(&config);
+}
+
 static cz_status command(cz_status (*run)(int, char **), const char *a, const char *b, const char *c) {
   char words[4][1024];
   char *argv[5] = {words[0], words[1], words[2], words[3], NULL};
@@ -236,9 +300,10 @@ static void test_command_lines(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {TEST(test_refused),         TEST(test_missing_files), TEST(test_keys),
-                                     TEST(test_more_seeds),      TEST(test_step_flops),    TEST(test_files_of_the_project),
-                                     TEST(test_quickstart_file), TEST(test_paper_rows),    TEST(test_cost_of_the_baseline),
-                                     TEST(test_cost_with_data),  TEST(test_command_lines)};
+  const struct CMUnitTest tests[] = {TEST(test_refused),          TEST(test_missing_files), TEST(test_keys),
+                                     TEST(test_more_seeds),       TEST(test_step_flops),    TEST(test_files_of_the_project),
+                                     TEST(test_quickstart_file),  TEST(test_paper_rows),    TEST(test_cost_of_the_baseline),
+                                     TEST(test_cost_with_data),   TEST(test_command_lines), TEST(test_stage_keys_have_help),
+                                     TEST(test_keys_follow_files)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -214,7 +214,8 @@ static cz_status read_init(cz_plan *p, cz_plan_stage *s, const cz_config_node *s
   size_t count = index < 64 ? index : 64;
   for (size_t i = 0; i < count; i++) names[i] = cz_config_key_at(stages, i);
   const char *near = cz_nearest(text + 1, names, count);
-  return cz_config_error(n, "'%s' is no stage before this one; %s%s", text, near ? "did you mean $" : "a folder needs no dollar sign", near ? near : "");
+  return cz_config_error(n, "'%s' is no stage before this one; %s%s", text, near ? "did you mean $" : "a folder needs no dollar sign",
+                         near ? near : "");
 }
 
 /* A stage without a kind may be another's name misspelt in a scale or an override. */
@@ -305,10 +306,10 @@ static cz_status need_scale(const cz_plan *p) {
   return st;
 }
 
-/** Opens an experiment file with its scale (null: the one that its key `scale` names, if any) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing how many seeds there are, and
- * resolves every stage of every row and seed. With INPUTS keys cover the contents of the files that stages name, and everything is checked first
- * (cz_plan_check); null is for looking only. CZ_EUSAGE with file and line for anything that is not as it should be. Close with cz_plan_close, also
- * after a failure. */
+/** Opens an experiment file with its scale (null: the one that its key `scale` names, if any) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing
+ * how many seeds there are, and resolves every stage of every row and seed. With INPUTS keys cover the contents of the files that stages name, and
+ * everything is checked first (cz_plan_check); null is for looking only. CZ_EUSAGE with file and line for anything that is not as it should be. Close
+ * with cz_plan_close, also after a failure. */
 cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words, cz_inputs *inputs) {
   *p = (cz_plan){0};
   CZ_TRY(cz_arena_create(&p->arena, "plan"));

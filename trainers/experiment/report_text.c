@@ -86,10 +86,13 @@ static cz_status print_column(cz_buf *out, const cz_results *r, size_t column, b
   const cz_column *c = &r->plan.columns[column];
   cz_grid g = {.columns = 7};
   cz_status st = CZ_OK;
-  CZ_GO(st, cz_buf_addf(out, "\n%s%s%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "", c->paper ? "; the paper's " : " (no column of the paper)",
-                        c->paper ? c->paper : ""), done);
+  CZ_GO(st,
+        cz_buf_addf(out, "\n%s%s%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "",
+                    c->paper ? "; the paper's " : " (no column of the paper)", c->paper ? c->paper : ""),
+        done);
   if (!isnan(r->baseline[column]))
-    CZ_GO(st, cz_buf_addf(out, "; simple baseline (%s) %.2f", r->baseline_kind[column] ? r->baseline_kind[column] : "simple", r->baseline[column]), done);
+    CZ_GO(st, cz_buf_addf(out, "; simple baseline (%s) %.2f", r->baseline_kind[column] ? r->baseline_kind[column] : "simple", r->baseline[column]),
+          done);
   if (!isnan(c->paper_noise)) CZ_GO(st, cz_buf_addf(out, "; the paper's deviation over its own seeds %.3f", c->paper_noise), done);
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
   CZ_GO(st, column_rows(&g, r, column), done);
@@ -126,15 +129,20 @@ cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours) {
   cz_status st;
   if (p->n_columns > 30) return CZ_FAIL(CZ_EUSAGE, "%zu columns are more than a page holds; use --csv or --json", p->n_columns);
   CZ_TRY(cz_buf_addf(out, "%s%s%s\n", p->title ? p->title : "experiment", p->source ? " - " : "", p->source ? p->source : ""));
-  CZ_TRY(cz_buf_addf(out, "%zu rows, %zu seed%s; mean ± sample deviation over seeds, the paper's value below; the simple baseline is what a program gets that knows "
-                          "nothing\n\n", p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s"));
+  CZ_TRY(cz_buf_addf(
+      out,
+      "%zu rows, %zu seed%s; mean ± sample deviation over seeds, the paper's value below; the simple baseline is what a program gets that knows "
+      "nothing\n\n",
+      p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s"));
   CZ_GO(st, summary(&g, r), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
   if (p->baseline && p->n_seeds > 1)
     CZ_GO(st,
-          cz_buf_addf(
-              out, "\n`minus %s` is the difference to that row, paired over seeds (same data order and initial weights), with its 95 %% interval; * excludes "
-                   "zero.\n", p->baseline),
+          cz_buf_addf(out,
+                      "\n`minus %s` is the difference to that row, paired over seeds (same data order and initial weights), with its 95 %% interval; "
+                      "* excludes "
+                      "zero.\n",
+                      p->baseline),
           done);
   for (size_t c = 0; c < p->n_columns; c++) CZ_GO(st, print_column(out, r, c, colours), done);
   CZ_GO(st, print_costs(out, r, colours), done);

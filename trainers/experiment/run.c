@@ -14,12 +14,13 @@
 const char cz_run_usage[] =
     "cloze run FILE [--out DIR] [--scale S] [--seeds N] [--device D] [--comm C] [key=value ...]\n"
     "Runs an experiment file: every row, seed and stage that is not done yet. A killed run goes on where it was: run the same command again.\n"
+    "Before the first stage everything is checked: the keys of all stages of all rows, their files and what is in them, and the columns.\n"
     "  --out DIR     the run's folder (default runs/FILE or runs/FILE-SCALE)\n"
-    "  --scale S     nano, mini, small, base: replaces model, steps and data together\n"
+    "  --scale S     one of the file's scales, which replaces model, steps and data together (default: the one that its key `scale` names)\n"
     "  --seeds N     the first N seeds instead of those in the file\n"
     "  --device D    cpu (default), ref, guard:cpu, ...; --comm C: auto (default), self, mpi\n"
     "  key=value     replaces a key of the file, e.g. stages.pretrain.train.steps=100\n"
-    "DIR gets experiment.yaml (resolved; it can be run again), stages/, result.json (its `metrics` hold no time, path or rate), report.txt, "
+    "DIR gets experiment.yaml (resolved; it can be run again), plan.json (which stage is whose), stages/, result.json (its `metrics` hold no time, path or rate), report.txt, "
     "report.csv\n"
     "and report.html.\n";
 

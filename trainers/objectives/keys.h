@@ -17,8 +17,9 @@
 
 #define CZ_KEY_FIDELITY                                                                                                                              \
   CZ_OBJECTIVE_KEY(fidelity, CZ_KEY_ENUM, .fallback = "paper", .choices = cz_fidelity_names,                                                         \
-                   .help = "where the paper and its released code disagree: what the paper says; what the code does (its caps of targets, spans beyond "  \
-                           "the sentinels, random tokens that are sentinels); or neither's slips")
+                   .help =                                                                                                                           \
+                       "where the paper and its released code disagree: what the paper says; what the code does (its caps of targets, spans beyond " \
+                       "the sentinels, random tokens that are sentinels); or neither's slips")
 
 #define CZ_KEY_DENSITY(standard, least, most)                                                                                                        \
   CZ_OBJECTIVE_KEY(noise_density, CZ_KEY_REAL, .fallback = standard, .min = least, .max = most, .help = "expected share of the tokens that are noise")
