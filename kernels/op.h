@@ -73,6 +73,10 @@ typedef struct cz_op_row {
   int8_t must_alias[CZ_OP_OUT]; /* output i is input must_alias[i] - 1, updated in place; 0: it is not */
   int8_t may_alias[CZ_OP_OUT];  /* output i may share the storage of input may_alias[i] - 1 when nobody reads that again; 0: never */
   int8_t may_alias_grad[CZ_OP_IN]; /* din[i] may share the storage of dout[may_alias_grad[i] - 1] when written, not added; 0: never */
+  /* Outputs that backward makes again by a forward call instead of keeping them, which must take nothing but what its needs name. Input k of that call:
+   * 0, as it was; o + 1, output o if that was made, else as it was; -1, absent. */
+  uint32_t cheap;
+  int8_t again_in[CZ_OP_IN];
   size_t attr_bytes;
   cz_needs needs;                                     /* what backward reads, unless needs_of says otherwise */
   void (*needs_of)(cz_needs *needs, const void *attr); /* null: needs as it stands */

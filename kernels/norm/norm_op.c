@@ -80,6 +80,8 @@ const cz_op_row cz_norm_row = {
     .deterministic = true,
     .may_alias = {[CZ_NORM_H] = CZ_NORM_X + 1},
     .may_alias_grad = {[CZ_NORM_X] = CZ_NORM_H + 1, [CZ_NORM_BRANCH] = CZ_NORM_Y + 1},
+    .cheap = 1u << CZ_NORM_Y,
+    .again_in = {[CZ_NORM_X] = CZ_NORM_H + 1, [CZ_NORM_BRANCH] = -1, [CZ_NORM_SPANS] = -1},
     .attr_bytes = sizeof(cz_norm_attr),
     /* x itself is read only when there is no branch; in a chain of residual blocks x is the norm before's h, which is kept anyway. */
     .needs = {.in = 1u << CZ_NORM_X | 1u << CZ_NORM_GAIN | 1u << CZ_NORM_SPANS, .out = 1u << CZ_NORM_H | 1u << CZ_NORM_RSTD | 1u << CZ_NORM_MEAN},

@@ -23,7 +23,7 @@ enum { CZ_ABSENT = -1 };
 
 typedef struct cz_graph_options {
   bool train;     /* differentiate: gradients of all trainable parameters */
-  bool no_reuse;  /* give every tensor memory of its own (for tests and debugging) */
+  bool no_reuse;  /* give every tensor memory of its own and make none again (for tests and debugging) */
   bool no_fusion; /* run the nodes as built */
 } cz_graph_options;
 

@@ -2,7 +2,7 @@
  *
  * A node is live when a kept value hangs on it. A value needs a gradient when a trainable parameter stands behind it. Backward walks live nodes in
  * reverse; the first contribution to a gradient is written, later ones are added. Blocks that recompute get a second, renamed set of forward steps
- * just before their backward. */
+ * just before their backward; a cheap output (see the row) is made again just before the first backward step that reads it. */
 #include "graph/internal.h"
 
 #include <stdlib.h>
@@ -115,15 +115,58 @@ static void mark_reached(pass *p) {
   }
 }
 
+/* Gives V a second name, under which it is made again. */
+static cz_status twin(pass *p, cz_value v) {
+  cz_graph *g = p->g;
+  cz__value old = g->values[v];
+  const char *name;
+  CZ_TRY(cz__graph_name(g, &name, "again ", old.name));
+  cz_value again = cz__value_add(g, name, CZ__TENSOR, &old.arg);
+  if (!cz__is_value(again)) return CZ_FAIL(CZ_ENOMEM, "%s", g->why);
+  g->values[again].saved = old.saved;
+  g->values[again].node = old.node;
+  g->values[again].output = old.output;
+  p->again[v] = again;
+  return CZ_OK;
+}
+
+/* Makes V again if it is cheap and still goes by its first name: what that takes is kept for the node's own backward anyway. */
+static cz_status make_again(pass *p, cz_value v) {
+  cz_graph *g = p->g;
+  const cz__value *x = &g->values[v];
+  if (x->node == CZ__NO_NODE || x->keep || p->again[v] != v || g->options.no_reuse) return CZ_OK;
+  const cz__node *n = &g->nodes[x->node];
+  int output = x->output;
+  if (!(n->row->cheap >> output & 1)) return CZ_OK;
+  cz__step s;
+  empty_step(&s, x->node, CZ__REPLAY);
+  for (int k = 0; k < n->row->n_in; k++) {
+    int from = n->row->again_in[k];
+    cz_value in = from > 0 && cz__is_value(n->out[from - 1]) ? n->out[from - 1] : from < 0 ? CZ_ABSENT : n->in[k];
+    if (cz__is_value(in)) s.in[k] = p->again[in], s.reads_in[k] = true;
+  }
+  CZ_TRY(twin(p, v));
+  s.out[output] = p->again[v];
+  s.writes_out = true;
+  return add_step(g, &s);
+}
+
+static cz_needs needs_of(const cz__node *n) {
+  cz_needs needs = n->row->needs;
+  if (n->row->needs_of) n->row->needs_of(&needs, n->attr);
+  return needs;
+}
+
 static cz_status backward_step(pass *p, int node) {
   cz_graph *g = p->g;
   cz__node *n = &g->nodes[node];
   const cz_op_row *row = n->row;
-  cz_needs needs = row->needs;
+  cz_needs needs = needs_of(n);
   cz__step s;
   empty_step(&s, node, CZ__BACKWARD);
-  if (row->needs_of) row->needs_of(&needs, n->attr);
   s.writes_out = row->fused_backward;
+  for (int k = 0; k < row->n_in; k++)
+    if (cz__is_value(n->in[k]) && (needs.in >> k & 1)) CZ_TRY(make_again(p, n->in[k]));
   for (int k = 0; k < row->n_in; k++)
     if (cz__is_value(n->in[k])) s.in[k] = p->again[n->in[k]], s.reads_in[k] = needs.in >> k & 1;
   for (int o = 0; o < row->n_out; o++) {
@@ -149,8 +192,7 @@ static void mark_replay(const pass *p, int block, bool *needed) {
     const cz__node *n = &g->nodes[i];
     if (n->block != block || n->dead || !p->live[i]) continue;
     bool made = false, back = has_gradient(p, n) && wants_gradient(p, n);
-    cz_needs needs = n->row->needs;
-    if (n->row->needs_of) n->row->needs_of(&needs, n->attr);
+    cz_needs needs = needs_of(n);
     for (int o = 0; o < n->row->n_out; o++) {
       if (!cz__is_value(n->out[o])) continue;
       needed[n->out[o]] |= back && (needs.out >> o & 1);
@@ -163,19 +205,8 @@ static void mark_replay(const pass *p, int block, bool *needed) {
 
 static cz_status twin_outputs(pass *p, int node) {
   cz_graph *g = p->g;
-  for (int o = 0; o < g->nodes[node].row->n_out; o++) {
-    cz_value v = g->nodes[node].out[o];
-    if (!cz__is_value(v)) continue;
-    cz__value old = g->values[v];
-    const char *name;
-    CZ_TRY(cz__graph_name(g, &name, "again ", old.name));
-    cz_value twin = cz__value_add(g, name, CZ__TENSOR, &old.arg);
-    if (!cz__is_value(twin)) return CZ_FAIL(CZ_ENOMEM, "%s", g->why);
-    g->values[twin].saved = old.saved;
-    g->values[twin].node = node;
-    g->values[twin].output = o;
-    p->again[v] = twin;
-  }
+  for (int o = 0; o < g->nodes[node].row->n_out; o++)
+    if (cz__is_value(g->nodes[node].out[o])) CZ_TRY(twin(p, g->nodes[node].out[o]));
   return CZ_OK;
 }
 

@@ -1,5 +1,6 @@
 /* Whole nets of every family: what the planner, the fusions, recomputation and the guard may not change, dropout included; scoring graphs; empty
  * batches; the same dropout on ref and cpu. */
+#include "graph/internal.h"
 #include "graph_test.h"
 
 #include <math.h>
@@ -188,9 +189,36 @@ static void recompute_saves(void **state) {
   cz_device_close(&device);
 }
 
+/* What a row calls cheap no backward step reads under the name that forward gave it: it was made again, at once before its first reader. */
+static void cheap_outputs(void **state) {
+  cz_device *device;
+  OK(cz_device_open(&device, "cpu"));
+  cz_model *m = tiny_model("t5-v1_1-nano", device, 1);
+  cz_net *net;
+  cz_net_options o = net_options(0.1);
+  OK(cz_net_create(&net, m, &o));
+  const cz_graph *g = net->graph;
+  int again = 0;
+  for (size_t i = 0; i < g->n_steps; i++) {
+    const cz__step *s = &g->steps[i];
+    for (int k = 0; s->phase == CZ__BACKWARD && k < CZ_OP_IN; k++) {
+      if (!s->reads_in[k] || g->values[s->in[k]].node == CZ__NO_NODE) continue;
+      const cz__value *v = &g->values[s->in[k]];
+      if (!(g->nodes[v->node].row->cheap >> v->output & 1)) continue;
+      if (v->first < g->forward_steps) fail_msg("%s is kept from forward for the backward of %s", v->name, g->nodes[s->node].name);
+      again++;
+    }
+  }
+  assert_true(again >= 4); /* at least the readers of one block's norms */
+  cz_net_destroy(&net);
+  cz_model_destroy(&m);
+  cz_device_close(&device);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(variants_ref), cmocka_unit_test(variants_cpu),  cmocka_unit_test(same_masks),
-                                     cmocka_unit_test(scoring),      cmocka_unit_test(empty_batches), cmocka_unit_test(recompute_saves)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(variants_ref),    cmocka_unit_test(variants_cpu),  cmocka_unit_test(same_masks),
+                                     cmocka_unit_test(scoring),         cmocka_unit_test(empty_batches), cmocka_unit_test(recompute_saves),
+                                     cmocka_unit_test(cheap_outputs)};
   test_seed();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
