@@ -39,7 +39,8 @@ static void threads(void **state) {
 }
 
 #define WIDE                                                                                                                                         \
-  "pretrain @/pretrain.yaml model.d_model=128 model.d_kv=32 model.d_ff=192 model.num_heads=3 batch.shards=1 batch.input_tokens=320 "                 \
+  "pretrain @/pretrain.yaml model.name=t5-v1_1-nano model.d_model=128 model.d_kv=32 model.d_ff=192 model.num_heads=3 batch.shards=1 "                \
+  "batch.input_tokens=320 "                                                                                                                          \
   "batch.target_tokens=192 train.steps=5"
 
 /* At these sizes every op of a step shares its rows among threads; below, most work alone. */
