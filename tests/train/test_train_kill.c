@@ -1,4 +1,4 @@
-/* kill -9 at twenty random instants through pretraining, fine-tuning and evaluation, by the script that does it by hand as well. */
+/* kill -9 at twenty instants, some in a stage of each kind (the script sees to it), by the script that does it by hand as well. */
 #include "train_test.h"
 
 #include <sys/wait.h>

@@ -114,7 +114,7 @@ int make_folder(void **state) {
   make_corpus(under("foreign.h5"), foreign, 2);
   cz_tokenizer_destroy(&t);
   make_task("train.tsv", 60, 0);
-  make_task("dev.tsv", 300, 1);
+  make_task("dev.tsv", 1200, 1);
   write_text("pretrain.yaml", "%scorpus: %s/corpus.h5\nobjective: {name: random_spans, inputs_length: 48}\n", recipe, path);
   write_text("finetune.yaml", "%stasks: {list: [{name: tsv, train: %s/train.tsv, labels: 'yes,no'}]}\n", recipe, path);
   write_text("experiment.yaml", experiment, path);
