@@ -94,15 +94,13 @@ cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node) {
   return first ? cz_buf_addf(c->missing, "  %s\n", path) : CZ_OK;
 }
 
-/** The corpus of the stage: there, whole at first sight, and of the stage's tokenizer. */
-cz_status cz_check_corpus(cz_check *c, const cz_stage *stage) {
-  const cz_config_node *n;
+/** The corpus that NODE names: there, whole at first sight, and of the stage's tokenizer. */
+cz_status cz_check_corpus(cz_check *c, const cz_stage *stage, const cz_config_node *node) {
   const char *path;
   cz_reader *reader;
   bool there, first;
-  CZ_TRY(cz_config_need(&n, stage->node, "corpus"));
-  CZ_TRY(cz_check_file(c, &there, n));
-  CZ_TRY(cz_config_text(&path, n));
+  CZ_TRY(cz_check_file(c, &there, node));
+  CZ_TRY(cz_config_text(&path, node));
   if (!there || !stage->tokenizer) return CZ_OK;
   uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
   CZ_TRY(first_time(c, &first, "corpus %s of %s", path, stage->tokenizer_path));

@@ -12,9 +12,9 @@ typedef struct cz_check {
   cz_buf *missing; /* a look: files may be missing, their names go here, a line each; null: they must be there */
   char hint[512];  /* what makes the missing files, as far as that is known */
   cz_arena *arena;
-  const char *stage_name; /* what stands before its values in `results`; or null */
-  bool starts;            /* the stage starts from a model */
-  const char *data;       /* the folder that a missing file may lie in, or null */
+  const char *stage_name;  /* what stands before its values in `results`; or null */
+  bool starts;             /* the stage starts from a model */
+  const char *data;        /* the folder that a missing file may lie in, or null */
   cz_tokenizer *tokenizer; /* the last one opened, and the file that it is from */
   const char *tokenizer_path;
   cz_vocabulary vocabulary;
@@ -33,7 +33,7 @@ CZ_MUST cz_status cz_check_one(const cz_config_node *node);
 /* For the kinds. */
 CZ_MUST cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node);
 CZ_MUST cz_status cz_check_result(cz_check *c, const char *format, ...) CZ_PRINTF(2, 3);
-CZ_MUST cz_status cz_check_corpus(cz_check *c, const cz_stage *stage);
+CZ_MUST cz_status cz_check_corpus(cz_check *c, const cz_stage *stage, const cz_config_node *node);
 CZ_MUST cz_status cz_check_tasks(cz_check *c, const cz_stage *stage, const char *split);
 CZ_MUST cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job);
 

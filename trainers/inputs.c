@@ -143,13 +143,14 @@ static cz_status fold_model(const folding *f, const cz_config_node *node) {
   return st;
 }
 
-/** Folds the contents of the files that STAGE (resolved) names into HASH, in a fixed order, and adds path and hash of each to RECORD unless it is null.
- * KNOWN keeps what was read. CZ_EUSAGE with the place in the configuration for a file that can't be read. */
+/** Folds the contents of the files that STAGE (resolved) names into HASH, in a fixed order, and adds path and hash of each to RECORD unless it is
+ * null. KNOWN keeps what was read. CZ_EUSAGE with the place in the configuration for a file that can't be read. */
 cz_status cz_inputs_hash(cz_inputs *known, uint64_t *hash, json_t *record, const cz_config_node *stage) {
   static const char *const splits[] = {"train", "dev", "test"};
   const folding f = {known, hash, record};
   CZ_TRY(fold_node(&f, cz_config_get(stage, "tokenizer")));
   CZ_TRY(fold_node(&f, cz_config_get(stage, "corpus")));
+  CZ_TRY(fold_node(&f, cz_config_get(cz_config_get(stage, "held_out"), "corpus")));
   const cz_config_node *tasks = cz_config_get(stage, "tasks"), *list = tasks ? cz_config_get(tasks, "list") : NULL;
   for (size_t i = 0; list && i < cz_config_count(list); i++)
     for (int s = 0; s < 3; s++) CZ_TRY(fold_node(&f, cz_config_get(cz_config_at(list, i), splits[s])));

@@ -1,5 +1,5 @@
-/* The files that a stage reads: tokenizer, corpus, files of tasks, and the model in `init`. Their contents belong to what the stage computes, so their
- * hashes bind its checkpoint, its key in an experiment, and the folder that it works in:
+/* The files that a stage reads: tokenizer, corpus, files of tasks, and the model in `init`. Their contents belong to what the stage computes, so
+ * their hashes bind its checkpoint, its key in an experiment, and the folder that it works in:
  *
  *   folder/inputs.json   {"PATH": "hash", ...} as they were when the stage began */
 #ifndef CZ_TRAINERS_INPUTS_H

@@ -89,7 +89,8 @@ static cz_status check_shards(const cz_batch_keys *b) {
                  (long long)b->target_tokens, (long long)b->shards);
 }
 
-static cz_batch_plan plan_of(const cz_loop_job *j) {
+/** The plan of the job's batches. */
+cz_batch_plan cz_loop_plan(const cz_loop_job *j) {
   return (cz_batch_plan){.layout = j->layout, .loss_on_inputs = j->train.loss_on_inputs, .start = j->start_id, .input_tokens = j->batch.input_tokens,
                          .target_tokens = j->batch.target_tokens, .max_inputs = j->batch.max_inputs, .max_targets = j->batch.max_targets,
                          .shards = j->batch.shards, .window = j->batch.window, .on_long = (cz_long)j->batch.on_long, .passes = j->passes};
@@ -97,7 +98,7 @@ static cz_batch_plan plan_of(const cz_loop_job *j) {
 
 /** CZ_EUSAGE when the job's batches can't be made, whatever its data: budgets, shards and caps that do not fit together. */
 cz_status cz_loop_check(const cz_loop_job *job) {
-  const cz_batch_plan plan = plan_of(job);
+  const cz_batch_plan plan = cz_loop_plan(job);
   CZ_TRY(check_shards(&job->batch));
   return cz_batches_check(&plan);
 }
@@ -273,7 +274,7 @@ static cz_status open_parts(loop *l) {
   CZ_TRY(cz_reducer_create(&l->reducer, j->comm, j->model->params->grads, j->model->params->flat, cz_dtype_bytes(device->real), j->batch.shards, 4 << 20));
   CZ_TRY(cz_alloc(&l->losses, (size_t)j->batch.shards + 1, sizeof *l->losses));
   CZ_TRY(resume(l));
-  const cz_batch_plan plan = plan_of(j);
+  const cz_batch_plan plan = cz_loop_plan(j);
   CZ_TRY(cz_batches_open(&l->batches, j->source, &plan, &l->at.cursor));
   if (j->comm->rank != 0) return CZ_OK;
   char path[4096];

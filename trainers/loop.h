@@ -32,6 +32,7 @@ typedef struct cz_loop_result {
   double seconds, waited;   /* of this process; waited: for the reader */
 } cz_loop_result;
 
+cz_batch_plan cz_loop_plan(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
 void cz_loop_catch_signals(void);

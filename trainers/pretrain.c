@@ -1,5 +1,5 @@
 #include "data/reader.h"
-#include "trainers/check.h"
+#include "trainers/held_out.h"
 #include "trainers/train.h"
 
 /* An example's caps are the objective's, unless the recipe says less. */
@@ -36,6 +36,7 @@ static cz_status run(cz_session *s, const cz_config_node *node, const char *fold
   job.examples = (int64_t)pieces;
   CZ_GO(st, cz_stage_model(&model, &stage), done);
   CZ_GO(st, cz_train(s, &stage, model, &source, &job, folder, metrics, measured), done);
+  if (s->comm->rank == 0) CZ_GO(st, cz_held_out_run(metrics, &stage, model, &objective, &job), done);
 done:
   cz_model_destroy(&model);
   cz_source_destroy(&source);
@@ -45,15 +46,19 @@ done:
 }
 
 static cz_status check(cz_check *c, const cz_stage *stage) {
+  const cz_config_node *corpus;
   cz_objective objective;
   cz_loop_job job;
   CZ_TRY(cz_stage_objective(&objective, stage));
   CZ_TRY(cz_train_bind(&job, stage, "pretrain", 0));
   cap(&job.batch, &objective);
   CZ_TRY(cz_check_job(c, stage, &job));
-  return cz_check_corpus(c, stage);
+  CZ_TRY(cz_config_need(&corpus, stage->node, "corpus"));
+  CZ_TRY(cz_check_corpus(c, stage, corpus));
+  return cz_held_out_check(c, stage);
 }
 
-static const char *const keys[] = {"kind", "seed", "tokenizer", "corpus", "init", "model", "objective", "batch", "optimizer", "train", NULL};
+static const char *const keys[] = {"kind",      "seed",  "tokenizer", "corpus", "init",     "model",
+                                   "objective", "batch", "optimizer", "train",  "held_out", NULL};
 
 const cz_stage_kind cz_stage_pretrain = {"pretrain", "train a model from scratch under an objective", keys, check, run};

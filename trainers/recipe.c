@@ -27,6 +27,7 @@ static const cz_key_spec stage_keys[] = {
     SECTION("batch", "pretrain, finetune", "how many tokens a step has"),
     SECTION("optimizer", "pretrain, finetune", "how gradients become updates"),
     SECTION("train", "pretrain, finetune", "how many steps, which loss, how often to save and log"),
+    SECTION("held_out", "pretrain", "a corpus that the model is scored on at the end"),
     SECTION("evaluate", "evaluate", "which rows are scored, and how outputs are searched"),
 };
 #undef SECTION
@@ -136,10 +137,23 @@ static const cz_key_spec evaluate_keys[] = {
 #undef KEYS
 const cz_section cz_evaluate_section = CZ_SECTION("evaluate", "How a model is scored.", evaluate_keys);
 
+#define KEYS cz_held_out_keys
+static const cz_key_spec held_out_keys[] = {
+    {"corpus", CZ_KEY_TEXT, AT(corpus), NULL, 0, 0, NULL, NULL, "file made by cloze corpus from text that is not in the stage's `corpus`"},
+    {"batches", CZ_KEY_INT, AT(batches), "50", 1, 1e9, NULL, "batches",
+     "at most so many, each as large as one of training; fewer when the corpus ends"},
+};
+#undef KEYS
+const cz_section cz_held_out_section = CZ_SECTION(
+    "held_out",
+    "Text that a trained model is scored on at the end, the same for every seed: held_out_loss (nats a target token under the stage's objective) and "
+    "held_out_perplexity in its result. Objectives ask for different targets, so this compares models of one objective.",
+    held_out_keys);
+
 /** Appends the help of every section, objectives included; MARKDOWN for documents. */
 cz_status cz_recipe_help(cz_buf *out, bool markdown) {
-  const cz_section *const sections[] = {&cz_stage_keys,    &cz_model_section,  &cz_batch_section,   &cz_optimizer_section,
-                                        &cz_train_section, &cz_mixing_section, &cz_evaluate_section};
+  const cz_section *const sections[] = {&cz_stage_keys,    &cz_model_section,    &cz_batch_section,  &cz_optimizer_section,
+                                        &cz_train_section, &cz_held_out_section, &cz_mixing_section, &cz_evaluate_section};
   for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
     CZ_TRY(markdown ? cz_config_markdown(out, sections[i]) : cz_config_help(out, sections[i]));
   for (size_t i = 0; i < cz_objective_count; i++) {

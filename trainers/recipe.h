@@ -13,9 +13,9 @@
 #include "trainers/objectives/vocabulary.h"
 
 typedef struct cz_model_keys {
-  const char *name;         /* of the size table, "t5-small" */
+  const char *name;                                                       /* of the size table, "t5-small" */
   int64_t d_model, d_kv, d_ff, num_layers, num_decoder_layers, num_heads; /* 0: the named model's */
-  int64_t vocab_size;       /* 0: the tokenizer's, rounded up to a multiple of 128 */
+  int64_t vocab_size;                                                     /* 0: the tokenizer's, rounded up to a multiple of 128 */
   int64_t buckets, max_distance;
   double dropout;
   int dropout_mask; /* cz_dropout_mask */
@@ -35,10 +35,10 @@ typedef enum cz_schedule { CZ_SCHEDULE_CONSTANT, CZ_SCHEDULE_RSQRT, CZ_SCHEDULE_
 
 typedef struct cz_optimizer_keys {
   int name, schedule;
-  double learning_rate;   /* the peak; with rsqrt the rate is learning_rate / sqrt(max(step, warmup_steps)) */
-  double final_rate;      /* where linear and cosine end, as a part of learning_rate */
+  double learning_rate; /* the peak; with rsqrt the rate is learning_rate / sqrt(max(step, warmup_steps)) */
+  double final_rate;    /* where linear and cosine end, as a part of learning_rate */
   int64_t warmup_steps;
-  double clip_norm;       /* 0: none */
+  double clip_norm;                           /* 0: none */
   double beta1, beta2, epsilon, weight_decay; /* AdamW */
   double decay_exponent, clip_threshold;      /* Adafactor */
 } cz_optimizer_keys;
@@ -47,7 +47,7 @@ typedef enum cz_normalisation { CZ_NORMALISE_COUNTED, CZ_NORMALISE_PADDED, CZ_NO
 
 typedef struct cz_train_keys {
   int64_t steps;
-  int loss_normalisation; /* cz_normalisation */
+  int loss_normalisation;  /* cz_normalisation */
   double loss_denominator; /* CONSTANT: positions */
   double z_loss, label_smoothing;
   bool loss_on_inputs; /* single stacks */
@@ -71,15 +71,21 @@ typedef struct cz_evaluate_keys {
   int64_t max_length;    /* tokens of an output, EOS included */
   int64_t max_inputs;    /* tokens of an input with EOS; longer ones are cut */
   int64_t batch_tokens;
-  int split;             /* index into cz_split_names */
+  int split; /* index into cz_split_names */
 } cz_evaluate_keys;
+
+typedef struct cz_held_out_keys {
+  const char *corpus;
+  int64_t batches; /* at most */
+} cz_held_out_keys;
 
 extern const char *const cz_split_names[];
 
-extern const cz_section cz_stage_keys, cz_model_section, cz_batch_section, cz_optimizer_section, cz_train_section, cz_mixing_section, cz_evaluate_section;
+extern const cz_section cz_stage_keys, cz_model_section, cz_batch_section, cz_optimizer_section, cz_train_section, cz_mixing_section,
+    cz_evaluate_section, cz_held_out_section;
 
 /* What every stage opens first. */
-typedef struct cz_stage { /* opened, or only bound */
+typedef struct cz_stage {     /* opened, or only bound */
   const cz_config_node *node; /* the stage's resolved configuration; borrowed */
   uint64_t seed;
   const char *tokenizer_path, *init; /* init: folder of a saved model, or null */

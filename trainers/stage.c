@@ -64,8 +64,10 @@ cz_status cz_stage_same(const cz_config_node *node, const json_t *record, const 
   CZ_GO(st, cz_config_compare(&text, cz_config_root(there), node), done);
   CZ_GO(st, cz_inputs_compare(&text, record, folder), done);
   if (text.len)
-    st = CZ_FAIL(CZ_EUSAGE, "%s: this folder holds another run:\n%sto go on with that run, ask for what it has; for a new one choose another --out or remove this folder",
-                 folder, text.data);
+    st = CZ_FAIL(
+        CZ_EUSAGE,
+        "%s: this folder holds another run:\n%sto go on with that run, ask for what it has; for a new one choose another --out or remove this folder",
+        folder, text.data);
 done:
   cz_buf_free(&text);
   cz_config_destroy(&there);
@@ -95,8 +97,8 @@ static cz_status write_result(const cz_stage_kind *kind, const char *folder, uin
   return st;
 }
 
-/* Ranks leave a stage together: none goes on before rank 0 has written, and when one was told to stop all do. A rank that failed goes at once and ends
- * the job. */
+/* Ranks leave a stage together: none goes on before rank 0 has written, and when one was told to stop all do. A rank that failed goes at once and
+ * ends the job. */
 static cz_status leave(cz_session *s, cz_status st) {
   double stopped = st == CZ_EINTERRUPT;
   if (st != CZ_OK && st != CZ_EINTERRUPT) return st;
@@ -138,7 +140,8 @@ cz_status cz_stage_kind_of(const cz_stage_kind **kind, const cz_config_node *nod
   return cz_stage_kind_find(kind, name) == CZ_OK ? CZ_OK : cz_config_error(n, "%s", cz_error_message());
 }
 
-static cz_status run_in(cz_session *s, const cz_stage_kind *kind, const cz_config_node *node, const char *folder, uint64_t hash, const json_t *record) {
+static cz_status run_in(cz_session *s, const cz_stage_kind *kind, const cz_config_node *node, const char *folder, uint64_t hash,
+                        const json_t *record) {
   char lock_path[4096];
   int lock = -1;
   CZ_TRY(cz_fs_make_dirs(folder));
@@ -153,8 +156,8 @@ static cz_status run_in(cz_session *s, const cz_stage_kind *kind, const cz_confi
   return st;
 }
 
-/** Runs the stage that NODE (its resolved configuration, key `kind` included) describes in FOLDER, or returns at once when it is done there. CZ_EBUSY when
- * another process works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run, or one of files that have changed. Collective. */
+/** Runs the stage that NODE (its resolved configuration, key `kind` included) describes in FOLDER, or returns at once when it is done there. CZ_EBUSY
+ * when another process works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run, or one of files that have changed. Collective. */
 cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const char *folder) {
   const cz_stage_kind *kind;
   uint64_t hash;

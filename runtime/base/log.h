@@ -12,11 +12,11 @@ typedef struct cz_progress { /* of one stage of work; fill and pass to cz_progre
   const char *item;          /* what DONE counts, one of them: "step", "example" */
   const char *unit;          /* what the rate counts: "tokens", "examples" */
   int64_t done, total;
-  int64_t first;             /* already done when this process began */
-  double units;              /* units done by this process */
-  double loss;               /* smoothed; shown unless NaN */
-  double began;              /* cz_seconds at the start */
-  double shown;              /* kept by cz_progress_show */
+  int64_t first; /* already done when this process began */
+  double units;  /* units done by this process */
+  double loss;   /* smoothed; shown unless NaN */
+  double began;  /* cz_seconds at the start */
+  double shown;  /* kept by cz_progress_show */
 } cz_progress;
 
 CZ_MUST cz_status cz_log_open(const char *path);

@@ -69,8 +69,8 @@ void cz_error_clear(void) {
 
 /** A status code in words. Never null. */
 const char *cz_status_name(cz_status code) {
-  static const char *const names[] = {"done",          "wrong usage",        "invalid input", "input or output failed", "out of memory",
-                                      "corrupt data", "number not finite", "busy",         "interrupted"};
+  static const char *const names[] = {
+      "done", "wrong usage", "invalid input", "input or output failed", "out of memory", "corrupt data", "number not finite", "busy", "interrupted"};
   return (unsigned)code < sizeof names / sizeof *names ? names[code] : "unknown status";
 }
 

@@ -18,7 +18,7 @@ typedef enum cz_status {
   CZ_EINTERRUPT /* a signal asked the run to stop; what was computed is saved */
 } cz_status;
 
-#define CZ_MUST __attribute__((warn_unused_result))
+#define CZ_MUST              __attribute__((warn_unused_result))
 #define CZ_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 cz_status cz_error_raise(cz_status code, const char *file, int line, const char *format, ...) CZ_PRINTF(4, 5);
@@ -40,7 +40,7 @@ _Noreturn void cz_check_failed(const char *file, int line, const char *condition
 #define CZ_TRY(expr)                                                                                                                                 \
   do {                                                                                                                                               \
     cz_status cz_try_ = (expr);                                                                                                                      \
-    if (cz_try_ != CZ_OK) return cz_error_trace(cz_try_, __FILE__, __LINE__, #expr);                                                            \
+    if (cz_try_ != CZ_OK) return cz_error_trace(cz_try_, __FILE__, __LINE__, #expr);                                                                 \
   } while (0)
 
 /* Stores the status of EXPR in ST and, when it failed, goes to LABEL: the one clean-up pattern. */
@@ -48,7 +48,7 @@ _Noreturn void cz_check_failed(const char *file, int line, const char *condition
   do {                                                                                                                                               \
     (st) = (expr);                                                                                                                                   \
     if ((st) != CZ_OK) {                                                                                                                             \
-      cz_error_trace((st), __FILE__, __LINE__, #expr);                                                                                          \
+      cz_error_trace((st), __FILE__, __LINE__, #expr);                                                                                               \
       goto label;                                                                                                                                    \
     }                                                                                                                                                \
   } while (0)

@@ -1,6 +1,10 @@
 /* `cloze pretrain`, `generate` and `graph`: a model of seventy thousand parameters is made, made again, and writes. */
 #include "program.h"
 
+#include <hdf5.h>
+#include <math.h>
+#include <stdlib.h>
+
 static const char recipe[] = "seed: 5\n"
                              "tokenizer: " SAMPLE "/tokenizer.json\n"
                              "corpus: corpus.h5\n"
@@ -65,6 +69,66 @@ static void test_generate(void **state) {
   REFUSED(2, "do not belong together", cloze_with("A\n", "generate", FIXTURES "/t5/v1_0", "--tokenizer", T5_JSON));
 }
 
+static double held_out(const char *folder, const char *name) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/result.json", folder);
+  json_t *result = json_load_file(in_scratch(path), 0, NULL);
+  const json_t *value = json_object_get(json_object_get(result, "metrics"), name);
+  if (!json_is_number(value)) fail_msg("%s has no %s", path, name);
+  double x = json_number_value(value);
+  json_decref(result);
+  return x;
+}
+
+/* Writes the text's ids as a batch of `cloze trace` whose every token is predicted from those before it, and says how many. */
+static size_t write_batch(const char *name, const char *text) {
+  outcome o = cloze_with(text, "tokenize", SAMPLE "/tokenizer.json", "--json");
+  const char *line = o.out;
+  EXPECT(0, o);
+  json_t *j = json_line(&line), *ids = json_object_get(j, "ids"), *inputs = json_deep_copy(ids), *labels = json_deep_copy(ids);
+  size_t n = json_array_size(ids);
+  json_array_insert_new(inputs, 0, json_integer(0)); /* the decoder begins with padding */
+  json_array_insert_new(labels, 0, json_integer(-100));
+  json_t *batch = json_pack("{s:o, s:o}", "input_ids", inputs, "labels", labels);
+  char *written = json_dumps(batch, JSON_COMPACT);
+  write_scratch(name, written);
+  free(written);
+  json_decref(batch);
+  json_decref(j);
+  return n;
+}
+
+/* The loss on held-out text is that of `cloze trace` on the same tokens, whatever training adds to its own loss; it covers the whole corpus, and no
+ * more batches than asked for. */
+static void test_held_out(void **state) {
+  static const char sentence[] = "A small editor of texts for the terminal.\n";
+  double loss = NAN;
+  write_scratch("held.txt", sentence);
+  write_scratch("recipe.yaml", recipe);
+  EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt"));
+  EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "held.h5", "held.txt"));
+  EXPECT(0, cloze("pretrain", "recipe.yaml", "--out", "h", "model.name=lm-nano", "objective={name: lm, inputs_length: 64}", "train.z_loss=0.5",
+                  "train.label_smoothing=0.3", "held_out={corpus: held.h5}"));
+  size_t n = write_batch("held.jsonl", sentence);
+  EXPECT(0, cloze("trace", "h/model", "--batch", "held.jsonl", "--out", "held_trace.h5", "--no-grad"));
+  hid_t file = H5Fopen(in_scratch("held_trace.h5"), H5F_ACC_RDONLY, H5P_DEFAULT), set = H5Dopen2(file, "loss", H5P_DEFAULT);
+  assert_true(H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, &loss) >= 0);
+  H5Dclose(set);
+  H5Fclose(file);
+  assert_int_equal(held_out("h", "held_out_tokens"), n);
+  assert_true(fabs(held_out("h", "held_out_loss") - loss) < 1e-5 * loss);
+  assert_true(held_out("h", "held_out_perplexity") == exp(held_out("h", "held_out_loss")));
+  EXPECT(0, cloze("pretrain", "recipe.yaml", "--out", "h1", "held_out={corpus: corpus.h5, batches: 1}"));
+  EXPECT(0, cloze("pretrain", "recipe.yaml", "--out", "h9", "held_out={corpus: corpus.h5, batches: 9}"));
+  double few = held_out("h1", "held_out_tokens"), more = held_out("h9", "held_out_tokens");
+  if (!(few <= 128 && few > 40 && more > 8 * few && more < 10 * few)) fail_msg("%g and %g tokens in 1 and 9 batches", few, more);
+  EXPECT(0, cloze("pretrain", "recipe.yaml", "--out", "hs", "held_out={corpus: corpus.h5, batches: 9}", "seed=6", "train.steps=1"));
+  assert_true(held_out("hs", "held_out_tokens") == more); /* another seed, the same text under the same noise */
+  REFUSED(2, "held_out.corpus: there is no file nope.h5", cloze("pretrain", "recipe.yaml", "--out", "none", "held_out={corpus: nope.h5}"));
+  REFUSED(2, "unknown key 'batchs'; did you mean 'batches'?",
+          cloze("pretrain", "recipe.yaml", "--out", "none", "held_out={corpus: held.h5, batchs: 2}"));
+}
+
 static void test_graph(void **state) {
   write_scratch("graph.yaml", recipe);
   outcome o = cloze("graph", "graph.yaml");
@@ -82,6 +146,7 @@ static void test_graph(void **state) {
 }
 
 int run_model_tests(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pretrain), cmocka_unit_test(test_generate), cmocka_unit_test(test_graph)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pretrain), cmocka_unit_test(test_generate), cmocka_unit_test(test_held_out),
+                                     cmocka_unit_test(test_graph)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

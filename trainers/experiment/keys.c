@@ -3,9 +3,9 @@
 
 #include <math.h>
 
-#define TEXT(name, must, help) \
+#define TEXT(name, must, help)                                                                                                                       \
   { name, CZ_KEY_TEXT, 0, must, 0, 0, NULL, NULL, help }
-#define TREE(name, must, what, help) \
+#define TREE(name, must, what, help)                                                                                                                 \
   { name, CZ_KEY_TREE, 0, must, 0, 0, (const char *const[]){what}, NULL, help }
 
 static const cz_key_spec experiment_keys[] = {
@@ -37,7 +37,8 @@ const cz_section cz_row_keys = CZ_SECTION("row", "An item of an experiment's `ro
 static const cz_key_spec column_keys[] = {
     TEXT("name", NULL, "what the table calls it"),
     TREE("value", NULL, "text, or list of texts",
-         "place of the value in a stage's result, or a list of places: their mean. STAGE.TASK.scores.SCORE of a stage that evaluates (TASK is the task's "
+         "place of the value in a stage's result, or a list of places: their mean. STAGE.TASK.scores.SCORE of a stage that evaluates (TASK is the "
+         "task's "
          "name or its `as`; scores are listed below; baseline.SCORE is what a program that knows nothing gets), STAGE.loss of one that trains (also "
          "last_loss, steps, skipped, input_tokens, target_tokens, examples, cut)"),
     TEXT("paper", "", "which of the paper's values stands beside it"),

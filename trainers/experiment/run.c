@@ -20,7 +20,8 @@ const char cz_run_usage[] =
     "  --seeds N     the first N seeds instead of those in the file\n"
     "  --device D    cpu (default), ref, guard:cpu, ...; --comm C: auto (default), self, mpi\n"
     "  key=value     replaces a key of the file, e.g. stages.pretrain.train.steps=100\n"
-    "DIR gets experiment.yaml (resolved; it can be run again), plan.json (which stage is whose), stages/, result.json (its `metrics` hold no time, path or rate), report.txt, "
+    "DIR gets experiment.yaml (resolved; it can be run again), plan.json (which stage is whose), stages/, result.json (its `metrics` hold no time, "
+    "path or rate), report.txt, "
     "report.csv\n"
     "and report.html.\n";
 
@@ -98,11 +99,14 @@ static cz_status check_finished(const request *r, const cz_plan *p, const cz_con
   CZ_TRY(cz_fs_join(path, sizeof path, r->folder, "plan.json"));
   CZ_TRY(cz_results_same_keys(&same, p, path));
   return same ? CZ_OK
-              : CZ_FAIL(CZ_EUSAGE, "%s: this folder's stages were made by another version of cloze or from other files; cloze report prints its table, "
-                        "another --out runs it anew", r->folder);
+              : CZ_FAIL(CZ_EUSAGE,
+                        "%s: this folder's stages were made by another version of cloze or from other files; cloze report prints its table, "
+                        "another --out runs it anew",
+                        r->folder);
 }
 
-/* Before the run is finished a file that was wrong may be mended: stages are found by what they depend on, so those that stay the same are not lost. */
+/* Before the run is finished a file that was wrong may be mended: stages are found by what they depend on, so those that stay the same are not lost.
+ */
 static cz_status warn_of_files(const request *r, const cz_plan *p) {
   cz_buf changed = {0};
   cz_status st = cz_inputs_compare(&changed, p->files, r->folder);

@@ -11,7 +11,8 @@
 
 const char cz_show_usage[] =
     "cloze show FILE [--scale S] [--seeds N] [--cost [--gflops X]] [--json] [key=value ...]\n"
-    "What an experiment file would do: its rows with the paper's values, its stages and which of them rows share, its columns. All of it is checked as\n"
+    "What an experiment file would do: its rows with the paper's values, its stages and which of them rows share, its columns. All of it is checked "
+    "as\n"
     "cloze run does; files that are not there yet are listed.\n"
     "  --cost        also each row's training cost for one seed: tokens, FLOPs and predicted hours; scoring comes on top\n"
     "  --gflops X    the rate that training keeps up, GFLOP/s; default: three quarters of what matrix products reach on this machine now\n";

@@ -1,0 +1,104 @@
+#include "trainers/held_out.h"
+#include "base/log.h"
+#include "data/reader.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Every seed and row that has this objective is scored on the same text in the same order under the same noise. */
+enum { HELD_OUT_SEED = 0 };
+
+static cz_status read_section(cz_held_out_keys *keys, const cz_config_node **corpus, const cz_stage *stage) {
+  CZ_TRY(cz_stage_section(stage, &cz_held_out_section, keys));
+  return cz_config_need(corpus, cz_config_get(stage->node, cz_held_out_section.name), "corpus");
+}
+
+/** Checks the stage's section `held_out`, if it has one, and names the values that it adds to the result. */
+cz_status cz_held_out_check(cz_check *c, const cz_stage *stage) {
+  cz_held_out_keys keys;
+  const cz_config_node *corpus;
+  if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
+  CZ_TRY(read_section(&keys, &corpus, stage));
+  CZ_TRY(cz_check_result(c, "held_out_loss"));
+  CZ_TRY(cz_check_result(c, "held_out_perplexity"));
+  CZ_TRY(cz_check_result(c, "held_out_tokens"));
+  return cz_check_corpus(c, stage, corpus);
+}
+
+/* Adds to SUM the negative log likelihoods of the shard's counted tokens. */
+static cz_status add_shard(double *sum, cz_net *net, const cz_shard *s) {
+  const cz_graph_run_options run = {0};
+  cz_feed feed;
+  double *nll;
+  if (s->segments == 0) return CZ_OK;
+  cz_feed_shard(&feed, s, net->options.gather, 1);
+  CZ_TRY(cz_net_feed(net, &feed));
+  CZ_TRY(cz_graph_forward(net->graph, &run));
+  CZ_TRY(cz_alloc(&nll, (size_t)feed.rows, sizeof *nll));
+  cz_status st = cz_graph_read(net->graph, nll, net->nll, feed.rows);
+  for (int64_t i = 0; i < feed.rows && st == CZ_OK; i++)
+    if (feed.targets[i] >= 0) *sum += nll[i];
+  free(nll);
+  return st;
+}
+
+static cz_status score(double *sum, int64_t *tokens, cz_net *net, const cz_source *source, const cz_batch_plan *plan, int64_t most) {
+  cz_batches *batches;
+  const cz_batch *b;
+  cz_status st;
+  *sum = 0;
+  *tokens = 0;
+  CZ_TRY(cz_batches_open(&batches, source, plan, NULL));
+  for (int64_t i = 0; i < most; i++) {
+    CZ_GO(st, cz_loop_go_on("held-out text"), done);
+    CZ_GO(st, cz_batches_next(batches, &b), done);
+    if (!b) break;
+    for (int64_t s = 0; s < b->n_shards; s++) CZ_GO(st, add_shard(sum, net, &b->shards[s]), done);
+    *tokens += b->counted;
+  }
+  st = *tokens ? CZ_OK : CZ_FAIL(CZ_EINVAL, "held_out: the corpus has no text for this objective");
+done:
+  cz_batches_close(&batches);
+  return st;
+}
+
+static cz_status put(json_t *metrics, double sum, int64_t tokens) {
+  double loss = sum / (double)tokens;
+  CZ_TRY(cz_json_set_real(metrics, "held_out_loss", loss));
+  CZ_TRY(cz_json_set_real(metrics, "held_out_perplexity", exp(loss)));
+  CZ_TRY(cz_json_set_int(metrics, "held_out_tokens", tokens));
+  cz_log("pretrain: held-out loss %.4f, perplexity %.2f, over %lld target tokens", loss, exp(loss), (long long)tokens);
+  return CZ_OK;
+}
+
+/** Scores MODEL on the corpus of the stage's section `held_out`, if it has one: mean negative log likelihood of a target token (nats, without z-loss,
+ * smoothing or dropout) under OBJECTIVE, over one pass or the section's number of batches of JOB. Adds held_out_loss, its exponential
+ * held_out_perplexity and held_out_tokens to METRICS. Local: one rank does it. */
+cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *model, const cz_objective *objective, const cz_loop_job *job) {
+  uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
+  cz_objective same = *objective;
+  cz_loop_job once = *job;
+  cz_held_out_keys keys;
+  const cz_config_node *corpus;
+  cz_reader *reader = NULL;
+  cz_source source = {0};
+  cz_net *net = NULL;
+  double sum;
+  int64_t tokens;
+  cz_status st;
+  if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
+  same.config.seed = HELD_OUT_SEED;
+  once.passes = 1;
+  CZ_GO(st, read_section(&keys, &corpus, stage), done);
+  CZ_GO(st, cz_reader_open(&reader, keys.corpus, CZ_CORPUS_DOCUMENTS, &hash, 0), done);
+  CZ_GO(st, cz_source_pieces(&source, reader, &same.cut, same.row->corrupt, &same, HELD_OUT_SEED), done);
+  CZ_GO(st, cz_loop_net(&net, model, &once.batch, &once.train, once.dropout_mask, once.layout, false), done);
+  const cz_batch_plan plan = cz_loop_plan(&once);
+  CZ_GO(st, score(&sum, &tokens, net, &source, &plan, keys.batches), done);
+  CZ_GO(st, put(metrics, sum, tokens), done);
+done:
+  cz_net_destroy(&net);
+  cz_source_destroy(&source);
+  cz_reader_close(&reader);
+  return st;
+}

@@ -1,0 +1,10 @@
+/* The loss of a model on text that it was not trained on. */
+#ifndef CZ_TRAINERS_HELD_OUT_H
+#define CZ_TRAINERS_HELD_OUT_H
+
+#include "trainers/check.h"
+
+CZ_MUST cz_status cz_held_out_check(cz_check *c, const cz_stage *stage);
+CZ_MUST cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *model, const cz_objective *objective, const cz_loop_job *job);
+
+#endif
