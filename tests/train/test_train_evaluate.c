@@ -1,6 +1,6 @@
-/* `cloze evaluate` with a model whose every answer is known, because its weights were written by hand: it answers `was` to a text with `the`, `is` to
- * one with `of`, `and`, which is no label, to any other, and `a` when the text does not end as it should. What is scored, beside which baseline, and on
- * which rows. */
+/* `cloze evaluate` with a model whose every answer is known, because its weights were written by hand: it answers `was` to a text with `the`, `is`
+ * to one with `of`, `and`, which is no label, to any other, and `a` when the text does not end as it should. What is scored, beside which baseline,
+ * and on which rows. */
 #include "train_test.h"
 
 #include "device/random.h"
