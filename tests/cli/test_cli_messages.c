@@ -154,6 +154,15 @@ static void test_scales(void **state) {
   REFUSED(2, "base/t5.yaml:", cloze("run", table, "--out", "none"));
 }
 
+/* Makes the plan one whose keys this program would not give. */
+static void change_keys(const char *name) {
+  cz_buf text = {0};
+  assert_int_equal(cz_fs_read(in_scratch(name), &text), CZ_OK);
+  for (char *s = text.data; (s = strstr(s, "\"key\": \"")); s++) s[8] = s[8] == '0' ? '1' : '0';
+  assert_int_equal(cz_fs_write_atomic(in_scratch(name), text.data, text.len), CZ_OK);
+  cz_buf_free(&text);
+}
+
 /* A folder that holds another run says which keys and files differ. */
 static void test_folders(void **state) {
   EXPECT(0, cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
@@ -166,6 +175,14 @@ static void test_folders(void **state) {
   outcome o = cloze("run", "x.yaml", "--out", "run", "seeds=[1]"); /* not finished: what depends on the file is made anew, and that is said */
   EXPECT(0, o);
   if (!strstr(o.err, "are made anew:\n  the file test.tsv has changed since then") || strstr(o.err, "spans: finetune")) fail_msg("%s", o.err);
+  assert_int_equal(unlink(in_scratch("run/result.json")), 0);
+  change_keys("run/plan.json");
+  o = cloze("run", "x.yaml", "--out", "run", "seeds=[1]");
+  EXPECT(0, o);
+  if (!strstr(o.err, "were made by another version of cloze or from other files; they are made anew")) fail_msg("%s", o.err);
+  change_keys("run/plan.json");
+  REFUSED(2, "were made by another version of cloze", cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
+  EXPECT(0, cloze("report", "run"));
   REFUSED(2, "base: this folder holds another run:\n  train.steps: 3 there, 4 now\nto go on with that run",
           cloze("pretrain", "pretrain.yaml", "--out", "base", "train.steps=4"));
   EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "base", "optimizer.learning_rate=1e-2")); /* another spelling of the same */

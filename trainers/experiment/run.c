@@ -106,11 +106,18 @@ static cz_status check_finished(const request *r, const cz_plan *p, const cz_con
 }
 
 /* Before the run is finished a file that was wrong may be mended: stages are found by what they depend on, so those that stay the same are not lost.
- */
-static cz_status warn_of_files(const request *r, const cz_plan *p) {
+ * Those that are lost although nobody changed the experiment are worth a word. */
+static cz_status warn_of_losses(const request *r, const cz_plan *p, const cz_config_node *root) {
+  char path[4096];
   cz_buf changed = {0};
+  bool same = true;
   cz_status st = cz_inputs_compare(&changed, p->files, r->folder);
   if (changed.len) cz_warn("%s: stages that read what follows are made anew:\n%.*s", r->folder, (int)changed.len - 1, changed.data);
+  if (st == CZ_OK) st = cz_fs_join(path, sizeof path, r->folder, "plan.json");
+  if (st == CZ_OK && !changed.len && cz_fs_exists(path) && cz_stage_same(root, p->files, r->folder, "experiment.yaml") == CZ_OK &&
+      cz_results_same_keys(&same, p, path) == CZ_OK && !same)
+    cz_warn("%s: the stages that are there were made by another version of cloze or from other files; they are made anew", r->folder);
+  if (st == CZ_OK) cz_error_clear();
   cz_buf_free(&changed);
   return st;
 }
@@ -126,7 +133,7 @@ static cz_status record_plan(const request *r, cz_plan *p) {
     st = check_finished(r, p, root);
     goto done;
   }
-  CZ_GO(st, warn_of_files(r, p), done);
+  CZ_GO(st, warn_of_losses(r, p, root), done);
   CZ_GO(st, cz_config_emit(&experiment, root), done);
   CZ_GO(st, plan_text(&plan, p), done);
   CZ_GO(st, write_file(r->folder, "experiment.yaml", &experiment), done);
