@@ -60,29 +60,29 @@ static double multiplier(const segment *s, int64_t i, int64_t j) {
   return cz_mask_factor(&s->call->key, (uint64_t)((group * s->H + s->h) * s->Tk + s->k0 + j), s->attr->dropout);
 }
 
-/* P of row i into s->p (0 where invisible). Stats: the largest score, and the sum of exponentials relative to it. Returns the key with the largest
+/* Row i's exp(s_ij - most) into s->p (0 where invisible). Stats: the largest score, and the sum of these exponentials. Returns the key with the largest
  * score. */
-static int64_t probabilities(const segment *s, int64_t i, double stats[2]) {
+static int64_t exponentials(const segment *s, int64_t i, double stats[2]) {
   double most = -INFINITY, sum = 0;
   int64_t top = 0;
   for (int64_t j = 0; j < s->nk; j++) {
     s->p[j] = visible(s, i, j) ? score(s, i, j) : -INFINITY;
     if (s->p[j] > most) most = s->p[j], top = j;
   }
-  stats[0] = most, stats[1] = 0;
-  if (most == -INFINITY) {
-    memset(s->p, 0, (size_t)s->nk * sizeof *s->p);
-    return 0;
-  }
-  for (int64_t j = 0; j < s->nk; j++) sum += s->p[j] = exp(s->p[j] - most);
-  for (int64_t j = 0; j < s->nk; j++) s->p[j] /= sum;
-  stats[1] = sum;
+  for (int64_t j = 0; j < s->nk; j++) sum += s->p[j] = most == -INFINITY ? 0 : exp(s->p[j] - most);
+  stats[0] = most, stats[1] = sum;
   return top;
+}
+
+/* P from exponentials; SUM is 0 in a row that sees nothing. */
+static void divide(double *p, double sum, int64_t n) {
+  for (int64_t j = 0; j < n; j++) p[j] = sum > 0 ? p[j] / sum : 0;
 }
 
 static void forward_row(const segment *s, int64_t i) {
   double stats[2];
-  probabilities(s, i, stats);
+  exponentials(s, i, stats);
+  divide(s->p, stats[1], s->nk);
   double *o = head_row(s, s->call->out[CZ_ATTENTION_O].data, s->q0 + i), *saved = s->call->out[CZ_ATTENTION_STATS].data;
   memset(o, 0, (size_t)s->K * sizeof *o);
   for (int64_t j = 0; j < s->nk; j++) { /* o_i = sum_j P_ij M_ij v_j */
@@ -111,7 +111,9 @@ static void backward_row(const segment *s, int64_t i) {
   const cz_call *c = s->call;
   const double *q = head_row(s, c->in[CZ_ATTENTION_Q].data, s->q0 + i), *dout = head_row(s, c->dout[CZ_ATTENTION_O].data, s->q0 + i);
   double D = 0, scale = s->attr->scale, stats[2];
-  int64_t top = probabilities(s, i, stats);
+  int64_t top = exponentials(s, i, stats);
+  /* The sum that forward left, as the float32 kernel reads it: its rounding is what a sum of dS that cancels is off by. */
+  divide(s->p, ((const double *)c->out[CZ_ATTENTION_STATS].data)[2 * ((s->q0 + i) * s->H + s->h) + 1], s->nk);
   for (int64_t j = 0; j < s->nk; j++) {
     /* o_i = sum_j P_ij M_ij v_j:  dP_ij = M_ij do_i . v_j,  dv_j += P_ij M_ij do_i */
     double m = multiplier(s, i, j);
@@ -132,7 +134,7 @@ static void backward_row(const segment *s, int64_t i) {
   }
 }
 
-/** Gradients of q, k, v and the table in float64; recomputes the probabilities. Contract: attention.h. */
+/** Gradients of q, k, v and the table in float64; computes the scores again. Contract: attention.h. */
 void cz_attention_bwd_ref(const cz_call *call) {
   for (int i = 0; i < CZ_OP_IN; i++)
     if (call->mode[i] == CZ_GRAD_WRITE) memset(call->din[i].data, 0, (size_t)cz_numel(&call->din[i]) * sizeof(double));

@@ -57,6 +57,7 @@ const cz_op_row cz_dropout_row = {
     .deterministic = true,
     .may_alias = {CZ_DROPOUT_X + 1},
     .may_alias_grad = {[CZ_DROPOUT_X] = 1},
+    .cheap = 1u, /* after a ReLU, whose backward keeps x */
     .attr_bytes = sizeof(cz_dropout_attr),
     .needs = {.in = 1u << CZ_DROPOUT_SPANS},
     .shape = shape,

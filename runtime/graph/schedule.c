@@ -104,6 +104,21 @@ static bool wants_gradient(const pass *p, const cz__node *n) {
   return false;
 }
 
+static cz_needs needs_of(const cz__node *n) {
+  cz_needs needs = n->row->needs;
+  if (n->row->needs_of) n->row->needs_of(&needs, n->attr);
+  return needs;
+}
+
+/* True when the backward of node N runs and reads V. */
+static bool backward_reads(const pass *p, const cz__node *n, cz_value v) {
+  cz_needs needs = needs_of(n);
+  bool reads = false;
+  for (int k = 0; k < n->row->n_in; k++) reads |= n->in[k] == v && (needs.in >> k & 1);
+  for (int o = 0; o < n->row->n_out; o++) reads |= n->out[o] == v && (needs.out >> o & 1);
+  return reads && has_gradient(p, n) && wants_gradient(p, n);
+}
+
 static void mark_reached(pass *p) {
   cz_graph *g = p->g;
   p->reached[g->loss] = true;
@@ -130,7 +145,14 @@ static cz_status twin(pass *p, cz_value v) {
   return CZ_OK;
 }
 
-/* Makes V again if it is cheap and still goes by its first name: what that takes is kept for the node's own backward anyway. */
+/* True when V is there in backward whether or not node N is run again: N's own backward reads it, or that of its producer. */
+static bool there_anyway(const pass *p, const cz__node *n, cz_value v) {
+  const cz__value *x = &p->g->values[v];
+  if (x->kind != CZ__TENSOR || x->keep || p->again[v] != v) return true;
+  return backward_reads(p, n, v) || backward_reads(p, &p->g->nodes[x->node], v);
+}
+
+/* Makes V again, by a step that reads only what is there anyway, if it is cheap and still goes by its first name. */
 static cz_status make_again(pass *p, cz_value v) {
   cz_graph *g = p->g;
   const cz__value *x = &g->values[v];
@@ -143,18 +165,14 @@ static cz_status make_again(pass *p, cz_value v) {
   for (int k = 0; k < n->row->n_in; k++) {
     int from = n->row->again_in[k];
     cz_value in = from > 0 && cz__is_value(n->out[from - 1]) ? n->out[from - 1] : from < 0 ? CZ_ABSENT : n->in[k];
-    if (cz__is_value(in)) s.in[k] = p->again[in], s.reads_in[k] = true;
+    if (!cz__is_value(in)) continue;
+    if (!there_anyway(p, n, in)) return CZ_OK;
+    s.in[k] = p->again[in], s.reads_in[k] = true;
   }
   CZ_TRY(twin(p, v));
   s.out[output] = p->again[v];
   s.writes_out = true;
   return add_step(g, &s);
-}
-
-static cz_needs needs_of(const cz__node *n) {
-  cz_needs needs = n->row->needs;
-  if (n->row->needs_of) n->row->needs_of(&needs, n->attr);
-  return needs;
 }
 
 static cz_status backward_step(pass *p, int node) {
