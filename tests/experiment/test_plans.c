@@ -173,7 +173,7 @@ static void test_quickstart_file(void **state) {
   cz_plan_close(&plan);
 }
 
-/* Reference t5.md 3.5 and 6.5: sums over the rows of the paper's tables, and the baseline's cost. */
+/* What the reference of T5 (Raffel et al. 2020, section 3.1.2 and our arithmetic) gives for the baseline's step. */
 static void test_cost_of_the_baseline(void **state) {
   cz_plan plan;
   cz_stage_cost cost;
