@@ -1,3 +1,4 @@
+#include "base/log.h"
 #include "base/text.h"
 #include "trainers/check.h"
 #include "trainers/tasklist.h"
@@ -45,6 +46,7 @@ static cz_status load_task(mixture *m, int i, const cz_stage *stage, cz_tokenize
   CZ_TRY(cz_tasklist_load(&set, &m->tasks.entries[i], "train", CZ_TASK_TRAIN));
   cz_status st = encode_set(&m->pairs[i], set, stage, scratch);
   m->examples[i] = (int64_t)set->n;
+  if (st == CZ_OK) cz_log("finetune: %s: %zu examples", m->tasks.entries[i].label, set->n);
   cz_task_set_destroy(&set);
   if (st == CZ_OK) st = cz_source_pairs(&m->sources[i], &m->pairs[i], stage->vocabulary.eos, stage->seed ^ cz_hash_text(m->tasks.entries[i].label));
   return st;

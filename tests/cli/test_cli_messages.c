@@ -251,8 +251,8 @@ static void test_names_in_output(void **state) {
   cz_buf text = {0};
   outcome o = cloze("run", "x.yaml", "--out", "words");
   EXPECT(0, o);
-  static const char *const said[] = {"pretrain: step 2 of 2, loss ", " tokens/s, ", " elapsed, ", "mood: example "};
-  for (int i = 0; i < 4; i++)
+  static const char *const said[] = {"pretrain: step 2 of 2, loss ", " tokens/s, ", " elapsed, ", "mood: example ", "finetune: mood: 2 examples\n"};
+  for (int i = 0; i < 5; i++)
     if (!strstr(o.err, said[i])) fail_msg("'%s' is not in: %s", said[i], o.err);
   static const char *const heads[] = {"mean ± deviation", "95 % interval of mean", "minus spans, 95 %", "beats majority", "the paper's"};
   for (int i = 0; i < 5; i++)

@@ -55,6 +55,12 @@ static void test_csv(void **state) {
   cz_task_set_destroy(&set);
   refuse("csv", "\"one\ntwo\",x\na\n", CZ_EINVAL, "own:3: 1 fields, the first line has 2", NULL, 0);
   refuse("csv", "a,x\n\"b\nc,d\n", CZ_EINVAL, "own:2: a quote that opens in this record is never closed", NULL, 0);
+  /* a lenient parser takes all up to the next quote for one field, and every second record is gone */
+  refuse("csv", "a,x\n\"b,y\nc,x\n\"d\" e,y\n", CZ_EINVAL,
+         "own:4: a quote inside a field: write it twice and put the field in quotes (the record began at line 2)", NULL, 0);
+  refuse("csv", "a 5\" disk,x\n", CZ_EINVAL, "own:1: a quote inside a field", NULL, 0);
+  refuse("csv", "\"a\" disk,x\n", CZ_EINVAL, "own:1: a quote inside a field", NULL, 0);
+  refuse("csv", "a,x\nb,\"y", CZ_EINVAL, "own:2: a quote that opens in this record is never closed", NULL, 0);
 }
 
 /* Zhang et al.: class number from 1, title, text, with \n for line ends. */

@@ -228,19 +228,27 @@ static void csv_end(int how, void *self) {
 
 static int is_no_space(unsigned char c) { return 0; }
 
+/* Why the parser gave up at the line last read. */
+static cz_status refuse_csv(const csv_row *r, struct csv_parser *parser) {
+  int why = csv_error(parser);
+  if (why != CSV_EPARSE) return CZ_FAIL(CZ_EINVAL, "%s: %s", cz_lines_place(&r->lines, 0).text, csv_strerror(why));
+  return CZ_FAIL(CZ_EINVAL, "%s: a quote inside a field: write it twice and put the field in quotes (the record began at line %lld)",
+                 cz_lines_place(&r->lines, 0).text, (long long)r->first_line);
+}
+
 static cz_status read_csv(cz_task_set *set, const char *path) {
   csv_row r = {.first_line = 1};
   struct csv_parser parser;
   char *line;
-  if (csv_init(&parser, 0)) return CZ_FAIL(CZ_ENOMEM, "no memory for a CSV parser");
+  if (csv_init(&parser, CSV_STRICT)) return CZ_FAIL(CZ_ENOMEM, "no memory for a CSV parser");
   csv_set_space_func(&parser, is_no_space); /* blanks around a field belong to it */
   CZ_GO(r.st, configure(&r.x, set), done);
   CZ_GO(r.st, cz_lines_open(&r.lines, path), done);
   while (r.st == CZ_OK && cz_lines_next(&r.lines, &line)) { /* line by line, so that the place of a row is known */
     if (!*line && r.n == 0 && r.first_line == r.lines.number) r.first_line++;
     size_t n = strlen(line);
-    if (csv_parse(&parser, line, n, csv_field, csv_end, &r) != n || csv_parse(&parser, "\n", 1, csv_field, csv_end, &r) != 1)
-      r.st = CZ_FAIL(CZ_EINVAL, "%s:%lld: %s", path, (long long)r.lines.number, csv_strerror(csv_error(&parser)));
+    bool parsed = csv_parse(&parser, line, n, csv_field, csv_end, &r) == n && csv_parse(&parser, "\n", 1, csv_field, csv_end, &r) == 1;
+    if (!parsed && r.st == CZ_OK) r.st = refuse_csv(&r, &parser);
   }
   if (r.st == CZ_OK && r.first_line <= r.lines.number) /* every line was fed with its end, so a row that is still open stands in quotes */
     r.st = CZ_FAIL(CZ_EINVAL, "%s:%lld: a quote that opens in this record is never closed", path, (long long)r.first_line);
