@@ -1,11 +1,14 @@
 /* Pieces of a corpus under an objective (reference t5.md 3.1): documents in a new order each epoch, one chunk of a very long one, groups of documents
  * joined or not, cut to the objective's raw length, the shorter last piece of a group kept. Pieces are handed out in an order of their own, because
- * the pieces of one book, one after another, make poor batches. */
+ * the pieces of one book, one after another, make poor batches; but only within a block of documents, so that two objectives that cut otherwise and
+ * have read equally many tokens have read the same documents, up to one block: differences between them are paired over seeds. */
 #include "data/source.h"
 #include "device/random.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { BLOCK_DOCUMENTS = 256 };
 
 typedef struct pieces {
   cz_reader *reader;
@@ -41,18 +44,27 @@ static part kept(const pieces *p, int32_t document) {
 
 static int64_t group_size(const pieces *p) { return p->cut.concatenate ? p->cut.group_documents : 1; }
 
-static void shuffle(int32_t *items, int64_t n, const pieces *p, const char *name) {
+/* Writes the numbers FIRST .. FIRST + N - 1 in a random order. */
+static void shuffle(int32_t *items, int64_t first, int64_t n, const pieces *p, const char *name, uint32_t block) {
   cz_stream s;
-  cz_stream_init(&s, p->seed, name, p->epoch, 0);
-  for (int64_t i = 0; i < n; i++) items[i] = (int32_t)i;
+  cz_stream_init(&s, p->seed, name, p->epoch, block);
+  for (int64_t i = 0; i < n; i++) items[i] = (int32_t)(first + i);
   cz_stream_shuffle(&s, items, n);
+}
+
+static void shuffle_blocks(pieces *p) {
+  int64_t size = group_size(p), step = size < BLOCK_DOCUMENTS ? BLOCK_DOCUMENTS / size : 1;
+  for (int64_t g = 0, block = 0; g < p->groups; g += step, block++) {
+    int64_t first = p->first_piece[g], end = p->first_piece[g + step < p->groups ? g + step : p->groups];
+    shuffle(p->handed + first, first, end - first, p, "data.pieces", (uint32_t)block);
+  }
 }
 
 static cz_status plan(pieces *p, uint32_t epoch) {
   if (p->planned && p->epoch == epoch) return CZ_OK;
   p->planned = false;
   p->epoch = epoch;
-  shuffle(p->order, p->documents, p, "data.documents");
+  shuffle(p->order, 0, p->documents, p, "data.documents", 0);
   int64_t size = group_size(p), total = 0;
   for (int64_t g = 0; g < p->groups; g++) {
     int64_t tokens = 0;
@@ -63,7 +75,7 @@ static cz_status plan(pieces *p, uint32_t epoch) {
   p->first_piece[p->groups] = total;
   if (total > INT32_MAX) return CZ_FAIL(CZ_EINVAL, "a corpus of %lld pieces is more than one epoch holds", (long long)total);
   CZ_TRY(cz_grow(&p->handed, &p->handed_cap, (size_t)total, sizeof *p->handed));
-  shuffle(p->handed, total, p, "data.pieces");
+  shuffle_blocks(p);
   p->count = total;
   p->planned = true;
   return CZ_OK;

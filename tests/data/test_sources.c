@@ -117,6 +117,70 @@ static void test_pieces(void **state) {
   }
 }
 
+/* Marks the documents of the pieces that a cut gives until BUDGET tokens are read. */
+static void read_some(uint8_t *seen, cz_cut cut, const int32_t *document_of, int64_t budget, uint64_t of_seed) {
+  cz_reader *r = open_documents(path_of("paired.h5"));
+  cz_source s;
+  cz_example e = {0};
+  assert_ok(cz_source_pieces(&s, r, &cut, keep_piece, NULL, of_seed));
+  for (uint64_t i = 0; budget > 0; i++) {
+    assert_ok(s.get(s.self, &e, 0, i));
+    for (size_t k = 0; k < e.targets.len; k++) seen[document_of[e.targets.data[k]]] = 1;
+    budget -= (int64_t)e.targets.len;
+  }
+  free_example(&e);
+  cz_source_destroy(&s);
+  cz_reader_close(&r);
+}
+
+/* Rows of one seed read the same text in the same order, whatever their objectives' cuts; another seed reads other text. */
+static void test_paired(void **state) {
+  enum { N = 6000 };
+  static int64_t lengths[N];
+  static int32_t document_of[N * 60];
+  static uint8_t whole[N], joined[N], other[N];
+  cz_stream s;
+  cz_stream_init(&s, seed, "paired", 0, 0);
+  int64_t total = 0;
+  for (int i = 0; i < N; i++) {
+    lengths[i] = draw(&s, 1, 60);
+    for (int64_t k = 0; k < lengths[i]; k++) document_of[total++] = i;
+  }
+  write_counting(path_of("paired.h5"), lengths, N);
+  cz_cut cut = {.piece_tokens = 128, .chunk_tokens = 65536, .group_documents = 128}, other_cut = cut;
+  other_cut.concatenate = true, other_cut.piece_tokens = 141;
+  read_some(whole, cut, document_of, total / 2, seed);
+  read_some(joined, other_cut, document_of, total / 2, seed);
+  read_some(other, cut, document_of, total / 2, seed + 1);
+  int both = 0, chance = 0, n = 0;
+  for (int i = 0; i < N; i++) n += whole[i], both += whole[i] && joined[i], chance += whole[i] && other[i];
+  print_message("of %d documents the other cut read %d, the other seed %d\n", n, both, chance);
+  assert_true(both > 0.9 * n && chance < 0.6 * n);
+}
+
+/* Of documents of four chunks each chunk is the one that is kept equally often: 1,000 +- 4.5 deviations of 27. */
+static void test_chunks(void **state) {
+  enum { N = 4000, CHUNK = 10 };
+  static int64_t lengths[N];
+  int count[4] = {0};
+  for (int i = 0; i < N; i++) lengths[i] = 4 * CHUNK;
+  write_counting(path_of("chunks.h5"), lengths, N);
+  cz_reader *r = open_documents(path_of("chunks.h5"));
+  cz_source s;
+  cz_example e = {0};
+  cz_cut cut = {.piece_tokens = CHUNK, .chunk_tokens = CHUNK, .group_documents = 1};
+  assert_ok(cz_source_pieces(&s, r, &cut, keep_piece, NULL, seed));
+  for (uint64_t i = 0; i < N; i++) {
+    assert_ok(s.get(s.self, &e, 0, i));
+    count[e.targets.data[0] / CHUNK % 4]++;
+  }
+  for (int c = 0; c < 4; c++)
+    if (abs(count[c] - N / 4) > 123) fail_msg("chunk %d of 4 was kept in %d of %d documents", c, count[c], N);
+  free_example(&e);
+  cz_source_destroy(&s);
+  cz_reader_close(&r);
+}
+
 /* Four documents of 5, 3, 4 and 2 tokens, joined in pairs and cut at 4: each pair gives 4s and one rest, in the order of its documents. */
 static void test_groups_by_hand(void **state) {
   write_counting(path_of("hand.h5"), (int64_t[]){5, 3, 4, 2}, 4);
@@ -189,6 +253,7 @@ static void test_pairs(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pieces), cmocka_unit_test(test_groups_by_hand), cmocka_unit_test(test_pairs)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pieces), cmocka_unit_test(test_paired), cmocka_unit_test(test_chunks),
+                                     cmocka_unit_test(test_groups_by_hand), cmocka_unit_test(test_pairs)};
   return cmocka_run_group_tests_name("sources", tests, make_folder, drop_folder) + run_mixture_tests();
 }
