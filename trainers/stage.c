@@ -35,12 +35,24 @@ cz_status cz_json_set_int(json_t *object, const char *key, int64_t value) {
   return json_object_set_new(object, key, json_integer(value)) ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key) : CZ_OK;
 }
 
-/** True when the stage in FOLDER has finished. */
-bool cz_stage_done(const char *folder) {
+/* Whether FOLDER has the file NAME. */
+static bool holds(const char *folder, const char *name) {
   char path[4096];
-  bool fits = cz_fs_join(path, sizeof path, folder, "result.json") == CZ_OK;
+  bool fits = cz_fs_join(path, sizeof path, folder, name) == CZ_OK;
   return fits && cz_fs_exists(path);
 }
+
+/** Refuses, with CZ_EUSAGE, a FOLDER that holds files but nothing that a run of its kind leaves there: the file OWN, or a lock. OTHER is a file that only
+ * another kind of run leaves. So nobody's files are written over. */
+cz_status cz_stage_folder(const char *folder, const char *own, const char *other) {
+  size_t entries;
+  CZ_TRY(cz_fs_count_entries(&entries, folder));
+  if (!entries || (!holds(folder, other) && (holds(folder, own) || holds(folder, "lock")))) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE, "%s holds other files and no run; name a new folder", folder);
+}
+
+/** True when the stage in FOLDER has finished. */
+bool cz_stage_done(const char *folder) { return holds(folder, "result.json"); }
 
 static cz_status write_config(const cz_config_node *node, const char *folder) {
   char path[4096];

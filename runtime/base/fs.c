@@ -1,5 +1,6 @@
 #include "base/fs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -113,6 +114,16 @@ cz_status cz_fs_make_dirs(const char *path) {
     if (!keep) break;
   }
   return cz_fs_is_dir(path) ? CZ_OK : CZ_FAIL(CZ_EIO, "%s: exists and is not a folder", path);
+}
+
+/** How many entries the folder PATH has; 0 when it is none. CZ_EIO when it can't be read. */
+cz_status cz_fs_count_entries(size_t *n, const char *path) {
+  *n = 0;
+  DIR *folder = opendir(path);
+  if (!folder) return errno == ENOENT || errno == ENOTDIR ? CZ_OK : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  for (const struct dirent *e; (e = readdir(folder));) *n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+  closedir(folder);
+  return CZ_OK;
 }
 
 /* Who has the lock, for the message of those who don't get it; a full disk is no reason not to work. */

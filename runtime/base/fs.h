@@ -13,6 +13,7 @@ CZ_MUST cz_status cz_fs_open_aside(int *fd, const char *temporary, const char *p
 CZ_MUST cz_status cz_fs_write_fd(int fd, const char *path, const char *bytes, size_t n);
 CZ_MUST cz_status cz_fs_commit(const char *temporary, const char *path);
 CZ_MUST cz_status cz_fs_make_dirs(const char *path);
+CZ_MUST cz_status cz_fs_count_entries(size_t *n, const char *path);
 CZ_MUST cz_status cz_fs_lock(const char *path, int *handle);
 void cz_fs_unlock(int *handle);
 CZ_MUST cz_status cz_fs_free_bytes(const char *path, uint64_t *bytes);

@@ -237,6 +237,33 @@ static void test_one_folder_twice(void **state) {
   EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "busy"));
 }
 
+static void expect_content(const char *name, const char *wanted) {
+  cz_buf text = {0};
+  assert_int_equal(cz_fs_read(in_scratch(name), &text), CZ_OK);
+  assert_int_equal(cz_buf_add(&text, "", 1), CZ_OK);
+  assert_string_equal(text.data, wanted);
+  cz_buf_free(&text);
+}
+
+/* A folder with files that no run left there is somebody's own. */
+static void test_folders_of_others(void **state) {
+  static const char said[] = "mine holds other files and no run; name a new folder";
+  assert_int_equal(cz_fs_make_dirs(in_scratch("mine")), CZ_OK);
+  write_scratch("mine/experiment.yaml", experiment);
+  write_scratch("mine/config.yaml", stage);
+  REFUSED(2, said, cloze("run", "mine/experiment.yaml", "--out", "mine"));
+  REFUSED(2, said, cloze("pretrain", "pretrain.yaml", "--out", "mine"));
+  REFUSED(2, said, cloze("finetune", "finetune.yaml", "--out", "mine"));
+  REFUSED(2, said, cloze("evaluate", "evaluate.yaml", "--out", "mine"));
+  expect_content("mine/experiment.yaml", experiment);
+  expect_content("mine/config.yaml", stage);
+  REFUSED(2, "base holds other files and no run", cloze("run", "x.yaml", "--out", "base")); /* a stage's */
+  assert_int_equal(cz_fs_make_dirs(in_scratch("empty")), CZ_OK);
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "empty"));
+  assert_int_equal(unlink(in_scratch("empty/lock")), 0); /* copied by somebody who left it out */
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "empty"));
+}
+
 static void test_no_model(void **state) {
   REFUSED(2, "base is no model's folder: a model's folder has config.json, model.safetensors and tokenizer.json; did you mean base/model?",
           cloze_with("x\n", "generate", "base"));
@@ -308,6 +335,7 @@ int main(void) {
                                      cmocka_unit_test(test_folders),
                                      cmocka_unit_test(test_no_trace),
                                      cmocka_unit_test(test_one_folder_twice),
+                                     cmocka_unit_test(test_folders_of_others),
                                      cmocka_unit_test(test_no_model),
                                      cmocka_unit_test(test_names_in_output),
                                      cmocka_unit_test(test_help_keys),

@@ -272,6 +272,7 @@ cz_status cz_command_run(int argc, char **argv) {
   cz_loop_catch_signals();
   CZ_GO(st, cz_session_open(&s, r.device, r.comm), done);
   CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.n_seeds, r.words, r.n_words, &s.inputs), done);
+  if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(r.folder, "plan.json", "config.yaml"), done);
   CZ_GO(st, make_folder(&r), done);
   if (s.comm->rank == 0) {
     CZ_GO(st, cz_fs_join(path, sizeof path, r.folder, "lock"), done);
