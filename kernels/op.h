@@ -50,7 +50,7 @@ typedef struct cz_call {
   bool training; /* false: dropout does nothing */
   void *workspace;
   size_t workspace_bytes;
-  void *stream;
+  void *stream; /* the device's: where a kernel that does not run at once is put */
 } cz_call;
 
 typedef void (*cz_kernel)(const cz_call *call);
@@ -84,7 +84,9 @@ typedef struct cz_op_row {
   /* Checks inputs and attributes and fills out[] (ndim, dim, dtype; ndim 0 = this output is not made). False: WHY holds the reason and the values. */
   bool (*shape)(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes);
   size_t (*workspace)(cz_kernel_set set, const cz_call *call, bool backward); /* bytes at these sizes; null: none */
-  double (*flops)(const cz_call *call, bool backward);                        /* multiply and add counted as two, matrix products only; null: 0 */
+  /* Multiply and add counted as two, matrix products only; null: 0. Runs on the host: it may read sizes, attributes and int32 inputs, for which it is
+   * given host copies of those that the pass reads, and no other data. */
+  double (*flops)(const cz_call *call, bool backward);
   double error_constant; /* float32 limit = error_constant x 2^-24 x (magnitude of the result + its sensitivity to the rounding of inputs) */
   cz_kernel fwd[CZ_SETS], bwd[CZ_SETS];
 } cz_op_row;

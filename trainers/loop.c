@@ -60,6 +60,7 @@ typedef struct loop {
   cz_net *net;
   cz_optimizer *optimizer;
   cz_reducer *reducer;
+  void *gradient; /* what the reducer adds, in host memory: the parameters' own or, where that is not the host's, a copy */
   cz_batches *batches;
   cz_jsonl *lines;
   cz_events *events;
@@ -123,8 +124,24 @@ static double denominator_of(const cz_loop_job *j, const cz_batch *b) {
   return 1;
 }
 
+/* Brings COUNT elements of the gradient from the device to where the reducer adds, if they are not there. */
+static cz_status fetch(loop *l, int64_t first, int64_t count) {
+  const cz_params *p = l->job->model->params;
+  size_t size = cz_dtype_bytes(p->device->real), at = (size_t)first * size;
+  if (p->device->host_memory) return CZ_OK;
+  return p->device->read(p->device, (char *)l->gradient + at, (const char *)p->grads + at, (size_t)count * size);
+}
+
+/* Puts the sum where the optimizer reads it, if it is not there. */
+static cz_status put_back(loop *l) {
+  const cz_params *p = l->job->model->params;
+  if (p->device->host_memory) return CZ_OK;
+  return p->device->write(p->device, p->grads, l->gradient, (size_t)p->flat * cz_dtype_bytes(p->device->real));
+}
+
 /* The parameter's part of the flat gradient, the gap behind it included. */
 static void announce(loop *l, const cz_param *p) {
+  if (l->ready_status == CZ_OK) l->ready_status = fetch(l, p->offset, p->room);
   if (l->ready_status == CZ_OK) l->ready_status = cz_reducer_ready(l->reducer, p->offset, p->room);
 }
 
@@ -156,10 +173,13 @@ static cz_status run_shards(loop *l, const cz_batch *batch) {
                                 .ready = last ? gradient_ready : NULL, .ready_self = l};
     CZ_TRY(cz_graph_train(l->net->graph, &run));
     CZ_TRY(cz_graph_read(l->net->graph, &l->losses[s], l->net->loss, 1));
-    if (!last) CZ_TRY(cz_reducer_push(l->reducer));
+    if (last) break;
+    CZ_TRY(fetch(l, 0, j->model->params->flat));
+    CZ_TRY(cz_reducer_push(l->reducer));
   }
   CZ_TRY(announce_unreached(l));
   CZ_TRY(cz_reducer_finish(l->reducer));
+  CZ_TRY(put_back(l));
   l->losses[j->batch.shards] = stop_asked;
   CZ_TRY(cz_comm_sum_f64(j->comm, l->losses, (size_t)j->batch.shards + 1));
   l->stop = l->losses[j->batch.shards] > 0;
@@ -214,7 +234,6 @@ static cz_status load_counters(counters *at, cz_checkpoint *c) {
 static cz_status save(loop *l) {
   const cz_loop_job *j = l->job;
   const cz_params *p = j->model->params;
-  bool f64 = j->model->device->real == CZ_F64;
   cz_checkpoint_writer *w;
   cz_status st;
   bool finite;
@@ -225,7 +244,7 @@ static cz_status save(loop *l) {
   if (j->comm->rank != 0) return CZ_OK; /* every rank holds the same state */
   size_t bytes = (size_t)p->flat * cz_dtype_bytes(j->model->device->real);
   CZ_TRY(cz_checkpoint_begin(&w, j->folder, j->config_hash, bytes + cz_optimizer_bytes(l->optimizer)));
-  CZ_GO(st, cz_checkpoint_put(w, "parameters", f64 ? CZ_CK_F64 : CZ_CK_F32, p->values, &p->flat, 1), fail);
+  CZ_GO(st, cz_checkpoint_put_device(w, "parameters", p->device, p->values, p->flat), fail);
   CZ_GO(st, save_counters(&l->at, w), fail);
   CZ_GO(st, cz_optimizer_save(l->optimizer, w), fail);
   CZ_TRY(cz_checkpoint_commit(&w));
@@ -244,7 +263,7 @@ static cz_status resume(loop *l) {
   if (!cz_checkpoint_exists(j->folder)) return CZ_OK;
   CZ_TRY(cz_checkpoint_open(&c, j->folder));
   CZ_GO(st, cz_checkpoint_check_config(c, j->config_hash), done);
-  CZ_GO(st, cz_checkpoint_get(c, p->values, "parameters", j->model->device->real == CZ_F64 ? CZ_CK_F64 : CZ_CK_F32, &p->flat, 1), done);
+  CZ_GO(st, cz_checkpoint_get_device(c, p->device, p->values, "parameters", p->flat), done);
   CZ_GO(st, load_counters(&l->at, c), done);
   CZ_GO(st, cz_optimizer_load(l->optimizer, c), done);
   cz_log("%s: going on at step %lld of %lld (%s)", j->what, (long long)l->at.step, (long long)j->train.steps, cz_checkpoint_path(c));
@@ -264,14 +283,16 @@ static cz_status check_plans(const loop *l) {
 static cz_status open_parts(loop *l) {
   const cz_loop_job *j = l->job;
   cz_device *device = j->model->device;
-  if (device->set == CZ_SET_CUDA) return CZ_FAIL(CZ_EINVAL, "training on %s needs a checkpoint path through host memory", device->name);
   CZ_TRY(cz_loop_net(&l->net, j->model, &j->batch, &j->train, j->dropout_mask, j->layout, true));
   cz_log("%s: %lld parameters; memory: parameters and gradients %.1f MB, activations and workspace %.1f MB", j->what,
          (long long)j->model->params->count, 2e-6 * (double)j->model->params->flat * (double)cz_dtype_bytes(device->real),
          1e-6 * (double)cz_graph_bytes(l->net->graph));
   CZ_TRY(check_plans(l));
   CZ_TRY(cz_optimizer_create(&l->optimizer, &j->optimizer, j->model->params));
-  CZ_TRY(cz_reducer_create(&l->reducer, j->comm, j->model->params->grads, j->model->params->flat, cz_dtype_bytes(device->real), j->batch.shards, 4 << 20));
+  const cz_params *p = j->model->params;
+  l->gradient = p->grads;
+  if (!device->host_memory) CZ_TRY(cz_alloc(&l->gradient, (size_t)p->flat, cz_dtype_bytes(device->real)));
+  CZ_TRY(cz_reducer_create(&l->reducer, j->comm, l->gradient, p->flat, cz_dtype_bytes(device->real), j->batch.shards, 4 << 20));
   CZ_TRY(cz_alloc(&l->losses, (size_t)j->batch.shards + 1, sizeof *l->losses));
   CZ_TRY(resume(l));
   const cz_batch_plan plan = cz_loop_plan(j);
@@ -289,6 +310,7 @@ static cz_status close_parts(loop *l, cz_status st) {
   cz_status events = cz_events_close(&l->events), lines = cz_jsonl_close(&l->lines);
   cz_batches_close(&l->batches);
   cz_reducer_destroy(&l->reducer);
+  if (!l->job->model->device->host_memory) free(l->gradient);
   cz_optimizer_destroy(&l->optimizer);
   cz_net_destroy(&l->net);
   free(l->losses);

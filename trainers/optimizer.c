@@ -161,12 +161,12 @@ cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate, double g
 
 /** Puts the state into a checkpoint. */
 cz_status cz_optimizer_save(cz_optimizer *o, cz_checkpoint_writer *w) {
-  return cz_checkpoint_put(w, "optimizer", o->params->device->real == CZ_F64 ? CZ_CK_F64 : CZ_CK_F32, o->state, &o->flat, 1);
+  return cz_checkpoint_put_device(w, "optimizer", o->params->device, o->state, o->flat);
 }
 
 /** Takes the state out of a checkpoint of the same optimizer and model. */
 cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c) {
-  return cz_checkpoint_get(c, o->state, "optimizer", o->params->device->real == CZ_F64 ? CZ_CK_F64 : CZ_CK_F32, &o->flat, 1);
+  return cz_checkpoint_get_device(c, o->params->device, o->state, "optimizer", o->flat);
 }
 
 /** The learning rate of STEP (from 0) in a run of STEPS. rsqrt: learning_rate / sqrt(max(step, warmup_steps)), T5's (t5.md 6.1). linear and cosine: rise

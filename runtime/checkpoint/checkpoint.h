@@ -26,9 +26,11 @@ typedef struct cz_ck_entry { /* one data set; borrowed from the open checkpoint 
 
 typedef struct cz_checkpoint_writer cz_checkpoint_writer;
 typedef struct cz_checkpoint cz_checkpoint;
+struct cz_device;
 
 CZ_MUST cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder, uint64_t config_hash, uint64_t bytes);
 CZ_MUST cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_type type, const void *data, const int64_t *dims, int rank);
+CZ_MUST cz_status cz_checkpoint_put_device(cz_checkpoint_writer *w, const char *name, struct cz_device *d, const void *from, int64_t n);
 CZ_MUST cz_status cz_checkpoint_put_int(cz_checkpoint_writer *w, const char *name, int64_t value);
 CZ_MUST cz_status cz_checkpoint_put_real(cz_checkpoint_writer *w, const char *name, double value);
 CZ_MUST cz_status cz_checkpoint_commit(cz_checkpoint_writer **w);
@@ -45,6 +47,7 @@ size_t cz_checkpoint_count(const cz_checkpoint *c);
 const cz_ck_entry *cz_checkpoint_at(const cz_checkpoint *c, size_t i);
 const cz_ck_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name);
 CZ_MUST cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck_type type, const int64_t *dims, int rank);
+CZ_MUST cz_status cz_checkpoint_get_device(cz_checkpoint *c, struct cz_device *d, void *to, const char *name, int64_t n);
 CZ_MUST cz_status cz_checkpoint_get_int(cz_checkpoint *c, int64_t *out, const char *name);
 CZ_MUST cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name);
 

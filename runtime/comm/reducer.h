@@ -3,6 +3,8 @@
  * The flat gradient buffer is cut into buckets. As soon as all elements of a bucket are final on a rank, its pieces travel to their owners (piece r
  * to rank r), each owner adds its pieces in the order of the tree, and the sums travel back. The bits do not depend on buckets, pieces or timing.
  *
+ * The gradient is host memory, and the host adds; a device with memory of its own gives and takes copies (trainers/loop.c).
+ *
  * One step: for each of the rank's shards but the last, run backward and cz_reducer_push. During the last shard's backward call cz_reducer_ready for
  * elements that are final and cz_reducer_poll now and then (between ops); after it cz_reducer_finish. The buffer then holds the sum over all shards.
  */

@@ -44,6 +44,11 @@ static cz_kernel host_kernel(cz_device *d, cz_op op, bool backward) {
   return backward ? cz_op_rows[op]->bwd[d->set] : cz_op_rows[op]->fwd[d->set];
 }
 
+static cz_status host_sync(cz_device *d) { /* kernels return when they have run */
+  (void)d;
+  return CZ_OK;
+}
+
 static void host_close(cz_device *d) { free(d); }
 
 static cz_status open_host(cz_device **device, cz_kernel_set set, bool guard) {
@@ -52,18 +57,20 @@ static cz_status open_host(cz_device **device, cz_kernel_set set, bool guard) {
   **device = (cz_device){.name = names[set == CZ_SET_CPU][guard],
                          .set = set,
                          .real = set == CZ_SET_REF ? CZ_F64 : CZ_F32,
+                         .host_memory = true,
                          .guard_bytes = guard ? 64 : 0,
                          .alloc = host_alloc,
                          .release = host_release,
                          .write = host_copy_in,
                          .read = host_copy_out,
                          .kernel = host_kernel,
+                         .sync = host_sync,
                          .close = host_close};
   return set == CZ_SET_CPU ? cz_device_check_blas() : CZ_OK;
 }
 
 /* The module's one symbol; the version says which cz_device and cz_op_row it was built against. */
-enum { MODULE_VERSION = 1 };
+enum { MODULE_VERSION = 2 };
 typedef cz_device *(*module_open)(int version, char *error, size_t n);
 
 static cz_status open_module(cz_device **device) {
@@ -133,9 +140,10 @@ void cz_device_free(cz_device *d, void *address, size_t bytes) {
 
 enum { PIECE = 4096 };
 
-/** Writes N host doubles to device memory in the device's real dtype (float32 rounds to nearest). */
+/** Writes N host doubles to device memory in the device's real dtype, which is float64 or float32 (rounds to nearest). */
 cz_status cz_device_write_real(cz_device *d, void *to, const double *host, int64_t n) {
   if (d->real == CZ_F64) return d->write(d, to, host, (size_t)n * 8);
+  CZ_CHECK(d->real == CZ_F32);
   float piece[PIECE];
   for (int64_t i = 0; i < n; i += PIECE) {
     int64_t k = n - i < PIECE ? n - i : PIECE;
@@ -145,9 +153,10 @@ cz_status cz_device_write_real(cz_device *d, void *to, const double *host, int64
   return CZ_OK;
 }
 
-/** Reads N numbers of the device's real dtype as host doubles. */
+/** Reads N numbers of the device's real dtype, float64 or float32, as host doubles. */
 cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int64_t n) {
   if (d->real == CZ_F64) return d->read(d, host, from, (size_t)n * 8);
+  CZ_CHECK(d->real == CZ_F32);
   float piece[PIECE];
   for (int64_t i = 0; i < n; i += PIECE) {
     int64_t k = n - i < PIECE ? n - i : PIECE;

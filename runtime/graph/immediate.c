@@ -23,6 +23,7 @@ cz_status cz_op_run(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch) 
   call->n_out = row->n_out;
   call->workspace = scratch->data;
   call->workspace_bytes = scratch->bytes;
+  call->stream = d->stream;
   kernel(call);
   return CZ_OK;
 }

@@ -52,7 +52,12 @@ void cz_graph_lend(cz_graph *g, cz_value v, void *data) {
 /* The kernel call of a step. Arrays that the step does not read or write keep their sizes and lose their data. */
 void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool capacity) {
   const cz__node *n = &g->nodes[s->node];
-  *call = (cz_call){.n_in = n->row->n_in, .n_out = n->row->n_out, .attr = n->attr, .workspace = g->workspace, .workspace_bytes = g->workspace_bytes};
+  *call = (cz_call){.n_in = n->row->n_in,
+                    .n_out = n->row->n_out,
+                    .attr = n->attr,
+                    .workspace = g->workspace,
+                    .workspace_bytes = g->workspace_bytes,
+                    .stream = g->device->stream};
   for (int k = 0; k < n->row->n_in; k++) {
     call->mode[k] = s->mode[k];
     if (cz__is_value(s->in[k])) call->in[k] = cz__resolve(g, &g->values[s->in[k]], capacity);
@@ -67,15 +72,39 @@ void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool cap
   }
 }
 
-static void note_time(cz_graph *g, const cz__step *s, const cz_call *call, double seconds) {
+/* What the row counts, from host copies of the integers. */
+static cz_status count_flop(double *flop, cz_graph *g, const cz_op_row *row, const cz_call *call, bool backward) {
+  cz_call on_host = *call;
+  cz_status st = CZ_OK;
+  void *copies[CZ_OP_IN] = {NULL};
+  *flop = 0;
+  if (!row->flops) return CZ_OK;
+  for (int k = 0; k < row->n_in; k++) {
+    on_host.in[k].data = NULL;
+    if (!call->in[k].data || call->in[k].dtype != CZ_I32) continue;
+    int64_t n = cz_numel(&call->in[k]);
+    CZ_GO(st, cz_alloc(&copies[k], (size_t)n, sizeof(int32_t)), done);
+    CZ_GO(st, g->device->read(g->device, copies[k], call->in[k].data, (size_t)n * sizeof(int32_t)), done);
+    on_host.in[k].data = copies[k];
+  }
+  *flop = row->flops(&on_host, backward);
+done:
+  for (int k = 0; k < row->n_in; k++) free(copies[k]);
+  return st;
+}
+
+static cz_status note_time(cz_graph *g, const cz__step *s, const cz_call *call, double began) {
+  CZ_TRY(g->device->sync(g->device));
+  double seconds = cz_seconds() - began, flop;
   const cz__node *n = &g->nodes[s->node];
   cz_op_time *t = &g->times[n->op];
   bool backward = s->phase == CZ__BACKWARD;
-  double flop = n->row->flops ? n->row->flops(call, backward) : 0;
+  CZ_TRY(count_flop(&flop, g, n->row, call, backward));
   t->op = n->row->name;
   t->calls++;
   *(backward ? &t->backward_s : &t->forward_s) += seconds;
   *(backward ? &t->backward_flop : &t->forward_flop) += s->phase == CZ__REPLAY ? 0 : flop; /* recomputing is no useful work */
+  return CZ_OK;
 }
 
 static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *options) {
@@ -91,9 +120,10 @@ static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *op
   call.key.op = n->key;
   call.training = options->training;
   if (g->device->guard_bytes) CZ_TRY(cz__guard_begin(g, index, &call));
+  if (g->profile) CZ_TRY(g->device->sync(g->device)); /* feeding is no part of the op */
   double began = g->profile ? cz_seconds() : 0;
   kernel(&call);
-  if (g->profile) note_time(g, s, &call, cz_seconds() - began);
+  if (g->profile) CZ_TRY(note_time(g, s, &call, began));
   return g->device->guard_bytes ? cz__guard_end(g, index) : CZ_OK;
 }
 
@@ -104,16 +134,19 @@ cz_status cz_graph_forward(cz_graph *g, const cz_graph_run_options *options) {
   return CZ_OK;
 }
 
-/* Reports the parameters whose gradient this step was the last to write. */
-static void report_ready(cz_graph *g, int index, const cz_graph_run_options *options) {
+/* Reports the parameters whose gradient this step was the last to write, when it is written. */
+static cz_status report_ready(cz_graph *g, int index, const cz_graph_run_options *options) {
   const cz__step *s = &g->steps[index];
   for (int k = 0; k < CZ_OP_IN; k++) {
     if (!s->mode[k] || !cz__is_value(s->din[k])) continue;
     const cz__value *d = &g->values[s->din[k]];
     bool again = false; /* the same parameter twice in one node */
     for (int j = 0; j < k; j++) again |= s->mode[j] && s->din[j] == s->din[k];
-    if (d->kind == CZ__PARAM_GRAD && d->last == index && !again) options->ready(options->ready_self, d->param);
+    if (d->kind != CZ__PARAM_GRAD || d->last != index || again) continue;
+    CZ_TRY(g->device->sync(g->device));
+    options->ready(options->ready_self, d->param);
   }
+  return CZ_OK;
 }
 
 /** Runs forward and backward: the loss and every trainable parameter's gradient (written, not added to what was there). Calls options->ready for each
@@ -124,7 +157,7 @@ cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
   CZ_TRY(cz_device_write_real(g->device, g->values[g->values[g->loss].grad].arg.data, &one, 1));
   for (int i = 0; i < (int)g->n_steps; i++) {
     CZ_TRY(run_step(g, i, options));
-    if (options->ready) report_ready(g, i, options);
+    if (options->ready) CZ_TRY(report_ready(g, i, options));
   }
   return CZ_OK;
 }

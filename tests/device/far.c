@@ -1,0 +1,142 @@
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
+#include "far.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <cmocka.h>
+
+enum { BLOCKS = 4096, CALLS = 4096 };
+
+typedef struct waiting {
+  cz_kernel kernel;
+  cz_call call;
+  unsigned char attr[CZ_ATTR_BYTES] __attribute__((aligned(16)));
+} waiting;
+
+static struct {
+  cz_device *near;
+  void *block[BLOCKS];
+  size_t bytes[BLOCKS];
+  int blocks, calls, most_calls;
+  waiting call[CALLS];
+  bool slow;
+} all;
+
+static char stream; /* its address is the stream */
+
+static void allow(int protection) {
+  for (int i = 0; i < all.blocks; i++) assert_int_equal(mprotect(all.block[i], all.bytes[i], protection), 0);
+}
+
+static cz_status far_sync(cz_device *d) {
+  if (!all.calls) return CZ_OK;
+  allow(PROT_READ | PROT_WRITE);
+  for (int i = 0; i < all.calls; i++) {
+    waiting *w = &all.call[i];
+    w->call.attr = w->call.attr ? w->attr : NULL;
+    w->kernel(&w->call);
+    if (all.slow) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  all.calls = 0;
+  allow(PROT_NONE);
+  return CZ_OK;
+}
+
+static cz_status far_alloc(cz_device *d, void **out, size_t bytes) {
+  size_t whole = (bytes + 4095) / 4096 * 4096 + 4096;
+  void *p = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_true(p != MAP_FAILED && all.blocks < BLOCKS);
+  all.bytes[all.blocks] = whole;
+  *out = all.block[all.blocks++] = p;
+  return CZ_OK;
+}
+
+static void far_release(cz_device *d, void *p, size_t bytes) {
+  if (far_sync(d) != CZ_OK) fail();
+  for (int i = 0; i < all.blocks; i++) {
+    if (all.block[i] != p) continue;
+    munmap(p, all.bytes[i]);
+    all.blocks--;
+    all.block[i] = all.block[all.blocks];
+    all.bytes[i] = all.bytes[all.blocks];
+    return;
+  }
+  fail_msg("%p is no memory of this device", p);
+}
+
+static cz_status copy(cz_device *d, void *to, const void *from, size_t bytes) {
+  CZ_TRY(far_sync(d));
+  allow(PROT_READ | PROT_WRITE);
+  if (bytes) memcpy(to, from, bytes);
+  allow(PROT_NONE);
+  return CZ_OK;
+}
+
+static void put(cz_op op, bool backward, const cz_call *call) {
+  assert_ptr_equal(call->stream, &stream);
+  assert_true(all.calls < CALLS);
+  waiting *w = &all.call[all.calls++];
+  if (all.calls > all.most_calls) all.most_calls = all.calls;
+  w->kernel = all.near->kernel(all.near, op, backward);
+  w->call = *call;
+  if (call->attr) memcpy(w->attr, call->attr, cz_op_rows[op]->attr_bytes); /* as a launch does: the caller's may be gone when the kernel runs */
+}
+
+#define CZ_OP(name)                                                                                                                                  \
+  static void fwd_##name(const cz_call *call) { put(CZ_OP_##name, false, call); }                                                                    \
+  static void bwd_##name(const cz_call *call) { put(CZ_OP_##name, true, call); }
+#include "kernels/ops.def"
+#undef CZ_OP
+
+static cz_kernel far_kernel(cz_device *d, cz_op op, bool backward) {
+  static const cz_kernel kernels[CZ_OPS][2] = {
+#define CZ_OP(name) [CZ_OP_##name] = {fwd_##name, bwd_##name},
+#include "kernels/ops.def"
+#undef CZ_OP
+  };
+  return all.near->kernel(all.near, op, backward) ? kernels[op][backward] : NULL;
+}
+
+static void nothing(cz_device *d) {}
+
+/** The device. */
+const cz_device cz_far = {.name = "far",
+                          .set = CZ_SET_CPU,
+                          .real = CZ_F32,
+                          .stream = &stream,
+                          .alloc = far_alloc,
+                          .release = far_release,
+                          .write = copy,
+                          .read = copy,
+                          .kernel = far_kernel,
+                          .sync = far_sync,
+                          .close = nothing};
+
+/** Opens what the device is made of. */
+void far_open(void) {
+  if (cz_device_open(&all.near, "cpu") != CZ_OK) fail_msg("%s", cz_error_message());
+}
+
+/** Closes it; all memory must have been released. */
+void far_close(void) {
+  assert_int_equal(all.blocks, 0);
+  cz_device_close(&all.near);
+}
+
+/** From now on every kernel takes a millisecond more. */
+void far_slow(bool on) { all.slow = on; }
+
+/** Kernels that were called and have not run. */
+int far_waiting(void) { return all.calls; }
+
+/** The most that there were at once since it was last told to forget. */
+int far_most_waiting(bool forget) {
+  int most = all.most_calls;
+  if (forget) all.most_calls = 0;
+  return most;
+}

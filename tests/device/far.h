@@ -1,0 +1,16 @@
+/* A device as a graphics card is one, made of `cpu`: its memory is forbidden to the host outside kernels, write and read, and a kernel does not run
+ * when it is called but when somebody waits for it. Host code that touches device memory in place crashes here; code that does not wait is seen. */
+#ifndef CZ_TESTS_FAR_H
+#define CZ_TESTS_FAR_H
+
+#include "device/device.h"
+
+extern const struct cz_device cz_far;
+
+void far_open(void);
+void far_close(void);
+void far_slow(bool on);
+int far_waiting(void);
+int far_most_waiting(bool forget);
+
+#endif

@@ -1,0 +1,234 @@
+/* What a CUDA module asks of everything above the device: nobody touches its memory but through it, and nobody takes a kernel that was called for one
+ * that has run. A device of that kind (far.h) must train, save and resume to the bits of `cpu`. */
+#define _XOPEN_SOURCE 700 /* mkdtemp */
+#include "far.h"
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "device/random.h"
+#include "trainers/loop.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define OK(expr)                                                                                                                                     \
+  do {                                                                                                                                               \
+    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
+  } while (0)
+
+enum { V = 130, D = 128, TOKENS = 24, PAIRS = 60, SHARDS = 3 };
+
+static cz_model *make_model(cz_device *device) {
+  cz_model_config c;
+  cz_model *m;
+  OK(cz_model_config_named(&c, "t5-v1_1-nano"));
+  c.vocab_size = V, c.d_model = D, c.d_kv = 5, c.d_ff = 24, c.n_layers = c.n_decoder_layers = 1, c.n_heads = 3;
+  c.buckets = 8, c.max_distance = 16, c.dropout = 0.2;
+  OK(cz_model_create(&m, &c, device));
+  OK(cz_params_init(m->params, 11));
+  return m;
+}
+
+/* All numbers of a flat block of the model's parameters, on the host. */
+static float *numbers(const cz_params *p, const void *flat) {
+  float *x = test_calloc((size_t)p->flat, sizeof *x);
+  OK(p->device->read(p->device, x, flat, (size_t)p->flat * sizeof *x));
+  return x;
+}
+
+typedef struct outcome {
+  float *values;
+  double loss, flop;
+  int ready;
+} outcome;
+
+static void same(const outcome *got, const outcome *want, int64_t n) {
+  assert_memory_equal(got->values, want->values, (size_t)n * sizeof *got->values);
+  assert_true(memcmp(&got->loss, &want->loss, sizeof got->loss) == 0 && got->flop == want->flop && got->ready == want->ready);
+}
+
+static void ready(void *self, const cz_param *param) {
+  assert_int_equal(far_waiting(), 0);
+  (*(int *)self)++;
+}
+
+/* Every op's time holds its kernels', and their products are counted from spans that only the device has. */
+static void look_at_times(outcome *o, const cz_graph *g, bool slow) {
+  cz_op_time times[CZ_OPS];
+  int n = cz_graph_times(g, times, CZ_OPS);
+  assert_true(n > 5);
+  for (int i = 0; i < n; i++) {
+    o->flop += times[i].forward_flop + times[i].backward_flop;
+    if (slow && times[i].forward_s + times[i].backward_s < 1e-3 * (double)times[i].calls)
+      fail_msg("%lld calls of %s took %g s", (long long)times[i].calls, times[i].op, times[i].forward_s + times[i].backward_s);
+    if (!strcmp(times[i].op, "attention")) assert_true(times[i].forward_flop > 0 && times[i].backward_flop > 0);
+  }
+}
+
+static int64_t differentiate(outcome *o, cz_device *device, bool profile) {
+  cz_model *m = make_model(device);
+  cz_net *net;
+  int32_t ids[TOKENS];
+  const int32_t spans[] = {0, 10, 10, 11, 11, TOKENS};
+  const cz_net_options options = {.max_segments = 4, .max_inputs = 2 * TOKENS, .max_targets = 2 * TOKENS, .train = true, .dropout = 0.2};
+  const cz_feed feed = {.segments = 3,
+                        .enc_tokens = TOKENS,
+                        .dec_tokens = TOKENS,
+                        .rows = TOKENS,
+                        .enc_ids = ids,
+                        .enc_spans = spans,
+                        .dec_ids = ids,
+                        .dec_spans = spans,
+                        .targets = ids,
+                        .denominator = TOKENS};
+  const cz_graph_run_options run = {.key = {.seed = 5}, .training = true, .ready = ready, .ready_self = &o->ready};
+  for (int i = 0; i < TOKENS; i++) ids[i] = i % V;
+  *o = (outcome){0};
+  OK(cz_net_create(&net, m, &options));
+  cz_graph_profile(net->graph, profile);
+  OK(cz_net_feed(net, &feed));
+  OK(cz_graph_train(net->graph, &run));
+  OK(cz_graph_read(net->graph, &o->loss, net->loss, 1));
+  if (profile) look_at_times(o, net->graph, !device->host_memory);
+  o->values = numbers(m->params, m->params->grads);
+  int64_t flat = m->params->flat;
+  cz_net_destroy(&net);
+  cz_model_destroy(&m);
+  return flat;
+}
+
+/* The gradient of a batch, with and without the clock of ops. */
+static void graph(void **state) {
+  cz_device *near, far = cz_far;
+  OK(cz_device_open(&near, "cpu"));
+  for (int profile = 0; profile < 2; profile++) {
+    outcome want, got;
+    far_slow(profile);
+    far_most_waiting(true);
+    int64_t flat = differentiate(&want, near, profile);
+    differentiate(&got, &far, profile);
+    same(&got, &want, flat);
+    assert_true(got.ready > 5 && (profile ? far_most_waiting(false) == 1 : far_most_waiting(false) > 1));
+    test_free(got.values), test_free(want.values);
+  }
+  far_slow(false);
+  cz_device_close(&near);
+}
+
+static void make_pairs(cz_pairs *pairs) {
+  cz_stream s;
+  int32_t ids[2][6];
+  cz_stream_init(&s, 7, "pairs of the far device", 0, 0);
+  for (int i = 0; i < PAIRS; i++) {
+    for (int k = 0; k < 12; k++) ids[k / 6][k % 6] = 2 + (int32_t)cz_stream_below(&s, V - 2);
+    OK(cz_pairs_add(pairs, ids[0], 2 + i % 5, ids[1], 2 + i % 4));
+  }
+}
+
+/* Two steps, a checkpoint, and from it two more with a fresh model. */
+static int64_t train(outcome *o, cz_device *device, int optimizer) {
+  char folder[] = "far.XXXXXX", command[64];
+  cz_comm *comm;
+  cz_pairs pairs = {0};
+  cz_source source;
+  cz_loop_result result;
+  int64_t flat = 0;
+  assert_non_null(mkdtemp(folder));
+  OK(cz_comm_open(&comm, "self"));
+  make_pairs(&pairs);
+  OK(cz_source_pairs(&source, &pairs, 1, 7));
+  *o = (outcome){0};
+  for (int steps = 2; steps <= 4; steps += 2) {
+    cz_model *m = make_model(device);
+    cz_loop_job job = {.what = "far",
+                       .folder = folder,
+                       .comm = comm,
+                       .model = m,
+                       .source = &source,
+                       .layout = CZ_LAYOUT_ENCDEC,
+                       .seed = 3,
+                       .examples = PAIRS,
+                       .batch = {.input_tokens = 72, .target_tokens = 72, .shards = SHARDS, .window = 2, .on_long = CZ_LONG_REFUSE},
+                       .optimizer = {.name = optimizer,
+                                     .schedule = CZ_SCHEDULE_CONSTANT,
+                                     .learning_rate = 0.01,
+                                     .clip_norm = 1,
+                                     .beta1 = 0.9,
+                                     .beta2 = 0.99,
+                                     .epsilon = 1e-6,
+                                     .decay_exponent = 0.8,
+                                     .clip_threshold = 1},
+                       .train = {.steps = steps, .checkpoint_seconds = 1e9, .log_steps = 1, .nonfinite_limit = 1}};
+    OK(cz_loop_run(&result, &job));
+    assert_int_equal(result.steps, steps);
+    if (o->values) test_free(o->values);
+    o->values = numbers(m->params, m->params->values);
+    o->loss = result.loss;
+    flat = m->params->flat;
+    cz_model_destroy(&m);
+  }
+  cz_source_destroy(&source);
+  cz_pairs_free(&pairs);
+  cz_comm_close(&comm);
+  snprintf(command, sizeof command, "rm -r %s", folder);
+  assert_int_equal(system(command), 0);
+  return flat;
+}
+
+static void loop(void **state) {
+  const int optimizers[] = {CZ_OPTIMIZER_ADAFACTOR, CZ_OPTIMIZER_ADAMW_SCALE};
+  cz_device *near, far = cz_far;
+  OK(cz_device_open(&near, "cpu"));
+  for (int i = 0; i < 2; i++) {
+    outcome want, got;
+    int64_t flat = train(&want, near, optimizers[i]);
+    train(&got, &far, optimizers[i]);
+    same(&got, &want, flat);
+    test_free(got.values), test_free(want.values);
+  }
+  cz_device_close(&near);
+}
+
+/* A device whose numbers are neither float64 nor float32 is not handed halves as if they were floats. */
+static void halves(void **state) {
+  for (int reading = 0; reading < 2; reading++) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+      double x = 1;
+      float y;
+      cz_device d = cz_far;
+      d.real = CZ_BF16;
+      signal(SIGABRT, SIG_DFL);
+      if (!freopen("/dev/null", "w", stderr)) _exit(2);
+      cz_status st = reading ? cz_device_read_real(&d, &x, &y, 1) : cz_device_write_real(&d, &y, &x, 1);
+      _exit(st == CZ_OK ? 0 : 1);
+    }
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGABRT);
+  }
+}
+
+static int open_far(void **state) {
+  far_open();
+  return 0;
+}
+
+static int close_far(void **state) {
+  far_close();
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(graph), cmocka_unit_test(loop), cmocka_unit_test(halves)};
+  cz_log_quiet(true);
+  return cmocka_run_group_tests(tests, open_far, close_far);
+}
