@@ -31,7 +31,7 @@ static void mark_live(pass *p) {
   }
 }
 
-static cz_status mark_wanted(pass *p) {
+static void mark_wanted(pass *p) {
   cz_graph *g = p->g;
   for (size_t i = 0; i < g->n_values; i++) p->wants[i] = g->values[i].kind == CZ__PARAM && g->values[i].param->trainable;
   for (size_t i = 0; i < g->n_nodes; i++) {
@@ -46,7 +46,6 @@ static cz_status mark_wanted(pass *p) {
     for (int o = 0; o < n->row->n_out; o++)
       if (cz__is_value(n->out[o]) && !(n->row->out_saved >> o & 1)) p->wants[n->out[o]] = true;
   }
-  return CZ_OK;
 }
 
 static cz_status add_step(cz_graph *g, const cz__step *s) {
@@ -293,7 +292,7 @@ cz_status cz__schedule(cz_graph *g) {
   CZ_GO(st, cz_alloc(&p.again, g->n_values, sizeof *p.again), done);
   for (size_t i = 0; i < g->n_values; i++) p.again[i] = (cz_value)i;
   mark_live(&p);
-  CZ_GO(st, mark_wanted(&p), done);
+  mark_wanted(&p);
   CZ_GO(st, forward_steps(&p), done);
   if (g->options.train) CZ_GO(st, backward_steps(&p), done);
 done:

@@ -24,7 +24,6 @@ struct cz_decoder {
   int64_t rows, beams, inputs; /* extents of `step` */
   cz_value ids, spans, rows_at, k_spans, prefix, last, cross_spans, logits;
   int32_t *enc_at;  /* [max_segments, 2] spans of the present encoder batch */
-  int64_t n_segments;
   int32_t *past;    /* [max_beams] tokens in the cache */
   int32_t *scratch; /* host lists of one step */
   int32_t *device_rows;
@@ -171,7 +170,6 @@ void cz_decoder_destroy(cz_decoder **decoder) {
 cz_status cz_decoder_start(cz_decoder *d, const cz_feed *f) {
   const cz_graph_run_options run = {0};
   memset(d->past, 0, (size_t)d->options.max_beams * sizeof *d->past);
-  d->n_segments = f->segments;
   if (!d->pair) return CZ_OK;
   if (f->segments > d->options.max_segments)
     return CZ_FAIL(CZ_EINVAL, "decoder: %lld segments, room for %lld", (long long)f->segments, (long long)d->options.max_segments);
