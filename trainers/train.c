@@ -8,6 +8,15 @@
 
 const char *const cz_train_results[] = {"loss", "last_loss", "steps", "skipped", "input_tokens", "target_tokens", "examples", "cut", NULL};
 
+/* Examples that were cut are worth a word: what was cut off is not learnt. */
+static void warn_of_cuts(const cz_loop_job *job, const cz_loop_result *r) {
+  const cz_batch_keys *b = &job->batch;
+  if (r->cut == 0) return;
+  cz_warn("%s: %lld of %lld examples were longer than max_inputs %lld or max_targets %lld and were cut", job->what, (long long)r->cut,
+          (long long)r->examples, (long long)(b->max_inputs ? b->max_inputs : b->input_tokens / b->shards),
+          (long long)(b->max_targets ? b->max_targets : b->target_tokens / b->shards));
+}
+
 /** Runs the loop over SOURCE on MODEL and saves the trained model beside it; fills METRICS and MEASURED. */
 cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const cz_source *source, cz_loop_job *job, const char *folder, json_t *metrics,
                    json_t *measured) {
@@ -22,6 +31,7 @@ cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const 
   if (model->config.family->architecture == CZ_PREFIX_LM && job->train.loss_on_inputs)
     cz_warn("%s: with train.loss_on_inputs a prefix LM also predicts inputs that it sees; its loss can't be compared with a language model's", job->what);
   CZ_TRY(cz_loop_run(&r, job));
+  if (s->comm->rank == 0) warn_of_cuts(job, &r);
   CZ_TRY(cz_fs_join(saved, sizeof saved, folder, "model"));
   if (s->comm->rank == 0) CZ_TRY(cz_train_save(model, stage, saved));
   CZ_TRY(cz_json_set_real(metrics, "loss", r.loss));
