@@ -2,6 +2,7 @@
 #include "base/text.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 static cz_status unknown(const char *word, const cz_option *options, size_t n) {
   const char *names[64];
@@ -54,5 +55,15 @@ cz_status cz_args_count(int argc, char **argv, int least, int most, const char *
   size_t line = strcspn(synopsis, "\n");
   if (n < least) return CZ_FAIL(CZ_EUSAGE, "%s: %d more word%s wanted: %.*s", argv[0], least - n, least - n > 1 ? "s" : "", (int)line, synopsis);
   if (most >= 0 && n > most) return CZ_FAIL(CZ_EUSAGE, "%s: unexpected word '%s': %.*s", argv[0], argv[1 + most], (int)line, synopsis);
+  return CZ_OK;
+}
+
+/** Refuses, with CZ_EUSAGE, to write OUT when it is one of the N files INPUTS, by whatever name. Null entries are skipped. */
+cz_status cz_args_out(const char *out, const char *const *inputs, size_t n) {
+  struct stat to, from;
+  if (stat(out, &to)) return CZ_OK;
+  for (size_t i = 0; i < n; i++)
+    if (inputs[i] && !stat(inputs[i], &from) && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
+      return CZ_FAIL(CZ_EUSAGE, "--out is also an input: %s", inputs[i]);
   return CZ_OK;
 }

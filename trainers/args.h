@@ -21,5 +21,6 @@ typedef struct cz_command {
 
 CZ_MUST cz_status cz_args_parse(int *argc, char **argv, const cz_option *options, size_t n);
 CZ_MUST cz_status cz_args_count(int argc, char **argv, int least, int most, const char *synopsis);
+CZ_MUST cz_status cz_args_out(const char *out, const char *const *inputs, size_t n);
 
 #endif

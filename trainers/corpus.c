@@ -60,7 +60,8 @@ static cz_status parse(options *o, cz_corpus_job *job, int *argc, char **argv) {
   job->split = lines ? CZ_SPLIT_LINE : CZ_SPLIT_BLANK_LINE;
   job->files = (const char *const *)argv + 1;
   job->n_files = (size_t)*argc - 1;
-  return CZ_OK;
+  CZ_TRY(cz_args_out(o->out, &o->tokenizer, 1));
+  return cz_args_out(o->out, job->files, job->n_files);
 }
 
 /* Reads back every chunk: what the disk gives is what was written, or the user knows now. */

@@ -184,6 +184,19 @@ static cz_status run_batch(cz_net **net, cz_model *m, const batch *b, bool grads
   return grads ? cz_graph_train((*net)->graph, &run) : cz_graph_forward((*net)->graph, &run);
 }
 
+/* The batch and the model are not to be written over. */
+static cz_status check_out(const char *out, const char *batch_path, const char *folder) {
+  static const char *const names[] = {"config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"};
+  char path[4096];
+  const char *input = path;
+  CZ_TRY(cz_args_out(out, &batch_path, 1));
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    CZ_TRY(cz_fs_join(path, sizeof path, folder, names[i]));
+    CZ_TRY(cz_args_out(out, &input, 1));
+  }
+  return CZ_OK;
+}
+
 /** The command `cloze trace`; its usage says what it reads and writes. */
 cz_status cz_command_trace(int argc, char **argv) {
   const char *path = NULL, *out = NULL, *device_name = "ref";
@@ -197,6 +210,7 @@ cz_status cz_command_trace(int argc, char **argv) {
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 1, 1, cz_trace_usage));
   if (!path || !out) return CZ_FAIL(CZ_EUSAGE, "trace: %s is missing", path ? "--out FILE.h5" : "--batch FILE.jsonl");
+  CZ_TRY(check_out(out, path, argv[1]));
   CZ_GO(st, cz_device_open(&device, device_name), done);
   CZ_GO(st, cz_recipe_model_folder(argv[1]), done);
   CZ_GO(st, cz_hf_open(&model, argv[1], device), done);

@@ -264,6 +264,35 @@ static void test_folders_of_others(void **state) {
   EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "empty"));
 }
 
+/* What is read is not written over, by whatever name it goes. */
+static void test_outputs_that_are_inputs(void **state) {
+  static const char line[] = "{\"input_ids\": [5, 6, 1], \"target_ids\": [7, 1]}\n";
+  write_scratch("text.txt", "one\n\ntwo\n");
+  write_scratch("b.jsonl", line);
+  assert_int_equal(symlink("text.txt", in_scratch("other.txt")), 0);
+  REFUSED(2, "--out is also an input: text.txt", cloze("corpus", "--tokenizer", T5_JSON, "--out", "text.txt", "test.tsv", "text.txt"));
+  REFUSED(2, "--out is also an input: text.txt", cloze("corpus", "--tokenizer", T5_JSON, "--out", "./other.txt", "text.txt"));
+  REFUSED(2, "--out is also an input: t.json", cloze("corpus", "--tokenizer", (write_scratch("t.json", "{}"), "t.json"), "--out", "t.json", "text.txt"));
+  REFUSED(2, "--out is also an input: b.jsonl", cloze("trace", FIXTURES "/t5/v1_0", "--batch", "b.jsonl", "--out", "b.jsonl"));
+  REFUSED(2, "--out is also an input: base/model/model.safetensors",
+          cloze("trace", "base/model", "--batch", "b.jsonl", "--out", "base/model/model.safetensors"));
+  expect_content("text.txt", "one\n\ntwo\n");
+  expect_content("b.jsonl", line);
+  expect_content("t.json", "{}");
+}
+
+/* What was cut off is said once, with the caps that did it. */
+static void test_cuts_are_told(void **state) {
+  outcome o = cloze("finetune", "finetune.yaml", "--out", "cut", "batch.max_inputs=2", "batch.max_targets=3");
+  EXPECT(0, o);
+  static const char words[] = " examples were longer than max_inputs 2 or max_targets 3 and were cut\n";
+  const char *said = strstr(o.err, words);
+  if (!said || strstr(said + sizeof words - 1, "were cut")) fail_msg("%s", o.err);
+  o = cloze("finetune", "finetune.yaml", "--out", "uncut");
+  EXPECT(0, o);
+  assert_null(strstr(o.err, "were cut"));
+}
+
 static void test_no_model(void **state) {
   REFUSED(2, "base is no model's folder: a model's folder has config.json, model.safetensors and tokenizer.json; did you mean base/model?",
           cloze_with("x\n", "generate", "base"));
@@ -336,6 +365,8 @@ int main(void) {
                                      cmocka_unit_test(test_no_trace),
                                      cmocka_unit_test(test_one_folder_twice),
                                      cmocka_unit_test(test_folders_of_others),
+                                     cmocka_unit_test(test_outputs_that_are_inputs),
+                                     cmocka_unit_test(test_cuts_are_told),
                                      cmocka_unit_test(test_no_model),
                                      cmocka_unit_test(test_names_in_output),
                                      cmocka_unit_test(test_help_keys),
