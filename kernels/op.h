@@ -75,7 +75,8 @@ typedef struct cz_op_row {
   int8_t may_alias[CZ_OP_OUT];     /* output i may share the storage of input may_alias[i] - 1 when nobody reads that again; 0: never */
   int8_t may_alias_grad[CZ_OP_IN]; /* din[i] may share the storage of dout[may_alias_grad[i] - 1] when written, not added; 0: never */
   /* Outputs that backward makes again by a forward call rather than keep them, where all that this call reads is kept anyway. Input k of that call:
-   * 0, as it was; o + 1, output o if that was made, else as it was; -1, absent. */
+   * 0, as it was; o + 1, output o if that was made, else as it was; -1, absent. The call gives the same bits as the first; outputs that it does not
+   * make are null. */
   uint32_t cheap;
   int8_t again_in[CZ_OP_IN];
   size_t attr_bytes;

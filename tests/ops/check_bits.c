@@ -1,7 +1,9 @@
-/* Bits: what may not change a result at all. Threads, working in place, data that backward said it does not read, saved outputs that are not made. */
+/* Bits: what may not change a result at all. Threads, working in place, data that backward said it does not read, saved outputs that are not made,
+ * what is made again. */
 #include "ops_test.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void same_bits(const problem *p, const char *set, const char *what, const char *tensor, const cz_arg *got, const cz_arg *want) {
@@ -67,6 +69,31 @@ static void check_gradients_in_place(const run *want) {
   }
 }
 
+/* What the row calls cheap comes out again, bit for bit, of a call that reads what again_in says and makes nothing else. */
+static void check_again(const run *want) {
+  const cz_op_row *row = want->p->row;
+  for (int o = 0; o < row->n_out; o++) {
+    const cz_arg *out = &want->call.out[o];
+    if (!(row->cheap >> o & 1) || !cz_present(out)) continue;
+    size_t bytes = (size_t)cz_numel(out) * cz_dtype_bytes(out->dtype);
+    cz_call again = want->call;
+    void *made = malloc(bytes + 1);
+    if (!made) abort(); /* a test machine without memory */
+    memset(made, 0xFF, bytes); /* NaN where the call writes nothing */
+    for (int k = 0; k < row->n_in; k++) {
+      int from = row->again_in[k];
+      if (from > 0 && cz_present(&want->call.out[from - 1])) again.in[k] = want->call.out[from - 1];
+      if (from < 0) again.in[k] = (cz_arg){0};
+    }
+    for (int i = 0; i < row->n_out; i++)
+      if (i != o) again.out[i] = (cz_arg){0};
+    again.out[o].data = made;
+    row->fwd[want->set](&again);
+    if (memcmp(made, out->data, bytes)) fail_case(want->p, "%s made again has other bits", row->out_name[o]);
+    free(made);
+  }
+}
+
 static void check_forward_bits(const problem *p, cz_kernel_set set) {
   run want;
   if (run_forward(&want, p, set, plain(p))) {
@@ -76,6 +103,7 @@ static void check_forward_bits(const problem *p, cz_kernel_set set) {
     if (p->row->out_saved) expect_same(&want, v, false, "forward without what backward needs");
     check_threads(&want, false);
     check_in_place(&want);
+    check_again(&want);
   }
   run_free(&want);
 }
@@ -96,7 +124,8 @@ static void check_backward_bits(const problem *p, cz_kernel_set set) {
   run_free(&want);
 }
 
-/** Both kernel sets give the same bits again, in place, on one, two and three threads, and without what the row says is not needed. */
+/** Both kernel sets give the same bits again, in place, on one, two and three threads, and without what the row says is not needed, and make
+ * again what it calls cheap. */
 void check_bits(const problem *p) {
   for (int set = CZ_SET_REF; set <= CZ_SET_CPU; set++) {
     check_forward_bits(p, set);
