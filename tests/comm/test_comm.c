@@ -118,14 +118,13 @@ static cz_status choose_seed(void) {
 int main(int argc, char **argv) {
   if (argc > 1 && strcmp(argv[1], "abort") == 0) return run_abort();
   if (argc > 1 && strcmp(argv[1], "slurm") == 0) return run_slurm();
-  double began = cz_seconds();
   bool launched = getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMI_SIZE");
   if (cz_comm_open(&world, "auto") != CZ_OK || choose_seed() != CZ_OK) {
     fprintf(stderr, "%s\n", cz_error_message());
     return 1;
   }
-  if (!launched && (world->backend || cz_seconds() - began > 0.1)) {
-    fprintf(stderr, "a plain start took %.3f s\n", cz_seconds() - began);
+  if (!launched && world->backend) {
+    fprintf(stderr, "a plain start opens MPI\n");
     return 1;
   }
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_scalars),
