@@ -1,8 +1,8 @@
 #include "trainers/held_out.h"
 #include "base/log.h"
 #include "data/reader.h"
+#include "metrics/scores.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 /* Every seed and row that has this objective is scored on the same text in the same order under the same noise. */
@@ -63,11 +63,11 @@ done:
 }
 
 static cz_status put(json_t *metrics, double sum, int64_t tokens) {
-  double loss = sum / (double)tokens;
+  double loss = sum / (double)tokens, perplexity = cz_score_perplexity(sum, tokens);
   CZ_TRY(cz_json_set_real(metrics, "held_out_loss", loss));
-  CZ_TRY(cz_json_set_real(metrics, "held_out_perplexity", exp(loss)));
+  CZ_TRY(cz_json_set_real(metrics, "held_out_perplexity", perplexity));
   CZ_TRY(cz_json_set_int(metrics, "held_out_tokens", tokens));
-  cz_log("pretrain: held-out loss %.4f, perplexity %.2f, over %lld target tokens", loss, exp(loss), (long long)tokens);
+  cz_log("pretrain: held-out loss %.4f, perplexity %.2f, over %lld target tokens", loss, perplexity, (long long)tokens);
   return CZ_OK;
 }
 
@@ -89,6 +89,7 @@ cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *mode
   if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
   same.config.seed = HELD_OUT_SEED;
   once.passes = 1;
+  once.train.loss_on_inputs = false; /* a single stack may be trained on its inputs too; the score is of targets */
   CZ_GO(st, read_section(&keys, &corpus, stage), done);
   CZ_GO(st, cz_reader_open(&reader, keys.corpus, CZ_CORPUS_DOCUMENTS, &hash, 0), done);
   CZ_GO(st, cz_source_pieces(&source, reader, &same.cut, same.row->corrupt, &same, HELD_OUT_SEED), done);

@@ -129,6 +129,20 @@ static void test_held_out(void **state) {
           cloze("pretrain", "recipe.yaml", "--out", "none", "held_out={corpus: held.h5, batchs: 2}"));
 }
 
+/* Only targets are scored, also where a single stack was trained on its inputs: with a rate of zero both runs score one model. */
+static void test_held_out_prefix(void **state) {
+  static const char *const words[] = {"train.loss_on_inputs=true", "train.loss_on_inputs=false"}, *const folders[] = {"p1", "p0"};
+  write_scratch("recipe.yaml", recipe);
+  EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt"));
+  for (int i = 0; i < 2; i++)
+    EXPECT(0, cloze("pretrain", "recipe.yaml", "--out", folders[i], "model.name=prefix-lm-nano", "objective={name: prefix_lm, inputs_length: 64}",
+                    "optimizer.learning_rate=0", "held_out={corpus: corpus.h5, batches: 2}", words[i]));
+  assert_true(held_out("p1", "last_loss") != held_out("p0", "last_loss")); /* of the inputs too, and of targets alone */
+  assert_true(held_out("p0", "held_out_tokens") > 0);
+  assert_true(held_out("p1", "held_out_tokens") == held_out("p0", "held_out_tokens"));
+  assert_true(held_out("p1", "held_out_loss") == held_out("p0", "held_out_loss"));
+}
+
 static void test_graph(void **state) {
   write_scratch("graph.yaml", recipe);
   outcome o = cloze("graph", "graph.yaml");
@@ -147,6 +161,6 @@ static void test_graph(void **state) {
 
 int run_model_tests(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_pretrain), cmocka_unit_test(test_generate), cmocka_unit_test(test_held_out),
-                                     cmocka_unit_test(test_graph)};
+                                     cmocka_unit_test(test_held_out_prefix), cmocka_unit_test(test_graph)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
