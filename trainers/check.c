@@ -78,20 +78,20 @@ static void how_made(const cz_check *c, char *out, size_t n, const char *path) {
   if (c->data && !cz_fs_is_dir(c->data)) snprintf(out, n, "the folder %s (key `data`) is not there at all", c->data);
 }
 
-/** Looks for the file that NODE names; an empty name is none. CZ_EUSAGE with the place, and what makes the file, when it is missing; in a look *THERE
- * is false instead. */
-cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node) {
+/** Looks for the file that NODE names, or the files of parallel text when it is in a task of ROW (else null); an empty name is none. CZ_EUSAGE with
+ * the place, and what makes the file, when it is missing; in a look *THERE is false instead. */
+cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node, const cz_task_row *row) {
   const char *path;
-  char how[sizeof c->hint];
+  char how[sizeof c->hint], file[4096];
   bool first;
   CZ_TRY(cz_config_text(&path, node));
-  *there = *path && cz_input_there(path);
+  *there = *path && cz_input_there(file, sizeof file, path, row);
   if (*there || !*path) return CZ_OK;
-  how_made(c, how, sizeof how, path);
-  if (!c->missing) return cz_config_error(node, "there is no file %s%s%s", path, *how ? "; " : "", how);
-  CZ_TRY(first_time(c, &first, "missing %s", path));
+  how_made(c, how, sizeof how, file);
+  if (!c->missing) return cz_config_error(node, "there is no file %s%s%s", file, *how ? "; " : "", how);
+  CZ_TRY(first_time(c, &first, "missing %s", file));
   if (*how) memcpy(c->hint, how, sizeof how);
-  return first ? cz_buf_addf(c->missing, "  %s\n", path) : CZ_OK;
+  return first ? cz_buf_addf(c->missing, "  %s\n", file) : CZ_OK;
 }
 
 /** The corpus that NODE names: there, whole at first sight, and of the stage's tokenizer. */
@@ -99,7 +99,7 @@ cz_status cz_check_corpus(cz_check *c, const cz_stage *stage, const cz_config_no
   const char *path;
   cz_reader *reader;
   bool there, first;
-  CZ_TRY(cz_check_file(c, &there, node));
+  CZ_TRY(cz_check_file(c, &there, node, NULL));
   CZ_TRY(cz_config_text(&path, node));
   if (!there || !stage->tokenizer) return CZ_OK;
   uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
@@ -116,7 +116,7 @@ static cz_status check_records(cz_check *c, const cz_task_entry *e, const char *
   cz_task_set *set = NULL;
   cz_buf text = {0};
   bool there = false, first = false;
-  if (n) CZ_TRY(cz_check_file(c, &there, n));
+  if (n) CZ_TRY(cz_check_file(c, &there, n, e->row));
   if (n && !there) return CZ_OK;
   cz_status st = cz_config_canonical(&text, e->node);
   if (st == CZ_OK) st = first_time(c, &first, "%s %s", split, text.data);
@@ -168,7 +168,7 @@ cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job) {
 /* The tokenizer, opened once for the stages that share it; without it, in a look, one like T5's. */
 static cz_status give_tokenizer(cz_check *c, cz_stage *stage) {
   bool there;
-  CZ_TRY(cz_check_file(c, &there, cz_config_get(stage->node, "tokenizer")));
+  CZ_TRY(cz_check_file(c, &there, cz_config_get(stage->node, "tokenizer"), NULL));
   if (!there) return cz_stage_assume_vocabulary(stage);
   if (!c->tokenizer || strcmp(c->tokenizer_path, stage->tokenizer_path)) {
     cz_tokenizer_destroy(&c->tokenizer);

@@ -1,6 +1,7 @@
 #include "trainers/inputs.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "trainers/tasklist.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,9 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Parallel text is named without its languages: PATH.en beside PATH.de. */
-static const char *const languages[] = {"en", "de", "fr", "ro"};
-enum { LANGUAGES = sizeof languages / sizeof *languages, PIECE = 1 << 20 };
+enum { PIECE = 1 << 20 };
 
 struct cz_input {
   char *path;
@@ -88,32 +87,28 @@ static cz_status fold_file(const folding *f, const cz_config_node *node, const c
   return CZ_OK;
 }
 
-/* The file that NODE names, or the files PATH.en, PATH.de, ... of parallel text. */
-static cz_status fold_node(const folding *f, const cz_config_node *node) {
+/* The file that NODE names, or those of parallel text when it is in a task of ROW. */
+static cz_status fold_node(const folding *f, const cz_config_node *node, const cz_task_row *row) {
   const char *path;
-  char side[4096];
-  bool parallel = false;
+  char file[4096];
   if (!node) return CZ_OK;
   CZ_TRY(cz_config_text(&path, node));
-  if (!*path) return CZ_OK;
-  for (int i = 0; i < LANGUAGES && !cz_fs_exists(path); i++) {
-    snprintf(side, sizeof side, "%s.%s", path, languages[i]);
-    if (!cz_fs_exists(side)) continue;
-    parallel = true;
-    CZ_TRY(fold_file(f, node, side));
+  for (int side = 0; *path; side++) {
+    CZ_TRY(cz_task_file(file, sizeof file, row, path, side));
+    if (!*file) break;
+    CZ_TRY(fold_file(f, node, file));
   }
-  return parallel ? CZ_OK : fold_file(f, node, path);
+  return CZ_OK;
 }
 
-/** True when PATH names a file, or parallel text (PATH.en, PATH.de, ...). */
-bool cz_input_there(const char *path) {
-  char side[4096];
-  bool there = cz_fs_exists(path) && !cz_fs_is_dir(path);
-  for (int i = 0; i < LANGUAGES && !there; i++) {
-    snprintf(side, sizeof side, "%s.%s", path, languages[i]);
-    there = cz_fs_exists(side);
+/** True when PATH is there: a file, or all files of parallel text when it stands in a task of ROW (else null). MISSING, of N bytes, is the first that
+ * is not, or empty. */
+bool cz_input_there(char *missing, size_t n, const char *path, const cz_task_row *row) {
+  for (int side = 0;; side++) {
+    if (cz_task_file(missing, n, row, path, side) != CZ_OK) return cz_error_clear(), false;
+    if (!*missing) return true;
+    if (!cz_fs_exists(missing) || cz_fs_is_dir(missing)) return false;
   }
-  return there;
 }
 
 /* What of a model's folder is read. */
@@ -148,12 +143,16 @@ static cz_status fold_model(const folding *f, const cz_config_node *node) {
 cz_status cz_inputs_hash(cz_inputs *known, uint64_t *hash, json_t *record, const cz_config_node *stage) {
   static const char *const splits[] = {"train", "dev", "test"};
   const folding f = {known, hash, record};
-  CZ_TRY(fold_node(&f, cz_config_get(stage, "tokenizer")));
-  CZ_TRY(fold_node(&f, cz_config_get(stage, "corpus")));
-  CZ_TRY(fold_node(&f, cz_config_get(cz_config_get(stage, "held_out"), "corpus")));
+  CZ_TRY(fold_node(&f, cz_config_get(stage, "tokenizer"), NULL));
+  CZ_TRY(fold_node(&f, cz_config_get(stage, "corpus"), NULL));
+  CZ_TRY(fold_node(&f, cz_config_get(cz_config_get(stage, "held_out"), "corpus"), NULL));
   const cz_config_node *tasks = cz_config_get(stage, "tasks"), *list = tasks ? cz_config_get(tasks, "list") : NULL;
-  for (size_t i = 0; list && i < cz_config_count(list); i++)
-    for (int s = 0; s < 3; s++) CZ_TRY(fold_node(&f, cz_config_get(cz_config_at(list, i), splits[s])));
+  for (size_t i = 0; list && i < cz_config_count(list); i++) {
+    const cz_config_node *item = cz_config_at(list, i);
+    const cz_task_row *row;
+    CZ_TRY(cz_tasklist_row(&row, item));
+    for (int s = 0; s < 3; s++) CZ_TRY(fold_node(&f, cz_config_get(item, splits[s]), row));
+  }
   return fold_model(&f, cz_config_get(stage, "init"));
 }
 

@@ -3,16 +3,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+/** The task that ITEM of a stage's `tasks.list` names; CZ_EUSAGE with the place when it names none. */
+cz_status cz_tasklist_row(const cz_task_row **row, const cz_config_node *item) {
+  const cz_config_node *n;
+  const char *name;
+  CZ_TRY(cz_config_expect(item, CZ_CONFIG_MAPPING));
+  CZ_TRY(cz_config_need(&n, item, "name"));
+  CZ_TRY(cz_config_text(&name, n));
+  return cz_task_find(row, name) == CZ_OK ? CZ_OK : cz_config_error(n, "%s", cz_error_message());
+}
+
 static cz_status read_entry(cz_task_entry *e, const cz_config_node *node) {
   static const char *const others[] = {"name", "as", NULL};
   const cz_config_node *n;
-  const char *name;
   e->node = node;
-  CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
-  CZ_TRY(cz_config_need(&n, node, "name"));
-  CZ_TRY(cz_config_text(&name, n));
-  if (cz_task_find(&e->row, name) != CZ_OK) return cz_config_error(n, "%s", cz_error_message());
-  e->label = name;
+  CZ_TRY(cz_tasklist_row(&e->row, node));
+  e->label = e->row->name;
   if ((n = cz_config_get(node, "as"))) CZ_TRY(cz_config_text(&e->label, n));
   return cz_config_bind(node, &e->row->section, &e->config, others);
 }

@@ -19,6 +19,7 @@ typedef struct cz_tasklist {
   int n;
 } cz_tasklist;
 
+CZ_MUST cz_status cz_tasklist_row(const cz_task_row **row, const cz_config_node *item);
 CZ_MUST cz_status cz_tasklist_read(cz_tasklist *list, const cz_stage *stage);
 void cz_tasklist_free(cz_tasklist *list);
 CZ_MUST cz_status cz_tasklist_load(cz_task_set **set, const cz_task_entry *entry, const char *split, cz_task_use use);

@@ -254,6 +254,43 @@ static void test_keys_follow_files(void **state) {
   cz_config_destroy(&config);
 }
 
+/* Parallel text is the two files of its task's languages: another one beside them is none of its inputs, and both must be there. */
+static void test_parallel_files(void **state) {
+  char yaml[1024], at[512];
+  cz_config *config;
+  cz_inputs known = {0};
+  uint64_t hash = 0;
+  json_t *record = json_object();
+  snprintf(yaml, sizeof yaml, "{tasks: {list: [{name: wmt_en_de, train: '%s/w', dev: ''}, {name: tsv, test: '%s/w.fr'}]}}", folder(), folder());
+  snprintf(at, sizeof at, "%s/w", folder());
+  assert_ok(cz_config_parse(&config, "stage", yaml, strlen(yaml)));
+  write_text("w.en", "one");
+  write_text("w.de", "eins");
+  write_text("w.fr", "un");
+  assert_ok(cz_inputs_hash(&known, &hash, record, cz_config_root(config)));
+  assert_int_equal(json_object_size(record), 3);
+  assert_ok(cz_config_set(config, "tasks.list.1.test=''"));
+  json_object_clear(record);
+  assert_ok(cz_inputs_hash(&known, &hash, record, cz_config_root(config)));
+  assert_int_equal(json_object_size(record), 2);
+  remove_file("w.de");
+  assert_fails(cz_inputs_hash(&known, &hash, record, cz_config_root(config)), CZ_EUSAGE, "w.de: No such file");
+  const cz_task_row *row;
+  char missing[512];
+  assert_ok(cz_task_find(&row, "wmt_en_de"));
+  assert_false(cz_input_there(missing, sizeof missing, at, row));
+  assert_string_equal(missing + strlen(at), ".de");
+  assert_false(cz_input_there(missing, sizeof missing, at, NULL));
+  assert_string_equal(missing, at);
+  write_text("w.de", "eins");
+  assert_true(cz_input_there(missing, sizeof missing, at, row));
+  assert_ok(cz_config_set(config, "tasks.list.0.name=wmt_en_ge"));
+  assert_fails(cz_inputs_hash(&known, &hash, record, cz_config_root(config)), CZ_EUSAGE, "no task is called 'wmt_en_ge'");
+  json_decref(record);
+  cz_inputs_free(&known);
+  cz_config_destroy(&config);
+}
+
 static cz_status command(cz_status (*run)(int, char **), const char *a, const char *b, const char *c) {
   char words[4][1024];
   char *argv[5] = {words[0], words[1], words[2], words[3], NULL};
@@ -280,6 +317,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {TEST(test_refused),         TEST(test_missing_files),        TEST(test_keys),
                                      TEST(test_more_seeds),      TEST(test_step_flops),           TEST(test_files_of_the_project),
                                      TEST(test_quickstart_file), TEST(test_cost_of_the_baseline), TEST(test_cost_with_data),
-                                     TEST(test_command_lines),   TEST(test_stage_keys_have_help), TEST(test_keys_follow_files)};
+                                     TEST(test_command_lines),   TEST(test_stage_keys_have_help), TEST(test_keys_follow_files),
+                                     TEST(test_parallel_files)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,12 +4,10 @@
  * up, given as PATH for PATH.en and PATH.de. */
 #include "trainers/tasks/format.h"
 
-#include <stdio.h>
 #include <string.h>
 
 typedef struct pairs {
-  const char *prefix;       /* with the space after it */
-  const char *languages[2]; /* of parallel text: what the two files end in */
+  const char *prefix; /* with the space after it */
 } pairs;
 
 static cz_status add_pair(cz_task_set *set, const char *source, const char *target, const char *place) {
@@ -55,13 +53,11 @@ static cz_status add_article(cz_task_set *set, const json_t *object, const char 
 static cz_status read_articles(cz_task_set *set, const char *path) { return cz_json_records(set, path, add_article); }
 
 static cz_status read_parallel(cz_task_set *set, const char *path) {
-  const pairs *p = set->row->format;
   cz_lines side[2] = {{0}, {0}};
   char names[2][4096], *line[2];
   cz_status st = CZ_OK;
   for (int i = 0; i < 2; i++) {
-    if (snprintf(names[i], sizeof names[i], "%s.%s", path, p->languages[i]) >= (int)sizeof names[i])
-      CZ_GO(st, CZ_FAIL(CZ_EINVAL, "path too long: %s", path), done);
+    CZ_GO(st, cz_task_file(names[i], sizeof names[i], set->row, path, i), done);
     CZ_GO(st, cz_lines_open(&side[i], names[i]), done);
   }
   for (;;) {
@@ -87,20 +83,20 @@ static const char *const languages[] = {"python", "perl", "ruby",  "java", "java
 #define ROUGE .metrics = {CZ_METRIC_ROUGE1, CZ_METRIC_ROUGE2, CZ_METRIC_ROUGEL}
 #define BLEU  .metrics = {CZ_METRIC_BLEU}, .baseline = CZ_BASELINE_COPY
 
-static const pairs cnn_dm = {"summarize: ", {0}};
-static const pairs wmt_en_de = {"translate English to German: ", {"en", "de"}};
-static const pairs wmt_en_fr = {"translate English to French: ", {"en", "fr"}};
-static const pairs wmt_en_ro = {"translate English to Romanian: ", {"en", "ro"}};
-static const pairs debian_section = {"section description: ", {0}};
-static const pairs debian_language = {"language description: ", {0}};
-static const pairs debian_summarize = {"summarize: ", {0}};
-static const pairs debian_en_de = {"translate English to German: ", {0}};
-static const pairs debian_en_fr = {"translate English to French: ", {0}};
+static const pairs cnn_dm = {"summarize: "};
+static const pairs wmt_en_de = {"translate English to German: "};
+static const pairs wmt_en_fr = {"translate English to French: "};
+static const pairs wmt_en_ro = {"translate English to Romanian: "};
+static const pairs debian_section = {"section description: "};
+static const pairs debian_language = {"language description: "};
+static const pairs debian_summarize = {"summarize: "};
+static const pairs debian_en_de = {"translate English to German: "};
+static const pairs debian_en_fr = {"translate English to French: "};
 
 PAIRS_TASK(cnn_dm, "highlights of news articles (CNN/Daily Mail)", read_articles, ROUGE, .baseline = CZ_BASELINE_LEAD, .lead_words = 56);
-PAIRS_TASK(wmt_en_de, "English to German (WMT)", read_parallel, BLEU);
-PAIRS_TASK(wmt_en_fr, "English to French (WMT)", read_parallel, BLEU);
-PAIRS_TASK(wmt_en_ro, "English to Romanian (WMT)", read_parallel, BLEU);
+PAIRS_TASK(wmt_en_de, "English to German (WMT)", read_parallel, BLEU, .sides = {"en", "de"});
+PAIRS_TASK(wmt_en_fr, "English to French (WMT)", read_parallel, BLEU, .sides = {"en", "fr"});
+PAIRS_TASK(wmt_en_ro, "English to Romanian (WMT)", read_parallel, BLEU, .sides = {"en", "ro"});
 PAIRS_TASK(debian_summarize, "a package's synopsis from its description (Debian)", read_tsv, ROUGE, .baseline = CZ_BASELINE_LEAD, .lead_words = 12);
 PAIRS_TASK(debian_en_de, "English to German, package descriptions (Debian)", read_tsv, BLEU);
 PAIRS_TASK(debian_en_fr, "English to French, package descriptions (Debian)", read_tsv, BLEU);

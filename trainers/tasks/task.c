@@ -4,6 +4,7 @@
 #include "trainers/tasks/format.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,16 @@ cz_status cz_task_find(const cz_task_row **row, const char *name) {
   if (st == CZ_OK) st = CZ_FAIL(CZ_EUSAGE, "no task is called '%s'; there are:%s", name, list.data);
   cz_buf_free(&list);
   return st;
+}
+
+/** Name of the file number SIDE, from 0, that PATH stands for in a task of ROW: PATH itself, or PATH.en and PATH.de of parallel text; empty after the
+ * last. ROW null: PATH is no task's. CZ_EINVAL when the name does not fit N bytes. */
+cz_status cz_task_file(char *out, size_t n, const cz_task_row *row, const char *path, int side) {
+  bool parallel = row && row->sides[0];
+  *out = '\0';
+  if (side > 0 && (!parallel || !row->sides[side])) return CZ_OK;
+  int length = parallel ? snprintf(out, n, "%s.%s", path, row->sides[side]) : snprintf(out, n, "%s", path);
+  return length >= 0 && (size_t)length < n ? CZ_OK : CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
 }
 
 /* The task and the scores that its results have; those of tsv and csv depend on its keys. */

@@ -106,11 +106,13 @@ typedef struct cz_task_row {
   cz_status (*describe)(cz_task_set *set);               /* labels, scores and judge from the configuration; null: the row says it all */
   cz_status (*read)(cz_task_set *set, const char *path); /* adds the file's records */
   const void *format;                                    /* what `read` wants to know of this task, or null */
+  const char *sides[3]; /* parallel text: what the names of its two files end in, PATH.en and PATH.de; null-terminated, none: one file */
 } cz_task_row;
 
 extern const cz_task_row *const cz_task_rows[];
 extern const size_t cz_task_count;
 
+CZ_MUST cz_status cz_task_file(char *out, size_t n, const cz_task_row *row, const char *path, int side);
 CZ_MUST cz_status cz_task_find(const cz_task_row **row, const char *name);
 CZ_MUST cz_status cz_task_help(cz_buf *out, bool markdown);
 CZ_MUST cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row, const cz_task_config *config);
