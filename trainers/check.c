@@ -1,6 +1,5 @@
 #include "trainers/check.h"
 #include "base/fs.h"
-#include "data/reader.h"
 #include "trainers/tasklist.h"
 #include "trainers/train.h"
 
@@ -102,10 +101,9 @@ cz_status cz_check_corpus(cz_check *c, const cz_stage *stage, const cz_config_no
   CZ_TRY(cz_check_file(c, &there, node, NULL));
   CZ_TRY(cz_config_text(&path, node));
   if (!there || !stage->tokenizer) return CZ_OK;
-  uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
   CZ_TRY(first_time(c, &first, "corpus %s of %s", path, stage->tokenizer_path));
   if (!first) return CZ_OK;
-  CZ_TRY(cz_reader_open(&reader, path, CZ_CORPUS_DOCUMENTS, &hash, 0));
+  CZ_TRY(cz_stage_corpus(&reader, stage, node));
   cz_reader_close(&reader);
   return CZ_OK;
 }
@@ -156,7 +154,7 @@ cz_status cz_check_tasks(cz_check *c, const cz_stage *stage, const char *split) 
 
 /** What every training stage has: batch, optimizer and loop, which JOB has been given, and the values of its result. */
 cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job) {
-  job->layout = c->model.family->architecture == CZ_ENCODER_DECODER ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK;
+  job->layout = cz_train_layout(&c->model);
   if (cz_loop_check(job) != CZ_OK) {
     const cz_config_node *batch = cz_config_get(stage->node, "batch");
     return cz_config_error(batch ? batch : stage->node, "%s", cz_error_message());
@@ -165,16 +163,17 @@ cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job) {
   return CZ_OK;
 }
 
-/* The tokenizer, opened once for the stages that share it; without it, in a look, one like T5's. */
+/* The tokenizer, opened once for the stages that share it. */
 static cz_status give_tokenizer(cz_check *c, cz_stage *stage) {
   bool there;
   CZ_TRY(cz_check_file(c, &there, cz_config_get(stage->node, "tokenizer"), NULL));
-  if (!there) return cz_stage_assume_vocabulary(stage);
   if (!c->tokenizer || strcmp(c->tokenizer_path, stage->tokenizer_path)) {
     cz_tokenizer_destroy(&c->tokenizer);
-    CZ_TRY(cz_tokenizer_open(&c->tokenizer, stage->tokenizer_path));
-    CZ_TRY(cz_vocabulary_of(&c->vocabulary, c->tokenizer));
+    cz_status st = cz_stage_look(stage);
+    c->tokenizer = stage->tokenizer;
     c->tokenizer_path = stage->tokenizer_path;
+    c->vocabulary = stage->vocabulary;
+    return st;
   }
   stage->tokenizer = c->tokenizer;
   stage->vocabulary = c->vocabulary;

@@ -14,7 +14,6 @@
 #include <string.h>
 
 typedef struct job {
-  cz_session *session;
   cz_stage stage;
   cz_model *model;
   cz_evaluate_keys keys;
@@ -166,7 +165,7 @@ done:
 
 /* Rank 0 decodes; the others wait for its result at the end of the stage. */
 static cz_status run(cz_session *s, const cz_config_node *node, const char *folder, uint64_t config_hash, json_t *metrics, json_t *measured) {
-  job j = {.session = s, .folder = folder, .metrics = metrics};
+  job j = {.folder = folder, .metrics = metrics};
   cz_status st = CZ_OK;
   (void)config_hash;
   (void)measured;

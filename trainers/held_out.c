@@ -1,6 +1,5 @@
 #include "trainers/held_out.h"
 #include "base/log.h"
-#include "data/reader.h"
 #include "metrics/scores.h"
 
 #include <stdlib.h>
@@ -75,7 +74,6 @@ static cz_status put(json_t *metrics, double sum, int64_t tokens) {
  * smoothing or dropout) under OBJECTIVE, over one pass or the section's number of batches of JOB. Adds held_out_loss, its exponential
  * held_out_perplexity and held_out_tokens to METRICS. Local: one rank does it. */
 cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *model, const cz_objective *objective, const cz_loop_job *job) {
-  uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
   cz_objective same = *objective;
   cz_loop_job once = *job;
   cz_held_out_keys keys;
@@ -91,7 +89,7 @@ cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *mode
   once.passes = 1;
   once.train.loss_on_inputs = false; /* a single stack may be trained on its inputs too; the score is of targets */
   CZ_GO(st, read_section(&keys, &corpus, stage), done);
-  CZ_GO(st, cz_reader_open(&reader, keys.corpus, CZ_CORPUS_DOCUMENTS, &hash, 0), done);
+  CZ_GO(st, cz_stage_corpus(&reader, stage, corpus), done);
   CZ_GO(st, cz_source_pieces(&source, reader, &same.cut, same.row->corrupt, &same, HELD_OUT_SEED), done);
   CZ_GO(st, cz_loop_net(&net, model, &once.batch, &once.train, once.dropout_mask, once.layout, false), done);
   const cz_batch_plan plan = cz_loop_plan(&once);

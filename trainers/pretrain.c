@@ -1,4 +1,3 @@
-#include "data/reader.h"
 #include "trainers/held_out.h"
 #include "trainers/train.h"
 
@@ -8,17 +7,9 @@ static void cap(cz_batch_keys *b, const cz_objective *o) {
   if (!b->max_targets) b->max_targets = o->targets_cap;
 }
 
-static cz_status open_corpus(cz_reader **reader, const cz_stage *stage) {
-  const cz_config_node *n;
-  const char *path;
-  uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
-  CZ_TRY(cz_config_need(&n, stage->node, "corpus"));
-  CZ_TRY(cz_config_text(&path, n));
-  return cz_reader_open(reader, path, CZ_CORPUS_DOCUMENTS, &hash, 0);
-}
-
 static cz_status run(cz_session *s, const cz_config_node *node, const char *folder, uint64_t config_hash, json_t *metrics, json_t *measured) {
   cz_stage stage;
+  const cz_config_node *corpus;
   cz_objective objective;
   cz_reader *reader = NULL;
   cz_source source = {0};
@@ -30,7 +21,8 @@ static cz_status run(cz_session *s, const cz_config_node *node, const char *fold
   CZ_GO(st, cz_stage_objective(&objective, &stage), done);
   CZ_GO(st, cz_train_bind(&job, &stage, "pretrain", config_hash), done);
   cap(&job.batch, &objective);
-  CZ_GO(st, open_corpus(&reader, &stage), done);
+  CZ_GO(st, cz_config_need(&corpus, node, "corpus"), done);
+  CZ_GO(st, cz_stage_corpus(&reader, &stage, corpus), done);
   CZ_GO(st, cz_source_pieces(&source, reader, &objective.cut, objective.row->corrupt, &objective, stage.seed), done);
   CZ_GO(st, source.count(source.self, &pieces, 0), done);
   job.examples = (int64_t)pieces;

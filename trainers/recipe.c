@@ -203,16 +203,19 @@ cz_status cz_stage_bind(cz_stage *stage, const cz_config_node *node, cz_device *
   return cz_stage_section(stage, &cz_model_section, &stage->model);
 }
 
+static cz_status open_tokenizer(cz_stage *s) {
+  CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->tokenizer_path));
+  return cz_vocabulary_of(&s->vocabulary, s->tokenizer);
+}
+
 /** Opens what every stage needs: as cz_stage_bind, and the tokenizer. Close with cz_stage_close, also after a failure. */
 cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *device) {
   CZ_TRY(cz_stage_bind(stage, node, device));
-  CZ_TRY(cz_tokenizer_open(&stage->tokenizer, stage->tokenizer_path));
-  return cz_vocabulary_of(&stage->vocabulary, stage->tokenizer);
+  return open_tokenizer(stage);
 }
 
-/** Gives a bound stage whose tokenizer is not there a vocabulary: as large as model.vocab_size, else T5's, with T5's special tokens. For looking
- * only. */
-cz_status cz_stage_assume_vocabulary(cz_stage *s) {
+/* A vocabulary as large as model.vocab_size, else T5's, with T5's special tokens. */
+static cz_status assume_vocabulary(cz_stage *s) {
   enum { T5_VOCABULARY = 32100, T5_SENTINELS = 100 };
   int64_t size = s->model.vocab_size ? s->model.vocab_size : T5_VOCABULARY;
   if (size < 2 * T5_SENTINELS)
@@ -220,6 +223,19 @@ cz_status cz_stage_assume_vocabulary(cz_stage *s) {
   s->vocabulary = (cz_vocabulary){.size = (int32_t)size, .pad = 0, .eos = 1, .unk = 2, .n_sentinels = T5_SENTINELS};
   for (int32_t k = 0; k < T5_SENTINELS; k++) s->vocabulary.sentinels[k] = s->vocabulary.size - 1 - k;
   return CZ_OK;
+}
+
+/** Opens the tokenizer of a bound stage; when its file is not there the stage gets a vocabulary like T5's and no tokenizer. For looking only. Close
+ * with cz_stage_close, also after a failure. */
+cz_status cz_stage_look(cz_stage *s) { return cz_fs_exists(s->tokenizer_path) ? open_tokenizer(s) : assume_vocabulary(s); }
+
+/** Opens the corpus that NODE names, which must be of the stage's tokenizer; the caller closes it. Errors as cz_reader_open. */
+cz_status cz_stage_corpus(cz_reader **reader, const cz_stage *stage, const cz_config_node *node) {
+  const char *path;
+  uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
+  *reader = NULL;
+  CZ_TRY(cz_config_text(&path, node));
+  return cz_reader_open(reader, path, CZ_CORPUS_DOCUMENTS, &hash, 0);
 }
 
 /** Closes what cz_stage_open opened. */

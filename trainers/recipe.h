@@ -8,6 +8,7 @@
 #define CZ_TRAINERS_RECIPE_H
 
 #include "config/config.h"
+#include "data/reader.h"
 #include "nn/model.h"
 #include "text/tokenizer.h"
 #include "trainers/objectives/vocabulary.h"
@@ -97,7 +98,8 @@ typedef struct cz_stage {     /* opened, or only bound */
 
 CZ_MUST cz_status cz_stage_bind(cz_stage *stage, const cz_config_node *node, cz_device *device);
 CZ_MUST cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *device);
-CZ_MUST cz_status cz_stage_assume_vocabulary(cz_stage *stage);
+CZ_MUST cz_status cz_stage_look(cz_stage *stage);
+CZ_MUST cz_status cz_stage_corpus(cz_reader **reader, const cz_stage *stage, const cz_config_node *node);
 CZ_MUST cz_status cz_stage_model_config(cz_model_config *config, const cz_stage *stage);
 CZ_MUST cz_status cz_stage_check_init(const cz_stage *stage);
 void cz_stage_close(cz_stage *stage);

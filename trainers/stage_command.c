@@ -6,6 +6,7 @@
 #include "trainers/experiment/experiment.h"
 #include "trainers/loop.h"
 #include "trainers/recipe.h"
+#include "trainers/train.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -82,8 +83,7 @@ static cz_status build_net(cz_net **net, cz_model **model, const cz_config_node 
   CZ_GO(st, cz_stage_section(&stage, &cz_batch_section, &batch), done);
   CZ_GO(st, cz_stage_section(&stage, &cz_train_section, &train), done);
   CZ_GO(st, cz_stage_model(model, &stage), done);
-  cz_layout layout = (*model)->config.family->architecture == CZ_ENCODER_DECODER ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK;
-  CZ_GO(st, cz_loop_net(net, *model, &batch, &train, stage.model.dropout_mask, layout, !score), done);
+  CZ_GO(st, cz_loop_net(net, *model, &batch, &train, stage.model.dropout_mask, cz_train_layout(&(*model)->config), !score), done);
 done:
   cz_stage_close(&stage);
   return st;

@@ -17,6 +17,11 @@ static void warn_of_cuts(const cz_loop_job *job, const cz_loop_result *r) {
           (long long)(b->max_targets ? b->max_targets : b->target_tokens / b->shards));
 }
 
+/** How batches for a model of CONFIG are laid out. */
+cz_layout cz_train_layout(const cz_model_config *config) {
+  return config->family->architecture == CZ_ENCODER_DECODER ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK;
+}
+
 /** Runs the loop over SOURCE on MODEL and saves the trained model beside it; fills METRICS and MEASURED. */
 cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const cz_source *source, cz_loop_job *job, const char *folder, json_t *metrics,
                    json_t *measured) {
@@ -27,7 +32,7 @@ cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const 
   job->model = model;
   job->source = source;
   job->start_id = (int32_t)model->config.start_id;
-  job->layout = model->config.family->architecture == CZ_ENCODER_DECODER ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK;
+  job->layout = cz_train_layout(&model->config);
   if (model->config.family->architecture == CZ_PREFIX_LM && job->train.loss_on_inputs)
     cz_warn("%s: with train.loss_on_inputs a prefix LM also predicts inputs that it sees; its loss can't be compared with a language model's", job->what);
   CZ_TRY(cz_loop_run(&r, job));

@@ -37,10 +37,10 @@ static cz_status parse(bench *b, int argc, char **argv) {
                                {"--steps", &steps, NULL},          {"--optimizer", &b->optimizer_name, NULL},
                                {"--recompute", NULL, &b->recompute}, {"--json", NULL, &b->json}};
   const struct {
-    const char *name, *text;
+    const char *name;
     int64_t *out, most;
-  } numbers[] = {{"--segments", segments, &b->segments, 4096}, {"--inputs", inputs, &b->inputs, 1 << 16},
-                 {"--targets", targets, &b->targets, 1 << 16}, {"--steps", steps, &b->steps, MOST_STEPS}};
+  } numbers[] = {{"--segments", &b->segments, 4096}, {"--inputs", &b->inputs, 1 << 16},
+                 {"--targets", &b->targets, 1 << 16}, {"--steps", &b->steps, MOST_STEPS}};
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 0, 0, cz_bench_usage));
   const char *texts[] = {segments, inputs, targets, steps};

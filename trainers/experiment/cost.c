@@ -1,5 +1,4 @@
 #include "trainers/experiment/cost.h"
-#include "base/fs.h"
 #include "trainers/flops.h"
 #include "trainers/objectives/vocabulary.h"
 #include "trainers/tasklist.h"
@@ -9,13 +8,6 @@
 #include <string.h>
 
 enum { PIECES = 200, RECORDS = 200 };
-
-/* The stage as cz_stage_open makes it, but with T5's vocabulary when the tokenizer is not there. */
-static cz_status open_stage(cz_stage *s, const cz_config_node *node, cz_stage_cost *cost) {
-  CZ_TRY(cz_stage_bind(s, node, NULL));
-  cost->assumed_vocabulary = !cz_fs_exists(s->tokenizer_path);
-  return cost->assumed_vocabulary ? cz_stage_assume_vocabulary(s) : cz_stage_open(s, node, NULL);
-}
 
 /* Mean tokens of a task's records, EOS included, over at most RECORDS of them spread over the file. */
 static cz_status task_lengths(const cz_stage *s, const cz_task_set *set, double *inputs, double *targets) {
@@ -117,7 +109,9 @@ cz_status cz_cost_stage(cz_stage_cost *cost, const cz_plan_stage *stage) {
   cz_stage s;
   *cost = (cz_stage_cost){0};
   if (stage->kind == &cz_stage_evaluate) return CZ_OK;
-  cz_status st = open_stage(&s, stage->node, cost);
+  cz_status st = cz_stage_bind(&s, stage->node, NULL);
+  if (st == CZ_OK) st = cz_stage_look(&s);
+  cost->assumed_vocabulary = !s.tokenizer;
   if (st == CZ_OK) st = training_cost(cost, &s, stage->kind == &cz_stage_pretrain);
   cz_stage_close(&s);
   return st;
