@@ -64,16 +64,18 @@ static cz_status write_config(const cz_config_node *node, const char *folder) {
   return st;
 }
 
-/** Refuses, with CZ_EUSAGE that names each value and file, a FOLDER whose file NAME holds another configuration than NODE, or whose inputs.json
- * other contents than RECORD. */
-cz_status cz_stage_same(const cz_config_node *node, const json_t *record, const char *folder, const char *name) {
+/* As cz_stage_same; the key WITHOUT, unless it is null, is left out of what is there. */
+static cz_status same(const cz_config_node *node, const json_t *record, const char *folder, const char *name, const char *without) {
   char path[4096];
   cz_config *there = NULL;
+  const cz_config_node *root;
   cz_buf text = {0};
   cz_status st;
   CZ_GO(st, cz_fs_join(path, sizeof path, folder, name), done);
   CZ_GO(st, cz_config_open(&there, path), done);
-  CZ_GO(st, cz_config_compare(&text, cz_config_root(there), node), done);
+  root = cz_config_root(there);
+  if (without) CZ_GO(st, cz_config_without(there, &root, root, without), done);
+  CZ_GO(st, cz_config_compare(&text, root, node), done);
   CZ_GO(st, cz_inputs_compare(&text, record, folder), done);
   if (text.len)
     st = CZ_FAIL(
@@ -86,13 +88,26 @@ done:
   return st;
 }
 
+/** Refuses, with CZ_EUSAGE that names each value and file, a FOLDER whose file NAME holds another configuration than NODE, or whose inputs.json
+ * other contents than RECORD. */
+cz_status cz_stage_same(const cz_config_node *node, const json_t *record, const char *folder, const char *name) {
+  return same(node, record, folder, name, NULL);
+}
+
+/* What a stage's call works on. */
+typedef struct work {
+  const cz_stage_kind *kind;
+  const cz_config_node *node, *identity; /* identity: as in cz_stage_run */
+  const char *folder;
+  uint64_t hash; /* of identity and of what the files hold */
+  json_t *record;
+} work;
+
 /* A folder in which something was computed belongs to its configuration and files: others mean two runs in one folder. Before that, a configuration
  * that was wrong may be mended. */
-static cz_status check_owner(const cz_config_node *node, const json_t *record, const char *folder) {
-  char path[4096];
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.yaml"));
-  if (!cz_fs_exists(path) || (!cz_stage_done(folder) && !cz_checkpoint_exists(folder))) return CZ_OK;
-  return cz_stage_same(node, record, folder, "config.yaml");
+static cz_status check_owner(const work *w) {
+  if (!holds(w->folder, "config.yaml") || (!cz_stage_done(w->folder) && !cz_checkpoint_exists(w->folder))) return CZ_OK;
+  return same(w->identity, w->record, w->folder, "config.yaml", w->identity == w->node ? NULL : "init");
 }
 
 static cz_status write_result(const cz_stage_kind *kind, const char *folder, uint64_t hash, json_t *metrics, json_t *measured) {
@@ -118,23 +133,22 @@ static cz_status leave(cz_session *s, cz_status st) {
   return stopped > 0 && st == CZ_OK ? CZ_FAIL(CZ_EINTERRUPT, "stopped; run the same command again to go on") : st;
 }
 
-static cz_status run_locked(cz_session *s, const cz_stage_kind *kind, const cz_config_node *node, const char *folder, uint64_t hash,
-                            const json_t *record) {
+static cz_status run_locked(cz_session *s, const work *w) {
   char log_path[4096];
   cz_status st;
   json_t *metrics = json_object(), *measured = json_object();
   if (s->comm->rank == 0) {
-    CZ_GO(st, check_owner(node, record, folder), done);
-    CZ_GO(st, write_config(node, folder), done);
-    CZ_GO(st, cz_inputs_write(record, folder), done);
-    CZ_GO(st, cz_fs_join(log_path, sizeof log_path, folder, "log.txt"), done);
+    CZ_GO(st, check_owner(w), done);
+    CZ_GO(st, write_config(w->node, w->folder), done);
+    CZ_GO(st, cz_inputs_write(w->record, w->folder), done);
+    CZ_GO(st, cz_fs_join(log_path, sizeof log_path, w->folder, "log.txt"), done);
     CZ_GO(st, cz_log_open(log_path), done);
   }
   double began = cz_seconds();
-  CZ_GO(st, kind->run(s, node, folder, hash, metrics, measured), done);
+  CZ_GO(st, w->kind->run(s, w->node, w->folder, w->hash, metrics, measured), done);
   CZ_GO(st, cz_json_set_real(measured, "seconds", cz_seconds() - began), done);
   CZ_GO(st, cz_json_set_int(measured, "ranks", s->comm->size), done);
-  if (s->comm->rank == 0) CZ_GO(st, write_result(kind, folder, hash, metrics, measured), done);
+  if (s->comm->rank == 0) CZ_GO(st, write_result(w->kind, w->folder, w->hash, metrics, measured), done);
 done:
   st = leave(s, st);
   cz_log_close();
@@ -152,33 +166,33 @@ cz_status cz_stage_kind_of(const cz_stage_kind **kind, const cz_config_node *nod
   return cz_stage_kind_find(kind, name) == CZ_OK ? CZ_OK : cz_config_error(n, "%s", cz_error_message());
 }
 
-static cz_status run_in(cz_session *s, const cz_stage_kind *kind, const cz_config_node *node, const char *folder, uint64_t hash,
-                        const json_t *record) {
+static cz_status run_in(cz_session *s, const work *w) {
   char lock_path[4096];
   int lock = -1;
-  CZ_TRY(cz_fs_make_dirs(folder));
+  CZ_TRY(cz_fs_make_dirs(w->folder));
   CZ_TRY(cz_comm_barrier(s->comm));
-  if (cz_stage_done(folder)) return check_owner(node, record, folder);
+  if (cz_stage_done(w->folder)) return check_owner(w);
   if (s->comm->rank == 0) {
-    CZ_TRY(cz_fs_join(lock_path, sizeof lock_path, folder, "lock"));
+    CZ_TRY(cz_fs_join(lock_path, sizeof lock_path, w->folder, "lock"));
     CZ_TRY(cz_fs_lock(lock_path, &lock));
   }
-  cz_status st = run_locked(s, kind, node, folder, hash, record);
+  cz_status st = run_locked(s, w);
   cz_fs_unlock(&lock);
   return st;
 }
 
-/** Runs the stage that NODE (its resolved configuration, key `kind` included) describes in FOLDER, or returns at once when it is done there. CZ_EBUSY
- * when another process works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run, or one of files that have changed. Collective. */
-cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const char *folder) {
-  const cz_stage_kind *kind;
-  uint64_t hash;
-  CZ_TRY(cz_stage_kind_of(&kind, node));
-  CZ_TRY(cz_config_only(node, kind->keys));
-  CZ_TRY(cz_config_hash(&hash, node));
-  json_t *record = json_object();
-  cz_status st = cz_inputs_hash(&s->inputs, &hash, record, node);
-  if (st == CZ_OK) st = run_in(s, kind, node, folder, hash, record);
-  json_decref(record);
+/** Runs the stage that NODE (its resolved configuration, key `kind` included) describes in FOLDER, or returns at once when it is done there. FOLDER and
+ * its checkpoint belong to IDENTITY: NODE itself, or NODE without the path `init` of a model that moves together with FOLDER; its contents count in any
+ * case. CZ_EBUSY when another process works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run, or one of files that have changed.
+ * Collective. */
+cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_config_node *identity, const char *folder) {
+  work w = {.node = node, .identity = identity, .folder = folder};
+  CZ_TRY(cz_stage_kind_of(&w.kind, node));
+  CZ_TRY(cz_config_only(node, w.kind->keys));
+  CZ_TRY(cz_config_hash(&w.hash, identity));
+  w.record = json_object();
+  cz_status st = cz_inputs_hash(&s->inputs, &w.hash, w.record, node);
+  if (st == CZ_OK) st = run_in(s, &w);
+  json_decref(w.record);
   return st;
 }

@@ -43,7 +43,7 @@ extern const cz_stage_kind cz_stage_pretrain, cz_stage_finetune, cz_stage_evalua
 CZ_MUST cz_status cz_stage_kind_find(const cz_stage_kind **kind, const char *name);
 CZ_MUST cz_status cz_stage_kind_of(const cz_stage_kind **kind, const cz_config_node *node);
 CZ_MUST cz_status cz_stage_same(const cz_config_node *node, const json_t *record, const char *folder, const char *name);
-CZ_MUST cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const char *folder);
+CZ_MUST cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_config_node *identity, const char *folder);
 bool cz_stage_done(const char *folder);
 CZ_MUST cz_status cz_stage_folder(const char *folder, const char *own, const char *other);
 CZ_MUST cz_status cz_json_set_real(json_t *object, const char *key, double value);

@@ -148,7 +148,7 @@ cz_status cz_command_stage(int argc, char **argv) {
   CZ_GO(st, open_config(&config, argc, argv, argv[0]), done);
   CZ_GO(st, cz_check_one(cz_config_root(config)), done);
   if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(out, "inputs.json", "experiment.yaml"), done);
-  CZ_GO(st, cz_stage_run(&s, cz_config_root(config), out), done);
+  CZ_GO(st, cz_stage_run(&s, cz_config_root(config), cz_config_root(config), out), done);
   if (s.comm->rank == 0) cz_log("%s: done, see %s/result.json", argv[0], out);
 done:
   cz_config_destroy(&config);

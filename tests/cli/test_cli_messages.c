@@ -237,6 +237,21 @@ static void test_one_folder_twice(void **state) {
   EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "busy"));
 }
 
+/* A run that was moved goes on: its models moved with it. */
+static void test_moved_run(void **state) {
+  char command[1600];
+  EXPECT(0, cloze("run", "x.yaml", "--out", "here", "seeds=[1]"));
+  snprintf(command, sizeof command, "cd '%s' && rm here/result.json here/stages/finetune-*/result.json && mv here there", scratch);
+  assert_int_equal(system(command), 0);
+  outcome o = cloze("run", "x.yaml", "--out", "there", "seeds=[1]");
+  EXPECT(0, o);
+  if (!strstr(o.err, "finetune: going on at step 2 of 2") || strstr(o.err, "pretrain: step")) fail_msg("%s", o.err);
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "second", "seed=6")); /* of a stage by itself the path still counts */
+  EXPECT(0, cloze("finetune", "finetune.yaml", "--out", "one"));
+  REFUSED(2, "one: this folder holds another run:\n  init: \"base/model\" there, \"second/model\" now",
+          cloze("finetune", "finetune.yaml", "--out", "one", "init=second/model"));
+}
+
 static void expect_content(const char *name, const char *wanted) {
   cz_buf text = {0};
   assert_int_equal(cz_fs_read(in_scratch(name), &text), CZ_OK);
@@ -364,6 +379,7 @@ int main(void) {
                                      cmocka_unit_test(test_folders),
                                      cmocka_unit_test(test_no_trace),
                                      cmocka_unit_test(test_one_folder_twice),
+                                     cmocka_unit_test(test_moved_run),
                                      cmocka_unit_test(test_folders_of_others),
                                      cmocka_unit_test(test_outputs_that_are_inputs),
                                      cmocka_unit_test(test_cuts_are_told),
