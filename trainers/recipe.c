@@ -1,6 +1,7 @@
 #include "trainers/recipe.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "graph/ops.h"
 #include "nn/hf.h"
 #include "trainers/tasks/task.h"
 
@@ -244,8 +245,7 @@ void cz_stage_close(cz_stage *stage) { cz_tokenizer_destroy(&stage->tokenizer); 
 /** A model to start from must be the model that the recipe describes, or the recipe lies: CZ_EUSAGE with WHERE, the first fact that differs, and both
  * values. */
 cz_status cz_recipe_same_model(const cz_model_config *a, const cz_model_config *b, const char *where) {
-  static const char *const architectures[] = {"encoder-decoder", "language model", "prefix language model"}, *const no_yes[] = {"no", "yes"},
-                           *const activations[] = {"none", "ReLU", "GELU", "GELU (tanh)"};
+  static const char *const architectures[] = {"encoder-decoder", "language model", "prefix language model"}, *const no_yes[] = {"no", "yes"};
   const struct {
     const char *key;
     int64_t have, want;
@@ -261,7 +261,7 @@ cz_status cz_recipe_same_model(const cz_model_config *a, const cz_model_config *
                {"relative_attention_num_buckets", a->buckets, b->buckets, NULL},
                {"relative_attention_max_distance", a->max_distance, b->max_distance, NULL},
                {"a gated feed-forward:", a->gated, b->gated, no_yes},
-               {"the activation", a->activation, b->activation, activations},
+               {"the activation", a->activation, b->activation, cz_activation_names},
                {"an output tied to the embedding:", a->tied, b->tied, no_yes},
                {"a scaled output:", a->scaled, b->scaled, no_yes}};
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {

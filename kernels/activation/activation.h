@@ -10,13 +10,21 @@
 
 #include "kernels/op.h"
 
+/* All kinds, with the names that people read. Enum, names and the kernels' switches are made of this list; what value and slope have no case for does
+ * not compile. */
+#define CZ_ACTIVATION_KINDS(X) X(NONE, "none") X(RELU, "ReLU") X(GELU, "GELU") X(GELU_TANH, "GELU (tanh)")
+
 typedef enum cz_activation_kind {
-  CZ_ACTIVATION_NONE,
-  CZ_ACTIVATION_RELU,
-  CZ_ACTIVATION_GELU,
-  CZ_ACTIVATION_GELU_TANH,
-  CZ_ACTIVATIONS
+#define CZ_KIND(kind, name) CZ_ACTIVATION_##kind,
+  CZ_ACTIVATION_KINDS(CZ_KIND)
+#undef CZ_KIND
 } cz_activation_kind;
+
+#define CZ_KIND(kind, name) +1
+enum { CZ_ACTIVATIONS = CZ_ACTIVATION_KINDS(CZ_KIND) };
+#undef CZ_KIND
+
+extern const char *const cz_activation_names[CZ_ACTIVATIONS];
 
 typedef struct cz_activation_attr {
   int kind;

@@ -12,36 +12,33 @@ static inline __attribute__((always_inline)) void tanh_parts(float *s, float *re
   cz_sigmoidf(s, rest, 1.5957691f * (x + 0.044715f * x * x * x));
 }
 
-static inline __attribute__((always_inline)) float value(float x, int kind) {
+static inline __attribute__((always_inline)) float value(float x, cz_activation_kind kind) {
   float s, rest;
   switch (kind) {
+  case CZ_ACTIVATION_NONE: return x;
   case CZ_ACTIVATION_RELU: return x < 0 ? 0 : x;
   case CZ_ACTIVATION_GELU: return x * cz_normalf(x, cz_expf(-0.5f * x * x));
   case CZ_ACTIVATION_GELU_TANH: tanh_parts(&s, &rest, within(x)); return x * s;
-  default: return x;
   }
+  __builtin_unreachable();
 }
 
-static inline __attribute__((always_inline)) float slope(float x, int kind) {
+static inline __attribute__((always_inline)) float slope(float x, cz_activation_kind kind) {
   float s, rest, c = within(x), e;
   switch (kind) {
+  case CZ_ACTIVATION_NONE: return 1;
   case CZ_ACTIVATION_RELU: return x > 0 ? 1 : 0;
   case CZ_ACTIVATION_GELU: e = cz_expf(-0.5f * x * x); return cz_normalf(x, e) + x * 0.39894228f * e;                     /* Phi + x phi */
   case CZ_ACTIVATION_GELU_TANH: tanh_parts(&s, &rest, c); return s + c * s * rest * 1.5957691f * (1 + 0.134145f * c * c); /* s + x s (1 - s) 2 u' */
-  default: return 1;
   }
+  __builtin_unreachable();
 }
 
-/* The loops below are written once and compiled for each kind. */
-#define FOR_KIND(kind, call)                                                                                                                         \
-  switch (kind) {                                                                                                                                    \
-  case CZ_ACTIVATION_RELU: call(CZ_ACTIVATION_RELU); break;                                                                                          \
-  case CZ_ACTIVATION_GELU: call(CZ_ACTIVATION_GELU); break;                                                                                          \
-  case CZ_ACTIVATION_GELU_TANH: call(CZ_ACTIVATION_GELU_TANH); break;                                                                                \
-  default: call(CZ_ACTIVATION_NONE); break;                                                                                                          \
-  }
+/* The loops below are written once and compiled for each kind: CALL with the kind as a constant. */
+#define CALL_OF(kind, name)                                                                                                                          \
+  case CZ_ACTIVATION_##kind: CALL(CZ_ACTIVATION_##kind); break;
 
-static inline __attribute__((always_inline)) void values(float *y, const float *x, const float *gate, int64_t n, int kind) {
+static inline __attribute__((always_inline)) void values(float *y, const float *x, const float *gate, int64_t n, cz_activation_kind kind) {
   if (gate) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] = value(x[i], kind) * gate[i];
@@ -53,12 +50,12 @@ static inline __attribute__((always_inline)) void values(float *y, const float *
 
 CZ_CLONES static void values_of_kind(float *y, const float *x, const float *gate, int64_t n, int kind) {
 #define CALL(k) values(y, x, gate, n, k)
-  FOR_KIND(kind, CALL)
+  switch ((cz_activation_kind)kind) { CZ_ACTIVATION_KINDS(CALL_OF) }
 #undef CALL
 }
 
 static inline __attribute__((always_inline)) void gradients(float *to_x, float *to_gate, const float *dy, const float *x, const float *gate,
-                                                            int64_t n, int kind) {
+                                                            int64_t n, cz_activation_kind kind) {
   if (gate) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
@@ -73,7 +70,7 @@ static inline __attribute__((always_inline)) void gradients(float *to_x, float *
 
 CZ_CLONES static void gradients_of_kind(float *to_x, float *to_gate, const float *dy, const float *x, const float *gate, int64_t n, int kind) {
 #define CALL(k) gradients(to_x, to_gate, dy, x, gate, n, k)
-  FOR_KIND(kind, CALL)
+  switch ((cz_activation_kind)kind) { CZ_ACTIVATION_KINDS(CALL_OF) }
 #undef CALL
 }
 

@@ -1,6 +1,12 @@
 #include "kernels/activation/activation.h"
 #include "kernels/common/shape.h"
 
+const char *const cz_activation_names[CZ_ACTIVATIONS] = {
+#define CZ_KIND(kind, name) name,
+    CZ_ACTIVATION_KINDS(CZ_KIND)
+#undef CZ_KIND
+};
+
 static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why, size_t why_bytes) {
   const cz_activation_attr *attr = attributes;
   const cz_arg *x = &in[CZ_ACTIVATION_X], *gate = &in[CZ_ACTIVATION_GATE];

@@ -9,17 +9,19 @@ static const double normal_density = 0.39894228040143267794; /* 1 / sqrt(2 pi) *
 
 /** act(x). */
 double cz_activation_value(double x, int kind) {
-  switch (kind) {
+  switch ((cz_activation_kind)kind) {
+  case CZ_ACTIVATION_NONE: return x;
   case CZ_ACTIVATION_RELU: return x < 0 ? 0 : x; /* a NaN stays one */
   case CZ_ACTIVATION_GELU: return 0.5 * x * erfc(-x * M_SQRT1_2);
   case CZ_ACTIVATION_GELU_TANH: return x / (1 + exp(-2 * tanh_scale * (x + tanh_cubic * x * x * x)));
-  default: return x;
   }
+  __builtin_unreachable(); /* the shape rules refuse other kinds */
 }
 
 /** act'(x). For ReLU x may as well be act(x). */
 double cz_activation_slope(double x, int kind) {
-  switch (kind) {
+  switch ((cz_activation_kind)kind) {
+  case CZ_ACTIVATION_NONE: return 1;
   case CZ_ACTIVATION_RELU: return x > 0;
   case CZ_ACTIVATION_GELU: return 0.5 * erfc(-x * M_SQRT1_2) + x * normal_density * exp(-0.5 * x * x);
   case CZ_ACTIVATION_GELU_TANH: {
@@ -27,8 +29,8 @@ double cz_activation_slope(double x, int kind) {
     double rest = 1 / (1 + exp(2 * tanh_scale * (x + tanh_cubic * x * x * x))); /* 1 - s without cancellation */
     return s + x * s * rest * 2 * du;
   }
-  default: return 1;
   }
+  __builtin_unreachable();
 }
 
 /** Forward in float64, see activation.h; GATE may be null. */

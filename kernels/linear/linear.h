@@ -1,5 +1,5 @@
 /* Linear: y = act(alpha x W^T + bias), x [T, I], y [T, O]. W is [O, I] (CZ_LINEAR_OUT_IN, torch's Linear) or [I, O] (CZ_LINEAR_IN_OUT, GPT-2's
- * Conv1D); bias [O] may be absent. With a GELU the sum before it is saved in pre [T, O]; ReLU's backward reads y, whose sign says enough.
+ * Conv1D); bias [O] may be absent. With an activation the sum before it is saved in pre [T, O], but ReLU's backward reads y, whose sign says enough.
  *
  * Gradients, with g = dy * act'(pre): dx = alpha g W, dW = alpha g^T x (in W's layout), dbias = sum of g over rows.
  * Aliasing: none. Deterministic: products are cut by shape alone (common/product.h), dbias has a fixed tree (common/rows.h). The cpu kernels need
@@ -21,7 +21,7 @@ enum { CZ_LINEAR_X, CZ_LINEAR_W, CZ_LINEAR_BIAS };
 enum { CZ_LINEAR_Y, CZ_LINEAR_PRE };
 
 static inline bool cz_linear_saves_pre(const cz_linear_attr *attr) {
-  return attr->activation == CZ_ACTIVATION_GELU || attr->activation == CZ_ACTIVATION_GELU_TANH;
+  return attr->activation != CZ_ACTIVATION_NONE && attr->activation != CZ_ACTIVATION_RELU;
 }
 
 void cz_linear_fwd_ref(double *y, double *pre, const double *x, const double *w, const double *bias, int64_t T, int64_t I, int64_t O,

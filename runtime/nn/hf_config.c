@@ -6,6 +6,7 @@
 #include "graph/ops.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,13 +104,17 @@ static cz_status read_activation(const reading *r, cz_model_config *c) {
     c->gated = projections[i].gated;
     return CZ_OK;
   }
-  return CZ_FAIL(CZ_EINVAL, "%s: feed_forward_proj '%s' is not one that this program has (relu, gelu, gelu_new, gated-gelu, gated-relu)", r->path, text);
+  char have[512] = "";
+  for (int i = 0, n = 0; i < N_PROJECTIONS && n < (int)sizeof have; i++)
+    n += snprintf(have + n, sizeof have - (size_t)n, "%s%s", i ? ", " : "", projections[i].name);
+  return CZ_FAIL(CZ_EINVAL, "%s: feed_forward_proj '%s' is not one that this program has (%s)", r->path, text, have);
 }
 
 static cz_status activation_name(const char **name, const cz_model_config *c) {
   for (int i = 0; i < N_PROJECTIONS; i++)
     if (projections[i].kind == c->activation && projections[i].gated == c->gated) return *name = projections[i].name, CZ_OK;
-  return CZ_FAIL(CZ_EINVAL, "activation %d (%s) has no name in a Hugging Face configuration", c->activation, c->gated ? "gated" : "not gated");
+  return CZ_FAIL(CZ_EINVAL, "the activation %s (%s) has no name in a Hugging Face configuration", cz_activation_names[c->activation],
+                 c->gated ? "gated" : "not gated");
 }
 
 static cz_status read_config(const reading *r, cz_model_config *c) {

@@ -1,6 +1,7 @@
 /* Tiny random T5 models against Hugging Face (fixtures of scripts/make_t5_fixtures.py): logits, loss and every gradient, in float64 and float32, fused and
  * not, planned and not, guarded and not; and a saved directory read again. */
 #include "checkpoint/safetensors.h"
+#include "graph/ops.h"
 #include "nn/hf.h"
 #include "nn/net.h"
 
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 enum { MOST = 256, SEGMENTS = 8 };
@@ -193,7 +195,8 @@ static void refused(void **state) {
               "\"relative_attention_max_distance\": 16}",
               "16 must be larger than half the buckets, 16"},
              {"{\"model_type\": ", "1"},
-             {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"gated-tanh\"}", "gated-tanh"}};
+             {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"gated-tanh\"}", "gated-tanh"},
+             {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"tanh\"}", "relu, gelu, gelu_new, gelu_pytorch_tanh, gated-gelu"}};
   int fd = mkstemp(path);
   assert_true(fd >= 0);
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -205,7 +208,32 @@ static void refused(void **state) {
   }
 }
 
+/* Every activation, gated and plain, comes back from a configuration as it went, or is refused by its name. */
+static void activations(void **state) {
+  char path[] = "/tmp/cz_config_XXXXXX";
+  int fd = mkstemp(path), written = 0;
+  assert_true(fd >= 0);
+  close(fd);
+  for (int i = 0; i < 2 * CZ_ACTIVATIONS; i++) {
+    cz_model_config c, back;
+    OK(cz_model_config_named(&c, "t5-v1_1-nano"));
+    c.activation = i / 2;
+    c.gated = i % 2;
+    if (cz_hf_config_write(&c, path) != CZ_OK) {
+      if (!strstr(cz_error_message(), cz_activation_names[i / 2])) fail_msg("message %s", cz_error_message());
+      continue;
+    }
+    written++;
+    OK(cz_hf_config_read(&back, path));
+    if (back.activation != c.activation || back.gated != c.gated)
+      fail_msg("%s, gated %d, comes back as %s, gated %d", cz_activation_names[c.activation], c.gated, cz_activation_names[back.activation], back.gated);
+  }
+  assert_true(written >= CZ_ACTIVATIONS - 1); /* none, which no feed-forward has, may be refused */
+  unlink(path);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(parity_v1_0), cmocka_unit_test(parity_v1_1), cmocka_unit_test(round_trip), cmocka_unit_test(refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(parity_v1_0), cmocka_unit_test(parity_v1_1), cmocka_unit_test(round_trip), cmocka_unit_test(refused),
+                                     cmocka_unit_test(activations)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

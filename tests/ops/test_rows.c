@@ -1,12 +1,14 @@
-/* What kernels share: sums over rows with a fixed tree, at sizes where several threads work, against sums in double. */
+/* What kernels share: sums over rows with a fixed tree, at sizes where several threads work, against sums in double; and the list of activations. */
 #include "kernels/cases.h"
 #include "kernels/common/rows.h"
+#include "kernels/linear/linear.h"
 
 #include <math.h>
 #include <omp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -57,10 +59,33 @@ static void rows_cut(void **state) {
   }
 }
 
+enum { POINTS = 61 };
+
+/* No two activations are one function or have one name, and linear keeps what its backward needs: its sum, where the slope at y is another one. */
+static void activations(void **state) {
+  float x[POINTS], y[CZ_ACTIVATIONS][POINTS];
+  for (int i = 0; i < POINTS; i++) x[i] = (float)(i - POINTS / 2) / 8;
+  for (int a = 0; a < CZ_ACTIVATIONS; a++) {
+    bool slopes_at_y = true;
+    cz_activation_fwd_cpu(y[a], x, NULL, POINTS, a);
+    for (int i = 0; i < POINTS; i++) slopes_at_y &= cz_activation_slope(cz_activation_value(x[i], a), a) == cz_activation_slope(x[i], a);
+    assert_int_equal(cz_linear_saves_pre(&(cz_linear_attr){.activation = a}), !slopes_at_y);
+    for (int b = 0; b < a; b++) {
+      double apart = 0, wide = 0;
+      for (int i = 0; i < POINTS; i++) {
+        apart = fmax(apart, fabs((double)y[a][i] - (double)y[b][i]));
+        wide = fmax(wide, fabs(cz_activation_value(x[i], a) - cz_activation_value(x[i], b)));
+      }
+      if (!(apart > 1e-4 && wide > 1e-4) || !strcmp(cz_activation_names[a], cz_activation_names[b]))
+        fail_msg("%s and %s are the same", cz_activation_names[a], cz_activation_names[b]);
+    }
+  }
+}
+
 int main(void) {
   const char *text = getenv("CZ_TEST_SEED");
   seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
   print_message("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(rows_reduced), cmocka_unit_test(rows_cut)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(rows_reduced), cmocka_unit_test(rows_cut), cmocka_unit_test(activations)};
   return cmocka_run_group_tests_name("rows", tests, NULL, NULL);
 }
