@@ -23,6 +23,9 @@ run --out "$work/one" > "$work/one.txt"
 for f in experiment.yaml plan.json result.json report.txt report.csv report.html; do [ -s "$work/one/$f" ] || fail "no $f"; done
 grep -q "rank agreement" "$work/one.txt" || fail "the report does not speak of the paper"
 [ "$(ls "$work/one/stages" | wc -l)" = 18 ] || fail "expected 18 stages"
+# Two seeds of three rows: no two stages of training end with the same weights.
+different=$(sha256sum "$work"/one/stages/{pretrain,finetune}-*/model/model.safetensors | cut -d' ' -f1 | sort -u | wc -l)
+[ "$different" = 12 ] || fail "12 stages of training end with $different different models"
 run --out "$work/one" > "$work/again.txt" # nothing is left to do
 cmp "$work/one.txt" "$work/again.txt"
 
