@@ -10,7 +10,7 @@
 #include <string.h>
 
 const char cz_corpus_usage[] =
-    "usage: cloze corpus --tokenizer FILE --out FILE.h5 [--documents blank-line|line | --pairs] [--json] TEXT...\n"
+    "usage: cloze corpus --tokenizer FILE --out FILE.h5 [--documents blank-line|line] [--json] TEXT...\n"
     "\n"
     "Encodes text files and stores the ids for `cloze pretrain`. The result is bound to the tokenizer: a run with another one refuses it. It is\n"
     "written aside, moved to its place once it is whole, and read back.\n"
@@ -19,12 +19,11 @@ const char cz_corpus_usage[] =
     "  --out FILE.h5           where to put the corpus; an existing file is replaced\n"
     "  --documents blank-line  a document ends at blank lines (default); lines inside it stay lines\n"
     "  --documents line        each line is a document\n"
-    "  --pairs                 each line is one example: input, tab, target; for programs that use data/source.h (`cloze finetune` reads text)\n"
     "  --json                  print the totals as one JSON object\n";
 
 typedef struct options {
   const char *tokenizer, *out, *documents;
-  bool pairs, json;
+  bool json;
 } options;
 
 /* `self` of the function that encodes. */
@@ -47,16 +46,13 @@ static cz_status parse(options *o, cz_corpus_job *job, int *argc, char **argv) {
   const cz_option table[] = {{"--tokenizer", &o->tokenizer, NULL},
                              {"--out", &o->out, NULL},
                              {"--documents", &o->documents, NULL},
-                             {"--pairs", NULL, &o->pairs},
                              {"--json", NULL, &o->json}};
   CZ_TRY(cz_args_parse(argc, argv, table, sizeof table / sizeof *table));
   if (!o->tokenizer || !o->out) return CZ_FAIL(CZ_EUSAGE, "corpus: --tokenizer and --out are wanted\n%s", cz_corpus_usage);
-  if (o->pairs && o->documents) return CZ_FAIL(CZ_EUSAGE, "corpus: --pairs are lines, --documents does not go with it");
   bool lines = o->documents && !strcmp(o->documents, "line");
   if (o->documents && !lines && strcmp(o->documents, "blank-line"))
     return CZ_FAIL(CZ_EUSAGE, "corpus: --documents is blank-line or line, not '%s'", o->documents);
   CZ_TRY(cz_args_count(*argc, argv, 1, -1, cz_corpus_usage));
-  job->kind = o->pairs ? CZ_CORPUS_PAIRS : CZ_CORPUS_DOCUMENTS;
   job->split = lines ? CZ_SPLIT_LINE : CZ_SPLIT_BLANK_LINE;
   job->files = (const char *const *)argv + 1;
   job->n_files = (size_t)*argc - 1;
@@ -67,20 +63,19 @@ static cz_status parse(options *o, cz_corpus_job *job, int *argc, char **argv) {
 /* Reads back every chunk: what the disk gives is what was written, or the user knows now. */
 static cz_status verify(const char *path, const cz_corpus_job *job) {
   cz_reader *reader = NULL;
-  cz_status st = cz_reader_open(&reader, path, job->kind, &job->vocabulary.hash, 0);
+  cz_status st = cz_reader_open(&reader, path, &job->vocabulary.hash, 0);
   if (st == CZ_OK) st = cz_reader_verify(reader);
   cz_reader_close(&reader);
   return st;
 }
 
 static void report(const options *o, const cz_corpus_totals *t, double seconds) {
-  const char *what = o->pairs ? "pairs" : "documents";
   double bytes_per_token = t->tokens ? (double)t->bytes / (double)t->tokens : 0;
   if (o->json)
-    printf("{\"%s\": %lld, \"tokens\": %lld, \"bytes\": %lld, \"seconds\": %.3f, \"tokens_per_s\": %.0f}\n", what, (long long)t->documents,
+    printf("{\"documents\": %lld, \"tokens\": %lld, \"bytes\": %lld, \"seconds\": %.3f, \"tokens_per_s\": %.0f}\n", (long long)t->documents,
            (long long)t->tokens, (long long)t->bytes, seconds, (double)t->tokens / seconds);
   else
-    printf("%s: %lld %s, %lld tokens from %.1f MB of text (%.2f bytes a token) in %.1f s, %.2f M tokens/s\n", o->out, (long long)t->documents, what,
+    printf("%s: %lld documents, %lld tokens from %.1f MB of text (%.2f bytes a token) in %.1f s, %.2f M tokens/s\n", o->out, (long long)t->documents,
            (long long)t->tokens, (double)t->bytes * 1e-6, bytes_per_token, seconds, (double)t->tokens / seconds * 1e-6);
 }
 

@@ -236,7 +236,7 @@ cz_status cz_stage_corpus(cz_reader **reader, const cz_stage *stage, const cz_co
   uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
   *reader = NULL;
   CZ_TRY(cz_config_text(&path, node));
-  return cz_reader_open(reader, path, CZ_CORPUS_DOCUMENTS, &hash, 0);
+  return cz_reader_open(reader, path, &hash, 0);
 }
 
 /** Closes what cz_stage_open opened. */

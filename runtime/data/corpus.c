@@ -1,7 +1,6 @@
-/* The file: attributes format, version, kind, tokenizer_hash, vocabulary and sources (JSON) on the root group. A list of documents is two data sets:
- * tokens (uint16 when every id fits, else int32; one list after another) and offsets (uint64, one more than documents: where each begins and ends).
- * Pairs have the four data sets inputs, inputs_offsets, targets, targets_offsets. All are cut into chunks of 64 Ki elements with a fletcher32
- * checksum and not compressed (reference feasibility.md 6). */
+/* The file: attributes format, version, kind ("documents"), tokenizer_hash, vocabulary and sources (JSON) on the root group, and two data sets:
+ * tokens (uint16 when every id fits, else int32; one document after another) and offsets (uint64, one more than documents: where each begins and
+ * ends). Both are cut into chunks of 64 Ki elements with a fletcher32 checksum and not compressed (reference feasibility.md 6). */
 #include "data/corpus.h"
 #include "data/h5.h"
 
@@ -10,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One growing list of lists. */
+/* The growing list of documents. */
 typedef struct column {
-  const char *name, *offsets_name;
   hid_t set;      /* tokens written so far */
   void *chunk;    /* uint16_t or int32_t, CZ__CHUNK of them */
   size_t filled;  /* of chunk */
@@ -23,10 +21,8 @@ typedef struct column {
 
 struct cz_corpus_writer {
   cz_h5_file file;
-  cz_corpus_kind kind;
   cz_corpus_vocabulary vocabulary;
-  column columns[2];
-  int n_columns;
+  column tokens;
   json_t *sources;
   uint64_t source_bytes;
 };
@@ -48,33 +44,30 @@ static cz_status create_set(cz_corpus_writer *w, hid_t *set, const char *name, h
   return st;
 }
 
-static cz_status open_column(cz_corpus_writer *w, column *c, const char *name, const char *offsets_name) {
-  *c = (column){.name = name, .offsets_name = offsets_name, .set = -1};
+static cz_status open_column(cz_corpus_writer *w) {
+  column *c = &w->tokens;
   CZ_TRY(cz_alloc(&c->chunk, CZ__CHUNK, token_bytes(w)));
   CZ_TRY(cz_grow(&c->offsets, &c->cap, 1, sizeof *c->offsets));
   c->n_offsets = 1;
-  return create_set(w, &c->set, name, is_narrow(w) ? H5T_STD_U16LE : H5T_STD_I32LE, 0);
+  return create_set(w, &c->set, "tokens", is_narrow(w) ? H5T_STD_U16LE : H5T_STD_I32LE, 0);
 }
 
 static cz_status create_file(cz_corpus_writer *w, const char *path) {
   CZ_TRY(cz_h5_create(&w->file, path));
   CZ_TRY(cz__corpus_h5_write_text(&w->file, "format", CZ__CORPUS_FORMAT));
   CZ_TRY(cz__corpus_h5_write_number(&w->file, "version", CZ__CORPUS_VERSION));
-  CZ_TRY(cz__corpus_h5_write_text(&w->file, "kind", w->kind == CZ_CORPUS_PAIRS ? "pairs" : "documents"));
+  CZ_TRY(cz__corpus_h5_write_text(&w->file, "kind", "documents"));
   CZ_TRY(cz__corpus_h5_write_number(&w->file, "tokenizer_hash", w->vocabulary.hash));
   CZ_TRY(cz__corpus_h5_write_number(&w->file, "vocabulary", (uint64_t)w->vocabulary.size));
-  if (w->kind == CZ_CORPUS_DOCUMENTS) return open_column(w, &w->columns[w->n_columns++], "tokens", "offsets");
-  CZ_TRY(open_column(w, &w->columns[w->n_columns++], "inputs", "inputs_offsets"));
-  return open_column(w, &w->columns[w->n_columns++], "targets", "targets_offsets");
+  return open_column(w);
 }
 
 /** Begins a corpus that will be at PATH once cz_corpus_commit succeeds; until then it grows in a file beside it. */
-cz_status cz_corpus_create(cz_corpus_writer **w, const char *path, cz_corpus_kind kind, cz_corpus_vocabulary vocabulary) {
+cz_status cz_corpus_create(cz_corpus_writer **w, const char *path, cz_corpus_vocabulary vocabulary) {
   if (vocabulary.size < 1 || vocabulary.size > INT32_MAX) return CZ_FAIL(CZ_EINVAL, "%s: a vocabulary of %lld ids", path, (long long)vocabulary.size);
   cz_corpus_writer *c;
   CZ_TRY(cz_alloc(&c, 1, sizeof *c));
-  c->file.id = c->file.held = -1;
-  c->kind = kind;
+  c->file.id = c->file.held = c->tokens.set = -1;
   c->vocabulary = vocabulary;
   c->sources = json_array();
   cz_status st = create_file(c, path);
@@ -93,21 +86,23 @@ cz_status cz_corpus_add_source(cz_corpus_writer *w, const char *name, uint64_t b
   return json_array_append_new(w->sources, entry) ? CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources") : CZ_OK;
 }
 
-static cz_status flush(cz_corpus_writer *w, column *c) {
+static cz_status flush(cz_corpus_writer *w) {
+  column *c = &w->tokens;
   if (!c->filled) return CZ_OK;
   hsize_t end = c->total, n = c->filled, begin = end - n;
-  CZ_TRY(cz_h5_check(&w->file, H5Dset_extent(c->set, &end) >= 0, c->name));
+  CZ_TRY(cz_h5_check(&w->file, H5Dset_extent(c->set, &end) >= 0, "tokens"));
   hid_t disk = H5Dget_space(c->set), memory = H5Screate_simple(1, &n, NULL);
   H5Sselect_hyperslab(disk, H5S_SELECT_SET, &begin, NULL, &n, NULL);
   herr_t bad = H5Dwrite(c->set, is_narrow(w) ? H5T_NATIVE_UINT16 : H5T_NATIVE_INT32, memory, disk, H5P_DEFAULT, c->chunk);
-  cz_status st = cz_h5_check(&w->file, bad >= 0, c->name);
+  cz_status st = cz_h5_check(&w->file, bad >= 0, "tokens");
   H5Sclose(memory);
   H5Sclose(disk);
   c->filled = 0;
   return st;
 }
 
-static cz_status append(cz_corpus_writer *w, column *c, const cz_ids *ids) {
+static cz_status append(cz_corpus_writer *w, const cz_ids *ids) {
+  column *c = &w->tokens;
   for (size_t i = 0; i < ids->len; i++) {
     int32_t id = ids->data[i];
     if (id < 0 || id >= w->vocabulary.size)
@@ -118,55 +113,47 @@ static cz_status append(cz_corpus_writer *w, column *c, const cz_ids *ids) {
       ((int32_t *)c->chunk)[c->filled] = id;
     c->filled++;
     c->total++;
-    if (c->filled == CZ__CHUNK) CZ_TRY(flush(w, c));
+    if (c->filled == CZ__CHUNK) CZ_TRY(flush(w));
   }
   CZ_TRY(cz_grow(&c->offsets, &c->cap, c->n_offsets + 1, sizeof *c->offsets));
   c->offsets[c->n_offsets++] = c->total;
   return CZ_OK;
 }
 
-/** Appends one document to a corpus of documents. An empty one is left out. */
+/** Appends one document. An empty one is left out. */
 cz_status cz_corpus_add(cz_corpus_writer *w, const cz_ids *document) {
-  CZ_CHECK(w->kind == CZ_CORPUS_DOCUMENTS);
-  return document->len ? append(w, &w->columns[0], document) : CZ_OK;
+  return document->len ? append(w, document) : CZ_OK;
 }
 
-/** Appends one pair to a corpus of pairs. INPUTS may be empty, TARGETS not: CZ_EINVAL. */
-cz_status cz_corpus_add_pair(cz_corpus_writer *w, const cz_ids *inputs, const cz_ids *targets) {
-  CZ_CHECK(w->kind == CZ_CORPUS_PAIRS);
-  if (!targets->len) return CZ_FAIL(CZ_EINVAL, "%s: pair %zu has no target tokens", w->file.path, w->columns[0].n_offsets - 1);
-  CZ_TRY(append(w, &w->columns[0], inputs));
-  return append(w, &w->columns[1], targets);
-}
-
-static cz_status finish_column(cz_corpus_writer *w, column *c) {
-  CZ_TRY(flush(w, c));
+static cz_status finish_column(cz_corpus_writer *w) {
+  column *c = &w->tokens;
+  CZ_TRY(flush(w));
   hid_t set = -1;
-  CZ_TRY(create_set(w, &set, c->offsets_name, H5T_STD_U64LE, c->n_offsets));
+  CZ_TRY(create_set(w, &set, "offsets", H5T_STD_U64LE, c->n_offsets));
   herr_t bad = H5Dwrite(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, c->offsets);
-  cz_status st = cz_h5_check(&w->file, bad >= 0, c->offsets_name);
-  if (H5Dclose(set) < 0 && st == CZ_OK) st = cz_h5_check(&w->file, false, c->offsets_name);
+  cz_status st = cz_h5_check(&w->file, bad >= 0, "offsets");
+  if (H5Dclose(set) < 0 && st == CZ_OK) st = cz_h5_check(&w->file, false, "offsets");
   hid_t tokens = c->set;
   c->set = -1;
-  if (H5Dclose(tokens) < 0 && st == CZ_OK) st = cz_h5_check(&w->file, false, c->name);
+  if (H5Dclose(tokens) < 0 && st == CZ_OK) st = cz_h5_check(&w->file, false, "tokens");
   return st;
 }
 
 static cz_status finish_file(cz_corpus_writer *w) {
-  if (w->columns[0].n_offsets == 1) return CZ_FAIL(CZ_EINVAL, "%s: not written, because there is no text to put into it", w->file.path);
+  if (w->tokens.n_offsets == 1) return CZ_FAIL(CZ_EINVAL, "%s: not written, because there is no text to put into it", w->file.path);
   char *sources = json_dumps(w->sources, JSON_COMPACT | JSON_SORT_KEYS);
   cz_status st = sources ? cz__corpus_h5_write_text(&w->file, "sources", sources) : CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources");
   free(sources);
-  for (int i = 0; i < w->n_columns && st == CZ_OK; i++) st = finish_column(w, &w->columns[i]);
-  return st;
+  return st == CZ_OK ? finish_column(w) : st;
 }
 
 /** Finishes the file, makes it durable, moves it to its path and frees the writer, whatever happens. TOTALS may be null. CZ_EINVAL when nothing was
  * added. On failure no file is left and an older one at the path is untouched. */
 cz_status cz_corpus_commit(cz_corpus_writer **w, cz_corpus_totals *totals) {
   cz_corpus_writer *c = *w;
-  if (totals) *totals = (cz_corpus_totals){.documents = (int64_t)c->columns[0].n_offsets - 1, .bytes = (int64_t)c->source_bytes};
-  for (int i = 0; i < c->n_columns && totals; i++) totals->tokens += (int64_t)c->columns[i].total;
+  if (totals)
+    *totals = (cz_corpus_totals){
+        .documents = (int64_t)c->tokens.n_offsets - 1, .tokens = (int64_t)c->tokens.total, .bytes = (int64_t)c->source_bytes};
   cz_status st = finish_file(c);
   if (st == CZ_OK) st = cz_h5_commit(&c->file);
   cz_corpus_abandon(w);
@@ -177,11 +164,9 @@ cz_status cz_corpus_commit(cz_corpus_writer **w, cz_corpus_totals *totals) {
 void cz_corpus_abandon(cz_corpus_writer **w) {
   cz_corpus_writer *c = *w;
   if (!c) return;
-  for (int i = 0; i < c->n_columns; i++) {
-    if (c->columns[i].set >= 0) H5Dclose(c->columns[i].set);
-    free(c->columns[i].chunk);
-    free(c->columns[i].offsets);
-  }
+  if (c->tokens.set >= 0) H5Dclose(c->tokens.set);
+  free(c->tokens.chunk);
+  free(c->tokens.offsets);
   cz_h5_discard(&c->file);
   json_decref(c->sources);
   free(c);

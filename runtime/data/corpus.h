@@ -1,7 +1,7 @@
 /* Writing corpora: HDF5 files of token ids that are built once and read by reader.h (format at the head of corpus.c).
  *
- * A corpus of documents holds one list of tokens; a corpus of pairs holds inputs and targets side by side. No EOS is stored: objectives and the pairs
- * source append it after trimming. This folder knows no tokenizer, so whoever builds passes a function that encodes. */
+ * A corpus holds documents, each a list of tokens. No EOS is stored: objectives append it after trimming. This folder knows no tokenizer, so whoever
+ * builds passes a function that encodes. */
 #ifndef CZ_DATA_CORPUS_H
 #define CZ_DATA_CORPUS_H
 
@@ -10,9 +10,7 @@
 /* Appends the ids of N bytes of text to OUT, without EOS. Called from one thread. */
 typedef cz_status (*cz_encode_fn)(const void *self, cz_ids *out, const char *text, size_t n);
 
-typedef enum cz_corpus_kind { CZ_CORPUS_DOCUMENTS, CZ_CORPUS_PAIRS } cz_corpus_kind;
-
-/* Where one document ends and the next begins. Of pairs each line is one pair: input, tab, target. */
+/* Where one document ends and the next begins. */
 typedef enum cz_corpus_split { CZ_SPLIT_BLANK_LINE, CZ_SPLIT_LINE } cz_corpus_split;
 
 /* What a corpus is bound to. */
@@ -22,8 +20,7 @@ typedef struct cz_corpus_vocabulary {
 } cz_corpus_vocabulary;
 
 typedef struct cz_corpus_job {
-  cz_corpus_kind kind;
-  cz_corpus_split split; /* of documents */
+  cz_corpus_split split;
   cz_corpus_vocabulary vocabulary;
   cz_encode_fn encode;
   const void *encoder; /* `self` of encode */
@@ -32,9 +29,8 @@ typedef struct cz_corpus_job {
 } cz_corpus_job;
 
 typedef struct cz_corpus_totals {
-  int64_t documents; /* or pairs */
-  int64_t tokens;    /* of documents, or inputs and targets together */
-  int64_t bytes;     /* of text read */
+  int64_t documents, tokens;
+  int64_t bytes; /* of text read */
 } cz_corpus_totals;
 
 CZ_MUST cz_status cz_corpus_build(const char *path, cz_corpus_totals *totals, const cz_corpus_job *job);
@@ -42,10 +38,9 @@ CZ_MUST cz_status cz_corpus_build(const char *path, cz_corpus_totals *totals, co
 /* The same file written piece by piece, by callers whose tokens do not come from text files. */
 typedef struct cz_corpus_writer cz_corpus_writer;
 
-CZ_MUST cz_status cz_corpus_create(cz_corpus_writer **w, const char *path, cz_corpus_kind kind, cz_corpus_vocabulary vocabulary);
+CZ_MUST cz_status cz_corpus_create(cz_corpus_writer **w, const char *path, cz_corpus_vocabulary vocabulary);
 CZ_MUST cz_status cz_corpus_add_source(cz_corpus_writer *w, const char *name, uint64_t bytes, uint64_t hash);
 CZ_MUST cz_status cz_corpus_add(cz_corpus_writer *w, const cz_ids *document);
-CZ_MUST cz_status cz_corpus_add_pair(cz_corpus_writer *w, const cz_ids *inputs, const cz_ids *targets);
 CZ_MUST cz_status cz_corpus_commit(cz_corpus_writer **w, cz_corpus_totals *totals);
 void cz_corpus_abandon(cz_corpus_writer **w);
 

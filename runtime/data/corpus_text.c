@@ -1,4 +1,4 @@
-/* From text files to a corpus: cuts lines into documents or pairs, encodes, writes. */
+/* From text files to a corpus: cuts lines into documents, encodes, writes. */
 #include "base/fs.h"
 #include "base/text.h"
 #include "data/corpus.h"
@@ -12,7 +12,7 @@ typedef struct build {
   const cz_corpus_job *job;
   cz_corpus_writer *writer;
   cz_buf text; /* lines of the document so far */
-  cz_ids ids, targets;
+  cz_ids ids;
 } build;
 
 /* The file being read. */
@@ -26,30 +26,13 @@ typedef struct input {
   uint64_t hash;  /* of these, line by line */
 } input;
 
-static cz_status encode(build *b, cz_ids *out, const input *in, const char *text, size_t n) {
-  out->len = 0;
-  cz_status st = b->job->encode(b->job->encoder, out, text, n);
-  return st == CZ_OK ? st : CZ_FAIL(st, "%s:%ld: %s", in->path, in->number, cz_error_message());
-}
-
 static cz_status end_document(build *b, const input *in) {
   if (!b->text.len) return CZ_OK;
-  CZ_TRY(encode(b, &b->ids, in, b->text.data, b->text.len));
+  b->ids.len = 0;
+  cz_status st = b->job->encode(b->job->encoder, &b->ids, b->text.data, b->text.len);
+  if (st != CZ_OK) return CZ_FAIL(st, "%s:%ld: %s", in->path, in->number, cz_error_message());
   b->text.len = 0;
   return cz_corpus_add(b->writer, &b->ids);
-}
-
-static cz_status add_pair(build *b, const input *in, const char *line, size_t n) {
-  const char *tab = memchr(line, '\t', n);
-  if (!tab) return CZ_FAIL(CZ_EINVAL, "%s:%ld: expected input, tab, target, found no tab", in->path, in->number);
-  size_t at = (size_t)(tab - line);
-  const char *second = memchr(tab + 1, '\t', n - at - 1);
-  if (second)
-    return CZ_FAIL(CZ_EINVAL, "%s:%ld:%zu: a second tab in a line of input, tab, target", in->path, in->number, (size_t)(second - line) + 1);
-  CZ_TRY(encode(b, &b->ids, in, line, at));
-  CZ_TRY(encode(b, &b->targets, in, tab + 1, n - at - 1));
-  if (!b->targets.len) return CZ_FAIL(CZ_EINVAL, "%s:%ld: the target is empty", in->path, in->number);
-  return cz_corpus_add_pair(b->writer, &b->ids, &b->targets);
 }
 
 static bool is_blank(const char *line, size_t n) {
@@ -58,7 +41,6 @@ static bool is_blank(const char *line, size_t n) {
 }
 
 static cz_status add_line(build *b, const input *in, const char *line, size_t n) {
-  if (b->job->kind == CZ_CORPUS_PAIRS) return add_pair(b, in, line, n);
   if (b->job->split == CZ_SPLIT_BLANK_LINE && is_blank(line, n)) return end_document(b, in);
   if (b->text.len) CZ_TRY(cz_buf_add(&b->text, "\n", 1));
   CZ_TRY(cz_buf_add(&b->text, line, n));
@@ -98,19 +80,18 @@ static cz_status add_file(build *b, const char *path) {
   return st == CZ_OK ? cz_corpus_add_source(b->writer, path, in.bytes, in.hash) : st;
 }
 
-/** Builds the corpus PATH from the text files of JOB and tells what went into it in TOTALS. Of documents, one begins at each line or after blank
- * lines (JOB's split) and never crosses a file; of pairs, each line is input, tab, target. CZ_EINVAL with file and line for text that is not so, for
- * empty files and when no document is left. Nothing is left at PATH on failure, or what was there before. */
+/** Builds the corpus PATH from the text files of JOB and tells what went into it in TOTALS. A document begins at each line or after blank lines (JOB's
+ * split) and never crosses a file. CZ_EINVAL with file and line for text that can't be encoded, for empty files and when no document is left. Nothing
+ * is left at PATH on failure, or what was there before. */
 cz_status cz_corpus_build(const char *path, cz_corpus_totals *totals, const cz_corpus_job *job) {
   build b = {.job = job};
   cz_status st;
-  CZ_GO(st, cz_corpus_create(&b.writer, path, job->kind, job->vocabulary), done);
+  CZ_GO(st, cz_corpus_create(&b.writer, path, job->vocabulary), done);
   for (size_t i = 0; i < job->n_files; i++) CZ_GO(st, add_file(&b, job->files[i]), done);
   CZ_GO(st, cz_corpus_commit(&b.writer, totals), done);
 done:
   cz_corpus_abandon(&b.writer);
   cz_buf_free(&b.text);
   free(b.ids.data);
-  free(b.targets.data);
   return st;
 }

@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One list of lists with the chunks of it that are in memory. Chunks are dropped by the clock algorithm: a hand goes round the slots and takes the
+/* The list of documents with the chunks of it that are in memory. Chunks are dropped by the clock algorithm: a hand goes round the slots and takes the
  * first one that was not used since its last visit. */
 typedef struct column {
-  const char *name;
   hid_t set;
   uint64_t *offsets; /* documents + 1 */
   uint64_t total;    /* tokens */
@@ -27,11 +26,10 @@ struct cz_reader {
   char *sources;
   hid_t file;
   cz_reader_info info;
-  column columns[CZ_LISTS];
-  int n_columns;
+  column tokens;
 };
 
-static cz_status check_header(cz_reader *r, cz_corpus_kind kind, const uint64_t *tokenizer_hash) {
+static cz_status check_header(cz_reader *r, const uint64_t *tokenizer_hash) {
   char *format = NULL, *stored = NULL;
   uint64_t version = 0, vocabulary = 0;
   cz_status st = cz__corpus_h5_read_text(r->file, r->path, "format", &format);
@@ -42,10 +40,9 @@ static cz_status check_header(cz_reader *r, cz_corpus_kind kind, const uint64_t 
   if (version != CZ__CORPUS_VERSION)
     return CZ_FAIL(CZ_EINVAL, "%s: corpus version %" PRIu64 ", this program reads version %d; build it again", r->path, version, CZ__CORPUS_VERSION);
   CZ_TRY(cz__corpus_h5_read_text(r->file, r->path, "kind", &stored));
-  r->info.kind = strcmp(stored, "pairs") ? CZ_CORPUS_DOCUMENTS : CZ_CORPUS_PAIRS;
+  if (strcmp(stored, "documents")) st = CZ_FAIL(CZ_EINVAL, "%s: holds '%s', this program reads documents; build it again", r->path, stored);
   free(stored);
-  if (r->info.kind != kind)
-    return CZ_FAIL(CZ_EINVAL, "%s: holds %s, expected %s", r->path, kind ? "documents" : "pairs", kind ? "pairs" : "documents");
+  CZ_TRY(st);
   CZ_TRY(cz__corpus_h5_read_number(r->file, r->path, "tokenizer_hash", &r->info.vocabulary.hash));
   if (tokenizer_hash && r->info.vocabulary.hash != *tokenizer_hash)
     return CZ_FAIL(CZ_EINVAL, "%s: built with tokenizer %016" PRIx64 ", but the tokenizer in use is %016" PRIx64 "; build the corpus again", r->path,
@@ -113,13 +110,12 @@ done:
   return st;
 }
 
-static cz_status open_column(cz_reader *r, const char *name, const char *offsets_name, int64_t cache_bytes) {
-  column *c = &r->columns[r->n_columns++];
-  *c = (column){.name = name, .set = -1};
-  CZ_TRY(open_set(r, &c->set, &c->total, &c->width, name));
-  if (c->width != 2 && c->width != 4) return CZ_FAIL(CZ_ECORRUPT, "%s: tokens of %zu bytes in '%s'", r->path, c->width, name);
-  CZ_TRY(read_offsets(r, c, offsets_name));
-  r->info.tokens += (int64_t)c->total;
+static cz_status open_column(cz_reader *r, int64_t cache_bytes) {
+  column *c = &r->tokens;
+  CZ_TRY(open_set(r, &c->set, &c->total, &c->width, "tokens"));
+  if (c->width != 2 && c->width != 4) return CZ_FAIL(CZ_ECORRUPT, "%s: tokens of %zu bytes in 'tokens'", r->path, c->width);
+  CZ_TRY(read_offsets(r, c, "offsets"));
+  r->info.tokens = (int64_t)c->total;
   c->n_chunks = (int64_t)((c->total + CZ__CHUNK - 1) / CZ__CHUNK);
   c->n_slots = cache_bytes / (CZ__CHUNK * (int64_t)c->width);
   if (c->n_slots < 1) c->n_slots = 1;
@@ -131,34 +127,29 @@ static cz_status open_column(cz_reader *r, const char *name, const char *offsets
   return cz_alloc(&c->slots, (size_t)c->n_slots, sizeof *c->slots);
 }
 
-static cz_status open_file(cz_reader *r, cz_corpus_kind kind, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
+static cz_status open_file(cz_reader *r, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
   hbool_t safe = 0;
   char why[CZ_H5_TEXT];
   if (H5is_library_threadsafe(&safe) < 0 || !safe) return CZ_FAIL(CZ_EINVAL, "this HDF5 library was built without thread safety");
   if (!cz_fs_exists(r->path)) return CZ_FAIL(CZ_EIO, "%s: no such file", r->path);
   r->file = H5Fopen(r->path, H5F_ACC_RDONLY, H5P_DEFAULT);
   if (r->file < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: not a whole HDF5 file: %s", r->path, cz_h5_why(why));
-  CZ_TRY(check_header(r, kind, tokenizer_hash));
-  if (kind == CZ_CORPUS_DOCUMENTS) return open_column(r, "tokens", "offsets", cache_bytes);
-  CZ_TRY(open_column(r, "inputs", "inputs_offsets", cache_bytes));
-  int64_t inputs = r->info.documents;
-  CZ_TRY(open_column(r, "targets", "targets_offsets", cache_bytes));
-  return inputs == r->info.documents ? CZ_OK
-                                     : CZ_FAIL(CZ_ECORRUPT, "%s: %" PRId64 " inputs, but %" PRId64 " targets", r->path, inputs, r->info.documents);
+  CZ_TRY(check_header(r, tokenizer_hash));
+  return open_column(r, cache_bytes);
 }
 
-/** Opens the corpus PATH, which must be of KIND and, unless TOKENIZER_HASH is null, built with that tokenizer; up to CACHE_BYTES of each list stay in
- * memory (at least one chunk). CZ_EIO when the file can't be opened, CZ_ECORRUPT when it is not a whole corpus, CZ_EINVAL when it is another one than
+/** Opens the corpus PATH, which must, unless TOKENIZER_HASH is null, be built with that tokenizer; up to CACHE_BYTES of tokens stay in memory (at
+ * least one chunk). CZ_EIO when the file can't be opened, CZ_ECORRUPT when it is not a whole corpus, CZ_EINVAL when it is another one than
  * asked for. */
-cz_status cz_reader_open(cz_reader **r, const char *path, cz_corpus_kind kind, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
+cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
   cz_h5_quiet();
   *r = NULL;
   cz_reader *c;
   if (strlen(path) >= sizeof c->path) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
   CZ_TRY(cz_alloc(&c, 1, sizeof *c));
   snprintf(c->path, sizeof c->path, "%s", path);
-  c->file = -1;
-  cz_status st = open_file(c, kind, tokenizer_hash, cache_bytes);
+  c->file = c->tokens.set = -1;
+  cz_status st = open_file(c, tokenizer_hash, cache_bytes);
   c->info.sources = c->sources;
   if (st != CZ_OK) cz_reader_close(&c);
   *r = c;
@@ -168,10 +159,10 @@ cz_status cz_reader_open(cz_reader **r, const char *path, cz_corpus_kind kind, c
 /** What the corpus holds. Borrowed. */
 const cz_reader_info *cz_reader_about(const cz_reader *r) { return &r->info; }
 
-/** Tokens of DOCUMENT in LIST. */
-int64_t cz_reader_length(const cz_reader *r, cz_list list, int64_t document) {
-  CZ_CHECK(list < (cz_list)r->n_columns && document >= 0 && document < r->info.documents);
-  const uint64_t *o = r->columns[list].offsets + document;
+/** Tokens of DOCUMENT. */
+int64_t cz_reader_length(const cz_reader *r, int64_t document) {
+  CZ_CHECK(document >= 0 && document < r->info.documents);
+  const uint64_t *o = r->tokens.offsets + document;
   return (int64_t)(o[1] - o[0]);
 }
 
@@ -189,12 +180,12 @@ static cz_status read_chunk(const cz_reader *r, const column *c, int64_t chunk, 
   H5Sclose(memory);
   H5Sclose(disk);
   if (bad < 0)
-    return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s', chunk %" PRId64 " (elements %llu to %llu): %s", r->path, c->name, chunk,
+    return CZ_FAIL(CZ_ECORRUPT, "%s: data set 'tokens', chunk %" PRId64 " (elements %llu to %llu): %s", r->path, chunk,
                    (unsigned long long)begin, (unsigned long long)(begin + n - 1), why);
   for (size_t i = 0; i < n; i++) {
     int32_t id = token_at(c, out, i);
     if (id < 0 || id >= r->info.vocabulary.size)
-      return CZ_FAIL(CZ_ECORRUPT, "%s: '%s'[%llu] is %d, outside the vocabulary of %" PRId64, r->path, c->name, (unsigned long long)(begin + i), id,
+      return CZ_FAIL(CZ_ECORRUPT, "%s: 'tokens'[%llu] is %d, outside the vocabulary of %" PRId64, r->path, (unsigned long long)(begin + i), id,
                      r->info.vocabulary.size);
   }
   return CZ_OK;
@@ -227,10 +218,10 @@ static cz_status get_chunk(const cz_reader *r, column *c, int64_t chunk, const v
   return CZ_OK;
 }
 
-/** Appends tokens [BEGIN, BEGIN + N) of DOCUMENT in LIST to OUT. CZ_ECORRUPT with file and chunk when stored bytes fail their check. */
-cz_status cz_reader_append(cz_reader *r, cz_ids *out, cz_list list, int64_t document, int64_t begin, int64_t n) {
-  CZ_CHECK(begin >= 0 && n >= 0 && begin + n <= cz_reader_length(r, list, document));
-  column *c = &r->columns[list];
+/** Appends tokens [BEGIN, BEGIN + N) of DOCUMENT to OUT. CZ_ECORRUPT with file and chunk when stored bytes fail their check. */
+cz_status cz_reader_append(cz_reader *r, cz_ids *out, int64_t document, int64_t begin, int64_t n) {
+  CZ_CHECK(begin >= 0 && n >= 0 && begin + n <= cz_reader_length(r, document));
+  column *c = &r->tokens;
   CZ_TRY(cz_grow(&out->data, &out->cap, out->len + (size_t)n, sizeof *out->data));
   uint64_t at = c->offsets[document] + (uint64_t)begin, end = at + (uint64_t)n;
   while (at < end) {
@@ -245,11 +236,10 @@ cz_status cz_reader_append(cz_reader *r, cz_ids *out, cz_list list, int64_t docu
 
 /** Reads and checks every chunk. CZ_ECORRUPT names the first bad one. */
 cz_status cz_reader_verify(cz_reader *r) {
-  for (int i = 0; i < r->n_columns; i++)
-    for (int64_t chunk = 0; chunk < r->columns[i].n_chunks; chunk++) {
-      const void *ids;
-      CZ_TRY(get_chunk(r, &r->columns[i], chunk, &ids));
-    }
+  for (int64_t chunk = 0; chunk < r->tokens.n_chunks; chunk++) {
+    const void *ids;
+    CZ_TRY(get_chunk(r, &r->tokens, chunk, &ids));
+  }
   return CZ_OK;
 }
 
@@ -257,16 +247,14 @@ cz_status cz_reader_verify(cz_reader *r) {
 void cz_reader_close(cz_reader **r) {
   cz_reader *c = *r;
   if (!c) return;
-  for (int i = 0; i < c->n_columns; i++) {
-    column *k = &c->columns[i];
-    for (int64_t s = 0; k->slots && s < k->n_slots; s++) free(k->slots[s]);
-    free(k->slots);
-    free(k->used);
-    free(k->chunk_of);
-    free(k->slot_of);
-    free(k->offsets);
-    if (k->set >= 0) H5Dclose(k->set);
-  }
+  column *k = &c->tokens;
+  for (int64_t s = 0; k->slots && s < k->n_slots; s++) free(k->slots[s]);
+  free(k->slots);
+  free(k->used);
+  free(k->chunk_of);
+  free(k->slot_of);
+  free(k->offsets);
+  if (k->set >= 0) H5Dclose(k->set);
   if (c->file >= 0) H5Fclose(c->file);
   free(c->sources);
   free(c);

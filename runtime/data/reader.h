@@ -10,20 +10,15 @@
 typedef struct cz_reader cz_reader;
 
 typedef struct cz_reader_info {
-  cz_corpus_kind kind;
   cz_corpus_vocabulary vocabulary;
-  int64_t documents;   /* or pairs */
-  int64_t tokens;      /* of documents, or inputs and targets together */
+  int64_t documents, tokens;
   const char *sources; /* JSON list of {"name", "bytes", "hash"}; borrowed from the reader */
 } cz_reader_info;
 
-/* Lists of a corpus: documents have CZ_LIST_INPUTS only. */
-typedef enum cz_list { CZ_LIST_INPUTS, CZ_LIST_TARGETS, CZ_LISTS } cz_list;
-
-CZ_MUST cz_status cz_reader_open(cz_reader **r, const char *path, cz_corpus_kind kind, const uint64_t *tokenizer_hash, int64_t cache_bytes);
+CZ_MUST cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash, int64_t cache_bytes);
 const cz_reader_info *cz_reader_about(const cz_reader *r);
-int64_t cz_reader_length(const cz_reader *r, cz_list list, int64_t document);
-CZ_MUST cz_status cz_reader_append(cz_reader *r, cz_ids *out, cz_list list, int64_t document, int64_t begin, int64_t n);
+int64_t cz_reader_length(const cz_reader *r, int64_t document);
+CZ_MUST cz_status cz_reader_append(cz_reader *r, cz_ids *out, int64_t document, int64_t begin, int64_t n);
 CZ_MUST cz_status cz_reader_verify(cz_reader *r);
 void cz_reader_close(cz_reader **r);
 

@@ -26,7 +26,7 @@ enum { CZ_MIX_BLOCK = 1 << 16, CZ_MIX_MOST = 64 };
 
 CZ_MUST cz_status cz_source_pieces(cz_source *out, cz_reader *reader, const cz_cut *cut, cz_corrupt_fn corrupt, const void *objective, uint64_t seed);
 
-/* Token lists in memory; zero-initialised is empty. Filled from a corpus of pairs or one by one. */
+/* Token lists in memory; zero-initialised is empty. */
 typedef struct cz_pairs {
   cz_ids inputs, targets;                /* all pairs one after another, without EOS */
   uint64_t *inputs_end, *targets_end;    /* where pair i ends */
@@ -34,7 +34,6 @@ typedef struct cz_pairs {
 } cz_pairs;
 
 CZ_MUST cz_status cz_pairs_add(cz_pairs *p, const int32_t *inputs, int64_t n_inputs, const int32_t *targets, int64_t n_targets);
-CZ_MUST cz_status cz_pairs_read(cz_pairs *p, cz_reader *reader);
 void cz_pairs_free(cz_pairs *p);
 CZ_MUST cz_status cz_source_pairs(cz_source *out, const cz_pairs *pairs, int32_t eos, uint64_t seed);
 

@@ -28,17 +28,6 @@ cz_status cz_pairs_add(cz_pairs *p, const int32_t *inputs, int64_t n_inputs, con
   return end_pair(p);
 }
 
-/** Copies all pairs of a corpus of pairs to the end of P. */
-cz_status cz_pairs_read(cz_pairs *p, cz_reader *reader) {
-  CZ_CHECK(cz_reader_about(reader)->kind == CZ_CORPUS_PAIRS);
-  for (int64_t i = 0; i < cz_reader_about(reader)->documents; i++) {
-    CZ_TRY(cz_reader_append(reader, &p->inputs, CZ_LIST_INPUTS, i, 0, cz_reader_length(reader, CZ_LIST_INPUTS, i)));
-    CZ_TRY(cz_reader_append(reader, &p->targets, CZ_LIST_TARGETS, i, 0, cz_reader_length(reader, CZ_LIST_TARGETS, i)));
-    CZ_TRY(end_pair(p));
-  }
-  return CZ_OK;
-}
-
 /** Frees the lists and empties P. */
 void cz_pairs_free(cz_pairs *p) {
   free(p->inputs.data);

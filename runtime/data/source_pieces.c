@@ -34,7 +34,7 @@ typedef struct part {
 } part;
 
 static part kept(const pieces *p, int32_t document) {
-  int64_t length = cz_reader_length(p->reader, CZ_LIST_INPUTS, document), most = p->cut.chunk_tokens;
+  int64_t length = cz_reader_length(p->reader, document), most = p->cut.chunk_tokens;
   if (length <= most) return (part){0, length};
   cz_stream s;
   cz_stream_init(&s, p->seed, "data.chunk", p->epoch, (uint32_t)document);
@@ -107,7 +107,7 @@ static cz_status read_group(pieces *p, int64_t g, int64_t from) {
   for (int64_t d = g * size; d < (g + 1) * size && d < p->documents && at < to; d++) {
     part k = kept(p, p->order[d]);
     int64_t begin = from > at ? from - at : 0, end = to - at < k.n ? to - at : k.n;
-    if (begin < end) CZ_TRY(cz_reader_append(p->reader, &p->raw, CZ_LIST_INPUTS, p->order[d], k.begin + begin, end - begin));
+    if (begin < end) CZ_TRY(cz_reader_append(p->reader, &p->raw, p->order[d], k.begin + begin, end - begin));
     at += k.n;
   }
   return CZ_OK;

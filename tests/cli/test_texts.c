@@ -89,13 +89,13 @@ static void test_every_objective(void **state) {
 }
 
 static void test_corpus(void **state) {
-  outcome o = cloze("corpus", "--tokenizer", T5_JSON, "--pairs", "--out", "pairs.h5", "--json", SAMPLE "/section.dev.tsv");
+  outcome o = cloze("corpus", "--tokenizer", T5_JSON, "--documents", "line", "--out", "lines.h5", "--json", SAMPLE "/section.dev.tsv");
   EXPECT(0, o);
   const char *text = o.out;
   json_t *j = json_line(&text);
-  assert_int_equal(json_integer_value(json_object_get(j, "pairs")), 205); /* as the sample's MANIFEST.json says */
+  assert_int_equal(json_integer_value(json_object_get(j, "documents")), 205); /* as the sample's MANIFEST.json says */
   json_decref(j);
-  assert_true(cz_fs_exists(in_scratch("pairs.h5")));
+  assert_true(cz_fs_exists(in_scratch("lines.h5")));
   REFUSED(2, "--tokenizer and --out", cloze("corpus", SAMPLE "/section.dev.tsv"));
 }
 

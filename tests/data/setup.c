@@ -79,7 +79,7 @@ void write_counting(const char *path, const int64_t *lengths, int64_t n) {
   cz_corpus_writer *w;
   cz_ids document = {0};
   int32_t next = 0;
-  assert_ok(cz_corpus_create(&w, path, CZ_CORPUS_DOCUMENTS, (cz_corpus_vocabulary){.hash = 7, .size = 1 << 30}));
+  assert_ok(cz_corpus_create(&w, path, (cz_corpus_vocabulary){.hash = 7, .size = 1 << 30}));
   for (int64_t i = 0; i < n; i++) {
     document.len = 0;
     for (int64_t k = 0; k < lengths[i]; k++) assert_ok(cz_ids_add(&document, next++));
@@ -92,7 +92,7 @@ void write_counting(const char *path, const int64_t *lengths, int64_t n) {
 /** Opens a corpus of documents of any tokenizer with a small cache. */
 cz_reader *open_documents(const char *path) {
   cz_reader *r;
-  assert_ok(cz_reader_open(&r, path, CZ_CORPUS_DOCUMENTS, NULL, 1 << 20));
+  assert_ok(cz_reader_open(&r, path, NULL, 1 << 20));
   return r;
 }
 

@@ -13,10 +13,10 @@ typedef struct lists {
   int64_t n;
 } lists;
 
-static lists random_lists(cz_stream *s, int64_t n, int64_t most, int64_t vocabulary, int64_t least) {
+static lists random_lists(cz_stream *s, int64_t n, int64_t most, int64_t vocabulary) {
   lists l = {.n = n};
   assert_ok(cz_alloc(&l.end, (size_t)n + 1, sizeof *l.end));
-  for (int64_t i = 0; i < n; i++) l.end[i + 1] = l.end[i] + draw(s, least, draw(s, 0, 3) ? 40 : most);
+  for (int64_t i = 0; i < n; i++) l.end[i + 1] = l.end[i] + draw(s, 1, draw(s, 0, 3) ? 40 : most);
   assert_ok(cz_alloc(&l.ids, (size_t)l.end[n], sizeof *l.ids));
   for (int64_t i = 0; i < l.end[n]; i++) l.ids[i] = (int32_t)draw(s, 0, vocabulary - 1);
   return l;
@@ -29,11 +29,11 @@ static void free_lists(lists *l) {
   free(l->end);
 }
 
-static void check_slice(cz_reader *r, cz_list which, const lists *l, int64_t i, cz_stream *s) {
+static void check_slice(cz_reader *r, const lists *l, int64_t i, cz_stream *s) {
   cz_ids expected = list_at(l, i), found = {0};
-  assert_int_equal(cz_reader_length(r, which, i), expected.len);
+  assert_int_equal(cz_reader_length(r, i), expected.len);
   int64_t begin = draw(s, 0, (int64_t)expected.len), n = draw(s, 0, (int64_t)expected.len - begin);
-  assert_ok(cz_reader_append(r, &found, which, i, begin, n));
+  assert_ok(cz_reader_append(r, &found, i, begin, n));
   assert_int_equal(found.len, n);
   if (n) assert_memory_equal(found.data, expected.data + begin, (size_t)n * sizeof(int32_t));
   free(found.data);
@@ -45,10 +45,10 @@ static void test_documents(void **state) {
   for (int v = 0; v < 5; v++) {
     cz_stream s;
     cz_stream_init(&s, seed, "documents", (uint32_t)v, 0);
-    lists l = random_lists(&s, 60, 20000, sizes[v], 1);
+    lists l = random_lists(&s, 60, 20000, sizes[v]);
     cz_corpus_writer *w;
     cz_corpus_totals totals;
-    assert_ok(cz_corpus_create(&w, path_of("a.h5"), CZ_CORPUS_DOCUMENTS, (cz_corpus_vocabulary){.hash = seed, .size = sizes[v]}));
+    assert_ok(cz_corpus_create(&w, path_of("a.h5"), (cz_corpus_vocabulary){.hash = seed, .size = sizes[v]}));
     for (int64_t i = 0; i < l.n; i++) {
       cz_ids document = list_at(&l, i);
       assert_ok(cz_corpus_add(w, &document));
@@ -58,46 +58,16 @@ static void test_documents(void **state) {
     assert_int_equal(totals.documents, l.n);
     assert_int_equal(totals.tokens, l.end[l.n]);
     cz_reader *r;
-    assert_ok(cz_reader_open(&r, path_of("a.h5"), CZ_CORPUS_DOCUMENTS, &seed, 0));
+    assert_ok(cz_reader_open(&r, path_of("a.h5"), &seed, 0));
     assert_ok(cz_reader_verify(r));
     assert_int_equal(cz_reader_about(r)->documents, l.n);
     assert_int_equal(cz_reader_about(r)->tokens, l.end[l.n]);
     assert_int_equal(cz_reader_about(r)->vocabulary.size, sizes[v]);
-    for (int k = 0; k < 500; k++) check_slice(r, CZ_LIST_INPUTS, &l, draw(&s, 0, l.n - 1), &s);
+    for (int k = 0; k < 500; k++) check_slice(r, &l, draw(&s, 0, l.n - 1), &s);
     cz_reader_close(&r);
     free_lists(&l);
   }
   assert_int_equal(count_files(), 1);
-}
-
-static void test_pairs(void **state) {
-  cz_stream s;
-  cz_stream_init(&s, seed, "pairs", 0, 0);
-  lists in = random_lists(&s, 200, 3000, 1000, 0), out = random_lists(&s, 200, 900, 1000, 1);
-  cz_corpus_writer *w;
-  assert_ok(cz_corpus_create(&w, path_of("a.h5"), CZ_CORPUS_PAIRS, (cz_corpus_vocabulary){.hash = 1, .size = 1000}));
-  for (int64_t i = 0; i < in.n; i++) {
-    cz_ids a = list_at(&in, i), b = list_at(&out, i);
-    assert_ok(cz_corpus_add_pair(w, &a, &b));
-  }
-  assert_fails(cz_corpus_add_pair(w, &(cz_ids){0}, &(cz_ids){0}), CZ_EINVAL, "pair 200 has no target");
-  assert_ok(cz_corpus_commit(&w, NULL));
-  cz_reader *r;
-  assert_ok(cz_reader_open(&r, path_of("a.h5"), CZ_CORPUS_PAIRS, NULL, 0));
-  for (int k = 0; k < 500; k++) {
-    check_slice(r, CZ_LIST_INPUTS, &in, draw(&s, 0, in.n - 1), &s);
-    check_slice(r, CZ_LIST_TARGETS, &out, draw(&s, 0, in.n - 1), &s);
-  }
-  cz_pairs all = {0};
-  assert_ok(cz_pairs_read(&all, r));
-  assert_int_equal(all.count, in.n);
-  assert_memory_equal(all.inputs.data, in.ids, (size_t)in.end[in.n] * sizeof(int32_t));
-  assert_memory_equal(all.targets.data, out.ids, (size_t)out.end[out.n] * sizeof(int32_t));
-  for (int64_t i = 0; i < in.n; i++) assert_true((int64_t)all.inputs_end[i] == in.end[i + 1] && (int64_t)all.targets_end[i] == out.end[i + 1]);
-  cz_pairs_free(&all);
-  cz_reader_close(&r);
-  free_lists(&in);
-  free_lists(&out);
 }
 
 /* One token a byte; refuses '!'. */
@@ -109,18 +79,18 @@ static cz_status encode_bytes(const void *self, cz_ids *out, const char *text, s
   return CZ_OK;
 }
 
-static cz_status build(const char *const *files, size_t n, cz_corpus_kind kind, cz_corpus_split split, cz_corpus_totals *totals) {
-  cz_corpus_job job = {.kind = kind, .split = split, .vocabulary = {.hash = 3, .size = 256}, .encode = encode_bytes, .files = files, .n_files = n};
+static cz_status build(const char *const *files, size_t n, cz_corpus_split split, cz_corpus_totals *totals) {
+  cz_corpus_job job = {.split = split, .vocabulary = {.hash = 3, .size = 256}, .encode = encode_bytes, .files = files, .n_files = n};
   return cz_corpus_build(path_of("built.h5"), totals, &job);
 }
 
-static void expect_documents(cz_corpus_kind kind, cz_list list, const char *const *texts, int64_t n) {
+static void expect_documents(const char *const *texts, int64_t n) {
   cz_reader *r;
-  assert_ok(cz_reader_open(&r, path_of("built.h5"), kind, NULL, 0));
+  assert_ok(cz_reader_open(&r, path_of("built.h5"), NULL, 0));
   assert_int_equal(cz_reader_about(r)->documents, n);
   for (int64_t i = 0; i < n; i++) {
     cz_ids ids = {0};
-    assert_ok(cz_reader_append(r, &ids, list, i, 0, cz_reader_length(r, list, i)));
+    assert_ok(cz_reader_append(r, &ids, i, 0, cz_reader_length(r, i)));
     assert_int_equal(ids.len, strlen(texts[i]));
     for (size_t k = 0; k < ids.len; k++) assert_int_equal(ids.data[k], (unsigned char)texts[i][k]);
     free(ids.data);
@@ -134,55 +104,46 @@ static void test_text(void **state) {
                        "a b\r\nc\n\n \t\n\nd\xC3\xA9\n");
   write_text(files[1], "\nlast, no newline");
   cz_corpus_totals totals;
-  assert_ok(build(files, 2, CZ_CORPUS_DOCUMENTS, CZ_SPLIT_BLANK_LINE, &totals));
-  expect_documents(CZ_CORPUS_DOCUMENTS, CZ_LIST_INPUTS, (const char *[]){"a b\nc", "d\xC3\xA9", "last, no newline"}, 3);
+  assert_ok(build(files, 2, CZ_SPLIT_BLANK_LINE, &totals));
+  expect_documents((const char *[]){"a b\nc", "d\xC3\xA9", "last, no newline"}, 3);
   assert_int_equal(totals.bytes, 19 + 17);
-  assert_ok(build(files, 2, CZ_CORPUS_DOCUMENTS, CZ_SPLIT_LINE, &totals));
-  expect_documents(CZ_CORPUS_DOCUMENTS, CZ_LIST_INPUTS, (const char *[]){"a b", "c", " \t", "d\xC3\xA9", "last, no newline"}, 5);
+  assert_ok(build(files, 2, CZ_SPLIT_LINE, &totals));
+  expect_documents((const char *[]){"a b", "c", " \t", "d\xC3\xA9", "last, no newline"}, 5);
   cz_reader *r = open_documents(path_of("built.h5"));
   assert_non_null(strstr(cz_reader_about(r)->sources, "two.txt"));
   assert_non_null(strstr(cz_reader_about(r)->sources, "\"bytes\":17"));
   cz_reader_close(&r);
-  write_text(files[0], "in\tout\n\tx\r\nlong input\ty z");
-  assert_ok(build(files, 1, CZ_CORPUS_PAIRS, CZ_SPLIT_LINE, &totals));
-  expect_documents(CZ_CORPUS_PAIRS, CZ_LIST_INPUTS, (const char *[]){"in", "", "long input"}, 3);
-  expect_documents(CZ_CORPUS_PAIRS, CZ_LIST_TARGETS, (const char *[]){"out", "x", "y z"}, 3);
 }
 
 /* Each of these texts is refused with a message that says where, and the corpus that was there stays as it was. */
 static void test_bad_text(void **state) {
   static const struct {
     const char *text;
-    cz_corpus_kind kind;
     const char *message;
   } bad[] = {
-      {"", CZ_CORPUS_DOCUMENTS, "bad.txt: the file is empty"},
-      {"\n \n\t\n", CZ_CORPUS_DOCUMENTS, "no text"},
-      {"good\n\nbad!\n", CZ_CORPUS_DOCUMENTS, "bad.txt:3: no exclamation marks"},
-      {"a\tb\nno tab\n", CZ_CORPUS_PAIRS, "bad.txt:2: expected input, tab, target"},
-      {"a\tb\tc\n", CZ_CORPUS_PAIRS, "bad.txt:1:4: a second tab"},
-      {"a\tb\na\t\n", CZ_CORPUS_PAIRS, "bad.txt:2: the target is empty"},
-      {"a\tb\n\n", CZ_CORPUS_PAIRS, "bad.txt:2: expected input, tab, target"},
+      {"", "bad.txt: the file is empty"},
+      {"\n \n\t\n", "no text"},
+      {"good\n\nbad!\n", "bad.txt:3: no exclamation marks"},
   };
   const char *file = path_of("bad.txt");
   write_text(path_of("one.txt"), "fine");
   const char *fine = path_of("one.txt");
-  assert_ok(build(&fine, 1, CZ_CORPUS_DOCUMENTS, CZ_SPLIT_LINE, NULL));
+  assert_ok(build(&fine, 1, CZ_SPLIT_LINE, NULL));
   uint64_t before = file_hash(path_of("built.h5"));
   write_text(file, "");
   int files = count_files();
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     file = path_of("bad.txt");
     write_text(file, bad[i].text);
-    assert_fails(build(&file, 1, bad[i].kind, CZ_SPLIT_BLANK_LINE, NULL), CZ_EINVAL, bad[i].message);
+    assert_fails(build(&file, 1, CZ_SPLIT_BLANK_LINE, NULL), CZ_EINVAL, bad[i].message);
     assert_true(file_hash(path_of("built.h5")) == before);
     assert_int_equal(count_files(), files);
   }
   file = path_of("absent.txt");
-  assert_fails(build(&file, 1, CZ_CORPUS_DOCUMENTS, CZ_SPLIT_LINE, NULL), CZ_EIO, "absent.txt: No such file");
+  assert_fails(build(&file, 1, CZ_SPLIT_LINE, NULL), CZ_EIO, "absent.txt: No such file");
   file = path_of("");
-  assert_fails(build(&file, 1, CZ_CORPUS_DOCUMENTS, CZ_SPLIT_LINE, NULL), CZ_EINVAL, "is a folder");
-  assert_fails(build(NULL, 0, CZ_CORPUS_DOCUMENTS, CZ_SPLIT_LINE, NULL), CZ_EINVAL, "no text");
+  assert_fails(build(&file, 1, CZ_SPLIT_LINE, NULL), CZ_EINVAL, "is a folder");
+  assert_fails(build(NULL, 0, CZ_SPLIT_LINE, NULL), CZ_EINVAL, "no text");
   assert_int_equal(count_files(), files);
 }
 
@@ -191,13 +152,13 @@ static void test_two_writers(void **state) {
   const cz_corpus_vocabulary vocabulary = {.size = 10};
   cz_corpus_writer *first, *second;
   int32_t ids[] = {0, 9};
-  assert_ok(cz_corpus_create(&first, path_of("two.h5"), CZ_CORPUS_DOCUMENTS, vocabulary));
+  assert_ok(cz_corpus_create(&first, path_of("two.h5"), vocabulary));
   assert_ok(cz_corpus_add(first, &(cz_ids){.data = ids, .len = 2}));
-  assert_fails(cz_corpus_create(&second, path_of("two.h5"), CZ_CORPUS_DOCUMENTS, vocabulary), CZ_EBUSY, "is writing this file");
+  assert_fails(cz_corpus_create(&second, path_of("two.h5"), vocabulary), CZ_EBUSY, "is writing this file");
   assert_null(second);
   assert_ok(cz_corpus_commit(&first, NULL));
   cz_reader *r;
-  assert_ok(cz_reader_open(&r, path_of("two.h5"), CZ_CORPUS_DOCUMENTS, NULL, 0));
+  assert_ok(cz_reader_open(&r, path_of("two.h5"), NULL, 0));
   assert_int_equal(cz_reader_about(r)->tokens, 2);
   cz_reader_close(&r);
   assert_int_equal(unlink(path_of("two.h5")), 0);
@@ -206,21 +167,21 @@ static void test_two_writers(void **state) {
 static void test_bad_ids(void **state) {
   cz_corpus_writer *w;
   int32_t ids[] = {0, 9, 10, -1};
-  assert_ok(cz_corpus_create(&w, path_of("ids.h5"), CZ_CORPUS_DOCUMENTS, (cz_corpus_vocabulary){.size = 10}));
+  assert_ok(cz_corpus_create(&w, path_of("ids.h5"), (cz_corpus_vocabulary){.size = 10}));
   assert_ok(cz_corpus_add(w, &(cz_ids){.data = ids, .len = 2}));
   assert_fails(cz_corpus_add(w, &(cz_ids){.data = ids + 2, .len = 1}), CZ_EINVAL, "id 10 is outside the vocabulary of 10");
   assert_fails(cz_corpus_add(w, &(cz_ids){.data = ids + 3, .len = 1}), CZ_EINVAL, "id -1");
   cz_corpus_abandon(&w);
   assert_null(w);
   assert_false(cz_fs_exists(path_of("ids.h5")));
-  assert_fails(cz_corpus_create(&w, path_of("no/such/folder.h5"), CZ_CORPUS_DOCUMENTS, (cz_corpus_vocabulary){.size = 10}), CZ_EIO, "folder.h5");
+  assert_fails(cz_corpus_create(&w, path_of("no/such/folder.h5"), (cz_corpus_vocabulary){.size = 10}), CZ_EIO, "folder.h5");
   assert_null(w);
-  assert_fails(cz_corpus_create(&w, path_of("ids.h5"), CZ_CORPUS_DOCUMENTS, (cz_corpus_vocabulary){.size = 0}), CZ_EINVAL, "vocabulary of 0");
+  assert_fails(cz_corpus_create(&w, path_of("ids.h5"), (cz_corpus_vocabulary){.size = 0}), CZ_EINVAL, "vocabulary of 0");
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_documents), cmocka_unit_test(test_pairs),       cmocka_unit_test(test_text),
-                                     cmocka_unit_test(test_bad_text),  cmocka_unit_test(test_two_writers), cmocka_unit_test(test_bad_ids)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_documents), cmocka_unit_test(test_text), cmocka_unit_test(test_bad_text),
+                                     cmocka_unit_test(test_two_writers), cmocka_unit_test(test_bad_ids)};
   int failed = cmocka_run_group_tests_name("corpus", tests, make_folder, drop_folder);
   return failed + run_corrupt_tests();
 }

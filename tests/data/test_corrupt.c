@@ -29,12 +29,12 @@ static cz_status read_all(const char *path, uint64_t *hash) {
   cz_reader *r = NULL;
   cz_ids ids = {0};
   cz_status st;
-  CZ_GO(st, cz_reader_open(&r, path, CZ_CORPUS_DOCUMENTS, NULL, 1 << 20), done);
+  CZ_GO(st, cz_reader_open(&r, path, NULL, 1 << 20), done);
   const cz_reader_info *about = cz_reader_about(r);
   *hash = cz_hash_text(about->sources) ^ about->vocabulary.hash ^ (uint64_t)about->vocabulary.size;
   for (int64_t i = 0; i < about->documents; i++) {
     ids.len = 0;
-    CZ_GO(st, cz_reader_append(r, &ids, CZ_LIST_INPUTS, i, 0, cz_reader_length(r, CZ_LIST_INPUTS, i)), done);
+    CZ_GO(st, cz_reader_append(r, &ids, i, 0, cz_reader_length(r, i)), done);
     *hash = cz_hash64(ids.data, ids.len * sizeof *ids.data, *hash);
   }
 done:
@@ -109,17 +109,16 @@ static void test_foreign(void **state) {
   cz_reader *r;
   write_sample(path_of("a.h5"));
   uint64_t other = 0xabc;
-  assert_fails(cz_reader_open(&r, path_of("a.h5"), CZ_CORPUS_DOCUMENTS, &other, 0), CZ_EINVAL,
+  assert_fails(cz_reader_open(&r, path_of("a.h5"), &other, 0), CZ_EINVAL,
                "built with tokenizer 0000000000000007, but the tokenizer in use is 0000000000000abc");
   assert_null(r);
-  assert_fails(cz_reader_open(&r, path_of("a.h5"), CZ_CORPUS_PAIRS, NULL, 0), CZ_EINVAL, "holds documents, expected pairs");
-  assert_fails(cz_reader_open(&r, path_of("none.h5"), CZ_CORPUS_DOCUMENTS, NULL, 0), CZ_EIO, "none.h5: no such file");
+  assert_fails(cz_reader_open(&r, path_of("none.h5"), NULL, 0), CZ_EIO, "none.h5: no such file");
   write_text(path_of("text.h5"), "this is no HDF5 file, though it is long enough to be looked at as if it were one");
-  assert_fails(cz_reader_open(&r, path_of("text.h5"), CZ_CORPUS_DOCUMENTS, NULL, 0), CZ_ECORRUPT, "text.h5: not a whole HDF5 file");
-  assert_fails(cz_reader_open(&r, path_of(""), CZ_CORPUS_DOCUMENTS, NULL, 0), CZ_ECORRUPT, "not a whole HDF5 file");
+  assert_fails(cz_reader_open(&r, path_of("text.h5"), NULL, 0), CZ_ECORRUPT, "text.h5: not a whole HDF5 file");
+  assert_fails(cz_reader_open(&r, path_of(""), NULL, 0), CZ_ECORRUPT, "not a whole HDF5 file");
   hid_t f = H5Fcreate(path_of("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(f);
-  assert_fails(cz_reader_open(&r, path_of("other.h5"), CZ_CORPUS_DOCUMENTS, NULL, 0), CZ_ECORRUPT, "attribute 'format' is missing");
+  assert_fails(cz_reader_open(&r, path_of("other.h5"), NULL, 0), CZ_ECORRUPT, "attribute 'format' is missing");
 }
 
 /* Changes one thing in a good corpus with the library itself, so that all checksums are right. */
@@ -134,6 +133,18 @@ static void set_number(const char *name, uint64_t value) {
   hid_t f = reopen(), a = H5Aopen(f, name, H5P_DEFAULT);
   assert_true(H5Awrite(a, H5T_NATIVE_UINT64, &value) >= 0);
   H5Aclose(a);
+  H5Fclose(f);
+}
+
+static void set_kind(const char *text) {
+  hid_t f = reopen(), type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+  H5Tset_size(type, strlen(text) + 1);
+  H5Adelete(f, "kind");
+  hid_t a = H5Acreate2(f, "kind", type, space, H5P_DEFAULT, H5P_DEFAULT);
+  assert_true(H5Awrite(a, type, text) >= 0);
+  H5Aclose(a);
+  H5Sclose(space);
+  H5Tclose(type);
   H5Fclose(f);
 }
 
@@ -168,6 +179,10 @@ static void test_edited(void **state) {
   const char *path = path_of("edit.h5");
   set_number("version", 2);
   assert_fails(read_all(path, &hash), CZ_EINVAL, "corpus version 2");
+  set_kind("documents");
+  assert_ok(read_all(path, &hash));
+  set_kind("pairs");
+  assert_fails(read_all(path, &hash), CZ_EINVAL, "holds 'pairs', this program reads documents");
   set_number("vocabulary", 0);
   assert_fails(read_all(path, &hash), CZ_ECORRUPT, "vocabulary of 0");
   set_number("vocabulary", 1000);
@@ -200,7 +215,7 @@ static void test_full_disk(void **state) {
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &(struct rlimit){100000, 100000});
     cz_corpus_writer *w;
-    cz_status st = cz_corpus_create(&w, path_of("full.h5"), CZ_CORPUS_DOCUMENTS, (cz_corpus_vocabulary){.size = 10});
+    cz_status st = cz_corpus_create(&w, path_of("full.h5"), (cz_corpus_vocabulary){.size = 10});
     int32_t zeros[1000] = {0};
     for (int i = 0; i < 500 && st == CZ_OK; i++) st = cz_corpus_add(w, &(cz_ids){.data = zeros, .len = 1000});
     if (st == CZ_OK)

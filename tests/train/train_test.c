@@ -73,7 +73,7 @@ static void make_corpus(const char *to, cz_corpus_vocabulary vocabulary, int doc
   cz_corpus_writer *w;
   cz_ids ids = {0};
   cz_stream s;
-  OK(cz_corpus_create(&w, to, CZ_CORPUS_DOCUMENTS, vocabulary));
+  OK(cz_corpus_create(&w, to, vocabulary));
   cz_stream_init(&s, 3, "corpus of the test", 0, 0);
   for (int i = 0; i < documents; i++) {
     ids.len = 0;
