@@ -186,23 +186,11 @@ void cz_checkpoint_close(cz_checkpoint **c) {
 /** The file that was opened. Borrowed. */
 const char *cz_checkpoint_path(const cz_checkpoint *c) { return c->path; }
 
-/** The hash that cz_checkpoint_begin was given. */
-uint64_t cz_checkpoint_config_hash(const cz_checkpoint *c) { return c->config_hash; }
-
 /** CZ_EINVAL with both hashes when the checkpoint comes from another configuration. */
 cz_status cz_checkpoint_check_config(const cz_checkpoint *c, uint64_t config_hash) {
   return c->config_hash == config_hash ? CZ_OK
                                        : CZ_FAIL(CZ_EINVAL, "%s: made by another configuration (hash %016llx, this run's is %016llx)", c->path,
                                                  (unsigned long long)c->config_hash, (unsigned long long)config_hash);
-}
-
-/** How many data sets there are, the file's own included. */
-size_t cz_checkpoint_count(const cz_checkpoint *c) { return c->count; }
-
-/** The I-th entry in order of names. Borrowed. */
-const cz_ck_entry *cz_checkpoint_at(const cz_checkpoint *c, size_t i) {
-  CZ_CHECK(i < c->count);
-  return &c->entries[i];
 }
 
 /** The entry called NAME, or null. Borrowed. */

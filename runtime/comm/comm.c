@@ -99,20 +99,6 @@ static cz_status gather_equal(cz_comm *c, void *all, const void *mine, size_t by
   return st;
 }
 
-/** Adds the N values (as many on every rank) of all ranks, in place, on all ranks; wraps around like two's complement. */
-cz_status cz_comm_sum_i64(cz_comm *c, int64_t *values, size_t n) {
-  int64_t *all = NULL;
-  if (c->size == 1 || !n) return CZ_OK;
-  CZ_TRY(gather_equal(c, &all, values, n * sizeof *values));
-  for (size_t i = 0; i < n; i++) {
-    uint64_t sum = 0;
-    for (int r = 0; r < c->size; r++) sum += (uint64_t)all[(size_t)r * n + i];
-    values[i] = (int64_t)sum;
-  }
-  free(all);
-  return CZ_OK;
-}
-
 /** The largest of all ranks for each of N values, in place, on all ranks. */
 cz_status cz_comm_max_i64(cz_comm *c, int64_t *values, size_t n) {
   int64_t *all = NULL;

@@ -164,29 +164,3 @@ cz_status cz_config_bind(const cz_config_node *node, const cz_section *section, 
   }
   return CZ_OK;
 }
-
-static cz_status write_value(cz_buf *out, const cz_key_spec *key, const void *values) {
-  const char *at = (const char *)values + key->offset;
-  char number[32];
-  switch (key->type) {
-  case CZ_KEY_INT: return cz_buf_addf(out, "%lld", (long long)*(const int64_t *)(const void *)at);
-  case CZ_KEY_REAL: cz_format_real(number, *(const double *)(const void *)at); return cz_buf_addf(out, "%s", number);
-  case CZ_KEY_BOOL: return cz_buf_addf(out, "%s", *(const bool *)at ? "true" : "false");
-  case CZ_KEY_TEXT: return cz__config_scalar(out, *(const char *const *)(const void *)at, true);
-  case CZ_KEY_ENUM: return cz__config_scalar(out, key->choices[*(const int *)(const void *)at], true);
-  case CZ_KEY_TREE: break; /* not in the struct */
-  }
-  CZ_CHECK(!"a key type");
-  return CZ_EINVAL;
-}
-
-/** Appends the struct's values as YAML, a line each in the table's order, indented by INDENT spaces: what cz_config_bind reads back to the same bits.
- */
-cz_status cz_config_write(cz_buf *out, const cz_section *section, const void *values, int indent) {
-  for (size_t i = 0; i < section->n_keys; i++) {
-    CZ_TRY(cz_buf_addf(out, "%*s%s: ", indent, "", section->keys[i].name));
-    CZ_TRY(write_value(out, &section->keys[i], values));
-    CZ_TRY(cz_buf_add(out, "\n", 1));
-  }
-  return CZ_OK;
-}

@@ -94,7 +94,6 @@ cz_status cz_config_error(const cz_config_node *node, const char *format, ...) C
 /* Sections. */
 CZ_MUST cz_status cz_config_known(const cz_config_node *node, const cz_section *section);
 CZ_MUST cz_status cz_config_bind(const cz_config_node *node, const cz_section *section, void *out, const char *const *others);
-CZ_MUST cz_status cz_config_write(cz_buf *out, const cz_section *section, const void *values, int indent);
 CZ_MUST cz_status cz_config_help(cz_buf *out, const cz_section *section);
 CZ_MUST cz_status cz_config_markdown(cz_buf *out, const cz_section *section);
 

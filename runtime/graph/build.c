@@ -2,7 +2,6 @@
 #include "graph/internal.h"
 #include "base/text.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,16 +42,6 @@ static void fail(cz_graph *g, cz_status st, const char *message) {
   if (g->error) return;
   g->error = st;
   snprintf(g->why, sizeof g->why, "%s", message);
-}
-
-/** Records a building error from outside the engine (a model that can't be built); the first one wins and cz_graph_finish reports it. */
-void cz_graph_poison(cz_graph *g, const char *format, ...) {
-  char text[sizeof g->why];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(text, sizeof text, format, args);
-  va_end(args);
-  fail(g, CZ_EINVAL, text);
 }
 
 /* Keeps PREFIX and NAME as one text for the graph's life. */

@@ -55,7 +55,6 @@ void cz_graph_op(cz_graph *g, cz_value *out, cz_op op, const char *name, int n_i
 void cz_graph_block(cz_graph *g, const char *name, bool recompute);
 void cz_graph_keep(cz_graph *g, cz_value v);
 void cz_graph_loss(cz_graph *g, cz_value v);
-void cz_graph_poison(cz_graph *g, const char *format, ...) CZ_PRINTF(2, 3);
 CZ_MUST cz_status cz_graph_finish(cz_graph *g, const cz_graph_options *options);
 
 CZ_MUST cz_status cz_graph_set_extent(cz_graph *g, int64_t extent, int64_t value);

@@ -23,8 +23,6 @@ static void test_round_trip(void **state) {
   GOOD(load_state(c, &step));
   assert_int_equal(step, 12);
   assert_non_null(strstr(cz_checkpoint_path(c), "round/checkpoint.h5"));
-  assert_int_equal(cz_checkpoint_count(c), 10); /* eight and the file's own two */
-  for (size_t i = 1; i < cz_checkpoint_count(c); i++) assert_true(strcmp(cz_checkpoint_at(c, i - 1)->name, cz_checkpoint_at(c, i)->name) < 0);
   const cz_ck_entry *e = cz_checkpoint_find(c, "param/none");
   assert_true(e && e->type == CZ_CK_F32 && e->rank == 3 && e->dims[0] == 4 && e->dims[1] == 0 && e->dims[2] == 2 && e->elements == 0);
   cz_checkpoint_close(&c);

@@ -331,18 +331,6 @@ static void test_compare(void **state) {
   }
 }
 
-static void test_written_section_binds_to_the_same(void **state) {
-  noise v = {.length = INT64_MAX, .steps = -3, .density = 0.1 + 0.2, .rate = -5e-324, .shuffle = true, .name = "512", .mode = 2}, back;
-  cz_buf out = {0};
-  assert_int_equal(cz_config_write(&out, &noise_section, &v, 2), CZ_OK);
-  cz_config *c = parse(out.data);
-  assert_int_equal(cz_config_bind(cz_config_root(c), &noise_section, &back, NULL), CZ_OK);
-  assert_true(back.length == v.length && back.steps == v.steps && back.density == v.density && back.rate == v.rate && back.shuffle && back.mode == 2);
-  assert_string_equal(back.name, "512");
-  cz_buf_free(&out);
-  cz_config_destroy(&c);
-}
-
 static void test_walking_and_needing(void **state) {
   cz_config *c = parse("seeds: [1, 2, 3]\nrows: {a: {x: 1}, b: {}}\n");
   const cz_config_node *root = cz_config_root(c), *seeds, *rows, *none;
@@ -388,7 +376,6 @@ int main(void) {
                                      cmocka_unit_test(test_scales),
                                      cmocka_unit_test(test_emitted_tree_reads_back),
                                      cmocka_unit_test(test_hash_sees_what_matters),
-                                     cmocka_unit_test(test_written_section_binds_to_the_same),
                                      cmocka_unit_test(test_walking_and_needing),
                                      cmocka_unit_test(test_help_comes_from_the_table)};
   return cmocka_run_group_tests(tests, NULL, NULL);
