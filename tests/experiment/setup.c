@@ -29,12 +29,16 @@ const char experiment_text[] = "title: 'a <made> up & \"run\"'\n"
                                "  - {name: a, paper: {P: 3}, set: {learn.train.steps: 7}}\n"
                                "  - {name: b, paper: {P: 1}, set: {learn.train.steps: 8}}\n"
                                "  - {name: '<c>&\"', paper: {P: 2}, set: {learn.train.steps: 9}}\n"
+                               "  - {name: d, paper: {P: 2.5}, set: {learn.train.steps: 10}}\n"
                                "columns:\n"
                                "  - {name: one, value: score.tsv.scores.accuracy, paper: P, unit: '%', note: 'x < y, or \"z\"'}\n"
                                "  - {name: two, value: [score.tsv.scores.rouge1, learn.loss]}\n"
+                               "  - {name: three, value: [score.tsv.scores.accuracy, score.tsv.scores.rouge1]}\n"
                                "paper_noise: {P: 0.25}\n";
 
-const double one[ROWS][SEEDS] = {{10, 12, 14}, {11, 15, 16}, {30, 31.5, 34.2}}, two[ROWS][SEEDS] = {{1, 2, 3}, {4, 4, 4}, {2, 3, 7}};
+/* Row d of column one is above its baseline, 20, by more than its deviation and by less than its interval. */
+const double one[ROWS][SEEDS] = {{10, 12, 14}, {11, 15, 16}, {30, 31.5, 34.2}, {21, 22.5, 22}};
+const double two[ROWS][SEEDS] = {{1, 2, 3}, {4, 4, 4}, {2, 3, 7}, {5, 6, 9}};
 
 static int drop(const char *name, const struct stat *s, int flag, struct FTW *at) { return remove(name); }
 

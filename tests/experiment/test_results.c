@@ -1,5 +1,6 @@
 /* Results and reports against numbers worked out by hand, whole and with holes. */
 #include "setup.h"
+#include "base/fs.h"
 #include "metrics/statistics.h"
 #include "trainers/experiment/compare.h"
 
@@ -18,8 +19,8 @@ static void test_cells(void **state) {
   cz_cell c;
   write_run();
   assert_ok(cz_results_open(&r, folder()));
-  assert_int_equal(r.done, 18);
-  assert_int_equal(r.total, 18);
+  assert_int_equal(r.done, 24);
+  assert_int_equal(r.total, 24);
   assert_near(r.baseline[0], 20);
   assert_string_equal(r.baseline_kind[0], "copy");
   assert_near(r.plan.columns[0].paper_noise, 0.25);
@@ -48,13 +49,39 @@ static void test_cells(void **state) {
   assert_ok(cz_compare_cell(&c, &r, 1, 0)); /* the mean of two values that are equal here */
   assert_near(c.ours.mean, 2);
   assert_true(isnan(c.paper));
+  assert_true(isnan(r.baseline[1])); /* a loss has none */
+  assert_int_equal(c.verdict, CZ_VERDICT_NONE);
+
+  assert_ok(cz_compare_cell(&c, &r, 0, 3)); /* 21, 22.5, 22: above 20 by 1.83, of which the deviation is 0.76 and the interval 1.90 */
+  assert_near(c.ours.mean, 65.5 / 3);
+  assert_near(c.ours.deviation, sqrt((0.25 * 0.25 * 100 / 9 + 0.5 * 0.5 * 16 / 9 + 1.0 / 36) / 2));
+  assert_true(c.ours.mean - c.ours.deviation > 20 && c.ours.mean - c.ours.half < 20);
+  assert_int_equal(c.verdict, CZ_VERDICT_FAILS);
+
+  assert_near(r.baseline[2], 11.5);
+  assert_string_equal(r.baseline_kind[2], "copy");
+  assert_ok(cz_compare_cell(&c, &r, 2, 3)); /* 13, 14.25, 15.5 */
+  assert_near(c.ours.mean, 14.25);
+  assert_near(c.ours.deviation, 1.25);
+  assert_int_equal(c.verdict, CZ_VERDICT_FAILS);
   cz_results_close(&r);
 }
 
 static void test_rank_agreement(void **state) {
   cz_results r;
   cz_agreement a;
-  write_run(); /* means 12, 14, 31.9 beside 3, 1, 2: ranks 1 2 3 beside 3 1 2 */
+  write_run(); /* means 12, 14, 31.9, 21.8 beside 3, 1, 2, 2.5: ranks 1 2 4 3 beside 4 1 2 3 */
+  assert_ok(cz_results_open(&r, folder()));
+  assert_ok(cz_compare_agreement(&a, &r, 0));
+  assert_int_equal(a.n, 4);
+  assert_near(a.spearman, -0.4);
+  assert_near(a.kendall, -1.0 / 3);
+  cz_results_close(&r);
+  for (int s = 0; s < SEEDS; s++) { /* without the last row: ranks 1 2 3 beside 3 1 2 */
+    char name[64];
+    snprintf(name, sizeof name, "stages/evaluate-000000000000003%d/result.json", s);
+    remove_file(name);
+  }
   assert_ok(cz_results_open(&r, folder()));
   assert_ok(cz_compare_agreement(&a, &r, 0));
   assert_int_equal(a.n, 3);
@@ -88,7 +115,7 @@ static void test_missing_stages(void **state) {
   remove_file("stages/evaluate-0000000000000010/result.json"); /* row b, first seed */
   remove_file("stages/finetune-0000000000000021/result.json"); /* row c, second seed: half of column two */
   assert_ok(cz_results_open(&r, folder()));
-  assert_int_equal(r.done, 16);
+  assert_int_equal(r.done, 22);
   assert_ok(cz_compare_cell(&c, &r, 0, 1)); /* 15, 16; differences 3, 2 */
   assert_int_equal(c.ours.n, 2);
   assert_near(c.ours.mean, 15.5);
@@ -98,7 +125,7 @@ static void test_missing_stages(void **state) {
   assert_int_equal(c.ours.n, 2);
   assert_near(c.ours.mean, 4.5);
   assert_ok(cz_report_text(&text, &r, false));
-  assert_non_null(strstr(text.data, "16 of 18 stages are done"));
+  assert_non_null(strstr(text.data, "22 of 24 stages are done"));
   cz_buf_free(&text);
   cz_results_close(&r);
 }
@@ -115,7 +142,7 @@ static void test_nothing_done(void **state) {
   assert_ok(cz_report_csv(&out[1], &r));
   assert_ok(cz_report_json(&out[2], &r));
   assert_ok(cz_report_html(&out[3], &r, folder()));
-  assert_non_null(strstr(out[0].data, "0 of 18 stages are done"));
+  assert_non_null(strstr(out[0].data, "0 of 24 stages are done"));
   for (int i = 0; i < 4; i++) {
     if (strstr(out[i].data, "nan")) fail_msg("report %d says nan: %s", i, out[i].data);
     cz_buf_free(&out[i]);
@@ -129,9 +156,10 @@ static void test_words(void **state) {
   write_run();
   assert_ok(cz_results_open(&r, folder()));
   assert_ok(cz_compare_remarks(&text, &r));
-  assert_non_null(strstr(text.data, "one: a, b do not beat copying the input (20.00) by more than the interval; <c>&\" does."));
-  assert_non_null(strstr(text.data, "one: <c>&\" is above a beyond the noise of the seeds."));
-  assert_non_null(strstr(text.data, "Spearman -0.50, Kendall -0.33 (one order in 6 agrees fully by chance)"));
+  assert_non_null(
+      strstr(text.data, "one: a, b, d do not beat copying the input (20.00) by more than the interval; <c>&\" does; in the mean d is above it."));
+  assert_non_null(strstr(text.data, "one: <c>&\" is above, d is above a beyond the noise of the seeds."));
+  assert_non_null(strstr(text.data, "Spearman -0.40, Kendall -0.33 (one order in 24 agrees fully by chance).\n"));
   cz_buf_free(&text);
   cz_results_close(&r);
 }
@@ -163,6 +191,126 @@ static void test_one_seed(void **state) {
   cz_results_close(&r);
 }
 
+#define REPORTS CZ_SOURCE_DIR "/tests/fixtures/report/"
+
+/* The bytes of a fixture. */
+static void assert_golden(const char *found, const char *name) {
+  char at[512];
+  cz_buf wanted = {0};
+  snprintf(at, sizeof at, REPORTS "%s", name);
+  assert_ok(cz_fs_read(at, &wanted));
+  assert_ok(cz_buf_add(&wanted, "", 1));
+  if (strcmp(found, wanted.data)) {
+    printf("%s", found);
+    fail_msg("the report above is not %s", name);
+  }
+  cz_buf_free(&wanted);
+}
+
+/* The same values below the same keys; reals to rounding. */
+static void assert_same_json(const json_t *found, const json_t *wanted, const char *where) {
+  const char *key;
+  json_t *value;
+  size_t i;
+  char at[256];
+  if (json_is_number(found) && json_is_number(wanted)) {
+    double x = json_number_value(found), y = json_number_value(wanted);
+    if (!(fabs(x - y) <= 1e-12 * (1 + fabs(y)))) fail_msg("%s: %.17g is not %.17g", where, x, y);
+    return;
+  }
+  if (json_typeof(found) != json_typeof(wanted) || json_object_size(found) != json_object_size(wanted) ||
+      json_array_size(found) != json_array_size(wanted))
+    fail_msg("%s: another type or size", where);
+  json_object_foreach((json_t *)wanted, key, value) {
+    snprintf(at, sizeof at, "%.200s.%.50s", where, key);
+    if (!json_object_get(found, key)) fail_msg("%s is not there", at);
+    assert_same_json(json_object_get(found, key), value, at);
+  }
+  json_array_foreach(wanted, i, value) {
+    snprintf(at, sizeof at, "%.200s.%zu", where, i);
+    assert_same_json(json_array_get(found, i), value, at);
+  }
+  if (json_is_string(wanted) && strcmp(json_string_value(found), json_string_value(wanted)))
+    fail_msg("%s: '%s' is not '%s'", where, json_string_value(found), json_string_value(wanted));
+}
+
+/* A whole report against numbers that NumPy and SciPy found: scripts/make_report_fixtures.py. */
+static void test_whole_reports(void **state) {
+  cz_results r;
+  cz_buf text = {0}, csv = {0}, json = {0};
+  json_error_t why;
+  write_run();
+  assert_ok(cz_results_open(&r, folder()));
+  assert_ok(cz_report_text(&text, &r, false));
+  assert_ok(cz_report_csv(&csv, &r));
+  assert_ok(cz_report_json(&json, &r));
+  assert_golden(csv.data, "report.csv");
+  json_t *wanted = json_load_file(REPORTS "report.json", 0, &why), *found = json_loads(json.data, 0, &why);
+  assert_true(wanted && found);
+  assert_same_json(found, json_object_get(wanted, "report"), "report");
+  assert_golden(text.data, "report.txt");
+  json_decref(wanted);
+  json_decref(found);
+  cz_buf_free(&text);
+  cz_buf_free(&csv);
+  cz_buf_free(&json);
+  cz_results_close(&r);
+}
+
+/* The line of the table that begins with the row's NAME, as the page has it. */
+static void assert_row(const char *html, const char *name, const char *cells) {
+  char wanted[1024];
+  snprintf(wanted, sizeof wanted, "</span>%s</td>%s</tr>\n", name, cells);
+  const char *at = strstr(html, wanted + strlen("</span>"));
+  if (!strstr(html, wanted)) fail_msg("the page has no %s; it has %.300s", wanted, at ? at : strstr(html, name));
+}
+
+static void test_html_cells(void **state) {
+  cz_results r;
+  cz_buf html = {0};
+  write_run();
+  assert_ok(cz_results_open(&r, folder()));
+  assert_ok(cz_report_html(&html, &r, folder()));
+  assert_row(html.data, "b",
+             "<td>14.00 ± 2.65<small>+2.00 ± 2.48</small><small>does not beat its baseline by more than the interval</small><small>paper "
+             "1.00</small></td><td>4.00 ± 0.00<small>+2.00 ± 2.48</small></td><td>9.00 ± 1.32<small>+2.00 ± 1.24 *</small><small>does not beat its "
+             "baseline by more than the interval</small></td>");
+  assert_row(html.data, "d",
+             "<td>21.83 ± 0.76<small>+9.83 ± 3.99 *</small><small>above in the mean, but does not beat its baseline by more than the "
+             "interval</small><small>paper 2.50</small></td><td>6.67 ± 2.08<small>+4.67 ± 2.87 *</small></td><td>14.25 ± 1.25<small>+7.25 ± 0.62 "
+             "*</small><small>above in the mean, but does not beat its baseline by more than the interval</small></td>");
+  assert_non_null(
+      strstr(html.data, "<tr><td>simple baseline</td><td>20.00<small>copy</small></td><td>none</td><td>11.50<small>copy</small></td></tr>"));
+  assert_non_null(strstr(html.data, "<td>d</td><td>10</td><td>0.00</td><td>4.0</td><td>3</td></tr>"));
+  cz_buf_free(&html);
+  cz_results_close(&r);
+}
+
+/* A run of which nothing depends on the seed says so; whether rows that do not differ are in the paper's order, says how little that means. */
+static void test_seeds_that_change_nothing(void **state) {
+  static const char agree[] = "All seeds agree to the last bit in every column", chance[] = "so this order may be chance";
+  static const double means[ROWS] = {1, 2, 3, 3}, noise[SEEDS] = {-0.5, 1, 0.25}, loud[ROWS] = {-9, 1, 2, 3};
+  for (int noisy = 0; noisy < 2; noisy++) {
+    cz_results r;
+    cz_buf text = {0};
+    write_run();
+    assert_ok(cz_results_open(&r, folder()));
+    for (size_t i = 0; i < RUN_COLUMNS * ROWS * SEEDS; i++) r.values[i] = means[i / SEEDS % ROWS] + noisy * loud[i / SEEDS % ROWS] * noise[i % SEEDS];
+    r.values[4] = NAN;
+    assert_ok(cz_compare_remarks(&text, &r));
+    assert_int_equal(strstr(text.data, agree) != NULL, !noisy);
+    assert_int_equal(strstr(text.data, chance) != NULL, noisy);
+    if (!noisy) {
+      r.values[RUN_COLUMNS * ROWS * SEEDS - 1] += 1e-15; /* one bit, or two, of one value */
+      text.len = 0;
+      assert_ok(cz_compare_remarks(&text, &r));
+      assert_null(strstr(text.data, agree));
+    }
+    cz_buf_free(&text);
+    cz_results_close(&r);
+  }
+}
+
 static void test_csv_and_json(void **state) {
   cz_results r;
   cz_buf csv = {0}, text = {0};
@@ -175,7 +323,7 @@ static void test_csv_and_json(void **state) {
   assert_non_null(strstr(csv.data, "\na,one,%,3,12,2,4.968275"));
   int lines = 0;
   for (const char *s = csv.data; *s; s++) lines += *s == '\n';
-  assert_int_equal(lines, 1 + ROWS * 2);
+  assert_int_equal(lines, 1 + ROWS * RUN_COLUMNS);
   assert_ok(cz_report_json(&text, &r));
   json_t *root = json_loads(text.data, 0, &why);
   assert_non_null(root);
@@ -184,7 +332,7 @@ static void test_csv_and_json(void **state) {
   assert_true(json_is_true(json_object_get(cell, "excludes_zero")));
   assert_near(json_number_value(json_object_get(json_object_get(cell, "difference"), "mean")), 19.9);
   json_t *column = json_array_get(json_object_get(root, "columns"), 0);
-  assert_near(json_number_value(json_object_get(json_object_get(column, "rank_agreement"), "spearman")), -0.5);
+  assert_near(json_number_value(json_object_get(json_object_get(column, "rank_agreement"), "spearman")), -0.4);
   json_decref(root);
   cz_buf_free(&csv);
   cz_buf_free(&text);
@@ -239,7 +387,7 @@ static void test_html(void **state) {
     if (strstr(html.data, outside[i])) fail_msg("the page holds '%s'", outside[i]);
   int plots = 0;
   for (const char *s = html.data; (s = strstr(s, "<svg")); s++) plots++;
-  assert_int_equal(plots, 3); /* two columns, one training stage */
+  assert_int_equal(plots, 4); /* three columns, one training stage */
   cz_buf_free(&html);
   cz_results_close(&r);
 }
@@ -254,9 +402,9 @@ static void test_damaged_runs(void **state) {
   cz_results_close(&r);
   write_results(1, 1);
   const char *const plans[][2] = {{"[", "plan.json:1:"},
-                                  {"[]", "0 stages, experiment.yaml has 18"},
+                                  {"[]", "0 stages, experiment.yaml has 24"},
                                   {"{}", "0 stages"},
-                                  {"[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "an entry is not {seed, row, stage, key}"}};
+                                  {"[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "an entry is not {seed, row, stage, key}"}};
   for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
     write_text("plan.json", plans[i][0]);
     assert_fails(cz_results_open(&r, folder()), CZ_ECORRUPT, plans[i][1]);
@@ -267,8 +415,9 @@ static void test_damaged_runs(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {TEST(test_cells),        TEST(test_rank_agreement), TEST(test_costs),    TEST(test_missing_stages),
-                                     TEST(test_nothing_done), TEST(test_words),          TEST(test_one_seed), TEST(test_csv_and_json),
-                                     TEST(test_html),         TEST(test_damaged_runs)};
+  const struct CMUnitTest tests[] = {TEST(test_cells),        TEST(test_rank_agreement), TEST(test_costs),      TEST(test_missing_stages),
+                                     TEST(test_nothing_done), TEST(test_words),          TEST(test_one_seed),   TEST(test_csv_and_json),
+                                     TEST(test_html),         TEST(test_whole_reports),  TEST(test_html_cells), TEST(test_seeds_that_change_nothing),
+                                     TEST(test_damaged_runs)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

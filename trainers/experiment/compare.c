@@ -79,12 +79,13 @@ static const char *plainly(const char *kind) {
   return "the programs that know nothing";
 }
 
-static cz_status list_rows(cz_buf *out, const cz_results *r, size_t column, cz_verdict wanted, size_t *n) {
+/* MEAN_ABOVE: only rows whose mean is above the baseline. */
+static cz_status list_rows(cz_buf *out, const cz_results *r, size_t column, cz_verdict wanted, bool mean_above, size_t *n) {
   cz_cell cell;
   *n = 0;
   for (size_t i = 0; i < r->plan.n_rows; i++) {
     CZ_TRY(cz_compare_cell(&cell, r, column, i));
-    if (cell.verdict != wanted) continue;
+    if (cell.verdict != wanted || (mean_above && !(cell.ours.mean > r->baseline[column]))) continue;
     CZ_TRY(cz_buf_addf(out, "%s%s", (*n)++ ? ", " : "", r->plan.rows[i].name));
   }
   return CZ_OK;
@@ -93,17 +94,21 @@ static cz_status list_rows(cz_buf *out, const cz_results *r, size_t column, cz_v
 /* One sentence: who does, and who does not, beat the baseline of a column. */
 static cz_status baseline_remark(cz_buf *out, const cz_results *r, size_t column) {
   const char *what = plainly(r->baseline_kind[column]);
-  cz_buf failing = {0}, above = {0}, beating = {0};
-  size_t fails = 0, leads = 0, beats = 0;
+  cz_buf failing = {0}, nearly = {0}, above = {0}, beating = {0};
+  size_t fails = 0, near = 0, leads = 0, beats = 0;
   cz_status st;
   if (isnan(r->baseline[column])) return CZ_OK;
-  CZ_GO(st, list_rows(&failing, r, column, CZ_VERDICT_FAILS, &fails), done);
-  CZ_GO(st, list_rows(&above, r, column, CZ_VERDICT_ABOVE, &leads), done);
-  CZ_GO(st, list_rows(&beating, r, column, CZ_VERDICT_BEATS, &beats), done);
+  CZ_GO(st, list_rows(&failing, r, column, CZ_VERDICT_FAILS, false, &fails), done);
+  CZ_GO(st, list_rows(&nearly, r, column, CZ_VERDICT_FAILS, true, &near), done);
+  CZ_GO(st, list_rows(&above, r, column, CZ_VERDICT_ABOVE, false, &leads), done);
+  CZ_GO(st, list_rows(&beating, r, column, CZ_VERDICT_BEATS, false, &beats), done);
   if (fails + leads + beats == 0) goto done;
   CZ_GO(st, cz_buf_addf(out, "%s: ", r->plan.columns[column].name), done);
   if (fails && !beats && !leads)
-    CZ_GO(st, cz_buf_addf(out, "at this scale no row beats %s (%.2f)", what, r->baseline[column]), done);
+    CZ_GO(st,
+          cz_buf_addf(out, "at this scale no row beats %s (%.2f)%s", what, r->baseline[column],
+                      r->plan.n_seeds > 1 ? " by more than the interval" : ""),
+          done);
   else if (fails)
     CZ_GO(st,
           cz_buf_addf(out, "%s %s not beat %s (%.2f) by more than the interval", failing.data, fails > 1 ? "do" : "does", what, r->baseline[column]),
@@ -113,17 +118,19 @@ static cz_status baseline_remark(cz_buf *out, const cz_results *r, size_t column
   else
     CZ_GO(st, cz_buf_addf(out, "every row is above %s (%.2f), with one seed and so without an interval", what, r->baseline[column]), done);
   if (fails && beats) CZ_GO(st, cz_buf_addf(out, "; %s %s", beating.data, beats > 1 ? "do" : "does"), done);
+  if (near) CZ_GO(st, cz_buf_addf(out, "; in the mean %s %s above it", nearly.data, near > 1 ? "are" : "is"), done);
   if (fails && leads) CZ_GO(st, cz_buf_addf(out, "; %s %s above it with one seed", above.data, leads > 1 ? "are" : "is"), done);
   st = cz_buf_addf(out, ".\n");
 done:
   cz_buf_free(&failing);
+  cz_buf_free(&nearly);
   cz_buf_free(&above);
   cz_buf_free(&beating);
   return st;
 }
 
-/* One sentence: which rows differ from the baseline row beyond the noise of the seeds. */
-static cz_status row_remark(cz_buf *out, const cz_results *r, size_t column) {
+/* One sentence: which rows differ from the baseline row beyond the noise of the seeds. ALIKE: rows were compared, and none does. */
+static cz_status row_remark(cz_buf *out, const cz_results *r, size_t column, bool *alike) {
   const cz_plan *p = &r->plan;
   size_t named = 0, compared = 0;
   cz_cell cell;
@@ -135,6 +142,7 @@ static cz_status row_remark(cz_buf *out, const cz_results *r, size_t column) {
     if (!cell.differs) continue;
     CZ_GO(st, cz_buf_addf(&text, "%s%s is %s", named++ ? ", " : "", p->rows[i].name, cell.difference.mean > 0 ? "above" : "below"), done);
   }
+  *alike = compared && !named;
   if (compared && named)
     st = cz_buf_addf(out, "%s: %s %s beyond the noise of the seeds.\n", p->columns[column].name, text.data, p->baseline);
   else if (compared)
@@ -144,7 +152,7 @@ done:
   return st;
 }
 
-static cz_status agreement_remark(cz_buf *out, const cz_results *r, size_t column) {
+static cz_status agreement_remark(cz_buf *out, const cz_results *r, size_t column, bool alike) {
   cz_agreement a;
   double orders = 1;
   CZ_TRY(cz_compare_agreement(&a, r, column));
@@ -153,8 +161,26 @@ static cz_status agreement_remark(cz_buf *out, const cz_results *r, size_t colum
   if (isnan(a.kendall))
     return cz_buf_addf(out, "%s: no rank agreement with the paper, because all rows are equal on one side.\n", r->plan.columns[column].name);
   return cz_buf_addf(
-      out, "%s: rank agreement with the paper's %s over %zu rows: Spearman %.2f, Kendall %.2f (one order in %.0f agrees fully by chance).\n",
-      r->plan.columns[column].name, r->plan.columns[column].paper, a.n, a.spearman, a.kendall, orders);
+      out, "%s: rank agreement with the paper's %s over %zu rows: Spearman %.2f, Kendall %.2f (one order in %.0f agrees fully by chance)%s.\n",
+      r->plan.columns[column].name, r->plan.columns[column].paper, a.n, a.spearman, a.kendall, orders,
+      alike ? "; the rows do not differ beyond the noise, so this order may be chance" : "");
+}
+
+/* Whether every value is the same, to the last bit, under all seeds that have it, and some value has two. */
+static bool seeds_agree(const cz_results *r) {
+  const cz_plan *p = &r->plan;
+  size_t compared = 0;
+  for (size_t i = 0; i < p->n_columns * p->n_rows; i++) {
+    const double *values = &r->values[i * p->n_seeds];
+    double first = NAN;
+    for (size_t s = 0; s < p->n_seeds; s++) {
+      if (isnan(values[s])) continue;
+      compared += !isnan(first);
+      if (!isnan(first) && values[s] != first) return false;
+      first = values[s];
+    }
+  }
+  return compared > 0;
 }
 
 /** Appends what the table says in words, one sentence a line: what is missing, who beats the simple baselines and who does not, what differs beyond
@@ -163,10 +189,13 @@ cz_status cz_compare_remarks(cz_buf *out, const cz_results *r) {
   const cz_plan *p = &r->plan;
   if (r->done < r->total) CZ_TRY(cz_buf_addf(out, "The run is not finished: %zu of %zu stages are done.\n", r->done, r->total));
   if (p->n_seeds == 1) CZ_TRY(cz_buf_addf(out, "One seed says nothing about noise: there are no intervals.\n"));
+  if (seeds_agree(r))
+    CZ_TRY(cz_buf_addf(out, "All seeds agree to the last bit in every column: nothing that is measured here depends on the seed.\n"));
   for (size_t c = 0; c < p->n_columns; c++) {
+    bool alike;
     CZ_TRY(baseline_remark(out, r, c));
-    CZ_TRY(row_remark(out, r, c));
-    CZ_TRY(agreement_remark(out, r, c));
+    CZ_TRY(row_remark(out, r, c, &alike));
+    CZ_TRY(agreement_remark(out, r, c, alike));
   }
   return CZ_OK;
 }

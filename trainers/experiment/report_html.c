@@ -74,7 +74,7 @@ static cz_status table_head(cz_buf *out, const cz_results *r) {
   return cz_buf_addf(out, "</tr></thead>\n<tbody>\n");
 }
 
-static cz_status table_cell(cz_buf *out, const cz_cell *c) {
+static cz_status table_cell(cz_buf *out, const cz_cell *c, double baseline) {
   CZ_TRY(cz_buf_addf(out, "<td>"));
   if (c->ours.n == 0)
     CZ_TRY(cz_buf_addf(out, "missing"));
@@ -83,7 +83,9 @@ static cz_status table_cell(cz_buf *out, const cz_cell *c) {
   else
     CZ_TRY(cz_buf_addf(out, "%.2f ± %.2f", c->ours.mean, c->ours.deviation));
   if (c->difference.n > 1) CZ_TRY(cz_buf_addf(out, "<small>%+.2f ± %.2f%s</small>", c->difference.mean, c->difference.half, c->differs ? " *" : ""));
-  if (c->verdict == CZ_VERDICT_FAILS) CZ_TRY(cz_buf_addf(out, "<small>does not beat its baseline</small>"));
+  if (c->verdict == CZ_VERDICT_FAILS)
+    CZ_TRY(cz_buf_addf(out, "<small>%sdoes not beat its baseline%s</small>", c->ours.mean > baseline ? "above in the mean, but " : "",
+                       c->ours.n > 1 ? " by more than the interval" : ""));
   if (!isnan(c->paper)) CZ_TRY(cz_buf_addf(out, "<small>paper %.2f</small>", c->paper));
   return cz_buf_addf(out, "</td>");
 }
@@ -98,7 +100,7 @@ static cz_status table(cz_buf *out, const cz_results *r) {
     CZ_TRY(cz_buf_addf(out, "</td>"));
     for (size_t c = 0; c < p->n_columns; c++) {
       CZ_TRY(cz_compare_cell(&cell, r, c, row));
-      CZ_TRY(table_cell(out, &cell));
+      CZ_TRY(table_cell(out, &cell, r->baseline[c]));
     }
     CZ_TRY(cz_buf_addf(out, "</tr>\n"));
   }

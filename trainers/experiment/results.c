@@ -138,6 +138,13 @@ static cz_status name_baseline(cz_results *r, const opened *o, size_t seed, size
   return CZ_OK;
 }
 
+/* Only scores have a baseline: a column that means them with something else has none. */
+static bool all_scores(const cz_column *c) {
+  for (size_t i = 0; i < c->n_paths; i++)
+    if (!strstr(c->paths[i], ".scores.")) return false;
+  return true;
+}
+
 static void add_cost(cz_row_cost *cost, const opened *o, const cz_plan *p) {
   cz_row_cost one = {0};
   for (size_t i = 0; i < p->n_stages; i++) {
@@ -160,7 +167,7 @@ static cz_status read_cell(cz_results *r, const char *run, size_t seed, size_t r
   for (size_t c = 0; c < p->n_columns && st == CZ_OK; c++) {
     r->values[(c * p->n_rows + row) * p->n_seeds + seed] = column_value(&o, p, seed, row, &p->columns[c], "scores");
     if (!isnan(r->baseline[c])) continue;
-    r->baseline[c] = strstr(p->columns[c].paths[0], ".scores.") ? column_value(&o, p, seed, row, &p->columns[c], "baseline") : NAN;
+    r->baseline[c] = all_scores(&p->columns[c]) ? column_value(&o, p, seed, row, &p->columns[c], "baseline") : NAN;
     if (!isnan(r->baseline[c])) st = name_baseline(r, &o, seed, row, c);
   }
   add_cost(&r->costs[row], &o, p);
