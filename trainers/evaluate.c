@@ -191,4 +191,4 @@ static cz_status check(cz_check *c, const cz_stage *stage) {
 
 static const char *const keys[] = {"kind", "seed", "tokenizer", "init", "model", "tasks", "evaluate", NULL};
 
-const cz_stage_kind cz_stage_evaluate = {"evaluate", "score a saved model on tasks", keys, check, run};
+const cz_stage_kind cz_stage_evaluate = {"evaluate", "score a saved model on tasks", keys, false, check, run};

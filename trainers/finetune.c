@@ -97,4 +97,4 @@ static cz_status check(cz_check *c, const cz_stage *stage) {
 
 static const char *const keys[] = {"kind", "seed", "tokenizer", "init", "model", "tasks", "batch", "optimizer", "train", NULL};
 
-const cz_stage_kind cz_stage_finetune = {"finetune", "train a saved model on a mixture of text-to-text tasks", keys, check, run};
+const cz_stage_kind cz_stage_finetune = {"finetune", "train a saved model on a mixture of text-to-text tasks", keys, true, check, run};

@@ -1,6 +1,7 @@
 #include "trainers/inputs.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "trainers/stage.h"
 #include "trainers/tasklist.h"
 
 #include <dirent.h>
@@ -171,12 +172,11 @@ cz_status cz_inputs_compare(cz_buf *out, const json_t *record, const char *folde
   char path[4096];
   const char *name;
   json_t *hash;
-  json_error_t why;
+  json_t *there;
   cz_status st = CZ_OK;
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "inputs.json"));
   if (!cz_fs_exists(path)) return CZ_OK;
-  json_t *there = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
-  if (!there) return CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text);
+  CZ_TRY(cz_json_open(&there, path));
   json_object_foreach((json_t *)record, name, hash) {
     const json_t *before = json_object_get(there, name);
     if (st == CZ_OK && before && !json_equal(before, hash)) st = cz_buf_addf(out, "  the file %s has changed since then\n", name);

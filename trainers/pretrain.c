@@ -53,4 +53,4 @@ static cz_status check(cz_check *c, const cz_stage *stage) {
 static const char *const keys[] = {"kind",      "seed",  "tokenizer", "corpus", "init",     "model",
                                    "objective", "batch", "optimizer", "train",  "held_out", NULL};
 
-const cz_stage_kind cz_stage_pretrain = {"pretrain", "train a model from scratch under an objective", keys, check, run};
+const cz_stage_kind cz_stage_pretrain = {"pretrain", "train a model from scratch under an objective", keys, true, check, run};

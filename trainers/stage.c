@@ -51,8 +51,30 @@ cz_status cz_stage_folder(const char *folder, const char *own, const char *other
   return CZ_FAIL(CZ_EUSAGE, "%s holds other files and no run; name a new folder", folder);
 }
 
-/** True when the stage in FOLDER has finished. */
-bool cz_stage_done(const char *folder) { return holds(folder, "result.json"); }
+/** Reads the file at PATH; the caller releases *ROOT, null on failure. CZ_ECORRUPT with file and, where there is one, line. */
+cz_status cz_json_open(json_t **root, const char *path) {
+  json_error_t why;
+  if ((*root = json_load_file(path, JSON_REJECT_DUPLICATES, &why))) return CZ_OK;
+  if (!cz_fs_exists(path)) return CZ_FAIL(CZ_ECORRUPT, "%s: there is no such file", path);
+  return why.line > 0 ? CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text) : CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, why.text);
+}
+
+/** True when the stage in FOLDER has left a result that can be read. */
+bool cz_stage_has_result(const char *folder) {
+  char path[4096];
+  json_t *root;
+  if (!holds(folder, "result.json") || cz_fs_join(path, sizeof path, folder, "result.json") != CZ_OK) return false;
+  if (cz_json_open(&root, path) != CZ_OK) cz_error_clear();
+  bool whole = json_is_object(json_object_get(root, "metrics"));
+  json_decref(root);
+  return whole;
+}
+
+/** True when the stage of KIND in FOLDER has finished: its result is there and, when it trains, its model. */
+bool cz_stage_done(const cz_stage_kind *kind, const char *folder) {
+  bool model = holds(folder, "model/config.json") && (holds(folder, "model/model.safetensors") || holds(folder, "model/model.safetensors.index.json"));
+  return (model || !kind->trains) && cz_stage_has_result(folder);
+}
 
 static cz_status write_config(const cz_config_node *node, const char *folder) {
   char path[4096];
@@ -106,7 +128,7 @@ typedef struct work {
 /* A folder in which something was computed belongs to its configuration and files: others mean two runs in one folder. Before that, a configuration
  * that was wrong may be mended. */
 static cz_status check_owner(const work *w) {
-  if (!holds(w->folder, "config.yaml") || (!cz_stage_done(w->folder) && !cz_checkpoint_exists(w->folder))) return CZ_OK;
+  if (!holds(w->folder, "config.yaml") || (!holds(w->folder, "result.json") && !cz_checkpoint_exists(w->folder))) return CZ_OK;
   return same(w->identity, w->record, w->folder, "config.yaml", w->identity == w->node ? NULL : "init");
 }
 
@@ -171,7 +193,7 @@ static cz_status run_in(cz_session *s, const work *w) {
   int lock = -1;
   CZ_TRY(cz_fs_make_dirs(w->folder));
   CZ_TRY(cz_comm_barrier(s->comm));
-  if (cz_stage_done(w->folder)) return check_owner(w);
+  if (cz_stage_done(w->kind, w->folder)) return check_owner(w);
   if (s->comm->rank == 0) {
     CZ_TRY(cz_fs_join(lock_path, sizeof lock_path, w->folder, "lock"));
     CZ_TRY(cz_fs_lock(lock_path, &lock));

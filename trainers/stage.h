@@ -34,6 +34,7 @@ typedef struct cz_stage_kind {
   const char *name;
   const char *help;
   const char *const *keys; /* what its configuration may hold, null-terminated */
+  bool trains;             /* it leaves a model */
   cz_status (*check)(struct cz_check *c, const struct cz_stage *stage);
   cz_status (*run)(cz_session *s, const cz_config_node *node, const char *folder, uint64_t config_hash, json_t *metrics, json_t *measured);
 } cz_stage_kind;
@@ -44,7 +45,9 @@ CZ_MUST cz_status cz_stage_kind_find(const cz_stage_kind **kind, const char *nam
 CZ_MUST cz_status cz_stage_kind_of(const cz_stage_kind **kind, const cz_config_node *node);
 CZ_MUST cz_status cz_stage_same(const cz_config_node *node, const json_t *record, const char *folder, const char *name);
 CZ_MUST cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_config_node *identity, const char *folder);
-bool cz_stage_done(const char *folder);
+CZ_MUST cz_status cz_json_open(json_t **root, const char *path);
+bool cz_stage_has_result(const char *folder);
+bool cz_stage_done(const cz_stage_kind *kind, const char *folder);
 CZ_MUST cz_status cz_stage_folder(const char *folder, const char *own, const char *other);
 CZ_MUST cz_status cz_json_set_real(json_t *object, const char *key, double value);
 CZ_MUST cz_status cz_json_set_int(json_t *object, const char *key, int64_t value);

@@ -237,12 +237,16 @@ static void test_one_folder_twice(void **state) {
   EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "busy"));
 }
 
+static void shell(const char *words) {
+  char command[1600];
+  snprintf(command, sizeof command, "cd '%s' && %s", scratch, words);
+  assert_int_equal(system(command), 0);
+}
+
 /* A run that was moved goes on: its models moved with it. */
 static void test_moved_run(void **state) {
-  char command[1600];
   EXPECT(0, cloze("run", "x.yaml", "--out", "here", "seeds=[1]"));
-  snprintf(command, sizeof command, "cd '%s' && rm here/result.json here/stages/finetune-*/result.json && mv here there", scratch);
-  assert_int_equal(system(command), 0);
+  shell("rm here/result.json here/stages/finetune-*/result.json && mv here there");
   outcome o = cloze("run", "x.yaml", "--out", "there", "seeds=[1]");
   EXPECT(0, o);
   if (!strstr(o.err, "finetune: going on at step 2 of 2") || strstr(o.err, "pretrain: step")) fail_msg("%s", o.err);
@@ -250,6 +254,62 @@ static void test_moved_run(void **state) {
   EXPECT(0, cloze("finetune", "finetune.yaml", "--out", "one"));
   REFUSED(2, "one: this folder holds another run:\n  init: \"base/model\" there, \"second/model\" now",
           cloze("finetune", "finetune.yaml", "--out", "one", "init=second/model"));
+}
+
+/* A folder that is not finished may be mended: what differs and what is lost is said; where nothing would stay it is another experiment's. */
+static void test_unfinished_folders(void **state) {
+  EXPECT(0, cloze("run", "x.yaml", "--out", "half", "seeds=[1]"));
+  shell("rm half/result.json");
+  REFUSED(2, "/half: this folder holds another run, and none of its stages would stay:\n  seeds.0: 1 there, 2 now\nchoose another --out",
+          cloze("run", "x.yaml", "--out", "half", "seeds=[2]"));
+  outcome o = cloze("run", "x.yaml", "--out", "half", "seeds=[1]", "stages.finetune.train.steps=3");
+  EXPECT(0, o);
+  if (!strstr(o.err, "/half: the experiment is not what it was here:\n  stages.finetune.train: nothing there, {\"steps\": 3} now\n"
+                     "4 of its 6 stages no longer belong to it\n"))
+    fail_msg("%s", o.err);
+  assert_null(strstr(o.err, "pretrain: step"));
+}
+
+/* What was lost of a run is made anew, and nothing else; reports do without. */
+static void test_damaged_folders(void **state) {
+  EXPECT(0, cloze("run", "x.yaml", "--out", "torn", "seeds=[1]"));
+  shell("rm torn/plan.json");
+  outcome o = cloze("report", "torn");
+  EXPECT(1, o);
+  if (!strstr(o.err, "torn/plan.json: there is no such file\n  (run the experiment again with --out torn")) fail_msg("%s", o.err);
+  o = cloze("run", "x.yaml", "--out", "torn", "seeds=[1]");
+  EXPECT(0, o);
+  if (!strstr(o.err, "plan.json can't be read; it is written anew") || strstr(o.err, "[1/6]")) fail_msg("%s", o.err);
+  shell("rm torn/result.json && echo '[' > torn/plan.json");
+  REFUSED(1, "torn/plan.json:", cloze("report", "torn"));
+  EXPECT(0, cloze("run", "x.yaml", "--out", "torn", "seeds=[1]"));
+  shell("for f in torn/stages/evaluate-*/result.json; do echo '{' > $f; done; rm -r torn/stages/pretrain-*/model");
+  o = cloze("report", "torn");
+  EXPECT(0, o);
+  if (!strstr(o.err, "result.json is damaged and left out: run the experiment again with --out torn") ||
+      !strstr(o.out, "The run is not finished: 4 of 6 stages are done."))
+    fail_msg("%s%s", o.err, o.out);
+  o = cloze("report", "torn", "--stages");
+  EXPECT(0, o);
+  assert_non_null(strstr(o.out, "pretrain  no model"));
+  o = cloze("run", "x.yaml", "--out", "torn", "seeds=[1]");
+  EXPECT(0, o);
+  if (!strstr(o.err, "[1/6] seed 1, spans: pretrain") || !strstr(o.err, "[6/6] seed 1, prefix: evaluate") || strstr(o.err, ": finetune\n"))
+    fail_msg("%s", o.err);
+  o = cloze("run", "x.yaml", "--out", "torn", "seeds=[1]");
+  EXPECT(0, o);
+  assert_null(strstr(o.err, "seed 1"));
+}
+
+/* Rows that share a stage share its number: the counter and the report count the same. */
+static void test_counter(void **state) {
+  outcome o = cloze("run", "x.yaml", "--out", "shared", "seeds=[1]", "rows.1.set={evaluate.evaluate.max_length: 5}");
+  EXPECT(0, o);
+  if (!strstr(o.err, "[4/4] seed 1, prefix: evaluate") || strstr(o.err, "/6]")) fail_msg("%s", o.err);
+  shell("rm shared/stages/evaluate-*/result.json");
+  o = cloze("report", "shared");
+  EXPECT(0, o);
+  assert_non_null(strstr(o.out, "The run is not finished: 2 of 4 stages are done."));
 }
 
 static void expect_content(const char *name, const char *wanted) {
@@ -380,6 +440,9 @@ int main(void) {
                                      cmocka_unit_test(test_no_trace),
                                      cmocka_unit_test(test_one_folder_twice),
                                      cmocka_unit_test(test_moved_run),
+                                     cmocka_unit_test(test_unfinished_folders),
+                                     cmocka_unit_test(test_damaged_folders),
+                                     cmocka_unit_test(test_counter),
                                      cmocka_unit_test(test_folders_of_others),
                                      cmocka_unit_test(test_outputs_that_are_inputs),
                                      cmocka_unit_test(test_cuts_are_told),

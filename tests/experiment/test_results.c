@@ -398,7 +398,8 @@ static void test_damaged_runs(void **state) {
   cz_results_close(&r);
   write_run();
   write_text("stages/evaluate-0000000000000011/result.json", "{\"metrics\": {");
-  assert_fails(cz_results_open(&r, folder()), CZ_ECORRUPT, "evaluate-0000000000000011/result.json:1:");
+  assert_ok(cz_results_open(&r, folder())); /* as good as missing: the run makes it anew */
+  assert_true(isnan(r.values[1 * SEEDS + 1]) && r.done == r.total - 1);
   cz_results_close(&r);
   write_results(1, 1);
   const char *const plans[][2] = {{"[", "plan.json:1:"},

@@ -72,6 +72,7 @@ CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scal
 void cz_plan_close(cz_plan *plan);
 cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t stage);
 const cz_plan_stage *cz_plan_init(const cz_plan *plan, size_t seed, size_t row, size_t stage);
+bool cz_plan_first(const cz_plan *plan, size_t k);
 CZ_MUST cz_status cz_plan_check(const cz_plan *plan, cz_buf *missing);
 CZ_MUST cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *stage);
 
@@ -90,10 +91,10 @@ typedef struct cz_results {
   double *baseline;           /* [columns] what the scores stand beside; NaN where there is none */
   const char **baseline_kind; /* [columns] "majority", "copy", "lead"; null where there is none */
   cz_row_cost *costs;         /* [rows] */
-  size_t done, total;         /* distinct stages */
+  size_t done, total;         /* different stages: with a result, all */
 } cz_results;
 
-CZ_MUST cz_status cz_results_same_keys(bool *same, const cz_plan *plan, const char *path);
+CZ_MUST cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *plan, const char *path);
 CZ_MUST cz_status cz_results_open(cz_results *r, const char *run);
 void cz_results_close(cz_results *r);
 CZ_MUST cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours);

@@ -20,6 +20,13 @@ cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_sta
   return cz_fs_join(out, n, run, name);
 }
 
+/** Whether the stage number K of all is the first with its kind and key: those behind it share its folder. */
+bool cz_plan_first(const cz_plan *p, size_t k) {
+  for (size_t i = 0; i < k; i++)
+    if (!strcmp(p->stages[i].key, p->stages[k].key) && p->stages[i].kind == p->stages[k].kind) return false;
+  return true;
+}
+
 static cz_status optional_text(const char **out, const cz_config_node *node, const char *key) {
   const cz_config_node *n = cz_config_get(node, key);
   return n ? cz_config_text(out, n) : CZ_OK;

@@ -26,6 +26,11 @@ static cz_status write_html(const cz_results *r, const char *run, const char *pa
   return st;
 }
 
+static const char *state_of(const cz_stage_kind *kind, const char *folder) {
+  if (cz_stage_done(kind, folder)) return "done";
+  return cz_stage_has_result(folder) ? "no model" : cz_fs_exists(folder) ? "begun" : "-";
+}
+
 /* A line for each seed, row and stage; rows that share a stage show the same folder. */
 static cz_status print_stages(cz_buf *out, const cz_plan *p, const char *run) {
   cz_grid g = {.columns = 5};
@@ -38,7 +43,7 @@ static cz_status print_stages(cz_buf *out, const cz_plan *p, const char *run) {
     CZ_GO(st, cz_grid_add(&g, "%lld", (long long)p->seeds[k / p->n_stages / p->n_rows]), done);
     CZ_GO(st, cz_grid_add(&g, "%s", p->rows[k / p->n_stages % p->n_rows].name), done);
     CZ_GO(st, cz_grid_add(&g, "%s", p->stages[k].name), done);
-    CZ_GO(st, cz_grid_add(&g, "%s", cz_stage_done(folder) ? "done" : cz_fs_exists(folder) ? "begun" : "-"), done);
+    CZ_GO(st, cz_grid_add(&g, "%s", state_of(p->stages[k].kind, folder)), done);
     CZ_GO(st, cz_grid_add(&g, "%s", folder), done);
   }
   if (st == CZ_OK) st = cz_grid_print(out, &g, ~1u, false);

@@ -1,5 +1,6 @@
 /* The results of a run as far as they are there: the plan as it was recorded, and what the finished stages wrote. */
 #include "base/fs.h"
+#include "base/log.h"
 #include "trainers/experiment/experiment.h"
 
 #include <math.h>
@@ -32,11 +33,9 @@ static cz_status take_key(cz_plan *p, const json_t *entry) {
 
 /* The keys as they were when the run began: the data that they cover may be gone or changed since. */
 static cz_status recorded_keys(cz_plan *p, const char *path) {
-  json_error_t why;
   size_t i, wanted = p->n_seeds * p->n_rows * p->n_stages;
-  json_t *entry;
-  json_t *list = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
-  if (!list) return CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text);
+  json_t *entry, *list;
+  CZ_TRY(cz_json_open(&list, path));
   cz_status st =
       json_array_size(list) == wanted ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: %zu stages, experiment.yaml has %zu", path, json_array_size(list), wanted);
   json_array_foreach(list, i, entry) {
@@ -46,16 +45,30 @@ static cz_status recorded_keys(cz_plan *p, const char *path) {
   return st;
 }
 
-/** Whether the plan.json at PATH, of the same experiment, has the keys of P. */
-cz_status cz_results_same_keys(bool *same, const cz_plan *p, const char *path) {
+static bool has_key(const cz_plan *p, const char *key) {
   size_t n = p->n_seeds * p->n_rows * p->n_stages;
-  cz_plan recorded = *p;
-  CZ_TRY(cz_alloc(&recorded.stages, n, sizeof *recorded.stages));
-  memcpy(recorded.stages, p->stages, n * sizeof *recorded.stages);
-  cz_status st = recorded_keys(&recorded, path);
-  *same = true;
-  for (size_t i = 0; i < n; i++) *same &= !strcmp(recorded.stages[i].key, p->stages[i].key);
-  free(recorded.stages);
+  for (size_t i = 0; i < n; i++)
+    if (!strcmp(p->stages[i].key, key)) return true;
+  return false;
+}
+
+/** Of the different stages that the plan.json at PATH has, which may be another experiment's: how many P has too, and how many it has not. CZ_ECORRUPT
+ * when the file is missing or damaged. */
+cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *p, const char *path) {
+  size_t i;
+  json_t *entry, *list, *seen = json_object();
+  cz_status st = cz_json_open(&list, path);
+  *shared = *lost = 0;
+  if (st == CZ_OK && !json_array_size(list)) st = CZ_FAIL(CZ_ECORRUPT, "%s: no list of stages", path);
+  json_array_foreach(list, i, entry) {
+    const char *key = json_string_value(json_object_get(entry, "key"));
+    if (!key) st = CZ_FAIL(CZ_ECORRUPT, "%s: entry %zu has no key", path, i);
+    if (!key || json_object_get(seen, key)) continue;
+    json_object_set_new(seen, key, json_true());
+    ++*(has_key(p, key) ? shared : lost);
+  }
+  json_decref(list);
+  json_decref(seen);
   return st;
 }
 
@@ -88,14 +101,15 @@ typedef struct opened {
 
 static cz_status open_stages(opened *o, const cz_plan *p, const char *run, size_t seed, size_t row) {
   char folder[4096], path[4096];
-  json_error_t why;
   *o = (opened){0};
   if (p->n_stages > sizeof o->stage / sizeof *o->stage) return CZ_FAIL(CZ_EUSAGE, "%zu stages are more than a report can hold", p->n_stages);
   for (size_t i = 0; i < p->n_stages; i++) {
     CZ_TRY(cz_plan_folder(folder, sizeof folder, run, cz_plan_at(p, seed, row, i)));
     CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
     if (!cz_fs_exists(path)) continue;
-    if (!(o->stage[i] = json_load_file(path, JSON_REJECT_DUPLICATES, &why))) return CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text);
+    cz_status st = cz_json_open(&o->stage[i], path);
+    if (st != CZ_OK && st != CZ_ECORRUPT) return st;
+    if (st == CZ_ECORRUPT) cz_error_clear(); /* as good as missing; count_stages says so */
   }
   return CZ_OK;
 }
@@ -187,18 +201,19 @@ static cz_status read_paper(cz_results *r) {
   return CZ_OK;
 }
 
-/* How many distinct stages the plan has and how many of them are done. */
+/* How many different stages the plan has and how many of them have left a result: their models may have been removed since. */
 static cz_status count_stages(cz_results *r, const char *run) {
   const cz_plan *p = &r->plan;
   size_t n = p->n_seeds * p->n_rows * p->n_stages;
   for (size_t i = 0; i < n; i++) {
-    char folder[4096];
-    bool seen = false;
-    for (size_t j = 0; j < i && !seen; j++) seen = !strcmp(p->stages[i].key, p->stages[j].key) && p->stages[i].kind == p->stages[j].kind;
-    if (seen) continue;
+    char folder[4096], path[4096];
+    if (!cz_plan_first(p, i)) continue;
     CZ_TRY(cz_plan_folder(folder, sizeof folder, run, &p->stages[i]));
+    CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
     r->total++;
-    r->done += cz_stage_done(folder);
+    r->done += cz_stage_has_result(folder);
+    if (cz_fs_exists(path) && !cz_stage_has_result(folder))
+      cz_warn("%s is damaged and left out: run the experiment again with --out %s", path, run);
   }
   return CZ_OK;
 }
@@ -222,7 +237,8 @@ cz_status cz_results_open(cz_results *r, const char *run) {
   if (!cz_fs_exists(path)) return CZ_FAIL(CZ_EUSAGE, "%s is not the folder of a run: there is no experiment.yaml in it", run);
   CZ_TRY(cz_plan_open(&r->plan, path, NULL, 0, NULL, 0, NULL));
   CZ_TRY(cz_fs_join(path, sizeof path, run, "plan.json"));
-  CZ_TRY(recorded_keys(&r->plan, path));
+  cz_status st = recorded_keys(&r->plan, path);
+  if (st != CZ_OK) return CZ_NOTE(st, "run the experiment again with --out %s: what is done stays, and this file is written anew", run);
   CZ_TRY(allocate(r));
   CZ_TRY(read_paper(r));
   for (size_t s = 0; s < r->plan.n_seeds; s++)

@@ -91,49 +91,74 @@ static cz_status plan_text(cz_buf *out, const cz_plan *p) {
   return cz_buf_addf(out, "]\n");
 }
 
+/* How many stages of the folder's plan are still in this one, and how many are not; false when there is no plan that can be read. */
+static bool overlap(const request *r, const cz_plan *p, size_t *shared, size_t *lost) {
+  char path[4096];
+  bool known = cz_fs_join(path, sizeof path, r->folder, "plan.json") == CZ_OK && cz_results_overlap(shared, lost, p, path) == CZ_OK;
+  if (!known) cz_error_clear();
+  return known;
+}
+
 /* A finished run belongs to its experiment and its data; what else could differ is the program that made it. */
 static cz_status check_finished(const request *r, const cz_plan *p, const cz_config_node *root) {
-  char path[4096];
-  bool same;
+  size_t shared, lost;
   CZ_TRY(cz_stage_same(root, p->files, r->folder, "experiment.yaml"));
-  CZ_TRY(cz_fs_join(path, sizeof path, r->folder, "plan.json"));
-  CZ_TRY(cz_results_same_keys(&same, p, path));
-  return same ? CZ_OK
-              : CZ_FAIL(CZ_EUSAGE,
-                        "%s: this folder's stages were made by another version of cloze or from other files; cloze report prints its table, "
-                        "another --out runs it anew",
-                        r->folder);
+  if (!overlap(r, p, &shared, &lost)) return cz_warn("%s: plan.json can't be read; it is written anew", r->folder), CZ_OK;
+  if (!lost) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE,
+                 "%s: this folder's stages were made by another version of cloze or from other files; cloze report prints its table, another --out "
+                 "runs it anew",
+                 r->folder);
+}
+
+/* Appends a line for each value in which the experiment of this folder was another; nothing when that can't be said any more. */
+static cz_status compare_experiments(cz_buf *out, const request *r, const cz_config_node *root) {
+  char path[4096];
+  cz_config *there = NULL;
+  CZ_TRY(cz_fs_join(path, sizeof path, r->folder, "experiment.yaml"));
+  if (!cz_fs_exists(path)) return CZ_OK;
+  cz_status st = cz_config_open(&there, path);
+  if (st == CZ_OK)
+    st = cz_config_compare(out, cz_config_root(there), root);
+  else
+    cz_error_clear(), st = CZ_OK;
+  cz_config_destroy(&there);
+  return st;
 }
 
 /* Before the run is finished a file that was wrong may be mended: stages are found by what they depend on, so those that stay the same are not lost.
- * Those that are lost although nobody changed the experiment are worth a word. */
+ * Those that are lost are worth a word; where none would stay, the folder is another experiment's. */
 static cz_status warn_of_losses(const request *r, const cz_plan *p, const cz_config_node *root) {
-  char path[4096];
-  cz_buf changed = {0};
-  bool same = true;
-  cz_status st = cz_inputs_compare(&changed, p->files, r->folder);
-  if (changed.len) cz_warn("%s: stages that read what follows are made anew:\n%.*s", r->folder, (int)changed.len - 1, changed.data);
-  if (st == CZ_OK) st = cz_fs_join(path, sizeof path, r->folder, "plan.json");
-  if (st == CZ_OK && !changed.len && cz_fs_exists(path) && cz_stage_same(root, p->files, r->folder, "experiment.yaml") == CZ_OK &&
-      cz_results_same_keys(&same, p, path) == CZ_OK && !same)
+  cz_buf keys = {0}, files = {0};
+  size_t shared = 0, lost = 0;
+  bool known = overlap(r, p, &shared, &lost);
+  cz_status st = compare_experiments(&keys, r, root);
+  if (st == CZ_OK) st = cz_inputs_compare(&files, p->files, r->folder);
+  if (st == CZ_ECORRUPT) cz_error_clear(), st = CZ_OK; /* inputs.json is written anew */
+  if (files.len) cz_warn("%s: stages that read what follows are made anew:\n%.*s", r->folder, (int)files.len - 1, files.data);
+  if (st == CZ_OK && keys.len && known && !shared)
+    st = CZ_FAIL(CZ_EUSAGE, "%s: this folder holds another run, and none of its stages would stay:\n%schoose another --out or remove this folder",
+                 r->folder, keys.data);
+  else if (keys.len && known)
+    cz_warn("%s: the experiment is not what it was here:\n%s%zu of its %zu stages no longer belong to it", r->folder, keys.data, lost, shared + lost);
+  else if (known && lost && !files.len)
     cz_warn("%s: the stages that are there were made by another version of cloze or from other files; they are made anew", r->folder);
-  if (st == CZ_OK) cz_error_clear();
-  cz_buf_free(&changed);
+  cz_buf_free(&keys);
+  cz_buf_free(&files);
   return st;
 }
 
 static cz_status record_plan(const request *r, cz_plan *p) {
   const cz_config_node *root;
   char path[4096];
+  size_t shared, lost;
   cz_buf experiment = {0}, plan = {0};
   cz_status st;
   CZ_GO(st, resolved(&root, p), done);
   CZ_GO(st, cz_fs_join(path, sizeof path, r->folder, "result.json"), done);
-  if (cz_fs_exists(path)) {
-    st = check_finished(r, p, root);
-    goto done;
-  }
-  CZ_GO(st, warn_of_losses(r, p, root), done);
+  bool finished = cz_fs_exists(path);
+  CZ_GO(st, finished ? check_finished(r, p, root) : warn_of_losses(r, p, root), done);
+  if (finished && overlap(r, p, &shared, &lost)) goto done; /* nothing to write */
   CZ_GO(st, cz_config_emit(&experiment, root), done);
   CZ_GO(st, plan_text(&plan, p), done);
   CZ_GO(st, write_file(r->folder, "experiment.yaml", &experiment), done);
@@ -157,31 +182,32 @@ static cz_status with_init(cz_plan *p, const char *folder, size_t seed, size_t r
   return cz_config_with_word(p->config, node, s->node, word);
 }
 
+/* Rows and seeds share stages: each is counted where it first stands. */
 static cz_status run_stages(cz_session *s, const request *r, cz_plan *p) {
-  size_t total = p->n_seeds * p->n_rows * p->n_stages, at = 0;
-  for (size_t seed = 0; seed < p->n_seeds; seed++)
-    for (size_t row = 0; row < p->n_rows; row++)
-      for (size_t i = 0; i < p->n_stages; i++) {
-        const cz_plan_stage *stage = cz_plan_at(p, seed, row, i);
-        const cz_config_node *node;
-        char folder[4096];
-        CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
-        CZ_TRY(with_init(p, r->folder, seed, row, i, &node));
-        at++;
-        if (!cz_stage_done(folder)) cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, (long long)p->seeds[seed], p->rows[row].name, stage->name);
-        cz_status st = cz_stage_run(s, node, stage->node, folder);
-        if (st != CZ_OK) return CZ_NOTE(st, "seed %lld, row %s, stage %s", (long long)p->seeds[seed], p->rows[row].name, stage->name);
-      }
+  size_t all = p->n_seeds * p->n_rows * p->n_stages, total = 0, at = 0;
+  for (size_t k = 0; k < all; k++) total += cz_plan_first(p, k);
+  for (size_t k = 0; k < all; k++) {
+    size_t seed = k / p->n_stages / p->n_rows, row = k / p->n_stages % p->n_rows;
+    const cz_plan_stage *stage = &p->stages[k];
+    const cz_config_node *node;
+    char folder[4096];
+    if (!cz_plan_first(p, k)) continue;
+    CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
+    CZ_TRY(with_init(p, r->folder, seed, row, k % p->n_stages, &node));
+    at++;
+    if (!cz_stage_done(stage->kind, folder)) cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, (long long)p->seeds[seed], p->rows[row].name, stage->name);
+    cz_status st = cz_stage_run(s, node, stage->node, folder);
+    if (st != CZ_OK) return CZ_NOTE(st, "seed %lld, row %s, stage %s", (long long)p->seeds[seed], p->rows[row].name, stage->name);
+  }
   return CZ_OK;
 }
 
 static cz_status stage_metrics(json_t *into, const request *r, const cz_plan_stage *stage) {
   char folder[3072], path[4096];
-  json_error_t why;
+  json_t *result;
   CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
-  json_t *result = json_load_file(path, 0, &why);
-  if (!result) return CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text);
+  CZ_TRY(cz_json_open(&result, path));
   int bad = json_object_set(into, stage->name, json_object_get(result, "metrics"));
   json_decref(result);
   return bad ? CZ_FAIL(CZ_ECORRUPT, "%s: no metrics", path) : CZ_OK;
