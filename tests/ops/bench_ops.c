@@ -1,6 +1,6 @@
 /* Each op alone, on its bench problem (cz_op_cases.bench): the median time of a pass, the rate of its products, and the bytes of the arrays that the
- * pass reads and writes, each counted once and whole, over that time (an op that
- * touches a few rows of a table therefore shows a rate that no memory has). For whoever changes a kernel; not a ctest but for one small op.
+ * pass reads and writes, each counted once and whole, over that time (an op that touches a few rows of a table therefore shows a rate that no memory
+ * has). For whoever changes a kernel; not a ctest but for one small op.
  *
  *   bench_ops [--device cpu] [--op NAME] [--repeats 5] */
 #include "base/mem.h"
