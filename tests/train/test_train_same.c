@@ -91,11 +91,16 @@ static void stopped(void **state) {
   int stops = 0, code = 1;
   for (int again = 0; again < 40 && code; again++) {
     pid_t pid = launch(&(start){0}, "pretrain @/pretrain.yaml --out @/stopped");
-    assert_true(wait_until_said("activations"));
+    wait_until_said(pid, "activations");
     nanosleep(&moment, NULL);
     kill(pid, SIGINT);
     code = wait_for(pid);
-    if (code == 0) break;
+    if (code == 0 && stops) break;
+    if (code == 0) { /* a busy machine told it too late */
+      remove_tree("stopped");
+      code = 1;
+      continue;
+    }
     stops++;
     if (code != 1 || !strstr(said(), "run the same command again")) fail_msg("SIGINT: exit code %d, said:\n%s", code, said());
     assert_false(cz_fs_exists(under("stopped/result.json")));
@@ -108,7 +113,7 @@ static void stopped(void **state) {
 /* The second signal ends the process where it stands. */
 static void stopped_twice(void **state) {
   pid_t pid = launch(&(start){0}, "pretrain @/pretrain.yaml train.steps=100000000 --out @/twice");
-  assert_true(wait_until_said("activations"));
+  wait_until_said(pid, "activations");
   kill(pid, SIGSTOP); /* so that the loop can't answer the first before the second is there */
   kill(pid, SIGTERM);
   kill(pid, SIGINT);
@@ -129,7 +134,7 @@ static void stopped_ranks(void **state) {
   int stops = 0, code = 1;
   for (int again = 0; again < 4 && code; again++) {
     pid_t pid = launch(&(start){.ranks = 2, .runner = runner}, "pretrain @/pretrain.yaml --comm mpi --out @/rank_stopped");
-    assert_true(wait_until_said("activations"));
+    wait_until_said(pid, "activations");
     char *rank = read_text(under(again & 1 ? "pid.1" : "pid.0"), NULL);
     kill((pid_t)atol(rank), SIGINT);
     free(rank);

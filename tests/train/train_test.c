@@ -1,6 +1,7 @@
 #define _XOPEN_SOURCE 700 /* nftw */
 #include "train_test.h"
 
+#include "base/text.h"
 #include "data/corpus.h"
 #include "device/random.h"
 #include "text/tokenizer.h"
@@ -249,18 +250,33 @@ int wait_for(pid_t pid) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/** Waits until the running command has printed TEXT, half a minute at most. */
-bool wait_until_said(const char *text) {
-  const struct timespec moment = {.tv_nsec = 1000000};
-  for (int i = 0; i < 30000; i++, nanosleep(&moment, NULL)) {
-    if (!cz_fs_exists(under("output"))) continue;
-    char *now = read_text(under("output"), NULL);
-    bool found = strstr(now, text);
-    free(now);
-    if (found) return true;
-  }
-  return false;
+static bool has_said(const char *text) {
+  if (!cz_fs_exists(under("output"))) return false;
+  char *now = read_text(under("output"), NULL);
+  bool found = strstr(now, text);
+  free(now);
+  return found;
 }
+
+/* Two minutes at most: a busy machine is slow, and a command that has ended will do no more. One that does not get there is killed. */
+static void wait_until(pid_t pid, bool (*happened)(const char *what), const char *what) {
+  const struct timespec moment = {.tv_nsec = 1000000};
+  siginfo_t end = {0};
+  for (double began = cz_seconds(); cz_seconds() - began < 120; nanosleep(&moment, NULL)) {
+    assert_int_equal(waitid(P_PID, (id_t)pid, &end, WEXITED | WNOHANG | WNOWAIT), 0);
+    if (happened(what)) return;
+    if (end.si_pid == pid) break;
+  }
+  kill(pid, SIGKILL);
+  int code = wait_for(pid);
+  fail_msg("'%s' did not come; the command ended with %d and said:\n%s", what, code, said());
+}
+
+/** Waits until the running command PID has printed TEXT; the test fails when it never does. */
+void wait_until_said(pid_t pid, const char *text) { wait_until(pid, has_said, text); }
+
+/** Waits until the running command PID has made the file; the test fails when it never does. */
+void wait_for_file(pid_t pid, const char *file) { wait_until(pid, cz_fs_exists, file); }
 
 /** Runs `cloze WORDS` and gives its exit code. */
 int cloze(const start *how, const char *words) { return wait_for(launch(how, words)); }

@@ -40,7 +40,8 @@ void copy_file(const char *to, const char *from);
 
 pid_t launch(const start *how, const char *words);
 int wait_for(pid_t pid);
-bool wait_until_said(const char *text);
+void wait_until_said(pid_t pid, const char *text);
+void wait_for_file(pid_t pid, const char *file);
 int cloze(const start *how, const char *words);
 const char *said(void);
 void expect(int code, const char *words, const char *text);
