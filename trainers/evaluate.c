@@ -1,3 +1,4 @@
+/* The kind of stage `evaluate`: a saved model writes an output for each record of each task, and outputs and baselines are scored. */
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"

@@ -1,3 +1,4 @@
+/* The kind of stage `finetune`: a mixture of tasks' records, from a saved model or drawn weights. */
 #include "base/log.h"
 #include "base/text.h"
 #include "trainers/check.h"

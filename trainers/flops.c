@@ -9,9 +9,17 @@ static double attention(const cz_model_config *c, double keys) {
 static double feed_forward(const cz_model_config *c) { return (c->gated ? 6 : 4) * (double)c->d_model * (double)c->d_ff; }
 
 /** FLOP of the matrix products of one forward pass, a multiplication and an addition counted as two; causal halves are not discounted. With B
- * segments of S inputs and T targets, inner = H K: encoder         L B S (8 D inner + 4 S inner + 4 D F) decoder         L B (T (8 D inner + 4 T
- * inner + 4 D F) + T (4 D inner + 4 S inner) + S 4 D inner)      cross-attention: q, o per target; k, v per input output          2 D V per predicted
- * position A gated feed-forward has 6 D F. A single stack runs L blocks over S + T tokens. Reference feasibility.md 2. */
+ * segments of S inputs and T targets, inner = H K:
+ *
+ *   encoder   L B S (8 D inner + 4 S inner + 4 D F)
+ *
+ *   decoder   L B (T (8 D inner + 4 T inner + 4 D F) + T (4 D inner + 4 S inner) + S 4 D inner)
+ *
+ *             its last two terms are cross-attention: q and o for each target, k and v for each input
+ *
+ *   output    2 D V for each position that is predicted
+ *
+ * A gated feed-forward has 6 D F. A single stack runs L blocks over S + T tokens. Reference feasibility.md 2. */
 double cz_flops_forward(const cz_model_config *c, const cz_step_shape *s) {
   double D = (double)c->d_model, inner = (double)(c->n_heads * c->d_kv), S = s->inputs, T = s->targets, n = S + T;
   double row = 2 * D * (double)c->vocab_size;

@@ -1,3 +1,4 @@
+/* The kind of stage `pretrain`: a corpus under an objective, from drawn weights or a saved model. */
 #include "trainers/held_out.h"
 #include "trainers/train.h"
 

@@ -1,3 +1,4 @@
+/* `cloze bench`: its manual, and which of the two is asked for. */
 #include "trainers/bench/bench.h"
 #include "trainers/args.h"
 

@@ -1,3 +1,4 @@
+/* `cloze bench objectives`: one training step under each objective at one budget of raw text. */
 #include "base/text.h"
 #include "device/random.h"
 #include "nn/net.h"

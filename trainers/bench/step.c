@@ -1,3 +1,4 @@
+/* `cloze bench step`: training steps and plain matrix products in turns, so that speed is a share of what the machine gives at that time. */
 #include "base/text.h"
 #include "device/probe.h"
 #include "device/random.h"

@@ -1,3 +1,4 @@
+/* `cloze report`: the forms in which a run can be printed. */
 #include "base/fs.h"
 #include "base/log.h"
 #include "trainers/args.h"

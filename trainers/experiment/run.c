@@ -1,3 +1,4 @@
+/* `cloze run`: stages in order, what is done left alone, then result and reports. */
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"

@@ -1,3 +1,4 @@
+/* Which tokens of a piece are noise: the first step of the denoising objectives. */
 #include "trainers/objectives/denoise.h"
 
 #include <math.h>

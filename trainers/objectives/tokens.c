@@ -1,3 +1,4 @@
+/* What inputs and targets are made of once the noise is marked: the second step of the denoising objectives. */
 #include "trainers/objectives/denoise.h"
 
 #include <stdlib.h>
