@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Folders of this project's experiment files, and what makes them. */
-static const char *const made[][2] = {{"data/debian", "scripts/prepare_debian.sh"}, {"data/sample", "scripts/prepare_debian.sh --sample"}};
-
 /** Begins a round of checks. MISSING null: every file must be there; otherwise the names of those that are not are appended to it. DATA is the folder
  * that files are expected in, or null. Close with cz_check_close, also after a failure. */
 cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data) {
@@ -67,14 +64,11 @@ cz_status cz_check_result(cz_check *c, const char *format, ...) {
 /* The end of the message about a missing file: what makes it, as far as that is known. */
 static void how_made(const cz_check *c, char *out, size_t n, const char *path) {
   *out = '\0';
-  for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
-    size_t length = strlen(made[i][0]);
-    if (!strncmp(path, made[i][0], length) && path[length] == '/') {
-      snprintf(out, n, "%s makes %s", made[i][1], made[i][0]);
-      return;
-    }
-  }
-  if (c->data && !cz_fs_is_dir(c->data)) snprintf(out, n, "the folder %s (key `data`) is not there at all", c->data);
+  size_t length = c->data ? strlen(c->data) : 0;
+  if (c->made_by && *c->made_by && length && !strncmp(path, c->data, length) && path[length] == '/')
+    snprintf(out, n, "%s makes %s", c->made_by, c->data);
+  else if (c->data && !cz_fs_is_dir(c->data))
+    snprintf(out, n, "the folder %s (key `data`) is not there at all", c->data);
 }
 
 /** Looks for the file that NODE names, or the files of parallel text when it is in a task of ROW (else null); an empty name is none. CZ_EUSAGE with

@@ -15,6 +15,7 @@ typedef struct cz_check {
   const char *stage_name;  /* what stands before its values in `results`; or null */
   bool starts;             /* the stage starts from a model */
   const char *data;        /* the folder that a missing file may lie in, or null */
+  const char *made_by;     /* the command that makes that folder, or null; set after cz_check_open */
   cz_tokenizer *tokenizer; /* the last one opened, and the file that it is from */
   const char *tokenizer_path;
   cz_vocabulary vocabulary;

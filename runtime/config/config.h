@@ -3,8 +3,8 @@
  * A file is read into a tree of nodes that never change; every node knows the file, line and column it was written at, so that a complaint about a
  * value that came through a base, a scale or an argument still points at the right place. Merging makes new nodes and shares the old.
  *
- * The table binds a mapping to a plain struct and prints the help. An unknown key, a wrong type, a value out of range, a missing or a duplicate key is CZ_EUSAGE with file, line, column, the offending text, the source line with a caret, and the nearest
- * spelling. */
+ * The table binds a mapping to a plain struct and prints the help. An unknown key, a wrong type, a value out of range, a missing or a duplicate key
+ * is CZ_EUSAGE with file, line, column, the offending text, the source line with a caret, and the nearest spelling. */
 #ifndef CZ_CONFIG_CONFIG_H
 #define CZ_CONFIG_CONFIG_H
 

@@ -152,6 +152,8 @@ static void test_scales(void **state) {
   if (!strstr(o.err, "  data/debian/pretrain.h5\n") || !strstr(o.err, "(scripts/prepare_debian.sh makes data/debian)")) fail_msg("%s", o.err);
   REFUSED(2, "there is no file data/debian/tokenizer.json; scripts/prepare_debian.sh makes data/debian", cloze("run", table, "--out", "none"));
   REFUSED(2, "base/t5.yaml:", cloze("run", table, "--out", "none"));
+  REFUSED(2, "there is no file other/tokenizer.json; the folder other (key `data`) is not there", cloze("run", table, "--out", "none", "data=other"));
+  REFUSED(2, "other/tokenizer.json; make all makes other", cloze("run", table, "--out", "none", "data=other", "data_made_by=make all"));
 }
 
 /* Makes the plan one whose keys this program would not give. */

@@ -111,6 +111,7 @@ cz_status cz_plan_check(const cz_plan *p, cz_buf *missing) {
   cz_status st;
   CZ_GO(st, cz_check_open(&c, missing, p->data), done);
   CZ_GO(st, cz_alloc(&models, p->n_stages, sizeof *models), done);
+  c.made_by = p->data_made_by;
   for (size_t row = 0; row < p->n_rows; row++) CZ_GO(st, check_row(&c, p, row, models), done);
   CZ_GO(st, check_values(&c, p), done);
   check_papers(p);

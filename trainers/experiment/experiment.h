@@ -2,6 +2,7 @@
  *
  *   title, source          what it is, and where it comes from
  *   data: FOLDER           what `$data/` stands for in paths
+ *   data_made_by: COMMAND  what makes that folder, for the message when a file of it is missing
  *   seeds: [1, 2, 3]       each seed is one draw: every row starts from the same weights and reads the same data in the same order
  *   common: {...}          sections for every stage that knows them (model, tokenizer, ...)
  *   stages: {pretrain: {kind: pretrain, ...}, finetune: {kind: finetune, init: $pretrain, ...}, ...}   run in this order
@@ -59,7 +60,7 @@ typedef struct cz_plan {
   cz_arena *arena;
   const cz_config_node *scales; /* of the file, or null */
   json_t *files;                /* {PATH: hash} of what all stages read; filled with their keys */
-  const char *title, *source, *baseline, *data;
+  const char *title, *source, *baseline, *data, *data_made_by;
   int64_t *seeds;
   cz_plan_row *rows;
   cz_column *columns;

@@ -13,6 +13,7 @@ static const cz_key_spec experiment_keys[] = {
     TEXT("source", "", "where rows and the paper's values come from"),
     TREE("notes", "", "text or list", "anything; not read"),
     TEXT("data", "", "the folder that $data/ stands for in paths"),
+    TEXT("data_made_by", "", "the command that makes this folder, for the message when a file of it is missing; a scale that replaces data replaces this too"),
     TREE("seeds", NULL, "list of integers", "each is one draw: every row starts from the same weights and reads the same data in the same order"),
     TREE("common", "", "mapping", "sections and keys for every stage whose kind knows them; a stage's own keys win"),
     TREE("stages", NULL, "mapping of stages", "run in this order; the keys of a stage are below"),

@@ -1,3 +1,4 @@
+/* From an experiment file to its plan: each stage of each row and seed resolved, with its key. */
 #include "trainers/experiment/experiment.h"
 #include "base/fs.h"
 #include "base/text.h"
@@ -313,6 +314,14 @@ static cz_status need_scale(const cz_plan *p) {
   return st;
 }
 
+/* Whether one of WORDS is `KEY=...`: what the file says of its own data is not so of data that an override names. */
+static bool is_replaced(const char *key, char *const *words, size_t n_words) {
+  size_t length = strlen(key);
+  for (size_t i = 0; i < n_words; i++)
+    if (!strncmp(words[i], key, length) && words[i][length] == '=') return true;
+  return false;
+}
+
 /** Opens an experiment file with its scale (null: the one that its key `scale` names, if any) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing
  * how many seeds there are, and resolves every stage of every row and seed. With INPUTS keys cover the contents of the files that stages name, and
  * everything is checked first (cz_plan_check); null is for looking only. CZ_EUSAGE with file and line for anything that is not as it should be. Close
@@ -332,6 +341,8 @@ cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t 
   CZ_TRY(optional_text(&p->source, root, "source"));
   CZ_TRY(optional_text(&p->baseline, root, "baseline"));
   CZ_TRY(optional_text(&p->data, root, "data"));
+  if (!is_replaced("data", words, n_words) || is_replaced("data_made_by", words, n_words))
+    CZ_TRY(optional_text(&p->data_made_by, root, "data_made_by"));
   CZ_TRY(read_seeds(p, root, seeds));
   CZ_TRY(read_rows(p, root));
   CZ_TRY(check_baseline(p, root));
