@@ -18,7 +18,7 @@ const cz_command cz_commands[] = {
     {"run", "run an experiment file: all rows, seeds and stages, or what is left of them", cz_run_usage, cz_command_run},
     {"report", "the table of a run: our rows, noise and intervals beside the paper's", cz_report_usage, cz_command_report},
     {"show", "what an experiment file would do, and what it would cost", cz_show_usage, cz_command_show},
-    {"list", "experiments, models, objectives, tasks", cz_list_usage, cz_command_list},
+    {"list", "experiments, models, objectives, tasks, devices", cz_list_usage, cz_command_list},
     {"pretrain", "train a model from scratch under an objective", cz_pretrain_usage, cz_command_stage},
     {"finetune", "train a saved model on text-to-text tasks", cz_finetune_usage, cz_command_stage},
     {"evaluate", "score a saved model on tasks", cz_evaluate_usage, cz_command_stage},

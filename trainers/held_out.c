@@ -7,6 +7,8 @@
 /* Every seed and row that has this objective is scored on the same text in the same order under the same noise. */
 enum { HELD_OUT_SEED = 0 };
 
+const char *const cz_held_out_results[] = {"held_out_loss", "held_out_perplexity", "held_out_tokens", NULL};
+
 static cz_status read_section(cz_held_out_keys *keys, const cz_config_node **corpus, const cz_stage *stage) {
   CZ_TRY(cz_stage_section(stage, &cz_held_out_section, keys));
   return cz_config_need(corpus, cz_config_get(stage->node, cz_held_out_section.name), "corpus");
@@ -18,9 +20,7 @@ cz_status cz_held_out_check(cz_check *c, const cz_stage *stage) {
   const cz_config_node *corpus;
   if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
   CZ_TRY(read_section(&keys, &corpus, stage));
-  CZ_TRY(cz_check_result(c, "held_out_loss"));
-  CZ_TRY(cz_check_result(c, "held_out_perplexity"));
-  CZ_TRY(cz_check_result(c, "held_out_tokens"));
+  for (const char *const *name = cz_held_out_results; *name; name++) CZ_TRY(cz_check_result(c, "%s", *name));
   return cz_check_corpus(c, stage, corpus);
 }
 

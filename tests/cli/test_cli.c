@@ -17,6 +17,7 @@ static void test_every_command_has_help(void **state) {
   char names[MOST_COMMANDS][32], synopsis[64];
   size_t n = list_commands(names);
   assert_true(n >= 14);
+  assert_non_null(strstr(cloze("help").out, "experiments, models, objectives, tasks, devices\n"));
   for (size_t i = 0; i < n; i++) {
     static char long_form[1 << 14];
     outcome o = cloze(names[i], "--help");

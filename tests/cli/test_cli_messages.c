@@ -141,6 +141,16 @@ static void test_models_of_another_family(void **state) {
           cloze("finetune", "finetune.yaml", "--out", "none", "model.name=lm-nano"));
 }
 
+/* A held-out value is known before it is there, and only where the stage has the section. */
+static void test_held_out_values(void **state) {
+  write_scratch("held.yaml", experiment);
+  REFUSED(2, "no result has 'pretrain.held_out_loss'",
+          cloze("run", "held.yaml", "--out", "none", "columns=[{name: loss, value: pretrain.held_out_loss}]"));
+  REFUSED(2, ", pretrain.cut, pretrain.held_out_loss, pretrain.held_out_perplexity, pretrain.held_out_tokens",
+          cloze("run", "held.yaml", "--out", "none", "stages.pretrain.held_out={corpus: corpus.h5}",
+                "columns=[{name: loss, value: pretrain.held_out_los}]"));
+}
+
 static void test_scales(void **state) {
   REFUSED(2, "unknown scale 'bogus'; known are tiny", cloze("run", "x.yaml", "--scale", "bogus"));
   REFUSED(2, "the scales: choose one with --scale: tiny",
@@ -403,6 +413,9 @@ static void test_names_in_output(void **state) {
 
 static void test_help_keys(void **state) {
   static const char *const wanted[] = {"seed (",
+                                       "values of a stage that trains: loss last_loss steps ",
+                                       "held_out, besides: held_out_loss held_out_perplexity held_out_tokens\n",
+                                       "data_made_by (",
                                        "init (",
                                        "corpus (",
                                        "tokenizer (",
@@ -451,6 +464,7 @@ int main(void) {
                                      cmocka_unit_test(test_no_model),
                                      cmocka_unit_test(test_names_in_output),
                                      cmocka_unit_test(test_help_keys),
+                                     cmocka_unit_test(test_held_out_values),
                                      cmocka_unit_test(test_changed_inputs)}; /* last: it changes what the others read */
   return cmocka_run_group_tests(tests, make_files, tear_down);
 }

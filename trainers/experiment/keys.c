@@ -1,5 +1,7 @@
 /* The keys of an experiment file: what is refused, and what `cloze help keys` prints, comes from these tables. */
 #include "trainers/experiment/experiment.h"
+#include "trainers/held_out.h"
+#include "trainers/train.h"
 
 #include <math.h>
 
@@ -39,19 +41,25 @@ static const cz_key_spec column_keys[] = {
     TEXT("name", NULL, "what the table calls it"),
     TREE("value", NULL, "text, or list of texts",
          "place of the value in a stage's result, or a list of places: their mean. STAGE.TASK.scores.SCORE of a stage that evaluates (TASK is the "
-         "task's "
-         "name or its `as`; scores are listed below; baseline.SCORE is what a program that knows nothing gets), STAGE.loss of one that trains (also "
-         "last_loss, steps, skipped, input_tokens, target_tokens, examples, cut)"),
+         "task's name or its `as`; scores are listed below; baseline.SCORE is what a program that knows nothing gets), STAGE.VALUE of one that "
+         "trains (its values are listed below these keys)"),
     TEXT("paper", "", "which of the paper's values stands beside it"),
     TEXT("unit", "", "of the value, for the table's head"),
     TEXT("note", "", "what the column says, for the report"),
 };
 const cz_section cz_column_keys = CZ_SECTION("column", "An item of an experiment's `columns`.", column_keys);
 
-/** Appends the help of the keys of an experiment file; MARKDOWN for documents. */
+static cz_status add_values(cz_buf *out, const char *what, const char *const *names, bool markdown) {
+  CZ_TRY(cz_buf_addf(out, markdown ? "%s:" : "  %s:", what));
+  for (; *names; names++) CZ_TRY(cz_buf_addf(out, markdown ? " `%s`" : " %s", *names));
+  return cz_buf_addf(out, markdown ? "\n\n" : "\n");
+}
+
+/** Appends the help of the keys of an experiment file, and the values that training stages leave; MARKDOWN for documents. */
 cz_status cz_experiment_help(cz_buf *out, bool markdown) {
   const cz_section *const sections[] = {&cz_experiment_keys, &cz_row_keys, &cz_column_keys};
   for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
     CZ_TRY(markdown ? cz_config_markdown(out, sections[i]) : cz_config_help(out, sections[i]));
-  return CZ_OK;
+  CZ_TRY(add_values(out, "values of a stage that trains", cz_train_results, markdown));
+  return add_values(out, "values of one with a section held_out, besides", cz_held_out_results, markdown);
 }
