@@ -10,8 +10,8 @@
 
 /** Begins a round of checks. MISSING null: every file must be there; otherwise the names of those that are not are appended to it. DATA is the folder
  * that files are expected in, or null. Close with cz_check_close, also after a failure. */
-cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data) {
-  *c = (cz_check){.missing = missing, .data = data};
+cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data, const cz_comm *comm) {
+  *c = (cz_check){.missing = missing, .data = data, .comm = comm};
   return cz_arena_create(&c->arena, "checks");
 }
 
@@ -146,6 +146,16 @@ cz_status cz_check_tasks(cz_check *c, const cz_stage *stage, const char *split) 
   return st;
 }
 
+/* Whether the ranks can divide the stage's shards; the message has the number of shards that would do and is nearest from below, but one a rank. */
+static cz_status check_ranks(const cz_check *c, const cz_stage *stage, int64_t shards) {
+  int64_t first, count, enough = c->comm ? c->comm->size : 1;
+  if (!c->comm || cz_comm_shards(c->comm, &first, &count, shards) == CZ_OK) return CZ_OK;
+  while (2 * enough <= shards) enough *= 2;
+  const cz_config_node *batch = cz_config_get(stage->node, "batch"), *node = batch ? cz_config_get(batch, "shards") : NULL;
+  return cz_config_error(node ? node : batch ? batch : stage->node, "%s%s; %lld would do", node ? "" : "shards: ", cz_error_message(),
+                         (long long)enough);
+}
+
 /** What every training stage has: batch, optimizer and loop, which JOB has been given, and the values of its result. */
 cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job) {
   job->layout = cz_train_layout(&c->model);
@@ -153,6 +163,7 @@ cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job) {
     const cz_config_node *batch = cz_config_get(stage->node, "batch");
     return cz_config_error(batch ? batch : stage->node, "%s", cz_error_message());
   }
+  CZ_TRY(check_ranks(c, stage, job->batch.shards));
   for (const char *const *name = cz_train_results; *name; name++) CZ_TRY(cz_check_result(c, "%s", *name));
   return CZ_OK;
 }
@@ -195,13 +206,13 @@ cz_status cz_check_stage(cz_check *c, const cz_config_node *node, const cz_stage
   return kind->check(c, &stage);
 }
 
-/** Checks a stage that is to run by itself; every file must be there. */
-cz_status cz_check_one(const cz_config_node *node) {
+/** Checks a stage that is to run by itself on the ranks of COMM; every file must be there. */
+cz_status cz_check_one(const cz_config_node *node, const cz_comm *comm) {
   const cz_stage_kind *kind;
   cz_check c;
   cz_status st;
   CZ_TRY(cz_stage_kind_of(&kind, node));
-  CZ_GO(st, cz_check_open(&c, NULL, NULL), done);
+  CZ_GO(st, cz_check_open(&c, NULL, NULL, comm), done);
   CZ_GO(st, cz_check_stage(&c, node, kind), done);
 done:
   cz_check_close(&c);

@@ -14,6 +14,7 @@ typedef struct cz_check {
   cz_arena *arena;
   const char *stage_name;  /* what stands before its values in `results`; or null */
   bool starts;             /* the stage starts from a model */
+  const cz_comm *comm;     /* who will train, or null: any number of ranks */
   const char *data;        /* the folder that a missing file may lie in, or null */
   const char *made_by;     /* the command that makes that folder, or null; set after cz_check_open */
   cz_tokenizer *tokenizer; /* the last one opened, and the file that it is from */
@@ -26,10 +27,10 @@ typedef struct cz_check {
   size_t n_results, cap_results;
 } cz_check;
 
-CZ_MUST cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data);
+CZ_MUST cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data, const cz_comm *comm);
 void cz_check_close(cz_check *c);
 CZ_MUST cz_status cz_check_stage(cz_check *c, const cz_config_node *node, const cz_stage_kind *kind);
-CZ_MUST cz_status cz_check_one(const cz_config_node *node);
+CZ_MUST cz_status cz_check_one(const cz_config_node *node, const cz_comm *comm);
 
 /* For the kinds. */
 CZ_MUST cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node, const cz_task_row *row);

@@ -16,18 +16,20 @@
 #include <string.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t stop_asked;
+static volatile sig_atomic_t stop_asked, say_so;
 
 static void ask_stop(int signal_number) {
   static const char said[] = "\ncloze: saving after this step; once more stops without\n";
   if (stop_asked) _Exit(128 + signal_number); /* asked twice: at once; the last checkpoint is whole */
   stop_asked = 1;
-  ssize_t n = write(STDERR_FILENO, said, sizeof said - 1);
+  ssize_t n = say_so ? write(STDERR_FILENO, said, sizeof said - 1) : 0;
   (void)n; /* nobody to tell */
 }
 
-/** From now on the first SIGINT or SIGTERM makes loops save a checkpoint and end with CZ_EINTERRUPT; the second ends the process at once. */
-void cz_loop_catch_signals(void) {
+/** From now on the first SIGINT or SIGTERM makes loops save a checkpoint and end with CZ_EINTERRUPT; the second ends the process at once. SAY: a message
+ * tells what happens; of several processes none can know whether the signal is the user's or ends it because another one failed. */
+void cz_loop_catch_signals(bool say) {
+  say_so = say;
   struct sigaction a = {.sa_handler = ask_stop};
   sigaction(SIGINT, &a, NULL);
   sigaction(SIGTERM, &a, NULL);

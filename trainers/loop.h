@@ -35,7 +35,7 @@ typedef struct cz_loop_result {
 cz_batch_plan cz_loop_plan(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
-void cz_loop_catch_signals(void);
+void cz_loop_catch_signals(bool say);
 CZ_MUST cz_status cz_loop_go_on(const char *what);
 void cz_feed_shard(cz_feed *feed, const cz_shard *shard, bool gather, double denominator);
 CZ_MUST cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_keys *batch, const cz_train_keys *train, int dropout_mask, cz_layout layout,

@@ -1,6 +1,7 @@
 #include "trainers/recipe.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "checkpoint/safetensors.h"
 #include "graph/ops.h"
 #include "nn/hf.h"
 #include "trainers/tasks/task.h"
@@ -301,6 +302,14 @@ static cz_status check_tokenizer(const cz_stage *stage) {
   return same ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "%s and %s differ: the model in `init` was trained with another tokenizer", stage->tokenizer_path, path);
 }
 
+/* The weights are there and whole as far as their headers and sizes tell. */
+static cz_status check_weights(const char *folder) {
+  cz_safetensors *weights;
+  CZ_TRY(cz_safetensors_open_model(&weights, folder));
+  cz_safetensors_close(&weights);
+  return CZ_OK;
+}
+
 /* The key of the section `model` that a MESSAGE "model.KEY: ..." is about, or what stands around it. */
 static const cz_config_node *blamed(const cz_config_node *node, const char *message) {
   const cz_config_node *section = cz_config_get(node, "model"), *value = NULL;
@@ -327,6 +336,7 @@ cz_status cz_stage_check_init(const cz_stage *stage) {
   if (cz_recipe_model_folder(stage->init) != CZ_OK) return cz_config_error(cz_config_get(stage->node, "init"), "%s", cz_error_message());
   CZ_TRY(cz_fs_join(path, sizeof path, stage->init, "config.json"));
   CZ_TRY(cz_hf_config_read(&there, path));
+  CZ_TRY(check_weights(stage->init));
   if (stage->tokenizer) CZ_TRY(check_tokenizer(stage));
   CZ_TRY(cz_stage_model_config(&wanted, stage));
   if (!stage->tokenizer && !stage->model.vocab_size) wanted.vocab_size = there.vocab_size;

@@ -9,9 +9,11 @@
 #include "trainers/train.h"
 
 #include <omp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define STAGE_OPTIONS                                                                                                                                \
   "  --out DIR    the run's folder: configuration, metrics, checkpoint, model, result; run the same command again to go on after a stop\n"            \
@@ -50,9 +52,13 @@ cz_status cz_session_open(cz_session *s, const char *device, const char *comm) {
   return cz_device_open(&s->device, device);
 }
 
-/** Closes what cz_session_open opened. A rank that failed ends the whole job, so that nobody waits for it; ranks that were told to stop leave together. */
+/** Closes what cz_session_open opened. A rank that failed ends the whole job, so that nobody waits for it; ranks that were told to stop leave together.
+ * What one rank finds wrong most often all do, so the others leave the word to rank 0 for a moment, in which it ends them. */
 void cz_session_close(cz_session *s, cz_status outcome) {
+  enum { MOMENT = 3 /* seconds */ };
   if (s->comm && s->comm->size > 1 && outcome != CZ_OK && outcome != CZ_EINTERRUPT) {
+    signal(SIGTERM, SIG_DFL);
+    if (s->comm->rank > 0) sleep(MOMENT);
     fprintf(stderr, "cloze: rank %d: %s\n", s->comm->rank, cz_error_message());
     cz_comm_abort(s->comm, outcome == CZ_EUSAGE ? 2 : 1);
   }
@@ -143,10 +149,10 @@ cz_status cz_command_stage(int argc, char **argv) {
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 1, -1, usage));
   if (!out) return CZ_FAIL(CZ_EUSAGE, "%s: --out DIR is missing", argv[0]);
-  cz_loop_catch_signals();
   CZ_GO(st, cz_session_open(&s, device, comm), done);
+  cz_loop_catch_signals(s.comm->size == 1);
   CZ_GO(st, open_config(&config, argc, argv, argv[0]), done);
-  CZ_GO(st, cz_check_one(cz_config_root(config)), done);
+  CZ_GO(st, cz_check_one(cz_config_root(config), s.comm), done);
   if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(out, "inputs.json", "experiment.yaml"), done);
   CZ_GO(st, cz_stage_run(&s, cz_config_root(config), cz_config_root(config), out), done);
   if (s.comm->rank == 0) cz_log("%s: done, see %s/result.json", argv[0], out);

@@ -324,6 +324,36 @@ static void test_counter(void **state) {
   assert_non_null(strstr(o.out, "The run is not finished: 2 of 4 stages are done."));
 }
 
+/* Weights that were cut off are found before the stages that come first have run. */
+static void test_truncated_model(void **state) {
+  shell("cp -r base/model cut_off && truncate -s -100 cut_off/model.safetensors");
+  REFUSED(1, "cut_off/model.safetensors: ", cloze("run", "x.yaml", "--out", "none", "stages.finetune.init=cut_off"));
+  REFUSED(1, "it is truncated", cloze("finetune", "finetune.yaml", "--out", "none", "init=cut_off"));
+  assert_false(cz_fs_exists(in_scratch("none")));
+}
+
+/* What ranks can't divide is said before anything runs, once, with what would do. */
+static void test_ranks(void **state) {
+#ifdef CZ_MPIRUN
+  static const char start[] = "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1; " CZ_MPIRUN
+                              " " CZ_PROGRAM " run x.yaml --out none stages.pretrain.batch.shards=2 ";
+  cz_buf text = {0};
+  char command[1400];
+  snprintf(command, sizeof command, "(%s stages.finetune.batch.shards=1) > said 2>&1; test $? -eq 2", start);
+  shell(command);
+  assert_int_equal(cz_fs_read(in_scratch("said"), &text), CZ_OK);
+  assert_int_equal(cz_buf_add(&text, "", 1), CZ_OK);
+  static const char words[] = "stages.finetune.batch.shards: 1 shards can't be divided among 2 ranks: the number of ranks must divide the number of "
+                              "shards; 2 would do";
+  const char *said = strstr(text.data, words);
+  if (!said || strstr(said + 1, words) || strstr(text.data, "saving after this step")) fail_msg("%s", text.data);
+  assert_false(cz_fs_exists(in_scratch("none")));
+  cz_buf_free(&text);
+#else
+  skip();
+#endif
+}
+
 static void expect_content(const char *name, const char *wanted) {
   cz_buf text = {0};
   assert_int_equal(cz_fs_read(in_scratch(name), &text), CZ_OK);
@@ -458,6 +488,8 @@ int main(void) {
                                      cmocka_unit_test(test_unfinished_folders),
                                      cmocka_unit_test(test_damaged_folders),
                                      cmocka_unit_test(test_counter),
+                                     cmocka_unit_test(test_truncated_model),
+                                     cmocka_unit_test(test_ranks),
                                      cmocka_unit_test(test_folders_of_others),
                                      cmocka_unit_test(test_outputs_that_are_inputs),
                                      cmocka_unit_test(test_cuts_are_told),

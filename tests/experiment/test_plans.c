@@ -57,7 +57,7 @@ static void test_missing_files(void **state) {
   cz_plan_close(&plan);
   write_text("x.yaml", experiment_text);
   snprintf(path, sizeof path, "%s/x.yaml", folder());
-  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, &(cz_inputs){0}), CZ_EUSAGE, "nothing/t.json"); /* a run needs the data, a look does not */
+  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, &(cz_session){0}), CZ_EUSAGE, "nothing/t.json"); /* a run needs the data, a look does not */
   cz_plan_close(&plan);
   assert_fails(cz_plan_open(&plan, path, "huge", 0, NULL, 0, NULL), CZ_EUSAGE, "this file has no scales");
   cz_plan_close(&plan);
@@ -133,7 +133,7 @@ static void open_file(cz_plan *plan, const char *name, const char *scale) {
 /* Stages and columns are right as far as that can be said without data, and what is missing is data. */
 static void check_whole(const cz_plan *plan) {
   cz_buf missing = {0};
-  assert_ok(cz_plan_check(plan, &missing));
+  assert_ok(cz_plan_check(plan, &missing, NULL));
   assert_true(!missing.data || strstr(missing.data, "data/"));
   cz_buf_free(&missing);
 }

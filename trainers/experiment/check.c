@@ -104,12 +104,12 @@ static void check_papers(const cz_plan *p) {
 
 /** Checks every stage of every row of the plan, all that differs between seeds being the seed: configurations, files and their contents, models that
  * stages start from, columns. MISSING null: all files must be there; otherwise those that are not are listed there, a line each, and what can be
- * checked without them is. The message names row, stage, file, line and value. */
-cz_status cz_plan_check(const cz_plan *p, cz_buf *missing) {
+ * checked without them is. COMM is who will train, or null for any number of ranks. The message names row, stage, file, line and value. */
+cz_status cz_plan_check(const cz_plan *p, cz_buf *missing, const cz_comm *comm) {
   cz_check c;
   cz_model_config *models = NULL;
   cz_status st;
-  CZ_GO(st, cz_check_open(&c, missing, p->data), done);
+  CZ_GO(st, cz_check_open(&c, missing, p->data, comm), done);
   CZ_GO(st, cz_alloc(&models, p->n_stages, sizeof *models), done);
   c.made_by = p->data_made_by;
   for (size_t row = 0; row < p->n_rows; row++) CZ_GO(st, check_row(&c, p, row, models), done);

@@ -69,12 +69,12 @@ typedef struct cz_plan {
 } cz_plan;
 
 CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words,
-                               cz_inputs *inputs);
+                               cz_session *session);
 void cz_plan_close(cz_plan *plan);
 cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t stage);
 const cz_plan_stage *cz_plan_init(const cz_plan *plan, size_t seed, size_t row, size_t stage);
 bool cz_plan_first(const cz_plan *plan, size_t k);
-CZ_MUST cz_status cz_plan_check(const cz_plan *plan, cz_buf *missing);
+CZ_MUST cz_status cz_plan_check(const cz_plan *plan, cz_buf *missing, const cz_comm *comm);
 CZ_MUST cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *stage);
 
 /* What a row took, mean over the seeds that are there: stages of training and of evaluation, shared ones counted in full. */

@@ -323,10 +323,10 @@ static bool is_replaced(const char *key, char *const *words, size_t n_words) {
 }
 
 /** Opens an experiment file with its scale (null: the one that its key `scale` names, if any) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing
- * how many seeds there are, and resolves every stage of every row and seed. With INPUTS keys cover the contents of the files that stages name, and
+ * how many seeds there are, and resolves every stage of every row and seed. With SESSION keys cover the contents of the files that stages name, and
  * everything is checked first (cz_plan_check); null is for looking only. CZ_EUSAGE with file and line for anything that is not as it should be. Close
  * with cz_plan_close, also after a failure. */
-cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words, cz_inputs *inputs) {
+cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words, cz_session *session) {
   *p = (cz_plan){0};
   CZ_TRY(cz_arena_create(&p->arena, "plan"));
   if (!(p->files = json_object())) return CZ_FAIL(CZ_ENOMEM, "no memory for a plan");
@@ -349,8 +349,8 @@ cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t 
   if (p->scales && !cz_config_get(root, "stages")) return need_scale(p);
   CZ_TRY(resolve(p, root));
   CZ_TRY(read_columns(p, root));
-  if (inputs) CZ_TRY(cz_plan_check(p, NULL));
-  return make_keys(p, inputs);
+  if (session) CZ_TRY(cz_plan_check(p, NULL, session->comm));
+  return make_keys(p, session ? &session->inputs : NULL);
 }
 
 /** Frees the plan. */

@@ -296,9 +296,9 @@ cz_status cz_command_run(int argc, char **argv) {
   int lock = -1;
   cz_status st;
   CZ_TRY(parse(&r, argc, argv));
-  cz_loop_catch_signals();
   CZ_GO(st, cz_session_open(&s, r.device, r.comm), done);
-  CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.n_seeds, r.words, r.n_words, &s.inputs), done);
+  cz_loop_catch_signals(s.comm->size == 1);
+  CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.n_seeds, r.words, r.n_words, &s), done);
   if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(r.folder, "plan.json", "config.yaml"), done);
   CZ_GO(st, make_folder(&r), done);
   if (s.comm->rank == 0) {

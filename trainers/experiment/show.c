@@ -268,7 +268,7 @@ cz_status cz_command_show(int argc, char **argv) {
   cz_status st;
   CZ_TRY(parse(&r, &argc, argv));
   CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.seeds, argv + 2, (size_t)argc - 2, NULL), done);
-  CZ_GO(st, cz_plan_check(&plan, &missing), done);
+  CZ_GO(st, cz_plan_check(&plan, &missing, NULL), done);
   CZ_GO(st, measure_rate(&r), done);
   CZ_GO(st, r.json ? print_as_json(&text, &r, &plan) : print_text(&text, &r, &plan), done);
   fputs(text.data, stdout);
