@@ -3,8 +3,8 @@
 
   step        `cloze bench step` at T5-small's shape: share of the products that the same run measures
   torch       the same step in PyTorch, compiled and not, in turns with ours (scripts/bench_torch.py; skipped with a note where torch is not installed)
-  reader      share of a pretraining stage's time in which the loop waited for its next batch
-  first_step  wall time of a whole pretraining command of the quickstart's model that takes one step, its saving included
+  reader      share of the training loop's time in which it waited for its next batch, in the quickstart's pretraining
+  first_step  wall time of a whole command of that stage that takes one step, its saving included
   tokenizer   `cloze tokenize` beside SentencePiece, one thread each (scripts/bench_tokenizer.py)
   corpus      `cloze corpus` from text to file beside SentencePiece's encoding alone, processor time
 
@@ -12,6 +12,8 @@ Run it on an idle machine; it takes about half an hour with PyTorch, and says th
 import argparse, importlib.util, json, os, pathlib, resource, shutil, statistics, subprocess, sys, tempfile, time
 
 HERE = pathlib.Path(__file__).resolve().parent
+# What is enough of the quickstart for its stages' configurations to be there.
+SHORT = ["stages.pretrain.train.steps=1", "stages.finetune.train.steps=1", "stages.evaluate.evaluate.max_examples=1"]
 
 
 def program(*words, **options):
@@ -33,16 +35,19 @@ def beside_torch(a):
     return lines
 
 
-def pretrain(a, folder, steps):
-    """A pretraining stage of the quickstart's model: its measurements, and the wall time of the whole command."""
-    config = pathlib.Path(folder, "config.yaml")
-    config.write_text(
-        f"tokenizer: {a.data}/tokenizer.json\nmodel: {{name: t5-nano, dropout: 0}}\nseed: 1\ncorpus: {a.data}/pretrain.h5\n"
-        "objective: {name: random_spans, inputs_length: 128}\nbatch: {input_tokens: 512, target_tokens: 512}\n"
-        f"optimizer: {{name: adamw_scale, learning_rate: 1e-2, warmup_steps: 1}}\ntrain: {{steps: {steps}, log_steps: 1}}\n")
-    out = pathlib.Path(folder, f"run{steps}")
+def stage_of_the_quickstart(a, folder):
+    """The configuration of the quickstart's pretraining under random_spans on these data, as `cloze run` resolves it."""
+    run = pathlib.Path(folder, "quickstart")
+    program(a.cloze, "run", HERE.parent / "experiments" / "quickstart.yaml", "--seeds", 1, "--out", run, f"data={a.data}", *SHORT)
+    plan = json.loads((run / "plan.json").read_text())
+    place = next(s["folder"] for s in plan if s["stage"] == "pretrain" and s["name"] == "random_spans")
+    return run / place.lstrip("/") / "config.yaml"
+
+
+def pretrain(a, config, out, steps):
+    """A pretraining stage: its measurements, and the wall time of the whole command."""
     began = time.monotonic()
-    program(a.cloze, "pretrain", config, "--out", out)
+    program(a.cloze, "pretrain", config, "--out", out, f"train.steps={steps}")
     wall = time.monotonic() - began
     measured = json.loads((out / "result.json").read_text())["measured"]
     shutil.rmtree(out)
@@ -51,13 +56,15 @@ def pretrain(a, folder, steps):
 
 def reader_and_start(a):
     with tempfile.TemporaryDirectory() as folder:
-        measured, _ = pretrain(a, folder, 300)
-        walls = [pretrain(a, folder, 1)[1] for _ in range(a.rounds)]
-    reader = {"wait_seconds": measured["reader_wait_seconds"], "seconds": measured["seconds"], "share": measured["reader_wait_seconds"] / measured["seconds"]}
+        config, out = stage_of_the_quickstart(a, folder), pathlib.Path(folder, "stage")
+        measured, _ = pretrain(a, config, out, 300)
+        walls = [pretrain(a, config, out, 1)[1] for _ in range(a.rounds)]
+    wait, loop = measured["reader_wait_seconds"], measured["loop_seconds"]
+    reader = {"wait_seconds": wait, "loop_seconds": loop, "share": wait / loop}
     return reader, {"seconds": round(statistics.median(walls), 3), "all": [round(w, 3) for w in walls]}
 
 
-def corpus(a, sentencepiece_mb_per_s):
+def corpus(a, library):
     text = pathlib.Path(a.data, "pretrain.txt")
     rates = []
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +73,7 @@ def corpus(a, sentencepiece_mb_per_s):
             program(a.cloze, "corpus", "--tokenizer", f"{a.data}/tokenizer.json", "--out", f"{folder}/{i}.h5", text)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             rates.append(text.stat().st_size / 1e6 / (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
-    return {"mb_per_processor_second": round(statistics.median(rates), 2), "ratio_to_sentencepiece": round(statistics.median(rates) / sentencepiece_mb_per_s, 3)}
+    return {"mb_per_processor_second": round(statistics.median(rates), 2), "ratio_to_sentencepiece": round(statistics.median(rates) / library, 3)}
 
 
 def main():
@@ -82,7 +89,7 @@ def main():
     result["torch"] = beside_torch(a)
     result["reader"], result["first_step"] = reader_and_start(a)
     result["tokenizer"] = json.loads(program(sys.executable, HERE / "bench_tokenizer.py", f"{a.data}/tokenizer.json", f"{a.data}/pretrain.txt", "--cloze", a.cloze))
-    result["corpus"] = corpus(a, statistics.median(result["tokenizer"]["sentencepiece_mb_per_s"]))
+    result["corpus"] = corpus(a, statistics.median(result["tokenizer"]["sentencepiece_mb_per_processor_second"]))
     text = json.dumps(result, indent=1) + "\n"
     if a.out:
         pathlib.Path(a.out).parent.mkdir(parents=True, exist_ok=True)
