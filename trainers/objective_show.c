@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "text/tokenizer.h"
+#include "text/unicode.h"
 #include "trainers/args.h"
 #include "trainers/objectives/objective.h"
 #include "trainers/objectives/vocabulary.h"
@@ -115,9 +116,23 @@ static const char *skip_blank_lines(const char *at, const char *end) {
   return end;
 }
 
-static cz_status read_text(documents *d, const cz_buf *file, const cz_tokenizer *t) {
+static size_t line_of(const cz_buf *file, const char *at) {
+  size_t n = 1;
+  for (const char *s = file->data; s < at; s++) n += *s == '\n';
+  return n;
+}
+
+static cz_status check_text(const char *path, const cz_buf *file) {
+  size_t sound = cz__utf8_check(file->data, file->len);
+  return sound == file->len ? CZ_OK
+                            : CZ_FAIL(CZ_EINVAL, "%s:%zu: byte 0x%02x is not UTF-8 text", path, line_of(file, file->data + sound),
+                                      (unsigned char)file->data[sound]);
+}
+
+static cz_status read_text(documents *d, const char *path, const cz_buf *file, const cz_tokenizer *t) {
   cz_tokenizer_scratch *scratch = NULL;
   cz_status st;
+  CZ_TRY(check_text(path, file));
   CZ_GO(st, cz_tokenizer_scratch_create(&scratch, t), done);
   const char *end = file->data + file->len;
   for (const char *begin = skip_blank_lines(file->data, end); begin < end;) {
@@ -133,7 +148,8 @@ static cz_status read_text(documents *d, const cz_buf *file, const cz_tokenizer 
       if (next == end || next != newline + 1) break;
       stop = next;
     }
-    CZ_GO(st, add_text(d, t, scratch, begin, (size_t)(stop - begin)), done);
+    st = add_text(d, t, scratch, begin, (size_t)(stop - begin));
+    if (st != CZ_OK) CZ_GO(st, CZ_NOTE(st, "the document that begins at %s:%zu", path, line_of(file, begin)), done);
     begin = stop == end ? end : next;
   }
 done:
@@ -147,7 +163,7 @@ static cz_status read_documents(documents *d, const request *r, const cz_tokeniz
   cz_status st;
   CZ_GO(st, cz_fs_read(path, &file), done);
   if (file.len == 0) CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: the file is empty", path), done);
-  CZ_GO(st, r->ids ? read_ids(d, path, &file, cz_tokenizer_get_facts(t)->size) : read_text(d, &file, t), done);
+  CZ_GO(st, r->ids ? read_ids(d, path, &file, cz_tokenizer_get_facts(t)->size) : read_text(d, path, &file, t), done);
   if (d->n == 0) st = CZ_FAIL(CZ_EINVAL, "%s: no document in it", path);
 done:
   cz_buf_free(&file);

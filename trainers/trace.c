@@ -45,12 +45,15 @@ static cz_status get_list(const json_t *line, const char *key, const char *path,
   return json_array_size(*out) ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s:%d: %s is empty", path, number, key);
 }
 
-static cz_status append_ids(cz_ids *out, const json_t *list, const char *key, const char *path, int number) {
+/* Ids below LEAST, or not in the vocabulary of MOST, are refused here, where their place is known. */
+static cz_status append_ids(cz_ids *out, const json_t *list, const char *key, const char *path, int number, int64_t least, int64_t most) {
   for (size_t i = 0; i < json_array_size(list); i++) {
     const json_t *v = json_array_get(list, i);
     json_int_t id = json_integer_value(v);
     if (!json_is_integer(v) || id < INT32_MIN || id > INT32_MAX)
       return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s is not a token id", path, number, i, key);
+    if (id < least || id >= most)
+      return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s, %lld, is not in the vocabulary of %lld", path, number, i, key, (long long)id, (long long)most);
     CZ_TRY(cz_ids_add(out, (int32_t)id));
   }
   return CZ_OK;
@@ -67,8 +70,8 @@ static cz_status add_pair(batch *b, const cz_model_config *c, const json_t *line
   size_t enc = b->enc.len, dec = b->dec.len;
   CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
   CZ_TRY(get_list(line, "target_ids", path, number, &targets));
-  CZ_TRY(append_ids(&b->enc, inputs, "input_ids", path, number));
-  CZ_TRY(append_ids(&b->targets, targets, "target_ids", path, number));
+  CZ_TRY(append_ids(&b->enc, inputs, "input_ids", path, number, 0, c->vocab_size));
+  CZ_TRY(append_ids(&b->targets, targets, "target_ids", path, number, INT32_MIN, c->vocab_size));
   CZ_TRY(cz_ids_add(&b->dec, (int32_t)c->start_id));
   for (size_t i = dec; i + 1 < b->targets.len; i++) CZ_TRY(cz_ids_add(&b->dec, b->targets.data[i] < 0 ? (int32_t)c->pad_id : b->targets.data[i]));
   CZ_TRY(close_span(&b->enc_spans, enc, b->enc.len));
@@ -76,15 +79,15 @@ static cz_status add_pair(batch *b, const cz_model_config *c, const json_t *line
 }
 
 /* A single stack reads its inputs and predicts the next label. */
-static cz_status add_stack(batch *b, const json_t *line, const char *path, int number) {
+static cz_status add_stack(batch *b, const cz_model_config *c, const json_t *line, const char *path, int number) {
   const json_t *inputs, *labels, *prefix = json_object_get(line, "prefix");
   size_t dec = b->dec.len;
   CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
   CZ_TRY(get_list(line, "labels", path, number, &labels));
   if (json_array_size(inputs) != json_array_size(labels))
     return CZ_FAIL(CZ_EINVAL, "%s:%d: %zu input_ids but %zu labels", path, number, json_array_size(inputs), json_array_size(labels));
-  CZ_TRY(append_ids(&b->dec, inputs, "input_ids", path, number));
-  CZ_TRY(append_ids(&b->targets, labels, "labels", path, number));
+  CZ_TRY(append_ids(&b->dec, inputs, "input_ids", path, number, 0, c->vocab_size));
+  CZ_TRY(append_ids(&b->targets, labels, "labels", path, number, INT32_MIN, c->vocab_size));
   memmove(b->targets.data + dec, b->targets.data + dec + 1, (b->targets.len - dec - 1) * sizeof *b->targets.data);
   b->targets.data[b->targets.len - 1] = -100;
   CZ_TRY(cz_ids_add(&b->prefix, json_is_integer(prefix) ? (int32_t)json_integer_value(prefix) : 0));
@@ -103,7 +106,7 @@ static cz_status read_batch(batch *b, const cz_model_config *c, const char *path
     json_error_t why;
     json_t *j = json_loads(line, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(j)) st = CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, number, j ? 1 : why.column, j ? "not an object" : why.text);
-    else st = c->family->architecture == CZ_ENCODER_DECODER ? add_pair(b, c, j, path, number) : add_stack(b, j, path, number);
+    else st = c->family->architecture == CZ_ENCODER_DECODER ? add_pair(b, c, j, path, number) : add_stack(b, c, j, path, number);
     if (j) json_decref(j);
     if (st != CZ_OK) goto done;
     b->segments++;

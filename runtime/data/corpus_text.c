@@ -12,6 +12,7 @@ typedef struct build {
   const cz_corpus_job *job;
   cz_corpus_writer *writer;
   cz_buf text; /* lines of the document so far */
+  long first;  /* number of the first of them */
   cz_ids ids;
 } build;
 
@@ -26,11 +27,26 @@ typedef struct input {
   uint64_t hash;  /* of these, line by line */
 } input;
 
+/* The document can't be encoded: the first of its lines that can't be by itself is to blame, or else all of it. */
+static cz_status refuse_document(build *b, const input *in, cz_status st) {
+  char why[1024];
+  long number = b->first;
+  snprintf(why, sizeof why, "%s", cz_error_message());
+  for (const char *line = b->text.data, *end = line + b->text.len; line < end; number++) {
+    const char *stop = memchr(line, '\n', (size_t)(end - line));
+    if (!stop) stop = end;
+    cz_status own = b->job->encode(b->job->encoder, &b->ids, line, (size_t)(stop - line));
+    if (own != CZ_OK) return CZ_FAIL(own, "%s:%ld: %s", in->path, number, cz_error_message());
+    line = stop + 1;
+  }
+  return CZ_FAIL(st, "%s:%ld: %s", in->path, b->first, why);
+}
+
 static cz_status end_document(build *b, const input *in) {
   if (!b->text.len) return CZ_OK;
   b->ids.len = 0;
   cz_status st = b->job->encode(b->job->encoder, &b->ids, b->text.data, b->text.len);
-  if (st != CZ_OK) return CZ_FAIL(st, "%s:%ld: %s", in->path, in->number, cz_error_message());
+  if (st != CZ_OK) return refuse_document(b, in, st);
   b->text.len = 0;
   return cz_corpus_add(b->writer, &b->ids);
 }
@@ -42,7 +58,10 @@ static bool is_blank(const char *line, size_t n) {
 
 static cz_status add_line(build *b, const input *in, const char *line, size_t n) {
   if (b->job->split == CZ_SPLIT_BLANK_LINE && is_blank(line, n)) return end_document(b, in);
-  if (b->text.len) CZ_TRY(cz_buf_add(&b->text, "\n", 1));
+  if (b->text.len)
+    CZ_TRY(cz_buf_add(&b->text, "\n", 1));
+  else
+    b->first = in->number;
   CZ_TRY(cz_buf_add(&b->text, line, n));
   return b->job->split == CZ_SPLIT_LINE ? end_document(b, in) : CZ_OK;
 }

@@ -82,6 +82,7 @@ static void test_everything_is_checked_first(void **state) {
   refuses("stages.evaluate.tasks.list.0.name=tvs", "'tvs'");
   refuses("stages.evaluate.tasks.list.0.tset=test.tsv", "unknown key 'tset'; did you mean 'test'?");
   refuses("stages.evaluate.init=$finetun", "'$finetun' is no stage before this one; did you mean $finetune");
+  refuses("stages.evaluate.init=finetune", "there is no folder 'finetune', but a stage of this name; did you mean $finetune?");
   refuses("stages.finetune.init=corpus.h5", "corpus.h5 is no folder: a model's folder has config.json, model.safetensors and tokenizer.json");
 }
 
@@ -410,6 +411,16 @@ static void test_cuts_are_told(void **state) {
   assert_null(strstr(o.err, "were cut"));
 }
 
+/* What is wrong in a file is named with its line. */
+static void test_places(void **state) {
+  write_scratch("bad.txt", "first\n\none\ntwo\nth\xffree\nfour\n\nlast\n");
+  REFUSED(1, "bad.txt:5: the text is not UTF-8: byte 0xff at offset 2", cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "b.h5", "bad.txt"));
+  REFUSED(1, "bad.txt:5: byte 0xff is not UTF-8 text", cloze("objective", "lm", "--tokenizer", SAMPLE "/tokenizer.json", "--text", "bad.txt"));
+  write_scratch("ids.jsonl", "{\"input_ids\": [5, 1], \"target_ids\": [7, 1]}\n{\"input_ids\": [5, 64], \"target_ids\": [7, 1]}\n");
+  REFUSED(1, "ids.jsonl:2: element 1 of input_ids, 64, is not in the vocabulary of 64",
+          cloze("trace", FIXTURES "/t5/v1_0", "--batch", "ids.jsonl", "--out", "b.h5"));
+}
+
 static void test_no_model(void **state) {
   REFUSED(2, "base is no model's folder: a model's folder has config.json, model.safetensors and tokenizer.json; did you mean base/model?",
           cloze_with("x\n", "generate", "base"));
@@ -493,6 +504,7 @@ int main(void) {
                                      cmocka_unit_test(test_folders_of_others),
                                      cmocka_unit_test(test_outputs_that_are_inputs),
                                      cmocka_unit_test(test_cuts_are_told),
+                                     cmocka_unit_test(test_places),
                                      cmocka_unit_test(test_no_model),
                                      cmocka_unit_test(test_names_in_output),
                                      cmocka_unit_test(test_help_keys),

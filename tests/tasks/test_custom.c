@@ -58,6 +58,12 @@ static void test_csv(void **state) {
   /* a lenient parser takes all up to the next quote for one field, and every second record is gone */
   refuse("csv", "a,x\n\"b,y\nc,x\n\"d\" e,y\n", CZ_EINVAL,
          "own:4: a quote inside a field: write it twice and put the field in quotes (the record began at line 2)", NULL, 0);
+  refuse("csv", "text;kind\na;b\n", CZ_EINVAL, "own:1: the header has no column 'text'; it has 'text;kind'; are fields separated by commas?",
+         WORDS("header=true", "input_columns=text", "target_column=kind"));
+  refuse("csv", "words,kind\na,b\n", CZ_EINVAL, "own:1: the header has no column 'text'; it has 'words', 'kind'",
+         WORDS("header=true", "input_columns=text", "target_column=kind"));
+  refuse("csv", "text,kind,text\na,b,c\n", CZ_EINVAL, "own:1: 2 columns of the header are called 'text'; name it by its number",
+         WORDS("header=true", "input_columns=text", "target_column=kind"));
   refuse("csv", "a 5\" disk,x\n", CZ_EINVAL, "own:1: a quote inside a field", NULL, 0);
   refuse("csv", "\"a\" disk,x\n", CZ_EINVAL, "own:1: a quote inside a field", NULL, 0);
   refuse("csv", "a,x\nb,\"y", CZ_EINVAL, "own:2: a quote that opens in this record is never closed", NULL, 0);

@@ -214,7 +214,12 @@ static cz_status read_init(cz_plan *p, cz_plan_stage *s, const cz_config_node *s
   const char *text;
   if (!n) return CZ_OK;
   CZ_TRY(cz_config_text(&text, n));
-  if (text[0] != '$') return CZ_OK;
+  if (text[0] != '$') {
+    for (size_t i = 0; i < index; i++)
+      if (!strcmp(text, cz_config_key_at(stages, i)) && !cz_fs_exists(text))
+        return cz_config_error(n, "there is no folder '%s', but a stage of this name; did you mean $%s?", text, text);
+    return CZ_OK;
+  }
   for (size_t i = 0; i < index; i++)
     if (!strcmp(text + 1, cz_config_key_at(stages, i))) s->init = cz_config_key_at(stages, i);
   if (s->init) return cz_config_without(p->config, &s->node, s->node, "init");

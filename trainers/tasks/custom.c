@@ -45,6 +45,20 @@ typedef struct layout {
   size_t n_inputs, inputs[CZ_FIELDS], target, width; /* columns from 0; width 0: no line seen */
 } layout;
 
+/* NAME is not in the header: what is, and why that may be. */
+static cz_status refuse_name(const layout *x, const char *name, const cz_fields *header, const char *place) {
+  const char *near = cz_nearest(name, (const char *const *)header->text, header->n);
+  bool csv = !strcmp(x->set->row->name, "csv");
+  cz_buf all = {0};
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < header->n && st == CZ_OK; i++) st = cz_buf_addf(&all, "%s'%s'", i ? ", " : "", header->text[i]);
+  if (st == CZ_OK)
+    st = CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s; it has %s%s%s%s", place, name, near ? "; nearest is " : "", near ? near : "",
+                 all.data, header->n == 1 ? "; are fields separated by " : "", header->n > 1 ? "" : csv ? "commas" : "tabs", header->n > 1 ? "" : "?");
+  cz_buf_free(&all);
+  return st;
+}
+
 /* A column's number, from its number or its name. */
 static cz_status find_column(size_t *column, const layout *x, const char *name, const cz_fields *first, const char *place) {
   int64_t number;
@@ -55,10 +69,11 @@ static cz_status find_column(size_t *column, const layout *x, const char *name, 
   }
   cz_error_clear();
   if (!x->set->config.header) return CZ_FAIL(CZ_EUSAGE, "column '%s' is no number, and header is false", name);
-  for (*column = 0; *column < first->n; ++*column)
-    if (!strcmp(first->text[*column], name)) return CZ_OK;
-  const char *near = cz_nearest(name, (const char *const *)first->text, first->n);
-  return CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s", place, name, near ? "; nearest is " : "", near ? near : "");
+  size_t found = 0;
+  for (size_t i = 0; i < first->n; i++)
+    if (!strcmp(first->text[i], name)) *column = i, found++;
+  if (found > 1) return CZ_FAIL(CZ_EINVAL, "%s: %zu columns of the header are called '%s'; name it by its number", place, found, name);
+  return found ? CZ_OK : refuse_name(x, name, first, place);
 }
 
 static cz_status resolve(layout *x, const cz_fields *first, const char *place) {
