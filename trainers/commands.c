@@ -43,7 +43,7 @@ static void print_man(FILE *out) {
     }
     fputs(".fi\n", out);
   }
-  fputs(".SH EXIT STATUS\n0 done, 1 the run failed, 2 wrong usage or configuration\n", out);
+  fputs(".SH EXIT STATUS\n0 done, 1 the run failed, 2 wrong usage or configuration, 130 or 143 stopped by a second SIGINT or SIGTERM\n", out);
 }
 
 /** Prints a document made from the tables: `keys`, every key of a configuration, `keys.md`, the same in Markdown, or `man`, the manual page. */

@@ -14,8 +14,8 @@ static void print_commands(FILE *f) {
   for (size_t i = 0; i < cz_command_count; i++) fprintf(f, "  %-10s %s\n", cz_commands[i].name, cz_commands[i].help);
   fprintf(f, "  %-10s %s\n", "help",
           "this list; help COMMAND: its manual; help keys or keys.md: every key of a configuration; help man: a manual page");
-  fprintf(f, "\nExit codes: 0 done, 1 the run failed, 2 wrong usage or configuration. With CLOZE_DEBUG=1 an error also says where in the program it "
-             "was found.\n");
+  fprintf(f, "\nExit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 130 or 143 stopped by a second ctrl-C or SIGTERM. With "
+             "CLOZE_DEBUG=1 an error also says where in the program it was found.\n");
 }
 
 static const cz_command *find(const char *name) {

@@ -54,10 +54,11 @@ static size_t distance(const char *a, const char *b) {
   return d[na % 3][nb];
 }
 
-/** The name closest in spelling to WORD, or null when none is near enough (over a third of its length away). Borrowed from NAMES. */
+/** The name closest in spelling to WORD, or null when none is near enough: a third of its letters may be wrong, and one in any case; dashes before it are
+ * no letters. Borrowed from NAMES. */
 const char *cz_nearest(const char *word, const char *const *names, size_t count) {
   const char *best = NULL;
-  size_t best_distance = strlen(word) / 3 + 2;
+  size_t letters = strlen(word) - strspn(word, "-"), best_distance = letters < 6 ? 2 : letters / 3 + 1;
   for (size_t i = 0; i < count; i++) {
     size_t d = distance(word, names[i]);
     if (d < best_distance) {

@@ -73,12 +73,16 @@ static void warn_unknown(const reading *r) {
   }
 }
 
+/* The class that reads a family at Hugging Face; single stacks have none there. */
+static const char *type_of(const cz_family *f) { return f->architecture == CZ_ENCODER_DECODER ? "t5" : "cloze-t5-stack"; }
+
 static cz_status read_family(const reading *r, cz_model_config *c, bool gated) {
   const char *type = json_string_value(json_object_get(r->root, "model_type")), *own = json_string_value(json_object_get(r->root, "cloze_family"));
   if (!type) return CZ_FAIL(CZ_EINVAL, "%s: model_type is missing", r->path);
   if (own) {
     CZ_TRY(cz_family_find(&c->family, own));
-    return CZ_OK;
+    if (!strcmp(type, type_of(c->family))) return CZ_OK;
+    return CZ_FAIL(CZ_EINVAL, "%s: model_type '%s' contradicts cloze_family '%s', whose model_type is '%s'", r->path, type, own, type_of(c->family));
   }
   if (strcmp(type, "t5") && strcmp(type, "mt5"))
     return CZ_FAIL(CZ_EINVAL, "%s: model_type '%s' is not of a family that this program has (t5, mt5)", r->path, type);
@@ -173,7 +177,7 @@ cz_status cz_hf_config_write(const cz_model_config *c, const char *path) {
   const char *projection = NULL;
   CZ_TRY(activation_name(&projection, c));
   json_t *root = json_pack("{s:[s], s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "architectures", c->family->hf_class, "model_type",
-                           pair ? "t5" : "cloze-t5-stack", "cloze_family", c->family->name, "is_encoder_decoder", pair, "vocab_size",
+                           type_of(c->family), "cloze_family", c->family->name, "is_encoder_decoder", pair, "vocab_size",
                            (json_int_t)c->vocab_size, "d_model", (json_int_t)c->d_model, "d_kv", (json_int_t)c->d_kv, "d_ff", (json_int_t)c->d_ff,
                            "num_layers", (json_int_t)c->n_layers, "num_decoder_layers", (json_int_t)c->n_decoder_layers, "num_heads",
                            (json_int_t)c->n_heads, "relative_attention_num_buckets", (json_int_t)c->buckets, "relative_attention_max_distance",

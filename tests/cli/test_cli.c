@@ -47,6 +47,7 @@ static void test_wrong_words(void **state) {
   REFUSED(2, "a command is missing", run_program("", (const char *const[]){NULL}));
   REFUSED(2, "no command 'runn'; did you mean run", cloze("runn"));
   REFUSED(2, "no command 'tokenise'; did you mean tokenize", cloze("help", "tokenise"));
+  REFUSED(2, "unknown option --bogus\n", cloze("trace", "--bogus"));
   REFUSED(2, "unknown option --sedes; did you mean --seeds", cloze("run", "x.yaml", "--sedes", "3"));
   REFUSED(2, "option --batch wants a value", cloze("trace", FIXTURES "/t5/v1_0", "--batch"));
   REFUSED(2, "takes no value", cloze("trace", FIXTURES "/t5/v1_0", "--no-grad=1"));
@@ -74,9 +75,21 @@ static void test_keys(void **state) {
     if (!strstr(o.out, some[i])) fail_msg("cloze help keys lacks %s", some[i]);
 }
 
+/* What is not written in a document is guessed: defaults, and the codes that a stopped program leaves. */
+static void test_what_help_says(void **state) {
+  outcome o = cloze("help", "bench");
+  EXPECT(0, o);
+  const char *objectives = strstr(o.out, "\nobjectives: ");
+  assert_non_null(objectives);
+  assert_non_null(strstr(objectives, "--model M       t5-small (default)"));
+  assert_non_null(strstr(cloze("help").out, "130 or 143 stopped by a second ctrl-C"));
+  assert_non_null(strstr(cloze("help", "man").out, "130 or 143 stopped by a second SIGINT"));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_command_has_help), cmocka_unit_test(test_every_command_refuses_wrong_options),
-                                     cmocka_unit_test(test_wrong_words), cmocka_unit_test(test_failures), cmocka_unit_test(test_keys)};
+                                     cmocka_unit_test(test_wrong_words), cmocka_unit_test(test_failures), cmocka_unit_test(test_keys),
+                                     cmocka_unit_test(test_what_help_says)};
   int failed = cmocka_run_group_tests(tests, set_up, tear_down);
   failed += run_text_tests();
   return failed + run_model_tests();

@@ -190,6 +190,8 @@ static void refused(void **state) {
     const char *text, *message;
   } bad[] = {{"{\"model_type\": \"t5\", \"vocab_size\": 8}", "d_model is missing"},
              {"{\"model_type\": \"bart\"}", "model_type 'bart'"},
+             {"{\"model_type\": \"bart\", \"cloze_family\": \"t5\"}", "model_type 'bart' contradicts cloze_family 't5', whose model_type is 't5'"},
+             {"{\"model_type\": \"t5\", \"cloze_family\": \"lm\"}", "contradicts cloze_family 'lm', whose model_type is 'cloze-t5-stack'"},
              {"{\"model_type\": \"t5\", \"vocab_size\": \"8\"}", "vocab_size is not an integer"},
              {"{\"model_type\": \"t5\", \"vocab_size\": 64, \"d_model\": 8, \"d_kv\": 4, \"d_ff\": 8, \"num_layers\": 1, \"num_heads\": 2, "
               "\"relative_attention_max_distance\": 16}",

@@ -13,6 +13,7 @@ const char cz_bench_usage[] =
     "  --optimizer O   adamw (default), adafactor\n"
     "  JSON keys: tokens_per_s, gflop_per_s, ceiling_gflop_per_s, share, peak_rss_bytes, cpu, by_op\n"
     "objectives: for every objective at one token budget: mean lengths, FLOPs, step time, tokens and examples per second, peak memory.\n"
+    "  --model M       t5-small (default), ...; objectives without inputs train the lm-* of its size\n"
     "  --tokens N      raw tokens of a batch (default 4096)\n";
 
 /** The command `cloze bench`; its usage says what it measures. */

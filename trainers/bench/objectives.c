@@ -151,17 +151,18 @@ done:
   return st;
 }
 
-static void print_table(const bench *b) {
-  size_t i;
-  json_t *r;
+static void print_header(void) {
   printf("%-18s %8s %8s %8s %9s %8s %9s %9s %9s %8s\n", "objective", "examples", "inputs", "targets", "GFLOP", "step s", "tokens/s", "raw t/s", "examples/s", "memory");
-  json_array_foreach(b->rows, i, r) {
+}
+
+/* The row that is ready, at once: the next one may take a while. */
+static void print_row(const json_t *r) {
 #define REAL(key) json_number_value(json_object_get(r, key))
-    printf("%-18s %8.0f %8.1f %8.1f %9.1f %8.3f %9.0f %9.0f %9.2f %5.2f GB\n", json_string_value(json_object_get(r, "objective")), REAL("examples"),
-           REAL("mean_inputs"), REAL("mean_targets"), REAL("gflop"), REAL("step_seconds"), REAL("tokens_per_s"), REAL("raw_tokens_per_s"), REAL("examples_per_s"),
-           1e-9 * REAL("peak_bytes"));
+  printf("%-18s %8.0f %8.1f %8.1f %9.1f %8.3f %9.0f %9.0f %9.2f %5.2f GB\n", json_string_value(json_object_get(r, "objective")), REAL("examples"),
+         REAL("mean_inputs"), REAL("mean_targets"), REAL("gflop"), REAL("step_seconds"), REAL("tokens_per_s"), REAL("raw_tokens_per_s"), REAL("examples_per_s"),
+         1e-9 * REAL("peak_bytes"));
 #undef REAL
-  }
+  fflush(stdout);
 }
 
 /** `cloze bench objectives`: what each objective costs on one budget of raw text: the other side of the paper's comparison. */
@@ -175,13 +176,15 @@ cz_status cz_bench_objectives(int argc, char **argv) {
   if (cz_parse_int(tokens, &b.tokens) != CZ_OK || b.tokens < 1 || b.tokens > 1 << 22) return CZ_FAIL(CZ_EUSAGE, "--tokens: '%s' is not between 1 and 2^22", tokens);
   b.rows = json_array();
   CZ_GO(st, cz_device_open(&b.device, b.device_name), done);
-  for (size_t i = 0; i < cz_objective_count; i++) CZ_GO(st, bench_one(&b, cz_objective_rows[i]), done);
+  if (!b.json) print_header();
+  for (size_t i = 0; i < cz_objective_count; i++) {
+    CZ_GO(st, bench_one(&b, cz_objective_rows[i]), done);
+    if (!b.json) print_row(json_array_get(b.rows, i));
+  }
   if (b.json) {
     char *text = json_dumps(b.rows, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
     if (text) puts(text);
     free(text);
-  } else {
-    print_table(&b);
   }
 done:
   cz_device_close(&b.device);
