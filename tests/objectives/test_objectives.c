@@ -308,6 +308,22 @@ static void test_masks_are_shared(void **state) {
   free_example(&b);
 }
 
+/* Deshuffling puts every token of a short piece in every place equally often, the last one too. */
+static void test_every_token_moves(void **state) {
+  enum { N = 5, DRAWS = 5000 };
+  const cz_objective o = make_objective("deshuffling", default_config("deshuffling"), 100);
+  const int32_t ids[N] = {10, 11, 12, 13, 14};
+  int counts[N][N] = {{0}};
+  cz_example e = {0};
+  for (uint32_t i = 0; i < DRAWS; i++) {
+    const cz_piece piece = {.ids = ids, .n = N, .index = i};
+    assert_ok(cz_objective_apply(&o, &e, &piece));
+    for (int k = 0; k < N; k++) counts[k][e.inputs.data[k] - 10]++;
+  }
+  for (int i = 0; i < N * N; i++) assert_close("share of a token in a place", counts[i / N][i % N] / (double)DRAWS, 1.0 / N, 0.4, DRAWS, 0);
+  free_example(&e);
+}
+
 /* A piece longer than the raw length, as `cloze objective` may be given: both sides are cut to their caps, EOS is kept. */
 static void test_long_pieces_are_cut(void **state) {
   static int32_t ids[5000];
@@ -397,6 +413,7 @@ int main(void) {
       cmocka_unit_test(test_nothing_is_lost),
       cmocka_unit_test(test_draws_are_keyed),
       cmocka_unit_test(test_masks_are_shared),
+      cmocka_unit_test(test_every_token_moves),
       cmocka_unit_test(test_long_pieces_are_cut),
 
       cmocka_unit_test(test_mean_lengths),
