@@ -101,6 +101,11 @@ static void test_more_seeds(void **state) {
   const int64_t wanted[] = {4, 5, 9, 10, 11};
   for (int i = 0; i < 5; i++) assert_int_equal(plan.seeds[i], wanted[i]);
   cz_plan_close(&plan);
+  char seeds[] = "seeds=[7, 4]", *words[] = {seeds};
+  assert_ok(cz_plan_open(&plan, path, NULL, 4, words, 1, NULL));
+  const int64_t others[] = {7, 4, 8, 9}; /* on from the largest */
+  for (int i = 0; i < 4; i++) assert_int_equal(plan.seeds[i], others[i]);
+  cz_plan_close(&plan);
 }
 
 /* Reference feasibility.md 2: 850 GFLOP for 8 examples of 512 and 114 tokens, and each of its terms with nothing else in the step. */

@@ -42,7 +42,8 @@ static cz_status read_seeds(cz_plan *p, const cz_config_node *root, int64_t want
   if (p->n_seeds == 0) return cz_config_error(list, "no seeds");
   CZ_TRY(cz_arena_alloc(p->arena, &p->seeds, p->n_seeds, sizeof *p->seeds));
   for (size_t i = 0; i < p->n_seeds; i++) {
-    p->seeds[i] = (i ? p->seeds[i - 1] : 0) + 1; /* more seeds than listed: go on counting */
+    for (size_t j = 0; j < i; j++) p->seeds[i] = p->seeds[j] > p->seeds[i] ? p->seeds[j] : p->seeds[i];
+    p->seeds[i]++; /* more seeds than listed: go on counting from the largest */
     if (i < n) CZ_TRY(cz_config_int(&p->seeds[i], cz_config_at(list, i), 0, 4503599627370496.0));
     for (size_t j = 0; j < i; j++)
       if (p->seeds[i] == p->seeds[j]) return cz_config_error(list, "seed %lld is there twice", (long long)p->seeds[i]);
