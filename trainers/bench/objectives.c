@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPEATS = 3, SENTINELS = 100 };
+enum { REPEATS = 3, SENTINELS = 100, PIECES = 4096, SHIFTS = 2048 };
 
 typedef struct bench {
   const char *model_name, *device_name;
@@ -43,14 +43,41 @@ static cz_status append(cz_ids *to, const cz_ids *from, cz_ids *spans) {
   return cz_ids_add(spans, (int32_t)to->len);
 }
 
-/* Corrupts random pieces until the raw budget is used. */
-static cz_status make_batch(batch *b, const cz_objective *o, int64_t raw_budget, int32_t start) {
+/* FIRST: where, among SHIFTS places, N pieces in a row begin whose lengths together are nearest to N times the means: what a step costs is that of a
+ * usual batch, with the spread that batches have. */
+static cz_status usual_pieces(uint32_t *first, const cz_objective *o, double inputs, double targets, int64_t n) {
+  int64_t *lengths, sum[2] = {0};
+  int32_t *ids;
+  double least = INFINITY;
+  cz_example e = {0};
+  cz_status st = cz_alloc(&ids, (size_t)o->cut.piece_tokens, sizeof *ids);
+  CZ_GO(st, cz_alloc(&lengths, 2 * (size_t)(n + SHIFTS), sizeof *lengths), done);
+  for (int64_t i = 0; i < n + SHIFTS; i++) {
+    const cz_piece piece = {.ids = ids, .n = o->cut.piece_tokens, .index = (uint32_t)i};
+    CZ_GO(st, cz_objective_apply(o, &e, &piece), done);
+    const int64_t *old = i < n ? NULL : &lengths[2 * (i - n)];
+    sum[0] += lengths[2 * i] = (int64_t)e.inputs.len;
+    sum[1] += lengths[2 * i + 1] = (int64_t)e.targets.len;
+    if (old) sum[0] -= old[0], sum[1] -= old[1];
+    double off = fabs((double)sum[0] - (double)n * inputs) + fabs((double)sum[1] - (double)n * targets);
+    if (i + 1 >= n && off < least) least = off, *first = (uint32_t)(i + 1 - n);
+  }
+done:
+  free(lengths);
+  free(ids);
+  free(e.inputs.data);
+  free(e.targets.data);
+  return st;
+}
+
+/* Corrupts N random pieces from number FIRST on. */
+static cz_status make_batch(batch *b, const cz_objective *o, uint32_t first, int64_t n_pieces, int32_t start) {
   int64_t n = o->cut.piece_tokens;
   int32_t *ids;
   cz_example e = {0};
   cz_status st;
   CZ_TRY(cz_alloc(&ids, (size_t)n, sizeof *ids));
-  for (uint32_t i = 0; b->raw + n <= raw_budget || i == 0; i++) {
+  for (uint32_t i = first; b->segments < n_pieces; i++) {
     cz_stream s;
     cz_stream_init(&s, 1, "bench objectives", i, 0);
     for (int64_t k = 0; k < n; k++) ids[k] = 3 + (int32_t)cz_stream_below(&s, (uint64_t)(o->vocabulary.size - SENTINELS - 3));
@@ -135,14 +162,19 @@ static cz_status bench_one(bench *b, const cz_objective_row *row) {
   cz_model *m = NULL;
   batch x = {0};
   timing t = {0};
+  double inputs, targets;
+  uint32_t first = 0;
   cz_status st;
   CZ_GO(st, default_objective(&o, row), done);
   CZ_GO(st, model_for(&m, b, &o), done);
-  CZ_GO(st, make_batch(&x, &o, b->tokens, (int32_t)m->config.start_id), done);
+  int64_t pieces = b->tokens > o.cut.piece_tokens ? b->tokens / o.cut.piece_tokens : 1;
+  CZ_GO(st, cz_objective_mean_lengths(&o, &inputs, &targets, PIECES), done);
+  CZ_GO(st, usual_pieces(&first, &o, inputs, targets, pieces), done);
+  CZ_GO(st, make_batch(&x, &o, first, pieces, (int32_t)m->config.start_id), done);
   CZ_GO(st, time_step(&t, m, &x), done);
   double n = (double)x.segments, made = (double)(x.enc.len + x.dec.len);
   json_array_append_new(b->rows, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "objective", row->name, "raw_tokens", (json_int_t)x.raw,
-                                           "examples", (json_int_t)x.segments, "mean_inputs", (double)x.enc.len / n, "mean_targets", (double)x.dec.len / n,
+                                           "examples", (json_int_t)x.segments, "mean_inputs", inputs, "mean_targets", targets,
                                            "gflop", t.gflop, "step_seconds", t.seconds, "tokens_per_s", made / t.seconds, "raw_tokens_per_s",
                                            (double)x.raw / t.seconds, "examples_per_s", n / t.seconds, "peak_bytes", (json_int_t)t.bytes));
 done:
