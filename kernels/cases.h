@@ -1,7 +1,7 @@
 /* Problems for an op: what is legal, and what is nasty on purpose. Tests and benches draw from the same samplers.
  *
- * A sampler fills a case from a random stream; the same seed gives the same case. Floating inputs are float64 rounded to float32 values, so that every
- * device sees the same numbers. cz_case_free releases it. */
+ * A sampler fills a case from a random stream; the same seed gives the same case. Floating inputs are float64 rounded to float32 values, so that
+ * every device sees the same numbers. cz_case_free releases it. */
 #ifndef CZ_KERNELS_CASES_H
 #define CZ_KERNELS_CASES_H
 
@@ -12,11 +12,11 @@ typedef struct cz_rand { /* SplitMix64: small, seedable, for test problems only 
 } cz_rand;
 
 typedef struct cz_case {
-  char what[128];       /* one line for messages */
-  cz_arg in[CZ_OP_IN];  /* float64 or int32, owned; absent inputs have ndim 0 */
+  char what[128];      /* one line for messages */
+  cz_arg in[CZ_OP_IN]; /* float64 or int32, owned; absent inputs have ndim 0 */
   unsigned char attr[CZ_ATTR_BYTES] __attribute__((aligned(16)));
-  bool training;        /* dropout on */
-  bool smooth;          /* no kink near: central differences may be compared */
+  bool training; /* dropout on */
+  bool smooth;   /* no kink near: central differences may be compared */
 } cz_case;
 
 typedef struct cz_op_cases {

@@ -18,8 +18,8 @@ static const cz_option *find(const char *word, size_t length, const cz_option *o
   return NULL;
 }
 
-/** Takes the options out of ARGV (`--name value` or `--name=value`) and leaves the other words, argv[0] included, in order; `--` ends the options. CZ_EUSAGE
- * for an unknown option, with the nearest spelling, or a missing value. Values are borrowed from ARGV. */
+/** Takes the options out of ARGV (`--name value` or `--name=value`) and leaves the other words, argv[0] included, in order; `--` ends the options.
+ * CZ_EUSAGE for an unknown option, with the nearest spelling, or a missing value. Values are borrowed from ARGV. */
 cz_status cz_args_parse(int *argc, char **argv, const cz_option *options, size_t n) {
   int kept = 1;
   bool words_only = false;

@@ -152,8 +152,10 @@ static cz_status check_ranks(const cz_check *c, const cz_stage *stage, int64_t s
   if (!c->comm || cz_comm_shards(c->comm, &first, &count, shards) == CZ_OK) return CZ_OK;
   while (2 * enough <= shards) enough *= 2;
   const cz_config_node *batch = cz_config_get(stage->node, "batch"), *node = batch ? cz_config_get(batch, "shards") : NULL;
-  return cz_config_error(node ? node : batch ? batch : stage->node, "%s%s; %lld would do", node ? "" : "shards: ", cz_error_message(),
-                         (long long)enough);
+  return cz_config_error(node    ? node
+                         : batch ? batch
+                                 : stage->node,
+                         "%s%s; %lld would do", node ? "" : "shards: ", cz_error_message(), (long long)enough);
 }
 
 /** What every training stage has: batch, optimizer and loop, which JOB has been given, and the values of its result. */

@@ -43,10 +43,8 @@ static cz_status encode(const void *self, cz_ids *out, const char *text, size_t 
 }
 
 static cz_status parse(options *o, cz_corpus_job *job, int *argc, char **argv) {
-  const cz_option table[] = {{"--tokenizer", &o->tokenizer, NULL},
-                             {"--out", &o->out, NULL},
-                             {"--documents", &o->documents, NULL},
-                             {"--json", NULL, &o->json}};
+  const cz_option table[] = {
+      {"--tokenizer", &o->tokenizer, NULL}, {"--out", &o->out, NULL}, {"--documents", &o->documents, NULL}, {"--json", NULL, &o->json}};
   CZ_TRY(cz_args_parse(argc, argv, table, sizeof table / sizeof *table));
   if (!o->tokenizer || !o->out) return CZ_FAIL(CZ_EUSAGE, "corpus: --tokenizer and --out are wanted\n%s", cz_corpus_usage);
   bool lines = o->documents && !strcmp(o->documents, "line");

@@ -148,8 +148,11 @@ static cz_status show(void *self, int64_t done) {
 
 static cz_status run_task(job *j, const cz_task_entry *e) {
   task_run r = {0};
-  cz_search_options o = {.beams = j->keys.beams, .length_penalty = j->keys.length_penalty, .max_length = j->keys.max_length,
-                         .batch_tokens = j->keys.batch_tokens, .banned_from = j->stage.vocabulary.size};
+  cz_search_options o = {.beams = j->keys.beams,
+                         .length_penalty = j->keys.length_penalty,
+                         .max_length = j->keys.max_length,
+                         .batch_tokens = j->keys.batch_tokens,
+                         .banned_from = j->stage.vocabulary.size};
   cz_status st;
   CZ_GO(st, open_run(j, &r, e), done);
   CZ_GO(st, encode_inputs(j, &r), done);

@@ -37,13 +37,14 @@ typedef struct request {
 } request;
 
 static cz_status parse_number(int64_t *out, const char *text, const char *option, int64_t most) {
-  if (cz_parse_int(text, out) != CZ_OK || *out < 1 || *out > most) return CZ_FAIL(CZ_EUSAGE, "%s: '%s' is not between 1 and %lld", option, text, (long long)most);
+  if (cz_parse_int(text, out) != CZ_OK || *out < 1 || *out > most)
+    return CZ_FAIL(CZ_EUSAGE, "%s: '%s' is not between 1 and %lld", option, text, (long long)most);
   return CZ_OK;
 }
 
 static cz_status parse(request *r, int *argc, char **argv) {
   const char *beams = "1", *alpha = "0.6", *length = "64";
-  const cz_option options[] = {{"--tokenizer", &r->tokenizer_path, NULL}, {"--beams", &beams, NULL}, {"--length-penalty", &alpha, NULL},
+  const cz_option options[] = {{"--tokenizer", &r->tokenizer_path, NULL}, {"--beams", &beams, NULL},           {"--length-penalty", &alpha, NULL},
                                {"--max-length", &length, NULL},           {"--device", &r->device_name, NULL}, {"--json", NULL, &r->json}};
   CZ_TRY(cz_args_parse(argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(*argc, argv, 1, 1, cz_generate_usage));

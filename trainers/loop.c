@@ -26,8 +26,8 @@ static void ask_stop(int signal_number) {
   (void)n; /* nobody to tell */
 }
 
-/** From now on the first SIGINT or SIGTERM makes loops save a checkpoint and end with CZ_EINTERRUPT; the second ends the process at once. SAY: a message
- * tells what happens; of several processes none can know whether the signal is the user's or ends it because another one failed. */
+/** From now on the first SIGINT or SIGTERM makes loops save a checkpoint and end with CZ_EINTERRUPT; the second ends the process at once. SAY: a
+ * message tells what happens; of several processes none can know whether the signal is the user's or ends it because another one failed. */
 void cz_loop_catch_signals(bool say) {
   say_so = say;
   struct sigaction a = {.sa_handler = ask_stop};
@@ -50,9 +50,12 @@ typedef struct counters {
 static const struct {
   const char *name;
   size_t offset;
-} kept_ints[] = {{"step", offsetof(counters, step)},                   {"skipped", offsetof(counters, skipped)},
-                 {"skipped_in_a_row", offsetof(counters, in_a_row)},   {"input_tokens", offsetof(counters, input_tokens)},
-                 {"target_tokens", offsetof(counters, target_tokens)}, {"examples", offsetof(counters, examples)},
+} kept_ints[] = {{"step", offsetof(counters, step)},
+                 {"skipped", offsetof(counters, skipped)},
+                 {"skipped_in_a_row", offsetof(counters, in_a_row)},
+                 {"input_tokens", offsetof(counters, input_tokens)},
+                 {"target_tokens", offsetof(counters, target_tokens)},
+                 {"examples", offsetof(counters, examples)},
                  {"examples_cut", offsetof(counters, cut)}},
   kept_reals[] = {{"smooth_loss", offsetof(counters, smooth_loss)}, {"last_loss", offsetof(counters, last_loss)}};
 enum { N_INTS = sizeof kept_ints / sizeof *kept_ints, N_REALS = sizeof kept_reals / sizeof *kept_reals, CURSOR_FIELDS = 4 };
@@ -77,9 +80,17 @@ typedef struct loop {
 
 /** Points FEED at a shard. With GATHER the loss reads only the counted positions. */
 void cz_feed_shard(cz_feed *f, const cz_shard *s, bool gather, double denominator) {
-  *f = (cz_feed){.segments = s->segments, .enc_tokens = s->encoder.tokens, .dec_tokens = s->decoder.tokens, .enc_ids = s->encoder.ids,
-                 .enc_spans = s->encoder.spans, .dec_ids = s->decoder.ids, .dec_spans = s->decoder.spans, .prefix = s->prefix,
-                 .targets = s->labels, .rows = s->decoder.tokens, .denominator = denominator};
+  *f = (cz_feed){.segments = s->segments,
+                 .enc_tokens = s->encoder.tokens,
+                 .dec_tokens = s->decoder.tokens,
+                 .enc_ids = s->encoder.ids,
+                 .enc_spans = s->encoder.spans,
+                 .dec_ids = s->decoder.ids,
+                 .dec_spans = s->decoder.spans,
+                 .prefix = s->prefix,
+                 .targets = s->labels,
+                 .rows = s->decoder.tokens,
+                 .denominator = denominator};
   if (!gather) return;
   f->gather = s->positions;
   f->targets = s->wanted;
@@ -94,9 +105,17 @@ static cz_status check_shards(const cz_batch_keys *b) {
 
 /** The plan of the job's batches. */
 cz_batch_plan cz_loop_plan(const cz_loop_job *j) {
-  return (cz_batch_plan){.layout = j->layout, .loss_on_inputs = j->train.loss_on_inputs, .start = j->start_id, .input_tokens = j->batch.input_tokens,
-                         .target_tokens = j->batch.target_tokens, .max_inputs = j->batch.max_inputs, .max_targets = j->batch.max_targets,
-                         .shards = j->batch.shards, .window = j->batch.window, .on_long = (cz_long)j->batch.on_long, .passes = j->passes};
+  return (cz_batch_plan){.layout = j->layout,
+                         .loss_on_inputs = j->train.loss_on_inputs,
+                         .start = j->start_id,
+                         .input_tokens = j->batch.input_tokens,
+                         .target_tokens = j->batch.target_tokens,
+                         .max_inputs = j->batch.max_inputs,
+                         .max_targets = j->batch.max_targets,
+                         .shards = j->batch.shards,
+                         .window = j->batch.window,
+                         .on_long = (cz_long)j->batch.on_long,
+                         .passes = j->passes};
 }
 
 /** CZ_EUSAGE when the job's batches can't be made, whatever its data: budgets, shards and caps that do not fit together. */
@@ -106,14 +125,22 @@ cz_status cz_loop_check(const cz_loop_job *job) {
   return cz_batches_check(&plan);
 }
 
-/** Builds the graph that one shard of the recipe fits, to train (TRAIN_GRAPH) or to score. Encoder-decoders read every decoder position; single stacks gather the counted ones. */
+/** Builds the graph that one shard of the recipe fits, to train (TRAIN_GRAPH) or to score. Encoder-decoders read every decoder position; single
+ * stacks gather the counted ones. */
 cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_keys *batch, const cz_train_keys *train, int dropout_mask, cz_layout layout,
                       bool train_graph) {
   int64_t inputs = batch->input_tokens / batch->shards, targets = batch->target_tokens / batch->shards;
   CZ_TRY(check_shards(batch));
-  cz_net_options options = {.max_segments = targets, .max_inputs = inputs, .max_targets = layout == CZ_LAYOUT_STACK ? inputs + targets : targets,
-                            .train = train_graph, .gather = layout == CZ_LAYOUT_STACK, .recompute = train->recompute, .dropout = -1,
-                            .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN, .z_loss = train->z_loss, .label_smoothing = train->label_smoothing};
+  cz_net_options options = {.max_segments = targets,
+                            .max_inputs = inputs,
+                            .max_targets = layout == CZ_LAYOUT_STACK ? inputs + targets : targets,
+                            .train = train_graph,
+                            .gather = layout == CZ_LAYOUT_STACK,
+                            .recompute = train->recompute,
+                            .dropout = -1,
+                            .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN,
+                            .z_loss = train->z_loss,
+                            .label_smoothing = train->label_smoothing};
   return cz_net_create(net, model, &options);
 }
 
@@ -171,8 +198,10 @@ static cz_status run_shards(loop *l, const cz_batch *batch) {
     cz_feed feed;
     cz_feed_shard(&feed, &batch->shards[s], l->net->options.gather, denominator_of(j, batch));
     CZ_TRY(cz_net_feed(l->net, &feed));
-    cz_graph_run_options run = {.key = {.seed = j->seed ^ cz_hash_text(j->what), .step = (uint32_t)l->at.step, .shard = (uint32_t)s}, .training = true,
-                                .ready = last ? gradient_ready : NULL, .ready_self = l};
+    cz_graph_run_options run = {.key = {.seed = j->seed ^ cz_hash_text(j->what), .step = (uint32_t)l->at.step, .shard = (uint32_t)s},
+                                .training = true,
+                                .ready = last ? gradient_ready : NULL,
+                                .ready_self = l};
     CZ_TRY(cz_graph_train(l->net->graph, &run));
     CZ_TRY(cz_graph_read(l->net->graph, &l->losses[s], l->net->loss, 1));
     if (last) break;
@@ -279,7 +308,8 @@ static cz_status check_plans(const loop *l) {
   uint64_t hash = cz_graph_hash(l->net->graph);
   int64_t both[2] = {(int64_t)(hash >> 1), -(int64_t)(hash >> 1)};
   CZ_TRY(cz_comm_max_i64(l->job->comm, both, 2));
-  return both[0] == -both[1] ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: the ranks planned different graphs; do all run the same program and files?", l->job->what);
+  return both[0] == -both[1] ? CZ_OK
+                             : CZ_FAIL(CZ_EINVAL, "%s: the ranks planned different graphs; do all run the same program and files?", l->job->what);
 }
 
 static cz_status open_parts(loop *l) {
@@ -399,19 +429,32 @@ static cz_status all_steps(loop *l) {
   return CZ_OK;
 }
 
-/** Trains JOB->model to JOB->train.steps updates, going on from the folder's checkpoint when there is one: the same bits as without the interruption, for any
- * number of ranks that the shards allow. Writes metrics.jsonl, TensorBoard events and checkpoints (rank 0). CZ_EINTERRUPT after a signal, with the
- * state saved; CZ_ENUMERIC when too many steps in a row are not finite. Collective. */
+/** Trains JOB->model to JOB->train.steps updates, going on from the folder's checkpoint when there is one: the same bits as without the interruption,
+ * for any number of ranks that the shards allow. Writes metrics.jsonl, TensorBoard events and checkpoints (rank 0). CZ_EINTERRUPT after a signal,
+ * with the state saved; CZ_ENUMERIC when too many steps in a row are not finite. Collective. */
 cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job) {
   loop l = {.job = job, .saved = cz_seconds()};
   cz_status st = open_parts(&l);
   if (st == CZ_OK) {
-    l.progress = (cz_progress){.what = job->what, .item = "step", .unit = "tokens", .total = job->train.steps, .done = l.at.step, .first = l.at.step, .loss = NAN,
+    l.progress = (cz_progress){.what = job->what,
+                               .item = "step",
+                               .unit = "tokens",
+                               .total = job->train.steps,
+                               .done = l.at.step,
+                               .first = l.at.step,
+                               .loss = NAN,
                                .began = cz_seconds()};
     st = all_steps(&l);
-    *result = (cz_loop_result){.steps = l.at.step - l.at.skipped, .skipped = l.at.skipped, .loss = l.at.smooth_loss, .last_loss = l.at.last_loss,
-                               .input_tokens = l.at.input_tokens, .target_tokens = l.at.target_tokens, .examples = l.at.examples, .cut = l.at.cut,
-                               .seconds = cz_seconds() - l.progress.began, .waited = cz_batches_waited(l.batches)};
+    *result = (cz_loop_result){.steps = l.at.step - l.at.skipped,
+                               .skipped = l.at.skipped,
+                               .loss = l.at.smooth_loss,
+                               .last_loss = l.at.last_loss,
+                               .input_tokens = l.at.input_tokens,
+                               .target_tokens = l.at.target_tokens,
+                               .examples = l.at.examples,
+                               .cut = l.at.cut,
+                               .seconds = cz_seconds() - l.progress.began,
+                               .waited = cz_batches_waited(l.batches)};
   }
   return close_parts(&l, st);
 }

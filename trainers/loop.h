@@ -8,28 +8,28 @@
 #include "trainers/recipe.h"
 
 typedef struct cz_loop_job {
-  const char *what;         /* "pretrain", "finetune": progress line and metrics */
-  const char *folder;       /* metrics.jsonl, events, checkpoint.h5 */
-  cz_comm *comm;            /* borrowed, as all that follows */
+  const char *what;   /* "pretrain", "finetune": progress line and metrics */
+  const char *folder; /* metrics.jsonl, events, checkpoint.h5 */
+  cz_comm *comm;      /* borrowed, as all that follows */
   cz_model *model;
   const cz_source *source;
   cz_layout layout;
   cz_batch_keys batch;
   cz_optimizer_keys optimizer;
   cz_train_keys train;
-  int dropout_mask;         /* cz_dropout_mask */
-  int32_t start_id;         /* begins each decoder segment */
+  int dropout_mask; /* cz_dropout_mask */
+  int32_t start_id; /* begins each decoder segment */
   uint64_t seed, config_hash;
-  uint32_t passes;          /* over the data; 0: endless */
-  int64_t examples;         /* that an epoch has */
+  uint32_t passes;  /* over the data; 0: endless */
+  int64_t examples; /* that an epoch has */
 } cz_loop_job;
 
 typedef struct cz_loop_result {
-  int64_t steps, skipped;   /* updates made; steps with a gradient that was not finite */
-  double loss;              /* smoothed over about the last 50 steps, as the metrics have it */
+  int64_t steps, skipped; /* updates made; steps with a gradient that was not finite */
+  double loss;            /* smoothed over about the last 50 steps, as the metrics have it */
   double last_loss;
   int64_t input_tokens, target_tokens, examples, cut;
-  double seconds, waited;   /* of this process; waited: for the reader */
+  double seconds, waited; /* of this process; waited: for the reader */
 } cz_loop_result;
 
 cz_batch_plan cz_loop_plan(const cz_loop_job *job);
@@ -38,7 +38,7 @@ CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
 void cz_loop_catch_signals(bool say);
 CZ_MUST cz_status cz_loop_go_on(const char *what);
 void cz_feed_shard(cz_feed *feed, const cz_shard *shard, bool gather, double denominator);
-CZ_MUST cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_keys *batch, const cz_train_keys *train, int dropout_mask, cz_layout layout,
-                              bool train_graph);
+CZ_MUST cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_keys *batch, const cz_train_keys *train, int dropout_mask,
+                              cz_layout layout, bool train_graph);
 
 #endif

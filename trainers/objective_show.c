@@ -124,9 +124,9 @@ static size_t line_of(const cz_buf *file, const char *at) {
 
 static cz_status check_text(const char *path, const cz_buf *file) {
   size_t sound = cz__utf8_check(file->data, file->len);
-  return sound == file->len ? CZ_OK
-                            : CZ_FAIL(CZ_EINVAL, "%s:%zu: byte 0x%02x is not UTF-8 text", path, line_of(file, file->data + sound),
-                                      (unsigned char)file->data[sound]);
+  return sound == file->len
+             ? CZ_OK
+             : CZ_FAIL(CZ_EINVAL, "%s:%zu: byte 0x%02x is not UTF-8 text", path, line_of(file, file->data + sound), (unsigned char)file->data[sound]);
 }
 
 static cz_status read_text(documents *d, const char *path, const cz_buf *file, const cz_tokenizer *t) {

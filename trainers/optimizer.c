@@ -118,8 +118,12 @@ static cz_arg param_arg(const cz_optimizer *o, const cz_param *p, void *data) {
 }
 
 static cz_status step_adafactor(cz_optimizer *o, const cz_param *p, const slots *s, const cz_arg *hyper) {
-  cz_adafactor_attr attr = {.decay_exponent = o->keys.decay_exponent, .clip = o->keys.clip_threshold, .eps1 = 1e-30, .eps2 = 1e-3,
-                            .scale_parameter = true, .factored = s->factored};
+  cz_adafactor_attr attr = {.decay_exponent = o->keys.decay_exponent,
+                            .clip = o->keys.clip_threshold,
+                            .eps1 = 1e-30,
+                            .eps2 = 1e-3,
+                            .scale_parameter = true,
+                            .factored = s->factored};
   cz_call call = {.attr = &attr};
   call.in[CZ_ADAFACTOR_W] = call.out[CZ_ADAFACTOR_OUT_W] = param_arg(o, p, p->value);
   call.in[CZ_ADAFACTOR_G] = param_arg(o, p, p->grad);
@@ -134,8 +138,12 @@ static cz_status step_adafactor(cz_optimizer *o, const cz_param *p, const slots 
 }
 
 static cz_status step_adamw(cz_optimizer *o, const cz_param *p, const slots *s, const cz_arg *hyper) {
-  cz_adamw_attr attr = {.beta1 = o->keys.beta1, .beta2 = o->keys.beta2, .eps = o->keys.epsilon, .weight_decay = p->decay ? o->keys.weight_decay : 0,
-                        .bias_correction = true, .rms_scale = o->keys.name == CZ_OPTIMIZER_ADAMW_SCALE};
+  cz_adamw_attr attr = {.beta1 = o->keys.beta1,
+                        .beta2 = o->keys.beta2,
+                        .eps = o->keys.epsilon,
+                        .weight_decay = p->decay ? o->keys.weight_decay : 0,
+                        .bias_correction = true,
+                        .rms_scale = o->keys.name == CZ_OPTIMIZER_ADAMW_SCALE};
   cz_call call = {.attr = &attr};
   call.in[CZ_ADAMW_W] = call.out[CZ_ADAMW_OUT_W] = param_arg(o, p, p->value);
   call.in[CZ_ADAMW_G] = param_arg(o, p, p->grad);
@@ -169,8 +177,8 @@ cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c) {
   return cz_checkpoint_get_device(c, o->params->device, o->state, "optimizer", o->flat);
 }
 
-/** The learning rate of STEP (from 0) in a run of STEPS. rsqrt: learning_rate / sqrt(max(step, warmup_steps)), T5's (t5.md 6.1). linear and cosine: rise
- * over warmup_steps, then fall to final_rate * learning_rate at the last step. */
+/** The learning rate of STEP (from 0) in a run of STEPS. rsqrt: learning_rate / sqrt(max(step, warmup_steps)), T5's (t5.md 6.1). linear and cosine:
+ * rise over warmup_steps, then fall to final_rate * learning_rate at the last step. */
 double cz_schedule_rate(const cz_optimizer_keys *k, int64_t step, int64_t steps) {
   double peak = k->learning_rate, warm = (double)k->warmup_steps, n = (double)step;
   if (k->schedule == CZ_SCHEDULE_RSQRT) return peak / sqrt(fmax(fmax(n, warm), 1));

@@ -1,7 +1,7 @@
-/* Sequences are decoded together, a token each a step. Per input there are up to W alive sequences and a list of W finished ones, as in Mesh TensorFlow's
- * beam search (t5.md 6.1): every step the best 2W continuations are looked at; those that end go to the finished list with their penalised score, of the
- * others the best W stay alive. An input is done when its worst finished score beats what its best alive sequence could still reach. Greedy is W = 1, where
- * the first end wins. */
+/* Sequences are decoded together, a token each a step. Per input there are up to W alive sequences and a list of W finished ones, as in Mesh
+ * TensorFlow's beam search (t5.md 6.1): every step the best 2W continuations are looked at; those that end go to the finished list with their
+ * penalised score, of the others the best W stay alive. An input is done when its worst finished score beats what its best alive sequence could still
+ * reach. Greedy is W = 1, where the first end wins. */
 #include "trainers/search.h"
 #include "nn/decode.h"
 
@@ -15,8 +15,8 @@ typedef struct hypothesis {
   int64_t len;
 } hypothesis;
 
-typedef struct item { /* one input in the batch */
-  int64_t input;      /* its number */
+typedef struct item {                  /* one input in the batch */
+  int64_t input;                       /* its number */
   hypothesis *alive, *next, *finished; /* [W] each */
   int64_t n_alive, n_finished;
   int32_t first; /* its first sequence in the decoder */
@@ -257,8 +257,9 @@ static cz_status run_all(search *s, cz_ids *outputs, double *scores, const order
   return CZ_OK;
 }
 
-/** Writes the model's output for each of N inputs (token ids with EOS) into OUTPUTS (without EOS), and its score (log-probability, with beams divided by the
- * length penalty) into SCORES unless null. Inputs of like length run together, so results do not depend on their order. CZ_EINVAL for options out of range. */
+/** Writes the model's output for each of N inputs (token ids with EOS) into OUTPUTS (without EOS), and its score (log-probability, with beams divided
+ * by the length penalty) into SCORES unless null. Inputs of like length run together, so results do not depend on their order. CZ_EINVAL for options
+ * out of range. */
 cz_status cz_search(cz_ids *outputs, double *scores, cz_model *model, const cz_ids *inputs, int64_t n, const cz_search_options *o,
                     cz_search_progress progress, void *progress_self) {
   search s = {.o = o, .model = model, .inputs = inputs, .pair = model->config.family->architecture == CZ_ENCODER_DECODER};

@@ -42,8 +42,8 @@ static bool holds(const char *folder, const char *name) {
   return fits && cz_fs_exists(path);
 }
 
-/** Refuses, with CZ_EUSAGE, a FOLDER that holds files but nothing that a run of its kind leaves there: the file OWN, or a lock. OTHER is a file that only
- * another kind of run leaves. So nobody's files are written over. */
+/** Refuses, with CZ_EUSAGE, a FOLDER that holds files but nothing that a run of its kind leaves there: the file OWN, or a lock. OTHER is a file that
+ * only another kind of run leaves. So nobody's files are written over. */
 cz_status cz_stage_folder(const char *folder, const char *own, const char *other) {
   size_t entries;
   CZ_TRY(cz_fs_count_entries(&entries, folder));
@@ -72,7 +72,8 @@ bool cz_stage_has_result(const char *folder) {
 
 /** True when the stage of KIND in FOLDER has finished: its result is there and, when it trains, its model. */
 bool cz_stage_done(const cz_stage_kind *kind, const char *folder) {
-  bool model = holds(folder, "model/config.json") && (holds(folder, "model/model.safetensors") || holds(folder, "model/model.safetensors.index.json"));
+  bool model =
+      holds(folder, "model/config.json") && (holds(folder, "model/model.safetensors") || holds(folder, "model/model.safetensors.index.json"));
   return (model || !kind->trains) && cz_stage_has_result(folder);
 }
 
@@ -203,10 +204,10 @@ static cz_status run_in(cz_session *s, const work *w) {
   return st;
 }
 
-/** Runs the stage that NODE (its resolved configuration, key `kind` included) describes in FOLDER, or returns at once when it is done there. FOLDER and
- * its checkpoint belong to IDENTITY: NODE itself, or NODE without the path `init` of a model that moves together with FOLDER; its contents count in any
- * case. CZ_EBUSY when another process works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run, or one of files that have changed.
- * Collective. */
+/** Runs the stage that NODE (its resolved configuration, key `kind` included) describes in FOLDER, or returns at once when it is done there. FOLDER
+ * and its checkpoint belong to IDENTITY: NODE itself, or NODE without the path `init` of a model that moves together with FOLDER; its contents count
+ * in any case. CZ_EBUSY when another process works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run, or one of files that have
+ * changed. Collective. */
 cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_config_node *identity, const char *folder) {
   work w = {.node = node, .identity = identity, .folder = folder};
   CZ_TRY(cz_stage_kind_of(&w.kind, node));

@@ -16,21 +16,23 @@
 #include <unistd.h>
 
 #define STAGE_OPTIONS                                                                                                                                \
-  "  --out DIR    the run's folder: configuration, metrics, checkpoint, model, result; run the same command again to go on after a stop\n"            \
+  "  --out DIR    the run's folder: configuration, metrics, checkpoint, model, result; run the same command again to go on after a stop\n"           \
   "  --device D   cpu (default), ref, guard:cpu, guard:ref, cuda, auto\n"                                                                            \
   "  --comm C     auto (default), self, mpi\n"                                                                                                       \
   "  key=value    replaces a key of the file, e.g. train.steps=100 (cloze help keys lists all)\n"
 
-const char cz_pretrain_usage[] = "cloze pretrain CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
-                                 "Trains a model from scratch under an objective and saves it as a Hugging Face directory in DIR/model.\n" STAGE_OPTIONS;
+const char cz_pretrain_usage[] =
+    "cloze pretrain CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
+    "Trains a model from scratch under an objective and saves it as a Hugging Face directory in DIR/model.\n" STAGE_OPTIONS;
 const char cz_finetune_usage[] = "cloze finetune CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
                                  "Trains a saved model (init: FOLDER) further on a mixture of text-to-text tasks.\n" STAGE_OPTIONS;
 const char cz_evaluate_usage[] = "cloze evaluate CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
                                  "Scores a saved model (init: FOLDER) on the dev or test rows of tasks.\n" STAGE_OPTIONS;
-const char cz_graph_usage[] = "cloze graph CONFIG.yaml [--device D] [--scale S] [--score] [--json] [key=value ...]\n"
-                              "Prints the planned graph of a stage's model: steps forward and backward, shapes, bytes, lifetimes, the arenas' sizes.\n"
-                              "CONFIG.yaml is a stage's configuration or an experiment (its first row is taken).\n"
-                              "  --score      the graph that scores instead of the one that trains\n";
+const char cz_graph_usage[] =
+    "cloze graph CONFIG.yaml [--device D] [--scale S] [--score] [--json] [key=value ...]\n"
+    "Prints the planned graph of a stage's model: steps forward and backward, shapes, bytes, lifetimes, the arenas' sizes.\n"
+    "CONFIG.yaml is a stage's configuration or an experiment (its first row is taken).\n"
+    "  --score      the graph that scores instead of the one that trains\n";
 
 /* Ranks on one machine share its cores: without a word from the user each takes its part, since teams that are larger spin against one another.
  * Results do not depend on the number of threads. */
@@ -52,8 +54,8 @@ cz_status cz_session_open(cz_session *s, const char *device, const char *comm) {
   return cz_device_open(&s->device, device);
 }
 
-/** Closes what cz_session_open opened. A rank that failed ends the whole job, so that nobody waits for it; ranks that were told to stop leave together.
- * What one rank finds wrong most often all do, so the others leave the word to rank 0 for a moment, in which it ends them. */
+/** Closes what cz_session_open opened. A rank that failed ends the whole job, so that nobody waits for it; ranks that were told to stop leave
+ * together. What one rank finds wrong most often all do, so the others leave the word to rank 0 for a moment, in which it ends them. */
 void cz_session_close(cz_session *s, cz_status outcome) {
   enum { MOMENT = 3 /* seconds */ };
   if (s->comm && s->comm->size > 1 && outcome != CZ_OK && outcome != CZ_EINTERRUPT) {

@@ -53,7 +53,10 @@ void cz_tasklist_free(cz_tasklist *list) {
 
 /** Loads a task's records of SPLIT: train, dev or test. CZ_EUSAGE when the entry names no file for it. */
 cz_status cz_tasklist_load(cz_task_set **set, const cz_task_entry *e, const char *split, cz_task_use use) {
-  const char *path = !strcmp(split, "train") ? e->config.train : !strcmp(split, "dev") ? e->config.dev : !strcmp(split, "test") ? e->config.test : NULL;
+  const char *path = !strcmp(split, "train")  ? e->config.train
+                     : !strcmp(split, "dev")  ? e->config.dev
+                     : !strcmp(split, "test") ? e->config.test
+                                              : NULL;
   if (!path || !*path) return cz_config_error(e->node, "task %s has no file for split %s", e->label, split);
   cz_status st = cz_task_load(set, e->row, &e->config, path, use);
   return st == CZ_EUSAGE ? cz_config_error(e->node, "%s", cz_error_message()) : st;

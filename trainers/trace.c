@@ -53,7 +53,8 @@ static cz_status append_ids(cz_ids *out, const json_t *list, const char *key, co
     if (!json_is_integer(v) || id < INT32_MIN || id > INT32_MAX)
       return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s is not a token id", path, number, i, key);
     if (id < least || id >= most)
-      return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s, %lld, is not in the vocabulary of %lld", path, number, i, key, (long long)id, (long long)most);
+      return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s, %lld, is not in the vocabulary of %lld", path, number, i, key, (long long)id,
+                     (long long)most);
     CZ_TRY(cz_ids_add(out, (int32_t)id));
   }
   return CZ_OK;
@@ -64,7 +65,8 @@ static cz_status close_span(cz_ids *spans, size_t from, size_t to) {
   return cz_ids_add(spans, (int32_t)to);
 }
 
-/* Encoder-decoder: the decoder reads the start id, then its own targets; a position that is not counted is read as padding, as Hugging Face has it. */
+/* Encoder-decoder: the decoder reads the start id, then its own targets; a position that is not counted is read as padding, as Hugging Face has it.
+ */
 static cz_status add_pair(batch *b, const cz_model_config *c, const json_t *line, const char *path, int number) {
   const json_t *inputs, *targets;
   size_t enc = b->enc.len, dec = b->dec.len;
@@ -105,8 +107,10 @@ static cz_status read_batch(batch *b, const cz_model_config *c, const char *path
     number++;
     json_error_t why;
     json_t *j = json_loads(line, JSON_REJECT_DUPLICATES, &why);
-    if (!json_is_object(j)) st = CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, number, j ? 1 : why.column, j ? "not an object" : why.text);
-    else st = c->family->architecture == CZ_ENCODER_DECODER ? add_pair(b, c, j, path, number) : add_stack(b, c, j, path, number);
+    if (!json_is_object(j))
+      st = CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, number, j ? 1 : why.column, j ? "not an object" : why.text);
+    else
+      st = c->family->architecture == CZ_ENCODER_DECODER ? add_pair(b, c, j, path, number) : add_stack(b, c, j, path, number);
     if (j) json_decref(j);
     if (st != CZ_OK) goto done;
     b->segments++;
@@ -176,11 +180,22 @@ static cz_status write_file(const char *path, cz_net *net, const batch *b, bool 
 }
 
 static cz_status run_batch(cz_net **net, cz_model *m, const batch *b, bool grads) {
-  cz_net_options o = {.max_segments = b->segments, .max_inputs = b->enc.len ? (int64_t)b->enc.len : 1, .max_targets = (int64_t)b->dec.len, .train = grads,
+  cz_net_options o = {.max_segments = b->segments,
+                      .max_inputs = b->enc.len ? (int64_t)b->enc.len : 1,
+                      .max_targets = (int64_t)b->dec.len,
+                      .train = grads,
                       .logits = true};
-  cz_feed f = {.segments = b->segments, .enc_tokens = (int64_t)b->enc.len, .dec_tokens = (int64_t)b->dec.len, .rows = (int64_t)b->dec.len,
-               .enc_ids = b->enc.data, .enc_spans = b->enc_spans.data, .dec_ids = b->dec.data, .dec_spans = b->dec_spans.data,
-               .prefix = b->prefix.data, .targets = b->targets.data, .denominator = (double)b->counted};
+  cz_feed f = {.segments = b->segments,
+               .enc_tokens = (int64_t)b->enc.len,
+               .dec_tokens = (int64_t)b->dec.len,
+               .rows = (int64_t)b->dec.len,
+               .enc_ids = b->enc.data,
+               .enc_spans = b->enc_spans.data,
+               .dec_ids = b->dec.data,
+               .dec_spans = b->dec_spans.data,
+               .prefix = b->prefix.data,
+               .targets = b->targets.data,
+               .denominator = (double)b->counted};
   cz_graph_run_options run = {0};
   CZ_TRY(cz_net_create(net, m, &o));
   CZ_TRY(cz_net_feed(*net, &f));

@@ -23,8 +23,8 @@ cz_layout cz_train_layout(const cz_model_config *config) {
 }
 
 /** Runs the loop over SOURCE on MODEL and saves the trained model beside it; fills METRICS and MEASURED. */
-cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const cz_source *source, cz_loop_job *job, const char *folder, json_t *metrics,
-                   json_t *measured) {
+cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const cz_source *source, cz_loop_job *job, const char *folder,
+                   json_t *metrics, json_t *measured) {
   cz_loop_result r;
   char saved[4096];
   job->folder = folder;
@@ -34,7 +34,8 @@ cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const 
   job->start_id = (int32_t)model->config.start_id;
   job->layout = cz_train_layout(&model->config);
   if (model->config.family->architecture == CZ_PREFIX_LM && job->train.loss_on_inputs)
-    cz_warn("%s: with train.loss_on_inputs a prefix LM also predicts inputs that it sees; its loss can't be compared with a language model's", job->what);
+    cz_warn("%s: with train.loss_on_inputs a prefix LM also predicts inputs that it sees; its loss can't be compared with a language model's",
+            job->what);
   CZ_TRY(cz_loop_run(&r, job));
   if (s->comm->rank == 0) warn_of_cuts(job, &r);
   CZ_TRY(cz_fs_join(saved, sizeof saved, folder, "model"));
@@ -58,7 +59,8 @@ static cz_status set_token(json_t *config, const char *key, const cz_tokenizer *
   return json_object_set_new(config, key, json_stringn(token, n)) ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key) : CZ_OK;
 }
 
-/* Says "run tokenizer.json as it stands": without this file transformers rebuilds T5's tokenizer from its class and drops what the class does not have. */
+/* Says "run tokenizer.json as it stands": without this file transformers rebuilds T5's tokenizer from its class and drops what the class does not
+ * have. */
 static cz_status save_tokenizer_config(const cz_tokenizer *t, const char *folder) {
   const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
   json_t *config = json_pack("{s:s}", "tokenizer_class", "PreTrainedTokenizerFast");

@@ -21,12 +21,12 @@ static const sizes hand[] = {
     {1, {8193}, 1, 1e-3, 1, {USUAL, true, false}},
     {2, {128, 129}, 1, 1e-3, 0, {USUAL, true, true}},
     {2, {513, 128}, 1, 1, 100, {USUAL, true, true}},
-    {2, {2, 300}, 0, 1, 5, {USUAL, true, true}},           /* a zero tensor moves too */
-    {2, {130, 131}, 1, 0, 9, {USUAL, true, true}},         /* no gradient: eps1 keeps 0 / 0 away */
+    {2, {2, 300}, 0, 1, 5, {USUAL, true, true}},   /* a zero tensor moves too */
+    {2, {130, 131}, 1, 0, 9, {USUAL, true, true}}, /* no gradient: eps1 keeps 0 / 0 away */
     {1, {33}, 1, 0, 0, {USUAL, false, false}},
-    {2, {64, 65}, 1, 1e-14, 0, {USUAL, true, true}},       /* squares of the size of eps1 */
+    {2, {64, 65}, 1, 1e-14, 0, {USUAL, true, true}}, /* squares of the size of eps1 */
     {2, {31, 257}, 1, 1e5, 2000, {USUAL, false, true}},
-    {3, {3, 17, 19}, 1, 1, 7, {USUAL, true, true}},        /* a stack of matrices */
+    {3, {3, 17, 19}, 1, 1, 7, {USUAL, true, true}}, /* a stack of matrices */
     {4, {2, 3, 16, 15}, 1, 1, 7, {0.5, 0.3, 1e-30, 1e-3, true, true}},
     {2, {0, 7}, 1, 1, 7, {USUAL, true, false}},
     {2, {7, 0}, 1, 1, 7, {USUAL, true, true}},

@@ -19,8 +19,8 @@ typedef struct step {
   const float *g;
   double beta, rate, factor;
   /* workspace */
-  double *sum;            /* [matrices, blocks]: squares of U, or of w */
-  double *column;         /* [matrices, blocks, cols] */
+  double *sum;                     /* [matrices, blocks]: squares of U, or of w */
+  double *column;                  /* [matrices, blocks, cols] */
   float *row_scale, *column_scale; /* 1 / sqrt(r / mean r), 1 / sqrt(c) */
 } step;
 
@@ -138,8 +138,10 @@ static void block_update(const step *s, int64_t m, int64_t b, const float *rate)
   double sum = 0;
   for (int64_t i = m * s->rows + from; i < m * s->rows + to; i++) {
     const float *g = s->g + i * s->cols;
-    if (rate) row_update(s->w + i * s->cols, g, scale, s->cols, s->row_scale[i], *rate);
-    else sum += row_update_squares(g, scale, s->cols, s->row_scale[i]);
+    if (rate)
+      row_update(s->w + i * s->cols, g, scale, s->cols, s->row_scale[i], *rate);
+    else
+      sum += row_update_squares(g, scale, s->cols, s->row_scale[i]);
   }
   if (!rate) s->sum[m * s->blocks + b] = sum;
 }

@@ -16,14 +16,14 @@ typedef struct sizes {
 static const sizes hand[] = {
     {1, {1}, 1, 1, 1, 1e-3, {0.9, 0.999, 1e-8, 0, true, false}},
     {1, {8193}, 1, 1, 1, 1e-2, {0.9, 0.999, 1e-6, 0.01, true, true}},
-    {2, {31, 33}, 0, 1, 1, 1e-2, {0.9, 0.999, 1e-6, 0.1, true, true}},          /* a zero tensor has a scale too */
-    {2, {17, 64}, 1e-5, 1, 40, 1e-2, {0.9, 0.999, 1e-6, 0.1, true, true}},      /* its rms is below the least */
-    {2, {64, 65}, 1, 0, 7, 1e-2, {0.9, 0.999, 1e-8, 0.1, true, false}},         /* no gradient: only decay and momentum */
-    {1, {300}, 1, 1e12, 100000, 1e-3, {0.9, 0.999, 1e-8, 0.01, true, false}},   /* squares near the top of float32 */
-    {1, {300}, 1, 1e-12, 3, 1e-3, {0.9, 0.98, 1e-8, 0, false, false}},          /* squares far below eps */
-    {1, {127}, 1, 1, 2, 1e-3, {0, 0, 1e-8, 0, true, false}},                    /* no memory: the sign of the gradient */
+    {2, {31, 33}, 0, 1, 1, 1e-2, {0.9, 0.999, 1e-6, 0.1, true, true}},        /* a zero tensor has a scale too */
+    {2, {17, 64}, 1e-5, 1, 40, 1e-2, {0.9, 0.999, 1e-6, 0.1, true, true}},    /* its rms is below the least */
+    {2, {64, 65}, 1, 0, 7, 1e-2, {0.9, 0.999, 1e-8, 0.1, true, false}},       /* no gradient: only decay and momentum */
+    {1, {300}, 1, 1e12, 100000, 1e-3, {0.9, 0.999, 1e-8, 0.01, true, false}}, /* squares near the top of float32 */
+    {1, {300}, 1, 1e-12, 3, 1e-3, {0.9, 0.98, 1e-8, 0, false, false}},        /* squares far below eps */
+    {1, {127}, 1, 1, 2, 1e-3, {0, 0, 1e-8, 0, true, false}},                  /* no memory: the sign of the gradient */
     {1, {0}, 1, 1, 2, 1e-3, {0.9, 0.999, 1e-8, 0, true, true}},
-    {4, {3, 5, 7, 11}, 1, 1, 1000, 0, {0.9, 0.999, 1e-8, 0.1, true, false}},    /* rate 0: w stays */
+    {4, {3, 5, 7, 11}, 1, 1, 1000, 0, {0.9, 0.999, 1e-8, 0.1, true, false}}, /* rate 0: w stays */
 };
 
 static sizes draw(cz_rand *r) {
@@ -47,8 +47,8 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
   hyper[CZ_ADAMW_RATE] = (float)s->rate, hyper[CZ_ADAMW_STEP] = s->step, hyper[CZ_ADAMW_FACTOR] = (float)factor;
   memcpy(c->attr, &s->attr, sizeof s->attr);
   snprintf(c->what, sizeof c->what, "%lld elements of %.3g, gradient %.3g, step %.0f, rate %.3g, decay %.3g%s%s",
-           (long long)cz_numel(&c->in[CZ_ADAMW_W]), s->w, s->g, s->step, s->rate, s->attr.weight_decay,
-           s->attr.bias_correction ? ", corrected" : "", s->attr.rms_scale ? ", scaled" : "");
+           (long long)cz_numel(&c->in[CZ_ADAMW_W]), s->w, s->g, s->step, s->rate, s->attr.weight_decay, s->attr.bias_correction ? ", corrected" : "",
+           s->attr.rms_scale ? ", scaled" : "");
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
@@ -57,8 +57,6 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   build(c, r, &s);
 }
 
-static void bench(cz_case *c, cz_rand *r) {
-  build(c, r, &(sizes){2, {32128, 512}, 1, 1e-3, 1000, 1e-2, {0.9, 0.999, 1e-6, 0, true, true}});
-}
+static void bench(cz_case *c, cz_rand *r) { build(c, r, &(sizes){2, {32128, 512}, 1, 1e-3, 1000, 1e-2, {0.9, 0.999, 1e-6, 0, true, true}}); }
 
 const cz_op_cases cz_adamw_cases = {.fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};

@@ -60,8 +60,8 @@ static double multiplier(const segment *s, int64_t i, int64_t j) {
   return cz_mask_factor(&s->call->key, (uint64_t)((group * s->H + s->h) * s->Tk + s->k0 + j), s->attr->dropout);
 }
 
-/* Row i's exp(s_ij - most) into s->p (0 where invisible). Stats: the largest score, and the sum of these exponentials. Returns the key with the largest
- * score. */
+/* Row i's exp(s_ij - most) into s->p (0 where invisible). Stats: the largest score, and the sum of these exponentials. Returns the key with the
+ * largest score. */
 static int64_t exponentials(const segment *s, int64_t i, double stats[2]) {
   double most = -INFINITY, sum = 0;
   int64_t top = 0;

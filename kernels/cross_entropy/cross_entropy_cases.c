@@ -12,17 +12,17 @@ typedef struct sizes {
 } sizes;
 
 static const sizes hand[] = {
-    {1, 1, 1, 1, 100, {0, 0, 1, 0}},            /* one word: the loss is 0 */
-    {5, 3, 1, 1, 100, {1e-2, 0.1, 1, 0}},       /* the same with everything on */
+    {1, 1, 1, 1, 100, {0, 0, 1, 0}},      /* one word: the loss is 0 */
+    {5, 3, 1, 1, 100, {1e-2, 0.1, 1, 0}}, /* the same with everything on */
     {1, 7, 2, 1, 100, {0, 0, 1, 0}},
-    {17, 5, 33, 1, 0, {1e-4, 0.1, 1, 0}},       /* nothing counts */
-    {9, 16, 64, 300, 100, {0, 0, 1, 0}},        /* logits of some hundreds: a naive exponential overflows */
-    {8, 16, 65, 300, 90, {1e-4, 0, 1, 3}},      /* the same with log Z squared */
+    {17, 5, 33, 1, 0, {1e-4, 0.1, 1, 0}},  /* nothing counts */
+    {9, 16, 64, 300, 100, {0, 0, 1, 0}},   /* logits of some hundreds: a naive exponential overflows */
+    {8, 16, 65, 300, 90, {1e-4, 0, 1, 3}}, /* the same with log Z squared */
     {12, 8, 67, 40, 100, {0, 0.1, 1, 5}},
-    {6, 8, 2500, 2, 80, {1e-4, 0.1, 0.35, 4}},  /* many slabs, several chunks */
+    {6, 8, 2500, 2, 80, {1e-4, 0.1, 0.35, 4}}, /* many slabs, several chunks */
     {24, 33, 1025, 1, 85, {1e-4, 0, 0.125, 16}},
-    {33, 31, 257, 4, 60, {0, 0.2, -0.5, 1}},    /* a chunk a row */
-    {0, 4, 9, 1, 100, {1e-4, 0.1, 1, 0}},       /* an empty batch */
+    {33, 31, 257, 4, 60, {0, 0.2, -0.5, 1}}, /* a chunk a row */
+    {0, 4, 9, 1, 100, {1e-4, 0.1, 1, 0}},    /* an empty batch */
 };
 
 static sizes draw(cz_rand *r) {

@@ -15,9 +15,9 @@ enum { SLABS = 16, SLAB_LEAST = 64, LANES = 16, ROWS_LEAST = 64, ROWS_MOST = 102
 
 /* What a slab knows of a row. The target is left out of max and sum, so that 1 - p_t and a small nll keep their digits when p_t is close to 1. */
 typedef struct slab_stat {
-  float max, sum;   /* of exp(x - max) over the slab's words but the target */
-  float factor;     /* dx = exponential x factor - row.smooth */
-  float total;      /* of x over all the slab's words, when smoothing asks for it */
+  float max, sum; /* of exp(x - max) over the slab's words but the target */
+  float factor;   /* dx = exponential x factor - row.smooth */
+  float total;    /* of x over all the slab's words, when smoothing asks for it */
 } slab_stat;
 
 typedef struct row_stat {

@@ -23,7 +23,8 @@ static const sizes hand[] = {
     {6, 16, 40, 5, 4, 3, false, HARD, 1, 0, 1},       /* nothing counts */
     {6, 16, 40, 5, 4, 3, false, SOFT, 1, 50, 4},      /* rows of zero weight */
     {17, 64, 100, 13, 5, 2, true, HARD, 1000, 80, 1}, /* scores of +-1e4: a naive exponential overflows */
-    {17, 64, 100, 13, 5, 2, true, SOFT, 1000, 80, 2},  {5, 129, 33, 4, 2, 1, true, HARD, 1, 100, 0.1},
+    {17, 64, 100, 13, 5, 2, true, SOFT, 1000, 80, 2},
+    {5, 129, 33, 4, 2, 1, true, HARD, 1, 100, 0.1},
     {3, 9, 7, 0, 3, 2, true, HARD, 1, 100, 1}, /* no masks */
     {12, 257, 60, 12, 10, 3, true, SOFT, 0.5, 100, 2},
     {11, 1033, 257, 9, 8, 2, true, HARD, 0.5, 90, 1}, /* rows, columns and the table long enough for several threads */

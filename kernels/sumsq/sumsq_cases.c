@@ -10,8 +10,8 @@ typedef struct fixed {
 } fixed;
 
 /* One element; chunk edges; squares that would overflow or vanish when summed carelessly in float32; nothing at all. */
-static const fixed hand[] = {{1, {1}, 1},       {1, {8191}, 1},  {1, {8192}, 1},     {1, {8193}, 1}, {2, {3, 5}, 1e-15},
-                             {2, {40, 512}, 4e14}, {1, {0}, 1},     {4, {2, 3, 5, 7}, 1}, {1, {150001}, 1}};
+static const fixed hand[] = {{1, {1}, 1},          {1, {8191}, 1}, {1, {8192}, 1},       {1, {8193}, 1},  {2, {3, 5}, 1e-15},
+                             {2, {40, 512}, 4e14}, {1, {0}, 1},    {4, {2, 3, 5, 7}, 1}, {1, {150001}, 1}};
 
 static void sample(cz_case *c, cz_rand *r, int index) {
   fixed f = {.ndim = (int)cz_rand_int(r, 1, 4), .deviation = cz_rand_real(r, 0.01, 100)};

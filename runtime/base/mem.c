@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Allocates COUNT zeroed items of SIZE bytes and stores the pointer in *OUT (the address of any object pointer; null on failure). The caller frees. */
+/** Allocates COUNT zeroed items of SIZE bytes and stores the pointer in *OUT (the address of any object pointer; null on failure). The caller frees.
+ */
 cz_status cz_alloc(void *out, size_t count, size_t size) {
   void *p = calloc(count ? count : 1, size ? size : 1);
   memcpy(out, &p, sizeof p);

@@ -33,7 +33,8 @@ uint64_t cz_hash64(const void *bytes, size_t n, uint64_t seed) {
 /** cz_hash64 of a NUL-terminated text, seed 0. */
 uint64_t cz_hash_text(const char *text) { return cz_hash64(text, strlen(text), 0); }
 
-/* Optimal string alignment distance (insert, delete, replace, swap neighbours), letters compared without case. Words over 63 bytes are far from all. */
+/* Optimal string alignment distance (insert, delete, replace, swap neighbours), letters compared without case. Words over 63 bytes are far from all.
+ */
 static size_t distance(const char *a, const char *b) {
   size_t na = strlen(a), nb = strlen(b), d[3][64];
   if (na > 63 || nb > 63) return SIZE_MAX;
@@ -54,8 +55,8 @@ static size_t distance(const char *a, const char *b) {
   return d[na % 3][nb];
 }
 
-/** The name closest in spelling to WORD, or null when none is near enough: a third of its letters may be wrong, and one in any case; dashes before it are
- * no letters. Borrowed from NAMES. */
+/** The name closest in spelling to WORD, or null when none is near enough: a third of its letters may be wrong, and one in any case; dashes before it
+ * are no letters. Borrowed from NAMES. */
 const char *cz_nearest(const char *word, const char *const *names, size_t count) {
   const char *best = NULL;
   size_t letters = strlen(word) - strspn(word, "-"), best_distance = letters < 6 ? 2 : letters / 3 + 1;

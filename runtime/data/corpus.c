@@ -121,9 +121,7 @@ static cz_status append(cz_corpus_writer *w, const cz_ids *ids) {
 }
 
 /** Appends one document. An empty one is left out. */
-cz_status cz_corpus_add(cz_corpus_writer *w, const cz_ids *document) {
-  return document->len ? append(w, document) : CZ_OK;
-}
+cz_status cz_corpus_add(cz_corpus_writer *w, const cz_ids *document) { return document->len ? append(w, document) : CZ_OK; }
 
 static cz_status finish_column(cz_corpus_writer *w) {
   column *c = &w->tokens;
@@ -152,8 +150,8 @@ static cz_status finish_file(cz_corpus_writer *w) {
 cz_status cz_corpus_commit(cz_corpus_writer **w, cz_corpus_totals *totals) {
   cz_corpus_writer *c = *w;
   if (totals)
-    *totals = (cz_corpus_totals){
-        .documents = (int64_t)c->tokens.n_offsets - 1, .tokens = (int64_t)c->tokens.total, .bytes = (int64_t)c->source_bytes};
+    *totals =
+        (cz_corpus_totals){.documents = (int64_t)c->tokens.n_offsets - 1, .tokens = (int64_t)c->tokens.total, .bytes = (int64_t)c->source_bytes};
   cz_status st = finish_file(c);
   if (st == CZ_OK) st = cz_h5_commit(&c->file);
   cz_corpus_abandon(w);

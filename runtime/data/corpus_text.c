@@ -99,9 +99,9 @@ static cz_status add_file(build *b, const char *path) {
   return st == CZ_OK ? cz_corpus_add_source(b->writer, path, in.bytes, in.hash) : st;
 }
 
-/** Builds the corpus PATH from the text files of JOB and tells what went into it in TOTALS. A document begins at each line or after blank lines (JOB's
- * split) and never crosses a file. CZ_EINVAL with file and line for text that can't be encoded, for empty files and when no document is left. Nothing
- * is left at PATH on failure, or what was there before. */
+/** Builds the corpus PATH from the text files of JOB and tells what went into it in TOTALS. A document begins at each line or after blank lines
+ * (JOB's split) and never crosses a file. CZ_EINVAL with file and line for text that can't be encoded, for empty files and when no document is left.
+ * Nothing is left at PATH on failure, or what was there before. */
 cz_status cz_corpus_build(const char *path, cz_corpus_totals *totals, const cz_corpus_job *job) {
   build b = {.job = job};
   cz_status st;

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The list of documents with the chunks of it that are in memory. Chunks are dropped by the clock algorithm: a hand goes round the slots and takes the
- * first one that was not used since its last visit. */
+/* The list of documents with the chunks of it that are in memory. Chunks are dropped by the clock algorithm: a hand goes round the slots and takes
+ * the first one that was not used since its last visit. */
 typedef struct column {
   hid_t set;
   uint64_t *offsets; /* documents + 1 */
@@ -180,8 +180,8 @@ static cz_status read_chunk(const cz_reader *r, const column *c, int64_t chunk, 
   H5Sclose(memory);
   H5Sclose(disk);
   if (bad < 0)
-    return CZ_FAIL(CZ_ECORRUPT, "%s: data set 'tokens', chunk %" PRId64 " (elements %llu to %llu): %s", r->path, chunk,
-                   (unsigned long long)begin, (unsigned long long)(begin + n - 1), why);
+    return CZ_FAIL(CZ_ECORRUPT, "%s: data set 'tokens', chunk %" PRId64 " (elements %llu to %llu): %s", r->path, chunk, (unsigned long long)begin,
+                   (unsigned long long)(begin + n - 1), why);
   for (size_t i = 0; i < n; i++) {
     int32_t id = token_at(c, out, i);
     if (id < 0 || id >= r->info.vocabulary.size)

@@ -40,9 +40,7 @@ static cz_status host_copy_out(cz_device *d, void *host, const void *from, size_
   return CZ_OK;
 }
 
-static cz_kernel host_kernel(cz_device *d, cz_op op, bool backward) {
-  return backward ? cz_op_rows[op]->bwd[d->set] : cz_op_rows[op]->fwd[d->set];
-}
+static cz_kernel host_kernel(cz_device *d, cz_op op, bool backward) { return backward ? cz_op_rows[op]->bwd[d->set] : cz_op_rows[op]->fwd[d->set]; }
 
 static cz_status host_sync(cz_device *d) { /* kernels return when they have run */
   (void)d;
@@ -169,7 +167,8 @@ cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int6
 /** The widest vector instructions that the float32 kernels use on this machine. */
 const char *cz_device_isa(void) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl"))
     return "avx512";
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "avx2";
   return "sse2";

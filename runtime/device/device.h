@@ -1,8 +1,8 @@
 /* Where arrays live and who computes on them.
  *
- * `ref` computes in float64 on the host and is the oracle; `cpu` computes in float32. `guard:ref` and `guard:cpu` wrap these: fresh memory is poisoned
- * with NaN, sentinels stand around every planned tensor, and both are checked after every op. `cuda` is a module that is opened at run time; `auto`
- * takes it when it works and says in one line what it took and why. */
+ * `ref` computes in float64 on the host and is the oracle; `cpu` computes in float32. `guard:ref` and `guard:cpu` wrap these: fresh memory is
+ * poisoned with NaN, sentinels stand around every planned tensor, and both are checked after every op. `cuda` is a module that is opened at run time;
+ * `auto` takes it when it works and says in one line what it took and why. */
 #ifndef CZ_DEVICE_DEVICE_H
 #define CZ_DEVICE_DEVICE_H
 

@@ -9,9 +9,7 @@
 #include <sys/resource.h>
 
 /* The products of a T5-small step, by rows, inner and columns: forward with W [out, in] (N T), input gradient (N N), weight gradient (T N). */
-static const struct shape {
-  int m, k, n;
-} shapes[] = {{4096, 512, 512}, {4096, 512, 2048}, {4096, 2048, 512}, {912, 512, 8192}};
+static const struct shape { int m, k, n; } shapes[] = {{4096, 512, 512}, {4096, 512, 2048}, {4096, 2048, 512}, {912, 512, 8192}};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes, MOST = 4096 * 2048 > 912 * 8192 ? 4096 * 2048 : 912 * 8192 };
 
 struct cz_product_probe {
@@ -48,8 +46,8 @@ void cz_product_probe_destroy(cz_product_probe **probe) {
   *probe = NULL;
 }
 
-/** One round of plain cblas_sgemm with all its threads over the shapes and transpositions of a T5-small training step: the rate in GFLOP/s (multiply and
- * add counted as two). About half a second on two cores. */
+/** One round of plain cblas_sgemm with all its threads over the shapes and transpositions of a T5-small training step: the rate in GFLOP/s (multiply
+ * and add counted as two). About half a second on two cores. */
 double cz_product_probe_round(cz_product_probe *p) {
   double flop = 0, began = cz_seconds();
   for (int i = 0; i < N_SHAPES; i++) {

@@ -27,9 +27,9 @@ struct cz_decoder {
   int32_t *past;    /* [max_beams] tokens in the cache */
   int32_t *scratch; /* host lists of one step */
   int32_t *device_rows;
-  void *moved;      /* [max_beams * max_length, H*K], for reordering */
+  void *moved; /* [max_beams * max_length, H*K], for reordering */
   cz_scratch workspace;
-  double *wide;     /* one row of logits */
+  double *wide; /* one row of logits */
 };
 
 static int64_t cache_rows(const cz_decoder *d) { return d->options.max_beams * d->options.max_length; }
@@ -195,7 +195,8 @@ typedef struct lists {
 
 static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, const int32_t *segment, int64_t n, int64_t *tokens) {
   int64_t B = d->options.max_beams, at = 0;
-  *l = (lists){.rows_at = d->scratch + 8 * B, .spans = d->scratch, .k_spans = d->scratch + 2 * B, .last = d->scratch + 4 * B, .cross = d->scratch + 5 * B};
+  *l = (lists){
+      .rows_at = d->scratch + 8 * B, .spans = d->scratch, .k_spans = d->scratch + 2 * B, .last = d->scratch + 4 * B, .cross = d->scratch + 5 * B};
   for (int64_t b = 0; b < n; b++) {
     if (lengths[b] < 1 || d->past[b] + lengths[b] > d->options.max_length)
       return CZ_FAIL(CZ_EINVAL, "decoder: sequence %lld has %d tokens and gets %d more, room for %lld", (long long)b, d->past[b], lengths[b],
@@ -214,16 +215,17 @@ static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, con
   return CZ_OK;
 }
 
-/** Decodes one more piece of N sequences: sequence b gets lengths[b] >= 1 new tokens (ids, one sequence after another), reads encoder segment segment[b]
- * and, in a prefix LM, sees its first prefix[b] tokens from everywhere. logits [N, V] are those of each sequence's newest token. CZ_EINVAL when a
- * sequence would pass max_length. */
+/** Decodes one more piece of N sequences: sequence b gets lengths[b] >= 1 new tokens (ids, one sequence after another), reads encoder segment
+ * segment[b] and, in a prefix LM, sees its first prefix[b] tokens from everywhere. logits [N, V] are those of each sequence's newest token. CZ_EINVAL
+ * when a sequence would pass max_length. */
 cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, const int32_t *lengths, const int32_t *segment, const int32_t *prefix,
                           int64_t n) {
   const cz_graph_run_options run = {0};
   int64_t tokens = 0, V = d->model->config.vocab_size;
   cz_graph *g = d->step;
   lists l;
-  if (n < 1 || n > d->options.max_beams) return CZ_FAIL(CZ_EINVAL, "decoder: %lld sequences, room for %lld", (long long)n, (long long)d->options.max_beams);
+  if (n < 1 || n > d->options.max_beams)
+    return CZ_FAIL(CZ_EINVAL, "decoder: %lld sequences, room for %lld", (long long)n, (long long)d->options.max_beams);
   CZ_TRY(fill_lists(d, &l, lengths, segment, n, &tokens));
   CZ_TRY(cz_graph_set_extent(g, d->rows, tokens));
   CZ_TRY(cz_graph_set_extent(g, d->beams, n));

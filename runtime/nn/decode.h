@@ -16,8 +16,8 @@ typedef struct cz_decoder_options {
 CZ_MUST cz_status cz_decoder_create(cz_decoder **decoder, cz_model *model, const cz_decoder_options *options);
 void cz_decoder_destroy(cz_decoder **decoder);
 CZ_MUST cz_status cz_decoder_start(cz_decoder *d, const cz_feed *feed);
-CZ_MUST cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, const int32_t *lengths, const int32_t *segment, const int32_t *prefix,
-                                  int64_t n);
+CZ_MUST cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, const int32_t *lengths, const int32_t *segment,
+                                  const int32_t *prefix, int64_t n);
 CZ_MUST cz_status cz_decoder_reorder(cz_decoder *d, const int32_t *parent, int64_t n);
 
 #endif

@@ -38,7 +38,8 @@ static cz_status load_weights(cz_model *m, cz_safetensors *s, const char *folder
   for (size_t i = 0; i < m->params->n; i++) CZ_TRY(load_param(m, s, m->params->list[i], folder));
   for (size_t i = 0; i < cz_safetensors_count(s); i++) {
     const char *name = cz_safetensors_at(s, i)->name;
-    if (!cz_params_find(m->params, name) && !may_be_extra(name)) return CZ_FAIL(CZ_EINVAL, "%s: tensor %s does not belong to this model", folder, name);
+    if (!cz_params_find(m->params, name) && !may_be_extra(name))
+      return CZ_FAIL(CZ_EINVAL, "%s: tensor %s does not belong to this model", folder, name);
   }
   return CZ_OK;
 }
@@ -63,8 +64,8 @@ done:
   return st;
 }
 
-/** Opens a Hugging Face directory (config.json, model.safetensors or its shards) as a model on DEVICE. Strict: a missing, extra or wrongly shaped tensor
- * and a key out of range are CZ_EINVAL with file, name and values. The caller destroys the model. */
+/** Opens a Hugging Face directory (config.json, model.safetensors or its shards) as a model on DEVICE. Strict: a missing, extra or wrongly shaped
+ * tensor and a key out of range are CZ_EINVAL with file, name and values. The caller destroys the model. */
 cz_status cz_hf_open(cz_model **model, const char *folder, cz_device *device) {
   char path[4096];
   cz_model_config config;
@@ -97,7 +98,11 @@ static cz_status save_weights(const cz_model *m, const char *folder) {
   for (size_t i = 0; i < p->n; i++) {
     const cz_param *q = p->list[i];
     cz_st_type type = f64 ? CZ_ST_F64 : CZ_ST_F32;
-    items[i] = (cz_st_item){.name = q->name, .type = type, .from = type, .rank = q->ndim, .dims = q->dim,
+    items[i] = (cz_st_item){.name = q->name,
+                            .type = type,
+                            .from = type,
+                            .rank = q->ndim,
+                            .dims = q->dim,
                             .data = host + (size_t)q->offset * cz_dtype_bytes(m->device->real)};
   }
   CZ_GO(st, cz_safetensors_write_model(folder, items, p->n, (uint64_t)5 << 30), done);
@@ -107,8 +112,8 @@ done:
   return st;
 }
 
-/** Saves config.json, generation_config.json and the weights (float32, or float64 from `ref`) so that transformers' from_pretrained loads them; single
- * stacks have no class there and are marked as this program's own. The folder is made when missing. */
+/** Saves config.json, generation_config.json and the weights (float32, or float64 from `ref`) so that transformers' from_pretrained loads them;
+ * single stacks have no class there and are marked as this program's own. The folder is made when missing. */
 cz_status cz_hf_save(const cz_model *m, const char *folder) {
   char path[4096], text[256];
   CZ_TRY(cz_fs_make_dirs(folder));

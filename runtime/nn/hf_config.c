@@ -1,5 +1,5 @@
-/* config.json of T5 (reference models.md 2.1, 2.6, 8): every key that changes a number is read strictly, generic ones are known by name, and a key that
- * is neither is named in a warning. */
+/* config.json of T5 (reference models.md 2.1, 2.6, 8): every key that changes a number is read strictly, generic ones are known by name, and a key
+ * that is neither is named in a warning. */
 #include "nn/hf.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -11,17 +11,65 @@
 #include <string.h>
 
 /* Keys of any Hugging Face configuration that change no number here. */
-static const char *const ignored[] = {
-    "architectures", "model_type", "is_encoder_decoder", "use_cache", "is_gated_act", "dense_act_fn", "transformers_version", "torch_dtype", "dtype",
-    "classifier_dropout", "task_specific_params", "n_positions", "output_past", "is_decoder", "return_dict", "output_hidden_states", "output_attentions",
-    "chunk_size_feed_forward", "id2label", "label2id", "problem_type", "_name_or_path", "name_or_path", "max_length", "num_beams", "gradient_checkpointing",
-    "tokenizer_class", "bos_token_id", "add_cross_attention", "tie_encoder_decoder", "torchscript", "pruned_heads", "finetuning_task", "prefix",
-    "cross_attention_hidden_size", "generation_config", "tf_legacy_loss", "use_bfloat16", "sep_token_id", "cloze_family"};
+static const char *const ignored[] = {"architectures",
+                                      "model_type",
+                                      "is_encoder_decoder",
+                                      "use_cache",
+                                      "is_gated_act",
+                                      "dense_act_fn",
+                                      "transformers_version",
+                                      "torch_dtype",
+                                      "dtype",
+                                      "classifier_dropout",
+                                      "task_specific_params",
+                                      "n_positions",
+                                      "output_past",
+                                      "is_decoder",
+                                      "return_dict",
+                                      "output_hidden_states",
+                                      "output_attentions",
+                                      "chunk_size_feed_forward",
+                                      "id2label",
+                                      "label2id",
+                                      "problem_type",
+                                      "_name_or_path",
+                                      "name_or_path",
+                                      "max_length",
+                                      "num_beams",
+                                      "gradient_checkpointing",
+                                      "tokenizer_class",
+                                      "bos_token_id",
+                                      "add_cross_attention",
+                                      "tie_encoder_decoder",
+                                      "torchscript",
+                                      "pruned_heads",
+                                      "finetuning_task",
+                                      "prefix",
+                                      "cross_attention_hidden_size",
+                                      "generation_config",
+                                      "tf_legacy_loss",
+                                      "use_bfloat16",
+                                      "sep_token_id",
+                                      "cloze_family"};
 
-static const char *const used[] = {"vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads",
-                                   "relative_attention_num_buckets", "relative_attention_max_distance", "dropout_rate", "layer_norm_epsilon",
-                                   "feed_forward_proj", "initializer_factor", "tie_word_embeddings", "scale_decoder_outputs", "pad_token_id",
-                                   "eos_token_id", "decoder_start_token_id"};
+static const char *const used[] = {"vocab_size",
+                                   "d_model",
+                                   "d_kv",
+                                   "d_ff",
+                                   "num_layers",
+                                   "num_decoder_layers",
+                                   "num_heads",
+                                   "relative_attention_num_buckets",
+                                   "relative_attention_max_distance",
+                                   "dropout_rate",
+                                   "layer_norm_epsilon",
+                                   "feed_forward_proj",
+                                   "initializer_factor",
+                                   "tie_word_embeddings",
+                                   "scale_decoder_outputs",
+                                   "pad_token_id",
+                                   "eos_token_id",
+                                   "decoder_start_token_id"};
 
 typedef struct reading {
   const char *path;
@@ -94,10 +142,14 @@ static const struct {
   const char *name;
   int kind;
   bool gated;
-} projections[] = {{"relu", CZ_ACTIVATION_RELU, false},           {"gelu", CZ_ACTIVATION_GELU, false},
-                   {"gelu_new", CZ_ACTIVATION_GELU_TANH, false},  {"gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, false},
-                   {"gated-gelu", CZ_ACTIVATION_GELU_TANH, true}, {"gated-gelu_new", CZ_ACTIVATION_GELU_TANH, true},
-                   {"gated-gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, true}, {"gated-relu", CZ_ACTIVATION_RELU, true}};
+} projections[] = {{"relu", CZ_ACTIVATION_RELU, false},
+                   {"gelu", CZ_ACTIVATION_GELU, false},
+                   {"gelu_new", CZ_ACTIVATION_GELU_TANH, false},
+                   {"gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, false},
+                   {"gated-gelu", CZ_ACTIVATION_GELU_TANH, true},
+                   {"gated-gelu_new", CZ_ACTIVATION_GELU_TANH, true},
+                   {"gated-gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, true},
+                   {"gated-relu", CZ_ACTIVATION_RELU, true}};
 enum { N_PROJECTIONS = sizeof projections / sizeof *projections };
 
 static cz_status read_activation(const reading *r, cz_model_config *c) {
@@ -177,11 +229,10 @@ cz_status cz_hf_config_write(const cz_model_config *c, const char *path) {
   const char *projection = NULL;
   CZ_TRY(activation_name(&projection, c));
   json_t *root = json_pack("{s:[s], s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "architectures", c->family->hf_class, "model_type",
-                           type_of(c->family), "cloze_family", c->family->name, "is_encoder_decoder", pair, "vocab_size",
-                           (json_int_t)c->vocab_size, "d_model", (json_int_t)c->d_model, "d_kv", (json_int_t)c->d_kv, "d_ff", (json_int_t)c->d_ff,
-                           "num_layers", (json_int_t)c->n_layers, "num_decoder_layers", (json_int_t)c->n_decoder_layers, "num_heads",
-                           (json_int_t)c->n_heads, "relative_attention_num_buckets", (json_int_t)c->buckets, "relative_attention_max_distance",
-                           (json_int_t)c->max_distance);
+                           type_of(c->family), "cloze_family", c->family->name, "is_encoder_decoder", pair, "vocab_size", (json_int_t)c->vocab_size,
+                           "d_model", (json_int_t)c->d_model, "d_kv", (json_int_t)c->d_kv, "d_ff", (json_int_t)c->d_ff, "num_layers",
+                           (json_int_t)c->n_layers, "num_decoder_layers", (json_int_t)c->n_decoder_layers, "num_heads", (json_int_t)c->n_heads,
+                           "relative_attention_num_buckets", (json_int_t)c->buckets, "relative_attention_max_distance", (json_int_t)c->max_distance);
   json_t *rest = json_pack("{s:f, s:f, s:s, s:f, s:b, s:b, s:I, s:I, s:I, s:b}", "dropout_rate", c->dropout, "layer_norm_epsilon", c->norm_eps,
                            "feed_forward_proj", projection, "initializer_factor", c->init_factor, "tie_word_embeddings", c->tied,
                            "scale_decoder_outputs", c->scaled, "pad_token_id", (json_int_t)c->pad_id, "eos_token_id", (json_int_t)c->eos_id,

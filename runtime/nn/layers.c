@@ -56,8 +56,14 @@ cz_value cz_layer_embed(cz_builder *b, cz_value ids, cz_value spans) {
 static cz_value attention(cz_builder *b, const char *name, const cz_value in[7], const cz_tokens *t, int mask) {
   char buffer[192];
   const cz_model_config *c = &b->model->config;
-  cz_attention_attr attr = {.heads = (int)c->n_heads, .mask = mask, .scale = 1, .buckets = (int)c->buckets, .max_distance = (int)c->max_distance,
-                            .bidirectional = t->bidirectional, .dropout = b->dropout, .share_queries = b->share_dropout};
+  cz_attention_attr attr = {.heads = (int)c->n_heads,
+                            .mask = mask,
+                            .scale = 1,
+                            .buckets = (int)c->buckets,
+                            .max_distance = (int)c->max_distance,
+                            .bidirectional = t->bidirectional,
+                            .dropout = b->dropout,
+                            .share_queries = b->share_dropout};
   cz_value out[CZ_OP_OUT];
   cz_graph_op(b->g, out, CZ_OP_attention, full(buffer, b, name), 7, in, &attr);
   return out[0];
@@ -70,11 +76,11 @@ static cz_value append(cz_builder *b, const char *name, cz_value cache, cz_value
   return out[0];
 }
 
-/** x + dropout(O attention(norm(x))): the residual self-attention layer. TABLE is the stack's position bias; with CACHE the keys and values of earlier steps
- * are read too. x [T, D]. */
+/** x + dropout(O attention(norm(x))): the residual self-attention layer. TABLE is the stack's position bias; with CACHE the keys and values of
+ * earlier steps are read too. x [T, D]. */
 cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_param *table, const cz_tokens *t, const cz_cache *cache) {
-  cz_value y = cz_layer_norm(b, "self.norm", x, w->norm);      /* [T, D] */
-  cz_value q = cz_layer_linear(b, "self.q", y, w->q, 1);       /* [T, H*K] */
+  cz_value y = cz_layer_norm(b, "self.norm", x, w->norm); /* [T, D] */
+  cz_value q = cz_layer_linear(b, "self.q", y, w->q, 1);  /* [T, H*K] */
   cz_value k = cz_layer_linear(b, "self.k", y, w->k, 1);
   cz_value v = cz_layer_linear(b, "self.v", y, w->v, 1);
   cz_value k_spans = t->spans;
@@ -90,7 +96,8 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
 }
 
 /** x + dropout(O attention(norm(x), encoder)): keys and values k, v [S, H*K] come from the encoder's output; no position bias. x [T, D]. */
-cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_value k, cz_value v, const cz_tokens *t, cz_value k_spans) {
+cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_value k, cz_value v, const cz_tokens *t,
+                                  cz_value k_spans) {
   cz_value y = cz_layer_norm(b, "cross.norm", x, w->norm);
   cz_value q = cz_layer_linear(b, "cross.q", y, w->q, 1);
   cz_value in[7] = {q, k, v, t->spans, k_spans, CZ_ABSENT, CZ_ABSENT};
@@ -112,8 +119,10 @@ cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
   return cz_layer_add(b, "ffn.add", x, cz_layer_dropout(b, "ffn.dropout", h, t->spans));
 }
 
-/** One block: self-attention, cross-attention when the block has it (over CROSS), feed-forward. CACHE is null outside incremental decoding. x [T, D]. */
-cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table, const cz_tokens *t, const cz_cache *cache, const cz_crossed *cross) {
+/** One block: self-attention, cross-attention when the block has it (over CROSS), feed-forward. CACHE is null outside incremental decoding. x [T, D].
+ */
+cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table, const cz_tokens *t, const cz_cache *cache,
+                        const cz_crossed *cross) {
   x = cz_layer_self_attention(b, x, &w->self, table, t, cache);
   if (w->cross.q) x = cz_layer_cross_attention(b, x, &w->cross, cross->k, cross->v, t, cross->spans);
   return cz_layer_feed_forward(b, x, &w->ffn, t);
@@ -121,12 +130,12 @@ cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *
 
 /** Keys and values [S, H*K] that cross-attention W reads, from the encoder's output. */
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded) {
-  return (cz_crossed){.k = cz_layer_linear(b, "cross.k", encoded->x, w->k, 1), .v = cz_layer_linear(b, "cross.v", encoded->x, w->v, 1),
-                      .spans = encoded->spans};
+  return (cz_crossed){
+      .k = cz_layer_linear(b, "cross.k", encoded->x, w->k, 1), .v = cz_layer_linear(b, "cross.v", encoded->x, w->v, 1), .spans = encoded->spans};
 }
 
-/** x through all blocks of the stack, the final norm and its dropout. ENCODED is what cross-attentions read, null for a stack without them. With RECOMPUTE
- * only the blocks' borders are kept for backward. x [T, D]. */
+/** x through all blocks of the stack, the final norm and its dropout. ENCODED is what cross-attentions read, null for a stack without them. With
+ * RECOMPUTE only the blocks' borders are kept for backward. x [T, D]. */
 cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t, const cz_encoded *encoded, bool recompute) {
   char scope[64];
   for (int64_t i = 0; i < s->n; i++) {

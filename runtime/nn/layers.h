@@ -16,9 +16,9 @@ typedef struct cz_builder {
 
 /* The tokens that a stack works on. */
 typedef struct cz_tokens {
-  cz_value spans;  /* [B, 2] */
-  cz_value prefix; /* [B] or CZ_ABSENT */
-  int mask;        /* cz_mask of the self-attention */
+  cz_value spans;     /* [B, 2] */
+  cz_value prefix;    /* [B] or CZ_ABSENT */
+  int mask;           /* cz_mask of the self-attention */
   bool bidirectional; /* buckets for both directions */
 } cz_tokens;
 
@@ -47,9 +47,11 @@ cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, cz_param *
 cz_value cz_layer_dropout(cz_builder *b, const char *name, cz_value x, cz_value spans);
 cz_value cz_layer_add(cz_builder *b, const char *name, cz_value x, cz_value y);
 cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_param *table, const cz_tokens *t, const cz_cache *cache);
-cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_value k, cz_value v, const cz_tokens *t, cz_value k_spans);
+cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_value k, cz_value v, const cz_tokens *t,
+                                  cz_value k_spans);
 cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w, const cz_tokens *t);
-cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table, const cz_tokens *t, const cz_cache *cache, const cz_crossed *cross);
+cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table, const cz_tokens *t, const cz_cache *cache,
+                        const cz_crossed *cross);
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded);
 cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t, const cz_encoded *encoded, bool recompute);
 

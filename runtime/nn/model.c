@@ -10,17 +10,18 @@
 enum { T5, T5_V1_1, LM, PREFIX_LM, N_FAMILIES };
 
 static const cz_family families[N_FAMILIES] = {
-    [T5] = {"t5", "T5 v1.0: ReLU, output tied to the embedding", CZ_ENCODER_DECODER, CZ_ACTIVATION_RELU, false, true, true, "T5ForConditionalGeneration",
-            cz_t5_declare},
+    [T5] = {"t5", "T5 v1.0: ReLU, output tied to the embedding", CZ_ENCODER_DECODER, CZ_ACTIVATION_RELU, false, true, true,
+            "T5ForConditionalGeneration", cz_t5_declare},
     [T5_V1_1] = {"t5-v1_1", "T5 v1.1: gated GELU, output of its own", CZ_ENCODER_DECODER, CZ_ACTIVATION_GELU_TANH, true, false, false,
                  "T5ForConditionalGeneration", cz_t5_declare},
-    [LM] = {"lm", "T5's language model: one causal stack", CZ_LANGUAGE_MODEL, CZ_ACTIVATION_RELU, false, true, true, "ClozeT5LanguageModel", cz_t5_declare},
+    [LM] = {"lm", "T5's language model: one causal stack", CZ_LANGUAGE_MODEL, CZ_ACTIVATION_RELU, false, true, true, "ClozeT5LanguageModel",
+            cz_t5_declare},
     [PREFIX_LM] = {"prefix-lm", "T5's prefix language model: one stack, inputs fully visible", CZ_PREFIX_LM, CZ_ACTIVATION_RELU, false, true, true,
                    "ClozeT5PrefixLanguageModel", cz_t5_declare},
 };
 
 typedef struct size_row {
-  const char *name; /* behind the family's: "t5-small" */
+  const char *name;  /* behind the family's: "t5-small" */
   uint32_t families; /* that have this size */
   int64_t layers, d_model, d_ff, heads, d_kv;
 } size_row;
@@ -28,11 +29,20 @@ typedef struct size_row {
 /* Raffel et al. 2020, section 3.7, and the published v1.1 configurations (reference t5.md 1.4); nano and mini are this project's. */
 enum { V1_0 = 1 << T5, STACKS = 1 << LM | 1 << PREFIX_LM, V1_1 = 1 << T5_V1_1 };
 static const size_row sizes[] = {
-    {"nano", V1_0 | STACKS, 2, 128, 512, 4, 32},   {"mini", V1_0 | STACKS, 3, 192, 768, 6, 32},    {"small", V1_0 | STACKS, 6, 512, 2048, 8, 64},
-    {"base", V1_0 | STACKS, 12, 768, 3072, 12, 64}, {"large", V1_0 | STACKS, 24, 1024, 4096, 16, 64}, {"3b", V1_0, 24, 1024, 16384, 32, 128},
-    {"11b", V1_0, 24, 1024, 65536, 128, 128},      {"nano", V1_1, 2, 128, 320, 4, 32},             {"mini", V1_1, 3, 192, 512, 6, 32},
-    {"small", V1_1, 8, 512, 1024, 6, 64},          {"base", V1_1, 12, 768, 2048, 12, 64},          {"large", V1_1, 24, 1024, 2816, 16, 64},
-    {"xl", V1_1, 24, 2048, 5120, 32, 64},          {"xxl", V1_1, 24, 4096, 10240, 64, 64},
+    {"nano", V1_0 | STACKS, 2, 128, 512, 4, 32},
+    {"mini", V1_0 | STACKS, 3, 192, 768, 6, 32},
+    {"small", V1_0 | STACKS, 6, 512, 2048, 8, 64},
+    {"base", V1_0 | STACKS, 12, 768, 3072, 12, 64},
+    {"large", V1_0 | STACKS, 24, 1024, 4096, 16, 64},
+    {"3b", V1_0, 24, 1024, 16384, 32, 128},
+    {"11b", V1_0, 24, 1024, 65536, 128, 128},
+    {"nano", V1_1, 2, 128, 320, 4, 32},
+    {"mini", V1_1, 3, 192, 512, 6, 32},
+    {"small", V1_1, 8, 512, 1024, 6, 64},
+    {"base", V1_1, 12, 768, 2048, 12, 64},
+    {"large", V1_1, 24, 1024, 2816, 16, 64},
+    {"xl", V1_1, 24, 2048, 5120, 32, 64},
+    {"xxl", V1_1, 24, 4096, 10240, 64, 64},
 };
 enum { N_SIZES = sizeof sizes / sizeof *sizes, MOST_NAMES = N_SIZES * N_FAMILIES, NAME_BYTES = 32 };
 
@@ -70,8 +80,8 @@ cz_status cz_family_find(const cz_family **family, const char *name) {
   return CZ_FAIL(CZ_EUSAGE, "no model family '%s'%s%s (cloze list models)", name, near ? "; did you mean " : "", near ? near : "");
 }
 
-/** Fills CONFIG with a known model's sizes (t5-small, t5-v1_1-base, lm-base, ...) and the family's defaults; vocabulary 32,128, dropout 0.1. CZ_EUSAGE
- * with the nearest spelling for another name. */
+/** Fills CONFIG with a known model's sizes (t5-small, t5-v1_1-base, lm-base, ...) and the family's defaults; vocabulary 32,128, dropout 0.1.
+ * CZ_EUSAGE with the nearest spelling for another name. */
 cz_status cz_model_config_named(cz_model_config *config, const char *name) {
   const char *names[MOST_NAMES];
   size_t n = cz_model_names(names, MOST_NAMES);
@@ -79,10 +89,26 @@ cz_status cz_model_config_named(cz_model_config *config, const char *name) {
     if (strcmp(name, names[i])) continue;
     const size_row *s = &sizes[name_size[i]];
     const cz_family *f = &families[name_family[i]];
-    *config = (cz_model_config){.family = f, .vocab_size = 32128, .d_model = s->d_model, .d_kv = s->d_kv, .d_ff = s->d_ff, .n_layers = s->layers,
-                                .n_decoder_layers = s->layers, .n_heads = s->heads, .buckets = 32, .max_distance = 128, .dropout = 0.1,
-                                .norm_eps = 1e-6, .init_factor = 1, .gated = f->gated, .tied = f->tied, .scaled = f->scaled,
-                                .activation = f->activation, .pad_id = 0, .eos_id = 1, .start_id = 0};
+    *config = (cz_model_config){.family = f,
+                                .vocab_size = 32128,
+                                .d_model = s->d_model,
+                                .d_kv = s->d_kv,
+                                .d_ff = s->d_ff,
+                                .n_layers = s->layers,
+                                .n_decoder_layers = s->layers,
+                                .n_heads = s->heads,
+                                .buckets = 32,
+                                .max_distance = 128,
+                                .dropout = 0.1,
+                                .norm_eps = 1e-6,
+                                .init_factor = 1,
+                                .gated = f->gated,
+                                .tied = f->tied,
+                                .scaled = f->scaled,
+                                .activation = f->activation,
+                                .pad_id = 0,
+                                .eos_id = 1,
+                                .start_id = 0};
     return CZ_OK;
   }
   const char *near = cz_nearest(name, names, n);
@@ -94,14 +120,20 @@ cz_status cz_model_config_check(const cz_model_config *c) {
   const struct {
     const char *key;
     int64_t value;
-  } positive[] = {{"vocab_size", c->vocab_size}, {"d_model", c->d_model}, {"d_kv", c->d_kv},         {"d_ff", c->d_ff},
-                  {"num_layers", c->n_layers},   {"num_heads", c->n_heads}, {"num_decoder_layers", c->n_decoder_layers}};
+  } positive[] = {{"vocab_size", c->vocab_size},
+                  {"d_model", c->d_model},
+                  {"d_kv", c->d_kv},
+                  {"d_ff", c->d_ff},
+                  {"num_layers", c->n_layers},
+                  {"num_heads", c->n_heads},
+                  {"num_decoder_layers", c->n_decoder_layers}};
   for (size_t i = 0; i < sizeof positive / sizeof *positive; i++)
     if (positive[i].value < 1 || positive[i].value > (1 << 24))
       return CZ_FAIL(CZ_EINVAL, "model.%s: %lld is not between 1 and 2^24", positive[i].key, (long long)positive[i].value);
   bool halved = c->family->architecture != CZ_LANGUAGE_MODEL; /* two directions share the buckets */
   int64_t exact = c->buckets / (halved ? 2 : 1) / 2;
-  if (c->buckets < 4 || c->buckets % 4) return CZ_FAIL(CZ_EINVAL, "model.relative_attention_num_buckets: %lld is not a multiple of 4", (long long)c->buckets);
+  if (c->buckets < 4 || c->buckets % 4)
+    return CZ_FAIL(CZ_EINVAL, "model.relative_attention_num_buckets: %lld is not a multiple of 4", (long long)c->buckets);
   if (c->max_distance <= c->buckets / 2)
     return CZ_FAIL(CZ_EINVAL, "model.relative_attention_max_distance: %lld must be larger than half the buckets, %lld", (long long)c->max_distance,
                    (long long)c->buckets / 2);
@@ -110,7 +142,8 @@ cz_status cz_model_config_check(const cz_model_config *c) {
   if (!(c->norm_eps > 0)) return CZ_FAIL(CZ_EINVAL, "model.layer_norm_epsilon: %g is not positive", c->norm_eps);
   const int64_t ids[] = {c->pad_id, c->eos_id, c->start_id};
   for (int i = 0; i < 3; i++)
-    if (ids[i] < 0 || ids[i] >= c->vocab_size) return CZ_FAIL(CZ_EINVAL, "model: special id %lld is outside the vocabulary of %lld", (long long)ids[i], (long long)c->vocab_size);
+    if (ids[i] < 0 || ids[i] >= c->vocab_size)
+      return CZ_FAIL(CZ_EINVAL, "model: special id %lld is outside the vocabulary of %lld", (long long)ids[i], (long long)c->vocab_size);
   return CZ_OK;
 }
 

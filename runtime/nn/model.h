@@ -18,23 +18,23 @@ typedef struct cz_family {
   const char *name;
   const char *help;
   cz_architecture architecture;
-  int activation; /* cz_activation_kind */
-  bool gated;     /* feed-forward: act(x Wi0) * (x Wi1) */
-  bool tied;      /* the output matrix is the embedding ... */
-  bool scaled;    /* ... and its input is multiplied by d_model^-0.5 */
-  const char *hf_class; /* "architectures" in config.json */
+  int activation;                               /* cz_activation_kind */
+  bool gated;                                   /* feed-forward: act(x Wi0) * (x Wi1) */
+  bool tied;                                    /* the output matrix is the embedding ... */
+  bool scaled;                                  /* ... and its input is multiplied by d_model^-0.5 */
+  const char *hf_class;                         /* "architectures" in config.json */
   cz_status (*declare)(struct cz_model *model); /* declares the parameters under their Hugging Face names */
 } cz_family;
 
 typedef struct cz_model_config {
   const cz_family *family;
-  int64_t vocab_size; /* V, rows of the embedding */
-  int64_t d_model;    /* D */
-  int64_t d_kv;       /* K, size of a head; heads * d_kv need not be d_model */
-  int64_t d_ff;       /* F */
+  int64_t vocab_size;                 /* V, rows of the embedding */
+  int64_t d_model;                    /* D */
+  int64_t d_kv;                       /* K, size of a head; heads * d_kv need not be d_model */
+  int64_t d_ff;                       /* F */
   int64_t n_layers, n_decoder_layers; /* L; single stacks use n_layers */
-  int64_t n_heads;    /* H */
-  int64_t buckets, max_distance; /* relative position bias */
+  int64_t n_heads;                    /* H */
+  int64_t buckets, max_distance;      /* relative position bias */
   double dropout, norm_eps, init_factor;
   bool gated, tied, scaled;
   int activation;
@@ -42,9 +42,9 @@ typedef struct cz_model_config {
 } cz_model_config;
 
 typedef struct cz_attention_layer { /* weights [out, in] as in Hugging Face; no biases */
-  cz_param *norm;         /* [D] */
-  cz_param *q, *k, *v;    /* [H*K, D] */
-  cz_param *o;            /* [D, H*K] */
+  cz_param *norm;                   /* [D] */
+  cz_param *q, *k, *v;              /* [H*K, D] */
+  cz_param *o;                      /* [D, H*K] */
 } cz_attention_layer;
 
 typedef struct cz_ffn_layer {

@@ -56,7 +56,9 @@ static void build_head(cz_net *n, cz_builder *b, cz_value x) {
 
 static void build(cz_net *n) {
   const cz_model *m = n->model;
-  cz_builder b = {.g = n->graph, .model = m, .dropout = n->options.dropout >= 0 ? n->options.dropout : m->config.dropout,
+  cz_builder b = {.g = n->graph,
+                  .model = m,
+                  .dropout = n->options.dropout >= 0 ? n->options.dropout : m->config.dropout,
                   .share_dropout = !n->options.dropout_per_token};
   const cz_architecture architecture = m->config.family->architecture;
   n->encoded = n->logits = CZ_ABSENT;
@@ -66,7 +68,9 @@ static void build(cz_net *n) {
     b.scope = "encoder";
     n->encoded = cz_layer_stack(&b, &m->encoder, cz_layer_embed(&b, n->enc_ids, n->enc_spans), &t, NULL, n->options.recompute);
   }
-  cz_tokens t = {.spans = n->dec_spans, .prefix = n->prefix, .mask = architecture == CZ_PREFIX_LM ? CZ_MASK_PREFIX : CZ_MASK_CAUSAL,
+  cz_tokens t = {.spans = n->dec_spans,
+                 .prefix = n->prefix,
+                 .mask = architecture == CZ_PREFIX_LM ? CZ_MASK_PREFIX : CZ_MASK_CAUSAL,
                  .bidirectional = architecture == CZ_PREFIX_LM};
   b.scope = "decoder";
   cz_value x = cz_layer_embed(&b, n->dec_ids, n->dec_spans);
@@ -104,7 +108,8 @@ void cz_net_destroy(cz_net **net) {
 static cz_status check_ids(const char *what, const int32_t *ids, int64_t n, int64_t vocabulary) {
   for (int64_t i = 0; i < n; i++)
     if (ids[i] < 0 || ids[i] >= vocabulary)
-      return CZ_FAIL(CZ_EINVAL, "%s: token id %d at position %lld is outside the vocabulary of %lld", what, ids[i], (long long)i, (long long)vocabulary);
+      return CZ_FAIL(CZ_EINVAL, "%s: token id %d at position %lld is outside the vocabulary of %lld", what, ids[i], (long long)i,
+                     (long long)vocabulary);
   return CZ_OK;
 }
 
@@ -129,8 +134,8 @@ static cz_status feed_encoder(cz_net *n, const cz_feed *f) {
   return cz_graph_feed_int(g, n->enc_spans, f->enc_spans, 2 * f->segments);
 }
 
-/** Checks a batch (ids inside the vocabulary, spans that cover, targets inside the vocabulary) and hands it to the graph. CZ_EINVAL with the offending
- * position and value; sizes above the capacities too. */
+/** Checks a batch (ids inside the vocabulary, spans that cover, targets inside the vocabulary) and hands it to the graph. CZ_EINVAL with the
+ * offending position and value; sizes above the capacities too. */
 cz_status cz_net_feed(cz_net *n, const cz_feed *f) {
   cz_graph *g = n->graph;
   int64_t rows = n->options.gather ? f->rows : f->dec_tokens;
@@ -138,7 +143,8 @@ cz_status cz_net_feed(cz_net *n, const cz_feed *f) {
   CZ_TRY(check_spans("decoder", f->dec_spans, f->segments, f->dec_tokens));
   for (int64_t i = 0; i < rows; i++)
     if (f->targets[i] >= n->model->config.vocab_size)
-      return CZ_FAIL(CZ_EINVAL, "target %d at row %lld is outside the vocabulary of %lld", f->targets[i], (long long)i, (long long)n->model->config.vocab_size);
+      return CZ_FAIL(CZ_EINVAL, "target %d at row %lld is outside the vocabulary of %lld", f->targets[i], (long long)i,
+                     (long long)n->model->config.vocab_size);
   if (!(f->denominator > 0)) return CZ_FAIL(CZ_EINVAL, "loss denominator %g is not positive", f->denominator);
   CZ_TRY(cz_graph_set_extent(g, n->segments, f->segments));
   CZ_TRY(cz_graph_set_extent(g, n->tokens, f->dec_tokens));

@@ -7,12 +7,12 @@
 
 typedef struct cz_net_options {
   int64_t max_segments, max_inputs, max_targets; /* capacities: segments, encoder tokens, decoder tokens of one run */
-  bool train;           /* differentiate */
-  bool logits;          /* keep the logits [decoder tokens or gathered rows, V] */
-  bool gather;          /* the loss reads only the rows that the feed lists */
-  bool recompute;       /* keep only the blocks' borders for backward */
+  bool train;                                    /* differentiate */
+  bool logits;                                   /* keep the logits [decoder tokens or gathered rows, V] */
+  bool gather;                                   /* the loss reads only the rows that the feed lists */
+  bool recompute;                                /* keep only the blocks' borders for backward */
   bool no_reuse, no_fusion;
-  double dropout;       /* replaces the model's when >= 0 */
+  double dropout;         /* replaces the model's when >= 0 */
   bool dropout_per_token; /* false: one mask along each segment, as the published runs drew it (t5.md 0.8) */
   double z_loss, label_smoothing;
 } cz_net_options;
@@ -32,9 +32,9 @@ typedef struct cz_net {
   cz_graph *graph;
   cz_model *model; /* borrowed */
   cz_net_options options;
-  int64_t segments, inputs, tokens, rows;               /* extents */
+  int64_t segments, inputs, tokens, rows;                                                /* extents */
   cz_value enc_ids, enc_spans, dec_ids, dec_spans, prefix, gather, targets, denominator; /* inputs */
-  cz_value loss, nll, logits, encoded;                  /* outputs; CZ_ABSENT when not made */
+  cz_value loss, nll, logits, encoded;                                                   /* outputs; CZ_ABSENT when not made */
 } cz_net;
 
 CZ_MUST cz_status cz_net_create(cz_net **net, cz_model *model, const cz_net_options *options);

@@ -13,8 +13,8 @@ static cz_status type_of(const char **type, const json_t *json, const cz__place 
 
 /* The type is none of NAMES. */
 static cz_status refuse_type(const cz__place *at, const char *kind, const char *type, const cz_buf *names) {
-  return CZ_FAIL(CZ_EINVAL, "%s: %s: the %s '%s' is not supported; there %s %s", at->file, at->path, kind, type, strchr(names->data, ',') ? "are" : "is",
-                 names->data);
+  return CZ_FAIL(CZ_EINVAL, "%s: %s: the %s '%s' is not supported; there %s %s", at->file, at->path, kind, type,
+                 strchr(names->data, ',') ? "are" : "is", names->data);
 }
 
 static cz_status parse_one(cz__parts *parts, const cz__part_row *row, cz_arena *arena, const json_t *json, const cz__place *at) {

@@ -390,7 +390,8 @@ static void test_outputs_that_are_inputs(void **state) {
   assert_int_equal(symlink("text.txt", in_scratch("other.txt")), 0);
   REFUSED(2, "--out is also an input: text.txt", cloze("corpus", "--tokenizer", T5_JSON, "--out", "text.txt", "test.tsv", "text.txt"));
   REFUSED(2, "--out is also an input: text.txt", cloze("corpus", "--tokenizer", T5_JSON, "--out", "./other.txt", "text.txt"));
-  REFUSED(2, "--out is also an input: t.json", cloze("corpus", "--tokenizer", (write_scratch("t.json", "{}"), "t.json"), "--out", "t.json", "text.txt"));
+  REFUSED(2, "--out is also an input: t.json",
+          cloze("corpus", "--tokenizer", (write_scratch("t.json", "{}"), "t.json"), "--out", "t.json", "text.txt"));
   REFUSED(2, "--out is also an input: b.jsonl", cloze("trace", FIXTURES "/t5/v1_0", "--batch", "b.jsonl", "--out", "b.jsonl"));
   REFUSED(2, "--out is also an input: base/model/model.safetensors",
           cloze("trace", "base/model", "--batch", "b.jsonl", "--out", "base/model/model.safetensors"));
@@ -414,7 +415,8 @@ static void test_cuts_are_told(void **state) {
 /* What is wrong in a file is named with its line. */
 static void test_places(void **state) {
   write_scratch("bad.txt", "first\n\none\ntwo\nth\xffree\nfour\n\nlast\n");
-  REFUSED(1, "bad.txt:5: the text is not UTF-8: byte 0xff at offset 2", cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "b.h5", "bad.txt"));
+  REFUSED(1, "bad.txt:5: the text is not UTF-8: byte 0xff at offset 2",
+          cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "b.h5", "bad.txt"));
   REFUSED(1, "bad.txt:5: byte 0xff is not UTF-8 text", cloze("objective", "lm", "--tokenizer", SAMPLE "/tokenizer.json", "--text", "bad.txt"));
   write_scratch("ids.jsonl", "{\"input_ids\": [5, 1], \"target_ids\": [7, 1]}\n{\"input_ids\": [5, 64], \"target_ids\": [7, 1]}\n");
   REFUSED(1, "ids.jsonl:2: element 1 of input_ids, 64, is not in the vocabulary of 64",

@@ -28,8 +28,8 @@ const char *folder(void);
 void write_text(const char *name, const char *text);
 void remove_file(const char *name);
 
-/* Rows a, b, <c>&" and d of three seeds; three columns: `one` (paper's P, baseline 20), `two` (a score and a loss, hence no baseline) and `three` (two
- * scores with baselines 20 and 3). */
+/* Rows a, b, <c>&" and d of three seeds; three columns: `one` (paper's P, baseline 20), `two` (a score and a loss, hence no baseline) and `three`
+ * (two scores with baselines 20 and 3). */
 enum { ROWS = 4, SEEDS = 3, RUN_COLUMNS = 3 };
 extern const char experiment_text[];
 extern const double one[ROWS][SEEDS], two[ROWS][SEEDS];

@@ -57,7 +57,8 @@ static void test_missing_files(void **state) {
   cz_plan_close(&plan);
   write_text("x.yaml", experiment_text);
   snprintf(path, sizeof path, "%s/x.yaml", folder());
-  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, &(cz_session){0}), CZ_EUSAGE, "nothing/t.json"); /* a run needs the data, a look does not */
+  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, &(cz_session){0}), CZ_EUSAGE,
+               "nothing/t.json"); /* a run needs the data, a look does not */
   cz_plan_close(&plan);
   assert_fails(cz_plan_open(&plan, path, "huge", 0, NULL, 0, NULL), CZ_EUSAGE, "this file has no scales");
   cz_plan_close(&plan);

@@ -12,7 +12,7 @@
 
 #define OK(expr)                                                                                                                                     \
   do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                     \
+    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
   } while (0)
 
 enum { V = 50, LENGTH = 7, SOURCE = 5 };
@@ -33,8 +33,17 @@ static void whole(cz_model *m, double *out, const int32_t *src, const int32_t *i
   cz_net_options o = {.max_segments = 2, .max_inputs = 2 * SOURCE, .max_targets = 2 * LENGTH, .logits = true};
   int32_t src_spans[] = {0, SOURCE, SOURCE, 2 * SOURCE}, spans[] = {0, LENGTH, LENGTH, 2 * LENGTH}, prefixes[] = {prefix, prefix}, none[2 * LENGTH];
   for (int i = 0; i < 2 * LENGTH; i++) none[i] = -100;
-  cz_feed f = {.segments = 2, .enc_tokens = 2 * SOURCE, .dec_tokens = 2 * LENGTH, .enc_ids = src, .enc_spans = src_spans, .dec_ids = ids,
-               .dec_spans = spans, .prefix = prefixes, .targets = none, .rows = 2 * LENGTH, .denominator = 1};
+  cz_feed f = {.segments = 2,
+               .enc_tokens = 2 * SOURCE,
+               .dec_tokens = 2 * LENGTH,
+               .enc_ids = src,
+               .enc_spans = src_spans,
+               .dec_ids = ids,
+               .dec_spans = spans,
+               .prefix = prefixes,
+               .targets = none,
+               .rows = 2 * LENGTH,
+               .denominator = 1};
   cz_graph_run_options run = {0};
   OK(cz_net_create(&net, m, &o));
   OK(cz_net_feed(net, &f));

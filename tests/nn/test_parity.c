@@ -1,5 +1,5 @@
-/* Tiny random T5 models against Hugging Face (fixtures of scripts/make_t5_fixtures.py): logits, loss and every gradient, in float64 and float32, fused and
- * not, planned and not, guarded and not; and a saved directory read again. */
+/* Tiny random T5 models against Hugging Face (fixtures of scripts/make_t5_fixtures.py): logits, loss and every gradient, in float64 and float32,
+ * fused and not, planned and not, guarded and not; and a saved directory read again. */
 #include "checkpoint/safetensors.h"
 #include "graph/ops.h"
 #include "nn/hf.h"
@@ -19,7 +19,7 @@ enum { MOST = 256, SEGMENTS = 8 };
 
 #define OK(expr)                                                                                                                                     \
   do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                     \
+    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
   } while (0)
 
 /* batch.jsonl as the decoder reads it: targets shifted right behind the start id. */
@@ -56,8 +56,16 @@ static void load_batch(batch *b, const char *folder) {
     json_decref(j);
   }
   fclose(f);
-  b->feed = (cz_feed){.segments = n, .enc_tokens = e, .dec_tokens = d, .rows = d, .enc_ids = b->enc, .enc_spans = b->enc_spans, .dec_ids = b->dec,
-                      .dec_spans = b->dec_spans, .targets = b->targets, .denominator = (double)counted};
+  b->feed = (cz_feed){.segments = n,
+                      .enc_tokens = e,
+                      .dec_tokens = d,
+                      .rows = d,
+                      .enc_ids = b->enc,
+                      .enc_spans = b->enc_spans,
+                      .dec_ids = b->dec,
+                      .dec_spans = b->dec_spans,
+                      .targets = b->targets,
+                      .denominator = (double)counted};
 }
 
 static double *expected(cz_safetensors *s, const char *name, int64_t *n) {
@@ -228,14 +236,15 @@ static void activations(void **state) {
     written++;
     OK(cz_hf_config_read(&back, path));
     if (back.activation != c.activation || back.gated != c.gated)
-      fail_msg("%s, gated %d, comes back as %s, gated %d", cz_activation_names[c.activation], c.gated, cz_activation_names[back.activation], back.gated);
+      fail_msg("%s, gated %d, comes back as %s, gated %d", cz_activation_names[c.activation], c.gated, cz_activation_names[back.activation],
+               back.gated);
   }
   assert_true(written >= CZ_ACTIVATIONS - 1); /* none, which no feed-forward has, may be refused */
   unlink(path);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(parity_v1_0), cmocka_unit_test(parity_v1_1), cmocka_unit_test(round_trip), cmocka_unit_test(refused),
-                                     cmocka_unit_test(activations)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(parity_v1_0), cmocka_unit_test(parity_v1_1), cmocka_unit_test(round_trip),
+                                     cmocka_unit_test(refused), cmocka_unit_test(activations)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,8 +52,10 @@ static void check_in_place(const run *want) {
     if (!p->row->may_alias[i] || !cz_present(&p->out[i])) continue;
     variant v = want->v;
     v.alias_out = i;
-    if (same_size(&p->out[i], &p->c.in[p->row->may_alias[i] - 1])) expect_same(want, v, false, "forward in place");
-    else now.not_aliased++;
+    if (same_size(&p->out[i], &p->c.in[p->row->may_alias[i] - 1]))
+      expect_same(want, v, false, "forward in place");
+    else
+      now.not_aliased++;
   }
 }
 
@@ -64,8 +66,10 @@ static void check_gradients_in_place(const run *want) {
     if (o < 0 || !problem_yields(p, i) || !(want->v.dout >> o & 1)) continue;
     variant v = want->v;
     v.alias_grad = i;
-    if (same_size(&p->c.in[i], &p->out[o])) expect_same(want, v, true, "backward in place");
-    else now.not_aliased++;
+    if (same_size(&p->c.in[i], &p->out[o]))
+      expect_same(want, v, true, "backward in place");
+    else
+      now.not_aliased++;
   }
 }
 
@@ -78,7 +82,7 @@ static void check_again(const run *want) {
     size_t bytes = (size_t)cz_numel(out) * cz_dtype_bytes(out->dtype);
     cz_call again = want->call;
     void *made = malloc(bytes + 1);
-    if (!made) abort(); /* a test machine without memory */
+    if (!made) abort();        /* a test machine without memory */
     memset(made, 0xFF, bytes); /* NaN where the call writes nothing */
     for (int k = 0; k < row->n_in; k++) {
       int from = row->again_in[k];

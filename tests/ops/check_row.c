@@ -59,8 +59,10 @@ void check_row(const cz_op_row *row) {
 static void expect_refused(const problem *p, const cz_arg *in, const char *what, int input) {
   cz_arg out[CZ_OP_OUT] = {0};
   char why[256] = "";
-  if (p->row->shape(out, in, p->c.attr, why, sizeof why)) fail_case(p, "the shape rule accepts input %s %s", p->row->in_name[input], what);
-  else if (!why[0]) fail_case(p, "the shape rule refuses input %s %s without saying why", p->row->in_name[input], what);
+  if (p->row->shape(out, in, p->c.attr, why, sizeof why))
+    fail_case(p, "the shape rule accepts input %s %s", p->row->in_name[input], what);
+  else if (!why[0])
+    fail_case(p, "the shape rule refuses input %s %s without saying why", p->row->in_name[input], what);
 }
 
 /** The shape rule gives outputs that can be made, and refuses missing inputs, integers for reals and reals for integers. */

@@ -26,13 +26,13 @@ enum { NONE = -1 };
 
 /* How a run departs from the plain one. */
 typedef struct variant {
-  uint32_t dout;                /* outputs at which a gradient arrives */
-  cz_grad_mode mode[CZ_OP_IN];  /* of inputs that yield a gradient */
-  bool zero_dout;               /* gradients outside `dout` are there and zero, instead of absent */
-  int alias_out, alias_grad;    /* output made in place; input whose gradient is made in place */
-  bool poison;                  /* before backward, what it does not need is overwritten with NaN */
-  bool drop_saved;              /* outputs that exist for backward only are not made */
-  int threads;                  /* 0: as many as there are */
+  uint32_t dout;               /* outputs at which a gradient arrives */
+  cz_grad_mode mode[CZ_OP_IN]; /* of inputs that yield a gradient */
+  bool zero_dout;              /* gradients outside `dout` are there and zero, instead of absent */
+  int alias_out, alias_grad;   /* output made in place; input whose gradient is made in place */
+  bool poison;                 /* before backward, what it does not need is overwritten with NaN */
+  bool drop_saved;             /* outputs that exist for backward only are not made */
+  int threads;                 /* 0: as many as there are */
 } variant;
 
 typedef struct block { /* BYTES between two guards */
@@ -56,8 +56,8 @@ typedef struct values {
 /* Counters of one op. */
 typedef struct tally {
   int failures, not_smooth, not_aliased, differences;
-  double worst;    /* largest error seen, as a share of its limit */
-  char where[160]; /* the case and tensor of that error */
+  double worst;             /* largest error seen, as a share of its limit */
+  char where[160];          /* the case and tensor of that error */
   uint32_t absent, present; /* inputs seen absent and present */
 } tally;
 

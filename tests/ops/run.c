@@ -83,9 +83,12 @@ static bool make_outputs(run *r) {
     cz_arg *a = &r->call.out[i];
     if (r->v.drop_saved && (row->out_saved >> i & 1)) *a = (cz_arg){0};
     if (!cz_present(a)) continue;
-    if (row->must_alias[i]) a->data = r->call.in[row->must_alias[i] - 1].data;
-    else if (r->v.alias_out == i) a->data = r->call.in[row->may_alias[i] - 1].data;
-    else give(a, &r->out[i]);
+    if (row->must_alias[i])
+      a->data = r->call.in[row->must_alias[i] - 1].data;
+    else if (r->v.alias_out == i)
+      a->data = r->call.in[row->may_alias[i] - 1].data;
+    else
+      give(a, &r->out[i]);
   }
   return true;
 }
@@ -104,8 +107,10 @@ static void make_gradients(run *r) {
     if (!p->dout[i] || (!arrives && !r->v.zero_dout)) continue;
     r->call.dout[i] = r->call.out[i];
     give(&r->call.dout[i], &r->dout[i]);
-    if (arrives) store(r->call.dout[i].data, r->call.dout[i].dtype, p->dout[i], cz_numel(&r->call.dout[i]));
-    else memset(r->call.dout[i].data, 0, r->dout[i].bytes);
+    if (arrives)
+      store(r->call.dout[i].data, r->call.dout[i].dtype, p->dout[i], cz_numel(&r->call.dout[i]));
+    else
+      memset(r->call.dout[i].data, 0, r->dout[i].bytes);
   }
   for (int i = 0; i < r->call.n_in; i++) {
     r->call.mode[i] = r->v.mode[i];

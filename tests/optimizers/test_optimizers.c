@@ -24,8 +24,10 @@ typedef struct bench {
 
 static void convert_in(cz_arg *a, const double *x) {
   for (int64_t i = 0; i < cz_numel(a); i++) {
-    if (a->dtype == CZ_F64) ((double *)a->data)[i] = x[i];
-    else ((float *)a->data)[i] = (float)x[i];
+    if (a->dtype == CZ_F64)
+      ((double *)a->data)[i] = x[i];
+    else
+      ((float *)a->data)[i] = (float)x[i];
   }
 }
 

@@ -181,8 +181,8 @@ int main(void) {
   seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
   print_message("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(philox_known_answers), cmocka_unit_test(philox_keys),     cmocka_unit_test(streams_are_keyed),
-      cmocka_unit_test(below_is_even),        cmocka_unit_test(uniform_is_even), cmocka_unit_test(normal_has_its_moments),
+      cmocka_unit_test(philox_known_answers), cmocka_unit_test(philox_keys),           cmocka_unit_test(streams_are_keyed),
+      cmocka_unit_test(below_is_even),        cmocka_unit_test(uniform_is_even),       cmocka_unit_test(normal_has_its_moments),
       cmocka_unit_test(shuffle_is_even),      cmocka_unit_test(masks_are_independent),
   };
   return cmocka_run_group_tests_name("random", tests, NULL, NULL);

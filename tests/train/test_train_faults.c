@@ -227,7 +227,8 @@ static void wrong_init(void **state) {
   expect(0, "pretrain @/pretrain.yaml --out @/whole", "done, see");
   expect(2, FINETUNE "init=@/none", "none is not there: a model's folder has config.json, model.safetensors and tokenizer.json");
   expect(2, FINETUNE "init=@/whole/model model.d_model=32", "whole/model: the model there has d_model 16, the recipe's has 32");
-  expect(2, FINETUNE "init=@/whole/model model.name=lm-nano", "whole/model: the model there (t5) has the architecture encoder-decoder, the recipe's (lm) has language model");
+  expect(2, FINETUNE "init=@/whole/model model.name=lm-nano",
+         "whole/model: the model there (t5) has the architecture encoder-decoder, the recipe's (lm) has language model");
   size_t n;
   char *weights = read_text(under("whole/model/model.safetensors"), &n);
   FILE *f = fopen(under("whole/model/model.safetensors"), "w");

@@ -106,11 +106,22 @@ static cz_status time_step(timing *t, cz_model *m, const batch *b) {
   cz_net *net = NULL;
   cz_optimizer *optimizer = NULL;
   cz_optimizer_keys keys = {.name = CZ_OPTIMIZER_ADAFACTOR, .learning_rate = 1e-4, .decay_exponent = 0.8, .clip_threshold = 1};
-  cz_net_options o = {.max_segments = b->segments, .max_inputs = b->enc.len ? (int64_t)b->enc.len : 1, .max_targets = (int64_t)b->dec.len, .train = true,
-                      .dropout = 0, .z_loss = 1e-4};
-  cz_feed f = {.segments = b->segments, .enc_tokens = (int64_t)b->enc.len, .dec_tokens = (int64_t)b->dec.len, .rows = (int64_t)b->dec.len,
-               .enc_ids = b->enc.data, .enc_spans = b->enc_spans.data, .dec_ids = b->dec.data, .dec_spans = b->dec_spans.data,
-               .targets = b->targets.data, .denominator = (double)b->dec.len};
+  cz_net_options o = {.max_segments = b->segments,
+                      .max_inputs = b->enc.len ? (int64_t)b->enc.len : 1,
+                      .max_targets = (int64_t)b->dec.len,
+                      .train = true,
+                      .dropout = 0,
+                      .z_loss = 1e-4};
+  cz_feed f = {.segments = b->segments,
+               .enc_tokens = (int64_t)b->enc.len,
+               .dec_tokens = (int64_t)b->dec.len,
+               .rows = (int64_t)b->dec.len,
+               .enc_ids = b->enc.data,
+               .enc_spans = b->enc_spans.data,
+               .dec_ids = b->dec.data,
+               .dec_spans = b->dec_spans.data,
+               .targets = b->targets.data,
+               .denominator = (double)b->dec.len};
   cz_op_time times[CZ_OPS];
   cz_status st;
   CZ_GO(st, cz_net_create(&net, m, &o), done);
@@ -173,8 +184,8 @@ static cz_status bench_one(bench *b, const cz_objective_row *row) {
   CZ_GO(st, make_batch(&x, &o, first, pieces, (int32_t)m->config.start_id), done);
   CZ_GO(st, time_step(&t, m, &x), done);
   double n = (double)x.segments, made = (double)(x.enc.len + x.dec.len);
-  json_array_append_new(b->rows, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "objective", row->name, "raw_tokens", (json_int_t)x.raw,
-                                           "examples", (json_int_t)x.segments, "mean_inputs", inputs, "mean_targets", targets,
+  json_array_append_new(b->rows, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "objective", row->name, "raw_tokens",
+                                           (json_int_t)x.raw, "examples", (json_int_t)x.segments, "mean_inputs", inputs, "mean_targets", targets,
                                            "gflop", t.gflop, "step_seconds", t.seconds, "tokens_per_s", made / t.seconds, "raw_tokens_per_s",
                                            (double)x.raw / t.seconds, "examples_per_s", n / t.seconds, "peak_bytes", (json_int_t)t.bytes));
 done:
@@ -184,15 +195,16 @@ done:
 }
 
 static void print_header(void) {
-  printf("%-18s %8s %8s %8s %9s %8s %9s %9s %9s %8s\n", "objective", "examples", "inputs", "targets", "GFLOP", "step s", "tokens/s", "raw t/s", "examples/s", "memory");
+  printf("%-18s %8s %8s %8s %9s %8s %9s %9s %9s %8s\n", "objective", "examples", "inputs", "targets", "GFLOP", "step s", "tokens/s", "raw t/s",
+         "examples/s", "memory");
 }
 
 /* The row that is ready, at once: the next one may take a while. */
 static void print_row(const json_t *r) {
 #define REAL(key) json_number_value(json_object_get(r, key))
   printf("%-18s %8.0f %8.1f %8.1f %9.1f %8.3f %9.0f %9.0f %9.2f %5.2f GB\n", json_string_value(json_object_get(r, "objective")), REAL("examples"),
-         REAL("mean_inputs"), REAL("mean_targets"), REAL("gflop"), REAL("step_seconds"), REAL("tokens_per_s"), REAL("raw_tokens_per_s"), REAL("examples_per_s"),
-         1e-9 * REAL("peak_bytes"));
+         REAL("mean_inputs"), REAL("mean_targets"), REAL("gflop"), REAL("step_seconds"), REAL("tokens_per_s"), REAL("raw_tokens_per_s"),
+         REAL("examples_per_s"), 1e-9 * REAL("peak_bytes"));
 #undef REAL
   fflush(stdout);
 }
@@ -201,11 +213,13 @@ static void print_row(const json_t *r) {
 cz_status cz_bench_objectives(int argc, char **argv) {
   bench b = {.model_name = "t5-small", .device_name = "cpu"};
   const char *tokens = "4096";
-  const cz_option options[] = {{"--model", &b.model_name, NULL}, {"--device", &b.device_name, NULL}, {"--tokens", &tokens, NULL}, {"--json", NULL, &b.json}};
+  const cz_option options[] = {
+      {"--model", &b.model_name, NULL}, {"--device", &b.device_name, NULL}, {"--tokens", &tokens, NULL}, {"--json", NULL, &b.json}};
   cz_status st;
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 0, 0, cz_bench_usage));
-  if (cz_parse_int(tokens, &b.tokens) != CZ_OK || b.tokens < 1 || b.tokens > 1 << 22) return CZ_FAIL(CZ_EUSAGE, "--tokens: '%s' is not between 1 and 2^22", tokens);
+  if (cz_parse_int(tokens, &b.tokens) != CZ_OK || b.tokens < 1 || b.tokens > 1 << 22)
+    return CZ_FAIL(CZ_EUSAGE, "--tokens: '%s' is not between 1 and 2^22", tokens);
   b.rows = json_array();
   CZ_GO(st, cz_device_open(&b.device, b.device_name), done);
   if (!b.json) print_header();

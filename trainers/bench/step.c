@@ -33,15 +33,21 @@ typedef struct bench {
 
 static cz_status parse(bench *b, int argc, char **argv) {
   const char *segments = "8", *inputs = "512", *targets = "114", *steps = "5";
-  const cz_option options[] = {{"--model", &b->model_name, NULL},  {"--device", &b->device_name, NULL}, {"--dtype", &b->dtype, NULL},
-                               {"--segments", &segments, NULL},    {"--inputs", &inputs, NULL},         {"--targets", &targets, NULL},
-                               {"--steps", &steps, NULL},          {"--optimizer", &b->optimizer_name, NULL},
-                               {"--recompute", NULL, &b->recompute}, {"--json", NULL, &b->json}};
+  const cz_option options[] = {{"--model", &b->model_name, NULL},
+                               {"--device", &b->device_name, NULL},
+                               {"--dtype", &b->dtype, NULL},
+                               {"--segments", &segments, NULL},
+                               {"--inputs", &inputs, NULL},
+                               {"--targets", &targets, NULL},
+                               {"--steps", &steps, NULL},
+                               {"--optimizer", &b->optimizer_name, NULL},
+                               {"--recompute", NULL, &b->recompute},
+                               {"--json", NULL, &b->json}};
   const struct {
     const char *name;
     int64_t *out, most;
-  } numbers[] = {{"--segments", &b->segments, 4096}, {"--inputs", &b->inputs, 1 << 16},
-                 {"--targets", &b->targets, 1 << 16}, {"--steps", &b->steps, MOST_STEPS}};
+  } numbers[] = {
+      {"--segments", &b->segments, 4096}, {"--inputs", &b->inputs, 1 << 16}, {"--targets", &b->targets, 1 << 16}, {"--steps", &b->steps, MOST_STEPS}};
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 0, 0, cz_bench_usage));
   const char *texts[] = {segments, inputs, targets, steps};
@@ -70,8 +76,16 @@ static cz_status make_batch(bench *b) {
     b->spans[2 * B + 2 * i] = (int32_t)(i * b->targets), b->spans[2 * B + 2 * i + 1] = (int32_t)((i + 1) * b->targets);
   }
   bool pair = b->model->config.family->architecture == CZ_ENCODER_DECODER;
-  b->feed = (cz_feed){.segments = B, .enc_tokens = pair ? S : 0, .dec_tokens = T, .rows = T, .enc_ids = b->ids, .enc_spans = b->spans, .dec_ids = b->ids + S,
-                      .dec_spans = b->spans + 2 * B, .targets = b->ids + S + T, .denominator = (double)T};
+  b->feed = (cz_feed){.segments = B,
+                      .enc_tokens = pair ? S : 0,
+                      .dec_tokens = T,
+                      .rows = T,
+                      .enc_ids = b->ids,
+                      .enc_spans = b->spans,
+                      .dec_ids = b->ids + S,
+                      .dec_spans = b->spans + 2 * B,
+                      .targets = b->ids + S + T,
+                      .denominator = (double)T};
   return CZ_OK;
 }
 
@@ -84,11 +98,21 @@ static cz_status open_bench(bench *b) {
   CZ_TRY(cz_model_create(&b->model, &c, b->device));
   CZ_TRY(cz_params_init(b->model->params, 1));
   CZ_TRY(make_batch(b));
-  cz_net_options o = {.max_segments = b->segments, .max_inputs = b->segments * b->inputs, .max_targets = b->segments * b->targets, .train = true,
-                      .recompute = b->recompute, .dropout = 0, .z_loss = 1e-4};
+  cz_net_options o = {.max_segments = b->segments,
+                      .max_inputs = b->segments * b->inputs,
+                      .max_targets = b->segments * b->targets,
+                      .train = true,
+                      .recompute = b->recompute,
+                      .dropout = 0,
+                      .z_loss = 1e-4};
   CZ_TRY(cz_net_create(&b->net, b->model, &o));
-  b->keys = (cz_optimizer_keys){.name = strcmp(b->optimizer_name, "adamw") ? CZ_OPTIMIZER_ADAFACTOR : CZ_OPTIMIZER_ADAMW, .learning_rate = 1e-4,
-                                .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-6, .decay_exponent = 0.8, .clip_threshold = 1};
+  b->keys = (cz_optimizer_keys){.name = strcmp(b->optimizer_name, "adamw") ? CZ_OPTIMIZER_ADAFACTOR : CZ_OPTIMIZER_ADAMW,
+                                .learning_rate = 1e-4,
+                                .beta1 = 0.9,
+                                .beta2 = 0.999,
+                                .epsilon = 1e-6,
+                                .decay_exponent = 0.8,
+                                .clip_threshold = 1};
   return cz_optimizer_create(&b->optimizer, &b->keys, b->model->params);
 }
 
@@ -142,7 +166,9 @@ static int shares_of(const bench *b, share *out) {
   double steps = (double)b->steps, total = 0, update = 0, ops = 0;
   for (int64_t i = 0; i < b->steps; i++) total += b->seconds[i] / steps, update += b->optimizer_seconds[i] / steps;
   for (int i = 0; i < n; i++) {
-    out[i] = (share){.name = times[i].op, .forward = times[i].forward_s / steps, .backward = times[i].backward_s / steps,
+    out[i] = (share){.name = times[i].op,
+                     .forward = times[i].forward_s / steps,
+                     .backward = times[i].backward_s / steps,
                      .gflop = 1e-9 * (times[i].forward_flop + times[i].backward_flop) / steps};
     out[i].seconds = out[i].forward + out[i].backward;
     ops += out[i].seconds;
@@ -164,19 +190,20 @@ static json_t *summary_json(const bench *b, const summary *s) {
   json_t *by_op = json_object();
   for (int i = 0; i < s->n; i++) {
     const share *x = &s->shares[i];
-    json_object_set_new(by_op, x->name, json_pack("{s:f, s:f, s:f, s:f, s:f}", "seconds", x->seconds, "forward_seconds", x->forward, "backward_seconds",
-                                                  x->backward, "gflop", x->gflop, "share_of_step", x->seconds / s->mean));
+    json_object_set_new(by_op, x->name,
+                        json_pack("{s:f, s:f, s:f, s:f, s:f}", "seconds", x->seconds, "forward_seconds", x->forward, "backward_seconds", x->backward,
+                                  "gflop", x->gflop, "share_of_step", x->seconds / s->mean));
   }
-  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "model", b->model_name, "device", b->device->name, "dtype",
-                   b->dtype, "cpu", s->cpu, "isa", cz_device_isa(), "threads", omp_get_max_threads(), "tokens", (json_int_t)s->tokens, "step_seconds",
-                   s->seconds, "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step", s->gflop, "gflop_per_s", s->gflop / s->seconds,
-                   "ceiling_gflop_per_s", s->ceiling, "share", s->gflop / s->seconds / s->ceiling, "peak_rss_bytes", (json_int_t)s->rss, "steps",
-                   (json_int_t)b->steps, "by_op", by_op);
+  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "model", b->model_name, "device",
+                   b->device->name, "dtype", b->dtype, "cpu", s->cpu, "isa", cz_device_isa(), "threads", omp_get_max_threads(), "tokens",
+                   (json_int_t)s->tokens, "step_seconds", s->seconds, "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step", s->gflop,
+                   "gflop_per_s", s->gflop / s->seconds, "ceiling_gflop_per_s", s->ceiling, "share", s->gflop / s->seconds / s->ceiling,
+                   "peak_rss_bytes", (json_int_t)s->rss, "steps", (json_int_t)b->steps, "by_op", by_op);
 }
 
 static void print_summary(const bench *b, const summary *s) {
-  printf("%s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name, b->device->name, s->cpu, cz_device_isa(), omp_get_max_threads(),
-         s->seconds, (double)s->tokens / s->seconds);
+  printf("%s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name, b->device->name, s->cpu, cz_device_isa(),
+         omp_get_max_threads(), s->seconds, (double)s->tokens / s->seconds);
   printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now: %.1f %%; peak memory %.2f GB\n", s->gflop / s->seconds, s->ceiling,
          100 * s->gflop / s->seconds / s->ceiling, 1e-9 * (double)s->rss);
   for (int i = 0; i < s->n; i++) {

@@ -52,8 +52,8 @@ static bool has_key(const cz_plan *p, const char *key) {
   return false;
 }
 
-/** Of the different stages that the plan.json at PATH has, which may be another experiment's: how many P has too, and how many it has not. CZ_ECORRUPT
- * when the file is missing or damaged. */
+/** Of the different stages that the plan.json at PATH has, which may be another experiment's: how many P has too, and how many it has not.
+ * CZ_ECORRUPT when the file is missing or damaged. */
 cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *p, const char *path) {
   size_t i;
   json_t *entry, *list, *seen = json_object();
@@ -212,8 +212,7 @@ static cz_status count_stages(cz_results *r, const char *run) {
     CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
     r->total++;
     r->done += cz_stage_has_result(folder);
-    if (cz_fs_exists(path) && !cz_stage_has_result(folder))
-      cz_warn("%s is damaged and left out: run the experiment again with --out %s", path, run);
+    if (cz_fs_exists(path) && !cz_stage_has_result(folder)) cz_warn("%s is damaged and left out: run the experiment again with --out %s", path, run);
   }
   return CZ_OK;
 }

@@ -196,7 +196,8 @@ static cz_status run_stages(cz_session *s, const request *r, cz_plan *p) {
     CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
     CZ_TRY(with_init(p, r->folder, seed, row, k % p->n_stages, &node));
     at++;
-    if (!cz_stage_done(stage->kind, folder)) cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, (long long)p->seeds[seed], p->rows[row].name, stage->name);
+    if (!cz_stage_done(stage->kind, folder))
+      cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, (long long)p->seeds[seed], p->rows[row].name, stage->name);
     cz_status st = cz_stage_run(s, node, stage->node, folder);
     if (st != CZ_OK) return CZ_NOTE(st, "seed %lld, row %s, stage %s", (long long)p->seeds[seed], p->rows[row].name, stage->name);
   }

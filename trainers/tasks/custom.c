@@ -54,7 +54,11 @@ static cz_status refuse_name(const layout *x, const char *name, const cz_fields 
   for (size_t i = 0; i < header->n && st == CZ_OK; i++) st = cz_buf_addf(&all, "%s'%s'", i ? ", " : "", header->text[i]);
   if (st == CZ_OK)
     st = CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s; it has %s%s%s%s", place, name, near ? "; nearest is " : "", near ? near : "",
-                 all.data, header->n == 1 ? "; are fields separated by " : "", header->n > 1 ? "" : csv ? "commas" : "tabs", header->n > 1 ? "" : "?");
+                 all.data, header->n == 1 ? "; are fields separated by " : "",
+                 header->n > 1 ? ""
+                 : csv         ? "commas"
+                               : "tabs",
+                 header->n > 1 ? "" : "?");
   cz_buf_free(&all);
   return st;
 }

@@ -38,7 +38,8 @@ const cz_key_spec cz_task_file_keys[CZ_TASK_FILE_KEYS] = {
      .offset = offsetof(cz_task_config, fidelity),
      .fallback = "paper",
      .choices = cz_fidelity_names,
-     .help = "what to do where the paper and its released code disagree: targets of copa, the place in wic, mark-up in multirc, blanks around marks in squad"},
+     .help = "what to do where the paper and its released code disagree: targets of copa, the place in wic, mark-up in multirc, blanks around marks "
+             "in squad"},
 };
 
 /** The row called NAME. CZ_EUSAGE with the nearest spelling, or all names. */
@@ -87,7 +88,8 @@ static cz_status add_own_scores(cz_buf *out, bool markdown) {
   return cz_buf_addf(out, "\n");
 }
 
-/** Appends the list of tasks with their scores, the keys of one whose format is fixed, and those of one that a user describes; MARKDOWN for documents. */
+/** Appends the list of tasks with their scores, the keys of one whose format is fixed, and those of one that a user describes; MARKDOWN for
+ * documents. */
 cz_status cz_task_help(cz_buf *out, bool markdown) {
   static const cz_section fixed = CZ_TASK_SECTION("files of a known task; an item of tasks.list with its `name`");
   CZ_TRY(cz_buf_addf(out, markdown ? "### tasks\n\n" : "tasks: names that an item of tasks.list can have\n"));

@@ -29,7 +29,8 @@ static cz_status declare_attention(cz_model *m, cz_attention_layer *a, const cha
   for (int i = 0; i < 4; i++) {
     bool output = i == 3;
     snprintf(name, sizeof name, "%s.%s.%s.weight", layer, kind, w[i].name);
-    CZ_TRY(declare(m, w[i].out, name, output ? c->d_model : c->n_heads * c->d_kv, output ? c->n_heads * c->d_kv : c->d_model, CZ_INIT_NORMAL, w[i].deviation));
+    CZ_TRY(declare(m, w[i].out, name, output ? c->d_model : c->n_heads * c->d_kv, output ? c->n_heads * c->d_kv : c->d_model, CZ_INIT_NORMAL,
+                   w[i].deviation));
   }
   snprintf(name, sizeof name, "%s.layer_norm", layer);
   return declare_norm(m, &a->norm, name);
