@@ -1,10 +1,9 @@
 #include "trainers/trace.h"
 #include "base/fs.h"
-#include "data/example.h"
 #include "tensor/h5_file.h"
 #include "nn/hf.h"
-#include "nn/net.h"
 #include "trainers/args.h"
+#include "trainers/flat_batch.h"
 #include "trainers/recipe.h"
 
 #include <jansson.h>
@@ -23,21 +22,6 @@ const char cz_trace_usage[] =
     "-100 is not counted.\n"
     "  --device D   ref (float64, default), cpu, guard:ref, guard:cpu\n"
     "  --no-grad    loss and logits only\n";
-
-/* The batch, flat. Room grows; spans are pairs. */
-typedef struct batch {
-  cz_ids enc, enc_spans, dec, dec_spans, targets, prefix;
-  int64_t segments, counted;
-} batch;
-
-static void free_batch(batch *b) {
-  free(b->enc.data);
-  free(b->enc_spans.data);
-  free(b->dec.data);
-  free(b->dec_spans.data);
-  free(b->targets.data);
-  free(b->prefix.data);
-}
 
 static cz_status get_list(const json_t *line, const char *key, const char *path, int number, const json_t **out) {
   *out = json_object_get(line, key);
@@ -67,7 +51,7 @@ static cz_status close_span(cz_ids *spans, size_t from, size_t to) {
 
 /* Encoder-decoder: the decoder reads the start id, then its own targets; a position that is not counted is read as padding, as Hugging Face has it.
  */
-static cz_status add_pair(batch *b, const cz_model_config *c, const json_t *line, const char *path, int number) {
+static cz_status add_pair(cz_flat_batch *b, const cz_model_config *c, const json_t *line, const char *path, int number) {
   const json_t *inputs, *targets;
   size_t enc = b->enc.len, dec = b->dec.len;
   CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
@@ -81,7 +65,7 @@ static cz_status add_pair(batch *b, const cz_model_config *c, const json_t *line
 }
 
 /* A single stack reads its inputs and predicts the next label. */
-static cz_status add_stack(batch *b, const cz_model_config *c, const json_t *line, const char *path, int number) {
+static cz_status add_stack(cz_flat_batch *b, const cz_model_config *c, const json_t *line, const char *path, int number) {
   const json_t *inputs, *labels, *prefix = json_object_get(line, "prefix");
   size_t dec = b->dec.len;
   CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
@@ -96,7 +80,13 @@ static cz_status add_stack(batch *b, const cz_model_config *c, const json_t *lin
   return close_span(&b->dec_spans, dec, b->dec.len);
 }
 
-static cz_status read_batch(batch *b, const cz_model_config *c, const char *path) {
+static int64_t counted(const cz_flat_batch *b) {
+  int64_t n = 0;
+  for (size_t i = 0; i < b->targets.len; i++) n += b->targets.data[i] >= 0;
+  return n;
+}
+
+static cz_status read_batch(cz_flat_batch *b, const cz_model_config *c, const char *path) {
   cz_buf text = {0};
   int number = 0;
   cz_status st;
@@ -116,8 +106,7 @@ static cz_status read_batch(batch *b, const cz_model_config *c, const char *path
     b->segments++;
   }
   if (!b->segments) st = CZ_FAIL(CZ_EINVAL, "%s: no segment in this file", path);
-  for (size_t i = 0; i < b->targets.len; i++) b->counted += b->targets.data[i] >= 0;
-  if (st == CZ_OK && !b->counted) st = CZ_FAIL(CZ_EINVAL, "%s: no position is counted", path);
+  if (st == CZ_OK && !counted(b)) st = CZ_FAIL(CZ_EINVAL, "%s: no position is counted", path);
 done:
   cz_buf_free(&text);
   return st;
@@ -137,7 +126,7 @@ static cz_status put(cz_h5_file *file, const char *name, const double *data, int
   return st;
 }
 
-static cz_status put_outputs(cz_h5_file *file, cz_net *net, const batch *b) {
+static cz_status put_outputs(cz_h5_file *file, cz_net *net, const cz_flat_batch *b) {
   int64_t V = net->model->config.vocab_size, one = 1;
   double loss, *logits;
   CZ_TRY(cz_graph_read(net->graph, &loss, net->loss, 1));
@@ -169,7 +158,7 @@ static cz_status put_grads(cz_h5_file *file, const cz_model *m) {
   return CZ_OK;
 }
 
-static cz_status write_file(const char *path, cz_net *net, const batch *b, bool grads) {
+static cz_status write_file(const char *path, cz_net *net, const cz_flat_batch *b, bool grads) {
   cz_h5_file file;
   CZ_TRY(cz_h5_create(&file, path));
   cz_status st = put_outputs(&file, net, b);
@@ -179,23 +168,10 @@ static cz_status write_file(const char *path, cz_net *net, const batch *b, bool 
   return st;
 }
 
-static cz_status run_batch(cz_net **net, cz_model *m, const batch *b, bool grads) {
-  cz_net_options o = {.max_segments = b->segments,
-                      .max_inputs = b->enc.len ? (int64_t)b->enc.len : 1,
-                      .max_targets = (int64_t)b->dec.len,
-                      .train = grads,
-                      .logits = true};
-  cz_feed f = {.segments = b->segments,
-               .enc_tokens = (int64_t)b->enc.len,
-               .dec_tokens = (int64_t)b->dec.len,
-               .rows = (int64_t)b->dec.len,
-               .enc_ids = b->enc.data,
-               .enc_spans = b->enc_spans.data,
-               .dec_ids = b->dec.data,
-               .dec_spans = b->dec_spans.data,
-               .prefix = b->prefix.data,
-               .targets = b->targets.data,
-               .denominator = (double)b->counted};
+static cz_status run_batch(cz_net **net, cz_model *m, const cz_flat_batch *b, bool grads) {
+  cz_net_options o = {.train = grads, .logits = true};
+  cz_feed f;
+  cz_flat_batch_fit(&o, &f, b, (double)counted(b));
   cz_graph_run_options run = {0};
   CZ_TRY(cz_net_create(net, m, &o));
   CZ_TRY(cz_net_feed(*net, &f));
@@ -223,7 +199,7 @@ cz_status cz_command_trace(int argc, char **argv) {
   cz_device *device = NULL;
   cz_model *model = NULL;
   cz_net *net = NULL;
-  batch b = {0};
+  cz_flat_batch b = {0};
   cz_status st;
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 1, 1, cz_trace_usage));
@@ -239,6 +215,6 @@ done:
   cz_net_destroy(&net);
   cz_model_destroy(&model);
   cz_device_close(&device);
-  free_batch(&b);
+  cz_flat_batch_free(&b);
   return st;
 }

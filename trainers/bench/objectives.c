@@ -1,9 +1,9 @@
 /* `cloze bench objectives`: one training step under each objective at one budget of raw text. */
 #include "base/text.h"
 #include "device/random.h"
-#include "nn/net.h"
 #include "trainers/args.h"
 #include "trainers/bench/bench.h"
+#include "trainers/flat_batch.h"
 #include "trainers/objectives/objective.h"
 #include "trainers/optimizer.h"
 
@@ -22,20 +22,6 @@ typedef struct bench {
   cz_device *device;
   json_t *rows;
 } bench;
-
-/* One batch under an objective: flat lists as the net wants them. */
-typedef struct batch {
-  cz_ids enc, enc_spans, dec, dec_spans, targets;
-  int64_t segments, raw;
-} batch;
-
-static void free_batch(batch *b) {
-  free(b->enc.data);
-  free(b->enc_spans.data);
-  free(b->dec.data);
-  free(b->dec_spans.data);
-  free(b->targets.data);
-}
 
 static cz_status append(cz_ids *to, const cz_ids *from, cz_ids *spans) {
   CZ_TRY(cz_ids_add(spans, (int32_t)to->len));
@@ -71,7 +57,7 @@ done:
 }
 
 /* Corrupts N random pieces from number FIRST on. */
-static cz_status make_batch(batch *b, const cz_objective *o, uint32_t first, int64_t n_pieces, int32_t start) {
+static cz_status make_batch(cz_flat_batch *b, const cz_objective *o, uint32_t first, int64_t n_pieces, int32_t start) {
   int64_t n = o->cut.piece_tokens;
   int32_t *ids;
   cz_example e = {0};
@@ -87,7 +73,6 @@ static cz_status make_batch(batch *b, const cz_objective *o, uint32_t first, int
     CZ_GO(st, append(&b->targets, &e.targets, &b->dec_spans), done);
     for (size_t k = 0; k < e.targets.len; k++) CZ_GO(st, cz_ids_add(&b->dec, k ? e.targets.data[k - 1] : start), done);
     b->segments++;
-    b->raw += n;
   }
   st = CZ_OK;
 done:
@@ -102,28 +87,15 @@ typedef struct timing {
   size_t bytes;
 } timing;
 
-static cz_status time_step(timing *t, cz_model *m, const batch *b) {
+static cz_status time_step(timing *t, cz_model *m, const cz_flat_batch *b) {
   cz_net *net = NULL;
   cz_optimizer *optimizer = NULL;
   cz_optimizer_keys keys = {.name = CZ_OPTIMIZER_ADAFACTOR, .learning_rate = 1e-4, .decay_exponent = 0.8, .clip_threshold = 1};
-  cz_net_options o = {.max_segments = b->segments,
-                      .max_inputs = b->enc.len ? (int64_t)b->enc.len : 1,
-                      .max_targets = (int64_t)b->dec.len,
-                      .train = true,
-                      .dropout = 0,
-                      .z_loss = 1e-4};
-  cz_feed f = {.segments = b->segments,
-               .enc_tokens = (int64_t)b->enc.len,
-               .dec_tokens = (int64_t)b->dec.len,
-               .rows = (int64_t)b->dec.len,
-               .enc_ids = b->enc.data,
-               .enc_spans = b->enc_spans.data,
-               .dec_ids = b->dec.data,
-               .dec_spans = b->dec_spans.data,
-               .targets = b->targets.data,
-               .denominator = (double)b->dec.len};
+  cz_net_options o = {.train = true, .dropout = 0, .z_loss = 1e-4};
+  cz_feed f;
   cz_op_time times[CZ_OPS];
   cz_status st;
+  cz_flat_batch_fit(&o, &f, b, (double)b->dec.len);
   CZ_GO(st, cz_net_create(&net, m, &o), done);
   CZ_GO(st, cz_optimizer_create(&optimizer, &keys, m->params), done);
   for (int i = 0; i <= REPEATS; i++) { /* the first one warms up */
@@ -171,7 +143,7 @@ static cz_status default_objective(cz_objective *o, const cz_objective_row *row)
 static cz_status bench_one(bench *b, const cz_objective_row *row) {
   cz_objective o;
   cz_model *m = NULL;
-  batch x = {0};
+  cz_flat_batch x = {0};
   timing t = {0};
   double inputs, targets;
   uint32_t first = 0;
@@ -183,13 +155,14 @@ static cz_status bench_one(bench *b, const cz_objective_row *row) {
   CZ_GO(st, usual_pieces(&first, &o, inputs, targets, pieces), done);
   CZ_GO(st, make_batch(&x, &o, first, pieces, (int32_t)m->config.start_id), done);
   CZ_GO(st, time_step(&t, m, &x), done);
+  const int64_t raw = x.segments * o.cut.piece_tokens;
   double n = (double)x.segments, made = (double)(x.enc.len + x.dec.len);
   json_array_append_new(b->rows, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "objective", row->name, "raw_tokens",
-                                           (json_int_t)x.raw, "examples", (json_int_t)x.segments, "mean_inputs", inputs, "mean_targets", targets,
+                                           (json_int_t)raw, "examples", (json_int_t)x.segments, "mean_inputs", inputs, "mean_targets", targets,
                                            "gflop", t.gflop, "step_seconds", t.seconds, "tokens_per_s", made / t.seconds, "raw_tokens_per_s",
-                                           (double)x.raw / t.seconds, "examples_per_s", n / t.seconds, "peak_bytes", (json_int_t)t.bytes));
+                                           (double)raw / t.seconds, "examples_per_s", n / t.seconds, "peak_bytes", (json_int_t)t.bytes));
 done:
-  free_batch(&x);
+  cz_flat_batch_free(&x);
   cz_model_destroy(&m);
   return st;
 }
