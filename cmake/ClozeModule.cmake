@@ -40,12 +40,14 @@ function(cz_module name)
   target_link_libraries(cz_${name} PRIVATE ${M_LIBS})
 endfunction()
 
-# cz_test(NAME SOURCES... [LIBS ...] [TIMEOUT s]): a cmocka program that sees every folder, registered with CTest.
+# cz_test(NAME SOURCES ... [USES folders] [LIBS ...] [TIMEOUT s]): a cmocka program that sees tests/common and the folders it names, registered
+# with CTest.
 function(cz_test name)
   cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;LIBS;USES" ${ARGN})
   add_executable(${name} ${T_SOURCES})
   cz_compile_options(${name})
-  foreach(u IN LISTS T_USES)
+  target_link_libraries(${name} PRIVATE cz_tests_common)
+  foreach(u IN LISTS T_USES ITEMS base)
     target_include_directories(${name} PRIVATE "${CZ_ROOTS}/${u}")
     target_link_libraries(${name} PRIVATE cz_${u})
   endforeach()

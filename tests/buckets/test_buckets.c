@@ -1,18 +1,14 @@
 /* T5's position buckets: the reference's table of thresholds, its test vectors, and whole-number arithmetic for other sizes.
  *
  * CZ_TEST_SEED replays the random sizes. */
+#include "common/common.h"
 #include "kernels/attention/attention.h"
 #include "kernels/cases.h"
 
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#include <cmocka.h>
 
 /* First distance of each bucket at 32 buckets and distance 128, from the reference's float32 formula (Raffel et al. 2020; t5.md 1.2). */
 static const int two_sided[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91};
@@ -113,9 +109,7 @@ static void test_against_whole_numbers(void **state) {
 
 static void test_random_sizes(void **state) {
   (void)state;
-  const char *given = getenv("CZ_TEST_SEED");
-  cz_rand r = {given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL)};
-  print_message("CZ_TEST_SEED=%" PRIu64 "\n", r.state);
+  cz_rand r = {test_seed()};
   for (int i = 0; i < 40; i++) {
     bool both = cz_rand_int(&r, 0, 1);
     int buckets = (int)cz_rand_int(&r, both ? 4 : 2, 70), exact = cz_attention_exact(buckets, both);

@@ -22,8 +22,8 @@ static void pause_us(uint64_t us) {
 static int64_t load_newest(const char *folder) {
   cz_checkpoint *c;
   int64_t step;
-  GOOD(cz_checkpoint_open(&c, folder));
-  GOOD(load_state(c, &step));
+  OK(cz_checkpoint_open(&c, folder));
+  OK(load_state(c, &step));
   cz_checkpoint_close(&c);
   return step;
 }
@@ -37,13 +37,13 @@ static void save_until_killed(const char *folder, int64_t first, int report) {
 }
 
 void test_kill(void **state) {
-  const char *folder = in_scratch("kill");
+  const char *folder = under("kill");
   int64_t committed = 0, found;
   cz_stream r;
-  cz_stream_init(&r, seed, "kill", 0, 0);
+  cz_stream_init(&r, test_seed(), "kill", 0, 0);
   fresh_folder(folder);
   double began = cz_seconds();
-  GOOD(save_state(folder, committed));
+  OK(save_state(folder, committed));
   uint64_t three_saves = (uint64_t)(3e6 * (cz_seconds() - began)) + 1; /* us */
   for (int round = 0; round < 20; round++) {
     int report[2], how;
@@ -65,14 +65,14 @@ void test_kill(void **state) {
 }
 
 void test_bit_flips(void **state) {
-  const char *path = in_scratch("flips/checkpoint.h5");
+  const char *path = under("flips/checkpoint.h5");
   cz_buf whole = {0};
   int harmless = 0;
   int64_t step;
   cz_stream r;
-  cz_stream_init(&r, seed, "flips", 0, 0);
-  fresh_folder(in_scratch("flips"));
-  GOOD(save_state(in_scratch("flips"), 5));
+  cz_stream_init(&r, test_seed(), "flips", 0, 0);
+  fresh_folder(under("flips"));
+  OK(save_state(under("flips"), 5));
   slurp(&whole, path);
   for (int k = 0; k < 260; k++) {
     uint64_t range = k < 200 ? whole.len : k < 230 ? 4096 : 1; /* the last: the metadata in front; then runs of zeros at the end of the data */
@@ -84,11 +84,11 @@ void test_bit_flips(void **state) {
       whole.data[at] ^= (char)(1 << cz_stream_below(&r, 8));
     else
       memset(whole.data + at, 0, n);
-    spill(path, whole.data, whole.len);
+    write_bytes(path, whole.data, whole.len);
     cz_checkpoint *c = NULL;
     cz_status st = cz_checkpoint_open_file(&c, path);
     if (st == CZ_OK) {
-      GOOD(load_state(c, &step)); /* whatever can still be opened gives the true values */
+      OK(load_state(c, &step)); /* whatever can still be opened gives the true values */
       assert_int_equal(step, 5);
       harmless++;
     } else {
@@ -103,17 +103,17 @@ void test_bit_flips(void **state) {
 }
 
 void test_truncations(void **state) {
-  const char *path = in_scratch("cut/checkpoint.h5");
+  const char *path = under("cut/checkpoint.h5");
   cz_buf whole = {0};
   cz_stream r;
-  cz_stream_init(&r, seed, "cut", 0, 0);
-  fresh_folder(in_scratch("cut"));
-  GOOD(save_state(in_scratch("cut"), 5));
+  cz_stream_init(&r, test_seed(), "cut", 0, 0);
+  fresh_folder(under("cut"));
+  OK(save_state(under("cut"), 5));
   slurp(&whole, path);
   for (int k = 0; k < 40; k++) {
     cz_checkpoint *c = NULL;
-    spill(path, whole.data, k ? cz_stream_below(&r, whole.len) : whole.len - 1);
-    BAD(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "cut/checkpoint.h5");
+    write_bytes(path, whole.data, k ? cz_stream_below(&r, whole.len) : whole.len - 1);
+    FAILS(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "cut/checkpoint.h5");
     assert_null(c);
   }
   cz_buf_free(&whole);
@@ -123,53 +123,53 @@ static void damage(const char *path) {
   cz_buf whole = {0};
   slurp(&whole, path);
   whole.data[whole.len / 2] ^= 4;
-  spill(path, whole.data, whole.len);
+  write_bytes(path, whole.data, whole.len);
   cz_buf_free(&whole);
 }
 
 void test_fallback(void **state) {
-  const char *folder = in_scratch("fall"), *newest = in_scratch("fall/checkpoint.h5"), *previous = in_scratch("fall/checkpoint.prev.h5");
+  const char *folder = under("fall"), *newest = under("fall/checkpoint.h5"), *previous = under("fall/checkpoint.prev.h5");
   cz_checkpoint *c = NULL;
   cz_buf said = {0};
   fresh_folder(folder);
-  GOOD(save_state(folder, 1));
+  OK(save_state(folder, 1));
   assert_false(cz_fs_exists(previous));
-  GOOD(save_state(folder, 2));
+  OK(save_state(folder, 2));
   assert_int_equal(load_newest(folder), 2);
   damage(newest);
-  GOOD(cz_log_open(in_scratch("fall.log")));
+  OK(cz_log_open(under("fall.log")));
   cz_log_quiet(true);
   assert_int_equal(load_newest(folder), 1);
   cz_log_quiet(false);
   cz_log_close();
-  slurp(&said, in_scratch("fall.log"));
+  slurp(&said, under("fall.log"));
   assert_non_null(strstr(said.data, "warning: "));
   assert_non_null(strstr(said.data, "Fletcher32"));
   assert_non_null(strstr(said.data, "going on from"));
-  GOOD(save_state(folder, 3)); /* on top of the damage */
+  OK(save_state(folder, 3)); /* on top of the damage */
   assert_int_equal(load_newest(folder), 3);
-  spill(in_scratch("fall/checkpoint.h5.tmp"), "left by a kill", 14);
-  spill(in_scratch("fall/checkpoint.prev.h5.tmp"), "left by a kill", 14);
-  GOOD(save_state(folder, 4));
-  assert_false(cz_fs_exists(in_scratch("fall/checkpoint.h5.tmp")) || cz_fs_exists(in_scratch("fall/checkpoint.prev.h5.tmp")));
-  assert_int_equal(unlink(in_scratch("fall/checkpoint.h5")), 0);
+  write_bytes(under("fall/checkpoint.h5.tmp"), "left by a kill", 14);
+  write_bytes(under("fall/checkpoint.prev.h5.tmp"), "left by a kill", 14);
+  OK(save_state(folder, 4));
+  assert_false(cz_fs_exists(under("fall/checkpoint.h5.tmp")) || cz_fs_exists(under("fall/checkpoint.prev.h5.tmp")));
+  assert_int_equal(unlink(under("fall/checkpoint.h5")), 0);
   assert_int_equal(load_newest(folder), 3);
-  damage(in_scratch("fall/checkpoint.prev.h5"));
-  spill(in_scratch("fall/checkpoint.h5"), "", 0);
-  BAD(cz_checkpoint_open(&c, in_scratch("fall")), CZ_ECORRUPT, "fall/checkpoint.h5: ");
+  damage(under("fall/checkpoint.prev.h5"));
+  write_bytes(under("fall/checkpoint.h5"), "", 0);
+  FAILS(cz_checkpoint_open(&c, under("fall")), CZ_ECORRUPT, "fall/checkpoint.h5: ");
   assert_non_null(strstr(cz_error_message(), "fall/checkpoint.prev.h5: "));
   assert_null(c);
   cz_buf_free(&said);
 }
 
 void test_full(void **state) {
-  const char *folder = in_scratch("full");
+  const char *folder = under("full");
   struct rlimit old, tight;
   cz_checkpoint_writer *w = NULL;
   fresh_folder(folder);
-  GOOD(save_state(folder, 1));
-  BAD(cz_checkpoint_begin(&w, folder, 1, UINT64_MAX / 2), CZ_EIO, "MB free");
-  BAD(cz_checkpoint_begin(&w, folder, 1, UINT64_MAX), CZ_EIO, "MB free");
+  OK(save_state(folder, 1));
+  FAILS(cz_checkpoint_begin(&w, folder, 1, UINT64_MAX / 2), CZ_EIO, "MB free");
+  FAILS(cz_checkpoint_begin(&w, folder, 1, UINT64_MAX), CZ_EIO, "MB free");
   assert_null(w);
   signal(SIGXFSZ, SIG_IGN);
   getrlimit(RLIMIT_FSIZE, &old);
@@ -181,16 +181,16 @@ void test_full(void **state) {
     snprintf(message, sizeof message, "%s", cz_error_message());
     setrlimit(RLIMIT_FSIZE, &old);
     if (st != CZ_EIO || !strstr(message, "File too large") || !strstr(message, "full/checkpoint.h5: ")) fail_msg("at %d: %s", (int)limit, message);
-    assert_false(cz_fs_exists(in_scratch("full/checkpoint.h5.tmp")));
-    assert_int_equal(load_newest(in_scratch("full")), 1);
+    assert_false(cz_fs_exists(under("full/checkpoint.h5.tmp")));
+    assert_int_equal(load_newest(under("full")), 1);
   }
-  GOOD(save_state(in_scratch("full"), 2));
-  assert_int_equal(load_newest(in_scratch("full")), 2);
+  OK(save_state(under("full"), 2));
+  assert_int_equal(load_newest(under("full")), 2);
 }
 
 /* A real disk of 4 MB, in a mount namespace of this process. */
 void test_small_disk(void **state) {
-  const char *folder = in_scratch("tmpfs");
+  const char *folder = under("tmpfs");
   const int64_t n = 400000;
   cz_checkpoint_writer *w = NULL;
   float *large = calloc((size_t)n, sizeof *large);
@@ -200,16 +200,16 @@ void test_small_disk(void **state) {
     print_message("mount is not allowed here\n");
     skip();
   }
-  GOOD(save_state(folder, 1));
-  spill(in_scratch("tmpfs/filler"), large, 4 * (size_t)n);
-  BAD(save_state(folder, 2), CZ_EIO, "MB free"); /* said before anything is written */
-  GOOD(cz_checkpoint_begin(&w, folder, 77, 0));  /* as if the disk had filled up since */
-  BAD(cz_checkpoint_put(w, "large", CZ_CK_F32, large, &n, 1), CZ_EIO, "No space left on device");
+  OK(save_state(folder, 1));
+  write_bytes(under("tmpfs/filler"), large, 4 * (size_t)n);
+  FAILS(save_state(folder, 2), CZ_EIO, "MB free"); /* said before anything is written */
+  OK(cz_checkpoint_begin(&w, folder, 77, 0));      /* as if the disk had filled up since */
+  FAILS(cz_checkpoint_put(w, "large", CZ_CK_F32, large, &n, 1), CZ_EIO, "No space left on device");
   cz_checkpoint_discard(&w);
-  assert_false(cz_fs_exists(in_scratch("tmpfs/checkpoint.h5.tmp")));
+  assert_false(cz_fs_exists(under("tmpfs/checkpoint.h5.tmp")));
   assert_int_equal(load_newest(folder), 1);
-  assert_int_equal(unlink(in_scratch("tmpfs/filler")), 0);
-  GOOD(save_state(folder, 2));
+  assert_int_equal(unlink(under("tmpfs/filler")), 0);
+  OK(save_state(folder, 2));
   assert_int_equal(load_newest(folder), 2);
   assert_int_equal(umount(folder), 0);
   free(large);

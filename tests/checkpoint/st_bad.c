@@ -51,70 +51,70 @@ static const struct {
 
 static void write_raw(const char *path, uint64_t length, const char *header, size_t n, int data) {
   cz_buf file = {0};
-  GOOD(cz_buf_add(&file, &length, sizeof length));
-  GOOD(cz_buf_add(&file, header, n));
-  for (int i = 0; i < data; i++) GOOD(cz_buf_add(&file, "d", 1));
-  spill(path, file.data, file.len);
+  OK(cz_buf_add(&file, &length, sizeof length));
+  OK(cz_buf_add(&file, header, n));
+  for (int i = 0; i < data; i++) OK(cz_buf_add(&file, "d", 1));
+  write_bytes(path, file.data, file.len);
   cz_buf_free(&file);
 }
 
 void test_bad_headers(void **state) {
-  const char *path = in_scratch("bad.safetensors");
+  const char *path = under("bad.safetensors");
   cz_safetensors *s = NULL;
   for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
     size_t n = strlen(broken[i].header);
     write_raw(path, n, broken[i].header, n, broken[i].data);
-    BAD(cz_safetensors_open(&s, path), CZ_EINVAL, broken[i].message);
+    FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, broken[i].message);
     assert_non_null(strstr(cz_error_message(), "bad.safetensors"));
     assert_null(s);
   }
   const char fine[] = "{" T("b", "F32", "[]", "[0,4]") "," T("a", "U8", "[0,9223372036854775807]", "[0,0]") "}   ";
   write_raw(path, strlen(fine), fine, strlen(fine), 4); /* spaces behind, offsets out of order of names, nothing along an axis */
-  GOOD(cz_safetensors_open(&s, path));
+  OK(cz_safetensors_open(&s, path));
   assert_int_equal(cz_safetensors_find(s, "b")->begin, 8 + strlen(fine));
   cz_safetensors_close(&s);
 }
 
 void test_bad_sizes(void **state) {
-  const char *path = in_scratch("bad.safetensors");
+  const char *path = under("bad.safetensors");
   cz_safetensors *s = NULL;
-  spill(path, "", 0);
-  BAD(cz_safetensors_open(&s, path), CZ_EINVAL, "0 bytes are too few");
+  write_bytes(path, "", 0);
+  FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, "0 bytes are too few");
   write_raw(path, 100000001, "{}", 2, 0);
-  BAD(cz_safetensors_open(&s, path), CZ_EINVAL, "header of 100000001 bytes; the format allows 100000000");
+  FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, "header of 100000001 bytes; the format allows 100000000");
   write_raw(path, UINT64_MAX - 3, "{}", 2, 0);
-  BAD(cz_safetensors_open(&s, path), CZ_EINVAL, "the format allows");
+  FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, "the format allows");
   write_raw(path, 3, "{}", 2, 0);
-  BAD(cz_safetensors_open(&s, path), CZ_EINVAL, "header of 3 bytes in a file of 10: it is truncated");
-  BAD(cz_safetensors_open(&s, in_scratch("nobody")), CZ_EIO, "nobody");
-  BAD(cz_safetensors_open(&s, scratch), CZ_EINVAL, "not a regular file");
+  FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, "header of 3 bytes in a file of 10: it is truncated");
+  FAILS(cz_safetensors_open(&s, under("nobody")), CZ_EIO, "nobody");
+  FAILS(cz_safetensors_open(&s, folder()), CZ_EINVAL, "not a regular file");
 }
 
 void test_every_truncation(void **state) {
-  const char *path = in_scratch("cut.safetensors");
+  const char *path = under("cut.safetensors");
   cz_buf whole = {0};
   cz_safetensors *s = NULL;
   slurp(&whole, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors");
   for (size_t n = 0; n < whole.len; n++) {
-    spill(path, whole.data, n);
-    BAD(cz_safetensors_open(&s, path), CZ_EINVAL, "cut.safetensors");
+    write_bytes(path, whole.data, n);
+    FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, "cut.safetensors");
   }
   cz_buf_free(&whole);
 }
 
 /* The file loses its end after it was opened. */
 void test_shrunk_later(void **state) {
-  const char *path = in_scratch("shrunk.safetensors");
+  const char *path = under("shrunk.safetensors");
   const int64_t seven = 7, six[2] = {2, 3};
   float out[8];
   cz_buf whole = {0};
   cz_safetensors *s;
   slurp(&whole, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors");
-  spill(path, whole.data, whole.len);
-  GOOD(cz_safetensors_open(&s, path));
+  write_bytes(path, whole.data, whole.len);
+  OK(cz_safetensors_open(&s, path));
   assert_int_equal(truncate(path, (off_t)whole.len - 1), 0);
-  BAD(cz_safetensors_read_f32(s, out, "d.f16", &seven, 1), CZ_EIO, "reading d.f16: the file ends at byte");
-  GOOD(cz_safetensors_read_f32(s, out, "a.f32", six, 2));
+  FAILS(cz_safetensors_read_f32(s, out, "d.f16", &seven, 1), CZ_EIO, "reading d.f16: the file ends at byte");
+  OK(cz_safetensors_read_f32(s, out, "a.f32", six, 2));
   cz_safetensors_close(&s);
   cz_buf_free(&whole);
 }
@@ -138,18 +138,18 @@ void test_bad_indices(void **state) {
   const int64_t one = 1;
   float x = 7;
   cz_st_item other = {"x", CZ_ST_F32, CZ_ST_F32, 1, &one, &x};
-  fresh_folder(in_scratch("index"));
+  fresh_folder(under("index"));
   slurp(&whole, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors");
-  spill(in_scratch("index/s1"), whole.data, whole.len);
-  GOOD(cz_safetensors_write(in_scratch("index/s2"), &other, 1));
+  write_bytes(under("index/s1"), whole.data, whole.len);
+  OK(cz_safetensors_write(under("index/s2"), &other, 1));
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    spill(in_scratch("index/model.safetensors.index.json"), bad[i].index, strlen(bad[i].index));
-    BAD(cz_safetensors_open_model(&s, in_scratch("index")), bad[i].code, bad[i].message);
+    write_bytes(under("index/model.safetensors.index.json"), bad[i].index, strlen(bad[i].index));
+    FAILS(cz_safetensors_open_model(&s, under("index")), bad[i].code, bad[i].message);
     assert_null(s);
   }
   const char good[] = "{\"weight_map\":{\"a.f32\":\"s1\",\"x\":\"s2\"}}";
-  spill(in_scratch("index/model.safetensors.index.json"), good, strlen(good));
-  GOOD(cz_safetensors_open_model(&s, in_scratch("index")));
+  write_bytes(under("index/model.safetensors.index.json"), good, strlen(good));
+  OK(cz_safetensors_open_model(&s, under("index")));
   assert_int_equal(cz_safetensors_count(s), 2);
   cz_safetensors_close(&s);
   cz_buf_free(&whole);
@@ -167,15 +167,15 @@ static void read_everything(cz_safetensors *s) {
 
 /* One to four random edits of a good file: bytes set, removed, doubled, swapped for JSON's own signs. Nothing may crash; what opens can be read. */
 void test_mutations(void **state) {
-  const char *path = in_scratch("mutant.safetensors");
+  const char *path = under("mutant.safetensors");
   cz_buf whole = {0}, mutant = {0};
   int opened = 0;
   slurp(&whole, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors");
   for (uint32_t k = 0; k < 3000; k++) {
     cz_stream r;
-    cz_stream_init(&r, seed, "mutation", k, 0);
+    cz_stream_init(&r, test_seed(), "mutation", k, 0);
     mutant.len = 0;
-    GOOD(cz_buf_add(&mutant, whole.data, whole.len));
+    OK(cz_buf_add(&mutant, whole.data, whole.len));
     for (uint64_t edits = cz_stream_below(&r, 4) + 1; edits; edits--) {
       size_t at = cz_stream_below(&r, mutant.len), n = cz_stream_below(&r, 8) + 1;
       switch (cz_stream_below(&r, 4)) {
@@ -191,7 +191,7 @@ void test_mutations(void **state) {
         if (at + n < mutant.len) memcpy(mutant.data + at, whole.data + cz_stream_below(&r, whole.len - n), n);
       }
     }
-    spill(path, mutant.data, mutant.len);
+    write_bytes(path, mutant.data, mutant.len);
     cz_safetensors *s = NULL;
     if (cz_safetensors_open(&s, path) == CZ_OK) {
       opened++;

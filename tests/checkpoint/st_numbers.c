@@ -11,8 +11,8 @@ enum { EVERY = 65536 };
 static void store(uint16_t *out, const void *in, cz_st_type type, cz_st_type from, int64_t n) {
   cz_buf file = {0};
   cz_st_item item = {"x", type, from, 1, &n, in};
-  GOOD(cz_safetensors_write(in_scratch("numbers.safetensors"), &item, 1));
-  slurp(&file, in_scratch("numbers.safetensors"));
+  OK(cz_safetensors_write(under("numbers.safetensors"), &item, 1));
+  slurp(&file, under("numbers.safetensors"));
   memcpy(out, file.data + file.len - 2 * (size_t)n, 2 * (size_t)n);
   cz_buf_free(&file);
 }
@@ -21,10 +21,10 @@ static void load(double *out, const uint16_t *in, cz_st_type type, int64_t n) {
   cz_safetensors *s;
   cz_st_item item = {"x", type, type, 1, &n, in};
   float *narrow = calloc((size_t)n, sizeof *narrow);
-  GOOD(cz_safetensors_write(in_scratch("numbers.safetensors"), &item, 1));
-  GOOD(cz_safetensors_open(&s, in_scratch("numbers.safetensors")));
-  GOOD(cz_safetensors_read_f64(s, out, "x", &n, 1));
-  GOOD(cz_safetensors_read_f32(s, narrow, "x", &n, 1));
+  OK(cz_safetensors_write(under("numbers.safetensors"), &item, 1));
+  OK(cz_safetensors_open(&s, under("numbers.safetensors")));
+  OK(cz_safetensors_read_f64(s, out, "x", &n, 1));
+  OK(cz_safetensors_read_f32(s, narrow, "x", &n, 1));
   for (int64_t i = 0; i < n; i++) assert_true((isnan(out[i]) && isnan(narrow[i])) || (double)narrow[i] == out[i]);
   cz_safetensors_close(&s);
   free(narrow);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 static const char *folder_named(const char *name) {
-  const char *folder = in_scratch(name);
+  const char *folder = under(name);
   fresh_folder(folder);
   return folder;
 }
@@ -16,28 +16,28 @@ static void test_round_trip(void **state) {
   cz_checkpoint *c = NULL;
   int64_t step;
   assert_false(cz_checkpoint_exists(folder));
-  BAD(cz_checkpoint_open(&c, folder), CZ_EIO, "no checkpoint is there");
-  GOOD(save_state(folder, 12));
+  FAILS(cz_checkpoint_open(&c, folder), CZ_EIO, "no checkpoint is there");
+  OK(save_state(folder, 12));
   assert_true(cz_checkpoint_exists(folder));
-  GOOD(cz_checkpoint_open(&c, folder));
-  GOOD(load_state(c, &step));
+  OK(cz_checkpoint_open(&c, folder));
+  OK(load_state(c, &step));
   assert_int_equal(step, 12);
   assert_non_null(strstr(cz_checkpoint_path(c), "round/checkpoint.h5"));
   const cz_ck_entry *e = cz_checkpoint_find(c, "param/none");
   assert_true(e && e->type == CZ_CK_F32 && e->rank == 3 && e->dims[0] == 4 && e->dims[1] == 0 && e->dims[2] == 2 && e->elements == 0);
   cz_checkpoint_close(&c);
   cz_checkpoint_close(&c);
-  assert_false(cz_fs_exists(in_scratch("round/checkpoint.h5.tmp")));
+  assert_false(cz_fs_exists(under("round/checkpoint.h5.tmp")));
 }
 
 static void test_equal_states_make_equal_files(void **state) {
   const char *folder = folder_named("equal");
   cz_buf first = {0}, second = {0};
-  GOOD(save_state(folder, 3));
+  OK(save_state(folder, 3));
   sleep(1); /* the next second: no time is in them */
-  GOOD(save_state(folder, 3));
-  slurp(&first, in_scratch("equal/checkpoint.prev.h5"));
-  slurp(&second, in_scratch("equal/checkpoint.h5"));
+  OK(save_state(folder, 3));
+  slurp(&first, under("equal/checkpoint.prev.h5"));
+  slurp(&second, under("equal/checkpoint.h5"));
   assert_int_equal(first.len, second.len);
   assert_memory_equal(first.data, second.data, first.len);
   cz_buf_free(&first);
@@ -50,16 +50,16 @@ static void test_wrong_requests(void **state) {
   float x[4];
   int64_t n, two[2] = {2, 2}, three = 3;
   double real;
-  GOOD(save_state(folder, 1));
-  GOOD(cz_checkpoint_open(&c, folder));
-  BAD(cz_checkpoint_get(c, x, "order", CZ_CK_I32, two, 2), CZ_EINVAL, "'order' is i32 [3], expected i32 [2, 2]");
-  BAD(cz_checkpoint_get(c, x, "order", CZ_CK_F32, &three, 1), CZ_EINVAL, "'order' is i32 [3], expected f32 [3]");
-  BAD(cz_checkpoint_get(c, x, "param/encoder", CZ_CK_F32, two, 2), CZ_EINVAL, "no entry 'param/encoder'");
-  BAD(cz_checkpoint_get_int(c, &n, "loss"), CZ_EINVAL, "'loss' is f64 [1], expected i64 [1]");
-  BAD(cz_checkpoint_get_real(c, &real, "step"), CZ_EINVAL, "'step' is i64 [1], expected f64 [1]");
-  BAD(cz_checkpoint_get_int(c, &n, "steps"), CZ_EINVAL, "no entry 'steps'");
-  BAD(cz_checkpoint_check_config(c, 78), CZ_EINVAL, "hash 000000000000004d, this run's is 000000000000004e");
-  GOOD(cz_checkpoint_check_config(c, 77));
+  OK(save_state(folder, 1));
+  OK(cz_checkpoint_open(&c, folder));
+  FAILS(cz_checkpoint_get(c, x, "order", CZ_CK_I32, two, 2), CZ_EINVAL, "'order' is i32 [3], expected i32 [2, 2]");
+  FAILS(cz_checkpoint_get(c, x, "order", CZ_CK_F32, &three, 1), CZ_EINVAL, "'order' is i32 [3], expected f32 [3]");
+  FAILS(cz_checkpoint_get(c, x, "param/encoder", CZ_CK_F32, two, 2), CZ_EINVAL, "no entry 'param/encoder'");
+  FAILS(cz_checkpoint_get_int(c, &n, "loss"), CZ_EINVAL, "'loss' is f64 [1], expected i64 [1]");
+  FAILS(cz_checkpoint_get_real(c, &real, "step"), CZ_EINVAL, "'step' is i64 [1], expected f64 [1]");
+  FAILS(cz_checkpoint_get_int(c, &n, "steps"), CZ_EINVAL, "no entry 'steps'");
+  FAILS(cz_checkpoint_check_config(c, 78), CZ_EINVAL, "hash 000000000000004d, this run's is 000000000000004e");
+  OK(cz_checkpoint_check_config(c, 77));
   cz_checkpoint_close(&c);
 }
 
@@ -81,14 +81,14 @@ static void test_wrong_puts(void **state) {
   cz_checkpoint_writer *w = NULL;
   float x = 0;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    GOOD(cz_checkpoint_begin(&w, folder, 1, 0));
-    BAD(cz_checkpoint_put(w, bad[i].name, CZ_CK_F32, &x, bad[i].rank == 9 ? nine : bad[i].dims, bad[i].rank), bad[i].code, bad[i].message);
+    OK(cz_checkpoint_begin(&w, folder, 1, 0));
+    FAILS(cz_checkpoint_put(w, bad[i].name, CZ_CK_F32, &x, bad[i].rank == 9 ? nine : bad[i].dims, bad[i].rank), bad[i].code, bad[i].message);
     cz_checkpoint_discard(&w);
     assert_null(w);
   }
   assert_false(cz_checkpoint_exists(folder));
-  assert_false(cz_fs_exists(in_scratch("puts/checkpoint.h5.tmp")));
-  BAD(cz_checkpoint_begin(&w, in_scratch("nowhere"), 1, 0), CZ_EIO, "nowhere");
+  assert_false(cz_fs_exists(under("puts/checkpoint.h5.tmp")));
+  FAILS(cz_checkpoint_begin(&w, under("nowhere"), 1, 0), CZ_EIO, "nowhere");
 }
 
 /* Every data set that holds anything is under fletcher32: without it a flipped bit reads as success. */
@@ -115,8 +115,8 @@ static herr_t check_filter(hid_t group, const char *name, const H5L_info_t *info
 static void test_every_set_is_checked(void **state) {
   const char *folder = folder_named("filters");
   int count = 0;
-  GOOD(save_state(folder, 1));
-  hid_t file = H5Fopen(in_scratch("filters/checkpoint.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
+  OK(save_state(folder, 1));
+  hid_t file = H5Fopen(under("filters/checkpoint.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
   assert_true(H5Lvisit(file, H5_INDEX_NAME, H5_ITER_NATIVE, check_filter, &count) >= 0);
   H5Fclose(file);
   assert_int_equal(count, 9);
@@ -124,13 +124,13 @@ static void test_every_set_is_checked(void **state) {
 
 /* An HDF5 file of somebody else's, and one from a later format. */
 static void test_foreign_files(void **state) {
-  const char *path = in_scratch("foreign.h5");
+  const char *path = under("foreign.h5");
   const hsize_t one = 1;
   int64_t format = 2;
   cz_checkpoint *c = NULL;
   hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(file);
-  BAD(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "not a checkpoint: it has no 'cloze/format'");
+  FAILS(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "not a checkpoint: it has no 'cloze/format'");
   file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
   hid_t group = H5Gcreate2(file, "cloze", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(1, &one, NULL);
   hid_t set = H5Dcreate2(group, "format", H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
@@ -138,18 +138,18 @@ static void test_foreign_files(void **state) {
   H5Dclose(set);
   H5Gclose(group);
   H5Fclose(file);
-  BAD(cz_checkpoint_open_file(&c, path), CZ_EINVAL, "checkpoint format 2; this program reads format 1");
+  FAILS(cz_checkpoint_open_file(&c, path), CZ_EINVAL, "checkpoint format 2; this program reads format 1");
   file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
   set = H5Dcreate2(file, "cloze/half", H5T_STD_I16BE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   H5Dclose(set);
   H5Sclose(space);
   H5Fclose(file);
-  BAD(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "'cloze/half' has a type");
-  spill(path, "not HDF5 at all", 15);
-  BAD(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "foreign.h5");
-  spill(path, "", 0);
-  BAD(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "foreign.h5");
-  BAD(cz_checkpoint_open_file(&c, scratch), CZ_ECORRUPT, scratch);
+  FAILS(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "'cloze/half' has a type");
+  write_bytes(path, "not HDF5 at all", 15);
+  FAILS(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "foreign.h5");
+  write_bytes(path, "", 0);
+  FAILS(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "foreign.h5");
+  FAILS(cz_checkpoint_open_file(&c, folder()), CZ_ECORRUPT, folder());
   assert_null(c);
 }
 
@@ -159,18 +159,18 @@ static void test_handles(void **state) {
   int64_t step;
   cz_checkpoint *c = NULL;
   cz_checkpoint_writer *w = NULL;
-  GOOD(save_state(folder, 1));
-  GOOD(cz_checkpoint_open(&c, folder));
-  GOOD(load_state(c, &step));
-  BAD(cz_checkpoint_get_int(c, &step, "loss"), CZ_EINVAL, "loss");
+  OK(save_state(folder, 1));
+  OK(cz_checkpoint_open(&c, folder));
+  OK(load_state(c, &step));
+  FAILS(cz_checkpoint_get_int(c, &step, "loss"), CZ_EINVAL, "loss");
   assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 1); /* the file, no data set */
   cz_checkpoint_close(&c);
-  GOOD(cz_checkpoint_begin(&w, folder, 1, 0));
-  BAD(cz_checkpoint_put_int(w, "cloze/format", 1), CZ_EIO, "exists");
+  OK(cz_checkpoint_begin(&w, folder, 1, 0));
+  FAILS(cz_checkpoint_put_int(w, "cloze/format", 1), CZ_EIO, "exists");
   assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 1);
   cz_checkpoint_discard(&w);
-  spill(in_scratch("handles/bad.h5"), "not HDF5", 8);
-  BAD(cz_checkpoint_open_file(&c, in_scratch("handles/bad.h5")), CZ_ECORRUPT, "bad.h5");
+  write_bytes(under("handles/bad.h5"), "not HDF5", 8);
+  FAILS(cz_checkpoint_open_file(&c, under("handles/bad.h5")), CZ_ECORRUPT, "bad.h5");
   assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
 }
 
@@ -192,5 +192,5 @@ int main(void) {
                                      cmocka_unit_test(test_full),
                                      cmocka_unit_test(test_small_disk),
                                      cmocka_unit_test(test_kill)};
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -29,11 +29,11 @@ static void check_library_values(cz_safetensors *s) {
     float f[8] = {0};
     double d[8] = {0};
     if (table[t].type == CZ_ST_I64) {
-      BAD(cz_safetensors_read_f32(s, f, "ids", shapes[t], 1), CZ_EINVAL, "'ids' is I64");
+      FAILS(cz_safetensors_read_f32(s, f, "ids", shapes[t], 1), CZ_EINVAL, "'ids' is I64");
       continue;
     }
-    GOOD(cz_safetensors_read_f32(s, f, table[t].name, shapes[t], table[t].rank));
-    GOOD(cz_safetensors_read_f64(s, d, table[t].name, shapes[t], table[t].rank));
+    OK(cz_safetensors_read_f32(s, f, table[t].name, shapes[t], table[t].rank));
+    OK(cz_safetensors_read_f64(s, d, table[t].name, shapes[t], table[t].rank));
     for (uint64_t i = 0; i < info->elements; i++) {
       double x = ((double)i - 3) / 8;
       if (f[i] != (float)x || d[i] != x) fail_msg("%s[%d] is %g, %g", table[t].name, (int)i, (double)f[i], d[i]);
@@ -43,15 +43,15 @@ static void check_library_values(cz_safetensors *s) {
 
 static void test_library_file(void **state) {
   cz_safetensors *s;
-  GOOD(cz_safetensors_open(&s, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors"));
+  OK(cz_safetensors_open(&s, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors"));
   check_library_values(s);
   for (size_t i = 1; i < cz_safetensors_count(s); i++) assert_true(strcmp(cz_safetensors_at(s, i - 1)->name, cz_safetensors_at(s, i)->name) < 0);
   assert_null(cz_safetensors_find(s, "a.f3"));
   float f[6];
   const int64_t wrong[2] = {3, 2};
-  BAD(cz_safetensors_read_f32(s, f, "a.f32", wrong, 2), CZ_EINVAL, "'a.f32' has shape [2, 3], expected [3, 2]");
-  BAD(cz_safetensors_read_f32(s, f, "a.f32", wrong, 0), CZ_EINVAL, "expected []");
-  BAD(cz_safetensors_read_f32(s, f, "nobody", wrong, 2), CZ_EINVAL, "no tensor 'nobody'");
+  FAILS(cz_safetensors_read_f32(s, f, "a.f32", wrong, 2), CZ_EINVAL, "'a.f32' has shape [2, 3], expected [3, 2]");
+  FAILS(cz_safetensors_read_f32(s, f, "a.f32", wrong, 0), CZ_EINVAL, "expected []");
+  FAILS(cz_safetensors_read_f32(s, f, "nobody", wrong, 2), CZ_EINVAL, "no tensor 'nobody'");
   cz_safetensors_close(&s);
   cz_safetensors_close(&s);
 }
@@ -89,18 +89,18 @@ static void write_both(const char *folder) {
   snprintf(many, sizeof many, "%s/many", folder);
   fresh_folder(one);
   fresh_folder(many);
-  GOOD(cz_safetensors_write_model(one, items, TABLE, 0));
-  GOOD(cz_safetensors_write_model(many, items, TABLE, 48));
+  OK(cz_safetensors_write_model(one, items, TABLE, 0));
+  OK(cz_safetensors_write_model(many, items, TABLE, 48));
 }
 
 static void test_written_file(void **state) {
   cz_safetensors *s;
   cz_buf ours = {0}, again = {0};
-  write_both(scratch);
-  GOOD(cz_safetensors_open_model(&s, in_scratch("one")));
+  write_both(folder());
+  OK(cz_safetensors_open_model(&s, under("one")));
   check_library_values(s);
   cz_safetensors_close(&s);
-  slurp(&ours, in_scratch("one/model.safetensors"));
+  slurp(&ours, under("one/model.safetensors"));
   uint64_t n;
   memcpy(&n, ours.data, sizeof n);
   assert_int_equal(n % 8, 0);
@@ -118,12 +118,12 @@ static void test_written_file(void **state) {
   int64_t ids[8];
   make_items(items, numbers, ids, floats);
   for (int t = 0; t < TABLE; t++) turned[t] = items[TABLE - 1 - t];
-  GOOD(cz_safetensors_write(in_scratch("turned.safetensors"), turned, TABLE));
-  slurp(&again, in_scratch("turned.safetensors"));
+  OK(cz_safetensors_write(under("turned.safetensors"), turned, TABLE));
+  slurp(&again, under("turned.safetensors"));
   assert_int_equal(again.len, ours.len);
   assert_memory_equal(again.data, ours.data, ours.len);
-  GOOD(cz_safetensors_write(in_scratch("none.safetensors"), NULL, 0));
-  GOOD(cz_safetensors_open(&s, in_scratch("none.safetensors")));
+  OK(cz_safetensors_write(under("none.safetensors"), NULL, 0));
+  OK(cz_safetensors_open(&s, under("none.safetensors")));
   assert_int_equal(cz_safetensors_count(s), 0);
   assert_null(cz_safetensors_find(s, "x"));
   cz_safetensors_close(&s);
@@ -133,8 +133,8 @@ static void test_written_file(void **state) {
 
 static void test_shards(void **state) {
   cz_safetensors *s = NULL;
-  write_both(scratch);
-  GOOD(cz_safetensors_open_model(&s, in_scratch("many")));
+  write_both(folder());
+  OK(cz_safetensors_open_model(&s, under("many")));
   check_library_values(s);
   int other = 0; /* the tensors lie in several files */
   for (size_t i = 0; i < cz_safetensors_count(s); i++) other += cz_safetensors_at(s, i)->file != cz_safetensors_at(s, 0)->file;
@@ -145,39 +145,39 @@ static void test_shards(void **state) {
   float floats[8];
   int64_t ids[8];
   make_items(items, numbers, ids, floats);
-  GOOD(cz_safetensors_write_model(in_scratch("many"), items, 1, 0)); /* a later, smaller save is what a reader finds */
-  assert_false(cz_fs_exists(in_scratch("many/model.safetensors.index.json")));
-  GOOD(cz_safetensors_open_model(&s, in_scratch("many")));
+  OK(cz_safetensors_write_model(under("many"), items, 1, 0)); /* a later, smaller save is what a reader finds */
+  assert_false(cz_fs_exists(under("many/model.safetensors.index.json")));
+  OK(cz_safetensors_open_model(&s, under("many")));
   assert_int_equal(cz_safetensors_count(s), 1);
   cz_safetensors_close(&s);
-  GOOD(cz_safetensors_write_model(in_scratch("many"), items, TABLE, 1));
-  assert_false(cz_fs_exists(in_scratch("many/model.safetensors")));
-  GOOD(cz_safetensors_open_model(&s, in_scratch("many")));
+  OK(cz_safetensors_write_model(under("many"), items, TABLE, 1));
+  assert_false(cz_fs_exists(under("many/model.safetensors")));
+  OK(cz_safetensors_open_model(&s, under("many")));
   check_library_values(s);
   cz_safetensors_close(&s);
-  BAD(cz_safetensors_open_model(&s, in_scratch("nowhere")), CZ_EIO, "neither model.safetensors nor");
+  FAILS(cz_safetensors_open_model(&s, under("nowhere")), CZ_EIO, "neither model.safetensors nor");
 }
 
 static void test_refused_writes(void **state) {
   const int64_t one = 1, negative[2] = {3, -1}, huge[3] = {INT64_MAX, INT64_MAX, 2};
   float x = 1;
   cz_st_item twice[2] = {{"x", CZ_ST_F32, CZ_ST_F32, 1, &one, &x}, {"x", CZ_ST_BF16, CZ_ST_F32, 1, &one, &x}};
-  const char *path = in_scratch("refused.safetensors");
-  BAD(cz_safetensors_write(path, twice, 2), CZ_EINVAL, "two tensors are called 'x'");
-  BAD(cz_safetensors_write_model(scratch, twice, 2, 4), CZ_EINVAL, "two tensors are called 'x'");
+  const char *path = under("refused.safetensors");
+  FAILS(cz_safetensors_write(path, twice, 2), CZ_EINVAL, "two tensors are called 'x'");
+  FAILS(cz_safetensors_write_model(folder(), twice, 2, 4), CZ_EINVAL, "two tensors are called 'x'");
   twice[0].name = "__metadata__";
-  BAD(cz_safetensors_write(path, twice, 1), CZ_EINVAL, "__metadata__");
+  FAILS(cz_safetensors_write(path, twice, 1), CZ_EINVAL, "__metadata__");
   twice[0].name = "bad \xff utf8";
-  BAD(cz_safetensors_write(path, twice, 1), CZ_EINVAL, "not UTF-8");
+  FAILS(cz_safetensors_write(path, twice, 1), CZ_EINVAL, "not UTF-8");
   cz_st_item shape = {"x", CZ_ST_F32, CZ_ST_F32, 2, negative, &x};
-  BAD(cz_safetensors_write(path, &shape, 1), CZ_EINVAL, "[3, -1]");
+  FAILS(cz_safetensors_write(path, &shape, 1), CZ_EINVAL, "[3, -1]");
   shape.dims = huge;
   shape.rank = 3;
-  BAD(cz_safetensors_write(path, &shape, 1), CZ_EINVAL, "too large");
+  FAILS(cz_safetensors_write(path, &shape, 1), CZ_EINVAL, "too large");
   cz_st_item whole = {"x", CZ_ST_I64, CZ_ST_F32, 1, &one, &x};
-  BAD(cz_safetensors_write(path, &whole, 1), CZ_EINVAL, "F32 can't be stored as I64");
+  FAILS(cz_safetensors_write(path, &whole, 1), CZ_EINVAL, "F32 can't be stored as I64");
   assert_false(cz_fs_exists(path));
-  BAD(cz_safetensors_write(in_scratch("no/such/folder.safetensors"), twice + 1, 1), CZ_EIO, "No such file");
+  FAILS(cz_safetensors_write(under("no/such/folder.safetensors"), twice + 1, 1), CZ_EIO, "No such file");
 }
 
 static void test_full_disk(void **state) {
@@ -186,18 +186,18 @@ static void test_full_disk(void **state) {
   float *x = calloc(N, sizeof *x), y = 5;
   cz_st_item small = {"y", CZ_ST_F32, CZ_ST_F32, 1, &one, &y}, large = {"x", CZ_ST_F32, CZ_ST_F32, 1, &n, x};
   struct rlimit old, tight;
-  GOOD(cz_safetensors_write(in_scratch("full.safetensors"), &small, 1));
+  OK(cz_safetensors_write(under("full.safetensors"), &small, 1));
   signal(SIGXFSZ, SIG_IGN);
   getrlimit(RLIMIT_FSIZE, &old);
   tight = (struct rlimit){100000, old.rlim_max};
   setrlimit(RLIMIT_FSIZE, &tight);
-  cz_status st = cz_safetensors_write(in_scratch("full.safetensors"), &large, 1);
+  cz_status st = cz_safetensors_write(under("full.safetensors"), &large, 1);
   setrlimit(RLIMIT_FSIZE, &old);
-  BAD(st, CZ_EIO, "File too large");
-  assert_false(cz_fs_exists(in_scratch("full.safetensors.tmp")));
+  FAILS(st, CZ_EIO, "File too large");
+  assert_false(cz_fs_exists(under("full.safetensors.tmp")));
   cz_safetensors *s;
-  GOOD(cz_safetensors_open(&s, in_scratch("full.safetensors")));
-  GOOD(cz_safetensors_read_f32(s, x, "y", &one, 1));
+  OK(cz_safetensors_open(&s, under("full.safetensors")));
+  OK(cz_safetensors_read_f32(s, x, "y", &one, 1));
   assert_true(x[0] == 5);
   cz_safetensors_close(&s);
   free(x);
@@ -214,5 +214,5 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_bad_sizes),      cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_shrunk_later),
       cmocka_unit_test(test_bad_indices),    cmocka_unit_test(test_mutations),        cmocka_unit_test(test_halves),
       cmocka_unit_test(test_rounding)};
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

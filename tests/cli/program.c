@@ -6,44 +6,27 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-char scratch[256];
-
-const char *in_scratch(const char *name) {
-  static char paths[16][512];
-  static int next;
-  char *p = paths[next++ % 16];
-  snprintf(p, sizeof *paths, "%s/%s", scratch, name);
-  return p;
-}
-
-void write_scratch(const char *name, const char *content) {
-  FILE *f = fopen(in_scratch(name), "w");
-  assert_non_null(f);
-  assert_true(fputs(content, f) >= 0);
-  assert_int_equal(fclose(f), 0);
-}
-
 /* In the child: the three streams, the folder, the program. Nothing here may return. */
 static void become_program(const char *const *words) {
   char *argv[64] = {(char *)CZ_PROGRAM};
-  int n = 0, in = open(in_scratch("stdin"), O_RDONLY), out = open(in_scratch("stdout"), O_WRONLY | O_CREAT | O_TRUNC, 0600),
-      err = open(in_scratch("stderr"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  int n = 0, in = open(under("stdin"), O_RDONLY), out = open(under("stdout"), O_WRONLY | O_CREAT | O_TRUNC, 0600),
+      err = open(under("stderr"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   for (; words[n] && n < 62; n++) argv[n + 1] = (char *)words[n];
-  if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 || chdir(scratch)) _exit(126);
+  if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 || chdir(folder())) _exit(126);
   execv(CZ_PROGRAM, argv);
   _exit(127);
 }
 
 static const char *content(cz_buf *b, const char *name) {
   b->len = 0;
-  if (cz_fs_read(in_scratch(name), b) != CZ_OK || cz_buf_add(b, "", 1) != CZ_OK) fail_msg("%s", cz_error_message());
+  if (cz_fs_read(under(name), b) != CZ_OK || cz_buf_add(b, "", 1) != CZ_OK) fail_msg("%s", cz_error_message());
   return b->data;
 }
 
 outcome run_program(const char *input, const char *const *words) {
   static cz_buf out, err;
   int status = 0;
-  write_scratch("stdin", input);
+  write_text("stdin", input);
   fflush(NULL);
   pid_t child = fork();
   if (child == 0) become_program(words);
@@ -70,15 +53,4 @@ json_t *json_line(const char **text) {
   if (!j) fail_msg("%s in: %.*s", why.text, (int)n, *text);
   *text += n + ((*text)[n] == '\n');
   return j;
-}
-
-int set_up(void **state) {
-  snprintf(scratch, sizeof scratch, "%s/cli.XXXXXX", CZ_BINARY_DIR);
-  return mkdtemp(scratch) ? 0 : -1;
-}
-
-int tear_down(void **state) {
-  char command[512];
-  snprintf(command, sizeof command, "rm -rf '%s'", scratch);
-  return system(command);
 }

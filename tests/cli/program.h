@@ -2,23 +2,19 @@
 #ifndef CZ_TESTS_CLI_PROGRAM_H
 #define CZ_TESTS_CLI_PROGRAM_H
 
+#include "common/common.h"
 #include "base/fs.h"
 
-#include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #define FIXTURES CZ_SOURCE_DIR "/tests/fixtures"
 #define SAMPLE   CZ_SOURCE_DIR "/experiments/quickstart/sample"
 #define T5_JSON  FIXTURES "/text/t5_a.json"
-
-extern char scratch[256];
 
 typedef struct outcome { /* of the last call; text is good until the next */
   int code;              /* exit code; 128 + signal for one that was killed */
@@ -38,12 +34,7 @@ void expect_code(outcome o, int code, const char *file, int line);
 void expect_message(outcome o, int code, const char *text, const char *file, int line);
 #define REFUSED(code, text, o) expect_message(o, code, text, __FILE__, __LINE__)
 
-json_t *json_line(const char **text);     /* the object on the next line; the test fails when it is none; null at the end. The caller frees it */
-const char *in_scratch(const char *name); /* a path, good for the next fifteen calls */
-void write_scratch(const char *name, const char *content);
-
-int set_up(void **state);
-int tear_down(void **state);
+json_t *json_line(const char **text); /* the object on the next line; the test fails when it is none; null at the end. The caller frees it */
 
 /* Groups of test_cli; they return how many failed. */
 int run_text_tests(void);

@@ -1,8 +1,5 @@
 /* Help, exit codes and messages of the program: 0 done, 1 failed, 2 wrong usage or configuration. */
 #include "program.h"
-#include "trainers/flops.h"
-
-#include <math.h>
 
 enum { MOST_COMMANDS = 40 };
 
@@ -62,12 +59,12 @@ static void test_wrong_words(void **state) {
 
 /* Not the user's fault in writing, but in what the machine gives: 1. */
 static void test_failures(void **state) {
-  write_scratch("bad.json", "{\"model\": ");
+  write_text("bad.json", "{\"model\": ");
   EXPECT(1, cloze("tokenize", "bad.json"));
   EXPECT(1, cloze("tokenize", "missing.json"));
   EXPECT(1, cloze("corpus", "--tokenizer", T5_JSON, "--out", "x.h5", "missing.txt"));
   REFUSED(2, "missing is not there: a model's folder has", cloze("trace", "missing", "--batch", "b.jsonl", "--out", "x.h5"));
-  assert_false(cz_fs_exists(in_scratch("x.h5")));
+  assert_false(cz_fs_exists(under("x.h5")));
 }
 
 static void test_keys(void **state) {
@@ -89,57 +86,14 @@ static void test_what_help_says(void **state) {
   assert_non_null(strstr(cloze("help", "man").out, "130 or 143 stopped by a second SIGINT"));
 }
 
-static double number(const json_t *j, const char *key) {
-  const json_t *n = json_object_get(j, key);
-  if (!json_is_number(n)) fail_msg("there is no number '%s'", key);
-  return json_number_value(n);
-}
-
-/* Six digits are printed. */
-static void assert_like(const char *what, double found, double wanted) {
-  if (!(fabs(found - wanted) <= 3e-5 * fabs(wanted))) fail_msg("%s: found %g, expected %g", what, found, wanted);
-}
-
-/* The keys that the first issue names, and that they fit together: FLOP as the formula has them, ops that add up to the step. */
-static void test_bench_step(void **state) {
-  static const char *const texts[] = {"cpu", "model", "device", "dtype"};
-  outcome o = cloze("bench", "step", "--model", "t5-nano", "--segments", "2", "--inputs", "24", "--targets", "10", "--steps", "1", "--json");
-  EXPECT(0, o);
-  json_error_t why;
-  json_t *j = json_loads(o.out, 0, &why), *x;
-  if (!j) fail_msg("%s in: %s", why.text, o.out);
-  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) assert_true(json_is_string(json_object_get(j, texts[i])));
-  assert_true(number(j, "tokens") == 2 * (24 + 10) && number(j, "steps") == 1 && number(j, "peak_rss_bytes") > 1e6);
-  double seconds = number(j, "step_seconds"), rate = number(j, "gflop_per_s"), spent = 0, gflop = 0, parts = 0;
-  assert_like("tokens_per_s", number(j, "tokens_per_s"), 68 / seconds);
-  assert_like("gflop_per_s", rate, number(j, "gflop_per_step") / seconds);
-  assert_like("share", number(j, "share"), rate / number(j, "ceiling_gflop_per_s"));
-  const char *op;
-  json_object_foreach(json_object_get(j, "by_op"), op, x) {
-    spent += number(x, "seconds"), gflop += number(x, "gflop"), parts += number(x, "share_of_step");
-    assert_true(number(x, "seconds") > -1e-6 * seconds && number(x, "gflop") >= 0);
-    if (strcmp(op, "optimizer") && strcmp(op, "rest"))
-      assert_like(op, number(x, "seconds"), number(x, "forward_seconds") + number(x, "backward_seconds"));
-  }
-  assert_like("the ops' seconds", spent, seconds);
-  assert_like("the ops' shares", parts, 1);
-  assert_like("the ops' FLOP", gflop, number(j, "gflop_per_step"));
-  cz_model_config c;
-  assert_int_equal(cz_model_config_named(&c, "t5-nano"), CZ_OK);
-  double formula = 1e-9 * cz_flops_step(&c, &(cz_step_shape){.segments = 2, .inputs = 24, .targets = 10});
-  if (!(fabs(gflop - formula) <= 0.01 * formula)) fail_msg("the graph counts %g GFLOP, the formula %g", gflop, formula);
-  json_decref(j);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_command_has_help),
                                      cmocka_unit_test(test_every_command_refuses_wrong_options),
                                      cmocka_unit_test(test_wrong_words),
                                      cmocka_unit_test(test_failures),
                                      cmocka_unit_test(test_keys),
-                                     cmocka_unit_test(test_what_help_says),
-                                     cmocka_unit_test(test_bench_step)};
-  int failed = cmocka_run_group_tests(tests, set_up, tear_down);
+                                     cmocka_unit_test(test_what_help_says)};
+  int failed = cmocka_run_group_tests(tests, make_folder, drop_folder);
   failed += run_text_tests();
   return failed + run_model_tests();
 }

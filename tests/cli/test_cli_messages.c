@@ -1,70 +1,12 @@
 /* Mistakes of people who are new here: what they are told, and that it is told before anything runs. */
-#include "program.h"
+#include "made_up.h"
 
 #include <unistd.h>
-
-static const char experiment[] =
-    "title: a made-up run\n"
-    "seeds: [1, 2]\n"
-    "baseline: spans\n"
-    "common:\n"
-    "  tokenizer: " SAMPLE "/tokenizer.json\n"
-    "  model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
-    "  batch: {input_tokens: 128, target_tokens: 128}\n"
-    "  optimizer: {name: adafactor, learning_rate: 0.01}\n"
-    "  train: {steps: 2, log_steps: 1}\n"
-    "stages:\n"
-    "  pretrain:\n"
-    "    kind: pretrain\n"
-    "    corpus: corpus.h5\n"
-    "    objective: {name: random_spans, inputs_length: 64}\n"
-    "  finetune:\n"
-    "    kind: finetune\n"
-    "    init: $pretrain\n"
-    "    tasks: {list: [{name: tsv, as: mood, train: train.tsv, labels: 'good,bad'}]}\n"
-    "  evaluate:\n"
-    "    kind: evaluate\n"
-    "    init: $finetune\n"
-    "    evaluate: {split: test, max_length: 4, max_inputs: 32}\n"
-    "    tasks: {list: [{name: tsv, as: mood, train: train.tsv, test: test.tsv, labels: 'good,bad', metrics: 'accuracy,f1'}]}\n"
-    "rows:\n"
-    "  - {name: spans, paper: {P: 1, Q: 2}, set: {pretrain.objective.name: random_spans}}\n"
-    "  - {name: prefix, paper: {P: 2}, set: {pretrain.objective.name: prefix_lm}}\n"
-    "columns:\n"
-    "  - {name: mood, value: evaluate.mood.scores.accuracy, paper: P}\n"
-    "  - {name: loss, value: [pretrain.loss, finetune.loss]}\n"
-    "scales:\n"
-    "  tiny: {columns: [{name: mood, value: evaluate.mood.scores.f1, paper: Q}]}\n";
-
-static const char stage[] = "seed: 5\n"
-                            "tokenizer: " SAMPLE "/tokenizer.json\n"
-                            "model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
-                            "batch: {input_tokens: 128, target_tokens: 128}\n"
-                            "optimizer: {name: adafactor, learning_rate: 0.01}\n"
-                            "train: {steps: 3, log_steps: 1}\n";
-
-static int make_files(void **state) {
-  char text[4096];
-  if (set_up(state)) return -1;
-  write_scratch("x.yaml", experiment);
-  write_scratch("train.tsv", "fine day\tgood\nsad day\tbad\n");
-  write_scratch("test.tsv", "fine\tgood\nsad\tbad\n");
-  EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt"));
-  snprintf(text, sizeof text, "%scorpus: corpus.h5\nobjective: {name: random_spans, inputs_length: 64}\n", stage);
-  write_scratch("pretrain.yaml", text);
-  snprintf(text, sizeof text, "%sinit: base/model\ntasks: {list: [{name: tsv, train: train.tsv, labels: 'good,bad'}]}\n", stage);
-  write_scratch("finetune.yaml", text);
-  write_scratch("evaluate.yaml", "seed: 5\ntokenizer: " SAMPLE "/tokenizer.json\ninit: base/model\n"
-                                 "model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
-                                 "tasks: {list: [{name: tsv, train: train.tsv, dev: test.tsv, labels: 'good,bad'}]}\n");
-  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "base"));
-  return 0;
-}
 
 /* `run` and, unless it is about the contents or the absence of data, `show` refuse the experiment with WORD, saying TEXT, and no stage has begun. */
 static void refuses(const char *word, const char *text) {
   REFUSED(2, text, cloze("run", "x.yaml", "--out", "none", word));
-  assert_false(cz_fs_exists(in_scratch("none")));
+  assert_false(cz_fs_exists(under("none")));
   REFUSED(2, text, cloze("show", "x.yaml", word));
 }
 
@@ -88,8 +30,8 @@ static void test_everything_is_checked_first(void **state) {
 
 /* Contents of files, and files that are not there: `run` alone wants them. */
 static void test_files_are_checked_first(void **state) {
-  write_scratch("label.tsv", "fine\tgood\nso so\tneither\n");
-  write_scratch("columns.tsv", "fine\n");
+  write_text("label.tsv", "fine\tgood\nso so\tneither\n");
+  write_text("columns.tsv", "fine\n");
   REFUSED(2, "x.yaml:23:",
           cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=test.tsv", "seeds=[1]", "data=d",
                 "common.tokenizer=" SAMPLE "/tokenizer.json", "stages.evaluate.tasks.list.0.labels=good"));
@@ -100,7 +42,7 @@ static void test_files_are_checked_first(void **state) {
   REFUSED(2, "there is no file d/c.h5; the folder d (key `data`) is not there at all\n  (row prefix, stage pretrain)",
           cloze("run", "x.yaml", "--out", "none", "data=d", "rows.1.set={pretrain.corpus: $data/c.h5}"));
   REFUSED(1, "train.tsv: not a whole HDF5 file", cloze("run", "x.yaml", "--out", "none", "stages.pretrain.corpus=train.tsv"));
-  assert_false(cz_fs_exists(in_scratch("none")));
+  assert_false(cz_fs_exists(under("none")));
   outcome o = cloze("show", "x.yaml", "stages.evaluate.tasks.list.0.test=nope.tsv");
   EXPECT(0, o);
   if (!strstr(o.err, "a run wants these files, which are not there yet:\n  nope.tsv\n")) fail_msg("%s", o.err);
@@ -122,7 +64,7 @@ static void test_columns(void **state) {
 
 /* Every value that a training stage leaves can be a column: the list of names that checks know is that of the result. */
 static void test_results_are_known(void **state) {
-  json_t *result = json_load_file(in_scratch("base/result.json"), 0, NULL);
+  json_t *result = json_load_file(under("base/result.json"), 0, NULL);
   const char *name;
   json_t *value;
   char word[256];
@@ -144,7 +86,7 @@ static void test_models_of_another_family(void **state) {
 
 /* A held-out value is known before it is there, and only where the stage has the section. */
 static void test_held_out_values(void **state) {
-  write_scratch("held.yaml", experiment);
+  write_text("held.yaml", made_up_experiment);
   REFUSED(2, "no result has 'pretrain.held_out_loss'",
           cloze("run", "held.yaml", "--out", "none", "columns=[{name: loss, value: pretrain.held_out_loss}]"));
   REFUSED(2, ", pretrain.cut, pretrain.held_out_loss, pretrain.held_out_perplexity, pretrain.held_out_tokens",
@@ -155,7 +97,7 @@ static void test_held_out_values(void **state) {
 static void test_scales(void **state) {
   REFUSED(2, "unknown scale 'bogus'; known are tiny", cloze("run", "x.yaml", "--scale", "bogus"));
   REFUSED(2, "the scales: choose one with --scale: tiny",
-          cloze("run", "s.yaml", (write_scratch("s.yaml", "seeds: [1]\nrows: [{name: a}]\nscales: {tiny: {stages: {}}}\n"), "--out"), "none"));
+          cloze("run", "s.yaml", (write_text("s.yaml", "seeds: [1]\nrows: [{name: a}]\nscales: {tiny: {stages: {}}}\n"), "--out"), "none"));
   const char *table = CZ_SOURCE_DIR "/experiments/t5/table4.yaml";
   outcome o = cloze("show", table); /* its own scale */
   EXPECT(0, o);
@@ -165,61 +107,6 @@ static void test_scales(void **state) {
   REFUSED(2, "base/t5.yaml:", cloze("run", table, "--out", "none"));
   REFUSED(2, "there is no file other/tokenizer.json; the folder other (key `data`) is not there", cloze("run", table, "--out", "none", "data=other"));
   REFUSED(2, "other/tokenizer.json; make all makes other", cloze("run", table, "--out", "none", "data=other", "data_made_by=make all"));
-}
-
-/* Makes the plan one whose keys this program would not give. */
-static void change_keys(const char *name) {
-  cz_buf text = {0};
-  assert_int_equal(cz_fs_read(in_scratch(name), &text), CZ_OK);
-  for (char *s = text.data; (s = strstr(s, "\"key\": \"")); s++) s[8] = s[8] == '0' ? '1' : '0';
-  assert_int_equal(cz_fs_write_atomic(in_scratch(name), text.data, text.len), CZ_OK);
-  cz_buf_free(&text);
-}
-
-/* A folder that holds another run says which keys and files differ. */
-static void test_folders(void **state) {
-  EXPECT(0, cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
-  REFUSED(2, "/run: this folder holds another run:\n  seeds.0: 1 there, 2 now\n  stages.finetune.train: nothing there, {\"steps\": 3} now\n",
-          cloze("run", "x.yaml", "--out", "run", "seeds=[2]", "stages.finetune.train.steps=3"));
-  write_scratch("test.tsv", "fine\tgood\nsad\tbad\nsad\tbad\n");
-  REFUSED(2, "/run: this folder holds another run:\n  the file test.tsv has changed since then\nto go on",
-          cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
-  assert_int_equal(unlink(in_scratch("run/result.json")), 0);
-  outcome o = cloze("run", "x.yaml", "--out", "run", "seeds=[1]"); /* not finished: what depends on the file is made anew, and that is said */
-  EXPECT(0, o);
-  if (!strstr(o.err, "are made anew:\n  the file test.tsv has changed since then") || strstr(o.err, "spans: finetune")) fail_msg("%s", o.err);
-  assert_int_equal(unlink(in_scratch("run/result.json")), 0);
-  change_keys("run/plan.json");
-  o = cloze("run", "x.yaml", "--out", "run", "seeds=[1]");
-  EXPECT(0, o);
-  if (!strstr(o.err, "were made by another version of cloze or from other files; they are made anew")) fail_msg("%s", o.err);
-  change_keys("run/plan.json");
-  REFUSED(2, "were made by another version of cloze", cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
-  EXPECT(0, cloze("report", "run"));
-  REFUSED(2, "base: this folder holds another run:\n  train.steps: 3 there, 4 now\nto go on with that run",
-          cloze("pretrain", "pretrain.yaml", "--out", "base", "train.steps=4"));
-  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "base", "optimizer.learning_rate=1e-2")); /* another spelling of the same */
-}
-
-/* A stage by itself belongs to the contents of its files, finished or not. */
-static void test_changed_inputs(void **state) {
-  EXPECT(0, cloze("finetune", "finetune.yaml", "--out", "tuned"));
-  EXPECT(0, cloze("evaluate", "evaluate.yaml", "--out", "scored"));
-  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "again"));
-  write_scratch("train.tsv", "fine day\tgood\nsad day\tbad\nbad day\tbad\n");
-  REFUSED(2, "tuned: this folder holds another run:\n  the file train.tsv has changed since then",
-          cloze("finetune", "finetune.yaml", "--out", "tuned"));
-  assert_int_equal(unlink(in_scratch("tuned/result.json")), 0);
-  REFUSED(2, "the file train.tsv has changed since then", cloze("finetune", "finetune.yaml", "--out", "tuned"));
-  write_scratch("train.tsv", "fine day\tgood\nsad day\tbad\n"); /* as it was: the run goes on */
-  EXPECT(0, cloze("finetune", "finetune.yaml", "--out", "tuned"));
-  EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt", "test.tsv"));
-  assert_int_equal(unlink(in_scratch("again/result.json")), 0);
-  REFUSED(2, "again: this folder holds another run:\n  the file corpus.h5 has changed since then",
-          cloze("pretrain", "pretrain.yaml", "--out", "again"));
-  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "other")); /* another model, in the place of the one that was scored */
-  assert_int_equal(rename(in_scratch("other/model/model.safetensors"), in_scratch("base/model/model.safetensors")), 0);
-  REFUSED(2, "the file base/model/model.safetensors has changed since then", cloze("evaluate", "evaluate.yaml", "--out", "scored"));
 }
 
 /* Where in the program a mistake was found is for those who ask. */
@@ -237,100 +124,12 @@ static void test_no_trace(void **state) {
   }
 }
 
-static void test_one_folder_twice(void **state) {
-  char text[64];
-  int handle;
-  assert_int_equal(cz_fs_make_dirs(in_scratch("busy")), CZ_OK);
-  assert_int_equal(cz_fs_lock(in_scratch("busy/lock"), &handle), CZ_OK);
-  snprintf(text, sizeof text, "another process holds this lock: process %ld on ", (long)getpid());
-  REFUSED(1, text, cloze("pretrain", "pretrain.yaml", "--out", "busy"));
-  REFUSED(1, text, cloze("run", "x.yaml", "--out", "busy"));
-  REFUSED(1, ", which began at 20", cloze("run", "x.yaml", "--out", "busy"));
-  cz_fs_unlock(&handle);
-  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "busy"));
-}
-
-static void shell(const char *words) {
-  char command[1600];
-  snprintf(command, sizeof command, "cd '%s' && %s", scratch, words);
-  assert_int_equal(system(command), 0);
-}
-
-/* A run that was moved goes on: its models moved with it. */
-static void test_moved_run(void **state) {
-  EXPECT(0, cloze("run", "x.yaml", "--out", "here", "seeds=[1]"));
-  shell("rm here/result.json here/stages/finetune-*/result.json && mv here there");
-  outcome o = cloze("run", "x.yaml", "--out", "there", "seeds=[1]");
-  EXPECT(0, o);
-  if (!strstr(o.err, "finetune: going on at step 2 of 2") || strstr(o.err, "pretrain: step")) fail_msg("%s", o.err);
-  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "second", "seed=6")); /* of a stage by itself the path still counts */
-  EXPECT(0, cloze("finetune", "finetune.yaml", "--out", "one"));
-  REFUSED(2, "one: this folder holds another run:\n  init: \"base/model\" there, \"second/model\" now",
-          cloze("finetune", "finetune.yaml", "--out", "one", "init=second/model"));
-}
-
-/* A folder that is not finished may be mended: what differs and what is lost is said; where nothing would stay it is another experiment's. */
-static void test_unfinished_folders(void **state) {
-  EXPECT(0, cloze("run", "x.yaml", "--out", "half", "seeds=[1]"));
-  shell("rm half/result.json");
-  REFUSED(2, "/half: this folder holds another run, and none of its stages would stay:\n  seeds.0: 1 there, 2 now\nchoose another --out",
-          cloze("run", "x.yaml", "--out", "half", "seeds=[2]"));
-  outcome o = cloze("run", "x.yaml", "--out", "half", "seeds=[1]", "stages.finetune.train.steps=3");
-  EXPECT(0, o);
-  if (!strstr(o.err, "/half: the experiment is not what it was here:\n  stages.finetune.train: nothing there, {\"steps\": 3} now\n"
-                     "4 of its 6 stages no longer belong to it\n"))
-    fail_msg("%s", o.err);
-  assert_null(strstr(o.err, "pretrain: step"));
-}
-
-/* What was lost of a run is made anew, and nothing else; reports do without. */
-static void test_damaged_folders(void **state) {
-  EXPECT(0, cloze("run", "x.yaml", "--out", "torn", "seeds=[1]"));
-  shell("rm torn/plan.json");
-  outcome o = cloze("report", "torn");
-  EXPECT(1, o);
-  if (!strstr(o.err, "torn/plan.json: there is no such file\n  (run the experiment again with --out torn")) fail_msg("%s", o.err);
-  o = cloze("run", "x.yaml", "--out", "torn", "seeds=[1]");
-  EXPECT(0, o);
-  if (!strstr(o.err, "plan.json can't be read; it is written anew") || strstr(o.err, "[1/6]")) fail_msg("%s", o.err);
-  shell("rm torn/result.json && echo '[' > torn/plan.json");
-  REFUSED(1, "torn/plan.json:", cloze("report", "torn"));
-  EXPECT(0, cloze("run", "x.yaml", "--out", "torn", "seeds=[1]"));
-  shell("for f in torn/stages/evaluate-*/result.json; do echo '{' > $f; done; rm -r torn/stages/pretrain-*/model");
-  o = cloze("report", "torn");
-  EXPECT(0, o);
-  if (!strstr(o.err, "result.json is damaged and left out: run the experiment again with --out torn") ||
-      !strstr(o.out, "The run is not finished: 4 of 6 stages are done."))
-    fail_msg("%s%s", o.err, o.out);
-  o = cloze("report", "torn", "--stages");
-  EXPECT(0, o);
-  assert_non_null(strstr(o.out, "pretrain  no model"));
-  o = cloze("run", "x.yaml", "--out", "torn", "seeds=[1]");
-  EXPECT(0, o);
-  if (!strstr(o.err, "[1/6] seed 1, spans: pretrain") || !strstr(o.err, "[6/6] seed 1, prefix: evaluate") || strstr(o.err, ": finetune\n"))
-    fail_msg("%s", o.err);
-  o = cloze("run", "x.yaml", "--out", "torn", "seeds=[1]");
-  EXPECT(0, o);
-  assert_null(strstr(o.err, "seed 1"));
-}
-
-/* Rows that share a stage share its number: the counter and the report count the same. */
-static void test_counter(void **state) {
-  outcome o = cloze("run", "x.yaml", "--out", "shared", "seeds=[1]", "rows.1.set={evaluate.evaluate.max_length: 5}");
-  EXPECT(0, o);
-  if (!strstr(o.err, "[4/4] seed 1, prefix: evaluate") || strstr(o.err, "/6]")) fail_msg("%s", o.err);
-  shell("rm shared/stages/evaluate-*/result.json");
-  o = cloze("report", "shared");
-  EXPECT(0, o);
-  assert_non_null(strstr(o.out, "The run is not finished: 2 of 4 stages are done."));
-}
-
 /* Weights that were cut off are found before the stages that come first have run. */
 static void test_truncated_model(void **state) {
   shell("cp -r base/model cut_off && truncate -s -100 cut_off/model.safetensors");
   REFUSED(1, "cut_off/model.safetensors: ", cloze("run", "x.yaml", "--out", "none", "stages.finetune.init=cut_off"));
   REFUSED(1, "it is truncated", cloze("finetune", "finetune.yaml", "--out", "none", "init=cut_off"));
-  assert_false(cz_fs_exists(in_scratch("none")));
+  assert_false(cz_fs_exists(under("none")));
 }
 
 /* What ranks can't divide is said before anything runs, once, with what would do. */
@@ -342,62 +141,17 @@ static void test_ranks(void **state) {
   char command[1400];
   snprintf(command, sizeof command, "(%s stages.finetune.batch.shards=1) > said 2>&1; test $? -eq 2", start);
   shell(command);
-  assert_int_equal(cz_fs_read(in_scratch("said"), &text), CZ_OK);
+  assert_int_equal(cz_fs_read(under("said"), &text), CZ_OK);
   assert_int_equal(cz_buf_add(&text, "", 1), CZ_OK);
   static const char words[] = "stages.finetune.batch.shards: 1 shards can't be divided among 2 ranks: the number of ranks must divide the number of "
                               "shards; 2 would do";
   const char *said = strstr(text.data, words);
   if (!said || strstr(said + 1, words) || strstr(text.data, "saving after this step")) fail_msg("%s", text.data);
-  assert_false(cz_fs_exists(in_scratch("none")));
+  assert_false(cz_fs_exists(under("none")));
   cz_buf_free(&text);
 #else
   skip();
 #endif
-}
-
-static void expect_content(const char *name, const char *wanted) {
-  cz_buf text = {0};
-  assert_int_equal(cz_fs_read(in_scratch(name), &text), CZ_OK);
-  assert_int_equal(cz_buf_add(&text, "", 1), CZ_OK);
-  assert_string_equal(text.data, wanted);
-  cz_buf_free(&text);
-}
-
-/* A folder with files that no run left there is somebody's own. */
-static void test_folders_of_others(void **state) {
-  static const char said[] = "mine holds other files and no run; name a new folder";
-  assert_int_equal(cz_fs_make_dirs(in_scratch("mine")), CZ_OK);
-  write_scratch("mine/experiment.yaml", experiment);
-  write_scratch("mine/config.yaml", stage);
-  REFUSED(2, said, cloze("run", "mine/experiment.yaml", "--out", "mine"));
-  REFUSED(2, said, cloze("pretrain", "pretrain.yaml", "--out", "mine"));
-  REFUSED(2, said, cloze("finetune", "finetune.yaml", "--out", "mine"));
-  REFUSED(2, said, cloze("evaluate", "evaluate.yaml", "--out", "mine"));
-  expect_content("mine/experiment.yaml", experiment);
-  expect_content("mine/config.yaml", stage);
-  REFUSED(2, "base holds other files and no run", cloze("run", "x.yaml", "--out", "base")); /* a stage's */
-  assert_int_equal(cz_fs_make_dirs(in_scratch("empty")), CZ_OK);
-  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "empty"));
-  assert_int_equal(unlink(in_scratch("empty/lock")), 0); /* copied by somebody who left it out */
-  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "empty"));
-}
-
-/* What is read is not written over, by whatever name it goes. */
-static void test_outputs_that_are_inputs(void **state) {
-  static const char line[] = "{\"input_ids\": [5, 6, 1], \"target_ids\": [7, 1]}\n";
-  write_scratch("text.txt", "one\n\ntwo\n");
-  write_scratch("b.jsonl", line);
-  assert_int_equal(symlink("text.txt", in_scratch("other.txt")), 0);
-  REFUSED(2, "--out is also an input: text.txt", cloze("corpus", "--tokenizer", T5_JSON, "--out", "text.txt", "test.tsv", "text.txt"));
-  REFUSED(2, "--out is also an input: text.txt", cloze("corpus", "--tokenizer", T5_JSON, "--out", "./other.txt", "text.txt"));
-  REFUSED(2, "--out is also an input: t.json",
-          cloze("corpus", "--tokenizer", (write_scratch("t.json", "{}"), "t.json"), "--out", "t.json", "text.txt"));
-  REFUSED(2, "--out is also an input: b.jsonl", cloze("trace", FIXTURES "/t5/v1_0", "--batch", "b.jsonl", "--out", "b.jsonl"));
-  REFUSED(2, "--out is also an input: base/model/model.safetensors",
-          cloze("trace", "base/model", "--batch", "b.jsonl", "--out", "base/model/model.safetensors"));
-  expect_content("text.txt", "one\n\ntwo\n");
-  expect_content("b.jsonl", line);
-  expect_content("t.json", "{}");
 }
 
 /* What was cut off is said once, with the caps that did it. */
@@ -414,11 +168,11 @@ static void test_cuts_are_told(void **state) {
 
 /* What is wrong in a file is named with its line. */
 static void test_places(void **state) {
-  write_scratch("bad.txt", "first\n\none\ntwo\nth\xffree\nfour\n\nlast\n");
+  write_text("bad.txt", "first\n\none\ntwo\nth\xffree\nfour\n\nlast\n");
   REFUSED(1, "bad.txt:5: the text is not UTF-8: byte 0xff at offset 2",
           cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "b.h5", "bad.txt"));
   REFUSED(1, "bad.txt:5: byte 0xff is not UTF-8 text", cloze("objective", "lm", "--tokenizer", SAMPLE "/tokenizer.json", "--text", "bad.txt"));
-  write_scratch("ids.jsonl", "{\"input_ids\": [5, 1], \"target_ids\": [7, 1]}\n{\"input_ids\": [5, 64], \"target_ids\": [7, 1]}\n");
+  write_text("ids.jsonl", "{\"input_ids\": [5, 1], \"target_ids\": [7, 1]}\n{\"input_ids\": [5, 64], \"target_ids\": [7, 1]}\n");
   REFUSED(1, "ids.jsonl:2: element 1 of input_ids, 64, is not in the vocabulary of 64",
           cloze("trace", FIXTURES "/t5/v1_0", "--batch", "ids.jsonl", "--out", "b.h5"));
 }
@@ -429,7 +183,7 @@ static void test_no_model(void **state) {
   REFUSED(2, "nowhere is not there: a model's folder has", cloze_with("x\n", "generate", "nowhere"));
   REFUSED(2, "init: base is no model's folder", cloze("finetune", "finetune.yaml", "--out", "none", "init=base"));
   REFUSED(2, "init: base is no model's folder", cloze("evaluate", "evaluate.yaml", "--out", "none", "init=base"));
-  write_scratch("lost.yaml", "seed: 5\ntokenizer: " SAMPLE "/tokenizer.json\nmodel: {name: t5-nano}\ntasks: {list: []}\n");
+  write_text("lost.yaml", "seed: 5\ntokenizer: " SAMPLE "/tokenizer.json\nmodel: {name: t5-nano}\ntasks: {list: []}\n");
   REFUSED(2, "lost.yaml:1:1: `init: FOLDER` is missing: which model is to be scored?", cloze("evaluate", "lost.yaml", "--out", "none"));
 }
 
@@ -449,7 +203,7 @@ static void test_names_in_output(void **state) {
   for (const char *s = o.out; *s; s++) lines += *s == '\n';
   assert_int_equal(lines, 1 + 2 * 2 * 3);
   assert_non_null(strstr(o.out, "2  prefix  evaluate  done   words/stages/evaluate-"));
-  assert_int_equal(cz_fs_read(in_scratch("words/plan.json"), &text), CZ_OK);
+  assert_int_equal(cz_fs_read(under("words/plan.json"), &text), CZ_OK);
   assert_non_null(strstr(text.data, "\"row\": 1, \"name\": \"prefix\", \"stage\": \"evaluate\", \"key\": \""));
   cz_buf_free(&text);
 }
@@ -494,23 +248,14 @@ int main(void) {
                                      cmocka_unit_test(test_results_are_known),
                                      cmocka_unit_test(test_models_of_another_family),
                                      cmocka_unit_test(test_scales),
-                                     cmocka_unit_test(test_folders),
                                      cmocka_unit_test(test_no_trace),
-                                     cmocka_unit_test(test_one_folder_twice),
-                                     cmocka_unit_test(test_moved_run),
-                                     cmocka_unit_test(test_unfinished_folders),
-                                     cmocka_unit_test(test_damaged_folders),
-                                     cmocka_unit_test(test_counter),
                                      cmocka_unit_test(test_truncated_model),
                                      cmocka_unit_test(test_ranks),
-                                     cmocka_unit_test(test_folders_of_others),
-                                     cmocka_unit_test(test_outputs_that_are_inputs),
                                      cmocka_unit_test(test_cuts_are_told),
                                      cmocka_unit_test(test_places),
                                      cmocka_unit_test(test_no_model),
                                      cmocka_unit_test(test_names_in_output),
                                      cmocka_unit_test(test_help_keys),
-                                     cmocka_unit_test(test_held_out_values),
-                                     cmocka_unit_test(test_changed_inputs)}; /* last: it changes what the others read */
-  return cmocka_run_group_tests(tests, make_files, tear_down);
+                                     cmocka_unit_test(test_held_out_values)};
+  return cmocka_run_group_tests(tests, make_run_files, drop_folder);
 }

@@ -7,11 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define OK(expr)                                                                                                                                     \
-  do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s", cz_error_message());                                                                                         \
-  } while (0)
-
 /* The data set's values; its rank and extents must be those of INFO (a scalar may be stored as one element). */
 static double *read_set(hid_t file, const char *name, const cz_st_info *info) {
   hsize_t dims[8] = {0};
@@ -53,7 +48,7 @@ static void check_file(const char *path, const char *family, double tolerance) {
   hsize_t grads = 0, logits = 0;
   snprintf(name, sizeof name, FIXTURES "/t5/%s/expected.safetensors", family);
   OK(cz_safetensors_open(&s, name));
-  hid_t file = H5Fopen(in_scratch(path), H5F_ACC_RDONLY, H5P_DEFAULT);
+  hid_t file = H5Fopen(under(path), H5F_ACC_RDONLY, H5P_DEFAULT);
   assert_true(file >= 0);
   for (size_t i = 0; i < cz_safetensors_count(s); i++) {
     const cz_st_info *info = cz_safetensors_at(s, i);
@@ -89,7 +84,7 @@ static void test_against_hugging_face(void **state) {
 static void test_no_grad(void **state) {
   const char *folder = FIXTURES "/t5/v1_0";
   EXPECT(0, cloze("trace", folder, "--batch", FIXTURES "/t5/v1_0/batch.jsonl", "--out", "plain.h5", "--no-grad"));
-  hid_t file = H5Fopen(in_scratch("plain.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
+  hid_t file = H5Fopen(under("plain.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
   assert_true(file >= 0);
   assert_true(H5Lexists(file, "loss", H5P_DEFAULT) > 0);
   assert_true(H5Lexists(file, "grad", H5P_DEFAULT) == 0);
@@ -111,9 +106,9 @@ static void test_bad_batches(void **state) {
              {"{\"input_ids\": [5], \"target_ids\": [-100]}\n", "no position is counted"},
              {"[1, 2]\n", "bad.jsonl:1:1: not an object"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    write_scratch("bad.jsonl", bad[i].content);
+    write_text("bad.jsonl", bad[i].content);
     REFUSED(1, bad[i].message, cloze("trace", FIXTURES "/t5/v1_0", "--batch", "bad.jsonl", "--out", "bad.h5"));
-    assert_false(cz_fs_exists(in_scratch("bad.h5")));
+    assert_false(cz_fs_exists(under("bad.h5")));
   }
   REFUSED(2, "--out FILE.h5 is missing", cloze("trace", FIXTURES "/t5/v1_0", "--batch", "bad.jsonl"));
 }
@@ -121,5 +116,5 @@ static void test_bad_batches(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_hugging_face), cmocka_unit_test(test_no_grad), cmocka_unit_test(test_bad_batches)};
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -15,8 +15,8 @@ static const char recipe[] = "seed: 5\n"
                              "train: {steps: 3, log_steps: 1}\n";
 
 static void make_model(const char *folder) {
-  if (!cz_fs_exists(in_scratch("corpus.h5"))) {
-    write_scratch("recipe.yaml", recipe);
+  if (!cz_fs_exists(under("corpus.h5"))) {
+    write_text("recipe.yaml", recipe);
     EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt"));
   }
   EXPECT(0, cloze("pretrain", "recipe.yaml", "--out", folder));
@@ -24,7 +24,7 @@ static void make_model(const char *folder) {
 
 static void read_scratch(cz_buf *b, const char *name) {
   b->len = 0;
-  if (cz_fs_read(in_scratch(name), b) != CZ_OK) fail_msg("%s", cz_error_message());
+  if (cz_fs_read(under(name), b) != CZ_OK) fail_msg("%s", cz_error_message());
 }
 
 /* Two runs of one recipe give the same weights, byte for byte; a finished one is left alone; another recipe is refused its folder. */
@@ -72,7 +72,7 @@ static void test_generate(void **state) {
 static double held_out(const char *folder, const char *name) {
   char path[256];
   snprintf(path, sizeof path, "%s/result.json", folder);
-  json_t *result = json_load_file(in_scratch(path), 0, NULL);
+  json_t *result = json_load_file(under(path), 0, NULL);
   const json_t *value = json_object_get(json_object_get(result, "metrics"), name);
   if (!json_is_number(value)) fail_msg("%s has no %s", path, name);
   double x = json_number_value(value);
@@ -91,7 +91,7 @@ static size_t write_batch(const char *name, const char *text) {
   json_array_insert_new(labels, 0, json_integer(-100));
   json_t *batch = json_pack("{s:o, s:o}", "input_ids", inputs, "labels", labels);
   char *written = json_dumps(batch, JSON_COMPACT);
-  write_scratch(name, written);
+  write_text(name, written);
   free(written);
   json_decref(batch);
   json_decref(j);
@@ -103,15 +103,15 @@ static size_t write_batch(const char *name, const char *text) {
 static void test_held_out(void **state) {
   static const char sentence[] = "A small editor of texts for the terminal.\n";
   double loss = NAN;
-  write_scratch("held.txt", sentence);
-  write_scratch("recipe.yaml", recipe);
+  write_text("held.txt", sentence);
+  write_text("recipe.yaml", recipe);
   EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt"));
   EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "held.h5", "held.txt"));
   EXPECT(0, cloze("pretrain", "recipe.yaml", "--out", "h", "model.name=lm-nano", "objective={name: lm, inputs_length: 64}", "train.z_loss=0.5",
                   "train.label_smoothing=0.3", "held_out={corpus: held.h5}"));
   size_t n = write_batch("held.jsonl", sentence);
   EXPECT(0, cloze("trace", "h/model", "--batch", "held.jsonl", "--out", "held_trace.h5", "--no-grad"));
-  hid_t file = H5Fopen(in_scratch("held_trace.h5"), H5F_ACC_RDONLY, H5P_DEFAULT), set = H5Dopen2(file, "loss", H5P_DEFAULT);
+  hid_t file = H5Fopen(under("held_trace.h5"), H5F_ACC_RDONLY, H5P_DEFAULT), set = H5Dopen2(file, "loss", H5P_DEFAULT);
   assert_true(H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, &loss) >= 0);
   H5Dclose(set);
   H5Fclose(file);
@@ -132,7 +132,7 @@ static void test_held_out(void **state) {
 /* Only targets are scored, also where a single stack was trained on its inputs: with a rate of zero both runs score one model. */
 static void test_held_out_prefix(void **state) {
   static const char *const words[] = {"train.loss_on_inputs=true", "train.loss_on_inputs=false"}, *const folders[] = {"p1", "p0"};
-  write_scratch("recipe.yaml", recipe);
+  write_text("recipe.yaml", recipe);
   EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt"));
   for (int i = 0; i < 2; i++)
     EXPECT(0, cloze("pretrain", "recipe.yaml", "--out", folders[i], "model.name=prefix-lm-nano", "objective={name: prefix_lm, inputs_length: 64}",
@@ -144,7 +144,7 @@ static void test_held_out_prefix(void **state) {
 }
 
 static void test_graph(void **state) {
-  write_scratch("graph.yaml", recipe);
+  write_text("graph.yaml", recipe);
   outcome o = cloze("graph", "graph.yaml");
   EXPECT(0, o);
   assert_non_null(strstr(o.out, "encoder.block.0.self.attention"));
@@ -162,5 +162,5 @@ static void test_graph(void **state) {
 int run_model_tests(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_pretrain), cmocka_unit_test(test_generate), cmocka_unit_test(test_held_out),
                                      cmocka_unit_test(test_held_out_prefix), cmocka_unit_test(test_graph)};
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

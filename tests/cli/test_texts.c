@@ -3,7 +3,7 @@
 
 /* N documents of LENGTH ids from 3 to 62, always the same ones. */
 static void write_documents(const char *name, int n, int length) {
-  FILE *f = fopen(in_scratch(name), "w");
+  FILE *f = fopen(under(name), "w");
   assert_non_null(f);
   uint32_t x = 12345;
   for (int i = 0; i < n; i++) {
@@ -95,12 +95,12 @@ static void test_corpus(void **state) {
   json_t *j = json_line(&text);
   assert_int_equal(json_integer_value(json_object_get(j, "documents")), 205); /* as the sample's MANIFEST.json says */
   json_decref(j);
-  assert_true(cz_fs_exists(in_scratch("lines.h5")));
+  assert_true(cz_fs_exists(under("lines.h5")));
   REFUSED(2, "--tokenizer and --out", cloze("corpus", SAMPLE "/section.dev.tsv"));
 }
 
 int run_text_tests(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_tokenize), cmocka_unit_test(test_objective_json), cmocka_unit_test(test_every_objective),
                                      cmocka_unit_test(test_corpus)};
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -1,16 +1,14 @@
 /* Configuration: what is read, how it is merged, and above all what is said about mistakes. */
+#include "common/common.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "config/config.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 typedef struct noise {
   int64_t length, steps;
@@ -208,33 +206,24 @@ static void test_merge_keeps_places(void **state) {
   cz_config_destroy(&c);
 }
 
-static void write_file(const char *folder, const char *name, const char *text) {
-  char path[256];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  assert_int_equal(cz_fs_write_atomic(path, text, strlen(text)), CZ_OK);
-}
-
 static void test_bases(void **state) {
-  char folder[] = "/tmp/cz_config_XXXXXX", path[256], sub[64], message[512];
-  assert_non_null(mkdtemp(folder));
-  snprintf(sub, sizeof sub, "%s/sub", folder);
-  assert_int_equal(cz_fs_make_dirs(sub), CZ_OK);
-  write_file(folder, "root.yaml", "m: {d: 512,\n  l: x}\nk: 1\n");
-  write_file(folder, "extra.yaml", "k: 2\nj: 3\n");
-  write_file(sub, "child.yaml", "base: [../root.yaml, ../extra.yaml]\nm: {d: 64}\n");
-  write_file(sub, "grandchild.yaml", "base: child.yaml\nj: 4\n");
-  write_file(sub, "loop.yaml", "base: loop2.yaml\n");
-  write_file(sub, "loop2.yaml", "a: 1\nbase: ./loop.yaml\n");
-  write_file(sub, "lost.yaml", "base: nothing.yaml\n");
-  write_file(sub, "broken.yaml", "base: broken2.yaml\n");
-  write_file(sub, "broken2.yaml", "a: [\n");
+  char name[64], message[512];
+  assert_int_equal(make_folder(state), 0);
+  write_text("root.yaml", "m: {d: 512,\n  l: x}\nk: 1\n");
+  write_text("extra.yaml", "k: 2\nj: 3\n");
+  write_text("sub/child.yaml", "base: [../root.yaml, ../extra.yaml]\nm: {d: 64}\n");
+  write_text("sub/grandchild.yaml", "base: child.yaml\nj: 4\n");
+  write_text("sub/loop.yaml", "base: loop2.yaml\n");
+  write_text("sub/loop2.yaml", "a: 1\nbase: ./loop.yaml\n");
+  write_text("sub/lost.yaml", "base: nothing.yaml\n");
+  write_text("sub/broken.yaml", "base: broken2.yaml\n");
+  write_text("sub/broken2.yaml", "a: [\n");
   cz_config *c = NULL;
-  snprintf(path, sizeof path, "%s/sub/grandchild.yaml", folder);
-  assert_int_equal(cz_config_open(&c, path), CZ_OK);
+  OK(cz_config_open(&c, under("sub/grandchild.yaml")));
   expect_canonical(cz_config_root(c), "{\"j\": 4, \"k\": 2, \"m\": {\"d\": 64, \"l\": \"x\"}}");
   int64_t v;
   assert_int_equal(cz_config_int(&v, cz_config_get(cz_config_get(cz_config_root(c), "m"), "l"), 0, 0), CZ_EUSAGE);
-  snprintf(message, sizeof message, "%s/../root.yaml:2:6: m.l: expected an integer, found 'x'\n    l: x}\n       ^", sub);
+  snprintf(message, sizeof message, "%s/sub/../root.yaml:2:6: m.l: expected an integer, found 'x'\n    l: x}\n       ^", folder());
   assert_string_equal(cz_error_message(), message);
   cz_config_destroy(&c);
   static const char *const files[][2] = {{"loop.yaml", "loop2.yaml:2:7: base: "},
@@ -242,14 +231,12 @@ static void test_bases(void **state) {
                                          {"broken.yaml", "broken2.yaml:1:5: flow sequence without a closing bracket"},
                                          {"none.yaml", "none.yaml: there is no such file"}};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-    snprintf(path, sizeof path, "%s/%s", sub, files[i][0]);
-    assert_int_equal(cz_config_open(&c, path), CZ_EUSAGE);
-    if (!strstr(cz_error_message(), files[i][1])) fail_msg("%s: %s", files[i][0], cz_error_message());
+    snprintf(name, sizeof name, "sub/%s", files[i][0]);
+    FAILS(cz_config_open(&c, under(name)), CZ_EUSAGE, files[i][1]);
     assert_null(c);
   }
-  assert_int_equal(cz_config_open(&c, folder), CZ_EUSAGE);
-  snprintf(message, sizeof message, "rm -r %s", folder);
-  assert_int_equal(system(message), 0);
+  assert_int_equal(cz_config_open(&c, folder()), CZ_EUSAGE);
+  assert_int_equal(drop_folder(state), 0);
 }
 
 static void test_scales(void **state) {

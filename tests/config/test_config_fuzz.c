@@ -1,14 +1,11 @@
 /* Mutated YAML: no crash, no leak (under the address sanitizer), and whatever is still accepted survives being written and read again. */
+#include "common/common.h"
 #include "base/text.h"
 #include "config/config.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <cmocka.h>
 
 static const char *const seeds[] = {
     "base: a.yaml\nname: table 4\nmodel: {d_model: 512, layers: [6, 6], tied: true}\nobjective:\n  name: random_spans\n  noise_density: 0.15 # "
@@ -73,9 +70,7 @@ static void check_accepted(const cz_config *c) {
 }
 
 static void test_mutations(void **state) {
-  const char *given = getenv("CZ_TEST_SEED");
-  uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-  print_message("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
+  const uint64_t seed = test_seed();
   state_of_draws = cz_hash64(&seed, sizeof seed, 0);
   int accepted = 0;
   for (int i = 0; i < 3000; i++) {

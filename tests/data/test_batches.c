@@ -12,7 +12,7 @@ static cz_status noisy_count(void *self, uint64_t *n, uint32_t epoch) {
 static cz_status noisy_get(void *self, cz_example *out, uint32_t epoch, uint64_t index) {
   noisy *p = self;
   cz_stream s;
-  cz_stream_init(&s, seed, "noisy", epoch, (uint32_t)index);
+  cz_stream_init(&s, test_seed(), "noisy", epoch, (uint32_t)index);
   assert_true(index < p->count);
   if (p->fail_at && epoch * p->count + index >= p->fail_at) return CZ_FAIL(CZ_ECORRUPT, "example %llu is rotten", (unsigned long long)index);
   out->inputs.len = out->targets.len = 0;
@@ -78,7 +78,7 @@ static void check_shard(const cz_shard *s, const cz_source *source, const noisy 
     int64_t begin = at_decoder, n_encoder = next_span(&s->encoder, i, &at_encoder), n_decoder = next_span(&s->decoder, i, &at_decoder);
     int32_t who = (plan->layout == CZ_LAYOUT_STACK ? s->decoder.ids[begin + 1] : s->encoder.ids[at_encoder - n_encoder]) - 1000;
     seen[who]++;
-    assert_ok(source->get(source->self, &e, (uint32_t)((uint64_t)who / p->count), (uint64_t)who % p->count));
+    OK(source->get(source->self, &e, (uint32_t)((uint64_t)who / p->count), (uint64_t)who % p->count));
     if (plan->layout == CZ_LAYOUT_ENCDEC) {
       assert_int_equal(n_encoder, e.inputs.len);
       assert_memory_equal(s->encoder.ids + at_encoder - n_encoder, e.inputs.data, e.inputs.len * sizeof(int32_t));
@@ -117,7 +117,7 @@ static void check_batch(const cz_batch *b, const cz_source *source, const noisy 
 static void test_random_plans(void **state) {
   for (uint32_t k = 0; k < 60; k++) {
     cz_stream s;
-    cz_stream_init(&s, seed, "plans", k, 0);
+    cz_stream_init(&s, test_seed(), "plans", k, 0);
     noisy p = random_source(&s);
     p.empty_one_in = draw(&s, 0, 1) ? 5 : 0;
     cz_source source = noisy_source(&p);
@@ -129,18 +129,18 @@ static void test_random_plans(void **state) {
     uint64_t taken = 0;
     noisy again = p; /* the stream's thread has the other one */
     cz_source other = noisy_source(&again);
-    for (assert_ok(cz_batches_open(&batches, &source, &plan, NULL));; taken++) {
-      assert_ok(cz_batches_next(batches, &b));
+    for (OK(cz_batches_open(&batches, &source, &plan, NULL));; taken++) {
+      OK(cz_batches_next(batches, &b));
       if (!b) break;
       assert_int_equal(b->after.batches, taken + 1);
       check_batch(b, &other, &again, &plan, seen);
     }
-    assert_ok(cz_batches_next(batches, &b)); /* the end stays the end */
+    OK(cz_batches_next(batches, &b)); /* the end stays the end */
     assert_null(b);
     cz_batches_close(&batches);
     cz_example e = {0};
     for (uint64_t i = 0; i < 2 * p.count; i++) {
-      assert_ok(source.get(source.self, &e, (uint32_t)(i / p.count), i % p.count));
+      OK(source.get(source.self, &e, (uint32_t)(i / p.count), i % p.count));
       assert_int_equal(seen[i], e.targets.len > 0);
     }
     free_example(&e);
@@ -158,9 +158,9 @@ static void test_equal_cost(void **state) {
     cz_batches *batches;
     const cz_batch *b;
     int64_t least = INT64_MAX, most = 0, worst = 0, loose = 0;
-    assert_ok(cz_batches_open(&batches, &source, &plan, NULL));
+    OK(cz_batches_open(&batches, &source, &plan, NULL));
     for (int i = 0; i < 64; i++) {
-      assert_ok(cz_batches_next(batches, &b));
+      OK(cz_batches_next(batches, &b));
       assert_true(b->encoder_tokens > 2048 * 93 / 100);
       for (int64_t k = 0; k < shards; k++) {
         int64_t tokens = b->shards[k].encoder.tokens + b->shards[k].decoder.tokens;
@@ -190,10 +190,10 @@ static void test_shards(void **state) {
     uint8_t seen[257] = {0};
     noisy again = p;
     cz_source other = noisy_source(&again);
-    assert_ok(cz_batches_open(&batches, &source, &plan, NULL));
-    for (assert_ok(cz_batches_next(batches, &b)); b;) {
+    OK(cz_batches_open(&batches, &source, &plan, NULL));
+    for (OK(cz_batches_next(batches, &b)); b;) {
       check_batch(b, &other, &again, &plan, seen);
-      assert_ok(cz_batches_next(batches, &b));
+      OK(cz_batches_next(batches, &b));
     }
     for (int i = 0; i < 257; i++) assert_int_equal(seen[i], 1);
     cz_batches_close(&batches);
@@ -218,8 +218,8 @@ static const cz_batch *first_batch(cz_batches **batches, cz_layout layout, bool 
   cz_batch_plan plan = {
       .layout = layout, .loss_on_inputs = loss_on_inputs, .input_tokens = 6, .target_tokens = 5, .shards = 1, .window = 1, .passes = 1};
   const cz_batch *b;
-  assert_ok(cz_batches_open(batches, &source, &plan, NULL));
-  assert_ok(cz_batches_next(*batches, &b));
+  OK(cz_batches_open(batches, &source, &plan, NULL));
+  OK(cz_batches_next(*batches, &b));
   assert_non_null(b);
   assert_int_equal(b->segments, 2);
   return b;
@@ -264,12 +264,12 @@ static void test_long(void **state) {
   cz_batch_plan plan = {.input_tokens = 8, .target_tokens = 8, .max_inputs = 3, .max_targets = 2, .shards = 2, .window = 1, .passes = 1};
   cz_batches *batches;
   const cz_batch *b;
-  assert_ok(cz_batches_open(&batches, &source, &plan, NULL));
-  assert_fails(cz_batches_next(batches, &b), CZ_EINVAL, "example 0 of epoch 0 has 4 input and 3 target tokens, the limits are 3 and 2");
+  OK(cz_batches_open(&batches, &source, &plan, NULL));
+  FAILS(cz_batches_next(batches, &b), CZ_EINVAL, "example 0 of epoch 0 has 4 input and 3 target tokens, the limits are 3 and 2");
   cz_batches_close(&batches);
   plan.on_long = CZ_LONG_CUT;
-  assert_ok(cz_batches_open(&batches, &source, &plan, NULL));
-  assert_ok(cz_batches_next(batches, &b));
+  OK(cz_batches_open(&batches, &source, &plan, NULL));
+  OK(cz_batches_next(batches, &b));
   assert_int_equal(b->cut, 1);
   assert_list(b->shards[0].encoder.ids, 5, 6, 1);
   assert_list(b->shards[0].labels, 3, 1);
@@ -283,15 +283,15 @@ static void test_bad_plans(void **state) {
   cz_batches *batches;
   cz_batch_plan plan = good;
   plan.shards = 3;
-  assert_fails(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "can't be shared by 3 shards");
+  FAILS(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "can't be shared by 3 shards");
   plan = good, plan.shards = 0;
-  assert_fails(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "shards 0");
+  FAILS(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "shards 0");
   plan = good, plan.window = INT64_MAX / 2;
-  assert_fails(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "window");
+  FAILS(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "window");
   plan = good, plan.input_tokens = -8;
-  assert_fails(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "-8 input");
+  FAILS(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "-8 input");
   plan = good, plan.max_inputs = 5;
-  assert_fails(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "does not fit a shard's 4 and 4");
+  FAILS(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "does not fit a shard's 4 and 4");
   assert_null(batches);
 }
 
@@ -304,21 +304,21 @@ static void test_bad_sources(void **state) {
   const cz_batch *b;
   int good = 0;
   cz_status st;
-  assert_ok(cz_batches_open(&batches, &source, &plan, NULL));
+  OK(cz_batches_open(&batches, &source, &plan, NULL));
   while ((st = cz_batches_next(batches, &b)) == CZ_OK) good++;
   assert_true(good > 5);
-  assert_fails(st, CZ_ECORRUPT, "example 90 is rotten");
+  FAILS(st, CZ_ECORRUPT, "example 90 is rotten");
   assert_null(b);
-  assert_fails(cz_batches_next(batches, &b), CZ_ECORRUPT, "example 90 is rotten");
+  FAILS(cz_batches_next(batches, &b), CZ_ECORRUPT, "example 90 is rotten");
   cz_batches_close(&batches);
   cz_batches_close(&batches);
   p = (noisy){.count = 100, .most_inputs = 10, .most_targets = 10, .empty_one_in = 1};
-  assert_ok(cz_batches_open(&batches, &source, &plan, NULL));
-  assert_fails(cz_batches_next(batches, &b), CZ_EINVAL, "a whole epoch of 100 examples has none with targets");
+  OK(cz_batches_open(&batches, &source, &plan, NULL));
+  FAILS(cz_batches_next(batches, &b), CZ_EINVAL, "a whole epoch of 100 examples has none with targets");
   cz_batches_close(&batches);
   plan.passes = 1;
-  assert_ok(cz_batches_open(&batches, &source, &plan, NULL));
-  assert_ok(cz_batches_next(batches, &b));
+  OK(cz_batches_open(&batches, &source, &plan, NULL));
+  OK(cz_batches_next(batches, &b));
   assert_null(b);
   cz_batches_close(&batches);
 }
@@ -331,8 +331,8 @@ static void test_close_any_time(void **state) {
   for (int k = 0; k < 50; k++) {
     cz_batches *batches;
     const cz_batch *b;
-    assert_ok(cz_batches_open(&batches, &source, &plan, NULL));
-    for (int i = 0; i < k % 5; i++) assert_ok(cz_batches_next(batches, &b));
+    OK(cz_batches_open(&batches, &source, &plan, NULL));
+    for (int i = 0; i < k % 5; i++) OK(cz_batches_next(batches, &b));
     assert_true(cz_batches_waited(batches) >= 0);
     cz_batches_close(&batches);
     assert_null(batches);

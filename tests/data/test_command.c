@@ -26,8 +26,8 @@ static cz_tokenizer_scratch *scratch;
 
 /* Every line of the sample's first task, encoded here again, is what the corpus holds. */
 static void test_lines(void **state) {
-  assert_ok(command("--tokenizer", TOKENIZER, "--documents", "line", "--out", path_of("lines.h5"), SAMPLE "section.dev.tsv"));
-  cz_reader *r = open_documents(path_of("lines.h5"));
+  OK(command("--tokenizer", TOKENIZER, "--documents", "line", "--out", under("lines.h5"), SAMPLE "section.dev.tsv"));
+  cz_reader *r = open_documents(under("lines.h5"));
   FILE *f = fopen(SAMPLE "section.dev.tsv", "r");
   assert_non_null(f);
   char *line = NULL;
@@ -36,8 +36,8 @@ static void test_lines(void **state) {
   for (ssize_t n; (n = getline(&line, &room, f)) > 0; i++) {
     cz_encoding e = {0};
     cz_ids found = {0};
-    assert_ok(cz_tokenizer_encode(tokenizer, &e, line, (size_t)n - 1, false, scratch));
-    assert_ok(cz_reader_append(r, &found, i, 0, cz_reader_length(r, i)));
+    OK(cz_tokenizer_encode(tokenizer, &e, line, (size_t)n - 1, false, scratch));
+    OK(cz_reader_append(r, &found, i, 0, cz_reader_length(r, i)));
     assert_int_equal(found.len, e.n);
     assert_memory_equal(found.data, e.ids, e.n * sizeof *e.ids);
     free(found.data);
@@ -51,37 +51,37 @@ static void test_lines(void **state) {
 }
 
 static void test_documents(void **state) {
-  assert_ok(command("--tokenizer", TOKENIZER, "--out", path_of("text.h5"), "--json", SAMPLE "pretrain.txt"));
-  cz_reader *r = open_documents(path_of("text.h5"));
+  OK(command("--tokenizer", TOKENIZER, "--out", under("text.h5"), "--json", SAMPLE "pretrain.txt"));
+  cz_reader *r = open_documents(under("text.h5"));
   assert_in_range(cz_reader_about(r)->documents, 1000, 100000);
   assert_true(cz_reader_about(r)->vocabulary.size == cz_tokenizer_get_facts(tokenizer)->size);
   int64_t documents = cz_reader_about(r)->documents;
   cz_reader_close(&r);
-  assert_ok(command("--tokenizer", TOKENIZER, "--out", path_of("text.h5"), "--documents", "line", SAMPLE "pretrain.txt"));
-  r = open_documents(path_of("text.h5"));
+  OK(command("--tokenizer", TOKENIZER, "--out", under("text.h5"), "--documents", "line", SAMPLE "pretrain.txt"));
+  r = open_documents(under("text.h5"));
   assert_true(cz_reader_about(r)->documents > documents); /* a paragraph each */
   cz_reader_close(&r);
   cz_tokenizer *other;
-  assert_ok(cz_tokenizer_open(&other, OTHER));
+  OK(cz_tokenizer_open(&other, OTHER));
   uint64_t hash = cz_tokenizer_get_facts(other)->hash;
-  assert_fails(cz_reader_open(&r, path_of("text.h5"), &hash, 0), CZ_EINVAL, "but the tokenizer in use is");
+  FAILS(cz_reader_open(&r, under("text.h5"), &hash, 0), CZ_EINVAL, "but the tokenizer in use is");
   cz_tokenizer_destroy(&other);
 }
 
 static void test_misuse(void **state) {
-  assert_fails(command("--out", "x.h5", "a.txt"), CZ_EUSAGE, "--tokenizer and --out are wanted");
-  assert_fails(command("--tokenizer", TOKENIZER, "--out", "x.h5"), CZ_EUSAGE, "1 more word wanted");
-  assert_fails(command("--tokenizr", TOKENIZER), CZ_EUSAGE, "did you mean --tokenizer");
-  assert_fails(command("--tokenizer", TOKENIZER, "--out", "x.h5", "--documents", "page", "a.txt"), CZ_EUSAGE, "blank-line or line, not 'page'");
-  assert_fails(command("--tokenizer", "none.json", "--out", path_of("x.h5"), "a.txt"), CZ_EIO, "none.json");
-  assert_fails(command("--tokenizer", TOKENIZER, "--out", path_of("x.h5"), "none.txt"), CZ_EIO, "none.txt: No such file");
-  write_text(path_of("bad.txt"), "fine\n\nbad \xFF byte\n");
-  assert_fails(command("--tokenizer", TOKENIZER, "--out", path_of("x.h5"), path_of("bad.txt")), CZ_EINVAL, "bad.txt:3: ");
+  FAILS(command("--out", "x.h5", "a.txt"), CZ_EUSAGE, "--tokenizer and --out are wanted");
+  FAILS(command("--tokenizer", TOKENIZER, "--out", "x.h5"), CZ_EUSAGE, "1 more word wanted");
+  FAILS(command("--tokenizr", TOKENIZER), CZ_EUSAGE, "did you mean --tokenizer");
+  FAILS(command("--tokenizer", TOKENIZER, "--out", "x.h5", "--documents", "page", "a.txt"), CZ_EUSAGE, "blank-line or line, not 'page'");
+  FAILS(command("--tokenizer", "none.json", "--out", under("x.h5"), "a.txt"), CZ_EIO, "none.json");
+  FAILS(command("--tokenizer", TOKENIZER, "--out", under("x.h5"), "none.txt"), CZ_EIO, "none.txt: No such file");
+  write_text("bad.txt", "fine\n\nbad \xFF byte\n");
+  FAILS(command("--tokenizer", TOKENIZER, "--out", under("x.h5"), under("bad.txt")), CZ_EINVAL, "bad.txt:3: ");
 }
 
 int main(void) {
-  assert_ok(cz_tokenizer_open(&tokenizer, TOKENIZER));
-  assert_ok(cz_tokenizer_scratch_create(&scratch, tokenizer));
+  OK(cz_tokenizer_open(&tokenizer, TOKENIZER));
+  OK(cz_tokenizer_scratch_create(&scratch, tokenizer));
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_documents), cmocka_unit_test(test_misuse)};
   int failed = cmocka_run_group_tests_name("cloze corpus", tests, make_folder, drop_folder);
   cz_tokenizer_scratch_destroy(&scratch);

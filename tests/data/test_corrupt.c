@@ -46,14 +46,14 @@ done:
 static void test_truncated(void **state) {
   cz_buf whole = {0};
   uint64_t hash;
-  write_sample(path_of("a.h5"));
-  assert_ok(cz_fs_read(path_of("a.h5"), &whole));
+  write_sample(under("a.h5"));
+  OK(cz_fs_read(under("a.h5"), &whole));
   cz_stream s;
-  cz_stream_init(&s, seed, "truncate", 0, 0);
+  cz_stream_init(&s, test_seed(), "truncate", 0, 0);
   for (int k = 0; k < 60; k++) {
     size_t n = k < 10 ? (size_t)k * 9 : k == 10 ? whole.len - 1 : (size_t)draw(&s, 0, (int64_t)whole.len - 1);
-    write_bytes(path_of("cut.h5"), whole.data, n);
-    assert_fails(read_all(path_of("cut.h5"), &hash), CZ_ECORRUPT, "cut.h5");
+    write_bytes("cut.h5", whole.data, n);
+    FAILS(read_all(under("cut.h5"), &hash), CZ_ECORRUPT, "cut.h5");
   }
   cz_buf_free(&whole);
 }
@@ -63,17 +63,17 @@ static void test_flipped(void **state) {
   cz_buf whole = {0};
   uint64_t good, hash;
   int refused = 0;
-  write_sample(path_of("a.h5"));
-  assert_ok(read_all(path_of("a.h5"), &good));
-  assert_ok(cz_fs_read(path_of("a.h5"), &whole));
+  write_sample(under("a.h5"));
+  OK(read_all(under("a.h5"), &good));
+  OK(cz_fs_read(under("a.h5"), &whole));
   cz_stream s;
-  cz_stream_init(&s, seed, "flip", 0, 0);
+  cz_stream_init(&s, test_seed(), "flip", 0, 0);
   for (int k = 0; k < 150; k++) {
     size_t at = (size_t)draw(&s, 0, k % 2 ? 4000 : (int64_t)whole.len - 1); /* half of them where the structures lie */
     char bit = (char)(1 << draw(&s, 0, 7));
     whole.data[at] ^= bit;
-    write_bytes(path_of("flip.h5"), whole.data, whole.len);
-    cz_status st = read_all(path_of("flip.h5"), &hash);
+    write_bytes("flip.h5", whole.data, whole.len);
+    cz_status st = read_all(under("flip.h5"), &hash);
     if (st == CZ_OK)
       assert_true(hash == good);
     else
@@ -89,42 +89,42 @@ static void test_flipped(void **state) {
 static void test_flipped_token(void **state) {
   cz_buf whole = {0};
   uint64_t hash;
-  write_sample(path_of("a.h5"));
-  assert_ok(cz_fs_read(path_of("a.h5"), &whole));
+  write_sample(under("a.h5"));
+  OK(cz_fs_read(under("a.h5"), &whole));
   int32_t mark[4] = {70000, 70001, 70002, 70003}; /* in the second chunk */
   size_t at = 0;
   while (at + sizeof mark < whole.len && memcmp(whole.data + at, mark, sizeof mark)) at++;
   assert_true(at + sizeof mark < whole.len);
   whole.data[at] ^= 64;
-  write_bytes(path_of("flip.h5"), whole.data, whole.len);
-  assert_fails(read_all(path_of("flip.h5"), &hash), CZ_ECORRUPT, "flip.h5: data set 'tokens', chunk 1 (elements 65536 to");
+  write_bytes("flip.h5", whole.data, whole.len);
+  FAILS(read_all(under("flip.h5"), &hash), CZ_ECORRUPT, "flip.h5: data set 'tokens', chunk 1 (elements 65536 to");
   assert_non_null(strstr(cz_error_message(), "Fletcher32"));
-  cz_reader *r = open_documents(path_of("flip.h5"));
-  assert_fails(cz_reader_verify(r), CZ_ECORRUPT, "chunk 1");
+  cz_reader *r = open_documents(under("flip.h5"));
+  FAILS(cz_reader_verify(r), CZ_ECORRUPT, "chunk 1");
   cz_reader_close(&r);
   cz_buf_free(&whole);
 }
 
 static void test_foreign(void **state) {
   cz_reader *r;
-  write_sample(path_of("a.h5"));
+  write_sample(under("a.h5"));
   uint64_t other = 0xabc;
-  assert_fails(cz_reader_open(&r, path_of("a.h5"), &other, 0), CZ_EINVAL,
-               "built with tokenizer 0000000000000007, but the tokenizer in use is 0000000000000abc");
+  FAILS(cz_reader_open(&r, under("a.h5"), &other, 0), CZ_EINVAL,
+        "built with tokenizer 0000000000000007, but the tokenizer in use is 0000000000000abc");
   assert_null(r);
-  assert_fails(cz_reader_open(&r, path_of("none.h5"), NULL, 0), CZ_EIO, "none.h5: no such file");
-  write_text(path_of("text.h5"), "this is no HDF5 file, though it is long enough to be looked at as if it were one");
-  assert_fails(cz_reader_open(&r, path_of("text.h5"), NULL, 0), CZ_ECORRUPT, "text.h5: not a whole HDF5 file");
-  assert_fails(cz_reader_open(&r, path_of(""), NULL, 0), CZ_ECORRUPT, "not a whole HDF5 file");
-  hid_t f = H5Fcreate(path_of("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  FAILS(cz_reader_open(&r, under("none.h5"), NULL, 0), CZ_EIO, "none.h5: no such file");
+  write_text("text.h5", "this is no HDF5 file, though it is long enough to be looked at as if it were one");
+  FAILS(cz_reader_open(&r, under("text.h5"), NULL, 0), CZ_ECORRUPT, "text.h5: not a whole HDF5 file");
+  FAILS(cz_reader_open(&r, under(""), NULL, 0), CZ_ECORRUPT, "not a whole HDF5 file");
+  hid_t f = H5Fcreate(under("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(f);
-  assert_fails(cz_reader_open(&r, path_of("other.h5"), NULL, 0), CZ_ECORRUPT, "attribute 'format' is missing");
+  FAILS(cz_reader_open(&r, under("other.h5"), NULL, 0), CZ_ECORRUPT, "attribute 'format' is missing");
 }
 
 /* Changes one thing in a good corpus with the library itself, so that all checksums are right. */
 static hid_t reopen(void) {
-  write_sample(path_of("edit.h5"));
-  hid_t f = H5Fopen(path_of("edit.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
+  write_sample(under("edit.h5"));
+  hid_t f = H5Fopen(under("edit.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
   assert_true(f >= 0);
   return f;
 }
@@ -176,46 +176,46 @@ static void replace_tokens(hid_t type, hsize_t n, bool checksummed, bool write) 
 
 static void test_edited(void **state) {
   uint64_t hash;
-  const char *path = path_of("edit.h5");
+  const char *path = under("edit.h5");
   set_number("version", 2);
-  assert_fails(read_all(path, &hash), CZ_EINVAL, "corpus version 2");
+  FAILS(read_all(path, &hash), CZ_EINVAL, "corpus version 2");
   set_kind("documents");
-  assert_ok(read_all(path, &hash));
+  OK(read_all(path, &hash));
   set_kind("pairs");
-  assert_fails(read_all(path, &hash), CZ_EINVAL, "holds 'pairs', this program reads documents");
+  FAILS(read_all(path, &hash), CZ_EINVAL, "holds 'pairs', this program reads documents");
   set_number("vocabulary", 0);
-  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "vocabulary of 0");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "vocabulary of 0");
   set_number("vocabulary", 1000);
-  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "'tokens'[1000] is 1000, outside the vocabulary of 1000");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "'tokens'[1000] is 1000, outside the vocabulary of 1000");
   set_offset(3, 1);
-  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "'offsets'[3] is 1 after");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "'offsets'[3] is 1 after");
   set_offset(0, 1);
-  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "'offsets'[0] is 1");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "'offsets'[0] is 1");
   set_offset(DOCUMENTS, UINT64_MAX);
-  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "'offsets' ends at 18446744073709551615");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "'offsets' ends at 18446744073709551615");
   replace_tokens(H5T_STD_I32LE, 100, true, true);
-  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "but there are 100 tokens");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "but there are 100 tokens");
   replace_tokens(H5T_STD_I32LE, 100, false, true);
-  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "no fletcher32");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "no fletcher32");
   replace_tokens(H5T_STD_I64LE, 100, true, true);
-  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "tokens of 8 bytes");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "tokens of 8 bytes");
   replace_tokens(H5T_IEEE_F32LE, 100, true, true);
-  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "not a list of integers");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "not a list of integers");
   replace_tokens(H5T_STD_I32LE, 1ULL << 30, true, false);
-  assert_fails(read_all(path, &hash), CZ_ECORRUPT, "promises 1073741824 elements, the file holds fewer");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "promises 1073741824 elements, the file holds fewer");
 }
 
 /* A file system with no room, played by a limit on the size of files, in a process of its own. */
 static void test_full_disk(void **state) {
-  write_sample(path_of("full.h5"));
-  uint64_t before = file_hash(path_of("full.h5"));
+  write_sample(under("full.h5"));
+  uint64_t before = file_hash(under("full.h5"));
   int files = count_files();
   pid_t child = fork();
   if (child == 0) {
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &(struct rlimit){100000, 100000});
     cz_corpus_writer *w;
-    cz_status st = cz_corpus_create(&w, path_of("full.h5"), (cz_corpus_vocabulary){.size = 10});
+    cz_status st = cz_corpus_create(&w, under("full.h5"), (cz_corpus_vocabulary){.size = 10});
     int32_t zeros[1000] = {0};
     for (int i = 0; i < 500 && st == CZ_OK; i++) st = cz_corpus_add(w, &(cz_ids){.data = zeros, .len = 1000});
     if (st == CZ_OK)
@@ -230,7 +230,7 @@ static void test_full_disk(void **state) {
   int status = -1;
   waitpid(child, &status, 0);
   assert_int_equal(status, 0);
-  assert_true(file_hash(path_of("full.h5")) == before);
+  assert_true(file_hash(under("full.h5")) == before);
   assert_int_equal(count_files(), files);
 }
 

@@ -7,7 +7,7 @@ int run_mixture_tests(void);
 
 static void expect_rates(const cz_mixing *rule, const int64_t *examples, const double *expected, int n) {
   double rates[8];
-  assert_ok(cz_mixing_rates(rates, examples, n, rule));
+  OK(cz_mixing_rates(rates, examples, n, rule));
   for (int i = 0; i < n; i++)
     if (!(fabs(rates[i] - expected[i]) < 1e-15)) fail_msg("task %d: %.17g, expected %.17g", i, rates[i], expected[i]);
 }
@@ -20,9 +20,9 @@ static void test_rates(void **state) {
   expect_rates(&(cz_mixing){.temperature = 2}, examples, (double[]){10 / 360., 50 / 360., 300 / 360.}, 3);
   expect_rates(&(cz_mixing){.temperature = 2, .limit = 10000}, examples, (double[]){10 / 160., 50 / 160., 100 / 160.}, 3);
   double rates[3];
-  assert_fails(cz_mixing_rates(rates, examples, 3, &(cz_mixing){.temperature = 0.5}), CZ_EINVAL, "temperature 0.5");
-  assert_fails(cz_mixing_rates(rates, examples, 3, &(cz_mixing){.temperature = NAN}), CZ_EINVAL, "temperature nan");
-  assert_fails(cz_mixing_rates(rates, (int64_t[]){1, 0}, 2, &(cz_mixing){.equal = true}), CZ_EINVAL, "task 1 has 0 examples");
+  FAILS(cz_mixing_rates(rates, examples, 3, &(cz_mixing){.temperature = 0.5}), CZ_EINVAL, "temperature 0.5");
+  FAILS(cz_mixing_rates(rates, examples, 3, &(cz_mixing){.temperature = NAN}), CZ_EINVAL, "temperature nan");
+  FAILS(cz_mixing_rates(rates, (int64_t[]){1, 0}, 2, &(cz_mixing){.equal = true}), CZ_EINVAL, "task 1 has 0 examples");
 }
 
 /* A task whose epoch E has sizes[E % 3] examples; an example tells its task, epoch and index. */
@@ -51,7 +51,7 @@ enum { TASKS = 3 };
 static cz_source mix(task *tasks, const double *rates) {
   cz_source parts[TASKS], s;
   for (int i = 0; i < TASKS; i++) parts[i] = (cz_source){.self = &tasks[i], .count = task_count, .get = task_get, .destroy = task_destroy};
-  assert_ok(cz_source_mixture(&s, parts, rates, TASKS, seed));
+  OK(cz_source_mixture(&s, parts, rates, TASKS, test_seed()));
   return s;
 }
 
@@ -64,7 +64,7 @@ static void test_shares(void **state) {
   cz_example e = {0};
   for (uint32_t block = 0; block < 3; block++) {
     for (uint64_t i = 0; i < CZ_MIX_BLOCK; i++) {
-      assert_ok(s.get(s.self, &e, block, i));
+      OK(s.get(s.self, &e, block, i));
       int32_t m = e.targets.data[0];
       while ((uint64_t)at_index[m] == tasks[m].sizes[at_epoch[m] % 3]) at_epoch[m]++, at_index[m] = 0;
       assert_int_equal(e.targets.data[1], at_epoch[m]);
@@ -91,12 +91,12 @@ static void test_any_order(void **state) {
   cz_source a = mix(tasks, (double[]){0.25, 0.25, 0.5}), b = mix(tasks, (double[]){0.25, 0.25, 0.5});
   cz_example x = {0}, y = {0};
   cz_stream s;
-  cz_stream_init(&s, seed, "any order", 0, 0);
+  cz_stream_init(&s, test_seed(), "any order", 0, 0);
   for (int k = 0; k < 40; k++) {
     uint32_t block = (uint32_t)draw(&s, 0, 5);
     uint64_t index = (uint64_t)draw(&s, 0, CZ_MIX_BLOCK - 20);
-    for (uint64_t i = index; i < index + 10; i++) assert_ok(a.get(a.self, &x, block, i));
-    assert_ok(b.get(b.self, &y, block, index + 9));
+    for (uint64_t i = index; i < index + 10; i++) OK(a.get(a.self, &x, block, i));
+    OK(b.get(b.self, &y, block, index + 9));
     assert_memory_equal(x.targets.data, y.targets.data, 3 * sizeof(int32_t));
     cz_source_destroy(&b);
     b = mix(tasks, (double[]){0.25, 0.25, 0.5});
@@ -111,15 +111,15 @@ static void test_bad_mixtures(void **state) {
   task tasks[2] = {{0, {0, 0, 0}}, {1, {5, 5, 5}}};
   cz_source parts[2], s;
   for (int i = 0; i < 2; i++) parts[i] = (cz_source){.self = &tasks[i], .count = task_count, .get = task_get, .destroy = task_destroy};
-  assert_fails(cz_source_mixture(&s, parts, (double[]){0.5, 0.4}, 2, 0), CZ_EINVAL, "sum to 0.9");
-  assert_fails(cz_source_mixture(&s, parts, (double[]){1e-5, 1 - 1e-5}, 2, 0), CZ_EINVAL, "task 0 has rate 1e-05");
-  assert_fails(cz_source_mixture(&s, parts, (double[]){NAN, 1}, 2, 0), CZ_EINVAL, "task 0 has rate nan");
-  assert_fails(cz_source_mixture(&s, parts, NULL, 0, 0), CZ_EINVAL, "0 tasks");
-  assert_ok(cz_source_mixture(&s, parts, (double[]){0.5, 0.5}, 2, 0));
+  FAILS(cz_source_mixture(&s, parts, (double[]){0.5, 0.4}, 2, 0), CZ_EINVAL, "sum to 0.9");
+  FAILS(cz_source_mixture(&s, parts, (double[]){1e-5, 1 - 1e-5}, 2, 0), CZ_EINVAL, "task 0 has rate 1e-05");
+  FAILS(cz_source_mixture(&s, parts, (double[]){NAN, 1}, 2, 0), CZ_EINVAL, "task 0 has rate nan");
+  FAILS(cz_source_mixture(&s, parts, NULL, 0, 0), CZ_EINVAL, "0 tasks");
+  OK(cz_source_mixture(&s, parts, (double[]){0.5, 0.5}, 2, 0));
   cz_example e = {0};
   cz_status st = CZ_OK;
   for (uint64_t i = 0; i < 100 && st == CZ_OK; i++) st = s.get(s.self, &e, 0, i);
-  assert_fails(st, CZ_EINVAL, "has no examples");
+  FAILS(st, CZ_EINVAL, "has no examples");
   free_example(&e);
   cz_source_destroy(&s);
 }

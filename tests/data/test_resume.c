@@ -33,9 +33,9 @@ static void follow(track *t, const cz_source *source, const cz_batch_plan *plan,
   cz_batches *batches;
   const cz_batch *b;
   t->n = 0;
-  assert_ok(cz_batches_open(&batches, source, plan, from));
+  OK(cz_batches_open(&batches, source, plan, from));
   while (t->n < steps) {
-    assert_ok(cz_batches_next(batches, &b));
+    OK(cz_batches_next(batches, &b));
     if (!b) break;
     t->hash[t->n] = hash_batch(b);
     t->after[t->n++] = b->after;
@@ -66,7 +66,7 @@ static void drop_noisy(cz_source *s) { *s = (cz_source){0}; }
 static void test_random_plans(void **state) {
   for (uint32_t k = 0; k < 6; k++) {
     cz_stream s;
-    cz_stream_init(&s, seed, "resume", k, 0);
+    cz_stream_init(&s, test_seed(), "resume", k, 0);
     noisy p = {
         .count = (uint64_t)draw(&s, 1, 200), .most_inputs = draw(&s, 1, 60), .most_targets = draw(&s, 1, 40), .empty_one_in = 4 * draw(&s, 0, 1)};
     if (p.empty_one_in && p.count < 50) p.count = 50;
@@ -79,7 +79,7 @@ static void test_random_plans(void **state) {
 /* Pieces of a corpus with noise that depends on epoch and piece, over several epochs, from a file that is opened anew. */
 static cz_status add_noise(const void *self, const cz_piece *piece, cz_example *out) {
   cz_stream s;
-  cz_stream_init(&s, seed, "noise", piece->epoch, piece->index);
+  cz_stream_init(&s, test_seed(), "noise", piece->epoch, piece->index);
   CZ_TRY(keep_piece(self, piece, out));
   for (int64_t i = 0; i < piece->n; i++)
     if (draw(&s, 0, 3) == 0) CZ_TRY(cz_ids_add(&out->inputs, piece->ids[i]));
@@ -92,7 +92,7 @@ static cz_source make_pieces(void *path) {
   cz_cut cut = {.piece_tokens = 50, .concatenate = true, .chunk_tokens = 400, .group_documents = 8};
   cz_source s;
   reader = open_documents(path);
-  assert_ok(cz_source_pieces(&s, reader, &cut, add_noise, NULL, seed));
+  OK(cz_source_pieces(&s, reader, &cut, add_noise, NULL, test_seed()));
   return s;
 }
 
@@ -108,9 +108,9 @@ static void write_pieces(const char *path) {
 }
 
 static void test_pieces(void **state) {
-  write_pieces(path_of("pieces.h5"));
+  write_pieces(under("pieces.h5"));
   cz_batch_plan plan = {.input_tokens = 600, .target_tokens = 600, .shards = 2, .window = 3};
-  check_stops(make_pieces, drop_pieces, (void *)path_of("pieces.h5"), &plan);
+  check_stops(make_pieces, drop_pieces, (void *)under("pieces.h5"), &plan);
 }
 
 /* Unsupervised pieces and pairs in one mixture. */
@@ -119,30 +119,30 @@ static cz_pairs pairs;
 static cz_source make_mixture(void *path) {
   cz_source parts[2], s;
   parts[0] = make_pieces(path);
-  assert_ok(cz_source_pairs(&parts[1], &pairs, 1, seed));
-  assert_ok(cz_source_mixture(&s, parts, (double[]){0.75, 0.25}, 2, seed));
+  OK(cz_source_pairs(&parts[1], &pairs, 1, test_seed()));
+  OK(cz_source_mixture(&s, parts, (double[]){0.75, 0.25}, 2, test_seed()));
   return s;
 }
 
 static void test_mixture(void **state) {
-  write_pieces(path_of("pieces.h5"));
-  for (int32_t i = 0; i < 20; i++) assert_ok(cz_pairs_add(&pairs, (int32_t[]){i, i + 1}, 1 + i % 2, (int32_t[]){i + 7}, 1));
+  write_pieces(under("pieces.h5"));
+  for (int32_t i = 0; i < 20; i++) OK(cz_pairs_add(&pairs, (int32_t[]){i, i + 1}, 1 + i % 2, (int32_t[]){i + 7}, 1));
   cz_batch_plan plan = {.layout = CZ_LAYOUT_STACK, .input_tokens = 600, .target_tokens = 600, .shards = 1, .window = 2};
-  check_stops(make_mixture, drop_pieces, (void *)path_of("pieces.h5"), &plan);
+  check_stops(make_mixture, drop_pieces, (void *)under("pieces.h5"), &plan);
   cz_pairs_free(&pairs);
 }
 
 /* Noise is fresh in every epoch, order too. */
 static void test_epochs_differ(void **state) {
-  write_pieces(path_of("pieces.h5"));
-  cz_source s = make_pieces((void *)path_of("pieces.h5"));
+  write_pieces(under("pieces.h5"));
+  cz_source s = make_pieces((void *)under("pieces.h5"));
   cz_example a = {0}, b = {0};
   uint64_t n, m, same_noise = 0, same_place = 0;
-  assert_ok(s.count(s.self, &n, 0));
-  assert_ok(s.count(s.self, &m, 1));
+  OK(s.count(s.self, &n, 0));
+  OK(s.count(s.self, &m, 1));
   for (uint64_t i = 0; i < n && i < m; i++) {
-    assert_ok(s.get(s.self, &a, 0, i));
-    assert_ok(s.get(s.self, &b, 1, i));
+    OK(s.get(s.self, &a, 0, i));
+    OK(s.get(s.self, &b, 1, i));
     same_place += a.inputs.data[0] == b.inputs.data[0];
     same_noise += a.inputs.len == b.inputs.len && !memcmp(a.inputs.data + 1, b.inputs.data + 1, (a.inputs.len - 1) * 4);
   }
@@ -158,11 +158,11 @@ static void test_foreign_cursor(void **state) {
   cz_batch_plan plan = {.input_tokens = 40, .target_tokens = 40, .shards = 1, .window = 2};
   cz_batches *batches;
   const cz_batch *b;
-  assert_ok(cz_batches_open(&batches, &source, &plan, &(cz_cursor){.index = 51}));
-  assert_fails(cz_batches_next(batches, &b), CZ_EINVAL, "the saved place is example 51 of epoch 0, which has 50");
+  OK(cz_batches_open(&batches, &source, &plan, &(cz_cursor){.index = 51}));
+  FAILS(cz_batches_next(batches, &b), CZ_EINVAL, "the saved place is example 51 of epoch 0, which has 50");
   cz_batches_close(&batches);
-  assert_ok(cz_batches_open(&batches, &source, &plan, &(cz_cursor){.taken = 2}));
-  assert_fails(cz_batches_next(batches, &b), CZ_EINVAL, "batch 2 of a window that has 2");
+  OK(cz_batches_open(&batches, &source, &plan, &(cz_cursor){.taken = 2}));
+  FAILS(cz_batches_next(batches, &b), CZ_EINVAL, "batch 2 of a window that has 2");
   cz_batches_close(&batches);
 }
 

@@ -17,16 +17,16 @@ typedef struct problem {
 
 static void make_problem(problem *p, uint32_t index) {
   cz_stream s;
-  cz_stream_init(&s, seed, "pieces", index, 0);
+  cz_stream_init(&s, test_seed(), "pieces", index, 0);
   *p = (problem){.n = draw(&s, 1, MOST_DOCUMENTS)};
   for (int64_t i = 0; i < p->n; i++) p->total += p->lengths[i] = draw(&s, 0, 9) ? draw(&s, 1, 60) : draw(&s, 1, 2000);
   p->cut = (cz_cut){
       .piece_tokens = draw(&s, 1, 300), .concatenate = draw(&s, 0, 1), .chunk_tokens = draw(&s, 200, 3000), .group_documents = draw(&s, 1, 128)};
   print_message("problem %u: %lld documents, pieces of %lld, chunks of %lld, groups of %lld (%d)\n", index, (long long)p->n,
                 (long long)p->cut.piece_tokens, (long long)p->cut.chunk_tokens, (long long)p->cut.group_documents, p->cut.concatenate);
-  write_counting(path_of("pieces.h5"), p->lengths, p->n);
-  p->reader = open_documents(path_of("pieces.h5"));
-  assert_ok(cz_source_pieces(&p->source, p->reader, &p->cut, keep_piece, NULL, seed));
+  write_counting(under("pieces.h5"), p->lengths, p->n);
+  p->reader = open_documents(under("pieces.h5"));
+  OK(cz_source_pieces(&p->source, p->reader, &p->cut, keep_piece, NULL, test_seed()));
 }
 
 static void free_problem(problem *p) {
@@ -69,9 +69,9 @@ static void check_epoch(problem *p, uint32_t epoch, const int32_t *document_of, 
   uint8_t *seen = calloc((size_t)p->total, 1), *given = calloc((size_t)p->total, 1);
   cz_example e = {0};
   int64_t tokens = 0, shorter = 0;
-  assert_ok(p->source.count(p->source.self, count, epoch));
+  OK(p->source.count(p->source.self, count, epoch));
   for (uint64_t i = 0; i < *count; i++) {
-    assert_ok(p->source.get(p->source.self, &e, epoch, i));
+    OK(p->source.get(p->source.self, &e, epoch, i));
     mark_piece(p, &e.targets, seen, document_of);
     assert_in_range(e.inputs.data[0], 0, *count - 1);
     assert_int_equal(given[e.inputs.data[0]]++, 0); /* each number once */
@@ -103,11 +103,11 @@ static void test_pieces(void **state) {
     if (count[0] > 20 && count[0] == count[1]) assert_memory_not_equal(first[0], first[1], count[0] * sizeof **first);
     cz_example e = {0};
     cz_stream s;
-    cz_stream_init(&s, seed, "random access", k, 0);
+    cz_stream_init(&s, test_seed(), "random access", k, 0);
     for (int i = 0; i < 200; i++) {
       uint32_t epoch = (uint32_t)draw(&s, 0, 2);
       uint64_t index = (uint64_t)draw(&s, 0, (int64_t)count[epoch] - 1);
-      assert_ok(p.source.get(p.source.self, &e, epoch, index));
+      OK(p.source.get(p.source.self, &e, epoch, index));
       assert_int_equal(e.targets.data[0], first[epoch][index]);
     }
     free_example(&e);
@@ -119,12 +119,12 @@ static void test_pieces(void **state) {
 
 /* Marks the documents of the pieces that a cut gives until BUDGET tokens are read. */
 static void read_some(uint8_t *seen, cz_cut cut, const int32_t *document_of, int64_t budget, uint64_t of_seed) {
-  cz_reader *r = open_documents(path_of("paired.h5"));
+  cz_reader *r = open_documents(under("paired.h5"));
   cz_source s;
   cz_example e = {0};
-  assert_ok(cz_source_pieces(&s, r, &cut, keep_piece, NULL, of_seed));
+  OK(cz_source_pieces(&s, r, &cut, keep_piece, NULL, of_seed));
   for (uint64_t i = 0; budget > 0; i++) {
-    assert_ok(s.get(s.self, &e, 0, i));
+    OK(s.get(s.self, &e, 0, i));
     for (size_t k = 0; k < e.targets.len; k++) seen[document_of[e.targets.data[k]]] = 1;
     budget -= (int64_t)e.targets.len;
   }
@@ -133,28 +133,28 @@ static void read_some(uint8_t *seen, cz_cut cut, const int32_t *document_of, int
   cz_reader_close(&r);
 }
 
-/* Rows of one seed read the same text in the same order, whatever their objectives' cuts; another seed reads other text. */
+/* Rows of one test_seed() read the same text in the same order, whatever their objectives' cuts; another test_seed() reads other text. */
 static void test_paired(void **state) {
   enum { N = 6000 };
   static int64_t lengths[N];
   static int32_t document_of[N * 60];
   static uint8_t whole[N], joined[N], other[N];
   cz_stream s;
-  cz_stream_init(&s, seed, "paired", 0, 0);
+  cz_stream_init(&s, test_seed(), "paired", 0, 0);
   int64_t total = 0;
   for (int i = 0; i < N; i++) {
     lengths[i] = draw(&s, 1, 60);
     for (int64_t k = 0; k < lengths[i]; k++) document_of[total++] = i;
   }
-  write_counting(path_of("paired.h5"), lengths, N);
+  write_counting(under("paired.h5"), lengths, N);
   cz_cut cut = {.piece_tokens = 128, .chunk_tokens = 65536, .group_documents = 128}, other_cut = cut;
   other_cut.concatenate = true, other_cut.piece_tokens = 141;
-  read_some(whole, cut, document_of, total / 2, seed);
-  read_some(joined, other_cut, document_of, total / 2, seed);
-  read_some(other, cut, document_of, total / 2, seed + 1);
+  read_some(whole, cut, document_of, total / 2, test_seed());
+  read_some(joined, other_cut, document_of, total / 2, test_seed());
+  read_some(other, cut, document_of, total / 2, test_seed() + 1);
   int both = 0, chance = 0, n = 0;
   for (int i = 0; i < N; i++) n += whole[i], both += whole[i] && joined[i], chance += whole[i] && other[i];
-  print_message("of %d documents the other cut read %d, the other seed %d\n", n, both, chance);
+  print_message("of %d documents the other cut read %d, the other test_seed() %d\n", n, both, chance);
   assert_true(both > 0.9 * n && chance < 0.6 * n);
 }
 
@@ -164,14 +164,14 @@ static void test_chunks(void **state) {
   static int64_t lengths[N];
   int count[4] = {0};
   for (int i = 0; i < N; i++) lengths[i] = 4 * CHUNK;
-  write_counting(path_of("chunks.h5"), lengths, N);
-  cz_reader *r = open_documents(path_of("chunks.h5"));
+  write_counting(under("chunks.h5"), lengths, N);
+  cz_reader *r = open_documents(under("chunks.h5"));
   cz_source s;
   cz_example e = {0};
   cz_cut cut = {.piece_tokens = CHUNK, .chunk_tokens = CHUNK, .group_documents = 1};
-  assert_ok(cz_source_pieces(&s, r, &cut, keep_piece, NULL, seed));
+  OK(cz_source_pieces(&s, r, &cut, keep_piece, NULL, test_seed()));
   for (uint64_t i = 0; i < N; i++) {
-    assert_ok(s.get(s.self, &e, 0, i));
+    OK(s.get(s.self, &e, 0, i));
     count[e.targets.data[0] / CHUNK % 4]++;
   }
   for (int c = 0; c < 4; c++)
@@ -183,19 +183,19 @@ static void test_chunks(void **state) {
 
 /* Four documents of 5, 3, 4 and 2 tokens, joined in pairs and cut at 4: each pair gives 4s and one rest, in the order of its documents. */
 static void test_groups_by_hand(void **state) {
-  write_counting(path_of("hand.h5"), (int64_t[]){5, 3, 4, 2}, 4);
-  cz_reader *r = open_documents(path_of("hand.h5"));
+  write_counting(under("hand.h5"), (int64_t[]){5, 3, 4, 2}, 4);
+  cz_reader *r = open_documents(under("hand.h5"));
   cz_cut cut = {.piece_tokens = 4, .concatenate = true, .chunk_tokens = 100, .group_documents = 2};
   cz_source s;
-  assert_ok(cz_source_pieces(&s, r, &cut, keep_piece, NULL, seed));
+  OK(cz_source_pieces(&s, r, &cut, keep_piece, NULL, test_seed()));
   static const int begin[] = {0, 5, 8, 12}, end[] = {5, 8, 12, 14};
   for (uint32_t epoch = 0; epoch < 20; epoch++) {
     uint64_t n;
     int32_t row[14], at = 0, piece_of[14];
     cz_example e = {0}, by_index[14];
-    assert_ok(s.count(s.self, &n, epoch));
+    OK(s.count(s.self, &n, epoch));
     for (uint64_t i = 0; i < n; i++) {
-      assert_ok(s.get(s.self, &e, epoch, i));
+      OK(s.get(s.self, &e, epoch, i));
       by_index[e.inputs.data[0]] = e;
       e = (cz_example){0};
     }
@@ -220,22 +220,22 @@ static void test_groups_by_hand(void **state) {
     for (uint64_t i = 0; i < n; i++) free_example(&by_index[i]);
   }
   cz_source_destroy(&s);
-  assert_fails(cz_source_pieces(&s, r, &(cz_cut){.piece_tokens = 0, .chunk_tokens = 1}, keep_piece, NULL, 0), CZ_EINVAL, "pieces of 0 tokens");
+  FAILS(cz_source_pieces(&s, r, &(cz_cut){.piece_tokens = 0, .chunk_tokens = 1}, keep_piece, NULL, 0), CZ_EINVAL, "pieces of 0 tokens");
   cz_reader_close(&r);
 }
 
 static void test_pairs(void **state) {
   cz_pairs p = {0};
   cz_source s;
-  assert_fails(cz_source_pairs(&s, &p, 1, seed), CZ_EINVAL, "0 pairs");
-  for (int32_t i = 0; i < 50; i++) assert_ok(cz_pairs_add(&p, (int32_t[]){i, i}, i % 3, (int32_t[]){100 + i}, 1));
-  assert_ok(cz_source_pairs(&s, &p, 7, seed));
+  FAILS(cz_source_pairs(&s, &p, 1, test_seed()), CZ_EINVAL, "0 pairs");
+  for (int32_t i = 0; i < 50; i++) OK(cz_pairs_add(&p, (int32_t[]){i, i}, i % 3, (int32_t[]){100 + i}, 1));
+  OK(cz_source_pairs(&s, &p, 7, test_seed()));
   int32_t order[2][50];
   for (uint32_t epoch = 0; epoch < 2; epoch++) {
     bool seen[50] = {0};
     for (uint64_t i = 0; i < 50; i++) {
       cz_example e = {0};
-      assert_ok(s.get(s.self, &e, epoch, i));
+      OK(s.get(s.self, &e, epoch, i));
       int32_t pair = order[epoch][i] = e.targets.data[0] - 100;
       assert_false(seen[pair]);
       seen[pair] = true;

@@ -1,27 +1,18 @@
 /* What a CUDA module asks of everything above the device: nobody touches its memory but through it, and nobody takes a kernel that was called for one
  * that has run. A device of that kind (far.h) must train, save and resume to the bits of `cpu`. */
-#define _XOPEN_SOURCE 700 /* mkdtemp */
 #include "far.h"
-
+#include "common/common.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "device/random.h"
 #include "trainers/loop.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <cmocka.h>
-
-#define OK(expr)                                                                                                                                     \
-  do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
-  } while (0)
 
 enum { V = 130, D = 128, TOKENS = 24, PAIRS = 60, SHARDS = 3 };
 
@@ -134,13 +125,12 @@ static void make_pairs(cz_pairs *pairs) {
 
 /* Two steps, a checkpoint, and from it two more with a fresh model. */
 static int64_t train(outcome *o, cz_device *device, int optimizer) {
-  char folder[] = "far.XXXXXX", command[64];
   cz_comm *comm;
   cz_pairs pairs = {0};
   cz_source source;
   cz_loop_result result;
   int64_t flat = 0;
-  assert_non_null(mkdtemp(folder));
+  assert_int_equal(make_folder(NULL), 0);
   OK(cz_comm_open(&comm, "self"));
   make_pairs(&pairs);
   OK(cz_source_pairs(&source, &pairs, 1, 7));
@@ -148,7 +138,7 @@ static int64_t train(outcome *o, cz_device *device, int optimizer) {
   for (int steps = 2; steps <= 4; steps += 2) {
     cz_model *m = make_model(device);
     cz_loop_job job = {.what = "far",
-                       .folder = folder,
+                       .folder = folder(),
                        .comm = comm,
                        .model = m,
                        .source = &source,
@@ -177,8 +167,7 @@ static int64_t train(outcome *o, cz_device *device, int optimizer) {
   cz_source_destroy(&source);
   cz_pairs_free(&pairs);
   cz_comm_close(&comm);
-  snprintf(command, sizeof command, "rm -r %s", folder);
-  assert_int_equal(system(command), 0);
+  assert_int_equal(drop_folder(NULL), 0);
   return flat;
 }
 

@@ -1,12 +1,7 @@
-#define _XOPEN_SOURCE 700 /* nftw */
 #include "setup.h"
-#include "base/fs.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <unistd.h>
-
-static char path[256];
 
 const char experiment_text[] = "title: 'a <made> up & \"run\"'\n"
                                "source: nowhere\n"
@@ -40,40 +35,8 @@ const char experiment_text[] = "title: 'a <made> up & \"run\"'\n"
 const double one[ROWS][SEEDS] = {{10, 12, 14}, {11, 15, 16}, {30, 31.5, 34.2}, {21, 22.5, 22}};
 const double two[ROWS][SEEDS] = {{1, 2, 3}, {4, 4, 4}, {2, 3, 7}, {5, 6, 9}};
 
-static int drop(const char *name, const struct stat *s, int flag, struct FTW *at) { return remove(name); }
-
-/** Makes an empty folder for one test. */
-int make_folder(void **state) {
-  const char *top = getenv("TMPDIR");
-  snprintf(path, sizeof path, "%s/cloze-test-XXXXXX", top ? top : "/tmp");
-  return mkdtemp(path) ? 0 : -1;
-}
-
-/** Removes the folder and all that is in it. */
-int drop_folder(void **state) { return nftw(path, drop, 8, FTW_DEPTH | FTW_PHYS); }
-
-/** The folder's path. */
-const char *folder(void) { return path; }
-
-/** Writes a file below the folder, with the folders on the way. */
-void write_text(const char *name, const char *text) {
-  char at[1024], above[1024];
-  snprintf(at, sizeof at, "%s/%s", path, name);
-  snprintf(above, sizeof above, "%s", at);
-  *strrchr(above, '/') = '\0';
-  assert_ok(cz_fs_make_dirs(above));
-  FILE *f = fopen(at, "w");
-  assert_non_null(f);
-  assert_true(fputs(text, f) >= 0);
-  assert_int_equal(fclose(f), 0);
-}
-
 /** Removes a file below the folder. */
-void remove_file(const char *name) {
-  char at[1024];
-  snprintf(at, sizeof at, "%s/%s", path, name);
-  assert_int_equal(unlink(at), 0);
-}
+void remove_file(const char *name) { assert_int_equal(unlink(under(name)), 0); }
 
 static const int seeds[SEEDS] = {4, 5, 9};
 

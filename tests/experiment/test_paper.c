@@ -55,13 +55,13 @@ static const paper_table quickstart = {"quickstart.yaml", "prefix_lm", { /* two 
 static void open_file(cz_plan *plan, const char *name, const char *scale) {
   char path[1024];
   snprintf(path, sizeof path, "%s/experiments/%s", CZ_SOURCE_DIR, name);
-  assert_ok(cz_plan_open(plan, path, scale, 0, NULL, 0, NULL));
+  OK(cz_plan_open(plan, path, scale, 0, NULL, 0, NULL));
 }
 
 static double real_of(const cz_config_node *node) {
   double value;
   assert_non_null(node);
-  assert_ok(cz_config_real(&value, node, -INFINITY, INFINITY));
+  OK(cz_config_real(&value, node, -INFINITY, INFINITY));
   return value;
 }
 
@@ -82,7 +82,7 @@ static void check_objective(const cz_plan *plan, size_t row, const paper_row *wa
   const char *name;
   assert_ptr_equal(stage->kind, &cz_stage_pretrain);
   const cz_config_node *objective = cz_config_get(stage->node, "objective");
-  assert_ok(cz_config_text(&name, cz_config_get(objective, "name")));
+  OK(cz_config_text(&name, cz_config_get(objective, "name")));
   assert_string_equal(name, want->objective);
   if (want->key && real_of(cz_config_get(objective, want->key)) != want->value) fail_msg("row %s has another %s", want->name, want->key);
   static const char *const varied[] = {"noise_density", "mean_noise_span_length"};

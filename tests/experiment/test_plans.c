@@ -24,12 +24,12 @@ static void refuses(const char *from, const char *to, const char *text) {
   const char *at = strstr(experiment_text, from);
   assert_non_null(at);
   snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - experiment_text), experiment_text, to, at + strlen(from));
-  assert_fails(open_text(changed), CZ_EUSAGE, text);
+  FAILS(open_text(changed), CZ_EUSAGE, text);
   if (!strstr(cz_error_message(), "x.yaml:")) fail_msg("no file and line: %s", cz_error_message());
 }
 
 static void test_refused(void **state) {
-  assert_ok(open_text(experiment_text));
+  OK(open_text(experiment_text));
   refuses("learn.train.steps: 8", "lern.train.steps: 8", "'lern.train.steps' does not begin with the name of a stage");
   refuses("baseline: a", "baseline: z", "no row is called 'z'");
   refuses("name: b,", "name: a,", "two rows are called 'a'");
@@ -53,14 +53,13 @@ static void test_missing_files(void **state) {
   char path[1024];
   cz_plan plan;
   snprintf(path, sizeof path, "%s/none.yaml", folder());
-  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, NULL), CZ_EUSAGE, "none.yaml");
+  FAILS(cz_plan_open(&plan, path, NULL, 0, NULL, 0, NULL), CZ_EUSAGE, "none.yaml");
   cz_plan_close(&plan);
   write_text("x.yaml", experiment_text);
   snprintf(path, sizeof path, "%s/x.yaml", folder());
-  assert_fails(cz_plan_open(&plan, path, NULL, 0, NULL, 0, &(cz_session){0}), CZ_EUSAGE,
-               "nothing/t.json"); /* a run needs the data, a look does not */
+  FAILS(cz_plan_open(&plan, path, NULL, 0, NULL, 0, &(cz_session){0}), CZ_EUSAGE, "nothing/t.json"); /* a run needs the data, a look does not */
   cz_plan_close(&plan);
-  assert_fails(cz_plan_open(&plan, path, "huge", 0, NULL, 0, NULL), CZ_EUSAGE, "this file has no scales");
+  FAILS(cz_plan_open(&plan, path, "huge", 0, NULL, 0, NULL), CZ_EUSAGE, "this file has no scales");
   cz_plan_close(&plan);
 }
 
@@ -69,7 +68,7 @@ static void open_plan(cz_plan *plan, const char *text, const char *word) {
   write_text("x.yaml", text);
   snprintf(path, sizeof path, "%s/x.yaml", folder());
   snprintf(copy, sizeof copy, "%s", word ? word : "");
-  assert_ok(cz_plan_open(plan, path, NULL, 0, (char *[]){copy}, word ? 1 : 0, NULL));
+  OK(cz_plan_open(plan, path, NULL, 0, (char *[]){copy}, word ? 1 : 0, NULL));
 }
 
 static void test_keys(void **state) {
@@ -97,13 +96,13 @@ static void test_more_seeds(void **state) {
   char path[1024];
   write_text("x.yaml", experiment_text);
   snprintf(path, sizeof path, "%s/x.yaml", folder());
-  assert_ok(cz_plan_open(&plan, path, NULL, 5, NULL, 0, NULL));
+  OK(cz_plan_open(&plan, path, NULL, 5, NULL, 0, NULL));
   assert_int_equal(plan.n_seeds, 5);
   const int64_t wanted[] = {4, 5, 9, 10, 11};
   for (int i = 0; i < 5; i++) assert_int_equal(plan.seeds[i], wanted[i]);
   cz_plan_close(&plan);
   char seeds[] = "seeds=[7, 4]", *words[] = {seeds};
-  assert_ok(cz_plan_open(&plan, path, NULL, 4, words, 1, NULL));
+  OK(cz_plan_open(&plan, path, NULL, 4, words, 1, NULL));
   const int64_t others[] = {7, 4, 8, 9}; /* on from the largest */
   for (int i = 0; i < 4; i++) assert_int_equal(plan.seeds[i], others[i]);
   cz_plan_close(&plan);
@@ -112,7 +111,7 @@ static void test_more_seeds(void **state) {
 /* Reference feasibility.md 2: 850 GFLOP for 8 examples of 512 and 114 tokens, and each of its terms with nothing else in the step. */
 static void test_step_flops(void **state) {
   cz_model_config c;
-  assert_ok(cz_model_config_named(&c, "t5-small"));
+  OK(cz_model_config_named(&c, "t5-small"));
   cz_step_shape shape = {.segments = 8, .inputs = 512, .targets = 114};
   double Te = 4096, Td = 912, d = 512, f = 2048, L = 6, V = 32128;
   double encoder = L * (8 * d * d * Te + 4 * 512 * d * Te + 4 * d * f * Te);
@@ -122,7 +121,7 @@ static void test_step_flops(void **state) {
   assert_true(fabs(got - 850e9) < 1e9);
   shape.segments = 16;
   assert_true(fabs(cz_flops_step(&c, &shape) - 2 * got) < 1);
-  assert_ok(cz_model_config_named(&c, "lm-small"));
+  OK(cz_model_config_named(&c, "lm-small"));
   shape = (cz_step_shape){.segments = 1, .inputs = 3, .targets = 5};
   double stack = 6 * 8 * (8 * d * d + 4 * 8 * d + 4 * d * f);
   assert_true(fabs(cz_flops_forward(&c, &shape) - (stack + 2 * d * V * 5)) < 1);
@@ -139,7 +138,7 @@ static void open_file(cz_plan *plan, const char *name, const char *scale) {
 /* Stages and columns are right as far as that can be said without data, and what is missing is data. */
 static void check_whole(const cz_plan *plan) {
   cz_buf missing = {0};
-  assert_ok(cz_plan_check(plan, &missing, NULL));
+  OK(cz_plan_check(plan, &missing, NULL));
   assert_true(!missing.data || strstr(missing.data, "data/"));
   cz_buf_free(&missing);
 }
@@ -184,7 +183,7 @@ static void test_cost_of_the_baseline(void **state) {
   cz_plan plan;
   cz_stage_cost cost;
   open_file(&plan, "t5/table7.yaml", "base");
-  assert_ok(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 2, 0))); /* spans of 3: 128 x 512 / 114 */
+  OK(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 2, 0))); /* spans of 3: 128 x 512 / 114 */
   assert_true(cost.steps == 524288 && cost.segments == 128 && cost.inputs == 512 && cost.targets == 114);
   assert_true(cost.assumed_vocabulary && !cost.assumed_lengths);
   double step = cost.flop / cost.steps;
@@ -199,13 +198,13 @@ static void test_cost_with_data(void **state) {
   cz_stage_cost cost;
   snprintf(path, sizeof path, "%s/experiments/quickstart.yaml", CZ_SOURCE_DIR);
   snprintf(word, sizeof word, "data=%s/experiments/quickstart/sample", CZ_SOURCE_DIR);
-  assert_ok(cz_plan_open(&plan, path, "test", 0, (char *[]){word}, 1, NULL));
-  assert_ok(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 0, 1)));
+  OK(cz_plan_open(&plan, path, "test", 0, (char *[]){word}, 1, NULL));
+  OK(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 0, 1)));
   assert_false(cost.assumed_vocabulary || cost.assumed_lengths);
   assert_true(cost.inputs > 20 && cost.inputs < 96 && cost.targets > 2 && cost.targets < 20); /* two label tasks, one of short texts */
   assert_true(fabs(cost.segments - fmin(256 / cost.inputs, 128 / cost.targets)) < 1e-9);
   assert_true(fabs(cost.tokens - 4 * cost.segments * (cost.inputs + cost.targets)) < 1e-6);
-  assert_ok(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 0, 2)));
+  OK(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 0, 2)));
   assert_true(cost.flop == 0 && cost.steps == 0); /* scoring is not counted */
   cz_plan_close(&plan);
 }
@@ -231,28 +230,28 @@ static void test_keys_follow_files(void **state) {
   cz_buf changed = {0};
   json_t *before = json_object(), *after = json_object();
   snprintf(yaml, sizeof yaml, text, folder(), folder());
-  assert_ok(cz_config_parse(&config, "stage", yaml, strlen(yaml)));
+  OK(cz_config_parse(&config, "stage", yaml, strlen(yaml)));
   write_text("a", "tokens");
   write_text("b", "texts");
-  assert_ok(cz_inputs_hash(&known, &first, before, cz_config_root(config)));
-  assert_ok(cz_inputs_hash(&known, &same, NULL, cz_config_root(config)));
+  OK(cz_inputs_hash(&known, &first, before, cz_config_root(config)));
+  OK(cz_inputs_hash(&known, &same, NULL, cz_config_root(config)));
   assert_true(first == same);
   write_text("b", "text");
-  assert_ok(cz_inputs_hash(&known, &other, after, cz_config_root(config)));
+  OK(cz_inputs_hash(&known, &other, after, cz_config_root(config)));
   assert_true(other != first);
   cz_inputs_free(&known);
-  assert_ok(cz_inputs_hash(&known, &fresh, NULL, cz_config_root(config)));
+  OK(cz_inputs_hash(&known, &fresh, NULL, cz_config_root(config)));
   assert_true(fresh == other);
-  assert_ok(cz_inputs_write(before, folder()));
-  assert_ok(cz_inputs_compare(&changed, before, folder()));
+  OK(cz_inputs_write(before, folder()));
+  OK(cz_inputs_compare(&changed, before, folder()));
   assert_int_equal(changed.len, 0);
-  assert_ok(cz_inputs_compare(&changed, after, folder()));
+  OK(cz_inputs_compare(&changed, after, folder()));
   assert_non_null(strstr(changed.data, "/b has changed since then\n"));
   assert_null(strstr(changed.data, "/a has"));
   write_text("inputs.json", "{\"");
-  assert_fails(cz_inputs_compare(&changed, after, folder()), CZ_ECORRUPT, "inputs.json:1:");
+  FAILS(cz_inputs_compare(&changed, after, folder()), CZ_ECORRUPT, "inputs.json:1:");
   remove_file("b");
-  assert_fails(cz_inputs_hash(&known, &other, NULL, cz_config_root(config)), CZ_EUSAGE, "stage:1:");
+  FAILS(cz_inputs_hash(&known, &other, NULL, cz_config_root(config)), CZ_EUSAGE, "stage:1:");
   json_decref(before);
   json_decref(after);
   cz_buf_free(&changed);
@@ -269,29 +268,29 @@ static void test_parallel_files(void **state) {
   json_t *record = json_object();
   snprintf(yaml, sizeof yaml, "{tasks: {list: [{name: wmt_en_de, train: '%s/w', dev: ''}, {name: tsv, test: '%s/w.fr'}]}}", folder(), folder());
   snprintf(at, sizeof at, "%s/w", folder());
-  assert_ok(cz_config_parse(&config, "stage", yaml, strlen(yaml)));
+  OK(cz_config_parse(&config, "stage", yaml, strlen(yaml)));
   write_text("w.en", "one");
   write_text("w.de", "eins");
   write_text("w.fr", "un");
-  assert_ok(cz_inputs_hash(&known, &hash, record, cz_config_root(config)));
+  OK(cz_inputs_hash(&known, &hash, record, cz_config_root(config)));
   assert_int_equal(json_object_size(record), 3);
-  assert_ok(cz_config_set(config, "tasks.list.1.test=''"));
+  OK(cz_config_set(config, "tasks.list.1.test=''"));
   json_object_clear(record);
-  assert_ok(cz_inputs_hash(&known, &hash, record, cz_config_root(config)));
+  OK(cz_inputs_hash(&known, &hash, record, cz_config_root(config)));
   assert_int_equal(json_object_size(record), 2);
   remove_file("w.de");
-  assert_fails(cz_inputs_hash(&known, &hash, record, cz_config_root(config)), CZ_EUSAGE, "w.de: No such file");
+  FAILS(cz_inputs_hash(&known, &hash, record, cz_config_root(config)), CZ_EUSAGE, "w.de: No such file");
   const cz_task_row *row;
   char missing[512];
-  assert_ok(cz_task_find(&row, "wmt_en_de"));
+  OK(cz_task_find(&row, "wmt_en_de"));
   assert_false(cz_input_there(missing, sizeof missing, at, row));
   assert_string_equal(missing + strlen(at), ".de");
   assert_false(cz_input_there(missing, sizeof missing, at, NULL));
   assert_string_equal(missing, at);
   write_text("w.de", "eins");
   assert_true(cz_input_there(missing, sizeof missing, at, row));
-  assert_ok(cz_config_set(config, "tasks.list.0.name=wmt_en_ge"));
-  assert_fails(cz_inputs_hash(&known, &hash, record, cz_config_root(config)), CZ_EUSAGE, "no task is called 'wmt_en_ge'");
+  OK(cz_config_set(config, "tasks.list.0.name=wmt_en_ge"));
+  FAILS(cz_inputs_hash(&known, &hash, record, cz_config_root(config)), CZ_EUSAGE, "no task is called 'wmt_en_ge'");
   json_decref(record);
   cz_inputs_free(&known);
   cz_config_destroy(&config);
@@ -307,14 +306,14 @@ static cz_status command(cz_status (*run)(int, char **), const char *a, const ch
 }
 
 static void test_command_lines(void **state) {
-  assert_fails(command(cz_command_show, NULL, NULL, NULL), CZ_EUSAGE, "1 more word");
-  assert_fails(command(cz_command_show, "x.yaml", "--costs", NULL), CZ_EUSAGE, "did you mean --cost");
-  assert_fails(command(cz_command_show, "x.yaml", "--gflops", "-3"), CZ_EUSAGE, "'-3' is not a rate above 0");
-  assert_fails(command(cz_command_show, "x.yaml", "--seeds", "0"), CZ_EUSAGE, "'0' is not between 1 and 1000");
-  assert_fails(command(cz_command_report, "x", "--json", "--csv"), CZ_EUSAGE, "not both");
-  assert_fails(command(cz_command_report, folder(), NULL, NULL), CZ_EUSAGE, "is not the folder of a run");
-  assert_fails(command(cz_command_list, "modells", NULL, NULL), CZ_EUSAGE, "no 'modells'");
-  assert_fails(command(cz_command_list, "experiments", "--in", "/nowhere"), CZ_EUSAGE, "/nowhere");
+  FAILS(command(cz_command_show, NULL, NULL, NULL), CZ_EUSAGE, "1 more word");
+  FAILS(command(cz_command_show, "x.yaml", "--costs", NULL), CZ_EUSAGE, "did you mean --cost");
+  FAILS(command(cz_command_show, "x.yaml", "--gflops", "-3"), CZ_EUSAGE, "'-3' is not a rate above 0");
+  FAILS(command(cz_command_show, "x.yaml", "--seeds", "0"), CZ_EUSAGE, "'0' is not between 1 and 1000");
+  FAILS(command(cz_command_report, "x", "--json", "--csv"), CZ_EUSAGE, "not both");
+  FAILS(command(cz_command_report, folder(), NULL, NULL), CZ_EUSAGE, "is not the folder of a run");
+  FAILS(command(cz_command_list, "modells", NULL, NULL), CZ_EUSAGE, "no 'modells'");
+  FAILS(command(cz_command_list, "experiments", "--in", "/nowhere"), CZ_EUSAGE, "/nowhere");
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)

@@ -18,14 +18,14 @@ static void test_cells(void **state) {
   cz_results r;
   cz_cell c;
   write_run();
-  assert_ok(cz_results_open(&r, folder()));
+  OK(cz_results_open(&r, folder()));
   assert_int_equal(r.done, 24);
   assert_int_equal(r.total, 24);
   assert_near(r.baseline[0], 20);
   assert_string_equal(r.baseline_kind[0], "copy");
   assert_near(r.plan.columns[0].paper_noise, 0.25);
 
-  assert_ok(cz_compare_cell(&c, &r, 0, 0));
+  OK(cz_compare_cell(&c, &r, 0, 0));
   assert_near(c.ours.mean, 12);
   assert_near(c.ours.deviation, 2);
   assert_near(c.ours.half, t_two * 2 / sqrt(3));
@@ -33,26 +33,26 @@ static void test_cells(void **state) {
   assert_int_equal(c.difference.n, 0); /* the baseline row itself */
   assert_int_equal(c.verdict, CZ_VERDICT_FAILS);
 
-  assert_ok(cz_compare_cell(&c, &r, 0, 1)); /* differences 1, 3, 2 */
+  OK(cz_compare_cell(&c, &r, 0, 1)); /* differences 1, 3, 2 */
   assert_near(c.ours.mean, 14);
   assert_near(c.difference.mean, 2);
   assert_near(c.difference.deviation, 1);
   assert_near(c.difference.half, t_two / sqrt(3));
   assert_false(c.differs);
 
-  assert_ok(cz_compare_cell(&c, &r, 0, 2)); /* differences 20, 19.5, 20.2 */
+  OK(cz_compare_cell(&c, &r, 0, 2)); /* differences 20, 19.5, 20.2 */
   assert_near(c.difference.mean, 19.9);
   assert_near(c.difference.deviation, sqrt((0.01 + 0.16 + 0.09) / 2));
   assert_true(c.differs);
   assert_int_equal(c.verdict, CZ_VERDICT_BEATS);
 
-  assert_ok(cz_compare_cell(&c, &r, 1, 0)); /* the mean of two values that are equal here */
+  OK(cz_compare_cell(&c, &r, 1, 0)); /* the mean of two values that are equal here */
   assert_near(c.ours.mean, 2);
   assert_true(isnan(c.paper));
   assert_true(isnan(r.baseline[1])); /* a loss has none */
   assert_int_equal(c.verdict, CZ_VERDICT_NONE);
 
-  assert_ok(cz_compare_cell(&c, &r, 0, 3)); /* 21, 22.5, 22: above 20 by 1.83, of which the deviation is 0.76 and the interval 1.90 */
+  OK(cz_compare_cell(&c, &r, 0, 3)); /* 21, 22.5, 22: above 20 by 1.83, of which the deviation is 0.76 and the interval 1.90 */
   assert_near(c.ours.mean, 65.5 / 3);
   assert_near(c.ours.deviation, sqrt((0.25 * 0.25 * 100 / 9 + 0.5 * 0.5 * 16 / 9 + 1.0 / 36) / 2));
   assert_true(c.ours.mean - c.ours.deviation > 20 && c.ours.mean - c.ours.half < 20);
@@ -60,7 +60,7 @@ static void test_cells(void **state) {
 
   assert_near(r.baseline[2], 11.5);
   assert_string_equal(r.baseline_kind[2], "copy");
-  assert_ok(cz_compare_cell(&c, &r, 2, 3)); /* 13, 14.25, 15.5 */
+  OK(cz_compare_cell(&c, &r, 2, 3)); /* 13, 14.25, 15.5 */
   assert_near(c.ours.mean, 14.25);
   assert_near(c.ours.deviation, 1.25);
   assert_int_equal(c.verdict, CZ_VERDICT_FAILS);
@@ -71,8 +71,8 @@ static void test_rank_agreement(void **state) {
   cz_results r;
   cz_agreement a;
   write_run(); /* means 12, 14, 31.9, 21.8 beside 3, 1, 2, 2.5: ranks 1 2 4 3 beside 4 1 2 3 */
-  assert_ok(cz_results_open(&r, folder()));
-  assert_ok(cz_compare_agreement(&a, &r, 0));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_compare_agreement(&a, &r, 0));
   assert_int_equal(a.n, 4);
   assert_near(a.spearman, -0.4);
   assert_near(a.kendall, -1.0 / 3);
@@ -82,12 +82,12 @@ static void test_rank_agreement(void **state) {
     snprintf(name, sizeof name, "stages/evaluate-000000000000003%d/result.json", s);
     remove_file(name);
   }
-  assert_ok(cz_results_open(&r, folder()));
-  assert_ok(cz_compare_agreement(&a, &r, 0));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_compare_agreement(&a, &r, 0));
   assert_int_equal(a.n, 3);
   assert_near(a.spearman, -0.5);
   assert_near(a.kendall, -1.0 / 3);
-  assert_ok(cz_compare_agreement(&a, &r, 1));
+  OK(cz_compare_agreement(&a, &r, 1));
   assert_int_equal(a.n, 0);
   assert_true(isnan(a.spearman) && isnan(a.kendall));
   cz_results_close(&r);
@@ -97,7 +97,7 @@ static void test_costs(void **state) {
   cz_results r;
   write_run();
   remove_file("stages/evaluate-0000000000000012/result.json");
-  assert_ok(cz_results_open(&r, folder()));
+  OK(cz_results_open(&r, folder()));
   assert_int_equal(r.costs[0].seeds, 3);
   assert_near(r.costs[0].steps, 7);
   assert_near(r.costs[0].tokens, 1500);
@@ -114,17 +114,17 @@ static void test_missing_stages(void **state) {
   write_run();
   remove_file("stages/evaluate-0000000000000010/result.json"); /* row b, first seed */
   remove_file("stages/finetune-0000000000000021/result.json"); /* row c, second seed: half of column two */
-  assert_ok(cz_results_open(&r, folder()));
+  OK(cz_results_open(&r, folder()));
   assert_int_equal(r.done, 22);
-  assert_ok(cz_compare_cell(&c, &r, 0, 1)); /* 15, 16; differences 3, 2 */
+  OK(cz_compare_cell(&c, &r, 0, 1)); /* 15, 16; differences 3, 2 */
   assert_int_equal(c.ours.n, 2);
   assert_near(c.ours.mean, 15.5);
   assert_near(c.difference.mean, 2.5);
   assert_int_equal(c.difference.n, 2);
-  assert_ok(cz_compare_cell(&c, &r, 1, 2));
+  OK(cz_compare_cell(&c, &r, 1, 2));
   assert_int_equal(c.ours.n, 2);
   assert_near(c.ours.mean, 4.5);
-  assert_ok(cz_report_text(&text, &r, false));
+  OK(cz_report_text(&text, &r, false));
   assert_non_null(strstr(text.data, "22 of 24 stages are done"));
   cz_buf_free(&text);
   cz_results_close(&r);
@@ -135,13 +135,13 @@ static void test_nothing_done(void **state) {
   cz_buf out[4] = {{0}};
   write_text("experiment.yaml", experiment_text);
   write_plan();
-  assert_ok(cz_results_open(&r, folder()));
+  OK(cz_results_open(&r, folder()));
   assert_int_equal(r.done, 0);
   assert_true(isnan(r.baseline[0]) && isnan(r.values[0]));
-  assert_ok(cz_report_text(&out[0], &r, true));
-  assert_ok(cz_report_csv(&out[1], &r));
-  assert_ok(cz_report_json(&out[2], &r));
-  assert_ok(cz_report_html(&out[3], &r, folder()));
+  OK(cz_report_text(&out[0], &r, true));
+  OK(cz_report_csv(&out[1], &r));
+  OK(cz_report_json(&out[2], &r));
+  OK(cz_report_html(&out[3], &r, folder()));
   assert_non_null(strstr(out[0].data, "0 of 24 stages are done"));
   for (int i = 0; i < 4; i++) {
     if (strstr(out[i].data, "nan")) fail_msg("report %d says nan: %s", i, out[i].data);
@@ -154,8 +154,8 @@ static void test_words(void **state) {
   cz_results r;
   cz_buf text = {0};
   write_run();
-  assert_ok(cz_results_open(&r, folder()));
-  assert_ok(cz_compare_remarks(&text, &r));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_compare_remarks(&text, &r));
   assert_non_null(
       strstr(text.data, "one: a, b, d do not beat copying the input (20.00) by more than the interval; <c>&\" does; in the mean d is above it."));
   assert_non_null(strstr(text.data, "one: <c>&\" is above, d is above a beyond the noise of the seeds."));
@@ -179,11 +179,11 @@ static void test_one_seed(void **state) {
   write_text("experiment.yaml", one_row);
   write_text("plan.json", words);
   write_results(0, 0);
-  assert_ok(cz_results_open(&r, folder()));
-  assert_ok(cz_compare_cell(&c, &r, 0, 0));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_compare_cell(&c, &r, 0, 0));
   assert_int_equal(c.ours.n, 1);
   assert_true(isnan(c.ours.half) && isnan(c.ours.deviation));
-  assert_ok(cz_report_text(&text, &r, false));
+  OK(cz_report_text(&text, &r, false));
   assert_non_null(strstr(text.data, "One seed says nothing about noise"));
   assert_non_null(strstr(text.data, "no row beats copying the input"));
   assert_null(strstr(text.data, "±  ")); /* no deviation of one number */
@@ -198,8 +198,8 @@ static void assert_golden(const char *found, const char *name) {
   char at[512];
   cz_buf wanted = {0};
   snprintf(at, sizeof at, REPORTS "%s", name);
-  assert_ok(cz_fs_read(at, &wanted));
-  assert_ok(cz_buf_add(&wanted, "", 1));
+  OK(cz_fs_read(at, &wanted));
+  OK(cz_buf_add(&wanted, "", 1));
   if (strcmp(found, wanted.data)) {
     printf("%s", found);
     fail_msg("the report above is not %s", name);
@@ -240,10 +240,10 @@ static void test_whole_reports(void **state) {
   cz_buf text = {0}, csv = {0}, json = {0};
   json_error_t why;
   write_run();
-  assert_ok(cz_results_open(&r, folder()));
-  assert_ok(cz_report_text(&text, &r, false));
-  assert_ok(cz_report_csv(&csv, &r));
-  assert_ok(cz_report_json(&json, &r));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_text(&text, &r, false));
+  OK(cz_report_csv(&csv, &r));
+  OK(cz_report_json(&json, &r));
   assert_golden(csv.data, "report.csv");
   json_t *wanted = json_load_file(REPORTS "report.json", 0, &why), *found = json_loads(json.data, 0, &why);
   assert_true(wanted && found);
@@ -269,8 +269,8 @@ static void test_html_cells(void **state) {
   cz_results r;
   cz_buf html = {0};
   write_run();
-  assert_ok(cz_results_open(&r, folder()));
-  assert_ok(cz_report_html(&html, &r, folder()));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_html(&html, &r, folder()));
   assert_row(html.data, "b",
              "<td>14.00 ± 2.65<small>+2.00 ± 2.48</small><small>does not beat its baseline by more than the interval</small><small>paper "
              "1.00</small></td><td>4.00 ± 0.00<small>+2.00 ± 2.48</small></td><td>9.00 ± 1.32<small>+2.00 ± 1.24 *</small><small>does not beat its "
@@ -294,16 +294,16 @@ static void test_seeds_that_change_nothing(void **state) {
     cz_results r;
     cz_buf text = {0};
     write_run();
-    assert_ok(cz_results_open(&r, folder()));
+    OK(cz_results_open(&r, folder()));
     for (size_t i = 0; i < RUN_COLUMNS * ROWS * SEEDS; i++) r.values[i] = means[i / SEEDS % ROWS] + noisy * loud[i / SEEDS % ROWS] * noise[i % SEEDS];
     r.values[4] = NAN;
-    assert_ok(cz_compare_remarks(&text, &r));
+    OK(cz_compare_remarks(&text, &r));
     assert_int_equal(strstr(text.data, agree) != NULL, !noisy);
     assert_int_equal(strstr(text.data, chance) != NULL, noisy);
     if (!noisy) {
       r.values[RUN_COLUMNS * ROWS * SEEDS - 1] += 1e-15; /* one bit, or two, of one value */
       text.len = 0;
-      assert_ok(cz_compare_remarks(&text, &r));
+      OK(cz_compare_remarks(&text, &r));
       assert_null(strstr(text.data, agree));
     }
     cz_buf_free(&text);
@@ -316,15 +316,15 @@ static void test_csv_and_json(void **state) {
   cz_buf csv = {0}, text = {0};
   json_error_t why;
   write_run();
-  assert_ok(cz_results_open(&r, folder()));
-  assert_ok(cz_report_csv(&csv, &r));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_csv(&csv, &r));
   assert_non_null(strstr(csv.data, "row,column,unit,seeds,mean"));
   assert_non_null(strstr(csv.data, "\"<c>&\"\"\",one,%,3,31.9,"));
   assert_non_null(strstr(csv.data, "\na,one,%,3,12,2,4.968275"));
   int lines = 0;
   for (const char *s = csv.data; *s; s++) lines += *s == '\n';
   assert_int_equal(lines, 1 + ROWS * RUN_COLUMNS);
-  assert_ok(cz_report_json(&text, &r));
+  OK(cz_report_json(&text, &r));
   json_t *root = json_loads(text.data, 0, &why);
   assert_non_null(root);
   json_t *cell = json_array_get(json_object_get(root, "cells"), 2);
@@ -377,8 +377,8 @@ static void test_html(void **state) {
   cz_results r;
   cz_buf html = {0};
   write_run();
-  assert_ok(cz_results_open(&r, folder()));
-  assert_ok(cz_report_html(&html, &r, folder()));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_html(&html, &r, folder()));
   assert_well_formed(html.data);
   assert_non_null(strstr(html.data, "&lt;c&gt;&amp;&quot;"));
   assert_null(strstr(html.data, "<c>"));
@@ -394,11 +394,11 @@ static void test_html(void **state) {
 
 static void test_damaged_runs(void **state) {
   cz_results r;
-  assert_fails(cz_results_open(&r, folder()), CZ_EUSAGE, "is not the folder of a run");
+  FAILS(cz_results_open(&r, folder()), CZ_EUSAGE, "is not the folder of a run");
   cz_results_close(&r);
   write_run();
   write_text("stages/evaluate-0000000000000011/result.json", "{\"metrics\": {");
-  assert_ok(cz_results_open(&r, folder())); /* as good as missing: the run makes it anew */
+  OK(cz_results_open(&r, folder())); /* as good as missing: the run makes it anew */
   assert_true(isnan(r.values[1 * SEEDS + 1]) && r.done == r.total - 1);
   cz_results_close(&r);
   write_results(1, 1);
@@ -408,7 +408,7 @@ static void test_damaged_runs(void **state) {
                                   {"[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "an entry is not {seed, row, stage, key}"}};
   for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
     write_text("plan.json", plans[i][0]);
-    assert_fails(cz_results_open(&r, folder()), CZ_ECORRUPT, plans[i][1]);
+    FAILS(cz_results_open(&r, folder()), CZ_ECORRUPT, plans[i][1]);
     cz_results_close(&r);
   }
 }

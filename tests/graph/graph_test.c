@@ -1,17 +1,6 @@
 #include "graph_test.h"
 
 #include <math.h>
-#include <time.h>
-
-/** The seed of this run of the program, printed once; CZ_TEST_SEED replays. */
-uint64_t test_seed(void) {
-  static uint64_t seed;
-  if (seed) return seed;
-  const char *said = getenv("CZ_TEST_SEED");
-  seed = said ? strtoull(said, NULL, 10) : (uint64_t)time(NULL);
-  printf("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
-  return seed;
-}
 
 /** A model of NAME's family with two blocks and odd sizes, parameters drawn from SEED. */
 cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed) {

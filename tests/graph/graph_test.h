@@ -2,21 +2,14 @@
 #ifndef CZ_TESTS_GRAPH_TEST_H
 #define CZ_TESTS_GRAPH_TEST_H
 
+#include "common/common.h"
 #include "graph/ops.h"
 #include "kernels/cases.h"
 #include "nn/net.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
-
-#define OK(expr)                                                                                                                                     \
-  do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
-  } while (0)
 
 enum { MOST_TOKENS = 64, MOST_SEGMENTS = 8 };
 
@@ -34,7 +27,6 @@ typedef struct outcome {
   int64_t n;
 } outcome;
 
-uint64_t test_seed(void);
 cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed);
 void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, bool gather);
 cz_net_options net_options(double dropout);

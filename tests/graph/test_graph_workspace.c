@@ -1,16 +1,9 @@
 /* The workspace that a graph plans at capacity must do for every run below it, with dropout on, when no large op hides a shortage. */
+#include "common/common.h"
 #include "graph/graph.h"
 #include "graph/ops.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <cmocka.h>
-
-#define OK(expr)                                                                                                                                     \
-  do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
-  } while (0)
 
 enum { D = 24, V = 11, CAPACITY = 2113 };
 

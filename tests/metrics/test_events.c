@@ -1,16 +1,14 @@
 /* TensorBoard files: checksums, frames, messages. With an argument, writes the sample run that scripts/check_tensorboard.py reads with TensorBoard's
  * own code. */
+#include "common/common.h"
 #include "base/fs.h"
 #include "metrics/events.h"
 
 #include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 static void test_checksum_vectors(void **state) { /* RFC 3720, appendix B.4; the last is the usual check value of the polynomial */
   unsigned char bytes[32];
@@ -62,16 +60,16 @@ static int event_files(char names[][512], const char *folder) {
 }
 
 static void test_frames_and_messages(void **state) {
-  char folder[] = "/tmp/cz_events_XXXXXX", names[8][512], command[64];
-  assert_non_null(mkdtemp(folder));
+  char names[8][512];
+  assert_int_equal(make_folder(state), 0);
   cz_events *w = NULL;
-  assert_int_equal(cz_events_open(&w, folder, 0), CZ_OK);
+  assert_int_equal(cz_events_open(&w, folder(), 0), CZ_OK);
   assert_int_equal(cz_events_scalar(w, "loss", 300, 1.5), CZ_OK);
   assert_int_equal(cz_events_close(&w), CZ_OK);
   assert_null(w);
-  assert_int_equal(cz_events_open(&w, folder, 7), CZ_OK);
+  assert_int_equal(cz_events_open(&w, folder(), 7), CZ_OK);
   assert_int_equal(cz_events_close(&w), CZ_OK);
-  assert_int_equal(event_files(names, folder), 2); /* within one second, and still two names in the right order */
+  assert_int_equal(event_files(names, folder()), 2); /* within one second, and still two names in the right order */
   cz_buf file = {0}, second = {0};
   size_t n;
   assert_int_equal(cz_fs_read(names[0], &file), CZ_OK);
@@ -89,8 +87,7 @@ static void test_frames_and_messages(void **state) {
   m = record(&second, 1, &n);
   assert_true(!memcmp(m + 9, "\x10\x07\x3A\x02\x08\x01", 6));
   cz_buf_free(&file), cz_buf_free(&second);
-  snprintf(command, sizeof command, "rm -r %s", folder);
-  assert_int_equal(system(command), 0);
+  assert_int_equal(drop_folder(state), 0);
   assert_int_equal(cz_events_open(&w, "/proc/nowhere", 0), CZ_EIO);
   assert_null(w);
   assert_int_equal(cz_events_close(&w), CZ_OK);

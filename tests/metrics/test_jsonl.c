@@ -1,12 +1,11 @@
 /* metrics.jsonl: lines, numbers, and the cut after a kill at any byte. */
+#include "common/common.h"
 #include "base/fs.h"
 #include "metrics/jsonl.h"
 
 #include <float.h>
 #include <jansson.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,18 +14,14 @@
 #include <unistd.h>
 #include <signal.h>
 #include <errno.h>
-#include <cmocka.h>
 
-static char path[64];
+static const char *path;
 
 static int fresh(void **state) {
-  strcpy(path, "/tmp/cz_jsonl_XXXXXX");
-  int file = mkstemp(path);
-  if (file >= 0) close(file);
-  return file < 0;
+  if (make_folder(state)) return -1;
+  path = write_text("metrics.jsonl", "");
+  return 0;
 }
-
-static int gone(void **state) { return unlink(path); }
 
 static void write_steps(int64_t first, int64_t last) {
   cz_jsonl *w = NULL;
@@ -150,8 +145,9 @@ static void test_full_disk(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(test_lines_are_json, fresh, gone), cmocka_unit_test_setup_teardown(test_killed_anywhere, fresh, gone),
-      cmocka_unit_test_setup_teardown(test_odd_files, fresh, gone), cmocka_unit_test_setup_teardown(test_full_disk, fresh, gone)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_lines_are_json, fresh, drop_folder),
+                                     cmocka_unit_test_setup_teardown(test_killed_anywhere, fresh, drop_folder),
+                                     cmocka_unit_test_setup_teardown(test_odd_files, fresh, drop_folder),
+                                     cmocka_unit_test_setup_teardown(test_full_disk, fresh, drop_folder)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

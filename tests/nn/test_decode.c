@@ -1,19 +1,12 @@
 /* Incremental decoding with a cache must give the logits of the whole sequence at once, for every architecture, also after beams change places. */
+#include "common/common.h"
 #include "nn/decode.h"
 #include "nn/net.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
-
-#define OK(expr)                                                                                                                                     \
-  do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
-  } while (0)
 
 enum { V = 50, LENGTH = 7, SOURCE = 5 };
 

@@ -1,23 +1,13 @@
 /* Initial weights against the table of t5.md 1.3 (Mesh TensorFlow's initialisers): kind and deviation of every parameter of the published sizes, and
  * what follows from them: the first loss. Bounds are six standard deviations of the statistic. */
+#include "common/common.h"
 #include "device/random.h"
 #include "nn/net.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <cmocka.h>
-
-#define OK(expr)                                                                                                                                     \
-  do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
-  } while (0)
-
-static uint64_t seed;
 
 typedef enum shape { NORMAL, TRUNCATED, UNIFORM, ONES } shape;
 
@@ -121,7 +111,7 @@ static void deviations(void **state) {
     OK(cz_model_config_named(&c, models[k].name));
     c.vocab_size = 300, c.n_layers = c.n_decoder_layers = 1;
     OK(cz_model_create(&m, &c, device));
-    OK(cz_params_init(m->params, seed + k));
+    OK(cz_params_init(m->params, test_seed() + k));
     assert_int_equal(m->params->n, models[k].parameters);
     for (size_t i = 0; i < m->params->n; i++) check_param(m->params->list[i], k == 1);
     check_unrelated(m->params);
@@ -139,7 +129,7 @@ static double loss_of(cz_model *m) {
   double loss;
   const uint64_t V = (uint64_t)m->config.vocab_size;
   bool pair = m->config.family->architecture == CZ_ENCODER_DECODER;
-  cz_stream_init(&s, seed, "a batch", 0, 0);
+  cz_stream_init(&s, test_seed(), "a batch", 0, 0);
   for (int i = 0; i < 2 * TOKENS; i++) ids[i / TOKENS][i % TOKENS] = (int32_t)cz_stream_below(&s, V);
   for (int i = 0; i < TOKENS; i++) ids[2][i] = i % LENGTH ? ids[1][i - 1] : 0;
   for (int b = 0; b < SEGMENTS; b++) spans[2 * b] = b * LENGTH, spans[2 * b + 1] = (b + 1) * LENGTH, prefix[b] = 1;
@@ -181,7 +171,7 @@ static void first_losses(void **state) {
     c.vocab_size = models[k].V;
     if (models[k].V < 32128) c.n_layers = c.n_decoder_layers = 1;
     OK(cz_model_create(&m, &c, device));
-    OK(cz_params_init(m->params, seed));
+    OK(cz_params_init(m->params, test_seed()));
     double square = c.tied ? 1 : variance[TRUNCATED], want = log((double)c.vocab_size) + square / 2, chance = 6 * sqrt(square / TOKENS);
     double loss = loss_of(m);
     print_message("%s, vocabulary %lld: first loss %.3f, expected %.3f to %.3f\n", models[k].name, (long long)models[k].V, loss, want - chance,
@@ -193,9 +183,6 @@ static void first_losses(void **state) {
 }
 
 int main(void) {
-  const char *given = getenv("CZ_TEST_SEED");
-  seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-  print_message("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
   const struct CMUnitTest tests[] = {cmocka_unit_test(deviations), cmocka_unit_test(first_losses)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

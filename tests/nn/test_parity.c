@@ -1,5 +1,6 @@
 /* Tiny random T5 models against Hugging Face (fixtures of scripts/make_t5_fixtures.py): logits, loss and every gradient, in float64 and float32,
  * fused and not, planned and not, guarded and not; and a saved directory read again. */
+#include "common/common.h"
 #include "checkpoint/safetensors.h"
 #include "graph/ops.h"
 #include "nn/hf.h"
@@ -7,20 +8,11 @@
 
 #include <jansson.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <cmocka.h>
 
 enum { MOST = 256, SEGMENTS = 8 };
-
-#define OK(expr)                                                                                                                                     \
-  do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
-  } while (0)
 
 /* batch.jsonl as the decoder reads it: targets shifted right behind the start id. */
 typedef struct batch {
@@ -121,18 +113,18 @@ static void check_grads(cz_model *m, cz_safetensors *s, double tolerance) {
 }
 
 static void check(const char *family, const char *device_name, double tolerance, cz_net_options options) {
-  char folder[512], path[600];
+  char original[512], path[600];
   cz_device *device;
   cz_model *m;
   cz_net *net;
   cz_safetensors *s;
   batch b;
-  snprintf(folder, sizeof folder, CZ_SOURCE_DIR "/tests/fixtures/t5/%s", family);
-  snprintf(path, sizeof path, "%s/expected.safetensors", folder);
+  snprintf(original, sizeof original, CZ_SOURCE_DIR "/tests/fixtures/t5/%s", family);
+  snprintf(path, sizeof path, "%s/expected.safetensors", original);
   OK(cz_device_open(&device, device_name));
-  OK(cz_hf_open(&m, folder, device));
+  OK(cz_hf_open(&m, original, device));
   OK(cz_safetensors_open(&s, path));
-  load_batch(&b, folder);
+  load_batch(&b, original);
   options.max_segments = SEGMENTS, options.max_inputs = options.max_targets = 100, options.train = true, options.logits = true;
   OK(cz_net_create(&net, m, &options));
   for (int again = 0; again < 2; again++) { /* the second run finds used memory */
@@ -171,13 +163,13 @@ static void parity_v1_1(void **state) { each("v1_1"); }
 static void round_trip(void **state) {
   const char *families[] = {"v1_0", "v1_1"};
   for (int f = 0; f < 2; f++) {
-    char folder[512], copy[] = "/tmp/cz_parity_XXXXXX";
+    char original[512];
+    const char *copy = folder();
     cz_device *device;
     cz_model *a, *b;
-    snprintf(folder, sizeof folder, CZ_SOURCE_DIR "/tests/fixtures/t5/%s", families[f]);
-    assert_non_null(mkdtemp(copy));
+    snprintf(original, sizeof original, CZ_SOURCE_DIR "/tests/fixtures/t5/%s", families[f]);
     OK(cz_device_open(&device, "ref"));
-    OK(cz_hf_open(&a, folder, device));
+    OK(cz_hf_open(&a, original, device));
     OK(cz_hf_save(a, copy));
     OK(cz_hf_open(&b, copy, device));
     assert_int_equal(a->params->flat, b->params->flat);
@@ -193,7 +185,6 @@ static void round_trip(void **state) {
 /* A model folder that is wrong in one place is refused with that place. */
 static void refused(void **state) {
   cz_model_config c;
-  char path[] = "/tmp/cz_config_XXXXXX";
   const struct {
     const char *text, *message;
   } bad[] = {{"{\"model_type\": \"t5\", \"vocab_size\": 8}", "d_model is missing"},
@@ -207,12 +198,8 @@ static void refused(void **state) {
              {"{\"model_type\": ", "1"},
              {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"gated-tanh\"}", "gated-tanh"},
              {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"tanh\"}", "relu, gelu, gelu_new, gelu_pytorch_tanh, gated-gelu"}};
-  int fd = mkstemp(path);
-  assert_true(fd >= 0);
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    FILE *f = fopen(path, "w");
-    fputs(bad[i].text, f);
-    fclose(f);
+    const char *path = write_text("config.json", bad[i].text);
     assert_int_not_equal(cz_hf_config_read(&c, path), CZ_OK);
     if (!strstr(cz_error_message(), bad[i].message) || !strstr(cz_error_message(), path)) fail_msg("message %s", cz_error_message());
   }
@@ -220,10 +207,8 @@ static void refused(void **state) {
 
 /* Every activation, gated and plain, comes back from a configuration as it went, or is refused by its name. */
 static void activations(void **state) {
-  char path[] = "/tmp/cz_config_XXXXXX";
-  int fd = mkstemp(path), written = 0;
-  assert_true(fd >= 0);
-  close(fd);
+  const char *path = under("activation.json");
+  int written = 0;
   for (int i = 0; i < 2 * CZ_ACTIVATIONS; i++) {
     cz_model_config c, back;
     OK(cz_model_config_named(&c, "t5-v1_1-nano"));
@@ -240,11 +225,10 @@ static void activations(void **state) {
                back.gated);
   }
   assert_true(written >= CZ_ACTIVATIONS - 1); /* none, which no feed-forward has, may be refused */
-  unlink(path);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(parity_v1_0), cmocka_unit_test(parity_v1_1), cmocka_unit_test(round_trip),
                                      cmocka_unit_test(refused), cmocka_unit_test(activations)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

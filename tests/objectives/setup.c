@@ -4,17 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t test_seed(void) {
-  static uint64_t seed;
-  static bool known;
-  if (known) return seed;
-  known = true;
-  const char *given = getenv("CZ_TEST_SEED");
-  seed = given ? strtoull(given, NULL, 0) : (uint64_t)(cz_seconds() * 1e9);
-  fprintf(stderr, "CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
-  return seed;
-}
-
 /* T5's: pad 0, EOS 1, unknown 2, sentinel k at 32099 - k. */
 void t5_vocabulary(cz_vocabulary *v, int32_t sentinels) {
   *v = (cz_vocabulary){.size = T5_SIZE, .pad = 0, .eos = T5_EOS, .unk = 2, .n_sentinels = sentinels};
@@ -26,9 +15,9 @@ cz_objective_config default_config(const char *name) {
   const cz_objective_row *row;
   cz_objective_config config = {0};
   cz_config *empty;
-  assert_ok(cz_objective_find(&row, name));
-  assert_ok(cz_config_from_words(&empty, NULL, 0));
-  assert_ok(cz_config_bind(cz_config_root(empty), &row->section, &config, NULL));
+  OK(cz_objective_find(&row, name));
+  OK(cz_config_from_words(&empty, NULL, 0));
+  OK(cz_config_bind(cz_config_root(empty), &row->section, &config, NULL));
   cz_config_destroy(&empty);
   config.seed = test_seed();
   return config;
@@ -39,8 +28,8 @@ cz_objective make_objective(const char *name, cz_objective_config config, int32_
   cz_vocabulary v;
   cz_objective o;
   t5_vocabulary(&v, sentinels);
-  assert_ok(cz_objective_find(&row, name));
-  assert_ok(cz_objective_init(&o, row, &config, &v));
+  OK(cz_objective_find(&row, name));
+  OK(cz_objective_init(&o, row, &config, &v));
   return o;
 }
 

@@ -1,23 +1,17 @@
-/* What the objective tests share: T5's vocabulary, configured objectives, pieces of known tokens, and the seed that CZ_TEST_SEED replays. */
+/* What the objective tests share: T5's vocabulary, configured objectives and pieces of known tokens. */
 #ifndef CZ_TESTS_OBJECTIVES_SETUP_H
 #define CZ_TESTS_OBJECTIVES_SETUP_H
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stddef.h>
 
-#include <cmocka.h>
-
+#include "common/common.h"
 #include "base/text.h"
 #include "device/random.h"
 #include "trainers/objectives/denoise.h"
 #include "trainers/objectives/objective.h"
 
-#define assert_ok(expr) assert_string_equal((expr) == CZ_OK ? "" : cz_error_message(), "")
-
 enum { T5_SIZE = 32100, T5_SENTINEL = 32099, T5_EOS = 1 };
 
-uint64_t test_seed(void);
 void t5_vocabulary(cz_vocabulary *v, int32_t sentinels);
 cz_objective_config default_config(const char *name);
 cz_objective make_objective(const char *name, cz_objective_config config, int32_t sentinels);

@@ -13,7 +13,7 @@ static void apply_mask(cz_example *out, const char *name, int fidelity, const in
   for (int i = 0; i < 11; i++) ids[i] = 101 + i;
   for (size_t i = 0; i < n_noise; i++) mask[noise[i]] = true;
   const cz_piece piece = {.ids = ids, .n = 11};
-  assert_ok(cz_denoise_masked(&o, out, &piece, mask, cz_tokens_span_inputs, cz_tokens_span_targets));
+  OK(cz_denoise_masked(&o, out, &piece, mask, cz_tokens_span_inputs, cz_tokens_span_targets));
 }
 
 #define LIST(...) (const int32_t[]){__VA_ARGS__}, sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t)
@@ -182,7 +182,7 @@ static void test_prefix_is_uniform(void **state) {
     bool mask[N] = {false};
     cz_stream s;
     cz_stream_init(&s, test_seed(), "prefix", d, 1);
-    assert_ok(cz_mask_prefix(&o, mask, &s, N));
+    OK(cz_mask_prefix(&o, mask, &s, N));
     int k = 0;
     while (k < N && mask[k]) k++;
     for (int i = k; i < N; i++) assert_false(mask[i]);
@@ -202,7 +202,7 @@ static void test_prefix_bounds(void **state) {
     bool mask[21] = {false};
     cz_stream s;
     cz_stream_init(&s, test_seed(), "bounds", d, 1);
-    assert_ok(cz_mask_prefix(&o, mask, &s, 21));
+    OK(cz_mask_prefix(&o, mask, &s, 21));
     int k = 0;
     while (k < 21 && mask[k]) k++;
     if (k < least) least = k;
@@ -223,7 +223,7 @@ static void test_thinning(void **state) {
     int64_t noise, runs, most_runs = (int64_t)cz_stream_below(&s, 40), most = (int64_t)cz_stream_below(&s, 90);
     int64_t had_noise, had_runs;
     count_mask(before, N, &had_noise, &had_runs);
-    assert_ok(cz_mask_thin(after, &s, N, most_runs, most, 1));
+    OK(cz_mask_thin(after, &s, N, most_runs, most, 1));
     count_mask(after, N, &noise, &runs);
     assert_true(runs <= most_runs && noise + runs <= most);
     if (had_runs <= most_runs && had_noise + had_runs <= most) assert_memory_equal(before, after, sizeof before);

@@ -20,7 +20,7 @@ static void apply(const cz_objective *o, cz_example *e, uint32_t index) {
   cz_stream_init(&s, test_seed(), "fidelity", index, 0);
   fill_piece(ids, o->cut.piece_tokens, &s);
   const cz_piece piece = {.ids = ids, .n = o->cut.piece_tokens, .index = index};
-  assert_ok(cz_objective_apply(o, e, &piece));
+  OK(cz_objective_apply(o, e, &piece));
 }
 
 /* The released 10 % file cuts a third of the examples, the paper's text none (t5.md 0.6). */
@@ -64,10 +64,10 @@ static void test_sentinels_run_out(void **state) {
   const cz_piece piece = {.ids = ids, .n = 511, .index = 4};
   cz_example masked = {0}, e = {0};
   const cz_objective mass = in_mode("mass", PAPER, .5, 0, 100);
-  assert_ok(cz_objective_apply(&mass, &masked, &piece));
+  OK(cz_objective_apply(&mass, &masked, &piece));
   for (int mode = PAPER; mode <= CODE; mode++) {
     const cz_objective o = in_mode("iid_replace_spans", mode, .5, 0, 100);
-    assert_ok(cz_objective_apply(&o, &e, &piece));
+    OK(cz_objective_apply(&o, &e, &piece));
     size_t at = 0;
     int32_t span = 0;
     for (int i = 0; i < 511; i++) {
@@ -81,7 +81,7 @@ static void test_sentinels_run_out(void **state) {
     assert_true(span > 100);
   }
   const cz_objective o = in_mode("iid_replace_spans", CORRECTED, .5, 0, 100);
-  assert_ok(cz_objective_apply(&o, &e, &piece));
+  OK(cz_objective_apply(&o, &e, &piece));
   assert_int_equal(count_sentinels(&e.inputs), 99);   /* 99 spans, each with a sentinel of its own ... */
   assert_int_equal(count_sentinels(&e.targets), 100); /* ... and the last to close */
   for (size_t i = 0; i + 1 < e.targets.len; i++) assert_true(e.targets.data[i] == 10 || e.targets.data[i] > 31999);
@@ -177,14 +177,14 @@ static void test_random_tokens(void **state) {
     cz_vocabulary v = {.size = 40, .pad = 0, .eos = 1, .unk = 5, .n_sentinels = 20};
     for (int32_t k = 0; k < 20; k++) v.sentinels[k] = 39 - k;
     cz_objective o;
-    assert_ok(cz_objective_find(&row, "bert_style"));
-    assert_ok(cz_objective_init(&o, row, &config, &v));
+    OK(cz_objective_find(&row, "bert_style"));
+    OK(cz_objective_init(&o, row, &config, &v));
     int32_t ids[500] = {0};
     bool seen[40] = {false};
     cz_example e = {0};
     for (uint32_t i = 0; i < 40; i++) {
       const cz_piece piece = {.ids = ids, .n = 500, .index = i};
-      assert_ok(cz_objective_apply(&o, &e, &piece));
+      OK(cz_objective_apply(&o, &e, &piece));
       for (size_t k = 0; k < 500; k++) seen[e.inputs.data[k]] = true;
     }
     for (int32_t id = 0; id < 40; id++) assert_int_equal(seen[id], mode == CORRECTED ? id >= 3 && id < 20 && id != 5 : id >= 3);

@@ -12,12 +12,12 @@ enum { KNOWN = sizeof known / sizeof *known };
 static void test_list(void **state) {
   const cz_objective_row *row;
   for (int i = 0; i < KNOWN; i++) {
-    assert_ok(cz_objective_find(&row, known[i]));
+    OK(cz_objective_find(&row, known[i]));
     assert_string_equal(row->name, known[i]);
   }
   for (size_t i = 0; i < cz_objective_count; i++) {
     assert_true(cz_objective_rows[i]->help && *cz_objective_rows[i]->help);
-    assert_ok(cz_objective_find(&row, cz_objective_rows[i]->name));
+    OK(cz_objective_find(&row, cz_objective_rows[i]->name));
     assert_ptr_equal(row, cz_objective_rows[i]); /* a name stands once */
   }
   assert_int_equal(cz_objective_find(&row, "random_span"), CZ_EUSAGE);
@@ -76,7 +76,7 @@ static moments measure(const char *name, cz_objective_config config, int n, int6
   double squares = 0;
   for (int i = 0; i < n; i++) {
     const cz_piece piece = {.ids = ids, .n = o.cut.piece_tokens, .index = (uint32_t)i};
-    assert_ok(cz_objective_apply(&o, &e, &piece));
+    OK(cz_objective_apply(&o, &e, &piece));
     m.inputs += (double)e.inputs.len / n;
     m.targets += (double)e.targets.len / n;
     squares += (double)e.targets.len * (double)e.targets.len / n;
@@ -139,7 +139,7 @@ static void test_span_lengths(void **state) {
       cz_stream s;
       cz_stream_init(&s, test_seed(), "span lengths", k, 0);
       fill_piece(ids, piece.n, &s);
-      assert_ok(cz_objective_apply(&o, &e, &piece));
+      OK(cz_objective_apply(&o, &e, &piece));
       assert_int_equal(e.inputs.len, 512);
       assert_int_equal(e.targets.len, table[i].targets);
       assert_int_equal(e.inputs.data[0], ids[0]);                             /* the first token is clear */
@@ -164,7 +164,7 @@ static void rebuild_spans(const cz_example *e, cz_ids *out) {
   size_t at[2] = {0, 0}, end[2] = {e->inputs.len - 1, e->targets.len - 1};
   int turn = e->inputs.data[0] >= 32000;
   while (at[0] < end[0] || at[1] < end[1]) {
-    while (at[turn] < end[turn] && side[turn]->data[at[turn]] < 32000) assert_ok(cz_ids_add(out, side[turn]->data[at[turn]++]));
+    while (at[turn] < end[turn] && side[turn]->data[at[turn]] < 32000) OK(cz_ids_add(out, side[turn]->data[at[turn]++]));
     turn = !turn;
     if (at[turn] < end[turn]) assert_true(side[turn]->data[at[turn]++] >= 32000);
   }
@@ -192,8 +192,8 @@ static void check_example(const char *name, cz_example *e, const cz_piece *piece
     rebuild_spans(e, &all);
     assert_ids(&all, piece->ids, n);
   } else if (!strcmp(name, "prefix_lm") || !strcmp(name, "iid_drop_tokens")) {
-    for (size_t i = 0; i < in; i++) assert_ok(cz_ids_add(&all, e->inputs.data[i]));
-    for (size_t i = 0; i < out; i++) assert_ok(cz_ids_add(&all, e->targets.data[i]));
+    for (size_t i = 0; i < in; i++) OK(cz_ids_add(&all, e->inputs.data[i]));
+    for (size_t i = 0; i < out; i++) OK(cz_ids_add(&all, e->targets.data[i]));
     if (!strcmp(name, "prefix_lm"))
       assert_ids(&all, piece->ids, n);
     else
@@ -201,7 +201,7 @@ static void check_example(const char *name, cz_example *e, const cz_piece *piece
   } else {
     assert_int_equal(out, n);
     assert_memory_equal(e->targets.data, piece->ids, n * sizeof *piece->ids);
-    for (size_t i = 0; i < in; i++) assert_ok(cz_ids_add(&all, e->inputs.data[i]));
+    for (size_t i = 0; i < in; i++) OK(cz_ids_add(&all, e->inputs.data[i]));
     if (!strcmp(name, "lm"))
       assert_int_equal(e->inputs.len, 0);
     else if (!strcmp(name, "deshuffling"))
@@ -226,11 +226,11 @@ static void test_nothing_is_lost(void **state) {
       int64_t n = trial < 40 ? trial + 1 : 1 + (int64_t)cz_stream_below(&s, (uint64_t)objective.cut.piece_tokens);
       fill_piece(ids, n, &s);
       const cz_piece piece = {.ids = ids, .n = n, .epoch = 3, .index = (uint32_t)trial};
-      assert_ok(cz_objective_apply(&objective, &e, &piece));
+      OK(cz_objective_apply(&objective, &e, &piece));
       check_example(known[o], &e, &piece);
     }
     const cz_piece nothing = {.ids = ids, .n = 0};
-    assert_ok(cz_objective_apply(&objective, &e, &nothing));
+    OK(cz_objective_apply(&objective, &e, &nothing));
     assert_int_equal(e.inputs.len, 0);
     assert_int_equal(e.targets.len, 0);
   }
@@ -255,7 +255,7 @@ static bool agree(const char *name, const int32_t *ids, keyed a, keyed b) {
     config.seed = keys[i]->seed;
     const cz_objective o = make_objective(name, config, 100);
     const cz_piece piece = {.ids = ids, .n = 300, .epoch = keys[i]->epoch, .index = keys[i]->index};
-    assert_ok(cz_objective_apply(&o, &made[i], &piece));
+    OK(cz_objective_apply(&o, &made[i], &piece));
   }
   bool same = same_ids(&made[0].inputs, &made[1].inputs) && same_ids(&made[0].targets, &made[1].targets);
   free_example(&made[0]);
@@ -294,8 +294,8 @@ static void test_masks_are_shared(void **state) {
   const cz_objective drop = make_objective("iid_drop_tokens", default_config("iid_drop_tokens"), 100);
   cz_example a = {0}, b = {0};
   const cz_piece piece = {.ids = ids, .n = 300, .index = 9};
-  assert_ok(cz_objective_apply(&mass, &a, &piece));
-  assert_ok(cz_objective_apply(&drop, &b, &piece));
+  OK(cz_objective_apply(&mass, &a, &piece));
+  OK(cz_objective_apply(&drop, &b, &piece));
   size_t kept = 0, dropped = 0;
   for (size_t i = 0; i < 300; i++) {
     if (a.inputs.data[i] == T5_SENTINEL)
@@ -317,7 +317,7 @@ static void test_every_token_moves(void **state) {
   cz_example e = {0};
   for (uint32_t i = 0; i < DRAWS; i++) {
     const cz_piece piece = {.ids = ids, .n = N, .index = i};
-    assert_ok(cz_objective_apply(&o, &e, &piece));
+    OK(cz_objective_apply(&o, &e, &piece));
     for (int k = 0; k < N; k++) counts[k][e.inputs.data[k] - 10]++;
   }
   for (int i = 0; i < N * N; i++) assert_close("share of a token in a place", counts[i / N][i % N] / (double)DRAWS, 1.0 / N, 0.4, DRAWS, 0);
@@ -334,7 +334,7 @@ static void test_long_pieces_are_cut(void **state) {
   for (int i = 0; i < KNOWN; i++) {
     const cz_objective o = make_objective(known[i], default_config(known[i]), 900);
     const cz_piece piece = {.ids = ids, .n = 5000};
-    assert_ok(cz_objective_apply(&o, &e, &piece));
+    OK(cz_objective_apply(&o, &e, &piece));
     assert_true((int64_t)e.inputs.len <= o.inputs_cap && (int64_t)e.targets.len <= o.targets_cap);
     if (strcmp(known[i], "prefix_lm")) assert_int_equal(e.targets.len, o.targets_cap); /* its targets may be short by chance */
     assert_int_equal(e.targets.data[e.targets.len - 1], T5_EOS);
@@ -346,10 +346,10 @@ static void test_long_pieces_are_cut(void **state) {
 static void test_mean_lengths(void **state) {
   double inputs, targets;
   const cz_objective o = make_objective("random_spans", default_config("random_spans"), 100);
-  assert_ok(cz_objective_mean_lengths(&o, &inputs, &targets, 10));
+  OK(cz_objective_mean_lengths(&o, &inputs, &targets, 10));
   assert_true(inputs == 512 && targets == 114);
   const cz_objective lm = make_objective("lm", default_config("lm"), 0);
-  assert_ok(cz_objective_mean_lengths(&lm, &inputs, &targets, 3));
+  OK(cz_objective_mean_lengths(&lm, &inputs, &targets, 3));
   assert_true(inputs == 0 && targets == 512);
 }
 
@@ -358,7 +358,7 @@ static void refuse(const char *name, cz_objective_config config, int32_t sentine
   cz_vocabulary v;
   cz_objective o;
   t5_vocabulary(&v, sentinels);
-  assert_ok(cz_objective_find(&row, name));
+  OK(cz_objective_find(&row, name));
   assert_int_equal(cz_objective_init(&o, row, &config, &v), CZ_EUSAGE);
   if (!strstr(cz_error_message(), words)) fail_msg("'%s' is not in: %s", words, cz_error_message());
 }
@@ -383,8 +383,8 @@ static void bind_fails(const char *name, const char *word, const char *words) {
   const cz_objective_row *row;
   cz_objective_config out = {0};
   cz_config *config;
-  assert_ok(cz_objective_find(&row, name));
-  assert_ok(cz_config_from_words(&config, &word, 1));
+  OK(cz_objective_find(&row, name));
+  OK(cz_config_from_words(&config, &word, 1));
   assert_int_equal(cz_config_bind(cz_config_root(config), &row->section, &out, NULL), CZ_EUSAGE);
   if (!strstr(cz_error_message(), words)) fail_msg("'%s' is not in: %s", words, cz_error_message());
   cz_config_destroy(&config);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static char folder[64], tokenizer[128], text[128], ids[128], output[128];
+static const char *tokenizer, *text, *ids, *output;
 
 /* The example of the paper's Table 3 and single letters; sentinels run downwards from the last id, as in T5, or upwards. */
 static const char *const words[] = {"▁Thank", "▁you", "▁for", "▁inviting", "▁me", "▁to", "▁your", "▁party", "▁last", "▁week", "▁.", "▁", "a", "b"};
@@ -19,24 +19,22 @@ enum { WORDS = sizeof words / sizeof *words, FIRST = 3, SENTINELS = 40, SIZE = F
 
 static void write_tokenizer(const char *path, bool upwards) {
   cz_buf b = {0};
-  assert_ok(cz_buf_addf(&b, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":["));
+  OK(cz_buf_addf(&b, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":["));
   static const char *const special[] = {"<pad>", "</s>", "<unk>"};
   static const char *const flags = "\"special\":true,\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false";
-  for (int i = 0; i < FIRST; i++) assert_ok(cz_buf_addf(&b, "%s{\"id\":%d,\"content\":\"%s\",%s}", i ? "," : "", i, special[i], flags));
+  for (int i = 0; i < FIRST; i++) OK(cz_buf_addf(&b, "%s{\"id\":%d,\"content\":\"%s\",%s}", i ? "," : "", i, special[i], flags));
   for (int k = 0; k < SENTINELS; k++)
-    assert_ok(cz_buf_addf(&b, ",{\"id\":%d,\"content\":\"<extra_id_%d>\",%s}", FIRST + WORDS + k, upwards ? k : SENTINELS - 1 - k, flags));
-  assert_ok(cz_buf_addf(
+    OK(cz_buf_addf(&b, ",{\"id\":%d,\"content\":\"<extra_id_%d>\",%s}", FIRST + WORDS + k, upwards ? k : SENTINELS - 1 - k, flags));
+  OK(cz_buf_addf(
       &b, "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"always\",\"split\":true},"
           "\"post_processor\":null,\"decoder\":{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"always\",\"split\":true},"
           "\"model\":{\"type\":\"Unigram\",\"unk_id\":2,\"byte_fallback\":false,\"vocab\":["));
-  for (int i = 0; i < FIRST; i++) assert_ok(cz_buf_addf(&b, "[\"%s\",0.0],", special[i]));
-  for (int i = 0; i < WORDS; i++) assert_ok(cz_buf_addf(&b, "%s[\"%s\",-%d.0]", i ? "," : "", words[i], i + 1));
-  assert_ok(cz_buf_addf(&b, "]}}"));
-  assert_ok(cz_fs_write_atomic(path, b.data, b.len));
+  for (int i = 0; i < FIRST; i++) OK(cz_buf_addf(&b, "[\"%s\",0.0],", special[i]));
+  for (int i = 0; i < WORDS; i++) OK(cz_buf_addf(&b, "%s[\"%s\",-%d.0]", i ? "," : "", words[i], i + 1));
+  OK(cz_buf_addf(&b, "]}}"));
+  OK(cz_fs_write_atomic(path, b.data, b.len));
   cz_buf_free(&b);
 }
-
-static void write_text(const char *path, const char *content) { assert_ok(cz_fs_write_atomic(path, content, strlen(content))); }
 
 /* Runs the command with standard output going to a file; RESULT gets it. */
 static cz_status run(cz_buf *result, int argc, const char *const *argv) {
@@ -53,7 +51,7 @@ static cz_status run(cz_buf *result, int argc, const char *const *argv) {
   close(kept);
   fclose(f);
   result->len = 0;
-  assert_ok(cz_fs_read(output, result));
+  OK(cz_fs_read(output, result));
   return st;
 }
 
@@ -67,12 +65,12 @@ static void refuse(cz_status code, const char *message, cz_status found) {
 static void test_ids_as_json(void **state) {
   cz_buf out = {0};
   write_text(ids, "[3,4,5,6,7,8,9,10,11,12,13]\n[]\n[3]");
-  assert_ok(RUN(&out, "objective", "random_spans", "--tokenizer", tokenizer, "--ids", ids, "--json"));
+  OK(RUN(&out, "objective", "random_spans", "--tokenizer", tokenizer, "--ids", ids, "--json"));
   /* t5.md 3.3 (c): eleven tokens at 15 % and mean 3 lose the last two; one token keeps it and writes a sentinel */
   assert_string_equal(out.data, "{\"inputs\": [3, 4, 5, 6, 7, 8, 9, 10, 11, 56, 1], \"targets\": [56, 12, 13, 1]}\n"
                                 "{\"inputs\": [], \"targets\": []}\n"
                                 "{\"inputs\": [3, 1], \"targets\": [56, 1]}\n");
-  assert_ok(RUN(&out, "objective", "--json", "lm", "--ids", ids, "--tokenizer", tokenizer));
+  OK(RUN(&out, "objective", "--json", "lm", "--ids", ids, "--tokenizer", tokenizer));
   assert_string_equal(out.data, "{\"inputs\": [], \"targets\": [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 1]}\n"
                                 "{\"inputs\": [], \"targets\": []}\n{\"inputs\": [], \"targets\": [3, 1]}\n");
   cz_buf_free(&out);
@@ -81,13 +79,12 @@ static void test_ids_as_json(void **state) {
 /* Sentinels are found by name wherever their ids lie. */
 static void test_sentinels_upwards(void **state) {
   cz_buf out = {0};
-  char other[128];
-  snprintf(other, sizeof other, "%s/up.json", folder);
+  const char *other = under("up.json");
   write_tokenizer(other, true);
   write_text(ids, "[3,4,5,6,7,8,9,10,11,12,13,3,4,5,6,7,8,9,10,11,12,13]\n");
-  assert_ok(RUN(&out, "objective", "iid_replace_spans", "noise_density=1", "--tokenizer", other, "--ids", ids, "--json"));
+  OK(RUN(&out, "objective", "iid_replace_spans", "noise_density=1", "--tokenizer", other, "--ids", ids, "--json"));
   assert_non_null(strstr(out.data, "{\"inputs\": [17, 1], "));
-  assert_ok(RUN(&out, "objective", "random_spans", "noise_density=0.3", "mean_noise_span_length=2", "--tokenizer", other, "--ids", ids, "--json"));
+  OK(RUN(&out, "objective", "random_spans", "noise_density=0.3", "mean_noise_span_length=2", "--tokenizer", other, "--ids", ids, "--json"));
   assert_non_null(strstr(out.data, " 17, "));
   assert_non_null(strstr(out.data, " 18, "));
   cz_buf_free(&out);
@@ -96,12 +93,12 @@ static void test_sentinels_upwards(void **state) {
 /* The length table of t5.md 3.3 through the command, with nothing but the keys said. */
 static void test_full_length(void **state) {
   cz_buf out = {0}, list = {0};
-  assert_ok(cz_buf_addf(&list, "["));
-  for (int i = 0; i < 568; i++) assert_ok(cz_buf_addf(&list, "%s%d", i ? ", " : "", FIRST + i % WORDS));
-  assert_ok(cz_buf_addf(&list, "]\n"));
-  assert_ok(cz_fs_write_atomic(ids, list.data, list.len));
-  assert_ok(RUN(&out, "objective", "random_spans", "noise_density=0.15", "mean_noise_span_length=3", "--tokenizer", tokenizer, "--ids", ids, "--json",
-                "--seed", "7"));
+  OK(cz_buf_addf(&list, "["));
+  for (int i = 0; i < 568; i++) OK(cz_buf_addf(&list, "%s%d", i ? ", " : "", FIRST + i % WORDS));
+  OK(cz_buf_addf(&list, "]\n"));
+  OK(cz_fs_write_atomic(ids, list.data, list.len));
+  OK(RUN(&out, "objective", "random_spans", "noise_density=0.15", "mean_noise_span_length=3", "--tokenizer", tokenizer, "--ids", ids, "--json",
+         "--seed", "7"));
   json_t *example = json_loads(out.data, 0, NULL);
   assert_non_null(example);
   const char *const sides[] = {"inputs", "targets"};
@@ -121,10 +118,10 @@ static void test_full_length(void **state) {
 static void test_seeds(void **state) {
   cz_buf a = {0}, b = {0};
   write_text(ids, "[3,4,5,6,7,8,9,10,11,12,13,3,4,5,6,7,8,9,10,11,12,13]\n");
-  assert_ok(RUN(&a, "objective", "deshuffling", "--tokenizer", tokenizer, "--ids", ids, "--json"));
-  assert_ok(RUN(&b, "objective", "deshuffling", "--tokenizer", tokenizer, "--ids", ids, "--json", "--seed", "0"));
+  OK(RUN(&a, "objective", "deshuffling", "--tokenizer", tokenizer, "--ids", ids, "--json"));
+  OK(RUN(&b, "objective", "deshuffling", "--tokenizer", tokenizer, "--ids", ids, "--json", "--seed", "0"));
   assert_string_equal(a.data, b.data);
-  assert_ok(RUN(&b, "objective", "deshuffling", "--tokenizer", tokenizer, "--ids", ids, "--json", "--seed", "1"));
+  OK(RUN(&b, "objective", "deshuffling", "--tokenizer", tokenizer, "--ids", ids, "--json", "--seed", "1"));
   assert_string_not_equal(a.data, b.data);
   cz_buf_free(&a);
   cz_buf_free(&b);
@@ -134,12 +131,12 @@ static void test_seeds(void **state) {
 static void test_readable(void **state) {
   cz_buf out = {0};
   write_text(text, "\n \nThank you for inviting me\nto your party last week .\n\n  \nThank you .\n");
-  assert_ok(RUN(&out, "objective", "random_spans", "--tokenizer", tokenizer, "--text", text));
+  OK(RUN(&out, "objective", "random_spans", "--tokenizer", tokenizer, "--text", text));
   assert_non_null(strstr(out.data, "document 2: 3 tokens -> 4 inputs, 3 targets\n"
                                    "  inputs   Thank you <extra_id_0> </s>\n"
                                    "  targets  <extra_id_0> . </s>\n"));
   assert_non_null(strstr(out.data, "document 1: "));
-  assert_ok(RUN(&out, "objective", "bert_style", "noise_density=1", "random_token_probability=1", "--tokenizer", tokenizer, "--text", text));
+  OK(RUN(&out, "objective", "bert_style", "noise_density=1", "random_token_probability=1", "--tokenizer", tokenizer, "--text", text));
   assert_non_null(strstr(out.data, "*"));
   assert_null(strstr(out.data, "\033["));
   cz_buf_free(&out);
@@ -149,7 +146,7 @@ static void test_help(void **state) {
   cz_buf out = {0};
   for (size_t i = 0; i < cz_objective_count; i++) {
     const cz_objective_row *row = cz_objective_rows[i];
-    assert_ok(RUN(&out, "objective", row->name, "--keys"));
+    OK(RUN(&out, "objective", row->name, "--keys"));
     assert_non_null(strstr(out.data, row->help));
     for (size_t k = 0; k < row->section.n_keys; k++) assert_non_null(strstr(out.data, row->section.keys[k].name));
   }
@@ -199,24 +196,18 @@ static void test_bad_files(void **state) {
   cz_buf_free(&out);
 }
 
-int main(void) {
-  snprintf(folder, sizeof folder, "/tmp/cloze-objective-%ld", (long)getpid());
-  snprintf(tokenizer, sizeof tokenizer, "%s/tokenizer.json", folder);
-  snprintf(text, sizeof text, "%s/text.txt", folder);
-  snprintf(ids, sizeof ids, "%s/ids.jsonl", folder);
-  snprintf(output, sizeof output, "%s/output.txt", folder);
-  if (cz_fs_make_dirs(folder) != CZ_OK) return 1;
+static int make_files(void **state) {
+  if (make_folder(state)) return -1;
+  tokenizer = under("tokenizer.json"), text = under("text.txt"), ids = under("ids.jsonl"), output = under("output.txt");
   write_tokenizer(tokenizer, false);
+  return 0;
+}
+
+int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_ids_as_json), cmocka_unit_test(test_sentinels_upwards), cmocka_unit_test(test_full_length),
       cmocka_unit_test(test_seeds),       cmocka_unit_test(test_readable),          cmocka_unit_test(test_help),
       cmocka_unit_test(test_wrong_usage), cmocka_unit_test(test_bad_files),
   };
-  int failed = cmocka_run_group_tests_name("cloze objective", tests, NULL, NULL);
-  char up[128];
-  snprintf(up, sizeof up, "%s/up.json", folder);
-  const char *const files[] = {tokenizer, text, ids, output, up};
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++) unlink(files[i]);
-  rmdir(folder);
-  return failed;
+  return cmocka_run_group_tests_name("cloze objective", tests, make_files, drop_folder);
 }

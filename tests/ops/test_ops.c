@@ -2,22 +2,17 @@
  *
  * CZ_TEST_SEED replays a seed, CZ_TEST_INDEX runs one case of it, CZ_TEST_OPS=linear,norm selects ops, CZ_TEST_CASES sets the random cases an op
  * gets. */
+#include "common/common.h"
 #include "ops_test.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include <cmocka.h>
-
 enum { RANDOM_CASES = 24, LEAST_CASES = 6 };
 
 static const double SECONDS_AN_OP = 1.2; /* random cases stop here, so that the sanitized build ends in time too */
-
-static uint64_t seed;
 
 static double seconds(void) {
   struct timespec t;
@@ -43,7 +38,7 @@ static bool selected(const char *op) {
 
 static void check_case(cz_op op, int index) {
   problem p;
-  if (problem_make(&p, op, seed, index)) {
+  if (problem_make(&p, op, test_seed(), index)) {
     check_shapes(&p);
     check_values(&p);
     check_gradient(&p);
@@ -86,9 +81,7 @@ static void test_op(void **state) {
 }
 
 int main(void) {
-  const char *text = getenv("CZ_TEST_SEED");
-  seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)time(NULL) * 1000003u;
-  print_message("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
+  test_seed();
   struct CMUnitTest tests[CZ_OPS];
   for (int i = 0; i < CZ_OPS; i++) {
     tests[i] = (struct CMUnitTest){.name = cz_op_rows[i]->name, .test_func = test_op, .initial_state = (void *)(intptr_t)i};

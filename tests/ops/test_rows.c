@@ -1,19 +1,13 @@
 /* What kernels share: sums over rows with a fixed tree, at sizes where several threads work, against sums in double; and the list of activations. */
+#include "common/common.h"
 #include "kernels/cases.h"
 #include "kernels/common/rows.h"
 #include "kernels/linear/linear.h"
 
 #include <math.h>
 #include <omp.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#include <cmocka.h>
-
-static uint64_t seed;
 
 static float *draw(cz_rand *r, int64_t n) {
   float *x = test_calloc((size_t)n, sizeof *x);
@@ -43,7 +37,7 @@ static void check_reduce(cz_rand *r, int64_t blocks, int64_t n, cz_grad_mode mod
 /* Sizes on both sides of the threshold, of one piece of columns and more. */
 static void rows_reduced(void **state) {
   static const int64_t sizes[][2] = {{1, 1}, {64, 1031}, {63, 1024}, {33, 2049}, {2, 511}, {64, 512}, {5, 20000}};
-  cz_rand r = {.state = seed};
+  cz_rand r = {.state = test_seed()};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     for (cz_grad_mode mode = CZ_GRAD_SKIP; mode <= CZ_GRAD_ADD; mode++) check_reduce(&r, sizes[i][0], sizes[i][1], mode);
 }
@@ -83,9 +77,6 @@ static void activations(void **state) {
 }
 
 int main(void) {
-  const char *text = getenv("CZ_TEST_SEED");
-  seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
-  print_message("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
   const struct CMUnitTest tests[] = {cmocka_unit_test(rows_reduced), cmocka_unit_test(rows_cut), cmocka_unit_test(activations)};
   return cmocka_run_group_tests_name("rows", tests, NULL, NULL);
 }

@@ -1,20 +1,13 @@
 /* Philox against the known answers that Random123 publishes, and streams against what their distributions must look like.
  *
  * Statistics use a fresh seed (CZ_TEST_SEED replays it) and bounds of six standard deviations: one false alarm in half a billion. */
+#include "common/common.h"
 #include "device/random.h"
 #include "kernels/common/philox.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#include <cmocka.h>
-
-static uint64_t seed;
 
 typedef struct answer {
   uint32_t counter[4], key[2], out[4];
@@ -54,15 +47,15 @@ static void streams_are_keyed(void **state) {
     uint64_t seed;
     const char *name;
     uint32_t a, b;
-  } other[] = {{seed + 1, "x", 1, 2}, {seed, "y", 1, 2}, {seed, "x", 2, 2}, {seed, "x", 1, 3}};
+  } other[] = {{test_seed() + 1, "x", 1, 2}, {test_seed(), "y", 1, 2}, {test_seed(), "x", 2, 2}, {test_seed(), "x", 1, 3}};
   for (size_t k = 0; k < sizeof other / sizeof *other; k++) {
-    cz_stream_init(&a, seed, "x", 1, 2);
+    cz_stream_init(&a, test_seed(), "x", 1, 2);
     cz_stream_init(&b, other[k].seed, other[k].name, other[k].a, other[k].b);
     int same = 0;
     for (int i = 0; i < 64; i++) same += cz_stream_u32(&a) == cz_stream_u32(&b);
     assert_true(same <= 1);
   }
-  cz_stream_init(&a, seed, "x", 1, 2);
+  cz_stream_init(&a, test_seed(), "x", 1, 2);
   for (int i = 0; i < 5; i++) cz_stream_u32(&a);
   b = a; /* a saved stream goes on where it was */
   for (int i = 0; i < 64; i++) assert_int_equal(cz_stream_u32(&a), cz_stream_u32(&b));
@@ -79,7 +72,7 @@ static void expect_even(const int *count, int bins, double expected, const char 
 static void below_is_even(void **state) {
   static const uint64_t n[] = {1, 2, 3, 10, 97};
   cz_stream s;
-  cz_stream_init(&s, seed, "below", 0, 0);
+  cz_stream_init(&s, test_seed(), "below", 0, 0);
   for (size_t k = 0; k < sizeof n / sizeof *n; k++) {
     int count[97] = {0};
     for (int i = 0; i < 50000; i++) {
@@ -99,7 +92,7 @@ static void uniform_is_even(void **state) {
   int count[64] = {0};
   double sum = 0, lagged = 0, last = 0.5;
   cz_stream s;
-  cz_stream_init(&s, seed, "uniform", 0, 0);
+  cz_stream_init(&s, test_seed(), "uniform", 0, 0);
   for (int i = 0; i < 200000; i++) {
     double x = cz_stream_uniform(&s);
     assert_true(x >= 0 && x < 1);
@@ -118,7 +111,7 @@ static void normal_has_its_moments(void **state) {
   int below[5] = {0};
   static const double edge[] = {-2, -1, 0, 1, 2};
   cz_stream s;
-  cz_stream_init(&s, seed, "normal", 0, 0);
+  cz_stream_init(&s, test_seed(), "normal", 0, 0);
   for (int i = 0; i < N; i++) {
     double x = cz_stream_normal(&s), p = 1;
     for (int k = 1; k <= 4; k++) m[k] += (p *= x) / N;
@@ -139,7 +132,7 @@ static void normal_has_its_moments(void **state) {
 static void shuffle_is_even(void **state) {
   int count[24] = {0};
   cz_stream s;
-  cz_stream_init(&s, seed, "shuffle", 0, 0);
+  cz_stream_init(&s, test_seed(), "shuffle", 0, 0);
   for (int i = 0; i < 48000; i++) {
     int32_t x[4] = {0, 1, 2, 3};
     cz_stream_shuffle(&s, x, 4);
@@ -161,7 +154,7 @@ static void shuffle_is_even(void **state) {
 static void masks_are_independent(void **state) {
   enum { N = 100000 };
   static const double rate[] = {0, 0.1, 0.5, 0.9};
-  cz_key base = {.seed = seed, .op = 7, .step = 11, .shard = 0}, other[3] = {base, base, base};
+  cz_key base = {.seed = test_seed(), .op = 7, .step = 11, .shard = 0}, other[3] = {base, base, base};
   other[0].op++, other[1].step++, other[2].shard++;
   for (int k = 0; k < 3; k++) {
     int both = 0;
@@ -177,9 +170,6 @@ static void masks_are_independent(void **state) {
 }
 
 int main(void) {
-  const char *text = getenv("CZ_TEST_SEED");
-  seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
-  print_message("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(philox_known_answers), cmocka_unit_test(philox_keys),           cmocka_unit_test(streams_are_keyed),
       cmocka_unit_test(below_is_even),        cmocka_unit_test(uniform_is_even),       cmocka_unit_test(normal_has_its_moments),

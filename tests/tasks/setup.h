@@ -2,23 +2,12 @@
 #ifndef CZ_TESTS_TASKS_SETUP_H
 #define CZ_TESTS_TASKS_SETUP_H
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stddef.h>
 
-#include <cmocka.h>
-
+#include "common/common.h"
 #include "base/fs.h"
 #include "trainers/objectives/objective.h"
 #include "trainers/tasks/task.h"
-
-#define assert_ok(expr) assert_string_equal((expr) == CZ_OK ? "" : cz_error_message(), "")
-
-void open_folder(void);
-void close_folder(void);
-const char *path_of(const char *name);
-const char *write_bytes(const char *name, const char *bytes, size_t n);
-const char *write_file(const char *name, const char *content);
 
 cz_task_config task_config(const char *task, const char *const *words, size_t n);
 cz_status try_load(cz_task_set **set, const char *task, const cz_task_config *config, const char *path, cz_task_use use);

@@ -8,14 +8,14 @@
 static cz_task_set *load_custom(const char *task, const char *content, const char *const *words, size_t n) {
   cz_task_set *set;
   const cz_task_config config = task_config(task, words, n);
-  assert_ok(try_load(&set, task, &config, write_file("own", content), CZ_TASK_TRAIN));
+  OK(try_load(&set, task, &config, write_text("own", content), CZ_TASK_TRAIN));
   return set;
 }
 
 static void refuse(const char *task, const char *content, cz_status code, const char *message, const char *const *words, size_t n) {
   cz_task_set *set = NULL;
   const cz_task_config config = task_config(task, words, n);
-  assert_int_equal(try_load(&set, task, &config, write_file("own", content), CZ_TASK_TRAIN), code);
+  assert_int_equal(try_load(&set, task, &config, write_text("own", content), CZ_TASK_TRAIN), code);
   assert_null(set);
   if (!strstr(cz_error_message(), message)) fail_msg("'%s' is not in: %s", message, cz_error_message());
 }

@@ -138,16 +138,16 @@ static void test_pairs(void **state) {
 static void test_parallel(void **state) {
   const cz_task_config config = {0};
   cz_task_set *set;
-  write_file("wmt.en", "One.\n\nThree.\n");
-  write_file("wmt.de", "Eins.\nZwei.\nDrei.\n");
-  assert_ok(try_load(&set, "wmt_en_de", &config, path_of("wmt"), CZ_TASK_TRAIN));
+  write_text("wmt.en", "One.\n\nThree.\n");
+  write_text("wmt.de", "Eins.\nZwei.\nDrei.\n");
+  OK(try_load(&set, "wmt_en_de", &config, under("wmt"), CZ_TASK_TRAIN));
   assert_int_equal(set->n, 2); /* an empty line has no translation */
   assert_record(set, 1, "translate English to German: Three.", "Drei.");
   cz_task_set_destroy(&set);
-  write_file("wmt.de", "Eins.\nZwei.\n");
-  assert_int_equal(try_load(&set, "wmt_en_de", &config, path_of("wmt"), CZ_TASK_TRAIN), CZ_EINVAL);
+  write_text("wmt.de", "Eins.\nZwei.\n");
+  assert_int_equal(try_load(&set, "wmt_en_de", &config, under("wmt"), CZ_TASK_TRAIN), CZ_EINVAL);
   assert_non_null(strstr(cz_error_message(), "wmt.de ends after line 2"));
-  assert_int_equal(try_load(&set, "wmt_en_ro", &config, path_of("wmt"), CZ_TASK_TRAIN), CZ_EIO);
+  assert_int_equal(try_load(&set, "wmt_en_ro", &config, under("wmt"), CZ_TASK_TRAIN), CZ_EIO);
   assert_non_null(strstr(cz_error_message(), "wmt.ro"));
 }
 
@@ -168,11 +168,8 @@ static void test_damaged_files(void **state) {
       {"debian_language", "A library.\tgnu-r\n"},
       {"tsv", "a\tb\nc\td\n"},
       {"csv", "\"a, \"\"b\"\"\nc\",d\ne,f\n"}};
-  const char *given = getenv("CZ_TEST_SEED");
-  uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)(cz_seconds() * 1e9);
-  fprintf(stderr, "CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
   cz_stream s;
-  cz_stream_init(&s, seed, "damage", 0, 0);
+  cz_stream_init(&s, test_seed(), "damage", 0, 0);
   for (size_t w = 0; w < sizeof whole / sizeof *whole; w++) {
     const cz_task_config config = task_config(whole[w].task, NULL, 0);
     for (int trial = 0; trial < 150; trial++) {

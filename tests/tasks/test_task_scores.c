@@ -9,7 +9,7 @@
 
 static void assert_scores(cz_task_set *set, const char *const *outputs, double first, double second) {
   double scores[CZ_TASK_METRICS];
-  assert_ok(cz_task_score(scores, set, outputs));
+  OK(cz_task_score(scores, set, outputs));
   if (!(fabs(scores[0] - first) < 1e-9 && fabs(scores[1] - second) < 1e-9))
     fail_msg("%s: found %.6f and %.6f, expected %.6f and %.6f", set->row->name, scores[0], scores[1], first, second);
   cz_task_set_destroy(&set);
@@ -55,7 +55,7 @@ static void test_nouns(void **state) {
              cases[i].noun);
     cz_task_set *set = load("wsc", file);
     double scores[CZ_TASK_METRICS];
-    assert_ok(cz_task_score(scores, set, &cases[i].output));
+    OK(cz_task_score(scores, set, &cases[i].output));
     if ((scores[0] == 100) != cases[i].same) fail_msg("'%s' and '%s'", cases[i].output, cases[i].noun);
     cz_task_set_destroy(&set);
   }
@@ -78,7 +78,7 @@ static void test_texts(void **state) {
 static void test_rouge_by_sentence(void **state) {
   double scores[CZ_TASK_METRICS];
   cz_task_set *set = load("cnn_dm", "{\"article\": \"x\", \"highlights\": \"a b c . d e f .\"}\n");
-  assert_ok(cz_task_score(scores, set, TEXTS("d e f . a b c .")));
+  OK(cz_task_score(scores, set, TEXTS("d e f . a b c .")));
   assert_true(fabs(scores[2] - 100) < 1e-9);
   cz_task_set_destroy(&set);
 }
@@ -94,24 +94,24 @@ static void test_unlabelled(void **state) {
 static void test_baselines(void **state) {
   const char *outputs[3];
   cz_arena *arena;
-  assert_ok(cz_arena_create(&arena, "test"));
+  OK(cz_arena_create(&arena, "test"));
   cz_task_set *train = load("debian_section", "a\tweb\nb\tgames\nc\tweb\nd\tgames\ne\tmath\n");
   cz_task_set *dev = load("debian_section", "x\tweb\ny\tmath\n");
-  assert_ok(cz_task_baseline_outputs(outputs, arena, train, dev));
+  OK(cz_task_baseline_outputs(outputs, arena, train, dev));
   assert_string_equal(outputs[0], "games"); /* as frequent as web, and before it */
   assert_string_equal(outputs[1], "games");
   cz_task_set_destroy(&train);
   train = load("debian_section", "a\tmath\nb\tgames\nc\tweb\nd\tgames\ne\tweb\nf\tweb\n");
-  assert_ok(cz_task_baseline_outputs(outputs, arena, train, dev));
+  OK(cz_task_baseline_outputs(outputs, arena, train, dev));
   assert_string_equal(outputs[0], "web"); /* the most frequent, though last in the alphabet */
   cz_task_set_destroy(&train);
   cz_task_set_destroy(&dev);
   dev = load("debian_en_de", "A house.\tEin Haus.\n");
-  assert_ok(cz_task_baseline_outputs(outputs, arena, dev, dev));
+  OK(cz_task_baseline_outputs(outputs, arena, dev, dev));
   assert_string_equal(outputs[0], "A house.");
   cz_task_set_destroy(&dev);
   dev = load("debian_summarize", "1 2 3 4 5 6 7 8 9  10 11 12 13 14\tx\n1 2\ty\n");
-  assert_ok(cz_task_baseline_outputs(outputs, arena, dev, dev));
+  OK(cz_task_baseline_outputs(outputs, arena, dev, dev));
   assert_string_equal(outputs[0], "1 2 3 4 5 6 7 8 9  10 11 12");
   assert_string_equal(outputs[1], "1 2");
   cz_task_set_destroy(&dev);

@@ -8,7 +8,7 @@ static void test_list(void **state) {
   const cz_task_row *row;
   for (size_t i = 0; i < cz_task_count; i++) {
     const cz_task_row *r = cz_task_rows[i];
-    assert_ok(cz_task_find(&row, r->name));
+    OK(cz_task_find(&row, r->name));
     assert_ptr_equal(row, r);
     assert_true(r->help && r->read && r->section.n_keys >= 4);
     if (strcmp(r->name, "tsv") && strcmp(r->name, "csv")) assert_true(r->metrics[0] != CZ_METRIC_NONE);
@@ -157,12 +157,11 @@ static void test_wrong_files(void **state) {
 }
 
 int main(void) {
-  open_folder();
+  if (make_folder(NULL)) return 1;
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_list),      cmocka_unit_test(test_glue),     cmocka_unit_test(test_scores_in_words), cmocka_unit_test(test_short_lines),
       cmocka_unit_test(test_superglue), cmocka_unit_test(test_fidelity), cmocka_unit_test(test_wrong_files),
   };
   int failed = cmocka_run_group_tests_name("tasks", tests, NULL, NULL) + run_reader_tests() + run_custom_tests() + run_score_tests();
-  close_folder();
-  return failed;
+  return failed + drop_folder(NULL);
 }

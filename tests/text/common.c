@@ -4,15 +4,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-/** A stream of draws for TEST, seeded by CZ_TEST_SEED or else by the clock; prints the seed. */
-draws draws_begin(const char *test) {
-  const char *given = getenv("CZ_TEST_SEED");
-  uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-  print_message("%s: CZ_TEST_SEED=%llu\n", test, (unsigned long long)seed);
-  return (draws){.seed = cz_hash_text(test) ^ seed};
-}
+/** A stream of draws for TEST, seeded by CZ_TEST_SEED or else by the clock. */
+draws draws_begin(const char *test) { return (draws){.seed = cz_hash_text(test) ^ test_seed()}; }
 
 /** A number from 0 to BELOW - 1. */
 uint64_t draw(draws *d, uint64_t below) {
@@ -40,6 +34,6 @@ cz_tokenizer *fixture_open(const char *name) {
   char path[1024];
   cz_tokenizer *t;
   fixture_path(path, name, "json");
-  ASSERT_OK(cz_tokenizer_open(&t, path));
+  OK(cz_tokenizer_open(&t, path));
   return t;
 }

@@ -2,23 +2,16 @@
 #ifndef CZ_TESTS_TEXT_COMMON_H
 #define CZ_TESTS_TEXT_COMMON_H
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
+#include "common/common.h"
 #include "base/mem.h"
 #include "text/tokenizer.h"
 
 /* Fails the test with the error's message. */
-#define ASSERT_OK(expr)                                                                                                                              \
-  do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s: %s", #expr, cz_error_message());                                                                              \
-  } while (0)
-
 /* Draws that depend on the seed and on nothing else. */
 typedef struct draws {
   uint64_t seed, count;

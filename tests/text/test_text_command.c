@@ -39,8 +39,8 @@ static cz_status run(cz_buf *out, const char *input, size_t n, const char *const
   give_back(stdout, kept_out);
   give_back(stdin, kept_in);
   rewind(printed);
-  for (size_t k; (k = fread(part, 1, sizeof part, printed)) > 0;) ASSERT_OK(cz_buf_add(out, part, k));
-  ASSERT_OK(cz_buf_add(out, "", 0));
+  for (size_t k; (k = fread(part, 1, sizeof part, printed)) > 0;) OK(cz_buf_add(out, part, k));
+  OK(cz_buf_add(out, "", 0));
   fclose(in);
   fclose(printed);
   return st;
@@ -56,11 +56,11 @@ static void test_lines(void **state) {
   for (size_t i = 0; i < json_array_size(cases); i++) {
     const json_t *text = json_object_get(json_array_get(cases, i), "text");
     if (memchr(json_string_value(text), '\n', json_string_length(text))) continue;
-    ASSERT_OK(cz_buf_add(&in, json_string_value(text), json_string_length(text)));
-    ASSERT_OK(cz_buf_add(&in, "\n", 1));
+    OK(cz_buf_add(&in, json_string_value(text), json_string_length(text)));
+    OK(cz_buf_add(&in, "\n", 1));
   }
-  ASSERT_OK(RUN(&out, in.data, in.len, T5, "--json"));
-  ASSERT_OK(RUN(&back, out.data, out.len, T5, "--decode"));
+  OK(RUN(&out, in.data, in.len, T5, "--json"));
+  OK(RUN(&back, out.data, out.len, T5, "--decode"));
   const char *line = out.data, *decoded = back.data;
   size_t checked = 0;
   for (size_t i = 0; i < json_array_size(cases); i++) {
@@ -85,18 +85,18 @@ static void test_lines(void **state) {
 
 static void test_forms_of_output(void **state) {
   cz_buf out = {0};
-  ASSERT_OK(RUN(&out, "the man", 7, T5)); /* no newline at the end */
+  OK(RUN(&out, "the man", 7, T5)); /* no newline at the end */
   assert_string_equal(out.data, "\xE2\x96\x81the \xE2\x96\x81man </s>\n");
   out.len = 0;
-  ASSERT_OK(RUN(&out, "the man\n\n", 9, T5, "--no-special"));
+  OK(RUN(&out, "the man\n\n", 9, T5, "--no-special"));
   assert_string_equal(out.data, "\xE2\x96\x81the \xE2\x96\x81man\n\n");
   out.len = 0;
-  ASSERT_OK(RUN(&out, "the man\nthe\n", 12, T5, "--count", "--no-special"));
+  OK(RUN(&out, "the man\nthe\n", 12, T5, "--count", "--no-special"));
   assert_non_null(strstr(out.data, "{\"lines\": 2, \"bytes\": 12, \"tokens\": 3, "));
   out.len = 0;
-  ASSERT_OK(RUN(&out, "", 0, T5, "--json"));
+  OK(RUN(&out, "", 0, T5, "--json"));
   assert_int_equal(out.len, 0);
-  ASSERT_OK(RUN(&out, "[]\n[1]\n", 7, T5, "--decode", "--skip-special"));
+  OK(RUN(&out, "[]\n[1]\n", 7, T5, "--decode", "--skip-special"));
   assert_string_equal(out.data, "\n\n");
   cz_buf_free(&out);
 }

@@ -40,7 +40,7 @@ static void check_set(draws *d, key_set *s) {
     random_key(d, s->bytes[i], &s->n[i]);
     keys[i] = (cz__trie_key){s->bytes[i], s->n[i], (int32_t)i};
   }
-  ASSERT_OK(cz__trie_build(&trie, keys, s->count));
+  OK(cz__trie_build(&trie, keys, s->count));
   for (size_t i = 0; i < s->count; i++) assert_int_equal(cz__trie_find(&trie, s->bytes[i], s->n[i]), find_plainly(s, s->bytes[i], s->n[i]));
   for (int i = 0; i < 500; i++) {
     char text[LONGEST];
@@ -71,7 +71,7 @@ static void test_long_key(void **state) {
   memset(text, 'a', n);
   cz__trie trie;
   cz__trie_key keys[] = {{text, n, 7}, {text, 3, 5}};
-  ASSERT_OK(cz__trie_build(&trie, keys, 2));
+  OK(cz__trie_build(&trie, keys, 2));
   assert_int_equal(cz__trie_find(&trie, text, n), 7);
   assert_int_equal(cz__trie_find(&trie, text, n - 1), -1);
   assert_int_equal(cz__trie_find(&trie, text, 3), 5);

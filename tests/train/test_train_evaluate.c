@@ -120,7 +120,7 @@ static void write_rows(const char *name, const row *rows, int n) {
 static row train[TRAIN], dev[ROWS], test[ROWS];
 
 static int make_all(void **state) {
-  if (make_folder(state)) return -1;
+  if (make_runs(state)) return -1;
   make_model();
   make_rows(train, TRAIN, 15, 0);
   make_rows(dev, ROWS, 39, 1);
@@ -128,15 +128,15 @@ static int make_all(void **state) {
   write_rows("a.train.tsv", train, TRAIN);
   write_rows("a.dev.tsv", dev, ROWS);
   write_rows("a.test.tsv", test, ROWS);
-  write_text("evaluate.yaml",
-             "seed: 1\ntokenizer: " TOKENIZER "\ninit: %s/model\n"
-             "model: {name: t5-v1_1-nano, d_model: 8, d_kv: 8, d_ff: 4, num_layers: 1, num_heads: 1}\n"
-             "evaluate: {max_length: 5, max_inputs: 7, batch_tokens: 40}\n"
-             "tasks:\n"
-             "  list:\n"
-             "    - {name: tsv, as: classes, train: %s/a.train.tsv, dev: %s/a.dev.tsv, test: %s/a.test.tsv, labels: 'was,is'}\n"
-             "    - {name: tsv, as: words, train: %s/a.train.tsv, dev: %s/a.dev.tsv, test: %s/a.test.tsv, metrics: rouge1, baseline: copy}\n",
-             folder(), folder(), folder(), folder(), folder(), folder(), folder());
+  write_format("evaluate.yaml",
+               "seed: 1\ntokenizer: " TOKENIZER "\ninit: %s/model\n"
+               "model: {name: t5-v1_1-nano, d_model: 8, d_kv: 8, d_ff: 4, num_layers: 1, num_heads: 1}\n"
+               "evaluate: {max_length: 5, max_inputs: 7, batch_tokens: 40}\n"
+               "tasks:\n"
+               "  list:\n"
+               "    - {name: tsv, as: classes, train: %s/a.train.tsv, dev: %s/a.dev.tsv, test: %s/a.test.tsv, labels: 'was,is'}\n"
+               "    - {name: tsv, as: words, train: %s/a.train.tsv, dev: %s/a.dev.tsv, test: %s/a.test.tsv, metrics: rouge1, baseline: copy}\n",
+               folder(), folder(), folder(), folder(), folder(), folder(), folder());
   return 0;
 }
 
@@ -236,5 +236,5 @@ static void spread_over_the_file(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(whole_files), cmocka_unit_test(spread_over_the_file)};
-  return cmocka_run_group_tests(tests, make_all, drop_folder);
+  return cmocka_run_group_tests(tests, make_all, drop_runs);
 }

@@ -28,7 +28,7 @@ static void configuration(void **state) {
   expect(2, "pretrain @/pretrain.yaml --outt @/run", "unknown option --outt; did you mean --out");
   expect(2, PRETRAIN "--device gpu", "no device 'gpu'");
   expect(2, "pretrain @/none.yaml --out @/run", "none.yaml: there is no such file");
-  write_text("bad.yaml", "seed: 5\ntokenizer: [\n");
+  write_format("bad.yaml", "seed: 5\ntokenizer: [\n");
   expect(2, "pretrain @/bad.yaml --out @/run", "bad.yaml:");
   expect(0, PRETRAIN, "done, see");
   remove_tree("run");
@@ -39,11 +39,11 @@ static void files(void **state) {
   expect(2, PRETRAIN "tokenizer=@/none.json", "tokenizer: there is no file ");
   expect(1, PRETRAIN "corpus=@/foreign.h5", "build the corpus again");
   expect(1, "pretrain @/pretrain.yaml --out @/pretrain.yaml/run", "Not a directory");
-  write_text("one.tsv", "the of\n");
+  write_format("one.tsv", "the of\n");
   expect(1, FINETUNE "tasks.list.0.train=@/one.tsv", "one.tsv:1: there are 1 columns, 2 is none of them");
-  write_text("label.tsv", "the of\tmaybe\n");
+  write_format("label.tsv", "the of\tmaybe\n");
   expect(1, FINETUNE "tasks.list.0.train=@/label.tsv", "label.tsv:1");
-  write_text("empty.tsv", "%s", "");
+  write_format("empty.tsv", "%s", "");
   expect(1, FINETUNE "tasks.list.0.train=@/empty.tsv", "empty.tsv: the file is empty");
   expect(1, "corpus --tokenizer @/none.json --out @/x.h5 @/empty.tsv", "none.json");
   expect(1, "corpus --tokenizer " CZ_SOURCE_DIR "/tests/fixtures/text/t5_a.json --out @/x.h5 @/empty.tsv", "empty.tsv: the file is empty");
@@ -69,7 +69,7 @@ static void budgets(void **state) {
   free(m);
   remove_tree("run");
   expect(2, PRETRAIN "objective.inputs_length=512", "does not fit a shard's 64 and 32");
-  write_text("small.tsv", "the of\tyes\n");
+  write_format("small.tsv", "the of\tyes\n");
   expect(0, FINETUNE "tasks.list.0.train=@/small.tsv", "examples repeats the 1 that there are"); /* in every shard of every batch */
   remove_tree("run");
 }
@@ -152,8 +152,8 @@ static void damaged_checkpoint(void **state) {
   }
   print_message("flipped bits: %d times the checkpoint before, %d times the newest\n", older, newest);
   remove_tree("run/result.json");
-  write_text("run/checkpoint.h5", "no checkpoint");
-  write_text("run/checkpoint.prev.h5", "%s", "");
+  write_format("run/checkpoint.h5", "no checkpoint");
+  write_format("run/checkpoint.prev.h5", "%s", "");
   expect(1, PRETRAIN "train.steps=150", "no checkpoint can be used");
   assert_non_null(strstr(said(), "checkpoint.prev.h5"));
   free(want);
@@ -252,5 +252,5 @@ int main(void) {
                                      cmocka_unit_test(not_finite),       cmocka_unit_test(one_folder), cmocka_unit_test(damaged_checkpoint),
                                      cmocka_unit_test(damaged_corpus),   cmocka_unit_test(full_disk),  cmocka_unit_test(wrong_init),
                                      cmocka_unit_test(experiment_folder)};
-  return cmocka_run_group_tests(tests, make_folder, drop_folder);
+  return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

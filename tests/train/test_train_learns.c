@@ -261,5 +261,5 @@ int main(void) {
                                      cmocka_unit_test(language_model), cmocka_unit_test(prefix_lm), cmocka_unit_test(schedules),
                                      cmocka_unit_test(no_allocation),  cmocka_unit_test(ends)};
   cz_log_quiet(true);
-  return cmocka_run_group_tests(tests, make_folder, drop_folder);
+  return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

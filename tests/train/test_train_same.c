@@ -128,7 +128,7 @@ static void stopped_ranks(void **state) {
 #ifdef CZ_HAVE_MPI
   char runner[512];
   baseline();
-  write_text("runner.sh", "#!/bin/sh\necho $$ > %s/pid.$OMPI_COMM_WORLD_RANK\nexec \"$@\"\n", folder());
+  write_format("runner.sh", "#!/bin/sh\necho $$ > %s/pid.$OMPI_COMM_WORLD_RANK\nexec \"$@\"\n", folder());
   snprintf(runner, sizeof runner, "%s", under("runner.sh"));
   assert_int_equal(chmod(runner, 0755), 0);
   int stops = 0, code = 1;
@@ -157,5 +157,5 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(threads),      cmocka_unit_test(threads_wide), cmocka_unit_test(variants),
                                      cmocka_unit_test(ranks),        cmocka_unit_test(stopped),      cmocka_unit_test(stopped_twice),
                                      cmocka_unit_test(stopped_ranks)};
-  return cmocka_run_group_tests(tests, make_folder, drop_folder);
+  return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

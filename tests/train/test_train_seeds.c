@@ -83,7 +83,7 @@ static void order_of_text(void **state) {
 /* A corpus of one short document is one piece, over and over. */
 static void one_piece(void) {
   static const char words[] = "the of and in to was is the of and in to was is ";
-  write_text("one.txt", "%s%s%s\n", words, words, words); /* long enough for two spans: a single one is always the end */
+  write_format("one.txt", "%s%s%s\n", words, words, words); /* long enough for two spans: a single one is always the end */
   remove_tree("one.h5");
   expect(0, "corpus --tokenizer " CZ_SOURCE_DIR "/tests/fixtures/text/t5_a.json --out @/one.h5 @/one.txt", "");
 }
@@ -108,12 +108,12 @@ static void order_of_records(void **state) {
 /* Two tasks of one record each: only which of them comes when is left. */
 static void choice_of_tasks(void **state) {
   start_from("", "start");
-  write_text("a.tsv", "the of and\tyes\n");
-  write_text("b.tsv", "in to was is the of\tno no\n");
-  write_text("two.yaml", "tasks: {list: [{name: tsv, as: a, train: %s/a.tsv}, {name: tsv, as: b, train: %s/b.tsv}]}\n", folder(), folder());
+  write_format("a.tsv", "the of and\tyes\n");
+  write_format("b.tsv", "in to was is the of\tno no\n");
+  write_format("two.yaml", "tasks: {list: [{name: tsv, as: a, train: %s/a.tsv}, {name: tsv, as: b, train: %s/b.tsv}]}\n", folder(), folder());
   char *common = read_text(under("finetune.yaml"), NULL), *end = strstr(common, "tasks:"), *tasks = read_text(under("two.yaml"), NULL);
   assert_non_null(end);
-  write_text("two.yaml", "%.*s%s", (int)(end - common), common, tasks);
+  write_format("two.yaml", "%.*s%s", (int)(end - common), common, tasks);
   free(common);
   free(tasks);
   seed_decides("the choice among tasks", "finetune @/two.yaml init=@/start/model batch.window=1 " FIXED);
@@ -122,5 +122,5 @@ static void choice_of_tasks(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(weights), cmocka_unit_test(order_of_text),    cmocka_unit_test(noise),
                                      cmocka_unit_test(dropout), cmocka_unit_test(order_of_records), cmocka_unit_test(choice_of_tasks)};
-  return cmocka_run_group_tests(tests, make_folder, drop_folder);
+  return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

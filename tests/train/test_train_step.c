@@ -328,5 +328,5 @@ static void steps(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(steps)};
   cz_log_quiet(true);
-  return cmocka_run_group_tests(tests, make_folder, drop_folder);
+  return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

@@ -17,20 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static char path[256];
 static char *output; /* what the last command printed */
 
 #define TOKENIZER CZ_SOURCE_DIR "/tests/fixtures/text/t5_a.json"
-
-/** The seed of this run of the program, printed once; CZ_TEST_SEED replays. */
-uint64_t test_seed(void) {
-  static uint64_t seed;
-  if (seed) return seed;
-  const char *given = getenv("CZ_TEST_SEED");
-  seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-  printf("CZ_TEST_SEED=%llu\n", (unsigned long long)seed);
-  return seed;
-}
 
 static const char recipe[] = "seed: 5\n"
                              "tokenizer: " TOKENIZER "\n"
@@ -101,13 +90,11 @@ static void make_task(const char *name, int lines, uint32_t part) {
   assert_int_equal(fclose(f), 0);
 }
 
-/** Makes a folder with a corpus of 300 documents, a task, three stages' configurations and an experiment. */
-int make_folder(void **state) {
-  const char *top = getenv("TMPDIR");
+/** Makes the folder, with a corpus of 300 documents, a task, three stages' configurations and an experiment. */
+int make_runs(void **state) {
   cz_tokenizer *t;
   test_seed();
-  snprintf(path, sizeof path, "%s/cloze-test-XXXXXX", top ? top : "/tmp");
-  if (!mkdtemp(path)) return -1;
+  if (make_folder(state)) return -1;
   OK(cz_tokenizer_open(&t, TOKENIZER));
   cz_corpus_vocabulary own = {.hash = cz_tokenizer_get_facts(t)->hash, .size = cz_tokenizer_get_facts(t)->size}, foreign = own;
   foreign.hash++;
@@ -116,36 +103,23 @@ int make_folder(void **state) {
   cz_tokenizer_destroy(&t);
   make_task("train.tsv", 60, 0);
   make_task("dev.tsv", 1200, 1);
-  write_text("pretrain.yaml", "%scorpus: %s/corpus.h5\nobjective: {name: random_spans, inputs_length: 48}\n", recipe, path);
-  write_text("finetune.yaml", "%stasks: {list: [{name: tsv, train: %s/train.tsv, labels: 'yes,no'}]}\n", recipe, path);
-  write_text("experiment.yaml", experiment, path);
+  write_format("pretrain.yaml", "%scorpus: %s/corpus.h5\nobjective: {name: random_spans, inputs_length: 48}\n", recipe, folder());
+  write_format("finetune.yaml", "%stasks: {list: [{name: tsv, train: %s/train.tsv, labels: 'yes,no'}]}\n", recipe, folder());
+  write_format("experiment.yaml", experiment, folder());
   return 0;
 }
 
 static int drop(const char *name, const struct stat *s, int flag, struct FTW *at) { return remove(name); }
 
-/** Removes the folder and all that is in it, unless CZ_TEST_KEEP is set. */
-int drop_folder(void **state) {
+/** Removes the folder, and forgets what was said. */
+int drop_runs(void **state) {
   free(output);
   output = NULL;
-  if (getenv("CZ_TEST_KEEP")) return printf("kept %s\n", path) < 0;
-  return nftw(path, drop, 8, FTW_DEPTH | FTW_PHYS);
+  return drop_folder(state);
 }
 
-/** The folder's path. */
-const char *folder(void) { return path; }
-
-/** FOLDER/NAME, one of the last eight asked for. */
-const char *under(const char *name) {
-  static char places[8][512];
-  static int next;
-  char *p = places[next++ % 8];
-  snprintf(p, sizeof places[0], "%s/%s", path, name);
-  return p;
-}
-
-/** Writes a file of the folder. */
-void write_text(const char *name, const char *format, ...) {
+/** Writes a file of the folder as printf does. */
+void write_format(const char *name, const char *format, ...) {
   FILE *f = fopen(under(name), "w");
   va_list args;
   assert_non_null(f);
@@ -180,14 +154,14 @@ void copy_file(const char *to, const char *from) {
 
 /* Cuts WORDS at blanks; @/ anywhere stands for the folder. */
 static void split(char *store, size_t n, const char **list, const char *words) {
-  char *at = store, *end = store + n - sizeof path;
+  char *at = store, *end = store + n - strlen(folder());
   int k = 0;
   for (const char *w = words; *w; w += strspn(w, " ")) {
     assert_true(k < 60);
     for (list[k++] = at; *w && *w != ' '; w++) {
       assert_true(at < end);
       if (w[0] == '@' && w[1] == '/')
-        at += strlen(strcpy(at, path));
+        at += strlen(strcpy(at, folder()));
       else
         *at++ = *w;
     }

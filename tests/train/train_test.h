@@ -2,11 +2,10 @@
 #ifndef CZ_TESTS_TRAIN_TEST_H
 #define CZ_TESTS_TRAIN_TEST_H
 
+#include "common/common.h"
 #include "base/fs.h"
 #include "base/status.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,12 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
-#include <cmocka.h>
-
-#define OK(expr)                                                                                                                                     \
-  do {                                                                                                                                               \
-    if ((expr) != CZ_OK) fail_msg("%s\n%s", cz_error_message(), cz_error_chain());                                                                   \
-  } while (0)
 
 /* How `cloze` is started. Zero-initialised: one thread, no limits. */
 typedef struct start {
@@ -28,12 +21,9 @@ typedef struct start {
   const char *runner; /* null: the command itself; else a program that is given the command */
 } start;
 
-uint64_t test_seed(void);
-int make_folder(void **state);
-int drop_folder(void **state);
-const char *folder(void);
-const char *under(const char *name);
-void write_text(const char *name, const char *format, ...) CZ_PRINTF(2, 3);
+int make_runs(void **state);
+int drop_runs(void **state);
+void write_format(const char *name, const char *format, ...) CZ_PRINTF(2, 3);
 char *read_text(const char *path, size_t *n);
 void remove_tree(const char *name);
 void copy_file(const char *to, const char *from);
