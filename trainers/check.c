@@ -1,6 +1,7 @@
 #include "trainers/check.h"
 #include "base/fs.h"
 #include "trainers/tasklist.h"
+#include "trainers/tasks/score.h"
 #include "trainers/train.h"
 
 #include <stdarg.h>
@@ -71,13 +72,15 @@ static void how_made(const cz_check *c, char *out, size_t n, const char *path) {
     snprintf(out, n, "the folder %s (key `data`) is not there at all", c->data);
 }
 
-/** Looks for the file that NODE names, or the files of parallel text when it is in a task of ROW (else null); an empty name is none. CZ_EUSAGE with
+/** Looks for the file that NODE names, or the files of parallel text when it is in a task of ROW (else null), where an
+ * empty name is none. CZ_EUSAGE with
  * the place, and what makes the file, when it is missing; in a look *THERE is false instead. */
 cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node, const cz_task_row *row) {
   const char *path;
   char how[sizeof c->hint], file[4096];
   bool first;
   CZ_TRY(cz_config_text(&path, node));
+  if (!*path && !row) return cz_config_error(node, "the name of a file is missing");
   *there = *path && cz_input_there(file, sizeof file, path, row);
   if (*there || !*path) return CZ_OK;
   how_made(c, how, sizeof how, file);
@@ -107,12 +110,15 @@ static cz_status check_records(cz_check *c, const cz_task_entry *e, const char *
   const cz_config_node *n = cz_config_get(e->node, split);
   cz_task_set *set = NULL;
   cz_buf text = {0};
+  const char *path = "";
   bool there = false, first = false;
+  if (n) CZ_TRY(cz_config_text(&path, n));
   if (n) CZ_TRY(cz_check_file(c, &there, n, e->row));
-  if (n && !there) return CZ_OK;
+  if (*path && !there) return CZ_OK; /* without a name cz_tasklist_load refuses the split */
   cz_status st = cz_config_canonical(&text, e->node);
   if (st == CZ_OK) st = first_time(c, &first, "%s %s", split, text.data);
   if (st == CZ_OK && first) st = cz_tasklist_load(&set, e, split, use);
+  if (st == CZ_OK && first && use == CZ_TASK_EVALUATE) st = cz_task_scorable(set);
   cz_task_set_destroy(&set);
   cz_buf_free(&text);
   return st;
@@ -155,7 +161,7 @@ static cz_status check_ranks(const cz_check *c, const cz_stage *stage, int64_t s
   return cz_config_error(node    ? node
                          : batch ? batch
                                  : stage->node,
-                         "%s%s; %lld would do", node ? "" : "shards: ", cz_error_message(), (long long)enough);
+                         "%s%s; %lld shards would do", node ? "" : "shards: ", cz_error_message(), (long long)enough);
 }
 
 /** What every training stage has: batch, optimizer and loop, which JOB has been given, and the values of its result. */

@@ -121,18 +121,11 @@ static cz_status report(const job *j, const task_run *r, const char *label) {
   return st;
 }
 
-/* Keeps at most MOST records (0: all), spread evenly over the file, which may be sorted. */
-static void thin_out(cz_task_set *set, size_t most) {
-  if (most == 0 || set->n <= most) return;
-  for (size_t i = 0; i < most; i++) set->records[i] = set->records[i * set->n / most];
-  set->n = most;
-}
-
 static cz_status open_run(job *j, task_run *r, const cz_task_entry *e) {
   CZ_TRY(cz_arena_create(&r->arena, "evaluation"));
   CZ_TRY(cz_tasklist_load(&r->train, e, "train", CZ_TASK_TRAIN));
   CZ_TRY(cz_tasklist_load(&r->set, e, cz_split_names[j->keys.split], CZ_TASK_EVALUATE));
-  thin_out(r->set, (size_t)j->keys.max_examples);
+  cz_task_thin(r->set, (size_t)j->keys.max_examples);
   CZ_TRY(cz_alloc(&r->inputs, r->set->n, sizeof *r->inputs));
   CZ_TRY(cz_alloc(&r->outputs, r->set->n, sizeof *r->outputs));
   CZ_TRY(cz_alloc(&r->texts, r->set->n, sizeof *r->texts));

@@ -5,7 +5,8 @@
 #include "data/example.h"
 #include "nn/net.h"
 
-/* Zero-initialised is empty. Spans are pairs of begin and end; a single stack leaves the encoder's lists empty, all but a prefix LM prefix. */
+/* Zero-initialised is empty. Spans are pairs of begin and end; a single stack reads neither the encoder's lists nor,
+ * unless it is a prefix LM, `prefix`. */
 typedef struct cz_flat_batch {
   cz_ids enc, enc_spans, dec, dec_spans, targets, prefix;
   int64_t segments;

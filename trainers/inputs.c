@@ -127,6 +127,7 @@ static cz_status fold_model(const folding *f, const cz_config_node *node) {
   char path[4096];
   if (!node) return CZ_OK;
   CZ_TRY(cz_config_text(&folder, node));
+  if (!*folder) return CZ_OK;
   int n = scandir(folder, &names, of_model, by_name);
   if (n < 0) return cz_config_error(node, "%s: %s", folder, strerror(errno));
   cz_status st = CZ_OK;

@@ -272,7 +272,7 @@ static cz_status save(loop *l) {
   if (!finite)
     return CZ_FAIL(CZ_ENUMERIC, "%s: the parameters are not finite after step %lld (learning rate %g); %s: %s", j->what, (long long)l->at.step,
                    cz_schedule_rate(&j->optimizer, l->at.step - 1, j->train.steps), j->folder, what_is_left(l));
-  if (j->comm->rank != 0) return CZ_OK; /* every rank holds the same state */
+  if (j->comm->rank != 0) return l->saved = cz_seconds(), CZ_OK; /* every rank holds the same state */
   size_t bytes = (size_t)p->flat * cz_dtype_bytes(j->model->device->real);
   CZ_TRY(cz_checkpoint_begin(&w, j->folder, j->config_hash, bytes + cz_optimizer_bytes(l->optimizer)));
   CZ_GO(st, cz_checkpoint_put_device(w, "parameters", p->device, p->values, p->flat), fail);

@@ -202,6 +202,7 @@ cz_status cz_stage_bind(cz_stage *stage, const cz_config_node *node, cz_device *
   CZ_TRY(cz_config_need(&n, node, "tokenizer"));
   CZ_TRY(cz_config_text(&stage->tokenizer_path, n));
   if ((n = cz_config_get(node, "init"))) CZ_TRY(cz_config_text(&stage->init, n));
+  if (stage->init && !*stage->init) stage->init = NULL;
   return cz_stage_section(stage, &cz_model_section, &stage->model);
 }
 

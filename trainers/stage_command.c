@@ -150,7 +150,7 @@ cz_status cz_command_stage(int argc, char **argv) {
   cz_status st;
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 1, -1, usage));
-  if (!out) return CZ_FAIL(CZ_EUSAGE, "%s: --out DIR is missing", argv[0]);
+  if (!out || !*out) return CZ_FAIL(CZ_EUSAGE, "%s: --out DIR is missing", argv[0]);
   CZ_GO(st, cz_session_open(&s, device, comm), done);
   cz_loop_catch_signals(s.comm->size == 1);
   CZ_GO(st, open_config(&config, argc, argv, argv[0]), done);

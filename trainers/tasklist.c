@@ -20,6 +20,9 @@ static cz_status read_entry(cz_task_entry *e, const cz_config_node *node) {
   CZ_TRY(cz_tasklist_row(&e->row, node));
   e->label = e->row->name;
   if ((n = cz_config_get(node, "as"))) CZ_TRY(cz_config_text(&e->label, n));
+  if (!*e->label || strpbrk(e->label, "./"))
+    return cz_config_error(n, "'%s' can't name a task: it stands in a file's name and in places such as NAME.scores.f1, so no point and no slash",
+                           e->label);
   return cz_config_bind(node, &e->row->section, &e->config, others);
 }
 

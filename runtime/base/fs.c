@@ -121,9 +121,11 @@ cz_status cz_fs_count_entries(size_t *n, const char *path) {
   *n = 0;
   DIR *folder = opendir(path);
   if (!folder) return errno == ENOENT || errno == ENOTDIR ? CZ_OK : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  errno = 0; /* readdir says by it alone that it failed */
   for (const struct dirent *e; (e = readdir(folder));) *n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+  int failed = errno;
   closedir(folder);
-  return CZ_OK;
+  return failed ? CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(failed)) : CZ_OK;
 }
 
 /* Who has the lock, for the message of those who don't get it; a full disk is no reason not to work. */

@@ -138,11 +138,8 @@ cz_status cz_comm_shards(const cz_comm *c, int64_t *first, int64_t *count, int64
     return CZ_FAIL(CZ_EUSAGE, "%lld shards can't be divided among %d ranks: the number of ranks must divide the number of shards", (long long)shards,
                    c->size);
   if (c->size > 1 && (each & (each - 1)))
-    return CZ_FAIL(
-        CZ_EUSAGE,
-        "%lld shards on %d ranks are %lld a rank, which is not a power of two: the sum would depend on the number of ranks; use %lld shards "
-        "or another number of ranks",
-        (long long)shards, c->size, (long long)each, (long long)(c->size * (each & -each)));
+    return CZ_FAIL(CZ_EUSAGE, "%lld shards on %d ranks are %lld a rank, which is not a power of two: the sum would depend on the number of ranks",
+                   (long long)shards, c->size, (long long)each);
   *first = each * c->rank;
   *count = each;
   return CZ_OK;

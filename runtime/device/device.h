@@ -11,8 +11,8 @@
 
 typedef struct cz_device cz_device;
 
-/* Kernels, write and read happen in the order in which they are called. A kernel may return before it has run; read returns when its bytes have
- * arrived, and release, too, waits for whoever uses the memory. */
+/* Kernels, write and read happen in the order in which they are called. A kernel may return before it has run; write has taken its bytes when it
+ * returns, read returns when its bytes have arrived, and release, too, waits for whoever uses the memory. */
 struct cz_device {
   const char *name;
   cz_kernel_set set;  /* the column of the op table that computes here */

@@ -106,6 +106,13 @@ static cz_status get_bool(const reading *r, bool *out, const char *key, bool fal
   return CZ_OK;
 }
 
+/* OUT: null without the key. */
+static cz_status get_text(const reading *r, const char **out, const char *key) {
+  json_t *v = json_object_get(r->root, key);
+  *out = json_string_value(v);
+  return !v || json_is_null(v) || *out ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: %s is not a text", r->path, key);
+}
+
 static bool listed(const char *key, const char *const *list, size_t n) {
   for (size_t i = 0; i < n; i++)
     if (!strcmp(key, list[i])) return true;
@@ -125,7 +132,9 @@ static void warn_unknown(const reading *r) {
 static const char *type_of(const cz_family *f) { return f->architecture == CZ_ENCODER_DECODER ? "t5" : "cloze-t5-stack"; }
 
 static cz_status read_family(const reading *r, cz_model_config *c, bool gated) {
-  const char *type = json_string_value(json_object_get(r->root, "model_type")), *own = json_string_value(json_object_get(r->root, "cloze_family"));
+  const char *type, *own;
+  CZ_TRY(get_text(r, &type, "model_type"));
+  CZ_TRY(get_text(r, &own, "cloze_family"));
   if (!type) return CZ_FAIL(CZ_EINVAL, "%s: model_type is missing", r->path);
   if (own) {
     CZ_TRY(cz_family_find(&c->family, own));
@@ -153,7 +162,8 @@ static const struct {
 enum { N_PROJECTIONS = sizeof projections / sizeof *projections };
 
 static cz_status read_activation(const reading *r, cz_model_config *c) {
-  const char *text = json_string_value(json_object_get(r->root, "feed_forward_proj"));
+  const char *text;
+  CZ_TRY(get_text(r, &text, "feed_forward_proj"));
   for (int i = 0; i < N_PROJECTIONS; i++) { /* without the key: the first, which is the class default */
     if (text && strcmp(text, projections[i].name)) continue;
     c->activation = projections[i].kind;

@@ -25,6 +25,12 @@ static void test_everything_is_checked_first(void **state) {
   refuses("stages.evaluate.tasks.list.0.tset=test.tsv", "unknown key 'tset'; did you mean 'test'?");
   refuses("stages.evaluate.init=$finetun", "'$finetun' is no stage before this one; did you mean $finetune");
   refuses("stages.evaluate.init=finetune", "there is no folder 'finetune', but a stage of this name; did you mean $finetune?");
+  refuses("stages.evaluate.tasks.list.0.as=v1.1", "'v1.1' can't name a task");
+  refuses("stages.evaluate.tasks.list.0.as=my/task", "'my/task' can't name a task");
+  refuses("stages.pretrain.corpus=''", "the name of a file is missing\n  (row spans, stage pretrain)");
+  refuses("stages.pretrain.held_out={corpus: ''}", "the name of a file is missing\n  (row spans, stage pretrain)");
+  refuses("common.tokenizer=''", "the name of a file is missing\n  (row spans, stage pretrain)");
+  refuses("stages.finetune.tasks.list.0.train=''", "task mood has no file for split train");
   refuses("stages.finetune.init=corpus.h5", "corpus.h5 is no folder: a model's folder has config.json, model.safetensors and tokenizer.json");
 }
 
@@ -38,6 +44,11 @@ static void test_files_are_checked_first(void **state) {
   REFUSED(2, "stages.evaluate.tasks.list.0.test: there is no file nope.tsv\n  (task mood)\n  (row spans, stage evaluate)",
           cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=nope.tsv"));
   REFUSED(1, "label.tsv:2: unknown label 'neither'", cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=label.tsv"));
+  write_text("sst2.tsv", "sentence\tlabel\nfine\t1\n");
+  write_text("unlabelled.tsv", "index\tsentence\n0\tfine\n");
+  REFUSED(1, "unlabelled.tsv: record 1 has no answer to score against\n  (task sst2)\n  (row spans, stage evaluate)",
+          cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list=[{name: sst2, train: sst2.tsv, test: unlabelled.tsv}]",
+                "columns=[{name: a, value: evaluate.sst2.scores.accuracy}]"));
   REFUSED(1, "columns.tsv:1: there are 1 columns", cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=columns.tsv"));
   REFUSED(2, "there is no file d/c.h5; the folder d (key `data`) is not there at all\n  (row prefix, stage pretrain)",
           cloze("run", "x.yaml", "--out", "none", "data=d", "rows.1.set={pretrain.corpus: $data/c.h5}"));
@@ -94,6 +105,20 @@ static void test_held_out_values(void **state) {
                 "columns=[{name: loss, value: pretrain.held_out_los}]"));
 }
 
+/* An empty `init` is none: the row without pretraining. */
+static void test_no_init(void **state) {
+  outcome o = cloze("run", "x.yaml", "--out", "scratch", "seeds=[1]", "rows.1.set={finetune.init: ''}");
+  EXPECT(0, o);
+  assert_non_null(strstr(o.err, "[5/5] seed 1, prefix: evaluate")); /* a pretraining, of the first row alone, and two of the others each */
+  REFUSED(2, "`init: FOLDER` is missing", cloze("evaluate", "evaluate.yaml", "--out", "none", "init=''"));
+}
+
+static void test_names_of_folders(void **state) {
+  EXPECT(0, cloze("run", "x.yaml", "--out", "o'brien {1}: \"runs\"", "seeds=[1]"));
+  REFUSED(2, "--out: the name of a folder is missing", cloze("run", "x.yaml", "--out", ""));
+  REFUSED(2, "pretrain: --out DIR is missing", cloze("pretrain", "pretrain.yaml", "--out", ""));
+}
+
 static void test_scales(void **state) {
   REFUSED(2, "unknown scale 'bogus'; known are tiny", cloze("run", "x.yaml", "--scale", "bogus"));
   REFUSED(2, "the scales: choose one with --scale: tiny",
@@ -144,7 +169,7 @@ static void test_ranks(void **state) {
   assert_int_equal(cz_fs_read(under("said"), &text), CZ_OK);
   assert_int_equal(cz_buf_add(&text, "", 1), CZ_OK);
   static const char words[] = "stages.finetune.batch.shards: 1 shards can't be divided among 2 ranks: the number of ranks must divide the number of "
-                              "shards; 2 would do";
+                              "shards; 2 shards would do";
   const char *said = strstr(text.data, words);
   if (!said || strstr(said + 1, words) || strstr(text.data, "saving after this step")) fail_msg("%s", text.data);
   assert_false(cz_fs_exists(under("none")));
@@ -248,6 +273,8 @@ int main(void) {
                                      cmocka_unit_test(test_results_are_known),
                                      cmocka_unit_test(test_models_of_another_family),
                                      cmocka_unit_test(test_scales),
+                                     cmocka_unit_test(test_no_init),
+                                     cmocka_unit_test(test_names_of_folders),
                                      cmocka_unit_test(test_no_trace),
                                      cmocka_unit_test(test_truncated_model),
                                      cmocka_unit_test(test_ranks),

@@ -22,7 +22,7 @@ static void make_model(const char *folder) {
   EXPECT(0, cloze("pretrain", "recipe.yaml", "--out", folder));
 }
 
-static void read_scratch(cz_buf *b, const char *name) {
+static void read_whole(cz_buf *b, const char *name) {
   b->len = 0;
   if (cz_fs_read(under(name), b) != CZ_OK) fail_msg("%s", cz_error_message());
 }
@@ -32,14 +32,14 @@ static void test_pretrain(void **state) {
   cz_buf a = {0}, b = {0};
   make_model("a");
   make_model("b");
-  read_scratch(&a, "a/model/model.safetensors");
-  read_scratch(&b, "b/model/model.safetensors");
+  read_whole(&a, "a/model/model.safetensors");
+  read_whole(&b, "b/model/model.safetensors");
   assert_int_equal(a.len, b.len);
   assert_memory_equal(a.data, b.data, a.len);
   EXPECT(0, cloze("pretrain", "recipe.yaml", "--out", "a"));
   outcome o = cloze("pretrain", "recipe.yaml", "--out", "a", "train.steps=4");
   assert_int_not_equal(o.code, 0);
-  read_scratch(&b, "a/model/model.safetensors");
+  read_whole(&b, "a/model/model.safetensors");
   assert_memory_equal(a.data, b.data, a.len);
   cz_buf_free(&a);
   cz_buf_free(&b);

@@ -133,7 +133,7 @@ static void read_some(uint8_t *seen, cz_cut cut, const int32_t *document_of, int
   cz_reader_close(&r);
 }
 
-/* Rows of one test_seed() read the same text in the same order, whatever their objectives' cuts; another test_seed() reads other text. */
+/* Rows of one seed read the same text in the same order, whatever their objectives' cuts; another seed reads other text. */
 static void test_paired(void **state) {
   enum { N = 6000 };
   static int64_t lengths[N];
@@ -154,7 +154,7 @@ static void test_paired(void **state) {
   read_some(other, cut, document_of, total / 2, test_seed() + 1);
   int both = 0, chance = 0, n = 0;
   for (int i = 0; i < N; i++) n += whole[i], both += whole[i] && joined[i], chance += whole[i] && other[i];
-  print_message("of %d documents the other cut read %d, the other test_seed() %d\n", n, both, chance);
+  print_message("of %d documents the other cut read %d, the other seed %d\n", n, both, chance);
   assert_true(both > 0.9 * n && chance < 0.6 * n);
 }
 

@@ -9,10 +9,8 @@
 #include <stdio.h>
 
 static cz_status open_text(const char *text) {
-  char path[1024];
   cz_plan plan;
-  write_text("x.yaml", text);
-  snprintf(path, sizeof path, "%s/x.yaml", folder());
+  const char *path = write_text("x.yaml", text);
   cz_status st = cz_plan_open(&plan, path, NULL, 0, NULL, 0, NULL);
   cz_plan_close(&plan);
   return st;
@@ -50,13 +48,10 @@ static void test_refused(void **state) {
 }
 
 static void test_missing_files(void **state) {
-  char path[1024];
   cz_plan plan;
-  snprintf(path, sizeof path, "%s/none.yaml", folder());
-  FAILS(cz_plan_open(&plan, path, NULL, 0, NULL, 0, NULL), CZ_EUSAGE, "none.yaml");
+  FAILS(cz_plan_open(&plan, under("none.yaml"), NULL, 0, NULL, 0, NULL), CZ_EUSAGE, "none.yaml");
   cz_plan_close(&plan);
-  write_text("x.yaml", experiment_text);
-  snprintf(path, sizeof path, "%s/x.yaml", folder());
+  const char *path = write_text("x.yaml", experiment_text);
   FAILS(cz_plan_open(&plan, path, NULL, 0, NULL, 0, &(cz_session){0}), CZ_EUSAGE, "nothing/t.json"); /* a run needs the data, a look does not */
   cz_plan_close(&plan);
   FAILS(cz_plan_open(&plan, path, "huge", 0, NULL, 0, NULL), CZ_EUSAGE, "this file has no scales");
@@ -64,9 +59,8 @@ static void test_missing_files(void **state) {
 }
 
 static void open_plan(cz_plan *plan, const char *text, const char *word) {
-  char path[1024], copy[128];
-  write_text("x.yaml", text);
-  snprintf(path, sizeof path, "%s/x.yaml", folder());
+  char copy[128];
+  const char *path = write_text("x.yaml", text);
   snprintf(copy, sizeof copy, "%s", word ? word : "");
   OK(cz_plan_open(plan, path, NULL, 0, (char *[]){copy}, word ? 1 : 0, NULL));
 }
@@ -93,9 +87,7 @@ static void test_keys(void **state) {
 
 static void test_more_seeds(void **state) {
   cz_plan plan;
-  char path[1024];
-  write_text("x.yaml", experiment_text);
-  snprintf(path, sizeof path, "%s/x.yaml", folder());
+  const char *path = write_text("x.yaml", experiment_text);
   OK(cz_plan_open(&plan, path, NULL, 5, NULL, 0, NULL));
   assert_int_equal(plan.n_seeds, 5);
   const int64_t wanted[] = {4, 5, 9, 10, 11};

@@ -188,6 +188,9 @@ static void refused(void **state) {
   const struct {
     const char *text, *message;
   } bad[] = {{"{\"model_type\": \"t5\", \"vocab_size\": 8}", "d_model is missing"},
+             {"{\"model_type\": 5}", "model_type is not a text"},
+             {"{\"model_type\": \"t5\", \"cloze_family\": 5}", "cloze_family is not a text"},
+             {"{\"model_type\": \"t5\", \"feed_forward_proj\": [\"gelu\"]}", "feed_forward_proj is not a text"},
              {"{\"model_type\": \"bart\"}", "model_type 'bart'"},
              {"{\"model_type\": \"bart\", \"cloze_family\": \"t5\"}", "model_type 'bart' contradicts cloze_family 't5', whose model_type is 't5'"},
              {"{\"model_type\": \"t5\", \"cloze_family\": \"lm\"}", "contradicts cloze_family 'lm', whose model_type is 'cloze-t5-stack'"},

@@ -85,10 +85,47 @@ static void test_rouge_by_sentence(void **state) {
 
 static void test_unlabelled(void **state) {
   double scores[CZ_TASK_METRICS];
-  cz_task_set *set = load("sst2", "index\tsentence\n0\ta\n");
-  assert_int_equal(cz_task_score(scores, set, TEXTS("positive")), CZ_EINVAL);
-  assert_non_null(strstr(cz_error_message(), "record 1 has no label"));
+  static const char *const files[][2] = {
+      {"sst2", "index\tsentence\n0\ta\n"},
+      {"stsb", "index\tsentence1\tsentence2\n0\ta\tb\n"},
+      {"squad", "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": [{\"question\": \"Q\", \"answers\": []}]}]}]}"},
+      {"record", "{\"passage\": {\"text\": \"A b.\", \"entities\": [{\"start\": 0, \"end\": 0}]}, \"qas\": [{\"query\": \"@placeholder b\"}]}\n"}};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    cz_task_set *set = load(files[i][0], files[i][1]);
+    FAILS(cz_task_scorable(set), CZ_EINVAL, "record 1 has no answer to score against");
+    FAILS(cz_task_score(scores, set, TEXTS("positive")), CZ_EINVAL, "record 1 has no answer to score against");
+    cz_task_set_destroy(&set);
+  }
+}
+
+/* Six questions of one to three answers each, of which half are kept: whole ones, spread over the file. Other tasks keep single records. */
+static void test_thinning(void **state) {
+  static const int answers[] = {3, 1, 2, 3, 1, 2};
+  cz_buf text = {0};
+  for (int i = 0; i < 6; i++) {
+    OK(cz_buf_addf(&text, "{\"passage\": {\"text\": \"P\", \"questions\": [{\"question\": \"Q%d\", \"answers\": [", i));
+    for (int k = 0; k < answers[i]; k++) OK(cz_buf_addf(&text, "%s{\"text\": \"a\", \"label\": 1}", k ? ", " : ""));
+    OK(cz_buf_addf(&text, "]}]}}\n"));
+  }
+  cz_task_set *set = load("multirc", text.data);
+  assert_int_equal(set->n, 12);
+  cz_task_thin(set, 6); /* questions 0, 2 and 4 */
+  assert_int_equal(set->n, 3 + 2 + 1);
+  static const int kept[] = {0, 0, 0, 2, 2, 4};
+  for (size_t i = 0; i < set->n; i++) {
+    char question[32];
+    snprintf(question, sizeof question, "question: Q%d ", kept[i]);
+    assert_non_null(strstr(set->records[i].inputs, question));
+  }
+  cz_task_thin(set, 0);
+  assert_int_equal(set->n, 6);
   cz_task_set_destroy(&set);
+  set = load("debian_section", "a\tweb\nb\tweb\nc\tweb\nd\tweb\ne\tweb\n");
+  cz_task_thin(set, 3);
+  assert_int_equal(set->n, 3);
+  for (size_t i = 0; i < 3; i++) assert_string_equal(set->records[i].source, ((const char *[]){"a", "b", "d"})[i]); /* 0, 5/3, 10/3 */
+  cz_task_set_destroy(&set);
+  cz_buf_free(&text);
 }
 
 static void test_baselines(void **state) {
@@ -120,8 +157,9 @@ static void test_baselines(void **state) {
 
 int run_score_tests(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_labels), cmocka_unit_test(test_numbers),           cmocka_unit_test(test_groups),     cmocka_unit_test(test_nouns),
-      cmocka_unit_test(test_texts),  cmocka_unit_test(test_rouge_by_sentence), cmocka_unit_test(test_unlabelled), cmocka_unit_test(test_baselines),
+      cmocka_unit_test(test_labels),     cmocka_unit_test(test_numbers),  cmocka_unit_test(test_groups),
+      cmocka_unit_test(test_nouns),      cmocka_unit_test(test_texts),    cmocka_unit_test(test_rouge_by_sentence),
+      cmocka_unit_test(test_unlabelled), cmocka_unit_test(test_thinning), cmocka_unit_test(test_baselines),
   };
   return cmocka_run_group_tests_name("task scores", tests, NULL, NULL);
 }

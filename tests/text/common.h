@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "text/tokenizer.h"
 
-/* Fails the test with the error's message. */
 /* Draws that depend on the seed and on nothing else. */
 typedef struct draws {
   uint64_t seed, count;

@@ -32,11 +32,12 @@ static cz_status append(cz_ids *to, const cz_ids *from, cz_ids *spans) {
 /* FIRST: where, among SHIFTS places, N pieces in a row begin whose lengths together are nearest to N times the means: what a step costs is that of a
  * usual batch, with the spread that batches have. */
 static cz_status usual_pieces(uint32_t *first, const cz_objective *o, double inputs, double targets, int64_t n) {
-  int64_t *lengths, sum[2] = {0};
+  int64_t *lengths = NULL, sum[2] = {0};
   int32_t *ids;
   double least = INFINITY;
   cz_example e = {0};
-  cz_status st = cz_alloc(&ids, (size_t)o->cut.piece_tokens, sizeof *ids);
+  cz_status st;
+  CZ_TRY(cz_alloc(&ids, (size_t)o->cut.piece_tokens, sizeof *ids));
   CZ_GO(st, cz_alloc(&lengths, 2 * (size_t)(n + SHIFTS), sizeof *lengths), done);
   for (int64_t i = 0; i < n + SHIFTS; i++) {
     const cz_piece piece = {.ids = ids, .n = o->cut.piece_tokens, .index = (uint32_t)i};
@@ -123,6 +124,9 @@ static cz_status model_for(cz_model **model, const bench *b, const cz_objective 
   char name[64];
   const char *size = strrchr(b->model_name, '-');
   CZ_TRY(cz_model_config_named(&c, b->model_name));
+  if (c.family->architecture != CZ_ENCODER_DECODER)
+    return CZ_FAIL(CZ_EUSAGE, "--model %s is no encoder-decoder, such as t5-small; objectives without inputs take the lm-* of its size",
+                   b->model_name);
   if (o->inputs_cap == 0) {
     snprintf(name, sizeof name, "lm%s", size ? size : "-small");
     CZ_TRY(cz_model_config_named(&c, name));

@@ -9,11 +9,17 @@
 
 enum { PIECES = 200, RECORDS = 200 };
 
-/* Mean tokens of a task's records, EOS included, over at most RECORDS of them spread over the file. */
-static cz_status task_lengths(const cz_stage *s, const cz_task_set *set, double *inputs, double *targets) {
+/* Longest inputs and targets of an example; what is longer is cut. */
+typedef struct caps {
+  double inputs, targets;
+} caps;
+
+/* Mean tokens of a task's records as training reads them, EOS included and cut, over at most RECORDS of them spread over the file. */
+static cz_status task_lengths(const cz_stage *s, const cz_task_set *set, caps most, double *inputs, double *targets) {
   cz_tokenizer_scratch *scratch;
   cz_ids ids = {0};
-  size_t n = set->n < RECORDS ? set->n : RECORDS, total[2] = {0};
+  size_t n = set->n < RECORDS ? set->n : RECORDS;
+  double total[2] = {0};
   CZ_TRY(cz_tokenizer_scratch_create(&scratch, s->tokenizer));
   cz_status st = n ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: no records", set->path);
   for (size_t i = 0; i < n && st == CZ_OK; i++) {
@@ -22,11 +28,11 @@ static cz_status task_lengths(const cz_stage *s, const cz_task_set *set, double 
     for (int k = 0; k < 2 && st == CZ_OK; k++) {
       ids.len = 0;
       st = cz_encode_text(&ids, s, scratch, texts[k], strlen(texts[k]));
-      total[k] += ids.len + 1;
+      total[k] += fmin((double)ids.len + 1, k ? most.targets : most.inputs);
     }
   }
-  *inputs = (double)total[0] / (double)n;
-  *targets = (double)total[1] / (double)n;
+  *inputs = total[0] / (double)n;
+  *targets = total[1] / (double)n;
   free(ids.data);
   cz_tokenizer_scratch_destroy(&scratch);
   return st;
@@ -35,19 +41,20 @@ static cz_status task_lengths(const cz_stage *s, const cz_task_set *set, double 
 static bool tasks_there(const cz_tasklist *tasks) {
   char missing[4096];
   for (int i = 0; i < tasks->n; i++)
-    if (!cz_input_there(missing, sizeof missing, tasks->entries[i].config.train, tasks->entries[i].row)) return false;
+    if (!*tasks->entries[i].config.train || !cz_input_there(missing, sizeof missing, tasks->entries[i].config.train, tasks->entries[i].row))
+      return false;
   return true;
 }
 
 /* The mixture's mean lengths: each task's, weighted by how often it is drawn. */
-static cz_status mixture_lengths(const cz_stage *s, const cz_tasklist *tasks, cz_stage_cost *cost) {
+static cz_status mixture_lengths(const cz_stage *s, const cz_tasklist *tasks, caps most, cz_stage_cost *cost) {
   double inputs[CZ_MIX_MOST], targets[CZ_MIX_MOST], rates[CZ_MIX_MOST];
   int64_t examples[CZ_MIX_MOST];
   for (int i = 0; i < tasks->n; i++) {
     cz_task_set *set;
     CZ_TRY(cz_tasklist_load(&set, &tasks->entries[i], "train", CZ_TASK_TRAIN));
     examples[i] = (int64_t)set->n;
-    cz_status st = task_lengths(s, set, &inputs[i], &targets[i]);
+    cz_status st = task_lengths(s, set, most, &inputs[i], &targets[i]);
     cz_task_set_destroy(&set);
     CZ_TRY(st);
   }
@@ -61,27 +68,25 @@ static cz_status mixture_lengths(const cz_stage *s, const cz_tasklist *tasks, cz
   return CZ_OK;
 }
 
-static double capped(double length, int64_t most) { return most > 0 && length > (double)most ? (double)most : length; }
-
 static cz_status mean_lengths(const cz_stage *s, bool pretrains, const cz_batch_keys *batch, cz_stage_cost *cost) {
-  double most_inputs = (double)(batch->max_inputs ? batch->max_inputs : batch->input_tokens / batch->shards);
-  double most_targets = (double)(batch->max_targets ? batch->max_targets : batch->target_tokens / batch->shards);
+  const caps most = {.inputs = (double)(batch->max_inputs ? batch->max_inputs : batch->input_tokens / batch->shards),
+                     .targets = (double)(batch->max_targets ? batch->max_targets : batch->target_tokens / batch->shards)};
   if (pretrains) {
     cz_objective objective;
     CZ_TRY(cz_stage_objective(&objective, s));
     CZ_TRY(cz_objective_mean_lengths(&objective, &cost->inputs, &cost->targets, PIECES));
+    cost->inputs = fmin(cost->inputs, most.inputs);
+    cost->targets = fmin(cost->targets, most.targets);
   } else {
     cz_tasklist tasks;
     cz_status st = cz_tasklist_read(&tasks, s);
     cost->assumed_lengths = st == CZ_OK && (!s->tokenizer || !tasks_there(&tasks));
-    cost->inputs = most_inputs;
-    cost->targets = most_targets;
-    if (st == CZ_OK && !cost->assumed_lengths) st = mixture_lengths(s, &tasks, cost);
+    cost->inputs = most.inputs;
+    cost->targets = most.targets;
+    if (st == CZ_OK && !cost->assumed_lengths) st = mixture_lengths(s, &tasks, most, cost);
     cz_tasklist_free(&tasks);
     CZ_TRY(st);
   }
-  cost->inputs = capped(cost->inputs, (int64_t)most_inputs);
-  cost->targets = capped(cost->targets, (int64_t)most_targets);
   return CZ_OK;
 }
 

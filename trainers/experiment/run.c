@@ -18,7 +18,7 @@ const char cz_run_usage[] =
     "Before the first stage everything is checked: the keys of all stages of all rows, their files and what is in them, and the columns.\n"
     "  --out DIR     the run's folder (default runs/FILE or runs/FILE-SCALE)\n"
     "  --scale S     one of the file's scales, which replaces model, steps and data together (default: the one that its key `scale` names)\n"
-    "  --seeds N     the first N seeds instead of those in the file\n"
+    "  --seeds N     N seeds: the first N of the file's, then counting on from the largest\n"
     "  --device D    cpu (default), ref, guard:cpu, ...; --comm C: auto (default), self, mpi\n"
     "  key=value     replaces a key of the file, e.g. stages.pretrain.train.steps=100\n"
     "DIR gets experiment.yaml (resolved; it can be run again), plan.json (which stage is whose), stages/, result.json (its `metrics` hold no time, "
@@ -47,6 +47,7 @@ static cz_status parse(request *r, int argc, char **argv) {
   r->n_words = (size_t)argc - 2;
   if (r->seeds && (cz_parse_int(r->seeds, &r->n_seeds) != CZ_OK || r->n_seeds < 1 || r->n_seeds > 1000))
     return CZ_FAIL(CZ_EUSAGE, "--seeds: '%s' is not between 1 and 1000", r->seeds);
+  if (r->out && !*r->out) return CZ_FAIL(CZ_EUSAGE, "--out: the name of a folder is missing");
   if (r->out) return snprintf(r->folder, sizeof r->folder, "%s", r->out), CZ_OK;
   const char *slash = strrchr(r->file, '/'), *stem = slash ? slash + 1 : r->file, *dot = strrchr(stem, '.');
   snprintf(r->folder, sizeof r->folder, "runs/%.*s%s%s", (int)(dot ? dot - stem : (long)strlen(stem)), stem, r->scale ? "-" : "",
@@ -179,7 +180,7 @@ static cz_status with_init(cz_plan *p, const char *folder, size_t seed, size_t r
   *node = s->node;
   if (!from) return CZ_OK;
   CZ_TRY(cz_plan_folder(path, sizeof path, folder, from));
-  snprintf(word, sizeof word, "init='%s/model'", path);
+  snprintf(word, sizeof word, "init=%s/model", path);
   return cz_config_with_word(p->config, node, s->node, word);
 }
 

@@ -107,6 +107,31 @@ static int32_t count_labels(const char *const *labels) {
   return n;
 }
 
+/* Whether the records A and B are scored together. */
+static bool together(const cz_task_set *s, size_t a, size_t b) {
+  for (int k = 0; k < CZ_TASK_METRICS; k++)
+    if (s->metrics[k] == CZ_METRIC_GROUP_EM) return s->records[a].group == s->records[b].group;
+  return a == b;
+}
+
+/** Keeps some MOST of the records (0: all), spread evenly over the file, which may be sorted. Those that one score judges together stay together or
+ * go together, so their number may be a little off. */
+void cz_task_thin(cz_task_set *set, size_t most) {
+  size_t groups = 0, kept = 0, taken = 0;
+  if (most == 0 || set->n <= most) return;
+  for (size_t i = 0; i < set->n; i++) groups += i == 0 || !together(set, i - 1, i);
+  size_t wanted = most * groups / set->n;
+  if (wanted == 0) wanted = 1;
+  for (size_t i = 0, at = 0, end; i < set->n; i = end, at++) {
+    for (end = i + 1; end < set->n && together(set, i, end); end++) {
+    }
+    if (taken == wanted || at != taken * groups / wanted) continue;
+    taken++;
+    for (size_t k = i; k < end; k++) set->records[kept++] = set->records[k];
+  }
+  set->n = kept;
+}
+
 /** A set without records: what labels, scores and judge ROW has under CONFIG, whose strings are borrowed. CZ_EUSAGE when they don't fit together. The
  * caller destroys the set. */
 cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row, const cz_task_config *config) {
