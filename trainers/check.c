@@ -72,9 +72,8 @@ static void how_made(const cz_check *c, char *out, size_t n, const char *path) {
     snprintf(out, n, "the folder %s (key `data`) is not there at all", c->data);
 }
 
-/** Looks for the file that NODE names, or the files of parallel text when it is in a task of ROW (else null), where an
- * empty name is none. CZ_EUSAGE with
- * the place, and what makes the file, when it is missing; in a look *THERE is false instead. */
+/** Looks for the file that NODE names, or the files of parallel text when it is in a task of ROW (else null), where an empty name is none. CZ_EUSAGE
+ * with the place, and what makes the file, when it is missing; in a look *THERE is false instead. */
 cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node, const cz_task_row *row) {
   const char *path;
   char how[sizeof c->hint], file[4096];
@@ -105,8 +104,9 @@ cz_status cz_check_corpus(cz_check *c, const cz_stage *stage, const cz_config_no
   return CZ_OK;
 }
 
-/* One file of a task, read whole: its columns and labels are right, or the message names the line. */
-static cz_status check_records(cz_check *c, const cz_task_entry *e, const char *split, cz_task_use use) {
+/* One file of a task, read whole: its columns and labels are right and, where it must be ANSWERED, no answer is missing, or the message names the
+ * line. */
+static cz_status check_records(cz_check *c, const cz_task_entry *e, const char *split, cz_task_use use, bool answered) {
   const cz_config_node *n = cz_config_get(e->node, split);
   cz_task_set *set = NULL;
   cz_buf text = {0};
@@ -116,9 +116,9 @@ static cz_status check_records(cz_check *c, const cz_task_entry *e, const char *
   if (n) CZ_TRY(cz_check_file(c, &there, n, e->row));
   if (*path && !there) return CZ_OK; /* without a name cz_tasklist_load refuses the split */
   cz_status st = cz_config_canonical(&text, e->node);
-  if (st == CZ_OK) st = first_time(c, &first, "%s %s", split, text.data);
+  if (st == CZ_OK) st = first_time(c, &first, "%s for use %d, %d: %s", split, (int)use, (int)answered, text.data);
   if (st == CZ_OK && first) st = cz_tasklist_load(&set, e, split, use);
-  if (st == CZ_OK && first && use == CZ_TASK_EVALUATE) st = cz_task_scorable(set);
+  if (st == CZ_OK && first && answered) st = cz_task_answered(set);
   cz_task_set_destroy(&set);
   cz_buf_free(&text);
   return st;
@@ -144,8 +144,8 @@ cz_status cz_check_tasks(cz_check *c, const cz_stage *stage, const char *split) 
   for (int i = 0; i < tasks.n && st == CZ_OK; i++) {
     const cz_task_entry *e = &tasks.entries[i];
     st = check_keys(c, e, split != NULL);
-    if (st == CZ_OK) st = check_records(c, e, "train", CZ_TASK_TRAIN);
-    if (st == CZ_OK && split) st = check_records(c, e, split, CZ_TASK_EVALUATE);
+    if (st == CZ_OK) st = check_records(c, e, "train", CZ_TASK_TRAIN, !split); /* of a stage that scores: for the baseline alone */
+    if (st == CZ_OK && split) st = check_records(c, e, split, CZ_TASK_EVALUATE, true);
     if (st != CZ_OK) CZ_NOTE(st, "task %s", e->label);
   }
   cz_tasklist_free(&tasks);

@@ -129,7 +129,8 @@ const char *const cz_split_names[] = {"dev", "test", "train", NULL};
 #define KEYS cz_evaluate_keys
 static const cz_key_spec evaluate_keys[] = {
     {"split", CZ_KEY_ENUM, AT(split), "dev", 0, 0, cz_split_names, NULL, "which of a task's files is scored"},
-    {"max_examples", CZ_KEY_INT, AT(max_examples), "0", 0, 1e9, NULL, "examples", "rows per task, spread evenly over the file; 0: all"},
+    {"max_examples", CZ_KEY_INT, AT(max_examples), "0", 0, 1e9, NULL, "examples",
+     "rows per task, spread evenly over the file; 0: all; some so many where a score judges rows together (MultiRC)"},
     {"beams", CZ_KEY_INT, AT(beams), "1", 1, 64, NULL, NULL, "width of the beam search; 1 is greedy"},
     {"length_penalty", CZ_KEY_REAL, AT(length_penalty), "0.6", 0, 10, NULL, NULL, "alpha of ((5 + length) / 6)^alpha, beams above 1"},
     {"max_length", CZ_KEY_INT, AT(max_length), "64", 1, 1 << 16, NULL, "tokens", "longest output"},

@@ -26,7 +26,8 @@ static cz_status read_entry(cz_task_entry *e, const cz_config_node *node) {
   return cz_config_bind(node, &e->row->section, &e->config, others);
 }
 
-/** Reads the stage's section `tasks`. CZ_EUSAGE with place for an unknown task or key, no task, or two of one label. Free with cz_tasklist_free. */
+/** Reads the stage's section `tasks`. CZ_EUSAGE with place for an unknown task or key, no task, two of one label, or a label with a point or
+ * slash. Free with cz_tasklist_free. */
 cz_status cz_tasklist_read(cz_tasklist *list, const cz_stage *stage) {
   static const char *const others[] = {"list", NULL};
   const cz_config_node *section, *items;

@@ -2,10 +2,9 @@
  *
  * RMS (Zhang and Sennrich 2019; T5): y = h r gain, r = 1 / sqrt(mean(h^2) + eps). LAYER (Ba, Kiros and Hinton 2016): y = (h - m) r gain + shift,
  * m = mean(h), r = 1 / sqrt(mean((h - m)^2) + eps); shift may be absent. Sizes: x, branch, h, y [T, D]; gain, shift [D]; r is saved as rstd [T],
- * m as mean [T] (LAYER); both may be null in forward, backward needs
- * them. Dropout is on when training and dropout > 0; masks are those of common/mask.h; with share_segment one
- * mask serves all rows of a segment and spans [B, 2] (begin, end; covering every row) is needed. In float32 |h| must stay below about 1e18, where
- * squares overflow.
+ * m as mean [T] (LAYER); forward takes null for both, backward needs them. Dropout is on when training and dropout > 0; masks are those of
+ * common/mask.h; with share_segment one mask serves all rows of a segment and spans [B, 2] (begin, end; covering every row) is needed. In float32
+ * |h| must stay below about 1e18, where squares overflow.
  *
  * Gradients: with n = (h - m) r and g = dy gain, the gradient of h is e = dh + r (g - mean(g) - n mean(g n)), without mean(g) for RMS; dx = e,
  * dbranch = e * mask factor, dgain = sum over rows of dy n, dshift = sum of dy. dh and dy may each be absent (zero).

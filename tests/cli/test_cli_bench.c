@@ -96,17 +96,17 @@ static const char priced[] = "title: priced\n"
                              "stages:\n"
                              "  learn:\n"
                              "    kind: finetune\n"
-                             "    batch: {input_tokens: 240, target_tokens: 1000, max_inputs: %d}\n"
+                             "    batch: {input_tokens: 240, target_tokens: 1000, max_inputs: %d, max_targets: %d}\n"
                              "    train: {steps: 50}\n"
                              "    tasks: {mixing: %s, list: [{name: tsv, as: long, train: long.tsv}, {name: tsv, as: short, train: short.tsv}]}\n"
                              "rows: [{name: only}]\n"
                              "columns: [{name: loss, value: learn.loss}]\n";
 
 /* The only stage's costs; the caller frees the text's tree. */
-static json_t *price(json_t **root, int max_inputs, const char *mixing) {
+static json_t *price(json_t **root, int max_inputs, int max_targets, const char *mixing) {
   char text[2048];
   json_error_t why;
-  snprintf(text, sizeof text, priced, max_inputs, mixing);
+  snprintf(text, sizeof text, priced, max_inputs, max_targets, mixing);
   write_text("priced.yaml", text);
   outcome o = cloze("show", "priced.yaml", "--cost", "--gflops", "2", "--json");
   EXPECT(0, o);
@@ -125,8 +125,8 @@ static double length_of(const char *text) {
   return n;
 }
 
-static void check_price(int max_inputs, const char *mixing, double inputs, double targets) {
-  json_t *root, *cost = price(&root, max_inputs, mixing);
+static void check_price(int max_inputs, int max_targets, const char *mixing, double inputs, double targets) {
+  json_t *root, *cost = price(&root, max_inputs, max_targets, mixing);
   cz_model_config c;
   assert_int_equal(cz_model_config_named(&c, "t5-nano"), CZ_OK);
   c.vocab_size = 4096; /* of the sample's tokenizer.json, sentinels included */
@@ -151,10 +151,11 @@ static void test_cost_of_a_mixture(void **state) {
   write_text("long.tsv", text);
   snprintf(text, sizeof text, "%s\t%s\n", words[1], words[0]);
   write_text("short.tsv", text);
-  check_price(100, "proportional", 0.75 * l[0] + 0.25 * l[1], 0.75 * l[1] + 0.25 * l[0]);
-  check_price(100, "equal", 0.5 * (l[0] + l[1]), 0.5 * (l[0] + l[1]));
+  check_price(100, 100, "proportional", 0.75 * l[0] + 0.25 * l[1], 0.75 * l[1] + 0.25 * l[0]);
+  check_price(100, 100, "equal", 0.5 * (l[0] + l[1]), 0.5 * (l[0] + l[1]));
   int cap = (int)l[1] + 2; /* cuts the long texts only, so the mean of what is cut is not the mean that is cut */
-  check_price(cap, "equal", 0.5 * (cap + l[1]), 0.5 * (l[0] + l[1]));
+  check_price(cap, 100, "equal", 0.5 * (cap + l[1]), 0.5 * (l[0] + l[1]));
+  check_price(100, cap, "proportional", 0.75 * l[0] + 0.25 * l[1], 0.75 * l[1] + 0.25 * cap);
 }
 
 int main(void) {

@@ -46,9 +46,14 @@ static void test_files_are_checked_first(void **state) {
   REFUSED(1, "label.tsv:2: unknown label 'neither'", cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=label.tsv"));
   write_text("sst2.tsv", "sentence\tlabel\nfine\t1\n");
   write_text("unlabelled.tsv", "index\tsentence\n0\tfine\n");
-  REFUSED(1, "unlabelled.tsv: record 1 has no answer to score against\n  (task sst2)\n  (row spans, stage evaluate)",
+  REFUSED(1, "unlabelled.tsv: record 1 has no answer\n  (task sst2)\n  (row spans, stage evaluate)",
           cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list=[{name: sst2, train: sst2.tsv, test: unlabelled.tsv}]",
                 "columns=[{name: a, value: evaluate.sst2.scores.accuracy}]"));
+  REFUSED(1, "unlabelled.tsv: record 1 has no answer\n  (task sst2)\n  (row spans, stage finetune)",
+          cloze("run", "x.yaml", "--out", "none", "stages.finetune.tasks.list=[{name: sst2, train: unlabelled.tsv}]"));
+  REFUSED(1, "unlabelled.tsv: record 1 has no answer\n  (task sst2)\n  (row spans, stage evaluate)",
+          cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list=[{name: sst2, train: unlabelled.tsv}]",
+                "stages.evaluate.evaluate.split=train", "columns=[{name: a, value: evaluate.sst2.scores.accuracy}]"));
   REFUSED(1, "columns.tsv:1: there are 1 columns", cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=columns.tsv"));
   REFUSED(2, "there is no file d/c.h5; the folder d (key `data`) is not there at all\n  (row prefix, stage pretrain)",
           cloze("run", "x.yaml", "--out", "none", "data=d", "rows.1.set={pretrain.corpus: $data/c.h5}"));

@@ -92,10 +92,15 @@ static void test_unlabelled(void **state) {
       {"record", "{\"passage\": {\"text\": \"A b.\", \"entities\": [{\"start\": 0, \"end\": 0}]}, \"qas\": [{\"query\": \"@placeholder b\"}]}\n"}};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     cz_task_set *set = load(files[i][0], files[i][1]);
-    FAILS(cz_task_scorable(set), CZ_EINVAL, "record 1 has no answer to score against");
-    FAILS(cz_task_score(scores, set, TEXTS("positive")), CZ_EINVAL, "record 1 has no answer to score against");
+    FAILS(cz_task_answered(set), CZ_EINVAL, "record 1 has no answer");
+    FAILS(cz_task_score(scores, set, TEXTS("positive")), CZ_EINVAL, "record 1 has no answer");
     cz_task_set_destroy(&set);
   }
+  cz_task_set *set;
+  const cz_task_config own = task_config("tsv", NULL, 0);
+  OK(try_load(&set, "tsv", &own, write_text("own", "the next word is\t<unk>\n"), CZ_TASK_EVALUATE)); /* a text of the file's own */
+  OK(cz_task_answered(set));
+  cz_task_set_destroy(&set);
 }
 
 /* Six questions of one to three answers each, of which half are kept: whole ones, spread over the file. Other tasks keep single records. */

@@ -124,9 +124,6 @@ static cz_status model_for(cz_model **model, const bench *b, const cz_objective 
   char name[64];
   const char *size = strrchr(b->model_name, '-');
   CZ_TRY(cz_model_config_named(&c, b->model_name));
-  if (c.family->architecture != CZ_ENCODER_DECODER)
-    return CZ_FAIL(CZ_EUSAGE, "--model %s is no encoder-decoder, such as t5-small; objectives without inputs take the lm-* of its size",
-                   b->model_name);
   if (o->inputs_cap == 0) {
     snprintf(name, sizeof name, "lm%s", size ? size : "-small");
     CZ_TRY(cz_model_config_named(&c, name));
@@ -190,6 +187,7 @@ static void print_row(const json_t *r) {
 cz_status cz_bench_objectives(int argc, char **argv) {
   bench b = {.model_name = "t5-small", .device_name = "cpu"};
   const char *tokens = "4096";
+  cz_model_config c;
   const cz_option options[] = {
       {"--model", &b.model_name, NULL}, {"--device", &b.device_name, NULL}, {"--tokens", &tokens, NULL}, {"--json", NULL, &b.json}};
   cz_status st;
@@ -197,6 +195,10 @@ cz_status cz_bench_objectives(int argc, char **argv) {
   CZ_TRY(cz_args_count(argc, argv, 0, 0, cz_bench_usage));
   if (cz_parse_int(tokens, &b.tokens) != CZ_OK || b.tokens < 1 || b.tokens > 1 << 22)
     return CZ_FAIL(CZ_EUSAGE, "--tokens: '%s' is not between 1 and 2^22", tokens);
+  CZ_TRY(cz_model_config_named(&c, b.model_name));
+  if (c.family->architecture != CZ_ENCODER_DECODER)
+    return CZ_FAIL(CZ_EUSAGE, "--model %s is no encoder-decoder, such as t5-small; objectives without inputs take the lm-* of its size",
+                   b.model_name);
   b.rows = json_array();
   CZ_GO(st, cz_device_open(&b.device, b.device_name), done);
   if (!b.json) print_header();

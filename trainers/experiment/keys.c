@@ -42,8 +42,8 @@ static const cz_key_spec column_keys[] = {
     TEXT("name", NULL, "what the table calls it"),
     TREE("value", NULL, "text, or list of texts",
          "place of the value in a stage's result, or a list of places: their mean. STAGE.TASK.scores.SCORE of a stage that evaluates (TASK is the "
-         "task's name or its `as`; scores are listed below; baseline.SCORE is what a program that knows nothing gets), STAGE.VALUE of one that "
-         "trains (its values are listed below these keys)"),
+         "task's name or its `as`, which has no point or slash; scores are listed below; baseline.SCORE is what a program that knows nothing gets), "
+         "STAGE.VALUE of one that trains (its values are listed below these keys)"),
     TEXT("paper", "", "which of the paper's values stands beside it"),
     TEXT("unit", "", "of the value, for the table's head"),
     TEXT("note", "", "what the column says, for the report"),

@@ -207,11 +207,17 @@ cz_status cz_task_label(const cz_task_set *set, int32_t *label, const char *cons
   return st;
 }
 
-/** Adds RECORD as one of class LABEL: its target is the label's text, CZ_UNKNOWN_TARGET for -1. */
+/** Gives RECORD what stands for an answer where the file has none. */
+cz_status cz_task_no_answer(cz_task_set *set, cz_task_record *record) {
+  static const char *const unknown = "<unk>";
+  record->unknown = true;
+  return cz_task_answers(set, record, &unknown, 1);
+}
+
+/** Adds RECORD as one of class LABEL: its target is the label's text; -1: no answer. */
 cz_status cz_task_add_class(cz_task_set *set, cz_task_record *record, int32_t label) {
-  const char *target = label < 0 ? CZ_UNKNOWN_TARGET : set->labels[label];
   record->label = label;
-  CZ_TRY(cz_task_answers(set, record, &target, 1));
+  CZ_TRY(label < 0 ? cz_task_no_answer(set, record) : cz_task_answers(set, record, &set->labels[label], 1));
   return cz_task_add(set, record);
 }
 

@@ -52,6 +52,7 @@ CZ_MUST cz_status cz_task_add(cz_task_set *set, const cz_task_record *record);
 CZ_MUST cz_status cz_task_answers(cz_task_set *set, cz_task_record *record, const char *const *answers, size_t n);
 CZ_MUST cz_status cz_task_text(cz_task_set *set, const char **out, const char *format, ...) CZ_PRINTF(3, 4);
 CZ_MUST cz_status cz_task_label(const cz_task_set *set, int32_t *label, const char *const *spellings, const char *text, const char *place);
+CZ_MUST cz_status cz_task_no_answer(cz_task_set *set, cz_task_record *record);
 CZ_MUST cz_status cz_task_add_class(cz_task_set *set, cz_task_record *record, int32_t label);
 CZ_MUST cz_status cz_words(char ***out, size_t *n, cz_arena *arena, const char *text);
 
@@ -63,8 +64,5 @@ enum { CZ_TASK_FILE_KEYS = 4 };
 
 /* Scores that tasks which a user describes may have (custom.c). */
 bool cz_task_metric_is_own(cz_task_metric metric);
-
-/* A class whose text no file gives: test sets. */
-#define CZ_UNKNOWN_TARGET "<unk>"
 
 #endif

@@ -70,7 +70,6 @@ static cz_status read_answers(cz_task_set *set, names *out, const json_t *query,
 }
 
 static cz_status add_query(cz_task_set *set, const json_t *query, const names *entities, const char *passage, const char *place) {
-  static const char *const unknown = CZ_UNKNOWN_TARGET;
   cz_task_record record = {.label = -1, .group = (int64_t)set->n};
   const char *text;
   names answers;
@@ -85,7 +84,7 @@ static cz_status add_query(cz_task_set *set, const json_t *query, const names *e
   record.source = passage;
   size_t copies = set->use == CZ_TASK_TRAIN ? answers.n : 1, share = set->use == CZ_TASK_TRAIN ? 1 : answers.n;
   for (size_t i = 0; i < copies; i++) {
-    CZ_GO(st, answers.n ? cz_task_answers(set, &record, answers.text + i, share) : cz_task_answers(set, &record, &unknown, 1), done);
+    CZ_GO(st, answers.n ? cz_task_answers(set, &record, answers.text + i, share) : cz_task_no_answer(set, &record), done);
     CZ_GO(st, cz_task_add(set, &record), done);
   }
 done:

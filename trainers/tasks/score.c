@@ -1,4 +1,3 @@
-#include "trainers/tasks/format.h"
 #include "trainers/tasks/score.h"
 #include "metrics/scores.h"
 
@@ -174,22 +173,22 @@ static cz_status score_one(double *out, cz_task_metric metric, const judged *j, 
   return CZ_FAIL(CZ_EINVAL, "task %s: score %d is none", set->row->name, metric);
 }
 
-/** CZ_EINVAL when SET has a record without a known answer, as test files do: there is nothing to score against. */
-cz_status cz_task_scorable(const cz_task_set *set) {
+/** CZ_EINVAL when SET has a record without a known answer, as test files do: there is nothing to learn or to score against. */
+cz_status cz_task_answered(const cz_task_set *set) {
   bool classes = set->judge == CZ_JUDGE_LABEL || set->judge == CZ_JUDGE_NOUN;
   for (size_t i = 0; i < set->n; i++)
-    if (classes ? set->records[i].label < 0 : !strcmp(set->records[i].targets, CZ_UNKNOWN_TARGET))
-      return CZ_FAIL(CZ_EINVAL, "%s: record %zu has no answer to score against", set->path, i + 1);
+    if (set->records[i].unknown || (classes && set->records[i].label < 0))
+      return CZ_FAIL(CZ_EINVAL, "%s: record %zu has no answer", set->path, i + 1);
   return CZ_OK;
 }
 
 /** Scores OUTPUTS, one text a record of SET, by the set's metrics: SCORES[CZ_TASK_METRICS], times 100 as the papers print them, those of absent
- * metrics 0. CZ_EINVAL for a set that is not scorable. */
+ * metrics 0. CZ_EINVAL for a set that cz_task_answered refuses. */
 cz_status cz_task_score(double *scores, const cz_task_set *set, const char *const *outputs) {
   cz_arena *arena = NULL;
   judged j;
   cz_status st;
-  CZ_TRY(cz_task_scorable(set));
+  CZ_TRY(cz_task_answered(set));
   memset(scores, 0, CZ_TASK_METRICS * sizeof *scores);
   CZ_TRY(cz_arena_create(&arena, "score"));
   CZ_GO(st, judge(&j, arena, set, outputs), done);

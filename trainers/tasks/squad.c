@@ -34,7 +34,6 @@ static cz_status tidy(cz_task_set *set, const char **out, const char *text, bool
 }
 
 static cz_status read_answers(cz_task_set *set, cz_task_record *record, const json_t *question, bool pad, const char *place) {
-  static const char *const unknown = CZ_UNKNOWN_TARGET;
   const json_t *list = json_object_get(question, "answers"); /* missing in hidden test sets */
   size_t n = json_array_size(list);
   const char **texts;
@@ -44,7 +43,7 @@ static cz_status read_answers(cz_task_set *set, cz_task_record *record, const js
     CZ_TRY(cz_json_text(&text, json_array_get(list, i), "text", place));
     CZ_TRY(tidy(set, &texts[i], text, pad));
   }
-  return n ? cz_task_answers(set, record, texts, n) : cz_task_answers(set, record, &unknown, 1);
+  return n ? cz_task_answers(set, record, texts, n) : cz_task_no_answer(set, record);
 }
 
 static cz_status add_question(cz_task_set *set, const json_t *question, const char *context, bool pad, const char *place) {

@@ -63,6 +63,7 @@ typedef struct cz_task_record {
   const char *const *answers;
   int32_t n_answers;
   int32_t label; /* class, -1: none */
+  bool unknown;  /* the file says no answer, as test files don't */
   double number; /* of CZ_JUDGE_NUMBER */
   int64_t group; /* records with the same number are judged together */
 } cz_task_record;

@@ -18,9 +18,13 @@ static cz_status add_score(cz_task_set *set, cz_task_record *record, const char 
     if (cz_parse_real(text, &record->number) != CZ_OK) return CZ_FAIL(CZ_EINVAL, "%s: expected a score, found '%s'", place, text);
     if (record->number < 0 || record->number > 5) return CZ_FAIL(CZ_EINVAL, "%s: score %s is not between 0 and 5", place, text);
   }
-  const char *target = CZ_UNKNOWN_TARGET;
-  if (*text) CZ_TRY(cz_task_text(set, &target, "%.1f", (double)(rintf((float)record->number * 5) / 5)));
-  CZ_TRY(cz_task_answers(set, record, &target, 1));
+  const char *target;
+  if (*text) {
+    CZ_TRY(cz_task_text(set, &target, "%.1f", (double)(rintf((float)record->number * 5) / 5)));
+    CZ_TRY(cz_task_answers(set, record, &target, 1));
+  } else {
+    CZ_TRY(cz_task_no_answer(set, record));
+  }
   return cz_task_add(set, record);
 }
 
