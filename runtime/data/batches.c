@@ -1,5 +1,6 @@
-/* The stream of batches: a thread keeps one batch ready while the caller works on another. Two slots go round: one is held by the caller, the other
- * is being filled or full. */
+/* The stream of batches: a thread keeps some batches ready while the caller works on another. Slots go round: one is held by the caller, the others
+ * are being filled or full. A window is filled at once, which takes longer than a small model's step on a machine whose every core computes: with
+ * several batches in store that does not stall it. */
 #include "base/text.h"
 #include "data/window.h"
 
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOTS = 2 };
+enum { SLOTS = 8 };
 
 struct cz_batches {
   cz_source source;
