@@ -2,7 +2,7 @@
 """Measures every speed that Cloze promises and writes one JSON file: `scripts/bench_all.py CLOZE [--data data/debian] [--out FILE] [--rounds N]`.
 
   step        `cloze bench step` at T5-small's shape: share of the products that the same run measures
-  torch       the same step in PyTorch, compiled and not, in turns with ours (scripts/bench_torch.py; skipped with a note where torch is not installed)
+  torch       the same step in PyTorch, compiled, eager, and of plain operations, in turns with ours (scripts/bench_torch.py; skipped with a note where torch is not installed)
   reader      share of the training loop's time in which it waited for its next batch, in the quickstart's pretraining
   first_step  wall time of a whole command of that stage that takes one step, its saving included
   tokenizer   `cloze tokenize` beside SentencePiece, one thread each (scripts/bench_tokenizer.py)
@@ -29,10 +29,8 @@ def share_of_products(a):
 def beside_torch(a):
     if importlib.util.find_spec("torch") is None:
         return {"skipped": "torch is not installed: scripts/install_deps.sh --oracles"}
-    lines = {}
-    for name, words in (("compiled", []), ("plain", ["--no-compile"])):
-        lines[name] = json.loads(program(sys.executable, HERE / "bench_torch.py", a.cloze, "--rounds", a.rounds, *words))
-    return lines
+    words = [sys.executable, HERE / "bench_torch.py", a.cloze, "--rounds", a.rounds, "--peer"]
+    return {peer: json.loads(program(*words, peer)) for peer in ("compiled", "eager", "plain")}
 
 
 def stage_of_the_quickstart(a, folder):

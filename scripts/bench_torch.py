@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Times a training step of T5-small's shape in PyTorch and in Cloze, interleaved on one machine: `scripts/bench_torch.py CLOZE [--rounds N] [--no-compile]`.
+"""Times a training step of T5-small's shape in PyTorch and in Cloze, interleaved on one machine: `scripts/bench_torch.py CLOZE [--rounds N]
+[--peer compiled|eager|plain]`.
 
-The PyTorch model is plain: RMS norm, bucketed position bias as the mask of scaled_dot_product_attention, ReLU feed-forward, output tied to the embedding,
-AdamW(foreach), float32, no dropout, 8 x 512/114 random tokens; torch.compile unless --no-compile. It waits in a process of its own; each round runs one
+The PyTorch model has RMS norm, bucketed position bias as the mask of scaled_dot_product_attention, ReLU feed-forward, output tied to the embedding,
+AdamW(foreach), float32, no dropout, 8 x 512/114 random tokens; torch.compile. The peer `eager` is the same without torch.compile, `plain` also without
+scaled_dot_product_attention: products and a softmax. It waits in a process of its own; each round runs one
 step there and one `cloze bench step` run here, so both meet the same minutes of the machine. Prints medians, the ratio of tokens per second and of peak memory
 as JSON; memory is the peak of resident memory, for PyTorch without what its compiler needed before, for Cloze of the whole program. Needs torch."""
 import argparse, json, math, pathlib, statistics, subprocess, sys, time
@@ -20,7 +22,7 @@ def peak_rss():
     return int(line.split()[1]) * 1024
 
 
-def worker(compiled):
+def worker(peer):
     import torch
     from torch import nn
     from torch.nn import functional as fn
@@ -54,7 +56,11 @@ def worker(compiled):
             h = self.n(x)
             y = h if y is None else y
             q, k, v = (f(z).view(z.shape[0], z.shape[1], H, K).transpose(1, 2) for f, z in ((self.q, h), (self.k, y), (self.v, y)))
-            a = fn.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+            if peer == "plain":
+                scores = q @ k.transpose(-1, -2)
+                a = (scores if bias is None else scores + bias).softmax(-1) @ v
+            else:
+                a = fn.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
             return x + self.o(a.transpose(1, 2).reshape(x.shape[0], x.shape[1], H * K))
 
     class Feed(nn.Module):
@@ -97,7 +103,7 @@ def worker(compiled):
             if p.dim() > 1:
                 p.normal_(0, 0.05)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, foreach=True)
-    step_model = torch.compile(model) if compiled else model
+    step_model = torch.compile(model) if peer == "compiled" else model
     x, y, t = (torch.randint(3, V, shape) for shape in ((B, S), (B, T), (B, T)))
 
     def step():
@@ -120,12 +126,12 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("cloze")
     p.add_argument("--rounds", type=int, default=7)
-    p.add_argument("--no-compile", action="store_true")
+    p.add_argument("--peer", choices=("compiled", "eager", "plain"), default="compiled")
     p.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.worker:
-        return worker(not a.no_compile)
-    command = [sys.executable, __file__, a.cloze, "--worker"] + (["--no-compile"] if a.no_compile else [])
+        return worker(a.peer)
+    command = [sys.executable, __file__, a.cloze, "--worker", "--peer", a.peer]
     peer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if peer.stdout.readline().strip() != "ready":
         sys.exit("the PyTorch process did not start")
@@ -144,7 +150,7 @@ def main():
     peer.wait()
     import torch
     m = statistics.median
-    print(json.dumps({"torch": torch.__version__, "compiled": not a.no_compile, "rounds": a.rounds, "cpu": o["cpu"], "isa": o["isa"],
+    print(json.dumps({"torch": torch.__version__, "peer": a.peer, "rounds": a.rounds, "cpu": o["cpu"], "isa": o["isa"],
                       "cloze_tokens_per_s": m(ours), "torch_tokens_per_s": m(theirs), "ratio": m([x / y for x, y in zip(ours, theirs)]),
                       "share_of_measured_products": m(shares), "cloze_rss": rss[0], "torch_rss": rss[1], "rss_ratio": rss[0] / rss[1]}, indent=1))
 
