@@ -12,6 +12,7 @@ if [ $# -lt 2 ] || ! [ "$1" -ge 1 ] 2>/dev/null; then sed -n '2,9s/^# \{0,1\}//p
 n=$1; shift
 cloze=${CLOZE:-build/bin/cloze}
 out=${OUT:-$(mktemp -d /tmp/cloze-kill-XXXXXX)}
+mkdir -p "$out"
 [ -n "${OUT:-}" ] || trap 'rm -rf "$out"' EXIT
 RANDOM=${SEED:=$(date +%s)}
 echo "SEED=$SEED"
