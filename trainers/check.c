@@ -80,7 +80,7 @@ cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node, co
   bool first;
   CZ_TRY(cz_config_text(&path, node));
   if (!*path && !row) return cz_config_error(node, "the name of a file is missing");
-  *there = *path && cz_input_there(file, sizeof file, path, row);
+  *there = cz_input_there(file, sizeof file, path, row);
   if (*there || !*path) return CZ_OK;
   how_made(c, how, sizeof how, file);
   if (!c->missing) return cz_config_error(node, "there is no file %s%s%s", file, *how ? "; " : "", how);

@@ -102,14 +102,16 @@ static cz_status fold_node(const folding *f, const cz_config_node *node, const c
   return CZ_OK;
 }
 
-/** True when PATH is there: a file, or all files of parallel text when it stands in a task of ROW (else null). MISSING, of N bytes, is the first that
- * is not, or empty. */
+/** True when PATH is there: a file, or all files of parallel text when it stands in a task of ROW (else null). An empty PATH
+ * is nowhere. MISSING, of N bytes, is the first that is not there, or empty. */
 bool cz_input_there(char *missing, size_t n, const char *path, const cz_task_row *row) {
-  for (int side = 0;; side++) {
+  *missing = '\0';
+  for (int side = 0; *path; side++) {
     if (cz_task_file(missing, n, row, path, side) != CZ_OK) return cz_error_clear(), false;
     if (!*missing) return true;
     if (!cz_fs_exists(missing) || cz_fs_is_dir(missing)) return false;
   }
+  return false;
 }
 
 /* What of a model's folder is read. */

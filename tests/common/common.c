@@ -52,6 +52,8 @@ int make_folder(void **state) {
 
 static int drop(const char *path, const struct stat *s, int flag, struct FTW *at) { return remove(path); }
 
+int remove_tree(const char *name) { return nftw(under(name), drop, 8, FTW_DEPTH | FTW_PHYS); }
+
 int drop_folder(void **state) {
   for (place *next; places; places = next) {
     next = places->next;

@@ -29,6 +29,9 @@ int make_folder(void **state);
 /** Removes the folder and all that is in it, unless CZ_TEST_KEEP is set. */
 int drop_folder(void **state);
 
+/** Removes under(NAME) with all that is in it; not 0 when it is not there. */
+int remove_tree(const char *name);
+
 /** The folder's path. */
 const char *folder(void);
 

@@ -1,4 +1,3 @@
-#define _XOPEN_SOURCE 700 /* nftw */
 #include "train_test.h"
 
 #include "base/text.h"
@@ -8,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -109,8 +107,6 @@ int make_runs(void **state) {
   return 0;
 }
 
-static int drop(const char *name, const struct stat *s, int flag, struct FTW *at) { return remove(name); }
-
 /** Removes the folder, and forgets what was said. */
 int drop_runs(void **state) {
   free(output);
@@ -137,9 +133,6 @@ char *read_text(const char *from, size_t *n) {
   if (n) *n = b.len;
   return b.data;
 }
-
-/** Removes a file or folder of the folder, if it is there. */
-void remove_tree(const char *name) { nftw(under(name), drop, 8, FTW_DEPTH | FTW_PHYS); }
 
 /** Copies a file. */
 void copy_file(const char *to, const char *from) {

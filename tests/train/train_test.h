@@ -25,7 +25,6 @@ int make_runs(void **state);
 int drop_runs(void **state);
 void write_format(const char *name, const char *format, ...) CZ_PRINTF(2, 3);
 char *read_text(const char *path, size_t *n);
-void remove_tree(const char *name);
 void copy_file(const char *to, const char *from);
 
 pid_t launch(const start *how, const char *words);

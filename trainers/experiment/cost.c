@@ -41,8 +41,7 @@ static cz_status task_lengths(const cz_stage *s, const cz_task_set *set, caps mo
 static bool tasks_there(const cz_tasklist *tasks) {
   char missing[4096];
   for (int i = 0; i < tasks->n; i++)
-    if (!*tasks->entries[i].config.train || !cz_input_there(missing, sizeof missing, tasks->entries[i].config.train, tasks->entries[i].row))
-      return false;
+    if (!cz_input_there(missing, sizeof missing, tasks->entries[i].config.train, tasks->entries[i].row)) return false;
   return true;
 }
 
