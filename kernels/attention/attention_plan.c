@@ -1,6 +1,6 @@
 #include "kernels/attention/attention_cpu.h"
 
-#include "kernels/common/mask.h"
+#include "kernels/common/dropout_mask.h"
 
 #include <omp.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Attention in float64, one query row at a time: what the op means. */
 #include "kernels/attention/attention.h"
-#include "kernels/common/mask.h"
+#include "kernels/common/dropout_mask.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "kernels/common/mask.h"
+#include "kernels/common/dropout_mask.h"
 
 #include <string.h>
 #ifdef __x86_64__

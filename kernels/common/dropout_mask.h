@@ -5,8 +5,8 @@
  * or segment * D + channel when one mask is shared along each segment (the reference implementation's broadcast, see Mesh TensorFlow's
  * sublayer_dropout). With sharing, spans [B, 2] holds begin and end of each segment; together they must cover every row (a row outside would get
  * segment 0's mask). */
-#ifndef CZ_KERNELS_COMMON_MASK_H
-#define CZ_KERNELS_COMMON_MASK_H
+#ifndef CZ_KERNELS_COMMON_DROPOUT_MASK_H
+#define CZ_KERNELS_COMMON_DROPOUT_MASK_H
 
 #include "kernels/common/philox.h"
 

@@ -1,5 +1,5 @@
 #include "kernels/common/cpu.h"
-#include "kernels/common/mask.h"
+#include "kernels/common/dropout_mask.h"
 #include "kernels/dropout/dropout.h"
 
 CZ_CLONES static void apply(float *y, const float *x, const float *factor, int64_t n, cz_grad_mode mode) {

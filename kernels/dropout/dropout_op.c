@@ -1,4 +1,4 @@
-#include "kernels/common/mask.h"
+#include "kernels/common/dropout_mask.h"
 #include "kernels/common/shape.h"
 #include "kernels/dropout/dropout.h"
 

@@ -1,4 +1,4 @@
-#include "kernels/common/mask.h"
+#include "kernels/common/dropout_mask.h"
 #include "kernels/dropout/dropout.h"
 
 /** y = x * factor in float64, written or added as MODE says. Backward is the same function: dx = dy * factor. */

@@ -1,5 +1,5 @@
 #include "kernels/common/cpu.h"
-#include "kernels/common/mask.h"
+#include "kernels/common/dropout_mask.h"
 #include "kernels/common/rows.h"
 #include "kernels/norm/norm.h"
 

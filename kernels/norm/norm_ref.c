@@ -1,4 +1,4 @@
-#include "kernels/common/mask.h"
+#include "kernels/common/dropout_mask.h"
 #include "kernels/common/rows.h"
 #include "kernels/norm/norm.h"
 

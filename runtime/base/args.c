@@ -1,4 +1,4 @@
-#include "trainers/args.h"
+#include "base/args.h"
 #include "base/text.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* The command line of a command: named options and the words that are left. */
-#ifndef CZ_TRAINERS_ARGS_H
-#define CZ_TRAINERS_ARGS_H
+#ifndef CZ_BASE_ARGS_H
+#define CZ_BASE_ARGS_H
 
 #include "base/status.h"
 

@@ -1,6 +1,6 @@
 #include "comm/comm.h"
 #include "comm/backend.h"
-#include "comm/tree.h"
+#include "comm/sum_tree.h"
 
 #include "base/text.h"
 

@@ -1,6 +1,6 @@
 #include "comm/reducer.h"
 #include "comm/backend.h"
-#include "comm/tree.h"
+#include "comm/sum_tree.h"
 
 #include <sched.h>
 #include <stdlib.h>

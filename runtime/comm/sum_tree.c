@@ -1,4 +1,4 @@
-#include "comm/tree.h"
+#include "comm/sum_tree.h"
 
 #include "base/mem.h"
 

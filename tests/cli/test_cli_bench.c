@@ -1,6 +1,6 @@
 /* What `cloze bench` and `cloze show --cost` say of speed and cost: that the keys are there, and that the numbers fit the formulas and each other. */
 #include "program.h"
-#include "trainers/flops.h"
+#include "training/flops.h"
 
 #include <math.h>
 

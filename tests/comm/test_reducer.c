@@ -3,7 +3,7 @@
 #include "comm_test.h"
 
 #include "comm/reducer.h"
-#include "comm/tree.h"
+#include "comm/sum_tree.h"
 #include "device/random.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* The command `cloze corpus` with a real tokenizer and the sample of Debian's texts that lies in the repository. */
 #include "setup.h"
 #include "text/tokenizer.h"
-#include "trainers/corpus.h"
+#include "commands/corpus.h"
 
 #include <stdio.h>
 

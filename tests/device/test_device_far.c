@@ -5,7 +5,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "device/random.h"
-#include "trainers/loop.h"
+#include "training/loop.h"
 
 #include <signal.h>
 #include <stdio.h>

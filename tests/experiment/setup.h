@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/common.h"
-#include "trainers/experiment/experiment.h"
+#include "experiment/experiment.h"
 
 void remove_file(const char *name);
 

@@ -1,9 +1,9 @@
 /* Experiment files: what is refused and how it is said; the files of this project at every scale; predicted costs. */
 #include "setup.h"
 #include "base/fs.h"
-#include "trainers/recipe.h"
-#include "trainers/experiment/cost.h"
-#include "trainers/flops.h"
+#include "recipe/recipe.h"
+#include "experiment/cost.h"
+#include "training/flops.h"
 
 #include <math.h>
 #include <stdio.h>

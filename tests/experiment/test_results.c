@@ -2,7 +2,7 @@
 #include "setup.h"
 #include "base/fs.h"
 #include "metrics/statistics.h"
-#include "trainers/experiment/compare.h"
+#include "experiment/report/compare.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -7,8 +7,8 @@
 #include "common/common.h"
 #include "base/text.h"
 #include "device/random.h"
-#include "trainers/objectives/denoise.h"
-#include "trainers/objectives/objective.h"
+#include "objectives/denoise.h"
+#include "objectives/objective.h"
 
 enum { T5_SIZE = 32100, T5_SENTINEL = 32099, T5_EOS = 1 };
 

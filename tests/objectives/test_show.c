@@ -2,8 +2,8 @@
 #include "setup.h"
 
 #include "base/fs.h"
-#include "trainers/objective_show.h"
-#include "trainers/objectives/vocabulary.h"
+#include "commands/objective.h"
+#include "objectives/vocabulary.h"
 
 #include <jansson.h>
 #include <stdio.h>

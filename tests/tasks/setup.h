@@ -6,8 +6,8 @@
 
 #include "common/common.h"
 #include "base/fs.h"
-#include "trainers/objectives/objective.h"
-#include "trainers/tasks/task.h"
+#include "objectives/objective.h"
+#include "tasks/task.h"
 
 cz_task_config task_config(const char *task, const char *const *words, size_t n);
 cz_status try_load(cz_task_set **set, const char *task, const cz_task_config *config, const char *path, cz_task_use use);

@@ -1,7 +1,7 @@
 /* Outputs to scores, by hand: what is no label is wrong, groups count as a whole, nouns are compared as WSC wants, baselines write what they say. */
 #include "setup.h"
 
-#include "trainers/tasks/score.h"
+#include "tasks/score.h"
 
 #include <math.h>
 #include <stdio.h>

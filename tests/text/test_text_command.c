@@ -1,7 +1,7 @@
 /* The command `cloze tokenize`: what it prints equals the library's ids and offsets, the way back, and what it says to wrong input. */
 #include "text/common.h"
 
-#include "trainers/tokenize.h"
+#include "commands/tokenize.h"
 
 #include <stdio.h>
 #include <stdlib.h>

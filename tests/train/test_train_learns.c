@@ -4,9 +4,9 @@
 
 #include "base/log.h"
 #include "device/random.h"
-#include "trainers/loop.h"
-#include "trainers/optimizer.h"
-#include "trainers/search.h"
+#include "training/loop.h"
+#include "training/optimizer.h"
+#include "decoding/search.h"
 
 #include <math.h>
 

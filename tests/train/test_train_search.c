@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "device/random.h"
-#include "trainers/search.h"
+#include "decoding/search.h"
 
 #include "nn/net.h"
 

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "device/random.h"
-#include "trainers/loop.h"
+#include "training/loop.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -1,8 +1,8 @@
 /* The table of commands: name, one line of help, manual, function. */
-#ifndef CZ_TRAINERS_COMMANDS_H
-#define CZ_TRAINERS_COMMANDS_H
+#ifndef CZ_COMMANDS_COMMANDS_H
+#define CZ_COMMANDS_COMMANDS_H
 
-#include "trainers/args.h"
+#include "base/args.h"
 
 #include <stdio.h>
 

@@ -1,10 +1,10 @@
 /* `cloze corpus`: text files to token ids, once, for all objectives and runs. */
-#include "trainers/corpus.h"
+#include "commands/corpus.h"
 
 #include "base/text.h"
 #include "data/reader.h"
 #include "text/tokenizer.h"
-#include "trainers/args.h"
+#include "base/args.h"
 
 #include <stdio.h>
 #include <string.h>

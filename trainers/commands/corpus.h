@@ -1,6 +1,6 @@
 /* The command `cloze corpus`. */
-#ifndef CZ_TRAINERS_CORPUS_H
-#define CZ_TRAINERS_CORPUS_H
+#ifndef CZ_COMMANDS_CORPUS_H
+#define CZ_COMMANDS_CORPUS_H
 
 #include "base/status.h"
 

@@ -1,12 +1,12 @@
-#include "trainers/generate.h"
+#include "commands/generate.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
 #include "text/tokenizer.h"
-#include "trainers/args.h"
-#include "trainers/recipe.h"
-#include "trainers/search.h"
+#include "base/args.h"
+#include "recipe/recipe.h"
+#include "decoding/search.h"
 
 #include <stdio.h>
 #include <stdlib.h>

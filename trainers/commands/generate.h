@@ -1,6 +1,6 @@
 /* `cloze generate`: a saved model writes. */
-#ifndef CZ_TRAINERS_GENERATE_H
-#define CZ_TRAINERS_GENERATE_H
+#ifndef CZ_COMMANDS_GENERATE_H
+#define CZ_COMMANDS_GENERATE_H
 
 #include "base/status.h"
 

@@ -1,11 +1,11 @@
 /* `cloze list`: what there is to name in a configuration. */
 #include "base/fs.h"
-#include "trainers/args.h"
-#include "trainers/experiment/experiment.h"
-#include "trainers/experiment/output.h"
-#include "trainers/objectives/objective.h"
-#include "trainers/recipe.h"
-#include "trainers/tasks/task.h"
+#include "base/args.h"
+#include "experiment/experiment.h"
+#include "experiment/report/table.h"
+#include "objectives/objective.h"
+#include "recipe/recipe.h"
+#include "tasks/task.h"
 
 #include <dirent.h>
 #include <errno.h>

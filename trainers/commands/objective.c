@@ -1,13 +1,13 @@
-#include "trainers/objective_show.h"
+#include "commands/objective.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "config/config.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
-#include "trainers/args.h"
-#include "trainers/objectives/objective.h"
-#include "trainers/objectives/vocabulary.h"
+#include "base/args.h"
+#include "objectives/objective.h"
+#include "objectives/vocabulary.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* `cloze objective`: shows what an objective does to a text. */
-#ifndef CZ_TRAINERS_OBJECTIVE_SHOW_H
-#define CZ_TRAINERS_OBJECTIVE_SHOW_H
+#ifndef CZ_COMMANDS_OBJECTIVE_H
+#define CZ_COMMANDS_OBJECTIVE_H
 
 #include "base/status.h"
 

@@ -1,9 +1,9 @@
 /* `cloze tokenize`: shows what a tokenizer.json does to each line of standard input, and the way back. */
-#include "trainers/tokenize.h"
+#include "commands/tokenize.h"
 
 #include "base/text.h"
 #include "text/tokenizer.h"
-#include "trainers/args.h"
+#include "base/args.h"
 
 #include <errno.h>
 #include <jansson.h>

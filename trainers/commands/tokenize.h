@@ -1,6 +1,6 @@
 /* The command `cloze tokenize`. */
-#ifndef CZ_TRAINERS_TOKENIZE_H
-#define CZ_TRAINERS_TOKENIZE_H
+#ifndef CZ_COMMANDS_TOKENIZE_H
+#define CZ_COMMANDS_TOKENIZE_H
 
 #include "base/status.h"
 

@@ -1,10 +1,10 @@
-#include "trainers/trace.h"
+#include "commands/trace.h"
 #include "base/fs.h"
 #include "tensor/h5_file.h"
 #include "nn/hf.h"
-#include "trainers/args.h"
-#include "trainers/flat_batch.h"
-#include "trainers/recipe.h"
+#include "base/args.h"
+#include "training/feed.h"
+#include "recipe/recipe.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* `cloze trace`: one forward and backward of a model on a batch, everything written to a file: to find where a ported checkpoint departs. */
-#ifndef CZ_TRAINERS_TRACE_H
-#define CZ_TRAINERS_TRACE_H
+#ifndef CZ_COMMANDS_TRACE_H
+#define CZ_COMMANDS_TRACE_H
 
 #include "base/status.h"
 

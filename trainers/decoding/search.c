@@ -2,7 +2,7 @@
  * TensorFlow's beam search (t5.md 6.1): every step the best 2W continuations are looked at; those that end go to the finished list with their
  * penalised score, of the others the best W stay alive. An input is done when its worst finished score beats what its best alive sequence could still
  * reach. Greedy is W = 1, where the first end wins. */
-#include "trainers/search.h"
+#include "decoding/search.h"
 #include "nn/decode.h"
 
 #include <math.h>

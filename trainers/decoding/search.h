@@ -1,6 +1,6 @@
 /* Greedy and beam search over an incremental decoder. */
-#ifndef CZ_TRAINERS_SEARCH_H
-#define CZ_TRAINERS_SEARCH_H
+#ifndef CZ_DECODING_SEARCH_H
+#define CZ_DECODING_SEARCH_H
 
 #include "data/example.h"
 #include "nn/model.h"

@@ -1,7 +1,7 @@
-#include "trainers/experiment/cost.h"
-#include "trainers/flops.h"
-#include "trainers/objectives/vocabulary.h"
-#include "trainers/tasklist.h"
+#include "experiment/cost.h"
+#include "training/flops.h"
+#include "objectives/vocabulary.h"
+#include "recipe/tasks.h"
 
 #include <math.h>
 #include <stdlib.h>

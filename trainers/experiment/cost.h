@@ -1,8 +1,8 @@
 /* What an experiment would cost, before it runs. */
-#ifndef CZ_TRAINERS_EXPERIMENT_COST_H
-#define CZ_TRAINERS_EXPERIMENT_COST_H
+#ifndef CZ_EXPERIMENT_COST_H
+#define CZ_EXPERIMENT_COST_H
 
-#include "trainers/experiment/experiment.h"
+#include "experiment/experiment.h"
 
 typedef struct cz_stage_cost {
   double steps;

@@ -14,11 +14,11 @@
  *
  * A stage's key is the hash of everything that its result depends on: its resolved configuration, the contents of the files it names, and the keys of
  * the stages it starts from. Rows that agree share the stage; its folder is OUT/stages/KIND-KEY. */
-#ifndef CZ_TRAINERS_EXPERIMENT_H
-#define CZ_TRAINERS_EXPERIMENT_H
+#ifndef CZ_EXPERIMENT_H
+#define CZ_EXPERIMENT_H
 
 #include "config/config.h"
-#include "trainers/stage.h"
+#include "stages/stage.h"
 
 extern const char cz_run_usage[], cz_report_usage[], cz_show_usage[], cz_list_usage[];
 

@@ -1,7 +1,7 @@
 /* The keys of an experiment file: what is refused, and what `cloze help keys` prints, comes from these tables. */
-#include "trainers/experiment/experiment.h"
-#include "trainers/held_out.h"
-#include "trainers/train.h"
+#include "experiment/experiment.h"
+#include "stages/held_out.h"
+#include "stages/train.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* From an experiment file to its plan: each stage of each row and seed resolved, with its key. */
-#include "trainers/experiment/experiment.h"
+#include "experiment/experiment.h"
 #include "base/fs.h"
 #include "base/text.h"
 

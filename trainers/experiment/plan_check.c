@@ -1,8 +1,8 @@
 /* Checks of a whole experiment before its first stage runs: every stage of every row, files, what starts from what, and what columns ask for. */
-#include "trainers/check.h"
+#include "stages/check.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "trainers/experiment/experiment.h"
+#include "experiment/experiment.h"
 
 #include <stdio.h>
 #include <stdlib.h>

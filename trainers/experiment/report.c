@@ -1,9 +1,9 @@
 /* `cloze report`: the forms in which a run can be printed. */
 #include "base/fs.h"
 #include "base/log.h"
-#include "trainers/args.h"
-#include "trainers/experiment/experiment.h"
-#include "trainers/experiment/output.h"
+#include "base/args.h"
+#include "experiment/experiment.h"
+#include "experiment/report/table.h"
 
 #include <stdio.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* The results of a run as far as they are there: the plan as it was recorded, and what the finished stages wrote. */
 #include "base/fs.h"
 #include "base/log.h"
-#include "trainers/experiment/experiment.h"
+#include "experiment/experiment.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,10 +2,9 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "trainers/args.h"
-#include "trainers/experiment/experiment.h"
-#include "trainers/loop.h"
-#include "trainers/stage_command.h"
+#include "base/args.h"
+#include "experiment/experiment.h"
+#include "training/loop.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* `cloze show`: what an experiment file would do, and what it would cost. */
 #include "base/text.h"
 #include "device/probe.h"
-#include "trainers/args.h"
-#include "trainers/experiment/cost.h"
-#include "trainers/experiment/output.h"
+#include "base/args.h"
+#include "experiment/cost.h"
+#include "experiment/report/table.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* BERT-style denoising (paper 3.3.1; released file iid_15_r10s90_f.gin): each token is noise with probability noise_density; of the noise, a share of
  * random_token_probability becomes random tokens and the rest the mask token <extra_id_0>; the targets are the whole piece. Unlike BERT, no noise
  * token is left as it was on purpose. */
-#include "trainers/objectives/denoise.h"
-#include "trainers/objectives/keys.h"
+#include "objectives/denoise.h"
+#include "objectives/keys.h"
 
 static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0, 1),
                                    CZ_OBJECTIVE_KEY(random_token_probability, CZ_KEY_REAL, .fallback = "0.1", .min = 0, .max = 1,

@@ -1,4 +1,4 @@
-#include "trainers/objectives/denoise.h"
+#include "objectives/denoise.h"
 #include "base/log.h"
 
 #include <math.h>

@@ -1,10 +1,10 @@
 /* Building blocks of the objectives (reference t5.md 3.2 and 3.4): a mask says which tokens of a piece are noise, two token functions make inputs and
  * targets from piece and mask, and cz_denoise joins them, cuts to the caps and appends EOS. */
-#ifndef CZ_TRAINERS_OBJECTIVES_DENOISE_H
-#define CZ_TRAINERS_OBJECTIVES_DENOISE_H
+#ifndef CZ_OBJECTIVES_DENOISE_H
+#define CZ_OBJECTIVES_DENOISE_H
 
 #include "device/random.h"
-#include "trainers/objectives/objective.h"
+#include "objectives/objective.h"
 
 /* A mask function fills MASK[n], zeroed, with true where the token is noise. */
 typedef cz_status (*cz_mask_fn)(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);

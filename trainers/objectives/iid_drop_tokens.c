@@ -3,8 +3,8 @@
  *
  * `code` takes the released cap of 104 target tokens (at 15 % of 512, about one example in 1,700 is cut); the paper names none, so `paper` has room
  * for all, and so has `corrected`, which clears random runs when an explicit targets_length is too small. */
-#include "trainers/objectives/denoise.h"
-#include "trainers/objectives/keys.h"
+#include "objectives/denoise.h"
+#include "objectives/keys.h"
 
 static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0, 1), CZ_KEY_FIDELITY};
 

@@ -3,8 +3,8 @@
  *
  * `code` takes the targets' cap of the released file for the same density at 512 input tokens; that of 10 % cuts a third of the examples (t5.md 0.6).
  * The paper names no such cap, so `paper` and `corrected` keep all targets: they always fit inputs_length. */
-#include "trainers/objectives/denoise.h"
-#include "trainers/objectives/keys.h"
+#include "objectives/denoise.h"
+#include "objectives/keys.h"
 
 static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0, 1), CZ_KEY_FIDELITY};
 

@@ -1,8 +1,8 @@
 /* The config keys that objectives share, each written once; a row's table lists those that it reads. */
-#ifndef CZ_TRAINERS_OBJECTIVES_KEYS_H
-#define CZ_TRAINERS_OBJECTIVES_KEYS_H
+#ifndef CZ_OBJECTIVES_KEYS_H
+#define CZ_OBJECTIVES_KEYS_H
 
-#include "trainers/objectives/objective.h"
+#include "objectives/objective.h"
 
 #include <stddef.h>
 

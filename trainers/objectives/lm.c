@@ -1,6 +1,6 @@
 /* Causal language modelling (paper 3.2.2; released file lm.gin): no inputs, the targets are the piece. For single-stack models. */
-#include "trainers/objectives/denoise.h"
-#include "trainers/objectives/keys.h"
+#include "objectives/denoise.h"
+#include "objectives/keys.h"
 
 static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_FIDELITY};
 

@@ -1,7 +1,7 @@
 /* MASS-style denoising (paper 3.3.2; released file iid_15_m_f.gin): each token is noise with probability noise_density and becomes the mask token
  * <extra_id_0>; the targets are the whole piece. */
-#include "trainers/objectives/denoise.h"
-#include "trainers/objectives/keys.h"
+#include "objectives/denoise.h"
+#include "objectives/keys.h"
 
 static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0, 1), CZ_KEY_FIDELITY};
 

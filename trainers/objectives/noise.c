@@ -1,5 +1,5 @@
 /* Which tokens of a piece are noise: the first step of the denoising objectives. */
-#include "trainers/objectives/denoise.h"
+#include "objectives/denoise.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,16 +1,16 @@
-#include "trainers/objectives/objective.h"
+#include "objectives/objective.h"
 #include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define CZ_OBJECTIVE(name) extern const cz_objective_row cz_objective_##name;
-#include "trainers/objectives/objectives.def"
+#include "objectives/objectives.def"
 #undef CZ_OBJECTIVE
 
 const cz_objective_row *const cz_objective_rows[] = {
 #define CZ_OBJECTIVE(name) &cz_objective_##name,
-#include "trainers/objectives/objectives.def"
+#include "objectives/objectives.def"
 #undef CZ_OBJECTIVE
 };
 

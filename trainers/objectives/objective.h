@@ -20,8 +20,8 @@
  *
  * An explicit targets_length wins over every default cap. All draws are keyed by (seed, use, epoch, index of the piece): neither order nor threads
  * matter, and objectives that share a mask corrupt the same tokens of the same piece, which pairs their comparison. */
-#ifndef CZ_TRAINERS_OBJECTIVE_H
-#define CZ_TRAINERS_OBJECTIVE_H
+#ifndef CZ_OBJECTIVE_H
+#define CZ_OBJECTIVE_H
 
 #include "config/config.h"
 #include "data/example.h"

@@ -1,7 +1,7 @@
 /* Prefix language modelling (paper 3.3.1; released file prefix_lm.gin): a piece is split at a random point, the first part is read and the rest is
  * written. Documents are not joined, so that some examples are short. */
-#include "trainers/objectives/denoise.h"
-#include "trainers/objectives/keys.h"
+#include "objectives/denoise.h"
+#include "objectives/keys.h"
 
 static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.5", 0, 0.5), CZ_KEY_FIDELITY};
 

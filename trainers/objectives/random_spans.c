@@ -4,8 +4,8 @@
  * As coded, a piece never begins with noise and always ends with it, so no sentinel closes the targets, against the paper's own example (t5.md 0.4);
  * the paper's text does not say where spans lie, so `paper` is as coded. `corrected` rotates the mask by a random offset: a span may then be split
  * over both ends, which costs a sentinel, and one more closes the targets; lengths are solved with room for them. */
-#include "trainers/objectives/denoise.h"
-#include "trainers/objectives/keys.h"
+#include "objectives/denoise.h"
+#include "objectives/keys.h"
 
 static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0.001, 0.95),
                                    CZ_OBJECTIVE_KEY(mean_noise_span_length, CZ_KEY_REAL, .fallback = "3", .min = 1, .max = 1000, .unit = "tokens",

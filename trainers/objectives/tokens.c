@@ -1,5 +1,5 @@
 /* What inputs and targets are made of once the noise is marked: the second step of the denoising objectives. */
-#include "trainers/objectives/denoise.h"
+#include "objectives/denoise.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "trainers/objectives/vocabulary.h"
+#include "objectives/vocabulary.h"
 
 #include <stdio.h>
 

@@ -1,10 +1,10 @@
-#include "trainers/recipe.h"
+#include "recipe/recipe.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "checkpoint/safetensors.h"
 #include "graph/ops.h"
 #include "nn/hf.h"
-#include "trainers/tasks/task.h"
+#include "tasks/task.h"
 
 #include <math.h>
 #include <stdio.h>

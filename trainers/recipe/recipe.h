@@ -4,14 +4,14 @@
  *   evaluate: {...}  seed: N  init: FOLDER
  *
  * Every key is declared once, in recipe.c; `cloze help keys` prints them. */
-#ifndef CZ_TRAINERS_RECIPE_H
-#define CZ_TRAINERS_RECIPE_H
+#ifndef CZ_RECIPE_RECIPE_H
+#define CZ_RECIPE_RECIPE_H
 
 #include "config/config.h"
 #include "data/reader.h"
 #include "nn/model.h"
 #include "text/tokenizer.h"
-#include "trainers/objectives/vocabulary.h"
+#include "objectives/vocabulary.h"
 
 typedef struct cz_model_keys {
   const char *name;                                                       /* of the size table, "t5-small" */

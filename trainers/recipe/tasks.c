@@ -1,4 +1,4 @@
-#include "trainers/tasklist.h"
+#include "recipe/tasks.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* The tasks of a stage: its section `tasks: {mixing: ..., list: [{name: debian_section, train: FILE, dev: FILE, test: FILE}, ...]}`. */
-#ifndef CZ_TRAINERS_TASKLIST_H
-#define CZ_TRAINERS_TASKLIST_H
+#ifndef CZ_RECIPE_TASKS_H
+#define CZ_RECIPE_TASKS_H
 
 #include "data/source.h"
-#include "trainers/recipe.h"
-#include "trainers/tasks/task.h"
+#include "recipe/recipe.h"
+#include "tasks/task.h"
 
 typedef struct cz_task_entry {
   const cz_config_node *node; /* for complaints */

@@ -1,8 +1,8 @@
-#include "trainers/check.h"
+#include "stages/check.h"
 #include "base/fs.h"
-#include "trainers/tasklist.h"
-#include "trainers/tasks/score.h"
-#include "trainers/train.h"
+#include "recipe/tasks.h"
+#include "tasks/score.h"
+#include "stages/train.h"
 
 #include <stdarg.h>
 #include <stdio.h>

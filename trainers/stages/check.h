@@ -1,11 +1,11 @@
 /* Checks before anything runs: a stage's configuration is bound as the stage will bind it, its files are opened and read as the stage will read them,
  * and the values that it will leave in its result are listed. So a slip of the pen in the last stage is found before the first one begins. */
-#ifndef CZ_TRAINERS_CHECK_H
-#define CZ_TRAINERS_CHECK_H
+#ifndef CZ_STAGES_CHECK_H
+#define CZ_STAGES_CHECK_H
 
-#include "trainers/loop.h"
-#include "trainers/recipe.h"
-#include "trainers/stage.h"
+#include "training/loop.h"
+#include "recipe/recipe.h"
+#include "stages/stage.h"
 
 /* What the checks of several stages share. */
 typedef struct cz_check {

@@ -3,11 +3,11 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "metrics/jsonl.h"
-#include "trainers/check.h"
-#include "trainers/search.h"
-#include "trainers/stage.h"
-#include "trainers/tasklist.h"
-#include "trainers/tasks/score.h"
+#include "stages/check.h"
+#include "decoding/search.h"
+#include "stages/stage.h"
+#include "recipe/tasks.h"
+#include "tasks/score.h"
 
 #include <math.h>
 #include <stdio.h>

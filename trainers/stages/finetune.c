@@ -1,9 +1,9 @@
 /* The kind of stage `finetune`: a mixture of tasks' records, from a saved model or drawn weights. */
 #include "base/log.h"
 #include "base/text.h"
-#include "trainers/check.h"
-#include "trainers/tasklist.h"
-#include "trainers/train.h"
+#include "stages/check.h"
+#include "recipe/tasks.h"
+#include "stages/train.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "trainers/held_out.h"
+#include "stages/held_out.h"
 #include "base/log.h"
 #include "metrics/scores.h"
 

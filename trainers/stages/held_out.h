@@ -1,8 +1,8 @@
 /* The loss of a model on text that it was not trained on. */
-#ifndef CZ_TRAINERS_HELD_OUT_H
-#define CZ_TRAINERS_HELD_OUT_H
+#ifndef CZ_STAGES_HELD_OUT_H
+#define CZ_STAGES_HELD_OUT_H
 
-#include "trainers/check.h"
+#include "stages/check.h"
 
 /* Names of the values that the section adds to a stage's result, null-terminated. */
 extern const char *const cz_held_out_results[];

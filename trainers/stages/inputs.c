@@ -1,8 +1,8 @@
-#include "trainers/inputs.h"
+#include "stages/inputs.h"
 #include "base/fs.h"
 #include "base/text.h"
-#include "trainers/stage.h"
-#include "trainers/tasklist.h"
+#include "stages/stage.h"
+#include "recipe/tasks.h"
 
 #include <dirent.h>
 #include <errno.h>

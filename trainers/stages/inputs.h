@@ -2,11 +2,11 @@
  * their hashes bind its checkpoint, its key in an experiment, and the folder that it works in:
  *
  *   folder/inputs.json   {"PATH": "hash", ...} as they were when the stage began */
-#ifndef CZ_TRAINERS_INPUTS_H
-#define CZ_TRAINERS_INPUTS_H
+#ifndef CZ_STAGES_INPUTS_H
+#define CZ_STAGES_INPUTS_H
 
 #include "config/config.h"
-#include "trainers/tasks/task.h"
+#include "tasks/task.h"
 
 #include <jansson.h>
 

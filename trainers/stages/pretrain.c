@@ -1,6 +1,6 @@
 /* The kind of stage `pretrain`: a corpus under an objective, from drawn weights or a saved model. */
-#include "trainers/held_out.h"
-#include "trainers/train.h"
+#include "stages/held_out.h"
+#include "stages/train.h"
 
 /* An example's caps are the objective's, unless the recipe says less. */
 static void cap(cz_batch_keys *b, const cz_objective *o) {

@@ -1,4 +1,4 @@
-#include "trainers/stage.h"
+#include "stages/stage.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"

@@ -8,22 +8,13 @@
  *   folder/model/           Hugging Face directory with the tokenizer, when the stage trains
  *   folder/result.json      {"kind", "config_hash", "metrics": {...}, "measured": {...}}: metrics hold no time, path or rate
  *   folder/log.txt */
-#ifndef CZ_TRAINERS_STAGE_H
-#define CZ_TRAINERS_STAGE_H
+#ifndef CZ_STAGES_STAGE_H
+#define CZ_STAGES_STAGE_H
 
-#include "comm/comm.h"
 #include "config/config.h"
-#include "device/device.h"
-#include "trainers/inputs.h"
+#include "stages/session.h"
 
 #include <jansson.h>
-
-/* What a process runs its stages with. */
-typedef struct cz_session {
-  cz_comm *comm;
-  cz_device *device;
-  cz_inputs inputs; /* files that were hashed */
-} cz_session;
 
 struct cz_check;
 struct cz_stage;

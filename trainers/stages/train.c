@@ -1,4 +1,4 @@
-#include "trainers/train.h"
+#include "stages/train.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "nn/hf.h"

@@ -1,9 +1,9 @@
 /* What all training stages share around the loop. */
-#ifndef CZ_TRAINERS_TRAIN_H
-#define CZ_TRAINERS_TRAIN_H
+#ifndef CZ_STAGES_TRAIN_H
+#define CZ_STAGES_TRAIN_H
 
-#include "trainers/loop.h"
-#include "trainers/stage.h"
+#include "training/loop.h"
+#include "stages/stage.h"
 
 /* Names of the values that a training stage leaves in its result, null-terminated. */
 extern const char *const cz_train_results[];

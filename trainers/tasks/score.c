@@ -1,4 +1,4 @@
-#include "trainers/tasks/score.h"
+#include "tasks/score.h"
 #include "metrics/scores.h"
 
 #include <math.h>

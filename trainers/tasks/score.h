@@ -1,8 +1,8 @@
 /* What outputs are worth on a task, and what a program that knows nothing would get. */
-#ifndef CZ_TRAINERS_TASKS_SCORE_H
-#define CZ_TRAINERS_TASKS_SCORE_H
+#ifndef CZ_TASKS_SCORE_H
+#define CZ_TASKS_SCORE_H
 
-#include "trainers/tasks/task.h"
+#include "tasks/task.h"
 
 CZ_MUST cz_status cz_task_answered(const cz_task_set *set);
 CZ_MUST cz_status cz_task_score(double *scores, const cz_task_set *set, const char *const *outputs);

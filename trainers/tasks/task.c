@@ -1,7 +1,7 @@
-#include "trainers/tasks/task.h"
+#include "tasks/task.h"
 #include "base/text.h"
-#include "trainers/objectives/objective.h"
-#include "trainers/tasks/format.h"
+#include "objectives/objective.h"
+#include "tasks/readers/fields.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -9,12 +9,12 @@
 #include <string.h>
 
 #define CZ_TASK(name) extern const cz_task_row cz_task_row_##name;
-#include "trainers/tasks/tasks.def"
+#include "tasks/tasks.def"
 #undef CZ_TASK
 
 const cz_task_row *const cz_task_rows[] = {
 #define CZ_TASK(name) &cz_task_row_##name,
-#include "trainers/tasks/tasks.def"
+#include "tasks/tasks.def"
 #undef CZ_TASK
 };
 

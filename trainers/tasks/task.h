@@ -8,8 +8,8 @@
  *   wic        "pos: N" first, when the file has it  never
  *   multirc    mark-up of the passage kept         <br> becomes a space, <b> and </b> go
  *   squad      text as it is (and corrected)       a space on either side of every punctuation mark, also in answers */
-#ifndef CZ_TRAINERS_TASK_H
-#define CZ_TRAINERS_TASK_H
+#ifndef CZ_TASK_H
+#define CZ_TASK_H
 
 #include "config/config.h"
 

@@ -1,4 +1,4 @@
-#include "trainers/flat_batch.h"
+#include "training/feed.h"
 
 #include <stdlib.h>
 

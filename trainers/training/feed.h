@@ -1,6 +1,6 @@
 /* A batch put together by hand, as flat lists without padding: for programs that run one batch through a net and have no corpus to read it from. */
-#ifndef CZ_TRAINERS_FLAT_BATCH_H
-#define CZ_TRAINERS_FLAT_BATCH_H
+#ifndef CZ_TRAINING_FEED_H
+#define CZ_TRAINING_FEED_H
 
 #include "data/example.h"
 #include "nn/net.h"

@@ -1,4 +1,4 @@
-#include "trainers/flops.h"
+#include "training/flops.h"
 
 /* Per token: q, k, v and o products, 8 D HK; scores and their use against N keys, 4 N HK. */
 static double attention(const cz_model_config *c, double keys) {

@@ -1,7 +1,7 @@
 /* Multiplications and additions of a training step, from the model's configuration and the lengths of a batch: one formula for predictions. What a
  * benchmark counts on the graph itself must agree with it. */
-#ifndef CZ_TRAINERS_FLOPS_H
-#define CZ_TRAINERS_FLOPS_H
+#ifndef CZ_TRAINING_FLOPS_H
+#define CZ_TRAINING_FLOPS_H
 
 #include "nn/model.h"
 

@@ -1,4 +1,4 @@
-#include "trainers/loop.h"
+#include "training/loop.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -6,7 +6,7 @@
 #include "comm/reducer.h"
 #include "metrics/events.h"
 #include "metrics/jsonl.h"
-#include "trainers/optimizer.h"
+#include "training/optimizer.h"
 
 #include <math.h>
 #include <signal.h>

@@ -1,11 +1,11 @@
 /* The shared step: batch, run, reduce, clip, update, log, save. Pretraining and fine-tuning differ only in where examples come from. */
-#ifndef CZ_TRAINERS_LOOP_H
-#define CZ_TRAINERS_LOOP_H
+#ifndef CZ_TRAINING_LOOP_H
+#define CZ_TRAINING_LOOP_H
 
 #include "comm/comm.h"
 #include "data/batch.h"
 #include "nn/net.h"
-#include "trainers/recipe.h"
+#include "recipe/recipe.h"
 
 typedef struct cz_loop_job {
   const char *what;   /* "pretrain", "finetune": progress line and metrics */

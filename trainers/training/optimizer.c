@@ -1,4 +1,4 @@
-#include "trainers/optimizer.h"
+#include "training/optimizer.h"
 #include "graph/ops.h"
 
 #include <math.h>

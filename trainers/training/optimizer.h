@@ -1,10 +1,10 @@
 /* Optimizers and schedules: which op updates a parameter, which state it keeps, and at what rate. */
-#ifndef CZ_TRAINERS_OPTIMIZER_H
-#define CZ_TRAINERS_OPTIMIZER_H
+#ifndef CZ_TRAINING_OPTIMIZER_H
+#define CZ_TRAINING_OPTIMIZER_H
 
 #include "checkpoint/checkpoint.h"
 #include "graph/graph.h"
-#include "trainers/recipe.h"
+#include "recipe/recipe.h"
 
 typedef struct cz_optimizer cz_optimizer;
 

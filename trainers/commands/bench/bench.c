@@ -1,6 +1,6 @@
 /* `cloze bench`: its manual, and which of the two is asked for. */
-#include "trainers/bench/bench.h"
-#include "trainers/args.h"
+#include "commands/bench/bench.h"
+#include "base/args.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* `cloze bench`: speed of a training step against the machine's own product rate, and what the objectives cost. */
-#ifndef CZ_TRAINERS_BENCH_H
-#define CZ_TRAINERS_BENCH_H
+#ifndef CZ_BENCH_H
+#define CZ_BENCH_H
 
 #include "base/status.h"
 

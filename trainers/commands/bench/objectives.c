@@ -1,11 +1,11 @@
 /* `cloze bench objectives`: one training step under each objective at one budget of raw text. */
 #include "base/text.h"
 #include "device/random.h"
-#include "trainers/args.h"
-#include "trainers/bench/bench.h"
-#include "trainers/flat_batch.h"
-#include "trainers/objectives/objective.h"
-#include "trainers/optimizer.h"
+#include "base/args.h"
+#include "commands/bench/bench.h"
+#include "training/feed.h"
+#include "objectives/objective.h"
+#include "training/optimizer.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -3,9 +3,9 @@
 #include "device/probe.h"
 #include "device/random.h"
 #include "nn/net.h"
-#include "trainers/args.h"
-#include "trainers/bench/bench.h"
-#include "trainers/optimizer.h"
+#include "base/args.h"
+#include "commands/bench/bench.h"
+#include "training/optimizer.h"
 
 #include <jansson.h>
 #include <math.h>

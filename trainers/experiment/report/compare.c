@@ -1,4 +1,4 @@
-#include "trainers/experiment/compare.h"
+#include "experiment/report/compare.h"
 #include "metrics/scores.h"
 
 #include <math.h>

@@ -1,9 +1,9 @@
 /* What a table of results says: every cell beside its noise, its baseline and the paper; agreement with the paper; and the same in words. */
-#ifndef CZ_TRAINERS_EXPERIMENT_COMPARE_H
-#define CZ_TRAINERS_EXPERIMENT_COMPARE_H
+#ifndef CZ_EXPERIMENT_REPORT_COMPARE_H
+#define CZ_EXPERIMENT_REPORT_COMPARE_H
 
 #include "metrics/statistics.h"
-#include "trainers/experiment/experiment.h"
+#include "experiment/experiment.h"
 
 typedef enum cz_verdict {
   CZ_VERDICT_NONE,  /* no score or no baseline */

@@ -1,6 +1,6 @@
 /* The report for programs: JSON, and CSV with one line for each row and column of the table. */
-#include "trainers/experiment/compare.h"
-#include "trainers/experiment/output.h"
+#include "experiment/report/compare.h"
+#include "experiment/report/table.h"
 
 #include <math.h>
 #include <string.h>

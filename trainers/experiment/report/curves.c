@@ -1,4 +1,4 @@
-#include "trainers/experiment/curves.h"
+#include "experiment/report/curves.h"
 #include "base/fs.h"
 
 #include <math.h>

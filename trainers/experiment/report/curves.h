@@ -1,8 +1,8 @@
 /* Loss curves of a run: of one stage and row, mean and deviation over the seeds that are there. */
-#ifndef CZ_TRAINERS_EXPERIMENT_CURVES_H
-#define CZ_TRAINERS_EXPERIMENT_CURVES_H
+#ifndef CZ_EXPERIMENT_REPORT_CURVES_H
+#define CZ_EXPERIMENT_REPORT_CURVES_H
 
-#include "trainers/experiment/experiment.h"
+#include "experiment/experiment.h"
 
 typedef struct cz_curve {
   double *step, *mean, *deviation; /* [n]; one allocation, at step */

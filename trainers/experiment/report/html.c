@@ -1,7 +1,7 @@
 /* The report as one page that needs nothing from outside: tables, remarks, dot plots beside the paper's, loss curves. */
-#include "trainers/experiment/compare.h"
-#include "trainers/experiment/curves.h"
-#include "trainers/experiment/plot.h"
+#include "experiment/report/compare.h"
+#include "experiment/report/curves.h"
+#include "experiment/report/plot.h"
 
 #include <math.h>
 #include <stdio.h>

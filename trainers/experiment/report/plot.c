@@ -1,4 +1,4 @@
-#include "trainers/experiment/plot.h"
+#include "experiment/report/plot.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Plots as inline SVG: colours and text come from the page's style sheet, so that they follow its light and dark themes. */
-#ifndef CZ_TRAINERS_EXPERIMENT_PLOT_H
-#define CZ_TRAINERS_EXPERIMENT_PLOT_H
+#ifndef CZ_EXPERIMENT_REPORT_PLOT_H
+#define CZ_EXPERIMENT_REPORT_PLOT_H
 
 #include "base/mem.h"
 

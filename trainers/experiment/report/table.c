@@ -1,4 +1,4 @@
-#include "trainers/experiment/output.h"
+#include "experiment/report/table.h"
 
 #include <stdarg.h>
 #include <stdio.h>

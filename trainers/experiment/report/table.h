@@ -1,6 +1,6 @@
 /* How commands print: tables with aligned columns, and JSON. */
-#ifndef CZ_TRAINERS_EXPERIMENT_OUTPUT_H
-#define CZ_TRAINERS_EXPERIMENT_OUTPUT_H
+#ifndef CZ_EXPERIMENT_REPORT_TABLE_H
+#define CZ_EXPERIMENT_REPORT_TABLE_H
 
 #include "base/mem.h"
 

@@ -1,6 +1,6 @@
 /* The report on a terminal: one table that shows all, one a column with the noise, costs, and the same in words. */
-#include "trainers/experiment/compare.h"
-#include "trainers/experiment/output.h"
+#include "experiment/report/compare.h"
+#include "experiment/report/table.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * TSV is cut at tabs and knows no quotes; CSV is libcsv's, so quotes, doubled quotes and line ends inside quotes work. Zhang et al.'s sets (AG news,
  * Yelp, Yahoo, DBpedia) are `csv` with input_columns "2,3", target_column 1, class_numbers from_one and unescape true. */
 #include "base/text.h"
-#include "trainers/tasks/format.h"
+#include "tasks/readers/fields.h"
 
 #include <csv.h>
 #include <stddef.h>

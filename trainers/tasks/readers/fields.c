@@ -1,4 +1,4 @@
-#include "trainers/tasks/format.h"
+#include "tasks/readers/fields.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "text/unicode.h"

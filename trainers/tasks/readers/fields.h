@@ -1,8 +1,8 @@
 /* What the readers of task files share: checked lines, fields, JSON with places, and building records. */
-#ifndef CZ_TRAINERS_TASKS_FORMAT_H
-#define CZ_TRAINERS_TASKS_FORMAT_H
+#ifndef CZ_TASKS_READERS_FIELDS_H
+#define CZ_TASKS_READERS_FIELDS_H
 
-#include "trainers/tasks/task.h"
+#include "tasks/task.h"
 
 #include <jansson.h>
 

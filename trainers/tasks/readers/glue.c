@@ -1,5 +1,5 @@
 /* GLUE (reference t5.md 7.1): files as the benchmark distributes them, tab-separated. Classes are in the order of TFDS. */
-#include "trainers/tasks/uniform.h"
+#include "tasks/readers/uniform.h"
 
 static const char *const digits[] = {"0", "1"};
 static const char *const acceptable[] = {"unacceptable", "acceptable", NULL};

@@ -1,8 +1,8 @@
 /* MultiRC (SuperGLUE): several answers to a question about a passage, each right or wrong; one record per answer, judged together by question.
  *
  * `paper` leaves the passage's mark-up in, as in the example of appendix D; the released code turns <br> into a space and takes <b> and </b> out. */
-#include "trainers/objectives/objective.h"
-#include "trainers/tasks/format.h"
+#include "objectives/objective.h"
+#include "tasks/readers/fields.h"
 
 #include <stdio.h>
 #include <string.h>

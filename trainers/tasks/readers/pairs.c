@@ -2,7 +2,7 @@
  *
  * Layouts: a TSV line `input TAB target`; JSON lines with "article" and "highlights" (CNN/Daily Mail); parallel text in two files whose lines pair
  * up, given as PATH for PATH.en and PATH.de. */
-#include "trainers/tasks/format.h"
+#include "tasks/readers/fields.h"
 
 #include <string.h>
 

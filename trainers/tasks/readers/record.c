@@ -2,7 +2,7 @@
  * query that takes any of its answers. Highlights become sentences; entities and answers are listed once, in the order of their code points, as TFDS
  * does. */
 #include "text/unicode.h"
-#include "trainers/tasks/format.h"
+#include "tasks/readers/fields.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * The released code puts a space on either side of every punctuation mark, in questions, contexts and answers, and collapses white space; the paper's
  * example is not padded. `paper` and `corrected` leave the text alone but for white space, which is collapsed. */
 #include "text/unicode.h"
-#include "trainers/objectives/objective.h"
-#include "trainers/tasks/format.h"
+#include "objectives/objective.h"
+#include "tasks/readers/fields.h"
 
 #include <stdio.h>
 #include <string.h>

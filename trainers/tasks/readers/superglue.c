@@ -1,6 +1,6 @@
 /* SuperGLUE's tasks of one shape (reference t5.md 7.1): files as the benchmark distributes them, one JSON object a line. The others are in multirc.c,
  * record.c and wsc.c. */
-#include "trainers/tasks/uniform.h"
+#include "tasks/readers/uniform.h"
 
 static const char *const truth[] = {"False", "True", NULL};
 static const char *const truth_spellings[] = {"false", "true"};

@@ -1,7 +1,7 @@
-#include "trainers/tasks/uniform.h"
+#include "tasks/readers/uniform.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "trainers/objectives/objective.h"
+#include "objectives/objective.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* Tasks whose records are a few named fields and a label: `<prefix> <field>: <text> <field>: <text>` (reference t5.md 7.1). */
-#ifndef CZ_TRAINERS_TASKS_UNIFORM_H
-#define CZ_TRAINERS_TASKS_UNIFORM_H
+#ifndef CZ_TASKS_READERS_UNIFORM_H
+#define CZ_TASKS_READERS_UNIFORM_H
 
-#include "trainers/tasks/format.h"
+#include "tasks/readers/fields.h"
 
 enum { CZ_UNIFORM_FIELDS = 4 };
 

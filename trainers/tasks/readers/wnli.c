@@ -1,7 +1,7 @@
 /* WNLI (GLUE), only evaluated, as a Winograd task (reference t5.md 7.1): the pronoun of the premise that the hypothesis replaces is put between
  * stars, and what the hypothesis says in its place is the candidate noun. */
-#include "trainers/tasks/format.h"
-#include "trainers/tasks/wsc.h"
+#include "tasks/readers/fields.h"
+#include "tasks/readers/wsc.h"
 
 #include <ctype.h>
 #include <stdio.h>

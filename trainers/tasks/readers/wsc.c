@@ -1,9 +1,9 @@
 /* The Winograd tasks (reference t5.md 7.1): `wsc: ... *it* ...`, and the model names what the pronoun stands for. WSC of SuperGLUE trains on its True
  * records only; evaluation decides True or False by comparing the model's noun with the record's (score.c). DPR is further training data of the same
  * form; WNLI, which is only evaluated, is in wnli.c. */
-#include "trainers/tasks/wsc.h"
+#include "tasks/readers/wsc.h"
 #include "base/log.h"
-#include "trainers/tasks/format.h"
+#include "tasks/readers/fields.h"
 
 #include <ctype.h>
 #include <stdlib.h>

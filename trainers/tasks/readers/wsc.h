@@ -1,8 +1,8 @@
 /* The one form of all Winograd tasks: `wsc: text with *it* between stars` and a noun. */
-#ifndef CZ_TRAINERS_TASKS_WSC_H
-#define CZ_TRAINERS_TASKS_WSC_H
+#ifndef CZ_TASKS_READERS_WSC_H
+#define CZ_TASKS_READERS_WSC_H
 
-#include "trainers/tasks/task.h"
+#include "tasks/task.h"
 
 CZ_MUST cz_status cz_wsc_add(cz_task_set *set, const char *text, const char *at, size_t n, const char *noun, int32_t label);
 

@@ -1,0 +1,44 @@
+#include "stages/session.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#include <omp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Ranks on one machine share its cores: without a word from the user each takes its part, since teams that are larger spin against one another.
+ * Results do not depend on the number of threads. */
+static void share_cores(const cz_comm *c) {
+  const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  int64_t ranks = c->size;
+  if (c->size == 1 || getenv("OMP_NUM_THREADS")) return;
+  if (local && cz_parse_int(local, &ranks) != CZ_OK) cz_error_clear();
+  int64_t threads = omp_get_num_procs() / (ranks > 0 ? ranks : 1);
+  omp_set_num_threads(threads > 1 ? (int)threads : 1);
+}
+
+/** Opens the device and the communicator by name. */
+cz_status cz_session_open(cz_session *s, const char *device, const char *comm) {
+  *s = (cz_session){0};
+  CZ_TRY(cz_comm_open(&s->comm, comm));
+  if (s->comm->rank > 0) cz_log_quiet(true);
+  share_cores(s->comm);
+  return cz_device_open(&s->device, device);
+}
+
+/** Closes what cz_session_open opened. A rank that failed ends the whole job, so that nobody waits for it; ranks that were told to stop leave
+ * together. What one rank finds wrong most often all do, so the others leave the word to rank 0 for a moment, in which it ends them. */
+void cz_session_close(cz_session *s, cz_status outcome) {
+  enum { MOMENT = 3 /* seconds */ };
+  if (s->comm && s->comm->size > 1 && outcome != CZ_OK && outcome != CZ_EINTERRUPT) {
+    signal(SIGTERM, SIG_DFL);
+    if (s->comm->rank > 0) sleep(MOMENT);
+    fprintf(stderr, "cloze: rank %d: %s\n", s->comm->rank, cz_error_message());
+    cz_comm_abort(s->comm, outcome == CZ_EUSAGE ? 2 : 1);
+  }
+  cz_inputs_free(&s->inputs);
+  cz_device_close(&s->device);
+  cz_comm_close(&s->comm);
+}

@@ -1,0 +1,18 @@
+/* What a process runs its stages with: its communicator, its device, and the files that it has hashed. */
+#ifndef CZ_STAGES_SESSION_H
+#define CZ_STAGES_SESSION_H
+
+#include "comm/comm.h"
+#include "device/device.h"
+#include "stages/inputs.h"
+
+typedef struct cz_session {
+  cz_comm *comm;
+  cz_device *device;
+  cz_inputs inputs; /* files that were hashed */
+} cz_session;
+
+CZ_MUST cz_status cz_session_open(cz_session *s, const char *device, const char *comm);
+void cz_session_close(cz_session *s, cz_status outcome);
+
+#endif
