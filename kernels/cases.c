@@ -23,10 +23,14 @@ uint64_t cz_rand_u64(cz_rand *r) {
 }
 
 /** A whole number from LOW to HIGH, both included. */
-int64_t cz_rand_int(cz_rand *r, int64_t low, int64_t high) { return low + (int64_t)(cz_rand_u64(r) % (uint64_t)(high - low + 1)); }
+int64_t cz_rand_int(cz_rand *r, int64_t low, int64_t high) {
+  return low + (int64_t)(cz_rand_u64(r) % (uint64_t)(high - low + 1));
+}
 
 /** A number in [LOW, HIGH). */
-double cz_rand_real(cz_rand *r, double low, double high) { return low + (high - low) * (double)(cz_rand_u64(r) >> 11) * 0x1p-53; }
+double cz_rand_real(cz_rand *r, double low, double high) {
+  return low + (high - low) * (double)(cz_rand_u64(r) >> 11) * 0x1p-53;
+}
 
 /** A standard normal number (Box and Muller). */
 double cz_rand_normal(cz_rand *r) {
@@ -34,9 +38,11 @@ double cz_rand_normal(cz_rand *r) {
   return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
 }
 
-/** A size that likes trouble: 1, primes, powers of two and their neighbours, at most MOST. */
+/** A size that likes trouble: 1, primes, powers of two and their neighbours, at most
+ * MOST. */
 int64_t cz_rand_size(cz_rand *r, int64_t most) {
-  static const int64_t nasty[] = {1, 1, 2, 3, 5, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 37, 63, 64, 65, 67, 127, 128, 129, 131, 255, 256, 257};
+  static const int64_t nasty[] = {1,  1,  2,  3,  5,  7,  8,   9,   13,  15,  16,  17,  31, 32,
+                                  33, 37, 63, 64, 65, 67, 127, 128, 129, 131, 255, 256, 257};
   int64_t n = nasty[cz_rand_u64(r) % (sizeof nasty / sizeof *nasty)];
   return n <= most ? n : cz_rand_int(r, 1, most);
 }
@@ -52,18 +58,25 @@ static void *make(cz_case *c, int input, cz_dtype dtype, int ndim, const int64_t
 }
 
 /** Gives the case a zeroed float64 input; the caller fills it with float32 values. */
-double *cz_case_real(cz_case *c, int input, int ndim, const int64_t *dim) { return make(c, input, CZ_F64, ndim, dim); }
-
-/** Gives the case a zeroed int32 input. */
-int32_t *cz_case_int(cz_case *c, int input, int ndim, const int64_t *dim) { return make(c, input, CZ_I32, ndim, dim); }
-
-/** Gives the case a normal float64 input of the given deviation, rounded to float32. */
-void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim, double deviation) {
-  double *x = cz_case_real(c, input, ndim, dim);
-  for (int64_t i = 0; i < cz_numel(&c->in[input]); i++) x[i] = (float)(deviation * cz_rand_normal(r));
+double *cz_case_real(cz_case *c, int input, int ndim, const int64_t *dim) {
+  return make(c, input, CZ_F64, ndim, dim);
 }
 
-/** Gives the case spans [B, 2] that cut T rows into segments of random lengths, EMPTY more of them without rows. */
+/** Gives the case a zeroed int32 input. */
+int32_t *cz_case_int(cz_case *c, int input, int ndim, const int64_t *dim) {
+  return make(c, input, CZ_I32, ndim, dim);
+}
+
+/** Gives the case a normal float64 input of the given deviation, rounded to float32. */
+void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim,
+                    double deviation) {
+  double *x = cz_case_real(c, input, ndim, dim);
+  for (int64_t i = 0; i < cz_numel(&c->in[input]); i++)
+    x[i] = (float)(deviation * cz_rand_normal(r));
+}
+
+/** Gives the case spans [B, 2] that cut T rows into segments of random lengths, EMPTY
+ * more of them without rows. */
 void cz_case_spans(cz_case *c, cz_rand *r, int input, int64_t T, int empty) {
   int64_t filled = T > 0 ? cz_rand_int(r, 1, T < 5 ? T : 5) : 0, B = filled + empty, at = 0;
   int32_t *spans = cz_case_int(c, input, 2, (int64_t[]){B, 2});

@@ -1,7 +1,9 @@
-/* Problems for an op: what is legal, and what is nasty on purpose. Tests and benches draw from the same samplers.
+/* Problems for an op: what is legal, and what is nasty on purpose. Tests and benches draw
+ * from the same samplers.
  *
- * A sampler fills a case from a random stream; the same seed gives the same case. Floating inputs are float64 rounded to float32 values, so that
- * every device sees the same numbers. cz_case_free releases it. */
+ * A sampler fills a case from a random stream; the same seed gives the same case.
+ * Floating inputs are float64 rounded to float32 values, so that every device sees the
+ * same numbers. cz_case_free releases it. */
 #ifndef CZ_KERNELS_CASES_H
 #define CZ_KERNELS_CASES_H
 
@@ -22,7 +24,8 @@ typedef struct cz_case {
 typedef struct cz_op_cases {
   int fixed; /* the first `fixed` indexes are hand-made nasty problems; larger ones are random */
   void (*sample)(cz_case *c, cz_rand *r, int index);
-  void (*bench)(cz_case *c, cz_rand *r); /* the op as one T5-small training step meets it, or null */
+  void (*bench)(cz_case *c,
+                cz_rand *r); /* the op as one T5-small training step meets it, or null */
 } cz_op_cases;
 
 extern const cz_op_cases *const cz_op_case_table[CZ_OPS];
@@ -35,7 +38,8 @@ int64_t cz_rand_size(cz_rand *r, int64_t most);
 
 double *cz_case_real(cz_case *c, int input, int ndim, const int64_t *dim);
 int32_t *cz_case_int(cz_case *c, int input, int ndim, const int64_t *dim);
-void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim, double deviation);
+void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim,
+                    double deviation);
 void cz_case_spans(cz_case *c, cz_rand *r, int input, int64_t T, int empty);
 void cz_case_free(cz_case *c);
 

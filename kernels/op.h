@@ -1,8 +1,10 @@
 /* What a row of the op table contains, and what a kernel is given.
  *
- * An op is a folder with a contract (<op>.h), kernels that are pure functions on pointers (<op>_ref.c in float64, <op>_cpu.c in float32), a row that
- * tells the engine all it may know about the op (<op>_op.c), and a sampler of legal and nasty problems (<op>_cases.c). One line in ops.def lists it.
- * Kernels know no tensor, no allocation and no global; they may assume what the row's shape rule has checked and nothing else. */
+ * An op is a folder with a contract (<op>.h), kernels that are pure functions on pointers
+ * (<op>_ref.c in float64, <op>_cpu.c in float32), a row that tells the engine all it may
+ * know about the op (<op>_op.c), and a sampler of legal and nasty problems
+ * (<op>_cases.c). One line in ops.def lists it. Kernels know no tensor, no allocation and
+ * no global; they may assume what the row's shape rule has checked and nothing else. */
 #ifndef CZ_KERNELS_OP_H
 #define CZ_KERNELS_OP_H
 
@@ -12,16 +14,20 @@
 
 typedef enum cz_dtype { CZ_F64, CZ_F32, CZ_BF16, CZ_F16, CZ_I32, CZ_DTYPES } cz_dtype;
 
-static inline size_t cz_dtype_bytes(cz_dtype t) { return t == CZ_F64 ? 8 : t == CZ_F32 || t == CZ_I32 ? 4 : 2; }
+static inline size_t cz_dtype_bytes(cz_dtype t) {
+  return t == CZ_F64 ? 8 : t == CZ_F32 || t == CZ_I32 ? 4 : 2;
+}
 
-/* Kernel sets that a row can offer. `ref` computes in float64, `cpu` in float32; `cuda` is filled by the module that is opened at run time. */
+/* Kernel sets that a row can offer. `ref` computes in float64, `cpu` in float32; `cuda`
+ * is filled by the module that is opened at run time. */
 typedef enum cz_kernel_set { CZ_SET_REF, CZ_SET_CPU, CZ_SET_CUDA, CZ_SETS } cz_kernel_set;
 
 enum { CZ_DIMS = 4, CZ_OP_IN = 8, CZ_OP_OUT = 6, CZ_ATTR_BYTES = 128 };
 
-/* A dense row-major array as a kernel sees it, outermost dimension first. Absent: data null and ndim 0 (a scalar has ndim 1, dim {1}).
- * In shape rules a dimension may be a named extent of the graph, written as a negative number; rules only compare and copy dimensions, so that works.
- */
+/* A dense row-major array as a kernel sees it, outermost dimension first. Absent: data
+ * null and ndim 0 (a scalar has ndim 1, dim {1}). In shape rules a dimension may be a
+ * named extent of the graph, written as a negative number; rules only compare and copy
+ * dimensions, so that works. */
 typedef struct cz_arg {
   void *data;
   cz_dtype dtype;
@@ -29,17 +35,20 @@ typedef struct cz_arg {
   int64_t dim[CZ_DIMS];
 } cz_arg;
 
-/* The engine decides whether a gradient is not wanted, written or added to what is there, and tells the kernel. */
+/* The engine decides whether a gradient is not wanted, written or added to what is there,
+ * and tells the kernel. */
 typedef enum cz_grad_mode { CZ_GRAD_SKIP, CZ_GRAD_WRITE, CZ_GRAD_ADD } cz_grad_mode;
 
-/* Where random numbers come from: Philox keyed by seed, with the counter (element / 4, op, step, shard). See common/philox.h. */
+/* Where random numbers come from: Philox keyed by seed, with the counter (element / 4,
+ * op, step, shard). See common/philox.h. */
 typedef struct cz_key {
   uint64_t seed;
   uint32_t step, shard, op;
 } cz_key;
 
-/* Everything one kernel call sees. Forward: reads in, writes out. Backward: reads those in and out that the row's needs name, and dout; writes or
- * adds din where mode says so. dout[i].data is null when no gradient arrives there: it counts as zero. */
+/* Everything one kernel call sees. Forward: reads in, writes out. Backward: reads those
+ * in and out that the row's needs name, and dout; writes or adds din where mode says so.
+ * dout[i].data is null when no gradient arrives there: it counts as zero. */
 typedef struct cz_call {
   int n_in, n_out;
   cz_arg in[CZ_OP_IN], out[CZ_OP_OUT];
@@ -65,30 +74,41 @@ typedef struct cz_op_row {
   int n_in, n_out;
   const char *in_name[CZ_OP_IN], *out_name[CZ_OP_OUT];
   uint32_t in_optional; /* inputs that may be absent */
-  uint32_t out_saved;   /* outputs that exist only for backward: no gradient arrives there, and they are not made when no gradient is wanted */
+  uint32_t out_saved;   /* outputs that exist only for backward: no gradient arrives there, and they
+                           are not made when no gradient is wanted */
   uint32_t grad;        /* inputs that yield a gradient; 0 with not_differentiable */
   bool not_differentiable;
-  bool deterministic;              /* the same bits for any number of threads */
-  bool fused_backward;             /* a terminal loss: backward also computes the outputs, so when gradients are wanted forward is not run */
-  bool side_effect;                /* writes an input in place (declared in must_alias) and is kept though nobody reads its output */
-  int8_t must_alias[CZ_OP_OUT];    /* output i is input must_alias[i] - 1, updated in place; 0: it is not */
-  int8_t may_alias[CZ_OP_OUT];     /* output i may share the storage of input may_alias[i] - 1 when nobody reads that again; 0: never */
-  int8_t may_alias_grad[CZ_OP_IN]; /* din[i] may share the storage of dout[may_alias_grad[i] - 1] when written, not added; 0: never */
-  /* Outputs that backward makes again by a forward call rather than keep them, where all that this call reads is kept anyway. Input k of that call:
-   * 0, as it was; o + 1, output o if that was made, else as it was; -1, absent. The call gives the same bits as the first; outputs that it does not
-   * make are null. */
+  bool deterministic;  /* the same bits for any number of threads */
+  bool fused_backward; /* a terminal loss: backward also computes the outputs, so when gradients are
+                          wanted forward is not run */
+  bool side_effect; /* writes an input in place (declared in must_alias) and is kept though nobody
+                       reads its output */
+  int8_t must_alias[CZ_OP_OUT]; /* output i is input must_alias[i] - 1, updated in place; 0: it is
+                                   not */
+  int8_t may_alias[CZ_OP_OUT];  /* output i may share the storage of input may_alias[i] - 1 when
+                                   nobody reads that again; 0: never */
+  int8_t may_alias_grad[CZ_OP_IN]; /* din[i] may share the storage of dout[may_alias_grad[i] - 1]
+                                      when written, not added; 0: never */
+  /* Outputs that backward makes again by a forward call rather than keep them, where all
+   * that this call reads is kept anyway. Input k of that call: 0, as it was; o + 1,
+   * output o if that was made, else as it was; -1, absent. The call gives the same bits
+   * as the first; outputs that it does not make are null. */
   uint32_t cheap;
   int8_t again_in[CZ_OP_IN];
   size_t attr_bytes;
-  cz_needs needs;                                      /* what backward reads, unless needs_of says otherwise */
+  cz_needs needs; /* what backward reads, unless needs_of says otherwise */
   void (*needs_of)(cz_needs *needs, const void *attr); /* null: needs as it stands */
-  /* Checks inputs and attributes and fills out[] (ndim, dim, dtype; ndim 0 = this output is not made). False: WHY holds the reason and the values. */
+  /* Checks inputs and attributes and fills out[] (ndim, dim, dtype; ndim 0 = this output
+   * is not made). False: WHY holds the reason and the values. */
   bool (*shape)(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes);
-  size_t (*workspace)(cz_kernel_set set, const cz_call *call, bool backward); /* bytes at these sizes; null: none */
-  /* Multiply and add counted as two, matrix products only; null: 0. Runs on the host: it may read sizes, attributes and int32 inputs, for which it is
-   * given host copies of those that the pass reads, and no other data. */
+  size_t (*workspace)(cz_kernel_set set, const cz_call *call,
+                      bool backward); /* bytes at these sizes; null: none */
+  /* Multiply and add counted as two, matrix products only; null: 0. Runs on the host: it
+   * may read sizes, attributes and int32 inputs, for which it is given host copies of
+   * those that the pass reads, and no other data. */
   double (*flops)(const cz_call *call, bool backward);
-  double error_constant; /* float32 limit = error_constant x 2^-24 x (magnitude of the result + its sensitivity to the rounding of inputs) */
+  double error_constant; /* float32 limit = error_constant x 2^-24 x (magnitude of the result + its
+                            sensitivity to the rounding of inputs) */
   cz_kernel fwd[CZ_SETS], bwd[CZ_SETS];
 } cz_op_row;
 

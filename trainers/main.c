@@ -1,4 +1,5 @@
-/* The `cloze` command: finds the subcommand in one table, prints help from it, and turns a status into an exit code. */
+/* The `cloze` command: finds the subcommand in one table, prints help from it, and turns
+ * a status into an exit code. */
 #include "base/status.h"
 #include "base/text.h"
 #include "base/args.h"
@@ -11,10 +12,13 @@
 
 static void print_commands(FILE *f) {
   fprintf(f, "cloze COMMAND [WORD ...]     experiments that fill in blanks\n\n");
-  for (size_t i = 0; i < cz_command_count; i++) fprintf(f, "  %-10s %s\n", cz_commands[i].name, cz_commands[i].help);
+  for (size_t i = 0; i < cz_command_count; i++)
+    fprintf(f, "  %-10s %s\n", cz_commands[i].name, cz_commands[i].help);
   fprintf(f, "  %-10s %s\n", "help",
-          "this list; help COMMAND: its manual; help keys or keys.md: every key of a configuration; help man: a manual page");
-  fprintf(f, "\nExit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 130 or 143 stopped by a second ctrl-C or SIGTERM. With "
+          "this list; help COMMAND: its manual; help keys or keys.md: every key of a "
+          "configuration; help man: a manual page");
+  fprintf(f, "\nExit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 130 or 143 "
+             "stopped by a second ctrl-C or SIGTERM. With "
              "CLOZE_DEBUG=1 an error also says where in the program it was found.\n");
 }
 
@@ -29,12 +33,14 @@ static cz_status unknown(const char *name) {
   size_t n = cz_command_count < 64 ? cz_command_count : 64;
   for (size_t i = 0; i < n; i++) names[i] = cz_commands[i].name;
   const char *near = cz_nearest(name, names, n);
-  return CZ_FAIL(CZ_EUSAGE, "no command '%s'%s%s (cloze help)", name, near ? "; did you mean " : "", near ? near : "");
+  return CZ_FAIL(CZ_EUSAGE, "no command '%s'%s%s (cloze help)", name, near ? "; did you mean " : "",
+                 near ? near : "");
 }
 
 static cz_status help(const char *topic) {
   if (!topic) return print_commands(stdout), CZ_OK;
-  if (!strcmp(topic, "keys") || !strcmp(topic, "keys.md") || !strcmp(topic, "man")) return cz_commands_document(stdout, topic);
+  if (!strcmp(topic, "keys") || !strcmp(topic, "keys.md") || !strcmp(topic, "man"))
+    return cz_commands_document(stdout, topic);
   const cz_command *c = find(topic);
   if (!c) return unknown(topic);
   return fputs(c->usage, stdout), CZ_OK;
@@ -42,7 +48,8 @@ static cz_status help(const char *topic) {
 
 static cz_status dispatch(int argc, char **argv) {
   if (argc < 2) return print_commands(stderr), CZ_FAIL(CZ_EUSAGE, "a command is missing");
-  if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help(argc > 2 ? argv[2] : NULL);
+  if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+    return help(argc > 2 ? argv[2] : NULL);
   if (!strcmp(argv[1], "--version")) return printf("cloze %s\n", cz_version), CZ_OK;
   const cz_command *c = find(argv[1]);
   if (!c) return unknown(argv[1]);
@@ -52,11 +59,13 @@ static cz_status dispatch(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write, as a full disk is */
+  signal(SIGXFSZ,
+         SIG_IGN); /* a file that may not grow is an error of the write, as a full disk is */
   cz_status st = dispatch(argc, argv);
   if (fflush(stdout) && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "standard output could not be written");
   if (st == CZ_OK) return 0;
   fprintf(stderr, "cloze: %s\n", cz_error_message());
-  if (getenv("CLOZE_DEBUG")) fputs(cz_error_chain(), stderr); /* where in the program it happened, for a report */
+  if (getenv("CLOZE_DEBUG"))
+    fputs(cz_error_chain(), stderr); /* where in the program it happened, for a report */
   return st == CZ_EUSAGE ? 2 : 1;
 }

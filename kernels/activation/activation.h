@@ -1,18 +1,22 @@
-/* Activation, gated or plain: y = act(x) * gate, with the gate counting as 1 when it is absent. Any shape [T, F].
+/* Activation, gated or plain: y = act(x) * gate, with the gate counting as 1 when it is
+ * absent. Any shape [T, F].
  *
- * act is one of: none x; ReLU max(x, 0); GELU x Phi(x) with the exact normal distribution Phi (Hendrycks and Gimpel 2016); GELU tanh
- * x / 2 (1 + tanh(u)) = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3), the approximation of the same paper that T5 v1.1 and GPT-2 use.
- * The gated form is Shazeer's GLU variants (2020), T5 v1.1: x = h W_0, gate = h W_1. ReLU's slope at 0 is 0.
- * Gradients: dx = dy * gate * act'(x), dgate = dy * act(x). Aliasing: y may be x when nobody reads x again; dx may be dy.
- * Deterministic: elementwise. The linear op shares these functions for its epilogue. */
+ * act is one of: none x; ReLU max(x, 0); GELU x Phi(x) with the exact normal distribution
+ * Phi (Hendrycks and Gimpel 2016); GELU tanh x / 2 (1 + tanh(u)) = x sigmoid(2 u) with u
+ * = sqrt(2 / pi) (x + 0.044715 x^3), the approximation of the same paper that T5 v1.1 and
+ * GPT-2 use. The gated form is Shazeer's GLU variants (2020), T5 v1.1: x = h W_0, gate =
+ * h W_1. ReLU's slope at 0 is 0. Gradients: dx = dy * gate * act'(x), dgate = dy *
+ * act(x). Aliasing: y may be x when nobody reads x again; dx may be dy. Deterministic:
+ * elementwise. The linear op shares these functions for its epilogue. */
 #ifndef CZ_KERNELS_ACTIVATION_H
 #define CZ_KERNELS_ACTIVATION_H
 
 #include "kernels/op.h"
 
-/* All kinds, with the names that people read. Enum, names and the kernels' switches are made of this list; what value and slope have no case for does
- * not compile. */
-#define CZ_ACTIVATION_KINDS(X) X(NONE, "none") X(RELU, "ReLU") X(GELU, "GELU") X(GELU_TANH, "GELU (tanh)")
+/* All kinds, with the names that people read. Enum, names and the kernels' switches are
+ * made of this list; what value and slope have no case for does not compile. */
+#define CZ_ACTIVATION_KINDS(X)                                                                     \
+  X(NONE, "none") X(RELU, "ReLU") X(GELU, "GELU") X(GELU_TANH, "GELU (tanh)")
 
 typedef enum cz_activation_kind {
 #define CZ_KIND(kind, name) CZ_ACTIVATION_##kind,
@@ -38,10 +42,10 @@ void cz_activation_values_cpu(float *y, const float *x, int64_t n, int kind);
 void cz_activation_slopes_cpu(float *dx, const float *dy, const float *x, int64_t n, int kind);
 
 void cz_activation_fwd_ref(double *y, const double *x, const double *gate, int64_t n, int kind);
-void cz_activation_bwd_ref(double *dx, double *dgate, const double *dy, const double *x, const double *gate, int64_t n, int kind,
-                           const cz_grad_mode *mode);
+void cz_activation_bwd_ref(double *dx, double *dgate, const double *dy, const double *x,
+                           const double *gate, int64_t n, int kind, const cz_grad_mode *mode);
 void cz_activation_fwd_cpu(float *y, const float *x, const float *gate, int64_t n, int kind);
-void cz_activation_bwd_cpu(float *dx, float *dgate, const float *dy, const float *x, const float *gate, int64_t n, int kind,
-                           const cz_grad_mode *mode);
+void cz_activation_bwd_cpu(float *dx, float *dgate, const float *dy, const float *x,
+                           const float *gate, int64_t n, int kind, const cz_grad_mode *mode);
 
 #endif

@@ -4,8 +4,11 @@
 
 enum { CHUNK = 4096, PIECE = 256 };
 
-/* Where sigmoid(2 u) below is still neither 0 nor 1 in float32; further out its cube would overflow. */
-static inline __attribute__((always_inline)) float within(float x) { return x < -12 ? -12 : x > 12 ? 12 : x; }
+/* Where sigmoid(2 u) below is still neither 0 nor 1 in float32; further out its cube
+ * would overflow. */
+static inline __attribute__((always_inline)) float within(float x) {
+  return x < -12 ? -12 : x > 12 ? 12 : x;
+}
 
 /* sigmoid(2 u) and its complement for u = sqrt(2 / pi) (x + 0.044715 x^3) */
 static inline __attribute__((always_inline)) void tanh_parts(float *s, float *rest, float x) {
@@ -28,17 +31,23 @@ static inline __attribute__((always_inline)) float slope(float x, cz_activation_
   switch (kind) {
   case CZ_ACTIVATION_NONE: return 1;
   case CZ_ACTIVATION_RELU: return x > 0 ? 1 : 0;
-  case CZ_ACTIVATION_GELU: e = cz_expf(-0.5f * x * x); return cz_normalf(x, e) + x * 0.39894228f * e;                     /* Phi + x phi */
-  case CZ_ACTIVATION_GELU_TANH: tanh_parts(&s, &rest, c); return s + c * s * rest * 1.5957691f * (1 + 0.134145f * c * c); /* s + x s (1 - s) 2 u' */
+  case CZ_ACTIVATION_GELU:
+    e = cz_expf(-0.5f * x * x);
+    return cz_normalf(x, e) + x * 0.39894228f * e; /* Phi + x phi */
+  case CZ_ACTIVATION_GELU_TANH:
+    tanh_parts(&s, &rest, c);
+    return s + c * s * rest * 1.5957691f * (1 + 0.134145f * c * c); /* s + x s (1 - s) 2 u' */
   }
   __builtin_unreachable();
 }
 
-/* The loops below are written once and compiled for each kind: CALL with the kind as a constant. */
-#define CALL_OF(kind, name)                                                                                                                          \
+/* The loops below are written once and compiled for each kind: CALL with the kind as a
+ * constant. */
+#define CALL_OF(kind, name)                                                                        \
   case CZ_ACTIVATION_##kind: CALL(CZ_ACTIVATION_##kind); break;
 
-static inline __attribute__((always_inline)) void values(float *y, const float *x, const float *gate, int64_t n, cz_activation_kind kind) {
+static inline __attribute__((always_inline)) void
+values(float *y, const float *x, const float *gate, int64_t n, cz_activation_kind kind) {
   if (gate) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] = value(x[i], kind) * gate[i];
@@ -48,14 +57,17 @@ static inline __attribute__((always_inline)) void values(float *y, const float *
   }
 }
 
-CZ_CLONES static void values_of_kind(float *y, const float *x, const float *gate, int64_t n, int kind) {
+CZ_CLONES static void values_of_kind(float *y, const float *x, const float *gate, int64_t n,
+                                     int kind) {
 #define CALL(k) values(y, x, gate, n, k)
   switch ((cz_activation_kind)kind) { CZ_ACTIVATION_KINDS(CALL_OF) }
 #undef CALL
 }
 
-static inline __attribute__((always_inline)) void gradients(float *to_x, float *to_gate, const float *dy, const float *x, const float *gate,
-                                                            int64_t n, cz_activation_kind kind) {
+static inline __attribute__((always_inline)) void gradients(float *to_x, float *to_gate,
+                                                            const float *dy, const float *x,
+                                                            const float *gate, int64_t n,
+                                                            cz_activation_kind kind) {
   if (gate) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
@@ -68,25 +80,33 @@ static inline __attribute__((always_inline)) void gradients(float *to_x, float *
   }
 }
 
-CZ_CLONES static void gradients_of_kind(float *to_x, float *to_gate, const float *dy, const float *x, const float *gate, int64_t n, int kind) {
+CZ_CLONES static void gradients_of_kind(float *to_x, float *to_gate, const float *dy,
+                                        const float *x, const float *gate, int64_t n, int kind) {
 #define CALL(k) gradients(to_x, to_gate, dy, x, gate, n, k)
   switch ((cz_activation_kind)kind) { CZ_ACTIVATION_KINDS(CALL_OF) }
 #undef CALL
 }
 
 /** act of N numbers on the calling thread; Y may be X. */
-void cz_activation_values_cpu(float *y, const float *x, int64_t n, int kind) { values_of_kind(y, x, NULL, n, kind); }
+void cz_activation_values_cpu(float *y, const float *x, int64_t n, int kind) {
+  values_of_kind(y, x, NULL, n, kind);
+}
 
-/** dy * act'(x) of N numbers on the calling thread; DX may be DY. For ReLU x may as well be act(x). */
-void cz_activation_slopes_cpu(float *dx, const float *dy, const float *x, int64_t n, int kind) { gradients_of_kind(dx, NULL, dy, x, NULL, n, kind); }
+/** dy * act'(x) of N numbers on the calling thread; DX may be DY. For ReLU x may as well
+ * be act(x). */
+void cz_activation_slopes_cpu(float *dx, const float *dy, const float *x, int64_t n, int kind) {
+  gradients_of_kind(dx, NULL, dy, x, NULL, n, kind);
+}
 
 /** Forward in float32, see activation.h; GATE may be null, Y may be X. */
 void cz_activation_fwd_cpu(float *y, const float *x, const float *gate, int64_t n, int kind) {
 #pragma omp parallel for schedule(static) if (n > 4 * CHUNK)
-  for (int64_t i = 0; i < n; i += CHUNK) values_of_kind(y + i, x + i, gate ? gate + i : NULL, n - i < CHUNK ? n - i : CHUNK, kind);
+  for (int64_t i = 0; i < n; i += CHUNK)
+    values_of_kind(y + i, x + i, gate ? gate + i : NULL, n - i < CHUNK ? n - i : CHUNK, kind);
 }
 
-static void bwd_piece(float *dx, float *dgate, const float *dy, const float *x, const float *gate, int64_t n, int kind, const cz_grad_mode *mode) {
+static void bwd_piece(float *dx, float *dgate, const float *dy, const float *x, const float *gate,
+                      int64_t n, int kind, const cz_grad_mode *mode) {
   float to_x[PIECE], to_gate[PIECE]; /* both before either is put: dx may be dy */
   gradients_of_kind(to_x, to_gate, dy, x, gate, n, kind);
   cz_grad_put(dx, to_x, n, mode[CZ_ACTIVATION_X]);
@@ -94,8 +114,8 @@ static void bwd_piece(float *dx, float *dgate, const float *dy, const float *x, 
 }
 
 /** Backward in float32, see activation.h; GATE may be null, DX may be DY. */
-void cz_activation_bwd_cpu(float *dx, float *dgate, const float *dy, const float *x, const float *gate, int64_t n, int kind,
-                           const cz_grad_mode *mode) {
+void cz_activation_bwd_cpu(float *dx, float *dgate, const float *dy, const float *x,
+                           const float *gate, int64_t n, int kind, const cz_grad_mode *mode) {
 #pragma omp parallel for schedule(static) if (n > 4 * CHUNK)
   for (int64_t i = 0; i < n; i += PIECE) {
     int64_t left = n - i < PIECE ? n - i : PIECE;

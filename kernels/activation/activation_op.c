@@ -7,28 +7,37 @@ const char *const cz_activation_names[CZ_ACTIVATIONS] = {
 #undef CZ_KIND
 };
 
-static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why, size_t why_bytes) {
+static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why,
+                  size_t why_bytes) {
   const cz_activation_attr *attr = attributes;
   const cz_arg *x = &in[CZ_ACTIVATION_X], *gate = &in[CZ_ACTIVATION_GATE];
-  if (attr->kind < 0 || attr->kind >= CZ_ACTIVATIONS) return cz_shape_refuse(why, why_bytes, "there is no activation %d", attr->kind);
+  if (attr->kind < 0 || attr->kind >= CZ_ACTIVATIONS)
+    return cz_shape_refuse(why, why_bytes, "there is no activation %d", attr->kind);
   if (!cz_shape_floating(x, "x", 2, why, why_bytes)) return false;
-  if (cz_present(gate) && !cz_shape_is(gate, "gate", x->dtype, 2, x->dim, why, why_bytes)) return false;
+  if (cz_present(gate) && !cz_shape_is(gate, "gate", x->dtype, 2, x->dim, why, why_bytes))
+    return false;
   cz_shape_set(&out[0], x->dtype, 2, x->dim);
   return true;
 }
 
 static int kind(const cz_call *c) { return ((const cz_activation_attr *)c->attr)->kind; }
 
-static void fwd_ref(const cz_call *c) { cz_activation_fwd_ref(c->out[0].data, c->in[0].data, c->in[1].data, cz_numel(&c->in[0]), kind(c)); }
+static void fwd_ref(const cz_call *c) {
+  cz_activation_fwd_ref(c->out[0].data, c->in[0].data, c->in[1].data, cz_numel(&c->in[0]), kind(c));
+}
 
-static void fwd_cpu(const cz_call *c) { cz_activation_fwd_cpu(c->out[0].data, c->in[0].data, c->in[1].data, cz_numel(&c->in[0]), kind(c)); }
+static void fwd_cpu(const cz_call *c) {
+  cz_activation_fwd_cpu(c->out[0].data, c->in[0].data, c->in[1].data, cz_numel(&c->in[0]), kind(c));
+}
 
 static void bwd_ref(const cz_call *c) {
-  cz_activation_bwd_ref(c->din[0].data, c->din[1].data, c->dout[0].data, c->in[0].data, c->in[1].data, cz_numel(&c->in[0]), kind(c), c->mode);
+  cz_activation_bwd_ref(c->din[0].data, c->din[1].data, c->dout[0].data, c->in[0].data,
+                        c->in[1].data, cz_numel(&c->in[0]), kind(c), c->mode);
 }
 
 static void bwd_cpu(const cz_call *c) {
-  cz_activation_bwd_cpu(c->din[0].data, c->din[1].data, c->dout[0].data, c->in[0].data, c->in[1].data, cz_numel(&c->in[0]), kind(c), c->mode);
+  cz_activation_bwd_cpu(c->din[0].data, c->din[1].data, c->dout[0].data, c->in[0].data,
+                        c->in[1].data, cz_numel(&c->in[0]), kind(c), c->mode);
 }
 
 const cz_op_row cz_activation_row = {

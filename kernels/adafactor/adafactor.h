@@ -1,24 +1,31 @@
-/* adafactor: one step of Adafactor as Mesh TensorFlow trains T5 (Shazeer and Stern 2018, algorithms 4 and 5, without momentum), in place.
+/* adafactor: one step of Adafactor as Mesh TensorFlow trains T5 (Shazeer and Stern 2018,
+ * algorithms 4 and 5, without momentum), in place.
  *
  *   w, g real, of one shape [..., rows, cols]; hyper[3] real
  *   factored:     r[..., rows], c[..., cols]; v absent
- *   not factored: v, of w's shape; r and c absent          ->   w, r, c, v in place (must_alias), absent where the input is
+ *   not factored: v, of w's shape; r and c absent          ->   w, r, c, v in place
+ *   (must_alias), absent where the input is
  *
- * hyper: learning rate; number of this step, from 0; factor on the gradient (accumulation, loss scale). With G = factor * g:
+ * hyper: learning rate; number of this step, from 0; factor on the gradient
+ * (accumulation, loss scale). With G = factor * g:
  *   beta  = 1 - (t + 1)^-decay_exponent                          0 at t = 0
  *   Q     = G^2 + eps1
  *   scale = lr max(rms(w), eps2) with scale_parameter, else lr
- *   factored: r = beta r + (1 - beta) mean of Q over cols,  c = beta c + (1 - beta) mean of Q over rows
+ *   factored: r = beta r + (1 - beta) mean of Q over cols,  c = beta c + (1 - beta)
+ *   mean of Q over rows
  *             U = G / sqrt(r / mean of r over rows) / sqrt(c)
  *   else:     v = beta v + (1 - beta) Q,  U = G / sqrt(v)
  *   w = w - scale U / max(1, rms(U) / clip)
  *
- * The published code calls the mean over the larger dimension the row statistics and divides them by their mean. Both statistics have the same mean
- * (that of the averaged Q), so which of the two is divided makes no difference but rounding, and here r always belongs to the rows. Mesh TensorFlow
- * factors over a tensor's two largest dimensions when both have at least CZ_ADAFACTOR_LEAST_DIM; here these must be the last two, which all of our
- * tensors obey, and the shape rule refuses others.
+ * The published code calls the mean over the larger dimension the row statistics and
+ * divides them by their mean. Both statistics have the same mean (that of the averaged
+ * Q), so which of the two is divided makes no difference but rounding, and here r always
+ * belongs to the rows. Mesh TensorFlow factors over a tensor's two largest dimensions
+ * when both have at least CZ_ADAFACTOR_LEAST_DIM; here these must be the last two, which
+ * all of our tensors obey, and the shape rule refuses others.
  *
- * Not differentiable. Deterministic: sums run in double over blocks cut by shape, added in a fixed tree. */
+ * Not differentiable. Deterministic: sums run in double over blocks cut by shape, added
+ * in a fixed tree. */
 #ifndef CZ_KERNELS_ADAFACTOR_H
 #define CZ_KERNELS_ADAFACTOR_H
 
@@ -31,9 +38,21 @@ typedef struct cz_adafactor_attr {
   bool scale_parameter, factored;
 } cz_adafactor_attr;
 
-enum { CZ_ADAFACTOR_W, CZ_ADAFACTOR_G, CZ_ADAFACTOR_R, CZ_ADAFACTOR_C, CZ_ADAFACTOR_V, CZ_ADAFACTOR_HYPER };
+enum {
+  CZ_ADAFACTOR_W,
+  CZ_ADAFACTOR_G,
+  CZ_ADAFACTOR_R,
+  CZ_ADAFACTOR_C,
+  CZ_ADAFACTOR_V,
+  CZ_ADAFACTOR_HYPER
+};
 enum { CZ_ADAFACTOR_OUT_W, CZ_ADAFACTOR_OUT_R, CZ_ADAFACTOR_OUT_C, CZ_ADAFACTOR_OUT_V };
-enum { CZ_ADAFACTOR_RATE, CZ_ADAFACTOR_STEP, CZ_ADAFACTOR_FACTOR, CZ_ADAFACTOR_HYPERS }; /* in hyper */
+enum {
+  CZ_ADAFACTOR_RATE,
+  CZ_ADAFACTOR_STEP,
+  CZ_ADAFACTOR_FACTOR,
+  CZ_ADAFACTOR_HYPERS
+}; /* in hyper */
 enum { CZ_ADAFACTOR_LEAST_DIM = 128 };
 
 bool cz_adafactor_factored(int ndim, const int64_t *dim);

@@ -33,7 +33,9 @@ static const sizes hand[] = {
 };
 
 static sizes draw(cz_rand *r) {
-  sizes s = {.ndim = (int)cz_rand_int(r, 1, 3), .w = cz_rand_real(r, 1e-4, 3), .g = exp(cz_rand_real(r, -20, 6))};
+  sizes s = {.ndim = (int)cz_rand_int(r, 1, 3),
+             .w = cz_rand_real(r, 1e-4, 3),
+             .g = exp(cz_rand_real(r, -20, 6))};
   s.step = (double)cz_rand_int(r, 0, 40);
   s.attr = (cz_adafactor_attr){USUAL, cz_rand_int(r, 0, 3), s.ndim > 1 && cz_rand_int(r, 0, 2)};
   if (cz_rand_int(r, 0, 2) == 0) s.step = (double)cz_rand_int(r, 0, 600000);
@@ -44,9 +46,11 @@ static sizes draw(cz_rand *r) {
 }
 
 /* Statistics of earlier gradients of about this size: positive, unlike one another. */
-static void statistics(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim, const sizes *s) {
+static void statistics(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim,
+                       const sizes *s) {
   double *x = cz_case_real(c, input, ndim, dim);
-  for (int64_t i = 0; i < cz_numel(&c->in[input]) && s->step > 0; i++) x[i] = (float)(s->g * s->g * cz_rand_real(r, 0.01, 3) + s->attr.eps1);
+  for (int64_t i = 0; i < cz_numel(&c->in[input]) && s->step > 0; i++)
+    x[i] = (float)(s->g * s->g * cz_rand_real(r, 0.01, 3) + s->attr.eps1);
 }
 
 static void build(cz_case *c, cz_rand *r, const sizes *s) {
@@ -65,9 +69,12 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
   hyper[CZ_ADAFACTOR_RATE] = (float)cz_rand_real(r, 1e-4, 1e-1), hyper[CZ_ADAFACTOR_STEP] = s->step;
   hyper[CZ_ADAFACTOR_FACTOR] = (float)cz_rand_real(r, 0.01, 1);
   memcpy(c->attr, &s->attr, sizeof s->attr);
-  snprintf(c->what, sizeof c->what, "%d dimensions, last %lld, %lld elements of %.3g, gradient %.3g, step %.0f, clip %.3g%s%s", s->ndim,
-           (long long)s->dim[s->ndim - 1], (long long)cz_numel(&c->in[CZ_ADAFACTOR_W]), s->w, s->g, s->step, s->attr.clip,
-           s->attr.factored ? ", factored" : "", s->attr.scale_parameter ? ", scaled" : "");
+  snprintf(
+      c->what, sizeof c->what,
+      "%d dimensions, last %lld, %lld elements of %.3g, gradient %.3g, step %.0f, clip %.3g%s%s",
+      s->ndim, (long long)s->dim[s->ndim - 1], (long long)cz_numel(&c->in[CZ_ADAFACTOR_W]), s->w,
+      s->g, s->step, s->attr.clip, s->attr.factored ? ", factored" : "",
+      s->attr.scale_parameter ? ", scaled" : "");
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
@@ -76,6 +83,9 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   build(c, r, &s);
 }
 
-static void bench(cz_case *c, cz_rand *r) { build(c, r, &(sizes){2, {32128, 512}, 1, 1e-3, 1000, {USUAL, true, true}}); }
+static void bench(cz_case *c, cz_rand *r) {
+  build(c, r, &(sizes){2, {32128, 512}, 1, 1e-3, 1000, {USUAL, true, true}});
+}
 
-const cz_op_cases cz_adafactor_cases = {.fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};
+const cz_op_cases cz_adafactor_cases = {
+    .fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};

@@ -1,5 +1,6 @@
-/* Two passes over memory without factoring (v and the sums; w), three with it (statistics; rms of U; w): U needs the finished statistics, and w needs
- * the rms of U. U is recomputed rather than stored. */
+/* Two passes over memory without factoring (v and the sums; w), three with it
+ * (statistics; rms of U; w): U needs the finished statistics, and w needs the rms of U. U
+ * is recomputed rather than stored. */
 #include "kernels/adafactor/adafactor.h"
 #include "kernels/common/cpu.h"
 #include "kernels/common/sum.h"
@@ -7,10 +8,14 @@
 
 #include <math.h>
 
-enum { BLOCKS = 32, BLOCK_LEAST = 4096, LANES = 16 }; /* blocks of rows per matrix, at most; elements per block, at least */
+enum {
+  BLOCKS = 32,
+  BLOCK_LEAST = 4096,
+  LANES = 16
+}; /* blocks of rows per matrix, at most; elements per block, at least */
 
-/* The step as every pass sees it: MATRICES x ROWS x COLS, cut into BLOCKS blocks of BLOCK_ROWS rows each. An unfactored tensor is rows of
- * CZ_SUM_CHUNK. */
+/* The step as every pass sees it: MATRICES x ROWS x COLS, cut into BLOCKS blocks of
+ * BLOCK_ROWS rows each. An unfactored tensor is rows of CZ_SUM_CHUNK. */
 typedef struct step {
   const cz_call *call;
   const cz_adafactor_attr *attr;
@@ -33,7 +38,8 @@ static size_t lay_out(step *s, const cz_call *call) {
   s->rows = factored ? w->dim[w->ndim - 2] : cz_sum_chunks(s->n);
   s->matrices = 1;
   for (int i = 0; i < w->ndim - 2 && factored; i++) s->matrices *= w->dim[i];
-  int64_t most = (s->rows + BLOCKS - 1) / BLOCKS, least = s->cols < BLOCK_LEAST ? BLOCK_LEAST / (s->cols + 1) + 1 : 1;
+  int64_t most = (s->rows + BLOCKS - 1) / BLOCKS,
+          least = s->cols < BLOCK_LEAST ? BLOCK_LEAST / (s->cols + 1) + 1 : 1;
   s->block_rows = factored ? (most > least ? most : least) : 1;
   s->blocks = (s->rows + s->block_rows - 1) / s->block_rows;
   char *at = call->workspace, *begin = at;
@@ -59,7 +65,8 @@ size_t cz_adafactor_workspace_cpu(const cz_call *call) {
 
 /* Adds the squares of one row of G to its column sums; returns their sum. */
 CZ_CLONES
-static double row_squares(double *restrict column, const float *restrict g, int64_t n, double factor, double eps1) {
+static double row_squares(double *restrict column, const float *restrict g, int64_t n,
+                          double factor, double eps1) {
   double lane[LANES] = {0};
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) {
@@ -80,7 +87,8 @@ static double row_squares(double *restrict column, const float *restrict g, int6
 /* Row statistics of block b of matrix m, and the block's column sums. */
 static void block_statistics(const step *s, int64_t m, int64_t b) {
   double *column = s->column + (m * s->blocks + b) * s->cols;
-  int64_t from = b * s->block_rows, to = from + s->block_rows < s->rows ? from + s->block_rows : s->rows;
+  int64_t from = b * s->block_rows,
+          to = from + s->block_rows < s->rows ? from + s->block_rows : s->rows;
   memset(column, 0, (size_t)s->cols * sizeof *column);
   for (int64_t i = m * s->rows + from; i < m * s->rows + to; i++) {
     double sum = row_squares(column, s->g + i * s->cols, s->cols, s->factor, s->attr->eps1);
@@ -98,7 +106,8 @@ static void matrix_scales(const step *s, int64_t m) {
   double *column = s->column + m * s->blocks * s->cols, mean = 0;
   float *c = s->c + m * s->cols, *r = s->r + m * s->rows;
   for (int64_t stride = 1; stride < s->blocks; stride *= 2) {
-    for (int64_t b = 0; b + stride < s->blocks; b += 2 * stride) add_columns(column + b * s->cols, column + (b + stride) * s->cols, s->cols);
+    for (int64_t b = 0; b + stride < s->blocks; b += 2 * stride)
+      add_columns(column + b * s->cols, column + (b + stride) * s->cols, s->cols);
   }
   for (int64_t j = 0; j < s->cols; j++) {
     c[j] = (float)(s->beta * c[j] + (1 - s->beta) * column[j] / (double)s->rows);
@@ -106,11 +115,13 @@ static void matrix_scales(const step *s, int64_t m) {
   }
   for (int64_t i = 0; i < s->rows; i++) mean += r[i];
   mean /= (double)s->rows;
-  for (int64_t i = 0; i < s->rows; i++) s->row_scale[m * s->rows + i] = (float)(sqrt(mean / r[i]) * s->factor);
+  for (int64_t i = 0; i < s->rows; i++)
+    s->row_scale[m * s->rows + i] = (float)(sqrt(mean / r[i]) * s->factor);
 }
 
 CZ_CLONES
-static double row_update_squares(const float *g, const float *column_scale, int64_t n, float row_scale) {
+static double row_update_squares(const float *g, const float *column_scale, int64_t n,
+                                 float row_scale) {
   double lane[LANES] = {0};
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) {
@@ -127,13 +138,15 @@ static double row_update_squares(const float *g, const float *column_scale, int6
 }
 
 CZ_CLONES
-static void row_update(float *restrict w, const float *restrict g, const float *restrict column_scale, int64_t n, float row_scale, float rate) {
+static void row_update(float *restrict w, const float *restrict g,
+                       const float *restrict column_scale, int64_t n, float row_scale, float rate) {
   for (int64_t i = 0; i < n; i++) w[i] -= rate * (g[i] * row_scale * column_scale[i]);
 }
 
 /* Squares of U over block b of matrix m, or, with a rate, the block's step. */
 static void block_update(const step *s, int64_t m, int64_t b, const float *rate) {
-  int64_t from = b * s->block_rows, to = from + s->block_rows < s->rows ? from + s->block_rows : s->rows;
+  int64_t from = b * s->block_rows,
+          to = from + s->block_rows < s->rows ? from + s->block_rows : s->rows;
   const float *scale = s->column_scale + m * s->cols;
   double sum = 0;
   for (int64_t i = m * s->rows + from; i < m * s->rows + to; i++) {
@@ -163,7 +176,8 @@ static double factored_statistics(const step *s) {
 /* ---- not factored ---- */
 
 CZ_CLONES
-static void chunk_average(float *restrict v, const float *restrict g, int64_t n, double factor, double beta, double eps1) {
+static void chunk_average(float *restrict v, const float *restrict g, int64_t n, double factor,
+                          double beta, double eps1) {
   for (int64_t i = 0; i < n; i++) {
     double x = factor * g[i];
     v[i] = (float)(beta * v[i] + (1 - beta) * (x * x + eps1));
@@ -188,7 +202,8 @@ static double chunk_update_squares(const float *g, const float *v, int64_t n, fl
 }
 
 CZ_CLONES
-static void chunk_update(float *restrict w, const float *restrict g, const float *restrict v, int64_t n, float factor, float rate) {
+static void chunk_update(float *restrict w, const float *restrict g, const float *restrict v,
+                         int64_t n, float factor, float rate) {
   for (int64_t i = 0; i < n; i++) w[i] -= rate * (factor * g[i] / __builtin_sqrtf(v[i]));
 }
 
@@ -230,11 +245,13 @@ void cz_adafactor_fwd_cpu(const cz_call *call) {
   lay_out(&s, call);
   if (s.n == 0) return;
   const float *hyper = call->in[CZ_ADAFACTOR_HYPER].data;
-  s.w = call->out[CZ_ADAFACTOR_OUT_W].data, s.r = call->out[CZ_ADAFACTOR_OUT_R].data, s.c = call->out[CZ_ADAFACTOR_OUT_C].data;
+  s.w = call->out[CZ_ADAFACTOR_OUT_W].data, s.r = call->out[CZ_ADAFACTOR_OUT_R].data,
+  s.c = call->out[CZ_ADAFACTOR_OUT_C].data;
   s.v = call->out[CZ_ADAFACTOR_OUT_V].data, s.g = call->in[CZ_ADAFACTOR_G].data;
   s.rate = hyper[CZ_ADAFACTOR_RATE], s.factor = hyper[CZ_ADAFACTOR_FACTOR];
   s.beta = 1 - pow((double)hyper[CZ_ADAFACTOR_STEP] + 1, -s.attr->decay_exponent);
-  if (s.attr->scale_parameter) s.rate *= fmax(sqrt(cz_sum_squares(s.w, s.n, s.sum) / (double)s.n), s.attr->eps2);
+  if (s.attr->scale_parameter)
+    s.rate *= fmax(sqrt(cz_sum_squares(s.w, s.n, s.sum) / (double)s.n), s.attr->eps2);
   double squares = s.attr->factored ? factored_statistics(&s) : unfactored_statistics(&s);
   update(&s, (float)(s.rate / fmax(1, sqrt(squares / (double)s.n) / s.attr->clip)));
 }

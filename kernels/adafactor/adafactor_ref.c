@@ -8,10 +8,13 @@ static double rms(const double *x, int64_t n) {
   return n ? sqrt(sum / (double)n) : 0;
 }
 
-static double squared(double g, double factor, double eps1) { return factor * g * factor * g + eps1; }
+static double squared(double g, double factor, double eps1) {
+  return factor * g * factor * g + eps1;
+}
 
 /* U of one matrix, and its statistics renewed. */
-static void factored(double *u, double *r, double *c, const double *g, int64_t rows, int64_t cols, double factor, double beta, double eps1) {
+static void factored(double *u, double *r, double *c, const double *g, int64_t rows, int64_t cols,
+                     double factor, double beta, double eps1) {
   double mean = 0;
   for (int64_t i = 0; i < rows; i++) {
     double sum = 0;
@@ -25,11 +28,13 @@ static void factored(double *u, double *r, double *c, const double *g, int64_t r
     c[j] = beta * c[j] + (1 - beta) * sum / (double)rows;
   }
   for (int64_t i = 0; i < rows; i++) {
-    for (int64_t j = 0; j < cols; j++) u[i * cols + j] = factor * g[i * cols + j] / sqrt(r[i] / mean) / sqrt(c[j]);
+    for (int64_t j = 0; j < cols; j++)
+      u[i * cols + j] = factor * g[i * cols + j] / sqrt(r[i] / mean) / sqrt(c[j]);
   }
 }
 
-static void unfactored(double *u, double *v, const double *g, int64_t n, double factor, double beta, double eps1) {
+static void unfactored(double *u, double *v, const double *g, int64_t n, double factor, double beta,
+                       double eps1) {
   for (int64_t i = 0; i < n; i++) {
     v[i] = beta * v[i] + (1 - beta) * squared(g[i], factor, eps1);
     u[i] = factor * g[i] / sqrt(v[i]);
@@ -40,15 +45,19 @@ static void unfactored(double *u, double *v, const double *g, int64_t n, double 
 void cz_adafactor_fwd_ref(const cz_call *call) {
   const cz_adafactor_attr *a = call->attr;
   const cz_arg *shape = &call->in[CZ_ADAFACTOR_W];
-  int64_t n = cz_numel(shape), cols = shape->dim[shape->ndim - 1], rows = a->factored ? shape->dim[shape->ndim - 2] : 1;
+  int64_t n = cz_numel(shape), cols = shape->dim[shape->ndim - 1],
+          rows = a->factored ? shape->dim[shape->ndim - 2] : 1;
   const double *g = call->in[CZ_ADAFACTOR_G].data, *hyper = call->in[CZ_ADAFACTOR_HYPER].data;
-  double *w = call->out[CZ_ADAFACTOR_OUT_W].data, *r = call->out[CZ_ADAFACTOR_OUT_R].data, *c = call->out[CZ_ADAFACTOR_OUT_C].data;
+  double *w = call->out[CZ_ADAFACTOR_OUT_W].data, *r = call->out[CZ_ADAFACTOR_OUT_R].data,
+         *c = call->out[CZ_ADAFACTOR_OUT_C].data;
   double *u = call->workspace, factor = hyper[CZ_ADAFACTOR_FACTOR];
-  double beta = 1 - pow(hyper[CZ_ADAFACTOR_STEP] + 1, -a->decay_exponent), scale = hyper[CZ_ADAFACTOR_RATE];
+  double beta = 1 - pow(hyper[CZ_ADAFACTOR_STEP] + 1, -a->decay_exponent),
+         scale = hyper[CZ_ADAFACTOR_RATE];
   if (a->scale_parameter) scale *= fmax(rms(w, n), a->eps2);
   if (!a->factored) unfactored(u, call->out[CZ_ADAFACTOR_OUT_V].data, g, n, factor, beta, a->eps1);
   for (int64_t m = 0; a->factored && m * rows * cols < n; m++) {
-    factored(u + m * rows * cols, r + m * rows, c + m * cols, g + m * rows * cols, rows, cols, factor, beta, a->eps1);
+    factored(u + m * rows * cols, r + m * rows, c + m * cols, g + m * rows * cols, rows, cols,
+             factor, beta, a->eps1);
   }
   double divisor = fmax(1, rms(u, n) / a->clip);
   for (int64_t i = 0; i < n; i++) w[i] -= scale * u[i] / divisor;

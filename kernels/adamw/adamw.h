@@ -2,14 +2,18 @@
  *
  *   w, g, m, v real, of one shape; hyper[3] real   ->   w, m, v in place (must_alias)
  *
- * hyper: learning rate; number of this step, from 1; factor on the gradient (clipping, loss scale). With g' = factor * g, per element
+ * hyper: learning rate; number of this step, from 1; factor on the gradient (clipping,
+ * loss scale). With g' = factor * g, per element
  *   m = beta1 m + (1 - beta1) g'
  *   v = beta2 v + (1 - beta2) g'^2
- *   w = w - lr s (m / c1) / (sqrt(v / c2) + eps) - lr weight_decay w,    c_i = 1 - beta_i^step with bias_correction, else 1
- * (Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2, decay times the schedule). s = max(0.001, rms(w)) over the whole tensor
- * with rms_scale (nanoT5's AdamWScale; decay is not scaled), else 1.
+ *   w = w - lr s (m / c1) / (sqrt(v / c2) + eps) - lr weight_decay w,    c_i = 1 -
+ *   beta_i^step with bias_correction, else 1
+ * (Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2, decay times
+ * the schedule). s = max(0.001, rms(w)) over the whole tensor with rms_scale (nanoT5's
+ * AdamWScale; decay is not scaled), else 1.
  *
- * Not differentiable. Deterministic. float32 keeps all three arrays in float32; the rms is summed in double in a fixed tree. */
+ * Not differentiable. Deterministic. float32 keeps all three arrays in float32; the rms
+ * is summed in double in a fixed tree. */
 #ifndef CZ_KERNELS_ADAMW_H
 #define CZ_KERNELS_ADAMW_H
 

@@ -1,4 +1,5 @@
-/* One pass over w, g, m and v (one over w before it when the step is scaled by its rms). The scalars of a step are made in double. */
+/* One pass over w, g, m and v (one over w before it when the step is scaled by its rms).
+ * The scalars of a step are made in double. */
 #include "kernels/adamw/adamw.h"
 #include "kernels/common/cpu.h"
 #include "kernels/common/sum.h"
@@ -9,15 +10,18 @@ typedef struct scalars {
   float beta1, rest1, beta2, rest2, eps, rate, root, decay, factor;
 } scalars;
 
-/* m / c1 / (sqrt(v / c2) + eps) = m x (1 / c1) / (sqrt(v) x sqrt(1 / c2) + eps): 1 / c1 joins the rate. */
+/* m / c1 / (sqrt(v / c2) + eps) = m x (1 / c1) / (sqrt(v) x sqrt(1 / c2) + eps): 1 / c1
+ * joins the rate. */
 static scalars prepare(const cz_call *call) {
   const cz_adamw_attr *a = call->attr;
   const cz_arg *w = &call->in[CZ_ADAMW_W];
   const float *hyper = call->in[CZ_ADAMW_HYPER].data;
   double lr = hyper[CZ_ADAMW_RATE], step = hyper[CZ_ADAMW_STEP], scale = 1;
-  double c1 = a->bias_correction ? 1 - pow(a->beta1, step) : 1, c2 = a->bias_correction ? 1 - pow(a->beta2, step) : 1;
+  double c1 = a->bias_correction ? 1 - pow(a->beta1, step) : 1,
+         c2 = a->bias_correction ? 1 - pow(a->beta2, step) : 1;
   int64_t n = cz_numel(w);
-  if (a->rms_scale && n) scale = fmax(CZ_ADAMW_LEAST_RMS, sqrt(cz_sum_squares(w->data, n, call->workspace) / (double)n));
+  if (a->rms_scale && n)
+    scale = fmax(CZ_ADAMW_LEAST_RMS, sqrt(cz_sum_squares(w->data, n, call->workspace) / (double)n));
   return (scalars){.beta1 = (float)a->beta1,
                    .rest1 = (float)(1 - a->beta1),
                    .beta2 = (float)a->beta2,
@@ -30,7 +34,8 @@ static scalars prepare(const cz_call *call) {
 }
 
 CZ_CLONES
-static void update(float *restrict w, float *restrict m, float *restrict v, const float *restrict g, int64_t n, const scalars *k) {
+static void update(float *restrict w, float *restrict m, float *restrict v, const float *restrict g,
+                   int64_t n, const scalars *k) {
   scalars s = *k;
   for (int64_t i = 0; i < n; i++) {
     float gradient = s.factor * g[i];
@@ -44,7 +49,8 @@ static void update(float *restrict w, float *restrict m, float *restrict v, cons
 void cz_adamw_fwd_cpu(const cz_call *call) {
   scalars s = prepare(call);
   int64_t n = cz_numel(&call->in[CZ_ADAMW_W]), chunks = cz_sum_chunks(n);
-  float *w = call->out[CZ_ADAMW_OUT_W].data, *m = call->out[CZ_ADAMW_OUT_M].data, *v = call->out[CZ_ADAMW_OUT_V].data;
+  float *w = call->out[CZ_ADAMW_OUT_W].data, *m = call->out[CZ_ADAMW_OUT_M].data,
+        *v = call->out[CZ_ADAMW_OUT_V].data;
   const float *g = call->in[CZ_ADAMW_G].data;
 #pragma omp parallel for schedule(static) if (chunks > 1)
   for (int64_t c = 0; c < chunks; c++) {

@@ -5,11 +5,15 @@
 #include <math.h>
 
 static bool attributes(const cz_adamw_attr *a, char *why, size_t why_bytes) {
-  if (!(a->beta1 >= 0 && a->beta1 < 1)) return cz_shape_refuse(why, why_bytes, "beta1 is %g, not in [0, 1)", a->beta1);
-  if (!(a->beta2 >= 0 && a->beta2 < 1)) return cz_shape_refuse(why, why_bytes, "beta2 is %g, not in [0, 1)", a->beta2);
-  if (!(a->eps > 0 && isfinite(a->eps))) return cz_shape_refuse(why, why_bytes, "eps is %g, not a positive number", a->eps);
+  if (!(a->beta1 >= 0 && a->beta1 < 1))
+    return cz_shape_refuse(why, why_bytes, "beta1 is %g, not in [0, 1)", a->beta1);
+  if (!(a->beta2 >= 0 && a->beta2 < 1))
+    return cz_shape_refuse(why, why_bytes, "beta2 is %g, not in [0, 1)", a->beta2);
+  if (!(a->eps > 0 && isfinite(a->eps)))
+    return cz_shape_refuse(why, why_bytes, "eps is %g, not a positive number", a->eps);
   if (!(a->weight_decay >= 0 && isfinite(a->weight_decay))) {
-    return cz_shape_refuse(why, why_bytes, "weight_decay is %g, not a number from 0 on", a->weight_decay);
+    return cz_shape_refuse(why, why_bytes, "weight_decay is %g, not a number from 0 on",
+                           a->weight_decay);
   }
   return true;
 }
@@ -20,14 +24,17 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   if (!cz_shape_is(&in[CZ_ADAMW_G], "g", w->dtype, w->ndim, w->dim, why, why_bytes)) return false;
   if (!cz_shape_is(&in[CZ_ADAMW_M], "m", w->dtype, w->ndim, w->dim, why, why_bytes)) return false;
   if (!cz_shape_is(&in[CZ_ADAMW_V], "v", w->dtype, w->ndim, w->dim, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[CZ_ADAMW_HYPER], "hyper", w->dtype, 1, (int64_t[]){CZ_ADAMW_HYPERS}, why, why_bytes)) return false;
+  if (!cz_shape_is(&in[CZ_ADAMW_HYPER], "hyper", w->dtype, 1, (int64_t[]){CZ_ADAMW_HYPERS}, why,
+                   why_bytes))
+    return false;
   if (!attributes(attr, why, why_bytes)) return false;
   for (int i = 0; i <= CZ_ADAMW_OUT_V; i++) cz_shape_set(&out[i], w->dtype, w->ndim, w->dim);
   return true;
 }
 
 static size_t workspace(cz_kernel_set set, const cz_call *call, bool backward) {
-  return set == CZ_SET_CPU ? (size_t)cz_sum_chunks(cz_numel(&call->in[CZ_ADAMW_W])) * sizeof(double) : 0;
+  return set == CZ_SET_CPU ? (size_t)cz_sum_chunks(cz_numel(&call->in[CZ_ADAMW_W])) * sizeof(double)
+                           : 0;
 }
 
 const cz_op_row cz_adamw_row = {

@@ -7,7 +7,8 @@ static void problem(cz_case *c, cz_rand *r, int ndim, const int64_t *dim, double
   cz_case_normal(c, r, CZ_ADD_A, ndim, dim, deviation);
   cz_case_normal(c, r, CZ_ADD_B, ndim, dim, deviation);
   c->smooth = deviation < 1e6;
-  snprintf(c->what, sizeof c->what, "%d dimensions, the first %lld, deviation %g", ndim, (long long)dim[0], deviation);
+  snprintf(c->what, sizeof c->what, "%d dimensions, the first %lld, deviation %g", ndim,
+           (long long)dim[0], deviation);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
@@ -19,7 +20,10 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   case 4: problem(c, r, 2, (int64_t[]){129, 131}, 1); return;
   default: break;
   }
-  problem(c, r, (int)cz_rand_int(r, 1, 4), (int64_t[]){cz_rand_int(r, 1, 13), cz_rand_int(r, 1, 13), cz_rand_int(r, 1, 5), cz_rand_int(r, 1, 5)}, 1);
+  problem(c, r, (int)cz_rand_int(r, 1, 4),
+          (int64_t[]){cz_rand_int(r, 1, 13), cz_rand_int(r, 1, 13), cz_rand_int(r, 1, 5),
+                      cz_rand_int(r, 1, 5)},
+          1);
 }
 
 static void bench(cz_case *c, cz_rand *r) { problem(c, r, 2, (int64_t[]){4096, 512}, 1); }

@@ -1,7 +1,8 @@
 #include "kernels/add/add.h"
 #include "kernels/common/shape.h"
 
-static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why, size_t why_bytes) {
+static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why,
+                  size_t why_bytes) {
   const cz_arg *a = &in[CZ_ADD_A];
   if (!cz_shape_floating(a, "a", a->ndim, why, why_bytes)) return false;
   if (!cz_shape_is(&in[CZ_ADD_B], "b", a->dtype, a->ndim, a->dim, why, why_bytes)) return false;
@@ -9,16 +10,22 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   return true;
 }
 
-static void fwd_ref(const cz_call *c) { cz_add_fwd_ref(c->out[0].data, c->in[CZ_ADD_A].data, c->in[CZ_ADD_B].data, cz_numel(&c->out[0])); }
+static void fwd_ref(const cz_call *c) {
+  cz_add_fwd_ref(c->out[0].data, c->in[CZ_ADD_A].data, c->in[CZ_ADD_B].data, cz_numel(&c->out[0]));
+}
 
-static void fwd_cpu(const cz_call *c) { cz_add_fwd_cpu(c->out[0].data, c->in[CZ_ADD_A].data, c->in[CZ_ADD_B].data, cz_numel(&c->out[0])); }
+static void fwd_cpu(const cz_call *c) {
+  cz_add_fwd_cpu(c->out[0].data, c->in[CZ_ADD_A].data, c->in[CZ_ADD_B].data, cz_numel(&c->out[0]));
+}
 
 static void bwd_ref(const cz_call *c) {
-  for (int i = 0; i < 2; i++) cz_add_bwd_ref(c->din[i].data, c->dout[0].data, cz_numel(&c->in[i]), c->mode[i]);
+  for (int i = 0; i < 2; i++)
+    cz_add_bwd_ref(c->din[i].data, c->dout[0].data, cz_numel(&c->in[i]), c->mode[i]);
 }
 
 static void bwd_cpu(const cz_call *c) {
-  for (int i = 0; i < 2; i++) cz_add_bwd_cpu(c->din[i].data, c->dout[0].data, cz_numel(&c->in[i]), c->mode[i]);
+  for (int i = 0; i < 2; i++)
+    cz_add_bwd_cpu(c->din[i].data, c->dout[0].data, cz_numel(&c->in[i]), c->mode[i]);
 }
 
 const cz_op_row cz_add_row = {

@@ -1,49 +1,65 @@
-/* Scaled dot-product attention over segments of a flat token list, with T5's bucketed position bias and dropout on the probabilities.
+/* Scaled dot-product attention over segments of a flat token list, with T5's bucketed
+ * position bias and dropout on the probabilities.
  *
  * Inputs:
  *
  *     q [Tq, H*K]      queries, heads side by side in a row
  *     k [Tk, H*K]      keys
  *     v [Tk, H*K]      values
- *     q_spans [B, 2]   int32 (begin, end) rows of each query segment; disjoint, in any order, together all Tq rows
- *     k_spans [B, 2]   int32, the key segment that the query segment with the same number reads. Rows outside every span are read by nobody;
- *                      segments may overlap or be the same (beams that share one encoder output)
- *     prefix [B]       int32, keys at a segment's start that every query sees; present if and only if the mask is PREFIX
+ *     q_spans [B, 2]   int32 (begin, end) rows of each query segment; disjoint, in any
+ *                      order, together all Tq rows
+ *     k_spans [B, 2]   int32, the key segment that the query segment with the same
+ *                      number reads. Rows outside every span are read by nobody;
+ *                      segments may overlap or be the same (beams that share one
+ *                      encoder output)
+ *     prefix [B]       int32, keys at a segment's start that every query sees; present
+ *                      if and only if the mask is PREFIX
  *     table [N, H]     position bias by bucket, Hugging Face's orientation; optional
  *
  * Outputs:
  *
  *     o [Tq, H*K]
- *     stats [Tq, H, 2] kept for backward: a row's largest visible score m_i and the sum over j of exp(s_ij - m_i). Two numbers, because float32
- *                      cannot hold m_i + log(sum) well enough when scores are in the thousands
+ *     stats [Tq, H, 2] kept for backward: a row's largest visible score m_i and the
+ *     sum over j of exp(s_ij - m_i). Two numbers, because float32
+ *                      cannot hold m_i + log(sum) well enough when scores are in the
+ *                      thousands
  *
- * Inside segment n, with nq queries and nk keys, query i stands at p = i + (mask FULL ? 0 : nk - nq): one op serves training, where nq = nk, and
- * a decoder with a cache of nk keys, whose queries are the newest ones. Per head, with M the dropout multiplier (0 or 1 / (1 - dropout); 1 when not
- * training):
+ * Inside segment n, with nq queries and nk keys, query i stands at p = i + (mask FULL ? 0
+ * : nk - nq): one op serves training, where nq = nk, and a decoder with a cache of nk
+ * keys, whose queries are the newest ones. Per head, with M the dropout multiplier (0 or
+ * 1 / (1 - dropout); 1 when not training):
  *
- *     s_ij = scale q_i . k_j + table[bucket(j - p), h]         over visible j: FULL all; CAUSAL j <= p; PREFIX j <= p or j < prefix
- *     o_i  = sum_j softmax(s_i)_j M_ij v_j                     no visible key: o_i = 0, stats_i = (-infinity, 0), no gradient
+ *     s_ij = scale q_i . k_j + table[bucket(j - p), h]         over visible j: FULL
+ *     all; CAUSAL j <= p; PREFIX j <= p or j < prefix
+ *     o_i  = sum_j softmax(s_i)_j M_ij v_j                     no visible key: o_i =
+ *          0, stats_i = (-infinity, 0), no gradient
  *
- * Backward, with P = softmax(s), Z = P M, D_i = do_i . o_i = sum_j Z_ij (do_i . v_j) and dS_ij = Z_ij (do_i . v_j) - P_ij D_i:
+ * Backward, with P = softmax(s), Z = P M, D_i = do_i . o_i = sum_j Z_ij (do_i . v_j) and
+ * dS_ij = Z_ij (do_i . v_j) - P_ij D_i:
  *
  *     dv_j = sum_i Z_ij do_i
  *     dq_i = scale sum_j dS_ij k_j
  *     dk_j = scale sum_i dS_ij q_i
  *     dtable[b, h] = sum of dS_ij over all segments and the i, j with bucket(j - p) = b
  *
- * Dropout element numbers (common/mask.h): (q row * H + h) * Tk + k row; with share_queries one mask serves all queries of a segment and head, as
- * mesh-tensorflow draws it (t5.md 0.8): (segment * H + h) * Tk + k row.
+ * Dropout element numbers (common/mask.h): (q row * H + h) * Tk + k row; with
+ * share_queries one mask serves all queries of a segment and head, as mesh-tensorflow
+ * draws it (t5.md 0.8): (segment * H + h) * Tk + k row.
  *
- * Sources: Vaswani et al. 2017, eq. 1; Raffel et al. 2020, section 2.1 (bias); Liu et al. 2018 and Raffel fig. 4 (prefix mask); blockwise softmax,
- * scores computed again and the D_i shortcut: Dao et al. 2022, "FlashAttention", algorithms 1 to 4.
+ * Sources: Vaswani et al. 2017, eq. 1; Raffel et al. 2020, section 2.1 (bias); Liu et al.
+ * 2018 and Raffel fig. 4 (prefix mask); blockwise softmax, scores computed again and the
+ * D_i shortcut: Dao et al. 2022, "FlashAttention", algorithms 1 to 4.
  *
  * Aliasing: none.
  *
- * Deterministic: every (segment, head) is one thread's work in a fixed order, and the table's gradient adds their sums by segment.
+ * Deterministic: every (segment, head) is one thread's work in a fixed order, and the
+ * table's gradient adds their sums by segment.
  *
- * Memory: workspace only, bounded by blocks of keys; no score matrix of a batch ever exists.
+ * Memory: workspace only, bounded by blocks of keys; no score matrix of a batch ever
+ * exists.
  *
- * See also: cache_append (fills k and v while decoding), dropout (the same random numbers), linear (projections). */
+ * See also: cache_append (fills k and v while decoding), dropout (the same random
+ * numbers), linear (projections). */
 #ifndef CZ_KERNELS_ATTENTION_H
 #define CZ_KERNELS_ATTENTION_H
 
@@ -61,12 +77,21 @@ typedef struct cz_attention_attr {
   bool share_queries;        /* one dropout mask per (segment, head, key) */
 } cz_attention_attr;
 
-enum { CZ_ATTENTION_Q, CZ_ATTENTION_K, CZ_ATTENTION_V, CZ_ATTENTION_Q_SPANS, CZ_ATTENTION_K_SPANS, CZ_ATTENTION_PREFIX, CZ_ATTENTION_TABLE };
+enum {
+  CZ_ATTENTION_Q,
+  CZ_ATTENTION_K,
+  CZ_ATTENTION_V,
+  CZ_ATTENTION_Q_SPANS,
+  CZ_ATTENTION_K_SPANS,
+  CZ_ATTENTION_PREFIX,
+  CZ_ATTENTION_TABLE
+};
 enum { CZ_ATTENTION_O, CZ_ATTENTION_STATS };
 
 int cz_attention_exact(int buckets, bool bidirectional);
 int cz_attention_bucket(int64_t offset, int buckets, int max_distance, bool bidirectional);
-void cz_attention_buckets(int32_t *map, int64_t reach, int buckets, int max_distance, bool bidirectional);
+void cz_attention_buckets(int32_t *map, int64_t reach, int buckets, int max_distance,
+                          bool bidirectional);
 
 void cz_attention_fwd_ref(const cz_call *call);
 void cz_attention_bwd_ref(const cz_call *call);

@@ -9,7 +9,8 @@ enum { SEGMENTS = 8 };
 
 typedef struct sizes {
   int64_t H, K;
-  int64_t B, nq[SEGMENTS], nk[SEGMENTS], gap; /* gap: rows of k between segments that nobody reads */
+  int64_t B, nq[SEGMENTS], nk[SEGMENTS],
+      gap; /* gap: rows of k between segments that nobody reads */
   int64_t prefix[SEGMENTS];
   double deviation;                /* of q and k */
   bool table, training, same_keys; /* same_keys: all segments read one key segment */
@@ -25,28 +26,128 @@ typedef struct sizes {
 
 static const sizes hand[] = {
     {1, 1, 1, {1}, {1}, .deviation = 1, .attr = FULL(1)},
-    {1, 7, 3, {3, 0, 5}, {4, 2, 0}, .deviation = 1, .attr = FULL(0.5)},                   /* empty query and key segments */
-    {1, 64, 2, {73, 17}, {130, 17}, .deviation = 0.4, .table = true, .attr = FULL(1)},    /* past the last bucket's threshold */
-    {1, 8, 2, {129, 71}, {129, 71}, .deviation = 1, .table = true, .attr = CAUSAL(0.25)}, /* around a block of queries */
-    {1, 5, 1, {70}, {613}, .deviation = 1, .table = true, .attr = FULL(0.3)},             /* fewer queries to a tile */
+    {1, 7, 3, {3, 0, 5}, {4, 2, 0}, .deviation = 1, .attr = FULL(0.5)}, /* empty query and key
+                                                                           segments */
+    {1,
+     64,
+     2,
+     {73, 17},
+     {130, 17},
+     .deviation = 0.4,
+     .table = true,
+     .attr = FULL(1)}, /* past the last bucket's threshold */
+    {1,
+     8,
+     2,
+     {129, 71},
+     {129, 71},
+     .deviation = 1,
+     .table = true,
+     .attr = CAUSAL(0.25)}, /* around a block of queries */
+    {1, 5, 1, {70}, {613}, .deviation = 1, .table = true, .attr = FULL(0.3)}, /* fewer queries to a
+                                                                                 tile */
     {1, 5, 2, {31, 3}, {600, 3}, .deviation = 1, .table = true, .attr = CAUSAL(0.3)},
-    {3, 5, 3, {1, 1, 2}, {9, 70, 2}, .deviation = 1, .table = true, .attr = CAUSAL(1)}, /* a cache: the newest query, all keys */
-    {2, 6, 2, {7, 9}, {3, 9}, .deviation = 1, .table = true, .attr = CAUSAL(1)},        /* queries before the first key see nothing */
-    {2, 9, 4, {11, 11, 11, 4}, {11, 11, 11, 9}, .prefix = {0, 11, 5, 7}, .deviation = 1, .table = true, .attr = PREFIXED(1)},
-    {1, 7, 2, {3, 6}, {2, 1}, .prefix = {1, 9}, .deviation = 1, .attr = PREFIXED(1)},                        /* a prefix longer than the segment */
-    {2, 33, 3, {5, 31, 2}, {67, 1, 13}, .gap = 3, .deviation = 1, .attr = FULL(0.2)},                        /* keys that nobody reads */
-    {2, 8, 3, {4, 4, 5}, {19, 19, 19}, .deviation = 1, .same_keys = true, .table = true, .attr = FULL(0.5)}, /* beams over one encoder output */
-    {2, 64, 1, {40}, {40}, .deviation = 35, .attr = FULL(1)},                                                /* scores of +-1e4 */
+    {3,
+     5,
+     3,
+     {1, 1, 2},
+     {9, 70, 2},
+     .deviation = 1,
+     .table = true,
+     .attr = CAUSAL(1)}, /* a cache: the newest query, all keys */
+    {2,
+     6,
+     2,
+     {7, 9},
+     {3, 9},
+     .deviation = 1,
+     .table = true,
+     .attr = CAUSAL(1)}, /* queries before the first key see nothing */
+    {2,
+     9,
+     4,
+     {11, 11, 11, 4},
+     {11, 11, 11, 9},
+     .prefix = {0, 11, 5, 7},
+     .deviation = 1,
+     .table = true,
+     .attr = PREFIXED(1)},
+    {1,
+     7,
+     2,
+     {3, 6},
+     {2, 1},
+     .prefix = {1, 9},
+     .deviation = 1,
+     .attr = PREFIXED(1)}, /* a prefix longer than the segment */
+    {2,
+     33,
+     3,
+     {5, 31, 2},
+     {67, 1, 13},
+     .gap = 3,
+     .deviation = 1,
+     .attr = FULL(0.2)}, /* keys that nobody reads */
+    {2,
+     8,
+     3,
+     {4, 4, 5},
+     {19, 19, 19},
+     .deviation = 1,
+     .same_keys = true,
+     .table = true,
+     .attr = FULL(0.5)},                                      /* beams over one encoder output */
+    {2, 64, 1, {40}, {40}, .deviation = 35, .attr = FULL(1)}, /* scores of +-1e4 */
     {1, 64, 1, {77}, {77}, .deviation = 35, .table = true, .attr = CAUSAL(1)},
-    {2, 7, 2, {9, 20}, {13, 20}, .deviation = 1, .table = true, .training = true, .attr = {0, CZ_MASK_FULL, 1, 9, 11, true, 0.5, false}},
-    {2, 7, 2, {9, 20}, {13, 20}, .deviation = 1, .table = true, .training = true, .attr = {0, CZ_MASK_CAUSAL, 1, 7, 20, false, 0.3, true}},
-    {1, 3, 1, {3}, {2100}, .deviation = 1, .training = true, .attr = {0, CZ_MASK_FULL, 0.25, 0, 0, false, 0.1, false}}, /* two blocks of keys */
-    {1, 3, 2, {7, 3}, {2101, 2}, .deviation = 1, .table = true, .attr = {0, CZ_MASK_CAUSAL, 0.3, 64, 4000, false, 0, false}},
-    {2, 3, 2, {6, 4}, {6, 4}, .deviation = 1, .table = true, .attr = {0, CZ_MASK_FULL, 1, 4, 2, true, 0, false}}, /* the fewest buckets */
+    {2,
+     7,
+     2,
+     {9, 20},
+     {13, 20},
+     .deviation = 1,
+     .table = true,
+     .training = true,
+     .attr = {0, CZ_MASK_FULL, 1, 9, 11, true, 0.5, false}},
+    {2,
+     7,
+     2,
+     {9, 20},
+     {13, 20},
+     .deviation = 1,
+     .table = true,
+     .training = true,
+     .attr = {0, CZ_MASK_CAUSAL, 1, 7, 20, false, 0.3, true}},
+    {1,
+     3,
+     1,
+     {3},
+     {2100},
+     .deviation = 1,
+     .training = true,
+     .attr = {0, CZ_MASK_FULL, 0.25, 0, 0, false, 0.1, false}}, /* two blocks of keys */
+    {1,
+     3,
+     2,
+     {7, 3},
+     {2101, 2},
+     .deviation = 1,
+     .table = true,
+     .attr = {0, CZ_MASK_CAUSAL, 0.3, 64, 4000, false, 0, false}},
+    {2,
+     3,
+     2,
+     {6, 4},
+     {6, 4},
+     .deviation = 1,
+     .table = true,
+     .attr = {0, CZ_MASK_FULL, 1, 4, 2, true, 0, false}}, /* the fewest buckets */
 };
 
 static sizes draw(cz_rand *r) {
-  sizes s = {.H = cz_rand_int(r, 1, 4), .K = cz_rand_size(r, 64), .B = cz_rand_int(r, 1, 5), .gap = cz_rand_int(r, 0, 4) ? 0 : cz_rand_int(r, 1, 3)};
+  sizes s = {.H = cz_rand_int(r, 1, 4),
+             .K = cz_rand_size(r, 64),
+             .B = cz_rand_int(r, 1, 5),
+             .gap = cz_rand_int(r, 0, 4) ? 0 : cz_rand_int(r, 1, 3)};
   bool self = cz_rand_int(r, 0, 1);
   int64_t most = cz_rand_int(r, 0, 5) ? 24 : 131;
   if (most > 24) s.H = cz_rand_int(r, 1, 2), s.B = cz_rand_int(r, 1, 2);
@@ -62,8 +163,10 @@ static sizes draw(cz_rand *r) {
   cz_attention_attr *a = &s.attr;
   a->mask = (int)cz_rand_int(r, CZ_MASK_FULL, CZ_MASK_PREFIX);
   a->scale = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.05, 0.5);
-  /* Where a bucket holds all keys of a row that weigh anything, its sum of dS is zero by cancellation, which float32 sums are not: hence no sharp
-   * rows with a table, and no one-sided buckets where a query sees keys to its right (they would all share bucket 0). */
+  /* Where a bucket holds all keys of a row that weigh anything, its sum of dS is zero by
+   * cancellation, which float32 sums are not: hence no sharp rows with a table, and no
+   * one-sided buckets where a query sees keys to its right (they would all share bucket
+   * 0). */
   if (s.deviation * s.deviation * a->scale * sqrt((double)s.K) > 2) s.table = false;
   a->bidirectional = a->mask != CZ_MASK_CAUSAL || cz_rand_int(r, 0, 1);
   a->buckets = (int)cz_rand_int(r, 0, 1) ? 32 : (int)cz_rand_int(r, 4, 40);
@@ -73,7 +176,8 @@ static sizes draw(cz_rand *r) {
   return s;
 }
 
-static void fill_spans(cz_case *c, const sizes *s, int input, const int64_t *n, int64_t gap, bool same) {
+static void fill_spans(cz_case *c, const sizes *s, int input, const int64_t *n, int64_t gap,
+                       bool same) {
   int32_t *spans = cz_case_int(c, input, 2, (int64_t[]){s->B, 2});
   int64_t at = 0;
   for (int64_t b = 0; b < s->B; b++) {
@@ -106,10 +210,13 @@ static void build(cz_case *c, cz_rand *r, const sizes *given) {
   memcpy(c->attr, &s.attr, sizeof s.attr);
   c->training = s.training;
   c->smooth = s.deviation < 2; /* sharper rows bend within a step of central differences */
-  snprintf(c->what, sizeof c->what, "H %lld K %lld B %lld Tq %lld Tk %lld mask %d dev %.3g scale %.3g table %d (%d/%d/%d) drop %.2g%s%s",
-           (long long)s.H, (long long)s.K, (long long)s.B, (long long)Tq, (long long)Tk, s.attr.mask, s.deviation, s.attr.scale, s.table,
-           s.attr.buckets, s.attr.max_distance, s.attr.bidirectional, s.training ? s.attr.dropout : 0, s.attr.share_queries ? " shared" : "",
-           s.same_keys ? " same k" : "");
+  snprintf(c->what, sizeof c->what,
+           "H %lld K %lld B %lld Tq %lld Tk %lld mask %d dev %.3g scale %.3g table %d (%d/%d/%d) "
+           "drop %.2g%s%s",
+           (long long)s.H, (long long)s.K, (long long)s.B, (long long)Tq, (long long)Tk,
+           s.attr.mask, s.deviation, s.attr.scale, s.table, s.attr.buckets, s.attr.max_distance,
+           s.attr.bidirectional, s.training ? s.attr.dropout : 0,
+           s.attr.share_queries ? " shared" : "", s.same_keys ? " same k" : "");
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
@@ -124,4 +231,5 @@ static void bench(cz_case *c, cz_rand *r) {
   build(c, r, &s);
 }
 
-const cz_op_cases cz_attention_cases = {.fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};
+const cz_op_cases cz_attention_cases = {
+    .fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};

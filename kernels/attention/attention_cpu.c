@@ -1,4 +1,5 @@
-/* Attention forward in float32: OpenMP over (segment, head), tiles of scores, softmax over blocks of keys. Formulas: attention.h. */
+/* Attention forward in float32: OpenMP over (segment, head), tiles of scores, softmax
+ * over blocks of keys. Formulas: attention.h. */
 #include "kernels/attention/attention_cpu.h"
 
 #include "kernels/common/cpu.h"
@@ -11,7 +12,7 @@ typedef struct tiles { /* one thread's workspace */
   float *k, *v;        /* block of keys: panels of transposed K, panels of V */
   float *q, *s, *o;    /* block of queries, its scores, its share of the output */
   float *factor;       /* dropout factors of one row */
-  float *most, *sum;   /* per query of the segment: largest score so far, sum of exp(score - most) */
+  float *most, *sum; /* per query of the segment: largest score so far, sum of exp(score - most) */
 } tiles;
 
 static tiles tiles_of(const cz__attention_plan *p, int thread) {
@@ -28,8 +29,10 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
   return t;
 }
 
-/* s <- exp(s - most) over the visible part of a row and zeros up to `limit`; most and the sum come out. */
-static inline __attribute__((always_inline)) void softmax_row(float *s, int64_t visible, int64_t limit, float *most, float *sum) {
+/* s <- exp(s - most) over the visible part of a row and zeros up to `limit`; most and the
+ * sum come out. */
+static inline __attribute__((always_inline)) void
+softmax_row(float *s, int64_t visible, int64_t limit, float *most, float *sum) {
   float m = -INFINITY, l = 0;
 #pragma omp simd reduction(max : m)
   for (int64_t j = 0; j < visible; j++) m = s[j] > m ? s[j] : m;
@@ -42,7 +45,8 @@ static inline __attribute__((always_inline)) void softmax_row(float *s, int64_t 
   *most = m, *sum = l;
 }
 
-CZ_CLONES static void softmax_rows(float *s, int64_t ld, const int64_t *visible, int64_t limit, float *most, float *sum, int64_t R) {
+CZ_CLONES static void softmax_rows(float *s, int64_t ld, const int64_t *visible, int64_t limit,
+                                   float *most, float *sum, int64_t R) {
   for (int64_t r = 0; r < R; r++) softmax_row(s + r * ld, visible[r], limit, &most[r], &sum[r]);
 }
 
@@ -59,8 +63,10 @@ CZ_CLONES static void scale_row(float *out, const float *x, float new, int64_t n
   for (int64_t k = 0; k < n; k++) out[k] = new *x[k];
 }
 
-/* Adds a block's share (largest score, sum, sum of exp(score - most) v) to query i, whose output is kept normalised by the sum so far. */
-static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, float most, float sum, const float *share) {
+/* Adds a block's share (largest score, sum, sum of exp(score - most) v) to query i, whose
+ * output is kept normalised by the sum so far. */
+static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, float most,
+                  float sum, const float *share) {
   float *o = cz__attention_head(u, u->plan->call->out[CZ_ATTENTION_O].data, u->q0 + i);
   if (first) {
     t->most[i] = sum > 0 ? most : -INFINITY, t->sum[i] = sum;
@@ -70,17 +76,22 @@ static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, 
       memset(o, 0, (size_t)u->plan->K * sizeof *o);
   } else if (sum > 0) {
     float highest = most > t->most[i] ? most : t->most[i];
-    float old = t->sum[i] * expf(t->most[i] - highest), new = expf(most - highest), all = old + sum *new;
+    float old = t->sum[i] * expf(t->most[i] - highest), new = expf(most - highest),
+          all = old + sum *new;
     blend_row(o, share, old / all, new / all, u->plan->K);
     t->most[i] = highest, t->sum[i] = all;
   }
 }
 
-/* A decoder's one or few new queries read V where it lies, which gives the same bits: a copy would cost more than the product. */
-static bool in_place(const cz__attention_unit *u) { return u->nq <= 2 * CZ_TILE_ROWS && u->plan->K % CZ_TILE_COLS == 0; }
+/* A decoder's one or few new queries read V where it lies, which gives the same bits: a
+ * copy would cost more than the product. */
+static bool in_place(const cz__attention_unit *u) {
+  return u->nq <= 2 * CZ_TILE_ROWS && u->plan->K % CZ_TILE_COLS == 0;
+}
 
 /* The queries from i0 on against the keys from j0 on. */
-static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int64_t R, int64_t j0, int64_t keys) {
+static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int64_t R, int64_t j0,
+                         int64_t keys) {
   const cz__attention_plan *p = u->plan;
   int64_t visible[CZ_QUERY_BLOCK], limit = 0;
   float most[CZ_QUERY_BLOCK], sum[CZ_QUERY_BLOCK] = {0};
@@ -90,20 +101,25 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
     limit = visible[r]; /* never falls from one query to the next */
   }
   if (limit > 0) {
-    cz__tile_copy(t->q, cz__attention_head(u, p->call->in[CZ_ATTENTION_Q].data, u->q0 + i0), p->H * p->K, R, p->K, p->width);
-    cz__tile_scores(t->s, u->ld, t->q, p->width, t->k, cz__attention_bias(u, i0, j0), (float)p->attr->scale, R, limit, p->K);
+    cz__tile_copy(t->q, cz__attention_head(u, p->call->in[CZ_ATTENTION_Q].data, u->q0 + i0),
+                  p->H * p->K, R, p->K, p->width);
+    cz__tile_scores(t->s, u->ld, t->q, p->width, t->k, cz__attention_bias(u, i0, j0),
+                    (float)p->attr->scale, R, limit, p->K);
     softmax_rows(t->s, u->ld, visible, limit, most, sum, R);
     for (int64_t r = 0; r < R && p->dropout; r++) {
       if (r == 0 || !p->attr->share_queries) cz__attention_keep(u, t->factor, i0 + r, j0, limit);
       multiply_row(t->s + r * u->ld, t->factor, visible[r]);
     }
     if (in_place(u))
-      cz__tile_times(t->o, p->width, t->s, u->ld, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0), p->H * p->K, CZ_TILE_COLS, R,
-                     p->K, limit);
+      cz__tile_times(t->o, p->width, t->s, u->ld,
+                     cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0),
+                     p->H * p->K, CZ_TILE_COLS, R, p->K, limit);
     else
-      cz__tile_times(t->o, p->width, t->s, u->ld, t->v, CZ_TILE_COLS, CZ_TILE_COLS * keys, R, p->K, limit);
+      cz__tile_times(t->o, p->width, t->s, u->ld, t->v, CZ_TILE_COLS, CZ_TILE_COLS * keys, R, p->K,
+                     limit);
   }
-  for (int64_t r = 0; r < R; r++) merge(u, t, i0 + r, j0 == 0, most[r], sum[r], t->o + r * p->width);
+  for (int64_t r = 0; r < R; r++)
+    merge(u, t, i0 + r, j0 == 0, most[r], sum[r], t->o + r * p->width);
 }
 
 static void forward_unit(const cz__attention_unit *u, tiles *t) {
@@ -111,9 +127,13 @@ static void forward_unit(const cz__attention_unit *u, tiles *t) {
   int64_t block = u->keys, stride = p->H * p->K;
   for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += block) {
     int64_t keys = u->nk - j0 < block ? u->nk - j0 : block;
-    cz__tile_transpose(t->k, cz__attention_head(u, p->call->in[CZ_ATTENTION_K].data, u->k0 + j0), stride, keys, p->K);
-    if (!in_place(u)) cz__tile_panel(t->v, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0), stride, keys, p->K);
-    for (int64_t i0 = 0; i0 < u->nq; i0 += u->rows) forward_tile(u, t, i0, u->nq - i0 < u->rows ? u->nq - i0 : u->rows, j0, keys);
+    cz__tile_transpose(t->k, cz__attention_head(u, p->call->in[CZ_ATTENTION_K].data, u->k0 + j0),
+                       stride, keys, p->K);
+    if (!in_place(u))
+      cz__tile_panel(t->v, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0),
+                     stride, keys, p->K);
+    for (int64_t i0 = 0; i0 < u->nq; i0 += u->rows)
+      forward_tile(u, t, i0, u->nq - i0 < u->rows ? u->nq - i0 : u->rows, j0, keys);
   }
   float *stats = p->call->out[CZ_ATTENTION_STATS].data;
   for (int64_t i = 0; i < u->nq && stats; i++) {
@@ -122,7 +142,8 @@ static void forward_unit(const cz__attention_unit *u, tiles *t) {
   }
 }
 
-/** Attention in float32. Contract: attention.h. Uses OpenMP; the result does not depend on the number of threads. */
+/** Attention in float32. Contract: attention.h. Uses OpenMP; the result does not depend
+ * on the number of threads. */
 void cz_attention_fwd_cpu(const cz_call *call) {
   cz__attention_plan plan;
   cz__attention_open(&plan, call, false);

@@ -1,9 +1,10 @@
-/* What forward and backward of the CPU attention share: the plan of a call, its workspace, and the geometry of one (segment, head). Private to this
- * folder.
+/* What forward and backward of the CPU attention share: the plan of a call, its
+ * workspace, and the geometry of one (segment, head). Private to this folder.
  *
- * A call is cut into units, one (segment, head) each; a unit goes through blocks of keys, and for each through blocks of queries, so that everything
- * in hand is a tile of at most CZ_TILE_FLOATS scores. Longer segments get tiles of fewer queries, so that up to CZ_KEY_BLOCK keys a row of scores is
- * whole. */
+ * A call is cut into units, one (segment, head) each; a unit goes through blocks of keys,
+ * and for each through blocks of queries, so that everything in hand is a tile of at most
+ * CZ_TILE_FLOATS scores. Longer segments get tiles of fewer queries, so that up to
+ * CZ_KEY_BLOCK keys a row of scores is whole. */
 #ifndef CZ_KERNELS_ATTENTION_CPU_H
 #define CZ_KERNELS_ATTENTION_CPU_H
 
@@ -18,13 +19,14 @@ typedef struct cz__attention_plan {
   int64_t B, H, K, Tq, Tk;
   int64_t width;            /* K rounded up to whole blocks of columns */
   int64_t rows, keys, tile; /* the most queries, keys and floats that a tile of this call has */
-  bool dropout, disjoint;   /* disjoint: the key segments follow one another, so that units write rows of their own */
-  int64_t reach;            /* offsets j - p lie within +-reach */
-  const float *bias;        /* of offset 0 for head 0; head h is h * line further. Null without a table */
-  int64_t line;             /* entries of a head's bias, margins included */
-  const int32_t *bucket;    /* bucket of offset 0; null without a table */
-  double *partial;          /* [B, H, N] sums of dS by bucket */
-  float *slices;            /* one a thread */
+  bool dropout, disjoint; /* disjoint: the key segments follow one another, so that units write rows
+                             of their own */
+  int64_t reach;          /* offsets j - p lie within +-reach */
+  const float *bias; /* of offset 0 for head 0; head h is h * line further. Null without a table */
+  int64_t line;      /* entries of a head's bias, margins included */
+  const int32_t *bucket; /* bucket of offset 0; null without a table */
+  double *partial;       /* [B, H, N] sums of dS by bucket */
+  float *slices;         /* one a thread */
   size_t slice_floats;
   int threads;
 } cz__attention_plan;
@@ -42,10 +44,12 @@ void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool back
 cz__attention_unit cz__attention_unit_at(const cz__attention_plan *plan, int64_t n, int64_t h);
 const float *cz__attention_bias(const cz__attention_unit *u, int64_t i, int64_t j);
 int64_t cz__attention_visible(const cz__attention_unit *u, int64_t i);
-void cz__attention_keep(const cz__attention_unit *u, float *factor, int64_t i, int64_t j, int64_t n);
+void cz__attention_keep(const cz__attention_unit *u, float *factor, int64_t i, int64_t j,
+                        int64_t n);
 
 /* The head's first number in row `row` of a [T, H*K] array of floats. */
-static inline float *cz__attention_head(const cz__attention_unit *u, const void *array, int64_t row) {
+static inline float *cz__attention_head(const cz__attention_unit *u, const void *array,
+                                        int64_t row) {
   return (float *)array + (row * u->plan->H + u->h) * u->plan->K;
 }
 

@@ -1,5 +1,5 @@
-/* Attention backward in float32: scores are computed again from q and k, tile by tile, and normalised by what forward saved. Formulas: attention.h.
- */
+/* Attention backward in float32: scores are computed again from q and k, tile by tile,
+ * and normalised by what forward saved. Formulas: attention.h. */
 #include "kernels/attention/attention_cpu.h"
 
 #include "kernels/common/cpu.h"
@@ -16,7 +16,8 @@ typedef struct tiles {      /* one thread's workspace */
   float *factor, *diagonal; /* dropout factors of one row; sums of dS by offset */
 } tiles;
 
-typedef struct part { /* a tile: queries i0 .. i0 + R, keys j0 .. j0 + keys, of which the last query sees `limit` */
+typedef struct part { /* a tile: queries i0 .. i0 + R, keys j0 .. j0 + keys, of which the last query
+                         sees `limit` */
   int64_t i0, R, j0, keys, limit;
   int64_t visible[CZ_QUERY_BLOCK];
 } part;
@@ -47,8 +48,10 @@ typedef struct row {   /* what one row of a tile needs beside it */
   int64_t visible, limit;
 } row;
 
-/* M (do . v) of the key with the largest score: forward computed the same bits and knows which one it was. */
-static inline __attribute__((always_inline)) float find_top(const float *s, const float *dp, float most, int64_t n) {
+/* M (do . v) of the key with the largest score: forward computed the same bits and knows
+ * which one it was. */
+static inline __attribute__((always_inline)) float find_top(const float *s, const float *dp,
+                                                            float most, int64_t n) {
   float top = -INFINITY;
 #pragma omp simd reduction(max : top)
   for (int64_t j = 0; j < n; j++) {
@@ -58,10 +61,13 @@ static inline __attribute__((always_inline)) float find_top(const float *s, cons
   return top;
 }
 
-/* Forward: P = exp(s - most) / sum, Z = P M. Backward: dS = P (dP - D), dP = M (do . v), D = sum P dP. S becomes Z, DP (do . v on entry) becomes dS;
- * zeros from visible to limit. The sum of a row's dS is 0 whatever D is called, because sum P = 1: D is taken from do . o, which is off by the
- * rounding of o, and in a row that is whole what is left of the sum corrects it. Where one key has nearly all the weight that leaves nothing but
- * rounding errors; there that key's own dP is taken for D first, and its dS becomes minus the sum of the others'. */
+/* Forward: P = exp(s - most) / sum, Z = P M. Backward: dS = P (dP - D), dP = M (do . v),
+ * D = sum P dP. S becomes Z, DP (do . v on entry) becomes dS; zeros from visible to
+ * limit. The sum of a row's dS is 0 whatever D is called, because sum P = 1: D is taken
+ * from do . o, which is off by the rounding of o, and in a row that is whole what is left
+ * of the sum corrects it. Where one key has nearly all the weight that leaves nothing but
+ * rounding errors; there that key's own dP is taken for D first, and its dS becomes minus
+ * the sum of the others'. */
 CZ_CLONES static void softmax_row(float *s, float *dp, row w) {
   int64_t n = w.visible;
   float rest = 0, scale = 1 / w.sum, most = w.most, D = w.D;
@@ -91,7 +97,8 @@ CZ_CLONES static float dot(const float *a, const float *b, int64_t n) {
 }
 
 /* sums[j - r + R - 1] = sum over the tile of dS[r, j] with that offset. */
-CZ_CLONES static void add_diagonals(float *sums, const float *ds, int64_t ld, int64_t R, int64_t N) {
+CZ_CLONES static void add_diagonals(float *sums, const float *ds, int64_t ld, int64_t R,
+                                    int64_t N) {
   memset(sums, 0, (size_t)(R + N) * sizeof *sums);
   for (int64_t r = 0; r < R; r++) {
     float *to = sums + R - 1 - r;
@@ -100,7 +107,8 @@ CZ_CLONES static void add_diagonals(float *sums, const float *ds, int64_t ld, in
 }
 
 /* Rows of a [T, H*K] gradient <- or += scale x. */
-CZ_CLONES static void put_rows(float *to, int64_t stride, const float *x, int64_t width, float scale, bool add, int64_t R, int64_t K) {
+CZ_CLONES static void put_rows(float *to, int64_t stride, const float *x, int64_t width,
+                               float scale, bool add, int64_t R, int64_t K) {
   for (int64_t r = 0; r < R; r++, to += stride, x += width) {
     if (add)
       for (int64_t k = 0; k < K; k++) to[k] += scale * x[k];
@@ -114,17 +122,24 @@ static void backward_scores(const cz__attention_unit *u, tiles *t, const part *w
   const cz_call *c = p->call;
   const float *stats = c->out[CZ_ATTENTION_STATS].data;
   int64_t zeros = w->limit + CZ_TILE_ROWS; /* products below read whole blocks of columns */
-  cz__tile_scores(t->z, u->ld, t->q, p->width, t->kt, cz__attention_bias(u, w->i0, w->j0), (float)p->attr->scale, w->R, w->limit, p->K);
+  cz__tile_scores(t->z, u->ld, t->q, p->width, t->kt, cz__attention_bias(u, w->i0, w->j0),
+                  (float)p->attr->scale, w->R, w->limit, p->K);
   cz__tile_scores(t->ds, u->ld, t->dout, p->width, t->vt, NULL, 1, w->R, w->limit, p->K);
   for (int64_t r = 0; r < w->R; r++) {
     int64_t i = w->i0 + r;
     const float *l = &stats[2 * ((u->q0 + i) * p->H + u->h)];
-    if (p->dropout && (r == 0 || !p->attr->share_queries)) cz__attention_keep(u, t->factor, i, w->j0, w->limit);
-    row x = {.factor = p->dropout ? t->factor : NULL, .most = l[0], .sum = l[1], .visible = w->visible[r], .limit = zeros};
+    if (p->dropout && (r == 0 || !p->attr->share_queries))
+      cz__attention_keep(u, t->factor, i, w->j0, w->limit);
+    row x = {.factor = p->dropout ? t->factor : NULL,
+             .most = l[0],
+             .sum = l[1],
+             .visible = w->visible[r],
+             .limit = zeros};
     x.whole = w->visible[r] == cz__attention_visible(u, i);
     x.sure = x.whole && x.sum < 2; /* P of the top key is 1 / sum */
     if (!x.sure)
-      x.D = dot(cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + i), cz__attention_head(u, c->out[CZ_ATTENTION_O].data, u->q0 + i), p->K);
+      x.D = dot(cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + i),
+                cz__attention_head(u, c->out[CZ_ATTENTION_O].data, u->q0 + i), p->K);
     softmax_row(t->z + r * u->ld, t->ds + r * u->ld, x);
   }
 }
@@ -138,34 +153,44 @@ static void backward_table(const cz__attention_unit *u, tiles *t, const part *w)
   for (int64_t x = 0; x < w->R + w->limit - 1; x++) sums[bucket[x]] += t->diagonal[x];
 }
 
-static void backward_tile(const cz__attention_unit *u, tiles *t, const part *w, const cz_grad_mode *mode) {
+static void backward_tile(const cz__attention_unit *u, tiles *t, const part *w,
+                          const cz_grad_mode *mode) {
   const cz__attention_plan *p = u->plan;
   const cz_call *c = p->call;
   int64_t stride = p->H * p->K;
   float *dq = cz__attention_head(u, c->din[CZ_ATTENTION_Q].data, u->q0 + w->i0);
   bool add = mode[CZ_ATTENTION_Q] == CZ_GRAD_ADD || w->j0 > 0;
   if (w->limit == 0) {
-    for (int64_t r = 0; r < w->R && mode[CZ_ATTENTION_Q] && !add; r++) memset(dq + r * stride, 0, (size_t)p->K * sizeof *dq);
+    for (int64_t r = 0; r < w->R && mode[CZ_ATTENTION_Q] && !add; r++)
+      memset(dq + r * stride, 0, (size_t)p->K * sizeof *dq);
     return;
   }
-  cz__tile_copy(t->q, cz__attention_head(u, c->in[CZ_ATTENTION_Q].data, u->q0 + w->i0), stride, w->R, p->K, p->width);
-  cz__tile_copy(t->dout, cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + w->i0), stride, w->R, p->K, p->width);
+  cz__tile_copy(t->q, cz__attention_head(u, c->in[CZ_ATTENTION_Q].data, u->q0 + w->i0), stride,
+                w->R, p->K, p->width);
+  cz__tile_copy(t->dout, cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + w->i0), stride,
+                w->R, p->K, p->width);
   backward_scores(u, t, w);
   if (mode[CZ_ATTENTION_Q]) { /* s = scale q k: dq_i = scale sum_j dS_ij k_j */
-    cz__tile_times(t->dq, p->width, t->ds, u->ld, t->k, CZ_TILE_COLS, CZ_TILE_COLS * w->keys, w->R, p->K, w->limit);
+    cz__tile_times(t->dq, p->width, t->ds, u->ld, t->k, CZ_TILE_COLS, CZ_TILE_COLS * w->keys, w->R,
+                   p->K, w->limit);
     put_rows(dq, stride, t->dq, p->width, (float)p->attr->scale, add, w->R, p->K);
   }
-  /* dk_j = scale sum_i dS_ij q_i, scaled when the block of keys is done;  o = Z v: dv_j = sum_i Z_ij do_i */
-  if (mode[CZ_ATTENTION_K]) cz__tile_gather(t->dk, p->width, t->ds, u->ld, t->q, p->width, w->limit, p->K, w->R);
-  if (mode[CZ_ATTENTION_V]) cz__tile_gather(t->dv, p->width, t->z, u->ld, t->dout, p->width, w->limit, p->K, w->R);
+  /* dk_j = scale sum_i dS_ij q_i, scaled when the block of keys is done;  o = Z v:
+   * dv_j = sum_i Z_ij do_i */
+  if (mode[CZ_ATTENTION_K])
+    cz__tile_gather(t->dk, p->width, t->ds, u->ld, t->q, p->width, w->limit, p->K, w->R);
+  if (mode[CZ_ATTENTION_V])
+    cz__tile_gather(t->dv, p->width, t->z, u->ld, t->dout, p->width, w->limit, p->K, w->R);
   if (mode[CZ_ATTENTION_TABLE]) backward_table(u, t, w);
 }
 
-static void backward_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int64_t keys, const cz_grad_mode *mode) {
+static void backward_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int64_t keys,
+                          const cz_grad_mode *mode) {
   const cz__attention_plan *p = u->plan;
   const cz_call *c = p->call;
   int64_t stride = p->H * p->K;
-  const float *k = cz__attention_head(u, c->in[CZ_ATTENTION_K].data, u->k0 + j0), *v = cz__attention_head(u, c->in[CZ_ATTENTION_V].data, u->k0 + j0);
+  const float *k = cz__attention_head(u, c->in[CZ_ATTENTION_K].data, u->k0 + j0),
+              *v = cz__attention_head(u, c->in[CZ_ATTENTION_V].data, u->k0 + j0);
   cz__tile_transpose(t->kt, k, stride, keys, p->K);
   cz__tile_transpose(t->vt, v, stride, keys, p->K);
   if (mode[CZ_ATTENTION_Q]) cz__tile_panel(t->k, k, stride, keys, p->K);
@@ -179,13 +204,18 @@ static void backward_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int
     }
     backward_tile(u, t, &w, mode);
   }
-  float *dk = cz__attention_head(u, c->din[CZ_ATTENTION_K].data, u->k0 + j0), *dv = cz__attention_head(u, c->din[CZ_ATTENTION_V].data, u->k0 + j0);
-  if (mode[CZ_ATTENTION_K]) put_rows(dk, stride, t->dk, p->width, (float)p->attr->scale, mode[CZ_ATTENTION_K] == CZ_GRAD_ADD, keys, p->K);
-  if (mode[CZ_ATTENTION_V]) put_rows(dv, stride, t->dv, p->width, 1, mode[CZ_ATTENTION_V] == CZ_GRAD_ADD, keys, p->K);
+  float *dk = cz__attention_head(u, c->din[CZ_ATTENTION_K].data, u->k0 + j0),
+        *dv = cz__attention_head(u, c->din[CZ_ATTENTION_V].data, u->k0 + j0);
+  if (mode[CZ_ATTENTION_K])
+    put_rows(dk, stride, t->dk, p->width, (float)p->attr->scale,
+             mode[CZ_ATTENTION_K] == CZ_GRAD_ADD, keys, p->K);
+  if (mode[CZ_ATTENTION_V])
+    put_rows(dv, stride, t->dv, p->width, 1, mode[CZ_ATTENTION_V] == CZ_GRAD_ADD, keys, p->K);
 }
 
 static void backward_unit(const cz__attention_unit *u, tiles *t, const cz_grad_mode *mode) {
-  for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += u->keys) backward_keys(u, t, j0, u->nk - j0 < u->keys ? u->nk - j0 : u->keys, mode);
+  for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += u->keys)
+    backward_keys(u, t, j0, u->nk - j0 < u->keys ? u->nk - j0 : u->keys, mode);
 }
 
 /* Key rows that no segment covers, or several do: start from zeros and add. */
@@ -215,19 +245,23 @@ static void reduce_table(const cz__attention_plan *p) {
   }
 }
 
-/** Gradients of q, k, v and the table in float32. Contract: attention.h. Uses OpenMP; the result does not depend on the number of threads. */
+/** Gradients of q, k, v and the table in float32. Contract: attention.h. Uses OpenMP; the
+ * result does not depend on the number of threads. */
 void cz_attention_bwd_cpu(const cz_call *call) {
   if (!call->dout[CZ_ATTENTION_O].data) {
     for (int i = 0; i < call->n_in; i++)
-      if (call->mode[i] == CZ_GRAD_WRITE) memset(call->din[i].data, 0, (size_t)cz_numel(&call->din[i]) * sizeof(float));
+      if (call->mode[i] == CZ_GRAD_WRITE)
+        memset(call->din[i].data, 0, (size_t)cz_numel(&call->din[i]) * sizeof(float));
     return;
   }
   cz__attention_plan plan;
   cz_grad_mode mode[CZ_OP_IN];
   cz__attention_open(&plan, call, true);
   settle_modes(&plan, mode);
-  if (mode[CZ_ATTENTION_TABLE]) memset(plan.partial, 0, (size_t)(plan.B * plan.H * plan.attr->buckets) * sizeof(double));
-  /* Segments that share keys add to the same rows: then a thread takes all segments of a head, one after the other. */
+  if (mode[CZ_ATTENTION_TABLE])
+    memset(plan.partial, 0, (size_t)(plan.B * plan.H * plan.attr->buckets) * sizeof(double));
+  /* Segments that share keys add to the same rows: then a thread takes all segments of a
+   * head, one after the other. */
   int64_t together = plan.disjoint ? 1 : plan.B, units = plan.disjoint ? plan.B * plan.H : plan.H;
 #pragma omp parallel for schedule(dynamic) num_threads(plan.threads)
   for (int64_t x = 0; x < units; x++) {

@@ -3,46 +3,66 @@
 
 #include <math.h>
 
-enum { Q = CZ_ATTENTION_Q, K = CZ_ATTENTION_K, V = CZ_ATTENTION_V, Q_SPANS = CZ_ATTENTION_Q_SPANS, K_SPANS = CZ_ATTENTION_K_SPANS };
+enum {
+  Q = CZ_ATTENTION_Q,
+  K = CZ_ATTENTION_K,
+  V = CZ_ATTENTION_V,
+  Q_SPANS = CZ_ATTENTION_Q_SPANS,
+  K_SPANS = CZ_ATTENTION_K_SPANS
+};
 enum { PREFIX = CZ_ATTENTION_PREFIX, TABLE = CZ_ATTENTION_TABLE };
 
 static bool attributes(const cz_attention_attr *a, int64_t width, char *why, size_t why_bytes) {
   if (a->heads < 1 || width % a->heads)
-    return cz_shape_refuse(why, why_bytes, "heads is %d, which does not divide q's width %lld", a->heads, (long long)width);
-  if (a->mask < CZ_MASK_FULL || a->mask > CZ_MASK_PREFIX) return cz_shape_refuse(why, why_bytes, "mask is %d, not full, causal or prefix", a->mask);
+    return cz_shape_refuse(why, why_bytes, "heads is %d, which does not divide q's width %lld",
+                           a->heads, (long long)width);
+  if (a->mask < CZ_MASK_FULL || a->mask > CZ_MASK_PREFIX)
+    return cz_shape_refuse(why, why_bytes, "mask is %d, not full, causal or prefix", a->mask);
   if (!isfinite(a->scale)) return cz_shape_refuse(why, why_bytes, "scale is %g", a->scale);
-  if (!(a->dropout >= 0 && a->dropout < 1)) return cz_shape_refuse(why, why_bytes, "dropout is %g, not in [0, 1)", a->dropout);
+  if (!(a->dropout >= 0 && a->dropout < 1))
+    return cz_shape_refuse(why, why_bytes, "dropout is %g, not in [0, 1)", a->dropout);
   return true;
 }
 
-static bool position_table(const cz_arg *in, const cz_attention_attr *a, char *why, size_t why_bytes) {
+static bool position_table(const cz_arg *in, const cz_attention_attr *a, char *why,
+                           size_t why_bytes) {
   int exact = cz_attention_exact(a->buckets, a->bidirectional);
   if (exact < 1) {
-    return cz_shape_refuse(why, why_bytes, "buckets is %d; %s need at least %d", a->buckets, a->bidirectional ? "two directions" : "positions",
+    return cz_shape_refuse(why, why_bytes, "buckets is %d; %s need at least %d", a->buckets,
+                           a->bidirectional ? "two directions" : "positions",
                            a->bidirectional ? 4 : 2);
   }
   if (a->max_distance <= exact) {
-    return cz_shape_refuse(why, why_bytes, "max_distance is %d; it must be larger than %d, half of the %d buckets of a direction", a->max_distance,
-                           exact, a->bidirectional ? a->buckets / 2 : a->buckets);
+    return cz_shape_refuse(
+        why, why_bytes,
+        "max_distance is %d; it must be larger than %d, half of the %d buckets of a direction",
+        a->max_distance, exact, a->bidirectional ? a->buckets / 2 : a->buckets);
   }
-  return cz_shape_is(&in[TABLE], "table", in[Q].dtype, 2, (int64_t[]){a->buckets, a->heads}, why, why_bytes);
+  return cz_shape_is(&in[TABLE], "table", in[Q].dtype, 2, (int64_t[]){a->buckets, a->heads}, why,
+                     why_bytes);
 }
 
 static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes) {
   const cz_attention_attr *a = attr;
   const cz_arg *q = &in[Q];
   if (!cz_shape_floating(q, "q", 2, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[K], "k", q->dtype, 2, (int64_t[]){CZ_ANY, q->dim[1]}, why, why_bytes)) return false;
+  if (!cz_shape_is(&in[K], "k", q->dtype, 2, (int64_t[]){CZ_ANY, q->dim[1]}, why, why_bytes))
+    return false;
   if (!cz_shape_is(&in[V], "v", q->dtype, 2, in[K].dim, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[Q_SPANS], "q_spans", CZ_I32, 2, (int64_t[]){CZ_ANY, 2}, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[K_SPANS], "k_spans", CZ_I32, 2, in[Q_SPANS].dim, why, why_bytes)) return false;
+  if (!cz_shape_is(&in[Q_SPANS], "q_spans", CZ_I32, 2, (int64_t[]){CZ_ANY, 2}, why, why_bytes))
+    return false;
+  if (!cz_shape_is(&in[K_SPANS], "k_spans", CZ_I32, 2, in[Q_SPANS].dim, why, why_bytes))
+    return false;
   if (!attributes(a, q->dim[1], why, why_bytes)) return false;
-  if (a->mask == CZ_MASK_PREFIX && !cz_shape_is(&in[PREFIX], "prefix", CZ_I32, 1, in[Q_SPANS].dim, why, why_bytes)) return false;
+  if (a->mask == CZ_MASK_PREFIX &&
+      !cz_shape_is(&in[PREFIX], "prefix", CZ_I32, 1, in[Q_SPANS].dim, why, why_bytes))
+    return false;
   if (a->mask != CZ_MASK_PREFIX && cz_present(&in[PREFIX]))
     return cz_shape_refuse(why, why_bytes, "prefix is given, but the mask is not the prefix mask");
   if (cz_present(&in[TABLE]) && !position_table(in, a, why, why_bytes)) return false;
   cz_shape_set(&out[CZ_ATTENTION_O], q->dtype, 2, q->dim);
-  cz_shape_set(&out[CZ_ATTENTION_STATS], q->dtype == CZ_F64 ? CZ_F64 : CZ_F32, 3, (int64_t[]){q->dim[0], a->heads, 2});
+  cz_shape_set(&out[CZ_ATTENTION_STATS], q->dtype == CZ_F64 ? CZ_F64 : CZ_F32, 3,
+               (int64_t[]){q->dim[0], a->heads, 2});
   return true;
 }
 
@@ -51,11 +71,13 @@ static size_t workspace(cz_kernel_set set, const cz_call *call, bool backward) {
   return set == CZ_SET_CPU ? cz_attention_workspace_cpu(call, backward) : 0;
 }
 
-/* Every query against every key of its segment, masked or not: two products forward, four backward; the scores computed again are not counted. */
+/* Every query against every key of its segment, masked or not: two products forward, four
+ * backward; the scores computed again are not counted. */
 static double flops(const cz_call *call, bool backward) {
   const int32_t *q = call->in[Q_SPANS].data, *k = call->in[K_SPANS].data;
   double pairs = 0;
-  for (int64_t n = 0; n < call->in[Q_SPANS].dim[0]; n++) pairs += (double)(q[2 * n + 1] - q[2 * n]) * (double)(k[2 * n + 1] - k[2 * n]);
+  for (int64_t n = 0; n < call->in[Q_SPANS].dim[0]; n++)
+    pairs += (double)(q[2 * n + 1] - q[2 * n]) * (double)(k[2 * n + 1] - k[2 * n]);
   return (backward ? 8 : 4) * pairs * (double)call->in[Q].dim[1];
 }
 
@@ -74,8 +96,8 @@ const cz_op_row cz_attention_row = {
     .shape = shape,
     .workspace = workspace,
     .flops = flops,
-    .error_constant =
-        32, /* sums of K, then of nk or nq terms in float32, between them an exponential: about sqrt(nk) x 1 at the lengths of the cases */
+    .error_constant = 32, /* sums of K, then of nk or nq terms in float32, between them an
+                             exponential: about sqrt(nk) x 1 at the lengths of the cases */
     .fwd = {[CZ_SET_REF] = cz_attention_fwd_ref, [CZ_SET_CPU] = cz_attention_fwd_cpu},
     .bwd = {[CZ_SET_REF] = cz_attention_bwd_ref, [CZ_SET_CPU] = cz_attention_bwd_cpu},
 };

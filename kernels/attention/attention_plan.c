@@ -10,17 +10,20 @@ enum { MARGIN = 32 /* readable entries beyond both ends of a bias row: whole blo
 static int64_t largest(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t smallest(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* An odd number of cache lines, so that a column of the tile spreads over the cache; products read up to CZ_TILE_COLS beyond the keys. */
+/* An odd number of cache lines, so that a column of the tile spreads over the cache;
+ * products read up to CZ_TILE_COLS beyond the keys. */
 static int64_t tile_stride(int64_t keys) {
   int64_t lines = cz_tile_up(keys, 16) / 16;
   return (lines % 2 ? lines + 2 : lines + 1) * 16;
 }
 
-/* Floats of one thread's slice; the takes of forward and backward (attention_cpu.c, attention_cpu_bwd.c) must fit. */
+/* Floats of one thread's slice; the takes of forward and backward (attention_cpu.c,
+ * attention_cpu_bwd.c) must fit. */
 static size_t slice_floats(const cz__attention_plan *p, bool backward) {
   int64_t tile = p->tile, keys = (p->keys + CZ_TILE_ROWS) * p->width, queries = p->rows * p->width;
   int64_t line = cz_tile_up(p->keys, 16) + p->rows + MARGIN;
-  int64_t all = backward ? 2 * tile + 5 * keys + 3 * queries + 2 * line : tile + 2 * keys + 2 * queries + line + 2 * p->Tq;
+  int64_t all = backward ? 2 * tile + 5 * keys + 3 * queries + 2 * line
+                         : tile + 2 * keys + 2 * queries + line + 2 * p->Tq;
   return (size_t)cz_tile_up(all + 16 * 16, 16);
 }
 
@@ -29,12 +32,17 @@ static int64_t partial_floats(const cz__attention_plan *p, bool backward) {
   return backward ? cz_tile_up(2 * p->B * p->H * p->attr->buckets, 16) : 0;
 }
 
-/** Fills the sizes of PLAN and returns the bytes that all threads share, in front of their slices. */
+/** Fills the sizes of PLAN and returns the bytes that all threads share, in front of
+ * their slices. */
 size_t cz__attention_layout(cz__attention_plan *plan, const cz_call *call, bool backward) {
   const cz_attention_attr *a = call->attr;
   const cz_arg *q = &call->in[CZ_ATTENTION_Q];
   bool table = cz_present(&call->in[CZ_ATTENTION_TABLE]);
-  *plan = (cz__attention_plan){.call = call, .attr = a, .B = call->in[CZ_ATTENTION_Q_SPANS].dim[0], .H = a->heads, .K = q->dim[1] / a->heads};
+  *plan = (cz__attention_plan){.call = call,
+                               .attr = a,
+                               .B = call->in[CZ_ATTENTION_Q_SPANS].dim[0],
+                               .H = a->heads,
+                               .K = q->dim[1] / a->heads};
   plan->Tq = q->dim[0], plan->Tk = call->in[CZ_ATTENTION_K].dim[0];
   plan->width = cz_tile_up(plan->K, CZ_TILE_COLS);
   plan->rows = cz_tile_up(smallest(plan->Tq, CZ_QUERY_BLOCK), CZ_TILE_ROWS);
@@ -45,17 +53,20 @@ size_t cz__attention_layout(cz__attention_plan *plan, const cz_call *call, bool 
   plan->slice_floats = slice_floats(plan, backward);
   plan->line = cz_tile_up(2 * (plan->reach + MARGIN) + 1, 16);
   if (!table) return 0;
-  return (size_t)(partial_floats(plan, backward) + (plan->H + 1) * plan->line) * sizeof(float); /* a line a head, and one of buckets */
+  return (size_t)(partial_floats(plan, backward) + (plan->H + 1) * plan->line) *
+         sizeof(float); /* a line a head, and one of buckets */
 }
 
-/** Bytes of workspace at the call's sizes for as many threads as OpenMP would start now. */
+/** Bytes of workspace at the call's sizes for as many threads as OpenMP would start
+ * now. */
 size_t cz_attention_workspace_cpu(const cz_call *call, bool backward) {
   cz__attention_plan plan;
   size_t shared = cz__attention_layout(&plan, call, backward);
   return shared + (size_t)omp_get_max_threads() * plan.slice_floats * sizeof(float);
 }
 
-/* The bias of every offset that occurs, by head: scores read it along their diagonals, and no matrix of it is made. */
+/* The bias of every offset that occurs, by head: scores read it along their diagonals,
+ * and no matrix of it is made. */
 static void fill_bias(cz__attention_plan *plan, float *lines) {
   const cz_attention_attr *a = plan->attr;
   const float *table = plan->call->in[CZ_ATTENTION_TABLE].data;
@@ -75,19 +86,24 @@ static void fill_bias(cz__attention_plan *plan, float *lines) {
   }
 }
 
-/** Prepares PLAN for a call: sizes, threads that the workspace has room for, bias by offset. */
+/** Prepares PLAN for a call: sizes, threads that the workspace has room for, bias by
+ * offset. */
 void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool backward) {
-  size_t shared = cz__attention_layout(plan, call, backward), slice = plan->slice_floats * sizeof(float);
-  plan->threads = (int)smallest(omp_get_max_threads(), (int64_t)((call->workspace_bytes - shared) / slice));
+  size_t shared = cz__attention_layout(plan, call, backward),
+         slice = plan->slice_floats * sizeof(float);
+  plan->threads =
+      (int)smallest(omp_get_max_threads(), (int64_t)((call->workspace_bytes - shared) / slice));
   plan->partial = call->workspace;
   plan->slices = (float *)((char *)call->workspace + shared);
   plan->disjoint = true;
   const int32_t *spans = call->in[CZ_ATTENTION_K_SPANS].data;
   for (int64_t n = 1; n < plan->B; n++) plan->disjoint &= spans[2 * n] >= spans[2 * n - 1];
-  if (call->in[CZ_ATTENTION_TABLE].data) fill_bias(plan, (float *)call->workspace + partial_floats(plan, backward));
+  if (call->in[CZ_ATTENTION_TABLE].data)
+    fill_bias(plan, (float *)call->workspace + partial_floats(plan, backward));
 }
 
-/* The unit's tile: keys in equal parts of whole columns, none over CZ_KEY_BLOCK, and as many queries as then fit. */
+/* The unit's tile: keys in equal parts of whole columns, none over CZ_KEY_BLOCK, and as
+ * many queries as then fit. */
 static void choose_tile(cz__attention_unit *u) {
   int64_t parts = largest(1, (u->nk + CZ_KEY_BLOCK - 1) / CZ_KEY_BLOCK);
   u->keys = largest(CZ_TILE_COLS, cz_tile_up((u->nk + parts - 1) / parts, CZ_TILE_COLS));
@@ -98,26 +114,35 @@ static void choose_tile(cz__attention_unit *u) {
 /** Segment N of head H. */
 cz__attention_unit cz__attention_unit_at(const cz__attention_plan *plan, int64_t n, int64_t h) {
   const cz_arg *in = plan->call->in;
-  const int32_t *qs = in[CZ_ATTENTION_Q_SPANS].data, *ks = in[CZ_ATTENTION_K_SPANS].data, *prefix = in[CZ_ATTENTION_PREFIX].data;
-  cz__attention_unit u = {.plan = plan, .n = n, .h = h, .q0 = qs[2 * n], .nq = qs[2 * n + 1] - qs[2 * n]};
+  const int32_t *qs = in[CZ_ATTENTION_Q_SPANS].data, *ks = in[CZ_ATTENTION_K_SPANS].data,
+                *prefix = in[CZ_ATTENTION_PREFIX].data;
+  cz__attention_unit u = {
+      .plan = plan, .n = n, .h = h, .q0 = qs[2 * n], .nq = qs[2 * n + 1] - qs[2 * n]};
   u.k0 = ks[2 * n], u.nk = ks[2 * n + 1] - ks[2 * n];
   u.shift = plan->attr->mask == CZ_MASK_FULL ? 0 : u.nk - u.nq;
-  u.prefix = plan->attr->mask == CZ_MASK_FULL ? u.nk : plan->attr->mask == CZ_MASK_PREFIX ? prefix[n] : 0;
+  u.prefix = plan->attr->mask == CZ_MASK_FULL     ? u.nk
+             : plan->attr->mask == CZ_MASK_PREFIX ? prefix[n]
+                                                  : 0;
   choose_tile(&u);
   return u;
 }
 
-/** The bias of query I and key J, with those of the keys after it; null without a table. */
+/** The bias of query I and key J, with those of the keys after it; null without a
+ * table. */
 const float *cz__attention_bias(const cz__attention_unit *u, int64_t i, int64_t j) {
   return u->plan->bias ? u->plan->bias + u->h * u->plan->line + j - (i + u->shift) : NULL;
 }
 
 /** How many keys query I sees; they are the segment's first ones, whatever the mask. */
-int64_t cz__attention_visible(const cz__attention_unit *u, int64_t i) { return smallest(u->nk, largest(0, largest(i + u->shift + 1, u->prefix))); }
+int64_t cz__attention_visible(const cz__attention_unit *u, int64_t i) {
+  return smallest(u->nk, largest(0, largest(i + u->shift + 1, u->prefix)));
+}
 
 /** Dropout factors of query I for N keys from J on. */
-void cz__attention_keep(const cz__attention_unit *u, float *factor, int64_t i, int64_t j, int64_t n) {
+void cz__attention_keep(const cz__attention_unit *u, float *factor, int64_t i, int64_t j,
+                        int64_t n) {
   const cz__attention_plan *p = u->plan;
   int64_t group = p->attr->share_queries ? u->n : u->q0 + i;
-  cz_mask_fill(factor, n, &p->call->key, (uint64_t)((group * p->H + u->h) * p->Tk + u->k0 + j), p->attr->dropout);
+  cz_mask_fill(factor, n, &p->call->key, (uint64_t)((group * p->H + u->h) * p->Tk + u->k0 + j),
+               p->attr->dropout);
 }

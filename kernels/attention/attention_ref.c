@@ -16,8 +16,14 @@ typedef struct segment {
 
 static segment segment_of(const cz_call *call, int64_t n, int64_t h) {
   const cz_attention_attr *a = call->attr;
-  const int32_t *qs = call->in[CZ_ATTENTION_Q_SPANS].data, *ks = call->in[CZ_ATTENTION_K_SPANS].data;
-  segment s = {.call = call, .attr = a, .n = n, .h = h, .H = a->heads, .K = call->in[CZ_ATTENTION_Q].dim[1] / a->heads};
+  const int32_t *qs = call->in[CZ_ATTENTION_Q_SPANS].data,
+                *ks = call->in[CZ_ATTENTION_K_SPANS].data;
+  segment s = {.call = call,
+               .attr = a,
+               .n = n,
+               .h = h,
+               .H = a->heads,
+               .K = call->in[CZ_ATTENTION_Q].dim[1] / a->heads};
   s.q0 = qs[2 * n], s.nq = qs[2 * n + 1] - qs[2 * n];
   s.k0 = ks[2 * n], s.nk = ks[2 * n + 1] - ks[2 * n];
   s.Tk = call->in[CZ_ATTENTION_K].dim[0];
@@ -27,18 +33,24 @@ static segment segment_of(const cz_call *call, int64_t n, int64_t h) {
 }
 
 /* The head's K numbers in row `row` of a [T, H*K] array. */
-static double *head_row(const segment *s, const void *array, int64_t row) { return (double *)array + (row * s->H + s->h) * s->K; }
+static double *head_row(const segment *s, const void *array, int64_t row) {
+  return (double *)array + (row * s->H + s->h) * s->K;
+}
 
-static int64_t position(const segment *s, int64_t i) { return s->attr->mask == CZ_MASK_FULL ? i : i + s->nk - s->nq; }
+static int64_t position(const segment *s, int64_t i) {
+  return s->attr->mask == CZ_MASK_FULL ? i : i + s->nk - s->nq;
+}
 
 static bool visible(const segment *s, int64_t i, int64_t j) {
   if (s->attr->mask == CZ_MASK_FULL) return true;
   if (j <= position(s, i)) return true;
-  return s->attr->mask == CZ_MASK_PREFIX && j < ((const int32_t *)s->call->in[CZ_ATTENTION_PREFIX].data)[s->n];
+  return s->attr->mask == CZ_MASK_PREFIX &&
+         j < ((const int32_t *)s->call->in[CZ_ATTENTION_PREFIX].data)[s->n];
 }
 
 static int64_t bucket(const segment *s, int64_t i, int64_t j) {
-  return cz_attention_bucket(j - position(s, i), s->attr->buckets, s->attr->max_distance, s->attr->bidirectional);
+  return cz_attention_bucket(j - position(s, i), s->attr->buckets, s->attr->max_distance,
+                             s->attr->bidirectional);
 }
 
 static double dot(const double *a, const double *b, int64_t n) {
@@ -49,19 +61,22 @@ static double dot(const double *a, const double *b, int64_t n) {
 
 /* s_ij = scale q_i . k_j + table[bucket, h] */
 static double score(const segment *s, int64_t i, int64_t j) {
-  const double *q = head_row(s, s->call->in[CZ_ATTENTION_Q].data, s->q0 + i), *k = head_row(s, s->call->in[CZ_ATTENTION_K].data, s->k0 + j);
-  return s->attr->scale * dot(q, k, s->K) + (s->table ? s->table[bucket(s, i, j) * s->H + s->h] : 0);
+  const double *q = head_row(s, s->call->in[CZ_ATTENTION_Q].data, s->q0 + i),
+               *k = head_row(s, s->call->in[CZ_ATTENTION_K].data, s->k0 + j);
+  return s->attr->scale * dot(q, k, s->K) +
+         (s->table ? s->table[bucket(s, i, j) * s->H + s->h] : 0);
 }
 
 /* M_ij */
 static double multiplier(const segment *s, int64_t i, int64_t j) {
   if (!s->call->training || s->attr->dropout <= 0) return 1;
   int64_t group = s->attr->share_queries ? s->n : s->q0 + i;
-  return cz_mask_factor(&s->call->key, (uint64_t)((group * s->H + s->h) * s->Tk + s->k0 + j), s->attr->dropout);
+  return cz_mask_factor(&s->call->key, (uint64_t)((group * s->H + s->h) * s->Tk + s->k0 + j),
+                        s->attr->dropout);
 }
 
-/* Row i's exp(s_ij - most) into s->p (0 where invisible). Stats: the largest score, and the sum of these exponentials. Returns the key with the
- * largest score. */
+/* Row i's exp(s_ij - most) into s->p (0 where invisible). Stats: the largest score, and
+ * the sum of these exponentials. Returns the key with the largest score. */
 static int64_t exponentials(const segment *s, int64_t i, double stats[2]) {
   double most = -INFINITY, sum = 0;
   int64_t top = 0;
@@ -83,7 +98,8 @@ static void forward_row(const segment *s, int64_t i) {
   double stats[2];
   exponentials(s, i, stats);
   divide(s->p, stats[1], s->nk);
-  double *o = head_row(s, s->call->out[CZ_ATTENTION_O].data, s->q0 + i), *saved = s->call->out[CZ_ATTENTION_STATS].data;
+  double *o = head_row(s, s->call->out[CZ_ATTENTION_O].data, s->q0 + i),
+         *saved = s->call->out[CZ_ATTENTION_STATS].data;
   memset(o, 0, (size_t)s->K * sizeof *o);
   for (int64_t j = 0; j < s->nk; j++) { /* o_i = sum_j P_ij M_ij v_j */
     const double *v = head_row(s, s->call->in[CZ_ATTENTION_V].data, s->k0 + j);
@@ -109,18 +125,24 @@ static void add_scaled(double *to, const double *from, double factor, int64_t n)
 
 static void backward_row(const segment *s, int64_t i) {
   const cz_call *c = s->call;
-  const double *q = head_row(s, c->in[CZ_ATTENTION_Q].data, s->q0 + i), *dout = head_row(s, c->dout[CZ_ATTENTION_O].data, s->q0 + i);
+  const double *q = head_row(s, c->in[CZ_ATTENTION_Q].data, s->q0 + i),
+               *dout = head_row(s, c->dout[CZ_ATTENTION_O].data, s->q0 + i);
   double D = 0, scale = s->attr->scale, stats[2];
   int64_t top = exponentials(s, i, stats);
-  /* The sum that forward left, as the float32 kernel reads it: its rounding is what a sum of dS that cancels is off by. */
-  divide(s->p, ((const double *)c->out[CZ_ATTENTION_STATS].data)[2 * ((s->q0 + i) * s->H + s->h) + 1], s->nk);
+  /* The sum that forward left, as the float32 kernel reads it: its rounding is what a sum
+   * of dS that cancels is off by. */
+  divide(s->p,
+         ((const double *)c->out[CZ_ATTENTION_STATS].data)[2 * ((s->q0 + i) * s->H + s->h) + 1],
+         s->nk);
   for (int64_t j = 0; j < s->nk; j++) {
     /* o_i = sum_j P_ij M_ij v_j:  dP_ij = M_ij do_i . v_j,  dv_j += P_ij M_ij do_i */
     double m = multiplier(s, i, j);
     s->dp[j] = m * dot(dout, head_row(s, c->in[CZ_ATTENTION_V].data, s->k0 + j), s->K);
-    if (c->mode[CZ_ATTENTION_V]) add_scaled(head_row(s, c->din[CZ_ATTENTION_V].data, s->k0 + j), dout, s->p[j] * m, s->K);
+    if (c->mode[CZ_ATTENTION_V])
+      add_scaled(head_row(s, c->din[CZ_ATTENTION_V].data, s->k0 + j), dout, s->p[j] * m, s->K);
   }
-  /* P_i = softmax(s_i):  ds_ij = P_ij (dP_ij - sum_j P_ij dP_ij), here with dP_i,top taken off all dP_ij, which changes nothing as sum_j P_ij = 1,
+  /* P_i = softmax(s_i):  ds_ij = P_ij (dP_ij - sum_j P_ij dP_ij), here with dP_i,top
+   *                      taken off all dP_ij, which changes nothing as sum_j P_ij = 1,
    * but keeps the digits of a row in which P_i,top is nearly 1 */
   double off = s->nk ? s->dp[top] : 0;
   for (int64_t j = 0; j < s->nk; j++) D += s->p[j] * (s->dp[j] - off);
@@ -128,16 +150,21 @@ static void backward_row(const segment *s, int64_t i) {
     double ds = s->p[j] * (s->dp[j] - off - D);
     /* s_ij = scale q_i . k_j + table[bucket, h] */
     if (c->mode[CZ_ATTENTION_Q])
-      add_scaled(head_row(s, c->din[CZ_ATTENTION_Q].data, s->q0 + i), head_row(s, c->in[CZ_ATTENTION_K].data, s->k0 + j), scale * ds, s->K);
-    if (c->mode[CZ_ATTENTION_K]) add_scaled(head_row(s, c->din[CZ_ATTENTION_K].data, s->k0 + j), q, scale * ds, s->K);
-    if (c->mode[CZ_ATTENTION_TABLE]) ((double *)c->din[CZ_ATTENTION_TABLE].data)[bucket(s, i, j) * s->H + s->h] += ds;
+      add_scaled(head_row(s, c->din[CZ_ATTENTION_Q].data, s->q0 + i),
+                 head_row(s, c->in[CZ_ATTENTION_K].data, s->k0 + j), scale * ds, s->K);
+    if (c->mode[CZ_ATTENTION_K])
+      add_scaled(head_row(s, c->din[CZ_ATTENTION_K].data, s->k0 + j), q, scale * ds, s->K);
+    if (c->mode[CZ_ATTENTION_TABLE])
+      ((double *)c->din[CZ_ATTENTION_TABLE].data)[bucket(s, i, j) * s->H + s->h] += ds;
   }
 }
 
-/** Gradients of q, k, v and the table in float64; computes the scores again. Contract: attention.h. */
+/** Gradients of q, k, v and the table in float64; computes the scores again. Contract:
+ * attention.h. */
 void cz_attention_bwd_ref(const cz_call *call) {
   for (int i = 0; i < CZ_OP_IN; i++)
-    if (call->mode[i] == CZ_GRAD_WRITE) memset(call->din[i].data, 0, (size_t)cz_numel(&call->din[i]) * sizeof(double));
+    if (call->mode[i] == CZ_GRAD_WRITE)
+      memset(call->din[i].data, 0, (size_t)cz_numel(&call->din[i]) * sizeof(double));
   if (!call->dout[CZ_ATTENTION_O].data) return;
   for (int64_t n = 0; n < call->in[CZ_ATTENTION_Q_SPANS].dim[0]; n++) {
     for (int64_t h = 0; h < ((const cz_attention_attr *)call->attr)->heads; h++) {

@@ -6,15 +6,21 @@
 
 typedef float vec __attribute__((vector_size(32), aligned(4), may_alias));
 
-enum { ROWS = CZ_TILE_ROWS, COLS = CZ_TILE_COLS, DEPTH = 256 /* rows of a panel that stay in the first cache beside their 6 rows of A */ };
+enum {
+  ROWS = CZ_TILE_ROWS,
+  COLS = CZ_TILE_COLS,
+  DEPTH = 256 /* rows of a panel that stay in the first cache beside their 6 rows of A */
+};
 
 typedef struct block { /* 6 x 16 sums: 12 registers of 8 */
   vec x[ROWS][2];
 } block;
 
-/* sum_l a[r a_row + l a_depth] b[l b_depth + (0..15)] for the 6 rows r. The strides that are 1 are constants after inlining. */
-static inline __attribute__((always_inline)) block multiply(const float *a, int64_t a_row, int64_t a_depth, const float *b, int64_t b_depth,
-                                                            int64_t L) {
+/* sum_l a[r a_row + l a_depth] b[l b_depth + (0..15)] for the 6 rows r. The strides that
+ * are 1 are constants after inlining. */
+static inline __attribute__((always_inline)) block multiply(const float *a, int64_t a_row,
+                                                            int64_t a_depth, const float *b,
+                                                            int64_t b_depth, int64_t L) {
   block sum = {0};
   for (int64_t l = 0; l < L; l++) {
     vec b0 = *(const vec *)b, b1 = *(const vec *)(b + 8);
@@ -28,7 +34,8 @@ static inline __attribute__((always_inline)) block multiply(const float *a, int6
   return sum;
 }
 
-static inline __attribute__((always_inline)) void store(float *c, int64_t ldc, block sum, bool add) {
+static inline __attribute__((always_inline)) void store(float *c, int64_t ldc, block sum,
+                                                        bool add) {
 #pragma GCC unroll 6
   for (int r = 0; r < ROWS; r++) {
     vec *to = (vec *)(c + r * ldc);
@@ -37,9 +44,11 @@ static inline __attribute__((always_inline)) void store(float *c, int64_t ldc, b
   }
 }
 
-/** C[R, N] = scale A[R, L] B[L, N] + bias: B's panels hold keys or values, transposed. Row r adds bias[n - r], a matrix that is constant along
- * diagonals; BIAS is readable from -(R rounded up) to N rounded up, or null for none. */
-CZ_CLONES void cz__tile_scores(float *c, int64_t ldc, const float *a, int64_t lda, const float *panel, const float *bias, float scale, int64_t R,
+/** C[R, N] = scale A[R, L] B[L, N] + bias: B's panels hold keys or values, transposed.
+ * Row r adds bias[n - r], a matrix that is constant along diagonals; BIAS is readable
+ * from -(R rounded up) to N rounded up, or null for none. */
+CZ_CLONES void cz__tile_scores(float *c, int64_t ldc, const float *a, int64_t lda,
+                               const float *panel, const float *bias, float scale, int64_t R,
                                int64_t N, int64_t L) {
   for (int64_t n = 0; n < N; n += COLS) {
     for (int64_t r = 0; r < R; r += ROWS) {
@@ -56,26 +65,33 @@ CZ_CLONES void cz__tile_scores(float *c, int64_t ldc, const float *a, int64_t ld
   }
 }
 
-/** C[R, N] = A[R, L] B[L, N]. B's rows are B_ROW floats apart, its groups of 16 columns B_GROUP floats: panels of P rows have 16 and 16 P, an array
- * has its row length and 16. */
-CZ_CLONES void cz__tile_times(float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t b_row, int64_t b_group, int64_t R,
-                              int64_t N, int64_t L) {
+/** C[R, N] = A[R, L] B[L, N]. B's rows are B_ROW floats apart, its groups of 16 columns
+ * B_GROUP floats: panels of P rows have 16 and 16 P, an array has its row length and
+ * 16. */
+CZ_CLONES void cz__tile_times(float *c, int64_t ldc, const float *a, int64_t lda, const float *b,
+                              int64_t b_row, int64_t b_group, int64_t R, int64_t N, int64_t L) {
   for (int64_t l = 0; l < L; l += DEPTH) {
     int64_t depth = L - l < DEPTH ? L - l : DEPTH;
     for (int64_t n = 0; n < N; n += COLS)
       for (int64_t r = 0; r < R; r += ROWS)
-        store(c + r * ldc + n, ldc, multiply(a + r * lda + l, lda, 1, b + n / COLS * b_group + l * b_row, b_row, depth), l > 0);
+        store(c + r * ldc + n, ldc,
+              multiply(a + r * lda + l, lda, 1, b + n / COLS * b_group + l * b_row, b_row, depth),
+              l > 0);
   }
 }
 
 /** C[R, N] += transpose(A[L, R]) B[L, N], B row by row. */
-CZ_CLONES void cz__tile_gather(float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t R, int64_t N, int64_t L) {
+CZ_CLONES void cz__tile_gather(float *c, int64_t ldc, const float *a, int64_t lda, const float *b,
+                               int64_t ldb, int64_t R, int64_t N, int64_t L) {
   for (int64_t r = 0; r < R; r += ROWS)
-    for (int64_t n = 0; n < N; n += COLS) store(c + r * ldc + n, ldc, multiply(a + r, 1, lda, b + n, ldb, L), true);
+    for (int64_t n = 0; n < N; n += COLS)
+      store(c + r * ldc + n, ldc, multiply(a + r, 1, lda, b + n, ldb, L), true);
 }
 
-/* to[l * 16 + r] = x[r * stride + l] for 8 rows and 8 columns, in registers: pairs, then pairs of pairs, then halves. */
-static inline __attribute__((always_inline)) void transpose8(float *to, const float *x, int64_t stride) {
+/* to[l * 16 + r] = x[r * stride + l] for 8 rows and 8 columns, in registers: pairs, then
+ * pairs of pairs, then halves. */
+static inline __attribute__((always_inline)) void transpose8(float *to, const float *x,
+                                                             int64_t stride) {
   typedef int mask __attribute__((vector_size(32)));
   const mask low = {0, 8, 1, 9, 4, 12, 5, 13}, high = {2, 10, 3, 11, 6, 14, 7, 15};
   const mask low2 = {0, 1, 8, 9, 4, 5, 12, 13}, high2 = {2, 3, 10, 11, 6, 7, 14, 15};
@@ -99,8 +115,10 @@ static inline __attribute__((always_inline)) void transpose8(float *to, const fl
   }
 }
 
-/** Panels of the transpose of X[R, L] (rows STRIDE apart): [R / 16][L][16], zeros beyond R. */
-CZ_CLONES void cz__tile_transpose(float *panel, const float *x, int64_t stride, int64_t R, int64_t L) {
+/** Panels of the transpose of X[R, L] (rows STRIDE apart): [R / 16][L][16], zeros beyond
+ * R. */
+CZ_CLONES void cz__tile_transpose(float *panel, const float *x, int64_t stride, int64_t R,
+                                  int64_t L) {
   for (int64_t r0 = 0; r0 < R; r0 += COLS, panel += COLS * L) {
     int64_t rows = R - r0 < COLS ? R - r0 : COLS, l = 0;
     const float *from = x + r0 * stride;
@@ -125,8 +143,10 @@ CZ_CLONES void cz__tile_panel(float *panel, const float *x, int64_t stride, int6
   }
 }
 
-/** Copies X[R, N] into rows of WIDTH numbers, with zeros beyond N and in the rows up to a multiple of CZ_TILE_ROWS. */
-CZ_CLONES void cz__tile_copy(float *to, const float *x, int64_t stride, int64_t R, int64_t N, int64_t width) {
+/** Copies X[R, N] into rows of WIDTH numbers, with zeros beyond N and in the rows up to a
+ * multiple of CZ_TILE_ROWS. */
+CZ_CLONES void cz__tile_copy(float *to, const float *x, int64_t stride, int64_t R, int64_t N,
+                             int64_t width) {
   for (int64_t r = 0; r < R; r++) {
     memcpy(to + r * width, x + r * stride, (size_t)N * sizeof *to);
     if (N < width) memset(to + r * width + N, 0, (size_t)(width - N) * sizeof *to);

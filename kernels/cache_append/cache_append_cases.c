@@ -8,7 +8,8 @@ static void problem(cz_case *c, cz_rand *r, int64_t C, int64_t N, int64_t E) {
   cz_case_normal(c, r, CZ_CACHE_APPEND_X, 2, (int64_t[]){N, E}, 1);
   int32_t *rows = cz_case_int(c, CZ_CACHE_APPEND_ROWS, 1, &N);
   for (int64_t n = 0; n < N; n++) rows[n] = (int32_t)(C - 1 - cz_rand_int(r, 0, C - 1));
-  snprintf(c->what, sizeof c->what, "C %lld N %lld E %lld", (long long)C, (long long)N, (long long)E);
+  snprintf(c->what, sizeof c->what, "C %lld N %lld E %lld", (long long)C, (long long)N,
+           (long long)E);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {

@@ -1,23 +1,28 @@
 #include "kernels/cache_append/cache_append.h"
 #include "kernels/common/shape.h"
 
-static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why, size_t why_bytes) {
+static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why,
+                  size_t why_bytes) {
   const cz_arg *cache = &in[CZ_CACHE_APPEND_CACHE], *x = &in[CZ_CACHE_APPEND_X];
   if (!cz_shape_floating(cache, "cache", 2, why, why_bytes)) return false;
-  if (!cz_shape_is(x, "x", cache->dtype, 2, (int64_t[]){CZ_ANY, cache->dim[1]}, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[CZ_CACHE_APPEND_ROWS], "rows", CZ_I32, 1, x->dim, why, why_bytes)) return false;
+  if (!cz_shape_is(x, "x", cache->dtype, 2, (int64_t[]){CZ_ANY, cache->dim[1]}, why, why_bytes))
+    return false;
+  if (!cz_shape_is(&in[CZ_CACHE_APPEND_ROWS], "rows", CZ_I32, 1, x->dim, why, why_bytes))
+    return false;
   cz_shape_set(&out[0], cache->dtype, 2, cache->dim);
   return true;
 }
 
 static void fwd_ref(const cz_call *c) {
   const cz_arg *x = &c->in[CZ_CACHE_APPEND_X];
-  cz_cache_append_fwd_ref(c->out[0].data, x->data, c->in[CZ_CACHE_APPEND_ROWS].data, x->dim[0], x->dim[1]);
+  cz_cache_append_fwd_ref(c->out[0].data, x->data, c->in[CZ_CACHE_APPEND_ROWS].data, x->dim[0],
+                          x->dim[1]);
 }
 
 static void fwd_cpu(const cz_call *c) {
   const cz_arg *x = &c->in[CZ_CACHE_APPEND_X];
-  cz_cache_append_fwd_cpu(c->out[0].data, x->data, c->in[CZ_CACHE_APPEND_ROWS].data, x->dim[0], x->dim[1]);
+  cz_cache_append_fwd_cpu(c->out[0].data, x->data, c->in[CZ_CACHE_APPEND_ROWS].data, x->dim[0],
+                          x->dim[1]);
 }
 
 const cz_op_row cz_cache_append_row = {

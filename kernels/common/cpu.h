@@ -1,20 +1,24 @@
-/* What float32 CPU kernels share: run-time choice of instruction set, and a fast exponential that compilers vectorise.
+/* What float32 CPU kernels share: run-time choice of instruction set, and a fast
+ * exponential that compilers vectorise.
  *
- * CZ_CLONES marks a function that is compiled for AVX-512, AVX2 + FMA and the baseline; the loader picks. It must hold no OpenMP region (the outlined
- * body would not be cloned): put the parallel loop outside and the arithmetic of one row or tile inside. */
+ * CZ_CLONES marks a function that is compiled for AVX-512, AVX2 + FMA and the baseline;
+ * the loader picks. It must hold no OpenMP region (the outlined body would not be
+ * cloned): put the parallel loop outside and the arithmetic of one row or tile inside. */
 #ifndef CZ_KERNELS_COMMON_CPU_H
 #define CZ_KERNELS_COMMON_CPU_H
 
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define CZ_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define CZ_CLONES
 #endif
 
-/* exp(x) = 2^n p for x in [-87.3, 88.7]: p = exp(r), |r| <= ln 2 / 2, polynomial of degree 6 (Cephes). */
+/* exp(x) = 2^n p for x in [-87.3, 88.7]: p = exp(r), |r| <= ln 2 / 2, polynomial of
+ * degree 6 (Cephes). */
 static inline __attribute__((always_inline)) float cz_exp_parts(float x, int32_t *n) {
   float whole = __builtin_rintf(x * 1.44269504f);
   float r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
@@ -59,9 +63,10 @@ static inline __attribute__((always_inline)) void cz_sigmoidf(float *yes, float 
   *no = x < 0 ? large : small;
 }
 
-/* The standard normal distribution function, given e = cz_expf(-x * x / 2); relatively accurate in the lower tail but for the rounding of x * x.
- * Phi(-z) = erfc(z / sqrt 2) / 2 and erfc(u) = exp(-u^2) t P(t), t = 1 / (1 + u / 2), with P of degree 9 fitted to scipy's erfcx in the relative
- * maximum norm (2e-8); Phi(z) = 1 - Phi(-z). */
+/* The standard normal distribution function, given e = cz_expf(-x * x / 2); relatively
+ * accurate in the lower tail but for the rounding of x * x. Phi(-z) = erfc(z / sqrt 2) /
+ * 2 and erfc(u) = exp(-u^2) t P(t), t = 1 / (1 + u / 2), with P of degree 9 fitted to
+ * scipy's erfcx in the relative maximum norm (2e-8); Phi(z) = 1 - Phi(-z). */
 static inline __attribute__((always_inline)) float cz_normalf(float x, float e) {
   float t = 1.0f / (1.0f + 0.35355339f * __builtin_fabsf(x));
   float p = 1.228472404e-02f;

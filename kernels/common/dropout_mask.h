@@ -1,10 +1,13 @@
-/* Dropout masks, the one place where they are defined: dropout, norm and attention draw theirs here, and ref and cpu draw the same.
+/* Dropout masks, the one place where they are defined: dropout, norm and attention draw
+ * theirs here, and ref and cpu draw the same.
  *
- * Element e of a call's mask is kept iff cz_philox_at(key, e) >= cz_dropout_threshold(p); its factor is 1 / (1 - p) when kept and 0 when not, and a
- * masked value is value x factor (so that a non-finite value stays visible). For a [T, D] array the element of (row, channel) is row * D + channel,
- * or segment * D + channel when one mask is shared along each segment (the reference implementation's broadcast, see Mesh TensorFlow's
- * sublayer_dropout). With sharing, spans [B, 2] holds begin and end of each segment; together they must cover every row (a row outside would get
- * segment 0's mask). */
+ * Element e of a call's mask is kept iff cz_philox_at(key, e) >= cz_dropout_threshold(p);
+ * its factor is 1 / (1 - p) when kept and 0 when not, and a masked value is value x
+ * factor (so that a non-finite value stays visible). For a [T, D] array the element of
+ * (row, channel) is row * D + channel, or segment * D + channel when one mask is shared
+ * along each segment (the reference implementation's broadcast, see Mesh TensorFlow's
+ * sublayer_dropout). With sharing, spans [B, 2] holds begin and end of each segment;
+ * together they must cover every row (a row outside would get segment 0's mask). */
 #ifndef CZ_KERNELS_COMMON_DROPOUT_MASK_H
 #define CZ_KERNELS_COMMON_DROPOUT_MASK_H
 
@@ -26,7 +29,8 @@ static inline double cz_mask_factor(const cz_key *key, uint64_t element, double 
   return cz_philox_at(key, element) >= cz_dropout_threshold(p) ? 1 / (1 - p) : 0;
 }
 
-static inline uint64_t cz_mask_element(const int32_t *spans, int64_t B, int64_t row, int64_t channel, int64_t D) {
+static inline uint64_t cz_mask_element(const int32_t *spans, int64_t B, int64_t row,
+                                       int64_t channel, int64_t D) {
   if (!spans) return (uint64_t)(row * D + channel);
   int64_t segment = 0;
   for (int64_t b = 0; b < B; b++)
@@ -36,7 +40,9 @@ static inline uint64_t cz_mask_element(const int32_t *spans, int64_t B, int64_t 
 
 void cz_mask_fill(float *factor, int64_t n, const cz_key *key, uint64_t first, double p);
 size_t cz_mask_bytes(bool share, int64_t B, int64_t T, int64_t D);
-void cz_mask_make(cz_mask *mask, void *workspace, const cz_key *key, double p, const int32_t *spans, int64_t B, int64_t T, int64_t D);
-const float *cz_mask_piece(const cz_mask *mask, float *buffer, int64_t row, int64_t channel, int64_t n);
+void cz_mask_make(cz_mask *mask, void *workspace, const cz_key *key, double p, const int32_t *spans,
+                  int64_t B, int64_t T, int64_t D);
+const float *cz_mask_piece(const cz_mask *mask, float *buffer, int64_t row, int64_t channel,
+                           int64_t n);
 
 #endif

@@ -1,6 +1,8 @@
-/* Philox 4x32-10: counter-based random numbers (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+/* Philox 4x32-10: counter-based random numbers (Salmon, Moraes, Dror, Shaw: "Parallel
+ * random numbers: as easy as 1, 2, 3", SC 2011).
  *
- * Every number is a function of (seed, step, shard, op, element), so any device, thread, rank, resumed run or recomputed block draws the same one. */
+ * Every number is a function of (seed, step, shard, op, element), so any device, thread,
+ * rank, resumed run or recomputed block draws the same one. */
 #ifndef CZ_KERNELS_COMMON_PHILOX_H
 #define CZ_KERNELS_COMMON_PHILOX_H
 
@@ -20,7 +22,8 @@ static inline void cz_philox(uint32_t out[4], const uint32_t counter[4], uint64_
 
 /* The four numbers of elements 4 * quad to 4 * quad + 3. */
 static inline void cz_philox_quad(uint32_t out[4], const cz_key *key, uint64_t quad) {
-  const uint32_t counter[4] = {(uint32_t)quad, key->op ^ (uint32_t)(quad >> 32) * 0x9E3779B9u, key->step, key->shard};
+  const uint32_t counter[4] = {(uint32_t)quad, key->op ^ (uint32_t)(quad >> 32) * 0x9E3779B9u,
+                               key->step, key->shard};
   cz_philox(out, counter, key->seed);
 }
 

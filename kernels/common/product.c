@@ -8,7 +8,8 @@
 /* OpenBLAS runs products of at most 2^18 multiplications on one thread. */
 static const double one_tile = 262144;
 
-/* A tile's usual size. Packing costs a tile of m by n about (m + n) / m n of its products, and a short inner dimension asks for wide rows of c. */
+/* A tile's usual size. Packing costs a tile of m by n about (m + n) / m n of its
+ * products, and a short inner dimension asks for wide rows of c. */
 enum { ROWS = 512, COLUMNS = 1024 };
 
 typedef struct grid {
@@ -20,7 +21,8 @@ static int64_t whole_registers(int64_t length, int64_t pieces) {
   return length < 32 ? each : (each + 15) / 16 * 16;
 }
 
-/* A power of two, so that two, four or eight threads have the same number of tiles; each at least three quarters of the usual size. */
+/* A power of two, so that two, four or eight threads have the same number of tiles; each
+ * at least three quarters of the usual size. */
 static int64_t pieces_of(int64_t length, int64_t usual) {
   int64_t pieces = 1;
   while (2 * pieces * usual * 3 / 4 <= length) pieces *= 2;
@@ -38,7 +40,8 @@ static grid cut(const cz_product *p) {
   return g;
 }
 
-/** How many tiles the product is cut into; a function of its sizes alone. 0 when there is nothing to compute. */
+/** How many tiles the product is cut into; a function of its sizes alone. 0 when there is
+ * nothing to compute. */
 int64_t cz_product_tiles(const cz_product *p) {
   if (p->M <= 0 || p->N <= 0) return 0;
   grid g = cut(p);
@@ -47,14 +50,17 @@ int64_t cz_product_tiles(const cz_product *p) {
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-enum { FEW = 4 }; /* rows of a step of decoding; sgemm would spend its time packing b, which is read once */
+enum {
+  FEW = 4
+}; /* rows of a step of decoding; sgemm would spend its time packing b, which is read once */
 
 static inline __attribute__((always_inline)) void put(float *c, float sum, const cz_product *p) {
   *c = p->alpha * sum + (p->beta == 0 ? 0 : p->beta * *c);
 }
 
 /* c = alpha a b^T + beta c for one row of a. */
-CZ_CLONES static void one_row_dots(float *c, const float *a, const float *b, const cz_product *p, int64_t n) {
+CZ_CLONES static void one_row_dots(float *c, const float *a, const float *b, const cz_product *p,
+                                   int64_t n) {
   for (int64_t j = 0; j < n; j++) {
     const float *w = b + j * p->ldb;
     float sum = 0;
@@ -65,25 +71,30 @@ CZ_CLONES static void one_row_dots(float *c, const float *a, const float *b, con
 }
 
 /* The same for four rows of a: each row of b is read once. */
-CZ_CLONES static void four_row_dots(float *c, const float *a, const float *b, const cz_product *p, int64_t n) {
+CZ_CLONES static void four_row_dots(float *c, const float *a, const float *b, const cz_product *p,
+                                    int64_t n) {
   const float *a1 = a + p->lda, *a2 = a1 + p->lda, *a3 = a2 + p->lda;
   for (int64_t j = 0; j < n; j++) {
     const float *w = b + j * p->ldb;
     float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
 #pragma omp simd reduction(+ : sum0, sum1, sum2, sum3)
-    for (int64_t k = 0; k < p->K; k++) sum0 += a[k] * w[k], sum1 += a1[k] * w[k], sum2 += a2[k] * w[k], sum3 += a3[k] * w[k];
-    put(c + j, sum0, p), put(c + p->ldc + j, sum1, p), put(c + 2 * p->ldc + j, sum2, p), put(c + 3 * p->ldc + j, sum3, p);
+    for (int64_t k = 0; k < p->K; k++)
+      sum0 += a[k] * w[k], sum1 += a1[k] * w[k], sum2 += a2[k] * w[k], sum3 += a3[k] * w[k];
+    put(c + j, sum0, p), put(c + p->ldc + j, sum1, p), put(c + 2 * p->ldc + j, sum2, p),
+        put(c + 3 * p->ldc + j, sum3, p);
   }
 }
 
 /* c += alpha a b for some rows of a, four rows of b at a time. */
-CZ_CLONES static void few_row_sums(float *c, const float *a, const float *b, const cz_product *p, int64_t rows, int64_t n) {
+CZ_CLONES static void few_row_sums(float *c, const float *a, const float *b, const cz_product *p,
+                                   int64_t rows, int64_t n) {
   int64_t k = 0;
   for (; k + 4 <= p->K; k += 4) {
     const float *b0 = b + k * p->ldb, *b1 = b0 + p->ldb, *b2 = b1 + p->ldb, *b3 = b2 + p->ldb;
     for (int64_t m = 0; m < rows; m++) {
       const float *x = a + m * p->lda + k;
-      float *to = c + m * p->ldc, x0 = p->alpha * x[0], x1 = p->alpha * x[1], x2 = p->alpha * x[2], x3 = p->alpha * x[3];
+      float *to = c + m * p->ldc, x0 = p->alpha * x[0], x1 = p->alpha * x[1], x2 = p->alpha * x[2],
+            x3 = p->alpha * x[3];
 #pragma omp simd
       for (int64_t j = 0; j < n; j++) to[j] += x0 * b0[j] + x1 * b1[j] + x2 * b2[j] + x3 * b3[j];
     }
@@ -91,19 +102,22 @@ CZ_CLONES static void few_row_sums(float *c, const float *a, const float *b, con
   for (; k < p->K; k++) {
     for (int64_t m = 0; m < rows; m++) {
 #pragma omp simd
-      for (int64_t j = 0; j < n; j++) c[m * p->ldc + j] += p->alpha * a[m * p->lda + k] * b[k * p->ldb + j];
+      for (int64_t j = 0; j < n; j++)
+        c[m * p->ldc + j] += p->alpha * a[m * p->lda + k] * b[k * p->ldb + j];
     }
   }
 }
 
-static void few_rows(float *c, const float *a, const float *b, const cz_product *p, int64_t rows, int64_t n) {
+static void few_rows(float *c, const float *a, const float *b, const cz_product *p, int64_t rows,
+                     int64_t n) {
   if (p->b_transposed && rows == 4) {
     four_row_dots(c, a, b, p, n);
   } else if (p->b_transposed) {
     for (int64_t m = 0; m < rows; m++) one_row_dots(c + m * p->ldc, a + m * p->lda, b, p, n);
   } else {
     for (int64_t m = 0; m < rows; m++)
-      for (int64_t j = 0; j < n; j++) c[m * p->ldc + j] = p->beta == 0 ? 0 : p->beta * c[m * p->ldc + j];
+      for (int64_t j = 0; j < n; j++)
+        c[m * p->ldc + j] = p->beta == 0 ? 0 : p->beta * c[m * p->ldc + j];
     few_row_sums(c, a, b, p, rows, n);
   }
 }
@@ -115,15 +129,18 @@ cz_product_part cz_product_tile(const cz_product *p, int64_t tile) {
   part.m = least(g.m, p->M - part.m0), part.n = least(g.n, p->N - part.n0);
   float *c = p->c + part.m0 * p->ldc + part.n0;
   if (p->K == 0) {
-    for (int64_t m = 0; m < part.m && p->beta == 0; m++) memset(c + m * p->ldc, 0, (size_t)part.n * sizeof *c);
+    for (int64_t m = 0; m < part.m && p->beta == 0; m++)
+      memset(c + m * p->ldc, 0, (size_t)part.n * sizeof *c);
     return part;
   }
-  const float *a = p->a + (p->a_transposed ? part.m0 : part.m0 * p->lda), *b = p->b + (p->b_transposed ? part.n0 * p->ldb : part.n0);
+  const float *a = p->a + (p->a_transposed ? part.m0 : part.m0 * p->lda),
+              *b = p->b + (p->b_transposed ? part.n0 * p->ldb : part.n0);
   if (p->M <= FEW && !p->a_transposed) {
     few_rows(c, a, b, p, part.m, part.n);
     return part;
   }
-  cblas_sgemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans, p->b_transposed ? CblasTrans : CblasNoTrans, (int)part.m, (int)part.n,
-              (int)p->K, p->alpha, a, (int)p->lda, b, (int)p->ldb, p->beta, c, (int)p->ldc);
+  cblas_sgemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans,
+              p->b_transposed ? CblasTrans : CblasNoTrans, (int)part.m, (int)part.n, (int)p->K,
+              p->alpha, a, (int)p->lda, b, (int)p->ldb, p->beta, c, (int)p->ldc);
   return part;
 }

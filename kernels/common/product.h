@@ -1,16 +1,20 @@
 /* Float32 matrix products on the CPU whose bits do not depend on the number of threads.
  *
- * The result is cut into tiles by its shape alone; each tile is one single-threaded sgemm, and the caller runs the tiles in an OpenMP loop of its
- * own, so that it can finish a tile (bias, activation) while it is in cache. An OpenMP BLAS called inside a parallel region stays on its thread. A
- * product of one tile is too small for OpenBLAS to start threads by itself. Tiles of about 512 x 1024 lose 2 to 5 % to packing on T5-small's shapes
- * (measured against one sgemm on one core) and are enough for many cores.
- * Up to four rows, a step of decoding, run without sgemm, which would spend its time packing weights that are read once. */
+ * The result is cut into tiles by its shape alone; each tile is one single-threaded
+ * sgemm, and the caller runs the tiles in an OpenMP loop of its own, so that it can
+ * finish a tile (bias, activation) while it is in cache. An OpenMP BLAS called inside a
+ * parallel region stays on its thread. A product of one tile is too small for OpenBLAS to
+ * start threads by itself. Tiles of about 512 x 1024 lose 2 to 5 % to packing on
+ * T5-small's shapes (measured against one sgemm on one core) and are enough for many
+ * cores. Up to four rows, a step of decoding, run without sgemm, which would spend its
+ * time packing weights that are read once. */
 #ifndef CZ_KERNELS_COMMON_PRODUCT_H
 #define CZ_KERNELS_COMMON_PRODUCT_H
 
 #include "kernels/op.h"
 
-/* c [M, N] = alpha * op(a) op(b) + beta * c, row-major; op(a) is [M, K], op(b) is [K, N], each stored transposed when its flag says so. */
+/* c [M, N] = alpha * op(a) op(b) + beta * c, row-major; op(a) is [M, K], op(b) is [K, N],
+ * each stored transposed when its flag says so. */
 typedef struct cz_product {
   float *c;
   const float *a, *b;

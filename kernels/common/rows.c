@@ -4,7 +4,8 @@
 
 enum { COLUMNS = 512 };
 
-CZ_CLONES static void reduce_columns(float *out, const float *partial, int64_t blocks, int64_t stride, int64_t n, cz_grad_mode mode) {
+CZ_CLONES static void reduce_columns(float *out, const float *partial, int64_t blocks,
+                                     int64_t stride, int64_t n, cz_grad_mode mode) {
   float sum[COLUMNS] = {0};
   for (int64_t b = 0; b < blocks; b++) {
 #pragma omp simd
@@ -13,9 +14,12 @@ CZ_CLONES static void reduce_columns(float *out, const float *partial, int64_t b
   cz_grad_put(out, sum, n, mode);
 }
 
-/** Adds the rows of PARTIAL [blocks, n] in order and writes or adds the sum to OUT [n]. Parallel over columns. */
-void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n, cz_grad_mode mode) {
+/** Adds the rows of PARTIAL [blocks, n] in order and writes or adds the sum to OUT [n].
+ * Parallel over columns. */
+void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n,
+                    cz_grad_mode mode) {
   if (mode == CZ_GRAD_SKIP) return;
 #pragma omp parallel for schedule(static) if (blocks * n > 65536)
-  for (int64_t i = 0; i < n; i += COLUMNS) reduce_columns(out + i, partial + i, blocks, n, n - i < COLUMNS ? n - i : COLUMNS, mode);
+  for (int64_t i = 0; i < n; i += COLUMNS)
+    reduce_columns(out + i, partial + i, blocks, n, n - i < COLUMNS ? n - i : COLUMNS, mode);
 }

@@ -1,7 +1,9 @@
-/* Gradients of float32 CPU kernels: sums over rows with a fixed tree, and how a gradient meets what is there.
+/* Gradients of float32 CPU kernels: sums over rows with a fixed tree, and how a gradient
+ * meets what is there.
  *
- * A sum over T rows is cut into blocks whose size depends on T only. A thread sums one block at a time, rows in order, into a row of `partial`
- * [blocks, n]; then the blocks are added in order. So the bits do not depend on the number of threads. */
+ * A sum over T rows is cut into blocks whose size depends on T only. A thread sums one
+ * block at a time, rows in order, into a row of `partial` [blocks, n]; then the blocks
+ * are added in order. So the bits do not depend on the number of threads. */
 #ifndef CZ_KERNELS_COMMON_ROWS_H
 #define CZ_KERNELS_COMMON_ROWS_H
 
@@ -9,17 +11,23 @@
 
 #include <string.h>
 
-static inline int64_t cz_row_block(int64_t T) { return T > 64 * 32 ? (T + 63) / 64 : 32; } /* rows in a block */
+static inline int64_t cz_row_block(int64_t T) {
+  return T > 64 * 32 ? (T + 63) / 64 : 32;
+} /* rows in a block */
 
-static inline int64_t cz_row_blocks(int64_t T) { return (T + cz_row_block(T) - 1) / cz_row_block(T); }
+static inline int64_t cz_row_blocks(int64_t T) {
+  return (T + cz_row_block(T) - 1) / cz_row_block(T);
+}
 
-/* Room for the blocks of T rows or fewer: unlike their number it never falls when T grows, so a workspace measured at capacity does for less. */
+/* Room for the blocks of T rows or fewer: unlike their number it never falls when T
+ * grows, so a workspace measured at capacity does for less. */
 static inline int64_t cz_row_blocks_most(int64_t T) { return T > 64 * 32 ? 64 : (T + 31) / 32; }
 
 void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n, cz_grad_mode mode);
 
 /* Writes or adds N values that lie in a small buffer. */
-static inline __attribute__((always_inline)) void cz_grad_put(float *d, const float *value, int64_t n, cz_grad_mode mode) {
+static inline __attribute__((always_inline)) void cz_grad_put(float *d, const float *value,
+                                                              int64_t n, cz_grad_mode mode) {
   if (mode == CZ_GRAD_WRITE) {
     memcpy(d, value, (size_t)n * sizeof *d);
   } else if (mode == CZ_GRAD_ADD) {

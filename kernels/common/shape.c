@@ -5,7 +5,8 @@
 
 static const char *const dtype_name[CZ_DTYPES] = {"f64", "f32", "bf16", "f16", "i32"};
 
-/** Writes the reason into WHY (at most WHY_BYTES, always ended) and is false, so that a rule can return it. */
+/** Writes the reason into WHY (at most WHY_BYTES, always ended) and is false, so that a
+ * rule can return it. */
 bool cz_shape_refuse(char *why, size_t why_bytes, const char *format, ...) {
   va_list args;
   va_start(args, format);
@@ -18,14 +19,19 @@ static void sizes(char *text, size_t bytes, int ndim, const int64_t *dim) {
   size_t at = 0;
   text[0] = 0;
   for (int i = 0; i < ndim && at < bytes; i++)
-    at += dim[i] == CZ_ANY ? (size_t)snprintf(text + at, bytes - at, "%s*", i ? "," : "")
-                           : (size_t)snprintf(text + at, bytes - at, "%s%lld", i ? "," : "", (long long)dim[i]);
+    at += dim[i] == CZ_ANY
+              ? (size_t)snprintf(text + at, bytes - at, "%s*", i ? "," : "")
+              : (size_t)snprintf(text + at, bytes - at, "%s%lld", i ? "," : "", (long long)dim[i]);
 }
 
-/** True when A is present with this type and these sizes (CZ_ANY fits every size); otherwise WHY names it, what it is and what it should be. */
-bool cz_shape_is(const cz_arg *a, const char *name, cz_dtype dtype, int ndim, const int64_t *dim, char *why, size_t why_bytes) {
+/** True when A is present with this type and these sizes (CZ_ANY fits every size);
+ * otherwise WHY names it, what it is and what it should be. */
+bool cz_shape_is(const cz_arg *a, const char *name, cz_dtype dtype, int ndim, const int64_t *dim,
+                 char *why, size_t why_bytes) {
   if (!cz_present(a)) return cz_shape_refuse(why, why_bytes, "%s is missing", name);
-  if (a->dtype != dtype) return cz_shape_refuse(why, why_bytes, "%s is %s, not %s", name, dtype_name[a->dtype], dtype_name[dtype]);
+  if (a->dtype != dtype)
+    return cz_shape_refuse(why, why_bytes, "%s is %s, not %s", name, dtype_name[a->dtype],
+                           dtype_name[dtype]);
   bool same = a->ndim == ndim;
   for (int i = 0; i < ndim && same; i++) same = dim[i] == CZ_ANY || a->dim[i] == dim[i];
   if (same) return true;
@@ -35,11 +41,14 @@ bool cz_shape_is(const cz_arg *a, const char *name, cz_dtype dtype, int ndim, co
   return cz_shape_refuse(why, why_bytes, "%s is [%s], not [%s]", name, is, wanted);
 }
 
-/** True when A is a present floating-point array of NDIM dimensions; otherwise WHY says what it is. */
+/** True when A is a present floating-point array of NDIM dimensions; otherwise WHY says
+ * what it is. */
 bool cz_shape_floating(const cz_arg *a, const char *name, int ndim, char *why, size_t why_bytes) {
   if (!cz_present(a)) return cz_shape_refuse(why, why_bytes, "%s is missing", name);
-  if (a->dtype == CZ_I32) return cz_shape_refuse(why, why_bytes, "%s holds whole numbers (i32), not real ones", name);
-  if (a->ndim != ndim) return cz_shape_refuse(why, why_bytes, "%s has %d dimensions, not %d", name, a->ndim, ndim);
+  if (a->dtype == CZ_I32)
+    return cz_shape_refuse(why, why_bytes, "%s holds whole numbers (i32), not real ones", name);
+  if (a->ndim != ndim)
+    return cz_shape_refuse(why, why_bytes, "%s has %d dimensions, not %d", name, a->ndim, ndim);
   return true;
 }
 

@@ -1,6 +1,8 @@
-/* What the shape rules of all rows share: comparing an array with what the contract asks, and saying what is wrong with it.
+/* What the shape rules of all rows share: comparing an array with what the contract asks,
+ * and saying what is wrong with it.
  *
- * Dimensions may be named extents of the graph (negative numbers, see op.h), so everything here compares and copies and never computes. */
+ * Dimensions may be named extents of the graph (negative numbers, see op.h), so
+ * everything here compares and copies and never computes. */
 #ifndef CZ_KERNELS_COMMON_SHAPE_H
 #define CZ_KERNELS_COMMON_SHAPE_H
 
@@ -8,8 +10,10 @@
 
 #define CZ_ANY INT64_MIN /* a size that the contract leaves open */
 
-bool cz_shape_refuse(char *why, size_t why_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
-bool cz_shape_is(const cz_arg *a, const char *name, cz_dtype dtype, int ndim, const int64_t *dim, char *why, size_t why_bytes);
+bool cz_shape_refuse(char *why, size_t why_bytes, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool cz_shape_is(const cz_arg *a, const char *name, cz_dtype dtype, int ndim, const int64_t *dim,
+                 char *why, size_t why_bytes);
 bool cz_shape_floating(const cz_arg *a, const char *name, int ndim, char *why, size_t why_bytes);
 void cz_shape_set(cz_arg *out, cz_dtype dtype, int ndim, const int64_t *dim);
 

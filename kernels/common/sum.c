@@ -22,7 +22,8 @@ static double chunk_squares(const float *x, int64_t n) {
   return cz_sum_tree(lane, LANES);
 }
 
-/** Sum of squares of N numbers. PARTIAL has room for cz_sum_chunks(N). Opens a parallel region of its own. */
+/** Sum of squares of N numbers. PARTIAL has room for cz_sum_chunks(N). Opens a parallel
+ * region of its own. */
 double cz_sum_squares(const float *x, int64_t n, double *partial) {
   int64_t chunks = cz_sum_chunks(n);
 #pragma omp parallel for schedule(static) if (chunks > 8)

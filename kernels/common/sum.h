@@ -1,5 +1,6 @@
-/* Sums over long float32 arrays with the same bits for any number of threads: chunks of fixed size, each summed in double by one thread, then a fixed
- * tree of additions over the chunks. */
+/* Sums over long float32 arrays with the same bits for any number of threads: chunks of
+ * fixed size, each summed in double by one thread, then a fixed tree of additions over
+ * the chunks. */
 #ifndef CZ_KERNELS_COMMON_SUM_H
 #define CZ_KERNELS_COMMON_SUM_H
 

@@ -1,4 +1,5 @@
-/* Cutting a workspace into arrays. A layout function takes one array after the other; run at null first, the cursor ends at the bytes it needs. */
+/* Cutting a workspace into arrays. A layout function takes one array after the other; run
+ * at null first, the cursor ends at the bytes it needs. */
 #ifndef CZ_KERNELS_COMMON_WORKSPACE_H
 #define CZ_KERNELS_COMMON_WORKSPACE_H
 

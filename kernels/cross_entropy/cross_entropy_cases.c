@@ -16,7 +16,8 @@ static const sizes hand[] = {
     {5, 3, 1, 1, 100, {1e-2, 0.1, 1, 0}}, /* the same with everything on */
     {1, 7, 2, 1, 100, {0, 0, 1, 0}},
     {17, 5, 33, 1, 0, {1e-4, 0.1, 1, 0}},  /* nothing counts */
-    {9, 16, 64, 300, 100, {0, 0, 1, 0}},   /* logits of some hundreds: a naive exponential overflows */
+    {9, 16, 64, 300, 100, {0, 0, 1, 0}},   /* logits of some hundreds: a naive exponential overflows
+                                            */
     {8, 16, 65, 300, 90, {1e-4, 0, 1, 3}}, /* the same with log Z squared */
     {12, 8, 67, 40, 100, {0, 0.1, 1, 5}},
     {6, 8, 2500, 2, 80, {1e-4, 0.1, 0.35, 4}}, /* many slabs, several chunks */
@@ -26,7 +27,10 @@ static const sizes hand[] = {
 };
 
 static sizes draw(cz_rand *r) {
-  sizes s = {.N = cz_rand_size(r, 40), .D = cz_rand_size(r, 65), .V = cz_rand_size(r, 257), .counted = (int)cz_rand_int(r, 40, 120)};
+  sizes s = {.N = cz_rand_size(r, 40),
+             .D = cz_rand_size(r, 65),
+             .V = cz_rand_size(r, 257),
+             .counted = (int)cz_rand_int(r, 40, 120)};
   s.deviation = cz_rand_int(r, 0, 3) ? cz_rand_real(r, 0.1, 5) : cz_rand_real(r, 5, 100);
   s.attr.z_loss = cz_rand_int(r, 0, 1) ? 0 : cz_rand_real(r, 0, 1e-2);
   s.attr.label_smoothing = cz_rand_int(r, 0, 1) ? 0 : cz_rand_real(r, 0, 0.5);
@@ -37,18 +41,22 @@ static sizes draw(cz_rand *r) {
 
 static void build(cz_case *c, cz_rand *r, const sizes *s) {
   cz_case_normal(c, r, CZ_CROSS_ENTROPY_H, 2, (int64_t[]){s->N, s->D}, s->deviation);
-  cz_case_normal(c, r, CZ_CROSS_ENTROPY_W, 2, (int64_t[]){s->V, s->D}, 1 / (1 + 0.01 * (double)s->D));
+  cz_case_normal(c, r, CZ_CROSS_ENTROPY_W, 2, (int64_t[]){s->V, s->D},
+                 1 / (1 + 0.01 * (double)s->D));
   int32_t *targets = cz_case_int(c, CZ_CROSS_ENTROPY_TARGETS, 1, (int64_t[]){s->N});
   for (int64_t i = 0; i < s->N; i++) {
     bool counted = cz_rand_int(r, 0, 99) < s->counted;
     targets[i] = (int32_t)(counted ? cz_rand_int(r, 0, s->V - 1) : cz_rand_int(r, -100, -1));
   }
-  cz_case_real(c, CZ_CROSS_ENTROPY_DENOMINATOR, 1, (int64_t[]){1})[0] = (float)cz_rand_real(r, 0.5, 2.0 + (double)s->N);
+  cz_case_real(c, CZ_CROSS_ENTROPY_DENOMINATOR, 1, (int64_t[]){1})[0] =
+      (float)cz_rand_real(r, 0.5, 2.0 + (double)s->N);
   memcpy(c->attr, &s->attr, sizeof s->attr);
   c->smooth = true;
-  snprintf(c->what, sizeof c->what, "N %lld D %lld V %lld deviation %.3g, %d%% count, z %.3g smoothing %.3g scale %.3g chunk %d", (long long)s->N,
-           (long long)s->D, (long long)s->V, s->deviation, s->counted, s->attr.z_loss, s->attr.label_smoothing, s->attr.logit_scale,
-           s->attr.chunk_rows);
+  snprintf(
+      c->what, sizeof c->what,
+      "N %lld D %lld V %lld deviation %.3g, %d%% count, z %.3g smoothing %.3g scale %.3g chunk %d",
+      (long long)s->N, (long long)s->D, (long long)s->V, s->deviation, s->counted, s->attr.z_loss,
+      s->attr.label_smoothing, s->attr.logit_scale, s->attr.chunk_rows);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
@@ -58,7 +66,14 @@ static void sample(cz_case *c, cz_rand *r, int index) {
 }
 
 static void bench(cz_case *c, cz_rand *r) {
-  build(c, r, &(sizes){.N = 912, .D = 512, .V = 32128, .deviation = 1, .counted = 100, .attr = {.z_loss = 1e-4, .logit_scale = 0.044}});
+  build(c, r,
+        &(sizes){.N = 912,
+                 .D = 512,
+                 .V = 32128,
+                 .deviation = 1,
+                 .counted = 100,
+                 .attr = {.z_loss = 1e-4, .logit_scale = 0.044}});
 }
 
-const cz_op_cases cz_cross_entropy_cases = {.fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};
+const cz_op_cases cz_cross_entropy_cases = {
+    .fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};

@@ -1,7 +1,10 @@
-/* One pass over chunks of counted rows. A chunk's logits are computed slab by slab (a slab is a run of words, cut by shape alone); a slab's words are
- * turned into exponentials while they are in cache, relative to the slab's own maximum. Once every slab's sums are known, a slab becomes dx by one
- * multiplication per element (the exponential is never computed again), and its two products with w and h follow at once. Each slab is the work of
- * one thread, and the slabs' contributions to dh are added in a fixed order. */
+/* One pass over chunks of counted rows. A chunk's logits are computed slab by slab (a
+ * slab is a run of words, cut by shape alone); a slab's words are turned into
+ * exponentials while they are in cache, relative to the slab's own maximum. Once every
+ * slab's sums are known, a slab becomes dx by one multiplication per element (the
+ * exponential is never computed again), and its two products with w and h follow at once.
+ * Each slab is the work of one thread, and the slabs' contributions to dh are added in a
+ * fixed order. */
 #include "kernels/common/cpu.h"
 #include "kernels/common/rows.h"
 #include "kernels/common/workspace.h"
@@ -11,9 +14,17 @@
 #include <float.h>
 #include <math.h>
 
-enum { SLABS = 16, SLAB_LEAST = 64, LANES = 16, ROWS_LEAST = 64, ROWS_MOST = 1024, CHUNK_BYTES = 40 << 20 };
+enum {
+  SLABS = 16,
+  SLAB_LEAST = 64,
+  LANES = 16,
+  ROWS_LEAST = 64,
+  ROWS_MOST = 1024,
+  CHUNK_BYTES = 40 << 20
+};
 
-/* What a slab knows of a row. The target is left out of max and sum, so that 1 - p_t and a small nll keep their digits when p_t is close to 1. */
+/* What a slab knows of a row. The target is left out of max and sum, so that 1 - p_t and
+ * a small nll keep their digits when p_t is close to 1. */
 typedef struct slab_stat {
   float max, sum; /* of exp(x - max) over the slab's words but the target */
   float factor;   /* dx = exponential x factor - row.smooth */
@@ -33,7 +44,8 @@ typedef struct plan {
   bool backward, want_h, want_w, added; /* added: dw holds something to add to */
   double A;                             /* dloss / denominator */
   /* workspace */
-  float *logits, *h, *partial; /* [rows, V] as slabs one after another, each [rows, its words]; [rows, D]; [slabs, rows, D] */
+  float *logits, *h, *partial; /* [rows, V] as slabs one after another, each [rows, its words];
+                                  [rows, D]; [slabs, rows, D] */
   slab_stat *stat;             /* [slabs, rows] */
   row_stat *row;               /* [rows] */
   int64_t rows;                /* of this chunk */
@@ -50,7 +62,8 @@ static int64_t rows_at_once(const cz_cross_entropy_attr *attr, int64_t N, int64_
 /* Sizes, and places in a workspace that begins at null; returns the bytes. */
 static size_t lay_out(plan *p, const cz_call *call, bool backward) {
   *p = (plan){.call = call, .attr = call->attr, .backward = backward};
-  p->N = call->in[CZ_CROSS_ENTROPY_H].dim[0], p->D = call->in[CZ_CROSS_ENTROPY_H].dim[1], p->V = call->in[CZ_CROSS_ENTROPY_W].dim[0];
+  p->N = call->in[CZ_CROSS_ENTROPY_H].dim[0], p->D = call->in[CZ_CROSS_ENTROPY_H].dim[1],
+  p->V = call->in[CZ_CROSS_ENTROPY_W].dim[0];
   int64_t words = (p->V + SLABS - 1) / SLABS;
   p->slab = words < SLAB_LEAST ? SLAB_LEAST : (words + 15) / 16 * 16;
   p->slabs = (p->V + p->slab - 1) / p->slab;
@@ -121,7 +134,8 @@ static void row_gradient(float *x, int64_t n, float factor, float smooth) {
 
 /* Column of row r's target in slab s, or -1. */
 static int64_t target_in(const plan *p, int64_t r, int64_t s) {
-  int64_t t = ((const int32_t *)p->call->in[CZ_CROSS_ENTROPY_TARGETS].data)[p->row[r].index] - s * p->slab;
+  int64_t t =
+      ((const int32_t *)p->call->in[CZ_CROSS_ENTROPY_TARGETS].data)[p->row[r].index] - s * p->slab;
   return t >= 0 && t < slab_words(p, s) ? t : -1;
 }
 
@@ -140,12 +154,14 @@ static void slab_forward(const plan *p, int64_t s) {
   const float *w = (const float *)p->call->in[CZ_CROSS_ENTROPY_W].data + s * p->slab * p->D;
   int n = (int)slab_words(p, s), D = (int)p->D;
   float *x = slab_logits(p, s);
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p->rows, n, D, (float)p->attr->logit_scale, p->h, D, w, D, 0, x, n);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p->rows, n, D,
+              (float)p->attr->logit_scale, p->h, D, w, D, 0, x, n);
   for (int64_t r = 0; r < p->rows; r++) row_softmax(p, x + r * n, r, s);
 }
 
-/* Loss of row r from its slabs, and the numbers that turn its exponentials into dx (times logit_scale). With q = 1 - p_t:
- * nll = log(1 + exp(d)) and q = 1 / (1 + exp(-d)), d = log(sum over the others of exp(x)) - x_t. */
+/* Loss of row r from its slabs, and the numbers that turn its exponentials into dx (times
+ * logit_scale). With q = 1 - p_t: nll = log(1 + exp(d)) and q = 1 / (1 + exp(-d)), d =
+ * log(sum over the others of exp(x)) - x_t. */
 static void row_combine(const plan *p, int64_t r) {
   const cz_cross_entropy_attr *a = p->attr;
   row_stat *row = &p->row[r];
@@ -159,21 +175,27 @@ static void row_combine(const plan *p, int64_t r) {
     total += a->label_smoothing > 0 ? stat->total : 0;
   }
   double others = max + log(sum), d = others - row->target_logit;
-  double nll = d > 0 ? d + log1p(exp(-d)) : log1p(exp(d)), q = 1 / (1 + exp(-d)), log_z = row->target_logit + nll;
-  row->loss = (1 - a->label_smoothing) * nll + a->label_smoothing * (log_z - total / (double)p->V) + a->z_loss * log_z * log_z;
+  double nll = d > 0 ? d + log1p(exp(-d)) : log1p(exp(d)), q = 1 / (1 + exp(-d)),
+         log_z = row->target_logit + nll;
+  row->loss = (1 - a->label_smoothing) * nll + a->label_smoothing * (log_z - total / (double)p->V) +
+              a->z_loss * log_z * log_z;
   ((float *)p->call->out[CZ_CROSS_ENTROPY_NLL].data)[row->index] = (float)nll;
   if (!p->backward) return;
   const float *dnll = p->call->dout[CZ_CROSS_ENTROPY_NLL].data;
-  double factor = p->A * (1 + 2 * a->z_loss * log_z) + (dnll ? dnll[row->index] : 0), smooth = p->A * a->label_smoothing / (double)p->V;
+  double factor = p->A * (1 + 2 * a->z_loss * log_z) + (dnll ? dnll[row->index] : 0),
+         smooth = p->A * a->label_smoothing / (double)p->V;
   row->smooth = (float)(a->logit_scale * smooth);
-  row->target_dx = (float)(a->logit_scale * (p->A * (a->label_smoothing + 2 * a->z_loss * log_z) - factor * q - smooth));
+  row->target_dx = (float)(a->logit_scale * (p->A * (a->label_smoothing + 2 * a->z_loss * log_z) -
+                                             factor * q - smooth));
   for (int64_t s = 0; s < p->slabs; s++) {
     slab_stat *stat = &p->stat[s * p->rows_most + r];
-    stat->factor = stat->sum != 0 ? (float)(a->logit_scale * factor * q / sum * exp(stat->max - max)) : 0;
+    stat->factor =
+        stat->sum != 0 ? (float)(a->logit_scale * factor * q / sum * exp(stat->max - max)) : 0;
   }
 }
 
-/* Exponentials of one slab become dx, then dw += dx^T h and this slab's part of dh = dx w. */
+/* Exponentials of one slab become dx, then dw += dx^T h and this slab's part of dh = dx
+ * w. */
 static void slab_backward(const plan *p, int64_t s) {
   const float *w = (const float *)p->call->in[CZ_CROSS_ENTROPY_W].data + s * p->slab * p->D;
   int n = (int)slab_words(p, s), D = (int)p->D, rows = (int)p->rows;
@@ -185,13 +207,18 @@ static void slab_backward(const plan *p, int64_t s) {
   }
   if (p->want_w) {
     float *dw = (float *)p->call->din[CZ_CROSS_ENTROPY_W].data + s * p->slab * p->D;
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, n, D, rows, 1, x, n, p->h, D, p->added ? 1 : 0, dw, D);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, n, D, rows, 1, x, n, p->h, D,
+                p->added ? 1 : 0, dw, D);
   }
-  if (p->want_h) cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, D, n, 1, x, n, w, D, 0, p->partial + s * p->rows_most * p->D, D);
+  if (p->want_h)
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, D, n, 1, x, n, w, D, 0,
+                p->partial + s * p->rows_most * p->D, D);
 }
 
 static void gather_row(const plan *p, int64_t r) {
-  memcpy(p->h + r * p->D, (const float *)p->call->in[CZ_CROSS_ENTROPY_H].data + p->row[r].index * p->D, (size_t)p->D * sizeof(float));
+  memcpy(p->h + r * p->D,
+         (const float *)p->call->in[CZ_CROSS_ENTROPY_H].data + p->row[r].index * p->D,
+         (size_t)p->D * sizeof(float));
 }
 
 static void scatter_row(const plan *p, int64_t r) {
@@ -229,7 +256,8 @@ static int64_t clear_uncounted(const plan *p) {
     if (targets[n] >= 0) continue;
     ((float *)p->call->out[CZ_CROSS_ENTROPY_NLL].data)[n] = 0;
     if (p->want_h && p->call->mode[CZ_CROSS_ENTROPY_H] == CZ_GRAD_WRITE) {
-      memset((float *)p->call->din[CZ_CROSS_ENTROPY_H].data + n * p->D, 0, (size_t)p->D * sizeof(float));
+      memset((float *)p->call->din[CZ_CROSS_ENTROPY_H].data + n * p->D, 0,
+             (size_t)p->D * sizeof(float));
     }
   }
   return counted;
@@ -252,17 +280,20 @@ static void run(const cz_call *call, bool backward) {
     run_chunk(&p);
     for (int64_t r = 0; r < p.rows; r++) loss += p.row[r].loss;
   }
-  if (p.want_w && !p.added) memset(call->din[CZ_CROSS_ENTROPY_W].data, 0, (size_t)(p.V * p.D) * sizeof(float));
+  if (p.want_w && !p.added)
+    memset(call->din[CZ_CROSS_ENTROPY_W].data, 0, (size_t)(p.V * p.D) * sizeof(float));
   *(float *)call->out[CZ_CROSS_ENTROPY_LOSS].data = (float)(loss / denominator);
 }
 
 /** loss and nll; see the header. Workspace: a chunk of logits and little more. */
 void cz_cross_entropy_fwd_cpu(const cz_call *call) { run(call, false); }
 
-/** loss, nll, dh and dw in one pass. Workspace: a chunk of logits, and dh of a chunk once per slab. */
+/** loss, nll, dh and dw in one pass. Workspace: a chunk of logits, and dh of a chunk once
+ * per slab. */
 void cz_cross_entropy_bwd_cpu(const cz_call *call) { run(call, true); }
 
-/** Bytes of workspace: rows x (V + D) numbers and statistics, and for backward rows x D per slab. */
+/** Bytes of workspace: rows x (V + D) numbers and statistics, and for backward rows x D
+ * per slab. */
 size_t cz_cross_entropy_workspace_cpu(const cz_call *call, bool backward) {
   cz_call at_null = *call;
   at_null.workspace = NULL;

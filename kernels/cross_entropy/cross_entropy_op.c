@@ -4,11 +4,14 @@
 #include <math.h>
 
 static bool attributes(const cz_cross_entropy_attr *a, char *why, size_t why_bytes) {
-  if (!(a->z_loss >= 0 && isfinite(a->z_loss))) return cz_shape_refuse(why, why_bytes, "z_loss is %g, not a number from 0 on", a->z_loss);
+  if (!(a->z_loss >= 0 && isfinite(a->z_loss)))
+    return cz_shape_refuse(why, why_bytes, "z_loss is %g, not a number from 0 on", a->z_loss);
   if (!(a->label_smoothing >= 0 && a->label_smoothing < 1)) {
-    return cz_shape_refuse(why, why_bytes, "label_smoothing is %g, not in [0, 1)", a->label_smoothing);
+    return cz_shape_refuse(why, why_bytes, "label_smoothing is %g, not in [0, 1)",
+                           a->label_smoothing);
   }
-  if (a->logit_scale == 0 || !isfinite(a->logit_scale)) return cz_shape_refuse(why, why_bytes, "logit_scale is %g", a->logit_scale);
+  if (a->logit_scale == 0 || !isfinite(a->logit_scale))
+    return cz_shape_refuse(why, why_bytes, "logit_scale is %g", a->logit_scale);
   if (a->chunk_rows < 0) return cz_shape_refuse(why, why_bytes, "chunk_rows is %d", a->chunk_rows);
   return true;
 }
@@ -16,11 +19,17 @@ static bool attributes(const cz_cross_entropy_attr *a, char *why, size_t why_byt
 static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes) {
   const cz_arg *h = &in[CZ_CROSS_ENTROPY_H];
   if (!cz_shape_floating(h, "h", 2, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_W], "w", h->dtype, 2, (int64_t[]){CZ_ANY, h->dim[1]}, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_TARGETS], "targets", CZ_I32, 1, h->dim, why, why_bytes)) return false;
+  if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_W], "w", h->dtype, 2, (int64_t[]){CZ_ANY, h->dim[1]}, why,
+                   why_bytes))
+    return false;
+  if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_TARGETS], "targets", CZ_I32, 1, h->dim, why, why_bytes))
+    return false;
   cz_dtype statistic = h->dtype == CZ_F64 ? CZ_F64 : CZ_F32;
-  if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_DENOMINATOR], "denominator", statistic, 1, (int64_t[]){1}, why, why_bytes)) return false;
-  if (h->dim[1] == 0 || in[CZ_CROSS_ENTROPY_W].dim[0] == 0) return cz_shape_refuse(why, why_bytes, "w is empty: there is no word to choose from");
+  if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_DENOMINATOR], "denominator", statistic, 1, (int64_t[]){1},
+                   why, why_bytes))
+    return false;
+  if (h->dim[1] == 0 || in[CZ_CROSS_ENTROPY_W].dim[0] == 0)
+    return cz_shape_refuse(why, why_bytes, "w is empty: there is no word to choose from");
   if (!attributes(attr, why, why_bytes)) return false;
   cz_shape_set(&out[CZ_CROSS_ENTROPY_LOSS], statistic, 1, (int64_t[]){1});
   cz_shape_set(&out[CZ_CROSS_ENTROPY_NLL], statistic, 1, h->dim);
@@ -34,9 +43,11 @@ static size_t workspace(cz_kernel_set set, const cz_call *call, bool backward) {
 
 /* Backward computes the logits too: it is run instead of forward. */
 static double flops(const cz_call *call, bool backward) {
-  double product = 2.0 * (double)cz_numel(&call->in[CZ_CROSS_ENTROPY_H]) * (double)call->in[CZ_CROSS_ENTROPY_W].dim[0];
+  double product = 2.0 * (double)cz_numel(&call->in[CZ_CROSS_ENTROPY_H]) *
+                   (double)call->in[CZ_CROSS_ENTROPY_W].dim[0];
   if (!backward) return product;
-  return product * (1 + (call->mode[CZ_CROSS_ENTROPY_H] != CZ_GRAD_SKIP) + (call->mode[CZ_CROSS_ENTROPY_W] != CZ_GRAD_SKIP));
+  return product * (1 + (call->mode[CZ_CROSS_ENTROPY_H] != CZ_GRAD_SKIP) +
+                    (call->mode[CZ_CROSS_ENTROPY_W] != CZ_GRAD_SKIP));
 }
 
 const cz_op_row cz_cross_entropy_row = {

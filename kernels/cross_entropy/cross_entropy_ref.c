@@ -10,7 +10,8 @@ typedef struct row {
 } row;
 
 /* x: logits of row r, overwritten with probabilities. */
-static row softmax(double *x, const double *h, const double *w, int64_t target, int64_t V, int64_t D, double scale) {
+static row softmax(double *x, const double *h, const double *w, int64_t target, int64_t V,
+                   int64_t D, double scale) {
   double max = -INFINITY, sum = 0, others = 0;
   row r = {0};
   for (int64_t v = 0; v < V; v++) {
@@ -29,45 +30,58 @@ static row softmax(double *x, const double *h, const double *w, int64_t target, 
   for (int64_t v = 0; v < V; v++) x[v] /= sum;
   r.others = others / sum;
   r.log_z = max + log(sum);
-  r.nll = xt == max ? log1p(others) : max - xt + log(sum); /* a certain target keeps its small loss */
+  r.nll =
+      xt == max ? log1p(others) : max - xt + log(sum); /* a certain target keeps its small loss */
   return r;
 }
 
 /* x: probabilities of row r, overwritten with dx; A, g as in the header. */
-static void logit_gradient(double *x, const row *r, int64_t target, int64_t V, const cz_cross_entropy_attr *a, double A, double g) {
-  double factor = A * (1 + 2 * a->z_loss * r->log_z) + g, smooth = A * a->label_smoothing / (double)V;
+static void logit_gradient(double *x, const row *r, int64_t target, int64_t V,
+                           const cz_cross_entropy_attr *a, double A, double g) {
+  double factor = A * (1 + 2 * a->z_loss * r->log_z) + g,
+         smooth = A * a->label_smoothing / (double)V;
   for (int64_t v = 0; v < V; v++) x[v] = factor * x[v] - smooth;
-  x[target] = A * (a->label_smoothing + 2 * a->z_loss * r->log_z) - factor * r->others - smooth; /* p_t = 1 - others */
+  x[target] = A * (a->label_smoothing + 2 * a->z_loss * r->log_z) - factor * r->others -
+              smooth; /* p_t = 1 - others */
 }
 
-static void propagate(const cz_call *call, const double *dx, int64_t n, int64_t V, int64_t D, double scale) {
+static void propagate(const cz_call *call, const double *dx, int64_t n, int64_t V, int64_t D,
+                      double scale) {
   const double *h = call->in[CZ_CROSS_ENTROPY_H].data, *w = call->in[CZ_CROSS_ENTROPY_W].data;
   double *dh = call->din[CZ_CROSS_ENTROPY_H].data, *dw = call->din[CZ_CROSS_ENTROPY_W].data;
   for (int64_t v = 0; v < V; v++) {
     for (int64_t d = 0; d < D; d++) {
-      if (call->mode[CZ_CROSS_ENTROPY_H] != CZ_GRAD_SKIP) dh[n * D + d] += scale * dx[v] * w[v * D + d];
-      if (call->mode[CZ_CROSS_ENTROPY_W] != CZ_GRAD_SKIP) dw[v * D + d] += scale * dx[v] * h[n * D + d];
+      if (call->mode[CZ_CROSS_ENTROPY_H] != CZ_GRAD_SKIP)
+        dh[n * D + d] += scale * dx[v] * w[v * D + d];
+      if (call->mode[CZ_CROSS_ENTROPY_W] != CZ_GRAD_SKIP)
+        dw[v * D + d] += scale * dx[v] * h[n * D + d];
     }
   }
 }
 
 static void run(const cz_call *call, bool backward) {
   const cz_cross_entropy_attr *a = call->attr;
-  int64_t N = call->in[CZ_CROSS_ENTROPY_H].dim[0], D = call->in[CZ_CROSS_ENTROPY_H].dim[1], V = call->in[CZ_CROSS_ENTROPY_W].dim[0];
+  int64_t N = call->in[CZ_CROSS_ENTROPY_H].dim[0], D = call->in[CZ_CROSS_ENTROPY_H].dim[1],
+          V = call->in[CZ_CROSS_ENTROPY_W].dim[0];
   const double *h = call->in[CZ_CROSS_ENTROPY_H].data, *w = call->in[CZ_CROSS_ENTROPY_W].data;
   const double *denominator = call->in[CZ_CROSS_ENTROPY_DENOMINATOR].data;
-  const double *dloss = call->dout[CZ_CROSS_ENTROPY_LOSS].data, *dnll = call->dout[CZ_CROSS_ENTROPY_NLL].data;
+  const double *dloss = call->dout[CZ_CROSS_ENTROPY_LOSS].data,
+               *dnll = call->dout[CZ_CROSS_ENTROPY_NLL].data;
   const int32_t *targets = call->in[CZ_CROSS_ENTROPY_TARGETS].data;
-  double *loss = call->out[CZ_CROSS_ENTROPY_LOSS].data, *nll = call->out[CZ_CROSS_ENTROPY_NLL].data, *x = call->workspace;
+  double *loss = call->out[CZ_CROSS_ENTROPY_LOSS].data, *nll = call->out[CZ_CROSS_ENTROPY_NLL].data,
+         *x = call->workspace;
   loss[0] = 0;
   for (int64_t n = 0; n < N; n++) {
     nll[n] = 0;
     if (targets[n] < 0) continue;
     row r = softmax(x, h + n * D, w, targets[n], V, D, a->logit_scale);
     nll[n] = r.nll;
-    loss[0] += ((1 - a->label_smoothing) * r.nll + a->label_smoothing * (r.log_z - r.mean) + a->z_loss * r.log_z * r.log_z) / denominator[0];
+    loss[0] += ((1 - a->label_smoothing) * r.nll + a->label_smoothing * (r.log_z - r.mean) +
+                a->z_loss * r.log_z * r.log_z) /
+               denominator[0];
     if (!backward) continue;
-    logit_gradient(x, &r, targets[n], V, a, dloss ? dloss[0] / denominator[0] : 0, dnll ? dnll[n] : 0);
+    logit_gradient(x, &r, targets[n], V, a, dloss ? dloss[0] / denominator[0] : 0,
+                   dnll ? dnll[n] : 0);
     propagate(call, x, n, V, D, a->logit_scale);
   }
 }

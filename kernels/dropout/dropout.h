@@ -1,8 +1,11 @@
-/* Dropout (Srivastava et al. 2014), inverted: y = x * factor, factor = 1 / (1 - p) with probability 1 - p and else 0; y = x when not training.
+/* Dropout (Srivastava et al. 2014), inverted: y = x * factor, factor = 1 / (1 - p) with
+ * probability 1 - p and else 0; y = x when not training.
  *
- * x, y [T, D]. Masks are those of common/mask.h: one draw per element, or with share_segment one per (segment, channel), for which spans [B, 2]
- * (begin and end of each segment; covering every row) is needed. Backward draws the same mask again: dx = dy * factor. Aliasing: y may be x, dx may
- * be dy. Deterministic: a draw depends on seed, step, shard, op and element only. */
+ * x, y [T, D]. Masks are those of common/mask.h: one draw per element, or with
+ * share_segment one per (segment, channel), for which spans [B, 2] (begin and end of each
+ * segment; covering every row) is needed. Backward draws the same mask again: dx = dy *
+ * factor. Aliasing: y may be x, dx may be dy. Deterministic: a draw depends on seed,
+ * step, shard, op and element only. */
 #ifndef CZ_KERNELS_DROPOUT_H
 #define CZ_KERNELS_DROPOUT_H
 
@@ -24,6 +27,7 @@ typedef struct cz_dropout_sizes {
 } cz_dropout_sizes;
 
 void cz_dropout_fwd_ref(double *y, const double *x, const cz_dropout_sizes *s, cz_grad_mode mode);
-void cz_dropout_fwd_cpu(float *y, const float *x, const cz_dropout_sizes *s, cz_grad_mode mode, void *workspace);
+void cz_dropout_fwd_cpu(float *y, const float *x, const cz_dropout_sizes *s, cz_grad_mode mode,
+                        void *workspace);
 
 #endif

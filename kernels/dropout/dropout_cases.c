@@ -9,7 +9,8 @@ static void problem(cz_case *c, cz_rand *r, int64_t T, int64_t D, double p, bool
   if (share) cz_case_spans(c, r, CZ_DROPOUT_SPANS, T, empty);
   c->training = true;
   c->smooth = true;
-  snprintf(c->what, sizeof c->what, "T %lld D %lld p %g shared %d", (long long)T, (long long)D, p, share);
+  snprintf(c->what, sizeof c->what, "T %lld D %lld p %g shared %d", (long long)T, (long long)D, p,
+           share);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
@@ -17,17 +18,22 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   case 0: problem(c, r, 0, 4, 0.5, true, 0); return;
   case 1: problem(c, r, 0, 4, 0.5, false, 0); return;
   case 2: problem(c, r, 1, 1, 0.5, false, 0); return;
-  case 3: problem(c, r, 5, 7, 0, true, 1); return;         /* keeps everything */
-  case 4: problem(c, r, 3, 1025, 0.999, false, 0); return; /* keeps next to nothing; pieces that do not begin at a quad */
-  case 5: problem(c, r, 6, 1031, 0.1, true, 3); return;    /* segments without rows */
+  case 3: problem(c, r, 5, 7, 0, true, 1); return; /* keeps everything */
+  case 4:
+    problem(c, r, 3, 1025, 0.999, false, 0);
+    return; /* keeps next to nothing; pieces that do not begin at a quad */
+  case 5: problem(c, r, 6, 1031, 0.1, true, 3); return; /* segments without rows */
   case 6: problem(c, r, 9, 64, 0.5, true, 0), c->training = false; return;
   case 7: problem(c, r, 17, 1031, 0.3, false, 0); return; /* long enough for several threads */
   case 8: problem(c, r, 18, 1031, 0.3, true, 16); return; /* the table of masks too */
   default: break;
   }
-  problem(c, r, cz_rand_size(r, 90), cz_rand_size(r, 90), cz_rand_real(r, 0, 0.9), cz_rand_int(r, 0, 1), (int)cz_rand_int(r, 0, 2));
+  problem(c, r, cz_rand_size(r, 90), cz_rand_size(r, 90), cz_rand_real(r, 0, 0.9),
+          cz_rand_int(r, 0, 1), (int)cz_rand_int(r, 0, 2));
 }
 
-static void bench(cz_case *c, cz_rand *r) { problem(c, r, 4096, 2048, 0.1, false, 0); } /* the feed-forward's hidden layer, per-position masks */
+static void bench(cz_case *c, cz_rand *r) {
+  problem(c, r, 4096, 2048, 0.1, false, 0);
+} /* the feed-forward's hidden layer, per-position masks */
 
 const cz_op_cases cz_dropout_cases = {9, sample, bench};

@@ -2,7 +2,8 @@
 #include "kernels/common/dropout_mask.h"
 #include "kernels/dropout/dropout.h"
 
-CZ_CLONES static void apply(float *y, const float *x, const float *factor, int64_t n, cz_grad_mode mode) {
+CZ_CLONES static void apply(float *y, const float *x, const float *factor, int64_t n,
+                            cz_grad_mode mode) {
   if (mode == CZ_GRAD_WRITE) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] = x[i] * factor[i];
@@ -27,8 +28,10 @@ static void one_row(float *y, const float *x, const cz_mask *mask, int64_t t, cz
   }
 }
 
-/** y = x * factor in float32, written or added as MODE says; Y may be X. Backward is the same function: dx = dy * factor. */
-void cz_dropout_fwd_cpu(float *y, const float *x, const cz_dropout_sizes *s, cz_grad_mode mode, void *workspace) {
+/** y = x * factor in float32, written or added as MODE says; Y may be X. Backward is the
+ * same function: dx = dy * factor. */
+void cz_dropout_fwd_cpu(float *y, const float *x, const cz_dropout_sizes *s, cz_grad_mode mode,
+                        void *workspace) {
   cz_mask mask;
   if (mode == CZ_GRAD_SKIP) return;
   cz_mask_make(&mask, workspace, s->key, s->p, s->spans, s->B, s->T, s->D);

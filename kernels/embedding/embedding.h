@@ -1,8 +1,10 @@
 /* Embedding: y[t] = table[ids[t]]; table [V, D], ids [T] int32, each in [0, V); y [T, D].
  *
- * Gradient: dtable[v] = sum of dy[t] over the t with ids[t] = v, added in the order of t; other rows get zero when written. The arithmetic is
- * gather's, whose kernels this row uses; it is an op of its own because tables of parameters and rows of activations are different things to a
- * graph's reader and to the GPU's kernels. Aliasing: none. Deterministic, see gather.h. */
+ * Gradient: dtable[v] = sum of dy[t] over the t with ids[t] = v, added in the order of t;
+ * other rows get zero when written. The arithmetic is gather's, whose kernels this row
+ * uses; it is an op of its own because tables of parameters and rows of activations are
+ * different things to a graph's reader and to the GPU's kernels. Aliasing: none.
+ * Deterministic, see gather.h. */
 #ifndef CZ_KERNELS_EMBEDDING_H
 #define CZ_KERNELS_EMBEDDING_H
 

@@ -8,10 +8,12 @@
 static void problem(cz_case *c, cz_rand *r, int64_t V, int64_t T, int64_t D) {
   cz_case_normal(c, r, CZ_EMBEDDING_TABLE, 2, (int64_t[]){V, D}, 1);
   int32_t *ids = cz_case_int(c, CZ_EMBEDDING_IDS, 1, &T);
-  for (int64_t t = 0; t < T; t++) ids[t] = (int32_t)(exp(cz_rand_real(r, 0, log((double)V + 1))) - 1) % (int32_t)V;
+  for (int64_t t = 0; t < T; t++)
+    ids[t] = (int32_t)(exp(cz_rand_real(r, 0, log((double)V + 1))) - 1) % (int32_t)V;
   if (T > 0) ids[T - 1] = (int32_t)V - 1;
   c->smooth = true;
-  snprintf(c->what, sizeof c->what, "V %lld T %lld D %lld", (long long)V, (long long)T, (long long)D);
+  snprintf(c->what, sizeof c->what, "V %lld T %lld D %lld", (long long)V, (long long)T,
+           (long long)D);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {

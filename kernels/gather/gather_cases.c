@@ -6,9 +6,13 @@
 static void problem(cz_case *c, cz_rand *r, int64_t T, int64_t N, int64_t D, int64_t distinct) {
   cz_case_normal(c, r, CZ_GATHER_X, 2, (int64_t[]){T, D}, 1);
   int32_t *rows = cz_case_int(c, CZ_GATHER_ROWS, 1, &N);
-  for (int64_t n = 0; n < N; n++) rows[n] = (int32_t)(T - 1 - cz_rand_int(r, 0, distinct - 1)); /* the last rows, the very last among them */
+  for (int64_t n = 0; n < N; n++)
+    rows[n] =
+        (int32_t)(T - 1 -
+                  cz_rand_int(r, 0, distinct - 1)); /* the last rows, the very last among them */
   c->smooth = true;
-  snprintf(c->what, sizeof c->what, "T %lld N %lld D %lld of %lld distinct rows", (long long)T, (long long)N, (long long)D, (long long)distinct);
+  snprintf(c->what, sizeof c->what, "T %lld N %lld D %lld of %lld distinct rows", (long long)T,
+           (long long)N, (long long)D, (long long)distinct);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
@@ -24,6 +28,8 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   problem(c, r, T, cz_rand_size(r, 300), cz_rand_size(r, 130), cz_rand_int(r, 1, T));
 }
 
-static void bench(cz_case *c, cz_rand *r) { problem(c, r, 4096, 614, 512, 4096); } /* a masked language model's 15 % */
+static void bench(cz_case *c, cz_rand *r) {
+  problem(c, r, 4096, 614, 512, 4096);
+} /* a masked language model's 15 % */
 
 const cz_op_cases cz_gather_cases = {5, sample, bench};

@@ -1,4 +1,5 @@
-/* Scores of label words at given rows, and their loss: the head of cloze prompts (PET). Only C * W rows of the vocabulary are read.
+/* Scores of label words at given rows, and their loss: the head of cloze prompts (PET).
+ * Only C * W rows of the vocabulary are read.
  *
  * Inputs:
  *
@@ -6,10 +7,13 @@
  *     rows [M]           int32 in [0, T), rows of x where the masks are; may repeat
  *     table [V, D]       output embedding
  *     bias [V]           optional
- *     words [C, W]       int32, the label words of each class, at least one, in any of the W places; the others are -1; a word may repeat
+ *     words [C, W]       int32, the label words of each class, at least one, in any of
+ *                        the W places; the others are -1; a word may repeat
  *     targets_hard [M]   int32 in [0, C), or -100: not counted. Optional
- *     targets_soft [M,C] weights of the classes, usually probabilities; a row of zeros is not counted. Optional
- *     denominator [1]    what the loss is divided by, not zero; present if and only if there are targets, of which there is one kind at most
+ *     targets_soft [M,C] weights of the classes, usually probabilities; a row of zeros
+ *     is not counted. Optional
+ *     denominator [1]    what the loss is divided by, not zero; present if and only if
+ *                        there are targets, of which there is one kind at most
  *
  * Outputs:
  *
@@ -18,26 +22,33 @@
  *
  * With Wc the number of words of class c, t the temperature and r = rows[m]:
  *
- *     scores_mc = 1 / Wc sum_w (x_r . table_w + bias_w)        P_m = softmax(scores_m / t)
+ *     scores_mc = 1 / Wc sum_w (x_r . table_w + bias_w)        P_m = softmax(scores_m
+ *     / t)
  *     loss = 1 / denominator sum_m -log P_m,target             hard
  *     loss = t^2 / denominator sum_mc -targets_mc log P_mc     soft
  *
- * The factor t^2 is that of distillation: it keeps gradients of the size they have at t = 1 (Hinton et al. 2015, section 2; PET's
- * distillation_loss, pet.md 1.5). PET's code reports the Kullback-Leibler divergence, which is this less t^2 / denominator times the targets'
- * entropy; gradients are the same.
+ * The factor t^2 is that of distillation: it keeps gradients of the size they have at t =
+ * 1 (Hinton et al. 2015, section 2; PET's distillation_loss, pet.md 1.5). PET's code
+ * reports the Kullback-Leibler divergence, which is this less t^2 / denominator times the
+ * targets' entropy; gradients are the same.
  *
- * Backward, with dloss the gradient of the loss and G that of the scores (n_m = sum_c Y_mc; Y_m the unit vector of a hard target, zero when not
- * counted, or targets_m; f = 1 or t^2):
+ * Backward, with dloss the gradient of the loss and G that of the scores (n_m = sum_c
+ * Y_mc; Y_m the unit vector of a hard target, zero when not counted, or targets_m; f = 1
+ * or t^2):
  *
  *     G_mc = dscores_mc + dloss f / (t denominator) (n_m P_mc - Y_mc)
- *     dx_r += sum_c G_mc / Wc sum_w table_w      dtable_w += G_mc / Wc x_r      dbias_w += G_mc / Wc      over all m, c and words w of c
+ *     dx_r += sum_c G_mc / Wc sum_w table_w      dtable_w += G_mc / Wc x_r
+ *                                                dbias_w += G_mc / Wc      over all m,
+ *                                                c and words w of c
  *
- * Sources: Schick and Schuetze 2021, section 3.1; mean of raw logits over several words: PET's multi-word verbalizers (pet.md 1.1).
+ * Sources: Schick and Schuetze 2021, section 3.1; mean of raw logits over several words:
+ * PET's multi-word verbalizers (pet.md 1.1).
  *
  * Aliasing: none.
  *
- * Deterministic: repeated rows are added in the order of m, and a word's share of a row of scores in the order of c and w. Not differentiable in
- * the targets and the denominator.
+ * Deterministic: repeated rows are added in the order of m, and a word's share of a row
+ * of scores in the order of c and w. Not differentiable in the targets and the
+ * denominator.
  *
  * See also: cross_entropy (the whole vocabulary), gather, embedding. */
 #ifndef CZ_KERNELS_LABEL_WORDS_H

@@ -1,4 +1,5 @@
-/* Label words in float32: the classes' mean embeddings are made once, then scores are short products with the mask rows. */
+/* Label words in float32: the classes' mean embeddings are made once, then scores are
+ * short products with the mask rows. */
 #include "kernels/common/cpu.h"
 #include "kernels/label_words/label_words.h"
 
@@ -14,15 +15,21 @@ typedef struct plan {
   double temperature, factor; /* t, and the loss's t^2 or 1 over the denominator */
   double *row;                /* forward: the loss of each of M rows; backward: P of C classes */
   float *mean, *mean_bias;    /* forward: [C, D], [C], means over each class's words */
-  double *share;              /* backward: [M, C * W], the gradient that each place of words passes on from a row of scores */
-  int32_t *first;             /* backward: [C * W], the first place with the same word; -1 where there is none. Later places pass on nothing */
+  double *share; /* backward: [M, C * W], the gradient that each place of words passes on from a row
+                    of scores */
+  int32_t *first; /* backward: [C * W], the first place with the same word; -1 where there is none.
+                     Later places pass on nothing */
 } plan;
 
 static plan plan_of(const cz_call *call) {
   const cz_arg *in = call->in;
-  plan p = {.T = in[CZ_LABEL_WORDS_X].dim[0], .D = in[CZ_LABEL_WORDS_X].dim[1], .V = in[CZ_LABEL_WORDS_TABLE].dim[0]};
-  p.M = in[CZ_LABEL_WORDS_ROWS].dim[0], p.C = in[CZ_LABEL_WORDS_WORDS].dim[0], p.W = in[CZ_LABEL_WORDS_WORDS].dim[1];
-  p.x = in[CZ_LABEL_WORDS_X].data, p.table = in[CZ_LABEL_WORDS_TABLE].data, p.bias = in[CZ_LABEL_WORDS_BIAS].data;
+  plan p = {.T = in[CZ_LABEL_WORDS_X].dim[0],
+            .D = in[CZ_LABEL_WORDS_X].dim[1],
+            .V = in[CZ_LABEL_WORDS_TABLE].dim[0]};
+  p.M = in[CZ_LABEL_WORDS_ROWS].dim[0], p.C = in[CZ_LABEL_WORDS_WORDS].dim[0],
+  p.W = in[CZ_LABEL_WORDS_WORDS].dim[1];
+  p.x = in[CZ_LABEL_WORDS_X].data, p.table = in[CZ_LABEL_WORDS_TABLE].data,
+  p.bias = in[CZ_LABEL_WORDS_BIAS].data;
   p.rows = in[CZ_LABEL_WORDS_ROWS].data, p.words = in[CZ_LABEL_WORDS_WORDS].data;
   p.hard = in[CZ_LABEL_WORDS_HARD].data, p.soft = in[CZ_LABEL_WORDS_SOFT].data;
   p.temperature = ((const cz_label_words_attr *)call->attr)->temperature;
@@ -34,7 +41,8 @@ static plan plan_of(const cz_call *call) {
   return p;
 }
 
-/** Bytes of workspace: forward, the classes' mean embeddings; backward, what each place of words passes on. */
+/** Bytes of workspace: forward, the classes' mean embeddings; backward, what each place
+ * of words passes on. */
 size_t cz_label_words_workspace_cpu(const cz_call *call, bool backward) {
   int64_t M = call->in[CZ_LABEL_WORDS_ROWS].dim[0], D = call->in[CZ_LABEL_WORDS_X].dim[1];
   int64_t C = call->in[CZ_LABEL_WORDS_WORDS].dim[0], W = call->in[CZ_LABEL_WORDS_WORDS].dim[1];
@@ -42,7 +50,8 @@ size_t cz_label_words_workspace_cpu(const cz_call *call, bool backward) {
   return (size_t)M * sizeof(double) + (size_t)(C * (D + 1)) * sizeof(float);
 }
 
-/* Sums are in double throughout: the op is small, and classes that share words make gradients that cancel to nothing. */
+/* Sums are in double throughout: the op is small, and classes that share words make
+ * gradients that cancel to nothing. */
 CZ_CLONES static void add_scaled(double *to, const float *from, double factor, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] += factor * from[i];
 }
@@ -58,8 +67,10 @@ CZ_CLONES static double dot(const float *a, const float *b, int64_t n) {
   return sum;
 }
 
-/* Rounded once: classes that name the same word have the same mean, however often they name it. */
-CZ_CLONES static void fill_mean(float *mean, const float *table, const int32_t *words, int64_t n, int64_t W, int64_t D) {
+/* Rounded once: classes that name the same word have the same mean, however often they
+ * name it. */
+CZ_CLONES static void fill_mean(float *mean, const float *table, const int32_t *words, int64_t n,
+                                int64_t W, int64_t D) {
   for (int64_t d = 0; d < D; d++) {
     double sum = 0;
     for (int64_t w = 0; w < W; w++) sum += words[w] < 0 ? 0 : table[words[w] * D + d];
@@ -88,8 +99,9 @@ static double target(const plan *p, int64_t m, int64_t c) {
   return p->hard && p->hard[m] == c ? 1 : 0;
 }
 
-/* The class with the largest score; the sum of exp((score - largest) / t) over the others. In double: there are few classes, and a sure row's loss
- * and gradient lie in what float32 would round away. */
+/* The class with the largest score; the sum of exp((score - largest) / t) over the
+ * others. In double: there are few classes, and a sure row's loss and gradient lie in
+ * what float32 would round away. */
 static int64_t softmax(const plan *p, const float *scores, double *rest) {
   int64_t top = 0;
   for (int64_t c = 1; c < p->C; c++)
@@ -103,10 +115,13 @@ static int64_t softmax(const plan *p, const float *scores, double *rest) {
 static void forward_row(const plan *p, float *scores, int64_t m) {
   const float *x = p->x + p->rows[m] * p->D;
   double rest;
-  for (int64_t c = 0; c < p->C; c++) scores[c] = (float)(dot(x, p->mean + c * p->D, p->D) + p->mean_bias[c]);
+  for (int64_t c = 0; c < p->C; c++)
+    scores[c] = (float)(dot(x, p->mean + c * p->D, p->D) + p->mean_bias[c]);
   int64_t top = softmax(p, scores, &rest);
   p->row[m] = 0;
-  for (int64_t c = 0; c < p->C; c++) p->row[m] += target(p, m, c) * (((double)scores[top] - scores[c]) / p->temperature + log1p(rest));
+  for (int64_t c = 0; c < p->C; c++)
+    p->row[m] +=
+        target(p, m, c) * (((double)scores[top] - scores[c]) / p->temperature + log1p(rest));
 }
 
 /** Scores and loss in float32. Contract: label_words.h. */
@@ -129,17 +144,22 @@ static void find_first(const plan *p) {
   }
 }
 
-/* G_m, the whole gradient of a row of scores, shared out among the words: s_mc = 1 / Wc sum_w (x_r . table_w + bias_w). */
+/* G_m, the whole gradient of a row of scores, shared out among the words: s_mc = 1 / Wc
+ * sum_w (x_r . table_w + bias_w). */
 static void share_gradients(const cz_call *call, const plan *p, int64_t m) {
-  const float *dscores = call->dout[CZ_LABEL_WORDS_SCORES].data, *dloss = call->dout[CZ_LABEL_WORDS_LOSS].data;
+  const float *dscores = call->dout[CZ_LABEL_WORDS_SCORES].data,
+              *dloss = call->dout[CZ_LABEL_WORDS_LOSS].data;
   const float *scores = (const float *)call->out[CZ_LABEL_WORDS_SCORES].data + m * p->C;
-  double *P = p->row, *share = p->share + m * p->C * p->W, rest, factor = dloss ? dloss[0] * p->factor / p->temperature : 0;
+  double *P = p->row, *share = p->share + m * p->C * p->W, rest,
+         factor = dloss ? dloss[0] * p->factor / p->temperature : 0;
   int64_t top = softmax(p, scores, &rest);
-  for (int64_t c = 0; c < p->C; c++) P[c] = exp(((double)scores[c] - scores[top]) / p->temperature) / (1 + rest);
+  for (int64_t c = 0; c < p->C; c++)
+    P[c] = exp(((double)scores[c] - scores[top]) / p->temperature) / (1 + rest);
   memset(share, 0, (size_t)(p->C * p->W) * sizeof *share);
   for (int64_t c = 0; c < p->C; c++) {
-    /* loss = -factor sum_c Y_c log P_c:  ds_c = factor / t (P_c sum_i Y_i - Y_c), and as sum_i P_i = 1 this is factor / t sum_i (P_c Y_i - P_i Y_c)
-     */
+    /* loss = -factor sum_c Y_c log P_c:  ds_c = factor / t (P_c sum_i Y_i - Y_c), and
+     *                                    as sum_i P_i = 1 this is factor / t sum_i
+     *                                    (P_c Y_i - P_i Y_c) */
     double sum = 0, yc = target(p, m, c);
     for (int64_t i = 0; i < p->C && dloss; i++)
       if (i != c) sum += P[c] * target(p, m, i) - P[i] * yc;
@@ -149,7 +169,8 @@ static void share_gradients(const cz_call *call, const plan *p, int64_t m) {
   }
 }
 
-/* Columns d0 to d0 + n of dx and dtable: each thread has columns of its own, so repeated rows are added in order. */
+/* Columns d0 to d0 + n of dx and dtable: each thread has columns of its own, so repeated
+ * rows are added in order. */
 static void backward_columns(const cz_call *call, const plan *p, int64_t d0, int64_t n) {
   float *dx = call->mode[CZ_LABEL_WORDS_X] ? call->din[CZ_LABEL_WORDS_X].data : NULL;
   float *dtable = call->mode[CZ_LABEL_WORDS_TABLE] ? call->din[CZ_LABEL_WORDS_TABLE].data : NULL;
@@ -158,13 +179,15 @@ static void backward_columns(const cz_call *call, const plan *p, int64_t d0, int
   for (int64_t m = 0; m < p->M && dx; m++) {
     memset(sum, 0, sizeof sum);
     for (int64_t i = 0; i < places; i++)
-      if (p->first[i] == i) add_scaled(sum, p->table + p->words[i] * p->D + d0, p->share[m * places + i], n);
+      if (p->first[i] == i)
+        add_scaled(sum, p->table + p->words[i] * p->D + d0, p->share[m * places + i], n);
     add_rounded(dx + p->rows[m] * p->D + d0, sum, n);
   }
   for (int64_t i = 0; i < places && dtable; i++) {
     if (p->first[i] != i) continue;
     memset(sum, 0, sizeof sum);
-    for (int64_t m = 0; m < p->M; m++) add_scaled(sum, p->x + p->rows[m] * p->D + d0, p->share[m * places + i], n);
+    for (int64_t m = 0; m < p->M; m++)
+      add_scaled(sum, p->x + p->rows[m] * p->D + d0, p->share[m * places + i], n);
     add_rounded(dtable + p->words[i] * p->D + d0, sum, n);
   }
 }
@@ -179,16 +202,19 @@ static void backward_bias(const cz_call *call, const plan *p) {
   }
 }
 
-/* Zeros for what will be added to: all of a gradient that is to be written. Threads share a long one. */
+/* Zeros for what will be added to: all of a gradient that is to be written. Threads share
+ * a long one. */
 static void begin(const cz_call *call, int input) {
   if (call->mode[input] != CZ_GRAD_WRITE) return;
   int64_t n = cz_numel(&call->din[input]), chunk = 1 << 18;
   float *d = call->din[input].data;
 #pragma omp parallel for if (n > chunk)
-  for (int64_t i = 0; i < n; i += chunk) memset(d + i, 0, (size_t)(n - i < chunk ? n - i : chunk) * sizeof *d);
+  for (int64_t i = 0; i < n; i += chunk)
+    memset(d + i, 0, (size_t)(n - i < chunk ? n - i : chunk) * sizeof *d);
 }
 
-/** Gradients of x, table and bias in float32. Contract: label_words.h. Uses OpenMP; the result does not depend on the number of threads. */
+/** Gradients of x, table and bias in float32. Contract: label_words.h. Uses OpenMP; the
+ * result does not depend on the number of threads. */
 void cz_label_words_bwd_cpu(const cz_call *call) {
   plan p = plan_of(call);
   begin(call, CZ_LABEL_WORDS_X);
@@ -197,6 +223,7 @@ void cz_label_words_bwd_cpu(const cz_call *call) {
   find_first(&p);
   for (int64_t m = 0; m < p.M; m++) share_gradients(call, &p, m);
 #pragma omp parallel for if (p.M * p.C * p.D > 1 << 16)
-  for (int64_t d = 0; d < p.D; d += PART) backward_columns(call, &p, d, p.D - d < PART ? p.D - d : PART);
+  for (int64_t d = 0; d < p.D; d += PART)
+    backward_columns(call, &p, d, p.D - d < PART ? p.D - d : PART);
   if (call->mode[CZ_LABEL_WORDS_BIAS]) backward_bias(call, &p);
 }

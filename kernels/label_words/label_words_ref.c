@@ -13,9 +13,13 @@ typedef struct sizes {
 
 static sizes sizes_of(const cz_call *call) {
   const cz_arg *in = call->in;
-  sizes s = {.T = in[CZ_LABEL_WORDS_X].dim[0], .D = in[CZ_LABEL_WORDS_X].dim[1], .V = in[CZ_LABEL_WORDS_TABLE].dim[0]};
-  s.M = in[CZ_LABEL_WORDS_ROWS].dim[0], s.C = in[CZ_LABEL_WORDS_WORDS].dim[0], s.W = in[CZ_LABEL_WORDS_WORDS].dim[1];
-  s.x = in[CZ_LABEL_WORDS_X].data, s.table = in[CZ_LABEL_WORDS_TABLE].data, s.bias = in[CZ_LABEL_WORDS_BIAS].data;
+  sizes s = {.T = in[CZ_LABEL_WORDS_X].dim[0],
+             .D = in[CZ_LABEL_WORDS_X].dim[1],
+             .V = in[CZ_LABEL_WORDS_TABLE].dim[0]};
+  s.M = in[CZ_LABEL_WORDS_ROWS].dim[0], s.C = in[CZ_LABEL_WORDS_WORDS].dim[0],
+  s.W = in[CZ_LABEL_WORDS_WORDS].dim[1];
+  s.x = in[CZ_LABEL_WORDS_X].data, s.table = in[CZ_LABEL_WORDS_TABLE].data,
+  s.bias = in[CZ_LABEL_WORDS_BIAS].data;
   s.rows = in[CZ_LABEL_WORDS_ROWS].data, s.words = in[CZ_LABEL_WORDS_WORDS].data;
   s.hard = in[CZ_LABEL_WORDS_HARD].data, s.soft = in[CZ_LABEL_WORDS_SOFT].data;
   s.temperature = ((const cz_label_words_attr *)call->attr)->temperature;
@@ -47,8 +51,9 @@ static double target(const sizes *s, int64_t m, int64_t c) {
   return s->hard && s->hard[m] == c ? 1 : 0;
 }
 
-/* The class with the largest score, and the sum of exp((score - largest) / t) over the other classes: P_c = exp((s_c - largest) / t) / (1 + rest).
- * Kept apart from the 1 of the largest itself, because a sure row's whole loss and gradient lie in the rest. */
+/* The class with the largest score, and the sum of exp((score - largest) / t) over the
+ * other classes: P_c = exp((s_c - largest) / t) / (1 + rest). Kept apart from the 1 of
+ * the largest itself, because a sure row's whole loss and gradient lie in the rest. */
 static int64_t softmax(const sizes *s, const double *scores, double *rest) {
   int64_t top = 0;
   for (int64_t c = 1; c < s->C; c++)
@@ -67,27 +72,34 @@ void cz_label_words_fwd_ref(const cz_call *call) {
     double *scores = (double *)call->out[CZ_LABEL_WORDS_SCORES].data + m * s.C;
     for (int64_t c = 0; c < s.C; c++) scores[c] = score(&s, m, c);
     int64_t top = softmax(&s, scores, &rest);
-    for (int64_t c = 0; c < s.C; c++) loss += target(&s, m, c) * ((scores[top] - scores[c]) / s.temperature + log1p(rest));
+    for (int64_t c = 0; c < s.C; c++)
+      loss += target(&s, m, c) * ((scores[top] - scores[c]) / s.temperature + log1p(rest));
   }
   ((double *)call->out[CZ_LABEL_WORDS_LOSS].data)[0] = loss * s.factor;
 }
 
 /* G_mc, the whole gradient of one score. */
 static double score_gradient(const cz_call *call, const sizes *s, int64_t m, int64_t c) {
-  const double *dscores = call->dout[CZ_LABEL_WORDS_SCORES].data, *dloss = call->dout[CZ_LABEL_WORDS_LOSS].data;
+  const double *dscores = call->dout[CZ_LABEL_WORDS_SCORES].data,
+               *dloss = call->dout[CZ_LABEL_WORDS_LOSS].data;
   const double *scores = (const double *)call->out[CZ_LABEL_WORDS_SCORES].data + m * s->C;
   double sum = 0, rest;
   int64_t top = softmax(s, scores, &rest);
-  /* loss = -factor sum_c Y_c log P_c:  ds_c = factor / t (P_c sum_i Y_i - Y_c), and as sum_i P_i = 1 this is factor / t sum_i (P_c Y_i - P_i Y_c) */
+  /* loss = -factor sum_c Y_c log P_c:  ds_c = factor / t (P_c sum_i Y_i - Y_c), and as
+   *                                    sum_i P_i = 1 this is factor / t sum_i (P_c Y_i
+   *                                    - P_i Y_c) */
   for (int64_t i = 0; i < s->C && dloss; i++) {
-    double pc = exp((scores[c] - scores[top]) / s->temperature) / (1 + rest), pi = exp((scores[i] - scores[top]) / s->temperature) / (1 + rest);
+    double pc = exp((scores[c] - scores[top]) / s->temperature) / (1 + rest),
+           pi = exp((scores[i] - scores[top]) / s->temperature) / (1 + rest);
     if (i != c) sum += pc * target(s, m, i) - pi * target(s, m, c);
   }
-  return (dscores ? dscores[m * s->C + c] : 0) + (dloss ? dloss[0] * s->factor / s->temperature * sum : 0);
+  return (dscores ? dscores[m * s->C + c] : 0) +
+         (dloss ? dloss[0] * s->factor / s->temperature * sum : 0);
 }
 
 static void backward_score(const cz_call *call, const sizes *s, int64_t m, int64_t c) {
-  double g = score_gradient(call, s, m, c) / (double)word_count(s, c), *dbias = call->din[CZ_LABEL_WORDS_BIAS].data;
+  double g = score_gradient(call, s, m, c) / (double)word_count(s, c),
+         *dbias = call->din[CZ_LABEL_WORDS_BIAS].data;
   double *dx = call->din[CZ_LABEL_WORDS_X].data, *dtable = call->din[CZ_LABEL_WORDS_TABLE].data;
   for (int64_t w = 0; w < s->W; w++) {
     int64_t word = s->words[c * s->W + w], row = s->rows[m];

@@ -1,15 +1,23 @@
-/* Linear: y = act(alpha x W^T + bias), x [T, I], y [T, O]. W is [O, I] (CZ_LINEAR_OUT_IN, torch's Linear) or [I, O] (CZ_LINEAR_IN_OUT, GPT-2's
- * Conv1D); bias [O] may be absent. With an activation the sum before it is saved in pre [T, O], but ReLU's backward reads y, whose sign says enough.
+/* Linear: y = act(alpha x W^T + bias), x [T, I], y [T, O]. W is [O, I] (CZ_LINEAR_OUT_IN,
+ * torch's Linear) or [I, O] (CZ_LINEAR_IN_OUT, GPT-2's Conv1D); bias [O] may be absent.
+ * With an activation the sum before it is saved in pre [T, O], but ReLU's backward reads
+ * y, whose sign says enough.
  *
- * Gradients, with g = dy * act'(pre): dx = alpha g W, dW = alpha g^T x (in W's layout), dbias = sum of g over rows.
- * Aliasing: none. Deterministic: products are cut by shape alone (common/product.h), dbias has a fixed tree (common/rows.h). The cpu kernels need
- * T, I and O below 2^31 each (BLAS counts in int). Backward's workspace holds g [T, O] when there is an activation, and dbias's partial sums. */
+ * Gradients, with g = dy * act'(pre): dx = alpha g W, dW = alpha g^T x (in W's layout),
+ * dbias = sum of g over rows. Aliasing: none. Deterministic: products are cut by shape
+ * alone (common/product.h), dbias has a fixed tree (common/rows.h). The cpu kernels need
+ * T, I and O below 2^31 each (BLAS counts in int). Backward's workspace holds g [T, O]
+ * when there is an activation, and dbias's partial sums. */
 #ifndef CZ_KERNELS_LINEAR_H
 #define CZ_KERNELS_LINEAR_H
 
 #include "kernels/activation/activation.h"
 
-typedef enum cz_linear_layout { CZ_LINEAR_OUT_IN, CZ_LINEAR_IN_OUT, CZ_LINEAR_LAYOUTS } cz_linear_layout;
+typedef enum cz_linear_layout {
+  CZ_LINEAR_OUT_IN,
+  CZ_LINEAR_IN_OUT,
+  CZ_LINEAR_LAYOUTS
+} cz_linear_layout;
 
 typedef struct cz_linear_attr {
   int layout;     /* cz_linear_layout */
@@ -24,14 +32,17 @@ static inline bool cz_linear_saves_pre(const cz_linear_attr *attr) {
   return attr->activation != CZ_ACTIVATION_NONE && attr->activation != CZ_ACTIVATION_RELU;
 }
 
-void cz_linear_fwd_ref(double *y, double *pre, const double *x, const double *w, const double *bias, int64_t T, int64_t I, int64_t O,
-                       const cz_linear_attr *attr);
-void cz_linear_bwd_ref(double *dx, double *dw, double *dbias, const double *dy, const double *y, const double *pre, const double *x, const double *w,
-                       int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode);
-void cz_linear_fwd_cpu(float *y, float *pre, const float *x, const float *w, const float *bias, int64_t T, int64_t I, int64_t O,
-                       const cz_linear_attr *attr);
-void cz_linear_bwd_cpu(float *dx, float *dw, float *dbias, const float *dy, const float *y, const float *pre, const float *x, const float *w,
-                       int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode, void *workspace);
+void cz_linear_fwd_ref(double *y, double *pre, const double *x, const double *w, const double *bias,
+                       int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr);
+void cz_linear_bwd_ref(double *dx, double *dw, double *dbias, const double *dy, const double *y,
+                       const double *pre, const double *x, const double *w, int64_t T, int64_t I,
+                       int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode);
+void cz_linear_fwd_cpu(float *y, float *pre, const float *x, const float *w, const float *bias,
+                       int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr);
+void cz_linear_bwd_cpu(float *dx, float *dw, float *dbias, const float *dy, const float *y,
+                       const float *pre, const float *x, const float *w, int64_t T, int64_t I,
+                       int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode,
+                       void *workspace);
 size_t cz_linear_bwd_cpu_bytes(int64_t T, int64_t O, const cz_linear_attr *attr, bool bias);
 
 #endif

@@ -13,14 +13,18 @@ static void whole_numbers(cz_case *c, cz_rand *r, int input, int ndim, const int
   for (int64_t i = 0; i < cz_numel(&c->in[input]); i++) x[i] = (double)cz_rand_int(r, -3, 3);
 }
 
-static void problem(cz_case *c, cz_rand *r, sizes s, cz_linear_attr attr, bool bias, double deviation) {
+static void problem(cz_case *c, cz_rand *r, sizes s, cz_linear_attr attr, bool bias,
+                    double deviation) {
   int64_t x[2] = {s.T, s.I}, w[2] = {s.O, s.I}, w_in_out[2] = {s.I, s.O};
   const int64_t *shape_w = attr.layout == CZ_LINEAR_OUT_IN ? w : w_in_out;
   *(cz_linear_attr *)c->attr = attr;
-  snprintf(c->what, sizeof c->what, "T %lld I %lld O %lld layout %d activation %d alpha %g bias %d deviation %g", (long long)s.T, (long long)s.I,
-           (long long)s.O, attr.layout, attr.activation, attr.alpha, bias, deviation);
+  snprintf(c->what, sizeof c->what,
+           "T %lld I %lld O %lld layout %d activation %d alpha %g bias %d deviation %g",
+           (long long)s.T, (long long)s.I, (long long)s.O, attr.layout, attr.activation, attr.alpha,
+           bias, deviation);
   c->smooth = attr.activation != CZ_ACTIVATION_RELU;
-  if (!c->smooth) { /* whole numbers are summed exactly, so that every device sees the same side of ReLU's kink, and often the kink itself */
+  if (!c->smooth) { /* whole numbers are summed exactly, so that every device sees the same side of
+                       ReLU's kink, and often the kink itself */
     ((cz_linear_attr *)c->attr)->alpha = 1;
     whole_numbers(c, r, CZ_LINEAR_X, 2, x);
     whole_numbers(c, r, CZ_LINEAR_W, 2, shape_w);
@@ -45,29 +49,51 @@ static void relu_apart(cz_case *c, cz_rand *r) {
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
-  const cz_linear_attr plain = {CZ_LINEAR_OUT_IN, CZ_ACTIVATION_NONE, 1}, conv1d = {CZ_LINEAR_IN_OUT, CZ_ACTIVATION_GELU_TANH, 1};
+  const cz_linear_attr plain = {CZ_LINEAR_OUT_IN, CZ_ACTIVATION_NONE, 1},
+                       conv1d = {CZ_LINEAR_IN_OUT, CZ_ACTIVATION_GELU_TANH, 1};
   switch (index) {
-  case 0: problem(c, r, (sizes){0, 5, 3}, plain, true, 1); return; /* no rows: gradients of weights are zero */
+  case 0:
+    problem(c, r, (sizes){0, 5, 3}, plain, true, 1);
+    return; /* no rows: gradients of weights are zero */
   case 1: problem(c, r, (sizes){0, 5, 3}, conv1d, true, 1); return;
   case 2: problem(c, r, (sizes){1, 1, 1}, plain, false, 1); return;
-  case 3: problem(c, r, (sizes){9, 17, 33}, plain, true, 1e15), c->smooth = false; return; /* differences of huge numbers mean nothing */
-  case 4: problem(c, r, (sizes){129, 64, 67}, conv1d, true, 1); return;                    /* several tiles along the rows */
-  case 5: problem(c, r, (sizes){31, 64, 257}, plain, true, 1); return;                     /* several tiles along the columns */
-  case 6: problem(c, r, (sizes){5, 131, 521}, conv1d, true, 1); return;                    /* few rows and several tiles, as in decoding */
-  case 7: problem(c, r, (sizes){1, 173, 1537}, plain, false, 1); return;                   /* so few that no sgemm is called */
+  case 3:
+    problem(c, r, (sizes){9, 17, 33}, plain, true, 1e15), c->smooth = false;
+    return; /* differences of huge numbers mean nothing */
+  case 4:
+    problem(c, r, (sizes){129, 64, 67}, conv1d, true, 1);
+    return; /* several tiles along the rows */
+  case 5:
+    problem(c, r, (sizes){31, 64, 257}, plain, true, 1);
+    return; /* several tiles along the columns */
+  case 6:
+    problem(c, r, (sizes){5, 131, 521}, conv1d, true, 1);
+    return; /* few rows and several tiles, as in decoding */
+  case 7:
+    problem(c, r, (sizes){1, 173, 1537}, plain, false, 1);
+    return; /* so few that no sgemm is called */
   case 8: problem(c, r, (sizes){3, 521, 173}, conv1d, true, 1); return;
-  case 9: problem(c, r, (sizes){613, 23, 31}, (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 1}, true, 1); return;
+  case 9:
+    problem(c, r, (sizes){613, 23, 31}, (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 1},
+            true, 1);
+    return;
   case 10: relu_apart(c, r); return;
-  case 11: problem(c, r, (sizes){8, 33, 16}, (cz_linear_attr){CZ_LINEAR_IN_OUT, CZ_ACTIVATION_GELU, 1}, true, 5); return; /* the tails of a GELU */
+  case 11:
+    problem(c, r, (sizes){8, 33, 16}, (cz_linear_attr){CZ_LINEAR_IN_OUT, CZ_ACTIVATION_GELU, 1},
+            true, 5);
+    return; /* the tails of a GELU */
   default: break;
   }
   sizes s = {cz_rand_size(r, 70), cz_rand_size(r, 70), cz_rand_size(r, 70)};
-  cz_linear_attr attr = {(int)cz_rand_int(r, 0, CZ_LINEAR_LAYOUTS - 1), (int)cz_rand_int(r, 0, CZ_ACTIVATIONS - 1), cz_rand_real(r, 0.05, 2)};
+  cz_linear_attr attr = {(int)cz_rand_int(r, 0, CZ_LINEAR_LAYOUTS - 1),
+                         (int)cz_rand_int(r, 0, CZ_ACTIVATIONS - 1), cz_rand_real(r, 0.05, 2)};
   problem(c, r, s, attr, cz_rand_int(r, 0, 1), 1);
 }
 
-static void bench(cz_case *c, cz_rand *r) { /* the first product of T5-small's feed-forward, encoder */
-  problem(c, r, (sizes){4096, 512, 2048}, (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 1}, false, 1);
+static void bench(cz_case *c,
+                  cz_rand *r) { /* the first product of T5-small's feed-forward, encoder */
+  problem(c, r, (sizes){4096, 512, 2048}, (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 1},
+          false, 1);
 }
 
 const cz_op_cases cz_linear_cases = {12, sample, bench};

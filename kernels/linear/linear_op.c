@@ -1,22 +1,29 @@
 #include "kernels/common/shape.h"
 #include "kernels/linear/linear.h"
 
-static bool sizes_fit(const cz_arg *x, int64_t O) { return x->dim[0] <= INT32_MAX && x->dim[1] <= INT32_MAX && O <= INT32_MAX; }
+static bool sizes_fit(const cz_arg *x, int64_t O) {
+  return x->dim[0] <= INT32_MAX && x->dim[1] <= INT32_MAX && O <= INT32_MAX;
+}
 
-static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why, size_t why_bytes) {
+static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why,
+                  size_t why_bytes) {
   const cz_linear_attr *attr = attributes;
   const cz_arg *x = &in[CZ_LINEAR_X], *w = &in[CZ_LINEAR_W], *bias = &in[CZ_LINEAR_BIAS];
-  if (attr->layout < 0 || attr->layout >= CZ_LINEAR_LAYOUTS) return cz_shape_refuse(why, why_bytes, "there is no weight layout %d", attr->layout);
+  if (attr->layout < 0 || attr->layout >= CZ_LINEAR_LAYOUTS)
+    return cz_shape_refuse(why, why_bytes, "there is no weight layout %d", attr->layout);
   if (attr->activation < 0 || attr->activation >= CZ_ACTIVATIONS)
     return cz_shape_refuse(why, why_bytes, "there is no activation %d", attr->activation);
   bool out_in = attr->layout == CZ_LINEAR_OUT_IN;
   if (!cz_shape_floating(x, "x", 2, why, why_bytes)) return false;
   int64_t I = x->dim[1];
-  if (!cz_shape_is(w, "w", x->dtype, 2, out_in ? (int64_t[]){CZ_ANY, I} : (int64_t[]){I, CZ_ANY}, why, why_bytes)) return false;
+  if (!cz_shape_is(w, "w", x->dtype, 2, out_in ? (int64_t[]){CZ_ANY, I} : (int64_t[]){I, CZ_ANY},
+                   why, why_bytes))
+    return false;
   int64_t O = w->dim[out_in ? 0 : 1], y[2] = {x->dim[0], O};
   if (cz_present(bias) && !cz_shape_is(bias, "bias", x->dtype, 1, &O, why, why_bytes)) return false;
   if (!sizes_fit(x, O))
-    return cz_shape_refuse(why, why_bytes, "[%lld,%lld] times %lld outputs: BLAS counts below 2^31", (long long)y[0], (long long)I, (long long)O);
+    return cz_shape_refuse(why, why_bytes, "[%lld,%lld] times %lld outputs: BLAS counts below 2^31",
+                           (long long)y[0], (long long)I, (long long)O);
   cz_shape_set(&out[CZ_LINEAR_Y], x->dtype, 2, y);
   if (cz_linear_saves_pre(attr)) cz_shape_set(&out[CZ_LINEAR_PRE], x->dtype, 2, y);
   return true;
@@ -25,7 +32,9 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
 static void needs_of(cz_needs *needs, const void *attributes) {
   const cz_linear_attr *attr = attributes;
   needs->in = 1u << CZ_LINEAR_X | 1u << CZ_LINEAR_W;
-  needs->out = cz_linear_saves_pre(attr) ? 1u << CZ_LINEAR_PRE : attr->activation == CZ_ACTIVATION_RELU ? 1u << CZ_LINEAR_Y : 0;
+  needs->out = cz_linear_saves_pre(attr)                ? 1u << CZ_LINEAR_PRE
+               : attr->activation == CZ_ACTIVATION_RELU ? 1u << CZ_LINEAR_Y
+                                                        : 0;
 }
 
 typedef struct sizes {
@@ -34,12 +43,15 @@ typedef struct sizes {
 
 static sizes sizes_of(const cz_call *c) {
   const cz_linear_attr *attr = c->attr;
-  return (sizes){c->in[CZ_LINEAR_X].dim[0], c->in[CZ_LINEAR_X].dim[1], c->in[CZ_LINEAR_W].dim[attr->layout == CZ_LINEAR_OUT_IN ? 0 : 1]};
+  return (sizes){c->in[CZ_LINEAR_X].dim[0], c->in[CZ_LINEAR_X].dim[1],
+                 c->in[CZ_LINEAR_W].dim[attr->layout == CZ_LINEAR_OUT_IN ? 0 : 1]};
 }
 
 static double flops(const cz_call *c, bool backward) {
   sizes s = sizes_of(c);
-  int products = backward ? (c->mode[CZ_LINEAR_X] != CZ_GRAD_SKIP) + (c->mode[CZ_LINEAR_W] != CZ_GRAD_SKIP) : 1;
+  int products =
+      backward ? (c->mode[CZ_LINEAR_X] != CZ_GRAD_SKIP) + (c->mode[CZ_LINEAR_W] != CZ_GRAD_SKIP)
+               : 1;
   return 2.0 * products * (double)s.T * (double)s.I * (double)s.O;
 }
 
@@ -51,27 +63,29 @@ static size_t workspace(cz_kernel_set set, const cz_call *c, bool backward) {
 
 static void fwd_ref(const cz_call *c) {
   sizes s = sizes_of(c);
-  cz_linear_fwd_ref(c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data, c->in[CZ_LINEAR_X].data, c->in[CZ_LINEAR_W].data,
-                    c->in[CZ_LINEAR_BIAS].data, s.T, s.I, s.O, c->attr);
+  cz_linear_fwd_ref(c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data, c->in[CZ_LINEAR_X].data,
+                    c->in[CZ_LINEAR_W].data, c->in[CZ_LINEAR_BIAS].data, s.T, s.I, s.O, c->attr);
 }
 
 static void fwd_cpu(const cz_call *c) {
   sizes s = sizes_of(c);
-  cz_linear_fwd_cpu(c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data, c->in[CZ_LINEAR_X].data, c->in[CZ_LINEAR_W].data,
-                    c->in[CZ_LINEAR_BIAS].data, s.T, s.I, s.O, c->attr);
+  cz_linear_fwd_cpu(c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data, c->in[CZ_LINEAR_X].data,
+                    c->in[CZ_LINEAR_W].data, c->in[CZ_LINEAR_BIAS].data, s.T, s.I, s.O, c->attr);
 }
 
 static void bwd_ref(const cz_call *c) {
   sizes s = sizes_of(c);
-  cz_linear_bwd_ref(c->din[CZ_LINEAR_X].data, c->din[CZ_LINEAR_W].data, c->din[CZ_LINEAR_BIAS].data, c->dout[CZ_LINEAR_Y].data,
-                    c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data, c->in[CZ_LINEAR_X].data, c->in[CZ_LINEAR_W].data, s.T, s.I, s.O, c->attr,
+  cz_linear_bwd_ref(c->din[CZ_LINEAR_X].data, c->din[CZ_LINEAR_W].data, c->din[CZ_LINEAR_BIAS].data,
+                    c->dout[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data,
+                    c->in[CZ_LINEAR_X].data, c->in[CZ_LINEAR_W].data, s.T, s.I, s.O, c->attr,
                     c->mode);
 }
 
 static void bwd_cpu(const cz_call *c) {
   sizes s = sizes_of(c);
-  cz_linear_bwd_cpu(c->din[CZ_LINEAR_X].data, c->din[CZ_LINEAR_W].data, c->din[CZ_LINEAR_BIAS].data, c->dout[CZ_LINEAR_Y].data,
-                    c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data, c->in[CZ_LINEAR_X].data, c->in[CZ_LINEAR_W].data, s.T, s.I, s.O, c->attr,
+  cz_linear_bwd_cpu(c->din[CZ_LINEAR_X].data, c->din[CZ_LINEAR_W].data, c->din[CZ_LINEAR_BIAS].data,
+                    c->dout[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data,
+                    c->in[CZ_LINEAR_X].data, c->in[CZ_LINEAR_W].data, s.T, s.I, s.O, c->attr,
                     c->mode, c->workspace);
 }
 
@@ -90,7 +104,8 @@ const cz_op_row cz_linear_row = {
     .shape = shape,
     .workspace = workspace,
     .flops = flops,
-    .error_constant = 48, /* a dot product adds about 400 terms one after the other before it starts anew */
+    .error_constant =
+        48, /* a dot product adds about 400 terms one after the other before it starts anew */
     .fwd = {[CZ_SET_REF] = fwd_ref, [CZ_SET_CPU] = fwd_cpu},
     .bwd = {[CZ_SET_REF] = bwd_ref, [CZ_SET_CPU] = bwd_cpu},
 };

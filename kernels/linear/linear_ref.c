@@ -7,8 +7,8 @@ static int64_t at(const cz_linear_attr *attr, int64_t o, int64_t i, int64_t I, i
 }
 
 /** Forward in float64, see linear.h. BIAS and PRE may be null. */
-void cz_linear_fwd_ref(double *y, double *pre, const double *x, const double *w, const double *bias, int64_t T, int64_t I, int64_t O,
-                       const cz_linear_attr *attr) {
+void cz_linear_fwd_ref(double *y, double *pre, const double *x, const double *w, const double *bias,
+                       int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr) {
   for (int64_t t = 0; t < T; t++) {
     for (int64_t o = 0; o < O; o++) {
       double sum = 0;
@@ -20,9 +20,11 @@ void cz_linear_fwd_ref(double *y, double *pre, const double *x, const double *w,
   }
 }
 
-/** Backward in float64, see linear.h. DBIAS may be null, and so may Y and PRE where the activation does not read them. */
-void cz_linear_bwd_ref(double *dx, double *dw, double *dbias, const double *dy, const double *y, const double *pre, const double *x, const double *w,
-                       int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode) {
+/** Backward in float64, see linear.h. DBIAS may be null, and so may Y and PRE where the
+ * activation does not read them. */
+void cz_linear_bwd_ref(double *dx, double *dw, double *dbias, const double *dy, const double *y,
+                       const double *pre, const double *x, const double *w, int64_t T, int64_t I,
+                       int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode) {
   const double *z = attr->activation == CZ_ACTIVATION_RELU ? y : pre;
   bool want_x = mode[CZ_LINEAR_X] != CZ_GRAD_SKIP, want_w = mode[CZ_LINEAR_W] != CZ_GRAD_SKIP,
        want_bias = dbias && mode[CZ_LINEAR_BIAS] != CZ_GRAD_SKIP;
@@ -32,7 +34,9 @@ void cz_linear_bwd_ref(double *dx, double *dw, double *dbias, const double *dy, 
   for (int64_t t = 0; t < T; t++) {
     for (int64_t o = 0; o < O; o++) {
       /* y = act(z) */
-      double g = dy[t * O + o] * (attr->activation == CZ_ACTIVATION_NONE ? 1 : cz_activation_slope(z[t * O + o], attr->activation));
+      double g = dy[t * O + o] * (attr->activation == CZ_ACTIVATION_NONE
+                                      ? 1
+                                      : cz_activation_slope(z[t * O + o], attr->activation));
       /* z = alpha sum over i of x w + bias */
       if (want_bias) dbias[o] += g;
       for (int64_t i = 0; i < I; i++) {

@@ -16,13 +16,15 @@ typedef struct job {
   cz_mask mask;
 } job;
 
-/* Sums over a row start anew after this many channels, so that their rounding hardly grows with D even without vector instructions. */
+/* Sums over a row start anew after this many channels, so that their rounding hardly
+ * grows with D even without vector instructions. */
 enum { BLOCK = 128 };
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* h = x + branch * factor for N channels; without dropout FACTOR is null. */
-CZ_CLONES static void add_branch(float *h, const float *x, const float *branch, const float *factor, int64_t n) {
+CZ_CLONES static void add_branch(float *h, const float *x, const float *branch, const float *factor,
+                                 int64_t n) {
   if (factor) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) h[i] = x[i] + branch[i] * factor[i];
@@ -44,7 +46,8 @@ CZ_CLONES static float mean_of(const float *h, int64_t n) {
 }
 
 /* y = (h - m) r gain + shift for a row; gives r. */
-CZ_CLONES static float normalise(float *y, const float *h, const float *gain, const float *shift, int64_t n, float m, float eps) {
+CZ_CLONES static float normalise(float *y, const float *h, const float *gain, const float *shift,
+                                 int64_t n, float m, float eps) {
   float total = 0;
   for (int64_t from = 0; from < n; from += BLOCK) {
     float sum = 0;
@@ -75,13 +78,16 @@ static void fwd_row(const job *j, int64_t t) {
     }
     h = j->h + t * D;
   }
-  float m = j->layer ? mean_of(h, D) : 0, r = normalise(j->y + t * D, h, j->gain, j->shift, D, m, j->eps);
+  float m = j->layer ? mean_of(h, D) : 0,
+        r = normalise(j->y + t * D, h, j->gain, j->shift, D, m, j->eps);
   if (j->rstd) j->rstd[t] = r;
   if (j->mean) j->mean[t] = m;
 }
 
-/** Forward in float32, see norm.h. SHIFT, BRANCH (then H too), RSTD and MEAN may be null; H may be X. */
-void cz_norm_fwd_cpu(float *y, float *h, float *rstd, float *mean, const float *x, const float *gain, const float *shift, const float *branch,
+/** Forward in float32, see norm.h. SHIFT, BRANCH (then H too), RSTD and MEAN may be null;
+ * H may be X. */
+void cz_norm_fwd_cpu(float *y, float *h, float *rstd, float *mean, const float *x,
+                     const float *gain, const float *shift, const float *branch,
                      const cz_norm_sizes *s, const cz_norm_attr *attr, void *workspace) {
   job j = {.y = y,
            .h = h,
@@ -99,12 +105,14 @@ void cz_norm_fwd_cpu(float *y, float *h, float *rstd, float *mean, const float *
   for (int64_t t = 0; t < s->T; t++) fwd_row(&j, t);
 }
 
-/* mean(g) and mean(g n) of a row, and its part of dgain and dshift, which are sums that lie in cache. */
+/* mean(g) and mean(g n) of a row, and its part of dgain and dshift, which are sums that
+ * lie in cache. */
 typedef struct moments {
   float g, gn;
 } moments;
 
-CZ_CLONES static moments row_moments(float *dgain, float *dshift, const float *dy, const float *h, const float *gain, float m, float r, int64_t D) {
+CZ_CLONES static moments row_moments(float *dgain, float *dshift, const float *dy, const float *h,
+                                     const float *gain, float m, float r, int64_t D) {
   moments total = {0};
   for (int64_t from = 0; from < D; from += BLOCK) {
     float sum_g = 0, sum_gn = 0;
@@ -122,14 +130,16 @@ CZ_CLONES static moments row_moments(float *dgain, float *dshift, const float *d
 }
 
 /* e = dh + r (g - mean(g) - n mean(g n)) */
-CZ_CLONES static void gradient_of_h(float *e, const float *dy, const float *dh, const float *h, const float *gain, float m, float r, moments mean,
-                                    int64_t n) {
+CZ_CLONES static void gradient_of_h(float *e, const float *dy, const float *dh, const float *h,
+                                    const float *gain, float m, float r, moments mean, int64_t n) {
   if (dy && dh) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++) e[i] = dh[i] + r * (dy[i] * gain[i] - mean.g - (h[i] - m) * r * mean.gn);
+    for (int64_t i = 0; i < n; i++)
+      e[i] = dh[i] + r * (dy[i] * gain[i] - mean.g - (h[i] - m) * r * mean.gn);
   } else if (dy) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++) e[i] = r * (dy[i] * gain[i] - mean.g - (h[i] - m) * r * mean.gn);
+    for (int64_t i = 0; i < n; i++)
+      e[i] = r * (dy[i] * gain[i] - mean.g - (h[i] - m) * r * mean.gn);
   } else if (dh) {
     memcpy(e, dh, (size_t)n * sizeof *e);
   } else {
@@ -145,31 +155,40 @@ CZ_CLONES static void multiply(float *e, const float *factor, int64_t n) {
 static void bwd_row(const job *j, float *dgain, float *dshift, int64_t t) {
   int64_t D = j->D;
   const float *h = j->saved_h + t * D;
-  float r = j->saved_rstd[t], m = j->layer ? j->saved_mean[t] : 0, e[CZ_MASK_PIECE], buffer[CZ_MASK_PIECE];
+  float r = j->saved_rstd[t], m = j->layer ? j->saved_mean[t] : 0, e[CZ_MASK_PIECE],
+        buffer[CZ_MASK_PIECE];
   moments mean = {0};
   if (j->dy) mean = row_moments(dgain, dshift, j->dy + t * D, h, j->gain, m, r, D);
   if (!j->layer) mean.g = 0;
   for (int64_t d = 0; d < D; d += CZ_MASK_PIECE) {
     int64_t n = least(D - d, CZ_MASK_PIECE), i = t * D + d;
-    gradient_of_h(e, j->dy ? j->dy + i : NULL, j->dh ? j->dh + i : NULL, h + d, j->gain + d, m, r, mean, n);
-    cz_grad_put(j->dx + i, e, n, j->mode_x); /* dh and dy of this piece are read: dx and dbranch may lie there */
+    gradient_of_h(e, j->dy ? j->dy + i : NULL, j->dh ? j->dh + i : NULL, h + d, j->gain + d, m, r,
+                  mean, n);
+    cz_grad_put(j->dx + i, e, n,
+                j->mode_x); /* dh and dy of this piece are read: dx and dbranch may lie there */
     if (j->mode_branch == CZ_GRAD_SKIP) continue;
     if (j->mask.p > 0) multiply(e, cz_mask_piece(&j->mask, buffer, t, d, n), n);
     cz_grad_put(j->dbranch + i, e, n, j->mode_branch);
   }
 }
 
-static size_t mask_bytes(const cz_norm_sizes *s) { return cz_mask_bytes(s->p > 0 && s->spans, s->B, s->T, s->D); }
-
-/** Bytes of workspace: the shared mask; backward also the partial sums of dgain and dshift. */
-size_t cz_norm_cpu_bytes(const cz_norm_sizes *s, bool backward) {
-  return mask_bytes(s) + (backward ? 2 * (size_t)(cz_row_blocks_most(s->T) * s->D) * sizeof(float) : 0);
+static size_t mask_bytes(const cz_norm_sizes *s) {
+  return cz_mask_bytes(s->p > 0 && s->spans, s->B, s->T, s->D);
 }
 
-/** Backward in float32, see norm.h. H is x when there was no branch. DY, DH, MEAN (RMS), DSHIFT and DBRANCH may be null; DX may be DH, DBRANCH DY. */
-void cz_norm_bwd_cpu(float *dx, float *dgain, float *dshift, float *dbranch, const float *dy, const float *dh, const float *h, const float *rstd,
-                     const float *mean, const float *gain, const cz_norm_sizes *s, const cz_norm_attr *attr, const cz_grad_mode *mode,
-                     void *workspace) {
+/** Bytes of workspace: the shared mask; backward also the partial sums of dgain and
+ * dshift. */
+size_t cz_norm_cpu_bytes(const cz_norm_sizes *s, bool backward) {
+  return mask_bytes(s) +
+         (backward ? 2 * (size_t)(cz_row_blocks_most(s->T) * s->D) * sizeof(float) : 0);
+}
+
+/** Backward in float32, see norm.h. H is x when there was no branch. DY, DH, MEAN (RMS),
+ * DSHIFT and DBRANCH may be null; DX may be DH, DBRANCH DY. */
+void cz_norm_bwd_cpu(float *dx, float *dgain, float *dshift, float *dbranch, const float *dy,
+                     const float *dh, const float *h, const float *rstd, const float *mean,
+                     const float *gain, const cz_norm_sizes *s, const cz_norm_attr *attr,
+                     const cz_grad_mode *mode, void *workspace) {
   job j = {.dx = dx,
            .dbranch = dbranch,
            .dy = dy,
@@ -190,7 +209,8 @@ void cz_norm_bwd_cpu(float *dx, float *dgain, float *dshift, float *dbranch, con
   for (int64_t b = 0; b < blocks; b++) {
     memset(gains + b * D, 0, (size_t)D * sizeof *gains);
     memset(shifts + b * D, 0, (size_t)D * sizeof *shifts);
-    for (int64_t t = b * each; t < T && t < (b + 1) * each; t++) bwd_row(&j, gains + b * D, shifts + b * D, t);
+    for (int64_t t = b * each; t < T && t < (b + 1) * each; t++)
+      bwd_row(&j, gains + b * D, shifts + b * D, t);
   }
   cz_rows_reduce(dgain, gains, blocks, D, mode[CZ_NORM_GAIN]);
   if (dshift) cz_rows_reduce(dshift, shifts, blocks, D, mode[CZ_NORM_SHIFT]);

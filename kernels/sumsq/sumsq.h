@@ -2,8 +2,9 @@
  *
  *   x real, any shape   ->   s[1] = sum of x_i^2
  *
- * Not differentiable. Deterministic: chunks of 8192 elements summed in double, then a fixed tree (common/sum.h); a shard's result does not depend on
- * the number of threads. An empty x gives 0; a NaN or an infinity in x stays visible in s. */
+ * Not differentiable. Deterministic: chunks of 8192 elements summed in double, then a
+ * fixed tree (common/sum.h); a shard's result does not depend on the number of threads.
+ * An empty x gives 0; a NaN or an infinity in x stays visible in s. */
 #ifndef CZ_KERNELS_SUMSQ_H
 #define CZ_KERNELS_SUMSQ_H
 

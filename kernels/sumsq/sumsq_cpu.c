@@ -4,5 +4,6 @@
 /** s = sum of x_i^2, summed in double and rounded once. */
 void cz_sumsq_fwd_cpu(const cz_call *call) {
   const cz_arg *x = &call->in[CZ_SUMSQ_X];
-  *(float *)call->out[CZ_SUMSQ_S].data = (float)cz_sum_squares(x->data, cz_numel(x), call->workspace);
+  *(float *)call->out[CZ_SUMSQ_S].data =
+      (float)cz_sum_squares(x->data, cz_numel(x), call->workspace);
 }

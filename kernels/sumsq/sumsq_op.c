@@ -10,7 +10,8 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
 }
 
 static size_t workspace(cz_kernel_set set, const cz_call *call, bool backward) {
-  return set == CZ_SET_CPU ? (size_t)cz_sum_chunks(cz_numel(&call->in[CZ_SUMSQ_X])) * sizeof(double) : 0;
+  return set == CZ_SET_CPU ? (size_t)cz_sum_chunks(cz_numel(&call->in[CZ_SUMSQ_X])) * sizeof(double)
+                           : 0;
 }
 
 const cz_op_row cz_sumsq_row = {

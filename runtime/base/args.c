@@ -9,17 +9,21 @@ static cz_status unknown(const char *word, const cz_option *options, size_t n) {
   size_t m = n < 64 ? n : 64;
   for (size_t i = 0; i < m; i++) names[i] = options[i].name;
   const char *near = cz_nearest(word, names, m);
-  return CZ_FAIL(CZ_EUSAGE, "unknown option %s%s%s", word, near ? "; did you mean " : "", near ? near : "");
+  return CZ_FAIL(CZ_EUSAGE, "unknown option %s%s%s", word, near ? "; did you mean " : "",
+                 near ? near : "");
 }
 
 static const cz_option *find(const char *word, size_t length, const cz_option *options, size_t n) {
   for (size_t i = 0; i < n; i++)
-    if (strlen(options[i].name) == length && !memcmp(word, options[i].name, length)) return &options[i];
+    if (strlen(options[i].name) == length && !memcmp(word, options[i].name, length))
+      return &options[i];
   return NULL;
 }
 
-/** Takes the options out of ARGV (`--name value` or `--name=value`) and leaves the other words, argv[0] included, in order; `--` ends the options.
- * CZ_EUSAGE for an unknown option, with the nearest spelling, or a missing value. Values are borrowed from ARGV. */
+/** Takes the options out of ARGV (`--name value` or `--name=value`) and leaves the
+ * other words, argv[0] included, in order; `--` ends the options. CZ_EUSAGE for an
+ * unknown option, with the nearest spelling, or a missing value. Values are borrowed
+ * from ARGV. */
 cz_status cz_args_parse(int *argc, char **argv, const cz_option *options, size_t n) {
   int kept = 1;
   bool words_only = false;
@@ -49,21 +53,28 @@ cz_status cz_args_parse(int *argc, char **argv, const cz_option *options, size_t
   return CZ_OK;
 }
 
-/** Checks the number of words after the command's name; CZ_EUSAGE with the synopsis otherwise. MOST -1: any number. */
+/** Checks the number of words after the command's name; CZ_EUSAGE with the synopsis
+ * otherwise. MOST -1: any number. */
 cz_status cz_args_count(int argc, char **argv, int least, int most, const char *synopsis) {
   int n = argc - 1;
   size_t line = strcspn(synopsis, "\n");
-  if (n < least) return CZ_FAIL(CZ_EUSAGE, "%s: %d more word%s wanted: %.*s", argv[0], least - n, least - n > 1 ? "s" : "", (int)line, synopsis);
-  if (most >= 0 && n > most) return CZ_FAIL(CZ_EUSAGE, "%s: unexpected word '%s': %.*s", argv[0], argv[1 + most], (int)line, synopsis);
+  if (n < least)
+    return CZ_FAIL(CZ_EUSAGE, "%s: %d more word%s wanted: %.*s", argv[0], least - n,
+                   least - n > 1 ? "s" : "", (int)line, synopsis);
+  if (most >= 0 && n > most)
+    return CZ_FAIL(CZ_EUSAGE, "%s: unexpected word '%s': %.*s", argv[0], argv[1 + most], (int)line,
+                   synopsis);
   return CZ_OK;
 }
 
-/** Refuses, with CZ_EUSAGE, to write OUT when it is one of the N files INPUTS, by whatever name. Null entries are skipped. */
+/** Refuses, with CZ_EUSAGE, to write OUT when it is one of the N files INPUTS, by
+ * whatever name. Null entries are skipped. */
 cz_status cz_args_out(const char *out, const char *const *inputs, size_t n) {
   struct stat to, from;
   if (stat(out, &to)) return CZ_OK;
   for (size_t i = 0; i < n; i++)
-    if (inputs[i] && !stat(inputs[i], &from) && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
+    if (inputs[i] && !stat(inputs[i], &from) && from.st_dev == to.st_dev &&
+        from.st_ino == to.st_ino)
       return CZ_FAIL(CZ_EUSAGE, "--out is also an input: %s", inputs[i]);
   return CZ_OK;
 }

@@ -13,7 +13,8 @@ typedef struct cz_option {
   bool *flag;         /* it takes none and sets this */
 } cz_option;
 
-/* A command of the program. Usage is its manual: first line the synopsis, then what it does. */
+/* A command of the program. Usage is its manual: first line the synopsis, then what it
+ * does. */
 typedef struct cz_command {
   const char *name, *help, *usage;
   cz_status (*run)(int argc, char **argv); /* argv[0] is the command's name */

@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/** Appends the whole file at PATH to OUT. CZ_EIO with the system's reason when it can't be read; a folder is an error. */
+/** Appends the whole file at PATH to OUT. CZ_EIO with the system's reason when it can't
+ * be read; a folder is an error. */
 cz_status cz_fs_read(const char *path, cz_buf *out) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
@@ -28,7 +29,8 @@ cz_status cz_fs_read(const char *path, cz_buf *out) {
   return st;
 }
 
-/** Writes all N bytes to the open file FD; PATH is for the message. CZ_EIO with the system's reason (disk full, limit). */
+/** Writes all N bytes to the open file FD; PATH is for the message. CZ_EIO with the
+ * system's reason (disk full, limit). */
 cz_status cz_fs_write_fd(int fd, const char *path, const char *bytes, size_t n) {
   while (n) {
     ssize_t k = write(fd, bytes, n);
@@ -48,10 +50,12 @@ static cz_status sync_path(const char *path, int flags) {
   return bad && why != EINVAL ? CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(why)) : CZ_OK;
 }
 
-/** Makes the finished file TEMPORARY durable and renames it to PATH, in the same folder: after this call PATH is whole, even across a power cut. */
+/** Makes the finished file TEMPORARY durable and renames it to PATH, in the same folder:
+ * after this call PATH is whole, even across a power cut. */
 cz_status cz_fs_commit(const char *temporary, const char *path) {
   CZ_TRY(sync_path(temporary, O_RDONLY));
-  if (rename(temporary, path)) return CZ_FAIL(CZ_EIO, "%s -> %s: %s", temporary, path, strerror(errno));
+  if (rename(temporary, path))
+    return CZ_FAIL(CZ_EIO, "%s -> %s: %s", temporary, path, strerror(errno));
   char folder[4096];
   snprintf(folder, sizeof folder, "%s", path);
   char *slash = strrchr(folder, '/');
@@ -60,14 +64,16 @@ cz_status cz_fs_commit(const char *temporary, const char *path) {
   return sync_path(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
 }
 
-/** The name beside PATH under which a file is written before it is moved to PATH, into OUT of N bytes. CZ_EINVAL when it does not fit. */
+/** The name beside PATH under which a file is written before it is moved to PATH, into
+ * OUT of N bytes. CZ_EINVAL when it does not fit. */
 cz_status cz_fs_aside(char *out, size_t n, const char *path) {
   int k = snprintf(out, n, "%s.tmp", path);
   return k < 0 || (size_t)k >= n ? CZ_FAIL(CZ_EINVAL, "path too long: %s", path) : CZ_OK;
 }
 
-/** Opens TEMPORARY, the name beside PATH (cz_fs_aside), empty and for this process alone until *FD, -1 on failure, is closed. What a killed
- * process left there is used again. CZ_EBUSY when another process is writing. */
+/** Opens TEMPORARY, the name beside PATH (cz_fs_aside), empty and for this process alone
+ * until *FD, -1 on failure, is closed. What a killed process left there is used again.
+ * CZ_EBUSY when another process is writing. */
 cz_status cz_fs_open_aside(int *fd, const char *temporary, const char *path) {
   struct stat held, there;
   int file = open(temporary, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -78,7 +84,8 @@ cz_status cz_fs_open_aside(int *fd, const char *temporary, const char *path) {
   if (refused && refused != EWOULDBLOCK)
     st = CZ_FAIL(CZ_EIO, "%s: can't be locked: %s", temporary, strerror(refused));
   else if (refused || fstat(file, &held) || stat(temporary, &there) || held.st_ino != there.st_ino)
-    st = CZ_FAIL(CZ_EBUSY, "%s: another process is writing this file", path); /* or has just renamed what was opened */
+    st = CZ_FAIL(CZ_EBUSY, "%s: another process is writing this file",
+                 path); /* or has just renamed what was opened */
   else if (ftruncate(file, 0))
     st = CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
   if (st == CZ_OK)
@@ -88,7 +95,8 @@ cz_status cz_fs_open_aside(int *fd, const char *temporary, const char *path) {
   return st;
 }
 
-/** Writes N bytes beside PATH, syncs and renames: a reader sees the old file or the new one, never a part. CZ_EBUSY when another process does so. */
+/** Writes N bytes beside PATH, syncs and renames: a reader sees the old file or the new
+ * one, never a part. CZ_EBUSY when another process does so. */
 cz_status cz_fs_write_atomic(const char *path, const void *bytes, size_t n) {
   char temporary[4096];
   int fd;
@@ -104,7 +112,8 @@ cz_status cz_fs_write_atomic(const char *path, const void *bytes, size_t n) {
 /** Creates the folder PATH and those above it; existing ones are fine. */
 cz_status cz_fs_make_dirs(const char *path) {
   char p[4096];
-  if (snprintf(p, sizeof p, "%s", path) >= (int)sizeof p) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
+  if (snprintf(p, sizeof p, "%s", path) >= (int)sizeof p)
+    return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
   for (char *s = p + 1;; s++) {
     if (*s != '/' && *s != '\0') continue;
     char keep = *s;
@@ -116,26 +125,32 @@ cz_status cz_fs_make_dirs(const char *path) {
   return cz_fs_is_dir(path) ? CZ_OK : CZ_FAIL(CZ_EIO, "%s: exists and is not a folder", path);
 }
 
-/** How many entries the folder PATH has; 0 when it is none. CZ_EIO when it can't be read. */
+/** How many entries the folder PATH has; 0 when it is none. CZ_EIO when it can't be
+ * read. */
 cz_status cz_fs_count_entries(size_t *n, const char *path) {
   *n = 0;
   DIR *folder = opendir(path);
-  if (!folder) return errno == ENOENT || errno == ENOTDIR ? CZ_OK : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  if (!folder)
+    return errno == ENOENT || errno == ENOTDIR ? CZ_OK
+                                               : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
   errno = 0; /* readdir says by it alone that it failed */
-  for (const struct dirent *e; (e = readdir(folder));) *n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+  for (const struct dirent *e; (e = readdir(folder));)
+    *n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
   int failed = errno;
   closedir(folder);
   return failed ? CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(failed)) : CZ_OK;
 }
 
-/* Who has the lock, for the message of those who don't get it; a full disk is no reason not to work. */
+/* Who has the lock, for the message of those who don't get it; a full disk is no reason
+ * not to work. */
 static void sign_lock(int fd) {
   char host[256] = "", when[32], text[512];
   time_t now = time(NULL);
   struct tm t;
   if (gethostname(host, sizeof host - 1)) return;
   strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime_r(&now, &t));
-  int n = snprintf(text, sizeof text, "process %ld on %s, which began at %s\n", (long)getpid(), host, when);
+  int n = snprintf(text, sizeof text, "process %ld on %s, which began at %s\n", (long)getpid(),
+                   host, when);
   if (ftruncate(fd, 0) || write(fd, text, (size_t)n) != n) errno = 0;
 }
 
@@ -144,16 +159,19 @@ static cz_status refuse_lock(int fd, const char *path) {
   ssize_t n = read(fd, text, sizeof text - 1);
   text[n > 0 ? n : 0] = '\0';
   text[strcspn(text, "\n")] = '\0';
-  return CZ_FAIL(CZ_EBUSY, "%s: another process holds this lock%s%s", path, *text ? ": " : "", text);
+  return CZ_FAIL(CZ_EBUSY, "%s: another process holds this lock%s%s", path, *text ? ": " : "",
+                 text);
 }
 
-/** Takes an exclusive lock on the file PATH (created when missing) and keeps it in *HANDLE until cz_fs_unlock or the end of the process, however it
- * ends. CZ_EBUSY when another process holds it, with that process's number, machine and start. */
+/** Takes an exclusive lock on the file PATH (created when missing) and keeps it in
+ * *HANDLE until cz_fs_unlock or the end of the process, however it ends. CZ_EBUSY when
+ * another process holds it, with that process's number, machine and start. */
 cz_status cz_fs_lock(const char *path, int *handle) {
   int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
   if (flock(fd, LOCK_EX | LOCK_NB)) {
-    cz_status st = errno == EWOULDBLOCK ? refuse_lock(fd, path) : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+    cz_status st = errno == EWOULDBLOCK ? refuse_lock(fd, path)
+                                        : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
     close(fd);
     return st;
   }
@@ -176,9 +194,11 @@ cz_status cz_fs_free_bytes(const char *path, uint64_t *bytes) {
   return CZ_OK;
 }
 
-/** FOLDER/NAME into OUT of N bytes; NAME alone when it is absolute. CZ_EINVAL when it does not fit. */
+/** FOLDER/NAME into OUT of N bytes; NAME alone when it is absolute. CZ_EINVAL when it
+ * does not fit. */
 cz_status cz_fs_join(char *out, size_t n, const char *folder, const char *name) {
-  int k = name[0] == '/' || !folder[0] ? snprintf(out, n, "%s", name) : snprintf(out, n, "%s/%s", folder, name);
+  int k = name[0] == '/' || !folder[0] ? snprintf(out, n, "%s", name)
+                                       : snprintf(out, n, "%s/%s", folder, name);
   return k < 0 || (size_t)k >= n ? CZ_FAIL(CZ_EINVAL, "path too long: %s/%s", folder, name) : CZ_OK;
 }
 

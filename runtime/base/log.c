@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 static FILE *log_file;
-static bool quiet_terminal, line_open; /* line_open: a progress line stands unfinished on the terminal */
+static bool quiet_terminal,
+    line_open; /* line_open: a progress line stands unfinished on the terminal */
 
 /** Appends the process's messages to the file PATH from now on, besides standard error. */
 cz_status cz_log_open(const char *path) {
@@ -59,11 +60,13 @@ void cz_warn(const char *format, ...) {
 static void clock_text(char *out, size_t n, double s) {
   if (!isfinite(s) || s < 0) s = 0;
   long t = (long)(s + 0.5);
-  snprintf(out, n, t >= 3600 ? "%ld:%02ld:%02ld" : "%.0ld%02ld:%02ld", t >= 3600 ? t / 3600 : 0L, t / 60 % 60, t % 60);
+  snprintf(out, n, t >= 3600 ? "%ld:%02ld:%02ld" : "%.0ld%02ld:%02ld", t >= 3600 ? t / 3600 : 0L,
+           t / 60 % 60, t % 60);
 }
 
-/** Shows how far the work is, its rate, loss, elapsed and remaining time (minutes:seconds): on a terminal one line redrawn at most four times a
- * second, elsewhere one line a minute. LAST ends it. */
+/** Shows how far the work is, its rate, loss, elapsed and remaining time
+ * (minutes:seconds): on a terminal one line redrawn at most four times a second,
+ * elsewhere one line a minute. LAST ends it. */
 void cz_progress_show(cz_progress *p, bool last) {
   double now = cz_seconds(), elapsed = now - p->began;
   bool terminal = isatty(STDERR_FILENO);
@@ -76,11 +79,13 @@ void cz_progress_show(cz_progress *p, bool last) {
   int64_t here = p->done - p->first;
   char spent[32], left[32], loss[32] = "";
   clock_text(spent, sizeof spent, elapsed);
-  clock_text(left, sizeof left, here > 0 ? elapsed / (double)here * (double)(p->total - p->done) : 0);
+  clock_text(left, sizeof left,
+             here > 0 ? elapsed / (double)here * (double)(p->total - p->done) : 0);
   if (!isnan(p->loss)) snprintf(loss, sizeof loss, ", loss %.4f", p->loss);
   char text[256];
-  snprintf(text, sizeof text, "%s: %s %lld of %lld%s, %.0f %s/s, %s elapsed, %s left", p->what, p->item, (long long)p->done, (long long)p->total,
-           loss, elapsed > 0 ? p->units / elapsed : 0.0, p->unit, spent, left);
+  snprintf(text, sizeof text, "%s: %s %lld of %lld%s, %.0f %s/s, %s elapsed, %s left", p->what,
+           p->item, (long long)p->done, (long long)p->total, loss,
+           elapsed > 0 ? p->units / elapsed : 0.0, p->unit, spent, left);
   if (terminal && !quiet_terminal) {
     fprintf(stderr, "\r\033[K%s%s", text, last ? "\n" : "");
     line_open = !last;

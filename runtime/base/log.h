@@ -1,4 +1,5 @@
-/* What a run says while it works: lines to the terminal and to its log file, and one progress line. */
+/* What a run says while it works: lines to the terminal and to its log file, and one
+ * progress line. */
 #ifndef CZ_BASE_LOG_H
 #define CZ_BASE_LOG_H
 
@@ -7,7 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef struct cz_progress { /* of one stage of work; fill and pass to cz_progress_show after each step */
+typedef struct cz_progress { /* of one stage of work; fill and pass to cz_progress_show after each
+                                step */
   const char *what;          /* stage, borrowed */
   const char *item;          /* what DONE counts, one of them: "step", "example" */
   const char *unit;          /* what the rate counts: "tokens", "examples" */

@@ -5,20 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Allocates COUNT zeroed items of SIZE bytes and stores the pointer in *OUT (the address of any object pointer; null on failure). The caller frees.
- */
+/** Allocates COUNT zeroed items of SIZE bytes and stores the pointer in *OUT (the address
+ * of any object pointer; null on failure). The caller frees. */
 cz_status cz_alloc(void *out, size_t count, size_t size) {
   void *p = calloc(count ? count : 1, size ? size : 1);
   memcpy(out, &p, sizeof p);
   return p ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for %zu items of %zu bytes", count, size);
 }
 
-/** Makes room for NEEDED items of SIZE bytes in the array whose pointer lies at ARRAY, at least doubling; new room is zeroed. */
+/** Makes room for NEEDED items of SIZE bytes in the array whose pointer lies at ARRAY, at
+ * least doubling; new room is zeroed. */
 cz_status cz_grow(void *array, size_t *capacity, size_t needed, size_t size) {
   if (needed <= *capacity) return CZ_OK;
   size_t cap = *capacity ? *capacity : 16;
   while (cap < needed) {
-    if (cap > SIZE_MAX / 2 / (size ? size : 1)) return CZ_FAIL(CZ_ENOMEM, "no memory for %zu items of %zu bytes", needed, size);
+    if (cap > SIZE_MAX / 2 / (size ? size : 1))
+      return CZ_FAIL(CZ_ENOMEM, "no memory for %zu items of %zu bytes", needed, size);
     cap *= 2;
   }
   void *old, *p;
@@ -47,7 +49,8 @@ cz_status cz_buf_addf(cz_buf *b, const char *format, ...) {
   va_copy(again, args);
   int n = vsnprintf(NULL, 0, format, args);
   va_end(args);
-  cz_status st = n < 0 ? CZ_FAIL(CZ_EINVAL, "bad format %s", format) : cz_grow(&b->data, &b->cap, b->len + (size_t)n + 1, 1);
+  cz_status st = n < 0 ? CZ_FAIL(CZ_EINVAL, "bad format %s", format)
+                       : cz_grow(&b->data, &b->cap, b->len + (size_t)n + 1, 1);
   if (st == CZ_OK) b->len += (size_t)vsnprintf(b->data + b->len, (size_t)n + 1, format, again);
   va_end(again);
   return st;
@@ -77,10 +80,13 @@ cz_status cz_arena_create(cz_arena **arena, const char *name) {
   return CZ_OK;
 }
 
-/** Allocates COUNT zeroed items of SIZE bytes that live as long as the arena; *OUT is the address of any object pointer. */
+/** Allocates COUNT zeroed items of SIZE bytes that live as long as the arena; *OUT is the
+ * address of any object pointer. */
 cz_status cz_arena_alloc(cz_arena *arena, void *out, size_t count, size_t size) {
   enum { BLOCK = 64 << 10, ALIGN = sizeof(max_align_t) };
-  if (size && count > (SIZE_MAX / 2) / size) return CZ_FAIL(CZ_ENOMEM, "arena %s: %zu items of %zu bytes are too many", arena->name, count, size);
+  if (size && count > (SIZE_MAX / 2) / size)
+    return CZ_FAIL(CZ_ENOMEM, "arena %s: %zu items of %zu bytes are too many", arena->name, count,
+                   size);
   size_t bytes = (count * size + ALIGN - 1) / ALIGN * ALIGN;
   if (!arena->blocks || arena->blocks->size - arena->blocks->used < bytes) {
     size_t room = bytes > BLOCK ? bytes : BLOCK;

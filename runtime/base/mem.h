@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A growable run of bytes, always followed by a NUL that is not counted. Zero-initialised is empty. */
+/* A growable run of bytes, always followed by a NUL that is not counted. Zero-initialised
+ * is empty. */
 typedef struct cz_buf {
   char *data;
   size_t len, cap;

@@ -18,11 +18,14 @@ static const char *file_tail(const char *file) {
 
 static void chain_add(const char *file, int line, const char *text) {
   if (chain_used >= CHAIN_BYTES - 1) return;
-  int n = snprintf(chain + chain_used, CHAIN_BYTES - chain_used, "  at %s:%d: %s\n", file_tail(file), line, text);
-  if (n > 0) chain_used += (size_t)n < CHAIN_BYTES - chain_used ? (size_t)n : CHAIN_BYTES - 1 - chain_used;
+  int n = snprintf(chain + chain_used, CHAIN_BYTES - chain_used, "  at %s:%d: %s\n",
+                   file_tail(file), line, text);
+  if (n > 0)
+    chain_used += (size_t)n < CHAIN_BYTES - chain_used ? (size_t)n : CHAIN_BYTES - 1 - chain_used;
 }
 
-/** Starts a new chain with CODE, place and message, and returns CODE. Use through CZ_FAIL. */
+/** Starts a new chain with CODE, place and message, and returns CODE. Use through
+ * CZ_FAIL. */
 cz_status cz_error_raise(cz_status code, const char *file, int line, const char *format, ...) {
   char text[MESSAGE_BYTES]; /* the arguments may point into the old message */
   va_list args;
@@ -36,13 +39,15 @@ cz_status cz_error_raise(cz_status code, const char *file, int line, const char 
   return code;
 }
 
-/** Adds one place to the chain of a failure that came from below and returns CODE unchanged. Use through CZ_TRY and CZ_GO. */
+/** Adds one place to the chain of a failure that came from below and returns CODE
+ * unchanged. Use through CZ_TRY and CZ_GO. */
 cz_status cz_error_trace(cz_status code, const char *file, int line, const char *expression) {
   chain_add(file, line, expression);
   return code;
 }
 
-/** As cz_error_trace, and the text, in which row or file it was, becomes the message's last line. Use through CZ_NOTE. */
+/** As cz_error_trace, and the text, in which row or file it was, becomes the message's
+ * last line. Use through CZ_NOTE. */
 cz_status cz_error_note(cz_status code, const char *file, int line, const char *format, ...) {
   char text[512];
   size_t used = strlen(message);
@@ -55,13 +60,16 @@ cz_status cz_error_note(cz_status code, const char *file, int line, const char *
   return code;
 }
 
-/** The message of the last failure in this thread: one or more lines for the user, with the offending values. Borrowed, until the next failure. */
+/** The message of the last failure in this thread: one or more lines for the user, with
+ * the offending values. Borrowed, until the next failure. */
 const char *cz_error_message(void) { return message; }
 
-/** The places that the last failure passed, innermost first, a line each. Borrowed, until the next failure. */
+/** The places that the last failure passed, innermost first, a line each. Borrowed, until
+ * the next failure. */
 const char *cz_error_chain(void) { return chain; }
 
-/** Forgets the last failure of this thread; for code that tried something and goes on without it. */
+/** Forgets the last failure of this thread; for code that tried something and goes on
+ * without it. */
 void cz_error_clear(void) {
   message[0] = chain[0] = '\0';
   chain_used = 0;
@@ -70,7 +78,9 @@ void cz_error_clear(void) {
 /** A status code in words. Never null. */
 const char *cz_status_name(cz_status code) {
   static const char *const names[] = {
-      "done", "wrong usage", "invalid input", "input or output failed", "out of memory", "corrupt data", "number not finite", "busy", "interrupted"};
+      "done",          "wrong usage",  "invalid input",     "input or output failed",
+      "out of memory", "corrupt data", "number not finite", "busy",
+      "interrupted"};
   return (unsigned)code < sizeof names / sizeof *names ? names[code] : "unknown status";
 }
 

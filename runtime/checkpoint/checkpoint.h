@@ -1,10 +1,12 @@
-/* Training checkpoints: named arrays and numbers in one HDF5 file per folder, every data set under fletcher32 and all metadata under HDF5's
- * own checksums (format 1.10), written aside, synced and renamed; the one before is kept. At any instant of a save the folder holds a whole
- * checkpoint.
+/* Training checkpoints: named arrays and numbers in one HDF5 file per folder, every data
+ * set under fletcher32 and all metadata under HDF5's own checksums (format 1.10), written
+ * aside, synced and renamed; the one before is kept. At any instant of a save the folder
+ * holds a whole checkpoint.
  *
  *   folder/checkpoint.h5        the newest
  *   folder/checkpoint.prev.h5   the one before
- *   folder/checkpoint.h5.tmp    one being written, or what a killed run left; the next save overwrites it */
+ *   folder/checkpoint.h5.tmp    one being written, or what a killed run left; the next
+ *                               save overwrites it */
 #ifndef CZ_CHECKPOINT_CHECKPOINT_H
 #define CZ_CHECKPOINT_CHECKPOINT_H
 
@@ -12,7 +14,15 @@
 
 #include <stdbool.h>
 
-typedef enum cz_ck_type { CZ_CK_F32, CZ_CK_F64, CZ_CK_I32, CZ_CK_I64, CZ_CK_U64, CZ_CK_BYTES, CZ_CK_TYPES } cz_ck_type;
+typedef enum cz_ck_type {
+  CZ_CK_F32,
+  CZ_CK_F64,
+  CZ_CK_I32,
+  CZ_CK_I64,
+  CZ_CK_U64,
+  CZ_CK_BYTES,
+  CZ_CK_TYPES
+} cz_ck_type;
 
 enum { CZ_CK_MAX_RANK = 8 };
 
@@ -28,9 +38,12 @@ typedef struct cz_checkpoint_writer cz_checkpoint_writer;
 typedef struct cz_checkpoint cz_checkpoint;
 struct cz_device;
 
-CZ_MUST cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder, uint64_t config_hash, uint64_t bytes);
-CZ_MUST cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_type type, const void *data, const int64_t *dims, int rank);
-CZ_MUST cz_status cz_checkpoint_put_device(cz_checkpoint_writer *w, const char *name, struct cz_device *d, const void *from, int64_t n);
+CZ_MUST cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder,
+                                      uint64_t config_hash, uint64_t bytes);
+CZ_MUST cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_type type,
+                                    const void *data, const int64_t *dims, int rank);
+CZ_MUST cz_status cz_checkpoint_put_device(cz_checkpoint_writer *w, const char *name,
+                                           struct cz_device *d, const void *from, int64_t n);
 CZ_MUST cz_status cz_checkpoint_put_int(cz_checkpoint_writer *w, const char *name, int64_t value);
 CZ_MUST cz_status cz_checkpoint_put_real(cz_checkpoint_writer *w, const char *name, double value);
 CZ_MUST cz_status cz_checkpoint_commit(cz_checkpoint_writer **w);
@@ -43,8 +56,10 @@ void cz_checkpoint_close(cz_checkpoint **c);
 const char *cz_checkpoint_path(const cz_checkpoint *c);
 CZ_MUST cz_status cz_checkpoint_check_config(const cz_checkpoint *c, uint64_t config_hash);
 const cz_ck_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name);
-CZ_MUST cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck_type type, const int64_t *dims, int rank);
-CZ_MUST cz_status cz_checkpoint_get_device(cz_checkpoint *c, struct cz_device *d, void *to, const char *name, int64_t n);
+CZ_MUST cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck_type type,
+                                    const int64_t *dims, int rank);
+CZ_MUST cz_status cz_checkpoint_get_device(cz_checkpoint *c, struct cz_device *d, void *to,
+                                           const char *name, int64_t n);
 CZ_MUST cz_status cz_checkpoint_get_int(cz_checkpoint *c, int64_t *out, const char *name);
 CZ_MUST cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name);
 

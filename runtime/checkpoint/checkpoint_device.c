@@ -1,4 +1,5 @@
-/* Arrays that live on a device: in place where their memory is the host's, else through a copy. */
+/* Arrays that live on a device: in place where their memory is the host's, else through a
+ * copy. */
 #include "checkpoint/checkpoint.h"
 #include "device/device.h"
 
@@ -9,8 +10,10 @@ static cz_ck_type type_of(const cz_device *d) {
   return d->real == CZ_F64 ? CZ_CK_F64 : CZ_CK_F32;
 }
 
-/** Stores N numbers of the real dtype of D, float64 or float32, from device memory FROM as one array. */
-cz_status cz_checkpoint_put_device(cz_checkpoint_writer *w, const char *name, struct cz_device *d, const void *from, int64_t n) {
+/** Stores N numbers of the real dtype of D, float64 or float32, from device memory FROM
+ * as one array. */
+cz_status cz_checkpoint_put_device(cz_checkpoint_writer *w, const char *name, struct cz_device *d,
+                                   const void *from, int64_t n) {
   void *copy = NULL;
   cz_status st;
   if (d->host_memory) {
@@ -25,8 +28,10 @@ done:
   return st;
 }
 
-/** Reads the array NAME of N numbers of the real dtype of D into device memory TO. Errors as of cz_checkpoint_get. */
-cz_status cz_checkpoint_get_device(cz_checkpoint *c, struct cz_device *d, void *to, const char *name, int64_t n) {
+/** Reads the array NAME of N numbers of the real dtype of D into device memory TO. Errors
+ * as of cz_checkpoint_get. */
+cz_status cz_checkpoint_get_device(cz_checkpoint *c, struct cz_device *d, void *to,
+                                   const char *name, int64_t n) {
   void *copy = NULL;
   cz_status st;
   if (d->host_memory) {

@@ -36,19 +36,24 @@ static bool shape_of(cz_ck_entry *e, hid_t set) {
   hid_t space = H5Dget_space(set);
   if (space < 0) return false;
   e->rank = H5Sget_simple_extent_ndims(space);
-  bool good = e->rank >= 1 && e->rank <= CZ_CK_MAX_RANK && H5Sget_simple_extent_dims(space, dims, NULL) == e->rank;
+  bool good = e->rank >= 1 && e->rank <= CZ_CK_MAX_RANK &&
+              H5Sget_simple_extent_dims(space, dims, NULL) == e->rank;
   H5Sclose(space);
   for (int i = 0; good && i < e->rank; i++) e->dims[i] = (int64_t)dims[i];
   uint64_t bytes;
-  return good && cz__shape_count(&e->elements, e->dims, e->rank) && !__builtin_mul_overflow(e->elements, cz_ck_type_size(e->type), &bytes);
+  return good && cz__shape_count(&e->elements, e->dims, e->rank) &&
+         !__builtin_mul_overflow(e->elements, cz_ck_type_size(e->type), &bytes);
 }
 
-/* Reads rows [FIRST, FIRST + ROWS) of the outermost extent into OUT. WHY is filled at the failing call: HDF5 forgets its errors at the next one. */
-static bool read_rows(char why[CZ_H5_TEXT], hid_t set, void *out, const cz_ck_entry *e, int64_t first, int64_t rows) {
+/* Reads rows [FIRST, FIRST + ROWS) of the outermost extent into OUT. WHY is filled at the
+ * failing call: HDF5 forgets its errors at the next one. */
+static bool read_rows(char why[CZ_H5_TEXT], hid_t set, void *out, const cz_ck_entry *e,
+                      int64_t first, int64_t rows) {
   hsize_t start[CZ_CK_MAX_RANK] = {(hsize_t)first}, count[CZ_CK_MAX_RANK] = {(hsize_t)rows};
   for (int i = 1; i < e->rank; i++) count[i] = (hsize_t)e->dims[i];
   hid_t here = H5Screate_simple(e->rank, count, NULL), there = H5Dget_space(set);
-  bool good = here >= 0 && there >= 0 && H5Sselect_hyperslab(there, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+  bool good = here >= 0 && there >= 0 &&
+              H5Sselect_hyperslab(there, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
               H5Dread(set, cz__ck_native(e->type), here, there, H5P_DEFAULT, out) >= 0;
   if (!good) cz_h5_why(why);
   if (there >= 0) H5Sclose(there);
@@ -78,8 +83,10 @@ static cz_status add_entry(cz_checkpoint *c, const char *name, hid_t set) {
   CZ_TRY(cz_arena_strdup(c->arena, &copy, name));
   cz_ck_entry *e = &c->entries[c->count++];
   e->name = copy;
-  if (!type_of(&e->type, set)) return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has a type that checkpoints do not hold", c->path, name);
-  if (!shape_of(e, set)) return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has a shape that checkpoints do not hold", c->path, name);
+  if (!type_of(&e->type, set))
+    return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has a type that checkpoints do not hold", c->path, name);
+  if (!shape_of(e, set))
+    return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has a shape that checkpoints do not hold", c->path, name);
   return verify(set, e, c->path);
 }
 
@@ -100,13 +107,17 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void 
   return w->st == CZ_OK ? 0 : -1;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const cz_ck_entry *)a)->name, ((const cz_ck_entry *)b)->name); }
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const cz_ck_entry *)a)->name, ((const cz_ck_entry *)b)->name);
+}
 
-/* Without file locks, which cluster file systems may lack: a checkpoint is whole under its name and never changes. */
+/* Without file locks, which cluster file systems may lack: a checkpoint is whole under
+ * its name and never changes. */
 static cz_status open_readonly(hid_t *file, const char *path) {
   char why[CZ_H5_TEXT] = "HDF5 can't open it";
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  if (access >= 0 && H5Pset_file_locking(access, false, true) >= 0) *file = H5Fopen(path, H5F_ACC_RDONLY, access);
+  if (access >= 0 && H5Pset_file_locking(access, false, true) >= 0)
+    *file = H5Fopen(path, H5F_ACC_RDONLY, access);
   if (*file < 0) cz_h5_why(why);
   if (access >= 0) H5Pclose(access);
   return *file < 0 ? CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, why) : CZ_OK;
@@ -117,22 +128,27 @@ static cz_status read_all(cz_checkpoint *c, const char *path) {
   int64_t format;
   const int64_t one = 1;
   CZ_TRY(cz_arena_create(&c->arena, "checkpoint"));
-  if (snprintf(c->path, sizeof c->path, "%s", path) >= (int)sizeof c->path) return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
+  if (snprintf(c->path, sizeof c->path, "%s", path) >= (int)sizeof c->path)
+    return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
   CZ_TRY(open_readonly(&c->file, path));
   walk w = {c, CZ_OK};
-  if (H5Lvisit(c->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &w) < 0 && w.st == CZ_OK) w.st = CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz_h5_why(why));
+  if (H5Lvisit(c->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &w) < 0 && w.st == CZ_OK)
+    w.st = CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz_h5_why(why));
   CZ_TRY(w.st);
   if (c->count) qsort(c->entries, c->count, sizeof *c->entries, by_name);
   if (!cz_checkpoint_find(c, CZ__CK_FORMAT))
-    return CZ_FAIL(CZ_ECORRUPT, "%s: an HDF5 file, but not a checkpoint: it has no '%s'", path, CZ__CK_FORMAT);
+    return CZ_FAIL(CZ_ECORRUPT, "%s: an HDF5 file, but not a checkpoint: it has no '%s'", path,
+                   CZ__CK_FORMAT);
   CZ_TRY(cz_checkpoint_get_int(c, &format, CZ__CK_FORMAT));
   if (format != CZ__CK_FORMAT_VERSION)
-    return CZ_FAIL(CZ_EINVAL, "%s: checkpoint format %lld; this program reads format %d", path, (long long)format, CZ__CK_FORMAT_VERSION);
+    return CZ_FAIL(CZ_EINVAL, "%s: checkpoint format %lld; this program reads format %d", path,
+                   (long long)format, CZ__CK_FORMAT_VERSION);
   return cz_checkpoint_get(c, &c->config_hash, CZ__CK_CONFIG, CZ_CK_U64, &one, 1);
 }
 
-/** Opens the checkpoint file PATH and reads all of it once, so that a damaged one is found now: CZ_ECORRUPT with the entry and HDF5's reason. Close
- * with cz_checkpoint_close. */
+/** Opens the checkpoint file PATH and reads all of it once, so that a damaged one is
+ * found now: CZ_ECORRUPT with the entry and HDF5's reason. Close with
+ * cz_checkpoint_close. */
 cz_status cz_checkpoint_open_file(cz_checkpoint **c, const char *path) {
   cz_h5_quiet();
   CZ_TRY(cz_alloc(c, 1, sizeof **c));
@@ -150,11 +166,13 @@ bool cz_checkpoint_exists(const char *folder) {
 }
 
 static cz_status open_existing(cz_checkpoint **c, const char *path) {
-  return cz_fs_exists(path) ? cz_checkpoint_open_file(c, path) : CZ_FAIL(CZ_ECORRUPT, "%s: it is missing", path);
+  return cz_fs_exists(path) ? cz_checkpoint_open_file(c, path)
+                            : CZ_FAIL(CZ_ECORRUPT, "%s: it is missing", path);
 }
 
-/** Opens the newest good checkpoint of FOLDER, wholly verified: the newest or, with a warning that says why, the previous. CZ_EIO when there is none,
- * CZ_ECORRUPT naming both and their faults when neither is good. */
+/** Opens the newest good checkpoint of FOLDER, wholly verified: the newest or, with a
+ * warning that says why, the previous. CZ_EIO when there is none, CZ_ECORRUPT naming
+ * both and their faults when neither is good. */
 cz_status cz_checkpoint_open(cz_checkpoint **c, const char *folder) {
   char newest[4096], previous[4096], first[1024], second[1024];
   if (!cz_checkpoint_exists(folder)) return CZ_FAIL(CZ_EIO, "%s: no checkpoint is there", folder);
@@ -188,9 +206,12 @@ const char *cz_checkpoint_path(const cz_checkpoint *c) { return c->path; }
 
 /** CZ_EINVAL with both hashes when the checkpoint comes from another configuration. */
 cz_status cz_checkpoint_check_config(const cz_checkpoint *c, uint64_t config_hash) {
-  return c->config_hash == config_hash ? CZ_OK
-                                       : CZ_FAIL(CZ_EINVAL, "%s: made by another configuration (hash %016llx, this run's is %016llx)", c->path,
-                                                 (unsigned long long)c->config_hash, (unsigned long long)config_hash);
+  return c->config_hash == config_hash
+             ? CZ_OK
+             : CZ_FAIL(CZ_EINVAL,
+                       "%s: made by another configuration (hash %016llx, this run's is %016llx)",
+                       c->path, (unsigned long long)c->config_hash,
+                       (unsigned long long)config_hash);
 }
 
 /** The entry called NAME, or null. Borrowed. */
@@ -199,9 +220,11 @@ const cz_ck_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name) 
   return c->count ? bsearch(&key, c->entries, c->count, sizeof *c->entries, by_name) : NULL;
 }
 
-/** Reads the array NAME into OUT. TYPE and DIMS[RANK] must be those stored (rank 0 reads one element): CZ_EINVAL names both when they differ, or says
- * that there is no such entry. */
-cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck_type type, const int64_t *dims, int rank) {
+/** Reads the array NAME into OUT. TYPE and DIMS[RANK] must be those stored (rank 0 reads
+ * one element): CZ_EINVAL names both when they differ, or says that there is no such
+ * entry. */
+cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck_type type,
+                            const int64_t *dims, int rank) {
   const int64_t one = 1;
   char have[CZ_SHAPE_TEXT], want[CZ_SHAPE_TEXT], why[CZ_H5_TEXT];
   const cz_ck_entry *e = cz_checkpoint_find(c, name);
@@ -211,19 +234,25 @@ cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck
     rank = 1;
   }
   if (e->type != type || !cz__shape_same(e->dims, e->rank, dims, rank))
-    return CZ_FAIL(CZ_EINVAL, "%s: '%s' is %s %s, expected %s %s", c->path, name, cz_ck_type_name(e->type), cz__shape_text(have, e->dims, e->rank),
+    return CZ_FAIL(CZ_EINVAL, "%s: '%s' is %s %s, expected %s %s", c->path, name,
+                   cz_ck_type_name(e->type), cz__shape_text(have, e->dims, e->rank),
                    cz_ck_type_name(type), cz__shape_text(want, dims, rank));
   if (!e->elements) return CZ_OK;
   cz_h5_quiet();
   hid_t set = H5Dopen2(c->file, name, H5P_DEFAULT);
-  bool good = set >= 0 && H5Dread(set, cz__ck_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0;
+  bool good =
+      set >= 0 && H5Dread(set, cz__ck_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0;
   cz_status st = good ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", c->path, name, cz_h5_why(why));
   if (set >= 0) H5Dclose(set);
   return st;
 }
 
 /** Reads one whole number. */
-cz_status cz_checkpoint_get_int(cz_checkpoint *c, int64_t *out, const char *name) { return cz_checkpoint_get(c, out, name, CZ_CK_I64, NULL, 0); }
+cz_status cz_checkpoint_get_int(cz_checkpoint *c, int64_t *out, const char *name) {
+  return cz_checkpoint_get(c, out, name, CZ_CK_I64, NULL, 0);
+}
 
 /** Reads one real number. */
-cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name) { return cz_checkpoint_get(c, out, name, CZ_CK_F64, NULL, 0); }
+cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name) {
+  return cz_checkpoint_get(c, out, name, CZ_CK_F64, NULL, 0);
+}

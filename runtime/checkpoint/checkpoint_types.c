@@ -2,13 +2,15 @@
 
 /** HDF5's type in the file: always little-endian. */
 hid_t cz__ck_stored(cz_ck_type type) {
-  const hid_t stored[CZ_CK_TYPES] = {H5T_IEEE_F32LE, H5T_IEEE_F64LE, H5T_STD_I32LE, H5T_STD_I64LE, H5T_STD_U64LE, H5T_STD_U8LE};
+  const hid_t stored[CZ_CK_TYPES] = {H5T_IEEE_F32LE, H5T_IEEE_F64LE, H5T_STD_I32LE,
+                                     H5T_STD_I64LE,  H5T_STD_U64LE,  H5T_STD_U8LE};
   return stored[type];
 }
 
 /** HDF5's type in memory. */
 hid_t cz__ck_native(cz_ck_type type) {
-  const hid_t native[CZ_CK_TYPES] = {H5T_NATIVE_FLOAT, H5T_NATIVE_DOUBLE, H5T_NATIVE_INT32, H5T_NATIVE_INT64, H5T_NATIVE_UINT64, H5T_NATIVE_UINT8};
+  const hid_t native[CZ_CK_TYPES] = {H5T_NATIVE_FLOAT, H5T_NATIVE_DOUBLE, H5T_NATIVE_INT32,
+                                     H5T_NATIVE_INT64, H5T_NATIVE_UINT64, H5T_NATIVE_UINT8};
   return native[type];
 }
 

@@ -1,4 +1,5 @@
-/* What the checkpoint's writer and reader share: names, types of HDF5. Internal to checkpoint. */
+/* What the checkpoint's writer and reader share: names, types of HDF5. Internal to
+ * checkpoint. */
 #ifndef CZ_CHECKPOINT_TYPES_H
 #define CZ_CHECKPOINT_TYPES_H
 

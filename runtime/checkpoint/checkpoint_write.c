@@ -19,9 +19,10 @@ struct cz_checkpoint_writer {
 static cz_status check_space(const char *folder, uint64_t bytes) {
   uint64_t free_bytes, needed = bytes + bytes / 64 + (1 << 20); /* chunk edges and metadata */
   CZ_TRY(cz_fs_free_bytes(folder, &free_bytes));
-  return needed < bytes || free_bytes < needed ? CZ_FAIL(CZ_EIO, "%s: a checkpoint needs %.1f MB but the disk has only %.1f MB free", folder,
-                                                         (double)needed / 1e6, (double)free_bytes / 1e6)
-                                               : CZ_OK;
+  return needed < bytes || free_bytes < needed
+             ? CZ_FAIL(CZ_EIO, "%s: a checkpoint needs %.1f MB but the disk has only %.1f MB free",
+                       folder, (double)needed / 1e6, (double)free_bytes / 1e6)
+             : CZ_OK;
 }
 
 static cz_status create_file(cz_checkpoint_writer *w, const char *folder) {
@@ -32,9 +33,12 @@ static cz_status create_file(cz_checkpoint_writer *w, const char *folder) {
   return cz_h5_create(&w->file, path); /* what a killed run left takes room no more */
 }
 
-/** Starts a checkpoint of the run in FOLDER, which must exist: one at a time, by one process. BYTES is about what the puts will store; CZ_EIO before
- * anything is written when the disk has less. CONFIG_HASH identifies the run's resolved configuration. End with cz_checkpoint_commit or _discard. */
-cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder, uint64_t config_hash, uint64_t bytes) {
+/** Starts a checkpoint of the run in FOLDER, which must exist: one at a time, by one
+ * process. BYTES is about what the puts will store; CZ_EIO before anything is written
+ * when the disk has less. CONFIG_HASH identifies the run's resolved configuration. End
+ * with cz_checkpoint_commit or _discard. */
+cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder, uint64_t config_hash,
+                              uint64_t bytes) {
   const int64_t one = 1;
   CZ_TRY(cz_alloc(w, 1, sizeof **w));
   (*w)->file.id = (*w)->file.held = -1;
@@ -49,7 +53,8 @@ failed:
   return st;
 }
 
-/* Chunks of at most CHUNK_BYTES: halve the outermost extents first, so that a chunk is a run of whole rows wherever possible. */
+/* Chunks of at most CHUNK_BYTES: halve the outermost extents first, so that a chunk is a
+ * run of whole rows wherever possible. */
 static void cut_chunk(hsize_t *chunk, const hsize_t *dims, int rank, size_t size) {
   uint64_t bytes = size;
   for (int i = 0; i < rank; i++) bytes *= chunk[i] = dims[i];
@@ -63,7 +68,8 @@ static void cut_chunk(hsize_t *chunk, const hsize_t *dims, int rank, size_t size
   }
 }
 
-/* Creation properties: fletcher32 needs chunks. An array without elements has no bytes to protect and no legal chunk, so it stays contiguous. */
+/* Creation properties: fletcher32 needs chunks. An array without elements has no bytes to
+ * protect and no legal chunk, so it stays contiguous. */
 static hid_t creation(const hsize_t *dims, int rank, size_t size, uint64_t elements) {
   hsize_t chunk[CZ_CK_MAX_RANK];
   hid_t p = H5Pcreate(H5P_DATASET_CREATE);
@@ -78,14 +84,15 @@ static hid_t creation(const hsize_t *dims, int rank, size_t size, uint64_t eleme
 }
 
 /* WHY is filled at the failing call: HDF5 forgets its errors at the next one. */
-static bool write_set(char why[CZ_H5_TEXT], cz_h5_file *file, const char *name, cz_ck_type type, const void *data, const hsize_t *dims, int rank,
-                      uint64_t elements) {
+static bool write_set(char why[CZ_H5_TEXT], cz_h5_file *file, const char *name, cz_ck_type type,
+                      const void *data, const hsize_t *dims, int rank, uint64_t elements) {
   hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(rank, dims, NULL), set = -1;
   hid_t how = creation(dims, rank, cz_ck_type_size(type), elements);
   cz_h5_make_groups(file, name);
   if (links >= 0 && space >= 0 && how >= 0 && H5Pset_char_encoding(links, H5T_CSET_UTF8) >= 0)
     set = H5Dcreate2(file->id, name, cz__ck_stored(type), space, links, how, H5P_DEFAULT);
-  bool good = set >= 0 && (!elements || H5Dwrite(set, cz__ck_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+  bool good = set >= 0 && (!elements || H5Dwrite(set, cz__ck_native(type), H5S_ALL, H5S_ALL,
+                                                 H5P_DEFAULT, data) >= 0);
   if (!good) cz_h5_why(why);
   if (set >= 0 && H5Dclose(set) < 0 && good) {
     cz_h5_why(why);
@@ -97,22 +104,30 @@ static bool write_set(char why[CZ_H5_TEXT], cz_h5_file *file, const char *name, 
   return good;
 }
 
-/** Stores one array of DIMS[RANK] elements; a '/' in NAME makes groups; DATA is not kept. Rank 0 is stored as one element. CZ_EINVAL for a name or
- * shape that can't be, CZ_EIO with HDF5's reason when it is refused (disk full, name taken). After a failure only cz_checkpoint_discard is left. */
-cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_type type, const void *data, const int64_t *dims, int rank) {
+/** Stores one array of DIMS[RANK] elements; a '/' in NAME makes groups; DATA is not kept.
+ * Rank 0 is stored as one element. CZ_EINVAL for a name or shape that can't be, CZ_EIO
+ * with HDF5's reason when it is refused (disk full, name taken). After a failure only
+ * cz_checkpoint_discard is left. */
+cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_type type,
+                            const void *data, const int64_t *dims, int rank) {
   char why[CZ_H5_TEXT], shape[CZ_SHAPE_TEXT];
   hsize_t extents[CZ_CK_MAX_RANK] = {1};
   uint64_t elements, bytes;
-  if (rank < 0 || rank > CZ_CK_MAX_RANK || !cz__shape_count(&elements, dims, rank) || __builtin_mul_overflow(elements, cz_ck_type_size(type), &bytes))
-    return CZ_FAIL(CZ_EINVAL, "checkpoint entry '%s': shape %s is negative, too large or has more than %d extents", name,
-                   cz__shape_text(shape, dims, rank < 0 ? 0 : rank), CZ_CK_MAX_RANK);
+  if (rank < 0 || rank > CZ_CK_MAX_RANK || !cz__shape_count(&elements, dims, rank) ||
+      __builtin_mul_overflow(elements, cz_ck_type_size(type), &bytes))
+    return CZ_FAIL(
+        CZ_EINVAL,
+        "checkpoint entry '%s': shape %s is negative, too large or has more than %d extents", name,
+        cz__shape_text(shape, dims, rank < 0 ? 0 : rank), CZ_CK_MAX_RANK);
   for (int i = 0; i < rank; i++) extents[i] = (hsize_t)dims[i];
   cz_h5_quiet();
-  if (!name[0] || name[0] == '/') return CZ_FAIL(CZ_EINVAL, "checkpoint entry '%s': a name is not empty and does not start with '/'", name);
+  if (!name[0] || name[0] == '/')
+    return CZ_FAIL(CZ_EINVAL,
+                   "checkpoint entry '%s': a name is not empty and does not start with '/'", name);
   bool good = write_set(why, &w->file, name, type, data, extents, rank ? rank : 1, elements);
   if (good && !w->file.error) return CZ_OK;
-  return CZ_FAIL(CZ_EIO, "%s: writing '%s' (%llu bytes): %s", w->file.path, name, (unsigned long long)bytes,
-                 w->file.error ? strerror(w->file.error) : why);
+  return CZ_FAIL(CZ_EIO, "%s: writing '%s' (%llu bytes): %s", w->file.path, name,
+                 (unsigned long long)bytes, w->file.error ? strerror(w->file.error) : why);
 }
 
 /** Stores one whole number. */
@@ -125,18 +140,22 @@ cz_status cz_checkpoint_put_real(cz_checkpoint_writer *w, const char *name, doub
   return cz_checkpoint_put(w, name, CZ_CK_F64, &value, NULL, 0);
 }
 
-/* Makes the temporary file the newest, and what was the newest the previous. The old previous goes last: a damaged newest never replaces the only
- * good file before the new one is durable. File systems without hard links lose that last guard, but never both files. */
+/* Makes the temporary file the newest, and what was the newest the previous. The old
+ * previous goes last: a damaged newest never replaces the only good file before the new
+ * one is durable. File systems without hard links lose that last guard, but never both
+ * files. */
 static cz_status rotate(cz_checkpoint_writer *w) {
-  if (unlink(w->spare) && errno != ENOENT) return CZ_FAIL(CZ_EIO, "%s: %s", w->spare, strerror(errno));
+  if (unlink(w->spare) && errno != ENOENT)
+    return CZ_FAIL(CZ_EIO, "%s: %s", w->spare, strerror(errno));
   bool had = cz_fs_exists(w->file.path), linked = had && link(w->file.path, w->spare) == 0;
-  if (had && !linked && rename(w->file.path, w->previous)) return CZ_FAIL(CZ_EIO, "%s -> %s: %s", w->file.path, w->previous, strerror(errno));
+  if (had && !linked && rename(w->file.path, w->previous))
+    return CZ_FAIL(CZ_EIO, "%s -> %s: %s", w->file.path, w->previous, strerror(errno));
   CZ_TRY(cz_h5_commit(&w->file));
   return linked ? cz_fs_commit(w->spare, w->previous) : CZ_OK;
 }
 
-/** Finishes the checkpoint: closes, syncs, renames; the newest becomes the previous. Ends the writer in any case. When it fails, the checkpoints of
- * before are intact. */
+/** Finishes the checkpoint: closes, syncs, renames; the newest becomes the previous. Ends
+ * the writer in any case. When it fails, the checkpoints of before are intact. */
 cz_status cz_checkpoint_commit(cz_checkpoint_writer **w) {
   cz_h5_quiet();
   cz_status st = cz_h5_close(&(*w)->file);

@@ -3,10 +3,13 @@
 #include <math.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "weight files are little-endian and are read as they lie");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "weight files are little-endian and are read as they lie");
 
 /** True for the four floating types that these functions convert: F16, BF16, F32, F64. */
-bool cz__convert_known(cz_st_type type) { return type == CZ_ST_F16 || type == CZ_ST_BF16 || type == CZ_ST_F32 || type == CZ_ST_F64; }
+bool cz__convert_known(cz_st_type type) {
+  return type == CZ_ST_F16 || type == CZ_ST_BF16 || type == CZ_ST_F32 || type == CZ_ST_F64;
+}
 
 static float bits_to_f32(uint32_t bits) {
   float x;
@@ -30,7 +33,8 @@ static float f16_to_f32(uint16_t h) {
   return bits_to_f32(sign | wide << 23 | fraction << 13);
 }
 
-/* X rounded to nearest even on a grid of DIGITS significant bits whose finest step is 2^LOWEST; overflow is left to the caller. */
+/* X rounded to nearest even on a grid of DIGITS significant bits whose finest step is
+ * 2^LOWEST; overflow is left to the caller. */
 static double round_to_grid(double x, int digits, int lowest) {
   int exponent;
   frexp(x, &exponent); /* |x| in [2^(exponent-1), 2^exponent) */
@@ -52,7 +56,8 @@ static uint16_t f64_to_f16(double x) {
 static uint16_t f64_to_bf16(double x) {
   if (isnan(x)) return signbit(x) ? 0xffc0u : 0x7fc0u;
   if (isinf(x) || x == 0) return (uint16_t)(f32_to_bits((float)x) >> 16);
-  return (uint16_t)(f32_to_bits((float)round_to_grid(x, 8, -133)) >> 16); /* exact, or infinite by overflow */
+  return (uint16_t)(f32_to_bits((float)round_to_grid(x, 8, -133)) >>
+                    16); /* exact, or infinite by overflow */
 }
 
 /** Widens or rounds N numbers of TYPE at IN (any alignment) to float32. */
@@ -66,7 +71,8 @@ void cz__convert_to_f32(float *out, const void *in, cz_st_type type, size_t n) {
     for (size_t i = 0; i < n; i++) out[i] = (float)(memcpy(&wide, p + 8 * i, 8), wide);
     break;
   case CZ_ST_BF16:
-    for (size_t i = 0; i < n; i++) out[i] = bits_to_f32((uint32_t)(memcpy(&half, p + 2 * i, 2), half) << 16);
+    for (size_t i = 0; i < n; i++)
+      out[i] = bits_to_f32((uint32_t)(memcpy(&half, p + 2 * i, 2), half) << 16);
     break;
   default:
     CZ_CHECK(type == CZ_ST_F16);
@@ -90,8 +96,9 @@ void cz__convert_to_f64(double *out, const void *in, cz_st_type type, size_t n) 
   }
 }
 
-/** Stores N numbers of type FROM at IN as TYPE at OUT (any alignment): the same bytes when the types agree, else FROM is F32 or F64, TYPE a floating
- * type, and each number is rounded once, to nearest even. */
+/** Stores N numbers of type FROM at IN as TYPE at OUT (any alignment): the same bytes
+ * when the types agree, else FROM is F32 or F64, TYPE a floating type, and each number
+ * is rounded once, to nearest even. */
 void cz__convert_store(void *out, cz_st_type type, const void *in, cz_st_type from, size_t n) {
   size_t size = cz_st_type_bits(type) / 8;
   if (type == from) {
@@ -103,7 +110,9 @@ void cz__convert_store(void *out, cz_st_type type, const void *in, cz_st_type fr
     double x = from == CZ_ST_F32 ? (double)((const float *)in)[i] : ((const double *)in)[i];
     float f = (float)x;
     uint16_t half = type == CZ_ST_F16 ? f64_to_f16(x) : type == CZ_ST_BF16 ? f64_to_bf16(x) : 0;
-    const void *bytes = type == CZ_ST_F64 ? (const void *)&x : type == CZ_ST_F32 ? (const void *)&f : (const void *)&half;
+    const void *bytes = type == CZ_ST_F64   ? (const void *)&x
+                        : type == CZ_ST_F32 ? (const void *)&f
+                                            : (const void *)&half;
     memcpy((char *)out + i * size, bytes, size);
   }
 }

@@ -1,10 +1,14 @@
-/* Number formats of weight files: to float32 and float64, and back with rounding to nearest even. Internal to checkpoint. */
+/* Number formats of weight files: to float32 and float64, and back with rounding to
+ * nearest even. Internal to checkpoint. */
 #ifndef CZ_CHECKPOINT_CONVERT_H
 #define CZ_CHECKPOINT_CONVERT_H
 
 #include "checkpoint/safetensors.h"
 
-enum { CZ__ST_HEADER_CAP = 100000000, CZ__ST_PIECE = 1 << 20 }; /* bytes: the format's limit; one step of converting */
+enum {
+  CZ__ST_HEADER_CAP = 100000000,
+  CZ__ST_PIECE = 1 << 20
+}; /* bytes: the format's limit; one step of converting */
 
 bool cz__convert_known(cz_st_type type);
 void cz__convert_to_f32(float *out, const void *in, cz_st_type type, size_t n);

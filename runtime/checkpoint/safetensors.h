@@ -1,5 +1,6 @@
-/* safetensors: the weight files of a Hugging Face directory, one file or shards behind an index. Strict on reading; written so that
- * `from_pretrained` loads the result. Rules and their source: https://github.com/huggingface/safetensors, "Format". */
+/* safetensors: the weight files of a Hugging Face directory, one file or shards behind an
+ * index. Strict on reading; written so that `from_pretrained` loads the result. Rules and
+ * their source: https://github.com/huggingface/safetensors, "Format". */
 #ifndef CZ_CHECKPOINT_SAFETENSORS_H
 #define CZ_CHECKPOINT_SAFETENSORS_H
 
@@ -7,7 +8,8 @@
 
 #include <stdbool.h>
 
-typedef enum cz_st_type { /* in the format's order of alignment; a writer stores the highest first */
+typedef enum cz_st_type { /* in the format's order of alignment; a writer stores the highest first
+                           */
                           CZ_ST_BOOL,
                           CZ_ST_F4,
                           CZ_ST_F6_E2M3,
@@ -33,7 +35,8 @@ typedef enum cz_st_type { /* in the format's order of alignment; a writer stores
                           CZ_ST_TYPES
 } cz_st_type;
 
-typedef struct cz_st_info { /* one tensor of an open file or directory; everything borrowed from it */
+typedef struct cz_st_info { /* one tensor of an open file or directory; everything borrowed from it
+                             */
   const char *name;
   cz_st_type type;
   int rank;
@@ -60,11 +63,14 @@ void cz_safetensors_close(cz_safetensors **s);
 size_t cz_safetensors_count(const cz_safetensors *s);
 const cz_st_info *cz_safetensors_at(const cz_safetensors *s, size_t i);
 const cz_st_info *cz_safetensors_find(const cz_safetensors *s, const char *name);
-CZ_MUST cz_status cz_safetensors_read_f32(cz_safetensors *s, float *out, const char *name, const int64_t *dims, int rank);
-CZ_MUST cz_status cz_safetensors_read_f64(cz_safetensors *s, double *out, const char *name, const int64_t *dims, int rank);
+CZ_MUST cz_status cz_safetensors_read_f32(cz_safetensors *s, float *out, const char *name,
+                                          const int64_t *dims, int rank);
+CZ_MUST cz_status cz_safetensors_read_f64(cz_safetensors *s, double *out, const char *name,
+                                          const int64_t *dims, int rank);
 
 CZ_MUST cz_status cz_safetensors_write(const char *path, const cz_st_item *items, size_t n);
-CZ_MUST cz_status cz_safetensors_write_model(const char *folder, const cz_st_item *items, size_t n, uint64_t shard_bytes);
+CZ_MUST cz_status cz_safetensors_write_model(const char *folder, const cz_st_item *items, size_t n,
+                                             uint64_t shard_bytes);
 
 const char *cz_st_type_name(cz_st_type type);
 uint32_t cz_st_type_bits(cz_st_type type);

@@ -66,15 +66,19 @@ static bool type_from_name(cz_st_type *type, const char *name) {
   return false;
 }
 
-static cz_status parse_shape(cz_safetensors *s, const char *path, cz_st_info *t, const json_t *shape) {
-  if (!json_is_array(shape)) return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': 'shape' is missing or not a list", path, t->name);
+static cz_status parse_shape(cz_safetensors *s, const char *path, cz_st_info *t,
+                             const json_t *shape) {
+  if (!json_is_array(shape))
+    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': 'shape' is missing or not a list", path, t->name);
   int64_t *dims;
   t->rank = (int)json_array_size(shape); /* the header cap keeps this far below INT_MAX */
   CZ_TRY(cz_arena_alloc(s->arena, &dims, json_array_size(shape), sizeof *dims));
   for (int i = 0; i < t->rank; i++) {
     const json_t *d = json_array_get(shape, (size_t)i);
     if (!json_is_integer(d) || json_integer_value(d) < 0)
-      return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': extent %d of its shape is not a whole number of 0 or more", path, t->name, i);
+      return CZ_FAIL(CZ_EINVAL,
+                     "%s: tensor '%s': extent %d of its shape is not a whole number of 0 or more",
+                     path, t->name, i);
     dims[i] = json_integer_value(d);
   }
   t->dims = dims;
@@ -84,34 +88,48 @@ static cz_status parse_shape(cz_safetensors *s, const char *path, cz_st_info *t,
 static cz_status parse_size(const char *path, cz_st_info *t, uint64_t end) {
   char shape[CZ_SHAPE_TEXT];
   uint64_t bits;
-  if (!cz__shape_count(&t->elements, t->dims, t->rank) || __builtin_mul_overflow(t->elements, (uint64_t)types[t->type].bits, &bits))
-    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': shape %s has too many elements", path, t->name, cz__shape_text(shape, t->dims, t->rank));
+  if (!cz__shape_count(&t->elements, t->dims, t->rank) ||
+      __builtin_mul_overflow(t->elements, (uint64_t)types[t->type].bits, &bits))
+    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': shape %s has too many elements", path, t->name,
+                   cz__shape_text(shape, t->dims, t->rank));
   if (bits % 8)
-    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': shape %s of %s is not a whole number of bytes", path, t->name,
-                   cz__shape_text(shape, t->dims, t->rank), types[t->type].name);
+    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': shape %s of %s is not a whole number of bytes",
+                   path, t->name, cz__shape_text(shape, t->dims, t->rank), types[t->type].name);
   t->bytes = bits / 8;
   if (t->bytes != end - t->begin)
-    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': shape %s of %s needs %llu bytes but data_offsets [%llu, %llu] hold %llu", path, t->name,
-                   cz__shape_text(shape, t->dims, t->rank), types[t->type].name, (unsigned long long)t->bytes, (unsigned long long)t->begin,
-                   (unsigned long long)end, (unsigned long long)(end - t->begin));
+    return CZ_FAIL(
+        CZ_EINVAL,
+        "%s: tensor '%s': shape %s of %s needs %llu bytes but data_offsets [%llu, %llu] hold %llu",
+        path, t->name, cz__shape_text(shape, t->dims, t->rank), types[t->type].name,
+        (unsigned long long)t->bytes, (unsigned long long)t->begin, (unsigned long long)end,
+        (unsigned long long)(end - t->begin));
   return CZ_OK;
 }
 
-/* One member of the header. t->begin is relative to the data here; the caller makes it absolute. */
-static cz_status parse_tensor(cz_safetensors *s, const char *path, cz_st_info *t, const char *name, const json_t *o) {
+/* One member of the header. t->begin is relative to the data here; the caller makes it
+ * absolute. */
+static cz_status parse_tensor(cz_safetensors *s, const char *path, cz_st_info *t, const char *name,
+                              const json_t *o) {
   char *copy;
   CZ_TRY(cz_arena_strdup(s->arena, &copy, name));
   t->name = copy;
-  if (!json_is_object(o)) return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': its entry is not an object", path, name);
+  if (!json_is_object(o))
+    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': its entry is not an object", path, name);
   const char *dtype = json_string_value(json_object_get(o, "dtype"));
-  if (!dtype) return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': 'dtype' is missing or not a text", path, name);
-  if (!type_from_name(&t->type, dtype)) return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': unknown dtype '%s'", path, name, dtype);
+  if (!dtype)
+    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': 'dtype' is missing or not a text", path, name);
+  if (!type_from_name(&t->type, dtype))
+    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': unknown dtype '%s'", path, name, dtype);
   CZ_TRY(parse_shape(s, path, t, json_object_get(o, "shape")));
-  const json_t *offsets = json_object_get(o, "data_offsets"), *b = json_array_get(offsets, 0), *e = json_array_get(offsets, 1);
+  const json_t *offsets = json_object_get(o, "data_offsets"), *b = json_array_get(offsets, 0),
+               *e = json_array_get(offsets, 1);
   if (json_array_size(offsets) != 2 || !json_is_integer(b) || !json_is_integer(e))
-    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': 'data_offsets' is not a list of two whole numbers", path, name);
+    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': 'data_offsets' is not a list of two whole numbers",
+                   path, name);
   long long begin = json_integer_value(b), end = json_integer_value(e);
-  if (begin < 0 || end < begin) return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': data_offsets [%lld, %lld] are not in order", path, name, begin, end);
+  if (begin < 0 || end < begin)
+    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': data_offsets [%lld, %lld] are not in order", path,
+                   name, begin, end);
   t->begin = (uint64_t)begin;
   return parse_size(path, t, (uint64_t)end);
 }
@@ -122,7 +140,9 @@ static int by_place(const void *a, const void *b) {
   return x->bytes < y->bytes ? -1 : x->bytes > y->bytes; /* empty tensors first */
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const cz_st_info *)a)->name, ((const cz_st_info *)b)->name); }
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const cz_st_info *)a)->name, ((const cz_st_info *)b)->name);
+}
 
 static void sort_by_name(cz_safetensors *s) {
   if (s->n_tensors) qsort(s->tensors, s->n_tensors, sizeof *s->tensors, by_name);
@@ -134,33 +154,44 @@ static cz_status check_places(const char *path, cz_st_info *t, size_t n, uint64_
   if (n) qsort(t, n, sizeof *t, by_place);
   for (size_t i = 0; i < n; end += t[i++].bytes)
     if (t[i].begin != end)
-      return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' begins at byte %llu of the data but the one before ends at %llu: holes and overlaps are not allowed",
+      return CZ_FAIL(CZ_EINVAL,
+                     "%s: tensor '%s' begins at byte %llu of the data but the one before ends at "
+                     "%llu: holes and overlaps are not allowed",
                      path, t[i].name, (unsigned long long)t[i].begin, (unsigned long long)end);
   if (end != data_bytes)
-    return CZ_FAIL(CZ_EINVAL, "%s: the last tensor%s%s%s ends at byte %llu but the file holds %llu bytes of data: %s", path, n ? " '" : "",
-                   n ? t[n - 1].name : "", n ? "'" : "", (unsigned long long)end, (unsigned long long)data_bytes,
-                   end > data_bytes ? "it is truncated" : "bytes are left over");
+    return CZ_FAIL(
+        CZ_EINVAL,
+        "%s: the last tensor%s%s%s ends at byte %llu but the file holds %llu bytes of data: %s",
+        path, n ? " '" : "", n ? t[n - 1].name : "", n ? "'" : "", (unsigned long long)end,
+        (unsigned long long)data_bytes,
+        end > data_bytes ? "it is truncated" : "bytes are left over");
   return CZ_OK;
 }
 
 static cz_status check_metadata(const char *path, const json_t *metadata) {
   const char *key;
   json_t *value;
-  if (!json_is_object(metadata)) return CZ_FAIL(CZ_EINVAL, "%s: '__metadata__' is not an object", path);
+  if (!json_is_object(metadata))
+    return CZ_FAIL(CZ_EINVAL, "%s: '__metadata__' is not an object", path);
   json_object_foreach((json_t *)metadata, key, value) {
-    if (!json_is_string(value)) return CZ_FAIL(CZ_EINVAL, "%s: '__metadata__': the value of '%s' is not a text", path, key);
+    if (!json_is_string(value))
+      return CZ_FAIL(CZ_EINVAL, "%s: '__metadata__': the value of '%s' is not a text", path, key);
   }
   return CZ_OK;
 }
 
-static cz_status parse_header(cz_safetensors *s, int file, const char *text, size_t n, uint64_t data_bytes) {
+static cz_status parse_header(cz_safetensors *s, int file, const char *text, size_t n,
+                              uint64_t data_bytes) {
   const char *path = s->files[file].path, *name;
   json_error_t error;
   json_t *value, *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
-  if (!root) return CZ_FAIL(CZ_EINVAL, "%s: header: %s (byte %d)", path, error.text, 8 + error.position);
-  cz_status st = json_is_object(root) ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: header: not an object", path);
+  if (!root)
+    return CZ_FAIL(CZ_EINVAL, "%s: header: %s (byte %d)", path, error.text, 8 + error.position);
+  cz_status st =
+      json_is_object(root) ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: header: not an object", path);
   size_t first = s->n_tensors;
-  if (st == CZ_OK) st = cz_grow(&s->tensors, &s->tensors_cap, first + json_object_size(root), sizeof *s->tensors);
+  if (st == CZ_OK)
+    st = cz_grow(&s->tensors, &s->tensors_cap, first + json_object_size(root), sizeof *s->tensors);
   if (st == CZ_OK) {
     json_object_foreach(root, name, value) {
       if (strcmp(name, "__metadata__") == 0)
@@ -186,7 +217,8 @@ static cz_status read_at(const st_file *f, void *out, size_t n, uint64_t place, 
     if (k < 0 && errno == EINTR) continue;
     if (k < 0) return CZ_FAIL(CZ_EIO, "%s: reading %s: %s", f->path, what, strerror(errno));
     if (k == 0)
-      return CZ_FAIL(CZ_EIO, "%s: reading %s: the file ends at byte %llu, before byte %llu", f->path, what, (unsigned long long)(place + done),
+      return CZ_FAIL(CZ_EIO, "%s: reading %s: the file ends at byte %llu, before byte %llu",
+                     f->path, what, (unsigned long long)(place + done),
                      (unsigned long long)(place + n));
     done += (size_t)k;
   }
@@ -205,16 +237,21 @@ static cz_status add_file(cz_safetensors *s, const char *path) {
   if (fstat(f->fd, &info)) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
   if (!S_ISREG(info.st_mode)) return CZ_FAIL(CZ_EINVAL, "%s: not a regular file", path);
   uint64_t size = (uint64_t)info.st_size, n;
-  if (size < 8) return CZ_FAIL(CZ_EINVAL, "%s: %llu bytes are too few for a safetensors file", path, (unsigned long long)size);
+  if (size < 8)
+    return CZ_FAIL(CZ_EINVAL, "%s: %llu bytes are too few for a safetensors file", path,
+                   (unsigned long long)size);
   CZ_TRY(read_at(f, &n, sizeof n, 0, "the header's length"));
   if (n > CZ__ST_HEADER_CAP)
-    return CZ_FAIL(CZ_EINVAL, "%s: header of %llu bytes; the format allows %d", path, (unsigned long long)n, CZ__ST_HEADER_CAP);
+    return CZ_FAIL(CZ_EINVAL, "%s: header of %llu bytes; the format allows %d", path,
+                   (unsigned long long)n, CZ__ST_HEADER_CAP);
   if (n > size - 8)
-    return CZ_FAIL(CZ_EINVAL, "%s: header of %llu bytes in a file of %llu: it is truncated", path, (unsigned long long)n, (unsigned long long)size);
+    return CZ_FAIL(CZ_EINVAL, "%s: header of %llu bytes in a file of %llu: it is truncated", path,
+                   (unsigned long long)n, (unsigned long long)size);
   char *text;
   CZ_TRY(cz_alloc(&text, n, 1));
   cz_status st = read_at(f, text, n, 8, "the header");
-  if (st == CZ_OK && (n == 0 || text[0] != '{')) st = CZ_FAIL(CZ_EINVAL, "%s: the header does not start with '{'", path);
+  if (st == CZ_OK && (n == 0 || text[0] != '{'))
+    st = CZ_FAIL(CZ_EINVAL, "%s: the header does not start with '{'", path);
   if (st == CZ_OK) st = parse_header(s, index, text, n, size - 8 - n);
   free(text);
   return st;
@@ -227,8 +264,9 @@ static cz_status create(cz_safetensors **s) {
   return st;
 }
 
-/** Opens one file and checks its whole header: size cap, layout without holes, sizes, types, duplicates. CZ_EINVAL names file, tensor and the
- * offending values; nothing of the data is read. Close with cz_safetensors_close. */
+/** Opens one file and checks its whole header: size cap, layout without holes, sizes,
+ * types, duplicates. CZ_EINVAL names file, tensor and the offending values; nothing of
+ * the data is read. Close with cz_safetensors_close. */
 cz_status cz_safetensors_open(cz_safetensors **s, const char *path) {
   CZ_TRY(create(s));
   cz_status st = add_file(*s, path);
@@ -240,11 +278,13 @@ cz_status cz_safetensors_open(cz_safetensors **s, const char *path) {
   return CZ_OK;
 }
 
-/* Opens FOLDER/SHARD once and finds NAME among its tensors, which are those from *FIRST on. */
+/* Opens FOLDER/SHARD once and finds NAME among its tensors, which are those from *FIRST
+ * on. */
 static cz_status open_shard(cz_safetensors *s, const char *folder, const char *shard, int *file) {
   char path[4096];
   if (!shard[0] || shard[0] == '.' || strchr(shard, '/'))
-    return CZ_FAIL(CZ_EINVAL, "%s: the index names '%s', which is not a file of the same folder", folder, shard);
+    return CZ_FAIL(CZ_EINVAL, "%s: the index names '%s', which is not a file of the same folder",
+                   folder, shard);
   CZ_TRY(cz_fs_join(path, sizeof path, folder, shard));
   for (size_t i = 0; i < s->n_files; i++)
     if (strcmp(s->files[i].path, path) == 0) {
@@ -255,23 +295,29 @@ static cz_status open_shard(cz_safetensors *s, const char *folder, const char *s
   return add_file(s, path);
 }
 
-static cz_status open_all_shards(cz_safetensors *s, const char *folder, const char *index, json_t *map) {
+static cz_status open_all_shards(cz_safetensors *s, const char *folder, const char *index,
+                                 json_t *map) {
   const char *name;
   json_t *value;
   int file;
-  if (!json_is_object(map)) return CZ_FAIL(CZ_EINVAL, "%s: 'weight_map' is missing or not an object", index);
+  if (!json_is_object(map))
+    return CZ_FAIL(CZ_EINVAL, "%s: 'weight_map' is missing or not an object", index);
   json_object_foreach(map, name, value) {
-    if (!json_is_string(value)) return CZ_FAIL(CZ_EINVAL, "%s: 'weight_map': the file of '%s' is not a text", index, name);
+    if (!json_is_string(value))
+      return CZ_FAIL(CZ_EINVAL, "%s: 'weight_map': the file of '%s' is not a text", index, name);
     CZ_TRY(open_shard(s, folder, json_string_value(value), &file));
   }
   return CZ_OK;
 }
 
-/* Keeps of all the shards' tensors exactly those that the index maps to the file they are in. */
-static cz_status keep_mapped(cz_safetensors *s, const char *folder, const char *index, json_t *map) {
+/* Keeps of all the shards' tensors exactly those that the index maps to the file they are
+ * in. */
+static cz_status keep_mapped(cz_safetensors *s, const char *folder, const char *index,
+                             json_t *map) {
   size_t kept = 0;
   for (size_t i = 0; i < s->n_tensors; i++) {
-    const char *shard = json_string_value(json_object_get(map, s->tensors[i].name)), *path = s->files[s->tensors[i].file].path;
+    const char *shard = json_string_value(json_object_get(map, s->tensors[i].name)),
+               *path = s->files[s->tensors[i].file].path;
     const char *slash = strrchr(path, '/');
     if (shard && strcmp(shard, slash ? slash + 1 : path) == 0) s->tensors[kept++] = s->tensors[i];
   }
@@ -281,7 +327,8 @@ static cz_status keep_mapped(cz_safetensors *s, const char *folder, const char *
   json_t *value;
   json_object_foreach(map, name, value) {
     if (!cz_safetensors_find(s, name))
-      return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' is mapped to %s/%s but is not in it", index, name, folder, json_string_value(value));
+      return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' is mapped to %s/%s but is not in it", index, name,
+                     folder, json_string_value(value));
   }
   return CZ_OK;
 }
@@ -294,7 +341,8 @@ static cz_status open_index(cz_safetensors *s, const char *folder, const char *i
   CZ_GO(st, cz_fs_read(index, &text), done);
   root = json_loadb(text.data ? text.data : "", text.len, JSON_REJECT_DUPLICATES, &error);
   if (!root) {
-    st = CZ_FAIL(CZ_EINVAL, "%s: line %d, column %d: %s", index, error.line, error.column, error.text);
+    st = CZ_FAIL(CZ_EINVAL, "%s: line %d, column %d: %s", index, error.line, error.column,
+                 error.text);
     goto done;
   }
   json_t *map = json_object_get(root, "weight_map");
@@ -306,14 +354,18 @@ done:
   return st;
 }
 
-/** Opens the weights of a Hugging Face directory: model.safetensors, else the shards of model.safetensors.index.json, each of whose tensors must be
- * in the file it is mapped to. CZ_EIO when there is neither (a pytorch_model.bin must be converted by a script first). */
+/** Opens the weights of a Hugging Face directory: model.safetensors, else the shards of
+ * model.safetensors.index.json, each of whose tensors must be in the file it is mapped
+ * to. CZ_EIO when there is neither (a pytorch_model.bin must be converted by a script
+ * first). */
 cz_status cz_safetensors_open_model(cz_safetensors **s, const char *folder) {
   char path[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "model.safetensors"));
   if (cz_fs_exists(path)) return cz_safetensors_open(s, path);
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "model.safetensors.index.json"));
-  if (!cz_fs_exists(path)) return CZ_FAIL(CZ_EIO, "%s: neither model.safetensors nor model.safetensors.index.json is there", folder);
+  if (!cz_fs_exists(path))
+    return CZ_FAIL(
+        CZ_EIO, "%s: neither model.safetensors nor model.safetensors.index.json is there", folder);
   CZ_TRY(create(s));
   cz_status st = open_index(*s, folder, path);
   if (st != CZ_OK) cz_safetensors_close(s);
@@ -346,22 +398,28 @@ const cz_st_info *cz_safetensors_find(const cz_safetensors *s, const char *name)
   return s->n_tensors ? bsearch(&key, s->tensors, s->n_tensors, sizeof *s->tensors, by_name) : NULL;
 }
 
-static cz_status find_for_reading(const cz_safetensors *s, const cz_st_info **out, const char *name, const int64_t *dims, int rank) {
+static cz_status find_for_reading(const cz_safetensors *s, const cz_st_info **out, const char *name,
+                                  const int64_t *dims, int rank) {
   const cz_st_info *t = cz_safetensors_find(s, name);
-  if (!t) return CZ_FAIL(CZ_EINVAL, "%s: no tensor '%s' (%zu others)", s->n_files ? s->files[0].path : "safetensors", name, s->n_tensors);
+  if (!t)
+    return CZ_FAIL(CZ_EINVAL, "%s: no tensor '%s' (%zu others)",
+                   s->n_files ? s->files[0].path : "safetensors", name, s->n_tensors);
   const char *path = s->files[t->file].path;
   char have[CZ_SHAPE_TEXT], want[CZ_SHAPE_TEXT];
   if (!cz__shape_same(t->dims, t->rank, dims, rank))
-    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' has shape %s, expected %s", path, name, cz__shape_text(have, t->dims, t->rank),
-                   cz__shape_text(want, dims, rank));
+    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' has shape %s, expected %s", path, name,
+                   cz__shape_text(have, t->dims, t->rank), cz__shape_text(want, dims, rank));
   if (!cz__convert_known(t->type))
-    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' is %s; F16, BF16, F32 and F64 can be read", path, name, types[t->type].name);
+    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' is %s; F16, BF16, F32 and F64 can be read", path,
+                   name, types[t->type].name);
   *out = t;
   return CZ_OK;
 }
 
-/* OUT is float32 or, when WIDE, float64. Same type: one read to its place; otherwise piece by piece through a small buffer. */
-static cz_status read_tensor(cz_safetensors *s, void *out, bool wide, const char *name, const int64_t *dims, int rank) {
+/* OUT is float32 or, when WIDE, float64. Same type: one read to its place; otherwise
+ * piece by piece through a small buffer. */
+static cz_status read_tensor(cz_safetensors *s, void *out, bool wide, const char *name,
+                             const int64_t *dims, int rank) {
   const cz_st_info *t;
   CZ_TRY(find_for_reading(s, &t, name, dims, rank));
   const st_file *f = &s->files[t->file];
@@ -383,13 +441,17 @@ static cz_status read_tensor(cz_safetensors *s, void *out, bool wide, const char
   return st;
 }
 
-/** Reads tensor NAME as float32 into OUT (DIMS[RANK] elements) from F16, BF16, F32 or F64. CZ_EINVAL when it is missing, of another shape (both are
- * named) or not a floating type. */
-cz_status cz_safetensors_read_f32(cz_safetensors *s, float *out, const char *name, const int64_t *dims, int rank) {
+/** Reads tensor NAME as float32 into OUT (DIMS[RANK] elements) from F16, BF16, F32 or
+ * F64. CZ_EINVAL when it is missing, of another shape (both are named) or not a floating
+ * type. */
+cz_status cz_safetensors_read_f32(cz_safetensors *s, float *out, const char *name,
+                                  const int64_t *dims, int rank) {
   return read_tensor(s, out, false, name, dims, rank);
 }
 
-/** Reads tensor NAME as float64 into OUT (DIMS[RANK] elements); otherwise like cz_safetensors_read_f32. */
-cz_status cz_safetensors_read_f64(cz_safetensors *s, double *out, const char *name, const int64_t *dims, int rank) {
+/** Reads tensor NAME as float64 into OUT (DIMS[RANK] elements); otherwise like
+ * cz_safetensors_read_f32. */
+cz_status cz_safetensors_read_f64(cz_safetensors *s, double *out, const char *name,
+                                  const int64_t *dims, int rank) {
   return read_tensor(s, out, true, name, dims, rank);
 }

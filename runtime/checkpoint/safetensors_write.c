@@ -15,12 +15,18 @@ static cz_status item_bytes(uint64_t *bytes, const cz_st_item *t) {
   uint64_t n;
   char shape[CZ_SHAPE_TEXT];
   bool rounded = cz__convert_known(t->type) && (t->from == CZ_ST_F32 || t->from == CZ_ST_F64);
-  if (strcmp(t->name, "__metadata__") == 0) return CZ_FAIL(CZ_EINVAL, "a tensor can't be called '__metadata__'");
+  if (strcmp(t->name, "__metadata__") == 0)
+    return CZ_FAIL(CZ_EINVAL, "a tensor can't be called '__metadata__'");
   if (t->type != t->from && !rounded)
-    return CZ_FAIL(CZ_EINVAL, "tensor '%s': %s can't be stored as %s", t->name, cz_st_type_name(t->from), cz_st_type_name(t->type));
-  if (cz_st_type_bits(t->type) % 8) return CZ_FAIL(CZ_EINVAL, "tensor '%s': type %s is not written", t->name, cz_st_type_name(t->type));
-  if (!cz__shape_count(&n, t->dims, t->rank) || __builtin_mul_overflow(n, (uint64_t)(cz_st_type_bits(t->type) / 8), bytes))
-    return CZ_FAIL(CZ_EINVAL, "tensor '%s': shape %s is negative or too large", t->name, cz__shape_text(shape, t->dims, t->rank));
+    return CZ_FAIL(CZ_EINVAL, "tensor '%s': %s can't be stored as %s", t->name,
+                   cz_st_type_name(t->from), cz_st_type_name(t->type));
+  if (cz_st_type_bits(t->type) % 8)
+    return CZ_FAIL(CZ_EINVAL, "tensor '%s': type %s is not written", t->name,
+                   cz_st_type_name(t->type));
+  if (!cz__shape_count(&n, t->dims, t->rank) ||
+      __builtin_mul_overflow(n, (uint64_t)(cz_st_type_bits(t->type) / 8), bytes))
+    return CZ_FAIL(CZ_EINVAL, "tensor '%s': shape %s is negative or too large", t->name,
+                   cz__shape_text(shape, t->dims, t->rank));
   return CZ_OK;
 }
 
@@ -33,25 +39,30 @@ static int by_alignment(const void *a, const void *b) {
 static json_t *header_entry(const cz_st_item *t, uint64_t begin, uint64_t bytes) {
   json_t *shape = json_array();
   for (int i = 0; i < t->rank; i++) json_array_append_new(shape, json_integer(t->dims[i]));
-  return json_pack("{s:s, s:o, s:[I, I]}", "dtype", cz_st_type_name(t->type), "shape", shape, "data_offsets", (json_int_t)begin,
-                   (json_int_t)(begin + bytes));
+  return json_pack("{s:s, s:o, s:[I, I]}", "dtype", cz_st_type_name(t->type), "shape", shape,
+                   "data_offsets", (json_int_t)begin, (json_int_t)(begin + bytes));
 }
 
 static cz_status add_entry(json_t *root, const char *path, const cz_st_item *t, uint64_t *place) {
   uint64_t bytes;
   CZ_TRY(item_bytes(&bytes, t));
-  if (json_object_get(root, t->name)) return CZ_FAIL(CZ_EINVAL, "%s: two tensors are called '%s'", path, t->name);
+  if (json_object_get(root, t->name))
+    return CZ_FAIL(CZ_EINVAL, "%s: two tensors are called '%s'", path, t->name);
   if (json_object_set_new(root, t->name, header_entry(t, *place, bytes)))
     return CZ_FAIL(CZ_EINVAL, "%s: the name '%s' is not UTF-8 text", path, t->name);
-  if (bytes > INT64_MAX - *place) return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' makes the file larger than 2^63 bytes", path, t->name);
+  if (bytes > INT64_MAX - *place)
+    return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' makes the file larger than 2^63 bytes", path,
+                   t->name);
   *place += bytes;
   return CZ_OK;
 }
 
 /* Length, JSON, and spaces up to a multiple of 8. */
-static cz_status make_header(cz_buf *out, const char *path, const cz_st_item *const *items, size_t n) {
+static cz_status make_header(cz_buf *out, const char *path, const cz_st_item *const *items,
+                             size_t n) {
   uint64_t place = 0;
-  json_t *root = json_pack("{s:{s:s}}", "__metadata__", "format", "pt"); /* releases of transformers before 4.48.2 fail without it */
+  json_t *root = json_pack("{s:{s:s}}", "__metadata__", "format",
+                           "pt"); /* releases of transformers before 4.48.2 fail without it */
   char *text = NULL;
   cz_status st = root ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "%s: no memory for the header", path);
   for (size_t i = 0; i < n && st == CZ_OK; i++) st = add_entry(root, path, items[i], &place);
@@ -62,7 +73,8 @@ static cz_status make_header(cz_buf *out, const char *path, const cz_st_item *co
   if (st == CZ_OK) {
     uint64_t length = (strlen(text) + 7) / 8 * 8;
     if (length > CZ__ST_HEADER_CAP)
-      st = CZ_FAIL(CZ_EINVAL, "%s: header of %" PRIu64 " bytes; the format allows %d", path, length, CZ__ST_HEADER_CAP);
+      st = CZ_FAIL(CZ_EINVAL, "%s: header of %" PRIu64 " bytes; the format allows %d", path, length,
+                   CZ__ST_HEADER_CAP);
     else if ((st = cz_buf_add(out, &length, sizeof length)) == CZ_OK)
       st = cz_buf_addf(out, "%-*s", (int)length, text);
   }
@@ -75,7 +87,8 @@ static cz_status write_item(int fd, const char *path, const cz_st_item *t, char 
   uint64_t bytes;
   CZ_TRY(item_bytes(&bytes, t));
   if (t->type == t->from) return cz_fs_write_fd(fd, path, t->data, bytes);
-  size_t size = cz_st_type_bits(t->type) / 8, from = cz_st_type_bits(t->from) / 8, step = CZ__ST_PIECE / size, n = bytes / size;
+  size_t size = cz_st_type_bits(t->type) / 8, from = cz_st_type_bits(t->from) / 8,
+         step = CZ__ST_PIECE / size, n = bytes / size;
   for (size_t i = 0; i < n; i += step) {
     size_t k = n - i < step ? n - i : step;
     cz__convert_store(piece, t->type, (const char *)t->data + i * from, t->from, k);
@@ -84,7 +97,8 @@ static cz_status write_item(int fd, const char *path, const cz_st_item *t, char 
   return CZ_OK;
 }
 
-static cz_status write_body(int fd, const char *path, const cz_buf *header, const cz_st_item *const *items, size_t n) {
+static cz_status write_body(int fd, const char *path, const cz_buf *header,
+                            const cz_st_item *const *items, size_t n) {
   char *piece;
   CZ_TRY(cz_alloc(&piece, CZ__ST_PIECE, 1));
   cz_status st = cz_fs_write_fd(fd, path, header->data, header->len);
@@ -93,7 +107,8 @@ static cz_status write_body(int fd, const char *path, const cz_buf *header, cons
   return st;
 }
 
-static cz_status write_aside(const char *path, const cz_buf *header, const cz_st_item *const *items, size_t n) {
+static cz_status write_aside(const char *path, const cz_buf *header, const cz_st_item *const *items,
+                             size_t n) {
   char temporary[4096];
   int fd;
   CZ_TRY(cz_fs_aside(temporary, sizeof temporary, path));
@@ -105,9 +120,11 @@ static cz_status write_aside(const char *path, const cz_buf *header, const cz_st
   return st;
 }
 
-/** Writes N tensors to PATH, aside, synced and renamed, so that a reader sees the old file or the whole new one. The order in the file is the
- * format's (alignment, then name), whatever the order given; the header carries {"format": "pt"}. CZ_EINVAL for two tensors of one name, a name that
- * is not UTF-8, a shape or a conversion that can't be; CZ_EIO when the system refuses (disk full), the old file intact. */
+/** Writes N tensors to PATH, aside, synced and renamed, so that a reader sees the old
+ * file or the whole new one. The order in the file is the format's (alignment, then
+ * name), whatever the order given; the header carries {"format": "pt"}. CZ_EINVAL for
+ * two tensors of one name, a name that is not UTF-8, a shape or a conversion that can't
+ * be; CZ_EIO when the system refuses (disk full), the old file intact. */
 cz_status cz_safetensors_write(const char *path, const cz_st_item *items, size_t n) {
   const cz_st_item **sorted;
   cz_buf header = {0};
@@ -121,14 +138,18 @@ cz_status cz_safetensors_write(const char *path, const cz_st_item *items, size_t
   return st;
 }
 
-/* END[k] is one past the last item of shard k: as many items, in the given order, as fit SHARD_BYTES, at least one. */
-static cz_status cut_shards(size_t *end, size_t *shards, uint64_t *total, const cz_st_item *items, size_t n, uint64_t shard_bytes) {
+/* END[k] is one past the last item of shard k: as many items, in the given order, as fit
+ * SHARD_BYTES, at least one. */
+static cz_status cut_shards(size_t *end, size_t *shards, uint64_t *total, const cz_st_item *items,
+                            size_t n, uint64_t shard_bytes) {
   uint64_t used = 0, bytes;
   *shards = 0;
   *total = 0;
   for (size_t i = 0; i < n; i++) {
     CZ_TRY(item_bytes(&bytes, &items[i]));
-    if (bytes > INT64_MAX - *total) return CZ_FAIL(CZ_EINVAL, "tensor '%s' makes the model larger than 2^63 bytes", items[i].name);
+    if (bytes > INT64_MAX - *total)
+      return CZ_FAIL(CZ_EINVAL, "tensor '%s' makes the model larger than 2^63 bytes",
+                     items[i].name);
     if (*shards == 0 || bytes > shard_bytes || used > shard_bytes - bytes) {
       ++*shards;
       used = 0;
@@ -143,15 +164,18 @@ static cz_status cut_shards(size_t *end, size_t *shards, uint64_t *total, const 
 static cz_status write_index(const char *folder, json_t *map, uint64_t total) {
   char path[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "model.safetensors.index.json"));
-  json_t *root = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
+  json_t *root =
+      json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
   char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
-  cz_status st = text ? cz_fs_write_atomic(path, text, strlen(text)) : CZ_FAIL(CZ_ENOMEM, "%s: no memory", path);
+  cz_status st = text ? cz_fs_write_atomic(path, text, strlen(text))
+                      : CZ_FAIL(CZ_ENOMEM, "%s: no memory", path);
   free(text);
   json_decref(root);
   return st;
 }
 
-static cz_status write_shards(const char *folder, const cz_st_item *items, const size_t *end, size_t shards, uint64_t total) {
+static cz_status write_shards(const char *folder, const cz_st_item *items, const size_t *end,
+                              size_t shards, uint64_t total) {
   char name[64], path[4096];
   json_t *map = json_object();
   cz_status st = CZ_OK;
@@ -177,9 +201,12 @@ static cz_status remove_file(const char *folder, const char *name) {
   return unlink(path) && errno != ENOENT ? CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno)) : CZ_OK;
 }
 
-/** Writes the weights of a Hugging Face directory: model.safetensors when all fits SHARD_BYTES (0: no limit), else shards in the given order with
- * their index. The other form, left by an earlier save, is removed last, so that no reader takes it for the new weights. */
-cz_status cz_safetensors_write_model(const char *folder, const cz_st_item *items, size_t n, uint64_t shard_bytes) {
+/** Writes the weights of a Hugging Face directory: model.safetensors when all fits
+ * SHARD_BYTES (0: no limit), else shards in the given order with their index. The other
+ * form, left by an earlier save, is removed last, so that no reader takes it for the new
+ * weights. */
+cz_status cz_safetensors_write_model(const char *folder, const cz_st_item *items, size_t n,
+                                     uint64_t shard_bytes) {
   size_t *end, shards;
   uint64_t total;
   char path[4096];

@@ -6,7 +6,8 @@
 const char *cz__shape_text(char out[CZ_SHAPE_TEXT], const int64_t *dims, int rank) {
   size_t used = (size_t)snprintf(out, CZ_SHAPE_TEXT, "[");
   for (int i = 0; i < rank && used < CZ_SHAPE_TEXT - 32; i++)
-    used += (size_t)snprintf(out + used, CZ_SHAPE_TEXT - used, "%s%lld", i ? ", " : "", (long long)dims[i]);
+    used += (size_t)snprintf(out + used, CZ_SHAPE_TEXT - used, "%s%lld", i ? ", " : "",
+                             (long long)dims[i]);
   snprintf(out + used, CZ_SHAPE_TEXT - used, used >= CZ_SHAPE_TEXT - 32 ? ", ...]" : "]");
   return out;
 }
@@ -19,7 +20,8 @@ bool cz__shape_same(const int64_t *a, int rank_a, const int64_t *b, int rank_b) 
   return true;
 }
 
-/** The number of elements of a shape (1 for rank 0). False when an extent is negative or the product passes 2^63 - 1. */
+/** The number of elements of a shape (1 for rank 0). False when an extent is negative or
+ * the product passes 2^63 - 1. */
 bool cz__shape_count(uint64_t *count, const int64_t *dims, int rank) {
   uint64_t n = 1;
   bool empty = false, fits = true;

@@ -1,4 +1,5 @@
-/* Shapes as the files of this folder store them: text for messages, comparison, checked products. Internal to checkpoint. */
+/* Shapes as the files of this folder store them: text for messages, comparison, checked
+ * products. Internal to checkpoint. */
 #ifndef CZ_CHECKPOINT_SHAPE_H
 #define CZ_CHECKPOINT_SHAPE_H
 

@@ -1,4 +1,5 @@
-/* What a way to talk between processes must offer; comm.c and reducer.c build everything else on it. Internal to comm. */
+/* What a way to talk between processes must offer; comm.c and reducer.c build everything
+ * else on it. Internal to comm. */
 #ifndef CZ_COMM_BACKEND_H
 #define CZ_COMM_BACKEND_H
 
@@ -14,7 +15,8 @@ struct cz_comm_backend {
   cz_status (*broadcast)(cz_comm *c, void *bytes, size_t n, int root);
   cz_status (*allgather)(cz_comm *c, void *bytes, const size_t *bounds);
   cz_status (*split)(cz_comm *c, cz_comm **group, int color);
-  cz_status (*send)(cz_comm *c, cz__request *request, const void *bytes, size_t n, int peer, int tag); /* tags 0 to 32767; n below 2^31 */
+  cz_status (*send)(cz_comm *c, cz__request *request, const void *bytes, size_t n, int peer,
+                    int tag); /* tags 0 to 32767; n below 2^31 */
   cz_status (*receive)(cz_comm *c, cz__request *request, void *bytes, size_t n, int peer, int tag);
   cz_status (*test)(cz_comm *c, cz__request *request, bool *done); /* also makes progress */
   void (*abort)(cz_comm *c, int code);

@@ -1,7 +1,9 @@
-/* Processes that work together: one per device, alone (`self`) or under MPI. The same calls either way; a group split off is again a communicator.
+/* Processes that work together: one per device, alone (`self`) or under MPI. The same
+ * calls either way; a group split off is again a communicator.
  *
- * Collective calls must be made by every rank of the communicator in the same order, by one thread. A rank that fails calls cz_comm_abort, which
- * ends the job: nobody waits for a dead peer. */
+ * Collective calls must be made by every rank of the communicator in the same order, by
+ * one thread. A rank that fails calls cz_comm_abort, which ends the job: nobody waits for
+ * a dead peer. */
 #ifndef CZ_COMM_COMM_H
 #define CZ_COMM_COMM_H
 

@@ -5,7 +5,8 @@
 /** Without MPI: CZ_EUSAGE. */
 cz_status cz__comm_open_mpi(cz_comm **c) {
   *c = NULL;
-  return CZ_FAIL(CZ_EUSAGE, "several processes need MPI, and this program was built without it: install libopenmpi-dev and build again, or start one "
+  return CZ_FAIL(CZ_EUSAGE, "several processes need MPI, and this program was built without it: "
+                            "install libopenmpi-dev and build again, or start one "
                             "process without mpirun");
 }
 
@@ -40,13 +41,16 @@ static cz_status mpi_barrier(cz_comm *c) { return check(MPI_Barrier(comm_of(c)),
 
 static cz_status mpi_broadcast(cz_comm *c, void *bytes, size_t n, int root) {
   for (size_t i = 0; i < n; i += PIECE_BYTES)
-    CZ_TRY(check(MPI_Bcast((char *)bytes + i, (int)(n - i < PIECE_BYTES ? n - i : PIECE_BYTES), MPI_BYTE, root, comm_of(c)), "MPI_Bcast"));
+    CZ_TRY(check(MPI_Bcast((char *)bytes + i, (int)(n - i < PIECE_BYTES ? n - i : PIECE_BYTES),
+                           MPI_BYTE, root, comm_of(c)),
+                 "MPI_Bcast"));
   return CZ_OK;
 }
 
 static cz_status mpi_allgather(cz_comm *c, void *bytes, const size_t *bounds) {
   if (bounds[c->size] > INT_MAX) { /* displacements are int: one broadcast a rank then */
-    for (int r = 0; r < c->size; r++) CZ_TRY(mpi_broadcast(c, (char *)bytes + bounds[r], bounds[r + 1] - bounds[r], r));
+    for (int r = 0; r < c->size; r++)
+      CZ_TRY(mpi_broadcast(c, (char *)bytes + bounds[r], bounds[r + 1] - bounds[r], r));
     return CZ_OK;
   }
   int *counts;
@@ -56,19 +60,22 @@ static cz_status mpi_allgather(cz_comm *c, void *bytes, const size_t *bounds) {
     counts[r] = (int)(bounds[r + 1] - bounds[r]);
     places[r] = (int)bounds[r];
   }
-  int code = MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, bytes, counts, places, MPI_BYTE, comm_of(c));
+  int code = MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, bytes, counts, places, MPI_BYTE,
+                            comm_of(c));
   free(counts);
   return check(code, "MPI_Allgatherv");
 }
 
-static cz_status mpi_send(cz_comm *c, cz__request *request, const void *bytes, size_t n, int peer, int tag) {
+static cz_status mpi_send(cz_comm *c, cz__request *request, const void *bytes, size_t n, int peer,
+                          int tag) {
   MPI_Request r;
   CZ_TRY(check(MPI_Isend(bytes, (int)n, MPI_BYTE, peer, tag, comm_of(c), &r), "MPI_Isend"));
   memcpy(request, &r, sizeof r);
   return CZ_OK;
 }
 
-static cz_status mpi_receive(cz_comm *c, cz__request *request, void *bytes, size_t n, int peer, int tag) {
+static cz_status mpi_receive(cz_comm *c, cz__request *request, void *bytes, size_t n, int peer,
+                             int tag) {
   MPI_Request r;
   CZ_TRY(check(MPI_Irecv(bytes, (int)n, MPI_BYTE, peer, tag, comm_of(c), &r), "MPI_Irecv"));
   memcpy(request, &r, sizeof r);
@@ -126,7 +133,10 @@ static cz_status mpi_split(cz_comm *c, cz_comm **group, int color) {
 cz_status cz__comm_open_mpi(cz_comm **c) {
   int level;
   CZ_TRY(check(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level), "MPI_Init_thread"));
-  if (level < MPI_THREAD_FUNNELED) return CZ_FAIL(CZ_EUSAGE, "this MPI does not allow threads beside the one that calls it (level %d)", level);
+  if (level < MPI_THREAD_FUNNELED)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "this MPI does not allow threads beside the one that calls it (level %d)",
+                   level);
   return wrap(c, MPI_COMM_WORLD);
 }
 

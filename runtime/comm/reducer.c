@@ -6,11 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOTS = 8, TAGS = 16384 }; /* buckets under way at once; tags per direction, many more than SLOTS */
+enum {
+  SLOTS = 8,
+  TAGS = 16384
+}; /* buckets under way at once; tags per direction, many more than SLOTS */
 
 typedef struct bucket {
-  int64_t covered;  /* elements that are final */
-  uint64_t indices; /* the sum of their indices: finds an element announced twice in place of another */
+  int64_t covered; /* elements that are final */
+  uint64_t
+      indices; /* the sum of their indices: finds an element announced twice in place of another */
 } bucket;
 
 typedef struct slot { /* a bucket under way */
@@ -49,7 +53,8 @@ static char *piece_of(const cz_reducer *r, int64_t b, int p, size_t *bytes) {
 }
 
 static cz_status create_slots(cz_reducer *r) {
-  size_t peers = (size_t)r->comm->size - 1, piece = ((size_t)r->per_bucket / (size_t)r->comm->size + 1) * r->element_bytes;
+  size_t peers = (size_t)r->comm->size - 1,
+         piece = ((size_t)r->per_bucket / (size_t)r->comm->size + 1) * r->element_bytes;
   for (int64_t s = 0; s < SLOTS && s < r->n_buckets; s++) {
     CZ_TRY(cz_alloc(&r->slots[s].pieces, peers, piece));
     CZ_TRY(cz_alloc(&r->slots[s].requests, 2 * peers, sizeof(cz__request)));
@@ -57,16 +62,21 @@ static cz_status create_slots(cz_reducer *r) {
   return cz_alloc(&r->parts, (size_t)r->comm->size, sizeof *r->parts);
 }
 
-/** Makes the reducer of the flat GRADIENT (ELEMENTS numbers of 4 or 8 bytes, borrowed) for a global batch of SHARDS shards; buckets of about
- * BUCKET_BYTES (4 MB is a good size; below 1 GB). All memory is taken here: the tree's buffers and, with peers, eight buckets. CZ_EUSAGE when the
- * ranks and shards do not fit (see cz_comm_shards). Collective. Destroy with cz_reducer_destroy. */
-cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, void *gradient, int64_t elements, size_t element_bytes, int64_t shards, size_t bucket_bytes) {
+/** Makes the reducer of the flat GRADIENT (ELEMENTS numbers of 4 or 8 bytes, borrowed)
+ * for a global batch of SHARDS shards; buckets of about BUCKET_BYTES (4 MB is a good
+ * size; below 1 GB). All memory is taken here: the tree's buffers and, with peers, eight
+ * buckets. CZ_EUSAGE when the ranks and shards do not fit (see cz_comm_shards).
+ * Collective. Destroy with cz_reducer_destroy. */
+cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, void *gradient, int64_t elements,
+                            size_t element_bytes, int64_t shards, size_t bucket_bytes) {
   int64_t first, own;
   CZ_CHECK(element_bytes == sizeof(float) || element_bytes == sizeof(double));
   CZ_TRY(cz_comm_shards(c, &first, &own, shards));
   if (bucket_bytes < element_bytes || bucket_bytes >= (size_t)1 << 30 || elements < 0)
-    return CZ_FAIL(CZ_EINVAL, "buckets of %zu bytes for %lld elements of %zu bytes; a bucket holds one element to 1 GB", bucket_bytes,
-                   (long long)elements, element_bytes);
+    return CZ_FAIL(
+        CZ_EINVAL,
+        "buckets of %zu bytes for %lld elements of %zu bytes; a bucket holds one element to 1 GB",
+        bucket_bytes, (long long)elements, element_bytes);
   CZ_TRY(cz_alloc(r, 1, sizeof **r));
   cz_reducer *made = *r;
   made->data = gradient;
@@ -87,7 +97,8 @@ failed:
   return st;
 }
 
-/** Frees everything, clears the pointer, accepts null. Collective; not while a step is unfinished. */
+/** Frees everything, clears the pointer, accepts null. Collective; not while a step is
+ * unfinished. */
 void cz_reducer_destroy(cz_reducer **r) {
   if (!*r) return;
   for (int s = 0; s < SLOTS; s++) {
@@ -103,24 +114,27 @@ void cz_reducer_destroy(cz_reducer **r) {
   *r = NULL;
 }
 
-/** Takes the whole gradient of a shard that is not the rank's last; the buffer may be overwritten afterwards. CZ_EINVAL when all but the last were
- * taken already, or when the last has begun. Local. */
+/** Takes the whole gradient of a shard that is not the rank's last; the buffer may be
+ * overwritten afterwards. CZ_EINVAL when all but the last were taken already, or when
+ * the last has begun. Local. */
 cz_status cz_reducer_push(cz_reducer *r) {
   if (cz_tree_pushed(r->tree) >= r->shards - 1 || r->queued)
-    return CZ_FAIL(CZ_EINVAL, "shard %lld pushed to a reducer whose rank owns %lld", (long long)cz_tree_pushed(r->tree) + 1, (long long)r->shards);
+    return CZ_FAIL(CZ_EINVAL, "shard %lld pushed to a reducer whose rank owns %lld",
+                   (long long)cz_tree_pushed(r->tree) + 1, (long long)r->shards);
   cz_tree_push(r->tree, r->data);
   return CZ_OK;
 }
 
-/* Exchanges with every peer. SCATTER: each piece goes to its owner and the others' versions of ours land in the slot; then the owner's sum goes to
- * all. */
+/* Exchanges with every peer. SCATTER: each piece goes to its owner and the others'
+ * versions of ours land in the slot; then the owner's sum goes to all. */
 static cz_status post(cz_reducer *r, slot *s, bool scatter) {
   const struct cz_comm_backend *b = r->comm->backend;
   int me = r->comm->rank, tag = (int)(s->bucket % TAGS) * 2 + !scatter;
   size_t mine, theirs;
   char *own = piece_of(r, s->bucket, me, &mine), *landing = s->pieces;
   s->n_requests = s->n_done = 0;
-  for (int k = 1; k < r->comm->size; k++) { /* receives first; every rank begins with another peer */
+  for (int k = 1; k < r->comm->size;
+       k++) { /* receives first; every rank begins with another peer */
     int p = (me - k + r->comm->size) % r->comm->size;
     char *piece = piece_of(r, s->bucket, p, &theirs);
     CZ_TRY(scatter ? b->receive(r->comm, &s->requests[s->n_requests], landing, mine, p, tag)
@@ -139,12 +153,14 @@ static cz_status post(cz_reducer *r, slot *s, bool scatter) {
   return CZ_OK;
 }
 
-/* The owner's addition: all ranks' versions of the own piece, in the order of the tree, into the buffer. */
+/* The owner's addition: all ranks' versions of the own piece, in the order of the tree,
+ * into the buffer. */
 static void add_pieces(cz_reducer *r, slot *s) {
   size_t bytes;
   int me = r->comm->rank, size = r->comm->size;
   char *own = piece_of(r, s->bucket, me, &bytes);
-  for (int k = 1; k < size; k++) r->parts[(me - k + size) % size] = s->pieces + (size_t)(k - 1) * bytes;
+  for (int k = 1; k < size; k++)
+    r->parts[(me - k + size) % size] = s->pieces + (size_t)(k - 1) * bytes;
   r->parts[me] = own;
   cz_tree_fold_parts(r->parts, size, (int64_t)(bytes / r->element_bytes), r->element_bytes);
   if (me != 0 && bytes) memcpy(own, r->parts[0], bytes);
@@ -186,24 +202,29 @@ static cz_status cover(cz_reducer *r, int64_t b, int64_t first, int64_t count) {
   k->indices += (uint64_t)count * (2 * (uint64_t)first + (uint64_t)count - 1) / 2;
   if (k->covered < (int64_t)n) return CZ_OK;
   if (k->covered > (int64_t)n || k->indices != n * (2 * from + n - 1) / 2)
-    return CZ_FAIL(CZ_EINVAL, "gradient elements between %lld and %lld were announced twice", (long long)from, (long long)(from + n));
+    return CZ_FAIL(CZ_EINVAL, "gradient elements between %lld and %lld were announced twice",
+                   (long long)from, (long long)(from + n));
   cz_tree_fold(r->tree, r->data, (int64_t)from, (int64_t)n);
   r->queue[r->queued++] = b;
   if (r->comm->size == 1) r->finished++;
   return CZ_OK;
 }
 
-/** Announces that elements [FIRST, FIRST + COUNT) of the last shard's gradient are final; buckets that are whole set out. All ranks announce the same
- * ranges in the same order. CZ_EINVAL for a range outside the buffer, one announced twice, or shards that were not pushed. Local; never waits. */
+/** Announces that elements [FIRST, FIRST + COUNT) of the last shard's gradient are final;
+ * buckets that are whole set out. All ranks announce the same ranges in the same order.
+ * CZ_EINVAL for a range outside the buffer, one announced twice, or shards that were not
+ * pushed. Local; never waits. */
 cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count) {
   if (first < 0 || count < 0 || first > r->elements || count > r->elements - first)
-    return CZ_FAIL(CZ_EINVAL, "gradient elements [%lld, %lld) are not inside the %lld there are", (long long)first, (long long)(first + count),
-                   (long long)r->elements);
+    return CZ_FAIL(CZ_EINVAL, "gradient elements [%lld, %lld) are not inside the %lld there are",
+                   (long long)first, (long long)(first + count), (long long)r->elements);
   if (cz_tree_pushed(r->tree) != r->shards - 1)
-    return CZ_FAIL(CZ_EINVAL, "the last shard's gradient is announced after %lld of %lld shards were pushed", (long long)cz_tree_pushed(r->tree),
-                   (long long)r->shards - 1);
+    return CZ_FAIL(CZ_EINVAL,
+                   "the last shard's gradient is announced after %lld of %lld shards were pushed",
+                   (long long)cz_tree_pushed(r->tree), (long long)r->shards - 1);
   while (count > 0) {
-    int64_t b = first / r->per_bucket, left = bucket_first(r, b) + bucket_count(r, b) - first, n = count < left ? count : left;
+    int64_t b = first / r->per_bucket, left = bucket_first(r, b) + bucket_count(r, b) - first,
+            n = count < left ? count : left;
     CZ_TRY(cover(r, b, first, n));
     first += n;
     count -= n;
@@ -211,13 +232,16 @@ cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count) {
   return cz_reducer_poll(r);
 }
 
-/** Waits until every bucket is summed; the buffer then holds the sum over all shards of all ranks, the same bits everywhere, and the next step may
- * begin. CZ_EINVAL when elements were never announced. Collective. */
+/** Waits until every bucket is summed; the buffer then holds the sum over all shards of
+ * all ranks, the same bits everywhere, and the next step may begin. CZ_EINVAL when
+ * elements were never announced. Collective. */
 cz_status cz_reducer_finish(cz_reducer *r) {
   for (int64_t b = 0; b < r->n_buckets; b++)
     if (r->buckets[b].covered != bucket_count(r, b))
-      return CZ_FAIL(CZ_EINVAL, "of gradient elements [%lld, %lld) only %lld were announced as final", (long long)bucket_first(r, b),
-                     (long long)(bucket_first(r, b) + bucket_count(r, b)), (long long)r->buckets[b].covered);
+      return CZ_FAIL(
+          CZ_EINVAL, "of gradient elements [%lld, %lld) only %lld were announced as final",
+          (long long)bucket_first(r, b), (long long)(bucket_first(r, b) + bucket_count(r, b)),
+          (long long)r->buckets[b].covered);
   while (r->finished < r->n_buckets) {
     int64_t before = r->finished;
     CZ_TRY(cz_reducer_poll(r));

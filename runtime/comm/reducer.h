@@ -1,13 +1,18 @@
-/* Sums the gradients of all shards on all ranks, in the one tree of comm/tree.h, while the backward pass still runs.
+/* Sums the gradients of all shards on all ranks, in the one tree of comm/tree.h, while
+ * the backward pass still runs.
  *
- * The flat gradient buffer is cut into buckets. As soon as all elements of a bucket are final on a rank, its pieces travel to their owners (piece r
- * to rank r), each owner adds its pieces in the order of the tree, and the sums travel back. The bits do not depend on buckets, pieces or timing.
+ * The flat gradient buffer is cut into buckets. As soon as all elements of a bucket are
+ * final on a rank, its pieces travel to their owners (piece r to rank r), each owner adds
+ * its pieces in the order of the tree, and the sums travel back. The bits do not depend
+ * on buckets, pieces or timing.
  *
- * The gradient is host memory, and the host adds; a device with memory of its own gives and takes copies (trainers/loop.c).
+ * The gradient is host memory, and the host adds; a device with memory of its own gives
+ * and takes copies (trainers/loop.c).
  *
- * One step: for each of the rank's shards but the last, run backward and cz_reducer_push. During the last shard's backward call cz_reducer_ready for
- * elements that are final and cz_reducer_poll now and then (between ops); after it cz_reducer_finish. The buffer then holds the sum over all shards.
- */
+ * One step: for each of the rank's shards but the last, run backward and cz_reducer_push.
+ * During the last shard's backward call cz_reducer_ready for elements that are final and
+ * cz_reducer_poll now and then (between ops); after it cz_reducer_finish. The buffer then
+ * holds the sum over all shards. */
 #ifndef CZ_COMM_REDUCER_H
 #define CZ_COMM_REDUCER_H
 
@@ -15,8 +20,8 @@
 
 typedef struct cz_reducer cz_reducer;
 
-CZ_MUST cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, void *gradient, int64_t elements, size_t element_bytes, int64_t shards,
-                                    size_t bucket_bytes);
+CZ_MUST cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, void *gradient, int64_t elements,
+                                    size_t element_bytes, int64_t shards, size_t bucket_bytes);
 void cz_reducer_destroy(cz_reducer **r);
 CZ_MUST cz_status cz_reducer_push(cz_reducer *r);
 CZ_MUST cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count);

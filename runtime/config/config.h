@@ -1,10 +1,15 @@
-/* Strict configuration: YAML files, overrides, bases, scales, and one typed table of keys per section, declared by the module that reads it.
+/* Strict configuration: YAML files, overrides, bases, scales, and one typed table of keys
+ * per section, declared by the module that reads it.
  *
- * A file is read into a tree of nodes that never change; every node knows the file, line and column it was written at, so that a complaint about a
- * value that came through a base, a scale or an argument still points at the right place. Merging makes new nodes and shares the old.
+ * A file is read into a tree of nodes that never change; every node knows the file, line
+ * and column it was written at, so that a complaint about a value that came through a
+ * base, a scale or an argument still points at the right place. Merging makes new nodes
+ * and shares the old.
  *
- * The table binds a mapping to a plain struct and prints the help. An unknown key, a wrong type, a value out of range, a missing or a duplicate key
- * is CZ_EUSAGE with file, line, column, the offending text, the source line with a caret, and the nearest spelling. */
+ * The table binds a mapping to a plain struct and prints the help. An unknown key, a
+ * wrong type, a value out of range, a missing or a duplicate key is CZ_EUSAGE with file,
+ * line, column, the offending text, the source line with a caret, and the nearest
+ * spelling. */
 #ifndef CZ_CONFIG_CONFIG_H
 #define CZ_CONFIG_CONFIG_H
 
@@ -16,17 +21,20 @@ typedef enum cz_key_type {
   CZ_KEY_INT,  /* int64_t */
   CZ_KEY_REAL, /* double */
   CZ_KEY_BOOL, /* bool */
-  CZ_KEY_TEXT, /* const char *, owned by the configuration's arena (or the table, when it is the default) */
+  CZ_KEY_TEXT, /* const char *, owned by the configuration's arena (or the table, when it is the
+                  default) */
   CZ_KEY_ENUM, /* int: index into choices */
-  CZ_KEY_TREE  /* a mapping or a list that the caller reads itself: in the table for its spelling and help; choices[0] says what it holds */
+  CZ_KEY_TREE /* a mapping or a list that the caller reads itself: in the table for its spelling and
+                 help; choices[0] says what it holds */
 } cz_key_type;
 
 typedef struct cz_key_spec {
   const char *name;
   cz_key_type type;
-  size_t offset;              /* of the member in the section's struct */
-  const char *fallback;       /* default as text; null: the key must be given */
-  double min, max;            /* of numbers, both included (INFINITY leaves one side open); ignored when min == max == 0 */
+  size_t offset;        /* of the member in the section's struct */
+  const char *fallback; /* default as text; null: the key must be given */
+  double min, max; /* of numbers, both included (INFINITY leaves one side open); ignored when min ==
+                      max == 0 */
   const char *const *choices; /* of enums, null-terminated */
   const char *unit;           /* "tokens", "steps", ...; or null */
   const char *help;           /* one sentence */
@@ -39,16 +47,21 @@ typedef struct cz_section {
   size_t n_keys;
 } cz_section;
 
-#define CZ_SECTION(name, help, keys)                                                                                                                 \
+#define CZ_SECTION(name, help, keys)                                                               \
   { name, help, keys, sizeof(keys) / sizeof *(keys) }
 
-/* A parsed file with its bases and overrides; owns every node and string that it hands out. */
+/* A parsed file with its bases and overrides; owns every node and string that it hands
+ * out. */
 typedef struct cz_config cz_config;
 
 /* A place in it. Borrowed from the configuration, never changed. */
 typedef struct cz_config_node cz_config_node;
 
-typedef enum cz_config_kind { CZ_CONFIG_SCALAR, CZ_CONFIG_SEQUENCE, CZ_CONFIG_MAPPING } cz_config_kind;
+typedef enum cz_config_kind {
+  CZ_CONFIG_SCALAR,
+  CZ_CONFIG_SEQUENCE,
+  CZ_CONFIG_MAPPING
+} cz_config_kind;
 
 /* Reading. */
 CZ_MUST cz_status cz_config_open(cz_config **config, const char *path);
@@ -57,18 +70,26 @@ CZ_MUST cz_status cz_config_from_words(cz_config **config, const char *const *wo
 void cz_config_destroy(cz_config **config);
 const cz_config_node *cz_config_root(const cz_config *config);
 
-/* Changing what the root is. Order of precedence, weakest first: bases, file, scale, overrides. */
+/* Changing what the root is. Order of precedence, weakest first: bases, file, scale,
+ * overrides. */
 CZ_MUST cz_status cz_config_scale(cz_config *config, const char *scale);
 CZ_MUST cz_status cz_config_set(cz_config *config, const char *word);
 
-/* Making nodes from nodes; the result lives as long as the configuration, OUT may be any node pointer. */
-CZ_MUST cz_status cz_config_read(cz_config *config, const cz_config_node **out, const char *name, const char *text, size_t n);
-CZ_MUST cz_status cz_config_retext(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *text);
-CZ_MUST cz_status cz_config_merge(cz_config *config, const cz_config_node **out, const cz_config_node *under, const cz_config_node *over);
-CZ_MUST cz_status cz_config_with(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *path,
+/* Making nodes from nodes; the result lives as long as the configuration, OUT may be any
+ * node pointer. */
+CZ_MUST cz_status cz_config_read(cz_config *config, const cz_config_node **out, const char *name,
+                                 const char *text, size_t n);
+CZ_MUST cz_status cz_config_retext(cz_config *config, const cz_config_node **out,
+                                   const cz_config_node *node, const char *text);
+CZ_MUST cz_status cz_config_merge(cz_config *config, const cz_config_node **out,
+                                  const cz_config_node *under, const cz_config_node *over);
+CZ_MUST cz_status cz_config_with(cz_config *config, const cz_config_node **out,
+                                 const cz_config_node *node, const char *path,
                                  const cz_config_node *value);
-CZ_MUST cz_status cz_config_without(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *key);
-CZ_MUST cz_status cz_config_with_word(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *word);
+CZ_MUST cz_status cz_config_without(cz_config *config, const cz_config_node **out,
+                                    const cz_config_node *node, const char *key);
+CZ_MUST cz_status cz_config_with_word(cz_config *config, const cz_config_node **out,
+                                      const cz_config_node *node, const char *word);
 
 /* Walking. */
 cz_config_kind cz_config_kind_of(const cz_config_node *node);
@@ -76,7 +97,8 @@ size_t cz_config_count(const cz_config_node *node);
 const cz_config_node *cz_config_at(const cz_config_node *node, size_t i);
 const char *cz_config_key_at(const cz_config_node *node, size_t i);
 const cz_config_node *cz_config_get(const cz_config_node *node, const char *key);
-CZ_MUST cz_status cz_config_need(const cz_config_node **out, const cz_config_node *node, const char *key);
+CZ_MUST cz_status cz_config_need(const cz_config_node **out, const cz_config_node *node,
+                                 const char *key);
 CZ_MUST cz_status cz_config_expect(const cz_config_node *node, cz_config_kind kind);
 CZ_MUST cz_status cz_config_only(const cz_config_node *node, const char *const *names);
 
@@ -85,14 +107,16 @@ CZ_MUST cz_status cz_config_text(const char **out, const cz_config_node *node);
 CZ_MUST cz_status cz_config_int(int64_t *out, const cz_config_node *node, double min, double max);
 CZ_MUST cz_status cz_config_real(double *out, const cz_config_node *node, double min, double max);
 CZ_MUST cz_status cz_config_bool(bool *out, const cz_config_node *node);
-CZ_MUST cz_status cz_config_choice(int *out, const cz_config_node *node, const char *const *choices);
+CZ_MUST cz_status cz_config_choice(int *out, const cz_config_node *node,
+                                   const char *const *choices);
 
 /* A complaint that points at a node. */
 cz_status cz_config_error(const cz_config_node *node, const char *format, ...) CZ_PRINTF(2, 3);
 
 /* Sections. */
 CZ_MUST cz_status cz_config_known(const cz_config_node *node, const cz_section *section);
-CZ_MUST cz_status cz_config_bind(const cz_config_node *node, const cz_section *section, void *out, const char *const *others);
+CZ_MUST cz_status cz_config_bind(const cz_config_node *node, const cz_section *section, void *out,
+                                 const char *const *others);
 CZ_MUST cz_status cz_config_help(cz_buf *out, const cz_section *section);
 CZ_MUST cz_status cz_config_markdown(cz_buf *out, const cz_section *section);
 
@@ -100,6 +124,7 @@ CZ_MUST cz_status cz_config_markdown(cz_buf *out, const cz_section *section);
 CZ_MUST cz_status cz_config_emit(cz_buf *out, const cz_config_node *node);
 CZ_MUST cz_status cz_config_canonical(cz_buf *out, const cz_config_node *node);
 CZ_MUST cz_status cz_config_hash(uint64_t *out, const cz_config_node *node);
-CZ_MUST cz_status cz_config_compare(cz_buf *out, const cz_config_node *there, const cz_config_node *now);
+CZ_MUST cz_status cz_config_compare(cz_buf *out, const cz_config_node *there,
+                                    const cz_config_node *now);
 
 #endif

@@ -1,11 +1,13 @@
-/* From nodes to text: YAML that reads back to the same tree, and one canonical line for hashes. */
+/* From nodes to text: YAML that reads back to the same tree, and one canonical line for
+ * hashes. */
 #include "config/tree.h"
 #include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* True when TEXT needs no quotes anywhere in YAML: a conservative set, letters and digits and a few marks, single spaces inside. */
+/* True when TEXT needs no quotes anywhere in YAML: a conservative set, letters and digits
+ * and a few marks, single spaces inside. */
 static bool plain_safe(const char *text) {
   static const char marks[] = "_./+-=<>()@^";
   if (!*text || strchr("-=<>@^. ", *text) || text[strlen(text) - 1] == ' ') return false;
@@ -16,8 +18,8 @@ static bool plain_safe(const char *text) {
   return true;
 }
 
-/* Two or three bytes that YAML takes for a line break, a control or a mark: the C1 controls, U+2028, U+2029, U+FEFF, U+FFFE, U+FFFF; their code
- * point, or 0. */
+/* Two or three bytes that YAML takes for a line break, a control or a mark: the C1
+ * controls, U+2028, U+2029, U+FEFF, U+FFFE, U+FFFF; their code point, or 0. */
 static unsigned special(const unsigned char *s) {
   if (s[0] == 0xC2 && s[1] >= 0x80 && s[1] <= 0xA0) return s[1];
   if ((s[0] & 0xF0) != 0xE0 || (s[1] & 0xC0) != 0x80 || (s[2] & 0xC0) != 0x80) return 0;
@@ -43,11 +45,14 @@ static cz_status add_quoted(cz_buf *out, const char *text) {
   return cz_buf_add(out, "\"", 1);
 }
 
-/** Appends a scalar so that it reads back as the same text and the same type. QUOTED: it is a text even when it looks like a number. */
+/** Appends a scalar so that it reads back as the same text and the same type. QUOTED: it
+ * is a text even when it looks like a number. */
 cz_status cz__config_scalar(cz_buf *out, const char *text, bool quoted) {
   cz__looks looks = cz__config_looks(text, NULL, NULL);
-  if (!quoted && looks != CZ__LOOKS_TEXT) return cz_buf_addf(out, "%s", looks == CZ__LOOKS_NULL ? "null" : text);
-  return looks == CZ__LOOKS_TEXT && plain_safe(text) ? cz_buf_add(out, text, strlen(text)) : add_quoted(out, text);
+  if (!quoted && looks != CZ__LOOKS_TEXT)
+    return cz_buf_addf(out, "%s", looks == CZ__LOOKS_NULL ? "null" : text);
+  return looks == CZ__LOOKS_TEXT && plain_safe(text) ? cz_buf_add(out, text, strlen(text))
+                                                     : add_quoted(out, text);
 }
 
 static bool all_scalars(const cz_config_node *node) {
@@ -67,7 +72,8 @@ static cz_status emit_flow(cz_buf *out, const cz_config_node *node) {
   return cz_buf_add(out, "]", 1);
 }
 
-/* The entries of a collection, a line each; HANGING: the first line's indentation stands there already, after "- ". */
+/* The entries of a collection, a line each; HANGING: the first line's indentation stands
+ * there already, after "- ". */
 static cz_status emit_entries(cz_buf *out, const cz_config_node *node, int indent, bool hanging) {
   for (size_t i = 0; i < node->count; i++) {
     const cz__entry *e = &node->entries[i];
@@ -75,14 +81,18 @@ static cz_status emit_entries(cz_buf *out, const cz_config_node *node, int inden
     if (!e->key) {
       CZ_TRY(cz_buf_add(out, "- ", 2));
       bool block = e->value->kind == CZ_CONFIG_MAPPING && e->value->count;
-      CZ_TRY(block ? emit_entries(out, e->value, indent + 2, true) : emit_value(out, e->value, indent + 2));
+      CZ_TRY(block ? emit_entries(out, e->value, indent + 2, true)
+                   : emit_value(out, e->value, indent + 2));
       continue;
     }
     CZ_TRY(cz__config_scalar(out, e->key, true));
     CZ_TRY(cz_buf_add(out, ":", 1));
-    bool nested = e->value->kind != CZ_CONFIG_SCALAR && !(e->value->kind == CZ_CONFIG_SEQUENCE && all_scalars(e->value)) && e->value->count;
+    bool nested = e->value->kind != CZ_CONFIG_SCALAR &&
+                  !(e->value->kind == CZ_CONFIG_SEQUENCE && all_scalars(e->value)) &&
+                  e->value->count;
     CZ_TRY(cz_buf_add(out, nested ? "\n" : " ", 1));
-    CZ_TRY(nested ? emit_entries(out, e->value, indent + 2, false) : emit_value(out, e->value, indent + 2));
+    CZ_TRY(nested ? emit_entries(out, e->value, indent + 2, false)
+                  : emit_value(out, e->value, indent + 2));
   }
   return CZ_OK;
 }
@@ -100,7 +110,8 @@ static cz_status emit_value(cz_buf *out, const cz_config_node *node, int indent)
   return cz_buf_add(out, "\n", 1);
 }
 
-/** Appends NODE as YAML in the order of its entries, without comments; reading it gives a tree with the same cz_config_canonical. */
+/** Appends NODE as YAML in the order of its entries, without comments; reading it gives a
+ * tree with the same cz_config_canonical. */
 cz_status cz_config_emit(cz_buf *out, const cz_config_node *node) {
   bool block = node->kind == CZ_CONFIG_MAPPING && node->count;
   return block ? emit_entries(out, node, 0, false) : emit_value(out, node, 0);
@@ -142,7 +153,8 @@ static cz_status canonical_mapping(cz_buf *out, const cz_config_node *node) {
   return st == CZ_OK ? cz_buf_add(out, "}", 1) : st;
 }
 
-/** Appends NODE as one line of JSON-like text that does not depend on the order of keys, on quotes, or on how a number is written. */
+/** Appends NODE as one line of JSON-like text that does not depend on the order of keys,
+ * on quotes, or on how a number is written. */
 cz_status cz_config_canonical(cz_buf *out, const cz_config_node *node) {
   if (node->kind == CZ_CONFIG_SCALAR) return canonical_scalar(out, node);
   if (node->kind == CZ_CONFIG_MAPPING) return canonical_mapping(out, node);

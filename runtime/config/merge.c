@@ -1,13 +1,16 @@
-/* New nodes from old ones: merge, replace, remove, override. Nothing is changed in place. */
+/* New nodes from old ones: merge, replace, remove, override. Nothing is changed in
+ * place. */
 #include "config/tree.h"
 #include "base/text.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/** UNDER with OVER laid upon it: mappings key by key, at every depth; anything else is replaced whole, lists too. UNDER's keys come first, in its
- * order; every value keeps the place it was written at. */
-cz_status cz_config_merge(cz_config *config, const cz_config_node **out, const cz_config_node *under, const cz_config_node *over) {
+/** UNDER with OVER laid upon it: mappings key by key, at every depth; anything else is
+ * replaced whole, lists too. UNDER's keys come first, in its order; every value keeps
+ * the place it was written at. */
+cz_status cz_config_merge(cz_config *config, const cz_config_node **out,
+                          const cz_config_node *under, const cz_config_node *over) {
   if (under->kind != CZ_CONFIG_MAPPING || over->kind != CZ_CONFIG_MAPPING) {
     *out = over;
     return CZ_OK;
@@ -25,14 +28,16 @@ cz_status cz_config_merge(cz_config *config, const cz_config_node **out, const c
   }
   for (size_t k = 0; k < over->count; k++) {
     const cz__entry *e = &over->entries[k];
-    if (!cz_config_get(under, e->key)) CZ_TRY(cz__config_add(config->arena, made, e->key, e->at, e->value));
+    if (!cz_config_get(under, e->key))
+      CZ_TRY(cz__config_add(config->arena, made, e->key, e->at, e->value));
   }
   *out = made;
   return CZ_OK;
 }
 
 /** NODE, a mapping, without KEY; the same node when it has none. */
-cz_status cz_config_without(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *key) {
+cz_status cz_config_without(cz_config *config, const cz_config_node **out,
+                            const cz_config_node *node, const char *key) {
   CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
   cz_config_node *made;
   CZ_TRY(cz__config_node(config->arena, &made, CZ_CONFIG_MAPPING, node->at, node->path));
@@ -45,19 +50,24 @@ cz_status cz_config_without(cz_config *config, const cz_config_node **out, const
 }
 
 static bool is_null(const cz_config_node *node) {
-  return node->kind == CZ_CONFIG_SCALAR && !node->quoted && cz__config_looks(node->text, NULL, NULL) == CZ__LOOKS_NULL;
+  return node->kind == CZ_CONFIG_SCALAR && !node->quoted &&
+         cz__config_looks(node->text, NULL, NULL) == CZ__LOOKS_NULL;
 }
 
-/* The entry of NODE that KEY names: a key of a mapping, an index of a list; COUNT when a mapping has none yet. */
-static cz_status find_entry(const cz_config_node *node, const char *key, const cz_config_node *value, size_t *found) {
+/* The entry of NODE that KEY names: a key of a mapping, an index of a list; COUNT when a
+ * mapping has none yet. */
+static cz_status find_entry(const cz_config_node *node, const char *key,
+                            const cz_config_node *value, size_t *found) {
   if (node->kind == CZ_CONFIG_SCALAR)
-    return cz__config_fail(value->at, value->path, "'%s' holds a single value, nothing can be set inside it", node->path);
+    return cz__config_fail(value->at, value->path,
+                           "'%s' holds a single value, nothing can be set inside it", node->path);
   int64_t index = -1;
   if (node->kind == CZ_CONFIG_SEQUENCE) {
     bool number = cz_parse_int(key, &index) == CZ_OK;
     if (!number || index < 0 || index >= (int64_t)node->count)
-      return cz__config_fail(value->at, value->path, "'%s' is a list of %zu items, '%s' is none of 0 to %zu", node->path, node->count, key,
-                             node->count ? node->count - 1 : 0);
+      return cz__config_fail(value->at, value->path,
+                             "'%s' is a list of %zu items, '%s' is none of 0 to %zu", node->path,
+                             node->count, key, node->count ? node->count - 1 : 0);
     *found = (size_t)index;
     return CZ_OK;
   }
@@ -65,8 +75,10 @@ static cz_status find_entry(const cz_config_node *node, const char *key, const c
   return CZ_OK;
 }
 
-/* One key of cz_config_with and then the rest: KEYS are N texts, one behind the other; PATH is NODE's, which may be missing yet. */
-static cz_status with_keys(cz_config *c, const cz_config_node **out, const cz_config_node *node, const char *path, const char *keys, size_t n,
+/* One key of cz_config_with and then the rest: KEYS are N texts, one behind the other;
+ * PATH is NODE's, which may be missing yet. */
+static cz_status with_keys(cz_config *c, const cz_config_node **out, const cz_config_node *node,
+                           const char *path, const char *keys, size_t n,
                            const cz_config_node *value) {
   cz_config_node *made;
   char *below;
@@ -81,7 +93,8 @@ static cz_status with_keys(cz_config *c, const cz_config_node **out, const cz_co
     CZ_TRY(find_entry(node, keys, value, &found));
     CZ_TRY(cz__config_node(c->arena, &made, node->kind, node->at, node->path));
     for (size_t i = 0; i < node->count; i++)
-      CZ_TRY(cz__config_add(c->arena, made, node->entries[i].key, node->entries[i].at, node->entries[i].value));
+      CZ_TRY(cz__config_add(c->arena, made, node->entries[i].key, node->entries[i].at,
+                            node->entries[i].value));
   }
   if (found == made->count) CZ_TRY(cz__config_add(c->arena, made, keys, value->at, NULL));
   cz__entry *e = &made->entries[found];
@@ -91,8 +104,10 @@ static cz_status with_keys(cz_config *c, const cz_config_node **out, const cz_co
   return with_keys(c, &e->value, e->value, below, keys + strlen(keys) + 1, n - 1, value);
 }
 
-/** NODE with VALUE at PATH (`a.b.c`; a number picks an item of a list); mappings on the way are made when missing. */
-cz_status cz_config_with(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *path, const cz_config_node *value) {
+/** NODE with VALUE at PATH (`a.b.c`; a number picks an item of a list); mappings on the
+ * way are made when missing. */
+cz_status cz_config_with(cz_config *config, const cz_config_node **out, const cz_config_node *node,
+                         const char *path, const cz_config_node *value) {
   char *keys;
   CZ_TRY(cz_arena_strdup(config->arena, &keys, path));
   size_t n = 1;
@@ -104,11 +119,14 @@ cz_status cz_config_with(cz_config *config, const cz_config_node **out, const cz
   return with_keys(config, out, node, node->path, keys, n, value);
 }
 
-/** NODE with one override `a.b.c=value`. A value that begins with [, {, " or ' is read as YAML; any other is taken as it stands, a number when it
- * looks like one. Whether the key exists is seen when its section is bound; the message then names the argument. */
-cz_status cz_config_with_word(cz_config *config, const cz_config_node **out, const cz_config_node *node, const char *word) {
+/** NODE with one override `a.b.c=value`. A value that begins with [, {, " or ' is read as
+ * YAML; any other is taken as it stands, a number when it looks like one. Whether the
+ * key exists is seen when its section is bound; the message then names the argument. */
+cz_status cz_config_with_word(cz_config *config, const cz_config_node **out,
+                              const cz_config_node *node, const char *word) {
   const char *equals = strchr(word, '=');
-  if (!equals || equals == word) return CZ_FAIL(CZ_EUSAGE, "argument '%s': expected key=value", word);
+  if (!equals || equals == word)
+    return CZ_FAIL(CZ_EUSAGE, "argument '%s': expected key=value", word);
   cz__source *source;
   char *path;
   const cz_config_node *value;
@@ -120,7 +138,8 @@ cz_status cz_config_with_word(cz_config *config, const cz_config_node **out, con
     CZ_TRY(cz__config_yaml(config->arena, &value, source, (size_t)(text - source->text), path));
   } else {
     cz_config_node *scalar;
-    CZ_TRY(cz__config_node(config->arena, &scalar, CZ_CONFIG_SCALAR, (cz__place){source, 1, (int)(text - source->text) + 1}, path));
+    CZ_TRY(cz__config_node(config->arena, &scalar, CZ_CONFIG_SCALAR,
+                           (cz__place){source, 1, (int)(text - source->text) + 1}, path));
     scalar->text = text;
     value = scalar;
   }

@@ -7,14 +7,17 @@
 #include <string.h>
 
 /** Makes an empty node. PATH is borrowed and must live in the arena. */
-cz_status cz__config_node(cz_arena *arena, cz_config_node **out, cz_config_kind kind, cz__place at, const char *path) {
+cz_status cz__config_node(cz_arena *arena, cz_config_node **out, cz_config_kind kind, cz__place at,
+                          const char *path) {
   CZ_TRY(cz_arena_alloc(arena, out, 1, sizeof **out));
   **out = (cz_config_node){.kind = kind, .at = at, .path = path};
   return CZ_OK;
 }
 
-/** Appends an entry; of a node that is still being made. The old array stays in the arena: growth doubles, so that is at most as much again. */
-cz_status cz__config_add(cz_arena *arena, cz_config_node *parent, const char *key, cz__place at, const cz_config_node *value) {
+/** Appends an entry; of a node that is still being made. The old array stays in the
+ * arena: growth doubles, so that is at most as much again. */
+cz_status cz__config_add(cz_arena *arena, cz_config_node *parent, const char *key, cz__place at,
+                         const cz_config_node *value) {
   if (parent->count == parent->cap) {
     size_t cap = parent->cap ? 2 * parent->cap : 8;
     cz__entry *entries;
@@ -36,7 +39,8 @@ cz_status cz__config_path(cz_arena *arena, char **out, const char *parent, const
 }
 
 /** Copies a text and its name into the arena. */
-cz_status cz__config_source(cz_arena *arena, cz__source **out, const char *name, const char *text, size_t n, bool argument) {
+cz_status cz__config_source(cz_arena *arena, cz__source **out, const char *name, const char *text,
+                            size_t n, bool argument) {
   char *name_copy, *copy;
   CZ_TRY(cz_arena_alloc(arena, out, 1, sizeof **out));
   CZ_TRY(cz_arena_strdup(arena, &name_copy, name));
@@ -64,7 +68,8 @@ const char *cz_config_key_at(const cz_config_node *node, size_t i) {
   return node->entries[i].key;
 }
 
-/** The value of KEY in a mapping, or null when NODE is null, no mapping, or has no such key. */
+/** The value of KEY in a mapping, or null when NODE is null, no mapping, or has no such
+ * key. */
 const cz_config_node *cz_config_get(const cz_config_node *node, const char *key) {
   if (!node || node->kind != CZ_CONFIG_MAPPING) return NULL;
   for (size_t i = 0; i < node->count; i++)
@@ -72,14 +77,17 @@ const cz_config_node *cz_config_get(const cz_config_node *node, const char *key)
   return NULL;
 }
 
-/** The value of KEY in the mapping NODE, which must be there; the message names the key that is there and spelt most like it. */
+/** The value of KEY in the mapping NODE, which must be there; the message names the key
+ * that is there and spelt most like it. */
 cz_status cz_config_need(const cz_config_node **out, const cz_config_node *node, const char *key) {
   CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
   *out = cz_config_get(node, key);
   if (*out) return CZ_OK;
   for (size_t i = 0; i < node->count; i++)
     if (cz_nearest(node->entries[i].key, &key, 1))
-      return cz__config_fail(node->entries[i].at, node->path, "the key '%s' is missing; is it '%s' here?", key, node->entries[i].key);
+      return cz__config_fail(node->entries[i].at, node->path,
+                             "the key '%s' is missing; is it '%s' here?", key,
+                             node->entries[i].key);
   return cz__config_fail(node->at, node->path, "the key '%s' is missing", key);
 }
 
@@ -92,10 +100,12 @@ const char *cz__config_kind_name(cz_config_kind kind) {
 /** CZ_EUSAGE unless NODE is of that kind. */
 cz_status cz_config_expect(const cz_config_node *node, cz_config_kind kind) {
   if (node->kind == kind) return CZ_OK;
-  return cz_config_error(node, "expected %s, found %s", cz__config_kind_name(kind), cz__config_kind_name(node->kind));
+  return cz_config_error(node, "expected %s, found %s", cz__config_kind_name(kind),
+                         cz__config_kind_name(node->kind));
 }
 
-/* The source line, cut to a window around the column when it is long, and a caret below. */
+/* The source line, cut to a window around the column when it is long, and a caret
+ * below. */
 static cz_status add_excerpt(cz_buf *b, cz__place at) {
   const char *line = at.source->text, *end = line + at.source->len;
   for (int i = 1; i < at.line && line < end; line++) i += *line == '\n';
@@ -105,7 +115,8 @@ static cz_status add_excerpt(cz_buf *b, cz__place at) {
       mark++;
     while (mark < stop && ((unsigned char)*mark & 0xC0) == 0x80);
   enum { BEFORE = 80, AFTER = 60 };
-  const char *from = mark - line > BEFORE ? mark - BEFORE : line, *to = stop - mark > AFTER ? mark + AFTER : stop;
+  const char *from = mark - line > BEFORE ? mark - BEFORE : line,
+             *to = stop - mark > AFTER ? mark + AFTER : stop;
   while (from > line && ((unsigned char)*from & 0xC0) == 0x80) from--;
   while (to < stop && ((unsigned char)*to & 0xC0) == 0x80) to++;
   CZ_TRY(cz_buf_addf(b, "\n  %.*s\n  ", (int)(to - from), from));
@@ -118,10 +129,14 @@ static cz_status fail_at(cz__place at, const char *path, const char *format, va_
   char text[1024];
   vsnprintf(text, sizeof text, format, args);
   const char *joint = path && *path ? ": " : "";
-  if (at.source->argument) return CZ_FAIL(CZ_EUSAGE, "argument '%s': %s%s%s", at.source->name, path ? path : "", joint, text);
+  if (at.source->argument)
+    return CZ_FAIL(CZ_EUSAGE, "argument '%s': %s%s%s", at.source->name, path ? path : "", joint,
+                   text);
   cz_buf excerpt = {0};
   cz_status st = add_excerpt(&excerpt, at);
-  if (st == CZ_OK) st = CZ_FAIL(CZ_EUSAGE, "%s:%d:%d: %s%s%s%s", at.source->name, at.line, at.column, path ? path : "", joint, text, excerpt.data);
+  if (st == CZ_OK)
+    st = CZ_FAIL(CZ_EUSAGE, "%s:%d:%d: %s%s%s%s", at.source->name, at.line, at.column,
+                 path ? path : "", joint, text, excerpt.data);
   cz_buf_free(&excerpt);
   return st;
 }
@@ -135,8 +150,10 @@ cz_status cz__config_fail(cz__place at, const char *path, const char *format, ..
   return st;
 }
 
-/** Raises CZ_EUSAGE that points at NODE: `file.yaml:5:12: objective.noise_density: MESSAGE`, the source line and a caret, or `argument 'a.b=c': a.b:
- * MESSAGE` when the value came from the command line. For what a table cannot say, e.g. a condition on two keys. */
+/** Raises CZ_EUSAGE that points at NODE: `file.yaml:5:12: objective.noise_density:
+ * MESSAGE`, the source line and a caret, or `argument 'a.b=c': a.b: MESSAGE` when the
+ * value came from the command line. For what a table cannot say, e.g. a condition on two
+ * keys. */
 cz_status cz_config_error(const cz_config_node *node, const char *format, ...) {
   va_list args;
   va_start(args, format);
@@ -145,19 +162,23 @@ cz_status cz_config_error(const cz_config_node *node, const char *format, ...) {
   return st;
 }
 
-/** Raises CZ_EUSAGE for WORD, which is none of NAMES: the nearest spelling, or all of them. WHAT: "unknown key", "unknown scale". */
-cz_status cz__config_unknown(cz__place at, const char *path, const char *what, const char *word, const char *const *names, size_t n) {
+/** Raises CZ_EUSAGE for WORD, which is none of NAMES: the nearest spelling, or all of
+ * them. WHAT: "unknown key", "unknown scale". */
+cz_status cz__config_unknown(cz__place at, const char *path, const char *what, const char *word,
+                             const char *const *names, size_t n) {
   const char *near = cz_nearest(word, names, n);
   if (near) return cz__config_fail(at, path, "%s '%s'; did you mean '%s'?", what, word, near);
   cz_buf all = {0};
   cz_status st = cz_buf_addf(&all, "%s", n ? "; known are " : "");
-  for (size_t i = 0; i < n && st == CZ_OK; i++) st = cz_buf_addf(&all, "%s%s", i ? ", " : "", names[i]);
+  for (size_t i = 0; i < n && st == CZ_OK; i++)
+    st = cz_buf_addf(&all, "%s%s", i ? ", " : "", names[i]);
   if (st == CZ_OK) st = cz__config_fail(at, path, "%s '%s'%s", what, word, all.data);
   cz_buf_free(&all);
   return st;
 }
 
-/** CZ_EUSAGE when the mapping NODE has a key that is not among NAMES (null-terminated), with the nearest spelling. */
+/** CZ_EUSAGE when the mapping NODE has a key that is not among NAMES (null-terminated),
+ * with the nearest spelling. */
 cz_status cz_config_only(const cz_config_node *node, const char *const *names) {
   CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
   size_t n = 0;
@@ -165,7 +186,9 @@ cz_status cz_config_only(const cz_config_node *node, const char *const *names) {
   for (size_t i = 0; i < node->count; i++) {
     size_t k = 0;
     while (k < n && strcmp(names[k], node->entries[i].key)) k++;
-    if (k == n) return cz__config_unknown(node->entries[i].at, node->path, "unknown key", node->entries[i].key, names, n);
+    if (k == n)
+      return cz__config_unknown(node->entries[i].at, node->path, "unknown key",
+                                node->entries[i].key, names, n);
   }
   return CZ_OK;
 }

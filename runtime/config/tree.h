@@ -38,17 +38,28 @@ struct cz_config {
   const cz_config_node *root;
 };
 
-typedef enum cz__looks { CZ__LOOKS_TEXT, CZ__LOOKS_NULL, CZ__LOOKS_BOOL, CZ__LOOKS_INT, CZ__LOOKS_REAL } cz__looks;
+typedef enum cz__looks {
+  CZ__LOOKS_TEXT,
+  CZ__LOOKS_NULL,
+  CZ__LOOKS_BOOL,
+  CZ__LOOKS_INT,
+  CZ__LOOKS_REAL
+} cz__looks;
 
 const char *cz__config_kind_name(cz_config_kind kind);
 cz__looks cz__config_looks(const char *text, int64_t *whole, double *real);
 cz_status cz__config_fail(cz__place at, const char *path, const char *format, ...) CZ_PRINTF(3, 4);
-cz_status cz__config_unknown(cz__place at, const char *path, const char *what, const char *word, const char *const *names, size_t n);
-CZ_MUST cz_status cz__config_node(cz_arena *arena, cz_config_node **out, cz_config_kind kind, cz__place at, const char *path);
-CZ_MUST cz_status cz__config_add(cz_arena *arena, cz_config_node *parent, const char *key, cz__place at, const cz_config_node *value);
+cz_status cz__config_unknown(cz__place at, const char *path, const char *what, const char *word,
+                             const char *const *names, size_t n);
+CZ_MUST cz_status cz__config_node(cz_arena *arena, cz_config_node **out, cz_config_kind kind,
+                                  cz__place at, const char *path);
+CZ_MUST cz_status cz__config_add(cz_arena *arena, cz_config_node *parent, const char *key,
+                                 cz__place at, const cz_config_node *value);
 CZ_MUST cz_status cz__config_path(cz_arena *arena, char **out, const char *parent, const char *key);
-CZ_MUST cz_status cz__config_source(cz_arena *arena, cz__source **out, const char *name, const char *text, size_t n, bool argument);
-CZ_MUST cz_status cz__config_yaml(cz_arena *arena, const cz_config_node **out, const cz__source *source, size_t skip, const char *path);
+CZ_MUST cz_status cz__config_source(cz_arena *arena, cz__source **out, const char *name,
+                                    const char *text, size_t n, bool argument);
+CZ_MUST cz_status cz__config_yaml(cz_arena *arena, const cz_config_node **out,
+                                  const cz__source *source, size_t skip, const char *path);
 CZ_MUST cz_status cz__config_scalar(cz_buf *out, const char *text, bool quoted);
 
 #endif

@@ -1,5 +1,6 @@
-/* From text to nodes, through libfyaml's event parser. Anchors, aliases, tags and keys that are no plain words are refused: `base:` and `scales:` do
- * what anchors do, and keep the place of each value. */
+/* From text to nodes, through libfyaml's event parser. Anchors, aliases, tags and keys
+ * that are no plain words are refused: `base:` and `scales:` do what anchors do, and keep
+ * the place of each value. */
 #include "config/tree.h"
 
 #include <libfyaml.h>
@@ -52,13 +53,16 @@ static cz_status take_key(reader *r, char *text, cz__place at) {
   if (!*text) return cz__config_fail(at, mapping->path, "a key is empty");
   for (size_t i = 0; i < mapping->count; i++)
     if (!strcmp(mapping->entries[i].key, text))
-      return cz__config_fail(at, mapping->path, "the key '%s' was given before, at line %d", text, mapping->entries[i].at.line);
+      return cz__config_fail(at, mapping->path, "the key '%s' was given before, at line %d", text,
+                             mapping->entries[i].at.line);
   r->key = text;
   r->key_at = at;
   return CZ_OK;
 }
 
-static bool wants_key(const reader *r) { return r->depth && r->open[r->depth - 1]->kind == CZ_CONFIG_MAPPING && !r->key; }
+static bool wants_key(const reader *r) {
+  return r->depth && r->open[r->depth - 1]->kind == CZ_CONFIG_MAPPING && !r->key;
+}
 
 static cz_status take_scalar(reader *r, struct fy_event *e) {
   cz__place at = place_of(r, e);
@@ -90,16 +94,23 @@ static cz_status take_collection(reader *r, struct fy_event *e, cz_config_kind k
 static cz_status refuse_extras(const reader *r, struct fy_event *e) {
   bool anchored = e->type == FYET_ALIAS, tagged = false;
   if (e->type == FYET_SCALAR) anchored = e->scalar.anchor, tagged = e->scalar.tag;
-  if (e->type == FYET_SEQUENCE_START) anchored = e->sequence_start.anchor, tagged = e->sequence_start.tag;
-  if (e->type == FYET_MAPPING_START) anchored = e->mapping_start.anchor, tagged = e->mapping_start.tag;
-  if (anchored) return cz__config_fail(place_of(r, e), NULL, "anchors and aliases are not read; use base: or scales:");
-  return tagged ? cz__config_fail(place_of(r, e), NULL, "tags (!) are not read; put quotes around the text") : CZ_OK;
+  if (e->type == FYET_SEQUENCE_START)
+    anchored = e->sequence_start.anchor, tagged = e->sequence_start.tag;
+  if (e->type == FYET_MAPPING_START)
+    anchored = e->mapping_start.anchor, tagged = e->mapping_start.tag;
+  if (anchored)
+    return cz__config_fail(place_of(r, e), NULL,
+                           "anchors and aliases are not read; use base: or scales:");
+  return tagged ? cz__config_fail(place_of(r, e), NULL,
+                                  "tags (!) are not read; put quotes around the text")
+                : CZ_OK;
 }
 
 static cz_status take_event(reader *r, struct fy_event *e) {
   CZ_TRY(refuse_extras(r, e));
   switch (e->type) {
-  case FYET_DOCUMENT_START: return r->root ? cz__config_fail(place_of(r, e), NULL, "a second document in one file") : CZ_OK;
+  case FYET_DOCUMENT_START:
+    return r->root ? cz__config_fail(place_of(r, e), NULL, "a second document in one file") : CZ_OK;
   case FYET_SCALAR: return take_scalar(r, e);
   case FYET_MAPPING_START: return take_collection(r, e, CZ_CONFIG_MAPPING);
   case FYET_SEQUENCE_START: return take_collection(r, e, CZ_CONFIG_SEQUENCE);
@@ -109,7 +120,8 @@ static cz_status take_event(reader *r, struct fy_event *e) {
   }
 }
 
-/* Libfyaml notices an open bracket behind the last line; the reader wants to see the last line. */
+/* Libfyaml notices an open bracket behind the last line; the reader wants to see the last
+ * line. */
 static cz__place last_text(cz__place at) {
   const char *text = at.source->text, *stop = text + at.source->len;
   int lines = 1, column = 1;
@@ -142,7 +154,8 @@ static cz_status read_events(reader *r, struct fy_diag *diag) {
   return st;
 }
 
-/* Bytes of the UTF-8 character at S (RFC 3629, table in section 4), or 0 when it is none. */
+/* Bytes of the UTF-8 character at S (RFC 3629, table in section 4), or 0 when it is
+ * none. */
 static size_t character_bytes(const unsigned char *s, size_t room) {
   if (s[0] < 0x80) return 1;
   size_t n = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
@@ -154,7 +167,8 @@ static size_t character_bytes(const unsigned char *s, size_t room) {
   return overlong || outside ? 0 : n;
 }
 
-/* What no configuration holds. Libfyaml 0.7.12 accepts some of it, and never returns from bad UTF-8 inside a directive. */
+/* What no configuration holds. Libfyaml 0.7.12 accepts some of it, and never returns from
+ * bad UTF-8 inside a directive. */
 static cz_status check_bytes(const cz__source *source) {
   int line = 1, column = 1;
   for (size_t i = 0, n; i < source->len; i += n) {
@@ -163,16 +177,19 @@ static cz_status check_bytes(const cz__source *source) {
     n = character_bytes((const unsigned char *)source->text + i, source->len - i);
     if (!n || (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7F)
       return cz__config_fail(at, NULL, "the byte 0x%02x does not belong in a UTF-8 text", c);
-    if (c == '%' && column == 1 && !source->argument) return cz__config_fail(at, NULL, "directives (%%) are not read");
+    if (c == '%' && column == 1 && !source->argument)
+      return cz__config_fail(at, NULL, "directives (%%) are not read");
     column = c == '\n' ? 1 : column + 1;
     line += c == '\n';
   }
   return CZ_OK;
 }
 
-/** Reads SOURCE from byte SKIP on into a tree whose root has the path PATH. CZ_EUSAGE with place, line and caret when it is no YAML, empty, or uses
- * what is refused here (see the top of the file). */
-cz_status cz__config_yaml(cz_arena *arena, const cz_config_node **out, const cz__source *source, size_t skip, const char *path) {
+/** Reads SOURCE from byte SKIP on into a tree whose root has the path PATH. CZ_EUSAGE
+ * with place, line and caret when it is no YAML, empty, or uses what is refused here
+ * (see the top of the file). */
+cz_status cz__config_yaml(cz_arena *arena, const cz_config_node **out, const cz__source *source,
+                          size_t skip, const char *path) {
   CZ_TRY(check_bytes(source));
   struct fy_diag_cfg diag_config;
   fy_diag_cfg_default(&diag_config);
@@ -186,9 +203,11 @@ cz_status cz__config_yaml(cz_arena *arena, const cz_config_node **out, const cz_
   if (!r.parser || fy_parser_set_string(r.parser, source->text + skip, source->len - skip))
     st = CZ_FAIL(CZ_ENOMEM, "no memory to read %s", source->name);
   if (st == CZ_OK) st = read_events(&r, diag);
-  if (st == CZ_OK && !r.root) st = cz__config_fail((cz__place){source, 1, 1}, NULL, "there is nothing here");
+  if (st == CZ_OK && !r.root)
+    st = cz__config_fail((cz__place){source, 1, 1}, NULL, "there is nothing here");
   if (r.parser) fy_parser_destroy(r.parser);
-  fy_diag_destroy(diag); /* after the parser; fy_diag_unref would leave the collected errors behind (libfyaml 0.7.12) */
+  fy_diag_destroy(diag); /* after the parser; fy_diag_unref would leave the collected errors behind
+                            (libfyaml 0.7.12) */
   *out = st == CZ_OK ? r.root : NULL;
   return st;
 }

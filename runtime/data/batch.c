@@ -1,16 +1,20 @@
-/* One batch: its memory, made once at the budgets' size, and laying out the examples of each shard. */
+/* One batch: its memory, made once at the budgets' size, and laying out the examples of
+ * each shard. */
 #include "data/window.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static int64_t decoder_budget(const cz_batch_plan *plan) {
-  return plan->layout == CZ_LAYOUT_STACK ? plan->input_tokens + plan->target_tokens : plan->target_tokens;
+  return plan->layout == CZ_LAYOUT_STACK ? plan->input_tokens + plan->target_tokens
+                                         : plan->target_tokens;
 }
 
 static cz_status create_shard(cz_shard *s, const cz_batch_plan *plan) {
-  size_t inputs = (size_t)(plan->input_tokens / plan->shards), row = (size_t)(decoder_budget(plan) / plan->shards);
-  size_t segments = (size_t)(plan->target_tokens / plan->shards); /* each has a target token at least */
+  size_t inputs = (size_t)(plan->input_tokens / plan->shards),
+         row = (size_t)(decoder_budget(plan) / plan->shards);
+  size_t segments =
+      (size_t)(plan->target_tokens / plan->shards); /* each has a target token at least */
   CZ_TRY(cz_alloc(&s->encoder.ids, inputs, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->encoder.spans, 2 * segments, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->decoder.ids, row, sizeof(int32_t)));
@@ -21,7 +25,8 @@ static cz_status create_shard(cz_shard *s, const cz_batch_plan *plan) {
   return cz_alloc(&s->prefix, segments, sizeof(int32_t));
 }
 
-/** Allocates a batch at the capacity of PLAN. Free with cz__batch_free, also after a failure. */
+/** Allocates a batch at the capacity of PLAN. Free with cz__batch_free, also after a
+ * failure. */
 cz_status cz__batch_create(cz_batch *b, const cz_batch_plan *plan) {
   *b = (cz_batch){.padded_positions = decoder_budget(plan)};
   CZ_TRY(cz_alloc(&b->shards, (size_t)plan->shards, sizeof *b->shards));
@@ -63,8 +68,10 @@ static void add_labels(cz_shard *s, int64_t at, const cz_ids *y, bool count) {
   }
 }
 
-/* Appends one decoder segment whose labels are READ, then TARGETS: position i reads label i - 1, the first one the start id. */
-static void add_row(cz_shard *s, const cz_ids *read, const cz_ids *targets, bool count_read, int32_t start) {
+/* Appends one decoder segment whose labels are READ, then TARGETS: position i reads label
+ * i - 1, the first one the start id. */
+static void add_row(cz_shard *s, const cz_ids *read, const cz_ids *targets, bool count_read,
+                    int32_t start) {
   cz_side *d = &s->decoder;
   int32_t *ids = d->ids + d->tokens;
   ids[0] = start;
@@ -75,12 +82,16 @@ static void add_row(cz_shard *s, const cz_ids *read, const cz_ids *targets, bool
   add_span(d, s->segments, (int64_t)(read->len + targets->len));
 }
 
-/* The row of a single stack is inputs, then targets (reference t5.md 2). A prefix LM sees the inputs from all of their positions and from the next
- * one, which reads the inputs' last token and predicts the first target: inputs + 1 positions, the first of which reads the start id. */
+/* The row of a single stack is inputs, then targets (reference t5.md 2). A prefix LM sees
+ * the inputs from all of their positions and from the next one, which reads the inputs'
+ * last token and predicts the first target: inputs + 1 positions, the first of which
+ * reads the start id. */
 static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *plan) {
   bool stack = plan->layout == CZ_LAYOUT_STACK;
-  const cz_ids none = {0}, *encoded = stack ? &none : &e->inputs, *read = stack ? &e->inputs : &none;
-  if (encoded->len) memcpy(s->encoder.ids + s->encoder.tokens, encoded->data, encoded->len * sizeof(int32_t));
+  const cz_ids none = {0}, *encoded = stack ? &none : &e->inputs,
+               *read = stack ? &e->inputs : &none;
+  if (encoded->len)
+    memcpy(s->encoder.ids + s->encoder.tokens, encoded->data, encoded->len * sizeof(int32_t));
   add_span(&s->encoder, s->segments, (int64_t)encoded->len);
   add_row(s, read, &e->targets, plan->loss_on_inputs, plan->start);
   s->prefix[s->segments] = read->len ? (int32_t)read->len + 1 : 0;
@@ -91,9 +102,11 @@ static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *p
 void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan, int64_t batch) {
   b->segments = b->encoder_tokens = b->decoder_tokens = b->counted = 0;
   for (int64_t i = 0; i < b->n_shards; i++)
-    b->shards[i].segments = b->shards[i].counted = b->shards[i].encoder.tokens = b->shards[i].decoder.tokens = 0;
+    b->shards[i].segments = b->shards[i].counted = b->shards[i].encoder.tokens =
+        b->shards[i].decoder.tokens = 0;
   for (size_t i = 0; i < w->count; i++)
-    if (w->bin[i] / plan->shards == batch) add_example(&b->shards[w->bin[i] % plan->shards], &w->examples[i], plan);
+    if (w->bin[i] / plan->shards == batch)
+      add_example(&b->shards[w->bin[i] % plan->shards], &w->examples[i], plan);
   for (int64_t i = 0; i < b->n_shards; i++) {
     const cz_shard *s = &b->shards[i];
     b->segments += s->segments;

@@ -1,7 +1,9 @@
-/* Batches without padding: flat lists of tokens, segment boundaries, shards, and a stream that fills the next batch while the step runs.
+/* Batches without padding: flat lists of tokens, segment boundaries, shards, and a stream
+ * that fills the next batch while the step runs.
  *
- * Budgets are those of the whole global batch. A batch is cut into a fixed number of shards, each with its exact part of the budgets, so a graph is
- * planned at that capacity and every rank reads the same stream and takes its shards. */
+ * Budgets are those of the whole global batch. A batch is cut into a fixed number of
+ * shards, each with its exact part of the budgets, so a graph is planned at that capacity
+ * and every rank reads the same stream and takes its shards. */
 #ifndef CZ_DATA_BATCH_H
 #define CZ_DATA_BATCH_H
 
@@ -23,18 +25,22 @@ typedef struct cz_side {
   int64_t tokens;
 } cz_side;
 
-/* One shard. With ENCDEC the n-th decoder segment belongs to the n-th encoder segment. With STACK the encoder side is empty. */
+/* One shard. With ENCDEC the n-th decoder segment belongs to the n-th encoder segment.
+ * With STACK the encoder side is empty. */
 typedef struct cz_shard {
   int64_t segments; /* B; 0 when a short last batch has no example left for this shard */
   cz_side encoder, decoder;
-  int32_t *labels;    /* [decoder.tokens] the token that each decoder position predicts, or CZ_NOT_COUNTED */
-  int32_t *prefix;    /* [B] positions of each decoder segment that a prefix LM sees from everywhere in it; 0 with ENCDEC */
+  int32_t *labels; /* [decoder.tokens] the token that each decoder position predicts, or
+                      CZ_NOT_COUNTED */
+  int32_t *prefix; /* [B] positions of each decoder segment that a prefix LM sees from everywhere in
+                      it; 0 with ENCDEC */
   int32_t *positions; /* [counted] decoder positions whose label counts, ascending */
   int32_t *wanted;    /* [counted] their labels */
   int64_t counted;
 } cz_shard;
 
-/* A place in a stream, saved in checkpoints as it stands. Zero-initialised is the start. */
+/* A place in a stream, saved in checkpoints as it stands. Zero-initialised is the
+ * start. */
 typedef struct cz_cursor {
   uint64_t index;   /* example of `epoch` that the current window begins with */
   uint64_t batches; /* taken since the start */
@@ -46,7 +52,8 @@ typedef struct cz_batch {
   int64_t n_shards;
   cz_shard *shards;
   int64_t segments, encoder_tokens, decoder_tokens, counted; /* of all shards */
-  int64_t padded_positions; /* label positions of the padded recipe (batch x length), t5.md trap 7: the budget, not what was filled */
+  int64_t padded_positions; /* label positions of the padded recipe (batch x length), t5.md trap 7:
+                               the budget, not what was filled */
   int64_t cut;              /* examples cut short, CZ_LONG_CUT */
   cz_cursor after;          /* where the following batch begins */
 } cz_batch;
@@ -66,7 +73,8 @@ typedef struct cz_batch_plan {
 typedef struct cz_batches cz_batches;
 
 CZ_MUST cz_status cz_batches_check(const cz_batch_plan *plan);
-CZ_MUST cz_status cz_batches_open(cz_batches **b, const cz_source *source, const cz_batch_plan *plan, const cz_cursor *from);
+CZ_MUST cz_status cz_batches_open(cz_batches **b, const cz_source *source,
+                                  const cz_batch_plan *plan, const cz_cursor *from);
 CZ_MUST cz_status cz_batches_next(cz_batches *b, const cz_batch **batch);
 double cz_batches_waited(const cz_batches *b);
 void cz_batches_close(cz_batches **b);

@@ -1,6 +1,8 @@
-/* The stream of batches: a thread keeps some batches ready while the caller works on another. Slots go round: one is held by the caller, the others
- * are being filled or full. A window is filled at once, which takes longer than a small model's step on a machine whose every core computes: with
- * several batches in store that does not stall it. */
+/* The stream of batches: a thread keeps some batches ready while the caller works on
+ * another. Slots go round: one is held by the caller, the others are being filled or
+ * full. A window is filled at once, which takes longer than a small model's step on a
+ * machine whose every core computes: with several batches in store that does not stall
+ * it. */
 #include "base/text.h"
 #include "data/window.h"
 
@@ -30,33 +32,45 @@ struct cz_batches {
   double waited;
 };
 
-/** CZ_EUSAGE with the values for a plan that can't work: budgets, shards and caps that do not fit together. */
+/** CZ_EUSAGE with the values for a plan that can't work: budgets, shards and caps that do
+ * not fit together. */
 cz_status cz_batches_check(const cz_batch_plan *p) {
   if (p->shards < 1 || p->window < 1 || p->shards > 1 << 20 || p->window > (1 << 20) / p->shards)
-    return CZ_FAIL(CZ_EUSAGE, "batches: shards %" PRId64 " and window %" PRId64 " must be positive, their product at most 2^20", p->shards,
-                   p->window);
-  if (p->input_tokens < 1 || p->target_tokens < 1 || p->input_tokens > 1 << 30 || p->target_tokens > 1 << 30)
-    return CZ_FAIL(CZ_EUSAGE, "batches: budgets of %" PRId64 " input and %" PRId64 " target tokens, expected 1 to 2^30", p->input_tokens,
-                   p->target_tokens);
+    return CZ_FAIL(CZ_EUSAGE,
+                   "batches: shards %" PRId64 " and window %" PRId64
+                   " must be positive, their product at most 2^20",
+                   p->shards, p->window);
+  if (p->input_tokens < 1 || p->target_tokens < 1 || p->input_tokens > 1 << 30 ||
+      p->target_tokens > 1 << 30)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "batches: budgets of %" PRId64 " input and %" PRId64
+                   " target tokens, expected 1 to 2^30",
+                   p->input_tokens, p->target_tokens);
   if (p->input_tokens % p->shards || p->target_tokens % p->shards)
-    return CZ_FAIL(CZ_EUSAGE, "batches: budgets of %" PRId64 " input and %" PRId64 " target tokens can't be shared by %" PRId64 " shards",
+    return CZ_FAIL(CZ_EUSAGE,
+                   "batches: budgets of %" PRId64 " input and %" PRId64
+                   " target tokens can't be shared by %" PRId64 " shards",
                    p->input_tokens, p->target_tokens, p->shards);
   int64_t inputs = p->input_tokens / p->shards, targets = p->target_tokens / p->shards;
   if (p->max_inputs < 0 || p->max_targets < 0 || p->max_inputs > inputs || p->max_targets > targets)
     return CZ_FAIL(CZ_EUSAGE,
-                   "batches: an example of up to %" PRId64 " input and %" PRId64 " target tokens does not fit a shard's %" PRId64 " and %" PRId64,
+                   "batches: an example of up to %" PRId64 " input and %" PRId64
+                   " target tokens does not fit a shard's %" PRId64 " and %" PRId64,
                    p->max_inputs, p->max_targets, inputs, targets);
   return CZ_OK;
 }
 
-/* Builds the batch at b->at into OUT and moves on. *MORE is false at the end of the last pass. */
+/* Builds the batch at b->at into OUT and moves on. *MORE is false at the end of the last
+ * pass. */
 static cz_status build(cz_batches *b, cz_batch *out, bool *more) {
   cz_cursor *at = &b->at;
   if (!b->window.batches) {
     CZ_TRY(cz__window_fill(&b->window, &b->source, &b->plan, at->epoch, at->index));
     if (at->taken && at->taken >= b->window.batches)
-      return CZ_FAIL(CZ_EINVAL, "the saved place is batch %u of a window that has %" PRId64 ": the data are not those of the saved run", at->taken,
-                     b->window.batches);
+      return CZ_FAIL(CZ_EINVAL,
+                     "the saved place is batch %u of a window that has %" PRId64
+                     ": the data are not those of the saved run",
+                     at->taken, b->window.batches);
   }
   *more = b->window.batches > 0;
   if (!*more) return CZ_OK;
@@ -64,7 +78,8 @@ static cz_status build(cz_batches *b, cz_batch *out, bool *more) {
   at->batches++;
   at->taken++;
   if (at->taken == b->window.batches) {
-    *at = (cz_cursor){.epoch = b->window.next_epoch, .index = b->window.next_index, .batches = at->batches};
+    *at = (cz_cursor){
+        .epoch = b->window.next_epoch, .index = b->window.next_index, .batches = at->batches};
     b->window.batches = 0;
   }
   out->after = *at;
@@ -101,9 +116,12 @@ static void *run(void *self) {
   }
 }
 
-/** Opens a stream of batches of SOURCE at FROM (null: the start) and begins to read ahead. SOURCE is borrowed, and nobody else may use it until
- * cz_batches_close. The same source, plan and cursor give the same batches, bit for bit. CZ_EUSAGE for a plan that can't work. */
-cz_status cz_batches_open(cz_batches **b, const cz_source *source, const cz_batch_plan *plan, const cz_cursor *from) {
+/** Opens a stream of batches of SOURCE at FROM (null: the start) and begins to read
+ * ahead. SOURCE is borrowed, and nobody else may use it until cz_batches_close. The same
+ * source, plan and cursor give the same batches, bit for bit. CZ_EUSAGE for a plan that
+ * can't work. */
+cz_status cz_batches_open(cz_batches **b, const cz_source *source, const cz_batch_plan *plan,
+                          const cz_cursor *from) {
   *b = NULL;
   CZ_TRY(cz_batches_check(plan));
   cz_batches *s;
@@ -126,8 +144,8 @@ fail:
   return st;
 }
 
-/** The next batch, borrowed until the next call; null after the last pass. A failure of the reading thread arrives here, now and at every later call.
- */
+/** The next batch, borrowed until the next call; null after the last pass. A failure of
+ * the reading thread arrives here, now and at every later call. */
 cz_status cz_batches_next(cz_batches *b, const cz_batch **batch) {
   *batch = NULL;
   double began = cz_seconds();

@@ -1,6 +1,8 @@
-/* The file: attributes format, version, kind ("documents"), tokenizer_hash, vocabulary and sources (JSON) on the root group, and two data sets:
- * tokens (uint16 when every id fits, else int32; one document after another) and offsets (uint64, one more than documents: where each begins and
- * ends). Both are cut into chunks of 64 Ki elements with a fletcher32 checksum and not compressed (reference feasibility.md 6). */
+/* The file: attributes format, version, kind ("documents"), tokenizer_hash, vocabulary
+ * and sources (JSON) on the root group, and two data sets: tokens (uint16 when every id
+ * fits, else int32; one document after another) and offsets (uint64, one more than
+ * documents: where each begins and ends). Both are cut into chunks of 64 Ki elements with
+ * a fletcher32 checksum and not compressed (reference feasibility.md 6). */
 #include "data/corpus.h"
 #include "data/h5.h"
 
@@ -29,10 +31,14 @@ struct cz_corpus_writer {
 
 static bool is_narrow(const cz_corpus_writer *w) { return w->vocabulary.size <= 65536; }
 
-static size_t token_bytes(const cz_corpus_writer *w) { return is_narrow(w) ? sizeof(uint16_t) : sizeof(int32_t); }
+static size_t token_bytes(const cz_corpus_writer *w) {
+  return is_narrow(w) ? sizeof(uint16_t) : sizeof(int32_t);
+}
 
-static cz_status create_set(cz_corpus_writer *w, hid_t *set, const char *name, hid_t type, hsize_t n) {
-  hsize_t chunk = CZ__CHUNK, most = H5S_UNLIMITED; /* a list of fixed length may not be shorter than its chunk */
+static cz_status create_set(cz_corpus_writer *w, hid_t *set, const char *name, hid_t type,
+                            hsize_t n) {
+  hsize_t chunk = CZ__CHUNK,
+          most = H5S_UNLIMITED; /* a list of fixed length may not be shorter than its chunk */
   hid_t space = H5Screate_simple(1, &n, &most), how = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_obj_track_times(how, false); /* equal texts make equal files */
   H5Pset_chunk(how, 1, &chunk);
@@ -62,9 +68,12 @@ static cz_status create_file(cz_corpus_writer *w, const char *path) {
   return open_column(w);
 }
 
-/** Begins a corpus that will be at PATH once cz_corpus_commit succeeds; until then it grows in a file beside it. */
-cz_status cz_corpus_create(cz_corpus_writer **w, const char *path, cz_corpus_vocabulary vocabulary) {
-  if (vocabulary.size < 1 || vocabulary.size > INT32_MAX) return CZ_FAIL(CZ_EINVAL, "%s: a vocabulary of %lld ids", path, (long long)vocabulary.size);
+/** Begins a corpus that will be at PATH once cz_corpus_commit succeeds; until then it
+ * grows in a file beside it. */
+cz_status cz_corpus_create(cz_corpus_writer **w, const char *path,
+                           cz_corpus_vocabulary vocabulary) {
+  if (vocabulary.size < 1 || vocabulary.size > INT32_MAX)
+    return CZ_FAIL(CZ_EINVAL, "%s: a vocabulary of %lld ids", path, (long long)vocabulary.size);
   cz_corpus_writer *c;
   CZ_TRY(cz_alloc(&c, 1, sizeof *c));
   c->file.id = c->file.held = c->tokens.set = -1;
@@ -77,13 +86,17 @@ cz_status cz_corpus_create(cz_corpus_writer **w, const char *path, cz_corpus_voc
 }
 
 /** Records in the corpus that text of BYTES bytes with HASH came from NAME. */
-cz_status cz_corpus_add_source(cz_corpus_writer *w, const char *name, uint64_t bytes, uint64_t hash) {
+cz_status cz_corpus_add_source(cz_corpus_writer *w, const char *name, uint64_t bytes,
+                               uint64_t hash) {
   char hex[17];
   snprintf(hex, sizeof hex, "%016llx", (unsigned long long)hash);
   w->source_bytes += bytes;
-  json_t *entry = json_pack("{s:s, s:I, s:s}", "name", name, "bytes", (json_int_t)bytes, "hash", hex);
+  json_t *entry =
+      json_pack("{s:s, s:I, s:s}", "name", name, "bytes", (json_int_t)bytes, "hash", hex);
   if (!entry) return CZ_FAIL(CZ_EINVAL, "a source's name is not UTF-8: %s", name);
-  return json_array_append_new(w->sources, entry) ? CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources") : CZ_OK;
+  return json_array_append_new(w->sources, entry)
+             ? CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources")
+             : CZ_OK;
 }
 
 static cz_status flush(cz_corpus_writer *w) {
@@ -93,7 +106,8 @@ static cz_status flush(cz_corpus_writer *w) {
   CZ_TRY(cz_h5_check(&w->file, H5Dset_extent(c->set, &end) >= 0, "tokens"));
   hid_t disk = H5Dget_space(c->set), memory = H5Screate_simple(1, &n, NULL);
   H5Sselect_hyperslab(disk, H5S_SELECT_SET, &begin, NULL, &n, NULL);
-  herr_t bad = H5Dwrite(c->set, is_narrow(w) ? H5T_NATIVE_UINT16 : H5T_NATIVE_INT32, memory, disk, H5P_DEFAULT, c->chunk);
+  herr_t bad = H5Dwrite(c->set, is_narrow(w) ? H5T_NATIVE_UINT16 : H5T_NATIVE_INT32, memory, disk,
+                        H5P_DEFAULT, c->chunk);
   cz_status st = cz_h5_check(&w->file, bad >= 0, "tokens");
   H5Sclose(memory);
   H5Sclose(disk);
@@ -106,7 +120,8 @@ static cz_status append(cz_corpus_writer *w, const cz_ids *ids) {
   for (size_t i = 0; i < ids->len; i++) {
     int32_t id = ids->data[i];
     if (id < 0 || id >= w->vocabulary.size)
-      return CZ_FAIL(CZ_EINVAL, "%s: id %d is outside the vocabulary of %lld", w->file.path, id, (long long)w->vocabulary.size);
+      return CZ_FAIL(CZ_EINVAL, "%s: id %d is outside the vocabulary of %lld", w->file.path, id,
+                     (long long)w->vocabulary.size);
     if (is_narrow(w))
       ((uint16_t *)c->chunk)[c->filled] = (uint16_t)id;
     else
@@ -121,7 +136,9 @@ static cz_status append(cz_corpus_writer *w, const cz_ids *ids) {
 }
 
 /** Appends one document. An empty one is left out. */
-cz_status cz_corpus_add(cz_corpus_writer *w, const cz_ids *document) { return document->len ? append(w, document) : CZ_OK; }
+cz_status cz_corpus_add(cz_corpus_writer *w, const cz_ids *document) {
+  return document->len ? append(w, document) : CZ_OK;
+}
 
 static cz_status finish_column(cz_corpus_writer *w) {
   column *c = &w->tokens;
@@ -138,20 +155,25 @@ static cz_status finish_column(cz_corpus_writer *w) {
 }
 
 static cz_status finish_file(cz_corpus_writer *w) {
-  if (w->tokens.n_offsets == 1) return CZ_FAIL(CZ_EINVAL, "%s: not written, because there is no text to put into it", w->file.path);
+  if (w->tokens.n_offsets == 1)
+    return CZ_FAIL(CZ_EINVAL, "%s: not written, because there is no text to put into it",
+                   w->file.path);
   char *sources = json_dumps(w->sources, JSON_COMPACT | JSON_SORT_KEYS);
-  cz_status st = sources ? cz__corpus_h5_write_text(&w->file, "sources", sources) : CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources");
+  cz_status st = sources ? cz__corpus_h5_write_text(&w->file, "sources", sources)
+                         : CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources");
   free(sources);
   return st == CZ_OK ? finish_column(w) : st;
 }
 
-/** Finishes the file, makes it durable, moves it to its path and frees the writer, whatever happens. TOTALS may be null. CZ_EINVAL when nothing was
- * added. On failure no file is left and an older one at the path is untouched. */
+/** Finishes the file, makes it durable, moves it to its path and frees the writer,
+ * whatever happens. TOTALS may be null. CZ_EINVAL when nothing was added. On failure no
+ * file is left and an older one at the path is untouched. */
 cz_status cz_corpus_commit(cz_corpus_writer **w, cz_corpus_totals *totals) {
   cz_corpus_writer *c = *w;
   if (totals)
-    *totals =
-        (cz_corpus_totals){.documents = (int64_t)c->tokens.n_offsets - 1, .tokens = (int64_t)c->tokens.total, .bytes = (int64_t)c->source_bytes};
+    *totals = (cz_corpus_totals){.documents = (int64_t)c->tokens.n_offsets - 1,
+                                 .tokens = (int64_t)c->tokens.total,
+                                 .bytes = (int64_t)c->source_bytes};
   cz_status st = finish_file(c);
   if (st == CZ_OK) st = cz_h5_commit(&c->file);
   cz_corpus_abandon(w);

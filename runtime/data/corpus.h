@@ -1,7 +1,9 @@
-/* Writing corpora: HDF5 files of token ids that are built once and read by reader.h (format at the head of corpus.c).
+/* Writing corpora: HDF5 files of token ids that are built once and read by reader.h
+ * (format at the head of corpus.c).
  *
- * A corpus holds documents, each a list of tokens. No EOS is stored: objectives append it after trimming. This folder knows no tokenizer, so whoever
- * builds passes a function that encodes. */
+ * A corpus holds documents, each a list of tokens. No EOS is stored: objectives append it
+ * after trimming. This folder knows no tokenizer, so whoever builds passes a function
+ * that encodes. */
 #ifndef CZ_DATA_CORPUS_H
 #define CZ_DATA_CORPUS_H
 
@@ -33,13 +35,17 @@ typedef struct cz_corpus_totals {
   int64_t bytes; /* of text read */
 } cz_corpus_totals;
 
-CZ_MUST cz_status cz_corpus_build(const char *path, cz_corpus_totals *totals, const cz_corpus_job *job);
+CZ_MUST cz_status cz_corpus_build(const char *path, cz_corpus_totals *totals,
+                                  const cz_corpus_job *job);
 
-/* The same file written piece by piece, by callers whose tokens do not come from text files. */
+/* The same file written piece by piece, by callers whose tokens do not come from text
+ * files. */
 typedef struct cz_corpus_writer cz_corpus_writer;
 
-CZ_MUST cz_status cz_corpus_create(cz_corpus_writer **w, const char *path, cz_corpus_vocabulary vocabulary);
-CZ_MUST cz_status cz_corpus_add_source(cz_corpus_writer *w, const char *name, uint64_t bytes, uint64_t hash);
+CZ_MUST cz_status cz_corpus_create(cz_corpus_writer **w, const char *path,
+                                   cz_corpus_vocabulary vocabulary);
+CZ_MUST cz_status cz_corpus_add_source(cz_corpus_writer *w, const char *name, uint64_t bytes,
+                                       uint64_t hash);
 CZ_MUST cz_status cz_corpus_add(cz_corpus_writer *w, const cz_ids *document);
 CZ_MUST cz_status cz_corpus_commit(cz_corpus_writer **w, cz_corpus_totals *totals);
 void cz_corpus_abandon(cz_corpus_writer **w);

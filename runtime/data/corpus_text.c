@@ -27,7 +27,8 @@ typedef struct input {
   uint64_t hash;  /* of these, line by line */
 } input;
 
-/* The document can't be encoded: the first of its lines that can't be by itself is to blame, or else all of it. */
+/* The document can't be encoded: the first of its lines that can't be by itself is to
+ * blame, or else all of it. */
 static cz_status refuse_document(build *b, const input *in, cz_status st) {
   char why[1024];
   long number = b->first;
@@ -76,7 +77,8 @@ static cz_status read_lines(build *b, input *in) {
     in->bytes += (uint64_t)got;
     const char *line = in->line;
     size_t n = (size_t)got;
-    if (in->number == 1 && n >= 3 && memcmp(line, "\xEF\xBB\xBF", 3) == 0) { /* a byte order mark is no text */
+    if (in->number == 1 && n >= 3 &&
+        memcmp(line, "\xEF\xBB\xBF", 3) == 0) { /* a byte order mark is no text */
       line += 3;
       n -= 3;
     }
@@ -99,9 +101,11 @@ static cz_status add_file(build *b, const char *path) {
   return st == CZ_OK ? cz_corpus_add_source(b->writer, path, in.bytes, in.hash) : st;
 }
 
-/** Builds the corpus PATH from the text files of JOB and tells what went into it in TOTALS. A document begins at each line or after blank lines
- * (JOB's split) and never crosses a file. CZ_EINVAL with file and line for text that can't be encoded, for empty files and when no document is left.
- * Nothing is left at PATH on failure, or what was there before. */
+/** Builds the corpus PATH from the text files of JOB and tells what went into it in
+ * TOTALS. A document begins at each line or after blank lines (JOB's split) and never
+ * crosses a file. CZ_EINVAL with file and line for text that can't be encoded, for empty
+ * files and when no document is left. Nothing is left at PATH on failure, or what was
+ * there before. */
 cz_status cz_corpus_build(const char *path, cz_corpus_totals *totals, const cz_corpus_job *job) {
   build b = {.job = job};
   cz_status st;

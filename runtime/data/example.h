@@ -19,27 +19,31 @@ static inline CZ_MUST cz_status cz_ids_add(cz_ids *s, int32_t id) {
   return CZ_OK;
 }
 
-/* `inputs` is the encoder's text (or the prefix of a single stack), `targets` what is predicted; both end with EOS where the objective says so. */
+/* `inputs` is the encoder's text (or the prefix of a single stack), `targets` what is
+ * predicted; both end with EOS where the objective says so. */
 typedef struct cz_example {
   cz_ids inputs, targets;
 } cz_example;
 
-/* A raw piece of the corpus, before an objective corrupts it. (epoch, index) name it: with the seed they key every random draw, so that a repeat of
- * the corpus draws fresh noise and a resumed run draws the same. */
+/* A raw piece of the corpus, before an objective corrupts it. (epoch, index) name it:
+ * with the seed they key every random draw, so that a repeat of the corpus draws fresh
+ * noise and a resumed run draws the same. */
 typedef struct cz_piece {
   const int32_t *ids;
   int64_t n;
   uint32_t epoch, index;
 } cz_piece;
 
-/* The reader meets an objective only as this function. It empties OUT and fills it; an example with no targets is dropped by the reader. */
+/* The reader meets an objective only as this function. It empties OUT and fills it; an
+ * example with no targets is dropped by the reader. */
 typedef cz_status (*cz_corrupt_fn)(const void *self, const cz_piece *piece, cz_example *out);
 
 /* How the reader cuts the corpus for an objective (reference t5.md 3.1). */
 typedef struct cz_cut {
-  int64_t piece_tokens;    /* raw tokens per piece */
-  bool concatenate;        /* join groups of documents before cutting; false: each document on its own */
-  int64_t chunk_tokens;    /* of a longer document one aligned chunk of this many tokens is kept (65,536) */
+  int64_t piece_tokens; /* raw tokens per piece */
+  bool concatenate; /* join groups of documents before cutting; false: each document on its own */
+  int64_t chunk_tokens;    /* of a longer document one aligned chunk of this many tokens is kept
+                              (65,536) */
   int64_t group_documents; /* documents per group (128) */
 } cz_cut;
 

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static cz_status write_attribute(const cz_h5_file *f, const char *name, hid_t stored, hid_t given, const void *value) {
-  hid_t space = H5Screate(H5S_SCALAR), a = H5Acreate2(f->id, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
+static cz_status write_attribute(const cz_h5_file *f, const char *name, hid_t stored, hid_t given,
+                                 const void *value) {
+  hid_t space = H5Screate(H5S_SCALAR),
+        a = H5Acreate2(f->id, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
   cz_status st = cz_h5_check(f, a >= 0 && H5Awrite(a, given, value) >= 0, name);
   if (a >= 0) H5Aclose(a);
   H5Sclose(space);
@@ -27,14 +29,21 @@ cz_status cz__corpus_h5_write_text(const cz_h5_file *f, const char *name, const 
   return st;
 }
 
-static cz_status open_attribute(hid_t file, const char *path, const char *name, H5T_class_t class, hid_t *a, hid_t *type) {
+static cz_status open_attribute(hid_t file, const char *path, const char *name, H5T_class_t class,
+                                hid_t *a, hid_t *type) {
   *a = H5Aexists(file, name) > 0 ? H5Aopen(file, name, H5P_DEFAULT) : -1;
-  if (*a < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' is missing: not a corpus of this program", path, name);
+  if (*a < 0)
+    return CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' is missing: not a corpus of this program", path,
+                   name);
   *type = H5Aget_type(*a);
   hid_t space = H5Aget_space(*a);
-  bool fits = H5Tget_class(*type) == class && H5Sget_simple_extent_npoints(space) == 1 && (class != H5T_STRING || H5Tis_variable_str(*type) == 0);
+  bool fits = H5Tget_class(*type) == class && H5Sget_simple_extent_npoints(space) == 1 &&
+              (class != H5T_STRING || H5Tis_variable_str(*type) == 0);
   H5Sclose(space);
-  return fits ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' has the wrong type: not a corpus of this program", path, name);
+  return fits ? CZ_OK
+              : CZ_FAIL(CZ_ECORRUPT,
+                        "%s: attribute '%s' has the wrong type: not a corpus of this program", path,
+                        name);
 }
 
 static void close_attribute(hid_t a, hid_t type) {
@@ -42,11 +51,14 @@ static void close_attribute(hid_t a, hid_t type) {
   if (a >= 0) H5Aclose(a);
 }
 
-/** Reads the unsigned number in attribute NAME. CZ_ECORRUPT when it is missing or of another type. */
-cz_status cz__corpus_h5_read_number(hid_t file, const char *path, const char *name, uint64_t *value) {
+/** Reads the unsigned number in attribute NAME. CZ_ECORRUPT when it is missing or of
+ * another type. */
+cz_status cz__corpus_h5_read_number(hid_t file, const char *path, const char *name,
+                                    uint64_t *value) {
   hid_t a = -1, type = -1;
   cz_status st = open_attribute(file, path, name, H5T_INTEGER, &a, &type);
-  if (st == CZ_OK && H5Aread(a, H5T_NATIVE_UINT64, value) < 0) st = CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' can't be read", path, name);
+  if (st == CZ_OK && H5Aread(a, H5T_NATIVE_UINT64, value) < 0)
+    st = CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' can't be read", path, name);
   close_attribute(a, type);
   return st;
 }
@@ -56,7 +68,8 @@ cz_status cz__corpus_h5_read_text(hid_t file, const char *path, const char *name
   hid_t a = -1, type = -1;
   cz_status st = open_attribute(file, path, name, H5T_STRING, &a, &type);
   if (st == CZ_OK) st = cz_alloc(text, H5Tget_size(type) + 1, 1);
-  if (st == CZ_OK && H5Aread(a, type, *text) < 0) st = CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' can't be read", path, name);
+  if (st == CZ_OK && H5Aread(a, type, *text) < 0)
+    st = CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' can't be read", path, name);
   close_attribute(a, type);
   return st;
 }

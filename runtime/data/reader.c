@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The list of documents with the chunks of it that are in memory. Chunks are dropped by the clock algorithm: a hand goes round the slots and takes
- * the first one that was not used since its last visit. */
+/* The list of documents with the chunks of it that are in memory. Chunks are dropped by
+ * the clock algorithm: a hand goes round the slots and takes the first one that was not
+ * used since its last visit. */
 typedef struct column {
   hid_t set;
   uint64_t *offsets; /* documents + 1 */
@@ -33,22 +34,30 @@ static cz_status check_header(cz_reader *r, const uint64_t *tokenizer_hash) {
   char *format = NULL, *stored = NULL;
   uint64_t version = 0, vocabulary = 0;
   cz_status st = cz__corpus_h5_read_text(r->file, r->path, "format", &format);
-  if (st == CZ_OK && strcmp(format, CZ__CORPUS_FORMAT)) st = CZ_FAIL(CZ_ECORRUPT, "%s: format is '%s', not a corpus", r->path, format);
+  if (st == CZ_OK && strcmp(format, CZ__CORPUS_FORMAT))
+    st = CZ_FAIL(CZ_ECORRUPT, "%s: format is '%s', not a corpus", r->path, format);
   free(format);
   CZ_TRY(st);
   CZ_TRY(cz__corpus_h5_read_number(r->file, r->path, "version", &version));
   if (version != CZ__CORPUS_VERSION)
-    return CZ_FAIL(CZ_EINVAL, "%s: corpus version %" PRIu64 ", this program reads version %d; build it again", r->path, version, CZ__CORPUS_VERSION);
+    return CZ_FAIL(CZ_EINVAL,
+                   "%s: corpus version %" PRIu64 ", this program reads version %d; build it again",
+                   r->path, version, CZ__CORPUS_VERSION);
   CZ_TRY(cz__corpus_h5_read_text(r->file, r->path, "kind", &stored));
-  if (strcmp(stored, "documents")) st = CZ_FAIL(CZ_EINVAL, "%s: holds '%s', this program reads documents; build it again", r->path, stored);
+  if (strcmp(stored, "documents"))
+    st = CZ_FAIL(CZ_EINVAL, "%s: holds '%s', this program reads documents; build it again", r->path,
+                 stored);
   free(stored);
   CZ_TRY(st);
   CZ_TRY(cz__corpus_h5_read_number(r->file, r->path, "tokenizer_hash", &r->info.vocabulary.hash));
   if (tokenizer_hash && r->info.vocabulary.hash != *tokenizer_hash)
-    return CZ_FAIL(CZ_EINVAL, "%s: built with tokenizer %016" PRIx64 ", but the tokenizer in use is %016" PRIx64 "; build the corpus again", r->path,
-                   r->info.vocabulary.hash, *tokenizer_hash);
+    return CZ_FAIL(CZ_EINVAL,
+                   "%s: built with tokenizer %016" PRIx64
+                   ", but the tokenizer in use is %016" PRIx64 "; build the corpus again",
+                   r->path, r->info.vocabulary.hash, *tokenizer_hash);
   CZ_TRY(cz__corpus_h5_read_number(r->file, r->path, "vocabulary", &vocabulary));
-  if (vocabulary < 1 || vocabulary > INT32_MAX) return CZ_FAIL(CZ_ECORRUPT, "%s: a vocabulary of %" PRIu64 " ids", r->path, vocabulary);
+  if (vocabulary < 1 || vocabulary > INT32_MAX)
+    return CZ_FAIL(CZ_ECORRUPT, "%s: a vocabulary of %" PRIu64 " ids", r->path, vocabulary);
   r->info.vocabulary.size = (int64_t)vocabulary;
   return cz__corpus_h5_read_text(r->file, r->path, "sources", &r->sources);
 }
@@ -59,13 +68,15 @@ static bool is_checksummed(hid_t set) {
   for (int i = 0, n = H5Pget_nfilters(how); i < n; i++) {
     size_t none = 0;
     unsigned flags = 0;
-    found |= H5Pget_filter2(how, (unsigned)i, &flags, &none, NULL, 0, NULL, NULL) == H5Z_FILTER_FLETCHER32;
+    found |= H5Pget_filter2(how, (unsigned)i, &flags, &none, NULL, 0, NULL, NULL) ==
+             H5Z_FILTER_FLETCHER32;
   }
   H5Pclose(how);
   return found;
 }
 
-/* Opens data set NAME: one dimension, integers of 1 to 8 bytes, checksummed, and with as many bytes in the file as its size promises. */
+/* Opens data set NAME: one dimension, integers of 1 to 8 bytes, checksummed, and with as
+ * many bytes in the file as its size promises. */
 static cz_status open_set(cz_reader *r, hid_t *set, uint64_t *n, size_t *width, const char *name) {
   char why[CZ_H5_TEXT];
   *set = H5Dopen2(r->file, name, H5P_DEFAULT);
@@ -78,10 +89,14 @@ static cz_status open_set(cz_reader *r, hid_t *set, uint64_t *n, size_t *width, 
   *n = size;
   H5Tclose(type);
   H5Sclose(space);
-  if (!good) return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' is not a list of integers", r->path, name);
-  if (!is_checksummed(*set)) return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' carries no fletcher32 checksum", r->path, name);
+  if (!good)
+    return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' is not a list of integers", r->path, name);
+  if (!is_checksummed(*set))
+    return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' carries no fletcher32 checksum", r->path, name);
   if (size > H5Dget_storage_size(*set) / *width)
-    return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' promises %" PRIu64 " elements, the file holds fewer", r->path, name, *n);
+    return CZ_FAIL(CZ_ECORRUPT,
+                   "%s: data set '%s' promises %" PRIu64 " elements, the file holds fewer", r->path,
+                   name, *n);
   return CZ_OK;
 }
 
@@ -92,7 +107,8 @@ static cz_status read_offsets(cz_reader *r, column *c, const char *name) {
   char why[CZ_H5_TEXT];
   cz_status st;
   CZ_GO(st, open_set(r, &set, &n, &width, name), done);
-  if (n < 2) CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' names no document", r->path, name), done);
+  if (n < 2)
+    CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' names no document", r->path, name), done);
   CZ_GO(st, cz_alloc(&c->offsets, n, sizeof *c->offsets), done);
   if (H5Dread(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, c->offsets) < 0)
     CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s': %s", r->path, name, cz_h5_why(why)), done);
@@ -100,11 +116,17 @@ static cz_status read_offsets(cz_reader *r, column *c, const char *name) {
   uint64_t before = 0;
   for (uint64_t i = 0; i < n; i++) {
     if (c->offsets[i] < before || (i == 0 && c->offsets[i] != 0))
-      CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: '%s'[%" PRIu64 "] is %" PRIu64 " after %" PRIu64, r->path, name, i, c->offsets[i], before), done);
+      CZ_GO(st,
+            CZ_FAIL(CZ_ECORRUPT, "%s: '%s'[%" PRIu64 "] is %" PRIu64 " after %" PRIu64, r->path,
+                    name, i, c->offsets[i], before),
+            done);
     before = c->offsets[i];
   }
   if (before != c->total)
-    CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: '%s' ends at %" PRIu64 ", but there are %" PRIu64 " tokens", r->path, name, before, c->total), done);
+    CZ_GO(st,
+          CZ_FAIL(CZ_ECORRUPT, "%s: '%s' ends at %" PRIu64 ", but there are %" PRIu64 " tokens",
+                  r->path, name, before, c->total),
+          done);
 done:
   if (set >= 0) H5Dclose(set);
   return st;
@@ -113,14 +135,17 @@ done:
 static cz_status open_column(cz_reader *r, int64_t cache_bytes) {
   column *c = &r->tokens;
   CZ_TRY(open_set(r, &c->set, &c->total, &c->width, "tokens"));
-  if (c->width != 2 && c->width != 4) return CZ_FAIL(CZ_ECORRUPT, "%s: tokens of %zu bytes in 'tokens'", r->path, c->width);
+  if (c->width != 2 && c->width != 4)
+    return CZ_FAIL(CZ_ECORRUPT, "%s: tokens of %zu bytes in 'tokens'", r->path, c->width);
   CZ_TRY(read_offsets(r, c, "offsets"));
   r->info.tokens = (int64_t)c->total;
   c->n_chunks = (int64_t)((c->total + CZ__CHUNK - 1) / CZ__CHUNK);
   c->n_slots = cache_bytes / (CZ__CHUNK * (int64_t)c->width);
   if (c->n_slots < 1) c->n_slots = 1;
   if (c->n_slots > c->n_chunks) c->n_slots = c->n_chunks;
-  if (c->n_chunks >= INT32_MAX) return CZ_FAIL(CZ_EINVAL, "%s: %" PRIu64 " tokens are more than this program reads", r->path, c->total);
+  if (c->n_chunks >= INT32_MAX)
+    return CZ_FAIL(CZ_EINVAL, "%s: %" PRIu64 " tokens are more than this program reads", r->path,
+                   c->total);
   CZ_TRY(cz_alloc(&c->slot_of, (size_t)c->n_chunks, sizeof *c->slot_of));
   CZ_TRY(cz_alloc(&c->chunk_of, (size_t)c->n_slots, sizeof *c->chunk_of));
   CZ_TRY(cz_alloc(&c->used, (size_t)c->n_slots, sizeof *c->used));
@@ -130,18 +155,22 @@ static cz_status open_column(cz_reader *r, int64_t cache_bytes) {
 static cz_status open_file(cz_reader *r, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
   hbool_t safe = 0;
   char why[CZ_H5_TEXT];
-  if (H5is_library_threadsafe(&safe) < 0 || !safe) return CZ_FAIL(CZ_EINVAL, "this HDF5 library was built without thread safety");
+  if (H5is_library_threadsafe(&safe) < 0 || !safe)
+    return CZ_FAIL(CZ_EINVAL, "this HDF5 library was built without thread safety");
   if (!cz_fs_exists(r->path)) return CZ_FAIL(CZ_EIO, "%s: no such file", r->path);
   r->file = H5Fopen(r->path, H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (r->file < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: not a whole HDF5 file: %s", r->path, cz_h5_why(why));
+  if (r->file < 0)
+    return CZ_FAIL(CZ_ECORRUPT, "%s: not a whole HDF5 file: %s", r->path, cz_h5_why(why));
   CZ_TRY(check_header(r, tokenizer_hash));
   return open_column(r, cache_bytes);
 }
 
-/** Opens the corpus PATH, which must, unless TOKENIZER_HASH is null, be built with that tokenizer; up to CACHE_BYTES of tokens stay in memory (at
- * least one chunk). CZ_EIO when the file can't be opened, CZ_ECORRUPT when it is not a whole corpus, CZ_EINVAL when it is another one than
- * asked for. */
-cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
+/** Opens the corpus PATH, which must, unless TOKENIZER_HASH is null, be built with that
+ * tokenizer; up to CACHE_BYTES of tokens stay in memory (at least one chunk). CZ_EIO
+ * when the file can't be opened, CZ_ECORRUPT when it is not a whole corpus, CZ_EINVAL
+ * when it is another one than asked for. */
+cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash,
+                         int64_t cache_bytes) {
   cz_h5_quiet();
   *r = NULL;
   cz_reader *c;
@@ -171,22 +200,25 @@ static int32_t token_at(const column *c, const void *chunk, size_t i) {
 }
 
 static cz_status read_chunk(const cz_reader *r, const column *c, int64_t chunk, void *out) {
-  hsize_t begin = (hsize_t)chunk * CZ__CHUNK, n = c->total - begin < CZ__CHUNK ? c->total - begin : CZ__CHUNK;
+  hsize_t begin = (hsize_t)chunk * CZ__CHUNK,
+          n = c->total - begin < CZ__CHUNK ? c->total - begin : CZ__CHUNK;
   hid_t disk = H5Dget_space(c->set), memory = H5Screate_simple(1, &n, NULL);
   H5Sselect_hyperslab(disk, H5S_SELECT_SET, &begin, NULL, &n, NULL);
-  herr_t bad = H5Dread(c->set, c->width == 2 ? H5T_NATIVE_UINT16 : H5T_NATIVE_INT32, memory, disk, H5P_DEFAULT, out);
+  herr_t bad = H5Dread(c->set, c->width == 2 ? H5T_NATIVE_UINT16 : H5T_NATIVE_INT32, memory, disk,
+                       H5P_DEFAULT, out);
   char why[CZ_H5_TEXT];
   if (bad < 0) cz_h5_why(why);
   H5Sclose(memory);
   H5Sclose(disk);
   if (bad < 0)
-    return CZ_FAIL(CZ_ECORRUPT, "%s: data set 'tokens', chunk %" PRId64 " (elements %llu to %llu): %s", r->path, chunk, (unsigned long long)begin,
-                   (unsigned long long)(begin + n - 1), why);
+    return CZ_FAIL(CZ_ECORRUPT,
+                   "%s: data set 'tokens', chunk %" PRId64 " (elements %llu to %llu): %s", r->path,
+                   chunk, (unsigned long long)begin, (unsigned long long)(begin + n - 1), why);
   for (size_t i = 0; i < n; i++) {
     int32_t id = token_at(c, out, i);
     if (id < 0 || id >= r->info.vocabulary.size)
-      return CZ_FAIL(CZ_ECORRUPT, "%s: 'tokens'[%llu] is %d, outside the vocabulary of %" PRId64, r->path, (unsigned long long)(begin + i), id,
-                     r->info.vocabulary.size);
+      return CZ_FAIL(CZ_ECORRUPT, "%s: 'tokens'[%llu] is %d, outside the vocabulary of %" PRId64,
+                     r->path, (unsigned long long)(begin + i), id, r->info.vocabulary.size);
   }
   return CZ_OK;
 }
@@ -218,7 +250,8 @@ static cz_status get_chunk(const cz_reader *r, column *c, int64_t chunk, const v
   return CZ_OK;
 }
 
-/** Appends tokens [BEGIN, BEGIN + N) of DOCUMENT to OUT. CZ_ECORRUPT with file and chunk when stored bytes fail their check. */
+/** Appends tokens [BEGIN, BEGIN + N) of DOCUMENT to OUT. CZ_ECORRUPT with file and chunk
+ * when stored bytes fail their check. */
 cz_status cz_reader_append(cz_reader *r, cz_ids *out, int64_t document, int64_t begin, int64_t n) {
   CZ_CHECK(begin >= 0 && n >= 0 && begin + n <= cz_reader_length(r, document));
   column *c = &r->tokens;

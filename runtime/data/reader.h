@@ -1,7 +1,8 @@
 /* Reading corpora written by corpus.h, at any place, through a cache of verified chunks.
  *
- * Opening checks format, version, the tokenizer's hash and all offsets; a chunk of tokens is checked (fletcher32, ids below the vocabulary) when it
- * is first touched. One thread at a time may use a reader. */
+ * Opening checks format, version, the tokenizer's hash and all offsets; a chunk of tokens
+ * is checked (fletcher32, ids below the vocabulary) when it is first touched. One thread
+ * at a time may use a reader. */
 #ifndef CZ_DATA_READER_H
 #define CZ_DATA_READER_H
 
@@ -15,10 +16,12 @@ typedef struct cz_reader_info {
   const char *sources; /* JSON list of {"name", "bytes", "hash"}; borrowed from the reader */
 } cz_reader_info;
 
-CZ_MUST cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash, int64_t cache_bytes);
+CZ_MUST cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash,
+                                 int64_t cache_bytes);
 const cz_reader_info *cz_reader_about(const cz_reader *r);
 int64_t cz_reader_length(const cz_reader *r, int64_t document);
-CZ_MUST cz_status cz_reader_append(cz_reader *r, cz_ids *out, int64_t document, int64_t begin, int64_t n);
+CZ_MUST cz_status cz_reader_append(cz_reader *r, cz_ids *out, int64_t document, int64_t begin,
+                                   int64_t n);
 CZ_MUST cz_status cz_reader_verify(cz_reader *r);
 void cz_reader_close(cz_reader **r);
 

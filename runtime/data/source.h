@@ -1,7 +1,10 @@
-/* Where examples come from: pieces of a corpus under an objective, lists of pairs, or a mixture of sources.
+/* Where examples come from: pieces of a corpus under an objective, lists of pairs, or a
+ * mixture of sources.
  *
- * A source is a numbered list of examples per epoch: (epoch, index) names one example, whatever was asked before. So a saved place is two numbers, a
- * resumed run sees what the killed one would have seen, and a repeat of the data draws a new order and fresh noise. */
+ * A source is a numbered list of examples per epoch: (epoch, index) names one example,
+ * whatever was asked before. So a saved place is two numbers, a resumed run sees what
+ * the killed one would have seen, and a repeat of the data draws a new order and fresh
+ * noise. */
 #ifndef CZ_DATA_SOURCE_H
 #define CZ_DATA_SOURCE_H
 
@@ -15,7 +18,8 @@ typedef struct cz_source {
   void (*destroy)(void *self);
 } cz_source;
 
-/* How tasks share a mixture (reference t5.md 5.3): rate of task m is proportional to min(examples, limit)^(1 / temperature), or all are equal. */
+/* How tasks share a mixture (reference t5.md 5.3): rate of task m is proportional to
+ * min(examples, limit)^(1 / temperature), or all are equal. */
 typedef struct cz_mixing {
   bool equal;
   double limit;       /* K, examples; 0: none */
@@ -24,7 +28,8 @@ typedef struct cz_mixing {
 
 enum { CZ_MIX_BLOCK = 1 << 16, CZ_MIX_MOST = 64 };
 
-CZ_MUST cz_status cz_source_pieces(cz_source *out, cz_reader *reader, const cz_cut *cut, cz_corrupt_fn corrupt, const void *objective, uint64_t seed);
+CZ_MUST cz_status cz_source_pieces(cz_source *out, cz_reader *reader, const cz_cut *cut,
+                                   cz_corrupt_fn corrupt, const void *objective, uint64_t seed);
 
 /* Token lists in memory; zero-initialised is empty. */
 typedef struct cz_pairs {
@@ -33,12 +38,16 @@ typedef struct cz_pairs {
   size_t count, inputs_cap, targets_cap; /* pairs; room in the two lists of ends */
 } cz_pairs;
 
-CZ_MUST cz_status cz_pairs_add(cz_pairs *p, const int32_t *inputs, int64_t n_inputs, const int32_t *targets, int64_t n_targets);
+CZ_MUST cz_status cz_pairs_add(cz_pairs *p, const int32_t *inputs, int64_t n_inputs,
+                               const int32_t *targets, int64_t n_targets);
 void cz_pairs_free(cz_pairs *p);
-CZ_MUST cz_status cz_source_pairs(cz_source *out, const cz_pairs *pairs, int32_t eos, uint64_t seed);
+CZ_MUST cz_status cz_source_pairs(cz_source *out, const cz_pairs *pairs, int32_t eos,
+                                  uint64_t seed);
 
-CZ_MUST cz_status cz_mixing_rates(double *rates, const int64_t *examples, int tasks, const cz_mixing *rule);
-CZ_MUST cz_status cz_source_mixture(cz_source *out, const cz_source *tasks, const double *rates, int n_tasks, uint64_t seed);
+CZ_MUST cz_status cz_mixing_rates(double *rates, const int64_t *examples, int tasks,
+                                  const cz_mixing *rule);
+CZ_MUST cz_status cz_source_mixture(cz_source *out, const cz_source *tasks, const double *rates,
+                                    int n_tasks, uint64_t seed);
 void cz_source_destroy(cz_source *s);
 
 #endif

@@ -1,6 +1,7 @@
-/* A mixture of tasks. Time is cut into blocks of CZ_MIX_BLOCK draws; within a block each task gets its share, in keyed random order, and shares are
- * exact over all blocks so far to less than one draw. A block is an epoch of the mixture, so any draw can be found without replaying the ones before.
- */
+/* A mixture of tasks. Time is cut into blocks of CZ_MIX_BLOCK draws; within a block each
+ * task gets its share, in keyed random order, and shares are exact over all blocks so far
+ * to less than one draw. A block is an epoch of the mixture, so any draw can be found
+ * without replaying the ones before. */
 #include "data/source.h"
 #include "device/random.h"
 
@@ -8,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the draws of one task have come to: its epoch `epoch` began at its draw `base`. */
+/* Where the draws of one task have come to: its epoch `epoch` began at its draw
+ * `base`. */
 typedef struct task {
   cz_source source;
   uint64_t share; /* rates of the tasks up to and with this one, in 2^-32 */
@@ -26,14 +28,20 @@ typedef struct mixture {
   int32_t rank[CZ_MIX_BLOCK]; /* draws of that task before it in the block */
 } mixture;
 
-/** Rates of TASKS tasks with the given numbers of EXAMPLES under RULE; they sum to 1. Source: Raffel et al. 2020, section 3.5.2; the limit
- * applies before the temperature. CZ_EINVAL for an empty task or a rule out of range. */
-cz_status cz_mixing_rates(double *rates, const int64_t *examples, int tasks, const cz_mixing *rule) {
-  if (!rule->equal && (!(rule->limit >= 0) || !(rule->temperature >= 1) || !isfinite(rule->temperature)))
-    return CZ_FAIL(CZ_EINVAL, "mixing: limit %g must not be negative and temperature %g not below 1", rule->limit, rule->temperature);
+/** Rates of TASKS tasks with the given numbers of EXAMPLES under RULE; they sum to 1.
+ * Source: Raffel et al. 2020, section 3.5.2; the limit applies before the temperature.
+ * CZ_EINVAL for an empty task or a rule out of range. */
+cz_status cz_mixing_rates(double *rates, const int64_t *examples, int tasks,
+                          const cz_mixing *rule) {
+  if (!rule->equal &&
+      (!(rule->limit >= 0) || !(rule->temperature >= 1) || !isfinite(rule->temperature)))
+    return CZ_FAIL(CZ_EINVAL,
+                   "mixing: limit %g must not be negative and temperature %g not below 1",
+                   rule->limit, rule->temperature);
   double sum = 0;
   for (int m = 0; m < tasks; m++) {
-    if (examples[m] < 1) return CZ_FAIL(CZ_EINVAL, "mixing: task %d has %lld examples", m, (long long)examples[m]);
+    if (examples[m] < 1)
+      return CZ_FAIL(CZ_EINVAL, "mixing: task %d has %lld examples", m, (long long)examples[m]);
     double e = (double)examples[m];
     if (rule->limit > 0 && e > rule->limit) e = rule->limit;
     rates[m] = rule->equal ? 1 : pow(e, 1 / rule->temperature);
@@ -43,9 +51,11 @@ cz_status cz_mixing_rates(double *rates, const int64_t *examples, int tasks, con
   return CZ_OK;
 }
 
-/* Draws of task M in all blocks before BLOCK. share < 2^32 or exactly 2^32, so the products fit. */
+/* Draws of task M in all blocks before BLOCK. share < 2^32 or exactly 2^32, so the
+ * products fit. */
 static uint64_t draws_before(const mixture *x, int m, uint64_t block) {
-  uint64_t upto = x->tasks[m].share * block >> 16, below = m ? x->tasks[m - 1].share * block >> 16 : 0;
+  uint64_t upto = x->tasks[m].share * block >> 16,
+           below = m ? x->tasks[m - 1].share * block >> 16 : 0;
   return upto - below;
 }
 
@@ -53,7 +63,9 @@ static void plan(mixture *x, uint32_t block) {
   if (x->planned && x->block == block) return;
   int64_t n = 0;
   for (int m = 0; m < x->n_tasks; m++)
-    for (uint64_t k = draws_before(x, m, (uint64_t)block + 1) - draws_before(x, m, block); k > 0; k--) x->draw[n++] = m;
+    for (uint64_t k = draws_before(x, m, (uint64_t)block + 1) - draws_before(x, m, block); k > 0;
+         k--)
+      x->draw[n++] = m;
   CZ_CHECK(n == CZ_MIX_BLOCK);
   cz_stream s;
   cz_stream_init(&s, x->seed, "data.mixture", block, 0);
@@ -64,7 +76,8 @@ static void plan(mixture *x, uint32_t block) {
   x->planned = true;
 }
 
-/* Turns the draw PLACE of task T into an epoch and an index of its own source. Going on from the last place is quick; going back starts over. */
+/* Turns the draw PLACE of task T into an epoch and an index of its own source. Going on
+ * from the last place is quick; going back starts over. */
 static cz_status locate(task *t, uint64_t place) {
   if (place < t->base || !t->count) {
     t->base = t->epoch = 0;
@@ -102,19 +115,24 @@ static void mixture_destroy(void *self) {
 }
 
 static cz_status check_rates(const double *rates, int n_tasks) {
-  if (n_tasks < 1 || n_tasks > CZ_MIX_MOST) return CZ_FAIL(CZ_EINVAL, "mixing: %d tasks, expected 1 to %d", n_tasks, CZ_MIX_MOST);
+  if (n_tasks < 1 || n_tasks > CZ_MIX_MOST)
+    return CZ_FAIL(CZ_EINVAL, "mixing: %d tasks, expected 1 to %d", n_tasks, CZ_MIX_MOST);
   double sum = 0;
   for (int m = 0; m < n_tasks; m++) {
     if (!(rates[m] * CZ_MIX_BLOCK >= 2)) /* fewer, and rounding could take a draw back */
-      return CZ_FAIL(CZ_EINVAL, "mixing: task %d has rate %g, the smallest is %g", m, rates[m], 2.0 / CZ_MIX_BLOCK);
+      return CZ_FAIL(CZ_EINVAL, "mixing: task %d has rate %g, the smallest is %g", m, rates[m],
+                     2.0 / CZ_MIX_BLOCK);
     sum += rates[m];
   }
-  return fabs(sum - 1) < 1e-9 ? CZ_OK : CZ_FAIL(CZ_EINVAL, "mixing: rates sum to %.12g, not 1", sum);
+  return fabs(sum - 1) < 1e-9 ? CZ_OK
+                              : CZ_FAIL(CZ_EINVAL, "mixing: rates sum to %.12g, not 1", sum);
 }
 
-/** An endless source that draws from TASKS at RATES (they sum to 1, none below 2 / CZ_MIX_BLOCK). Each task goes through its own epochs. On success
- * the mixture owns the tasks' sources; on failure (CZ_EINVAL) the caller keeps them. */
-cz_status cz_source_mixture(cz_source *out, const cz_source *tasks, const double *rates, int n_tasks, uint64_t seed) {
+/** An endless source that draws from TASKS at RATES (they sum to 1, none below 2 /
+ * CZ_MIX_BLOCK). Each task goes through its own epochs. On success the mixture owns the
+ * tasks' sources; on failure (CZ_EINVAL) the caller keeps them. */
+cz_status cz_source_mixture(cz_source *out, const cz_source *tasks, const double *rates,
+                            int n_tasks, uint64_t seed) {
   *out = (cz_source){0};
   CZ_TRY(check_rates(rates, n_tasks));
   mixture *x;
@@ -127,7 +145,8 @@ cz_status cz_source_mixture(cz_source *out, const cz_source *tasks, const double
     x->tasks[m].source = tasks[m];
     x->tasks[m].share = m == n_tasks - 1 ? 1ULL << 32 : (uint64_t)llrint(sum * 0x1p32);
   }
-  *out = (cz_source){.self = x, .count = mixture_count, .get = mixture_get, .destroy = mixture_destroy};
+  *out = (cz_source){
+      .self = x, .count = mixture_count, .get = mixture_get, .destroy = mixture_destroy};
   return CZ_OK;
 }
 

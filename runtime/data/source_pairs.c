@@ -22,7 +22,8 @@ static cz_status end_pair(cz_pairs *p) {
 }
 
 /** Copies one pair to the end of P, both without EOS. */
-cz_status cz_pairs_add(cz_pairs *p, const int32_t *inputs, int64_t n_inputs, const int32_t *targets, int64_t n_targets) {
+cz_status cz_pairs_add(cz_pairs *p, const int32_t *inputs, int64_t n_inputs, const int32_t *targets,
+                       int64_t n_targets) {
   CZ_TRY(append(&p->inputs, inputs, n_inputs));
   CZ_TRY(append(&p->targets, targets, n_targets));
   return end_pair(p);
@@ -62,7 +63,8 @@ static void plan(shuffled *s, uint32_t epoch) {
   s->planned = true;
 }
 
-static cz_status copy_part(cz_ids *out, const cz_ids *all, const uint64_t *end, int32_t pair, int32_t eos) {
+static cz_status copy_part(cz_ids *out, const cz_ids *all, const uint64_t *end, int32_t pair,
+                           int32_t eos) {
   uint64_t begin = pair ? end[pair - 1] : 0;
   out->len = 0;
   CZ_TRY(append(out, all->data + begin, (int64_t)(end[pair] - begin)));
@@ -83,11 +85,13 @@ static void pairs_destroy(void *self) {
   free(self);
 }
 
-/** A source of PAIRS in a new order each epoch, EOS appended to inputs and targets. PAIRS is borrowed and must not grow until the source is
- * destroyed. CZ_EINVAL when there are none. Tasks of one mixture should get different seeds. */
+/** A source of PAIRS in a new order each epoch, EOS appended to inputs and targets. PAIRS
+ * is borrowed and must not grow until the source is destroyed. CZ_EINVAL when there are
+ * none. Tasks of one mixture should get different seeds. */
 cz_status cz_source_pairs(cz_source *out, const cz_pairs *pairs, int32_t eos, uint64_t seed) {
   *out = (cz_source){0};
-  if (pairs->count < 1 || pairs->count > INT32_MAX) return CZ_FAIL(CZ_EINVAL, "%zu pairs are no task to train on", pairs->count);
+  if (pairs->count < 1 || pairs->count > INT32_MAX)
+    return CZ_FAIL(CZ_EINVAL, "%zu pairs are no task to train on", pairs->count);
   shuffled *s;
   CZ_TRY(cz_alloc(&s, 1, sizeof *s));
   *s = (shuffled){.pairs = pairs, .eos = eos, .seed = seed};

@@ -1,7 +1,10 @@
-/* Pieces of a corpus under an objective (reference t5.md 3.1): documents in a new order each epoch, one chunk of a very long one, groups of documents
- * joined or not, cut to the objective's raw length, the shorter last piece of a group kept. Pieces are handed out in an order of their own, because
- * the pieces of one book, one after another, make poor batches; but only within a block of documents, so that two objectives that cut otherwise and
- * have read equally many tokens have read the same documents, up to one block: differences between them are paired over seeds. */
+/* Pieces of a corpus under an objective (reference t5.md 3.1): documents in a new order
+ * each epoch, one chunk of a very long one, groups of documents joined or not, cut to the
+ * objective's raw length, the shorter last piece of a group kept. Pieces are handed out
+ * in an order of their own, because the pieces of one book, one after another, make poor
+ * batches; but only within a block of documents, so that two objectives that cut
+ * otherwise and have read equally many tokens have read the same documents, up to one
+ * block: differences between them are paired over seeds. */
 #include "data/source.h"
 #include "device/random.h"
 
@@ -42,10 +45,13 @@ static part kept(const pieces *p, int32_t document) {
   return (part){begin, length - begin < most ? length - begin : most};
 }
 
-static int64_t group_size(const pieces *p) { return p->cut.concatenate ? p->cut.group_documents : 1; }
+static int64_t group_size(const pieces *p) {
+  return p->cut.concatenate ? p->cut.group_documents : 1;
+}
 
 /* Writes the numbers FIRST .. FIRST + N - 1 in a random order. */
-static void shuffle(int32_t *items, int64_t first, int64_t n, const pieces *p, const char *name, uint32_t block) {
+static void shuffle(int32_t *items, int64_t first, int64_t n, const pieces *p, const char *name,
+                    uint32_t block) {
   cz_stream s;
   cz_stream_init(&s, p->seed, name, p->epoch, block);
   for (int64_t i = 0; i < n; i++) items[i] = (int32_t)(first + i);
@@ -55,7 +61,8 @@ static void shuffle(int32_t *items, int64_t first, int64_t n, const pieces *p, c
 static void shuffle_blocks(pieces *p) {
   int64_t size = group_size(p), step = size < BLOCK_DOCUMENTS ? BLOCK_DOCUMENTS / size : 1;
   for (int64_t g = 0, block = 0; g < p->groups; g += step, block++) {
-    int64_t first = p->first_piece[g], end = p->first_piece[g + step < p->groups ? g + step : p->groups];
+    int64_t first = p->first_piece[g],
+            end = p->first_piece[g + step < p->groups ? g + step : p->groups];
     shuffle(p->handed + first, first, end - first, p, "data.pieces", (uint32_t)block);
   }
 }
@@ -68,12 +75,15 @@ static cz_status plan(pieces *p, uint32_t epoch) {
   int64_t size = group_size(p), total = 0;
   for (int64_t g = 0; g < p->groups; g++) {
     int64_t tokens = 0;
-    for (int64_t d = g * size; d < (g + 1) * size && d < p->documents; d++) tokens += kept(p, p->order[d]).n;
+    for (int64_t d = g * size; d < (g + 1) * size && d < p->documents; d++)
+      tokens += kept(p, p->order[d]).n;
     p->first_piece[g] = total;
     total += (tokens + p->cut.piece_tokens - 1) / p->cut.piece_tokens;
   }
   p->first_piece[p->groups] = total;
-  if (total > INT32_MAX) return CZ_FAIL(CZ_EINVAL, "a corpus of %lld pieces is more than one epoch holds", (long long)total);
+  if (total > INT32_MAX)
+    return CZ_FAIL(CZ_EINVAL, "a corpus of %lld pieces is more than one epoch holds",
+                   (long long)total);
   CZ_TRY(cz_grow(&p->handed, &p->handed_cap, (size_t)total, sizeof *p->handed));
   shuffle_blocks(p);
   p->count = total;
@@ -107,7 +117,8 @@ static cz_status read_group(pieces *p, int64_t g, int64_t from) {
   for (int64_t d = g * size; d < (g + 1) * size && d < p->documents && at < to; d++) {
     part k = kept(p, p->order[d]);
     int64_t begin = from > at ? from - at : 0, end = to - at < k.n ? to - at : k.n;
-    if (begin < end) CZ_TRY(cz_reader_append(p->reader, &p->raw, p->order[d], k.begin + begin, end - begin));
+    if (begin < end)
+      CZ_TRY(cz_reader_append(p->reader, &p->raw, p->order[d], k.begin + begin, end - begin));
     at += k.n;
   }
   return CZ_OK;
@@ -119,7 +130,11 @@ static cz_status pieces_get(void *self, cz_example *out, uint32_t epoch, uint64_
   CZ_CHECK(index < (uint64_t)p->count);
   int64_t piece = p->handed[index], g = group_of(p, piece);
   CZ_TRY(read_group(p, g, (piece - p->first_piece[g]) * p->cut.piece_tokens));
-  return p->corrupt(p->objective, &(cz_piece){.ids = p->raw.data, .n = (int64_t)p->raw.len, .epoch = epoch, .index = (uint32_t)piece}, out);
+  return p->corrupt(
+      p->objective,
+      &(cz_piece){
+          .ids = p->raw.data, .n = (int64_t)p->raw.len, .epoch = epoch, .index = (uint32_t)piece},
+      out);
 }
 
 static void pieces_destroy(void *self) {
@@ -132,28 +147,40 @@ static void pieces_destroy(void *self) {
 }
 
 static cz_status check_cut(const cz_cut *cut) {
-  if (cut->piece_tokens < 1 || cut->chunk_tokens < 1 || (cut->concatenate && cut->group_documents < 1))
-    return CZ_FAIL(CZ_EINVAL, "can't cut a corpus into pieces of %lld tokens from chunks of %lld in groups of %lld documents",
-                   (long long)cut->piece_tokens, (long long)cut->chunk_tokens, (long long)cut->group_documents);
+  if (cut->piece_tokens < 1 || cut->chunk_tokens < 1 ||
+      (cut->concatenate && cut->group_documents < 1))
+    return CZ_FAIL(CZ_EINVAL,
+                   "can't cut a corpus into pieces of %lld tokens from chunks of %lld in groups of "
+                   "%lld documents",
+                   (long long)cut->piece_tokens, (long long)cut->chunk_tokens,
+                   (long long)cut->group_documents);
   return CZ_OK;
 }
 
-/** A source of pieces of READER, cut as CUT says and turned into examples by CORRUPT with OBJECTIVE; both are borrowed until the source is destroyed,
- * and no one else may use the reader meanwhile. SEED keys every order. An example's noise is keyed by (epoch, place in the cut corpus), so it differs
- * between epochs. */
-cz_status cz_source_pieces(cz_source *out, cz_reader *reader, const cz_cut *cut, cz_corrupt_fn corrupt, const void *objective, uint64_t seed) {
+/** A source of pieces of READER, cut as CUT says and turned into examples by CORRUPT with
+ * OBJECTIVE; both are borrowed until the source is destroyed, and no one else may use
+ * the reader meanwhile. SEED keys every order. An example's noise is keyed by (epoch,
+ * place in the cut corpus), so it differs between epochs. */
+cz_status cz_source_pieces(cz_source *out, cz_reader *reader, const cz_cut *cut,
+                           cz_corrupt_fn corrupt, const void *objective, uint64_t seed) {
   *out = (cz_source){0};
   CZ_TRY(check_cut(cut));
   pieces *p;
   CZ_TRY(cz_alloc(&p, 1, sizeof *p));
-  *p = (pieces){.reader = reader, .cut = *cut, .corrupt = corrupt, .objective = objective, .seed = seed};
+  *p = (pieces){
+      .reader = reader, .cut = *cut, .corrupt = corrupt, .objective = objective, .seed = seed};
   p->documents = cz_reader_about(reader)->documents;
   p->groups = (p->documents + group_size(p) - 1) / group_size(p);
   cz_status st;
-  if (p->documents > INT32_MAX) CZ_GO(st, CZ_FAIL(CZ_EINVAL, "a corpus of %lld documents is too long to shuffle", (long long)p->documents), fail);
+  if (p->documents > INT32_MAX)
+    CZ_GO(st,
+          CZ_FAIL(CZ_EINVAL, "a corpus of %lld documents is too long to shuffle",
+                  (long long)p->documents),
+          fail);
   CZ_GO(st, cz_alloc(&p->order, (size_t)p->documents, sizeof *p->order), fail);
   CZ_GO(st, cz_alloc(&p->first_piece, (size_t)p->groups + 1, sizeof *p->first_piece), fail);
-  *out = (cz_source){.self = p, .count = pieces_count, .get = pieces_get, .destroy = pieces_destroy};
+  *out =
+      (cz_source){.self = p, .count = pieces_count, .get = pieces_get, .destroy = pieces_destroy};
   return CZ_OK;
 fail:
   pieces_destroy(p);

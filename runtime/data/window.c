@@ -1,7 +1,9 @@
-/* Filling a window. Examples are taken in the source's order: each goes to the first shard of the current batch where both budgets hold it, else to
- * the next batch; the window ends when its last batch has no room. That decides which examples the window holds. Then they are dealt out anew,
- * largest first, each to the shard that is least full with it, so that the steps of a window cost alike and no step gets only short or only long
- * texts. When the second deal can't place an example, the first stands. */
+/* Filling a window. Examples are taken in the source's order: each goes to the first
+ * shard of the current batch where both budgets hold it, else to the next batch; the
+ * window ends when its last batch has no room. That decides which examples the window
+ * holds. Then they are dealt out anew, largest first, each to the shard that is least
+ * full with it, so that the steps of a window cost alike and no step gets only short or
+ * only long texts. When the second deal can't place an example, the first stands. */
 #include "data/window.h"
 
 #include <inttypes.h>
@@ -47,34 +49,42 @@ static bool cut_to(cz_ids *list, int64_t cap) {
   return true;
 }
 
-static cz_status limit(cz_example *e, bool *cut, const cz_batch_plan *plan, uint32_t epoch, uint64_t index) {
+static cz_status limit(cz_example *e, bool *cut, const cz_batch_plan *plan, uint32_t epoch,
+                       uint64_t index) {
   int64_t inputs = plan->max_inputs ? plan->max_inputs : plan->input_tokens / plan->shards;
   int64_t targets = plan->max_targets ? plan->max_targets : plan->target_tokens / plan->shards;
   *cut = (int64_t)e->inputs.len > inputs || (int64_t)e->targets.len > targets;
   if (*cut && plan->on_long == CZ_LONG_REFUSE)
     return CZ_FAIL(CZ_EINVAL,
-                   "example %" PRIu64 " of epoch %u has %zu input and %zu target tokens, the limits are %" PRId64 " and %" PRId64
-                   "; raise them or cut long examples",
+                   "example %" PRIu64
+                   " of epoch %u has %zu input and %zu target tokens, the limits are %" PRId64
+                   " and %" PRId64 "; raise them or cut long examples",
                    index, epoch, e->inputs.len, e->targets.len, inputs, targets);
   cut_to(&e->inputs, inputs);
   cut_to(&e->targets, targets);
   if (plan->layout == CZ_LAYOUT_ENCDEC && !e->inputs.len)
-    return CZ_FAIL(CZ_EINVAL, "example %" PRIu64 " of epoch %u has no inputs for the encoder", index, epoch);
+    return CZ_FAIL(CZ_EINVAL, "example %" PRIu64 " of epoch %u has no inputs for the encoder",
+                   index, epoch);
   return CZ_OK;
 }
 
-/* Steps over ends of epochs. *MORE is false after the last pass. BARREN counts epochs that ended since an example was found. */
-static cz_status enter_epoch(cz__window *w, bool *more, int *barren, const cz_source *source, const cz_batch_plan *plan) {
+/* Steps over ends of epochs. *MORE is false after the last pass. BARREN counts epochs
+ * that ended since an example was found. */
+static cz_status enter_epoch(cz__window *w, bool *more, int *barren, const cz_source *source,
+                             const cz_batch_plan *plan) {
   for (;;) {
     uint64_t n = 0;
     *more = !plan->passes || w->next_epoch < plan->passes;
     if (!*more) return CZ_OK;
     CZ_TRY(source->count(source->self, &n, w->next_epoch));
     if (w->next_index > n)
-      return CZ_FAIL(CZ_EINVAL, "the saved place is example %" PRIu64 " of epoch %u, which has %" PRIu64 ": the data are not those of the saved run",
+      return CZ_FAIL(CZ_EINVAL,
+                     "the saved place is example %" PRIu64 " of epoch %u, which has %" PRIu64
+                     ": the data are not those of the saved run",
                      w->next_index, w->next_epoch, n);
     if (w->next_index < n) return CZ_OK;
-    if (++*barren > 2) return CZ_FAIL(CZ_EINVAL, "a whole epoch of %" PRIu64 " examples has none with targets", n);
+    if (++*barren > 2)
+      return CZ_FAIL(CZ_EINVAL, "a whole epoch of %" PRIu64 " examples has none with targets", n);
     w->next_epoch++;
     w->next_index = 0;
   }
@@ -103,7 +113,8 @@ static cz_status collect(cz__window *w, const cz_source *source, const cz_batch_
 
 /* How full a shard is, as the larger of its shares of the window's inputs and targets. */
 static double fullness(int64_t inputs, int64_t targets, const cz__load *window) {
-  double a = (double)inputs / (double)(window->inputs ? window->inputs : 1), b = (double)targets / (double)window->targets;
+  double a = (double)inputs / (double)(window->inputs ? window->inputs : 1),
+         b = (double)targets / (double)window->targets;
   return a > b ? a : b;
 }
 
@@ -119,12 +130,14 @@ static int largest_first(const void *a, const void *b) {
 }
 
 /* The shard that is least full once it has taken EXAMPLE, or -1 when none can. */
-static int64_t find_shard(const cz__window *w, const cz_example *e, const cz__load *window, const cz_batch_plan *plan) {
+static int64_t find_shard(const cz__window *w, const cz_example *e, const cz__load *window,
+                          const cz_batch_plan *plan) {
   int64_t best = -1;
   double least = 3;
   for (int64_t bin = 0; bin < w->batches * plan->shards; bin++) {
     const cz__load *load = &w->loads[bin];
-    double full = fullness(load->inputs + (int64_t)e->inputs.len, load->targets + (int64_t)e->targets.len, window);
+    double full = fullness(load->inputs + (int64_t)e->inputs.len,
+                           load->targets + (int64_t)e->targets.len, window);
     if (full >= least || !fits(load, e, plan)) continue;
     best = bin;
     least = full;
@@ -133,7 +146,8 @@ static int64_t find_shard(const cz__window *w, const cz_example *e, const cz__lo
 }
 
 /* Deals out all examples again, largest first. On failure (false) the bins are spoilt. */
-static bool deal_ranked(cz__window *w, const ranked *order, const cz__load *window, const cz_batch_plan *plan) {
+static bool deal_ranked(cz__window *w, const ranked *order, const cz__load *window,
+                        const cz_batch_plan *plan) {
   memset(w->loads, 0, (size_t)(plan->window * plan->shards) * sizeof *w->loads);
   for (size_t i = 0; i < w->count; i++) {
     int64_t bin = find_shard(w, &w->examples[order[i].example], window, plan);
@@ -156,7 +170,9 @@ static cz_status deal(cz__window *w, const cz_batch_plan *plan) {
     window.targets += (int64_t)w->examples[i].targets.len;
   }
   for (size_t i = 0; i < w->count; i++)
-    order[i] = (ranked){fullness((int64_t)w->examples[i].inputs.len, (int64_t)w->examples[i].targets.len, &window), (int32_t)i};
+    order[i] = (ranked){
+        fullness((int64_t)w->examples[i].inputs.len, (int64_t)w->examples[i].targets.len, &window),
+        (int32_t)i};
   qsort(order, w->count, sizeof *order, largest_first);
   if (!deal_ranked(w, order, &window, plan)) memcpy(w->bin, first, w->count * sizeof *first);
 done:
@@ -165,8 +181,10 @@ done:
   return st;
 }
 
-/** Reads the window that begins with example INDEX of EPOCH. No batches at the end of the last pass. */
-cz_status cz__window_fill(cz__window *w, const cz_source *source, const cz_batch_plan *plan, uint32_t epoch, uint64_t index) {
+/** Reads the window that begins with example INDEX of EPOCH. No batches at the end of the
+ * last pass. */
+cz_status cz__window_fill(cz__window *w, const cz_source *source, const cz_batch_plan *plan,
+                          uint32_t epoch, uint64_t index) {
   w->count = 0;
   w->batches = 0;
   w->next_epoch = epoch;

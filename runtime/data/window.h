@@ -1,4 +1,5 @@
-/* Private to this folder: the examples of a few batches at a time, and which shard of which batch each goes to. */
+/* Private to this folder: the examples of a few batches at a time, and which shard of
+ * which batch each goes to. */
 #ifndef CZ_DATA_WINDOW_H
 #define CZ_DATA_WINDOW_H
 
@@ -20,7 +21,8 @@ typedef struct cz__window {
 } cz__window;
 
 CZ_MUST cz_status cz__window_create(cz__window *w, const cz_batch_plan *plan);
-CZ_MUST cz_status cz__window_fill(cz__window *w, const cz_source *source, const cz_batch_plan *plan, uint32_t epoch, uint64_t index);
+CZ_MUST cz_status cz__window_fill(cz__window *w, const cz_source *source, const cz_batch_plan *plan,
+                                  uint32_t epoch, uint64_t index);
 void cz__window_free(cz__window *w);
 
 CZ_MUST cz_status cz__batch_create(cz_batch *b, const cz_batch_plan *plan);

@@ -13,12 +13,16 @@
 
 #include <cblas.h>
 
-/* Fresh small pages cost 14 GB/s / 1.9 GB/s = 7 times a warm write, huge ones 1.5 times (feasibility.md 1): large blocks ask for huge pages. */
+/* Fresh small pages cost 14 GB/s / 1.9 GB/s = 7 times a warm write, huge ones 1.5 times
+ * (feasibility.md 1): large blocks ask for huge pages. */
 static cz_status host_alloc(cz_device *d, void **out, size_t bytes) {
   (void)d;
-  void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void *p =
+      mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return CZ_FAIL(CZ_ENOMEM, "no memory for %zu bytes", bytes);
-  if (bytes >= (2u << 20)) madvise(p, bytes, MADV_HUGEPAGE); /* a wish: without it the pages are small, nothing else changes */
+  if (bytes >= (2u << 20))
+    madvise(p, bytes,
+            MADV_HUGEPAGE); /* a wish: without it the pages are small, nothing else changes */
   *out = p;
   return CZ_OK;
 }
@@ -40,7 +44,9 @@ static cz_status host_copy_out(cz_device *d, void *host, const void *from, size_
   return CZ_OK;
 }
 
-static cz_kernel host_kernel(cz_device *d, cz_op op, bool backward) { return backward ? cz_op_rows[op]->bwd[d->set] : cz_op_rows[op]->fwd[d->set]; }
+static cz_kernel host_kernel(cz_device *d, cz_op op, bool backward) {
+  return backward ? cz_op_rows[op]->bwd[d->set] : cz_op_rows[op]->fwd[d->set];
+}
 
 static cz_status host_sync(cz_device *d) { /* kernels return when they have run */
   (void)d;
@@ -67,7 +73,8 @@ static cz_status open_host(cz_device **device, cz_kernel_set set, bool guard) {
   return set == CZ_SET_CPU ? cz_device_check_blas() : CZ_OK;
 }
 
-/* The module's one symbol; the version says which cz_device and cz_op_row it was built against. */
+/* The module's one symbol; the version says which cz_device and cz_op_row it was built
+ * against. */
 enum { MODULE_VERSION = 2 };
 typedef cz_device *(*module_open)(int version, char *error, size_t n);
 
@@ -82,7 +89,8 @@ static cz_status open_module(cz_device **device) {
   memcpy(&init, &symbol, sizeof init);
   if (!symbol || !(*device = init(MODULE_VERSION, why, sizeof why))) {
     dlclose(module);
-    return CZ_FAIL(CZ_EUSAGE, "device cuda: %s: %s", path, symbol ? why : "no cz_device_init in this module");
+    return CZ_FAIL(CZ_EUSAGE, "device cuda: %s: %s", path,
+                   symbol ? why : "no cz_device_init in this module");
   }
   return CZ_OK;
 }
@@ -97,20 +105,24 @@ static cz_status open_auto(cz_device **device) {
   return open_host(device, CZ_SET_CPU, false);
 }
 
-/** Opens a device by NAME: ref, cpu, guard:ref, guard:cpu (guard alone means guard:cpu), cuda, auto. CZ_EUSAGE for another name, or when cuda is not
- * to be had; the message has the reason. The caller closes it after everything that lives on it. */
+/** Opens a device by NAME: ref, cpu, guard:ref, guard:cpu (guard alone means guard:cpu),
+ * cuda, auto. CZ_EUSAGE for another name, or when cuda is not to be had; the message has
+ * the reason. The caller closes it after everything that lives on it. */
 cz_status cz_device_open(cz_device **device, const char *name) {
-  static const char *const names[] = {"ref", "cpu", "guard:ref", "guard:cpu", "guard", "cuda", "auto"};
+  static const char *const names[] = {"ref",   "cpu",  "guard:ref", "guard:cpu",
+                                      "guard", "cuda", "auto"};
   *device = NULL;
   if (!strcmp(name, "ref")) return open_host(device, CZ_SET_REF, false);
   if (!strcmp(name, "cpu")) return open_host(device, CZ_SET_CPU, false);
   if (!strcmp(name, "guard:ref")) return open_host(device, CZ_SET_REF, true);
-  if (!strcmp(name, "guard:cpu") || !strcmp(name, "guard")) return open_host(device, CZ_SET_CPU, true);
+  if (!strcmp(name, "guard:cpu") || !strcmp(name, "guard"))
+    return open_host(device, CZ_SET_CPU, true);
   if (!strcmp(name, "cuda")) return open_module(device);
   if (!strcmp(name, "auto")) return open_auto(device);
   const char *near = cz_nearest(name, names, sizeof names / sizeof *names);
-  return CZ_FAIL(CZ_EUSAGE, "no device '%s'%s%s%s; there are ref, cpu, guard:ref, guard:cpu, cuda, auto", name, near ? "; did you mean '" : "",
-                 near ? near : "", near ? "'" : "");
+  return CZ_FAIL(CZ_EUSAGE,
+                 "no device '%s'%s%s%s; there are ref, cpu, guard:ref, guard:cpu, cuda, auto", name,
+                 near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
 }
 
 /** Closes the device and clears the pointer; accepts null. */
@@ -119,7 +131,8 @@ void cz_device_close(cz_device **device) {
   *device = NULL;
 }
 
-/** Allocates BYTES of zeroed device memory, aligned to at least 64 bytes, and stores the address in *OUT (the address of any pointer). */
+/** Allocates BYTES of zeroed device memory, aligned to at least 64 bytes, and stores the
+ * address in *OUT (the address of any pointer). */
 cz_status cz_device_alloc(cz_device *d, void *out, size_t bytes) {
   void *p = NULL;
   CZ_TRY(d->alloc(d, &p, bytes));
@@ -127,7 +140,8 @@ cz_status cz_device_alloc(cz_device *d, void *out, size_t bytes) {
   return CZ_OK;
 }
 
-/** Frees what cz_device_alloc gave; ADDRESS is the address of the pointer, which is cleared; a null pointer is accepted. */
+/** Frees what cz_device_alloc gave; ADDRESS is the address of the pointer, which is
+ * cleared; a null pointer is accepted. */
 void cz_device_free(cz_device *d, void *address, size_t bytes) {
   void *p;
   memcpy(&p, address, sizeof p);
@@ -138,7 +152,8 @@ void cz_device_free(cz_device *d, void *address, size_t bytes) {
 
 enum { PIECE = 4096 };
 
-/** Writes N host doubles to device memory in the device's real dtype, which is float64 or float32 (rounds to nearest). */
+/** Writes N host doubles to device memory in the device's real dtype, which is float64 or
+ * float32 (rounds to nearest). */
 cz_status cz_device_write_real(cz_device *d, void *to, const double *host, int64_t n) {
   if (d->real == CZ_F64) return d->write(d, to, host, (size_t)n * 8);
   CZ_CHECK(d->real == CZ_F32);
@@ -167,8 +182,8 @@ cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int6
 /** The widest vector instructions that the float32 kernels use on this machine. */
 const char *cz_device_isa(void) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl"))
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
     return "avx512";
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "avx2";
   return "sse2";
@@ -177,13 +192,15 @@ const char *cz_device_isa(void) {
 #endif
 }
 
-/** Warns when the BLAS behind this process would fight with OpenMP: OpenBLAS built on its own threads spins beside our loops and costs 60 %
- * (feasibility.md 1); it is then held to one thread, which our tiled products use anyway. */
+/** Warns when the BLAS behind this process would fight with OpenMP: OpenBLAS built on its
+ * own threads spins beside our loops and costs 60 % (feasibility.md 1); it is then held
+ * to one thread, which our tiled products use anyway. */
 cz_status cz_device_check_blas(void) {
 #ifdef CZ_HAVE_OPENBLAS
   if (openblas_get_parallel() == 1) {
     openblas_set_num_threads(1);
-    cz_warn("this OpenBLAS runs its own threads (libopenblas0-pthread); install libopenblas0-openmp for full speed");
+    cz_warn("this OpenBLAS runs its own threads (libopenblas0-pthread); install "
+            "libopenblas0-openmp for full speed");
   }
 #endif
   return CZ_OK;

@@ -1,8 +1,10 @@
 /* Where arrays live and who computes on them.
  *
- * `ref` computes in float64 on the host and is the oracle; `cpu` computes in float32. `guard:ref` and `guard:cpu` wrap these: fresh memory is
- * poisoned with NaN, sentinels stand around every planned tensor, and both are checked after every op. `cuda` is a module that is opened at run time;
- * `auto` takes it when it works and says in one line what it took and why. */
+ * `ref` computes in float64 on the host and is the oracle; `cpu` computes in float32.
+ * `guard:ref` and `guard:cpu` wrap these: fresh memory is poisoned with NaN, sentinels
+ * stand around every planned tensor, and both are checked after every op. `cuda` is a
+ * module that is opened at run time; `auto` takes it when it works and says in one line
+ * what it took and why. */
 #ifndef CZ_DEVICE_DEVICE_H
 #define CZ_DEVICE_DEVICE_H
 
@@ -11,13 +13,15 @@
 
 typedef struct cz_device cz_device;
 
-/* Kernels, write and read happen in the order in which they are called. A kernel may return before it has run; write has taken its bytes when it
- * returns, read returns when its bytes have arrived, and release, too, waits for whoever uses the memory. */
+/* Kernels, write and read happen in the order in which they are called. A kernel may
+ * return before it has run; write has taken its bytes when it returns, read returns when
+ * its bytes have arrived, and release, too, waits for whoever uses the memory. */
 struct cz_device {
   const char *name;
   cz_kernel_set set;  /* the column of the op table that computes here */
   cz_dtype real;      /* dtype of parameters and activations */
-  bool host_memory;   /* its memory is the host's: addresses may be used in place once sync has returned, and the guard does */
+  bool host_memory;   /* its memory is the host's: addresses may be used in place once sync has
+                         returned, and the guard does */
   size_t guard_bytes; /* sentinel bytes on each side of every planned tensor; 0: none */
   void *stream;       /* given to every kernel call; null on host devices */
   cz_status (*alloc)(cz_device *d, void **out, size_t bytes);
@@ -25,7 +29,8 @@ struct cz_device {
   cz_status (*write)(cz_device *d, void *to, const void *host, size_t bytes);
   cz_status (*read)(cz_device *d, void *host, const void *from, size_t bytes);
   cz_kernel (*kernel)(cz_device *d, cz_op op, bool backward);
-  cz_status (*sync)(cz_device *d); /* returns when all that was called has run; says what went wrong in it */
+  cz_status (*sync)(
+      cz_device *d); /* returns when all that was called has run; says what went wrong in it */
   void (*close)(cz_device *d);
 };
 

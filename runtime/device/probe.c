@@ -8,15 +8,22 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* The products of a T5-small step, by rows, inner and columns: forward with W [out, in] (N T), input gradient (N N), weight gradient (T N). */
-static const struct shape { int m, k, n; } shapes[] = {{4096, 512, 512}, {4096, 512, 2048}, {4096, 2048, 512}, {912, 512, 8192}};
-enum { N_SHAPES = sizeof shapes / sizeof *shapes, MOST = 4096 * 2048 > 912 * 8192 ? 4096 * 2048 : 912 * 8192 };
+/* The products of a T5-small step, by rows, inner and columns: forward with W [out, in]
+ * (N T), input gradient (N N), weight gradient (T N). */
+static const struct shape {
+  int m, k, n;
+} shapes[] = {{4096, 512, 512}, {4096, 512, 2048}, {4096, 2048, 512}, {912, 512, 8192}};
+enum {
+  N_SHAPES = sizeof shapes / sizeof *shapes,
+  MOST = 4096 * 2048 > 912 * 8192 ? 4096 * 2048 : 912 * 8192
+};
 
 struct cz_product_probe {
   float *a, *b, *c;
 };
 
-/** Makes the operands of the probe: random numbers, since the rate of a product depends on its data. */
+/** Makes the operands of the probe: random numbers, since the rate of a product depends
+ * on its data. */
 cz_status cz_product_probe_create(cz_product_probe **probe) {
   cz_status st;
   CZ_TRY(cz_alloc(probe, 1, sizeof **probe));
@@ -46,14 +53,16 @@ void cz_product_probe_destroy(cz_product_probe **probe) {
   *probe = NULL;
 }
 
-/** One round of plain cblas_sgemm with all its threads over the shapes and transpositions of a T5-small training step: the rate in GFLOP/s (multiply
- * and add counted as two). About half a second on two cores. */
+/** One round of plain cblas_sgemm with all its threads over the shapes and transpositions
+ * of a T5-small training step: the rate in GFLOP/s (multiply and add counted as two).
+ * About half a second on two cores. */
 double cz_product_probe_round(cz_product_probe *p) {
   double flop = 0, began = cz_seconds();
   for (int i = 0; i < N_SHAPES; i++) {
     int m = shapes[i].m, k = shapes[i].k, n = shapes[i].n;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1, p->a, k, p->b, k, 0, p->c, n);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, k, n, 1, p->a, n, p->b, k, 0, p->c, k);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, k, n, 1, p->a, n, p->b, k, 0, p->c,
+                k);
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, n, k, m, 1, p->a, n, p->b, k, 0, p->c, k);
     flop += 3 * 2.0 * m * k * n;
   }

@@ -1,4 +1,5 @@
-/* What this machine can do, measured now: ceilings for benchmarks and rates for predictions. */
+/* What this machine can do, measured now: ceilings for benchmarks and rates for
+ * predictions. */
 #ifndef CZ_DEVICE_PROBE_H
 #define CZ_DEVICE_PROBE_H
 

@@ -19,7 +19,8 @@ uint32_t cz_stream_u32(cz_stream *s) {
   return s->ready[4 - s->left--];
 }
 
-/** A whole number in [0, N), without bias (Lemire's rejection on 64 bits). N must be positive. */
+/** A whole number in [0, N), without bias (Lemire's rejection on 64 bits). N must be
+ * positive. */
 uint64_t cz_stream_below(cz_stream *s, uint64_t n) {
   for (;;) {
     uint64_t x = (uint64_t)cz_stream_u32(s) << 32;

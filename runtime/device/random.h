@@ -1,5 +1,6 @@
-/* Random streams for the host: initial weights, objectives, shuffles. A stream is keyed by (seed, name, a, b), never by what ran before it, so the
- * same draw comes out on any rank and after any restart. Philox underneath, the same as in the kernels. */
+/* Random streams for the host: initial weights, objectives, shuffles. A stream is keyed
+ * by (seed, name, a, b), never by what ran before it, so the same draw comes out on any
+ * rank and after any restart. Philox underneath, the same as in the kernels. */
 #ifndef CZ_DEVICE_RANDOM_H
 #define CZ_DEVICE_RANDOM_H
 

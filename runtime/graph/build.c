@@ -1,11 +1,13 @@
-/* Building: every call checks what it is given; the first error is kept and poisons what hangs on it. */
+/* Building: every call checks what it is given; the first error is kept and poisons what
+ * hangs on it. */
 #include "graph/internal.h"
 #include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/** Creates an empty graph whose parameters, and device, are those of PARAMS (borrowed, must outlive the graph). */
+/** Creates an empty graph whose parameters, and device, are those of PARAMS (borrowed,
+ * must outlive the graph). */
 cz_status cz_graph_create(cz_graph **graph, cz_params *params) {
   CZ_TRY(cz_alloc(graph, 1, sizeof **graph));
   cz_graph *g = *graph;
@@ -55,7 +57,8 @@ cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix, cons
   return CZ_OK;
 }
 
-/** Declares an extent that changes from run to run, at most CAPACITY, and returns the (negative) number that stands for it in dimensions. */
+/** Declares an extent that changes from run to run, at most CAPACITY, and returns the
+ * (negative) number that stands for it in dimensions. */
 int64_t cz_graph_extent(cz_graph *g, const char *name, int64_t capacity) {
   cz_status st = cz_grow(&g->extents, &g->cap_extents, g->n_extents + 1, sizeof *g->extents);
   if (capacity <= 0) st = CZ_FAIL(CZ_EINVAL, "extent %s: capacity %lld", name, (long long)capacity);
@@ -86,12 +89,19 @@ cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_ar
   const char *kept = NULL;
   if (st == CZ_OK) st = cz__graph_name(g, &kept, "", name);
   if (st != CZ_OK) return fail(g, st, cz_error_message()), CZ__POISON;
-  g->values[g->n_values] =
-      (cz__value){.name = kept, .kind = kind, .arg = *arg, .node = CZ__NO_NODE, .grad = CZ_ABSENT, .shares = CZ_ABSENT, .first = -1, .last = -1};
+  g->values[g->n_values] = (cz__value){.name = kept,
+                                       .kind = kind,
+                                       .arg = *arg,
+                                       .node = CZ__NO_NODE,
+                                       .grad = CZ_ABSENT,
+                                       .shares = CZ_ABSENT,
+                                       .first = -1,
+                                       .last = -1};
   return (cz_value)g->n_values++;
 }
 
-static cz_value own_memory(cz_graph *g, const char *name, cz__kind kind, cz_dtype dtype, int ndim, const int64_t *dim) {
+static cz_value own_memory(cz_graph *g, const char *name, cz__kind kind, cz_dtype dtype, int ndim,
+                           const int64_t *dim) {
   cz_arg arg = {.dtype = dtype, .ndim = ndim};
   for (int i = 0; i < ndim; i++) arg.dim[i] = dim[i];
   cz_value v = cz__value_add(g, name, kind, &arg);
@@ -102,24 +112,28 @@ static cz_value own_memory(cz_graph *g, const char *name, cz__kind kind, cz_dtyp
   return st == CZ_OK ? v : (fail(g, st, cz_error_message()), CZ__POISON);
 }
 
-/** An input fed by the host each run: int32, or the device's real dtype. Dimensions may be extents. */
+/** An input fed by the host each run: int32, or the device's real dtype. Dimensions may
+ * be extents. */
 cz_value cz_graph_input(cz_graph *g, const char *name, bool real, int ndim, const int64_t *dim) {
   return own_memory(g, name, CZ__INPUT, real ? g->device->real : CZ_I32, ndim, dim);
 }
 
-/** A real array that keeps its contents between runs, zeroed at first: the key/value cache of incremental decoding. */
+/** A real array that keeps its contents between runs, zeroed at first: the key/value
+ * cache of incremental decoding. */
 cz_value cz_graph_state(cz_graph *g, const char *name, int ndim, const int64_t *dim) {
   return own_memory(g, name, CZ__STATE, g->device->real, ndim, dim);
 }
 
-/** A real input whose memory is lent before the run (cz_graph_lend): what another graph on the same device left, without a copy. */
+/** A real input whose memory is lent before the run (cz_graph_lend): what another graph
+ * on the same device left, without a copy. */
 cz_value cz_graph_borrow(cz_graph *g, const char *name, int ndim, const int64_t *dim) {
   cz_arg arg = {.dtype = g->device->real, .ndim = ndim};
   for (int i = 0; i < ndim; i++) arg.dim[i] = dim[i];
   return cz__value_add(g, name, CZ__BORROWED, &arg);
 }
 
-/** A parameter as a value; asking again gives the same value, so that a tied parameter gathers its gradients in one place. */
+/** A parameter as a value; asking again gives the same value, so that a tied parameter
+ * gathers its gradients in one place. */
 cz_value cz_graph_param(cz_graph *g, cz_param *param) {
   for (size_t i = 0; i < g->n_values; i++)
     if (g->values[i].kind == CZ__PARAM && g->values[i].param == param) return (cz_value)i;
@@ -130,8 +144,9 @@ cz_value cz_graph_param(cz_graph *g, cz_param *param) {
   return v;
 }
 
-/** Starts a named block: nodes built from here to the next call belong to it. With RECOMPUTE its inner values are not kept for backward but computed
- * again there, dropout included. */
+/** Starts a named block: nodes built from here to the next call belong to it. With
+ * RECOMPUTE its inner values are not kept for backward but computed again there, dropout
+ * included. */
 void cz_graph_block(cz_graph *g, const char *name, bool recompute) {
   cz_status st = cz_grow(&g->blocks, &g->cap_blocks, g->n_blocks + 1, sizeof *g->blocks);
   const char *kept = "";
@@ -156,7 +171,8 @@ static bool gather_inputs(cz_graph *g, cz_arg *arg, const cz__node *node, const 
     if (node->in[i] != CZ_ABSENT)
       arg[i] = g->values[node->in[i]].arg;
     else if (!(node->row->in_optional >> i & 1)) {
-      snprintf(text, sizeof text, "%s (%s): input %s is missing", name, node->row->name, node->row->in_name[i]);
+      snprintf(text, sizeof text, "%s (%s): input %s is missing", name, node->row->name,
+               node->row->in_name[i]);
       return fail(g, CZ_EINVAL, text), false;
     }
   }
@@ -170,7 +186,8 @@ static bool add_outputs(cz_graph *g, cz__node *node, const cz_arg *made) {
     const char *name = NULL;
     char suffix[64] = "";
     if (i) snprintf(suffix, sizeof suffix, ":%s", node->row->out_name[i]);
-    if (cz__graph_name(g, &name, node->name, suffix) != CZ_OK) return fail(g, CZ_ENOMEM, cz_error_message()), false;
+    if (cz__graph_name(g, &name, node->name, suffix) != CZ_OK)
+      return fail(g, CZ_ENOMEM, cz_error_message()), false;
     int from = node->row->must_alias[i] - 1;
     cz_value v = cz__value_add(g, name, CZ__TENSOR, &made[i]);
     if (!cz__is_value(v)) return false;
@@ -178,10 +195,12 @@ static bool add_outputs(cz_graph *g, cz__node *node, const cz_arg *made) {
     x->node = (int)g->n_nodes;
     x->output = i;
     x->saved = node->row->out_saved >> i & 1;
-    if (from >= 0 && g->values[node->in[from]].kind == CZ__TENSOR) { /* the plan would let a later reader's memory go */
+    if (from >= 0 && g->values[node->in[from]].kind ==
+                         CZ__TENSOR) { /* the plan would let a later reader's memory go */
       char text[256];
-      snprintf(text, sizeof text, "%s (%s): %s is updated in place and must be a state, not the output of a node", node->name, node->row->name,
-               node->row->in_name[from]);
+      snprintf(text, sizeof text,
+               "%s (%s): %s is updated in place and must be a state, not the output of a node",
+               node->name, node->row->name, node->row->in_name[from]);
       return fail(g, CZ_EINVAL, text), false;
     }
     if (from >= 0) { /* written in place: the same memory under a new name */
@@ -193,14 +212,18 @@ static bool add_outputs(cz_graph *g, cz__node *node, const cz_arg *made) {
   return true;
 }
 
-/** Adds a node. OUT receives one value per output of the row (absent ones CZ_ABSENT); NAME identifies the node in messages and keys its random draws,
- * so it must be unique. The attributes are copied (row->attr_bytes). A wrong shape is kept for cz_graph_finish and poisons OUT. */
-void cz_graph_op(cz_graph *g, cz_value *out, cz_op op, const char *name, int n_in, const cz_value *in, const void *attr) {
+/** Adds a node. OUT receives one value per output of the row (absent ones CZ_ABSENT);
+ * NAME identifies the node in messages and keys its random draws, so it must be unique.
+ * The attributes are copied (row->attr_bytes). A wrong shape is kept for cz_graph_finish
+ * and poisons OUT. */
+void cz_graph_op(cz_graph *g, cz_value *out, cz_op op, const char *name, int n_in,
+                 const cz_value *in, const void *attr) {
   const cz_op_row *row = cz_op_rows[op];
   cz_value spare[CZ_OP_OUT];
   cz_arg arg[CZ_OP_IN], made[CZ_OP_OUT] = {{0}};
   char why[512] = "", text[sizeof g->why];
-  cz__node node = {.op = op, .row = row, .block = (int)g->n_blocks - 1, .key = (uint32_t)cz_hash_text(name)};
+  cz__node node = {
+      .op = op, .row = row, .block = (int)g->n_blocks - 1, .key = (uint32_t)cz_hash_text(name)};
   if (!out) out = spare;
   poison_outputs(out, row);
   CZ_CHECK(!g->finished && row->attr_bytes <= CZ_ATTR_BYTES && n_in <= row->n_in);
@@ -209,7 +232,8 @@ void cz_graph_op(cz_graph *g, cz_value *out, cz_op op, const char *name, int n_i
   if (attr) memcpy(node.attr, attr, row->attr_bytes);
   if (!gather_inputs(g, arg, &node, name)) return;
   if (!row->shape(made, arg, node.attr, why, sizeof why)) {
-    snprintf(text, sizeof text, "%s%s%s (%s): %s", g->blocks[node.block].name, g->blocks[node.block].name[0] ? "/" : "", name, row->name, why);
+    snprintf(text, sizeof text, "%s%s%s (%s): %s", g->blocks[node.block].name,
+             g->blocks[node.block].name[0] ? "/" : "", name, row->name, why);
     fail(g, CZ_EINVAL, text);
     return;
   }
@@ -235,7 +259,8 @@ void cz_graph_loss(cz_graph *g, cz_value v) {
   cz_graph_keep(g, v);
 }
 
-/** Fuses, differentiates, prunes and plans, then allocates memory at capacity. The first building error is reported here, with its place. */
+/** Fuses, differentiates, prunes and plans, then allocates memory at capacity. The first
+ * building error is reported here, with its place. */
 cz_status cz_graph_finish(cz_graph *g, const cz_graph_options *options) {
   if (g->error) return CZ_FAIL(g->error, "%s", g->why);
   CZ_CHECK(!g->finished);

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Sets an extent for the next runs, 0 to its capacity. CZ_EINVAL with both numbers otherwise. */
+/** Sets an extent for the next runs, 0 to its capacity. CZ_EINVAL with both numbers
+ * otherwise. */
 cz_status cz_graph_set_extent(cz_graph *g, int64_t extent, int64_t value) {
   CZ_CHECK(extent < 0 && -extent <= (int64_t)g->n_extents);
   cz__extent *e = &g->extents[-extent - 1];
   if (value < 0 || value > e->capacity)
-    return CZ_FAIL(CZ_EINVAL, "extent %s: %lld does not fit its capacity %lld", e->name, (long long)value, (long long)e->capacity);
+    return CZ_FAIL(CZ_EINVAL, "extent %s: %lld does not fit its capacity %lld", e->name,
+                   (long long)value, (long long)e->capacity);
   e->actual = value;
   return CZ_OK;
 }
@@ -24,9 +26,12 @@ cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity) {
 
 static cz_status feed(cz_graph *g, cz_value v, cz_dtype dtype, int64_t n) {
   if (!cz__is_value(v) || g->values[v].kind != CZ__INPUT || g->values[v].arg.dtype != dtype)
-    return CZ_FAIL(CZ_EINVAL, "%s can't be fed this type", cz__is_value(v) ? g->values[v].name : "an absent value");
+    return CZ_FAIL(CZ_EINVAL, "%s can't be fed this type",
+                   cz__is_value(v) ? g->values[v].name : "an absent value");
   cz_arg a = cz__resolve(g, &g->values[v], false);
-  if (n != cz_numel(&a)) return CZ_FAIL(CZ_EINVAL, "input %s wants %lld numbers, not %lld", g->values[v].name, (long long)cz_numel(&a), (long long)n);
+  if (n != cz_numel(&a))
+    return CZ_FAIL(CZ_EINVAL, "input %s wants %lld numbers, not %lld", g->values[v].name,
+                   (long long)cz_numel(&a), (long long)n);
   return CZ_OK;
 }
 
@@ -42,14 +47,16 @@ cz_status cz_graph_feed_real(cz_graph *g, cz_value v, const double *host, int64_
   return cz_device_write_real(g->device, g->values[v].arg.data, host, n);
 }
 
-/** Lends device memory to a borrowed input until the next call; it must hold the input's present size whenever the graph runs. */
+/** Lends device memory to a borrowed input until the next call; it must hold the input's
+ * present size whenever the graph runs. */
 void cz_graph_lend(cz_graph *g, cz_value v, void *data) {
   if (!cz__is_value(v)) return;
   CZ_CHECK(g->values[v].kind == CZ__BORROWED);
   g->values[v].arg.data = data;
 }
 
-/* The kernel call of a step. Arrays that the step does not read or write keep their sizes and lose their data. */
+/* The kernel call of a step. Arrays that the step does not read or write keep their sizes
+ * and lose their data. */
 void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool capacity) {
   const cz__node *n = &g->nodes[s->node];
   *call = (cz_call){.n_in = n->row->n_in,
@@ -65,7 +72,8 @@ void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool cap
     if (cz__is_value(s->din[k])) call->din[k] = cz__resolve(g, &g->values[s->din[k]], capacity);
   }
   for (int o = 0; o < n->row->n_out; o++) {
-    if (cz__is_value(s->out[o]) && (g->values[s->out[o]].touched || g->values[s->out[o]].shares != CZ_ABSENT))
+    if (cz__is_value(s->out[o]) &&
+        (g->values[s->out[o]].touched || g->values[s->out[o]].shares != CZ_ABSENT))
       call->out[o] = cz__resolve(g, &g->values[s->out[o]], capacity);
     if (!s->writes_out && !s->reads_out[o]) call->out[o].data = NULL;
     if (cz__is_value(s->dout[o])) call->dout[o] = cz__resolve(g, &g->values[s->dout[o]], capacity);
@@ -73,7 +81,8 @@ void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool cap
 }
 
 /* What the row counts, from host copies of the integers. */
-static cz_status count_flop(double *flop, cz_graph *g, const cz_op_row *row, const cz_call *call, bool backward) {
+static cz_status count_flop(double *flop, cz_graph *g, const cz_op_row *row, const cz_call *call,
+                            bool backward) {
   cz_call on_host = *call;
   cz_status st = CZ_OK;
   void *copies[CZ_OP_IN] = {NULL};
@@ -84,7 +93,8 @@ static cz_status count_flop(double *flop, cz_graph *g, const cz_op_row *row, con
     if (!call->in[k].data || call->in[k].dtype != CZ_I32) continue;
     int64_t n = cz_numel(&call->in[k]);
     CZ_GO(st, cz_alloc(&copies[k], (size_t)n, sizeof(int32_t)), done);
-    CZ_GO(st, g->device->read(g->device, copies[k], call->in[k].data, (size_t)n * sizeof(int32_t)), done);
+    CZ_GO(st, g->device->read(g->device, copies[k], call->in[k].data, (size_t)n * sizeof(int32_t)),
+          done);
     on_host.in[k].data = copies[k];
   }
   *flop = row->flops(&on_host, backward);
@@ -103,7 +113,8 @@ static cz_status note_time(cz_graph *g, const cz__step *s, const cz_call *call, 
   t->op = n->row->name;
   t->calls++;
   *(backward ? &t->backward_s : &t->forward_s) += seconds;
-  *(backward ? &t->backward_flop : &t->forward_flop) += s->phase == CZ__REPLAY ? 0 : flop; /* recomputing is no useful work */
+  *(backward ? &t->backward_flop : &t->forward_flop) +=
+      s->phase == CZ__REPLAY ? 0 : flop; /* recomputing is no useful work */
   return CZ_OK;
 }
 
@@ -113,7 +124,8 @@ static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *op
   bool backward = s->phase == CZ__BACKWARD;
   cz_kernel kernel = g->device->kernel(g->device, n->op, backward);
   if (!kernel)
-    return CZ_FAIL(CZ_EINVAL, "%s: op %s has no %s kernel on %s", n->name, n->row->name, backward ? "backward" : "forward", g->device->name);
+    return CZ_FAIL(CZ_EINVAL, "%s: op %s has no %s kernel on %s", n->name, n->row->name,
+                   backward ? "backward" : "forward", g->device->name);
   cz_call call;
   cz__step_call(g, s, &call, false);
   call.key = options->key;
@@ -134,7 +146,8 @@ cz_status cz_graph_forward(cz_graph *g, const cz_graph_run_options *options) {
   return CZ_OK;
 }
 
-/* Reports the parameters whose gradient this step was the last to write, when it is written. */
+/* Reports the parameters whose gradient this step was the last to write, when it is
+ * written. */
 static cz_status report_ready(cz_graph *g, int index, const cz_graph_run_options *options) {
   const cz__step *s = &g->steps[index];
   for (int k = 0; k < CZ_OP_IN; k++) {
@@ -149,8 +162,9 @@ static cz_status report_ready(cz_graph *g, int index, const cz_graph_run_options
   return CZ_OK;
 }
 
-/** Runs forward and backward: the loss and every trainable parameter's gradient (written, not added to what was there). Calls options->ready for each
- * parameter as soon as its gradient is final. Parameters that the loss does not reach keep a zero gradient. */
+/** Runs forward and backward: the loss and every trainable parameter's gradient (written,
+ * not added to what was there). Calls options->ready for each parameter as soon as its
+ * gradient is final. Parameters that the loss does not reach keep a zero gradient. */
 cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && g->options.train);
   const double one = 1;
@@ -162,28 +176,39 @@ cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
   return CZ_OK;
 }
 
-/** Reads the first N numbers of a real value after a run; it must be kept, an input, a state or a gradient of a parameter. CZ_EINVAL when it holds
- * integers, or fewer numbers. */
+/** Reads the first N numbers of a real value after a run; it must be kept, an input, a
+ * state or a gradient of a parameter. CZ_EINVAL when it holds integers, or fewer
+ * numbers. */
 cz_status cz_graph_read(cz_graph *g, double *host, cz_value v, int64_t n) {
   if (!cz__is_value(v) || !g->values[v].arg.data)
-    return CZ_FAIL(CZ_EINVAL, "%s has no memory to read", cz__is_value(v) ? g->values[v].name : "an absent value");
+    return CZ_FAIL(CZ_EINVAL, "%s has no memory to read",
+                   cz__is_value(v) ? g->values[v].name : "an absent value");
   cz_arg a = cz__resolve(g, &g->values[v], false);
-  if (a.dtype != g->device->real) return CZ_FAIL(CZ_EINVAL, "%s is not a real value", g->values[v].name);
-  if (n > cz_numel(&a)) return CZ_FAIL(CZ_EINVAL, "%s has %lld numbers, not %lld", g->values[v].name, (long long)cz_numel(&a), (long long)n);
+  if (a.dtype != g->device->real)
+    return CZ_FAIL(CZ_EINVAL, "%s is not a real value", g->values[v].name);
+  if (n > cz_numel(&a))
+    return CZ_FAIL(CZ_EINVAL, "%s has %lld numbers, not %lld", g->values[v].name,
+                   (long long)cz_numel(&a), (long long)n);
   return cz_device_read_real(g->device, host, g->values[v].arg.data, n);
 }
 
-/** A value's array with its present sizes; data is device memory, valid as long as the value lives. */
+/** A value's array with its present sizes; data is device memory, valid as long as the
+ * value lives. */
 cz_arg cz_graph_arg(const cz_graph *g, cz_value v) { return cz__resolve(g, &g->values[v], false); }
 
-/** The value that holds the gradient of V after cz_graph_train, or CZ_ABSENT. To be read after the run, V's gradient must belong to a parameter. */
-cz_value cz_graph_grad(const cz_graph *g, cz_value v) { return cz__is_value(v) ? g->values[v].grad : CZ_ABSENT; }
+/** The value that holds the gradient of V after cz_graph_train, or CZ_ABSENT. To be read
+ * after the run, V's gradient must belong to a parameter. */
+cz_value cz_graph_grad(const cz_graph *g, cz_value v) {
+  return cz__is_value(v) ? g->values[v].grad : CZ_ABSENT;
+}
 
 /** Bytes of planned activations, workspace, inputs and states. */
 size_t cz_graph_bytes(const cz_graph *g) {
   size_t n = g->memory_bytes + g->workspace_bytes;
   for (size_t i = 0; i < g->n_values; i++)
-    if (g->values[i].kind == CZ__INPUT || (g->values[i].kind == CZ__STATE && g->values[i].shares == CZ_ABSENT)) n += g->values[i].bytes;
+    if (g->values[i].kind == CZ__INPUT ||
+        (g->values[i].kind == CZ__STATE && g->values[i].shares == CZ_ABSENT))
+      n += g->values[i].bytes;
   return n;
 }
 

@@ -1,7 +1,10 @@
-/* Named fusions. Each is a local rewrite of nodes whose result has the same value names, and each has a test that fused equals unfused, bit for bit.
+/* Named fusions. Each is a local rewrite of nodes whose result has the same value names,
+ * and each has a test that fused equals unfused, bit for bit.
  *
- *   residual_norm      h = x + dropout(b); y = norm(h)      becomes one norm with a branch
- *   linear_activation  y = act(x W^T + b)                   becomes the epilogue of the product */
+ *   residual_norm      h = x + dropout(b); y = norm(h)      becomes one norm with a
+ *                      branch
+ *   linear_activation  y = act(x W^T + b)                   becomes the epilogue of
+ *                      the product */
 #include "graph/internal.h"
 #include "graph/ops.h"
 
@@ -10,7 +13,8 @@
 static int count_uses(const cz_graph *g, cz_value v) {
   int n = g->values[v].keep;
   for (size_t i = 0; i < g->n_nodes; i++)
-    for (int k = 0; !g->nodes[i].dead && k < g->nodes[i].row->n_in; k++) n += g->nodes[i].in[k] == v;
+    for (int k = 0; !g->nodes[i].dead && k < g->nodes[i].row->n_in; k++)
+      n += g->nodes[i].in[k] == v;
   return n;
 }
 
@@ -28,12 +32,14 @@ static cz__node *first_reader(const cz_graph *g, size_t from, cz_value v) {
   return NULL;
 }
 
-/* A block that is recomputed keeps its borders as they are, or both the sum and the branch would have to be kept. */
+/* A block that is recomputed keeps its borders as they are, or both the sum and the
+ * branch would have to be kept. */
 static bool same_border(const cz_graph *g, const cz__node *a, const cz__node *b) {
   return a->block == b->block || (!g->blocks[a->block].recompute && !g->blocks[b->block].recompute);
 }
 
-/* Another reader of V between two nodes would add its part of V's gradient in another order once they are one. */
+/* Another reader of V between two nodes would add its part of V's gradient in another
+ * order once they are one. */
 static bool read_between(const cz_graph *g, const cz__node *from, const cz__node *to, cz_value v) {
   const cz__node *reader = first_reader(g, (size_t)(from - g->nodes), v);
   return reader && reader < to;
@@ -43,9 +49,12 @@ static void fuse_residual_norm(cz_graph *g, size_t index) {
   cz__node *add = &g->nodes[index];
   cz_value h = add->out[0], branch = add->in[1];
   cz__node *norm = first_reader(g, index, h), *dropout = producer(g, branch, CZ_OP_dropout);
-  if (!norm || norm->op != CZ_OP_norm || norm->in[CZ_NORM_X] != h || norm->in[CZ_NORM_BRANCH] != CZ_ABSENT || !same_border(g, add, norm)) return;
+  if (!norm || norm->op != CZ_OP_norm || norm->in[CZ_NORM_X] != h ||
+      norm->in[CZ_NORM_BRANCH] != CZ_ABSENT || !same_border(g, add, norm))
+    return;
   if (read_between(g, add, norm, add->in[0]) || read_between(g, add, norm, branch)) return;
-  if (dropout && (count_uses(g, branch) != 1 || !same_border(g, dropout, norm) || read_between(g, dropout, norm, dropout->in[CZ_DROPOUT_X])))
+  if (dropout && (count_uses(g, branch) != 1 || !same_border(g, dropout, norm) ||
+                  read_between(g, dropout, norm, dropout->in[CZ_DROPOUT_X])))
     dropout = NULL;
   if (dropout) {
     cz_dropout_attr d;
@@ -87,7 +96,8 @@ static cz_status fuse_linear_activation(cz_graph *g, size_t index) {
   cz__node *act = &g->nodes[index], *linear = producer(g, act->in[CZ_ACTIVATION_X], CZ_OP_linear);
   cz_linear_attr l;
   cz_activation_attr a;
-  if (!linear || act->in[CZ_ACTIVATION_GATE] != CZ_ABSENT || count_uses(g, linear->out[CZ_LINEAR_Y]) != 1 || linear->block != act->block)
+  if (!linear || act->in[CZ_ACTIVATION_GATE] != CZ_ABSENT ||
+      count_uses(g, linear->out[CZ_LINEAR_Y]) != 1 || linear->block != act->block)
     return CZ_OK;
   memcpy(&l, linear->attr, sizeof l);
   memcpy(&a, act->attr, sizeof a);

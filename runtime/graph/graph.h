@@ -1,8 +1,10 @@
 /* The engine: a small static graph of coarse ops (design.md 4, reference style.md 6).
  *
- * Build: extents, inputs, parameters and nodes, in the order they run. Building a node checks shapes at once; a bad node poisons what follows and is
- * reported once, with its place, by cz_graph_finish. Finish runs three passes: named fusions, differentiation that prunes what nobody needs, and the
- * lifetime plan. Run: set the extents, feed the inputs, then forward (and backward) op by op, on any device.
+ * Build: extents, inputs, parameters and nodes, in the order they run. Building a node
+ * checks shapes at once; a bad node poisons what follows and is reported once, with its
+ * place, by cz_graph_finish. Finish runs three passes: named fusions, differentiation
+ * that prunes what nobody needs, and the lifetime plan. Run: set the extents, feed the
+ * inputs, then forward (and backward) op by op, on any device.
  *
  * Refused: control flow, strides, broadcasting, second derivatives, plug-ins. */
 #ifndef CZ_GRAPH_GRAPH_H
@@ -23,7 +25,8 @@ enum { CZ_ABSENT = -1 };
 
 typedef struct cz_graph_options {
   bool train;     /* differentiate: gradients of all trainable parameters */
-  bool no_reuse;  /* give every tensor memory of its own and make none again (for tests and debugging) */
+  bool no_reuse;  /* give every tensor memory of its own and make none again (for tests and
+                     debugging) */
   bool no_fusion; /* run the nodes as built */
 } cz_graph_options;
 
@@ -51,7 +54,8 @@ cz_value cz_graph_input(cz_graph *g, const char *name, bool real, int ndim, cons
 cz_value cz_graph_state(cz_graph *g, const char *name, int ndim, const int64_t *dim);
 cz_value cz_graph_borrow(cz_graph *g, const char *name, int ndim, const int64_t *dim);
 cz_value cz_graph_param(cz_graph *g, cz_param *param);
-void cz_graph_op(cz_graph *g, cz_value *out, cz_op op, const char *name, int n_in, const cz_value *in, const void *attr);
+void cz_graph_op(cz_graph *g, cz_value *out, cz_op op, const char *name, int n_in,
+                 const cz_value *in, const void *attr);
 void cz_graph_block(cz_graph *g, const char *name, bool recompute);
 void cz_graph_keep(cz_graph *g, cz_value v);
 void cz_graph_loss(cz_graph *g, cz_value v);
@@ -73,7 +77,8 @@ CZ_MUST cz_status cz_graph_print(const cz_graph *g, cz_buf *out, bool json);
 void cz_graph_profile(cz_graph *g, bool on);
 int cz_graph_times(const cz_graph *g, cz_op_time *times, int n);
 
-/* One op at once, outside any graph: optimizers and single products. Workspace is kept by the caller and grows. */
+/* One op at once, outside any graph: optimizers and single products. Workspace is kept by
+ * the caller and grows. */
 typedef struct cz_scratch {
   void *data;
   size_t bytes;

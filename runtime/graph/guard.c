@@ -1,16 +1,24 @@
-/* The guard device: memory that a step will write is poisoned with NaN, sentinels stand around every planned tensor from its first step to its last,
- * what lies behind inputs, states, parameters and their gradients is zero, and all of that is checked after every op. */
+/* The guard device: memory that a step will write is poisoned with NaN, sentinels stand
+ * around every planned tensor from its first step to its last, what lies behind inputs,
+ * states, parameters and their gradients is zero, and all of that is checked after every
+ * op. */
 #include "graph/internal.h"
 
 #include <string.h>
 
-enum { SENTINEL = 0xA5, NAN_BYTE = 0xFF }; /* all bits set is a NaN in every real dtype and -1 as an integer */
+enum {
+  SENTINEL = 0xA5,
+  NAN_BYTE = 0xFF
+}; /* all bits set is a NaN in every real dtype and -1 as an integer */
 
-static bool planned(const cz__value *v) { return v->kind == CZ__TENSOR && v->touched && v->shares == CZ_ABSENT; }
+static bool planned(const cz__value *v) {
+  return v->kind == CZ__TENSOR && v->touched && v->shares == CZ_ABSENT;
+}
 
 static bool reads_memory_of(const cz_graph *g, const cz__step *s, const void *data) {
   for (int k = 0; k < CZ_OP_IN; k++)
-    if ((s->reads_in[k] && cz__is_value(s->in[k]) && g->values[s->in[k]].arg.data == data)) return true;
+    if ((s->reads_in[k] && cz__is_value(s->in[k]) && g->values[s->in[k]].arg.data == data))
+      return true;
   for (int o = 0; o < CZ_OP_OUT; o++)
     if ((cz__is_value(s->dout[o]) && g->values[s->dout[o]].arg.data == data) ||
         (s->reads_out[o] && cz__is_value(s->out[o]) && g->values[s->out[o]].arg.data == data))
@@ -20,19 +28,23 @@ static bool reads_memory_of(const cz_graph *g, const cz__step *s, const void *da
 
 static void poison(cz_graph *g, const cz__step *s, cz_value v) {
   const cz__value *x = &g->values[v];
-  if (!x->arg.data || reads_memory_of(g, s, x->arg.data)) return; /* in place: what is there is the input */
+  if (!x->arg.data || reads_memory_of(g, s, x->arg.data))
+    return; /* in place: what is there is the input */
   cz_arg now = cz__resolve(g, x, false);
   memset(x->arg.data, NAN_BYTE, (size_t)cz_numel(&now) * cz_dtype_bytes(now.dtype));
 }
 
-/* Before a step: sentinels around the tensors born here, NaN in what it will write, NaN in the workspace, which must do at the present sizes too. */
+/* Before a step: sentinels around the tensors born here, NaN in what it will write, NaN
+ * in the workspace, which must do at the present sizes too. */
 cz_status cz__guard_begin(cz_graph *g, int step, const cz_call *call) {
   const cz__step *s = &g->steps[step];
   const cz_op_row *row = g->nodes[s->node].row;
-  size_t wanted = row->workspace ? row->workspace(g->device->set, call, s->phase == CZ__BACKWARD) : 0;
+  size_t wanted =
+      row->workspace ? row->workspace(g->device->set, call, s->phase == CZ__BACKWARD) : 0;
   if (wanted > g->workspace_bytes)
-    return CZ_FAIL(CZ_ECORRUPT, "guard: %s (%s) wants %zu bytes of workspace, of which there are %zu", g->nodes[s->node].name, row->name, wanted,
-                   g->workspace_bytes);
+    return CZ_FAIL(CZ_ECORRUPT,
+                   "guard: %s (%s) wants %zu bytes of workspace, of which there are %zu",
+                   g->nodes[s->node].name, row->name, wanted, g->workspace_bytes);
   size_t margin = g->device->guard_bytes;
   for (size_t i = 0; i < g->n_values; i++) {
     const cz__value *v = &g->values[i];
@@ -57,9 +69,11 @@ static bool holds(const void *p, size_t n, unsigned char byte) {
   return true;
 }
 
-static cz_status damaged(const cz_graph *g, int step, const char *side, const char *what, const char *name) {
+static cz_status damaged(const cz_graph *g, int step, const char *side, const char *what,
+                         const char *name) {
   const cz__node *n = &g->nodes[g->steps[step].node];
-  return CZ_FAIL(CZ_ECORRUPT, "guard: after %s (%s) the memory %s %s %s was overwritten", n->name, n->row->name, side, what, name);
+  return CZ_FAIL(CZ_ECORRUPT, "guard: after %s (%s) the memory %s %s %s was overwritten", n->name,
+                 n->row->name, side, what, name);
 }
 
 static cz_status check_parameters(const cz_graph *g, int step) {
@@ -67,8 +81,10 @@ static cz_status check_parameters(const cz_graph *g, int step) {
   for (size_t i = 0; i < g->params->n; i++) {
     const cz_param *p = g->params->list[i];
     size_t from = (size_t)p->count * size, gap = (size_t)(p->room - p->count) * size;
-    if (!holds((char *)p->value + from, gap, 0)) return damaged(g, step, "after", "parameter", p->name);
-    if (p->grad && !holds((char *)p->grad + from, gap, 0)) return damaged(g, step, "after", "gradient of", p->name);
+    if (!holds((char *)p->value + from, gap, 0))
+      return damaged(g, step, "after", "parameter", p->name);
+    if (p->grad && !holds((char *)p->grad + from, gap, 0))
+      return damaged(g, step, "after", "gradient of", p->name);
   }
   return CZ_OK;
 }
@@ -85,6 +101,7 @@ cz_status cz__guard_end(cz_graph *g, int step) {
     if (!holds(p - margin, margin, SENTINEL)) return damaged(g, step, "before", "tensor", v->name);
     if (!holds(p + v->bytes, margin, SENTINEL)) return damaged(g, step, "after", "tensor", v->name);
   }
-  if (g->workspace_bytes && !holds((char *)g->workspace + g->workspace_bytes, margin, SENTINEL)) return damaged(g, step, "after", "the", "workspace");
+  if (g->workspace_bytes && !holds((char *)g->workspace + g->workspace_bytes, margin, SENTINEL))
+    return damaged(g, step, "after", "the", "workspace");
   return check_parameters(g, step);
 }

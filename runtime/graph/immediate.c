@@ -1,15 +1,19 @@
 #include "graph/graph.h"
 
-/** Runs one op's forward at once on device D. CALL holds in, attr, key and training; out holds storage for every output that is wanted (shapes are
- * the caller's promise and are checked against the row). Workspace is taken from SCRATCH, which grows. */
+/** Runs one op's forward at once on device D. CALL holds in, attr, key and training; out
+ * holds storage for every output that is wanted (shapes are the caller's promise and are
+ * checked against the row). Workspace is taken from SCRATCH, which grows. */
 cz_status cz_op_run(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch) {
   const cz_op_row *row = cz_op_rows[op];
   cz_arg made[CZ_OP_OUT] = {{0}};
   char why[512] = "";
-  if (!row->shape(made, call->in, call->attr, why, sizeof why)) return CZ_FAIL(CZ_EINVAL, "%s: %s", row->name, why);
+  if (!row->shape(made, call->in, call->attr, why, sizeof why))
+    return CZ_FAIL(CZ_EINVAL, "%s: %s", row->name, why);
   for (int o = 0; o < row->n_out; o++)
-    if (cz_present(&made[o]) && cz_present(&call->out[o]) && cz_numel(&made[o]) != cz_numel(&call->out[o]))
-      return CZ_FAIL(CZ_EINVAL, "%s: output %s has %lld elements, not %lld", row->name, row->out_name[o], (long long)cz_numel(&call->out[o]),
+    if (cz_present(&made[o]) && cz_present(&call->out[o]) &&
+        cz_numel(&made[o]) != cz_numel(&call->out[o]))
+      return CZ_FAIL(CZ_EINVAL, "%s: output %s has %lld elements, not %lld", row->name,
+                     row->out_name[o], (long long)cz_numel(&call->out[o]),
                      (long long)cz_numel(&made[o]));
   cz_kernel kernel = d->kernel(d, op, false);
   if (!kernel) return CZ_FAIL(CZ_EINVAL, "op %s has no kernel on %s", row->name, d->name);

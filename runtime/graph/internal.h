@@ -1,4 +1,5 @@
-/* What the files of the engine share. Values and nodes are indexes; a gradient is a value like any other. */
+/* What the files of the engine share. Values and nodes are indexes; a gradient is a value
+ * like any other. */
 #ifndef CZ_GRAPH_INTERNAL_H
 #define CZ_GRAPH_INTERNAL_H
 
@@ -91,7 +92,8 @@ static inline bool cz__is_value(cz_value v) { return v >= 0; }
 static inline cz__value *cz__val(cz_graph *g, cz_value v) { return &g->values[v]; }
 
 cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_arg *arg);
-CZ_MUST cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix, const char *name);
+CZ_MUST cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix,
+                                 const char *name);
 int64_t cz__dim(const cz_graph *g, int64_t dim, bool capacity);
 size_t cz__bytes_at_capacity(const cz_graph *g, const cz_arg *arg);
 cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity);

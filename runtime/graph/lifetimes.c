@@ -1,7 +1,9 @@
-/* The lifetime plan: every tensor lives from the first to the last step that touches it, and tensors whose lives do not meet share memory.
+/* The lifetime plan: every tensor lives from the first to the last step that touches it,
+ * and tensors whose lives do not meet share memory.
  *
- * Largest first, each at the lowest place that is free during its life (greedy by size; Pisarchyk and Lee 2020). In-place use that a row permits
- * joins two tensors into one life before that. Everything is planned at capacity; kernels get the present sizes. */
+ * Largest first, each at the lowest place that is free during its life (greedy by size;
+ * Pisarchyk and Lee 2020). In-place use that a row permits joins two tensors into one
+ * life before that. Everything is planned at capacity; kernels get the present sizes. */
 #include "graph/internal.h"
 
 #include <stdio.h>
@@ -30,7 +32,8 @@ static void lifetimes(cz_graph *g) {
       if (s->mode[k]) touch(g, s->din[k], i);
     }
     for (int o = 0; o < CZ_OP_OUT; o++) {
-      bool dropped = s->phase != CZ__BACKWARD && cz__is_value(s->out[o]) && g->values[s->out[o]].saved && !g->options.train;
+      bool dropped = s->phase != CZ__BACKWARD && cz__is_value(s->out[o]) &&
+                     g->values[s->out[o]].saved && !g->options.train;
       if ((s->writes_out || s->reads_out[o]) && !dropped) touch(g, s->out[o], i);
       if (cz__is_value(s->dout[o])) touch(g, s->dout[o], i);
     }
@@ -47,7 +50,8 @@ static void lifetimes(cz_graph *g) {
 /* How often step S uses the memory of V as something it reads. */
 static int uses(const cz_graph *g, const cz__step *s, cz_value v) {
   int n = 0;
-  for (int k = 0; k < CZ_OP_IN; k++) n += s->reads_in[k] && cz__is_value(s->in[k]) && root(g, s->in[k]) == root(g, v);
+  for (int k = 0; k < CZ_OP_IN; k++)
+    n += s->reads_in[k] && cz__is_value(s->in[k]) && root(g, s->in[k]) == root(g, v);
   for (int o = 0; o < CZ_OP_OUT; o++) {
     n += s->reads_out[o] && cz__is_value(s->out[o]) && root(g, s->out[o]) == root(g, v);
     n += cz__is_value(s->dout[o]) && root(g, s->dout[o]) == root(g, v);
@@ -55,7 +59,8 @@ static int uses(const cz_graph *g, const cz__step *s, cz_value v) {
   return n;
 }
 
-/* Lets TO live in the memory of FROM when FROM dies at this step, is read once there, and TO is born there. */
+/* Lets TO live in the memory of FROM when FROM dies at this step, is read once there, and
+ * TO is born there. */
 static void try_share(cz_graph *g, const cz__step *s, int step, cz_value to, cz_value from) {
   if (!cz__is_value(to) || !cz__is_value(from)) return;
   cz_value r = root(g, from);
@@ -75,7 +80,8 @@ static void share_in_place(cz_graph *g) {
         if (row->may_alias[o]) try_share(g, s, i, s->out[o], s->in[row->may_alias[o] - 1]);
     } else {
       for (int k = 0; k < row->n_in; k++)
-        if (row->may_alias_grad[k] && s->mode[k] == CZ_GRAD_WRITE) try_share(g, s, i, s->din[k], s->dout[row->may_alias_grad[k] - 1]);
+        if (row->may_alias_grad[k] && s->mode[k] == CZ_GRAD_WRITE)
+          try_share(g, s, i, s->din[k], s->dout[row->may_alias_grad[k] - 1]);
     }
   }
 }
@@ -88,10 +94,14 @@ static int larger_first(const void *a, const void *b) {
   return p != q ? (p < q ? 1 : -1) : x - y;
 }
 
-static size_t room(const cz_graph *g, const cz__value *v) { return (v->bytes + 2 * g->device->guard_bytes + ALIGN - 1) / ALIGN * ALIGN; }
+static size_t room(const cz_graph *g, const cz__value *v) {
+  return (v->bytes + 2 * g->device->guard_bytes + ALIGN - 1) / ALIGN * ALIGN;
+}
 
-/* The lowest offset at which V meets none of the N placed tensors that live when it does. */
-static size_t lowest_place(const cz_graph *g, const cz_value *placed, size_t n, const cz__value *v) {
+/* The lowest offset at which V meets none of the N placed tensors that live when it
+ * does. */
+static size_t lowest_place(const cz_graph *g, const cz_value *placed, size_t n,
+                           const cz__value *v) {
   size_t at = 0;
   bool moved = true;
   while (moved) {
@@ -112,7 +122,8 @@ static cz_status place(cz_graph *g) {
   size_t n = 0;
   CZ_TRY(cz_alloc(&order, g->n_values, sizeof *order));
   for (size_t i = 0; i < g->n_values; i++)
-    if (g->values[i].kind == CZ__TENSOR && g->values[i].touched && g->values[i].shares == CZ_ABSENT) order[n++] = (cz_value)i;
+    if (g->values[i].kind == CZ__TENSOR && g->values[i].touched && g->values[i].shares == CZ_ABSENT)
+      order[n++] = (cz_value)i;
   sorting = g;
   qsort(order, n, sizeof *order, larger_first);
   for (size_t i = 0; i < n; i++) {
@@ -129,7 +140,8 @@ static void bind_memory(cz_graph *g) {
     cz__value *v = &g->values[i];
     if (v->shares != CZ_ABSENT) {
       const cz__value *r = &g->values[root(g, (cz_value)i)];
-      v->arg.data = r->kind == CZ__TENSOR ? (char *)g->memory + r->offset + g->device->guard_bytes : r->arg.data;
+      v->arg.data = r->kind == CZ__TENSOR ? (char *)g->memory + r->offset + g->device->guard_bytes
+                                          : r->arg.data;
     } else if (v->kind == CZ__TENSOR && v->touched) {
       v->arg.data = (char *)g->memory + v->offset + g->device->guard_bytes;
     }
@@ -157,6 +169,7 @@ cz_status cz__plan(cz_graph *g) {
   if (g->memory_bytes) CZ_TRY(cz_device_alloc(g->device, &g->memory, g->memory_bytes));
   bind_memory(g);
   measure_workspace(g);
-  if (g->workspace_bytes) CZ_TRY(cz_device_alloc(g->device, &g->workspace, g->workspace_bytes + g->device->guard_bytes));
+  if (g->workspace_bytes)
+    CZ_TRY(cz_device_alloc(g->device, &g->workspace, g->workspace_bytes + g->device->guard_bytes));
   return CZ_OK;
 }

@@ -1,4 +1,5 @@
-/* The attribute structs of all ops, for those who build graphs. Kernels themselves are called by the engine alone. */
+/* The attribute structs of all ops, for those who build graphs. Kernels themselves are
+ * called by the engine alone. */
 #ifndef CZ_GRAPH_OPS_H
 #define CZ_GRAPH_OPS_H
 

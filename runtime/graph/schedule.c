@@ -1,8 +1,10 @@
 /* Differentiation and pruning: turns nodes into the list of steps that a run walks.
  *
- * A node is live when a kept value hangs on it. A value needs a gradient when a trainable parameter stands behind it. Backward walks live nodes in
- * reverse; the first contribution to a gradient is written, later ones are added. Blocks that recompute get a second, renamed set of forward steps
- * just before their backward; a cheap output (see the row) is made again just before the first backward step that reads it. */
+ * A node is live when a kept value hangs on it. A value needs a gradient when a trainable
+ * parameter stands behind it. Backward walks live nodes in reverse; the first
+ * contribution to a gradient is written, later ones are added. Blocks that recompute get
+ * a second, renamed set of forward steps just before their backward; a cheap output (see
+ * the row) is made again just before the first backward step that reads it. */
 #include "graph/internal.h"
 
 #include <stdlib.h>
@@ -27,13 +29,15 @@ static void mark_live(pass *p) {
       if (cz__is_value(n->out[o])) p->live[i] |= g->values[n->out[o]].keep;
     if (!p->live[i]) continue;
     for (int k = 0; k < n->row->n_in; k++)
-      if (cz__is_value(n->in[k]) && g->values[n->in[k]].node != CZ__NO_NODE) p->live[g->values[n->in[k]].node] = true;
+      if (cz__is_value(n->in[k]) && g->values[n->in[k]].node != CZ__NO_NODE)
+        p->live[g->values[n->in[k]].node] = true;
   }
 }
 
 static void mark_wanted(pass *p) {
   cz_graph *g = p->g;
-  for (size_t i = 0; i < g->n_values; i++) p->wants[i] = g->values[i].kind == CZ__PARAM && g->values[i].param->trainable;
+  for (size_t i = 0; i < g->n_values; i++)
+    p->wants[i] = g->values[i].kind == CZ__PARAM && g->values[i].param->trainable;
   for (size_t i = 0; i < g->n_nodes; i++) {
     cz__node *n = &g->nodes[i];
     bool wanted = false;
@@ -41,7 +45,8 @@ static void mark_wanted(pass *p) {
     for (int k = 0; k < n->row->n_in; k++) wanted |= cz__is_value(n->in[k]) && p->wants[n->in[k]];
     if (!wanted) continue;
     bool through = false; /* a gradient could flow through this node to a parameter */
-    for (int k = 0; k < n->row->n_in; k++) through |= cz__is_value(n->in[k]) && p->wants[n->in[k]] && (n->row->grad >> k & 1);
+    for (int k = 0; k < n->row->n_in; k++)
+      through |= cz__is_value(n->in[k]) && p->wants[n->in[k]] && (n->row->grad >> k & 1);
     if (!through && !n->row->not_differentiable) continue;
     for (int o = 0; o < n->row->n_out; o++)
       if (cz__is_value(n->out[o]) && !(n->row->out_saved >> o & 1)) p->wants[n->out[o]] = true;
@@ -65,14 +70,16 @@ static cz_status forward_step(pass *p, int node, cz__phase phase) {
   cz__step s;
   empty_step(&s, node, phase);
   for (int k = 0; k < n->row->n_in; k++)
-    if (cz__is_value(n->in[k])) s.in[k] = phase == CZ__REPLAY ? p->again[n->in[k]] : n->in[k], s.reads_in[k] = true;
+    if (cz__is_value(n->in[k]))
+      s.in[k] = phase == CZ__REPLAY ? p->again[n->in[k]] : n->in[k], s.reads_in[k] = true;
   for (int o = 0; o < n->row->n_out; o++)
     if (cz__is_value(n->out[o])) s.out[o] = phase == CZ__REPLAY ? p->again[n->out[o]] : n->out[o];
   s.writes_out = true;
   return add_step(p->g, &s);
 }
 
-/* The value that holds the gradient of V, made when first asked for. Parameters own theirs. */
+/* The value that holds the gradient of V, made when first asked for. Parameters own
+ * theirs. */
 static cz_status grad_of(cz_graph *g, cz_value v, cz_value *out) {
   if (g->values[v].grad == CZ_ABSENT) {
     const char *name;
@@ -95,7 +102,9 @@ static bool has_gradient(const pass *p, const cz__node *n) {
   return false;
 }
 
-static bool yields(const pass *p, const cz__node *n, int k) { return (n->row->grad >> k & 1) && cz__is_value(n->in[k]) && p->wants[n->in[k]]; }
+static bool yields(const pass *p, const cz__node *n, int k) {
+  return (n->row->grad >> k & 1) && cz__is_value(n->in[k]) && p->wants[n->in[k]];
+}
 
 static bool wants_gradient(const pass *p, const cz__node *n) {
   for (int k = 0; k < n->row->n_in; k++)
@@ -144,14 +153,16 @@ static cz_status twin(pass *p, cz_value v) {
   return CZ_OK;
 }
 
-/* True when V is there in backward whether or not node N is run again: N's own backward reads it, or that of its producer. */
+/* True when V is there in backward whether or not node N is run again: N's own backward
+ * reads it, or that of its producer. */
 static bool there_anyway(const pass *p, const cz__node *n, cz_value v) {
   const cz__value *x = &p->g->values[v];
   if (x->kind != CZ__TENSOR || x->keep || p->again[v] != v) return true;
   return backward_reads(p, n, v) || backward_reads(p, &p->g->nodes[x->node], v);
 }
 
-/* Makes V again, by a step that reads only what is there anyway, if it is cheap and still goes by its first name. */
+/* Makes V again, by a step that reads only what is there anyway, if it is cheap and still
+ * goes by its first name. */
 static cz_status make_again(pass *p, cz_value v) {
   cz_graph *g = p->g;
   const cz__value *x = &g->values[v];
@@ -163,7 +174,9 @@ static cz_status make_again(pass *p, cz_value v) {
   empty_step(&s, x->node, CZ__REPLAY);
   for (int k = 0; k < n->row->n_in; k++) {
     int from = n->row->again_in[k];
-    cz_value in = from > 0 && cz__is_value(n->out[from - 1]) ? n->out[from - 1] : from < 0 ? CZ_ABSENT : n->in[k];
+    cz_value in = from > 0 && cz__is_value(n->out[from - 1]) ? n->out[from - 1]
+                  : from < 0                                 ? CZ_ABSENT
+                                                             : n->in[k];
     if (!cz__is_value(in)) continue;
     if (!there_anyway(p, n, in)) return CZ_OK;
     s.in[k] = p->again[in], s.reads_in[k] = true;
@@ -202,7 +215,8 @@ static cz_status backward_step(pass *p, int node) {
   return add_step(g, &s);
 }
 
-/* Marks in NEEDED the values of BLOCK that its backward reads, and those behind them inside the block. */
+/* Marks in NEEDED the values of BLOCK that its backward reads, and those behind them
+ * inside the block. */
 static void mark_replay(const pass *p, int block, bool *needed) {
   cz_graph *g = p->g;
   for (size_t i = g->n_nodes; i-- > 0;) {
@@ -227,7 +241,8 @@ static cz_status twin_outputs(pass *p, int node) {
   return CZ_OK;
 }
 
-/* Gives the block's inner values second names and schedules again the part of its forward that the backward which follows will read. */
+/* Gives the block's inner values second names and schedules again the part of its forward
+ * that the backward which follows will read. */
 static cz_status replay_block(pass *p, int block) {
   cz_graph *g = p->g;
   bool *needed;
@@ -254,22 +269,27 @@ static cz_status backward_steps(pass *p) {
   int replayed = -1;
   if (!cz__is_value(g->loss)) return CZ_FAIL(CZ_EINVAL, "this graph has no loss to differentiate");
   cz_value seed;
-  if (!p->wants[g->loss]) return CZ_FAIL(CZ_EINVAL, "no trainable parameter stands behind the loss %s: nothing to train", g->values[g->loss].name);
+  if (!p->wants[g->loss])
+    return CZ_FAIL(CZ_EINVAL, "no trainable parameter stands behind the loss %s: nothing to train",
+                   g->values[g->loss].name);
   mark_reached(p);
   CZ_TRY(grad_of(g, g->loss, &seed));
   for (size_t i = g->n_nodes; i-- > 0;) {
     cz__node *n = &g->nodes[i];
     if (n->dead || !p->live[i] || !has_gradient(p, n)) continue;
     if (n->row->not_differentiable)
-      return CZ_FAIL(CZ_EINVAL, "%s (%s): a gradient arrives, but this op is not differentiable", n->name, n->row->name);
+      return CZ_FAIL(CZ_EINVAL, "%s (%s): a gradient arrives, but this op is not differentiable",
+                     n->name, n->row->name);
     if (!wants_gradient(p, n)) continue;
-    if (g->blocks[n->block].recompute && replayed != n->block) CZ_TRY(replay_block(p, replayed = n->block));
+    if (g->blocks[n->block].recompute && replayed != n->block)
+      CZ_TRY(replay_block(p, replayed = n->block));
     CZ_TRY(backward_step(p, (int)i));
   }
   return CZ_OK;
 }
 
-/* A terminal loss that computes its outputs in backward runs no forward of its own in a training schedule. */
+/* A terminal loss that computes its outputs in backward runs no forward of its own in a
+ * training schedule. */
 static cz_status forward_steps(pass *p) {
   for (size_t i = 0; i < p->g->n_nodes; i++) {
     const cz__node *n = &p->g->nodes[i];

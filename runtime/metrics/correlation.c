@@ -11,7 +11,8 @@ static bool constant(const double *x, size_t n) {
   return true;
 }
 
-/** Pearson's correlation of N pairs; NaN when a side is constant or N < 2. Source: scipy.stats.pearsonr. */
+/** Pearson's correlation of N pairs; NaN when a side is constant or N < 2. Source:
+ * scipy.stats.pearsonr. */
 double cz_score_pearson(const double *x, const double *y, size_t n) {
   double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
   if (n < 2 || constant(x, n) || constant(y, n)) return NAN; /* rounding would make noise of it */
@@ -36,7 +37,8 @@ typedef struct ranked {
 
 static int by_value(const void *a, const void *b) {
   const ranked *x = a, *y = b;
-  return x->value != y->value ? (x->value > y->value ? 1 : -1) : (x->index > y->index) - (x->index < y->index);
+  return x->value != y->value ? (x->value > y->value ? 1 : -1)
+                              : (x->index > y->index) - (x->index < y->index);
 }
 
 /* Ranks from 1, ties share the mean of theirs. SORTED is scratch for N items. */
@@ -55,8 +57,8 @@ static bool any_nan(const double *x, size_t n) {
   return false;
 }
 
-/** Spearman's rank correlation: Pearson's of the ranks, ties at their mean rank; NaN when a side is constant or holds a NaN. Source:
- * scipy.stats.spearmanr. */
+/** Spearman's rank correlation: Pearson's of the ranks, ties at their mean rank; NaN when
+ * a side is constant or holds a NaN. Source: scipy.stats.spearmanr. */
 cz_status cz_score_spearman(double *out, const double *x, const double *y, size_t n) {
   *out = NAN;
   if (n < 2 || any_nan(x, n) || any_nan(y, n)) return CZ_OK;
@@ -74,8 +76,8 @@ cz_status cz_score_spearman(double *out, const double *x, const double *y, size_
   return st;
 }
 
-/** Kendall's tau-b, which accounts for ties, in N^2 steps: for the few rows of a table. NaN when a side is constant. Source: scipy.stats.kendalltau.
- */
+/** Kendall's tau-b, which accounts for ties, in N^2 steps: for the few rows of a table.
+ * NaN when a side is constant. Source: scipy.stats.kendalltau. */
 double cz_score_kendall(const double *x, const double *y, size_t n) {
   double agree = 0, pairs_x = 0, pairs_y = 0; /* pairs that are not tied in x, in y */
   for (size_t i = 0; i < n; i++)

@@ -18,7 +18,8 @@ struct cz_events {
 
 static const char name_start[] = "events.out.tfevents.";
 
-/** CRC-32C (Castagnoli; RFC 3720, appendix B.4) of N bytes, bit by bit: records are small. */
+/** CRC-32C (Castagnoli; RFC 3720, appendix B.4) of N bytes, bit by bit: records are
+ * small. */
 uint32_t cz_events_crc32c(const void *bytes, size_t n) {
   const unsigned char *p = bytes;
   uint32_t crc = ~0u;
@@ -32,7 +33,8 @@ uint32_t cz_events_crc32c(const void *bytes, size_t n) {
 /** The checksum as TFRecord stores it: rotated by 15 bits, plus a constant. */
 uint32_t cz_events_mask(uint32_t crc) { return (crc >> 15 | crc << 17) + 0xA282EAD8u; }
 
-/* Protocol buffers' wire format: a key (field << 3 | type), then a varint, eight bytes, length and bytes, or four bytes. */
+/* Protocol buffers' wire format: a key (field << 3 | type), then a varint, eight bytes,
+ * length and bytes, or four bytes. */
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
 static cz_status add_varint(cz_buf *b, uint64_t v) {
@@ -44,7 +46,9 @@ static cz_status add_varint(cz_buf *b, uint64_t v) {
   return CZ_OK;
 }
 
-static cz_status add_key(cz_buf *b, int field, int type) { return add_varint(b, (uint64_t)field << 3 | (uint64_t)type); }
+static cz_status add_key(cz_buf *b, int field, int type) {
+  return add_varint(b, (uint64_t)field << 3 | (uint64_t)type);
+}
 
 static cz_status add_fixed(cz_buf *b, uint64_t v, int n) { /* little endian */
   for (int i = 0; i < n; i++) {
@@ -95,10 +99,14 @@ static cz_status write_record(cz_events *w) {
   cz_buf head = {0}, tail = {0};
   cz_status st = add_fixed(&head, w->event.len, 8);
   if (st == CZ_OK) st = add_fixed(&head, cz_events_mask(cz_events_crc32c(head.data, 8)), 4);
-  if (st == CZ_OK) st = add_fixed(&tail, cz_events_mask(cz_events_crc32c(w->event.data, w->event.len)), 4);
+  if (st == CZ_OK)
+    st = add_fixed(&tail, cz_events_mask(cz_events_crc32c(w->event.data, w->event.len)), 4);
   if (st == CZ_OK) {
-    size_t n = fwrite(head.data, 1, head.len, w->file) + fwrite(w->event.data, 1, w->event.len, w->file) + fwrite(tail.data, 1, tail.len, w->file);
-    if (n != head.len + w->event.len + tail.len) st = CZ_FAIL(CZ_EIO, "%s: %s", w->path, strerror(errno));
+    size_t n = fwrite(head.data, 1, head.len, w->file) +
+               fwrite(w->event.data, 1, w->event.len, w->file) +
+               fwrite(tail.data, 1, tail.len, w->file);
+    if (n != head.len + w->event.len + tail.len)
+      st = CZ_FAIL(CZ_EIO, "%s: %s", w->path, strerror(errno));
   }
   cz_buf_free(&head);
   cz_buf_free(&tail);
@@ -146,8 +154,9 @@ static cz_status create_file(cz_events *w, const char *folder) {
   return w->file ? CZ_OK : CZ_FAIL(CZ_EIO, "%s: %s", w->path, strerror(errno));
 }
 
-/** Creates a new event file in FOLDER (made when missing). FIRST_STEP is the first step that this process will write; 0 or 1 for a fresh run, more
- * after a resume: readers then forget what older files say of FIRST_STEP and later steps. The caller closes. */
+/** Creates a new event file in FOLDER (made when missing). FIRST_STEP is the first step
+ * that this process will write; 0 or 1 for a fresh run, more after a resume: readers
+ * then forget what older files say of FIRST_STEP and later steps. The caller closes. */
 cz_status cz_events_open(cz_events **writer, const char *folder, int64_t first_step) {
   CZ_TRY(cz_fs_make_dirs(folder));
   CZ_TRY(cz_alloc(writer, 1, sizeof **writer));
@@ -164,7 +173,8 @@ cz_status cz_events_open(cz_events **writer, const char *folder, int64_t first_s
   return st;
 }
 
-/** Adds one point to the curve TAG. TensorBoard keeps float32. Reaches the file at the next flush. */
+/** Adds one point to the curve TAG. TensorBoard keeps float32. Reaches the file at the
+ * next flush. */
 cz_status cz_events_scalar(cz_events *writer, const char *tag, int64_t step, double value) {
   float v = (float)value;
   uint32_t bits;
@@ -181,7 +191,9 @@ cz_status cz_events_scalar(cz_events *writer, const char *tag, int64_t step, dou
 }
 
 /** Hands what was written to the system. */
-cz_status cz_events_flush(cz_events *writer) { return fflush(writer->file) ? CZ_FAIL(CZ_EIO, "%s: %s", writer->path, strerror(errno)) : CZ_OK; }
+cz_status cz_events_flush(cz_events *writer) {
+  return fflush(writer->file) ? CZ_FAIL(CZ_EIO, "%s: %s", writer->path, strerror(errno)) : CZ_OK;
+}
 
 /** Closes the file, clears the pointer, accepts null. */
 cz_status cz_events_close(cz_events **writer) {

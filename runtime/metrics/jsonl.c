@@ -18,8 +18,9 @@ struct cz_jsonl {
   cz_buf line;
 };
 
-/** Opens PATH for appending, created when missing. SYNC: every line survives a power cut, at the price of a wait. The caller closes. Does not look at
- * what is there; call cz_jsonl_resume before. */
+/** Opens PATH for appending, created when missing. SYNC: every line survives a power cut,
+ * at the price of a wait. The caller closes. Does not look at what is there; call
+ * cz_jsonl_resume before. */
 cz_status cz_jsonl_open(cz_jsonl **writer, const char *path, bool sync) {
   CZ_TRY(cz_alloc(writer, 1, sizeof **writer));
   (*writer)->sync = sync;
@@ -50,14 +51,17 @@ static standing judge(const char *line, size_t n, int64_t step) {
   return s;
 }
 
-/* How many of the bytes stay: whole lines up to the first one behind STEP. A last line that is torn goes; any other broken line is an error. */
+/* How many of the bytes stay: whole lines up to the first one behind STEP. A last line
+ * that is torn goes; any other broken line is an error. */
 static cz_status kept_bytes(size_t *keep, const cz_buf *text, const char *path, int64_t step) {
   size_t at = 0;
   for (int line = 1; at < text->len; line++) {
     const char *end = memchr(text->data + at, '\n', text->len - at);
     standing s = end ? judge(text->data + at, (size_t)(end - text->data) - at, step) : BROKEN;
     bool last = !end || end + 1 == text->data + text->len;
-    if (s == BROKEN && !last) return CZ_FAIL(CZ_ECORRUPT, "%s:%d: this line is not a JSON object: %.80s", path, line, text->data + at);
+    if (s == BROKEN && !last)
+      return CZ_FAIL(CZ_ECORRUPT, "%s:%d: this line is not a JSON object: %.80s", path, line,
+                     text->data + at);
     if (s != KEEP) break;
     at = (size_t)(end - text->data) + 1;
   }
@@ -65,16 +69,19 @@ static cz_status kept_bytes(size_t *keep, const cz_buf *text, const char *path, 
   return CZ_OK;
 }
 
-/** Cuts the file PATH back to what was written up to STEP: from the first line whose integer `step` is larger everything goes, and so does a last
- * line that a kill tore. What stays keeps its bytes. A missing file is fine. Lines must come in the order of their steps. CZ_ECORRUPT, and nothing is
- * cut, when a line before the last is no JSON object. */
+/** Cuts the file PATH back to what was written up to STEP: from the first line whose
+ * integer `step` is larger everything goes, and so does a last line that a kill tore.
+ * What stays keeps its bytes. A missing file is fine. Lines must come in the order of
+ * their steps. CZ_ECORRUPT, and nothing is cut, when a line before the last is no JSON
+ * object. */
 cz_status cz_jsonl_resume(const char *path, int64_t step) {
   cz_buf text = {0};
   size_t keep = 0;
   if (!cz_fs_exists(path)) return CZ_OK;
   cz_status st = cz_fs_read(path, &text);
   if (st == CZ_OK) st = kept_bytes(&keep, &text, path, step);
-  if (st == CZ_OK && keep < text.len && truncate(path, (off_t)keep)) st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  if (st == CZ_OK && keep < text.len && truncate(path, (off_t)keep))
+    st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
   cz_buf_free(&text);
   return st;
 }
@@ -94,7 +101,8 @@ cz_status cz_jsonl_quote(cz_buf *out, const char *text) {
     if (n <= 0)
       CZ_TRY(cz_buf_add(out, "\\ufffd", 6));
     else if (c < 0x20 || c == '"' || c == '\\' || c == 0x7F)
-      CZ_TRY(c == '"' || c == '\\' ? cz_buf_addf(out, "\\%c", (int)c) : cz_buf_addf(out, "\\u%04x", (unsigned)c));
+      CZ_TRY(c == '"' || c == '\\' ? cz_buf_addf(out, "\\%c", (int)c)
+                                   : cz_buf_addf(out, "\\u%04x", (unsigned)c));
     else
       CZ_TRY(cz_buf_add(out, s, (size_t)n));
     s += n > 0 ? n : 1;
@@ -114,7 +122,8 @@ cz_status cz_jsonl_int(cz_jsonl *writer, const char *key, int64_t value) {
   return cz_buf_addf(&writer->line, "%lld", (long long)value);
 }
 
-/** Adds a number to the line; JSON has no infinities, so they and NaN become the texts "inf", "-inf" and "nan". */
+/** Adds a number to the line; JSON has no infinities, so they and NaN become the texts
+ * "inf", "-inf" and "nan". */
 cz_status cz_jsonl_real(cz_jsonl *writer, const char *key, double value) {
   char text[32];
   CZ_TRY(add_key(writer, key));
@@ -122,7 +131,8 @@ cz_status cz_jsonl_real(cz_jsonl *writer, const char *key, double value) {
   return cz_buf_addf(&writer->line, isfinite(value) ? "%s" : "\"%s\"", text);
 }
 
-/** Ends the line and writes it. CZ_EIO when the disk is full or refuses; the file then ends with the line before. */
+/** Ends the line and writes it. CZ_EIO when the disk is full or refuses; the file then
+ * ends with the line before. */
 cz_status cz_jsonl_end(cz_jsonl *writer) {
   CZ_TRY(cz_buf_add(&writer->line, "}\n", 2));
   off_t before = lseek(writer->file, 0, SEEK_END);
@@ -130,12 +140,16 @@ cz_status cz_jsonl_end(cz_jsonl *writer) {
   do n = write(writer->file, writer->line.data, writer->line.len);
   while (n < 0 && errno == EINTR);
   if (n == (ssize_t)writer->line.len && (!writer->sync || fsync(writer->file) == 0)) return CZ_OK;
-  cz_status st = CZ_FAIL(CZ_EIO, "%s: %s", writer->path, n >= 0 && n < (ssize_t)writer->line.len ? strerror(ENOSPC) : strerror(errno));
-  if (n > 0 && before >= 0 && ftruncate(writer->file, before)) CZ_NOTE(st, "and the torn line stays: %s", strerror(errno));
+  cz_status st =
+      CZ_FAIL(CZ_EIO, "%s: %s", writer->path,
+              n >= 0 && n < (ssize_t)writer->line.len ? strerror(ENOSPC) : strerror(errno));
+  if (n > 0 && before >= 0 && ftruncate(writer->file, before))
+    CZ_NOTE(st, "and the torn line stays: %s", strerror(errno));
   return st;
 }
 
-/** Closes the file, clears the pointer, accepts null. CZ_EIO when the system could not keep what was written. */
+/** Closes the file, clears the pointer, accepts null. CZ_EIO when the system could not
+ * keep what was written. */
 cz_status cz_jsonl_close(cz_jsonl **writer) {
   if (!*writer) return CZ_OK;
   cz_jsonl *w = *writer;

@@ -1,7 +1,9 @@
-/* metrics.jsonl: one JSON object a line, only ever appended, and cut back to a step when a run goes on after a kill.
+/* metrics.jsonl: one JSON object a line, only ever appended, and cut back to a step when
+ * a run goes on after a kill.
  *
- * Fill a line between cz_jsonl_begin and cz_jsonl_end; it reaches the file in one write. Numbers are printed in the fewest digits that read back to
- * the same bits, so that two equal runs have equal files. */
+ * Fill a line between cz_jsonl_begin and cz_jsonl_end; it reaches the file in one write.
+ * Numbers are printed in the fewest digits that read back to the same bits, so that two
+ * equal runs have equal files. */
 #ifndef CZ_METRICS_JSONL_H
 #define CZ_METRICS_JSONL_H
 

@@ -1,4 +1,5 @@
-/* ROUGE-1, -2, -L and -Lsum (Lin 2004), as the package `rouge_score` computes them without stemming. */
+/* ROUGE-1, -2, -L and -Lsum (Lin 2004), as the package `rouge_score` computes them
+ * without stemming. */
 #include "metrics/scores.h"
 #include "metrics/words.h"
 
@@ -20,11 +21,13 @@ static cz_status split_words(cz__tokens *out, cz__names *names, const char *text
 }
 
 static cz_rouge rouge_of(size_t hits, size_t predicted, size_t wanted) {
-  double p = (double)hits / (double)(predicted ? predicted : 1), r = (double)hits / (double)(wanted ? wanted : 1);
+  double p = (double)hits / (double)(predicted ? predicted : 1),
+         r = (double)hits / (double)(wanted ? wanted : 1);
   return (cz_rouge){p, r, p + r > 0 ? 2 * p * r / (p + r) : 0};
 }
 
-/* The table of longest common subsequences: at [i][j] that of the first i words of A and the first j of B. */
+/* The table of longest common subsequences: at [i][j] that of the first i words of A and
+ * the first j of B. */
 static cz_status lcs_table(int32_t **out, const cz__tokens *a, const cz__tokens *b) {
   int32_t *t;
   size_t w = b->n + 1;
@@ -32,14 +35,16 @@ static cz_status lcs_table(int32_t **out, const cz__tokens *a, const cz__tokens 
   for (size_t i = 1; i <= a->n; i++)
     for (size_t j = 1; j <= b->n; j++) {
       int32_t up = t[(i - 1) * w + j], left = t[i * w + j - 1];
-      t[i * w + j] = a->ids[i - 1] == b->ids[j - 1] ? t[(i - 1) * w + j - 1] + 1 : up > left ? up : left;
+      t[i * w + j] = a->ids[i - 1] == b->ids[j - 1] ? t[(i - 1) * w + j - 1] + 1
+                     : up > left                    ? up
+                                                    : left;
     }
   *out = t;
   return CZ_OK;
 }
 
-/* Marks the words of REFERENCE that lie on one longest common subsequence with SENTENCE; the package's choice among several: up, unless left is
- * longer. */
+/* Marks the words of REFERENCE that lie on one longest common subsequence with SENTENCE;
+ * the package's choice among several: up, unless left is longer. */
 static cz_status mark_lcs(bool *marked, const cz__tokens *reference, const cz__tokens *sentence) {
   int32_t *t;
   size_t w = sentence->n + 1, i = reference->n, j = sentence->n;
@@ -86,9 +91,10 @@ static cz__tokens sentence_at(const sentences *s, size_t k) {
   return (cz__tokens){s->words.ids ? s->words.ids + from : NULL, s->ends[k] - from, 0};
 }
 
-/* Marks in MARKED (a flag per word of the reference) the union over the prediction's sentences of their longest common subsequences with each
- * sentence. */
-static cz_status mark_unions(bool *marked, const sentences *reference, const sentences *prediction) {
+/* Marks in MARKED (a flag per word of the reference) the union over the prediction's
+ * sentences of their longest common subsequences with each sentence. */
+static cz_status mark_unions(bool *marked, const sentences *reference,
+                             const sentences *prediction) {
   for (size_t k = 0; k < reference->n; k++) {
     cz__tokens want = sentence_at(reference, k);
     size_t from = k ? reference->ends[k - 1] : 0;
@@ -100,8 +106,10 @@ static cz_status mark_unions(bool *marked, const sentences *reference, const sen
   return CZ_OK;
 }
 
-/* Hits: marked words, each counted at most as often as the prediction has it (the reference's own count can't run out). */
-static cz_status count_hits(size_t *hits, const bool *marked, const sentences *reference, const sentences *prediction, size_t n_names) {
+/* Hits: marked words, each counted at most as often as the prediction has it (the
+ * reference's own count can't run out). */
+static cz_status count_hits(size_t *hits, const bool *marked, const sentences *reference,
+                            const sentences *prediction, size_t n_names) {
   size_t *left;
   CZ_TRY(cz_alloc(&left, n_names, sizeof *left));
   for (size_t i = 0; i < prediction->words.n; i++) left[prediction->words.ids[i]]++;
@@ -118,7 +126,8 @@ static cz_status count_hits(size_t *hits, const bool *marked, const sentences *r
 }
 
 /* Lin 2004, section 3.2, with the counts of the package. */
-static cz_status summary_level(cz_rouge *out, cz__names *names, const char *prediction, const char *reference) {
+static cz_status summary_level(cz_rouge *out, cz__names *names, const char *prediction,
+                               const char *reference) {
   sentences said = {0}, want = {0};
   bool *marked = NULL;
   size_t hits = 0;
@@ -144,7 +153,8 @@ static cz_status count_bigrams(size_t *hits, cz__tokens *said, cz__tokens *want)
   cz__tokens *grams[2] = {said, want};
   cz_status st = CZ_OK;
   for (int k = 0; k < 2 && st == CZ_OK; k++) {
-    for (size_t i = 0; i < grams[k]->n && st == CZ_OK; i++) st = cz__tokens_add(&words[k], grams[k]->ids[i]);
+    for (size_t i = 0; i < grams[k]->n && st == CZ_OK; i++)
+      st = cz__tokens_add(&words[k], grams[k]->ids[i]);
     if (st == CZ_OK) st = cz__tokens_extend(grams[k], &pairs, &words[k], 1);
     cz__tokens_free(&words[k]);
   }
@@ -153,7 +163,8 @@ static cz_status count_bigrams(size_t *hits, cz__tokens *said, cz__tokens *want)
   return st;
 }
 
-static cz_status word_level(cz_rouge *out, cz__names *names, const char *prediction, const char *reference, cz_rouge_kind kind) {
+static cz_status word_level(cz_rouge *out, cz__names *names, const char *prediction,
+                            const char *reference, cz_rouge_kind kind) {
   cz__tokens said = {0}, want = {0};
   int32_t *table = NULL;
   size_t hits = 0;
@@ -174,17 +185,21 @@ done:
   return st;
 }
 
-/** ROUGE of one text against one reference. Lsum cuts both at line ends (T5 replaces " . " by " .\n" before, t5.md 7.2). CZ_EINVAL when a text is not
- * UTF-8. */
-cz_status cz_score_rouge(cz_rouge *out, const char *prediction, const char *reference, cz_rouge_kind kind) {
+/** ROUGE of one text against one reference. Lsum cuts both at line ends (T5 replaces " .
+ * " by " .\n" before, t5.md 7.2). CZ_EINVAL when a text is not UTF-8. */
+cz_status cz_score_rouge(cz_rouge *out, const char *prediction, const char *reference,
+                         cz_rouge_kind kind) {
   cz__names names = {0};
-  cz_status st = kind == CZ_ROUGE_LSUM ? summary_level(out, &names, prediction, reference) : word_level(out, &names, prediction, reference, kind);
+  cz_status st = kind == CZ_ROUGE_LSUM ? summary_level(out, &names, prediction, reference)
+                                       : word_level(out, &names, prediction, reference, kind);
   cz__names_free(&names);
   return st;
 }
 
-/** The mean F-measure over N texts; NaN when N is 0. (T5 reports the middle of a bootstrap, which estimates this mean.) */
-cz_status cz_score_rouge_mean(double *f1, const char *const *predictions, const char *const *references, size_t n, cz_rouge_kind kind) {
+/** The mean F-measure over N texts; NaN when N is 0. (T5 reports the middle of a
+ * bootstrap, which estimates this mean.) */
+cz_status cz_score_rouge_mean(double *f1, const char *const *predictions,
+                              const char *const *references, size_t n, cz_rouge_kind kind) {
   double sum = 0;
   for (size_t i = 0; i < n; i++) {
     cz_rouge r;

@@ -1,7 +1,10 @@
-/* Scores of predictions, each as the field's usual Python package computes it; equality is tested on random cases (scripts/make_score_fixtures.py).
+/* Scores of predictions, each as the field's usual Python package computes it; equality
+ * is tested on random cases (scripts/make_score_fixtures.py).
  *
- * Labels are int32 class indices; -1 is an output that is no label and is always wrong (T5, reference t5.md 7.2). Texts are UTF-8. Shares and
- * F-measures lie in [0, 1], correlations in [-1, 1], BLEU in [0, 100]. A score that is not defined (a correlation with a constant) is NaN. */
+ * Labels are int32 class indices; -1 is an output that is no label and is always wrong
+ * (T5, reference t5.md 7.2). Texts are UTF-8. Shares and F-measures lie in [0, 1],
+ * correlations in [-1, 1], BLEU in [0, 100]. A score that is not defined (a correlation
+ * with a constant) is NaN. */
 #ifndef CZ_METRICS_SCORES_H
 #define CZ_METRICS_SCORES_H
 
@@ -11,8 +14,10 @@
 int32_t cz_score_label(const char *output, const char *const *labels, size_t n_labels);
 double cz_score_accuracy(const int32_t *predicted, const int32_t *wanted, size_t n);
 double cz_score_f1(const int32_t *predicted, const int32_t *wanted, size_t n, int32_t positive);
-double cz_score_f1_macro(const int32_t *predicted, const int32_t *wanted, size_t n, int32_t classes);
-CZ_MUST cz_status cz_score_matthews(double *out, const int32_t *predicted, const int32_t *wanted, size_t n, int32_t classes);
+double cz_score_f1_macro(const int32_t *predicted, const int32_t *wanted, size_t n,
+                         int32_t classes);
+CZ_MUST cz_status cz_score_matthews(double *out, const int32_t *predicted, const int32_t *wanted,
+                                    size_t n, int32_t classes);
 
 /* Numbers. */
 double cz_score_pearson(const double *x, const double *y, size_t n);
@@ -21,18 +26,23 @@ double cz_score_kendall(const double *x, const double *y, size_t n);
 
 /* Likelihoods. */
 double cz_score_perplexity(double nats, int64_t tokens);
-CZ_MUST cz_status cz_score_calibration(double *out, const double *confidence, const int32_t *predicted, const int32_t *wanted, size_t n, size_t bins);
+CZ_MUST cz_status cz_score_calibration(double *out, const double *confidence,
+                                       const int32_t *predicted, const int32_t *wanted, size_t n,
+                                       size_t bins);
 
 /* Answers. */
-CZ_MUST cz_status cz_score_squad(double *exact, double *f1, const char *prediction, const char *const *references, size_t n_references);
+CZ_MUST cz_status cz_score_squad(double *exact, double *f1, const char *prediction,
+                                 const char *const *references, size_t n_references);
 
 /* Summaries. */
 typedef enum cz_rouge_kind { CZ_ROUGE_1, CZ_ROUGE_2, CZ_ROUGE_L, CZ_ROUGE_LSUM } cz_rouge_kind;
 typedef struct cz_rouge {
   double precision, recall, f1;
 } cz_rouge;
-CZ_MUST cz_status cz_score_rouge(cz_rouge *out, const char *prediction, const char *reference, cz_rouge_kind kind);
-CZ_MUST cz_status cz_score_rouge_mean(double *f1, const char *const *predictions, const char *const *references, size_t n, cz_rouge_kind kind);
+CZ_MUST cz_status cz_score_rouge(cz_rouge *out, const char *prediction, const char *reference,
+                                 cz_rouge_kind kind);
+CZ_MUST cz_status cz_score_rouge_mean(double *f1, const char *const *predictions,
+                                      const char *const *references, size_t n, cz_rouge_kind kind);
 
 /* Translations. */
 typedef enum cz_bleu_tokens { CZ_BLEU_13A, CZ_BLEU_INTL, CZ_BLEU_NONE } cz_bleu_tokens;
@@ -44,7 +54,8 @@ typedef struct cz_bleu {
   int64_t correct[CZ_BLEU_ORDERS], total[CZ_BLEU_ORDERS];
   int64_t predicted_tokens, reference_tokens;
 } cz_bleu;
-CZ_MUST cz_status cz_score_bleu(cz_bleu *out, const char *const *predictions, const char *const *references, size_t n, cz_bleu_tokens tokens);
+CZ_MUST cz_status cz_score_bleu(cz_bleu *out, const char *const *predictions,
+                                const char *const *references, size_t n, cz_bleu_tokens tokens);
 CZ_MUST cz_status cz_score_bleu_tokenize(cz_buf *out, const char *text, cz_bleu_tokens tokens);
 
 #endif

@@ -7,11 +7,13 @@
 
 static bool is_letter_or_number(int32_t c) {
   utf8proc_category_t k = utf8proc_category(c);
-  return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO) || (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO);
+  return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO) ||
+         (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO);
 }
 
 static bool is_article(const char *word, size_t n) {
-  return (n == 1 && *word == 'a') || (n == 2 && !memcmp(word, "an", 2)) || (n == 3 && !memcmp(word, "the", 3));
+  return (n == 1 && *word == 'a') || (n == 2 && !memcmp(word, "an", 2)) ||
+         (n == 3 && !memcmp(word, "the", 3));
 }
 
 static size_t run_of_letters(const char *s) {
@@ -27,7 +29,8 @@ static size_t run_of_letters(const char *s) {
 static void drop_punctuation(cz_buf *text) {
   size_t kept = 0;
   for (size_t i = 0; i < text->len; i++)
-    if (!strchr("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", text->data[i])) text->data[kept++] = text->data[i];
+    if (!strchr("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", text->data[i]))
+      text->data[kept++] = text->data[i];
   text->data[kept] = '\0';
   text->len = kept;
 }
@@ -49,13 +52,15 @@ static cz_status normalize(cz__tokens *out, cz__names *names, const char *answer
   return st;
 }
 
-static cz_status one_reference(double *exact, double *f1, const cz__tokens *said, cz__names *names, const char *reference) {
+static cz_status one_reference(double *exact, double *f1, const cz__tokens *said, cz__names *names,
+                               const char *reference) {
   cz__tokens want = {0};
   size_t common = 0;
   cz_status st = normalize(&want, names, reference);
   if (st == CZ_OK) st = cz__tokens_common(&common, said, &want, names->n);
   if (st == CZ_OK) {
-    bool same = said->n == want.n && (!want.n || !memcmp(said->ids, want.ids, want.n * sizeof *want.ids));
+    bool same =
+        said->n == want.n && (!want.n || !memcmp(said->ids, want.ids, want.n * sizeof *want.ids));
     double f = common ? 2.0 * (double)common / (double)(said->n + want.n) : 0;
     if (same) *exact = 1;
     if (f > *f1) *f1 = f;
@@ -64,15 +69,18 @@ static cz_status one_reference(double *exact, double *f1, const cz__tokens *said
   return st;
 }
 
-/** Exact match (0 or 1) and token F1 of one answer, each the best over its references, after lower-casing, deleting ASCII punctuation and a/an/the,
- * and joining white space (t5.md 7.2). Two answers that are both empty then match exactly and have F1 0, as in the official script of version 1.1.
- * CZ_EINVAL when a text is not UTF-8. */
-cz_status cz_score_squad(double *exact, double *f1, const char *prediction, const char *const *references, size_t n_references) {
+/** Exact match (0 or 1) and token F1 of one answer, each the best over its references,
+ * after lower-casing, deleting ASCII punctuation and a/an/the, and joining white space
+ * (t5.md 7.2). Two answers that are both empty then match exactly and have F1 0, as in
+ * the official script of version 1.1. CZ_EINVAL when a text is not UTF-8. */
+cz_status cz_score_squad(double *exact, double *f1, const char *prediction,
+                         const char *const *references, size_t n_references) {
   cz__names names = {0};
   cz__tokens said = {0};
   *exact = *f1 = 0;
   cz_status st = normalize(&said, &names, prediction);
-  for (size_t i = 0; i < n_references && st == CZ_OK; i++) st = one_reference(exact, f1, &said, &names, references[i]);
+  for (size_t i = 0; i < n_references && st == CZ_OK; i++)
+    st = one_reference(exact, f1, &said, &names, references[i]);
   cz__tokens_free(&said);
   cz__names_free(&names);
   return st;

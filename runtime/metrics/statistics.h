@@ -1,5 +1,6 @@
-/* Statistics for reports: mean and noise over seeds, paired intervals, Student's quantile. Rank agreement with the paper is cz_score_spearman and
- * cz_score_kendall of scores.h. */
+/* Statistics for reports: mean and noise over seeds, paired intervals, Student's
+ * quantile. Rank agreement with the paper is cz_score_spearman and cz_score_kendall of
+ * scores.h. */
 #ifndef CZ_METRICS_STATISTICS_H
 #define CZ_METRICS_STATISTICS_H
 

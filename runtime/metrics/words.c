@@ -7,21 +7,25 @@
 
 /** True for what Python's str.split() splits at. */
 bool cz__score_is_space(int32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+         c == 0x205F || c == 0x3000;
 }
 
-/** Appends TEXT in lower case, character by character as Unicode maps them, U+0130 to two; Greek sigma becomes the same letter at a word's end as
- * inside, where Python has a rule for the end. CZ_EINVAL when TEXT is not UTF-8. */
+/** Appends TEXT in lower case, character by character as Unicode maps them, U+0130 to
+ * two; Greek sigma becomes the same letter at a word's end as inside, where Python has a
+ * rule for the end. CZ_EINVAL when TEXT is not UTF-8. */
 cz_status cz__score_lower(cz_buf *out, const char *text) {
   const utf8proc_uint8_t *s = (const utf8proc_uint8_t *)text;
   while (*s) {
     utf8proc_int32_t c;
     utf8proc_uint8_t bytes[4];
     utf8proc_ssize_t n = utf8proc_iterate(s, -1, &c);
-    if (n <= 0) return CZ_FAIL(CZ_EINVAL, "not UTF-8 at byte %td: %.80s", (const char *)s - text, text);
+    if (n <= 0)
+      return CZ_FAIL(CZ_EINVAL, "not UTF-8 at byte %td: %.80s", (const char *)s - text, text);
     s += n;
-    CZ_TRY(cz_buf_add(out, bytes, (size_t)utf8proc_encode_char(c == 0x130 ? 'i' : utf8proc_tolower(c), bytes)));
+    CZ_TRY(cz_buf_add(out, bytes,
+                      (size_t)utf8proc_encode_char(c == 0x130 ? 'i' : utf8proc_tolower(c), bytes)));
     if (c == 0x130) CZ_TRY(cz_buf_add(out, "\xCC\x87", 2));
   }
   return cz_buf_add(out, "", 0);
@@ -44,7 +48,8 @@ static cz_status more_slots(cz__names *names) {
   names->slots = slots;
   names->n_slots = n;
   free(old);
-  for (size_t i = 0; i < names->n; i++) slots[slot_of(names, names->words[i].bytes, names->words[i].n)] = (int32_t)i + 1;
+  for (size_t i = 0; i < names->n; i++)
+    slots[slot_of(names, names->words[i].bytes, names->words[i].n)] = (int32_t)i + 1;
   return CZ_OK;
 }
 
@@ -86,7 +91,8 @@ void cz__tokens_free(cz__tokens *tokens) {
   *tokens = (cz__tokens){0};
 }
 
-/** Appends the words of TEXT between white space, as Python's str.split(). CZ_EINVAL when TEXT is not UTF-8. */
+/** Appends the words of TEXT between white space, as Python's str.split(). CZ_EINVAL when
+ * TEXT is not UTF-8. */
 cz_status cz__split_spaces(cz__tokens *out, cz__names *names, const char *text) {
   const char *begin = text, *s = text;
   for (;;) {
@@ -106,9 +112,11 @@ cz_status cz__split_spaces(cz__tokens *out, cz__names *names, const char *text) 
   }
 }
 
-/** From the n-grams of ORDER words to those of ORDER + 1, in place: each is named by the pair (shorter gram, next word). NAMES is a table of its own
- * per order, shared by the texts that are compared. */
-cz_status cz__tokens_extend(cz__tokens *grams, cz__names *names, const cz__tokens *words, size_t order) {
+/** From the n-grams of ORDER words to those of ORDER + 1, in place: each is named by the
+ * pair (shorter gram, next word). NAMES is a table of its own per order, shared by the
+ * texts that are compared. */
+cz_status cz__tokens_extend(cz__tokens *grams, cz__names *names, const cz__tokens *words,
+                            size_t order) {
   size_t n = words->n > order ? words->n - order : 0;
   for (size_t i = 0; i < n; i++) {
     int32_t pair[2] = {grams->ids[i], words->ids[i + order]};
@@ -118,8 +126,10 @@ cz_status cz__tokens_extend(cz__tokens *grams, cz__names *names, const cz__token
   return CZ_OK;
 }
 
-/** The size of the multiset intersection: each token counts as often as in the list that has it less often. */
-cz_status cz__tokens_common(size_t *common, const cz__tokens *a, const cz__tokens *b, size_t n_names) {
+/** The size of the multiset intersection: each token counts as often as in the list that
+ * has it less often. */
+cz_status cz__tokens_common(size_t *common, const cz__tokens *a, const cz__tokens *b,
+                            size_t n_names) {
   size_t *left;
   CZ_TRY(cz_alloc(&left, n_names, sizeof *left));
   *common = 0;

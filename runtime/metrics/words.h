@@ -11,7 +11,8 @@ typedef struct cz__word {
   size_t n;
 } cz__word;
 
-/* Gives equal byte strings equal numbers, counted from 0. Zero-initialised is empty; free with cz__names_free. */
+/* Gives equal byte strings equal numbers, counted from 0. Zero-initialised is empty; free
+ * with cz__names_free. */
 typedef struct cz__names {
   cz_arena *arena;
   cz__word *words;
@@ -32,7 +33,9 @@ void cz__names_free(cz__names *names);
 CZ_MUST cz_status cz__tokens_add(cz__tokens *tokens, int32_t id);
 void cz__tokens_free(cz__tokens *tokens);
 CZ_MUST cz_status cz__split_spaces(cz__tokens *out, cz__names *names, const char *text);
-CZ_MUST cz_status cz__tokens_extend(cz__tokens *grams, cz__names *names, const cz__tokens *words, size_t order);
-CZ_MUST cz_status cz__tokens_common(size_t *common, const cz__tokens *a, const cz__tokens *b, size_t n_names);
+CZ_MUST cz_status cz__tokens_extend(cz__tokens *grams, cz__names *names, const cz__tokens *words,
+                                    size_t order);
+CZ_MUST cz_status cz__tokens_common(size_t *common, const cz__tokens *a, const cz__tokens *b,
+                                    size_t n_names);
 
 #endif

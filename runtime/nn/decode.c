@@ -32,9 +32,15 @@ struct cz_decoder {
   double *wide; /* one row of logits */
 };
 
-static int64_t cache_rows(const cz_decoder *d) { return d->options.max_beams * d->options.max_length; }
-static int64_t inner(const cz_decoder *d) { return d->model->config.n_heads * d->model->config.d_kv; }
-static int64_t step_rows(const cz_decoder *d) { return d->pair ? d->options.max_beams : cache_rows(d); }
+static int64_t cache_rows(const cz_decoder *d) {
+  return d->options.max_beams * d->options.max_length;
+}
+static int64_t inner(const cz_decoder *d) {
+  return d->model->config.n_heads * d->model->config.d_kv;
+}
+static int64_t step_rows(const cz_decoder *d) {
+  return d->pair ? d->options.max_beams : cache_rows(d);
+}
 
 static void build_encode(cz_decoder *d) {
   const cz_model *m = d->model;
@@ -45,8 +51,10 @@ static void build_encode(cz_decoder *d) {
   d->enc_ids = cz_graph_input(g, "enc_ids", false, 1, &d->enc_inputs);
   d->enc_spans = cz_graph_input(g, "enc_spans", false, 2, spans);
   cz_builder b = {.g = g, .model = m, .scope = "encoder"};
-  cz_tokens t = {.spans = d->enc_spans, .prefix = CZ_ABSENT, .mask = CZ_MASK_FULL, .bidirectional = true};
-  cz_value x = cz_layer_stack(&b, &m->encoder, cz_layer_embed(&b, d->enc_ids, d->enc_spans), &t, NULL, false);
+  cz_tokens t = {
+      .spans = d->enc_spans, .prefix = CZ_ABSENT, .mask = CZ_MASK_FULL, .bidirectional = true};
+  cz_value x = cz_layer_stack(&b, &m->encoder, cz_layer_embed(&b, d->enc_ids, d->enc_spans), &t,
+                              NULL, false);
   const cz_encoded encoded = {.x = x, .spans = d->enc_spans};
   for (int64_t i = 0; i < m->decoder.n; i++) {
     char scope[64];
@@ -69,7 +77,8 @@ static void declare_step(cz_decoder *d) {
   d->k_spans = cz_graph_input(g, "k_spans", false, 2, spans);
   d->last = cz_graph_input(g, "last", false, 1, &d->beams);
   d->prefix = d->cross_spans = CZ_ABSENT;
-  if (d->model->config.family->architecture == CZ_PREFIX_LM) d->prefix = cz_graph_input(g, "prefix", false, 1, &d->beams);
+  if (d->model->config.family->architecture == CZ_PREFIX_LM)
+    d->prefix = cz_graph_input(g, "prefix", false, 1, &d->beams);
   if (d->pair) {
     d->inputs = cz_graph_extent(g, "inputs", d->options.max_inputs);
     d->cross_spans = cz_graph_input(g, "cross_spans", false, 2, spans);
@@ -79,7 +88,8 @@ static void declare_step(cz_decoder *d) {
     const int64_t cross[2] = {d->inputs, inner(d)};
     char name[64];
     snprintf(name, sizeof name, "cache.%lld.k", (long long)i);
-    l->cache = (cz_cache){.k = cz_graph_state(g, name, 2, cache), .rows = d->rows_at, .k_spans = d->k_spans};
+    l->cache = (cz_cache){
+        .k = cz_graph_state(g, name, 2, cache), .rows = d->rows_at, .k_spans = d->k_spans};
     snprintf(name, sizeof name, "cache.%lld.v", (long long)i);
     l->cache.v = cz_graph_state(g, name, 2, cache);
     if (!d->pair) continue;
@@ -95,19 +105,25 @@ static void build_step(cz_decoder *d) {
   const cz_model *m = d->model;
   const bool prefix_lm = m->config.family->architecture == CZ_PREFIX_LM;
   cz_builder b = {.g = d->step, .model = m, .scope = "decoder"};
-  cz_tokens t = {.spans = d->spans, .prefix = d->prefix, .mask = prefix_lm ? CZ_MASK_PREFIX : CZ_MASK_CAUSAL, .bidirectional = prefix_lm};
+  cz_tokens t = {.spans = d->spans,
+                 .prefix = d->prefix,
+                 .mask = prefix_lm ? CZ_MASK_PREFIX : CZ_MASK_CAUSAL,
+                 .bidirectional = prefix_lm};
   cz_value x = cz_layer_embed(&b, d->ids, d->spans), out[CZ_OP_OUT];
   char scope[64];
   for (int64_t i = 0; i < m->decoder.n; i++) {
     snprintf(scope, sizeof scope, "decoder.block.%lld", (long long)i);
     b.scope = scope;
-    x = cz_layer_block(&b, x, &m->decoder.blocks[i], m->decoder.table, &t, &d->layers[i].cache, &d->layers[i].cross);
+    x = cz_layer_block(&b, x, &m->decoder.blocks[i], m->decoder.table, &t, &d->layers[i].cache,
+                       &d->layers[i].cross);
   }
   b.scope = "head";
   cz_value in[] = {x, d->last};
   cz_graph_op(d->step, out, CZ_OP_gather, "head.gather", 2, in, NULL);
-  x = cz_layer_norm(&b, "final.norm", out[0], m->decoder.final_norm); /* [beams, D]: only rows that are read */
-  d->logits = cz_layer_linear(&b, "logits", x, m->head, m->config.scaled ? 1 / sqrt((double)m->config.d_model) : 1);
+  x = cz_layer_norm(&b, "final.norm", out[0],
+                    m->decoder.final_norm); /* [beams, D]: only rows that are read */
+  d->logits = cz_layer_linear(&b, "logits", x, m->head,
+                              m->config.scaled ? 1 / sqrt((double)m->config.d_model) : 1);
   cz_graph_keep(d->step, d->logits);
 }
 
@@ -115,14 +131,18 @@ static cz_status allocate(cz_decoder *d) {
   cz_device *device = d->model->device;
   CZ_TRY(cz_alloc(&d->enc_at, (size_t)d->options.max_segments * 2, sizeof *d->enc_at));
   CZ_TRY(cz_alloc(&d->past, (size_t)d->options.max_beams, sizeof *d->past));
-  CZ_TRY(cz_alloc(&d->scratch, (size_t)cache_rows(d) * 2 + (size_t)d->options.max_beams * 9, sizeof *d->scratch));
+  CZ_TRY(cz_alloc(&d->scratch, (size_t)cache_rows(d) * 2 + (size_t)d->options.max_beams * 9,
+                  sizeof *d->scratch));
   CZ_TRY(cz_alloc(&d->wide, (size_t)d->model->config.vocab_size, sizeof *d->wide));
   CZ_TRY(cz_device_alloc(device, &d->device_rows, (size_t)cache_rows(d) * sizeof *d->device_rows));
-  return cz_device_alloc(device, &d->moved, (size_t)(cache_rows(d) * inner(d)) * cz_dtype_bytes(device->real));
+  return cz_device_alloc(device, &d->moved,
+                         (size_t)(cache_rows(d) * inner(d)) * cz_dtype_bytes(device->real));
 }
 
-/** Builds the two graphs of incremental decoding for MODEL (borrowed, must outlive the decoder). */
-cz_status cz_decoder_create(cz_decoder **decoder, cz_model *model, const cz_decoder_options *options) {
+/** Builds the two graphs of incremental decoding for MODEL (borrowed, must outlive the
+ * decoder). */
+cz_status cz_decoder_create(cz_decoder **decoder, cz_model *model,
+                            const cz_decoder_options *options) {
   const cz_graph_options score = {0};
   cz_status st;
   CZ_TRY(cz_alloc(decoder, 1, sizeof **decoder));
@@ -155,7 +175,8 @@ void cz_decoder_destroy(cz_decoder **decoder) {
   cz_graph_destroy(&d->step);
   cz_graph_destroy(&d->encode);
   cz_device_free(device, &d->device_rows, (size_t)cache_rows(d) * sizeof *d->device_rows);
-  cz_device_free(device, &d->moved, (size_t)(cache_rows(d) * inner(d)) * cz_dtype_bytes(device->real));
+  cz_device_free(device, &d->moved,
+                 (size_t)(cache_rows(d) * inner(d)) * cz_dtype_bytes(device->real));
   cz_scratch_free(device, &d->workspace);
   free(d->layers);
   free(d->enc_at);
@@ -166,13 +187,15 @@ void cz_decoder_destroy(cz_decoder **decoder) {
   *decoder = NULL;
 }
 
-/** Forgets all sequences and encodes a batch (the encoder fields of FEED; single stacks pass segments only). */
+/** Forgets all sequences and encodes a batch (the encoder fields of FEED; single stacks
+ * pass segments only). */
 cz_status cz_decoder_start(cz_decoder *d, const cz_feed *f) {
   const cz_graph_run_options run = {0};
   memset(d->past, 0, (size_t)d->options.max_beams * sizeof *d->past);
   if (!d->pair) return CZ_OK;
   if (f->segments > d->options.max_segments)
-    return CZ_FAIL(CZ_EINVAL, "decoder: %lld segments, room for %lld", (long long)f->segments, (long long)d->options.max_segments);
+    return CZ_FAIL(CZ_EINVAL, "decoder: %lld segments, room for %lld", (long long)f->segments,
+                   (long long)d->options.max_segments);
   memcpy(d->enc_at, f->enc_spans, (size_t)f->segments * 2 * sizeof *d->enc_at);
   CZ_TRY(cz_graph_set_extent(d->encode, d->enc_segments, f->segments));
   CZ_TRY(cz_graph_set_extent(d->encode, d->enc_inputs, f->enc_tokens));
@@ -193,14 +216,19 @@ typedef struct lists {
   int32_t *rows_at, *spans, *k_spans, *last, *cross;
 } lists;
 
-static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, const int32_t *segment, int64_t n, int64_t *tokens) {
+static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, const int32_t *segment,
+                            int64_t n, int64_t *tokens) {
   int64_t B = d->options.max_beams, at = 0;
-  *l = (lists){
-      .rows_at = d->scratch + 8 * B, .spans = d->scratch, .k_spans = d->scratch + 2 * B, .last = d->scratch + 4 * B, .cross = d->scratch + 5 * B};
+  *l = (lists){.rows_at = d->scratch + 8 * B,
+               .spans = d->scratch,
+               .k_spans = d->scratch + 2 * B,
+               .last = d->scratch + 4 * B,
+               .cross = d->scratch + 5 * B};
   for (int64_t b = 0; b < n; b++) {
     if (lengths[b] < 1 || d->past[b] + lengths[b] > d->options.max_length)
-      return CZ_FAIL(CZ_EINVAL, "decoder: sequence %lld has %d tokens and gets %d more, room for %lld", (long long)b, d->past[b], lengths[b],
-                     (long long)d->options.max_length);
+      return CZ_FAIL(CZ_EINVAL,
+                     "decoder: sequence %lld has %d tokens and gets %d more, room for %lld",
+                     (long long)b, d->past[b], lengths[b], (long long)d->options.max_length);
     int64_t base = b * d->options.max_length;
     for (int32_t j = 0; j < lengths[b]; j++) l->rows_at[at + j] = (int32_t)(base + d->past[b] + j);
     l->spans[2 * b] = (int32_t)at;
@@ -215,17 +243,19 @@ static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, con
   return CZ_OK;
 }
 
-/** Decodes one more piece of N sequences: sequence b gets lengths[b] >= 1 new tokens (ids, one sequence after another), reads encoder segment
- * segment[b] and, in a prefix LM, sees its first prefix[b] tokens from everywhere. logits [N, V] are those of each sequence's newest token. CZ_EINVAL
- * when a sequence would pass max_length. */
-cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, const int32_t *lengths, const int32_t *segment, const int32_t *prefix,
-                          int64_t n) {
+/** Decodes one more piece of N sequences: sequence b gets lengths[b] >= 1 new tokens
+ * (ids, one sequence after another), reads encoder segment segment[b] and, in a prefix
+ * LM, sees its first prefix[b] tokens from everywhere. logits [N, V] are those of each
+ * sequence's newest token. CZ_EINVAL when a sequence would pass max_length. */
+cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, const int32_t *lengths,
+                          const int32_t *segment, const int32_t *prefix, int64_t n) {
   const cz_graph_run_options run = {0};
   int64_t tokens = 0, V = d->model->config.vocab_size;
   cz_graph *g = d->step;
   lists l;
   if (n < 1 || n > d->options.max_beams)
-    return CZ_FAIL(CZ_EINVAL, "decoder: %lld sequences, room for %lld", (long long)n, (long long)d->options.max_beams);
+    return CZ_FAIL(CZ_EINVAL, "decoder: %lld sequences, room for %lld", (long long)n,
+                   (long long)d->options.max_beams);
   CZ_TRY(fill_lists(d, &l, lengths, segment, n, &tokens));
   CZ_TRY(cz_graph_set_extent(g, d->rows, tokens));
   CZ_TRY(cz_graph_set_extent(g, d->beams, n));
@@ -238,16 +268,21 @@ cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, cons
   if (d->pair) CZ_TRY(cz_graph_feed_int(g, d->cross_spans, l.cross, 2 * n));
   CZ_TRY(cz_graph_forward(g, &run));
   cz_arg a = cz_graph_arg(g, d->logits);
-  if (a.dtype == CZ_F32) return d->model->device->read(d->model->device, logits, a.data, (size_t)(n * V) * sizeof *logits);
+  if (a.dtype == CZ_F32)
+    return d->model->device->read(d->model->device, logits, a.data,
+                                  (size_t)(n * V) * sizeof *logits);
   for (int64_t b = 0; b < n; b++) {
-    CZ_TRY(cz_device_read_real(d->model->device, d->wide, (char *)a.data + (size_t)(b * V) * cz_dtype_bytes(a.dtype), V));
+    CZ_TRY(cz_device_read_real(d->model->device, d->wide,
+                               (char *)a.data + (size_t)(b * V) * cz_dtype_bytes(a.dtype), V));
     for (int64_t v = 0; v < V; v++) logits[b * V + v] = (float)d->wide[v];
   }
   return CZ_OK;
 }
 
-/* dst[at] = src[from] for whole cache rows, through a copy, since rows may change places. */
-static cz_status move_rows(cz_decoder *d, cz_value state, const int32_t *from, const int32_t *to, int64_t n) {
+/* dst[at] = src[from] for whole cache rows, through a copy, since rows may change
+ * places. */
+static cz_status move_rows(cz_decoder *d, cz_value state, const int32_t *from, const int32_t *to,
+                           int64_t n) {
   cz_device *device = d->model->device;
   cz_arg cache = cz_graph_arg(d->step, state);
   cz_arg rows = {.data = d->device_rows, .dtype = CZ_I32, .ndim = 1, .dim = {n}};
@@ -260,7 +295,8 @@ static cz_status move_rows(cz_decoder *d, cz_value state, const int32_t *from, c
   return cz_op_run(device, CZ_OP_cache_append, &append, &d->workspace);
 }
 
-/** Makes sequence b continue what sequence parent[b] has read so far, for the first N sequences: the step of a beam search. */
+/** Makes sequence b continue what sequence parent[b] has read so far, for the first N
+ * sequences: the step of a beam search. */
 cz_status cz_decoder_reorder(cz_decoder *d, const int32_t *parent, int64_t n) {
   int64_t L = d->options.max_length, moved = 0;
   int32_t *from = d->scratch, *to = from + cache_rows(d), *past = to + cache_rows(d);

@@ -1,4 +1,5 @@
-/* Incremental decoding: one graph encodes, one graph decodes a few tokens at a time over key/value caches that live between its runs. */
+/* Incremental decoding: one graph encodes, one graph decodes a few tokens at a time over
+ * key/value caches that live between its runs. */
 #ifndef CZ_NN_DECODE_H
 #define CZ_NN_DECODE_H
 
@@ -13,10 +14,12 @@ typedef struct cz_decoder_options {
   int64_t max_length;               /* tokens of one decoded sequence, prompt included */
 } cz_decoder_options;
 
-CZ_MUST cz_status cz_decoder_create(cz_decoder **decoder, cz_model *model, const cz_decoder_options *options);
+CZ_MUST cz_status cz_decoder_create(cz_decoder **decoder, cz_model *model,
+                                    const cz_decoder_options *options);
 void cz_decoder_destroy(cz_decoder **decoder);
 CZ_MUST cz_status cz_decoder_start(cz_decoder *d, const cz_feed *feed);
-CZ_MUST cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, const int32_t *lengths, const int32_t *segment,
+CZ_MUST cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids,
+                                  const int32_t *lengths, const int32_t *segment,
                                   const int32_t *prefix, int64_t n);
 CZ_MUST cz_status cz_decoder_reorder(cz_decoder *d, const int32_t *parent, int64_t n);
 

@@ -6,24 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The names under which a file may hold a parameter, best first (models.md 2.6: the embedding is the first present of three). */
+/* The names under which a file may hold a parameter, best first (models.md 2.6: the
+ * embedding is the first present of three). */
 static const cz_st_info *find_weight(const cz_safetensors *s, const char *name) {
-  static const char *const embedding[] = {"shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
+  static const char *const embedding[] = {"shared.weight", "encoder.embed_tokens.weight",
+                                          "decoder.embed_tokens.weight"};
   const cz_st_info *found = cz_safetensors_find(s, name);
-  for (int i = 0; !found && !strcmp(name, "shared.weight") && i < 3; i++) found = cz_safetensors_find(s, embedding[i]);
+  for (int i = 0; !found && !strcmp(name, "shared.weight") && i < 3; i++)
+    found = cz_safetensors_find(s, embedding[i]);
   return found;
 }
 
 /* Aliases of the embedding, and a table that old files carry though nothing reads it. */
 static bool may_be_extra(const char *name) {
-  static const char *const extra[] = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight",
-                                      "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"};
+  static const char *const extra[] = {
+      "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight",
+      "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"};
   for (size_t i = 0; i < sizeof extra / sizeof *extra; i++)
     if (!strcmp(name, extra[i])) return true;
   return false;
 }
 
-static cz_status load_param(const cz_model *m, cz_safetensors *s, const cz_param *p, const char *folder) {
+static cz_status load_param(const cz_model *m, cz_safetensors *s, const cz_param *p,
+                            const char *folder) {
   const cz_st_info *info = find_weight(s, p->name);
   double *host;
   if (!info) return CZ_FAIL(CZ_EINVAL, "%s: tensor %s is missing", folder, p->name);
@@ -44,9 +49,11 @@ static cz_status load_weights(cz_model *m, cz_safetensors *s, const char *folder
   return CZ_OK;
 }
 
-/* Whether the file's output matrix is one of its own: present, and different from the embedding. */
+/* Whether the file's output matrix is one of its own: present, and different from the
+ * embedding. */
 static cz_status has_own_head(cz_safetensors *s, const cz_model_config *c, bool *own) {
-  const cz_st_info *head = cz_safetensors_find(s, "lm_head.weight"), *shared = find_weight(s, "shared.weight");
+  const cz_st_info *head = cz_safetensors_find(s, "lm_head.weight"),
+                   *shared = find_weight(s, "shared.weight");
   const int64_t dims[2] = {c->vocab_size, c->d_model};
   size_t n = (size_t)(c->vocab_size * c->d_model);
   float *a = NULL, *b = NULL;
@@ -64,8 +71,9 @@ done:
   return st;
 }
 
-/** Opens a Hugging Face directory (config.json, model.safetensors or its shards) as a model on DEVICE. Strict: a missing, extra or wrongly shaped
- * tensor and a key out of range are CZ_EINVAL with file, name and values. The caller destroys the model. */
+/** Opens a Hugging Face directory (config.json, model.safetensors or its shards) as a
+ * model on DEVICE. Strict: a missing, extra or wrongly shaped tensor and a key out of
+ * range are CZ_EINVAL with file, name and values. The caller destroys the model. */
 cz_status cz_hf_open(cz_model **model, const char *folder, cz_device *device) {
   char path[4096];
   cz_model_config config;
@@ -94,7 +102,10 @@ static cz_status save_weights(const cz_model *m, const char *folder) {
   cz_status st;
   CZ_GO(st, cz_alloc(&items, p->n, sizeof *items), done);
   CZ_GO(st, cz_alloc(&host, (size_t)p->flat, cz_dtype_bytes(m->device->real)), done);
-  CZ_GO(st, m->device->read(m->device, host, p->values, (size_t)p->flat * cz_dtype_bytes(m->device->real)), done);
+  CZ_GO(st,
+        m->device->read(m->device, host, p->values,
+                        (size_t)p->flat * cz_dtype_bytes(m->device->real)),
+        done);
   for (size_t i = 0; i < p->n; i++) {
     const cz_param *q = p->list[i];
     cz_st_type type = f64 ? CZ_ST_F64 : CZ_ST_F32;
@@ -112,15 +123,19 @@ done:
   return st;
 }
 
-/** Saves config.json, generation_config.json and the weights (float32, or float64 from `ref`) so that transformers' from_pretrained loads them;
- * single stacks have no class there and are marked as this program's own. The folder is made when missing. */
+/** Saves config.json, generation_config.json and the weights (float32, or float64 from
+ * `ref`) so that transformers' from_pretrained loads them; single stacks have no class
+ * there and are marked as this program's own. The folder is made when missing. */
 cz_status cz_hf_save(const cz_model *m, const char *folder) {
   char path[4096], text[256];
   CZ_TRY(cz_fs_make_dirs(folder));
   CZ_TRY(save_weights(m, folder));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "generation_config.json"));
-  int n = snprintf(text, sizeof text, "{\n  \"decoder_start_token_id\": %lld,\n  \"eos_token_id\": %lld,\n  \"pad_token_id\": %lld\n}\n",
-                   (long long)m->config.start_id, (long long)m->config.eos_id, (long long)m->config.pad_id);
+  int n = snprintf(text, sizeof text,
+                   "{\n  \"decoder_start_token_id\": %lld,\n  \"eos_token_id\": %lld,\n  "
+                   "\"pad_token_id\": %lld\n}\n",
+                   (long long)m->config.start_id, (long long)m->config.eos_id,
+                   (long long)m->config.pad_id);
   CZ_TRY(cz_fs_write_atomic(path, text, (size_t)n));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
   return cz_hf_config_write(&m->config, path);

@@ -1,4 +1,5 @@
-/* Hugging Face directories: config.json and safetensors in, a directory that `from_pretrained` loads out. */
+/* Hugging Face directories: config.json and safetensors in, a directory that
+ * `from_pretrained` loads out. */
 #ifndef CZ_NN_HF_H
 #define CZ_NN_HF_H
 

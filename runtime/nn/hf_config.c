@@ -1,5 +1,6 @@
-/* config.json of T5 (reference models.md 2.1, 2.6, 8): every key that changes a number is read strictly, generic ones are known by name, and a key
- * that is neither is named in a warning. */
+/* config.json of T5 (reference models.md 2.1, 2.6, 8): every key that changes a number is
+ * read strictly, generic ones are known by name, and a key that is neither is named in a
+ * warning. */
 #include "nn/hf.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -110,7 +111,8 @@ static cz_status get_bool(const reading *r, bool *out, const char *key, bool fal
 static cz_status get_text(const reading *r, const char **out, const char *key) {
   json_t *v = json_object_get(r->root, key);
   *out = json_string_value(v);
-  return !v || json_is_null(v) || *out ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: %s is not a text", r->path, key);
+  return !v || json_is_null(v) || *out ? CZ_OK
+                                       : CZ_FAIL(CZ_EINVAL, "%s: %s is not a text", r->path, key);
 }
 
 static bool listed(const char *key, const char *const *list, size_t n) {
@@ -123,13 +125,16 @@ static void warn_unknown(const reading *r) {
   const char *key;
   json_t *value;
   json_object_foreach(r->root, key, value) {
-    if (!listed(key, used, sizeof used / sizeof *used) && !listed(key, ignored, sizeof ignored / sizeof *ignored))
+    if (!listed(key, used, sizeof used / sizeof *used) &&
+        !listed(key, ignored, sizeof ignored / sizeof *ignored))
       cz_warn("%s: key %s is not known and not used", r->path, key);
   }
 }
 
 /* The class that reads a family at Hugging Face; single stacks have none there. */
-static const char *type_of(const cz_family *f) { return f->architecture == CZ_ENCODER_DECODER ? "t5" : "cloze-t5-stack"; }
+static const char *type_of(const cz_family *f) {
+  return f->architecture == CZ_ENCODER_DECODER ? "t5" : "cloze-t5-stack";
+}
 
 static cz_status read_family(const reading *r, cz_model_config *c, bool gated) {
   const char *type, *own;
@@ -139,14 +144,19 @@ static cz_status read_family(const reading *r, cz_model_config *c, bool gated) {
   if (own) {
     CZ_TRY(cz_family_find(&c->family, own));
     if (!strcmp(type, type_of(c->family))) return CZ_OK;
-    return CZ_FAIL(CZ_EINVAL, "%s: model_type '%s' contradicts cloze_family '%s', whose model_type is '%s'", r->path, type, own, type_of(c->family));
+    return CZ_FAIL(CZ_EINVAL,
+                   "%s: model_type '%s' contradicts cloze_family '%s', whose model_type is '%s'",
+                   r->path, type, own, type_of(c->family));
   }
   if (strcmp(type, "t5") && strcmp(type, "mt5"))
-    return CZ_FAIL(CZ_EINVAL, "%s: model_type '%s' is not of a family that this program has (t5, mt5)", r->path, type);
+    return CZ_FAIL(CZ_EINVAL,
+                   "%s: model_type '%s' is not of a family that this program has (t5, mt5)",
+                   r->path, type);
   return cz_family_find(&c->family, gated ? "t5-v1_1" : "t5");
 }
 
-/* feed_forward_proj, both ways: the first row of a kind is how it is written. "gated-gelu" means the tanh approximation (models.md 2.1). */
+/* feed_forward_proj, both ways: the first row of a kind is how it is written.
+ * "gated-gelu" means the tanh approximation (models.md 2.1). */
 static const struct {
   const char *name;
   int kind;
@@ -164,7 +174,8 @@ enum { N_PROJECTIONS = sizeof projections / sizeof *projections };
 static cz_status read_activation(const reading *r, cz_model_config *c) {
   const char *text;
   CZ_TRY(get_text(r, &text, "feed_forward_proj"));
-  for (int i = 0; i < N_PROJECTIONS; i++) { /* without the key: the first, which is the class default */
+  for (int i = 0; i < N_PROJECTIONS;
+       i++) { /* without the key: the first, which is the class default */
     if (text && strcmp(text, projections[i].name)) continue;
     c->activation = projections[i].kind;
     c->gated = projections[i].gated;
@@ -173,14 +184,16 @@ static cz_status read_activation(const reading *r, cz_model_config *c) {
   char have[512] = "";
   for (int i = 0, n = 0; i < N_PROJECTIONS && n < (int)sizeof have; i++)
     n += snprintf(have + n, sizeof have - (size_t)n, "%s%s", i ? ", " : "", projections[i].name);
-  return CZ_FAIL(CZ_EINVAL, "%s: feed_forward_proj '%s' is not one that this program has (%s)", r->path, text, have);
+  return CZ_FAIL(CZ_EINVAL, "%s: feed_forward_proj '%s' is not one that this program has (%s)",
+                 r->path, text, have);
 }
 
 static cz_status activation_name(const char **name, const cz_model_config *c) {
   for (int i = 0; i < N_PROJECTIONS; i++)
-    if (projections[i].kind == c->activation && projections[i].gated == c->gated) return *name = projections[i].name, CZ_OK;
-  return CZ_FAIL(CZ_EINVAL, "the activation %s (%s) has no name in a Hugging Face configuration", cz_activation_names[c->activation],
-                 c->gated ? "gated" : "not gated");
+    if (projections[i].kind == c->activation && projections[i].gated == c->gated)
+      return *name = projections[i].name, CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "the activation %s (%s) has no name in a Hugging Face configuration",
+                 cz_activation_names[c->activation], c->gated ? "gated" : "not gated");
 }
 
 static cz_status read_config(const reading *r, cz_model_config *c) {
@@ -205,13 +218,15 @@ static cz_status read_config(const reading *r, cz_model_config *c) {
   CZ_TRY(get_real(r, &c->norm_eps, "layer_norm_epsilon", 1e-6));
   CZ_TRY(get_real(r, &c->init_factor, "initializer_factor", 1));
   CZ_TRY(get_bool(r, &tie_flag, "tie_word_embeddings", true));
-  /* models.md 2.6: the newer key decides when it is there; tying itself is decided by what the weight file holds. */
+  /* models.md 2.6: the newer key decides when it is there; tying itself is decided by
+   * what the weight file holds. */
   CZ_TRY(get_bool(r, &c->scaled, "scale_decoder_outputs", tie_flag));
   c->tied = tie_flag;
   return CZ_OK;
 }
 
-/** Reads a config.json of a family that this program has. CZ_EINVAL with file and key for what is missing, of a wrong type or out of range. */
+/** Reads a config.json of a family that this program has. CZ_EINVAL with file and key for
+ * what is missing, of a wrong type or out of range. */
 cz_status cz_hf_config_read(cz_model_config *config, const char *path) {
   cz_buf text = {0};
   json_error_t why;
@@ -220,7 +235,8 @@ cz_status cz_hf_config_read(cz_model_config *config, const char *path) {
   CZ_GO(st, cz_fs_read(path, &text), done);
   r.root = json_loadb(text.data ? text.data : "", text.len, JSON_REJECT_DUPLICATES, &why);
   if (!json_is_object(r.root)) {
-    st = CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, r.root ? 1 : why.line, r.root ? 1 : why.column, r.root ? "not an object" : why.text);
+    st = CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, r.root ? 1 : why.line, r.root ? 1 : why.column,
+                 r.root ? "not an object" : why.text);
     goto done;
   }
   CZ_GO(st, read_config(&r, config), done);
@@ -233,23 +249,30 @@ done:
   return st;
 }
 
-/** Writes a config.json with every key spelled out, so that no class default of any transformers version can change a number. */
+/** Writes a config.json with every key spelled out, so that no class default of any
+ * transformers version can change a number. */
 cz_status cz_hf_config_write(const cz_model_config *c, const char *path) {
   bool pair = c->family->architecture == CZ_ENCODER_DECODER;
   const char *projection = NULL;
   CZ_TRY(activation_name(&projection, c));
-  json_t *root = json_pack("{s:[s], s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "architectures", c->family->hf_class, "model_type",
-                           type_of(c->family), "cloze_family", c->family->name, "is_encoder_decoder", pair, "vocab_size", (json_int_t)c->vocab_size,
-                           "d_model", (json_int_t)c->d_model, "d_kv", (json_int_t)c->d_kv, "d_ff", (json_int_t)c->d_ff, "num_layers",
-                           (json_int_t)c->n_layers, "num_decoder_layers", (json_int_t)c->n_decoder_layers, "num_heads", (json_int_t)c->n_heads,
-                           "relative_attention_num_buckets", (json_int_t)c->buckets, "relative_attention_max_distance", (json_int_t)c->max_distance);
-  json_t *rest = json_pack("{s:f, s:f, s:s, s:f, s:b, s:b, s:I, s:I, s:I, s:b}", "dropout_rate", c->dropout, "layer_norm_epsilon", c->norm_eps,
-                           "feed_forward_proj", projection, "initializer_factor", c->init_factor, "tie_word_embeddings", c->tied,
-                           "scale_decoder_outputs", c->scaled, "pad_token_id", (json_int_t)c->pad_id, "eos_token_id", (json_int_t)c->eos_id,
+  json_t *root = json_pack(
+      "{s:[s], s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "architectures",
+      c->family->hf_class, "model_type", type_of(c->family), "cloze_family", c->family->name,
+      "is_encoder_decoder", pair, "vocab_size", (json_int_t)c->vocab_size, "d_model",
+      (json_int_t)c->d_model, "d_kv", (json_int_t)c->d_kv, "d_ff", (json_int_t)c->d_ff,
+      "num_layers", (json_int_t)c->n_layers, "num_decoder_layers", (json_int_t)c->n_decoder_layers,
+      "num_heads", (json_int_t)c->n_heads, "relative_attention_num_buckets", (json_int_t)c->buckets,
+      "relative_attention_max_distance", (json_int_t)c->max_distance);
+  json_t *rest = json_pack("{s:f, s:f, s:s, s:f, s:b, s:b, s:I, s:I, s:I, s:b}", "dropout_rate",
+                           c->dropout, "layer_norm_epsilon", c->norm_eps, "feed_forward_proj",
+                           projection, "initializer_factor", c->init_factor, "tie_word_embeddings",
+                           c->tied, "scale_decoder_outputs", c->scaled, "pad_token_id",
+                           (json_int_t)c->pad_id, "eos_token_id", (json_int_t)c->eos_id,
                            "decoder_start_token_id", (json_int_t)c->start_id, "use_cache", true);
   char *text = NULL;
   cz_status st = CZ_OK;
-  if (!root || !rest || json_object_update(root, rest) || !(text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17))))
+  if (!root || !rest || json_object_update(root, rest) ||
+      !(text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17))))
     st = CZ_FAIL(CZ_ENOMEM, "%s: no memory to write the configuration", path);
   if (st == CZ_OK) st = cz_fs_write_atomic(path, text, strlen(text));
   free(text);

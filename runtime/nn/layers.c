@@ -12,7 +12,8 @@ static const char *full(char buffer[192], const cz_builder *b, const char *name)
 /** y = alpha x W^T, W [out, in] without bias. x [T, in] -> [T, out]. */
 cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, cz_param *w, double alpha) {
   char buffer[192];
-  cz_linear_attr attr = {.layout = CZ_LINEAR_OUT_IN, .activation = CZ_ACTIVATION_NONE, .alpha = alpha};
+  cz_linear_attr attr = {
+      .layout = CZ_LINEAR_OUT_IN, .activation = CZ_ACTIVATION_NONE, .alpha = alpha};
   cz_value in[] = {x, cz_graph_param(b->g, w)}, out[CZ_OP_OUT];
   cz_graph_op(b->g, out, CZ_OP_linear, full(buffer, b, name), 2, in, &attr);
   return out[0];
@@ -53,7 +54,8 @@ cz_value cz_layer_embed(cz_builder *b, cz_value ids, cz_value spans) {
   return cz_layer_dropout(b, "embed.dropout", out[0], spans);
 }
 
-static cz_value attention(cz_builder *b, const char *name, const cz_value in[7], const cz_tokens *t, int mask) {
+static cz_value attention(cz_builder *b, const char *name, const cz_value in[7], const cz_tokens *t,
+                          int mask) {
   char buffer[192];
   const cz_model_config *c = &b->model->config;
   cz_attention_attr attr = {.heads = (int)c->n_heads,
@@ -76,9 +78,11 @@ static cz_value append(cz_builder *b, const char *name, cz_value cache, cz_value
   return out[0];
 }
 
-/** x + dropout(O attention(norm(x))): the residual self-attention layer. TABLE is the stack's position bias; with CACHE the keys and values of
- * earlier steps are read too. x [T, D]. */
-cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_param *table, const cz_tokens *t, const cz_cache *cache) {
+/** x + dropout(O attention(norm(x))): the residual self-attention layer. TABLE is the
+ * stack's position bias; with CACHE the keys and values of earlier steps are read too. x
+ * [T, D]. */
+cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
+                                 cz_param *table, const cz_tokens *t, const cz_cache *cache) {
   cz_value y = cz_layer_norm(b, "self.norm", x, w->norm); /* [T, D] */
   cz_value q = cz_layer_linear(b, "self.q", y, w->q, 1);  /* [T, H*K] */
   cz_value k = cz_layer_linear(b, "self.k", y, w->k, 1);
@@ -95,9 +99,10 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
   return cz_layer_add(b, "self.add", x, cz_layer_dropout(b, "self.dropout", a, t->spans));
 }
 
-/** x + dropout(O attention(norm(x), encoder)): keys and values k, v [S, H*K] come from the encoder's output; no position bias. x [T, D]. */
-cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_value k, cz_value v, const cz_tokens *t,
-                                  cz_value k_spans) {
+/** x + dropout(O attention(norm(x), encoder)): keys and values k, v [S, H*K] come from
+ * the encoder's output; no position bias. x [T, D]. */
+cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
+                                  cz_value k, cz_value v, const cz_tokens *t, cz_value k_spans) {
   cz_value y = cz_layer_norm(b, "cross.norm", x, w->norm);
   cz_value q = cz_layer_linear(b, "cross.q", y, w->q, 1);
   cz_value in[7] = {q, k, v, t->spans, k_spans, CZ_ABSENT, CZ_ABSENT};
@@ -106,12 +111,15 @@ cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_
   return cz_layer_add(b, "cross.add", x, cz_layer_dropout(b, "cross.dropout", a, t->spans));
 }
 
-/** x + dropout(Wo dropout(act(Wi norm(x)) [* Wg norm(x)])): the residual feed-forward layer. x [T, D]. */
-cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w, const cz_tokens *t) {
+/** x + dropout(Wo dropout(act(Wi norm(x)) [* Wg norm(x)])): the residual feed-forward
+ * layer. x [T, D]. */
+cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
+                               const cz_tokens *t) {
   char buffer[192];
   cz_activation_attr attr = {.kind = b->model->config.activation};
   cz_value y = cz_layer_norm(b, "ffn.norm", x, w->norm);
-  cz_value in[2] = {cz_layer_linear(b, "ffn.wi", y, w->wi, 1), CZ_ABSENT}, out[CZ_OP_OUT]; /* [T, F] */
+  cz_value in[2] = {cz_layer_linear(b, "ffn.wi", y, w->wi, 1), CZ_ABSENT},
+           out[CZ_OP_OUT]; /* [T, F] */
   if (w->gate) in[1] = cz_layer_linear(b, "ffn.gate", y, w->gate, 1);
   cz_graph_op(b->g, out, CZ_OP_activation, full(buffer, b, "ffn.act"), 2, in, &attr);
   cz_value h = cz_layer_dropout(b, "ffn.inner.dropout", out[0], t->spans);
@@ -119,24 +127,28 @@ cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
   return cz_layer_add(b, "ffn.add", x, cz_layer_dropout(b, "ffn.dropout", h, t->spans));
 }
 
-/** One block: self-attention, cross-attention when the block has it (over CROSS), feed-forward. CACHE is null outside incremental decoding. x [T, D].
- */
-cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table, const cz_tokens *t, const cz_cache *cache,
-                        const cz_crossed *cross) {
+/** One block: self-attention, cross-attention when the block has it (over CROSS),
+ * feed-forward. CACHE is null outside incremental decoding. x [T, D]. */
+cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table,
+                        const cz_tokens *t, const cz_cache *cache, const cz_crossed *cross) {
   x = cz_layer_self_attention(b, x, &w->self, table, t, cache);
-  if (w->cross.q) x = cz_layer_cross_attention(b, x, &w->cross, cross->k, cross->v, t, cross->spans);
+  if (w->cross.q)
+    x = cz_layer_cross_attention(b, x, &w->cross, cross->k, cross->v, t, cross->spans);
   return cz_layer_feed_forward(b, x, &w->ffn, t);
 }
 
 /** Keys and values [S, H*K] that cross-attention W reads, from the encoder's output. */
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded) {
-  return (cz_crossed){
-      .k = cz_layer_linear(b, "cross.k", encoded->x, w->k, 1), .v = cz_layer_linear(b, "cross.v", encoded->x, w->v, 1), .spans = encoded->spans};
+  return (cz_crossed){.k = cz_layer_linear(b, "cross.k", encoded->x, w->k, 1),
+                      .v = cz_layer_linear(b, "cross.v", encoded->x, w->v, 1),
+                      .spans = encoded->spans};
 }
 
-/** x through all blocks of the stack, the final norm and its dropout. ENCODED is what cross-attentions read, null for a stack without them. With
- * RECOMPUTE only the blocks' borders are kept for backward. x [T, D]. */
-cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t, const cz_encoded *encoded, bool recompute) {
+/** x through all blocks of the stack, the final norm and its dropout. ENCODED is what
+ * cross-attentions read, null for a stack without them. With RECOMPUTE only the blocks'
+ * borders are kept for backward. x [T, D]. */
+cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t,
+                        const cz_encoded *encoded, bool recompute) {
   char scope[64];
   for (int64_t i = 0; i < s->n; i++) {
     cz_crossed cross = {0};

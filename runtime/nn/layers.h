@@ -1,4 +1,5 @@
-/* Layers: what the builder says in one line, as nodes of the graph. Each reads top to bottom like the paper's block. */
+/* Layers: what the builder says in one line, as nodes of the graph. Each reads top to
+ * bottom like the paper's block. */
 #ifndef CZ_NN_LAYERS_H
 #define CZ_NN_LAYERS_H
 
@@ -22,7 +23,8 @@ typedef struct cz_tokens {
   bool bidirectional; /* buckets for both directions */
 } cz_tokens;
 
-/* What a self-attention reads instead of its own keys and values when it decodes step by step. */
+/* What a self-attention reads instead of its own keys and values when it decodes step by
+ * step. */
 typedef struct cz_cache {
   cz_value k, v;    /* [rows of the cache, H*K], states */
   cz_value rows;    /* [tokens], where this step's keys and values go */
@@ -46,13 +48,16 @@ cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, cz_param *ga
 cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, cz_param *w, double alpha);
 cz_value cz_layer_dropout(cz_builder *b, const char *name, cz_value x, cz_value spans);
 cz_value cz_layer_add(cz_builder *b, const char *name, cz_value x, cz_value y);
-cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_param *table, const cz_tokens *t, const cz_cache *cache);
-cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w, cz_value k, cz_value v, const cz_tokens *t,
-                                  cz_value k_spans);
-cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w, const cz_tokens *t);
-cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table, const cz_tokens *t, const cz_cache *cache,
-                        const cz_crossed *cross);
+cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
+                                 cz_param *table, const cz_tokens *t, const cz_cache *cache);
+cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
+                                  cz_value k, cz_value v, const cz_tokens *t, cz_value k_spans);
+cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
+                               const cz_tokens *t);
+cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table,
+                        const cz_tokens *t, const cz_cache *cache, const cz_crossed *cross);
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded);
-cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t, const cz_encoded *encoded, bool recompute);
+cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t,
+                        const cz_encoded *encoded, bool recompute);
 
 #endif

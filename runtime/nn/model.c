@@ -10,13 +10,15 @@
 enum { T5, T5_V1_1, LM, PREFIX_LM, N_FAMILIES };
 
 static const cz_family families[N_FAMILIES] = {
-    [T5] = {"t5", "T5 v1.0: ReLU, output tied to the embedding", CZ_ENCODER_DECODER, CZ_ACTIVATION_RELU, false, true, true,
-            "T5ForConditionalGeneration", cz_t5_declare},
-    [T5_V1_1] = {"t5-v1_1", "T5 v1.1: gated GELU, output of its own", CZ_ENCODER_DECODER, CZ_ACTIVATION_GELU_TANH, true, false, false,
-                 "T5ForConditionalGeneration", cz_t5_declare},
-    [LM] = {"lm", "T5's language model: one causal stack", CZ_LANGUAGE_MODEL, CZ_ACTIVATION_RELU, false, true, true, "ClozeT5LanguageModel",
-            cz_t5_declare},
-    [PREFIX_LM] = {"prefix-lm", "T5's prefix language model: one stack, inputs fully visible", CZ_PREFIX_LM, CZ_ACTIVATION_RELU, false, true, true,
+    [T5] = {"t5", "T5 v1.0: ReLU, output tied to the embedding", CZ_ENCODER_DECODER,
+            CZ_ACTIVATION_RELU, false, true, true, "T5ForConditionalGeneration", cz_t5_declare},
+    [T5_V1_1] = {"t5-v1_1", "T5 v1.1: gated GELU, output of its own", CZ_ENCODER_DECODER,
+                 CZ_ACTIVATION_GELU_TANH, true, false, false, "T5ForConditionalGeneration",
+                 cz_t5_declare},
+    [LM] = {"lm", "T5's language model: one causal stack", CZ_LANGUAGE_MODEL, CZ_ACTIVATION_RELU,
+            false, true, true, "ClozeT5LanguageModel", cz_t5_declare},
+    [PREFIX_LM] = {"prefix-lm", "T5's prefix language model: one stack, inputs fully visible",
+                   CZ_PREFIX_LM, CZ_ACTIVATION_RELU, false, true, true,
                    "ClozeT5PrefixLanguageModel", cz_t5_declare},
 };
 
@@ -26,7 +28,8 @@ typedef struct size_row {
   int64_t layers, d_model, d_ff, heads, d_kv;
 } size_row;
 
-/* Raffel et al. 2020, section 3.7, and the published v1.1 configurations (reference t5.md 1.4); nano and mini are this project's. */
+/* Raffel et al. 2020, section 3.7, and the published v1.1 configurations (reference t5.md
+ * 1.4); nano and mini are this project's. */
 enum { V1_0 = 1 << T5, STACKS = 1 << LM | 1 << PREFIX_LM, V1_1 = 1 << T5_V1_1 };
 static const size_row sizes[] = {
     {"nano", V1_0 | STACKS, 2, 128, 512, 4, 32},
@@ -69,7 +72,8 @@ size_t cz_model_names(const char **names, size_t n) {
   return all;
 }
 
-/** The family called NAME. CZ_EUSAGE with the nearest spelling when there is none. *FAMILY is static. */
+/** The family called NAME. CZ_EUSAGE with the nearest spelling when there is none.
+ * *FAMILY is static. */
 cz_status cz_family_find(const cz_family **family, const char *name) {
   const char *names[N_FAMILIES];
   for (int i = 0; i < N_FAMILIES; i++) {
@@ -77,11 +81,13 @@ cz_status cz_family_find(const cz_family **family, const char *name) {
     if (!strcmp(name, names[i])) return *family = &families[i], CZ_OK;
   }
   const char *near = cz_nearest(name, names, N_FAMILIES);
-  return CZ_FAIL(CZ_EUSAGE, "no model family '%s'%s%s (cloze list models)", name, near ? "; did you mean " : "", near ? near : "");
+  return CZ_FAIL(CZ_EUSAGE, "no model family '%s'%s%s (cloze list models)", name,
+                 near ? "; did you mean " : "", near ? near : "");
 }
 
-/** Fills CONFIG with a known model's sizes (t5-small, t5-v1_1-base, lm-base, ...) and the family's defaults; vocabulary 32,128, dropout 0.1.
- * CZ_EUSAGE with the nearest spelling for another name. */
+/** Fills CONFIG with a known model's sizes (t5-small, t5-v1_1-base, lm-base, ...) and the
+ * family's defaults; vocabulary 32,128, dropout 0.1. CZ_EUSAGE with the nearest spelling
+ * for another name. */
 cz_status cz_model_config_named(cz_model_config *config, const char *name) {
   const char *names[MOST_NAMES];
   size_t n = cz_model_names(names, MOST_NAMES);
@@ -112,7 +118,8 @@ cz_status cz_model_config_named(cz_model_config *config, const char *name) {
     return CZ_OK;
   }
   const char *near = cz_nearest(name, names, n);
-  return CZ_FAIL(CZ_EUSAGE, "no model '%s'%s%s (cloze list models)", name, near ? "; did you mean " : "", near ? near : "");
+  return CZ_FAIL(CZ_EUSAGE, "no model '%s'%s%s (cloze list models)", name,
+                 near ? "; did you mean " : "", near ? near : "");
 }
 
 /** Refuses sizes that no model can have, with the key and the value (CZ_EINVAL). */
@@ -129,25 +136,33 @@ cz_status cz_model_config_check(const cz_model_config *c) {
                   {"num_decoder_layers", c->n_decoder_layers}};
   for (size_t i = 0; i < sizeof positive / sizeof *positive; i++)
     if (positive[i].value < 1 || positive[i].value > (1 << 24))
-      return CZ_FAIL(CZ_EINVAL, "model.%s: %lld is not between 1 and 2^24", positive[i].key, (long long)positive[i].value);
+      return CZ_FAIL(CZ_EINVAL, "model.%s: %lld is not between 1 and 2^24", positive[i].key,
+                     (long long)positive[i].value);
   bool halved = c->family->architecture != CZ_LANGUAGE_MODEL; /* two directions share the buckets */
   int64_t exact = c->buckets / (halved ? 2 : 1) / 2;
   if (c->buckets < 4 || c->buckets % 4)
-    return CZ_FAIL(CZ_EINVAL, "model.relative_attention_num_buckets: %lld is not a multiple of 4", (long long)c->buckets);
+    return CZ_FAIL(CZ_EINVAL, "model.relative_attention_num_buckets: %lld is not a multiple of 4",
+                   (long long)c->buckets);
   if (c->max_distance <= c->buckets / 2)
-    return CZ_FAIL(CZ_EINVAL, "model.relative_attention_max_distance: %lld must be larger than half the buckets, %lld", (long long)c->max_distance,
-                   (long long)c->buckets / 2);
+    return CZ_FAIL(
+        CZ_EINVAL,
+        "model.relative_attention_max_distance: %lld must be larger than half the buckets, %lld",
+        (long long)c->max_distance, (long long)c->buckets / 2);
   CZ_CHECK(exact > 0);
-  if (!(c->dropout >= 0 && c->dropout < 1)) return CZ_FAIL(CZ_EINVAL, "model.dropout_rate: %g is not in [0, 1)", c->dropout);
-  if (!(c->norm_eps > 0)) return CZ_FAIL(CZ_EINVAL, "model.layer_norm_epsilon: %g is not positive", c->norm_eps);
+  if (!(c->dropout >= 0 && c->dropout < 1))
+    return CZ_FAIL(CZ_EINVAL, "model.dropout_rate: %g is not in [0, 1)", c->dropout);
+  if (!(c->norm_eps > 0))
+    return CZ_FAIL(CZ_EINVAL, "model.layer_norm_epsilon: %g is not positive", c->norm_eps);
   const int64_t ids[] = {c->pad_id, c->eos_id, c->start_id};
   for (int i = 0; i < 3; i++)
     if (ids[i] < 0 || ids[i] >= c->vocab_size)
-      return CZ_FAIL(CZ_EINVAL, "model: special id %lld is outside the vocabulary of %lld", (long long)ids[i], (long long)c->vocab_size);
+      return CZ_FAIL(CZ_EINVAL, "model: special id %lld is outside the vocabulary of %lld",
+                     (long long)ids[i], (long long)c->vocab_size);
   return CZ_OK;
 }
 
-/** Creates a model on DEVICE (borrowed): parameters declared and allocated, all zero until cz_params_init or a checkpoint fills them. */
+/** Creates a model on DEVICE (borrowed): parameters declared and allocated, all zero
+ * until cz_params_init or a checkpoint fills them. */
 cz_status cz_model_create(cz_model **model, const cz_model_config *config, cz_device *device) {
   *model = NULL;
   CZ_TRY(cz_model_config_check(config));
@@ -178,8 +193,11 @@ void cz_model_destroy(cz_model **model) {
 /** Number of parameters of a configuration, without making the model. */
 int64_t cz_model_count(const cz_model_config *c) {
   int64_t inner = c->n_heads * c->d_kv, attention = 4 * c->d_model * inner + c->d_model;
-  int64_t ffn = (c->gated ? 3 : 2) * c->d_model * c->d_ff + c->d_model, stack = c->d_model + c->buckets * c->n_heads;
+  int64_t ffn = (c->gated ? 3 : 2) * c->d_model * c->d_ff + c->d_model,
+          stack = c->d_model + c->buckets * c->n_heads;
   int64_t n = c->vocab_size * c->d_model * (c->tied ? 1 : 2);
-  if (c->family->architecture != CZ_ENCODER_DECODER) return n + c->n_layers * (attention + ffn) + stack;
-  return n + c->n_layers * (attention + ffn) + c->n_decoder_layers * (2 * attention + ffn) + 2 * stack;
+  if (c->family->architecture != CZ_ENCODER_DECODER)
+    return n + c->n_layers * (attention + ffn) + stack;
+  return n + c->n_layers * (attention + ffn) + c->n_decoder_layers * (2 * attention + ffn) +
+         2 * stack;
 }

@@ -1,4 +1,5 @@
-/* Models: a family is a table row, a model is its configuration and its parameters. One builder (nn/net.h) makes the graphs of all of them. */
+/* Models: a family is a table row, a model is its configuration and its parameters. One
+ * builder (nn/net.h) makes the graphs of all of them. */
 #ifndef CZ_NN_MODEL_H
 #define CZ_NN_MODEL_H
 
@@ -18,12 +19,13 @@ typedef struct cz_family {
   const char *name;
   const char *help;
   cz_architecture architecture;
-  int activation;                               /* cz_activation_kind */
-  bool gated;                                   /* feed-forward: act(x Wi0) * (x Wi1) */
-  bool tied;                                    /* the output matrix is the embedding ... */
-  bool scaled;                                  /* ... and its input is multiplied by d_model^-0.5 */
-  const char *hf_class;                         /* "architectures" in config.json */
-  cz_status (*declare)(struct cz_model *model); /* declares the parameters under their Hugging Face names */
+  int activation;       /* cz_activation_kind */
+  bool gated;           /* feed-forward: act(x Wi0) * (x Wi1) */
+  bool tied;            /* the output matrix is the embedding ... */
+  bool scaled;          /* ... and its input is multiplied by d_model^-0.5 */
+  const char *hf_class; /* "architectures" in config.json */
+  cz_status (*declare)(
+      struct cz_model *model); /* declares the parameters under their Hugging Face names */
 } cz_family;
 
 typedef struct cz_model_config {
@@ -81,7 +83,8 @@ typedef struct cz_model {
 CZ_MUST cz_status cz_model_config_named(cz_model_config *config, const char *name);
 CZ_MUST cz_status cz_model_config_check(const cz_model_config *config);
 CZ_MUST cz_status cz_family_find(const cz_family **family, const char *name);
-CZ_MUST cz_status cz_model_create(cz_model **model, const cz_model_config *config, cz_device *device);
+CZ_MUST cz_status cz_model_create(cz_model **model, const cz_model_config *config,
+                                  cz_device *device);
 void cz_model_destroy(cz_model **model);
 int64_t cz_model_count(const cz_model_config *config);
 size_t cz_model_names(const char **names, size_t n);

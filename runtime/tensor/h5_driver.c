@@ -1,5 +1,6 @@
-/* When the disk is full, HDF5's own driver leaves a file that can never be closed and a crash at exit (1.10.8); this one notes the first error, drops
- * what follows, and lets HDF5 close in peace. */
+/* When the disk is full, HDF5's own driver leaves a file that can never be closed and a
+ * crash at exit (1.10.8); this one notes the first error, drops what follows, and lets
+ * HDF5 close in peace. */
 #include "tensor/h5_driver.h"
 
 #if H5_VERSION_GE(1, 13, 0)
@@ -38,22 +39,27 @@ static herr_t aside_close(H5FD_t *file) {
 }
 
 static herr_t aside_query(const H5FD_t *file, unsigned long *features) {
-  *features = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE | H5FD_FEAT_AGGREGATE_SMALLDATA |
-              H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
+  *features = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
+              H5FD_FEAT_AGGREGATE_SMALLDATA | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
   return 0;
 }
 
-static haddr_t aside_get_eoa(const H5FD_t *file, H5FD_mem_t type) { return ((const aside *)file)->allocated; }
+static haddr_t aside_get_eoa(const H5FD_t *file, H5FD_mem_t type) {
+  return ((const aside *)file)->allocated;
+}
 
 static herr_t aside_set_eoa(H5FD_t *file, H5FD_mem_t type, haddr_t place) {
   ((aside *)file)->allocated = place;
   return 0;
 }
 
-static haddr_t aside_get_eof(const H5FD_t *file, H5FD_mem_t type) { return ((const aside *)file)->end; }
+static haddr_t aside_get_eof(const H5FD_t *file, H5FD_mem_t type) {
+  return ((const aside *)file)->end;
+}
 
 /* Behind the end of the file lie zeros, as HDF5 expects of its drivers. */
-static herr_t aside_read(H5FD_t *file, H5FD_mem_t type, hid_t how, haddr_t place, size_t n, void *out) {
+static herr_t aside_read(H5FD_t *file, H5FD_mem_t type, hid_t how, haddr_t place, size_t n,
+                         void *out) {
   aside *f = (aside *)file;
   memset(out, 0, n);
   for (size_t done = 0; done < n;) {
@@ -66,7 +72,8 @@ static herr_t aside_read(H5FD_t *file, H5FD_mem_t type, hid_t how, haddr_t place
   return 0;
 }
 
-static herr_t aside_write(H5FD_t *file, H5FD_mem_t type, hid_t how, haddr_t place, size_t n, const void *bytes) {
+static herr_t aside_write(H5FD_t *file, H5FD_mem_t type, hid_t how, haddr_t place, size_t n,
+                          const void *bytes) {
   aside *f = (aside *)file;
   if (place + n > f->end) f->end = place + n;
   for (size_t done = 0; done < n && !*f->error;) {
@@ -83,7 +90,8 @@ static herr_t aside_write(H5FD_t *file, H5FD_mem_t type, hid_t how, haddr_t plac
 /* The file ends where HDF5's allocations end. */
 static herr_t aside_truncate(H5FD_t *file, hid_t how, hbool_t closing) {
   aside *f = (aside *)file;
-  if (f->end != f->allocated && !*f->error && ftruncate(f->fd, (off_t)f->allocated)) *f->error = errno;
+  if (f->end != f->allocated && !*f->error && ftruncate(f->fd, (off_t)f->allocated))
+    *f->error = errno;
   f->end = f->allocated;
   return 0;
 }
@@ -108,12 +116,14 @@ static const H5FD_class_t aside_class = {
     .truncate = aside_truncate,
     .fl_map = H5FD_FLMAP_DICHOTOMY};
 
-/** An HDF5 file of format 1.10 in the open, empty file of TARGET; NAME appears in HDF5's messages. Below 0 when it can't be made, with *TARGET->error
- * or HDF5's reason. */
+/** An HDF5 file of format 1.10 in the open, empty file of TARGET; NAME appears in HDF5's
+ * messages. Below 0 when it can't be made, with *TARGET->error or HDF5's reason. */
 hid_t cz__h5_driver_create(const char *name, const cz__h5_target *target) {
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS), how = H5Pcreate(H5P_FILE_CREATE), driver = H5FDregister(&aside_class), file = -1;
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS), how = H5Pcreate(H5P_FILE_CREATE),
+        driver = H5FDregister(&aside_class), file = -1;
   bool good = access >= 0 && how >= 0 && driver >= 0 && H5Pset_driver(access, driver, target) >= 0;
-  if (good && H5Pset_obj_track_times(how, false) >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0)
+  if (good && H5Pset_obj_track_times(how, false) >= 0 &&
+      H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0)
     file = H5Fcreate(name, H5F_ACC_TRUNC, how, access);
   if (driver >= 0) H5FDunregister(driver); /* the file keeps it */
   if (how >= 0) H5Pclose(how);

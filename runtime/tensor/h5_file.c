@@ -22,7 +22,8 @@ static herr_t collect(unsigned n, const H5E_error2_t *e, void *context) {
   return 0;
 }
 
-/** The innermost and outermost description of HDF5's last failure in this thread, into OUT, which it returns. HDF5 forgets it at its next call. */
+/** The innermost and outermost description of HDF5's last failure in this thread, into
+ * OUT, which it returns. HDF5 forgets it at its next call. */
 const char *cz_h5_why(char out[CZ_H5_TEXT]) {
   reasons r = {0};
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, collect, &r);
@@ -35,7 +36,8 @@ const char *cz_h5_why(char out[CZ_H5_TEXT]) {
   return out;
 }
 
-/** Opens the file that will be at PATH once cz_h5_commit succeeds; what is at PATH stays until then. CZ_EBUSY when another process is writing it. */
+/** Opens the file that will be at PATH once cz_h5_commit succeeds; what is at PATH stays
+ * until then. CZ_EBUSY when another process is writing it. */
 cz_status cz_h5_create(cz_h5_file *f, const char *path) {
   f->id = f->held = -1;
   f->error = 0;
@@ -49,12 +51,14 @@ cz_status cz_h5_create(cz_h5_file *f, const char *path) {
   return st;
 }
 
-/** CZ_EIO with the system's reason, or HDF5's when it has none, unless all was GOOD so far. WHAT was being written. Call it before the next call to
- * HDF5, which forgets its reason. */
+/** CZ_EIO with the system's reason, or HDF5's when it has none, unless all was GOOD so
+ * far. WHAT was being written. Call it before the next call to HDF5, which forgets its
+ * reason. */
 cz_status cz_h5_check(const cz_h5_file *f, bool good, const char *what) {
   char why[CZ_H5_TEXT];
   if (good && !f->error) return CZ_OK;
-  return CZ_FAIL(CZ_EIO, "%s: can't write %s: %s", f->path, what, f->error ? strerror(f->error) : cz_h5_why(why));
+  return CZ_FAIL(CZ_EIO, "%s: can't write %s: %s", f->path, what,
+                 f->error ? strerror(f->error) : cz_h5_why(why));
 }
 
 /** Ends the writing; the whole file lies beside its path. Does nothing the second time. */
@@ -70,7 +74,8 @@ static void release(cz_h5_file *f) {
   f->held = -1;
 }
 
-/** Closes the file, makes it durable and moves it to its path. After a failure call cz_h5_discard. */
+/** Closes the file, makes it durable and moves it to its path. After a failure call
+ * cz_h5_discard. */
 cz_status cz_h5_commit(cz_h5_file *f) {
   CZ_TRY(cz_h5_close(f));
   CZ_TRY(cz_fs_commit(f->temporary, f->path));
@@ -78,7 +83,8 @@ cz_status cz_h5_commit(cz_h5_file *f) {
   return CZ_OK;
 }
 
-/** Gives up what was not committed and leaves nothing of it. Data sets of the file must be closed. May be called after a commit or a failure. */
+/** Gives up what was not committed and leaves nothing of it. Data sets of the file must
+ * be closed. May be called after a commit or a failure. */
 void cz_h5_discard(cz_h5_file *f) {
   if (!f->error) f->error = ECANCELED; /* write no more */
   if (f->id >= 0) H5Fclose(f->id);
@@ -87,8 +93,9 @@ void cz_h5_discard(cz_h5_file *f) {
   release(f);
 }
 
-/** Creates the groups that the data set NAME, as in "a/b/c", lies in and that are missing, without times. When that fails, so will creating the data
- * set, with HDF5's reason. */
+/** Creates the groups that the data set NAME, as in "a/b/c", lies in and that are
+ * missing, without times. When that fails, so will creating the data set, with HDF5's
+ * reason. */
 void cz_h5_make_groups(cz_h5_file *f, const char *name) {
   char *above = strdup(name);
   hid_t links = H5Pcreate(H5P_LINK_CREATE), how = H5Pcreate(H5P_GROUP_CREATE);
@@ -96,7 +103,9 @@ void cz_h5_make_groups(cz_h5_file *f, const char *name) {
   H5Pset_obj_track_times(how, false);
   for (char *slash = above ? strchr(above, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
     *slash = '\0';
-    hid_t group = H5Lexists(f->id, above, H5P_DEFAULT) == 0 ? H5Gcreate2(f->id, above, links, how, H5P_DEFAULT) : -1;
+    hid_t group = H5Lexists(f->id, above, H5P_DEFAULT) == 0
+                      ? H5Gcreate2(f->id, above, links, how, H5P_DEFAULT)
+                      : -1;
     if (group >= 0) H5Gclose(group);
     *slash = '/';
   }

@@ -1,9 +1,12 @@
-/* HDF5 files that come into being whole or not at all, and the reason when they do not. They are written beside their path (base/fs.h) in
- * format 1.10, whose superblock, object headers, groups and chunk indices carry checksums; the older default's do not.
+/* HDF5 files that come into being whole or not at all, and the reason when they do not.
+ * They are written beside their path (base/fs.h) in format 1.10, whose superblock, object
+ * headers, groups and chunk indices carry checksums; the older default's do not.
  *
- * No times are stored: equal contents make equal files, as long as data sets are created without them too and their groups by cz_h5_make_groups.
+ * No times are stored: equal contents make equal files, as long as data sets are created
+ * without them too and their groups by cz_h5_make_groups.
  *
- * cz_h5_create; HDF5's own calls on `id`, each followed by cz_h5_check; cz_h5_commit; and cz_h5_discard whatever happened. */
+ * cz_h5_create; HDF5's own calls on `id`, each followed by cz_h5_check; cz_h5_commit; and
+ * cz_h5_discard whatever happened. */
 #ifndef CZ_TENSOR_H5_FILE_H
 #define CZ_TENSOR_H5_FILE_H
 
@@ -17,7 +20,8 @@ enum { CZ_H5_TEXT = 512 };
 typedef struct cz_h5_file { /* does not move while it is open */
   hid_t id;                 /* below 0: closed */
   int held;                 /* the lock on `temporary`; below 0: none */
-  int error;                /* errno of the first failure, or 0. Once it is set nothing more is written, and HDF5's calls go on as if it were */
+  int error; /* errno of the first failure, or 0. Once it is set nothing more is written, and HDF5's
+                calls go on as if it were */
   char path[4096], temporary[4096];
 } cz_h5_file;
 

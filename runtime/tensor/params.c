@@ -12,7 +12,9 @@ cz_status cz_params_create(cz_params **params, cz_device *device) {
   return cz_arena_create(&(*params)->names, "parameter names");
 }
 
-static size_t flat_bytes(const cz_params *p) { return (size_t)p->flat * cz_dtype_bytes(p->device->real); }
+static size_t flat_bytes(const cz_params *p) {
+  return (size_t)p->flat * cz_dtype_bytes(p->device->real);
+}
 
 /** Frees values, gradients and the list; clears the pointer, accepts null. */
 void cz_params_destroy(cz_params **params) {
@@ -26,9 +28,10 @@ void cz_params_destroy(cz_params **params) {
   *params = NULL;
 }
 
-/** Adds a parameter of shape DIM[NDIM], outermost first. CZ_EINVAL when the name is taken or a size is not positive. *OUT is borrowed, for the list's
- * life. */
-cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int ndim, const int64_t *dim, cz_init init, bool decay) {
+/** Adds a parameter of shape DIM[NDIM], outermost first. CZ_EINVAL when the name is taken
+ * or a size is not positive. *OUT is borrowed, for the list's life. */
+cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int ndim,
+                            const int64_t *dim, cz_init init, bool decay) {
   enum { ALIGN = 16 }; /* elements: 64 bytes of float32 */
   CZ_CHECK(!p->values);
   if (cz_params_find(p, name)) return CZ_FAIL(CZ_EINVAL, "parameter %s is declared twice", name);
@@ -39,7 +42,8 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
   q->ndim = ndim;
   q->count = 1;
   for (int i = 0; i < ndim; i++) {
-    if (dim[i] <= 0) return CZ_FAIL(CZ_EINVAL, "parameter %s: dimension %d is %lld", name, i, (long long)dim[i]);
+    if (dim[i] <= 0)
+      return CZ_FAIL(CZ_EINVAL, "parameter %s: dimension %d is %lld", name, i, (long long)dim[i]);
     q->dim[i] = dim[i];
     q->count *= dim[i];
   }
@@ -58,7 +62,9 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
 /** Allocates the flat value buffer, zeroed. After it the list is closed. */
 cz_status cz_params_allocate(cz_params *p) {
   CZ_TRY(cz_device_alloc(p->device, &p->values, flat_bytes(p)));
-  for (size_t i = 0; i < p->n; i++) p->list[i]->value = (char *)p->values + (size_t)p->list[i]->offset * cz_dtype_bytes(p->device->real);
+  for (size_t i = 0; i < p->n; i++)
+    p->list[i]->value =
+        (char *)p->values + (size_t)p->list[i]->offset * cz_dtype_bytes(p->device->real);
   return CZ_OK;
 }
 
@@ -66,7 +72,9 @@ cz_status cz_params_allocate(cz_params *p) {
 cz_status cz_params_allocate_grads(cz_params *p) {
   if (p->grads) return CZ_OK;
   CZ_TRY(cz_device_alloc(p->device, &p->grads, flat_bytes(p)));
-  for (size_t i = 0; i < p->n; i++) p->list[i]->grad = (char *)p->grads + (size_t)p->list[i]->offset * cz_dtype_bytes(p->device->real);
+  for (size_t i = 0; i < p->n; i++)
+    p->list[i]->grad =
+        (char *)p->grads + (size_t)p->list[i]->offset * cz_dtype_bytes(p->device->real);
   return CZ_OK;
 }
 
@@ -85,8 +93,9 @@ static double draw(cz_stream *s, cz_init init) {
   return 0;
 }
 
-/** Draws every parameter from its initialiser. A value depends on SEED, the parameter's name and its place in the tensor, on nothing else, so models
- * that share a parameter start equal in it. */
+/** Draws every parameter from its initialiser. A value depends on SEED, the parameter's
+ * name and its place in the tensor, on nothing else, so models that share a parameter
+ * start equal in it. */
 cz_status cz_params_init(cz_params *p, uint64_t seed) {
   enum { PIECE = 1024 };
   double piece[PIECE];
@@ -97,7 +106,8 @@ cz_status cz_params_init(cz_params *p, uint64_t seed) {
     for (int64_t j = 0; j < q->count; j += PIECE) {
       int64_t k = q->count - j < PIECE ? q->count - j : PIECE;
       for (int64_t l = 0; l < k; l++) piece[l] = draw(&s, q->init);
-      CZ_TRY(cz_device_write_real(p->device, (char *)q->value + (size_t)j * cz_dtype_bytes(p->device->real), piece, k));
+      CZ_TRY(cz_device_write_real(
+          p->device, (char *)q->value + (size_t)j * cz_dtype_bytes(p->device->real), piece, k));
     }
   }
   return CZ_OK;

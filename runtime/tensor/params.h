@@ -1,28 +1,38 @@
-/* The named parameter list. A parameter is declared once (name, shape, initialiser, decay or not); optimizer, checkpoint, reduction and exporter walk
- * the list. Values, and gradients when asked for, lie in one flat buffer each, in order of declaration, every parameter at a multiple of 64 bytes; on
- * a guard device with a gap behind it. What lies between parameters is zero for ever. */
+/* The named parameter list. A parameter is declared once (name, shape, initialiser, decay
+ * or not); optimizer, checkpoint, reduction and exporter walk the list. Values, and
+ * gradients when asked for, lie in one flat buffer each, in order of declaration, every
+ * parameter at a multiple of 64 bytes; on a guard device with a gap behind it. What lies
+ * between parameters is zero for ever. */
 #ifndef CZ_TENSOR_PARAMS_H
 #define CZ_TENSOR_PARAMS_H
 
 #include "base/mem.h"
 #include "device/device.h"
 
-typedef enum cz_init_kind { CZ_INIT_ZERO, CZ_INIT_ONE, CZ_INIT_NORMAL, CZ_INIT_TRUNCATED, CZ_INIT_UNIFORM } cz_init_kind;
+typedef enum cz_init_kind {
+  CZ_INIT_ZERO,
+  CZ_INIT_ONE,
+  CZ_INIT_NORMAL,
+  CZ_INIT_TRUNCATED,
+  CZ_INIT_UNIFORM
+} cz_init_kind;
 
 typedef struct cz_init { /* initial distribution */
   cz_init_kind kind;
-  double scale; /* NORMAL: deviation. TRUNCATED: deviation of the normal that is cut at two of them. UNIFORM: limit, both sides. ONE: the constant
-                   itself */
+  double scale; /* NORMAL: deviation. TRUNCATED: deviation of the normal that is cut at two of them.
+                   UNIFORM: limit, both sides. ONE: the constant itself */
 } cz_init;
 
 typedef struct cz_param {
   char *name; /* as Hugging Face's named_parameters has it */
   int ndim;
   int64_t dim[CZ_DIMS];
-  int64_t count, offset, room; /* elements; offset in the flat buffers, and how many lie from there to the next parameter */
+  int64_t count, offset, room; /* elements; offset in the flat buffers, and how many lie from there
+                                  to the next parameter */
   cz_init init;
   bool decay, trainable;
-  void *value, *grad; /* device memory, inside the flat buffers; grad null until cz_params_allocate_grads */
+  void *value,
+      *grad; /* device memory, inside the flat buffers; grad null until cz_params_allocate_grads */
 } cz_param;
 
 typedef struct cz_params {
@@ -36,7 +46,8 @@ typedef struct cz_params {
 
 CZ_MUST cz_status cz_params_create(cz_params **params, cz_device *device);
 void cz_params_destroy(cz_params **params);
-CZ_MUST cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int ndim, const int64_t *dim, cz_init init, bool decay);
+CZ_MUST cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int ndim,
+                                    const int64_t *dim, cz_init init, bool decay);
 CZ_MUST cz_status cz_params_allocate(cz_params *p);
 CZ_MUST cz_status cz_params_allocate_grads(cz_params *p);
 CZ_MUST cz_status cz_params_init(cz_params *p, uint64_t seed);

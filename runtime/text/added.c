@@ -5,12 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static cz_status parse_token(cz__added_token *t, int64_t *id, cz_arena *arena, const json_t *o, const cz__place *at) {
+static cz_status parse_token(cz__added_token *t, int64_t *id, cz_arena *arena, const json_t *o,
+                             const cz__place *at) {
   const char *s;
-  CZ_TRY(cz__json_object(o, at, CZ__KEYS("id", "content", "single_word", "lstrip", "rstrip", "normalized", "special")));
+  CZ_TRY(cz__json_object(
+      o, at,
+      CZ__KEYS("id", "content", "single_word", "lstrip", "rstrip", "normalized", "special")));
   CZ_TRY(cz__json_count(id, o, at, "id"));
   CZ_TRY(cz__json_text(&s, &t->content_n, o, at, "content"));
-  if (t->content_n == 0) return CZ_FAIL(CZ_EINVAL, "%s: %s.content: an added token can't be empty", at->file, at->path);
+  if (t->content_n == 0)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s.content: an added token can't be empty", at->file, at->path);
   CZ_TRY(cz__copy_bytes(&t->content, arena, s, t->content_n));
   CZ_TRY(cz__json_bool(&t->single_word, o, at, "single_word"));
   CZ_TRY(cz__json_bool(&t->lstrip, o, at, "lstrip"));
@@ -19,7 +23,8 @@ static cz_status parse_token(cz__added_token *t, int64_t *id, cz_arena *arena, c
   return cz__json_bool(&t->special, o, at, "special");
 }
 
-static cz_status normalise(cz__added_token *t, cz_arena *arena, const cz__parts *normalizers, cz__work *w, const cz__place *at) {
+static cz_status normalise(cz__added_token *t, cz_arena *arena, const cz__parts *normalizers,
+                           cz__work *w, const cz__place *at) {
   t->normal = t->content;
   t->normal_n = t->content_n;
   if (!t->normalized || normalizers->len == 0) return CZ_OK;
@@ -27,20 +32,26 @@ static cz_status normalise(cz__added_token *t, cz_arena *arena, const cz__parts 
   CZ_TRY(cz__aligned_set(&w->text, t->content, t->content_n, 0));
   CZ_TRY(cz__parts_run(normalizers, w));
   t->normal_n = w->text.len;
-  if (t->normal_n == 0) return CZ_FAIL(CZ_EINVAL, "%s: %s: nothing is left of '%s' once normalised", at->file, at->path, t->content);
+  if (t->normal_n == 0)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: nothing is left of '%s' once normalised", at->file, at->path,
+                   t->content);
   return cz__copy_bytes(&t->normal, arena, w->text.bytes, w->text.len);
 }
 
-/* A token that the model knows keeps its id; the others count up behind the model. The file must agree. */
-static cz_status give_id(cz__added *a, cz__added_token *t, int64_t written, const cz__model *model, const cz__place *at) {
+/* A token that the model knows keeps its id; the others count up behind the model. The
+ * file must agree. */
+static cz_status give_id(cz__added *a, cz__added_token *t, int64_t written, const cz__model *model,
+                         const cz__place *at) {
   t->id = model->row->id(model->data, t->content, t->content_n);
   if (t->id < 0) t->id = a->size++;
   if (t->id == written) return CZ_OK;
-  return CZ_FAIL(CZ_EINVAL, "%s: %s: '%s' has id %lld, but the library that reads this format gives it %d", at->file, at->path, t->content,
-                 (long long)written, (int)t->id);
+  return CZ_FAIL(CZ_EINVAL,
+                 "%s: %s: '%s' has id %lld, but the library that reads this format gives it %d",
+                 at->file, at->path, t->content, (long long)written, (int)t->id);
 }
 
-static cz_status build_set(cz__added_set *set, const cz__added *a, bool normalized, cz__trie_key *keys) {
+static cz_status build_set(cz__added_set *set, const cz__added *a, bool normalized,
+                           cz__trie_key *keys) {
   size_t n = 0;
   for (size_t i = 0; i < a->n; i++) {
     const cz__added_token *t = &a->tokens[i];
@@ -54,7 +65,8 @@ static cz_status build_set(cz__added_set *set, const cz__added *a, bool normaliz
 static cz_status index_tokens(cz__added *a, cz_arena *arena, const cz__place *at) {
   cz__trie_key *keys;
   CZ_TRY(cz_alloc(&keys, a->n, sizeof *keys));
-  for (size_t i = 0; i < a->n; i++) keys[i] = (cz__trie_key){a->tokens[i].content, a->tokens[i].content_n, (int32_t)i};
+  for (size_t i = 0; i < a->n; i++)
+    keys[i] = (cz__trie_key){a->tokens[i].content, a->tokens[i].content_n, (int32_t)i};
   cz_status st;
   CZ_GO(st, cz__trie_build(&a->contents, keys, a->n), done);
   CZ_GO(st, build_set(&a->raw, a, false, keys), done);
@@ -65,22 +77,27 @@ static cz_status index_tokens(cz__added *a, cz_arena *arena, const cz__place *at
     const cz__added_token *t = &a->tokens[i];
     const cz__added_set *set = t->normalized ? &a->normal : &a->raw;
     a->by_id[t->id] = (int32_t)i;
-    bool twice =
-        cz__trie_find(&a->contents, t->content, t->content_n) != (int32_t)i || cz__trie_find(&set->trie, t->normal, t->normal_n) != (int32_t)i;
+    bool twice = cz__trie_find(&a->contents, t->content, t->content_n) != (int32_t)i ||
+                 cz__trie_find(&set->trie, t->normal, t->normal_n) != (int32_t)i;
     if (twice)
-      st = CZ_FAIL(CZ_EINVAL, "%s: %s: '%s' is listed twice, or another token looks like it once normalised", at->file, at->path, t->content);
+      st = CZ_FAIL(CZ_EINVAL,
+                   "%s: %s: '%s' is listed twice, or another token looks like it once normalised",
+                   at->file, at->path, t->content);
   }
 done:
   free(keys);
   return st;
 }
 
-/** Reads the list `added_tokens` and gives out the ids behind the model's. Release with cz__added_release, also after a failure. */
-cz_status cz__added_parse(cz__added *a, cz_arena *arena, const json_t *json, const cz__place *at, const cz__model *model,
-                          const cz__parts *normalizers) {
-  if (!json_is_array(json)) return CZ_FAIL(CZ_EINVAL, "%s: %s: expected a list", at->file, at->path);
+/** Reads the list `added_tokens` and gives out the ids behind the model's. Release with
+ * cz__added_release, also after a failure. */
+cz_status cz__added_parse(cz__added *a, cz_arena *arena, const json_t *json, const cz__place *at,
+                          const cz__model *model, const cz__parts *normalizers) {
+  if (!json_is_array(json))
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected a list", at->file, at->path);
   size_t n = json_array_size(json);
-  if (n > INT32_MAX / 2) return CZ_FAIL(CZ_EINVAL, "%s: %s: %zu tokens are too many", at->file, at->path, n);
+  if (n > INT32_MAX / 2)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: %zu tokens are too many", at->file, at->path, n);
   a->size = model->size;
   CZ_TRY(cz_arena_alloc(arena, &a->tokens, n, sizeof *a->tokens));
   cz__work w = {0};
@@ -134,7 +151,9 @@ static bool find_token(cz__added_scan *scan, cz__stretch *out) {
     const cz__added_token *t = &scan->added->tokens[i];
     *out = (cz__stretch){begin, begin + length, i};
     if (t->single_word && inside_word(scan->text, scan->n, out->begin, out->end)) continue;
-    if (t->lstrip) out->begin = scan->done < out->begin ? strip_left(scan->text, out->begin, scan->done) : scan->done; /* no space is taken twice */
+    if (t->lstrip)
+      out->begin = scan->done < out->begin ? strip_left(scan->text, out->begin, scan->done)
+                                           : scan->done; /* no space is taken twice */
     if (t->rstrip) out->end = strip_right(scan->text, out->end, scan->n);
     return true;
   }

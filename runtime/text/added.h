@@ -1,4 +1,5 @@
-/* Added tokens: strings that are cut out of the text before the model sees it (models.md 5.1). Internal. */
+/* Added tokens: strings that are cut out of the text before the model sees it (models.md
+ * 5.1). Internal. */
 #ifndef CZ_TEXT_ADDED_H
 #define CZ_TEXT_ADDED_H
 
@@ -6,7 +7,8 @@
 #include "text/trie.h"
 
 typedef struct cz__added_token {
-  char *content, *normal; /* as written; as the normalizer leaves it when the token is matched in normalised text */
+  char *content, *normal; /* as written; as the normalizer leaves it when the token is matched in
+                             normalised text */
   size_t content_n, normal_n;
   int32_t id;
   bool single_word, lstrip, rstrip, normalized, special;
@@ -43,7 +45,8 @@ typedef struct cz__added_scan {
   bool holds;
 } cz__added_scan;
 
-CZ_MUST cz_status cz__added_parse(cz__added *a, cz_arena *arena, const json_t *json, const cz__place *at, const cz__model *model,
+CZ_MUST cz_status cz__added_parse(cz__added *a, cz_arena *arena, const json_t *json,
+                                  const cz__place *at, const cz__model *model,
                                   const cz__parts *normalizers);
 bool cz__added_next(cz__added_scan *scan, cz__stretch *out);
 void cz__added_release(cz__added *a);

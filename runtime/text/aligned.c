@@ -12,13 +12,15 @@ cz_status cz__aligned_reserve(cz__aligned *a, size_t len) {
   return CZ_OK;
 }
 
-/** Makes A the text itself, each byte aligned with its character, which begins ORIGIN bytes into the input. */
+/** Makes A the text itself, each byte aligned with its character, which begins ORIGIN
+ * bytes into the input. */
 cz_status cz__aligned_set(cz__aligned *a, const char *text, size_t n, uint32_t origin) {
   CZ_TRY(cz__aligned_reserve(a, n));
   memcpy(a->bytes, text, n);
   for (size_t i = 0, k; i < n; i += k) {
     k = cz__utf8_length((unsigned char)text[i]);
-    for (size_t j = 0; j < k; j++) a->spans[i + j] = (cz_text_span){origin + (uint32_t)i, origin + (uint32_t)(i + k)};
+    for (size_t j = 0; j < k; j++)
+      a->spans[i + j] = (cz_text_span){origin + (uint32_t)i, origin + (uint32_t)(i + k)};
   }
   a->len = n;
   return CZ_OK;
@@ -57,9 +59,11 @@ static size_t skip_characters(const cz__aligned *a, size_t at, size_t count) {
   return at;
 }
 
-/** Replaces A by the characters of CHANGES after dropping its first REMOVED_FIRST characters; what the changes do not consume is dropped too. SPARE
- * is overwritten. A character inserted before everything else stands for the empty span at ORIGIN. */
-cz_status cz__aligned_transform(cz__aligned *a, cz__aligned *spare, const cz__changes *changes, size_t removed_first, uint32_t origin) {
+/** Replaces A by the characters of CHANGES after dropping its first REMOVED_FIRST
+ * characters; what the changes do not consume is dropped too. SPARE is overwritten. A
+ * character inserted before everything else stands for the empty span at ORIGIN. */
+cz_status cz__aligned_transform(cz__aligned *a, cz__aligned *spare, const cz__changes *changes,
+                                size_t removed_first, uint32_t origin) {
   CZ_TRY(cz__aligned_reserve(spare, changes->len * 4));
   spare->len = 0;
   size_t at = skip_characters(a, 0, removed_first);

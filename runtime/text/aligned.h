@@ -1,7 +1,9 @@
-/* A text under transformation: bytes, and for each byte the part of the original input it stands for.
+/* A text under transformation: bytes, and for each byte the part of the original input it
+ * stands for.
  *
- * The rules by which the alignment moves are those of the Hugging Face `tokenizers` library (its NormalizedString), because the offsets it reports
- * follow from them. Alignments here are absolute: bytes of the whole input. */
+ * The rules by which the alignment moves are those of the Hugging Face `tokenizers`
+ * library (its NormalizedString), because the offsets it reports follow from them.
+ * Alignments here are absolute: bytes of the whole input. */
 #ifndef CZ_TEXT_ALIGNED_H
 #define CZ_TEXT_ALIGNED_H
 
@@ -13,8 +15,8 @@ typedef struct cz__aligned {
   size_t len, bytes_cap, spans_cap;
 } cz__aligned;
 
-/* One character of a new text. `change` 0: takes the place of the next old character; -k: of the next 1 + k; 1: inserted, aligned with the byte
- * before. */
+/* One character of a new text. `change` 0: takes the place of the next old character; -k:
+ * of the next 1 + k; 1: inserted, aligned with the byte before. */
 typedef struct cz__change {
   uint32_t c;
   int32_t change;
@@ -27,9 +29,12 @@ typedef struct cz__changes {
 
 CZ_MUST cz_status cz__aligned_set(cz__aligned *a, const char *text, size_t n, uint32_t origin);
 CZ_MUST cz_status cz__aligned_reserve(cz__aligned *a, size_t len);
-CZ_MUST cz_status cz__aligned_copy(cz__aligned *a, const cz__aligned *from, size_t begin, size_t end);
+CZ_MUST cz_status cz__aligned_copy(cz__aligned *a, const cz__aligned *from, size_t begin,
+                                   size_t end);
 CZ_MUST cz_status cz__aligned_fill(cz__aligned *a, const char *bytes, size_t n, cz_text_span span);
-CZ_MUST cz_status cz__aligned_transform(cz__aligned *a, cz__aligned *spare, const cz__changes *changes, size_t removed_first, uint32_t origin);
+CZ_MUST cz_status cz__aligned_transform(cz__aligned *a, cz__aligned *spare,
+                                        const cz__changes *changes, size_t removed_first,
+                                        uint32_t origin);
 void cz__aligned_swap(cz__aligned *a, cz__aligned *b);
 void cz__aligned_free(cz__aligned *a);
 

@@ -1,10 +1,12 @@
-/* SentencePiece's precompiled character map, as the Hugging Face library applies it (models.md 5.5). Internal. */
+/* SentencePiece's precompiled character map, as the Hugging Face library applies it
+ * (models.md 5.5). Internal. */
 #ifndef CZ_TEXT_CHARSMAP_H
 #define CZ_TEXT_CHARSMAP_H
 
 #include "text/parts.h"
 
-CZ_MUST cz_status cz__charsmap_parse(void **data, cz_arena *arena, const json_t *o, const cz__place *at);
+CZ_MUST cz_status cz__charsmap_parse(void **data, cz_arena *arena, const json_t *o,
+                                     const cz__place *at);
 CZ_MUST cz_status cz__charsmap_run(const void *data, cz__work *w);
 
 #endif

@@ -1,4 +1,5 @@
-/* The decoders: each rewrites the list of strings w->words into w->next_words and makes that the current one. */
+/* The decoders: each rewrites the list of strings w->words into w->next_words and makes
+ * that the current one. */
 #include "text/metaspace.h"
 #include "text/replace.h"
 #include "text/unicode.h"
@@ -40,7 +41,9 @@ static cz_status strip_word(const void *data, cz__work *w, const char *s, size_t
   return add_word(w, s, n);
 }
 
-static cz_status run_strip(const void *data, cz__work *w) { return cz__words_each(w, strip_word, data); }
+static cz_status run_strip(const void *data, cz__work *w) {
+  return cz__words_each(w, strip_word, data);
+}
 
 static cz_status run_fuse(const void *data, cz__work *w) {
   w->words.len = 0; /* the bytes stay; one end remains */
@@ -56,7 +59,8 @@ static int hex_digit(char c) {
 /* The byte that a token such as <0x0A> stands for, or -1. */
 static int byte_of(const char *s, size_t n) {
   if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>') return -1;
-  if (s[3] == '+') return hex_digit(s[4]); /* Rust's number parser, which decides here, takes a sign */
+  if (s[3] == '+')
+    return hex_digit(s[4]); /* Rust's number parser, which decides here, takes a sign */
   return hex_digit(s[3]) < 0 || hex_digit(s[4]) < 0 ? -1 : hex_digit(s[3]) * 16 + hex_digit(s[4]);
 }
 

@@ -1,14 +1,21 @@
-/* From text to ids: segments, pieces, tokens. A cache per thread remembers what short pieces became, since a few thousand words are most of a text.
- */
+/* From text to ids: segments, pieces, tokens. A cache per thread remembers what short
+ * pieces became, since a few thousand words are most of a text. */
 #include "text/internal.h"
 #include "text/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_WORDS = 3, KEY_BYTES = 8 * KEY_WORDS, CACHED_TOKENS = 6, CACHE_SLOTS = 1 << 15, CACHE_LINE = 64 };
+enum {
+  KEY_WORDS = 3,
+  KEY_BYTES = 8 * KEY_WORDS,
+  CACHED_TOKENS = 6,
+  CACHE_SLOTS = 1 << 15,
+  CACHE_LINE = 64
+};
 
-/* One slot of the cache, a line of the processor's own: a piece and its tokens. `n` 0: empty. */
+/* One slot of the cache, a line of the processor's own: a piece and its tokens. `n` 0:
+ * empty. */
 typedef struct slot {
   uint64_t key[KEY_WORDS]; /* the piece's bytes, zero-padded */
   uint8_t length, n;
@@ -25,7 +32,8 @@ struct cz_tokenizer_scratch {
   slot *cache; /* in it, aligned */
 };
 
-/** Creates the work space that one thread needs to encode with T, which must outlive it. */
+/** Creates the work space that one thread needs to encode with T, which must outlive
+ * it. */
 cz_status cz_tokenizer_scratch_create(cz_tokenizer_scratch **scratch, const cz_tokenizer *t) {
   cz_tokenizer_scratch *s;
   *scratch = NULL;
@@ -67,11 +75,13 @@ static void add(cz_encoding *e, int32_t id, cz_text_span span) {
 
 /* Appends W's current text, cut at the tokens that are looked for after normalisation. */
 static cz_status add_normalised(const cz_tokenizer *t, cz__work *w) {
-  cz__added_scan scan = {.added = &t->added, .set = &t->added.normal, .text = w->text.bytes, .n = w->text.len};
+  cz__added_scan scan = {
+      .added = &t->added, .set = &t->added.normal, .text = w->text.bytes, .n = w->text.len};
   for (cz__stretch x; cz__added_next(&scan, &x);) {
     size_t begin = w->flat.len;
     CZ_TRY(cz__aligned_copy(&w->flat, &w->text, x.begin, x.end));
-    CZ_TRY(cz__pieces_add(&w->pieces, (cz__piece){begin, w->flat.len, w->text.spans[x.begin].begin, x.token < 0 ? -1 : t->added.tokens[x.token].id}));
+    CZ_TRY(cz__pieces_add(&w->pieces, (cz__piece){begin, w->flat.len, w->text.spans[x.begin].begin,
+                                                  x.token < 0 ? -1 : t->added.tokens[x.token].id}));
   }
   return CZ_OK;
 }
@@ -89,7 +99,8 @@ static cz_status cut_segments(const cz_tokenizer *t, cz__work *w, const char *te
     } else {
       size_t begin = w->flat.len;
       CZ_TRY(cz__aligned_copy(&w->flat, &w->text, 0, w->text.len));
-      CZ_TRY(cz__pieces_add(&w->pieces, (cz__piece){begin, w->flat.len, w->origin, t->added.tokens[x.token].id}));
+      CZ_TRY(cz__pieces_add(
+          &w->pieces, (cz__piece){begin, w->flat.len, w->origin, t->added.tokens[x.token].id}));
     }
   }
   return CZ_OK;
@@ -115,9 +126,12 @@ static void remember(slot *c, const uint64_t key[KEY_WORDS], size_t n, const cz_
   }
 }
 
-static cz_text_span join(const cz_text_span *spans, size_t begin, size_t end) { return (cz_text_span){spans[begin].begin, spans[end - 1].end}; }
+static cz_text_span join(const cz_text_span *spans, size_t begin, size_t end) {
+  return (cz_text_span){spans[begin].begin, spans[end - 1].end};
+}
 
-static cz_status add_piece(const cz_tokenizer *t, cz_encoding *out, cz_tokenizer_scratch *scratch, const cz__piece *p) {
+static cz_status add_piece(const cz_tokenizer *t, cz_encoding *out, cz_tokenizer_scratch *scratch,
+                           const cz__piece *p) {
   cz__work *w = &scratch->work;
   const char *s = w->flat.bytes + p->begin;
   const cz_text_span *spans = w->flat.spans + p->begin;
@@ -133,11 +147,13 @@ static cz_status add_piece(const cz_tokenizer *t, cz_encoding *out, cz_tokenizer
   CZ_TRY(t->model.row->encode(t->model.data, w, s, n));
   if (c) remember(c, key, n, &w->tokens);
   CZ_TRY(reserve(out, out->n + w->tokens.len));
-  for (size_t i = 0; i < w->tokens.len; i++) add(out, w->tokens.data[i].id, join(spans, w->tokens.data[i].begin, w->tokens.data[i].end));
+  for (size_t i = 0; i < w->tokens.len; i++)
+    add(out, w->tokens.data[i].id, join(spans, w->tokens.data[i].begin, w->tokens.data[i].end));
   return CZ_OK;
 }
 
-static cz_status add_pieces(const cz_tokenizer *t, cz_encoding *out, cz_tokenizer_scratch *scratch) {
+static cz_status add_pieces(const cz_tokenizer *t, cz_encoding *out,
+                            cz_tokenizer_scratch *scratch) {
   const cz__work *w = &scratch->work;
   for (size_t i = 0; i < w->pieces.len; i++) {
     cz__piece p = w->pieces.data[i];
@@ -146,20 +162,28 @@ static cz_status add_pieces(const cz_tokenizer *t, cz_encoding *out, cz_tokenize
       continue;
     }
     CZ_TRY(reserve(out, out->n + 1));
-    add(out, p.token, p.begin < p.end ? join(w->flat.spans, p.begin, p.end) : (cz_text_span){p.origin, p.origin});
+    add(out, p.token,
+        p.begin < p.end ? join(w->flat.spans, p.begin, p.end) : (cz_text_span){p.origin, p.origin});
   }
   return CZ_OK;
 }
 
-/** Replaces OUT by the tokens of TEXT, N bytes of UTF-8 in which NUL is a character like any other. ADD_SPECIAL: with what the post-processor puts
- * around a single text (T5: </s> at the end). Offsets are bytes of TEXT. Truncation and padding of the file are not applied. CZ_EINVAL with the
- * byte's place when TEXT is not UTF-8, or when a character is no piece and the model has no unknown token. SCRATCH belongs to T and to one thread. */
-cz_status cz_tokenizer_encode(const cz_tokenizer *t, cz_encoding *out, const char *text, size_t n, bool add_special, cz_tokenizer_scratch *scratch) {
+/** Replaces OUT by the tokens of TEXT, N bytes of UTF-8 in which NUL is a character like
+ * any other. ADD_SPECIAL: with what the post-processor puts around a single text (T5:
+ * </s> at the end). Offsets are bytes of TEXT. Truncation and padding of the file are
+ * not applied. CZ_EINVAL with the byte's place when TEXT is not UTF-8, or when a
+ * character is no piece and the model has no unknown token. SCRATCH belongs to T and to
+ * one thread. */
+cz_status cz_tokenizer_encode(const cz_tokenizer *t, cz_encoding *out, const char *text, size_t n,
+                              bool add_special, cz_tokenizer_scratch *scratch) {
   CZ_CHECK(scratch->owner == t);
   out->n = 0;
-  if (n > UINT32_MAX / 8) return CZ_FAIL(CZ_EINVAL, "a text of %zu bytes is too long to encode at once", n);
+  if (n > UINT32_MAX / 8)
+    return CZ_FAIL(CZ_EINVAL, "a text of %zu bytes is too long to encode at once", n);
   size_t good = cz__utf8_check(text, n);
-  if (good < n) return CZ_FAIL(CZ_EINVAL, "the text is not UTF-8: byte 0x%02x at offset %zu", (unsigned char)text[good], good);
+  if (good < n)
+    return CZ_FAIL(CZ_EINVAL, "the text is not UTF-8: byte 0x%02x at offset %zu",
+                   (unsigned char)text[good], good);
   CZ_TRY(cut_segments(t, &scratch->work, text, n));
   CZ_TRY(cz__parts_run(&t->pre_tokenizers, &scratch->work));
   for (size_t i = 0; i < t->template.n; i++) {
@@ -175,14 +199,18 @@ cz_status cz_tokenizer_encode(const cz_tokenizer *t, cz_encoding *out, const cha
   return CZ_OK;
 }
 
-/* Characters before byte AT; *AT_BYTE and *AT_CHARACTER are a place passed earlier. Offsets mostly grow, so this is linear in all. */
-static uint32_t characters_before(const char *text, size_t n, size_t at, size_t *byte, uint32_t *character) {
+/* Characters before byte AT; *AT_BYTE and *AT_CHARACTER are a place passed earlier.
+ * Offsets mostly grow, so this is linear in all. */
+static uint32_t characters_before(const char *text, size_t n, size_t at, size_t *byte,
+                                  uint32_t *character) {
   if (at < *byte) *byte = *character = 0;
-  for (; *byte < at && *byte < n; ++*byte) *character += ((unsigned char)text[*byte] & 0xc0) != 0x80;
+  for (; *byte < at && *byte < n; ++*byte)
+    *character += ((unsigned char)text[*byte] & 0xc0) != 0x80;
   return *character;
 }
 
-/** Turns the offsets of E, an encoding of TEXT, from bytes to characters (code points), as the Python library counts. */
+/** Turns the offsets of E, an encoding of TEXT, from bytes to characters (code points),
+ * as the Python library counts. */
 void cz_encoding_to_characters(cz_encoding *e, const char *text, size_t n) {
   size_t byte = 0;
   uint32_t character = 0;

@@ -6,7 +6,11 @@
 #include <string.h>
 #include <utf8proc.h>
 
-static int combining_class(uint32_t c) { return c < 0x300 || cz__newer_mark(c) ? 0 : utf8proc_get_property((utf8proc_int32_t)c)->combining_class; }
+static int combining_class(uint32_t c) {
+  return c < 0x300 || cz__newer_mark(c)
+             ? 0
+             : utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
+}
 
 /* Stable insertion of the last change among the marks before it: canonical order. */
 static void sort_last(cz__changes *s) {
@@ -26,8 +30,11 @@ static cz_status decompose(cz__work *w, bool compatible) {
     utf8proc_int32_t parts[LONGEST];
     uint32_t c = cz__utf8_next(w->text.bytes + i, &k);
     bool whole = c < 0x80 || cz__newer_mark(c) || (compatible && cz__newer_composition(c));
-    utf8proc_ssize_t n = whole ? 0 : utf8proc_decompose_char((utf8proc_int32_t)c, parts, LONGEST, options, NULL);
-    if (n < 0 || n > LONGEST) return CZ_FAIL(CZ_EINVAL, "U+%04X has no decomposition of at most %d characters", (unsigned)c, LONGEST);
+    utf8proc_ssize_t n =
+        whole ? 0 : utf8proc_decompose_char((utf8proc_int32_t)c, parts, LONGEST, options, NULL);
+    if (n < 0 || n > LONGEST)
+      return CZ_FAIL(CZ_EINVAL, "U+%04X has no decomposition of at most %d characters", (unsigned)c,
+                     LONGEST);
     if (n == 0) CZ_TRY(cz__changes_add(&w->changes, c, 0));
     for (utf8proc_ssize_t j = 0; j < n; j++) {
       CZ_TRY(cz__changes_add(&w->changes, (uint32_t)parts[j], j > 0));
@@ -41,18 +48,22 @@ static cz_status decompose(cz__work *w, bool compatible) {
 static uint32_t compose_pair(uint32_t a, uint32_t b) {
   if (cz__newer_mark(b)) return 0;
   utf8proc_int32_t pair[3] = {(utf8proc_int32_t)a, (utf8proc_int32_t)b, 0};
-  return utf8proc_normalize_utf32(pair, 2, UTF8PROC_COMPOSE | UTF8PROC_STABLE) == 1 ? (uint32_t)pair[0] : 0;
+  return utf8proc_normalize_utf32(pair, 2, UTF8PROC_COMPOSE | UTF8PROC_STABLE) == 1
+             ? (uint32_t)pair[0]
+             : 0;
 }
 
-/* Canonical composition: a mark joins the last starter unless one of its own or a higher class stands between. A joined mark hands its place in the
- * old text to the composite, which so stands for one character more. */
+/* Canonical composition: a mark joins the last starter unless one of its own or a higher
+ * class stands between. A joined mark hands its place in the old text to the composite,
+ * which so stands for one character more. */
 static void compose(cz__changes *s) {
   size_t kept = 0, starter = SIZE_MAX;
   int last_class = -1; /* of the character kept last since the starter; -1: none */
   for (size_t i = 0; i < s->len; i++) {
     cz__change x = s->data[i];
     int class = combining_class(x.c);
-    uint32_t joined = starter != SIZE_MAX && last_class < class ? compose_pair(s->data[starter].c, x.c) : 0;
+    uint32_t joined =
+        starter != SIZE_MAX && last_class < class ? compose_pair(s->data[starter].c, x.c) : 0;
     if (joined) {
       s->data[starter].c = joined;
       s->data[starter].change += x.change - 1;

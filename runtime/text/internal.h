@@ -1,4 +1,5 @@
-/* The tokenizer's own structures, for the files that open it, encode and decode. Internal. */
+/* The tokenizer's own structures, for the files that open it, encode and decode.
+ * Internal. */
 #ifndef CZ_TEXT_INTERNAL_H
 #define CZ_TEXT_INTERNAL_H
 

@@ -21,18 +21,23 @@ cz__place cz__place_item(const cz__place *at, size_t i) {
 }
 
 static const char *kind_of(const json_t *v) {
-  static const char *const kinds[] = {"an object", "a list", "a text", "a number", "a number", "true", "false", "null"};
+  static const char *const kinds[] = {"an object", "a list", "a text", "a number",
+                                      "a number",  "true",   "false",  "null"};
   return v ? kinds[json_typeof(v)] : "nothing";
 }
 
-static cz_status wrong(const json_t *v, const cz__place *at, const char *key, const char *expected) {
+static cz_status wrong(const json_t *v, const cz__place *at, const char *key,
+                       const char *expected) {
   cz__place p = cz__place_key(at, key);
   return CZ_FAIL(CZ_EINVAL, "%s: %s: expected %s, found %s", p.file, p.path, expected, kind_of(v));
 }
 
 /** CZ_EINVAL unless O is an object with no keys but `type` and KEYS. */
-cz_status cz__json_object(const json_t *o, const cz__place *at, const char *const *keys, size_t n_keys) {
-  if (!json_is_object(o)) return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object, found %s", at->file, at->path, kind_of(o));
+cz_status cz__json_object(const json_t *o, const cz__place *at, const char *const *keys,
+                          size_t n_keys) {
+  if (!json_is_object(o))
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object, found %s", at->file, at->path,
+                   kind_of(o));
   const char *key;
   json_t *value;
   json_object_foreach((json_t *)o, key, value) {
@@ -44,13 +49,15 @@ cz_status cz__json_object(const json_t *o, const cz__place *at, const char *cons
 }
 
 /** The list KEY of O. */
-cz_status cz__json_array(const json_t **out, const json_t *o, const cz__place *at, const char *key) {
+cz_status cz__json_array(const json_t **out, const json_t *o, const cz__place *at,
+                         const char *key) {
   *out = json_object_get(o, key);
   return json_is_array(*out) ? CZ_OK : wrong(*out, at, key, "a list");
 }
 
 /** The text KEY of O, which may hold NUL; borrowed from O. */
-cz_status cz__json_text(const char **out, size_t *n, const json_t *o, const cz__place *at, const char *key) {
+cz_status cz__json_text(const char **out, size_t *n, const json_t *o, const cz__place *at,
+                        const char *key) {
   const json_t *v = json_object_get(o, key);
   if (!json_is_string(v)) return wrong(v, at, key, "a text");
   *out = json_string_value(v);
@@ -85,7 +92,8 @@ cz_status cz__json_character(uint32_t *out, const json_t *o, const cz__place *at
 }
 
 /** The text KEY of O, which must be one of NAMES; its index. */
-cz_status cz__json_choice(int *out, const json_t *o, const cz__place *at, const char *key, const char *const *names, size_t n_names) {
+cz_status cz__json_choice(int *out, const json_t *o, const cz__place *at, const char *key,
+                          const char *const *names, size_t n_names) {
   const char *s;
   size_t n;
   CZ_TRY(cz__json_text(&s, &n, o, at, key));
@@ -96,7 +104,8 @@ cz_status cz__json_choice(int *out, const json_t *o, const cz__place *at, const 
   }
   cz__place p = cz__place_key(at, key);
   const char *near = cz_nearest(s, names, n_names);
-  return CZ_FAIL(CZ_EINVAL, "%s: %s: unknown value '%s'%s%s", p.file, p.path, s, near ? "; did you mean " : "", near ? near : "");
+  return CZ_FAIL(CZ_EINVAL, "%s: %s: unknown value '%s'%s%s", p.file, p.path, s,
+                 near ? "; did you mean " : "", near ? near : "");
 }
 
 /** Copies N bytes into the arena. */

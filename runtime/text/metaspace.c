@@ -1,4 +1,5 @@
-/* Metaspace: spaces become a visible mark (U+2581) that belongs to the word behind them, and back. */
+/* Metaspace: spaces become a visible mark (U+2581) that belongs to the word behind them,
+ * and back. */
 #include "text/metaspace.h"
 
 #include "text/unicode.h"
@@ -21,15 +22,20 @@ cz_status cz__metaspace_parse(void **data, cz_arena *arena, const json_t *o, con
   uint32_t mark;
   int choice = ALWAYS;
   bool prefix = true;
-  CZ_TRY(cz__json_object(o, at, CZ__KEYS("replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep")));
+  CZ_TRY(cz__json_object(
+      o, at, CZ__KEYS("replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep")));
   CZ_TRY(cz_arena_alloc(arena, &m, 1, sizeof *m));
   CZ_TRY(cz__json_character(&mark, o, at, "replacement"));
   m->mark_n = cz__utf8_put(m->mark, mark);
   bool has_scheme = json_object_get(o, "prepend_scheme");
-  if (has_scheme) CZ_TRY(cz__json_choice(&choice, o, at, "prepend_scheme", schemes, sizeof schemes / sizeof *schemes));
-  if (json_object_get(o, "add_prefix_space")) CZ_TRY(cz__json_bool(&prefix, o, at, "add_prefix_space"));
+  if (has_scheme)
+    CZ_TRY(cz__json_choice(&choice, o, at, "prepend_scheme", schemes,
+                           sizeof schemes / sizeof *schemes));
+  if (json_object_get(o, "add_prefix_space"))
+    CZ_TRY(cz__json_bool(&prefix, o, at, "add_prefix_space"));
   if (!prefix && choice != NEVER)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: add_prefix_space is false and prepend_scheme is '%s'", at->file, at->path, schemes[choice]);
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: add_prefix_space is false and prepend_scheme is '%s'",
+                   at->file, at->path, schemes[choice]);
   m->scheme = (scheme)choice;
   m->split = true; /* the format's default */
   if (json_object_get(o, "split")) CZ_TRY(cz__json_bool(&m->split, o, at, "split"));
@@ -37,10 +43,12 @@ cz_status cz__metaspace_parse(void **data, cz_arena *arena, const json_t *o, con
   return CZ_OK;
 }
 
-/* Copies the piece to the end of next_flat with spaces marked and the prefix that the scheme asks for. */
+/* Copies the piece to the end of next_flat with spaces marked and the prefix that the
+ * scheme asks for. */
 static cz_status rewrite(const metaspace *m, cz__work *w, const cz__piece *p) {
   const char *s = w->flat.bytes;
-  bool marked = s[p->begin] == ' ' || (p->end - p->begin >= m->mark_n && memcmp(s + p->begin, m->mark, m->mark_n) == 0);
+  bool marked = s[p->begin] == ' ' ||
+                (p->end - p->begin >= m->mark_n && memcmp(s + p->begin, m->mark, m->mark_n) == 0);
   if (!marked && (m->scheme == ALWAYS || (m->scheme == FIRST && p->origin == 0)))
     CZ_TRY(cz__aligned_fill(&w->next_flat, m->mark, m->mark_n, w->flat.spans[p->begin]));
   for (size_t at = p->begin; at < p->end;) {
@@ -63,7 +71,8 @@ static cz_status cut_before_marks(const metaspace *m, cz__work *w, size_t begin)
       const char *mark = cz__find_bytes(s + begin + 1, end - begin - 1, m->mark, m->mark_n);
       if (mark) next = (size_t)(mark - s);
     }
-    CZ_TRY(cz__pieces_add(&w->next_pieces, (cz__piece){begin, next, w->next_flat.spans[begin].begin, -1}));
+    CZ_TRY(cz__pieces_add(&w->next_pieces,
+                          (cz__piece){begin, next, w->next_flat.spans[begin].begin, -1}));
     begin = next;
   }
   return CZ_OK;
@@ -83,7 +92,8 @@ cz_status cz__metaspace_split(const void *data, cz__work *w) {
       if (!m->split) w->next_pieces.data[w->next_pieces.len - 1].origin = p.origin;
     } else {
       CZ_TRY(cz__aligned_copy(&w->next_flat, &w->flat, p.begin, p.end));
-      CZ_TRY(cz__pieces_add(&w->next_pieces, (cz__piece){begin, w->next_flat.len, p.origin, p.token}));
+      CZ_TRY(
+          cz__pieces_add(&w->next_pieces, (cz__piece){begin, w->next_flat.len, p.origin, p.token}));
     }
   }
   cz__aligned_swap(&w->flat, &w->next_flat);
@@ -103,5 +113,8 @@ static cz_status unmark(const void *data, cz__work *w, const char *s, size_t n, 
   return cz__words_end(&w->next_words);
 }
 
-/** The decoder: marks become spaces; those of the first word vanish when a prefix was added. */
-cz_status cz__metaspace_decode(const void *data, cz__work *w) { return cz__words_each(w, unmark, data); }
+/** The decoder: marks become spaces; those of the first word vanish when a prefix was
+ * added. */
+cz_status cz__metaspace_decode(const void *data, cz__work *w) {
+  return cz__words_each(w, unmark, data);
+}

@@ -1,4 +1,5 @@
-/* The normalizers: each rewrites w->text, whose bytes keep their alignment with the input. */
+/* The normalizers: each rewrites w->text, whose bytes keep their alignment with the
+ * input. */
 #include "text/charsmap.h"
 #include "text/forms.h"
 #include "text/replace.h"
@@ -43,14 +44,19 @@ static cz_status run_lowercase(const void *data, cz__work *w) {
   return apply(w, 0);
 }
 
-static bool nmt_drops(uint32_t c) { return (c >= 0x01 && c <= 0x08) || c == 0x0b || (c >= 0x0e && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f; }
-
-static bool nmt_blanks(uint32_t c) {
-  return c == 0x09 || c == 0x0a || c == 0x0c || c == 0x0d || c == 0x1680 || (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 ||
-         c == 0x2581 || c == 0xfeff || c == 0xfffd;
+static bool nmt_drops(uint32_t c) {
+  return (c >= 0x01 && c <= 0x08) || c == 0x0b || (c >= 0x0e && c <= 0x1f) || c == 0x7f ||
+         c == 0x8f || c == 0x9f;
 }
 
-/* SentencePiece's cleaning for translation: control characters go, what counts as white space becomes a space. */
+static bool nmt_blanks(uint32_t c) {
+  return c == 0x09 || c == 0x0a || c == 0x0c || c == 0x0d || c == 0x1680 ||
+         (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff ||
+         c == 0xfffd;
+}
+
+/* SentencePiece's cleaning for translation: control characters go, what counts as white
+ * space becomes a space. */
 static cz_status run_nmt(const void *data, cz__work *w) {
   CZ_TRY(filter(w, nmt_drops));
   w->changes.len = 0;
@@ -83,7 +89,8 @@ static cz_status run_strip(const void *data, cz__work *w) {
     if (!cz__is_space(cz__utf8_next(w->text.bytes + at, &k))) break;
     end = at;
   }
-  while (s->left && begin < end && cz__is_space(cz__utf8_next(w->text.bytes + begin, &k))) begin += k;
+  while (s->left && begin < end && cz__is_space(cz__utf8_next(w->text.bytes + begin, &k)))
+    begin += k;
   if (begin > 0) {
     memmove(w->text.bytes, w->text.bytes + begin, end - begin);
     memmove(w->text.spans, w->text.spans + begin, (end - begin) * sizeof *w->text.spans);
@@ -131,4 +138,5 @@ static const cz__part_row rows[] = {
     {"Replace", cz__replace_parse, cz__replace_normalize, cz__replace_release},
 };
 
-const cz__part_table cz__normalizers = {"normalizer", "normalizers", rows, sizeof rows / sizeof *rows};
+const cz__part_table cz__normalizers = {"normalizer", "normalizers", rows,
+                                        sizeof rows / sizeof *rows};

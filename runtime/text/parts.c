@@ -7,17 +7,20 @@ static const cz__model_row *const models[] = {&cz__unigram_model};
 
 static cz_status type_of(const char **type, const json_t *json, const cz__place *at) {
   size_t n;
-  if (!json_is_object(json)) return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object with a type", at->file, at->path);
+  if (!json_is_object(json))
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object with a type", at->file, at->path);
   return cz__json_text(type, &n, json, at, "type");
 }
 
 /* The type is none of NAMES. */
-static cz_status refuse_type(const cz__place *at, const char *kind, const char *type, const cz_buf *names) {
-  return CZ_FAIL(CZ_EINVAL, "%s: %s: the %s '%s' is not supported; there %s %s", at->file, at->path, kind, type,
-                 strchr(names->data, ',') ? "are" : "is", names->data);
+static cz_status refuse_type(const cz__place *at, const char *kind, const char *type,
+                             const cz_buf *names) {
+  return CZ_FAIL(CZ_EINVAL, "%s: %s: the %s '%s' is not supported; there %s %s", at->file, at->path,
+                 kind, type, strchr(names->data, ',') ? "are" : "is", names->data);
 }
 
-static cz_status parse_one(cz__parts *parts, const cz__part_row *row, cz_arena *arena, const json_t *json, const cz__place *at) {
+static cz_status parse_one(cz__parts *parts, const cz__part_row *row, cz_arena *arena,
+                           const json_t *json, const cz__place *at) {
   CZ_TRY(cz_grow(&parts->data, &parts->cap, parts->len + 1, sizeof *parts->data));
   cz__part *part = &parts->data[parts->len];
   *part = (cz__part){.row = row};
@@ -30,8 +33,10 @@ static cz_status parse_one(cz__parts *parts, const cz__part_row *row, cz_arena *
   return CZ_OK;
 }
 
-/** Appends the part JSON (null: none; a Sequence: its members) to PARTS. CZ_EINVAL names a type that the table does not have. */
-cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_arena *arena, const json_t *json, const cz__place *at) {
+/** Appends the part JSON (null: none; a Sequence: its members) to PARTS. CZ_EINVAL names
+ * a type that the table does not have. */
+cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_arena *arena,
+                          const json_t *json, const cz__place *at) {
   if (!json || json_is_null(json)) return CZ_OK;
   const char *type;
   CZ_TRY(type_of(&type, json, at));
@@ -47,10 +52,12 @@ cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_aren
     return CZ_OK;
   }
   for (size_t i = 0; i < table->n; i++)
-    if (strcmp(type, table->rows[i].type) == 0) return parse_one(parts, &table->rows[i], arena, json, at);
+    if (strcmp(type, table->rows[i].type) == 0)
+      return parse_one(parts, &table->rows[i], arena, json, at);
   cz_buf names = {0};
   cz_status st = cz_buf_addf(&names, "Sequence");
-  for (size_t i = 0; i < table->n && st == CZ_OK; i++) st = cz_buf_addf(&names, ", %s", table->rows[i].type);
+  for (size_t i = 0; i < table->n && st == CZ_OK; i++)
+    st = cz_buf_addf(&names, ", %s", table->rows[i].type);
   if (st == CZ_OK) st = refuse_type(at, table->kind, type, &names);
   cz_buf_free(&names);
   return st;
@@ -81,7 +88,8 @@ cz_status cz__model_parse(cz__model *m, cz_arena *arena, const json_t *json, con
   }
   cz_buf names = {0};
   cz_status st = CZ_OK;
-  for (size_t i = 0; i < sizeof models / sizeof *models && st == CZ_OK; i++) st = cz_buf_addf(&names, "%s%s", i ? ", " : "", models[i]->type);
+  for (size_t i = 0; i < sizeof models / sizeof *models && st == CZ_OK; i++)
+    st = cz_buf_addf(&names, "%s%s", i ? ", " : "", models[i]->type);
   if (st == CZ_OK) st = refuse_type(at, "model", type, &names);
   cz_buf_free(&names);
   return st;

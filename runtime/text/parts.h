@@ -1,8 +1,10 @@
 /* The parts of a tokenizer.json and how they are read. Internal.
  *
- * Normalizers, pre-tokenizers and decoders are rows of three tables: a type's name, a parser, a function that runs it on the work space. A `Sequence`
- * is no part of its own: its members are laid flat into the list. A model (Unigram; later BPE and WordPiece) is a file that ends in a row of the
- * table of models. To add a type, write its functions and its row. */
+ * Normalizers, pre-tokenizers and decoders are rows of three tables: a type's name, a
+ * parser, a function that runs it on the work space. A `Sequence` is no part of its own:
+ * its members are laid flat into the list. A model (Unigram; later BPE and WordPiece) is
+ * a file that ends in a row of the table of models. To add a type, write its functions
+ * and its row. */
 #ifndef CZ_TEXT_PARTS_H
 #define CZ_TEXT_PARTS_H
 
@@ -18,7 +20,8 @@ typedef struct cz__place {
 
 typedef struct cz__part_row {
   const char *type;
-  cz_status (*parse)(void **data, cz_arena *arena, const json_t *o, const cz__place *at); /* *data in the arena; null parser: no fields */
+  cz_status (*parse)(void **data, cz_arena *arena, const json_t *o,
+                     const cz__place *at); /* *data in the arena; null parser: no fields */
   cz_status (*run)(const void *data, cz__work *w);
   void (*release)(void *data); /* what the arena does not own; may be null */
 } cz__part_row;
@@ -49,7 +52,8 @@ typedef struct cz__model {
 typedef struct cz__model_row {
   const char *type;
   cz_status (*parse)(cz__model *m, cz_arena *arena, const json_t *o, const cz__place *at);
-  cz_status (*encode)(const void *data, cz__work *w, const char *s, size_t n); /* appends to w->tokens; s is not empty */
+  cz_status (*encode)(const void *data, cz__work *w, const char *s,
+                      size_t n); /* appends to w->tokens; s is not empty */
   int32_t (*id)(const void *data, const char *s, size_t n);
   const char *(*piece)(const void *data, int32_t id, size_t *n);
   void (*release)(void *data);
@@ -58,23 +62,33 @@ typedef struct cz__model_row {
 extern const cz__part_table cz__normalizers, cz__pre_tokenizers, cz__decoders;
 extern const cz__model_row cz__unigram_model;
 
-CZ_MUST cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_arena *arena, const json_t *json, const cz__place *at);
+CZ_MUST cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_arena *arena,
+                                  const json_t *json, const cz__place *at);
 CZ_MUST cz_status cz__parts_run(const cz__parts *parts, cz__work *w);
 void cz__parts_release(cz__parts *parts);
-CZ_MUST cz_status cz__model_parse(cz__model *m, cz_arena *arena, const json_t *json, const cz__place *at);
+CZ_MUST cz_status cz__model_parse(cz__model *m, cz_arena *arena, const json_t *json,
+                                  const cz__place *at);
 
 /* Fields of a JSON object, checked: what is wrong names file and place. */
 cz__place cz__place_key(const cz__place *at, const char *key);
 cz__place cz__place_item(const cz__place *at, size_t i);
-CZ_MUST cz_status cz__json_object(const json_t *o, const cz__place *at, const char *const *keys, size_t n_keys);
-CZ_MUST cz_status cz__json_array(const json_t **out, const json_t *o, const cz__place *at, const char *key);
-CZ_MUST cz_status cz__json_text(const char **out, size_t *n, const json_t *o, const cz__place *at, const char *key);
+CZ_MUST cz_status cz__json_object(const json_t *o, const cz__place *at, const char *const *keys,
+                                  size_t n_keys);
+CZ_MUST cz_status cz__json_array(const json_t **out, const json_t *o, const cz__place *at,
+                                 const char *key);
+CZ_MUST cz_status cz__json_text(const char **out, size_t *n, const json_t *o, const cz__place *at,
+                                const char *key);
 CZ_MUST cz_status cz__json_bool(bool *out, const json_t *o, const cz__place *at, const char *key);
-CZ_MUST cz_status cz__json_count(int64_t *out, const json_t *o, const cz__place *at, const char *key);
-CZ_MUST cz_status cz__json_character(uint32_t *out, const json_t *o, const cz__place *at, const char *key);
-CZ_MUST cz_status cz__json_choice(int *out, const json_t *o, const cz__place *at, const char *key, const char *const *names, size_t n_names);
+CZ_MUST cz_status cz__json_count(int64_t *out, const json_t *o, const cz__place *at,
+                                 const char *key);
+CZ_MUST cz_status cz__json_character(uint32_t *out, const json_t *o, const cz__place *at,
+                                     const char *key);
+CZ_MUST cz_status cz__json_choice(int *out, const json_t *o, const cz__place *at, const char *key,
+                                  const char *const *names, size_t n_names);
 CZ_MUST cz_status cz__copy_bytes(char **out, cz_arena *arena, const char *s, size_t n);
 
-#define CZ__KEYS(...) (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *)
+#define CZ__KEYS(...)                                                                              \
+  (const char *const[]){__VA_ARGS__},                                                              \
+      sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *)
 
 #endif

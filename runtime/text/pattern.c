@@ -4,29 +4,39 @@
 #include <pcre2.h>
 #include <string.h>
 
-/* \s and \w as members of a class, as Oniguruma (which the Hugging Face library runs) has them: PCRE2's \s counts U+180E too, its \w is narrower.
- * Outside of a class Oniguruma's \w has six more. */
-#define WORD   "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
-#define MORE   "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
-#define SPACES "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+/* \s and \w as members of a class, as Oniguruma (which the Hugging Face library runs) has
+ * them: PCRE2's \s counts U+180E too, its \w is narrower. Outside of a class Oniguruma's
+ * \w has six more. */
+#define WORD                                                                                       \
+  "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}" \
+  "\\x{1f170}-\\x{1f189}"
+#define MORE "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+#define SPACES                                                                                     \
+  "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{"  \
+  "205f}\\x{3000}"
 
 /* Rewrites what the two engines read differently and refuses what has no counterpart. */
 static cz_status translate(cz_buf *out, const char *s, size_t n, const cz__place *at) {
   bool in_class = false;
   for (size_t i = 0; i < n; i++) {
     if (s[i] != '\\') {
-      if (s[i] == '[' && in_class) return CZ_FAIL(CZ_EINVAL, "%s: %s: nested classes are not supported: %s", at->file, at->path, s);
+      if (s[i] == '[' && in_class)
+        return CZ_FAIL(CZ_EINVAL, "%s: %s: nested classes are not supported: %s", at->file,
+                       at->path, s);
       in_class = s[i] == '[' || (in_class && s[i] != ']');
       if (s[i] == '(' && i + 2 < n && s[i + 1] == '?' && !strchr(":=!<>", s[i + 2]))
-        return CZ_FAIL(CZ_EINVAL, "%s: %s: the option group '(?%c' is not supported: %s", at->file, at->path, s[i + 2], s);
+        return CZ_FAIL(CZ_EINVAL, "%s: %s: the option group '(?%c' is not supported: %s", at->file,
+                       at->path, s[i + 2], s);
       CZ_TRY(cz_buf_add(out, s + i, 1));
       continue;
     }
     char c = i + 1 < n ? s[++i] : '\0';
     if (c == '\0' || strchr("bBhHRXKGZzAQENOyY", c) || (in_class && (c == 'S' || c == 'W')))
-      return CZ_FAIL(CZ_EINVAL, "%s: %s: the escape '\\%c' is not supported here: %s", at->file, at->path, c ? c : ' ', s);
+      return CZ_FAIL(CZ_EINVAL, "%s: %s: the escape '\\%c' is not supported here: %s", at->file,
+                     at->path, c ? c : ' ', s);
     if (c == 's' || c == 'w') {
-      CZ_TRY(in_class ? cz_buf_addf(out, "%s", c == 's' ? SPACES : WORD) : cz_buf_addf(out, "[%s]", c == 's' ? SPACES : WORD MORE));
+      CZ_TRY(in_class ? cz_buf_addf(out, "%s", c == 's' ? SPACES : WORD)
+                      : cz_buf_addf(out, "[%s]", c == 's' ? SPACES : WORD MORE));
     } else if (c == 'S' || c == 'W') {
       CZ_TRY(cz_buf_addf(out, "[^%s]", c == 'S' ? SPACES : WORD MORE));
     } else {
@@ -37,37 +47,45 @@ static cz_status translate(cz_buf *out, const char *s, size_t n, const cz__place
 }
 
 static cz_status compile(cz__pattern *p, const char *s, size_t n, const cz__place *at) {
-  if (memchr(s, '\0', n)) return CZ_FAIL(CZ_EINVAL, "%s: %s: a NUL in a regular expression", at->file, at->path);
+  if (memchr(s, '\0', n))
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: a NUL in a regular expression", at->file, at->path);
   cz_buf text = {0};
   cz_status st;
   CZ_GO(st, translate(&text, s, n, at), done);
   int error;
   PCRE2_SIZE offset;
-  p->regex = pcre2_compile((PCRE2_SPTR)text.data, text.len, PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NO_UTF_CHECK, &error, &offset, NULL);
+  p->regex = pcre2_compile((PCRE2_SPTR)text.data, text.len,
+                           PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NO_UTF_CHECK, &error,
+                           &offset, NULL);
   if (!p->regex) {
     PCRE2_UCHAR why[128];
     pcre2_get_error_message(error, why, sizeof why);
-    st = CZ_FAIL(CZ_EINVAL, "%s: %s: regular expression '%s': %s at byte %zu", at->file, at->path, s, (char *)why, (size_t)offset);
+    st = CZ_FAIL(CZ_EINVAL, "%s: %s: regular expression '%s': %s at byte %zu", at->file, at->path,
+                 s, (char *)why, (size_t)offset);
   } else {
-    (void)pcre2_jit_compile(p->regex, PCRE2_JIT_COMPLETE); /* only faster: without it the same matches are found */
+    (void)pcre2_jit_compile(
+        p->regex, PCRE2_JIT_COMPLETE); /* only faster: without it the same matches are found */
   }
 done:
   cz_buf_free(&text);
   return st;
 }
 
-/** Reads the field `pattern` of O, {"String": s} or {"Regex": r}. A pattern is in Oniguruma's Ruby syntax; constructs that PCRE2 reads differently
- * are refused. Release with cz__pattern_release. */
+/** Reads the field `pattern` of O, {"String": s} or {"Regex": r}. A pattern is in
+ * Oniguruma's Ruby syntax; constructs that PCRE2 reads differently are refused. Release
+ * with cz__pattern_release. */
 cz_status cz__pattern_parse(cz__pattern *p, cz_arena *arena, const json_t *o, const cz__place *at) {
   cz__place here = cz__place_key(at, "pattern");
   const json_t *pattern = json_object_get(o, "pattern");
   CZ_TRY(cz__json_object(pattern, &here, CZ__KEYS("String", "Regex")));
-  if (json_object_size(pattern) != 1) return CZ_FAIL(CZ_EINVAL, "%s: %s: expected one of String and Regex", here.file, here.path);
+  if (json_object_size(pattern) != 1)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected one of String and Regex", here.file, here.path);
   bool regex = json_object_get(pattern, "Regex");
   const char *s;
   size_t n;
   CZ_TRY(cz__json_text(&s, &n, pattern, &here, regex ? "Regex" : "String"));
-  if (n == 0) return CZ_FAIL(CZ_EINVAL, "%s: %s: an empty pattern matches everywhere", here.file, here.path);
+  if (n == 0)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: an empty pattern matches everywhere", here.file, here.path);
   if (regex) return compile(p, s, n, &here);
   p->literal_n = n;
   return cz__copy_bytes(&p->literal, arena, s, n);
@@ -75,7 +93,9 @@ cz_status cz__pattern_parse(cz__pattern *p, cz_arena *arena, const json_t *o, co
 
 static cz_status find_literal(const cz__pattern *p, cz__matches *out, const char *s, size_t n) {
   size_t last = 0;
-  for (const char *hit; last < n && (hit = cz__find_bytes(s + last, n - last, p->literal, p->literal_n)); last = (size_t)(hit - s) + p->literal_n) {
+  for (const char *hit;
+       last < n && (hit = cz__find_bytes(s + last, n - last, p->literal, p->literal_n));
+       last = (size_t)(hit - s) + p->literal_n) {
     size_t at = (size_t)(hit - s);
     if (at > last) CZ_TRY(cz__matches_add(out, last, at, false));
     CZ_TRY(cz__matches_add(out, at, at + p->literal_n, true));
@@ -83,14 +103,21 @@ static cz_status find_literal(const cz__pattern *p, cz__matches *out, const char
   return last < n ? cz__matches_add(out, last, n, false) : CZ_OK;
 }
 
-static cz_status find_regex(const cz__pattern *p, cz__matches *out, const char *s, size_t n, cz__work *w) {
-  if (!w->regex_space && !(w->regex_space = pcre2_match_data_create(1, NULL))) return CZ_FAIL(CZ_ENOMEM, "no memory for a regular expression");
+static cz_status find_regex(const cz__pattern *p, cz__matches *out, const char *s, size_t n,
+                            cz__work *w) {
+  if (!w->regex_space && !(w->regex_space = pcre2_match_data_create(1, NULL)))
+    return CZ_FAIL(CZ_ENOMEM, "no memory for a regular expression");
   const PCRE2_SIZE *hit = pcre2_get_ovector_pointer(w->regex_space);
   size_t last = 0, at = 0, last_hit = SIZE_MAX;
   while (at <= n) {
-    int found = pcre2_match(p->regex, (PCRE2_SPTR)s, n, at, PCRE2_NO_UTF_CHECK, w->regex_space, NULL);
+    int found =
+        pcre2_match(p->regex, (PCRE2_SPTR)s, n, at, PCRE2_NO_UTF_CHECK, w->regex_space, NULL);
     if (found == PCRE2_ERROR_NOMATCH) break;
-    if (found < 0) return CZ_FAIL(CZ_EINVAL, "a regular expression of the tokenizer gave up (PCRE2 error %d) on a text of %zu bytes", found, n);
+    if (found < 0)
+      return CZ_FAIL(
+          CZ_EINVAL,
+          "a regular expression of the tokenizer gave up (PCRE2 error %d) on a text of %zu bytes",
+          found, n);
     if (hit[0] == hit[1] && hit[1] == last_hit) { /* nothing right after a match is no match */
       at = at < n ? at + cz__utf8_length((unsigned char)s[at]) : n + 1;
       continue;
@@ -102,8 +129,10 @@ static cz_status find_regex(const cz__pattern *p, cz__matches *out, const char *
   return last < n ? cz__matches_add(out, last, n, false) : CZ_OK;
 }
 
-/** Covers S with matches and what lies between them; OUT is emptied first. An empty text has no match. */
-cz_status cz__pattern_find(const cz__pattern *p, cz__matches *out, const char *s, size_t n, cz__work *w) {
+/** Covers S with matches and what lies between them; OUT is emptied first. An empty text
+ * has no match. */
+cz_status cz__pattern_find(const cz__pattern *p, cz__matches *out, const char *s, size_t n,
+                           cz__work *w) {
   out->len = 0;
   if (n == 0) return CZ_OK;
   return p->literal ? find_literal(p, out, s, n) : find_regex(p, out, s, n, w);
@@ -112,7 +141,8 @@ cz_status cz__pattern_find(const cz__pattern *p, cz__matches *out, const char *s
 /** Frees the compiled expression. */
 void cz__pattern_release(cz__pattern *p) { pcre2_code_free(p->regex); }
 
-/** Covers S with one match for each character of the class and the runs between them; OUT is emptied first. */
+/** Covers S with one match for each character of the class and the runs between them; OUT
+ * is emptied first. */
 cz_status cz__class_find(cz__char_class is, cz__matches *out, const char *s, size_t n) {
   out->len = 0;
   size_t last = 0;
@@ -141,7 +171,8 @@ static void merge_backwards(cz__matches *m) {
   m->len -= kept;
 }
 
-/** Applies what a splitter does with its delimiters: afterwards `hit` marks what is to be dropped. */
+/** Applies what a splitter does with its delimiters: afterwards `hit` marks what is to be
+ * dropped. */
 void cz__matches_merge(cz__matches *m, cz__behavior behavior) {
   if (behavior == CZ__REMOVED) return;
   if (behavior == CZ__MERGED_WITH_NEXT) {
@@ -152,7 +183,9 @@ void cz__matches_merge(cz__matches *m, cz__behavior behavior) {
   bool previous = false;
   for (size_t i = 0; i < m->len; i++) {
     cz__match x = m->data[i];
-    bool join = behavior == CZ__CONTIGUOUS ? x.hit == previous : behavior == CZ__MERGED_WITH_PREVIOUS && x.hit && !previous;
+    bool join = behavior == CZ__CONTIGUOUS
+                    ? x.hit == previous
+                    : behavior == CZ__MERGED_WITH_PREVIOUS && x.hit && !previous;
     if (join && kept > 0) {
       m->data[kept - 1].end = x.end;
     } else {

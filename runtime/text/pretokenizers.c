@@ -1,4 +1,5 @@
-/* The pre-tokenizers: each cuts the pieces that are not added tokens into smaller ones; Metaspace (metaspace.c) also rewrites them. */
+/* The pre-tokenizers: each cuts the pieces that are not added tokens into smaller ones;
+ * Metaspace (metaspace.c) also rewrites them. */
 #include "text/metaspace.h"
 #include "text/pattern.h"
 
@@ -10,7 +11,8 @@ static cz_status add_cuts(cz__work *w, const cz__piece *p) {
     cz__match x = w->matches.data[i];
     if (x.hit || x.begin == x.end) continue;
     size_t begin = p->begin + x.begin;
-    CZ_TRY(cz__pieces_add(&w->next_pieces, (cz__piece){begin, p->begin + x.end, w->flat.spans[begin].begin, -1}));
+    CZ_TRY(cz__pieces_add(&w->next_pieces,
+                          (cz__piece){begin, p->begin + x.end, w->flat.spans[begin].begin, -1}));
   }
   return CZ_OK;
 }
@@ -31,11 +33,16 @@ static cz_status split(cz__work *w, find_fn find, const void *data, cz__behavior
   return CZ_OK;
 }
 
-static cz_status find_spaces(const void *data, cz__work *w, const char *s, size_t n) { return cz__class_find(cz__is_space, &w->matches, s, n); }
+static cz_status find_spaces(const void *data, cz__work *w, const char *s, size_t n) {
+  return cz__class_find(cz__is_space, &w->matches, s, n);
+}
 
-static cz_status run_whitespace_split(const void *data, cz__work *w) { return split(w, find_spaces, NULL, CZ__REMOVED); }
+static cz_status run_whitespace_split(const void *data, cz__work *w) {
+  return split(w, find_spaces, NULL, CZ__REMOVED);
+}
 
-/* Runs of \w and runs of neither \w nor \s are kept, as the expression `\w+|[^\w\s]+` finds them. */
+/* Runs of \w and runs of neither \w nor \s are kept, as the expression `\w+|[^\w\s]+`
+ * finds them. */
 static cz_status find_words(const void *data, cz__work *w, const char *s, size_t n) {
   enum { NONE, SPACE, WORD, OTHER } kind, last = NONE;
   w->matches.len = 0;
@@ -52,7 +59,9 @@ static cz_status find_words(const void *data, cz__work *w, const char *s, size_t
   return CZ_OK;
 }
 
-static cz_status run_whitespace(const void *data, cz__work *w) { return split(w, find_words, NULL, CZ__REMOVED); }
+static cz_status run_whitespace(const void *data, cz__work *w) {
+  return split(w, find_words, NULL, CZ__REMOVED);
+}
 
 typedef struct digits {
   bool individual;
@@ -66,18 +75,22 @@ static cz_status parse_digits(void **data, cz_arena *arena, const json_t *o, con
   return cz__json_bool(&d->individual, o, at, "individual_digits");
 }
 
-static cz_status find_digits(const void *data, cz__work *w, const char *s, size_t n) { return cz__class_find(cz__is_numeric, &w->matches, s, n); }
+static cz_status find_digits(const void *data, cz__work *w, const char *s, size_t n) {
+  return cz__class_find(cz__is_numeric, &w->matches, s, n);
+}
 
 static cz_status run_digits(const void *data, cz__work *w) {
   const digits *d = data;
   return split(w, find_digits, NULL, d->individual ? CZ__ISOLATED : CZ__CONTIGUOUS);
 }
 
-static const char *const behaviors[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+static const char *const behaviors[] = {"Removed", "Isolated", "MergedWithPrevious",
+                                        "MergedWithNext", "Contiguous"};
 
 static cz_status parse_behavior(cz__behavior *out, const json_t *o, const cz__place *at) {
   int choice;
-  CZ_TRY(cz__json_choice(&choice, o, at, "behavior", behaviors, sizeof behaviors / sizeof *behaviors));
+  CZ_TRY(
+      cz__json_choice(&choice, o, at, "behavior", behaviors, sizeof behaviors / sizeof *behaviors));
   *out = (cz__behavior)choice;
   return CZ_OK;
 }
@@ -86,7 +99,8 @@ typedef struct punctuation {
   cz__behavior behavior;
 } punctuation;
 
-static cz_status parse_punctuation(void **data, cz_arena *arena, const json_t *o, const cz__place *at) {
+static cz_status parse_punctuation(void **data, cz_arena *arena, const json_t *o,
+                                   const cz__place *at) {
   punctuation *p;
   CZ_TRY(cz__json_object(o, at, CZ__KEYS("behavior")));
   CZ_TRY(cz_arena_alloc(arena, &p, 1, sizeof *p));
@@ -99,7 +113,9 @@ static cz_status find_punctuation(const void *data, cz__work *w, const char *s, 
   return cz__class_find(cz__is_punctuation, &w->matches, s, n);
 }
 
-static cz_status run_punctuation(const void *data, cz__work *w) { return split(w, find_punctuation, NULL, ((const punctuation *)data)->behavior); }
+static cz_status run_punctuation(const void *data, cz__work *w) {
+  return split(w, find_punctuation, NULL, ((const punctuation *)data)->behavior);
+}
 
 typedef struct splitter {
   cz__pattern pattern;
@@ -124,11 +140,14 @@ static cz_status parse_split(void **data, cz_arena *arena, const json_t *o, cons
 static cz_status find_split(const void *data, cz__work *w, const char *s, size_t n) {
   const splitter *p = data;
   CZ_TRY(cz__pattern_find(&p->pattern, &w->matches, s, n, w));
-  for (size_t i = 0; p->invert && i < w->matches.len; i++) w->matches.data[i].hit = !w->matches.data[i].hit;
+  for (size_t i = 0; p->invert && i < w->matches.len; i++)
+    w->matches.data[i].hit = !w->matches.data[i].hit;
   return CZ_OK;
 }
 
-static cz_status run_split(const void *data, cz__work *w) { return split(w, find_split, data, ((const splitter *)data)->behavior); }
+static cz_status run_split(const void *data, cz__work *w) {
+  return split(w, find_split, data, ((const splitter *)data)->behavior);
+}
 
 static const cz__part_row rows[] = {
     {"Metaspace", cz__metaspace_parse, cz__metaspace_split, NULL},
@@ -139,4 +158,5 @@ static const cz__part_row rows[] = {
     {"Punctuation", parse_punctuation, run_punctuation, NULL},
 };
 
-const cz__part_table cz__pre_tokenizers = {"pre-tokenizer", "pretokenizers", rows, sizeof rows / sizeof *rows};
+const cz__part_table cz__pre_tokenizers = {"pre-tokenizer", "pretokenizers", rows,
+                                           sizeof rows / sizeof *rows};

@@ -50,10 +50,13 @@ static cz_status replace_in(const void *data, cz__work *w, const char *s, size_t
   CZ_TRY(cz__pattern_find(&r->pattern, &w->matches, s, n, w));
   for (size_t i = 0; i < w->matches.len; i++) {
     cz__match x = w->matches.data[i];
-    CZ_TRY(x.hit ? cz_buf_add(&w->next_words.bytes, r->content, r->content_n) : cz_buf_add(&w->next_words.bytes, s + x.begin, x.end - x.begin));
+    CZ_TRY(x.hit ? cz_buf_add(&w->next_words.bytes, r->content, r->content_n)
+                 : cz_buf_add(&w->next_words.bytes, s + x.begin, x.end - x.begin));
   }
   return cz__words_end(&w->next_words);
 }
 
 /** The decoder: rewrites each word by itself. */
-cz_status cz__replace_decode(const void *data, cz__work *w) { return cz__words_each(w, replace_in, data); }
+cz_status cz__replace_decode(const void *data, cz__work *w) {
+  return cz__words_each(w, replace_in, data);
+}

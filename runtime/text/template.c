@@ -2,9 +2,12 @@
 
 #include <string.h>
 
-static cz_status special_ids(cz__template_item *item, cz_arena *arena, const json_t *tokens, const char *name, const cz__place *at, int32_t size) {
+static cz_status special_ids(cz__template_item *item, cz_arena *arena, const json_t *tokens,
+                             const char *name, const cz__place *at, int32_t size) {
   const json_t *token = json_object_get(tokens, name), *ids;
-  if (!token) return CZ_FAIL(CZ_EINVAL, "%s: %s: '%s' is not among the special_tokens", at->file, at->path, name);
+  if (!token)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: '%s' is not among the special_tokens", at->file, at->path,
+                   name);
   CZ_TRY(cz__json_object(token, at, CZ__KEYS("id", "ids", "tokens")));
   CZ_TRY(cz__json_array(&ids, token, at, "ids"));
   item->n = json_array_size(ids);
@@ -12,40 +15,51 @@ static cz_status special_ids(cz__template_item *item, cz_arena *arena, const jso
   for (size_t i = 0; i < item->n; i++) {
     const json_t *id = json_array_get(ids, i);
     if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= size)
-      return CZ_FAIL(CZ_EINVAL, "%s: %s: id %zu of '%s' is not one of the tokenizer's %d", at->file, at->path, i, name, (int)size);
+      return CZ_FAIL(CZ_EINVAL, "%s: %s: id %zu of '%s' is not one of the tokenizer's %d", at->file,
+                     at->path, i, name, (int)size);
     item->ids[i] = (int32_t)json_integer_value(id);
   }
   return CZ_OK;
 }
 
-static cz_status parse_item(cz__template_item *item, cz_arena *arena, const json_t *o, const json_t *tokens, const cz__place *at, int32_t size) {
-  const json_t *sequence = json_object_get(o, "Sequence"), *special = json_object_get(o, "SpecialToken");
+static cz_status parse_item(cz__template_item *item, cz_arena *arena, const json_t *o,
+                            const json_t *tokens, const cz__place *at, int32_t size) {
+  const json_t *sequence = json_object_get(o, "Sequence"),
+               *special = json_object_get(o, "SpecialToken");
   const char *id;
   size_t n;
-  if (!sequence == !special) return CZ_FAIL(CZ_EINVAL, "%s: %s: expected a Sequence or a SpecialToken", at->file, at->path);
+  if (!sequence == !special)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected a Sequence or a SpecialToken", at->file, at->path);
   cz__place inner = cz__place_key(at, sequence ? "Sequence" : "SpecialToken");
   CZ_TRY(cz__json_text(&id, &n, sequence ? sequence : special, &inner, "id"));
   if (special) return special_ids(item, arena, tokens, id, &inner, size);
-  if (strcmp(id, "A") != 0) return CZ_FAIL(CZ_EINVAL, "%s: %s.id: '%s' in a template for one text", inner.file, inner.path, id);
+  if (strcmp(id, "A") != 0)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s.id: '%s' in a template for one text", inner.file, inner.path,
+                   id);
   return CZ_OK;
 }
 
-/** Reads the post-processor (null: none; otherwise TemplateProcessing, of which the template for one text is kept). SIZE bounds the ids. */
-cz_status cz__template_parse(cz__template *t, cz_arena *arena, const json_t *json, const cz__place *at, int32_t size) {
+/** Reads the post-processor (null: none; otherwise TemplateProcessing, of which the
+ * template for one text is kept). SIZE bounds the ids. */
+cz_status cz__template_parse(cz__template *t, cz_arena *arena, const json_t *json,
+                             const cz__place *at, int32_t size) {
   t->n = 1;
   CZ_TRY(cz_arena_alloc(arena, &t->items, 1, sizeof *t->items)); /* the text alone */
   if (!json || json_is_null(json)) return CZ_OK;
   const char *type;
   size_t n;
   const json_t *single, *pair, *tokens = json_object_get(json, "special_tokens");
-  if (!json_is_object(json)) return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object with a type", at->file, at->path);
+  if (!json_is_object(json))
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object with a type", at->file, at->path);
   CZ_TRY(cz__json_text(&type, &n, json, at, "type"));
   if (strcmp(type, "TemplateProcessing") != 0)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: the post-processor '%s' is not supported", at->file, at->path, type);
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: the post-processor '%s' is not supported", at->file,
+                   at->path, type);
   CZ_TRY(cz__json_object(json, at, CZ__KEYS("single", "pair", "special_tokens")));
   CZ_TRY(cz__json_array(&single, json, at, "single"));
   CZ_TRY(cz__json_array(&pair, json, at, "pair"));
-  if (!json_is_object(tokens)) return CZ_FAIL(CZ_EINVAL, "%s: %s.special_tokens: expected an object", at->file, at->path);
+  if (!json_is_object(tokens))
+    return CZ_FAIL(CZ_EINVAL, "%s: %s.special_tokens: expected an object", at->file, at->path);
   t->n = json_array_size(single);
   CZ_TRY(cz_arena_alloc(arena, &t->items, t->n, sizeof *t->items));
   cz__place list = cz__place_key(at, "single");

@@ -15,6 +15,7 @@ typedef struct cz__template {
   size_t n;
 } cz__template;
 
-CZ_MUST cz_status cz__template_parse(cz__template *t, cz_arena *arena, const json_t *json, const cz__place *at, int32_t size);
+CZ_MUST cz_status cz__template_parse(cz__template *t, cz_arena *arena, const json_t *json,
+                                     const cz__place *at, int32_t size);
 
 #endif

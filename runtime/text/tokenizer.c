@@ -12,13 +12,15 @@ static cz_status parse_version(const json_t *root, const cz__place *at) {
   return cz__json_choice(&choice, root, at, "version", versions, 1);
 }
 
-/* Truncation and padding are how one caller once made batches, not how text becomes tokens; batches here are the reader's business. */
+/* Truncation and padding are how one caller once made batches, not how text becomes
+ * tokens; batches here are the reader's business. */
 static cz_status check_batching(const json_t *root, const cz__place *at) {
   static const char *const keys[] = {"truncation", "padding"};
   for (size_t i = 0; i < 2; i++) {
     const json_t *v = json_object_get(root, keys[i]);
     if (!v || json_is_null(v)) continue;
-    if (!json_is_object(v)) return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object or null", at->file, keys[i]);
+    if (!json_is_object(v))
+      return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object or null", at->file, keys[i]);
     cz_warn("%s: its %s is not applied; texts keep their length", at->file, keys[i]);
   }
   return CZ_OK;
@@ -35,17 +37,23 @@ static int32_t first_known(const cz_tokenizer *t, const char *const *names, size
 static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz__place *at) {
   static const char *const pads[] = {"<pad>", "[PAD]"}, *const ends[] = {"</s>", "<|endoftext|>"};
   if (!json_is_object(root)) return CZ_FAIL(CZ_EINVAL, "%s: expected an object", at->file);
-  cz__place normalizer = cz__place_key(at, "normalizer"), pre_tokenizer = cz__place_key(at, "pre_tokenizer");
+  cz__place normalizer = cz__place_key(at, "normalizer"),
+            pre_tokenizer = cz__place_key(at, "pre_tokenizer");
   cz__place decoder = cz__place_key(at, "decoder"), model = cz__place_key(at, "model");
   cz__place added = cz__place_key(at, "added_tokens"), post = cz__place_key(at, "post_processor");
   CZ_TRY(parse_version(root, at));
   CZ_TRY(check_batching(root, at));
-  CZ_TRY(cz__parts_parse(&t->normalizers, &cz__normalizers, t->arena, json_object_get(root, "normalizer"), &normalizer));
-  CZ_TRY(cz__parts_parse(&t->pre_tokenizers, &cz__pre_tokenizers, t->arena, json_object_get(root, "pre_tokenizer"), &pre_tokenizer));
-  CZ_TRY(cz__parts_parse(&t->decoders, &cz__decoders, t->arena, json_object_get(root, "decoder"), &decoder));
+  CZ_TRY(cz__parts_parse(&t->normalizers, &cz__normalizers, t->arena,
+                         json_object_get(root, "normalizer"), &normalizer));
+  CZ_TRY(cz__parts_parse(&t->pre_tokenizers, &cz__pre_tokenizers, t->arena,
+                         json_object_get(root, "pre_tokenizer"), &pre_tokenizer));
+  CZ_TRY(cz__parts_parse(&t->decoders, &cz__decoders, t->arena, json_object_get(root, "decoder"),
+                         &decoder));
   CZ_TRY(cz__model_parse(&t->model, t->arena, json_object_get(root, "model"), &model));
-  CZ_TRY(cz__added_parse(&t->added, t->arena, json_object_get(root, "added_tokens"), &added, &t->model, &t->normalizers));
-  CZ_TRY(cz__template_parse(&t->template, t->arena, json_object_get(root, "post_processor"), &post, t->added.size));
+  CZ_TRY(cz__added_parse(&t->added, t->arena, json_object_get(root, "added_tokens"), &added,
+                         &t->model, &t->normalizers));
+  CZ_TRY(cz__template_parse(&t->template, t->arena, json_object_get(root, "post_processor"), &post,
+                            t->added.size));
   t->facts.size = t->added.size;
   t->facts.unk = t->model.unk;
   t->facts.pad = first_known(t, pads, 2);
@@ -53,8 +61,8 @@ static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz__place
   return CZ_OK;
 }
 
-/** Builds a tokenizer from the N bytes of a tokenizer.json. NAME stands for the file in messages. CZ_EINVAL says which part is wrong or not
- * supported. */
+/** Builds a tokenizer from the N bytes of a tokenizer.json. NAME stands for the file in
+ * messages. CZ_EINVAL says which part is wrong or not supported. */
 cz_status cz_tokenizer_parse(cz_tokenizer **t, const char *json, size_t n, const char *name) {
   json_error_t error;
   *t = NULL;
@@ -72,7 +80,8 @@ done:
   return st;
 }
 
-/** Opens the tokenizer.json at PATH. CZ_EIO when it can't be read, CZ_EINVAL when a part of it is wrong or not supported. */
+/** Opens the tokenizer.json at PATH. CZ_EIO when it can't be read, CZ_EINVAL when a part
+ * of it is wrong or not supported. */
 cz_status cz_tokenizer_open(cz_tokenizer **t, const char *path) {
   cz_buf text = {0};
   *t = NULL;
@@ -106,7 +115,8 @@ int32_t cz_tokenizer_id(const cz_tokenizer *t, const char *token, size_t n) {
   return i >= 0 ? t->added.tokens[i].id : t->model.row->id(t->model.data, token, n);
 }
 
-/** The token with this id, of *N bytes and NUL-terminated, or null when there is none. Borrowed. */
+/** The token with this id, of *N bytes and NUL-terminated, or null when there is none.
+ * Borrowed. */
 const char *cz_tokenizer_token(const cz_tokenizer *t, int32_t id, size_t *n) {
   if (id < 0 || id >= t->added.size) return NULL;
   int32_t i = t->added.by_id[id];

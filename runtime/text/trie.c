@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A node still to be given children: the keys [low, high) share its first `depth` bytes. */
+/* A node still to be given children: the keys [low, high) share its first `depth`
+ * bytes. */
 typedef struct task {
   uint32_t node;
   size_t low, high, depth;
@@ -32,8 +33,10 @@ static cz_status reserve(cz__trie *trie, size_t n) {
   return CZ_OK;
 }
 
-/* The first place where all labels fall on free cells. Looking is bounded: a crowded region is left behind, so that building stays linear. */
-static cz_status find_base(builder *b, uint32_t *base, const unsigned char *labels, size_t n_labels) {
+/* The first place where all labels fall on free cells. Looking is bounded: a crowded
+ * region is left behind, so that building stays linear. */
+static cz_status find_base(builder *b, uint32_t *base, const unsigned char *labels,
+                           size_t n_labels) {
   enum { TRIES = 256 };
   cz__trie *trie = b->trie;
   while (b->first_free < trie->n && trie->cells[b->first_free].check) b->first_free++;
@@ -60,7 +63,8 @@ static cz_status add_task(builder *b, uint32_t node, size_t low, size_t high, si
 static cz_status place_children(builder *b, task t) {
   cz__trie *trie = b->trie;
   const cz__trie_key *keys = b->keys;
-  while (t.low < t.high && keys[t.low].n == t.depth) trie->cells[t.node].value = keys[t.low++].value; /* of equal keys the last one counts */
+  while (t.low < t.high && keys[t.low].n == t.depth)
+    trie->cells[t.node].value = keys[t.low++].value; /* of equal keys the last one counts */
   if (t.low == t.high) return CZ_OK;
   unsigned char labels[256];
   size_t starts[257], n = 0;
@@ -75,11 +79,13 @@ static cz_status place_children(builder *b, task t) {
   CZ_TRY(find_base(b, &base, labels, n));
   trie->cells[t.node].base = base;
   for (size_t j = 0; j < n; j++) trie->cells[base + labels[j]].check = t.node + 1;
-  for (size_t j = 0; j < n; j++) CZ_TRY(add_task(b, base + labels[j], starts[j], starts[j + 1], t.depth + 1));
+  for (size_t j = 0; j < n; j++)
+    CZ_TRY(add_task(b, base + labels[j], starts[j], starts[j + 1], t.depth + 1));
   return CZ_OK;
 }
 
-/** Builds the trie of KEYS, which are sorted in place and need not outlive it. Of equal keys the one with the greatest value counts. */
+/** Builds the trie of KEYS, which are sorted in place and need not outlive it. Of equal
+ * keys the one with the greatest value counts. */
 cz_status cz__trie_build(cz__trie *trie, cz__trie_key *keys, size_t n_keys) {
   *trie = (cz__trie){0};
   builder b = {.trie = trie, .keys = keys, .first_free = 1};
@@ -104,7 +110,8 @@ int32_t cz__trie_find(const cz__trie *trie, const char *bytes, size_t n) {
   return trie->cells[node].value;
 }
 
-/** The value of the longest key that BYTES begins with, and its length; -1 when there is none. The empty key never matches. */
+/** The value of the longest key that BYTES begins with, and its length; -1 when there is
+ * none. The empty key never matches. */
 int32_t cz__trie_longest(const cz__trie *trie, const char *bytes, size_t n, size_t *length) {
   int32_t value = -1;
   uint32_t node = 0;

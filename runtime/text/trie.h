@@ -1,4 +1,5 @@
-/* A set of byte strings with a value each, as a double array (Aoe 1989): one look-up per byte, built once, read by any number of threads. */
+/* A set of byte strings with a value each, as a double array (Aoe 1989): one look-up per
+ * byte, built once, read by any number of threads. */
 #ifndef CZ_TEXT_TRIE_H
 #define CZ_TEXT_TRIE_H
 
@@ -11,7 +12,8 @@ typedef struct cz__trie_cell {
 } cz__trie_cell;
 
 typedef struct cz__trie {
-  cz__trie_cell *cells; /* the root is cell 0; 256 free cells behind the last one spare the bounds check */
+  cz__trie_cell
+      *cells; /* the root is cell 0; 256 free cells behind the last one spare the bounds check */
   size_t n, cap;
 } cz__trie;
 

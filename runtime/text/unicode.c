@@ -4,7 +4,8 @@
 
 #include <utf8proc.h>
 
-/** Bytes of S before the first byte that breaks UTF-8 (overlong forms, surrogates and values above 10FFFF included); N when all of it is sound. */
+/** Bytes of S before the first byte that breaks UTF-8 (overlong forms, surrogates and
+ * values above 10FFFF included); N when all of it is sound. */
 size_t cz__utf8_check(const char *s, size_t n) {
   const unsigned char *p = (const unsigned char *)s;
   size_t i = 0;
@@ -22,7 +23,9 @@ size_t cz__utf8_check(const char *s, size_t n) {
 }
 
 /** Writes the character C (at most 4 bytes) and returns its length. */
-size_t cz__utf8_put(char *out, uint32_t c) { return (size_t)utf8proc_encode_char((utf8proc_int32_t)c, (utf8proc_uint8_t *)out); }
+size_t cz__utf8_put(char *out, uint32_t c) {
+  return (size_t)utf8proc_encode_char((utf8proc_int32_t)c, (utf8proc_uint8_t *)out);
+}
 
 /** Where the character that ends at END begins. */
 size_t cz__utf8_back(const char *s, size_t end) {
@@ -42,25 +45,30 @@ uint32_t cz__utf8_decode_tail(const unsigned char *p, size_t *n) {
     return (uint32_t)(p[0] & 0x0f) << 12 | (uint32_t)(p[1] & 0x3f) << 6 | (p[2] & 0x3f);
   }
   *n = 4;
-  return (uint32_t)(p[0] & 0x07) << 18 | (uint32_t)(p[1] & 0x3f) << 12 | (uint32_t)(p[2] & 0x3f) << 6 | (p[3] & 0x3f);
+  return (uint32_t)(p[0] & 0x07) << 18 | (uint32_t)(p[1] & 0x3f) << 12 |
+         (uint32_t)(p[2] & 0x3f) << 6 | (p[3] & 0x3f);
 }
 
 /** White_Space of the Unicode Character Database: 25 code points. */
 bool cz__is_space(uint32_t c) {
   if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13);
-  return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
-         c == 0x3000;
+  return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 static utf8proc_category_t category(uint32_t c) { return utf8proc_category((utf8proc_int32_t)c); }
 
-/** What `\w` matches in Rust's regex crate (UTS 18, annex C): alphabetic, marks, decimal numbers, connectors, joiners. */
+/** What `\w` matches in Rust's regex crate (UTS 18, annex C): alphabetic, marks, decimal
+ * numbers, connectors, joiners. */
 bool cz__is_word(uint32_t c) {
   utf8proc_category_t k = category(c);
-  if (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_ND) return true; /* letters, marks, decimal digits */
-  if (k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_PC || c == 0x200c || c == 0x200d) return true;
+  if (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_ND)
+    return true; /* letters, marks, decimal digits */
+  if (k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_PC || c == 0x200c || c == 0x200d)
+    return true;
   if (cz__newer_word(c)) return true;
-  return (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) || /* symbols that are alphabetic */
+  return (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) ||
+         (c >= 0x1f150 && c <= 0x1f169) || /* symbols that are alphabetic */
          (c >= 0x1f170 && c <= 0x1f189);
 }
 
@@ -72,7 +80,9 @@ bool cz__is_numeric(uint32_t c) {
 
 /** ASCII punctuation (symbols such as `$` included) or a category P*, as of Unicode 8. */
 bool cz__is_punctuation(uint32_t c) {
-  if (c < 0x80) return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
+  if (c < 0x80)
+    return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
+           (c >= 123 && c <= 126);
   utf8proc_category_t k = category(c);
   if (c == 0x166d || c == 0x111c9) return true; /* until Unicode 11 and 12 */
   return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO && !cz__newer_punctuation(c);
@@ -85,7 +95,8 @@ bool cz__is_mark(uint32_t c) {
   return k >= UTF8PROC_CATEGORY_MN && k <= UTF8PROC_CATEGORY_ME && !cz__newer_mark(c);
 }
 
-/** Lower case of C, one or two characters, without regard to neighbours (no final sigma); returns how many. */
+/** Lower case of C, one or two characters, without regard to neighbours (no final sigma);
+ * returns how many. */
 size_t cz__lower(uint32_t c, uint32_t out[2]) {
   if (c == 0x130) { /* the one character whose lower case is two */
     out[0] = 'i';

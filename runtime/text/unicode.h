@@ -1,4 +1,5 @@
-/* UTF-8 and the character classes that the tokenizers' rules speak of. Text is checked once at the door; everything behind it trusts its UTF-8. */
+/* UTF-8 and the character classes that the tokenizers' rules speak of. Text is checked
+ * once at the door; everything behind it trusts its UTF-8. */
 #ifndef CZ_TEXT_UNICODE_H
 #define CZ_TEXT_UNICODE_H
 
@@ -32,10 +33,12 @@ static inline uint32_t cz__utf8_next(const char *s, size_t *n) {
 }
 
 /* Length in bytes of the character that starts with LEAD. */
-static inline size_t cz__utf8_length(unsigned char lead) { return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4; }
+static inline size_t cz__utf8_length(unsigned char lead) {
+  return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
 
-/* The first place of the NEEDLE (n > 0 bytes) in S, or null. Texts here are mostly single words, for which memmem's preparations cost more than the
- * search. */
+/* The first place of the NEEDLE (n > 0 bytes) in S, or null. Texts here are mostly single
+ * words, for which memmem's preparations cost more than the search. */
 static inline const char *cz__find_bytes(const char *s, size_t s_n, const char *needle, size_t n) {
   const char *end = s + s_n;
   while ((size_t)(end - s) >= n && (s = memchr(s, needle[0], (size_t)(end - s) - n + 1))) {

@@ -1,7 +1,10 @@
-/* The Unigram model (Kudo 2018, arXiv:1804.10959): of all ways to cut a piece into known ones, the one with the greatest sum of log probabilities.
+/* The Unigram model (Kudo 2018, arXiv:1804.10959): of all ways to cut a piece into known
+ * ones, the one with the greatest sum of log probabilities.
  *
- * The search, its ties and its sums are those of the Hugging Face library: float64, left to right, shorter candidates first, a later one wins only if
- * strictly better; a character that is no piece costs 10 less than the worst piece; neighbouring unknowns become one token. */
+ * The search, its ties and its sums are those of the Hugging Face library: float64, left
+ * to right, shorter candidates first, a later one wins only if strictly better; a
+ * character that is no piece costs 10 less than the worst piece; neighbouring unknowns
+ * become one token. */
 #include "text/parts.h"
 #include "text/trie.h"
 #include "text/unicode.h"
@@ -32,8 +35,10 @@ typedef struct node {
 enum { UNREACHED = -1 };
 static const double UNKNOWN_PENALTY = 10.0;
 
-/* A decimal number as Rust's serde_json reads it: all digits as one integer, then one multiplication or division by a power of ten. The result may
- * differ from the nearest double in the last bit, and scores must be equal to the library's for sums and ties to be. */
+/* A decimal number as Rust's serde_json reads it: all digits as one integer, then one
+ * multiplication or division by a power of ten. The result may differ from the nearest
+ * double in the last bit, and scores must be equal to the library's for sums and ties to
+ * be. */
 static double serde_real(double nearest) {
   char text[40];
   for (int digits = 1; digits <= 17; digits++) {
@@ -50,14 +55,16 @@ static double serde_real(double nearest) {
     significand = significand * 10 + (uint64_t)(*p - '0');
     exponent -= fraction;
   }
-  if (!e || abs(exponent) > 22) return nearest; /* beyond what powers of ten are exact for; no trained score is there */
+  if (!e || abs(exponent) > 22)
+    return nearest; /* beyond what powers of ten are exact for; no trained score is there */
   double power = 1;
   for (int i = 0; i < abs(exponent); i++) power *= 10;
   double value = exponent < 0 ? (double)significand / power : (double)significand * power;
   return nearest < 0 ? -value : value;
 }
 
-static cz_status parse_piece(unigram *u, cz_arena *arena, const json_t *item, size_t i, const cz__place *list) {
+static cz_status parse_piece(unigram *u, cz_arena *arena, const json_t *item, size_t i,
+                             const cz__place *list) {
   const json_t *text = json_array_get(item, 0), *score = json_array_get(item, 1);
   if (json_array_size(item) != 2 || !json_is_string(text) || !json_is_number(score)) {
     cz__place p = cz__place_item(list, i);
@@ -67,7 +74,8 @@ static cz_status parse_piece(unigram *u, cz_arena *arena, const json_t *item, si
   u->lengths[i] = json_string_length(text);
   CZ_TRY(cz__copy_bytes(&copy, arena, json_string_value(text), u->lengths[i]));
   u->pieces[i] = copy;
-  u->scores[i] = json_is_integer(score) ? (double)json_integer_value(score) : serde_real(json_real_value(score));
+  u->scores[i] = json_is_integer(score) ? (double)json_integer_value(score)
+                                        : serde_real(json_real_value(score));
   return CZ_OK;
 }
 
@@ -84,7 +92,8 @@ static cz_status parse_vocab(unigram *u, cz_arena *arena, const json_t *o, const
   const json_t *vocab;
   CZ_TRY(cz__json_array(&vocab, o, at, "vocab"));
   size_t n = json_array_size(vocab);
-  if (n == 0 || n > INT32_MAX / 2) return CZ_FAIL(CZ_EINVAL, "%s: %s.vocab: %zu pieces", at->file, at->path, n);
+  if (n == 0 || n > INT32_MAX / 2)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s.vocab: %zu pieces", at->file, at->path, n);
   u->size = (int32_t)n;
   CZ_TRY(cz_arena_alloc(arena, &u->pieces, n, sizeof *u->pieces));
   CZ_TRY(cz_arena_alloc(arena, &u->lengths, n, sizeof *u->lengths));
@@ -110,10 +119,12 @@ static cz_status parse(cz__model *m, cz_arena *arena, const json_t *o, const cz_
     int64_t unk;
     CZ_TRY(cz__json_count(&unk, o, at, "unk_id"));
     if (unk >= u->size)
-      return CZ_FAIL(CZ_EINVAL, "%s: %s.unk_id: %lld, but the last piece is %d", at->file, at->path, (long long)unk, (int)u->size - 1);
+      return CZ_FAIL(CZ_EINVAL, "%s: %s.unk_id: %lld, but the last piece is %d", at->file, at->path,
+                     (long long)unk, (int)u->size - 1);
     u->unk = (int32_t)unk;
   }
-  if (json_object_get(o, "byte_fallback")) CZ_TRY(cz__json_bool(&u->byte_fallback, o, at, "byte_fallback"));
+  if (json_object_get(o, "byte_fallback"))
+    CZ_TRY(cz__json_bool(&u->byte_fallback, o, at, "byte_fallback"));
   for (int i = 0; i < 256; i++) {
     char name[8];
     u->bytes[i] = cz__trie_find(&u->trie, name, (size_t)snprintf(name, sizeof name, "<0x%02X>", i));
@@ -128,8 +139,10 @@ static void offer(node *target, double score, int32_t id, uint32_t from) {
   *target = (node){score, id, from};
 }
 
-/* All pieces that begin at AT; returns whether one of them is the single character there. */
-static bool offer_pieces(const unigram *u, node *nodes, const char *s, size_t n, size_t at, size_t character) {
+/* All pieces that begin at AT; returns whether one of them is the single character
+ * there. */
+static bool offer_pieces(const unigram *u, node *nodes, const char *s, size_t n, size_t at,
+                         size_t character) {
   bool single = false;
   uint32_t cell = 0;
   double base = nodes[at].score;
@@ -152,20 +165,24 @@ static cz_status forward(const unigram *u, node *nodes, const char *s, size_t n)
     node *target = &nodes[at + k];
     double score = nodes[at].score + u->unk_score;
     if (u->unk < 0 && (target->id == UNREACHED || score > target->score))
-      return CZ_FAIL(CZ_EINVAL, "the tokenizer has no unknown token and no piece for '%.*s'", (int)k, s + at);
+      return CZ_FAIL(CZ_EINVAL, "the tokenizer has no unknown token and no piece for '%.*s'",
+                     (int)k, s + at);
     offer(target, score, u->unk, (uint32_t)at);
   }
   return CZ_OK;
 }
 
-/* A stretch that is no piece of the best path: perhaps a piece all the same, else bytes, else unknown. */
-static cz_status add_unknown(const unigram *u, cz__tokens *out, const char *s, uint32_t begin, uint32_t end) {
+/* A stretch that is no piece of the best path: perhaps a piece all the same, else bytes,
+ * else unknown. */
+static cz_status add_unknown(const unigram *u, cz__tokens *out, const char *s, uint32_t begin,
+                             uint32_t end) {
   int32_t id = cz__trie_find(&u->trie, s + begin, end - begin);
   if (id >= 0) return cz__tokens_add(out, id, begin, end);
   bool bytes = u->byte_fallback;
   for (uint32_t i = begin; i < end && bytes; i++) bytes = u->bytes[(unsigned char)s[i]] >= 0;
   if (!bytes) return cz__tokens_add(out, u->unk, begin, end);
-  for (uint32_t i = begin; i < end; i++) CZ_TRY(cz__tokens_add(out, u->bytes[(unsigned char)s[i]], begin, end));
+  for (uint32_t i = begin; i < end; i++)
+    CZ_TRY(cz__tokens_add(out, u->bytes[(unsigned char)s[i]], begin, end));
   return CZ_OK;
 }
 
@@ -190,7 +207,9 @@ static cz_status encode(const void *data, cz__work *w, const char *s, size_t n) 
   return CZ_OK;
 }
 
-static int32_t id_of(const void *data, const char *s, size_t n) { return cz__trie_find(&((const unigram *)data)->trie, s, n); }
+static int32_t id_of(const void *data, const char *s, size_t n) {
+  return cz__trie_find(&((const unigram *)data)->trie, s, n);
+}
 
 static const char *piece_of(const void *data, int32_t id, size_t *n) {
   const unigram *u = data;

@@ -1,8 +1,10 @@
-/* What one thread needs while it encodes or decodes: the text under transformation, the pieces it falls into, the tokens they become. Internal.
+/* What one thread needs while it encodes or decodes: the text under transformation, the
+ * pieces it falls into, the tokens they become. Internal.
  *
- * Encoding: the input is cut at added tokens, each remaining segment is normalised in `text`, the results gather in `flat` as `pieces`,
- * pre-tokenizers cut the pieces further, the model turns each piece into tokens. Decoding: the ids' strings are `words`, and decoders rewrite that
- * list. */
+ * Encoding: the input is cut at added tokens, each remaining segment is normalised in
+ * `text`, the results gather in `flat` as `pieces`, pre-tokenizers cut the pieces
+ * further, the model turns each piece into tokens. Decoding: the ids' strings are
+ * `words`, and decoders rewrite that list. */
 #ifndef CZ_TEXT_WORK_H
 #define CZ_TEXT_WORK_H
 
@@ -64,7 +66,8 @@ typedef struct cz__work {
 } cz__work;
 
 /* What a decoder does to one word: appends it, rewritten, to next_words. */
-typedef cz_status (*cz__word_fn)(const void *data, cz__work *w, const char *s, size_t n, size_t index);
+typedef cz_status (*cz__word_fn)(const void *data, cz__work *w, const char *s, size_t n,
+                                 size_t index);
 
 void cz__work_free(cz__work *w);
 CZ_MUST cz_status cz__words_end(cz__words *s);
@@ -73,7 +76,8 @@ CZ_MUST cz_status cz__words_each(cz__work *w, cz__word_fn rewrite, const void *d
 void cz__work_swap_words(cz__work *w);
 void cz__work_swap_pieces(cz__work *w);
 
-static inline CZ_MUST cz_status cz__matches_add(cz__matches *m, size_t begin, size_t end, bool hit) {
+static inline CZ_MUST cz_status cz__matches_add(cz__matches *m, size_t begin, size_t end,
+                                                bool hit) {
   if (m->len == m->cap) CZ_TRY(cz_grow(&m->data, &m->cap, m->len + 1, sizeof *m->data));
   m->data[m->len++] = (cz__match){begin, end, hit};
   return CZ_OK;
@@ -85,7 +89,8 @@ static inline CZ_MUST cz_status cz__pieces_add(cz__pieces *p, cz__piece piece) {
   return CZ_OK;
 }
 
-static inline CZ_MUST cz_status cz__tokens_add(cz__tokens *t, int32_t id, uint32_t begin, uint32_t end) {
+static inline CZ_MUST cz_status cz__tokens_add(cz__tokens *t, int32_t id, uint32_t begin,
+                                               uint32_t end) {
   if (t->len == t->cap) CZ_TRY(cz_grow(&t->data, &t->cap, t->len + 1, sizeof *t->data));
   t->data[t->len++] = (cz__token){id, begin, end};
   return CZ_OK;

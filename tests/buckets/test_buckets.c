@@ -1,4 +1,5 @@
-/* T5's position buckets: the reference's table of thresholds, its test vectors, and whole-number arithmetic for other sizes.
+/* T5's position buckets: the reference's table of thresholds, its test vectors, and
+ * whole-number arithmetic for other sizes.
  *
  * CZ_TEST_SEED replays the random sizes. */
 #include "common/common.h"
@@ -10,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* First distance of each bucket at 32 buckets and distance 128, from the reference's float32 formula (Raffel et al. 2020; t5.md 1.2). */
+/* First distance of each bucket at 32 buckets and distance 128, from the reference's
+ * float32 formula (Raffel et al. 2020; t5.md 1.2). */
 static const int two_sided[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91};
 static const int one_sided[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
                                   16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113};
@@ -35,10 +37,14 @@ static void test_thresholds(void **state) {
 /* t5.md, appendix C. */
 static void test_vectors(void **state) {
   (void)state;
-  static const int two[][2] = {{-1, 1}, {1, 17}, {7, 23}, {8, 24}, {-12, 9}, {-127, 15}, {500, 31}, {0, 0}};
-  static const int one[][2] = {{-15, 15}, {-18, 16}, {-19, 17}, {-112, 30}, {-113, 31}, {1, 0}, {700, 0}, {0, 0}};
-  for (size_t i = 0; i < sizeof two / sizeof *two; i++) assert_int_equal(cz_attention_bucket(two[i][0], 32, 128, true), two[i][1]);
-  for (size_t i = 0; i < sizeof one / sizeof *one; i++) assert_int_equal(cz_attention_bucket(one[i][0], 32, 128, false), one[i][1]);
+  static const int two[][2] = {{-1, 1},  {1, 17},    {7, 23},   {8, 24},
+                               {-12, 9}, {-127, 15}, {500, 31}, {0, 0}};
+  static const int one[][2] = {{-15, 15},  {-18, 16}, {-19, 17}, {-112, 30},
+                               {-113, 31}, {1, 0},    {700, 0},  {0, 0}};
+  for (size_t i = 0; i < sizeof two / sizeof *two; i++)
+    assert_int_equal(cz_attention_bucket(two[i][0], 32, 128, true), two[i][1]);
+  for (size_t i = 0; i < sizeof one / sizeof *one; i++)
+    assert_int_equal(cz_attention_bucket(one[i][0], 32, 128, false), one[i][1]);
 }
 
 enum { LIMBS = 64 };
@@ -66,7 +72,8 @@ static bool at_most(const big *a, const big *b) {
   return true;
 }
 
-/* The formula without logarithms: with m = half - exact, ln(n / exact) / ln(distance / exact) m >= k means distance^k exact^(m - k) <= n^m. */
+/* The formula without logarithms: with m = half - exact, ln(n / exact) / ln(distance /
+ * exact) m >= k means distance^k exact^(m - k) <= n^m. */
 static int exactly(int64_t n, int half, int distance) {
   int exact = half / 2, m = half - exact, k = 0;
   if (n < exact) return (int)n;
@@ -88,10 +95,12 @@ static void check_sizes(int buckets, int distance, bool bidirectional) {
   cz_attention_buckets(map, reach, buckets, distance, bidirectional);
   for (int64_t n = 0; n <= reach; n++) {
     int left = exactly(n, half, distance), right = !bidirectional || !n ? 0 : half + left;
-    if (map[reach - n] != left || (n && map[reach + n] != right) || cz_attention_bucket(-n, buckets, distance, bidirectional) != left ||
+    if (map[reach - n] != left || (n && map[reach + n] != right) ||
+        cz_attention_bucket(-n, buckets, distance, bidirectional) != left ||
         (n && cz_attention_bucket(n, buckets, distance, bidirectional) != right))
-      fail_msg("%d buckets, distance %d, %s, offset %" PRId64 ": left %d, not %d; right %d, not %d", buckets, distance,
-               bidirectional ? "two-sided" : "one-sided", n, map[reach - n], left, map[reach + n], right);
+      fail_msg("%d buckets, distance %d, %s, offset %" PRId64 ": left %d, not %d; right %d, not %d",
+               buckets, distance, bidirectional ? "two-sided" : "one-sided", n, map[reach - n],
+               left, map[reach + n], right);
   }
   free(map);
 }
@@ -122,10 +131,17 @@ static void check_refused(int buckets, int distance, bool bidirectional, const c
   static const int64_t T = 3, width = 4;
   char why[256] = "";
   cz_arg out[CZ_OP_OUT] = {{0}};
-  cz_attention_attr attr = {.heads = 2, .scale = 1, .buckets = buckets, .max_distance = distance, .bidirectional = bidirectional};
-  cz_arg in[CZ_OP_IN] = {[CZ_ATTENTION_Q] = {NULL, CZ_F32, 2, {T, width}},   [CZ_ATTENTION_K] = {NULL, CZ_F32, 2, {T, width}},
-                         [CZ_ATTENTION_V] = {NULL, CZ_F32, 2, {T, width}},   [CZ_ATTENTION_Q_SPANS] = {NULL, CZ_I32, 2, {1, 2}},
-                         [CZ_ATTENTION_K_SPANS] = {NULL, CZ_I32, 2, {1, 2}}, [CZ_ATTENTION_TABLE] = {NULL, CZ_F32, 2, {buckets, 2}}};
+  cz_attention_attr attr = {.heads = 2,
+                            .scale = 1,
+                            .buckets = buckets,
+                            .max_distance = distance,
+                            .bidirectional = bidirectional};
+  cz_arg in[CZ_OP_IN] = {[CZ_ATTENTION_Q] = {NULL, CZ_F32, 2, {T, width}},
+                         [CZ_ATTENTION_K] = {NULL, CZ_F32, 2, {T, width}},
+                         [CZ_ATTENTION_V] = {NULL, CZ_F32, 2, {T, width}},
+                         [CZ_ATTENTION_Q_SPANS] = {NULL, CZ_I32, 2, {1, 2}},
+                         [CZ_ATTENTION_K_SPANS] = {NULL, CZ_I32, 2, {1, 2}},
+                         [CZ_ATTENTION_TABLE] = {NULL, CZ_F32, 2, {buckets, 2}}};
   bool fine = cz_op_rows[CZ_OP_attention]->shape(out, in, &attr, why, sizeof why);
   if (!say) {
     assert_true(fine);
@@ -150,7 +166,9 @@ static void test_refusals(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_thresholds), cmocka_unit_test(test_vectors), cmocka_unit_test(test_against_whole_numbers),
-                                     cmocka_unit_test(test_random_sizes), cmocka_unit_test(test_refusals)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_thresholds), cmocka_unit_test(test_vectors),
+      cmocka_unit_test(test_against_whole_numbers), cmocka_unit_test(test_random_sizes),
+      cmocka_unit_test(test_refusals)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* What a checkpoint must survive: a kill at any instant of a save, flipped bits, lost ends, a full disk, and saves on top of damage. */
+/* What a checkpoint must survive: a kill at any instant of a save, flipped bits, lost
+ * ends, a full disk, and saves on top of damage. */
 #define _GNU_SOURCE /* unshare */
 #include "ck_test.h"
 
@@ -28,7 +29,8 @@ static int64_t load_newest(const char *folder) {
   return step;
 }
 
-/* Saves step after step from FIRST on and reports each that is committed, until it is killed. */
+/* Saves step after step from FIRST on and reports each that is committed, until it is
+ * killed. */
 static void save_until_killed(const char *folder, int64_t first, int report) {
   for (int64_t step = first;; step++) {
     if (save_state(folder, step) != CZ_OK) _exit(3);
@@ -51,7 +53,8 @@ void test_kill(void **state) {
     pid_t child = fork();
     if (child == 0) save_until_killed(folder, committed + 1, report[1]);
     close(report[1]);
-    assert_int_equal(read(report[0], &committed, sizeof committed), sizeof committed); /* it saves now */
+    assert_int_equal(read(report[0], &committed, sizeof committed),
+                     sizeof committed); /* it saves now */
     pause_us(cz_stream_below(&r, three_saves));
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, &how, 0), child);
@@ -75,7 +78,11 @@ void test_bit_flips(void **state) {
   OK(save_state(under("flips"), 5));
   slurp(&whole, path);
   for (int k = 0; k < 260; k++) {
-    uint64_t range = k < 200 ? whole.len : k < 230 ? 4096 : 1; /* the last: the metadata in front; then runs of zeros at the end of the data */
+    uint64_t range =
+        k < 200 ? whole.len
+        : k < 230
+            ? 4096
+            : 1; /* the last: the metadata in front; then runs of zeros at the end of the data */
     size_t at = cz_stream_below(&r, range), n = k < 230 ? 1 : 512;
     if (k >= 230) at = whole.len - 512 - cz_stream_below(&r, whole.len - 1024);
     char kept[512];
@@ -128,7 +135,8 @@ static void damage(const char *path) {
 }
 
 void test_fallback(void **state) {
-  const char *folder = under("fall"), *newest = under("fall/checkpoint.h5"), *previous = under("fall/checkpoint.prev.h5");
+  const char *folder = under("fall"), *newest = under("fall/checkpoint.h5"),
+             *previous = under("fall/checkpoint.prev.h5");
   cz_checkpoint *c = NULL;
   cz_buf said = {0};
   fresh_folder(folder);
@@ -151,7 +159,8 @@ void test_fallback(void **state) {
   write_bytes(under("fall/checkpoint.h5.tmp"), "left by a kill", 14);
   write_bytes(under("fall/checkpoint.prev.h5.tmp"), "left by a kill", 14);
   OK(save_state(folder, 4));
-  assert_false(cz_fs_exists(under("fall/checkpoint.h5.tmp")) || cz_fs_exists(under("fall/checkpoint.prev.h5.tmp")));
+  assert_false(cz_fs_exists(under("fall/checkpoint.h5.tmp")) ||
+               cz_fs_exists(under("fall/checkpoint.prev.h5.tmp")));
   assert_int_equal(unlink(under("fall/checkpoint.h5")), 0);
   assert_int_equal(load_newest(folder), 3);
   damage(under("fall/checkpoint.prev.h5"));
@@ -180,7 +189,9 @@ void test_full(void **state) {
     char message[600];
     snprintf(message, sizeof message, "%s", cz_error_message());
     setrlimit(RLIMIT_FSIZE, &old);
-    if (st != CZ_EIO || !strstr(message, "File too large") || !strstr(message, "full/checkpoint.h5: ")) fail_msg("at %d: %s", (int)limit, message);
+    if (st != CZ_EIO || !strstr(message, "File too large") ||
+        !strstr(message, "full/checkpoint.h5: "))
+      fail_msg("at %d: %s", (int)limit, message);
     assert_false(cz_fs_exists(under("full/checkpoint.h5.tmp")));
     assert_int_equal(load_newest(under("full")), 1);
   }
@@ -195,7 +206,8 @@ void test_small_disk(void **state) {
   cz_checkpoint_writer *w = NULL;
   float *large = calloc((size_t)n, sizeof *large);
   fresh_folder(folder);
-  if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("none", folder, "tmpfs", 0, "size=4m")) {
+  if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+      mount("none", folder, "tmpfs", 0, "size=4m")) {
     free(large);
     print_message("mount is not allowed here\n");
     skip();

@@ -1,11 +1,13 @@
-/* Files that break one rule of the format each, every truncation, and random mutations. */
+/* Files that break one rule of the format each, every truncation, and random
+ * mutations. */
 #include "checkpoint/safetensors.h"
 #include "st_test.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#define T(name, dtype, shape, offsets) "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+#define T(name, dtype, shape, offsets)                                                             \
+  "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
 static const struct {
   const char *header;
@@ -26,7 +28,8 @@ static const struct {
     {"{" T("a", "F32", "[1.0]", "[0,4]") "}", 4, "extent 0 of its shape"},
     {"{" T("a", "F32", "[1,-1]", "[0,4]") "}", 4, "extent 1 of its shape"},
     {"{" T("a", "F32", "[99999999999999999999]", "[0,4]") "}", 4, "header: "},
-    {"{" T("a", "F32", "[4294967296,4294967296]", "[0,0]") "}", 0, "[4294967296, 4294967296] has too many elements"},
+    {"{" T("a", "F32", "[4294967296,4294967296]", "[0,0]") "}", 0,
+     "[4294967296, 4294967296] has too many elements"},
     {"{" T("a", "F64", "[2305843009213693952,4]", "[0,0]") "}", 0, "too many elements"},
     {"{" T("a", "F64", "[1152921504606846976]", "[0,0]") "}", 0, "too many elements"},
     {"{" T("a", "F32", "[1]", "[0]") "}", 4, "list of two whole numbers"},
@@ -35,15 +38,21 @@ static const struct {
     {"{" T("a", "F32", "[1]", "{}") "}", 4, "list of two whole numbers"},
     {"{" T("a", "F32", "[1]", "[-4,0]") "}", 4, "[-4, 0] are not in order"},
     {"{" T("a", "F32", "[1]", "[4,0]") "}", 4, "[4, 0] are not in order"},
-    {"{" T("a", "F32", "[1]", "[0,5]") "}", 5, "[1] of F32 needs 4 bytes but data_offsets [0, 5] hold 5"},
+    {"{" T("a", "F32", "[1]", "[0,5]") "}", 5,
+     "[1] of F32 needs 4 bytes but data_offsets [0, 5] hold 5"},
     {"{" T("a", "F32", "[0,3]", "[0,4]") "}", 4, "needs 0 bytes"},
     {"{" T("a", "F4", "[3]", "[0,2]") "}", 2, "not a whole number of bytes"},
-    {"{" T("a", "F32", "[1]", "[4,8]") "}", 8, "'a' begins at byte 4 of the data but the one before ends at 0"},
-    {"{" T("a", "F32", "[1]", "[0,4]") "," T("b", "F32", "[1]", "[8,12]") "}", 12, "'b' begins at byte 8 of the data but the one before ends at 4"},
-    {"{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[1]", "[4,8]") "}", 8, "'b' begins at byte 4 of the data but the one before ends at 8"},
+    {"{" T("a", "F32", "[1]", "[4,8]") "}", 8,
+     "'a' begins at byte 4 of the data but the one before ends at 0"},
+    {"{" T("a", "F32", "[1]", "[0,4]") "," T("b", "F32", "[1]", "[8,12]") "}", 12,
+     "'b' begins at byte 8 of the data but the one before ends at 4"},
+    {"{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[1]", "[4,8]") "}", 8,
+     "'b' begins at byte 4 of the data but the one before ends at 8"},
     {"{" T("a", "F32", "[1]", "[0,4]") "," T("a", "F32", "[1]", "[4,8]") "}", 8, "duplicate"},
-    {"{" T("a", "F32", "[1]", "[0,4]") "}", 5, "'a' ends at byte 4 but the file holds 5 bytes of data: bytes are left over"},
-    {"{" T("a", "F32", "[2]", "[0,8]") "}", 4, "'a' ends at byte 8 but the file holds 4 bytes of data: it is truncated"},
+    {"{" T("a", "F32", "[1]", "[0,4]") "}", 5,
+     "'a' ends at byte 4 but the file holds 5 bytes of data: bytes are left over"},
+    {"{" T("a", "F32", "[2]", "[0,8]") "}", 4,
+     "'a' ends at byte 8 but the file holds 4 bytes of data: it is truncated"},
     {"{}", 1, "ends at byte 0 but the file holds 1"},
     {"{\"__metadata__\":[]}", 0, "'__metadata__' is not an object"},
     {"{\"__metadata__\":{\"a\":1}}", 0, "the value of 'a' is not a text"},
@@ -68,8 +77,10 @@ void test_bad_headers(void **state) {
     assert_non_null(strstr(cz_error_message(), "bad.safetensors"));
     assert_null(s);
   }
-  const char fine[] = "{" T("b", "F32", "[]", "[0,4]") "," T("a", "U8", "[0,9223372036854775807]", "[0,0]") "}   ";
-  write_raw(path, strlen(fine), fine, strlen(fine), 4); /* spaces behind, offsets out of order of names, nothing along an axis */
+  const char fine[] =
+      "{" T("b", "F32", "[]", "[0,4]") "," T("a", "U8", "[0,9223372036854775807]", "[0,0]") "}   ";
+  write_raw(path, strlen(fine), fine, strlen(fine),
+            4); /* spaces behind, offsets out of order of names, nothing along an axis */
   OK(cz_safetensors_open(&s, path));
   assert_int_equal(cz_safetensors_find(s, "b")->begin, 8 + strlen(fine));
   cz_safetensors_close(&s);
@@ -81,11 +92,13 @@ void test_bad_sizes(void **state) {
   write_bytes(path, "", 0);
   FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, "0 bytes are too few");
   write_raw(path, 100000001, "{}", 2, 0);
-  FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, "header of 100000001 bytes; the format allows 100000000");
+  FAILS(cz_safetensors_open(&s, path), CZ_EINVAL,
+        "header of 100000001 bytes; the format allows 100000000");
   write_raw(path, UINT64_MAX - 3, "{}", 2, 0);
   FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, "the format allows");
   write_raw(path, 3, "{}", 2, 0);
-  FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, "header of 3 bytes in a file of 10: it is truncated");
+  FAILS(cz_safetensors_open(&s, path), CZ_EINVAL,
+        "header of 3 bytes in a file of 10: it is truncated");
   FAILS(cz_safetensors_open(&s, under("nobody")), CZ_EIO, "nobody");
   FAILS(cz_safetensors_open(&s, folder()), CZ_EINVAL, "not a regular file");
 }
@@ -113,7 +126,8 @@ void test_shrunk_later(void **state) {
   write_bytes(path, whole.data, whole.len);
   OK(cz_safetensors_open(&s, path));
   assert_int_equal(truncate(path, (off_t)whole.len - 1), 0);
-  FAILS(cz_safetensors_read_f32(s, out, "d.f16", &seven, 1), CZ_EIO, "reading d.f16: the file ends at byte");
+  FAILS(cz_safetensors_read_f32(s, out, "d.f16", &seven, 1), CZ_EIO,
+        "reading d.f16: the file ends at byte");
   OK(cz_safetensors_read_f32(s, out, "a.f32", six, 2));
   cz_safetensors_close(&s);
   cz_buf_free(&whole);
@@ -123,16 +137,18 @@ void test_bad_indices(void **state) {
   static const struct {
     const char *index, *message;
     cz_status code;
-  } bad[] = {{"", "index.json: line", CZ_EINVAL},
-             {"{}", "'weight_map' is missing", CZ_EINVAL},
-             {"{\"weight_map\":[]}", "'weight_map' is missing", CZ_EINVAL},
-             {"{\"weight_map\":{\"a.f32\":3}}", "the file of 'a.f32' is not a text", CZ_EINVAL},
-             {"{\"weight_map\":{\"a.f32\":\"../s\"}}", "'../s', which is not a file of the same folder", CZ_EINVAL},
-             {"{\"weight_map\":{\"a.f32\":\"\"}}", "not a file of the same folder", CZ_EINVAL},
-             {"{\"weight_map\":{\"a.f32\":\"gone\"}}", "gone", CZ_EIO},
-             {"{\"weight_map\":{\"a.f32\":\"s1\",\"a.f32\":\"s2\"}}", "duplicate", CZ_EINVAL},
-             {"{\"weight_map\":{\"a.f32\":\"s1\",\"zz\":\"s2\"}}", "'zz' is mapped to", CZ_EINVAL},
-             {"{\"weight_map\":{\"a.f32\":\"s1\",\"b.f64\":\"s2\"}}", "'b.f64' is mapped to", CZ_EINVAL}};
+  } bad[] = {
+      {"", "index.json: line", CZ_EINVAL},
+      {"{}", "'weight_map' is missing", CZ_EINVAL},
+      {"{\"weight_map\":[]}", "'weight_map' is missing", CZ_EINVAL},
+      {"{\"weight_map\":{\"a.f32\":3}}", "the file of 'a.f32' is not a text", CZ_EINVAL},
+      {"{\"weight_map\":{\"a.f32\":\"../s\"}}", "'../s', which is not a file of the same folder",
+       CZ_EINVAL},
+      {"{\"weight_map\":{\"a.f32\":\"\"}}", "not a file of the same folder", CZ_EINVAL},
+      {"{\"weight_map\":{\"a.f32\":\"gone\"}}", "gone", CZ_EIO},
+      {"{\"weight_map\":{\"a.f32\":\"s1\",\"a.f32\":\"s2\"}}", "duplicate", CZ_EINVAL},
+      {"{\"weight_map\":{\"a.f32\":\"s1\",\"zz\":\"s2\"}}", "'zz' is mapped to", CZ_EINVAL},
+      {"{\"weight_map\":{\"a.f32\":\"s1\",\"b.f64\":\"s2\"}}", "'b.f64' is mapped to", CZ_EINVAL}};
   cz_safetensors *s = NULL;
   cz_buf whole = {0};
   const int64_t one = 1;
@@ -158,14 +174,17 @@ void test_bad_indices(void **state) {
 static void read_everything(cz_safetensors *s) {
   for (size_t i = 0; i < cz_safetensors_count(s); i++) {
     const cz_st_info *t = cz_safetensors_at(s, i);
-    double *out = calloc(t->elements + 1, sizeof *out); /* no more elements than the file has bits */
+    double *out =
+        calloc(t->elements + 1, sizeof *out); /* no more elements than the file has bits */
     assert_non_null(out);
-    if (t->rank && cz_safetensors_read_f64(s, out, t->name, t->dims, t->rank) != CZ_OK) assert_non_null(strstr(cz_error_message(), t->name));
+    if (t->rank && cz_safetensors_read_f64(s, out, t->name, t->dims, t->rank) != CZ_OK)
+      assert_non_null(strstr(cz_error_message(), t->name));
     free(out);
   }
 }
 
-/* One to four random edits of a good file: bytes set, removed, doubled, swapped for JSON's own signs. Nothing may crash; what opens can be read. */
+/* One to four random edits of a good file: bytes set, removed, doubled, swapped for
+ * JSON's own signs. Nothing may crash; what opens can be read. */
 void test_mutations(void **state) {
   const char *path = under("mutant.safetensors");
   cz_buf whole = {0}, mutant = {0};
@@ -188,7 +207,8 @@ void test_mutations(void **state) {
         }
         break;
       default:
-        if (at + n < mutant.len) memcpy(mutant.data + at, whole.data + cz_stream_below(&r, whole.len - n), n);
+        if (at + n < mutant.len)
+          memcpy(mutant.data + at, whole.data + cz_stream_below(&r, whole.len - n), n);
       }
     }
     write_bytes(path, mutant.data, mutant.len);

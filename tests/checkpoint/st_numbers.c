@@ -1,4 +1,5 @@
-/* Number formats through files: every half and bfloat16 there is, and rounding to nearest even. */
+/* Number formats through files: every half and bfloat16 there is, and rounding to nearest
+ * even. */
 #include "checkpoint/safetensors.h"
 #include "st_test.h"
 
@@ -25,7 +26,8 @@ static void load(double *out, const uint16_t *in, cz_st_type type, int64_t n) {
   OK(cz_safetensors_open(&s, under("numbers.safetensors")));
   OK(cz_safetensors_read_f64(s, out, "x", &n, 1));
   OK(cz_safetensors_read_f32(s, narrow, "x", &n, 1));
-  for (int64_t i = 0; i < n; i++) assert_true((isnan(out[i]) && isnan(narrow[i])) || (double)narrow[i] == out[i]);
+  for (int64_t i = 0; i < n; i++)
+    assert_true((isnan(out[i]) && isnan(narrow[i])) || (double)narrow[i] == out[i]);
   cz_safetensors_close(&s);
   free(narrow);
 }
@@ -35,7 +37,8 @@ static double value_of(uint16_t bits, int exponent_bits, int fraction_bits) {
   int e = bits >> fraction_bits & ((1 << exponent_bits) - 1), bias = (1 << (exponent_bits - 1)) - 1;
   double f = bits & ((1 << fraction_bits) - 1), sign = bits >> 15 ? -1 : 1;
   if (e == (1 << exponent_bits) - 1) return f != 0 ? NAN : sign * INFINITY;
-  return sign * (e ? ldexp(ldexp(1, fraction_bits) + f, e - bias - fraction_bits) : ldexp(f, 1 - bias - fraction_bits));
+  return sign * (e ? ldexp(ldexp(1, fraction_bits) + f, e - bias - fraction_bits)
+                   : ldexp(f, 1 - bias - fraction_bits));
 }
 
 void test_halves(void **state) {
@@ -60,7 +63,8 @@ void test_halves(void **state) {
   free(bits);
 }
 
-/* Between neighbours a < b of each format: just below the middle gives a, just above b, the middle itself the one whose last bit is 0. */
+/* Between neighbours a < b of each format: just below the middle gives a, just above b,
+ * the middle itself the one whose last bit is 0. */
 void test_rounding(void **state) {
   enum { N = 0x7c00 };
   static double x[3 * 0x7f80];
@@ -68,7 +72,8 @@ void test_rounding(void **state) {
   for (int type = 0; type < 2; type++) {
     int n = type ? 0x7f80 : N; /* the next after the largest finite stands where infinity begins */
     for (int i = 0; i < n; i++) {
-      double a = value_of((uint16_t)i, type ? 8 : 5, type ? 7 : 10), b = value_of((uint16_t)(i + 1), type ? 8 : 5, type ? 7 : 10);
+      double a = value_of((uint16_t)i, type ? 8 : 5, type ? 7 : 10),
+             b = value_of((uint16_t)(i + 1), type ? 8 : 5, type ? 7 : 10);
       if (isinf(b)) b = type ? ldexp(1, 128) : 65536;
       double middle = a + (b - a) / 2;
       x[3 * i] = nextafter(middle, 0);
@@ -79,7 +84,8 @@ void test_rounding(void **state) {
     for (int i = 0; i < n; i++) {
       uint16_t even = (uint16_t)(0x8000 | (i % 2 ? i + 1 : i));
       if (got[3 * i] != i || got[3 * i + 1] != even || got[3 * i + 2] != i + 1)
-        fail_msg("type %d after %04x: %04x %04x %04x", type, i, got[3 * i], got[3 * i + 1], got[3 * i + 2]);
+        fail_msg("type %d after %04x: %04x %04x %04x", type, i, got[3 * i], got[3 * i + 1],
+                 got[3 * i + 2]);
     }
   }
 }

@@ -1,4 +1,5 @@
-/* Checkpoints: what goes in comes out, what does not fit is said. Damage, kills and full disks are in ck_faults.c. */
+/* Checkpoints: what goes in comes out, what does not fit is said. Damage, kills and full
+ * disks are in ck_faults.c. */
 #include "ck_test.h"
 
 #include <hdf5.h>
@@ -24,7 +25,8 @@ static void test_round_trip(void **state) {
   assert_int_equal(step, 12);
   assert_non_null(strstr(cz_checkpoint_path(c), "round/checkpoint.h5"));
   const cz_ck_entry *e = cz_checkpoint_find(c, "param/none");
-  assert_true(e && e->type == CZ_CK_F32 && e->rank == 3 && e->dims[0] == 4 && e->dims[1] == 0 && e->dims[2] == 2 && e->elements == 0);
+  assert_true(e && e->type == CZ_CK_F32 && e->rank == 3 && e->dims[0] == 4 && e->dims[1] == 0 &&
+              e->dims[2] == 2 && e->elements == 0);
   cz_checkpoint_close(&c);
   cz_checkpoint_close(&c);
   assert_false(cz_fs_exists(under("round/checkpoint.h5.tmp")));
@@ -52,13 +54,17 @@ static void test_wrong_requests(void **state) {
   double real;
   OK(save_state(folder, 1));
   OK(cz_checkpoint_open(&c, folder));
-  FAILS(cz_checkpoint_get(c, x, "order", CZ_CK_I32, two, 2), CZ_EINVAL, "'order' is i32 [3], expected i32 [2, 2]");
-  FAILS(cz_checkpoint_get(c, x, "order", CZ_CK_F32, &three, 1), CZ_EINVAL, "'order' is i32 [3], expected f32 [3]");
-  FAILS(cz_checkpoint_get(c, x, "param/encoder", CZ_CK_F32, two, 2), CZ_EINVAL, "no entry 'param/encoder'");
+  FAILS(cz_checkpoint_get(c, x, "order", CZ_CK_I32, two, 2), CZ_EINVAL,
+        "'order' is i32 [3], expected i32 [2, 2]");
+  FAILS(cz_checkpoint_get(c, x, "order", CZ_CK_F32, &three, 1), CZ_EINVAL,
+        "'order' is i32 [3], expected f32 [3]");
+  FAILS(cz_checkpoint_get(c, x, "param/encoder", CZ_CK_F32, two, 2), CZ_EINVAL,
+        "no entry 'param/encoder'");
   FAILS(cz_checkpoint_get_int(c, &n, "loss"), CZ_EINVAL, "'loss' is f64 [1], expected i64 [1]");
   FAILS(cz_checkpoint_get_real(c, &real, "step"), CZ_EINVAL, "'step' is i64 [1], expected f64 [1]");
   FAILS(cz_checkpoint_get_int(c, &n, "steps"), CZ_EINVAL, "no entry 'steps'");
-  FAILS(cz_checkpoint_check_config(c, 78), CZ_EINVAL, "hash 000000000000004d, this run's is 000000000000004e");
+  FAILS(cz_checkpoint_check_config(c, 78), CZ_EINVAL,
+        "hash 000000000000004d, this run's is 000000000000004e");
   OK(cz_checkpoint_check_config(c, 77));
   cz_checkpoint_close(&c);
 }
@@ -82,7 +88,9 @@ static void test_wrong_puts(void **state) {
   float x = 0;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     OK(cz_checkpoint_begin(&w, folder, 1, 0));
-    FAILS(cz_checkpoint_put(w, bad[i].name, CZ_CK_F32, &x, bad[i].rank == 9 ? nine : bad[i].dims, bad[i].rank), bad[i].code, bad[i].message);
+    FAILS(cz_checkpoint_put(w, bad[i].name, CZ_CK_F32, &x, bad[i].rank == 9 ? nine : bad[i].dims,
+                            bad[i].rank),
+          bad[i].code, bad[i].message);
     cz_checkpoint_discard(&w);
     assert_null(w);
   }
@@ -91,7 +99,8 @@ static void test_wrong_puts(void **state) {
   FAILS(cz_checkpoint_begin(&w, under("nowhere"), 1, 0), CZ_EIO, "nowhere");
 }
 
-/* Every data set that holds anything is under fletcher32: without it a flipped bit reads as success. */
+/* Every data set that holds anything is under fletcher32: without it a flipped bit reads
+ * as success. */
 static herr_t check_filter(hid_t group, const char *name, const H5L_info_t *info, void *count) {
   hid_t object = H5Oopen(group, name, H5P_DEFAULT);
   if (H5Iget_type(object) == H5I_DATASET) {
@@ -101,7 +110,8 @@ static herr_t check_filter(hid_t group, const char *name, const H5L_info_t *info
       size_t none = 0;
       assert_int_equal(H5Pget_layout(how), H5D_CHUNKED);
       assert_int_equal(H5Pget_nfilters(how), 1);
-      assert_int_equal(H5Pget_filter2(how, 0, &flags, &none, NULL, 0, NULL, &config), H5Z_FILTER_FLETCHER32);
+      assert_int_equal(H5Pget_filter2(how, 0, &flags, &none, NULL, 0, NULL, &config),
+                       H5Z_FILTER_FLETCHER32);
       assert_false(flags & H5Z_FLAG_OPTIONAL);
       ++*(int *)count;
     }
@@ -130,15 +140,19 @@ static void test_foreign_files(void **state) {
   cz_checkpoint *c = NULL;
   hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(file);
-  FAILS(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "not a checkpoint: it has no 'cloze/format'");
+  FAILS(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT,
+        "not a checkpoint: it has no 'cloze/format'");
   file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
-  hid_t group = H5Gcreate2(file, "cloze", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(1, &one, NULL);
-  hid_t set = H5Dcreate2(group, "format", H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  hid_t group = H5Gcreate2(file, "cloze", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+        space = H5Screate_simple(1, &one, NULL);
+  hid_t set =
+      H5Dcreate2(group, "format", H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   H5Dwrite(set, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, &format);
   H5Dclose(set);
   H5Gclose(group);
   H5Fclose(file);
-  FAILS(cz_checkpoint_open_file(&c, path), CZ_EINVAL, "checkpoint format 2; this program reads format 1");
+  FAILS(cz_checkpoint_open_file(&c, path), CZ_EINVAL,
+        "checkpoint format 2; this program reads format 1");
   file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
   set = H5Dcreate2(file, "cloze/half", H5T_STD_I16BE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   H5Dclose(set);
@@ -174,7 +188,8 @@ static void test_handles(void **state) {
   assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
 }
 
-/* HDF5 1.10.8 loses a few hundred bytes for each damaged object header that it refuses. Handles of ours are counted above. */
+/* HDF5 1.10.8 loses a few hundred bytes for each damaged object header that it refuses.
+ * Handles of ours are counted above. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:libhdf5"; }
 

@@ -1,5 +1,6 @@
-/* safetensors: the library's file, our own files, shards, and what the writer refuses. Bad files are in st_bad.c, number formats in st_numbers.c.
- * `test_safetensors write FOLDER` leaves files there for scripts/make_safetensors_fixture.py check. */
+/* safetensors: the library's file, our own files, shards, and what the writer refuses.
+ * Bad files are in st_bad.c, number formats in st_numbers.c. `test_safetensors write
+ * FOLDER` leaves files there for scripts/make_safetensors_fixture.py check. */
 #include "checkpoint/safetensors.h"
 #include "st_test.h"
 
@@ -15,8 +16,9 @@ static const struct {
   const char *name;
   cz_st_type type;
   int rank;
-} table[] = {{"a.f32", CZ_ST_F32, 2}, {"b.f64", CZ_ST_F64, 1},  {"c.bf16", CZ_ST_BF16, 3}, {"d.f16", CZ_ST_F16, 1},
-             {"empty", CZ_ST_F32, 2}, {"scalar", CZ_ST_F32, 0}, {"ids", CZ_ST_I64, 1}};
+} table[] = {{"a.f32", CZ_ST_F32, 2}, {"b.f64", CZ_ST_F64, 1}, {"c.bf16", CZ_ST_BF16, 3},
+             {"d.f16", CZ_ST_F16, 1}, {"empty", CZ_ST_F32, 2}, {"scalar", CZ_ST_F32, 0},
+             {"ids", CZ_ST_I64, 1}};
 enum { TABLE = sizeof table / sizeof *table };
 
 static void check_library_values(cz_safetensors *s) {
@@ -36,7 +38,8 @@ static void check_library_values(cz_safetensors *s) {
     OK(cz_safetensors_read_f64(s, d, table[t].name, shapes[t], table[t].rank));
     for (uint64_t i = 0; i < info->elements; i++) {
       double x = ((double)i - 3) / 8;
-      if (f[i] != (float)x || d[i] != x) fail_msg("%s[%d] is %g, %g", table[t].name, (int)i, (double)f[i], d[i]);
+      if (f[i] != (float)x || d[i] != x)
+        fail_msg("%s[%d] is %g, %g", table[t].name, (int)i, (double)f[i], d[i]);
     }
   }
 }
@@ -45,11 +48,13 @@ static void test_library_file(void **state) {
   cz_safetensors *s;
   OK(cz_safetensors_open(&s, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors"));
   check_library_values(s);
-  for (size_t i = 1; i < cz_safetensors_count(s); i++) assert_true(strcmp(cz_safetensors_at(s, i - 1)->name, cz_safetensors_at(s, i)->name) < 0);
+  for (size_t i = 1; i < cz_safetensors_count(s); i++)
+    assert_true(strcmp(cz_safetensors_at(s, i - 1)->name, cz_safetensors_at(s, i)->name) < 0);
   assert_null(cz_safetensors_find(s, "a.f3"));
   float f[6];
   const int64_t wrong[2] = {3, 2};
-  FAILS(cz_safetensors_read_f32(s, f, "a.f32", wrong, 2), CZ_EINVAL, "'a.f32' has shape [2, 3], expected [3, 2]");
+  FAILS(cz_safetensors_read_f32(s, f, "a.f32", wrong, 2), CZ_EINVAL,
+        "'a.f32' has shape [2, 3], expected [3, 2]");
   FAILS(cz_safetensors_read_f32(s, f, "a.f32", wrong, 0), CZ_EINVAL, "expected []");
   FAILS(cz_safetensors_read_f32(s, f, "nobody", wrong, 2), CZ_EINVAL, "no tensor 'nobody'");
   cz_safetensors_close(&s);
@@ -57,7 +62,8 @@ static void test_library_file(void **state) {
 }
 
 /* The same tensors as items to write, given in an order that is not the file's. */
-static void make_items(cz_st_item items[TABLE], double numbers[8], int64_t ids[8], float floats[8]) {
+static void make_items(cz_st_item items[TABLE], double numbers[8], int64_t ids[8],
+                       float floats[8]) {
   for (int i = 0; i < 8; i++) {
     numbers[i] = (i - 3) / 8.0;
     floats[i] = (float)numbers[i];
@@ -104,10 +110,13 @@ static void test_written_file(void **state) {
   uint64_t n;
   memcpy(&n, ours.data, sizeof n);
   assert_int_equal(n % 8, 0);
-  assert_ptr_equal(
-      strstr(ours.data + 8, "{\"__metadata__\":{\"format\":\"pt\"},\"ids\":{\"dtype\":\"I64\",\"shape\":[4],\"data_offsets\":[0,32]},\"b.f64\""),
-      ours.data + 8);
-  const char *order[] = {"\"ids\"", "\"b.f64\"", "\"a.f32\"", "\"empty\"", "\"scalar\"", "\"c.bf16\"", "\"d.f16\""}, *at = ours.data + 8;
+  assert_ptr_equal(strstr(ours.data + 8,
+                          "{\"__metadata__\":{\"format\":\"pt\"},\"ids\":{\"dtype\":\"I64\","
+                          "\"shape\":[4],\"data_offsets\":[0,32]},\"b.f64\""),
+                   ours.data + 8);
+  const char *order[] = {"\"ids\"",    "\"b.f64\"",  "\"a.f32\"", "\"empty\"",
+                         "\"scalar\"", "\"c.bf16\"", "\"d.f16\""},
+             *at = ours.data + 8;
   for (int i = 0; i < TABLE; i++) {
     at = strstr(at, order[i]);
     assert_non_null(at);
@@ -137,7 +146,8 @@ static void test_shards(void **state) {
   OK(cz_safetensors_open_model(&s, under("many")));
   check_library_values(s);
   int other = 0; /* the tensors lie in several files */
-  for (size_t i = 0; i < cz_safetensors_count(s); i++) other += cz_safetensors_at(s, i)->file != cz_safetensors_at(s, 0)->file;
+  for (size_t i = 0; i < cz_safetensors_count(s); i++)
+    other += cz_safetensors_at(s, i)->file != cz_safetensors_at(s, 0)->file;
   assert_true(other > 0);
   cz_safetensors_close(&s);
   cz_st_item items[TABLE];
@@ -145,7 +155,8 @@ static void test_shards(void **state) {
   float floats[8];
   int64_t ids[8];
   make_items(items, numbers, ids, floats);
-  OK(cz_safetensors_write_model(under("many"), items, 1, 0)); /* a later, smaller save is what a reader finds */
+  OK(cz_safetensors_write_model(under("many"), items, 1,
+                                0)); /* a later, smaller save is what a reader finds */
   assert_false(cz_fs_exists(under("many/model.safetensors.index.json")));
   OK(cz_safetensors_open_model(&s, under("many")));
   assert_int_equal(cz_safetensors_count(s), 1);
@@ -161,7 +172,8 @@ static void test_shards(void **state) {
 static void test_refused_writes(void **state) {
   const int64_t one = 1, negative[2] = {3, -1}, huge[3] = {INT64_MAX, INT64_MAX, 2};
   float x = 1;
-  cz_st_item twice[2] = {{"x", CZ_ST_F32, CZ_ST_F32, 1, &one, &x}, {"x", CZ_ST_BF16, CZ_ST_F32, 1, &one, &x}};
+  cz_st_item twice[2] = {{"x", CZ_ST_F32, CZ_ST_F32, 1, &one, &x},
+                         {"x", CZ_ST_BF16, CZ_ST_F32, 1, &one, &x}};
   const char *path = under("refused.safetensors");
   FAILS(cz_safetensors_write(path, twice, 2), CZ_EINVAL, "two tensors are called 'x'");
   FAILS(cz_safetensors_write_model(folder(), twice, 2, 4), CZ_EINVAL, "two tensors are called 'x'");
@@ -177,14 +189,16 @@ static void test_refused_writes(void **state) {
   cz_st_item whole = {"x", CZ_ST_I64, CZ_ST_F32, 1, &one, &x};
   FAILS(cz_safetensors_write(path, &whole, 1), CZ_EINVAL, "F32 can't be stored as I64");
   assert_false(cz_fs_exists(path));
-  FAILS(cz_safetensors_write(under("no/such/folder.safetensors"), twice + 1, 1), CZ_EIO, "No such file");
+  FAILS(cz_safetensors_write(under("no/such/folder.safetensors"), twice + 1, 1), CZ_EIO,
+        "No such file");
 }
 
 static void test_full_disk(void **state) {
   enum { N = 100000 };
   const int64_t n = N, one = 1;
   float *x = calloc(N, sizeof *x), y = 5;
-  cz_st_item small = {"y", CZ_ST_F32, CZ_ST_F32, 1, &one, &y}, large = {"x", CZ_ST_F32, CZ_ST_F32, 1, &n, x};
+  cz_st_item small = {"y", CZ_ST_F32, CZ_ST_F32, 1, &one, &y},
+             large = {"x", CZ_ST_F32, CZ_ST_F32, 1, &n, x};
   struct rlimit old, tight;
   OK(cz_safetensors_write(under("full.safetensors"), &small, 1));
   signal(SIGXFSZ, SIG_IGN);
@@ -209,10 +223,12 @@ int main(int argc, char **argv) {
     return 0;
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_library_file),   cmocka_unit_test(test_written_file),     cmocka_unit_test(test_shards),
-      cmocka_unit_test(test_refused_writes), cmocka_unit_test(test_full_disk),        cmocka_unit_test(test_bad_headers),
-      cmocka_unit_test(test_bad_sizes),      cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_shrunk_later),
-      cmocka_unit_test(test_bad_indices),    cmocka_unit_test(test_mutations),        cmocka_unit_test(test_halves),
+      cmocka_unit_test(test_library_file), cmocka_unit_test(test_written_file),
+      cmocka_unit_test(test_shards),       cmocka_unit_test(test_refused_writes),
+      cmocka_unit_test(test_full_disk),    cmocka_unit_test(test_bad_headers),
+      cmocka_unit_test(test_bad_sizes),    cmocka_unit_test(test_every_truncation),
+      cmocka_unit_test(test_shrunk_later), cmocka_unit_test(test_bad_indices),
+      cmocka_unit_test(test_mutations),    cmocka_unit_test(test_halves),
       cmocka_unit_test(test_rounding)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

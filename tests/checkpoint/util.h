@@ -1,4 +1,5 @@
-/* What the tests of weight files and checkpoints share: an emptied folder and whole-file reads. */
+/* What the tests of weight files and checkpoints share: an emptied folder and whole-file
+ * reads. */
 #ifndef CZ_TESTS_CHECKPOINT_UTIL_H
 #define CZ_TESTS_CHECKPOINT_UTIL_H
 

@@ -23,7 +23,8 @@ const char made_up_experiment[] =
     "    kind: evaluate\n"
     "    init: $finetune\n"
     "    evaluate: {split: test, max_length: 4, max_inputs: 32}\n"
-    "    tasks: {list: [{name: tsv, as: mood, train: train.tsv, test: test.tsv, labels: 'good,bad', metrics: 'accuracy,f1'}]}\n"
+    "    tasks: {list: [{name: tsv, as: mood, train: train.tsv, test: test.tsv, labels: "
+    "'good,bad', metrics: 'accuracy,f1'}]}\n"
     "rows:\n"
     "  - {name: spans, paper: {P: 1, Q: 2}, set: {pretrain.objective.name: random_spans}}\n"
     "  - {name: prefix, paper: {P: 2}, set: {pretrain.objective.name: prefix_lm}}\n"
@@ -33,12 +34,13 @@ const char made_up_experiment[] =
     "scales:\n"
     "  tiny: {columns: [{name: mood, value: evaluate.mood.scores.f1, paper: Q}]}\n";
 
-const char made_up_stage[] = "seed: 5\n"
-                             "tokenizer: " SAMPLE "/tokenizer.json\n"
-                             "model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
-                             "batch: {input_tokens: 128, target_tokens: 128}\n"
-                             "optimizer: {name: adafactor, learning_rate: 0.01}\n"
-                             "train: {steps: 3, log_steps: 1}\n";
+const char made_up_stage[] =
+    "seed: 5\n"
+    "tokenizer: " SAMPLE "/tokenizer.json\n"
+    "model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
+    "batch: {input_tokens: 128, target_tokens: 128}\n"
+    "optimizer: {name: adafactor, learning_rate: 0.01}\n"
+    "train: {steps: 3, log_steps: 1}\n";
 
 int make_run_files(void **state) {
   char text[4096];
@@ -46,14 +48,21 @@ int make_run_files(void **state) {
   write_text("x.yaml", made_up_experiment);
   write_text("train.tsv", "fine day\tgood\nsad day\tbad\n");
   write_text("test.tsv", "fine\tgood\nsad\tbad\n");
-  EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt"));
-  snprintf(text, sizeof text, "%scorpus: corpus.h5\nobjective: {name: random_spans, inputs_length: 64}\n", made_up_stage);
+  EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5",
+                  SAMPLE "/pretrain.txt"));
+  snprintf(text, sizeof text,
+           "%scorpus: corpus.h5\nobjective: {name: random_spans, inputs_length: 64}\n",
+           made_up_stage);
   write_text("pretrain.yaml", text);
-  snprintf(text, sizeof text, "%sinit: base/model\ntasks: {list: [{name: tsv, train: train.tsv, labels: 'good,bad'}]}\n", made_up_stage);
+  snprintf(
+      text, sizeof text,
+      "%sinit: base/model\ntasks: {list: [{name: tsv, train: train.tsv, labels: 'good,bad'}]}\n",
+      made_up_stage);
   write_text("finetune.yaml", text);
-  write_text("evaluate.yaml", "seed: 5\ntokenizer: " SAMPLE "/tokenizer.json\ninit: base/model\n"
-                              "model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
-                              "tasks: {list: [{name: tsv, train: train.tsv, dev: test.tsv, labels: 'good,bad'}]}\n");
+  write_text("evaluate.yaml",
+             "seed: 5\ntokenizer: " SAMPLE "/tokenizer.json\ninit: base/model\n"
+             "model: {name: t5-nano, d_model: 16, d_ff: 32, d_kv: 8, num_heads: 2, num_layers: 1}\n"
+             "tasks: {list: [{name: tsv, train: train.tsv, dev: test.tsv, labels: 'good,bad'}]}\n");
   EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "base"));
   return 0;
 }

@@ -9,7 +9,8 @@
 /* In the child: the three streams, the folder, the program. Nothing here may return. */
 static void become_program(const char *const *words) {
   char *argv[64] = {(char *)CZ_PROGRAM};
-  int n = 0, in = open(under("stdin"), O_RDONLY), out = open(under("stdout"), O_WRONLY | O_CREAT | O_TRUNC, 0600),
+  int n = 0, in = open(under("stdin"), O_RDONLY),
+      out = open(under("stdout"), O_WRONLY | O_CREAT | O_TRUNC, 0600),
       err = open(under("stderr"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   for (; words[n] && n < 62; n++) argv[n + 1] = (char *)words[n];
   if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 || chdir(folder())) _exit(126);
@@ -19,7 +20,8 @@ static void become_program(const char *const *words) {
 
 static const char *content(cz_buf *b, const char *name) {
   b->len = 0;
-  if (cz_fs_read(under(name), b) != CZ_OK || cz_buf_add(b, "", 1) != CZ_OK) fail_msg("%s", cz_error_message());
+  if (cz_fs_read(under(name), b) != CZ_OK || cz_buf_add(b, "", 1) != CZ_OK)
+    fail_msg("%s", cz_error_message());
   return b->data;
 }
 
@@ -32,12 +34,14 @@ outcome run_program(const char *input, const char *const *words) {
   if (child == 0) become_program(words);
   assert_true(child > 0);
   while (waitpid(child, &status, 0) < 0) assert_int_equal(errno, EINTR);
-  return (outcome){
-      .code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), .out = content(&out, "stdout"), .err = content(&err, "stderr")};
+  return (outcome){.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+                   .out = content(&out, "stdout"),
+                   .err = content(&err, "stderr")};
 }
 
 void expect_code(outcome o, int code, const char *file, int line) {
-  if (o.code != code) fail_msg("%s:%d: exit code %d, expected %d; it said: %s", file, line, o.code, code, o.err);
+  if (o.code != code)
+    fail_msg("%s:%d: exit code %d, expected %d; it said: %s", file, line, o.code, code, o.err);
 }
 
 void expect_message(outcome o, int code, const char *text, const char *file, int line) {

@@ -1,4 +1,5 @@
-/* What the tests of the program share: a scratch folder to run it in, and a call that gives back exit code and output. */
+/* What the tests of the program share: a scratch folder to run it in, and a call that
+ * gives back exit code and output. */
 #ifndef CZ_TESTS_CLI_PROGRAM_H
 #define CZ_TESTS_CLI_PROGRAM_H
 
@@ -34,7 +35,8 @@ void expect_code(outcome o, int code, const char *file, int line);
 void expect_message(outcome o, int code, const char *text, const char *file, int line);
 #define REFUSED(code, text, o) expect_message(o, code, text, __FILE__, __LINE__)
 
-json_t *json_line(const char **text); /* the object on the next line; the test fails when it is none; null at the end. The caller frees it */
+json_t *json_line(const char **text); /* the object on the next line; the test fails when it is
+                                         none; null at the end. The caller frees it */
 
 /* Groups of test_cli; they return how many failed. */
 int run_text_tests(void);

@@ -1,4 +1,5 @@
-/* Help, exit codes and messages of the program: 0 done, 1 failed, 2 wrong usage or configuration. */
+/* Help, exit codes and messages of the program: 0 done, 1 failed, 2 wrong usage or
+ * configuration. */
 #include "program.h"
 
 enum { MOST_COMMANDS = 40 };
@@ -9,7 +10,9 @@ static size_t list_commands(char names[MOST_COMMANDS][32]) {
   outcome o = cloze("help");
   EXPECT(0, o);
   for (const char *line = o.out; *line; line += strcspn(line, "\n"), line += *line == '\n')
-    if (n < MOST_COMMANDS && !strncmp(line, "  ", 2) && line[2] != ' ' && sscanf(line, " %31s", names[n]) == 1 && strcmp(names[n], "help")) n++;
+    if (n < MOST_COMMANDS && !strncmp(line, "  ", 2) && line[2] != ' ' &&
+        sscanf(line, " %31s", names[n]) == 1 && strcmp(names[n], "help"))
+      n++;
   return n;
 }
 
@@ -23,7 +26,8 @@ static void test_every_command_has_help(void **state) {
     outcome o = cloze(names[i], "--help");
     EXPECT(0, o);
     snprintf(synopsis, sizeof synopsis, "cloze %s", names[i]);
-    if (!strstr(o.out, synopsis)) fail_msg("cloze %s --help does not show '%s'", names[i], synopsis);
+    if (!strstr(o.out, synopsis))
+      fail_msg("cloze %s --help does not show '%s'", names[i], synopsis);
     snprintf(long_form, sizeof long_form, "%s", o.out);
     assert_string_equal(cloze("help", names[i]).out, long_form);
     o = cloze("help", "man");
@@ -38,7 +42,8 @@ static void test_every_command_refuses_wrong_options(void **state) {
   size_t n = list_commands(names);
   for (size_t i = 0; i < n; i++) {
     REFUSED(2, "--no-such-option", cloze(names[i], "--no-such-option"));
-    if (strcmp(names[i], "list")) REFUSED(2, "cloze: ", cloze(names[i])); /* list is content with no word */
+    if (strcmp(names[i], "list"))
+      REFUSED(2, "cloze: ", cloze(names[i])); /* list is content with no word */
   }
 }
 
@@ -48,12 +53,15 @@ static void test_wrong_words(void **state) {
   REFUSED(2, "no command 'runn'; did you mean run", cloze("runn"));
   REFUSED(2, "no command 'tokenise'; did you mean tokenize", cloze("help", "tokenise"));
   REFUSED(2, "unknown option --bogus\n", cloze("trace", "--bogus"));
-  REFUSED(2, "unknown option --sedes; did you mean --seeds", cloze("run", "x.yaml", "--sedes", "3"));
+  REFUSED(2, "unknown option --sedes; did you mean --seeds",
+          cloze("run", "x.yaml", "--sedes", "3"));
   REFUSED(2, "option --batch wants a value", cloze("trace", FIXTURES "/t5/v1_0", "--batch"));
   REFUSED(2, "takes no value", cloze("trace", FIXTURES "/t5/v1_0", "--no-grad=1"));
   REFUSED(2, "there is no such file", cloze("run", "missing.yaml"));
-  REFUSED(2, "no device 'gpu'", cloze("run", CZ_SOURCE_DIR "/experiments/quickstart.yaml", "--device", "gpu"));
-  REFUSED(2, "unknown key 'sedes'; did you mean 'seeds'", cloze("show", CZ_SOURCE_DIR "/experiments/quickstart.yaml", "sedes=[1]"));
+  REFUSED(2, "no device 'gpu'",
+          cloze("run", CZ_SOURCE_DIR "/experiments/quickstart.yaml", "--device", "gpu"));
+  REFUSED(2, "unknown key 'sedes'; did you mean 'seeds'",
+          cloze("show", CZ_SOURCE_DIR "/experiments/quickstart.yaml", "sedes=[1]"));
   REFUSED(2, "did you mean", cloze("objective", "random_span", "--keys"));
 }
 
@@ -63,19 +71,22 @@ static void test_failures(void **state) {
   EXPECT(1, cloze("tokenize", "bad.json"));
   EXPECT(1, cloze("tokenize", "missing.json"));
   EXPECT(1, cloze("corpus", "--tokenizer", T5_JSON, "--out", "x.h5", "missing.txt"));
-  REFUSED(2, "missing is not there: a model's folder has", cloze("trace", "missing", "--batch", "b.jsonl", "--out", "x.h5"));
+  REFUSED(2, "missing is not there: a model's folder has",
+          cloze("trace", "missing", "--batch", "b.jsonl", "--out", "x.h5"));
   assert_false(cz_fs_exists(under("x.h5")));
 }
 
 static void test_keys(void **state) {
-  static const char *const some[] = {"noise_density", "mean_noise_span_length", "learning_rate", "input_tokens", "max_examples", "input_columns"};
+  static const char *const some[] = {"noise_density", "mean_noise_span_length", "learning_rate",
+                                     "input_tokens",  "max_examples",           "input_columns"};
   outcome o = cloze("help", "keys");
   EXPECT(0, o);
   for (size_t i = 0; i < sizeof some / sizeof *some; i++)
     if (!strstr(o.out, some[i])) fail_msg("cloze help keys lacks %s", some[i]);
 }
 
-/* What is not written in a document is guessed: defaults, and the codes that a stopped program leaves. */
+/* What is not written in a document is guessed: defaults, and the codes that a stopped
+ * program leaves. */
 static void test_what_help_says(void **state) {
   outcome o = cloze("help", "bench");
   EXPECT(0, o);

@@ -1,4 +1,5 @@
-/* What `cloze bench` and `cloze show --cost` say of speed and cost: that the keys are there, and that the numbers fit the formulas and each other. */
+/* What `cloze bench` and `cloze show --cost` say of speed and cost: that the keys are
+ * there, and that the numbers fit the formulas and each other. */
 #include "program.h"
 #include "training/flops.h"
 
@@ -12,20 +13,26 @@ static double number(const json_t *j, const char *key) {
 
 /* Six digits are printed. */
 static void assert_like(const char *what, double found, double wanted) {
-  if (!(fabs(found - wanted) <= 3e-5 * fabs(wanted))) fail_msg("%s: found %g, expected %g", what, found, wanted);
+  if (!(fabs(found - wanted) <= 3e-5 * fabs(wanted)))
+    fail_msg("%s: found %g, expected %g", what, found, wanted);
 }
 
-/* The keys that the first issue names, and that they fit together: FLOP as the formula has them, ops that add up to the step. */
+/* The keys that the first issue names, and that they fit together: FLOP as the formula
+ * has them, ops that add up to the step. */
 static void test_bench_step(void **state) {
   static const char *const texts[] = {"cpu", "model", "device", "dtype"};
-  outcome o = cloze("bench", "step", "--model", "t5-nano", "--segments", "2", "--inputs", "24", "--targets", "10", "--steps", "1", "--json");
+  outcome o = cloze("bench", "step", "--model", "t5-nano", "--segments", "2", "--inputs", "24",
+                    "--targets", "10", "--steps", "1", "--json");
   EXPECT(0, o);
   json_error_t why;
   json_t *j = json_loads(o.out, 0, &why), *x;
   if (!j) fail_msg("%s in: %s", why.text, o.out);
-  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) assert_true(json_is_string(json_object_get(j, texts[i])));
-  assert_true(number(j, "tokens") == 2 * (24 + 10) && number(j, "steps") == 1 && number(j, "peak_rss_bytes") > 1e6);
-  double seconds = number(j, "step_seconds"), rate = number(j, "gflop_per_s"), spent = 0, gflop = 0, parts = 0;
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    assert_true(json_is_string(json_object_get(j, texts[i])));
+  assert_true(number(j, "tokens") == 2 * (24 + 10) && number(j, "steps") == 1 &&
+              number(j, "peak_rss_bytes") > 1e6);
+  double seconds = number(j, "step_seconds"), rate = number(j, "gflop_per_s"), spent = 0, gflop = 0,
+         parts = 0;
   assert_like("tokens_per_s", number(j, "tokens_per_s"), 68 / seconds);
   assert_like("gflop_per_s", rate, number(j, "gflop_per_step") / seconds);
   assert_like("share", number(j, "share"), rate / number(j, "ceiling_gflop_per_s"));
@@ -34,31 +41,39 @@ static void test_bench_step(void **state) {
     spent += number(x, "seconds"), gflop += number(x, "gflop"), parts += number(x, "share_of_step");
     assert_true(number(x, "seconds") > -1e-6 * seconds && number(x, "gflop") >= 0);
     if (strcmp(op, "optimizer") && strcmp(op, "rest"))
-      assert_like(op, number(x, "seconds"), number(x, "forward_seconds") + number(x, "backward_seconds"));
+      assert_like(op, number(x, "seconds"),
+                  number(x, "forward_seconds") + number(x, "backward_seconds"));
   }
   assert_like("the ops' seconds", spent, seconds);
   assert_like("the ops' shares", parts, 1);
   assert_like("the ops' FLOP", gflop, number(j, "gflop_per_step"));
   cz_model_config c;
   assert_int_equal(cz_model_config_named(&c, "t5-nano"), CZ_OK);
-  double formula = 1e-9 * cz_flops_step(&c, &(cz_step_shape){.segments = 2, .inputs = 24, .targets = 10});
-  if (!(fabs(gflop - formula) <= 0.01 * formula)) fail_msg("the graph counts %g GFLOP, the formula %g", gflop, formula);
+  double formula =
+      1e-9 * cz_flops_step(&c, &(cz_step_shape){.segments = 2, .inputs = 24, .targets = 10});
+  if (!(fabs(gflop - formula) <= 0.01 * formula))
+    fail_msg("the graph counts %g GFLOP, the formula %g", gflop, formula);
   json_decref(j);
 }
 
-/* A step under an objective, of one piece: the paper's lengths (t5.md 3.3: 512 and 114 for spans of 3), and FLOP as the formula has them. */
-static void check_objective(const json_t *row, const cz_model_config *t5, const cz_model_config *lm) {
+/* A step under an objective, of one piece: the paper's lengths (t5.md 3.3: 512 and 114
+ * for spans of 3), and FLOP as the formula has them. */
+static void check_objective(const json_t *row, const cz_model_config *t5,
+                            const cz_model_config *lm) {
   const char *name = json_string_value(json_object_get(row, "objective"));
-  double n = number(row, "examples"), inputs = number(row, "mean_inputs"), targets = number(row, "mean_targets"),
-         seconds = number(row, "step_seconds");
+  double n = number(row, "examples"), inputs = number(row, "mean_inputs"),
+         targets = number(row, "mean_targets"), seconds = number(row, "step_seconds");
   assert_non_null(name);
   assert_true(n >= 1 && number(row, "raw_tokens") >= n && number(row, "peak_bytes") > 1e6);
   assert_like(name, number(row, "examples_per_s"), n / seconds);
   assert_like(name, number(row, "raw_tokens_per_s"), number(row, "raw_tokens") / seconds);
   cz_step_shape shape = {.segments = n, .inputs = inputs, .targets = targets};
-  double formula = 1e-9 * cz_flops_step(inputs > 0 ? t5 : lm, &shape), made = number(row, "tokens_per_s") * seconds;
-  if (!(fabs(number(row, "gflop") - formula) <= 0.03 * formula)) fail_msg("%s: %g GFLOP, the formula has %g", name, number(row, "gflop"), formula);
-  if (!(fabs(made - n * (inputs + targets)) <= 0.03 * made)) fail_msg("%s: %g tokens in a step of %g x (%g + %g)", name, made, n, inputs, targets);
+  double formula = 1e-9 * cz_flops_step(inputs > 0 ? t5 : lm, &shape),
+         made = number(row, "tokens_per_s") * seconds;
+  if (!(fabs(number(row, "gflop") - formula) <= 0.03 * formula))
+    fail_msg("%s: %g GFLOP, the formula has %g", name, number(row, "gflop"), formula);
+  if (!(fabs(made - n * (inputs + targets)) <= 0.03 * made))
+    fail_msg("%s: %g tokens in a step of %g x (%g + %g)", name, made, n, inputs, targets);
   if (!strcmp(name, "random_spans")) assert_true(inputs == 512 && targets == 114);
   if (!strcmp(name, "lm")) assert_true(inputs == 0 && targets == 512);
   if (!strcmp(name, "prefix_lm")) assert_true(fabs(inputs - targets) < 0.05 * targets);
@@ -66,7 +81,9 @@ static void check_objective(const json_t *row, const cz_model_config *t5, const 
 }
 
 static void test_bench_objectives(void **state) {
-  static const char *const names[] = {"prefix_lm", "lm", "bert_style", "deshuffling", "mass", "iid_replace_spans", "iid_drop_tokens", "random_spans"};
+  static const char *const names[] = {"prefix_lm",       "lm",          "bert_style",
+                                      "deshuffling",     "mass",        "iid_replace_spans",
+                                      "iid_drop_tokens", "random_spans"};
   cz_model_config t5, lm;
   json_error_t why;
   assert_int_equal(cz_model_config_named(&t5, "t5-nano"), CZ_OK);
@@ -78,29 +95,35 @@ static void test_bench_objectives(void **state) {
   assert_int_equal(json_array_size(rows), 8);
   for (size_t i = 0; i < 8; i++) {
     size_t at = 0;
-    while (at < 8 && strcmp(names[i], json_string_value(json_object_get(json_array_get(rows, at), "objective")))) at++;
+    while (at < 8 && strcmp(names[i], json_string_value(
+                                          json_object_get(json_array_get(rows, at), "objective"))))
+      at++;
     if (at == 8) fail_msg("%s is missing", names[i]);
     check_objective(json_array_get(rows, at), &t5, &lm);
   }
   json_decref(rows);
-  REFUSED(2, "--model prefix-lm-nano is no encoder-decoder", cloze("bench", "objectives", "--model", "prefix-lm-nano"));
-  REFUSED(2, "--tokens: '0' is not between 1 and 2^22", cloze("bench", "objectives", "--tokens", "0"));
+  REFUSED(2, "--model prefix-lm-nano is no encoder-decoder",
+          cloze("bench", "objectives", "--model", "prefix-lm-nano"));
+  REFUSED(2, "--tokens: '0' is not between 1 and 2^22",
+          cloze("bench", "objectives", "--tokens", "0"));
 }
 
-static const char priced[] = "title: priced\n"
-                             "seeds: [1]\n"
-                             "common:\n"
-                             "  tokenizer: " SAMPLE "/tokenizer.json\n"
-                             "  model: {name: t5-nano}\n"
-                             "  optimizer: {learning_rate: 1}\n"
-                             "stages:\n"
-                             "  learn:\n"
-                             "    kind: finetune\n"
-                             "    batch: {input_tokens: 240, target_tokens: 1000, max_inputs: %d, max_targets: %d}\n"
-                             "    train: {steps: 50}\n"
-                             "    tasks: {mixing: %s, list: [{name: tsv, as: long, train: long.tsv}, {name: tsv, as: short, train: short.tsv}]}\n"
-                             "rows: [{name: only}]\n"
-                             "columns: [{name: loss, value: learn.loss}]\n";
+static const char priced[] =
+    "title: priced\n"
+    "seeds: [1]\n"
+    "common:\n"
+    "  tokenizer: " SAMPLE "/tokenizer.json\n"
+    "  model: {name: t5-nano}\n"
+    "  optimizer: {learning_rate: 1}\n"
+    "stages:\n"
+    "  learn:\n"
+    "    kind: finetune\n"
+    "    batch: {input_tokens: 240, target_tokens: 1000, max_inputs: %d, max_targets: %d}\n"
+    "    train: {steps: 50}\n"
+    "    tasks: {mixing: %s, list: [{name: tsv, as: long, train: long.tsv}, {name: tsv, as: short, "
+    "train: short.tsv}]}\n"
+    "rows: [{name: only}]\n"
+    "columns: [{name: loss, value: learn.loss}]\n";
 
 /* The only stage's costs; the caller frees the text's tree. */
 static json_t *price(json_t **root, int max_inputs, int max_targets, const char *mixing) {
@@ -111,7 +134,8 @@ static json_t *price(json_t **root, int max_inputs, int max_targets, const char 
   outcome o = cloze("show", "priced.yaml", "--cost", "--gflops", "2", "--json");
   EXPECT(0, o);
   if (!(*root = json_loads(o.out, 0, &why))) fail_msg("%s in: %s", why.text, o.out);
-  return json_array_get(json_object_get(json_array_get(json_object_get(*root, "rows"), 0), "stages"), 0);
+  return json_array_get(
+      json_object_get(json_array_get(json_object_get(*root, "rows"), 0), "stages"), 0);
 }
 
 /* Tokens of TEXT, the end-of-sequence token among them. */
@@ -125,7 +149,8 @@ static double length_of(const char *text) {
   return n;
 }
 
-static void check_price(int max_inputs, int max_targets, const char *mixing, double inputs, double targets) {
+static void check_price(int max_inputs, int max_targets, const char *mixing, double inputs,
+                        double targets) {
   json_t *root, *cost = price(&root, max_inputs, max_targets, mixing);
   cz_model_config c;
   assert_int_equal(cz_model_config_named(&c, "t5-nano"), CZ_OK);
@@ -141,25 +166,30 @@ static void check_price(int max_inputs, int max_targets, const char *mixing, dou
   json_decref(root);
 }
 
-/* A mixture of two tasks whose texts are very unlike, three of one to one of the other: the mean length is that of what is drawn. */
+/* A mixture of two tasks whose texts are very unlike, three of one to one of the other:
+ * the mean length is that of what is drawn. */
 static void test_cost_of_a_mixture(void **state) {
   static const char *const words[2] = {"a library of functions that read and write archives", "a"};
   double l[2] = {length_of(words[0]), length_of(words[1])};
   char text[1024];
   assert_true(l[0] > 3 * l[1]);
-  snprintf(text, sizeof text, "%s\t%s\n%s\t%s\n%s\t%s\n", words[0], words[1], words[0], words[1], words[0], words[1]);
+  snprintf(text, sizeof text, "%s\t%s\n%s\t%s\n%s\t%s\n", words[0], words[1], words[0], words[1],
+           words[0], words[1]);
   write_text("long.tsv", text);
   snprintf(text, sizeof text, "%s\t%s\n", words[1], words[0]);
   write_text("short.tsv", text);
   check_price(100, 100, "proportional", 0.75 * l[0] + 0.25 * l[1], 0.75 * l[1] + 0.25 * l[0]);
   check_price(100, 100, "equal", 0.5 * (l[0] + l[1]), 0.5 * (l[0] + l[1]));
-  int cap = (int)l[1] + 2; /* cuts the long texts only, so the mean of what is cut is not the mean that is cut */
+  int cap =
+      (int)l[1] +
+      2; /* cuts the long texts only, so the mean of what is cut is not the mean that is cut */
   check_price(cap, 100, "equal", 0.5 * (cap + l[1]), 0.5 * (l[0] + l[1]));
   check_price(100, cap, "proportional", 0.75 * l[0] + 0.25 * l[1], 0.75 * l[1] + 0.25 * cap);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_bench_step), cmocka_unit_test(test_bench_objectives),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_bench_step),
+                                     cmocka_unit_test(test_bench_objectives),
                                      cmocka_unit_test(test_cost_of_a_mixture)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -1,4 +1,5 @@
-/* Folders of runs: whose they are, what differs, what is lost, and that nothing that somebody made is written over. */
+/* Folders of runs: whose they are, what differs, what is lost, and that nothing that
+ * somebody made is written over. */
 #include "made_up.h"
 
 #include <unistd.h>
@@ -15,26 +16,40 @@ static void change_keys(const char *name) {
 /* A folder that holds another run says which keys and files differ. */
 static void test_folders(void **state) {
   EXPECT(0, cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
-  REFUSED(2, "/run: this folder holds another run:\n  seeds.0: 1 there, 2 now\n  stages.finetune.train: nothing there, {\"steps\": 3} now\n",
+  REFUSED(2,
+          "/run: this folder holds another run:\n  seeds.0: 1 there, 2 now\n  "
+          "stages.finetune.train: nothing there, {\"steps\": 3} now\n",
           cloze("run", "x.yaml", "--out", "run", "seeds=[2]", "stages.finetune.train.steps=3"));
   write_text("test.tsv", "fine\tgood\nsad\tbad\nsad\tbad\n");
-  REFUSED(2, "/run: this folder holds another run:\n  the file test.tsv has changed since then\nto go on",
-          cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
+  REFUSED(
+      2,
+      "/run: this folder holds another run:\n  the file test.tsv has changed since then\nto go on",
+      cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
   assert_int_equal(unlink(under("run/result.json")), 0);
-  outcome o = cloze("run", "x.yaml", "--out", "run", "seeds=[1]"); /* not finished: what depends on the file is made anew, and that is said */
+  outcome o = cloze(
+      "run", "x.yaml", "--out", "run",
+      "seeds=[1]"); /* not finished: what depends on the file is made anew, and that is said */
   EXPECT(0, o);
-  if (!strstr(o.err, "are made anew:\n  the file test.tsv has changed since then") || strstr(o.err, "spans: finetune")) fail_msg("%s", o.err);
+  if (!strstr(o.err, "are made anew:\n  the file test.tsv has changed since then") ||
+      strstr(o.err, "spans: finetune"))
+    fail_msg("%s", o.err);
   assert_int_equal(unlink(under("run/result.json")), 0);
   change_keys("run/plan.json");
   o = cloze("run", "x.yaml", "--out", "run", "seeds=[1]");
   EXPECT(0, o);
-  if (!strstr(o.err, "were made by another version of cloze or from other files; they are made anew")) fail_msg("%s", o.err);
+  if (!strstr(o.err,
+              "were made by another version of cloze or from other files; they are made anew"))
+    fail_msg("%s", o.err);
   change_keys("run/plan.json");
-  REFUSED(2, "were made by another version of cloze", cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
+  REFUSED(2, "were made by another version of cloze",
+          cloze("run", "x.yaml", "--out", "run", "seeds=[1]"));
   EXPECT(0, cloze("report", "run"));
-  REFUSED(2, "base: this folder holds another run:\n  train.steps: 3 there, 4 now\nto go on with that run",
-          cloze("pretrain", "pretrain.yaml", "--out", "base", "train.steps=4"));
-  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "base", "optimizer.learning_rate=1e-2")); /* another spelling of the same */
+  REFUSED(
+      2,
+      "base: this folder holds another run:\n  train.steps: 3 there, 4 now\nto go on with that run",
+      cloze("pretrain", "pretrain.yaml", "--out", "base", "train.steps=4"));
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "base",
+                  "optimizer.learning_rate=1e-2")); /* another spelling of the same */
 }
 
 /* A stage by itself belongs to the contents of its files, finished or not. */
@@ -46,16 +61,21 @@ static void test_changed_inputs(void **state) {
   REFUSED(2, "tuned: this folder holds another run:\n  the file train.tsv has changed since then",
           cloze("finetune", "finetune.yaml", "--out", "tuned"));
   assert_int_equal(unlink(under("tuned/result.json")), 0);
-  REFUSED(2, "the file train.tsv has changed since then", cloze("finetune", "finetune.yaml", "--out", "tuned"));
+  REFUSED(2, "the file train.tsv has changed since then",
+          cloze("finetune", "finetune.yaml", "--out", "tuned"));
   write_text("train.tsv", "fine day\tgood\nsad day\tbad\n"); /* as it was: the run goes on */
   EXPECT(0, cloze("finetune", "finetune.yaml", "--out", "tuned"));
-  EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5", SAMPLE "/pretrain.txt", "test.tsv"));
+  EXPECT(0, cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "corpus.h5",
+                  SAMPLE "/pretrain.txt", "test.tsv"));
   assert_int_equal(unlink(under("again/result.json")), 0);
   REFUSED(2, "again: this folder holds another run:\n  the file corpus.h5 has changed since then",
           cloze("pretrain", "pretrain.yaml", "--out", "again"));
-  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "other")); /* another model, in the place of the one that was scored */
-  assert_int_equal(rename(under("other/model/model.safetensors"), under("base/model/model.safetensors")), 0);
-  REFUSED(2, "the file base/model/model.safetensors has changed since then", cloze("evaluate", "evaluate.yaml", "--out", "scored"));
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out",
+                  "other")); /* another model, in the place of the one that was scored */
+  assert_int_equal(
+      rename(under("other/model/model.safetensors"), under("base/model/model.safetensors")), 0);
+  REFUSED(2, "the file base/model/model.safetensors has changed since then",
+          cloze("evaluate", "evaluate.yaml", "--out", "scored"));
 }
 
 static void test_one_folder_twice(void **state) {
@@ -77,22 +97,29 @@ static void test_moved_run(void **state) {
   shell("rm here/result.json here/stages/finetune-*/result.json && mv here there");
   outcome o = cloze("run", "x.yaml", "--out", "there", "seeds=[1]");
   EXPECT(0, o);
-  if (!strstr(o.err, "finetune: going on at step 2 of 2") || strstr(o.err, "pretrain: step")) fail_msg("%s", o.err);
-  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "second", "seed=6")); /* of a stage by itself the path still counts */
+  if (!strstr(o.err, "finetune: going on at step 2 of 2") || strstr(o.err, "pretrain: step"))
+    fail_msg("%s", o.err);
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "second",
+                  "seed=6")); /* of a stage by itself the path still counts */
   EXPECT(0, cloze("finetune", "finetune.yaml", "--out", "one"));
-  REFUSED(2, "one: this folder holds another run:\n  init: \"base/model\" there, \"second/model\" now",
+  REFUSED(2,
+          "one: this folder holds another run:\n  init: \"base/model\" there, \"second/model\" now",
           cloze("finetune", "finetune.yaml", "--out", "one", "init=second/model"));
 }
 
-/* A folder that is not finished may be mended: what differs and what is lost is said; where nothing would stay it is another experiment's. */
+/* A folder that is not finished may be mended: what differs and what is lost is said;
+ * where nothing would stay it is another experiment's. */
 static void test_unfinished_folders(void **state) {
   EXPECT(0, cloze("run", "x.yaml", "--out", "half", "seeds=[1]"));
   shell("rm half/result.json");
-  REFUSED(2, "/half: this folder holds another run, and none of its stages would stay:\n  seeds.0: 1 there, 2 now\nchoose another --out",
+  REFUSED(2,
+          "/half: this folder holds another run, and none of its stages would stay:\n  seeds.0: 1 "
+          "there, 2 now\nchoose another --out",
           cloze("run", "x.yaml", "--out", "half", "seeds=[2]"));
   outcome o = cloze("run", "x.yaml", "--out", "half", "seeds=[1]", "stages.finetune.train.steps=3");
   EXPECT(0, o);
-  if (!strstr(o.err, "/half: the experiment is not what it was here:\n  stages.finetune.train: nothing there, {\"steps\": 3} now\n"
+  if (!strstr(o.err, "/half: the experiment is not what it was here:\n  stages.finetune.train: "
+                     "nothing there, {\"steps\": 3} now\n"
                      "4 of its 6 stages no longer belong to it\n"))
     fail_msg("%s", o.err);
   assert_null(strstr(o.err, "pretrain: step"));
@@ -104,17 +131,22 @@ static void test_damaged_folders(void **state) {
   shell("rm torn/plan.json");
   outcome o = cloze("report", "torn");
   EXPECT(1, o);
-  if (!strstr(o.err, "torn/plan.json: there is no such file\n  (run the experiment again with --out torn")) fail_msg("%s", o.err);
+  if (!strstr(o.err,
+              "torn/plan.json: there is no such file\n  (run the experiment again with --out torn"))
+    fail_msg("%s", o.err);
   o = cloze("run", "x.yaml", "--out", "torn", "seeds=[1]");
   EXPECT(0, o);
-  if (!strstr(o.err, "plan.json can't be read; it is written anew") || strstr(o.err, "[1/6]")) fail_msg("%s", o.err);
+  if (!strstr(o.err, "plan.json can't be read; it is written anew") || strstr(o.err, "[1/6]"))
+    fail_msg("%s", o.err);
   shell("rm torn/result.json && echo '[' > torn/plan.json");
   REFUSED(1, "torn/plan.json:", cloze("report", "torn"));
   EXPECT(0, cloze("run", "x.yaml", "--out", "torn", "seeds=[1]"));
-  shell("for f in torn/stages/evaluate-*/result.json; do echo '{' > $f; done; rm -r torn/stages/pretrain-*/model");
+  shell("for f in torn/stages/evaluate-*/result.json; do echo '{' > $f; done; rm -r "
+        "torn/stages/pretrain-*/model");
   o = cloze("report", "torn");
   EXPECT(0, o);
-  if (!strstr(o.err, "result.json is damaged and left out: run the experiment again with --out torn") ||
+  if (!strstr(o.err,
+              "result.json is damaged and left out: run the experiment again with --out torn") ||
       !strstr(o.out, "The run is not finished: 4 of 6 stages are done."))
     fail_msg("%s%s", o.err, o.out);
   o = cloze("report", "torn", "--stages");
@@ -122,7 +154,8 @@ static void test_damaged_folders(void **state) {
   assert_non_null(strstr(o.out, "pretrain  no model"));
   o = cloze("run", "x.yaml", "--out", "torn", "seeds=[1]");
   EXPECT(0, o);
-  if (!strstr(o.err, "[1/6] seed 1, spans: pretrain") || !strstr(o.err, "[6/6] seed 1, prefix: evaluate") || strstr(o.err, ": finetune\n"))
+  if (!strstr(o.err, "[1/6] seed 1, spans: pretrain") ||
+      !strstr(o.err, "[6/6] seed 1, prefix: evaluate") || strstr(o.err, ": finetune\n"))
     fail_msg("%s", o.err);
   o = cloze("run", "x.yaml", "--out", "torn", "seeds=[1]");
   EXPECT(0, o);
@@ -131,9 +164,11 @@ static void test_damaged_folders(void **state) {
 
 /* Rows that share a stage share its number: the counter and the report count the same. */
 static void test_counter(void **state) {
-  outcome o = cloze("run", "x.yaml", "--out", "shared", "seeds=[1]", "rows.1.set={evaluate.evaluate.max_length: 5}");
+  outcome o = cloze("run", "x.yaml", "--out", "shared", "seeds=[1]",
+                    "rows.1.set={evaluate.evaluate.max_length: 5}");
   EXPECT(0, o);
-  if (!strstr(o.err, "[4/4] seed 1, prefix: evaluate") || strstr(o.err, "/6]")) fail_msg("%s", o.err);
+  if (!strstr(o.err, "[4/4] seed 1, prefix: evaluate") || strstr(o.err, "/6]"))
+    fail_msg("%s", o.err);
   shell("rm shared/stages/evaluate-*/result.json");
   o = cloze("report", "shared");
   EXPECT(0, o);
@@ -152,7 +187,8 @@ static void test_folders_of_others(void **state) {
   REFUSED(2, said, cloze("evaluate", "evaluate.yaml", "--out", "mine"));
   expect_content("mine/experiment.yaml", made_up_experiment);
   expect_content("mine/config.yaml", made_up_stage);
-  REFUSED(2, "base holds other files and no run", cloze("run", "x.yaml", "--out", "base")); /* a stage's */
+  REFUSED(2, "base holds other files and no run",
+          cloze("run", "x.yaml", "--out", "base")); /* a stage's */
   assert_int_equal(cz_fs_make_dirs(under("empty")), CZ_OK);
   EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "empty"));
   assert_int_equal(unlink(under("empty/lock")), 0); /* copied by somebody who left it out */
@@ -165,22 +201,29 @@ static void test_outputs_that_are_inputs(void **state) {
   write_text("text.txt", "one\n\ntwo\n");
   write_text("b.jsonl", line);
   assert_int_equal(symlink("text.txt", under("other.txt")), 0);
-  REFUSED(2, "--out is also an input: text.txt", cloze("corpus", "--tokenizer", T5_JSON, "--out", "text.txt", "test.tsv", "text.txt"));
-  REFUSED(2, "--out is also an input: text.txt", cloze("corpus", "--tokenizer", T5_JSON, "--out", "./other.txt", "text.txt"));
-  REFUSED(2, "--out is also an input: t.json", cloze("corpus", "--tokenizer", (write_text("t.json", "{}"), "t.json"), "--out", "t.json", "text.txt"));
-  REFUSED(2, "--out is also an input: b.jsonl", cloze("trace", FIXTURES "/t5/v1_0", "--batch", "b.jsonl", "--out", "b.jsonl"));
-  REFUSED(2, "--out is also an input: base/model/model.safetensors",
-          cloze("trace", "base/model", "--batch", "b.jsonl", "--out", "base/model/model.safetensors"));
+  REFUSED(2, "--out is also an input: text.txt",
+          cloze("corpus", "--tokenizer", T5_JSON, "--out", "text.txt", "test.tsv", "text.txt"));
+  REFUSED(2, "--out is also an input: text.txt",
+          cloze("corpus", "--tokenizer", T5_JSON, "--out", "./other.txt", "text.txt"));
+  REFUSED(2, "--out is also an input: t.json",
+          cloze("corpus", "--tokenizer", (write_text("t.json", "{}"), "t.json"), "--out", "t.json",
+                "text.txt"));
+  REFUSED(2, "--out is also an input: b.jsonl",
+          cloze("trace", FIXTURES "/t5/v1_0", "--batch", "b.jsonl", "--out", "b.jsonl"));
+  REFUSED(
+      2, "--out is also an input: base/model/model.safetensors",
+      cloze("trace", "base/model", "--batch", "b.jsonl", "--out", "base/model/model.safetensors"));
   expect_content("text.txt", "one\n\ntwo\n");
   expect_content("b.jsonl", line);
   expect_content("t.json", "{}");
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_folders),           cmocka_unit_test(test_one_folder_twice),
-                                     cmocka_unit_test(test_moved_run),         cmocka_unit_test(test_unfinished_folders),
-                                     cmocka_unit_test(test_damaged_folders),   cmocka_unit_test(test_counter),
-                                     cmocka_unit_test(test_folders_of_others), cmocka_unit_test(test_outputs_that_are_inputs),
-                                     cmocka_unit_test(test_changed_inputs)}; /* last: it changes what the others read */
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_folders),           cmocka_unit_test(test_one_folder_twice),
+      cmocka_unit_test(test_moved_run),         cmocka_unit_test(test_unfinished_folders),
+      cmocka_unit_test(test_damaged_folders),   cmocka_unit_test(test_counter),
+      cmocka_unit_test(test_folders_of_others), cmocka_unit_test(test_outputs_that_are_inputs),
+      cmocka_unit_test(test_changed_inputs)}; /* last: it changes what the others read */
   return cmocka_run_group_tests(tests, make_run_files, drop_folder);
 }

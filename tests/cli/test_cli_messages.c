@@ -1,9 +1,11 @@
-/* Mistakes of people who are new here: what they are told, and that it is told before anything runs. */
+/* Mistakes of people who are new here: what they are told, and that it is told before
+ * anything runs. */
 #include "made_up.h"
 
 #include <unistd.h>
 
-/* `run` and, unless it is about the contents or the absence of data, `show` refuse the experiment with WORD, saying TEXT, and no stage has begun. */
+/* `run` and, unless it is about the contents or the absence of data, `show` refuse the
+ * experiment with WORD, saying TEXT, and no stage has begun. */
 static void refuses(const char *word, const char *text) {
   REFUSED(2, text, cloze("run", "x.yaml", "--out", "none", word));
   assert_false(cz_fs_exists(under("none")));
@@ -11,27 +13,41 @@ static void refuses(const char *word, const char *text) {
 }
 
 static void test_everything_is_checked_first(void **state) {
-  refuses("stages.evaluate.evaluate.max_exmples=3", "unknown key 'max_exmples'; did you mean 'max_examples'?\n  (row spans, stage evaluate)");
-  refuses("stages.evaluate.evaluate.split=tset", "unknown value 'tset'; did you mean 'test'?\n  (row spans, stage evaluate)");
-  refuses("stages.finetune.train.step=3", "unknown key 'step'; did you mean 'steps'?\n  (row spans, stage finetune)");
-  refuses("stages.finetune.batch.max_inputs=900", "does not fit a shard's 128 and 128\n  (row spans, stage finetune)");
-  refuses("rows.1.set={pretrain.train.steps: 0}", "steps: 0 is not between 1 and 1000000000000\n  (row prefix, stage pretrain)");
-  refuses("rows.1.set={pretrain.objective.name: prefix_lm, pretrain.objective.mean_noise_span_length: 2}", "(objective prefix_lm; ");
+  refuses("stages.evaluate.evaluate.max_exmples=3",
+          "unknown key 'max_exmples'; did you mean 'max_examples'?\n  (row spans, stage evaluate)");
+  refuses("stages.evaluate.evaluate.split=tset",
+          "unknown value 'tset'; did you mean 'test'?\n  (row spans, stage evaluate)");
+  refuses("stages.finetune.train.step=3",
+          "unknown key 'step'; did you mean 'steps'?\n  (row spans, stage finetune)");
+  refuses("stages.finetune.batch.max_inputs=900",
+          "does not fit a shard's 128 and 128\n  (row spans, stage finetune)");
+  refuses("rows.1.set={pretrain.train.steps: 0}",
+          "steps: 0 is not between 1 and 1000000000000\n  (row prefix, stage pretrain)");
+  refuses("rows.1.set={pretrain.objective.name: prefix_lm, "
+          "pretrain.objective.mean_noise_span_length: 2}",
+          "(objective prefix_lm; ");
   refuses("rows.1.set={finetune.model.relative_attention_max_distance: 16}",
           "16 must be larger than half the buckets, 16\n  (row prefix, stage finetune)");
-  refuses("rows.1.set={pretran.train.steps: 3}", "'pretran.train.steps' does not begin with the name of a stage");
-  refuses("stages.evaluate.tasks.list.0.metrics=acuracy", "no score is called 'acuracy'; did you mean accuracy");
+  refuses("rows.1.set={pretran.train.steps: 3}",
+          "'pretran.train.steps' does not begin with the name of a stage");
+  refuses("stages.evaluate.tasks.list.0.metrics=acuracy",
+          "no score is called 'acuracy'; did you mean accuracy");
   refuses("stages.evaluate.tasks.list.0.name=tvs", "'tvs'");
   refuses("stages.evaluate.tasks.list.0.tset=test.tsv", "unknown key 'tset'; did you mean 'test'?");
-  refuses("stages.evaluate.init=$finetun", "'$finetun' is no stage before this one; did you mean $finetune");
-  refuses("stages.evaluate.init=finetune", "there is no folder 'finetune', but a stage of this name; did you mean $finetune?");
+  refuses("stages.evaluate.init=$finetun",
+          "'$finetun' is no stage before this one; did you mean $finetune");
+  refuses("stages.evaluate.init=finetune",
+          "there is no folder 'finetune', but a stage of this name; did you mean $finetune?");
   refuses("stages.evaluate.tasks.list.0.as=v1.1", "'v1.1' can't name a task");
   refuses("stages.evaluate.tasks.list.0.as=my/task", "'my/task' can't name a task");
-  refuses("stages.pretrain.corpus=''", "the name of a file is missing\n  (row spans, stage pretrain)");
-  refuses("stages.pretrain.held_out={corpus: ''}", "the name of a file is missing\n  (row spans, stage pretrain)");
+  refuses("stages.pretrain.corpus=''",
+          "the name of a file is missing\n  (row spans, stage pretrain)");
+  refuses("stages.pretrain.held_out={corpus: ''}",
+          "the name of a file is missing\n  (row spans, stage pretrain)");
   refuses("common.tokenizer=''", "the name of a file is missing\n  (row spans, stage pretrain)");
   refuses("stages.finetune.tasks.list.0.train=''", "task mood has no file for split train");
-  refuses("stages.finetune.init=corpus.h5", "corpus.h5 is no folder: a model's folder has config.json, model.safetensors and tokenizer.json");
+  refuses("stages.finetune.init=corpus.h5", "corpus.h5 is no folder: a model's folder has "
+                                            "config.json, model.safetensors and tokenizer.json");
 }
 
 /* Contents of files, and files that are not there: `run` alone wants them. */
@@ -39,46 +55,67 @@ static void test_files_are_checked_first(void **state) {
   write_text("label.tsv", "fine\tgood\nso so\tneither\n");
   write_text("columns.tsv", "fine\n");
   REFUSED(2, "x.yaml:23:",
-          cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=test.tsv", "seeds=[1]", "data=d",
-                "common.tokenizer=" SAMPLE "/tokenizer.json", "stages.evaluate.tasks.list.0.labels=good"));
-  REFUSED(2, "stages.evaluate.tasks.list.0.test: there is no file nope.tsv\n  (task mood)\n  (row spans, stage evaluate)",
+          cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=test.tsv",
+                "seeds=[1]", "data=d", "common.tokenizer=" SAMPLE "/tokenizer.json",
+                "stages.evaluate.tasks.list.0.labels=good"));
+  REFUSED(2,
+          "stages.evaluate.tasks.list.0.test: there is no file nope.tsv\n  (task mood)\n  (row "
+          "spans, stage evaluate)",
           cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=nope.tsv"));
-  REFUSED(1, "label.tsv:2: unknown label 'neither'", cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=label.tsv"));
+  REFUSED(1, "label.tsv:2: unknown label 'neither'",
+          cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=label.tsv"));
   write_text("sst2.tsv", "sentence\tlabel\nfine\t1\n");
   write_text("unlabelled.tsv", "index\tsentence\n0\tfine\n");
   REFUSED(1, "unlabelled.tsv: record 1 has no answer\n  (task sst2)\n  (row spans, stage evaluate)",
-          cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list=[{name: sst2, train: sst2.tsv, test: unlabelled.tsv}]",
+          cloze("run", "x.yaml", "--out", "none",
+                "stages.evaluate.tasks.list=[{name: sst2, train: sst2.tsv, test: unlabelled.tsv}]",
                 "columns=[{name: a, value: evaluate.sst2.scores.accuracy}]"));
   REFUSED(1, "unlabelled.tsv: record 1 has no answer\n  (task sst2)\n  (row spans, stage finetune)",
-          cloze("run", "x.yaml", "--out", "none", "stages.finetune.tasks.list=[{name: sst2, train: unlabelled.tsv}]"));
+          cloze("run", "x.yaml", "--out", "none",
+                "stages.finetune.tasks.list=[{name: sst2, train: unlabelled.tsv}]"));
   REFUSED(1, "unlabelled.tsv: record 1 has no answer\n  (task sst2)\n  (row spans, stage evaluate)",
-          cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list=[{name: sst2, train: unlabelled.tsv}]",
-                "stages.evaluate.evaluate.split=train", "columns=[{name: a, value: evaluate.sst2.scores.accuracy}]"));
-  REFUSED(1, "columns.tsv:1: there are 1 columns", cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=columns.tsv"));
-  REFUSED(2, "there is no file d/c.h5; the folder d (key `data`) is not there at all\n  (row prefix, stage pretrain)",
-          cloze("run", "x.yaml", "--out", "none", "data=d", "rows.1.set={pretrain.corpus: $data/c.h5}"));
-  REFUSED(1, "train.tsv: not a whole HDF5 file", cloze("run", "x.yaml", "--out", "none", "stages.pretrain.corpus=train.tsv"));
+          cloze("run", "x.yaml", "--out", "none",
+                "stages.evaluate.tasks.list=[{name: sst2, train: unlabelled.tsv}]",
+                "stages.evaluate.evaluate.split=train",
+                "columns=[{name: a, value: evaluate.sst2.scores.accuracy}]"));
+  REFUSED(1, "columns.tsv:1: there are 1 columns",
+          cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=columns.tsv"));
+  REFUSED(2,
+          "there is no file d/c.h5; the folder d (key `data`) is not there at all\n  (row prefix, "
+          "stage pretrain)",
+          cloze("run", "x.yaml", "--out", "none", "data=d",
+                "rows.1.set={pretrain.corpus: $data/c.h5}"));
+  REFUSED(1, "train.tsv: not a whole HDF5 file",
+          cloze("run", "x.yaml", "--out", "none", "stages.pretrain.corpus=train.tsv"));
   assert_false(cz_fs_exists(under("none")));
   outcome o = cloze("show", "x.yaml", "stages.evaluate.tasks.list.0.test=nope.tsv");
   EXPECT(0, o);
-  if (!strstr(o.err, "a run wants these files, which are not there yet:\n  nope.tsv\n")) fail_msg("%s", o.err);
+  if (!strstr(o.err, "a run wants these files, which are not there yet:\n  nope.tsv\n"))
+    fail_msg("%s", o.err);
 }
 
 static void test_columns(void **state) {
-  refuses("columns.0.value=evaluate.mod.scores.accuracy", "no result has 'evaluate.mod.scores.accuracy'; did you mean evaluate.mood.scores.accuracy");
-  refuses("columns.0.value=evaluate.mood.scores.bleu", "there are evaluate.mood.scores.accuracy, evaluate.mood.scores.f1");
-  refuses("columns.0.value=evaluate.mood.score.accuracy", "did you mean evaluate.mood.scores.accuracy");
-  refuses("columns.1.value=[pretrain.loss, finetune.lost]", "there are finetune.loss, finetune.last_loss, finetune.steps");
+  refuses(
+      "columns.0.value=evaluate.mod.scores.accuracy",
+      "no result has 'evaluate.mod.scores.accuracy'; did you mean evaluate.mood.scores.accuracy");
+  refuses("columns.0.value=evaluate.mood.scores.bleu",
+          "there are evaluate.mood.scores.accuracy, evaluate.mood.scores.f1");
+  refuses("columns.0.value=evaluate.mood.score.accuracy",
+          "did you mean evaluate.mood.scores.accuracy");
+  refuses("columns.1.value=[pretrain.loss, finetune.lost]",
+          "there are finetune.loss, finetune.last_loss, finetune.steps");
   refuses("columns.0.paper=PP", "no row's `paper` has a 'PP'; did you mean P");
   outcome o = cloze("show", "x.yaml"); /* Q is the other scale's */
   EXPECT(0, o);
   assert_null(strstr(o.err, "no column is beside"));
   o = cloze("show", "x.yaml", "rows.1.paper={P: 2, PQ: 3}");
   EXPECT(0, o);
-  if (!strstr(o.err, "row prefix: no column is beside the paper's 'PQ'; did you mean P")) fail_msg("%s", o.err);
+  if (!strstr(o.err, "row prefix: no column is beside the paper's 'PQ'; did you mean P"))
+    fail_msg("%s", o.err);
 }
 
-/* Every value that a training stage leaves can be a column: the list of names that checks know is that of the result. */
+/* Every value that a training stage leaves can be a column: the list of names that checks
+ * know is that of the result. */
 static void test_results_are_known(void **state) {
   json_t *result = json_load_file(under("base/result.json"), 0, NULL);
   const char *name;
@@ -93,29 +130,42 @@ static void test_results_are_known(void **state) {
 }
 
 static void test_models_of_another_family(void **state) {
-  refuses("stages.finetune.model.name=lm-nano", "init: $pretrain: the model there (t5) has the architecture encoder-decoder, the recipe's (lm) has "
-                                                "language model\n  (row spans, stage finetune)");
-  refuses("stages.finetune.model.d_ff=48", "init: $pretrain: the model there has d_ff 32, the recipe's has 48");
-  REFUSED(2, "base/model: the model there (t5) has the architecture encoder-decoder, the recipe's (lm) has language model",
+  refuses("stages.finetune.model.name=lm-nano",
+          "init: $pretrain: the model there (t5) has the architecture encoder-decoder, the "
+          "recipe's (lm) has "
+          "language model\n  (row spans, stage finetune)");
+  refuses("stages.finetune.model.d_ff=48",
+          "init: $pretrain: the model there has d_ff 32, the recipe's has 48");
+  REFUSED(2,
+          "base/model: the model there (t5) has the architecture encoder-decoder, the recipe's "
+          "(lm) has language model",
           cloze("finetune", "finetune.yaml", "--out", "none", "model.name=lm-nano"));
 }
 
-/* A held-out value is known before it is there, and only where the stage has the section. */
+/* A held-out value is known before it is there, and only where the stage has the
+ * section. */
 static void test_held_out_values(void **state) {
   write_text("held.yaml", made_up_experiment);
   REFUSED(2, "no result has 'pretrain.held_out_loss'",
-          cloze("run", "held.yaml", "--out", "none", "columns=[{name: loss, value: pretrain.held_out_loss}]"));
-  REFUSED(2, ", pretrain.cut, pretrain.held_out_loss, pretrain.held_out_perplexity, pretrain.held_out_tokens",
+          cloze("run", "held.yaml", "--out", "none",
+                "columns=[{name: loss, value: pretrain.held_out_loss}]"));
+  REFUSED(2,
+          ", pretrain.cut, pretrain.held_out_loss, pretrain.held_out_perplexity, "
+          "pretrain.held_out_tokens",
           cloze("run", "held.yaml", "--out", "none", "stages.pretrain.held_out={corpus: corpus.h5}",
                 "columns=[{name: loss, value: pretrain.held_out_los}]"));
 }
 
 /* An empty `init` is none: the row without pretraining. */
 static void test_no_init(void **state) {
-  outcome o = cloze("run", "x.yaml", "--out", "scratch", "seeds=[1]", "rows.1.set={finetune.init: ''}");
+  outcome o =
+      cloze("run", "x.yaml", "--out", "scratch", "seeds=[1]", "rows.1.set={finetune.init: ''}");
   EXPECT(0, o);
-  assert_non_null(strstr(o.err, "[5/5] seed 1, prefix: evaluate")); /* a pretraining, of the first row alone, and two of the others each */
-  REFUSED(2, "`init: FOLDER` is missing", cloze("evaluate", "evaluate.yaml", "--out", "none", "init=''"));
+  assert_non_null(
+      strstr(o.err, "[5/5] seed 1, prefix: evaluate")); /* a pretraining, of the first row alone,
+                                                           and two of the others each */
+  REFUSED(2, "`init: FOLDER` is missing",
+          cloze("evaluate", "evaluate.yaml", "--out", "none", "init=''"));
 }
 
 static void test_names_of_folders(void **state) {
@@ -126,24 +176,35 @@ static void test_names_of_folders(void **state) {
 
 static void test_scales(void **state) {
   REFUSED(2, "unknown scale 'bogus'; known are tiny", cloze("run", "x.yaml", "--scale", "bogus"));
-  REFUSED(2, "the scales: choose one with --scale: tiny",
-          cloze("run", "s.yaml", (write_text("s.yaml", "seeds: [1]\nrows: [{name: a}]\nscales: {tiny: {stages: {}}}\n"), "--out"), "none"));
+  REFUSED(
+      2, "the scales: choose one with --scale: tiny",
+      cloze("run", "s.yaml",
+            (write_text("s.yaml", "seeds: [1]\nrows: [{name: a}]\nscales: {tiny: {stages: {}}}\n"),
+             "--out"),
+            "none"));
   const char *table = CZ_SOURCE_DIR "/experiments/t5/table4.yaml";
   outcome o = cloze("show", table); /* its own scale */
   EXPECT(0, o);
   assert_non_null(strstr(o.out, "finetune_en_de"));
-  if (!strstr(o.err, "  data/debian/pretrain.h5\n") || !strstr(o.err, "(scripts/prepare_debian.sh makes data/debian)")) fail_msg("%s", o.err);
-  REFUSED(2, "there is no file data/debian/tokenizer.json; scripts/prepare_debian.sh makes data/debian", cloze("run", table, "--out", "none"));
+  if (!strstr(o.err, "  data/debian/pretrain.h5\n") ||
+      !strstr(o.err, "(scripts/prepare_debian.sh makes data/debian)"))
+    fail_msg("%s", o.err);
+  REFUSED(
+      2, "there is no file data/debian/tokenizer.json; scripts/prepare_debian.sh makes data/debian",
+      cloze("run", table, "--out", "none"));
   REFUSED(2, "base/t5.yaml:", cloze("run", table, "--out", "none"));
-  REFUSED(2, "there is no file other/tokenizer.json; the folder other (key `data`) is not there", cloze("run", table, "--out", "none", "data=other"));
-  REFUSED(2, "other/tokenizer.json; make all makes other", cloze("run", table, "--out", "none", "data=other", "data_made_by=make all"));
+  REFUSED(2, "there is no file other/tokenizer.json; the folder other (key `data`) is not there",
+          cloze("run", table, "--out", "none", "data=other"));
+  REFUSED(2, "other/tokenizer.json; make all makes other",
+          cloze("run", table, "--out", "none", "data=other", "data_made_by=make all"));
 }
 
 /* Where in the program a mistake was found is for those who ask. */
 static void test_no_trace(void **state) {
-  const char *const calls[][5] = {{"pretrain", "pretrain.yaml", "--out", "none", "train.step=3"},
-                                  {"pretrain", "pretrain.yaml", "--out", "none", "corpus=nope.h5"},
-                                  {"finetune", "finetune.yaml", "--out", "none", "tasks.list.0.train=corpus.h5"}};
+  const char *const calls[][5] = {
+      {"pretrain", "pretrain.yaml", "--out", "none", "train.step=3"},
+      {"pretrain", "pretrain.yaml", "--out", "none", "corpus=nope.h5"},
+      {"finetune", "finetune.yaml", "--out", "none", "tasks.list.0.train=corpus.h5"}};
   for (int i = 0; i < 3; i++) {
     outcome o = cloze(calls[i][0], calls[i][1], calls[i][2], calls[i][3], calls[i][4]);
     if (!o.code || strstr(o.err, ".c:")) fail_msg("%s", o.err);
@@ -157,26 +218,32 @@ static void test_no_trace(void **state) {
 /* Weights that were cut off are found before the stages that come first have run. */
 static void test_truncated_model(void **state) {
   shell("cp -r base/model cut_off && truncate -s -100 cut_off/model.safetensors");
-  REFUSED(1, "cut_off/model.safetensors: ", cloze("run", "x.yaml", "--out", "none", "stages.finetune.init=cut_off"));
-  REFUSED(1, "it is truncated", cloze("finetune", "finetune.yaml", "--out", "none", "init=cut_off"));
+  REFUSED(1, "cut_off/model.safetensors: ",
+          cloze("run", "x.yaml", "--out", "none", "stages.finetune.init=cut_off"));
+  REFUSED(1, "it is truncated",
+          cloze("finetune", "finetune.yaml", "--out", "none", "init=cut_off"));
   assert_false(cz_fs_exists(under("none")));
 }
 
 /* What ranks can't divide is said before anything runs, once, with what would do. */
 static void test_ranks(void **state) {
 #ifdef CZ_MPIRUN
-  static const char start[] = "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1; " CZ_MPIRUN
-                              " " CZ_PROGRAM " run x.yaml --out none stages.pretrain.batch.shards=2 ";
+  static const char start[] = "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+                              "OMPI_MCA_rmaps_base_oversubscribe=1; " CZ_MPIRUN " " CZ_PROGRAM
+                              " run x.yaml --out none stages.pretrain.batch.shards=2 ";
   cz_buf text = {0};
   char command[1400];
-  snprintf(command, sizeof command, "(%s stages.finetune.batch.shards=1) > said 2>&1; test $? -eq 2", start);
+  snprintf(command, sizeof command,
+           "(%s stages.finetune.batch.shards=1) > said 2>&1; test $? -eq 2", start);
   shell(command);
   assert_int_equal(cz_fs_read(under("said"), &text), CZ_OK);
   assert_int_equal(cz_buf_add(&text, "", 1), CZ_OK);
-  static const char words[] = "stages.finetune.batch.shards: 1 shards can't be divided among 2 ranks: the number of ranks must divide the number of "
+  static const char words[] = "stages.finetune.batch.shards: 1 shards can't be divided among 2 "
+                              "ranks: the number of ranks must divide the number of "
                               "shards; 2 shards would do";
   const char *said = strstr(text.data, words);
-  if (!said || strstr(said + 1, words) || strstr(text.data, "saving after this step")) fail_msg("%s", text.data);
+  if (!said || strstr(said + 1, words) || strstr(text.data, "saving after this step"))
+    fail_msg("%s", text.data);
   assert_false(cz_fs_exists(under("none")));
   cz_buf_free(&text);
 #else
@@ -186,9 +253,11 @@ static void test_ranks(void **state) {
 
 /* What was cut off is said once, with the caps that did it. */
 static void test_cuts_are_told(void **state) {
-  outcome o = cloze("finetune", "finetune.yaml", "--out", "cut", "batch.max_inputs=2", "batch.max_targets=3");
+  outcome o = cloze("finetune", "finetune.yaml", "--out", "cut", "batch.max_inputs=2",
+                    "batch.max_targets=3");
   EXPECT(0, o);
-  static const char words[] = " examples were longer than max_inputs 2 or max_targets 3 and were cut\n";
+  static const char words[] =
+      " examples were longer than max_inputs 2 or max_targets 3 and were cut\n";
   const char *said = strstr(o.err, words);
   if (!said || strstr(said + sizeof words - 1, "were cut")) fail_msg("%s", o.err);
   o = cloze("finetune", "finetune.yaml", "--out", "uncut");
@@ -201,30 +270,41 @@ static void test_places(void **state) {
   write_text("bad.txt", "first\n\none\ntwo\nth\xffree\nfour\n\nlast\n");
   REFUSED(1, "bad.txt:5: the text is not UTF-8: byte 0xff at offset 2",
           cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "b.h5", "bad.txt"));
-  REFUSED(1, "bad.txt:5: byte 0xff is not UTF-8 text", cloze("objective", "lm", "--tokenizer", SAMPLE "/tokenizer.json", "--text", "bad.txt"));
-  write_text("ids.jsonl", "{\"input_ids\": [5, 1], \"target_ids\": [7, 1]}\n{\"input_ids\": [5, 64], \"target_ids\": [7, 1]}\n");
+  REFUSED(1, "bad.txt:5: byte 0xff is not UTF-8 text",
+          cloze("objective", "lm", "--tokenizer", SAMPLE "/tokenizer.json", "--text", "bad.txt"));
+  write_text("ids.jsonl", "{\"input_ids\": [5, 1], \"target_ids\": [7, 1]}\n{\"input_ids\": [5, "
+                          "64], \"target_ids\": [7, 1]}\n");
   REFUSED(1, "ids.jsonl:2: element 1 of input_ids, 64, is not in the vocabulary of 64",
           cloze("trace", FIXTURES "/t5/v1_0", "--batch", "ids.jsonl", "--out", "b.h5"));
 }
 
 static void test_no_model(void **state) {
-  REFUSED(2, "base is no model's folder: a model's folder has config.json, model.safetensors and tokenizer.json; did you mean base/model?",
+  REFUSED(2,
+          "base is no model's folder: a model's folder has config.json, model.safetensors and "
+          "tokenizer.json; did you mean base/model?",
           cloze_with("x\n", "generate", "base"));
-  REFUSED(2, "nowhere is not there: a model's folder has", cloze_with("x\n", "generate", "nowhere"));
-  REFUSED(2, "init: base is no model's folder", cloze("finetune", "finetune.yaml", "--out", "none", "init=base"));
-  REFUSED(2, "init: base is no model's folder", cloze("evaluate", "evaluate.yaml", "--out", "none", "init=base"));
-  write_text("lost.yaml", "seed: 5\ntokenizer: " SAMPLE "/tokenizer.json\nmodel: {name: t5-nano}\ntasks: {list: []}\n");
-  REFUSED(2, "lost.yaml:1:1: `init: FOLDER` is missing: which model is to be scored?", cloze("evaluate", "lost.yaml", "--out", "none"));
+  REFUSED(2, "nowhere is not there: a model's folder has",
+          cloze_with("x\n", "generate", "nowhere"));
+  REFUSED(2, "init: base is no model's folder",
+          cloze("finetune", "finetune.yaml", "--out", "none", "init=base"));
+  REFUSED(2, "init: base is no model's folder",
+          cloze("evaluate", "evaluate.yaml", "--out", "none", "init=base"));
+  write_text("lost.yaml", "seed: 5\ntokenizer: " SAMPLE
+                          "/tokenizer.json\nmodel: {name: t5-nano}\ntasks: {list: []}\n");
+  REFUSED(2, "lost.yaml:1:1: `init: FOLDER` is missing: which model is to be scored?",
+          cloze("evaluate", "lost.yaml", "--out", "none"));
 }
 
 static void test_names_in_output(void **state) {
   cz_buf text = {0};
   outcome o = cloze("run", "x.yaml", "--out", "words");
   EXPECT(0, o);
-  static const char *const said[] = {"pretrain: step 2 of 2, loss ", " tokens/s, ", " elapsed, ", "mood: example ", "finetune: mood: 2 examples\n"};
+  static const char *const said[] = {"pretrain: step 2 of 2, loss ", " tokens/s, ", " elapsed, ",
+                                     "mood: example ", "finetune: mood: 2 examples\n"};
   for (int i = 0; i < 5; i++)
     if (!strstr(o.err, said[i])) fail_msg("'%s' is not in: %s", said[i], o.err);
-  static const char *const heads[] = {"mean ± deviation", "95 % interval of mean", "minus spans, 95 %", "beats majority", "the paper's"};
+  static const char *const heads[] = {"mean ± deviation", "95 % interval of mean",
+                                      "minus spans, 95 %", "beats majority", "the paper's"};
   for (int i = 0; i < 5; i++)
     if (!strstr(o.out, heads[i])) fail_msg("'%s' is not in: %s", heads[i], o.out);
   o = cloze("report", "words", "--stages");
@@ -234,31 +314,33 @@ static void test_names_in_output(void **state) {
   assert_int_equal(lines, 1 + 2 * 2 * 3);
   assert_non_null(strstr(o.out, "2  prefix  evaluate  done   words/stages/evaluate-"));
   assert_int_equal(cz_fs_read(under("words/plan.json"), &text), CZ_OK);
-  assert_non_null(strstr(text.data, "\"row\": 1, \"name\": \"prefix\", \"stage\": \"evaluate\", \"key\": \""));
+  assert_non_null(
+      strstr(text.data, "\"row\": 1, \"name\": \"prefix\", \"stage\": \"evaluate\", \"key\": \""));
   cz_buf_free(&text);
 }
 
 static void test_help_keys(void **state) {
-  static const char *const wanted[] = {"seed (",
-                                       "values of a stage that trains: loss last_loss steps ",
-                                       "held_out, besides: held_out_loss held_out_perplexity held_out_tokens\n",
-                                       "data_made_by (",
-                                       "init (",
-                                       "corpus (",
-                                       "tokenizer (",
-                                       "kind (",
-                                       "rows (",
-                                       "columns (",
-                                       "scales (",
-                                       "paper_noise (",
-                                       "seeds (",
-                                       "baseline (",
-                                       "set (",
-                                       "value (",
-                                       "scores: mcc",
-                                       "scores: rouge1, rouge2, rougeL",
-                                       "scores of tsv and csv: accuracy",
-                                       "last_loss"};
+  static const char *const wanted[] = {
+      "seed (",
+      "values of a stage that trains: loss last_loss steps ",
+      "held_out, besides: held_out_loss held_out_perplexity held_out_tokens\n",
+      "data_made_by (",
+      "init (",
+      "corpus (",
+      "tokenizer (",
+      "kind (",
+      "rows (",
+      "columns (",
+      "scales (",
+      "paper_noise (",
+      "seeds (",
+      "baseline (",
+      "set (",
+      "value (",
+      "scores: mcc",
+      "scores: rouge1, rouge2, rougeL",
+      "scores of tsv and csv: accuracy",
+      "last_loss"};
   static const char *const topics[] = {"keys", "keys.md", "man"};
   outcome o = cloze("help", "keys");
   EXPECT(0, o);
@@ -267,7 +349,8 @@ static void test_help_keys(void **state) {
   for (int i = 0; i < 3; i++) {
     o = cloze("help", topics[i]);
     EXPECT(0, o);
-    if (strstr(o.out, ".h)") || strstr(o.out, ".c)")) fail_msg("cloze help %s sends its reader to C", topics[i]);
+    if (strstr(o.out, ".h)") || strstr(o.out, ".c)"))
+      fail_msg("cloze help %s sends its reader to C", topics[i]);
   }
 }
 

@@ -1,5 +1,5 @@
-/* `cloze trace`: the file it writes against Hugging Face's loss, logits and gradients (fixtures of scripts/make_t5_fixtures.py), read as others read
- * it. */
+/* `cloze trace`: the file it writes against Hugging Face's loss, logits and gradients
+ * (fixtures of scripts/make_t5_fixtures.py), read as others read it. */
 #include "checkpoint/safetensors.h"
 #include "program.h"
 
@@ -7,7 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* The data set's values; its rank and extents must be those of INFO (a scalar may be stored as one element). */
+/* The data set's values; its rank and extents must be those of INFO (a scalar may be
+ * stored as one element). */
 static double *read_set(hid_t file, const char *name, const cz_st_info *info) {
   hsize_t dims[8] = {0};
   hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
@@ -25,12 +26,15 @@ static double *read_set(hid_t file, const char *name, const cz_st_info *info) {
 }
 
 /* |got - want| <= tolerance x the largest |want|, or x 1 when that is smaller; NaN fails. */
-static void compare(hid_t file, const char *name, cz_safetensors *s, const cz_st_info *info, double tolerance) {
-  double *got = read_set(file, name, info), *want = calloc(info->elements + 1, sizeof *want), most = 1;
+static void compare(hid_t file, const char *name, cz_safetensors *s, const cz_st_info *info,
+                    double tolerance) {
+  double *got = read_set(file, name, info), *want = calloc(info->elements + 1, sizeof *want),
+         most = 1;
   OK(cz_safetensors_read_f64(s, want, info->name, info->dims, info->rank));
   for (uint64_t i = 0; i < info->elements; i++) most = fmax(most, fabs(want[i]));
   for (uint64_t i = 0; i < info->elements; i++)
-    if (!(fabs(got[i] - want[i]) <= tolerance * most)) fail_msg("%s[%llu]: %.17g, expected %.17g", name, (unsigned long long)i, got[i], want[i]);
+    if (!(fabs(got[i] - want[i]) <= tolerance * most))
+      fail_msg("%s[%llu]: %.17g, expected %.17g", name, (unsigned long long)i, got[i], want[i]);
   free(got);
   free(want);
 }
@@ -41,7 +45,8 @@ static hsize_t members(hid_t file, const char *group) {
   return info.nlinks;
 }
 
-/* Every tensor of the fixture is in the file under its name ("grad.NAME" is grad/NAME, "logits.0" is logits/0), and nothing else. */
+/* Every tensor of the fixture is in the file under its name ("grad.NAME" is grad/NAME,
+ * "logits.0" is logits/0), and nothing else. */
 static void check_file(const char *path, const char *family, double tolerance) {
   char name[300];
   cz_safetensors *s;
@@ -76,14 +81,16 @@ static void test_against_hugging_face(void **state) {
       char folder[300], batch[320];
       snprintf(folder, sizeof folder, FIXTURES "/t5/%s", families[f]);
       snprintf(batch, sizeof batch, "%s/batch.jsonl", folder);
-      EXPECT(0, cloze("trace", folder, "--batch", batch, "--out", "trace.h5", "--device", devices[d].device));
+      EXPECT(0, cloze("trace", folder, "--batch", batch, "--out", "trace.h5", "--device",
+                      devices[d].device));
       check_file("trace.h5", families[f], devices[d].tolerance);
     }
 }
 
 static void test_no_grad(void **state) {
   const char *folder = FIXTURES "/t5/v1_0";
-  EXPECT(0, cloze("trace", folder, "--batch", FIXTURES "/t5/v1_0/batch.jsonl", "--out", "plain.h5", "--no-grad"));
+  EXPECT(0, cloze("trace", folder, "--batch", FIXTURES "/t5/v1_0/batch.jsonl", "--out", "plain.h5",
+                  "--no-grad"));
   hid_t file = H5Fopen(under("plain.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
   assert_true(file >= 0);
   assert_true(H5Lexists(file, "loss", H5P_DEFAULT) > 0);
@@ -95,26 +102,31 @@ static void test_no_grad(void **state) {
 static void test_bad_batches(void **state) {
   static const struct {
     const char *content, *message;
-  } bad[] = {{"", "no segment"},
-             {"{\"input_ids\": [5, 6], \"target_ids\": [1]}\n{\"input_ids\": [5]\n", "bad.jsonl:2:"},
-             {"{\"input_ids\": [5, 6]}\n", "bad.jsonl:1: target_ids"},
-             {"{\"input_ids\": [], \"target_ids\": [1]}\n", "bad.jsonl:1: input_ids is empty"},
-             {"{\"input_ids\": [5.5], \"target_ids\": [1]}\n", "bad.jsonl:1: element 0 of input_ids"},
-             {"{\"input_ids\": [64], \"target_ids\": [1]}\n", "64"},
-             {"{\"input_ids\": [-3], \"target_ids\": [1]}\n", "-3"},
-             {"{\"input_ids\": [5], \"target_ids\": [64]}\n", "64"},
-             {"{\"input_ids\": [5], \"target_ids\": [-100]}\n", "no position is counted"},
-             {"[1, 2]\n", "bad.jsonl:1:1: not an object"}};
+  } bad[] = {
+      {"", "no segment"},
+      {"{\"input_ids\": [5, 6], \"target_ids\": [1]}\n{\"input_ids\": [5]\n", "bad.jsonl:2:"},
+      {"{\"input_ids\": [5, 6]}\n", "bad.jsonl:1: target_ids"},
+      {"{\"input_ids\": [], \"target_ids\": [1]}\n", "bad.jsonl:1: input_ids is empty"},
+      {"{\"input_ids\": [5.5], \"target_ids\": [1]}\n", "bad.jsonl:1: element 0 of input_ids"},
+      {"{\"input_ids\": [64], \"target_ids\": [1]}\n", "64"},
+      {"{\"input_ids\": [-3], \"target_ids\": [1]}\n", "-3"},
+      {"{\"input_ids\": [5], \"target_ids\": [64]}\n", "64"},
+      {"{\"input_ids\": [5], \"target_ids\": [-100]}\n", "no position is counted"},
+      {"[1, 2]\n", "bad.jsonl:1:1: not an object"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     write_text("bad.jsonl", bad[i].content);
-    REFUSED(1, bad[i].message, cloze("trace", FIXTURES "/t5/v1_0", "--batch", "bad.jsonl", "--out", "bad.h5"));
+    REFUSED(1, bad[i].message,
+            cloze("trace", FIXTURES "/t5/v1_0", "--batch", "bad.jsonl", "--out", "bad.h5"));
     assert_false(cz_fs_exists(under("bad.h5")));
   }
-  REFUSED(2, "--out FILE.h5 is missing", cloze("trace", FIXTURES "/t5/v1_0", "--batch", "bad.jsonl"));
+  REFUSED(2, "--out FILE.h5 is missing",
+          cloze("trace", FIXTURES "/t5/v1_0", "--batch", "bad.jsonl"));
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_hugging_face), cmocka_unit_test(test_no_grad), cmocka_unit_test(test_bad_batches)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_hugging_face),
+                                     cmocka_unit_test(test_no_grad),
+                                     cmocka_unit_test(test_bad_batches)};
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

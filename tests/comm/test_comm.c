@@ -1,5 +1,6 @@
-/* The communicator, alone and under mpirun: collectives, groups, the rule about shards; and, by the first argument, a rank that aborts and a size
- * that Slurm does not expect. */
+/* The communicator, alone and under mpirun: collectives, groups, the rule about
+ * shards; and, by the first argument, a rank that aborts and a size that Slurm does
+ * not expect. */
 #include "comm_test.h"
 
 #include "base/text.h"
@@ -21,8 +22,12 @@ static void test_scalars(void **state) {
   CHECK(v[0] == n * (n + 1) / 2 && v[1] == -7 * n && v[2] == INFINITY);
   int64_t m[2] = {-world->rank - 5, world->rank == n / 2 ? 99 : INT64_MIN};
   CHECK(cz_comm_max_i64(world, m, 2) == CZ_OK && m[0] == -5 && m[1] == 99);
-  double wild[4] = {1e16, 1.0, -1e16, 3.0}, x = wild[world->rank % 4]; /* any other order of additions gives other sums */
-  double expected = n == 1 ? 1e16 : n == 2 ? 1e16 + 1.0 : n == 3 ? (1e16 + 1.0) + -1e16 : (1e16 + 1.0) + (-1e16 + 3.0);
+  double wild[4] = {1e16, 1.0, -1e16, 3.0},
+         x = wild[world->rank % 4]; /* any other order of additions gives other sums */
+  double expected = n == 1   ? 1e16
+                    : n == 2 ? 1e16 + 1.0
+                    : n == 3 ? (1e16 + 1.0) + -1e16
+                             : (1e16 + 1.0) + (-1e16 + 3.0);
   CHECK(cz_comm_sum_f64(world, &x, 1) == CZ_OK && (n > 4 || x == expected));
   CHECK(cz_comm_sum_f64(world, NULL, 0) == CZ_OK && cz_comm_barrier(world) == CZ_OK);
 }
@@ -36,9 +41,11 @@ static void test_bytes(void **state) {
     for (int i = 0; i < N; i++) CHECK(bytes[i] == (unsigned char)(i * 7 + root));
   }
   size_t *bounds = calloc((size_t)world->size + 1, sizeof *bounds);
-  for (int r = 0; r < world->size; r++) bounds[r + 1] = bounds[r] + (size_t)(r * 1000); /* rank 0 brings nothing */
+  for (int r = 0; r < world->size; r++)
+    bounds[r + 1] = bounds[r] + (size_t)(r * 1000); /* rank 0 brings nothing */
   memset(bytes, 0, N);
-  for (size_t i = bounds[world->rank]; i < bounds[world->rank + 1]; i++) bytes[i] = (unsigned char)(i * 3 + 1);
+  for (size_t i = bounds[world->rank]; i < bounds[world->rank + 1]; i++)
+    bytes[i] = (unsigned char)(i * 3 + 1);
   CHECK(cz_comm_allgather(world, bytes, bounds) == CZ_OK);
   for (size_t i = 0; i < bounds[world->size]; i++) CHECK(bytes[i] == (unsigned char)(i * 3 + 1));
   free(bounds);
@@ -53,21 +60,26 @@ static void test_groups(void **state) {
   for (int r = world->rank % 2; r < world->size; r += 2) expected += r;
   CHECK(cz_comm_sum_f64(group, &sum, 1) == CZ_OK && sum == expected);
   cz_comm *pair;
-  CHECK(cz_comm_split(group, &pair, group->rank) == CZ_OK && pair->size == 1 && pair->rank == 0); /* a group of a group */
+  CHECK(cz_comm_split(group, &pair, group->rank) == CZ_OK && pair->size == 1 &&
+        pair->rank == 0); /* a group of a group */
   cz_comm_close(&pair);
   cz_comm_close(&group);
   CHECK(!group);
 }
 
 static void test_shard_rule(void **state) {
-  cz_comm four = {.rank = 2, .size = 4}, three = {.rank = 1, .size = 3}, one = {.rank = 0, .size = 1};
+  cz_comm four = {.rank = 2, .size = 4}, three = {.rank = 1, .size = 3},
+          one = {.rank = 0, .size = 1};
   int64_t first, count;
   CHECK(cz_comm_shards(&four, &first, &count, 8) == CZ_OK && first == 4 && count == 2);
   CHECK(cz_comm_shards(&three, &first, &count, 6) == CZ_OK && first == 2 && count == 2);
   CHECK(cz_comm_shards(&one, &first, &count, 7) == CZ_OK && first == 0 && count == 7);
-  CHECK(cz_comm_shards(&four, &first, &count, 6) == CZ_EUSAGE && strstr(cz_error_message(), "6 shards"));
-  CHECK(cz_comm_shards(&four, &first, &count, 12) == CZ_EUSAGE && strstr(cz_error_message(), "not a power of two"));
-  CHECK(cz_comm_shards(&four, &first, &count, 2) == CZ_EUSAGE && cz_comm_shards(&one, &first, &count, 0) == CZ_EUSAGE);
+  CHECK(cz_comm_shards(&four, &first, &count, 6) == CZ_EUSAGE &&
+        strstr(cz_error_message(), "6 shards"));
+  CHECK(cz_comm_shards(&four, &first, &count, 12) == CZ_EUSAGE &&
+        strstr(cz_error_message(), "not a power of two"));
+  CHECK(cz_comm_shards(&four, &first, &count, 2) == CZ_EUSAGE &&
+        cz_comm_shards(&one, &first, &count, 0) == CZ_EUSAGE);
 }
 
 static void test_opening(void **state) {
@@ -79,7 +91,8 @@ static void test_opening(void **state) {
   cz_comm_close(&c);
   if (world->backend) return;
   setenv("SLURM_NTASKS", "4", 1); /* what a plain start inside an allocation of four tasks sees */
-  CHECK(cz_comm_open(&c, "auto") == CZ_EUSAGE && strstr(cz_error_message(), "SLURM_NTASKS is 4") && !c);
+  CHECK(cz_comm_open(&c, "auto") == CZ_EUSAGE && strstr(cz_error_message(), "SLURM_NTASKS is 4") &&
+        !c);
   unsetenv("SLURM_NTASKS");
 #ifndef CZ_HAVE_MPI
   CHECK(cz_comm_open(&c, "mpi") == CZ_EUSAGE && strstr(cz_error_message(), "without it"));
@@ -91,7 +104,8 @@ static void test_opening(void **state) {
 
 /* One rank fails while the others wait for it: the job ends with its code. */
 static int run_abort(void) {
-  if (cz_comm_open(&world, "auto") != CZ_OK || world->size < 2) return 0; /* the expected output does not appear */
+  if (cz_comm_open(&world, "auto") != CZ_OK || world->size < 2)
+    return 0; /* the expected output does not appear */
   if (world->rank == 1) cz_comm_abort(world, 7);
   if (cz_comm_barrier(world) == CZ_OK) puts("outlived its peer");
   sleep(60);
@@ -101,7 +115,8 @@ static int run_abort(void) {
 
 static int run_slurm(void) {
   cz_status st = cz_comm_open(&world, "auto");
-  bool good = st == CZ_EUSAGE && !world && strstr(cz_error_message(), "SLURM_NTASKS is 5 but 2 processes");
+  bool good =
+      st == CZ_EUSAGE && !world && strstr(cz_error_message(), "SLURM_NTASKS is 5 but 2 processes");
   if (!good) printf("wrong answer: %s\n", cz_error_message());
   return good ? 0 : 1;
 }
@@ -112,7 +127,8 @@ static cz_status choose_seed(void) {
   if (text) CZ_TRY(cz_parse_int(text, &given));
   CZ_TRY(cz_comm_broadcast(world, &given, sizeof given, 0));
   seed = (uint64_t)given;
-  if (world->rank == 0) printf("CZ_TEST_SEED=%llu, %d ranks\n", (unsigned long long)seed, world->size);
+  if (world->rank == 0)
+    printf("CZ_TEST_SEED=%llu, %d ranks\n", (unsigned long long)seed, world->size);
   return CZ_OK;
 }
 

@@ -1,5 +1,6 @@
-/* The reduction of gradients: its bits against a serial tree that this file adds on its own, for float32 and float64, any bucket size, any chunks
- * of announcements; and misuse. */
+/* The reduction of gradients: its bits against a serial tree that this file adds on
+ * its own, for float32 and float64, any bucket size, any chunks of announcements; and
+ * misuse. */
 #include "comm_test.h"
 
 #include "comm/reducer.h"
@@ -25,12 +26,14 @@ static void store(void *out, int64_t i, double x, size_t bytes) {
     ((double *)out)[i] = x;
 }
 
-/* The sum of N shards from FIRST on, by the definition: the left half is the largest power of two below N. */
+/* The sum of N shards from FIRST on, by the definition: the left half is the largest
+ * power of two below N. */
 static double serial_tree(int64_t first, int64_t n, int64_t i, bool exact, size_t bytes) {
   if (n == 1) return bytes == 4 ? (float)element(first, i, exact) : element(first, i, exact);
   int64_t half = 1;
   while (half * 2 < n) half *= 2;
-  double a = serial_tree(first, half, i, exact, bytes), b = serial_tree(first + half, n - half, i, exact, bytes);
+  double a = serial_tree(first, half, i, exact, bytes),
+         b = serial_tree(first + half, n - half, i, exact, bytes);
   return bytes == 4 ? (float)a + (float)b : a + b;
 }
 
@@ -40,7 +43,8 @@ typedef struct plan {
   bool exact, forward;
 } plan;
 
-/* Announces all elements in chunks of random length, from either end, the same on all ranks. */
+/* Announces all elements in chunks of random length, from either end, the same on all
+ * ranks. */
 static void announce(cz_reducer *r, const plan *p, cz_stream *s) {
   for (int64_t done = 0; done < p->elements;) {
     int64_t left = p->elements - done, n = (int64_t)cz_stream_below(s, (uint64_t)p->chunk) + 1;
@@ -56,7 +60,8 @@ static void step(cz_reducer *r, void *gradient, const plan *p, cz_stream *s) {
   int64_t first, own;
   CHECK(cz_comm_shards(world, &first, &own, p->shards) == CZ_OK);
   for (int64_t k = 0; k < own; k++) {
-    for (int64_t i = 0; i < p->elements; i++) store(gradient, i, element(first + k, i, p->exact), p->bytes);
+    for (int64_t i = 0; i < p->elements; i++)
+      store(gradient, i, element(first + k, i, p->exact), p->bytes);
     if (k + 1 < own) CHECK(cz_reducer_push(r) == CZ_OK);
   }
   announce(r, p, s);
@@ -67,9 +72,12 @@ static void run(const plan *p, uint32_t number) {
   cz_stream s;
   cz_reducer *r;
   cz_stream_init(&s, seed, "announce", number, 0);
-  void *gradient = calloc((size_t)p->elements + 1, p->bytes), *expected = calloc((size_t)p->elements + 1, p->bytes);
-  for (int64_t i = 0; i < p->elements; i++) store(expected, i, serial_tree(0, p->shards, i, p->exact, p->bytes), p->bytes);
-  CHECK(cz_reducer_create(&r, world, gradient, p->elements, p->bytes, p->shards, p->bucket_bytes) == CZ_OK);
+  void *gradient = calloc((size_t)p->elements + 1, p->bytes),
+       *expected = calloc((size_t)p->elements + 1, p->bytes);
+  for (int64_t i = 0; i < p->elements; i++)
+    store(expected, i, serial_tree(0, p->shards, i, p->exact, p->bytes), p->bytes);
+  CHECK(cz_reducer_create(&r, world, gradient, p->elements, p->bytes, p->shards, p->bucket_bytes) ==
+        CZ_OK);
   for (int again = 0; again < 2; again++) { /* a second step with what the first left behind */
     step(r, gradient, p, &s);
     CHECK(memcmp(gradient, expected, (size_t)p->elements * p->bytes) == 0);
@@ -82,8 +90,11 @@ static void run(const plan *p, uint32_t number) {
 
 static plan random_plan(cz_stream *s) {
   static const int64_t powers[] = {1, 2, 4, 8}, alone[] = {1, 2, 3, 5, 6, 7, 8, 11};
-  int64_t shards = world->size == 1 ? alone[cz_stream_below(s, 8)] : powers[cz_stream_below(s, 4)] * world->size;
-  plan p = {.elements = (int64_t)cz_stream_below(s, 1500), .shards = shards, .bytes = cz_stream_below(s, 2) ? 4 : 8};
+  int64_t shards =
+      world->size == 1 ? alone[cz_stream_below(s, 8)] : powers[cz_stream_below(s, 4)] * world->size;
+  plan p = {.elements = (int64_t)cz_stream_below(s, 1500),
+            .shards = shards,
+            .bytes = cz_stream_below(s, 2) ? 4 : 8};
   p.chunk = (int64_t)cz_stream_below(s, 400) + 1;
   p.bucket_bytes = p.bytes + cz_stream_below(s, 1200);
   p.forward = cz_stream_below(s, 2);
@@ -97,22 +108,33 @@ void test_sums_equal_the_serial_tree(void **state) {
     plan p = random_plan(&s);
     run(&p, k);
   }
-  plan large = {
-      .elements = 70001, .shards = 2 * world->size, .bytes = 4, .chunk = 9000, .bucket_bytes = 40000}; /* messages above the eager limit, a queue */
+  plan large = {.elements = 70001,
+                .shards = 2 * world->size,
+                .bytes = 4,
+                .chunk = 9000,
+                .bucket_bytes = 40000}; /* messages above the eager limit, a queue */
   run(&large, 1000);
 }
 
 void test_sums_exact(void **state) {
-  plan p = {.elements = 997, .shards = 4 * world->size, .bytes = 4, .chunk = 100, .bucket_bytes = 256, .exact = true, .forward = true};
+  plan p = {.elements = 997,
+            .shards = 4 * world->size,
+            .bytes = 4,
+            .chunk = 100,
+            .bucket_bytes = 256,
+            .exact = true,
+            .forward = true};
   run(&p, 2000);
-  for (int64_t i = 0; i < 50; i++) { /* the reference itself: whole numbers add exactly in any order */
+  for (int64_t i = 0; i < 50;
+       i++) { /* the reference itself: whole numbers add exactly in any order */
     double sum = 0;
     for (int64_t k = p.shards - 1; k >= 0; k--) sum += element(k, i, true);
     CHECK(sum == serial_tree(0, p.shards, i, true, 4));
   }
 }
 
-/* Twelve shards: 1, 3 and (with four a rank) 3 ranks; eight: 1, 2, 4. Each run compares with the same serial tree, so all agree. */
+/* Twelve shards: 1, 3 and (with four a rank) 3 ranks; eight: 1, 2, 4. Each run compares
+ * with the same serial tree, so all agree. */
 void test_shards_do_not_see_ranks(void **state) {
   int64_t shards = world->size == 3 ? 12 : 8;
   plan p = {.elements = 3001, .shards = shards, .bytes = 8, .chunk = 500, .bucket_bytes = 4096};
@@ -125,8 +147,10 @@ void test_tree_order(void **state) {
   int differs = 0;
   for (int64_t i = 0; i < 200; i++) {
     for (int64_t k = 0; k < 8; k++) x[k] = element(k, i, false);
-    CHECK(serial_tree(0, 8, i, false, 8) == ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7])));
-    CHECK(serial_tree(0, 7, i, false, 8) == ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + x[6]));
+    CHECK(serial_tree(0, 8, i, false, 8) ==
+          ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7])));
+    CHECK(serial_tree(0, 7, i, false, 8) ==
+          ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + x[6]));
     CHECK(serial_tree(0, 6, i, false, 8) == ((x[0] + x[1]) + (x[2] + x[3])) + (x[4] + x[5]));
     CHECK(serial_tree(0, 3, i, false, 8) == (x[0] + x[1]) + x[2]);
     differs += serial_tree(0, 4, i, false, 8) != ((x[0] + x[1]) + x[2]) + x[3];
@@ -139,18 +163,21 @@ void test_misuse(void **state) {
   cz_reducer *r = NULL;
   float g[100] = {0};
   CHECK(cz_comm_split(world, &alone, world->rank) == CZ_OK);
-  CHECK(cz_reducer_create(&r, alone, g, 100, 4, 2, 2) == CZ_EINVAL && cz_reducer_create(&r, alone, g, -1, 4, 2, 64) == CZ_EINVAL);
+  CHECK(cz_reducer_create(&r, alone, g, 100, 4, 2, 2) == CZ_EINVAL &&
+        cz_reducer_create(&r, alone, g, -1, 4, 2, 64) == CZ_EINVAL);
   CHECK(cz_reducer_create(&r, alone, g, 100, 4, 0, 64) == CZ_EUSAGE && !r);
   CHECK(cz_reducer_create(&r, alone, g, 100, 4, 2, 64) == CZ_OK);
   CHECK(cz_reducer_ready(r, 0, 100) == CZ_EINVAL && strstr(cz_error_message(), "0 of 1 shards"));
   CHECK(cz_reducer_push(r) == CZ_OK && cz_reducer_push(r) == CZ_EINVAL);
   CHECK(cz_reducer_ready(r, 90, 11) == CZ_EINVAL && strstr(cz_error_message(), "[90, 101)"));
   CHECK(cz_reducer_ready(r, -1, 1) == CZ_EINVAL && cz_reducer_ready(r, 0, INT64_MAX) == CZ_EINVAL);
-  CHECK(cz_reducer_ready(r, 0, 50) == CZ_OK && cz_reducer_finish(r) == CZ_EINVAL && strstr(cz_error_message(), "only 2 "));
+  CHECK(cz_reducer_ready(r, 0, 50) == CZ_OK && cz_reducer_finish(r) == CZ_EINVAL &&
+        strstr(cz_error_message(), "only 2 "));
   CHECK(cz_reducer_ready(r, 0, 10) == CZ_EINVAL && strstr(cz_error_message(), "twice"));
   cz_reducer_destroy(&r);
   CHECK(cz_reducer_create(&r, alone, g, 16, 4, 1, 64) == CZ_OK);
-  CHECK(cz_reducer_ready(r, 0, 8) == CZ_OK && cz_reducer_ready(r, 0, 8) == CZ_EINVAL); /* as many as there are, but not all of them */
+  CHECK(cz_reducer_ready(r, 0, 8) == CZ_OK &&
+        cz_reducer_ready(r, 0, 8) == CZ_EINVAL); /* as many as there are, but not all of them */
   cz_reducer_destroy(&r);
   cz_comm_close(&alone);
 }

@@ -24,9 +24,11 @@ void check_ok(cz_status st, const char *expression, const char *file, int line) 
   _fail(file, line);
 }
 
-void check_fails(cz_status st, cz_status code, const char *text, const char *expression, const char *file, int line) {
+void check_fails(cz_status st, cz_status code, const char *text, const char *expression,
+                 const char *file, int line) {
   if (st == code && strstr(cz_error_message(), text)) return;
-  print_error("%s: %s, '%s'; expected %s, '%s'\n", expression, cz_status_name(st), st ? cz_error_message() : "", cz_status_name(code), text);
+  print_error("%s: %s, '%s'; expected %s, '%s'\n", expression, cz_status_name(st),
+              st ? cz_error_message() : "", cz_status_name(code), text);
   _fail(file, line);
 }
 
@@ -50,7 +52,9 @@ int make_folder(void **state) {
   return mkdtemp(top) ? 0 : -1;
 }
 
-static int drop(const char *path, const struct stat *s, int flag, struct FTW *at) { return remove(path); }
+static int drop(const char *path, const struct stat *s, int flag, struct FTW *at) {
+  return remove(path);
+}
 
 int remove_tree(const char *name) { return nftw(under(name), drop, 8, FTW_DEPTH | FTW_PHYS); }
 
@@ -94,4 +98,6 @@ const char *write_bytes(const char *name, const void *bytes, size_t n) {
   return path;
 }
 
-const char *write_text(const char *name, const char *text) { return write_bytes(name, text, strlen(text)); }
+const char *write_text(const char *name, const char *text) {
+  return write_bytes(name, text, strlen(text));
+}

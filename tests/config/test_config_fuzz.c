@@ -1,4 +1,5 @@
-/* Mutated YAML: no crash, no leak (under the address sanitizer), and whatever is still accepted survives being written and read again. */
+/* Mutated YAML: no crash, no leak (under the address sanitizer), and whatever is still
+ * accepted survives being written and read again. */
 #include "common/common.h"
 #include "base/text.h"
 #include "config/config.h"
@@ -8,15 +9,20 @@
 #include <string.h>
 
 static const char *const seeds[] = {
-    "base: a.yaml\nname: table 4\nmodel: {d_model: 512, layers: [6, 6], tied: true}\nobjective:\n  name: random_spans\n  noise_density: 0.15 # "
+    "base: a.yaml\nname: table 4\nmodel: {d_model: 512, layers: [6, 6], tied: true}\nobjective:\n  "
+    "name: random_spans\n  noise_density: 0.15 # "
     "share\nrows:\n"
-    "  - {name: \"a\", set: {objective.noise_density: 0.5}}\n  - name: 'b'\n    set:\n      x: [1, 2, {y: ~}]\ntext: |\n  lines\n  more\n",
-    "a: >-\n  folded\n  text\nb: \"esc \\u00e4 \\n\"\n? c\n: 1\nd: [[1, 2], [], {}]\n\"e f\": -1.5e-3\n...\n",
-    "scales:\n  nano: {steps: 10}\n  mini:\n    steps: 100\n    list:\n    - 1\n    - 2\nx: \xC3\xA4\xE2\x82\xAC\n",
+    "  - {name: \"a\", set: {objective.noise_density: 0.5}}\n  - name: 'b'\n    set:\n      x: [1, "
+    "2, {y: ~}]\ntext: |\n  lines\n  more\n",
+    "a: >-\n  folded\n  text\nb: \"esc \\u00e4 \\n\"\n? c\n: 1\nd: [[1, 2], [], {}]\n\"e f\": "
+    "-1.5e-3\n...\n",
+    "scales:\n  nano: {steps: 10}\n  mini:\n    steps: 100\n    list:\n    - 1\n    - 2\nx: "
+    "\xC3\xA4\xE2\x82\xAC\n",
 };
-static const char *const pieces[] = {"[",    "]",    "{",    "}",  ": ", "\n", "  ",           "- ",    "&a ",   "*a",
-                                     "!!x ", "|",    ">",    "'",  "\"", "#",  "%YAML 1.2\n",  "---\n", "...\n", "\t",
-                                     "? ",   "\xFF", "\xC3", "\\", ",",  "\r", "\xEF\xBB\xBF", "~",     "<<: ",  "\xE2\x80\xA8"};
+static const char *const pieces[] = {
+    "[",    "]",    "{",    "}",  ": ", "\n", "  ",           "- ",    "&a ",   "*a",
+    "!!x ", "|",    ">",    "'",  "\"", "#",  "%YAML 1.2\n",  "---\n", "...\n", "\t",
+    "? ",   "\xFF", "\xC3", "\\", ",",  "\r", "\xEF\xBB\xBF", "~",     "<<: ",  "\xE2\x80\xA8"};
 
 static uint64_t state_of_draws;
 static uint32_t draw(uint32_t n) {
@@ -62,7 +68,8 @@ static void check_accepted(const cz_config *c) {
   cz_config *again = NULL;
   assert_int_equal(cz_config_emit(&out, cz_config_root(c)), CZ_OK);
   assert_int_equal(cz_config_canonical(&a, cz_config_root(c)), CZ_OK);
-  if (cz_config_parse(&again, "again", out.data, out.len) != CZ_OK) fail_msg("not readable again: %s\n%s", cz_error_message(), out.data);
+  if (cz_config_parse(&again, "again", out.data, out.len) != CZ_OK)
+    fail_msg("not readable again: %s\n%s", cz_error_message(), out.data);
   assert_int_equal(cz_config_canonical(&b, cz_config_root(again)), CZ_OK);
   assert_string_equal(a.data, b.data);
   cz_buf_free(&out), cz_buf_free(&a), cz_buf_free(&b);
@@ -82,7 +89,8 @@ static void test_mutations(void **state) {
     if (cz_config_parse(&c, "fuzz.yaml", text, n) == CZ_OK) {
       accepted++;
       check_accepted(c);
-      if (cz_config_set(c, i & 1 ? "model.d_model=[1, {a: 2}]" : "rows.0.set=3") == CZ_OK) check_accepted(c);
+      if (cz_config_set(c, i & 1 ? "model.d_model=[1, {a: 2}]" : "rows.0.set=3") == CZ_OK)
+        check_accepted(c);
     } else {
       assert_non_null(strstr(cz_error_message(), "fuzz.yaml:"));
     }

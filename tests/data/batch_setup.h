@@ -1,10 +1,12 @@
-/* What the two files of the batches' test share: a source of examples of random lengths, and random plans for it. */
+/* What the two files of the batches' test share: a source of examples of random lengths,
+ * and random plans for it. */
 #ifndef CZ_TESTS_DATA_BATCH_SETUP_H
 #define CZ_TESTS_DATA_BATCH_SETUP_H
 
 #include "setup.h"
 
-/* Example (epoch, index) has random tokens; the first input is 1000 + epoch x count + index. */
+/* Example (epoch, index) has random tokens; the first input is 1000 + epoch x count +
+ * index. */
 typedef struct noisy {
   uint64_t count;
   int64_t most_inputs, most_targets; /* tokens */

@@ -25,7 +25,9 @@ int count_files(void) {
 }
 
 /** A whole number in [LOW, HIGH]. */
-int64_t draw(cz_stream *s, int64_t low, int64_t high) { return low + (int64_t)cz_stream_below(s, (uint64_t)(high - low + 1)); }
+int64_t draw(cz_stream *s, int64_t low, int64_t high) {
+  return low + (int64_t)cz_stream_below(s, (uint64_t)(high - low + 1));
+}
 
 /** Writes a corpus of N documents of the given lengths with tokens 0, 1, 2, ... */
 void write_counting(const char *path, const int64_t *lengths, int64_t n) {

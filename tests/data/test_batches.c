@@ -1,9 +1,11 @@
-/* Batches: what a batch holds, over random plans and random examples; both layouts by hand; long examples, bad plans, failing sources. */
+/* Batches: what a batch holds, over random plans and random examples; both layouts by
+ * hand; long examples, bad plans, failing sources. */
 #include "batch_setup.h"
 
 int run_resume_tests(void);
 
-/** A source of COUNT examples per epoch whose lengths are random up to the two given ones; see batch_setup.h. */
+/** A source of COUNT examples per epoch whose lengths are random up to the two given
+ * ones; see batch_setup.h. */
 static cz_status noisy_count(void *self, uint64_t *n, uint32_t epoch) {
   *n = ((noisy *)self)->count;
   return CZ_OK;
@@ -14,17 +16,23 @@ static cz_status noisy_get(void *self, cz_example *out, uint32_t epoch, uint64_t
   cz_stream s;
   cz_stream_init(&s, test_seed(), "noisy", epoch, (uint32_t)index);
   assert_true(index < p->count);
-  if (p->fail_at && epoch * p->count + index >= p->fail_at) return CZ_FAIL(CZ_ECORRUPT, "example %llu is rotten", (unsigned long long)index);
+  if (p->fail_at && epoch * p->count + index >= p->fail_at)
+    return CZ_FAIL(CZ_ECORRUPT, "example %llu is rotten", (unsigned long long)index);
   out->inputs.len = out->targets.len = 0;
-  int64_t inputs = draw(&s, 1, p->most_inputs), targets = draw(&s, p->empty_one_in && !draw(&s, 0, p->empty_one_in - 1) ? 0 : 1, p->most_targets);
+  int64_t inputs = draw(&s, 1, p->most_inputs),
+          targets = draw(&s, p->empty_one_in && !draw(&s, 0, p->empty_one_in - 1) ? 0 : 1,
+                         p->most_targets);
   if (p->empty_one_in == 1) targets = 0;
   for (int64_t i = 0; i < inputs; i++) CZ_TRY(cz_ids_add(&out->inputs, (int32_t)draw(&s, 2, 1000)));
-  for (int64_t i = 0; i < targets; i++) CZ_TRY(cz_ids_add(&out->targets, (int32_t)draw(&s, 2, 1000)));
+  for (int64_t i = 0; i < targets; i++)
+    CZ_TRY(cz_ids_add(&out->targets, (int32_t)draw(&s, 2, 1000)));
   out->inputs.data[0] = (int32_t)(1000 + epoch * p->count + index); /* tells who it is */
   return CZ_OK;
 }
 
-cz_source noisy_source(noisy *p) { return (cz_source){.self = p, .count = noisy_count, .get = noisy_get}; }
+cz_source noisy_source(noisy *p) {
+  return (cz_source){.self = p, .count = noisy_count, .get = noisy_get};
+}
 
 cz_batch_plan random_plan(cz_stream *s, const noisy *p) {
   cz_batch_plan plan = {.layout = draw(s, 0, 1) ? CZ_LAYOUT_STACK : CZ_LAYOUT_ENCDEC,
@@ -39,7 +47,9 @@ cz_batch_plan random_plan(cz_stream *s, const noisy *p) {
 }
 
 static noisy random_source(cz_stream *s) {
-  return (noisy){.count = (uint64_t)draw(s, 1, 300), .most_inputs = draw(s, 1, 60), .most_targets = draw(s, 1, 40)};
+  return (noisy){.count = (uint64_t)draw(s, 1, 300),
+                 .most_inputs = draw(s, 1, 60),
+                 .most_targets = draw(s, 1, 40)};
 }
 
 /* The segment of one side: contiguous with the one before. Returns its length. */
@@ -51,16 +61,19 @@ static int64_t next_span(const cz_side *side, int64_t segment, int64_t *at) {
   return n;
 }
 
-/* Compares segment I of a shard, which begins at decoder position AT, with the example that it must be. */
-static void check_row(const cz_shard *s, int64_t i, int64_t at, int64_t n, const cz_example *e, const cz_batch_plan *plan, int64_t *counted) {
+/* Compares segment I of a shard, which begins at decoder position AT, with the example
+ * that it must be. */
+static void check_row(const cz_shard *s, int64_t i, int64_t at, int64_t n, const cz_example *e,
+                      const cz_batch_plan *plan, int64_t *counted) {
   bool stack = plan->layout == CZ_LAYOUT_STACK;
   int64_t read = stack ? (int64_t)e->inputs.len : 0;
   assert_int_equal(n, read + (int64_t)e->targets.len);
   assert_int_equal(s->prefix[i], stack ? read + 1 : 0);
   for (int64_t k = 0; k < n; k++) {
-    int32_t label = k < read ? e->inputs.data[k] : e->targets.data[k - read], before = k == 0         ? plan->start
-                                                                                       : k - 1 < read ? e->inputs.data[k - 1]
-                                                                                                      : e->targets.data[k - 1 - read];
+    int32_t label = k < read ? e->inputs.data[k] : e->targets.data[k - read],
+            before = k == 0         ? plan->start
+                     : k - 1 < read ? e->inputs.data[k - 1]
+                                    : e->targets.data[k - 1 - read];
     bool counts = k >= read || plan->loss_on_inputs;
     assert_int_equal(s->decoder.ids[at + k], before);
     assert_int_equal(s->labels[at + k], counts ? label : CZ_NOT_COUNTED);
@@ -71,17 +84,23 @@ static void check_row(const cz_shard *s, int64_t i, int64_t at, int64_t n, const
 }
 
 /* Checks one shard and counts its examples in SEEN. */
-static void check_shard(const cz_shard *s, const cz_source *source, const noisy *p, const cz_batch_plan *plan, uint8_t *seen) {
+static void check_shard(const cz_shard *s, const cz_source *source, const noisy *p,
+                        const cz_batch_plan *plan, uint8_t *seen) {
   int64_t at_encoder = 0, at_decoder = 0, counted = 0, inputs = 0, targets = 0;
   cz_example e = {0};
   for (int64_t i = 0; i < s->segments; i++) {
-    int64_t begin = at_decoder, n_encoder = next_span(&s->encoder, i, &at_encoder), n_decoder = next_span(&s->decoder, i, &at_decoder);
-    int32_t who = (plan->layout == CZ_LAYOUT_STACK ? s->decoder.ids[begin + 1] : s->encoder.ids[at_encoder - n_encoder]) - 1000;
+    int64_t begin = at_decoder, n_encoder = next_span(&s->encoder, i, &at_encoder),
+            n_decoder = next_span(&s->decoder, i, &at_decoder);
+    int32_t who = (plan->layout == CZ_LAYOUT_STACK ? s->decoder.ids[begin + 1]
+                                                   : s->encoder.ids[at_encoder - n_encoder]) -
+                  1000;
     seen[who]++;
-    OK(source->get(source->self, &e, (uint32_t)((uint64_t)who / p->count), (uint64_t)who % p->count));
+    OK(source->get(source->self, &e, (uint32_t)((uint64_t)who / p->count),
+                   (uint64_t)who % p->count));
     if (plan->layout == CZ_LAYOUT_ENCDEC) {
       assert_int_equal(n_encoder, e.inputs.len);
-      assert_memory_equal(s->encoder.ids + at_encoder - n_encoder, e.inputs.data, e.inputs.len * sizeof(int32_t));
+      assert_memory_equal(s->encoder.ids + at_encoder - n_encoder, e.inputs.data,
+                          e.inputs.len * sizeof(int32_t));
     } else {
       assert_int_equal(n_encoder, 0);
     }
@@ -92,11 +111,13 @@ static void check_shard(const cz_shard *s, const cz_source *source, const noisy 
   assert_int_equal(s->encoder.tokens, at_encoder);
   assert_int_equal(s->decoder.tokens, at_decoder);
   assert_int_equal(s->counted, counted);
-  assert_true(inputs <= plan->input_tokens / plan->shards && targets <= plan->target_tokens / plan->shards);
+  assert_true(inputs <= plan->input_tokens / plan->shards &&
+              targets <= plan->target_tokens / plan->shards);
   free_example(&e);
 }
 
-static void check_batch(const cz_batch *b, const cz_source *source, const noisy *p, const cz_batch_plan *plan, uint8_t *seen) {
+static void check_batch(const cz_batch *b, const cz_source *source, const noisy *p,
+                        const cz_batch_plan *plan, uint8_t *seen) {
   int64_t segments = 0, encoder = 0, decoder = 0, counted = 0;
   assert_int_equal(b->n_shards, plan->shards);
   for (int64_t i = 0; i < b->n_shards; i++) {
@@ -108,12 +129,16 @@ static void check_batch(const cz_batch *b, const cz_source *source, const noisy 
     counted += s->counted;
   }
   assert_true(segments > 0);
-  assert_true(segments == b->segments && encoder == b->encoder_tokens && decoder == b->decoder_tokens && counted == b->counted);
-  assert_int_equal(b->padded_positions, plan->target_tokens + (plan->layout == CZ_LAYOUT_STACK ? plan->input_tokens : 0));
+  assert_true(segments == b->segments && encoder == b->encoder_tokens &&
+              decoder == b->decoder_tokens && counted == b->counted);
+  assert_int_equal(b->padded_positions,
+                   plan->target_tokens +
+                       (plan->layout == CZ_LAYOUT_STACK ? plan->input_tokens : 0));
   assert_int_equal(b->cut, 0);
 }
 
-/* Two passes: every example of each epoch in exactly one batch, none for examples without targets. */
+/* Two passes: every example of each epoch in exactly one batch, none for examples without
+ * targets. */
 static void test_random_plans(void **state) {
   for (uint32_t k = 0; k < 60; k++) {
     cz_stream s;
@@ -148,13 +173,15 @@ static void test_random_plans(void **state) {
   }
 }
 
-/* All steps are nearly full, and those of a window differ by less than the longest example, though examples differ by a factor of 40, unless the
- * budgets are too tight for that and the first deal stands: rare. */
+/* All steps are nearly full, and those of a window differ by less than the longest
+ * example, though examples differ by a factor of 40, unless the budgets are too tight for
+ * that and the first deal stands: rare. */
 static void test_equal_cost(void **state) {
   noisy p = {.count = 5000, .most_inputs = 60, .most_targets = 20};
   cz_source source = noisy_source(&p);
   for (int64_t shards = 1; shards <= 4; shards *= 2) {
-    cz_batch_plan plan = {.input_tokens = 2048, .target_tokens = 2048, .shards = shards, .window = 8};
+    cz_batch_plan plan = {
+        .input_tokens = 2048, .target_tokens = 2048, .shards = shards, .window = 8};
     cz_batches *batches;
     const cz_batch *b;
     int64_t least = INT64_MAX, most = 0, worst = 0, loose = 0;
@@ -172,8 +199,8 @@ static void test_equal_cost(void **state) {
       loose += most - least >= 80;
       least = INT64_MAX, most = 0;
     }
-    print_message("%lld shards: at most %lld tokens between the shards of a window; %lld loose\n", (long long)shards, (long long)worst,
-                  (long long)loose);
+    print_message("%lld shards: at most %lld tokens between the shards of a window; %lld loose\n",
+                  (long long)shards, (long long)worst, (long long)loose);
     assert_true(loose <= 2); /* seen: 5 of 1,440 windows */
     cz_batches_close(&batches);
   }
@@ -184,7 +211,8 @@ static void test_shards(void **state) {
   noisy p = {.count = 257, .most_inputs = 30, .most_targets = 9};
   cz_source source = noisy_source(&p);
   for (int64_t shards = 1; shards <= 4; shards *= 2) {
-    cz_batch_plan plan = {.input_tokens = 240, .target_tokens = 160, .shards = shards, .window = 3, .passes = 1};
+    cz_batch_plan plan = {
+        .input_tokens = 240, .target_tokens = 160, .shards = shards, .window = 3, .passes = 1};
     cz_batches *batches;
     const cz_batch *b;
     uint8_t seen[257] = {0};
@@ -206,7 +234,8 @@ static cz_status two_count(void *self, uint64_t *n, uint32_t epoch) {
 }
 
 static cz_status two_get(void *self, cz_example *out, uint32_t epoch, uint64_t index) {
-  const int32_t *inputs = index ? (int32_t[]){9, 1} : (int32_t[]){5, 6, 7, 1}, *targets = index ? (int32_t[]){8, 1} : (int32_t[]){3, 4, 1};
+  const int32_t *inputs = index ? (int32_t[]){9, 1} : (int32_t[]){5, 6, 7, 1},
+                *targets = index ? (int32_t[]){8, 1} : (int32_t[]){3, 4, 1};
   out->inputs.len = out->targets.len = 0;
   for (int i = 0; i < (index ? 2 : 4); i++) CZ_TRY(cz_ids_add(&out->inputs, inputs[i]));
   for (int i = 0; i < (index ? 2 : 3); i++) CZ_TRY(cz_ids_add(&out->targets, targets[i]));
@@ -215,8 +244,13 @@ static cz_status two_get(void *self, cz_example *out, uint32_t epoch, uint64_t i
 
 static const cz_batch *first_batch(cz_batches **batches, cz_layout layout, bool loss_on_inputs) {
   cz_source source = {.count = two_count, .get = two_get};
-  cz_batch_plan plan = {
-      .layout = layout, .loss_on_inputs = loss_on_inputs, .input_tokens = 6, .target_tokens = 5, .shards = 1, .window = 1, .passes = 1};
+  cz_batch_plan plan = {.layout = layout,
+                        .loss_on_inputs = loss_on_inputs,
+                        .input_tokens = 6,
+                        .target_tokens = 5,
+                        .shards = 1,
+                        .window = 1,
+                        .passes = 1};
   const cz_batch *b;
   OK(cz_batches_open(batches, &source, &plan, NULL));
   OK(cz_batches_next(*batches, &b));
@@ -225,10 +259,10 @@ static const cz_batch *first_batch(cz_batches **batches, cz_layout layout, bool 
   return b;
 }
 
-#define assert_list(found, ...)                                                                                                                      \
-  do {                                                                                                                                               \
-    const int32_t expected_[] = {__VA_ARGS__};                                                                                                       \
-    assert_memory_equal((found), expected_, sizeof expected_);                                                                                       \
+#define assert_list(found, ...)                                                                    \
+  do {                                                                                             \
+    const int32_t expected_[] = {__VA_ARGS__};                                                     \
+    assert_memory_equal((found), expected_, sizeof expected_);                                     \
   } while (0)
 
 static void test_layouts_by_hand(void **state) {
@@ -243,7 +277,8 @@ static void test_layouts_by_hand(void **state) {
   assert_list(s->positions, 0, 1, 2, 3, 4);
   assert_list(s->prefix, 0, 0);
   cz_batches_close(&batches);
-  /* t5.md 2: the position that reads the inputs' EOS, number 4, is the last that sees and is seen from the whole prefix. */
+  /* t5.md 2: the position that reads the inputs' EOS, number 4, is the last that sees and
+   * is seen from the whole prefix. */
   s = first_batch(&batches, CZ_LAYOUT_STACK, false)->shards;
   assert_int_equal(s->encoder.tokens, 0);
   assert_list(s->decoder.ids, 0, 5, 6, 7, 1, 3, 4, 0, 9, 1, 8);
@@ -261,11 +296,18 @@ static void test_layouts_by_hand(void **state) {
 
 static void test_long(void **state) {
   cz_source source = {.count = two_count, .get = two_get};
-  cz_batch_plan plan = {.input_tokens = 8, .target_tokens = 8, .max_inputs = 3, .max_targets = 2, .shards = 2, .window = 1, .passes = 1};
+  cz_batch_plan plan = {.input_tokens = 8,
+                        .target_tokens = 8,
+                        .max_inputs = 3,
+                        .max_targets = 2,
+                        .shards = 2,
+                        .window = 1,
+                        .passes = 1};
   cz_batches *batches;
   const cz_batch *b;
   OK(cz_batches_open(&batches, &source, &plan, NULL));
-  FAILS(cz_batches_next(batches, &b), CZ_EINVAL, "example 0 of epoch 0 has 4 input and 3 target tokens, the limits are 3 and 2");
+  FAILS(cz_batches_next(batches, &b), CZ_EINVAL,
+        "example 0 of epoch 0 has 4 input and 3 target tokens, the limits are 3 and 2");
   cz_batches_close(&batches);
   plan.on_long = CZ_LONG_CUT;
   OK(cz_batches_open(&batches, &source, &plan, NULL));
@@ -291,11 +333,13 @@ static void test_bad_plans(void **state) {
   plan = good, plan.input_tokens = -8;
   FAILS(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "-8 input");
   plan = good, plan.max_inputs = 5;
-  FAILS(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE, "does not fit a shard's 4 and 4");
+  FAILS(cz_batches_open(&batches, &source, &plan, NULL), CZ_EUSAGE,
+        "does not fit a shard's 4 and 4");
   assert_null(batches);
 }
 
-/* A source that fails, or has nothing to give: the batches before it arrive, then the message, again and again. */
+/* A source that fails, or has nothing to give: the batches before it arrive, then the
+ * message, again and again. */
 static void test_bad_sources(void **state) {
   noisy p = {.count = 100, .most_inputs = 10, .most_targets = 10, .fail_at = 90};
   cz_source source = noisy_source(&p);
@@ -314,7 +358,8 @@ static void test_bad_sources(void **state) {
   cz_batches_close(&batches);
   p = (noisy){.count = 100, .most_inputs = 10, .most_targets = 10, .empty_one_in = 1};
   OK(cz_batches_open(&batches, &source, &plan, NULL));
-  FAILS(cz_batches_next(batches, &b), CZ_EINVAL, "a whole epoch of 100 examples has none with targets");
+  FAILS(cz_batches_next(batches, &b), CZ_EINVAL,
+        "a whole epoch of 100 examples has none with targets");
   cz_batches_close(&batches);
   plan.passes = 1;
   OK(cz_batches_open(&batches, &source, &plan, NULL));
@@ -340,9 +385,11 @@ static void test_close_any_time(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_plans),    cmocka_unit_test(test_equal_cost),    cmocka_unit_test(test_shards),
-                                     cmocka_unit_test(test_layouts_by_hand), cmocka_unit_test(test_long),          cmocka_unit_test(test_bad_plans),
-                                     cmocka_unit_test(test_bad_sources),     cmocka_unit_test(test_close_any_time)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_random_plans), cmocka_unit_test(test_equal_cost),
+      cmocka_unit_test(test_shards),       cmocka_unit_test(test_layouts_by_hand),
+      cmocka_unit_test(test_long),         cmocka_unit_test(test_bad_plans),
+      cmocka_unit_test(test_bad_sources),  cmocka_unit_test(test_close_any_time)};
   int failed = cmocka_run_group_tests_name("batches", tests, make_folder, drop_folder);
   return failed + run_resume_tests();
 }

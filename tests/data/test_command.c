@@ -1,4 +1,5 @@
-/* The command `cloze corpus` with a real tokenizer and the sample of Debian's texts that lies in the repository. */
+/* The command `cloze corpus` with a real tokenizer and the sample of Debian's texts that
+ * lies in the repository. */
 #include "setup.h"
 #include "text/tokenizer.h"
 #include "commands/corpus.h"
@@ -26,7 +27,8 @@ static cz_tokenizer_scratch *scratch;
 
 /* Every line of the sample's first task, encoded here again, is what the corpus holds. */
 static void test_lines(void **state) {
-  OK(command("--tokenizer", TOKENIZER, "--documents", "line", "--out", under("lines.h5"), SAMPLE "section.dev.tsv"));
+  OK(command("--tokenizer", TOKENIZER, "--documents", "line", "--out", under("lines.h5"),
+             SAMPLE "section.dev.tsv"));
   cz_reader *r = open_documents(under("lines.h5"));
   FILE *f = fopen(SAMPLE "section.dev.tsv", "r");
   assert_non_null(f);
@@ -57,7 +59,8 @@ static void test_documents(void **state) {
   assert_true(cz_reader_about(r)->vocabulary.size == cz_tokenizer_get_facts(tokenizer)->size);
   int64_t documents = cz_reader_about(r)->documents;
   cz_reader_close(&r);
-  OK(command("--tokenizer", TOKENIZER, "--out", under("text.h5"), "--documents", "line", SAMPLE "pretrain.txt"));
+  OK(command("--tokenizer", TOKENIZER, "--out", under("text.h5"), "--documents", "line",
+             SAMPLE "pretrain.txt"));
   r = open_documents(under("text.h5"));
   assert_true(cz_reader_about(r)->documents > documents); /* a paragraph each */
   cz_reader_close(&r);
@@ -72,17 +75,21 @@ static void test_misuse(void **state) {
   FAILS(command("--out", "x.h5", "a.txt"), CZ_EUSAGE, "--tokenizer and --out are wanted");
   FAILS(command("--tokenizer", TOKENIZER, "--out", "x.h5"), CZ_EUSAGE, "1 more word wanted");
   FAILS(command("--tokenizr", TOKENIZER), CZ_EUSAGE, "did you mean --tokenizer");
-  FAILS(command("--tokenizer", TOKENIZER, "--out", "x.h5", "--documents", "page", "a.txt"), CZ_EUSAGE, "blank-line or line, not 'page'");
+  FAILS(command("--tokenizer", TOKENIZER, "--out", "x.h5", "--documents", "page", "a.txt"),
+        CZ_EUSAGE, "blank-line or line, not 'page'");
   FAILS(command("--tokenizer", "none.json", "--out", under("x.h5"), "a.txt"), CZ_EIO, "none.json");
-  FAILS(command("--tokenizer", TOKENIZER, "--out", under("x.h5"), "none.txt"), CZ_EIO, "none.txt: No such file");
+  FAILS(command("--tokenizer", TOKENIZER, "--out", under("x.h5"), "none.txt"), CZ_EIO,
+        "none.txt: No such file");
   write_text("bad.txt", "fine\n\nbad \xFF byte\n");
-  FAILS(command("--tokenizer", TOKENIZER, "--out", under("x.h5"), under("bad.txt")), CZ_EINVAL, "bad.txt:3: ");
+  FAILS(command("--tokenizer", TOKENIZER, "--out", under("x.h5"), under("bad.txt")), CZ_EINVAL,
+        "bad.txt:3: ");
 }
 
 int main(void) {
   OK(cz_tokenizer_open(&tokenizer, TOKENIZER));
   OK(cz_tokenizer_scratch_create(&scratch, tokenizer));
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_documents), cmocka_unit_test(test_misuse)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_documents),
+                                     cmocka_unit_test(test_misuse)};
   int failed = cmocka_run_group_tests_name("cloze corpus", tests, make_folder, drop_folder);
   cz_tokenizer_scratch_destroy(&scratch);
   cz_tokenizer_destroy(&tokenizer);

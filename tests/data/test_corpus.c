@@ -1,4 +1,5 @@
-/* Corpora: what is written is read, from tokens and from text; what is wrong with the text is said with file and line, and harms nothing. */
+/* Corpora: what is written is read, from tokens and from text; what is wrong with the
+ * text is said with file and line, and harms nothing. */
 #include "setup.h"
 #include "base/fs.h"
 
@@ -22,7 +23,9 @@ static lists random_lists(cz_stream *s, int64_t n, int64_t most, int64_t vocabul
   return l;
 }
 
-static cz_ids list_at(const lists *l, int64_t i) { return (cz_ids){.data = l->ids + l->end[i], .len = (size_t)(l->end[i + 1] - l->end[i])}; }
+static cz_ids list_at(const lists *l, int64_t i) {
+  return (cz_ids){.data = l->ids + l->end[i], .len = (size_t)(l->end[i + 1] - l->end[i])};
+}
 
 static void free_lists(lists *l) {
   free(l->ids);
@@ -39,7 +42,8 @@ static void check_slice(cz_reader *r, const lists *l, int64_t i, cz_stream *s) {
   free(found.data);
 }
 
-/* Random documents over several chunks, read as random slices in random order through a cache of one chunk. */
+/* Random documents over several chunks, read as random slices in random order through a
+ * cache of one chunk. */
 static void test_documents(void **state) {
   static const int64_t sizes[] = {1, 300, 65536, 65537, INT32_MAX};
   const uint64_t hash = test_seed();
@@ -80,8 +84,13 @@ static cz_status encode_bytes(const void *self, cz_ids *out, const char *text, s
   return CZ_OK;
 }
 
-static cz_status build(const char *const *files, size_t n, cz_corpus_split split, cz_corpus_totals *totals) {
-  cz_corpus_job job = {.split = split, .vocabulary = {.hash = 3, .size = 256}, .encode = encode_bytes, .files = files, .n_files = n};
+static cz_status build(const char *const *files, size_t n, cz_corpus_split split,
+                       cz_corpus_totals *totals) {
+  cz_corpus_job job = {.split = split,
+                       .vocabulary = {.hash = 3, .size = 256},
+                       .encode = encode_bytes,
+                       .files = files,
+                       .n_files = n};
   return cz_corpus_build(under("built.h5"), totals, &job);
 }
 
@@ -116,7 +125,8 @@ static void test_text(void **state) {
   cz_reader_close(&r);
 }
 
-/* Each of these texts is refused with a message that says where, and the corpus that was there stays as it was. */
+/* Each of these texts is refused with a message that says where, and the corpus that was
+ * there stays as it was. */
 static void test_bad_text(void **state) {
   static const struct {
     const char *text;
@@ -170,19 +180,24 @@ static void test_bad_ids(void **state) {
   int32_t ids[] = {0, 9, 10, -1};
   OK(cz_corpus_create(&w, under("ids.h5"), (cz_corpus_vocabulary){.size = 10}));
   OK(cz_corpus_add(w, &(cz_ids){.data = ids, .len = 2}));
-  FAILS(cz_corpus_add(w, &(cz_ids){.data = ids + 2, .len = 1}), CZ_EINVAL, "id 10 is outside the vocabulary of 10");
+  FAILS(cz_corpus_add(w, &(cz_ids){.data = ids + 2, .len = 1}), CZ_EINVAL,
+        "id 10 is outside the vocabulary of 10");
   FAILS(cz_corpus_add(w, &(cz_ids){.data = ids + 3, .len = 1}), CZ_EINVAL, "id -1");
   cz_corpus_abandon(&w);
   assert_null(w);
   assert_false(cz_fs_exists(under("ids.h5")));
-  FAILS(cz_corpus_create(&w, under("no/such/folder.h5"), (cz_corpus_vocabulary){.size = 10}), CZ_EIO, "folder.h5");
+  FAILS(cz_corpus_create(&w, under("no/such/folder.h5"), (cz_corpus_vocabulary){.size = 10}),
+        CZ_EIO, "folder.h5");
   assert_null(w);
-  FAILS(cz_corpus_create(&w, under("ids.h5"), (cz_corpus_vocabulary){.size = 0}), CZ_EINVAL, "vocabulary of 0");
+  FAILS(cz_corpus_create(&w, under("ids.h5"), (cz_corpus_vocabulary){.size = 0}), CZ_EINVAL,
+        "vocabulary of 0");
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_documents), cmocka_unit_test(test_text), cmocka_unit_test(test_bad_text),
-                                     cmocka_unit_test(test_two_writers), cmocka_unit_test(test_bad_ids)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_documents), cmocka_unit_test(test_text),
+                                     cmocka_unit_test(test_bad_text),
+                                     cmocka_unit_test(test_two_writers),
+                                     cmocka_unit_test(test_bad_ids)};
   int failed = cmocka_run_group_tests_name("corpus", tests, make_folder, drop_folder);
   return failed + run_corrupt_tests();
 }

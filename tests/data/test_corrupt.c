@@ -1,4 +1,5 @@
-/* Corpora that are not what they should be: cut short, with flipped bits, of another tokenizer or version, not checksummed, on a full disk. */
+/* Corpora that are not what they should be: cut short, with flipped bits, of another
+ * tokenizer or version, not checksummed, on a full disk. */
 #include "setup.h"
 #include "base/fs.h"
 #include "base/text.h"
@@ -13,7 +14,8 @@
 int run_corrupt_tests(void);
 const char *__lsan_default_suppressions(void);
 
-/** Read by the address sanitizer: HDF5 1.10 forgets memory of its own when it refuses damaged structures. */
+/** Read by the address sanitizer: HDF5 1.10 forgets memory of its own when it refuses
+ * damaged structures. */
 const char *__lsan_default_suppressions(void) { return "leak:libhdf5"; }
 
 enum { DOCUMENTS = 300 };
@@ -51,14 +53,17 @@ static void test_truncated(void **state) {
   cz_stream s;
   cz_stream_init(&s, test_seed(), "truncate", 0, 0);
   for (int k = 0; k < 60; k++) {
-    size_t n = k < 10 ? (size_t)k * 9 : k == 10 ? whole.len - 1 : (size_t)draw(&s, 0, (int64_t)whole.len - 1);
+    size_t n = k < 10    ? (size_t)k * 9
+               : k == 10 ? whole.len - 1
+                         : (size_t)draw(&s, 0, (int64_t)whole.len - 1);
     write_bytes("cut.h5", whole.data, n);
     FAILS(read_all(under("cut.h5"), &hash), CZ_ECORRUPT, "cut.h5");
   }
   cz_buf_free(&whole);
 }
 
-/* A flipped bit anywhere is an error or, in a byte that stores nothing, makes no difference; never other data. */
+/* A flipped bit anywhere is an error or, in a byte that stores nothing, makes no
+ * difference; never other data. */
 static void test_flipped(void **state) {
   cz_buf whole = {0};
   uint64_t good, hash;
@@ -69,7 +74,8 @@ static void test_flipped(void **state) {
   cz_stream s;
   cz_stream_init(&s, test_seed(), "flip", 0, 0);
   for (int k = 0; k < 150; k++) {
-    size_t at = (size_t)draw(&s, 0, k % 2 ? 4000 : (int64_t)whole.len - 1); /* half of them where the structures lie */
+    size_t at = (size_t)draw(
+        &s, 0, k % 2 ? 4000 : (int64_t)whole.len - 1); /* half of them where the structures lie */
     char bit = (char)(1 << draw(&s, 0, 7));
     whole.data[at] ^= bit;
     write_bytes("flip.h5", whole.data, whole.len);
@@ -78,7 +84,8 @@ static void test_flipped(void **state) {
       assert_true(hash == good);
     else
       refused++;
-    if (st != CZ_OK && st != CZ_ECORRUPT && st != CZ_EINVAL) fail_msg("byte %zu: %s", at, cz_error_message());
+    if (st != CZ_OK && st != CZ_ECORRUPT && st != CZ_EINVAL)
+      fail_msg("byte %zu: %s", at, cz_error_message());
     whole.data[at] ^= bit;
   }
   assert_true(refused > 50);
@@ -97,7 +104,8 @@ static void test_flipped_token(void **state) {
   assert_true(at + sizeof mark < whole.len);
   whole.data[at] ^= 64;
   write_bytes("flip.h5", whole.data, whole.len);
-  FAILS(read_all(under("flip.h5"), &hash), CZ_ECORRUPT, "flip.h5: data set 'tokens', chunk 1 (elements 65536 to");
+  FAILS(read_all(under("flip.h5"), &hash), CZ_ECORRUPT,
+        "flip.h5: data set 'tokens', chunk 1 (elements 65536 to");
   assert_non_null(strstr(cz_error_message(), "Fletcher32"));
   cz_reader *r = open_documents(under("flip.h5"));
   FAILS(cz_reader_verify(r), CZ_ECORRUPT, "chunk 1");
@@ -113,15 +121,19 @@ static void test_foreign(void **state) {
         "built with tokenizer 0000000000000007, but the tokenizer in use is 0000000000000abc");
   assert_null(r);
   FAILS(cz_reader_open(&r, under("none.h5"), NULL, 0), CZ_EIO, "none.h5: no such file");
-  write_text("text.h5", "this is no HDF5 file, though it is long enough to be looked at as if it were one");
-  FAILS(cz_reader_open(&r, under("text.h5"), NULL, 0), CZ_ECORRUPT, "text.h5: not a whole HDF5 file");
+  write_text("text.h5",
+             "this is no HDF5 file, though it is long enough to be looked at as if it were one");
+  FAILS(cz_reader_open(&r, under("text.h5"), NULL, 0), CZ_ECORRUPT,
+        "text.h5: not a whole HDF5 file");
   FAILS(cz_reader_open(&r, under(""), NULL, 0), CZ_ECORRUPT, "not a whole HDF5 file");
   hid_t f = H5Fcreate(under("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(f);
-  FAILS(cz_reader_open(&r, under("other.h5"), NULL, 0), CZ_ECORRUPT, "attribute 'format' is missing");
+  FAILS(cz_reader_open(&r, under("other.h5"), NULL, 0), CZ_ECORRUPT,
+        "attribute 'format' is missing");
 }
 
-/* Changes one thing in a good corpus with the library itself, so that all checksums are right. */
+/* Changes one thing in a good corpus with the library itself, so that all checksums are
+ * right. */
 static hid_t reopen(void) {
   write_sample(under("edit.h5"));
   hid_t f = H5Fopen(under("edit.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
@@ -149,7 +161,8 @@ static void set_kind(const char *text) {
 }
 
 static void set_offset(hsize_t i, uint64_t value) {
-  hid_t f = reopen(), d = H5Dopen2(f, "offsets", H5P_DEFAULT), space = H5Dget_space(d), one = H5Screate(H5S_SCALAR);
+  hid_t f = reopen(), d = H5Dopen2(f, "offsets", H5P_DEFAULT), space = H5Dget_space(d),
+        one = H5Screate(H5S_SCALAR);
   H5Sselect_elements(space, H5S_SELECT_SET, 1, &i);
   assert_true(H5Dwrite(d, H5T_NATIVE_UINT64, one, space, H5P_DEFAULT, &value) >= 0);
   H5Sclose(one);
@@ -186,7 +199,8 @@ static void test_edited(void **state) {
   set_number("vocabulary", 0);
   FAILS(read_all(path, &hash), CZ_ECORRUPT, "vocabulary of 0");
   set_number("vocabulary", 1000);
-  FAILS(read_all(path, &hash), CZ_ECORRUPT, "'tokens'[1000] is 1000, outside the vocabulary of 1000");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT,
+        "'tokens'[1000] is 1000, outside the vocabulary of 1000");
   set_offset(3, 1);
   FAILS(read_all(path, &hash), CZ_ECORRUPT, "'offsets'[3] is 1 after");
   set_offset(0, 1);
@@ -205,7 +219,8 @@ static void test_edited(void **state) {
   FAILS(read_all(path, &hash), CZ_ECORRUPT, "promises 1073741824 elements, the file holds fewer");
 }
 
-/* A file system with no room, played by a limit on the size of files, in a process of its own. */
+/* A file system with no room, played by a limit on the size of files, in a process of its
+ * own. */
 static void test_full_disk(void **state) {
   write_sample(under("full.h5"));
   uint64_t before = file_hash(under("full.h5"));
@@ -217,12 +232,14 @@ static void test_full_disk(void **state) {
     cz_corpus_writer *w;
     cz_status st = cz_corpus_create(&w, under("full.h5"), (cz_corpus_vocabulary){.size = 10});
     int32_t zeros[1000] = {0};
-    for (int i = 0; i < 500 && st == CZ_OK; i++) st = cz_corpus_add(w, &(cz_ids){.data = zeros, .len = 1000});
+    for (int i = 0; i < 500 && st == CZ_OK; i++)
+      st = cz_corpus_add(w, &(cz_ids){.data = zeros, .len = 1000});
     if (st == CZ_OK)
       st = cz_corpus_commit(&w, NULL);
     else
       cz_corpus_abandon(&w);
-    bool said = strstr(cz_error_message(), "full.h5: can't write") && strstr(cz_error_message(), "File too large");
+    bool said = strstr(cz_error_message(), "full.h5: can't write") &&
+                strstr(cz_error_message(), "File too large");
     if (!said) fprintf(stderr, "said: %s\n", cz_error_message());
     H5close(); /* a file that could not be written crashes here when HDF5 still holds it */
     _exit(st == CZ_EIO && said ? 0 : 1);
@@ -237,7 +254,9 @@ static void test_full_disk(void **state) {
 /** Runs the tests of this file. */
 int run_corrupt_tests(void) {
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_truncated), cmocka_unit_test(test_flipped), cmocka_unit_test(test_flipped_token),
-                                     cmocka_unit_test(test_foreign),   cmocka_unit_test(test_edited),  cmocka_unit_test(test_full_disk)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_truncated),     cmocka_unit_test(test_flipped),
+      cmocka_unit_test(test_flipped_token), cmocka_unit_test(test_foreign),
+      cmocka_unit_test(test_edited),        cmocka_unit_test(test_full_disk)};
   return cmocka_run_group_tests_name("corrupt corpora", tests, make_folder, drop_folder);
 }

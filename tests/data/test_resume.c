@@ -1,4 +1,5 @@
-/* Going on from a saved cursor: after a stop at any step the batches are those of a run without a stop, bit for bit. */
+/* Going on from a saved cursor: after a stop at any step the batches are those of a run
+ * without a stop, bit for bit. */
 #include "batch_setup.h"
 #include "base/text.h"
 
@@ -29,7 +30,8 @@ typedef struct track {
   int n;
 } track;
 
-static void follow(track *t, const cz_source *source, const cz_batch_plan *plan, const cz_cursor *from, int steps) {
+static void follow(track *t, const cz_source *source, const cz_batch_plan *plan,
+                   const cz_cursor *from, int steps) {
   cz_batches *batches;
   const cz_batch *b;
   t->n = 0;
@@ -43,8 +45,10 @@ static void follow(track *t, const cz_source *source, const cz_batch_plan *plan,
   cz_batches_close(&batches);
 }
 
-/* Stops after every step in turn; MAKE and DROP open and close a source of its own for each life. */
-static void check_stops(cz_source (*make)(void *), void (*drop)(cz_source *), void *context, const cz_batch_plan *plan) {
+/* Stops after every step in turn; MAKE and DROP open and close a source of its own for
+ * each life. */
+static void check_stops(cz_source (*make)(void *), void (*drop)(cz_source *), void *context,
+                        const cz_batch_plan *plan) {
   track whole, rest;
   cz_source source = make(context);
   follow(&whole, &source, plan, NULL, STEPS);
@@ -55,7 +59,8 @@ static void check_stops(cz_source (*make)(void *), void (*drop)(cz_source *), vo
     drop(&source);
     assert_int_equal(rest.n, whole.n - stop - 1);
     for (int i = 0; i < rest.n; i++)
-      if (rest.hash[i] != whole.hash[stop + 1 + i]) fail_msg("stopped after batch %d: batch %d differs", stop, stop + 1 + i);
+      if (rest.hash[i] != whole.hash[stop + 1 + i])
+        fail_msg("stopped after batch %d: batch %d differs", stop, stop + 1 + i);
   }
   for (int i = 1; i < whole.n; i++) assert_true(whole.hash[i] != whole.hash[i - 1]);
 }
@@ -67,8 +72,10 @@ static void test_random_plans(void **state) {
   for (uint32_t k = 0; k < 6; k++) {
     cz_stream s;
     cz_stream_init(&s, test_seed(), "resume", k, 0);
-    noisy p = {
-        .count = (uint64_t)draw(&s, 1, 200), .most_inputs = draw(&s, 1, 60), .most_targets = draw(&s, 1, 40), .empty_one_in = 4 * draw(&s, 0, 1)};
+    noisy p = {.count = (uint64_t)draw(&s, 1, 200),
+               .most_inputs = draw(&s, 1, 60),
+               .most_targets = draw(&s, 1, 40),
+               .empty_one_in = 4 * draw(&s, 0, 1)};
     if (p.empty_one_in && p.count < 50) p.count = 50;
     cz_batch_plan plan = random_plan(&s, &p);
     plan.passes = draw(&s, 0, 1) ? 3 : 0;
@@ -76,7 +83,8 @@ static void test_random_plans(void **state) {
   }
 }
 
-/* Pieces of a corpus with noise that depends on epoch and piece, over several epochs, from a file that is opened anew. */
+/* Pieces of a corpus with noise that depends on epoch and piece, over several epochs,
+ * from a file that is opened anew. */
 static cz_status add_noise(const void *self, const cz_piece *piece, cz_example *out) {
   cz_stream s;
   cz_stream_init(&s, test_seed(), "noise", piece->epoch, piece->index);
@@ -126,8 +134,13 @@ static cz_source make_mixture(void *path) {
 
 static void test_mixture(void **state) {
   write_pieces(under("pieces.h5"));
-  for (int32_t i = 0; i < 20; i++) OK(cz_pairs_add(&pairs, (int32_t[]){i, i + 1}, 1 + i % 2, (int32_t[]){i + 7}, 1));
-  cz_batch_plan plan = {.layout = CZ_LAYOUT_STACK, .input_tokens = 600, .target_tokens = 600, .shards = 1, .window = 2};
+  for (int32_t i = 0; i < 20; i++)
+    OK(cz_pairs_add(&pairs, (int32_t[]){i, i + 1}, 1 + i % 2, (int32_t[]){i + 7}, 1));
+  cz_batch_plan plan = {.layout = CZ_LAYOUT_STACK,
+                        .input_tokens = 600,
+                        .target_tokens = 600,
+                        .shards = 1,
+                        .window = 2};
   check_stops(make_mixture, drop_pieces, (void *)under("pieces.h5"), &plan);
   cz_pairs_free(&pairs);
 }
@@ -144,7 +157,8 @@ static void test_epochs_differ(void **state) {
     OK(s.get(s.self, &a, 0, i));
     OK(s.get(s.self, &b, 1, i));
     same_place += a.inputs.data[0] == b.inputs.data[0];
-    same_noise += a.inputs.len == b.inputs.len && !memcmp(a.inputs.data + 1, b.inputs.data + 1, (a.inputs.len - 1) * 4);
+    same_noise += a.inputs.len == b.inputs.len &&
+                  !memcmp(a.inputs.data + 1, b.inputs.data + 1, (a.inputs.len - 1) * 4);
   }
   assert_true(n > 40 && same_place < n / 4 && same_noise < n / 10);
   free_example(&a);
@@ -159,7 +173,8 @@ static void test_foreign_cursor(void **state) {
   cz_batches *batches;
   const cz_batch *b;
   OK(cz_batches_open(&batches, &source, &plan, &(cz_cursor){.index = 51}));
-  FAILS(cz_batches_next(batches, &b), CZ_EINVAL, "the saved place is example 51 of epoch 0, which has 50");
+  FAILS(cz_batches_next(batches, &b), CZ_EINVAL,
+        "the saved place is example 51 of epoch 0, which has 50");
   cz_batches_close(&batches);
   OK(cz_batches_open(&batches, &source, &plan, &(cz_cursor){.taken = 2}));
   FAILS(cz_batches_next(batches, &b), CZ_EINVAL, "batch 2 of a window that has 2");
@@ -168,7 +183,9 @@ static void test_foreign_cursor(void **state) {
 
 /** Runs the tests of this file. */
 int run_resume_tests(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_plans), cmocka_unit_test(test_pieces), cmocka_unit_test(test_mixture),
-                                     cmocka_unit_test(test_epochs_differ), cmocka_unit_test(test_foreign_cursor)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_plans),
+                                     cmocka_unit_test(test_pieces), cmocka_unit_test(test_mixture),
+                                     cmocka_unit_test(test_epochs_differ),
+                                     cmocka_unit_test(test_foreign_cursor)};
   return cmocka_run_group_tests_name("resume", tests, make_folder, drop_folder);
 }

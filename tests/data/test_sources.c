@@ -1,5 +1,5 @@
-/* Pieces: every kept token of every document is in exactly one piece of an epoch, whatever the cut; epochs differ; any example can be asked for at
- * any time. */
+/* Pieces: every kept token of every document is in exactly one piece of an epoch,
+ * whatever the cut; epochs differ; any example can be asked for at any time. */
 #include "setup.h"
 
 #include <stdio.h>
@@ -19,11 +19,16 @@ static void make_problem(problem *p, uint32_t index) {
   cz_stream s;
   cz_stream_init(&s, test_seed(), "pieces", index, 0);
   *p = (problem){.n = draw(&s, 1, MOST_DOCUMENTS)};
-  for (int64_t i = 0; i < p->n; i++) p->total += p->lengths[i] = draw(&s, 0, 9) ? draw(&s, 1, 60) : draw(&s, 1, 2000);
-  p->cut = (cz_cut){
-      .piece_tokens = draw(&s, 1, 300), .concatenate = draw(&s, 0, 1), .chunk_tokens = draw(&s, 200, 3000), .group_documents = draw(&s, 1, 128)};
-  print_message("problem %u: %lld documents, pieces of %lld, chunks of %lld, groups of %lld (%d)\n", index, (long long)p->n,
-                (long long)p->cut.piece_tokens, (long long)p->cut.chunk_tokens, (long long)p->cut.group_documents, p->cut.concatenate);
+  for (int64_t i = 0; i < p->n; i++)
+    p->total += p->lengths[i] = draw(&s, 0, 9) ? draw(&s, 1, 60) : draw(&s, 1, 2000);
+  p->cut = (cz_cut){.piece_tokens = draw(&s, 1, 300),
+                    .concatenate = draw(&s, 0, 1),
+                    .chunk_tokens = draw(&s, 200, 3000),
+                    .group_documents = draw(&s, 1, 128)};
+  print_message("problem %u: %lld documents, pieces of %lld, chunks of %lld, groups of %lld (%d)\n",
+                index, (long long)p->n, (long long)p->cut.piece_tokens,
+                (long long)p->cut.chunk_tokens, (long long)p->cut.group_documents,
+                p->cut.concatenate);
   write_counting(under("pieces.h5"), p->lengths, p->n);
   p->reader = open_documents(under("pieces.h5"));
   OK(cz_source_pieces(&p->source, p->reader, &p->cut, keep_piece, NULL, test_seed()));
@@ -34,8 +39,10 @@ static void free_problem(problem *p) {
   cz_reader_close(&p->reader);
 }
 
-/* Marks the tokens of one piece in SEEN and checks that it is a run of whole parts of documents. */
-static void mark_piece(const problem *p, const cz_ids *piece, uint8_t *seen, const int32_t *document_of) {
+/* Marks the tokens of one piece in SEEN and checks that it is a run of whole parts of
+ * documents. */
+static void mark_piece(const problem *p, const cz_ids *piece, uint8_t *seen,
+                       const int32_t *document_of) {
   assert_in_range(piece->len, 1, p->cut.piece_tokens);
   for (size_t i = 0; i < piece->len; i++) {
     int32_t t = piece->data[i];
@@ -47,7 +54,8 @@ static void mark_piece(const problem *p, const cz_ids *piece, uint8_t *seen, con
   }
 }
 
-/* Of each document: everything, or one whole aligned chunk when it is longer than that. Returns how many tokens are kept. */
+/* Of each document: everything, or one whole aligned chunk when it is longer than that.
+ * Returns how many tokens are kept. */
 static int64_t check_kept(const problem *p, const uint8_t *seen) {
   int64_t all = 0;
   for (int64_t i = 0, at = 0; i < p->n; at += p->lengths[i++]) {
@@ -65,7 +73,8 @@ static int64_t check_kept(const problem *p, const uint8_t *seen) {
   return all;
 }
 
-static void check_epoch(problem *p, uint32_t epoch, const int32_t *document_of, int32_t *first_of, uint64_t *count) {
+static void check_epoch(problem *p, uint32_t epoch, const int32_t *document_of, int32_t *first_of,
+                        uint64_t *count) {
   uint8_t *seen = calloc((size_t)p->total, 1), *given = calloc((size_t)p->total, 1);
   cz_example e = {0};
   int64_t tokens = 0, shorter = 0;
@@ -100,7 +109,8 @@ static void test_pieces(void **state) {
       first[epoch] = calloc((size_t)p.total, sizeof **first);
       check_epoch(&p, epoch, document_of, first[epoch], &count[epoch]);
     }
-    if (count[0] > 20 && count[0] == count[1]) assert_memory_not_equal(first[0], first[1], count[0] * sizeof **first);
+    if (count[0] > 20 && count[0] == count[1])
+      assert_memory_not_equal(first[0], first[1], count[0] * sizeof **first);
     cz_example e = {0};
     cz_stream s;
     cz_stream_init(&s, test_seed(), "random access", k, 0);
@@ -118,7 +128,8 @@ static void test_pieces(void **state) {
 }
 
 /* Marks the documents of the pieces that a cut gives until BUDGET tokens are read. */
-static void read_some(uint8_t *seen, cz_cut cut, const int32_t *document_of, int64_t budget, uint64_t of_seed) {
+static void read_some(uint8_t *seen, cz_cut cut, const int32_t *document_of, int64_t budget,
+                      uint64_t of_seed) {
   cz_reader *r = open_documents(under("paired.h5"));
   cz_source s;
   cz_example e = {0};
@@ -133,7 +144,8 @@ static void read_some(uint8_t *seen, cz_cut cut, const int32_t *document_of, int
   cz_reader_close(&r);
 }
 
-/* Rows of one seed read the same text in the same order, whatever their objectives' cuts; another seed reads other text. */
+/* Rows of one seed read the same text in the same order, whatever their objectives' cuts;
+ * another seed reads other text. */
 static void test_paired(void **state) {
   enum { N = 6000 };
   static int64_t lengths[N];
@@ -147,18 +159,21 @@ static void test_paired(void **state) {
     for (int64_t k = 0; k < lengths[i]; k++) document_of[total++] = i;
   }
   write_counting(under("paired.h5"), lengths, N);
-  cz_cut cut = {.piece_tokens = 128, .chunk_tokens = 65536, .group_documents = 128}, other_cut = cut;
+  cz_cut cut = {.piece_tokens = 128, .chunk_tokens = 65536, .group_documents = 128},
+         other_cut = cut;
   other_cut.concatenate = true, other_cut.piece_tokens = 141;
   read_some(whole, cut, document_of, total / 2, test_seed());
   read_some(joined, other_cut, document_of, total / 2, test_seed());
   read_some(other, cut, document_of, total / 2, test_seed() + 1);
   int both = 0, chance = 0, n = 0;
-  for (int i = 0; i < N; i++) n += whole[i], both += whole[i] && joined[i], chance += whole[i] && other[i];
+  for (int i = 0; i < N; i++)
+    n += whole[i], both += whole[i] && joined[i], chance += whole[i] && other[i];
   print_message("of %d documents the other cut read %d, the other seed %d\n", n, both, chance);
   assert_true(both > 0.9 * n && chance < 0.6 * n);
 }
 
-/* Of documents of four chunks each chunk is the one that is kept equally often: 1,000 +- 4.5 deviations of 27. */
+/* Of documents of four chunks each chunk is the one that is kept equally often: 1,000 +-
+ * 4.5 deviations of 27. */
 static void test_chunks(void **state) {
   enum { N = 4000, CHUNK = 10 };
   static int64_t lengths[N];
@@ -175,13 +190,15 @@ static void test_chunks(void **state) {
     count[e.targets.data[0] / CHUNK % 4]++;
   }
   for (int c = 0; c < 4; c++)
-    if (abs(count[c] - N / 4) > 123) fail_msg("chunk %d of 4 was kept in %d of %d documents", c, count[c], N);
+    if (abs(count[c] - N / 4) > 123)
+      fail_msg("chunk %d of 4 was kept in %d of %d documents", c, count[c], N);
   free_example(&e);
   cz_source_destroy(&s);
   cz_reader_close(&r);
 }
 
-/* Four documents of 5, 3, 4 and 2 tokens, joined in pairs and cut at 4: each pair gives 4s and one rest, in the order of its documents. */
+/* Four documents of 5, 3, 4 and 2 tokens, joined in pairs and cut at 4: each pair gives
+ * 4s and one rest, in the order of its documents. */
 static void test_groups_by_hand(void **state) {
   write_counting(under("hand.h5"), (int64_t[]){5, 3, 4, 2}, 4);
   cz_reader *r = open_documents(under("hand.h5"));
@@ -206,7 +223,8 @@ static void test_groups_by_hand(void **state) {
       }
     assert_int_equal(at, 14);
     int64_t group = 0, documents = 0, tokens = 0, piece = 0;
-    for (int i = 0; i < 14;) { /* whole documents follow one another; every 4 tokens of a group a new piece */
+    for (int i = 0;
+         i < 14;) { /* whole documents follow one another; every 4 tokens of a group a new piece */
       int d = 0;
       while (begin[d] != row[i]) assert_in_range(++d, 0, 3);
       for (int k = begin[d]; k < end[d]; k++, i++, tokens++) {
@@ -220,7 +238,9 @@ static void test_groups_by_hand(void **state) {
     for (uint64_t i = 0; i < n; i++) free_example(&by_index[i]);
   }
   cz_source_destroy(&s);
-  FAILS(cz_source_pieces(&s, r, &(cz_cut){.piece_tokens = 0, .chunk_tokens = 1}, keep_piece, NULL, 0), CZ_EINVAL, "pieces of 0 tokens");
+  FAILS(
+      cz_source_pieces(&s, r, &(cz_cut){.piece_tokens = 0, .chunk_tokens = 1}, keep_piece, NULL, 0),
+      CZ_EINVAL, "pieces of 0 tokens");
   cz_reader_close(&r);
 }
 
@@ -228,7 +248,8 @@ static void test_pairs(void **state) {
   cz_pairs p = {0};
   cz_source s;
   FAILS(cz_source_pairs(&s, &p, 1, test_seed()), CZ_EINVAL, "0 pairs");
-  for (int32_t i = 0; i < 50; i++) OK(cz_pairs_add(&p, (int32_t[]){i, i}, i % 3, (int32_t[]){100 + i}, 1));
+  for (int32_t i = 0; i < 50; i++)
+    OK(cz_pairs_add(&p, (int32_t[]){i, i}, i % 3, (int32_t[]){100 + i}, 1));
   OK(cz_source_pairs(&s, &p, 7, test_seed()));
   int32_t order[2][50];
   for (uint32_t epoch = 0; epoch < 2; epoch++) {
@@ -253,7 +274,9 @@ static void test_pairs(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pieces), cmocka_unit_test(test_paired), cmocka_unit_test(test_chunks),
-                                     cmocka_unit_test(test_groups_by_hand), cmocka_unit_test(test_pairs)};
-  return cmocka_run_group_tests_name("sources", tests, make_folder, drop_folder) + run_mixture_tests();
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_pieces), cmocka_unit_test(test_paired), cmocka_unit_test(test_chunks),
+      cmocka_unit_test(test_groups_by_hand), cmocka_unit_test(test_pairs)};
+  return cmocka_run_group_tests_name("sources", tests, make_folder, drop_folder) +
+         run_mixture_tests();
 }

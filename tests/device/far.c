@@ -30,7 +30,8 @@ static struct {
 static char stream; /* its address is the stream */
 
 static void allow(int protection) {
-  for (int i = 0; i < all.blocks; i++) assert_int_equal(mprotect(all.block[i], all.bytes[i], protection), 0);
+  for (int i = 0; i < all.blocks; i++)
+    assert_int_equal(mprotect(all.block[i], all.bytes[i], protection), 0);
 }
 
 static cz_status far_sync(cz_device *d) {
@@ -84,11 +85,14 @@ static void put(cz_op op, bool backward, const cz_call *call) {
   if (all.calls > all.most_calls) all.most_calls = all.calls;
   w->kernel = all.near->kernel(all.near, op, backward);
   w->call = *call;
-  if (call->attr) memcpy(w->attr, call->attr, cz_op_rows[op]->attr_bytes); /* as a launch does: the caller's may be gone when the kernel runs */
+  if (call->attr)
+    memcpy(w->attr, call->attr,
+           cz_op_rows[op]
+               ->attr_bytes); /* as a launch does: the caller's may be gone when the kernel runs */
 }
 
-#define CZ_OP(name)                                                                                                                                  \
-  static void fwd_##name(const cz_call *call) { put(CZ_OP_##name, false, call); }                                                                    \
+#define CZ_OP(name)                                                                                \
+  static void fwd_##name(const cz_call *call) { put(CZ_OP_##name, false, call); }                  \
   static void bwd_##name(const cz_call *call) { put(CZ_OP_##name, true, call); }
 #include "kernels/ops.def"
 #undef CZ_OP

@@ -1,5 +1,7 @@
-/* A device as a graphics card is one, made of `cpu`: its memory is forbidden to the host outside kernels, write and read, and a kernel does not run
- * when it is called but when somebody waits for it. Host code that touches device memory in place crashes here; code that does not wait is seen. */
+/* A device as a graphics card is one, made of `cpu`: its memory is forbidden to the host
+ * outside kernels, write and read, and a kernel does not run when it is called but when
+ * somebody waits for it. Host code that touches device memory in place crashes here; code
+ * that does not wait is seen. */
 #ifndef CZ_TESTS_FAR_H
 #define CZ_TESTS_FAR_H
 

@@ -1,5 +1,6 @@
-/* What a CUDA module asks of everything above the device: nobody touches its memory but through it, and nobody takes a kernel that was called for one
- * that has run. A device of that kind (far.h) must train, save and resume to the bits of `cpu`. */
+/* What a CUDA module asks of everything above the device: nobody touches its memory but
+ * through it, and nobody takes a kernel that was called for one that has run. A device of
+ * that kind (far.h) must train, save and resume to the bits of `cpu`. */
 #include "far.h"
 #include "common/common.h"
 #include "base/fs.h"
@@ -20,7 +21,8 @@ static cz_model *make_model(cz_device *device) {
   cz_model_config c;
   cz_model *m;
   OK(cz_model_config_named(&c, "t5-v1_1-nano"));
-  c.vocab_size = V, c.d_model = D, c.d_kv = 5, c.d_ff = 24, c.n_layers = c.n_decoder_layers = 1, c.n_heads = 3;
+  c.vocab_size = V, c.d_model = D, c.d_kv = 5, c.d_ff = 24, c.n_layers = c.n_decoder_layers = 1,
+  c.n_heads = 3;
   c.buckets = 8, c.max_distance = 16, c.dropout = 0.2;
   OK(cz_model_create(&m, &c, device));
   OK(cz_params_init(m->params, 11));
@@ -42,7 +44,8 @@ typedef struct outcome {
 
 static void same(const outcome *got, const outcome *want, int64_t n) {
   assert_memory_equal(got->values, want->values, (size_t)n * sizeof *got->values);
-  assert_true(memcmp(&got->loss, &want->loss, sizeof got->loss) == 0 && got->flop == want->flop && got->ready == want->ready);
+  assert_true(memcmp(&got->loss, &want->loss, sizeof got->loss) == 0 && got->flop == want->flop &&
+              got->ready == want->ready);
 }
 
 static void ready(void *self, const cz_param *param) {
@@ -50,7 +53,8 @@ static void ready(void *self, const cz_param *param) {
   (*(int *)self)++;
 }
 
-/* Every op's time holds its kernels', and their products are counted from spans that only the device has. */
+/* Every op's time holds its kernels', and their products are counted from spans that only
+ * the device has. */
 static void look_at_times(outcome *o, const cz_graph *g, bool slow) {
   cz_op_time times[CZ_OPS];
   int n = cz_graph_times(g, times, CZ_OPS);
@@ -58,8 +62,10 @@ static void look_at_times(outcome *o, const cz_graph *g, bool slow) {
   for (int i = 0; i < n; i++) {
     o->flop += times[i].forward_flop + times[i].backward_flop;
     if (slow && times[i].forward_s + times[i].backward_s < 1e-3 * (double)times[i].calls)
-      fail_msg("%lld calls of %s took %g s", (long long)times[i].calls, times[i].op, times[i].forward_s + times[i].backward_s);
-    if (!strcmp(times[i].op, "attention")) assert_true(times[i].forward_flop > 0 && times[i].backward_flop > 0);
+      fail_msg("%lld calls of %s took %g s", (long long)times[i].calls, times[i].op,
+               times[i].forward_s + times[i].backward_s);
+    if (!strcmp(times[i].op, "attention"))
+      assert_true(times[i].forward_flop > 0 && times[i].backward_flop > 0);
   }
 }
 
@@ -68,7 +74,11 @@ static int64_t differentiate(outcome *o, cz_device *device, bool profile) {
   cz_net *net;
   int32_t ids[TOKENS];
   const int32_t spans[] = {0, 10, 10, 11, 11, TOKENS};
-  const cz_net_options options = {.max_segments = 4, .max_inputs = 2 * TOKENS, .max_targets = 2 * TOKENS, .train = true, .dropout = 0.2};
+  const cz_net_options options = {.max_segments = 4,
+                                  .max_inputs = 2 * TOKENS,
+                                  .max_targets = 2 * TOKENS,
+                                  .train = true,
+                                  .dropout = 0.2};
   const cz_feed feed = {.segments = 3,
                         .enc_tokens = TOKENS,
                         .dec_tokens = TOKENS,
@@ -79,7 +89,8 @@ static int64_t differentiate(outcome *o, cz_device *device, bool profile) {
                         .dec_spans = spans,
                         .targets = ids,
                         .denominator = TOKENS};
-  const cz_graph_run_options run = {.key = {.seed = 5}, .training = true, .ready = ready, .ready_self = &o->ready};
+  const cz_graph_run_options run = {
+      .key = {.seed = 5}, .training = true, .ready = ready, .ready_self = &o->ready};
   for (int i = 0; i < TOKENS; i++) ids[i] = i % V;
   *o = (outcome){0};
   OK(cz_net_create(&net, m, &options));
@@ -106,7 +117,8 @@ static void graph(void **state) {
     int64_t flat = differentiate(&want, near, profile);
     differentiate(&got, &far, profile);
     same(&got, &want, flat);
-    assert_true(got.ready > 5 && (profile ? far_most_waiting(false) == 1 : far_most_waiting(false) > 1));
+    assert_true(got.ready > 5 &&
+                (profile ? far_most_waiting(false) == 1 : far_most_waiting(false) > 1));
     test_free(got.values), test_free(want.values);
   }
   far_slow(false);
@@ -137,25 +149,30 @@ static int64_t train(outcome *o, cz_device *device, int optimizer) {
   *o = (outcome){0};
   for (int steps = 2; steps <= 4; steps += 2) {
     cz_model *m = make_model(device);
-    cz_loop_job job = {.what = "far",
-                       .folder = folder(),
-                       .comm = comm,
-                       .model = m,
-                       .source = &source,
-                       .layout = CZ_LAYOUT_ENCDEC,
-                       .seed = 3,
-                       .examples = PAIRS,
-                       .batch = {.input_tokens = 72, .target_tokens = 72, .shards = SHARDS, .window = 2, .on_long = CZ_LONG_REFUSE},
-                       .optimizer = {.name = optimizer,
-                                     .schedule = CZ_SCHEDULE_CONSTANT,
-                                     .learning_rate = 0.01,
-                                     .clip_norm = 1,
-                                     .beta1 = 0.9,
-                                     .beta2 = 0.99,
-                                     .epsilon = 1e-6,
-                                     .decay_exponent = 0.8,
-                                     .clip_threshold = 1},
-                       .train = {.steps = steps, .checkpoint_seconds = 1e9, .log_steps = 1, .nonfinite_limit = 1}};
+    cz_loop_job job = {
+        .what = "far",
+        .folder = folder(),
+        .comm = comm,
+        .model = m,
+        .source = &source,
+        .layout = CZ_LAYOUT_ENCDEC,
+        .seed = 3,
+        .examples = PAIRS,
+        .batch = {.input_tokens = 72,
+                  .target_tokens = 72,
+                  .shards = SHARDS,
+                  .window = 2,
+                  .on_long = CZ_LONG_REFUSE},
+        .optimizer = {.name = optimizer,
+                      .schedule = CZ_SCHEDULE_CONSTANT,
+                      .learning_rate = 0.01,
+                      .clip_norm = 1,
+                      .beta1 = 0.9,
+                      .beta2 = 0.99,
+                      .epsilon = 1e-6,
+                      .decay_exponent = 0.8,
+                      .clip_threshold = 1},
+        .train = {.steps = steps, .checkpoint_seconds = 1e9, .log_steps = 1, .nonfinite_limit = 1}};
     OK(cz_loop_run(&result, &job));
     assert_int_equal(result.steps, steps);
     if (o->values) test_free(o->values);
@@ -185,7 +202,8 @@ static void loop(void **state) {
   cz_device_close(&near);
 }
 
-/* A device whose numbers are neither float64 nor float32 is not handed halves as if they were floats. */
+/* A device whose numbers are neither float64 nor float32 is not handed halves as if they
+ * were floats. */
 static void halves(void **state) {
   for (int reading = 0; reading < 2; reading++) {
     pid_t child = fork();
@@ -197,7 +215,8 @@ static void halves(void **state) {
       d.real = CZ_BF16;
       signal(SIGABRT, SIG_DFL);
       if (!freopen("/dev/null", "w", stderr)) _exit(2);
-      cz_status st = reading ? cz_device_read_real(&d, &x, &y, 1) : cz_device_write_real(&d, &y, &x, 1);
+      cz_status st =
+          reading ? cz_device_read_real(&d, &x, &y, 1) : cz_device_write_real(&d, &y, &x, 1);
       _exit(st == CZ_OK ? 0 : 1);
     }
     int how;
@@ -217,7 +236,8 @@ static int close_far(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(graph), cmocka_unit_test(loop), cmocka_unit_test(halves)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(graph), cmocka_unit_test(loop),
+                                     cmocka_unit_test(halves)};
   cz_log_quiet(true);
   return cmocka_run_group_tests(tests, open_far, close_far);
 }

@@ -3,35 +3,38 @@
 #include <stdio.h>
 #include <unistd.h>
 
-const char experiment_text[] = "title: 'a <made> up & \"run\"'\n"
-                               "source: nowhere\n"
-                               "data: nothing\n"
-                               "seeds: [4, 5, 9]\n"
-                               "baseline: a\n"
-                               "common: {tokenizer: $data/t.json, model: {name: t5-nano}}\n"
-                               "stages:\n"
-                               "  learn:\n"
-                               "    kind: finetune\n"
-                               "    batch: {input_tokens: 64, target_tokens: 64}\n"
-                               "    optimizer: {learning_rate: 1}\n"
-                               "    train: {steps: 7}\n"
-                               "    tasks: {list: [{name: tsv, train: $data/x}]}\n"
-                               "  score:\n"
-                               "    kind: evaluate\n"
-                               "    init: $learn\n"
-                               "    tasks: {list: [{name: tsv, train: $data/x, dev: $data/y}]}\n"
-                               "rows:\n"
-                               "  - {name: a, paper: {P: 3}, set: {learn.train.steps: 7}}\n"
-                               "  - {name: b, paper: {P: 1}, set: {learn.train.steps: 8}}\n"
-                               "  - {name: '<c>&\"', paper: {P: 2}, set: {learn.train.steps: 9}}\n"
-                               "  - {name: d, paper: {P: 2.5}, set: {learn.train.steps: 10}}\n"
-                               "columns:\n"
-                               "  - {name: one, value: score.tsv.scores.accuracy, paper: P, unit: '%', note: 'x < y, or \"z\"'}\n"
-                               "  - {name: two, value: [score.tsv.scores.rouge1, learn.loss]}\n"
-                               "  - {name: three, value: [score.tsv.scores.accuracy, score.tsv.scores.rouge1]}\n"
-                               "paper_noise: {P: 0.25}\n";
+const char experiment_text[] =
+    "title: 'a <made> up & \"run\"'\n"
+    "source: nowhere\n"
+    "data: nothing\n"
+    "seeds: [4, 5, 9]\n"
+    "baseline: a\n"
+    "common: {tokenizer: $data/t.json, model: {name: t5-nano}}\n"
+    "stages:\n"
+    "  learn:\n"
+    "    kind: finetune\n"
+    "    batch: {input_tokens: 64, target_tokens: 64}\n"
+    "    optimizer: {learning_rate: 1}\n"
+    "    train: {steps: 7}\n"
+    "    tasks: {list: [{name: tsv, train: $data/x}]}\n"
+    "  score:\n"
+    "    kind: evaluate\n"
+    "    init: $learn\n"
+    "    tasks: {list: [{name: tsv, train: $data/x, dev: $data/y}]}\n"
+    "rows:\n"
+    "  - {name: a, paper: {P: 3}, set: {learn.train.steps: 7}}\n"
+    "  - {name: b, paper: {P: 1}, set: {learn.train.steps: 8}}\n"
+    "  - {name: '<c>&\"', paper: {P: 2}, set: {learn.train.steps: 9}}\n"
+    "  - {name: d, paper: {P: 2.5}, set: {learn.train.steps: 10}}\n"
+    "columns:\n"
+    "  - {name: one, value: score.tsv.scores.accuracy, paper: P, unit: '%', note: 'x < y, or "
+    "\"z\"'}\n"
+    "  - {name: two, value: [score.tsv.scores.rouge1, learn.loss]}\n"
+    "  - {name: three, value: [score.tsv.scores.accuracy, score.tsv.scores.rouge1]}\n"
+    "paper_noise: {P: 0.25}\n";
 
-/* Row d of column one is above its baseline, 20, by more than its deviation and by less than its interval. */
+/* Row d of column one is above its baseline, 20, by more than its deviation and by less
+ * than its interval. */
 const double one[ROWS][SEEDS] = {{10, 12, 14}, {11, 15, 16}, {30, 31.5, 34.2}, {21, 22.5, 22}};
 const double two[ROWS][SEEDS] = {{1, 2, 3}, {4, 4, 4}, {2, 3, 7}, {5, 6, 9}};
 
@@ -47,8 +50,10 @@ void write_plan(void) {
   for (int s = 0; s < SEEDS; s++)
     for (int r = 0; r < ROWS; r++)
       for (int i = 0; i < 2; i++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%s{\"seed\": %d, \"row\": %d, \"stage\": \"%s\", \"key\": \"00000000000000%d%d\"}",
-                 s + r + i ? "," : "", seeds[s], r, stages[i], r, s);
+        snprintf(
+            text + strlen(text), sizeof text - strlen(text),
+            "%s{\"seed\": %d, \"row\": %d, \"stage\": \"%s\", \"key\": \"00000000000000%d%d\"}",
+            s + r + i ? "," : "", seeds[s], r, stages[i], r, s);
   strcat(text, "]");
   write_text("plan.json", text);
 }
@@ -58,15 +63,17 @@ void write_results(int row, int seed) {
   char name[128], text[1024];
   snprintf(name, sizeof name, "stages/finetune-00000000000000%d%d/result.json", row, seed);
   snprintf(text, sizeof text,
-           "{\"metrics\": {\"loss\": %g, \"steps\": %d, \"input_tokens\": 1000, \"target_tokens\": 500}, \"measured\": {\"seconds\": %d}}",
+           "{\"metrics\": {\"loss\": %g, \"steps\": %d, \"input_tokens\": 1000, \"target_tokens\": "
+           "500}, \"measured\": {\"seconds\": %d}}",
            two[row][seed], 7 + row, 2 + seed);
   write_text(name, text);
   snprintf(name, sizeof name, "stages/finetune-00000000000000%d%d/metrics.jsonl", row, seed);
-  write_text(name,
-             "{\"step\": 1, \"smooth_loss\": 5.5}\n{\"step\": 2, \"smooth_loss\": 4.5}\n{\"step\": 3, \"smooth_loss\": null}\n{\"step\": 4, \"smo");
+  write_text(name, "{\"step\": 1, \"smooth_loss\": 5.5}\n{\"step\": 2, \"smooth_loss\": "
+                   "4.5}\n{\"step\": 3, \"smooth_loss\": null}\n{\"step\": 4, \"smo");
   snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/result.json", row, seed);
   snprintf(text, sizeof text,
-           "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %g, \"rouge1\": %g}, \"baseline\": {\"accuracy\": 20, \"rouge1\": 3}, "
+           "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %g, \"rouge1\": %g}, \"baseline\": "
+           "{\"accuracy\": 20, \"rouge1\": 3}, "
            "\"baseline_kind\": \"copy\"}},"
            " \"measured\": {\"seconds\": 1}}",
            one[row][seed], two[row][seed]);

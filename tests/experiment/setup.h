@@ -1,5 +1,5 @@
-/* What the tests of experiments share: a run that was never run: an experiment, its plan, and results made up for its stages.
- */
+/* What the tests of experiments share: a run that was never run: an experiment, its plan,
+ * and results made up for its stages. */
 #ifndef CZ_TESTS_EXPERIMENT_SETUP_H
 #define CZ_TESTS_EXPERIMENT_SETUP_H
 
@@ -12,8 +12,9 @@
 
 void remove_file(const char *name);
 
-/* Rows a, b, <c>&" and d of three seeds; three columns: `one` (paper's P, baseline 20), `two` (a score and a loss, hence no baseline) and `three`
- * (two scores with baselines 20 and 3). */
+/* Rows a, b, <c>&" and d of three seeds; three columns: `one` (paper's P, baseline 20),
+ * `two` (a score and a loss, hence no baseline) and `three` (two scores with baselines 20
+ * and 3). */
 enum { ROWS = 4, SEEDS = 3, RUN_COLUMNS = 3 };
 extern const char experiment_text[];
 extern const double one[ROWS][SEEDS], two[ROWS][SEEDS];

@@ -1,12 +1,14 @@
-/* What the experiment files say of the paper, by row and by column: Raffel et al. 2020, Tables 1, 4, 5, 6 and 7, copied from the paper's pages once
- * more. And what each row asks for, so that no value stands beside another objective. */
+/* What the experiment files say of the paper, by row and by column: Raffel et al. 2020,
+ * Tables 1, 4, 5, 6 and 7, copied from the paper's pages once more. And what each row
+ * asks for, so that no value stands beside another objective. */
 #include "setup.h"
 
 #include <math.h>
 #include <stdio.h>
 
 enum { COLUMNS = 7, MOST_ROWS = 5 };
-static const char *const columns[COLUMNS] = {"GLUE", "CNNDM", "SQuAD", "SGLUE", "EnDe", "EnFr", "EnRo"};
+static const char *const columns[COLUMNS] = {"GLUE", "CNNDM", "SQuAD", "SGLUE",
+                                             "EnDe", "EnFr",  "EnRo"};
 
 /* Table 1: standard deviation of the baseline's ten runs. */
 static const double deviations[COLUMNS] = {0.235, 0.065, 0.343, 0.416, 0.112, 0.090, 0.108};
@@ -70,8 +72,12 @@ static void check_scores(const char *file, const cz_plan_row *got, const double 
   for (int c = 0; c < COLUMNS; c++) {
     const cz_config_node *score = cz_config_get(got->paper, columns[c]);
     there += score != NULL;
-    if (!score != (want[c] == 0)) fail_msg("%s, row %s: %s", file, got->name, score ? "a score that is not wanted" : "no score");
-    if (score && real_of(score) != want[c]) fail_msg("%s, row %s, %s: %g, the paper has %g", file, got->name, columns[c], real_of(score), want[c]);
+    if (!score != (want[c] == 0))
+      fail_msg("%s, row %s: %s", file, got->name,
+               score ? "a score that is not wanted" : "no score");
+    if (score && real_of(score) != want[c])
+      fail_msg("%s, row %s, %s: %g, the paper has %g", file, got->name, columns[c], real_of(score),
+               want[c]);
   }
   assert_int_equal(cz_config_count(got->paper), there); /* no misspelt column */
 }
@@ -84,10 +90,12 @@ static void check_objective(const cz_plan *plan, size_t row, const paper_row *wa
   const cz_config_node *objective = cz_config_get(stage->node, "objective");
   OK(cz_config_text(&name, cz_config_get(objective, "name")));
   assert_string_equal(name, want->objective);
-  if (want->key && real_of(cz_config_get(objective, want->key)) != want->value) fail_msg("row %s has another %s", want->name, want->key);
+  if (want->key && real_of(cz_config_get(objective, want->key)) != want->value)
+    fail_msg("row %s has another %s", want->name, want->key);
   static const char *const varied[] = {"noise_density", "mean_noise_span_length"};
   for (int i = 0; i < 2; i++)
-    if (!want->key || strcmp(want->key, varied[i])) assert_null(cz_config_get(objective, varied[i])); /* the paper's 15 %, spans of 3 */
+    if (!want->key || strcmp(want->key, varied[i]))
+      assert_null(cz_config_get(objective, varied[i])); /* the paper's 15 %, spans of 3 */
 }
 
 static void check_table(const paper_table *t, const char *scale) {
@@ -116,8 +124,10 @@ static void test_quickstart(void **state) {
   check_table(&quickstart, "test");
 }
 
-/* Which of the paper's columns one of ours stands beside, and the noise that comes with it. */
-static void check_columns(const char *file, const char *scale, const char *const (*want)[2], size_t n) {
+/* Which of the paper's columns one of ours stands beside, and the noise that comes with
+ * it. */
+static void check_columns(const char *file, const char *scale, const char *const (*want)[2],
+                          size_t n) {
   cz_plan plan;
   open_file(&plan, file, scale);
   assert_int_equal(plan.n_columns, n);
@@ -126,16 +136,20 @@ static void check_columns(const char *file, const char *scale, const char *const
     assert_string_equal(plan.columns[i].paper, want[i][1]);
     for (int c = 0; c < COLUMNS; c++)
       if (!strcmp(want[i][1], columns[c]) && plan.columns[i].paper_noise != deviations[c])
-        fail_msg("%s: the paper's noise of %s is %g, not %g", file, columns[c], deviations[c], plan.columns[i].paper_noise);
+        fail_msg("%s: the paper's noise of %s is %g, not %g", file, columns[c], deviations[c],
+                 plan.columns[i].paper_noise);
   }
   cz_plan_close(&plan);
 }
 
 static void test_columns(void **state) {
-  static const char *const ours[][2] = {{"classify", "GLUE"}, {"summarize", "CNNDM"}, {"en_de", "EnDe"}};
-  static const char *const theirs[][2] = {{"GLUE", "GLUE"}, {"CNNDM", "CNNDM"}, {"SQuAD", "SQuAD"}, {"SGLUE", "SGLUE"},
-                                          {"EnDe", "EnDe"}, {"EnFr", "EnFr"},   {"EnRo", "EnRo"}};
-  static const char *const quick[][2] = {{"section", "GLUE"}, {"language", "GLUE"}, {"summarize", "CNNDM"}};
+  static const char *const ours[][2] = {
+      {"classify", "GLUE"}, {"summarize", "CNNDM"}, {"en_de", "EnDe"}};
+  static const char *const theirs[][2] = {
+      {"GLUE", "GLUE"}, {"CNNDM", "CNNDM"}, {"SQuAD", "SQuAD"}, {"SGLUE", "SGLUE"},
+      {"EnDe", "EnDe"}, {"EnFr", "EnFr"},   {"EnRo", "EnRo"}};
+  static const char *const quick[][2] = {
+      {"section", "GLUE"}, {"language", "GLUE"}, {"summarize", "CNNDM"}};
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
     check_columns(tables[t].file, "nano", ours, 3);
     check_columns(tables[t].file, "mini", ours, 3);
@@ -146,6 +160,8 @@ static void test_columns(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables), cmocka_unit_test(test_quickstart), cmocka_unit_test(test_columns)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables),
+                                     cmocka_unit_test(test_quickstart),
+                                     cmocka_unit_test(test_columns)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Experiment files: what is refused and how it is said; the files of this project at every scale; predicted costs. */
+/* Experiment files: what is refused and how it is said; the files of this project at
+ * every scale; predicted costs. */
 #include "setup.h"
 #include "base/fs.h"
 #include "recipe/recipe.h"
@@ -16,26 +17,31 @@ static cz_status open_text(const char *text) {
   return st;
 }
 
-/* The experiment of setup.c with FROM replaced by TO is refused with a message that names the place and says TEXT. */
+/* The experiment of setup.c with FROM replaced by TO is refused with a message that names
+ * the place and says TEXT. */
 static void refuses(const char *from, const char *to, const char *text) {
   char changed[8192];
   const char *at = strstr(experiment_text, from);
   assert_non_null(at);
-  snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - experiment_text), experiment_text, to, at + strlen(from));
+  snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - experiment_text), experiment_text, to,
+           at + strlen(from));
   FAILS(open_text(changed), CZ_EUSAGE, text);
   if (!strstr(cz_error_message(), "x.yaml:")) fail_msg("no file and line: %s", cz_error_message());
 }
 
 static void test_refused(void **state) {
   OK(open_text(experiment_text));
-  refuses("learn.train.steps: 8", "lern.train.steps: 8", "'lern.train.steps' does not begin with the name of a stage");
+  refuses("learn.train.steps: 8", "lern.train.steps: 8",
+          "'lern.train.steps' does not begin with the name of a stage");
   refuses("baseline: a", "baseline: z", "no row is called 'z'");
   refuses("name: b,", "name: a,", "two rows are called 'a'");
   refuses("init: $learn", "init: $score", "'$score' is no stage before this one");
   refuses("init: $learn", "init: $later", "'$later' is no stage before this one");
-  refuses("    batch: {input_tokens", "    init: $score\n    batch: {input_tokens", "'$score' is no stage before this one");
+  refuses("    batch: {input_tokens", "    init: $score\n    batch: {input_tokens",
+          "'$score' is no stage before this one");
   refuses("kind: finetune", "kind: finetun", "did you mean finetune");
-  refuses("value: score.tsv", "value: scores.tsv", "'scores.tsv.scores.accuracy' does not begin with the name of a stage");
+  refuses("value: score.tsv", "value: scores.tsv",
+          "'scores.tsv.scores.accuracy' does not begin with the name of a stage");
   refuses("[score.tsv.scores.rouge1, learn.loss]", "[]", "no value");
   refuses("paper: P, unit", "paper: Q, unit", "no row's `paper` has a 'Q'");
   refuses("{P: 1}", "{P: many}", "expected a number");
@@ -52,7 +58,8 @@ static void test_missing_files(void **state) {
   FAILS(cz_plan_open(&plan, under("none.yaml"), NULL, 0, NULL, 0, NULL), CZ_EUSAGE, "none.yaml");
   cz_plan_close(&plan);
   const char *path = write_text("x.yaml", experiment_text);
-  FAILS(cz_plan_open(&plan, path, NULL, 0, NULL, 0, &(cz_session){0}), CZ_EUSAGE, "nothing/t.json"); /* a run needs the data, a look does not */
+  FAILS(cz_plan_open(&plan, path, NULL, 0, NULL, 0, &(cz_session){0}), CZ_EUSAGE,
+        "nothing/t.json"); /* a run needs the data, a look does not */
   cz_plan_close(&plan);
   FAILS(cz_plan_open(&plan, path, "huge", 0, NULL, 0, NULL), CZ_EUSAGE, "this file has no scales");
   cz_plan_close(&plan);
@@ -68,11 +75,16 @@ static void open_plan(cz_plan *plan, const char *text, const char *word) {
 static void test_keys(void **state) {
   cz_plan plan, other;
   open_plan(&plan, experiment_text, NULL);
-  for (size_t s = 0; s < SEEDS; s++) /* rows differ, so do seeds; what follows from what differs with it */
+  for (size_t s = 0; s < SEEDS;
+       s++) /* rows differ, so do seeds; what follows from what differs with it */
     for (size_t r = 0; r < ROWS; r++)
       for (size_t k = 0; k < SEEDS * ROWS; k++)
-        for (size_t i = 0; i < 2; i++) assert_int_equal(!strcmp(cz_plan_at(&plan, s, r, i)->key, plan.stages[k * 2 + i].key), k == s * ROWS + r);
-  open_plan(&other, experiment_text, "rows.1.set={learn.train.steps: 7}"); /* the second row now asks for what the first does */
+        for (size_t i = 0; i < 2; i++)
+          assert_int_equal(!strcmp(cz_plan_at(&plan, s, r, i)->key, plan.stages[k * 2 + i].key),
+                           k == s * ROWS + r);
+  open_plan(
+      &other, experiment_text,
+      "rows.1.set={learn.train.steps: 7}"); /* the second row now asks for what the first does */
   for (size_t s = 0; s < SEEDS; s++)
     for (size_t i = 0; i < 2; i++) {
       assert_string_equal(cz_plan_at(&other, s, 0, i)->key, cz_plan_at(&plan, s, 0, i)->key);
@@ -100,14 +112,16 @@ static void test_more_seeds(void **state) {
   cz_plan_close(&plan);
 }
 
-/* Reference feasibility.md 2: 850 GFLOP for 8 examples of 512 and 114 tokens, and each of its terms with nothing else in the step. */
+/* Reference feasibility.md 2: 850 GFLOP for 8 examples of 512 and 114 tokens, and each of
+ * its terms with nothing else in the step. */
 static void test_step_flops(void **state) {
   cz_model_config c;
   OK(cz_model_config_named(&c, "t5-small"));
   cz_step_shape shape = {.segments = 8, .inputs = 512, .targets = 114};
   double Te = 4096, Td = 912, d = 512, f = 2048, L = 6, V = 32128;
   double encoder = L * (8 * d * d * Te + 4 * 512 * d * Te + 4 * d * f * Te);
-  double decoder = L * (8 * d * d * Td + 4 * 114 * d * Td + 4 * d * d * Td + 4 * d * d * Te + 4 * 512 * d * Td + 4 * d * f * Td);
+  double decoder = L * (8 * d * d * Td + 4 * 114 * d * Td + 4 * d * d * Td + 4 * d * d * Te +
+                        4 * 512 * d * Td + 4 * d * f * Td);
   double wanted = 3 * (encoder + decoder + 2 * d * V * Td), got = cz_flops_step(&c, &shape);
   assert_true(fabs(got - wanted) < 1e-12 * wanted);
   assert_true(fabs(got - 850e9) < 1e9);
@@ -124,10 +138,12 @@ static void test_step_flops(void **state) {
 static void open_file(cz_plan *plan, const char *name, const char *scale) {
   char path[1024];
   snprintf(path, sizeof path, "%s/experiments/%s", CZ_SOURCE_DIR, name);
-  if (cz_plan_open(plan, path, scale, 0, NULL, 0, NULL) != CZ_OK) fail_msg("%s at %s: %s", name, scale ? scale : "-", cz_error_message());
+  if (cz_plan_open(plan, path, scale, 0, NULL, 0, NULL) != CZ_OK)
+    fail_msg("%s at %s: %s", name, scale ? scale : "-", cz_error_message());
 }
 
-/* Stages and columns are right as far as that can be said without data, and what is missing is data. */
+/* Stages and columns are right as far as that can be said without data, and what is
+ * missing is data. */
 static void check_whole(const cz_plan *plan) {
   cz_buf missing = {0};
   OK(cz_plan_check(plan, &missing, NULL));
@@ -137,8 +153,9 @@ static void check_whole(const cz_plan *plan) {
 
 /* Every stage of every file binds its sections, at every scale, without any data. */
 static void test_files_of_the_project(void **state) {
-  static const char *const names[] = {"t5/table4.yaml", "t5/table5.yaml", "t5/table6.yaml", "t5/table7.yaml"}, *const scales[] = {"nano", "mini",
-                                                                                                                                  "small", "base"};
+  static const char *const names[] = {"t5/table4.yaml", "t5/table5.yaml", "t5/table6.yaml",
+                                      "t5/table7.yaml"},
+                           *const scales[] = {"nano", "mini", "small", "base"};
   for (size_t f = 0; f < 4; f++)
     for (size_t k = 0; k < 4; k++) {
       cz_plan plan;
@@ -148,8 +165,11 @@ static void test_files_of_the_project(void **state) {
         for (size_t i = 0; i < plan.n_stages; i++) {
           cz_stage_cost cost;
           const cz_plan_stage *s = cz_plan_at(&plan, 0, r, i);
-          if (cz_cost_stage(&cost, s) != CZ_OK) fail_msg("%s at %s, stage %s: %s", names[f], scales[k], s->name, cz_error_message());
-          assert_true(s->kind == &cz_stage_evaluate ? cost.flop == 0 : cost.flop > 1e9 && cost.tokens > 1e4 && cost.steps >= 100);
+          if (cz_cost_stage(&cost, s) != CZ_OK)
+            fail_msg("%s at %s, stage %s: %s", names[f], scales[k], s->name, cz_error_message());
+          assert_true(s->kind == &cz_stage_evaluate
+                          ? cost.flop == 0
+                          : cost.flop > 1e9 && cost.tokens > 1e4 && cost.steps >= 100);
         }
       check_whole(&plan);
       cz_plan_close(&plan);
@@ -170,20 +190,23 @@ static void test_quickstart_file(void **state) {
   cz_plan_close(&plan);
 }
 
-/* What the reference of T5 (Raffel et al. 2020, section 3.1.2 and our arithmetic) gives for the baseline's step. */
+/* What the reference of T5 (Raffel et al. 2020, section 3.1.2 and our arithmetic) gives
+ * for the baseline's step. */
 static void test_cost_of_the_baseline(void **state) {
   cz_plan plan;
   cz_stage_cost cost;
   open_file(&plan, "t5/table7.yaml", "base");
   OK(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 2, 0))); /* spans of 3: 128 x 512 / 114 */
-  assert_true(cost.steps == 524288 && cost.segments == 128 && cost.inputs == 512 && cost.targets == 114);
+  assert_true(cost.steps == 524288 && cost.segments == 128 && cost.inputs == 512 &&
+              cost.targets == 114);
   assert_true(cost.assumed_vocabulary && !cost.assumed_lengths);
   double step = cost.flop / cost.steps;
   if (fabs(step - 5.5e13) > 0.05e13) fail_msg("%.4g FLOP a step, reference 5.5e13", step);
   cz_plan_close(&plan);
 }
 
-/* With the data there, lengths are those of the tasks' records and the vocabulary is the tokenizer's. */
+/* With the data there, lengths are those of the tasks' records and the vocabulary is the
+ * tokenizer's. */
 static void test_cost_with_data(void **state) {
   char path[1024], word[1024];
   cz_plan plan;
@@ -193,7 +216,8 @@ static void test_cost_with_data(void **state) {
   OK(cz_plan_open(&plan, path, "test", 0, (char *[]){word}, 1, NULL));
   OK(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 0, 1)));
   assert_false(cost.assumed_vocabulary || cost.assumed_lengths);
-  assert_true(cost.inputs > 20 && cost.inputs < 96 && cost.targets > 2 && cost.targets < 20); /* two label tasks, one of short texts */
+  assert_true(cost.inputs > 20 && cost.inputs < 96 && cost.targets > 2 &&
+              cost.targets < 20); /* two label tasks, one of short texts */
   assert_true(fabs(cost.segments - fmin(256 / cost.inputs, 128 / cost.targets)) < 1e-9);
   assert_true(fabs(cost.tokens - 4 * cost.segments * (cost.inputs + cost.targets)) < 1e-6);
   OK(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 0, 2)));
@@ -212,7 +236,8 @@ static void test_stage_keys_have_help(void **state) {
     }
 }
 
-/* Keys follow the contents of files, and the order of reading does not matter to a file that is known. */
+/* Keys follow the contents of files, and the order of reading does not matter to a file
+ * that is known. */
 static void test_keys_follow_files(void **state) {
   static const char *const text = "{tokenizer: '%s/a', corpus: '%s/b'}";
   char yaml[1024];
@@ -251,14 +276,18 @@ static void test_keys_follow_files(void **state) {
   cz_config_destroy(&config);
 }
 
-/* Parallel text is the two files of its task's languages: another one beside them is none of its inputs, and both must be there. */
+/* Parallel text is the two files of its task's languages: another one beside them is none
+ * of its inputs, and both must be there. */
 static void test_parallel_files(void **state) {
   char yaml[1024], at[512];
   cz_config *config;
   cz_inputs known = {0};
   uint64_t hash = 0;
   json_t *record = json_object();
-  snprintf(yaml, sizeof yaml, "{tasks: {list: [{name: wmt_en_de, train: '%s/w', dev: ''}, {name: tsv, test: '%s/w.fr'}]}}", folder(), folder());
+  snprintf(
+      yaml, sizeof yaml,
+      "{tasks: {list: [{name: wmt_en_de, train: '%s/w', dev: ''}, {name: tsv, test: '%s/w.fr'}]}}",
+      folder(), folder());
   snprintf(at, sizeof at, "%s/w", folder());
   OK(cz_config_parse(&config, "stage", yaml, strlen(yaml)));
   write_text("w.en", "one");
@@ -271,7 +300,8 @@ static void test_parallel_files(void **state) {
   OK(cz_inputs_hash(&known, &hash, record, cz_config_root(config)));
   assert_int_equal(json_object_size(record), 2);
   remove_file("w.de");
-  FAILS(cz_inputs_hash(&known, &hash, record, cz_config_root(config)), CZ_EUSAGE, "w.de: No such file");
+  FAILS(cz_inputs_hash(&known, &hash, record, cz_config_root(config)), CZ_EUSAGE,
+        "w.de: No such file");
   const cz_task_row *row;
   char missing[512];
   OK(cz_task_find(&row, "wmt_en_de"));
@@ -282,26 +312,31 @@ static void test_parallel_files(void **state) {
   write_text("w.de", "eins");
   assert_true(cz_input_there(missing, sizeof missing, at, row));
   OK(cz_config_set(config, "tasks.list.0.name=wmt_en_ge"));
-  FAILS(cz_inputs_hash(&known, &hash, record, cz_config_root(config)), CZ_EUSAGE, "no task is called 'wmt_en_ge'");
+  FAILS(cz_inputs_hash(&known, &hash, record, cz_config_root(config)), CZ_EUSAGE,
+        "no task is called 'wmt_en_ge'");
   json_decref(record);
   cz_inputs_free(&known);
   cz_config_destroy(&config);
 }
 
-static cz_status command(cz_status (*run)(int, char **), const char *a, const char *b, const char *c) {
+static cz_status command(cz_status (*run)(int, char **), const char *a, const char *b,
+                         const char *c) {
   char words[4][1024];
   char *argv[5] = {words[0], words[1], words[2], words[3], NULL};
   const char *const given[] = {"command", a, b, c};
   int argc = 0;
-  for (; argc < 4 && given[argc]; argc++) snprintf(words[argc], sizeof words[argc], "%s", given[argc]);
+  for (; argc < 4 && given[argc]; argc++)
+    snprintf(words[argc], sizeof words[argc], "%s", given[argc]);
   return run(argc, argv);
 }
 
 static void test_command_lines(void **state) {
   FAILS(command(cz_command_show, NULL, NULL, NULL), CZ_EUSAGE, "1 more word");
   FAILS(command(cz_command_show, "x.yaml", "--costs", NULL), CZ_EUSAGE, "did you mean --cost");
-  FAILS(command(cz_command_show, "x.yaml", "--gflops", "-3"), CZ_EUSAGE, "'-3' is not a rate above 0");
-  FAILS(command(cz_command_show, "x.yaml", "--seeds", "0"), CZ_EUSAGE, "'0' is not between 1 and 1000");
+  FAILS(command(cz_command_show, "x.yaml", "--gflops", "-3"), CZ_EUSAGE,
+        "'-3' is not a rate above 0");
+  FAILS(command(cz_command_show, "x.yaml", "--seeds", "0"), CZ_EUSAGE,
+        "'0' is not between 1 and 1000");
   FAILS(command(cz_command_report, "x", "--json", "--csv"), CZ_EUSAGE, "not both");
   FAILS(command(cz_command_report, folder(), NULL, NULL), CZ_EUSAGE, "is not the folder of a run");
   FAILS(command(cz_command_list, "modells", NULL, NULL), CZ_EUSAGE, "no 'modells'");
@@ -311,10 +346,11 @@ static void test_command_lines(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {TEST(test_refused),         TEST(test_missing_files),        TEST(test_keys),
-                                     TEST(test_more_seeds),      TEST(test_step_flops),           TEST(test_files_of_the_project),
-                                     TEST(test_quickstart_file), TEST(test_cost_of_the_baseline), TEST(test_cost_with_data),
-                                     TEST(test_command_lines),   TEST(test_stage_keys_have_help), TEST(test_keys_follow_files),
-                                     TEST(test_parallel_files)};
+  const struct CMUnitTest tests[] = {
+      TEST(test_refused),         TEST(test_missing_files),        TEST(test_keys),
+      TEST(test_more_seeds),      TEST(test_step_flops),           TEST(test_files_of_the_project),
+      TEST(test_quickstart_file), TEST(test_cost_of_the_baseline), TEST(test_cost_with_data),
+      TEST(test_command_lines),   TEST(test_stage_keys_have_help), TEST(test_keys_follow_files),
+      TEST(test_parallel_files)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

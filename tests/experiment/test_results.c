@@ -52,7 +52,8 @@ static void test_cells(void **state) {
   assert_true(isnan(r.baseline[1])); /* a loss has none */
   assert_int_equal(c.verdict, CZ_VERDICT_NONE);
 
-  OK(cz_compare_cell(&c, &r, 0, 3)); /* 21, 22.5, 22: above 20 by 1.83, of which the deviation is 0.76 and the interval 1.90 */
+  OK(cz_compare_cell(&c, &r, 0, 3)); /* 21, 22.5, 22: above 20 by 1.83, of which the deviation is
+                                        0.76 and the interval 1.90 */
   assert_near(c.ours.mean, 65.5 / 3);
   assert_near(c.ours.deviation, sqrt((0.25 * 0.25 * 100 / 9 + 0.5 * 0.5 * 16 / 9 + 1.0 / 36) / 2));
   assert_true(c.ours.mean - c.ours.deviation > 20 && c.ours.mean - c.ours.half < 20);
@@ -113,7 +114,8 @@ static void test_missing_stages(void **state) {
   cz_buf text = {0};
   write_run();
   remove_file("stages/evaluate-0000000000000010/result.json"); /* row b, first seed */
-  remove_file("stages/finetune-0000000000000021/result.json"); /* row c, second seed: half of column two */
+  remove_file(
+      "stages/finetune-0000000000000021/result.json"); /* row c, second seed: half of column two */
   OK(cz_results_open(&r, folder()));
   assert_int_equal(r.done, 22);
   OK(cz_compare_cell(&c, &r, 0, 1)); /* 15, 16; differences 3, 2 */
@@ -156,17 +158,20 @@ static void test_words(void **state) {
   write_run();
   OK(cz_results_open(&r, folder()));
   OK(cz_compare_remarks(&text, &r));
+  assert_non_null(strstr(text.data, "one: a, b, d do not beat copying the input (20.00) by more "
+                                    "than the interval; <c>&\" does; in the mean d is above it."));
   assert_non_null(
-      strstr(text.data, "one: a, b, d do not beat copying the input (20.00) by more than the interval; <c>&\" does; in the mean d is above it."));
-  assert_non_null(strstr(text.data, "one: <c>&\" is above, d is above a beyond the noise of the seeds."));
-  assert_non_null(strstr(text.data, "Spearman -0.40, Kendall -0.33 (one order in 24 agrees fully by chance).\n"));
+      strstr(text.data, "one: <c>&\" is above, d is above a beyond the noise of the seeds."));
+  assert_non_null(strstr(
+      text.data, "Spearman -0.40, Kendall -0.33 (one order in 24 agrees fully by chance).\n"));
   cz_buf_free(&text);
   cz_results_close(&r);
 }
 
 static void test_one_seed(void **state) {
   static const char words[] =
-      "[{\"seed\": 4, \"row\": 0, \"stage\": \"learn\", \"key\": \"0000000000000000\"}, {\"seed\": 4, \"row\": 0, \"stage\": \"score\", "
+      "[{\"seed\": 4, \"row\": 0, \"stage\": \"learn\", \"key\": \"0000000000000000\"}, {\"seed\": "
+      "4, \"row\": 0, \"stage\": \"score\", "
       "\"key\": \"0000000000000000\"}]";
   cz_results r;
   cz_cell c;
@@ -218,7 +223,8 @@ static void assert_same_json(const json_t *found, const json_t *wanted, const ch
     if (!(fabs(x - y) <= 1e-12 * (1 + fabs(y)))) fail_msg("%s: %.17g is not %.17g", where, x, y);
     return;
   }
-  if (json_typeof(found) != json_typeof(wanted) || json_object_size(found) != json_object_size(wanted) ||
+  if (json_typeof(found) != json_typeof(wanted) ||
+      json_object_size(found) != json_object_size(wanted) ||
       json_array_size(found) != json_array_size(wanted))
     fail_msg("%s: another type or size", where);
   json_object_foreach((json_t *)wanted, key, value) {
@@ -234,7 +240,8 @@ static void assert_same_json(const json_t *found, const json_t *wanted, const ch
     fail_msg("%s: '%s' is not '%s'", where, json_string_value(found), json_string_value(wanted));
 }
 
-/* A whole report against numbers that NumPy and SciPy found: scripts/make_report_fixtures.py. */
+/* A whole report against numbers that NumPy and SciPy found:
+ * scripts/make_report_fixtures.py. */
 static void test_whole_reports(void **state) {
   cz_results r;
   cz_buf text = {0}, csv = {0}, json = {0};
@@ -245,7 +252,8 @@ static void test_whole_reports(void **state) {
   OK(cz_report_csv(&csv, &r));
   OK(cz_report_json(&json, &r));
   assert_golden(csv.data, "report.csv");
-  json_t *wanted = json_load_file(REPORTS "report.json", 0, &why), *found = json_loads(json.data, 0, &why);
+  json_t *wanted = json_load_file(REPORTS "report.json", 0, &why),
+         *found = json_loads(json.data, 0, &why);
   assert_true(wanted && found);
   assert_same_json(found, json_object_get(wanted, "report"), "report");
   assert_golden(text.data, "report.txt");
@@ -262,7 +270,8 @@ static void assert_row(const char *html, const char *name, const char *cells) {
   char wanted[1024];
   snprintf(wanted, sizeof wanted, "</span>%s</td>%s</tr>\n", name, cells);
   const char *at = strstr(html, wanted + strlen("</span>"));
-  if (!strstr(html, wanted)) fail_msg("the page has no %s; it has %.300s", wanted, at ? at : strstr(html, name));
+  if (!strstr(html, wanted))
+    fail_msg("the page has no %s; it has %.300s", wanted, at ? at : strstr(html, name));
 }
 
 static void test_html_cells(void **state) {
@@ -272,30 +281,41 @@ static void test_html_cells(void **state) {
   OK(cz_results_open(&r, folder()));
   OK(cz_report_html(&html, &r, folder()));
   assert_row(html.data, "b",
-             "<td>14.00 ± 2.65<small>+2.00 ± 2.48</small><small>does not beat its baseline by more than the interval</small><small>paper "
-             "1.00</small></td><td>4.00 ± 0.00<small>+2.00 ± 2.48</small></td><td>9.00 ± 1.32<small>+2.00 ± 1.24 *</small><small>does not beat its "
+             "<td>14.00 ± 2.65<small>+2.00 ± 2.48</small><small>does not beat its baseline by more "
+             "than the interval</small><small>paper "
+             "1.00</small></td><td>4.00 ± 0.00<small>+2.00 ± 2.48</small></td><td>9.00 ± "
+             "1.32<small>+2.00 ± 1.24 *</small><small>does not beat its "
              "baseline by more than the interval</small></td>");
   assert_row(html.data, "d",
-             "<td>21.83 ± 0.76<small>+9.83 ± 3.99 *</small><small>above in the mean, but does not beat its baseline by more than the "
-             "interval</small><small>paper 2.50</small></td><td>6.67 ± 2.08<small>+4.67 ± 2.87 *</small></td><td>14.25 ± 1.25<small>+7.25 ± 0.62 "
-             "*</small><small>above in the mean, but does not beat its baseline by more than the interval</small></td>");
+             "<td>21.83 ± 0.76<small>+9.83 ± 3.99 *</small><small>above in the mean, but does not "
+             "beat its baseline by more than the "
+             "interval</small><small>paper 2.50</small></td><td>6.67 ± 2.08<small>+4.67 ± 2.87 "
+             "*</small></td><td>14.25 ± 1.25<small>+7.25 ± 0.62 "
+             "*</small><small>above in the mean, but does not beat its baseline by more than the "
+             "interval</small></td>");
+  assert_non_null(strstr(html.data, "<tr><td>simple "
+                                    "baseline</td><td>20.00<small>copy</small></td><td>none</"
+                                    "td><td>11.50<small>copy</small></td></tr>"));
   assert_non_null(
-      strstr(html.data, "<tr><td>simple baseline</td><td>20.00<small>copy</small></td><td>none</td><td>11.50<small>copy</small></td></tr>"));
-  assert_non_null(strstr(html.data, "<td>d</td><td>10</td><td>0.00</td><td>4.0</td><td>3</td></tr>"));
+      strstr(html.data, "<td>d</td><td>10</td><td>0.00</td><td>4.0</td><td>3</td></tr>"));
   cz_buf_free(&html);
   cz_results_close(&r);
 }
 
-/* A run of which nothing depends on the seed says so; whether rows that do not differ are in the paper's order, says how little that means. */
+/* A run of which nothing depends on the seed says so; whether rows that do not differ are
+ * in the paper's order, says how little that means. */
 static void test_seeds_that_change_nothing(void **state) {
-  static const char agree[] = "All seeds agree to the last bit in every column", chance[] = "so this order may be chance";
-  static const double means[ROWS] = {1, 2, 3, 3}, noise[SEEDS] = {-0.5, 1, 0.25}, loud[ROWS] = {-9, 1, 2, 3};
+  static const char agree[] = "All seeds agree to the last bit in every column",
+                    chance[] = "so this order may be chance";
+  static const double means[ROWS] = {1, 2, 3, 3}, noise[SEEDS] = {-0.5, 1, 0.25},
+                      loud[ROWS] = {-9, 1, 2, 3};
   for (int noisy = 0; noisy < 2; noisy++) {
     cz_results r;
     cz_buf text = {0};
     write_run();
     OK(cz_results_open(&r, folder()));
-    for (size_t i = 0; i < RUN_COLUMNS * ROWS * SEEDS; i++) r.values[i] = means[i / SEEDS % ROWS] + noisy * loud[i / SEEDS % ROWS] * noise[i % SEEDS];
+    for (size_t i = 0; i < RUN_COLUMNS * ROWS * SEEDS; i++)
+      r.values[i] = means[i / SEEDS % ROWS] + noisy * loud[i / SEEDS % ROWS] * noise[i % SEEDS];
     r.values[4] = NAN;
     OK(cz_compare_remarks(&text, &r));
     assert_int_equal(strstr(text.data, agree) != NULL, !noisy);
@@ -330,9 +350,12 @@ static void test_csv_and_json(void **state) {
   json_t *cell = json_array_get(json_object_get(root, "cells"), 2);
   assert_string_equal(json_string_value(json_object_get(cell, "row")), "<c>&\"");
   assert_true(json_is_true(json_object_get(cell, "excludes_zero")));
-  assert_near(json_number_value(json_object_get(json_object_get(cell, "difference"), "mean")), 19.9);
+  assert_near(json_number_value(json_object_get(json_object_get(cell, "difference"), "mean")),
+              19.9);
   json_t *column = json_array_get(json_object_get(root, "columns"), 0);
-  assert_near(json_number_value(json_object_get(json_object_get(column, "rank_agreement"), "spearman")), -0.4);
+  assert_near(
+      json_number_value(json_object_get(json_object_get(column, "rank_agreement"), "spearman")),
+      -0.4);
   json_decref(root);
   cz_buf_free(&csv);
   cz_buf_free(&text);
@@ -352,14 +375,16 @@ static const char *read_tag(const char *s, char *name, size_t n) {
   return s;
 }
 
-/* Every element is closed in order, outside of the style sheet nothing looks like mark-up that is none. */
+/* Every element is closed in order, outside of the style sheet nothing looks like mark-up
+ * that is none. */
 static void assert_well_formed(const char *html) {
   char stack[64][32], name[32];
   int depth = 0;
   for (const char *s = strchr(html, '\n'); (s = strchr(s, '<')); s++) {
     const char *end = read_tag(s, name, sizeof name);
     if (name[0] == '/') {
-      if (depth == 0 || strcmp(stack[depth - 1], name + 1)) fail_msg("</%s> closes <%s>", name + 1, depth ? stack[depth - 1] : "nothing");
+      if (depth == 0 || strcmp(stack[depth - 1], name + 1))
+        fail_msg("</%s> closes <%s>", name + 1, depth ? stack[depth - 1] : "nothing");
       depth--;
     } else if (end[-1] != '/') {
       assert_true(depth < 64);
@@ -369,7 +394,8 @@ static void assert_well_formed(const char *html) {
   }
   assert_int_equal(depth, 0);
   for (const char *s = html; (s = strchr(s, '&')); s++)
-    if (strncmp(s, "&amp;", 5) && strncmp(s, "&lt;", 4) && strncmp(s, "&gt;", 4) && strncmp(s, "&quot;", 6) && strncmp(s, "&#39;", 5))
+    if (strncmp(s, "&amp;", 5) && strncmp(s, "&lt;", 4) && strncmp(s, "&gt;", 4) &&
+        strncmp(s, "&quot;", 6) && strncmp(s, "&#39;", 5))
       fail_msg("bare & at %.20s", s);
 }
 
@@ -382,7 +408,8 @@ static void test_html(void **state) {
   assert_well_formed(html.data);
   assert_non_null(strstr(html.data, "&lt;c&gt;&amp;&quot;"));
   assert_null(strstr(html.data, "<c>"));
-  const char *const outside[] = {"http:", "https:", "src=", "url(", "@import", "<script", "nan", "inf"};
+  const char *const outside[] = {"http:",   "https:",  "src=", "url(",
+                                 "@import", "<script", "nan",  "inf"};
   for (size_t i = 0; i < sizeof outside / sizeof *outside; i++)
     if (strstr(html.data, outside[i])) fail_msg("the page holds '%s'", outside[i]);
   int plots = 0;
@@ -405,7 +432,8 @@ static void test_damaged_runs(void **state) {
   const char *const plans[][2] = {{"[", "plan.json:1:"},
                                   {"[]", "0 stages, experiment.yaml has 24"},
                                   {"{}", "0 stages"},
-                                  {"[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "an entry is not {seed, row, stage, key}"}};
+                                  {"[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]",
+                                   "an entry is not {seed, row, stage, key}"}};
   for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
     write_text("plan.json", plans[i][0]);
     FAILS(cz_results_open(&r, folder()), CZ_ECORRUPT, plans[i][1]);
@@ -416,9 +444,11 @@ static void test_damaged_runs(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {TEST(test_cells),        TEST(test_rank_agreement), TEST(test_costs),      TEST(test_missing_stages),
-                                     TEST(test_nothing_done), TEST(test_words),          TEST(test_one_seed),   TEST(test_csv_and_json),
-                                     TEST(test_html),         TEST(test_whole_reports),  TEST(test_html_cells), TEST(test_seeds_that_change_nothing),
-                                     TEST(test_damaged_runs)};
+  const struct CMUnitTest tests[] = {
+      TEST(test_cells),          TEST(test_rank_agreement), TEST(test_costs),
+      TEST(test_missing_stages), TEST(test_nothing_done),   TEST(test_words),
+      TEST(test_one_seed),       TEST(test_csv_and_json),   TEST(test_html),
+      TEST(test_whole_reports),  TEST(test_html_cells),     TEST(test_seeds_that_change_nothing),
+      TEST(test_damaged_runs)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,8 @@ cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed) {
   cz_model_config c;
   cz_model *m;
   OK(cz_model_config_named(&c, name));
-  c.vocab_size = 37, c.d_model = 10, c.d_kv = 3, c.d_ff = 14, c.n_layers = c.n_decoder_layers = 2, c.n_heads = 4, c.buckets = 8, c.max_distance = 10;
+  c.vocab_size = 37, c.d_model = 10, c.d_kv = 3, c.d_ff = 14, c.n_layers = c.n_decoder_layers = 2,
+  c.n_heads = 4, c.buckets = 8, c.max_distance = 10;
   OK(cz_model_create(&m, &c, device));
   OK(cz_params_init(m->params, seed));
   return m;
@@ -17,13 +18,15 @@ static int64_t random_spans(int32_t *spans, cz_rand *r, int64_t segments) {
   int32_t at = 0;
   for (int64_t b = 0; b < segments; b++) {
     spans[2 * b] = at;
-    at += (int32_t)cz_rand_int(r, b == 0 ? 0 : 1, MOST_TOKENS / MOST_SEGMENTS); /* one segment may be empty */
+    at += (int32_t)cz_rand_int(r, b == 0 ? 0 : 1,
+                               MOST_TOKENS / MOST_SEGMENTS); /* one segment may be empty */
     spans[2 * b + 1] = at;
   }
   return at;
 }
 
-/** Fills B with SEGMENTS random segments that fit M; some targets do not count. With GATHER the loss reads about half of the rows. */
+/** Fills B with SEGMENTS random segments that fit M; some targets do not count. With
+ * GATHER the loss reads about half of the rows. */
 void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, bool gather) {
   bool pair = m->config.family->architecture == CZ_ENCODER_DECODER;
   memset(b, 0, sizeof *b);
@@ -40,7 +43,8 @@ void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, boo
   f->dec_tokens = random_spans(b->dec_spans, r, segments);
   for (int64_t i = 0; i < f->enc_tokens; i++) b->enc[i] = (int32_t)cz_rand_int(r, 0, V - 1);
   for (int64_t i = 0; i < f->dec_tokens; i++) b->dec[i] = (int32_t)cz_rand_int(r, 0, V - 1);
-  for (int64_t i = 0; i < segments; i++) b->prefix[i] = (int32_t)cz_rand_int(r, 0, b->dec_spans[2 * i + 1] - b->dec_spans[2 * i]);
+  for (int64_t i = 0; i < segments; i++)
+    b->prefix[i] = (int32_t)cz_rand_int(r, 0, b->dec_spans[2 * i + 1] - b->dec_spans[2 * i]);
   f->rows = 0;
   for (int32_t i = 0; i < f->dec_tokens; i++)
     if (!gather || cz_rand_int(r, 0, 1)) b->gather[f->rows++] = i;
@@ -55,20 +59,28 @@ void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, boo
 
 /** Options of a training net that fits every random batch. */
 cz_net_options net_options(double dropout) {
-  return (cz_net_options){.max_segments = MOST_SEGMENTS, .max_inputs = MOST_TOKENS, .max_targets = MOST_TOKENS, .train = true, .dropout = dropout};
+  return (cz_net_options){.max_segments = MOST_SEGMENTS,
+                          .max_inputs = MOST_TOKENS,
+                          .max_targets = MOST_TOKENS,
+                          .train = true,
+                          .dropout = dropout};
 }
 
-/** Copies the gradients of all parameters, one behind the other, without the gaps between them, which a guard device has more of. */
+/** Copies the gradients of all parameters, one behind the other, without the gaps between
+ * them, which a guard device has more of. */
 void outcome_of_params(outcome *o, cz_params *p) {
   int64_t at = 0;
   o->n = p->count;
   o->grad = calloc((size_t)p->count + 1, sizeof *o->grad);
   assert_non_null(o->grad);
-  for (size_t i = 0; i < p->n; at += p->list[i++]->count) OK(cz_device_read_real(p->device, o->grad + at, p->list[i]->grad, p->list[i]->count));
+  for (size_t i = 0; i < p->n; at += p->list[i++]->count)
+    OK(cz_device_read_real(p->device, o->grad + at, p->list[i]->grad, p->list[i]->count));
 }
 
-/** Trains one batch on a fresh model and net. The batch runs twice, the second time in used memory; both must agree in every bit. */
-void outcome_of_net(outcome *o, const char *device_name, const char *model, const cz_net_options *options, const batch *b, uint64_t seed) {
+/** Trains one batch on a fresh model and net. The batch runs twice, the second time in
+ * used memory; both must agree in every bit. */
+void outcome_of_net(outcome *o, const char *device_name, const char *model,
+                    const cz_net_options *options, const batch *b, uint64_t seed) {
   cz_device *device;
   cz_net *net;
   outcome first = {0};
@@ -98,21 +110,27 @@ void outcome_free(outcome *o) {
 
 /** Every number the same and none NaN; zeros of either sign are the same number. */
 void same_bits(const char *what, const outcome *got, const outcome *want) {
-  if (!(got->loss == want->loss)) fail_msg("%s: loss %.17g, not %.17g", what, got->loss, want->loss);
+  if (!(got->loss == want->loss))
+    fail_msg("%s: loss %.17g, not %.17g", what, got->loss, want->loss);
   assert_int_equal(got->n, want->n);
   for (int64_t i = 0; i < got->n; i++)
-    if (!(got->grad[i] == want->grad[i])) fail_msg("%s: gradient element %lld is %.17g, not %.17g", what, (long long)i, got->grad[i], want->grad[i]);
+    if (!(got->grad[i] == want->grad[i]))
+      fail_msg("%s: gradient element %lld is %.17g, not %.17g", what, (long long)i, got->grad[i],
+               want->grad[i]);
 }
 
-/** The same up to TOLERANCE times the largest gradient element (at least 1 for the loss). NaN fails. */
+/** The same up to TOLERANCE times the largest gradient element (at least 1 for the loss).
+ * NaN fails. */
 void nearly(const char *what, const outcome *got, const outcome *want, double tolerance) {
   double most = 0;
   assert_int_equal(got->n, want->n);
-  if (!(fabs(got->loss - want->loss) <= tolerance * fmax(1, fabs(want->loss)))) fail_msg("%s: loss %.17g, not %.17g", what, got->loss, want->loss);
+  if (!(fabs(got->loss - want->loss) <= tolerance * fmax(1, fabs(want->loss))))
+    fail_msg("%s: loss %.17g, not %.17g", what, got->loss, want->loss);
   for (int64_t i = 0; i < got->n; i++) most = fmax(most, fabs(want->grad[i]));
   for (int64_t i = 0; i < got->n; i++)
     if (!(fabs(got->grad[i] - want->grad[i]) <= tolerance * most))
-      fail_msg("%s: gradient element %lld is %.17g, not %.17g", what, (long long)i, got->grad[i], want->grad[i]);
+      fail_msg("%s: gradient element %lld is %.17g, not %.17g", what, (long long)i, got->grad[i],
+               want->grad[i]);
 }
 
 /** Draws a parameter's values. */

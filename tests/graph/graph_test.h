@@ -1,4 +1,5 @@
-/* What the tests of the engine share: tiny models, random batches, and a run's loss and gradients. */
+/* What the tests of the engine share: tiny models, random batches, and a run's loss and
+ * gradients. */
 #ifndef CZ_TESTS_GRAPH_TEST_H
 #define CZ_TESTS_GRAPH_TEST_H
 
@@ -15,12 +16,14 @@ enum { MOST_TOKENS = 64, MOST_SEGMENTS = 8 };
 
 /* A random batch of one net: owns the arrays that the feed points to. */
 typedef struct batch {
-  int32_t enc[MOST_TOKENS], enc_spans[2 * MOST_SEGMENTS], dec[MOST_TOKENS], dec_spans[2 * MOST_SEGMENTS];
+  int32_t enc[MOST_TOKENS], enc_spans[2 * MOST_SEGMENTS], dec[MOST_TOKENS],
+      dec_spans[2 * MOST_SEGMENTS];
   int32_t prefix[MOST_SEGMENTS], targets[MOST_TOKENS], gather[MOST_TOKENS];
   cz_feed feed;
 } batch;
 
-/* What a training run leaves: the loss and the gradients of all parameters in order of declaration, as float64. */
+/* What a training run leaves: the loss and the gradients of all parameters in order of
+ * declaration, as float64. */
 typedef struct outcome {
   double loss;
   double *grad;
@@ -31,7 +34,8 @@ cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed);
 void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, bool gather);
 cz_net_options net_options(double dropout);
 void outcome_of_params(outcome *o, cz_params *p);
-void outcome_of_net(outcome *o, const char *device, const char *model, const cz_net_options *options, const batch *b, uint64_t seed);
+void outcome_of_net(outcome *o, const char *device, const char *model,
+                    const cz_net_options *options, const batch *b, uint64_t seed);
 void outcome_free(outcome *o);
 void same_bits(const char *what, const outcome *got, const outcome *want);
 void nearly(const char *what, const outcome *got, const outcome *want, double tolerance);

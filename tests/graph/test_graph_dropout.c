@@ -1,15 +1,18 @@
-/* Dropout seen from outside, on arrays of ones: which elements share a draw and which do not, what a kept one is, how many are kept; and where a
- * model has dropout. Bounds are six standard deviations of the binomial: one false alarm in half a billion. */
+/* Dropout seen from outside, on arrays of ones: which elements share a draw and which do
+ * not, what a kept one is, how many are kept; and where a model has dropout. Bounds are
+ * six standard deviations of the binomial: one false alarm in half a billion. */
 #include "graph/internal.h"
 #include "graph_test.h"
 
 #include <math.h>
 
-/* Rows are channels wide: more than one piece of the mask, no multiple of four. LONGEST keys, as many as a head is wide. */
+/* Rows are channels wide: more than one piece of the mask, no multiple of four. LONGEST
+ * keys, as many as a head is wide. */
 enum { SEGMENTS = 6, T = 62, D = 1031, H = 6, LONGEST = 20, E = H * LONGEST };
 static const int32_t spans[2 * SEGMENTS] = {0, 7, 7, 7, 7, 27, 27, 28, 28, 48, 48, T};
 
-/* The factors that one run drew: of two dropouts, and of an attention whose output shows them (uniform weights, values that tell keys apart). */
+/* The factors that one run drew: of two dropouts, and of an attention whose output shows
+ * them (uniform weights, values that tell keys apart). */
 typedef struct masks {
   double one[T * D], two[T * D];
   double attention[T * E]; /* [T, H, LONGEST]: query, head, key of its segment */
@@ -35,16 +38,21 @@ static void fill_values(double *v) {
 static void build(cz_graph *g, cz_value in[4], cz_value out[3], const setting *s) {
   const int64_t wide[2] = {T, D}, heads[2] = {T, E}, pairs[2] = {SEGMENTS, 2};
   const cz_dropout_attr attr = {.p = s->p, .share_segment = s->share};
-  const cz_attention_attr attention = {.heads = H, .mask = CZ_MASK_FULL, .scale = 1, .dropout = s->p, .share_queries = s->share};
+  const cz_attention_attr attention = {
+      .heads = H, .mask = CZ_MASK_FULL, .scale = 1, .dropout = s->p, .share_queries = s->share};
   const char *const names[2] = {"one", "two"};
   cz_value made[CZ_OP_OUT];
-  in[0] = cz_graph_input(g, "ones", true, 2, wide), in[1] = cz_graph_input(g, "zeros", true, 2, heads);
-  in[2] = cz_graph_input(g, "values", true, 2, heads), in[3] = cz_graph_input(g, "spans", false, 2, pairs);
+  in[0] = cz_graph_input(g, "ones", true, 2, wide),
+  in[1] = cz_graph_input(g, "zeros", true, 2, heads);
+  in[2] = cz_graph_input(g, "values", true, 2, heads),
+  in[3] = cz_graph_input(g, "spans", false, 2, pairs);
   for (int i = 0; i < 2; i++) {
-    cz_graph_op(g, made, CZ_OP_dropout, names[i], 2, (cz_value[]){in[0], s->share ? in[3] : CZ_ABSENT}, &attr);
+    cz_graph_op(g, made, CZ_OP_dropout, names[i], 2,
+                (cz_value[]){in[0], s->share ? in[3] : CZ_ABSENT}, &attr);
     cz_graph_keep(g, out[i] = made[0]);
   }
-  cz_graph_op(g, made, CZ_OP_attention, "three", 7, (cz_value[]){in[1], in[1], in[2], in[3], in[3], CZ_ABSENT, CZ_ABSENT}, &attention);
+  cz_graph_op(g, made, CZ_OP_attention, "three", 7,
+              (cz_value[]){in[1], in[1], in[2], in[3], in[3], CZ_ABSENT, CZ_ABSENT}, &attention);
   cz_graph_keep(g, out[2] = made[0]);
 }
 
@@ -63,7 +71,8 @@ static void feed(cz_graph *g, const cz_value in[4]) {
 /* Attention's outputs times the number of keys. */
 static void undo_mean(double *o) {
   for (int b = 0; b < SEGMENTS; b++)
-    for (int i = spans[2 * b] * E; i < spans[2 * b + 1] * E; i++) o[i] *= spans[2 * b + 1] - spans[2 * b];
+    for (int i = spans[2 * b] * E; i < spans[2 * b + 1] * E; i++)
+      o[i] *= spans[2 * b + 1] - spans[2 * b];
 }
 
 static masks *draw(const setting *s) {
@@ -92,7 +101,8 @@ static masks *draw(const setting *s) {
 
 static void within_chance(const char *what, double got, double n, double share) {
   double bound = 6 * sqrt(n * share * (1 - share)) + 1e-9;
-  if (!(fabs(got - n * share) <= bound)) fail_msg("%s: %.0f of %.0f, expected %.1f +- %.1f", what, got, n, n * share, bound);
+  if (!(fabs(got - n * share) <= bound))
+    fail_msg("%s: %.0f of %.0f, expected %.1f +- %.1f", what, got, n, n * share, bound);
 }
 
 /* Two masks that were drawn apart agree as often as chance has it. */
@@ -104,21 +114,25 @@ static void unrelated(const char *what, const double *a, const double *b, int n,
 
 static void equal(const char *what, const double *a, const double *b, int n) {
   for (int i = 0; i < n; i++)
-    if ((a[i] > 0) != (b[i] > 0)) fail_msg("%s: element %d is kept in one and dropped in the other", what, i);
+    if ((a[i] > 0) != (b[i] > 0))
+      fail_msg("%s: element %d is kept in one and dropped in the other", what, i);
 }
 
 /* Every factor is 0 or FACTOR. */
 static void only(const double *x, int n, double factor, double tolerance) {
   for (int i = 0; i < n; i++)
-    if (x[i] != 0 && !(fabs(x[i] - factor) <= tolerance)) fail_msg("a kept one became %.17g, not %.17g", x[i], factor);
+    if (x[i] != 0 && !(fabs(x[i] - factor) <= tolerance))
+      fail_msg("a kept one became %.17g, not %.17g", x[i], factor);
 }
 
 static const char *const devices[] = {"ref", "cpu", "guard:cpu"};
 
-/* How many of the mask's draws there are and how many keep, by their place in a quad of the counter. */
+/* How many of the mask's draws there are and how many keep, by their place in a quad of
+ * the counter. */
 static void count_draws(double drawn[5], double left[5], const double *one, bool share) {
   for (int b = 0; b < SEGMENTS; b++) {
-    const int from = spans[2 * b], to = share && from < spans[2 * b + 1] ? from + 1 : spans[2 * b + 1];
+    const int from = spans[2 * b],
+              to = share && from < spans[2 * b + 1] ? from + 1 : spans[2 * b + 1];
     for (int t = from; t < to; t++)
       for (int c = 0; c < D; c++) {
         int place = ((share ? b : t) * D + c) % 4;
@@ -128,17 +142,21 @@ static void count_draws(double drawn[5], double left[5], const double *one, bool
   }
 }
 
-/* Kept ones are 1 / (1 - p) to the last bit, and as many as 1 - p says; so at each place of the counter's quads. */
+/* Kept ones are 1 / (1 - p) to the last bit, and as many as 1 - p says; so at each place
+ * of the counter's quads. */
 static void values_and_rate(void **state) {
   static const double rates[] = {0.1, 0.5, 0.9, 0.02};
   for (int d = 0; d < 3; d++)
     for (int i = 0; i < 8; i++) {
       setting s = {devices[d], rates[i / 2], .share = i & 1, .key = fresh_key()};
       masks *m = draw(&s);
-      double factor = 1 / (1 - s.p), exact = d == 0 ? factor : (double)(float)factor, drawn[5] = {0}, left[5] = {0};
-      only(m->one, T * D, exact, 0), only(m->two, T * D, exact, 0), only(m->attention, T * E, factor, 1e-5 * factor);
+      double factor = 1 / (1 - s.p), exact = d == 0 ? factor : (double)(float)factor,
+             drawn[5] = {0}, left[5] = {0};
+      only(m->one, T * D, exact, 0), only(m->two, T * D, exact, 0),
+          only(m->attention, T * E, factor, 1e-5 * factor);
       count_draws(drawn, left, m->one, s.share);
-      for (int place = 0; place < 5; place++) within_chance("kept", left[place], drawn[place], 1 - s.p);
+      for (int place = 0; place < 5; place++)
+        within_chance("kept", left[place], drawn[place], 1 - s.p);
       free(m);
     }
 }
@@ -147,7 +165,8 @@ static void values_and_rate(void **state) {
 static void identity(void **state) {
   for (int d = 0; d < 3; d++)
     for (int i = 0; i < 4; i++) {
-      masks *m = draw(&(setting){devices[d], i & 1 ? 0.5 : 0, .share = i & 2, .off = i & 1, .key = fresh_key()});
+      masks *m = draw(&(setting){devices[d], i & 1 ? 0.5 : 0, .share = i & 2, .off = i & 1,
+                                 .key = fresh_key()});
       for (int k = 0; k < T * D; k++) assert_true(m->one[k] == 1 && m->two[k] == 1);
       for (int b = 0; b < SEGMENTS; b++)
         for (int t = spans[2 * b]; t < spans[2 * b + 1]; t++)
@@ -169,7 +188,8 @@ static void share_a_segment(const masks *m, int from, int to) {
   }
 }
 
-/* With shared masks the tokens of a segment have one, and segments have their own; without, every token has its own. Heads never share. */
+/* With shared masks the tokens of a segment have one, and segments have their own;
+ * without, every token has its own. Heads never share. */
 static void sharing(void **state) {
   const double p = 0.3;
   for (int d = 0; d < 3; d++)
@@ -177,11 +197,14 @@ static void sharing(void **state) {
       masks *m = draw(&(setting){devices[d], p, .share = share, .key = fresh_key()});
       for (int b = 0; b < SEGMENTS; b++) {
         const int from = spans[2 * b], to = spans[2 * b + 1];
-        if (from > 0) unrelated("segments side by side", m->one + (from - 1) * D, m->one + from * D, D, p);
+        if (from > 0)
+          unrelated("segments side by side", m->one + (from - 1) * D, m->one + from * D, D, p);
         if (share) share_a_segment(m, from, to);
-        for (int t = from + 1; t < to && !share; t++) unrelated("tokens of a segment", m->one + (t - 1) * D, m->one + t * D, D, p);
+        for (int t = from + 1; t < to && !share; t++)
+          unrelated("tokens of a segment", m->one + (t - 1) * D, m->one + t * D, D, p);
       }
-      const double *a = m->attention + spans[2 * full[0]] * E, *b = m->attention + spans[2 * full[1]] * E;
+      const double *a = m->attention + spans[2 * full[0]] * E,
+                   *b = m->attention + spans[2 * full[1]] * E;
       if (!share) unrelated("queries of a segment", a, a + E, (LONGEST - 1) * E, p);
       unrelated("attention in two segments", a, b, share ? E : LONGEST * E, p);
       unrelated("heads side by side", a, a + LONGEST, E - LONGEST, p);
@@ -189,7 +212,8 @@ static void sharing(void **state) {
     }
 }
 
-/* Another name, step, shard or seed draws another mask; the same ones draw the same, on any device. */
+/* Another name, step, shard or seed draws another mask; the same ones draw the same, on
+ * any device. */
 static void keys(void **state) {
   const double p = 0.4;
   for (int share = 0; share < 2; share++) {
@@ -198,16 +222,20 @@ static void keys(void **state) {
     unrelated("two names", first->one, first->two, rows * D, p);
     for (int d = 0; d < 3; d++) {
       masks *m = draw(&(setting){devices[d], p, .share = share, .key = fresh_key()});
-      equal("another device", first->one, m->one, T * D), equal("another device", first->two, m->two, T * D);
+      equal("another device", first->one, m->one, T * D),
+          equal("another device", first->two, m->two, T * D);
       equal("another device", first->attention, m->attention, T * E);
       free(m);
       for (int k = 0; k < 4; k++) {
-        static const char *const what[] = {"another step", "another shard", "another seed", "the other half of the seed"};
+        static const char *const what[] = {"another step", "another shard", "another seed",
+                                           "the other half of the seed"};
         cz_key key = fresh_key();
         key.step += k == 0, key.shard += k == 1, key.seed += k == 2 ? 1 : k == 3 ? 1ull << 32 : 0;
         m = draw(&(setting){devices[d], p, .share = share, .key = key});
-        unrelated(what[k], first->one, m->one, rows * D, p), unrelated(what[k], first->two, m->two, rows * D, p);
-        unrelated(what[k], first->attention + spans[2 * full[0]] * E, m->attention + spans[2 * full[0]] * E, share ? E : LONGEST * E, p);
+        unrelated(what[k], first->one, m->one, rows * D, p),
+            unrelated(what[k], first->two, m->two, rows * D, p);
+        unrelated(what[k], first->attention + spans[2 * full[0]] * E,
+                  m->attention + spans[2 * full[0]] * E, share ? E : LONGEST * E, p);
         free(m);
       }
     }
@@ -218,19 +246,23 @@ static void keys(void **state) {
 static void check_node(const cz__node *n, double p, bool share) {
   const cz_dropout_attr *d = (const void *)n->attr;
   const cz_attention_attr *a = (const void *)n->attr;
-  if (n->op == CZ_OP_dropout && (d->p != p || d->share_segment != share)) fail_msg("%s: rate %g, shared %d", n->name, d->p, d->share_segment);
+  if (n->op == CZ_OP_dropout && (d->p != p || d->share_segment != share))
+    fail_msg("%s: rate %g, shared %d", n->name, d->p, d->share_segment);
   if (n->op == CZ_OP_attention && (a->dropout != p || a->share_queries != share))
     fail_msg("%s: rate %g, shared %d", n->name, a->dropout, a->share_queries);
 }
 
-/* A model drops where t5.md 1.1 says: embedded tokens, attention weights, the hidden layer of the feed-forward, what each sub-layer adds, the stack's
- * output. All at the model's rate, with the kind of mask that was asked for, no two with one key. */
+/* A model drops where t5.md 1.1 says: embedded tokens, attention weights, the hidden
+ * layer of the feed-forward, what each sub-layer adds, the stack's output. All at the
+ * model's rate, with the kind of mask that was asked for, no two with one key. */
 static void places(void **state) {
   static const struct {
     const char *name;
     int dropouts, attentions;
-  } models[] = {
-      {"t5-nano", 2 + 3 * 2 + 2 + 4 * 2, 6}, {"t5-v1_1-nano", 2 + 3 * 2 + 2 + 4 * 2, 6}, {"lm-nano", 2 + 3 * 2, 2}, {"prefix-lm-nano", 2 + 3 * 2, 2}};
+  } models[] = {{"t5-nano", 2 + 3 * 2 + 2 + 4 * 2, 6},
+                {"t5-v1_1-nano", 2 + 3 * 2 + 2 + 4 * 2, 6},
+                {"lm-nano", 2 + 3 * 2, 2},
+                {"prefix-lm-nano", 2 + 3 * 2, 2}};
   cz_device *device;
   OK(cz_device_open(&device, "ref"));
   for (int k = 0; k < 8; k++) {
@@ -247,7 +279,8 @@ static void places(void **state) {
       count[n->op]++;
       check_node(n, p, !o.dropout_per_token);
       for (size_t j = 0; j < i; j++)
-        if (g->nodes[j].key == n->key) fail_msg("%s and %s draw the same masks", g->nodes[j].name, n->name);
+        if (g->nodes[j].key == n->key)
+          fail_msg("%s and %s draw the same masks", g->nodes[j].name, n->name);
     }
     assert_int_equal(count[CZ_OP_dropout], models[k / 2].dropouts);
     assert_int_equal(count[CZ_OP_attention], models[k / 2].attentions);
@@ -258,7 +291,8 @@ static void places(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(values_and_rate), cmocka_unit_test(identity), cmocka_unit_test(sharing), cmocka_unit_test(keys),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(values_and_rate), cmocka_unit_test(identity),
+                                     cmocka_unit_test(sharing), cmocka_unit_test(keys),
                                      cmocka_unit_test(places)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

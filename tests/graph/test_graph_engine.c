@@ -1,5 +1,5 @@
-/* The engine by itself: errors of building and feeding, tied and frozen parameters, pruning, and what the guard finds in kernels that are wrong on
- * purpose. */
+/* The engine by itself: errors of building and feeding, tied and frozen parameters,
+ * pruning, and what the guard finds in kernels that are wrong on purpose. */
 #include "graph/internal.h"
 #include "graph_test.h"
 
@@ -7,7 +7,8 @@
 
 enum { D = 4, T = 3 };
 
-/* Two linear layers and a loss on T rows; the parameters of the layers may be one and the same. */
+/* Two linear layers and a loss on T rows; the parameters of the layers may be one and the
+ * same. */
 typedef struct tower {
   cz_device *device;
   cz_params *params;
@@ -48,11 +49,13 @@ static void tower_build(tower *w) {
   w->ids = cz_graph_input(w->g, "ids", false, 1, &w->t);
   w->targets = cz_graph_input(w->g, "targets", false, 1, &w->t);
   w->denominator = cz_graph_input(w->g, "denominator", true, 1, &one);
-  cz_graph_op(w->g, out, CZ_OP_embedding, "embed", 2, (cz_value[]){cz_graph_param(w->g, w->table), w->ids}, NULL);
+  cz_graph_op(w->g, out, CZ_OP_embedding, "embed", 2,
+              (cz_value[]){cz_graph_param(w->g, w->table), w->ids}, NULL);
   cz_value x = linear(w->g, "first", out[0], w->a, CZ_ACTIVATION_GELU);
   x = linear(w->g, "second", x, w->b, CZ_ACTIVATION_NONE);
   cz_cross_entropy_attr attr = {.logit_scale = 1};
-  cz_graph_op(w->g, out, CZ_OP_cross_entropy, "loss", 4, (cz_value[]){x, cz_graph_param(w->g, w->head), w->targets, w->denominator}, &attr);
+  cz_graph_op(w->g, out, CZ_OP_cross_entropy, "loss", 4,
+              (cz_value[]){x, cz_graph_param(w->g, w->head), w->targets, w->denominator}, &attr);
   w->loss = out[CZ_CROSS_ENTROPY_LOSS];
   cz_graph_loss(w->g, w->loss);
 }
@@ -87,7 +90,8 @@ static cz_device *open_device(const char *name) {
 
 static void refuse(cz_status got, cz_status want, const char *message) {
   if (got != want || !strstr(cz_error_message(), message))
-    fail_msg("status %s, message: %s; wanted: %s", cz_status_name(got), cz_error_message(), message);
+    fail_msg("status %s, message: %s; wanted: %s", cz_status_name(got), cz_error_message(),
+             message);
   cz_error_clear();
 }
 
@@ -110,7 +114,8 @@ static void tied(void **state) {
   OK(cz_device_read_real(d, b, two.b->grad, D * D));
   for (int i = 0; i < D * D; i++) {
     assert_true(a[i] != 0 && b[i] != 0);
-    if (!(fabs(sum[i] - a[i] - b[i]) <= 1e-15)) fail_msg("%.17g is not %.17g + %.17g", sum[i], a[i], b[i]);
+    if (!(fabs(sum[i] - a[i] - b[i]) <= 1e-15))
+      fail_msg("%.17g is not %.17g + %.17g", sum[i], a[i], b[i]);
   }
   assert_memory_equal(one.head->grad, two.head->grad, sizeof sum);
   assert_memory_equal(one.table->grad, two.table->grad, sizeof sum);
@@ -134,7 +139,9 @@ static int steps(bool table, bool a, bool b, bool head) {
     double sum = 0;
     OK(cz_device_read_real(d, x, p->grad, D * D));
     for (int k = 0; k < D * D; k++) sum += fabs(x[k]);
-    if ((sum > 0) != p->trainable) fail_msg("%s is %s and its gradient sums to %g", p->name, p->trainable ? "trained" : "frozen", sum);
+    if ((sum > 0) != p->trainable)
+      fail_msg("%s is %s and its gradient sums to %g", p->name, p->trainable ? "trained" : "frozen",
+               sum);
   }
   tower_close(&w);
   cz_device_close(&d);
@@ -153,12 +160,15 @@ static void frozen(void **state) {
   tower_params(&w, d, false);
   for (size_t i = 0; i < w.params->n; i++) w.params->list[i]->trainable = false;
   tower_build(&w);
-  refuse(cz_graph_finish(w.g, &(cz_graph_options){.train = true}), CZ_EINVAL, "no trainable parameter stands behind the loss");
+  refuse(cz_graph_finish(w.g, &(cz_graph_options){.train = true}), CZ_EINVAL,
+         "no trainable parameter stands behind the loss");
   tower_close(&w);
   cz_device_close(&d);
 }
 
-static bool counted_ready(const char *name, int *seen) { return !strcmp(name, "a") ? (*seen)++ == 0 : true; }
+static bool counted_ready(const char *name, int *seen) {
+  return !strcmp(name, "a") ? (*seen)++ == 0 : true;
+}
 
 static void on_ready(void *self, const cz_param *p) {
   int *seen = self;
@@ -183,7 +193,8 @@ static void ready_once(void **state) {
   cz_device_close(&d);
 }
 
-/* The first wrong node is reported once, with place, op and values, whatever hangs on it. */
+/* The first wrong node is reported once, with place, op and values, whatever hangs on
+ * it. */
 static void poisoned(void **state) {
   cz_device *d = open_device("ref");
   const int64_t wide[2] = {T, 7};
@@ -198,14 +209,17 @@ static void poisoned(void **state) {
   cz_graph_op(w.g, out, CZ_OP_add, "sum", 2, (cz_value[]){worse, x}, NULL);
   cz_graph_keep(w.g, out[0]);
   cz_graph_loss(w.g, out[0]);
-  refuse(cz_graph_finish(w.g, &(cz_graph_options){.train = true}), CZ_EINVAL, "decoder.block.1/ffn.wi (linear): w");
+  refuse(cz_graph_finish(w.g, &(cz_graph_options){.train = true}), CZ_EINVAL,
+         "decoder.block.1/ffn.wi (linear): w");
   refuse(cz_graph_finish(w.g, &(cz_graph_options){0}), CZ_EINVAL, "7");
   refuse(cz_graph_finish(w.g, &(cz_graph_options){0}), CZ_EINVAL, "4"); /* both sizes are named */
   cz_graph_destroy(&w.g);
 
   OK(cz_graph_create(&w.g, w.params));
-  cz_graph_op(w.g, out, CZ_OP_linear, "alone", 1, (cz_value[]){cz_graph_param(w.g, w.a)}, &(cz_linear_attr){.alpha = 1});
-  refuse(cz_graph_finish(w.g, &(cz_graph_options){0}), CZ_EINVAL, "alone (linear): input w is missing");
+  cz_graph_op(w.g, out, CZ_OP_linear, "alone", 1, (cz_value[]){cz_graph_param(w.g, w.a)},
+              &(cz_linear_attr){.alpha = 1});
+  refuse(cz_graph_finish(w.g, &(cz_graph_options){0}), CZ_EINVAL,
+         "alone (linear): input w is missing");
   cz_graph_destroy(&w.g);
 
   OK(cz_graph_create(&w.g, w.params));
@@ -255,7 +269,8 @@ static void wrong_feeds(void **state) {
   tower_params(&w, d, true);
   tower_build(&w);
   OK(cz_graph_finish(w.g, &(cz_graph_options){.train = true}));
-  refuse(cz_graph_set_extent(w.g, w.t, T + 1), CZ_EINVAL, "extent t: 4 does not fit its capacity 3");
+  refuse(cz_graph_set_extent(w.g, w.t, T + 1), CZ_EINVAL,
+         "extent t: 4 does not fit its capacity 3");
   refuse(cz_graph_set_extent(w.g, w.t, -1), CZ_EINVAL, "-1");
   refuse(cz_graph_feed_int(w.g, w.ids, ids, T + 1), CZ_EINVAL, "input ids wants 3 numbers, not 4");
   OK(cz_graph_set_extent(w.g, w.t, 2));
@@ -284,7 +299,8 @@ static void wrong_batches(void **state) {
   int32_t kept = b.enc[0];
   if (b.feed.enc_tokens) {
     b.enc[0] = 37;
-    refuse(cz_net_feed(net, &b.feed), CZ_EINVAL, "encoder: token id 37 at position 0 is outside the vocabulary of 37");
+    refuse(cz_net_feed(net, &b.feed), CZ_EINVAL,
+           "encoder: token id 37 at position 0 is outside the vocabulary of 37");
     b.enc[0] = -1;
     refuse(cz_net_feed(net, &b.feed), CZ_EINVAL, "token id -1");
     b.enc[0] = kept;
@@ -369,27 +385,32 @@ static void broken_close(tower *w) {
   cz_device_close(&real);
 }
 
-/* The guard finds each of them: damage is named with op and tensor, forgotten writes end as NaN. */
+/* The guard finds each of them: damage is named with op and tensor, forgotten writes end
+ * as NaN. */
 static void guard(void **state) {
   tower w;
   double loss, x[D * D];
   OK(run_broken(&w, right, false, &loss));
   assert_true(isfinite(loss));
   broken_close(&w);
-  refuse(run_broken(&w, writes_past_the_end, false, &loss), CZ_ECORRUPT, "after first (linear) the memory after tensor first");
+  refuse(run_broken(&w, writes_past_the_end, false, &loss), CZ_ECORRUPT,
+         "after first (linear) the memory after tensor first");
   broken_close(&w);
-  refuse(run_broken(&w, writes_before_the_start, false, &loss), CZ_ECORRUPT, "after first (linear) the memory before tensor first");
+  refuse(run_broken(&w, writes_before_the_start, false, &loss), CZ_ECORRUPT,
+         "after first (linear) the memory before tensor first");
   broken_close(&w);
   OK(run_broken(&w, forgets_a_row, false, &loss));
   assert_true(isnan(loss));
   broken_close(&w);
-  refuse(run_broken(&w, writes_past_a_gradient, true, &loss), CZ_ECORRUPT, "after second (linear) the memory after gradient of b");
+  refuse(run_broken(&w, writes_past_a_gradient, true, &loss), CZ_ECORRUPT,
+         "after second (linear) the memory after gradient of b");
   broken_close(&w);
   OK(run_broken(&w, forgets_a_gradient, true, &loss));
   OK(cz_device_read_real(&(cz_device){.real = CZ_F64, .read = real->read}, x, w.b->grad, D * D));
   for (int i = 0; i < D * D; i++) assert_true(isnan(x[i]));
   broken_close(&w);
-  refuse(run_broken(&w, writes_an_input, false, &loss), CZ_ECORRUPT, "the memory after parameter table");
+  refuse(run_broken(&w, writes_an_input, false, &loss), CZ_ECORRUPT,
+         "the memory after parameter table");
   broken_close(&w);
 }
 
@@ -397,7 +418,8 @@ static void guard(void **state) {
 static void no_kernel(void **state) {
   tower w;
   double loss;
-  refuse(run_broken(&w, NULL, true, &loss), CZ_EINVAL, "second: op linear has no backward kernel on guard:ref");
+  refuse(run_broken(&w, NULL, true, &loss), CZ_EINVAL,
+         "second: op linear has no backward kernel on guard:ref");
   broken_close(&w);
 }
 

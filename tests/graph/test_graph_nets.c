@@ -1,5 +1,6 @@
-/* Whole nets of every family: what the planner, the fusions, recomputation and the guard may not change, dropout included; scoring graphs; empty
- * batches; the same dropout on ref and cpu. */
+/* Whole nets of every family: what the planner, the fusions, recomputation and the guard
+ * may not change, dropout included; scoring graphs; empty batches; the same dropout on
+ * ref and cpu. */
 #include "graph/internal.h"
 #include "graph_test.h"
 
@@ -14,11 +15,12 @@ typedef struct setting {
   double dropout;
 } setting;
 
-static void against(const setting *s, const outcome *base, const batch *b, cz_net_options o, const char *device, const char *what) {
+static void against(const setting *s, const outcome *base, const batch *b, cz_net_options o,
+                    const char *device, const char *what) {
   char text[192];
   outcome got;
-  snprintf(text, sizeof text, "%s on %s, dropout %g per %s%s: %s", s->model, device, s->dropout, s->per_token ? "token" : "segment",
-           s->gather ? ", gathered" : "", what);
+  snprintf(text, sizeof text, "%s on %s, dropout %g per %s%s: %s", s->model, device, s->dropout,
+           s->per_token ? "token" : "segment", s->gather ? ", gathered" : "", what);
   outcome_of_net(&got, device, s->model, &o, b, test_seed());
   same_bits(text, &got, base);
   outcome_free(&got);
@@ -35,7 +37,8 @@ static void check_setting(const setting *s, cz_rand *r) {
   cz_model_destroy(&m);
   cz_device_close(&device);
   cz_net_options plain = net_options(s->dropout), o;
-  plain.dropout_per_token = s->per_token, plain.gather = s->gather, plain.z_loss = 1e-2, plain.label_smoothing = 0.1;
+  plain.dropout_per_token = s->per_token, plain.gather = s->gather, plain.z_loss = 1e-2,
+  plain.label_smoothing = 0.1;
   outcome_of_net(&base, s->device, s->model, &plain, &b, test_seed());
   assert_true(isfinite(base.loss) && base.loss >= 0);
   snprintf(guard, sizeof guard, "guard:%s", s->device);
@@ -48,7 +51,8 @@ static void check_setting(const setting *s, cz_rand *r) {
   against(s, &base, &b, plain, guard, "guarded");
   o = plain, o.recompute = true;
   against(s, &base, &b, o, guard, "guarded and recomputed");
-  /* Fused nodes do the same operations in the same order, and those that fusion joins are compiled without contraction: the same bits on cpu too. */
+  /* Fused nodes do the same operations in the same order, and those that fusion joins are
+   * compiled without contraction: the same bits on cpu too. */
   o = plain, o.no_fusion = true;
   against(s, &base, &b, o, s->device, "not fused");
   o.recompute = true;
@@ -60,7 +64,11 @@ static void variants(const char *device) {
   cz_rand r = {.state = test_seed()};
   for (int f = 0; f < FAMILIES; f++)
     for (int k = 0; k < 8; k++) {
-      setting s = {.device = device, .model = families[f], .per_token = k & 1, .gather = k & 2, .dropout = k & 4 ? 0.3 : 0};
+      setting s = {.device = device,
+                   .model = families[f],
+                   .per_token = k & 1,
+                   .gather = k & 2,
+                   .dropout = k & 4 ? 0.3 : 0};
       check_setting(&s, &r);
     }
 }
@@ -68,7 +76,8 @@ static void variants(const char *device) {
 static void variants_ref(void **state) { variants("ref"); }
 static void variants_cpu(void **state) { variants("cpu"); }
 
-/* ref and cpu draw the same masks, so a training run with strong dropout has nearly the same loss and gradient on both. */
+/* ref and cpu draw the same masks, so a training run with strong dropout has nearly the
+ * same loss and gradient on both. */
 static void same_masks(void **state) {
   cz_rand r = {.state = test_seed() + 1};
   for (int f = 0; f < FAMILIES; f++)
@@ -91,7 +100,8 @@ static void same_masks(void **state) {
     }
 }
 
-/* A scoring graph makes no saved outputs, and its loss is that of a training graph without dropout, bit for bit. */
+/* A scoring graph makes no saved outputs, and its loss is that of a training graph
+ * without dropout, bit for bit. */
 static void scoring(void **state) {
   static const char *const devices[] = {"ref", "cpu", "guard:ref", "guard:cpu"};
   cz_rand r = {.state = test_seed() + 2};
@@ -117,7 +127,8 @@ static void scoring(void **state) {
         OK(cz_graph_forward(score->graph, &run));
         OK(cz_graph_read(train->graph, &a, train->loss, 1));
         OK(cz_graph_read(score->graph, &c, score->loss, 1));
-        if (!(a == c)) fail_msg("%s on %s: scoring gives %.17g, training %.17g", families[f], devices[d], c, a);
+        if (!(a == c))
+          fail_msg("%s on %s: scoring gives %.17g, training %.17g", families[f], devices[d], c, a);
         assert_true(cz_graph_bytes(score->graph) < cz_graph_bytes(train->graph));
         cz_net_destroy(&train);
         cz_net_destroy(&score);
@@ -126,7 +137,8 @@ static void scoring(void **state) {
       }
 }
 
-/* No token, and segments without tokens: nothing is read, the loss and every gradient are zero. */
+/* No token, and segments without tokens: nothing is read, the loss and every gradient are
+ * zero. */
 static void empty_batches(void **state) {
   static const char *const devices[] = {"ref", "cpu", "guard:cpu"};
   for (int f = 0; f < FAMILIES; f++)
@@ -158,7 +170,9 @@ static void empty_batches(void **state) {
         outcome_of_params(&o, m->params);
         assert_true(o.loss == 0);
         for (int64_t i = 0; i < o.n; i++)
-          if (o.grad[i] != 0) fail_msg("%s on %s: gradient element %lld is %g", families[f], devices[d], (long long)i, o.grad[i]);
+          if (o.grad[i] != 0)
+            fail_msg("%s on %s: gradient element %lld is %g", families[f], devices[d], (long long)i,
+                     o.grad[i]);
         outcome_free(&o);
         cz_net_destroy(&net);
         cz_model_destroy(&m);
@@ -166,7 +180,8 @@ static void empty_batches(void **state) {
       }
 }
 
-/* Recomputation must pay: at T5-like sizes the activations that are kept shrink to less than half. */
+/* Recomputation must pay: at T5-like sizes the activations that are kept shrink to less
+ * than half. */
 static void recompute_saves(void **state) {
   cz_device *device;
   cz_model_config c;
@@ -178,7 +193,12 @@ static void recompute_saves(void **state) {
   OK(cz_model_create(&m, &c, device));
   for (int recompute = 0; recompute < 2; recompute++) {
     cz_net *net;
-    cz_net_options o = {.max_segments = 8, .max_inputs = 512, .max_targets = 512, .train = true, .recompute = recompute, .dropout = 0.1};
+    cz_net_options o = {.max_segments = 8,
+                        .max_inputs = 512,
+                        .max_targets = 512,
+                        .train = true,
+                        .recompute = recompute,
+                        .dropout = 0.1};
     OK(cz_net_create(&net, m, &o));
     bytes[recompute] = cz_graph_bytes(net->graph);
     cz_net_destroy(&net);
@@ -195,14 +215,17 @@ static int reads_again(const cz_graph *g, const cz__step *s) {
     if (!s->reads_in[k] || g->values[s->in[k]].node == CZ__NO_NODE) continue;
     const cz__value *v = &g->values[s->in[k]];
     const cz__node *by = &g->nodes[v->node], *reader = &g->nodes[s->node];
-    if (!(by->row->cheap >> v->output & 1) || (by->op == CZ_OP_dropout && !strstr(by->name, "ffn"))) continue;
-    if (v->first < g->forward_steps) fail_msg("%s is kept from forward for the backward of %s", v->name, reader->name);
+    if (!(by->row->cheap >> v->output & 1) || (by->op == CZ_OP_dropout && !strstr(by->name, "ffn")))
+      continue;
+    if (v->first < g->forward_steps)
+      fail_msg("%s is kept from forward for the backward of %s", v->name, reader->name);
     again++;
   }
   return again;
 }
 
-/* What is cheap backward does not read under the name that forward gave it: norms always, dropout where it follows a ReLU, which keeps its result. */
+/* What is cheap backward does not read under the name that forward gave it: norms always,
+ * dropout where it follows a ReLU, which keeps its result. */
 static void cheap_outputs(void **state) {
   cz_device *device;
   cz_net *net;
@@ -211,18 +234,24 @@ static void cheap_outputs(void **state) {
   OK(cz_device_open(&device, "cpu"));
   cz_model *m = tiny_model("t5-nano", device, 1);
   OK(cz_net_create(&net, m, &o));
-  for (size_t i = 0; i < net->graph->n_steps; i++) again += reads_again(net->graph, &net->graph->steps[i]);
+  for (size_t i = 0; i < net->graph->n_steps; i++)
+    again += reads_again(net->graph, &net->graph->steps[i]);
   print_message("%d reads of what was made again\n", again);
-  assert_int_equal(again, 2 * 5 + 2 * 6); /* q, k, v, wi and wo of two blocks in each stack, and the cross-attention's q */
+  assert_int_equal(
+      again,
+      2 * 5 +
+          2 * 6); /* q, k, v, wi and wo of two blocks in each stack, and the cross-attention's q */
   cz_net_destroy(&net);
   cz_model_destroy(&m);
   cz_device_close(&device);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(variants_ref), cmocka_unit_test(variants_cpu),  cmocka_unit_test(same_masks),
-                                     cmocka_unit_test(scoring),      cmocka_unit_test(empty_batches), cmocka_unit_test(recompute_saves),
-                                     cmocka_unit_test(cheap_outputs)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(variants_ref),  cmocka_unit_test(variants_cpu),
+      cmocka_unit_test(same_masks),    cmocka_unit_test(scoring),
+      cmocka_unit_test(empty_batches), cmocka_unit_test(recompute_saves),
+      cmocka_unit_test(cheap_outputs)};
   test_seed();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

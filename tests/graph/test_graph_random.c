@@ -1,5 +1,6 @@
-/* Random graphs: any legal composition of ops must give the same bits planned and not, recomputed and not, fused and not, guarded and not, and on ref
- * the gradient that central differences give. Bounded by time; CZ_TEST_SEED replays. */
+/* Random graphs: any legal composition of ops must give the same bits planned and not,
+ * recomputed and not, fused and not, guarded and not, and on ref the gradient that
+ * central differences give. Bounded by time; CZ_TEST_SEED replays. */
 #include "graph_test.h"
 
 #include "base/text.h"
@@ -8,7 +9,8 @@
 
 enum { D = 6, T = 11, ROWS = 7, B = 3, V = 9, MOST_PARAMS = 64, MOST_VALUES = 64 };
 
-/* A graph under construction. Its shape depends on `draw` alone, so it can be built again under other options. */
+/* A graph under construction. Its shape depends on `draw` alone, so it can be built again
+ * under other options. */
 typedef struct maker {
   cz_graph *g;
   cz_params *params; /* first pass: declared; later: taken in order */
@@ -32,14 +34,16 @@ static cz_param *a_param(maker *m, int ndim, int64_t rows, int64_t columns) {
   if (m->declare) {
     char name[32];
     snprintf(name, sizeof name, "p%zu", m->next);
-    OK(cz_params_declare(m->params, &p, name, ndim, dim, (cz_init){.kind = CZ_INIT_NORMAL, .scale = ndim == 2 ? 0.5 : 1}, true));
+    OK(cz_params_declare(m->params, &p, name, ndim, dim,
+                         (cz_init){.kind = CZ_INIT_NORMAL, .scale = ndim == 2 ? 0.5 : 1}, true));
   }
   return m->params->list[m->next++];
 }
 
 static cz_value param(maker *m, int ndim, int64_t rows, int64_t columns) {
   cz_param *p = a_param(m, ndim, rows, columns);
-  /* while the list is open parameters have no memory; the first pass only draws the shape */
+  /* while the list is open parameters have no memory; the first pass only draws the
+   * shape */
   return cz_graph_param(m->g, p);
 }
 
@@ -61,19 +65,27 @@ static int an_activation(maker *m) {
 }
 
 static cz_value a_linear(maker *m, cz_value x) {
-  cz_linear_attr a = {
-      .layout = (int)cz_rand_int(&m->draw, 0, 1), .activation = cz_rand_int(&m->draw, 0, 2) ? CZ_ACTIVATION_NONE : an_activation(m), .alpha = 0.7};
-  cz_value w = param(m, 2, D, D), bias = cz_rand_int(&m->draw, 0, 1) ? param(m, 1, D, 0) : CZ_ABSENT;
+  cz_linear_attr a = {.layout = (int)cz_rand_int(&m->draw, 0, 1),
+                      .activation =
+                          cz_rand_int(&m->draw, 0, 2) ? CZ_ACTIVATION_NONE : an_activation(m),
+                      .alpha = 0.7};
+  cz_value w = param(m, 2, D, D),
+           bias = cz_rand_int(&m->draw, 0, 1) ? param(m, 1, D, 0) : CZ_ABSENT;
   return node(m, CZ_OP_linear, 3, (cz_value[]){x, w, bias}, &a);
 }
 
 static cz_value a_norm(maker *m, cz_value x, cz_value branch, cz_value spans) {
   cz_norm_attr a = {.kind = (int)cz_rand_int(&m->draw, 0, 1), .eps = 1e-3};
-  cz_value gain = param(m, 1, D, 0), shift = a.kind == CZ_NORM_LAYER && cz_rand_int(&m->draw, 0, 1) ? param(m, 1, D, 0) : CZ_ABSENT;
+  cz_value gain = param(m, 1, D, 0), shift = a.kind == CZ_NORM_LAYER && cz_rand_int(&m->draw, 0, 1)
+                                                 ? param(m, 1, D, 0)
+                                                 : CZ_ABSENT;
   bool with = cz_rand_int(&m->draw, 0, 2) == 0;
   a.dropout = with && cz_rand_int(&m->draw, 0, 1) ? 0.25 : 0;
   a.share_segment = with && cz_rand_int(&m->draw, 0, 1);
-  return node(m, CZ_OP_norm, 5, (cz_value[]){x, gain, shift, with ? branch : CZ_ABSENT, a.share_segment ? spans : CZ_ABSENT}, &a);
+  return node(
+      m, CZ_OP_norm, 5,
+      (cz_value[]){x, gain, shift, with ? branch : CZ_ABSENT, a.share_segment ? spans : CZ_ABSENT},
+      &a);
 }
 
 static cz_value a_dropout(maker *m, cz_value x, cz_value spans) {
@@ -83,10 +95,12 @@ static cz_value a_dropout(maker *m, cz_value x, cz_value spans) {
 
 static cz_value an_act(maker *m, cz_value x, cz_value gate) {
   cz_activation_attr a = {.kind = an_activation(m)};
-  return node(m, CZ_OP_activation, 2, (cz_value[]){x, cz_rand_int(&m->draw, 0, 1) ? gate : CZ_ABSENT}, &a);
+  return node(m, CZ_OP_activation, 2,
+              (cz_value[]){x, cz_rand_int(&m->draw, 0, 1) ? gate : CZ_ABSENT}, &a);
 }
 
-static cz_value an_attention(maker *m, cz_value q, cz_value k, cz_value v, cz_value q_spans, cz_value k_spans) {
+static cz_value an_attention(maker *m, cz_value q, cz_value k, cz_value v, cz_value q_spans,
+                             cz_value k_spans) {
   cz_attention_attr a = {.heads = 2,
                          .mask = CZ_MASK_FULL,
                          .scale = 0.5,
@@ -101,7 +115,8 @@ static cz_value an_attention(maker *m, cz_value q, cz_value k, cz_value v, cz_va
 }
 
 /* h = x + dropout(b), y = norm(h): what the fusion looks for. Gives y; h stays usable. */
-static cz_value a_residual(maker *m, cz_value x, cz_value b, cz_value *list, int *n, cz_value spans) {
+static cz_value a_residual(maker *m, cz_value x, cz_value b, cz_value *list, int *n,
+                           cz_value spans) {
   if (cz_rand_int(&m->draw, 0, 1)) b = a_dropout(m, b, spans);
   cz_value h = node(m, CZ_OP_add, 2, (cz_value[]){x, b}, NULL);
   if (cz_rand_int(&m->draw, 0, 1)) list[(*n)++] = h;
@@ -112,7 +127,8 @@ static cz_value a_residual(maker *m, cz_value x, cz_value b, cz_value *list, int
 static void grow(maker *m, bool rows) {
   cz_value *list = rows ? m->y : m->x;
   int *n = rows ? &m->ny : &m->nx;
-  cz_value spans = rows ? m->row_spans : m->spans, a = one_of(m, list, *n), b = one_of(m, list, *n), c = one_of(m, list, *n), made = a;
+  cz_value spans = rows ? m->row_spans : m->spans, a = one_of(m, list, *n), b = one_of(m, list, *n),
+           c = one_of(m, list, *n), made = a;
   switch (cz_rand_int(&m->draw, 0, 7)) {
   case 0: made = a_linear(m, a); break;
   case 1: made = a_norm(m, a, b, spans); break;
@@ -121,7 +137,11 @@ static void grow(maker *m, bool rows) {
   case 4: made = a_dropout(m, a, spans); break;
   case 5: made = an_attention(m, a, b, c, spans, spans); break;
   case 6: made = a_residual(m, a, b, list, n, spans); break;
-  case 7: made = rows ? an_attention(m, a, one_of(m, m->x, m->nx), one_of(m, m->x, m->nx), spans, m->spans) : a_linear(m, a); break;
+  case 7:
+    made = rows
+               ? an_attention(m, a, one_of(m, m->x, m->nx), one_of(m, m->x, m->nx), spans, m->spans)
+               : a_linear(m, a);
+    break;
   }
   list[(*n)++] = made;
 }
@@ -141,7 +161,8 @@ static void build(maker *m, bool recompute) {
   for (int i = 0; i < first; i++) {
     char name[16];
     snprintf(name, sizeof name, "block %d", i);
-    if (cz_rand_int(&m->draw, 0, 2) == 0) cz_graph_block(m->g, name, cz_rand_int(&m->draw, 0, 2) && recompute);
+    if (cz_rand_int(&m->draw, 0, 2) == 0)
+      cz_graph_block(m->g, name, cz_rand_int(&m->draw, 0, 2) && recompute);
     grow(m, false);
   }
   cz_graph_block(m->g, "rows", recompute);
@@ -150,7 +171,9 @@ static void build(maker *m, bool recompute) {
   if (cz_rand_int(&m->draw, 0, 3) == 0) cz_graph_keep(m->g, one_of(m, m->x, m->nx));
   cz_graph_block(m->g, "head", false);
   cz_cross_entropy_attr attr = {.logit_scale = 0.8, .z_loss = 0.01};
-  m->loss = node(m, CZ_OP_cross_entropy, 4, (cz_value[]){m->y[m->ny - 1], param(m, 2, V, D), m->targets, m->denominator}, &attr);
+  m->loss =
+      node(m, CZ_OP_cross_entropy, 4,
+           (cz_value[]){m->y[m->ny - 1], param(m, 2, V, D), m->targets, m->denominator}, &attr);
   cz_graph_loss(m->g, m->loss);
 }
 
@@ -174,9 +197,12 @@ static void problem_open(problem *p, const char *device, uint64_t seed, bool kin
   build(&m, false);
   cz_graph_destroy(&m.g);
   OK(cz_params_allocate(p->params));
-  for (size_t i = 0; i < p->params->n; i++) fill_param(p->params->list[i], p->device, &r, p->params->list[i]->init.scale);
+  for (size_t i = 0; i < p->params->n; i++)
+    fill_param(p->params->list[i], p->device, &r, p->params->list[i]->init.scale);
   for (int i = 0; i < T; i++) p->ids[i] = (int32_t)cz_rand_int(&r, 0, V - 1);
-  for (int i = 0; i < ROWS; i++) p->rows[i] = (int32_t)cz_rand_int(&r, 0, T - 1), p->targets[i] = (int32_t)cz_rand_int(&r, -1, V - 1);
+  for (int i = 0; i < ROWS; i++)
+    p->rows[i] = (int32_t)cz_rand_int(&r, 0, T - 1),
+    p->targets[i] = (int32_t)cz_rand_int(&r, -1, V - 1);
 }
 
 static void problem_close(problem *p) {
@@ -213,7 +239,10 @@ static bool train(outcome *o, const problem *p, cz_graph_options options, bool r
     if (!strstr(cz_error_message(), "nothing to train")) fail_msg("%s", cz_error_chain());
     return false;
   }
-  if (p->params->grads) memset(p->params->grads, 0, (size_t)p->params->flat * cz_dtype_bytes(p->device->real)); /* nothing left by another graph */
+  if (p->params->grads)
+    memset(p->params->grads, 0,
+           (size_t)p->params->flat *
+               cz_dtype_bytes(p->device->real)); /* nothing left by another graph */
   OK(cz_graph_train(m.g, &training));
   outcome_of_params(o, p->params);
   OK(cz_graph_read(m.g, &o->loss, m.loss, 1));
@@ -221,10 +250,12 @@ static bool train(outcome *o, const problem *p, cz_graph_options options, bool r
   return true;
 }
 
-static void compare(const problem *p, const outcome *want, const char *what, cz_graph_options options, bool recompute) {
+static void compare(const problem *p, const outcome *want, const char *what,
+                    cz_graph_options options, bool recompute) {
   char text[160];
   outcome got;
-  snprintf(text, sizeof text, "graph of seed %llu on %s: %s", (unsigned long long)p->seed, p->device->name, what);
+  snprintf(text, sizeof text, "graph of seed %llu on %s: %s", (unsigned long long)p->seed,
+           p->device->name, what);
   assert_true(train(&got, p, options, recompute));
   same_bits(text, &got, want);
   outcome_free(&got);
@@ -240,7 +271,8 @@ static void bits(const char *device, uint64_t seed) {
   compare(&p, &plain, "no reuse", (cz_graph_options){.no_reuse = true}, false);
   compare(&p, &plain, "recomputed", (cz_graph_options){0}, true);
   compare(&p, &plain, "recomputed, no fusion", (cz_graph_options){.no_fusion = true}, true);
-  compare(&p, &plain, "no fusion, no reuse", (cz_graph_options){.no_fusion = true, .no_reuse = true}, false);
+  compare(&p, &plain, "no fusion, no reuse",
+          (cz_graph_options){.no_fusion = true, .no_reuse = true}, false);
   problem_close(&p);
   snprintf(guard, sizeof guard, "guard:%s", device);
   problem_open(&p, guard, seed, true);
@@ -266,8 +298,8 @@ static void frozen(uint64_t seed) {
     for (int64_t end = at + q->count, j = at; j < end; j++, at++) {
       double want = q->trainable ? all.grad[j] : 0, got = any ? some.grad[j] : 0;
       if (!(got == want))
-        fail_msg("graph of seed %llu, %s parameter %s: %.17g, all trained %.17g", (unsigned long long)seed, q->trainable ? "trained" : "frozen",
-                 q->name, got, want);
+        fail_msg("graph of seed %llu, %s parameter %s: %.17g, all trained %.17g",
+                 (unsigned long long)seed, q->trainable ? "trained" : "frozen", q->name, got, want);
     }
   }
   outcome_free(&all);
@@ -275,14 +307,17 @@ static void frozen(uint64_t seed) {
   problem_close(&p);
 }
 
-/* The loss after moving all parameters by STEP along DIR. Scored without differentiation, dropout on. */
-static double moved(maker *m, const problem *p, const double *start, const double *dir, double step) {
+/* The loss after moving all parameters by STEP along DIR. Scored without differentiation,
+ * dropout on. */
+static double moved(maker *m, const problem *p, const double *start, const double *dir,
+                    double step) {
   double loss, *x = calloc((size_t)p->params->count, sizeof *x);
   int64_t at = 0;
   assert_non_null(x);
   for (int64_t i = 0; i < p->params->count; i++) x[i] = start[i] + step * dir[i];
   for (size_t i = 0; i < p->params->n; at += p->params->list[i++]->count)
-    OK(cz_device_write_real(p->device, p->params->list[i]->value, x + at, p->params->list[i]->count));
+    OK(cz_device_write_real(p->device, p->params->list[i]->value, x + at,
+                            p->params->list[i]->count));
   OK(cz_graph_forward(m->g, &training));
   OK(cz_graph_read(m->g, &loss, m->loss, 1));
   free(x);
@@ -296,24 +331,31 @@ static void differences(uint64_t seed) {
   maker m;
   cz_rand r = {.state = seed + 9};
   problem_open(&p, "ref", seed, false);
-  assert_true(train(&o, &p, (cz_graph_options){0}, seed & 1) && problem_build(&m, &p, (cz_graph_options){0}, false));
-  double *start = calloc((size_t)o.n, sizeof *start), *dir = calloc((size_t)o.n, sizeof *dir), want = 0, square = 0, best = INFINITY;
+  assert_true(train(&o, &p, (cz_graph_options){0}, seed & 1) &&
+              problem_build(&m, &p, (cz_graph_options){0}, false));
+  double *start = calloc((size_t)o.n, sizeof *start), *dir = calloc((size_t)o.n, sizeof *dir),
+         want = 0, square = 0, best = INFINITY;
   assert_true(start && dir);
   int64_t at = 0;
   for (size_t i = 0; i < p.params->n; at += p.params->list[i++]->count)
-    OK(cz_device_read_real(p.device, start + at, p.params->list[i]->value, p.params->list[i]->count));
+    OK(cz_device_read_real(p.device, start + at, p.params->list[i]->value,
+                           p.params->list[i]->count));
   for (int64_t i = 0; i < o.n; i++) {
     dir[i] = cz_rand_normal(&r);
     want += dir[i] * o.grad[i];
     square += o.grad[i] * o.grad[i];
   }
   for (int k = 8; k <= 14 && best > 1; k += 2) {
-    double h = ldexp(1, -k), coarse = (moved(&m, &p, start, dir, h) - moved(&m, &p, start, dir, -h)) / (2 * h);
+    double h = ldexp(1, -k),
+           coarse = (moved(&m, &p, start, dir, h) - moved(&m, &p, start, dir, -h)) / (2 * h);
     double fine = (moved(&m, &p, start, dir, h / 2) - moved(&m, &p, start, dir, -h / 2)) / h;
-    double share = fabs((4 * fine - coarse) / 3 - want) / (1e-6 * sqrt(square) + 1e-14 * (1 + o.loss) / h);
+    double share =
+        fabs((4 * fine - coarse) / 3 - want) / (1e-6 * sqrt(square) + 1e-14 * (1 + o.loss) / h);
     best = fmin(best, share);
   }
-  if (!(best <= 1)) fail_msg("graph of seed %llu: derivative %.12g is off by %g of its limit", (unsigned long long)seed, want, best);
+  if (!(best <= 1))
+    fail_msg("graph of seed %llu: derivative %.12g is off by %g of its limit",
+             (unsigned long long)seed, want, best);
   free(start);
   free(dir);
   cz_graph_destroy(&m.g);

@@ -1,6 +1,8 @@
-/* A T5 decoder block, forward and backward, written out by hand in float64 and without any of the project's arithmetic: what the layers, the engine
- * and ref's kernels give must be that. Formulas: reference t5.md 1.1 to 1.3 (RMS norm before each sub-layer, no scale on the scores, one bias per
- * head and bucket, the cross-attention has none); each derivative is by hand. */
+/* A T5 decoder block, forward and backward, written out by hand in float64 and without
+ * any of the project's arithmetic: what the layers, the engine and ref's kernels give
+ * must be that. Formulas: reference t5.md 1.1 to 1.3 (RMS norm before each sub-layer, no
+ * scale on the scores, one bias per head and bucket, the cross-attention has none); each
+ * derivative is by hand. */
 #include "graph_test.h"
 #include "nn/layers.h"
 
@@ -8,7 +10,8 @@
 
 enum { B = 2, T = 7, S = 6, D = 6, H = 2, K = 4, HK = H * K, F = 9, V = 5, N = 4, REACH = 10 };
 
-static const int32_t spans[2 * B] = {0, 3, 3, 7}, enc_spans[2 * B] = {0, 4, 4, 6}, targets[T] = {1, -1, 4, 0, 2, 2, -100};
+static const int32_t spans[2 * B] = {0, 3, 3, 7}, enc_spans[2 * B] = {0, 4, 4, 6},
+                               targets[T] = {1, -1, 4, 0, 2, 2, -100};
 static const double EPS = 1e-6, SCALE = 0.5, DENOMINATOR = 5;
 
 /* Parameters, and gradients of the same names. */
@@ -19,14 +22,16 @@ typedef struct block {
   double g3[D], wi[F * D], wo[D * F], e[V * D];
 } block;
 
-/* c[m, n] += a[m, k] b[n, k]^T: what a layer does; and its two derivatives, da[m, k] += dc b and db[n, k] += dc^T a. */
+/* c[m, n] += a[m, k] b[n, k]^T: what a layer does; and its two derivatives, da[m, k] +=
+ * dc b and db[n, k] += dc^T a. */
 static void layer(double *c, const double *a, const double *b, int m, int k, int n) {
   for (int i = 0; i < m; i++)
     for (int j = 0; j < n; j++)
       for (int l = 0; l < k; l++) c[i * n + j] += a[i * k + l] * b[j * k + l];
 }
 
-static void layer_back(double *da, double *db, const double *dc, const double *a, const double *b, int m, int k, int n) {
+static void layer_back(double *da, double *db, const double *dc, const double *a, const double *b,
+                       int m, int k, int n) {
   for (int i = 0; i < m; i++)
     for (int j = 0; j < n; j++)
       for (int l = 0; l < k; l++) {
@@ -43,8 +48,10 @@ static void rms(double *y, const double *x, const double *g, int rows) {
   }
 }
 
-/* y_d = x_d g_d u^(-1/2), u = sum x^2 / D + eps: dy_d/dx_c = [c = d] g_d u^(-1/2) - x_d g_d u^(-3/2) x_c / D */
-static void rms_back(double *dx, double *dg, const double *dy, const double *x, const double *g, int rows) {
+/* y_d = x_d g_d u^(-1/2), u = sum x^2 / D + eps: dy_d/dx_c = [c = d] g_d u^(-1/2) - x_d
+ * g_d u^(-3/2) x_c / D */
+static void rms_back(double *dx, double *dg, const double *dy, const double *x, const double *g,
+                     int rows) {
   for (int t = 0; t < rows; t++) {
     double u = EPS, dot = 0;
     for (int d = 0; d < D; d++) u += x[t * D + d] * x[t * D + d] / D;
@@ -56,12 +63,18 @@ static void rms_back(double *dx, double *dg, const double *dy, const double *x, 
   }
 }
 
-/* One direction, four buckets, distances to 10: 0 and 1 have a bucket each, from 2 on the logarithm of distance / 2 on the scale of 10 / 2 halves the
- * rest. */
-static int bucket(int back) { return back < 2 ? back : back >= REACH ? 3 : 2 + (int)floor(log(back / 2.0) / log(REACH / 2.0) * 2); }
+/* One direction, four buckets, distances to 10: 0 and 1 have a bucket each, from 2 on the
+ * logarithm of distance / 2 on the scale of 10 / 2 halves the rest. */
+static int bucket(int back) {
+  return back < 2        ? back
+         : back >= REACH ? 3
+                         : 2 + (int)floor(log(back / 2.0) / log(REACH / 2.0) * 2);
+}
 
-/* a = softmax(q k^T [+ table]) v per segment and head; p [T, H, S] keeps the probabilities. TABLE null: every key is visible (cross-attention). */
-static void attend(double *a, double *p, const double *q, const double *k, const double *v, const double *table, const int32_t *ks) {
+/* a = softmax(q k^T [+ table]) v per segment and head; p [T, H, S] keeps the
+ * probabilities. TABLE null: every key is visible (cross-attention). */
+static void attend(double *a, double *p, const double *q, const double *k, const double *v,
+                   const double *table, const int32_t *ks) {
   for (int b = 0; b < B; b++)
     for (int i = spans[2 * b]; i < spans[2 * b + 1]; i++)
       for (int h = 0; h < H; h++) {
@@ -79,9 +92,11 @@ static void attend(double *a, double *p, const double *q, const double *k, const
       }
 }
 
-/* dv_j += p_ij da_i; dp_ij = da_i . v_j; ds_ij = p_ij (dp_ij - sum_l p_il dp_il); dq_i += ds_ij k_j; dk_j += ds_ij q_i; dtable[bucket] += ds_ij */
-static void attend_back(double *dq, double *dk, double *dv, double *dtable, const double *da, const double *p, const double *q, const double *k,
-                        const double *v, const int32_t *ks) {
+/* dv_j += p_ij da_i; dp_ij = da_i . v_j; ds_ij = p_ij (dp_ij - sum_l p_il dp_il); dq_i +=
+ * ds_ij k_j; dk_j += ds_ij q_i; dtable[bucket] += ds_ij */
+static void attend_back(double *dq, double *dk, double *dv, double *dtable, const double *da,
+                        const double *p, const double *q, const double *k, const double *v,
+                        const int32_t *ks) {
   for (int b = 0; b < B; b++)
     for (int i = spans[2 * b]; i < spans[2 * b + 1]; i++)
       for (int h = 0; h < H; h++) {
@@ -147,14 +162,16 @@ static double forward(trail *t, const block *w) {
 }
 
 static void backward(block *d, const trail *t, const block *w) {
-  static double dlogits[T * V], dx3[T * D], dr[T * F], dn3[T * D], dx2[T * D], da2[T * HK], dq2[T * HK], dk2[S * HK], dv2[S * HK], dn2[T * D],
-      dx1[T * D];
+  static double dlogits[T * V], dx3[T * D], dr[T * F], dn3[T * D], dx2[T * D], da2[T * HK],
+      dq2[T * HK], dk2[S * HK], dv2[S * HK], dn2[T * D], dx1[T * D];
   static double da[T * HK], dq[T * HK], dk[T * HK], dv[T * HK], dn1[T * D];
-  for (int i = 0; i < T; i++) { /* loss = sum of log sum exp(SCALE logits) - SCALE logits[target], over DENOMINATOR */
+  for (int i = 0; i < T;
+       i++) { /* loss = sum of log sum exp(SCALE logits) - SCALE logits[target], over DENOMINATOR */
     double sum = 0;
     for (int v = 0; v < V; v++) sum += exp(SCALE * t->logits[i * V + v]);
     for (int v = 0; v < V && targets[i] >= 0; v++)
-      dlogits[i * V + v] = SCALE * (exp(SCALE * t->logits[i * V + v]) / sum - (v == targets[i])) / DENOMINATOR;
+      dlogits[i * V + v] =
+          SCALE * (exp(SCALE * t->logits[i * V + v]) / sum - (v == targets[i])) / DENOMINATOR;
   }
   layer_back(dx3, d->e, dlogits, t->x3, w->e, T, D, V);
 
@@ -187,11 +204,12 @@ typedef struct row {
   size_t at;
 } row;
 
-#define ROW(member, rows, columns)                                                                                                                   \
+#define ROW(member, rows, columns)                                                                 \
   { #member, rows, columns, offsetof(block, member) }
-static const row rows[] = {ROW(x, T, D),   ROW(enc, S, D),   ROW(g1, D, 0), ROW(q, HK, D),  ROW(k, HK, D),  ROW(v, HK, D),
-                           ROW(o, D, HK),  ROW(table, N, H), ROW(g2, D, 0), ROW(q2, HK, D), ROW(k2, HK, D), ROW(v2, HK, D),
-                           ROW(o2, D, HK), ROW(g3, D, 0),    ROW(wi, F, D), ROW(wo, D, F),  ROW(e, V, D)};
+static const row rows[] = {
+    ROW(x, T, D),   ROW(enc, S, D),   ROW(g1, D, 0), ROW(q, HK, D),  ROW(k, HK, D),  ROW(v, HK, D),
+    ROW(o, D, HK),  ROW(table, N, H), ROW(g2, D, 0), ROW(q2, HK, D), ROW(k2, HK, D), ROW(v2, HK, D),
+    ROW(o2, D, HK), ROW(g3, D, 0),    ROW(wi, F, D), ROW(wo, D, F),  ROW(e, V, D)};
 enum { ROWS = sizeof rows / sizeof *rows };
 
 static double *field(block *b, int i) { return (double *)((char *)b + rows[i].at); }
@@ -202,11 +220,13 @@ static int64_t size(int i) { return rows[i].rows * (rows[i].columns ? rows[i].co
 static cz_value build(cz_graph *g, cz_param **param, const cz_model *m, const cz_value in[4]) {
   cz_builder b = {.g = g, .model = m, .scope = "block"};
   cz_tokens tokens = {.spans = in[0], .prefix = CZ_ABSENT, .mask = CZ_MASK_CAUSAL};
-  cz_attention_layer self = {param[2], param[3], param[4], param[5], param[6]}, cross = {param[8], param[9], param[10], param[11], param[12]};
+  cz_attention_layer self = {param[2], param[3], param[4], param[5], param[6]},
+                     cross = {param[8], param[9], param[10], param[11], param[12]};
   cz_ffn_layer ffn = {.norm = param[13], .wi = param[14], .wo = param[15]};
   cz_value x = cz_graph_param(g, param[0]), enc = cz_graph_param(g, param[1]), out[CZ_OP_OUT];
   x = cz_layer_self_attention(&b, x, &self, param[7], &tokens, NULL);
-  cz_value k = cz_layer_linear(&b, "k2", enc, cross.k, 1), v = cz_layer_linear(&b, "v2", enc, cross.v, 1);
+  cz_value k = cz_layer_linear(&b, "k2", enc, cross.k, 1),
+           v = cz_layer_linear(&b, "v2", enc, cross.v, 1);
   x = cz_layer_cross_attention(&b, x, &cross, k, v, &tokens, in[1]);
   x = cz_layer_feed_forward(&b, x, &ffn, &tokens);
   cz_cross_entropy_attr attr = {.logit_scale = SCALE};
@@ -226,7 +246,11 @@ static void decoder_block(void **state) {
   static block w, d;
   static trail t;
   cz_rand r = {.state = test_seed()};
-  cz_model m = {.config = {.n_heads = H, .buckets = N, .max_distance = REACH, .norm_eps = EPS, .activation = CZ_ACTIVATION_RELU}};
+  cz_model m = {.config = {.n_heads = H,
+                           .buckets = N,
+                           .max_distance = REACH,
+                           .norm_eps = EPS,
+                           .activation = CZ_ACTIVATION_RELU}};
   cz_param *param[ROWS];
   cz_params *params;
   cz_device *device;
@@ -235,15 +259,20 @@ static void decoder_block(void **state) {
   OK(cz_params_create(&params, device));
   for (int i = 0; i < ROWS; i++) {
     const int64_t dim[2] = {rows[i].rows, rows[i].columns};
-    OK(cz_params_declare(params, &param[i], rows[i].name, rows[i].columns ? 2 : 1, dim, (cz_init){0}, true));
-    for (int64_t j = 0; j < size(i); j++) field(&w, i)[j] = cz_rand_normal(&r) * (rows[i].columns == D ? 0.6 : 1);
+    OK(cz_params_declare(params, &param[i], rows[i].name, rows[i].columns ? 2 : 1, dim,
+                         (cz_init){0}, true));
+    for (int64_t j = 0; j < size(i); j++)
+      field(&w, i)[j] = cz_rand_normal(&r) * (rows[i].columns == D ? 0.6 : 1);
   }
   OK(cz_params_allocate(params));
-  for (int i = 0; i < ROWS; i++) OK(cz_device_write_real(device, param[i]->value, field(&w, i), size(i)));
+  for (int i = 0; i < ROWS; i++)
+    OK(cz_device_write_real(device, param[i]->value, field(&w, i), size(i)));
   OK(cz_graph_create(&g, params));
   const int64_t two[2] = {B, 2}, tokens = T, one = 1;
-  const cz_value in[4] = {cz_graph_input(g, "spans", false, 2, two), cz_graph_input(g, "enc_spans", false, 2, two),
-                          cz_graph_input(g, "targets", false, 1, &tokens), cz_graph_input(g, "denominator", true, 1, &one)};
+  const cz_value in[4] = {cz_graph_input(g, "spans", false, 2, two),
+                          cz_graph_input(g, "enc_spans", false, 2, two),
+                          cz_graph_input(g, "targets", false, 1, &tokens),
+                          cz_graph_input(g, "denominator", true, 1, &one)};
   cz_value loss = build(g, param, &m, in);
   cz_graph_loss(g, loss);
   OK(cz_graph_finish(g, &(cz_graph_options){.train = true}));
@@ -261,7 +290,8 @@ static void decoder_block(void **state) {
     assert_true(most > 1e-6); /* every parameter does something */
     for (int64_t j = 0; j < size(i); j++)
       if (!(fabs(values[j] - field(&d, i)[j]) <= 1e-10 * most))
-        fail_msg("gradient of %s[%lld]: %.17g, by hand %.17g", rows[i].name, (long long)j, values[j], field(&d, i)[j]);
+        fail_msg("gradient of %s[%lld]: %.17g, by hand %.17g", rows[i].name, (long long)j,
+                 values[j], field(&d, i)[j]);
   }
   cz_graph_destroy(&g);
   cz_params_destroy(&params);

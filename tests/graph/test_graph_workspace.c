@@ -1,4 +1,5 @@
-/* The workspace that a graph plans at capacity must do for every run below it, with dropout on, when no large op hides a shortage. */
+/* The workspace that a graph plans at capacity must do for every run below it, with
+ * dropout on, when no large op hides a shortage. */
 #include "common/common.h"
 #include "graph/graph.h"
 #include "graph/ops.h"
@@ -7,7 +8,8 @@
 
 enum { D = 24, V = 11, CAPACITY = 2113 };
 
-/* embedding, dropout shared along segments, norm: the only users of workspace are the masks. */
+/* embedding, dropout shared along segments, norm: the only users of workspace are the
+ * masks. */
 static void masks_alone(void **state) {
   const int64_t table[2] = {V, D}, gain[1] = {D}, runs[] = {CAPACITY, 2112, 2049, 2048, 33, 1};
   cz_device *device;
@@ -25,7 +27,8 @@ static void masks_alone(void **state) {
   const int64_t tokens = cz_graph_extent(g, "tokens", CAPACITY), one_span[2] = {1, 2};
   const cz_dropout_attr dropout = {.p = 0.5, .share_segment = true};
   const cz_norm_attr norm = {.kind = CZ_NORM_RMS, .eps = 1e-6};
-  cz_value ids = cz_graph_input(g, "ids", false, 1, &tokens), spans = cz_graph_input(g, "spans", false, 2, one_span);
+  cz_value ids = cz_graph_input(g, "ids", false, 1, &tokens),
+           spans = cz_graph_input(g, "spans", false, 2, one_span);
   cz_graph_op(g, out, CZ_OP_embedding, "embed", 2, (cz_value[]){cz_graph_param(g, w), ids}, NULL);
   cz_graph_op(g, out, CZ_OP_dropout, "dropout", 2, (cz_value[]){out[0], spans}, &dropout);
   cz_graph_op(g, out, CZ_OP_norm, "norm", 2, (cz_value[]){out[0], cz_graph_param(g, g1)}, &norm);
@@ -51,9 +54,12 @@ static void monotone(void **state) {
   size_t before = 0;
   for (int64_t T = 0; T < 5000; T++) {
     cz_call call = {.attr = &attr, .training = true};
-    call.in[CZ_NORM_X] = call.in[CZ_NORM_BRANCH] = (cz_arg){.dtype = CZ_F32, .ndim = 2, .dim = {T, D}};
+    call.in[CZ_NORM_X] = call.in[CZ_NORM_BRANCH] =
+        (cz_arg){.dtype = CZ_F32, .ndim = 2, .dim = {T, D}};
     size_t bytes = cz_op_rows[CZ_OP_norm]->workspace(CZ_SET_CPU, &call, true);
-    if (bytes < before) fail_msg("norm's backward wants %zu bytes for %lld rows and %zu for one less", bytes, (long long)T, before);
+    if (bytes < before)
+      fail_msg("norm's backward wants %zu bytes for %lld rows and %zu for one less", bytes,
+               (long long)T, before);
     before = bytes;
   }
 }

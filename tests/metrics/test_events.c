@@ -1,5 +1,5 @@
-/* TensorBoard files: checksums, frames, messages. With an argument, writes the sample run that scripts/check_tensorboard.py reads with TensorBoard's
- * own code. */
+/* TensorBoard files: checksums, frames, messages. With an argument, writes the sample run
+ * that scripts/check_tensorboard.py reads with TensorBoard's own code. */
 #include "common/common.h"
 #include "base/fs.h"
 #include "metrics/events.h"
@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static void test_checksum_vectors(void **state) { /* RFC 3720, appendix B.4; the last is the usual check value of the polynomial */
+static void test_checksum_vectors(void **state) { /* RFC 3720, appendix B.4; the last is the usual
+                                                     check value of the polynomial */
   unsigned char bytes[32];
   memset(bytes, 0, 32);
   assert_true(cz_events_crc32c(bytes, 32) == 0x8A9136AAu);
@@ -22,7 +23,8 @@ static void test_checksum_vectors(void **state) { /* RFC 3720, appendix B.4; the
   assert_true(cz_events_crc32c(bytes, 32) == 0x113FDB5Cu);
   assert_true(cz_events_crc32c("123456789", 9) == 0xE3069283u);
   assert_true(cz_events_crc32c("", 0) == 0);
-  assert_true(cz_events_mask(0) == 0xA282EAD8u && cz_events_mask(0x8000u) == 0xA282EAD9u && cz_events_mask(1) == 0xA284EAD8u);
+  assert_true(cz_events_mask(0) == 0xA282EAD8u && cz_events_mask(0x8000u) == 0xA282EAD9u &&
+              cz_events_mask(1) == 0xA284EAD8u);
 }
 
 static uint64_t little(const unsigned char *p, int n) {
@@ -50,7 +52,8 @@ static int event_files(char names[][512], const char *folder) {
   int n = 0;
   assert_non_null(d);
   for (struct dirent *e; (e = readdir(d));)
-    if (!strncmp(e->d_name, "events.out.tfevents.", 20)) snprintf(names[n++], 512, "%s/%s", folder, e->d_name);
+    if (!strncmp(e->d_name, "events.out.tfevents.", 20))
+      snprintf(names[n++], 512, "%s/%s", folder, e->d_name);
   closedir(d);
   if (n == 2 && strcmp(names[0], names[1]) > 0) {
     char swap[512];
@@ -69,7 +72,8 @@ static void test_frames_and_messages(void **state) {
   assert_null(w);
   assert_int_equal(cz_events_open(&w, folder(), 7), CZ_OK);
   assert_int_equal(cz_events_close(&w), CZ_OK);
-  assert_int_equal(event_files(names, folder()), 2); /* within one second, and still two names in the right order */
+  assert_int_equal(event_files(names, folder()),
+                   2); /* within one second, and still two names in the right order */
   cz_buf file = {0}, second = {0};
   size_t n;
   assert_int_equal(cz_fs_read(names[0], &file), CZ_OK);
@@ -83,7 +87,9 @@ static void test_frames_and_messages(void **state) {
   m = record(&file, 1, &n);
   assert_true(n == 15 && !memcmp(m + 9, "\x10\x00\x3A\x02\x08\x01", 6));
   m = record(&file, 2, &n); /* step 300, summary { value { tag: "loss" simple_value: 1.5 } } */
-  assert_true(n == 27 && !memcmp(m + 9, "\x10\xAC\x02\x2A\x0D\x0A\x0B\x0A\x04loss\x15\x00\x00\xC0\x3F", 18 - 0));
+  assert_true(
+      n == 27 &&
+      !memcmp(m + 9, "\x10\xAC\x02\x2A\x0D\x0A\x0B\x0A\x04loss\x15\x00\x00\xC0\x3F", 18 - 0));
   m = record(&second, 1, &n);
   assert_true(!memcmp(m + 9, "\x10\x07\x3A\x02\x08\x01", 6));
   cz_buf_free(&file), cz_buf_free(&second);
@@ -99,7 +105,8 @@ static void must(cz_status st) {
   exit(1);
 }
 
-/* Steps 1 to 20, killed in the middle of a record, resumed after step 12 with other values up to 25. */
+/* Steps 1 to 20, killed in the middle of a record, resumed after step 12 with other
+ * values up to 25. */
 static int write_sample(const char *folder) {
   cz_events *w = NULL;
   char names[8][512];
@@ -121,6 +128,7 @@ static int write_sample(const char *folder) {
 }
 
 int main(int argc, char **argv) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_checksum_vectors), cmocka_unit_test(test_frames_and_messages)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_checksum_vectors),
+                                     cmocka_unit_test(test_frames_and_messages)};
   return argc > 1 ? write_sample(argv[1]) : cmocka_run_group_tests(tests, NULL, NULL);
 }

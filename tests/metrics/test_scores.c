@@ -1,4 +1,5 @@
-/* Scores and statistics against the usual Python packages (tests/fixtures/scores.json, made by scripts/make_score_fixtures.py) and by hand. */
+/* Scores and statistics against the usual Python packages (tests/fixtures/scores.json,
+ * made by scripts/make_score_fixtures.py) and by hand. */
 #include "metrics/scores.h"
 #include "metrics/statistics.h"
 
@@ -22,23 +23,27 @@ static void expect(double got, const json_t *want, const char *what, size_t i) {
   }
   double w = json_number_value(want);
   assert_true(json_is_number(want));
-  if (!(fabs(got - w) <= 1e-9 * fmax(1, fabs(w)))) fail_msg("%s %zu: %.17g, expected %.17g", what, i, got, w);
+  if (!(fabs(got - w) <= 1e-9 * fmax(1, fabs(w))))
+    fail_msg("%s %zu: %.17g, expected %.17g", what, i, got, w);
 }
 
 static size_t ints(int32_t *out, const json_t *list) {
-  for (size_t i = 0; i < json_array_size(list); i++) out[i] = (int32_t)json_integer_value(json_array_get(list, i));
+  for (size_t i = 0; i < json_array_size(list); i++)
+    out[i] = (int32_t)json_integer_value(json_array_get(list, i));
   return json_array_size(list);
 }
 
 static size_t reals(double *out, const json_t *list) {
   assert_true(json_array_size(list) <= MOST);
-  for (size_t i = 0; i < json_array_size(list); i++) out[i] = json_number_value(json_array_get(list, i));
+  for (size_t i = 0; i < json_array_size(list); i++)
+    out[i] = json_number_value(json_array_get(list, i));
   return json_array_size(list);
 }
 
 static size_t texts(const char **out, const json_t *list) {
   assert_true(json_array_size(list) <= MOST);
-  for (size_t i = 0; i < json_array_size(list); i++) out[i] = json_string_value(json_array_get(list, i));
+  for (size_t i = 0; i < json_array_size(list); i++)
+    out[i] = json_string_value(json_array_get(list, i));
   return json_array_size(list);
 }
 
@@ -67,8 +72,10 @@ static void test_labels(void **state) {
   assert_int_equal(cz_score_label("Positive", labels, 2), -1);
   assert_int_equal(cz_score_label("", labels, 2), -1);
   assert_true(isnan(cz_score_accuracy(NULL, NULL, 0)));
-  /* no label where "positive" was wanted is a miss; where "negative" was wanted, a false alarm */
-  assert_true(cz_score_f1((const int32_t[]){1, -1, -1, 0}, (const int32_t[]){1, 1, 0, 0}, 4, 1) == 0.5);
+  /* no label where "positive" was wanted is a miss; where "negative" was wanted, a false
+   * alarm */
+  assert_true(cz_score_f1((const int32_t[]){1, -1, -1, 0}, (const int32_t[]){1, 1, 0, 0}, 4, 1) ==
+              0.5);
 }
 
 static void test_numbers(void **state) {
@@ -87,11 +94,13 @@ static void test_numbers(void **state) {
   assert_in_range(undefined, 1, 10);
   double s, with_nan[] = {1, NAN, 3}, plain[] = {1, 2, 3};
   assert_int_equal(cz_score_spearman(&s, with_nan, plain, 3), CZ_OK);
-  assert_true(isnan(s) && isnan(cz_score_pearson(with_nan, plain, 3)) && isnan(cz_score_pearson(plain, plain, 1)));
+  assert_true(isnan(s) && isnan(cz_score_pearson(with_nan, plain, 3)) &&
+              isnan(cz_score_pearson(plain, plain, 1)));
 }
 
 static void test_likelihoods(void **state) {
-  assert_true(fabs(cz_score_perplexity(3 * log(7), 3) - 7) < 1e-12 && cz_score_perplexity(0, 5) == 1 && isnan(cz_score_perplexity(0, 0)));
+  assert_true(fabs(cz_score_perplexity(3 * log(7), 3) - 7) < 1e-12 &&
+              cz_score_perplexity(0, 5) == 1 && isnan(cz_score_perplexity(0, 0)));
   const json_t *cases = group("calibration", 10), *c;
   size_t k;
   double error;
@@ -101,7 +110,9 @@ static void test_likelihoods(void **state) {
     size_t n = reals(confidence, json_object_get(c, "confidence"));
     assert_int_equal(ints(right, json_object_get(c, "right")), n);
     for (size_t i = 0; i < n; i++) one[i] = 1;
-    assert_int_equal(cz_score_calibration(&error, confidence, one, right, n, (size_t)json_integer_value(json_object_get(c, "bins"))), CZ_OK);
+    assert_int_equal(cz_score_calibration(&error, confidence, one, right, n,
+                                          (size_t)json_integer_value(json_object_get(c, "bins"))),
+                     CZ_OK);
     expect(error, json_object_get(c, "error"), "calibration", k);
   }
   const double bad[] = {0.5, 1.5}, worse[] = {NAN};
@@ -117,7 +128,10 @@ static void test_squad(void **state) {
     const char *references[MOST];
     double exact, f1;
     size_t n = texts(references, json_object_get(c, "references"));
-    assert_int_equal(cz_score_squad(&exact, &f1, json_string_value(json_object_get(c, "prediction")), references, n), CZ_OK);
+    assert_int_equal(cz_score_squad(&exact, &f1,
+                                    json_string_value(json_object_get(c, "prediction")), references,
+                                    n),
+                     CZ_OK);
     expect(exact, json_object_get(c, "exact"), "squad exact", k);
     expect(f1, json_object_get(c, "f1"), "squad f1", k);
   }
@@ -126,10 +140,12 @@ static void test_squad(void **state) {
 static void test_rouge(void **state) {
   const json_t *cases = group("rouge", 60), *c;
   size_t k;
-  json_array_foreach((json_t *)cases, k, c) for (int kind = CZ_ROUGE_1; kind <= CZ_ROUGE_LSUM; kind++) {
+  json_array_foreach((json_t *)cases, k, c) for (int kind = CZ_ROUGE_1; kind <= CZ_ROUGE_LSUM;
+                                                 kind++) {
     const json_t *want = json_array_get(json_object_get(c, "scores"), (size_t)kind);
     cz_rouge r;
-    assert_int_equal(cz_score_rouge(&r, json_string_value(json_object_get(c, "prediction")), json_string_value(json_object_get(c, "reference")),
+    assert_int_equal(cz_score_rouge(&r, json_string_value(json_object_get(c, "prediction")),
+                                    json_string_value(json_object_get(c, "reference")),
                                     (cz_rouge_kind)kind),
                      CZ_OK);
     expect(r.precision, json_array_get(want, 0), "rouge precision", k);
@@ -137,7 +153,9 @@ static void test_rouge(void **state) {
     expect(r.f1, json_array_get(want, 2), "rouge f1", k);
   }
   double mean;
-  assert_int_equal(cz_score_rouge_mean(&mean, (const char *const[]){"a b", "c"}, (const char *const[]){"a b", "d"}, 2, CZ_ROUGE_1), CZ_OK);
+  assert_int_equal(cz_score_rouge_mean(&mean, (const char *const[]){"a b", "c"},
+                                       (const char *const[]){"a b", "d"}, 2, CZ_ROUGE_1),
+                   CZ_OK);
   assert_true(mean == 0.5);
 }
 
@@ -145,10 +163,14 @@ static void expect_words(const char *tokenized, const json_t *words) {
   cz_buf joined = {0}, want = {0};
   size_t k;
   const json_t *w;
-  json_array_foreach((json_t *)words, k, w) assert_int_equal(cz_buf_addf(&want, "%s%s", k ? " " : "", json_string_value(w)), CZ_OK);
-  char *copy = strdup(tokenized), *rest = copy; /* the fixtures' first texts hold no space but the ASCII ones after the tokenizer, or are skipped */
-  for (char *word; (word = strtok_r(rest, " \t\n", &rest));) assert_int_equal(cz_buf_addf(&joined, "%s%s", joined.len ? " " : "", word), CZ_OK);
-  if (!strstr(tokenized, "\xC2\xA0") && !strstr(tokenized, "\xE3\x80\x80") && !strstr(tokenized, "\xE2\x80\x89"))
+  json_array_foreach((json_t *)words, k, w)
+      assert_int_equal(cz_buf_addf(&want, "%s%s", k ? " " : "", json_string_value(w)), CZ_OK);
+  char *copy = strdup(tokenized), *rest = copy; /* the fixtures' first texts hold no space but the
+                                                   ASCII ones after the tokenizer, or are skipped */
+  for (char *word; (word = strtok_r(rest, " \t\n", &rest));)
+    assert_int_equal(cz_buf_addf(&joined, "%s%s", joined.len ? " " : "", word), CZ_OK);
+  if (!strstr(tokenized, "\xC2\xA0") && !strstr(tokenized, "\xE3\x80\x80") &&
+      !strstr(tokenized, "\xE2\x80\x89"))
     assert_string_equal(joined.data ? joined.data : "", want.data ? want.data : "");
   free(copy);
   cz_buf_free(&joined), cz_buf_free(&want);
@@ -162,12 +184,17 @@ static void check_bleu(const json_t *c, size_t k, const char *name, cz_bleu_toke
   cz_bleu b;
   assert_int_equal(cz_score_bleu(&b, predictions, references, n, kind), CZ_OK);
   for (size_t i = 0; i < CZ_BLEU_ORDERS; i++) {
-    assert_int_equal(b.correct[i], json_integer_value(json_array_get(json_object_get(want, "correct"), i)));
-    assert_int_equal(b.total[i], json_integer_value(json_array_get(json_object_get(want, "total"), i)));
-    expect(b.precisions[i], json_array_get(json_object_get(want, "precisions"), i), "bleu precision", k);
+    assert_int_equal(b.correct[i],
+                     json_integer_value(json_array_get(json_object_get(want, "correct"), i)));
+    assert_int_equal(b.total[i],
+                     json_integer_value(json_array_get(json_object_get(want, "total"), i)));
+    expect(b.precisions[i], json_array_get(json_object_get(want, "precisions"), i),
+           "bleu precision", k);
   }
-  assert_int_equal(b.predicted_tokens, json_integer_value(json_array_get(json_object_get(want, "lengths"), 0)));
-  assert_int_equal(b.reference_tokens, json_integer_value(json_array_get(json_object_get(want, "lengths"), 1)));
+  assert_int_equal(b.predicted_tokens,
+                   json_integer_value(json_array_get(json_object_get(want, "lengths"), 0)));
+  assert_int_equal(b.reference_tokens,
+                   json_integer_value(json_array_get(json_object_get(want, "lengths"), 1)));
   expect(b.brevity, json_object_get(want, "brevity"), "bleu brevity", k);
   expect(b.score, json_object_get(want, "score"), "bleu", k);
   cz_buf tokenized = {0};
@@ -198,7 +225,8 @@ static void test_text_that_is_no_utf8(void **state) {
     cz_bleu b;
     assert_int_equal(cz_score_squad(&exact, &f1, bad[i], &good, 1), CZ_EINVAL);
     assert_int_equal(cz_score_squad(&exact, &f1, good, &bad[i], 1), CZ_EINVAL);
-    for (int kind = CZ_ROUGE_1; kind <= CZ_ROUGE_LSUM; kind++) assert_int_equal(cz_score_rouge(&r, bad[i], good, (cz_rouge_kind)kind), CZ_EINVAL);
+    for (int kind = CZ_ROUGE_1; kind <= CZ_ROUGE_LSUM; kind++)
+      assert_int_equal(cz_score_rouge(&r, bad[i], good, (cz_rouge_kind)kind), CZ_EINVAL);
     for (int kind = CZ_BLEU_13A; kind <= CZ_BLEU_NONE; kind++)
       assert_int_equal(cz_score_bleu(&b, &good, &bad[i], 1, (cz_bleu_tokens)kind), CZ_EINVAL);
   }
@@ -208,7 +236,8 @@ static void test_student(void **state) {
   const json_t *cases = group("student", 70), *c;
   size_t k;
   json_array_foreach((json_t *)cases, k, c) {
-    double freedom = json_number_value(json_object_get(c, "freedom")), p = json_number_value(json_object_get(c, "p"));
+    double freedom = json_number_value(json_object_get(c, "freedom")),
+           p = json_number_value(json_object_get(c, "p"));
     expect(cz_stats_student_quantile(p, freedom), json_object_get(c, "t"), "quantile", k);
     expect(cz_stats_student_cdf(p, freedom), json_object_get(c, "cdf_at_p"), "cdf", k);
   }
@@ -230,7 +259,8 @@ static void test_intervals(void **state) {
     expect(r.mean + r.half, json_object_get(c, "high"), "high", k);
   }
   cz_interval one = cz_stats_interval((const double[]){3}, 1), none = cz_stats_interval(NULL, 0);
-  assert_true(one.mean == 3 && isnan(one.deviation) && isnan(one.half) && isnan(none.mean) && isnan(none.half));
+  assert_true(one.mean == 3 && isnan(one.deviation) && isnan(one.half) && isnan(none.mean) &&
+              isnan(none.half));
 }
 
 static int load(void **state) {
@@ -246,9 +276,14 @@ static int unload(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_labels),   cmocka_unit_test(test_numbers), cmocka_unit_test(test_likelihoods),          cmocka_unit_test(test_squad),
-      cmocka_unit_test(test_rouge),    cmocka_unit_test(test_bleu),    cmocka_unit_test(test_text_that_is_no_utf8), cmocka_unit_test(test_student),
-      cmocka_unit_test(test_intervals)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_labels),
+                                     cmocka_unit_test(test_numbers),
+                                     cmocka_unit_test(test_likelihoods),
+                                     cmocka_unit_test(test_squad),
+                                     cmocka_unit_test(test_rouge),
+                                     cmocka_unit_test(test_bleu),
+                                     cmocka_unit_test(test_text_that_is_no_utf8),
+                                     cmocka_unit_test(test_student),
+                                     cmocka_unit_test(test_intervals)};
   return cmocka_run_group_tests(tests, load, unload);
 }

@@ -1,4 +1,5 @@
-/* Incremental decoding with a cache must give the logits of the whole sequence at once, for every architecture, also after beams change places. */
+/* Incremental decoding with a cache must give the logits of the whole sequence at once,
+ * for every architecture, also after beams change places. */
 #include "common/common.h"
 #include "nn/decode.h"
 #include "nn/net.h"
@@ -14,17 +15,22 @@ static cz_model *tiny(const char *name, cz_device *device) {
   cz_model_config c;
   cz_model *m;
   OK(cz_model_config_named(&c, name));
-  c.vocab_size = V, c.d_model = 12, c.d_kv = 5, c.d_ff = 20, c.n_layers = c.n_decoder_layers = 2, c.n_heads = 2, c.buckets = 8, c.max_distance = 16;
+  c.vocab_size = V, c.d_model = 12, c.d_kv = 5, c.d_ff = 20, c.n_layers = c.n_decoder_layers = 2,
+  c.n_heads = 2, c.buckets = 8, c.max_distance = 16;
   OK(cz_model_create(&m, &c, device));
   OK(cz_params_init(m->params, 7));
   return m;
 }
 
-/* Logits of all positions of two sequences, from the scoring graph. PREFIX tokens of a prefix LM see one another. */
-static void whole(cz_model *m, double *out, const int32_t *src, const int32_t *ids, int32_t prefix) {
+/* Logits of all positions of two sequences, from the scoring graph. PREFIX tokens of a
+ * prefix LM see one another. */
+static void whole(cz_model *m, double *out, const int32_t *src, const int32_t *ids,
+                  int32_t prefix) {
   cz_net *net;
-  cz_net_options o = {.max_segments = 2, .max_inputs = 2 * SOURCE, .max_targets = 2 * LENGTH, .logits = true};
-  int32_t src_spans[] = {0, SOURCE, SOURCE, 2 * SOURCE}, spans[] = {0, LENGTH, LENGTH, 2 * LENGTH}, prefixes[] = {prefix, prefix}, none[2 * LENGTH];
+  cz_net_options o = {
+      .max_segments = 2, .max_inputs = 2 * SOURCE, .max_targets = 2 * LENGTH, .logits = true};
+  int32_t src_spans[] = {0, SOURCE, SOURCE, 2 * SOURCE}, spans[] = {0, LENGTH, LENGTH, 2 * LENGTH},
+          prefixes[] = {prefix, prefix}, none[2 * LENGTH];
   for (int i = 0; i < 2 * LENGTH; i++) none[i] = -100;
   cz_feed f = {.segments = 2,
                .enc_tokens = 2 * SOURCE,
@@ -47,7 +53,8 @@ static void whole(cz_model *m, double *out, const int32_t *src, const int32_t *i
 
 static void near(const float *got, const double *want, const char *what, int step) {
   for (int v = 0; v < V; v++)
-    if (!(fabs(got[v] - want[v]) <= 1e-5 * (1 + fabs(want[v])))) fail_msg("%s, step %d, logit %d: got %g, want %g", what, step, v, got[v], want[v]);
+    if (!(fabs(got[v] - want[v]) <= 1e-5 * (1 + fabs(want[v]))))
+      fail_msg("%s, step %d, logit %d: got %g, want %g", what, step, v, got[v], want[v]);
 }
 
 static void decode(const char *name, const char *device_name) {
@@ -58,14 +65,18 @@ static void decode(const char *name, const char *device_name) {
   int32_t src[2 * SOURCE], ids[2 * LENGTH], prompt = pair ? 1 : 3;
   for (int i = 0; i < 2 * SOURCE; i++) src[i] = (11 * i + 3) % V;
   for (int i = 0; i < 2 * LENGTH; i++) ids[i] = (7 * i + 5) % V;
-  memcpy(ids + LENGTH, ids, (size_t)prompt * sizeof *ids); /* both begin alike, so that beams may swap after the prompt */
+  memcpy(ids + LENGTH, ids,
+         (size_t)prompt *
+             sizeof *ids); /* both begin alike, so that beams may swap after the prompt */
   double *want = calloc(2 * LENGTH * V, sizeof *want);
   if (pair) memcpy(src + SOURCE, src, SOURCE * sizeof *src);
   whole(m, want, src, ids, prompt);
 
   cz_decoder *d;
-  cz_decoder_options o = {.max_segments = 2, .max_inputs = 2 * SOURCE, .max_beams = 3, .max_length = LENGTH};
-  int32_t src_spans[] = {0, SOURCE, SOURCE, 2 * SOURCE}, segment[] = {0, 1, 0}, prefix[] = {prompt, prompt, prompt};
+  cz_decoder_options o = {
+      .max_segments = 2, .max_inputs = 2 * SOURCE, .max_beams = 3, .max_length = LENGTH};
+  int32_t src_spans[] = {0, SOURCE, SOURCE, 2 * SOURCE}, segment[] = {0, 1, 0},
+          prefix[] = {prompt, prompt, prompt};
   cz_feed f = {.segments = 2, .enc_tokens = 2 * SOURCE, .enc_ids = src, .enc_spans = src_spans};
   float *logits = calloc(3 * V, sizeof *logits);
   OK(cz_decoder_create(&d, m, &o));
@@ -80,14 +91,17 @@ static void decode(const char *name, const char *device_name) {
       int32_t next[3], one[] = {1, 1, 1};
       for (int b = 0; b < 3; b++) next[b] = ids[((b + swapped) % 2) * LENGTH + t];
       OK(cz_decoder_step(d, logits, next, one, segment, prefix, 3));
-      for (int b = 0; b < 3; b++) near(logits + b * V, want + (((b + swapped) % 2) * LENGTH + t) * V, name, t);
-      const int32_t parent[] = {1, 2, 1}; /* beam 2 repeats beam 0, so this swaps the two sequences */
+      for (int b = 0; b < 3; b++)
+        near(logits + b * V, want + (((b + swapped) % 2) * LENGTH + t) * V, name, t);
+      const int32_t parent[] = {1, 2,
+                                1}; /* beam 2 repeats beam 0, so this swaps the two sequences */
       OK(cz_decoder_reorder(d, parent, 3));
       swapped ^= 1;
     }
   }
   int32_t one[] = {1, 1, 1}, next[] = {2, 2, 2};
-  assert_int_equal(cz_decoder_step(d, logits, next, one, segment, prefix, 3), CZ_EINVAL); /* past max_length */
+  assert_int_equal(cz_decoder_step(d, logits, next, one, segment, prefix, 3),
+                   CZ_EINVAL); /* past max_length */
   assert_non_null(strstr(cz_error_message(), "room for 7"));
   cz_decoder_destroy(&d);
   free(logits);
@@ -96,11 +110,18 @@ static void decode(const char *name, const char *device_name) {
   cz_device_close(&device);
 }
 
-static void encoder_decoder(void **state) { decode("t5-nano", "ref"), decode("t5-v1_1-nano", "cpu"), decode("t5-nano", "guard:cpu"); }
-static void language_model(void **state) { decode("lm-nano", "ref"), decode("lm-nano", "guard:cpu"); }
-static void prefix_lm(void **state) { decode("prefix-lm-nano", "ref"), decode("prefix-lm-nano", "guard:cpu"); }
+static void encoder_decoder(void **state) {
+  decode("t5-nano", "ref"), decode("t5-v1_1-nano", "cpu"), decode("t5-nano", "guard:cpu");
+}
+static void language_model(void **state) {
+  decode("lm-nano", "ref"), decode("lm-nano", "guard:cpu");
+}
+static void prefix_lm(void **state) {
+  decode("prefix-lm-nano", "ref"), decode("prefix-lm-nano", "guard:cpu");
+}
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(encoder_decoder), cmocka_unit_test(language_model), cmocka_unit_test(prefix_lm)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(encoder_decoder),
+                                     cmocka_unit_test(language_model), cmocka_unit_test(prefix_lm)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* Initial weights against the table of t5.md 1.3 (Mesh TensorFlow's initialisers): kind and deviation of every parameter of the published sizes, and
- * what follows from them: the first loss. Bounds are six standard deviations of the statistic. */
+/* Initial weights against the table of t5.md 1.3 (Mesh TensorFlow's initialisers): kind
+ * and deviation of every parameter of the published sizes, and what follows from them:
+ * the first loss. Bounds are six standard deviations of the statistic. */
 #include "common/common.h"
 #include "device/random.h"
 #include "nn/net.h"
@@ -11,7 +12,8 @@
 
 typedef enum shape { NORMAL, TRUNCATED, UNIFORM, ONES } shape;
 
-/* By the end of the name; deviations in figures, 1 over the root of what stands behind. */
+/* By the end of the name; deviations in figures, 1 over the root of what stands
+ * behind. */
 typedef struct expected {
   const char *ends;
   shape shape;
@@ -20,16 +22,17 @@ typedef struct expected {
 
 static const expected table[] = {
     {"shared.weight", NORMAL, 1, 1},
-    {".q.weight", NORMAL, 0.005524272, 0.005524272},                        /* d_model d_kv = 512 x 64 */
-    {".k.weight", NORMAL, 0.044194174, 0.044194174},                        /* d_model = 512 */
-    {".v.weight", NORMAL, 0.044194174, 0.044194174},                        /* d_model */
-    {".o.weight", NORMAL, 0.044194174, 0.051031036},                        /* heads d_kv = 8 x 64; 6 x 64 */
-    {".wi.weight", TRUNCATED, 0.044194174, NAN},                            /* d_model; nominal, as all that are cut */
-    {".wi_0.weight", TRUNCATED, NAN, 0.044194174},                          /* d_model */
-    {".wi_1.weight", TRUNCATED, NAN, 0.044194174},                          /* d_model */
-    {".wo.weight", TRUNCATED, 0.022097087, 0.03125},                        /* d_ff = 2048; 1024 */
-    {"lm_head.weight", TRUNCATED, NAN, 0.044194174},                        /* d_model */
-    {".relative_attention_bias.weight", UNIFORM, 0.387298335, 0.397359707}, /* limits: (heads + 32) / 6 = 40 / 6; 38 / 6 */
+    {".q.weight", NORMAL, 0.005524272, 0.005524272}, /* d_model d_kv = 512 x 64 */
+    {".k.weight", NORMAL, 0.044194174, 0.044194174}, /* d_model = 512 */
+    {".v.weight", NORMAL, 0.044194174, 0.044194174}, /* d_model */
+    {".o.weight", NORMAL, 0.044194174, 0.051031036}, /* heads d_kv = 8 x 64; 6 x 64 */
+    {".wi.weight", TRUNCATED, 0.044194174, NAN},     /* d_model; nominal, as all that are cut */
+    {".wi_0.weight", TRUNCATED, NAN, 0.044194174},   /* d_model */
+    {".wi_1.weight", TRUNCATED, NAN, 0.044194174},   /* d_model */
+    {".wo.weight", TRUNCATED, 0.022097087, 0.03125}, /* d_ff = 2048; 1024 */
+    {"lm_head.weight", TRUNCATED, NAN, 0.044194174}, /* d_model */
+    {".relative_attention_bias.weight", UNIFORM, 0.387298335,
+     0.397359707}, /* limits: (heads + 32) / 6 = 40 / 6; 38 / 6 */
     {"norm.weight", ONES, 1, 1},
 };
 enum { KINDS = sizeof table / sizeof *table };
@@ -44,12 +47,15 @@ static const expected *find(const char *name) {
 }
 
 /* The mean of N draws of variance VARIANCE is near WANT. */
-static void near(const char *name, const char *what, double got, double want, double variance, double n) {
+static void near(const char *name, const char *what, double got, double want, double variance,
+                 double n) {
   if (!(fabs(got - want) <= 6 * sqrt(variance / n)))
-    fail_msg("%s: %s is %.6g, should be %.6g +- %.2g", name, what, got, want, 6 * sqrt(variance / n));
+    fail_msg("%s: %s is %.6g, should be %.6g +- %.2g", name, what, got, want,
+             6 * sqrt(variance / n));
 }
 
-/* Numbers in units of their scale: mean, mean square, how many lie within 1, the largest. */
+/* Numbers in units of their scale: mean, mean square, how many lie within 1, the
+ * largest. */
 typedef struct moments {
   double mean, square, inside, most;
 } moments;
@@ -64,8 +70,10 @@ static moments measure(const float *x, int64_t n, double scale) {
   return m;
 }
 
-/* Variance, fourth moment and share inside 1 of the three distributions of scale 1 (the cut one: of the normal within +-2). */
-static const double variance[] = {1, 0.773741, 1 / 3.0}, fourth[] = {3, 1.416189, 0.2}, inside[] = {0.682689, 0.715233, 1};
+/* Variance, fourth moment and share inside 1 of the three distributions of scale 1 (the
+ * cut one: of the normal within +-2). */
+static const double variance[] = {1, 0.773741, 1 / 3.0}, fourth[] = {3, 1.416189, 0.2},
+                    inside[] = {0.682689, 0.715233, 1};
 
 static void check_param(const cz_param *p, bool gated) {
   const expected *e = find(p->name);
@@ -77,8 +85,10 @@ static void check_param(const cz_param *p, bool gated) {
   }
   moments m = measure(x, p->count, scale);
   near(p->name, "mean over scale", m.mean, 0, variance[e->shape], n);
-  near(p->name, "variance over scale squared", m.square, variance[e->shape], fourth[e->shape] - variance[e->shape] * variance[e->shape], n);
-  near(p->name, "share inside one scale", m.inside, inside[e->shape], inside[e->shape] * (1 - inside[e->shape]) + 1e-12, n);
+  near(p->name, "variance over scale squared", m.square, variance[e->shape],
+       fourth[e->shape] - variance[e->shape] * variance[e->shape], n);
+  near(p->name, "share inside one scale", m.inside, inside[e->shape],
+       inside[e->shape] * (1 - inside[e->shape]) + 1e-12, n);
   if (e->shape == NORMAL) assert_true(m.most > 3.5 && m.most < 8);
   if (e->shape == TRUNCATED) assert_true(m.most > 1.99 && m.most <= 2 * (1 + 1e-6));
   if (e->shape == UNIFORM) assert_true(m.most > 0.88 && m.most <= 1 + 1e-6);
@@ -89,20 +99,26 @@ static void check_unrelated(const cz_params *params) {
   for (size_t i = 0; i < params->n; i++)
     for (size_t j = 0; j < i; j++) {
       const cz_param *a = params->list[i], *b = params->list[j];
-      if (a->count != b->count || a->init.kind == CZ_INIT_ONE || b->init.kind == CZ_INIT_ONE) continue;
+      if (a->count != b->count || a->init.kind == CZ_INIT_ONE || b->init.kind == CZ_INIT_ONE)
+        continue;
       const float *x = a->value, *y = b->value;
       int64_t same = 0;
       for (int64_t k = 0; k < 100; k++) same += (x[k] > 0) == (y[k] > 0);
-      if (same < 20 || same > 80) fail_msg("%s and %s have %lld of 100 signs in common", a->name, b->name, (long long)same);
+      if (same < 20 || same > 80)
+        fail_msg("%s and %s have %lld of 100 signs in common", a->name, b->name, (long long)same);
     }
 }
 
-/* Widths as published; fewer rows of the embedding and one block, which no deviation depends on. */
+/* Widths as published; fewer rows of the embedding and one block, which no deviation
+ * depends on. */
 static void deviations(void **state) {
   static const struct {
     const char *name;
     size_t parameters; /* arrays: by block and stack, and what stands outside */
-  } models[] = {{"t5-small", 8 + 13 + 2 * 2 + 1}, {"t5-v1_1-small", 9 + 14 + 2 * 2 + 2}, {"lm-small", 8 + 2 + 1}, {"prefix-lm-small", 8 + 2 + 1}};
+  } models[] = {{"t5-small", 8 + 13 + 2 * 2 + 1},
+                {"t5-v1_1-small", 9 + 14 + 2 * 2 + 2},
+                {"lm-small", 8 + 2 + 1},
+                {"prefix-lm-small", 8 + 2 + 1}};
   cz_device *device;
   OK(cz_device_open(&device, "cpu"));
   for (size_t k = 0; k < sizeof models / sizeof *models; k++) {
@@ -130,10 +146,13 @@ static double loss_of(cz_model *m) {
   const uint64_t V = (uint64_t)m->config.vocab_size;
   bool pair = m->config.family->architecture == CZ_ENCODER_DECODER;
   cz_stream_init(&s, test_seed(), "a batch", 0, 0);
-  for (int i = 0; i < 2 * TOKENS; i++) ids[i / TOKENS][i % TOKENS] = (int32_t)cz_stream_below(&s, V);
+  for (int i = 0; i < 2 * TOKENS; i++)
+    ids[i / TOKENS][i % TOKENS] = (int32_t)cz_stream_below(&s, V);
   for (int i = 0; i < TOKENS; i++) ids[2][i] = i % LENGTH ? ids[1][i - 1] : 0;
-  for (int b = 0; b < SEGMENTS; b++) spans[2 * b] = b * LENGTH, spans[2 * b + 1] = (b + 1) * LENGTH, prefix[b] = 1;
-  cz_net_options o = {.max_segments = SEGMENTS, .max_inputs = TOKENS, .max_targets = TOKENS, .dropout = 0};
+  for (int b = 0; b < SEGMENTS; b++)
+    spans[2 * b] = b * LENGTH, spans[2 * b + 1] = (b + 1) * LENGTH, prefix[b] = 1;
+  cz_net_options o = {
+      .max_segments = SEGMENTS, .max_inputs = TOKENS, .max_targets = TOKENS, .dropout = 0};
   cz_feed f = {.segments = SEGMENTS,
                .enc_tokens = pair ? TOKENS : 0,
                .dec_tokens = TOKENS,
@@ -153,15 +172,20 @@ static double loss_of(cz_model *m) {
   return loss;
 }
 
-/* Logits of deviation d lose ln V + d^2 / 2 on targets that nobody can know, on average. Untied: rows of V are cut normals of nominal deviation
- * d_model^-0.5 and the last norm gives vectors of length d_model^0.5, so d^2 is 0.774. Tied: d is 1, and the token that a position has just read
- * scores more than chance, which costs a little on top. t5.md 0.9 has "about 11" for V = 32,128 where a table of deviation 1 gives 110. */
+/* Logits of deviation d lose ln V + d^2 / 2 on targets that nobody can know, on average.
+ * Untied: rows of V are cut normals of nominal deviation d_model^-0.5 and the last norm
+ * gives vectors of length d_model^0.5, so d^2 is 0.774. Tied: d is 1, and the token that
+ * a position has just read scores more than chance, which costs a little on top. t5.md
+ * 0.9 has "about 11" for V = 32,128 where a table of deviation 1 gives 110. */
 static void first_losses(void **state) {
   static const struct {
     const char *name;
     int64_t V;
     double more; /* that the token just read may cost */
-  } models[] = {{"t5-nano", 32128, 0.2}, {"t5-v1_1-nano", 32128, 0}, {"lm-nano", 32128, 0.3}, {"t5-v1_1-small", 1000, 0}};
+  } models[] = {{"t5-nano", 32128, 0.2},
+                {"t5-v1_1-nano", 32128, 0},
+                {"lm-nano", 32128, 0.3},
+                {"t5-v1_1-small", 1000, 0}};
   cz_device *device;
   OK(cz_device_open(&device, "cpu"));
   for (size_t k = 0; k < sizeof models / sizeof *models; k++) {
@@ -172,10 +196,11 @@ static void first_losses(void **state) {
     if (models[k].V < 32128) c.n_layers = c.n_decoder_layers = 1;
     OK(cz_model_create(&m, &c, device));
     OK(cz_params_init(m->params, test_seed()));
-    double square = c.tied ? 1 : variance[TRUNCATED], want = log((double)c.vocab_size) + square / 2, chance = 6 * sqrt(square / TOKENS);
+    double square = c.tied ? 1 : variance[TRUNCATED], want = log((double)c.vocab_size) + square / 2,
+           chance = 6 * sqrt(square / TOKENS);
     double loss = loss_of(m);
-    print_message("%s, vocabulary %lld: first loss %.3f, expected %.3f to %.3f\n", models[k].name, (long long)models[k].V, loss, want - chance,
-                  want + chance + models[k].more);
+    print_message("%s, vocabulary %lld: first loss %.3f, expected %.3f to %.3f\n", models[k].name,
+                  (long long)models[k].V, loss, want - chance, want + chance + models[k].more);
     assert_true(loss > want - chance && loss < want + chance + models[k].more);
     cz_model_destroy(&m);
   }

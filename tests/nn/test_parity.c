@@ -1,5 +1,6 @@
-/* Tiny random T5 models against Hugging Face (fixtures of scripts/make_t5_fixtures.py): logits, loss and every gradient, in float64 and float32,
- * fused and not, planned and not, guarded and not; and a saved directory read again. */
+/* Tiny random T5 models against Hugging Face (fixtures of scripts/make_t5_fixtures.py):
+ * logits, loss and every gradient, in float64 and float32, fused and not, planned and
+ * not, guarded and not; and a saved directory read again. */
 #include "common/common.h"
 #include "checkpoint/safetensors.h"
 #include "graph/ops.h"
@@ -22,7 +23,8 @@ typedef struct batch {
 
 static int64_t read_ids(const json_t *line, const char *key, int32_t *out) {
   const json_t *list = json_object_get(line, key);
-  for (size_t i = 0; i < json_array_size(list); i++) out[i] = (int32_t)json_integer_value(json_array_get(list, i));
+  for (size_t i = 0; i < json_array_size(list); i++)
+    out[i] = (int32_t)json_integer_value(json_array_get(list, i));
   return (int64_t)json_array_size(list);
 }
 
@@ -70,11 +72,13 @@ static double *expected(cz_safetensors *s, const char *name, int64_t *n) {
 }
 
 /* |got - want| <= tolerance x max(1, largest |want|), element by element; NaN fails. */
-static void compare(const char *what, const double *got, const double *want, int64_t n, double tolerance) {
+static void compare(const char *what, const double *got, const double *want, int64_t n,
+                    double tolerance) {
   double most = 1;
   for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(want[i]));
   for (int64_t i = 0; i < n; i++)
-    if (!(fabs(got[i] - want[i]) <= tolerance * most)) fail_msg("%s[%lld]: got %.17g, want %.17g", what, (long long)i, got[i], want[i]);
+    if (!(fabs(got[i] - want[i]) <= tolerance * most))
+      fail_msg("%s[%lld]: got %.17g, want %.17g", what, (long long)i, got[i], want[i]);
 }
 
 static void check_logits(cz_net *net, const batch *b, cz_safetensors *s, double tolerance) {
@@ -108,11 +112,13 @@ static void check_grads(cz_model *m, cz_safetensors *s, double tolerance) {
     seen++;
   }
   size_t wanted = 0;
-  for (size_t i = 0; i < cz_safetensors_count(s); i++) wanted += !strncmp(cz_safetensors_at(s, i)->name, "grad.", 5);
+  for (size_t i = 0; i < cz_safetensors_count(s); i++)
+    wanted += !strncmp(cz_safetensors_at(s, i)->name, "grad.", 5);
   assert_int_equal(seen, wanted); /* no parameter of theirs is missing here */
 }
 
-static void check(const char *family, const char *device_name, double tolerance, cz_net_options options) {
+static void check(const char *family, const char *device_name, double tolerance,
+                  cz_net_options options) {
   char original[512], path[600];
   cz_device *device;
   cz_model *m;
@@ -125,7 +131,8 @@ static void check(const char *family, const char *device_name, double tolerance,
   OK(cz_hf_open(&m, original, device));
   OK(cz_safetensors_open(&s, path));
   load_batch(&b, original);
-  options.max_segments = SEGMENTS, options.max_inputs = options.max_targets = 100, options.train = true, options.logits = true;
+  options.max_segments = SEGMENTS, options.max_inputs = options.max_targets = 100,
+  options.train = true, options.logits = true;
   OK(cz_net_create(&net, m, &options));
   for (int again = 0; again < 2; again++) { /* the second run finds used memory */
     cz_graph_run_options run = {0};
@@ -190,25 +197,32 @@ static void refused(void **state) {
   } bad[] = {{"{\"model_type\": \"t5\", \"vocab_size\": 8}", "d_model is missing"},
              {"{\"model_type\": 5}", "model_type is not a text"},
              {"{\"model_type\": \"t5\", \"cloze_family\": 5}", "cloze_family is not a text"},
-             {"{\"model_type\": \"t5\", \"feed_forward_proj\": [\"gelu\"]}", "feed_forward_proj is not a text"},
+             {"{\"model_type\": \"t5\", \"feed_forward_proj\": [\"gelu\"]}",
+              "feed_forward_proj is not a text"},
              {"{\"model_type\": \"bart\"}", "model_type 'bart'"},
-             {"{\"model_type\": \"bart\", \"cloze_family\": \"t5\"}", "model_type 'bart' contradicts cloze_family 't5', whose model_type is 't5'"},
-             {"{\"model_type\": \"t5\", \"cloze_family\": \"lm\"}", "contradicts cloze_family 'lm', whose model_type is 'cloze-t5-stack'"},
+             {"{\"model_type\": \"bart\", \"cloze_family\": \"t5\"}",
+              "model_type 'bart' contradicts cloze_family 't5', whose model_type is 't5'"},
+             {"{\"model_type\": \"t5\", \"cloze_family\": \"lm\"}",
+              "contradicts cloze_family 'lm', whose model_type is 'cloze-t5-stack'"},
              {"{\"model_type\": \"t5\", \"vocab_size\": \"8\"}", "vocab_size is not an integer"},
-             {"{\"model_type\": \"t5\", \"vocab_size\": 64, \"d_model\": 8, \"d_kv\": 4, \"d_ff\": 8, \"num_layers\": 1, \"num_heads\": 2, "
+             {"{\"model_type\": \"t5\", \"vocab_size\": 64, \"d_model\": 8, \"d_kv\": 4, \"d_ff\": "
+              "8, \"num_layers\": 1, \"num_heads\": 2, "
               "\"relative_attention_max_distance\": 16}",
               "16 must be larger than half the buckets, 16"},
              {"{\"model_type\": ", "1"},
              {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"gated-tanh\"}", "gated-tanh"},
-             {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"tanh\"}", "relu, gelu, gelu_new, gelu_pytorch_tanh, gated-gelu"}};
+             {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"tanh\"}",
+              "relu, gelu, gelu_new, gelu_pytorch_tanh, gated-gelu"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     const char *path = write_text("config.json", bad[i].text);
     assert_int_not_equal(cz_hf_config_read(&c, path), CZ_OK);
-    if (!strstr(cz_error_message(), bad[i].message) || !strstr(cz_error_message(), path)) fail_msg("message %s", cz_error_message());
+    if (!strstr(cz_error_message(), bad[i].message) || !strstr(cz_error_message(), path))
+      fail_msg("message %s", cz_error_message());
   }
 }
 
-/* Every activation, gated and plain, comes back from a configuration as it went, or is refused by its name. */
+/* Every activation, gated and plain, comes back from a configuration as it went, or is
+ * refused by its name. */
 static void activations(void **state) {
   const char *path = under("activation.json");
   int written = 0;
@@ -218,20 +232,22 @@ static void activations(void **state) {
     c.activation = i / 2;
     c.gated = i % 2;
     if (cz_hf_config_write(&c, path) != CZ_OK) {
-      if (!strstr(cz_error_message(), cz_activation_names[i / 2])) fail_msg("message %s", cz_error_message());
+      if (!strstr(cz_error_message(), cz_activation_names[i / 2]))
+        fail_msg("message %s", cz_error_message());
       continue;
     }
     written++;
     OK(cz_hf_config_read(&back, path));
     if (back.activation != c.activation || back.gated != c.gated)
-      fail_msg("%s, gated %d, comes back as %s, gated %d", cz_activation_names[c.activation], c.gated, cz_activation_names[back.activation],
-               back.gated);
+      fail_msg("%s, gated %d, comes back as %s, gated %d", cz_activation_names[c.activation],
+               c.gated, cz_activation_names[back.activation], back.gated);
   }
   assert_true(written >= CZ_ACTIVATIONS - 1); /* none, which no feed-forward has, may be refused */
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(parity_v1_0), cmocka_unit_test(parity_v1_1), cmocka_unit_test(round_trip),
-                                     cmocka_unit_test(refused), cmocka_unit_test(activations)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(parity_v1_0), cmocka_unit_test(parity_v1_1),
+                                     cmocka_unit_test(round_trip), cmocka_unit_test(refused),
+                                     cmocka_unit_test(activations)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

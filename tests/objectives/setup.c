@@ -6,7 +6,8 @@
 
 /* T5's: pad 0, EOS 1, unknown 2, sentinel k at 32099 - k. */
 void t5_vocabulary(cz_vocabulary *v, int32_t sentinels) {
-  *v = (cz_vocabulary){.size = T5_SIZE, .pad = 0, .eos = T5_EOS, .unk = 2, .n_sentinels = sentinels};
+  *v =
+      (cz_vocabulary){.size = T5_SIZE, .pad = 0, .eos = T5_EOS, .unk = 2, .n_sentinels = sentinels};
   for (int32_t k = 0; k < sentinels; k++) v->sentinels[k] = T5_SENTINEL - k;
 }
 
@@ -46,6 +47,7 @@ void free_example(cz_example *e) {
 
 void assert_ids(const cz_ids *found, const int32_t *expected, size_t n) {
   for (size_t i = 0; i < n && i < found->len; i++)
-    if (found->data[i] != expected[i]) fail_msg("place %zu: found %d, expected %d", i, found->data[i], expected[i]);
+    if (found->data[i] != expected[i])
+      fail_msg("place %zu: found %d, expected %d", i, found->data[i], expected[i]);
   assert_int_equal(found->len, n);
 }

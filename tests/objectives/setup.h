@@ -1,4 +1,5 @@
-/* What the objective tests share: T5's vocabulary, configured objectives and pieces of known tokens. */
+/* What the objective tests share: T5's vocabulary, configured objectives and pieces of
+ * known tokens. */
 #ifndef CZ_TESTS_OBJECTIVES_SETUP_H
 #define CZ_TESTS_OBJECTIVES_SETUP_H
 

@@ -1,12 +1,19 @@
-/* The cases that tell the fidelity modes apart, row by row of the table in objective.h. */
+/* The cases that tell the fidelity modes apart, row by row of the table in
+ * objective.h. */
 #include "setup.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { MODES = 3, PAPER = CZ_FIDELITY_PAPER, CODE = CZ_FIDELITY_CODE, CORRECTED = CZ_FIDELITY_CORRECTED };
+enum {
+  MODES = 3,
+  PAPER = CZ_FIDELITY_PAPER,
+  CODE = CZ_FIDELITY_CODE,
+  CORRECTED = CZ_FIDELITY_CORRECTED
+};
 
-static cz_objective in_mode(const char *name, int fidelity, double density, int64_t targets_length, int32_t sentinels) {
+static cz_objective in_mode(const char *name, int fidelity, double density, int64_t targets_length,
+                            int32_t sentinels) {
   cz_objective_config config = default_config(name);
   config.fidelity = fidelity;
   if (density > 0) config.noise_density = density;
@@ -23,7 +30,8 @@ static void apply(const cz_objective *o, cz_example *e, uint32_t index) {
   OK(cz_objective_apply(o, e, &piece));
 }
 
-/* The released 10 % file cuts a third of the examples, the paper's text none (t5.md 0.6). */
+/* The released 10 % file cuts a third of the examples, the paper's text none (t5.md
+ * 0.6). */
 static void test_caps(void **state) {
   static const int64_t cap[MODES] = {512, 103, 512};
   static const struct {
@@ -40,13 +48,16 @@ static void test_caps(void **state) {
       at_cap += e.targets.len >= 103;
       if (mode == CODE) assert_true(e.targets.len <= 103);
     }
-    assert_in_range(at_cap, 2000 * .30, 2000 * .45); /* 35 % are longer than the cap and 3 % just as long */
+    assert_in_range(at_cap, 2000 * .30,
+                    2000 * .45); /* 35 % are longer than the cap and 3 % just as long */
   }
   for (size_t i = 0; i < sizeof released / sizeof *released; i++)
-    assert_int_equal(in_mode("iid_replace_spans", CODE, released[i].density, 0, 200).targets_cap, released[i].cap);
+    assert_int_equal(in_mode("iid_replace_spans", CODE, released[i].density, 0, 200).targets_cap,
+                     released[i].cap);
   assert_int_equal(in_mode("iid_drop_tokens", CODE, .15, 0, 100).targets_cap, 104);
   assert_int_equal(in_mode("iid_drop_tokens", PAPER, .15, 0, 100).targets_cap, 512);
-  assert_int_equal(in_mode("iid_drop_tokens", CODE, .20, 0, 100).targets_cap, 512); /* no released file */
+  assert_int_equal(in_mode("iid_drop_tokens", CODE, .20, 0, 100).targets_cap,
+                   512); /* no released file */
   free_example(&e);
 }
 
@@ -56,8 +67,9 @@ static int count_sentinels(const cz_ids *ids) {
   return n;
 }
 
-/* Half of 511 tokens is noise in some 128 spans, with 100 sentinels (t5.md 0.5). The example is known in full from its MASS twin, which shares the
- * mask, so each mode's sentinels are predicted one by one. */
+/* Half of 511 tokens is noise in some 128 spans, with 100 sentinels (t5.md 0.5). The
+ * example is known in full from its MASS twin, which shares the mask, so each mode's
+ * sentinels are predicted one by one. */
 static void test_sentinels_run_out(void **state) {
   static int32_t ids[511];
   for (int i = 0; i < 511; i++) ids[i] = 10;
@@ -71,7 +83,8 @@ static void test_sentinels_run_out(void **state) {
     size_t at = 0;
     int32_t span = 0;
     for (int i = 0; i < 511; i++) {
-      bool noise = masked.inputs.data[i] == T5_SENTINEL, before = i > 0 && masked.inputs.data[i - 1] == T5_SENTINEL;
+      bool noise = masked.inputs.data[i] == T5_SENTINEL,
+           before = i > 0 && masked.inputs.data[i - 1] == T5_SENTINEL;
       if (noise && before) continue;
       int32_t expected = !noise ? 10 : mode == CODE ? T5_SENTINEL - span : T5_SENTINEL - span % 100;
       span += noise;
@@ -82,15 +95,18 @@ static void test_sentinels_run_out(void **state) {
   }
   const cz_objective o = in_mode("iid_replace_spans", CORRECTED, .5, 0, 100);
   OK(cz_objective_apply(&o, &e, &piece));
-  assert_int_equal(count_sentinels(&e.inputs), 99);   /* 99 spans, each with a sentinel of its own ... */
+  assert_int_equal(count_sentinels(&e.inputs),
+                   99); /* 99 spans, each with a sentinel of its own ... */
   assert_int_equal(count_sentinels(&e.targets), 100); /* ... and the last to close */
-  for (size_t i = 0; i + 1 < e.targets.len; i++) assert_true(e.targets.data[i] == 10 || e.targets.data[i] > 31999);
+  for (size_t i = 0; i + 1 < e.targets.len; i++)
+    assert_true(e.targets.data[i] == 10 || e.targets.data[i] > 31999);
   assert_int_equal(e.targets.data[e.targets.len - 2], T5_SENTINEL - 99);
   free_example(&masked);
   free_example(&e);
 }
 
-/* Where even the ids below the sentinels end, `code` says so instead of writing negative ids. */
+/* Where even the ids below the sentinels end, `code` says so instead of writing negative
+ * ids. */
 static void test_ids_run_out(void **state) {
   int32_t ids[60];
   for (int i = 0; i < 60; i++) ids[i] = 3;
@@ -103,17 +119,22 @@ static void test_ids_run_out(void **state) {
   free_example(&e);
 }
 
-/* An explicit cap below what the targets need: cut with EOS kept, or noise left out so that nothing is cut. */
+/* An explicit cap below what the targets need: cut with EOS kept, or noise left out so
+ * that nothing is cut. */
 static void test_explicit_caps(void **state) {
   cz_example e = {0};
   for (int mode = 0; mode < MODES; mode++) {
-    const cz_objective replace = in_mode("iid_replace_spans", mode, .15, 60, 100), drop = in_mode("iid_drop_tokens", mode, .15, 40, 100);
+    const cz_objective replace = in_mode("iid_replace_spans", mode, .15, 60, 100),
+                       drop = in_mode("iid_drop_tokens", mode, .15, 40, 100);
     for (uint32_t i = 0; i < 50; i++) {
       apply(&replace, &e, i);
       assert_int_equal(e.targets.data[e.targets.len - 1], T5_EOS);
       assert_true(e.targets.len <= 60);
-      size_t inputs = e.inputs.len, targets = e.targets.len, sentinels = (size_t)count_sentinels(&e.targets);
-      size_t hidden = 512 - inputs + (size_t)count_sentinels(&e.inputs); /* noise tokens, by what the inputs lack */
+      size_t inputs = e.inputs.len, targets = e.targets.len,
+             sentinels = (size_t)count_sentinels(&e.targets);
+      size_t hidden =
+          512 - inputs +
+          (size_t)count_sentinels(&e.inputs); /* noise tokens, by what the inputs lack */
       if (mode == CORRECTED)
         assert_int_equal(targets, hidden + sentinels + 1);
       else
@@ -134,8 +155,9 @@ static void test_explicit_caps(void **state) {
   free_example(&e);
 }
 
-/* As coded, a piece never begins with noise and always ends with it; corrected, both ends are noise with the probability of any other place, and the
- * inputs and targets still fit their caps, which are solved with room for a split span and a closing sentinel. */
+/* As coded, a piece never begins with noise and always ends with it; corrected, both ends
+ * are noise with the probability of any other place, and the inputs and targets still fit
+ * their caps, which are solved with room for a split span and a closing sentinel. */
 static void test_random_roll(void **state) {
   enum { N = 3000 };
   cz_example e = {0};
@@ -158,7 +180,8 @@ static void test_random_roll(void **state) {
     double p = 85.0 / 567, limit = 5.5 * sqrt(N * p * (1 - p));
     if (mode == CORRECTED) {
       assert_true(fabs((double)first - N * p) < limit && fabs((double)last - N * p) < limit);
-      assert_int_equal(longest, o.targets_cap); /* the room is needed: a split span with the closing sentinel */
+      assert_int_equal(
+          longest, o.targets_cap); /* the room is needed: a split span with the closing sentinel */
     } else {
       assert_int_equal(first, 0);
       assert_int_equal(last, N);
@@ -167,7 +190,8 @@ static void test_random_roll(void **state) {
   free_example(&e);
 }
 
-/* Random tokens of BERT-style: from 3 upwards with the sentinels, or ordinary pieces only. A vocabulary of 40 tokens with 20 sentinels shows it. */
+/* Random tokens of BERT-style: from 3 upwards with the sentinels, or ordinary pieces
+ * only. A vocabulary of 40 tokens with 20 sentinels shows it. */
 static void test_random_tokens(void **state) {
   for (int mode = 0; mode < MODES; mode++) {
     cz_objective_config config = default_config("bert_style");
@@ -187,7 +211,8 @@ static void test_random_tokens(void **state) {
       OK(cz_objective_apply(&o, &e, &piece));
       for (size_t k = 0; k < 500; k++) seen[e.inputs.data[k]] = true;
     }
-    for (int32_t id = 0; id < 40; id++) assert_int_equal(seen[id], mode == CORRECTED ? id >= 3 && id < 20 && id != 5 : id >= 3);
+    for (int32_t id = 0; id < 40; id++)
+      assert_int_equal(seen[id], mode == CORRECTED ? id >= 3 && id < 20 && id != 5 : id >= 3);
     free_example(&e);
   }
 }
@@ -205,12 +230,15 @@ static void test_random_share(void **state) {
   free_example(&e);
 }
 
-/* Modes that say the same give the same bits: the default changes nothing that the code does where paper and code agree. */
+/* Modes that say the same give the same bits: the default changes nothing that the code
+ * does where paper and code agree. */
 static void test_agreement(void **state) {
-  static const char *const same[] = {"prefix_lm", "lm", "bert_style", "deshuffling", "mass", "random_spans"};
+  static const char *const same[] = {"prefix_lm",   "lm",   "bert_style",
+                                     "deshuffling", "mass", "random_spans"};
   cz_example a = {0}, b = {0};
   for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
-    const cz_objective paper = in_mode(same[i], PAPER, 0, 0, 100), code = in_mode(same[i], CODE, 0, 0, 100);
+    const cz_objective paper = in_mode(same[i], PAPER, 0, 0, 100),
+                       code = in_mode(same[i], CODE, 0, 0, 100);
     for (uint32_t k = 0; k < 20; k++) {
       apply(&paper, &a, k);
       apply(&code, &b, k);
@@ -224,9 +252,10 @@ static void test_agreement(void **state) {
 
 int run_fidelity_tests(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_caps),          cmocka_unit_test(test_sentinels_run_out), cmocka_unit_test(test_ids_run_out),
-      cmocka_unit_test(test_explicit_caps), cmocka_unit_test(test_random_roll),       cmocka_unit_test(test_random_tokens),
-      cmocka_unit_test(test_random_share),  cmocka_unit_test(test_agreement),
+      cmocka_unit_test(test_caps),         cmocka_unit_test(test_sentinels_run_out),
+      cmocka_unit_test(test_ids_run_out),  cmocka_unit_test(test_explicit_caps),
+      cmocka_unit_test(test_random_roll),  cmocka_unit_test(test_random_tokens),
+      cmocka_unit_test(test_random_share), cmocka_unit_test(test_agreement),
   };
   return cmocka_run_group_tests_name("fidelity", tests, NULL, NULL);
 }

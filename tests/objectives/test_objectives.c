@@ -1,4 +1,5 @@
-/* Whole objectives: lengths against the table of t5.md 3.3, a piece rebuilt from its inputs and targets, keyed draws, the list and its messages. */
+/* Whole objectives: lengths against the table of t5.md 3.3, a piece rebuilt from its
+ * inputs and targets, keyed draws, the list and its messages. */
 #include "setup.h"
 
 #include <math.h>
@@ -6,7 +7,9 @@
 #include <string.h>
 
 /* The objectives whose examples these tests know; others may stand beside them. */
-static const char *const known[] = {"prefix_lm", "lm", "bert_style", "deshuffling", "mass", "iid_replace_spans", "iid_drop_tokens", "random_spans"};
+static const char *const known[] = {"prefix_lm",       "lm",          "bert_style",
+                                    "deshuffling",     "mass",        "iid_replace_spans",
+                                    "iid_drop_tokens", "random_spans"};
 enum { KNOWN = sizeof known / sizeof *known };
 
 static void test_list(void **state) {
@@ -23,10 +26,12 @@ static void test_list(void **state) {
   assert_int_equal(cz_objective_find(&row, "random_span"), CZ_EUSAGE);
   assert_non_null(strstr(cz_error_message(), "did you mean 'random_spans'"));
   assert_int_equal(cz_objective_find(&row, "electra pretraining"), CZ_EUSAGE);
-  for (size_t i = 0; i < cz_objective_count; i++) assert_non_null(strstr(cz_error_message(), cz_objective_rows[i]->name));
+  for (size_t i = 0; i < cz_objective_count; i++)
+    assert_non_null(strstr(cz_error_message(), cz_objective_rows[i]->name));
 }
 
-/* Raw length, caps, and whether documents are joined, at the released settings (t5.md 3.3). */
+/* Raw length, caps, and whether documents are joined, at the released settings (t5.md
+ * 3.3). */
 static void test_cuts(void **state) {
   static const struct {
     const char *name;
@@ -88,13 +93,17 @@ static moments measure(const char *name, cz_objective_config config, int n, int6
   return m;
 }
 
-/* |found - printed| within 5.5 deviations of the difference of two sampled means (the table's 20,000 masks and ours), and the table's rounding. */
-static void assert_close(const char *what, double found, double printed, double deviation, int n, double rounding) {
+/* |found - printed| within 5.5 deviations of the difference of two sampled means (the
+ * table's 20,000 masks and ours), and the table's rounding. */
+static void assert_close(const char *what, double found, double printed, double deviation, int n,
+                         double rounding) {
   double limit = 5.5 * deviation * sqrt(1.0 / n + 1.0 / 20000) + rounding;
-  if (!(fabs(found - printed) <= limit)) fail_msg("%s: found %.4f, the table says %.4f, limit %.4f", what, found, printed, limit);
+  if (!(fabs(found - printed) <= limit))
+    fail_msg("%s: found %.4f, the table says %.4f, limit %.4f", what, found, printed, limit);
 }
 
-/* The table of t5.md 3.3, with nothing said but the density: `paper` cuts nothing, so that the means are those of whole targets. */
+/* The table of t5.md 3.3, with nothing said but the density: `paper` cuts nothing, so
+ * that the means are those of whole targets. */
 static void test_iid_lengths(void **state) {
   static const struct {
     const char *name;
@@ -113,15 +122,18 @@ static void test_iid_lengths(void **state) {
     double spread = table[i].density < .5 ? 12 : 13; /* of the inputs, at most */
     assert_close("mean inputs", m.inputs, table[i].inputs, spread, N, .05);
     assert_close("mean targets", m.targets, table[i].targets, table[i].deviation, N, .05);
-    assert_close("deviation of targets", m.deviation, table[i].deviation, table[i].deviation / sqrt(2), N, .05);
+    assert_close("deviation of targets", m.deviation, table[i].deviation,
+                 table[i].deviation / sqrt(2), N, .05);
     double p = table[i].over;
     assert_close("share over the cap", m.over, p, sqrt(p * (1 - p)), N, p >= .01 ? .005 : .0015);
     p = table[i].crowded;
-    assert_close("share with over 100 sentinels", m.crowded, p, sqrt(p * (1 - p)), N, p > 0 ? .005 : 1e-9);
+    assert_close("share with over 100 sentinels", m.crowded, p, sqrt(p * (1 - p)), N,
+                 p > 0 ? .005 : 1e-9);
   }
 }
 
-/* Random spans have one length each: 512 inputs, targets 126 / 114 / 105 / 99, and the sentinels 32099 downwards on both sides. */
+/* Random spans have one length each: 512 inputs, targets 126 / 114 / 105 / 99, and the
+ * sentinels 32099 downwards on both sides. */
 static void test_span_lengths(void **state) {
   static const struct {
     double mean;
@@ -142,8 +154,9 @@ static void test_span_lengths(void **state) {
       OK(cz_objective_apply(&o, &e, &piece));
       assert_int_equal(e.inputs.len, 512);
       assert_int_equal(e.targets.len, table[i].targets);
-      assert_int_equal(e.inputs.data[0], ids[0]);                             /* the first token is clear */
-      assert_int_equal(e.inputs.data[510], T5_SENTINEL - table[i].spans + 1); /* the last is noise */
+      assert_int_equal(e.inputs.data[0], ids[0]); /* the first token is clear */
+      assert_int_equal(e.inputs.data[510],
+                       T5_SENTINEL - table[i].spans + 1); /* the last is noise */
       assert_int_equal(e.targets.data[table[i].targets - 2], ids[piece.n - 1]);
       int32_t next[2] = {T5_SENTINEL, T5_SENTINEL};
       for (size_t t = 0; t < e.inputs.len; t++) next[0] -= e.inputs.data[t] == next[0];
@@ -157,14 +170,16 @@ static void test_span_lengths(void **state) {
   free_example(&e);
 }
 
-/* Joins inputs and targets of a sentinel objective back into the piece: runs of both sides alternate, and the side whose run comes first is the one
- * that does not begin with a sentinel. */
+/* Joins inputs and targets of a sentinel objective back into the piece: runs of both
+ * sides alternate, and the side whose run comes first is the one that does not begin with
+ * a sentinel. */
 static void rebuild_spans(const cz_example *e, cz_ids *out) {
   const cz_ids *side[2] = {&e->inputs, &e->targets};
   size_t at[2] = {0, 0}, end[2] = {e->inputs.len - 1, e->targets.len - 1};
   int turn = e->inputs.data[0] >= 32000;
   while (at[0] < end[0] || at[1] < end[1]) {
-    while (at[turn] < end[turn] && side[turn]->data[at[turn]] < 32000) OK(cz_ids_add(out, side[turn]->data[at[turn]++]));
+    while (at[turn] < end[turn] && side[turn]->data[at[turn]] < 32000)
+      OK(cz_ids_add(out, side[turn]->data[at[turn]++]));
     turn = !turn;
     if (at[turn] < end[turn]) assert_true(side[turn]->data[at[turn]++] >= 32000);
   }
@@ -209,12 +224,14 @@ static void check_example(const char *name, cz_example *e, const cz_piece *piece
     else
       assert_int_equal(in, n);
     if (!strcmp(name, "mass"))
-      for (size_t i = 0; i < n; i++) assert_true(all.data[i] == piece->ids[i] || all.data[i] == T5_SENTINEL);
+      for (size_t i = 0; i < n; i++)
+        assert_true(all.data[i] == piece->ids[i] || all.data[i] == T5_SENTINEL);
   }
   free(all.data);
 }
 
-/* Pieces of every small length and of random ones, in every objective, with 400 sentinels so that none runs out. */
+/* Pieces of every small length and of random ones, in every objective, with 400 sentinels
+ * so that none runs out. */
 static void test_nothing_is_lost(void **state) {
   static int32_t ids[700];
   cz_stream s;
@@ -223,7 +240,9 @@ static void test_nothing_is_lost(void **state) {
   for (int o = 0; o < KNOWN; o++) {
     const cz_objective objective = make_objective(known[o], default_config(known[o]), 400);
     for (int trial = 0; trial < 300; trial++) {
-      int64_t n = trial < 40 ? trial + 1 : 1 + (int64_t)cz_stream_below(&s, (uint64_t)objective.cut.piece_tokens);
+      int64_t n = trial < 40
+                      ? trial + 1
+                      : 1 + (int64_t)cz_stream_below(&s, (uint64_t)objective.cut.piece_tokens);
       fill_piece(ids, n, &s);
       const cz_piece piece = {.ids = ids, .n = n, .epoch = 3, .index = (uint32_t)trial};
       OK(cz_objective_apply(&objective, &e, &piece));
@@ -246,7 +265,8 @@ typedef struct keyed {
   uint32_t epoch, index;
 } keyed;
 
-/* True when the objective makes of the piece the same inputs and targets under both keys. */
+/* True when the objective makes of the piece the same inputs and targets under both
+ * keys. */
 static bool agree(const char *name, const int32_t *ids, keyed a, keyed b) {
   cz_example made[2] = {0};
   const keyed *const keys[] = {&a, &b};
@@ -257,14 +277,16 @@ static bool agree(const char *name, const int32_t *ids, keyed a, keyed b) {
     const cz_piece piece = {.ids = ids, .n = 300, .epoch = keys[i]->epoch, .index = keys[i]->index};
     OK(cz_objective_apply(&o, &made[i], &piece));
   }
-  bool same = same_ids(&made[0].inputs, &made[1].inputs) && same_ids(&made[0].targets, &made[1].targets);
+  bool same =
+      same_ids(&made[0].inputs, &made[1].inputs) && same_ids(&made[0].targets, &made[1].targets);
   free_example(&made[0]);
   free_example(&made[1]);
   return same;
 }
 
-/* The same piece gives the same example in any order; another seed, epoch or index gives another. Eight pieces: a prefix ends at one of 299 places,
- * so that two draws agree now and then, but not eight pairs of them. */
+/* The same piece gives the same example in any order; another seed, epoch or index gives
+ * another. Eight pieces: a prefix ends at one of 299 places, so that two draws agree now
+ * and then, but not eight pairs of them. */
 static void test_draws_are_keyed(void **state) {
   enum { FIRST = 5, LAST = 12, PIECES = LAST - FIRST + 1 };
   uint64_t seed = test_seed();
@@ -276,22 +298,26 @@ static void test_draws_are_keyed(void **state) {
     const char *name = known[i];
     int same[3] = {0};
     for (uint32_t k = FIRST; k <= LAST; k++) {
-      const keyed key = {seed, 2, k}, others[3] = {{seed + 1, 2, k}, {seed, 3, k}, {seed, 2, k + PIECES}};
+      const keyed key = {seed, 2, k},
+                  others[3] = {{seed + 1, 2, k}, {seed, 3, k}, {seed, 2, k + PIECES}};
       for (int j = 0; j < 3; j++) same[j] += agree(name, ids, key, others[j]);
       assert_true(agree(name, ids, key, key));
     }
-    for (int j = 0; j < 3; j++) assert_true(strcmp(name, "lm") ? same[j] < PIECES : same[j] == PIECES); /* lm draws nothing */
+    for (int j = 0; j < 3; j++)
+      assert_true(strcmp(name, "lm") ? same[j] < PIECES : same[j] == PIECES); /* lm draws nothing */
   }
 }
 
-/* MASS and token dropping corrupt the same tokens of the same piece: comparisons between them are paired. */
+/* MASS and token dropping corrupt the same tokens of the same piece: comparisons between
+ * them are paired. */
 static void test_masks_are_shared(void **state) {
   int32_t ids[300];
   cz_stream s;
   cz_stream_init(&s, test_seed(), "shared", 0, 0);
   fill_piece(ids, 300, &s);
   const cz_objective mass = make_objective("mass", default_config("mass"), 100);
-  const cz_objective drop = make_objective("iid_drop_tokens", default_config("iid_drop_tokens"), 100);
+  const cz_objective drop =
+      make_objective("iid_drop_tokens", default_config("iid_drop_tokens"), 100);
   cz_example a = {0}, b = {0};
   const cz_piece piece = {.ids = ids, .n = 300, .index = 9};
   OK(cz_objective_apply(&mass, &a, &piece));
@@ -308,7 +334,8 @@ static void test_masks_are_shared(void **state) {
   free_example(&b);
 }
 
-/* Deshuffling puts every token of a short piece in every place equally often, the last one too. */
+/* Deshuffling puts every token of a short piece in every place equally often, the last
+ * one too. */
 static void test_every_token_moves(void **state) {
   enum { N = 5, DRAWS = 5000 };
   const cz_objective o = make_objective("deshuffling", default_config("deshuffling"), 100);
@@ -320,11 +347,14 @@ static void test_every_token_moves(void **state) {
     OK(cz_objective_apply(&o, &e, &piece));
     for (int k = 0; k < N; k++) counts[k][e.inputs.data[k] - 10]++;
   }
-  for (int i = 0; i < N * N; i++) assert_close("share of a token in a place", counts[i / N][i % N] / (double)DRAWS, 1.0 / N, 0.4, DRAWS, 0);
+  for (int i = 0; i < N * N; i++)
+    assert_close("share of a token in a place", counts[i / N][i % N] / (double)DRAWS, 1.0 / N, 0.4,
+                 DRAWS, 0);
   free_example(&e);
 }
 
-/* A piece longer than the raw length, as `cloze objective` may be given: both sides are cut to their caps, EOS is kept. */
+/* A piece longer than the raw length, as `cloze objective` may be given: both sides are
+ * cut to their caps, EOS is kept. */
 static void test_long_pieces_are_cut(void **state) {
   static int32_t ids[5000];
   cz_stream s;
@@ -336,7 +366,8 @@ static void test_long_pieces_are_cut(void **state) {
     const cz_piece piece = {.ids = ids, .n = 5000};
     OK(cz_objective_apply(&o, &e, &piece));
     assert_true((int64_t)e.inputs.len <= o.inputs_cap && (int64_t)e.targets.len <= o.targets_cap);
-    if (strcmp(known[i], "prefix_lm")) assert_int_equal(e.targets.len, o.targets_cap); /* its targets may be short by chance */
+    if (strcmp(known[i], "prefix_lm"))
+      assert_int_equal(e.targets.len, o.targets_cap); /* its targets may be short by chance */
     assert_int_equal(e.targets.data[e.targets.len - 1], T5_EOS);
     if (o.inputs_cap) assert_int_equal(e.inputs.data[e.inputs.len - 1], T5_EOS);
   }
@@ -353,7 +384,8 @@ static void test_mean_lengths(void **state) {
   assert_true(inputs == 0 && targets == 512);
 }
 
-static void refuse(const char *name, cz_objective_config config, int32_t sentinels, const char *words) {
+static void refuse(const char *name, cz_objective_config config, int32_t sentinels,
+                   const char *words) {
   const cz_objective_row *row;
   cz_vocabulary v;
   cz_objective o;
@@ -399,9 +431,11 @@ static void test_keys(void **state) {
   bind_fails("mass", "fidelity=papr", "paper");
   bind_fails("lm", "inputs_length=-4", "inputs_length");
   cz_objective_config c = default_config("random_spans");
-  assert_true(c.noise_density == 0.15 && c.mean_noise_span_length == 3 && c.inputs_length == 512 && c.targets_length == 0);
+  assert_true(c.noise_density == 0.15 && c.mean_noise_span_length == 3 && c.inputs_length == 512 &&
+              c.targets_length == 0);
   assert_int_equal(c.fidelity, CZ_FIDELITY_PAPER);
-  assert_true(default_config("deshuffling").noise_density == 1 && default_config("prefix_lm").noise_density == 0.5);
+  assert_true(default_config("deshuffling").noise_density == 1 &&
+              default_config("prefix_lm").noise_density == 0.5);
 }
 
 int main(void) {
@@ -421,5 +455,6 @@ int main(void) {
       cmocka_unit_test(test_keys),
   };
   test_seed();
-  return cmocka_run_group_tests_name("objectives", tests, NULL, NULL) + run_block_tests() + run_fidelity_tests();
+  return cmocka_run_group_tests_name("objectives", tests, NULL, NULL) + run_block_tests() +
+         run_fidelity_tests();
 }

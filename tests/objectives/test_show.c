@@ -1,4 +1,5 @@
-/* `cloze objective` from its words to its output: the example of the paper's Table 3 in every objective, and what it says to wrong input. */
+/* `cloze objective` from its words to its output: the example of the paper's Table 3 in
+ * every objective, and what it says to wrong input. */
 #include "setup.h"
 
 #include "base/fs.h"
@@ -13,24 +14,38 @@
 
 static const char *tokenizer, *text, *ids, *output;
 
-/* The example of the paper's Table 3 and single letters; sentinels run downwards from the last id, as in T5, or upwards. */
-static const char *const words[] = {"▁Thank", "▁you", "▁for", "▁inviting", "▁me", "▁to", "▁your", "▁party", "▁last", "▁week", "▁.", "▁", "a", "b"};
-enum { WORDS = sizeof words / sizeof *words, FIRST = 3, SENTINELS = 40, SIZE = FIRST + WORDS + SENTINELS };
+/* The example of the paper's Table 3 and single letters; sentinels run downwards from the
+ * last id, as in T5, or upwards. */
+static const char *const words[] = {"▁Thank", "▁you",  "▁for",  "▁inviting", "▁me", "▁to", "▁your",
+                                    "▁party", "▁last", "▁week", "▁.",        "▁",   "a",   "b"};
+enum {
+  WORDS = sizeof words / sizeof *words,
+  FIRST = 3,
+  SENTINELS = 40,
+  SIZE = FIRST + WORDS + SENTINELS
+};
 
 static void write_tokenizer(const char *path, bool upwards) {
   cz_buf b = {0};
-  OK(cz_buf_addf(&b, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":["));
+  OK(cz_buf_addf(&b,
+                 "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":["));
   static const char *const special[] = {"<pad>", "</s>", "<unk>"};
-  static const char *const flags = "\"special\":true,\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false";
-  for (int i = 0; i < FIRST; i++) OK(cz_buf_addf(&b, "%s{\"id\":%d,\"content\":\"%s\",%s}", i ? "," : "", i, special[i], flags));
+  static const char *const flags = "\"special\":true,\"single_word\":false,\"lstrip\":false,"
+                                   "\"rstrip\":false,\"normalized\":false";
+  for (int i = 0; i < FIRST; i++)
+    OK(cz_buf_addf(&b, "%s{\"id\":%d,\"content\":\"%s\",%s}", i ? "," : "", i, special[i], flags));
   for (int k = 0; k < SENTINELS; k++)
-    OK(cz_buf_addf(&b, ",{\"id\":%d,\"content\":\"<extra_id_%d>\",%s}", FIRST + WORDS + k, upwards ? k : SENTINELS - 1 - k, flags));
+    OK(cz_buf_addf(&b, ",{\"id\":%d,\"content\":\"<extra_id_%d>\",%s}", FIRST + WORDS + k,
+                   upwards ? k : SENTINELS - 1 - k, flags));
   OK(cz_buf_addf(
-      &b, "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"always\",\"split\":true},"
-          "\"post_processor\":null,\"decoder\":{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"always\",\"split\":true},"
+      &b, "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"▁\","
+          "\"prepend_scheme\":\"always\",\"split\":true},"
+          "\"post_processor\":null,\"decoder\":{\"type\":\"Metaspace\",\"replacement\":\"▁\","
+          "\"prepend_scheme\":\"always\",\"split\":true},"
           "\"model\":{\"type\":\"Unigram\",\"unk_id\":2,\"byte_fallback\":false,\"vocab\":["));
   for (int i = 0; i < FIRST; i++) OK(cz_buf_addf(&b, "[\"%s\",0.0],", special[i]));
-  for (int i = 0; i < WORDS; i++) OK(cz_buf_addf(&b, "%s[\"%s\",-%d.0]", i ? "," : "", words[i], i + 1));
+  for (int i = 0; i < WORDS; i++)
+    OK(cz_buf_addf(&b, "%s[\"%s\",-%d.0]", i ? "," : "", words[i], i + 1));
   OK(cz_buf_addf(&b, "]}}"));
   OK(cz_fs_write_atomic(path, b.data, b.len));
   cz_buf_free(&b);
@@ -55,24 +70,30 @@ static cz_status run(cz_buf *result, int argc, const char *const *argv) {
   return st;
 }
 
-#define RUN(result, ...) run((result), sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *), (const char *const[]){__VA_ARGS__})
+#define RUN(result, ...)                                                                           \
+  run((result), sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *),                       \
+      (const char *const[]){__VA_ARGS__})
 
 static void refuse(cz_status code, const char *message, cz_status found) {
   assert_int_equal(found, code);
-  if (!strstr(cz_error_message(), message)) fail_msg("'%s' is not in: %s", message, cz_error_message());
+  if (!strstr(cz_error_message(), message))
+    fail_msg("'%s' is not in: %s", message, cz_error_message());
 }
 
 static void test_ids_as_json(void **state) {
   cz_buf out = {0};
   write_text(ids, "[3,4,5,6,7,8,9,10,11,12,13]\n[]\n[3]");
   OK(RUN(&out, "objective", "random_spans", "--tokenizer", tokenizer, "--ids", ids, "--json"));
-  /* t5.md 3.3 (c): eleven tokens at 15 % and mean 3 lose the last two; one token keeps it and writes a sentinel */
-  assert_string_equal(out.data, "{\"inputs\": [3, 4, 5, 6, 7, 8, 9, 10, 11, 56, 1], \"targets\": [56, 12, 13, 1]}\n"
-                                "{\"inputs\": [], \"targets\": []}\n"
-                                "{\"inputs\": [3, 1], \"targets\": [56, 1]}\n");
+  /* t5.md 3.3 (c): eleven tokens at 15 % and mean 3 lose the last two; one token keeps it
+   * and writes a sentinel */
+  assert_string_equal(
+      out.data, "{\"inputs\": [3, 4, 5, 6, 7, 8, 9, 10, 11, 56, 1], \"targets\": [56, 12, 13, 1]}\n"
+                "{\"inputs\": [], \"targets\": []}\n"
+                "{\"inputs\": [3, 1], \"targets\": [56, 1]}\n");
   OK(RUN(&out, "objective", "--json", "lm", "--ids", ids, "--tokenizer", tokenizer));
-  assert_string_equal(out.data, "{\"inputs\": [], \"targets\": [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 1]}\n"
-                                "{\"inputs\": [], \"targets\": []}\n{\"inputs\": [], \"targets\": [3, 1]}\n");
+  assert_string_equal(out.data,
+                      "{\"inputs\": [], \"targets\": [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 1]}\n"
+                      "{\"inputs\": [], \"targets\": []}\n{\"inputs\": [], \"targets\": [3, 1]}\n");
   cz_buf_free(&out);
 }
 
@@ -82,9 +103,11 @@ static void test_sentinels_upwards(void **state) {
   const char *other = under("up.json");
   write_tokenizer(other, true);
   write_text(ids, "[3,4,5,6,7,8,9,10,11,12,13,3,4,5,6,7,8,9,10,11,12,13]\n");
-  OK(RUN(&out, "objective", "iid_replace_spans", "noise_density=1", "--tokenizer", other, "--ids", ids, "--json"));
+  OK(RUN(&out, "objective", "iid_replace_spans", "noise_density=1", "--tokenizer", other, "--ids",
+         ids, "--json"));
   assert_non_null(strstr(out.data, "{\"inputs\": [17, 1], "));
-  OK(RUN(&out, "objective", "random_spans", "noise_density=0.3", "mean_noise_span_length=2", "--tokenizer", other, "--ids", ids, "--json"));
+  OK(RUN(&out, "objective", "random_spans", "noise_density=0.3", "mean_noise_span_length=2",
+         "--tokenizer", other, "--ids", ids, "--json"));
   assert_non_null(strstr(out.data, " 17, "));
   assert_non_null(strstr(out.data, " 18, "));
   cz_buf_free(&out);
@@ -97,19 +120,21 @@ static void test_full_length(void **state) {
   for (int i = 0; i < 568; i++) OK(cz_buf_addf(&list, "%s%d", i ? ", " : "", FIRST + i % WORDS));
   OK(cz_buf_addf(&list, "]\n"));
   OK(cz_fs_write_atomic(ids, list.data, list.len));
-  OK(RUN(&out, "objective", "random_spans", "noise_density=0.15", "mean_noise_span_length=3", "--tokenizer", tokenizer, "--ids", ids, "--json",
-         "--seed", "7"));
+  OK(RUN(&out, "objective", "random_spans", "noise_density=0.15", "mean_noise_span_length=3",
+         "--tokenizer", tokenizer, "--ids", ids, "--json", "--seed", "7"));
   json_t *example = json_loads(out.data, 0, NULL);
   assert_non_null(example);
   const char *const sides[] = {"inputs", "targets"};
   for (int s = 0; s < 2; s++) {
     const json_t *side = json_object_get(example, sides[s]);
     int sentinels = 0;
-    for (size_t i = 0; i < json_array_size(side); i++) sentinels += json_integer_value(json_array_get(side, i)) == SIZE - 1 - sentinels;
+    for (size_t i = 0; i < json_array_size(side); i++)
+      sentinels += json_integer_value(json_array_get(side, i)) == SIZE - 1 - sentinels;
     assert_int_equal(json_array_size(side), s ? 114 : 512);
     assert_int_equal(sentinels, 28);
   }
-  assert_int_equal(json_integer_value(json_array_get(json_object_get(example, "inputs"), 0)), FIRST);
+  assert_int_equal(json_integer_value(json_array_get(json_object_get(example, "inputs"), 0)),
+                   FIRST);
   json_decref(example);
   cz_buf_free(&out);
   cz_buf_free(&list);
@@ -119,24 +144,29 @@ static void test_seeds(void **state) {
   cz_buf a = {0}, b = {0};
   write_text(ids, "[3,4,5,6,7,8,9,10,11,12,13,3,4,5,6,7,8,9,10,11,12,13]\n");
   OK(RUN(&a, "objective", "deshuffling", "--tokenizer", tokenizer, "--ids", ids, "--json"));
-  OK(RUN(&b, "objective", "deshuffling", "--tokenizer", tokenizer, "--ids", ids, "--json", "--seed", "0"));
+  OK(RUN(&b, "objective", "deshuffling", "--tokenizer", tokenizer, "--ids", ids, "--json", "--seed",
+         "0"));
   assert_string_equal(a.data, b.data);
-  OK(RUN(&b, "objective", "deshuffling", "--tokenizer", tokenizer, "--ids", ids, "--json", "--seed", "1"));
+  OK(RUN(&b, "objective", "deshuffling", "--tokenizer", tokenizer, "--ids", ids, "--json", "--seed",
+         "1"));
   assert_string_not_equal(a.data, b.data);
   cz_buf_free(&a);
   cz_buf_free(&b);
 }
 
-/* Text is split into documents at blank lines; without a terminal marks stand for colours. */
+/* Text is split into documents at blank lines; without a terminal marks stand for
+ * colours. */
 static void test_readable(void **state) {
   cz_buf out = {0};
-  write_text(text, "\n \nThank you for inviting me\nto your party last week .\n\n  \nThank you .\n");
+  write_text(text,
+             "\n \nThank you for inviting me\nto your party last week .\n\n  \nThank you .\n");
   OK(RUN(&out, "objective", "random_spans", "--tokenizer", tokenizer, "--text", text));
   assert_non_null(strstr(out.data, "document 2: 3 tokens -> 4 inputs, 3 targets\n"
                                    "  inputs   Thank you <extra_id_0> </s>\n"
                                    "  targets  <extra_id_0> . </s>\n"));
   assert_non_null(strstr(out.data, "document 1: "));
-  OK(RUN(&out, "objective", "bert_style", "noise_density=1", "random_token_probability=1", "--tokenizer", tokenizer, "--text", text));
+  OK(RUN(&out, "objective", "bert_style", "noise_density=1", "random_token_probability=1",
+         "--tokenizer", tokenizer, "--text", text));
   assert_non_null(strstr(out.data, "*"));
   assert_null(strstr(out.data, "\033["));
   cz_buf_free(&out);
@@ -148,7 +178,8 @@ static void test_help(void **state) {
     const cz_objective_row *row = cz_objective_rows[i];
     OK(RUN(&out, "objective", row->name, "--keys"));
     assert_non_null(strstr(out.data, row->help));
-    for (size_t k = 0; k < row->section.n_keys; k++) assert_non_null(strstr(out.data, row->section.keys[k].name));
+    for (size_t k = 0; k < row->section.n_keys; k++)
+      assert_non_null(strstr(out.data, row->section.keys[k].name));
   }
   cz_buf_free(&out);
 }
@@ -187,26 +218,32 @@ static void test_bad_files(void **state) {
   cz_buf out = {0};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     write_text(ids, cases[i].content);
-    refuse(CZ_EINVAL, cases[i].message, RUN(&out, "objective", "lm", "--tokenizer", tokenizer, "--ids", ids, "--json"));
+    refuse(CZ_EINVAL, cases[i].message,
+           RUN(&out, "objective", "lm", "--tokenizer", tokenizer, "--ids", ids, "--json"));
   }
   write_text(text, "\n  \n\n");
-  refuse(CZ_EINVAL, "no document in it", RUN(&out, "objective", "lm", "--tokenizer", tokenizer, "--text", text));
-  refuse(CZ_EIO, "missing.jsonl", RUN(&out, "objective", "lm", "--tokenizer", tokenizer, "--ids", "missing.jsonl"));
-  refuse(CZ_EIO, "missing.json", RUN(&out, "objective", "lm", "--tokenizer", "missing.json", "--ids", ids));
+  refuse(CZ_EINVAL, "no document in it",
+         RUN(&out, "objective", "lm", "--tokenizer", tokenizer, "--text", text));
+  refuse(CZ_EIO, "missing.jsonl",
+         RUN(&out, "objective", "lm", "--tokenizer", tokenizer, "--ids", "missing.jsonl"));
+  refuse(CZ_EIO, "missing.json",
+         RUN(&out, "objective", "lm", "--tokenizer", "missing.json", "--ids", ids));
   cz_buf_free(&out);
 }
 
 static int make_files(void **state) {
   if (make_folder(state)) return -1;
-  tokenizer = under("tokenizer.json"), text = under("text.txt"), ids = under("ids.jsonl"), output = under("output.txt");
+  tokenizer = under("tokenizer.json"), text = under("text.txt"), ids = under("ids.jsonl"),
+  output = under("output.txt");
   write_tokenizer(tokenizer, false);
   return 0;
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_ids_as_json), cmocka_unit_test(test_sentinels_upwards), cmocka_unit_test(test_full_length),
-      cmocka_unit_test(test_seeds),       cmocka_unit_test(test_readable),          cmocka_unit_test(test_help),
+      cmocka_unit_test(test_ids_as_json), cmocka_unit_test(test_sentinels_upwards),
+      cmocka_unit_test(test_full_length), cmocka_unit_test(test_seeds),
+      cmocka_unit_test(test_readable),    cmocka_unit_test(test_help),
       cmocka_unit_test(test_wrong_usage), cmocka_unit_test(test_bad_files),
   };
   return cmocka_run_group_tests_name("cloze objective", tests, make_files, drop_folder);

@@ -1,6 +1,8 @@
-/* Each op alone, on its bench problem (cz_op_cases.bench): the median time of a pass, the rate of its products, and the bytes of the arrays that the
- * pass reads and writes, each counted once and whole, over that time (an op that touches a few rows of a table therefore shows a rate that no memory
- * has). For whoever changes a kernel; not a ctest but for one small op.
+/* Each op alone, on its bench problem (cz_op_cases.bench): the median time of a pass, the
+ * rate of its products, and the bytes of the arrays that the pass reads and writes, each
+ * counted once and whole, over that time (an op that touches a few rows of a table
+ * therefore shows a rate that no memory has). For whoever changes a kernel; not a ctest
+ * but for one small op.
  *
  *   bench_ops [--device cpu] [--op NAME] [--repeats 5] */
 #include "base/mem.h"
@@ -42,12 +44,14 @@ static cz_status make_inputs(bench *b) {
     const void *host = a->data;
     if (a->dtype != CZ_I32) a->dtype = b->device->real;
     CZ_TRY(take(b, &a->data, size_of(a)));
-    CZ_TRY(a->dtype == CZ_I32 ? b->device->write(b->device, a->data, host, size_of(a)) : cz_device_write_real(b->device, a->data, host, cz_numel(a)));
+    CZ_TRY(a->dtype == CZ_I32 ? b->device->write(b->device, a->data, host, size_of(a))
+                              : cz_device_write_real(b->device, a->data, host, cz_numel(a)));
   }
   return CZ_OK;
 }
 
-/* Small random gradients at the outputs where one arrives, and room for those of the inputs. */
+/* Small random gradients at the outputs where one arrives, and room for those of the
+ * inputs. */
 static cz_status make_gradients(bench *b, cz_rand *r) {
   for (int o = 0; o < b->row->n_out; o++) {
     cz_arg *a = &b->call.dout[o];
@@ -72,10 +76,15 @@ static cz_status make_gradients(bench *b, cz_rand *r) {
 
 static cz_status make(bench *b, cz_rand *r) {
   char why[256] = "";
-  b->call = (cz_call){
-      .n_in = b->row->n_in, .n_out = b->row->n_out, .attr = b->c.attr, .key.seed = 1, .training = b->c.training, .stream = b->device->stream};
+  b->call = (cz_call){.n_in = b->row->n_in,
+                      .n_out = b->row->n_out,
+                      .attr = b->c.attr,
+                      .key.seed = 1,
+                      .training = b->c.training,
+                      .stream = b->device->stream};
   CZ_TRY(make_inputs(b));
-  if (!b->row->shape(b->call.out, b->call.in, b->c.attr, why, sizeof why)) return CZ_FAIL(CZ_EINVAL, "%s: %s", b->row->name, why);
+  if (!b->row->shape(b->call.out, b->call.in, b->c.attr, why, sizeof why))
+    return CZ_FAIL(CZ_EINVAL, "%s: %s", b->row->name, why);
   for (int o = 0; o < b->row->n_out; o++) {
     cz_arg *a = &b->call.out[o];
     if (b->row->must_alias[o])
@@ -85,19 +94,24 @@ static cz_status make(bench *b, cz_rand *r) {
   }
   if (!b->row->not_differentiable) CZ_TRY(make_gradients(b, r));
   for (int backward = 0; backward < 2 && b->row->workspace; backward++) {
-    size_t bytes = backward && b->row->not_differentiable ? 0 : b->row->workspace(b->device->set, &b->call, backward);
+    size_t bytes = backward && b->row->not_differentiable
+                       ? 0
+                       : b->row->workspace(b->device->set, &b->call, backward);
     b->call.workspace_bytes = bytes > b->call.workspace_bytes ? bytes : b->call.workspace_bytes;
   }
   return take(b, &b->call.workspace, b->call.workspace_bytes);
 }
 
-static int ascending(const void *x, const void *y) { return *(const double *)x < *(const double *)y ? -1 : *(const double *)x > *(const double *)y; }
+static int ascending(const void *x, const void *y) {
+  return *(const double *)x < *(const double *)y ? -1 : *(const double *)x > *(const double *)y;
+}
 
 /* The median after one run that is not counted. */
 static cz_status measure(bench *b, double *seconds, bool backward) {
   double t[MOST_REPEATS];
   cz_kernel kernel = b->device->kernel(b->device, b->op, backward);
-  if (!kernel) return CZ_FAIL(CZ_EINVAL, "op %s has no kernel on %s", b->row->name, b->device->name);
+  if (!kernel)
+    return CZ_FAIL(CZ_EINVAL, "op %s has no kernel on %s", b->row->name, b->device->name);
   for (int i = -1; i < b->repeats; i++) {
     CZ_TRY(b->device->sync(b->device));
     double began = cz_seconds();
@@ -115,9 +129,11 @@ static double moved(const bench *b, bool backward) {
   double bytes = 0;
   if (backward && b->row->needs_of) b->row->needs_of(&needs, b->c.attr);
   for (int i = 0; i < b->row->n_in; i++)
-    bytes += (needs.in >> i & 1 ? (double)size_of(&b->call.in[i]) : 0) + (backward ? (double)size_of(&b->call.din[i]) : 0);
+    bytes += (needs.in >> i & 1 ? (double)size_of(&b->call.in[i]) : 0) +
+             (backward ? (double)size_of(&b->call.din[i]) : 0);
   for (int o = 0; o < b->row->n_out; o++)
-    bytes += (needs.out >> o & 1 ? (double)size_of(&b->call.out[o]) : 0) + (backward ? (double)size_of(&b->call.dout[o]) : 0);
+    bytes += (needs.out >> o & 1 ? (double)size_of(&b->call.out[o]) : 0) +
+             (backward ? (double)size_of(&b->call.dout[o]) : 0);
   return bytes;
 }
 
@@ -126,10 +142,12 @@ static cz_status show(bench *b) {
     double seconds = 0;
     cz_call on_host = b->call;
     CZ_TRY(measure(b, &seconds, backward));
-    for (int i = 0; i < b->row->n_in; i++) on_host.in[i].data = b->c.in[i].dtype == CZ_I32 ? b->c.in[i].data : NULL;
+    for (int i = 0; i < b->row->n_in; i++)
+      on_host.in[i].data = b->c.in[i].dtype == CZ_I32 ? b->c.in[i].data : NULL;
     double flop = b->row->flops ? b->row->flops(&on_host, backward) : 0;
-    printf("%-14s %-8s %10.3f ms %10.1f GFLOP/s %8.1f GB/s   %s\n", b->row->name, backward ? "backward" : "forward", seconds * 1e3,
-           flop / seconds / 1e9, moved(b, backward) / seconds / 1e9, b->c.what);
+    printf("%-14s %-8s %10.3f ms %10.1f GFLOP/s %8.1f GB/s   %s\n", b->row->name,
+           backward ? "backward" : "forward", seconds * 1e3, flop / seconds / 1e9,
+           moved(b, backward) / seconds / 1e9, b->c.what);
   }
   return CZ_OK;
 }
@@ -156,7 +174,8 @@ static cz_status all_ops(const char *device_name, const char *only, int repeats)
     ran++;
   }
   cz_device_close(&device);
-  return st == CZ_OK && !ran ? CZ_FAIL(CZ_EUSAGE, "there is no op '%s' with a bench problem", only) : st;
+  return st == CZ_OK && !ran ? CZ_FAIL(CZ_EUSAGE, "there is no op '%s' with a bench problem", only)
+                             : st;
 }
 
 int main(int argc, char **argv) {
@@ -171,7 +190,8 @@ int main(int argc, char **argv) {
     else if (i + 1 < argc && !strcmp(argv[i], "--repeats"))
       st = cz_parse_int(argv[i + 1], &repeats);
     else
-      st = CZ_FAIL(CZ_EUSAGE, "%s: usage: bench_ops [--device D] [--op NAME] [--repeats N]", argv[i]);
+      st = CZ_FAIL(CZ_EUSAGE, "%s: usage: bench_ops [--device D] [--op NAME] [--repeats N]",
+                   argv[i]);
   }
   if (st == CZ_OK && (repeats < 1 || repeats > MOST_REPEATS))
     st = CZ_FAIL(CZ_EUSAGE, "--repeats is %lld, not 1 to %d", (long long)repeats, MOST_REPEATS);

@@ -1,12 +1,13 @@
-/* Bits: what may not change a result at all. Threads, working in place, data that backward said it does not read, saved outputs that are not made,
- * what is made again. */
+/* Bits: what may not change a result at all. Threads, working in place, data that
+ * backward said it does not read, saved outputs that are not made, what is made again. */
 #include "ops_test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void same_bits(const problem *p, const char *set, const char *what, const char *tensor, const cz_arg *got, const cz_arg *want) {
+static void same_bits(const problem *p, const char *set, const char *what, const char *tensor,
+                      const cz_arg *got, const cz_arg *want) {
   if (!got->data || !want->data) return;
   size_t size = cz_dtype_bytes(want->dtype), bytes = (size_t)cz_numel(want) * size;
   if (bytes == 0 || memcmp(got->data, want->data, bytes) == 0) return;
@@ -19,21 +20,26 @@ static void same_results(const run *got, const run *want, bool backward, const c
   const problem *p = want->p;
   const char *set = want->set == CZ_SET_REF ? "ref" : "cpu";
   bool outputs = !backward || p->row->fused_backward;
-  for (int i = 0; outputs && i < p->row->n_out; i++) same_bits(p, set, what, p->row->out_name[i], &got->call.out[i], &want->call.out[i]);
+  for (int i = 0; outputs && i < p->row->n_out; i++)
+    same_bits(p, set, what, p->row->out_name[i], &got->call.out[i], &want->call.out[i]);
   for (int i = 0; backward && i < p->row->n_in; i++) {
     char name[64];
     snprintf(name, sizeof name, "d%s", p->row->in_name[i]);
-    if (want->v.mode[i] != CZ_GRAD_SKIP) same_bits(p, set, what, name, &got->call.din[i], &want->call.din[i]);
+    if (want->v.mode[i] != CZ_GRAD_SKIP)
+      same_bits(p, set, what, name, &got->call.din[i], &want->call.din[i]);
   }
 }
 
 static void expect_same(const run *want, variant v, bool backward, const char *what) {
   run r;
-  if (backward ? run_backward(&r, want->p, want->set, v) : run_forward(&r, want->p, want->set, v)) same_results(&r, want, backward, what);
+  if (backward ? run_backward(&r, want->p, want->set, v) : run_forward(&r, want->p, want->set, v))
+    same_results(&r, want, backward, what);
   run_free(&r);
 }
 
-static bool same_size(const cz_arg *a, const cz_arg *b) { return cz_present(a) && cz_present(b) && cz_numel(a) == cz_numel(b); }
+static bool same_size(const cz_arg *a, const cz_arg *b) {
+  return cz_present(a) && cz_present(b) && cz_numel(a) == cz_numel(b);
+}
 
 static void check_threads(const run *want, bool backward) {
   if (want->set == CZ_SET_REF || !want->p->row->deterministic) return;
@@ -73,7 +79,8 @@ static void check_gradients_in_place(const run *want) {
   }
 }
 
-/* What the row calls cheap comes out again, bit for bit, of a call that reads what again_in says and makes nothing else. */
+/* What the row calls cheap comes out again, bit for bit, of a call that reads what
+ * again_in says and makes nothing else. */
 static void check_again(const run *want) {
   const cz_op_row *row = want->p->row;
   for (int o = 0; o < row->n_out; o++) {
@@ -93,7 +100,8 @@ static void check_again(const run *want) {
       if (i != o) again.out[i] = (cz_arg){0};
     again.out[o].data = made;
     row->fwd[want->set](&again);
-    if (memcmp(made, out->data, bytes)) fail_case(want->p, "%s made again has other bits", row->out_name[o]);
+    if (memcmp(made, out->data, bytes))
+      fail_case(want->p, "%s made again has other bits", row->out_name[o]);
     free(made);
   }
 }
@@ -121,15 +129,16 @@ static void check_backward_bits(const problem *p, cz_kernel_set set) {
     check_threads(&want, true);
     check_gradients_in_place(&want);
     if (p->row->fused_backward) {
-      if (run_forward(&forward, p, set, plain(p))) same_results(&want, &forward, false, "outputs of backward against those of forward");
+      if (run_forward(&forward, p, set, plain(p)))
+        same_results(&want, &forward, false, "outputs of backward against those of forward");
       run_free(&forward);
     }
   }
   run_free(&want);
 }
 
-/** Both kernel sets give the same bits again, in place, on one, two and three threads, and without what the row says is not needed, and make
- * again what it calls cheap. */
+/** Both kernel sets give the same bits again, in place, on one, two and three threads,
+ * and without what the row says is not needed, and make again what it calls cheap. */
 void check_bits(const problem *p) {
   for (int set = CZ_SET_REF; set <= CZ_SET_CPU; set++) {
     check_forward_bits(p, set);

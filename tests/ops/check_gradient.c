@@ -1,12 +1,15 @@
-/* Gradients: ref's backward against central differences of ref's forward, in float64, along random directions. */
+/* Gradients: ref's backward against central differences of ref's forward, in float64,
+ * along random directions. */
 #include "ops_test.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* sum of dout x out after moving INPUT by STEP along DIR; MAGNITUDE: the same sum of absolute values. */
-static double objective(const problem *p, int input, const double *dir, double step, double *magnitude) {
+/* sum of dout x out after moving INPUT by STEP along DIR; MAGNITUDE: the same sum of
+ * absolute values. */
+static double objective(const problem *p, int input, const double *dir, double step,
+                        double *magnitude) {
   problem q = *p;
   int64_t n = cz_numel(&p->c.in[input]);
   double *x = calloc((size_t)n + 1, sizeof *x), sum = 0;
@@ -32,7 +35,8 @@ static double objective(const problem *p, int input, const double *dir, double s
 }
 
 static double central(const problem *p, int input, const double *dir, double h, double *magnitude) {
-  return (objective(p, input, dir, h, magnitude) - objective(p, input, dir, -h, magnitude)) / (2 * h);
+  return (objective(p, input, dir, h, magnitude) - objective(p, input, dir, -h, magnitude)) /
+         (2 * h);
 }
 
 /* Moves every element by about its input's own size. */
@@ -55,21 +59,26 @@ static void check_input(const problem *p, int input, const double *din, cz_rand 
   }
   for (size_t s = 0; s < sizeof steps / sizeof *steps && !(best <= 1); s++) {
     double h = steps[s], magnitude;
-    double coarse = central(p, input, dir, h, &magnitude), fine = central(p, input, dir, h / 2, &magnitude);
+    double coarse = central(p, input, dir, h, &magnitude),
+           fine = central(p, input, dir, h / 2, &magnitude);
     double value = (4 * fine - coarse) / 3; /* Richardson: the h^2 term cancels */
-    /* A millionth of the size that a derivative along a random direction has, plus the rounding of the two sums. */
+    /* A millionth of the size that a derivative along a random direction has, plus the
+     * rounding of the two sums. */
     double share = fabs(value - analytic) / (1e-6 * sqrt(square) + 1e-15 * magnitude / h + 1e-300);
     if (share < best) best = share, numeric = value;
   }
   now.differences++;
   if (!(best <= 1)) {
-    fail_case(p, "ref backward: derivative along a random direction of %s is %.12g, central differences give %.12g (size %.3g)",
+    fail_case(p,
+              "ref backward: derivative along a random direction of %s is %.12g, central "
+              "differences give %.12g (size %.3g)",
               p->row->in_name[input], analytic, numeric, sqrt(square));
   }
   free(dir);
 }
 
-/** The reference's gradient of every input is the derivative of its forward. Cases near a kink are counted as skipped. */
+/** The reference's gradient of every input is the derivative of its forward. Cases near a
+ * kink are counted as skipped. */
 void check_gradient(const problem *p) {
   if (p->row->not_differentiable) return;
   if (!p->c.smooth) {

@@ -1,4 +1,5 @@
-/* What a row declares must be complete, and its shape rule must refuse what kernels may not see. */
+/* What a row declares must be complete, and its shape rule must refuse what kernels may
+ * not see. */
 #include "ops_test.h"
 
 #include <stdio.h>
@@ -11,7 +12,8 @@ static void fail_row(const cz_op_row *row, const char *what) {
 
 static void check_counts(const cz_op_row *row) {
   if (row->n_in < 1 || row->n_in > CZ_OP_IN) fail_row(row, "has an impossible number of inputs");
-  if (row->n_out < 1 || row->n_out > CZ_OP_OUT) fail_row(row, "has an impossible number of outputs");
+  if (row->n_out < 1 || row->n_out > CZ_OP_OUT)
+    fail_row(row, "has an impossible number of outputs");
   for (int i = 0; i < row->n_in; i++) {
     if (!row->in_name[i]) fail_row(row, "has an input without a name");
   }
@@ -19,8 +21,10 @@ static void check_counts(const cz_op_row *row) {
     if (!row->out_name[i]) fail_row(row, "has an output without a name");
   }
   uint32_t in = (1u << row->n_in) - 1, out = (1u << row->n_out) - 1;
-  if ((row->grad | row->in_optional | row->needs.in) & ~in) fail_row(row, "has a mask that names an input that is not there");
-  if ((row->out_saved | row->needs.out) & ~out) fail_row(row, "has a mask that names an output that is not there");
+  if ((row->grad | row->in_optional | row->needs.in) & ~in)
+    fail_row(row, "has a mask that names an input that is not there");
+  if ((row->out_saved | row->needs.out) & ~out)
+    fail_row(row, "has a mask that names an output that is not there");
   if (row->attr_bytes > CZ_ATTR_BYTES) fail_row(row, "has more attributes than a node can hold");
 }
 
@@ -28,27 +32,34 @@ static void check_backward_declared(const cz_op_row *row) {
   bool backward = row->bwd[CZ_SET_REF] && row->bwd[CZ_SET_CPU];
   bool any = row->bwd[CZ_SET_REF] || row->bwd[CZ_SET_CPU] || row->grad;
   if (row->not_differentiable && any) fail_row(row, "is not differentiable and has a backward");
-  if (!row->not_differentiable && !backward) fail_row(row, "has neither a backward on ref and cpu nor not_differentiable");
-  if (!row->not_differentiable && !row->grad) fail_row(row, "has a backward that yields no gradient");
-  if (row->not_differentiable && row->fused_backward) fail_row(row, "is not differentiable and computes its outputs in backward");
+  if (!row->not_differentiable && !backward)
+    fail_row(row, "has neither a backward on ref and cpu nor not_differentiable");
+  if (!row->not_differentiable && !row->grad)
+    fail_row(row, "has a backward that yields no gradient");
+  if (row->not_differentiable && row->fused_backward)
+    fail_row(row, "is not differentiable and computes its outputs in backward");
 }
 
 static void check_aliases_declared(const cz_op_row *row) {
   for (int i = 0; i < CZ_OP_OUT; i++) {
-    if (row->must_alias[i] < 0 || row->must_alias[i] > row->n_in || row->may_alias[i] < 0 || row->may_alias[i] > row->n_in) {
+    if (row->must_alias[i] < 0 || row->must_alias[i] > row->n_in || row->may_alias[i] < 0 ||
+        row->may_alias[i] > row->n_in) {
       fail_row(row, "has an output that aliases an input that is not there");
     }
   }
   for (int i = 0; i < CZ_OP_IN; i++) {
-    if (row->may_alias_grad[i] < 0 || row->may_alias_grad[i] > row->n_out) fail_row(row, "has a gradient that aliases one that is not there");
-    if (row->may_alias_grad[i] && !(row->grad >> i & 1)) fail_row(row, "aliases a gradient that it does not yield");
+    if (row->may_alias_grad[i] < 0 || row->may_alias_grad[i] > row->n_out)
+      fail_row(row, "has a gradient that aliases one that is not there");
+    if (row->may_alias_grad[i] && !(row->grad >> i & 1))
+      fail_row(row, "aliases a gradient that it does not yield");
   }
 }
 
 /** The row is complete and does not contradict itself. */
 void check_row(const cz_op_row *row) {
   if (!row->name || !row->name[0]) fail_row(row, "has no name");
-  if (!row->fwd[CZ_SET_REF] || !row->fwd[CZ_SET_CPU]) fail_row(row, "lacks a forward on ref or cpu");
+  if (!row->fwd[CZ_SET_REF] || !row->fwd[CZ_SET_CPU])
+    fail_row(row, "lacks a forward on ref or cpu");
   if (!row->shape) fail_row(row, "has no shape rule");
   if (!(row->error_constant > 0)) fail_row(row, "has no error limit");
   check_counts(row);
@@ -62,16 +73,20 @@ static void expect_refused(const problem *p, const cz_arg *in, const char *what,
   if (p->row->shape(out, in, p->c.attr, why, sizeof why))
     fail_case(p, "the shape rule accepts input %s %s", p->row->in_name[input], what);
   else if (!why[0])
-    fail_case(p, "the shape rule refuses input %s %s without saying why", p->row->in_name[input], what);
+    fail_case(p, "the shape rule refuses input %s %s without saying why", p->row->in_name[input],
+              what);
 }
 
-/** The shape rule gives outputs that can be made, and refuses missing inputs, integers for reals and reals for integers. */
+/** The shape rule gives outputs that can be made, and refuses missing inputs, integers
+ * for reals and reals for integers. */
 void check_shapes(const problem *p) {
   for (int i = 0; i < p->row->n_out; i++) {
     const cz_arg *a = &p->out[i];
     bool sound = a->ndim >= 0 && a->ndim <= CZ_DIMS && (a->dtype == CZ_F64 || a->dtype == CZ_I32);
     for (int d = 0; sound && d < a->ndim; d++) sound = a->dim[d] >= 0;
-    if (!sound) fail_case(p, "the shape rule gives output %s an impossible shape or dtype %d", p->row->out_name[i], (int)a->dtype);
+    if (!sound)
+      fail_case(p, "the shape rule gives output %s an impossible shape or dtype %d",
+                p->row->out_name[i], (int)a->dtype);
     int alias = p->row->must_alias[i] - 1;
     bool same = alias < 0 || !cz_present(a) || cz_numel(a) == cz_numel(&p->c.in[alias]);
     if (!same) fail_case(p, "output %s is not of its input's size", p->row->out_name[i]);
@@ -80,7 +95,8 @@ void check_shapes(const problem *p) {
     cz_arg in[CZ_OP_IN];
     memcpy(in, p->c.in, sizeof in);
     if (!cz_present(&in[i])) {
-      if (!(p->row->in_optional >> i & 1)) fail_case(p, "input %s is absent, though it is not optional", p->row->in_name[i]);
+      if (!(p->row->in_optional >> i & 1))
+        fail_case(p, "input %s is absent, though it is not optional", p->row->in_name[i]);
       continue;
     }
     in[i].dtype = in[i].dtype == CZ_I32 ? CZ_F64 : CZ_I32;
@@ -90,10 +106,12 @@ void check_shapes(const problem *p) {
   }
 }
 
-/** Over all cases of the op, every optional input was absent once and every input was present once. */
+/** Over all cases of the op, every optional input was absent once and every input was
+ * present once. */
 void check_optional_seen(const cz_op_row *row) {
   for (int i = 0; i < row->n_in; i++) {
-    if ((row->in_optional >> i & 1) && !(now.absent >> i & 1)) fail_row(row, "has an optional input that no case leaves out");
+    if ((row->in_optional >> i & 1) && !(now.absent >> i & 1))
+      fail_row(row, "has an optional input that no case leaves out");
     if (!(now.present >> i & 1)) fail_row(row, "has an input that no case gives");
   }
 }

@@ -1,24 +1,32 @@
-/* Values: the float32 kernels against ref, forward and backward, in every gradient mode and with gradients missing. */
+/* Values: the float32 kernels against ref, forward and backward, in every gradient mode
+ * and with gradients missing. */
 #include "ops_test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static const double ROUNDOFF = 0x1p-24, EXACT = 0x1p-40; /* of float32; between two float64 runs that differ in the order of additions only */
+static const double ROUNDOFF = 0x1p-24,
+                    EXACT = 0x1p-40; /* of float32; between two float64 runs that differ in the
+                                        order of additions only */
 
-static void compare_outputs(const problem *p, const char *check, const values *got, const values *want, const values *sens, double constant) {
+static void compare_outputs(const problem *p, const char *check, const values *got,
+                            const values *want, const values *sens, double constant) {
   for (int i = 0; i < p->row->n_out; i++) {
     if (!want->out[i] || !got->out[i]) continue;
     double none = p->out[i].dtype == CZ_I32 ? 0 : constant;
-    compare(p, check, p->row->out_name[i], &p->out[i], got->out[i], want->out[i], sens->out[i], none, 0);
+    compare(p, check, p->row->out_name[i], &p->out[i], got->out[i], want->out[i], sens->out[i],
+            none, 0);
   }
 }
 
-static void compare_gradients(const problem *p, const char *check, const values *got, const values *want, const values *sens, double constant) {
+static void compare_gradients(const problem *p, const char *check, const values *got,
+                              const values *want, const values *sens, double constant) {
   for (int i = 0; i < p->row->n_in; i++) {
     char name[64];
     snprintf(name, sizeof name, "d%s", p->row->in_name[i]);
-    if (got->din[i] && want->din[i]) compare(p, check, name, &p->c.in[i], got->din[i], want->din[i], sens->din[i], constant, p->grain);
+    if (got->din[i] && want->din[i])
+      compare(p, check, name, &p->c.in[i], got->din[i], want->din[i], sens->din[i], constant,
+              p->grain);
   }
 }
 
@@ -34,8 +42,10 @@ static void check_forward(const problem *p) {
   values_free(&want), values_free(&got), values_free(&sens);
 }
 
-/* What was there before is part of an ADDed result: WANT becomes before + want, and its magnitude joins the sensitivity. */
-static void add_before(const problem *p, variant v, const values *base, const values *base_sens, values *want, values *sens) {
+/* What was there before is part of an ADDed result: WANT becomes before + want, and its
+ * magnitude joins the sensitivity. */
+static void add_before(const problem *p, variant v, const values *base, const values *base_sens,
+                       values *want, values *sens) {
   *want = *sens = (values){0};
   for (int i = 0; i < p->row->n_in; i++) {
     if (v.mode[i] == CZ_GRAD_SKIP || !base->din[i]) continue;
@@ -46,13 +56,15 @@ static void add_before(const problem *p, variant v, const values *base, const va
     for (int64_t j = 0; j < n; j++) {
       double before = v.mode[i] == CZ_GRAD_ADD ? p->before[i][j] : 0;
       want->din[i][j] = base->din[i][j] + before;
-      sens->din[i][j] = base_sens->din[i][j] + (before < 0 ? -before : before) + (base->din[i][j] < 0 ? -base->din[i][j] : base->din[i][j]);
+      sens->din[i][j] = base_sens->din[i][j] + (before < 0 ? -before : before) +
+                        (base->din[i][j] < 0 ? -base->din[i][j] : base->din[i][j]);
     }
   }
 }
 
 /* One combination of modes on both kernel sets against the plain result. */
-static void check_modes(const problem *p, variant v, const values *base, const values *base_sens, const char *what) {
+static void check_modes(const problem *p, variant v, const values *base, const values *base_sens,
+                        const char *what) {
   char label[64];
   values want, sens, got = {0};
   add_before(p, v, base, base_sens, &want, &sens);
@@ -61,7 +73,8 @@ static void check_modes(const problem *p, variant v, const values *base, const v
     if (run_backward(&r, p, set, v)) run_values(&got, &r);
     run_free(&r);
     snprintf(label, sizeof label, "%s backward, %s", set == CZ_SET_REF ? "ref" : "cpu", what);
-    compare_gradients(p, label, &got, &want, &sens, set == CZ_SET_REF ? EXACT : p->row->error_constant * ROUNDOFF);
+    compare_gradients(p, label, &got, &want, &sens,
+                      set == CZ_SET_REF ? EXACT : p->row->error_constant * ROUNDOFF);
     values_free(&got);
   }
   values_free(&want), values_free(&sens);
@@ -86,7 +99,8 @@ static void check_all_modes(const problem *p, const values *base, const values *
   }
 }
 
-/* With gradients at the outputs of MASK only: ref equals ref with explicit zeros, cpu equals ref. */
+/* With gradients at the outputs of MASK only: ref equals ref with explicit zeros, cpu
+ * equals ref. */
 static void check_arriving(const problem *p, uint32_t mask) {
   run r;
   values want = {0}, got = {0}, sens;
@@ -103,8 +117,11 @@ static void check_arriving(const problem *p, uint32_t mask) {
   if (run_backward(&r, p, CZ_SET_CPU, v)) run_values(&got, &r);
   run_free(&r);
   bool all = mask == problem_douts(p);
-  compare_gradients(p, all ? "cpu backward" : "cpu backward, one gradient absent", &got, &want, &sens, p->row->error_constant * ROUNDOFF);
-  if (p->row->fused_backward) compare_outputs(p, "cpu outputs of backward", &got, &want, &sens, p->row->error_constant * ROUNDOFF);
+  compare_gradients(p, all ? "cpu backward" : "cpu backward, one gradient absent", &got, &want,
+                    &sens, p->row->error_constant * ROUNDOFF);
+  if (p->row->fused_backward)
+    compare_outputs(p, "cpu outputs of backward", &got, &want, &sens,
+                    p->row->error_constant * ROUNDOFF);
   if (all) check_all_modes(p, &want, &sens);
   values_free(&want), values_free(&got), values_free(&sens);
 }

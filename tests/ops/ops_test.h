@@ -1,7 +1,9 @@
 /* The table driver: what is shared by the checks that every line of ops.def must pass.
  *
- * A `problem` is one case of one op with random gradients at its outputs. A `run` is one execution of a kernel on it, in memory of its own: every
- * tensor lies between guard bytes, everything that a kernel must write is NaN before, and everything that it may not write is compared afterwards. */
+ * A `problem` is one case of one op with random gradients at its outputs. A `run` is one
+ * execution of a kernel on it, in memory of its own: every tensor lies between guard
+ * bytes, everything that a kernel must write is NaN before, and everything that it may
+ * not write is compared afterwards. */
 #ifndef CZ_TESTS_OPS_TEST_H
 #define CZ_TESTS_OPS_TEST_H
 
@@ -16,10 +18,13 @@ typedef struct problem {
   cz_key key;
   cz_arg out[CZ_OP_OUT];    /* what the shape rule says for float64 inputs; no data */
   double *dout[CZ_OP_OUT];  /* random gradients, float32 values; null where none can arrive */
-  double *before[CZ_OP_IN]; /* what lies in a gradient before something is added to it; null where the input yields none */
-  double grain;             /* rounding of ref's own gradients: 2^-51 x largest input x largest gradient at an output */
-  double shaken;            /* relative change of the numbers of a perturbed problem; what forward leaves for backward is changed likewise, */
-  uint64_t shake_seed;      /* drawn from this seed */
+  double *before[CZ_OP_IN]; /* what lies in a gradient before something is added to it; null where
+                               the input yields none */
+  double grain;  /* rounding of ref's own gradients: 2^-51 x largest input x largest gradient at an
+                    output */
+  double shaken; /* relative change of the numbers of a perturbed problem; what forward leaves for
+                    backward is changed likewise, */
+  uint64_t shake_seed; /* drawn from this seed */
 } problem;
 
 enum { NONE = -1 };
@@ -80,8 +85,9 @@ void values_free(values *v);
 void fail_case(const problem *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void sensitivity(values *sum, const problem *p, variant v, bool backward);
-bool compare(const problem *p, const char *check, const char *tensor, const cz_arg *shape, const double *got, const double *want, const double *sens,
-             double constant, double grain);
+bool compare(const problem *p, const char *check, const char *tensor, const cz_arg *shape,
+             const double *got, const double *want, const double *sens, double constant,
+             double grain);
 
 void check_row(const cz_op_row *row);
 void check_shapes(const problem *p);

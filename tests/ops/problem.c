@@ -21,7 +21,8 @@ void fail_case(const problem *p, const char *format, ...) {
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  fprintf(stderr, "FAILED %s, CZ_TEST_SEED=%llu CZ_TEST_INDEX=%d (%s): %s\n", op_name(p), (unsigned long long)p->seed, p->index, p->c.what, text);
+  fprintf(stderr, "FAILED %s, CZ_TEST_SEED=%llu CZ_TEST_INDEX=%d (%s): %s\n", op_name(p),
+          (unsigned long long)p->seed, p->index, p->c.what, text);
 }
 
 static double *random_reals(cz_rand *r, int64_t n) {
@@ -46,7 +47,8 @@ static double largest(double most, const double *x, int64_t n) {
 static void measure_grain(problem *p) {
   double in = 1, dout = 0;
   for (int i = 0; i < p->row->n_in; i++) {
-    if (cz_present(&p->c.in[i]) && p->c.in[i].dtype == CZ_F64) in = largest(in, p->c.in[i].data, cz_numel(&p->c.in[i]));
+    if (cz_present(&p->c.in[i]) && p->c.in[i].dtype == CZ_F64)
+      in = largest(in, p->c.in[i].data, cz_numel(&p->c.in[i]));
   }
   for (int i = 0; i < p->row->n_out; i++) {
     if (p->dout[i]) dout = largest(dout, p->dout[i], cz_numel(&p->out[i]));
@@ -55,7 +57,9 @@ static void measure_grain(problem *p) {
 }
 
 /** True when the input is there and the row promises a gradient for it. */
-bool problem_yields(const problem *p, int input) { return (p->row->grad >> input & 1) && cz_present(&p->c.in[input]); }
+bool problem_yields(const problem *p, int input) {
+  return (p->row->grad >> input & 1) && cz_present(&p->c.in[input]);
+}
 
 /** Outputs at which a gradient can arrive. */
 uint32_t problem_douts(const problem *p) {
@@ -64,7 +68,8 @@ uint32_t problem_douts(const problem *p) {
   return mask;
 }
 
-/** Case INDEX of OP under SEED: sampled, accepted by the shape rule, with random gradients. False when the rule refuses it, which is a failure. */
+/** Case INDEX of OP under SEED: sampled, accepted by the shape rule, with random
+ * gradients. False when the rule refuses it, which is a failure. */
 bool problem_make(problem *p, cz_op op, uint64_t seed, int index) {
   const cz_op_row *row = cz_op_rows[op];
   cz_rand r = {.state = seed};
@@ -72,7 +77,10 @@ bool problem_make(problem *p, cz_op op, uint64_t seed, int index) {
   r.state += (uint64_t)index * 0x100000001b3ULL;
   *p = (problem){.row = row, .seed = seed, .index = index};
   cz_op_case_table[op]->sample(&p->c, &r, index);
-  p->key = (cz_key){.seed = cz_rand_u64(&r), .step = (uint32_t)cz_rand_u64(&r), .shard = (uint32_t)cz_rand_u64(&r), .op = (uint32_t)cz_rand_u64(&r)};
+  p->key = (cz_key){.seed = cz_rand_u64(&r),
+                    .step = (uint32_t)cz_rand_u64(&r),
+                    .shard = (uint32_t)cz_rand_u64(&r),
+                    .op = (uint32_t)cz_rand_u64(&r)};
   char why[256] = "";
   if (!row->shape(p->out, p->c.in, p->c.attr, why, sizeof why)) {
     fail_case(p, "the shape rule refuses a legal case: %s", why);
@@ -84,21 +92,25 @@ bool problem_make(problem *p, cz_op op, uint64_t seed, int index) {
     if (problem_yields(p, i)) p->before[i] = random_reals(&r, cz_numel(&p->c.in[i]));
   }
   for (int i = 0; i < row->n_out; i++) {
-    bool arrives = !row->not_differentiable && cz_present(&p->out[i]) && p->out[i].dtype != CZ_I32 && !(row->out_saved >> i & 1);
+    bool arrives = !row->not_differentiable && cz_present(&p->out[i]) &&
+                   p->out[i].dtype != CZ_I32 && !(row->out_saved >> i & 1);
     if (arrives) p->dout[i] = random_reals(&r, cz_numel(&p->out[i]));
   }
   measure_grain(p);
   return true;
 }
 
-/** Changes each number at random, relative deviation DELTA. Uniform, not +-DELTA: where two large terms cancel, two draws of one sign would cancel
- * too, and eight times in a row once in 256 elements. */
+/** Changes each number at random, relative deviation DELTA. Uniform, not +-DELTA: where
+ * two large terms cancel, two draws of one sign would cancel too, and eight times in a
+ * row once in 256 elements. */
 void perturb(double *x, int64_t n, cz_rand *r, double delta) {
-  double most = delta * 1.7320508075688772; /* a uniform number's deviation is its range / sqrt(12) */
+  double most =
+      delta * 1.7320508075688772; /* a uniform number's deviation is its range / sqrt(12) */
   for (int64_t i = 0; i < n; i++) x[i] *= 1 + cz_rand_real(r, -most, most);
 }
 
-/** Q is P with every real number that a kernel reads (inputs, gradients, what is added to) changed at random, relative deviation DELTA. */
+/** Q is P with every real number that a kernel reads (inputs, gradients, what is added
+ * to) changed at random, relative deviation DELTA. */
 void problem_perturb(problem *q, const problem *p, cz_rand *r, double delta) {
   *q = *p;
   q->shaken = delta, q->shake_seed = cz_rand_u64(r);

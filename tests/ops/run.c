@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GUARD = 128, GUARD_BYTE = 0xA5, POISON = 0xFF }; /* 0xFF bytes are a NaN in every floating format */
+enum {
+  GUARD = 128,
+  GUARD_BYTE = 0xA5,
+  POISON = 0xFF
+}; /* 0xFF bytes are a NaN in every floating format */
 
 static unsigned char *payload(const block *b) { return b->base + GUARD; }
 
@@ -41,7 +45,9 @@ static double *load(const cz_arg *a) {
   double *x = calloc((size_t)n + 1, sizeof *x);
   if (!x) abort();
   for (int64_t i = 0; i < n; i++) {
-    x[i] = a->dtype == CZ_F64 ? ((double *)a->data)[i] : a->dtype == CZ_F32 ? (double)((float *)a->data)[i] : (double)((int32_t *)a->data)[i];
+    x[i] = a->dtype == CZ_F64   ? ((double *)a->data)[i]
+           : a->dtype == CZ_F32 ? (double)((float *)a->data)[i]
+                                : (double)((int32_t *)a->data)[i];
   }
   return x;
 }
@@ -56,7 +62,8 @@ static void give(cz_arg *a, block *b) {
 /** Every gradient written, all outputs with a gradient, nothing in place. */
 variant plain(const problem *p) {
   variant v = {.dout = problem_douts(p), .alias_out = NONE, .alias_grad = NONE};
-  for (int i = 0; i < CZ_OP_IN; i++) v.mode[i] = problem_yields(p, i) ? CZ_GRAD_WRITE : CZ_GRAD_SKIP;
+  for (int i = 0; i < CZ_OP_IN; i++)
+    v.mode[i] = problem_yields(p, i) ? CZ_GRAD_WRITE : CZ_GRAD_SKIP;
   return v;
 }
 
@@ -95,7 +102,11 @@ static bool make_outputs(run *r) {
 
 static bool begin(run *r, const problem *p, cz_kernel_set set, variant v) {
   *r = (run){.p = p, .set = set, .v = v};
-  r->call = (cz_call){.n_in = p->row->n_in, .n_out = p->row->n_out, .attr = p->c.attr, .key = p->key, .training = p->c.training};
+  r->call = (cz_call){.n_in = p->row->n_in,
+                      .n_out = p->row->n_out,
+                      .attr = p->c.attr,
+                      .key = p->key,
+                      .training = p->c.training};
   make_inputs(r);
   return make_outputs(r);
 }
@@ -126,19 +137,23 @@ static void make_gradients(run *r) {
   }
 }
 
-/* Overwrites what the row says backward does not read: NaN, or zero for integers (a wild index would crash instead of failing). */
+/* Overwrites what the row says backward does not read: NaN, or zero for integers (a wild
+ * index would crash instead of failing). */
 static void poison_unneeded(run *r) {
   cz_needs needs = r->p->row->needs;
   if (r->p->row->needs_of) r->p->row->needs_of(&needs, r->call.attr);
   for (int i = 0; i < r->call.n_in; i++) {
-    if (r->in[i].base && !(needs.in >> i & 1)) memset(payload(&r->in[i]), r->call.in[i].dtype == CZ_I32 ? 0 : POISON, r->in[i].bytes);
+    if (r->in[i].base && !(needs.in >> i & 1))
+      memset(payload(&r->in[i]), r->call.in[i].dtype == CZ_I32 ? 0 : POISON, r->in[i].bytes);
   }
   for (int i = 0; i < r->call.n_out; i++) {
-    if (r->out[i].base && !(needs.out >> i & 1)) memset(payload(&r->out[i]), r->call.out[i].dtype == CZ_I32 ? 0 : POISON, r->out[i].bytes);
+    if (r->out[i].base && !(needs.out >> i & 1))
+      memset(payload(&r->out[i]), r->call.out[i].dtype == CZ_I32 ? 0 : POISON, r->out[i].bytes);
   }
 }
 
-/* In a perturbed problem, changes what backward reads of forward's outputs: a float32 forward rounds them. */
+/* In a perturbed problem, changes what backward reads of forward's outputs: a float32
+ * forward rounds them. */
 static void shake_saved(run *r) {
   cz_rand rand = {.state = r->p->shake_seed};
   for (int i = 0; i < r->call.n_out; i++) {
@@ -158,7 +173,9 @@ static void call_kernel(run *r, bool backward) {
   omp_set_num_threads(threads);
 }
 
-static bool same_block(const block *b, const unsigned char *copy) { return !b->base || memcmp(payload(b), copy, b->bytes) == 0; }
+static bool same_block(const block *b, const unsigned char *copy) {
+  return !b->base || memcmp(payload(b), copy, b->bytes) == 0;
+}
 
 static unsigned char *copy_block(const block *b) {
   unsigned char *copy = malloc(b->bytes + 1);
@@ -169,7 +186,8 @@ static unsigned char *copy_block(const block *b) {
 
 static bool written_input(const run *r, int input) {
   for (int i = 0; i < r->call.n_out; i++) {
-    bool must = r->p->row->must_alias[i] == input + 1, may = r->v.alias_out == i && r->p->row->may_alias[i] == input + 1;
+    bool must = r->p->row->must_alias[i] == input + 1,
+         may = r->v.alias_out == i && r->p->row->may_alias[i] == input + 1;
     if (cz_present(&r->call.out[i]) && (must || may)) return true;
   }
   return false;
@@ -178,14 +196,20 @@ static bool written_input(const run *r, int input) {
 static void check_guards(const run *r, const char *pass) {
   const char *set = r->set == CZ_SET_REF ? "ref" : "cpu";
   for (int i = 0; i < r->call.n_in; i++) {
-    if (!guards_intact(&r->in[i])) fail_case(r->p, "%s %s writes outside input %s", set, pass, r->p->row->in_name[i]);
-    if (!guards_intact(&r->din[i])) fail_case(r->p, "%s %s writes outside the gradient of %s", set, pass, r->p->row->in_name[i]);
+    if (!guards_intact(&r->in[i]))
+      fail_case(r->p, "%s %s writes outside input %s", set, pass, r->p->row->in_name[i]);
+    if (!guards_intact(&r->din[i]))
+      fail_case(r->p, "%s %s writes outside the gradient of %s", set, pass, r->p->row->in_name[i]);
   }
   for (int i = 0; i < r->call.n_out; i++) {
-    if (!guards_intact(&r->out[i])) fail_case(r->p, "%s %s writes outside output %s", set, pass, r->p->row->out_name[i]);
-    if (!guards_intact(&r->dout[i])) fail_case(r->p, "%s %s writes outside the gradient of output %s", set, pass, r->p->row->out_name[i]);
+    if (!guards_intact(&r->out[i]))
+      fail_case(r->p, "%s %s writes outside output %s", set, pass, r->p->row->out_name[i]);
+    if (!guards_intact(&r->dout[i]))
+      fail_case(r->p, "%s %s writes outside the gradient of output %s", set, pass,
+                r->p->row->out_name[i]);
   }
-  if (!guards_intact(&r->work)) fail_case(r->p, "%s %s writes outside its workspace of %zu bytes", set, pass, r->work.bytes);
+  if (!guards_intact(&r->work))
+    fail_case(r->p, "%s %s writes outside its workspace of %zu bytes", set, pass, r->work.bytes);
 }
 
 /* Calls the kernel and reports everything that it wrote without leave. */
@@ -193,32 +217,41 @@ static void call_watched(run *r, bool backward) {
   const char *pass = backward ? "backward" : "forward", *set = r->set == CZ_SET_REF ? "ref" : "cpu";
   unsigned char *in[CZ_OP_IN], *out[CZ_OP_OUT], *dout[CZ_OP_OUT], *din[CZ_OP_IN];
   for (int i = 0; i < CZ_OP_IN; i++) in[i] = copy_block(&r->in[i]), din[i] = copy_block(&r->din[i]);
-  for (int i = 0; i < CZ_OP_OUT; i++) out[i] = copy_block(&r->out[i]), dout[i] = copy_block(&r->dout[i]);
+  for (int i = 0; i < CZ_OP_OUT; i++)
+    out[i] = copy_block(&r->out[i]), dout[i] = copy_block(&r->dout[i]);
   call_kernel(r, backward);
   for (int i = 0; i < r->call.n_in; i++) {
     bool may = !backward && written_input(r, i);
-    if (!may && !same_block(&r->in[i], in[i])) fail_case(r->p, "%s %s changes input %s", set, pass, r->p->row->in_name[i]);
+    if (!may && !same_block(&r->in[i], in[i]))
+      fail_case(r->p, "%s %s changes input %s", set, pass, r->p->row->in_name[i]);
     bool meddled = r->v.mode[i] == CZ_GRAD_SKIP && !same_block(&r->din[i], din[i]);
-    if (meddled) fail_case(r->p, "%s %s writes the gradient of %s, which is to be skipped", set, pass, r->p->row->in_name[i]);
+    if (meddled)
+      fail_case(r->p, "%s %s writes the gradient of %s, which is to be skipped", set, pass,
+                r->p->row->in_name[i]);
   }
   for (int i = 0; i < r->call.n_out && backward; i++) {
-    bool may = r->p->row->fused_backward, in_place = r->v.alias_grad != NONE && r->p->row->may_alias_grad[r->v.alias_grad] == i + 1;
-    if (!may && !same_block(&r->out[i], out[i])) fail_case(r->p, "%s backward changes output %s", set, r->p->row->out_name[i]);
-    if (!in_place && !same_block(&r->dout[i], dout[i])) fail_case(r->p, "%s backward changes the gradient of output %s", set, r->p->row->out_name[i]);
+    bool may = r->p->row->fused_backward,
+         in_place = r->v.alias_grad != NONE && r->p->row->may_alias_grad[r->v.alias_grad] == i + 1;
+    if (!may && !same_block(&r->out[i], out[i]))
+      fail_case(r->p, "%s backward changes output %s", set, r->p->row->out_name[i]);
+    if (!in_place && !same_block(&r->dout[i], dout[i]))
+      fail_case(r->p, "%s backward changes the gradient of output %s", set, r->p->row->out_name[i]);
   }
   check_guards(r, pass);
   for (int i = 0; i < CZ_OP_IN; i++) free(in[i]), free(din[i]);
   for (int i = 0; i < CZ_OP_OUT; i++) free(out[i]), free(dout[i]);
 }
 
-/** Runs forward. False when the shape rule refuses; then there is nothing to look at. The caller frees the run in any case. */
+/** Runs forward. False when the shape rule refuses; then there is nothing to look at. The
+ * caller frees the run in any case. */
 bool run_forward(run *r, const problem *p, cz_kernel_set set, variant v) {
   if (!begin(r, p, set, v)) return false;
   call_watched(r, false);
   return true;
 }
 
-/** Runs forward, then backward on what forward left; a terminal loss (fused_backward) runs backward alone, its outputs NaN before. */
+/** Runs forward, then backward on what forward left; a terminal loss (fused_backward)
+ * runs backward alone, its outputs NaN before. */
 bool run_backward(run *r, const problem *p, cz_kernel_set set, variant v) {
   if (!begin(r, p, set, v)) return false;
   if (!p->row->fused_backward) call_watched(r, false);

@@ -1,7 +1,8 @@
-/* Runs every op of kernels/ops.def through the checks of this folder: its fixed cases, then fresh random ones.
+/* Runs every op of kernels/ops.def through the checks of this folder: its fixed cases,
+ * then fresh random ones.
  *
- * CZ_TEST_SEED replays a seed, CZ_TEST_INDEX runs one case of it, CZ_TEST_OPS=linear,norm selects ops, CZ_TEST_CASES sets the random cases an op
- * gets. */
+ * CZ_TEST_SEED replays a seed, CZ_TEST_INDEX runs one case of it, CZ_TEST_OPS=linear,norm
+ * selects ops, CZ_TEST_CASES sets the random cases an op gets. */
 #include "common/common.h"
 #include "ops_test.h"
 
@@ -12,7 +13,8 @@
 
 enum { RANDOM_CASES = 24, LEAST_CASES = 6 };
 
-static const double SECONDS_AN_OP = 1.2; /* random cases stop here, so that the sanitized build ends in time too */
+static const double SECONDS_AN_OP =
+    1.2; /* random cases stop here, so that the sanitized build ends in time too */
 
 static double seconds(void) {
   struct timespec t;
@@ -63,20 +65,25 @@ static void test_op(void **state) {
     assert_int_equal(now.failures, 0);
     return;
   }
-  int fixed = cz_op_case_table[op]->fixed, cases = fixed + (int)from_environment("CZ_TEST_CASES", RANDOM_CASES), done = 0;
+  int fixed = cz_op_case_table[op]->fixed,
+      cases = fixed + (int)from_environment("CZ_TEST_CASES", RANDOM_CASES), done = 0;
   double began = seconds();
   for (; done < cases; done++) {
     if (done >= fixed + LEAST_CASES && seconds() - began > SECONDS_AN_OP) break;
     check_case(op, done);
   }
   check_optional_seen(row);
-  print_message("%-14s %2d fixed and %2d random cases, %.2f s, %d derivatives; worst error %.3f of its limit (%s)\n", row->name, fixed, done - fixed,
-                seconds() - began, now.differences, now.worst, now.where);
+  print_message("%-14s %2d fixed and %2d random cases, %.2f s, %d derivatives; worst error %.3f of "
+                "its limit (%s)\n",
+                row->name, fixed, done - fixed, seconds() - began, now.differences, now.worst,
+                now.where);
   if (now.not_smooth || now.not_aliased) {
-    print_message("%-14s skipped: central differences of %d cases with a kink, %d aliases of unlike size\n", row->name, now.not_smooth,
-                  now.not_aliased);
+    print_message(
+        "%-14s skipped: central differences of %d cases with a kink, %d aliases of unlike size\n",
+        row->name, now.not_smooth, now.not_aliased);
   }
-  if (!row->not_differentiable && now.differences == 0) fail_msg("no case of %s is smooth: its gradient is never compared", row->name);
+  if (!row->not_differentiable && now.differences == 0)
+    fail_msg("no case of %s is smooth: its gradient is never compared", row->name);
   assert_int_equal(now.failures, 0);
 }
 
@@ -84,7 +91,8 @@ int main(void) {
   test_seed();
   struct CMUnitTest tests[CZ_OPS];
   for (int i = 0; i < CZ_OPS; i++) {
-    tests[i] = (struct CMUnitTest){.name = cz_op_rows[i]->name, .test_func = test_op, .initial_state = (void *)(intptr_t)i};
+    tests[i] = (struct CMUnitTest){
+        .name = cz_op_rows[i]->name, .test_func = test_op, .initial_state = (void *)(intptr_t)i};
   }
   return cmocka_run_group_tests_name("ops", tests, NULL, NULL);
 }

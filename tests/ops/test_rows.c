@@ -1,4 +1,5 @@
-/* What kernels share: sums over rows with a fixed tree, at sizes where several threads work, against sums in double; and the list of activations. */
+/* What kernels share: sums over rows with a fixed tree, at sizes where several threads
+ * work, against sums in double; and the list of activations. */
 #include "common/common.h"
 #include "kernels/cases.h"
 #include "kernels/common/rows.h"
@@ -16,8 +17,8 @@ static float *draw(cz_rand *r, int64_t n) {
 }
 
 static void check_reduce(cz_rand *r, int64_t blocks, int64_t n, cz_grad_mode mode) {
-  float *partial = draw(r, blocks * n), *before = draw(r, n), *first = test_calloc((size_t)n, sizeof *first),
-        *out = test_calloc((size_t)n, sizeof *out);
+  float *partial = draw(r, blocks * n), *before = draw(r, n),
+        *first = test_calloc((size_t)n, sizeof *first), *out = test_calloc((size_t)n, sizeof *out);
   for (int threads = 1; threads <= 3; threads++) {
     omp_set_num_threads(threads);
     memcpy(out, before, (size_t)n * sizeof *out);
@@ -27,19 +28,23 @@ static void check_reduce(cz_rand *r, int64_t blocks, int64_t n, cz_grad_mode mod
   }
   for (int64_t i = 0; i < n; i++) {
     double want = mode == CZ_GRAD_WRITE ? 0 : before[i], size = fabs(want);
-    for (int64_t b = 0; b < blocks && mode != CZ_GRAD_SKIP; b++) want += partial[b * n + i], size += fabs(partial[b * n + i]);
+    for (int64_t b = 0; b < blocks && mode != CZ_GRAD_SKIP; b++)
+      want += partial[b * n + i], size += fabs(partial[b * n + i]);
     if (!(fabs(out[i] - want) <= (double)(blocks + 1) * 0x1p-24 * size))
-      fail_msg("%lld blocks of %lld, mode %d, column %lld: %g, not %g", (long long)blocks, (long long)n, mode, (long long)i, (double)out[i], want);
+      fail_msg("%lld blocks of %lld, mode %d, column %lld: %g, not %g", (long long)blocks,
+               (long long)n, mode, (long long)i, (double)out[i], want);
   }
   test_free(partial), test_free(before), test_free(first), test_free(out);
 }
 
 /* Sizes on both sides of the threshold, of one piece of columns and more. */
 static void rows_reduced(void **state) {
-  static const int64_t sizes[][2] = {{1, 1}, {64, 1031}, {63, 1024}, {33, 2049}, {2, 511}, {64, 512}, {5, 20000}};
+  static const int64_t sizes[][2] = {{1, 1},   {64, 1031}, {63, 1024}, {33, 2049},
+                                     {2, 511}, {64, 512},  {5, 20000}};
   cz_rand r = {.state = test_seed()};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-    for (cz_grad_mode mode = CZ_GRAD_SKIP; mode <= CZ_GRAD_ADD; mode++) check_reduce(&r, sizes[i][0], sizes[i][1], mode);
+    for (cz_grad_mode mode = CZ_GRAD_SKIP; mode <= CZ_GRAD_ADD; mode++)
+      check_reduce(&r, sizes[i][0], sizes[i][1], mode);
 }
 
 /* Blocks cover all rows once, and room for them never falls when rows are added. */
@@ -55,14 +60,17 @@ static void rows_cut(void **state) {
 
 enum { POINTS = 61 };
 
-/* No two activations are one function or have one name, and linear keeps what its backward needs: its sum, where the slope at y is another one. */
+/* No two activations are one function or have one name, and linear keeps what its
+ * backward needs: its sum, where the slope at y is another one. */
 static void activations(void **state) {
   float x[POINTS], y[CZ_ACTIVATIONS][POINTS];
   for (int i = 0; i < POINTS; i++) x[i] = (float)(i - POINTS / 2) / 8;
   for (int a = 0; a < CZ_ACTIVATIONS; a++) {
     bool slopes_at_y = true;
     cz_activation_fwd_cpu(y[a], x, NULL, POINTS, a);
-    for (int i = 0; i < POINTS; i++) slopes_at_y &= cz_activation_slope(cz_activation_value(x[i], a), a) == cz_activation_slope(x[i], a);
+    for (int i = 0; i < POINTS; i++)
+      slopes_at_y &=
+          cz_activation_slope(cz_activation_value(x[i], a), a) == cz_activation_slope(x[i], a);
     assert_int_equal(cz_linear_saves_pre(&(cz_linear_attr){.activation = a}), !slopes_at_y);
     for (int b = 0; b < a; b++) {
       double apart = 0, wide = 0;
@@ -77,6 +85,7 @@ static void activations(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(rows_reduced), cmocka_unit_test(rows_cut), cmocka_unit_test(activations)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(rows_reduced), cmocka_unit_test(rows_cut),
+                                     cmocka_unit_test(activations)};
   return cmocka_run_group_tests_name("rows", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* Optimizer steps against figures worked out by hand or by the published rules, and against properties that hold whatever the numbers are.
- * (tests/ops compares float32 with float64; here float64 itself is put to the test.) */
+/* Optimizer steps against figures worked out by hand or by the published rules, and
+ * against properties that hold whatever the numbers are. (tests/ops compares float32 with
+ * float64; here float64 itself is put to the test.) */
 #include "kernels/adafactor/adafactor.h"
 #include "kernels/adamw/adamw.h"
 
@@ -13,7 +14,8 @@
 
 #include <cmocka.h>
 
-/* Arrays of one op, in float64 here and in the set's own type while a kernel runs. Sizes 0: absent. */
+/* Arrays of one op, in float64 here and in the set's own type while a kernel runs. Sizes
+ * 0: absent. */
 typedef struct bench {
   const cz_op_row *row;
   const void *attr;
@@ -32,7 +34,8 @@ static void convert_in(cz_arg *a, const double *x) {
 }
 
 static void convert_out(double *x, const cz_arg *a) {
-  for (int64_t i = 0; i < cz_numel(a); i++) x[i] = a->dtype == CZ_F64 ? ((double *)a->data)[i] : (double)((float *)a->data)[i];
+  for (int64_t i = 0; i < cz_numel(a); i++)
+    x[i] = a->dtype == CZ_F64 ? ((double *)a->data)[i] : (double)((float *)a->data)[i];
 }
 
 /* One step on the kernel set; arrays are updated in place. */
@@ -46,7 +49,8 @@ static void step(bench *b, cz_kernel_set set) {
     convert_in(&call.in[i], b->x[i]);
   }
   char why[256] = "";
-  if (!b->row->shape(call.out, call.in, call.attr, why, sizeof why)) fail_msg("%s: %s", b->row->name, why);
+  if (!b->row->shape(call.out, call.in, call.attr, why, sizeof why))
+    fail_msg("%s: %s", b->row->name, why);
   for (int o = 0; o < call.n_out; o++) {
     if (cz_present(&call.out[o])) call.out[o].data = call.in[b->row->must_alias[o] - 1].data;
   }
@@ -70,14 +74,17 @@ static void array(bench *b, int input, int ndim, const int64_t *dim, int n, cons
 static void expect(const bench *b, int input, int n, const double *want, double tolerance) {
   for (int i = 0; i < n; i++) {
     double got = b->x[input][i];
-    if (!(fabs(got - want[i]) <= tolerance)) fail_msg("%s %s[%d] is %.10g, should be %.10g", b->row->name, b->row->in_name[input], i, got, want[i]);
+    if (!(fabs(got - want[i]) <= tolerance))
+      fail_msg("%s %s[%d] is %.10g, should be %.10g", b->row->name, b->row->in_name[input], i, got,
+               want[i]);
   }
 }
 
 /* Printed figures have eight decimals. */
 static double tolerance_of(cz_kernel_set set) { return set == CZ_SET_REF ? 1e-8 : 4e-7; }
 
-static const cz_adafactor_attr usual = {.decay_exponent = 0.8, .clip = 1, .eps1 = 1e-30, .eps2 = 1e-3, .scale_parameter = true};
+static const cz_adafactor_attr usual = {
+    .decay_exponent = 0.8, .clip = 1, .eps1 = 1e-30, .eps2 = 1e-3, .scale_parameter = true};
 
 static void adafactor_unfactored_vector(void **state) {
   for (cz_kernel_set set = CZ_SET_REF; set <= CZ_SET_CPU; set++) {
@@ -109,22 +116,30 @@ static void adafactor_factored_vector(void **state) {
     step(&b, set);
     expect(&b, CZ_ADAFACTOR_R, 2, (double[]){0.02, 0.04416667}, tolerance_of(set));
     expect(&b, CZ_ADAFACTOR_C, 3, (double[]){0.00625, 0.065, 0.025}, tolerance_of(set));
-    expect(&b, CZ_ADAFACTOR_W, 6, (double[]){0.99041864, -1.00594210, 0.50479068, 0.19677623, 0.00599790, -0.30644755}, tolerance_of(set));
+    expect(&b, CZ_ADAFACTOR_W, 6,
+           (double[]){0.99041864, -1.00594210, 0.50479068, 0.19677623, 0.00599790, -0.30644755},
+           tolerance_of(set));
   }
 }
 
-/* Which dimension is called rows makes no difference as long as both statistics have one mean, as they do in training (0.375 here): a matrix and its
- * transpose take the same step, whichever side is longer. */
+/* Which dimension is called rows makes no difference as long as both statistics have one
+ * mean, as they do in training (0.375 here): a matrix and its transpose take the same
+ * step, whichever side is longer. */
 static void adafactor_transposed(void **state) {
   cz_adafactor_attr attr = usual;
   attr.factored = true;
   bench a = {.row = cz_op_rows[CZ_OP_adafactor], .attr = &attr}, b = a;
-  const double w[] = {1, -1, 0.5, 0.2, 0, -0.3}, g[] = {0.1, 0.2, -0.1, 0.05, -0.3, 0.2}, r[] = {0.5, 0.25}, c[] = {0.125, 0.75, 0.25};
+  const double w[] = {1, -1, 0.5, 0.2, 0, -0.3}, g[] = {0.1, 0.2, -0.1, 0.05, -0.3, 0.2},
+               r[] = {0.5, 0.25}, c[] = {0.125, 0.75, 0.25};
   const double wt[] = {1, 0.2, -1, 0, 0.5, -0.3}, gt[] = {0.1, 0.05, 0.2, -0.3, -0.1, 0.2};
-  array(&a, CZ_ADAFACTOR_W, 2, (int64_t[]){2, 3}, 6, w), array(&b, CZ_ADAFACTOR_W, 2, (int64_t[]){3, 2}, 6, wt);
-  array(&a, CZ_ADAFACTOR_G, 2, (int64_t[]){2, 3}, 6, g), array(&b, CZ_ADAFACTOR_G, 2, (int64_t[]){3, 2}, 6, gt);
-  array(&a, CZ_ADAFACTOR_R, 1, (int64_t[]){2}, 2, r), array(&b, CZ_ADAFACTOR_C, 1, (int64_t[]){2}, 2, r);
-  array(&a, CZ_ADAFACTOR_C, 1, (int64_t[]){3}, 3, c), array(&b, CZ_ADAFACTOR_R, 1, (int64_t[]){3}, 3, c);
+  array(&a, CZ_ADAFACTOR_W, 2, (int64_t[]){2, 3}, 6, w),
+      array(&b, CZ_ADAFACTOR_W, 2, (int64_t[]){3, 2}, 6, wt);
+  array(&a, CZ_ADAFACTOR_G, 2, (int64_t[]){2, 3}, 6, g),
+      array(&b, CZ_ADAFACTOR_G, 2, (int64_t[]){3, 2}, 6, gt);
+  array(&a, CZ_ADAFACTOR_R, 1, (int64_t[]){2}, 2, r),
+      array(&b, CZ_ADAFACTOR_C, 1, (int64_t[]){2}, 2, r);
+  array(&a, CZ_ADAFACTOR_C, 1, (int64_t[]){3}, 3, c),
+      array(&b, CZ_ADAFACTOR_R, 1, (int64_t[]){3}, 3, c);
   for (int t = 3; t < 6; t++) {
     array(&a, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, t, 0.5});
     array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, t, 0.5});
@@ -147,9 +162,11 @@ static void adafactor_which_are_factored(void **state) {
   assert_true(cz_adafactor_factored(3, (int64_t[]){4, 512, 512}));
 }
 
-/* Step by step with PyTorch's published rule, written out independently: decay first, then Adam with corrected moments. */
+/* Step by step with PyTorch's published rule, written out independently: decay first,
+ * then Adam with corrected moments. */
 static void adamw_by_the_rule(void **state) {
-  static const cz_adamw_attr attr = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3, .weight_decay = 0.1, .bias_correction = true};
+  static const cz_adamw_attr attr = {
+      .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3, .weight_decay = 0.1, .bias_correction = true};
   bench b = {.row = cz_op_rows[CZ_OP_adamw], .attr = &attr};
   array(&b, CZ_ADAMW_W, 1, (int64_t[]){1}, 1, (double[]){2});
   array(&b, CZ_ADAMW_G, 1, (int64_t[]){1}, 1, NULL);
@@ -169,10 +186,12 @@ static void adamw_by_the_rule(void **state) {
   }
 }
 
-/* The first corrected step moves every weight by lr against the gradient's sign, whatever its size; with rms_scale by lr x rms(w). */
+/* The first corrected step moves every weight by lr against the gradient's sign, whatever
+ * its size; with rms_scale by lr x rms(w). */
 static void adamw_first_step(void **state) {
   cz_adamw_attr attr = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-30, .bias_correction = true};
-  const double w[] = {3, -4, 0, 0}, g[] = {1e-3, -5, 1e3, -1e-6}, one[] = {3 - 0.01, -4 + 0.01, -0.01, 0.01};
+  const double w[] = {3, -4, 0, 0}, g[] = {1e-3, -5, 1e3, -1e-6},
+               one[] = {3 - 0.01, -4 + 0.01, -0.01, 0.01};
   const double scaled[] = {3 - 0.025, -4 + 0.025, -0.025, 0.025}; /* rms(w) = 2.5 */
   for (int scale = 0; scale < 2; scale++) {
     for (cz_kernel_set set = CZ_SET_REF; set <= CZ_SET_CPU; set++) {
@@ -191,8 +210,9 @@ static void adamw_first_step(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(adafactor_unfactored_vector),  cmocka_unit_test(adafactor_factored_vector), cmocka_unit_test(adafactor_transposed),
-      cmocka_unit_test(adafactor_which_are_factored), cmocka_unit_test(adamw_by_the_rule),         cmocka_unit_test(adamw_first_step),
+      cmocka_unit_test(adafactor_unfactored_vector), cmocka_unit_test(adafactor_factored_vector),
+      cmocka_unit_test(adafactor_transposed),        cmocka_unit_test(adafactor_which_are_factored),
+      cmocka_unit_test(adamw_by_the_rule),           cmocka_unit_test(adamw_first_step),
   };
   return cmocka_run_group_tests_name("optimizers", tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
-/* Philox against the known answers that Random123 publishes, and streams against what their distributions must look like.
+/* Philox against the known answers that Random123 publishes, and streams against what
+ * their distributions must look like.
  *
- * Statistics use a fresh seed (CZ_TEST_SEED replays it) and bounds of six standard deviations: one false alarm in half a billion. */
+ * Statistics use a fresh seed (CZ_TEST_SEED replays it) and bounds of six standard
+ * deviations: one false alarm in half a billion. */
 #include "common/common.h"
 #include "device/random.h"
 #include "kernels/common/philox.h"
@@ -13,11 +15,16 @@ typedef struct answer {
   uint32_t counter[4], key[2], out[4];
 } answer;
 
-/* Random123 (Salmon et al.), file kat_vectors, philox4x32 with ten rounds: zeros, ones, digits of pi. */
+/* Random123 (Salmon et al.), file kat_vectors, philox4x32 with ten rounds: zeros, ones,
+ * digits of pi. */
 static const answer known[] = {
     {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-    {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-    {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+     {0xffffffff, 0xffffffff},
+     {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+    {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+     {0xa4093822, 0x299f31d0},
+     {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
 };
 
 static void philox_known_answers(void **state) {
@@ -30,14 +37,16 @@ static void philox_known_answers(void **state) {
 
 /* The documented place of each number: counter (quad, op, step, shard), key seed. */
 static void philox_keys(void **state) {
-  cz_key key = {.seed = 0x299f31d0a4093822u, .op = 0x85a308d3, .step = 0x13198a2e, .shard = 0x03707344};
+  cz_key key = {
+      .seed = 0x299f31d0a4093822u, .op = 0x85a308d3, .step = 0x13198a2e, .shard = 0x03707344};
   uint32_t quad[4], far[4];
   cz_philox_quad(quad, &key, 0x243f6a88);
   for (int j = 0; j < 4; j++) {
     assert_int_equal(quad[j], known[2].out[j]);
     assert_int_equal(cz_philox_at(&key, 4 * (uint64_t)0x243f6a88 + (uint64_t)j), known[2].out[j]);
   }
-  cz_philox_quad(far, &key, 0x243f6a88 + (1ULL << 32)); /* counters do not repeat beyond 2^34 elements */
+  cz_philox_quad(far, &key,
+                 0x243f6a88 + (1ULL << 32)); /* counters do not repeat beyond 2^34 elements */
   assert_memory_not_equal(quad, far, sizeof quad);
 }
 
@@ -47,7 +56,10 @@ static void streams_are_keyed(void **state) {
     uint64_t seed;
     const char *name;
     uint32_t a, b;
-  } other[] = {{test_seed() + 1, "x", 1, 2}, {test_seed(), "y", 1, 2}, {test_seed(), "x", 2, 2}, {test_seed(), "x", 1, 3}};
+  } other[] = {{test_seed() + 1, "x", 1, 2},
+               {test_seed(), "y", 1, 2},
+               {test_seed(), "x", 2, 2},
+               {test_seed(), "x", 1, 3}};
   for (size_t k = 0; k < sizeof other / sizeof *other; k++) {
     cz_stream_init(&a, test_seed(), "x", 1, 2);
     cz_stream_init(&b, other[k].seed, other[k].name, other[k].a, other[k].b);
@@ -61,12 +73,15 @@ static void streams_are_keyed(void **state) {
   for (int i = 0; i < 64; i++) assert_int_equal(cz_stream_u32(&a), cz_stream_u32(&b));
 }
 
-/* Fails unless the counts are as even as chance allows: chi-square is about normal with mean bins - 1 and variance 2 (bins - 1). */
+/* Fails unless the counts are as even as chance allows: chi-square is about normal with
+ * mean bins - 1 and variance 2 (bins - 1). */
 static void expect_even(const int *count, int bins, double expected, const char *what) {
   double chi = 0;
   for (int i = 0; i < bins; i++) chi += (count[i] - expected) * (count[i] - expected) / expected;
   double z = (chi - (bins - 1)) / sqrt(2.0 * (bins - 1));
-  if (!(fabs(z) < 7)) fail_msg("%s: chi-square %.1f over %d bins", what, chi, bins); /* its right tail is heavier than a normal one */
+  if (!(fabs(z) < 7))
+    fail_msg("%s: chi-square %.1f over %d bins", what, chi,
+             bins); /* its right tail is heavier than a normal one */
 }
 
 static void below_is_even(void **state) {
@@ -82,7 +97,8 @@ static void below_is_even(void **state) {
     }
     if (n[k] > 1) expect_even(count, (int)n[k], 50000.0 / (double)n[k], "below");
   }
-  /* With n = 3/4 of the range, plain scaling of 64 bits would hit some thirds twice as often; rejection may not. */
+  /* With n = 3/4 of the range, plain scaling of 64 bits would hit some thirds twice as
+   * often; rejection may not. */
   int third[3] = {0};
   for (int i = 0; i < 50000; i++) third[cz_stream_below(&s, 3ULL << 62) % 3]++;
   expect_even(third, 3, 50000 / 3.0, "below a large number");
@@ -150,15 +166,19 @@ static void shuffle_is_even(void **state) {
   cz_stream_shuffle(&s, NULL, 0);
 }
 
-/* The same element of neighbouring steps, shards and ops is independent, and a dropout mask drops its share. */
+/* The same element of neighbouring steps, shards and ops is independent, and a dropout
+ * mask drops its share. */
 static void masks_are_independent(void **state) {
   enum { N = 100000 };
   static const double rate[] = {0, 0.1, 0.5, 0.9};
-  cz_key base = {.seed = test_seed(), .op = 7, .step = 11, .shard = 0}, other[3] = {base, base, base};
+  cz_key base = {.seed = test_seed(), .op = 7, .step = 11, .shard = 0},
+         other[3] = {base, base, base};
   other[0].op++, other[1].step++, other[2].shard++;
   for (int k = 0; k < 3; k++) {
     int both = 0;
-    for (int i = 0; i < N; i++) both += (cz_philox_at(&base, (uint64_t)i) >> 31) == (cz_philox_at(&other[k], (uint64_t)i) >> 31);
+    for (int i = 0; i < N; i++)
+      both +=
+          (cz_philox_at(&base, (uint64_t)i) >> 31) == (cz_philox_at(&other[k], (uint64_t)i) >> 31);
     assert_true(abs(both - N / 2) < 6 * sqrt(N / 4.0));
   }
   for (int k = 0; k < 4; k++) {
@@ -171,8 +191,9 @@ static void masks_are_independent(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(philox_known_answers), cmocka_unit_test(philox_keys),           cmocka_unit_test(streams_are_keyed),
-      cmocka_unit_test(below_is_even),        cmocka_unit_test(uniform_is_even),       cmocka_unit_test(normal_has_its_moments),
+      cmocka_unit_test(philox_known_answers), cmocka_unit_test(philox_keys),
+      cmocka_unit_test(streams_are_keyed),    cmocka_unit_test(below_is_even),
+      cmocka_unit_test(uniform_is_even),      cmocka_unit_test(normal_has_its_moments),
       cmocka_unit_test(shuffle_is_even),      cmocka_unit_test(masks_are_independent),
   };
   return cmocka_run_group_tests_name("random", tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Outputs to scores, by hand: what is no label is wrong, groups count as a whole, nouns are compared as WSC wants, baselines write what they say. */
+/* Outputs to scores, by hand: what is no label is wrong, groups count as a whole, nouns
+ * are compared as WSC wants, baselines write what they say. */
 #include "setup.h"
 
 #include "tasks/score.h"
@@ -7,11 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static void assert_scores(cz_task_set *set, const char *const *outputs, double first, double second) {
+static void assert_scores(cz_task_set *set, const char *const *outputs, double first,
+                          double second) {
   double scores[CZ_TASK_METRICS];
   OK(cz_task_score(scores, set, outputs));
   if (!(fabs(scores[0] - first) < 1e-9 && fabs(scores[1] - second) < 1e-9))
-    fail_msg("%s: found %.6f and %.6f, expected %.6f and %.6f", set->row->name, scores[0], scores[1], first, second);
+    fail_msg("%s: found %.6f and %.6f, expected %.6f and %.6f", set->row->name, scores[0],
+             scores[1], first, second);
   cz_task_set_destroy(&set);
 }
 
@@ -20,24 +23,30 @@ static void assert_scores(cz_task_set *set, const char *const *outputs, double f
 static void test_labels(void **state) {
   static const char file[] = "sentence\tlabel\na\t1\nb\t0\nc\t1\nd\t0\n";
   assert_scores(load("sst2", file), TEXTS("positive", "negative", "positively", "positive"), 50, 0);
-  /* F1: of the outputs that are no label each counts as the wrong one: 1 true, 2 false positives, 1 false negative */
+  /* F1: of the outputs that are no label each counts as the wrong one: 1 true, 2 false
+   * positives, 1 false negative */
   static const char mrpc[] = "Quality\t#1 String\t#2 String\n1\ta\tb\n0\ta\tb\n1\ta\tb\n0\ta\tb\n";
-  assert_scores(load("mrpc", mrpc), TEXTS("equivalent", "nonsense", "", "equivalent"), 100 * 2.0 / (2 + 2 + 1), 25);
+  assert_scores(load("mrpc", mrpc), TEXTS("equivalent", "nonsense", "", "equivalent"),
+                100 * 2.0 / (2 + 2 + 1), 25);
 }
 
 static void test_numbers(void **state) {
   static const char file[] = "sentence1\tsentence2\tscore\na\tb\t1\na\tb\t2\na\tb\t3\n";
   assert_scores(load("stsb", file), TEXTS("2.0", "4.0", "6.0"), 100, 100);
   /* so is a number with something behind it: the deviations are 2/3, 5/3, -7/3 */
-  assert_scores(load("stsb", file), TEXTS("2.0", "3.0", "3.2 abc"), 100 * -3 / sqrt(2 * (4.0 + 25 + 49) / 9), -50);
+  assert_scores(load("stsb", file), TEXTS("2.0", "3.0", "3.2 abc"),
+                100 * -3 / sqrt(2 * (4.0 + 25 + 49) / 9), -50);
   /* "six" is -1: the deviations are 1/3, 7/3, -8/3 against -1, 0, 1 */
-  assert_scores(load("stsb", file), TEXTS("2.0", "4.0", "six"), 100 * -3 / sqrt(2 * (1.0 + 49 + 64) / 9), -50);
+  assert_scores(load("stsb", file), TEXTS("2.0", "4.0", "six"),
+                100 * -3 / sqrt(2 * (1.0 + 49 + 64) / 9), -50);
 }
 
 static void test_groups(void **state) {
   static const char file[] =
-      "{\"passage\": {\"text\": \"P\", \"questions\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"a\", \"label\": 0}, {\"text\": \"b\", "
-      "\"label\": 1}]}, {\"question\": \"R\", \"answers\": [{\"text\": \"c\", \"label\": 1}, {\"text\": \"d\", \"label\": 1}]}]}}\n";
+      "{\"passage\": {\"text\": \"P\", \"questions\": [{\"question\": \"Q\", \"answers\": "
+      "[{\"text\": \"a\", \"label\": 0}, {\"text\": \"b\", "
+      "\"label\": 1}]}, {\"question\": \"R\", \"answers\": [{\"text\": \"c\", \"label\": 1}, "
+      "{\"text\": \"d\", \"label\": 1}]}]}}\n";
   assert_scores(load("multirc", file), TEXTS("False", "True", "True", "False"), 80, 50);
 }
 
@@ -45,36 +54,49 @@ static void test_nouns(void **state) {
   static const struct {
     const char *output, *noun;
     bool same;
-  } cases[] = {{"Mark", "Mark", true},    {"the fuzzy bunny", "Bunny", true},        {"bunny", "his fuzzy bunny", true}, {"Pete", "Mark", false},
-               {"Mark's", "Mark", false}, {"Mark's dog", "the dog of Mark's", true}, {"Mark's dog", "Mark's", true},     {"", "Mark", false},
-               {"the", "Mark", false},    {"bunny rabbit", "fuzzy bunny", false}};
+  } cases[] = {{"Mark", "Mark", true},
+               {"the fuzzy bunny", "Bunny", true},
+               {"bunny", "his fuzzy bunny", true},
+               {"Pete", "Mark", false},
+               {"Mark's", "Mark", false},
+               {"Mark's dog", "the dog of Mark's", true},
+               {"Mark's dog", "Mark's", true},
+               {"", "Mark", false},
+               {"the", "Mark", false},
+               {"bunny rabbit", "fuzzy bunny", false}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char file[256];
     snprintf(file, sizeof file,
-             "{\"text\": \"x it\", \"target\": {\"span1_text\": \"%s\", \"span2_index\": 1, \"span2_text\": \"it\"}, \"label\": true}",
+             "{\"text\": \"x it\", \"target\": {\"span1_text\": \"%s\", \"span2_index\": 1, "
+             "\"span2_text\": \"it\"}, \"label\": true}",
              cases[i].noun);
     cz_task_set *set = load("wsc", file);
     double scores[CZ_TASK_METRICS];
     OK(cz_task_score(scores, set, &cases[i].output));
-    if ((scores[0] == 100) != cases[i].same) fail_msg("'%s' and '%s'", cases[i].output, cases[i].noun);
+    if ((scores[0] == 100) != cases[i].same)
+      fail_msg("'%s' and '%s'", cases[i].output, cases[i].noun);
     cz_task_set_destroy(&set);
   }
 }
 
 static void test_texts(void **state) {
   static const char squad[] =
-      "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": [{\"question\": \"Q\", \"answers\": [{\"text\": \"the red cat\"}, "
+      "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": [{\"question\": \"Q\", "
+      "\"answers\": [{\"text\": \"the red cat\"}, "
       "{\"text\": \"cat\"}]}, {\"question\": \"R\", \"answers\": [{\"text\": \"blue dog\"}]}]}]}]}";
   assert_scores(load("squad", squad), TEXTS("A cat!", "dog"), 50, 100 * (1 + 2.0 / 3) / 2);
-  assert_scores(load("debian_summarize", "x\tone two three\n"), TEXTS("one two four"), 100 * 2.0 / 3, 50);
+  assert_scores(load("debian_summarize", "x\tone two three\n"), TEXTS("one two four"),
+                100 * 2.0 / 3, 50);
   assert_scores(load("debian_en_de", "x\tEin Haus am See.\n"), TEXTS("Ein Haus am See."), 100, 0);
-  /* "intl" takes quotes of every script for tokens of their own, as the paper's SacreBLEU did; "13a" would leave them on their words. By hand: eight
-   * tokens, all right but the first: precisions 7/8, 6/7, 5/6, 4/5. */
-  assert_scores(load("debian_en_de", "x\t\u201eDas Haus\u201c am See liegt.\n"), TEXTS("\u00abDas Haus\u201c am See liegt."), 100 * pow(0.5, 0.25),
-                0);
+  /* "intl" takes quotes of every script for tokens of their own, as the paper's SacreBLEU
+   * did; "13a" would leave them on their words. By hand: eight tokens, all right but the
+   * first: precisions 7/8, 6/7, 5/6, 4/5. */
+  assert_scores(load("debian_en_de", "x\t\u201eDas Haus\u201c am See liegt.\n"),
+                TEXTS("\u00abDas Haus\u201c am See liegt."), 100 * pow(0.5, 0.25), 0);
 }
 
-/* Sentences are told apart by " . ", so that the summary-level ROUGE-L sees them in any order. */
+/* Sentences are told apart by " . ", so that the summary-level ROUGE-L sees them in any
+ * order. */
 static void test_rouge_by_sentence(void **state) {
   double scores[CZ_TASK_METRICS];
   cz_task_set *set = load("cnn_dm", "{\"article\": \"x\", \"highlights\": \"a b c . d e f .\"}\n");
@@ -88,8 +110,10 @@ static void test_unlabelled(void **state) {
   static const char *const files[][2] = {
       {"sst2", "index\tsentence\n0\ta\n"},
       {"stsb", "index\tsentence1\tsentence2\n0\ta\tb\n"},
-      {"squad", "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": [{\"question\": \"Q\", \"answers\": []}]}]}]}"},
-      {"record", "{\"passage\": {\"text\": \"A b.\", \"entities\": [{\"start\": 0, \"end\": 0}]}, \"qas\": [{\"query\": \"@placeholder b\"}]}\n"}};
+      {"squad", "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": [{\"question\": "
+                "\"Q\", \"answers\": []}]}]}]}"},
+      {"record", "{\"passage\": {\"text\": \"A b.\", \"entities\": [{\"start\": 0, \"end\": 0}]}, "
+                 "\"qas\": [{\"query\": \"@placeholder b\"}]}\n"}};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     cz_task_set *set = load(files[i][0], files[i][1]);
     FAILS(cz_task_answered(set), CZ_EINVAL, "record 1 has no answer");
@@ -98,18 +122,24 @@ static void test_unlabelled(void **state) {
   }
   cz_task_set *set;
   const cz_task_config own = task_config("tsv", NULL, 0);
-  OK(try_load(&set, "tsv", &own, write_text("own", "the next word is\t<unk>\n"), CZ_TASK_EVALUATE)); /* a text of the file's own */
+  OK(try_load(&set, "tsv", &own, write_text("own", "the next word is\t<unk>\n"),
+              CZ_TASK_EVALUATE)); /* a text of the file's own */
   OK(cz_task_answered(set));
   cz_task_set_destroy(&set);
 }
 
-/* Six questions of one to three answers each, of which half are kept: whole ones, spread over the file. Other tasks keep single records. */
+/* Six questions of one to three answers each, of which half are kept: whole ones, spread
+ * over the file. Other tasks keep single records. */
 static void test_thinning(void **state) {
   static const int answers[] = {3, 1, 2, 3, 1, 2};
   cz_buf text = {0};
   for (int i = 0; i < 6; i++) {
-    OK(cz_buf_addf(&text, "{\"passage\": {\"text\": \"P\", \"questions\": [{\"question\": \"Q%d\", \"answers\": [", i));
-    for (int k = 0; k < answers[i]; k++) OK(cz_buf_addf(&text, "%s{\"text\": \"a\", \"label\": 1}", k ? ", " : ""));
+    OK(cz_buf_addf(
+        &text,
+        "{\"passage\": {\"text\": \"P\", \"questions\": [{\"question\": \"Q%d\", \"answers\": [",
+        i));
+    for (int k = 0; k < answers[i]; k++)
+      OK(cz_buf_addf(&text, "%s{\"text\": \"a\", \"label\": 1}", k ? ", " : ""));
     OK(cz_buf_addf(&text, "]}]}}\n"));
   }
   cz_task_set *set = load("multirc", text.data);
@@ -128,7 +158,9 @@ static void test_thinning(void **state) {
   set = load("debian_section", "a\tweb\nb\tweb\nc\tweb\nd\tweb\ne\tweb\n");
   cz_task_thin(set, 3);
   assert_int_equal(set->n, 3);
-  for (size_t i = 0; i < 3; i++) assert_string_equal(set->records[i].source, ((const char *[]){"a", "b", "d"})[i]); /* 0, 5/3, 10/3 */
+  for (size_t i = 0; i < 3; i++)
+    assert_string_equal(set->records[i].source,
+                        ((const char *[]){"a", "b", "d"})[i]); /* 0, 5/3, 10/3 */
   cz_task_set_destroy(&set);
   cz_buf_free(&text);
 }
@@ -162,9 +194,11 @@ static void test_baselines(void **state) {
 
 int run_score_tests(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_labels),     cmocka_unit_test(test_numbers),  cmocka_unit_test(test_groups),
-      cmocka_unit_test(test_nouns),      cmocka_unit_test(test_texts),    cmocka_unit_test(test_rouge_by_sentence),
-      cmocka_unit_test(test_unlabelled), cmocka_unit_test(test_thinning), cmocka_unit_test(test_baselines),
+      cmocka_unit_test(test_labels),     cmocka_unit_test(test_numbers),
+      cmocka_unit_test(test_groups),     cmocka_unit_test(test_nouns),
+      cmocka_unit_test(test_texts),      cmocka_unit_test(test_rouge_by_sentence),
+      cmocka_unit_test(test_unlabelled), cmocka_unit_test(test_thinning),
+      cmocka_unit_test(test_baselines),
   };
   return cmocka_run_group_tests_name("task scores", tests, NULL, NULL);
 }

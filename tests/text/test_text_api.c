@@ -24,7 +24,9 @@ static void test_facts(void **state) {
   assert_true(f->hash != cz_tokenizer_get_facts(other)->hash);
   for (int k = 0; k < 12; k++) { /* eleven sentinels, counting down from the last id */
     char name[32];
-    assert_int_equal(cz_tokenizer_id(t, name, (size_t)snprintf(name, sizeof name, "<extra_id_%d>", k)), k < 11 ? 513 - k : -1);
+    assert_int_equal(
+        cz_tokenizer_id(t, name, (size_t)snprintf(name, sizeof name, "<extra_id_%d>", k)),
+        k < 11 ? 513 - k : -1);
   }
   cz_buf_free(&bytes);
   cz_tokenizer_destroy(&other);
@@ -69,8 +71,8 @@ static void test_bad_text(void **state) {
 }
 
 static void test_no_unknown(void **state) {
-  static const char json[] =
-      "{\"version\":\"1.0\",\"added_tokens\":[],\"model\":{\"type\":\"Unigram\",\"unk_id\":null,\"vocab\":[[\"a\",-1],[\"aa\",-1.5]]}}";
+  static const char json[] = "{\"version\":\"1.0\",\"added_tokens\":[],\"model\":{\"type\":"
+                             "\"Unigram\",\"unk_id\":null,\"vocab\":[[\"a\",-1],[\"aa\",-1.5]]}}";
   cz_tokenizer *t;
   cz_tokenizer_scratch *s;
   cz_encoding e = {0};
@@ -107,7 +109,8 @@ typedef struct job {
   int start;
 } job;
 
-/* Encodes all cases in an order of its own; the sum of hashes does not depend on the order. */
+/* Encodes all cases in an order of its own; the sum of hashes does not depend on the
+ * order. */
 static void *encode_all(void *data) {
   job *j = data;
   cz_tokenizer_scratch *s;
@@ -115,9 +118,13 @@ static void *encode_all(void *data) {
   size_t n = json_array_size(j->cases);
   if (cz_tokenizer_scratch_create(&s, j->t) != CZ_OK) return NULL;
   for (size_t i = 0; i < ROUNDS * n; i++) {
-    const json_t *text = json_object_get(json_array_get(j->cases, (i + (size_t)j->start * 31) % n), "text");
-    if (cz_tokenizer_encode(j->t, &e, json_string_value(text), json_string_length(text), true, s) != CZ_OK) break;
-    j->hash += cz_hash64(e.ids, e.n * sizeof *e.ids, 1) + cz_hash64(e.offsets, e.n * sizeof *e.offsets, 2);
+    const json_t *text =
+        json_object_get(json_array_get(j->cases, (i + (size_t)j->start * 31) % n), "text");
+    if (cz_tokenizer_encode(j->t, &e, json_string_value(text), json_string_length(text), true, s) !=
+        CZ_OK)
+      break;
+    j->hash +=
+        cz_hash64(e.ids, e.n * sizeof *e.ids, 1) + cz_hash64(e.offsets, e.n * sizeof *e.offsets, 2);
   }
   cz_encoding_free(&e);
   cz_tokenizer_scratch_destroy(&s);
@@ -174,13 +181,15 @@ static void test_round_trip(void **state) {
   cz_buf out = {0};
   OK(cz_tokenizer_scratch_create(&s, t));
   for (int round = 0; round < 2000; round++) {
-    static const char *const atoms[] = {"the",  "man",          "\xC2\xBD", "\xF0\x9F\x98\x80", "e\xCC\x81", ".", "Q",
-                                        "\x01", "\xE6\x97\xA5", "7",        "\xEF\xAC\x81"};
+    static const char *const atoms[] = {"the",          "man", "\xC2\xBD",    "\xF0\x9F\x98\x80",
+                                        "e\xCC\x81",    ".",   "Q",           "\x01",
+                                        "\xE6\x97\xA5", "7",   "\xEF\xAC\x81"};
     char text[256] = "";
     uint64_t words = 1 + draw(&d, 6);
     for (uint64_t w = 0; w < words; w++) {
       if (w) strcat(text, " ");
-      for (uint64_t k = 1 + draw(&d, 5); k > 0; k--) strcat(text, atoms[draw(&d, sizeof atoms / sizeof *atoms)]);
+      for (uint64_t k = 1 + draw(&d, 5); k > 0; k--)
+        strcat(text, atoms[draw(&d, sizeof atoms / sizeof *atoms)]);
     }
     OK(cz_tokenizer_encode(t, &e, text, strlen(text), true, s));
     out.len = 0;
@@ -194,8 +203,13 @@ static void test_round_trip(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_facts),      cmocka_unit_test(test_look_ups),         cmocka_unit_test(test_bad_text),
-                                     cmocka_unit_test(test_no_unknown), cmocka_unit_test(test_decode_strangers), cmocka_unit_test(test_threads),
-                                     cmocka_unit_test(test_long_text),  cmocka_unit_test(test_round_trip)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_facts),
+                                     cmocka_unit_test(test_look_ups),
+                                     cmocka_unit_test(test_bad_text),
+                                     cmocka_unit_test(test_no_unknown),
+                                     cmocka_unit_test(test_decode_strangers),
+                                     cmocka_unit_test(test_threads),
+                                     cmocka_unit_test(test_long_text),
+                                     cmocka_unit_test(test_round_trip)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

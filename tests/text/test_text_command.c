@@ -1,4 +1,5 @@
-/* The command `cloze tokenize`: what it prints equals the library's ids and offsets, the way back, and what it says to wrong input. */
+/* The command `cloze tokenize`: what it prints equals the library's ids and offsets, the
+ * way back, and what it says to wrong input. */
 #include "text/common.h"
 
 #include "commands/tokenize.h"
@@ -46,7 +47,8 @@ static cz_status run(cz_buf *out, const char *input, size_t n, const char *const
   return st;
 }
 
-#define RUN(out, input, n, ...) run(out, input, n, (const char *const[]){"tokenize", __VA_ARGS__, NULL})
+#define RUN(out, input, n, ...)                                                                    \
+  run(out, input, n, (const char *const[]){"tokenize", __VA_ARGS__, NULL})
 
 /* All texts of the fixture that are one line, through the command and back. */
 static void test_lines(void **state) {
@@ -64,7 +66,8 @@ static void test_lines(void **state) {
   const char *line = out.data, *decoded = back.data;
   size_t checked = 0;
   for (size_t i = 0; i < json_array_size(cases); i++) {
-    const json_t *c = json_array_get(cases, i), *text = json_object_get(c, "text"), *want = json_object_get(c, "decoded");
+    const json_t *c = json_array_get(cases, i), *text = json_object_get(c, "text"),
+                 *want = json_object_get(c, "decoded");
     if (memchr(json_string_value(text), '\n', json_string_length(text))) continue;
     json_t *got = json_loadb(line, strcspn(line, "\n"), 0, NULL);
     assert_true(json_equal(json_object_get(got, "ids"), json_object_get(c, "ids")));
@@ -107,7 +110,10 @@ static void test_wrong_input(void **state) {
     cz_status want;
     const char *words, *arguments[3];
   } cases[] = {
-      {"the\nman \xff\n", CZ_EINVAL, "standard input:2: the text is not UTF-8: byte 0xff at offset 4", {T5, "--json"}},
+      {"the\nman \xff\n",
+       CZ_EINVAL,
+       "standard input:2: the text is not UTF-8: byte 0xff at offset 4",
+       {T5, "--json"}},
       {"[1]\nx\n", CZ_EINVAL, "standard input:2: ", {T5, "--decode"}},
       {"[1, 2.5]\n", CZ_EINVAL, "item 1 is not an id", {T5, "--decode"}},
       {"[514]\n", CZ_EINVAL, "item 0 is not an id from 0 to 513", {T5, "--decode"}},
@@ -125,12 +131,15 @@ static void test_wrong_input(void **state) {
     const char *const *a = cases[i].arguments;
     cz_status st = RUN(&out, cases[i].input, strlen(cases[i].input), a[0], a[1], a[2]);
     if (st != cases[i].want) fail_msg("case %zu: status %d", i, (int)st);
-    if (!strstr(cz_error_message(), cases[i].words)) fail_msg("case %zu: '%s' does not say '%s'", i, cz_error_message(), cases[i].words);
+    if (!strstr(cz_error_message(), cases[i].words))
+      fail_msg("case %zu: '%s' does not say '%s'", i, cz_error_message(), cases[i].words);
     cz_buf_free(&out);
   }
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_forms_of_output), cmocka_unit_test(test_wrong_input)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines),
+                                     cmocka_unit_test(test_forms_of_output),
+                                     cmocka_unit_test(test_wrong_input)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

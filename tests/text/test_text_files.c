@@ -1,4 +1,5 @@
-/* Files that are not what they should be: each mistake is named, and no flipped or missing byte crashes the reader. */
+/* Files that are not what they should be: each mistake is named, and no flipped or
+ * missing byte crashes the reader. */
 #include "text/common.h"
 
 #include "base/fs.h"
@@ -10,8 +11,9 @@
 #define VOCAB "\"vocab\":[[\"<unk>\",0.0],[\"a\",-1.5],[\"b\",-2]]"
 #define MODEL "\"model\":{\"type\":\"Unigram\",\"unk_id\":0," VOCAB "}"
 #define ADDED "\"added_tokens\":[]"
-#define TOKEN(id, content, more)                                                                                                                     \
-  "{\"id\":" #id ",\"content\":\"" content "\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":true" more "}"
+#define TOKEN(id, content, more)                                                                   \
+  "{\"id\":" #id ",\"content\":\"" content "\",\"single_word\":false,\"lstrip\":false,\"rstrip\":" \
+  "false,\"normalized\":false,\"special\":true" more "}"
 #define FILE_OF(parts) "{\"version\":\"1.0\"," parts "}"
 
 static cz_status parse(const char *json) {
@@ -34,44 +36,79 @@ static void test_mistakes(void **state) {
       {"{" ADDED "," MODEL "}", "version"},
       {FILE_OF(MODEL), "added_tokens"},
       {FILE_OF(ADDED), "model"},
-      {FILE_OF(ADDED ",\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}"), "the model 'BPE' is not supported"},
-      {FILE_OF(ADDED ",\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}"), "the model 'WordPiece' is not supported; there is Unigram"},
+      {FILE_OF(ADDED ",\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}"),
+       "the model 'BPE' is not supported"},
+      {FILE_OF(ADDED ",\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}"),
+       "the model 'WordPiece' is not supported; there is Unigram"},
       {FILE_OF(ADDED ",\"model\":{\"vocab\":[]}"), "model.type"},
       {FILE_OF(ADDED ",\"model\":{\"type\":\"Unigram\",\"unk_id\":3," VOCAB "}"), "model.unk_id"},
       {FILE_OF(ADDED ",\"model\":{\"type\":\"Unigram\",\"unk_id\":-1," VOCAB "}"), "model.unk_id"},
       {FILE_OF(ADDED ",\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[]}"), "model.vocab"},
-      {FILE_OF(ADDED ",\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\"]]}"), "model.vocab[0]"},
-      {FILE_OF(ADDED ",\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\",1],[\"b\",\"c\"]]}"), "model.vocab[1]"},
-      {FILE_OF(ADDED ",\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"alpha\":1," VOCAB "}"), "unknown key 'alpha'"},
+      {FILE_OF(ADDED ",\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\"]]}"),
+       "model.vocab[0]"},
+      {FILE_OF(
+           ADDED
+           ",\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\",1],[\"b\",\"c\"]]}"),
+       "model.vocab[1]"},
+      {FILE_OF(ADDED ",\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"alpha\":1," VOCAB "}"),
+       "unknown key 'alpha'"},
       {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"BertNormalizer\"}," MODEL),
        "normalizer: the normalizer 'BertNormalizer' is not supported; there are Sequence, "},
-      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Nfc\"}]}," MODEL),
+      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{"
+                     "\"type\":\"Nfc\"}]}," MODEL),
        "normalizer.normalizers[1]"},
       {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"NFC\",\"x\":1}," MODEL), "unknown key 'x'"},
       {FILE_OF(ADDED ",\"normalizer\":7," MODEL), "normalizer"},
-      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Strip\",\"strip_left\":1,\"strip_right\":true}," MODEL), "normalizer.strip_left"},
-      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"[a\"},\"content\":\"\"}," MODEL), "normalizer.pattern"},
-      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(?i)a\"},\"content\":\"\"}," MODEL), "normalizer.pattern"},
-      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\\\h\"},\"content\":\"\"}," MODEL), "normalizer.pattern"},
-      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"\"}," MODEL), "normalizer.pattern"},
-      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"!!!!\"}," MODEL), "base64"},
-      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"\"}," MODEL), "precompiled_charsmap"},
-      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"/////w==\"}," MODEL), "precompiled_charsmap"},
-      {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"ByteLevel\"}," MODEL), "the pre-tokenizer 'ByteLevel' is not supported"},
-      {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}," MODEL), "pre_tokenizer.replacement"},
-      {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"frist\"}," MODEL), "did you mean first"},
-      {FILE_OF(ADDED ",\"post_processor\":{\"type\":\"ByteLevel\"}," MODEL), "the post-processor 'ByteLevel' is not supported"},
-      {FILE_OF(ADDED ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\",\"type_id\":0}}],"
+      {FILE_OF(ADDED
+               ",\"normalizer\":{\"type\":\"Strip\",\"strip_left\":1,\"strip_right\":true}," MODEL),
+       "normalizer.strip_left"},
+      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"[a\"},"
+                     "\"content\":\"\"}," MODEL),
+       "normalizer.pattern"},
+      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(?i)a\"},"
+                     "\"content\":\"\"}," MODEL),
+       "normalizer.pattern"},
+      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\\\h\"},"
+                     "\"content\":\"\"}," MODEL),
+       "normalizer.pattern"},
+      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},"
+                     "\"content\":\"\"}," MODEL),
+       "normalizer.pattern"},
+      {FILE_OF(
+           ADDED
+           ",\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"!!!!\"}," MODEL),
+       "base64"},
+      {FILE_OF(ADDED
+               ",\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"\"}," MODEL),
+       "precompiled_charsmap"},
+      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"/////"
+                     "w==\"}," MODEL),
+       "precompiled_charsmap"},
+      {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"ByteLevel\"}," MODEL),
+       "the pre-tokenizer 'ByteLevel' is not supported"},
+      {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}," MODEL),
+       "pre_tokenizer.replacement"},
+      {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_"
+                     "scheme\":\"frist\"}," MODEL),
+       "did you mean first"},
+      {FILE_OF(ADDED ",\"post_processor\":{\"type\":\"ByteLevel\"}," MODEL),
+       "the post-processor 'ByteLevel' is not supported"},
+      {FILE_OF(ADDED ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{"
+                     "\"SpecialToken\":{\"id\":\"x\",\"type_id\":0}}],"
                      "\"pair\":[],\"special_tokens\":{}}," MODEL),
        "'x' is not among the special_tokens"},
-      {FILE_OF(ADDED ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\",\"type_id\":0}}],"
-                     "\"pair\":[],\"special_tokens\":{\"x\":{\"id\":\"x\",\"ids\":[3],\"tokens\":[\"x\"]}}}," MODEL),
+      {FILE_OF(ADDED ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{"
+                     "\"SpecialToken\":{\"id\":\"x\",\"type_id\":0}}],"
+                     "\"pair\":[],\"special_tokens\":{\"x\":{\"id\":\"x\",\"ids\":[3],\"tokens\":["
+                     "\"x\"]}}}," MODEL),
        "post_processor.single[0]"},
-      {FILE_OF(ADDED ",\"decoder\":{\"type\":\"CTC\"}," MODEL), "the decoder 'CTC' is not supported"},
+      {FILE_OF(ADDED ",\"decoder\":{\"type\":\"CTC\"}," MODEL),
+       "the decoder 'CTC' is not supported"},
       {FILE_OF("\"added_tokens\":[" TOKEN(9, "x", "") "]," MODEL), "'x' has id 9"},
       {FILE_OF("\"added_tokens\":[" TOKEN(0, "a", "") "]," MODEL), "'a' has id 0"},
       {FILE_OF("\"added_tokens\":[" TOKEN(3, "", "") "]," MODEL), "added_tokens[0].content"},
-      {FILE_OF("\"added_tokens\":[" TOKEN(3, "x", "") "," TOKEN(4, "x", "") "]," MODEL), "'x' is listed twice"},
+      {FILE_OF("\"added_tokens\":[" TOKEN(3, "x", "") "," TOKEN(4, "x", "") "]," MODEL),
+       "'x' is listed twice"},
       {FILE_OF("\"added_tokens\":[" TOKEN(3, "x", ",\"y\":0") "]," MODEL), "unknown key 'y'"},
       {FILE_OF(ADDED ",\"truncation\":5," MODEL), "truncation"},
       {FILE_OF(ADDED "," ADDED "," MODEL), "duplicate"},
@@ -80,13 +117,15 @@ static void test_mistakes(void **state) {
     cz_status st = parse(cases[i].json);
     if (st != CZ_EINVAL) fail_msg("case %zu was not refused: %s", i, cases[i].json);
     const char *message = cz_error_message();
-    if (!strstr(message, "file.json") || !strstr(message, cases[i].words)) fail_msg("case %zu: '%s' does not name '%s'", i, message, cases[i].words);
+    if (!strstr(message, "file.json") || !strstr(message, cases[i].words))
+      fail_msg("case %zu: '%s' does not name '%s'", i, message, cases[i].words);
   }
 }
 
 static void test_smallest(void **state) {
   OK(parse(FILE_OF(ADDED "," MODEL)));
-  OK(parse(FILE_OF(ADDED ",\"normalizer\":null,\"pre_tokenizer\":null,\"post_processor\":null,\"decoder\":null,\"other\":1," MODEL)));
+  OK(parse(FILE_OF(ADDED ",\"normalizer\":null,\"pre_tokenizer\":null,\"post_processor\":null,"
+                         "\"decoder\":null,\"other\":1," MODEL)));
   OK(parse(FILE_OF("\"added_tokens\":[" TOKEN(3, "x", "") "]," MODEL)));
 }
 
@@ -97,7 +136,8 @@ static void test_missing_file(void **state) {
   assert_non_null(strstr(cz_error_message(), "/nonexistent/tokenizer.json"));
 }
 
-/* Uses a file that happened to be accepted: whatever it says, encoding and decoding end with a status. */
+/* Uses a file that happened to be accepted: whatever it says, encoding and decoding end
+ * with a status. */
 static void use(const cz_tokenizer *t) {
   static const char text[] = "The man's ½ e\xCC\x81 <extra_id_0> \xE6\x97\xA5 <mask> 12\t\n";
   cz_tokenizer_scratch *scratch;
@@ -105,7 +145,9 @@ static void use(const cz_tokenizer *t) {
   cz_buf out = {0};
   OK(cz_tokenizer_scratch_create(&scratch, t));
   if (cz_tokenizer_encode(t, &e, text, sizeof text - 1, true, scratch) == CZ_OK) {
-    for (size_t i = 0; i < e.n; i++) assert_true(e.ids[i] >= 0 && e.ids[i] < cz_tokenizer_get_facts(t)->size && e.offsets[i].end < sizeof text);
+    for (size_t i = 0; i < e.n; i++)
+      assert_true(e.ids[i] >= 0 && e.ids[i] < cz_tokenizer_get_facts(t)->size &&
+                  e.offsets[i].end < sizeof text);
     (void)!cz_tokenizer_decode(t, &out, e.ids, e.n, false);
   }
   cz_buf_free(&out);
@@ -156,7 +198,8 @@ static void test_fuzz(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_mistakes), cmocka_unit_test(test_smallest), cmocka_unit_test(test_missing_file),
-                                     cmocka_unit_test(test_fuzz)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_mistakes), cmocka_unit_test(test_smallest),
+      cmocka_unit_test(test_missing_file), cmocka_unit_test(test_fuzz)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

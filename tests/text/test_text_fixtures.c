@@ -1,10 +1,12 @@
-/* Every shape of tokenizer.json on hostile texts: ids, offsets and decoded text equal the Hugging Face library's. */
+/* Every shape of tokenizer.json on hostile texts: ids, offsets and decoded text equal the
+ * Hugging Face library's. */
 #include "text/common.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char *const names[] = {"t5_a", "t5_b", "t5_c", "bytes", "xlmr", "albert", "added", "cuts", "forms"};
+static const char *const names[] = {"t5_a",   "t5_b",  "t5_c", "bytes", "xlmr",
+                                    "albert", "added", "cuts", "forms"};
 
 typedef struct fixture {
   cz_tokenizer *t;
@@ -17,30 +19,37 @@ typedef struct fixture {
 static void check_ids(const fixture *f, const json_t *want, const char *what, size_t index) {
   assert_true(json_is_array(want));
   if (f->e.n != json_array_size(want))
-    fail_msg("%s case %zu, %s: %zu tokens, the library has %zu", f->name, index, what, f->e.n, json_array_size(want));
+    fail_msg("%s case %zu, %s: %zu tokens, the library has %zu", f->name, index, what, f->e.n,
+             json_array_size(want));
   for (size_t i = 0; i < f->e.n; i++) {
     json_int_t id = json_integer_value(json_array_get(want, i));
     if (f->e.ids[i] != id)
-      fail_msg("%s case %zu, %s: token %zu is %d, the library has %lld", f->name, index, what, i, (int)f->e.ids[i], (long long)id);
+      fail_msg("%s case %zu, %s: token %zu is %d, the library has %lld", f->name, index, what, i,
+               (int)f->e.ids[i], (long long)id);
   }
 }
 
 static void check_offsets(const fixture *f, const json_t *want, size_t index) {
   for (size_t i = 0; i < f->e.n; i++) {
     const json_t *pair = json_array_get(want, i);
-    json_int_t begin = json_integer_value(json_array_get(pair, 0)), end = json_integer_value(json_array_get(pair, 1));
+    json_int_t begin = json_integer_value(json_array_get(pair, 0)),
+               end = json_integer_value(json_array_get(pair, 1));
     cz_text_span got = f->e.offsets[i];
     if (got.begin != begin || got.end != end)
-      fail_msg("%s case %zu: token %zu spans [%u, %u], the library has [%lld, %lld]", f->name, index, i, got.begin, got.end, (long long)begin,
-               (long long)end);
+      fail_msg("%s case %zu: token %zu spans [%u, %u], the library has [%lld, %lld]", f->name,
+               index, i, got.begin, got.end, (long long)begin, (long long)end);
   }
 }
 
-static void check_decoded(fixture *f, const int32_t *ids, size_t n, const json_t *want, bool skip, size_t index) {
+static void check_decoded(fixture *f, const int32_t *ids, size_t n, const json_t *want, bool skip,
+                          size_t index) {
   f->out.len = 0;
   OK(cz_tokenizer_decode(f->t, &f->out, ids, n, skip));
-  bool equal = json_is_string(want) && json_string_length(want) == f->out.len && memcmp(json_string_value(want), f->out.data, f->out.len) == 0;
-  if (!equal) fail_msg("%s case %zu: decoded '%s', the library has '%s'", f->name, index, f->out.data, json_string_value(want));
+  bool equal = json_is_string(want) && json_string_length(want) == f->out.len &&
+               memcmp(json_string_value(want), f->out.data, f->out.len) == 0;
+  if (!equal)
+    fail_msg("%s case %zu: decoded '%s', the library has '%s'", f->name, index, f->out.data,
+             json_string_value(want));
 }
 
 static void check_case(fixture *f, const json_t *c, size_t index) {

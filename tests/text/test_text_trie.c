@@ -1,4 +1,5 @@
-/* The double array against a plain list, on random keys over a small alphabet, so that prefixes abound. */
+/* The double array against a plain list, on random keys over a small alphabet, so that
+ * prefixes abound. */
 #include "text/common.h"
 
 #include "text/trie.h"
@@ -41,7 +42,9 @@ static void check_set(draws *d, key_set *s) {
     keys[i] = (cz__trie_key){s->bytes[i], s->n[i], (int32_t)i};
   }
   OK(cz__trie_build(&trie, keys, s->count));
-  for (size_t i = 0; i < s->count; i++) assert_int_equal(cz__trie_find(&trie, s->bytes[i], s->n[i]), find_plainly(s, s->bytes[i], s->n[i]));
+  for (size_t i = 0; i < s->count; i++)
+    assert_int_equal(cz__trie_find(&trie, s->bytes[i], s->n[i]),
+                     find_plainly(s, s->bytes[i], s->n[i]));
   for (int i = 0; i < 500; i++) {
     char text[LONGEST];
     size_t n, got = 0, want = 0;
@@ -80,6 +83,7 @@ static void test_long_key(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_sets), cmocka_unit_test(test_long_key)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_sets),
+                                     cmocka_unit_test(test_long_key)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Character classes, lower case and normalisation forms of every code point equal the Hugging Face library's; UTF-8 is checked strictly. */
+/* Character classes, lower case and normalisation forms of every code point equal the
+ * Hugging Face library's; UTF-8 is checked strictly. */
 #include "text/common.h"
 
 #include "text/forms.h"
@@ -9,16 +10,22 @@
 #include <string.h>
 
 static bool in_fixture(const json_t *ranges, uint32_t c, size_t *at) {
-  while (*at < json_array_size(ranges) && json_integer_value(json_array_get(json_array_get(ranges, *at), 1)) < c) ++*at;
-  return *at < json_array_size(ranges) && json_integer_value(json_array_get(json_array_get(ranges, *at), 0)) <= c;
+  while (*at < json_array_size(ranges) &&
+         json_integer_value(json_array_get(json_array_get(ranges, *at), 1)) < c)
+    ++*at;
+  return *at < json_array_size(ranges) &&
+         json_integer_value(json_array_get(json_array_get(ranges, *at), 0)) <= c;
 }
 
 static void test_classes(void **state) {
   static const struct {
     const char *name;
     cz__char_class is;
-  } classes[] = {
-      {"mark", cz__is_mark}, {"space", cz__is_space}, {"word", cz__is_word}, {"numeric", cz__is_numeric}, {"punctuation", cz__is_punctuation}};
+  } classes[] = {{"mark", cz__is_mark},
+                 {"space", cz__is_space},
+                 {"word", cz__is_word},
+                 {"numeric", cz__is_numeric},
+                 {"punctuation", cz__is_punctuation}};
   json_t *root = fixture_json("classes", "json");
   for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
     const json_t *ranges = json_object_get(root, classes[i].name);
@@ -27,7 +34,9 @@ static void test_classes(void **state) {
     for (uint32_t c = 1; c < 0x110000; c++) {
       if (c >= 0xd800 && c < 0xe000) continue;
       bool want = in_fixture(ranges, c, &at);
-      if (classes[i].is(c) != want) fail_msg("U+%04X: %s is %d, the library says %d", (unsigned)c, classes[i].name, !want, want);
+      if (classes[i].is(c) != want)
+        fail_msg("U+%04X: %s is %d, the library says %d", (unsigned)c, classes[i].name, !want,
+                 want);
     }
   }
   json_decref(root);
@@ -45,8 +54,11 @@ static void test_lower(void **state) {
       assert_int_equal(n, 2);
       continue;
     }
-    if (in_fixture(shifts, c, &at)) want = (uint32_t)(c + json_integer_value(json_array_get(json_array_get(shifts, at), 2)));
-    if (n != 1 || lower[0] != want) fail_msg("U+%04X: lower case U+%04X, the library says U+%04X", (unsigned)c, (unsigned)lower[0], (unsigned)want);
+    if (in_fixture(shifts, c, &at))
+      want = (uint32_t)(c + json_integer_value(json_array_get(json_array_get(shifts, at), 2)));
+    if (n != 1 || lower[0] != want)
+      fail_msg("U+%04X: lower case U+%04X, the library says U+%04X", (unsigned)c,
+               (unsigned)lower[0], (unsigned)want);
   }
   json_decref(root);
 }
@@ -70,7 +82,10 @@ static void test_forms(void **state) {
   static const struct {
     const char *name;
     form_fn run;
-  } forms[] = {{"NFC", cz__form_nfc}, {"NFD", cz__form_nfd}, {"NFKC", cz__form_nfkc}, {"NFKD", cz__form_nfkd}};
+  } forms[] = {{"NFC", cz__form_nfc},
+               {"NFD", cz__form_nfd},
+               {"NFKC", cz__form_nfkc},
+               {"NFKD", cz__form_nfkd}};
   json_t *root = fixture_json("classes", "json");
   cz__work w = {0};
   for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
@@ -80,14 +95,16 @@ static void test_forms(void **state) {
       char one[5] = {0}, text[32];
       cz__utf8_put(one, c);
       h = add_form(&w, forms[i].run, one, h);
-      snprintf(text, sizeof text, "\xEE\x84\xA3\xCD\x85%s", one); /* behind a mark of a high class */
+      snprintf(text, sizeof text, "\xEE\x84\xA3\xCD\x85%s",
+               one); /* behind a mark of a high class */
       h = add_form(&w, forms[i].run, text, h);
       snprintf(text, sizeof text, "%s\xCC\xB4\xCC\x81", one); /* before marks of a low one */
       h = add_form(&w, forms[i].run, text, h);
     }
     char hex[17];
     snprintf(hex, sizeof hex, "%016llx", (unsigned long long)h);
-    assert_string_equal(hex, json_string_value(json_object_get(json_object_get(root, "forms"), forms[i].name)));
+    assert_string_equal(
+        hex, json_string_value(json_object_get(json_object_get(root, "forms"), forms[i].name)));
   }
   cz__work_free(&w);
   json_decref(root);
@@ -113,18 +130,20 @@ static void test_utf8(void **state) {
                {"\xef\xbf\xbe", 3, 3},
                {"ab\xe2\x82\x28", 5, 2}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-    if (cz__utf8_check(cases[i].text, cases[i].n) != cases[i].good) fail_msg("case %zu: not %zu", i, cases[i].good);
+    if (cz__utf8_check(cases[i].text, cases[i].n) != cases[i].good)
+      fail_msg("case %zu: not %zu", i, cases[i].good);
   for (uint32_t c = 1; c < 0x110000; c++) {
     if (c >= 0xd800 && c < 0xe000) continue;
     char s[4];
     size_t k, n = cz__utf8_put(s, c);
-    if (cz__utf8_check(s, n) != n || cz__utf8_next(s, &k) != c || k != n || cz__utf8_length((unsigned char)s[0]) != n || cz__utf8_back(s, n) != 0)
+    if (cz__utf8_check(s, n) != n || cz__utf8_next(s, &k) != c || k != n ||
+        cz__utf8_length((unsigned char)s[0]) != n || cz__utf8_back(s, n) != 0)
       fail_msg("U+%04X does not survive", (unsigned)c);
   }
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_classes), cmocka_unit_test(test_lower), cmocka_unit_test(test_forms),
-                                     cmocka_unit_test(test_utf8)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_classes), cmocka_unit_test(test_lower),
+                                     cmocka_unit_test(test_forms), cmocka_unit_test(test_utf8)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

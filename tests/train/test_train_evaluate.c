@@ -1,6 +1,7 @@
-/* `cloze evaluate` with a model whose every answer is known, because its weights were written by hand: it answers `was` to a text with `the`, `is`
- * to one with `of`, `and`, which is no label, to any other, and `a` when the text does not end as it should. What is scored, beside which baseline,
- * and on which rows. */
+/* `cloze evaluate` with a model whose every answer is known, because its weights were
+ * written by hand: it answers `was` to a text with `the`, `is` to one with `of`, `and`,
+ * which is no label, to any other, and `a` when the text does not end as it should. What
+ * is scored, beside which baseline, and on which rows. */
 #include "train_test.h"
 
 #include "device/random.h"
@@ -30,16 +31,22 @@ static void set(cz_model *m, const char *name, int64_t row, int64_t column, doub
   ((float *)p->value)[row * p->dim[1] + column] = (float)value;
 }
 
-/* Embeddings say what a token is; cross-attention without preferences brings the mean of the input's into the decoder; nothing else has weights. The
- * output reads: at the start the answer to what is seen, after an answer the end. */
+/* Embeddings say what a token is; cross-attention without preferences brings the mean of
+ * the input's into the decoder; nothing else has weights. The output reads: at the start
+ * the answer to what is seen, after an answer the end. */
 static void fill(cz_model *m, const cz_tokenizer *t) {
   const cz_param *embedding = m->embedding;
   for (int64_t v = 0; v < embedding->dim[0]; v++) set(m, "shared.weight", v, NOTHING, 1);
   const struct {
     int32_t id;
     int channel;
-  } means[] = {{(int32_t)m->config.start_id, AT_START}, {id_of(t, "was"), AT_ANSWER}, {id_of(t, "is"), AT_ANSWER}, {id_of(t, "and"), AT_ANSWER},
-               {(int32_t)m->config.eos_id, SEES_END},   {id_of(t, "the"), SEES_THE},  {id_of(t, "of"), SEES_OF}};
+  } means[] = {{(int32_t)m->config.start_id, AT_START},
+               {id_of(t, "was"), AT_ANSWER},
+               {id_of(t, "is"), AT_ANSWER},
+               {id_of(t, "and"), AT_ANSWER},
+               {(int32_t)m->config.eos_id, SEES_END},
+               {id_of(t, "the"), SEES_THE},
+               {id_of(t, "of"), SEES_OF}};
   for (size_t i = 0; i < sizeof means / sizeof *means; i++) {
     set(m, "shared.weight", means[i].id, NOTHING, 0);
     set(m, "shared.weight", means[i].id, means[i].channel, 1);
@@ -77,29 +84,35 @@ static void make_model(void) {
   cz_tokenizer_destroy(&t);
 }
 
-/* One line of a file: what it asks, what the model answers to it, what the file wants; both as places in `answers`. */
+/* One line of a file: what it asks, what the model answers to it, what the file wants;
+ * both as places in `answers`. */
 typedef struct row {
   char text[128];
   int answer, wanted;
 } row;
 
-/* A text of WORDS words, a mark at place AT (-1: none) and a number behind it, so that no two are the same. */
+/* A text of WORDS words, a mark at place AT (-1: none) and a number behind it, so that no
+ * two are the same. */
 static void write_words(row *r, cz_stream *s, int words, int at, const char *mark, int number) {
   static const char *const fillers[] = {"in", "to", "a", "no"};
   r->text[0] = '\0';
-  for (int k = 0; k < words; k++) sprintf(r->text + strlen(r->text), "%s%s", k ? " " : "", k == at ? mark : fillers[cz_stream_below(s, 4)]);
+  for (int k = 0; k < words; k++)
+    sprintf(r->text + strlen(r->text), "%s%s", k ? " " : "",
+            k == at ? mark : fillers[cz_stream_below(s, 4)]);
   sprintf(r->text + strlen(r->text), " %d", number);
 }
 
-/* Rows of a file sorted by label: the first FIRST want `was`. Three in four texts have the mark of their label, the others another's or none; it may
- * be the last word that the stage reads, or the first that it does not. */
+/* Rows of a file sorted by label: the first FIRST want `was`. Three in four texts have
+ * the mark of their label, the others another's or none; it may be the last word that the
+ * stage reads, or the first that it does not. */
 static void make_rows(row *rows, int n, int first, uint32_t part) {
   static const char *const marks[] = {"the", "of"};
   cz_stream s;
   cz_stream_init(&s, test_seed(), "rows of the evaluation", part, 0);
   for (int i = 0; i < n; i++) {
     row *r = &rows[i];
-    int words = 1 + (int)cz_stream_below(&s, MOST_WORDS), at = (int)cz_stream_below(&s, (uint64_t)words);
+    int words = 1 + (int)cz_stream_below(&s, MOST_WORDS),
+        at = (int)cz_stream_below(&s, (uint64_t)words);
     r->wanted = i >= first;
     r->answer = cz_stream_below(&s, 4) ? r->wanted : (int)cz_stream_below(&s, 3);
     if (i % 10 == 0) words = MOST_WORDS, at = MOST_WORDS - 1, r->answer = r->wanted;
@@ -116,7 +129,8 @@ static void write_rows(const char *name, const row *rows, int n) {
   assert_int_equal(fclose(f), 0);
 }
 
-/* Most of the training rows want `is`, though not the first ones; most of dev and test want `was`. */
+/* Most of the training rows want `is`, though not the first ones; most of dev and test
+ * want `was`. */
 static row train[TRAIN], dev[ROWS], test[ROWS];
 
 static int make_all(void **state) {
@@ -128,15 +142,18 @@ static int make_all(void **state) {
   write_rows("a.train.tsv", train, TRAIN);
   write_rows("a.dev.tsv", dev, ROWS);
   write_rows("a.test.tsv", test, ROWS);
-  write_format("evaluate.yaml",
-               "seed: 1\ntokenizer: " TOKENIZER "\ninit: %s/model\n"
-               "model: {name: t5-v1_1-nano, d_model: 8, d_kv: 8, d_ff: 4, num_layers: 1, num_heads: 1}\n"
-               "evaluate: {max_length: 5, max_inputs: 7, batch_tokens: 40}\n"
-               "tasks:\n"
-               "  list:\n"
-               "    - {name: tsv, as: classes, train: %s/a.train.tsv, dev: %s/a.dev.tsv, test: %s/a.test.tsv, labels: 'was,is'}\n"
-               "    - {name: tsv, as: words, train: %s/a.train.tsv, dev: %s/a.dev.tsv, test: %s/a.test.tsv, metrics: rouge1, baseline: copy}\n",
-               folder(), folder(), folder(), folder(), folder(), folder(), folder());
+  write_format(
+      "evaluate.yaml",
+      "seed: 1\ntokenizer: " TOKENIZER "\ninit: %s/model\n"
+      "model: {name: t5-v1_1-nano, d_model: 8, d_kv: 8, d_ff: 4, num_layers: 1, num_heads: 1}\n"
+      "evaluate: {max_length: 5, max_inputs: 7, batch_tokens: 40}\n"
+      "tasks:\n"
+      "  list:\n"
+      "    - {name: tsv, as: classes, train: %s/a.train.tsv, dev: %s/a.dev.tsv, test: "
+      "%s/a.test.tsv, labels: 'was,is'}\n"
+      "    - {name: tsv, as: words, train: %s/a.train.tsv, dev: %s/a.dev.tsv, test: %s/a.test.tsv, "
+      "metrics: rouge1, baseline: copy}\n",
+      folder(), folder(), folder(), folder(), folder(), folder(), folder());
   return 0;
 }
 
@@ -153,10 +170,14 @@ static double number(const json_t *task, const char *group, const char *name) {
   return json_number_value(v);
 }
 
-static const char *text(const json_t *line, const char *key) { return json_string_value(json_object_get(line, key)); }
+static const char *text(const json_t *line, const char *key) {
+  return json_string_value(json_object_get(line, key));
+}
 
-/* Which row of the file each line of the predictions is, in the order of the file; every line says what the model answers and the baseline writes. */
-static int read_predictions(int *which, const char *label, const row *rows, int n, const char *baseline) {
+/* Which row of the file each line of the predictions is, in the order of the file; every
+ * line says what the model answers and the baseline writes. */
+static int read_predictions(int *which, const char *label, const row *rows, int n,
+                            const char *baseline) {
   char path[64], line[1024];
   int count = 0, at = 0;
   snprintf(path, sizeof path, "run/predictions.%s.jsonl", label);
@@ -165,8 +186,11 @@ static int read_predictions(int *which, const char *label, const row *rows, int 
   for (; fgets(line, sizeof line, f); count++, at++) {
     json_t *j = json_loads(line, 0, NULL);
     assert_true(count < n);
-    while (at < n && (strcmp(text(j, "input"), rows[at].text) || strcmp(text(j, "target"), answers[rows[at].wanted]))) at++;
-    if (at == n) fail_msg("line %d of the predictions is no later row of the file: %s", count + 1, line);
+    while (at < n && (strcmp(text(j, "input"), rows[at].text) ||
+                      strcmp(text(j, "target"), answers[rows[at].wanted])))
+      at++;
+    if (at == n)
+      fail_msg("line %d of the predictions is no later row of the file: %s", count + 1, line);
     assert_string_equal(text(j, "output"), answers[rows[at].answer]);
     assert_string_equal(text(j, "baseline"), baseline ? baseline : rows[at].text);
     which[count] = at;
@@ -176,10 +200,12 @@ static int read_predictions(int *which, const char *label, const row *rows, int 
   return count;
 }
 
-/* The share of rows, in percent, that are right when each is answered by itself (ANSWER < 0) or by ANSWER. */
+/* The share of rows, in percent, that are right when each is answered by itself (ANSWER <
+ * 0) or by ANSWER. */
 static double right(const row *rows, const int *which, int n, int answer) {
   int count = 0;
-  for (int i = 0; i < n; i++) count += (answer < 0 ? rows[which[i]].answer : answer) == rows[which[i]].wanted;
+  for (int i = 0; i < n; i++)
+    count += (answer < 0 ? rows[which[i]].answer : answer) == rows[which[i]].wanted;
   return 100.0 * count / n;
 }
 
@@ -187,10 +213,12 @@ static void near(const char *what, double got, double want) {
   if (!(fabs(got - want) < 1e-9)) fail_msg("%s is %.6f, should be %.6f", what, got, want);
 }
 
-/* The run's scores are those of the rows that its predictions name. ROUGE-1 of one word is 100 or 0; no text has its answer in it. */
+/* The run's scores are those of the rows that its predictions name. ROUGE-1 of one word
+ * is 100 or 0; no text has its answer in it. */
 static int check_run(int *which, const row *rows) {
   json_t *result = load(under("run/result.json")), *metrics = json_object_get(result, "metrics");
-  const json_t *classes = json_object_get(metrics, "classes"), *words = json_object_get(metrics, "words");
+  const json_t *classes = json_object_get(metrics, "classes"),
+               *words = json_object_get(metrics, "words");
   int again[ROWS], n = read_predictions(which, "classes", rows, ROWS, "is");
   assert_int_equal(read_predictions(again, "words", rows, ROWS, NULL), n);
   assert_memory_equal(which, again, (size_t)n * sizeof *which);
@@ -216,7 +244,9 @@ static void whole_files(void **state) {
   remove_tree("run");
   expect(0, EVALUATE "evaluate.split=test evaluate.beams=3", "done, see");
   assert_int_equal(check_run(which, test), ROWS);
-  assert_true(right(dev, which, ROWS, 1) < 50 && right(train, which, TRAIN, 1) > 50); /* majorities differ: the baseline's is that of training */
+  assert_true(right(dev, which, ROWS, 1) < 50 &&
+              right(train, which, TRAIN, 1) >
+                  50); /* majorities differ: the baseline's is that of training */
   remove_tree("run");
 }
 
@@ -229,12 +259,14 @@ static void spread_over_the_file(void **state) {
     snprintf(words, sizeof words, EVALUATE "evaluate.max_examples=%d", most[i]);
     expect(0, words, "done, see");
     assert_int_equal(check_run(which, dev), n);
-    for (int k = 0; k < n; k++) assert_true(which[k] * n >= k * ROWS - n && which[k] * n < (k + 1) * ROWS);
+    for (int k = 0; k < n; k++)
+      assert_true(which[k] * n >= k * ROWS - n && which[k] * n < (k + 1) * ROWS);
     remove_tree("run");
   }
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(whole_files), cmocka_unit_test(spread_over_the_file)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(whole_files),
+                                     cmocka_unit_test(spread_over_the_file)};
   return cmocka_run_group_tests(tests, make_all, drop_runs);
 }

@@ -1,4 +1,5 @@
-/* What users and machines do wrong: each fault ends with the right exit code and a message that names it, and nothing that was computed is lost. */
+/* What users and machines do wrong: each fault ends with the right exit code and a
+ * message that names it, and nothing that was computed is lost. */
 #include "train_test.h"
 
 #include "device/random.h"
@@ -9,16 +10,20 @@
 #define PRETRAIN "pretrain @/pretrain.yaml --out @/run "
 #define FINETUNE "finetune @/finetune.yaml --out @/run "
 
-/* A configuration that is wrong can be mended in the same folder: all of these use one. */
+/* A configuration that is wrong can be mended in the same folder: all of these use
+ * one. */
 static void configuration(void **state) {
   expect(2, PRETRAIN "train.stepz=3", "train: unknown key 'stepz'; did you mean 'steps'?");
   expect(2, PRETRAIN "train.steps=many", "train.steps: expected an integer, found 'many'");
   expect(2, PRETRAIN "train.steps=0", "train.steps: 0 is not between 1 and");
   expect(2, PRETRAIN "batch.shards=0", "batch.shards: 0 is not between 1 and 65536");
-  expect(2, PRETRAIN "batch.input_tokens=3", "batch: 3 input and 128 target tokens cannot be cut into 4 shards");
-  expect(2, PRETRAIN "model.relative_attention_max_distance=16", "max_distance: 16 must be larger than half the buckets, 16");
+  expect(2, PRETRAIN "batch.input_tokens=3",
+         "batch: 3 input and 128 target tokens cannot be cut into 4 shards");
+  expect(2, PRETRAIN "model.relative_attention_max_distance=16",
+         "max_distance: 16 must be larger than half the buckets, 16");
   expect(2, PRETRAIN "model.name=t5-nanoo", "t5-nano");
-  expect(2, PRETRAIN "model.vocab_size=100", "model.vocab_size: 100 is smaller than the tokenizer's ");
+  expect(2, PRETRAIN "model.vocab_size=100",
+         "model.vocab_size: 100 is smaller than the tokenizer's ");
   expect(2, PRETRAIN "objective.name=random_span", "did you mean 'random_spans'?");
   expect(2, PRETRAIN "optimizer.name=adam", "optimizer.name");
   expect(2, PRETRAIN "tasks={}", "unknown key 'tasks'");
@@ -40,13 +45,17 @@ static void files(void **state) {
   expect(1, PRETRAIN "corpus=@/foreign.h5", "build the corpus again");
   expect(1, "pretrain @/pretrain.yaml --out @/pretrain.yaml/run", "Not a directory");
   write_format("one.tsv", "the of\n");
-  expect(1, FINETUNE "tasks.list.0.train=@/one.tsv", "one.tsv:1: there are 1 columns, 2 is none of them");
+  expect(1, FINETUNE "tasks.list.0.train=@/one.tsv",
+         "one.tsv:1: there are 1 columns, 2 is none of them");
   write_format("label.tsv", "the of\tmaybe\n");
   expect(1, FINETUNE "tasks.list.0.train=@/label.tsv", "label.tsv:1");
   write_format("empty.tsv", "%s", "");
   expect(1, FINETUNE "tasks.list.0.train=@/empty.tsv", "empty.tsv: the file is empty");
   expect(1, "corpus --tokenizer @/none.json --out @/x.h5 @/empty.tsv", "none.json");
-  expect(1, "corpus --tokenizer " CZ_SOURCE_DIR "/tests/fixtures/text/t5_a.json --out @/x.h5 @/empty.tsv", "empty.tsv: the file is empty");
+  expect(1,
+         "corpus --tokenizer " CZ_SOURCE_DIR
+         "/tests/fixtures/text/t5_a.json --out @/x.h5 @/empty.tsv",
+         "empty.tsv: the file is empty");
   assert_false(cz_fs_exists(under("x.h5")));
   size_t n;
   char *whole = read_text(under("corpus.h5"), &n);
@@ -60,7 +69,8 @@ static void files(void **state) {
 
 /* Data against budgets: too long, too little, none. */
 static void budgets(void **state) {
-  expect(1, FINETUNE "batch.long=refuse batch.max_inputs=3", "target tokens, the limits are 3 and 32; raise them or cut long examples");
+  expect(1, FINETUNE "batch.long=refuse batch.max_inputs=3",
+         "target tokens, the limits are 3 and 32; raise them or cut long examples");
   remove_tree("run");
   expect(0, FINETUNE "batch.long=cut batch.max_inputs=3", "done, see");
   char *m = metrics_of("run");
@@ -70,19 +80,24 @@ static void budgets(void **state) {
   remove_tree("run");
   expect(2, PRETRAIN "objective.inputs_length=512", "does not fit a shard's 64 and 32");
   write_format("small.tsv", "the of\tyes\n");
-  expect(0, FINETUNE "tasks.list.0.train=@/small.tsv", "examples repeats the 1 that there are"); /* in every shard of every batch */
+  expect(0, FINETUNE "tasks.list.0.train=@/small.tsv",
+         "examples repeats the 1 that there are"); /* in every shard of every batch */
   remove_tree("run");
 }
 
-/* Steps whose gradient is not finite are skipped and counted; a run of them ends the run, and a checkpoint is never made from such parameters. */
+/* Steps whose gradient is not finite are skipped and counted; a run of them ends the run,
+ * and a checkpoint is never made from such parameters. */
 static void not_finite(void **state) {
-  expect(1, PRETRAIN "optimizer.learning_rate=1e30 train.checkpoint_steps=0 train.steps=100 train.nonfinite_limit=4",
+  expect(1,
+         PRETRAIN "optimizer.learning_rate=1e30 train.checkpoint_steps=0 train.steps=100 "
+                  "train.nonfinite_limit=4",
          "4 steps in a row had a loss or gradient that is not finite");
   assert_non_null(strstr(said(), "there is no checkpoint yet"));
   assert_non_null(strstr(said(), "update skipped (1 in a row)"));
   assert_false(cz_fs_exists(under("run/checkpoint.h5")) || cz_fs_exists(under("run/result.json")));
   remove_tree("run");
-  expect(1, PRETRAIN "optimizer.learning_rate=1e30 train.checkpoint_steps=1", "the parameters are not finite after step 1 (learning rate 1e+30)");
+  expect(1, PRETRAIN "optimizer.learning_rate=1e30 train.checkpoint_steps=1",
+         "the parameters are not finite after step 1 (learning rate 1e+30)");
   assert_false(cz_fs_exists(under("run/checkpoint.h5")));
   remove_tree("run");
 }
@@ -94,7 +109,8 @@ static void one_folder(void **state) {
   expect(1, PRETRAIN "train.steps=1000000", "run/lock: another process holds this lock: process ");
   kill(pid, SIGINT);
   assert_int_equal(wait_for(pid), 1);
-  expect(2, PRETRAIN "train.steps=999", "/run: this folder holds another run:\n  train.steps: 1000000 there, 999 now\n");
+  expect(2, PRETRAIN "train.steps=999",
+         "/run: this folder holds another run:\n  train.steps: 1000000 there, 999 now\n");
   char *log = read_text(under("run/log.txt"), NULL);
   assert_non_null(strstr(log, "parameters"));
   free(log);
@@ -112,7 +128,8 @@ static void flip(const char *to, const char *from, uint64_t bit) {
   free(b);
 }
 
-/* Leaves FOLDER/run as a run that was stopped after two checkpoints. On a busy machine it may end before it hears of it: then again. */
+/* Leaves FOLDER/run as a run that was stopped after two checkpoints. On a busy machine it
+ * may end before it hears of it: then again. */
 static void stop_midway(void) {
   int code = 0;
   for (int again = 0; again < 10 && code == 0; again++) {
@@ -125,7 +142,8 @@ static void stop_midway(void) {
   assert_int_equal(code, 1);
 }
 
-/* A flipped bit in a checkpoint: the one before is taken, or the bit did not matter; the result is the same. Both broken: said, not guessed. */
+/* A flipped bit in a checkpoint: the one before is taken, or the bit did not matter; the
+ * result is the same. Both broken: said, not guessed. */
 static void damaged_checkpoint(void **state) {
   cz_stream s;
   cz_stream_init(&s, test_seed(), "flips", 0, 0);
@@ -140,7 +158,8 @@ static void damaged_checkpoint(void **state) {
     remove_tree("run/result.json");
     copy_file(under("run/metrics.jsonl"), under("lines"));
     copy_file(under("run/checkpoint.prev.h5"), under("previous"));
-    flip(under("run/checkpoint.h5"), under("newest"), ((uint64_t)cz_stream_u32(&s) << 8) + cz_stream_u32(&s) % 8);
+    flip(under("run/checkpoint.h5"), under("newest"),
+         ((uint64_t)cz_stream_u32(&s) << 8) + cz_stream_u32(&s) % 8);
     expect(0, PRETRAIN "train.steps=150", "going on at step");
     older += strstr(said(), "checkpoint.prev.h5)") != NULL;
     newest += strstr(said(), "checkpoint.h5)") != NULL;
@@ -150,7 +169,8 @@ static void damaged_checkpoint(void **state) {
     same_file("run/metrics.jsonl", "whole/metrics.jsonl");
     free(got);
   }
-  print_message("flipped bits: %d times the checkpoint before, %d times the newest\n", older, newest);
+  print_message("flipped bits: %d times the checkpoint before, %d times the newest\n", older,
+                newest);
   remove_tree("run/result.json");
   write_format("run/checkpoint.h5", "no checkpoint");
   write_format("run/checkpoint.prev.h5", "%s", "");
@@ -169,7 +189,8 @@ static void damaged_corpus(void **state) {
   char *want = metrics_of("whole");
   int found = 0, tries = 12;
   for (int i = 0; i < tries; i++) {
-    flip(under("flipped.h5"), under("corpus.h5"), ((uint64_t)cz_stream_u32(&s) << 8) + cz_stream_u32(&s) % 8);
+    flip(under("flipped.h5"), under("corpus.h5"),
+         ((uint64_t)cz_stream_u32(&s) << 8) + cz_stream_u32(&s) % 8);
     remove_tree("run");
     int code = cloze(&(start){0}, PRETRAIN "corpus=@/flipped.h5");
     if (code == 0) {
@@ -178,16 +199,19 @@ static void damaged_corpus(void **state) {
       free(got);
     } else {
       found++;
-      if (code != 1 || !strstr(said(), "flipped.h5")) fail_msg("flipped bit in the corpus: exit code %d, said:\n%s", code, said());
+      if (code != 1 || !strstr(said(), "flipped.h5"))
+        fail_msg("flipped bit in the corpus: exit code %d, said:\n%s", code, said());
     }
   }
-  print_message("flipped bits in the corpus: %d of %d found, the others changed nothing\n", found, tries);
+  print_message("flipped bits in the corpus: %d of %d found, the others changed nothing\n", found,
+                tries);
   free(want);
   remove_tree("run");
   remove_tree("whole");
 }
 
-/* The disk is full at some point: the message names the file, and with room again the run goes on and ends as if nothing had been. */
+/* The disk is full at some point: the message names the file, and with room again the run
+ * goes on and ends as if nothing had been. */
 static void full_disk(void **state) {
   static const long limits[] = {100, 3000, 20000, 60000, 100000, 115000};
   expect(0, "pretrain @/pretrain.yaml --out @/whole", "done, see");
@@ -212,23 +236,32 @@ static void full_disk(void **state) {
   remove_tree("whole");
 }
 
-/* An experiment's folder: spelled in another way it is the same; a file that was wrong can be mended; a finished run belongs to its file. */
+/* An experiment's folder: spelled in another way it is the same; a file that was wrong
+ * can be mended; a finished run belongs to its file. */
 static void experiment_folder(void **state) {
-  expect(1, "run @/experiment.yaml --out @/run stages.finetune.batch.long=refuse stages.finetune.batch.max_inputs=2", "the limits are 2 and");
+  expect(1,
+         "run @/experiment.yaml --out @/run stages.finetune.batch.long=refuse "
+         "stages.finetune.batch.max_inputs=2",
+         "the limits are 2 and");
   expect(0, "run @/experiment.yaml --out @/run", "full report");
   if (strstr(said(), "[1/3]")) fail_msg("the pretraining that was done is done again:\n%s", said());
   expect(0, "run @/experiment.yaml --out @/./run/", "full report");
-  expect(2, "run @/experiment.yaml --out @/run stages.pretrain.train.steps=21", "this folder holds another run");
+  expect(2, "run @/experiment.yaml --out @/run stages.pretrain.train.steps=21",
+         "this folder holds another run");
   remove_tree("run");
 }
 
 /* Models to start from that are not what the recipe says, or broken. */
 static void wrong_init(void **state) {
   expect(0, "pretrain @/pretrain.yaml --out @/whole", "done, see");
-  expect(2, FINETUNE "init=@/none", "none is not there: a model's folder has config.json, model.safetensors and tokenizer.json");
-  expect(2, FINETUNE "init=@/whole/model model.d_model=32", "whole/model: the model there has d_model 16, the recipe's has 32");
+  expect(
+      2, FINETUNE "init=@/none",
+      "none is not there: a model's folder has config.json, model.safetensors and tokenizer.json");
+  expect(2, FINETUNE "init=@/whole/model model.d_model=32",
+         "whole/model: the model there has d_model 16, the recipe's has 32");
   expect(2, FINETUNE "init=@/whole/model model.name=lm-nano",
-         "whole/model: the model there (t5) has the architecture encoder-decoder, the recipe's (lm) has language model");
+         "whole/model: the model there (t5) has the architecture encoder-decoder, the recipe's "
+         "(lm) has language model");
   size_t n;
   char *weights = read_text(under("whole/model/model.safetensors"), &n);
   FILE *f = fopen(under("whole/model/model.safetensors"), "w");
@@ -248,9 +281,11 @@ static void wrong_init(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(configuration),    cmocka_unit_test(files),      cmocka_unit_test(budgets),
-                                     cmocka_unit_test(not_finite),       cmocka_unit_test(one_folder), cmocka_unit_test(damaged_checkpoint),
-                                     cmocka_unit_test(damaged_corpus),   cmocka_unit_test(full_disk),  cmocka_unit_test(wrong_init),
-                                     cmocka_unit_test(experiment_folder)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(configuration),  cmocka_unit_test(files),
+      cmocka_unit_test(budgets),        cmocka_unit_test(not_finite),
+      cmocka_unit_test(one_folder),     cmocka_unit_test(damaged_checkpoint),
+      cmocka_unit_test(damaged_corpus), cmocka_unit_test(full_disk),
+      cmocka_unit_test(wrong_init),     cmocka_unit_test(experiment_folder)};
   return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

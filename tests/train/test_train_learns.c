@@ -1,5 +1,7 @@
-/* The loop learns: small copying tasks for every architecture and optimizer, and greedy and beam search write what was learned. Schedules against the
- * paper's numbers; no allocation in a step; what the loop does at the end of its data and with numbers that are not finite. */
+/* The loop learns: small copying tasks for every architecture and optimizer, and greedy
+ * and beam search write what was learned. Schedules against the paper's numbers; no
+ * allocation in a step; what the loop does at the end of its data and with numbers that
+ * are not finite. */
 #include "train_test.h"
 
 #include "base/log.h"
@@ -12,7 +14,8 @@
 
 enum { EOS = 1, FIRST = 2, V = 12, LONGEST = 4, PAIRS = 3000 };
 
-/* Calls of the allocator by this project's code in this thread; see --wrap in CMakeLists.txt. */
+/* Calls of the allocator by this project's code in this thread; see --wrap in
+ * CMakeLists.txt. */
 static _Thread_local long allocations;
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -43,7 +46,8 @@ void *__wrap_mmap(void *p, size_t n, int protection, int flags, int fd, off_t at
   return __real_mmap(p, n, protection, flags, fd, at);
 }
 
-/* A device, a model and pairs to copy: 1 to LONGEST different tokens, the target the same. */
+/* A device, a model and pairs to copy: 1 to LONGEST different tokens, the target the
+ * same. */
 typedef struct bench {
   cz_device *device;
   cz_comm *comm;
@@ -61,12 +65,14 @@ static int64_t draw_word(int32_t *word, cz_stream *s) {
   return n;
 }
 
-static cz_model *make_model(cz_device *device, const char *name, int64_t vocabulary, int64_t width) {
+static cz_model *make_model(cz_device *device, const char *name, int64_t vocabulary,
+                            int64_t width) {
   cz_model_config c;
   cz_model *m;
   OK(cz_model_config_named(&c, name));
   c.vocab_size = vocabulary, c.d_model = width, c.d_kv = width / 4, c.d_ff = 2 * width,
-  c.n_layers = c.n_decoder_layers = c.family->architecture == CZ_ENCODER_DECODER ? 1 : 2, c.n_heads = 4;
+  c.n_layers = c.n_decoder_layers = c.family->architecture == CZ_ENCODER_DECODER ? 1 : 2,
+  c.n_heads = 4;
   c.buckets = 16, c.max_distance = 20, c.dropout = 0;
   OK(cz_model_create(&m, &c, device));
   OK(cz_params_init(m->params, 4));
@@ -98,25 +104,31 @@ static void close_bench(bench *b) {
 
 static cz_loop_job job_of(const bench *b, int optimizer, double rate, int64_t steps) {
   bool pair = b->model->config.family->architecture == CZ_ENCODER_DECODER;
-  return (cz_loop_job){.what = "learn",
-                       .folder = under("run"),
-                       .comm = b->comm,
-                       .model = b->model,
-                       .source = &b->source,
-                       .layout = pair ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK,
-                       .seed = 3,
-                       .examples = PAIRS,
-                       .batch = {.input_tokens = 384, .target_tokens = 384, .shards = 2, .window = 4, .on_long = CZ_LONG_REFUSE},
-                       .optimizer = {.name = optimizer,
-                                     .schedule = CZ_SCHEDULE_LINEAR,
-                                     .learning_rate = rate,
-                                     .warmup_steps = 10,
-                                     .beta1 = 0.9,
-                                     .beta2 = 0.98,
-                                     .epsilon = 1e-8,
-                                     .decay_exponent = 0.8,
-                                     .clip_threshold = 1},
-                       .train = {.steps = steps, .checkpoint_seconds = 1e9, .log_steps = 1000000, .nonfinite_limit = 5}};
+  return (cz_loop_job){
+      .what = "learn",
+      .folder = under("run"),
+      .comm = b->comm,
+      .model = b->model,
+      .source = &b->source,
+      .layout = pair ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK,
+      .seed = 3,
+      .examples = PAIRS,
+      .batch = {.input_tokens = 384,
+                .target_tokens = 384,
+                .shards = 2,
+                .window = 4,
+                .on_long = CZ_LONG_REFUSE},
+      .optimizer = {.name = optimizer,
+                    .schedule = CZ_SCHEDULE_LINEAR,
+                    .learning_rate = rate,
+                    .warmup_steps = 10,
+                    .beta1 = 0.9,
+                    .beta2 = 0.98,
+                    .epsilon = 1e-8,
+                    .decay_exponent = 0.8,
+                    .clip_threshold = 1},
+      .train = {
+          .steps = steps, .checkpoint_seconds = 1e9, .log_steps = 1000000, .nonfinite_limit = 5}};
 }
 
 static bool same(const cz_ids *got, const int32_t *want, int64_t n) {
@@ -130,7 +142,8 @@ static double copied(const bench *b, int64_t beams) {
   enum { N = 60 };
   cz_ids inputs[N] = {{0}}, outputs[N] = {{0}};
   cz_stream s;
-  cz_search_options o = {.beams = beams, .length_penalty = 0.6, .max_length = LONGEST + 3, .batch_tokens = 50};
+  cz_search_options o = {
+      .beams = beams, .length_penalty = 0.6, .max_length = LONGEST + 3, .batch_tokens = 50};
   int right = 0;
   cz_stream_init(&s, 9, "new words", 0, 0);
   for (int i = 0; i < N; i++) {
@@ -149,7 +162,9 @@ static double copied(const bench *b, int64_t beams) {
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SHORTER = 10 }; /* twenty times slower: there it is memory that is watched, and the loss need only fall */
+enum {
+  SHORTER = 10
+}; /* twenty times slower: there it is memory that is watched, and the loss need only fall */
 #else
 enum { SHORTER = 1 };
 #endif
@@ -168,8 +183,9 @@ static void learn(const char *name, int optimizer, double rate, int64_t steps) {
   job.train.steps = steps / SHORTER;
   OK(cz_loop_run(&end, &job));
   double greedy = copied(&b, 1), beam = copied(&b, 4);
-  print_message("%s, optimizer %d: loss %.3f -> %.4f, copied %.2f greedy, %.2f with 4 beams; %.2f s\n", name, optimizer, first.last_loss,
-                end.last_loss, greedy, beam, end.seconds);
+  print_message(
+      "%s, optimizer %d: loss %.3f -> %.4f, copied %.2f greedy, %.2f with 4 beams; %.2f s\n", name,
+      optimizer, first.last_loss, end.last_loss, greedy, beam, end.seconds);
   assert_int_equal(end.steps, steps / SHORTER);
   assert_true(first.last_loss > 2 && end.last_loss < (SHORTER == 1 ? 0.3 : 0.8 * first.last_loss));
   assert_true(SHORTER > 1 || (greedy > 0.9 && beam > 0.9));
@@ -180,22 +196,29 @@ static void adafactor(void **state) { learn("t5-nano", CZ_OPTIMIZER_ADAFACTOR, 0
 static void adamw(void **state) { learn("t5-v1_1-nano", CZ_OPTIMIZER_ADAMW, 0.01, 300); }
 static void adamw_scale(void **state) { learn("t5-nano", CZ_OPTIMIZER_ADAMW_SCALE, 0.05, 300); }
 static void language_model(void **state) { learn("lm-nano", CZ_OPTIMIZER_ADAMW_SCALE, 0.05, 350); }
-static void prefix_lm(void **state) { learn("prefix-lm-nano", CZ_OPTIMIZER_ADAMW_SCALE, 0.05, 350); }
+static void prefix_lm(void **state) {
+  learn("prefix-lm-nano", CZ_OPTIMIZER_ADAMW_SCALE, 0.05, 350);
+}
 
 /* The paper's rates: reference t5.md, appendix C. */
 static void schedules(void **state) {
-  const cz_optimizer_keys t5 = {.schedule = CZ_SCHEDULE_RSQRT, .learning_rate = 1, .warmup_steps = 10000};
+  const cz_optimizer_keys t5 = {
+      .schedule = CZ_SCHEDULE_RSQRT, .learning_rate = 1, .warmup_steps = 10000};
   const struct {
     int64_t step;
     double rate;
   } paper[] = {{0, 0.01}, {10000, 0.01}, {40000, 0.005}, {524287, 0.00138107}};
   for (size_t i = 0; i < sizeof paper / sizeof *paper; i++)
-    if (!(fabs(cz_schedule_rate(&t5, paper[i].step, 1 << 19) - paper[i].rate) <= 5e-9)) fail_msg("rate of step %lld", (long long)paper[i].step);
-  cz_optimizer_keys k = {.schedule = CZ_SCHEDULE_LINEAR, .learning_rate = 2, .warmup_steps = 4, .final_rate = 0.25};
-  assert_true(cz_schedule_rate(&k, 0, 11) == 0.5 && cz_schedule_rate(&k, 3, 11) == 2 && cz_schedule_rate(&k, 4, 11) == 2);
+    if (!(fabs(cz_schedule_rate(&t5, paper[i].step, 1 << 19) - paper[i].rate) <= 5e-9))
+      fail_msg("rate of step %lld", (long long)paper[i].step);
+  cz_optimizer_keys k = {
+      .schedule = CZ_SCHEDULE_LINEAR, .learning_rate = 2, .warmup_steps = 4, .final_rate = 0.25};
+  assert_true(cz_schedule_rate(&k, 0, 11) == 0.5 && cz_schedule_rate(&k, 3, 11) == 2 &&
+              cz_schedule_rate(&k, 4, 11) == 2);
   assert_true(cz_schedule_rate(&k, 7, 11) == 1.25 && cz_schedule_rate(&k, 10, 11) == 0.5);
   k.schedule = CZ_SCHEDULE_COSINE;
-  assert_true(fabs(cz_schedule_rate(&k, 7, 11) - 1.25) < 1e-15 && fabs(cz_schedule_rate(&k, 10, 11) - 0.5) < 1e-15);
+  assert_true(fabs(cz_schedule_rate(&k, 7, 11) - 1.25) < 1e-15 &&
+              fabs(cz_schedule_rate(&k, 10, 11) - 0.5) < 1e-15);
   k.schedule = CZ_SCHEDULE_CONSTANT;
   assert_true(cz_schedule_rate(&k, 1, 11) == 1 && cz_schedule_rate(&k, 10, 11) == 2);
 }
@@ -210,7 +233,8 @@ static long allocations_of(const bench *b, int64_t steps) {
   return allocations - before;
 }
 
-/* Sixty steps ask for memory no more often than twenty: none does. (The reader's thread sorts a window of batches now and then.) */
+/* Sixty steps ask for memory no more often than twenty: none does. (The reader's thread
+ * sorts a window of batches now and then.) */
 static void no_allocation(void **state) {
   bench b;
   open_bench(&b, "t5-nano");
@@ -221,7 +245,8 @@ static void no_allocation(void **state) {
   close_bench(&b);
 }
 
-/* Data that end before the steps do; updates that lead nowhere leave the last checkpoint whole. */
+/* Data that end before the steps do; updates that lead nowhere leave the last checkpoint
+ * whole. */
 static void ends(void **state) {
   bench b;
   cz_loop_result r, whole;
@@ -252,14 +277,16 @@ static void ends(void **state) {
   assert_non_null(strstr(cz_error_message(), "5 steps in a row"));
   job.optimizer.learning_rate = 0.01;
   OK(cz_loop_run(&r, &job));
-  assert_true(r.loss == whole.loss && r.last_loss == whole.last_loss && r.examples == whole.examples && r.steps == 12 && r.skipped == 0);
+  assert_true(r.loss == whole.loss && r.last_loss == whole.last_loss &&
+              r.examples == whole.examples && r.steps == 12 && r.skipped == 0);
   close_bench(&b);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(adafactor),      cmocka_unit_test(adamw),     cmocka_unit_test(adamw_scale),
-                                     cmocka_unit_test(language_model), cmocka_unit_test(prefix_lm), cmocka_unit_test(schedules),
-                                     cmocka_unit_test(no_allocation),  cmocka_unit_test(ends)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(adafactor),      cmocka_unit_test(adamw),     cmocka_unit_test(adamw_scale),
+      cmocka_unit_test(language_model), cmocka_unit_test(prefix_lm), cmocka_unit_test(schedules),
+      cmocka_unit_test(no_allocation),  cmocka_unit_test(ends)};
   cz_log_quiet(true);
   return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

@@ -1,4 +1,5 @@
-/* One recipe with four shards: the same bits with one and two threads, one, two and four ranks, and across stops. */
+/* One recipe with four shards: the same bits with one and two threads, one, two and four
+ * ranks, and across stops. */
 #include "train_test.h"
 
 #include <signal.h>
@@ -38,12 +39,14 @@ static void threads(void **state) {
   same_run("one", "three");
 }
 
-#define WIDE                                                                                                                                         \
-  "pretrain @/pretrain.yaml model.name=t5-v1_1-nano model.d_model=128 model.d_kv=32 model.d_ff=192 model.num_heads=3 batch.shards=1 "                \
-  "batch.input_tokens=320 "                                                                                                                          \
+#define WIDE                                                                                       \
+  "pretrain @/pretrain.yaml model.name=t5-v1_1-nano model.d_model=128 model.d_kv=32 "              \
+  "model.d_ff=192 model.num_heads=3 batch.shards=1 "                                               \
+  "batch.input_tokens=320 "                                                                        \
   "batch.target_tokens=192 train.steps=5"
 
-/* At these sizes every op of a step shares its rows among threads; below, most work alone. */
+/* At these sizes every op of a step shares its rows among threads; below, most work
+ * alone. */
 static void threads_wide(void **state) {
   run(&(start){0}, WIDE, "wide");
   run(&(start){.threads = 2}, WIDE, "wide2");
@@ -52,14 +55,16 @@ static void threads_wide(void **state) {
   same_run("wide", "wide3");
 }
 
-/* What may not change a bit of a training run: the guard, recomputation, how often it is saved. */
+/* What may not change a bit of a training run: the guard, recomputation, how often it is
+ * saved. */
 static void variants(void **state) {
   baseline();
   run(&(start){0}, "pretrain @/pretrain.yaml --device guard:cpu", "guard");
   same_run("one", "guard");
   run(&(start){0}, "pretrain @/pretrain.yaml train.recompute=true", "recompute");
   same_run("one", "recompute");
-  run(&(start){0}, "pretrain @/pretrain.yaml train.checkpoint_steps=1 train.checkpoint_seconds=0", "often");
+  run(&(start){0}, "pretrain @/pretrain.yaml train.checkpoint_steps=1 train.checkpoint_seconds=0",
+      "often");
   same_run("one", "often");
 }
 
@@ -77,14 +82,16 @@ static void ranks(void **state) {
   same_file("alone/result.json", "together/result.json");
   int code = cloze(&(start){.ranks = 3}, "pretrain @/pretrain.yaml --comm mpi --out @/odd");
   assert_true(code != 0);
-  if (!strstr(said(), "3") || !strstr(said(), "shards")) fail_msg("three ranks and four shards: %s", said());
+  if (!strstr(said(), "3") || !strstr(said(), "shards"))
+    fail_msg("three ranks and four shards: %s", said());
 #else
   print_message("skipped: built without MPI\n");
   skip();
 #endif
 }
 
-/* A run that is told to stop saves and says how to go on; then it is as if nothing had been. */
+/* A run that is told to stop saves and says how to go on; then it is as if nothing had
+ * been. */
 static void stopped(void **state) {
   const struct timespec moment = {.tv_nsec = 1000000};
   baseline();
@@ -102,7 +109,8 @@ static void stopped(void **state) {
       continue;
     }
     stops++;
-    if (code != 1 || !strstr(said(), "run the same command again")) fail_msg("SIGINT: exit code %d, said:\n%s", code, said());
+    if (code != 1 || !strstr(said(), "run the same command again"))
+      fail_msg("SIGINT: exit code %d, said:\n%s", code, said());
     assert_false(cz_fs_exists(under("stopped/result.json")));
   }
   print_message("stopped %d times\n", stops);
@@ -128,12 +136,14 @@ static void stopped_ranks(void **state) {
 #ifdef CZ_HAVE_MPI
   char runner[512];
   baseline();
-  write_format("runner.sh", "#!/bin/sh\necho $$ > %s/pid.$OMPI_COMM_WORLD_RANK\nexec \"$@\"\n", folder());
+  write_format("runner.sh", "#!/bin/sh\necho $$ > %s/pid.$OMPI_COMM_WORLD_RANK\nexec \"$@\"\n",
+               folder());
   snprintf(runner, sizeof runner, "%s", under("runner.sh"));
   assert_int_equal(chmod(runner, 0755), 0);
   int stops = 0, code = 1;
   for (int again = 0; again < 4 && code; again++) {
-    pid_t pid = launch(&(start){.ranks = 2, .runner = runner}, "pretrain @/pretrain.yaml --comm mpi --out @/rank_stopped");
+    pid_t pid = launch(&(start){.ranks = 2, .runner = runner},
+                       "pretrain @/pretrain.yaml --comm mpi --out @/rank_stopped");
     wait_until_said(pid, "activations");
     char *rank = read_text(under(again & 1 ? "pid.1" : "pid.0"), NULL);
     kill((pid_t)atol(rank), SIGINT);
@@ -154,8 +164,10 @@ static void stopped_ranks(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(threads),      cmocka_unit_test(threads_wide), cmocka_unit_test(variants),
-                                     cmocka_unit_test(ranks),        cmocka_unit_test(stopped),      cmocka_unit_test(stopped_twice),
-                                     cmocka_unit_test(stopped_ranks)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(threads),      cmocka_unit_test(threads_wide),
+      cmocka_unit_test(variants),     cmocka_unit_test(ranks),
+      cmocka_unit_test(stopped),      cmocka_unit_test(stopped_twice),
+      cmocka_unit_test(stopped_ranks)};
   return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

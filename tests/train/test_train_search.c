@@ -1,5 +1,6 @@
-/* Beam search against plain searches of this file, over the probabilities of every short output. Models are drawn until every length has been best
- * and every rule of the search has decided a case, so that none of them can be dropped unseen. */
+/* Beam search against plain searches of this file, over the probabilities of every short
+ * output. Models are drawn until every length has been best and every rule of the search
+ * has decided a case, so that none of them can be dropped unseen. */
 #include "train_test.h"
 
 #include "base/log.h"
@@ -24,7 +25,15 @@ typedef struct output {
 } output;
 
 /* What a search must obey; NONE breaks no rule, the others one each. */
-typedef enum broken { NONE, PENALTY, FIRST_END, FEW_CANDIDATES, TOO_SHORT, NOT_BANNED, RULES } broken;
+typedef enum broken {
+  NONE,
+  PENALTY,
+  FIRST_END,
+  FEW_CANDIDATES,
+  TOO_SHORT,
+  NOT_BANNED,
+  RULES
+} broken;
 
 typedef struct settings {
   int64_t beams, longest;
@@ -42,7 +51,8 @@ static cz_model *draw_model(cz_device *device, const char *name, uint64_t seed) 
   cz_model_config c;
   cz_model *m;
   OK(cz_model_config_named(&c, name));
-  c.vocab_size = V, c.d_model = 8, c.d_kv = 2, c.d_ff = 16, c.n_layers = c.n_decoder_layers = 1, c.n_heads = 4;
+  c.vocab_size = V, c.d_model = 8, c.d_kv = 2, c.d_ff = 16, c.n_layers = c.n_decoder_layers = 1,
+  c.n_heads = 4;
   c.buckets = 16, c.max_distance = 20, c.dropout = 0;
   OK(cz_model_create(&m, &c, device));
   OK(cz_params_init(m->params, seed));
@@ -53,10 +63,12 @@ static cz_model *draw_model(cz_device *device, const char *name, uint64_t seed) 
   return m;
 }
 
-/* The training graph's log p of every next token, from one batch: a segment for each of the outputs of LONGEST - 1 tokens, EOS within or not. */
+/* The training graph's log p of every next token, from one batch: a segment for each of
+ * the outputs of LONGEST - 1 tokens, EOS within or not. */
 static void make_table(table *t, cz_model *m, const cz_ids *input) {
   enum { B = V * V * V, MOST_INPUT = 8, ROWS = MOST_INPUT + LONGEST };
-  static int32_t enc[B * MOST_INPUT], enc_spans[2 * B], dec[B * ROWS], spans[2 * B], targets[B * ROWS], prefixes[B];
+  static int32_t enc[B * MOST_INPUT], enc_spans[2 * B], dec[B * ROWS], spans[2 * B],
+      targets[B * ROWS], prefixes[B];
   static double logits[B * ROWS * V];
   const bool pair = m->config.family->architecture == CZ_ENCODER_DECODER;
   const int64_t n = (int64_t)input->len, lead = pair ? 0 : n, rows = lead + LONGEST;
@@ -72,7 +84,8 @@ static void make_table(table *t, cz_model *m, const cz_ids *input) {
     spans[2 * b] = b * (int32_t)rows, spans[2 * b + 1] = (b + 1) * (int32_t)rows;
     prefixes[b] = (int32_t)n + 1;
   }
-  cz_net_options o = {.max_segments = B, .max_inputs = B * n, .max_targets = B * rows, .logits = true};
+  cz_net_options o = {
+      .max_segments = B, .max_inputs = B * n, .max_targets = B * rows, .logits = true};
   cz_feed f = {.segments = B,
                .enc_tokens = pair ? B * n : 0,
                .dec_tokens = B * rows,
@@ -94,7 +107,8 @@ static void make_table(table *t, cz_model *m, const cz_ids *input) {
       const double *x = logits + (b * rows + lead + k) * V;
       double sum = 0;
       for (int v = 0; v < V; v++) sum += exp(x[v] - x[0]);
-      for (int v = 0; v < V; v++) t->next[place_of(dec + b * rows + 1 + lead, k)][v] = x[v] - x[0] - log(sum);
+      for (int v = 0; v < V; v++)
+        t->next[place_of(dec + b * rows + 1 + lead, k)][v] = x[v] - x[0] - log(sum);
     }
 }
 
@@ -105,7 +119,8 @@ static int descending(const void *a, const void *b) {
   return (x->score < y->score) - (x->score > y->score);
 }
 
-/* Every alive output with every token behind it, best first; tokens that are banned have no probability. */
+/* Every alive output with every token behind it, best first; tokens that are banned have
+ * no probability. */
 static int64_t grow(output *all, const output *alive, int64_t n, const table *t, int32_t end) {
   int64_t made = 0;
   for (int64_t i = 0; i < n; i++) {
@@ -123,7 +138,8 @@ static int64_t grow(output *all, const output *alive, int64_t n, const table *t,
   return made;
 }
 
-/* Wu et al. 2016, as Mesh TensorFlow has it (t5.md 6.1): lists of W and of W, the best 2W continuations sorted into them. */
+/* Wu et al. 2016, as Mesh TensorFlow has it (t5.md 6.1): lists of W and of W, the best 2W
+ * continuations sorted into them. */
 static output beam_search(const table *t, settings s, broken rule) {
   enum { MOST = 256 };
   static output all[MOST * V], alive[MOST], finished[MOST + 2 * MOST];
@@ -131,7 +147,8 @@ static output beam_search(const table *t, settings s, broken rule) {
   if (rule == PENALTY) s.alpha = -s.alpha;
   alive[0] = (output){0};
   for (int64_t length = 1; length <= longest && n; length++) {
-    int64_t made = grow(all, alive, n, t, s.banned && rule != NOT_BANNED ? s.banned : V), looked = W * (rule == FEW_CANDIDATES ? 1 : 2);
+    int64_t made = grow(all, alive, n, t, s.banned && rule != NOT_BANNED ? s.banned : V),
+            looked = W * (rule == FEW_CANDIDATES ? 1 : 2);
     n = 0;
     for (int64_t i = 0; i < made && i < looked; i++)
       if (all[i].ids[length - 1] != s.eos) {
@@ -164,7 +181,8 @@ static output greedy_search(const table *t, settings s) {
 
 /* The best of all outputs that end. */
 static void try_all(output *best, const table *t, const settings *s, const output *from) {
-  double end = (from->score + t->next[place_of(from->ids, from->n)][s->eos]) / penalty(s, from->n + 1);
+  double end =
+      (from->score + t->next[place_of(from->ids, from->n)][s->eos]) / penalty(s, from->n + 1);
   if (end > best->score) *best = *from, best->score = end;
   for (int32_t v = 0; v < V && from->n + 1 < s->longest; v++) {
     output longer = *from;
@@ -174,9 +192,13 @@ static void try_all(output *best, const table *t, const settings *s, const outpu
   }
 }
 
-static bool same(const output *a, const output *b) { return a->n == b->n && !memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids); }
+static bool same(const output *a, const output *b) {
+  return a->n == b->n && !memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids);
+}
 
-static output search(const table *t, const settings *s) { return s->beams == 1 ? greedy_search(t, *s) : beam_search(t, *s, NONE); }
+static output search(const table *t, const settings *s) {
+  return s->beams == 1 ? greedy_search(t, *s) : beam_search(t, *s, NONE);
+}
 
 /* Whether rounding could decide: probabilities that are a little off lead elsewhere. */
 static bool shaky(const table *t, const settings *s, const output *found) {
@@ -184,7 +206,8 @@ static bool shaky(const table *t, const settings *s, const output *found) {
   cz_stream r;
   cz_stream_init(&r, test_seed(), "rounding", 0, 0);
   for (int k = 0; k < 4; k++) {
-    for (int i = 0; i < PREFIXES * V; i++) off.next[i / V][i % V] = t->next[i / V][i % V] + 2e-3 * (cz_stream_uniform(&r) - 0.5);
+    for (int i = 0; i < PREFIXES * V; i++)
+      off.next[i / V][i % V] = t->next[i / V][i % V] + 2e-3 * (cz_stream_uniform(&r) - 0.5);
     output again = search(&off, s);
     if (!same(&again, found)) return true;
   }
@@ -195,8 +218,11 @@ static bool shaky(const table *t, const settings *s, const output *found) {
 static output run_search(cz_model *m, const cz_ids *input, const settings *s) {
   cz_ids found = {0};
   output o = {0};
-  cz_search_options options = {
-      .beams = s->beams, .length_penalty = s->alpha, .max_length = s->longest, .batch_tokens = 100, .banned_from = s->banned};
+  cz_search_options options = {.beams = s->beams,
+                               .length_penalty = s->alpha,
+                               .max_length = s->longest,
+                               .batch_tokens = 100,
+                               .banned_from = s->banned};
   m->config.eos_id = s->eos;
   OK(cz_search(&found, &o.score, m, input, 1, &options, NULL, NULL));
   assert_true((int64_t)found.len <= s->longest);
@@ -209,13 +235,21 @@ static output run_search(cz_model *m, const cz_ids *input, const settings *s) {
 static void check(cz_model *m, const cz_ids *input, const settings *s, const output *want) {
   output found = run_search(m, input, s);
   if (!same(&found, want) || !(fabs(found.score - want->score) <= 1e-3 * (1 + fabs(want->score))))
-    fail_msg("%s, %lld beams, at most %lld, alpha %g, banned from %d: %lld tokens of score %g, should be %lld of %g", m->config.family->name,
-             (long long)s->beams, (long long)s->longest, s->alpha, s->banned, (long long)found.n, found.score, (long long)want->n, want->score);
+    fail_msg("%s, %lld beams, at most %lld, alpha %g, banned from %d: %lld tokens of score %g, "
+             "should be %lld of %g",
+             m->config.family->name, (long long)s->beams, (long long)s->longest, s->alpha,
+             s->banned, (long long)found.n, found.score, (long long)want->n, want->score);
 }
 
-static const settings cases[] = {{1, LONGEST, 0.6, 0, EOS}, {2, LONGEST, 0, 0, EOS}, {2, LONGEST, 0.6, 0, EOS},
-                                 {2, LONGEST, 2, 0, EOS},   {3, LONGEST, 1, 4, EOS}, {2, 3, 1, 0, EOS},
-                                 {2, 1, 1, 0, EOS},         {1, 3, 0, 4, 4},         {2, 3, 0.6, 4, 4} /* its end is banned: it never ends */,
+static const settings cases[] = {{1, LONGEST, 0.6, 0, EOS},
+                                 {2, LONGEST, 0, 0, EOS},
+                                 {2, LONGEST, 0.6, 0, EOS},
+                                 {2, LONGEST, 2, 0, EOS},
+                                 {3, LONGEST, 1, 4, EOS},
+                                 {2, 3, 1, 0, EOS},
+                                 {2, 1, 1, 0, EOS},
+                                 {1, 3, 0, 4, 4},
+                                 {2, 3, 0.6, 4, 4} /* its end is banned: it never ends */,
                                  {2, 1, 0.6, 4, 4}};
 
 /* How often each length was best, and each rule decided. */
@@ -237,7 +271,8 @@ static void check_input(seen *counts, cz_model *m, const cz_ids *input) {
       counts->rules[rule] += !same(&other, &want);
     }
   }
-  settings wide = {256, LONGEST, 0.6, 0, EOS}; /* nothing falls out of a beam as wide as there are outputs */
+  settings wide = {256, LONGEST, 0.6, 0,
+                   EOS}; /* nothing falls out of a beam as wide as there are outputs */
   output best = {.score = -INFINITY}, want = search(&t, &wide);
   try_all(&best, &t, &wide, &(output){0});
   if (shaky(&t, &wide, &want)) return;
@@ -266,15 +301,18 @@ static void searches(void **state) {
     cz_model *m = draw_model(device, names[models % 3], test_seed() + (uint64_t)models);
     for (int64_t i = 0; i < INPUTS; i++) {
       cz_ids input = {0};
-      for (int64_t n = 2 + i; n > 0; n--) OK(cz_ids_add(&input, n > 1 ? (int32_t)cz_stream_below(&s, V) : EOS));
+      for (int64_t n = 2 + i; n > 0; n--)
+        OK(cz_ids_add(&input, n > 1 ? (int32_t)cz_stream_below(&s, V) : EOS));
       check_input(&counts, m, &input);
       free(input.data);
     }
     cz_model_destroy(&m);
   }
-  print_message("%d models; best lengths 0 to 3: %d %d %d %d times; rules decided %d %d %d %d %d times\n", models, counts.lengths[0],
-                counts.lengths[1], counts.lengths[2], counts.lengths[3], counts.rules[PENALTY], counts.rules[FIRST_END], counts.rules[FEW_CANDIDATES],
-                counts.rules[TOO_SHORT], counts.rules[NOT_BANNED]);
+  print_message(
+      "%d models; best lengths 0 to 3: %d %d %d %d times; rules decided %d %d %d %d %d times\n",
+      models, counts.lengths[0], counts.lengths[1], counts.lengths[2], counts.lengths[3],
+      counts.rules[PENALTY], counts.rules[FIRST_END], counts.rules[FEW_CANDIDATES],
+      counts.rules[TOO_SHORT], counts.rules[NOT_BANNED]);
   assert_true(enough(&counts));
   cz_device_close(&device);
 }

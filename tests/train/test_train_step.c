@@ -1,5 +1,6 @@
-/* Steps of the loop against a computation of their own: the net's gradient of each shard, taken here and added here, the normaliser counted here, the
- * clipping and the optimizers written out here in double precision. Everything that a recipe can turn on is on. */
+/* Steps of the loop against a computation of their own: the net's gradient of each shard,
+ * taken here and added here, the normaliser counted here, the clipping and the optimizers
+ * written out here in double precision. Everything that a recipe can turn on is on. */
 #include "train_test.h"
 
 #include "base/log.h"
@@ -10,9 +11,20 @@
 #include <jansson.h>
 #include <math.h>
 
-enum { EOS = 1, V = 130, D = 128, STEPS = 5, SHARDS = 3, PAIRS = 150, BUDGET = 72, LEAST_FACTORED = 128 };
-static const double PEAK = 0.02, DROPOUT = 0.3, Z_LOSS = 0.02, SMOOTHING = 0.15, DENOMINATOR = 37.5, TOLERANCE = 1e-9;
-static const double BETA1 = 0.8, BETA2 = 0.95, EPSILON = 1e-3, DECAY = 0.1, EXPONENT = 0.7, THRESHOLD = 0.6;
+enum {
+  EOS = 1,
+  V = 130,
+  D = 128,
+  STEPS = 5,
+  SHARDS = 3,
+  PAIRS = 150,
+  BUDGET = 72,
+  LEAST_FACTORED = 128
+};
+static const double PEAK = 0.02, DROPOUT = 0.3, Z_LOSS = 0.02, SMOOTHING = 0.15, DENOMINATOR = 37.5,
+                    TOLERANCE = 1e-9;
+static const double BETA1 = 0.8, BETA2 = 0.95, EPSILON = 1e-3, DECAY = 0.1, EXPONENT = 0.7,
+                    THRESHOLD = 0.6;
 
 /* Linear, two steps up, down to a quarter at the last of STEPS. */
 static const double rates[STEPS] = {0.5, 1, 1, 0.625, 0.25};
@@ -26,13 +38,18 @@ typedef struct recipe {
 } recipe;
 
 static const recipe recipes[] = {
-    {"t5-nano", CZ_OPTIMIZER_ADAFACTOR, CZ_NORMALISE_COUNTED, CZ_DROPOUT_SEGMENT, 0.1, false, false},
+    {"t5-nano", CZ_OPTIMIZER_ADAFACTOR, CZ_NORMALISE_COUNTED, CZ_DROPOUT_SEGMENT, 0.1, false,
+     false},
     {"t5-nano", CZ_OPTIMIZER_ADAMW, CZ_NORMALISE_PADDED, CZ_DROPOUT_TOKEN, 0.1, false, true},
-    {"t5-v1_1-nano", CZ_OPTIMIZER_ADAMW_SCALE, CZ_NORMALISE_CONSTANT, CZ_DROPOUT_SEGMENT, 0.1, false, false},
-    {"t5-v1_1-nano", CZ_OPTIMIZER_ADAFACTOR, CZ_NORMALISE_PADDED, CZ_DROPOUT_TOKEN, 1000, false, false},
+    {"t5-v1_1-nano", CZ_OPTIMIZER_ADAMW_SCALE, CZ_NORMALISE_CONSTANT, CZ_DROPOUT_SEGMENT, 0.1,
+     false, false},
+    {"t5-v1_1-nano", CZ_OPTIMIZER_ADAFACTOR, CZ_NORMALISE_PADDED, CZ_DROPOUT_TOKEN, 1000, false,
+     false},
     {"lm-nano", CZ_OPTIMIZER_ADAMW, CZ_NORMALISE_COUNTED, CZ_DROPOUT_SEGMENT, 1000, true, false},
-    {"prefix-lm-nano", CZ_OPTIMIZER_ADAMW_SCALE, CZ_NORMALISE_PADDED, CZ_DROPOUT_TOKEN, 0.1, false, false},
-    {"prefix-lm-nano", CZ_OPTIMIZER_ADAFACTOR, CZ_NORMALISE_CONSTANT, CZ_DROPOUT_SEGMENT, 0.1, true, false},
+    {"prefix-lm-nano", CZ_OPTIMIZER_ADAMW_SCALE, CZ_NORMALISE_PADDED, CZ_DROPOUT_TOKEN, 0.1, false,
+     false},
+    {"prefix-lm-nano", CZ_OPTIMIZER_ADAFACTOR, CZ_NORMALISE_CONSTANT, CZ_DROPOUT_SEGMENT, 0.1, true,
+     false},
 };
 
 /* What the loop is given, and the copy of the model that this file trains by itself. */
@@ -44,8 +61,9 @@ typedef struct bench {
   cz_pairs pairs;
   cz_source source;
   cz_loop_job job;
-  cz_net *net;              /* of the twin */
-  double *grad, *u, *a, *b; /* [flat] each: the batch's gradient, an update, the optimizer's two states */
+  cz_net *net; /* of the twin */
+  double *grad, *u, *a,
+      *b; /* [flat] each: the batch's gradient, an update, the optimizer's two states */
   double loss, norm, smooth, rate;
   int64_t inputs, targets; /* tokens so far */
   int full;                /* batches that have no padding: a budget may happen to be met */
@@ -55,7 +73,8 @@ static cz_model *make_model(cz_device *device, const char *name) {
   cz_model_config c;
   cz_model *m;
   OK(cz_model_config_named(&c, name));
-  c.vocab_size = V, c.d_model = D, c.d_kv = 5, c.d_ff = 24, c.n_layers = c.n_decoder_layers = 1, c.n_heads = 3;
+  c.vocab_size = V, c.d_model = D, c.d_kv = 5, c.d_ff = 24, c.n_layers = c.n_decoder_layers = 1,
+  c.n_heads = 3;
   c.buckets = 8, c.max_distance = 16, c.dropout = DROPOUT;
   OK(cz_model_create(&m, &c, device));
   OK(cz_params_init(m->params, test_seed()));
@@ -77,7 +96,9 @@ static void make_pairs(bench *b) {
   OK(cz_source_pairs(&b->source, &b->pairs, EOS, 7));
 }
 
-static bool is_pair(const bench *b) { return b->model->config.family->architecture == CZ_ENCODER_DECODER; }
+static bool is_pair(const bench *b) {
+  return b->model->config.family->architecture == CZ_ENCODER_DECODER;
+}
 
 static void fill_job(bench *b) {
   b->job = (cz_loop_job){
@@ -90,7 +111,11 @@ static void fill_job(bench *b) {
       .seed = test_seed() + 1,
       .examples = PAIRS,
       .dropout_mask = b->r->mask,
-      .batch = {.input_tokens = BUDGET, .target_tokens = BUDGET, .shards = SHARDS, .window = 2, .on_long = CZ_LONG_REFUSE},
+      .batch = {.input_tokens = BUDGET,
+                .target_tokens = BUDGET,
+                .shards = SHARDS,
+                .window = 2,
+                .on_long = CZ_LONG_REFUSE},
       .optimizer = {.name = b->r->optimizer,
                     .schedule = CZ_SCHEDULE_LINEAR,
                     .learning_rate = PEAK,
@@ -134,7 +159,8 @@ static void open_bench(bench *b, const recipe *r) {
                       .label_smoothing = SMOOTHING};
   OK(cz_net_create(&b->net, b->twin, &o));
   double **arrays[] = {&b->grad, &b->u, &b->a, &b->b};
-  for (int i = 0; i < 4; i++) assert_non_null(*arrays[i] = calloc((size_t)b->twin->params->flat, sizeof(double)));
+  for (int i = 0; i < 4; i++)
+    assert_non_null(*arrays[i] = calloc((size_t)b->twin->params->flat, sizeof(double)));
   remove_tree("run");
   OK(cz_fs_make_dirs(under("run")));
 }
@@ -157,14 +183,18 @@ static void close_bench(bench *b) {
 static double denominator(bench *b, const cz_batch *batch) {
   double counted = 0;
   for (int64_t s = 0; s < SHARDS; s++)
-    for (int64_t i = 0; i < batch->shards[s].decoder.tokens; i++) counted += batch->shards[s].labels[i] >= 0;
+    for (int64_t i = 0; i < batch->shards[s].decoder.tokens; i++)
+      counted += batch->shards[s].labels[i] >= 0;
   double padded = is_pair(b) ? BUDGET : 2 * BUDGET; /* a stack's row holds inputs and targets */
   assert_true(counted > 0 && counted <= padded && counted != DENOMINATOR);
   b->full += counted == padded;
-  return b->r->normalisation == CZ_NORMALISE_COUNTED ? counted : b->r->normalisation == CZ_NORMALISE_PADDED ? padded : DENOMINATOR;
+  return b->r->normalisation == CZ_NORMALISE_COUNTED  ? counted
+         : b->r->normalisation == CZ_NORMALISE_PADDED ? padded
+                                                      : DENOMINATOR;
 }
 
-/* The loss of the batch and its gradient: the sums of the shards', each under masks of its own, divided at the end. */
+/* The loss of the batch and its gradient: the sums of the shards', each under masks of
+ * its own, divided at the end. */
 static void differentiate(bench *b, const cz_batch *batch, uint32_t step) {
   const int64_t flat = b->twin->params->flat;
   double by = denominator(b, batch), squares = 0;
@@ -184,12 +214,15 @@ static void differentiate(bench *b, const cz_batch *batch, uint32_t step) {
                  .prefix = d->prefix,
                  .targets = d->labels,
                  .denominator = 1};
-    cz_graph_run_options run = {.key = {.seed = b->job.seed ^ cz_hash_text("step"), .step = step, .shard = s}, .training = true};
+    cz_graph_run_options run = {
+        .key = {.seed = b->job.seed ^ cz_hash_text("step"), .step = step, .shard = s},
+        .training = true};
     OK(cz_net_feed(b->net, &f));
     OK(cz_graph_train(b->net->graph, &run));
     OK(cz_graph_read(b->net->graph, &loss, b->net->loss, 1));
     b->loss += loss / by;
-    for (int64_t i = 0; i < flat; i++) b->grad[i] += ((const double *)b->twin->params->grads)[i] / by;
+    for (int64_t i = 0; i < flat; i++)
+      b->grad[i] += ((const double *)b->twin->params->grads)[i] / by;
   }
   for (int64_t i = 0; i < flat; i++) squares += b->grad[i] * b->grad[i];
   b->norm = sqrt(squares);
@@ -201,8 +234,10 @@ static double rms(const double *x, int64_t n) {
   return sqrt(squares);
 }
 
-/* Shazeer and Stern 2018, algorithm 4, with mesh-tensorflow's constants; steps count from 0. R and C are means over columns and rows, or R is V. */
-static void adafactor(const cz_param *p, double *w, const double *g, double *u, double *r, double *c, int step, double rate) {
+/* Shazeer and Stern 2018, algorithm 4, with mesh-tensorflow's constants; steps count from
+ * 0. R and C are means over columns and rows, or R is V. */
+static void adafactor(const cz_param *p, double *w, const double *g, double *u, double *r,
+                      double *c, int step, double rate) {
   const double kept = 1 - pow(step + 1, -EXPONENT);
   const int64_t rows = p->dim[0], columns = p->ndim == 2 ? p->dim[1] : 1;
   if (p->ndim == 2 && rows >= LEAST_FACTORED && columns >= LEAST_FACTORED) {
@@ -215,7 +250,8 @@ static void adafactor(const cz_param *p, double *w, const double *g, double *u, 
       c[i % columns] += q / (double)rows;
     }
     for (int64_t i = 0; i < rows; i++) mean += r[i] / (double)rows;
-    for (int64_t i = 0; i < p->count; i++) u[i] = g[i] / sqrt(r[i / columns] * c[i % columns] / mean);
+    for (int64_t i = 0; i < p->count; i++)
+      u[i] = g[i] / sqrt(r[i / columns] * c[i % columns] / mean);
   } else {
     for (int64_t i = 0; i < p->count; i++) {
       r[i] = kept * r[i] + (1 - kept) * (g[i] * g[i] + 1e-30);
@@ -227,7 +263,8 @@ static void adafactor(const cz_param *p, double *w, const double *g, double *u, 
 }
 
 /* Loshchilov and Hutter 2019, algorithm 2; steps count from 1; only matrices decay. */
-static void adamw(const cz_param *p, double *w, const double *g, double *m, double *v, int step, double rate, bool scaled) {
+static void adamw(const cz_param *p, double *w, const double *g, double *m, double *v, int step,
+                  double rate, bool scaled) {
   const double scale = scaled ? fmax(1e-3, rms(w, p->count)) : 1, decay = p->ndim == 2 ? DECAY : 0;
   for (int64_t i = 0; i < p->count; i++) {
     m[i] = BETA1 * m[i] + (1 - BETA1) * g[i];
@@ -253,14 +290,15 @@ static void step_twin(bench *b, const cz_batch *batch, int step) {
     if (b->r->optimizer == CZ_OPTIMIZER_ADAFACTOR)
       adafactor(p, p->value, b->grad + o, b->u + o, b->a + o, b->b + o, step, b->rate);
     else
-      adamw(p, p->value, b->grad + o, b->a + o, b->b + o, step, b->rate, b->r->optimizer == CZ_OPTIMIZER_ADAMW_SCALE);
+      adamw(p, p->value, b->grad + o, b->a + o, b->b + o, step, b->rate,
+            b->r->optimizer == CZ_OPTIMIZER_ADAMW_SCALE);
   }
 }
 
 static void expect_near(const bench *b, int step, const char *what, double got, double want) {
   if (!(fabs(got - want) <= TOLERANCE * fmax(1, fabs(want))))
-    fail_msg("%s, optimizer %d, normalisation %d, step %d: %s is %.15g, should be %.15g", b->r->model, b->r->optimizer, b->r->normalisation, step,
-             what, got, want);
+    fail_msg("%s, optimizer %d, normalisation %d, step %d: %s is %.15g, should be %.15g",
+             b->r->model, b->r->optimizer, b->r->normalisation, step, what, got, want);
 }
 
 /* One line of metrics.jsonl against the twin's step. */
@@ -279,7 +317,8 @@ static void check_line(const bench *b, FILE *lines, int step) {
   assert_non_null(fgets(text, sizeof text, lines));
   json_t *line = json_loads(text, 0, NULL);
   for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-    expect_near(b, step, values[i].name, json_number_value(json_object_get(line, values[i].name)), values[i].want);
+    expect_near(b, step, values[i].name, json_number_value(json_object_get(line, values[i].name)),
+                values[i].want);
   json_decref(line);
 }
 
@@ -318,7 +357,8 @@ static void check(const recipe *r) {
   check_weights(&b);
   expect_near(&b, STEPS - 1, "result.loss", result.loss, b.smooth);
   expect_near(&b, STEPS - 1, "result.last_loss", result.last_loss, b.loss);
-  assert_true(result.steps == STEPS && result.skipped == 0 && result.input_tokens == b.inputs && result.target_tokens == b.targets);
+  assert_true(result.steps == STEPS && result.skipped == 0 && result.input_tokens == b.inputs &&
+              result.target_tokens == b.targets);
   fclose(lines);
   cz_batches_close(&batches);
   close_bench(&b);

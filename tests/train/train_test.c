@@ -21,41 +21,45 @@ static char *output; /* what the last command printed */
 
 static const char recipe[] = "seed: 5\n"
                              "tokenizer: " TOKENIZER "\n"
-                             "model: {name: t5-nano, d_model: 16, d_kv: 4, d_ff: 24, num_layers: 1, num_heads: 2, dropout: 0.1}\n"
+                             "model: {name: t5-nano, d_model: 16, d_kv: 4, d_ff: 24, num_layers: "
+                             "1, num_heads: 2, dropout: 0.1}\n"
                              "batch: {input_tokens: 256, target_tokens: 128, shards: 4}\n"
                              "optimizer: {name: adafactor, learning_rate: 0.02}\n"
                              "train: {steps: 12, checkpoint_steps: 3, log_steps: 1}\n";
 
-static const char experiment[] = "title: a made-up run\n"
-                                 "source: nowhere\n"
-                                 "data: %s\n"
-                                 "seeds: [1]\n"
-                                 "common:\n"
-                                 "  tokenizer: " TOKENIZER "\n"
-                                 "  model: {name: t5-nano, d_model: 16, d_kv: 4, d_ff: 24, num_layers: 1, num_heads: 2, dropout: 0.1}\n"
-                                 "  optimizer: {name: adamw_scale, learning_rate: 0.02}\n"
-                                 "stages:\n"
-                                 "  pretrain:\n"
-                                 "    kind: pretrain\n"
-                                 "    corpus: $data/corpus.h5\n"
-                                 "    objective: {name: random_spans, inputs_length: 48}\n"
-                                 "    batch: {input_tokens: 256, target_tokens: 128, shards: 4}\n"
-                                 "    train: {steps: 20, checkpoint_steps: 3, log_steps: 1}\n"
-                                 "  finetune:\n"
-                                 "    kind: finetune\n"
-                                 "    init: $pretrain\n"
-                                 "    batch: {input_tokens: 256, target_tokens: 64, shards: 2}\n"
-                                 "    train: {steps: 20, checkpoint_steps: 4, log_steps: 2}\n"
-                                 "    tasks: {list: [{name: tsv, train: $data/train.tsv, labels: 'yes,no'}]}\n"
-                                 "  evaluate:\n"
-                                 "    kind: evaluate\n"
-                                 "    init: $finetune\n"
-                                 "    evaluate: {split: dev, max_length: 4, max_inputs: 32}\n"
-                                 "    tasks: {list: [{name: tsv, train: $data/train.tsv, dev: $data/dev.tsv, labels: 'yes,no'}]}\n"
-                                 "rows:\n"
-                                 "  - {name: spans, set: {pretrain.objective.name: random_spans}}\n"
-                                 "columns:\n"
-                                 "  - {name: task, value: evaluate.tsv.scores.accuracy}\n";
+static const char experiment[] =
+    "title: a made-up run\n"
+    "source: nowhere\n"
+    "data: %s\n"
+    "seeds: [1]\n"
+    "common:\n"
+    "  tokenizer: " TOKENIZER "\n"
+    "  model: {name: t5-nano, d_model: 16, d_kv: 4, d_ff: 24, num_layers: 1, num_heads: 2, "
+    "dropout: 0.1}\n"
+    "  optimizer: {name: adamw_scale, learning_rate: 0.02}\n"
+    "stages:\n"
+    "  pretrain:\n"
+    "    kind: pretrain\n"
+    "    corpus: $data/corpus.h5\n"
+    "    objective: {name: random_spans, inputs_length: 48}\n"
+    "    batch: {input_tokens: 256, target_tokens: 128, shards: 4}\n"
+    "    train: {steps: 20, checkpoint_steps: 3, log_steps: 1}\n"
+    "  finetune:\n"
+    "    kind: finetune\n"
+    "    init: $pretrain\n"
+    "    batch: {input_tokens: 256, target_tokens: 64, shards: 2}\n"
+    "    train: {steps: 20, checkpoint_steps: 4, log_steps: 2}\n"
+    "    tasks: {list: [{name: tsv, train: $data/train.tsv, labels: 'yes,no'}]}\n"
+    "  evaluate:\n"
+    "    kind: evaluate\n"
+    "    init: $finetune\n"
+    "    evaluate: {split: dev, max_length: 4, max_inputs: 32}\n"
+    "    tasks: {list: [{name: tsv, train: $data/train.tsv, dev: $data/dev.tsv, labels: "
+    "'yes,no'}]}\n"
+    "rows:\n"
+    "  - {name: spans, set: {pretrain.objective.name: random_spans}}\n"
+    "columns:\n"
+    "  - {name: task, value: evaluate.tsv.scores.accuracy}\n";
 
 static void make_corpus(const char *to, cz_corpus_vocabulary vocabulary, int documents) {
   cz_corpus_writer *w;
@@ -88,21 +92,28 @@ static void make_task(const char *name, int lines, uint32_t part) {
   assert_int_equal(fclose(f), 0);
 }
 
-/** Makes the folder, with a corpus of 300 documents, a task, three stages' configurations and an experiment. */
+/** Makes the folder, with a corpus of 300 documents, a task, three stages' configurations
+ * and an experiment. */
 int make_runs(void **state) {
   cz_tokenizer *t;
   test_seed();
   if (make_folder(state)) return -1;
   OK(cz_tokenizer_open(&t, TOKENIZER));
-  cz_corpus_vocabulary own = {.hash = cz_tokenizer_get_facts(t)->hash, .size = cz_tokenizer_get_facts(t)->size}, foreign = own;
+  cz_corpus_vocabulary own = {.hash = cz_tokenizer_get_facts(t)->hash,
+                              .size = cz_tokenizer_get_facts(t)->size},
+                       foreign = own;
   foreign.hash++;
   make_corpus(under("corpus.h5"), own, 300);
   make_corpus(under("foreign.h5"), foreign, 2);
   cz_tokenizer_destroy(&t);
   make_task("train.tsv", 60, 0);
   make_task("dev.tsv", 1200, 1);
-  write_format("pretrain.yaml", "%scorpus: %s/corpus.h5\nobjective: {name: random_spans, inputs_length: 48}\n", recipe, folder());
-  write_format("finetune.yaml", "%stasks: {list: [{name: tsv, train: %s/train.tsv, labels: 'yes,no'}]}\n", recipe, folder());
+  write_format("pretrain.yaml",
+               "%scorpus: %s/corpus.h5\nobjective: {name: random_spans, inputs_length: 48}\n",
+               recipe, folder());
+  write_format("finetune.yaml",
+               "%stasks: {list: [{name: tsv, train: %s/train.tsv, labels: 'yes,no'}]}\n", recipe,
+               folder());
   write_format("experiment.yaml", experiment, folder());
   return 0;
 }
@@ -163,7 +174,8 @@ static void split(char *store, size_t n, const char **list, const char *words) {
   list[k] = NULL;
 }
 
-/* Open MPI refuses root and more ranks than cores unless told; what it leaks would end a sanitizer's run. */
+/* Open MPI refuses root and more ranks than cores unless told; what it leaks would end a
+ * sanitizer's run. */
 static void for_mpi(void) {
   static const char *const words[][2] = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
                                          {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
@@ -186,7 +198,8 @@ static void in_child(const start *how, char *const *list) {
   _exit(98);
 }
 
-/** Starts `cloze WORDS` (words between blanks; @/ stands for the folder) with its output in FOLDER/output. */
+/** Starts `cloze WORDS` (words between blanks; @/ stands for the folder) with its output
+ * in FOLDER/output. */
 pid_t launch(const start *how, const char *words) {
   static char store[8192], ranks[16];
   const char *list[64];
@@ -208,7 +221,8 @@ pid_t launch(const start *how, const char *words) {
   return pid;
 }
 
-/** Waits for a command: its exit code, or 128 + the signal that ended it. Keeps what it printed for said(). */
+/** Waits for a command: its exit code, or 128 + the signal that ended it. Keeps what it
+ * printed for said(). */
 int wait_for(pid_t pid) {
   int status;
   while (waitpid(pid, &status, 0) < 0) assert_int_equal(errno, EINTR);
@@ -225,7 +239,8 @@ static bool has_said(const char *text) {
   return found;
 }
 
-/* Two minutes at most: a busy machine is slow, and a command that has ended will do no more. One that does not get there is killed. */
+/* Two minutes at most: a busy machine is slow, and a command that has ended will do no
+ * more. One that does not get there is killed. */
 static void wait_until(pid_t pid, bool (*happened)(const char *what), const char *what) {
   const struct timespec moment = {.tv_nsec = 1000000};
   siginfo_t end = {0};
@@ -239,10 +254,12 @@ static void wait_until(pid_t pid, bool (*happened)(const char *what), const char
   fail_msg("'%s' did not come; the command ended with %d and said:\n%s", what, code, said());
 }
 
-/** Waits until the running command PID has printed TEXT; the test fails when it never does. */
+/** Waits until the running command PID has printed TEXT; the test fails when it never
+ * does. */
 void wait_until_said(pid_t pid, const char *text) { wait_until(pid, has_said, text); }
 
-/** Waits until the running command PID has made the file; the test fails when it never does. */
+/** Waits until the running command PID has made the file; the test fails when it never
+ * does. */
 void wait_for_file(pid_t pid, const char *file) { wait_until(pid, cz_fs_exists, file); }
 
 /** Runs `cloze WORDS` and gives its exit code. */
@@ -254,7 +271,9 @@ const char *said(void) { return output ? output : ""; }
 /** Runs `cloze WORDS`: it must end with CODE and say TEXT. */
 void expect(int code, const char *words, const char *text) {
   int got = cloze(&(start){0}, words);
-  if (got != code || !strstr(said(), text)) fail_msg("cloze %s\nended with %d, expected %d and '%s'; it said:\n%s", words, got, code, text, said());
+  if (got != code || !strstr(said(), text))
+    fail_msg("cloze %s\nended with %d, expected %d and '%s'; it said:\n%s", words, got, code, text,
+             said());
 }
 
 /** The `metrics` of RUN/result.json as one text; to be freed. */
@@ -264,7 +283,8 @@ char *metrics_of(const char *run) {
   snprintf(name, sizeof name, "%s/result.json", run);
   json_t *result = json_load_file(under(name), 0, &why);
   if (!result) fail_msg("%s: %s", under(name), why.text);
-  char *text = json_dumps(json_object_get(result, "metrics"), JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+  char *text =
+      json_dumps(json_object_get(result, "metrics"), JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
   assert_non_null(text);
   json_decref(result);
   return text;

@@ -1,4 +1,5 @@
-/* What the tests of training share: a folder with made-up data and configurations, and the `cloze` command run as a user runs it. */
+/* What the tests of training share: a folder with made-up data and configurations, and
+ * the `cloze` command run as a user runs it. */
 #ifndef CZ_TESTS_TRAIN_TEST_H
 #define CZ_TESTS_TRAIN_TEST_H
 

@@ -16,38 +16,51 @@
 const char cz_version[] = "0.1.0";
 
 const cz_command cz_commands[] = {
-    {"run", "run an experiment file: all rows, seeds and stages, or what is left of them", cz_run_usage, cz_command_run},
-    {"report", "the table of a run: our rows, noise and intervals beside the paper's", cz_report_usage, cz_command_report},
-    {"show", "what an experiment file would do, and what it would cost", cz_show_usage, cz_command_show},
+    {"run", "run an experiment file: all rows, seeds and stages, or what is left of them",
+     cz_run_usage, cz_command_run},
+    {"report", "the table of a run: our rows, noise and intervals beside the paper's",
+     cz_report_usage, cz_command_report},
+    {"show", "what an experiment file would do, and what it would cost", cz_show_usage,
+     cz_command_show},
     {"list", "experiments, models, objectives, tasks, devices", cz_list_usage, cz_command_list},
-    {"pretrain", "train a model from scratch under an objective", cz_pretrain_usage, cz_command_stage},
+    {"pretrain", "train a model from scratch under an objective", cz_pretrain_usage,
+     cz_command_stage},
     {"finetune", "train a saved model on text-to-text tasks", cz_finetune_usage, cz_command_stage},
     {"evaluate", "score a saved model on tasks", cz_evaluate_usage, cz_command_stage},
     {"generate", "a saved model writes", cz_generate_usage, cz_command_generate},
-    {"trace", "loss, logits and every gradient of a model on a batch, to a file", cz_trace_usage, cz_command_trace},
+    {"trace", "loss, logits and every gradient of a model on a batch, to a file", cz_trace_usage,
+     cz_command_trace},
     {"graph", "the planned graph of a stage's model", cz_graph_usage, cz_command_graph},
     {"objective", "what an objective does to a text", cz_objective_usage, cz_command_objective},
     {"tokenize", "text to token ids and back", cz_tokenize_usage, cz_command_tokenize},
     {"corpus", "build a corpus from text", cz_corpus_usage, cz_command_corpus},
-    {"bench", "speed of a training step, and cost of the objectives", cz_bench_usage, cz_command_bench},
+    {"bench", "speed of a training step, and cost of the objectives", cz_bench_usage,
+     cz_command_bench},
 };
 const size_t cz_command_count = sizeof cz_commands / sizeof *cz_commands;
 
 static void print_man(FILE *out) {
-  fprintf(out, ".TH CLOZE 1 \"\" \"cloze %s\"\n.SH NAME\ncloze \\- experiments that fill in blanks\n.SH COMMANDS\n", cz_version);
+  fprintf(out,
+          ".TH CLOZE 1 \"\" \"cloze %s\"\n.SH NAME\ncloze \\- experiments that fill in blanks\n.SH "
+          "COMMANDS\n",
+          cz_version);
   for (size_t i = 0; i < cz_command_count; i++) {
     fprintf(out, ".SS %s\n.nf\n", cz_commands[i].name);
     for (const char *s = cz_commands[i].usage; *s; s++) {
       if (*s == '-' || *s == '\\') fputc('\\', out);
-      if (*s == '.' && s[-1] == '\n') fputs("\\&", out); /* a line that begins with a dot would be a request */
+      if (*s == '.' && s[-1] == '\n')
+        fputs("\\&", out); /* a line that begins with a dot would be a request */
       fputc(*s, out);
     }
     fputs(".fi\n", out);
   }
-  fputs(".SH EXIT STATUS\n0 done, 1 the run failed, 2 wrong usage or configuration, 130 or 143 stopped by a second SIGINT or SIGTERM\n", out);
+  fputs(".SH EXIT STATUS\n0 done, 1 the run failed, 2 wrong usage or configuration, 130 or 143 "
+        "stopped by a second SIGINT or SIGTERM\n",
+        out);
 }
 
-/** Prints a document made from the tables: `keys`, every key of a configuration, `keys.md`, the same in Markdown, or `man`, the manual page. */
+/** Prints a document made from the tables: `keys`, every key of a configuration,
+ * `keys.md`, the same in Markdown, or `man`, the manual page. */
 cz_status cz_commands_document(FILE *out, const char *topic) {
   if (!strcmp(topic, "man")) return print_man(out), CZ_OK;
   cz_buf text = {0};

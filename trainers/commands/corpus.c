@@ -10,14 +10,17 @@
 #include <string.h>
 
 const char cz_corpus_usage[] =
-    "usage: cloze corpus --tokenizer FILE --out FILE.h5 [--documents blank-line|line] [--json] TEXT...\n"
+    "usage: cloze corpus --tokenizer FILE --out FILE.h5 [--documents blank-line|line] [--json] "
+    "TEXT...\n"
     "\n"
-    "Encodes text files and stores the ids for `cloze pretrain`. The result is bound to the tokenizer: a run with another one refuses it. It is\n"
+    "Encodes text files and stores the ids for `cloze pretrain`. The result is bound to the "
+    "tokenizer: a run with another one refuses it. It is\n"
     "written aside, moved to its place once it is whole, and read back.\n"
     "\n"
     "  --tokenizer FILE        a tokenizer.json\n"
     "  --out FILE.h5           where to put the corpus; an existing file is replaced\n"
-    "  --documents blank-line  a document ends at blank lines (default); lines inside it stay lines\n"
+    "  --documents blank-line  a document ends at blank lines (default); lines inside it stay "
+    "lines\n"
     "  --documents line        each line is a document\n"
     "  --json                  print the totals as one JSON object\n";
 
@@ -37,16 +40,20 @@ static cz_status encode(const void *self, cz_ids *out, const char *text, size_t 
   const encoder *e = self;
   CZ_TRY(cz_tokenizer_encode(e->tokenizer, e->encoding, text, n, false, e->scratch));
   CZ_TRY(cz_grow(&out->data, &out->cap, out->len + e->encoding->n, sizeof *out->data));
-  if (e->encoding->n) memcpy(out->data + out->len, e->encoding->ids, e->encoding->n * sizeof *out->data);
+  if (e->encoding->n)
+    memcpy(out->data + out->len, e->encoding->ids, e->encoding->n * sizeof *out->data);
   out->len += e->encoding->n;
   return CZ_OK;
 }
 
 static cz_status parse(options *o, cz_corpus_job *job, int *argc, char **argv) {
-  const cz_option table[] = {
-      {"--tokenizer", &o->tokenizer, NULL}, {"--out", &o->out, NULL}, {"--documents", &o->documents, NULL}, {"--json", NULL, &o->json}};
+  const cz_option table[] = {{"--tokenizer", &o->tokenizer, NULL},
+                             {"--out", &o->out, NULL},
+                             {"--documents", &o->documents, NULL},
+                             {"--json", NULL, &o->json}};
   CZ_TRY(cz_args_parse(argc, argv, table, sizeof table / sizeof *table));
-  if (!o->tokenizer || !o->out) return CZ_FAIL(CZ_EUSAGE, "corpus: --tokenizer and --out are wanted\n%s", cz_corpus_usage);
+  if (!o->tokenizer || !o->out)
+    return CZ_FAIL(CZ_EUSAGE, "corpus: --tokenizer and --out are wanted\n%s", cz_corpus_usage);
   bool lines = o->documents && !strcmp(o->documents, "line");
   if (o->documents && !lines && strcmp(o->documents, "blank-line"))
     return CZ_FAIL(CZ_EUSAGE, "corpus: --documents is blank-line or line, not '%s'", o->documents);
@@ -58,7 +65,8 @@ static cz_status parse(options *o, cz_corpus_job *job, int *argc, char **argv) {
   return cz_args_out(o->out, job->files, job->n_files);
 }
 
-/* Reads back every chunk: what the disk gives is what was written, or the user knows now. */
+/* Reads back every chunk: what the disk gives is what was written, or the user knows
+ * now. */
 static cz_status verify(const char *path, const cz_corpus_job *job) {
   cz_reader *reader = NULL;
   cz_status st = cz_reader_open(&reader, path, &job->vocabulary.hash, 0);
@@ -70,11 +78,15 @@ static cz_status verify(const char *path, const cz_corpus_job *job) {
 static void report(const options *o, const cz_corpus_totals *t, double seconds) {
   double bytes_per_token = t->tokens ? (double)t->bytes / (double)t->tokens : 0;
   if (o->json)
-    printf("{\"documents\": %lld, \"tokens\": %lld, \"bytes\": %lld, \"seconds\": %.3f, \"tokens_per_s\": %.0f}\n", (long long)t->documents,
-           (long long)t->tokens, (long long)t->bytes, seconds, (double)t->tokens / seconds);
+    printf("{\"documents\": %lld, \"tokens\": %lld, \"bytes\": %lld, \"seconds\": %.3f, "
+           "\"tokens_per_s\": %.0f}\n",
+           (long long)t->documents, (long long)t->tokens, (long long)t->bytes, seconds,
+           (double)t->tokens / seconds);
   else
-    printf("%s: %lld documents, %lld tokens from %.1f MB of text (%.2f bytes a token) in %.1f s, %.2f M tokens/s\n", o->out, (long long)t->documents,
-           (long long)t->tokens, (double)t->bytes * 1e-6, bytes_per_token, seconds, (double)t->tokens / seconds * 1e-6);
+    printf("%s: %lld documents, %lld tokens from %.1f MB of text (%.2f bytes a token) in %.1f s, "
+           "%.2f M tokens/s\n",
+           o->out, (long long)t->documents, (long long)t->tokens, (double)t->bytes * 1e-6,
+           bytes_per_token, seconds, (double)t->tokens / seconds * 1e-6);
 }
 
 static cz_status build(const options *o, cz_corpus_job *job) {
@@ -99,8 +111,8 @@ done:
   return st;
 }
 
-/** The command: argv[0] is "corpus". Writes the corpus and prints its totals. CZ_EUSAGE for wrong arguments; otherwise as cz_corpus_build and
- * cz_tokenizer_open. */
+/** The command: argv[0] is "corpus". Writes the corpus and prints its totals. CZ_EUSAGE
+ * for wrong arguments; otherwise as cz_corpus_build and cz_tokenizer_open. */
 cz_status cz_command_corpus(int argc, char **argv) {
   options o = {0};
   cz_corpus_job job = {0};

@@ -13,11 +13,14 @@
 #include <string.h>
 
 const char cz_generate_usage[] =
-    "cloze generate MODEL_DIR [--tokenizer FILE] [--beams N] [--length-penalty A] [--max-length N] [--device D] [--json] < text\n"
-    "Writes the model's output for each line of standard input, in order. Decoding is incremental over key and value caches.\n"
+    "cloze generate MODEL_DIR [--tokenizer FILE] [--beams N] [--length-penalty A] [--max-length N] "
+    "[--device D] [--json] < text\n"
+    "Writes the model's output for each line of standard input, in order. Decoding is incremental "
+    "over key and value caches.\n"
     "  --tokenizer FILE    tokenizer.json (default: the one in MODEL_DIR)\n"
     "  --beams N           beam search of width N; 1 (default) is greedy\n"
-    "  --length-penalty A  scores are divided by ((5 + length) / 6)^A (default 0.6, as T5), beams above 1\n"
+    "  --length-penalty A  scores are divided by ((5 + length) / 6)^A (default 0.6, as T5), beams "
+    "above 1\n"
     "  --max-length N      most tokens of an output, end of sequence included (default 64)\n"
     "  --device D          cpu (default), ref, ...\n"
     "  --json              one object a line: {\"input\", \"output\", \"ids\", \"score\"}\n";
@@ -44,13 +47,16 @@ static cz_status parse_number(int64_t *out, const char *text, const char *option
 
 static cz_status parse(request *r, int *argc, char **argv) {
   const char *beams = "1", *alpha = "0.6", *length = "64";
-  const cz_option options[] = {{"--tokenizer", &r->tokenizer_path, NULL}, {"--beams", &beams, NULL},           {"--length-penalty", &alpha, NULL},
-                               {"--max-length", &length, NULL},           {"--device", &r->device_name, NULL}, {"--json", NULL, &r->json}};
+  const cz_option options[] = {
+      {"--tokenizer", &r->tokenizer_path, NULL}, {"--beams", &beams, NULL},
+      {"--length-penalty", &alpha, NULL},        {"--max-length", &length, NULL},
+      {"--device", &r->device_name, NULL},       {"--json", NULL, &r->json}};
   CZ_TRY(cz_args_parse(argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(*argc, argv, 1, 1, cz_generate_usage));
   CZ_TRY(parse_number(&r->search.beams, beams, "--beams", 64));
   CZ_TRY(parse_number(&r->search.max_length, length, "--max-length", 1 << 16));
-  if (cz_parse_real(alpha, &r->search.length_penalty) != CZ_OK) return CZ_NOTE(CZ_EUSAGE, "--length-penalty");
+  if (cz_parse_real(alpha, &r->search.length_penalty) != CZ_OK)
+    return CZ_NOTE(CZ_EUSAGE, "--length-penalty");
   r->search.batch_tokens = 4096;
   return CZ_OK;
 }
@@ -99,7 +105,8 @@ static cz_status print_one(const request *r, size_t i) {
     CZ_GO(st, cz_buf_addf(&line, ", \"output\": "), done);
     CZ_GO(st, cz_jsonl_quote(&line, out.data), done);
     CZ_GO(st, cz_buf_addf(&line, ", \"ids\": ["), done);
-    for (size_t k = 0; k < ids->len; k++) CZ_GO(st, cz_buf_addf(&line, "%s%d", k ? ", " : "", ids->data[k]), done);
+    for (size_t k = 0; k < ids->len; k++)
+      CZ_GO(st, cz_buf_addf(&line, "%s%d", k ? ", " : "", ids->data[k]), done);
     CZ_GO(st, cz_buf_addf(&line, "], \"score\": %.9g}", r->scores[i]), done);
   }
   puts(r->json ? line.data : out.data);
@@ -137,13 +144,15 @@ cz_status cz_command_generate(int argc, char **argv) {
   CZ_GO(st, cz_tokenizer_open(&r.tokenizer, r.tokenizer_path ? r.tokenizer_path : path), done);
   r.search.banned_from = cz_tokenizer_get_facts(r.tokenizer)->size;
   if (r.search.banned_from > r.model->config.vocab_size) {
-    st = CZ_FAIL(CZ_EUSAGE, "the tokenizer has %d ids, the model %lld rows: they do not belong together", r.search.banned_from,
-                 (long long)r.model->config.vocab_size);
+    st = CZ_FAIL(CZ_EUSAGE,
+                 "the tokenizer has %d ids, the model %lld rows: they do not belong together",
+                 r.search.banned_from, (long long)r.model->config.vocab_size);
     goto done;
   }
   CZ_GO(st, read_lines(&r), done);
   CZ_GO(st, encode(&r), done);
-  CZ_GO(st, cz_search(r.outputs, r.scores, r.model, r.inputs, (int64_t)r.n, &r.search, NULL, NULL), done);
+  CZ_GO(st, cz_search(r.outputs, r.scores, r.model, r.inputs, (int64_t)r.n, &r.search, NULL, NULL),
+        done);
   for (size_t i = 0; i < r.n; i++) CZ_GO(st, print_one(&r, i), done);
 done:
   free_request(&r);

@@ -9,11 +9,13 @@
 
 const char cz_graph_usage[] =
     "cloze graph CONFIG.yaml [--device D] [--scale S] [--score] [--json] [key=value ...]\n"
-    "Prints the planned graph of a stage's model: steps forward and backward, shapes, bytes, lifetimes, the arenas' sizes.\n"
+    "Prints the planned graph of a stage's model: steps forward and backward, shapes, bytes, "
+    "lifetimes, the arenas' sizes.\n"
     "CONFIG.yaml is a stage's configuration or an experiment (its first row is taken).\n"
     "  --score      the graph that scores instead of the one that trains\n";
 
-static cz_status build_net(cz_net **net, cz_model **model, const cz_config_node *node, cz_device *device, bool score) {
+static cz_status build_net(cz_net **net, cz_model **model, const cz_config_node *node,
+                           cz_device *device, bool score) {
   cz_stage stage;
   cz_batch_keys batch;
   cz_train_keys train;
@@ -22,14 +24,19 @@ static cz_status build_net(cz_net **net, cz_model **model, const cz_config_node 
   CZ_GO(st, cz_stage_section(&stage, &cz_batch_section, &batch), done);
   CZ_GO(st, cz_stage_section(&stage, &cz_train_section, &train), done);
   CZ_GO(st, cz_stage_model(model, &stage), done);
-  CZ_GO(st, cz_loop_net(net, *model, &batch, &train, stage.model.dropout_mask, cz_train_layout(&(*model)->config), !score), done);
+  CZ_GO(st,
+        cz_loop_net(net, *model, &batch, &train, stage.model.dropout_mask,
+                    cz_train_layout(&(*model)->config), !score),
+        done);
 done:
   cz_stage_close(&stage);
   return st;
 }
 
-/* The node of a stage that trains: the file itself, or the first stage of an experiment's first row. */
-static cz_status training_stage(cz_plan *plan, cz_config **config, const cz_config_node **node, int argc, char **argv, const char *scale) {
+/* The node of a stage that trains: the file itself, or the first stage of an experiment's
+ * first row. */
+static cz_status training_stage(cz_plan *plan, cz_config **config, const cz_config_node **node,
+                                int argc, char **argv, const char *scale) {
   CZ_TRY(cz_config_open(config, argv[1]));
   if (!cz_config_get(cz_config_root(*config), "stages")) {
     for (int i = 2; i < argc; i++) CZ_TRY(cz_config_set(*config, argv[i]));
@@ -45,7 +52,10 @@ static cz_status training_stage(cz_plan *plan, cz_config **config, const cz_conf
 cz_status cz_command_graph(int argc, char **argv) {
   const char *device_name = "cpu", *scale = NULL;
   bool score = false, json = false;
-  const cz_option options[] = {{"--device", &device_name, NULL}, {"--scale", &scale, NULL}, {"--score", NULL, &score}, {"--json", NULL, &json}};
+  const cz_option options[] = {{"--device", &device_name, NULL},
+                               {"--scale", &scale, NULL},
+                               {"--score", NULL, &score},
+                               {"--json", NULL, &json}};
   cz_plan plan = {0};
   cz_config *config = NULL;
   const cz_config_node *node = NULL;

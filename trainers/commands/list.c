@@ -15,7 +15,8 @@
 
 const char cz_list_usage[] =
     "cloze list [experiments | models | objectives | tasks | devices] [--in DIR] [--json]\n"
-    "What there is: experiment files below DIR (default experiments), models, objectives, tasks, devices; all of it without a word.\n";
+    "What there is: experiment files below DIR (default experiments), models, objectives, tasks, "
+    "devices; all of it without a word.\n";
 
 typedef struct request {
   const char *folder;
@@ -23,10 +24,14 @@ typedef struct request {
 } request;
 
 static cz_status add(json_t *list, const char *name, const char *help) {
-  return json_array_append_new(list, json_pack("{s:s, s:s}", "name", name, "help", help)) ? CZ_FAIL(CZ_ENOMEM, "no memory for the list") : CZ_OK;
+  return json_array_append_new(list, json_pack("{s:s, s:s}", "name", name, "help", help))
+             ? CZ_FAIL(CZ_ENOMEM, "no memory for the list")
+             : CZ_OK;
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int by_name(const struct dirent **a, const struct dirent **b) {
+  return strcmp((*a)->d_name, (*b)->d_name);
+}
 
 static int visible(const struct dirent *e) { return e->d_name[0] != '.'; }
 
@@ -51,7 +56,9 @@ static cz_status add_experiments(json_t *list, const char *folder) {
   char path[4096];
   cz_status st = CZ_OK;
   int n = scandir(folder, &names, visible, by_name);
-  if (n < 0) return CZ_FAIL(CZ_EUSAGE, "%s: %s; --in DIR names the folder of experiment files", folder, strerror(errno));
+  if (n < 0)
+    return CZ_FAIL(CZ_EUSAGE, "%s: %s; --in DIR names the folder of experiment files", folder,
+                   strerror(errno));
   for (int i = 0; i < n; i++) {
     const char *dot = strrchr(names[i]->d_name, '.');
     if (st == CZ_OK) st = cz_fs_join(path, sizeof path, folder, names[i]->d_name);
@@ -65,7 +72,9 @@ static cz_status add_experiments(json_t *list, const char *folder) {
   return st;
 }
 
-static cz_status list_experiments(const request *r, json_t *list) { return add_experiments(list, r->folder); }
+static cz_status list_experiments(const request *r, json_t *list) {
+  return add_experiments(list, r->folder);
+}
 
 static cz_status list_models(const request *r, json_t *list) {
   const char *names[128];
@@ -74,40 +83,51 @@ static cz_status list_models(const request *r, json_t *list) {
   for (size_t i = 0; i < n && i < 128; i++) {
     cz_model_config c;
     CZ_TRY(cz_model_config_named(&c, names[i]));
-    snprintf(help, sizeof help, "%.1f M parameters: %s%lld blocks, width %lld, feed-forward %lld, %lld heads of %lld; %s",
-             1e-6 * (double)cz_model_count(&c), c.family->architecture == CZ_ENCODER_DECODER ? "2 x " : "", (long long)c.n_layers,
-             (long long)c.d_model, (long long)c.d_ff, (long long)c.n_heads, (long long)c.d_kv, c.family->help);
+    snprintf(
+        help, sizeof help,
+        "%.1f M parameters: %s%lld blocks, width %lld, feed-forward %lld, %lld heads of %lld; %s",
+        1e-6 * (double)cz_model_count(&c),
+        c.family->architecture == CZ_ENCODER_DECODER ? "2 x " : "", (long long)c.n_layers,
+        (long long)c.d_model, (long long)c.d_ff, (long long)c.n_heads, (long long)c.d_kv,
+        c.family->help);
     CZ_TRY(add(list, names[i], help));
   }
   return CZ_OK;
 }
 
 static cz_status list_objectives(const request *r, json_t *list) {
-  for (size_t i = 0; i < cz_objective_count; i++) CZ_TRY(add(list, cz_objective_rows[i]->name, cz_objective_rows[i]->help));
+  for (size_t i = 0; i < cz_objective_count; i++)
+    CZ_TRY(add(list, cz_objective_rows[i]->name, cz_objective_rows[i]->help));
   return CZ_OK;
 }
 
 static cz_status list_tasks(const request *r, json_t *list) {
-  for (size_t i = 0; i < cz_task_count; i++) CZ_TRY(add(list, cz_task_rows[i]->name, cz_task_rows[i]->help));
+  for (size_t i = 0; i < cz_task_count; i++)
+    CZ_TRY(add(list, cz_task_rows[i]->name, cz_task_rows[i]->help));
   return CZ_OK;
 }
 
 static cz_status list_devices(const request *r, json_t *list) {
-  static const char *const devices[][2] = {{"cpu", "float32, all cores (default)"},
-                                           {"ref", "float64, serial: the oracle"},
-                                           {"guard:cpu", "cpu with poisoned memory and sentinels around every tensor"},
-                                           {"guard:ref", "ref with the same"},
-                                           {"cuda", "the CUDA module; fails when it is not there"},
-                                           {"auto", "cuda when it works, else cpu, and says which and why"}};
-  for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) CZ_TRY(add(list, devices[i][0], devices[i][1]));
+  static const char *const devices[][2] = {
+      {"cpu", "float32, all cores (default)"},
+      {"ref", "float64, serial: the oracle"},
+      {"guard:cpu", "cpu with poisoned memory and sentinels around every tensor"},
+      {"guard:ref", "ref with the same"},
+      {"cuda", "the CUDA module; fails when it is not there"},
+      {"auto", "cuda when it works, else cpu, and says which and why"}};
+  for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+    CZ_TRY(add(list, devices[i][0], devices[i][1]));
   return CZ_OK;
 }
 
 static const struct topic {
   const char *name;
   cz_status (*fill)(const request *r, json_t *list);
-} topics[] = {
-    {"experiments", list_experiments}, {"models", list_models}, {"objectives", list_objectives}, {"tasks", list_tasks}, {"devices", list_devices}};
+} topics[] = {{"experiments", list_experiments},
+              {"models", list_models},
+              {"objectives", list_objectives},
+              {"tasks", list_tasks},
+              {"devices", list_devices}};
 enum { N_TOPICS = sizeof topics / sizeof *topics };
 
 static cz_status collect(request *r, const char *word) {
@@ -119,7 +139,11 @@ static cz_status collect(request *r, const char *word) {
     json_object_set_new(r->found, topics[i].name, list);
     CZ_TRY(topics[i].fill(r, list));
   }
-  return found ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "list: there are experiments, models, objectives, tasks and devices, no '%s'", word);
+  return found ? CZ_OK
+               : CZ_FAIL(
+                     CZ_EUSAGE,
+                     "list: there are experiments, models, objectives, tasks and devices, no '%s'",
+                     word);
 }
 
 static cz_status print_topics(cz_buf *out, const request *r) {

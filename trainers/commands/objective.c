@@ -16,11 +16,14 @@
 #include <unistd.h>
 
 const char cz_objective_usage[] =
-    "usage: cloze objective NAME [key=value ...] --tokenizer FILE (--text FILE | --ids FILE.jsonl) [--seed N] [--json]\n"
+    "usage: cloze objective NAME [key=value ...] --tokenizer FILE (--text FILE | --ids FILE.jsonl) "
+    "[--seed N] [--json]\n"
     "       cloze objective NAME --keys\n"
     "\n"
-    "Shows what a pretraining objective makes of each document, taken alone as one raw segment: what the model reads and what it must write.\n"
-    "Document i draws the noise of piece i of the first epoch. Inputs and targets are cut to their caps as in training, EOS kept.\n"
+    "Shows what a pretraining objective makes of each document, taken alone as one raw segment: "
+    "what the model reads and what it must write.\n"
+    "Document i draws the noise of piece i of the first epoch. Inputs and targets are cut to their "
+    "caps as in training, EOS kept.\n"
     "\n"
     "  --tokenizer FILE   tokenizer.json; its <extra_id_0>, <extra_id_1>, ... are the sentinels\n"
     "  --text FILE        text; a blank line ends a document\n"
@@ -41,14 +44,19 @@ typedef struct request {
 
 static cz_status read_request(request *r, int argc, char **argv) {
   const char *seed = "0";
-  const cz_option options[] = {{"--tokenizer", &r->tokenizer, NULL}, {"--text", &r->text, NULL}, {"--ids", &r->ids, NULL}, {"--seed", &seed, NULL},
-                               {"--json", NULL, &r->json},           {"--keys", NULL, &r->keys}};
+  const cz_option options[] = {{"--tokenizer", &r->tokenizer, NULL},
+                               {"--text", &r->text, NULL},
+                               {"--ids", &r->ids, NULL},
+                               {"--seed", &seed, NULL},
+                               {"--json", NULL, &r->json},
+                               {"--keys", NULL, &r->keys}};
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 1, -1, cz_objective_usage));
   r->name = argv[1];
   r->words = (const char *const *)argv + 2;
   r->n_words = (size_t)argc - 2;
-  if (cz_parse_int(seed, &r->seed) != CZ_OK || r->seed < 0) return CZ_FAIL(CZ_EUSAGE, "--seed: expected a number from 0 up, found '%s'", seed);
+  if (cz_parse_int(seed, &r->seed) != CZ_OK || r->seed < 0)
+    return CZ_FAIL(CZ_EUSAGE, "--seed: expected a number from 0 up, found '%s'", seed);
   if (r->keys) return CZ_OK;
   if (!r->tokenizer) return CZ_FAIL(CZ_EUSAGE, "--tokenizer FILE is missing");
   if (!r->text == !r->ids) return CZ_FAIL(CZ_EUSAGE, "give either --text FILE or --ids FILE.jsonl");
@@ -67,14 +75,19 @@ static cz_status end_document(documents *d) {
   return CZ_OK;
 }
 
-static cz_status add_list(documents *d, const json_t *list, const char *path, int line, int32_t size) {
-  if (!json_is_array(list)) return CZ_FAIL(CZ_EINVAL, "%s:%d: expected a JSON list of token ids", path, line);
+static cz_status add_list(documents *d, const json_t *list, const char *path, int line,
+                          int32_t size) {
+  if (!json_is_array(list))
+    return CZ_FAIL(CZ_EINVAL, "%s:%d: expected a JSON list of token ids", path, line);
   for (size_t i = 0; i < json_array_size(list); i++) {
     const json_t *item = json_array_get(list, i);
-    if (!json_is_integer(item)) return CZ_FAIL(CZ_EINVAL, "%s:%d: item %zu of the list is not a whole number", path, line, i + 1);
+    if (!json_is_integer(item))
+      return CZ_FAIL(CZ_EINVAL, "%s:%d: item %zu of the list is not a whole number", path, line,
+                     i + 1);
     json_int_t id = json_integer_value(item);
     if (id < 0 || id >= size)
-      return CZ_FAIL(CZ_EINVAL, "%s:%d: item %zu, id %lld, is not in the vocabulary of %d", path, line, i + 1, (long long)id, size);
+      return CZ_FAIL(CZ_EINVAL, "%s:%d: item %zu, id %lld, is not in the vocabulary of %d", path,
+                     line, i + 1, (long long)id, size);
     CZ_TRY(cz_ids_add(&d->ids, (int32_t)id));
   }
   return end_document(d);
@@ -88,7 +101,8 @@ static cz_status read_ids(documents *d, const char *path, const cz_buf *file, in
     json_error_t why;
     json_t *list = json_loadb(at, (size_t)(stop - at), JSON_DECODE_ANY, &why);
     line++;
-    if (!list) return CZ_FAIL(CZ_EINVAL, "%s:%d:%d: not a JSON list: %s", path, line, why.column, why.text);
+    if (!list)
+      return CZ_FAIL(CZ_EINVAL, "%s:%d:%d: not a JSON list: %s", path, line, why.column, why.text);
     cz_status st = add_list(d, list, path, line, size);
     json_decref(list);
     if (st != CZ_OK) return st;
@@ -97,7 +111,8 @@ static cz_status read_ids(documents *d, const char *path, const cz_buf *file, in
   return CZ_OK;
 }
 
-static cz_status add_text(documents *d, const cz_tokenizer *t, cz_tokenizer_scratch *scratch, const char *text, size_t n) {
+static cz_status add_text(documents *d, const cz_tokenizer *t, cz_tokenizer_scratch *scratch,
+                          const char *text, size_t n) {
   cz_encoding e = {0};
   cz_status st = cz_tokenizer_encode(t, &e, text, n, false, scratch);
   for (size_t i = 0; i < e.n && st == CZ_OK; i++) st = cz_ids_add(&d->ids, e.ids[i]);
@@ -126,10 +141,12 @@ static cz_status check_text(const char *path, const cz_buf *file) {
   size_t sound = cz__utf8_check(file->data, file->len);
   return sound == file->len
              ? CZ_OK
-             : CZ_FAIL(CZ_EINVAL, "%s:%zu: byte 0x%02x is not UTF-8 text", path, line_of(file, file->data + sound), (unsigned char)file->data[sound]);
+             : CZ_FAIL(CZ_EINVAL, "%s:%zu: byte 0x%02x is not UTF-8 text", path,
+                       line_of(file, file->data + sound), (unsigned char)file->data[sound]);
 }
 
-static cz_status read_text(documents *d, const char *path, const cz_buf *file, const cz_tokenizer *t) {
+static cz_status read_text(documents *d, const char *path, const cz_buf *file,
+                           const cz_tokenizer *t) {
   cz_tokenizer_scratch *scratch = NULL;
   cz_status st;
   CZ_TRY(check_text(path, file));
@@ -149,7 +166,9 @@ static cz_status read_text(documents *d, const char *path, const cz_buf *file, c
       stop = next;
     }
     st = add_text(d, t, scratch, begin, (size_t)(stop - begin));
-    if (st != CZ_OK) CZ_GO(st, CZ_NOTE(st, "the document that begins at %s:%zu", path, line_of(file, begin)), done);
+    if (st != CZ_OK)
+      CZ_GO(st, CZ_NOTE(st, "the document that begins at %s:%zu", path, line_of(file, begin)),
+            done);
     begin = stop == end ? end : next;
   }
 done:
@@ -163,7 +182,10 @@ static cz_status read_documents(documents *d, const request *r, const cz_tokeniz
   cz_status st;
   CZ_GO(st, cz_fs_read(path, &file), done);
   if (file.len == 0) CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: the file is empty", path), done);
-  CZ_GO(st, r->ids ? read_ids(d, path, &file, cz_tokenizer_get_facts(t)->size) : read_text(d, path, &file, t), done);
+  CZ_GO(st,
+        r->ids ? read_ids(d, path, &file, cz_tokenizer_get_facts(t)->size)
+               : read_text(d, path, &file, t),
+        done);
   if (d->n == 0) st = CZ_FAIL(CZ_EINVAL, "%s: no document in it", path);
 done:
   cz_buf_free(&file);
@@ -184,7 +206,8 @@ static void print_json(const cz_example *e) {
   printf("}\n");
 }
 
-/* How a token is shown: plain text, a token with a role of its own (sentinels, EOS), or one that the document does not have. */
+/* How a token is shown: plain text, a token with a role of its own (sentinels, EOS), or
+ * one that the document does not have. */
 typedef enum look { PLAIN, SPECIAL, FOREIGN } look;
 
 static look look_of(const cz_vocabulary *v, const cz_piece *piece, int32_t id) {
@@ -196,14 +219,17 @@ static look look_of(const cz_vocabulary *v, const cz_piece *piece, int32_t id) {
   return FOREIGN;
 }
 
-/* Tokens of one look in a row; on a terminal colours tell them apart, elsewhere `<...>` (special tokens spell it themselves) and `*...*` do. */
-static cz_status print_run(const cz_tokenizer *t, const int32_t *ids, size_t n, look how, bool colours) {
+/* Tokens of one look in a row; on a terminal colours tell them apart, elsewhere `<...>`
+ * (special tokens spell it themselves) and `*...*` do. */
+static cz_status print_run(const cz_tokenizer *t, const int32_t *ids, size_t n, look how,
+                           bool colours) {
   cz_buf text = {0};
   cz_status st;
   if (how == SPECIAL) {
     size_t bytes;
     const char *token = cz_tokenizer_token(t, ids[0], &bytes);
-    st = token ? cz_buf_add(&text, token, bytes) : CZ_FAIL(CZ_EINVAL, "the tokenizer has no token %d", ids[0]);
+    st = token ? cz_buf_add(&text, token, bytes)
+               : CZ_FAIL(CZ_EINVAL, "the tokenizer has no token %d", ids[0]);
   } else {
     st = cz_tokenizer_decode(t, &text, ids, n, false);
   }
@@ -216,12 +242,15 @@ static cz_status print_run(const cz_tokenizer *t, const int32_t *ids, size_t n, 
   return st;
 }
 
-static cz_status print_side(const char *name, const cz_objective *o, const cz_tokenizer *t, const cz_piece *piece, const cz_ids *side, bool colours) {
+static cz_status print_side(const char *name, const cz_objective *o, const cz_tokenizer *t,
+                            const cz_piece *piece, const cz_ids *side, bool colours) {
   printf("  %-8s", name);
   for (size_t i = 0, n; i < side->len; i += n) {
     look how = look_of(&o->vocabulary, piece, side->data[i]);
     n = 1;
-    while (how == PLAIN && i + n < side->len && look_of(&o->vocabulary, piece, side->data[i + n]) == PLAIN) n++;
+    while (how == PLAIN && i + n < side->len &&
+           look_of(&o->vocabulary, piece, side->data[i + n]) == PLAIN)
+      n++;
     CZ_TRY(print_run(t, side->data + i, n, how, colours));
   }
   printf("%s\n", side->len ? "" : " (none)");
@@ -234,16 +263,19 @@ static cz_status show(const cz_objective *o, const cz_tokenizer *t, const docume
   bool colours = isatty(STDOUT_FILENO);
   for (size_t i = 0; i < d->n; i++) {
     size_t begin = i ? d->ends[i - 1] : 0;
-    const cz_piece piece = {.ids = d->ids.data + begin, .n = (int64_t)(d->ends[i] - begin), .index = (uint32_t)i};
+    const cz_piece piece = {
+        .ids = d->ids.data + begin, .n = (int64_t)(d->ends[i] - begin), .index = (uint32_t)i};
     CZ_GO(st, cz_objective_apply(o, &e, &piece), done);
     if (piece.n > o->cut.piece_tokens)
-      cz_warn("document %zu has %lld tokens; training cuts pieces of %lld: what is beyond the caps is not shown", i + 1, (long long)piece.n,
-              (long long)o->cut.piece_tokens);
+      cz_warn("document %zu has %lld tokens; training cuts pieces of %lld: what is beyond the caps "
+              "is not shown",
+              i + 1, (long long)piece.n, (long long)o->cut.piece_tokens);
     if (json) {
       print_json(&e);
       continue;
     }
-    printf("document %zu: %lld tokens -> %zu inputs, %zu targets\n", i + 1, (long long)piece.n, e.inputs.len, e.targets.len);
+    printf("document %zu: %lld tokens -> %zu inputs, %zu targets\n", i + 1, (long long)piece.n,
+           e.inputs.len, e.targets.len);
     CZ_GO(st, print_side("inputs", o, t, &piece, &e.inputs, colours), done);
     CZ_GO(st, print_side("targets", o, t, &piece, &e.targets, colours), done);
   }
@@ -262,7 +294,8 @@ static cz_status print_keys(const cz_objective_row *row) {
   return st;
 }
 
-static cz_status configure(cz_objective *o, const request *r, const cz_objective_row *row, const cz_tokenizer *t) {
+static cz_status configure(cz_objective *o, const request *r, const cz_objective_row *row,
+                           const cz_tokenizer *t) {
   cz_vocabulary vocabulary;
   cz_objective_config values = {.seed = (uint64_t)r->seed};
   cz_config *config;
@@ -290,7 +323,8 @@ done:
   return st;
 }
 
-/** `cloze objective ...`: ARGV[0] is the command's own name. CZ_EUSAGE for what the user should have written differently, else what went wrong. */
+/** `cloze objective ...`: ARGV[0] is the command's own name. CZ_EUSAGE for what the user
+ * should have written differently, else what went wrong. */
 cz_status cz_command_objective(int argc, char **argv) {
   request r = {0};
   const cz_objective_row *row;

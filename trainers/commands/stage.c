@@ -8,20 +8,26 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STAGE_OPTIONS                                                                                                                                \
-  "  --out DIR    the run's folder: configuration, metrics, checkpoint, model, result; run the same command again to go on after a stop\n"           \
-  "  --device D   cpu (default), ref, guard:cpu, guard:ref, cuda, auto\n"                                                                            \
-  "  --comm C     auto (default), self, mpi\n"                                                                                                       \
+#define STAGE_OPTIONS                                                                              \
+  "  --out DIR    the run's folder: configuration, metrics, checkpoint, model, result; run the "   \
+  "same command again to go on after a stop\n"                                                     \
+  "  --device D   cpu (default), ref, guard:cpu, guard:ref, cuda, auto\n"                          \
+  "  --comm C     auto (default), self, mpi\n"                                                     \
   "  key=value    replaces a key of the file, e.g. train.steps=100 (cloze help keys lists all)\n"
 
 const char cz_pretrain_usage[] =
     "cloze pretrain CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
-    "Trains a model from scratch under an objective and saves it as a Hugging Face directory in DIR/model.\n" STAGE_OPTIONS;
-const char cz_finetune_usage[] = "cloze finetune CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
-                                 "Trains a saved model (init: FOLDER) further on a mixture of text-to-text tasks.\n" STAGE_OPTIONS;
-const char cz_evaluate_usage[] = "cloze evaluate CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
-                                 "Scores a saved model (init: FOLDER) on the dev or test rows of tasks.\n" STAGE_OPTIONS;
-/* The file with its overrides; the command's name is the stage's kind unless the file says so itself. */
+    "Trains a model from scratch under an objective and saves it as a Hugging Face directory in "
+    "DIR/model.\n" STAGE_OPTIONS;
+const char cz_finetune_usage[] =
+    "cloze finetune CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
+    "Trains a saved model (init: FOLDER) further on a mixture of text-to-text "
+    "tasks.\n" STAGE_OPTIONS;
+const char cz_evaluate_usage[] =
+    "cloze evaluate CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
+    "Scores a saved model (init: FOLDER) on the dev or test rows of tasks.\n" STAGE_OPTIONS;
+/* The file with its overrides; the command's name is the stage's kind unless the file
+ * says so itself. */
 static cz_status open_config(cz_config **config, int argc, char **argv, const char *kind) {
   char word[64];
   CZ_TRY(cz_config_open(config, argv[1]));
@@ -29,7 +35,8 @@ static cz_status open_config(cz_config **config, int argc, char **argv, const ch
   const cz_config_node *n = cz_config_get(cz_config_root(*config), "kind");
   const char *said = kind;
   if (n) CZ_TRY(cz_config_text(&said, n));
-  if (strcmp(said, kind)) return cz_config_error(n, "this is a configuration of cloze %s, not of cloze %s", said, kind);
+  if (strcmp(said, kind))
+    return cz_config_error(n, "this is a configuration of cloze %s, not of cloze %s", said, kind);
   snprintf(word, sizeof word, "kind=%s", kind);
   return cz_config_set(*config, word);
 }
@@ -37,8 +44,11 @@ static cz_status open_config(cz_config **config, int argc, char **argv, const ch
 /** The commands pretrain, finetune and evaluate: argv[0] names the kind of stage. */
 cz_status cz_command_stage(int argc, char **argv) {
   const char *out = NULL, *device = "cpu", *comm = "auto";
-  const cz_option options[] = {{"--out", &out, NULL}, {"--device", &device, NULL}, {"--comm", &comm, NULL}};
-  const char *usage = !strcmp(argv[0], "pretrain") ? cz_pretrain_usage : !strcmp(argv[0], "finetune") ? cz_finetune_usage : cz_evaluate_usage;
+  const cz_option options[] = {
+      {"--out", &out, NULL}, {"--device", &device, NULL}, {"--comm", &comm, NULL}};
+  const char *usage = !strcmp(argv[0], "pretrain")   ? cz_pretrain_usage
+                      : !strcmp(argv[0], "finetune") ? cz_finetune_usage
+                                                     : cz_evaluate_usage;
   cz_session s = {0};
   cz_config *config = NULL;
   cz_status st;

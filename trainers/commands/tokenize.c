@@ -1,4 +1,5 @@
-/* `cloze tokenize`: shows what a tokenizer.json does to each line of standard input, and the way back. */
+/* `cloze tokenize`: shows what a tokenizer.json does to each line of standard input, and
+ * the way back. */
 #include "commands/tokenize.h"
 
 #include "base/text.h"
@@ -18,12 +19,15 @@ const char cz_tokenize_usage[] =
     "\n"
     "Runs the tokenizer.json FILE over each line of standard input, taken without its newline.\n"
     "\n"
-    "  --json          one object a line: {\"ids\": [...], \"offsets\": [[a, b], ...]}; offsets count characters\n"
+    "  --json          one object a line: {\"ids\": [...], \"offsets\": [[a, b], ...]}; offsets "
+    "count characters\n"
     "                  (Unicode code points) of the line; an added special token has [0, 0]\n"
     "                  without --json: the tokens themselves, separated by spaces, for reading\n"
     "  --no-special    without the special tokens that the post-processor adds\n"
-    "  --count         only what it took: {\"lines\": n, \"bytes\": n, \"tokens\": n, \"seconds\": s, \"mb_per_s\": r}, of one thread\n"
-    "  --decode        the other way: each line is a JSON list of ids, or an object with \"ids\"; prints the text\n"
+    "  --count         only what it took: {\"lines\": n, \"bytes\": n, \"tokens\": n, \"seconds\": "
+    "s, \"mb_per_s\": r}, of one thread\n"
+    "  --decode        the other way: each line is a JSON list of ids, or an object with \"ids\"; "
+    "prints the text\n"
     "  --skip-special  with --decode: without special tokens\n";
 
 typedef struct options {
@@ -53,15 +57,21 @@ static cz_status parse_options(options *o, int argc, char **argv) {
   CZ_TRY(cz_args_count(argc, argv, 1, 1, cz_tokenize_usage));
   o->file = argv[1];
   bool wrong = o->decode ? o->json || o->no_special || o->count : o->skip_special;
-  return wrong ? CZ_FAIL(CZ_EUSAGE, "tokenize: --json, --no-special and --count encode, --skip-special decodes") : CZ_OK;
+  return wrong
+             ? CZ_FAIL(CZ_EUSAGE,
+                       "tokenize: --json, --no-special and --count encode, --skip-special decodes")
+             : CZ_OK;
 }
 
 static cz_status write_json(session *s) {
   const cz_encoding *e = &s->encoding;
   CZ_TRY(cz_buf_addf(&s->out, "{\"ids\": ["));
-  for (size_t i = 0; i < e->n; i++) CZ_TRY(cz_buf_addf(&s->out, "%s%d", i ? ", " : "", (int)e->ids[i]));
+  for (size_t i = 0; i < e->n; i++)
+    CZ_TRY(cz_buf_addf(&s->out, "%s%d", i ? ", " : "", (int)e->ids[i]));
   CZ_TRY(cz_buf_addf(&s->out, "], \"offsets\": ["));
-  for (size_t i = 0; i < e->n; i++) CZ_TRY(cz_buf_addf(&s->out, "%s[%u, %u]", i ? ", " : "", e->offsets[i].begin, e->offsets[i].end));
+  for (size_t i = 0; i < e->n; i++)
+    CZ_TRY(
+        cz_buf_addf(&s->out, "%s[%u, %u]", i ? ", " : "", e->offsets[i].begin, e->offsets[i].end));
   return cz_buf_addf(&s->out, "]}\n");
 }
 
@@ -89,7 +99,8 @@ static cz_status encode_line(session *s, const char *text, size_t n) {
 
 static cz_status decode_ids(session *s, const json_t *ids) {
   if (json_is_object(ids)) ids = json_object_get(ids, "ids");
-  if (!json_is_array(ids)) return CZ_FAIL(CZ_EINVAL, "expected a list of ids, or an object with \"ids\"");
+  if (!json_is_array(ids))
+    return CZ_FAIL(CZ_EINVAL, "expected a list of ids, or an object with \"ids\"");
   size_t n = json_array_size(ids);
   int32_t *list, size = cz_tokenizer_get_facts(s->tokenizer)->size;
   CZ_TRY(cz_alloc(&list, n, sizeof *list));
@@ -140,13 +151,16 @@ static cz_status run_lines(session *s, FILE *in, FILE *out) {
 
 static cz_status write_count(const session *s, FILE *out) {
   double rate = s->seconds > 0 ? (double)s->bytes / 1e6 / s->seconds : 0;
-  int n = fprintf(out, "{\"lines\": %zu, \"bytes\": %zu, \"tokens\": %zu, \"seconds\": %.6f, \"mb_per_s\": %.3f}\n", s->line, s->bytes, s->tokens,
-                  s->seconds, rate);
+  int n = fprintf(
+      out,
+      "{\"lines\": %zu, \"bytes\": %zu, \"tokens\": %zu, \"seconds\": %.6f, \"mb_per_s\": %.3f}\n",
+      s->line, s->bytes, s->tokens, s->seconds, rate);
   return n < 0 || fflush(out) ? CZ_FAIL(CZ_EIO, "standard output: %s", strerror(errno)) : CZ_OK;
 }
 
-/** The command: argv[0] is "tokenize". Reads lines from standard input, writes to standard output. CZ_EUSAGE for wrong arguments; CZ_EINVAL with the
- * line's number for text that is not UTF-8 or ids that are none. */
+/** The command: argv[0] is "tokenize". Reads lines from standard input, writes to
+ * standard output. CZ_EUSAGE for wrong arguments; CZ_EINVAL with the line's number for
+ * text that is not UTF-8 or ids that are none. */
 cz_status cz_command_tokenize(int argc, char **argv) {
   options o = {0};
   CZ_TRY(parse_options(&o, argc, argv));

@@ -13,32 +13,41 @@
 
 const char cz_trace_usage[] =
     "cloze trace MODEL_DIR --batch FILE.jsonl --out FILE.h5 [--device D] [--no-grad]\n"
-    "Runs MODEL_DIR (a Hugging Face directory) forward and backward on a batch, without dropout, and writes to FILE.h5:\n"
+    "Runs MODEL_DIR (a Hugging Face directory) forward and backward on a batch, without dropout, "
+    "and writes to FILE.h5:\n"
     "  loss         mean over all counted positions\n"
     "  logits/N     [positions, V] of segment N\n"
-    "  grad/NAME    gradient of every parameter, name and orientation as Hugging Face's named_parameters\n"
-    "Each line of the batch is one segment: {\"input_ids\": [...], \"target_ids\": [...]} for an encoder-decoder (the decoder reads the shifted\n"
-    "target), {\"input_ids\": [...], \"labels\": [...]} for a single stack (position i predicts label i + 1; \"prefix\": N for a prefix LM);\n"
+    "  grad/NAME    gradient of every parameter, name and orientation as Hugging Face's "
+    "named_parameters\n"
+    "Each line of the batch is one segment: {\"input_ids\": [...], \"target_ids\": [...]} for an "
+    "encoder-decoder (the decoder reads the shifted\n"
+    "target), {\"input_ids\": [...], \"labels\": [...]} for a single stack (position i predicts "
+    "label i + 1; \"prefix\": N for a prefix LM);\n"
     "-100 is not counted.\n"
     "  --device D   ref (float64, default), cpu, guard:ref, guard:cpu\n"
     "  --no-grad    loss and logits only\n";
 
-static cz_status get_list(const json_t *line, const char *key, const char *path, int number, const json_t **out) {
+static cz_status get_list(const json_t *line, const char *key, const char *path, int number,
+                          const json_t **out) {
   *out = json_object_get(line, key);
-  if (!json_is_array(*out)) return CZ_FAIL(CZ_EINVAL, "%s:%d: %s is missing or not a list", path, number, key);
-  return json_array_size(*out) ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s:%d: %s is empty", path, number, key);
+  if (!json_is_array(*out))
+    return CZ_FAIL(CZ_EINVAL, "%s:%d: %s is missing or not a list", path, number, key);
+  return json_array_size(*out) ? CZ_OK
+                               : CZ_FAIL(CZ_EINVAL, "%s:%d: %s is empty", path, number, key);
 }
 
-/* Ids below LEAST, or not in the vocabulary of MOST, are refused here, where their place is known. */
-static cz_status append_ids(cz_ids *out, const json_t *list, const char *key, const char *path, int number, int64_t least, int64_t most) {
+/* Ids below LEAST, or not in the vocabulary of MOST, are refused here, where their place
+ * is known. */
+static cz_status append_ids(cz_ids *out, const json_t *list, const char *key, const char *path,
+                            int number, int64_t least, int64_t most) {
   for (size_t i = 0; i < json_array_size(list); i++) {
     const json_t *v = json_array_get(list, i);
     json_int_t id = json_integer_value(v);
     if (!json_is_integer(v) || id < INT32_MIN || id > INT32_MAX)
       return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s is not a token id", path, number, i, key);
     if (id < least || id >= most)
-      return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s, %lld, is not in the vocabulary of %lld", path, number, i, key, (long long)id,
-                     (long long)most);
+      return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s, %lld, is not in the vocabulary of %lld",
+                     path, number, i, key, (long long)id, (long long)most);
     CZ_TRY(cz_ids_add(out, (int32_t)id));
   }
   return CZ_OK;
@@ -49,9 +58,10 @@ static cz_status close_span(cz_ids *spans, size_t from, size_t to) {
   return cz_ids_add(spans, (int32_t)to);
 }
 
-/* Encoder-decoder: the decoder reads the start id, then its own targets; a position that is not counted is read as padding, as Hugging Face has it.
- */
-static cz_status add_pair(cz_flat_batch *b, const cz_model_config *c, const json_t *line, const char *path, int number) {
+/* Encoder-decoder: the decoder reads the start id, then its own targets; a position that
+ * is not counted is read as padding, as Hugging Face has it. */
+static cz_status add_pair(cz_flat_batch *b, const cz_model_config *c, const json_t *line,
+                          const char *path, int number) {
   const json_t *inputs, *targets;
   size_t enc = b->enc.len, dec = b->dec.len;
   CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
@@ -59,22 +69,26 @@ static cz_status add_pair(cz_flat_batch *b, const cz_model_config *c, const json
   CZ_TRY(append_ids(&b->enc, inputs, "input_ids", path, number, 0, c->vocab_size));
   CZ_TRY(append_ids(&b->targets, targets, "target_ids", path, number, INT32_MIN, c->vocab_size));
   CZ_TRY(cz_ids_add(&b->dec, (int32_t)c->start_id));
-  for (size_t i = dec; i + 1 < b->targets.len; i++) CZ_TRY(cz_ids_add(&b->dec, b->targets.data[i] < 0 ? (int32_t)c->pad_id : b->targets.data[i]));
+  for (size_t i = dec; i + 1 < b->targets.len; i++)
+    CZ_TRY(cz_ids_add(&b->dec, b->targets.data[i] < 0 ? (int32_t)c->pad_id : b->targets.data[i]));
   CZ_TRY(close_span(&b->enc_spans, enc, b->enc.len));
   return close_span(&b->dec_spans, dec, b->dec.len);
 }
 
 /* A single stack reads its inputs and predicts the next label. */
-static cz_status add_stack(cz_flat_batch *b, const cz_model_config *c, const json_t *line, const char *path, int number) {
+static cz_status add_stack(cz_flat_batch *b, const cz_model_config *c, const json_t *line,
+                           const char *path, int number) {
   const json_t *inputs, *labels, *prefix = json_object_get(line, "prefix");
   size_t dec = b->dec.len;
   CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
   CZ_TRY(get_list(line, "labels", path, number, &labels));
   if (json_array_size(inputs) != json_array_size(labels))
-    return CZ_FAIL(CZ_EINVAL, "%s:%d: %zu input_ids but %zu labels", path, number, json_array_size(inputs), json_array_size(labels));
+    return CZ_FAIL(CZ_EINVAL, "%s:%d: %zu input_ids but %zu labels", path, number,
+                   json_array_size(inputs), json_array_size(labels));
   CZ_TRY(append_ids(&b->dec, inputs, "input_ids", path, number, 0, c->vocab_size));
   CZ_TRY(append_ids(&b->targets, labels, "labels", path, number, INT32_MIN, c->vocab_size));
-  memmove(b->targets.data + dec, b->targets.data + dec + 1, (b->targets.len - dec - 1) * sizeof *b->targets.data);
+  memmove(b->targets.data + dec, b->targets.data + dec + 1,
+          (b->targets.len - dec - 1) * sizeof *b->targets.data);
   b->targets.data[b->targets.len - 1] = -100;
   CZ_TRY(cz_ids_add(&b->prefix, json_is_integer(prefix) ? (int32_t)json_integer_value(prefix) : 0));
   return close_span(&b->dec_spans, dec, b->dec.len);
@@ -98,9 +112,11 @@ static cz_status read_batch(cz_flat_batch *b, const cz_model_config *c, const ch
     json_error_t why;
     json_t *j = json_loads(line, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(j))
-      st = CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, number, j ? 1 : why.column, j ? "not an object" : why.text);
+      st = CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, number, j ? 1 : why.column,
+                   j ? "not an object" : why.text);
     else
-      st = c->family->architecture == CZ_ENCODER_DECODER ? add_pair(b, c, j, path, number) : add_stack(b, c, j, path, number);
+      st = c->family->architecture == CZ_ENCODER_DECODER ? add_pair(b, c, j, path, number)
+                                                         : add_stack(b, c, j, path, number);
     if (j) json_decref(j);
     if (st != CZ_OK) goto done;
     b->segments++;
@@ -112,14 +128,17 @@ done:
   return st;
 }
 
-static cz_status put(cz_h5_file *file, const char *name, const double *data, int rank, const int64_t *dims) {
+static cz_status put(cz_h5_file *file, const char *name, const double *data, int rank,
+                     const int64_t *dims) {
   hsize_t size[CZ_DIMS];
   for (int i = 0; i < rank; i++) size[i] = (hsize_t)dims[i];
   hid_t space = H5Screate_simple(rank, size, NULL), how = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_obj_track_times(how, false);
   cz_h5_make_groups(file, name);
   hid_t set = H5Dcreate2(file->id, name, H5T_IEEE_F64LE, space, H5P_DEFAULT, how, H5P_DEFAULT);
-  cz_status st = cz_h5_check(file, set >= 0 && H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0, name);
+  cz_status st = cz_h5_check(
+      file, set >= 0 && H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0,
+      name);
   if (set >= 0) H5Dclose(set);
   H5Pclose(how);
   H5Sclose(space);
@@ -180,7 +199,8 @@ static cz_status run_batch(cz_net **net, cz_model *m, const cz_flat_batch *b, bo
 
 /* The batch and the model are not to be written over. */
 static cz_status check_out(const char *out, const char *batch_path, const char *folder) {
-  static const char *const names[] = {"config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"};
+  static const char *const names[] = {"config.json", "model.safetensors",
+                                      "model.safetensors.index.json", "tokenizer.json"};
   char path[4096];
   const char *input = path;
   CZ_TRY(cz_args_out(out, &batch_path, 1));
@@ -195,7 +215,10 @@ static cz_status check_out(const char *out, const char *batch_path, const char *
 cz_status cz_command_trace(int argc, char **argv) {
   const char *path = NULL, *out = NULL, *device_name = "ref";
   bool no_grad = false;
-  const cz_option options[] = {{"--batch", &path, NULL}, {"--out", &out, NULL}, {"--device", &device_name, NULL}, {"--no-grad", NULL, &no_grad}};
+  const cz_option options[] = {{"--batch", &path, NULL},
+                               {"--out", &out, NULL},
+                               {"--device", &device_name, NULL},
+                               {"--no-grad", NULL, &no_grad}};
   cz_device *device = NULL;
   cz_model *model = NULL;
   cz_net *net = NULL;
@@ -203,7 +226,9 @@ cz_status cz_command_trace(int argc, char **argv) {
   cz_status st;
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 1, 1, cz_trace_usage));
-  if (!path || !out) return CZ_FAIL(CZ_EUSAGE, "trace: %s is missing", path ? "--out FILE.h5" : "--batch FILE.jsonl");
+  if (!path || !out)
+    return CZ_FAIL(CZ_EUSAGE, "trace: %s is missing",
+                   path ? "--out FILE.h5" : "--batch FILE.jsonl");
   CZ_TRY(check_out(out, path, argv[1]));
   CZ_GO(st, cz_device_open(&device, device_name), done);
   CZ_GO(st, cz_recipe_model_folder(argv[1]), done);

@@ -1,4 +1,5 @@
-/* `cloze trace`: one forward and backward of a model on a batch, everything written to a file: to find where a ported checkpoint departs. */
+/* `cloze trace`: one forward and backward of a model on a batch, everything written to a
+ * file: to find where a ported checkpoint departs. */
 #ifndef CZ_COMMANDS_TRACE_H
 #define CZ_COMMANDS_TRACE_H
 

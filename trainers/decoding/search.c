@@ -1,6 +1,8 @@
-/* Sequences are decoded together, a token each a step. Per input there are up to W alive sequences and a list of W finished ones, as in Mesh
- * TensorFlow's beam search (t5.md 6.1): every step the best 2W continuations are looked at; those that end go to the finished list with their
- * penalised score, of the others the best W stay alive. An input is done when its worst finished score beats what its best alive sequence could still
+/* Sequences are decoded together, a token each a step. Per input there are up to W alive
+ * sequences and a list of W finished ones, as in Mesh TensorFlow's beam search (t5.md
+ * 6.1): every step the best 2W continuations are looked at; those that end go to the
+ * finished list with their penalised score, of the others the best W stay alive. An input
+ * is done when its worst finished score beats what its best alive sequence could still
  * reach. Greedy is W = 1, where the first end wins. */
 #include "decoding/search.h"
 #include "nn/decode.h"
@@ -42,7 +44,9 @@ typedef struct search {
   cz_arena *arena;
 } search;
 
-static double penalty(const search *s, int64_t length) { return s->o->beams == 1 ? 1 : pow((5 + (double)length) / 6, s->o->length_penalty); }
+static double penalty(const search *s, int64_t length) {
+  return s->o->beams == 1 ? 1 : pow((5 + (double)length) / 6, s->o->length_penalty);
+}
 
 static double log_sum_exp(const float *x, int64_t n) {
   double most = -INFINITY, sum = 0;
@@ -51,7 +55,8 @@ static double log_sum_exp(const float *x, int64_t n) {
   return most + log(sum);
 }
 
-/* Ties go to the earlier beam, then to the smaller id, so that outputs do not depend on the order of a sort. */
+/* Ties go to the earlier beam, then to the smaller id, so that outputs do not depend on
+ * the order of a sort. */
 static bool better(const candidate *a, const candidate *b) {
   if (a->score != b->score) return a->score > b->score;
   return a->beam != b->beam ? a->beam < b->beam : a->id < b->id;
@@ -66,13 +71,15 @@ static void offer(candidate *list, int64_t *n, int64_t most, candidate c) {
 
 /* The best 2W continuations of the item's alive sequences. */
 static int64_t best_candidates(search *s, const item *t) {
-  int64_t V = s->model->config.vocab_size, n = 0, most = 2 * s->o->beams, end = s->o->banned_from ? s->o->banned_from : V;
+  int64_t V = s->model->config.vocab_size, n = 0, most = 2 * s->o->beams,
+          end = s->o->banned_from ? s->o->banned_from : V;
   for (int32_t b = 0; b < t->n_alive; b++) {
     const float *row = s->logits + (t->first + b) * V;
     double base = t->alive[b].score - log_sum_exp(row, end);
     for (int32_t v = 0; v < end; v++) {
       double score = base + row[v];
-      if (n < most || score >= s->candidates[most - 1].score) offer(s->candidates, &n, most, (candidate){score, b, v});
+      if (n < most || score >= s->candidates[most - 1].score)
+        offer(s->candidates, &n, most, (candidate){score, b, v});
     }
   }
   return n;
@@ -99,7 +106,8 @@ static void finish_one(search *s, item *t, const hypothesis *from, const candida
   copy_hypothesis(&t->finished[at], from, c->id, score);
 }
 
-/* Advances one item by a token; fills parents (decoder sequence each new alive one continues) relative to the item. */
+/* Advances one item by a token; fills parents (decoder sequence each new alive one
+ * continues) relative to the item. */
 static void advance(search *s, item *t, int32_t *parent) {
   int64_t n = best_candidates(s, t), kept = 0;
   int64_t grown = t->alive[0].len + 1;
@@ -121,10 +129,12 @@ static void advance(search *s, item *t, int32_t *parent) {
   bool full = t->n_finished == s->o->beams;
   double worst = INFINITY;
   for (int64_t i = 0; i < t->n_finished; i++) worst = fmin(worst, t->finished[i].score);
-  t->done = kept == 0 || grown == s->o->max_length || (full && worst >= t->alive[0].score / penalty(s, s->o->max_length));
+  t->done = kept == 0 || grown == s->o->max_length ||
+            (full && worst >= t->alive[0].score / penalty(s, s->o->max_length));
 }
 
-/* One step of the whole batch: the alive sequences of unfinished items close ranks in the decoder. */
+/* One step of the whole batch: the alive sequences of unfinished items close ranks in the
+ * decoder. */
 static cz_status step(search *s, int64_t *alive) {
   int64_t n = 0;
   for (int64_t i = 0; i < s->n_items; i++) {
@@ -146,7 +156,8 @@ static cz_status step(search *s, int64_t *alive) {
   return cz_decoder_step(s->decoder, s->logits, s->ids, s->lengths, s->segments, s->prefixes, n);
 }
 
-/* Encodes the batch (encoder-decoders) and reads the start id, or start id and inputs (single stacks), as one sequence an item. */
+/* Encodes the batch (encoder-decoders) and reads the start id, or start id and inputs
+ * (single stacks), as one sequence an item. */
 static cz_status begin(search *s) {
   int64_t tokens = 0, at = 0;
   int32_t *enc, *spans;
@@ -165,13 +176,16 @@ static cz_status begin(search *s) {
     s->segments[i] = (int32_t)i;
     s->prefixes[i] = (int32_t)in->len + 1;
   }
-  cz_feed f = {.segments = s->n_items, .enc_tokens = s->pair ? at : 0, .enc_ids = enc, .enc_spans = spans};
+  cz_feed f = {
+      .segments = s->n_items, .enc_tokens = s->pair ? at : 0, .enc_ids = enc, .enc_spans = spans};
   CZ_TRY(cz_decoder_start(s->decoder, &f));
-  return cz_decoder_step(s->decoder, s->logits, s->pair ? s->ids : enc, s->lengths, s->segments, s->prefixes, s->n_items);
+  return cz_decoder_step(s->decoder, s->logits, s->pair ? s->ids : enc, s->lengths, s->segments,
+                         s->prefixes, s->n_items);
 }
 
 static void take_best(search *s, const item *t, cz_ids *out, double *score, cz_status *st) {
-  const hypothesis *best = t->n_finished ? &t->finished[0] : &t->alive[0]; /* nothing ended: the best unfinished one */
+  const hypothesis *best =
+      t->n_finished ? &t->finished[0] : &t->alive[0]; /* nothing ended: the best unfinished one */
   for (int64_t i = 1; i < t->n_finished; i++)
     if (t->finished[i].score > best->score) best = &t->finished[i];
   out->len = 0;
@@ -196,13 +210,15 @@ static cz_status run_batch(search *s, cz_ids *outputs, double *scores) {
   do CZ_TRY(step(s, &alive));
   while (alive);
   for (int64_t i = 0; i < s->n_items && st == CZ_OK; i++)
-    take_best(s, &s->items[i], &outputs[s->items[i].input], scores ? &scores[s->items[i].input] : NULL, &st);
+    take_best(s, &s->items[i], &outputs[s->items[i].input],
+              scores ? &scores[s->items[i].input] : NULL, &st);
   return st;
 }
 
 static cz_status make_lists(search *s, hypothesis **out) {
   CZ_TRY(cz_arena_alloc(s->arena, out, (size_t)s->o->beams, sizeof **out));
-  for (int64_t b = 0; b < s->o->beams; b++) CZ_TRY(cz_arena_alloc(s->arena, &(*out)[b].ids, (size_t)s->o->max_length + 1, sizeof(int32_t)));
+  for (int64_t b = 0; b < s->o->beams; b++)
+    CZ_TRY(cz_arena_alloc(s->arena, &(*out)[b].ids, (size_t)s->o->max_length + 1, sizeof(int32_t)));
   return CZ_OK;
 }
 
@@ -211,11 +227,15 @@ static cz_status prepare(search *s, int64_t most, int64_t longest, int64_t token
   int64_t W = s->o->beams, sequences = most * W, prompt = s->pair ? 0 : longest;
   size_t lists = (size_t)sequences;
   s->most_items = most;
-  cz_decoder_options d = {.max_segments = most, .max_inputs = tokens + 1, .max_beams = sequences, .max_length = prompt + s->o->max_length + 1};
+  cz_decoder_options d = {.max_segments = most,
+                          .max_inputs = tokens + 1,
+                          .max_beams = sequences,
+                          .max_length = prompt + s->o->max_length + 1};
   CZ_TRY(cz_decoder_create(&s->decoder, s->model, &d));
   CZ_TRY(cz_arena_alloc(s->arena, &s->items, (size_t)most, sizeof *s->items));
   CZ_TRY(cz_arena_alloc(s->arena, &s->candidates, 2 * (size_t)W, sizeof *s->candidates));
-  CZ_TRY(cz_arena_alloc(s->arena, &s->logits, lists * (size_t)s->model->config.vocab_size, sizeof *s->logits));
+  CZ_TRY(cz_arena_alloc(s->arena, &s->logits, lists * (size_t)s->model->config.vocab_size,
+                        sizeof *s->logits));
   CZ_TRY(cz_arena_alloc(s->arena, &s->ids, lists, sizeof *s->ids));
   CZ_TRY(cz_arena_alloc(s->arena, &s->lengths, lists, sizeof *s->lengths));
   CZ_TRY(cz_arena_alloc(s->arena, &s->segments, lists, sizeof *s->segments));
@@ -241,13 +261,15 @@ static int longer_first(const void *a, const void *b) {
 
 enum { MOST_ITEMS = 64 };
 
-static cz_status run_all(search *s, cz_ids *outputs, double *scores, const order *sorted, int64_t n, cz_search_progress progress, void *self) {
+static cz_status run_all(search *s, cz_ids *outputs, double *scores, const order *sorted, int64_t n,
+                         cz_search_progress progress, void *self) {
   int64_t tokens = sorted[0].length > s->o->batch_tokens ? sorted[0].length : s->o->batch_tokens;
   CZ_TRY(prepare(s, n < MOST_ITEMS ? n : MOST_ITEMS, sorted[0].length, tokens));
   for (int64_t at = 0; at < n;) {
     int64_t used = 0;
     s->n_items = 0;
-    while (at < n && s->n_items < s->most_items && (s->n_items == 0 || used + sorted[at].length <= tokens)) {
+    while (at < n && s->n_items < s->most_items &&
+           (s->n_items == 0 || used + sorted[at].length <= tokens)) {
       used += sorted[at].length;
       s->items[s->n_items++].input = sorted[at++].input;
     }
@@ -257,17 +279,22 @@ static cz_status run_all(search *s, cz_ids *outputs, double *scores, const order
   return CZ_OK;
 }
 
-/** Writes the model's output for each of N inputs (token ids with EOS) into OUTPUTS (without EOS), and its score (log-probability, with beams divided
- * by the length penalty) into SCORES unless null. Inputs of like length run together, so results do not depend on their order. CZ_EINVAL for options
- * out of range. */
-cz_status cz_search(cz_ids *outputs, double *scores, cz_model *model, const cz_ids *inputs, int64_t n, const cz_search_options *o,
-                    cz_search_progress progress, void *progress_self) {
-  search s = {.o = o, .model = model, .inputs = inputs, .pair = model->config.family->architecture == CZ_ENCODER_DECODER};
+/** Writes the model's output for each of N inputs (token ids with EOS) into OUTPUTS
+ * (without EOS), and its score (log-probability, with beams divided by the length
+ * penalty) into SCORES unless null. Inputs of like length run together, so results do
+ * not depend on their order. CZ_EINVAL for options out of range. */
+cz_status cz_search(cz_ids *outputs, double *scores, cz_model *model, const cz_ids *inputs,
+                    int64_t n, const cz_search_options *o, cz_search_progress progress,
+                    void *progress_self) {
+  search s = {.o = o,
+              .model = model,
+              .inputs = inputs,
+              .pair = model->config.family->architecture == CZ_ENCODER_DECODER};
   order *sorted = NULL;
   cz_status st;
   if (o->beams < 1 || o->max_length < 1 || o->batch_tokens < 1)
-    return CZ_FAIL(CZ_EINVAL, "search: %lld beams, outputs of %lld tokens, batches of %lld tokens", (long long)o->beams, (long long)o->max_length,
-                   (long long)o->batch_tokens);
+    return CZ_FAIL(CZ_EINVAL, "search: %lld beams, outputs of %lld tokens, batches of %lld tokens",
+                   (long long)o->beams, (long long)o->max_length, (long long)o->batch_tokens);
   if (n == 0) return CZ_OK;
   CZ_GO(st, cz_arena_create(&s.arena, "search"), done);
   CZ_GO(st, cz_alloc(&sorted, (size_t)n, sizeof *sorted), done);

@@ -14,8 +14,10 @@ typedef struct caps {
   double inputs, targets;
 } caps;
 
-/* Mean tokens of a task's records as training reads them, EOS included and cut, over at most RECORDS of them spread over the file. */
-static cz_status task_lengths(const cz_stage *s, const cz_task_set *set, caps most, double *inputs, double *targets) {
+/* Mean tokens of a task's records as training reads them, EOS included and cut, over at
+ * most RECORDS of them spread over the file. */
+static cz_status task_lengths(const cz_stage *s, const cz_task_set *set, caps most, double *inputs,
+                              double *targets) {
   cz_tokenizer_scratch *scratch;
   cz_ids ids = {0};
   size_t n = set->n < RECORDS ? set->n : RECORDS;
@@ -41,12 +43,15 @@ static cz_status task_lengths(const cz_stage *s, const cz_task_set *set, caps mo
 static bool tasks_there(const cz_tasklist *tasks) {
   char missing[4096];
   for (int i = 0; i < tasks->n; i++)
-    if (!cz_input_there(missing, sizeof missing, tasks->entries[i].config.train, tasks->entries[i].row)) return false;
+    if (!cz_input_there(missing, sizeof missing, tasks->entries[i].config.train,
+                        tasks->entries[i].row))
+      return false;
   return true;
 }
 
 /* The mixture's mean lengths: each task's, weighted by how often it is drawn. */
-static cz_status mixture_lengths(const cz_stage *s, const cz_tasklist *tasks, caps most, cz_stage_cost *cost) {
+static cz_status mixture_lengths(const cz_stage *s, const cz_tasklist *tasks, caps most,
+                                 cz_stage_cost *cost) {
   double inputs[CZ_MIX_MOST], targets[CZ_MIX_MOST], rates[CZ_MIX_MOST];
   int64_t examples[CZ_MIX_MOST];
   for (int i = 0; i < tasks->n; i++) {
@@ -57,7 +62,9 @@ static cz_status mixture_lengths(const cz_stage *s, const cz_tasklist *tasks, ca
     cz_task_set_destroy(&set);
     CZ_TRY(st);
   }
-  cz_mixing rule = {.equal = tasks->mixing.mixing == CZ_MIXING_EQUAL, .limit = tasks->mixing.limit, .temperature = tasks->mixing.temperature};
+  cz_mixing rule = {.equal = tasks->mixing.mixing == CZ_MIXING_EQUAL,
+                    .limit = tasks->mixing.limit,
+                    .temperature = tasks->mixing.temperature};
   CZ_TRY(cz_mixing_rates(rates, examples, tasks->n, &rule));
   cost->inputs = cost->targets = 0;
   for (int i = 0; i < tasks->n; i++) {
@@ -67,9 +74,13 @@ static cz_status mixture_lengths(const cz_stage *s, const cz_tasklist *tasks, ca
   return CZ_OK;
 }
 
-static cz_status mean_lengths(const cz_stage *s, bool pretrains, const cz_batch_keys *batch, cz_stage_cost *cost) {
-  const caps most = {.inputs = (double)(batch->max_inputs ? batch->max_inputs : batch->input_tokens / batch->shards),
-                     .targets = (double)(batch->max_targets ? batch->max_targets : batch->target_tokens / batch->shards)};
+static cz_status mean_lengths(const cz_stage *s, bool pretrains, const cz_batch_keys *batch,
+                              cz_stage_cost *cost) {
+  const caps most = {
+      .inputs =
+          (double)(batch->max_inputs ? batch->max_inputs : batch->input_tokens / batch->shards),
+      .targets =
+          (double)(batch->max_targets ? batch->max_targets : batch->target_tokens / batch->shards)};
   if (pretrains) {
     cz_objective objective;
     CZ_TRY(cz_stage_objective(&objective, s));
@@ -99,16 +110,22 @@ static cz_status training_cost(cz_stage_cost *cost, const cz_stage *s, bool pret
   CZ_TRY(mean_lengths(s, pretrains, &batch, cost));
   double by_inputs = cost->inputs > 0 ? (double)batch.input_tokens / cost->inputs : INFINITY,
          by_targets = (double)batch.target_tokens / cost->targets;
-  cost->segments = by_inputs < by_targets ? by_inputs : by_targets; /* a batch is full when one of its two budgets is */
+  cost->segments = by_inputs < by_targets
+                       ? by_inputs
+                       : by_targets; /* a batch is full when one of its two budgets is */
   cost->steps = (double)train.steps;
   cost->tokens = cost->steps * cost->segments * (cost->inputs + cost->targets);
-  cz_step_shape shape = {.segments = cost->segments, .inputs = cost->inputs, .targets = cost->targets, .loss_on_inputs = train.loss_on_inputs};
+  cz_step_shape shape = {.segments = cost->segments,
+                         .inputs = cost->inputs,
+                         .targets = cost->targets,
+                         .loss_on_inputs = train.loss_on_inputs};
   cost->flop = cost->steps * cz_flops_step(&config, &shape);
   return CZ_OK;
 }
 
-/** What STAGE costs, all of it zero when it does not train: lengths are those of full pieces under its objective, or of its tasks' records; a batch
- * holds as many examples as its budgets allow. CZ_EUSAGE for a configuration that can't be run. */
+/** What STAGE costs, all of it zero when it does not train: lengths are those of full
+ * pieces under its objective, or of its tasks' records; a batch holds as many examples
+ * as its budgets allow. CZ_EUSAGE for a configuration that can't be run. */
 cz_status cz_cost_stage(cz_stage_cost *cost, const cz_plan_stage *stage) {
   cz_stage s;
   *cost = (cz_stage_cost){0};

@@ -1,19 +1,27 @@
-/* Experiments: a file names stages, rows and seeds; this folder resolves it into stages with keys, runs what is missing, and reports.
+/* Experiments: a file names stages, rows and seeds; this folder resolves it into stages
+ * with keys, runs what is missing, and reports.
  *
  *   title, source          what it is, and where it comes from
  *   data: FOLDER           what `$data/` stands for in paths
- *   data_made_by: COMMAND  what makes that folder, for the message when a file of it is missing
- *   seeds: [1, 2, 3]       each seed is one draw: every row starts from the same weights and reads the same data in the same order
- *   common: {...}          sections for every stage that knows them (model, tokenizer, ...)
- *   stages: {pretrain: {kind: pretrain, ...}, finetune: {kind: finetune, init: $pretrain, ...}, ...}   run in this order
- *   rows: [{name: ..., paper: {COLUMN: number}, set: {pretrain.objective.name: lm, ...}}, ...]
+ *   data_made_by: COMMAND  what makes that folder, for the message when a file of it
+ *                          is missing
+ *   seeds: [1, 2, 3]       each seed is one draw: every row starts from the same
+ *                          weights and reads the same data in the same order
+ *   common: {...}          sections for every stage that knows them (model, tokenizer,
+ *                          ...)
+ *   stages: {pretrain: {kind: pretrain, ...}, finetune: {kind: finetune, init:
+ *   $pretrain, ...}, ...}   run in this order
+ *   rows: [{name: ..., paper: {COLUMN: number}, set: {pretrain.objective.name: lm,
+ *   ...}}, ...]
  *   baseline: ROW          the row that others are compared with
- *   columns: [{name: ..., value: STAGE.PATH or a list of them (their mean), paper: COLUMN, unit: ...}, ...]
+ *   columns: [{name: ..., value: STAGE.PATH or a list of them (their mean), paper:
+ *   COLUMN, unit: ...}, ...]
  *   paper_noise: {COLUMN: deviation}   what the paper says of its own seeds
  *   scales: {nano: {...}, mini: {...}}   overlays on all of the above
  *
- * A stage's key is the hash of everything that its result depends on: its resolved configuration, the contents of the files it names, and the keys of
- * the stages it starts from. Rows that agree share the stage; its folder is OUT/stages/KIND-KEY. */
+ * A stage's key is the hash of everything that its result depends on: its resolved
+ * configuration, the contents of the files it names, and the keys of the stages it starts
+ * from. Rows that agree share the stage; its folder is OUT/stages/KIND-KEY. */
 #ifndef CZ_EXPERIMENT_H
 #define CZ_EXPERIMENT_H
 
@@ -33,7 +41,8 @@ CZ_MUST cz_status cz_experiment_help(cz_buf *out, bool markdown);
 
 enum { CZ_KEY_TEXT_BYTES = 17 };
 
-typedef struct cz_plan_stage { /* one stage of one row and seed; the same key may appear in several places */
+typedef struct cz_plan_stage { /* one stage of one row and seed; the same key may appear in several
+                                  places */
   const char *name;            /* in the file: "pretrain" */
   const cz_stage_kind *kind;
   const cz_config_node *node; /* resolved, without the folder of `init` */
@@ -68,8 +77,8 @@ typedef struct cz_plan {
   size_t n_seeds, n_rows, n_columns, n_stages;
 } cz_plan;
 
-CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scale, int64_t seeds, char *const *words, size_t n_words,
-                               cz_session *session);
+CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scale, int64_t seeds,
+                               char *const *words, size_t n_words, cz_session *session);
 void cz_plan_close(cz_plan *plan);
 cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t stage);
 const cz_plan_stage *cz_plan_init(const cz_plan *plan, size_t seed, size_t row, size_t stage);
@@ -77,7 +86,8 @@ bool cz_plan_first(const cz_plan *plan, size_t k);
 CZ_MUST cz_status cz_plan_check(const cz_plan *plan, cz_buf *missing, const cz_comm *comm);
 CZ_MUST cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *stage);
 
-/* What a row took, mean over the seeds that are there: stages of training and of evaluation, shared ones counted in full. */
+/* What a row took, mean over the seeds that are there: stages of training and of
+ * evaluation, shared ones counted in full. */
 typedef struct cz_row_cost {
   double steps, tokens; /* tokens read and written in training */
   double seconds;       /* of all stages, as measured */
@@ -95,7 +105,8 @@ typedef struct cz_results {
   size_t done, total;         /* different stages: with a result, all */
 } cz_results;
 
-CZ_MUST cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *plan, const char *path);
+CZ_MUST cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *plan,
+                                     const char *path);
 CZ_MUST cz_status cz_results_open(cz_results *r, const char *run);
 void cz_results_close(cz_results *r);
 CZ_MUST cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours);

@@ -10,12 +10,15 @@
 
 const char cz_report_usage[] =
     "cloze report RUN [--json | --csv | --stages] [--html FILE]\n"
-    "The table of a run, finished or not: our mean and deviation over seeds, the difference to the baseline row paired over seeds with its 95 % "
+    "The table of a run, finished or not: our mean and deviation over seeds, the difference to the "
+    "baseline row paired over seeds with its 95 % "
     "interval,\n"
-    "every score beside what a program that knows nothing gets, the paper's value, rank agreement with the paper, and what it took.\n"
+    "every score beside what a program that knows nothing gets, the paper's value, rank agreement "
+    "with the paper, and what it took.\n"
     "  --json        as one JSON object\n"
     "  --csv         one line for each row and column\n"
-    "  --stages      which folder is whose: for each seed, row and stage its folder and whether it is done; models are in FOLDER/model\n"
+    "  --stages      which folder is whose: for each seed, row and stage its folder and whether it "
+    "is done; models are in FOLDER/model\n"
     "  --html FILE   one page with tables and plots that needs nothing from outside\n";
 
 static cz_status write_html(const cz_results *r, const char *run, const char *path) {
@@ -57,13 +60,17 @@ done:
 cz_status cz_command_report(int argc, char **argv) {
   const char *html = NULL;
   bool json = false, csv = false, stages = false;
-  const cz_option options[] = {{"--html", &html, NULL}, {"--json", NULL, &json}, {"--csv", NULL, &csv}, {"--stages", NULL, &stages}};
+  const cz_option options[] = {{"--html", &html, NULL},
+                               {"--json", NULL, &json},
+                               {"--csv", NULL, &csv},
+                               {"--stages", NULL, &stages}};
   cz_results r = {0};
   cz_buf text = {0};
   cz_status st;
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 1, 1, cz_report_usage));
-  if (json + csv + stages > 1) return CZ_FAIL(CZ_EUSAGE, "report: one of --json, --csv and --stages, not both");
+  if (json + csv + stages > 1)
+    return CZ_FAIL(CZ_EUSAGE, "report: one of --json, --csv and --stages, not both");
   CZ_GO(st, cz_results_open(&r, argv[1]), done);
   if (html) CZ_GO(st, write_html(&r, argv[1], html), done);
   if (html && !json && !csv && !stages) goto done;

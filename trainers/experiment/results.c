@@ -1,4 +1,5 @@
-/* The results of a run as far as they are there: the plan as it was recorded, and what the finished stages wrote. */
+/* The results of a run as far as they are there: the plan as it was recorded, and what
+ * the finished stages wrote. */
 #include "base/fs.h"
 #include "base/log.h"
 #include "experiment/experiment.h"
@@ -9,35 +10,42 @@
 #include <string.h>
 
 /* Where to find the stage that an entry of plan.json names. */
-static cz_status place_of(cz_plan_stage **out, const cz_plan *p, int64_t seed, int64_t row, const char *stage) {
+static cz_status place_of(cz_plan_stage **out, const cz_plan *p, int64_t seed, int64_t row,
+                          const char *stage) {
   *out = NULL;
   for (size_t s = 0; s < p->n_seeds; s++)
-    for (size_t i = 0; i < p->n_stages && p->seeds[s] == seed && row >= 0 && (size_t)row < p->n_rows; i++) {
+    for (size_t i = 0;
+         i < p->n_stages && p->seeds[s] == seed && row >= 0 && (size_t)row < p->n_rows; i++) {
       *out = cz_plan_at(p, s, (size_t)row, i);
       if (!strcmp((*out)->name, stage)) return CZ_OK;
     }
-  return CZ_FAIL(CZ_ECORRUPT, "seed %lld, row %lld, stage %s is not in experiment.yaml", (long long)seed, (long long)row, stage);
+  return CZ_FAIL(CZ_ECORRUPT, "seed %lld, row %lld, stage %s is not in experiment.yaml",
+                 (long long)seed, (long long)row, stage);
 }
 
 static cz_status take_key(cz_plan *p, const json_t *entry) {
-  const char *stage = json_string_value(json_object_get(entry, "stage")), *key = json_string_value(json_object_get(entry, "key"));
+  const char *stage = json_string_value(json_object_get(entry, "stage")),
+             *key = json_string_value(json_object_get(entry, "key"));
   const json_t *seed = json_object_get(entry, "seed"), *row = json_object_get(entry, "row");
   cz_plan_stage *at;
-  if (!stage || !key || !json_is_integer(seed) || !json_is_integer(row) || strlen(key) + 1 != CZ_KEY_TEXT_BYTES ||
-      strspn(key, "0123456789abcdef") != strlen(key))
+  if (!stage || !key || !json_is_integer(seed) || !json_is_integer(row) ||
+      strlen(key) + 1 != CZ_KEY_TEXT_BYTES || strspn(key, "0123456789abcdef") != strlen(key))
     return CZ_FAIL(CZ_ECORRUPT, "an entry is not {seed, row, stage, key}");
   CZ_TRY(place_of(&at, p, json_integer_value(seed), json_integer_value(row), stage));
   memcpy(at->key, key, CZ_KEY_TEXT_BYTES);
   return CZ_OK;
 }
 
-/* The keys as they were when the run began: the data that they cover may be gone or changed since. */
+/* The keys as they were when the run began: the data that they cover may be gone or
+ * changed since. */
 static cz_status recorded_keys(cz_plan *p, const char *path) {
   size_t i, wanted = p->n_seeds * p->n_rows * p->n_stages;
   json_t *entry, *list;
   CZ_TRY(cz_json_open(&list, path));
-  cz_status st =
-      json_array_size(list) == wanted ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: %zu stages, experiment.yaml has %zu", path, json_array_size(list), wanted);
+  cz_status st = json_array_size(list) == wanted
+                     ? CZ_OK
+                     : CZ_FAIL(CZ_ECORRUPT, "%s: %zu stages, experiment.yaml has %zu", path,
+                               json_array_size(list), wanted);
   json_array_foreach(list, i, entry) {
     if (st == CZ_OK && (st = take_key(p, entry)) != CZ_OK) st = CZ_NOTE(st, "%s", path);
   }
@@ -52,14 +60,16 @@ static bool has_key(const cz_plan *p, const char *key) {
   return false;
 }
 
-/** Of the different stages that the plan.json at PATH has, which may be another experiment's: how many P has too, and how many it has not.
- * CZ_ECORRUPT when the file is missing or damaged. */
+/** Of the different stages that the plan.json at PATH has, which may be another
+ * experiment's: how many P has too, and how many it has not. CZ_ECORRUPT when the file
+ * is missing or damaged. */
 cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *p, const char *path) {
   size_t i;
   json_t *entry, *list, *seen = json_object();
   cz_status st = cz_json_open(&list, path);
   *shared = *lost = 0;
-  if (st == CZ_OK && !json_array_size(list)) st = CZ_FAIL(CZ_ECORRUPT, "%s: no list of stages", path);
+  if (st == CZ_OK && !json_array_size(list))
+    st = CZ_FAIL(CZ_ECORRUPT, "%s: no list of stages", path);
   json_array_foreach(list, i, entry) {
     const char *key = json_string_value(json_object_get(entry, "key"));
     if (!key) st = CZ_FAIL(CZ_ECORRUPT, "%s: entry %zu has no key", path, i);
@@ -72,7 +82,8 @@ cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *p, con
   return st;
 }
 
-static const cz_plan_stage *stage_named(const cz_plan *p, size_t seed, size_t row, const char *path) {
+static const cz_plan_stage *stage_named(const cz_plan *p, size_t seed, size_t row,
+                                        const char *path) {
   size_t length = strcspn(path, ".");
   for (size_t i = 0; i < p->n_stages; i++) {
     const cz_plan_stage *s = cz_plan_at(p, seed, row, i);
@@ -81,7 +92,8 @@ static const cz_plan_stage *stage_named(const cz_plan *p, size_t seed, size_t ro
   return NULL;
 }
 
-/* What `a.b.c` leads to below ROOT, with the key "scores" read as SCORES; null when there is nothing. */
+/* What `a.b.c` leads to below ROOT, with the key "scores" read as SCORES; null when there
+ * is nothing. */
 static const json_t *follow(const json_t *root, const char *path, const char *scores) {
   char key[256];
   while (root && *path) {
@@ -99,10 +111,12 @@ typedef struct opened {
   json_t *stage[64];
 } opened;
 
-static cz_status open_stages(opened *o, const cz_plan *p, const char *run, size_t seed, size_t row) {
+static cz_status open_stages(opened *o, const cz_plan *p, const char *run, size_t seed,
+                             size_t row) {
   char folder[4096], path[4096];
   *o = (opened){0};
-  if (p->n_stages > sizeof o->stage / sizeof *o->stage) return CZ_FAIL(CZ_EUSAGE, "%zu stages are more than a report can hold", p->n_stages);
+  if (p->n_stages > sizeof o->stage / sizeof *o->stage)
+    return CZ_FAIL(CZ_EUSAGE, "%zu stages are more than a report can hold", p->n_stages);
   for (size_t i = 0; i < p->n_stages; i++) {
     CZ_TRY(cz_plan_folder(folder, sizeof folder, run, cz_plan_at(p, seed, row, i)));
     CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
@@ -118,36 +132,45 @@ static void close_stages(opened *o) {
   for (size_t i = 0; i < sizeof o->stage / sizeof *o->stage; i++) json_decref(o->stage[i]);
 }
 
-static const json_t *result_of(const opened *o, const cz_plan *p, size_t seed, size_t row, const char *path) {
+static const json_t *result_of(const opened *o, const cz_plan *p, size_t seed, size_t row,
+                               const char *path) {
   const cz_plan_stage *s = stage_named(p, seed, row, path);
   return s ? o->stage[s - cz_plan_at(p, seed, row, 0)] : NULL;
 }
 
-/* The mean of a column's values, with "scores" read as WHAT; NaN when one of them is not there. */
-static double column_value(const opened *o, const cz_plan *p, size_t seed, size_t row, const cz_column *c, const char *what) {
+/* The mean of a column's values, with "scores" read as WHAT; NaN when one of them is not
+ * there. */
+static double column_value(const opened *o, const cz_plan *p, size_t seed, size_t row,
+                           const cz_column *c, const char *what) {
   double sum = 0;
   for (size_t i = 0; i < c->n_paths; i++) {
     const json_t *result = result_of(o, p, seed, row, c->paths[i]);
     const char *rest = c->paths[i] + strcspn(c->paths[i], ".");
-    const json_t *value = result ? follow(json_object_get(result, "metrics"), rest + 1, what) : NULL;
+    const json_t *value =
+        result ? follow(json_object_get(result, "metrics"), rest + 1, what) : NULL;
     sum += json_is_number(value) ? json_number_value(value) : NAN;
   }
   return sum / (double)c->n_paths;
 }
 
-/* Names the baseline of a column: the kind beside its scores, "majority" or "copy"; two tasks with different kinds are "simple". */
-static cz_status name_baseline(cz_results *r, const opened *o, size_t seed, size_t row, size_t column) {
+/* Names the baseline of a column: the kind beside its scores, "majority" or "copy"; two
+ * tasks with different kinds are "simple". */
+static cz_status name_baseline(cz_results *r, const opened *o, size_t seed, size_t row,
+                               size_t column) {
   const cz_column *c = &r->plan.columns[column];
   for (size_t i = 0; i < c->n_paths; i++) {
     const json_t *result = result_of(o, &r->plan, seed, row, c->paths[i]);
-    const char *rest = c->paths[i] + strcspn(c->paths[i], ".") + 1, *scores = strstr(rest, ".scores.");
+    const char *rest = c->paths[i] + strcspn(c->paths[i], ".") + 1,
+               *scores = strstr(rest, ".scores.");
     char task[256], *kept;
     if (!result || !scores) continue;
     snprintf(task, sizeof task, "%.*s", (int)(scores - rest), rest);
-    const char *kind = json_string_value(json_object_get(follow(json_object_get(result, "metrics"), task, "scores"), "baseline_kind"));
+    const char *kind = json_string_value(json_object_get(
+        follow(json_object_get(result, "metrics"), task, "scores"), "baseline_kind"));
     if (!kind) continue;
     CZ_TRY(cz_arena_strdup(r->plan.arena, &kept, kind));
-    r->baseline_kind[column] = !r->baseline_kind[column] || !strcmp(r->baseline_kind[column], kind) ? kept : "simple";
+    r->baseline_kind[column] =
+        !r->baseline_kind[column] || !strcmp(r->baseline_kind[column], kind) ? kept : "simple";
   }
   return CZ_OK;
 }
@@ -162,10 +185,12 @@ static bool all_scores(const cz_column *c) {
 static void add_cost(cz_row_cost *cost, const opened *o, const cz_plan *p) {
   cz_row_cost one = {0};
   for (size_t i = 0; i < p->n_stages; i++) {
-    const json_t *metrics = json_object_get(o->stage[i], "metrics"), *measured = json_object_get(o->stage[i], "measured");
+    const json_t *metrics = json_object_get(o->stage[i], "metrics"),
+                 *measured = json_object_get(o->stage[i], "measured");
     if (!metrics || !measured) return;
     one.steps += json_number_value(json_object_get(metrics, "steps"));
-    one.tokens += json_number_value(json_object_get(metrics, "input_tokens")) + json_number_value(json_object_get(metrics, "target_tokens"));
+    one.tokens += json_number_value(json_object_get(metrics, "input_tokens")) +
+                  json_number_value(json_object_get(metrics, "target_tokens"));
     one.seconds += json_number_value(json_object_get(measured, "seconds"));
   }
   double n = (double)++cost->seeds, share = 1 / n;
@@ -179,9 +204,12 @@ static cz_status read_cell(cz_results *r, const char *run, size_t seed, size_t r
   opened o;
   cz_status st = open_stages(&o, p, run, seed, row);
   for (size_t c = 0; c < p->n_columns && st == CZ_OK; c++) {
-    r->values[(c * p->n_rows + row) * p->n_seeds + seed] = column_value(&o, p, seed, row, &p->columns[c], "scores");
+    r->values[(c * p->n_rows + row) * p->n_seeds + seed] =
+        column_value(&o, p, seed, row, &p->columns[c], "scores");
     if (!isnan(r->baseline[c])) continue;
-    r->baseline[c] = all_scores(&p->columns[c]) ? column_value(&o, p, seed, row, &p->columns[c], "baseline") : NAN;
+    r->baseline[c] = all_scores(&p->columns[c])
+                         ? column_value(&o, p, seed, row, &p->columns[c], "baseline")
+                         : NAN;
     if (!isnan(r->baseline[c])) st = name_baseline(r, &o, seed, row, c);
   }
   add_cost(&r->costs[row], &o, p);
@@ -194,14 +222,18 @@ static cz_status read_paper(cz_results *r) {
   for (size_t c = 0; c < p->n_columns; c++)
     for (size_t row = 0; row < p->n_rows; row++) {
       double *at = &r->paper[c * p->n_rows + row];
-      const cz_config_node *paper = p->rows[row].paper, *n = paper && p->columns[c].paper ? cz_config_get(paper, p->columns[c].paper) : NULL;
+      const cz_config_node *paper = p->rows[row].paper,
+                           *n = paper && p->columns[c].paper
+                                    ? cz_config_get(paper, p->columns[c].paper)
+                                    : NULL;
       *at = NAN;
       if (n) CZ_TRY(cz_config_real(at, n, -INFINITY, INFINITY));
     }
   return CZ_OK;
 }
 
-/* How many different stages the plan has and how many of them have left a result: their models may have been removed since. */
+/* How many different stages the plan has and how many of them have left a result: their
+ * models may have been removed since. */
 static cz_status count_stages(cz_results *r, const char *run) {
   const cz_plan *p = &r->plan;
   size_t n = p->n_seeds * p->n_rows * p->n_stages;
@@ -212,14 +244,16 @@ static cz_status count_stages(cz_results *r, const char *run) {
     CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
     r->total++;
     r->done += cz_stage_has_result(folder);
-    if (cz_fs_exists(path) && !cz_stage_has_result(folder)) cz_warn("%s is damaged and left out: run the experiment again with --out %s", path, run);
+    if (cz_fs_exists(path) && !cz_stage_has_result(folder))
+      cz_warn("%s is damaged and left out: run the experiment again with --out %s", path, run);
   }
   return CZ_OK;
 }
 
 static cz_status allocate(cz_results *r) {
   cz_plan *p = &r->plan;
-  CZ_TRY(cz_arena_alloc(p->arena, &r->values, p->n_columns * p->n_rows * p->n_seeds, sizeof *r->values));
+  CZ_TRY(cz_arena_alloc(p->arena, &r->values, p->n_columns * p->n_rows * p->n_seeds,
+                        sizeof *r->values));
   CZ_TRY(cz_arena_alloc(p->arena, &r->paper, p->n_columns * p->n_rows, sizeof *r->paper));
   CZ_TRY(cz_arena_alloc(p->arena, &r->baseline, p->n_columns, sizeof *r->baseline));
   CZ_TRY(cz_arena_alloc(p->arena, &r->baseline_kind, p->n_columns, sizeof *r->baseline_kind));
@@ -227,17 +261,25 @@ static cz_status allocate(cz_results *r) {
   return cz_arena_alloc(p->arena, &r->costs, p->n_rows, sizeof *r->costs);
 }
 
-/** Reads the results in the folder RUN, finished or not: what is missing is NaN. The data that the run was made from need not be there. CZ_EUSAGE
- * when RUN is not the folder of a run, CZ_ECORRUPT for a damaged file in it. Close with cz_results_close, also after a failure. */
+/** Reads the results in the folder RUN, finished or not: what is missing is NaN. The data
+ * that the run was made from need not be there. CZ_EUSAGE when RUN is not the folder of
+ * a run, CZ_ECORRUPT for a damaged file in it. Close with cz_results_close, also after a
+ * failure. */
 cz_status cz_results_open(cz_results *r, const char *run) {
   char path[4096];
   *r = (cz_results){0};
   CZ_TRY(cz_fs_join(path, sizeof path, run, "experiment.yaml"));
-  if (!cz_fs_exists(path)) return CZ_FAIL(CZ_EUSAGE, "%s is not the folder of a run: there is no experiment.yaml in it", run);
+  if (!cz_fs_exists(path))
+    return CZ_FAIL(CZ_EUSAGE, "%s is not the folder of a run: there is no experiment.yaml in it",
+                   run);
   CZ_TRY(cz_plan_open(&r->plan, path, NULL, 0, NULL, 0, NULL));
   CZ_TRY(cz_fs_join(path, sizeof path, run, "plan.json"));
   cz_status st = recorded_keys(&r->plan, path);
-  if (st != CZ_OK) return CZ_NOTE(st, "run the experiment again with --out %s: what is done stays, and this file is written anew", run);
+  if (st != CZ_OK)
+    return CZ_NOTE(
+        st,
+        "run the experiment again with --out %s: what is done stays, and this file is written anew",
+        run);
   CZ_TRY(allocate(r));
   CZ_TRY(read_paper(r));
   for (size_t s = 0; s < r->plan.n_seeds; s++)

@@ -13,14 +13,18 @@
 
 const char cz_run_usage[] =
     "cloze run FILE [--out DIR] [--scale S] [--seeds N] [--device D] [--comm C] [key=value ...]\n"
-    "Runs an experiment file: every row, seed and stage that is not done yet. A killed run goes on where it was: run the same command again.\n"
-    "Before the first stage everything is checked: the keys of all stages of all rows, their files and what is in them, and the columns.\n"
+    "Runs an experiment file: every row, seed and stage that is not done yet. A killed run goes on "
+    "where it was: run the same command again.\n"
+    "Before the first stage everything is checked: the keys of all stages of all rows, their files "
+    "and what is in them, and the columns.\n"
     "  --out DIR     the run's folder (default runs/FILE or runs/FILE-SCALE)\n"
-    "  --scale S     one of the file's scales, which replaces model, steps and data together (default: the one that its key `scale` names)\n"
+    "  --scale S     one of the file's scales, which replaces model, steps and data together "
+    "(default: the one that its key `scale` names)\n"
     "  --seeds N     N seeds: the first N of the file's, then counting on from the largest\n"
     "  --device D    cpu (default), ref, guard:cpu, ...; --comm C: auto (default), self, mpi\n"
     "  key=value     replaces a key of the file, e.g. stages.pretrain.train.steps=100\n"
-    "DIR gets experiment.yaml (resolved; it can be run again), plan.json (which stage is whose), stages/, result.json (its `metrics` hold no time, "
+    "DIR gets experiment.yaml (resolved; it can be run again), plan.json (which stage is whose), "
+    "stages/, result.json (its `metrics` hold no time, "
     "path or rate), report.txt, "
     "report.csv\n"
     "and report.html.\n";
@@ -44,25 +48,31 @@ static cz_status parse(request *r, int argc, char **argv) {
   r->file = argv[1];
   r->words = argv + 2;
   r->n_words = (size_t)argc - 2;
-  if (r->seeds && (cz_parse_int(r->seeds, &r->n_seeds) != CZ_OK || r->n_seeds < 1 || r->n_seeds > 1000))
+  if (r->seeds &&
+      (cz_parse_int(r->seeds, &r->n_seeds) != CZ_OK || r->n_seeds < 1 || r->n_seeds > 1000))
     return CZ_FAIL(CZ_EUSAGE, "--seeds: '%s' is not between 1 and 1000", r->seeds);
   if (r->out && !*r->out) return CZ_FAIL(CZ_EUSAGE, "--out: the name of a folder is missing");
   if (r->out) return snprintf(r->folder, sizeof r->folder, "%s", r->out), CZ_OK;
-  const char *slash = strrchr(r->file, '/'), *stem = slash ? slash + 1 : r->file, *dot = strrchr(stem, '.');
-  snprintf(r->folder, sizeof r->folder, "runs/%.*s%s%s", (int)(dot ? dot - stem : (long)strlen(stem)), stem, r->scale ? "-" : "",
+  const char *slash = strrchr(r->file, '/'), *stem = slash ? slash + 1 : r->file,
+             *dot = strrchr(stem, '.');
+  snprintf(r->folder, sizeof r->folder, "runs/%.*s%s%s",
+           (int)(dot ? dot - stem : (long)strlen(stem)), stem, r->scale ? "-" : "",
            r->scale ? r->scale : "");
   return CZ_OK;
 }
 
-/* The resolved experiment: seeds as they are, scales gone, so that it runs again as it stands. */
+/* The resolved experiment: seeds as they are, scales gone, so that it runs again as it
+ * stands. */
 static cz_status resolved(const cz_config_node **root, cz_plan *p) {
   cz_buf seeds = {0};
   *root = cz_config_root(p->config);
   cz_status st = cz_buf_addf(&seeds, "seeds=[");
-  for (size_t i = 0; i < p->n_seeds && st == CZ_OK; i++) st = cz_buf_addf(&seeds, "%s%lld", i ? ", " : "", (long long)p->seeds[i]);
+  for (size_t i = 0; i < p->n_seeds && st == CZ_OK; i++)
+    st = cz_buf_addf(&seeds, "%s%lld", i ? ", " : "", (long long)p->seeds[i]);
   if (st == CZ_OK) st = cz_buf_addf(&seeds, "]");
   if (st == CZ_OK) st = cz_config_with_word(p->config, root, *root, seeds.data);
-  if (st == CZ_OK && cz_config_get(*root, "scales")) st = cz_config_without(p->config, root, *root, "scales");
+  if (st == CZ_OK && cz_config_get(*root, "scales"))
+    st = cz_config_without(p->config, root, *root, "scales");
   cz_buf_free(&seeds);
   return st;
 }
@@ -81,10 +91,13 @@ static cz_status plan_text(cz_buf *out, const cz_plan *p) {
     const cz_plan_stage *s = &p->stages[k];
     size_t row = k / p->n_stages % p->n_rows;
     CZ_TRY(cz_plan_folder(folder, sizeof folder, "", s));
-    json_t *entry = json_pack("{s:I, s:I, s:s, s:s, s:s, s:s}", "seed", (json_int_t)p->seeds[k / p->n_stages / p->n_rows], "row", (json_int_t)row,
-                              "name", p->rows[row].name, "stage", s->name, "key", s->key, "folder", folder);
+    json_t *entry =
+        json_pack("{s:I, s:I, s:s, s:s, s:s, s:s}", "seed",
+                  (json_int_t)p->seeds[k / p->n_stages / p->n_rows], "row", (json_int_t)row, "name",
+                  p->rows[row].name, "stage", s->name, "key", s->key, "folder", folder);
     char *text = json_dumps(entry, 0);
-    cz_status st = text ? cz_buf_addf(out, "%s%s", k ? ",\n " : "[", text) : CZ_FAIL(CZ_ENOMEM, "no memory for plan.json");
+    cz_status st = text ? cz_buf_addf(out, "%s%s", k ? ",\n " : "[", text)
+                        : CZ_FAIL(CZ_ENOMEM, "no memory for plan.json");
     free(text);
     json_decref(entry);
     CZ_TRY(st);
@@ -92,27 +105,33 @@ static cz_status plan_text(cz_buf *out, const cz_plan *p) {
   return cz_buf_addf(out, "]\n");
 }
 
-/* How many stages of the folder's plan are still in this one, and how many are not; false when there is no plan that can be read. */
+/* How many stages of the folder's plan are still in this one, and how many are not; false
+ * when there is no plan that can be read. */
 static bool overlap(const request *r, const cz_plan *p, size_t *shared, size_t *lost) {
   char path[4096];
-  bool known = cz_fs_join(path, sizeof path, r->folder, "plan.json") == CZ_OK && cz_results_overlap(shared, lost, p, path) == CZ_OK;
+  bool known = cz_fs_join(path, sizeof path, r->folder, "plan.json") == CZ_OK &&
+               cz_results_overlap(shared, lost, p, path) == CZ_OK;
   if (!known) cz_error_clear();
   return known;
 }
 
-/* A finished run belongs to its experiment and its data; what else could differ is the program that made it. */
+/* A finished run belongs to its experiment and its data; what else could differ is the
+ * program that made it. */
 static cz_status check_finished(const request *r, const cz_plan *p, const cz_config_node *root) {
   size_t shared, lost;
   CZ_TRY(cz_stage_same(root, p->files, r->folder, "experiment.yaml"));
-  if (!overlap(r, p, &shared, &lost)) return cz_warn("%s: plan.json can't be read; it is written anew", r->folder), CZ_OK;
+  if (!overlap(r, p, &shared, &lost))
+    return cz_warn("%s: plan.json can't be read; it is written anew", r->folder), CZ_OK;
   if (!lost) return CZ_OK;
   return CZ_FAIL(CZ_EUSAGE,
-                 "%s: this folder's stages were made by another version of cloze or from other files; cloze report prints its table, another --out "
+                 "%s: this folder's stages were made by another version of cloze or from other "
+                 "files; cloze report prints its table, another --out "
                  "runs it anew",
                  r->folder);
 }
 
-/* Appends a line for each value in which the experiment of this folder was another; nothing when that can't be said any more. */
+/* Appends a line for each value in which the experiment of this folder was another;
+ * nothing when that can't be said any more. */
 static cz_status compare_experiments(cz_buf *out, const request *r, const cz_config_node *root) {
   char path[4096];
   cz_config *there = NULL;
@@ -127,8 +146,9 @@ static cz_status compare_experiments(cz_buf *out, const request *r, const cz_con
   return st;
 }
 
-/* Before the run is finished a file that was wrong may be mended: stages are found by what they depend on, so those that stay the same are not lost.
- * Those that are lost are worth a word; where none would stay, the folder is another experiment's. */
+/* Before the run is finished a file that was wrong may be mended: stages are found by
+ * what they depend on, so those that stay the same are not lost. Those that are lost are
+ * worth a word; where none would stay, the folder is another experiment's. */
 static cz_status warn_of_losses(const request *r, const cz_plan *p, const cz_config_node *root) {
   cz_buf keys = {0}, files = {0};
   size_t shared = 0, lost = 0;
@@ -136,14 +156,22 @@ static cz_status warn_of_losses(const request *r, const cz_plan *p, const cz_con
   cz_status st = compare_experiments(&keys, r, root);
   if (st == CZ_OK) st = cz_inputs_compare(&files, p->files, r->folder);
   if (st == CZ_ECORRUPT) cz_error_clear(), st = CZ_OK; /* inputs.json is written anew */
-  if (files.len) cz_warn("%s: stages that read what follows are made anew:\n%.*s", r->folder, (int)files.len - 1, files.data);
+  if (files.len)
+    cz_warn("%s: stages that read what follows are made anew:\n%.*s", r->folder, (int)files.len - 1,
+            files.data);
   if (st == CZ_OK && keys.len && known && !shared)
-    st = CZ_FAIL(CZ_EUSAGE, "%s: this folder holds another run, and none of its stages would stay:\n%schoose another --out or remove this folder",
+    st = CZ_FAIL(CZ_EUSAGE,
+                 "%s: this folder holds another run, and none of its stages would stay:\n%schoose "
+                 "another --out or remove this folder",
                  r->folder, keys.data);
   else if (keys.len && known)
-    cz_warn("%s: the experiment is not what it was here:\n%s%zu of its %zu stages no longer belong to it", r->folder, keys.data, lost, shared + lost);
+    cz_warn("%s: the experiment is not what it was here:\n%s%zu of its %zu stages no longer belong "
+            "to it",
+            r->folder, keys.data, lost, shared + lost);
   else if (known && lost && !files.len)
-    cz_warn("%s: the stages that are there were made by another version of cloze or from other files; they are made anew", r->folder);
+    cz_warn("%s: the stages that are there were made by another version of cloze or from other "
+            "files; they are made anew",
+            r->folder);
   cz_buf_free(&keys);
   cz_buf_free(&files);
   return st;
@@ -172,7 +200,8 @@ done:
 }
 
 /* The stage's configuration with the folder of the model that it starts from. */
-static cz_status with_init(cz_plan *p, const char *folder, size_t seed, size_t row, size_t stage, const cz_config_node **node) {
+static cz_status with_init(cz_plan *p, const char *folder, size_t seed, size_t row, size_t stage,
+                           const cz_config_node **node) {
   const cz_plan_stage *s = cz_plan_at(p, seed, row, stage);
   char path[3072], word[4096];
   const cz_plan_stage *from = cz_plan_init(p, seed, row, stage);
@@ -197,9 +226,12 @@ static cz_status run_stages(cz_session *s, const request *r, cz_plan *p) {
     CZ_TRY(with_init(p, r->folder, seed, row, k % p->n_stages, &node));
     at++;
     if (!cz_stage_done(stage->kind, folder))
-      cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, (long long)p->seeds[seed], p->rows[row].name, stage->name);
+      cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, (long long)p->seeds[seed], p->rows[row].name,
+             stage->name);
     cz_status st = cz_stage_run(s, node, stage->node, folder);
-    if (st != CZ_OK) return CZ_NOTE(st, "seed %lld, row %s, stage %s", (long long)p->seeds[seed], p->rows[row].name, stage->name);
+    if (st != CZ_OK)
+      return CZ_NOTE(st, "seed %lld, row %s, stage %s", (long long)p->seeds[seed],
+                     p->rows[row].name, stage->name);
   }
   return CZ_OK;
 }
@@ -228,18 +260,25 @@ static cz_status write_result(const request *r, const cz_plan *p) {
       json_t *of_seed = json_object();
       snprintf(seed_name, sizeof seed_name, "%lld", (long long)p->seeds[seed]);
       json_object_set_new(of_row, seed_name, of_seed);
-      for (size_t i = 0; i < p->n_stages && st == CZ_OK; i++) st = stage_metrics(of_seed, r, cz_plan_at(p, seed, row, i));
+      for (size_t i = 0; i < p->n_stages && st == CZ_OK; i++)
+        st = stage_metrics(of_seed, r, cz_plan_at(p, seed, row, i));
     }
   }
-  char *text = st == CZ_OK ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
-  if (st == CZ_OK) st = text ? cz_fs_join(path, sizeof path, r->folder, "result.json") : CZ_FAIL(CZ_ENOMEM, "no memory for result.json");
+  char *text = st == CZ_OK
+                   ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))
+                   : NULL;
+  if (st == CZ_OK)
+    st = text ? cz_fs_join(path, sizeof path, r->folder, "result.json")
+              : CZ_FAIL(CZ_ENOMEM, "no memory for result.json");
   if (st == CZ_OK) st = cz_fs_write_atomic(path, text, strlen(text));
   free(text);
   json_decref(root);
   return st;
 }
 
-static cz_status write_report(const request *r, const char *name, cz_status (*make)(cz_buf *, const cz_results *), const cz_results *results) {
+static cz_status write_report(const request *r, const char *name,
+                              cz_status (*make)(cz_buf *, const cz_results *),
+                              const cz_results *results) {
   cz_buf text = {0};
   cz_status st = make(&text, results);
   if (st == CZ_OK) st = write_file(r->folder, name, &text);
@@ -247,7 +286,9 @@ static cz_status write_report(const request *r, const char *name, cz_status (*ma
   return st;
 }
 
-static cz_status plain_text(cz_buf *out, const cz_results *r) { return cz_report_text(out, r, false); }
+static cz_status plain_text(cz_buf *out, const cz_results *r) {
+  return cz_report_text(out, r, false);
+}
 
 static cz_status reports(const request *r) {
   cz_results results;
@@ -279,16 +320,19 @@ static cz_status run_locked(cz_session *s, const request *r, cz_plan *p) {
   return reports(r);
 }
 
-/* Makes the run's folder and names it in one way, however the user spells it: stages carry the path of the model that they start from. */
+/* Makes the run's folder and names it in one way, however the user spells it: stages
+ * carry the path of the model that they start from. */
 static cz_status make_folder(request *r) {
   char whole[PATH_MAX];
   CZ_TRY(cz_fs_make_dirs(r->folder));
-  if (!realpath(r->folder, whole) || strlen(whole) >= sizeof r->folder) return CZ_FAIL(CZ_EIO, "%s: this path cannot be followed", r->folder);
+  if (!realpath(r->folder, whole) || strlen(whole) >= sizeof r->folder)
+    return CZ_FAIL(CZ_EIO, "%s: this path cannot be followed", r->folder);
   strcpy(r->folder, whole);
   return CZ_OK;
 }
 
-/** The command `cloze run`; its usage says what it reads and writes. Collective under MPI. */
+/** The command `cloze run`; its usage says what it reads and writes. Collective under
+ * MPI. */
 cz_status cz_command_run(int argc, char **argv) {
   request r = {.device = "cpu", .comm = "auto"};
   cz_session s = {0};

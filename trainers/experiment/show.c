@@ -11,11 +11,14 @@
 
 const char cz_show_usage[] =
     "cloze show FILE [--scale S] [--seeds N] [--cost [--gflops X]] [--json] [key=value ...]\n"
-    "What an experiment file would do: its rows with the paper's values, its stages and which of them rows share, its columns. All of it is checked "
+    "What an experiment file would do: its rows with the paper's values, its stages and which of "
+    "them rows share, its columns. All of it is checked "
     "as\n"
     "cloze run does; files that are not there yet are listed.\n"
-    "  --cost        also each row's training cost for one seed: tokens, FLOPs and predicted hours; scoring comes on top\n"
-    "  --gflops X    the rate that training keeps up, GFLOP/s; default: three quarters of what matrix products reach on this machine now\n";
+    "  --cost        also each row's training cost for one seed: tokens, FLOPs and predicted "
+    "hours; scoring comes on top\n"
+    "  --gflops X    the rate that training keeps up, GFLOP/s; default: three quarters of what "
+    "matrix products reach on this machine now\n";
 
 static const double share_of_products = 0.75;
 
@@ -41,7 +44,8 @@ static cz_status parse(request *r, int *argc, char **argv) {
   CZ_TRY(cz_args_parse(argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(*argc, argv, 1, -1, cz_show_usage));
   r->file = argv[1];
-  if (r->seeds_text && (cz_parse_int(r->seeds_text, &r->seeds) != CZ_OK || r->seeds < 1 || r->seeds > 1000))
+  if (r->seeds_text &&
+      (cz_parse_int(r->seeds_text, &r->seeds) != CZ_OK || r->seeds < 1 || r->seeds > 1000))
     return CZ_FAIL(CZ_EUSAGE, "--seeds: '%s' is not between 1 and 1000", r->seeds_text);
   if (r->gflops && (cz_parse_real(r->gflops, &r->rate) != CZ_OK || !(r->rate > 0)))
     return CZ_FAIL(CZ_EUSAGE, "--gflops: '%s' is not a rate above 0", r->gflops);
@@ -52,7 +56,8 @@ static cz_status measure_rate(request *r) {
   cz_product_probe *probe;
   if (r->gflops || !r->cost) return CZ_OK;
   CZ_TRY(cz_product_probe_create(&probe));
-  for (int i = 0; i < 3; i++) r->rate = fmax(r->rate, share_of_products * cz_product_probe_round(probe));
+  for (int i = 0; i < 3; i++)
+    r->rate = fmax(r->rate, share_of_products * cz_product_probe_round(probe));
   r->measured = true;
   cz_product_probe_destroy(&probe);
   return CZ_OK;
@@ -63,7 +68,9 @@ static size_t distinct(const cz_plan *p, size_t stage) {
   size_t n = 0, pairs = p->n_seeds * p->n_rows;
   for (size_t i = 0; i < pairs; i++) {
     bool seen = false;
-    for (size_t j = 0; j < i && !seen; j++) seen = !strcmp(p->stages[i * p->n_stages + stage].key, p->stages[j * p->n_stages + stage].key);
+    for (size_t j = 0; j < i && !seen; j++)
+      seen =
+          !strcmp(p->stages[i * p->n_stages + stage].key, p->stages[j * p->n_stages + stage].key);
     n += !seen;
   }
   return n;
@@ -116,11 +123,15 @@ static cz_status print_rows(cz_buf *out, const cz_plan *p) {
     if (shows_paper(p, c)) CZ_GO(st, cz_grid_add(&g, "paper's %s", p->columns[c].paper), done);
   }
   for (size_t r = 0; r < p->n_rows; r++) {
-    CZ_GO(st, cz_grid_add(&g, "%s%s", p->rows[r].name, p->baseline && !strcmp(p->baseline, p->rows[r].name) ? " (baseline)" : ""), done);
+    CZ_GO(st,
+          cz_grid_add(&g, "%s%s", p->rows[r].name,
+                      p->baseline && !strcmp(p->baseline, p->rows[r].name) ? " (baseline)" : ""),
+          done);
     CZ_GO(st, add_settings(&g, cz_config_get(p->rows[r].node, "set")), done);
     for (size_t c = 0; c < p->n_columns; c++) {
       if (!shows_paper(p, c)) continue;
-      const cz_config_node *n = p->rows[r].paper ? cz_config_get(p->rows[r].paper, p->columns[c].paper) : NULL;
+      const cz_config_node *n =
+          p->rows[r].paper ? cz_config_get(p->rows[r].paper, p->columns[c].paper) : NULL;
       const char *text = "-";
       if (n) CZ_GO(st, cz_config_text(&text, n), done);
       CZ_GO(st, cz_grid_add(&g, "%s", text), done);
@@ -154,13 +165,19 @@ done:
 static double hours(const request *r, double flop) { return flop / (1e9 * r->rate) / 3600; }
 
 static cz_status print_assumptions(cz_buf *out, const request *r, bool vocabulary, bool lengths) {
-  CZ_TRY(cz_buf_addf(out, "hours at %.0f GFLOP/s%s; a stage that rows share is counted in each\n", r->rate,
-                     r->measured ? ", three quarters of what matrix products reach on this machine now (--gflops chooses another rate)" : ""));
-  CZ_TRY(cz_buf_addf(out, "lengths in pretraining are those of full pieces under the row's objective\n"));
-  if (vocabulary) CZ_TRY(cz_buf_addf(out, "the tokenizer is not there: the model's vocab_size, or T5's, was taken\n"));
-  if (lengths)
+  CZ_TRY(cz_buf_addf(out, "hours at %.0f GFLOP/s%s; a stage that rows share is counted in each\n",
+                     r->rate,
+                     r->measured ? ", three quarters of what matrix products reach on this machine "
+                                   "now (--gflops chooses another rate)"
+                                 : ""));
+  CZ_TRY(cz_buf_addf(
+      out, "lengths in pretraining are those of full pieces under the row's objective\n"));
+  if (vocabulary)
     CZ_TRY(cz_buf_addf(out,
-                       "files of tasks are not there: fine-tuning examples were taken to be as long as the batch allows, which is an upper bound\n"));
+                       "the tokenizer is not there: the model's vocab_size, or T5's, was taken\n"));
+  if (lengths)
+    CZ_TRY(cz_buf_addf(out, "files of tasks are not there: fine-tuning examples were taken to be "
+                            "as long as the batch allows, which is an upper bound\n"));
   return CZ_OK;
 }
 
@@ -177,7 +194,8 @@ static cz_status print_cost(cz_buf *out, const request *r, const cz_plan *p) {
       CZ_GO(st, cost_of_row(&c, p, row), done);
     else
       c = sum;
-    sum = (row_cost){.steps = sum.steps + c.steps, .tokens = sum.tokens + c.tokens, .flop = sum.flop + c.flop};
+    sum = (row_cost){
+        .steps = sum.steps + c.steps, .tokens = sum.tokens + c.tokens, .flop = sum.flop + c.flop};
     vocabulary |= c.assumed_vocabulary;
     lengths |= c.assumed_lengths;
     CZ_GO(st, cz_grid_add(&g, "%s", total ? "all rows" : p->rows[row].name), done);
@@ -200,12 +218,14 @@ static cz_status print_column(cz_buf *out, const cz_column *c) {
   if (c->n_paths == 1)
     CZ_TRY(cz_buf_addf(out, "%s", c->paths[0]));
   else
-    CZ_TRY(cz_buf_addf(out, "mean of %zu, %s %s %s", c->n_paths, c->paths[0], c->n_paths > 2 ? "to" : "and", c->paths[c->n_paths - 1]));
+    CZ_TRY(cz_buf_addf(out, "mean of %zu, %s %s %s", c->n_paths, c->paths[0],
+                       c->n_paths > 2 ? "to" : "and", c->paths[c->n_paths - 1]));
   return cz_buf_addf(out, "%s%s\n", c->note ? "; " : "", c->note ? c->note : "");
 }
 
 static cz_status print_text(cz_buf *out, const request *r, const cz_plan *p) {
-  CZ_TRY(cz_buf_addf(out, "%s%s%s\n", p->title ? p->title : r->file, p->source ? " - " : "", p->source ? p->source : ""));
+  CZ_TRY(cz_buf_addf(out, "%s%s%s\n", p->title ? p->title : r->file, p->source ? " - " : "",
+                     p->source ? p->source : ""));
   CZ_TRY(cz_buf_addf(out, "seeds"));
   for (size_t i = 0; i < p->n_seeds; i++) CZ_TRY(cz_buf_addf(out, " %lld", (long long)p->seeds[i]));
   CZ_TRY(cz_buf_addf(out, "\n\n"));
@@ -219,7 +239,8 @@ static cz_status print_text(cz_buf *out, const request *r, const cz_plan *p) {
 
 static cz_status row_json(json_t *rows, const request *r, const cz_plan *p, size_t row) {
   json_t *paper = json_object(), *stages = json_array();
-  json_t *object = json_pack("{s:s, s:o, s:o}", "name", p->rows[row].name, "paper", paper, "stages", stages);
+  json_t *object =
+      json_pack("{s:s, s:o, s:o}", "name", p->rows[row].name, "paper", paper, "stages", stages);
   if (json_array_append_new(rows, object)) return CZ_FAIL(CZ_ENOMEM, "no memory");
   for (size_t i = 0; p->rows[row].paper && i < cz_config_count(p->rows[row].paper); i++) {
     double value;
@@ -228,7 +249,8 @@ static cz_status row_json(json_t *rows, const request *r, const cz_plan *p, size
   }
   for (size_t i = 0; i < p->n_stages; i++) {
     const cz_plan_stage *s = cz_plan_at(p, 0, row, i);
-    json_t *stage = json_pack("{s:s, s:s, s:s}", "name", s->name, "kind", s->kind->name, "key", s->key);
+    json_t *stage =
+        json_pack("{s:s, s:s, s:s}", "name", s->name, "kind", s->kind->name, "key", s->key);
     if (json_array_append_new(stages, stage)) return CZ_FAIL(CZ_ENOMEM, "no memory");
     cz_stage_cost c;
     if (!r->cost) continue;
@@ -236,9 +258,12 @@ static cz_status row_json(json_t *rows, const request *r, const cz_plan *p, size
     const struct {
       const char *key;
       double value;
-    } facts[] = {{"steps", c.steps}, {"examples_per_step", c.segments}, {"mean_inputs", c.inputs}, {"mean_targets", c.targets}, {"tokens", c.tokens},
-                 {"flop", c.flop},   {"hours", hours(r, c.flop)}};
-    for (size_t k = 0; k < sizeof facts / sizeof *facts; k++) CZ_TRY(cz_json_set_real(stage, facts[k].key, facts[k].value));
+    } facts[] = {{"steps", c.steps},         {"examples_per_step", c.segments},
+                 {"mean_inputs", c.inputs},  {"mean_targets", c.targets},
+                 {"tokens", c.tokens},       {"flop", c.flop},
+                 {"hours", hours(r, c.flop)}};
+    for (size_t k = 0; k < sizeof facts / sizeof *facts; k++)
+      CZ_TRY(cz_json_set_real(stage, facts[k].key, facts[k].value));
     json_object_set_new(stage, "assumed_vocabulary", json_boolean(c.assumed_vocabulary));
     json_object_set_new(stage, "assumed_lengths", json_boolean(c.assumed_lengths));
   }
@@ -249,9 +274,12 @@ static cz_status print_as_json(cz_buf *out, const request *r, const cz_plan *p) 
   json_t *rows = json_array(), *seeds = json_array(), *stages = json_array();
   for (size_t i = 0; i < p->n_seeds; i++) json_array_append_new(seeds, json_integer(p->seeds[i]));
   for (size_t i = 0; i < p->n_stages; i++)
-    json_array_append_new(stages, json_pack("{s:s, s:s, s:I, s:I}", "name", cz_plan_at(p, 0, 0, i)->name, "kind", cz_plan_at(p, 0, 0, i)->kind->name,
-                                            "runs", (json_int_t)distinct(p, i), "asked_for", (json_int_t)(p->n_rows * p->n_seeds)));
-  json_t *root = json_pack("{s:s, s:o, s:o, s:o}", "title", p->title ? p->title : "", "seeds", seeds, "stages", stages, "rows", rows);
+    json_array_append_new(
+        stages, json_pack("{s:s, s:s, s:I, s:I}", "name", cz_plan_at(p, 0, 0, i)->name, "kind",
+                          cz_plan_at(p, 0, 0, i)->kind->name, "runs", (json_int_t)distinct(p, i),
+                          "asked_for", (json_int_t)(p->n_rows * p->n_seeds)));
+  json_t *root = json_pack("{s:s, s:o, s:o, s:o}", "title", p->title ? p->title : "", "seeds",
+                           seeds, "stages", stages, "rows", rows);
   cz_status st = CZ_OK;
   for (size_t i = 0; i < p->n_rows && st == CZ_OK; i++) st = row_json(rows, r, p, i);
   if (r->cost && st == CZ_OK) st = cz_json_set_real(root, "gflop_per_s", r->rate);
@@ -272,7 +300,8 @@ cz_status cz_command_show(int argc, char **argv) {
   CZ_GO(st, measure_rate(&r), done);
   CZ_GO(st, r.json ? print_as_json(&text, &r, &plan) : print_text(&text, &r, &plan), done);
   fputs(text.data, stdout);
-  if (missing.len) fprintf(stderr, "\na run wants these files, which are not there yet:\n%s", missing.data);
+  if (missing.len)
+    fprintf(stderr, "\na run wants these files, which are not there yet:\n%s", missing.data);
 done:
   cz_buf_free(&text);
   cz_buf_free(&missing);

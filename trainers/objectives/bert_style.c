@@ -1,19 +1,24 @@
-/* BERT-style denoising (paper 3.3.1; released file iid_15_r10s90_f.gin): each token is noise with probability noise_density; of the noise, a share of
- * random_token_probability becomes random tokens and the rest the mask token <extra_id_0>; the targets are the whole piece. Unlike BERT, no noise
- * token is left as it was on purpose. */
+/* BERT-style denoising (paper 3.3.1; released file iid_15_r10s90_f.gin): each token is
+ * noise with probability noise_density; of the noise, a share of random_token_probability
+ * becomes random tokens and the rest the mask token <extra_id_0>; the targets are the
+ * whole piece. Unlike BERT, no noise token is left as it was on purpose. */
 #include "objectives/denoise.h"
 #include "objectives/keys.h"
 
-static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0, 1),
-                                   CZ_OBJECTIVE_KEY(random_token_probability, CZ_KEY_REAL, .fallback = "0.1", .min = 0, .max = 1,
-                                                    .help = "share of the noise that becomes random tokens instead of the mask token"),
-                                   CZ_KEY_FIDELITY};
+static const cz_key_spec keys[] = {
+    CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0, 1),
+    CZ_OBJECTIVE_KEY(random_token_probability, CZ_KEY_REAL, .fallback = "0.1", .min = 0, .max = 1,
+                     .help =
+                         "share of the noise that becomes random tokens instead of the mask token"),
+    CZ_KEY_FIDELITY};
 
 static cz_status solve(cz_objective *o) {
   CZ_TRY(cz_need_sentinels(o, 1));
   int32_t special = o->vocabulary.n_sentinels + 3;
   if (o->vocabulary.size - 3 <= special)
-    return CZ_FAIL(CZ_EUSAGE, "a vocabulary of %d tokens with %d sentinels has no ordinary token to draw", o->vocabulary.size, special - 3);
+    return CZ_FAIL(CZ_EUSAGE,
+                   "a vocabulary of %d tokens with %d sentinels has no ordinary token to draw",
+                   o->vocabulary.size, special - 3);
   return cz_solve_whole(o, true);
 }
 

@@ -1,5 +1,6 @@
-/* Building blocks of the objectives (reference t5.md 3.2 and 3.4): a mask says which tokens of a piece are noise, two token functions make inputs and
- * targets from piece and mask, and cz_denoise joins them, cuts to the caps and appends EOS. */
+/* Building blocks of the objectives (reference t5.md 3.2 and 3.4): a mask says which
+ * tokens of a piece are noise, two token functions make inputs and targets from piece and
+ * mask, and cz_denoise joins them, cuts to the caps and appends EOS. */
 #ifndef CZ_OBJECTIVES_DENOISE_H
 #define CZ_OBJECTIVES_DENOISE_H
 
@@ -10,14 +11,16 @@
 typedef cz_status (*cz_mask_fn)(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
 
 /* A token function appends to OUT what it makes of the piece. */
-typedef cz_status (*cz_tokens_fn)(const cz_objective *o, cz_ids *out, cz_stream *s, const cz_piece *piece, const bool *mask);
+typedef cz_status (*cz_tokens_fn)(const cz_objective *o, cz_ids *out, cz_stream *s,
+                                  const cz_piece *piece, const bool *mask);
 
 /* Masks. */
 CZ_MUST cz_status cz_mask_iid(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
 CZ_MUST cz_status cz_mask_prefix(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
 void cz_mask_random_spans(bool *mask, cz_stream *s, int64_t n, double density, double mean_length);
 CZ_MUST cz_status cz_mask_rotate(bool *mask, cz_stream *s, int64_t n);
-CZ_MUST cz_status cz_mask_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64_t tokens, int64_t per_span);
+CZ_MUST cz_status cz_mask_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64_t tokens,
+                               int64_t per_span);
 CZ_MUST cz_status cz_mask_fit_spans(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
 
 /* Random spans: how many, and the length solver. */
@@ -28,23 +31,32 @@ typedef struct cz_span_lengths {
 } cz_span_lengths;
 
 void cz_span_counts(int64_t *noise, int64_t *spans, int64_t n, double density, double mean_length);
-void cz_span_solve(cz_span_lengths *out, int64_t inputs_length, double density, double mean_length, int64_t extra);
+void cz_span_solve(cz_span_lengths *out, int64_t inputs_length, double density, double mean_length,
+                   int64_t extra);
 
 /* Token functions. */
-CZ_MUST cz_status cz_tokens_all(const cz_objective *o, cz_ids *out, cz_stream *s, const cz_piece *piece, const bool *mask);
-CZ_MUST cz_status cz_tokens_noise(const cz_objective *o, cz_ids *out, cz_stream *s, const cz_piece *piece, const bool *mask);
-CZ_MUST cz_status cz_tokens_clear(const cz_objective *o, cz_ids *out, cz_stream *s, const cz_piece *piece, const bool *mask);
-CZ_MUST cz_status cz_tokens_permuted(const cz_objective *o, cz_ids *out, cz_stream *s, const cz_piece *piece, const bool *mask);
-CZ_MUST cz_status cz_tokens_masked(const cz_objective *o, cz_ids *out, cz_stream *s, const cz_piece *piece, const bool *mask);
-CZ_MUST cz_status cz_tokens_masked_or_random(const cz_objective *o, cz_ids *out, cz_stream *s, const cz_piece *piece, const bool *mask);
-CZ_MUST cz_status cz_tokens_span_inputs(const cz_objective *o, cz_ids *out, cz_stream *s, const cz_piece *piece, const bool *mask);
-CZ_MUST cz_status cz_tokens_span_targets(const cz_objective *o, cz_ids *out, cz_stream *s, const cz_piece *piece, const bool *mask);
+CZ_MUST cz_status cz_tokens_all(const cz_objective *o, cz_ids *out, cz_stream *s,
+                                const cz_piece *piece, const bool *mask);
+CZ_MUST cz_status cz_tokens_noise(const cz_objective *o, cz_ids *out, cz_stream *s,
+                                  const cz_piece *piece, const bool *mask);
+CZ_MUST cz_status cz_tokens_clear(const cz_objective *o, cz_ids *out, cz_stream *s,
+                                  const cz_piece *piece, const bool *mask);
+CZ_MUST cz_status cz_tokens_permuted(const cz_objective *o, cz_ids *out, cz_stream *s,
+                                     const cz_piece *piece, const bool *mask);
+CZ_MUST cz_status cz_tokens_masked(const cz_objective *o, cz_ids *out, cz_stream *s,
+                                   const cz_piece *piece, const bool *mask);
+CZ_MUST cz_status cz_tokens_masked_or_random(const cz_objective *o, cz_ids *out, cz_stream *s,
+                                             const cz_piece *piece, const bool *mask);
+CZ_MUST cz_status cz_tokens_span_inputs(const cz_objective *o, cz_ids *out, cz_stream *s,
+                                        const cz_piece *piece, const bool *mask);
+CZ_MUST cz_status cz_tokens_span_targets(const cz_objective *o, cz_ids *out, cz_stream *s,
+                                         const cz_piece *piece, const bool *mask);
 
 /* Whole objectives. */
-CZ_MUST cz_status cz_denoise(const cz_objective *o, cz_example *out, const cz_piece *piece, cz_mask_fn mask, cz_tokens_fn inputs,
-                             cz_tokens_fn targets);
-CZ_MUST cz_status cz_denoise_masked(const cz_objective *o, cz_example *out, const cz_piece *piece, const bool *mask, cz_tokens_fn inputs,
-                                    cz_tokens_fn targets);
+CZ_MUST cz_status cz_denoise(const cz_objective *o, cz_example *out, const cz_piece *piece,
+                             cz_mask_fn mask, cz_tokens_fn inputs, cz_tokens_fn targets);
+CZ_MUST cz_status cz_denoise_masked(const cz_objective *o, cz_example *out, const cz_piece *piece,
+                                    const bool *mask, cz_tokens_fn inputs, cz_tokens_fn targets);
 
 /* Rules that solve functions share. */
 CZ_MUST cz_status cz_solve_caps(cz_objective *o, int64_t own_targets);

@@ -1,5 +1,7 @@
-/* Deshuffling (paper 3.3.1; released file all_permute.gin): reads the piece's tokens in random order, writes the piece. The whole piece is shuffled,
- * not sentence by sentence; with noise_density below 1 only the i.i.d. noise tokens change places. Documents are not joined. */
+/* Deshuffling (paper 3.3.1; released file all_permute.gin): reads the piece's tokens in
+ * random order, writes the piece. The whole piece is shuffled, not sentence by sentence;
+ * with noise_density below 1 only the i.i.d. noise tokens change places. Documents are
+ * not joined. */
 #include "objectives/denoise.h"
 #include "objectives/keys.h"
 

@@ -1,8 +1,9 @@
-/* I.i.d. noise, tokens dropped (paper 3.3.2; released file iid_15_d_d.gin): reads what is left of the piece, writes what was dropped, with no mark of
- * where it stood.
+/* I.i.d. noise, tokens dropped (paper 3.3.2; released file iid_15_d_d.gin): reads what is
+ * left of the piece, writes what was dropped, with no mark of where it stood.
  *
- * `code` takes the released cap of 104 target tokens (at 15 % of 512, about one example in 1,700 is cut); the paper names none, so `paper` has room
- * for all, and so has `corrected`, which clears random runs when an explicit targets_length is too small. */
+ * `code` takes the released cap of 104 target tokens (at 15 % of 512, about one example
+ * in 1,700 is cut); the paper names none, so `paper` has room for all, and so has
+ * `corrected`, which clears random runs when an explicit targets_length is too small. */
 #include "objectives/denoise.h"
 #include "objectives/keys.h"
 
@@ -10,7 +11,8 @@ static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0, 1)
 
 static cz_status solve(cz_objective *o) {
   const cz_objective_config *c = &o->config;
-  bool released = c->fidelity == CZ_FIDELITY_CODE && c->inputs_length == 512 && c->noise_density == 0.15;
+  bool released =
+      c->fidelity == CZ_FIDELITY_CODE && c->inputs_length == 512 && c->noise_density == 0.15;
   CZ_TRY(cz_solve_caps(o, released ? 104 : c->inputs_length));
   o->cut.piece_tokens = o->inputs_cap - 1;
   o->cut.concatenate = true;

@@ -1,8 +1,11 @@
-/* I.i.d. noise, spans replaced: T5's baseline (paper 3.1.4; released files iid_10_u_u.gin to iid_50_u_u.gin). Each token is noise with probability
- * noise_density; each maximal run of noise becomes one sentinel in the inputs, and the targets are the runs between their sentinels.
+/* I.i.d. noise, spans replaced: T5's baseline (paper 3.1.4; released files iid_10_u_u.gin
+ * to iid_50_u_u.gin). Each token is noise with probability noise_density; each maximal
+ * run of noise becomes one sentinel in the inputs, and the targets are the runs between
+ * their sentinels.
  *
- * `code` takes the targets' cap of the released file for the same density at 512 input tokens; that of 10 % cuts a third of the examples (t5.md 0.6).
- * The paper names no such cap, so `paper` and `corrected` keep all targets: they always fit inputs_length. */
+ * `code` takes the targets' cap of the released file for the same density at 512 input
+ * tokens; that of 10 % cuts a third of the examples (t5.md 0.6). The paper names no such
+ * cap, so `paper` and `corrected` keep all targets: they always fit inputs_length. */
 #include "objectives/denoise.h"
 #include "objectives/keys.h"
 
@@ -40,7 +43,8 @@ static cz_status corrupt(const void *self, const cz_piece *piece, cz_example *ou
 
 const cz_objective_row cz_objective_iid_replace_spans = {
     .name = "iid_replace_spans",
-    .help = "single tokens are noise; reads sentinels in their place, writes the noise between the sentinels",
+    .help = "single tokens are noise; reads sentinels in their place, writes the noise between the "
+            "sentinels",
     .section = CZ_SECTION("objective", "i.i.d. noise, spans replaced with sentinels", keys),
     .solve = solve,
     .corrupt = corrupt,

@@ -1,5 +1,6 @@
-/* MASS-style denoising (paper 3.3.2; released file iid_15_m_f.gin): each token is noise with probability noise_density and becomes the mask token
- * <extra_id_0>; the targets are the whole piece. */
+/* MASS-style denoising (paper 3.3.2; released file iid_15_m_f.gin): each token is noise
+ * with probability noise_density and becomes the mask token <extra_id_0>; the targets are
+ * the whole piece. */
 #include "objectives/denoise.h"
 #include "objectives/keys.h"
 

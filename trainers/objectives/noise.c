@@ -11,10 +11,12 @@ cz_status cz_mask_iid(const cz_objective *o, bool *mask, cz_stream *s, int64_t n
   return CZ_OK;
 }
 
-/** Marks a prefix: its length is uniform in [max(1, rint((1 - 2 noise_density)(n - 1))), n - 1]; nothing when n is 1. noise_density, at most 0.5, is
- * the expected share of what is not marked. */
+/** Marks a prefix: its length is uniform in [max(1, rint((1 - 2 noise_density)(n - 1))),
+ * n - 1]; nothing when n is 1. noise_density, at most 0.5, is the expected share of what
+ * is not marked. */
 cz_status cz_mask_prefix(const cz_objective *o, bool *mask, cz_stream *s, int64_t n) {
-  int64_t most = n - 1, least = (int64_t)rintf((1 - 2 * (float)o->config.noise_density) * (float)most);
+  int64_t most = n - 1,
+          least = (int64_t)rintf((1 - 2 * (float)o->config.noise_density) * (float)most);
   if (least < 1) least = 1;
   if (least > most) least = most;
   int64_t k = least + (int64_t)cz_stream_below(s, (uint64_t)(most - least) + 1);
@@ -22,8 +24,9 @@ cz_status cz_mask_prefix(const cz_objective *o, bool *mask, cz_stream *s, int64_
   return CZ_OK;
 }
 
-/** How many tokens are noise, and in how many spans, in a piece of N tokens (t5.md 3.4). Products in float32 and halves to even, as TensorFlow does;
- * at densities where that many spans leave no room between them, as many as fit. */
+/** How many tokens are noise, and in how many spans, in a piece of N tokens (t5.md 3.4).
+ * Products in float32 and halves to even, as TensorFlow does; at densities where that
+ * many spans leave no room between them, as many as fit. */
 void cz_span_counts(int64_t *noise, int64_t *spans, int64_t n, double density, double mean_length) {
   int64_t length = n < 2 ? 2 : n, k = (int64_t)rintf((float)length * (float)density);
   if (k < 1) k = 1;
@@ -34,8 +37,9 @@ void cz_span_counts(int64_t *noise, int64_t *spans, int64_t n, double density, d
   *spans = s < most ? s : most;
 }
 
-/* State of a walk over one uniform composition of `items` into `parts` positive integers: of the items - 1 gaps between items, parts - 1 are cut,
- * chosen one after the other (selection sampling, Knuth 3.4.2 algorithm S). */
+/* State of a walk over one uniform composition of `items` into `parts` positive integers:
+ * of the items - 1 gaps between items, parts - 1 are cut, chosen one after the other
+ * (selection sampling, Knuth 3.4.2 algorithm S). */
 typedef struct composition {
   int64_t gaps, cuts;
 } composition;
@@ -52,8 +56,9 @@ static int64_t next_part(composition *c, cz_stream *s) {
   return length;
 }
 
-/** Random spans (t5.md 3.4): clear and noise runs alternate, clear first, each kind a uniform composition. The first token is never noise, the last
- * always is, except in a piece of one token, which stays clear. */
+/** Random spans (t5.md 3.4): clear and noise runs alternate, clear first, each kind a
+ * uniform composition. The first token is never noise, the last always is, except in a
+ * piece of one token, which stays clear. */
 void cz_mask_random_spans(bool *mask, cz_stream *s, int64_t n, double density, double mean_length) {
   int64_t length = n < 2 ? 2 : n, noise, spans;
   cz_span_counts(&noise, &spans, n, density, mean_length);
@@ -76,9 +81,11 @@ cz_status cz_mask_rotate(bool *mask, cz_stream *s, int64_t n) {
   return CZ_OK;
 }
 
-/** Clears noise runs, picked at random, until at most SPANS are left and noise tokens + PER_SPAN x runs are at most TOKENS. Does nothing, and draws
- * nothing, when that holds already. */
-cz_status cz_mask_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64_t tokens, int64_t per_span) {
+/** Clears noise runs, picked at random, until at most SPANS are left and noise tokens +
+ * PER_SPAN x runs are at most TOKENS. Does nothing, and draws nothing, when that holds
+ * already. */
+cz_status cz_mask_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64_t tokens,
+                       int64_t per_span) {
   int64_t runs = 0, noise = 0;
   for (int64_t i = 0; i < n; i++) {
     noise += mask[i];
@@ -98,8 +105,9 @@ cz_status cz_mask_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64
   return CZ_OK;
 }
 
-/** What `corrected` does to the mask of an objective with sentinels: thins it until every span has one, with one to close the targets, and the
- * targets fit their cap with EOS. The other modes leave it alone. */
+/** What `corrected` does to the mask of an objective with sentinels: thins it until every
+ * span has one, with one to close the targets, and the targets fit their cap with EOS.
+ * The other modes leave it alone. */
 cz_status cz_mask_fit_spans(const cz_objective *o, bool *mask, cz_stream *s, int64_t n) {
   if (o->config.fidelity != CZ_FIDELITY_CORRECTED) return CZ_OK;
   return cz_mask_thin(mask, s, n, o->vocabulary.n_sentinels - 1, o->targets_cap - 2, 1);
@@ -113,11 +121,14 @@ static cz_span_lengths lengths_of(int64_t raw, double density, double mean_lengt
   return f;
 }
 
-/** The longest piece whose inputs, EOS included, have at most INPUTS_LENGTH tokens (t5.md 3.4). EXTRA: sentinels that either side may need beyond one
- * per span. At density 0.5 the piece is a token shorter when the targets would be longer than the inputs. */
-void cz_span_solve(cz_span_lengths *out, int64_t inputs_length, double density, double mean_length, int64_t extra) {
+/** The longest piece whose inputs, EOS included, have at most INPUTS_LENGTH tokens (t5.md
+ * 3.4). EXTRA: sentinels that either side may need beyond one per span. At density 0.5
+ * the piece is a token shorter when the targets would be longer than the inputs. */
+void cz_span_solve(cz_span_lengths *out, int64_t inputs_length, double density, double mean_length,
+                   int64_t extra) {
   int64_t raw = inputs_length - 1 - extra;
   while (lengths_of(raw + 1, density, mean_length, extra).inputs <= inputs_length) raw++;
   *out = lengths_of(raw, density, mean_length, extra);
-  if (density == 0.5 && out->targets > out->inputs) *out = lengths_of(raw - 1, density, mean_length, extra);
+  if (density == 0.5 && out->targets > out->inputs)
+    *out = lengths_of(raw - 1, density, mean_length, extra);
 }

@@ -18,7 +18,8 @@ const size_t cz_objective_count = sizeof cz_objective_rows / sizeof *cz_objectiv
 
 const char *const cz_fidelity_names[] = {"paper", "code", "corrected", NULL};
 
-/** The row called NAME. CZ_EUSAGE with the nearest spelling, or all names, when there is none. */
+/** The row called NAME. CZ_EUSAGE with the nearest spelling, or all names, when there is
+ * none. */
 cz_status cz_objective_find(const cz_objective_row **row, const char *name) {
   enum { MOST = 64 };
   const char *names[MOST];
@@ -30,7 +31,8 @@ cz_status cz_objective_find(const cz_objective_row **row, const char *name) {
     return CZ_OK;
   }
   const char *near = cz_nearest(name, names, cz_objective_count);
-  if (near) return CZ_FAIL(CZ_EUSAGE, "no objective is called '%s'; did you mean '%s'?", name, near);
+  if (near)
+    return CZ_FAIL(CZ_EUSAGE, "no objective is called '%s'; did you mean '%s'?", name, near);
   cz_buf list = {0};
   for (size_t i = 0; i < cz_objective_count; i++) CZ_TRY(cz_buf_addf(&list, " %s", names[i]));
   cz_status st = CZ_FAIL(CZ_EUSAGE, "no objective is called '%s'; there are:%s", name, list.data);
@@ -38,20 +40,31 @@ cz_status cz_objective_find(const cz_objective_row **row, const char *name) {
   return st;
 }
 
-/** Configures O: copies CONFIG and VOCABULARY and derives how the corpus is cut and the caps. CZ_EUSAGE when they can't work together (no room for a
- * token and EOS, too few sentinels). There is nothing to free. */
-cz_status cz_objective_init(cz_objective *o, const cz_objective_row *row, const cz_objective_config *config, const cz_vocabulary *vocabulary) {
+/** Configures O: copies CONFIG and VOCABULARY and derives how the corpus is cut and the
+ * caps. CZ_EUSAGE when they can't work together (no room for a token and EOS, too few
+ * sentinels). There is nothing to free. */
+cz_status cz_objective_init(cz_objective *o, const cz_objective_row *row,
+                            const cz_objective_config *config, const cz_vocabulary *vocabulary) {
   if (vocabulary->size < 4 || vocabulary->eos < 0 || vocabulary->eos >= vocabulary->size)
-    return CZ_FAIL(CZ_EINVAL, "a vocabulary of %d tokens with EOS %d can't carry an objective", vocabulary->size, vocabulary->eos);
-  *o = (cz_objective){.row = row, .config = *config, .vocabulary = *vocabulary, .cut = {.chunk_tokens = 65536, .group_documents = 128}};
+    return CZ_FAIL(CZ_EINVAL, "a vocabulary of %d tokens with EOS %d can't carry an objective",
+                   vocabulary->size, vocabulary->eos);
+  *o = (cz_objective){.row = row,
+                      .config = *config,
+                      .vocabulary = *vocabulary,
+                      .cut = {.chunk_tokens = 65536, .group_documents = 128}};
   return row->solve(o);
 }
 
-/** Fills OUT with what the objective makes of PIECE; an empty piece gives an empty example. The same piece gives the same example in any order. */
-cz_status cz_objective_apply(const cz_objective *o, cz_example *out, const cz_piece *piece) { return o->row->corrupt(o, piece, out); }
+/** Fills OUT with what the objective makes of PIECE; an empty piece gives an empty
+ * example. The same piece gives the same example in any order. */
+cz_status cz_objective_apply(const cz_objective *o, cz_example *out, const cz_piece *piece) {
+  return o->row->corrupt(o, piece, out);
+}
 
-/** Mean tokens of inputs and targets, EOS included, over PIECES pieces of the raw length that the reader cuts for this objective. */
-cz_status cz_objective_mean_lengths(const cz_objective *o, double *inputs, double *targets, int64_t pieces) {
+/** Mean tokens of inputs and targets, EOS included, over PIECES pieces of the raw length
+ * that the reader cuts for this objective. */
+cz_status cz_objective_mean_lengths(const cz_objective *o, double *inputs, double *targets,
+                                    int64_t pieces) {
   int64_t n = o->cut.piece_tokens;
   int32_t *ids;
   CZ_TRY(cz_alloc(&ids, (size_t)n, sizeof *ids));

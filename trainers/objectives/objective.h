@@ -1,25 +1,40 @@
-/* Pretraining objectives: each file is a batch transform and its config keys; the list is objectives.def.
+/* Pretraining objectives: each file is a batch transform and its config keys; the list is
+ * objectives.def.
  *
- * A transform takes a raw piece of tokens and makes inputs and targets (reference t5.md 3). The loss head of all of these is cross-entropy over the
- * targets (and over the inputs too for single-stack models that ask for it), so a row only says what is read and what is written.
+ * A transform takes a raw piece of tokens and makes inputs and targets (reference t5.md
+ * 3). The loss head of all of these is cross-entropy over the targets (and over the
+ * inputs too for single-stack models that ask for it), so a row only says what is read
+ * and what is written.
  *
- * `fidelity`, where the paper's text and the released code depart; where the paper is silent, `paper` does what the code does:
+ * `fidelity`, where the paper's text and the released code depart; where the paper is
+ * silent, `paper` does what the code does:
  *
- *                                paper (default)              code                              corrected
- *   targets cap                  inputs_length                the published file's (iid_*.c)    inputs_length
- *   an example that does not     is cut, EOS kept             is cut, EOS kept                  does not arise: pieces are shorter, or
- *     fit targets_length                                                                          random noise spans stay clear
- *   more spans than sentinels    starts again at              runs on into ordinary pieces      random noise spans stay clear
+ *                                paper (default)              code
+ *                                corrected
+ *   targets cap                  inputs_length                the published file's
+ *                                (iid_*.c)    inputs_length
+ *   an example that does not     is cut, EOS kept             is cut, EOS kept
+ *                                does not arise: pieces are shorter, or
+ *     fit targets_length
+ *     random noise spans stay clear
+ *   more spans than sentinels    starts again at              runs on into ordinary
+ *                                pieces      random noise spans stay clear
  *                                  <extra_id_0>
- *   sentinel of a span           as coded: before the span,   same                              always before its span, and one more
- *                                  after it when the piece                                        closes the targets
+ *   sentinel of a span           as coded: before the span,   same
+ *                                always before its span, and one more
+ *                                  after it when the piece
+ *                                  closes the targets
  *                                  begins with noise
- *   random spans                 never begin a piece with     same                              rotated by a random offset
+ *   random spans                 never begin a piece with     same
+ *                                rotated by a random offset
  *                                  noise, always end with it
- *   random tokens of BERT-style  from 3 up, sentinels too     same                              ordinary pieces only
+ *   random tokens of BERT-style  from 3 up, sentinels too     same
+ *                                ordinary pieces only
  *
- * An explicit targets_length wins over every default cap. All draws are keyed by (seed, use, epoch, index of the piece): neither order nor threads
- * matter, and objectives that share a mask corrupt the same tokens of the same piece, which pairs their comparison. */
+ * An explicit targets_length wins over every default cap. All draws are keyed by
+ * (seed, use, epoch, index of the piece): neither order nor threads matter, and
+ * objectives that share a mask corrupt the same tokens of the same piece, which pairs
+ * their comparison. */
 #ifndef CZ_OBJECTIVE_H
 #define CZ_OBJECTIVE_H
 
@@ -30,10 +45,12 @@ enum { CZ_SENTINELS_MAX = 1024 };
 
 /* What an objective must know about the tokenizer. */
 typedef struct cz_vocabulary {
-  int32_t size; /* the tokenizer's size, sentinels included (T5: 32,100): random tokens are drawn below it */
+  int32_t size; /* the tokenizer's size, sentinels included (T5: 32,100): random tokens are drawn
+                   below it */
   int32_t pad, eos, unk;
   int32_t n_sentinels;
-  int32_t sentinels[CZ_SENTINELS_MAX]; /* ids of <extra_id_0>, <extra_id_1>, ... (T5: 32,099 downwards); further ones are not used */
+  int32_t sentinels[CZ_SENTINELS_MAX]; /* ids of <extra_id_0>, <extra_id_1>, ... (T5: 32,099
+                                          downwards); further ones are not used */
 } cz_vocabulary;
 
 typedef enum cz_fidelity { CZ_FIDELITY_PAPER, CZ_FIDELITY_CODE, CZ_FIDELITY_CORRECTED } cz_fidelity;
@@ -43,7 +60,8 @@ extern const char *const cz_fidelity_names[];
 
 /* Every key any objective has; each objective's table names those it reads. */
 typedef struct cz_objective_config {
-  int64_t inputs_length, targets_length; /* caps with EOS, in tokens; targets_length 0: the objective's own */
+  int64_t inputs_length,
+      targets_length; /* caps with EOS, in tokens; targets_length 0: the objective's own */
   double noise_density, mean_noise_span_length, random_token_probability;
   int fidelity;
   uint64_t seed; /* not a key: the run's */
@@ -61,7 +79,8 @@ typedef struct cz_objective {
 typedef struct cz_objective_row {
   const char *name, *help;
   cz_section section;
-  cz_status (*solve)(cz_objective *o); /* derives cut and caps from the configuration; refuses what can't work */
+  cz_status (*solve)(
+      cz_objective *o); /* derives cut and caps from the configuration; refuses what can't work */
   cz_corrupt_fn corrupt;
 } cz_objective_row;
 
@@ -70,8 +89,11 @@ extern const cz_objective_row *const cz_objective_rows[];
 extern const size_t cz_objective_count;
 
 CZ_MUST cz_status cz_objective_find(const cz_objective_row **row, const char *name);
-CZ_MUST cz_status cz_objective_init(cz_objective *o, const cz_objective_row *row, const cz_objective_config *config, const cz_vocabulary *vocabulary);
+CZ_MUST cz_status cz_objective_init(cz_objective *o, const cz_objective_row *row,
+                                    const cz_objective_config *config,
+                                    const cz_vocabulary *vocabulary);
 CZ_MUST cz_status cz_objective_apply(const cz_objective *o, cz_example *out, const cz_piece *piece);
-CZ_MUST cz_status cz_objective_mean_lengths(const cz_objective *o, double *inputs, double *targets, int64_t pieces);
+CZ_MUST cz_status cz_objective_mean_lengths(const cz_objective *o, double *inputs, double *targets,
+                                            int64_t pieces);
 
 #endif

@@ -1,5 +1,6 @@
-/* Prefix language modelling (paper 3.3.1; released file prefix_lm.gin): a piece is split at a random point, the first part is read and the rest is
- * written. Documents are not joined, so that some examples are short. */
+/* Prefix language modelling (paper 3.3.1; released file prefix_lm.gin): a piece is split
+ * at a random point, the first part is read and the rest is written. Documents are not
+ * joined, so that some examples are short. */
 #include "objectives/denoise.h"
 #include "objectives/keys.h"
 
@@ -13,7 +14,8 @@ static cz_status corrupt(const void *self, const cz_piece *piece, cz_example *ou
 
 const cz_objective_row cz_objective_prefix_lm = {
     .name = "prefix_lm",
-    .help = "reads the first part of a piece and writes the rest; noise_density is the expected share of the rest",
+    .help = "reads the first part of a piece and writes the rest; noise_density is the expected "
+            "share of the rest",
     .section = CZ_SECTION("objective", "prefix language modelling", keys),
     .solve = solve,
     .corrupt = corrupt,

@@ -1,6 +1,9 @@
-/* The recipe of one stage of work (pretrain, finetune, evaluate): its sections as typed tables, bound from a configuration.
+/* The recipe of one stage of work (pretrain, finetune, evaluate): its sections as typed
+ * tables, bound from a configuration.
  *
- *   model: {...}  tokenizer: FILE  corpus: FILE  objective: {name: ..., ...}  tasks: {...}  batch: {...}  optimizer: {...}  train: {...}
+ *   model: {...}  tokenizer: FILE  corpus: FILE  objective: {name: ..., ...}  tasks:
+ *                                                {...}  batch: {...}  optimizer: {...}
+ *                                                train: {...}
  *   evaluate: {...}  seed: N  init: FOLDER
  *
  * Every key is declared once, in recipe.c; `cloze help keys` prints them. */
@@ -14,9 +17,9 @@
 #include "objectives/vocabulary.h"
 
 typedef struct cz_model_keys {
-  const char *name;                                                       /* of the size table, "t5-small" */
+  const char *name; /* of the size table, "t5-small" */
   int64_t d_model, d_kv, d_ff, num_layers, num_decoder_layers, num_heads; /* 0: the named model's */
-  int64_t vocab_size;                                                     /* 0: the tokenizer's, rounded up to a multiple of 128 */
+  int64_t vocab_size; /* 0: the tokenizer's, rounded up to a multiple of 128 */
   int64_t buckets, max_distance;
   double dropout;
   int dropout_mask; /* cz_dropout_mask */
@@ -31,12 +34,22 @@ typedef struct cz_batch_keys {
   int on_long; /* cz_long */
 } cz_batch_keys;
 
-typedef enum cz_optimizer_name { CZ_OPTIMIZER_ADAFACTOR, CZ_OPTIMIZER_ADAMW, CZ_OPTIMIZER_ADAMW_SCALE } cz_optimizer_name;
-typedef enum cz_schedule { CZ_SCHEDULE_CONSTANT, CZ_SCHEDULE_RSQRT, CZ_SCHEDULE_LINEAR, CZ_SCHEDULE_COSINE } cz_schedule;
+typedef enum cz_optimizer_name {
+  CZ_OPTIMIZER_ADAFACTOR,
+  CZ_OPTIMIZER_ADAMW,
+  CZ_OPTIMIZER_ADAMW_SCALE
+} cz_optimizer_name;
+typedef enum cz_schedule {
+  CZ_SCHEDULE_CONSTANT,
+  CZ_SCHEDULE_RSQRT,
+  CZ_SCHEDULE_LINEAR,
+  CZ_SCHEDULE_COSINE
+} cz_schedule;
 
 typedef struct cz_optimizer_keys {
   int name, schedule;
-  double learning_rate; /* the peak; with rsqrt the rate is learning_rate / sqrt(max(step, warmup_steps)) */
+  double learning_rate; /* the peak; with rsqrt the rate is learning_rate / sqrt(max(step,
+                           warmup_steps)) */
   double final_rate;    /* where linear and cosine end, as a part of learning_rate */
   int64_t warmup_steps;
   double clip_norm;                           /* 0: none */
@@ -44,7 +57,11 @@ typedef struct cz_optimizer_keys {
   double decay_exponent, clip_threshold;      /* Adafactor */
 } cz_optimizer_keys;
 
-typedef enum cz_normalisation { CZ_NORMALISE_COUNTED, CZ_NORMALISE_PADDED, CZ_NORMALISE_CONSTANT } cz_normalisation;
+typedef enum cz_normalisation {
+  CZ_NORMALISE_COUNTED,
+  CZ_NORMALISE_PADDED,
+  CZ_NORMALISE_CONSTANT
+} cz_normalisation;
 
 typedef struct cz_train_keys {
   int64_t steps;
@@ -82,8 +99,8 @@ typedef struct cz_held_out_keys {
 
 extern const char *const cz_split_names[];
 
-extern const cz_section cz_stage_keys, cz_model_section, cz_batch_section, cz_optimizer_section, cz_train_section, cz_mixing_section,
-    cz_evaluate_section, cz_held_out_section;
+extern const cz_section cz_stage_keys, cz_model_section, cz_batch_section, cz_optimizer_section,
+    cz_train_section, cz_mixing_section, cz_evaluate_section, cz_held_out_section;
 
 /* What every stage opens first. */
 typedef struct cz_stage {     /* opened, or only bound */
@@ -99,15 +116,18 @@ typedef struct cz_stage {     /* opened, or only bound */
 CZ_MUST cz_status cz_stage_bind(cz_stage *stage, const cz_config_node *node, cz_device *device);
 CZ_MUST cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *device);
 CZ_MUST cz_status cz_stage_look(cz_stage *stage);
-CZ_MUST cz_status cz_stage_corpus(cz_reader **reader, const cz_stage *stage, const cz_config_node *node);
+CZ_MUST cz_status cz_stage_corpus(cz_reader **reader, const cz_stage *stage,
+                                  const cz_config_node *node);
 CZ_MUST cz_status cz_stage_model_config(cz_model_config *config, const cz_stage *stage);
 CZ_MUST cz_status cz_stage_check_init(const cz_stage *stage);
 void cz_stage_close(cz_stage *stage);
 CZ_MUST cz_status cz_stage_model(cz_model **model, const cz_stage *stage);
 CZ_MUST cz_status cz_stage_objective(cz_objective *objective, const cz_stage *stage);
 CZ_MUST cz_status cz_stage_section(const cz_stage *stage, const cz_section *section, void *out);
-CZ_MUST cz_status cz_recipe_model_config(cz_model_config *config, const cz_model_keys *keys, int64_t tokenizer_size);
-CZ_MUST cz_status cz_recipe_same_model(const cz_model_config *there, const cz_model_config *wanted, const char *where);
+CZ_MUST cz_status cz_recipe_model_config(cz_model_config *config, const cz_model_keys *keys,
+                                         int64_t tokenizer_size);
+CZ_MUST cz_status cz_recipe_same_model(const cz_model_config *there, const cz_model_config *wanted,
+                                       const char *where);
 CZ_MUST cz_status cz_recipe_model_folder(const char *folder);
 CZ_MUST cz_status cz_recipe_help(cz_buf *out, bool markdown);
 

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** The task that ITEM of a stage's `tasks.list` names; CZ_EUSAGE with the place when it names none. */
+/** The task that ITEM of a stage's `tasks.list` names; CZ_EUSAGE with the place when it
+ * names none. */
 cz_status cz_tasklist_row(const cz_task_row **row, const cz_config_node *item) {
   const cz_config_node *n;
   const char *name;
@@ -21,13 +22,16 @@ static cz_status read_entry(cz_task_entry *e, const cz_config_node *node) {
   e->label = e->row->name;
   if ((n = cz_config_get(node, "as"))) CZ_TRY(cz_config_text(&e->label, n));
   if (!*e->label || strpbrk(e->label, "./"))
-    return cz_config_error(n, "'%s' can't name a task: it stands in a file's name and in places such as NAME.scores.f1, so no point and no slash",
+    return cz_config_error(n,
+                           "'%s' can't name a task: it stands in a file's name and in places such "
+                           "as NAME.scores.f1, so no point and no slash",
                            e->label);
   return cz_config_bind(node, &e->row->section, &e->config, others);
 }
 
-/** Reads the stage's section `tasks`. CZ_EUSAGE with place for an unknown task or key, no task, two of one label, or a label with a point or
- * slash. Free with cz_tasklist_free. */
+/** Reads the stage's section `tasks`. CZ_EUSAGE with place for an unknown task or key,
+ * no task, two of one label, or a label with a point or slash. Free with
+ * cz_tasklist_free. */
 cz_status cz_tasklist_read(cz_tasklist *list, const cz_stage *stage) {
   static const char *const others[] = {"list", NULL};
   const cz_config_node *section, *items;
@@ -37,13 +41,16 @@ cz_status cz_tasklist_read(cz_tasklist *list, const cz_stage *stage) {
   CZ_TRY(cz_config_need(&items, section, "list"));
   CZ_TRY(cz_config_expect(items, CZ_CONFIG_SEQUENCE));
   size_t n = cz_config_count(items);
-  if (n == 0 || n > CZ_MIX_MOST) return cz_config_error(items, "%zu tasks; 1 to %d can be mixed", n, CZ_MIX_MOST);
+  if (n == 0 || n > CZ_MIX_MOST)
+    return cz_config_error(items, "%zu tasks; 1 to %d can be mixed", n, CZ_MIX_MOST);
   CZ_TRY(cz_alloc(&list->entries, n, sizeof *list->entries));
   for (size_t i = 0; i < n; i++) {
     CZ_TRY(read_entry(&list->entries[i], cz_config_at(items, i)));
     for (size_t j = 0; j < i; j++)
       if (!strcmp(list->entries[i].label, list->entries[j].label))
-        return cz_config_error(list->entries[i].node, "two tasks are called %s; give one of them `as: another name`", list->entries[i].label);
+        return cz_config_error(list->entries[i].node,
+                               "two tasks are called %s; give one of them `as: another name`",
+                               list->entries[i].label);
     list->n++;
   }
   return CZ_OK;
@@ -55,25 +62,30 @@ void cz_tasklist_free(cz_tasklist *list) {
   *list = (cz_tasklist){0};
 }
 
-/** Loads a task's records of SPLIT: train, dev or test. CZ_EUSAGE when the entry names no file for it. */
-cz_status cz_tasklist_load(cz_task_set **set, const cz_task_entry *e, const char *split, cz_task_use use) {
+/** Loads a task's records of SPLIT: train, dev or test. CZ_EUSAGE when the entry names no
+ * file for it. */
+cz_status cz_tasklist_load(cz_task_set **set, const cz_task_entry *e, const char *split,
+                           cz_task_use use) {
   const char *path = !strcmp(split, "train")  ? e->config.train
                      : !strcmp(split, "dev")  ? e->config.dev
                      : !strcmp(split, "test") ? e->config.test
                                               : NULL;
-  if (!path || !*path) return cz_config_error(e->node, "task %s has no file for split %s", e->label, split);
+  if (!path || !*path)
+    return cz_config_error(e->node, "task %s has no file for split %s", e->label, split);
   cz_status st = cz_task_load(set, e->row, &e->config, path, use);
   return st == CZ_EUSAGE ? cz_config_error(e->node, "%s", cz_error_message()) : st;
 }
 
-/** What scores and labels the task has, without its records; the caller destroys the set. CZ_EUSAGE with the place of the entry. */
+/** What scores and labels the task has, without its records; the caller destroys the set.
+ * CZ_EUSAGE with the place of the entry. */
 cz_status cz_tasklist_describe(cz_task_set **set, const cz_task_entry *e) {
   cz_status st = cz_task_describe(set, e->row, &e->config);
   return st == CZ_EUSAGE ? cz_config_error(e->node, "%s", cz_error_message()) : st;
 }
 
 /** Appends the ids of N bytes of text, without EOS, to OUT. */
-cz_status cz_encode_text(cz_ids *out, const cz_stage *stage, cz_tokenizer_scratch *scratch, const char *text, size_t n) {
+cz_status cz_encode_text(cz_ids *out, const cz_stage *stage, cz_tokenizer_scratch *scratch,
+                         const char *text, size_t n) {
   cz_encoding e = {0};
   cz_status st = cz_tokenizer_encode(stage->tokenizer, &e, text, n, false, scratch);
   for (size_t i = 0; i < e.n && st == CZ_OK; i++) st = cz_ids_add(out, e.ids[i]);

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Begins a round of checks. MISSING null: every file must be there; otherwise the names of those that are not are appended to it. DATA is the folder
- * that files are expected in, or null. Close with cz_check_close, also after a failure. */
+/** Begins a round of checks. MISSING null: every file must be there; otherwise the names
+ * of those that are not are appended to it. DATA is the folder that files are expected
+ * in, or null. Close with cz_check_close, also after a failure. */
 cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data, const cz_comm *comm) {
   *c = (cz_check){.missing = missing, .data = data, .comm = comm};
   return cz_arena_create(&c->arena, "checks");
@@ -25,7 +26,8 @@ void cz_check_close(cz_check *c) {
 }
 
 /* Adds TEXT to a list that has each once; *NEW when it was not in it. */
-static cz_status add_once(cz_check *c, const char ***list, size_t *n, size_t *cap, const char *text, bool *new_one) {
+static cz_status add_once(cz_check *c, const char ***list, size_t *n, size_t *cap, const char *text,
+                          bool *new_one) {
   char *kept;
   *new_one = false;
   for (size_t i = 0; i < *n; i++)
@@ -54,8 +56,10 @@ cz_status cz_check_result(cz_check *c, const char *format, ...) {
   char text[1024];
   bool new_one;
   va_list args;
-  int n = snprintf(text, sizeof text, "%s%s", c->stage_name ? c->stage_name : "", c->stage_name ? "." : "");
-  if (n < 0 || (size_t)n >= sizeof text) return CZ_FAIL(CZ_EUSAGE, "the name of the stage '%s' is too long", c->stage_name);
+  int n = snprintf(text, sizeof text, "%s%s", c->stage_name ? c->stage_name : "",
+                   c->stage_name ? "." : "");
+  if (n < 0 || (size_t)n >= sizeof text)
+    return CZ_FAIL(CZ_EUSAGE, "the name of the stage '%s' is too long", c->stage_name);
   va_start(args, format);
   vsnprintf(text + n, sizeof text - (size_t)n, format, args);
   va_end(args);
@@ -72,9 +76,11 @@ static void how_made(const cz_check *c, char *out, size_t n, const char *path) {
     snprintf(out, n, "the folder %s (key `data`) is not there at all", c->data);
 }
 
-/** Looks for the file that NODE names, or the files of parallel text when it is in a task of ROW (else null), where an empty name is none. CZ_EUSAGE
- * with the place, and what makes the file, when it is missing; in a look *THERE is false instead. */
-cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node, const cz_task_row *row) {
+/** Looks for the file that NODE names, or the files of parallel text when it is in a task
+ * of ROW (else null), where an empty name is none. CZ_EUSAGE with the place, and what
+ * makes the file, when it is missing; in a look *THERE is false instead. */
+cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node,
+                        const cz_task_row *row) {
   const char *path;
   char how[sizeof c->hint], file[4096];
   bool first;
@@ -83,13 +89,15 @@ cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node, co
   *there = cz_input_there(file, sizeof file, path, row);
   if (*there || !*path) return CZ_OK;
   how_made(c, how, sizeof how, file);
-  if (!c->missing) return cz_config_error(node, "there is no file %s%s%s", file, *how ? "; " : "", how);
+  if (!c->missing)
+    return cz_config_error(node, "there is no file %s%s%s", file, *how ? "; " : "", how);
   CZ_TRY(first_time(c, &first, "missing %s", file));
   if (*how) memcpy(c->hint, how, sizeof how);
   return first ? cz_buf_addf(c->missing, "  %s\n", file) : CZ_OK;
 }
 
-/** The corpus that NODE names: there, whole at first sight, and of the stage's tokenizer. */
+/** The corpus that NODE names: there, whole at first sight, and of the stage's
+ * tokenizer. */
 cz_status cz_check_corpus(cz_check *c, const cz_stage *stage, const cz_config_node *node) {
   const char *path;
   cz_reader *reader;
@@ -104,9 +112,10 @@ cz_status cz_check_corpus(cz_check *c, const cz_stage *stage, const cz_config_no
   return CZ_OK;
 }
 
-/* One file of a task, read whole: its columns and labels are right and, where it must be ANSWERED, no answer is missing, or the message names the
- * line. */
-static cz_status check_records(cz_check *c, const cz_task_entry *e, const char *split, cz_task_use use, bool answered) {
+/* One file of a task, read whole: its columns and labels are right and, where it must be
+ * ANSWERED, no answer is missing, or the message names the line. */
+static cz_status check_records(cz_check *c, const cz_task_entry *e, const char *split,
+                               cz_task_use use, bool answered) {
   const cz_config_node *n = cz_config_get(e->node, split);
   cz_task_set *set = NULL;
   cz_buf text = {0};
@@ -116,7 +125,8 @@ static cz_status check_records(cz_check *c, const cz_task_entry *e, const char *
   if (n) CZ_TRY(cz_check_file(c, &there, n, e->row));
   if (*path && !there) return CZ_OK; /* without a name cz_tasklist_load refuses the split */
   cz_status st = cz_config_canonical(&text, e->node);
-  if (st == CZ_OK) st = first_time(c, &first, "%s for use %d, %d: %s", split, (int)use, (int)answered, text.data);
+  if (st == CZ_OK)
+    st = first_time(c, &first, "%s for use %d, %d: %s", split, (int)use, (int)answered, text.data);
   if (st == CZ_OK && first) st = cz_tasklist_load(&set, e, split, use);
   if (st == CZ_OK && first && answered) st = cz_task_answered(set);
   cz_task_set_destroy(&set);
@@ -129,22 +139,27 @@ static cz_status check_keys(cz_check *c, const cz_task_entry *e, bool scored) {
   cz_task_set *set;
   CZ_TRY(cz_tasklist_describe(&set, e));
   cz_status st = scored ? cz_check_result(c, "%s.examples", e->label) : CZ_OK;
-  for (int k = 0; k < CZ_TASK_METRICS && set->metrics[k] != CZ_METRIC_NONE && st == CZ_OK && scored; k++) {
+  for (int k = 0; k < CZ_TASK_METRICS && set->metrics[k] != CZ_METRIC_NONE && st == CZ_OK && scored;
+       k++) {
     st = cz_check_result(c, "%s.scores.%s", e->label, cz_task_metric_names[set->metrics[k]]);
-    if (st == CZ_OK) st = cz_check_result(c, "%s.baseline.%s", e->label, cz_task_metric_names[set->metrics[k]]);
+    if (st == CZ_OK)
+      st = cz_check_result(c, "%s.baseline.%s", e->label, cz_task_metric_names[set->metrics[k]]);
   }
   cz_task_set_destroy(&set);
   return st;
 }
 
-/** The tasks of the stage: keys, labels, and the records of training; with SPLIT also those, and the scores that they will get. */
+/** The tasks of the stage: keys, labels, and the records of training; with SPLIT also
+ * those, and the scores that they will get. */
 cz_status cz_check_tasks(cz_check *c, const cz_stage *stage, const char *split) {
   cz_tasklist tasks;
   cz_status st = cz_tasklist_read(&tasks, stage);
   for (int i = 0; i < tasks.n && st == CZ_OK; i++) {
     const cz_task_entry *e = &tasks.entries[i];
     st = check_keys(c, e, split != NULL);
-    if (st == CZ_OK) st = check_records(c, e, "train", CZ_TASK_TRAIN, !split); /* of a stage that scores: for the baseline alone */
+    if (st == CZ_OK)
+      st = check_records(c, e, "train", CZ_TASK_TRAIN,
+                         !split); /* of a stage that scores: for the baseline alone */
     if (st == CZ_OK && split) st = check_records(c, e, split, CZ_TASK_EVALUATE, true);
     if (st != CZ_OK) CZ_NOTE(st, "task %s", e->label);
   }
@@ -152,19 +167,23 @@ cz_status cz_check_tasks(cz_check *c, const cz_stage *stage, const char *split) 
   return st;
 }
 
-/* Whether the ranks can divide the stage's shards; the message has the number of shards that would do and is nearest from below, but one a rank. */
+/* Whether the ranks can divide the stage's shards; the message has the number of shards
+ * that would do and is nearest from below, but one a rank. */
 static cz_status check_ranks(const cz_check *c, const cz_stage *stage, int64_t shards) {
   int64_t first, count, enough = c->comm ? c->comm->size : 1;
   if (!c->comm || cz_comm_shards(c->comm, &first, &count, shards) == CZ_OK) return CZ_OK;
   while (2 * enough <= shards) enough *= 2;
-  const cz_config_node *batch = cz_config_get(stage->node, "batch"), *node = batch ? cz_config_get(batch, "shards") : NULL;
+  const cz_config_node *batch = cz_config_get(stage->node, "batch"),
+                       *node = batch ? cz_config_get(batch, "shards") : NULL;
   return cz_config_error(node    ? node
                          : batch ? batch
                                  : stage->node,
-                         "%s%s; %lld shards would do", node ? "" : "shards: ", cz_error_message(), (long long)enough);
+                         "%s%s; %lld shards would do", node ? "" : "shards: ", cz_error_message(),
+                         (long long)enough);
 }
 
-/** What every training stage has: batch, optimizer and loop, which JOB has been given, and the values of its result. */
+/** What every training stage has: batch, optimizer and loop, which JOB has been given,
+ * and the values of its result. */
 cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job) {
   job->layout = cz_train_layout(&c->model);
   if (cz_loop_check(job) != CZ_OK) {
@@ -172,7 +191,8 @@ cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job) {
     return cz_config_error(batch ? batch : stage->node, "%s", cz_error_message());
   }
   CZ_TRY(check_ranks(c, stage, job->batch.shards));
-  for (const char *const *name = cz_train_results; *name; name++) CZ_TRY(cz_check_result(c, "%s", *name));
+  for (const char *const *name = cz_train_results; *name; name++)
+    CZ_TRY(cz_check_result(c, "%s", *name));
   return CZ_OK;
 }
 
@@ -193,8 +213,9 @@ static cz_status give_tokenizer(cz_check *c, cz_stage *stage) {
   return CZ_OK;
 }
 
-/** Checks one stage: unknown keys, types, ranges, what must fit together, files and their contents, the model that it starts from. NODE must outlive
- * the round. CZ_EUSAGE for the configuration, other codes for the contents of files. */
+/** Checks one stage: unknown keys, types, ranges, what must fit together, files and their
+ * contents, the model that it starts from. NODE must outlive the round. CZ_EUSAGE for
+ * the configuration, other codes for the contents of files. */
 cz_status cz_check_stage(cz_check *c, const cz_config_node *node, const cz_stage_kind *kind) {
   cz_stage stage;
   bool first;
@@ -214,7 +235,8 @@ cz_status cz_check_stage(cz_check *c, const cz_config_node *node, const cz_stage
   return kind->check(c, &stage);
 }
 
-/** Checks a stage that is to run by itself on the ranks of COMM; every file must be there. */
+/** Checks a stage that is to run by itself on the ranks of COMM; every file must be
+ * there. */
 cz_status cz_check_one(const cz_config_node *node, const cz_comm *comm) {
   const cz_stage_kind *kind;
   cz_check c;

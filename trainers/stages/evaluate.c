@@ -1,4 +1,5 @@
-/* The kind of stage `evaluate`: a saved model writes an output for each record of each task, and outputs and baselines are scored. */
+/* The kind of stage `evaluate`: a saved model writes an output for each record of each
+ * task, and outputs and baselines are scored. */
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -55,7 +56,8 @@ static cz_status encode_inputs(job *j, task_run *r) {
   CZ_TRY(cz_tokenizer_scratch_create(&scratch, j->stage.tokenizer));
   for (size_t i = 0; i < r->set->n && st == CZ_OK; i++) {
     cz_ids *ids = &r->inputs[i];
-    st = cz_encode_text(ids, &j->stage, scratch, r->set->records[i].inputs, strlen(r->set->records[i].inputs));
+    st = cz_encode_text(ids, &j->stage, scratch, r->set->records[i].inputs,
+                        strlen(r->set->records[i].inputs));
     if ((int64_t)ids->len > j->keys.max_inputs - 1) ids->len = (size_t)j->keys.max_inputs - 1;
     if (st == CZ_OK) st = cz_ids_add(ids, j->stage.vocabulary.eos);
   }
@@ -66,7 +68,8 @@ static cz_status encode_inputs(job *j, task_run *r) {
 static cz_status decode_outputs(job *j, task_run *r) {
   for (size_t i = 0; i < r->set->n; i++) {
     cz_buf text = {0};
-    cz_status st = cz_tokenizer_decode(j->stage.tokenizer, &text, r->outputs[i].data, r->outputs[i].len, true);
+    cz_status st =
+        cz_tokenizer_decode(j->stage.tokenizer, &text, r->outputs[i].data, r->outputs[i].len, true);
     if (st == CZ_OK) st = cz_buf_add(&text, "", 0);
     r->texts[i] = text.data;
     CZ_TRY(st);
@@ -84,7 +87,8 @@ static cz_status write_predictions(const job *j, const task_run *r, const char *
   snprintf(path + used, sizeof path - used, "%s.jsonl", label);
   for (size_t i = 0; i < r->set->n; i++) {
     const cz_task_record *rec = &r->set->records[i];
-    const char *const keys[] = {"{\"input\": ", ", \"target\": ", ", \"output\": ", ", \"baseline\": "};
+    const char *const keys[] = {
+        "{\"input\": ", ", \"target\": ", ", \"output\": ", ", \"baseline\": "};
     const char *const values[] = {rec->inputs, rec->targets, r->texts[i], r->baseline[i]};
     for (int k = 0; k < 4; k++) {
       CZ_GO(st, cz_buf_addf(&text, "%s", keys[k]), done);
@@ -111,12 +115,15 @@ static cz_status report(const job *j, const task_run *r, const char *label) {
   json_t *own = json_object(), *baseline = json_object();
   cz_status st = set_scores(own, r->set, scores);
   if (st == CZ_OK) st = set_scores(baseline, r->set, base);
-  json_t *task = json_pack("{s:o, s:o, s:s, s:I}", "scores", own, "baseline", baseline, "baseline_kind", cz_task_baseline_names[r->set->baseline],
-                           "examples", (json_int_t)r->set->n);
-  if (st == CZ_OK && (!task || json_object_set(j->metrics, label, task))) st = CZ_FAIL(CZ_ENOMEM, "no memory for the scores of %s", label);
+  json_t *task =
+      json_pack("{s:o, s:o, s:s, s:I}", "scores", own, "baseline", baseline, "baseline_kind",
+                cz_task_baseline_names[r->set->baseline], "examples", (json_int_t)r->set->n);
+  if (st == CZ_OK && (!task || json_object_set(j->metrics, label, task)))
+    st = CZ_FAIL(CZ_ENOMEM, "no memory for the scores of %s", label);
   json_decref(task);
   if (st == CZ_OK)
-    cz_log("evaluate: %-20s %-10s %7.2f   baseline (%s) %7.2f   %zu examples", label, cz_task_metric_names[r->set->metrics[0]], scores[0],
+    cz_log("evaluate: %-20s %-10s %7.2f   baseline (%s) %7.2f   %zu examples", label,
+           cz_task_metric_names[r->set->metrics[0]], scores[0],
            cz_task_baseline_names[r->set->baseline], base[0], r->set->n);
   return st;
 }
@@ -149,7 +156,12 @@ static cz_status run_task(job *j, const cz_task_entry *e) {
   cz_status st;
   CZ_GO(st, open_run(j, &r, e), done);
   CZ_GO(st, encode_inputs(j, &r), done);
-  cz_progress p = {.what = e->label, .item = "example", .unit = "examples", .total = (int64_t)r.set->n, .loss = NAN, .began = cz_seconds()};
+  cz_progress p = {.what = e->label,
+                   .item = "example",
+                   .unit = "examples",
+                   .total = (int64_t)r.set->n,
+                   .loss = NAN,
+                   .began = cz_seconds()};
   CZ_GO(st, cz_search(r.outputs, NULL, j->model, r.inputs, (int64_t)r.set->n, &o, show, &p), done);
   CZ_GO(st, decode_outputs(j, &r), done);
   CZ_GO(st, cz_task_baseline_outputs(r.baseline, r.arena, r.train, r.set), done);
@@ -161,7 +173,8 @@ done:
 }
 
 /* Rank 0 decodes; the others wait for its result at the end of the stage. */
-static cz_status run(cz_session *s, const cz_config_node *node, const char *folder, uint64_t config_hash, json_t *metrics, json_t *measured) {
+static cz_status run(cz_session *s, const cz_config_node *node, const char *folder,
+                     uint64_t config_hash, json_t *metrics, json_t *measured) {
   job j = {.folder = folder, .metrics = metrics};
   cz_status st = CZ_OK;
   (void)config_hash;
@@ -181,11 +194,14 @@ done:
 
 static cz_status check(cz_check *c, const cz_stage *stage) {
   cz_evaluate_keys e;
-  if (!c->starts) return cz_config_error(stage->node, "`init: FOLDER` is missing: which model is to be scored?");
+  if (!c->starts)
+    return cz_config_error(stage->node, "`init: FOLDER` is missing: which model is to be scored?");
   CZ_TRY(cz_stage_section(stage, &cz_evaluate_section, &e));
   return cz_check_tasks(c, stage, cz_split_names[e.split]);
 }
 
-static const char *const keys[] = {"kind", "seed", "tokenizer", "init", "model", "tasks", "evaluate", NULL};
+static const char *const keys[] = {"kind",  "seed",  "tokenizer", "init",
+                                   "model", "tasks", "evaluate",  NULL};
 
-const cz_stage_kind cz_stage_evaluate = {"evaluate", "score a saved model on tasks", keys, false, check, run};
+const cz_stage_kind cz_stage_evaluate = {
+    "evaluate", "score a saved model on tasks", keys, false, check, run};

@@ -1,4 +1,5 @@
-/* The kind of stage `finetune`: a mixture of tasks' records, from a saved model or drawn weights. */
+/* The kind of stage `finetune`: a mixture of tasks' records, from a saved model or drawn
+ * weights. */
 #include "base/log.h"
 #include "base/text.h"
 #include "stages/check.h"
@@ -26,7 +27,8 @@ static void free_mixture(mixture *m) {
   cz_tasklist_free(&m->tasks);
 }
 
-static cz_status encode_set(cz_pairs *pairs, const cz_task_set *set, const cz_stage *stage, cz_tokenizer_scratch *scratch) {
+static cz_status encode_set(cz_pairs *pairs, const cz_task_set *set, const cz_stage *stage,
+                            cz_tokenizer_scratch *scratch) {
   cz_ids inputs = {0}, targets = {0};
   cz_status st = CZ_OK;
   for (size_t i = 0; i < set->n && st == CZ_OK; i++) {
@@ -34,7 +36,9 @@ static cz_status encode_set(cz_pairs *pairs, const cz_task_set *set, const cz_st
     inputs.len = targets.len = 0;
     CZ_GO(st, cz_encode_text(&inputs, stage, scratch, r->inputs, strlen(r->inputs)), done);
     CZ_GO(st, cz_encode_text(&targets, stage, scratch, r->targets, strlen(r->targets)), done);
-    CZ_GO(st, cz_pairs_add(pairs, inputs.data, (int64_t)inputs.len, targets.data, (int64_t)targets.len), done);
+    CZ_GO(st,
+          cz_pairs_add(pairs, inputs.data, (int64_t)inputs.len, targets.data, (int64_t)targets.len),
+          done);
   }
 done:
   free(inputs.data);
@@ -42,14 +46,17 @@ done:
   return st;
 }
 
-static cz_status load_task(mixture *m, int i, const cz_stage *stage, cz_tokenizer_scratch *scratch) {
+static cz_status load_task(mixture *m, int i, const cz_stage *stage,
+                           cz_tokenizer_scratch *scratch) {
   cz_task_set *set = NULL;
   CZ_TRY(cz_tasklist_load(&set, &m->tasks.entries[i], "train", CZ_TASK_TRAIN));
   cz_status st = encode_set(&m->pairs[i], set, stage, scratch);
   m->examples[i] = (int64_t)set->n;
   if (st == CZ_OK) cz_log("finetune: %s: %zu examples", m->tasks.entries[i].label, set->n);
   cz_task_set_destroy(&set);
-  if (st == CZ_OK) st = cz_source_pairs(&m->sources[i], &m->pairs[i], stage->vocabulary.eos, stage->seed ^ cz_hash_text(m->tasks.entries[i].label));
+  if (st == CZ_OK)
+    st = cz_source_pairs(&m->sources[i], &m->pairs[i], stage->vocabulary.eos,
+                         stage->seed ^ cz_hash_text(m->tasks.entries[i].label));
   return st;
 }
 
@@ -61,14 +68,17 @@ static cz_status open_mixture(mixture *m, const cz_stage *stage) {
   for (int i = 0; i < m->tasks.n && st == CZ_OK; i++) st = load_task(m, i, stage, scratch);
   cz_tokenizer_scratch_destroy(&scratch);
   if (st != CZ_OK) return st;
-  cz_mixing rule = {.equal = m->tasks.mixing.mixing == CZ_MIXING_EQUAL, .limit = m->tasks.mixing.limit, .temperature = m->tasks.mixing.temperature};
+  cz_mixing rule = {.equal = m->tasks.mixing.mixing == CZ_MIXING_EQUAL,
+                    .limit = m->tasks.mixing.limit,
+                    .temperature = m->tasks.mixing.temperature};
   CZ_TRY(cz_mixing_rates(m->rates, m->examples, m->tasks.n, &rule));
   CZ_TRY(cz_source_mixture(&m->all, m->sources, m->rates, m->tasks.n, stage->seed));
   memset(m->sources, 0, sizeof m->sources); /* the mixture owns them now */
   return CZ_OK;
 }
 
-static cz_status run(cz_session *s, const cz_config_node *node, const char *folder, uint64_t config_hash, json_t *metrics, json_t *measured) {
+static cz_status run(cz_session *s, const cz_config_node *node, const char *folder,
+                     uint64_t config_hash, json_t *metrics, json_t *measured) {
   cz_stage stage;
   mixture *m = NULL;
   cz_model *model = NULL;
@@ -96,6 +106,8 @@ static cz_status check(cz_check *c, const cz_stage *stage) {
   return cz_check_tasks(c, stage, NULL);
 }
 
-static const char *const keys[] = {"kind", "seed", "tokenizer", "init", "model", "tasks", "batch", "optimizer", "train", NULL};
+static const char *const keys[] = {"kind",  "seed",  "tokenizer", "init",  "model",
+                                   "tasks", "batch", "optimizer", "train", NULL};
 
-const cz_stage_kind cz_stage_finetune = {"finetune", "train a saved model on a mixture of text-to-text tasks", keys, true, check, run};
+const cz_stage_kind cz_stage_finetune = {
+    "finetune", "train a saved model on a mixture of text-to-text tasks", keys, true, check, run};

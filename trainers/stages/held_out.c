@@ -4,23 +4,28 @@
 
 #include <stdlib.h>
 
-/* Every seed and row that has this objective is scored on the same text in the same order under the same noise. */
+/* Every seed and row that has this objective is scored on the same text in the same order
+ * under the same noise. */
 enum { HELD_OUT_SEED = 0 };
 
-const char *const cz_held_out_results[] = {"held_out_loss", "held_out_perplexity", "held_out_tokens", NULL};
+const char *const cz_held_out_results[] = {"held_out_loss", "held_out_perplexity",
+                                           "held_out_tokens", NULL};
 
-static cz_status read_section(cz_held_out_keys *keys, const cz_config_node **corpus, const cz_stage *stage) {
+static cz_status read_section(cz_held_out_keys *keys, const cz_config_node **corpus,
+                              const cz_stage *stage) {
   CZ_TRY(cz_stage_section(stage, &cz_held_out_section, keys));
   return cz_config_need(corpus, cz_config_get(stage->node, cz_held_out_section.name), "corpus");
 }
 
-/** Checks the stage's section `held_out`, if it has one, and names the values that it adds to the result. */
+/** Checks the stage's section `held_out`, if it has one, and names the values that it
+ * adds to the result. */
 cz_status cz_held_out_check(cz_check *c, const cz_stage *stage) {
   cz_held_out_keys keys;
   const cz_config_node *corpus;
   if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
   CZ_TRY(read_section(&keys, &corpus, stage));
-  for (const char *const *name = cz_held_out_results; *name; name++) CZ_TRY(cz_check_result(c, "%s", *name));
+  for (const char *const *name = cz_held_out_results; *name; name++)
+    CZ_TRY(cz_check_result(c, "%s", *name));
   return cz_check_corpus(c, stage, corpus);
 }
 
@@ -41,7 +46,8 @@ static cz_status add_shard(double *sum, cz_net *net, const cz_shard *s) {
   return st;
 }
 
-static cz_status score(double *sum, int64_t *tokens, cz_net *net, const cz_source *source, const cz_batch_plan *plan, int64_t most) {
+static cz_status score(double *sum, int64_t *tokens, cz_net *net, const cz_source *source,
+                       const cz_batch_plan *plan, int64_t most) {
   cz_batches *batches;
   const cz_batch *b;
   cz_status st;
@@ -66,14 +72,18 @@ static cz_status put(json_t *metrics, double sum, int64_t tokens) {
   CZ_TRY(cz_json_set_real(metrics, "held_out_loss", loss));
   CZ_TRY(cz_json_set_real(metrics, "held_out_perplexity", perplexity));
   CZ_TRY(cz_json_set_int(metrics, "held_out_tokens", tokens));
-  cz_log("pretrain: held-out loss %.4f, perplexity %.2f, over %lld target tokens", loss, perplexity, (long long)tokens);
+  cz_log("pretrain: held-out loss %.4f, perplexity %.2f, over %lld target tokens", loss, perplexity,
+         (long long)tokens);
   return CZ_OK;
 }
 
-/** Scores MODEL on the corpus of the stage's section `held_out`, if it has one: mean negative log likelihood of a target token (nats, without z-loss,
- * smoothing or dropout) under OBJECTIVE, over one pass or the section's number of batches of JOB. Adds held_out_loss, its exponential
- * held_out_perplexity and held_out_tokens to METRICS. Local: one rank does it. */
-cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *model, const cz_objective *objective, const cz_loop_job *job) {
+/** Scores MODEL on the corpus of the stage's section `held_out`, if it has one: mean
+ * negative log likelihood of a target token (nats, without z-loss, smoothing or dropout)
+ * under OBJECTIVE, over one pass or the section's number of batches of JOB. Adds
+ * held_out_loss, its exponential held_out_perplexity and held_out_tokens to METRICS.
+ * Local: one rank does it. */
+cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *model,
+                          const cz_objective *objective, const cz_loop_job *job) {
   cz_objective same = *objective;
   cz_loop_job once = *job;
   cz_held_out_keys keys;
@@ -87,11 +97,15 @@ cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *mode
   if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
   same.config.seed = HELD_OUT_SEED;
   once.passes = 1;
-  once.train.loss_on_inputs = false; /* a single stack may be trained on its inputs too; the score is of targets */
+  once.train.loss_on_inputs =
+      false; /* a single stack may be trained on its inputs too; the score is of targets */
   CZ_GO(st, read_section(&keys, &corpus, stage), done);
   CZ_GO(st, cz_stage_corpus(&reader, stage, corpus), done);
-  CZ_GO(st, cz_source_pieces(&source, reader, &same.cut, same.row->corrupt, &same, HELD_OUT_SEED), done);
-  CZ_GO(st, cz_loop_net(&net, model, &once.batch, &once.train, once.dropout_mask, once.layout, false), done);
+  CZ_GO(st, cz_source_pieces(&source, reader, &same.cut, same.row->corrupt, &same, HELD_OUT_SEED),
+        done);
+  CZ_GO(st,
+        cz_loop_net(&net, model, &once.batch, &once.train, once.dropout_mask, once.layout, false),
+        done);
   const cz_batch_plan plan = cz_loop_plan(&once);
   CZ_GO(st, score(&sum, &tokens, net, &source, &plan, keys.batches), done);
   CZ_GO(st, put(metrics, sum, tokens), done);

@@ -8,6 +8,7 @@
 extern const char *const cz_held_out_results[];
 
 CZ_MUST cz_status cz_held_out_check(cz_check *c, const cz_stage *stage);
-CZ_MUST cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *model, const cz_objective *objective, const cz_loop_job *job);
+CZ_MUST cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *model,
+                                  const cz_objective *objective, const cz_loop_job *job);
 
 #endif

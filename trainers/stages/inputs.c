@@ -46,8 +46,8 @@ static cz_status hash_contents(uint64_t *hash, const char *path) {
 }
 
 static bool same_state(const struct stat *a, const struct stat *b) {
-  return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-         a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+         a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 static cz_status hash_known(cz_inputs *known, uint64_t *hash, const char *path) {
@@ -55,11 +55,13 @@ static cz_status hash_known(cz_inputs *known, uint64_t *hash, const char *path) 
   size_t i = 0;
   if (stat(path, &now)) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
   while (i < known->n && strcmp(known->files[i].path, path)) i++;
-  if (i < known->n && same_state(&known->files[i].seen, &now)) return *hash = known->files[i].hash, CZ_OK;
+  if (i < known->n && same_state(&known->files[i].seen, &now))
+    return *hash = known->files[i].hash, CZ_OK;
   CZ_TRY(hash_contents(hash, path));
   if (i == known->n) {
     CZ_TRY(cz_grow(&known->files, &known->cap, i + 1, sizeof *known->files));
-    if (!(known->files[i].path = strdup(path))) return CZ_FAIL(CZ_ENOMEM, "no memory for the name of %s", path);
+    if (!(known->files[i].path = strdup(path)))
+      return CZ_FAIL(CZ_ENOMEM, "no memory for the name of %s", path);
     known->n++;
   }
   known->files[i].hash = *hash;
@@ -84,7 +86,8 @@ static cz_status fold_file(const folding *f, const cz_config_node *node, const c
   for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(hash >> 8 * i);
   *f->hash = cz_hash64(bytes, sizeof bytes, *f->hash);
   snprintf(text, sizeof text, "%016" PRIx64, hash);
-  if (f->record && json_object_set_new(f->record, path, json_string(text))) return CZ_FAIL(CZ_ENOMEM, "no memory for the hash of %s", path);
+  if (f->record && json_object_set_new(f->record, path, json_string(text)))
+    return CZ_FAIL(CZ_ENOMEM, "no memory for the hash of %s", path);
   return CZ_OK;
 }
 
@@ -102,8 +105,9 @@ static cz_status fold_node(const folding *f, const cz_config_node *node, const c
   return CZ_OK;
 }
 
-/** True when PATH is there: a file, or all files of parallel text when it stands in a task of ROW (else null). An empty PATH
- * is nowhere. MISSING, of N bytes, is the first that is not there, or empty. */
+/** True when PATH is there: a file, or all files of parallel text when it stands in a
+ * task of ROW (else null). An empty PATH is nowhere. MISSING, of N bytes, is the first
+ * that is not there, or empty. */
 bool cz_input_there(char *missing, size_t n, const char *path, const cz_task_row *row) {
   *missing = '\0';
   for (int side = 0; *path; side++) {
@@ -117,11 +121,14 @@ bool cz_input_there(char *missing, size_t n, const char *path, const cz_task_row
 /* What of a model's folder is read. */
 static int of_model(const struct dirent *e) {
   const char *dot = strrchr(e->d_name, '.');
-  return !strcmp(e->d_name, "config.json") || !strcmp(e->d_name, "tokenizer.json") || !strcmp(e->d_name, "model.safetensors.index.json") ||
+  return !strcmp(e->d_name, "config.json") || !strcmp(e->d_name, "tokenizer.json") ||
+         !strcmp(e->d_name, "model.safetensors.index.json") ||
          (dot && !strcmp(dot, ".safetensors"));
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int by_name(const struct dirent **a, const struct dirent **b) {
+  return strcmp((*a)->d_name, (*b)->d_name);
+}
 
 static cz_status fold_model(const folding *f, const cz_config_node *node) {
   const char *folder;
@@ -142,15 +149,19 @@ static cz_status fold_model(const folding *f, const cz_config_node *node) {
   return st;
 }
 
-/** Folds the contents of the files that STAGE (resolved) names into HASH, in a fixed order, and adds path and hash of each to RECORD unless it is
- * null. KNOWN keeps what was read. CZ_EUSAGE with the place in the configuration for a file that can't be read. */
-cz_status cz_inputs_hash(cz_inputs *known, uint64_t *hash, json_t *record, const cz_config_node *stage) {
+/** Folds the contents of the files that STAGE (resolved) names into HASH, in a fixed
+ * order, and adds path and hash of each to RECORD unless it is null. KNOWN keeps what
+ * was read. CZ_EUSAGE with the place in the configuration for a file that can't be
+ * read. */
+cz_status cz_inputs_hash(cz_inputs *known, uint64_t *hash, json_t *record,
+                         const cz_config_node *stage) {
   static const char *const splits[] = {"train", "dev", "test"};
   const folding f = {known, hash, record};
   CZ_TRY(fold_node(&f, cz_config_get(stage, "tokenizer"), NULL));
   CZ_TRY(fold_node(&f, cz_config_get(stage, "corpus"), NULL));
   CZ_TRY(fold_node(&f, cz_config_get(cz_config_get(stage, "held_out"), "corpus"), NULL));
-  const cz_config_node *tasks = cz_config_get(stage, "tasks"), *list = tasks ? cz_config_get(tasks, "list") : NULL;
+  const cz_config_node *tasks = cz_config_get(stage, "tasks"),
+                       *list = tasks ? cz_config_get(tasks, "list") : NULL;
   for (size_t i = 0; list && i < cz_config_count(list); i++) {
     const cz_config_node *item = cz_config_at(list, i);
     const cz_task_row *row;
@@ -165,12 +176,14 @@ cz_status cz_inputs_write(const json_t *record, const char *folder) {
   char path[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "inputs.json"));
   char *text = json_dumps(record, JSON_INDENT(1) | JSON_SORT_KEYS);
-  cz_status st = text ? cz_fs_write_atomic(path, text, strlen(text)) : CZ_FAIL(CZ_ENOMEM, "no memory for %s", path);
+  cz_status st = text ? cz_fs_write_atomic(path, text, strlen(text))
+                      : CZ_FAIL(CZ_ENOMEM, "no memory for %s", path);
   free(text);
   return st;
 }
 
-/** Appends a line for each file of RECORD whose contents are not those of FOLDER/inputs.json; nothing when no record is there. */
+/** Appends a line for each file of RECORD whose contents are not those of
+ * FOLDER/inputs.json; nothing when no record is there. */
 cz_status cz_inputs_compare(cz_buf *out, const json_t *record, const char *folder) {
   char path[4096];
   const char *name;
@@ -182,7 +195,8 @@ cz_status cz_inputs_compare(cz_buf *out, const json_t *record, const char *folde
   CZ_TRY(cz_json_open(&there, path));
   json_object_foreach((json_t *)record, name, hash) {
     const json_t *before = json_object_get(there, name);
-    if (st == CZ_OK && before && !json_equal(before, hash)) st = cz_buf_addf(out, "  the file %s has changed since then\n", name);
+    if (st == CZ_OK && before && !json_equal(before, hash))
+      st = cz_buf_addf(out, "  the file %s has changed since then\n", name);
   }
   json_decref(there);
   return st;

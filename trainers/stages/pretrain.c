@@ -1,4 +1,5 @@
-/* The kind of stage `pretrain`: a corpus under an objective, from drawn weights or a saved model. */
+/* The kind of stage `pretrain`: a corpus under an objective, from drawn weights or a
+ * saved model. */
 #include "stages/held_out.h"
 #include "stages/train.h"
 
@@ -8,7 +9,8 @@ static void cap(cz_batch_keys *b, const cz_objective *o) {
   if (!b->max_targets) b->max_targets = o->targets_cap;
 }
 
-static cz_status run(cz_session *s, const cz_config_node *node, const char *folder, uint64_t config_hash, json_t *metrics, json_t *measured) {
+static cz_status run(cz_session *s, const cz_config_node *node, const char *folder,
+                     uint64_t config_hash, json_t *metrics, json_t *measured) {
   cz_stage stage;
   const cz_config_node *corpus;
   cz_objective objective;
@@ -24,12 +26,16 @@ static cz_status run(cz_session *s, const cz_config_node *node, const char *fold
   cap(&job.batch, &objective);
   CZ_GO(st, cz_config_need(&corpus, node, "corpus"), done);
   CZ_GO(st, cz_stage_corpus(&reader, &stage, corpus), done);
-  CZ_GO(st, cz_source_pieces(&source, reader, &objective.cut, objective.row->corrupt, &objective, stage.seed), done);
+  CZ_GO(st,
+        cz_source_pieces(&source, reader, &objective.cut, objective.row->corrupt, &objective,
+                         stage.seed),
+        done);
   CZ_GO(st, source.count(source.self, &pieces, 0), done);
   job.examples = (int64_t)pieces;
   CZ_GO(st, cz_stage_model(&model, &stage), done);
   CZ_GO(st, cz_train(s, &stage, model, &source, &job, folder, metrics, measured), done);
-  if (s->comm->rank == 0) CZ_GO(st, cz_held_out_run(metrics, &stage, model, &objective, &job), done);
+  if (s->comm->rank == 0)
+    CZ_GO(st, cz_held_out_run(metrics, &stage, model, &objective, &job), done);
 done:
   cz_model_destroy(&model);
   cz_source_destroy(&source);
@@ -54,4 +60,5 @@ static cz_status check(cz_check *c, const cz_stage *stage) {
 static const char *const keys[] = {"kind",      "seed",  "tokenizer", "corpus", "init",     "model",
                                    "objective", "batch", "optimizer", "train",  "held_out", NULL};
 
-const cz_stage_kind cz_stage_pretrain = {"pretrain", "train a model from scratch under an objective", keys, true, check, run};
+const cz_stage_kind cz_stage_pretrain = {
+    "pretrain", "train a model from scratch under an objective", keys, true, check, run};

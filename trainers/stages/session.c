@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Ranks on one machine share its cores: without a word from the user each takes its part, since teams that are larger spin against one another.
- * Results do not depend on the number of threads. */
+/* Ranks on one machine share its cores: without a word from the user each takes its part,
+ * since teams that are larger spin against one another. Results do not depend on the
+ * number of threads. */
 static void share_cores(const cz_comm *c) {
   const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
   int64_t ranks = c->size;
@@ -28,8 +29,10 @@ cz_status cz_session_open(cz_session *s, const char *device, const char *comm) {
   return cz_device_open(&s->device, device);
 }
 
-/** Closes what cz_session_open opened. A rank that failed ends the whole job, so that nobody waits for it; ranks that were told to stop leave
- * together. What one rank finds wrong most often all do, so the others leave the word to rank 0 for a moment, in which it ends them. */
+/** Closes what cz_session_open opened. A rank that failed ends the whole job, so that
+ * nobody waits for it; ranks that were told to stop leave together. What one rank finds
+ * wrong most often all do, so the others leave the word to rank 0 for a moment, in which
+ * it ends them. */
 void cz_session_close(cz_session *s, cz_status outcome) {
   enum { MOMENT = 3 /* seconds */ };
   if (s->comm && s->comm->size > 1 && outcome != CZ_OK && outcome != CZ_EINTERRUPT) {

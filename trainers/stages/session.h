@@ -1,4 +1,5 @@
-/* What a process runs its stages with: its communicator, its device, and the files that it has hashed. */
+/* What a process runs its stages with: its communicator, its device, and the files that
+ * it has hashed. */
 #ifndef CZ_STAGES_SESSION_H
 #define CZ_STAGES_SESSION_H
 

@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const cz_stage_kind *const kinds[] = {&cz_stage_pretrain, &cz_stage_finetune, &cz_stage_evaluate};
+static const cz_stage_kind *const kinds[] = {&cz_stage_pretrain, &cz_stage_finetune,
+                                             &cz_stage_evaluate};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
-/** The kind of stage called NAME; CZ_EUSAGE with the nearest spelling when there is none. */
+/** The kind of stage called NAME; CZ_EUSAGE with the nearest spelling when there is
+ * none. */
 cz_status cz_stage_kind_find(const cz_stage_kind **kind, const char *name) {
   const char *names[N_KINDS];
   for (int i = 0; i < N_KINDS; i++) {
@@ -21,7 +23,8 @@ cz_status cz_stage_kind_find(const cz_stage_kind **kind, const char *name) {
     if (!strcmp(name, names[i])) return *kind = kinds[i], CZ_OK;
   }
   const char *near = cz_nearest(name, names, N_KINDS);
-  return CZ_FAIL(CZ_EUSAGE, "no stage '%s'%s%s; there are pretrain, finetune, evaluate", name, near ? "; did you mean " : "", near ? near : "");
+  return CZ_FAIL(CZ_EUSAGE, "no stage '%s'%s%s; there are pretrain, finetune, evaluate", name,
+                 near ? "; did you mean " : "", near ? near : "");
 }
 
 /** Sets KEY to a number; one that is not finite becomes null, which JSON has. */
@@ -32,7 +35,9 @@ cz_status cz_json_set_real(json_t *object, const char *key, double value) {
 
 /** Sets KEY to a whole number. */
 cz_status cz_json_set_int(json_t *object, const char *key, int64_t value) {
-  return json_object_set_new(object, key, json_integer(value)) ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key) : CZ_OK;
+  return json_object_set_new(object, key, json_integer(value))
+             ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key)
+             : CZ_OK;
 }
 
 /* Whether FOLDER has the file NAME. */
@@ -42,38 +47,46 @@ static bool holds(const char *folder, const char *name) {
   return fits && cz_fs_exists(path);
 }
 
-/** Refuses, with CZ_EUSAGE, a FOLDER that holds files but nothing that a run of its kind leaves there: the file OWN, or a lock. OTHER is a file that
- * only another kind of run leaves. So nobody's files are written over. */
+/** Refuses, with CZ_EUSAGE, a FOLDER that holds files but nothing that a run of its kind
+ * leaves there: the file OWN, or a lock. OTHER is a file that only another kind of run
+ * leaves. So nobody's files are written over. */
 cz_status cz_stage_folder(const char *folder, const char *own, const char *other) {
   size_t entries;
   CZ_TRY(cz_fs_count_entries(&entries, folder));
-  if (!entries || (!holds(folder, other) && (holds(folder, own) || holds(folder, "lock")))) return CZ_OK;
+  if (!entries || (!holds(folder, other) && (holds(folder, own) || holds(folder, "lock"))))
+    return CZ_OK;
   return CZ_FAIL(CZ_EUSAGE, "%s holds other files and no run; name a new folder", folder);
 }
 
-/** Reads the file at PATH; the caller releases *ROOT, null on failure. CZ_ECORRUPT with file and, where there is one, line. */
+/** Reads the file at PATH; the caller releases *ROOT, null on failure. CZ_ECORRUPT with
+ * file and, where there is one, line. */
 cz_status cz_json_open(json_t **root, const char *path) {
   json_error_t why;
   if ((*root = json_load_file(path, JSON_REJECT_DUPLICATES, &why))) return CZ_OK;
   if (!cz_fs_exists(path)) return CZ_FAIL(CZ_ECORRUPT, "%s: there is no such file", path);
-  return why.line > 0 ? CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text) : CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, why.text);
+  return why.line > 0 ? CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text)
+                      : CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, why.text);
 }
 
 /** True when the stage in FOLDER has left a result that can be read. */
 bool cz_stage_has_result(const char *folder) {
   char path[4096];
   json_t *root;
-  if (!holds(folder, "result.json") || cz_fs_join(path, sizeof path, folder, "result.json") != CZ_OK) return false;
+  if (!holds(folder, "result.json") ||
+      cz_fs_join(path, sizeof path, folder, "result.json") != CZ_OK)
+    return false;
   if (cz_json_open(&root, path) != CZ_OK) cz_error_clear();
   bool whole = json_is_object(json_object_get(root, "metrics"));
   json_decref(root);
   return whole;
 }
 
-/** True when the stage of KIND in FOLDER has finished: its result is there and, when it trains, its model. */
+/** True when the stage of KIND in FOLDER has finished: its result is there and, when it
+ * trains, its model. */
 bool cz_stage_done(const cz_stage_kind *kind, const char *folder) {
   bool model =
-      holds(folder, "model/config.json") && (holds(folder, "model/model.safetensors") || holds(folder, "model/model.safetensors.index.json"));
+      holds(folder, "model/config.json") && (holds(folder, "model/model.safetensors") ||
+                                             holds(folder, "model/model.safetensors.index.json"));
   return (model || !kind->trains) && cz_stage_has_result(folder);
 }
 
@@ -88,7 +101,8 @@ static cz_status write_config(const cz_config_node *node, const char *folder) {
 }
 
 /* As cz_stage_same; the key WITHOUT, unless it is null, is left out of what is there. */
-static cz_status same(const cz_config_node *node, const json_t *record, const char *folder, const char *name, const char *without) {
+static cz_status same(const cz_config_node *node, const json_t *record, const char *folder,
+                      const char *name, const char *without) {
   char path[4096];
   cz_config *there = NULL;
   const cz_config_node *root;
@@ -101,19 +115,20 @@ static cz_status same(const cz_config_node *node, const json_t *record, const ch
   CZ_GO(st, cz_config_compare(&text, root, node), done);
   CZ_GO(st, cz_inputs_compare(&text, record, folder), done);
   if (text.len)
-    st = CZ_FAIL(
-        CZ_EUSAGE,
-        "%s: this folder holds another run:\n%sto go on with that run, ask for what it has; for a new one choose another --out or remove this folder",
-        folder, text.data);
+    st = CZ_FAIL(CZ_EUSAGE,
+                 "%s: this folder holds another run:\n%sto go on with that run, ask for what it "
+                 "has; for a new one choose another --out or remove this folder",
+                 folder, text.data);
 done:
   cz_buf_free(&text);
   cz_config_destroy(&there);
   return st;
 }
 
-/** Refuses, with CZ_EUSAGE that names each value and file, a FOLDER whose file NAME holds another configuration than NODE, or whose inputs.json
- * other contents than RECORD. */
-cz_status cz_stage_same(const cz_config_node *node, const json_t *record, const char *folder, const char *name) {
+/** Refuses, with CZ_EUSAGE that names each value and file, a FOLDER whose file NAME holds
+ * another configuration than NODE, or whose inputs.json other contents than RECORD. */
+cz_status cz_stage_same(const cz_config_node *node, const json_t *record, const char *folder,
+                        const char *name) {
   return same(node, record, folder, name, NULL);
 }
 
@@ -126,34 +141,44 @@ typedef struct work {
   json_t *record;
 } work;
 
-/* A folder in which something was computed belongs to its configuration and files: others mean two runs in one folder. Before that, a configuration
- * that was wrong may be mended. */
+/* A folder in which something was computed belongs to its configuration and files:
+ * others mean two runs in one folder. Before that, a configuration that was wrong may
+ * be mended. */
 static cz_status check_owner(const work *w) {
-  if (!holds(w->folder, "config.yaml") || (!holds(w->folder, "result.json") && !cz_checkpoint_exists(w->folder))) return CZ_OK;
-  return same(w->identity, w->record, w->folder, "config.yaml", w->identity == w->node ? NULL : "init");
+  if (!holds(w->folder, "config.yaml") ||
+      (!holds(w->folder, "result.json") && !cz_checkpoint_exists(w->folder)))
+    return CZ_OK;
+  return same(w->identity, w->record, w->folder, "config.yaml",
+              w->identity == w->node ? NULL : "init");
 }
 
-static cz_status write_result(const cz_stage_kind *kind, const char *folder, uint64_t hash, json_t *metrics, json_t *measured) {
+static cz_status write_result(const cz_stage_kind *kind, const char *folder, uint64_t hash,
+                              json_t *metrics, json_t *measured) {
   char path[4096], hex[32];
   cz_status st = CZ_OK;
   char *text = NULL;
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
   snprintf(hex, sizeof hex, "%016" PRIx64, hash);
-  json_t *root = json_pack("{s:s, s:s, s:O, s:O}", "kind", kind->name, "config_hash", hex, "metrics", metrics, "measured", measured);
-  if (!root || !(text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)))) st = CZ_FAIL(CZ_ENOMEM, "%s: no memory", path);
+  json_t *root = json_pack("{s:s, s:s, s:O, s:O}", "kind", kind->name, "config_hash", hex,
+                           "metrics", metrics, "measured", measured);
+  if (!root ||
+      !(text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))))
+    st = CZ_FAIL(CZ_ENOMEM, "%s: no memory", path);
   if (st == CZ_OK) st = cz_fs_write_atomic(path, text, strlen(text));
   free(text);
   json_decref(root);
   return st;
 }
 
-/* Ranks leave a stage together: none goes on before rank 0 has written, and when one was told to stop all do. A rank that failed goes at once and
- * ends the job. */
+/* Ranks leave a stage together: none goes on before rank 0 has written, and when one was
+ * told to stop all do. A rank that failed goes at once and ends the job. */
 static cz_status leave(cz_session *s, cz_status st) {
   double stopped = st == CZ_EINTERRUPT;
   if (st != CZ_OK && st != CZ_EINTERRUPT) return st;
   CZ_TRY(cz_comm_sum_f64(s->comm, &stopped, 1));
-  return stopped > 0 && st == CZ_OK ? CZ_FAIL(CZ_EINTERRUPT, "stopped; run the same command again to go on") : st;
+  return stopped > 0 && st == CZ_OK
+             ? CZ_FAIL(CZ_EINTERRUPT, "stopped; run the same command again to go on")
+             : st;
 }
 
 static cz_status run_locked(cz_session *s, const work *w) {
@@ -171,7 +196,8 @@ static cz_status run_locked(cz_session *s, const work *w) {
   CZ_GO(st, w->kind->run(s, w->node, w->folder, w->hash, metrics, measured), done);
   CZ_GO(st, cz_json_set_real(measured, "seconds", cz_seconds() - began), done);
   CZ_GO(st, cz_json_set_int(measured, "ranks", s->comm->size), done);
-  if (s->comm->rank == 0) CZ_GO(st, write_result(w->kind, w->folder, w->hash, metrics, measured), done);
+  if (s->comm->rank == 0)
+    CZ_GO(st, write_result(w->kind, w->folder, w->hash, metrics, measured), done);
 done:
   st = leave(s, st);
   cz_log_close();
@@ -186,7 +212,8 @@ cz_status cz_stage_kind_of(const cz_stage_kind **kind, const cz_config_node *nod
   const char *name;
   CZ_TRY(cz_config_need(&n, node, "kind"));
   CZ_TRY(cz_config_text(&name, n));
-  return cz_stage_kind_find(kind, name) == CZ_OK ? CZ_OK : cz_config_error(n, "%s", cz_error_message());
+  return cz_stage_kind_find(kind, name) == CZ_OK ? CZ_OK
+                                                 : cz_config_error(n, "%s", cz_error_message());
 }
 
 static cz_status run_in(cz_session *s, const work *w) {
@@ -204,11 +231,14 @@ static cz_status run_in(cz_session *s, const work *w) {
   return st;
 }
 
-/** Runs the stage that NODE (its resolved configuration, key `kind` included) describes in FOLDER, or returns at once when it is done there. FOLDER
- * and its checkpoint belong to IDENTITY: NODE itself, or NODE without the path `init` of a model that moves together with FOLDER; its contents count
- * in any case. CZ_EBUSY when another process works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run, or one of files that have
- * changed. Collective. */
-cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_config_node *identity, const char *folder) {
+/** Runs the stage that NODE (its resolved configuration, key `kind` included) describes
+ * in FOLDER, or returns at once when it is done there. FOLDER and its checkpoint belong
+ * to IDENTITY: NODE itself, or NODE without the path `init` of a model that moves
+ * together with FOLDER; its contents count in any case. CZ_EBUSY when another process
+ * works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run, or one of
+ * files that have changed. Collective. */
+cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_config_node *identity,
+                       const char *folder) {
   work w = {.node = node, .identity = identity, .folder = folder};
   CZ_TRY(cz_stage_kind_of(&w.kind, node));
   CZ_TRY(cz_config_only(node, w.kind->keys));

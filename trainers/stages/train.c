@@ -6,15 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const cz_train_results[] = {"loss", "last_loss", "steps", "skipped", "input_tokens", "target_tokens", "examples", "cut", NULL};
+const char *const cz_train_results[] = {"loss",     "last_loss",    "steps",
+                                        "skipped",  "input_tokens", "target_tokens",
+                                        "examples", "cut",          NULL};
 
 /* Examples that were cut are worth a word: what was cut off is not learnt. */
 static void warn_of_cuts(const cz_loop_job *job, const cz_loop_result *r) {
   const cz_batch_keys *b = &job->batch;
   if (r->cut == 0) return;
-  cz_warn("%s: %lld of %lld examples were longer than max_inputs %lld or max_targets %lld and were cut", job->what, (long long)r->cut,
-          (long long)r->examples, (long long)(b->max_inputs ? b->max_inputs : b->input_tokens / b->shards),
-          (long long)(b->max_targets ? b->max_targets : b->target_tokens / b->shards));
+  cz_warn(
+      "%s: %lld of %lld examples were longer than max_inputs %lld or max_targets %lld and were cut",
+      job->what, (long long)r->cut, (long long)r->examples,
+      (long long)(b->max_inputs ? b->max_inputs : b->input_tokens / b->shards),
+      (long long)(b->max_targets ? b->max_targets : b->target_tokens / b->shards));
 }
 
 /** How batches for a model of CONFIG are laid out. */
@@ -22,9 +26,10 @@ cz_layout cz_train_layout(const cz_model_config *config) {
   return config->family->architecture == CZ_ENCODER_DECODER ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK;
 }
 
-/** Runs the loop over SOURCE on MODEL and saves the trained model beside it; fills METRICS and MEASURED. */
-cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const cz_source *source, cz_loop_job *job, const char *folder,
-                   json_t *metrics, json_t *measured) {
+/** Runs the loop over SOURCE on MODEL and saves the trained model beside it; fills
+ * METRICS and MEASURED. */
+cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const cz_source *source,
+                   cz_loop_job *job, const char *folder, json_t *metrics, json_t *measured) {
   cz_loop_result r;
   char saved[4096];
   job->folder = folder;
@@ -34,7 +39,8 @@ cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const 
   job->start_id = (int32_t)model->config.start_id;
   job->layout = cz_train_layout(&model->config);
   if (model->config.family->architecture == CZ_PREFIX_LM && job->train.loss_on_inputs)
-    cz_warn("%s: with train.loss_on_inputs a prefix LM also predicts inputs that it sees; its loss can't be compared with a language model's",
+    cz_warn("%s: with train.loss_on_inputs a prefix LM also predicts inputs that it sees; its loss "
+            "can't be compared with a language model's",
             job->what);
   CZ_TRY(cz_loop_run(&r, job));
   if (s->comm->rank == 0) warn_of_cuts(job, &r);
@@ -56,11 +62,13 @@ static cz_status set_token(json_t *config, const char *key, const cz_tokenizer *
   size_t n;
   const char *token = id >= 0 ? cz_tokenizer_token(t, id, &n) : NULL;
   if (!token) return CZ_OK;
-  return json_object_set_new(config, key, json_stringn(token, n)) ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key) : CZ_OK;
+  return json_object_set_new(config, key, json_stringn(token, n))
+             ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key)
+             : CZ_OK;
 }
 
-/* Says "run tokenizer.json as it stands": without this file transformers rebuilds T5's tokenizer from its class and drops what the class does not
- * have. */
+/* Says "run tokenizer.json as it stands": without this file transformers rebuilds T5's
+ * tokenizer from its class and drops what the class does not have. */
 static cz_status save_tokenizer_config(const cz_tokenizer *t, const char *folder) {
   const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
   json_t *config = json_pack("{s:s}", "tokenizer_class", "PreTrainedTokenizerFast");
@@ -71,7 +79,8 @@ static cz_status save_tokenizer_config(const cz_tokenizer *t, const char *folder
   CZ_GO(st, set_token(config, "unk_token", t, f->unk), done);
   CZ_GO(st, cz_fs_join(path, sizeof path, folder, "tokenizer_config.json"), done);
   text = json_dumps(config, JSON_INDENT(2));
-  st = text ? cz_fs_write_atomic(path, text, strlen(text)) : CZ_FAIL(CZ_ENOMEM, "no memory for %s", path);
+  st = text ? cz_fs_write_atomic(path, text, strlen(text))
+            : CZ_FAIL(CZ_ENOMEM, "no memory for %s", path);
 done:
   free(text);
   json_decref(config);
@@ -91,9 +100,14 @@ cz_status cz_train_save(const cz_model *model, const cz_stage *stage, const char
   return st;
 }
 
-/** The job that every training stage starts from: batch, optimizer and loop keys of its configuration. */
-cz_status cz_train_bind(cz_loop_job *job, const cz_stage *stage, const char *what, uint64_t config_hash) {
-  *job = (cz_loop_job){.what = what, .config_hash = config_hash, .dropout_mask = stage->model.dropout_mask, .seed = stage->seed};
+/** The job that every training stage starts from: batch, optimizer and loop keys of its
+ * configuration. */
+cz_status cz_train_bind(cz_loop_job *job, const cz_stage *stage, const char *what,
+                        uint64_t config_hash) {
+  *job = (cz_loop_job){.what = what,
+                       .config_hash = config_hash,
+                       .dropout_mask = stage->model.dropout_mask,
+                       .seed = stage->seed};
   CZ_TRY(cz_stage_section(stage, &cz_batch_section, &job->batch));
   CZ_TRY(cz_stage_section(stage, &cz_optimizer_section, &job->optimizer));
   return cz_stage_section(stage, &cz_train_section, &job->train);

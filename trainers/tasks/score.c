@@ -6,7 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Outputs of a task turned into what its scores want; arrays of set->n, owned by an arena that dies with the call. */
+/* Outputs of a task turned into what its scores want; arrays of set->n, owned by an arena
+ * that dies with the call. */
 typedef struct judged {
   int32_t *predicted, *wanted; /* classes */
   double *x, *y;               /* numbers: predicted, wanted */
@@ -24,8 +25,9 @@ typedef struct noun {
 } noun;
 
 static bool is_determiner(const char *word, size_t n) {
-  static const char *const all[] = {"a",    "an",   "few", "her",   "his",   "each", "every", "many",  "much",  "my",  "our",
-                                    "some", "that", "the", "their", "these", "this", "those", "which", "whose", "your"};
+  static const char *const all[] = {"a",     "an",    "few",  "her",   "his",   "each",  "every",
+                                    "many",  "much",  "my",   "our",   "some",  "that",  "the",
+                                    "their", "these", "this", "those", "which", "whose", "your"};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (strlen(all[i]) == n && !strncasecmp(all[i], word, n)) return true;
   return false;
@@ -48,13 +50,15 @@ static void read_noun(noun *x, const char *text) {
 static bool is_part(const noun *a, const noun *b) {
   for (size_t i = 0; i < a->n; i++) {
     bool found = false;
-    for (size_t j = 0; j < b->n && !found; j++) found = a->len[i] == b->len[j] && !strncasecmp(a->word[i], b->word[j], a->len[i]);
+    for (size_t j = 0; j < b->n && !found; j++)
+      found = a->len[i] == b->len[j] && !strncasecmp(a->word[i], b->word[j], a->len[i]);
     if (!found) return false;
   }
   return true;
 }
 
-/* WSC (t5.md 7.1): does the output name the record's noun? 1 or 0; -1 for an output without a word. Longer phrases than NOUN_WORDS are cut. */
+/* WSC (t5.md 7.1): does the output name the record's noun? 1 or 0; -1 for an output
+ * without a word. Longer phrases than NOUN_WORDS are cut. */
 static int32_t same_noun(const char *output, const char *candidate) {
   noun a, b;
   read_noun(&a, output);
@@ -72,7 +76,8 @@ static double read_number(const char *text) {
   return *end || isnan(v) ? -1 : v;
 }
 
-static cz_status judge(judged *j, cz_arena *arena, const cz_task_set *set, const char *const *outputs) {
+static cz_status judge(judged *j, cz_arena *arena, const cz_task_set *set,
+                       const char *const *outputs) {
   size_t n = j->n = set->n;
   CZ_TRY(cz_arena_alloc(arena, &j->predicted, n, sizeof *j->predicted));
   CZ_TRY(cz_arena_alloc(arena, &j->wanted, n, sizeof *j->wanted));
@@ -86,7 +91,8 @@ static cz_status judge(judged *j, cz_arena *arena, const cz_task_set *set, const
     j->y[i] = r->number;
     j->outputs[i] = outputs[i];
     j->references[i] = r->targets;
-    if (set->judge == CZ_JUDGE_LABEL) j->predicted[i] = cz_score_label(outputs[i], set->labels, (size_t)set->n_labels);
+    if (set->judge == CZ_JUDGE_LABEL)
+      j->predicted[i] = cz_score_label(outputs[i], set->labels, (size_t)set->n_labels);
     if (set->judge == CZ_JUDGE_NOUN) j->predicted[i] = same_noun(outputs[i], r->targets);
     if (set->judge == CZ_JUDGE_NUMBER) j->x[i] = read_number(outputs[i]);
   }
@@ -98,7 +104,8 @@ static double binary_f1(const judged *j, cz_arena *arena, cz_status *st) {
   int32_t *predicted;
   *st = cz_arena_alloc(arena, &predicted, j->n, sizeof *predicted);
   if (*st != CZ_OK) return 0;
-  for (size_t i = 0; i < j->n; i++) predicted[i] = j->predicted[i] < 0 ? 1 - j->wanted[i] : j->predicted[i];
+  for (size_t i = 0; i < j->n; i++)
+    predicted[i] = j->predicted[i] < 0 ? 1 - j->wanted[i] : j->predicted[i];
   return cz_score_f1(predicted, j->wanted, j->n, 1);
 }
 
@@ -107,7 +114,8 @@ static double group_exact(const judged *j, const cz_task_set *set) {
   size_t groups = 0, right = 0;
   for (size_t i = 0, end; i < j->n; i = end) {
     bool all = true;
-    for (end = i; end < j->n && set->records[end].group == set->records[i].group; end++) all &= j->predicted[end] == j->wanted[end];
+    for (end = i; end < j->n && set->records[end].group == set->records[i].group; end++)
+      all &= j->predicted[end] == j->wanted[end];
     groups++;
     right += all;
   }
@@ -118,15 +126,18 @@ static cz_status squad(double *out, const judged *j, const cz_task_set *set, boo
   double sum = 0;
   for (size_t i = 0; i < j->n; i++) {
     double em, f1;
-    CZ_TRY(cz_score_squad(&em, &f1, j->outputs[i], set->records[i].answers, (size_t)set->records[i].n_answers));
+    CZ_TRY(cz_score_squad(&em, &f1, j->outputs[i], set->records[i].answers,
+                          (size_t)set->records[i].n_answers));
     sum += exact ? em : f1;
   }
   *out = sum / (double)j->n;
   return CZ_OK;
 }
 
-/* Sentences on lines of their own, as the summary-level ROUGE-L wants them: " . " becomes " ." and a line end (t5.md 7.2). */
-static cz_status by_sentences(const char ***out, cz_arena *arena, const char *const *texts, size_t n) {
+/* Sentences on lines of their own, as the summary-level ROUGE-L wants them: " . " becomes
+ * " ." and a line end (t5.md 7.2). */
+static cz_status by_sentences(const char ***out, cz_arena *arena, const char *const *texts,
+                              size_t n) {
   CZ_TRY(cz_arena_alloc(arena, out, n, sizeof **out));
   for (size_t i = 0; i < n; i++) {
     char *copy;
@@ -151,20 +162,25 @@ static cz_status bleu(double *out, const judged *j) {
   return CZ_OK;
 }
 
-static cz_status score_one(double *out, cz_task_metric metric, const judged *j, const cz_task_set *set, cz_arena *arena) {
+static cz_status score_one(double *out, cz_task_metric metric, const judged *j,
+                           const cz_task_set *set, cz_arena *arena) {
   cz_status st = CZ_OK;
   switch (metric) {
   case CZ_METRIC_ACCURACY: *out = cz_score_accuracy(j->predicted, j->wanted, j->n); return CZ_OK;
   case CZ_METRIC_F1: *out = binary_f1(j, arena, &st); return st;
-  case CZ_METRIC_MACRO_F1: *out = cz_score_f1_macro(j->predicted, j->wanted, j->n, set->n_labels); return CZ_OK;
+  case CZ_METRIC_MACRO_F1:
+    *out = cz_score_f1_macro(j->predicted, j->wanted, j->n, set->n_labels);
+    return CZ_OK;
   case CZ_METRIC_MCC: return cz_score_matthews(out, j->predicted, j->wanted, j->n, set->n_labels);
   case CZ_METRIC_PEARSON: *out = cz_score_pearson(j->x, j->y, j->n); return CZ_OK;
   case CZ_METRIC_SPEARMAN: return cz_score_spearman(out, j->x, j->y, j->n);
   case CZ_METRIC_GROUP_EM: *out = group_exact(j, set); return CZ_OK;
   case CZ_METRIC_SQUAD_EM: return squad(out, j, set, true);
   case CZ_METRIC_SQUAD_F1: return squad(out, j, set, false);
-  case CZ_METRIC_ROUGE1: return cz_score_rouge_mean(out, j->outputs, j->references, j->n, CZ_ROUGE_1);
-  case CZ_METRIC_ROUGE2: return cz_score_rouge_mean(out, j->outputs, j->references, j->n, CZ_ROUGE_2);
+  case CZ_METRIC_ROUGE1:
+    return cz_score_rouge_mean(out, j->outputs, j->references, j->n, CZ_ROUGE_1);
+  case CZ_METRIC_ROUGE2:
+    return cz_score_rouge_mean(out, j->outputs, j->references, j->n, CZ_ROUGE_2);
   case CZ_METRIC_ROUGEL: return summary_rouge(out, j, arena);
   case CZ_METRIC_BLEU: return bleu(out, j);
   case CZ_METRIC_NONE:
@@ -173,7 +189,8 @@ static cz_status score_one(double *out, cz_task_metric metric, const judged *j, 
   return CZ_FAIL(CZ_EINVAL, "task %s: score %d is none", set->row->name, metric);
 }
 
-/** CZ_EINVAL when SET has a record without a known answer, as test files do: there is nothing to learn or to score against. */
+/** CZ_EINVAL when SET has a record without a known answer, as test files do: there is
+ * nothing to learn or to score against. */
 cz_status cz_task_answered(const cz_task_set *set) {
   bool classes = set->judge == CZ_JUDGE_LABEL || set->judge == CZ_JUDGE_NOUN;
   for (size_t i = 0; i < set->n; i++)
@@ -182,8 +199,9 @@ cz_status cz_task_answered(const cz_task_set *set) {
   return CZ_OK;
 }
 
-/** Scores OUTPUTS, one text a record of SET, by the set's metrics: SCORES[CZ_TASK_METRICS], times 100 as the papers print them, those of absent
- * metrics 0. CZ_EINVAL for a set that cz_task_answered refuses. */
+/** Scores OUTPUTS, one text a record of SET, by the set's metrics:
+ * SCORES[CZ_TASK_METRICS], times 100 as the papers print them, those of absent metrics
+ * 0. CZ_EINVAL for a set that cz_task_answered refuses. */
 cz_status cz_task_score(double *scores, const cz_task_set *set, const char *const *outputs) {
   cz_arena *arena = NULL;
   judged j;
@@ -201,7 +219,9 @@ done:
   return st;
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int by_text(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 /* The most frequent target; of several, the first in the order of the bytes. */
 static cz_status majority(const char **out, const cz_task_set *train) {
@@ -234,14 +254,16 @@ static cz_status lead(const char **out, cz_arena *arena, const char *text, int64
   return CZ_OK;
 }
 
-/** What the set's baseline writes for each record of SET, given the training records TRAIN of the same task; the texts live as long as the sets and
- * the arena. */
-cz_status cz_task_baseline_outputs(const char **outputs, cz_arena *arena, const cz_task_set *train, const cz_task_set *set) {
+/** What the set's baseline writes for each record of SET, given the training records
+ * TRAIN of the same task; the texts live as long as the sets and the arena. */
+cz_status cz_task_baseline_outputs(const char **outputs, cz_arena *arena, const cz_task_set *train,
+                                   const cz_task_set *set) {
   const char *common = NULL;
   if (set->baseline == CZ_BASELINE_MAJORITY) CZ_TRY(majority(&common, train));
   for (size_t i = 0; i < set->n; i++) {
     outputs[i] = set->baseline == CZ_BASELINE_COPY ? set->records[i].source : common;
-    if (set->baseline == CZ_BASELINE_LEAD) CZ_TRY(lead(&outputs[i], arena, set->records[i].source, set->lead_words));
+    if (set->baseline == CZ_BASELINE_LEAD)
+      CZ_TRY(lead(&outputs[i], arena, set->records[i].source, set->lead_words));
   }
   return CZ_OK;
 }

@@ -6,6 +6,7 @@
 
 CZ_MUST cz_status cz_task_answered(const cz_task_set *set);
 CZ_MUST cz_status cz_task_score(double *scores, const cz_task_set *set, const char *const *outputs);
-CZ_MUST cz_status cz_task_baseline_outputs(const char **outputs, cz_arena *arena, const cz_task_set *train, const cz_task_set *set);
+CZ_MUST cz_status cz_task_baseline_outputs(const char **outputs, cz_arena *arena,
+                                           const cz_task_set *train, const cz_task_set *set);
 
 #endif

@@ -20,14 +20,19 @@ const cz_task_row *const cz_task_rows[] = {
 
 const size_t cz_task_count = sizeof cz_task_rows / sizeof *cz_task_rows;
 
-const char *const cz_task_metric_names[] = {"none",     "accuracy", "f1",     "macro_f1", "mcc",    "pearson", "spearman", "group_em",
-                                            "squad_em", "squad_f1", "rouge1", "rouge2",   "rougeL", "bleu",    NULL};
-_Static_assert(sizeof cz_task_metric_names / sizeof *cz_task_metric_names == CZ_METRICS + 1, "one spelling a metric");
+const char *const cz_task_metric_names[] = {
+    "none",     "accuracy", "f1",     "macro_f1", "mcc",    "pearson", "spearman", "group_em",
+    "squad_em", "squad_f1", "rouge1", "rouge2",   "rougeL", "bleu",    NULL};
+_Static_assert(sizeof cz_task_metric_names / sizeof *cz_task_metric_names == CZ_METRICS + 1,
+               "one spelling a metric");
 
 const char *const cz_task_baseline_names[] = {"majority", "copy", "lead", NULL};
 
-#define FILE_KEY(key, what)                                                                                                                          \
-  { .name = #key, .type = CZ_KEY_TEXT, .offset = offsetof(cz_task_config, key), .fallback = "", .help = what }
+#define FILE_KEY(key, what)                                                                        \
+  {                                                                                                \
+    .name = #key, .type = CZ_KEY_TEXT, .offset = offsetof(cz_task_config, key), .fallback = "",    \
+    .help = what                                                                                   \
+  }
 
 const cz_key_spec cz_task_file_keys[CZ_TASK_FILE_KEYS] = {
     FILE_KEY(train, "file with the training records"),
@@ -38,7 +43,8 @@ const cz_key_spec cz_task_file_keys[CZ_TASK_FILE_KEYS] = {
      .offset = offsetof(cz_task_config, fidelity),
      .fallback = "paper",
      .choices = cz_fidelity_names,
-     .help = "what to do where the paper and its released code disagree: targets of copa, the place in wic, mark-up in multirc, blanks around marks "
+     .help = "what to do where the paper and its released code disagree: targets of copa, the "
+             "place in wic, mark-up in multirc, blanks around marks "
              "in squad"},
 };
 
@@ -57,42 +63,50 @@ cz_status cz_task_find(const cz_task_row **row, const char *name) {
   if (near) return CZ_FAIL(CZ_EUSAGE, "no task is called '%s'; did you mean '%s'?", name, near);
   cz_buf list = {0};
   cz_status st = CZ_OK;
-  for (size_t i = 0; i < cz_task_count && st == CZ_OK; i++) st = cz_buf_addf(&list, " %s", names[i]);
+  for (size_t i = 0; i < cz_task_count && st == CZ_OK; i++)
+    st = cz_buf_addf(&list, " %s", names[i]);
   if (st == CZ_OK) st = CZ_FAIL(CZ_EUSAGE, "no task is called '%s'; there are:%s", name, list.data);
   cz_buf_free(&list);
   return st;
 }
 
-/** Name of the file number SIDE, from 0, that PATH stands for in a task of ROW: PATH itself, or PATH.en and PATH.de of parallel text; empty after the
- * last. ROW null: PATH is no task's. CZ_EINVAL when the name does not fit N bytes. */
+/** Name of the file number SIDE, from 0, that PATH stands for in a task of ROW: PATH
+ * itself, or PATH.en and PATH.de of parallel text; empty after the last. ROW null: PATH
+ * is no task's. CZ_EINVAL when the name does not fit N bytes. */
 cz_status cz_task_file(char *out, size_t n, const cz_task_row *row, const char *path, int side) {
   bool parallel = row && row->sides[0];
   *out = '\0';
   if (side > 0 && (!parallel || !row->sides[side])) return CZ_OK;
-  int length = parallel ? snprintf(out, n, "%s.%s", path, row->sides[side]) : snprintf(out, n, "%s", path);
+  int length =
+      parallel ? snprintf(out, n, "%s.%s", path, row->sides[side]) : snprintf(out, n, "%s", path);
   return length >= 0 && (size_t)length < n ? CZ_OK : CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
 }
 
-/* The task and the scores that its results have; those of tsv and csv depend on its keys. */
+/* The task and the scores that its results have; those of tsv and csv depend on its
+ * keys. */
 static cz_status add_task(cz_buf *out, const cz_task_row *row, bool markdown) {
   CZ_TRY(cz_buf_addf(out, markdown ? "- `%s`: %s" : "  %-18s %s", row->name, row->help));
   for (int k = 0; k < CZ_TASK_METRICS && row->metrics[k] != CZ_METRIC_NONE; k++)
-    CZ_TRY(cz_buf_addf(out, "%s%s", k ? ", " : "; scores: ", cz_task_metric_names[row->metrics[k]]));
+    CZ_TRY(
+        cz_buf_addf(out, "%s%s", k ? ", " : "; scores: ", cz_task_metric_names[row->metrics[k]]));
   return cz_buf_addf(out, "\n");
 }
 
 static cz_status add_own_scores(cz_buf *out, bool markdown) {
   CZ_TRY(cz_buf_addf(out, markdown ? "\nScores of `tsv` and `csv`:" : "  scores of tsv and csv:"));
   for (int k = 1; k < CZ_METRICS; k++)
-    if (cz_task_metric_is_own((cz_task_metric)k)) CZ_TRY(cz_buf_addf(out, " %s", cz_task_metric_names[k]));
+    if (cz_task_metric_is_own((cz_task_metric)k))
+      CZ_TRY(cz_buf_addf(out, " %s", cz_task_metric_names[k]));
   return cz_buf_addf(out, "\n");
 }
 
-/** Appends the list of tasks with their scores, the keys of one whose format is fixed, and those of one that a user describes; MARKDOWN for
- * documents. */
+/** Appends the list of tasks with their scores, the keys of one whose format is fixed,
+ * and those of one that a user describes; MARKDOWN for documents. */
 cz_status cz_task_help(cz_buf *out, bool markdown) {
-  static const cz_section fixed = CZ_TASK_SECTION("files of a known task; an item of tasks.list with its `name`");
-  CZ_TRY(cz_buf_addf(out, markdown ? "### tasks\n\n" : "tasks: names that an item of tasks.list can have\n"));
+  static const cz_section fixed =
+      CZ_TASK_SECTION("files of a known task; an item of tasks.list with its `name`");
+  CZ_TRY(cz_buf_addf(out, markdown ? "### tasks\n\n"
+                                   : "tasks: names that an item of tasks.list can have\n"));
   for (size_t i = 0; i < cz_task_count; i++) CZ_TRY(add_task(out, cz_task_rows[i], markdown));
   CZ_TRY(add_own_scores(out, markdown));
   if (markdown) CZ_TRY(cz_buf_addf(out, "\n"));
@@ -114,8 +128,9 @@ static bool together(const cz_task_set *s, size_t a, size_t b) {
   return a == b;
 }
 
-/** Keeps some MOST of the records (0: all), spread evenly over the file, which may be sorted. Those that one score judges together stay together or
- * go together, so their number may be a little off. */
+/** Keeps some MOST of the records (0: all), spread evenly over the file, which may be
+ * sorted. Those that one score judges together stay together or go together, so their
+ * number may be a little off. */
 void cz_task_thin(cz_task_set *set, size_t most) {
   size_t groups = 0, kept = 0, taken = 0;
   if (most == 0 || set->n <= most) return;
@@ -132,9 +147,11 @@ void cz_task_thin(cz_task_set *set, size_t most) {
   set->n = kept;
 }
 
-/** A set without records: what labels, scores and judge ROW has under CONFIG, whose strings are borrowed. CZ_EUSAGE when they don't fit together. The
- * caller destroys the set. */
-cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row, const cz_task_config *config) {
+/** A set without records: what labels, scores and judge ROW has under CONFIG, whose
+ * strings are borrowed. CZ_EUSAGE when they don't fit together. The caller destroys the
+ * set. */
+cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row,
+                           const cz_task_config *config) {
   cz_task_set *s;
   CZ_TRY(cz_alloc(set, 1, sizeof **set));
   s = *set;
@@ -152,10 +169,13 @@ cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row, const cz_t
   return st;
 }
 
-/** Reads the file at PATH as records of ROW; all texts and PATH are copied, the strings of CONFIG are borrowed. TRAIN leaves out records that only an
- * evaluation wants, and gives one record per answer where the task trains on each. CZ_EINVAL with file, line and column when the file is not what the
- * task's layout says, or holds no record. The caller destroys the set. */
-cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_config *config, const char *path, cz_task_use use) {
+/** Reads the file at PATH as records of ROW; all texts and PATH are copied, the strings
+ * of CONFIG are borrowed. TRAIN leaves out records that only an evaluation wants, and
+ * gives one record per answer where the task trains on each. CZ_EINVAL with file, line
+ * and column when the file is not what the task's layout says, or holds no record. The
+ * caller destroys the set. */
+cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_config *config,
+                       const char *path, cz_task_use use) {
   char *name;
   cz_status st;
   CZ_TRY(cz_task_describe(set, row, config));

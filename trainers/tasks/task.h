@@ -1,13 +1,16 @@
-/* Tasks in T5's text-to-text format (reference t5.md 7): how a record of an official file becomes the text that the model reads, the text that it
- * must write, and the answers that count as right. A row per task; the list is tasks.def.
+/* Tasks in T5's text-to-text format (reference t5.md 7): how a record of an official file
+ * becomes the text that the model reads, the text that it must write, and the answers
+ * that count as right. A row per task; the list is tasks.def.
  *
- * `fidelity`, where the paper's appendix D and the released code depart (`corrected` does what stands under `code`, except SQuAD):
+ * `fidelity`, where the paper's appendix D and the released code depart (`corrected` does
+ * what stands under `code`, except SQuAD):
  *
  *              paper (default)                     code
  *   copa       targets False, True                 choice1, choice2
  *   wic        "pos: N" first, when the file has it  never
  *   multirc    mark-up of the passage kept         <br> becomes a space, <b> and </b> go
- *   squad      text as it is (and corrected)       a space on either side of every punctuation mark, also in answers */
+ *   squad      text as it is (and corrected)       a space on either side of every
+ *                                                  punctuation mark, also in answers */
 #ifndef CZ_TASK_H
 #define CZ_TASK_H
 
@@ -59,7 +62,8 @@ typedef enum cz_task_use { CZ_TASK_TRAIN, CZ_TASK_EVALUATE } cz_task_use;
 /* Texts are NUL-terminated UTF-8, owned by the set. */
 typedef struct cz_task_record {
   const char *inputs, *targets;
-  const char *source; /* what a summary or translation starts from, without prefix; the inputs where nothing else fits */
+  const char *source; /* what a summary or translation starts from, without prefix; the inputs where
+                         nothing else fits */
   const char *const *answers;
   int32_t n_answers;
   int32_t label; /* class, -1: none */
@@ -68,7 +72,8 @@ typedef struct cz_task_record {
   int64_t group; /* records with the same number are judged together */
 } cz_task_record;
 
-/* Keys of a task's section: files and fidelity of the known tasks; files and all that follows of `tsv` and `csv`, which users describe (custom.c). */
+/* Keys of a task's section: files and fidelity of the known tasks; files and all that
+ * follows of `tsv` and `csv`, which users describe (custom.c). */
 typedef struct cz_task_config {
   const char *train, *dev, *test;
   int fidelity;
@@ -104,21 +109,26 @@ typedef struct cz_task_row {
   cz_task_judge judge;
   cz_task_baseline baseline;
   int64_t lead_words;
-  cz_status (*describe)(cz_task_set *set);               /* labels, scores and judge from the configuration; null: the row says it all */
+  cz_status (*describe)(cz_task_set *set); /* labels, scores and judge from the configuration; null:
+                                              the row says it all */
   cz_status (*read)(cz_task_set *set, const char *path); /* adds the file's records */
-  const void *format;                                    /* what `read` wants to know of this task, or null */
-  const char *sides[3]; /* parallel text: what the names of its two files end in, PATH.en and PATH.de; null-terminated, none: one file */
+  const void *format;   /* what `read` wants to know of this task, or null */
+  const char *sides[3]; /* parallel text: what the names of its two files end in, PATH.en and
+                           PATH.de; null-terminated, none: one file */
 } cz_task_row;
 
 extern const cz_task_row *const cz_task_rows[];
 extern const size_t cz_task_count;
 
-CZ_MUST cz_status cz_task_file(char *out, size_t n, const cz_task_row *row, const char *path, int side);
+CZ_MUST cz_status cz_task_file(char *out, size_t n, const cz_task_row *row, const char *path,
+                               int side);
 CZ_MUST cz_status cz_task_find(const cz_task_row **row, const char *name);
 CZ_MUST cz_status cz_task_help(cz_buf *out, bool markdown);
 void cz_task_thin(cz_task_set *set, size_t most);
-CZ_MUST cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row, const cz_task_config *config);
-CZ_MUST cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_config *config, const char *path, cz_task_use use);
+CZ_MUST cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row,
+                                   const cz_task_config *config);
+CZ_MUST cz_status cz_task_load(cz_task_set **set, const cz_task_row *row,
+                               const cz_task_config *config, const char *path, cz_task_use use);
 void cz_task_set_destroy(cz_task_set **set);
 
 #endif

@@ -12,9 +12,11 @@ void cz_flat_batch_free(cz_flat_batch *b) {
   free(b->prefix.data);
 }
 
-/** Sets the capacities of OPTIONS to what B takes, leaving the rest, and points FEED at B's lists, which must outlive it. The loss is the sum over
- * counted positions divided by DENOMINATOR. */
-void cz_flat_batch_fit(cz_net_options *options, cz_feed *feed, const cz_flat_batch *b, double denominator) {
+/** Sets the capacities of OPTIONS to what B takes, leaving the rest, and points FEED at
+ * B's lists, which must outlive it. The loss is the sum over counted positions divided
+ * by DENOMINATOR. */
+void cz_flat_batch_fit(cz_net_options *options, cz_feed *feed, const cz_flat_batch *b,
+                       double denominator) {
   options->max_segments = b->segments;
   options->max_inputs = b->enc.len ? (int64_t)b->enc.len : 1;
   options->max_targets = (int64_t)b->dec.len;

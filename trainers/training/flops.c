@@ -1,35 +1,47 @@
 #include "training/flops.h"
 
-/* Per token: q, k, v and o products, 8 D HK; scores and their use against N keys, 4 N HK. */
+/* Per token: q, k, v and o products, 8 D HK; scores and their use against N keys, 4 N
+ * HK. */
 static double attention(const cz_model_config *c, double keys) {
   double inner = (double)(c->n_heads * c->d_kv);
   return 8 * (double)c->d_model * inner + 4 * keys * inner;
 }
 
-static double feed_forward(const cz_model_config *c) { return (c->gated ? 6 : 4) * (double)c->d_model * (double)c->d_ff; }
+static double feed_forward(const cz_model_config *c) {
+  return (c->gated ? 6 : 4) * (double)c->d_model * (double)c->d_ff;
+}
 
-/** FLOP of the matrix products of one forward pass, a multiplication and an addition counted as two; causal halves are not discounted. With B
- * segments of S inputs and T targets, inner = H K:
+/** FLOP of the matrix products of one forward pass, a multiplication and an addition
+ * counted as two; causal halves are not discounted. With B segments of S inputs and T
+ * targets, inner = H K:
  *
  *   encoder   L B S (8 D inner + 4 S inner + 4 D F)
  *
- *   decoder   L B (T (8 D inner + 4 T inner + 4 D F) + T (4 D inner + 4 S inner) + S 4 D inner)
+ *   decoder   L B (T (8 D inner + 4 T inner + 4 D F) + T (4 D inner + 4 S inner) + S 4
+ *             D inner)
  *
- *             its last two terms are cross-attention: q and o for each target, k and v for each input
+ *             its last two terms are cross-attention: q and o for each target, k and v
+ *             for each input
  *
  *   output    2 D V for each position that is predicted
  *
- * A gated feed-forward has 6 D F. A single stack runs L blocks over S + T tokens. Reference feasibility.md 2. */
+ * A gated feed-forward has 6 D F. A single stack runs L blocks over S + T tokens.
+ * Reference feasibility.md 2. */
 double cz_flops_forward(const cz_model_config *c, const cz_step_shape *s) {
-  double D = (double)c->d_model, inner = (double)(c->n_heads * c->d_kv), S = s->inputs, T = s->targets, n = S + T;
+  double D = (double)c->d_model, inner = (double)(c->n_heads * c->d_kv), S = s->inputs,
+         T = s->targets, n = S + T;
   double row = 2 * D * (double)c->vocab_size;
   if (c->family->architecture != CZ_ENCODER_DECODER)
-    return s->segments * ((double)c->n_layers * n * (attention(c, n) + feed_forward(c)) + row * (s->loss_on_inputs ? n : T));
+    return s->segments * ((double)c->n_layers * n * (attention(c, n) + feed_forward(c)) +
+                          row * (s->loss_on_inputs ? n : T));
   double encoder = (double)c->n_layers * S * (attention(c, S) + feed_forward(c));
   double cross = T * (4 * D * inner + 4 * S * inner) + S * 4 * D * inner;
   double decoder = (double)c->n_decoder_layers * (T * (attention(c, T) + feed_forward(c)) + cross);
   return s->segments * (encoder + decoder + row * T);
 }
 
-/** FLOP of a training step: the forward pass, and twice as much for the gradients of inputs and weights. Recomputation is not counted. */
-double cz_flops_step(const cz_model_config *c, const cz_step_shape *s) { return 3 * cz_flops_forward(c, s); }
+/** FLOP of a training step: the forward pass, and twice as much for the gradients of
+ * inputs and weights. Recomputation is not counted. */
+double cz_flops_step(const cz_model_config *c, const cz_step_shape *s) {
+  return 3 * cz_flops_forward(c, s);
+}

@@ -1,5 +1,6 @@
-/* Multiplications and additions of a training step, from the model's configuration and the lengths of a batch: one formula for predictions. What a
- * benchmark counts on the graph itself must agree with it. */
+/* Multiplications and additions of a training step, from the model's configuration and
+ * the lengths of a batch: one formula for predictions. What a benchmark counts on the
+ * graph itself must agree with it. */
 #ifndef CZ_TRAINING_FLOPS_H
 #define CZ_TRAINING_FLOPS_H
 

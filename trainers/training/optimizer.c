@@ -44,7 +44,8 @@ static void lay_out(cz_optimizer *o, const cz_param *p, slots *s) {
 }
 
 /** Creates the optimizer of PARAMS (borrowed) with its state zeroed on the same device. */
-cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys *keys, cz_params *params) {
+cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys *keys,
+                              cz_params *params) {
   cz_status st;
   CZ_TRY(cz_alloc(optimizer, 1, sizeof **optimizer));
   cz_optimizer *o = *optimizer;
@@ -61,7 +62,8 @@ fail:
   return st;
 }
 
-/** Frees the optimizer and its state, not the parameters; clears the pointer, accepts null. */
+/** Frees the optimizer and its state, not the parameters; clears the pointer, accepts
+ * null. */
 void cz_optimizer_destroy(cz_optimizer **optimizer) {
   cz_optimizer *o = *optimizer;
   if (!o) return;
@@ -103,7 +105,9 @@ cz_status cz_optimizer_finite(cz_optimizer *o, bool *finite) {
 }
 
 static cz_arg state_arg(const cz_optimizer *o, const slots *s, int i, const cz_param *p) {
-  cz_arg a = {.data = (char *)o->state + (size_t)s->offset[i] * real_bytes(o), .dtype = o->params->device->real, .ndim = p->ndim};
+  cz_arg a = {.data = (char *)o->state + (size_t)s->offset[i] * real_bytes(o),
+              .dtype = o->params->device->real,
+              .ndim = p->ndim};
   for (int k = 0; k < p->ndim; k++) a.dim[k] = p->dim[k];
   if (!s->factored) return a;
   a.ndim = p->ndim - 1; /* rows: all dimensions but the last; columns: all but the last but one */
@@ -117,7 +121,8 @@ static cz_arg param_arg(const cz_optimizer *o, const cz_param *p, void *data) {
   return a;
 }
 
-static cz_status step_adafactor(cz_optimizer *o, const cz_param *p, const slots *s, const cz_arg *hyper) {
+static cz_status step_adafactor(cz_optimizer *o, const cz_param *p, const slots *s,
+                                const cz_arg *hyper) {
   cz_adafactor_attr attr = {.decay_exponent = o->keys.decay_exponent,
                             .clip = o->keys.clip_threshold,
                             .eps1 = 1e-30,
@@ -137,7 +142,8 @@ static cz_status step_adafactor(cz_optimizer *o, const cz_param *p, const slots 
   return cz_op_run(o->params->device, CZ_OP_adafactor, &call, &o->scratch);
 }
 
-static cz_status step_adamw(cz_optimizer *o, const cz_param *p, const slots *s, const cz_arg *hyper) {
+static cz_status step_adamw(cz_optimizer *o, const cz_param *p, const slots *s,
+                            const cz_arg *hyper) {
   cz_adamw_attr attr = {.beta1 = o->keys.beta1,
                         .beta2 = o->keys.beta2,
                         .eps = o->keys.epsilon,
@@ -153,7 +159,8 @@ static cz_status step_adamw(cz_optimizer *o, const cz_param *p, const slots *s, 
   return cz_op_run(o->params->device, CZ_OP_adamw, &call, &o->scratch);
 }
 
-/** Updates every trainable parameter from its gradient times GRADIENT_SCALE. STEP counts from 0; RATE is the learning rate of this step. */
+/** Updates every trainable parameter from its gradient times GRADIENT_SCALE. STEP counts
+ * from 0; RATE is the learning rate of this step. */
 cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate, double gradient_scale) {
   bool adafactor = o->keys.name == CZ_OPTIMIZER_ADAFACTOR;
   const double values[3] = {rate, (double)(adafactor ? step : step + 1), gradient_scale};
@@ -162,7 +169,8 @@ cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate, double g
   for (size_t i = 0; i < o->params->n; i++) {
     const cz_param *p = o->params->list[i];
     if (!p->trainable) continue;
-    CZ_TRY(adafactor ? step_adafactor(o, p, &o->slots[i], &hyper) : step_adamw(o, p, &o->slots[i], &hyper));
+    CZ_TRY(adafactor ? step_adafactor(o, p, &o->slots[i], &hyper)
+                     : step_adamw(o, p, &o->slots[i], &hyper));
   }
   return CZ_OK;
 }
@@ -177,14 +185,16 @@ cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c) {
   return cz_checkpoint_get_device(c, o->params->device, o->state, "optimizer", o->flat);
 }
 
-/** The learning rate of STEP (from 0) in a run of STEPS. rsqrt: learning_rate / sqrt(max(step, warmup_steps)), T5's (t5.md 6.1). linear and cosine:
- * rise over warmup_steps, then fall to final_rate * learning_rate at the last step. */
+/** The learning rate of STEP (from 0) in a run of STEPS. rsqrt: learning_rate /
+ * sqrt(max(step, warmup_steps)), T5's (t5.md 6.1). linear and cosine: rise over
+ * warmup_steps, then fall to final_rate * learning_rate at the last step. */
 double cz_schedule_rate(const cz_optimizer_keys *k, int64_t step, int64_t steps) {
   double peak = k->learning_rate, warm = (double)k->warmup_steps, n = (double)step;
   if (k->schedule == CZ_SCHEDULE_RSQRT) return peak / sqrt(fmax(fmax(n, warm), 1));
   if (n < warm) return peak * (n + 1) / warm;
   if (k->schedule == CZ_SCHEDULE_CONSTANT || steps - 1 <= k->warmup_steps) return peak;
   double part = (n - warm) / ((double)(steps - 1) - warm); /* 0 at the peak, 1 at the last step */
-  double fall = k->schedule == CZ_SCHEDULE_LINEAR ? 1 - part : 0.5 * (1 + cos(3.14159265358979323846 * part));
+  double fall =
+      k->schedule == CZ_SCHEDULE_LINEAR ? 1 - part : 0.5 * (1 + cos(3.14159265358979323846 * part));
   return peak * (k->final_rate + (1 - k->final_rate) * fall);
 }

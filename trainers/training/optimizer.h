@@ -1,4 +1,5 @@
-/* Optimizers and schedules: which op updates a parameter, which state it keeps, and at what rate. */
+/* Optimizers and schedules: which op updates a parameter, which state it keeps, and at
+ * what rate. */
 #ifndef CZ_TRAINING_OPTIMIZER_H
 #define CZ_TRAINING_OPTIMIZER_H
 
@@ -8,11 +9,13 @@
 
 typedef struct cz_optimizer cz_optimizer;
 
-CZ_MUST cz_status cz_optimizer_create(cz_optimizer **o, const cz_optimizer_keys *keys, cz_params *params);
+CZ_MUST cz_status cz_optimizer_create(cz_optimizer **o, const cz_optimizer_keys *keys,
+                                      cz_params *params);
 void cz_optimizer_destroy(cz_optimizer **o);
 CZ_MUST cz_status cz_optimizer_norm(cz_optimizer *o, double *norm);
 CZ_MUST cz_status cz_optimizer_finite(cz_optimizer *o, bool *finite);
-CZ_MUST cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate, double gradient_scale);
+CZ_MUST cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate,
+                                    double gradient_scale);
 CZ_MUST cz_status cz_optimizer_save(cz_optimizer *o, cz_checkpoint_writer *w);
 CZ_MUST cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c);
 size_t cz_optimizer_bytes(const cz_optimizer *o);

@@ -1,13 +1,16 @@
-/* T5's parameters: names as Hugging Face has them (reference models.md 2.2), shapes, and Mesh TensorFlow's initialisers (t5.md 1.3). */
+/* T5's parameters: names as Hugging Face has them (reference models.md 2.2), shapes, and
+ * Mesh TensorFlow's initialisers (t5.md 1.3). */
 #include "nn/model.h"
 
 #include <math.h>
 #include <stdio.h>
 
-static cz_status declare(cz_model *m, cz_param **out, const char *name, int64_t rows, int64_t columns, cz_init_kind kind, double scale) {
+static cz_status declare(cz_model *m, cz_param **out, const char *name, int64_t rows,
+                         int64_t columns, cz_init_kind kind, double scale) {
   const int64_t dim[2] = {rows, columns};
   bool matrix = columns > 0;
-  return cz_params_declare(m->params, out, name, matrix ? 2 : 1, dim, (cz_init){kind, m->config.init_factor * scale}, matrix);
+  return cz_params_declare(m->params, out, name, matrix ? 2 : 1, dim,
+                           (cz_init){kind, m->config.init_factor * scale}, matrix);
 }
 
 static cz_status declare_norm(cz_model *m, cz_param **out, const char *at) {
@@ -17,20 +20,24 @@ static cz_status declare_norm(cz_model *m, cz_param **out, const char *at) {
 }
 
 /* q carries the 1/sqrt(K) that T5's attention leaves out. */
-static cz_status declare_attention(cz_model *m, cz_attention_layer *a, const char *layer, const char *kind) {
+static cz_status declare_attention(cz_model *m, cz_attention_layer *a, const char *layer,
+                                   const char *kind) {
   const cz_model_config *c = &m->config;
   double D = (double)c->d_model, K = (double)c->d_kv, inner = (double)(c->n_heads * c->d_kv);
   const struct {
     const char *name;
     cz_param **out;
     double deviation;
-  } w[] = {{"q", &a->q, 1 / sqrt(D * K)}, {"k", &a->k, 1 / sqrt(D)}, {"v", &a->v, 1 / sqrt(D)}, {"o", &a->o, 1 / sqrt(inner)}};
+  } w[] = {{"q", &a->q, 1 / sqrt(D * K)},
+           {"k", &a->k, 1 / sqrt(D)},
+           {"v", &a->v, 1 / sqrt(D)},
+           {"o", &a->o, 1 / sqrt(inner)}};
   char name[160];
   for (int i = 0; i < 4; i++) {
     bool output = i == 3;
     snprintf(name, sizeof name, "%s.%s.%s.weight", layer, kind, w[i].name);
-    CZ_TRY(declare(m, w[i].out, name, output ? c->d_model : c->n_heads * c->d_kv, output ? c->n_heads * c->d_kv : c->d_model, CZ_INIT_NORMAL,
-                   w[i].deviation));
+    CZ_TRY(declare(m, w[i].out, name, output ? c->d_model : c->n_heads * c->d_kv,
+                   output ? c->n_heads * c->d_kv : c->d_model, CZ_INIT_NORMAL, w[i].deviation));
   }
   snprintf(name, sizeof name, "%s.layer_norm", layer);
   return declare_norm(m, &a->norm, name);
@@ -52,12 +59,15 @@ static cz_status declare_ffn(cz_model *m, cz_ffn_layer *f, const char *layer) {
   return declare_norm(m, &f->norm, name);
 }
 
-/* Glorot uniform over [heads, buckets], TensorFlow's default, which the reference leaves in place. */
+/* Glorot uniform over [heads, buckets], TensorFlow's default, which the reference leaves
+ * in place. */
 static cz_status declare_table(cz_model *m, cz_stack *s) {
   const cz_model_config *c = &m->config;
   char name[160];
-  snprintf(name, sizeof name, "%s.block.0.layer.0.SelfAttention.relative_attention_bias.weight", s->name);
-  return declare(m, &s->table, name, c->buckets, c->n_heads, CZ_INIT_UNIFORM, sqrt(6.0 / (double)(c->n_heads + c->buckets)));
+  snprintf(name, sizeof name, "%s.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+           s->name);
+  return declare(m, &s->table, name, c->buckets, c->n_heads, CZ_INIT_UNIFORM,
+                 sqrt(6.0 / (double)(c->n_heads + c->buckets)));
 }
 
 static cz_status declare_stack(cz_model *m, cz_stack *s, const char *stack, int64_t n, bool cross) {
@@ -81,7 +91,8 @@ static cz_status declare_stack(cz_model *m, cz_stack *s, const char *stack, int6
   return declare_norm(m, &s->final_norm, layer);
 }
 
-/** Declares every parameter of a T5 model (both stacks, or the single one as `decoder`) in MODEL's list. */
+/** Declares every parameter of a T5 model (both stacks, or the single one as `decoder`)
+ * in MODEL's list. */
 cz_status cz_t5_declare(cz_model *m) {
   const cz_model_config *c = &m->config;
   bool pair = c->family->architecture == CZ_ENCODER_DECODER;
@@ -89,6 +100,8 @@ cz_status cz_t5_declare(cz_model *m) {
   if (pair) CZ_TRY(declare_stack(m, &m->encoder, "encoder", c->n_layers, false));
   CZ_TRY(declare_stack(m, &m->decoder, "decoder", pair ? c->n_decoder_layers : c->n_layers, pair));
   m->head = m->embedding;
-  if (!c->tied) CZ_TRY(declare(m, &m->head, "lm_head.weight", c->vocab_size, c->d_model, CZ_INIT_TRUNCATED, 1 / sqrt((double)c->d_model)));
+  if (!c->tied)
+    CZ_TRY(declare(m, &m->head, "lm_head.weight", c->vocab_size, c->d_model, CZ_INIT_TRUNCATED,
+                   1 / sqrt((double)c->d_model)));
   return CZ_OK;
 }

@@ -5,16 +5,23 @@
 #include <string.h>
 
 const char cz_bench_usage[] =
-    "cloze bench step [--model M] [--device D] [--segments N] [--inputs N] [--targets N] [--steps N] [--optimizer O] [--recompute] [--json]\n"
+    "cloze bench step [--model M] [--device D] [--segments N] [--inputs N] [--targets N] [--steps "
+    "N] [--optimizer O] [--recompute] [--json]\n"
     "cloze bench objectives [--model M] [--tokens N] [--json]\n"
-    "step: a training step on random tokens beside the matrix-product rate that the same run measures, interleaved, medians.\n"
+    "step: a training step on random tokens beside the matrix-product rate that the same run "
+    "measures, interleaved, medians.\n"
     "  --model M       t5-small (default), t5-v1_1-small, ...; --dtype f32\n"
-    "  --segments N    examples in a batch (default 8) of --inputs (512) and --targets (114) tokens; --steps N measured steps (default 5)\n"
+    "  --segments N    examples in a batch (default 8) of --inputs (512) and --targets (114) "
+    "tokens; --steps N measured steps (default 5)\n"
     "  --optimizer O   adamw (default), adafactor\n"
-    "  JSON keys: tokens_per_s, gflop_per_s, ceiling_gflop_per_s, share, peak_rss_bytes, cpu, by_op\n"
-    "objectives: for every objective at one token budget: mean lengths, FLOPs, step time, tokens and examples per second, peak memory\n"
-    "(worked out from what a step allocates, not measured). Lengths are means over thousands of pieces; the timed batch is near them.\n"
-    "  --model M       t5-small (default), ...; objectives without inputs train the lm-* of its size\n"
+    "  JSON keys: tokens_per_s, gflop_per_s, ceiling_gflop_per_s, share, peak_rss_bytes, cpu, "
+    "by_op\n"
+    "objectives: for every objective at one token budget: mean lengths, FLOPs, step time, tokens "
+    "and examples per second, peak memory\n"
+    "(worked out from what a step allocates, not measured). Lengths are means over thousands of "
+    "pieces; the timed batch is near them.\n"
+    "  --model M       t5-small (default), ...; objectives without inputs train the lm-* of its "
+    "size\n"
     "  --tokens N      raw tokens of a batch (default 4096)\n";
 
 /** The command `cloze bench`; its usage says what it measures. */

@@ -1,4 +1,5 @@
-/* `cloze bench`: speed of a training step against the machine's own product rate, and what the objectives cost. */
+/* `cloze bench`: speed of a training step against the machine's own product rate, and
+ * what the objectives cost. */
 #ifndef CZ_BENCH_H
 #define CZ_BENCH_H
 

@@ -1,4 +1,5 @@
-/* `cloze bench objectives`: one training step under each objective at one budget of raw text. */
+/* `cloze bench objectives`: one training step under each objective at one budget of raw
+ * text. */
 #include "base/text.h"
 #include "device/random.h"
 #include "base/args.h"
@@ -29,9 +30,11 @@ static cz_status append(cz_ids *to, const cz_ids *from, cz_ids *spans) {
   return cz_ids_add(spans, (int32_t)to->len);
 }
 
-/* FIRST: where, among SHIFTS places, N pieces in a row begin whose lengths together are nearest to N times the means: what a step costs is that of a
- * usual batch, with the spread that batches have. */
-static cz_status usual_pieces(uint32_t *first, const cz_objective *o, double inputs, double targets, int64_t n) {
+/* FIRST: where, among SHIFTS places, N pieces in a row begin whose lengths together are
+ * nearest to N times the means: what a step costs is that of a usual batch, with the
+ * spread that batches have. */
+static cz_status usual_pieces(uint32_t *first, const cz_objective *o, double inputs, double targets,
+                              int64_t n) {
   int64_t *lengths = NULL, sum[2] = {0};
   int32_t *ids;
   double least = INFINITY;
@@ -46,7 +49,8 @@ static cz_status usual_pieces(uint32_t *first, const cz_objective *o, double inp
     sum[0] += lengths[2 * i] = (int64_t)e.inputs.len;
     sum[1] += lengths[2 * i + 1] = (int64_t)e.targets.len;
     if (old) sum[0] -= old[0], sum[1] -= old[1];
-    double off = fabs((double)sum[0] - (double)n * inputs) + fabs((double)sum[1] - (double)n * targets);
+    double off =
+        fabs((double)sum[0] - (double)n * inputs) + fabs((double)sum[1] - (double)n * targets);
     if (i + 1 >= n && off < least) least = off, *first = (uint32_t)(i + 1 - n);
   }
 done:
@@ -58,7 +62,8 @@ done:
 }
 
 /* Corrupts N random pieces from number FIRST on. */
-static cz_status make_batch(cz_flat_batch *b, const cz_objective *o, uint32_t first, int64_t n_pieces, int32_t start) {
+static cz_status make_batch(cz_flat_batch *b, const cz_objective *o, uint32_t first,
+                            int64_t n_pieces, int32_t start) {
   int64_t n = o->cut.piece_tokens;
   int32_t *ids;
   cz_example e = {0};
@@ -67,12 +72,14 @@ static cz_status make_batch(cz_flat_batch *b, const cz_objective *o, uint32_t fi
   for (uint32_t i = first; b->segments < n_pieces; i++) {
     cz_stream s;
     cz_stream_init(&s, 1, "bench objectives", i, 0);
-    for (int64_t k = 0; k < n; k++) ids[k] = 3 + (int32_t)cz_stream_below(&s, (uint64_t)(o->vocabulary.size - SENTINELS - 3));
+    for (int64_t k = 0; k < n; k++)
+      ids[k] = 3 + (int32_t)cz_stream_below(&s, (uint64_t)(o->vocabulary.size - SENTINELS - 3));
     cz_piece piece = {.ids = ids, .n = n, .index = i};
     CZ_GO(st, cz_objective_apply(o, &e, &piece), done);
     CZ_GO(st, append(&b->enc, &e.inputs, &b->enc_spans), done);
     CZ_GO(st, append(&b->targets, &e.targets, &b->dec_spans), done);
-    for (size_t k = 0; k < e.targets.len; k++) CZ_GO(st, cz_ids_add(&b->dec, k ? e.targets.data[k - 1] : start), done);
+    for (size_t k = 0; k < e.targets.len; k++)
+      CZ_GO(st, cz_ids_add(&b->dec, k ? e.targets.data[k - 1] : start), done);
     b->segments++;
   }
   st = CZ_OK;
@@ -91,7 +98,10 @@ typedef struct timing {
 static cz_status time_step(timing *t, cz_model *m, const cz_flat_batch *b) {
   cz_net *net = NULL;
   cz_optimizer *optimizer = NULL;
-  cz_optimizer_keys keys = {.name = CZ_OPTIMIZER_ADAFACTOR, .learning_rate = 1e-4, .decay_exponent = 0.8, .clip_threshold = 1};
+  cz_optimizer_keys keys = {.name = CZ_OPTIMIZER_ADAFACTOR,
+                            .learning_rate = 1e-4,
+                            .decay_exponent = 0.8,
+                            .clip_threshold = 1};
   cz_net_options o = {.train = true, .dropout = 0, .z_loss = 1e-4};
   cz_feed f;
   cz_op_time times[CZ_OPS];
@@ -111,14 +121,16 @@ static cz_status time_step(timing *t, cz_model *m, const cz_flat_batch *b) {
   }
   int n = cz_graph_times(net->graph, times, CZ_OPS);
   for (int i = 0; i < n; i++) t->gflop += 1e-9 * (times[i].forward_flop + times[i].backward_flop);
-  t->bytes = cz_graph_bytes(net->graph) + cz_optimizer_bytes(optimizer) + 2 * (size_t)m->params->flat * cz_dtype_bytes(m->device->real);
+  t->bytes = cz_graph_bytes(net->graph) + cz_optimizer_bytes(optimizer) +
+             2 * (size_t)m->params->flat * cz_dtype_bytes(m->device->real);
 done:
   cz_optimizer_destroy(&optimizer);
   cz_net_destroy(&net);
   return st;
 }
 
-/* Objectives without inputs train a single stack of the same size; the others the encoder-decoder. */
+/* Objectives without inputs train a single stack of the same size; the others the
+ * encoder-decoder. */
 static cz_status model_for(cz_model **model, const bench *b, const cz_objective *o) {
   cz_model_config c;
   char name[64];
@@ -158,10 +170,13 @@ static cz_status bench_one(bench *b, const cz_objective_row *row) {
   CZ_GO(st, time_step(&t, m, &x), done);
   const int64_t raw = x.segments * o.cut.piece_tokens;
   double n = (double)x.segments, made = (double)(x.enc.len + x.dec.len);
-  json_array_append_new(b->rows, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "objective", row->name, "raw_tokens",
-                                           (json_int_t)raw, "examples", (json_int_t)x.segments, "mean_inputs", inputs, "mean_targets", targets,
-                                           "gflop", t.gflop, "step_seconds", t.seconds, "tokens_per_s", made / t.seconds, "raw_tokens_per_s",
-                                           (double)raw / t.seconds, "examples_per_s", n / t.seconds, "peak_bytes", (json_int_t)t.bytes));
+  json_array_append_new(
+      b->rows,
+      json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "objective", row->name,
+                "raw_tokens", (json_int_t)raw, "examples", (json_int_t)x.segments, "mean_inputs",
+                inputs, "mean_targets", targets, "gflop", t.gflop, "step_seconds", t.seconds,
+                "tokens_per_s", made / t.seconds, "raw_tokens_per_s", (double)raw / t.seconds,
+                "examples_per_s", n / t.seconds, "peak_bytes", (json_int_t)t.bytes));
 done:
   cz_flat_batch_free(&x);
   cz_model_destroy(&m);
@@ -169,27 +184,31 @@ done:
 }
 
 static void print_header(void) {
-  printf("%-18s %8s %8s %8s %9s %8s %9s %9s %9s %8s\n", "objective", "examples", "inputs", "targets", "GFLOP", "step s", "tokens/s", "raw t/s",
-         "examples/s", "memory");
+  printf("%-18s %8s %8s %8s %9s %8s %9s %9s %9s %8s\n", "objective", "examples", "inputs",
+         "targets", "GFLOP", "step s", "tokens/s", "raw t/s", "examples/s", "memory");
 }
 
 /* The row that is ready, at once: the next one may take a while. */
 static void print_row(const json_t *r) {
 #define REAL(key) json_number_value(json_object_get(r, key))
-  printf("%-18s %8.0f %8.1f %8.1f %9.1f %8.3f %9.0f %9.0f %9.2f %5.2f GB\n", json_string_value(json_object_get(r, "objective")), REAL("examples"),
-         REAL("mean_inputs"), REAL("mean_targets"), REAL("gflop"), REAL("step_seconds"), REAL("tokens_per_s"), REAL("raw_tokens_per_s"),
-         REAL("examples_per_s"), 1e-9 * REAL("peak_bytes"));
+  printf("%-18s %8.0f %8.1f %8.1f %9.1f %8.3f %9.0f %9.0f %9.2f %5.2f GB\n",
+         json_string_value(json_object_get(r, "objective")), REAL("examples"), REAL("mean_inputs"),
+         REAL("mean_targets"), REAL("gflop"), REAL("step_seconds"), REAL("tokens_per_s"),
+         REAL("raw_tokens_per_s"), REAL("examples_per_s"), 1e-9 * REAL("peak_bytes"));
 #undef REAL
   fflush(stdout);
 }
 
-/** `cloze bench objectives`: what each objective costs on one budget of raw text: the other side of the paper's comparison. */
+/** `cloze bench objectives`: what each objective costs on one budget of raw text: the
+ * other side of the paper's comparison. */
 cz_status cz_bench_objectives(int argc, char **argv) {
   bench b = {.model_name = "t5-small", .device_name = "cpu"};
   const char *tokens = "4096";
   cz_model_config c;
-  const cz_option options[] = {
-      {"--model", &b.model_name, NULL}, {"--device", &b.device_name, NULL}, {"--tokens", &tokens, NULL}, {"--json", NULL, &b.json}};
+  const cz_option options[] = {{"--model", &b.model_name, NULL},
+                               {"--device", &b.device_name, NULL},
+                               {"--tokens", &tokens, NULL},
+                               {"--json", NULL, &b.json}};
   cz_status st;
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 0, 0, cz_bench_usage));
@@ -197,7 +216,9 @@ cz_status cz_bench_objectives(int argc, char **argv) {
     return CZ_FAIL(CZ_EUSAGE, "--tokens: '%s' is not between 1 and 2^22", tokens);
   CZ_TRY(cz_model_config_named(&c, b.model_name));
   if (c.family->architecture != CZ_ENCODER_DECODER)
-    return CZ_FAIL(CZ_EUSAGE, "--model %s is no encoder-decoder, such as t5-small; objectives without inputs take the lm-* of its size",
+    return CZ_FAIL(CZ_EUSAGE,
+                   "--model %s is no encoder-decoder, such as t5-small; objectives without inputs "
+                   "take the lm-* of its size",
                    b.model_name);
   b.rows = json_array();
   CZ_GO(st, cz_device_open(&b.device, b.device_name), done);

@@ -1,4 +1,5 @@
-/* `cloze bench step`: training steps and plain matrix products in turns, so that speed is a share of what the machine gives at that time. */
+/* `cloze bench step`: training steps and plain matrix products in turns, so that speed is
+ * a share of what the machine gives at that time. */
 #include "base/text.h"
 #include "device/probe.h"
 #include "device/random.h"
@@ -46,22 +47,28 @@ static cz_status parse(bench *b, int argc, char **argv) {
   const struct {
     const char *name;
     int64_t *out, most;
-  } numbers[] = {
-      {"--segments", &b->segments, 4096}, {"--inputs", &b->inputs, 1 << 16}, {"--targets", &b->targets, 1 << 16}, {"--steps", &b->steps, MOST_STEPS}};
+  } numbers[] = {{"--segments", &b->segments, 4096},
+                 {"--inputs", &b->inputs, 1 << 16},
+                 {"--targets", &b->targets, 1 << 16},
+                 {"--steps", &b->steps, MOST_STEPS}};
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 0, 0, cz_bench_usage));
   const char *texts[] = {segments, inputs, targets, steps};
   for (int i = 0; i < 4; i++)
-    if (cz_parse_int(texts[i], numbers[i].out) != CZ_OK || *numbers[i].out < 1 || *numbers[i].out > numbers[i].most)
-      return CZ_FAIL(CZ_EUSAGE, "%s: '%s' is not between 1 and %lld", numbers[i].name, texts[i], (long long)numbers[i].most);
-  if (strcmp(b->dtype, "f32")) return CZ_FAIL(CZ_EUSAGE, "--dtype: '%s'; this build trains in f32", b->dtype);
+    if (cz_parse_int(texts[i], numbers[i].out) != CZ_OK || *numbers[i].out < 1 ||
+        *numbers[i].out > numbers[i].most)
+      return CZ_FAIL(CZ_EUSAGE, "%s: '%s' is not between 1 and %lld", numbers[i].name, texts[i],
+                     (long long)numbers[i].most);
+  if (strcmp(b->dtype, "f32"))
+    return CZ_FAIL(CZ_EUSAGE, "--dtype: '%s'; this build trains in f32", b->dtype);
   if (strcmp(b->optimizer_name, "adamw") && strcmp(b->optimizer_name, "adafactor"))
     return CZ_FAIL(CZ_EUSAGE, "--optimizer: '%s' is not adamw or adafactor", b->optimizer_name);
   return CZ_OK;
 }
 
 static void fill(int32_t *ids, int64_t n, int64_t vocabulary, cz_stream *s) {
-  for (int64_t i = 0; i < n; i++) ids[i] = 3 + (int32_t)cz_stream_below(s, (uint64_t)vocabulary - 3);
+  for (int64_t i = 0; i < n; i++)
+    ids[i] = 3 + (int32_t)cz_stream_below(s, (uint64_t)vocabulary - 3);
 }
 
 static cz_status make_batch(bench *b) {
@@ -72,8 +79,10 @@ static cz_status make_batch(bench *b) {
   CZ_TRY(cz_alloc(&b->spans, (size_t)(4 * B), sizeof *b->spans));
   fill(b->ids, S + 2 * T, b->model->config.vocab_size, &s);
   for (int64_t i = 0; i < B; i++) {
-    b->spans[2 * i] = (int32_t)(i * b->inputs), b->spans[2 * i + 1] = (int32_t)((i + 1) * b->inputs);
-    b->spans[2 * B + 2 * i] = (int32_t)(i * b->targets), b->spans[2 * B + 2 * i + 1] = (int32_t)((i + 1) * b->targets);
+    b->spans[2 * i] = (int32_t)(i * b->inputs),
+                 b->spans[2 * i + 1] = (int32_t)((i + 1) * b->inputs);
+    b->spans[2 * B + 2 * i] = (int32_t)(i * b->targets),
+                         b->spans[2 * B + 2 * i + 1] = (int32_t)((i + 1) * b->targets);
   }
   bool pair = b->model->config.family->architecture == CZ_ENCODER_DECODER;
   b->feed = (cz_feed){.segments = B,
@@ -93,7 +102,8 @@ static cz_status open_bench(bench *b) {
   cz_model_config c;
   CZ_TRY(cz_device_open(&b->device, b->device_name));
   CZ_TRY(cz_model_config_named(&c, b->model_name));
-  if (c.family->architecture == CZ_PREFIX_LM) return CZ_FAIL(CZ_EUSAGE, "bench step: choose an encoder-decoder or a language model");
+  if (c.family->architecture == CZ_PREFIX_LM)
+    return CZ_FAIL(CZ_EUSAGE, "bench step: choose an encoder-decoder or a language model");
   c.dropout = 0;
   CZ_TRY(cz_model_create(&b->model, &c, b->device));
   CZ_TRY(cz_params_init(b->model->params, 1));
@@ -106,7 +116,8 @@ static cz_status open_bench(bench *b) {
                       .dropout = 0,
                       .z_loss = 1e-4};
   CZ_TRY(cz_net_create(&b->net, b->model, &o));
-  b->keys = (cz_optimizer_keys){.name = strcmp(b->optimizer_name, "adamw") ? CZ_OPTIMIZER_ADAFACTOR : CZ_OPTIMIZER_ADAMW,
+  b->keys = (cz_optimizer_keys){.name = strcmp(b->optimizer_name, "adamw") ? CZ_OPTIMIZER_ADAFACTOR
+                                                                           : CZ_OPTIMIZER_ADAMW,
                                 .learning_rate = 1e-4,
                                 .beta1 = 0.9,
                                 .beta2 = 0.999,
@@ -129,7 +140,8 @@ static cz_status one_step(bench *b, int64_t step, double *seconds, double *updat
   return isfinite(norm) ? CZ_OK : CZ_FAIL(CZ_ENUMERIC, "bench: the gradient is not finite");
 }
 
-/* Peak memory is read before the probe's operands are made. Steps and products alternate, so that both see the same machine. */
+/* Peak memory is read before the probe's operands are made. Steps and products alternate,
+ * so that both see the same machine. */
 static cz_status measure(bench *b, int64_t *rss) {
   double first, update;
   CZ_TRY(one_step(b, 0, &first, &update));
@@ -154,7 +166,8 @@ static double median(double *x, int64_t n) {
   return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
 }
 
-/* Where a mean step went: the ops by the engine's clock, the optimizer, and what is left (feeding, the engine itself). */
+/* Where a mean step went: the ops by the engine's clock, the optimizer, and what is left
+ * (feeding, the engine itself). */
 typedef struct share {
   const char *name;
   double seconds, forward, backward, gflop; /* per step */
@@ -164,7 +177,8 @@ static int shares_of(const bench *b, share *out) {
   cz_op_time times[CZ_OPS];
   int n = cz_graph_times(b->net->graph, times, CZ_OPS);
   double steps = (double)b->steps, total = 0, update = 0, ops = 0;
-  for (int64_t i = 0; i < b->steps; i++) total += b->seconds[i] / steps, update += b->optimizer_seconds[i] / steps;
+  for (int64_t i = 0; i < b->steps; i++)
+    total += b->seconds[i] / steps, update += b->optimizer_seconds[i] / steps;
   for (int i = 0; i < n; i++) {
     out[i] = (share){.name = times[i].op,
                      .forward = times[i].forward_s / steps,
@@ -191,21 +205,28 @@ static json_t *summary_json(const bench *b, const summary *s) {
   for (int i = 0; i < s->n; i++) {
     const share *x = &s->shares[i];
     json_object_set_new(by_op, x->name,
-                        json_pack("{s:f, s:f, s:f, s:f, s:f}", "seconds", x->seconds, "forward_seconds", x->forward, "backward_seconds", x->backward,
+                        json_pack("{s:f, s:f, s:f, s:f, s:f}", "seconds", x->seconds,
+                                  "forward_seconds", x->forward, "backward_seconds", x->backward,
                                   "gflop", x->gflop, "share_of_step", x->seconds / s->mean));
   }
-  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "model", b->model_name, "device",
-                   b->device->name, "dtype", b->dtype, "cpu", s->cpu, "isa", cz_device_isa(), "threads", omp_get_max_threads(), "tokens",
-                   (json_int_t)s->tokens, "step_seconds", s->seconds, "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step", s->gflop,
-                   "gflop_per_s", s->gflop / s->seconds, "ceiling_gflop_per_s", s->ceiling, "share", s->gflop / s->seconds / s->ceiling,
-                   "peak_rss_bytes", (json_int_t)s->rss, "steps", (json_int_t)b->steps, "by_op", by_op);
+  return json_pack(
+      "{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "model",
+      b->model_name, "device", b->device->name, "dtype", b->dtype, "cpu", s->cpu, "isa",
+      cz_device_isa(), "threads", omp_get_max_threads(), "tokens", (json_int_t)s->tokens,
+      "step_seconds", s->seconds, "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step",
+      s->gflop, "gflop_per_s", s->gflop / s->seconds, "ceiling_gflop_per_s", s->ceiling, "share",
+      s->gflop / s->seconds / s->ceiling, "peak_rss_bytes", (json_int_t)s->rss, "steps",
+      (json_int_t)b->steps, "by_op", by_op);
 }
 
 static void print_summary(const bench *b, const summary *s) {
-  printf("%s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name, b->device->name, s->cpu, cz_device_isa(),
-         omp_get_max_threads(), s->seconds, (double)s->tokens / s->seconds);
-  printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now: %.1f %%; peak memory %.2f GB\n", s->gflop / s->seconds, s->ceiling,
-         100 * s->gflop / s->seconds / s->ceiling, 1e-9 * (double)s->rss);
+  printf("%s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name,
+         b->device->name, s->cpu, cz_device_isa(), omp_get_max_threads(), s->seconds,
+         (double)s->tokens / s->seconds);
+  printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now: %.1f %%; peak memory "
+         "%.2f GB\n",
+         s->gflop / s->seconds, s->ceiling, 100 * s->gflop / s->seconds / s->ceiling,
+         1e-9 * (double)s->rss);
   for (int i = 0; i < s->n; i++) {
     const share *x = &s->shares[i];
     printf("  %-14s %8.1f ms  %5.1f %%", x->name, 1e3 * x->seconds, 100 * x->seconds / s->mean);
@@ -222,16 +243,19 @@ static cz_status report(bench *b, int64_t rss) {
   s.ceiling = median(b->rates, b->steps);
   if (!b->json) return print_summary(b, &s), CZ_OK;
   json_t *root = summary_json(b, &s);
-  char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)) : NULL;
+  char *text =
+      root ? json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)) : NULL;
   if (text) puts(text);
   json_decref(root);
   free(text);
   return text ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for the report");
 }
 
-/** `cloze bench step`: the training step's speed as a share of the product rate that is measured in the same run. */
+/** `cloze bench step`: the training step's speed as a share of the product rate that is
+ * measured in the same run. */
 cz_status cz_bench_step(int argc, char **argv) {
-  bench b = {.model_name = "t5-small", .device_name = "cpu", .dtype = "f32", .optimizer_name = "adamw"};
+  bench b = {
+      .model_name = "t5-small", .device_name = "cpu", .dtype = "f32", .optimizer_name = "adamw"};
   int64_t rss = 0;
   cz_status st;
   CZ_TRY(parse(&b, argc, argv));

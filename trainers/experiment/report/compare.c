@@ -23,7 +23,8 @@ static cz_verdict judge(const cz_interval *ours, double baseline) {
 }
 
 /* X and Y: room for the seeds. */
-static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, size_t row, double *x, double *y) {
+static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, size_t row, double *x,
+                           double *y) {
   const cz_plan *p = &r->plan;
   const double *mine = values_of(r, column, row);
   size_t n = 0, m = 0, other = baseline_row(p);
@@ -40,8 +41,8 @@ static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, si
   return CZ_OK;
 }
 
-/** Row ROW under COLUMN: mean, deviation and interval over the seeds that are there, the paired interval to the plan's baseline row, and the verdict.
- */
+/** Row ROW under COLUMN: mean, deviation and interval over the seeds that are there, the
+ * paired interval to the plan's baseline row, and the verdict. */
 cz_status cz_compare_cell(cz_cell *cell, const cz_results *r, size_t column, size_t row) {
   double *x;
   *cell = (cz_cell){.paper = r->paper[column * r->plan.n_rows + row]};
@@ -51,7 +52,8 @@ cz_status cz_compare_cell(cz_cell *cell, const cz_results *r, size_t column, siz
   return st;
 }
 
-/** Rank agreement of a column's means with the paper's over the rows that both have; NaN where it is not defined. */
+/** Rank agreement of a column's means with the paper's over the rows that both have; NaN
+ * where it is not defined. */
 cz_status cz_compare_agreement(cz_agreement *a, const cz_results *r, size_t column) {
   size_t rows = r->plan.n_rows;
   double *x;
@@ -73,14 +75,17 @@ done:
 
 static const char *plainly(const char *kind) {
   static const char *const said[][2] = {
-      {"majority", "always answering with the most frequent label"}, {"copy", "copying the input"}, {"lead", "copying the first words of the input"}};
+      {"majority", "always answering with the most frequent label"},
+      {"copy", "copying the input"},
+      {"lead", "copying the first words of the input"}};
   for (size_t i = 0; i < sizeof said / sizeof *said; i++)
     if (kind && !strcmp(kind, said[i][0])) return said[i][1];
   return "the programs that know nothing";
 }
 
 /* MEAN_ABOVE: only rows whose mean is above the baseline. */
-static cz_status list_rows(cz_buf *out, const cz_results *r, size_t column, cz_verdict wanted, bool mean_above, size_t *n) {
+static cz_status list_rows(cz_buf *out, const cz_results *r, size_t column, cz_verdict wanted,
+                           bool mean_above, size_t *n) {
   cz_cell cell;
   *n = 0;
   for (size_t i = 0; i < r->plan.n_rows; i++) {
@@ -111,15 +116,29 @@ static cz_status baseline_remark(cz_buf *out, const cz_results *r, size_t column
           done);
   else if (fails)
     CZ_GO(st,
-          cz_buf_addf(out, "%s %s not beat %s (%.2f) by more than the interval", failing.data, fails > 1 ? "do" : "does", what, r->baseline[column]),
+          cz_buf_addf(out, "%s %s not beat %s (%.2f) by more than the interval", failing.data,
+                      fails > 1 ? "do" : "does", what, r->baseline[column]),
           done);
   else if (beats)
-    CZ_GO(st, cz_buf_addf(out, "every row beats %s (%.2f) by more than the interval", what, r->baseline[column]), done);
+    CZ_GO(st,
+          cz_buf_addf(out, "every row beats %s (%.2f) by more than the interval", what,
+                      r->baseline[column]),
+          done);
   else
-    CZ_GO(st, cz_buf_addf(out, "every row is above %s (%.2f), with one seed and so without an interval", what, r->baseline[column]), done);
-  if (fails && beats) CZ_GO(st, cz_buf_addf(out, "; %s %s", beating.data, beats > 1 ? "do" : "does"), done);
-  if (near) CZ_GO(st, cz_buf_addf(out, "; in the mean %s %s above it", nearly.data, near > 1 ? "are" : "is"), done);
-  if (fails && leads) CZ_GO(st, cz_buf_addf(out, "; %s %s above it with one seed", above.data, leads > 1 ? "are" : "is"), done);
+    CZ_GO(st,
+          cz_buf_addf(out, "every row is above %s (%.2f), with one seed and so without an interval",
+                      what, r->baseline[column]),
+          done);
+  if (fails && beats)
+    CZ_GO(st, cz_buf_addf(out, "; %s %s", beating.data, beats > 1 ? "do" : "does"), done);
+  if (near)
+    CZ_GO(st,
+          cz_buf_addf(out, "; in the mean %s %s above it", nearly.data, near > 1 ? "are" : "is"),
+          done);
+  if (fails && leads)
+    CZ_GO(st,
+          cz_buf_addf(out, "; %s %s above it with one seed", above.data, leads > 1 ? "are" : "is"),
+          done);
   st = cz_buf_addf(out, ".\n");
 done:
   cz_buf_free(&failing);
@@ -129,7 +148,8 @@ done:
   return st;
 }
 
-/* One sentence: which rows differ from the baseline row beyond the noise of the seeds. ALIKE: rows were compared, and none does. */
+/* One sentence: which rows differ from the baseline row beyond the noise of the seeds.
+ * ALIKE: rows were compared, and none does. */
 static cz_status row_remark(cz_buf *out, const cz_results *r, size_t column, bool *alike) {
   const cz_plan *p = &r->plan;
   size_t named = 0, compared = 0;
@@ -140,13 +160,18 @@ static cz_status row_remark(cz_buf *out, const cz_results *r, size_t column, boo
     CZ_GO(st, cz_compare_cell(&cell, r, column, i), done);
     compared += cell.difference.n > 1;
     if (!cell.differs) continue;
-    CZ_GO(st, cz_buf_addf(&text, "%s%s is %s", named++ ? ", " : "", p->rows[i].name, cell.difference.mean > 0 ? "above" : "below"), done);
+    CZ_GO(st,
+          cz_buf_addf(&text, "%s%s is %s", named++ ? ", " : "", p->rows[i].name,
+                      cell.difference.mean > 0 ? "above" : "below"),
+          done);
   }
   *alike = compared && !named;
   if (compared && named)
-    st = cz_buf_addf(out, "%s: %s %s beyond the noise of the seeds.\n", p->columns[column].name, text.data, p->baseline);
+    st = cz_buf_addf(out, "%s: %s %s beyond the noise of the seeds.\n", p->columns[column].name,
+                     text.data, p->baseline);
   else if (compared)
-    st = cz_buf_addf(out, "%s: no row differs from %s beyond the noise of the seeds.\n", p->columns[column].name, p->baseline);
+    st = cz_buf_addf(out, "%s: no row differs from %s beyond the noise of the seeds.\n",
+                     p->columns[column].name, p->baseline);
 done:
   cz_buf_free(&text);
   return st;
@@ -159,14 +184,20 @@ static cz_status agreement_remark(cz_buf *out, const cz_results *r, size_t colum
   if (a.n < 2) return CZ_OK;
   for (size_t i = 2; i <= a.n; i++) orders *= (double)i;
   if (isnan(a.kendall))
-    return cz_buf_addf(out, "%s: no rank agreement with the paper, because all rows are equal on one side.\n", r->plan.columns[column].name);
+    return cz_buf_addf(
+        out, "%s: no rank agreement with the paper, because all rows are equal on one side.\n",
+        r->plan.columns[column].name);
   return cz_buf_addf(
-      out, "%s: rank agreement with the paper's %s over %zu rows: Spearman %.2f, Kendall %.2f (one order in %.0f agrees fully by chance)%s.\n",
-      r->plan.columns[column].name, r->plan.columns[column].paper, a.n, a.spearman, a.kendall, orders,
+      out,
+      "%s: rank agreement with the paper's %s over %zu rows: Spearman %.2f, Kendall %.2f (one "
+      "order in %.0f agrees fully by chance)%s.\n",
+      r->plan.columns[column].name, r->plan.columns[column].paper, a.n, a.spearman, a.kendall,
+      orders,
       alike ? "; the rows do not differ beyond the noise, so this order may be chance" : "");
 }
 
-/* Whether every value is the same, to the last bit, under all seeds that have it, and some value has two. */
+/* Whether every value is the same, to the last bit, under all seeds that have it, and
+ * some value has two. */
 static bool seeds_agree(const cz_results *r) {
   const cz_plan *p = &r->plan;
   size_t compared = 0;
@@ -183,14 +214,19 @@ static bool seeds_agree(const cz_results *r) {
   return compared > 0;
 }
 
-/** Appends what the table says in words, one sentence a line: what is missing, who beats the simple baselines and who does not, what differs beyond
- * the noise, and how far the order agrees with the paper's. */
+/** Appends what the table says in words, one sentence a line: what is missing, who beats
+ * the simple baselines and who does not, what differs beyond the noise, and how far the
+ * order agrees with the paper's. */
 cz_status cz_compare_remarks(cz_buf *out, const cz_results *r) {
   const cz_plan *p = &r->plan;
-  if (r->done < r->total) CZ_TRY(cz_buf_addf(out, "The run is not finished: %zu of %zu stages are done.\n", r->done, r->total));
-  if (p->n_seeds == 1) CZ_TRY(cz_buf_addf(out, "One seed says nothing about noise: there are no intervals.\n"));
+  if (r->done < r->total)
+    CZ_TRY(cz_buf_addf(out, "The run is not finished: %zu of %zu stages are done.\n", r->done,
+                       r->total));
+  if (p->n_seeds == 1)
+    CZ_TRY(cz_buf_addf(out, "One seed says nothing about noise: there are no intervals.\n"));
   if (seeds_agree(r))
-    CZ_TRY(cz_buf_addf(out, "All seeds agree to the last bit in every column: nothing that is measured here depends on the seed.\n"));
+    CZ_TRY(cz_buf_addf(out, "All seeds agree to the last bit in every column: nothing that is "
+                            "measured here depends on the seed.\n"));
   for (size_t c = 0; c < p->n_columns; c++) {
     bool alike;
     CZ_TRY(baseline_remark(out, r, c));

@@ -1,4 +1,5 @@
-/* What a table of results says: every cell beside its noise, its baseline and the paper; agreement with the paper; and the same in words. */
+/* What a table of results says: every cell beside its noise, its baseline and the paper;
+ * agreement with the paper; and the same in words. */
 #ifndef CZ_EXPERIMENT_REPORT_COMPARE_H
 #define CZ_EXPERIMENT_REPORT_COMPARE_H
 

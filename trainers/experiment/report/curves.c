@@ -17,10 +17,12 @@ static cz_status add_line(points *p, const char *line, size_t n) {
   json_t *o = json_loadb(line, n, 0, &why);
   const json_t *step = json_object_get(o, "step"), *loss = json_object_get(o, "smooth_loss");
   cz_status st = CZ_OK;
-  if (json_is_integer(step) && json_is_number(loss)) { /* the last line of a killed run may be cut; a loss may be null */
+  if (json_is_integer(step) &&
+      json_is_number(loss)) { /* the last line of a killed run may be cut; a loss may be null */
     st = cz_grow(&p->step, &p->cap, p->n + 1, sizeof *p->step);
     if (st == CZ_OK) st = cz_grow(&p->loss, &p->cap_loss, p->n + 1, sizeof *p->loss);
-    if (st == CZ_OK) p->step[p->n] = (double)json_integer_value(step), p->loss[p->n++] = json_number_value(loss);
+    if (st == CZ_OK)
+      p->step[p->n] = (double)json_integer_value(step), p->loss[p->n++] = json_number_value(loss);
   }
   json_decref(o);
   return st;
@@ -44,7 +46,8 @@ static cz_status read_points(points *p, const cz_plan_stage *stage, const char *
   return st;
 }
 
-/* Adds one seed to the running mean and sum of squares (Welford), over the points that all have. */
+/* Adds one seed to the running mean and sum of squares (Welford), over the points that
+ * all have. */
 static void add_seed(cz_curve *c, const points *p, size_t every) {
   double k = (double)++c->seeds;
   for (size_t i = 0; i < c->n; i++) {
@@ -67,17 +70,21 @@ static cz_status combine(cz_curve *c, const points *p, size_t n_seeds) {
   c->deviation = c->mean + c->n;
   for (size_t s = 0; s < n_seeds; s++)
     if (p[s].n) add_seed(c, &p[s], every);
-  for (size_t i = 0; i < c->n; i++) c->deviation[i] = c->seeds > 1 ? sqrt(c->deviation[i] / (double)(c->seeds - 1)) : NAN;
+  for (size_t i = 0; i < c->n; i++)
+    c->deviation[i] = c->seeds > 1 ? sqrt(c->deviation[i] / (double)(c->seeds - 1)) : NAN;
   return CZ_OK;
 }
 
-/** Reads the smoothed loss of a stage of ROW from the metrics of the run's folder; n is 0 when there are none. Free with cz_curve_free. */
-cz_status cz_curve_read(cz_curve *c, const cz_plan *plan, const char *run, size_t row, size_t stage) {
+/** Reads the smoothed loss of a stage of ROW from the metrics of the run's folder; n is 0
+ * when there are none. Free with cz_curve_free. */
+cz_status cz_curve_read(cz_curve *c, const cz_plan *plan, const char *run, size_t row,
+                        size_t stage) {
   points *p;
   cz_status st = CZ_OK;
   *c = (cz_curve){0};
   CZ_TRY(cz_alloc(&p, plan->n_seeds, sizeof *p));
-  for (size_t s = 0; s < plan->n_seeds && st == CZ_OK; s++) st = read_points(&p[s], cz_plan_at(plan, s, row, stage), run);
+  for (size_t s = 0; s < plan->n_seeds && st == CZ_OK; s++)
+    st = read_points(&p[s], cz_plan_at(plan, s, row, stage), run);
   if (st == CZ_OK) st = combine(c, p, plan->n_seeds);
   for (size_t s = 0; s < plan->n_seeds; s++) {
     free(p[s].step);

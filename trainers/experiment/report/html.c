@@ -1,4 +1,5 @@
-/* The report as one page that needs nothing from outside: tables, remarks, dot plots beside the paper's, loss curves. */
+/* The report as one page that needs nothing from outside: tables, remarks, dot plots
+ * beside the paper's, loss curves. */
 #include "experiment/report/compare.h"
 #include "experiment/report/curves.h"
 #include "experiment/report/plot.h"
@@ -8,23 +9,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Okabe and Ito's palette, which colour-blind readers tell apart, lightened on dark ground. */
+/* Okabe and Ito's palette, which colour-blind readers tell apart, lightened on dark
+ * ground. */
 static const char style[] =
     "<style>\n"
-    ":root{color-scheme:light dark;--bg:#fff;--fg:#1b1f24;--soft:#5b6470;--rule:#d8dde3;--grid:#e6e9ed;--head:#f4f6f8;\n"
-    "--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#b0568c;--c4:#8a6d00;--c5:#3f7fbf;--c6:#555555;--c7:#a33b20}\n"
-    "@media(prefers-color-scheme:dark){:root{--bg:#14171b;--fg:#e8ebef;--soft:#a3adb8;--rule:#39414b;--grid:#2a3037;--head:#1d2228;\n"
-    "--c0:#56b4e9;--c1:#ff9448;--c2:#3fd0a4;--c3:#e79ac6;--c4:#f0e442;--c5:#9cc4f0;--c6:#bbbbbb;--c7:#ff8f73}}\n"
-    "body{margin:0 auto;max-width:1240px;padding:24px 20px 60px;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif}\n"
-    "h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:34px 0 8px}h3{font-size:15px;margin:22px 0 4px}p{margin:4px 0 "
+    ":root{color-scheme:light "
+    "dark;--bg:#fff;--fg:#1b1f24;--soft:#5b6470;--rule:#d8dde3;--grid:#e6e9ed;--head:#f4f6f8;\n"
+    "--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#b0568c;--c4:#8a6d00;--c5:#3f7fbf;--c6:#555555;--"
+    "c7:#a33b20}\n"
+    "@media(prefers-color-scheme:dark){:root{--bg:#14171b;--fg:#e8ebef;--soft:#a3adb8;--rule:#"
+    "39414b;--grid:#2a3037;--head:#1d2228;\n"
+    "--c0:#56b4e9;--c1:#ff9448;--c2:#3fd0a4;--c3:#e79ac6;--c4:#f0e442;--c5:#9cc4f0;--c6:#bbbbbb;--"
+    "c7:#ff8f73}}\n"
+    "body{margin:0 auto;max-width:1240px;padding:24px 20px "
+    "60px;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif}\n"
+    "h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:34px 0 "
+    "8px}h3{font-size:15px;margin:22px 0 4px}p{margin:4px 0 "
     "10px;max-width:80ch}.soft{color:var(--soft)}\n"
-    ".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:14px}\n"
-    "th,td{padding:5px 12px;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap}th:first-child,td:first-child{text-align:left}\n"
-    "thead th{background:var(--head);font-weight:600;vertical-align:bottom}small{color:var(--soft);display:block;font-size:12px;font-weight:400}\n"
-    ".plots{display:flex;flex-wrap:wrap;gap:18px}figure{margin:0;max-width:100%}figcaption{font-weight:600;font-size:14px;margin:8px 0 4px}\n"
-    "svg{max-width:100%;height:auto}svg text{fill:var(--fg);font:12px system-ui,sans-serif}svg .tick,svg "
+    ".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-"
+    "size:14px}\n"
+    "th,td{padding:5px 12px;border-bottom:1px solid "
+    "var(--rule);text-align:right;white-space:nowrap}th:first-child,td:first-child{text-align:left}"
+    "\n"
+    "thead "
+    "th{background:var(--head);font-weight:600;vertical-align:bottom}small{color:var(--soft);"
+    "display:block;font-size:12px;font-weight:400}\n"
+    ".plots{display:flex;flex-wrap:wrap;gap:18px}figure{margin:0;max-width:100%}figcaption{font-"
+    "weight:600;font-size:14px;margin:8px 0 4px}\n"
+    "svg{max-width:100%;height:auto}svg text{fill:var(--fg);font:12px system-ui,sans-serif}svg "
+    ".tick,svg "
     ".axis{fill:var(--soft)}.grid{stroke:var(--grid)}\n"
-    ".line{fill:none;stroke-width:2}.band{opacity:.18}.whisker{stroke-width:2.5}.hollow{fill:var(--bg);stroke-width:2.5}.mark{stroke:var(--fg);"
+    ".line{fill:none;stroke-width:2}.band{opacity:.18}.whisker{stroke-width:2.5}.hollow{fill:var(--"
+    "bg);stroke-width:2.5}.mark{stroke:var(--fg);"
     "stroke-dasharray:5 4}\n"
     ".key{display:inline-block;width:10px;height:10px;border-radius:50%;margin-right:8px}\n"
     "</style>\n";
@@ -38,13 +54,16 @@ static cz_status add_escaped(cz_buf *out, const char *before, const char *text, 
 static cz_status head(cz_buf *out, const cz_results *r) {
   const cz_plan *p = &r->plan;
   const char *title = p->title ? p->title : "experiment";
-  CZ_TRY(cz_buf_addf(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" "
+  CZ_TRY(cz_buf_addf(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta "
+                          "charset=\"utf-8\"/>\n<meta name=\"viewport\" "
                           "content=\"width=device-width, initial-scale=1\"/>\n"));
   CZ_TRY(add_escaped(out, "<title>", title, "</title>\n"));
   CZ_TRY(cz_buf_addf(out, "%s</head>\n<body>\n", style));
   CZ_TRY(add_escaped(out, "<h1>", title, "</h1>\n"));
   if (p->source) CZ_TRY(add_escaped(out, "<p class=\"soft\">", p->source, "</p>\n"));
-  return cz_buf_addf(out, "<p class=\"soft\">%zu rows, %zu seed%s, %zu of %zu stages done. Numbers are means ± sample deviation over seeds.</p>\n",
+  return cz_buf_addf(out,
+                     "<p class=\"soft\">%zu rows, %zu seed%s, %zu of %zu stages done. Numbers are "
+                     "means ± sample deviation over seeds.</p>\n",
                      p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s", r->done, r->total);
 }
 
@@ -82,9 +101,12 @@ static cz_status table_cell(cz_buf *out, const cz_cell *c, double baseline) {
     CZ_TRY(cz_buf_addf(out, "%.2f", c->ours.mean));
   else
     CZ_TRY(cz_buf_addf(out, "%.2f ± %.2f", c->ours.mean, c->ours.deviation));
-  if (c->difference.n > 1) CZ_TRY(cz_buf_addf(out, "<small>%+.2f ± %.2f%s</small>", c->difference.mean, c->difference.half, c->differs ? " *" : ""));
+  if (c->difference.n > 1)
+    CZ_TRY(cz_buf_addf(out, "<small>%+.2f ± %.2f%s</small>", c->difference.mean, c->difference.half,
+                       c->differs ? " *" : ""));
   if (c->verdict == CZ_VERDICT_FAILS)
-    CZ_TRY(cz_buf_addf(out, "<small>%sdoes not beat its baseline%s</small>", c->ours.mean > baseline ? "above in the mean, but " : "",
+    CZ_TRY(cz_buf_addf(out, "<small>%sdoes not beat its baseline%s</small>",
+                       c->ours.mean > baseline ? "above in the mean, but " : "",
                        c->ours.n > 1 ? " by more than the interval" : ""));
   if (!isnan(c->paper)) CZ_TRY(cz_buf_addf(out, "<small>paper %.2f</small>", c->paper));
   return cz_buf_addf(out, "</td>");
@@ -95,7 +117,8 @@ static cz_status table(cz_buf *out, const cz_results *r) {
   cz_cell cell;
   CZ_TRY(table_head(out, r));
   for (size_t row = 0; row < p->n_rows; row++) {
-    CZ_TRY(cz_buf_addf(out, "<tr><td><span class=\"key\" style=\"background:var(--c%zu)\"></span>", row % CZ_PLOT_COLOURS));
+    CZ_TRY(cz_buf_addf(out, "<tr><td><span class=\"key\" style=\"background:var(--c%zu)\"></span>",
+                       row % CZ_PLOT_COLOURS));
     CZ_TRY(cz_html_text(out, p->rows[row].name));
     CZ_TRY(cz_buf_addf(out, "</td>"));
     for (size_t c = 0; c < p->n_columns; c++) {
@@ -109,12 +132,13 @@ static cz_status table(cz_buf *out, const cz_results *r) {
     if (isnan(r->baseline[c]))
       CZ_TRY(cz_buf_addf(out, "<td>none</td>"));
     else
-      CZ_TRY(cz_buf_addf(out, "<td>%.2f<small>%s</small></td>", r->baseline[c], r->baseline_kind[c] ? r->baseline_kind[c] : "simple"));
+      CZ_TRY(cz_buf_addf(out, "<td>%.2f<small>%s</small></td>", r->baseline[c],
+                         r->baseline_kind[c] ? r->baseline_kind[c] : "simple"));
   }
   CZ_TRY(cz_buf_addf(out, "</tr>\n</tbody></table></div>\n"));
   if (p->baseline && p->n_seeds > 1) {
-    CZ_TRY(add_escaped(out, "<p class=\"soft\">The second line of a cell is the difference to ", p->baseline,
-                       ", paired over seeds (same data order and initial weights), "));
+    CZ_TRY(add_escaped(out, "<p class=\"soft\">The second line of a cell is the difference to ",
+                       p->baseline, ", paired over seeds (same data order and initial weights), "));
     CZ_TRY(cz_buf_addf(out, "with its 95 %% interval; * marks one that excludes zero.</p>\n"));
   }
   return CZ_OK;
@@ -126,18 +150,23 @@ static cz_status column_plot(cz_buf *out, const cz_results *r, size_t column, cz
   for (size_t row = 0; row < r->plan.n_rows; row++) {
     cz_cell cell;
     CZ_TRY(cz_compare_cell(&cell, r, column, row));
-    dots[row] = (cz_dot){.name = r->plan.rows[row].name, .value = cell.ours.n ? cell.ours.mean : NAN, .half = cell.ours.half, .other = cell.paper};
+    dots[row] = (cz_dot){.name = r->plan.rows[row].name,
+                         .value = cell.ours.n ? cell.ours.mean : NAN,
+                         .half = cell.ours.half,
+                         .other = cell.paper};
   }
   snprintf(title, sizeof title, "%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "");
   snprintf(second, sizeof second, "the paper's %s", c->paper ? c->paper : "");
-  return cz_plot_dots(out, title, dots, r->plan.n_rows, r->baseline[column], "ours, with the 95 % interval of the mean", second);
+  return cz_plot_dots(out, title, dots, r->plan.n_rows, r->baseline[column],
+                      "ours, with the 95 % interval of the mean", second);
 }
 
 static cz_status dot_plots(cz_buf *out, const cz_results *r) {
   cz_dot *dots;
   CZ_TRY(cz_alloc(&dots, r->plan.n_rows, sizeof *dots));
   cz_status st =
-      cz_buf_addf(out, "<h2>Rows with their noise, beside the paper's</h2>\n<p class=\"soft\">The dashed line is the simple baseline. The scales "
+      cz_buf_addf(out, "<h2>Rows with their noise, beside the paper's</h2>\n<p class=\"soft\">The "
+                       "dashed line is the simple baseline. The scales "
                        "of the two halves differ: look at the order.</p>\n<div class=\"plots\">\n");
   for (size_t c = 0; c < r->plan.n_columns && st == CZ_OK; c++) st = column_plot(out, r, c, dots);
   if (st == CZ_OK) st = cz_buf_addf(out, "</div>\n");
@@ -145,16 +174,19 @@ static cz_status dot_plots(cz_buf *out, const cz_results *r) {
   return st;
 }
 
-static cz_status stage_curves(cz_buf *out, const cz_plan *p, const char *run, size_t stage, cz_curve *curves, cz_series *series) {
+static cz_status stage_curves(cz_buf *out, const cz_plan *p, const char *run, size_t stage,
+                              cz_curve *curves, cz_series *series) {
   char title[256];
   cz_status st = CZ_OK;
   for (size_t row = 0; row < p->n_rows && st == CZ_OK; row++) {
     st = cz_curve_read(&curves[row], p, run, row, stage);
     const cz_curve *c = &curves[row];
-    series[row] = (cz_series){.name = p->rows[row].name, .x = c->step, .y = c->mean, .band = c->deviation, .n = c->n};
+    series[row] = (cz_series){
+        .name = p->rows[row].name, .x = c->step, .y = c->mean, .band = c->deviation, .n = c->n};
   }
   snprintf(title, sizeof title, "%s: training loss", cz_plan_at(p, 0, 0, stage)->name);
-  if (st == CZ_OK) st = cz_plot_lines(out, title, "step", "nats per predicted token", series, p->n_rows);
+  if (st == CZ_OK)
+    st = cz_plot_lines(out, title, "step", "nats per predicted token", series, p->n_rows);
   for (size_t row = 0; row < p->n_rows; row++) cz_curve_free(&curves[row]);
   return st;
 }
@@ -168,11 +200,13 @@ static cz_status loss_curves(cz_buf *out, const cz_results *r, const char *run) 
   CZ_GO(st, cz_alloc(&series, p->n_rows, sizeof *series), done);
   CZ_GO(st,
         cz_buf_addf(
-            out, "<h2>Loss</h2>\n<p class=\"soft\">Smoothed; mean over seeds, the band is the deviation. Objectives predict different tokens, so the "
+            out, "<h2>Loss</h2>\n<p class=\"soft\">Smoothed; mean over seeds, the band is the "
+                 "deviation. Objectives predict different tokens, so the "
                  "heights of pretraining curves can't be compared.</p>\n<div class=\"plots\">\n"),
         done);
   for (size_t i = 0; i < p->n_stages; i++)
-    if (cz_plan_at(p, 0, 0, i)->kind != &cz_stage_evaluate) CZ_GO(st, stage_curves(out, p, run, i, curves, series), done);
+    if (cz_plan_at(p, 0, 0, i)->kind != &cz_stage_evaluate)
+      CZ_GO(st, stage_curves(out, p, run, i, curves, series), done);
   st = cz_buf_addf(out, "</div>\n");
 done:
   free(curves);
@@ -181,21 +215,24 @@ done:
 }
 
 static cz_status costs(cz_buf *out, const cz_results *r) {
-  CZ_TRY(cz_buf_addf(
-      out, "<h2>What a seed cost</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>row</th><th>steps</th><th>million tokens</th><th>seconds</th>"
-           "<th>seeds finished</th></tr></thead>\n<tbody>\n"));
+  CZ_TRY(cz_buf_addf(out, "<h2>What a seed cost</h2>\n<div "
+                          "class=\"wide\"><table>\n<thead><tr><th>row</th><th>steps</"
+                          "th><th>million tokens</th><th>seconds</th>"
+                          "<th>seeds finished</th></tr></thead>\n<tbody>\n"));
   for (size_t row = 0; row < r->plan.n_rows; row++) {
     const cz_row_cost *c = &r->costs[row];
     CZ_TRY(add_escaped(out, "<tr><td>", r->plan.rows[row].name, "</td>"));
     if (c->seeds)
-      CZ_TRY(cz_buf_addf(out, "<td>%.0f</td><td>%.2f</td><td>%.1f</td><td>%zu</td></tr>\n", c->steps, 1e-6 * c->tokens, c->seconds, c->seeds));
+      CZ_TRY(cz_buf_addf(out, "<td>%.0f</td><td>%.2f</td><td>%.1f</td><td>%zu</td></tr>\n",
+                         c->steps, 1e-6 * c->tokens, c->seconds, c->seeds));
     else
       CZ_TRY(cz_buf_addf(out, "<td>missing</td><td></td><td></td><td>0</td></tr>\n"));
   }
   return cz_buf_addf(out, "</tbody></table></div>\n");
 }
 
-/** Appends the report as one HTML page, well-formed as XML too; RUN is the run's folder, from which the loss curves come. */
+/** Appends the report as one HTML page, well-formed as XML too; RUN is the run's folder,
+ * from which the loss curves come. */
 cz_status cz_report_html(cz_buf *out, const cz_results *r, const char *run) {
   CZ_TRY(head(out, r));
   CZ_TRY(table(out, r));

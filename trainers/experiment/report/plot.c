@@ -12,7 +12,8 @@ typedef struct axis {
 
 static const char *const dashes[] = {"none", "7 3", "2 3", "9 3 2 3"};
 
-/** Appends TEXT with the characters that HTML reads escaped, and control characters as blanks. */
+/** Appends TEXT with the characters that HTML reads escaped, and control characters as
+ * blanks. */
 cz_status cz_html_text(cz_buf *out, const char *text) {
   for (; *text; text++) {
     const char *as = *text == '&'    ? "&amp;"
@@ -36,13 +37,20 @@ static axis round_axis(double low, double high, int count, double from, double t
     low -= pad, high += pad;
   }
   double raw = (high - low) / count, power = pow(10, floor(log10(raw))), unit = raw / power;
-  axis a = {.step = power * (unit <= 1 ? 1 : unit <= 2 ? 2 : unit <= 5 ? 5 : 10), .from = from, .to = to};
+  axis a = {.step = power * (unit <= 1   ? 1
+                             : unit <= 2 ? 2
+                             : unit <= 5 ? 5
+                                         : 10),
+            .from = from,
+            .to = to};
   a.low = floor(low / a.step) * a.step;
   a.high = ceil(high / a.step) * a.step;
   return a;
 }
 
-static double at(const axis *a, double v) { return a->from + (v - a->low) / (a->high - a->low) * (a->to - a->from); }
+static double at(const axis *a, double v) {
+  return a->from + (v - a->low) / (a->high - a->low) * (a->to - a->from);
+}
 
 static void tick_text(char out[32], const axis *a, double v) {
   int digits = a->step >= 1 ? 0 : (int)ceil(-log10(a->step) - 1e-9);
@@ -59,7 +67,8 @@ static cz_status draw_x_axis(cz_buf *out, const axis *a, double top, double bott
   for (double v = a->low; v <= a->high + a->step / 2; v += a->step) {
     tick_text(text, a, v);
     CZ_TRY(cz_buf_addf(out,
-                       "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" "
+                       "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" "
+                       "y2=\"%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" "
                        "text-anchor=\"middle\">%s</text>\n",
                        at(a, v), at(a, v), top, bottom, at(a, v), bottom + 15, text));
   }
@@ -71,15 +80,18 @@ static cz_status draw_y_axis(cz_buf *out, const axis *a, double left, double rig
   for (double v = a->low; v <= a->high + a->step / 2; v += a->step) {
     tick_text(text, a, v);
     CZ_TRY(cz_buf_addf(out,
-                       "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" "
+                       "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" "
+                       "y2=\"%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" "
                        "text-anchor=\"end\">%s</text>\n",
                        left, right, at(a, v), at(a, v), left - 6, at(a, v) + 4, text));
   }
   return CZ_OK;
 }
 
-static cz_status draw_text(cz_buf *out, const char *class, double x, double y, const char *anchor, const char *text) {
-  CZ_TRY(cz_buf_addf(out, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", class, x, y, anchor));
+static cz_status draw_text(cz_buf *out, const char *class, double x, double y, const char *anchor,
+                           const char *text) {
+  CZ_TRY(cz_buf_addf(out, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", class, x,
+                     y, anchor));
   CZ_TRY(cz_html_text(out, text));
   return cz_buf_addf(out, "</text>\n");
 }
@@ -87,8 +99,10 @@ static cz_status draw_text(cz_buf *out, const char *class, double x, double y, c
 static cz_status open_svg(cz_buf *out, double width, double height, const char *title) {
   CZ_TRY(cz_buf_addf(out, "<figure><figcaption>"));
   CZ_TRY(cz_html_text(out, title));
-  CZ_TRY(cz_buf_addf(out, "</figcaption><svg viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" role=\"img\" aria-label=\"", width, height,
-                     width, height));
+  CZ_TRY(cz_buf_addf(out,
+                     "</figcaption><svg viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" "
+                     "role=\"img\" aria-label=\"",
+                     width, height, width, height));
   CZ_TRY(cz_html_text(out, title));
   return cz_buf_addf(out, "\">\n");
 }
@@ -108,33 +122,42 @@ static void series_range(const cz_series *s, size_t n, double *x, double *y) {
 }
 
 /* The band as one closed outline: its upper edge forwards, its lower edge back. */
-static cz_status draw_band(cz_buf *out, const cz_series *s, const axis *x, const axis *y, size_t colour) {
+static cz_status draw_band(cz_buf *out, const cz_series *s, const axis *x, const axis *y,
+                           size_t colour) {
   size_t first = 0, last = s->n;
   while (first < last && !(good(s, first) && isfinite(s->band[first]))) first++;
   while (last > first && !(good(s, last - 1) && isfinite(s->band[last - 1]))) last--;
   if (last - first < 2) return CZ_OK;
   CZ_TRY(cz_buf_addf(out, "<path class=\"band\" fill=\"var(--c%zu)\" d=\"M", colour));
   for (size_t i = first; i < last; i++)
-    if (good(s, i) && isfinite(s->band[i])) CZ_TRY(cz_buf_addf(out, " %.1f %.1f", at(x, s->x[i]), at(y, s->y[i] + s->band[i])));
+    if (good(s, i) && isfinite(s->band[i]))
+      CZ_TRY(cz_buf_addf(out, " %.1f %.1f", at(x, s->x[i]), at(y, s->y[i] + s->band[i])));
   for (size_t i = last; i-- > first;)
-    if (good(s, i) && isfinite(s->band[i])) CZ_TRY(cz_buf_addf(out, " %.1f %.1f", at(x, s->x[i]), at(y, s->y[i] - s->band[i])));
+    if (good(s, i) && isfinite(s->band[i]))
+      CZ_TRY(cz_buf_addf(out, " %.1f %.1f", at(x, s->x[i]), at(y, s->y[i] - s->band[i])));
   return cz_buf_addf(out, " Z\"/>\n");
 }
 
-static cz_status draw_line(cz_buf *out, const cz_series *s, const axis *x, const axis *y, size_t k) {
+static cz_status draw_line(cz_buf *out, const cz_series *s, const axis *x, const axis *y,
+                           size_t k) {
   bool pen = false, any = false;
   for (size_t i = 0; i < s->n; i++) any |= good(s, i);
   if (!any) return CZ_OK;
-  CZ_TRY(cz_buf_addf(out, "<path class=\"line\" stroke=\"var(--c%zu)\" stroke-dasharray=\"%s\" d=\"", k % CZ_PLOT_COLOURS, dashes[k % 4]));
+  CZ_TRY(cz_buf_addf(out,
+                     "<path class=\"line\" stroke=\"var(--c%zu)\" stroke-dasharray=\"%s\" d=\"",
+                     k % CZ_PLOT_COLOURS, dashes[k % 4]));
   for (size_t i = 0; i < s->n; i++) {
-    if (good(s, i)) CZ_TRY(cz_buf_addf(out, "%s%.1f %.1f ", pen ? "L" : "M", at(x, s->x[i]), at(y, s->y[i])));
+    if (good(s, i))
+      CZ_TRY(cz_buf_addf(out, "%s%.1f %.1f ", pen ? "L" : "M", at(x, s->x[i]), at(y, s->y[i])));
     pen = good(s, i);
   }
   return cz_buf_addf(out, "\"/>\n");
 }
 
-/** Appends a figure with the N series as lines, each with its band, and a legend. Nothing is drawn when no point is finite. */
-cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name, const char *y_name, const cz_series *series, size_t n) {
+/** Appends a figure with the N series as lines, each with its band, and a legend. Nothing
+ * is drawn when no point is finite. */
+cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name, const char *y_name,
+                        const cz_series *series, size_t n) {
   const double left = 56, right = 560, top = 10, bottom = 270, line = 20;
   double xs[2], ys[2];
   series_range(series, n, xs, ys);
@@ -149,7 +172,9 @@ cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name, cons
   for (size_t k = 0; k < n; k++) CZ_TRY(draw_line(out, &series[k], &x, &y, k));
   for (size_t k = 0; k < n; k++) {
     double at_y = bottom + 50 + line * (double)k;
-    CZ_TRY(cz_buf_addf(out, "<line class=\"line\" stroke=\"var(--c%zu)\" stroke-dasharray=\"%s\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
+    CZ_TRY(cz_buf_addf(out,
+                       "<line class=\"line\" stroke=\"var(--c%zu)\" stroke-dasharray=\"%s\" "
+                       "x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
                        k % CZ_PLOT_COLOURS, dashes[k % 4], left, left + 34, at_y, at_y));
     CZ_TRY(draw_text(out, "label", left + 42, at_y + 4, "start", series[k].name));
   }
@@ -160,43 +185,58 @@ cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name, cons
 static bool dot_range(const cz_dot *d, size_t n, double mark, bool second, double range[2]) {
   range[0] = INFINITY, range[1] = -INFINITY;
   for (size_t i = 0; i < n; i++) {
-    double v = second ? d[i].other : d[i].value, half = second || !isfinite(d[i].half) ? 0 : d[i].half;
+    double v = second ? d[i].other : d[i].value,
+           half = second || !isfinite(d[i].half) ? 0 : d[i].half;
     if (!isfinite(v)) continue;
     range[0] = fmin(range[0], v - half), range[1] = fmax(range[1], v + half);
   }
   bool any = range[0] <= range[1];
-  if (any && !second && isfinite(mark)) range[0] = fmin(range[0], mark), range[1] = fmax(range[1], mark);
+  if (any && !second && isfinite(mark))
+    range[0] = fmin(range[0], mark), range[1] = fmax(range[1], mark);
   return any;
 }
 
-static cz_status draw_dots(cz_buf *out, const cz_dot *d, size_t n, const axis *a, double top, double line, bool second) {
+static cz_status draw_dots(cz_buf *out, const cz_dot *d, size_t n, const axis *a, double top,
+                           double line, bool second) {
   for (size_t i = 0; i < n; i++) {
     double v = second ? d[i].other : d[i].value, y = top + line * ((double)i + 0.5);
     if (!isfinite(v)) continue;
     if (!second && isfinite(d[i].half))
-      CZ_TRY(cz_buf_addf(out, "<line class=\"whisker\" stroke=\"var(--c%zu)\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
+      CZ_TRY(cz_buf_addf(out,
+                         "<line class=\"whisker\" stroke=\"var(--c%zu)\" x1=\"%.1f\" x2=\"%.1f\" "
+                         "y1=\"%.1f\" y2=\"%.1f\"/>\n",
                          i % CZ_PLOT_COLOURS, at(a, v - d[i].half), at(a, v + d[i].half), y, y));
-    CZ_TRY(cz_buf_addf(out, "<circle r=\"5\" %s=\"var(--c%zu)\" cx=\"%.1f\" cy=\"%.1f\" class=\"%s\"><title>%.2f</title></circle>\n",
-                       second ? "stroke" : "fill", i % CZ_PLOT_COLOURS, at(a, v), y, second ? "hollow" : "dot", v));
+    CZ_TRY(cz_buf_addf(out,
+                       "<circle r=\"5\" %s=\"var(--c%zu)\" cx=\"%.1f\" cy=\"%.1f\" "
+                       "class=\"%s\"><title>%.2f</title></circle>\n",
+                       second ? "stroke" : "fill", i % CZ_PLOT_COLOURS, at(a, v), y,
+                       second ? "hollow" : "dot", v));
   }
   return CZ_OK;
 }
 
-/** Appends a figure with one line a row: its value and interval in the panel FIRST, with MARK as a dashed line (NaN: none), and the other value,
- * hollow, in the panel SECOND, which is left out when no row has one. */
-cz_status cz_plot_dots(cz_buf *out, const char *title, const cz_dot *dots, size_t n, double mark, const char *first, const char *second) {
-  const double left = 170, middle = 400, gap = 40, right = 580, top = 26, line = 24, bottom = top + line * (double)n;
+/** Appends a figure with one line a row: its value and interval in the panel FIRST, with
+ * MARK as a dashed line (NaN: none), and the other value, hollow, in the panel SECOND,
+ * which is left out when no row has one. */
+cz_status cz_plot_dots(cz_buf *out, const char *title, const cz_dot *dots, size_t n, double mark,
+                       const char *first, const char *second) {
+  const double left = 170, middle = 400, gap = 40, right = 580, top = 26, line = 24,
+               bottom = top + line * (double)n;
   double range[2], other[2];
   bool one = dot_range(dots, n, mark, false, range), two = dot_range(dots, n, NAN, true, other);
   if (!one && !two) return CZ_OK;
   CZ_TRY(open_svg(out, 600, bottom + 26, title));
-  for (size_t i = 0; i < n; i++) CZ_TRY(draw_text(out, "label", left - 14, top + line * ((double)i + 0.5) + 4, "end", dots[i].name));
+  for (size_t i = 0; i < n; i++)
+    CZ_TRY(draw_text(out, "label", left - 14, top + line * ((double)i + 0.5) + 4, "end",
+                     dots[i].name));
   if (one) {
     axis a = round_axis(range[0], range[1], 5, left, two ? middle : right);
     CZ_TRY(draw_x_axis(out, &a, top, bottom));
     CZ_TRY(draw_text(out, "axis", left, top - 10, "start", first));
     if (isfinite(mark))
-      CZ_TRY(cz_buf_addf(out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", at(&a, mark), at(&a, mark), top, bottom));
+      CZ_TRY(cz_buf_addf(out,
+                         "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
+                         at(&a, mark), at(&a, mark), top, bottom));
     CZ_TRY(draw_dots(out, dots, n, &a, top, line, false));
   }
   if (two) {

@@ -1,4 +1,5 @@
-/* Plots as inline SVG: colours and text come from the page's style sheet, so that they follow its light and dark themes. */
+/* Plots as inline SVG: colours and text come from the page's style sheet, so that they
+ * follow its light and dark themes. */
 #ifndef CZ_EXPERIMENT_REPORT_PLOT_H
 #define CZ_EXPERIMENT_REPORT_PLOT_H
 
@@ -23,7 +24,9 @@ typedef struct cz_dot {
 } cz_dot;
 
 CZ_MUST cz_status cz_html_text(cz_buf *out, const char *text);
-CZ_MUST cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name, const char *y_name, const cz_series *series, size_t n);
-CZ_MUST cz_status cz_plot_dots(cz_buf *out, const char *title, const cz_dot *dots, size_t n, double mark, const char *first, const char *second);
+CZ_MUST cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name,
+                                const char *y_name, const cz_series *series, size_t n);
+CZ_MUST cz_status cz_plot_dots(cz_buf *out, const char *title, const cz_dot *dots, size_t n,
+                               double mark, const char *first, const char *second);
 
 #endif

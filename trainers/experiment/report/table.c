@@ -32,8 +32,8 @@ static cz_status print_cell(cz_buf *out, const char *text, size_t width, bool le
   return cz_buf_addf(out, "%*s%s", (int)pad, "", text);
 }
 
-/** Appends the grid with two spaces between columns; bit k of LEFT sets column k flush left, the others are flush right. COLOURS: the header is bold.
- */
+/** Appends the grid with two spaces between columns; bit k of LEFT sets column k flush
+ * left, the others are flush right. COLOURS: the header is bold. */
 cz_status cz_grid_print(cz_buf *out, const cz_grid *g, unsigned left, bool colours) {
   size_t width[32] = {0};
   CZ_CHECK(g->columns > 0 && g->columns <= 32 && g->n % g->columns == 0);
@@ -45,7 +45,10 @@ cz_status cz_grid_print(cz_buf *out, const cz_grid *g, unsigned left, bool colou
     size_t k = i % g->columns;
     if (k == 0) CZ_TRY(cz_buf_addf(out, "%s  ", colours && i == 0 ? "\033[1m" : ""));
     CZ_TRY(print_cell(out, cell(g, i), width[k], left >> k & 1, k + 1 == g->columns));
-    CZ_TRY(cz_buf_addf(out, "%s", k + 1 < g->columns ? "  " : colours && i + 1 == g->columns ? "\033[0m\n" : "\n"));
+    CZ_TRY(cz_buf_addf(out, "%s",
+                       k + 1 < g->columns               ? "  "
+                       : colours && i + 1 == g->columns ? "\033[0m\n"
+                                                        : "\n"));
   }
   return CZ_OK;
 }

@@ -7,7 +7,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Cells row by row, COLUMNS in a row; the first row is the header. Zero-initialised but for `columns` is empty. */
+/* Cells row by row, COLUMNS in a row; the first row is the header. Zero-initialised but
+ * for `columns` is empty. */
 typedef struct cz_grid {
   size_t columns;
   cz_buf text; /* every cell with its NUL */

@@ -1,7 +1,10 @@
-/* Tasks that a user describes: a TSV or CSV file, which columns are the input, which is the target, a prefix, and labels or free text.
+/* Tasks that a user describes: a TSV or CSV file, which columns are the input, which is
+ * the target, a prefix, and labels or free text.
  *
- * TSV is cut at tabs and knows no quotes; CSV is libcsv's, so quotes, doubled quotes and line ends inside quotes work. Zhang et al.'s sets (AG news,
- * Yelp, Yahoo, DBpedia) are `csv` with input_columns "2,3", target_column 1, class_numbers from_one and unescape true. */
+ * TSV is cut at tabs and knows no quotes; CSV is libcsv's, so quotes, doubled quotes and
+ * line ends inside quotes work. Zhang et al.'s sets (AG news, Yelp, Yahoo, DBpedia) are
+ * `csv` with input_columns "2,3", target_column 1, class_numbers from_one and unescape
+ * true. */
 #include "base/text.h"
 #include "tasks/readers/fields.h"
 
@@ -13,29 +16,40 @@
 enum { NUMBERS_NONE, NUMBERS_FROM_ZERO, NUMBERS_FROM_ONE };
 static const char *const numbers_names[] = {"none", "from_zero", "from_one", NULL};
 
-#define KEY(key, kind, ...)                                                                                                                          \
+#define KEY(key, kind, ...)                                                                        \
   { .name = #key, .type = kind, .offset = offsetof(cz_task_config, key), __VA_ARGS__ }
 
 static const cz_key_spec keys[] = {
     KEY(train, CZ_KEY_TEXT, .fallback = "", .help = "file with the training records"),
-    KEY(dev, CZ_KEY_TEXT, .fallback = "", .help = "file with the records that choose a checkpoint and fill the tables"),
+    KEY(dev, CZ_KEY_TEXT, .fallback = "",
+        .help = "file with the records that choose a checkpoint and fill the tables"),
     KEY(test, CZ_KEY_TEXT, .fallback = "", .help = "file with the records that are looked at once"),
-    KEY(prefix, CZ_KEY_TEXT, .fallback = "", .help = "what stands before every input, so that the model knows the task; a space follows"),
-    KEY(labels, CZ_KEY_TEXT, .fallback = "", .help = "the classes' texts, with commas between; empty: targets are free text"),
-    KEY(metrics, CZ_KEY_TEXT, .fallback = "", .help = "scores, with commas between; empty: accuracy with labels, ROUGE without"),
-    KEY(input_columns, CZ_KEY_TEXT, .fallback = "1", .help = "numbers from 1, or names in the header, with commas between; joined by spaces"),
-    KEY(target_column, CZ_KEY_TEXT, .fallback = "2", .help = "number from 1, or name in the header"),
+    KEY(prefix, CZ_KEY_TEXT, .fallback = "",
+        .help =
+            "what stands before every input, so that the model knows the task; a space follows"),
+    KEY(labels, CZ_KEY_TEXT, .fallback = "",
+        .help = "the classes' texts, with commas between; empty: targets are free text"),
+    KEY(metrics, CZ_KEY_TEXT, .fallback = "",
+        .help = "scores, with commas between; empty: accuracy with labels, ROUGE without"),
+    KEY(input_columns, CZ_KEY_TEXT, .fallback = "1",
+        .help = "numbers from 1, or names in the header, with commas between; joined by spaces"),
+    KEY(target_column, CZ_KEY_TEXT, .fallback = "2",
+        .help = "number from 1, or name in the header"),
     KEY(header, CZ_KEY_BOOL, .fallback = "false", .help = "the first line names the columns"),
     KEY(class_numbers, CZ_KEY_ENUM, .fallback = "none", .choices = numbers_names,
         .help = "the target column holds the label's number instead of its text"),
-    KEY(unescape, CZ_KEY_BOOL, .fallback = "false", .help = "a backslash followed by n means a line end (Zhang et al.) and becomes a space"),
-    KEY(baseline, CZ_KEY_ENUM, .fallback = "majority", .choices = cz_task_baseline_names, .help = "what the model has to beat"),
-    KEY(lead_words, CZ_KEY_INT, .fallback = "12", .min = 1, .max = 1000, .unit = "words", .help = "length of the baseline `lead`"),
+    KEY(unescape, CZ_KEY_BOOL, .fallback = "false",
+        .help = "a backslash followed by n means a line end (Zhang et al.) and becomes a space"),
+    KEY(baseline, CZ_KEY_ENUM, .fallback = "majority", .choices = cz_task_baseline_names,
+        .help = "what the model has to beat"),
+    KEY(lead_words, CZ_KEY_INT, .fallback = "12", .min = 1, .max = 1000, .unit = "words",
+        .help = "length of the baseline `lead`"),
 };
 
 /** True for scores that need no more than a label or a target on each line. */
 bool cz_task_metric_is_own(cz_task_metric m) {
-  return m != CZ_METRIC_NONE && m != CZ_METRIC_PEARSON && m != CZ_METRIC_SPEARMAN && m != CZ_METRIC_GROUP_EM;
+  return m != CZ_METRIC_NONE && m != CZ_METRIC_PEARSON && m != CZ_METRIC_SPEARMAN &&
+         m != CZ_METRIC_GROUP_EM;
 }
 
 /* What the configuration says, resolved against the file. */
@@ -46,15 +60,18 @@ typedef struct layout {
 } layout;
 
 /* NAME is not in the header: what is, and why that may be. */
-static cz_status refuse_name(const layout *x, const char *name, const cz_fields *header, const char *place) {
+static cz_status refuse_name(const layout *x, const char *name, const cz_fields *header,
+                             const char *place) {
   const char *near = cz_nearest(name, (const char *const *)header->text, header->n);
   bool csv = !strcmp(x->set->row->name, "csv");
   cz_buf all = {0};
   cz_status st = CZ_OK;
-  for (size_t i = 0; i < header->n && st == CZ_OK; i++) st = cz_buf_addf(&all, "%s'%s'", i ? ", " : "", header->text[i]);
+  for (size_t i = 0; i < header->n && st == CZ_OK; i++)
+    st = cz_buf_addf(&all, "%s'%s'", i ? ", " : "", header->text[i]);
   if (st == CZ_OK)
-    st = CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s; it has %s%s%s%s", place, name, near ? "; nearest is " : "", near ? near : "",
-                 all.data, header->n == 1 ? "; are fields separated by " : "",
+    st = CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s; it has %s%s%s%s", place, name,
+                 near ? "; nearest is " : "", near ? near : "", all.data,
+                 header->n == 1 ? "; are fields separated by " : "",
                  header->n > 1 ? ""
                  : csv         ? "commas"
                                : "tabs",
@@ -64,29 +81,38 @@ static cz_status refuse_name(const layout *x, const char *name, const cz_fields 
 }
 
 /* A column's number, from its number or its name. */
-static cz_status find_column(size_t *column, const layout *x, const char *name, const cz_fields *first, const char *place) {
+static cz_status find_column(size_t *column, const layout *x, const char *name,
+                             const cz_fields *first, const char *place) {
   int64_t number;
   if (cz_parse_int(name, &number) == CZ_OK) {
-    if (number < 1 || (size_t)number > first->n) return CZ_FAIL(CZ_EINVAL, "%s: there are %zu columns, %s is none of them", place, first->n, name);
+    if (number < 1 || (size_t)number > first->n)
+      return CZ_FAIL(CZ_EINVAL, "%s: there are %zu columns, %s is none of them", place, first->n,
+                     name);
     *column = (size_t)number - 1;
     return CZ_OK;
   }
   cz_error_clear();
-  if (!x->set->config.header) return CZ_FAIL(CZ_EUSAGE, "column '%s' is no number, and header is false", name);
+  if (!x->set->config.header)
+    return CZ_FAIL(CZ_EUSAGE, "column '%s' is no number, and header is false", name);
   size_t found = 0;
   for (size_t i = 0; i < first->n; i++)
     if (!strcmp(first->text[i], name)) *column = i, found++;
-  if (found > 1) return CZ_FAIL(CZ_EINVAL, "%s: %zu columns of the header are called '%s'; name it by its number", place, found, name);
+  if (found > 1)
+    return CZ_FAIL(CZ_EINVAL,
+                   "%s: %zu columns of the header are called '%s'; name it by its number", place,
+                   found, name);
   return found ? CZ_OK : refuse_name(x, name, first, place);
 }
 
 static cz_status resolve(layout *x, const cz_fields *first, const char *place) {
   x->width = first->n;
-  for (size_t i = 0; i < x->n_inputs; i++) CZ_TRY(find_column(&x->inputs[i], x, x->input_names[i], first, place));
+  for (size_t i = 0; i < x->n_inputs; i++)
+    CZ_TRY(find_column(&x->inputs[i], x, x->input_names[i], first, place));
   return find_column(&x->target, x, x->set->config.target_column, first, place);
 }
 
-static cz_status class_of(const cz_task_set *set, int32_t *label, const char *text, const char *place) {
+static cz_status class_of(const cz_task_set *set, int32_t *label, const char *text,
+                          const char *place) {
   int64_t number;
   if (set->config.class_numbers == NUMBERS_NONE) {
     if (!*text) return CZ_FAIL(CZ_EINVAL, "%s: the label is empty", place);
@@ -94,8 +120,8 @@ static cz_status class_of(const cz_task_set *set, int32_t *label, const char *te
   }
   int64_t first = set->config.class_numbers == NUMBERS_FROM_ONE;
   if (cz_parse_int(text, &number) != CZ_OK || number < first || number >= first + set->n_labels)
-    return CZ_FAIL(CZ_EINVAL, "%s: expected a class number from %lld to %lld, found '%s'", place, (long long)first,
-                   (long long)(first + set->n_labels - 1), text);
+    return CZ_FAIL(CZ_EINVAL, "%s: expected a class number from %lld to %lld, found '%s'", place,
+                   (long long)first, (long long)(first + set->n_labels - 1), text);
   *label = (int32_t)(number - first);
   return CZ_OK;
 }
@@ -117,11 +143,13 @@ static cz_status add_row(layout *x, const cz_fields *f, const char *place) {
     CZ_TRY(resolve(x, f, place));
     if (set->config.header) return CZ_OK;
   }
-  if (f->n != x->width) return CZ_FAIL(CZ_EINVAL, "%s: %zu fields, the first line has %zu", place, f->n, x->width);
+  if (f->n != x->width)
+    return CZ_FAIL(CZ_EINVAL, "%s: %zu fields, the first line has %zu", place, f->n, x->width);
   cz_task_record record = {.label = -1, .group = (int64_t)set->n};
   cz_buf b = {0};
   const char *prefix = set->config.prefix;
-  cz_status st = cz_buf_addf(&b, "%s%s", prefix, *prefix && prefix[strlen(prefix) - 1] != ' ' ? " " : "");
+  cz_status st =
+      cz_buf_addf(&b, "%s%s", prefix, *prefix && prefix[strlen(prefix) - 1] != ' ' ? " " : "");
   size_t skip = b.len;
   for (size_t i = 0; i < x->n_inputs && st == CZ_OK; i++) {
     if (set->config.unescape) unescape(f->text[x->inputs[i]]);
@@ -145,26 +173,32 @@ static cz_status add_row(layout *x, const cz_fields *f, const char *place) {
 
 static cz_status choose_metrics(cz_task_set *set) {
   static const cz_task_metric labelled[CZ_TASK_METRICS] = {CZ_METRIC_ACCURACY};
-  static const cz_task_metric texts[CZ_TASK_METRICS] = {CZ_METRIC_ROUGE1, CZ_METRIC_ROUGE2, CZ_METRIC_ROUGEL};
+  static const cz_task_metric texts[CZ_TASK_METRICS] = {CZ_METRIC_ROUGE1, CZ_METRIC_ROUGE2,
+                                                        CZ_METRIC_ROUGEL};
   char **words;
   size_t n;
   memcpy(set->metrics, set->labels ? labelled : texts, sizeof set->metrics);
   CZ_TRY(cz_words(&words, &n, set->arena, set->config.metrics));
-  if (n > CZ_TASK_METRICS) return CZ_FAIL(CZ_EUSAGE, "metrics: %zu are too many, at most %d", n, CZ_TASK_METRICS);
+  if (n > CZ_TASK_METRICS)
+    return CZ_FAIL(CZ_EUSAGE, "metrics: %zu are too many, at most %d", n, CZ_TASK_METRICS);
   if (n) memset(set->metrics, 0, sizeof set->metrics);
   for (size_t i = 0; i < n; i++) {
     int m = CZ_METRICS - 1;
     while (m > 0 && strcmp(words[i], cz_task_metric_names[m])) m--;
     if (m == 0) {
       const char *near = cz_nearest(words[i], cz_task_metric_names + 1, CZ_METRICS - 1);
-      return CZ_FAIL(CZ_EUSAGE, "metrics: no score is called '%s'%s%s", words[i], near ? "; did you mean " : "", near ? near : "");
+      return CZ_FAIL(CZ_EUSAGE, "metrics: no score is called '%s'%s%s", words[i],
+                     near ? "; did you mean " : "", near ? near : "");
     }
     bool classes = m <= CZ_METRIC_MCC, two = m == CZ_METRIC_F1;
     if (!cz_task_metric_is_own((cz_task_metric)m))
-      return CZ_FAIL(CZ_EUSAGE, "metrics: %s is not for tasks of files with one target a line", words[i]);
+      return CZ_FAIL(CZ_EUSAGE, "metrics: %s is not for tasks of files with one target a line",
+                     words[i]);
     if (classes != !!set->labels)
-      return CZ_FAIL(CZ_EUSAGE, "metrics: %s is for %s", words[i], classes ? "labels, and none are declared" : "free text");
-    if (two && set->n_labels != 2) return CZ_FAIL(CZ_EUSAGE, "metrics: f1 is for two labels, %d are declared", set->n_labels);
+      return CZ_FAIL(CZ_EUSAGE, "metrics: %s is for %s", words[i],
+                     classes ? "labels, and none are declared" : "free text");
+    if (two && set->n_labels != 2)
+      return CZ_FAIL(CZ_EUSAGE, "metrics: f1 is for two labels, %d are declared", set->n_labels);
     set->metrics[i] = (cz_task_metric)m;
   }
   return CZ_OK;
@@ -177,10 +211,12 @@ static cz_status describe(cz_task_set *set) {
   if (n == 1) return CZ_FAIL(CZ_EUSAGE, "labels: one label leaves nothing to decide");
   for (size_t i = 0; i < n; i++)
     for (size_t j = 0; j < i; j++)
-      if (!strcmp(labels[i], labels[j])) return CZ_FAIL(CZ_EUSAGE, "labels: '%s' is declared twice", labels[i]);
+      if (!strcmp(labels[i], labels[j]))
+        return CZ_FAIL(CZ_EUSAGE, "labels: '%s' is declared twice", labels[i]);
   if (n) set->labels = (const char *const *)labels;
   set->n_labels = (int32_t)n;
-  if (set->config.class_numbers != NUMBERS_NONE && !n) return CZ_FAIL(CZ_EUSAGE, "class_numbers needs labels");
+  if (set->config.class_numbers != NUMBERS_NONE && !n)
+    return CZ_FAIL(CZ_EUSAGE, "class_numbers needs labels");
   set->judge = n ? CZ_JUDGE_LABEL : CZ_JUDGE_TEXT;
   set->baseline = (cz_task_baseline)set->config.baseline;
   set->lead_words = set->config.lead_words;
@@ -190,7 +226,8 @@ static cz_status describe(cz_task_set *set) {
 static cz_status configure(layout *x, cz_task_set *set) {
   *x = (layout){.set = set};
   CZ_TRY(cz_words(&x->input_names, &x->n_inputs, set->arena, set->config.input_columns));
-  if (x->n_inputs == 0 || x->n_inputs > CZ_FIELDS) return CZ_FAIL(CZ_EUSAGE, "input_columns names %zu columns", x->n_inputs);
+  if (x->n_inputs == 0 || x->n_inputs > CZ_FIELDS)
+    return CZ_FAIL(CZ_EUSAGE, "input_columns names %zu columns", x->n_inputs);
   return CZ_OK;
 }
 
@@ -226,7 +263,8 @@ static void csv_field(void *bytes, size_t n, void *self) {
   csv_row *r = self;
   if (r->st != CZ_OK) return;
   if (r->n == CZ_FIELDS) {
-    r->st = CZ_FAIL(CZ_EINVAL, "%s:%lld: more than %d fields", r->lines.path, (long long)r->first_line, CZ_FIELDS);
+    r->st = CZ_FAIL(CZ_EINVAL, "%s:%lld: more than %d fields", r->lines.path,
+                    (long long)r->first_line, CZ_FIELDS);
     return;
   }
   r->begins[r->n++] = r->text.len;
@@ -250,8 +288,11 @@ static int is_no_space(unsigned char c) { return 0; }
 /* Why the parser gave up at the line last read. */
 static cz_status refuse_csv(const csv_row *r, struct csv_parser *parser) {
   int why = csv_error(parser);
-  if (why != CSV_EPARSE) return CZ_FAIL(CZ_EINVAL, "%s: %s", cz_lines_place(&r->lines, 0).text, csv_strerror(why));
-  return CZ_FAIL(CZ_EINVAL, "%s: a quote inside a field: write it twice and put the field in quotes (the record began at line %lld)",
+  if (why != CSV_EPARSE)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s", cz_lines_place(&r->lines, 0).text, csv_strerror(why));
+  return CZ_FAIL(CZ_EINVAL,
+                 "%s: a quote inside a field: write it twice and put the field in quotes (the "
+                 "record began at line %lld)",
                  cz_lines_place(&r->lines, 0).text, (long long)r->first_line);
 }
 
@@ -263,14 +304,18 @@ static cz_status read_csv(cz_task_set *set, const char *path) {
   csv_set_space_func(&parser, is_no_space); /* blanks around a field belong to it */
   CZ_GO(r.st, configure(&r.x, set), done);
   CZ_GO(r.st, cz_lines_open(&r.lines, path), done);
-  while (r.st == CZ_OK && cz_lines_next(&r.lines, &line)) { /* line by line, so that the place of a row is known */
+  while (r.st == CZ_OK &&
+         cz_lines_next(&r.lines, &line)) { /* line by line, so that the place of a row is known */
     if (!*line && r.n == 0 && r.first_line == r.lines.number) r.first_line++;
     size_t n = strlen(line);
-    bool parsed = csv_parse(&parser, line, n, csv_field, csv_end, &r) == n && csv_parse(&parser, "\n", 1, csv_field, csv_end, &r) == 1;
+    bool parsed = csv_parse(&parser, line, n, csv_field, csv_end, &r) == n &&
+                  csv_parse(&parser, "\n", 1, csv_field, csv_end, &r) == 1;
     if (!parsed && r.st == CZ_OK) r.st = refuse_csv(&r, &parser);
   }
-  if (r.st == CZ_OK && r.first_line <= r.lines.number) /* every line was fed with its end, so a row that is still open stands in quotes */
-    r.st = CZ_FAIL(CZ_EINVAL, "%s:%lld: a quote that opens in this record is never closed", path, (long long)r.first_line);
+  if (r.st == CZ_OK && r.first_line <= r.lines.number) /* every line was fed with its end, so a row
+                                                          that is still open stands in quotes */
+    r.st = CZ_FAIL(CZ_EINVAL, "%s:%lld: a quote that opens in this record is never closed", path,
+                   (long long)r.first_line);
 done:
   csv_free(&parser);
   cz_buf_free(&r.text);
@@ -278,9 +323,13 @@ done:
   return r.st;
 }
 
-#define CUSTOM_TASK(task, what, reader)                                                                                                              \
-  const cz_task_row cz_task_row_##task = {                                                                                                           \
-      .name = #task, .help = what, .section = CZ_SECTION("task", what, keys), .judge = CZ_JUDGE_TEXT, .describe = describe, .read = reader}
+#define CUSTOM_TASK(task, what, reader)                                                            \
+  const cz_task_row cz_task_row_##task = {.name = #task,                                           \
+                                          .help = what,                                            \
+                                          .section = CZ_SECTION("task", what, keys),               \
+                                          .judge = CZ_JUDGE_TEXT,                                  \
+                                          .describe = describe,                                    \
+                                          .read = reader}
 
 CUSTOM_TASK(tsv, "a task of your own from a tab-separated file", read_tsv);
 CUSTOM_TASK(csv, "a task of your own from a comma-separated file; the same keys for tsv", read_csv);

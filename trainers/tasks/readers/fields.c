@@ -22,8 +22,9 @@ static void locate(const cz_buf *file, size_t at, size_t *line, size_t *column) 
   *column = at - begin + 1;
 }
 
-/** Reads the file at PATH, a borrowed string. CZ_EINVAL with line and column when it is empty, holds a NUL byte, or is not UTF-8; a byte order mark
- * is skipped. Close it in any case. */
+/** Reads the file at PATH, a borrowed string. CZ_EINVAL with line and column when it is
+ * empty, holds a NUL byte, or is not UTF-8; a byte order mark is skipped. Close it in
+ * any case. */
 cz_status cz_lines_open(cz_lines *l, const char *path) {
   *l = (cz_lines){.path = path};
   CZ_TRY(cz_fs_read(path, &l->file));
@@ -33,13 +34,15 @@ cz_status cz_lines_open(cz_lines *l, const char *path) {
   if (nul && (size_t)(nul - l->file.data) < sound) sound = (size_t)(nul - l->file.data);
   if (sound < l->file.len) {
     locate(&l->file, sound, &line, &column);
-    return CZ_FAIL(CZ_EINVAL, "%s:%zu:%zu: byte 0x%02x is not UTF-8 text", path, line, column, (unsigned char)l->file.data[sound]);
+    return CZ_FAIL(CZ_EINVAL, "%s:%zu:%zu: byte 0x%02x is not UTF-8 text", path, line, column,
+                   (unsigned char)l->file.data[sound]);
   }
   if (l->file.len >= 3 && !memcmp(l->file.data, "\xef\xbb\xbf", 3)) l->at = 3;
   return CZ_OK;
 }
 
-/** The next line without its end; false after the last. The text lives until the file is closed. */
+/** The next line without its end; false after the last. The text lives until the file is
+ * closed. */
 bool cz_lines_next(cz_lines *l, char **line) {
   if (l->at >= l->file.len) return false;
   char *begin = l->file.data + l->at, *end = memchr(begin, '\n', l->file.len - l->at);
@@ -59,15 +62,18 @@ void cz_lines_close(cz_lines *l) { cz_buf_free(&l->file); }
 cz_place cz_lines_place(const cz_lines *l, size_t column) {
   cz_place p;
   int n = snprintf(p.text, sizeof p.text, "%s:%lld", l->path, (long long)l->number);
-  if (column && n > 0 && (size_t)n < sizeof p.text) snprintf(p.text + n, sizeof p.text - (size_t)n, ":%zu", column);
+  if (column && n > 0 && (size_t)n < sizeof p.text)
+    snprintf(p.text + n, sizeof p.text - (size_t)n, ":%zu", column);
   return p;
 }
 
-/** Splits LINE at its tabs, in place. CZ_EINVAL when there are more fields than any known file has. */
+/** Splits LINE at its tabs, in place. CZ_EINVAL when there are more fields than any known
+ * file has. */
 cz_status cz_fields_split(cz_fields *f, const cz_lines *l, char *line) {
   f->n = 0;
   for (char *at = line; at; f->n++) {
-    if (f->n == CZ_FIELDS) return CZ_FAIL(CZ_EINVAL, "%s: more than %d fields", cz_lines_place(l, 0).text, CZ_FIELDS);
+    if (f->n == CZ_FIELDS)
+      return CZ_FAIL(CZ_EINVAL, "%s: more than %d fields", cz_lines_place(l, 0).text, CZ_FIELDS);
     f->text[f->n] = at;
     f->column[f->n] = (size_t)(at - line) + 1;
     at = strchr(at, '\t');
@@ -77,21 +83,25 @@ cz_status cz_fields_split(cz_fields *f, const cz_lines *l, char *line) {
 }
 
 /** The column of the header called NAME. CZ_EINVAL with the nearest when there is none. */
-cz_status cz_fields_column(size_t *column, const cz_fields *header, const cz_lines *l, const char *name) {
+cz_status cz_fields_column(size_t *column, const cz_fields *header, const cz_lines *l,
+                           const char *name) {
   for (size_t i = 0; i < header->n; i++) {
     *column = i;
     if (!strcmp(header->text[i], name)) return CZ_OK;
   }
   const char *near = cz_nearest(name, (const char *const *)header->text, header->n);
-  return CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s%s", cz_lines_place(l, 0).text, name, near ? "; nearest is '" : "",
-                 near ? near : "", near ? "'" : "");
+  return CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s%s", cz_lines_place(l, 0).text,
+                 name, near ? "; nearest is '" : "", near ? near : "", near ? "'" : "");
 }
 
-/** Parses one line as a JSON object; the caller releases it. CZ_EINVAL with line and column. */
+/** Parses one line as a JSON object; the caller releases it. CZ_EINVAL with line and
+ * column. */
 cz_status cz_json_line(json_t **out, const cz_lines *l, const char *line) {
   json_error_t why;
   *out = json_loads(line, JSON_REJECT_DUPLICATES, &why);
-  if (!*out) return CZ_FAIL(CZ_EINVAL, "%s: %s", cz_lines_place(l, why.column > 0 ? (size_t)why.column : 1).text, why.text);
+  if (!*out)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s",
+                   cz_lines_place(l, why.column > 0 ? (size_t)why.column : 1).text, why.text);
   if (json_is_object(*out)) return CZ_OK;
   json_decref(*out);
   *out = NULL;
@@ -99,16 +109,19 @@ cz_status cz_json_line(json_t **out, const cz_lines *l, const char *line) {
 }
 
 static const char *type_name(json_type type) {
-  static const char *const names[] = {"an object", "a list", "a text", "a whole number", "a number", "true", "false", "null"};
+  static const char *const names[] = {"an object", "a list", "a text", "a whole number",
+                                      "a number",  "true",   "false",  "null"};
   return names[type];
 }
 
 /** The member KEY, which must be there and have TYPE; borrowed from OBJECT. */
-cz_status cz_json_get(const json_t **out, const json_t *object, const char *key, json_type type, const char *place) {
+cz_status cz_json_get(const json_t **out, const json_t *object, const char *key, json_type type,
+                      const char *place) {
   *out = json_object_get(object, key);
   if (!*out) return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is missing", place, key);
   if (json_typeof(*out) != type)
-    return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is %s, expected %s", place, key, type_name(json_typeof(*out)), type_name(type));
+    return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is %s, expected %s", place, key,
+                   type_name(json_typeof(*out)), type_name(type));
   return CZ_OK;
 }
 
@@ -120,8 +133,10 @@ cz_status cz_json_text(const char **out, const json_t *object, const char *key, 
   return CZ_OK;
 }
 
-/** A label as files spell it: text as it is, numbers in digits, true and false in words; empty when the member is missing, as in test files. */
-cz_status cz_json_label(char *out, size_t n, const json_t *object, const char *key, const char *place) {
+/** A label as files spell it: text as it is, numbers in digits, true and false in words;
+ * empty when the member is missing, as in test files. */
+cz_status cz_json_label(char *out, size_t n, const json_t *object, const char *key,
+                        const char *place) {
   const json_t *item = json_object_get(object, key);
   out[0] = '\0';
   if (!item) return CZ_OK;
@@ -161,7 +176,8 @@ cz_status cz_task_add(cz_task_set *set, const cz_task_record *record) {
 }
 
 /** Gives RECORD copies of N answers; the first is what it must write. */
-cz_status cz_task_answers(cz_task_set *set, cz_task_record *record, const char *const *answers, size_t n) {
+cz_status cz_task_answers(cz_task_set *set, cz_task_record *record, const char *const *answers,
+                          size_t n) {
   const char **copy;
   CZ_TRY(cz_arena_alloc(set->arena, &copy, n, sizeof *copy));
   for (size_t i = 0; i < n; i++) CZ_TRY(cz_task_text(set, &copy[i], "%s", answers[i]));
@@ -179,16 +195,18 @@ cz_status cz_task_text(cz_task_set *set, const char **out, const char *format, .
   int n = vsnprintf(NULL, 0, format, args);
   va_end(args);
   char *text = NULL;
-  cz_status st = n < 0 ? CZ_FAIL(CZ_EINVAL, "bad format %s", format) : cz_arena_alloc(set->arena, &text, (size_t)n + 1, 1);
+  cz_status st = n < 0 ? CZ_FAIL(CZ_EINVAL, "bad format %s", format)
+                       : cz_arena_alloc(set->arena, &text, (size_t)n + 1, 1);
   if (st == CZ_OK) vsnprintf(text, (size_t)n + 1, format, again);
   va_end(again);
   *out = text;
   return st;
 }
 
-/** The class that a file's TEXT means: its place in SPELLINGS (null: the set's labels), -1 for an empty one. CZ_EINVAL with the nearest when it is
- * none. */
-cz_status cz_task_label(const cz_task_set *set, int32_t *label, const char *const *spellings, const char *text, const char *place) {
+/** The class that a file's TEXT means: its place in SPELLINGS (null: the set's labels),
+ * -1 for an empty one. CZ_EINVAL with the nearest when it is none. */
+cz_status cz_task_label(const cz_task_set *set, int32_t *label, const char *const *spellings,
+                        const char *text, const char *place) {
   const char *const *names = spellings ? spellings : set->labels;
   *label = -1;
   if (!*text) return CZ_OK;
@@ -198,11 +216,14 @@ cz_status cz_task_label(const cz_task_set *set, int32_t *label, const char *cons
     return CZ_OK;
   }
   const char *near = cz_nearest(text, names, (size_t)set->n_labels);
-  if (near) return CZ_FAIL(CZ_EINVAL, "%s: unknown label '%s'; did you mean '%s'?", place, text, near);
+  if (near)
+    return CZ_FAIL(CZ_EINVAL, "%s: unknown label '%s'; did you mean '%s'?", place, text, near);
   cz_buf list = {0};
   cz_status st = CZ_OK;
-  for (int32_t i = 0; i < set->n_labels && st == CZ_OK; i++) st = cz_buf_addf(&list, "%s%s", i ? ", " : "", names[i]);
-  if (st == CZ_OK) st = CZ_FAIL(CZ_EINVAL, "%s: unknown label '%s'; declared are %s", place, text, list.data);
+  for (int32_t i = 0; i < set->n_labels && st == CZ_OK; i++)
+    st = cz_buf_addf(&list, "%s%s", i ? ", " : "", names[i]);
+  if (st == CZ_OK)
+    st = CZ_FAIL(CZ_EINVAL, "%s: unknown label '%s'; declared are %s", place, text, list.data);
   cz_buf_free(&list);
   return st;
 }
@@ -217,11 +238,13 @@ cz_status cz_task_no_answer(cz_task_set *set, cz_task_record *record) {
 /** Adds RECORD as one of class LABEL: its target is the label's text; -1: no answer. */
 cz_status cz_task_add_class(cz_task_set *set, cz_task_record *record, int32_t label) {
   record->label = label;
-  CZ_TRY(label < 0 ? cz_task_no_answer(set, record) : cz_task_answers(set, record, &set->labels[label], 1));
+  CZ_TRY(label < 0 ? cz_task_no_answer(set, record)
+                   : cz_task_answers(set, record, &set->labels[label], 1));
   return cz_task_add(set, record);
 }
 
-/** Cuts TEXT at commas into *N words without blanks around them, owned by the arena; null-terminated. Empty words are left out. */
+/** Cuts TEXT at commas into *N words without blanks around them, owned by the arena;
+ * null-terminated. Empty words are left out. */
 cz_status cz_words(char ***out, size_t *n, cz_arena *arena, const char *text) {
   char *copy;
   size_t most = count_byte(text, strlen(text), ',') + 2;

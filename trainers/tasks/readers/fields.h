@@ -1,4 +1,5 @@
-/* What the readers of task files share: checked lines, fields, JSON with places, and building records. */
+/* What the readers of task files share: checked lines, fields, JSON with places, and
+ * building records. */
 #ifndef CZ_TASKS_READERS_FIELDS_H
 #define CZ_TASKS_READERS_FIELDS_H
 
@@ -35,13 +36,18 @@ typedef struct cz_fields {
 } cz_fields;
 
 CZ_MUST cz_status cz_fields_split(cz_fields *f, const cz_lines *l, char *line);
-CZ_MUST cz_status cz_fields_column(size_t *column, const cz_fields *header, const cz_lines *l, const char *name);
+CZ_MUST cz_status cz_fields_column(size_t *column, const cz_fields *header, const cz_lines *l,
+                                   const char *name);
 
-/* JSON. A place is "FILE:LINE" or "FILE: article 3, question 2": whatever the message must say first. */
+/* JSON. A place is "FILE:LINE" or "FILE: article 3, question 2": whatever the message
+ * must say first. */
 CZ_MUST cz_status cz_json_line(json_t **out, const cz_lines *l, const char *line);
-CZ_MUST cz_status cz_json_text(const char **out, const json_t *object, const char *key, const char *place);
-CZ_MUST cz_status cz_json_get(const json_t **out, const json_t *object, const char *key, json_type type, const char *place);
-CZ_MUST cz_status cz_json_label(char *out, size_t n, const json_t *object, const char *key, const char *place);
+CZ_MUST cz_status cz_json_text(const char **out, const json_t *object, const char *key,
+                               const char *place);
+CZ_MUST cz_status cz_json_get(const json_t **out, const json_t *object, const char *key,
+                              json_type type, const char *place);
+CZ_MUST cz_status cz_json_label(char *out, size_t n, const json_t *object, const char *key,
+                                const char *place);
 
 /* Calls ADD for the JSON object on each line of a file. */
 typedef cz_status (*cz_json_record_fn)(cz_task_set *set, const json_t *object, const char *place);
@@ -49,9 +55,12 @@ CZ_MUST cz_status cz_json_records(cz_task_set *set, const char *path, cz_json_re
 
 /* Records. */
 CZ_MUST cz_status cz_task_add(cz_task_set *set, const cz_task_record *record);
-CZ_MUST cz_status cz_task_answers(cz_task_set *set, cz_task_record *record, const char *const *answers, size_t n);
-CZ_MUST cz_status cz_task_text(cz_task_set *set, const char **out, const char *format, ...) CZ_PRINTF(3, 4);
-CZ_MUST cz_status cz_task_label(const cz_task_set *set, int32_t *label, const char *const *spellings, const char *text, const char *place);
+CZ_MUST cz_status cz_task_answers(cz_task_set *set, cz_task_record *record,
+                                  const char *const *answers, size_t n);
+CZ_MUST cz_status cz_task_text(cz_task_set *set, const char **out, const char *format, ...)
+    CZ_PRINTF(3, 4);
+CZ_MUST cz_status cz_task_label(const cz_task_set *set, int32_t *label,
+                                const char *const *spellings, const char *text, const char *place);
 CZ_MUST cz_status cz_task_no_answer(cz_task_set *set, cz_task_record *record);
 CZ_MUST cz_status cz_task_add_class(cz_task_set *set, cz_task_record *record, int32_t label);
 CZ_MUST cz_status cz_words(char ***out, size_t *n, cz_arena *arena, const char *text);
@@ -59,7 +68,7 @@ CZ_MUST cz_status cz_words(char ***out, size_t *n, cz_arena *arena, const char *
 /* Tables of keys: of tasks whose format is fixed, and of those that a user describes. */
 extern const cz_key_spec cz_task_file_keys[];
 enum { CZ_TASK_FILE_KEYS = 4 };
-#define CZ_TASK_SECTION(help)                                                                                                                        \
+#define CZ_TASK_SECTION(help)                                                                      \
   { "task", help, cz_task_file_keys, CZ_TASK_FILE_KEYS }
 
 /* Scores that tasks which a user describes may have (custom.c). */

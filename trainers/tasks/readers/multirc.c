@@ -1,6 +1,8 @@
-/* MultiRC (SuperGLUE): several answers to a question about a passage, each right or wrong; one record per answer, judged together by question.
+/* MultiRC (SuperGLUE): several answers to a question about a passage, each right or
+ * wrong; one record per answer, judged together by question.
  *
- * `paper` leaves the passage's mark-up in, as in the example of appendix D; the released code turns <br> into a space and takes <b> and </b> out. */
+ * `paper` leaves the passage's mark-up in, as in the example of appendix D; the released
+ * code turns <br> into a space and takes <b> and </b> out. */
 #include "objectives/objective.h"
 #include "tasks/readers/fields.h"
 
@@ -11,7 +13,9 @@ static const char *const truth[] = {"False", "True", NULL};
 static const char *const spellings[] = {"0", "1"};
 
 static cz_status remove_markup(cz_buf *out, const char *text) {
-  static const struct { const char *tag, *becomes; } tags[] = {{"<br>", " "}, {"<b>", ""}, {"</b>", ""}};
+  static const struct {
+    const char *tag, *becomes;
+  } tags[] = {{"<br>", " "}, {"<b>", ""}, {"</b>", ""}};
   while (*text) {
     size_t skip = 0;
     for (size_t i = 0; i < sizeof tags / sizeof *tags && !skip; i++) {
@@ -25,7 +29,8 @@ static cz_status remove_markup(cz_buf *out, const char *text) {
   return CZ_OK;
 }
 
-static cz_status add_answer(cz_task_set *set, const char *passage, const char *question, const json_t *answer, int64_t group, const char *place) {
+static cz_status add_answer(cz_task_set *set, const char *passage, const char *question,
+                            const json_t *answer, int64_t group, const char *place) {
   const char *text;
   char spelled[64];
   int32_t label;
@@ -35,7 +40,9 @@ static cz_status add_answer(cz_task_set *set, const char *passage, const char *q
   CZ_TRY(cz_task_label(set, &label, spellings, spelled, place));
   cz_buf b = {0};
   cz_status st;
-  CZ_GO(st, cz_buf_addf(&b, "multirc question: %s answer: %s paragraph: %s", question, text, passage), done);
+  CZ_GO(st,
+        cz_buf_addf(&b, "multirc question: %s answer: %s paragraph: %s", question, text, passage),
+        done);
   if (set->config.fidelity == CZ_FIDELITY_PAPER)
     CZ_GO(st, cz_task_text(set, &record.inputs, "%s", b.data), done);
   else {
@@ -64,12 +71,15 @@ static cz_status add_passage(cz_task_set *set, const json_t *object, const char 
     snprintf(where, sizeof where, "%s: question %zu", place, q + 1);
     CZ_TRY(cz_json_text(&question, item, "question", where));
     CZ_TRY(cz_json_get(&answers, item, "answers", JSON_ARRAY, where));
-    for (size_t a = 0; a < json_array_size(answers); a++) CZ_TRY(add_answer(set, text, question, json_array_get(answers, a), group, where));
+    for (size_t a = 0; a < json_array_size(answers); a++)
+      CZ_TRY(add_answer(set, text, question, json_array_get(answers, a), group, where));
   }
   return CZ_OK;
 }
 
-static cz_status read_file(cz_task_set *set, const char *path) { return cz_json_records(set, path, add_passage); }
+static cz_status read_file(cz_task_set *set, const char *path) {
+  return cz_json_records(set, path, add_passage);
+}
 
 const cz_task_row cz_task_row_multirc = {
     .name = "multirc",

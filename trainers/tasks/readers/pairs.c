@@ -1,7 +1,9 @@
-/* Tasks from one text to another: summaries, translations, and Debian's descriptions (made by scripts/fetch_debian_text.py).
+/* Tasks from one text to another: summaries, translations, and Debian's descriptions
+ * (made by scripts/fetch_debian_text.py).
  *
- * Layouts: a TSV line `input TAB target`; JSON lines with "article" and "highlights" (CNN/Daily Mail); parallel text in two files whose lines pair
- * up, given as PATH for PATH.en and PATH.de. */
+ * Layouts: a TSV line `input TAB target`; JSON lines with "article" and "highlights"
+ * (CNN/Daily Mail); parallel text in two files whose lines pair up, given as PATH for
+ * PATH.en and PATH.de. */
 #include "tasks/readers/fields.h"
 
 #include <string.h>
@@ -10,7 +12,8 @@ typedef struct pairs {
   const char *prefix; /* with the space after it */
 } pairs;
 
-static cz_status add_pair(cz_task_set *set, const char *source, const char *target, const char *place) {
+static cz_status add_pair(cz_task_set *set, const char *source, const char *target,
+                          const char *place) {
   const pairs *p = set->row->format;
   cz_task_record record = {.label = -1, .group = (int64_t)set->n};
   CZ_TRY(cz_task_text(set, &record.inputs, "%s%s", p->prefix, source));
@@ -33,9 +36,16 @@ static cz_status read_tsv(cz_task_set *set, const char *path) {
   while (cz_lines_next(&l, &line)) {
     CZ_GO(st, cz_fields_split(&f, &l, line), done);
     if (f.n != 2)
-      CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected input, tab, target", cz_lines_place(&l, f.column[f.n > 2 ? 2 : 0]).text, f.n), done);
+      CZ_GO(st,
+            CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected input, tab, target",
+                    cz_lines_place(&l, f.column[f.n > 2 ? 2 : 0]).text, f.n),
+            done);
     for (size_t i = 0; i < 2; i++)
-      if (!*f.text[i]) CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: the %s is empty", cz_lines_place(&l, f.column[i]).text, i ? "target" : "input"), done);
+      if (!*f.text[i])
+        CZ_GO(st,
+              CZ_FAIL(CZ_EINVAL, "%s: the %s is empty", cz_lines_place(&l, f.column[i]).text,
+                      i ? "target" : "input"),
+              done);
     CZ_GO(st, add_pair(set, f.text[0], f.text[1], cz_lines_place(&l, f.column[1]).text), done);
   }
 done:
@@ -50,7 +60,9 @@ static cz_status add_article(cz_task_set *set, const json_t *object, const char 
   return add_pair(set, article, highlights, place);
 }
 
-static cz_status read_articles(cz_task_set *set, const char *path) { return cz_json_records(set, path, add_article); }
+static cz_status read_articles(cz_task_set *set, const char *path) {
+  return cz_json_records(set, path, add_article);
+}
 
 static cz_status read_parallel(cz_task_set *set, const char *path) {
   cz_lines side[2] = {{0}, {0}};
@@ -63,9 +75,14 @@ static cz_status read_parallel(cz_task_set *set, const char *path) {
   for (;;) {
     bool more[2] = {cz_lines_next(&side[0], &line[0]), cz_lines_next(&side[1], &line[1])};
     if (more[0] != more[1])
-      CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s ends after line %lld, %s goes on", names[more[0]], (long long)side[more[0]].number, names[more[1]]), done);
+      CZ_GO(st,
+            CZ_FAIL(CZ_EINVAL, "%s ends after line %lld, %s goes on", names[more[0]],
+                    (long long)side[more[0]].number, names[more[1]]),
+            done);
     if (!more[0]) break;
-    if (*line[0] && *line[1]) CZ_GO(st, add_pair(set, line[0], line[1], cz_lines_place(&side[1], 1).text), done); /* WMT files have empty lines */
+    if (*line[0] && *line[1])
+      CZ_GO(st, add_pair(set, line[0], line[1], cz_lines_place(&side[1], 1).text),
+            done); /* WMT files have empty lines */
   }
 done:
   cz_lines_close(&side[0]);
@@ -73,13 +90,20 @@ done:
   return st;
 }
 
-static const char *const sections[] = {"games", "science", "sound", "graphics", "fonts", "mail", "math", "database", "video", "web", NULL};
-static const char *const languages[] = {"python", "perl", "ruby",  "java", "javascript", "haskell", "rust",
-                                        "golang", "php",  "ocaml", "lisp", "gnu-r",      NULL};
+static const char *const sections[] = {"games", "science",  "sound", "graphics", "fonts", "mail",
+                                       "math",  "database", "video", "web",      NULL};
+static const char *const languages[] = {"python",  "perl",  "ruby",   "java", "javascript",
+                                        "haskell", "rust",  "golang", "php",  "ocaml",
+                                        "lisp",    "gnu-r", NULL};
 
-#define PAIRS_TASK(task, what, reader, ...)                                                                                                          \
-  const cz_task_row cz_task_row_##task = {                                                                                                           \
-      .name = #task, .help = what, .section = CZ_TASK_SECTION(what), .read = reader, .format = &task, .judge = CZ_JUDGE_TEXT, __VA_ARGS__}
+#define PAIRS_TASK(task, what, reader, ...)                                                        \
+  const cz_task_row cz_task_row_##task = {.name = #task,                                           \
+                                          .help = what,                                            \
+                                          .section = CZ_TASK_SECTION(what),                        \
+                                          .read = reader,                                          \
+                                          .format = &task,                                         \
+                                          .judge = CZ_JUDGE_TEXT,                                  \
+                                          __VA_ARGS__}
 #define ROUGE .metrics = {CZ_METRIC_ROUGE1, CZ_METRIC_ROUGE2, CZ_METRIC_ROUGEL}
 #define BLEU  .metrics = {CZ_METRIC_BLEU}, .baseline = CZ_BASELINE_COPY
 
@@ -93,11 +117,13 @@ static const pairs debian_summarize = {"summarize: "};
 static const pairs debian_en_de = {"translate English to German: "};
 static const pairs debian_en_fr = {"translate English to French: "};
 
-PAIRS_TASK(cnn_dm, "highlights of news articles (CNN/Daily Mail)", read_articles, ROUGE, .baseline = CZ_BASELINE_LEAD, .lead_words = 56);
+PAIRS_TASK(cnn_dm, "highlights of news articles (CNN/Daily Mail)", read_articles, ROUGE,
+           .baseline = CZ_BASELINE_LEAD, .lead_words = 56);
 PAIRS_TASK(wmt_en_de, "English to German (WMT)", read_parallel, BLEU, .sides = {"en", "de"});
 PAIRS_TASK(wmt_en_fr, "English to French (WMT)", read_parallel, BLEU, .sides = {"en", "fr"});
 PAIRS_TASK(wmt_en_ro, "English to Romanian (WMT)", read_parallel, BLEU, .sides = {"en", "ro"});
-PAIRS_TASK(debian_summarize, "a package's synopsis from its description (Debian)", read_tsv, ROUGE, .baseline = CZ_BASELINE_LEAD, .lead_words = 12);
+PAIRS_TASK(debian_summarize, "a package's synopsis from its description (Debian)", read_tsv, ROUGE,
+           .baseline = CZ_BASELINE_LEAD, .lead_words = 12);
 PAIRS_TASK(debian_en_de, "English to German, package descriptions (Debian)", read_tsv, BLEU);
 PAIRS_TASK(debian_en_fr, "English to French, package descriptions (Debian)", read_tsv, BLEU);
 

@@ -1,6 +1,7 @@
-/* ReCoRD (SuperGLUE): which entity of a passage fills the blank of a query. Training has a record for every answer of a query, evaluation one per
- * query that takes any of its answers. Highlights become sentences; entities and answers are listed once, in the order of their code points, as TFDS
- * does. */
+/* ReCoRD (SuperGLUE): which entity of a passage fills the blank of a query. Training has
+ * a record for every answer of a query, evaluation one per query that takes any of its
+ * answers. Highlights become sentences; entities and answers are listed once, in the
+ * order of their code points, as TFDS does. */
 #include "text/unicode.h"
 #include "tasks/readers/fields.h"
 
@@ -10,7 +11,8 @@
 
 static const char MARK[] = "\n@highlight\n";
 
-/* A highlight after . ? ! " or ' follows after a space; elsewhere the sentence before it is closed first. */
+/* A highlight after . ? ! " or ' follows after a space; elsewhere the sentence before it
+ * is closed first. */
 static cz_status flatten(cz_buf *out, const char *text) {
   for (const char *mark; (mark = strstr(text, MARK)); text = mark + sizeof MARK - 1) {
     bool closed = mark > text && strchr(".?!\"'", mark[-1]);
@@ -25,7 +27,9 @@ typedef struct names { /* distinct texts, sorted; owned by the set */
   size_t n;
 } names;
 
-static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int by_text(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 static void sort_distinct(names *x) {
   size_t kept = 0;
@@ -36,17 +40,21 @@ static void sort_distinct(names *x) {
 }
 
 /* The text of characters FIRST to LAST, both included, as the file counts them. */
-static cz_status slice(cz_task_set *set, const char **out, const char *text, int64_t first, int64_t last, const char *place) {
+static cz_status slice(cz_task_set *set, const char **out, const char *text, int64_t first,
+                       int64_t last, const char *place) {
   size_t n = strlen(text), at = 0, begin = 0;
   for (int64_t c = 0; c <= last && at < n; c++) {
     if (c == first) begin = at;
     at += cz__utf8_length((unsigned char)text[at]);
-    if (c == last && first >= 0 && first <= last) return cz_task_text(set, out, "%.*s", (int)(at - begin), text + begin);
+    if (c == last && first >= 0 && first <= last)
+      return cz_task_text(set, out, "%.*s", (int)(at - begin), text + begin);
   }
-  return CZ_FAIL(CZ_EINVAL, "%s: entity from character %lld to %lld lies outside the passage", place, (long long)first, (long long)last);
+  return CZ_FAIL(CZ_EINVAL, "%s: entity from character %lld to %lld lies outside the passage",
+                 place, (long long)first, (long long)last);
 }
 
-static cz_status read_entities(cz_task_set *set, names *out, const json_t *passage, const char *text, const char *place) {
+static cz_status read_entities(cz_task_set *set, names *out, const json_t *passage,
+                               const char *text, const char *place) {
   const json_t *list, *first, *last;
   CZ_TRY(cz_json_get(&list, passage, "entities", JSON_ARRAY, place));
   out->n = json_array_size(list);
@@ -54,22 +62,26 @@ static cz_status read_entities(cz_task_set *set, names *out, const json_t *passa
   for (size_t i = 0; i < out->n; i++) {
     CZ_TRY(cz_json_get(&first, json_array_get(list, i), "start", JSON_INTEGER, place));
     CZ_TRY(cz_json_get(&last, json_array_get(list, i), "end", JSON_INTEGER, place));
-    CZ_TRY(slice(set, &out->text[i], text, json_integer_value(first), json_integer_value(last), place));
+    CZ_TRY(slice(set, &out->text[i], text, json_integer_value(first), json_integer_value(last),
+                 place));
   }
   sort_distinct(out);
   return CZ_OK;
 }
 
-static cz_status read_answers(cz_task_set *set, names *out, const json_t *query, const char *place) {
+static cz_status read_answers(cz_task_set *set, names *out, const json_t *query,
+                              const char *place) {
   const json_t *list = json_object_get(query, "answers"); /* missing in test files */
   out->n = json_array_size(list);
   CZ_TRY(cz_arena_alloc(set->arena, &out->text, out->n, sizeof *out->text));
-  for (size_t i = 0; i < out->n; i++) CZ_TRY(cz_json_text(&out->text[i], json_array_get(list, i), "text", place));
+  for (size_t i = 0; i < out->n; i++)
+    CZ_TRY(cz_json_text(&out->text[i], json_array_get(list, i), "text", place));
   sort_distinct(out);
   return CZ_OK;
 }
 
-static cz_status add_query(cz_task_set *set, const json_t *query, const names *entities, const char *passage, const char *place) {
+static cz_status add_query(cz_task_set *set, const json_t *query, const names *entities,
+                           const char *passage, const char *place) {
   cz_task_record record = {.label = -1, .group = (int64_t)set->n};
   const char *text;
   names answers;
@@ -78,13 +90,18 @@ static cz_status add_query(cz_task_set *set, const json_t *query, const names *e
   CZ_TRY(cz_json_text(&text, query, "query", place));
   CZ_TRY(read_answers(set, &answers, query, place));
   CZ_GO(st, cz_buf_addf(&b, "record query: %s entities: ", text), done);
-  for (size_t i = 0; i < entities->n; i++) CZ_GO(st, cz_buf_addf(&b, "%s%s", i ? ", " : "", entities->text[i]), done);
+  for (size_t i = 0; i < entities->n; i++)
+    CZ_GO(st, cz_buf_addf(&b, "%s%s", i ? ", " : "", entities->text[i]), done);
   CZ_GO(st, cz_buf_addf(&b, " passage: %s", passage), done);
   CZ_GO(st, cz_task_text(set, &record.inputs, "%s", b.data), done);
   record.source = passage;
-  size_t copies = set->use == CZ_TASK_TRAIN ? answers.n : 1, share = set->use == CZ_TASK_TRAIN ? 1 : answers.n;
+  size_t copies = set->use == CZ_TASK_TRAIN ? answers.n : 1,
+         share = set->use == CZ_TASK_TRAIN ? 1 : answers.n;
   for (size_t i = 0; i < copies; i++) {
-    CZ_GO(st, answers.n ? cz_task_answers(set, &record, answers.text + i, share) : cz_task_no_answer(set, &record), done);
+    CZ_GO(st,
+          answers.n ? cz_task_answers(set, &record, answers.text + i, share)
+                    : cz_task_no_answer(set, &record),
+          done);
     CZ_GO(st, cz_task_add(set, &record), done);
   }
 done:
@@ -112,7 +129,9 @@ static cz_status add_passage(cz_task_set *set, const json_t *object, const char 
   return st;
 }
 
-static cz_status read_file(cz_task_set *set, const char *path) { return cz_json_records(set, path, add_passage); }
+static cz_status read_file(cz_task_set *set, const char *path) {
+  return cz_json_records(set, path, add_passage);
+}
 
 const cz_task_row cz_task_row_record = {
     .name = "record",

@@ -1,7 +1,10 @@
-/* SQuAD 1.1: a question about a context, answered with words of it. One record per question; the first answer is what is written, all of them count.
+/* SQuAD 1.1: a question about a context, answered with words of it. One record per
+ * question; the first answer is what is written, all of them count.
  *
- * The released code puts a space on either side of every punctuation mark, in questions, contexts and answers, and collapses white space; the paper's
- * example is not padded. `paper` and `corrected` leave the text alone but for white space, which is collapsed. */
+ * The released code puts a space on either side of every punctuation mark, in
+ * questions, contexts and answers, and collapses white space; the paper's example is
+ * not padded. `paper` and `corrected` leave the text alone but for white space, which
+ * is collapsed. */
 #include "text/unicode.h"
 #include "objectives/objective.h"
 #include "tasks/readers/fields.h"
@@ -14,7 +17,8 @@ static bool is_mark_to_pad(uint32_t c) {
   return cz__is_punctuation(c) || !cz__is_word(c);
 }
 
-/* White space becomes single spaces, none at the ends; with PAD every punctuation mark stands alone. */
+/* White space becomes single spaces, none at the ends; with PAD every punctuation mark
+ * stands alone. */
 static cz_status tidy(cz_task_set *set, const char **out, const char *text, bool pad) {
   cz_buf b = {0};
   cz_status st = cz_buf_add(&b, "", 0);
@@ -33,7 +37,8 @@ static cz_status tidy(cz_task_set *set, const char **out, const char *text, bool
   return st;
 }
 
-static cz_status read_answers(cz_task_set *set, cz_task_record *record, const json_t *question, bool pad, const char *place) {
+static cz_status read_answers(cz_task_set *set, cz_task_record *record, const json_t *question,
+                              bool pad, const char *place) {
   const json_t *list = json_object_get(question, "answers"); /* missing in hidden test sets */
   size_t n = json_array_size(list);
   const char **texts;
@@ -46,7 +51,8 @@ static cz_status read_answers(cz_task_set *set, cz_task_record *record, const js
   return n ? cz_task_answers(set, record, texts, n) : cz_task_no_answer(set, record);
 }
 
-static cz_status add_question(cz_task_set *set, const json_t *question, const char *context, bool pad, const char *place) {
+static cz_status add_question(cz_task_set *set, const json_t *question, const char *context,
+                              bool pad, const char *place) {
   cz_task_record record = {.label = -1, .group = (int64_t)set->n, .source = context};
   const char *raw, *text;
   CZ_TRY(cz_json_text(&raw, question, "question", place));
@@ -93,7 +99,8 @@ static cz_status read_file(cz_task_set *set, const char *path) {
   cz_status st;
   CZ_GO(st, cz_lines_open(&l, path), done);
   root = json_loadb(l.file.data + l.at, l.file.len - l.at, JSON_REJECT_DUPLICATES, &why);
-  if (!root) CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, why.line, why.column, why.text), done);
+  if (!root)
+    CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, why.line, why.column, why.text), done);
   CZ_GO(st, add_articles(set, root, path), done);
 done:
   json_decref(root);

@@ -12,11 +12,15 @@ static size_t field_count(const cz_uniform *u) {
   return n;
 }
 
-/* STS-B: the score rounded to the nearest 0.2, with one decimal (halves to even in float32, as TensorFlow does). */
-static cz_status add_score(cz_task_set *set, cz_task_record *record, const char *text, const char *place) {
+/* STS-B: the score rounded to the nearest 0.2, with one decimal (halves to even in
+ * float32, as TensorFlow does). */
+static cz_status add_score(cz_task_set *set, cz_task_record *record, const char *text,
+                           const char *place) {
   if (*text) {
-    if (cz_parse_real(text, &record->number) != CZ_OK) return CZ_FAIL(CZ_EINVAL, "%s: expected a score, found '%s'", place, text);
-    if (record->number < 0 || record->number > 5) return CZ_FAIL(CZ_EINVAL, "%s: score %s is not between 0 and 5", place, text);
+    if (cz_parse_real(text, &record->number) != CZ_OK)
+      return CZ_FAIL(CZ_EINVAL, "%s: expected a score, found '%s'", place, text);
+    if (record->number < 0 || record->number > 5)
+      return CZ_FAIL(CZ_EINVAL, "%s: score %s is not between 0 and 5", place, text);
   }
   const char *target;
   if (*text) {
@@ -28,8 +32,10 @@ static cz_status add_score(cz_task_set *set, cz_task_record *record, const char 
   return cz_task_add(set, record);
 }
 
-/* The record of one line: TEXTS are its fields in the order written, LABEL as the file spells it, empty when the file has none. */
-static cz_status add_record(cz_task_set *set, const char *const *texts, const char *label, const char *place) {
+/* The record of one line: TEXTS are its fields in the order written, LABEL as the file
+ * spells it, empty when the file has none. */
+static cz_status add_record(cz_task_set *set, const char *const *texts, const char *label,
+                            const char *place) {
   const cz_uniform *u = set->row->format;
   cz_task_record record = {.label = -1, .group = (int64_t)set->n};
   cz_buf b = {0};
@@ -57,15 +63,18 @@ typedef struct columns {
   bool labelled;
 } columns;
 
-static cz_status find_columns(columns *c, const cz_uniform *u, const cz_fields *header, const cz_lines *l) {
-  for (size_t i = 0; i < field_count(u); i++) CZ_TRY(cz_fields_column(&c->field[i], header, l, u->fields[i].column));
+static cz_status find_columns(columns *c, const cz_uniform *u, const cz_fields *header,
+                              const cz_lines *l) {
+  for (size_t i = 0; i < field_count(u); i++)
+    CZ_TRY(cz_fields_column(&c->field[i], header, l, u->fields[i].column));
   c->labelled = cz_fields_column(&c->label, header, l, u->label) == CZ_OK;
   if (!c->labelled) cz_error_clear(); /* a test file */
   c->count = header->n;
   return CZ_OK;
 }
 
-/* A file without a header: its first line is a record. Test files of the same task have a header, whose last name is that of the text. */
+/* A file without a header: its first line is a record. Test files of the same task have a
+ * header, whose last name is that of the text. */
 static bool is_header(const cz_uniform *u, const cz_fields *first) {
   return !u->headerless || !strcmp(first->text[first->n - 1], u->fields[0].column);
 }
@@ -76,23 +85,27 @@ static cz_fields named_columns(const char *const *names) {
   return f;
 }
 
-static cz_status add_line(cz_task_set *set, const columns *c, const cz_fields *f, const cz_lines *l, size_t *skipped) {
+static cz_status add_line(cz_task_set *set, const columns *c, const cz_fields *f, const cz_lines *l,
+                          size_t *skipped) {
   const cz_uniform *u = set->row->format;
   if (f->n < c->count && u->skip_short) {
     (*skipped)++;
     return CZ_OK;
   }
   if (f->n != c->count)
-    return CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected %zu", cz_lines_place(l, f->column[f->n < c->count ? f->n - 1 : c->count]).text, f->n,
+    return CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected %zu",
+                   cz_lines_place(l, f->column[f->n < c->count ? f->n - 1 : c->count]).text, f->n,
                    c->count);
   const char *texts[CZ_UNIFORM_FIELDS] = {0};
   for (size_t i = 0; i < field_count(u); i++) texts[i] = f->text[c->field[i]];
   const cz_place place = cz_lines_place(l, c->labelled ? f->column[c->label] : 0);
-  if (c->labelled && !*f->text[c->label]) return CZ_FAIL(CZ_EINVAL, "%s: the label is empty", place.text);
+  if (c->labelled && !*f->text[c->label])
+    return CZ_FAIL(CZ_EINVAL, "%s: the label is empty", place.text);
   return add_record(set, texts, c->labelled ? f->text[c->label] : "", place.text);
 }
 
-/** Reads a GLUE file: tab-separated, no quoting, a header unless the format says otherwise. */
+/** Reads a GLUE file: tab-separated, no quoting, a header unless the format says
+ * otherwise. */
 cz_status cz_read_uniform_tsv(cz_task_set *set, const char *path) {
   const cz_uniform *u = set->row->format;
   cz_lines l;
@@ -124,7 +137,8 @@ static cz_status add_object(cz_task_set *set, const json_t *object, const char *
   const char *texts[CZ_UNIFORM_FIELDS] = {0};
   char label[64];
   for (size_t i = 0; i < field_count(u); i++) {
-    bool wanted = !u->fields[i].paper_only || (set->config.fidelity == CZ_FIDELITY_PAPER && json_object_get(object, u->fields[i].column));
+    bool wanted = !u->fields[i].paper_only || (set->config.fidelity == CZ_FIDELITY_PAPER &&
+                                               json_object_get(object, u->fields[i].column));
     if (wanted) CZ_TRY(cz_json_text(&texts[i], object, u->fields[i].column, place));
   }
   CZ_TRY(cz_json_label(label, sizeof label, object, u->label, place));

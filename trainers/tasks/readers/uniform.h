@@ -1,4 +1,5 @@
-/* Tasks whose records are a few named fields and a label: `<prefix> <field>: <text> <field>: <text>` (reference t5.md 7.1). */
+/* Tasks whose records are a few named fields and a label: `<prefix> <field>: <text>
+ * <field>: <text>` (reference t5.md 7.1). */
 #ifndef CZ_TASKS_READERS_UNIFORM_H
 #define CZ_TASKS_READERS_UNIFORM_H
 
@@ -9,15 +10,18 @@ enum { CZ_UNIFORM_FIELDS = 4 };
 typedef struct cz_uniform {
   const char *prefix;
   struct {
-    const char *shown, *column;    /* as the model sees it; as the file calls it */
-    bool paper_only;               /* written by fidelity `paper` when the record has it (JSON), never otherwise */
+    const char *shown, *column; /* as the model sees it; as the file calls it */
+    bool
+        paper_only; /* written by fidelity `paper` when the record has it (JSON), never otherwise */
   } fields[CZ_UNIFORM_FIELDS];     /* in the order written */
   const char *label;               /* the file's column; test files lack it */
   const char *const *spellings;    /* of the classes in the file; null: as in the targets */
   const char *const *paper_labels; /* targets of fidelity `paper`; null: the row's labels */
-  const char *const *headerless;   /* columns of files that begin without a header, null-terminated; null: there is one */
-  bool skip_short;                 /* lines with too few fields are left out, as TFDS does with this file's damaged ones */
-  bool number;                     /* the label is a score, not a class (STS-B) */
+  const char *const *headerless;   /* columns of files that begin without a header, null-terminated;
+                                      null: there is one */
+  bool skip_short; /* lines with too few fields are left out, as TFDS does with this file's damaged
+                      ones */
+  bool number;     /* the label is a score, not a class (STS-B) */
 } cz_uniform;
 
 CZ_MUST cz_status cz_read_uniform_tsv(cz_task_set *set, const char *path);

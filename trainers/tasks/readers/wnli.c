@@ -1,5 +1,6 @@
-/* WNLI (GLUE), only evaluated, as a Winograd task (reference t5.md 7.1): the pronoun of the premise that the hypothesis replaces is put between
- * stars, and what the hypothesis says in its place is the candidate noun. */
+/* WNLI (GLUE), only evaluated, as a Winograd task (reference t5.md 7.1): the pronoun of
+ * the premise that the hypothesis replaces is put between stars, and what the hypothesis
+ * says in its place is the candidate noun. */
 #include "tasks/readers/fields.h"
 #include "tasks/readers/wsc.h"
 
@@ -33,30 +34,38 @@ static void split(words *w, const char *text) {
   }
 }
 
-static bool same(const words *a, size_t i, const words *b, size_t j) { return a->len[i] == b->len[j] && !strncasecmp(a->at[i], b->at[j], a->len[i]); }
+static bool same(const words *a, size_t i, const words *b, size_t j) {
+  return a->len[i] == b->len[j] && !strncasecmp(a->at[i], b->at[j], a->len[i]);
+}
 
 static bool is_pronoun(const words *w, size_t i) {
-  static const char *const pronouns[] = {"he", "she", "they", "it", "her", "his", "their", "them", "him"};
+  static const char *const pronouns[] = {"he",  "she",   "they", "it", "her",
+                                         "his", "their", "them", "him"};
   for (size_t k = 0; k < sizeof pronouns / sizeof *pronouns; k++)
-    if (strlen(pronouns[k]) == w->len[i] && !strncasecmp(w->at[i], pronouns[k], w->len[i])) return true;
+    if (strlen(pronouns[k]) == w->len[i] && !strncasecmp(w->at[i], pronouns[k], w->len[i]))
+      return true;
   return false;
 }
 
-/* How the hypothesis fits around one pronoun: `before` words to its left end where the candidate begins, `after` words to its right begin where it
- * ends; [begin, end) is the candidate in the hypothesis. */
+/* How the hypothesis fits around one pronoun: `before` words to its left end where the
+ * candidate begins, `after` words to its right begin where it ends; [begin, end) is the
+ * candidate in the hypothesis. */
 typedef struct fit {
   size_t pronoun, before, after, begin, end;
 } fit;
 
-/* The longest stretches of the hypothesis' start and end that stand to the left and right of the pronoun. */
+/* The longest stretches of the hypothesis' start and end that stand to the left and right
+ * of the pronoun. */
 static fit fit_at(const words *premise, const words *hypothesis, size_t p) {
   fit f = {.pronoun = p};
-  for (size_t k = 1; k <= p && k < hypothesis->n; k++) { /* hypothesis starts with the k words before the pronoun */
+  for (size_t k = 1; k <= p && k < hypothesis->n;
+       k++) { /* hypothesis starts with the k words before the pronoun */
     size_t i = 0;
     while (i < k && same(premise, p - k + i, hypothesis, i)) i++;
     if (i == k) f.before = k;
   }
-  for (size_t k = 1; p + k < premise->n && k + f.before < hypothesis->n; k++) { /* it ends with the k words after it */
+  for (size_t k = 1; p + k < premise->n && k + f.before < hypothesis->n;
+       k++) { /* it ends with the k words after it */
     size_t i = 0;
     while (i < k && same(premise, p + 1 + i, hypothesis, hypothesis->n - k + i)) i++;
     if (i == k) f.after = k;
@@ -72,16 +81,19 @@ static size_t candidate(char *out, size_t size, const words *h, const fit *f) {
   size_t begin = f->begin;
   for (size_t i = f->begin; i + 1 < f->end; i++)
     for (size_t k = 0; k < sizeof articles / sizeof *articles; k++)
-      if (h->len[i] == strlen(articles[k]) && !strncasecmp(h->at[i], articles[k], h->len[i])) begin = i;
+      if (h->len[i] == strlen(articles[k]) && !strncasecmp(h->at[i], articles[k], h->len[i]))
+        begin = i;
   size_t n = (size_t)(h->at[f->end - 1] + h->len[f->end - 1] - h->at[begin]);
   if (n >= size) n = size - 1;
   memcpy(out, h->at[begin], n);
   out[n] = '\0';
-  if (n > 2 && (!strcmp(out + n - 2, "'s") || !strcmp(out + n - 2, "s'"))) out[n - 2 + (out[n - 2] == 's')] = '\0';
+  if (n > 2 && (!strcmp(out + n - 2, "'s") || !strcmp(out + n - 2, "s'")))
+    out[n - 2 + (out[n - 2] == 's')] = '\0';
   return strlen(out);
 }
 
-static cz_status add_line(cz_task_set *set, const cz_fields *f, const size_t *column, bool labelled, const cz_lines *l) {
+static cz_status add_line(cz_task_set *set, const cz_fields *f, const size_t *column, bool labelled,
+                          const cz_lines *l) {
   const char *premise = f->text[column[0]], *hypothesis = f->text[column[1]];
   const cz_place place = cz_lines_place(l, f->column[column[0]]);
   words p, h;
@@ -96,7 +108,8 @@ static cz_status add_line(cz_task_set *set, const cz_fields *f, const size_t *co
     best = x;
     found = true;
   }
-  if (!found) return CZ_FAIL(CZ_EINVAL, "%s: no pronoun in the premise, or no hypothesis", place.text);
+  if (!found)
+    return CZ_FAIL(CZ_EINVAL, "%s: no pronoun in the premise, or no hypothesis", place.text);
   char noun[1024];
   int32_t label;
   candidate(noun, sizeof noun, &h, &best);
@@ -114,7 +127,11 @@ static cz_status read_file(cz_task_set *set, const char *path) {
   CZ_GO(st, cz_lines_open(&l, path), done);
   while (cz_lines_next(&l, &line)) {
     CZ_GO(st, cz_fields_split(&f, &l, line), done);
-    if (width && f.n != width) CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected %zu", cz_lines_place(&l, 0).text, f.n, width), done);
+    if (width && f.n != width)
+      CZ_GO(st,
+            CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected %zu", cz_lines_place(&l, 0).text, f.n,
+                    width),
+            done);
     if (width) {
       CZ_GO(st, add_line(set, &f, column, labelled, &l), done);
       continue;

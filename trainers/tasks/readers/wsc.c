@@ -1,6 +1,7 @@
-/* The Winograd tasks (reference t5.md 7.1): `wsc: ... *it* ...`, and the model names what the pronoun stands for. WSC of SuperGLUE trains on its True
- * records only; evaluation decides True or False by comparing the model's noun with the record's (score.c). DPR is further training data of the same
- * form; WNLI, which is only evaluated, is in wnli.c. */
+/* The Winograd tasks (reference t5.md 7.1): `wsc: ... *it* ...`, and the model names what
+ * the pronoun stands for. WSC of SuperGLUE trains on its True records only; evaluation
+ * decides True or False by comparing the model's noun with the record's (score.c). DPR is
+ * further training data of the same form; WNLI, which is only evaluated, is in wnli.c. */
 #include "tasks/readers/wsc.h"
 #include "base/log.h"
 #include "tasks/readers/fields.h"
@@ -15,7 +16,8 @@ static const char *const spellings[] = {"false", "true"};
 
 static bool at_word(const char *text, const char *at, const char *word) {
   size_t n = strlen(word);
-  return (at == text || !isalnum((unsigned char)at[-1])) && !strncasecmp(at, word, n) && !isalnum((unsigned char)at[n]);
+  return (at == text || !isalnum((unsigned char)at[-1])) && !strncasecmp(at, word, n) &&
+         !isalnum((unsigned char)at[n]);
 }
 
 /* Where word number INDEX (from 0, words end at one white space each) begins, or null. */
@@ -27,21 +29,27 @@ static const char *word_at(const char *text, int64_t index) {
   return *text ? text : NULL;
 }
 
-/* The pronoun: at its word, or, where the file's count is off, at the nearest occurrence. */
+/* The pronoun: at its word, or, where the file's count is off, at the nearest
+ * occurrence. */
 static const char *find_pronoun(const char *text, const char *pronoun, int64_t index) {
   const char *wanted = word_at(text, index), *best = NULL;
   if (wanted && at_word(text, wanted, pronoun)) return wanted;
   if (!wanted) wanted = text + strlen(text);
   for (const char *at = text; *at; at++)
     if (at_word(text, at, pronoun) && (!best || labs(at - wanted) < labs(best - wanted))) best = at;
-  if (best) cz_warn("the pronoun '%s' is not word %lld of: %.60s; the nearest is taken", pronoun, (long long)index, text);
+  if (best)
+    cz_warn("the pronoun '%s' is not word %lld of: %.60s; the nearest is taken", pronoun,
+            (long long)index, text);
   return best;
 }
 
-/** Adds `wsc: ...` with the N bytes at AT of TEXT between stars, and NOUN as the answer. */
-cz_status cz_wsc_add(cz_task_set *set, const char *text, const char *at, size_t n, const char *noun, int32_t label) {
+/** Adds `wsc: ...` with the N bytes at AT of TEXT between stars, and NOUN as the
+ * answer. */
+cz_status cz_wsc_add(cz_task_set *set, const char *text, const char *at, size_t n, const char *noun,
+                     int32_t label) {
   cz_task_record record = {.group = (int64_t)set->n};
-  CZ_TRY(cz_task_text(set, &record.inputs, "wsc: %.*s*%.*s*%s", (int)(at - text), text, (int)n, at, at + n));
+  CZ_TRY(cz_task_text(set, &record.inputs, "wsc: %.*s*%.*s*%s", (int)(at - text), text, (int)n, at,
+                      at + n));
   CZ_TRY(cz_task_answers(set, &record, &noun, 1));
   record.source = record.targets;
   record.label = label;
@@ -62,18 +70,26 @@ static cz_status add_object(cz_task_set *set, const json_t *object, const char *
   CZ_TRY(cz_task_label(set, &label, spellings, spelled, place));
   if (set->use == CZ_TASK_TRAIN && label != 1) return CZ_OK;
   const char *at = *pronoun ? find_pronoun(text, pronoun, json_integer_value(index)) : NULL;
-  if (!at) return CZ_FAIL(CZ_EINVAL, "%s: the pronoun '%s' does not occur in the text", place, pronoun);
+  if (!at)
+    return CZ_FAIL(CZ_EINVAL, "%s: the pronoun '%s' does not occur in the text", place, pronoun);
   return cz_wsc_add(set, text, at, strlen(pronoun), noun, label);
 }
 
-static cz_status read_wsc(cz_task_set *set, const char *path) { return cz_json_records(set, path, add_object); }
+static cz_status read_wsc(cz_task_set *set, const char *path) {
+  return cz_json_records(set, path, add_object);
+}
 
-/* Four lines a record, then a blank one: sentence, pronoun, two candidates with a comma between, the right one. */
+/* Four lines a record, then a blank one: sentence, pronoun, two candidates with a comma
+ * between, the right one. */
 static cz_status add_block(cz_task_set *set, char *const *block, const char *place) {
   const char *at = block[0];
   while (*at && !at_word(block[0], at, block[1])) at++;
-  if (!*block[1] || !*at) return CZ_FAIL(CZ_EINVAL, "%s: the pronoun '%s' does not occur in the sentence", place, block[1]);
-  if (!strstr(block[2], block[3])) return CZ_FAIL(CZ_EINVAL, "%s: the answer '%s' is none of the candidates '%s'", place, block[3], block[2]);
+  if (!*block[1] || !*at)
+    return CZ_FAIL(CZ_EINVAL, "%s: the pronoun '%s' does not occur in the sentence", place,
+                   block[1]);
+  if (!strstr(block[2], block[3]))
+    return CZ_FAIL(CZ_EINVAL, "%s: the answer '%s' is none of the candidates '%s'", place, block[3],
+                   block[2]);
   return cz_wsc_add(set, block[0], at, strlen(block[1]), block[3], 1);
 }
 
@@ -89,13 +105,16 @@ static cz_status read_dpr(cz_task_set *set, const char *path) {
     line += strspn(line, " \t");
     const cz_place place = cz_lines_place(&l, 0);
     if (!*line && have == 0) continue;
-    if (!*line) CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: the record ends after %zu of 4 lines", place.text, have), done);
+    if (!*line)
+      CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: the record ends after %zu of 4 lines", place.text, have),
+            done);
     block[have++] = line;
     if (have < 4) continue;
     CZ_GO(st, add_block(set, block, place.text), done);
     have = 0;
   }
-  if (have) st = CZ_FAIL(CZ_EINVAL, "%s: the file ends after %zu of 4 lines of a record", path, have);
+  if (have)
+    st = CZ_FAIL(CZ_EINVAL, "%s: the file ends after %zu of 4 lines of a record", path, have);
 done:
   cz_lines_close(&l);
   return st;
