@@ -42,7 +42,7 @@
  *     dk_j = scale sum_i dS_ij q_i
  *     dtable[b, h] = sum of dS_ij over all segments and the i, j with bucket(j - p) = b
  *
- * Dropout element numbers (common/mask.h): (q row * H + h) * Tk + k row; with
+ * Dropout element numbers (common/dropout_mask.h): (q row * H + h) * Tk + k row; with
  * share_queries one mask serves all queries of a segment and head, as mesh-tensorflow
  * draws it (t5.md 0.8): (segment * H + h) * Tk + k row.
  *
@@ -65,7 +65,11 @@
 
 #include "kernels/op.h"
 
-typedef enum cz_attention_mask { CZ_MASK_FULL, CZ_MASK_CAUSAL, CZ_MASK_PREFIX } cz_attention_mask;
+typedef enum cz_attention_mask {
+  CZ_ATTENTION_MASK_FULL,
+  CZ_ATTENTION_MASK_CAUSAL,
+  CZ_ATTENTION_MASK_PREFIX
+} cz_attention_mask;
 
 typedef struct cz_attention_attr {
   int heads;

@@ -19,9 +19,9 @@ typedef struct sizes {
 
 /* mask, scale, buckets, distance, bidirectional, dropout, share; heads are filled in */
 /* clang-format off */
-#define FULL(scale) {0, CZ_MASK_FULL, scale, 32, 128, true, 0, false}
-#define CAUSAL(scale) {0, CZ_MASK_CAUSAL, scale, 32, 128, false, 0, false}
-#define PREFIXED(scale) {0, CZ_MASK_PREFIX, scale, 32, 128, true, 0, false}
+#define FULL(scale) {0, CZ_ATTENTION_MASK_FULL, scale, 32, 128, true, 0, false}
+#define CAUSAL(scale) {0, CZ_ATTENTION_MASK_CAUSAL, scale, 32, 128, false, 0, false}
+#define PREFIXED(scale) {0, CZ_ATTENTION_MASK_PREFIX, scale, 32, 128, true, 0, false}
 /* clang-format on */
 
 static const sizes hand[] = {
@@ -107,7 +107,7 @@ static const sizes hand[] = {
      .deviation = 1,
      .table = true,
      .training = true,
-     .attr = {0, CZ_MASK_FULL, 1, 9, 11, true, 0.5, false}},
+     .attr = {0, CZ_ATTENTION_MASK_FULL, 1, 9, 11, true, 0.5, false}},
     {2,
      7,
      2,
@@ -116,7 +116,7 @@ static const sizes hand[] = {
      .deviation = 1,
      .table = true,
      .training = true,
-     .attr = {0, CZ_MASK_CAUSAL, 1, 7, 20, false, 0.3, true}},
+     .attr = {0, CZ_ATTENTION_MASK_CAUSAL, 1, 7, 20, false, 0.3, true}},
     {1,
      3,
      1,
@@ -124,7 +124,7 @@ static const sizes hand[] = {
      {2100},
      .deviation = 1,
      .training = true,
-     .attr = {0, CZ_MASK_FULL, 0.25, 0, 0, false, 0.1, false}}, /* two blocks of keys */
+     .attr = {0, CZ_ATTENTION_MASK_FULL, 0.25, 0, 0, false, 0.1, false}}, /* two blocks of keys */
     {1,
      3,
      2,
@@ -132,7 +132,7 @@ static const sizes hand[] = {
      {2101, 2},
      .deviation = 1,
      .table = true,
-     .attr = {0, CZ_MASK_CAUSAL, 0.3, 64, 4000, false, 0, false}},
+     .attr = {0, CZ_ATTENTION_MASK_CAUSAL, 0.3, 64, 4000, false, 0, false}},
     {2,
      3,
      2,
@@ -140,7 +140,7 @@ static const sizes hand[] = {
      {6, 4},
      .deviation = 1,
      .table = true,
-     .attr = {0, CZ_MASK_FULL, 1, 4, 2, true, 0, false}}, /* the fewest buckets */
+     .attr = {0, CZ_ATTENTION_MASK_FULL, 1, 4, 2, true, 0, false}}, /* the fewest buckets */
 };
 
 static sizes draw(cz_rand *r) {
@@ -161,14 +161,14 @@ static sizes draw(cz_rand *r) {
   s.training = cz_rand_int(r, 0, 1);
   s.same_keys = !self && !cz_rand_int(r, 0, 7);
   cz_attention_attr *a = &s.attr;
-  a->mask = (int)cz_rand_int(r, CZ_MASK_FULL, CZ_MASK_PREFIX);
+  a->mask = (int)cz_rand_int(r, CZ_ATTENTION_MASK_FULL, CZ_ATTENTION_MASK_PREFIX);
   a->scale = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.05, 0.5);
   /* Where a bucket holds all keys of a row that weigh anything, its sum of dS is zero by
    * cancellation, which float32 sums are not: hence no sharp rows with a table, and no
    * one-sided buckets where a query sees keys to its right (they would all share bucket
    * 0). */
   if (s.deviation * s.deviation * a->scale * sqrt((double)s.K) > 2) s.table = false;
-  a->bidirectional = a->mask != CZ_MASK_CAUSAL || cz_rand_int(r, 0, 1);
+  a->bidirectional = a->mask != CZ_ATTENTION_MASK_CAUSAL || cz_rand_int(r, 0, 1);
   a->buckets = (int)cz_rand_int(r, 0, 1) ? 32 : (int)cz_rand_int(r, 4, 40);
   a->max_distance = cz_attention_exact(a->buckets, a->bidirectional) + (int)cz_rand_int(r, 1, 120);
   a->dropout = cz_rand_int(r, 0, 1) ? 0 : cz_rand_real(r, 0, 0.7);
@@ -202,7 +202,7 @@ static void build(cz_case *c, cz_rand *r, const sizes *given) {
   cz_case_normal(c, r, CZ_ATTENTION_V, 2, (int64_t[]){Tk, s.H * s.K}, 1);
   fill_spans(c, &s, CZ_ATTENTION_Q_SPANS, s.nq, 0, false);
   fill_spans(c, &s, CZ_ATTENTION_K_SPANS, s.nk, s.gap, s.same_keys);
-  if (s.attr.mask == CZ_MASK_PREFIX) {
+  if (s.attr.mask == CZ_ATTENTION_MASK_PREFIX) {
     int32_t *prefix = cz_case_int(c, CZ_ATTENTION_PREFIX, 1, (int64_t[]){s.B});
     for (int64_t n = 0; n < s.B; n++) prefix[n] = (int32_t)s.prefix[n];
   }

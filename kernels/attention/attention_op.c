@@ -16,7 +16,7 @@ static bool attributes(const cz_attention_attr *a, int64_t width, char *why, siz
   if (a->heads < 1 || width % a->heads)
     return cz_shape_refuse(why, why_bytes, "heads is %d, which does not divide q's width %lld",
                            a->heads, (long long)width);
-  if (a->mask < CZ_MASK_FULL || a->mask > CZ_MASK_PREFIX)
+  if (a->mask < CZ_ATTENTION_MASK_FULL || a->mask > CZ_ATTENTION_MASK_PREFIX)
     return cz_shape_refuse(why, why_bytes, "mask is %d, not full, causal or prefix", a->mask);
   if (!isfinite(a->scale)) return cz_shape_refuse(why, why_bytes, "scale is %g", a->scale);
   if (!(a->dropout >= 0 && a->dropout < 1))
@@ -54,10 +54,10 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   if (!cz_shape_is(&in[K_SPANS], "k_spans", CZ_I32, 2, in[Q_SPANS].dim, why, why_bytes))
     return false;
   if (!attributes(a, q->dim[1], why, why_bytes)) return false;
-  if (a->mask == CZ_MASK_PREFIX &&
+  if (a->mask == CZ_ATTENTION_MASK_PREFIX &&
       !cz_shape_is(&in[PREFIX], "prefix", CZ_I32, 1, in[Q_SPANS].dim, why, why_bytes))
     return false;
-  if (a->mask != CZ_MASK_PREFIX && cz_present(&in[PREFIX]))
+  if (a->mask != CZ_ATTENTION_MASK_PREFIX && cz_present(&in[PREFIX]))
     return cz_shape_refuse(why, why_bytes, "prefix is given, but the mask is not the prefix mask");
   if (cz_present(&in[TABLE]) && !position_table(in, a, why, why_bytes)) return false;
   cz_shape_set(&out[CZ_ATTENTION_O], q->dtype, 2, q->dim);

@@ -119,10 +119,10 @@ cz__attention_unit cz__attention_unit_at(const cz__attention_plan *plan, int64_t
   cz__attention_unit u = {
       .plan = plan, .n = n, .h = h, .q0 = qs[2 * n], .nq = qs[2 * n + 1] - qs[2 * n]};
   u.k0 = ks[2 * n], u.nk = ks[2 * n + 1] - ks[2 * n];
-  u.shift = plan->attr->mask == CZ_MASK_FULL ? 0 : u.nk - u.nq;
-  u.prefix = plan->attr->mask == CZ_MASK_FULL     ? u.nk
-             : plan->attr->mask == CZ_MASK_PREFIX ? prefix[n]
-                                                  : 0;
+  u.shift = plan->attr->mask == CZ_ATTENTION_MASK_FULL ? 0 : u.nk - u.nq;
+  u.prefix = plan->attr->mask == CZ_ATTENTION_MASK_FULL     ? u.nk
+             : plan->attr->mask == CZ_ATTENTION_MASK_PREFIX ? prefix[n]
+                                                            : 0;
   choose_tile(&u);
   return u;
 }
@@ -143,6 +143,6 @@ void cz__attention_keep(const cz__attention_unit *u, float *factor, int64_t i, i
                         int64_t n) {
   const cz__attention_plan *p = u->plan;
   int64_t group = p->attr->share_queries ? u->n : u->q0 + i;
-  cz_mask_fill(factor, n, &p->call->key, (uint64_t)((group * p->H + u->h) * p->Tk + u->k0 + j),
-               p->attr->dropout);
+  cz_dropout_mask_fill(factor, n, &p->call->key,
+                       (uint64_t)((group * p->H + u->h) * p->Tk + u->k0 + j), p->attr->dropout);
 }

@@ -38,13 +38,13 @@ static double *head_row(const segment *s, const void *array, int64_t row) {
 }
 
 static int64_t position(const segment *s, int64_t i) {
-  return s->attr->mask == CZ_MASK_FULL ? i : i + s->nk - s->nq;
+  return s->attr->mask == CZ_ATTENTION_MASK_FULL ? i : i + s->nk - s->nq;
 }
 
 static bool visible(const segment *s, int64_t i, int64_t j) {
-  if (s->attr->mask == CZ_MASK_FULL) return true;
+  if (s->attr->mask == CZ_ATTENTION_MASK_FULL) return true;
   if (j <= position(s, i)) return true;
-  return s->attr->mask == CZ_MASK_PREFIX &&
+  return s->attr->mask == CZ_ATTENTION_MASK_PREFIX &&
          j < ((const int32_t *)s->call->in[CZ_ATTENTION_PREFIX].data)[s->n];
 }
 
@@ -71,8 +71,8 @@ static double score(const segment *s, int64_t i, int64_t j) {
 static double multiplier(const segment *s, int64_t i, int64_t j) {
   if (!s->call->training || s->attr->dropout <= 0) return 1;
   int64_t group = s->attr->share_queries ? s->n : s->q0 + i;
-  return cz_mask_factor(&s->call->key, (uint64_t)((group * s->H + s->h) * s->Tk + s->k0 + j),
-                        s->attr->dropout);
+  return cz_dropout_mask_factor(
+      &s->call->key, (uint64_t)((group * s->H + s->h) * s->Tk + s->k0 + j), s->attr->dropout);
 }
 
 /* Row i's exp(s_ij - most) into s->p (0 where invisible). Stats: the largest score, and

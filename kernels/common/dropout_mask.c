@@ -71,7 +71,7 @@ __attribute__((target("avx2"))) static int64_t fill_quads_avx2(float *factor, in
 #endif
 
 /** Writes the factors (0 or 1 / (1 - p)) of mask elements FIRST to FIRST + N - 1. */
-void cz_mask_fill(float *factor, int64_t n, const cz_key *key, uint64_t first, double p) {
+void cz_dropout_mask_fill(float *factor, int64_t n, const cz_key *key, uint64_t first, double p) {
   uint32_t threshold = cz_dropout_threshold(p);
   float scale = (float)(1 / (1 - p));
   while (n > 0 && (first & 3)) *factor++ = cz_philox_at(key, first++) >= threshold ? scale : 0, n--;
@@ -85,17 +85,17 @@ void cz_mask_fill(float *factor, int64_t n, const cz_key *key, uint64_t first, d
     factor[i] = cz_philox_at(key, first + (uint64_t)i) >= threshold ? scale : 0;
 }
 
-/** Bytes of workspace that cz_mask_make needs: a table of factors and the segment of each
+/** Bytes of workspace that cz_dropout_mask_make needs: a table of factors and the segment of each
  * row when the mask is shared along segments, else none. */
-size_t cz_mask_bytes(bool share, int64_t B, int64_t T, int64_t D) {
+size_t cz_dropout_mask_bytes(bool share, int64_t B, int64_t T, int64_t D) {
   return share ? (size_t)(B * D + T) * 4 : 0;
 }
 
 /** Readies a mask; SPANS null: one draw per element. Borrows key and workspace. Parallel
  * inside; the same bits for any number of threads. */
-void cz_mask_make(cz_mask *mask, void *workspace, const cz_key *key, double p, const int32_t *spans,
-                  int64_t B, int64_t T, int64_t D) {
-  *mask = (cz_mask){.key = key, .p = p, .D = D};
+void cz_dropout_mask_make(cz_dropout_mask *mask, void *workspace, const cz_key *key, double p,
+                          const int32_t *spans, int64_t B, int64_t T, int64_t D) {
+  *mask = (cz_dropout_mask){.key = key, .p = p, .D = D};
   if (p <= 0 || !spans) return;
   float *table = workspace;
   int32_t *segment = (int32_t *)(table + B * D);
@@ -103,15 +103,15 @@ void cz_mask_make(cz_mask *mask, void *workspace, const cz_key *key, double p, c
   for (int64_t b = 0; b < B; b++)
     for (int32_t t = spans[2 * b]; t < spans[2 * b + 1]; t++) segment[t] = (int32_t)b;
 #pragma omp parallel for schedule(static) if (B * D > 16384)
-  for (int64_t b = 0; b < B; b++) cz_mask_fill(table + b * D, D, key, (uint64_t)(b * D), p);
+  for (int64_t b = 0; b < B; b++) cz_dropout_mask_fill(table + b * D, D, key, (uint64_t)(b * D), p);
   mask->table = table, mask->segment = segment;
 }
 
-/** The factors of N (at most CZ_MASK_PIECE) neighbouring channels of a row, in BUFFER
- * (CZ_MASK_PIECE floats) or in the mask's table. */
-const float *cz_mask_piece(const cz_mask *mask, float *buffer, int64_t row, int64_t channel,
-                           int64_t n) {
+/** The factors of N (at most CZ_DROPOUT_MASK_PIECE) neighbouring channels of a row, in BUFFER
+ * (CZ_DROPOUT_MASK_PIECE floats) or in the mask's table. */
+const float *cz_dropout_mask_piece(const cz_dropout_mask *mask, float *buffer, int64_t row,
+                                   int64_t channel, int64_t n) {
   if (mask->table) return mask->table + mask->segment[row] * mask->D + channel;
-  cz_mask_fill(buffer, n, mask->key, (uint64_t)(row * mask->D + channel), mask->p);
+  cz_dropout_mask_fill(buffer, n, mask->key, (uint64_t)(row * mask->D + channel), mask->p);
   return buffer;
 }

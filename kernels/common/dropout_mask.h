@@ -13,24 +13,26 @@
 
 #include "kernels/common/philox.h"
 
-enum { CZ_MASK_PIECE = 1024 }; /* the most factors that cz_mask_piece gives at once */
+enum {
+  CZ_DROPOUT_MASK_PIECE = 1024
+}; /* the most factors that cz_dropout_mask_piece gives at once */
 
 /* The mask of one float32 call on a [T, D] array. */
-typedef struct cz_mask {
+typedef struct cz_dropout_mask {
   const cz_key *key;
   double p; /* 0: everything is kept and factors need not be asked for */
   int64_t D;
   const float *table;     /* shared: factors [B, D]; else null */
   const int32_t *segment; /* shared: the segment of each row */
-} cz_mask;
+} cz_dropout_mask;
 
 /* What the ref kernels use: one element at a time. */
-static inline double cz_mask_factor(const cz_key *key, uint64_t element, double p) {
+static inline double cz_dropout_mask_factor(const cz_key *key, uint64_t element, double p) {
   return cz_philox_at(key, element) >= cz_dropout_threshold(p) ? 1 / (1 - p) : 0;
 }
 
-static inline uint64_t cz_mask_element(const int32_t *spans, int64_t B, int64_t row,
-                                       int64_t channel, int64_t D) {
+static inline uint64_t cz_dropout_mask_element(const int32_t *spans, int64_t B, int64_t row,
+                                               int64_t channel, int64_t D) {
   if (!spans) return (uint64_t)(row * D + channel);
   int64_t segment = 0;
   for (int64_t b = 0; b < B; b++)
@@ -38,11 +40,11 @@ static inline uint64_t cz_mask_element(const int32_t *spans, int64_t B, int64_t 
   return (uint64_t)(segment * D + channel);
 }
 
-void cz_mask_fill(float *factor, int64_t n, const cz_key *key, uint64_t first, double p);
-size_t cz_mask_bytes(bool share, int64_t B, int64_t T, int64_t D);
-void cz_mask_make(cz_mask *mask, void *workspace, const cz_key *key, double p, const int32_t *spans,
-                  int64_t B, int64_t T, int64_t D);
-const float *cz_mask_piece(const cz_mask *mask, float *buffer, int64_t row, int64_t channel,
-                           int64_t n);
+void cz_dropout_mask_fill(float *factor, int64_t n, const cz_key *key, uint64_t first, double p);
+size_t cz_dropout_mask_bytes(bool share, int64_t B, int64_t T, int64_t D);
+void cz_dropout_mask_make(cz_dropout_mask *mask, void *workspace, const cz_key *key, double p,
+                          const int32_t *spans, int64_t B, int64_t T, int64_t D);
+const float *cz_dropout_mask_piece(const cz_dropout_mask *mask, float *buffer, int64_t row,
+                                   int64_t channel, int64_t n);
 
 #endif

@@ -1,7 +1,7 @@
 /* Dropout (Srivastava et al. 2014), inverted: y = x * factor, factor = 1 / (1 - p) with
  * probability 1 - p and else 0; y = x when not training.
  *
- * x, y [T, D]. Masks are those of common/mask.h: one draw per element, or with
+ * x, y [T, D]. Masks are those of common/dropout_mask.h: one draw per element, or with
  * share_segment one per (segment, channel), for which spans [B, 2] (begin and end of each
  * segment; covering every row) is needed. Backward draws the same mask again: dx = dy *
  * factor. Aliasing: y may be x, dx may be dy. Deterministic: a draw depends on seed,

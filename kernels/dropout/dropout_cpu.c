@@ -13,13 +13,14 @@ CZ_CLONES static void apply(float *y, const float *x, const float *factor, int64
   }
 }
 
-static void one_row(float *y, const float *x, const cz_mask *mask, int64_t t, cz_grad_mode mode) {
-  float buffer[CZ_MASK_PIECE];
+static void one_row(float *y, const float *x, const cz_dropout_mask *mask, int64_t t,
+                    cz_grad_mode mode) {
+  float buffer[CZ_DROPOUT_MASK_PIECE];
   int64_t D = mask->D;
-  for (int64_t d = 0; d < D; d += CZ_MASK_PIECE) {
-    int64_t n = D - d < CZ_MASK_PIECE ? D - d : CZ_MASK_PIECE;
+  for (int64_t d = 0; d < D; d += CZ_DROPOUT_MASK_PIECE) {
+    int64_t n = D - d < CZ_DROPOUT_MASK_PIECE ? D - d : CZ_DROPOUT_MASK_PIECE;
     if (mask->p > 0) {
-      apply(y + t * D + d, x + t * D + d, cz_mask_piece(mask, buffer, t, d, n), n, mode);
+      apply(y + t * D + d, x + t * D + d, cz_dropout_mask_piece(mask, buffer, t, d, n), n, mode);
     } else if (mode == CZ_GRAD_ADD) {
       for (int64_t i = t * D + d; i < t * D + d + n; i++) y[i] += x[i];
     } else {
@@ -32,9 +33,9 @@ static void one_row(float *y, const float *x, const cz_mask *mask, int64_t t, cz
  * same function: dx = dy * factor. */
 void cz_dropout_fwd_cpu(float *y, const float *x, const cz_dropout_sizes *s, cz_grad_mode mode,
                         void *workspace) {
-  cz_mask mask;
+  cz_dropout_mask mask;
   if (mode == CZ_GRAD_SKIP) return;
-  cz_mask_make(&mask, workspace, s->key, s->p, s->spans, s->B, s->T, s->D);
+  cz_dropout_mask_make(&mask, workspace, s->key, s->p, s->spans, s->B, s->T, s->D);
 #pragma omp parallel for schedule(static) if (s->T * s->D > 16384)
   for (int64_t t = 0; t < s->T; t++) one_row(y, x, &mask, t, mode);
 }

@@ -29,7 +29,7 @@ static cz_dropout_sizes sizes_of(const cz_call *c) {
 
 static size_t workspace(cz_kernel_set set, const cz_call *c, bool backward) {
   cz_dropout_sizes s = sizes_of(c);
-  return set == CZ_SET_CPU ? cz_mask_bytes(s.p > 0 && s.spans, s.B, s.T, s.D) : 0;
+  return set == CZ_SET_CPU ? cz_dropout_mask_bytes(s.p > 0 && s.spans, s.B, s.T, s.D) : 0;
 }
 
 static void fwd_ref(const cz_call *c) {

@@ -6,7 +6,7 @@
  * sqrt(mean((h - m)^2) + eps); shift may be absent. Sizes: x, branch, h, y [T, D]; gain,
  * shift [D]; r is saved as rstd [T], m as mean [T] (LAYER); forward takes null for both,
  * backward needs them. Dropout is on when training and dropout > 0; masks are those of
- * common/mask.h; with share_segment one mask serves all rows of a segment and spans [B,
+ * common/dropout_mask.h; with share_segment one mask serves all rows of a segment and spans [B,
  * 2] (begin, end; covering every row) is needed. In float32
  * |h| must stay below about 1e18, where squares overflow.
  *

@@ -13,7 +13,7 @@ typedef struct job {
   bool layer;
   int64_t D;
   float eps;
-  cz_mask mask;
+  cz_dropout_mask mask;
 } job;
 
 /* Sums over a row start anew after this many channels, so that their rounding hardly
@@ -70,10 +70,10 @@ static void fwd_row(const job *j, int64_t t) {
   int64_t D = j->D;
   const float *h = j->x + t * D;
   if (j->branch) {
-    float buffer[CZ_MASK_PIECE];
-    for (int64_t d = 0; d < D; d += CZ_MASK_PIECE) {
-      int64_t n = least(D - d, CZ_MASK_PIECE), i = t * D + d;
-      const float *factor = j->mask.p > 0 ? cz_mask_piece(&j->mask, buffer, t, d, n) : NULL;
+    float buffer[CZ_DROPOUT_MASK_PIECE];
+    for (int64_t d = 0; d < D; d += CZ_DROPOUT_MASK_PIECE) {
+      int64_t n = least(D - d, CZ_DROPOUT_MASK_PIECE), i = t * D + d;
+      const float *factor = j->mask.p > 0 ? cz_dropout_mask_piece(&j->mask, buffer, t, d, n) : NULL;
       add_branch(j->h + i, j->x + i, j->branch + i, factor, n);
     }
     h = j->h + t * D;
@@ -100,7 +100,7 @@ void cz_norm_fwd_cpu(float *y, float *h, float *rstd, float *mean, const float *
            .layer = attr->kind == CZ_NORM_LAYER,
            .D = s->D,
            .eps = (float)attr->eps};
-  if (branch) cz_mask_make(&j.mask, workspace, s->key, s->p, s->spans, s->B, s->T, s->D);
+  if (branch) cz_dropout_mask_make(&j.mask, workspace, s->key, s->p, s->spans, s->B, s->T, s->D);
 #pragma omp parallel for schedule(static) if (s->T * s->D > 16384)
   for (int64_t t = 0; t < s->T; t++) fwd_row(&j, t);
 }
@@ -155,25 +155,25 @@ CZ_CLONES static void multiply(float *e, const float *factor, int64_t n) {
 static void bwd_row(const job *j, float *dgain, float *dshift, int64_t t) {
   int64_t D = j->D;
   const float *h = j->saved_h + t * D;
-  float r = j->saved_rstd[t], m = j->layer ? j->saved_mean[t] : 0, e[CZ_MASK_PIECE],
-        buffer[CZ_MASK_PIECE];
+  float r = j->saved_rstd[t], m = j->layer ? j->saved_mean[t] : 0, e[CZ_DROPOUT_MASK_PIECE],
+        buffer[CZ_DROPOUT_MASK_PIECE];
   moments mean = {0};
   if (j->dy) mean = row_moments(dgain, dshift, j->dy + t * D, h, j->gain, m, r, D);
   if (!j->layer) mean.g = 0;
-  for (int64_t d = 0; d < D; d += CZ_MASK_PIECE) {
-    int64_t n = least(D - d, CZ_MASK_PIECE), i = t * D + d;
+  for (int64_t d = 0; d < D; d += CZ_DROPOUT_MASK_PIECE) {
+    int64_t n = least(D - d, CZ_DROPOUT_MASK_PIECE), i = t * D + d;
     gradient_of_h(e, j->dy ? j->dy + i : NULL, j->dh ? j->dh + i : NULL, h + d, j->gain + d, m, r,
                   mean, n);
     cz_grad_put(j->dx + i, e, n,
                 j->mode_x); /* dh and dy of this piece are read: dx and dbranch may lie there */
     if (j->mode_branch == CZ_GRAD_SKIP) continue;
-    if (j->mask.p > 0) multiply(e, cz_mask_piece(&j->mask, buffer, t, d, n), n);
+    if (j->mask.p > 0) multiply(e, cz_dropout_mask_piece(&j->mask, buffer, t, d, n), n);
     cz_grad_put(j->dbranch + i, e, n, j->mode_branch);
   }
 }
 
 static size_t mask_bytes(const cz_norm_sizes *s) {
-  return cz_mask_bytes(s->p > 0 && s->spans, s->B, s->T, s->D);
+  return cz_dropout_mask_bytes(s->p > 0 && s->spans, s->B, s->T, s->D);
 }
 
 /** Bytes of workspace: the shared mask; backward also the partial sums of dgain and
@@ -203,7 +203,7 @@ void cz_norm_bwd_cpu(float *dx, float *dgain, float *dshift, float *dbranch, con
            .D = s->D,
            .eps = (float)attr->eps};
   int64_t T = s->T, D = s->D, blocks = cz_row_blocks(T), each = cz_row_block(T);
-  if (dbranch) cz_mask_make(&j.mask, workspace, s->key, s->p, s->spans, s->B, T, D);
+  if (dbranch) cz_dropout_mask_make(&j.mask, workspace, s->key, s->p, s->spans, s->B, T, D);
   float *gains = (float *)((char *)workspace + mask_bytes(s)), *shifts = gains + blocks * D;
 #pragma omp parallel for schedule(static) if (T * D > 16384)
   for (int64_t b = 0; b < blocks; b++) {

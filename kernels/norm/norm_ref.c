@@ -5,7 +5,9 @@
 #include <math.h>
 
 static double factor(const cz_norm_sizes *s, int64_t t, int64_t d) {
-  return s->p > 0 ? cz_mask_factor(s->key, cz_mask_element(s->spans, s->B, t, d, s->D), s->p) : 1;
+  return s->p > 0 ? cz_dropout_mask_factor(
+                        s->key, cz_dropout_mask_element(s->spans, s->B, t, d, s->D), s->p)
+                  : 1;
 }
 
 /** Forward in float64, see norm.h. SHIFT, BRANCH (then H too), RSTD and MEAN may be

@@ -11,15 +11,16 @@ static _Thread_local char message[MESSAGE_BYTES];
 static _Thread_local char chain[CHAIN_BYTES];
 static _Thread_local size_t chain_used;
 
-static const char *file_tail(const char *file) {
-  const char *slash = strrchr(file, '/');
-  return slash ? slash + 1 : file;
+/* FILE below the source folder: the compiler may have been given a longer path. */
+static const char *from_root(const char *file) {
+  size_t n = sizeof CZ_SOURCE_ROOT - 1;
+  return !strncmp(file, CZ_SOURCE_ROOT "/", n + 1) ? file + n + 1 : file;
 }
 
 static void chain_add(const char *file, int line, const char *text) {
   if (chain_used >= CHAIN_BYTES - 1) return;
   int n = snprintf(chain + chain_used, CHAIN_BYTES - chain_used, "  at %s:%d: %s\n",
-                   file_tail(file), line, text);
+                   from_root(file), line, text);
   if (n > 0)
     chain_used += (size_t)n < CHAIN_BYTES - chain_used ? (size_t)n : CHAIN_BYTES - 1 - chain_used;
 }

@@ -14,25 +14,25 @@
 
 #include <stdbool.h>
 
-typedef enum cz_ck_type {
-  CZ_CK_F32,
-  CZ_CK_F64,
-  CZ_CK_I32,
-  CZ_CK_I64,
-  CZ_CK_U64,
-  CZ_CK_BYTES,
-  CZ_CK_TYPES
-} cz_ck_type;
+typedef enum cz_checkpoint_type {
+  CZ_CHECKPOINT_F32,
+  CZ_CHECKPOINT_F64,
+  CZ_CHECKPOINT_I32,
+  CZ_CHECKPOINT_I64,
+  CZ_CHECKPOINT_U64,
+  CZ_CHECKPOINT_BYTES,
+  CZ_CHECKPOINT_TYPES
+} cz_checkpoint_type;
 
-enum { CZ_CK_MAX_RANK = 8 };
+enum { CZ_CHECKPOINT_MAX_RANK = 8 };
 
-typedef struct cz_ck_entry { /* one data set; borrowed from the open checkpoint */
+typedef struct cz_checkpoint_entry { /* one data set; borrowed from the open checkpoint */
   const char *name;
-  cz_ck_type type;
+  cz_checkpoint_type type;
   int rank;
-  int64_t dims[CZ_CK_MAX_RANK];
+  int64_t dims[CZ_CHECKPOINT_MAX_RANK];
   uint64_t elements;
-} cz_ck_entry;
+} cz_checkpoint_entry;
 
 typedef struct cz_checkpoint_writer cz_checkpoint_writer;
 typedef struct cz_checkpoint cz_checkpoint;
@@ -40,8 +40,9 @@ struct cz_device;
 
 CZ_MUST cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder,
                                       uint64_t config_hash, uint64_t bytes);
-CZ_MUST cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_type type,
-                                    const void *data, const int64_t *dims, int rank);
+CZ_MUST cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name,
+                                    cz_checkpoint_type type, const void *data, const int64_t *dims,
+                                    int rank);
 CZ_MUST cz_status cz_checkpoint_put_device(cz_checkpoint_writer *w, const char *name,
                                            struct cz_device *d, const void *from, int64_t n);
 CZ_MUST cz_status cz_checkpoint_put_int(cz_checkpoint_writer *w, const char *name, int64_t value);
@@ -55,15 +56,15 @@ CZ_MUST cz_status cz_checkpoint_open_file(cz_checkpoint **c, const char *path);
 void cz_checkpoint_close(cz_checkpoint **c);
 const char *cz_checkpoint_path(const cz_checkpoint *c);
 CZ_MUST cz_status cz_checkpoint_check_config(const cz_checkpoint *c, uint64_t config_hash);
-const cz_ck_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name);
-CZ_MUST cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck_type type,
-                                    const int64_t *dims, int rank);
+const cz_checkpoint_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name);
+CZ_MUST cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name,
+                                    cz_checkpoint_type type, const int64_t *dims, int rank);
 CZ_MUST cz_status cz_checkpoint_get_device(cz_checkpoint *c, struct cz_device *d, void *to,
                                            const char *name, int64_t n);
 CZ_MUST cz_status cz_checkpoint_get_int(cz_checkpoint *c, int64_t *out, const char *name);
 CZ_MUST cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name);
 
-const char *cz_ck_type_name(cz_ck_type type);
-size_t cz_ck_type_size(cz_ck_type type);
+const char *cz_checkpoint_type_name(cz_checkpoint_type type);
+size_t cz_checkpoint_type_size(cz_checkpoint_type type);
 
 #endif

@@ -5,9 +5,9 @@
 
 #include <stdlib.h>
 
-static cz_ck_type type_of(const cz_device *d) {
+static cz_checkpoint_type type_of(const cz_device *d) {
   CZ_CHECK(d->real == CZ_F64 || d->real == CZ_F32);
-  return d->real == CZ_F64 ? CZ_CK_F64 : CZ_CK_F32;
+  return d->real == CZ_F64 ? CZ_CHECKPOINT_F64 : CZ_CHECKPOINT_F32;
 }
 
 /** Stores N numbers of the real dtype of D, float64 or float32, from device memory FROM

@@ -14,42 +14,43 @@ struct cz_checkpoint {
   char path[4096];
   hid_t file;
   uint64_t config_hash;
-  cz_arena *arena;      /* names */
-  cz_ck_entry *entries; /* sorted by name */
+  cz_arena *arena;              /* names */
+  cz_checkpoint_entry *entries; /* sorted by name */
   size_t count, cap;
 };
 
-static bool type_of(cz_ck_type *type, hid_t set) {
+static bool type_of(cz_checkpoint_type *type, hid_t set) {
   hid_t stored = H5Dget_type(set);
   bool found = false;
-  for (int t = 0; t < CZ_CK_TYPES && !found && stored >= 0; t++)
-    if (H5Tequal(stored, cz__ck_stored((cz_ck_type)t)) > 0) {
-      *type = (cz_ck_type)t;
+  for (int t = 0; t < CZ_CHECKPOINT_TYPES && !found && stored >= 0; t++)
+    if (H5Tequal(stored, cz__ck_stored((cz_checkpoint_type)t)) > 0) {
+      *type = (cz_checkpoint_type)t;
       found = true;
     }
   if (stored >= 0) H5Tclose(stored);
   return found;
 }
 
-static bool shape_of(cz_ck_entry *e, hid_t set) {
-  hsize_t dims[CZ_CK_MAX_RANK];
+static bool shape_of(cz_checkpoint_entry *e, hid_t set) {
+  hsize_t dims[CZ_CHECKPOINT_MAX_RANK];
   hid_t space = H5Dget_space(set);
   if (space < 0) return false;
   e->rank = H5Sget_simple_extent_ndims(space);
-  bool good = e->rank >= 1 && e->rank <= CZ_CK_MAX_RANK &&
+  bool good = e->rank >= 1 && e->rank <= CZ_CHECKPOINT_MAX_RANK &&
               H5Sget_simple_extent_dims(space, dims, NULL) == e->rank;
   H5Sclose(space);
   for (int i = 0; good && i < e->rank; i++) e->dims[i] = (int64_t)dims[i];
   uint64_t bytes;
   return good && cz__shape_count(&e->elements, e->dims, e->rank) &&
-         !__builtin_mul_overflow(e->elements, cz_ck_type_size(e->type), &bytes);
+         !__builtin_mul_overflow(e->elements, cz_checkpoint_type_size(e->type), &bytes);
 }
 
 /* Reads rows [FIRST, FIRST + ROWS) of the outermost extent into OUT. WHY is filled at the
  * failing call: HDF5 forgets its errors at the next one. */
-static bool read_rows(char why[CZ_H5_TEXT], hid_t set, void *out, const cz_ck_entry *e,
+static bool read_rows(char why[CZ_H5_TEXT], hid_t set, void *out, const cz_checkpoint_entry *e,
                       int64_t first, int64_t rows) {
-  hsize_t start[CZ_CK_MAX_RANK] = {(hsize_t)first}, count[CZ_CK_MAX_RANK] = {(hsize_t)rows};
+  hsize_t start[CZ_CHECKPOINT_MAX_RANK] = {(hsize_t)first},
+          count[CZ_CHECKPOINT_MAX_RANK] = {(hsize_t)rows};
   for (int i = 1; i < e->rank; i++) count[i] = (hsize_t)e->dims[i];
   hid_t here = H5Screate_simple(e->rank, count, NULL), there = H5Dget_space(set);
   bool good = here >= 0 && there >= 0 &&
@@ -62,10 +63,10 @@ static bool read_rows(char why[CZ_H5_TEXT], hid_t set, void *out, const cz_ck_en
 }
 
 /* Reads the whole data set, a few rows at a time, for its checksums. */
-static cz_status verify(hid_t set, const cz_ck_entry *e, const char *path) {
+static cz_status verify(hid_t set, const cz_checkpoint_entry *e, const char *path) {
   if (!e->elements) return CZ_OK;
   char *slab, why[CZ_H5_TEXT];
-  uint64_t row_bytes = e->elements / (uint64_t)e->dims[0] * cz_ck_type_size(e->type);
+  uint64_t row_bytes = e->elements / (uint64_t)e->dims[0] * cz_checkpoint_type_size(e->type);
   int64_t step = row_bytes < SLAB_BYTES ? (int64_t)(SLAB_BYTES / row_bytes) : 1;
   if (step > e->dims[0]) step = e->dims[0];
   CZ_TRY(cz_alloc(&slab, (size_t)step, row_bytes));
@@ -81,7 +82,7 @@ static cz_status add_entry(cz_checkpoint *c, const char *name, hid_t set) {
   char *copy;
   CZ_TRY(cz_grow(&c->entries, &c->cap, c->count + 1, sizeof *c->entries));
   CZ_TRY(cz_arena_strdup(c->arena, &copy, name));
-  cz_ck_entry *e = &c->entries[c->count++];
+  cz_checkpoint_entry *e = &c->entries[c->count++];
   e->name = copy;
   if (!type_of(&e->type, set))
     return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has a type that checkpoints do not hold", c->path, name);
@@ -108,7 +109,7 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void 
 }
 
 static int by_name(const void *a, const void *b) {
-  return strcmp(((const cz_ck_entry *)a)->name, ((const cz_ck_entry *)b)->name);
+  return strcmp(((const cz_checkpoint_entry *)a)->name, ((const cz_checkpoint_entry *)b)->name);
 }
 
 /* Without file locks, which cluster file systems may lack: a checkpoint is whole under
@@ -143,7 +144,7 @@ static cz_status read_all(cz_checkpoint *c, const char *path) {
   if (format != CZ__CK_FORMAT_VERSION)
     return CZ_FAIL(CZ_EINVAL, "%s: checkpoint format %lld; this program reads format %d", path,
                    (long long)format, CZ__CK_FORMAT_VERSION);
-  return cz_checkpoint_get(c, &c->config_hash, CZ__CK_CONFIG, CZ_CK_U64, &one, 1);
+  return cz_checkpoint_get(c, &c->config_hash, CZ__CK_CONFIG, CZ_CHECKPOINT_U64, &one, 1);
 }
 
 /** Opens the checkpoint file PATH and reads all of it once, so that a damaged one is
@@ -215,19 +216,19 @@ cz_status cz_checkpoint_check_config(const cz_checkpoint *c, uint64_t config_has
 }
 
 /** The entry called NAME, or null. Borrowed. */
-const cz_ck_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name) {
-  cz_ck_entry key = {.name = name};
+const cz_checkpoint_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name) {
+  cz_checkpoint_entry key = {.name = name};
   return c->count ? bsearch(&key, c->entries, c->count, sizeof *c->entries, by_name) : NULL;
 }
 
 /** Reads the array NAME into OUT. TYPE and DIMS[RANK] must be those stored (rank 0 reads
  * one element): CZ_EINVAL names both when they differ, or says that there is no such
  * entry. */
-cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck_type type,
+cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_checkpoint_type type,
                             const int64_t *dims, int rank) {
   const int64_t one = 1;
   char have[CZ_SHAPE_TEXT], want[CZ_SHAPE_TEXT], why[CZ_H5_TEXT];
-  const cz_ck_entry *e = cz_checkpoint_find(c, name);
+  const cz_checkpoint_entry *e = cz_checkpoint_find(c, name);
   if (!e) return CZ_FAIL(CZ_EINVAL, "%s: no entry '%s' (%zu others)", c->path, name, c->count);
   if (rank == 0) {
     dims = &one;
@@ -235,8 +236,8 @@ cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck
   }
   if (e->type != type || !cz__shape_same(e->dims, e->rank, dims, rank))
     return CZ_FAIL(CZ_EINVAL, "%s: '%s' is %s %s, expected %s %s", c->path, name,
-                   cz_ck_type_name(e->type), cz__shape_text(have, e->dims, e->rank),
-                   cz_ck_type_name(type), cz__shape_text(want, dims, rank));
+                   cz_checkpoint_type_name(e->type), cz__shape_text(have, e->dims, e->rank),
+                   cz_checkpoint_type_name(type), cz__shape_text(want, dims, rank));
   if (!e->elements) return CZ_OK;
   cz_h5_quiet();
   hid_t set = H5Dopen2(c->file, name, H5P_DEFAULT);
@@ -249,10 +250,10 @@ cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_ck
 
 /** Reads one whole number. */
 cz_status cz_checkpoint_get_int(cz_checkpoint *c, int64_t *out, const char *name) {
-  return cz_checkpoint_get(c, out, name, CZ_CK_I64, NULL, 0);
+  return cz_checkpoint_get(c, out, name, CZ_CHECKPOINT_I64, NULL, 0);
 }
 
 /** Reads one real number. */
 cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name) {
-  return cz_checkpoint_get(c, out, name, CZ_CK_F64, NULL, 0);
+  return cz_checkpoint_get(c, out, name, CZ_CHECKPOINT_F64, NULL, 0);
 }

@@ -1,27 +1,28 @@
 #include "checkpoint/checkpoint_types.h"
 
 /** HDF5's type in the file: always little-endian. */
-hid_t cz__ck_stored(cz_ck_type type) {
-  const hid_t stored[CZ_CK_TYPES] = {H5T_IEEE_F32LE, H5T_IEEE_F64LE, H5T_STD_I32LE,
-                                     H5T_STD_I64LE,  H5T_STD_U64LE,  H5T_STD_U8LE};
+hid_t cz__ck_stored(cz_checkpoint_type type) {
+  const hid_t stored[CZ_CHECKPOINT_TYPES] = {H5T_IEEE_F32LE, H5T_IEEE_F64LE, H5T_STD_I32LE,
+                                             H5T_STD_I64LE,  H5T_STD_U64LE,  H5T_STD_U8LE};
   return stored[type];
 }
 
 /** HDF5's type in memory. */
-hid_t cz__ck_native(cz_ck_type type) {
-  const hid_t native[CZ_CK_TYPES] = {H5T_NATIVE_FLOAT, H5T_NATIVE_DOUBLE, H5T_NATIVE_INT32,
-                                     H5T_NATIVE_INT64, H5T_NATIVE_UINT64, H5T_NATIVE_UINT8};
+hid_t cz__ck_native(cz_checkpoint_type type) {
+  const hid_t native[CZ_CHECKPOINT_TYPES] = {H5T_NATIVE_FLOAT, H5T_NATIVE_DOUBLE, H5T_NATIVE_INT32,
+                                             H5T_NATIVE_INT64, H5T_NATIVE_UINT64, H5T_NATIVE_UINT8};
   return native[type];
 }
 
 /** "f32", "f64", "i32", "i64", "u64" or "bytes". */
-const char *cz_ck_type_name(cz_ck_type type) {
-  static const char *const names[CZ_CK_TYPES] = {"f32", "f64", "i32", "i64", "u64", "bytes"};
+const char *cz_checkpoint_type_name(cz_checkpoint_type type) {
+  static const char *const names[CZ_CHECKPOINT_TYPES] = {"f32", "f64", "i32",
+                                                         "i64", "u64", "bytes"};
   return names[type];
 }
 
 /** Bytes of one element. */
-size_t cz_ck_type_size(cz_ck_type type) {
-  static const size_t sizes[CZ_CK_TYPES] = {4, 8, 4, 8, 8, 1};
+size_t cz_checkpoint_type_size(cz_checkpoint_type type) {
+  static const size_t sizes[CZ_CHECKPOINT_TYPES] = {4, 8, 4, 8, 8, 1};
   return sizes[type];
 }

@@ -13,7 +13,7 @@
 
 enum { CZ__CK_FORMAT_VERSION = 1 };
 
-hid_t cz__ck_stored(cz_ck_type type);
-hid_t cz__ck_native(cz_ck_type type);
+hid_t cz__ck_stored(cz_checkpoint_type type);
+hid_t cz__ck_native(cz_checkpoint_type type);
 
 #endif

@@ -46,7 +46,7 @@ cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder, uint
   CZ_GO(st, create_file(*w, folder), failed);
   CZ_GO(st, check_space(folder, bytes), failed);
   CZ_GO(st, cz_checkpoint_put_int(*w, CZ__CK_FORMAT, CZ__CK_FORMAT_VERSION), failed);
-  CZ_GO(st, cz_checkpoint_put(*w, CZ__CK_CONFIG, CZ_CK_U64, &config_hash, &one, 1), failed);
+  CZ_GO(st, cz_checkpoint_put(*w, CZ__CK_CONFIG, CZ_CHECKPOINT_U64, &config_hash, &one, 1), failed);
   return CZ_OK;
 failed:
   cz_checkpoint_discard(w);
@@ -71,7 +71,7 @@ static void cut_chunk(hsize_t *chunk, const hsize_t *dims, int rank, size_t size
 /* Creation properties: fletcher32 needs chunks. An array without elements has no bytes to
  * protect and no legal chunk, so it stays contiguous. */
 static hid_t creation(const hsize_t *dims, int rank, size_t size, uint64_t elements) {
-  hsize_t chunk[CZ_CK_MAX_RANK];
+  hsize_t chunk[CZ_CHECKPOINT_MAX_RANK];
   hid_t p = H5Pcreate(H5P_DATASET_CREATE);
   bool good = p >= 0 && H5Pset_obj_track_times(p, false) >= 0; /* equal states make equal files */
   if (elements) {
@@ -84,10 +84,11 @@ static hid_t creation(const hsize_t *dims, int rank, size_t size, uint64_t eleme
 }
 
 /* WHY is filled at the failing call: HDF5 forgets its errors at the next one. */
-static bool write_set(char why[CZ_H5_TEXT], cz_h5_file *file, const char *name, cz_ck_type type,
-                      const void *data, const hsize_t *dims, int rank, uint64_t elements) {
+static bool write_set(char why[CZ_H5_TEXT], cz_h5_file *file, const char *name,
+                      cz_checkpoint_type type, const void *data, const hsize_t *dims, int rank,
+                      uint64_t elements) {
   hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(rank, dims, NULL), set = -1;
-  hid_t how = creation(dims, rank, cz_ck_type_size(type), elements);
+  hid_t how = creation(dims, rank, cz_checkpoint_type_size(type), elements);
   cz_h5_make_groups(file, name);
   if (links >= 0 && space >= 0 && how >= 0 && H5Pset_char_encoding(links, H5T_CSET_UTF8) >= 0)
     set = H5Dcreate2(file->id, name, cz__ck_stored(type), space, links, how, H5P_DEFAULT);
@@ -108,17 +109,17 @@ static bool write_set(char why[CZ_H5_TEXT], cz_h5_file *file, const char *name, 
  * Rank 0 is stored as one element. CZ_EINVAL for a name or shape that can't be, CZ_EIO
  * with HDF5's reason when it is refused (disk full, name taken). After a failure only
  * cz_checkpoint_discard is left. */
-cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_type type,
+cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_checkpoint_type type,
                             const void *data, const int64_t *dims, int rank) {
   char why[CZ_H5_TEXT], shape[CZ_SHAPE_TEXT];
-  hsize_t extents[CZ_CK_MAX_RANK] = {1};
+  hsize_t extents[CZ_CHECKPOINT_MAX_RANK] = {1};
   uint64_t elements, bytes;
-  if (rank < 0 || rank > CZ_CK_MAX_RANK || !cz__shape_count(&elements, dims, rank) ||
-      __builtin_mul_overflow(elements, cz_ck_type_size(type), &bytes))
+  if (rank < 0 || rank > CZ_CHECKPOINT_MAX_RANK || !cz__shape_count(&elements, dims, rank) ||
+      __builtin_mul_overflow(elements, cz_checkpoint_type_size(type), &bytes))
     return CZ_FAIL(
         CZ_EINVAL,
         "checkpoint entry '%s': shape %s is negative, too large or has more than %d extents", name,
-        cz__shape_text(shape, dims, rank < 0 ? 0 : rank), CZ_CK_MAX_RANK);
+        cz__shape_text(shape, dims, rank < 0 ? 0 : rank), CZ_CHECKPOINT_MAX_RANK);
   for (int i = 0; i < rank; i++) extents[i] = (hsize_t)dims[i];
   cz_h5_quiet();
   if (!name[0] || name[0] == '/')
@@ -132,12 +133,12 @@ cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_ck_typ
 
 /** Stores one whole number. */
 cz_status cz_checkpoint_put_int(cz_checkpoint_writer *w, const char *name, int64_t value) {
-  return cz_checkpoint_put(w, name, CZ_CK_I64, &value, NULL, 0);
+  return cz_checkpoint_put(w, name, CZ_CHECKPOINT_I64, &value, NULL, 0);
 }
 
 /** Stores one real number. */
 cz_status cz_checkpoint_put_real(cz_checkpoint_writer *w, const char *name, double value) {
-  return cz_checkpoint_put(w, name, CZ_CK_F64, &value, NULL, 0);
+  return cz_checkpoint_put(w, name, CZ_CHECKPOINT_F64, &value, NULL, 0);
 }
 
 /* Makes the temporary file the newest, and what was the newest the previous. The old

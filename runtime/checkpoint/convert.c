@@ -7,8 +7,9 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "weight files are little-endian and are read as they lie");
 
 /** True for the four floating types that these functions convert: F16, BF16, F32, F64. */
-bool cz__convert_known(cz_st_type type) {
-  return type == CZ_ST_F16 || type == CZ_ST_BF16 || type == CZ_ST_F32 || type == CZ_ST_F64;
+bool cz__convert_known(cz_safetensors_type type) {
+  return type == CZ_SAFETENSORS_F16 || type == CZ_SAFETENSORS_BF16 || type == CZ_SAFETENSORS_F32 ||
+         type == CZ_SAFETENSORS_F64;
 }
 
 static float bits_to_f32(uint32_t bits) {
@@ -61,34 +62,34 @@ static uint16_t f64_to_bf16(double x) {
 }
 
 /** Widens or rounds N numbers of TYPE at IN (any alignment) to float32. */
-void cz__convert_to_f32(float *out, const void *in, cz_st_type type, size_t n) {
+void cz__convert_to_f32(float *out, const void *in, cz_safetensors_type type, size_t n) {
   const unsigned char *p = in;
   uint16_t half;
   double wide;
   switch (type) {
-  case CZ_ST_F32: memcpy(out, in, n * sizeof *out); break;
-  case CZ_ST_F64:
+  case CZ_SAFETENSORS_F32: memcpy(out, in, n * sizeof *out); break;
+  case CZ_SAFETENSORS_F64:
     for (size_t i = 0; i < n; i++) out[i] = (float)(memcpy(&wide, p + 8 * i, 8), wide);
     break;
-  case CZ_ST_BF16:
+  case CZ_SAFETENSORS_BF16:
     for (size_t i = 0; i < n; i++)
       out[i] = bits_to_f32((uint32_t)(memcpy(&half, p + 2 * i, 2), half) << 16);
     break;
   default:
-    CZ_CHECK(type == CZ_ST_F16);
+    CZ_CHECK(type == CZ_SAFETENSORS_F16);
     for (size_t i = 0; i < n; i++) out[i] = f16_to_f32((memcpy(&half, p + 2 * i, 2), half));
   }
 }
 
 /** Widens N numbers of TYPE at IN (any alignment) to float64. */
-void cz__convert_to_f64(double *out, const void *in, cz_st_type type, size_t n) {
+void cz__convert_to_f64(double *out, const void *in, cz_safetensors_type type, size_t n) {
   enum { BLOCK = 1024 };
   float block[BLOCK];
-  if (type == CZ_ST_F64) {
+  if (type == CZ_SAFETENSORS_F64) {
     memcpy(out, in, n * sizeof *out);
     return;
   }
-  size_t size = cz_st_type_bits(type) / 8;
+  size_t size = cz_safetensors_type_bits(type) / 8;
   for (size_t done = 0; done < n; done += BLOCK) {
     size_t k = n - done < BLOCK ? n - done : BLOCK;
     cz__convert_to_f32(block, (const char *)in + done * size, type, k);
@@ -99,20 +100,24 @@ void cz__convert_to_f64(double *out, const void *in, cz_st_type type, size_t n) 
 /** Stores N numbers of type FROM at IN as TYPE at OUT (any alignment): the same bytes
  * when the types agree, else FROM is F32 or F64, TYPE a floating type, and each number
  * is rounded once, to nearest even. */
-void cz__convert_store(void *out, cz_st_type type, const void *in, cz_st_type from, size_t n) {
-  size_t size = cz_st_type_bits(type) / 8;
+void cz__convert_store(void *out, cz_safetensors_type type, const void *in,
+                       cz_safetensors_type from, size_t n) {
+  size_t size = cz_safetensors_type_bits(type) / 8;
   if (type == from) {
     memcpy(out, in, n * size);
     return;
   }
-  CZ_CHECK(from == CZ_ST_F32 || from == CZ_ST_F64);
+  CZ_CHECK(from == CZ_SAFETENSORS_F32 || from == CZ_SAFETENSORS_F64);
   for (size_t i = 0; i < n; i++) {
-    double x = from == CZ_ST_F32 ? (double)((const float *)in)[i] : ((const double *)in)[i];
+    double x =
+        from == CZ_SAFETENSORS_F32 ? (double)((const float *)in)[i] : ((const double *)in)[i];
     float f = (float)x;
-    uint16_t half = type == CZ_ST_F16 ? f64_to_f16(x) : type == CZ_ST_BF16 ? f64_to_bf16(x) : 0;
-    const void *bytes = type == CZ_ST_F64   ? (const void *)&x
-                        : type == CZ_ST_F32 ? (const void *)&f
-                                            : (const void *)&half;
+    uint16_t half = type == CZ_SAFETENSORS_F16    ? f64_to_f16(x)
+                    : type == CZ_SAFETENSORS_BF16 ? f64_to_bf16(x)
+                                                  : 0;
+    const void *bytes = type == CZ_SAFETENSORS_F64   ? (const void *)&x
+                        : type == CZ_SAFETENSORS_F32 ? (const void *)&f
+                                                     : (const void *)&half;
     memcpy((char *)out + i * size, bytes, size);
   }
 }

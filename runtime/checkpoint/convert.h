@@ -10,9 +10,10 @@ enum {
   CZ__ST_PIECE = 1 << 20
 }; /* bytes: the format's limit; one step of converting */
 
-bool cz__convert_known(cz_st_type type);
-void cz__convert_to_f32(float *out, const void *in, cz_st_type type, size_t n);
-void cz__convert_to_f64(double *out, const void *in, cz_st_type type, size_t n);
-void cz__convert_store(void *out, cz_st_type type, const void *in, cz_st_type from, size_t n);
+bool cz__convert_known(cz_safetensors_type type);
+void cz__convert_to_f32(float *out, const void *in, cz_safetensors_type type, size_t n);
+void cz__convert_to_f64(double *out, const void *in, cz_safetensors_type type, size_t n);
+void cz__convert_store(void *out, cz_safetensors_type type, const void *in,
+                       cz_safetensors_type from, size_t n);
 
 #endif

@@ -8,52 +8,54 @@
 
 #include <stdbool.h>
 
-typedef enum cz_st_type { /* in the format's order of alignment; a writer stores the highest first
-                           */
-                          CZ_ST_BOOL,
-                          CZ_ST_F4,
-                          CZ_ST_F6_E2M3,
-                          CZ_ST_F6_E3M2,
-                          CZ_ST_U8,
-                          CZ_ST_I8,
-                          CZ_ST_F8_E5M2,
-                          CZ_ST_F8_E4M3,
-                          CZ_ST_F8_E8M0,
-                          CZ_ST_F8_E4M3FNUZ,
-                          CZ_ST_F8_E5M2FNUZ,
-                          CZ_ST_I16,
-                          CZ_ST_U16,
-                          CZ_ST_F16,
-                          CZ_ST_BF16,
-                          CZ_ST_I32,
-                          CZ_ST_U32,
-                          CZ_ST_F32,
-                          CZ_ST_C64,
-                          CZ_ST_F64,
-                          CZ_ST_I64,
-                          CZ_ST_U64,
-                          CZ_ST_TYPES
-} cz_st_type;
+typedef enum cz_safetensors_type { /* in the format's order of alignment; a writer stores the
+                                    * highest first
+                                    */
+                                   CZ_SAFETENSORS_BOOL,
+                                   CZ_SAFETENSORS_F4,
+                                   CZ_SAFETENSORS_F6_E2M3,
+                                   CZ_SAFETENSORS_F6_E3M2,
+                                   CZ_SAFETENSORS_U8,
+                                   CZ_SAFETENSORS_I8,
+                                   CZ_SAFETENSORS_F8_E5M2,
+                                   CZ_SAFETENSORS_F8_E4M3,
+                                   CZ_SAFETENSORS_F8_E8M0,
+                                   CZ_SAFETENSORS_F8_E4M3FNUZ,
+                                   CZ_SAFETENSORS_F8_E5M2FNUZ,
+                                   CZ_SAFETENSORS_I16,
+                                   CZ_SAFETENSORS_U16,
+                                   CZ_SAFETENSORS_F16,
+                                   CZ_SAFETENSORS_BF16,
+                                   CZ_SAFETENSORS_I32,
+                                   CZ_SAFETENSORS_U32,
+                                   CZ_SAFETENSORS_F32,
+                                   CZ_SAFETENSORS_C64,
+                                   CZ_SAFETENSORS_F64,
+                                   CZ_SAFETENSORS_I64,
+                                   CZ_SAFETENSORS_U64,
+                                   CZ_SAFETENSORS_TYPES
+} cz_safetensors_type;
 
-typedef struct cz_st_info { /* one tensor of an open file or directory; everything borrowed from it
-                             */
+typedef struct cz_safetensors_info { /* one tensor of an open file or directory; everything borrowed
+                                      * from it
+                                      */
   const char *name;
-  cz_st_type type;
+  cz_safetensors_type type;
   int rank;
   const int64_t *dims;
   uint64_t elements, bytes;
   uint64_t begin; /* from the start of the file, bytes */
   int file;
-} cz_st_info;
+} cz_safetensors_info;
 
-typedef struct cz_st_item { /* one tensor to write; everything borrowed */
+typedef struct cz_safetensors_item { /* one tensor to write; everything borrowed */
   const char *name;
-  cz_st_type type; /* in the file */
-  cz_st_type from; /* in memory: the same, or F32 or F64 to be rounded to nearest even */
+  cz_safetensors_type type; /* in the file */
+  cz_safetensors_type from; /* in memory: the same, or F32 or F64 to be rounded to nearest even */
   int rank;
   const int64_t *dims;
   const void *data;
-} cz_st_item;
+} cz_safetensors_item;
 
 typedef struct cz_safetensors cz_safetensors;
 
@@ -61,18 +63,19 @@ CZ_MUST cz_status cz_safetensors_open(cz_safetensors **s, const char *path);
 CZ_MUST cz_status cz_safetensors_open_model(cz_safetensors **s, const char *folder);
 void cz_safetensors_close(cz_safetensors **s);
 size_t cz_safetensors_count(const cz_safetensors *s);
-const cz_st_info *cz_safetensors_at(const cz_safetensors *s, size_t i);
-const cz_st_info *cz_safetensors_find(const cz_safetensors *s, const char *name);
+const cz_safetensors_info *cz_safetensors_at(const cz_safetensors *s, size_t i);
+const cz_safetensors_info *cz_safetensors_find(const cz_safetensors *s, const char *name);
 CZ_MUST cz_status cz_safetensors_read_f32(cz_safetensors *s, float *out, const char *name,
                                           const int64_t *dims, int rank);
 CZ_MUST cz_status cz_safetensors_read_f64(cz_safetensors *s, double *out, const char *name,
                                           const int64_t *dims, int rank);
 
-CZ_MUST cz_status cz_safetensors_write(const char *path, const cz_st_item *items, size_t n);
-CZ_MUST cz_status cz_safetensors_write_model(const char *folder, const cz_st_item *items, size_t n,
-                                             uint64_t shard_bytes);
+CZ_MUST cz_status cz_safetensors_write(const char *path, const cz_safetensors_item *items,
+                                       size_t n);
+CZ_MUST cz_status cz_safetensors_write_model(const char *folder, const cz_safetensors_item *items,
+                                             size_t n, uint64_t shard_bytes);
 
-const char *cz_st_type_name(cz_st_type type);
-uint32_t cz_st_type_bits(cz_st_type type);
+const char *cz_safetensors_type_name(cz_safetensors_type type);
+uint32_t cz_safetensors_type_bits(cz_safetensors_type type);
 
 #endif

@@ -21,52 +21,52 @@ struct cz_safetensors {
   cz_arena *arena; /* names, dims, paths */
   st_file *files;
   size_t n_files, files_cap;
-  cz_st_info *tensors; /* sorted by name */
+  cz_safetensors_info *tensors; /* sorted by name */
   size_t n_tensors, tensors_cap;
 };
 
 static const struct {
   const char *name;
   uint32_t bits;
-} types[CZ_ST_TYPES] = {[CZ_ST_BOOL] = {"BOOL", 8},
-                        [CZ_ST_F4] = {"F4", 4},
-                        [CZ_ST_F6_E2M3] = {"F6_E2M3", 6},
-                        [CZ_ST_F6_E3M2] = {"F6_E3M2", 6},
-                        [CZ_ST_U8] = {"U8", 8},
-                        [CZ_ST_I8] = {"I8", 8},
-                        [CZ_ST_F8_E5M2] = {"F8_E5M2", 8},
-                        [CZ_ST_F8_E4M3] = {"F8_E4M3", 8},
-                        [CZ_ST_F8_E8M0] = {"F8_E8M0", 8},
-                        [CZ_ST_F8_E4M3FNUZ] = {"F8_E4M3FNUZ", 8},
-                        [CZ_ST_F8_E5M2FNUZ] = {"F8_E5M2FNUZ", 8},
-                        [CZ_ST_I16] = {"I16", 16},
-                        [CZ_ST_U16] = {"U16", 16},
-                        [CZ_ST_F16] = {"F16", 16},
-                        [CZ_ST_BF16] = {"BF16", 16},
-                        [CZ_ST_I32] = {"I32", 32},
-                        [CZ_ST_U32] = {"U32", 32},
-                        [CZ_ST_F32] = {"F32", 32},
-                        [CZ_ST_C64] = {"C64", 64},
-                        [CZ_ST_F64] = {"F64", 64},
-                        [CZ_ST_I64] = {"I64", 64},
-                        [CZ_ST_U64] = {"U64", 64}};
+} types[CZ_SAFETENSORS_TYPES] = {[CZ_SAFETENSORS_BOOL] = {"BOOL", 8},
+                                 [CZ_SAFETENSORS_F4] = {"F4", 4},
+                                 [CZ_SAFETENSORS_F6_E2M3] = {"F6_E2M3", 6},
+                                 [CZ_SAFETENSORS_F6_E3M2] = {"F6_E3M2", 6},
+                                 [CZ_SAFETENSORS_U8] = {"U8", 8},
+                                 [CZ_SAFETENSORS_I8] = {"I8", 8},
+                                 [CZ_SAFETENSORS_F8_E5M2] = {"F8_E5M2", 8},
+                                 [CZ_SAFETENSORS_F8_E4M3] = {"F8_E4M3", 8},
+                                 [CZ_SAFETENSORS_F8_E8M0] = {"F8_E8M0", 8},
+                                 [CZ_SAFETENSORS_F8_E4M3FNUZ] = {"F8_E4M3FNUZ", 8},
+                                 [CZ_SAFETENSORS_F8_E5M2FNUZ] = {"F8_E5M2FNUZ", 8},
+                                 [CZ_SAFETENSORS_I16] = {"I16", 16},
+                                 [CZ_SAFETENSORS_U16] = {"U16", 16},
+                                 [CZ_SAFETENSORS_F16] = {"F16", 16},
+                                 [CZ_SAFETENSORS_BF16] = {"BF16", 16},
+                                 [CZ_SAFETENSORS_I32] = {"I32", 32},
+                                 [CZ_SAFETENSORS_U32] = {"U32", 32},
+                                 [CZ_SAFETENSORS_F32] = {"F32", 32},
+                                 [CZ_SAFETENSORS_C64] = {"C64", 64},
+                                 [CZ_SAFETENSORS_F64] = {"F64", 64},
+                                 [CZ_SAFETENSORS_I64] = {"I64", 64},
+                                 [CZ_SAFETENSORS_U64] = {"U64", 64}};
 
 /** The format's name of a type, "F32". */
-const char *cz_st_type_name(cz_st_type type) { return types[type].name; }
+const char *cz_safetensors_type_name(cz_safetensors_type type) { return types[type].name; }
 
 /** Bits of one element. */
-uint32_t cz_st_type_bits(cz_st_type type) { return types[type].bits; }
+uint32_t cz_safetensors_type_bits(cz_safetensors_type type) { return types[type].bits; }
 
-static bool type_from_name(cz_st_type *type, const char *name) {
-  for (int t = 0; t < CZ_ST_TYPES; t++)
+static bool type_from_name(cz_safetensors_type *type, const char *name) {
+  for (int t = 0; t < CZ_SAFETENSORS_TYPES; t++)
     if (strcmp(types[t].name, name) == 0) {
-      *type = (cz_st_type)t;
+      *type = (cz_safetensors_type)t;
       return true;
     }
   return false;
 }
 
-static cz_status parse_shape(cz_safetensors *s, const char *path, cz_st_info *t,
+static cz_status parse_shape(cz_safetensors *s, const char *path, cz_safetensors_info *t,
                              const json_t *shape) {
   if (!json_is_array(shape))
     return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': 'shape' is missing or not a list", path, t->name);
@@ -85,7 +85,7 @@ static cz_status parse_shape(cz_safetensors *s, const char *path, cz_st_info *t,
   return CZ_OK;
 }
 
-static cz_status parse_size(const char *path, cz_st_info *t, uint64_t end) {
+static cz_status parse_size(const char *path, cz_safetensors_info *t, uint64_t end) {
   char shape[CZ_SHAPE_TEXT];
   uint64_t bits;
   if (!cz__shape_count(&t->elements, t->dims, t->rank) ||
@@ -108,8 +108,8 @@ static cz_status parse_size(const char *path, cz_st_info *t, uint64_t end) {
 
 /* One member of the header. t->begin is relative to the data here; the caller makes it
  * absolute. */
-static cz_status parse_tensor(cz_safetensors *s, const char *path, cz_st_info *t, const char *name,
-                              const json_t *o) {
+static cz_status parse_tensor(cz_safetensors *s, const char *path, cz_safetensors_info *t,
+                              const char *name, const json_t *o) {
   char *copy;
   CZ_TRY(cz_arena_strdup(s->arena, &copy, name));
   t->name = copy;
@@ -135,13 +135,13 @@ static cz_status parse_tensor(cz_safetensors *s, const char *path, cz_st_info *t
 }
 
 static int by_place(const void *a, const void *b) {
-  const cz_st_info *x = a, *y = b;
+  const cz_safetensors_info *x = a, *y = b;
   if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
   return x->bytes < y->bytes ? -1 : x->bytes > y->bytes; /* empty tensors first */
 }
 
 static int by_name(const void *a, const void *b) {
-  return strcmp(((const cz_st_info *)a)->name, ((const cz_st_info *)b)->name);
+  return strcmp(((const cz_safetensors_info *)a)->name, ((const cz_safetensors_info *)b)->name);
 }
 
 static void sort_by_name(cz_safetensors *s) {
@@ -149,7 +149,8 @@ static void sort_by_name(cz_safetensors *s) {
 }
 
 /* No holes, no overlaps, no bytes left over. */
-static cz_status check_places(const char *path, cz_st_info *t, size_t n, uint64_t data_bytes) {
+static cz_status check_places(const char *path, cz_safetensors_info *t, size_t n,
+                              uint64_t data_bytes) {
   uint64_t end = 0;
   if (n) qsort(t, n, sizeof *t, by_place);
   for (size_t i = 0; i < n; end += t[i++].bytes)
@@ -387,20 +388,20 @@ void cz_safetensors_close(cz_safetensors **s) {
 size_t cz_safetensors_count(const cz_safetensors *s) { return s->n_tensors; }
 
 /** The I-th tensor in order of names. Borrowed. */
-const cz_st_info *cz_safetensors_at(const cz_safetensors *s, size_t i) {
+const cz_safetensors_info *cz_safetensors_at(const cz_safetensors *s, size_t i) {
   CZ_CHECK(i < s->n_tensors);
   return &s->tensors[i];
 }
 
 /** The tensor called NAME, or null. Borrowed. */
-const cz_st_info *cz_safetensors_find(const cz_safetensors *s, const char *name) {
-  cz_st_info key = {.name = name};
+const cz_safetensors_info *cz_safetensors_find(const cz_safetensors *s, const char *name) {
+  cz_safetensors_info key = {.name = name};
   return s->n_tensors ? bsearch(&key, s->tensors, s->n_tensors, sizeof *s->tensors, by_name) : NULL;
 }
 
-static cz_status find_for_reading(const cz_safetensors *s, const cz_st_info **out, const char *name,
-                                  const int64_t *dims, int rank) {
-  const cz_st_info *t = cz_safetensors_find(s, name);
+static cz_status find_for_reading(const cz_safetensors *s, const cz_safetensors_info **out,
+                                  const char *name, const int64_t *dims, int rank) {
+  const cz_safetensors_info *t = cz_safetensors_find(s, name);
   if (!t)
     return CZ_FAIL(CZ_EINVAL, "%s: no tensor '%s' (%zu others)",
                    s->n_files ? s->files[0].path : "safetensors", name, s->n_tensors);
@@ -420,10 +421,11 @@ static cz_status find_for_reading(const cz_safetensors *s, const cz_st_info **ou
  * piece by piece through a small buffer. */
 static cz_status read_tensor(cz_safetensors *s, void *out, bool wide, const char *name,
                              const int64_t *dims, int rank) {
-  const cz_st_info *t;
+  const cz_safetensors_info *t;
   CZ_TRY(find_for_reading(s, &t, name, dims, rank));
   const st_file *f = &s->files[t->file];
-  if (t->type == (wide ? CZ_ST_F64 : CZ_ST_F32)) return read_at(f, out, t->bytes, t->begin, name);
+  if (t->type == (wide ? CZ_SAFETENSORS_F64 : CZ_SAFETENSORS_F32))
+    return read_at(f, out, t->bytes, t->begin, name);
   char *piece;
   CZ_TRY(cz_alloc(&piece, CZ__ST_PIECE, 1));
   size_t size = types[t->type].bits / 8, step = CZ__ST_PIECE / size;

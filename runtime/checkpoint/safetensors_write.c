@@ -11,20 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static cz_status item_bytes(uint64_t *bytes, const cz_st_item *t) {
+static cz_status item_bytes(uint64_t *bytes, const cz_safetensors_item *t) {
   uint64_t n;
   char shape[CZ_SHAPE_TEXT];
-  bool rounded = cz__convert_known(t->type) && (t->from == CZ_ST_F32 || t->from == CZ_ST_F64);
+  bool rounded = cz__convert_known(t->type) &&
+                 (t->from == CZ_SAFETENSORS_F32 || t->from == CZ_SAFETENSORS_F64);
   if (strcmp(t->name, "__metadata__") == 0)
     return CZ_FAIL(CZ_EINVAL, "a tensor can't be called '__metadata__'");
   if (t->type != t->from && !rounded)
     return CZ_FAIL(CZ_EINVAL, "tensor '%s': %s can't be stored as %s", t->name,
-                   cz_st_type_name(t->from), cz_st_type_name(t->type));
-  if (cz_st_type_bits(t->type) % 8)
+                   cz_safetensors_type_name(t->from), cz_safetensors_type_name(t->type));
+  if (cz_safetensors_type_bits(t->type) % 8)
     return CZ_FAIL(CZ_EINVAL, "tensor '%s': type %s is not written", t->name,
-                   cz_st_type_name(t->type));
+                   cz_safetensors_type_name(t->type));
   if (!cz__shape_count(&n, t->dims, t->rank) ||
-      __builtin_mul_overflow(n, (uint64_t)(cz_st_type_bits(t->type) / 8), bytes))
+      __builtin_mul_overflow(n, (uint64_t)(cz_safetensors_type_bits(t->type) / 8), bytes))
     return CZ_FAIL(CZ_EINVAL, "tensor '%s': shape %s is negative or too large", t->name,
                    cz__shape_text(shape, t->dims, t->rank));
   return CZ_OK;
@@ -32,18 +33,20 @@ static cz_status item_bytes(uint64_t *bytes, const cz_st_item *t) {
 
 /* The format's order: types of larger alignment first, then by name. */
 static int by_alignment(const void *a, const void *b) {
-  const cz_st_item *x = *(const cz_st_item *const *)a, *y = *(const cz_st_item *const *)b;
+  const cz_safetensors_item *x = *(const cz_safetensors_item *const *)a,
+                            *y = *(const cz_safetensors_item *const *)b;
   return x->type != y->type ? (int)y->type - (int)x->type : strcmp(x->name, y->name);
 }
 
-static json_t *header_entry(const cz_st_item *t, uint64_t begin, uint64_t bytes) {
+static json_t *header_entry(const cz_safetensors_item *t, uint64_t begin, uint64_t bytes) {
   json_t *shape = json_array();
   for (int i = 0; i < t->rank; i++) json_array_append_new(shape, json_integer(t->dims[i]));
-  return json_pack("{s:s, s:o, s:[I, I]}", "dtype", cz_st_type_name(t->type), "shape", shape,
-                   "data_offsets", (json_int_t)begin, (json_int_t)(begin + bytes));
+  return json_pack("{s:s, s:o, s:[I, I]}", "dtype", cz_safetensors_type_name(t->type), "shape",
+                   shape, "data_offsets", (json_int_t)begin, (json_int_t)(begin + bytes));
 }
 
-static cz_status add_entry(json_t *root, const char *path, const cz_st_item *t, uint64_t *place) {
+static cz_status add_entry(json_t *root, const char *path, const cz_safetensors_item *t,
+                           uint64_t *place) {
   uint64_t bytes;
   CZ_TRY(item_bytes(&bytes, t));
   if (json_object_get(root, t->name))
@@ -58,7 +61,7 @@ static cz_status add_entry(json_t *root, const char *path, const cz_st_item *t, 
 }
 
 /* Length, JSON, and spaces up to a multiple of 8. */
-static cz_status make_header(cz_buf *out, const char *path, const cz_st_item *const *items,
+static cz_status make_header(cz_buf *out, const char *path, const cz_safetensors_item *const *items,
                              size_t n) {
   uint64_t place = 0;
   json_t *root = json_pack("{s:{s:s}}", "__metadata__", "format",
@@ -83,11 +86,11 @@ static cz_status make_header(cz_buf *out, const char *path, const cz_st_item *co
   return st;
 }
 
-static cz_status write_item(int fd, const char *path, const cz_st_item *t, char *piece) {
+static cz_status write_item(int fd, const char *path, const cz_safetensors_item *t, char *piece) {
   uint64_t bytes;
   CZ_TRY(item_bytes(&bytes, t));
   if (t->type == t->from) return cz_fs_write_fd(fd, path, t->data, bytes);
-  size_t size = cz_st_type_bits(t->type) / 8, from = cz_st_type_bits(t->from) / 8,
+  size_t size = cz_safetensors_type_bits(t->type) / 8, from = cz_safetensors_type_bits(t->from) / 8,
          step = CZ__ST_PIECE / size, n = bytes / size;
   for (size_t i = 0; i < n; i += step) {
     size_t k = n - i < step ? n - i : step;
@@ -98,7 +101,7 @@ static cz_status write_item(int fd, const char *path, const cz_st_item *t, char 
 }
 
 static cz_status write_body(int fd, const char *path, const cz_buf *header,
-                            const cz_st_item *const *items, size_t n) {
+                            const cz_safetensors_item *const *items, size_t n) {
   char *piece;
   CZ_TRY(cz_alloc(&piece, CZ__ST_PIECE, 1));
   cz_status st = cz_fs_write_fd(fd, path, header->data, header->len);
@@ -107,8 +110,8 @@ static cz_status write_body(int fd, const char *path, const cz_buf *header,
   return st;
 }
 
-static cz_status write_aside(const char *path, const cz_buf *header, const cz_st_item *const *items,
-                             size_t n) {
+static cz_status write_aside(const char *path, const cz_buf *header,
+                             const cz_safetensors_item *const *items, size_t n) {
   char temporary[4096];
   int fd;
   CZ_TRY(cz_fs_aside(temporary, sizeof temporary, path));
@@ -125,10 +128,10 @@ static cz_status write_aside(const char *path, const cz_buf *header, const cz_st
  * name), whatever the order given; the header carries {"format": "pt"}. CZ_EINVAL for
  * two tensors of one name, a name that is not UTF-8, a shape or a conversion that can't
  * be; CZ_EIO when the system refuses (disk full), the old file intact. */
-cz_status cz_safetensors_write(const char *path, const cz_st_item *items, size_t n) {
-  const cz_st_item **sorted;
+cz_status cz_safetensors_write(const char *path, const cz_safetensors_item *items, size_t n) {
+  const cz_safetensors_item **sorted;
   cz_buf header = {0};
-  CZ_TRY(cz_alloc(&sorted, n, sizeof(cz_st_item *)));
+  CZ_TRY(cz_alloc(&sorted, n, sizeof(cz_safetensors_item *)));
   for (size_t i = 0; i < n; i++) sorted[i] = &items[i];
   qsort(sorted, n, sizeof *sorted, by_alignment);
   cz_status st = make_header(&header, path, sorted, n);
@@ -140,8 +143,8 @@ cz_status cz_safetensors_write(const char *path, const cz_st_item *items, size_t
 
 /* END[k] is one past the last item of shard k: as many items, in the given order, as fit
  * SHARD_BYTES, at least one. */
-static cz_status cut_shards(size_t *end, size_t *shards, uint64_t *total, const cz_st_item *items,
-                            size_t n, uint64_t shard_bytes) {
+static cz_status cut_shards(size_t *end, size_t *shards, uint64_t *total,
+                            const cz_safetensors_item *items, size_t n, uint64_t shard_bytes) {
   uint64_t used = 0, bytes;
   *shards = 0;
   *total = 0;
@@ -174,8 +177,8 @@ static cz_status write_index(const char *folder, json_t *map, uint64_t total) {
   return st;
 }
 
-static cz_status write_shards(const char *folder, const cz_st_item *items, const size_t *end,
-                              size_t shards, uint64_t total) {
+static cz_status write_shards(const char *folder, const cz_safetensors_item *items,
+                              const size_t *end, size_t shards, uint64_t total) {
   char name[64], path[4096];
   json_t *map = json_object();
   cz_status st = CZ_OK;
@@ -205,7 +208,7 @@ static cz_status remove_file(const char *folder, const char *name) {
  * SHARD_BYTES (0: no limit), else shards in the given order with their index. The other
  * form, left by an earlier save, is removed last, so that no reader takes it for the new
  * weights. */
-cz_status cz_safetensors_write_model(const char *folder, const cz_st_item *items, size_t n,
+cz_status cz_safetensors_write_model(const char *folder, const cz_safetensors_item *items, size_t n,
                                      uint64_t shard_bytes) {
   size_t *end, shards;
   uint64_t total;

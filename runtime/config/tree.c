@@ -7,8 +7,8 @@
 #include <string.h>
 
 /** Makes an empty node. PATH is borrowed and must live in the arena. */
-cz_status cz__config_node(cz_arena *arena, cz_config_node **out, cz_config_kind kind, cz__place at,
-                          const char *path) {
+cz_status cz__config_node(cz_arena *arena, cz_config_node **out, cz_config_kind kind,
+                          cz__config_place at, const char *path) {
   CZ_TRY(cz_arena_alloc(arena, out, 1, sizeof **out));
   **out = (cz_config_node){.kind = kind, .at = at, .path = path};
   return CZ_OK;
@@ -16,8 +16,8 @@ cz_status cz__config_node(cz_arena *arena, cz_config_node **out, cz_config_kind 
 
 /** Appends an entry; of a node that is still being made. The old array stays in the
  * arena: growth doubles, so that is at most as much again. */
-cz_status cz__config_add(cz_arena *arena, cz_config_node *parent, const char *key, cz__place at,
-                         const cz_config_node *value) {
+cz_status cz__config_add(cz_arena *arena, cz_config_node *parent, const char *key,
+                         cz__config_place at, const cz_config_node *value) {
   if (parent->count == parent->cap) {
     size_t cap = parent->cap ? 2 * parent->cap : 8;
     cz__entry *entries;
@@ -106,7 +106,7 @@ cz_status cz_config_expect(const cz_config_node *node, cz_config_kind kind) {
 
 /* The source line, cut to a window around the column when it is long, and a caret
  * below. */
-static cz_status add_excerpt(cz_buf *b, cz__place at) {
+static cz_status add_excerpt(cz_buf *b, cz__config_place at) {
   const char *line = at.source->text, *end = line + at.source->len;
   for (int i = 1; i < at.line && line < end; line++) i += *line == '\n';
   const char *stop = memchr(line, '\n', (size_t)(end - line)), *mark = line;
@@ -125,7 +125,7 @@ static cz_status add_excerpt(cz_buf *b, cz__place at) {
   return cz_buf_add(b, "^", 1);
 }
 
-static cz_status fail_at(cz__place at, const char *path, const char *format, va_list args) {
+static cz_status fail_at(cz__config_place at, const char *path, const char *format, va_list args) {
   char text[1024];
   vsnprintf(text, sizeof text, format, args);
   const char *joint = path && *path ? ": " : "";
@@ -142,7 +142,7 @@ static cz_status fail_at(cz__place at, const char *path, const char *format, va_
 }
 
 /** Raises CZ_EUSAGE that points at a place; PATH may be null. */
-cz_status cz__config_fail(cz__place at, const char *path, const char *format, ...) {
+cz_status cz__config_fail(cz__config_place at, const char *path, const char *format, ...) {
   va_list args;
   va_start(args, format);
   cz_status st = fail_at(at, path, format, args);
@@ -164,8 +164,8 @@ cz_status cz_config_error(const cz_config_node *node, const char *format, ...) {
 
 /** Raises CZ_EUSAGE for WORD, which is none of NAMES: the nearest spelling, or all of
  * them. WHAT: "unknown key", "unknown scale". */
-cz_status cz__config_unknown(cz__place at, const char *path, const char *what, const char *word,
-                             const char *const *names, size_t n) {
+cz_status cz__config_unknown(cz__config_place at, const char *path, const char *what,
+                             const char *word, const char *const *names, size_t n) {
   const char *near = cz_nearest(word, names, n);
   if (near) return cz__config_fail(at, path, "%s '%s'; did you mean '%s'?", what, word, near);
   cz_buf all = {0};

@@ -12,21 +12,21 @@ typedef struct cz__source {
   bool argument;
 } cz__source;
 
-typedef struct cz__place {
+typedef struct cz__config_place {
   const cz__source *source;
   int line, column; /* from 1, columns in characters */
-} cz__place;
+} cz__config_place;
 
 typedef struct cz__entry {
-  const char *key; /* null in a sequence */
-  cz__place at;    /* of the key */
+  const char *key;     /* null in a sequence */
+  cz__config_place at; /* of the key */
   const cz_config_node *value;
 } cz__entry;
 
 struct cz_config_node {
   cz_config_kind kind;
   bool quoted; /* of a scalar: text and nothing else, whatever it looks like */
-  cz__place at;
+  cz__config_place at;
   const char *path; /* keys from the root of its source, joined by dots; "" at the root */
   const char *text; /* of a scalar */
   size_t count, cap;
@@ -48,13 +48,14 @@ typedef enum cz__looks {
 
 const char *cz__config_kind_name(cz_config_kind kind);
 cz__looks cz__config_looks(const char *text, int64_t *whole, double *real);
-cz_status cz__config_fail(cz__place at, const char *path, const char *format, ...) CZ_PRINTF(3, 4);
-cz_status cz__config_unknown(cz__place at, const char *path, const char *what, const char *word,
-                             const char *const *names, size_t n);
+cz_status cz__config_fail(cz__config_place at, const char *path, const char *format, ...)
+    CZ_PRINTF(3, 4);
+cz_status cz__config_unknown(cz__config_place at, const char *path, const char *what,
+                             const char *word, const char *const *names, size_t n);
 CZ_MUST cz_status cz__config_node(cz_arena *arena, cz_config_node **out, cz_config_kind kind,
-                                  cz__place at, const char *path);
+                                  cz__config_place at, const char *path);
 CZ_MUST cz_status cz__config_add(cz_arena *arena, cz_config_node *parent, const char *key,
-                                 cz__place at, const cz_config_node *value);
+                                 cz__config_place at, const cz_config_node *value);
 CZ_MUST cz_status cz__config_path(cz_arena *arena, char **out, const char *parent, const char *key);
 CZ_MUST cz_status cz__config_source(cz_arena *arena, cz__source **out, const char *name,
                                     const char *text, size_t n, bool argument);

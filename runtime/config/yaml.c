@@ -17,13 +17,13 @@ typedef struct reader {
   cz_config_node *open[DEPTH]; /* collections that are not closed yet */
   int depth;
   char *key; /* waits for its value */
-  cz__place key_at;
+  cz__config_place key_at;
   cz_config_node *root;
 } reader;
 
-static cz__place place_of(const reader *r, struct fy_event *e) {
+static cz__config_place place_of(const reader *r, struct fy_event *e) {
   const struct fy_mark *mark = fy_event_start_mark(e);
-  cz__place at = {r->source, mark ? mark->line + 1 : 1, mark ? mark->column + 1 : 1};
+  cz__config_place at = {r->source, mark ? mark->line + 1 : 1, mark ? mark->column + 1 : 1};
   return !mark && r->depth ? (r->key ? r->key_at : r->open[r->depth - 1]->at) : at;
 }
 
@@ -36,7 +36,8 @@ static cz_status child_path(reader *r, char **out) {
 }
 
 /* Puts a finished scalar or a new collection where it belongs. */
-static cz_status place_node(reader *r, cz_config_node **out, cz_config_kind kind, cz__place at) {
+static cz_status place_node(reader *r, cz_config_node **out, cz_config_kind kind,
+                            cz__config_place at) {
   char *path;
   CZ_TRY(child_path(r, &path));
   CZ_TRY(cz__config_node(r->arena, out, kind, at, path));
@@ -48,7 +49,7 @@ static cz_status place_node(reader *r, cz_config_node **out, cz_config_kind kind
   return CZ_OK;
 }
 
-static cz_status take_key(reader *r, char *text, cz__place at) {
+static cz_status take_key(reader *r, char *text, cz__config_place at) {
   const cz_config_node *mapping = r->open[r->depth - 1];
   if (!*text) return cz__config_fail(at, mapping->path, "a key is empty");
   for (size_t i = 0; i < mapping->count; i++)
@@ -65,7 +66,7 @@ static bool wants_key(const reader *r) {
 }
 
 static cz_status take_scalar(reader *r, struct fy_event *e) {
-  cz__place at = place_of(r, e);
+  cz__config_place at = place_of(r, e);
   size_t n = 0;
   const char *text = e->scalar.value ? fy_token_get_text(e->scalar.value, &n) : "";
   if (!text) return cz__config_fail(at, NULL, "this text cannot be read");
@@ -82,7 +83,7 @@ static cz_status take_scalar(reader *r, struct fy_event *e) {
 }
 
 static cz_status take_collection(reader *r, struct fy_event *e, cz_config_kind kind) {
-  cz__place at = place_of(r, e);
+  cz__config_place at = place_of(r, e);
   if (wants_key(r)) return cz__config_fail(at, r->open[r->depth - 1]->path, "a key must be a word");
   if (r->depth == DEPTH) return cz__config_fail(at, NULL, "nested deeper than %d levels", DEPTH);
   cz_config_node *node;
@@ -122,7 +123,7 @@ static cz_status take_event(reader *r, struct fy_event *e) {
 
 /* Libfyaml notices an open bracket behind the last line; the reader wants to see the last
  * line. */
-static cz__place last_text(cz__place at) {
+static cz__config_place last_text(cz__config_place at) {
   const char *text = at.source->text, *stop = text + at.source->len;
   int lines = 1, column = 1;
   while (stop > text && strchr(" \n\r\t", stop[-1])) stop--;
@@ -130,14 +131,14 @@ static cz__place last_text(cz__place at) {
     column = *s == '\n' ? 1 : column + (((unsigned char)*s & 0xC0) != 0x80);
     lines += *s == '\n';
   }
-  return at.line > lines ? (cz__place){at.source, lines, column} : at;
+  return at.line > lines ? (cz__config_place){at.source, lines, column} : at;
 }
 
 static cz_status syntax_error(const reader *r, struct fy_diag *diag) {
   void *at = NULL;
   struct fy_diag_error *e = fy_diag_errors_iterate(diag, &at);
-  if (!e) return cz__config_fail((cz__place){r->source, 1, 1}, NULL, "this is not YAML");
-  cz__place place = {r->source, e->line > 0 ? e->line : 1, e->column > 0 ? e->column : 1};
+  if (!e) return cz__config_fail((cz__config_place){r->source, 1, 1}, NULL, "this is not YAML");
+  cz__config_place place = {r->source, e->line > 0 ? e->line : 1, e->column > 0 ? e->column : 1};
   return cz__config_fail(last_text(place), NULL, "%s", e->msg);
 }
 
@@ -173,7 +174,7 @@ static cz_status check_bytes(const cz__source *source) {
   int line = 1, column = 1;
   for (size_t i = 0, n; i < source->len; i += n) {
     unsigned char c = (unsigned char)source->text[i];
-    cz__place at = {source, line, column};
+    cz__config_place at = {source, line, column};
     n = character_bytes((const unsigned char *)source->text + i, source->len - i);
     if (!n || (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7F)
       return cz__config_fail(at, NULL, "the byte 0x%02x does not belong in a UTF-8 text", c);
@@ -204,7 +205,7 @@ cz_status cz__config_yaml(cz_arena *arena, const cz_config_node **out, const cz_
     st = CZ_FAIL(CZ_ENOMEM, "no memory to read %s", source->name);
   if (st == CZ_OK) st = read_events(&r, diag);
   if (st == CZ_OK && !r.root)
-    st = cz__config_fail((cz__place){source, 1, 1}, NULL, "there is nothing here");
+    st = cz__config_fail((cz__config_place){source, 1, 1}, NULL, "there is nothing here");
   if (r.parser) fy_parser_destroy(r.parser);
   fy_diag_destroy(diag); /* after the parser; fy_diag_unref would leave the collected errors behind
                             (libfyaml 0.7.12) */

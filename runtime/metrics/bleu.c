@@ -147,17 +147,17 @@ cz_status cz_score_bleu_tokenize(cz_buf *out, const char *text, cz_bleu_tokens t
   return st;
 }
 
-static cz_status count_grams(cz_bleu *out, const cz__tokens words[2], cz__tokens grams[2],
+static cz_status count_grams(cz_bleu *out, const cz__grams words[2], cz__grams grams[2],
                              size_t n_words) {
   size_t n_names = n_words;
   cz_status st = CZ_OK;
   for (size_t order = 1; order <= CZ_BLEU_ORDERS && st == CZ_OK; order++) {
     cz__names names = {0};
     for (int k = 0; k < 2 && order > 1 && st == CZ_OK; k++)
-      st = cz__tokens_extend(&grams[k], &names, &words[k], order - 1);
+      st = cz__grams_extend(&grams[k], &names, &words[k], order - 1);
     if (order > 1) n_names = names.n;
     size_t common = 0;
-    if (st == CZ_OK) st = cz__tokens_common(&common, &grams[0], &grams[1], n_names);
+    if (st == CZ_OK) st = cz__grams_common(&common, &grams[0], &grams[1], n_names);
     out->correct[order - 1] += (int64_t)common;
     out->total[order - 1] += (int64_t)grams[0].n;
     cz__names_free(&names);
@@ -169,21 +169,21 @@ static cz_status count_grams(cz_bleu *out, const cz__tokens words[2], cz__tokens
 static cz_status count_pair(cz_bleu *out, tokenizer *t, const char *prediction,
                             const char *reference) {
   const char *texts[2] = {prediction, reference};
-  cz__tokens words[2] = {{0}, {0}}, grams[2] = {{0}, {0}};
+  cz__grams words[2] = {{0}, {0}}, grams[2] = {{0}, {0}};
   cz__names names = {0};
   cz_status st = CZ_OK;
   for (int k = 0; k < 2 && st == CZ_OK; k++) {
     st = tokenize(t, texts[k]);
     if (st == CZ_OK) st = cz__split_spaces(&words[k], &names, t->text.data);
     for (size_t i = 0; i < words[k].n && st == CZ_OK; i++)
-      st = cz__tokens_add(&grams[k], words[k].ids[i]);
+      st = cz__grams_add(&grams[k], words[k].ids[i]);
   }
   if (st == CZ_OK) st = count_grams(out, words, grams, names.n);
   out->predicted_tokens += (int64_t)words[0].n;
   out->reference_tokens += (int64_t)words[1].n;
   for (int k = 0; k < 2; k++) {
-    cz__tokens_free(&words[k]);
-    cz__tokens_free(&grams[k]);
+    cz__grams_free(&words[k]);
+    cz__grams_free(&grams[k]);
   }
   cz__names_free(&names);
   return st;

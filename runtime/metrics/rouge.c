@@ -7,13 +7,13 @@
 #include <string.h>
 
 /* Lower case, runs of [a-z0-9] are words, everything else separates. */
-static cz_status split_words(cz__tokens *out, cz__names *names, const char *text) {
+static cz_status split_words(cz__grams *out, cz__names *names, const char *text) {
   cz_buf lower = {0};
   cz_status st = cz__score_lower(&lower, text);
   for (const char *s = lower.data; st == CZ_OK && *s;) {
     size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789");
     int32_t id;
-    if (n && (st = cz__name(names, &id, s, n)) == CZ_OK) st = cz__tokens_add(out, id);
+    if (n && (st = cz__name(names, &id, s, n)) == CZ_OK) st = cz__grams_add(out, id);
     s += n ? n : 1;
   }
   cz_buf_free(&lower);
@@ -28,7 +28,7 @@ static cz_rouge rouge_of(size_t hits, size_t predicted, size_t wanted) {
 
 /* The table of longest common subsequences: at [i][j] that of the first i words of A and
  * the first j of B. */
-static cz_status lcs_table(int32_t **out, const cz__tokens *a, const cz__tokens *b) {
+static cz_status lcs_table(int32_t **out, const cz__grams *a, const cz__grams *b) {
   int32_t *t;
   size_t w = b->n + 1;
   CZ_TRY(cz_alloc(&t, (a->n + 1) * w, sizeof *t));
@@ -45,7 +45,7 @@ static cz_status lcs_table(int32_t **out, const cz__tokens *a, const cz__tokens 
 
 /* Marks the words of REFERENCE that lie on one longest common subsequence with SENTENCE;
  * the package's choice among several: up, unless left is longer. */
-static cz_status mark_lcs(bool *marked, const cz__tokens *reference, const cz__tokens *sentence) {
+static cz_status mark_lcs(bool *marked, const cz__grams *reference, const cz__grams *sentence) {
   int32_t *t;
   size_t w = sentence->n + 1, i = reference->n, j = sentence->n;
   CZ_TRY(lcs_table(&t, reference, sentence));
@@ -65,7 +65,7 @@ static cz_status mark_lcs(bool *marked, const cz__tokens *reference, const cz__t
 
 /* A text cut into sentences at line ends; sentence k is words[ends[k-1]..ends[k]). */
 typedef struct sentences {
-  cz__tokens words;
+  cz__grams words;
   size_t *ends;
   size_t n, cap;
 } sentences;
@@ -86,9 +86,9 @@ static cz_status split_sentences(sentences *out, cz__names *names, const char *t
   return st;
 }
 
-static cz__tokens sentence_at(const sentences *s, size_t k) {
+static cz__grams sentence_at(const sentences *s, size_t k) {
   size_t from = k ? s->ends[k - 1] : 0;
-  return (cz__tokens){s->words.ids ? s->words.ids + from : NULL, s->ends[k] - from, 0};
+  return (cz__grams){s->words.ids ? s->words.ids + from : NULL, s->ends[k] - from, 0};
 }
 
 /* Marks in MARKED (a flag per word of the reference) the union over the prediction's
@@ -96,10 +96,10 @@ static cz__tokens sentence_at(const sentences *s, size_t k) {
 static cz_status mark_unions(bool *marked, const sentences *reference,
                              const sentences *prediction) {
   for (size_t k = 0; k < reference->n; k++) {
-    cz__tokens want = sentence_at(reference, k);
+    cz__grams want = sentence_at(reference, k);
     size_t from = k ? reference->ends[k - 1] : 0;
     for (size_t j = 0; j < prediction->n; j++) {
-      cz__tokens said = sentence_at(prediction, j);
+      cz__grams said = sentence_at(prediction, j);
       CZ_TRY(mark_lcs(marked + from, &want, &said));
     }
   }
@@ -142,36 +142,36 @@ done:
   free(marked);
   free(said.ends);
   free(want.ends);
-  cz__tokens_free(&said.words);
-  cz__tokens_free(&want.words);
+  cz__grams_free(&said.words);
+  cz__grams_free(&want.words);
   return st;
 }
 
-static cz_status count_bigrams(size_t *hits, cz__tokens *said, cz__tokens *want) {
+static cz_status count_bigrams(size_t *hits, cz__grams *said, cz__grams *want) {
   cz__names pairs = {0};
-  cz__tokens words[2] = {{0}, {0}};
-  cz__tokens *grams[2] = {said, want};
+  cz__grams words[2] = {{0}, {0}};
+  cz__grams *grams[2] = {said, want};
   cz_status st = CZ_OK;
   for (int k = 0; k < 2 && st == CZ_OK; k++) {
     for (size_t i = 0; i < grams[k]->n && st == CZ_OK; i++)
-      st = cz__tokens_add(&words[k], grams[k]->ids[i]);
-    if (st == CZ_OK) st = cz__tokens_extend(grams[k], &pairs, &words[k], 1);
-    cz__tokens_free(&words[k]);
+      st = cz__grams_add(&words[k], grams[k]->ids[i]);
+    if (st == CZ_OK) st = cz__grams_extend(grams[k], &pairs, &words[k], 1);
+    cz__grams_free(&words[k]);
   }
-  if (st == CZ_OK) st = cz__tokens_common(hits, said, want, pairs.n);
+  if (st == CZ_OK) st = cz__grams_common(hits, said, want, pairs.n);
   cz__names_free(&pairs);
   return st;
 }
 
 static cz_status word_level(cz_rouge *out, cz__names *names, const char *prediction,
                             const char *reference, cz_rouge_kind kind) {
-  cz__tokens said = {0}, want = {0};
+  cz__grams said = {0}, want = {0};
   int32_t *table = NULL;
   size_t hits = 0;
   cz_status st;
   CZ_GO(st, split_words(&said, names, prediction), done);
   CZ_GO(st, split_words(&want, names, reference), done);
-  if (kind == CZ_ROUGE_1) CZ_GO(st, cz__tokens_common(&hits, &said, &want, names->n), done);
+  if (kind == CZ_ROUGE_1) CZ_GO(st, cz__grams_common(&hits, &said, &want, names->n), done);
   if (kind == CZ_ROUGE_2) CZ_GO(st, count_bigrams(&hits, &said, &want), done);
   if (kind == CZ_ROUGE_L) {
     CZ_GO(st, lcs_table(&table, &want, &said), done);
@@ -180,8 +180,8 @@ static cz_status word_level(cz_rouge *out, cz__names *names, const char *predict
   *out = rouge_of(hits, said.n, want.n);
 done:
   free(table);
-  cz__tokens_free(&said);
-  cz__tokens_free(&want);
+  cz__grams_free(&said);
+  cz__grams_free(&want);
   return st;
 }
 

@@ -36,7 +36,7 @@ static void drop_punctuation(cz_buf *text) {
 }
 
 /* Lower case, without ASCII punctuation, articles out, one token a word. */
-static cz_status normalize(cz__tokens *out, cz__names *names, const char *answer) {
+static cz_status normalize(cz__grams *out, cz__names *names, const char *answer) {
   cz_buf text = {0};
   cz_status st = cz__score_lower(&text, answer);
   if (st == CZ_OK) {
@@ -52,12 +52,12 @@ static cz_status normalize(cz__tokens *out, cz__names *names, const char *answer
   return st;
 }
 
-static cz_status one_reference(double *exact, double *f1, const cz__tokens *said, cz__names *names,
+static cz_status one_reference(double *exact, double *f1, const cz__grams *said, cz__names *names,
                                const char *reference) {
-  cz__tokens want = {0};
+  cz__grams want = {0};
   size_t common = 0;
   cz_status st = normalize(&want, names, reference);
-  if (st == CZ_OK) st = cz__tokens_common(&common, said, &want, names->n);
+  if (st == CZ_OK) st = cz__grams_common(&common, said, &want, names->n);
   if (st == CZ_OK) {
     bool same =
         said->n == want.n && (!want.n || !memcmp(said->ids, want.ids, want.n * sizeof *want.ids));
@@ -65,7 +65,7 @@ static cz_status one_reference(double *exact, double *f1, const cz__tokens *said
     if (same) *exact = 1;
     if (f > *f1) *f1 = f;
   }
-  cz__tokens_free(&want);
+  cz__grams_free(&want);
   return st;
 }
 
@@ -76,12 +76,12 @@ static cz_status one_reference(double *exact, double *f1, const cz__tokens *said
 cz_status cz_score_squad(double *exact, double *f1, const char *prediction,
                          const char *const *references, size_t n_references) {
   cz__names names = {0};
-  cz__tokens said = {0};
+  cz__grams said = {0};
   *exact = *f1 = 0;
   cz_status st = normalize(&said, &names, prediction);
   for (size_t i = 0; i < n_references && st == CZ_OK; i++)
     st = one_reference(exact, f1, &said, &names, references[i]);
-  cz__tokens_free(&said);
+  cz__grams_free(&said);
   cz__names_free(&names);
   return st;
 }

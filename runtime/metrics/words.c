@@ -79,21 +79,21 @@ void cz__names_free(cz__names *names) {
 }
 
 /** Appends one number. */
-cz_status cz__tokens_add(cz__tokens *tokens, int32_t id) {
+cz_status cz__grams_add(cz__grams *tokens, int32_t id) {
   CZ_TRY(cz_grow(&tokens->ids, &tokens->cap, tokens->n + 1, sizeof *tokens->ids));
   tokens->ids[tokens->n++] = id;
   return CZ_OK;
 }
 
 /** Frees the list and empties it. */
-void cz__tokens_free(cz__tokens *tokens) {
+void cz__grams_free(cz__grams *tokens) {
   free(tokens->ids);
-  *tokens = (cz__tokens){0};
+  *tokens = (cz__grams){0};
 }
 
 /** Appends the words of TEXT between white space, as Python's str.split(). CZ_EINVAL when
  * TEXT is not UTF-8. */
-cz_status cz__split_spaces(cz__tokens *out, cz__names *names, const char *text) {
+cz_status cz__split_spaces(cz__grams *out, cz__names *names, const char *text) {
   const char *begin = text, *s = text;
   for (;;) {
     utf8proc_int32_t c = ' ';
@@ -103,7 +103,7 @@ cz_status cz__split_spaces(cz__tokens *out, cz__names *names, const char *text) 
       int32_t id;
       if (s > begin) {
         CZ_TRY(cz__name(names, &id, begin, (size_t)(s - begin)));
-        CZ_TRY(cz__tokens_add(out, id));
+        CZ_TRY(cz__grams_add(out, id));
       }
       begin = s + n;
     }
@@ -115,8 +115,8 @@ cz_status cz__split_spaces(cz__tokens *out, cz__names *names, const char *text) 
 /** From the n-grams of ORDER words to those of ORDER + 1, in place: each is named by the
  * pair (shorter gram, next word). NAMES is a table of its own per order, shared by the
  * texts that are compared. */
-cz_status cz__tokens_extend(cz__tokens *grams, cz__names *names, const cz__tokens *words,
-                            size_t order) {
+cz_status cz__grams_extend(cz__grams *grams, cz__names *names, const cz__grams *words,
+                           size_t order) {
   size_t n = words->n > order ? words->n - order : 0;
   for (size_t i = 0; i < n; i++) {
     int32_t pair[2] = {grams->ids[i], words->ids[i + order]};
@@ -128,8 +128,7 @@ cz_status cz__tokens_extend(cz__tokens *grams, cz__names *names, const cz__token
 
 /** The size of the multiset intersection: each token counts as often as in the list that
  * has it less often. */
-cz_status cz__tokens_common(size_t *common, const cz__tokens *a, const cz__tokens *b,
-                            size_t n_names) {
+cz_status cz__grams_common(size_t *common, const cz__grams *a, const cz__grams *b, size_t n_names) {
   size_t *left;
   CZ_TRY(cz_alloc(&left, n_names, sizeof *left));
   *common = 0;

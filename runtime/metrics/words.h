@@ -21,21 +21,21 @@ typedef struct cz__names {
   size_t n_slots;
 } cz__names;
 
-typedef struct cz__tokens {
+typedef struct cz__grams {
   int32_t *ids;
   size_t n, cap;
-} cz__tokens;
+} cz__grams;
 
 bool cz__score_is_space(int32_t c);
 CZ_MUST cz_status cz__score_lower(cz_buf *out, const char *text);
 CZ_MUST cz_status cz__name(cz__names *names, int32_t *id, const void *bytes, size_t n);
 void cz__names_free(cz__names *names);
-CZ_MUST cz_status cz__tokens_add(cz__tokens *tokens, int32_t id);
-void cz__tokens_free(cz__tokens *tokens);
-CZ_MUST cz_status cz__split_spaces(cz__tokens *out, cz__names *names, const char *text);
-CZ_MUST cz_status cz__tokens_extend(cz__tokens *grams, cz__names *names, const cz__tokens *words,
-                                    size_t order);
-CZ_MUST cz_status cz__tokens_common(size_t *common, const cz__tokens *a, const cz__tokens *b,
-                                    size_t n_names);
+CZ_MUST cz_status cz__grams_add(cz__grams *tokens, int32_t id);
+void cz__grams_free(cz__grams *tokens);
+CZ_MUST cz_status cz__split_spaces(cz__grams *out, cz__names *names, const char *text);
+CZ_MUST cz_status cz__grams_extend(cz__grams *grams, cz__names *names, const cz__grams *words,
+                                   size_t order);
+CZ_MUST cz_status cz__grams_common(size_t *common, const cz__grams *a, const cz__grams *b,
+                                   size_t n_names);
 
 #endif

@@ -51,8 +51,10 @@ static void build_encode(cz_decoder *d) {
   d->enc_ids = cz_graph_input(g, "enc_ids", false, 1, &d->enc_inputs);
   d->enc_spans = cz_graph_input(g, "enc_spans", false, 2, spans);
   cz_builder b = {.g = g, .model = m, .scope = "encoder"};
-  cz_tokens t = {
-      .spans = d->enc_spans, .prefix = CZ_ABSENT, .mask = CZ_MASK_FULL, .bidirectional = true};
+  cz_tokens t = {.spans = d->enc_spans,
+                 .prefix = CZ_ABSENT,
+                 .mask = CZ_ATTENTION_MASK_FULL,
+                 .bidirectional = true};
   cz_value x = cz_layer_stack(&b, &m->encoder, cz_layer_embed(&b, d->enc_ids, d->enc_spans), &t,
                               NULL, false);
   const cz_encoded encoded = {.x = x, .spans = d->enc_spans};
@@ -107,7 +109,7 @@ static void build_step(cz_decoder *d) {
   cz_builder b = {.g = d->step, .model = m, .scope = "decoder"};
   cz_tokens t = {.spans = d->spans,
                  .prefix = d->prefix,
-                 .mask = prefix_lm ? CZ_MASK_PREFIX : CZ_MASK_CAUSAL,
+                 .mask = prefix_lm ? CZ_ATTENTION_MASK_PREFIX : CZ_ATTENTION_MASK_CAUSAL,
                  .bidirectional = prefix_lm};
   cz_value x = cz_layer_embed(&b, d->ids, d->spans), out[CZ_OP_OUT];
   char scope[64];

@@ -8,10 +8,10 @@
 
 /* The names under which a file may hold a parameter, best first (models.md 2.6: the
  * embedding is the first present of three). */
-static const cz_st_info *find_weight(const cz_safetensors *s, const char *name) {
+static const cz_safetensors_info *find_weight(const cz_safetensors *s, const char *name) {
   static const char *const embedding[] = {"shared.weight", "encoder.embed_tokens.weight",
                                           "decoder.embed_tokens.weight"};
-  const cz_st_info *found = cz_safetensors_find(s, name);
+  const cz_safetensors_info *found = cz_safetensors_find(s, name);
   for (int i = 0; !found && !strcmp(name, "shared.weight") && i < 3; i++)
     found = cz_safetensors_find(s, embedding[i]);
   return found;
@@ -29,7 +29,7 @@ static bool may_be_extra(const char *name) {
 
 static cz_status load_param(const cz_model *m, cz_safetensors *s, const cz_param *p,
                             const char *folder) {
-  const cz_st_info *info = find_weight(s, p->name);
+  const cz_safetensors_info *info = find_weight(s, p->name);
   double *host;
   if (!info) return CZ_FAIL(CZ_EINVAL, "%s: tensor %s is missing", folder, p->name);
   CZ_TRY(cz_alloc(&host, (size_t)p->count, sizeof *host));
@@ -52,8 +52,8 @@ static cz_status load_weights(cz_model *m, cz_safetensors *s, const char *folder
 /* Whether the file's output matrix is one of its own: present, and different from the
  * embedding. */
 static cz_status has_own_head(cz_safetensors *s, const cz_model_config *c, bool *own) {
-  const cz_st_info *head = cz_safetensors_find(s, "lm_head.weight"),
-                   *shared = find_weight(s, "shared.weight");
+  const cz_safetensors_info *head = cz_safetensors_find(s, "lm_head.weight"),
+                            *shared = find_weight(s, "shared.weight");
   const int64_t dims[2] = {c->vocab_size, c->d_model};
   size_t n = (size_t)(c->vocab_size * c->d_model);
   float *a = NULL, *b = NULL;
@@ -98,7 +98,7 @@ static cz_status save_weights(const cz_model *m, const char *folder) {
   const cz_params *p = m->params;
   bool f64 = m->device->real == CZ_F64;
   char *host = NULL;
-  cz_st_item *items = NULL;
+  cz_safetensors_item *items = NULL;
   cz_status st;
   CZ_GO(st, cz_alloc(&items, p->n, sizeof *items), done);
   CZ_GO(st, cz_alloc(&host, (size_t)p->flat, cz_dtype_bytes(m->device->real)), done);
@@ -108,13 +108,14 @@ static cz_status save_weights(const cz_model *m, const char *folder) {
         done);
   for (size_t i = 0; i < p->n; i++) {
     const cz_param *q = p->list[i];
-    cz_st_type type = f64 ? CZ_ST_F64 : CZ_ST_F32;
-    items[i] = (cz_st_item){.name = q->name,
-                            .type = type,
-                            .from = type,
-                            .rank = q->ndim,
-                            .dims = q->dim,
-                            .data = host + (size_t)q->offset * cz_dtype_bytes(m->device->real)};
+    cz_safetensors_type type = f64 ? CZ_SAFETENSORS_F64 : CZ_SAFETENSORS_F32;
+    items[i] =
+        (cz_safetensors_item){.name = q->name,
+                              .type = type,
+                              .from = type,
+                              .rank = q->ndim,
+                              .dims = q->dim,
+                              .data = host + (size_t)q->offset * cz_dtype_bytes(m->device->real)};
   }
   CZ_GO(st, cz_safetensors_write_model(folder, items, p->n, (uint64_t)5 << 30), done);
 done:

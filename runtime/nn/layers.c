@@ -106,7 +106,7 @@ cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_
   cz_value y = cz_layer_norm(b, "cross.norm", x, w->norm);
   cz_value q = cz_layer_linear(b, "cross.q", y, w->q, 1);
   cz_value in[7] = {q, k, v, t->spans, k_spans, CZ_ABSENT, CZ_ABSENT};
-  cz_value a = attention(b, "cross.attention", in, t, CZ_MASK_FULL);
+  cz_value a = attention(b, "cross.attention", in, t, CZ_ATTENTION_MASK_FULL);
   a = cz_layer_linear(b, "cross.o", a, w->o, 1);
   return cz_layer_add(b, "cross.add", x, cz_layer_dropout(b, "cross.dropout", a, t->spans));
 }

@@ -19,7 +19,7 @@ typedef struct cz_builder {
 typedef struct cz_tokens {
   cz_value spans;     /* [B, 2] */
   cz_value prefix;    /* [B] or CZ_ABSENT */
-  int mask;           /* cz_mask of the self-attention */
+  int mask;           /* cz_dropout_mask of the self-attention */
   bool bidirectional; /* buckets for both directions */
 } cz_tokens;
 

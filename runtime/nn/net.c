@@ -67,15 +67,18 @@ static void build(cz_net *n) {
   n->encoded = n->logits = CZ_ABSENT;
   declare_inputs(n);
   if (architecture == CZ_ENCODER_DECODER) {
-    cz_tokens t = {
-        .spans = n->enc_spans, .prefix = CZ_ABSENT, .mask = CZ_MASK_FULL, .bidirectional = true};
+    cz_tokens t = {.spans = n->enc_spans,
+                   .prefix = CZ_ABSENT,
+                   .mask = CZ_ATTENTION_MASK_FULL,
+                   .bidirectional = true};
     b.scope = "encoder";
     n->encoded = cz_layer_stack(&b, &m->encoder, cz_layer_embed(&b, n->enc_ids, n->enc_spans), &t,
                                 NULL, n->options.recompute);
   }
   cz_tokens t = {.spans = n->dec_spans,
                  .prefix = n->prefix,
-                 .mask = architecture == CZ_PREFIX_LM ? CZ_MASK_PREFIX : CZ_MASK_CAUSAL,
+                 .mask = architecture == CZ_PREFIX_LM ? CZ_ATTENTION_MASK_PREFIX
+                                                      : CZ_ATTENTION_MASK_CAUSAL,
                  .bidirectional = architecture == CZ_PREFIX_LM};
   b.scope = "decoder";
   cz_value x = cz_layer_embed(&b, n->dec_ids, n->dec_spans);

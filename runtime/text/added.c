@@ -6,7 +6,7 @@
 #include <string.h>
 
 static cz_status parse_token(cz__added_token *t, int64_t *id, cz_arena *arena, const json_t *o,
-                             const cz__place *at) {
+                             const cz__text_place *at) {
   const char *s;
   CZ_TRY(cz__json_object(
       o, at,
@@ -24,7 +24,7 @@ static cz_status parse_token(cz__added_token *t, int64_t *id, cz_arena *arena, c
 }
 
 static cz_status normalise(cz__added_token *t, cz_arena *arena, const cz__parts *normalizers,
-                           cz__work *w, const cz__place *at) {
+                           cz__work *w, const cz__text_place *at) {
   t->normal = t->content;
   t->normal_n = t->content_n;
   if (!t->normalized || normalizers->len == 0) return CZ_OK;
@@ -41,7 +41,7 @@ static cz_status normalise(cz__added_token *t, cz_arena *arena, const cz__parts 
 /* A token that the model knows keeps its id; the others count up behind the model. The
  * file must agree. */
 static cz_status give_id(cz__added *a, cz__added_token *t, int64_t written, const cz__model *model,
-                         const cz__place *at) {
+                         const cz__text_place *at) {
   t->id = model->row->id(model->data, t->content, t->content_n);
   if (t->id < 0) t->id = a->size++;
   if (t->id == written) return CZ_OK;
@@ -62,7 +62,7 @@ static cz_status build_set(cz__added_set *set, const cz__added *a, bool normaliz
   return cz__trie_build(&set->trie, keys, n);
 }
 
-static cz_status index_tokens(cz__added *a, cz_arena *arena, const cz__place *at) {
+static cz_status index_tokens(cz__added *a, cz_arena *arena, const cz__text_place *at) {
   cz__trie_key *keys;
   CZ_TRY(cz_alloc(&keys, a->n, sizeof *keys));
   for (size_t i = 0; i < a->n; i++)
@@ -91,8 +91,9 @@ done:
 
 /** Reads the list `added_tokens` and gives out the ids behind the model's. Release with
  * cz__added_release, also after a failure. */
-cz_status cz__added_parse(cz__added *a, cz_arena *arena, const json_t *json, const cz__place *at,
-                          const cz__model *model, const cz__parts *normalizers) {
+cz_status cz__added_parse(cz__added *a, cz_arena *arena, const json_t *json,
+                          const cz__text_place *at, const cz__model *model,
+                          const cz__parts *normalizers) {
   if (!json_is_array(json))
     return CZ_FAIL(CZ_EINVAL, "%s: %s: expected a list", at->file, at->path);
   size_t n = json_array_size(json);
@@ -103,7 +104,7 @@ cz_status cz__added_parse(cz__added *a, cz_arena *arena, const json_t *json, con
   cz__work w = {0};
   cz_status st = CZ_OK;
   for (; a->n < n; a->n++) {
-    cz__place item = cz__place_item(at, a->n);
+    cz__text_place item = cz__text_place_item(at, a->n);
     cz__added_token *t = &a->tokens[a->n];
     int64_t written;
     CZ_GO(st, parse_token(t, &written, arena, json_array_get(json, a->n), &item), done);

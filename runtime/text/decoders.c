@@ -17,7 +17,8 @@ typedef struct strip {
   int64_t start, stop; /* at most so many at each end */
 } strip;
 
-static cz_status parse_strip(void **data, cz_arena *arena, const json_t *o, const cz__place *at) {
+static cz_status parse_strip(void **data, cz_arena *arena, const json_t *o,
+                             const cz__text_place *at) {
   strip *s;
   uint32_t mark;
   CZ_TRY(cz__json_object(o, at, CZ__KEYS("content", "start", "stop")));

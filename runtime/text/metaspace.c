@@ -16,7 +16,8 @@ typedef struct metaspace {
 } metaspace;
 
 /** Reads a Metaspace, as a pre-tokenizer or as a decoder. */
-cz_status cz__metaspace_parse(void **data, cz_arena *arena, const json_t *o, const cz__place *at) {
+cz_status cz__metaspace_parse(void **data, cz_arena *arena, const json_t *o,
+                              const cz__text_place *at) {
   static const char *const schemes[] = {"always", "first", "never"};
   metaspace *m;
   uint32_t mark;

@@ -71,7 +71,8 @@ typedef struct strip {
   bool left, right;
 } strip;
 
-static cz_status parse_strip(void **data, cz_arena *arena, const json_t *o, const cz__place *at) {
+static cz_status parse_strip(void **data, cz_arena *arena, const json_t *o,
+                             const cz__text_place *at) {
   strip *s;
   CZ_TRY(cz__json_object(o, at, CZ__KEYS("strip_left", "strip_right")));
   CZ_TRY(cz_arena_alloc(arena, &s, 1, sizeof *s));
@@ -104,7 +105,8 @@ typedef struct literal {
   size_t n;
 } literal;
 
-static cz_status parse_prepend(void **data, cz_arena *arena, const json_t *o, const cz__place *at) {
+static cz_status parse_prepend(void **data, cz_arena *arena, const json_t *o,
+                               const cz__text_place *at) {
   literal *p;
   const char *s;
   CZ_TRY(cz__json_object(o, at, CZ__KEYS("prepend")));

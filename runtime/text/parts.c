@@ -5,7 +5,7 @@
 
 static const cz__model_row *const models[] = {&cz__unigram_model};
 
-static cz_status type_of(const char **type, const json_t *json, const cz__place *at) {
+static cz_status type_of(const char **type, const json_t *json, const cz__text_place *at) {
   size_t n;
   if (!json_is_object(json))
     return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object with a type", at->file, at->path);
@@ -13,14 +13,14 @@ static cz_status type_of(const char **type, const json_t *json, const cz__place 
 }
 
 /* The type is none of NAMES. */
-static cz_status refuse_type(const cz__place *at, const char *kind, const char *type,
+static cz_status refuse_type(const cz__text_place *at, const char *kind, const char *type,
                              const cz_buf *names) {
   return CZ_FAIL(CZ_EINVAL, "%s: %s: the %s '%s' is not supported; there %s %s", at->file, at->path,
                  kind, type, strchr(names->data, ',') ? "are" : "is", names->data);
 }
 
 static cz_status parse_one(cz__parts *parts, const cz__part_row *row, cz_arena *arena,
-                           const json_t *json, const cz__place *at) {
+                           const json_t *json, const cz__text_place *at) {
   CZ_TRY(cz_grow(&parts->data, &parts->cap, parts->len + 1, sizeof *parts->data));
   cz__part *part = &parts->data[parts->len];
   *part = (cz__part){.row = row};
@@ -36,7 +36,7 @@ static cz_status parse_one(cz__parts *parts, const cz__part_row *row, cz_arena *
 /** Appends the part JSON (null: none; a Sequence: its members) to PARTS. CZ_EINVAL names
  * a type that the table does not have. */
 cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_arena *arena,
-                          const json_t *json, const cz__place *at) {
+                          const json_t *json, const cz__text_place *at) {
   if (!json || json_is_null(json)) return CZ_OK;
   const char *type;
   CZ_TRY(type_of(&type, json, at));
@@ -44,9 +44,9 @@ cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_aren
     const json_t *members;
     CZ_TRY(cz__json_object(json, at, &table->members, 1));
     CZ_TRY(cz__json_array(&members, json, at, table->members));
-    cz__place list = cz__place_key(at, table->members);
+    cz__text_place list = cz__text_place_key(at, table->members);
     for (size_t i = 0; i < json_array_size(members); i++) {
-      cz__place item = cz__place_item(&list, i);
+      cz__text_place item = cz__text_place_item(&list, i);
       CZ_TRY(cz__parts_parse(parts, table, arena, json_array_get(members, i), &item));
     }
     return CZ_OK;
@@ -78,7 +78,8 @@ void cz__parts_release(cz__parts *parts) {
 }
 
 /** Reads the model. CZ_EINVAL names a type that is not supported. */
-cz_status cz__model_parse(cz__model *m, cz_arena *arena, const json_t *json, const cz__place *at) {
+cz_status cz__model_parse(cz__model *m, cz_arena *arena, const json_t *json,
+                          const cz__text_place *at) {
   const char *type;
   CZ_TRY(type_of(&type, json, at));
   for (size_t i = 0; i < sizeof models / sizeof *models; i++) {

@@ -16,7 +16,7 @@
   "205f}\\x{3000}"
 
 /* Rewrites what the two engines read differently and refuses what has no counterpart. */
-static cz_status translate(cz_buf *out, const char *s, size_t n, const cz__place *at) {
+static cz_status translate(cz_buf *out, const char *s, size_t n, const cz__text_place *at) {
   bool in_class = false;
   for (size_t i = 0; i < n; i++) {
     if (s[i] != '\\') {
@@ -46,7 +46,7 @@ static cz_status translate(cz_buf *out, const char *s, size_t n, const cz__place
   return CZ_OK;
 }
 
-static cz_status compile(cz__pattern *p, const char *s, size_t n, const cz__place *at) {
+static cz_status compile(cz__pattern *p, const char *s, size_t n, const cz__text_place *at) {
   if (memchr(s, '\0', n))
     return CZ_FAIL(CZ_EINVAL, "%s: %s: a NUL in a regular expression", at->file, at->path);
   cz_buf text = {0};
@@ -74,8 +74,9 @@ done:
 /** Reads the field `pattern` of O, {"String": s} or {"Regex": r}. A pattern is in
  * Oniguruma's Ruby syntax; constructs that PCRE2 reads differently are refused. Release
  * with cz__pattern_release. */
-cz_status cz__pattern_parse(cz__pattern *p, cz_arena *arena, const json_t *o, const cz__place *at) {
-  cz__place here = cz__place_key(at, "pattern");
+cz_status cz__pattern_parse(cz__pattern *p, cz_arena *arena, const json_t *o,
+                            const cz__text_place *at) {
+  cz__text_place here = cz__text_place_key(at, "pattern");
   const json_t *pattern = json_object_get(o, "pattern");
   CZ_TRY(cz__json_object(pattern, &here, CZ__KEYS("String", "Regex")));
   if (json_object_size(pattern) != 1)

@@ -67,7 +67,8 @@ typedef struct digits {
   bool individual;
 } digits;
 
-static cz_status parse_digits(void **data, cz_arena *arena, const json_t *o, const cz__place *at) {
+static cz_status parse_digits(void **data, cz_arena *arena, const json_t *o,
+                              const cz__text_place *at) {
   digits *d;
   CZ_TRY(cz__json_object(o, at, CZ__KEYS("individual_digits")));
   CZ_TRY(cz_arena_alloc(arena, &d, 1, sizeof *d));
@@ -87,7 +88,7 @@ static cz_status run_digits(const void *data, cz__work *w) {
 static const char *const behaviors[] = {"Removed", "Isolated", "MergedWithPrevious",
                                         "MergedWithNext", "Contiguous"};
 
-static cz_status parse_behavior(cz__behavior *out, const json_t *o, const cz__place *at) {
+static cz_status parse_behavior(cz__behavior *out, const json_t *o, const cz__text_place *at) {
   int choice;
   CZ_TRY(
       cz__json_choice(&choice, o, at, "behavior", behaviors, sizeof behaviors / sizeof *behaviors));
@@ -100,7 +101,7 @@ typedef struct punctuation {
 } punctuation;
 
 static cz_status parse_punctuation(void **data, cz_arena *arena, const json_t *o,
-                                   const cz__place *at) {
+                                   const cz__text_place *at) {
   punctuation *p;
   CZ_TRY(cz__json_object(o, at, CZ__KEYS("behavior")));
   CZ_TRY(cz_arena_alloc(arena, &p, 1, sizeof *p));
@@ -127,7 +128,8 @@ static void release_split(void *data) {
   if (data) cz__pattern_release(&((splitter *)data)->pattern);
 }
 
-static cz_status parse_split(void **data, cz_arena *arena, const json_t *o, const cz__place *at) {
+static cz_status parse_split(void **data, cz_arena *arena, const json_t *o,
+                             const cz__text_place *at) {
   splitter *s;
   CZ_TRY(cz__json_object(o, at, CZ__KEYS("pattern", "behavior", "invert")));
   CZ_TRY(cz_arena_alloc(arena, &s, 1, sizeof *s));

@@ -14,7 +14,8 @@ void cz__replace_release(void *data) {
 }
 
 /** Reads {"pattern": ..., "content": ...}. */
-cz_status cz__replace_parse(void **data, cz_arena *arena, const json_t *o, const cz__place *at) {
+cz_status cz__replace_parse(void **data, cz_arena *arena, const json_t *o,
+                            const cz__text_place *at) {
   replacement *r;
   const char *s;
   CZ_TRY(cz__json_object(o, at, CZ__KEYS("pattern", "content")));

@@ -3,7 +3,7 @@
 #include <string.h>
 
 static cz_status special_ids(cz__template_item *item, cz_arena *arena, const json_t *tokens,
-                             const char *name, const cz__place *at, int32_t size) {
+                             const char *name, const cz__text_place *at, int32_t size) {
   const json_t *token = json_object_get(tokens, name), *ids;
   if (!token)
     return CZ_FAIL(CZ_EINVAL, "%s: %s: '%s' is not among the special_tokens", at->file, at->path,
@@ -23,14 +23,14 @@ static cz_status special_ids(cz__template_item *item, cz_arena *arena, const jso
 }
 
 static cz_status parse_item(cz__template_item *item, cz_arena *arena, const json_t *o,
-                            const json_t *tokens, const cz__place *at, int32_t size) {
+                            const json_t *tokens, const cz__text_place *at, int32_t size) {
   const json_t *sequence = json_object_get(o, "Sequence"),
                *special = json_object_get(o, "SpecialToken");
   const char *id;
   size_t n;
   if (!sequence == !special)
     return CZ_FAIL(CZ_EINVAL, "%s: %s: expected a Sequence or a SpecialToken", at->file, at->path);
-  cz__place inner = cz__place_key(at, sequence ? "Sequence" : "SpecialToken");
+  cz__text_place inner = cz__text_place_key(at, sequence ? "Sequence" : "SpecialToken");
   CZ_TRY(cz__json_text(&id, &n, sequence ? sequence : special, &inner, "id"));
   if (special) return special_ids(item, arena, tokens, id, &inner, size);
   if (strcmp(id, "A") != 0)
@@ -42,7 +42,7 @@ static cz_status parse_item(cz__template_item *item, cz_arena *arena, const json
 /** Reads the post-processor (null: none; otherwise TemplateProcessing, of which the
  * template for one text is kept). SIZE bounds the ids. */
 cz_status cz__template_parse(cz__template *t, cz_arena *arena, const json_t *json,
-                             const cz__place *at, int32_t size) {
+                             const cz__text_place *at, int32_t size) {
   t->n = 1;
   CZ_TRY(cz_arena_alloc(arena, &t->items, 1, sizeof *t->items)); /* the text alone */
   if (!json || json_is_null(json)) return CZ_OK;
@@ -62,9 +62,9 @@ cz_status cz__template_parse(cz__template *t, cz_arena *arena, const json_t *jso
     return CZ_FAIL(CZ_EINVAL, "%s: %s.special_tokens: expected an object", at->file, at->path);
   t->n = json_array_size(single);
   CZ_TRY(cz_arena_alloc(arena, &t->items, t->n, sizeof *t->items));
-  cz__place list = cz__place_key(at, "single");
+  cz__text_place list = cz__text_place_key(at, "single");
   for (size_t i = 0; i < t->n; i++) {
-    cz__place item = cz__place_item(&list, i);
+    cz__text_place item = cz__text_place_item(&list, i);
     CZ_TRY(parse_item(&t->items[i], arena, json_array_get(single, i), tokens, &item, size));
   }
   return CZ_OK;

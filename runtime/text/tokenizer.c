@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static cz_status parse_version(const json_t *root, const cz__place *at) {
+static cz_status parse_version(const json_t *root, const cz__text_place *at) {
   static const char *const versions[] = {"1.0"};
   int choice;
   return cz__json_choice(&choice, root, at, "version", versions, 1);
@@ -14,7 +14,7 @@ static cz_status parse_version(const json_t *root, const cz__place *at) {
 
 /* Truncation and padding are how one caller once made batches, not how text becomes
  * tokens; batches here are the reader's business. */
-static cz_status check_batching(const json_t *root, const cz__place *at) {
+static cz_status check_batching(const json_t *root, const cz__text_place *at) {
   static const char *const keys[] = {"truncation", "padding"};
   for (size_t i = 0; i < 2; i++) {
     const json_t *v = json_object_get(root, keys[i]);
@@ -34,13 +34,15 @@ static int32_t first_known(const cz_tokenizer *t, const char *const *names, size
   return -1;
 }
 
-static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz__place *at) {
+static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz__text_place *at) {
   static const char *const pads[] = {"<pad>", "[PAD]"}, *const ends[] = {"</s>", "<|endoftext|>"};
   if (!json_is_object(root)) return CZ_FAIL(CZ_EINVAL, "%s: expected an object", at->file);
-  cz__place normalizer = cz__place_key(at, "normalizer"),
-            pre_tokenizer = cz__place_key(at, "pre_tokenizer");
-  cz__place decoder = cz__place_key(at, "decoder"), model = cz__place_key(at, "model");
-  cz__place added = cz__place_key(at, "added_tokens"), post = cz__place_key(at, "post_processor");
+  cz__text_place normalizer = cz__text_place_key(at, "normalizer"),
+                 pre_tokenizer = cz__text_place_key(at, "pre_tokenizer");
+  cz__text_place decoder = cz__text_place_key(at, "decoder"),
+                 model = cz__text_place_key(at, "model");
+  cz__text_place added = cz__text_place_key(at, "added_tokens"),
+                 post = cz__text_place_key(at, "post_processor");
   CZ_TRY(parse_version(root, at));
   CZ_TRY(check_batching(root, at));
   CZ_TRY(cz__parts_parse(&t->normalizers, &cz__normalizers, t->arena,
@@ -68,7 +70,7 @@ cz_status cz_tokenizer_parse(cz_tokenizer **t, const char *json, size_t n, const
   *t = NULL;
   json_t *root = json_loadb(json, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
   if (!root) return CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", name, error.line, error.column, error.text);
-  cz__place at = {.file = name};
+  cz__text_place at = {.file = name};
   cz_status st;
   CZ_GO(st, cz_alloc(t, 1, sizeof **t), done);
   CZ_GO(st, cz_arena_create(&(*t)->arena, "tokenizer"), done);

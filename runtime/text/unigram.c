@@ -64,10 +64,10 @@ static double serde_real(double nearest) {
 }
 
 static cz_status parse_piece(unigram *u, cz_arena *arena, const json_t *item, size_t i,
-                             const cz__place *list) {
+                             const cz__text_place *list) {
   const json_t *text = json_array_get(item, 0), *score = json_array_get(item, 1);
   if (json_array_size(item) != 2 || !json_is_string(text) || !json_is_number(score)) {
-    cz__place p = cz__place_item(list, i);
+    cz__text_place p = cz__text_place_item(list, i);
     return CZ_FAIL(CZ_EINVAL, "%s: %s: expected [piece, score]", p.file, p.path);
   }
   char *copy;
@@ -88,7 +88,8 @@ static cz_status build_trie(unigram *u) {
   return st;
 }
 
-static cz_status parse_vocab(unigram *u, cz_arena *arena, const json_t *o, const cz__place *at) {
+static cz_status parse_vocab(unigram *u, cz_arena *arena, const json_t *o,
+                             const cz__text_place *at) {
   const json_t *vocab;
   CZ_TRY(cz__json_array(&vocab, o, at, "vocab"));
   size_t n = json_array_size(vocab);
@@ -98,7 +99,7 @@ static cz_status parse_vocab(unigram *u, cz_arena *arena, const json_t *o, const
   CZ_TRY(cz_arena_alloc(arena, &u->pieces, n, sizeof *u->pieces));
   CZ_TRY(cz_arena_alloc(arena, &u->lengths, n, sizeof *u->lengths));
   CZ_TRY(cz_arena_alloc(arena, &u->scores, n, sizeof *u->scores));
-  cz__place list = cz__place_key(at, "vocab");
+  cz__text_place list = cz__text_place_key(at, "vocab");
   double worst = INFINITY;
   for (size_t i = 0; i < n; i++) {
     CZ_TRY(parse_piece(u, arena, json_array_get(vocab, i), i, &list));
@@ -108,7 +109,7 @@ static cz_status parse_vocab(unigram *u, cz_arena *arena, const json_t *o, const
   return build_trie(u);
 }
 
-static cz_status parse(cz__model *m, cz_arena *arena, const json_t *o, const cz__place *at) {
+static cz_status parse(cz__model *m, cz_arena *arena, const json_t *o, const cz__text_place *at) {
   unigram *u;
   CZ_TRY(cz__json_object(o, at, CZ__KEYS("unk_id", "vocab", "byte_fallback")));
   CZ_TRY(cz_arena_alloc(arena, &u, 1, sizeof *u));

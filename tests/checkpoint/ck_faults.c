@@ -216,7 +216,8 @@ void test_small_disk(void **state) {
   write_bytes(under("tmpfs/filler"), large, 4 * (size_t)n);
   FAILS(save_state(folder, 2), CZ_EIO, "MB free"); /* said before anything is written */
   OK(cz_checkpoint_begin(&w, folder, 77, 0));      /* as if the disk had filled up since */
-  FAILS(cz_checkpoint_put(w, "large", CZ_CK_F32, large, &n, 1), CZ_EIO, "No space left on device");
+  FAILS(cz_checkpoint_put(w, "large", CZ_CHECKPOINT_F32, large, &n, 1), CZ_EIO,
+        "No space left on device");
   cz_checkpoint_discard(&w);
   assert_false(cz_fs_exists(under("tmpfs/checkpoint.h5.tmp")));
   assert_int_equal(load_newest(folder), 1);

@@ -16,13 +16,13 @@ static cz_status put_all(cz_checkpoint_writer *w, int64_t step) {
   int64_t letters;
   for (int64_t i = 0; i < ROWS * COLUMNS; i++) weights[i] = value(step, i);
   letters = snprintf(text, sizeof text, "cursor of step %lld", (long long)step);
-  CZ_TRY(cz_checkpoint_put(w, "param/encoder.block.0.weight", CZ_CK_F32, weights, dims, 2));
-  CZ_TRY(cz_checkpoint_put(w, "param/none", CZ_CK_F32, NULL, none, 3));
-  CZ_TRY(cz_checkpoint_put(w, "optimizer/moments", CZ_CK_F64, moments, &three, 1));
-  CZ_TRY(cz_checkpoint_put(w, "order", CZ_CK_I32, order, &three, 1));
-  CZ_TRY(cz_checkpoint_put(w, "counters", CZ_CK_U64, counters, &three, 1));
+  CZ_TRY(cz_checkpoint_put(w, "param/encoder.block.0.weight", CZ_CHECKPOINT_F32, weights, dims, 2));
+  CZ_TRY(cz_checkpoint_put(w, "param/none", CZ_CHECKPOINT_F32, NULL, none, 3));
+  CZ_TRY(cz_checkpoint_put(w, "optimizer/moments", CZ_CHECKPOINT_F64, moments, &three, 1));
+  CZ_TRY(cz_checkpoint_put(w, "order", CZ_CHECKPOINT_I32, order, &three, 1));
+  CZ_TRY(cz_checkpoint_put(w, "counters", CZ_CHECKPOINT_U64, counters, &three, 1));
   CZ_TRY(cz_checkpoint_put_real(w, "loss", 1.0 / (double)(step + 3)));
-  CZ_TRY(cz_checkpoint_put(w, "cursor", CZ_CK_BYTES, text, &letters, 1));
+  CZ_TRY(cz_checkpoint_put(w, "cursor", CZ_CHECKPOINT_BYTES, text, &letters, 1));
   return cz_checkpoint_put_int(w, "step", step);
 }
 
@@ -43,14 +43,14 @@ cz_status load_state(cz_checkpoint *c, int64_t *step) {
   uint64_t counters[3];
   char text[64] = "", want[64];
   CZ_TRY(cz_checkpoint_get_int(c, step, "step"));
-  CZ_TRY(cz_checkpoint_get(c, weights, "param/encoder.block.0.weight", CZ_CK_F32, dims, 2));
-  CZ_TRY(cz_checkpoint_get(c, NULL, "param/none", CZ_CK_F32, none, 3));
-  CZ_TRY(cz_checkpoint_get(c, moments, "optimizer/moments", CZ_CK_F64, &three, 1));
-  CZ_TRY(cz_checkpoint_get(c, order, "order", CZ_CK_I32, &three, 1));
-  CZ_TRY(cz_checkpoint_get(c, counters, "counters", CZ_CK_U64, &three, 1));
+  CZ_TRY(cz_checkpoint_get(c, weights, "param/encoder.block.0.weight", CZ_CHECKPOINT_F32, dims, 2));
+  CZ_TRY(cz_checkpoint_get(c, NULL, "param/none", CZ_CHECKPOINT_F32, none, 3));
+  CZ_TRY(cz_checkpoint_get(c, moments, "optimizer/moments", CZ_CHECKPOINT_F64, &three, 1));
+  CZ_TRY(cz_checkpoint_get(c, order, "order", CZ_CHECKPOINT_I32, &three, 1));
+  CZ_TRY(cz_checkpoint_get(c, counters, "counters", CZ_CHECKPOINT_U64, &three, 1));
   CZ_TRY(cz_checkpoint_get_real(c, &loss, "loss"));
   int64_t letters = snprintf(want, sizeof want, "cursor of step %lld", (long long)*step);
-  CZ_TRY(cz_checkpoint_get(c, text, "cursor", CZ_CK_BYTES, &letters, 1));
+  CZ_TRY(cz_checkpoint_get(c, text, "cursor", CZ_CHECKPOINT_BYTES, &letters, 1));
   for (int64_t i = 0; i < ROWS * COLUMNS; i++) assert_true(weights[i] == value(*step, i));
   double expected[3] = {(double)*step, -0.0, 1e300 / (double)(*step + 1)};
   assert_memory_equal(moments, expected, sizeof moments);

@@ -153,7 +153,7 @@ void test_bad_indices(void **state) {
   cz_buf whole = {0};
   const int64_t one = 1;
   float x = 7;
-  cz_st_item other = {"x", CZ_ST_F32, CZ_ST_F32, 1, &one, &x};
+  cz_safetensors_item other = {"x", CZ_SAFETENSORS_F32, CZ_SAFETENSORS_F32, 1, &one, &x};
   fresh_folder(under("index"));
   slurp(&whole, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors");
   write_bytes(under("index/s1"), whole.data, whole.len);
@@ -173,7 +173,7 @@ void test_bad_indices(void **state) {
 
 static void read_everything(cz_safetensors *s) {
   for (size_t i = 0; i < cz_safetensors_count(s); i++) {
-    const cz_st_info *t = cz_safetensors_at(s, i);
+    const cz_safetensors_info *t = cz_safetensors_at(s, i);
     double *out =
         calloc(t->elements + 1, sizeof *out); /* no more elements than the file has bits */
     assert_non_null(out);

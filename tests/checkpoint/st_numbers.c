@@ -9,18 +9,19 @@
 enum { EVERY = 65536 };
 
 /* Writes N numbers of type FROM as TYPE and reads the file's bytes back. */
-static void store(uint16_t *out, const void *in, cz_st_type type, cz_st_type from, int64_t n) {
+static void store(uint16_t *out, const void *in, cz_safetensors_type type, cz_safetensors_type from,
+                  int64_t n) {
   cz_buf file = {0};
-  cz_st_item item = {"x", type, from, 1, &n, in};
+  cz_safetensors_item item = {"x", type, from, 1, &n, in};
   OK(cz_safetensors_write(under("numbers.safetensors"), &item, 1));
   slurp(&file, under("numbers.safetensors"));
   memcpy(out, file.data + file.len - 2 * (size_t)n, 2 * (size_t)n);
   cz_buf_free(&file);
 }
 
-static void load(double *out, const uint16_t *in, cz_st_type type, int64_t n) {
+static void load(double *out, const uint16_t *in, cz_safetensors_type type, int64_t n) {
   cz_safetensors *s;
-  cz_st_item item = {"x", type, type, 1, &n, in};
+  cz_safetensors_item item = {"x", type, type, 1, &n, in};
   float *narrow = calloc((size_t)n, sizeof *narrow);
   OK(cz_safetensors_write(under("numbers.safetensors"), &item, 1));
   OK(cz_safetensors_open(&s, under("numbers.safetensors")));
@@ -46,14 +47,14 @@ void test_halves(void **state) {
   double *x = calloc(EVERY, sizeof *x);
   for (int i = 0; i < EVERY; i++) bits[i] = (uint16_t)i;
   for (int type = 0; type < 2; type++) {
-    cz_st_type t = type ? CZ_ST_BF16 : CZ_ST_F16;
+    cz_safetensors_type t = type ? CZ_SAFETENSORS_BF16 : CZ_SAFETENSORS_F16;
     load(x, bits, t, EVERY);
     for (int i = 0; i < EVERY; i++) {
       double want = value_of((uint16_t)i, type ? 8 : 5, type ? 7 : 10);
       if (!(isnan(want) && isnan(x[i])) && (x[i] != want || signbit(x[i]) != signbit(want)))
         fail_msg("type %d, bits %04x: %g, not %g", type, i, x[i], want);
     }
-    store(back, x, t, CZ_ST_F64, EVERY);
+    store(back, x, t, CZ_SAFETENSORS_F64, EVERY);
     for (int i = 0; i < EVERY; i++)
       if (isnan(x[i]) ? !isnan(value_of(back[i], type ? 8 : 5, type ? 7 : 10)) : back[i] != i)
         fail_msg("type %d: %04x comes back as %04x", type, i, back[i]);
@@ -80,7 +81,7 @@ void test_rounding(void **state) {
       x[3 * i + 1] = -middle;
       x[3 * i + 2] = nextafter(middle, INFINITY);
     }
-    store(got, x, type ? CZ_ST_BF16 : CZ_ST_F16, CZ_ST_F64, 3 * n);
+    store(got, x, type ? CZ_SAFETENSORS_BF16 : CZ_SAFETENSORS_F16, CZ_SAFETENSORS_F64, 3 * n);
     for (int i = 0; i < n; i++) {
       uint16_t even = (uint16_t)(0x8000 | (i % 2 ? i + 1 : i));
       if (got[3 * i] != i || got[3 * i + 1] != even || got[3 * i + 2] != i + 1)

@@ -24,9 +24,9 @@ static void test_round_trip(void **state) {
   OK(load_state(c, &step));
   assert_int_equal(step, 12);
   assert_non_null(strstr(cz_checkpoint_path(c), "round/checkpoint.h5"));
-  const cz_ck_entry *e = cz_checkpoint_find(c, "param/none");
-  assert_true(e && e->type == CZ_CK_F32 && e->rank == 3 && e->dims[0] == 4 && e->dims[1] == 0 &&
-              e->dims[2] == 2 && e->elements == 0);
+  const cz_checkpoint_entry *e = cz_checkpoint_find(c, "param/none");
+  assert_true(e && e->type == CZ_CHECKPOINT_F32 && e->rank == 3 && e->dims[0] == 4 &&
+              e->dims[1] == 0 && e->dims[2] == 2 && e->elements == 0);
   cz_checkpoint_close(&c);
   cz_checkpoint_close(&c);
   assert_false(cz_fs_exists(under("round/checkpoint.h5.tmp")));
@@ -54,11 +54,11 @@ static void test_wrong_requests(void **state) {
   double real;
   OK(save_state(folder, 1));
   OK(cz_checkpoint_open(&c, folder));
-  FAILS(cz_checkpoint_get(c, x, "order", CZ_CK_I32, two, 2), CZ_EINVAL,
+  FAILS(cz_checkpoint_get(c, x, "order", CZ_CHECKPOINT_I32, two, 2), CZ_EINVAL,
         "'order' is i32 [3], expected i32 [2, 2]");
-  FAILS(cz_checkpoint_get(c, x, "order", CZ_CK_F32, &three, 1), CZ_EINVAL,
+  FAILS(cz_checkpoint_get(c, x, "order", CZ_CHECKPOINT_F32, &three, 1), CZ_EINVAL,
         "'order' is i32 [3], expected f32 [3]");
-  FAILS(cz_checkpoint_get(c, x, "param/encoder", CZ_CK_F32, two, 2), CZ_EINVAL,
+  FAILS(cz_checkpoint_get(c, x, "param/encoder", CZ_CHECKPOINT_F32, two, 2), CZ_EINVAL,
         "no entry 'param/encoder'");
   FAILS(cz_checkpoint_get_int(c, &n, "loss"), CZ_EINVAL, "'loss' is f64 [1], expected i64 [1]");
   FAILS(cz_checkpoint_get_real(c, &real, "step"), CZ_EINVAL, "'step' is i64 [1], expected f64 [1]");
@@ -88,8 +88,8 @@ static void test_wrong_puts(void **state) {
   float x = 0;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     OK(cz_checkpoint_begin(&w, folder, 1, 0));
-    FAILS(cz_checkpoint_put(w, bad[i].name, CZ_CK_F32, &x, bad[i].rank == 9 ? nine : bad[i].dims,
-                            bad[i].rank),
+    FAILS(cz_checkpoint_put(w, bad[i].name, CZ_CHECKPOINT_F32, &x,
+                            bad[i].rank == 9 ? nine : bad[i].dims, bad[i].rank),
           bad[i].code, bad[i].message);
     cz_checkpoint_discard(&w);
     assert_null(w);

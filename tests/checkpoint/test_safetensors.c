@@ -14,23 +14,24 @@
 static const int64_t shapes[][3] = {{2, 3}, {5}, {3, 1, 2}, {7}, {0, 4}, {0}, {4}};
 static const struct {
   const char *name;
-  cz_st_type type;
+  cz_safetensors_type type;
   int rank;
-} table[] = {{"a.f32", CZ_ST_F32, 2}, {"b.f64", CZ_ST_F64, 1}, {"c.bf16", CZ_ST_BF16, 3},
-             {"d.f16", CZ_ST_F16, 1}, {"empty", CZ_ST_F32, 2}, {"scalar", CZ_ST_F32, 0},
-             {"ids", CZ_ST_I64, 1}};
+} table[] = {{"a.f32", CZ_SAFETENSORS_F32, 2},   {"b.f64", CZ_SAFETENSORS_F64, 1},
+             {"c.bf16", CZ_SAFETENSORS_BF16, 3}, {"d.f16", CZ_SAFETENSORS_F16, 1},
+             {"empty", CZ_SAFETENSORS_F32, 2},   {"scalar", CZ_SAFETENSORS_F32, 0},
+             {"ids", CZ_SAFETENSORS_I64, 1}};
 enum { TABLE = sizeof table / sizeof *table };
 
 static void check_library_values(cz_safetensors *s) {
   assert_int_equal(cz_safetensors_count(s), TABLE);
   for (int t = 0; t < TABLE; t++) {
-    const cz_st_info *info = cz_safetensors_find(s, table[t].name);
+    const cz_safetensors_info *info = cz_safetensors_find(s, table[t].name);
     assert_non_null(info);
     assert_int_equal(info->type, table[t].type);
     assert_int_equal(info->rank, table[t].rank);
     float f[8] = {0};
     double d[8] = {0};
-    if (table[t].type == CZ_ST_I64) {
+    if (table[t].type == CZ_SAFETENSORS_I64) {
       FAILS(cz_safetensors_read_f32(s, f, "ids", shapes[t], 1), CZ_EINVAL, "'ids' is I64");
       continue;
     }
@@ -62,7 +63,7 @@ static void test_library_file(void **state) {
 }
 
 /* The same tensors as items to write, given in an order that is not the file's. */
-static void make_items(cz_st_item items[TABLE], double numbers[8], int64_t ids[8],
+static void make_items(cz_safetensors_item items[TABLE], double numbers[8], int64_t ids[8],
                        float floats[8]) {
   for (int i = 0; i < 8; i++) {
     numbers[i] = (i - 3) / 8.0;
@@ -70,22 +71,22 @@ static void make_items(cz_st_item items[TABLE], double numbers[8], int64_t ids[8
     ids[i] = (int64_t)numbers[i];
   }
   for (int t = 0; t < TABLE; t++) {
-    bool whole = table[t].type == CZ_ST_I64, wide = t % 2;
-    items[t] = (cz_st_item){.name = table[t].name,
-                            .type = table[t].type,
-                            .from = whole  ? CZ_ST_I64
-                                    : wide ? CZ_ST_F64
-                                           : CZ_ST_F32,
-                            .rank = table[t].rank,
-                            .dims = shapes[t],
-                            .data = whole  ? (void *)ids
-                                    : wide ? (void *)numbers
-                                           : (void *)floats};
+    bool whole = table[t].type == CZ_SAFETENSORS_I64, wide = t % 2;
+    items[t] = (cz_safetensors_item){.name = table[t].name,
+                                     .type = table[t].type,
+                                     .from = whole  ? CZ_SAFETENSORS_I64
+                                             : wide ? CZ_SAFETENSORS_F64
+                                                    : CZ_SAFETENSORS_F32,
+                                     .rank = table[t].rank,
+                                     .dims = shapes[t],
+                                     .data = whole  ? (void *)ids
+                                             : wide ? (void *)numbers
+                                                    : (void *)floats};
   }
 }
 
 static void write_both(const char *folder) {
-  cz_st_item items[TABLE];
+  cz_safetensors_item items[TABLE];
   double numbers[8];
   float floats[8];
   int64_t ids[8];
@@ -121,7 +122,7 @@ static void test_written_file(void **state) {
     at = strstr(at, order[i]);
     assert_non_null(at);
   }
-  cz_st_item items[TABLE], turned[TABLE]; /* the order given does not matter */
+  cz_safetensors_item items[TABLE], turned[TABLE]; /* the order given does not matter */
   double numbers[8];
   float floats[8];
   int64_t ids[8];
@@ -150,7 +151,7 @@ static void test_shards(void **state) {
     other += cz_safetensors_at(s, i)->file != cz_safetensors_at(s, 0)->file;
   assert_true(other > 0);
   cz_safetensors_close(&s);
-  cz_st_item items[TABLE];
+  cz_safetensors_item items[TABLE];
   double numbers[8];
   float floats[8];
   int64_t ids[8];
@@ -172,8 +173,8 @@ static void test_shards(void **state) {
 static void test_refused_writes(void **state) {
   const int64_t one = 1, negative[2] = {3, -1}, huge[3] = {INT64_MAX, INT64_MAX, 2};
   float x = 1;
-  cz_st_item twice[2] = {{"x", CZ_ST_F32, CZ_ST_F32, 1, &one, &x},
-                         {"x", CZ_ST_BF16, CZ_ST_F32, 1, &one, &x}};
+  cz_safetensors_item twice[2] = {{"x", CZ_SAFETENSORS_F32, CZ_SAFETENSORS_F32, 1, &one, &x},
+                                  {"x", CZ_SAFETENSORS_BF16, CZ_SAFETENSORS_F32, 1, &one, &x}};
   const char *path = under("refused.safetensors");
   FAILS(cz_safetensors_write(path, twice, 2), CZ_EINVAL, "two tensors are called 'x'");
   FAILS(cz_safetensors_write_model(folder(), twice, 2, 4), CZ_EINVAL, "two tensors are called 'x'");
@@ -181,12 +182,12 @@ static void test_refused_writes(void **state) {
   FAILS(cz_safetensors_write(path, twice, 1), CZ_EINVAL, "__metadata__");
   twice[0].name = "bad \xff utf8";
   FAILS(cz_safetensors_write(path, twice, 1), CZ_EINVAL, "not UTF-8");
-  cz_st_item shape = {"x", CZ_ST_F32, CZ_ST_F32, 2, negative, &x};
+  cz_safetensors_item shape = {"x", CZ_SAFETENSORS_F32, CZ_SAFETENSORS_F32, 2, negative, &x};
   FAILS(cz_safetensors_write(path, &shape, 1), CZ_EINVAL, "[3, -1]");
   shape.dims = huge;
   shape.rank = 3;
   FAILS(cz_safetensors_write(path, &shape, 1), CZ_EINVAL, "too large");
-  cz_st_item whole = {"x", CZ_ST_I64, CZ_ST_F32, 1, &one, &x};
+  cz_safetensors_item whole = {"x", CZ_SAFETENSORS_I64, CZ_SAFETENSORS_F32, 1, &one, &x};
   FAILS(cz_safetensors_write(path, &whole, 1), CZ_EINVAL, "F32 can't be stored as I64");
   assert_false(cz_fs_exists(path));
   FAILS(cz_safetensors_write(under("no/such/folder.safetensors"), twice + 1, 1), CZ_EIO,
@@ -197,8 +198,8 @@ static void test_full_disk(void **state) {
   enum { N = 100000 };
   const int64_t n = N, one = 1;
   float *x = calloc(N, sizeof *x), y = 5;
-  cz_st_item small = {"y", CZ_ST_F32, CZ_ST_F32, 1, &one, &y},
-             large = {"x", CZ_ST_F32, CZ_ST_F32, 1, &n, x};
+  cz_safetensors_item small = {"y", CZ_SAFETENSORS_F32, CZ_SAFETENSORS_F32, 1, &one, &y},
+                      large = {"x", CZ_SAFETENSORS_F32, CZ_SAFETENSORS_F32, 1, &n, x};
   struct rlimit old, tight;
   OK(cz_safetensors_write(under("full.safetensors"), &small, 1));
   signal(SIGXFSZ, SIG_IGN);

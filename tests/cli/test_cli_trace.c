@@ -9,7 +9,7 @@
 
 /* The data set's values; its rank and extents must be those of INFO (a scalar may be
  * stored as one element). */
-static double *read_set(hid_t file, const char *name, const cz_st_info *info) {
+static double *read_set(hid_t file, const char *name, const cz_safetensors_info *info) {
   hsize_t dims[8] = {0};
   hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
   if (set < 0) fail_msg("the file has no %s", name);
@@ -26,8 +26,8 @@ static double *read_set(hid_t file, const char *name, const cz_st_info *info) {
 }
 
 /* |got - want| <= tolerance x the largest |want|, or x 1 when that is smaller; NaN fails. */
-static void compare(hid_t file, const char *name, cz_safetensors *s, const cz_st_info *info,
-                    double tolerance) {
+static void compare(hid_t file, const char *name, cz_safetensors *s,
+                    const cz_safetensors_info *info, double tolerance) {
   double *got = read_set(file, name, info), *want = calloc(info->elements + 1, sizeof *want),
          most = 1;
   OK(cz_safetensors_read_f64(s, want, info->name, info->dims, info->rank));
@@ -56,7 +56,7 @@ static void check_file(const char *path, const char *family, double tolerance) {
   hid_t file = H5Fopen(under(path), H5F_ACC_RDONLY, H5P_DEFAULT);
   assert_true(file >= 0);
   for (size_t i = 0; i < cz_safetensors_count(s); i++) {
-    const cz_st_info *info = cz_safetensors_at(s, i);
+    const cz_safetensors_info *info = cz_safetensors_at(s, i);
     grads += !strncmp(info->name, "grad.", 5);
     logits += !strncmp(info->name, "logits.", 7);
     snprintf(name, sizeof name, "%s", info->name);

@@ -38,8 +38,11 @@ static void fill_values(double *v) {
 static void build(cz_graph *g, cz_value in[4], cz_value out[3], const setting *s) {
   const int64_t wide[2] = {T, D}, heads[2] = {T, E}, pairs[2] = {SEGMENTS, 2};
   const cz_dropout_attr attr = {.p = s->p, .share_segment = s->share};
-  const cz_attention_attr attention = {
-      .heads = H, .mask = CZ_MASK_FULL, .scale = 1, .dropout = s->p, .share_queries = s->share};
+  const cz_attention_attr attention = {.heads = H,
+                                       .mask = CZ_ATTENTION_MASK_FULL,
+                                       .scale = 1,
+                                       .dropout = s->p,
+                                       .share_queries = s->share};
   const char *const names[2] = {"one", "two"};
   cz_value made[CZ_OP_OUT];
   in[0] = cz_graph_input(g, "ones", true, 2, wide),

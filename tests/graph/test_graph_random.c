@@ -102,14 +102,14 @@ static cz_value an_act(maker *m, cz_value x, cz_value gate) {
 static cz_value an_attention(maker *m, cz_value q, cz_value k, cz_value v, cz_value q_spans,
                              cz_value k_spans) {
   cz_attention_attr a = {.heads = 2,
-                         .mask = CZ_MASK_FULL,
+                         .mask = CZ_ATTENTION_MASK_FULL,
                          .scale = 0.5,
                          .buckets = 8,
                          .max_distance = 12,
                          .bidirectional = true,
                          .dropout = cz_rand_int(&m->draw, 0, 1) ? 0.2 : 0,
                          .share_queries = cz_rand_int(&m->draw, 0, 1)};
-  if (q_spans == k_spans && cz_rand_int(&m->draw, 0, 1)) a.mask = CZ_MASK_CAUSAL;
+  if (q_spans == k_spans && cz_rand_int(&m->draw, 0, 1)) a.mask = CZ_ATTENTION_MASK_CAUSAL;
   cz_value table = cz_rand_int(&m->draw, 0, 1) ? param(m, 2, 8, 2) : CZ_ABSENT;
   return node(m, CZ_OP_attention, 7, (cz_value[]){q, k, v, q_spans, k_spans, CZ_ABSENT, table}, &a);
 }

@@ -219,7 +219,7 @@ static int64_t size(int i) { return rows[i].rows * (rows[i].columns ? rows[i].co
 /* The same block from the builder's layers, on parameters PARAM[ROWS]. */
 static cz_value build(cz_graph *g, cz_param **param, const cz_model *m, const cz_value in[4]) {
   cz_builder b = {.g = g, .model = m, .scope = "block"};
-  cz_tokens tokens = {.spans = in[0], .prefix = CZ_ABSENT, .mask = CZ_MASK_CAUSAL};
+  cz_tokens tokens = {.spans = in[0], .prefix = CZ_ABSENT, .mask = CZ_ATTENTION_MASK_CAUSAL};
   cz_attention_layer self = {param[2], param[3], param[4], param[5], param[6]},
                      cross = {param[8], param[9], param[10], param[11], param[12]};
   cz_ffn_layer ffn = {.norm = param[13], .wi = param[14], .wo = param[15]};

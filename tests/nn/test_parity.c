@@ -63,7 +63,7 @@ static void load_batch(batch *b, const char *folder) {
 }
 
 static double *expected(cz_safetensors *s, const char *name, int64_t *n) {
-  const cz_st_info *info = cz_safetensors_find(s, name);
+  const cz_safetensors_info *info = cz_safetensors_find(s, name);
   if (!info) fail_msg("fixture has no %s", name);
   double *x = calloc(info->elements + 1, sizeof *x);
   OK(cz_safetensors_read_f64(s, x, name, info->dims, info->rank));

@@ -95,7 +95,7 @@ static void test_eleven_tokens(void **state) {
     bool mask[11] = {false};
     cz_stream s;
     cz_stream_init(&s, test_seed(), "eleven", 0, i);
-    cz_mask_random_spans(mask, &s, 11, 0.15, 3);
+    cz_noise_random_spans(mask, &s, 11, 0.15, 3);
     for (int k = 0; k < 11; k++) assert_int_equal(mask[k], k >= 9);
   }
 }
@@ -158,7 +158,7 @@ static void test_random_span_shape(void **state) {
     int64_t noise, spans, found_noise, found_spans;
     cz_span_counts(&noise, &spans, n, density, mean);
     memset(mask, 0, sizeof mask);
-    cz_mask_random_spans(mask, &s, n, density, mean);
+    cz_noise_random_spans(mask, &s, n, density, mean);
     count_mask(mask, n, &found_noise, &found_spans);
     assert_int_equal(found_noise, noise);
     assert_int_equal(found_spans, spans);
@@ -204,7 +204,7 @@ static void test_compositions_are_uniform(void **state) {
     bool mask[10] = {false};
     cz_stream s;
     cz_stream_init(&s, test_seed(), "composition", d, 1);
-    cz_mask_random_spans(mask, &s, 10, 0.5, 1.6f);
+    cz_noise_random_spans(mask, &s, 10, 0.5, 1.6f);
     int code = 0, at = 0;
     for (int i = 0; i < 10; i++) code |= mask[i] << i;
     while (at < n_seen && seen[at] != code) at++;
@@ -224,7 +224,7 @@ static void test_prefix_is_uniform(void **state) {
     bool mask[N] = {false};
     cz_stream s;
     cz_stream_init(&s, test_seed(), "prefix", d, 1);
-    OK(cz_mask_prefix(&o, mask, &s, N));
+    OK(cz_noise_prefix(&o, mask, &s, N));
     int k = 0;
     while (k < N && mask[k]) k++;
     for (int i = k; i < N; i++) assert_false(mask[i]);
@@ -245,7 +245,7 @@ static void test_prefix_bounds(void **state) {
     bool mask[21] = {false};
     cz_stream s;
     cz_stream_init(&s, test_seed(), "bounds", d, 1);
-    OK(cz_mask_prefix(&o, mask, &s, 21));
+    OK(cz_noise_prefix(&o, mask, &s, 21));
     int k = 0;
     while (k < 21 && mask[k]) k++;
     if (k < least) least = k;
@@ -268,7 +268,7 @@ static void test_thinning(void **state) {
                          most = (int64_t)cz_stream_below(&s, 90);
     int64_t had_noise, had_runs;
     count_mask(before, N, &had_noise, &had_runs);
-    OK(cz_mask_thin(after, &s, N, most_runs, most, 1));
+    OK(cz_noise_thin(after, &s, N, most_runs, most, 1));
     count_mask(after, N, &noise, &runs);
     assert_true(runs <= most_runs && noise + runs <= most);
     if (had_runs <= most_runs && had_noise + had_runs <= most)

@@ -16,7 +16,7 @@ typedef struct caps {
 
 /* Mean tokens of a task's records as training reads them, EOS included and cut, over at
  * most RECORDS of them spread over the file. */
-static cz_status task_lengths(const cz_stage *s, const cz_task_set *set, caps most, double *inputs,
+static cz_status task_lengths(const cz_recipe *s, const cz_task_set *set, caps most, double *inputs,
                               double *targets) {
   cz_tokenizer_scratch *scratch;
   cz_ids ids = {0};
@@ -50,7 +50,7 @@ static bool tasks_there(const cz_tasklist *tasks) {
 }
 
 /* The mixture's mean lengths: each task's, weighted by how often it is drawn. */
-static cz_status mixture_lengths(const cz_stage *s, const cz_tasklist *tasks, caps most,
+static cz_status mixture_lengths(const cz_recipe *s, const cz_tasklist *tasks, caps most,
                                  cz_stage_cost *cost) {
   double inputs[CZ_MIX_MOST], targets[CZ_MIX_MOST], rates[CZ_MIX_MOST];
   int64_t examples[CZ_MIX_MOST];
@@ -74,7 +74,7 @@ static cz_status mixture_lengths(const cz_stage *s, const cz_tasklist *tasks, ca
   return CZ_OK;
 }
 
-static cz_status mean_lengths(const cz_stage *s, bool pretrains, const cz_batch_keys *batch,
+static cz_status mean_lengths(const cz_recipe *s, bool pretrains, const cz_batch_keys *batch,
                               cz_stage_cost *cost) {
   const caps most = {
       .inputs =
@@ -83,7 +83,7 @@ static cz_status mean_lengths(const cz_stage *s, bool pretrains, const cz_batch_
           (double)(batch->max_targets ? batch->max_targets : batch->target_tokens / batch->shards)};
   if (pretrains) {
     cz_objective objective;
-    CZ_TRY(cz_stage_objective(&objective, s));
+    CZ_TRY(cz_recipe_objective(&objective, s));
     CZ_TRY(cz_objective_mean_lengths(&objective, &cost->inputs, &cost->targets, PIECES));
     cost->inputs = fmin(cost->inputs, most.inputs);
     cost->targets = fmin(cost->targets, most.targets);
@@ -100,13 +100,13 @@ static cz_status mean_lengths(const cz_stage *s, bool pretrains, const cz_batch_
   return CZ_OK;
 }
 
-static cz_status training_cost(cz_stage_cost *cost, const cz_stage *s, bool pretrains) {
+static cz_status training_cost(cz_stage_cost *cost, const cz_recipe *s, bool pretrains) {
   cz_batch_keys batch;
   cz_train_keys train;
   cz_model_config config;
-  CZ_TRY(cz_stage_section(s, &cz_batch_section, &batch));
-  CZ_TRY(cz_stage_section(s, &cz_train_section, &train));
-  CZ_TRY(cz_recipe_model_config(&config, &s->model, s->vocabulary.size));
+  CZ_TRY(cz_recipe_section(s, &cz_batch_section, &batch));
+  CZ_TRY(cz_recipe_section(s, &cz_train_section, &train));
+  CZ_TRY(cz_model_keys_config(&config, &s->model, s->vocabulary.size));
   CZ_TRY(mean_lengths(s, pretrains, &batch, cost));
   double by_inputs = cost->inputs > 0 ? (double)batch.input_tokens / cost->inputs : INFINITY,
          by_targets = (double)batch.target_tokens / cost->targets;
@@ -127,13 +127,13 @@ static cz_status training_cost(cz_stage_cost *cost, const cz_stage *s, bool pret
  * pieces under its objective, or of its tasks' records; a batch holds as many examples
  * as its budgets allow. CZ_EUSAGE for a configuration that can't be run. */
 cz_status cz_cost_stage(cz_stage_cost *cost, const cz_plan_stage *stage) {
-  cz_stage s;
+  cz_recipe s;
   *cost = (cz_stage_cost){0};
   if (stage->kind == &cz_stage_evaluate) return CZ_OK;
-  cz_status st = cz_stage_bind(&s, stage->node, NULL);
-  if (st == CZ_OK) st = cz_stage_look(&s);
+  cz_status st = cz_recipe_bind(&s, stage->node, NULL);
+  if (st == CZ_OK) st = cz_recipe_open_if_present(&s);
   cost->assumed_vocabulary = !s.tokenizer;
   if (st == CZ_OK) st = training_cost(cost, &s, stage->kind == &cz_stage_pretrain);
-  cz_stage_close(&s);
+  cz_recipe_close(&s);
   return st;
 }

@@ -23,7 +23,7 @@ static cz_status solve(cz_objective *o) {
 }
 
 static cz_status corrupt(const void *self, const cz_piece *piece, cz_example *out) {
-  return cz_denoise(self, out, piece, cz_mask_iid, cz_tokens_masked_or_random, cz_tokens_all);
+  return cz_denoise(self, out, piece, cz_noise_iid, cz_tokens_masked_or_random, cz_tokens_all);
 }
 
 const cz_objective_row cz_objective_bert_style = {

@@ -26,8 +26,8 @@ cz_status cz_denoise_masked(const cz_objective *o, cz_example *out, const cz_pie
 
 /** Draws the piece's mask with MASK (null: nothing is noise) and makes OUT; an empty
  * piece gives an empty example, which the reader drops. */
-cz_status cz_denoise(const cz_objective *o, cz_example *out, const cz_piece *piece, cz_mask_fn mask,
-                     cz_tokens_fn inputs, cz_tokens_fn targets) {
+cz_status cz_denoise(const cz_objective *o, cz_example *out, const cz_piece *piece,
+                     cz_noise_fn mask, cz_tokens_fn inputs, cz_tokens_fn targets) {
   out->inputs.len = out->targets.len = 0;
   if (piece->n == 0) return CZ_OK;
   bool *noise;

@@ -8,20 +8,20 @@
 #include "objectives/objective.h"
 
 /* A mask function fills MASK[n], zeroed, with true where the token is noise. */
-typedef cz_status (*cz_mask_fn)(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
+typedef cz_status (*cz_noise_fn)(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
 
 /* A token function appends to OUT what it makes of the piece. */
 typedef cz_status (*cz_tokens_fn)(const cz_objective *o, cz_ids *out, cz_stream *s,
                                   const cz_piece *piece, const bool *mask);
 
 /* Masks. */
-CZ_MUST cz_status cz_mask_iid(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
-CZ_MUST cz_status cz_mask_prefix(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
-void cz_mask_random_spans(bool *mask, cz_stream *s, int64_t n, double density, double mean_length);
-CZ_MUST cz_status cz_mask_rotate(bool *mask, cz_stream *s, int64_t n);
-CZ_MUST cz_status cz_mask_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64_t tokens,
-                               int64_t per_span);
-CZ_MUST cz_status cz_mask_fit_spans(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
+CZ_MUST cz_status cz_noise_iid(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
+CZ_MUST cz_status cz_noise_prefix(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
+void cz_noise_random_spans(bool *mask, cz_stream *s, int64_t n, double density, double mean_length);
+CZ_MUST cz_status cz_noise_rotate(bool *mask, cz_stream *s, int64_t n);
+CZ_MUST cz_status cz_noise_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64_t tokens,
+                                int64_t per_span);
+CZ_MUST cz_status cz_noise_fit_spans(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
 
 /* Random spans: how many, and the length solver. */
 typedef struct cz_span_lengths {
@@ -54,7 +54,7 @@ CZ_MUST cz_status cz_tokens_span_targets(const cz_objective *o, cz_ids *out, cz_
 
 /* Whole objectives. */
 CZ_MUST cz_status cz_denoise(const cz_objective *o, cz_example *out, const cz_piece *piece,
-                             cz_mask_fn mask, cz_tokens_fn inputs, cz_tokens_fn targets);
+                             cz_noise_fn mask, cz_tokens_fn inputs, cz_tokens_fn targets);
 CZ_MUST cz_status cz_denoise_masked(const cz_objective *o, cz_example *out, const cz_piece *piece,
                                     const bool *mask, cz_tokens_fn inputs, cz_tokens_fn targets);
 

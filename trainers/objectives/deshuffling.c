@@ -10,7 +10,7 @@ static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("1", 0, 1), C
 static cz_status solve(cz_objective *o) { return cz_solve_whole(o, false); }
 
 static cz_status corrupt(const void *self, const cz_piece *piece, cz_example *out) {
-  return cz_denoise(self, out, piece, cz_mask_iid, cz_tokens_permuted, cz_tokens_all);
+  return cz_denoise(self, out, piece, cz_noise_iid, cz_tokens_permuted, cz_tokens_all);
 }
 
 const cz_objective_row cz_objective_deshuffling = {

@@ -33,8 +33,8 @@ static cz_status solve(cz_objective *o) {
 }
 
 static cz_status mask(const cz_objective *o, bool *noise, cz_stream *s, int64_t n) {
-  CZ_TRY(cz_mask_iid(o, noise, s, n));
-  return cz_mask_fit_spans(o, noise, s, n);
+  CZ_TRY(cz_noise_iid(o, noise, s, n));
+  return cz_noise_fit_spans(o, noise, s, n);
 }
 
 static cz_status corrupt(const void *self, const cz_piece *piece, cz_example *out) {

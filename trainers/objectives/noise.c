@@ -6,7 +6,7 @@
 #include <string.h>
 
 /** Each token is noise with probability noise_density, independently. May mark nothing. */
-cz_status cz_mask_iid(const cz_objective *o, bool *mask, cz_stream *s, int64_t n) {
+cz_status cz_noise_iid(const cz_objective *o, bool *mask, cz_stream *s, int64_t n) {
   for (int64_t i = 0; i < n; i++) mask[i] = cz_stream_uniform(s) < o->config.noise_density;
   return CZ_OK;
 }
@@ -14,7 +14,7 @@ cz_status cz_mask_iid(const cz_objective *o, bool *mask, cz_stream *s, int64_t n
 /** Marks a prefix: its length is uniform in [max(1, rint((1 - 2 noise_density)(n - 1))),
  * n - 1]; nothing when n is 1. noise_density, at most 0.5, is the expected share of what
  * is not marked. */
-cz_status cz_mask_prefix(const cz_objective *o, bool *mask, cz_stream *s, int64_t n) {
+cz_status cz_noise_prefix(const cz_objective *o, bool *mask, cz_stream *s, int64_t n) {
   int64_t most = n - 1,
           least = (int64_t)rintf((1 - 2 * (float)o->config.noise_density) * (float)most);
   if (least < 1) least = 1;
@@ -59,7 +59,8 @@ static int64_t next_part(composition *c, cz_stream *s) {
 /** Random spans (t5.md 3.4): clear and noise runs alternate, clear first, each kind a
  * uniform composition. The first token is never noise, the last always is, except in a
  * piece of one token, which stays clear. */
-void cz_mask_random_spans(bool *mask, cz_stream *s, int64_t n, double density, double mean_length) {
+void cz_noise_random_spans(bool *mask, cz_stream *s, int64_t n, double density,
+                           double mean_length) {
   int64_t length = n < 2 ? 2 : n, noise, spans;
   cz_span_counts(&noise, &spans, n, density, mean_length);
   composition clear = {length - noise - 1, spans - 1}, dirty = {noise - 1, spans - 1};
@@ -71,7 +72,7 @@ void cz_mask_random_spans(bool *mask, cz_stream *s, int64_t n, double density, d
 }
 
 /** Rotates the mask by a uniform offset. */
-cz_status cz_mask_rotate(bool *mask, cz_stream *s, int64_t n) {
+cz_status cz_noise_rotate(bool *mask, cz_stream *s, int64_t n) {
   bool *turned;
   CZ_TRY(cz_alloc(&turned, (size_t)n, sizeof *turned));
   int64_t offset = (int64_t)cz_stream_below(s, (uint64_t)n);
@@ -84,8 +85,8 @@ cz_status cz_mask_rotate(bool *mask, cz_stream *s, int64_t n) {
 /** Clears noise runs, picked at random, until at most SPANS are left and noise tokens +
  * PER_SPAN x runs are at most TOKENS. Does nothing, and draws nothing, when that holds
  * already. */
-cz_status cz_mask_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64_t tokens,
-                       int64_t per_span) {
+cz_status cz_noise_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64_t tokens,
+                        int64_t per_span) {
   int64_t runs = 0, noise = 0;
   for (int64_t i = 0; i < n; i++) {
     noise += mask[i];
@@ -108,9 +109,9 @@ cz_status cz_mask_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64
 /** What `corrected` does to the mask of an objective with sentinels: thins it until every
  * span has one, with one to close the targets, and the targets fit their cap with EOS.
  * The other modes leave it alone. */
-cz_status cz_mask_fit_spans(const cz_objective *o, bool *mask, cz_stream *s, int64_t n) {
+cz_status cz_noise_fit_spans(const cz_objective *o, bool *mask, cz_stream *s, int64_t n) {
   if (o->config.fidelity != CZ_FIDELITY_CORRECTED) return CZ_OK;
-  return cz_mask_thin(mask, s, n, o->vocabulary.n_sentinels - 1, o->targets_cap - 2, 1);
+  return cz_noise_thin(mask, s, n, o->vocabulary.n_sentinels - 1, o->targets_cap - 2, 1);
 }
 
 static cz_span_lengths lengths_of(int64_t raw, double density, double mean_length, int64_t extra) {

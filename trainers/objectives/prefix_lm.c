@@ -9,7 +9,7 @@ static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.5", 0, 0.5
 static cz_status solve(cz_objective *o) { return cz_solve_whole(o, false); }
 
 static cz_status corrupt(const void *self, const cz_piece *piece, cz_example *out) {
-  return cz_denoise(self, out, piece, cz_mask_prefix, cz_tokens_noise, cz_tokens_clear);
+  return cz_denoise(self, out, piece, cz_noise_prefix, cz_tokens_noise, cz_tokens_clear);
 }
 
 const cz_objective_row cz_objective_prefix_lm = {

@@ -33,9 +33,9 @@ static cz_status solve(cz_objective *o) {
 }
 
 static cz_status mask(const cz_objective *o, bool *noise, cz_stream *s, int64_t n) {
-  cz_mask_random_spans(noise, s, n, o->config.noise_density, o->config.mean_noise_span_length);
-  if (o->config.fidelity == CZ_FIDELITY_CORRECTED) CZ_TRY(cz_mask_rotate(noise, s, n));
-  return cz_mask_fit_spans(o, noise, s, n);
+  cz_noise_random_spans(noise, s, n, o->config.noise_density, o->config.mean_noise_span_length);
+  if (o->config.fidelity == CZ_FIDELITY_CORRECTED) CZ_TRY(cz_noise_rotate(noise, s, n));
+  return cz_noise_fit_spans(o, noise, s, n);
 }
 
 static cz_status corrupt(const void *self, const cz_piece *piece, cz_example *out) {

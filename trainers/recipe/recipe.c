@@ -228,8 +228,7 @@ cz_status cz_recipe_help(cz_buf *out, bool markdown) {
 
 /** The model configuration that KEYS describe for a tokenizer of TOKENIZER_SIZE ids.
  * CZ_EINVAL when the vocabulary is smaller than the tokenizer. */
-cz_status cz_recipe_model_config(cz_model_config *c, const cz_model_keys *k,
-                                 int64_t tokenizer_size) {
+cz_status cz_model_keys_config(cz_model_config *c, const cz_model_keys *k, int64_t tokenizer_size) {
   CZ_TRY(cz_model_config_named(c, k->name));
   if (k->d_model) c->d_model = k->d_model;
   if (k->d_kv) c->d_kv = k->d_kv;
@@ -249,16 +248,16 @@ cz_status cz_recipe_model_config(cz_model_config *c, const cz_model_keys *k,
 
 /** Binds one section of the stage's configuration; a section that is not there takes its
  * defaults, or complains about the first key without one. */
-cz_status cz_stage_section(const cz_stage *stage, const cz_section *section, void *out) {
+cz_status cz_recipe_section(const cz_recipe *stage, const cz_section *section, void *out) {
   return cz_config_bind(cz_config_get(stage->node, section->name), section, out, NULL);
 }
 
 /** Reads what every stage has: seed, the tokenizer's path, model keys. Opens nothing;
  * NODE and DEVICE are borrowed, DEVICE may be null. */
-cz_status cz_stage_bind(cz_stage *stage, const cz_config_node *node, cz_device *device) {
+cz_status cz_recipe_bind(cz_recipe *stage, const cz_config_node *node, cz_device *device) {
   const cz_config_node *n;
   int64_t seed;
-  *stage = (cz_stage){.node = node, .device = device};
+  *stage = (cz_recipe){.node = node, .device = device};
   CZ_TRY(cz_config_need(&n, node, "seed"));
   CZ_TRY(cz_config_int(&seed, n, 0, 4503599627370496.0));
   stage->seed = (uint64_t)seed;
@@ -266,23 +265,23 @@ cz_status cz_stage_bind(cz_stage *stage, const cz_config_node *node, cz_device *
   CZ_TRY(cz_config_text(&stage->tokenizer_path, n));
   if ((n = cz_config_get(node, "init"))) CZ_TRY(cz_config_text(&stage->init, n));
   if (stage->init && !*stage->init) stage->init = NULL;
-  return cz_stage_section(stage, &cz_model_section, &stage->model);
+  return cz_recipe_section(stage, &cz_model_section, &stage->model);
 }
 
-static cz_status open_tokenizer(cz_stage *s) {
+static cz_status open_tokenizer(cz_recipe *s) {
   CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->tokenizer_path));
   return cz_vocabulary_of(&s->vocabulary, s->tokenizer);
 }
 
-/** Opens what every stage needs: as cz_stage_bind, and the tokenizer. Close with
- * cz_stage_close, also after a failure. */
-cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *device) {
-  CZ_TRY(cz_stage_bind(stage, node, device));
+/** Opens what every stage needs: as cz_recipe_bind, and the tokenizer. Close with
+ * cz_recipe_close, also after a failure. */
+cz_status cz_recipe_open(cz_recipe *stage, const cz_config_node *node, cz_device *device) {
+  CZ_TRY(cz_recipe_bind(stage, node, device));
   return open_tokenizer(stage);
 }
 
 /* A vocabulary as large as model.vocab_size, else T5's, with T5's special tokens. */
-static cz_status assume_vocabulary(cz_stage *s) {
+static cz_status assume_vocabulary(cz_recipe *s) {
   enum { T5_VOCABULARY = 32100, T5_SENTINELS = 100 };
   int64_t size = s->model.vocab_size ? s->model.vocab_size : T5_VOCABULARY;
   if (size < 2 * T5_SENTINELS)
@@ -296,15 +295,15 @@ static cz_status assume_vocabulary(cz_stage *s) {
 }
 
 /** Opens the tokenizer of a bound stage; when its file is not there the stage gets a
- * vocabulary like T5's and no tokenizer. For looking only. Close with cz_stage_close,
+ * vocabulary like T5's and no tokenizer. For looking only. Close with cz_recipe_close,
  * also after a failure. */
-cz_status cz_stage_look(cz_stage *s) {
+cz_status cz_recipe_open_if_present(cz_recipe *s) {
   return cz_fs_exists(s->tokenizer_path) ? open_tokenizer(s) : assume_vocabulary(s);
 }
 
 /** Opens the corpus that NODE names, which must be of the stage's tokenizer; the caller
  * closes it. Errors as cz_reader_open. */
-cz_status cz_stage_corpus(cz_reader **reader, const cz_stage *stage, const cz_config_node *node) {
+cz_status cz_recipe_corpus(cz_reader **reader, const cz_recipe *stage, const cz_config_node *node) {
   const char *path;
   uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
   *reader = NULL;
@@ -312,8 +311,8 @@ cz_status cz_stage_corpus(cz_reader **reader, const cz_stage *stage, const cz_co
   return cz_reader_open(reader, path, &hash, 0);
 }
 
-/** Closes what cz_stage_open opened. */
-void cz_stage_close(cz_stage *stage) { cz_tokenizer_destroy(&stage->tokenizer); }
+/** Closes what cz_recipe_open opened. */
+void cz_recipe_close(cz_recipe *stage) { cz_tokenizer_destroy(&stage->tokenizer); }
 
 /** A model to start from must be the model that the recipe describes, or the recipe lies:
  * CZ_EUSAGE with WHERE, the first fact that differs, and both values. */
@@ -371,7 +370,7 @@ cz_status cz_recipe_model_folder(const char *folder) {
 
 /* Ids mean what the tokenizer that the model was trained with says. A folder without
  * tokenizer.json can't be checked. */
-static cz_status check_tokenizer(const cz_stage *stage) {
+static cz_status check_tokenizer(const cz_recipe *stage) {
   char path[4096];
   cz_tokenizer *theirs;
   CZ_TRY(cz_fs_join(path, sizeof path, stage->init, "tokenizer.json"));
@@ -406,8 +405,8 @@ static const cz_config_node *blamed(const cz_config_node *node, const char *mess
 
 /** The configuration of the stage's model; CZ_EUSAGE with the place in the file when it
  * can't be. */
-cz_status cz_stage_model_config(cz_model_config *config, const cz_stage *stage) {
-  if (cz_recipe_model_config(config, &stage->model, stage->vocabulary.size) != CZ_OK)
+cz_status cz_recipe_model_config(cz_model_config *config, const cz_recipe *stage) {
+  if (cz_model_keys_config(config, &stage->model, stage->vocabulary.size) != CZ_OK)
     return cz_config_error(blamed(stage->node, cz_error_message()), "%s", cz_error_message());
   config->pad_id = stage->vocabulary.pad >= 0 ? stage->vocabulary.pad : 0;
   config->start_id = config->pad_id;
@@ -417,7 +416,7 @@ cz_status cz_stage_model_config(cz_model_config *config, const cz_stage *stage) 
 
 /** Checks, without its weights, that the model in the folder `init` of the stage is the
  * one that its recipe describes. */
-cz_status cz_stage_check_init(const cz_stage *stage) {
+cz_status cz_recipe_check_init(const cz_recipe *stage) {
   cz_model_config there, wanted;
   char path[4096];
   if (cz_recipe_model_folder(stage->init) != CZ_OK)
@@ -426,7 +425,7 @@ cz_status cz_stage_check_init(const cz_stage *stage) {
   CZ_TRY(cz_hf_config_read(&there, path));
   CZ_TRY(check_weights(stage->init));
   if (stage->tokenizer) CZ_TRY(check_tokenizer(stage));
-  CZ_TRY(cz_stage_model_config(&wanted, stage));
+  CZ_TRY(cz_recipe_model_config(&wanted, stage));
   if (!stage->tokenizer && !stage->model.vocab_size) wanted.vocab_size = there.vocab_size;
   wanted.tied = there.tied; /* the weights decide */
   return cz_recipe_same_model(&there, &wanted, stage->init);
@@ -434,9 +433,9 @@ cz_status cz_stage_check_init(const cz_stage *stage) {
 
 /** The stage's model: from the folder `init`, or drawn from the seed. The caller destroys
  * it. */
-cz_status cz_stage_model(cz_model **model, const cz_stage *stage) {
+cz_status cz_recipe_model(cz_model **model, const cz_recipe *stage) {
   cz_model_config config;
-  CZ_TRY(cz_stage_model_config(&config, stage));
+  CZ_TRY(cz_recipe_model_config(&config, stage));
   if (stage->init) {
     CZ_TRY(cz_recipe_model_folder(stage->init));
     CZ_TRY(check_tokenizer(stage));
@@ -456,7 +455,7 @@ cz_status cz_stage_model(cz_model **model, const cz_stage *stage) {
 
 /** The stage's objective, from its section `objective`: {name: ..., keys of that
  * objective}. */
-cz_status cz_stage_objective(cz_objective *objective, const cz_stage *stage) {
+cz_status cz_recipe_objective(cz_objective *objective, const cz_recipe *stage) {
   static const char *const others[] = {"name", NULL};
   const cz_config_node *section, *n;
   const cz_objective_row *row;

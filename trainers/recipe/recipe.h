@@ -22,10 +22,10 @@ typedef struct cz_model_keys {
   int64_t vocab_size; /* 0: the tokenizer's, rounded up to a multiple of 128 */
   int64_t buckets, max_distance;
   double dropout;
-  int dropout_mask; /* cz_dropout_mask */
+  int dropout_mask; /* cz_dropout_sharing */
 } cz_model_keys;
 
-typedef enum cz_dropout_mask { CZ_DROPOUT_SEGMENT, CZ_DROPOUT_TOKEN } cz_dropout_mask;
+typedef enum cz_dropout_sharing { CZ_DROPOUT_SEGMENT, CZ_DROPOUT_TOKEN } cz_dropout_sharing;
 
 typedef struct cz_batch_keys {
   int64_t input_tokens, target_tokens; /* of the global batch */
@@ -103,7 +103,7 @@ extern const cz_section cz_stage_keys, cz_model_section, cz_batch_section, cz_op
     cz_train_section, cz_mixing_section, cz_evaluate_section, cz_held_out_section;
 
 /* What every stage opens first. */
-typedef struct cz_stage {     /* opened, or only bound */
+typedef struct cz_recipe {    /* opened, or only bound */
   const cz_config_node *node; /* the stage's resolved configuration; borrowed */
   uint64_t seed;
   const char *tokenizer_path, *init; /* init: folder of a saved model, or null */
@@ -111,21 +111,21 @@ typedef struct cz_stage {     /* opened, or only bound */
   cz_vocabulary vocabulary;
   cz_model_keys model;
   cz_device *device; /* borrowed */
-} cz_stage;
+} cz_recipe;
 
-CZ_MUST cz_status cz_stage_bind(cz_stage *stage, const cz_config_node *node, cz_device *device);
-CZ_MUST cz_status cz_stage_open(cz_stage *stage, const cz_config_node *node, cz_device *device);
-CZ_MUST cz_status cz_stage_look(cz_stage *stage);
-CZ_MUST cz_status cz_stage_corpus(cz_reader **reader, const cz_stage *stage,
-                                  const cz_config_node *node);
-CZ_MUST cz_status cz_stage_model_config(cz_model_config *config, const cz_stage *stage);
-CZ_MUST cz_status cz_stage_check_init(const cz_stage *stage);
-void cz_stage_close(cz_stage *stage);
-CZ_MUST cz_status cz_stage_model(cz_model **model, const cz_stage *stage);
-CZ_MUST cz_status cz_stage_objective(cz_objective *objective, const cz_stage *stage);
-CZ_MUST cz_status cz_stage_section(const cz_stage *stage, const cz_section *section, void *out);
-CZ_MUST cz_status cz_recipe_model_config(cz_model_config *config, const cz_model_keys *keys,
-                                         int64_t tokenizer_size);
+CZ_MUST cz_status cz_recipe_bind(cz_recipe *stage, const cz_config_node *node, cz_device *device);
+CZ_MUST cz_status cz_recipe_open(cz_recipe *stage, const cz_config_node *node, cz_device *device);
+CZ_MUST cz_status cz_recipe_open_if_present(cz_recipe *stage);
+CZ_MUST cz_status cz_recipe_corpus(cz_reader **reader, const cz_recipe *stage,
+                                   const cz_config_node *node);
+CZ_MUST cz_status cz_recipe_model_config(cz_model_config *config, const cz_recipe *stage);
+CZ_MUST cz_status cz_recipe_check_init(const cz_recipe *stage);
+void cz_recipe_close(cz_recipe *stage);
+CZ_MUST cz_status cz_recipe_model(cz_model **model, const cz_recipe *stage);
+CZ_MUST cz_status cz_recipe_objective(cz_objective *objective, const cz_recipe *stage);
+CZ_MUST cz_status cz_recipe_section(const cz_recipe *stage, const cz_section *section, void *out);
+CZ_MUST cz_status cz_model_keys_config(cz_model_config *config, const cz_model_keys *keys,
+                                       int64_t tokenizer_size);
 CZ_MUST cz_status cz_recipe_same_model(const cz_model_config *there, const cz_model_config *wanted,
                                        const char *where);
 CZ_MUST cz_status cz_recipe_model_folder(const char *folder);

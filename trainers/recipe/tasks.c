@@ -32,7 +32,7 @@ static cz_status read_entry(cz_task_entry *e, const cz_config_node *node) {
 /** Reads the stage's section `tasks`. CZ_EUSAGE with place for an unknown task or key,
  * no task, two of one label, or a label with a point or slash. Free with
  * cz_tasklist_free. */
-cz_status cz_tasklist_read(cz_tasklist *list, const cz_stage *stage) {
+cz_status cz_tasklist_read(cz_tasklist *list, const cz_recipe *stage) {
   static const char *const others[] = {"list", NULL};
   const cz_config_node *section, *items;
   *list = (cz_tasklist){0};
@@ -84,7 +84,7 @@ cz_status cz_tasklist_describe(cz_task_set **set, const cz_task_entry *e) {
 }
 
 /** Appends the ids of N bytes of text, without EOS, to OUT. */
-cz_status cz_encode_text(cz_ids *out, const cz_stage *stage, cz_tokenizer_scratch *scratch,
+cz_status cz_encode_text(cz_ids *out, const cz_recipe *stage, cz_tokenizer_scratch *scratch,
                          const char *text, size_t n) {
   cz_encoding e = {0};
   cz_status st = cz_tokenizer_encode(stage->tokenizer, &e, text, n, false, scratch);

@@ -98,7 +98,7 @@ cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node,
 
 /** The corpus that NODE names: there, whole at first sight, and of the stage's
  * tokenizer. */
-cz_status cz_check_corpus(cz_check *c, const cz_stage *stage, const cz_config_node *node) {
+cz_status cz_check_corpus(cz_check *c, const cz_recipe *stage, const cz_config_node *node) {
   const char *path;
   cz_reader *reader;
   bool there, first;
@@ -107,7 +107,7 @@ cz_status cz_check_corpus(cz_check *c, const cz_stage *stage, const cz_config_no
   if (!there || !stage->tokenizer) return CZ_OK;
   CZ_TRY(first_time(c, &first, "corpus %s of %s", path, stage->tokenizer_path));
   if (!first) return CZ_OK;
-  CZ_TRY(cz_stage_corpus(&reader, stage, node));
+  CZ_TRY(cz_recipe_corpus(&reader, stage, node));
   cz_reader_close(&reader);
   return CZ_OK;
 }
@@ -151,7 +151,7 @@ static cz_status check_keys(cz_check *c, const cz_task_entry *e, bool scored) {
 
 /** The tasks of the stage: keys, labels, and the records of training; with SPLIT also
  * those, and the scores that they will get. */
-cz_status cz_check_tasks(cz_check *c, const cz_stage *stage, const char *split) {
+cz_status cz_check_tasks(cz_check *c, const cz_recipe *stage, const char *split) {
   cz_tasklist tasks;
   cz_status st = cz_tasklist_read(&tasks, stage);
   for (int i = 0; i < tasks.n && st == CZ_OK; i++) {
@@ -169,7 +169,7 @@ cz_status cz_check_tasks(cz_check *c, const cz_stage *stage, const char *split) 
 
 /* Whether the ranks can divide the stage's shards; the message has the number of shards
  * that would do and is nearest from below, but one a rank. */
-static cz_status check_ranks(const cz_check *c, const cz_stage *stage, int64_t shards) {
+static cz_status check_ranks(const cz_check *c, const cz_recipe *stage, int64_t shards) {
   int64_t first, count, enough = c->comm ? c->comm->size : 1;
   if (!c->comm || cz_comm_shards(c->comm, &first, &count, shards) == CZ_OK) return CZ_OK;
   while (2 * enough <= shards) enough *= 2;
@@ -184,7 +184,7 @@ static cz_status check_ranks(const cz_check *c, const cz_stage *stage, int64_t s
 
 /** What every training stage has: batch, optimizer and loop, which JOB has been given,
  * and the values of its result. */
-cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job) {
+cz_status cz_check_job(cz_check *c, const cz_recipe *stage, cz_loop_job *job) {
   job->layout = cz_train_layout(&c->model);
   if (cz_loop_check(job) != CZ_OK) {
     const cz_config_node *batch = cz_config_get(stage->node, "batch");
@@ -197,12 +197,12 @@ cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job) {
 }
 
 /* The tokenizer, opened once for the stages that share it. */
-static cz_status give_tokenizer(cz_check *c, cz_stage *stage) {
+static cz_status give_tokenizer(cz_check *c, cz_recipe *stage) {
   bool there;
   CZ_TRY(cz_check_file(c, &there, cz_config_get(stage->node, "tokenizer"), NULL));
   if (!c->tokenizer || strcmp(c->tokenizer_path, stage->tokenizer_path)) {
     cz_tokenizer_destroy(&c->tokenizer);
-    cz_status st = cz_stage_look(stage);
+    cz_status st = cz_recipe_open_if_present(stage);
     c->tokenizer = stage->tokenizer;
     c->tokenizer_path = stage->tokenizer_path;
     c->vocabulary = stage->vocabulary;
@@ -217,16 +217,16 @@ static cz_status give_tokenizer(cz_check *c, cz_stage *stage) {
  * contents, the model that it starts from. NODE must outlive the round. CZ_EUSAGE for
  * the configuration, other codes for the contents of files. */
 cz_status cz_check_stage(cz_check *c, const cz_config_node *node, const cz_stage_kind *kind) {
-  cz_stage stage;
+  cz_recipe stage;
   bool first;
   CZ_TRY(cz_config_only(node, kind->keys));
-  CZ_TRY(cz_stage_bind(&stage, node, NULL));
+  CZ_TRY(cz_recipe_bind(&stage, node, NULL));
   CZ_TRY(give_tokenizer(c, &stage));
-  CZ_TRY(cz_stage_model_config(&c->model, &stage));
+  CZ_TRY(cz_recipe_model_config(&c->model, &stage));
   if (stage.init) {
     c->starts = true;
     if (!c->missing || cz_fs_exists(stage.init)) {
-      CZ_TRY(cz_stage_check_init(&stage));
+      CZ_TRY(cz_recipe_check_init(&stage));
     } else {
       CZ_TRY(first_time(c, &first, "missing %s", stage.init));
       if (first) CZ_TRY(cz_buf_addf(c->missing, "  %s (a model)\n", stage.init));

@@ -41,8 +41,8 @@ CZ_MUST cz_status cz_check_one(const cz_config_node *node, const cz_comm *comm);
 CZ_MUST cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node,
                                 const cz_task_row *row);
 CZ_MUST cz_status cz_check_result(cz_check *c, const char *format, ...) CZ_PRINTF(2, 3);
-CZ_MUST cz_status cz_check_corpus(cz_check *c, const cz_stage *stage, const cz_config_node *node);
-CZ_MUST cz_status cz_check_tasks(cz_check *c, const cz_stage *stage, const char *split);
-CZ_MUST cz_status cz_check_job(cz_check *c, const cz_stage *stage, cz_loop_job *job);
+CZ_MUST cz_status cz_check_corpus(cz_check *c, const cz_recipe *stage, const cz_config_node *node);
+CZ_MUST cz_status cz_check_tasks(cz_check *c, const cz_recipe *stage, const char *split);
+CZ_MUST cz_status cz_check_job(cz_check *c, const cz_recipe *stage, cz_loop_job *job);
 
 #endif

@@ -16,7 +16,7 @@
 #include <string.h>
 
 typedef struct job {
-  cz_stage stage;
+  cz_recipe stage;
   cz_model *model;
   cz_evaluate_keys keys;
   cz_tasklist tasks;
@@ -180,23 +180,23 @@ static cz_status run(cz_session *s, const cz_config_node *node, const char *fold
   (void)config_hash;
   (void)measured;
   if (s->comm->rank != 0) return CZ_OK;
-  CZ_GO(st, cz_stage_open(&j.stage, node, s->device), done);
-  CZ_GO(st, cz_stage_section(&j.stage, &cz_evaluate_section, &j.keys), done);
+  CZ_GO(st, cz_recipe_open(&j.stage, node, s->device), done);
+  CZ_GO(st, cz_recipe_section(&j.stage, &cz_evaluate_section, &j.keys), done);
   CZ_GO(st, cz_tasklist_read(&j.tasks, &j.stage), done);
-  CZ_GO(st, cz_stage_model(&j.model, &j.stage), done);
+  CZ_GO(st, cz_recipe_model(&j.model, &j.stage), done);
   for (int i = 0; i < j.tasks.n; i++) CZ_GO(st, run_task(&j, &j.tasks.entries[i]), done);
 done:
   cz_model_destroy(&j.model);
   cz_tasklist_free(&j.tasks);
-  cz_stage_close(&j.stage);
+  cz_recipe_close(&j.stage);
   return st;
 }
 
-static cz_status check(cz_check *c, const cz_stage *stage) {
+static cz_status check(cz_check *c, const cz_recipe *stage) {
   cz_evaluate_keys e;
   if (!c->starts)
     return cz_config_error(stage->node, "`init: FOLDER` is missing: which model is to be scored?");
-  CZ_TRY(cz_stage_section(stage, &cz_evaluate_section, &e));
+  CZ_TRY(cz_recipe_section(stage, &cz_evaluate_section, &e));
   return cz_check_tasks(c, stage, cz_split_names[e.split]);
 }
 

@@ -27,7 +27,7 @@ static void free_mixture(mixture *m) {
   cz_tasklist_free(&m->tasks);
 }
 
-static cz_status encode_set(cz_pairs *pairs, const cz_task_set *set, const cz_stage *stage,
+static cz_status encode_set(cz_pairs *pairs, const cz_task_set *set, const cz_recipe *stage,
                             cz_tokenizer_scratch *scratch) {
   cz_ids inputs = {0}, targets = {0};
   cz_status st = CZ_OK;
@@ -46,7 +46,7 @@ done:
   return st;
 }
 
-static cz_status load_task(mixture *m, int i, const cz_stage *stage,
+static cz_status load_task(mixture *m, int i, const cz_recipe *stage,
                            cz_tokenizer_scratch *scratch) {
   cz_task_set *set = NULL;
   CZ_TRY(cz_tasklist_load(&set, &m->tasks.entries[i], "train", CZ_TASK_TRAIN));
@@ -60,7 +60,7 @@ static cz_status load_task(mixture *m, int i, const cz_stage *stage,
   return st;
 }
 
-static cz_status open_mixture(mixture *m, const cz_stage *stage) {
+static cz_status open_mixture(mixture *m, const cz_recipe *stage) {
   cz_tokenizer_scratch *scratch;
   cz_status st = CZ_OK;
   CZ_TRY(cz_tasklist_read(&m->tasks, stage));
@@ -79,27 +79,27 @@ static cz_status open_mixture(mixture *m, const cz_stage *stage) {
 
 static cz_status run(cz_session *s, const cz_config_node *node, const char *folder,
                      uint64_t config_hash, json_t *metrics, json_t *measured) {
-  cz_stage stage;
+  cz_recipe stage;
   mixture *m = NULL;
   cz_model *model = NULL;
   cz_loop_job job;
   cz_status st;
-  CZ_GO(st, cz_stage_open(&stage, node, s->device), done);
+  CZ_GO(st, cz_recipe_open(&stage, node, s->device), done);
   CZ_GO(st, cz_alloc(&m, 1, sizeof *m), done);
   CZ_GO(st, cz_train_bind(&job, &stage, "finetune", config_hash), done);
   CZ_GO(st, open_mixture(m, &stage), done);
   for (int i = 0; i < m->tasks.n; i++) job.examples += m->examples[i];
-  CZ_GO(st, cz_stage_model(&model, &stage), done);
+  CZ_GO(st, cz_recipe_model(&model, &stage), done);
   CZ_GO(st, cz_train(s, &stage, model, &m->all, &job, folder, metrics, measured), done);
 done:
   cz_model_destroy(&model);
   if (m) free_mixture(m);
   free(m);
-  cz_stage_close(&stage);
+  cz_recipe_close(&stage);
   return st;
 }
 
-static cz_status check(cz_check *c, const cz_stage *stage) {
+static cz_status check(cz_check *c, const cz_recipe *stage) {
   cz_loop_job job;
   CZ_TRY(cz_train_bind(&job, stage, "finetune", 0));
   CZ_TRY(cz_check_job(c, stage, &job));

@@ -12,14 +12,14 @@ const char *const cz_held_out_results[] = {"held_out_loss", "held_out_perplexity
                                            "held_out_tokens", NULL};
 
 static cz_status read_section(cz_held_out_keys *keys, const cz_config_node **corpus,
-                              const cz_stage *stage) {
-  CZ_TRY(cz_stage_section(stage, &cz_held_out_section, keys));
+                              const cz_recipe *stage) {
+  CZ_TRY(cz_recipe_section(stage, &cz_held_out_section, keys));
   return cz_config_need(corpus, cz_config_get(stage->node, cz_held_out_section.name), "corpus");
 }
 
 /** Checks the stage's section `held_out`, if it has one, and names the values that it
  * adds to the result. */
-cz_status cz_held_out_check(cz_check *c, const cz_stage *stage) {
+cz_status cz_held_out_check(cz_check *c, const cz_recipe *stage) {
   cz_held_out_keys keys;
   const cz_config_node *corpus;
   if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
@@ -82,7 +82,7 @@ static cz_status put(json_t *metrics, double sum, int64_t tokens) {
  * under OBJECTIVE, over one pass or the section's number of batches of JOB. Adds
  * held_out_loss, its exponential held_out_perplexity and held_out_tokens to METRICS.
  * Local: one rank does it. */
-cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *model,
+cz_status cz_held_out_run(json_t *metrics, const cz_recipe *stage, cz_model *model,
                           const cz_objective *objective, const cz_loop_job *job) {
   cz_objective same = *objective;
   cz_loop_job once = *job;
@@ -100,7 +100,7 @@ cz_status cz_held_out_run(json_t *metrics, const cz_stage *stage, cz_model *mode
   once.train.loss_on_inputs =
       false; /* a single stack may be trained on its inputs too; the score is of targets */
   CZ_GO(st, read_section(&keys, &corpus, stage), done);
-  CZ_GO(st, cz_stage_corpus(&reader, stage, corpus), done);
+  CZ_GO(st, cz_recipe_corpus(&reader, stage, corpus), done);
   CZ_GO(st, cz_source_pieces(&source, reader, &same.cut, same.row->corrupt, &same, HELD_OUT_SEED),
         done);
   CZ_GO(st,

@@ -21,7 +21,7 @@
 #include <jansson.h>
 
 struct cz_check;
-struct cz_stage;
+struct cz_recipe;
 
 /* A kind of stage. `run` fills METRICS (reproducible) and MEASURED (times, rates, sizes);
  * CONFIG_HASH covers the configuration and the contents of the files that it names.
@@ -32,7 +32,7 @@ typedef struct cz_stage_kind {
   const char *help;
   const char *const *keys; /* what its configuration may hold, null-terminated */
   bool trains;             /* it leaves a model */
-  cz_status (*check)(struct cz_check *c, const struct cz_stage *stage);
+  cz_status (*check)(struct cz_check *c, const struct cz_recipe *stage);
   cz_status (*run)(cz_session *s, const cz_config_node *node, const char *folder,
                    uint64_t config_hash, json_t *metrics, json_t *measured);
 } cz_stage_kind;

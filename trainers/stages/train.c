@@ -28,7 +28,7 @@ cz_layout cz_train_layout(const cz_model_config *config) {
 
 /** Runs the loop over SOURCE on MODEL and saves the trained model beside it; fills
  * METRICS and MEASURED. */
-cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model, const cz_source *source,
+cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model, const cz_source *source,
                    cz_loop_job *job, const char *folder, json_t *metrics, json_t *measured) {
   cz_loop_result r;
   char saved[4096];
@@ -88,7 +88,7 @@ done:
 }
 
 /** Saves MODEL with the stage's tokenizer as a Hugging Face directory. */
-cz_status cz_train_save(const cz_model *model, const cz_stage *stage, const char *folder) {
+cz_status cz_train_save(const cz_model *model, const cz_recipe *stage, const char *folder) {
   char path[4096];
   cz_buf text = {0};
   CZ_TRY(cz_hf_save(model, folder));
@@ -102,13 +102,13 @@ cz_status cz_train_save(const cz_model *model, const cz_stage *stage, const char
 
 /** The job that every training stage starts from: batch, optimizer and loop keys of its
  * configuration. */
-cz_status cz_train_bind(cz_loop_job *job, const cz_stage *stage, const char *what,
+cz_status cz_train_bind(cz_loop_job *job, const cz_recipe *stage, const char *what,
                         uint64_t config_hash) {
   *job = (cz_loop_job){.what = what,
                        .config_hash = config_hash,
                        .dropout_mask = stage->model.dropout_mask,
                        .seed = stage->seed};
-  CZ_TRY(cz_stage_section(stage, &cz_batch_section, &job->batch));
-  CZ_TRY(cz_stage_section(stage, &cz_optimizer_section, &job->optimizer));
-  return cz_stage_section(stage, &cz_train_section, &job->train);
+  CZ_TRY(cz_recipe_section(stage, &cz_batch_section, &job->batch));
+  CZ_TRY(cz_recipe_section(stage, &cz_optimizer_section, &job->optimizer));
+  return cz_recipe_section(stage, &cz_train_section, &job->train);
 }

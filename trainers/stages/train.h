@@ -9,11 +9,11 @@
 extern const char *const cz_train_results[];
 
 cz_layout cz_train_layout(const cz_model_config *config);
-CZ_MUST cz_status cz_train_bind(cz_loop_job *job, const cz_stage *stage, const char *what,
+CZ_MUST cz_status cz_train_bind(cz_loop_job *job, const cz_recipe *stage, const char *what,
                                 uint64_t config_hash);
-CZ_MUST cz_status cz_train(cz_session *s, const cz_stage *stage, cz_model *model,
+CZ_MUST cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model,
                            const cz_source *source, cz_loop_job *job, const char *folder,
                            json_t *metrics, json_t *measured);
-CZ_MUST cz_status cz_train_save(const cz_model *model, const cz_stage *stage, const char *folder);
+CZ_MUST cz_status cz_train_save(const cz_model *model, const cz_recipe *stage, const char *folder);
 
 #endif

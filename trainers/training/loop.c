@@ -289,7 +289,7 @@ static cz_status save_counters(const counters *at, cz_checkpoint_writer *w) {
   for (int i = 0; i < N_REALS; i++)
     CZ_TRY(cz_checkpoint_put_real(w, kept_reals[i].name,
                                   *(const double *)((const char *)at + kept_reals[i].offset)));
-  return cz_checkpoint_put(w, "cursor", CZ_CK_U64, cursor, &n, 1);
+  return cz_checkpoint_put(w, "cursor", CZ_CHECKPOINT_U64, cursor, &n, 1);
 }
 
 static cz_status load_counters(counters *at, cz_checkpoint *c) {
@@ -301,7 +301,7 @@ static cz_status load_counters(counters *at, cz_checkpoint *c) {
   for (int i = 0; i < N_REALS; i++)
     CZ_TRY(cz_checkpoint_get_real(c, (double *)((char *)at + kept_reals[i].offset),
                                   kept_reals[i].name));
-  CZ_TRY(cz_checkpoint_get(c, cursor, "cursor", CZ_CK_U64, &n, 1));
+  CZ_TRY(cz_checkpoint_get(c, cursor, "cursor", CZ_CHECKPOINT_U64, &n, 1));
   at->cursor = (cz_cursor){.epoch = (uint32_t)cursor[0],
                            .index = cursor[1],
                            .taken = (uint32_t)cursor[2],

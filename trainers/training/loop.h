@@ -18,7 +18,7 @@ typedef struct cz_loop_job {
   cz_batch_keys batch;
   cz_optimizer_keys optimizer;
   cz_train_keys train;
-  int dropout_mask; /* cz_dropout_mask */
+  int dropout_mask; /* cz_dropout_sharing */
   int32_t start_id; /* begins each decoder segment */
   uint64_t seed, config_hash;
   uint32_t passes;  /* over the data; 0: endless */

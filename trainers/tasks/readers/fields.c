@@ -59,8 +59,8 @@ bool cz_lines_next(cz_lines *l, char **line) {
 void cz_lines_close(cz_lines *l) { cz_buf_free(&l->file); }
 
 /** The place of a byte of the line last read. COLUMN from 1; 0 leaves it out. */
-cz_place cz_lines_place(const cz_lines *l, size_t column) {
-  cz_place p;
+cz_field_place cz_lines_place(const cz_lines *l, size_t column) {
+  cz_field_place p;
   int n = snprintf(p.text, sizeof p.text, "%s:%lld", l->path, (long long)l->number);
   if (column && n > 0 && (size_t)n < sizeof p.text)
     snprintf(p.text + n, sizeof p.text - (size_t)n, ":%zu", column);
@@ -156,7 +156,7 @@ cz_status cz_json_records(cz_task_set *set, const char *path, cz_json_record_fn 
   cz_status st;
   CZ_GO(st, cz_lines_open(&l, path), done);
   while (cz_lines_next(&l, &line)) {
-    const cz_place place = cz_lines_place(&l, 0);
+    const cz_field_place place = cz_lines_place(&l, 0);
     CZ_GO(st, cz_json_line(&object, &l, line), done);
     CZ_GO(st, add(set, object, place.text), done);
     json_decref(object);

@@ -20,11 +20,11 @@ bool cz_lines_next(cz_lines *l, char **line);
 void cz_lines_close(cz_lines *l);
 
 /* "FILE:LINE:COLUMN", columns in bytes from 1. */
-typedef struct cz_place {
+typedef struct cz_field_place {
   char text[512];
-} cz_place;
+} cz_field_place;
 
-cz_place cz_lines_place(const cz_lines *l, size_t column);
+cz_field_place cz_lines_place(const cz_lines *l, size_t column);
 
 enum { CZ_FIELDS = 64 };
 

@@ -98,7 +98,7 @@ static cz_status add_line(cz_task_set *set, const columns *c, const cz_fields *f
                    c->count);
   const char *texts[CZ_UNIFORM_FIELDS] = {0};
   for (size_t i = 0; i < field_count(u); i++) texts[i] = f->text[c->field[i]];
-  const cz_place place = cz_lines_place(l, c->labelled ? f->column[c->label] : 0);
+  const cz_field_place place = cz_lines_place(l, c->labelled ? f->column[c->label] : 0);
   if (c->labelled && !*f->text[c->label])
     return CZ_FAIL(CZ_EINVAL, "%s: the label is empty", place.text);
   return add_record(set, texts, c->labelled ? f->text[c->label] : "", place.text);

@@ -95,7 +95,7 @@ static size_t candidate(char *out, size_t size, const words *h, const fit *f) {
 static cz_status add_line(cz_task_set *set, const cz_fields *f, const size_t *column, bool labelled,
                           const cz_lines *l) {
   const char *premise = f->text[column[0]], *hypothesis = f->text[column[1]];
-  const cz_place place = cz_lines_place(l, f->column[column[0]]);
+  const cz_field_place place = cz_lines_place(l, f->column[column[0]]);
   words p, h;
   fit best = {0};
   bool found = false;

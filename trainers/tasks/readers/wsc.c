@@ -103,7 +103,7 @@ static cz_status read_dpr(cz_task_set *set, const char *path) {
     size_t n = strlen(line);
     while (n > 0 && isspace((unsigned char)line[n - 1])) line[--n] = '\0';
     line += strspn(line, " \t");
-    const cz_place place = cz_lines_place(&l, 0);
+    const cz_field_place place = cz_lines_place(&l, 0);
     if (!*line && have == 0) continue;
     if (!*line)
       CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: the record ends after %zu of 4 lines", place.text, have),
