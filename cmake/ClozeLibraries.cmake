@@ -1,4 +1,4 @@
-# Finds what Cloze stands on (design.md 15), says what it found, and stops with the Debian package's name when a required part is missing.
+# Finds what Cloze stands on (docs/design.md 15), says what it found, and stops with the Debian package's name when a required part is missing.
 function(cz_need package)
   foreach(found IN LISTS ARGN)
     if(NOT ${found})
@@ -29,7 +29,7 @@ add_library(cz_csv INTERFACE)
 target_link_libraries(cz_csv INTERFACE ${CZ_CSV_LIB})
 target_include_directories(cz_csv SYSTEM INTERFACE ${CZ_CSV_INCLUDE})
 
-# The OpenMP variant of OpenBLAS first: the pthread variant beside OpenMP loops costs 60 % (feasibility.md 1). Any CBLAS will do otherwise.
+# The OpenMP variant of OpenBLAS first: the pthread variant beside OpenMP loops costs 60 % (docs/design.md 15). Any CBLAS will do otherwise.
 find_library(CZ_BLAS_LIB openblas PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp NO_DEFAULT_PATH)
 find_path(CZ_BLAS_INCLUDE cblas.h PATHS /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp NO_DEFAULT_PATH)
 if(NOT CZ_BLAS_LIB OR NOT CZ_BLAS_INCLUDE)

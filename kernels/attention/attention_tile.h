@@ -1,9 +1,9 @@
 /* Small matrix products on tiles that fit a core's caches, for attention on a CPU;
  * private to this folder.
  *
- * BLAS reaches 60 to 70 % of a core's multiply-add rate at these sizes (feasibility.md 1)
- * and cannot add the position bias on the way. Products here come in blocks of 6 x 16
- * numbers held in registers. Shapes: R rows, N columns, depth L.
+ * At these sizes a BLAS reaches 60 to 70 % of a core's multiply-add rate, and it cannot
+ * add the position bias on the way. Products here come in blocks of 6 x 16 numbers, held
+ * in registers. Shapes: R rows, N columns, depth L.
  *
  * Reading and writing is done in whole blocks: arrays have room for rows up to a multiple
  * of CZ_TILE_ROWS and columns up to a multiple of CZ_TILE_COLS, and what lies beyond R or

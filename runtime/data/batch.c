@@ -82,7 +82,7 @@ static void add_row(cz_shard *s, const cz_ids *read, const cz_ids *targets, bool
   add_span(d, s->segments, (int64_t)(read->len + targets->len));
 }
 
-/* The row of a single stack is inputs, then targets (reference t5.md 2). A prefix LM sees
+/* The row of a single stack is inputs, then targets (docs/t5.md 2). A prefix LM sees
  * the inputs from all of their positions and from the next one, which reads the inputs'
  * last token and predicts the first target: inputs + 1 positions, the first of which
  * reads the start id. */

@@ -2,7 +2,7 @@
  * and sources (JSON) on the root group, and two data sets: tokens (uint16 when every id
  * fits, else int32; one document after another) and offsets (uint64, one more than
  * documents: where each begins and ends). Both are cut into chunks of 64 Ki elements with
- * a fletcher32 checksum and not compressed (reference feasibility.md 6). */
+ * a fletcher32 checksum and not compressed (docs/design.md 8). */
 #include "data/corpus.h"
 #include "data/h5.h"
 

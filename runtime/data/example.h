@@ -38,7 +38,7 @@ typedef struct cz_piece {
  * example with no targets is dropped by the reader. */
 typedef cz_status (*cz_corrupt_fn)(const void *self, const cz_piece *piece, cz_example *out);
 
-/* How the reader cuts the corpus for an objective (reference t5.md 3.1). */
+/* How the reader cuts the corpus for an objective (docs/t5.md 3.1). */
 typedef struct cz_cut {
   int64_t piece_tokens; /* raw tokens per piece */
   bool concatenate; /* join groups of documents before cutting; false: each document on its own */

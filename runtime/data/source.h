@@ -18,7 +18,7 @@ typedef struct cz_source {
   void (*destroy)(void *self);
 } cz_source;
 
-/* How tasks share a mixture (reference t5.md 5.3): rate of task m is proportional to
+/* How tasks share a mixture (docs/t5.md 5.3): rate of task m is proportional to
  * min(examples, limit)^(1 / temperature), or all are equal. */
 typedef struct cz_mixing {
   bool equal;

@@ -1,4 +1,4 @@
-/* Pieces of a corpus under an objective (reference t5.md 3.1): documents in a new order
+/* Pieces of a corpus under an objective (docs/t5.md 3.1): documents in a new order
  * each epoch, one chunk of a very long one, groups of documents joined or not, cut to the
  * objective's raw length, the shorter last piece of a group kept. Pieces are handed out
  * in an order of their own, because the pieces of one book, one after another, make poor

@@ -14,7 +14,7 @@
 #include <cblas.h>
 
 /* Fresh small pages cost 14 GB/s / 1.9 GB/s = 7 times a warm write, huge ones 1.5 times
- * (feasibility.md 1): large blocks ask for huge pages. */
+ * (docs/design.md 5): large blocks ask for huge pages. */
 static cz_status host_alloc(cz_device *d, void **out, size_t bytes) {
   (void)d;
   void *p =
@@ -193,7 +193,7 @@ const char *cz_device_isa(void) {
 }
 
 /** Warns when the BLAS behind this process would fight with OpenMP: OpenBLAS built on its
- * own threads spins beside our loops and costs 60 % (feasibility.md 1); it is then held
+ * own threads spins beside our loops and costs 60 % (docs/design.md 15); it is then held
  * to one thread, which our tiled products use anyway. */
 cz_status cz_device_check_blas(void) {
 #ifdef CZ_HAVE_OPENBLAS

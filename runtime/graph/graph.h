@@ -1,4 +1,4 @@
-/* The engine: a small static graph of coarse ops (design.md 4, reference style.md 6).
+/* The engine: a small static graph of coarse ops (docs/design.md 4).
  *
  * Build: extents, inputs, parameters and nodes, in the order they run. Building a node
  * checks shapes at once; a bad node poisons what follows and is reported once, with its

@@ -2,7 +2,7 @@
  * is tested on random cases (scripts/make_score_fixtures.py).
  *
  * Labels are int32 class indices; -1 is an output that is no label and is always wrong
- * (T5, reference t5.md 7.2). Texts are UTF-8. Shares and F-measures lie in [0, 1],
+ * (T5, docs/t5.md 7.2). Texts are UTF-8. Shares and F-measures lie in [0, 1],
  * correlations in [-1, 1], BLEU in [0, 100]. A score that is not defined (a correlation
  * with a constant) is NaN. */
 #ifndef CZ_METRICS_SCORES_H

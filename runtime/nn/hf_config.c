@@ -1,4 +1,4 @@
-/* config.json of T5 (reference models.md 2.1, 2.6, 8): every key that changes a number is
+/* config.json of T5 (docs/models.md 2.1, 2.6, 8): every key that changes a number is
  * read strictly, generic ones are known by name, and a key that is neither is named in a
  * warning. */
 #include "nn/hf.h"

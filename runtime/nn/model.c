@@ -28,7 +28,7 @@ typedef struct size_row {
   int64_t layers, d_model, d_ff, heads, d_kv;
 } size_row;
 
-/* Raffel et al. 2020, section 3.7, and the published v1.1 configurations (reference t5.md
+/* Raffel et al. 2020, section 3.7, and the published v1.1 configurations (docs/t5.md
  * 1.4); nano and mini are this project's. */
 enum { V1_0 = 1 << T5, STACKS = 1 << LM | 1 << PREFIX_LM, V1_1 = 1 << T5_V1_1 };
 static const size_row sizes[] = {

@@ -112,7 +112,7 @@ static void test_more_seeds(void **state) {
   cz_plan_close(&plan);
 }
 
-/* Reference feasibility.md 2: 850 GFLOP for 8 examples of 512 and 114 tokens, and each of
+/* docs/t5.md 6.5: 850 GFLOP for 8 examples of 512 and 114 tokens, and each of
  * its terms with nothing else in the step. */
 static void test_step_flops(void **state) {
   cz_model_config c;

@@ -1,6 +1,6 @@
 /* A T5 decoder block, forward and backward, written out by hand in float64 and without
  * any of the project's arithmetic: what the layers, the engine and ref's kernels give
- * must be that. Formulas: reference t5.md 1.1 to 1.3 (RMS norm before each sub-layer, no
+ * must be that. Formulas: docs/t5.md 1.1 to 1.3 (RMS norm before each sub-layer, no
  * scale on the scores, one bias per head and bucket, the cross-attention has none); each
  * derivative is by hand. */
 #include "graph_test.h"

@@ -1,4 +1,4 @@
-/* The building blocks against the vectors and tables of reference t5.md 3.4 and appendix
+/* The building blocks against the vectors and tables of docs/t5.md 3.4 and appendix
  * C. */
 #include "setup.h"
 

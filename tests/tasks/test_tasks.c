@@ -1,4 +1,4 @@
-/* The list of tasks, and GLUE and SuperGLUE's uniform formats against reference t5.md
+/* The list of tasks, and GLUE and SuperGLUE's uniform formats against docs/t5.md
  * 7.1. */
 #include "setup.h"
 

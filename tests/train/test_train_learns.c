@@ -200,7 +200,7 @@ static void prefix_lm(void **state) {
   learn("prefix-lm-nano", CZ_OPTIMIZER_ADAMW_SCALE, 0.05, 350);
 }
 
-/* The paper's rates: reference t5.md, appendix C. */
+/* The paper's rates: docs/t5.md, appendix C. */
 static void schedules(void **state) {
   const cz_optimizer_keys t5 = {
       .schedule = CZ_SCHEDULE_RSQRT, .learning_rate = 1, .warmup_steps = 10000};

@@ -1,4 +1,4 @@
-/* Building blocks of the objectives (reference t5.md 3.2 and 3.4): a mask says which
+/* Building blocks of the objectives (docs/t5.md 3.2 and 3.4): a mask says which
  * tokens of a piece are noise, two token functions make inputs and targets from piece and
  * mask, and cz_denoise joins them, cuts to the caps and appends EOS. */
 #ifndef CZ_OBJECTIVES_DENOISE_H

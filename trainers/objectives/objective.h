@@ -1,7 +1,7 @@
 /* Pretraining objectives: each file is a batch transform and its config keys; the list is
  * objectives.def.
  *
- * A transform takes a raw piece of tokens and makes inputs and targets (reference t5.md
+ * A transform takes a raw piece of tokens and makes inputs and targets (docs/t5.md
  * 3). The loss head of all of these is cross-entropy over the targets (and over the
  * inputs too for single-stack models that ask for it), so a row only says what is read
  * and what is written.

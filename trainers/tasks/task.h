@@ -1,4 +1,4 @@
-/* Tasks in T5's text-to-text format (reference t5.md 7): how a record of an official file
+/* Tasks in T5's text-to-text format (docs/t5.md 7): how a record of an official file
  * becomes the text that the model reads, the text that it must write, and the answers
  * that count as right. A row per task; the list is tasks.def.
  *

@@ -26,7 +26,7 @@ static double feed_forward(const cz_model_config *c) {
  *   output    2 D V for each position that is predicted
  *
  * A gated feed-forward has 6 D F. A single stack runs L blocks over S + T tokens.
- * Reference feasibility.md 2. */
+ * docs/t5.md 6.5. */
 double cz_flops_forward(const cz_model_config *c, const cz_step_shape *s) {
   double D = (double)c->d_model, inner = (double)(c->n_heads * c->d_kv), S = s->inputs,
          T = s->targets, n = S + T;

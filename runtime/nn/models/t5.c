@@ -1,4 +1,4 @@
-/* T5's parameters: names as Hugging Face has them (reference models.md 2.2), shapes, and
+/* T5's parameters: names as Hugging Face has them (docs/models.md 2.2), shapes, and
  * Mesh TensorFlow's initialisers (t5.md 1.3). */
 #include "nn/model.h"
 

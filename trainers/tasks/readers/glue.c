@@ -1,4 +1,4 @@
-/* GLUE (reference t5.md 7.1): files as the benchmark distributes them, tab-separated.
+/* GLUE (docs/t5.md 7.1): files as the benchmark distributes them, tab-separated.
  * Classes are in the order of TFDS. */
 #include "tasks/readers/uniform.h"
 

@@ -1,4 +1,4 @@
-/* SuperGLUE's tasks of one shape (reference t5.md 7.1): files as the benchmark
+/* SuperGLUE's tasks of one shape (docs/t5.md 7.1): files as the benchmark
  * distributes them, one JSON object a line. The others are in multirc.c, record.c and
  * wsc.c. */
 #include "tasks/readers/uniform.h"

@@ -1,5 +1,5 @@
 /* Tasks whose records are a few named fields and a label: `<prefix> <field>: <text>
- * <field>: <text>` (reference t5.md 7.1). */
+ * <field>: <text>` (docs/t5.md 7.1). */
 #ifndef CZ_TASKS_READERS_UNIFORM_H
 #define CZ_TASKS_READERS_UNIFORM_H
 

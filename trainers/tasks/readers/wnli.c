@@ -1,4 +1,4 @@
-/* WNLI (GLUE), only evaluated, as a Winograd task (reference t5.md 7.1): the pronoun of
+/* WNLI (GLUE), only evaluated, as a Winograd task (docs/t5.md 7.1): the pronoun of
  * the premise that the hypothesis replaces is put between stars, and what the hypothesis
  * says in its place is the candidate noun. */
 #include "tasks/readers/fields.h"

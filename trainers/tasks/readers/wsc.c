@@ -1,4 +1,4 @@
-/* The Winograd tasks (reference t5.md 7.1): `wsc: ... *it* ...`, and the model names what
+/* The Winograd tasks (docs/t5.md 7.1): `wsc: ... *it* ...`, and the model names what
  * the pronoun stands for. WSC of SuperGLUE trains on its True records only; evaluation
  * decides True or False by comparing the model's noun with the record's (score.c). DPR is
  * further training data of the same form; WNLI, which is only evaluated, is in wnli.c. */
