@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Encoding speed of `cloze tokenize` beside the SentencePiece library's: one thread each, the same text and vocabulary, in turns.
+"""Encoding speed of `cloze tokenize` beside the SentencePiece library's: one thread each, the
+same text and vocabulary, in turns.
 
-The vocabulary of a Unigram tokenizer.json is put into a SentencePiece model with T5's settings (dummy prefix, extra spaces removed, no other
-normalisation). Both encode line by line; the ids are compared. Prints one JSON object: MB/s of each turn by the clock on the wall (the library's also
-by processor time), the median ratio, the share of equal lines.
+The vocabulary of a Unigram tokenizer.json is put into a SentencePiece model with T5's settings
+(dummy prefix, extra spaces removed, no other normalisation). Both encode line by line; the ids
+are compared. Prints one JSON object: MB/s of each turn by the clock on the wall (the library's
+also by processor time), the median ratio, the share of equal lines.
 """
 
 import argparse
@@ -28,24 +30,51 @@ def sentencepiece_of(path):
     for i, (piece, score) in enumerate(root["model"]["vocab"]):
         x = m.pieces.add(piece=piece, score=score)
         byte = len(piece) == 6 and piece.startswith("<0x")
-        x.type = kinds.UNKNOWN if i == root["model"]["unk_id"] else kinds.CONTROL if piece in special else kinds.BYTE if byte else kinds.NORMAL
+        x.type = (
+            kinds.UNKNOWN
+            if i == root["model"]["unk_id"]
+            else kinds.CONTROL
+            if piece in special
+            else kinds.BYTE
+            if byte
+            else kinds.NORMAL
+        )
     t = m.trainer_spec
-    t.model_type, t.unk_id, t.bos_id, t.pad_id, t.eos_id, t.vocab_size = 1, root["model"]["unk_id"], -1, 0, 1, len(m.pieces)
+    t.model_type, t.unk_id, t.bos_id, t.pad_id, t.eos_id, t.vocab_size = (
+        1,
+        root["model"]["unk_id"],
+        -1,
+        0,
+        1,
+        len(m.pieces),
+    )
     t.byte_fallback = root["model"].get("byte_fallback", False)
     n = m.normalizer_spec
-    n.name, n.add_dummy_prefix, n.remove_extra_whitespaces, n.escape_whitespaces = "identity", True, True, True
+    n.name, n.add_dummy_prefix, n.remove_extra_whitespaces, n.escape_whitespaces = (
+        "identity",
+        True,
+        True,
+        True,
+    )
     return sentencepiece.SentencePieceProcessor(model_proto=m.SerializeToString())
 
 
 def cloze(args, text, *flags):
-    r = subprocess.run([args.cloze, "tokenize", args.tokenizer, "--no-special", *flags], input=text, capture_output=True, check=False)
+    r = subprocess.run(
+        [args.cloze, "tokenize", args.tokenizer, "--no-special", *flags],
+        input=text,
+        capture_output=True,
+        check=False,
+    )
     if r.returncode:
         sys.exit(r.stderr.decode())
     return r.stdout
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("tokenizer", help="a Unigram tokenizer.json")
     p.add_argument("text", help="UTF-8 text")
     p.add_argument("--cloze", default="cloze", help="the program (default: from PATH)")
@@ -66,10 +95,19 @@ def main():
         sp.encode(lines, num_threads=1)
         seconds, processor = time.perf_counter() - began, time.process_time() - processor
         turns.append((a, len(text) / 1e6 / seconds, len(text) / 1e6 / processor))
-    print(json.dumps({"bytes": len(text), "lines": len(lines), "equal_lines": equal, "cloze_mb_per_s": [round(a, 2) for a, _, _ in turns],
-                      "sentencepiece_mb_per_s": [round(b, 2) for _, b, _ in turns],
-                      "sentencepiece_mb_per_processor_second": [round(c, 2) for _, _, c in turns],
-                      "median_ratio": round(statistics.median(a / b for a, b, _ in turns), 3)}))
+    print(
+        json.dumps(
+            {
+                "bytes": len(text),
+                "lines": len(lines),
+                "equal_lines": equal,
+                "cloze_mb_per_s": [round(a, 2) for a, _, _ in turns],
+                "sentencepiece_mb_per_s": [round(b, 2) for _, b, _ in turns],
+                "sentencepiece_mb_per_processor_second": [round(c, 2) for _, _, c in turns],
+                "median_ratio": round(statistics.median(a / b for a, b, _ in turns), 3),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,24 +1,33 @@
 #!/usr/bin/env python3
-"""Times a training step of T5-small's shape in PyTorch and in Cloze, interleaved on one machine: `scripts/bench_torch.py CLOZE [--rounds N]
-[--peer compiled|eager|plain]`.
+"""Times a training step of T5-small's shape in PyTorch and in Cloze, interleaved on one machine:
+`scripts/bench_torch.py CLOZE [--rounds N] [--peer compiled|eager|plain]`.
 
-The PyTorch model has RMS norm, bucketed position bias as the mask of scaled_dot_product_attention, ReLU feed-forward, output tied to the embedding,
-AdamW(foreach), float32, no dropout, 8 x 512/114 random tokens; torch.compile. The peer `eager` is the same without torch.compile, `plain` also without
-scaled_dot_product_attention: products and a softmax. It waits in a process of its own; each round runs one
-step there and one `cloze bench step` run here, so both meet the same minutes of the machine. Prints medians, the ratio of tokens per second and of peak memory
-as JSON; memory is the peak of resident memory, for PyTorch without what its compiler needed before, for Cloze of the whole program. Needs torch."""
+The PyTorch model has RMS norm, bucketed position bias as the mask of
+scaled_dot_product_attention, ReLU feed-forward, output tied to the embedding, AdamW(foreach),
+float32, no dropout, 8 x 512/114 random tokens; torch.compile. The peer `eager` is the same
+without torch.compile, `plain` also without scaled_dot_product_attention: products and a softmax.
+It waits in a process of its own; each round runs one step there and one `cloze bench step` run
+here, so both meet the same minutes of the machine. Prints medians, the ratio of tokens per
+second and of peak memory as JSON; memory is the peak of resident memory, for PyTorch without
+what its compiler needed before, for Cloze of the whole program. Needs torch."""
+
 import argparse, json, math, pathlib, statistics, subprocess, sys, time
 
 B, S, T, D, F, H, K, L, V = 8, 512, 114, 512, 2048, 8, 64, 6, 32128
 
 
 def forget_peak():
-    """Starts the peak of resident memory anew, so that what the compiler needed does not count as the step's."""
+    """Starts the peak of resident memory anew, so that what the compiler needed does not count
+    as the step's."""
     pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_rss():
-    line = next(l for l in pathlib.Path("/proc/self/status").read_text().splitlines() if l.startswith("VmHWM"))
+    line = next(
+        l
+        for l in pathlib.Path("/proc/self/status").read_text().splitlines()
+        if l.startswith("VmHWM")
+    )
     return int(line.split()[1]) * 1024
 
 
@@ -35,7 +44,12 @@ def worker(peer):
         base = (rel > 0).long() * half if both else torch.zeros_like(rel)
         n = rel.abs() if both else (-rel).clamp(min=0)
         exact = half // 2
-        large = exact + (torch.log(n.clamp(min=1).float() / exact) / math.log(128 / exact) * (half - exact)).long()
+        large = (
+            exact
+            + (
+                torch.log(n.clamp(min=1).float() / exact) / math.log(128 / exact) * (half - exact)
+            ).long()
+        )
         return base + torch.where(n < exact, n, large.clamp(max=half - 1))
 
     class Norm(nn.Module):
@@ -55,7 +69,10 @@ def worker(peer):
         def forward(self, x, y=None, bias=None):
             h = self.n(x)
             y = h if y is None else y
-            q, k, v = (f(z).view(z.shape[0], z.shape[1], H, K).transpose(1, 2) for f, z in ((self.q, h), (self.k, y), (self.v, y)))
+            q, k, v = (
+                f(z).view(z.shape[0], z.shape[1], H, K).transpose(1, 2)
+                for f, z in ((self.q, h), (self.k, y), (self.v, y))
+            )
             if peer == "plain":
                 scores = q @ k.transpose(-1, -2)
                 a = (scores if bias is None else scores + bias).softmax(-1) @ v
@@ -66,7 +83,11 @@ def worker(peer):
     class Feed(nn.Module):
         def __init__(self):
             super().__init__()
-            self.n, self.i, self.o = Norm(), nn.Linear(D, F, bias=False), nn.Linear(F, D, bias=False)
+            self.n, self.i, self.o = (
+                Norm(),
+                nn.Linear(D, F, bias=False),
+                nn.Linear(F, D, bias=False),
+            )
 
         def forward(self, x):
             return x + self.o(fn.relu(self.i(self.n(x))))
@@ -77,7 +98,9 @@ def worker(peer):
             self.e = nn.Embedding(V, D)
             self.eb, self.db = nn.Embedding(32, H), nn.Embedding(32, H)
             self.enc = nn.ModuleList(nn.ModuleList([Attention(), Feed()]) for _ in range(L))
-            self.dec = nn.ModuleList(nn.ModuleList([Attention(), Attention(), Feed()]) for _ in range(L))
+            self.dec = nn.ModuleList(
+                nn.ModuleList([Attention(), Attention(), Feed()]) for _ in range(L)
+            )
             self.en, self.dn = Norm(), Norm()
             self.register_buffer("eq", buckets(S, S, True))
             self.register_buffer("dq", buckets(T, T, False))
@@ -142,17 +165,41 @@ def main():
         r = json.loads(peer.stdout.readline())
         theirs.append((B * (S + T)) / r["seconds"])
         rss[1] = r["rss"]
-        o = json.loads(subprocess.run([a.cloze, "bench", "step", "--steps", "1", "--json"], check=True, capture_output=True, text=True).stdout)
+        o = json.loads(
+            subprocess.run(
+                [a.cloze, "bench", "step", "--steps", "1", "--json"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
         ours.append(o["tokens_per_s"])
         shares.append(o["share"])
         rss[0] = o["peak_rss_bytes"]
     peer.stdin.close()
     peer.wait()
     import torch
+
     m = statistics.median
-    print(json.dumps({"torch": torch.__version__, "peer": a.peer, "rounds": a.rounds, "cpu": o["cpu"], "isa": o["isa"],
-                      "cloze_tokens_per_s": m(ours), "torch_tokens_per_s": m(theirs), "ratio": m([x / y for x, y in zip(ours, theirs)]),
-                      "share_of_measured_products": m(shares), "cloze_rss": rss[0], "torch_rss": rss[1], "rss_ratio": rss[0] / rss[1]}, indent=1))
+    print(
+        json.dumps(
+            {
+                "torch": torch.__version__,
+                "peer": a.peer,
+                "rounds": a.rounds,
+                "cpu": o["cpu"],
+                "isa": o["isa"],
+                "cloze_tokens_per_s": m(ours),
+                "torch_tokens_per_s": m(theirs),
+                "ratio": m([x / y for x, y in zip(ours, theirs)]),
+                "share_of_measured_products": m(shares),
+                "cloze_rss": rss[0],
+                "torch_rss": rss[1],
+                "rss_ratio": rss[0] / rss[1],
+            },
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 
     python scripts/check_tensorboard.py PATH/TO/test_events
 
-The program writes a run that was killed in the middle of a record at step 20 and resumed after step 12. Exit 77 (skipped), with the reason, when the
-package `tensorboard` is missing.
+The program writes a run that was killed in the middle of a record at step 20 and resumed after
+step 12. Exit 77 (skipped), with the reason, when the package `tensorboard` is missing.
 """
+
 import struct
 import subprocess
 import sys

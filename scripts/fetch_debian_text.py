@@ -4,8 +4,9 @@
     scripts/fetch_debian_text.py OUT            the whole sets (about 20 MB over the network, under a minute)
     scripts/fetch_debian_text.py OUT --sample   a small sample of them, under 3 MB, as committed under experiments/quickstart/sample
 
-Needs a Debian machine with apt and python3, nothing else; works as root or not. The package index goes to a folder of its own, so the machine's
-apt state and settings stay as they are. OUT receives
+Needs a Debian machine with apt and python3, nothing else; works as root or not. The package
+index goes to a folder of its own, so the machine's apt state and settings stay as they are. OUT
+receives
 
     pretrain.txt                       paragraphs of long descriptions, one a line; a document is a package; blank line between documents
     section.{train,dev,test}.tsv       first paragraph, package name blanked -> archive section (10 classes)
@@ -15,10 +16,12 @@ apt state and settings stay as they are. OUT receives
     en_de_synopsis.* en_fr_synopsis.*  synopsis -> its translation
     MANIFEST.json                      release, date, rows, bytes and hashes
 
-Lines of .tsv files are INPUT <tab> TARGET in UTF-8 without quoting. Sets are split by source package: its binary packages share texts. The split of
-a source is a hash of its name, so it is the same in every set and after every fetch. Repeated texts are kept once. No text of a dev or
+Lines of .tsv files are INPUT <tab> TARGET in UTF-8 without quoting. Sets are split by source
+package: its binary packages share texts. The split of a source is a hash of its name, so it is
+the same in every set and after every fetch. Repeated texts are kept once. No text of a dev or
 test row occurs in pretrain.txt, nor does any package of their sources.
 """
+
 import argparse
 import datetime
 import hashlib
@@ -34,14 +37,21 @@ SECTIONS = "games science sound graphics fonts mail math database video web".spl
 LANGUAGES = "python perl ruby java javascript haskell rust golang php ocaml lisp gnu-r".split()
 SPLITS = {"test": 8, "dev": 4}  # percent of the source packages
 BLANK = "_"
-SAMPLE_BYTES = {"pretrain": 1_150_000, "section": 420_000, "language": 420_000, "summarize": 420_000, "en_de": 330_000}  # of --sample
+SAMPLE_BYTES = {
+    "pretrain": 1_150_000,
+    "section": 420_000,
+    "language": 420_000,
+    "summarize": 420_000,
+    "en_de": 330_000,
+}  # of --sample
 
 
 def die(message):
     sys.exit(f"fetch_debian_text: {message}")
 
 
-# ---- getting the index -------------------------------------------------------------------------------------------------------------------------
+# ---- getting the index
+# -------------------------------------------------------------------------------------------------------------------------
 
 
 def update_lists(folder):
@@ -50,12 +60,33 @@ def update_lists(folder):
         os.makedirs(os.path.join(folder, name))
     if not shutil.which("apt-get"):
         die("apt-get is missing: this script needs a Debian machine")
-    command = ["apt-get", "update", "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache",
-               "-o", "Acquire::Languages=en,de,fr", "-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=30",
-               "-o", "APT::Update::Error-Mode=any"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "LC_ALL": "C"})
+    command = [
+        "apt-get",
+        "update",
+        "-o",
+        f"Dir::State::Lists={folder}/lists",
+        "-o",
+        f"Dir::Cache={folder}/cache",
+        "-o",
+        "Acquire::Languages=en,de,fr",
+        "-o",
+        "Acquire::Retries=2",
+        "-o",
+        "Acquire::http::Timeout=30",
+        "-o",
+        "APT::Update::Error-Mode=any",
+    ]
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "LC_ALL": "C"},
+    )
     if not any(n.endswith("InRelease") for n in os.listdir(f"{folder}/lists")):
-        die(f"apt-get update brought nothing (no network?), existing files are left alone; it said:\n{done.stdout.strip()}")
+        die(
+            f"apt-get update brought nothing (no network?), existing files are left alone; it said:\n{done.stdout.strip()}"
+        )
 
 
 def find_release(lists):
@@ -65,9 +96,15 @@ def find_release(lists):
         if not name.endswith("_InRelease"):
             continue
         with open(f"{lists}/{name}", encoding="utf-8") as f:
-            facts = dict(re.findall(r"^(Origin|Label|Codename|Version|Date): (.*)$", f.read(), re.M))
-        if facts.get("Origin") == "Debian" and facts.get("Label") == "Debian" and "-" not in facts.get("Codename", "-"):
-            found.append((name[:-len("InRelease")], facts))
+            facts = dict(
+                re.findall(r"^(Origin|Label|Codename|Version|Date): (.*)$", f.read(), re.M)
+            )
+        if (
+            facts.get("Origin") == "Debian"
+            and facts.get("Label") == "Debian"
+            and "-" not in facts.get("Codename", "-")
+        ):
+            found.append((name[: -len("InRelease")], facts))
     if not found:
         die("the package sources of this machine name no Debian release")
     with open("/etc/os-release", encoding="utf-8") as f:
@@ -76,18 +113,30 @@ def find_release(lists):
 
 
 def read_stanzas(lists, prefix, pattern):
-    """Stanzas of the one downloaded index whose name matches PATTERN, as dicts; continuation lines keep their leading space."""
-    names = [n for n in os.listdir(lists) if n.startswith(prefix) and re.search(pattern, n[len(prefix):])]
+    """Stanzas of the one downloaded index whose name matches PATTERN, as dicts; continuation
+    lines keep their leading space."""
+    names = [
+        n
+        for n in os.listdir(lists)
+        if n.startswith(prefix) and re.search(pattern, n[len(prefix) :])
+    ]
     if not names:
-        die(f"apt brought no index matching {pattern} (mirror or network trouble), existing files are left alone")
-    done = subprocess.run(["/usr/lib/apt/apt-helper", "cat-file", f"{lists}/{names[0]}"], stdout=subprocess.PIPE, check=True)
+        die(
+            f"apt brought no index matching {pattern} (mirror or network trouble), existing files are left alone"
+        )
+    done = subprocess.run(
+        ["/usr/lib/apt/apt-helper", "cat-file", f"{lists}/{names[0]}"],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
     for stanza in done.stdout.decode("utf-8", "replace").split("\n\n"):
         fields = re.findall(r"^([A-Za-z0-9-]+):[ ]?(.*(?:\n[ \t].*)*)", stanza, re.M)
         if fields:
             yield dict(fields)
 
 
-# ---- texts -------------------------------------------------------------------------------------------------------------------------------------
+# ---- texts
+# -------------------------------------------------------------------------------------------------------------------------------------
 
 
 def clean(text):
@@ -100,13 +149,19 @@ def normal(text):
 
 
 def parse_description(field):
-    """Synopsis and blocks of a Description field. A block lies between ' .' lines and is (prose, verbatim): lines set off by more spaces are lists."""
+    """Synopsis and blocks of a Description field. A block lies between ' .' lines and is (prose,
+    verbatim): lines set off by more spaces are lists."""
     synopsis, _, rest = field.partition("\n")
     blocks = []
     for block in re.split(r"\n[ \t]*\.[ \t]*(?=\n|$)", "\n" + rest):
         lines = [line for line in block.split("\n") if line.strip()]
         if lines:
-            blocks.append((clean(" ".join(x for x in lines if not x.startswith("  "))), any(x.startswith("  ") for x in lines)))
+            blocks.append(
+                (
+                    clean(" ".join(x for x in lines if not x.startswith("  "))),
+                    any(x.startswith("  ") for x in lines),
+                )
+            )
     return clean(synopsis), blocks
 
 
@@ -139,19 +194,27 @@ def read_packages(lists, prefix):
     texts = {lang: {} for lang in ("en", "de", "fr")}
     for lang, table in texts.items():
         for s in read_stanzas(lists, prefix, rf"main_i18n_Translation-{lang}(\.\w+)?$"):
-            table.setdefault(s.get("Description-md5"), parse_description(s.get(f"Description-{lang}", "")))
+            table.setdefault(
+                s.get("Description-md5"), parse_description(s.get(f"Description-{lang}", ""))
+            )
     packages = {}
     for s in read_stanzas(lists, prefix, r"main_binary-\w+_Packages(\.\w+)?$"):
         md5 = s.get("Description-md5")
         if md5 not in texts["en"]:
             continue
         source = s.get("Source", s["Package"]).split()[0]
-        packages[s["Package"]] = {"name": s["Package"], "source": source, "section": s.get("Section", ""), "split": split_of(source),
-                                  **{lang: table.get(md5) for lang, table in texts.items()}}
+        packages[s["Package"]] = {
+            "name": s["Package"],
+            "source": source,
+            "section": s.get("Section", ""),
+            "split": split_of(source),
+            **{lang: table.get(md5) for lang, table in texts.items()},
+        }
     return sorted(packages.values(), key=lambda p: (p["source"], p["name"]))
 
 
-# ---- sets --------------------------------------------------------------------------------------------------------------------------------------
+# ---- sets
+# --------------------------------------------------------------------------------------------------------------------------------------
 
 
 def labelled(packages, labels):
@@ -169,7 +232,8 @@ def summaries(packages):
 
 
 def translated(lang, ours, theirs):
-    """True for a text that was translated: DDTP marks open paragraphs <trans>, and an unchanged one teaches nothing."""
+    """True for a text that was translated: DDTP marks open paragraphs <trans>, and an unchanged
+    one teaches nothing."""
     return ours and theirs and "<trans" not in theirs and normal(ours) != normal(theirs)
 
 
@@ -200,7 +264,8 @@ def split_rows(rows):
 
 
 def pretraining(packages):
-    """Documents: lists of paragraphs. Held-out sources are left out, and so are paragraphs that they share with others."""
+    """Documents: lists of paragraphs. Held-out sources are left out, and so are paragraphs that
+    they share with others."""
     seen = {normal(b) for p in packages if p["split"] != "train" for b, _ in p["en"][1]}
     for p in packages:
         if p["split"] != "train":
@@ -216,8 +281,11 @@ def pretraining(packages):
 
 
 def make_sets(packages):
-    sets = {"section": split_rows(labelled(packages, SECTIONS)), "language": split_rows(labelled(packages, LANGUAGES)),
-            "summarize": split_rows(summaries(packages))}
+    sets = {
+        "section": split_rows(labelled(packages, SECTIONS)),
+        "language": split_rows(labelled(packages, LANGUAGES)),
+        "summarize": split_rows(summaries(packages)),
+    }
     for lang in ("de", "fr"):
         sets[f"en_{lang}"] = split_rows(paragraph_pairs(packages, lang))
         sets[f"en_{lang}_synopsis"] = split_rows(synopsis_pairs(packages, lang))
@@ -240,11 +308,15 @@ def sample(documents, sets):
     for name, splits in sets.items():
         if name in SAMPLE_BYTES:
             part = {"train": 0.7, "dev": 0.1, "test": 0.2}
-            small[name] = {s: thin(rows, "\t".join, int(SAMPLE_BYTES[name] * part[s])) for s, rows in splits.items()}
+            small[name] = {
+                s: thin(rows, "\t".join, int(SAMPLE_BYTES[name] * part[s]))
+                for s, rows in splits.items()
+            }
     return thin(documents, "\n".join, SAMPLE_BYTES["pretrain"]), small
 
 
-# ---- writing -----------------------------------------------------------------------------------------------------------------------------------
+# ---- writing
+# -----------------------------------------------------------------------------------------------------------------------------------
 
 
 def write_all(out, work, documents, sets, facts):
@@ -258,9 +330,15 @@ def write_all(out, work, documents, sets, facts):
     files = {}
     for name, text in contents.items():
         if not text:
-            die(f"{name} would be empty: the index is not what this script expects; existing files are left alone")
+            die(
+                f"{name} would be empty: the index is not what this script expects; existing files are left alone"
+            )
         data = text.encode()
-        files[name] = {"rows": rows[name], "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        files[name] = {
+            "rows": rows[name],
+            "bytes": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
         with open(f"{work}/{name}", "wb") as f:
             f.write(data)
     with open(f"{work}/MANIFEST.json", "w", encoding="utf-8") as f:
@@ -272,9 +350,13 @@ def write_all(out, work, documents, sets, facts):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", help="folder to write to; created when missing")
-    parser.add_argument("--sample", action="store_true", help="write a small deterministic sample, at most 3 MB")
+    parser.add_argument(
+        "--sample", action="store_true", help="write a small deterministic sample, at most 3 MB"
+    )
     args = parser.parse_args()
     os.makedirs(args.out, exist_ok=True)
     work = os.path.abspath(tempfile.mkdtemp(prefix=".fetch-", dir=args.out))
@@ -286,8 +368,14 @@ def main():
         documents, sets = make_sets(packages)
         if args.sample:
             documents, sets = sample(documents, sets)
-        facts = {"release": release, "fetched": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "packages": len(packages),
-                 "split_percent": SPLITS, "split_by": "source package", "sample": args.sample}
+        facts = {
+            "release": release,
+            "fetched": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+            "packages": len(packages),
+            "split_percent": SPLITS,
+            "split_by": "source package",
+            "sample": args.sample,
+        }
         for name, f in write_all(args.out, work, documents, sets, facts).items():
             print(f"{name:28} {f['rows']:8} rows {f['bytes']:12} bytes")
     finally:

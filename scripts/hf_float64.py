@@ -1,7 +1,9 @@
 """Makes Hugging Face's T5 compute in float64 throughout: import this before building a model.
 
-T5 there drops to float32 in two places even when the model is float64: the mean square of the norm and the softmax. Both casts are taken out here (and only
-the casts), or nothing could agree to more than eight digits."""
+T5 there drops to float32 in two places even when the model is float64: the mean square of the
+norm and the softmax. Both casts are taken out here (and only the casts), or nothing could agree
+to more than eight digits."""
+
 import torch, transformers
 
 
@@ -12,4 +14,6 @@ def norm_in_float64(self, x):
 transformers.models.t5.modeling_t5.T5LayerNorm.forward = norm_in_float64
 plain_float, plain_softmax = torch.Tensor.float, torch.nn.functional.softmax
 torch.Tensor.float = lambda x: x if x.dtype == torch.float64 else plain_float(x)
-torch.nn.functional.softmax = lambda x, dim=None, dtype=None, **rest: plain_softmax(x, dim=dim, dtype=None if dtype == torch.float32 else dtype)
+torch.nn.functional.softmax = lambda x, dim=None, dtype=None, **rest: plain_softmax(
+    x, dim=dim, dtype=None if dtype == torch.float32 else dtype
+)

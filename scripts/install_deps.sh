@@ -1,11 +1,13 @@
 #!/bin/bash
-# Installs what Cloze needs on Debian 12 and nothing else: a compiler, libraries, and one Python package in .venv of this folder.
+# Installs what Cloze needs on Debian 12 and nothing else: a compiler, libraries, and one Python
+# package in .venv of this folder.
 #
 #   scripts/install_deps.sh                 to build, test, and prepare the default data
 #   scripts/install_deps.sh --debian-only   without the Python package (PyPI): the sample of the data then still works
 #   scripts/install_deps.sh --oracles       also the Python packages that make the fixtures of tests/ (some 3 GB, no program needs them)
 #
-# Run it as root, or as a user who may use sudo. What is there already is left alone, so a second run takes a second.
+# Run it as root, or as a user who may use sudo. What is there already is left alone, so a second
+# run takes a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -50,7 +52,8 @@ install_debian() {
   [ ${#wanted[@]} -gt 0 ] || return 0
   [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "not root, and there is no sudo. Have root run: apt-get install ${wanted[*]}"
   echo "installing from Debian: ${wanted[*]}"
-  # Old lists often do; they are brought up to date when they don't. What apt says of the first try is noise then.
+  # Old lists often do; they are brought up to date when they don't. What apt says of the first
+  # try is noise then.
   as_root apt-get install -y --no-install-recommends "${wanted[@]}" >/dev/null 2>&1 && return 0
   as_root apt-get update -q || die "apt-get update failed; is there a network, and do the package sources of this machine work?"
   as_root apt-get install -y -q --no-install-recommends "${wanted[@]}" || die "apt-get could not install: ${wanted[*]}"

@@ -1,12 +1,15 @@
 #!/bin/bash
-# Kills `cloze run` until N kills have landed, letting it go on after each, and compares what every finished run leaves with an undisturbed run: `metrics`
-# of result.json, every stage's metrics, and every saved model, byte for byte. Kills take turns: one at any instant of a run, then one at some instant
-# of a stage of each kind that the experiment has, seen by the stage's folder. Every kind has to be hit, or the test fails.
+# Kills `cloze run` until N kills have landed, letting it go on after each, and compares what
+# every finished run leaves with an undisturbed run: `metrics` of result.json, every stage's
+# metrics, and every saved model, byte for byte. Kills take turns: one at any instant of a run,
+# then one at some instant of a stage of each kind that the experiment has, seen by the stage's
+# folder. Every kind has to be hit, or the test fails.
 #
 #   scripts/kill_test.sh N FILE [words for cloze run, but not --out]
 #
-# Environment: CLOZE (default build/bin/cloze), SEED (of the instants; default the time), OUT (scratch folder, default a new one below /tmp, removed after).
-# Exit code: 0 all the same, 1 something differs or a run failed, 2 wrong usage.
+# Environment: CLOZE (default build/bin/cloze), SEED (of the instants; default the time), OUT
+# (scratch folder, default a new one below /tmp, removed after). Exit code: 0 all the same, 1
+# something differs or a run failed, 2 wrong usage.
 set -u
 if [ $# -lt 2 ] || ! [ "$1" -ge 1 ] 2>/dev/null; then sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; fi
 n=$1; shift
@@ -18,7 +21,8 @@ RANDOM=${SEED:=$(date +%s)}
 echo "SEED=$SEED"
 
 now() { date +%s%N; }
-# What may not differ: the metrics and the weights, not times; a stage's hash knows the folder of the model it starts from.
+# What may not differ: the metrics and the weights, not times; a stage's hash knows the folder of
+# the model it starts from.
 facts() {
   (cd "$1" && sed -n '/"metrics"/,$p' result.json &&
     for f in stages/*/result.json; do echo "$f"; sed '/"config_hash"/d; /"measured": {/,/}/d' "$f"; done &&

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/report/report.csv and report.json: what a report must say of the made-up run of tests/experiment/setup.c, worked out by NumPy and
-SciPy. The sentences under `remarks` are written here by hand. report.txt beside them was read against these numbers.
+"""Makes tests/fixtures/report/report.csv and report.json: what a report must say of the made-up
+run of tests/experiment/setup.c, worked out by NumPy and SciPy. The sentences under `remarks` are
+written here by hand. report.txt beside them was read against these numbers.
 
   make_report_fixtures.py FOLDER
 """
+
 import json
 import sys
 
@@ -33,7 +35,12 @@ REMARKS = [
 
 def interval(x):
     n = len(x)
-    return {"mean": np.mean(x), "deviation": np.std(x, ddof=1), "half_interval": stats.t.ppf(0.975, n - 1) * stats.sem(x), "seeds": n}
+    return {
+        "mean": np.mean(x),
+        "deviation": np.std(x, ddof=1),
+        "half_interval": stats.t.ppf(0.975, n - 1) * stats.sem(x),
+        "seeds": n,
+    }
 
 
 def cell(column, row):
@@ -46,8 +53,12 @@ def cell(column, row):
         "values": list(values[row]),
         "ours": ours,
         "difference": difference,
-        "excludes_zero": bool(abs(difference["mean"]) > difference["half_interval"]) if difference else None,
-        "beats_baseline": None if baseline is None else bool(ours["mean"] - ours["half_interval"] > baseline),
+        "excludes_zero": bool(abs(difference["mean"]) > difference["half_interval"])
+        if difference
+        else None,
+        "beats_baseline": None
+        if baseline is None
+        else bool(ours["mean"] - ours["half_interval"] > baseline),
         "paper": PAPER[row] if paper else None,
     }
 
@@ -55,7 +66,11 @@ def cell(column, row):
 def described(column):
     name, unit, note, paper, noise, baseline, values = column
     means = values.mean(axis=1)
-    rank = {"spearman": stats.spearmanr(means, PAPER)[0], "kendall": stats.kendalltau(means, PAPER)[0], "rows": len(ROWS)}
+    rank = {
+        "spearman": stats.spearmanr(means, PAPER)[0],
+        "kendall": stats.kendalltau(means, PAPER)[0],
+        "rows": len(ROWS),
+    }
     return {
         "name": name,
         "unit": unit,
@@ -84,8 +99,16 @@ def csv_line(column, row):
     c, d = cell(column, row), described(column)
     ours, difference = c["ours"], c["difference"] or {"mean": None, "half_interval": None}
     fields = [quoted(c["row"]), c["column"], column[1] or "", str(len(SEEDS))]
-    fields += [real(ours[k]) for k in ("mean", "deviation", "half_interval")] + [real(difference[k]) for k in ("mean", "half_interval")]
-    fields += [said(c["excludes_zero"]), d["baseline_kind"] or "", real(d["baseline"]), said(c["beats_baseline"]), real(c["paper"])]
+    fields += [real(ours[k]) for k in ("mean", "deviation", "half_interval")] + [
+        real(difference[k]) for k in ("mean", "half_interval")
+    ]
+    fields += [
+        said(c["excludes_zero"]),
+        d["baseline_kind"] or "",
+        real(d["baseline"]),
+        said(c["beats_baseline"]),
+        real(c["paper"]),
+    ]
     return ",".join(fields + [real(v) for v in c["values"]])
 
 
@@ -93,7 +116,9 @@ def main(folder):
     header = "row,column,unit,seeds,mean,deviation,half_interval,difference,difference_half_interval,excludes_zero,baseline_kind,baseline,"
     header += "beats_baseline,paper" + "".join(",seed_%d" % s for s in SEEDS)
     with open(folder + "/report.csv", "w") as f:
-        f.write("\n".join([header] + [csv_line(c, r) for c in COLUMNS for r in range(len(ROWS))]) + "\n")
+        f.write(
+            "\n".join([header] + [csv_line(c, r) for c in COLUMNS for r in range(len(ROWS))]) + "\n"
+        )
     report = {
         "title": 'a <made> up & "run"',
         "source": "nowhere",
@@ -103,7 +128,10 @@ def main(folder):
         "stages": 24,
         "columns": [described(c) for c in COLUMNS],
         "cells": [cell(c, r) for c in COLUMNS for r in range(len(ROWS))],
-        "costs": [{"row": r, "steps": 7 + i, "tokens": 1500, "seconds": 4, "seeds": 3} for i, r in enumerate(ROWS)],
+        "costs": [
+            {"row": r, "steps": 7 + i, "tokens": 1500, "seconds": 4, "seeds": 3}
+            for i, r in enumerate(ROWS)
+        ],
         "remarks": REMARKS,
     }
     made_with = "numpy %s, scipy %s" % (np.__version__, scipy.__version__)

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/safetensors/library.safetensors with the safetensors library, and checks files that Cloze wrote.
+"""Makes tests/fixtures/safetensors/library.safetensors with the safetensors library, and checks
+files that Cloze wrote.
 
     make_safetensors_fixture.py make FILE      write the fixture; library versions go into its __metadata__
     make_safetensors_fixture.py check FOLDER   load what `test_safetensors write FOLDER` left there and compare with the known values
 
-Needs numpy and safetensors; torch for BF16. Element i of a tensor whose dtype is D holds (i - 3) / 8, exact in every format.
+Needs numpy and safetensors; torch for BF16. Element i of a tensor whose dtype is D holds (i - 3)
+/ 8, exact in every format.
 """
 
 import json
@@ -53,7 +55,9 @@ def check(folder):
             for name in names:
                 shape, dtype = table(torch)[name]
                 got, want = f.get_tensor(name), values(torch, shape, dtype)
-                assert got.dtype == want.dtype and got.shape == want.shape and torch.equal(got, want), name
+                assert (
+                    got.dtype == want.dtype and got.shape == want.shape and torch.equal(got, want)
+                ), name
         print(f"{path}: {len(names)} tensors equal")
 
     every = [n for n in table(torch)]
@@ -63,7 +67,10 @@ def check(folder):
     shards = sorted(set(index["weight_map"].values()))
     assert len(shards) > 1 and sorted(index["weight_map"]) == sorted(every)
     for shard in shards:
-        same(os.path.join(folder, "many", shard), [n for n, s in index["weight_map"].items() if s == shard])
+        same(
+            os.path.join(folder, "many", shard),
+            [n for n, s in index["weight_map"].items() if s == shard],
+        )
 
 
 if __name__ == "__main__":

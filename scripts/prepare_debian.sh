@@ -1,12 +1,15 @@
 #!/bin/bash
-# Makes the default data: texts of Debian's package index, a vocabulary trained on them, and the corpus that pretraining reads.
+# Makes the default data: texts of Debian's package index, a vocabulary trained on them, and the
+# corpus that pretraining reads.
 #
 #   scripts/prepare_debian.sh [OUT]            fetches the whole sets into OUT (default data/debian), some 20 MB over the network
 #   scripts/prepare_debian.sh --sample [OUT]   takes the sample in the repository instead (default data/sample): no network, no Python
 #
-# OUT receives pretrain.txt and the .tsv files that scripts/fetch_debian_text.py lists, tokenizer.json, and pretrain.h5. A step whose result is newer than
-# what it is made from is skipped, and each result is moved to its place once it is whole, so this can be stopped and run again.
-# $CLOZE names the program (default: the release build, else `cloze` on the PATH); $PYTHON the interpreter (default: .venv's).
+# OUT receives pretrain.txt and the .tsv files that scripts/fetch_debian_text.py lists,
+# tokenizer.json, and pretrain.h5. A step whose result is newer than what it is made from is
+# skipped, and each result is moved to its place once it is whole, so this can be stopped and run
+# again. $CLOZE names the program (default: the release build, else `cloze` on the PATH); $PYTHON
+# the interpreter (default: .venv's).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")

@@ -1,5 +1,6 @@
 #!/bin/bash
-# From a fresh clone to the first table: installs what is needed, builds, fetches the data, and runs experiments/quickstart.yaml.
+# From a fresh clone to the first table: installs what is needed, builds, fetches the data, and
+# runs experiments/quickstart.yaml.
 #
 #   scripts/quickstart.sh [key=value ...]     words go to `cloze run`, for example --seeds 2
 #

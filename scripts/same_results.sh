@@ -1,12 +1,14 @@
 #!/bin/bash
-# Shows that this tree computes what another commit computes, byte for byte, on this machine: for changes that
-# move, rename and restructure. Builds COMMIT below build/same, runs the same experiments with both programs,
-# and compares the `metrics` of every result.json, every metrics.jsonl, all predictions and all saved weights.
+# Shows that this tree computes what another commit computes, byte for byte, on this machine: for
+# changes that move, rename and restructure. Builds COMMIT below build/same, runs the same
+# experiments with both programs, and compares the `metrics` of every result.json, every
+# metrics.jsonl, all predictions and all saved weights.
 #
 #   scripts/same_results.sh COMMIT           quickstart at scale test, the same stopped and resumed many times, own_task
 #   scripts/same_results.sh COMMIT --whole   and the quickstart as README runs it (data/debian; seven minutes each)
 #
-# Environment: JOBS (of the build; default 2). Exit code: 0 all the same, 1 something differs, 2 wrong usage.
+# Environment: JOBS (of the build; default 2). Exit code: 0 all the same, 1 something differs, 2
+# wrong usage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case "${1-}" in "" | -*) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 2 ;; esac
@@ -26,8 +28,8 @@ fi
 cmake --build --preset release -j "${JOBS-2}" --target cloze >/dev/null
 CLOZE=$root/build/release/bin/cloze scripts/prepare_debian.sh --sample >/dev/null
 
-# What may not differ. Stages are sorted by contents, not by folder, since a folder's name is a hash that a change of
-# structure may change.
+# What may not differ. Stages are sorted by contents, not by folder, since a folder's name is a
+# hash that a change of structure may change.
 facts() {
   (cd "$1" && sed -n '/"metrics"/,$p' result.json &&
     for f in stages/*/result.json; do sed '/"config_hash"/d; /"measured": {/,/}/d' "$f" | sha256sum; done | sort &&
