@@ -4,15 +4,18 @@
 # experiments with both programs, and compares the `metrics` of every result.json, every
 # metrics.jsonl, all predictions and all saved weights.
 #
-#   scripts/same_results.sh COMMIT           quickstart at scale test, the same stopped and resumed many times, own_task
-#   scripts/same_results.sh COMMIT --whole   and the quickstart as README runs it (data/debian; seven minutes each)
+#   scripts/same_results.sh COMMIT           quickstart at scale test, the same stopped and resumed
+#                                            many times, and own_task
+#   scripts/same_results.sh COMMIT --whole   and the quickstart as README runs it (data/debian,
+#                                            seven minutes each)
 #
 # Environment: JOBS (of the build; default 2). Exit code: 0 all the same, 1 something differs, 2
 # wrong usage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-case "${1-}" in "" | -*) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 2 ;; esac
-commit=$(git rev-parse --verify --quiet "$1^{commit}") || { echo "same_results.sh: no commit $1" >&2 && exit 2; }
+case "${1-}" in "" | -*) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 2 ;; esac
+commit=$(git rev-parse --verify --quiet "$1^{commit}") ||
+  { echo "same_results.sh: no commit $1" >&2 && exit 2; }
 whole=${2-}
 root=$PWD same=$PWD/build/same
 mkdir -p "$same"
@@ -23,19 +26,24 @@ if [ ! -x "$old/build/release/bin/cloze" ]; then
   rm -rf "$old"
   git clone --quiet --shared . "$old"
   git -C "$old" checkout --quiet "$commit"
-  (cd "$old" && cmake --preset release -DCZ_TESTS=OFF >/dev/null && cmake --build --preset release -j "${JOBS-2}" >/dev/null)
+  (cd "$old" && cmake --preset release -DCZ_TESTS=OFF && cmake --build --preset release \
+    -j "${JOBS-2}") >/dev/null
 fi
 cmake --build --preset release -j "${JOBS-2}" --target cloze >/dev/null
 CLOZE=$root/build/release/bin/cloze scripts/prepare_debian.sh --sample >/dev/null
 
 # What may not differ. Stages are sorted by contents, not by folder, since a folder's name is a
 # hash that a change of structure may change.
-facts() {
-  (cd "$1" && sed -n '/"metrics"/,$p' result.json &&
-    for f in stages/*/result.json; do sed '/"config_hash"/d; /"measured": {/,/}/d' "$f" | sha256sum; done | sort &&
-    find . -name '*.safetensors' -o -name 'metrics.jsonl' -o -name 'predictions.*' | sed 's!.*/!!' | sort | uniq -c &&
-    find . -name '*.safetensors' -o -name 'metrics.jsonl' -o -name 'predictions.*' | xargs sha256sum | cut -d' ' -f1 | sort)
-}
+facts() (
+  cd "$1" || return 1
+  sed -n '/"metrics"/,$p' result.json
+  for f in stages/*/result.json; do
+    sed '/"config_hash"/d; /"measured": {/,/}/d' "$f" | sha256sum
+  done | sort
+  find . -name '*.safetensors' -o -name 'metrics.jsonl' -o -name 'predictions.*' >"$same/files"
+  sed 's!.*/!!' "$same/files" | sort | uniq -c
+  xargs sha256sum <"$same/files" | cut -d' ' -f1 | sort
+)
 
 # run_with PROGRAM OUT FILE [words]
 run_with() {
@@ -68,9 +76,13 @@ compare() {
   facts "$same/new-$name" >"$same/new-$name.facts"
   sha256sum <"$same/old-$name.facts" | sed "s/ .*/  $(git rev-parse --short "$commit")/"
   sha256sum <"$same/new-$name.facts" | sed "s/ .*/  this tree ($(git describe --always --dirty))/"
-  diff -q "$same/old-$name.facts" "$same/new-$name.facts" >/dev/null || { echo "   DIFFERS: diff $same/{old,new}-$name.facts" && differ=1; }
+  cmp -s "$same/old-$name.facts" "$same/new-$name.facts" ||
+    { echo "   DIFFERS: diff $same/{old,new}-$name.facts" && differ=1; }
 }
-for data in sample debian; do [ ! -d "data/$data" ] || [ -e "$old/data/$data" ] || { mkdir -p "$old/data" && ln -s "$root/data/$data" "$old/data/$data"; }; done
+for data in sample debian; do
+  [ -d "data/$data" ] && [ ! -e "$old/data/$data" ] || continue
+  mkdir -p "$old/data" && ln -s "$root/data/$data" "$old/data/$data"
+done
 compare test run_with experiments/quickstart.yaml --scale test
 compare stopped run_stopped experiments/quickstart.yaml --scale test
 compare own_task run_with experiments/quickstart/own_task.yaml
