@@ -16,29 +16,55 @@
 #include "base/mem.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 typedef enum cz_key_type {
   CZ_KEY_INT,  /* int64_t */
   CZ_KEY_REAL, /* double */
   CZ_KEY_BOOL, /* bool */
-  CZ_KEY_TEXT, /* const char *, owned by the configuration's arena (or the table, when it is the
+  CZ_KEY_TEXT, /* const char *, owned by the configuration's arena (or by the table, when it is the
                   default) */
-  CZ_KEY_ENUM, /* int: index into choices */
-  CZ_KEY_TREE /* a mapping or a list that the caller reads itself: in the table for its spelling and
-                 help; choices[0] says what it holds */
+  CZ_KEY_ENUM, /* int or an enumeration: index into choices */
+  CZ_KEY_TREE  /* a mapping or a list that the caller reads itself */
 } cz_key_type;
 
+/* One key of a section. A table is an array of these, each written with one of the three
+ * macros below; members that are not named are zero. */
 typedef struct cz_key_spec {
   const char *name;
   cz_key_type type;
   size_t offset;        /* of the member in the section's struct */
   const char *fallback; /* default as text; null: the key must be given */
-  double min, max; /* of numbers, both included (INFINITY leaves one side open); ignored when min ==
-                      max == 0 */
-  const char *const *choices; /* of enums, null-terminated */
+  double min, max;      /* of numbers, both included; INFINITY leaves one side open, 0 and 0 both */
+  const char *const *choices; /* of ENUM, null-terminated */
+  const char *holds;          /* of TREE: what kind of list or mapping it is, for the help */
   const char *unit;           /* "tokens", "steps", ...; or null */
   const char *help;           /* one sentence */
 } cz_key_spec;
+
+/* A key of the struct STRUCT, called as its MEMBER; TYPE is INT, REAL, BOOL, TEXT or ENUM
+ * and must be that of the member, or the table does not compile:
+ *
+ *   CZ_KEY(cz_train_keys, steps, INT, .min = 1, .max = 1e12, .unit = "steps", .help = "...")
+ */
+#define CZ_KEY(STRUCT, MEMBER, TYPE, ...) CZ_KEY_AS(#MEMBER, STRUCT, MEMBER, TYPE, __VA_ARGS__)
+
+/* The same with a spelling of its own, for C's keywords and members of members. */
+#define CZ_KEY_AS(NAME, STRUCT, MEMBER, TYPE, ...)                                                 \
+  {                                                                                                \
+    .name = NAME, .type = CZ_KEY_##TYPE,                                                           \
+    .offset = offsetof(STRUCT, MEMBER) * CZ_KEY_FITS_##TYPE(((STRUCT *)0)->MEMBER), __VA_ARGS__    \
+  }
+#define CZ_KEY_FITS_INT(x)  _Generic((x), int64_t : 1)
+#define CZ_KEY_FITS_REAL(x) _Generic((x), double : 1)
+#define CZ_KEY_FITS_BOOL(x) _Generic((x), bool : 1)
+#define CZ_KEY_FITS_TEXT(x) _Generic((x), const char * : 1)
+#define CZ_KEY_FITS_ENUM(x) _Generic((x), int : 1, unsigned : 1)
+
+/* A key that the caller reads itself; in the table for its spelling and its help. */
+#define CZ_KEY_OTHER(NAME, TYPE, ...)                                                              \
+  { .name = NAME, .type = CZ_KEY_##TYPE, __VA_ARGS__ }
 
 typedef struct cz_section {
   const char *name; /* "objective", "model", ... */
@@ -112,6 +138,11 @@ CZ_MUST cz_status cz_config_choice(int *out, const cz_config_node *node,
 
 /* A complaint that points at a node. */
 cz_status cz_config_error(const cz_config_node *node, const char *format, ...) CZ_PRINTF(2, 3);
+CZ_MUST cz_status cz_config_blame(const cz_config_node *node, cz_status status);
+
+/* The status of EXPR, with a CZ_EUSAGE from below made to point at NODE: whoever refuses a
+ * value need not know where it was written. Other codes pass as they are. */
+#define CZ_AT(node, expr) cz_config_blame((node), (expr))
 
 /* Sections. */
 CZ_MUST cz_status cz_config_known(const cz_config_node *node, const cz_section *section);

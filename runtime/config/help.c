@@ -8,7 +8,7 @@
 
 static cz_status add_type(cz_buf *out, const cz_key_spec *key) {
   static const char *const names[] = {"integer", "number", "true or false", "text"};
-  if (key->type == CZ_KEY_TREE) return cz_buf_addf(out, "%s", key->choices[0]);
+  if (key->type == CZ_KEY_TREE) return cz_buf_addf(out, "%s", key->holds);
   if (key->type != CZ_KEY_ENUM) return cz_buf_addf(out, "%s", names[key->type]);
   for (int i = 0; key->choices[i]; i++)
     CZ_TRY(cz_buf_addf(out, "%s%s", i ? " or " : "", key->choices[i]));

@@ -162,6 +162,12 @@ cz_status cz_config_error(const cz_config_node *node, const char *format, ...) {
   return st;
 }
 
+/** STATUS as it is, unless it is CZ_EUSAGE: then the last message again, with NODE's place
+ * before it. Use through CZ_AT. */
+cz_status cz_config_blame(const cz_config_node *node, cz_status status) {
+  return status == CZ_EUSAGE ? cz_config_error(node, "%s", cz_error_message()) : status;
+}
+
 /** Raises CZ_EUSAGE for WORD, which is none of NAMES: the nearest spelling, or all of
  * them. WHAT: "unknown key", "unknown scale". */
 cz_status cz__config_unknown(cz__config_place at, const char *path, const char *what,

@@ -20,8 +20,10 @@ typedef struct cz_source {
 
 /* How tasks share a mixture (docs/t5.md 5.3): rate of task m is proportional to
  * min(examples, limit)^(1 / temperature), or all are equal. */
+typedef enum cz_mixing_rule { CZ_MIXING_PROPORTIONAL, CZ_MIXING_EQUAL } cz_mixing_rule;
+
 typedef struct cz_mixing {
-  bool equal;
+  cz_mixing_rule rule;
   double limit;       /* K, examples; 0: none */
   double temperature; /* T, at least 1; 1 is examples-proportional */
 } cz_mixing;

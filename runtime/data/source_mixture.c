@@ -33,7 +33,7 @@ typedef struct mixture {
  * CZ_EINVAL for an empty task or a rule out of range. */
 cz_status cz_mixing_rates(double *rates, const int64_t *examples, int tasks,
                           const cz_mixing *rule) {
-  if (!rule->equal &&
+  if (rule->rule != CZ_MIXING_EQUAL &&
       (!(rule->limit >= 0) || !(rule->temperature >= 1) || !isfinite(rule->temperature)))
     return CZ_FAIL(CZ_EINVAL,
                    "mixing: limit %g must not be negative and temperature %g not below 1",
@@ -44,7 +44,7 @@ cz_status cz_mixing_rates(double *rates, const int64_t *examples, int tasks,
       return CZ_FAIL(CZ_EINVAL, "mixing: task %d has %lld examples", m, (long long)examples[m]);
     double e = (double)examples[m];
     if (rule->limit > 0 && e > rule->limit) e = rule->limit;
-    rates[m] = rule->equal ? 1 : pow(e, 1 / rule->temperature);
+    rates[m] = rule->rule == CZ_MIXING_EQUAL ? 1 : pow(e, 1 / rule->temperature);
     sum += rates[m];
   }
   for (int m = 0; m < tasks; m++) rates[m] /= sum;

@@ -22,18 +22,17 @@ typedef struct noise {
 static const char *const modes[] = {"paper", "code", "corrected", NULL};
 
 static const cz_key_spec noise_keys[] = {
-    {"inputs_length", CZ_KEY_INT, offsetof(noise, length), NULL, 1, INFINITY, NULL, "tokens",
-     "The cap of the inputs."},
-    {"steps", CZ_KEY_INT, offsetof(noise, steps), "10", 0, 0, NULL, "steps", "How long."},
-    {"noise_density", CZ_KEY_REAL, offsetof(noise, density), "0.15", 0, 1, NULL, NULL,
-     "Share of tokens that are noise."},
-    {"rate", CZ_KEY_REAL, offsetof(noise, rate), "1e-3", -INFINITY, 5, NULL, NULL,
-     "The learning rate."},
-    {"shuffle", CZ_KEY_BOOL, offsetof(noise, shuffle), "true", 0, 0, NULL, NULL,
-     "Whether to shuffle."},
-    {"title", CZ_KEY_TEXT, offsetof(noise, name), "", 0, 0, NULL, NULL, "A name."},
-    {"fidelity", CZ_KEY_ENUM, offsetof(noise, mode), "paper", 0, 0, modes, NULL,
-     "Which text to follow."},
+    CZ_KEY_AS("inputs_length", noise, length, INT, .min = 1, .max = INFINITY, .unit = "tokens",
+              .help = "The cap of the inputs."),
+    CZ_KEY(noise, steps, INT, .fallback = "10", .unit = "steps", .help = "How long."),
+    CZ_KEY_AS("noise_density", noise, density, REAL, .fallback = "0.15", .min = 0, .max = 1,
+              .help = "Share of tokens that are noise."),
+    CZ_KEY(noise, rate, REAL, .fallback = "1e-3", .min = -INFINITY, .max = 5,
+           .help = "The learning rate."),
+    CZ_KEY(noise, shuffle, BOOL, .fallback = "true", .help = "Whether to shuffle."),
+    CZ_KEY_AS("title", noise, name, TEXT, .fallback = "", .help = "A name."),
+    CZ_KEY_AS("fidelity", noise, mode, ENUM, .fallback = "paper", .choices = modes,
+              .help = "Which text to follow."),
 };
 static const cz_section noise_section =
     CZ_SECTION("objective", "What the model must guess.", noise_keys);

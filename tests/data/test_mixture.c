@@ -17,7 +17,8 @@ static void expect_rates(const cz_mixing *rule, const int64_t *examples, const d
 
 static void test_rates(void **state) {
   const int64_t examples[] = {100, 2500, 90000};
-  expect_rates(&(cz_mixing){.equal = true}, examples, (double[]){1 / 3., 1 / 3., 1 / 3.}, 3);
+  expect_rates(&(cz_mixing){.rule = CZ_MIXING_EQUAL}, examples, (double[]){1 / 3., 1 / 3., 1 / 3.},
+               3);
   expect_rates(&(cz_mixing){.temperature = 1}, examples,
                (double[]){100 / 92600., 2500 / 92600., 90000 / 92600.}, 3);
   expect_rates(&(cz_mixing){.temperature = 1, .limit = 2000}, examples,
@@ -31,8 +32,8 @@ static void test_rates(void **state) {
         "temperature 0.5");
   FAILS(cz_mixing_rates(rates, examples, 3, &(cz_mixing){.temperature = NAN}), CZ_EINVAL,
         "temperature nan");
-  FAILS(cz_mixing_rates(rates, (int64_t[]){1, 0}, 2, &(cz_mixing){.equal = true}), CZ_EINVAL,
-        "task 1 has 0 examples");
+  FAILS(cz_mixing_rates(rates, (int64_t[]){1, 0}, 2, &(cz_mixing){.rule = CZ_MIXING_EQUAL}),
+        CZ_EINVAL, "task 1 has 0 examples");
 }
 
 /* A task whose epoch E has sizes[E % 3] examples; an example tells its task, epoch and

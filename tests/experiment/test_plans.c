@@ -231,8 +231,9 @@ static void test_stage_keys_have_help(void **state) {
   for (int k = 0; k < 3; k++)
     for (const char *const *key = kinds[k]->keys; *key; key++) {
       size_t i = 0;
-      while (i < cz_stage_keys.n_keys && strcmp(cz_stage_keys.keys[i].name, *key)) i++;
-      if (i == cz_stage_keys.n_keys) fail_msg("the key %s of %s has no help", *key, kinds[k]->name);
+      while (i < cz_stage_section.n_keys && strcmp(cz_stage_section.keys[i].name, *key)) i++;
+      if (i == cz_stage_section.n_keys)
+        fail_msg("the key %s of %s has no help", *key, kinds[k]->name);
     }
 }
 

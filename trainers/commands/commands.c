@@ -6,7 +6,7 @@
 #include "commands/generate.h"
 #include "commands/graph.h"
 #include "commands/objective.h"
-#include "recipe/recipe.h"
+#include "stages/stage.h"
 #include "commands/stage.h"
 #include "commands/tokenize.h"
 #include "commands/trace.h"
@@ -65,7 +65,7 @@ cz_status cz_commands_document(FILE *out, const char *topic) {
   if (!strcmp(topic, "man")) return print_man(out), CZ_OK;
   cz_buf text = {0};
   cz_status st = cz_experiment_help(&text, !strcmp(topic, "keys.md"));
-  if (st == CZ_OK) st = cz_recipe_help(&text, !strcmp(topic, "keys.md"));
+  if (st == CZ_OK) st = cz_stage_help(&text, !strcmp(topic, "keys.md"));
   if (st == CZ_OK) fputs(text.data, out);
   cz_buf_free(&text);
   return st;

@@ -17,7 +17,7 @@ const char cz_graph_usage[] =
 static cz_status build_net(cz_net **net, cz_model **model, const cz_config_node *node,
                            cz_device *device, bool score) {
   cz_recipe stage;
-  cz_batch_keys batch;
+  cz_batch_plan batch;
   cz_train_keys train;
   cz_status st;
   CZ_GO(st, cz_recipe_open(&stage, node, device), done);

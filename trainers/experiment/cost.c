@@ -1,5 +1,6 @@
 #include "experiment/cost.h"
 #include "training/flops.h"
+#include "training/loop.h"
 #include "objectives/vocabulary.h"
 #include "recipe/tasks.h"
 
@@ -62,10 +63,7 @@ static cz_status mixture_lengths(const cz_recipe *s, const cz_tasklist *tasks, c
     cz_task_set_destroy(&set);
     CZ_TRY(st);
   }
-  cz_mixing rule = {.equal = tasks->mixing.mixing == CZ_MIXING_EQUAL,
-                    .limit = tasks->mixing.limit,
-                    .temperature = tasks->mixing.temperature};
-  CZ_TRY(cz_mixing_rates(rates, examples, tasks->n, &rule));
+  CZ_TRY(cz_mixing_rates(rates, examples, tasks->n, &tasks->mixing));
   cost->inputs = cost->targets = 0;
   for (int i = 0; i < tasks->n; i++) {
     cost->inputs += rates[i] * inputs[i];
@@ -74,7 +72,7 @@ static cz_status mixture_lengths(const cz_recipe *s, const cz_tasklist *tasks, c
   return CZ_OK;
 }
 
-static cz_status mean_lengths(const cz_recipe *s, bool pretrains, const cz_batch_keys *batch,
+static cz_status mean_lengths(const cz_recipe *s, bool pretrains, const cz_batch_plan *batch,
                               cz_stage_cost *cost) {
   const caps most = {
       .inputs =
@@ -101,7 +99,7 @@ static cz_status mean_lengths(const cz_recipe *s, bool pretrains, const cz_batch
 }
 
 static cz_status training_cost(cz_stage_cost *cost, const cz_recipe *s, bool pretrains) {
-  cz_batch_keys batch;
+  cz_batch_plan batch;
   cz_train_keys train;
   cz_model_config config;
   CZ_TRY(cz_recipe_section(s, &cz_batch_section, &batch));

@@ -4,62 +4,68 @@
 #include "stages/held_out.h"
 #include "stages/train.h"
 
-#include <math.h>
-
-#define TEXT(name, must, help)                                                                     \
-  { name, CZ_KEY_TEXT, 0, must, 0, 0, NULL, NULL, help }
-#define TREE(name, must, what, help)                                                               \
-  { name, CZ_KEY_TREE, 0, must, 0, 0, (const char *const[]){what}, NULL, help }
-
 static const cz_key_spec experiment_keys[] = {
-    TEXT("title", "", "what it is"),
-    TEXT("source", "", "where rows and the paper's values come from"),
-    TREE("notes", "", "text or list", "anything; not read"),
-    TEXT("data", "", "the folder that $data/ stands for in paths"),
-    TEXT("data_made_by", "",
-         "the command that makes this folder, for the message when a file of it is missing; a "
-         "scale that replaces data replaces this too"),
-    TREE("seeds", NULL, "list of integers",
-         "each is one draw: every row starts from the same weights and reads the same data in the "
-         "same order"),
-    TREE("common", "", "mapping",
-         "sections and keys for every stage whose kind knows them; a stage's own keys win"),
-    TREE("stages", NULL, "mapping of stages", "run in this order; the keys of a stage are below"),
-    TREE("rows", NULL, "list of rows", "the lines of the table"),
-    TEXT("baseline", "", "name of the row that the others are compared with"),
-    TREE("columns", NULL, "list of columns", "the values of the table"),
-    TREE("paper_noise", "", "mapping of numbers",
-         "the paper's deviation over its own seeds, by the names in `paper`"),
-    TREE("scales", "", "mapping",
-         "overlays on all of the above, one for each name that --scale can have"),
-    TEXT("scale", "", "the overlay that is taken without --scale"),
-    TREE("base", "", "file, or list of files",
-         "experiment files that this one is laid over, relative to it"),
+    CZ_KEY_OTHER("title", TEXT, .fallback = "", .help = "what it is"),
+    CZ_KEY_OTHER("source", TEXT, .fallback = "",
+                 .help = "where rows and the paper's values come from"),
+    CZ_KEY_OTHER("notes", TREE, .fallback = "", .holds = "text or list",
+                 .help = "anything; not read"),
+    CZ_KEY_OTHER("data", TEXT, .fallback = "",
+                 .help = "the folder that $data/ stands for in paths"),
+    CZ_KEY_OTHER(
+        "data_made_by", TEXT, .fallback = "",
+        .help =
+            "the command that makes this folder, for the message when a file of it is missing; a "
+            "scale that replaces data replaces this too"),
+    CZ_KEY_OTHER("seeds", TREE, .holds = "list of integers",
+                 .help = "each is one draw: every row starts from the same weights and reads the "
+                         "same data in the "
+                         "same order"),
+    CZ_KEY_OTHER(
+        "common", TREE, .fallback = "", .holds = "mapping",
+        .help = "sections and keys for every stage whose kind knows them; a stage's own keys win"),
+    CZ_KEY_OTHER("stages", TREE, .holds = "mapping of stages",
+                 .help = "run in this order; the keys of a stage are below"),
+    CZ_KEY_OTHER("rows", TREE, .holds = "list of rows", .help = "the lines of the table"),
+    CZ_KEY_OTHER("baseline", TEXT, .fallback = "",
+                 .help = "name of the row that the others are compared with"),
+    CZ_KEY_OTHER("columns", TREE, .holds = "list of columns", .help = "the values of the table"),
+    CZ_KEY_OTHER("paper_noise", TREE, .fallback = "", .holds = "mapping of numbers",
+                 .help = "the paper's deviation over its own seeds, by the names in `paper`"),
+    CZ_KEY_OTHER("scales", TREE, .fallback = "", .holds = "mapping",
+                 .help = "overlays on all of the above, one for each name that --scale can have"),
+    CZ_KEY_OTHER("scale", TEXT, .fallback = "",
+                 .help = "the overlay that is taken without --scale"),
+    CZ_KEY_OTHER("base", TREE, .fallback = "", .holds = "file, or list of files",
+                 .help = "experiment files that this one is laid over, relative to it"),
 };
 const cz_section cz_experiment_keys =
     CZ_SECTION("experiment", "An experiment file, for cloze run and show.", experiment_keys);
 
 static const cz_key_spec row_keys[] = {
-    TEXT("name", NULL, "what the table calls it"),
-    TREE("set", "", "mapping",
-         "keys of stages that this row replaces, `STAGE.section.key: value`, e.g. "
-         "pretrain.objective.name: lm"),
-    TREE("paper", "", "mapping of numbers", "the paper's values, by names that columns refer to"),
-    TEXT("note", "", "anything; not read"),
+    CZ_KEY_OTHER("name", TEXT, .help = "what the table calls it"),
+    CZ_KEY_OTHER("set", TREE, .fallback = "", .holds = "mapping",
+                 .help = "keys of stages that this row replaces, `STAGE.section.key: value`, e.g. "
+                         "pretrain.objective.name: lm"),
+    CZ_KEY_OTHER("paper", TREE, .fallback = "", .holds = "mapping of numbers",
+                 .help = "the paper's values, by names that columns refer to"),
+    CZ_KEY_OTHER("note", TEXT, .fallback = "", .help = "anything; not read"),
 };
 const cz_section cz_row_keys = CZ_SECTION("row", "An item of an experiment's `rows`.", row_keys);
 
 static const cz_key_spec column_keys[] = {
-    TEXT("name", NULL, "what the table calls it"),
-    TREE("value", NULL, "text, or list of texts",
-         "place of the value in a stage's result, or a list of places: their mean. "
-         "STAGE.TASK.scores.SCORE of a stage that evaluates (TASK is the "
-         "task's name or its `as`, which has no point or slash; scores are listed below; "
-         "baseline.SCORE is what a program that knows nothing gets), "
-         "STAGE.VALUE of one that trains (its values are listed below these keys)"),
-    TEXT("paper", "", "which of the paper's values stands beside it"),
-    TEXT("unit", "", "of the value, for the table's head"),
-    TEXT("note", "", "what the column says, for the report"),
+    CZ_KEY_OTHER("name", TEXT, .help = "what the table calls it"),
+    CZ_KEY_OTHER(
+        "value", TREE, .holds = "text, or list of texts",
+        .help = "place of the value in a stage's result, or a list of places: their mean. "
+                "STAGE.TASK.scores.SCORE of a stage that evaluates (TASK is the "
+                "task's name or its `as`, which has no point or slash; scores are listed below; "
+                "baseline.SCORE is what a program that knows nothing gets), "
+                "STAGE.VALUE of one that trains (its values are listed below these keys)"),
+    CZ_KEY_OTHER("paper", TEXT, .fallback = "",
+                 .help = "which of the paper's values stands beside it"),
+    CZ_KEY_OTHER("unit", TEXT, .fallback = "", .help = "of the value, for the table's head"),
+    CZ_KEY_OTHER("note", TEXT, .fallback = "", .help = "what the column says, for the report"),
 };
 const cz_section cz_column_keys =
     CZ_SECTION("column", "An item of an experiment's `columns`.", column_keys);

@@ -7,9 +7,9 @@
 
 static const cz_key_spec keys[] = {
     CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0, 1),
-    CZ_OBJECTIVE_KEY(random_token_probability, CZ_KEY_REAL, .fallback = "0.1", .min = 0, .max = 1,
-                     .help =
-                         "share of the noise that becomes random tokens instead of the mask token"),
+    CZ_KEY(cz_objective_config, random_token_probability, REAL, .fallback = "0.1", .min = 0,
+           .max = 1,
+           .help = "share of the noise that becomes random tokens instead of the mask token"),
     CZ_KEY_FIDELITY};
 
 static cz_status solve(cz_objective *o) {

@@ -10,221 +10,39 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AT(member) offsetof(KEYS, member)
-
-static const char *const kind_names[] = {"pretrain", "finetune", "evaluate", NULL},
-                         *const section_text[] = {"section, below"};
-#define SECTION(name, of, help)                                                                    \
-  { name, CZ_KEY_TREE, 0, "", 0, 0, section_text, NULL, of ": " help }
-static const cz_key_spec stage_keys[] = {
-    {"kind", CZ_KEY_ENUM, 0, NULL, 0, 0, kind_names, NULL,
-     "what the stage does; the commands of these names say it themselves"},
-    {"seed", CZ_KEY_INT, 0, NULL, 0, 4503599627370496.0, NULL, NULL,
-     "of weights, data order and noise; an experiment sets it from its `seeds`"},
-    {"tokenizer", CZ_KEY_TEXT, 0, NULL, 0, 0, NULL, NULL, "file tokenizer.json"},
-    {"init", CZ_KEY_TEXT, 0, "", 0, 0, NULL, NULL,
-     "folder of the model to start from (config.json, model.safetensors, tokenizer.json), or in an "
-     "experiment $STAGE; empty: weights drawn from the "
-     "seed"},
-    {"corpus", CZ_KEY_TEXT, 0, "", 0, 0, NULL, NULL, "pretrain: file made by cloze corpus"},
-    SECTION("model", "all", "what is built, or what the model in `init` must be"),
-    SECTION("objective", "pretrain",
-            "its `name` (cloze list objectives) and that objective's keys"),
-    SECTION("tasks", "finetune, evaluate", "`list`, an item for each task, and how they are mixed"),
-    SECTION("batch", "pretrain, finetune", "how many tokens a step has"),
-    SECTION("optimizer", "pretrain, finetune", "how gradients become updates"),
-    SECTION("train", "pretrain, finetune", "how many steps, which loss, how often to save and log"),
-    SECTION("held_out", "pretrain", "a corpus that the model is scored on at the end"),
-    SECTION("evaluate", "evaluate", "which rows are scored, and how outputs are searched"),
-};
-#undef SECTION
-const cz_section cz_stage_keys = CZ_SECTION("stage",
-                                            "A stage: an entry of an experiment's `stages`, or the "
-                                            "file of cloze pretrain, finetune, evaluate.",
-                                            stage_keys);
-
 static const char *const dropout_masks[] = {"segment", "token", NULL};
-#define KEYS cz_model_keys
 static const cz_key_spec model_keys[] = {
-    {"name", CZ_KEY_TEXT, AT(name), NULL, 0, 0, NULL, NULL, "a known model: cloze list models"},
-    {"d_model", CZ_KEY_INT, AT(d_model), "0", 0, 1 << 16, NULL, NULL,
-     "width; 0 takes the named model's"},
-    {"d_kv", CZ_KEY_INT, AT(d_kv), "0", 0, 1 << 12, NULL, NULL,
-     "size of a head; 0 takes the named model's"},
-    {"d_ff", CZ_KEY_INT, AT(d_ff), "0", 0, 1 << 18, NULL, NULL,
-     "width of the feed-forward; 0 takes the named model's"},
-    {"num_layers", CZ_KEY_INT, AT(num_layers), "0", 0, 1 << 10, NULL, NULL,
-     "blocks of a stack; 0 takes the named model's"},
-    {"num_decoder_layers", CZ_KEY_INT, AT(num_decoder_layers), "0", 0, 1 << 10, NULL, NULL,
-     "blocks of the decoder; 0 takes num_layers"},
-    {"num_heads", CZ_KEY_INT, AT(num_heads), "0", 0, 1 << 10, NULL, NULL,
-     "attention heads; 0 takes the named model's"},
-    {"vocab_size", CZ_KEY_INT, AT(vocab_size), "0", 0, 1 << 24, NULL, "tokens",
-     "rows of the embedding; 0 takes the tokenizer's size, rounded up to 128"},
-    {"relative_attention_num_buckets", CZ_KEY_INT, AT(buckets), "32", 4, 4096, NULL, NULL,
-     "buckets of the position bias"},
-    {"relative_attention_max_distance", CZ_KEY_INT, AT(max_distance), "128", 2, 1 << 20, NULL,
-     "tokens", "distance from which all positions share a bucket; more than half the buckets"},
-    {"dropout", CZ_KEY_REAL, AT(dropout), "0.1", 0, 0.99, NULL, NULL, "dropout rate everywhere"},
-    {"dropout_mask", CZ_KEY_ENUM, AT(dropout_mask), "segment", 0, 0, dropout_masks, NULL,
-     "one mask along each segment, as the published runs drew it, or one per token, as PyTorch "
-     "ports do"},
+    CZ_KEY(cz_model_keys, name, TEXT, .help = "a known model: cloze list models"),
+    CZ_KEY(cz_model_keys, d_model, INT, .fallback = "0", .min = 0, .max = 1 << 16,
+           .help = "width; 0 takes the named model's"),
+    CZ_KEY(cz_model_keys, d_kv, INT, .fallback = "0", .min = 0, .max = 1 << 12,
+           .help = "size of a head; 0 takes the named model's"),
+    CZ_KEY(cz_model_keys, d_ff, INT, .fallback = "0", .min = 0, .max = 1 << 18,
+           .help = "width of the feed-forward; 0 takes the named model's"),
+    CZ_KEY(cz_model_keys, num_layers, INT, .fallback = "0", .min = 0, .max = 1 << 10,
+           .help = "blocks of a stack; 0 takes the named model's"),
+    CZ_KEY(cz_model_keys, num_decoder_layers, INT, .fallback = "0", .min = 0, .max = 1 << 10,
+           .help = "blocks of the decoder; 0 takes num_layers"),
+    CZ_KEY(cz_model_keys, num_heads, INT, .fallback = "0", .min = 0, .max = 1 << 10,
+           .help = "attention heads; 0 takes the named model's"),
+    CZ_KEY(cz_model_keys, vocab_size, INT, .fallback = "0", .min = 0, .max = 1 << 24,
+           .unit = "tokens",
+           .help = "rows of the embedding; 0 takes the tokenizer's size, rounded up to 128"),
+    CZ_KEY_AS("relative_attention_num_buckets", cz_model_keys, buckets, INT, .fallback = "32",
+              .min = 4, .max = 4096, .help = "buckets of the position bias"),
+    CZ_KEY_AS("relative_attention_max_distance", cz_model_keys, max_distance, INT,
+              .fallback = "128", .min = 2, .max = 1 << 20, .unit = "tokens",
+              .help =
+                  "distance from which all positions share a bucket; more than half the buckets"),
+    CZ_KEY(cz_model_keys, dropout, REAL, .fallback = "0.1", .min = 0, .max = 0.99,
+           .help = "dropout rate everywhere"),
+    CZ_KEY(cz_model_keys, dropout_mask, ENUM, .fallback = "segment", .choices = dropout_masks,
+           .help = "one mask along each segment, as the published runs drew it, or one per token, "
+                   "as PyTorch "
+                   "ports do"),
 };
-#undef KEYS
 const cz_section cz_model_section =
     CZ_SECTION("model", "The model that a stage builds.", model_keys);
-
-static const char *const long_rules[] = {"refuse", "cut", NULL};
-#define KEYS cz_batch_keys
-static const cz_key_spec batch_keys[] = {
-    {"input_tokens", CZ_KEY_INT, AT(input_tokens), NULL, 1, 1 << 26, NULL, "tokens",
-     "encoder tokens of a global batch, all shards together"},
-    {"target_tokens", CZ_KEY_INT, AT(target_tokens), NULL, 1, 1 << 26, NULL, "tokens",
-     "decoder tokens of a global batch"},
-    {"max_inputs", CZ_KEY_INT, AT(max_inputs), "0", 0, 1 << 20, NULL, "tokens",
-     "longest input of one example with EOS; 0: the shard's budget"},
-    {"max_targets", CZ_KEY_INT, AT(max_targets), "0", 0, 1 << 20, NULL, "tokens",
-     "longest target of one example with EOS; 0: the shard's budget"},
-    {"shards", CZ_KEY_INT, AT(shards), "1", 1, 1 << 16, NULL, NULL,
-     "fixed parts of a batch; the number of ranks must divide it"},
-    {"window", CZ_KEY_INT, AT(window), "32", 1, 1 << 16, NULL, "batches",
-     "batches that are filled together so that steps cost alike"},
-    {"long", CZ_KEY_ENUM, AT(on_long), "cut", 0, 0, long_rules, NULL,
-     "an example over its cap: refuse it with an error, or cut and count it"},
-};
-#undef KEYS
-const cz_section cz_batch_section = CZ_SECTION("batch", "How examples become batches.", batch_keys);
-
-static const char *const optimizer_names[] = {"adafactor", "adamw", "adamw_scale", NULL};
-static const char *const schedules[] = {"constant", "rsqrt", "linear", "cosine", NULL};
-#define KEYS cz_optimizer_keys
-static const cz_key_spec optimizer_keys[] = {
-    {"name", CZ_KEY_ENUM, AT(name), "adafactor", 0, 0, optimizer_names, NULL,
-     "Adafactor as T5 used it, AdamW, or AdamW with steps scaled by the parameter's RMS"},
-    {"learning_rate", CZ_KEY_REAL, AT(learning_rate), NULL, 0, INFINITY, NULL, NULL,
-     "peak rate; with rsqrt the factor before 1/sqrt"},
-    {"schedule", CZ_KEY_ENUM, AT(schedule), "constant", 0, 0, schedules, NULL,
-     "constant; 1/sqrt(max(step, warmup)); or warm up, then fall to final_rate"},
-    {"warmup_steps", CZ_KEY_INT, AT(warmup_steps), "0", 0, 1e12, NULL, "steps",
-     "of rsqrt: steps at the flat rate; otherwise steps of linear rise"},
-    {"final_rate", CZ_KEY_REAL, AT(final_rate), "0", 0, 1, NULL, NULL,
-     "where linear and cosine end, as a part of the peak"},
-    {"clip_norm", CZ_KEY_REAL, AT(clip_norm), "0", 0, INFINITY, NULL, NULL,
-     "largest global gradient norm; 0: no clipping (T5)"},
-    {"beta1", CZ_KEY_REAL, AT(beta1), "0.9", 0, 1, NULL, NULL, "AdamW: decay of the first moment"},
-    {"beta2", CZ_KEY_REAL, AT(beta2), "0.999", 0, 1, NULL, NULL,
-     "AdamW: decay of the second moment"},
-    {"epsilon", CZ_KEY_REAL, AT(epsilon), "1e-6", 0, 1, NULL, NULL,
-     "AdamW: added to the root of the second moment"},
-    {"weight_decay", CZ_KEY_REAL, AT(weight_decay), "0", 0, 10, NULL, NULL,
-     "AdamW: decoupled decay of matrices"},
-    {"decay_exponent", CZ_KEY_REAL, AT(decay_exponent), "0.8", 0, 1, NULL, NULL,
-     "Adafactor: second-moment decay 1 - (t + 1)^-this"},
-    {"clip_threshold", CZ_KEY_REAL, AT(clip_threshold), "1", 0, INFINITY, NULL, NULL,
-     "Adafactor: largest RMS of an update"},
-};
-#undef KEYS
-const cz_section cz_optimizer_section =
-    CZ_SECTION("optimizer", "How gradients become updates.", optimizer_keys);
-
-static const char *const normalisations[] = {"counted", "padded", "constant", NULL};
-#define KEYS cz_train_keys
-static const cz_key_spec train_keys[] = {
-    {"steps", CZ_KEY_INT, AT(steps), NULL, 1, 1e12, NULL, "steps", "optimizer updates"},
-    {"loss_normalisation", CZ_KEY_ENUM, AT(loss_normalisation), "counted", 0, 0, normalisations,
-     NULL,
-     "the loss is a sum divided by the counted positions, by the positions of the padded batch as "
-     "the published code does, or by loss_denominator"},
-    {"loss_denominator", CZ_KEY_REAL, AT(loss_denominator), "1", 1e-9, INFINITY, NULL, "positions",
-     "of loss_normalisation: constant"},
-    {"z_loss", CZ_KEY_REAL, AT(z_loss), "1e-4", 0, 1, NULL, NULL,
-     "weight of log^2 Z, training only"},
-    {"label_smoothing", CZ_KEY_REAL, AT(label_smoothing), "0", 0, 0.99, NULL, NULL,
-     "weight of the uniform distribution in the targets"},
-    {"loss_on_inputs", CZ_KEY_BOOL, AT(loss_on_inputs), "true", 0, 0, NULL, NULL,
-     "single stacks: predict the inputs too"},
-    {"recompute", CZ_KEY_BOOL, AT(recompute), "false", 0, 0, NULL, NULL,
-     "keep only block borders for backward: less memory, one more forward"},
-    {"checkpoint_steps", CZ_KEY_INT, AT(checkpoint_steps), "0", 0, 1e12, NULL, "steps",
-     "save every so many steps; 0: by time only"},
-    {"checkpoint_seconds", CZ_KEY_REAL, AT(checkpoint_seconds), "60", 0, INFINITY, NULL, "seconds",
-     "save when this much time has passed since the last"},
-    {"log_steps", CZ_KEY_INT, AT(log_steps), "10", 1, 1e9, NULL, "steps",
-     "one line of metrics every so many steps"},
-    {"nonfinite_limit", CZ_KEY_INT, AT(nonfinite_limit), "10", 1, 1e9, NULL, "steps",
-     "steps in a row with a gradient that is not finite that end the run"},
-};
-#undef KEYS
-const cz_section cz_train_section = CZ_SECTION("train", "The training loop.", train_keys);
-
-static const char *const mixings[] = {"proportional", "equal", NULL};
-#define KEYS cz_mixing_keys
-static const cz_key_spec mixing_keys[] = {
-    {"mixing", CZ_KEY_ENUM, AT(mixing), "proportional", 0, 0, mixings, NULL,
-     "rates by number of examples, or equal"},
-    {"limit", CZ_KEY_REAL, AT(limit), "0", 0, INFINITY, NULL, "examples",
-     "proportional: sizes above this count as this (K); 0: none"},
-    {"temperature", CZ_KEY_REAL, AT(temperature), "1", 1, INFINITY, NULL, NULL,
-     "proportional: rates to the power 1/T"},
-};
-#undef KEYS
-const cz_section cz_mixing_section =
-    CZ_SECTION("tasks", "How tasks share the batches.", mixing_keys);
-
-const char *const cz_split_names[] = {"dev", "test", "train", NULL};
-#define KEYS cz_evaluate_keys
-static const cz_key_spec evaluate_keys[] = {
-    {"split", CZ_KEY_ENUM, AT(split), "dev", 0, 0, cz_split_names, NULL,
-     "which of a task's files is scored"},
-    {"max_examples", CZ_KEY_INT, AT(max_examples), "0", 0, 1e9, NULL, "examples",
-     "rows per task, spread evenly over the file; 0: all; some so many where a score judges rows "
-     "together (MultiRC)"},
-    {"beams", CZ_KEY_INT, AT(beams), "1", 1, 64, NULL, NULL,
-     "width of the beam search; 1 is greedy"},
-    {"length_penalty", CZ_KEY_REAL, AT(length_penalty), "0.6", 0, 10, NULL, NULL,
-     "alpha of ((5 + length) / 6)^alpha, beams above 1"},
-    {"max_length", CZ_KEY_INT, AT(max_length), "64", 1, 1 << 16, NULL, "tokens", "longest output"},
-    {"max_inputs", CZ_KEY_INT, AT(max_inputs), "512", 2, 1 << 20, NULL, "tokens",
-     "longest input with EOS; the rest is cut"},
-    {"batch_tokens", CZ_KEY_INT, AT(batch_tokens), "4096", 1, 1 << 24, NULL, "tokens",
-     "encoder tokens decoded together"},
-};
-#undef KEYS
-const cz_section cz_evaluate_section =
-    CZ_SECTION("evaluate", "How a model is scored.", evaluate_keys);
-
-#define KEYS cz_held_out_keys
-static const cz_key_spec held_out_keys[] = {
-    {"corpus", CZ_KEY_TEXT, AT(corpus), NULL, 0, 0, NULL, NULL,
-     "file made by cloze corpus from text that is not in the stage's `corpus`"},
-    {"batches", CZ_KEY_INT, AT(batches), "50", 1, 1e9, NULL, "batches",
-     "at most so many, each as large as one of training; fewer when the corpus ends"},
-};
-#undef KEYS
-const cz_section cz_held_out_section =
-    CZ_SECTION("held_out",
-               "Text that a trained model is scored on at the end, the same for every seed: "
-               "held_out_loss (nats a target token under the stage's objective) and "
-               "held_out_perplexity in its result. Objectives ask for different targets, so this "
-               "compares models of one objective.",
-               held_out_keys);
-
-/** Appends the help of every section, objectives included; MARKDOWN for documents. */
-cz_status cz_recipe_help(cz_buf *out, bool markdown) {
-  const cz_section *const sections[] = {
-      &cz_stage_keys,    &cz_model_section,    &cz_batch_section,  &cz_optimizer_section,
-      &cz_train_section, &cz_held_out_section, &cz_mixing_section, &cz_evaluate_section};
-  for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
-    CZ_TRY(markdown ? cz_config_markdown(out, sections[i]) : cz_config_help(out, sections[i]));
-  for (size_t i = 0; i < cz_objective_count; i++) {
-    char name[64];
-    cz_section section = cz_objective_rows[i]->section;
-    snprintf(name, sizeof name, "objective, name: %s", cz_objective_rows[i]->name);
-    section.name = name;
-    CZ_TRY(markdown ? cz_config_markdown(out, &section) : cz_config_help(out, &section));
-  }
-  return cz_task_help(out, markdown);
-}
 
 /** The model configuration that KEYS describe for a tokenizer of TOKENIZER_SIZE ids.
  * CZ_EINVAL when the vocabulary is smaller than the tokenizer. */

@@ -1,7 +1,20 @@
 #include "recipe/tasks.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char *const mixings[] = {"proportional", "equal", NULL};
+static const cz_key_spec mixing_keys[] = {
+    CZ_KEY_AS("mixing", cz_mixing, rule, ENUM, .fallback = "proportional", .choices = mixings,
+              .help = "rates by number of examples, or equal"),
+    CZ_KEY(cz_mixing, limit, REAL, .fallback = "0", .min = 0, .max = INFINITY, .unit = "examples",
+           .help = "proportional: sizes above this count as this (K); 0: none"),
+    CZ_KEY(cz_mixing, temperature, REAL, .fallback = "1", .min = 1, .max = INFINITY,
+           .help = "proportional: rates to the power 1/T"),
+};
+const cz_section cz_mixing_section =
+    CZ_SECTION("tasks", "How tasks share the batches.", mixing_keys);
 
 /** The task that ITEM of a stage's `tasks.list` names; CZ_EUSAGE with the place when it
  * names none. */

@@ -14,8 +14,10 @@ typedef struct cz_task_entry {
   cz_task_config config;
 } cz_task_entry;
 
+extern const cz_section cz_mixing_section;
+
 typedef struct cz_tasklist {
-  cz_mixing_keys mixing;
+  cz_mixing mixing;
   cz_task_entry *entries;
   int n;
 } cz_tasklist;

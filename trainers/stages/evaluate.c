@@ -15,10 +15,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The section `evaluate`. */
+typedef struct evaluate_keys {
+  int64_t max_examples; /* per task; 0: all */
+  int64_t max_inputs;   /* tokens of an input with EOS; longer ones are cut */
+  int split;            /* index into split_names */
+  cz_search_options search;
+} evaluate_keys;
+
+static const char *const split_names[] = {"dev", "test", "train", NULL};
+static const cz_key_spec section_keys[] = {
+    CZ_KEY(evaluate_keys, split, ENUM, .fallback = "dev", .choices = split_names,
+           .help = "which of a task's files is scored"),
+    CZ_KEY(evaluate_keys, max_examples, INT, .fallback = "0", .min = 0, .max = 1e9,
+           .unit = "examples",
+           .help = "rows per task, spread evenly over the file; 0: all; some so many where a score "
+                   "judges rows "
+                   "together (MultiRC)"),
+    CZ_KEY_AS("beams", evaluate_keys, search.beams, INT, .fallback = "1", .min = 1, .max = 64,
+              .help = "width of the beam search; 1 is greedy"),
+    CZ_KEY_AS("length_penalty", evaluate_keys, search.length_penalty, REAL, .fallback = "0.6",
+              .min = 0, .max = 10, .help = "alpha of ((5 + length) / 6)^alpha, beams above 1"),
+    CZ_KEY_AS("max_length", evaluate_keys, search.max_length, INT, .fallback = "64", .min = 1,
+              .max = 1 << 16, .unit = "tokens", .help = "longest output"),
+    CZ_KEY(evaluate_keys, max_inputs, INT, .fallback = "512", .min = 2, .max = 1 << 20,
+           .unit = "tokens", .help = "longest input with EOS; the rest is cut"),
+    CZ_KEY_AS("batch_tokens", evaluate_keys, search.batch_tokens, INT, .fallback = "4096", .min = 1,
+              .max = 1 << 24, .unit = "tokens", .help = "encoder tokens decoded together"),
+};
+const cz_section cz_evaluate_section =
+    CZ_SECTION("evaluate", "How a model is scored.", section_keys);
+
 typedef struct job {
   cz_recipe stage;
   cz_model *model;
-  cz_evaluate_keys keys;
+  evaluate_keys keys;
   cz_tasklist tasks;
   const char *folder;
   json_t *metrics;
@@ -131,7 +162,7 @@ static cz_status report(const job *j, const task_run *r, const char *label) {
 static cz_status open_run(job *j, task_run *r, const cz_task_entry *e) {
   CZ_TRY(cz_arena_create(&r->arena, "evaluation"));
   CZ_TRY(cz_tasklist_load(&r->train, e, "train", CZ_TASK_TRAIN));
-  CZ_TRY(cz_tasklist_load(&r->set, e, cz_split_names[j->keys.split], CZ_TASK_EVALUATE));
+  CZ_TRY(cz_tasklist_load(&r->set, e, split_names[j->keys.split], CZ_TASK_EVALUATE));
   cz_task_thin(r->set, (size_t)j->keys.max_examples);
   CZ_TRY(cz_alloc(&r->inputs, r->set->n, sizeof *r->inputs));
   CZ_TRY(cz_alloc(&r->outputs, r->set->n, sizeof *r->outputs));
@@ -148,11 +179,6 @@ static cz_status show(void *self, int64_t done) {
 
 static cz_status run_task(job *j, const cz_task_entry *e) {
   task_run r = {0};
-  cz_search_options o = {.beams = j->keys.beams,
-                         .length_penalty = j->keys.length_penalty,
-                         .max_length = j->keys.max_length,
-                         .batch_tokens = j->keys.batch_tokens,
-                         .banned_from = j->stage.vocabulary.size};
   cz_status st;
   CZ_GO(st, open_run(j, &r, e), done);
   CZ_GO(st, encode_inputs(j, &r), done);
@@ -162,7 +188,10 @@ static cz_status run_task(job *j, const cz_task_entry *e) {
                    .total = (int64_t)r.set->n,
                    .loss = NAN,
                    .began = cz_seconds()};
-  CZ_GO(st, cz_search(r.outputs, NULL, j->model, r.inputs, (int64_t)r.set->n, &o, show, &p), done);
+  CZ_GO(
+      st,
+      cz_search(r.outputs, NULL, j->model, r.inputs, (int64_t)r.set->n, &j->keys.search, show, &p),
+      done);
   CZ_GO(st, decode_outputs(j, &r), done);
   CZ_GO(st, cz_task_baseline_outputs(r.baseline, r.arena, r.train, r.set), done);
   CZ_GO(st, write_predictions(j, &r, e->label), done);
@@ -182,6 +211,7 @@ static cz_status run(cz_session *s, const cz_config_node *node, const char *fold
   if (s->comm->rank != 0) return CZ_OK;
   CZ_GO(st, cz_recipe_open(&j.stage, node, s->device), done);
   CZ_GO(st, cz_recipe_section(&j.stage, &cz_evaluate_section, &j.keys), done);
+  j.keys.search.banned_from = j.stage.vocabulary.size;
   CZ_GO(st, cz_tasklist_read(&j.tasks, &j.stage), done);
   CZ_GO(st, cz_recipe_model(&j.model, &j.stage), done);
   for (int i = 0; i < j.tasks.n; i++) CZ_GO(st, run_task(&j, &j.tasks.entries[i]), done);
@@ -193,11 +223,11 @@ done:
 }
 
 static cz_status check(cz_check *c, const cz_recipe *stage) {
-  cz_evaluate_keys e;
+  evaluate_keys e;
   if (!c->starts)
     return cz_config_error(stage->node, "`init: FOLDER` is missing: which model is to be scored?");
   CZ_TRY(cz_recipe_section(stage, &cz_evaluate_section, &e));
-  return cz_check_tasks(c, stage, cz_split_names[e.split]);
+  return cz_check_tasks(c, stage, split_names[e.split]);
 }
 
 static const char *const keys[] = {"kind",  "seed",  "tokenizer", "init",

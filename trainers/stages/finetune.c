@@ -68,10 +68,7 @@ static cz_status open_mixture(mixture *m, const cz_recipe *stage) {
   for (int i = 0; i < m->tasks.n && st == CZ_OK; i++) st = load_task(m, i, stage, scratch);
   cz_tokenizer_scratch_destroy(&scratch);
   if (st != CZ_OK) return st;
-  cz_mixing rule = {.equal = m->tasks.mixing.mixing == CZ_MIXING_EQUAL,
-                    .limit = m->tasks.mixing.limit,
-                    .temperature = m->tasks.mixing.temperature};
-  CZ_TRY(cz_mixing_rates(m->rates, m->examples, m->tasks.n, &rule));
+  CZ_TRY(cz_mixing_rates(m->rates, m->examples, m->tasks.n, &m->tasks.mixing));
   CZ_TRY(cz_source_mixture(&m->all, m->sources, m->rates, m->tasks.n, stage->seed));
   memset(m->sources, 0, sizeof m->sources); /* the mixture owns them now */
   return CZ_OK;

@@ -11,7 +11,26 @@ enum { HELD_OUT_SEED = 0 };
 const char *const cz_held_out_results[] = {"held_out_loss", "held_out_perplexity",
                                            "held_out_tokens", NULL};
 
-static cz_status read_section(cz_held_out_keys *keys, const cz_config_node **corpus,
+typedef struct held_out_keys {
+  const char *corpus;
+  int64_t batches; /* at most */
+} held_out_keys;
+
+static const cz_key_spec section_keys[] = {
+    CZ_KEY(held_out_keys, corpus, TEXT,
+           .help = "file made by cloze corpus from text that is not in the stage's `corpus`"),
+    CZ_KEY(held_out_keys, batches, INT, .fallback = "50", .min = 1, .max = 1e9, .unit = "batches",
+           .help = "at most so many, each as large as one of training; fewer when the corpus ends"),
+};
+const cz_section cz_held_out_section =
+    CZ_SECTION("held_out",
+               "Text that a trained model is scored on at the end, the same for every seed: "
+               "held_out_loss (nats a target token under the stage's objective) and "
+               "held_out_perplexity in its result. Objectives ask for different targets, so this "
+               "compares models of one objective.",
+               section_keys);
+
+static cz_status read_section(held_out_keys *keys, const cz_config_node **corpus,
                               const cz_recipe *stage) {
   CZ_TRY(cz_recipe_section(stage, &cz_held_out_section, keys));
   return cz_config_need(corpus, cz_config_get(stage->node, cz_held_out_section.name), "corpus");
@@ -20,7 +39,7 @@ static cz_status read_section(cz_held_out_keys *keys, const cz_config_node **cor
 /** Checks the stage's section `held_out`, if it has one, and names the values that it
  * adds to the result. */
 cz_status cz_held_out_check(cz_check *c, const cz_recipe *stage) {
-  cz_held_out_keys keys;
+  held_out_keys keys;
   const cz_config_node *corpus;
   if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
   CZ_TRY(read_section(&keys, &corpus, stage));
@@ -86,7 +105,7 @@ cz_status cz_held_out_run(json_t *metrics, const cz_recipe *stage, cz_model *mod
                           const cz_objective *objective, const cz_loop_job *job) {
   cz_objective same = *objective;
   cz_loop_job once = *job;
-  cz_held_out_keys keys;
+  held_out_keys keys;
   const cz_config_node *corpus;
   cz_reader *reader = NULL;
   cz_source source = {0};

@@ -4,7 +4,7 @@
 #include "stages/train.h"
 
 /* An example's caps are the objective's, unless the recipe says less. */
-static void cap(cz_batch_keys *b, const cz_objective *o) {
+static void cap(cz_batch_plan *b, const cz_objective *o) {
   if (!b->max_inputs) b->max_inputs = o->inputs_cap;
   if (!b->max_targets) b->max_targets = o->targets_cap;
 }

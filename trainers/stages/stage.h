@@ -39,6 +39,10 @@ typedef struct cz_stage_kind {
 
 extern const cz_stage_kind cz_stage_pretrain, cz_stage_finetune, cz_stage_evaluate;
 
+/* The keys of a stage, and those of its section `evaluate`. */
+extern const cz_section cz_stage_section, cz_evaluate_section;
+
+CZ_MUST cz_status cz_stage_help(cz_buf *out, bool markdown);
 CZ_MUST cz_status cz_stage_kind_find(const cz_stage_kind **kind, const char *name);
 CZ_MUST cz_status cz_stage_kind_of(const cz_stage_kind **kind, const cz_config_node *node);
 CZ_MUST cz_status cz_stage_same(const cz_config_node *node, const json_t *record,

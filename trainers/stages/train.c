@@ -12,7 +12,7 @@ const char *const cz_train_results[] = {"loss",     "last_loss",    "steps",
 
 /* Examples that were cut are worth a word: what was cut off is not learnt. */
 static void warn_of_cuts(const cz_loop_job *job, const cz_loop_result *r) {
-  const cz_batch_keys *b = &job->batch;
+  const cz_batch_plan *b = &job->batch;
   if (r->cut == 0) return;
   cz_warn(
       "%s: %lld of %lld examples were longer than max_inputs %lld or max_targets %lld and were cut",

@@ -28,24 +28,11 @@ _Static_assert(sizeof cz_task_metric_names / sizeof *cz_task_metric_names == CZ_
 
 const char *const cz_task_baseline_names[] = {"majority", "copy", "lead", NULL};
 
-#define FILE_KEY(key, what)                                                                        \
-  {                                                                                                \
-    .name = #key, .type = CZ_KEY_TEXT, .offset = offsetof(cz_task_config, key), .fallback = "",    \
-    .help = what                                                                                   \
-  }
-
 const cz_key_spec cz_task_file_keys[CZ_TASK_FILE_KEYS] = {
-    FILE_KEY(train, "file with the training records"),
-    FILE_KEY(dev, "file with the records that choose a checkpoint and fill the tables"),
-    FILE_KEY(test, "file with the records that are looked at once"),
-    {.name = "fidelity",
-     .type = CZ_KEY_ENUM,
-     .offset = offsetof(cz_task_config, fidelity),
-     .fallback = "paper",
-     .choices = cz_fidelity_names,
-     .help = "what to do where the paper and its released code disagree: targets of copa, the "
-             "place in wic, mark-up in multirc, blanks around marks "
-             "in squad"},
+    CZ_TASK_FILES,
+    CZ_KEY(cz_task_config, fidelity, ENUM, .fallback = "paper", .choices = cz_fidelity_names,
+           .help = "what to do where the paper and its released code disagree: targets of copa, "
+                   "the place in wic, mark-up in multirc, blanks around marks in squad"),
 };
 
 /** The row called NAME. CZ_EUSAGE with the nearest spelling, or all names. */

@@ -112,7 +112,7 @@ void cz_feed_shard(cz_feed *f, const cz_shard *s, bool gather, double denominato
   f->rows = s->counted;
 }
 
-static cz_status check_shards(const cz_batch_keys *b) {
+static cz_status check_shards(const cz_batch_plan *b) {
   if (b->input_tokens >= b->shards && b->target_tokens >= b->shards) return CZ_OK;
   return CZ_FAIL(CZ_EUSAGE,
                  "batch: %lld input and %lld target tokens cannot be cut into %lld shards",
@@ -121,17 +121,12 @@ static cz_status check_shards(const cz_batch_keys *b) {
 
 /** The plan of the job's batches. */
 cz_batch_plan cz_loop_plan(const cz_loop_job *j) {
-  return (cz_batch_plan){.layout = j->layout,
-                         .loss_on_inputs = j->train.loss_on_inputs,
-                         .start = j->start_id,
-                         .input_tokens = j->batch.input_tokens,
-                         .target_tokens = j->batch.target_tokens,
-                         .max_inputs = j->batch.max_inputs,
-                         .max_targets = j->batch.max_targets,
-                         .shards = j->batch.shards,
-                         .window = j->batch.window,
-                         .on_long = (cz_long)j->batch.on_long,
-                         .passes = j->passes};
+  cz_batch_plan plan = j->batch;
+  plan.layout = j->layout;
+  plan.loss_on_inputs = j->train.loss_on_inputs;
+  plan.start = j->start_id;
+  plan.passes = j->passes;
+  return plan;
 }
 
 /** CZ_EUSAGE when the job's batches can't be made, whatever its data: budgets, shards and
@@ -145,7 +140,7 @@ cz_status cz_loop_check(const cz_loop_job *job) {
 /** Builds the graph that one shard of the recipe fits, to train (TRAIN_GRAPH) or to
  * score. Encoder-decoders read every decoder position; single stacks gather the counted
  * ones. */
-cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_keys *batch,
+cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
                       const cz_train_keys *train, int dropout_mask, cz_layout layout,
                       bool train_graph) {
   int64_t inputs = batch->input_tokens / batch->shards,

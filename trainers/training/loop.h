@@ -7,6 +7,28 @@
 #include "data/batch.h"
 #include "nn/net.h"
 #include "recipe/recipe.h"
+#include "training/optimizer.h"
+
+typedef enum cz_normalisation {
+  CZ_NORMALISE_COUNTED,
+  CZ_NORMALISE_PADDED,
+  CZ_NORMALISE_CONSTANT
+} cz_normalisation;
+
+typedef struct cz_train_keys {
+  int64_t steps;
+  int loss_normalisation;  /* cz_normalisation */
+  double loss_denominator; /* CONSTANT: positions */
+  double z_loss, label_smoothing;
+  bool loss_on_inputs; /* single stacks */
+  bool recompute;
+  int64_t checkpoint_steps, log_steps;
+  double checkpoint_seconds;
+  int64_t nonfinite_limit; /* skipped steps in a row that end the run */
+} cz_train_keys;
+
+/* The sections `batch`, of a cz_batch_plan, and `train`. */
+extern const cz_section cz_batch_section, cz_train_section;
 
 typedef struct cz_loop_job {
   const char *what;   /* "pretrain", "finetune": progress line and metrics */
@@ -15,7 +37,7 @@ typedef struct cz_loop_job {
   cz_model *model;
   const cz_source *source;
   cz_layout layout;
-  cz_batch_keys batch;
+  cz_batch_plan batch; /* the keys; cz_loop_plan gives the rest */
   cz_optimizer_keys optimizer;
   cz_train_keys train;
   int dropout_mask; /* cz_dropout_sharing */
@@ -39,7 +61,7 @@ CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
 void cz_loop_catch_signals(bool say);
 CZ_MUST cz_status cz_loop_go_on(const char *what);
 void cz_feed_shard(cz_feed *feed, const cz_shard *shard, bool gather, double denominator);
-CZ_MUST cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_keys *batch,
+CZ_MUST cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
                               const cz_train_keys *train, int dropout_mask, cz_layout layout,
                               bool train_graph);
 

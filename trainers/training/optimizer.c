@@ -5,6 +5,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const char *const optimizer_names[] = {"adafactor", "adamw", "adamw_scale", NULL};
+static const char *const schedules[] = {"constant", "rsqrt", "linear", "cosine", NULL};
+static const cz_key_spec optimizer_keys[] = {
+    CZ_KEY(cz_optimizer_keys, name, ENUM, .fallback = "adafactor", .choices = optimizer_names,
+           .help =
+               "Adafactor as T5 used it, AdamW, or AdamW with steps scaled by the parameter's RMS"),
+    CZ_KEY(cz_optimizer_keys, learning_rate, REAL, .min = 0, .max = INFINITY,
+           .help = "peak rate; with rsqrt the factor before 1/sqrt"),
+    CZ_KEY(cz_optimizer_keys, schedule, ENUM, .fallback = "constant", .choices = schedules,
+           .help = "constant; 1/sqrt(max(step, warmup)); or warm up, then fall to final_rate"),
+    CZ_KEY(cz_optimizer_keys, warmup_steps, INT, .fallback = "0", .min = 0, .max = 1e12,
+           .unit = "steps",
+           .help = "of rsqrt: steps at the flat rate; otherwise steps of linear rise"),
+    CZ_KEY(cz_optimizer_keys, final_rate, REAL, .fallback = "0", .min = 0, .max = 1,
+           .help = "where linear and cosine end, as a part of the peak"),
+    CZ_KEY(cz_optimizer_keys, clip_norm, REAL, .fallback = "0", .min = 0, .max = INFINITY,
+           .help = "largest global gradient norm; 0: no clipping (T5)"),
+    CZ_KEY(cz_optimizer_keys, beta1, REAL, .fallback = "0.9", .min = 0, .max = 1,
+           .help = "AdamW: decay of the first moment"),
+    CZ_KEY(cz_optimizer_keys, beta2, REAL, .fallback = "0.999", .min = 0, .max = 1,
+           .help = "AdamW: decay of the second moment"),
+    CZ_KEY(cz_optimizer_keys, epsilon, REAL, .fallback = "1e-6", .min = 0, .max = 1,
+           .help = "AdamW: added to the root of the second moment"),
+    CZ_KEY(cz_optimizer_keys, weight_decay, REAL, .fallback = "0", .min = 0, .max = 10,
+           .help = "AdamW: decoupled decay of matrices"),
+    CZ_KEY(cz_optimizer_keys, decay_exponent, REAL, .fallback = "0.8", .min = 0, .max = 1,
+           .help = "Adafactor: second-moment decay 1 - (t + 1)^-this"),
+    CZ_KEY(cz_optimizer_keys, clip_threshold, REAL, .fallback = "1", .min = 0, .max = INFINITY,
+           .help = "Adafactor: largest RMS of an update"),
+};
+const cz_section cz_optimizer_section =
+    CZ_SECTION("optimizer", "How gradients become updates.", optimizer_keys);
+
 enum { STATES = 3 }; /* most arrays that an optimizer keeps for one parameter */
 
 /* Offsets (elements) and sizes of one parameter's state in the flat block. */

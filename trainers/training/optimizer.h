@@ -5,7 +5,32 @@
 
 #include "checkpoint/checkpoint.h"
 #include "graph/graph.h"
-#include "recipe/recipe.h"
+#include "config/config.h"
+
+typedef enum cz_optimizer_name {
+  CZ_OPTIMIZER_ADAFACTOR,
+  CZ_OPTIMIZER_ADAMW,
+  CZ_OPTIMIZER_ADAMW_SCALE
+} cz_optimizer_name;
+typedef enum cz_schedule {
+  CZ_SCHEDULE_CONSTANT,
+  CZ_SCHEDULE_RSQRT,
+  CZ_SCHEDULE_LINEAR,
+  CZ_SCHEDULE_COSINE
+} cz_schedule;
+
+typedef struct cz_optimizer_keys {
+  int name, schedule;
+  double learning_rate; /* the peak; with rsqrt the rate is learning_rate / sqrt(max(step,
+                           warmup_steps)) */
+  double final_rate;    /* where linear and cosine end, as a part of learning_rate */
+  int64_t warmup_steps;
+  double clip_norm;                           /* 0: none */
+  double beta1, beta2, epsilon, weight_decay; /* AdamW */
+  double decay_exponent, clip_threshold;      /* Adafactor */
+} cz_optimizer_keys;
+
+extern const cz_section cz_optimizer_section;
 
 typedef struct cz_optimizer cz_optimizer;
 

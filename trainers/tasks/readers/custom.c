@@ -16,34 +16,29 @@
 enum { NUMBERS_NONE, NUMBERS_FROM_ZERO, NUMBERS_FROM_ONE };
 static const char *const numbers_names[] = {"none", "from_zero", "from_one", NULL};
 
-#define KEY(key, kind, ...)                                                                        \
-  { .name = #key, .type = kind, .offset = offsetof(cz_task_config, key), __VA_ARGS__ }
-
 static const cz_key_spec keys[] = {
-    KEY(train, CZ_KEY_TEXT, .fallback = "", .help = "file with the training records"),
-    KEY(dev, CZ_KEY_TEXT, .fallback = "",
-        .help = "file with the records that choose a checkpoint and fill the tables"),
-    KEY(test, CZ_KEY_TEXT, .fallback = "", .help = "file with the records that are looked at once"),
-    KEY(prefix, CZ_KEY_TEXT, .fallback = "",
-        .help =
-            "what stands before every input, so that the model knows the task; a space follows"),
-    KEY(labels, CZ_KEY_TEXT, .fallback = "",
-        .help = "the classes' texts, with commas between; empty: targets are free text"),
-    KEY(metrics, CZ_KEY_TEXT, .fallback = "",
-        .help = "scores, with commas between; empty: accuracy with labels, ROUGE without"),
-    KEY(input_columns, CZ_KEY_TEXT, .fallback = "1",
-        .help = "numbers from 1, or names in the header, with commas between; joined by spaces"),
-    KEY(target_column, CZ_KEY_TEXT, .fallback = "2",
-        .help = "number from 1, or name in the header"),
-    KEY(header, CZ_KEY_BOOL, .fallback = "false", .help = "the first line names the columns"),
-    KEY(class_numbers, CZ_KEY_ENUM, .fallback = "none", .choices = numbers_names,
-        .help = "the target column holds the label's number instead of its text"),
-    KEY(unescape, CZ_KEY_BOOL, .fallback = "false",
-        .help = "a backslash followed by n means a line end (Zhang et al.) and becomes a space"),
-    KEY(baseline, CZ_KEY_ENUM, .fallback = "majority", .choices = cz_task_baseline_names,
-        .help = "what the model has to beat"),
-    KEY(lead_words, CZ_KEY_INT, .fallback = "12", .min = 1, .max = 1000, .unit = "words",
-        .help = "length of the baseline `lead`"),
+    CZ_TASK_FILES,
+    CZ_KEY(cz_task_config, prefix, TEXT, .fallback = "",
+           .help =
+               "what stands before every input, so that the model knows the task; a space follows"),
+    CZ_KEY(cz_task_config, labels, TEXT, .fallback = "",
+           .help = "the classes' texts, with commas between; empty: targets are free text"),
+    CZ_KEY(cz_task_config, metrics, TEXT, .fallback = "",
+           .help = "scores, with commas between; empty: accuracy with labels, ROUGE without"),
+    CZ_KEY(cz_task_config, input_columns, TEXT, .fallback = "1",
+           .help = "numbers from 1, or names in the header, with commas between; joined by spaces"),
+    CZ_KEY(cz_task_config, target_column, TEXT, .fallback = "2",
+           .help = "number from 1, or name in the header"),
+    CZ_KEY(cz_task_config, header, BOOL, .fallback = "false",
+           .help = "the first line names the columns"),
+    CZ_KEY(cz_task_config, class_numbers, ENUM, .fallback = "none", .choices = numbers_names,
+           .help = "the target column holds the label's number instead of its text"),
+    CZ_KEY(cz_task_config, unescape, BOOL, .fallback = "false",
+           .help = "a backslash followed by n means a line end (Zhang et al.) and becomes a space"),
+    CZ_KEY(cz_task_config, baseline, ENUM, .fallback = "majority",
+           .choices = cz_task_baseline_names, .help = "what the model has to beat"),
+    CZ_KEY(cz_task_config, lead_words, INT, .fallback = "12", .min = 1, .max = 1000,
+           .unit = "words", .help = "length of the baseline `lead`"),
 };
 
 /** True for scores that need no more than a label or a target on each line. */

@@ -66,6 +66,12 @@ CZ_MUST cz_status cz_task_add_class(cz_task_set *set, cz_task_record *record, in
 CZ_MUST cz_status cz_words(char ***out, size_t *n, cz_arena *arena, const char *text);
 
 /* Tables of keys: of tasks whose format is fixed, and of those that a user describes. */
+#define CZ_TASK_FILES                                                                              \
+  CZ_KEY(cz_task_config, train, TEXT, .fallback = "", .help = "file with the training records"),   \
+      CZ_KEY(cz_task_config, dev, TEXT, .fallback = "",                                            \
+             .help = "file with the records that choose a checkpoint and fill the tables"),        \
+      CZ_KEY(cz_task_config, test, TEXT, .fallback = "",                                           \
+             .help = "file with the records that are looked at once")
 extern const cz_key_spec cz_task_file_keys[];
 enum { CZ_TASK_FILE_KEYS = 4 };
 #define CZ_TASK_SECTION(help)                                                                      \

@@ -1,0 +1,56 @@
+/* The keys of the sections `batch` and `train`. */
+#include "training/loop.h"
+
+#include <math.h>
+
+static const char *const long_rules[] = {"refuse", "cut", NULL};
+static const cz_key_spec batch_keys[] = {
+    CZ_KEY(cz_batch_plan, input_tokens, INT, .min = 1, .max = 1 << 26, .unit = "tokens",
+           .help = "encoder tokens of a global batch, all shards together"),
+    CZ_KEY(cz_batch_plan, target_tokens, INT, .min = 1, .max = 1 << 26, .unit = "tokens",
+           .help = "decoder tokens of a global batch"),
+    CZ_KEY(cz_batch_plan, max_inputs, INT, .fallback = "0", .min = 0, .max = 1 << 20,
+           .unit = "tokens",
+           .help = "longest input of one example with EOS; 0: the shard's budget"),
+    CZ_KEY(cz_batch_plan, max_targets, INT, .fallback = "0", .min = 0, .max = 1 << 20,
+           .unit = "tokens",
+           .help = "longest target of one example with EOS; 0: the shard's budget"),
+    CZ_KEY(cz_batch_plan, shards, INT, .fallback = "1", .min = 1, .max = 1 << 16,
+           .help = "fixed parts of a batch; the number of ranks must divide it"),
+    CZ_KEY(cz_batch_plan, window, INT, .fallback = "32", .min = 1, .max = 1 << 16,
+           .unit = "batches", .help = "batches that are filled together so that steps cost alike"),
+    CZ_KEY_AS("long", cz_batch_plan, on_long, ENUM, .fallback = "cut", .choices = long_rules,
+              .help = "an example over its cap: refuse it with an error, or cut and count it"),
+};
+const cz_section cz_batch_section = CZ_SECTION("batch", "How examples become batches.", batch_keys);
+
+static const char *const normalisations[] = {"counted", "padded", "constant", NULL};
+static const cz_key_spec train_keys[] = {
+    CZ_KEY(cz_train_keys, steps, INT, .min = 1, .max = 1e12, .unit = "steps",
+           .help = "optimizer updates"),
+    CZ_KEY(cz_train_keys, loss_normalisation, ENUM, .fallback = "counted",
+           .choices = normalisations,
+           .help = "the loss is a sum divided by the counted positions, by the positions of the "
+                   "padded batch as "
+                   "the published code does, or by loss_denominator"),
+    CZ_KEY(cz_train_keys, loss_denominator, REAL, .fallback = "1", .min = 1e-9, .max = INFINITY,
+           .unit = "positions", .help = "of loss_normalisation: constant"),
+    CZ_KEY(cz_train_keys, z_loss, REAL, .fallback = "1e-4", .min = 0, .max = 1,
+           .help = "weight of log^2 Z, training only"),
+    CZ_KEY(cz_train_keys, label_smoothing, REAL, .fallback = "0", .min = 0, .max = 0.99,
+           .help = "weight of the uniform distribution in the targets"),
+    CZ_KEY(cz_train_keys, loss_on_inputs, BOOL, .fallback = "true",
+           .help = "single stacks: predict the inputs too"),
+    CZ_KEY(cz_train_keys, recompute, BOOL, .fallback = "false",
+           .help = "keep only block borders for backward: less memory, one more forward"),
+    CZ_KEY(cz_train_keys, checkpoint_steps, INT, .fallback = "0", .min = 0, .max = 1e12,
+           .unit = "steps", .help = "save every so many steps; 0: by time only"),
+    CZ_KEY(cz_train_keys, checkpoint_seconds, REAL, .fallback = "60", .min = 0, .max = INFINITY,
+           .unit = "seconds", .help = "save when this much time has passed since the last"),
+    CZ_KEY(cz_train_keys, log_steps, INT, .fallback = "10", .min = 1, .max = 1e9, .unit = "steps",
+           .help = "one line of metrics every so many steps"),
+    CZ_KEY(cz_train_keys, nonfinite_limit, INT, .fallback = "10", .min = 1, .max = 1e9,
+           .unit = "steps",
+           .help = "steps in a row with a gradient that is not finite that end the run"),
+};
+const cz_section cz_train_section = CZ_SECTION("train", "The training loop.", train_keys);
