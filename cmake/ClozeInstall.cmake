@@ -19,3 +19,4 @@ install(FILES "${CMAKE_BINARY_DIR}/cloze.1" DESTINATION ${CMAKE_INSTALL_MANDIR}/
 install(DIRECTORY experiments DESTINATION ${CMAKE_INSTALL_DATADIR}/cloze PATTERN results EXCLUDE)
 install(PROGRAMS scripts/prepare_debian.sh scripts/fetch_debian_text.py scripts/train_vocabulary.py DESTINATION ${CMAKE_INSTALL_DATADIR}/cloze/scripts)
 install(FILES LICENSE README.md CHANGELOG.md "${CMAKE_BINARY_DIR}/keys.md" DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -9,8 +9,8 @@ shell, Python and YAML, and in the text of *.md. A page is looked up from the ro
 beside the file that cites it; a section is a heading that begins with its number.
 
 In documents also: relative links and their anchors; paths in backticks that begin with a folder of
-the tree; names `cz_...` in backticks, which must occur in the source; `(3.1)` and `section 3.1` in a
-page with numbered sections.
+the tree; names `cz_...` in backticks, which must occur in the source; `(3.1)` and `section 3.1` in
+a page with numbered sections.
 
 Prints what is dead as FILE:LINE: TEXT and ends with 1 when there is any. No packages, no network.
 """
@@ -30,7 +30,8 @@ PAGE = re.compile(r"(?<![\w./-])((?:[\w-]+/)*[\w-]+\.md)\b")
 NUMBER = r"\d{1,2}(?:\.\d{1,2})*"
 AFTER = re.compile(
     r"[`)]?(?:\s*\((?=trap|appendix))?,?\s+(?:(trap)\s+(\d+)|[Aa]ppendix\s+([A-Z])\b"
-    r"|§?(%s)(?![\w%%]|\.\d))" % NUMBER)
+    r"|§?(%s)(?![\w%%]|\.\d))" % NUMBER
+)
 MORE = re.compile(r"\s*(?:,|and|to)\s+§?(%s)(?![\w%%]|\.\d)" % NUMBER)
 
 
@@ -42,7 +43,11 @@ def files_of(root):
             path = os.path.relpath(os.path.join(folder, name), root)
             if path == MADE_UP:
                 continue
-            if name.endswith(CODE + HASH + (".md",)) or name in ("CMakeLists.txt", ".clang-format", "run"):
+            if name.endswith(CODE + HASH + (".md",)) or name in (
+                "CMakeLists.txt",
+                ".clang-format",
+                "run",
+            ):
                 yield path
 
 
@@ -56,7 +61,7 @@ def c_comments(text):
     part = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|/\*.*?\*/|//[^\n]*', re.S)
     out, at = [], 0
     for m in part.finditer(text):
-        out.append(blank(text[at:m.start()]))
+        out.append(blank(text[at : m.start()]))
         comment = m.group().startswith("/")
         out.append(re.sub(r"(?m)^(\s*)\*", r"\1 ", m.group()) if comment else blank(m.group()))
         at = m.end()
@@ -70,12 +75,12 @@ def hash_comments(text, python):
         long = re.compile(r'"""(.*?)"""', re.S)
         at = 0
         for m in long.finditer(text):
-            out += [hash_comments(text[at:m.start()], False), m.group()]
+            out += [hash_comments(text[at : m.start()], False), m.group()]
             at = m.end()
         return "".join(out) + hash_comments(text[at:], False)
     for line in text.split("\n"):
         m = re.search(r"(?:^|\s)#", line)
-        out.append(" " * m.start() + line[m.start():].replace("#", " ", 1) if m else "")
+        out.append(" " * m.start() + line[m.start() :].replace("#", " ", 1) if m else "")
     return "\n".join(out)
 
 
@@ -149,8 +154,11 @@ class Check:
         at = m.end()
         while True:
             m = MORE.match(prose, at)
-            # A bare number is a section only where nothing is counted: "3.4, 6:", not "3.4, 6 tokens".
-            if not m or ("." not in m.group(1) and not re.match(r"[,;:.)\]]|\s*$", prose[m.end():m.end() + 1])):
+            # A bare number is a section only where it counts nothing: not in "3.4, 6 tokens".
+            if not m or (
+                "." not in m.group(1)
+                and not re.match(r"[,;:.)\]]|\s*$", prose[m.end() : m.end() + 1])
+            ):
                 return
             yield m.start(1), m.group(1)
             at = m.end()
@@ -159,7 +167,7 @@ class Check:
         for m in PAGE.finditer(prose):
             found = self.page(path, m.group(1))
             if not found:
-                link = prose[:m.start()].endswith("](")  # links() looks for its file
+                link = prose[: m.start()].endswith("](")  # links() looks for its file
                 if not link and m.group(1) not in GENERATED:
                     self.say(path, m.start(), "no page %s" % m.group(1))
                 continue
@@ -191,7 +199,9 @@ class Check:
     def own_sections(self, path, text):
         if not path.startswith("docs/") or not self.pages[path].sections:
             return
-        for m in re.finditer(r"(?<!\w)\((\d{1,2}\.\d{1,2}(?:, \d{1,2}\.\d{1,2})*)\)|\bsection (%s)" % NUMBER, text):
+        for m in re.finditer(
+            r"(?<!\w)\((\d{1,2}\.\d{1,2}(?:, \d{1,2}\.\d{1,2})*)\)|\bsection (%s)" % NUMBER, text
+        ):
             for section in (m.group(1) or m.group(2)).split(", "):
                 if section not in self.pages[path].sections:
                     self.say(path, m.start(), "no section %s on this page" % section)
@@ -211,7 +221,11 @@ def main():
     if len(sys.argv) > 2 or (len(sys.argv) == 2 and sys.argv[1].startswith("-")):
         print(__doc__)
         return 2
-    root = sys.argv[1] if len(sys.argv) == 2 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+    root = (
+        sys.argv[1]
+        if len(sys.argv) == 2
+        else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+    )
     dead = Check(os.path.abspath(root)).run()
     for path, line, what in dead:
         print("%s:%d: %s" % (path, line, what))
