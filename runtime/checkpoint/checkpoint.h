@@ -37,6 +37,7 @@ typedef struct cz_checkpoint_entry { /* one data set; borrowed from the open che
 typedef struct cz_checkpoint_writer cz_checkpoint_writer;
 typedef struct cz_checkpoint cz_checkpoint;
 struct cz_device;
+struct cz_params;
 
 CZ_MUST cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder,
                                       uint64_t config_hash, uint64_t bytes);
@@ -44,7 +45,10 @@ CZ_MUST cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name,
                                     cz_checkpoint_type type, const void *data, const int64_t *dims,
                                     int rank);
 CZ_MUST cz_status cz_checkpoint_put_device(cz_checkpoint_writer *w, const char *name,
-                                           struct cz_device *d, const void *from, int64_t n);
+                                           struct cz_device *d, const void *from,
+                                           const int64_t *dims, int rank);
+CZ_MUST cz_status cz_checkpoint_put_params(cz_checkpoint_writer *w, const char *group,
+                                           const struct cz_params *params, const void *flat);
 CZ_MUST cz_status cz_checkpoint_put_int(cz_checkpoint_writer *w, const char *name, int64_t value);
 CZ_MUST cz_status cz_checkpoint_put_real(cz_checkpoint_writer *w, const char *name, double value);
 CZ_MUST cz_status cz_checkpoint_commit(cz_checkpoint_writer **w);
@@ -56,11 +60,14 @@ CZ_MUST cz_status cz_checkpoint_open_file(cz_checkpoint **c, const char *path);
 void cz_checkpoint_close(cz_checkpoint **c);
 const char *cz_checkpoint_path(const cz_checkpoint *c);
 CZ_MUST cz_status cz_checkpoint_check_config(const cz_checkpoint *c, uint64_t config_hash);
+const cz_checkpoint_entry *cz_checkpoint_at(const cz_checkpoint *c, size_t i);
 const cz_checkpoint_entry *cz_checkpoint_find(const cz_checkpoint *c, const char *name);
 CZ_MUST cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name,
                                     cz_checkpoint_type type, const int64_t *dims, int rank);
 CZ_MUST cz_status cz_checkpoint_get_device(cz_checkpoint *c, struct cz_device *d, void *to,
-                                           const char *name, int64_t n);
+                                           const char *name, const int64_t *dims, int rank);
+CZ_MUST cz_status cz_checkpoint_get_params(cz_checkpoint *c, const char *group,
+                                           const struct cz_params *params, void *flat);
 CZ_MUST cz_status cz_checkpoint_get_int(cz_checkpoint *c, int64_t *out, const char *name);
 CZ_MUST cz_status cz_checkpoint_get_real(cz_checkpoint *c, double *out, const char *name);
 

@@ -63,7 +63,7 @@ static bool read_rows(char why[CZ_H5_TEXT], hid_t set, void *out, const cz_check
 }
 
 /* Reads the whole data set, a few rows at a time, for its checksums. */
-static cz_status verify(hid_t set, const cz_checkpoint_entry *e, const char *path) {
+static cz_status verify_set(hid_t set, const cz_checkpoint_entry *e, const char *path) {
   if (!e->elements) return CZ_OK;
   char *slab, why[CZ_H5_TEXT];
   uint64_t row_bytes = e->elements / (uint64_t)e->dims[0] * cz_checkpoint_type_size(e->type);
@@ -78,6 +78,19 @@ static cz_status verify(hid_t set, const cz_checkpoint_entry *e, const char *pat
   return st;
 }
 
+static cz_status verify(const cz_checkpoint *c) {
+  char why[CZ_H5_TEXT];
+  for (size_t i = 0; i < c->count; i++) {
+    const cz_checkpoint_entry *e = &c->entries[i];
+    hid_t set = H5Dopen2(c->file, e->name, H5P_DEFAULT);
+    if (set < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", c->path, e->name, cz_h5_why(why));
+    cz_status st = verify_set(set, e, c->path);
+    H5Dclose(set);
+    CZ_TRY(st);
+  }
+  return CZ_OK;
+}
+
 static cz_status add_entry(cz_checkpoint *c, const char *name, hid_t set) {
   char *copy;
   CZ_TRY(cz_grow(&c->entries, &c->cap, c->count + 1, sizeof *c->entries));
@@ -88,7 +101,7 @@ static cz_status add_entry(cz_checkpoint *c, const char *name, hid_t set) {
     return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has a type that checkpoints do not hold", c->path, name);
   if (!shape_of(e, set))
     return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has a shape that checkpoints do not hold", c->path, name);
-  return verify(set, e, c->path);
+  return CZ_OK;
 }
 
 typedef struct walk {
@@ -124,9 +137,28 @@ static cz_status open_readonly(hid_t *file, const char *path) {
   return *file < 0 ? CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, why) : CZ_OK;
 }
 
+/* Before anything of the file is believed: what was true of one format need not be of
+ * another. */
+static cz_status check_format(cz_checkpoint *c) {
+  int64_t format;
+  if (!cz_checkpoint_find(c, CZ__CK_FORMAT))
+    return CZ_FAIL(CZ_ECORRUPT, "%s: an HDF5 file, but not a checkpoint: it has no '%s'", c->path,
+                   CZ__CK_FORMAT);
+  CZ_TRY(cz_checkpoint_get_int(c, &format, CZ__CK_FORMAT));
+  if (format == 1)
+    return CZ_FAIL(CZ_EINVAL,
+                   "%s: checkpoint format 1, in which parameters lie as one block in the order of "
+                   "an older program's memory; this program reads format %d, one data set a "
+                   "parameter: finish the run with the older program, or start it again",
+                   c->path, CZ__CK_FORMAT_VERSION);
+  if (format != CZ__CK_FORMAT_VERSION)
+    return CZ_FAIL(CZ_EINVAL, "%s: checkpoint format %lld; this program reads format %d", c->path,
+                   (long long)format, CZ__CK_FORMAT_VERSION);
+  return CZ_OK;
+}
+
 static cz_status read_all(cz_checkpoint *c, const char *path) {
   char why[CZ_H5_TEXT];
-  int64_t format;
   const int64_t one = 1;
   CZ_TRY(cz_arena_create(&c->arena, "checkpoint"));
   if (snprintf(c->path, sizeof c->path, "%s", path) >= (int)sizeof c->path)
@@ -137,13 +169,8 @@ static cz_status read_all(cz_checkpoint *c, const char *path) {
     w.st = CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz_h5_why(why));
   CZ_TRY(w.st);
   if (c->count) qsort(c->entries, c->count, sizeof *c->entries, by_name);
-  if (!cz_checkpoint_find(c, CZ__CK_FORMAT))
-    return CZ_FAIL(CZ_ECORRUPT, "%s: an HDF5 file, but not a checkpoint: it has no '%s'", path,
-                   CZ__CK_FORMAT);
-  CZ_TRY(cz_checkpoint_get_int(c, &format, CZ__CK_FORMAT));
-  if (format != CZ__CK_FORMAT_VERSION)
-    return CZ_FAIL(CZ_EINVAL, "%s: checkpoint format %lld; this program reads format %d", path,
-                   (long long)format, CZ__CK_FORMAT_VERSION);
+  CZ_TRY(check_format(c));
+  CZ_TRY(verify(c));
   return cz_checkpoint_get(c, &c->config_hash, CZ__CK_CONFIG, CZ_CHECKPOINT_U64, &one, 1);
 }
 
@@ -213,6 +240,11 @@ cz_status cz_checkpoint_check_config(const cz_checkpoint *c, uint64_t config_has
                        "%s: made by another configuration (hash %016llx, this run's is %016llx)",
                        c->path, (unsigned long long)c->config_hash,
                        (unsigned long long)config_hash);
+}
+
+/** The I-th entry in order of names, or null behind the last. Borrowed. */
+const cz_checkpoint_entry *cz_checkpoint_at(const cz_checkpoint *c, size_t i) {
+  return i < c->count ? &c->entries[i] : NULL;
 }
 
 /** The entry called NAME, or null. Borrowed. */

@@ -11,7 +11,7 @@
 #define CZ__CK_FORMAT   "cloze/format"
 #define CZ__CK_CONFIG   "cloze/config_hash"
 
-enum { CZ__CK_FORMAT_VERSION = 1 };
+enum { CZ__CK_FORMAT_VERSION = 2 }; /* 1: one block for all parameters */
 
 hid_t cz__ck_stored(cz_checkpoint_type type);
 hid_t cz__ck_native(cz_checkpoint_type type);

@@ -17,5 +17,6 @@ void test_truncations(void **state);
 void test_fallback(void **state);
 void test_full(void **state);
 void test_small_disk(void **state);
+void test_params(void **state);
 
 #endif

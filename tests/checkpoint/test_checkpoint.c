@@ -136,7 +136,7 @@ static void test_every_set_is_checked(void **state) {
 static void test_foreign_files(void **state) {
   const char *path = under("foreign.h5");
   const hsize_t one = 1;
-  int64_t format = 2;
+  int64_t format = 1;
   cz_checkpoint *c = NULL;
   hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(file);
@@ -152,7 +152,15 @@ static void test_foreign_files(void **state) {
   H5Gclose(group);
   H5Fclose(file);
   FAILS(cz_checkpoint_open_file(&c, path), CZ_EINVAL,
-        "checkpoint format 2; this program reads format 1");
+        "checkpoint format 1, in which parameters lie as one block");
+  file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+  set = H5Dopen2(file, "cloze/format", H5P_DEFAULT);
+  format = 3;
+  H5Dwrite(set, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, &format);
+  H5Dclose(set);
+  H5Fclose(file);
+  FAILS(cz_checkpoint_open_file(&c, path), CZ_EINVAL,
+        "checkpoint format 3; this program reads format 2");
   file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
   set = H5Dcreate2(file, "cloze/half", H5T_STD_I16BE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   H5Dclose(set);
@@ -201,6 +209,7 @@ int main(void) {
                                      cmocka_unit_test(test_every_set_is_checked),
                                      cmocka_unit_test(test_foreign_files),
                                      cmocka_unit_test(test_handles),
+                                     cmocka_unit_test(test_params),
                                      cmocka_unit_test(test_fallback),
                                      cmocka_unit_test(test_truncations),
                                      cmocka_unit_test(test_bit_flips),

@@ -181,6 +181,19 @@ static void damaged_checkpoint(void **state) {
   remove_tree("whole");
 }
 
+/* A checkpoint of cpu goes on under guard:cpu, whose memory has another layout, with the
+ * same bits, and the other way round. */
+static void other_layout(void **state) {
+  expect(0, "pretrain @/pretrain.yaml --out @/whole train.steps=150", "done, see");
+  stop_midway();
+  expect(0, PRETRAIN "train.steps=150 --device guard:cpu", "going on at step");
+  same_file("run/model/model.safetensors", "whole/model/model.safetensors");
+  same_file("run/metrics.jsonl", "whole/metrics.jsonl");
+  same_file("run/checkpoint.h5", "whole/checkpoint.h5");
+  remove_tree("run");
+  remove_tree("whole");
+}
+
 /* A flipped bit in the corpus is found when it is read, or lies where nobody reads. */
 static void damaged_corpus(void **state) {
   cz_stream s;
@@ -282,10 +295,11 @@ static void wrong_init(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(configuration),  cmocka_unit_test(files),
-      cmocka_unit_test(budgets),        cmocka_unit_test(not_finite),
-      cmocka_unit_test(one_folder),     cmocka_unit_test(damaged_checkpoint),
-      cmocka_unit_test(damaged_corpus), cmocka_unit_test(full_disk),
-      cmocka_unit_test(wrong_init),     cmocka_unit_test(experiment_folder)};
+      cmocka_unit_test(configuration),    cmocka_unit_test(files),
+      cmocka_unit_test(budgets),          cmocka_unit_test(not_finite),
+      cmocka_unit_test(one_folder),       cmocka_unit_test(damaged_checkpoint),
+      cmocka_unit_test(damaged_corpus),   cmocka_unit_test(other_layout),
+      cmocka_unit_test(full_disk),        cmocka_unit_test(wrong_init),
+      cmocka_unit_test(experiment_folder)};
   return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

@@ -324,7 +324,7 @@ static cz_status save(loop *l) {
   size_t bytes = (size_t)p->flat * cz_dtype_bytes(j->model->device->real);
   CZ_TRY(
       cz_checkpoint_begin(&w, j->folder, j->config_hash, bytes + cz_optimizer_bytes(l->optimizer)));
-  CZ_GO(st, cz_checkpoint_put_device(w, "parameters", p->device, p->values, p->flat), fail);
+  CZ_GO(st, cz_checkpoint_put_params(w, "parameters", p, p->values), fail);
   CZ_GO(st, save_counters(&l->at, w), fail);
   CZ_GO(st, cz_optimizer_save(l->optimizer, w), fail);
   CZ_TRY(cz_checkpoint_commit(&w));
@@ -343,7 +343,7 @@ static cz_status resume(loop *l) {
   if (!cz_checkpoint_exists(j->folder)) return CZ_OK;
   CZ_TRY(cz_checkpoint_open(&c, j->folder));
   CZ_GO(st, cz_checkpoint_check_config(c, j->config_hash), done);
-  CZ_GO(st, cz_checkpoint_get_device(c, p->device, p->values, "parameters", p->flat), done);
+  CZ_GO(st, cz_checkpoint_get_params(c, "parameters", p, p->values), done);
   CZ_GO(st, load_counters(&l->at, c), done);
   CZ_GO(st, cz_optimizer_load(l->optimizer, c), done);
   cz_log("%s: going on at step %lld of %lld (%s)", j->what, (long long)l->at.step,

@@ -208,14 +208,48 @@ cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate, double g
   return CZ_OK;
 }
 
-/** Puts the state into a checkpoint. */
+/* What a checkpoint calls the I-th state of a parameter. */
+static const char *state_name(const cz_optimizer *o, const slots *s, int i) {
+  static const char *const factored[] = {"row", "column"}, *const moments[] = {"m", "v"};
+  if (s->factored) return factored[i];
+  return o->keys.name == CZ_OPTIMIZER_ADAFACTOR ? "v" : moments[i];
+}
+
+/* Calls VISIT for every state of every parameter under its name, "optimizer/NAME/m". */
+static cz_status each_state(cz_optimizer *o, void *file,
+                            cz_status (*visit)(void *file, const char *name, cz_device *d,
+                                               const cz_arg *state)) {
+  char name[1024];
+  for (size_t i = 0; i < o->params->n; i++) {
+    const cz_param *p = o->params->list[i];
+    for (int k = 0; k < o->slots[i].n; k++) {
+      cz_arg state = state_arg(o, &o->slots[i], k, p);
+      int n =
+          snprintf(name, sizeof name, "optimizer/%s/%s", p->name, state_name(o, &o->slots[i], k));
+      if (n < 0 || (size_t)n >= sizeof name)
+        return CZ_FAIL(CZ_EINVAL, "a parameter's name is too long: %s", p->name);
+      CZ_TRY(visit(file, name, o->params->device, &state));
+    }
+  }
+  return CZ_OK;
+}
+
+static cz_status save_state(void *file, const char *name, cz_device *d, const cz_arg *state) {
+  return cz_checkpoint_put_device(file, name, d, state->data, state->dim, state->ndim);
+}
+
+static cz_status load_state(void *file, const char *name, cz_device *d, const cz_arg *state) {
+  return cz_checkpoint_get_device(file, d, state->data, name, state->dim, state->ndim);
+}
+
+/** Puts the state into a checkpoint, one entry for each array. */
 cz_status cz_optimizer_save(cz_optimizer *o, cz_checkpoint_writer *w) {
-  return cz_checkpoint_put_device(w, "optimizer", o->params->device, o->state, o->flat);
+  return each_state(o, w, save_state);
 }
 
 /** Takes the state out of a checkpoint of the same optimizer and model. */
 cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c) {
-  return cz_checkpoint_get_device(c, o->params->device, o->state, "optimizer", o->flat);
+  return each_state(o, c, load_state);
 }
 
 /** The learning rate of STEP (from 0) in a run of STEPS. rsqrt: learning_rate /
