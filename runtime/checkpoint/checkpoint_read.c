@@ -1,5 +1,5 @@
 #include "checkpoint/checkpoint_types.h"
-#include "checkpoint/shape.h"
+#include "checkpoint/extents.h"
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -41,7 +41,7 @@ static bool shape_of(cz_checkpoint_entry *e, hid_t set) {
   H5Sclose(space);
   for (int i = 0; good && i < e->rank; i++) e->dims[i] = (int64_t)dims[i];
   uint64_t bytes;
-  return good && cz__shape_count(&e->elements, e->dims, e->rank) &&
+  return good && cz__extents_count(&e->elements, e->dims, e->rank) &&
          !__builtin_mul_overflow(e->elements, cz_checkpoint_type_size(e->type), &bytes);
 }
 
@@ -259,17 +259,17 @@ const cz_checkpoint_entry *cz_checkpoint_find(const cz_checkpoint *c, const char
 cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_checkpoint_type type,
                             const int64_t *dims, int rank) {
   const int64_t one = 1;
-  char have[CZ_SHAPE_TEXT], want[CZ_SHAPE_TEXT], why[CZ_H5_TEXT];
+  char have[CZ__EXTENTS_TEXT], want[CZ__EXTENTS_TEXT], why[CZ_H5_TEXT];
   const cz_checkpoint_entry *e = cz_checkpoint_find(c, name);
   if (!e) return CZ_FAIL(CZ_EINVAL, "%s: no entry '%s' (%zu others)", c->path, name, c->count);
   if (rank == 0) {
     dims = &one;
     rank = 1;
   }
-  if (e->type != type || !cz__shape_same(e->dims, e->rank, dims, rank))
+  if (e->type != type || !cz__extents_same(e->dims, e->rank, dims, rank))
     return CZ_FAIL(CZ_EINVAL, "%s: '%s' is %s %s, expected %s %s", c->path, name,
-                   cz_checkpoint_type_name(e->type), cz__shape_text(have, e->dims, e->rank),
-                   cz_checkpoint_type_name(type), cz__shape_text(want, dims, rank));
+                   cz_checkpoint_type_name(e->type), cz__extents_text(have, e->dims, e->rank),
+                   cz_checkpoint_type_name(type), cz__extents_text(want, dims, rank));
   if (!e->elements) return CZ_OK;
   cz_h5_quiet();
   hid_t set = H5Dopen2(c->file, name, H5P_DEFAULT);

@@ -1,5 +1,5 @@
 #include "checkpoint/checkpoint_types.h"
-#include "checkpoint/shape.h"
+#include "checkpoint/extents.h"
 
 #include "base/fs.h"
 
@@ -111,15 +111,15 @@ static bool write_set(char why[CZ_H5_TEXT], cz_h5_file *file, const char *name,
  * cz_checkpoint_discard is left. */
 cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_checkpoint_type type,
                             const void *data, const int64_t *dims, int rank) {
-  char why[CZ_H5_TEXT], shape[CZ_SHAPE_TEXT];
+  char why[CZ_H5_TEXT], shape[CZ__EXTENTS_TEXT];
   hsize_t extents[CZ_CHECKPOINT_MAX_RANK] = {1};
   uint64_t elements, bytes;
-  if (rank < 0 || rank > CZ_CHECKPOINT_MAX_RANK || !cz__shape_count(&elements, dims, rank) ||
+  if (rank < 0 || rank > CZ_CHECKPOINT_MAX_RANK || !cz__extents_count(&elements, dims, rank) ||
       __builtin_mul_overflow(elements, cz_checkpoint_type_size(type), &bytes))
     return CZ_FAIL(
         CZ_EINVAL,
         "checkpoint entry '%s': shape %s is negative, too large or has more than %d extents", name,
-        cz__shape_text(shape, dims, rank < 0 ? 0 : rank), CZ_CHECKPOINT_MAX_RANK);
+        cz__extents_text(shape, dims, rank < 0 ? 0 : rank), CZ_CHECKPOINT_MAX_RANK);
   for (int i = 0; i < rank; i++) extents[i] = (hsize_t)dims[i];
   cz_h5_quiet();
   if (!name[0] || name[0] == '/')

@@ -1,5 +1,5 @@
 #include "checkpoint/convert.h"
-#include "checkpoint/shape.h"
+#include "checkpoint/extents.h"
 
 #include "base/fs.h"
 
@@ -86,21 +86,21 @@ static cz_status parse_shape(cz_safetensors *s, const char *path, cz_safetensors
 }
 
 static cz_status parse_size(const char *path, cz_safetensors_info *t, uint64_t end) {
-  char shape[CZ_SHAPE_TEXT];
+  char shape[CZ__EXTENTS_TEXT];
   uint64_t bits;
-  if (!cz__shape_count(&t->elements, t->dims, t->rank) ||
+  if (!cz__extents_count(&t->elements, t->dims, t->rank) ||
       __builtin_mul_overflow(t->elements, (uint64_t)types[t->type].bits, &bits))
     return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': shape %s has too many elements", path, t->name,
-                   cz__shape_text(shape, t->dims, t->rank));
+                   cz__extents_text(shape, t->dims, t->rank));
   if (bits % 8)
     return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s': shape %s of %s is not a whole number of bytes",
-                   path, t->name, cz__shape_text(shape, t->dims, t->rank), types[t->type].name);
+                   path, t->name, cz__extents_text(shape, t->dims, t->rank), types[t->type].name);
   t->bytes = bits / 8;
   if (t->bytes != end - t->begin)
     return CZ_FAIL(
         CZ_EINVAL,
         "%s: tensor '%s': shape %s of %s needs %llu bytes but data_offsets [%llu, %llu] hold %llu",
-        path, t->name, cz__shape_text(shape, t->dims, t->rank), types[t->type].name,
+        path, t->name, cz__extents_text(shape, t->dims, t->rank), types[t->type].name,
         (unsigned long long)t->bytes, (unsigned long long)t->begin, (unsigned long long)end,
         (unsigned long long)(end - t->begin));
   return CZ_OK;
@@ -406,10 +406,10 @@ static cz_status find_for_reading(const cz_safetensors *s, const cz_safetensors_
     return CZ_FAIL(CZ_EINVAL, "%s: no tensor '%s' (%zu others)",
                    s->n_files ? s->files[0].path : "safetensors", name, s->n_tensors);
   const char *path = s->files[t->file].path;
-  char have[CZ_SHAPE_TEXT], want[CZ_SHAPE_TEXT];
-  if (!cz__shape_same(t->dims, t->rank, dims, rank))
+  char have[CZ__EXTENTS_TEXT], want[CZ__EXTENTS_TEXT];
+  if (!cz__extents_same(t->dims, t->rank, dims, rank))
     return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' has shape %s, expected %s", path, name,
-                   cz__shape_text(have, t->dims, t->rank), cz__shape_text(want, dims, rank));
+                   cz__extents_text(have, t->dims, t->rank), cz__extents_text(want, dims, rank));
   if (!cz__convert_known(t->type))
     return CZ_FAIL(CZ_EINVAL, "%s: tensor '%s' is %s; F16, BF16, F32 and F64 can be read", path,
                    name, types[t->type].name);

@@ -1,5 +1,5 @@
 #include "checkpoint/convert.h"
-#include "checkpoint/shape.h"
+#include "checkpoint/extents.h"
 
 #include "base/fs.h"
 
@@ -13,7 +13,7 @@
 
 static cz_status item_bytes(uint64_t *bytes, const cz_safetensors_item *t) {
   uint64_t n;
-  char shape[CZ_SHAPE_TEXT];
+  char shape[CZ__EXTENTS_TEXT];
   bool rounded = cz__convert_known(t->type) &&
                  (t->from == CZ_SAFETENSORS_F32 || t->from == CZ_SAFETENSORS_F64);
   if (strcmp(t->name, "__metadata__") == 0)
@@ -24,10 +24,10 @@ static cz_status item_bytes(uint64_t *bytes, const cz_safetensors_item *t) {
   if (cz_safetensors_type_bits(t->type) % 8)
     return CZ_FAIL(CZ_EINVAL, "tensor '%s': type %s is not written", t->name,
                    cz_safetensors_type_name(t->type));
-  if (!cz__shape_count(&n, t->dims, t->rank) ||
+  if (!cz__extents_count(&n, t->dims, t->rank) ||
       __builtin_mul_overflow(n, (uint64_t)(cz_safetensors_type_bits(t->type) / 8), bytes))
     return CZ_FAIL(CZ_EINVAL, "tensor '%s': shape %s is negative or too large", t->name,
-                   cz__shape_text(shape, t->dims, t->rank));
+                   cz__extents_text(shape, t->dims, t->rank));
   return CZ_OK;
 }
 

@@ -12,7 +12,6 @@ typedef union cz__request { /* a message under way; holds whatever the backend n
 
 struct cz_comm_backend {
   cz_status (*barrier)(cz_comm *c);
-  cz_status (*broadcast)(cz_comm *c, void *bytes, size_t n, int root);
   cz_status (*allgather)(cz_comm *c, void *bytes, const size_t *bounds);
   cz_status (*split)(cz_comm *c, cz_comm **group, int color);
   cz_status (*send)(cz_comm *c, cz__request *request, const void *bytes, size_t n, int peer,

@@ -82,11 +82,6 @@ cz_status cz_comm_split(cz_comm *c, cz_comm **group, int color) {
 /** Returns when all ranks have called it. */
 cz_status cz_comm_barrier(cz_comm *c) { return c->size == 1 ? CZ_OK : c->backend->barrier(c); }
 
-/** Copies N bytes of rank ROOT to all ranks; every rank gives the same N. */
-cz_status cz_comm_broadcast(cz_comm *c, void *bytes, size_t n, int root) {
-  return c->size == 1 || !n ? CZ_OK : c->backend->broadcast(c, bytes, n, root);
-}
-
 /** Completes BYTES on all ranks: rank r brings [BOUNDS[r], BOUNDS[r + 1]) in place;
  * BOUNDS has size + 1 entries, the same everywhere. */
 cz_status cz_comm_allgather(cz_comm *c, void *bytes, const size_t *bounds) {
@@ -124,7 +119,7 @@ cz_status cz_comm_max_i64(cz_comm *c, int64_t *values, size_t n) {
 }
 
 /** Adds the N values of all ranks, in place, on all ranks, in the fixed tree over ranks
- * (comm/tree.h). For a sum that does not depend on the number of ranks, give one slot
+ * (comm/sum_tree.h). For a sum that does not depend on the number of ranks, give one slot
  * per shard (others' slots 0), which makes every addition exact, and add the slots in
  * order afterwards. */
 cz_status cz_comm_sum_f64(cz_comm *c, double *values, size_t n) {
@@ -135,7 +130,7 @@ cz_status cz_comm_sum_f64(cz_comm *c, double *values, size_t n) {
   cz_status st = gather_equal(c, &all, values, n * sizeof *values);
   if (st == CZ_OK) {
     for (int r = 0; r < c->size; r++) parts[r] = all + (size_t)r * n;
-    cz_tree_fold_parts(parts, c->size, (int64_t)n, sizeof *values);
+    cz_sum_tree_fold_parts(parts, c->size, (int64_t)n, sizeof *values);
     memcpy(values, all, n * sizeof *values);
   }
   free(all);

@@ -23,7 +23,6 @@ void cz_comm_abort(cz_comm *c, int code);
 CZ_MUST cz_status cz_comm_split(cz_comm *c, cz_comm **group, int color);
 
 CZ_MUST cz_status cz_comm_barrier(cz_comm *c);
-CZ_MUST cz_status cz_comm_broadcast(cz_comm *c, void *bytes, size_t n, int root);
 CZ_MUST cz_status cz_comm_allgather(cz_comm *c, void *bytes, const size_t *bounds);
 CZ_MUST cz_status cz_comm_max_i64(cz_comm *c, int64_t *values, size_t n);
 CZ_MUST cz_status cz_comm_sum_f64(cz_comm *c, double *values, size_t n);

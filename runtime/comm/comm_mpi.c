@@ -39,7 +39,8 @@ static cz_status check(int code, const char *what) {
 
 static cz_status mpi_barrier(cz_comm *c) { return check(MPI_Barrier(comm_of(c)), "MPI_Barrier"); }
 
-static cz_status mpi_broadcast(cz_comm *c, void *bytes, size_t n, int root) {
+/* In pieces, because MPI counts are int. */
+static cz_status broadcast(cz_comm *c, void *bytes, size_t n, int root) {
   for (size_t i = 0; i < n; i += PIECE_BYTES)
     CZ_TRY(check(MPI_Bcast((char *)bytes + i, (int)(n - i < PIECE_BYTES ? n - i : PIECE_BYTES),
                            MPI_BYTE, root, comm_of(c)),
@@ -50,7 +51,7 @@ static cz_status mpi_broadcast(cz_comm *c, void *bytes, size_t n, int root) {
 static cz_status mpi_allgather(cz_comm *c, void *bytes, const size_t *bounds) {
   if (bounds[c->size] > INT_MAX) { /* displacements are int: one broadcast a rank then */
     for (int r = 0; r < c->size; r++)
-      CZ_TRY(mpi_broadcast(c, (char *)bytes + bounds[r], bounds[r + 1] - bounds[r], r));
+      CZ_TRY(broadcast(c, (char *)bytes + bounds[r], bounds[r + 1] - bounds[r], r));
     return CZ_OK;
   }
   int *counts;
@@ -105,7 +106,6 @@ static void mpi_close(cz_comm *c) {
 static cz_status mpi_split(cz_comm *c, cz_comm **group, int color);
 
 static const struct cz_comm_backend mpi_backend = {.barrier = mpi_barrier,
-                                                   .broadcast = mpi_broadcast,
                                                    .allgather = mpi_allgather,
                                                    .split = mpi_split,
                                                    .send = mpi_send,

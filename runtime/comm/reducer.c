@@ -27,7 +27,7 @@ typedef struct slot { /* a bucket under way */
 
 struct cz_reducer {
   cz_comm *comm; /* of its own, so that no other message can be taken for one of ours */
-  cz_tree *tree;
+  cz_sum_tree *tree;
   char *data;
   int64_t elements, per_bucket, n_buckets, shards;
   size_t element_bytes;
@@ -87,7 +87,7 @@ cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, void *gradient, int64_t 
   made->n_buckets = (elements + made->per_bucket - 1) / made->per_bucket;
   cz_status st;
   CZ_GO(st, cz_comm_split(c, &made->comm, 0), failed);
-  CZ_GO(st, cz_tree_create(&made->tree, elements, element_bytes, own), failed);
+  CZ_GO(st, cz_sum_tree_create(&made->tree, elements, element_bytes, own), failed);
   CZ_GO(st, cz_alloc(&made->buckets, (size_t)made->n_buckets, sizeof *made->buckets), failed);
   CZ_GO(st, cz_alloc(&made->queue, (size_t)made->n_buckets, sizeof *made->queue), failed);
   if (c->size > 1) CZ_GO(st, create_slots(made), failed);
@@ -108,7 +108,7 @@ void cz_reducer_destroy(cz_reducer **r) {
   free((*r)->parts);
   free((*r)->queue);
   free((*r)->buckets);
-  cz_tree_destroy(&(*r)->tree);
+  cz_sum_tree_destroy(&(*r)->tree);
   cz_comm_close(&(*r)->comm);
   free(*r);
   *r = NULL;
@@ -118,10 +118,10 @@ void cz_reducer_destroy(cz_reducer **r) {
  * overwritten afterwards. CZ_EINVAL when all but the last were taken already, or when
  * the last has begun. Local. */
 cz_status cz_reducer_push(cz_reducer *r) {
-  if (cz_tree_pushed(r->tree) >= r->shards - 1 || r->queued)
+  if (cz_sum_tree_pushed(r->tree) >= r->shards - 1 || r->queued)
     return CZ_FAIL(CZ_EINVAL, "shard %lld pushed to a reducer whose rank owns %lld",
-                   (long long)cz_tree_pushed(r->tree) + 1, (long long)r->shards);
-  cz_tree_push(r->tree, r->data);
+                   (long long)cz_sum_tree_pushed(r->tree) + 1, (long long)r->shards);
+  cz_sum_tree_push(r->tree, r->data);
   return CZ_OK;
 }
 
@@ -162,7 +162,7 @@ static void add_pieces(cz_reducer *r, slot *s) {
   for (int k = 1; k < size; k++)
     r->parts[(me - k + size) % size] = s->pieces + (size_t)(k - 1) * bytes;
   r->parts[me] = own;
-  cz_tree_fold_parts(r->parts, size, (int64_t)(bytes / r->element_bytes), r->element_bytes);
+  cz_sum_tree_fold_parts(r->parts, size, (int64_t)(bytes / r->element_bytes), r->element_bytes);
   if (me != 0 && bytes) memcpy(own, r->parts[0], bytes);
 }
 
@@ -204,7 +204,7 @@ static cz_status cover(cz_reducer *r, int64_t b, int64_t first, int64_t count) {
   if (k->covered > (int64_t)n || k->indices != n * (2 * from + n - 1) / 2)
     return CZ_FAIL(CZ_EINVAL, "gradient elements between %lld and %lld were announced twice",
                    (long long)from, (long long)(from + n));
-  cz_tree_fold(r->tree, r->data, (int64_t)from, (int64_t)n);
+  cz_sum_tree_fold(r->tree, r->data, (int64_t)from, (int64_t)n);
   r->queue[r->queued++] = b;
   if (r->comm->size == 1) r->finished++;
   return CZ_OK;
@@ -218,10 +218,10 @@ cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count) {
   if (first < 0 || count < 0 || first > r->elements || count > r->elements - first)
     return CZ_FAIL(CZ_EINVAL, "gradient elements [%lld, %lld) are not inside the %lld there are",
                    (long long)first, (long long)(first + count), (long long)r->elements);
-  if (cz_tree_pushed(r->tree) != r->shards - 1)
+  if (cz_sum_tree_pushed(r->tree) != r->shards - 1)
     return CZ_FAIL(CZ_EINVAL,
                    "the last shard's gradient is announced after %lld of %lld shards were pushed",
-                   (long long)cz_tree_pushed(r->tree), (long long)r->shards - 1);
+                   (long long)cz_sum_tree_pushed(r->tree), (long long)r->shards - 1);
   while (count > 0) {
     int64_t b = first / r->per_bucket, left = bucket_first(r, b) + bucket_count(r, b) - first,
             n = count < left ? count : left;
@@ -249,6 +249,6 @@ cz_status cz_reducer_finish(cz_reducer *r) {
   }
   memset(r->buckets, 0, (size_t)r->n_buckets * sizeof *r->buckets);
   r->queued = r->started = r->finished = 0;
-  cz_tree_reset(r->tree);
+  cz_sum_tree_reset(r->tree);
   return CZ_OK;
 }

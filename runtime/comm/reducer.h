@@ -1,4 +1,4 @@
-/* Sums the gradients of all shards on all ranks, in the one tree of comm/tree.h, while
+/* Sums the gradients of all shards on all ranks, in the one tree of comm/sum_tree.h, while
  * the backward pass still runs.
  *
  * The flat gradient buffer is cut into buckets. As soon as all elements of a bucket are

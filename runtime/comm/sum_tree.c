@@ -7,7 +7,7 @@
 
 enum { MAX_LEVELS = 32, SERIAL_ELEMENTS = 1 << 16 };
 
-struct cz_tree {
+struct cz_sum_tree {
   int64_t elements, shards, pushed;
   size_t element_bytes;
   int levels;
@@ -32,8 +32,9 @@ static void add(void *out, const void *left, const void *right, int64_t n, size_
 
 /** Makes the accumulator of a rank that owns SHARDS shards of ELEMENTS numbers (4 bytes:
  * float32, 8: float64): as many buffers as SHARDS - 1 has binary digits. Destroy with
- * cz_tree_destroy. */
-cz_status cz_tree_create(cz_tree **t, int64_t elements, size_t element_bytes, int64_t shards) {
+ * cz_sum_tree_destroy. */
+cz_status cz_sum_tree_create(cz_sum_tree **t, int64_t elements, size_t element_bytes,
+                             int64_t shards) {
   CZ_CHECK(element_bytes == sizeof(float) || element_bytes == sizeof(double));
   if (elements < 0 || shards < 1 || shards > INT64_C(1) << (MAX_LEVELS - 1))
     return CZ_FAIL(CZ_EINVAL, "%lld shards of %lld elements can't be added", (long long)shards,
@@ -45,12 +46,12 @@ cz_status cz_tree_create(cz_tree **t, int64_t elements, size_t element_bytes, in
   cz_status st = CZ_OK;
   for (int64_t left = shards - 1; left && st == CZ_OK; left >>= 1)
     st = cz_alloc(&(*t)->sums[(*t)->levels++], (size_t)elements, element_bytes);
-  if (st != CZ_OK) cz_tree_destroy(t);
+  if (st != CZ_OK) cz_sum_tree_destroy(t);
   return st;
 }
 
 /** Frees the buffers, clears the pointer, accepts null. */
-void cz_tree_destroy(cz_tree **t) {
+void cz_sum_tree_destroy(cz_sum_tree **t) {
   if (!*t) return;
   for (int k = 0; k < (*t)->levels; k++) free((*t)->sums[k]);
   free(*t);
@@ -59,7 +60,7 @@ void cz_tree_destroy(cz_tree **t) {
 
 /** Takes the whole GRADIENT of the next shard, which is not the last; it may be
  * overwritten afterwards. */
-void cz_tree_push(cz_tree *t, const void *gradient) {
+void cz_sum_tree_push(cz_sum_tree *t, const void *gradient) {
   CZ_CHECK(t->pushed < t->shards - 1);
   int k = 0;
   for (const void *sum = gradient; t->pushed >> k & 1; sum = t->sums[k++])
@@ -75,11 +76,11 @@ void cz_tree_push(cz_tree *t, const void *gradient) {
 }
 
 /** How many shards were pushed since the last reset. */
-int64_t cz_tree_pushed(const cz_tree *t) { return t->pushed; }
+int64_t cz_sum_tree_pushed(const cz_sum_tree *t) { return t->pushed; }
 
 /** Adds what was pushed to elements [FIRST, FIRST + COUNT) of the last shard's GRADIENT,
  * in place: they are then this rank's sum. */
-void cz_tree_fold(const cz_tree *t, void *gradient, int64_t first, int64_t count) {
+void cz_sum_tree_fold(const cz_sum_tree *t, void *gradient, int64_t first, int64_t count) {
   CZ_CHECK(t->pushed == t->shards - 1 && first >= 0 && count >= 0 && count <= t->elements - first);
   size_t place = (size_t)first * t->element_bytes;
   char *g = (char *)gradient + place;
@@ -88,11 +89,11 @@ void cz_tree_fold(const cz_tree *t, void *gradient, int64_t first, int64_t count
 }
 
 /** Forgets the pushed shards: the next step begins. */
-void cz_tree_reset(cz_tree *t) { t->pushed = 0; }
+void cz_sum_tree_reset(cz_sum_tree *t) { t->pushed = 0; }
 
 /** Adds N arrays of ELEMENTS numbers in the order of the tree; the sum ends in PARTS[0],
  * the others are overwritten. */
-void cz_tree_fold_parts(void *const *parts, int64_t n, int64_t elements, size_t element_bytes) {
+void cz_sum_tree_fold_parts(void *const *parts, int64_t n, int64_t elements, size_t element_bytes) {
   for (int64_t step = 1; step < n; step *= 2)
     for (int64_t i = 0; i + step < n; i += 2 * step)
       add(parts[i], parts[i], parts[i + step], elements, element_bytes);

@@ -3,7 +3,7 @@
  * Neighbours first, then pairs, then fours, an odd one carried up:
  * ((0+1)+(2+3))+((4+5)+(6+7)), and for six ((0+1)+(2+3))+(4+5). A rank that owns a
  * power of two of consecutive shards owns a node of that tree; the tree over the
- * ranks' nodes is the rest of it. `cz_tree` adds a rank's own shards as they come,
+ * ranks' nodes is the rest of it. `cz_sum_tree` adds a rank's own shards as they come,
  * like a binary counter: the buffers in use after n shards are the ones in n. All of
  * it is host memory. */
 #ifndef CZ_COMM_SUM_TREE_H
@@ -14,15 +14,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct cz_tree cz_tree;
+typedef struct cz_sum_tree cz_sum_tree;
 
-CZ_MUST cz_status cz_tree_create(cz_tree **t, int64_t elements, size_t element_bytes,
-                                 int64_t shards);
-void cz_tree_destroy(cz_tree **t);
-void cz_tree_push(cz_tree *t, const void *gradient);
-int64_t cz_tree_pushed(const cz_tree *t);
-void cz_tree_fold(const cz_tree *t, void *gradient, int64_t first, int64_t count);
-void cz_tree_reset(cz_tree *t);
-void cz_tree_fold_parts(void *const *parts, int64_t n, int64_t elements, size_t element_bytes);
+CZ_MUST cz_status cz_sum_tree_create(cz_sum_tree **t, int64_t elements, size_t element_bytes,
+                                     int64_t shards);
+void cz_sum_tree_destroy(cz_sum_tree **t);
+void cz_sum_tree_push(cz_sum_tree *t, const void *gradient);
+int64_t cz_sum_tree_pushed(const cz_sum_tree *t);
+void cz_sum_tree_fold(const cz_sum_tree *t, void *gradient, int64_t first, int64_t count);
+void cz_sum_tree_reset(cz_sum_tree *t);
+void cz_sum_tree_fold_parts(void *const *parts, int64_t n, int64_t elements, size_t element_bytes);
 
 #endif

@@ -1,10 +1,5 @@
-/* The file: attributes format, version, kind ("documents"), tokenizer_hash, vocabulary
- * and sources (JSON) on the root group, and two data sets: tokens (uint16 when every id
- * fits, else int32; one document after another) and offsets (uint64, one more than
- * documents: where each begins and ends). Both are cut into chunks of 64 Ki elements with
- * a fletcher32 checksum and not compressed (docs/design.md 8). */
 #include "data/corpus.h"
-#include "data/h5.h"
+#include "data/corpus_format.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -60,11 +55,11 @@ static cz_status open_column(cz_corpus_writer *w) {
 
 static cz_status create_file(cz_corpus_writer *w, const char *path) {
   CZ_TRY(cz_h5_create(&w->file, path));
-  CZ_TRY(cz__corpus_h5_write_text(&w->file, "format", CZ__CORPUS_FORMAT));
-  CZ_TRY(cz__corpus_h5_write_number(&w->file, "version", CZ__CORPUS_VERSION));
-  CZ_TRY(cz__corpus_h5_write_text(&w->file, "kind", "documents"));
-  CZ_TRY(cz__corpus_h5_write_number(&w->file, "tokenizer_hash", w->vocabulary.hash));
-  CZ_TRY(cz__corpus_h5_write_number(&w->file, "vocabulary", (uint64_t)w->vocabulary.size));
+  CZ_TRY(cz_h5_write_text(&w->file, "format", CZ__CORPUS_FORMAT));
+  CZ_TRY(cz_h5_write_number(&w->file, "version", CZ__CORPUS_VERSION));
+  CZ_TRY(cz_h5_write_text(&w->file, "kind", "documents"));
+  CZ_TRY(cz_h5_write_number(&w->file, "tokenizer_hash", w->vocabulary.hash));
+  CZ_TRY(cz_h5_write_number(&w->file, "vocabulary", (uint64_t)w->vocabulary.size));
   return open_column(w);
 }
 
@@ -159,7 +154,7 @@ static cz_status finish_file(cz_corpus_writer *w) {
     return CZ_FAIL(CZ_EINVAL, "%s: not written, because there is no text to put into it",
                    w->file.path);
   char *sources = json_dumps(w->sources, JSON_COMPACT | JSON_SORT_KEYS);
-  cz_status st = sources ? cz__corpus_h5_write_text(&w->file, "sources", sources)
+  cz_status st = sources ? cz_h5_write_text(&w->file, "sources", sources)
                          : CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources");
   free(sources);
   return st == CZ_OK ? finish_column(w) : st;

@@ -1,5 +1,5 @@
 /* Writing corpora: HDF5 files of token ids that are built once and read by reader.h
- * (format at the head of corpus.c).
+ * (format: corpus_format.h).
  *
  * A corpus holds documents, each a list of tokens. No EOS is stored: objectives append it
  * after trimming. This folder knows no tokenizer, so whoever builds passes a function

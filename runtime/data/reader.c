@@ -1,11 +1,15 @@
 #include "data/reader.h"
 #include "base/fs.h"
-#include "data/h5.h"
+#include "data/corpus_format.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Chunks in memory: 8 or 16 MiB, filled as they are read. A corpus of four million tokens
+ * stays there whole, so that documents in random order cost one read each chunk. */
+enum { CACHE_CHUNKS = 64 };
 
 /* The list of documents with the chunks of it that are in memory. Chunks are dropped by
  * the clock algorithm: a hand goes round the slots and takes the first one that was not
@@ -33,33 +37,33 @@ struct cz_reader {
 static cz_status check_header(cz_reader *r, const uint64_t *tokenizer_hash) {
   char *format = NULL, *stored = NULL;
   uint64_t version = 0, vocabulary = 0;
-  cz_status st = cz__corpus_h5_read_text(r->file, r->path, "format", &format);
+  cz_status st = cz_h5_read_text(r->file, r->path, "format", &format);
   if (st == CZ_OK && strcmp(format, CZ__CORPUS_FORMAT))
     st = CZ_FAIL(CZ_ECORRUPT, "%s: format is '%s', not a corpus", r->path, format);
   free(format);
   CZ_TRY(st);
-  CZ_TRY(cz__corpus_h5_read_number(r->file, r->path, "version", &version));
+  CZ_TRY(cz_h5_read_number(r->file, r->path, "version", &version));
   if (version != CZ__CORPUS_VERSION)
     return CZ_FAIL(CZ_EINVAL,
                    "%s: corpus version %" PRIu64 ", this program reads version %d; build it again",
                    r->path, version, CZ__CORPUS_VERSION);
-  CZ_TRY(cz__corpus_h5_read_text(r->file, r->path, "kind", &stored));
+  CZ_TRY(cz_h5_read_text(r->file, r->path, "kind", &stored));
   if (strcmp(stored, "documents"))
     st = CZ_FAIL(CZ_EINVAL, "%s: holds '%s', this program reads documents; build it again", r->path,
                  stored);
   free(stored);
   CZ_TRY(st);
-  CZ_TRY(cz__corpus_h5_read_number(r->file, r->path, "tokenizer_hash", &r->info.vocabulary.hash));
+  CZ_TRY(cz_h5_read_number(r->file, r->path, "tokenizer_hash", &r->info.vocabulary.hash));
   if (tokenizer_hash && r->info.vocabulary.hash != *tokenizer_hash)
     return CZ_FAIL(CZ_EINVAL,
                    "%s: built with tokenizer %016" PRIx64
                    ", but the tokenizer in use is %016" PRIx64 "; build the corpus again",
                    r->path, r->info.vocabulary.hash, *tokenizer_hash);
-  CZ_TRY(cz__corpus_h5_read_number(r->file, r->path, "vocabulary", &vocabulary));
+  CZ_TRY(cz_h5_read_number(r->file, r->path, "vocabulary", &vocabulary));
   if (vocabulary < 1 || vocabulary > INT32_MAX)
     return CZ_FAIL(CZ_ECORRUPT, "%s: a vocabulary of %" PRIu64 " ids", r->path, vocabulary);
   r->info.vocabulary.size = (int64_t)vocabulary;
-  return cz__corpus_h5_read_text(r->file, r->path, "sources", &r->sources);
+  return cz_h5_read_text(r->file, r->path, "sources", &r->sources);
 }
 
 static bool is_checksummed(hid_t set) {
@@ -132,7 +136,7 @@ done:
   return st;
 }
 
-static cz_status open_column(cz_reader *r, int64_t cache_bytes) {
+static cz_status open_column(cz_reader *r) {
   column *c = &r->tokens;
   CZ_TRY(open_set(r, &c->set, &c->total, &c->width, "tokens"));
   if (c->width != 2 && c->width != 4)
@@ -140,9 +144,7 @@ static cz_status open_column(cz_reader *r, int64_t cache_bytes) {
   CZ_TRY(read_offsets(r, c, "offsets"));
   r->info.tokens = (int64_t)c->total;
   c->n_chunks = (int64_t)((c->total + CZ__CHUNK - 1) / CZ__CHUNK);
-  c->n_slots = cache_bytes / (CZ__CHUNK * (int64_t)c->width);
-  if (c->n_slots < 1) c->n_slots = 1;
-  if (c->n_slots > c->n_chunks) c->n_slots = c->n_chunks;
+  c->n_slots = c->n_chunks < CACHE_CHUNKS ? c->n_chunks : CACHE_CHUNKS;
   if (c->n_chunks >= INT32_MAX)
     return CZ_FAIL(CZ_EINVAL, "%s: %" PRIu64 " tokens are more than this program reads", r->path,
                    c->total);
@@ -152,7 +154,7 @@ static cz_status open_column(cz_reader *r, int64_t cache_bytes) {
   return cz_alloc(&c->slots, (size_t)c->n_slots, sizeof *c->slots);
 }
 
-static cz_status open_file(cz_reader *r, const uint64_t *tokenizer_hash, int64_t cache_bytes) {
+static cz_status open_file(cz_reader *r, const uint64_t *tokenizer_hash) {
   hbool_t safe = 0;
   char why[CZ_H5_TEXT];
   if (H5is_library_threadsafe(&safe) < 0 || !safe)
@@ -162,15 +164,13 @@ static cz_status open_file(cz_reader *r, const uint64_t *tokenizer_hash, int64_t
   if (r->file < 0)
     return CZ_FAIL(CZ_ECORRUPT, "%s: not a whole HDF5 file: %s", r->path, cz_h5_why(why));
   CZ_TRY(check_header(r, tokenizer_hash));
-  return open_column(r, cache_bytes);
+  return open_column(r);
 }
 
 /** Opens the corpus PATH, which must, unless TOKENIZER_HASH is null, be built with that
- * tokenizer; up to CACHE_BYTES of tokens stay in memory (at least one chunk). CZ_EIO
- * when the file can't be opened, CZ_ECORRUPT when it is not a whole corpus, CZ_EINVAL
- * when it is another one than asked for. */
-cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash,
-                         int64_t cache_bytes) {
+ * tokenizer. CZ_EIO when the file can't be opened, CZ_ECORRUPT when it is not a whole
+ * corpus, CZ_EINVAL when it is another one than asked for. Close with cz_reader_close. */
+cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash) {
   cz_h5_quiet();
   *r = NULL;
   cz_reader *c;
@@ -178,7 +178,7 @@ cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokeni
   CZ_TRY(cz_alloc(&c, 1, sizeof *c));
   snprintf(c->path, sizeof c->path, "%s", path);
   c->file = c->tokens.set = -1;
-  cz_status st = open_file(c, tokenizer_hash, cache_bytes);
+  cz_status st = open_file(c, tokenizer_hash);
   c->info.sources = c->sources;
   if (st != CZ_OK) cz_reader_close(&c);
   *r = c;

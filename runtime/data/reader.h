@@ -16,8 +16,7 @@ typedef struct cz_reader_info {
   const char *sources; /* JSON list of {"name", "bytes", "hash"}; borrowed from the reader */
 } cz_reader_info;
 
-CZ_MUST cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash,
-                                 int64_t cache_bytes);
+CZ_MUST cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash);
 const cz_reader_info *cz_reader_about(const cz_reader *r);
 int64_t cz_reader_length(const cz_reader *r, int64_t document);
 CZ_MUST cz_status cz_reader_append(cz_reader *r, cz_ids *out, int64_t document, int64_t begin,

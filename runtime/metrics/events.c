@@ -18,9 +18,9 @@ struct cz_events {
 
 static const char name_start[] = "events.out.tfevents.";
 
-/** CRC-32C (Castagnoli; RFC 3720, appendix B.4) of N bytes, bit by bit: records are
+/* CRC-32C (Castagnoli; RFC 3720, appendix B.4) of N bytes, bit by bit: records are
  * small. */
-uint32_t cz_events_crc32c(const void *bytes, size_t n) {
+static uint32_t crc32c(const void *bytes, size_t n) {
   const unsigned char *p = bytes;
   uint32_t crc = ~0u;
   for (size_t i = 0; i < n; i++) {
@@ -30,8 +30,8 @@ uint32_t cz_events_crc32c(const void *bytes, size_t n) {
   return ~crc;
 }
 
-/** The checksum as TFRecord stores it: rotated by 15 bits, plus a constant. */
-uint32_t cz_events_mask(uint32_t crc) { return (crc >> 15 | crc << 17) + 0xA282EAD8u; }
+/* The checksum as TFRecord stores it: rotated by 15 bits, plus a constant. */
+static uint32_t masked(uint32_t crc) { return (crc >> 15 | crc << 17) + 0xA282EAD8u; }
 
 /* Protocol buffers' wire format: a key (field << 3 | type), then a varint, eight bytes,
  * length and bytes, or four bytes. */
@@ -98,9 +98,8 @@ static cz_status begin_event(cz_events *w, int64_t step) {
 static cz_status write_record(cz_events *w) {
   cz_buf head = {0}, tail = {0};
   cz_status st = add_fixed(&head, w->event.len, 8);
-  if (st == CZ_OK) st = add_fixed(&head, cz_events_mask(cz_events_crc32c(head.data, 8)), 4);
-  if (st == CZ_OK)
-    st = add_fixed(&tail, cz_events_mask(cz_events_crc32c(w->event.data, w->event.len)), 4);
+  if (st == CZ_OK) st = add_fixed(&head, masked(crc32c(head.data, 8)), 4);
+  if (st == CZ_OK) st = add_fixed(&tail, masked(crc32c(w->event.data, w->event.len)), 4);
   if (st == CZ_OK) {
     size_t n = fwrite(head.data, 1, head.len, w->file) +
                fwrite(w->event.data, 1, w->event.len, w->file) +
@@ -163,7 +162,8 @@ cz_status cz_events_open(cz_events **writer, const char *folder, int64_t first_s
   cz_status st = create_file(*writer, folder);
   if (st == CZ_OK) st = write_version(*writer);
   if (st == CZ_OK) st = write_start(*writer, first_step);
-  if (st == CZ_OK) st = cz_events_flush(*writer);
+  if (st == CZ_OK && fflush((*writer)->file))
+    st = CZ_FAIL(CZ_EIO, "%s: %s", (*writer)->path, strerror(errno));
   if (st == CZ_OK) return CZ_OK;
   if ((*writer)->file) fclose((*writer)->file);
   cz_buf_free(&(*writer)->event);
@@ -173,8 +173,8 @@ cz_status cz_events_open(cz_events **writer, const char *folder, int64_t first_s
   return st;
 }
 
-/** Adds one point to the curve TAG. TensorBoard keeps float32. Reaches the file at the
- * next flush. */
+/** Adds one point to the curve TAG. TensorBoard keeps float32. Reaches the file when
+ * some kilobytes are together, or at cz_events_close. */
 cz_status cz_events_scalar(cz_events *writer, const char *tag, int64_t step, double value) {
   float v = (float)value;
   uint32_t bits;
@@ -188,11 +188,6 @@ cz_status cz_events_scalar(cz_events *writer, const char *tag, int64_t step, dou
   if (st == CZ_OK) st = add_bytes(&writer->event, EVENT_SUMMARY, summary.data, summary.len);
   cz_buf_free(&summary);
   return st == CZ_OK ? write_record(writer) : st;
-}
-
-/** Hands what was written to the system. */
-cz_status cz_events_flush(cz_events *writer) {
-  return fflush(writer->file) ? CZ_FAIL(CZ_EIO, "%s: %s", writer->path, strerror(errno)) : CZ_OK;
 }
 
 /** Closes the file, clears the pointer, accepts null. */

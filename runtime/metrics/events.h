@@ -16,9 +16,6 @@ typedef struct cz_events cz_events;
 
 CZ_MUST cz_status cz_events_open(cz_events **writer, const char *folder, int64_t first_step);
 CZ_MUST cz_status cz_events_scalar(cz_events *writer, const char *tag, int64_t step, double value);
-CZ_MUST cz_status cz_events_flush(cz_events *writer);
 CZ_MUST cz_status cz_events_close(cz_events **writer);
-uint32_t cz_events_crc32c(const void *bytes, size_t n);
-uint32_t cz_events_mask(uint32_t crc);
 
 #endif

@@ -9,11 +9,9 @@
 
 #include "base/mem.h"
 
-#include <stdbool.h>
-
 typedef struct cz_jsonl cz_jsonl;
 
-CZ_MUST cz_status cz_jsonl_open(cz_jsonl **writer, const char *path, bool sync);
+CZ_MUST cz_status cz_jsonl_open(cz_jsonl **writer, const char *path);
 CZ_MUST cz_status cz_jsonl_resume(const char *path, int64_t step);
 CZ_MUST cz_status cz_jsonl_begin(cz_jsonl *writer);
 CZ_MUST cz_status cz_jsonl_int(cz_jsonl *writer, const char *key, int64_t value);

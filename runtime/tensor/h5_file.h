@@ -1,4 +1,7 @@
-/* HDF5 files that come into being whole or not at all, and the reason when they do not.
+/* HDF5 files that come into being whole or not at all, and the reason when they do not. They
+ * lie in tensor because checkpoint, data and the commands all keep arrays in such files and
+ * may not see one another; this is the lowest folder that they share.
+ *
  * They are written beside their path (base/fs.h) in format 1.10, whose superblock, object
  * headers, groups and chunk indices carry checksums; the older default's do not.
  *
@@ -14,6 +17,7 @@
 
 #include <hdf5.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum { CZ_H5_TEXT = 512 };
 
@@ -34,5 +38,11 @@ CZ_MUST cz_status cz_h5_close(cz_h5_file *f);
 CZ_MUST cz_status cz_h5_commit(cz_h5_file *f);
 void cz_h5_discard(cz_h5_file *f);
 void cz_h5_make_groups(cz_h5_file *f, const char *name);
+
+CZ_MUST cz_status cz_h5_write_number(const cz_h5_file *f, const char *name, uint64_t value);
+CZ_MUST cz_status cz_h5_write_text(const cz_h5_file *f, const char *name, const char *text);
+CZ_MUST cz_status cz_h5_read_number(hid_t file, const char *path, const char *name,
+                                    uint64_t *value);
+CZ_MUST cz_status cz_h5_read_text(hid_t file, const char *path, const char *name, char **text);
 
 #endif

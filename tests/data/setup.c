@@ -47,7 +47,7 @@ void write_counting(const char *path, const int64_t *lengths, int64_t n) {
 /** Opens a corpus of documents of any tokenizer with a small cache. */
 cz_reader *open_documents(const char *path) {
   cz_reader *r;
-  OK(cz_reader_open(&r, path, NULL, 1 << 20));
+  OK(cz_reader_open(&r, path, NULL));
   return r;
 }
 

@@ -63,7 +63,7 @@ static void test_documents(void **state) {
     assert_int_equal(totals.documents, l.n);
     assert_int_equal(totals.tokens, l.end[l.n]);
     cz_reader *r;
-    OK(cz_reader_open(&r, under("a.h5"), &hash, 0));
+    OK(cz_reader_open(&r, under("a.h5"), &hash));
     OK(cz_reader_verify(r));
     assert_int_equal(cz_reader_about(r)->documents, l.n);
     assert_int_equal(cz_reader_about(r)->tokens, l.end[l.n]);
@@ -96,7 +96,7 @@ static cz_status build(const char *const *files, size_t n, cz_corpus_split split
 
 static void expect_documents(const char *const *texts, int64_t n) {
   cz_reader *r;
-  OK(cz_reader_open(&r, under("built.h5"), NULL, 0));
+  OK(cz_reader_open(&r, under("built.h5"), NULL));
   assert_int_equal(cz_reader_about(r)->documents, n);
   for (int64_t i = 0; i < n; i++) {
     cz_ids ids = {0};
@@ -169,7 +169,7 @@ static void test_two_writers(void **state) {
   assert_null(second);
   OK(cz_corpus_commit(&first, NULL));
   cz_reader *r;
-  OK(cz_reader_open(&r, under("two.h5"), NULL, 0));
+  OK(cz_reader_open(&r, under("two.h5"), NULL));
   assert_int_equal(cz_reader_about(r)->tokens, 2);
   cz_reader_close(&r);
   assert_int_equal(unlink(under("two.h5")), 0);

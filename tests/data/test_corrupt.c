@@ -31,7 +31,7 @@ static cz_status read_all(const char *path, uint64_t *hash) {
   cz_reader *r = NULL;
   cz_ids ids = {0};
   cz_status st;
-  CZ_GO(st, cz_reader_open(&r, path, NULL, 1 << 20), done);
+  CZ_GO(st, cz_reader_open(&r, path, NULL), done);
   const cz_reader_info *about = cz_reader_about(r);
   *hash = cz_hash_text(about->sources) ^ about->vocabulary.hash ^ (uint64_t)about->vocabulary.size;
   for (int64_t i = 0; i < about->documents; i++) {
@@ -117,19 +117,17 @@ static void test_foreign(void **state) {
   cz_reader *r;
   write_sample(under("a.h5"));
   uint64_t other = 0xabc;
-  FAILS(cz_reader_open(&r, under("a.h5"), &other, 0), CZ_EINVAL,
+  FAILS(cz_reader_open(&r, under("a.h5"), &other), CZ_EINVAL,
         "built with tokenizer 0000000000000007, but the tokenizer in use is 0000000000000abc");
   assert_null(r);
-  FAILS(cz_reader_open(&r, under("none.h5"), NULL, 0), CZ_EIO, "none.h5: no such file");
+  FAILS(cz_reader_open(&r, under("none.h5"), NULL), CZ_EIO, "none.h5: no such file");
   write_text("text.h5",
              "this is no HDF5 file, though it is long enough to be looked at as if it were one");
-  FAILS(cz_reader_open(&r, under("text.h5"), NULL, 0), CZ_ECORRUPT,
-        "text.h5: not a whole HDF5 file");
-  FAILS(cz_reader_open(&r, under(""), NULL, 0), CZ_ECORRUPT, "not a whole HDF5 file");
+  FAILS(cz_reader_open(&r, under("text.h5"), NULL), CZ_ECORRUPT, "text.h5: not a whole HDF5 file");
+  FAILS(cz_reader_open(&r, under(""), NULL), CZ_ECORRUPT, "not a whole HDF5 file");
   hid_t f = H5Fcreate(under("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(f);
-  FAILS(cz_reader_open(&r, under("other.h5"), NULL, 0), CZ_ECORRUPT,
-        "attribute 'format' is missing");
+  FAILS(cz_reader_open(&r, under("other.h5"), NULL), CZ_ECORRUPT, "attribute 'format' is missing");
 }
 
 /* Changes one thing in a good corpus with the library itself, so that all checksums are

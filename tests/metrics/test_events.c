@@ -10,21 +10,40 @@
 #include <string.h>
 #include <unistd.h>
 
+/* CRC-32C by its definition: the remainder of the message, reflected, after division by the
+ * polynomial 1EDC6F41; not the writer's code. */
+static uint32_t crc32c(const void *bytes, size_t n) {
+  const unsigned char *p = bytes;
+  uint32_t crc = 0xFFFFFFFFu;
+  for (size_t i = 0; i < 8 * n; i++) {
+    uint32_t bit = p[i / 8] >> i % 8 & 1u, top = crc >> 31;
+    crc <<= 1;
+    if (top ^ bit) crc ^= 0x1EDC6F41u;
+  }
+  uint32_t reflected = 0;
+  for (int k = 0; k < 32; k++) reflected |= (crc >> k & 1u) << (31 - k);
+  return ~reflected;
+}
+
+static uint32_t masked(const void *bytes, size_t n) {
+  uint32_t crc = crc32c(bytes, n);
+  return (crc >> 15 | crc << 17) + 0xA282EAD8u;
+}
+
+/* The witness itself. */
 static void test_checksum_vectors(void **state) { /* RFC 3720, appendix B.4; the last is the usual
                                                      check value of the polynomial */
   unsigned char bytes[32];
   memset(bytes, 0, 32);
-  assert_true(cz_events_crc32c(bytes, 32) == 0x8A9136AAu);
+  assert_true(crc32c(bytes, 32) == 0x8A9136AAu);
   memset(bytes, 0xFF, 32);
-  assert_true(cz_events_crc32c(bytes, 32) == 0x62A8AB43u);
+  assert_true(crc32c(bytes, 32) == 0x62A8AB43u);
   for (int i = 0; i < 32; i++) bytes[i] = (unsigned char)i;
-  assert_true(cz_events_crc32c(bytes, 32) == 0x46DD794Eu);
+  assert_true(crc32c(bytes, 32) == 0x46DD794Eu);
   for (int i = 0; i < 32; i++) bytes[i] = (unsigned char)(31 - i);
-  assert_true(cz_events_crc32c(bytes, 32) == 0x113FDB5Cu);
-  assert_true(cz_events_crc32c("123456789", 9) == 0xE3069283u);
-  assert_true(cz_events_crc32c("", 0) == 0);
-  assert_true(cz_events_mask(0) == 0xA282EAD8u && cz_events_mask(0x8000u) == 0xA282EAD9u &&
-              cz_events_mask(1) == 0xA284EAD8u);
+  assert_true(crc32c(bytes, 32) == 0x113FDB5Cu);
+  assert_true(crc32c("123456789", 9) == 0xE3069283u);
+  assert_true(crc32c("", 0) == 0);
 }
 
 static uint64_t little(const unsigned char *p, int n) {
@@ -40,8 +59,8 @@ static const unsigned char *record(const cz_buf *file, int k, size_t *n) {
     assert_true(end - p >= 16);
     *n = (size_t)little(p, 8);
     assert_true((size_t)(end - p) >= 16 + *n);
-    assert_true(little(p + 8, 4) == cz_events_mask(cz_events_crc32c(p, 8)));
-    assert_true(little(p + 12 + *n, 4) == cz_events_mask(cz_events_crc32c(p + 12, *n)));
+    assert_true(little(p + 8, 4) == masked(p, 8));
+    assert_true(little(p + 12 + *n, 4) == masked(p + 12, *n));
     if (!k) return p + 12;
     p += 16 + *n;
   }

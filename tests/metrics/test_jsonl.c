@@ -25,7 +25,7 @@ static int fresh(void **state) {
 
 static void write_steps(int64_t first, int64_t last) {
   cz_jsonl *w = NULL;
-  assert_int_equal(cz_jsonl_open(&w, path, false), CZ_OK);
+  assert_int_equal(cz_jsonl_open(&w, path), CZ_OK);
   for (int64_t s = first; s <= last; s++) {
     assert_int_equal(cz_jsonl_begin(w), CZ_OK);
     assert_int_equal(cz_jsonl_int(w, "step", s), CZ_OK);
@@ -48,7 +48,7 @@ static void test_lines_are_json(void **state) {
   const double values[] = {0,       -0.0,    1,      0.1,   1.0 / 3,
                            DBL_MAX, DBL_MIN, 5e-324, -1e-7, 123456789012345678};
   cz_jsonl *w = NULL;
-  assert_int_equal(cz_jsonl_open(&w, path, true), CZ_OK);
+  assert_int_equal(cz_jsonl_open(&w, path), CZ_OK);
   assert_int_equal(cz_jsonl_begin(w), CZ_OK);
   for (int i = 0; i < 10; i++)
     assert_int_equal(cz_jsonl_real(w, (const char[]){(char)('a' + i), 0}, values[i]), CZ_OK);
@@ -117,7 +117,7 @@ static void test_odd_files(void **state) {
   assert_int_equal(cz_jsonl_resume(path, 1), CZ_OK);
   assert_int_equal(cz_jsonl_resume(under("none"), 1), CZ_OK);
   cz_jsonl *w = NULL;
-  assert_int_equal(cz_jsonl_open(&w, "/nowhere/metrics.jsonl", false), CZ_EIO);
+  assert_int_equal(cz_jsonl_open(&w, "/nowhere/metrics.jsonl"), CZ_EIO);
   assert_null(w);
   assert_int_equal(cz_jsonl_close(&w), CZ_OK);
 }
@@ -131,7 +131,7 @@ static void test_full_disk(void **state) {
     cz_jsonl *w = NULL;
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &(struct rlimit){20, 20});
-    bool ok = cz_jsonl_open(&w, path, false) == CZ_OK && cz_jsonl_begin(w) == CZ_OK &&
+    bool ok = cz_jsonl_open(&w, path) == CZ_OK && cz_jsonl_begin(w) == CZ_OK &&
               cz_jsonl_int(w, "a key longer than what is left", 1) == CZ_OK &&
               cz_jsonl_end(w) == CZ_EIO && strstr(cz_error_message(), path) &&
               cz_jsonl_close(&w) == CZ_OK;

@@ -69,7 +69,7 @@ static cz_status parse(options *o, cz_corpus_job *job, int *argc, char **argv) {
  * now. */
 static cz_status verify(const char *path, const cz_corpus_job *job) {
   cz_reader *reader = NULL;
-  cz_status st = cz_reader_open(&reader, path, &job->vocabulary.hash, 0);
+  cz_status st = cz_reader_open(&reader, path, &job->vocabulary.hash);
   if (st == CZ_OK) st = cz_reader_verify(reader);
   cz_reader_close(&reader);
   return st;

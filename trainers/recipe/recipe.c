@@ -126,7 +126,7 @@ cz_status cz_recipe_corpus(cz_reader **reader, const cz_recipe *stage, const cz_
   uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
   *reader = NULL;
   CZ_TRY(cz_config_text(&path, node));
-  return cz_reader_open(reader, path, &hash, 0);
+  return cz_reader_open(reader, path, &hash);
 }
 
 /** Closes what cz_recipe_open opened. */

@@ -392,7 +392,7 @@ static cz_status open_parts(loop *l) {
   char path[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, j->folder, "metrics.jsonl"));
   CZ_TRY(cz_jsonl_resume(path, l->at.step));
-  CZ_TRY(cz_jsonl_open(&l->lines, path, false));
+  CZ_TRY(cz_jsonl_open(&l->lines, path));
   return cz_events_open(&l->events, j->folder, l->at.step + 1);
 }
 

@@ -1,4 +1,5 @@
-#include "data/h5.h"
+#include "tensor/h5_file.h"
+
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -15,12 +16,12 @@ static cz_status write_attribute(const cz_h5_file *f, const char *name, hid_t st
 }
 
 /** Writes an unsigned number as attribute NAME of the file. */
-cz_status cz__corpus_h5_write_number(const cz_h5_file *f, const char *name, uint64_t value) {
+cz_status cz_h5_write_number(const cz_h5_file *f, const char *name, uint64_t value) {
   return write_attribute(f, name, H5T_STD_U64LE, H5T_NATIVE_UINT64, &value);
 }
 
 /** Writes a text of fixed length as attribute NAME of the file. */
-cz_status cz__corpus_h5_write_text(const cz_h5_file *f, const char *name, const char *text) {
+cz_status cz_h5_write_text(const cz_h5_file *f, const char *name, const char *text) {
   hid_t type = H5Tcopy(H5T_C_S1);
   H5Tset_size(type, strlen(text) + 1);
   H5Tset_cset(type, H5T_CSET_UTF8);
@@ -32,18 +33,13 @@ cz_status cz__corpus_h5_write_text(const cz_h5_file *f, const char *name, const 
 static cz_status open_attribute(hid_t file, const char *path, const char *name, H5T_class_t class,
                                 hid_t *a, hid_t *type) {
   *a = H5Aexists(file, name) > 0 ? H5Aopen(file, name, H5P_DEFAULT) : -1;
-  if (*a < 0)
-    return CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' is missing: not a corpus of this program", path,
-                   name);
+  if (*a < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' is missing", path, name);
   *type = H5Aget_type(*a);
   hid_t space = H5Aget_space(*a);
   bool fits = H5Tget_class(*type) == class && H5Sget_simple_extent_npoints(space) == 1 &&
               (class != H5T_STRING || H5Tis_variable_str(*type) == 0);
   H5Sclose(space);
-  return fits ? CZ_OK
-              : CZ_FAIL(CZ_ECORRUPT,
-                        "%s: attribute '%s' has the wrong type: not a corpus of this program", path,
-                        name);
+  return fits ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' has the wrong type", path, name);
 }
 
 static void close_attribute(hid_t a, hid_t type) {
@@ -53,8 +49,7 @@ static void close_attribute(hid_t a, hid_t type) {
 
 /** Reads the unsigned number in attribute NAME. CZ_ECORRUPT when it is missing or of
  * another type. */
-cz_status cz__corpus_h5_read_number(hid_t file, const char *path, const char *name,
-                                    uint64_t *value) {
+cz_status cz_h5_read_number(hid_t file, const char *path, const char *name, uint64_t *value) {
   hid_t a = -1, type = -1;
   cz_status st = open_attribute(file, path, name, H5T_INTEGER, &a, &type);
   if (st == CZ_OK && H5Aread(a, H5T_NATIVE_UINT64, value) < 0)
@@ -64,7 +59,7 @@ cz_status cz__corpus_h5_read_number(hid_t file, const char *path, const char *na
 }
 
 /** Reads the text of fixed length in attribute NAME into *TEXT, which the caller frees. */
-cz_status cz__corpus_h5_read_text(hid_t file, const char *path, const char *name, char **text) {
+cz_status cz_h5_read_text(hid_t file, const char *path, const char *name, char **text) {
   hid_t a = -1, type = -1;
   cz_status st = open_attribute(file, path, name, H5T_STRING, &a, &type);
   if (st == CZ_OK) st = cz_alloc(text, H5Tget_size(type) + 1, 1);

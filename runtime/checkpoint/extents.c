@@ -1,19 +1,19 @@
-#include "checkpoint/shape.h"
+#include "checkpoint/extents.h"
 
 #include <stdio.h>
 
 /** Writes "[2, 3]" into OUT and returns it; ends in "..." when it does not fit. */
-const char *cz__shape_text(char out[CZ_SHAPE_TEXT], const int64_t *dims, int rank) {
-  size_t used = (size_t)snprintf(out, CZ_SHAPE_TEXT, "[");
-  for (int i = 0; i < rank && used < CZ_SHAPE_TEXT - 32; i++)
-    used += (size_t)snprintf(out + used, CZ_SHAPE_TEXT - used, "%s%lld", i ? ", " : "",
+const char *cz__extents_text(char out[CZ__EXTENTS_TEXT], const int64_t *dims, int rank) {
+  size_t used = (size_t)snprintf(out, CZ__EXTENTS_TEXT, "[");
+  for (int i = 0; i < rank && used < CZ__EXTENTS_TEXT - 32; i++)
+    used += (size_t)snprintf(out + used, CZ__EXTENTS_TEXT - used, "%s%lld", i ? ", " : "",
                              (long long)dims[i]);
-  snprintf(out + used, CZ_SHAPE_TEXT - used, used >= CZ_SHAPE_TEXT - 32 ? ", ...]" : "]");
+  snprintf(out + used, CZ__EXTENTS_TEXT - used, used >= CZ__EXTENTS_TEXT - 32 ? ", ...]" : "]");
   return out;
 }
 
 /** True when both shapes have the same rank and extents. */
-bool cz__shape_same(const int64_t *a, int rank_a, const int64_t *b, int rank_b) {
+bool cz__extents_same(const int64_t *a, int rank_a, const int64_t *b, int rank_b) {
   if (rank_a != rank_b) return false;
   for (int i = 0; i < rank_a; i++)
     if (a[i] != b[i]) return false;
@@ -22,7 +22,7 @@ bool cz__shape_same(const int64_t *a, int rank_a, const int64_t *b, int rank_b) 
 
 /** The number of elements of a shape (1 for rank 0). False when an extent is negative or
  * the product passes 2^63 - 1. */
-bool cz__shape_count(uint64_t *count, const int64_t *dims, int rank) {
+bool cz__extents_count(uint64_t *count, const int64_t *dims, int rank) {
   uint64_t n = 1;
   bool empty = false, fits = true;
   for (int i = 0; i < rank; i++) {
