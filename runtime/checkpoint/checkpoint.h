@@ -1,12 +1,27 @@
-/* Training checkpoints: named arrays and numbers in one HDF5 file per folder, every data
- * set under fletcher32 and all metadata under HDF5's own checksums (format 1.10), written
- * aside, synced and renamed; the one before is kept. At any instant of a save the folder
- * holds a whole checkpoint.
+/* The folder checkpoint: what a run writes in order to go on, and the weights that models
+ * are exchanged in. This header keeps the state of a training run (parameters, optimizer,
+ * counters, place in the data) in HDF5; safetensors.h reads and writes the weight files of a
+ * Hugging Face directory. Arrays come from a device's memory and return there; a file knows
+ * names, types and shapes, and nothing of the memory's layout.
+ *
+ * A checkpoint is a list of named arrays and numbers, one data set each, in one file:
+ *
+ *   parameters/NAME        one for each parameter, in its shape
+ *   optimizer/NAME/STATE   one for each array that the optimizer keeps for it
+ *   step, cursor, ...      counters and the place in the data, by their names
+ *   cloze/...              format and configuration
+ *
+ * Every data set is under fletcher32, all metadata under HDF5's own checksums (format 1.10).
+ * A file is written aside, synced and renamed, and the one before is kept, so at any instant
+ * of a save the folder holds a whole checkpoint:
  *
  *   folder/checkpoint.h5        the newest
  *   folder/checkpoint.prev.h5   the one before
  *   folder/checkpoint.h5.tmp    one being written, or what a killed run left; the next
- *                               save overwrites it */
+ *                               save overwrites it
+ *
+ * Writing: cz_checkpoint_begin, puts, and cz_checkpoint_commit or _discard. Reading:
+ * cz_checkpoint_open, gets, cz_checkpoint_close. Both are local to one process. */
 #ifndef CZ_CHECKPOINT_CHECKPOINT_H
 #define CZ_CHECKPOINT_CHECKPOINT_H
 
@@ -14,14 +29,14 @@
 
 #include <stdbool.h>
 
-typedef enum cz_checkpoint_type {
-  CZ_CHECKPOINT_F32,
-  CZ_CHECKPOINT_F64,
-  CZ_CHECKPOINT_I32,
-  CZ_CHECKPOINT_I64,
-  CZ_CHECKPOINT_U64,
-  CZ_CHECKPOINT_BYTES,
-  CZ_CHECKPOINT_TYPES
+typedef enum cz_checkpoint_type { /* of an entry's elements; little-endian in the file */
+                                  CZ_CHECKPOINT_F32,
+                                  CZ_CHECKPOINT_F64,
+                                  CZ_CHECKPOINT_I32,
+                                  CZ_CHECKPOINT_I64,
+                                  CZ_CHECKPOINT_U64,
+                                  CZ_CHECKPOINT_BYTES,
+                                  CZ_CHECKPOINT_TYPES
 } cz_checkpoint_type;
 
 enum { CZ_CHECKPOINT_MAX_RANK = 8 };

@@ -1,5 +1,6 @@
-/* What the checkpoint's writer and reader share: names, types of HDF5. Internal to
- * checkpoint. */
+/* What the checkpoint's writer and reader share: file names, names of the entries that
+ * every checkpoint has, and which types of HDF5 an element has in the file and in memory.
+ * Internal to checkpoint. */
 #ifndef CZ_CHECKPOINT_TYPES_H
 #define CZ_CHECKPOINT_TYPES_H
 

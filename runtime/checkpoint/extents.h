@@ -1,5 +1,5 @@
-/* Shapes as the files of this folder store them: text for messages, comparison, checked
- * products. Internal to checkpoint. */
+/* Shapes as the files of this folder store them: text for messages, comparison, products
+ * that may not overflow, since a file may promise any extent. Internal to checkpoint. */
 #ifndef CZ_CHECKPOINT_EXTENTS_H
 #define CZ_CHECKPOINT_EXTENTS_H
 

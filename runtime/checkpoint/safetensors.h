@@ -1,6 +1,11 @@
 /* safetensors: the weight files of a Hugging Face directory, one file or shards behind an
- * index. Strict on reading; written so that `from_pretrained` loads the result. Rules and
- * their source: https://github.com/huggingface/safetensors, "Format". */
+ * index. A file is the length of its header (8 bytes, little-endian), the header (JSON: for
+ * each tensor dtype, shape and where its bytes lie), and the bytes of all tensors without a
+ * gap. Rules and their source: https://github.com/huggingface/safetensors, "Format".
+ *
+ * Opening checks the whole header against the size of the file and reads nothing else; a
+ * tensor is read when it is asked for, by name and expected shape, converted on the way.
+ * Files are written so that `from_pretrained` loads them. */
 #ifndef CZ_CHECKPOINT_SAFETENSORS_H
 #define CZ_CHECKPOINT_SAFETENSORS_H
 
@@ -8,37 +13,35 @@
 
 #include <stdbool.h>
 
-typedef enum cz_safetensors_type { /* in the format's order of alignment; a writer stores the
-                                    * highest first
-                                    */
-                                   CZ_SAFETENSORS_BOOL,
-                                   CZ_SAFETENSORS_F4,
-                                   CZ_SAFETENSORS_F6_E2M3,
-                                   CZ_SAFETENSORS_F6_E3M2,
-                                   CZ_SAFETENSORS_U8,
-                                   CZ_SAFETENSORS_I8,
-                                   CZ_SAFETENSORS_F8_E5M2,
-                                   CZ_SAFETENSORS_F8_E4M3,
-                                   CZ_SAFETENSORS_F8_E8M0,
-                                   CZ_SAFETENSORS_F8_E4M3FNUZ,
-                                   CZ_SAFETENSORS_F8_E5M2FNUZ,
-                                   CZ_SAFETENSORS_I16,
-                                   CZ_SAFETENSORS_U16,
-                                   CZ_SAFETENSORS_F16,
-                                   CZ_SAFETENSORS_BF16,
-                                   CZ_SAFETENSORS_I32,
-                                   CZ_SAFETENSORS_U32,
-                                   CZ_SAFETENSORS_F32,
-                                   CZ_SAFETENSORS_C64,
-                                   CZ_SAFETENSORS_F64,
-                                   CZ_SAFETENSORS_I64,
-                                   CZ_SAFETENSORS_U64,
-                                   CZ_SAFETENSORS_TYPES
+/* In the format's order of alignment; a writer stores the highest first. */
+typedef enum cz_safetensors_type {
+  CZ_SAFETENSORS_BOOL,
+  CZ_SAFETENSORS_F4,
+  CZ_SAFETENSORS_F6_E2M3,
+  CZ_SAFETENSORS_F6_E3M2,
+  CZ_SAFETENSORS_U8,
+  CZ_SAFETENSORS_I8,
+  CZ_SAFETENSORS_F8_E5M2,
+  CZ_SAFETENSORS_F8_E4M3,
+  CZ_SAFETENSORS_F8_E8M0,
+  CZ_SAFETENSORS_F8_E4M3FNUZ,
+  CZ_SAFETENSORS_F8_E5M2FNUZ,
+  CZ_SAFETENSORS_I16,
+  CZ_SAFETENSORS_U16,
+  CZ_SAFETENSORS_F16,
+  CZ_SAFETENSORS_BF16,
+  CZ_SAFETENSORS_I32,
+  CZ_SAFETENSORS_U32,
+  CZ_SAFETENSORS_F32,
+  CZ_SAFETENSORS_C64,
+  CZ_SAFETENSORS_F64,
+  CZ_SAFETENSORS_I64,
+  CZ_SAFETENSORS_U64,
+  CZ_SAFETENSORS_TYPES
 } cz_safetensors_type;
 
-typedef struct cz_safetensors_info { /* one tensor of an open file or directory; everything borrowed
-                                      * from it
-                                      */
+/* One tensor of an open file or directory; everything borrowed from it. */
+typedef struct cz_safetensors_info {
   const char *name;
   cz_safetensors_type type;
   int rank;
@@ -48,7 +51,8 @@ typedef struct cz_safetensors_info { /* one tensor of an open file or directory;
   int file;
 } cz_safetensors_info;
 
-typedef struct cz_safetensors_item { /* one tensor to write; everything borrowed */
+/* One tensor to write; everything borrowed. */
+typedef struct cz_safetensors_item {
   const char *name;
   cz_safetensors_type type; /* in the file */
   cz_safetensors_type from; /* in memory: the same, or F32 or F64 to be rounded to nearest even */

@@ -21,6 +21,7 @@ typedef struct cz_corpus_vocabulary {
   int64_t size;  /* ids are below this */
 } cz_corpus_vocabulary;
 
+/* A corpus from text files: every file is cut into documents, each is encoded and added. */
 typedef struct cz_corpus_job {
   cz_corpus_split split;
   cz_corpus_vocabulary vocabulary;

@@ -1,8 +1,10 @@
-/* Reading corpora written by corpus.h, at any place, through a cache of verified chunks.
+/* Reading corpora written by corpus.h, any document at any time, through a cache of checked
+ * chunks.
  *
- * Opening checks format, version, the tokenizer's hash and all offsets; a chunk of tokens
- * is checked (fletcher32, ids below the vocabulary) when it is first touched. One thread
- * at a time may use a reader. */
+ * Opening checks format, version, the tokenizer's hash and all offsets, which stay in
+ * memory; a chunk of tokens is checked (fletcher32, ids below the vocabulary) whenever it is
+ * read from the file. So opening a large corpus is quick, and a damaged chunk is found
+ * before a token of it is used. One thread at a time may use a reader. */
 #ifndef CZ_DATA_READER_H
 #define CZ_DATA_READER_H
 
@@ -10,7 +12,7 @@
 
 typedef struct cz_reader cz_reader;
 
-typedef struct cz_reader_info {
+typedef struct cz_reader_info { /* what the file says of itself */
   cz_corpus_vocabulary vocabulary;
   int64_t documents, tokens;
   const char *sources; /* JSON list of {"name", "bytes", "hash"}; borrowed from the reader */

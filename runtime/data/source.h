@@ -1,5 +1,10 @@
-/* Where examples come from: pieces of a corpus under an objective, lists of pairs, or a
- * mixture of sources.
+/* The folder data: from stored tokens to batches. A corpus is a file of documents as token
+ * ids, written once (corpus.h) and read in any order (reader.h). A source (this header)
+ * makes numbered examples of it: an objective corrupts pieces of documents, or a task's
+ * pairs are taken as they are, or several sources are mixed. Batches (batch.h) ask a source
+ * for one example after another, fill a window of them, and lay it out as flat lists of
+ * tokens in shards, while the step before runs. Nothing here knows tokenizers, tasks or
+ * models; they come in as functions and numbers.
  *
  * A source is a numbered list of examples per epoch: (epoch, index) names one example,
  * whatever was asked before. So a saved place is two numbers, a resumed run sees what
@@ -11,7 +16,7 @@
 #include "data/reader.h"
 
 typedef struct cz_source {
-  void *self;
+  void *self;                                                  /* given to each of the functions */
   cz_status (*count)(void *self, uint64_t *n, uint32_t epoch); /* examples in EPOCH */
   /* Empties OUT and fills it. An example without targets is left out by batches. */
   cz_status (*get)(void *self, cz_example *out, uint32_t epoch, uint64_t index);
@@ -28,7 +33,9 @@ typedef struct cz_mixing {
   double temperature; /* T, at least 1; 1 is examples-proportional */
 } cz_mixing;
 
-enum { CZ_MIX_BLOCK = 1 << 16, CZ_MIX_MOST = 64 };
+/* A mixture is planned for a block of examples at a time; more tasks than the maximum are
+ * refused. */
+enum { CZ_MIX_BLOCK = 1 << 16, CZ_MIX_MAXIMUM = 64 };
 
 CZ_MUST cz_status cz_source_pieces(cz_source *out, cz_reader *reader, const cz_cut *cut,
                                    cz_corrupt_fn corrupt, const void *objective, uint64_t seed);

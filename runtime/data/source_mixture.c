@@ -19,7 +19,7 @@ typedef struct task {
 } task;
 
 typedef struct mixture {
-  task tasks[CZ_MIX_MOST];
+  task tasks[CZ_MIX_MAXIMUM];
   int n_tasks;
   uint64_t seed;
   bool planned;
@@ -70,7 +70,7 @@ static void plan(mixture *x, uint32_t block) {
   cz_stream s;
   cz_stream_init(&s, x->seed, "data.mixture", block, 0);
   cz_stream_shuffle(&s, x->draw, n);
-  int32_t seen[CZ_MIX_MOST] = {0};
+  int32_t seen[CZ_MIX_MAXIMUM] = {0};
   for (int64_t i = 0; i < n; i++) x->rank[i] = seen[x->draw[i]]++;
   x->block = block;
   x->planned = true;
@@ -115,8 +115,8 @@ static void mixture_destroy(void *self) {
 }
 
 static cz_status check_rates(const double *rates, int n_tasks) {
-  if (n_tasks < 1 || n_tasks > CZ_MIX_MOST)
-    return CZ_FAIL(CZ_EINVAL, "mixing: %d tasks, expected 1 to %d", n_tasks, CZ_MIX_MOST);
+  if (n_tasks < 1 || n_tasks > CZ_MIX_MAXIMUM)
+    return CZ_FAIL(CZ_EINVAL, "mixing: %d tasks, expected 1 to %d", n_tasks, CZ_MIX_MAXIMUM);
   double sum = 0;
   for (int m = 0; m < n_tasks; m++) {
     if (!(rates[m] * CZ_MIX_BLOCK >= 2)) /* fewer, and rounding could take a draw back */

@@ -1,4 +1,6 @@
-/* Words as numbers, for the scores that count them; private to this folder. */
+/* Words as numbers, for the scores that count them (BLEU, ROUGE, SQuAD's F1): a word, or a
+ * run of n of them, becomes the number under which its bytes were first seen, so that
+ * comparing and counting are those of integers. Private to this folder. */
 #ifndef CZ_METRICS_WORDS_H
 #define CZ_METRICS_WORDS_H
 
@@ -6,6 +8,7 @@
 
 #include <stdbool.h>
 
+/* A byte string, borrowed from the arena of its list. */
 typedef struct cz__word {
   const char *bytes;
   size_t n;
@@ -21,6 +24,7 @@ typedef struct cz__names {
   size_t n_slots;
 } cz__names;
 
+/* A text as numbers of words or of n-grams, in order. */
 typedef struct cz__grams {
   int32_t *ids;
   size_t n, cap;

@@ -53,8 +53,8 @@ static bool tasks_there(const cz_tasklist *tasks) {
 /* The mixture's mean lengths: each task's, weighted by how often it is drawn. */
 static cz_status mixture_lengths(const cz_recipe *s, const cz_tasklist *tasks, caps most,
                                  cz_stage_cost *cost) {
-  double inputs[CZ_MIX_MOST], targets[CZ_MIX_MOST], rates[CZ_MIX_MOST];
-  int64_t examples[CZ_MIX_MOST];
+  double inputs[CZ_MIX_MAXIMUM], targets[CZ_MIX_MAXIMUM], rates[CZ_MIX_MAXIMUM];
+  int64_t examples[CZ_MIX_MAXIMUM];
   for (int i = 0; i < tasks->n; i++) {
     cz_task_set *set;
     CZ_TRY(cz_tasklist_load(&set, &tasks->entries[i], "train", CZ_TASK_TRAIN));

@@ -54,8 +54,8 @@ cz_status cz_tasklist_read(cz_tasklist *list, const cz_recipe *stage) {
   CZ_TRY(cz_config_need(&items, section, "list"));
   CZ_TRY(cz_config_expect(items, CZ_CONFIG_SEQUENCE));
   size_t n = cz_config_count(items);
-  if (n == 0 || n > CZ_MIX_MOST)
-    return cz_config_error(items, "%zu tasks; 1 to %d can be mixed", n, CZ_MIX_MOST);
+  if (n == 0 || n > CZ_MIX_MAXIMUM)
+    return cz_config_error(items, "%zu tasks; 1 to %d can be mixed", n, CZ_MIX_MAXIMUM);
   CZ_TRY(cz_alloc(&list->entries, n, sizeof *list->entries));
   for (size_t i = 0; i < n; i++) {
     CZ_TRY(read_entry(&list->entries[i], cz_config_at(items, i)));

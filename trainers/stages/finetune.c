@@ -12,10 +12,10 @@
 /* The training records of all tasks as token ids, and the sources over them. */
 typedef struct mixture {
   cz_tasklist tasks;
-  cz_pairs pairs[CZ_MIX_MOST];
-  cz_source sources[CZ_MIX_MOST], all;
-  int64_t examples[CZ_MIX_MOST];
-  double rates[CZ_MIX_MOST];
+  cz_pairs pairs[CZ_MIX_MAXIMUM];
+  cz_source sources[CZ_MIX_MAXIMUM], all;
+  int64_t examples[CZ_MIX_MAXIMUM];
+  double rates[CZ_MIX_MAXIMUM];
 } mixture;
 
 static void free_mixture(mixture *m) {
