@@ -12,8 +12,8 @@
 
 static void print_commands(FILE *f) {
   fprintf(f, "cloze COMMAND [WORD ...]     experiments that fill in blanks\n\n");
-  for (size_t i = 0; i < cz_command_count; i++)
-    fprintf(f, "  %-10s %s\n", cz_commands[i].name, cz_commands[i].help);
+  for (size_t i = 0; i < cz_command_count(); i++)
+    fprintf(f, "  %-10s %s\n", cz_command_at(i).name, cz_command_at(i).help);
   fprintf(f, "  %-10s %s\n", "help",
           "this list; help COMMAND: its manual; help keys or keys.md: every key of a "
           "configuration; help man: a manual page");
@@ -22,16 +22,18 @@ static void print_commands(FILE *f) {
              "CLOZE_DEBUG=1 an error also says where in the program it was found.\n");
 }
 
-static const cz_command *find(const char *name) {
-  for (size_t i = 0; i < cz_command_count; i++)
-    if (!strcmp(name, cz_commands[i].name)) return &cz_commands[i];
-  return NULL;
+static bool find(cz_command *out, const char *name) {
+  for (size_t i = 0; i < cz_command_count(); i++) {
+    *out = cz_command_at(i);
+    if (!strcmp(name, out->name)) return true;
+  }
+  return false;
 }
 
 static cz_status unknown(const char *name) {
   const char *names[64];
-  size_t n = cz_command_count < 64 ? cz_command_count : 64;
-  for (size_t i = 0; i < n; i++) names[i] = cz_commands[i].name;
+  size_t n = cz_command_count() < 64 ? cz_command_count() : 64;
+  for (size_t i = 0; i < n; i++) names[i] = cz_command_at(i).name;
   const char *near = cz_nearest(name, names, n);
   return CZ_FAIL(CZ_EUSAGE, "no command '%s'%s%s (cloze help)", name, near ? "; did you mean " : "",
                  near ? near : "");
@@ -41,9 +43,9 @@ static cz_status help(const char *topic) {
   if (!topic) return print_commands(stdout), CZ_OK;
   if (!strcmp(topic, "keys") || !strcmp(topic, "keys.md") || !strcmp(topic, "man"))
     return cz_commands_document(stdout, topic);
-  const cz_command *c = find(topic);
-  if (!c) return unknown(topic);
-  return fputs(c->usage, stdout), CZ_OK;
+  cz_command c;
+  if (!find(&c, topic)) return unknown(topic);
+  return fputs(c.usage, stdout), CZ_OK;
 }
 
 static cz_status dispatch(int argc, char **argv) {
@@ -51,11 +53,11 @@ static cz_status dispatch(int argc, char **argv) {
   if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
     return help(argc > 2 ? argv[2] : NULL);
   if (!strcmp(argv[1], "--version")) return printf("cloze %s\n", cz_version), CZ_OK;
-  const cz_command *c = find(argv[1]);
-  if (!c) return unknown(argv[1]);
+  cz_command c;
+  if (!find(&c, argv[1])) return unknown(argv[1]);
   for (int i = 2; i < argc; i++)
     if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return help(argv[1]);
-  return c->run(argc - 1, argv + 1);
+  return c.run(argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv) {

@@ -322,7 +322,7 @@ static void test_names_in_output(void **state) {
 static void test_help_keys(void **state) {
   static const char *const wanted[] = {
       "seed (",
-      "values of a stage that trains: loss last_loss steps ",
+      "values of pretrain, finetune: loss last_loss steps ",
       "held_out, besides: held_out_loss held_out_perplexity held_out_tokens\n",
       "data_made_by (",
       "init (",

@@ -6,7 +6,6 @@
 #include "commands/generate.h"
 #include "commands/graph.h"
 #include "commands/objective.h"
-#include "stages/stage.h"
 #include "commands/stage.h"
 #include "commands/tokenize.h"
 #include "commands/trace.h"
@@ -15,7 +14,8 @@
 
 const char cz_version[] = "0.1.0";
 
-const cz_command cz_commands[] = {
+/* Commands that are no kind of stage. */
+static const cz_command own[] = {
     {"run", "run an experiment file: all rows, seeds and stages, or what is left of them",
      cz_run_usage, cz_command_run},
     {"report", "the table of a run: our rows, noise and intervals beside the paper's",
@@ -23,10 +23,6 @@ const cz_command cz_commands[] = {
     {"show", "what an experiment file would do, and what it would cost", cz_show_usage,
      cz_command_show},
     {"list", "experiments, models, objectives, tasks, devices", cz_list_usage, cz_command_list},
-    {"pretrain", "train a model from scratch under an objective", cz_pretrain_usage,
-     cz_command_stage},
-    {"finetune", "train a saved model on text-to-text tasks", cz_finetune_usage, cz_command_stage},
-    {"evaluate", "score a saved model on tasks", cz_evaluate_usage, cz_command_stage},
     {"generate", "a saved model writes", cz_generate_usage, cz_command_generate},
     {"trace", "loss, logits and every gradient of a model on a batch, to a file", cz_trace_usage,
      cz_command_trace},
@@ -37,16 +33,28 @@ const cz_command cz_commands[] = {
     {"bench", "speed of a training step, and cost of the objectives", cz_bench_usage,
      cz_command_bench},
 };
-const size_t cz_command_count = sizeof cz_commands / sizeof *cz_commands;
+enum { N_OWN = sizeof own / sizeof *own, BEFORE_STAGES = 4 };
+
+/** How many commands there are. */
+size_t cz_command_count(void) { return N_OWN + cz_stage_row_count; }
+
+/** The command number I. The kinds of stage are commands too: they stand after `list`. */
+cz_command cz_command_at(size_t i) {
+  if (i < BEFORE_STAGES) return own[i];
+  if (i >= BEFORE_STAGES + cz_stage_row_count) return own[i - cz_stage_row_count];
+  const cz_stage_kind *kind = cz_stage_rows[i - BEFORE_STAGES];
+  return (cz_command){kind->name, kind->help, kind->usage, cz_command_stage};
+}
 
 static void print_man(FILE *out) {
   fprintf(out,
           ".TH CLOZE 1 \"\" \"cloze %s\"\n.SH NAME\ncloze \\- experiments that fill in blanks\n.SH "
           "COMMANDS\n",
           cz_version);
-  for (size_t i = 0; i < cz_command_count; i++) {
-    fprintf(out, ".SS %s\n.nf\n", cz_commands[i].name);
-    for (const char *s = cz_commands[i].usage; *s; s++) {
+  for (size_t i = 0; i < cz_command_count(); i++) {
+    const cz_command c = cz_command_at(i);
+    fprintf(out, ".SS %s\n.nf\n", c.name);
+    for (const char *s = c.usage; *s; s++) {
       if (*s == '-' || *s == '\\') fputc('\\', out);
       if (*s == '.' && s[-1] == '\n')
         fputs("\\&", out); /* a line that begins with a dot would be a request */

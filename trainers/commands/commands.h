@@ -6,9 +6,10 @@
 
 #include <stdio.h>
 
-extern const cz_command cz_commands[];
-extern const size_t cz_command_count;
 extern const char cz_version[];
+
+size_t cz_command_count(void);
+cz_command cz_command_at(size_t i);
 
 CZ_MUST cz_status cz_commands_document(FILE *out, const char *topic);
 

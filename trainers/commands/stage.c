@@ -8,24 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STAGE_OPTIONS                                                                              \
-  "  --out DIR    the run's folder: configuration, metrics, checkpoint, model, result; run the "   \
-  "same command again to go on after a stop\n"                                                     \
-  "  --device D   cpu (default), ref, guard:cpu, guard:ref, cuda, auto\n"                          \
-  "  --comm C     auto (default), self, mpi\n"                                                     \
-  "  key=value    replaces a key of the file, e.g. train.steps=100 (cloze help keys lists all)\n"
-
-const char cz_pretrain_usage[] =
-    "cloze pretrain CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
-    "Trains a model from scratch under an objective and saves it as a Hugging Face directory in "
-    "DIR/model.\n" STAGE_OPTIONS;
-const char cz_finetune_usage[] =
-    "cloze finetune CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
-    "Trains a saved model (init: FOLDER) further on a mixture of text-to-text "
-    "tasks.\n" STAGE_OPTIONS;
-const char cz_evaluate_usage[] =
-    "cloze evaluate CONFIG.yaml --out DIR [--device D] [key=value ...]\n"
-    "Scores a saved model (init: FOLDER) on the dev or test rows of tasks.\n" STAGE_OPTIONS;
 /* The file with its overrides; the command's name is the stage's kind unless the file
  * says so itself. */
 static cz_status open_config(cz_config **config, int argc, char **argv, const char *kind) {
@@ -41,19 +23,18 @@ static cz_status open_config(cz_config **config, int argc, char **argv, const ch
   return cz_config_set(*config, word);
 }
 
-/** The commands pretrain, finetune and evaluate: argv[0] names the kind of stage. */
+/** The command of a kind of stage, which argv[0] names; the kind's usage says what it does. */
 cz_status cz_command_stage(int argc, char **argv) {
   const char *out = NULL, *device = "cpu", *comm = "auto";
   const cz_option options[] = {
       {"--out", &out, NULL}, {"--device", &device, NULL}, {"--comm", &comm, NULL}};
-  const char *usage = !strcmp(argv[0], "pretrain")   ? cz_pretrain_usage
-                      : !strcmp(argv[0], "finetune") ? cz_finetune_usage
-                                                     : cz_evaluate_usage;
+  const cz_stage_kind *kind;
   cz_session s = {0};
   cz_config *config = NULL;
   cz_status st;
+  CZ_TRY(cz_stage_kind_find(&kind, argv[0]));
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
-  CZ_TRY(cz_args_count(argc, argv, 1, -1, usage));
+  CZ_TRY(cz_args_count(argc, argv, 1, -1, kind->usage));
   if (!out || !*out) return CZ_FAIL(CZ_EUSAGE, "%s: --out DIR is missing", argv[0]);
   CZ_GO(st, cz_session_open(&s, device, comm), done);
   cz_loop_catch_signals(s.comm->size == 1);

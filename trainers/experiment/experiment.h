@@ -26,6 +26,7 @@
 #define CZ_EXPERIMENT_H
 
 #include "config/config.h"
+#include "stages/estimate.h"
 #include "stages/stage.h"
 
 extern const char cz_run_usage[], cz_report_usage[], cz_show_usage[], cz_list_usage[];
@@ -86,14 +87,6 @@ bool cz_plan_first(const cz_plan *plan, size_t k);
 CZ_MUST cz_status cz_plan_check(const cz_plan *plan, cz_buf *missing, const cz_comm *comm);
 CZ_MUST cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *stage);
 
-/* What a row took, mean over the seeds that are there: stages of training and of
- * evaluation, shared ones counted in full. */
-typedef struct cz_row_cost {
-  double steps, tokens; /* tokens read and written in training */
-  double seconds;       /* of all stages, as measured */
-  size_t seeds;         /* with every stage finished */
-} cz_row_cost;
-
 /* Results of a run, as far as they are there. */
 typedef struct cz_results {
   cz_plan plan;
@@ -101,7 +94,7 @@ typedef struct cz_results {
   double *paper;              /* [columns][rows], NaN where the paper has none */
   double *baseline;           /* [columns] what the scores stand beside; NaN where there is none */
   const char **baseline_kind; /* [columns] "majority", "copy", "lead"; null where there is none */
-  cz_row_cost *costs;         /* [rows] */
+  cz_cost *costs;             /* [rows] mean over the finished seeds; shared stages count in full */
   size_t done, total;         /* different stages: with a result, all */
 } cz_results;
 

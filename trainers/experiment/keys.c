@@ -1,8 +1,6 @@
 /* The keys of an experiment file: what is refused, and what `cloze help keys` prints,
  * comes from these tables. */
 #include "experiment/experiment.h"
-#include "stages/held_out.h"
-#include "stages/train.h"
 
 static const cz_key_spec experiment_keys[] = {
     CZ_KEY_OTHER("title", TEXT, .fallback = "", .help = "what it is"),
@@ -70,20 +68,43 @@ static const cz_key_spec column_keys[] = {
 const cz_section cz_column_keys =
     CZ_SECTION("column", "An item of an experiment's `columns`.", column_keys);
 
-static cz_status add_values(cz_buf *out, const char *what, const char *const *names,
-                            bool markdown) {
-  CZ_TRY(cz_buf_addf(out, markdown ? "%s:" : "  %s:", what));
+static cz_status add_names(cz_buf *out, const char *const *names, bool markdown) {
+  CZ_TRY(cz_buf_addf(out, ":"));
   for (; *names; names++) CZ_TRY(cz_buf_addf(out, markdown ? " `%s`" : " %s", *names));
   return cz_buf_addf(out, markdown ? "\n\n" : "\n");
 }
 
-/** Appends the help of the keys of an experiment file, and the values that training
- * stages leave; MARKDOWN for documents. */
+/* "values of pretrain, finetune: loss ...", once for the kinds that share a list. */
+static cz_status add_kinds(cz_buf *out, size_t first, bool markdown) {
+  const char *const *results = cz_stage_rows[first]->results;
+  for (size_t k = 0; k < first; k++)
+    if (cz_stage_rows[k]->results == results) return CZ_OK;
+  CZ_TRY(cz_buf_addf(out, "%svalues of", markdown ? "" : "  "));
+  for (size_t k = first; k < cz_stage_row_count; k++)
+    if (cz_stage_rows[k]->results == results)
+      CZ_TRY(cz_buf_addf(out, "%s %s", k > first ? "," : "", cz_stage_rows[k]->name));
+  return add_names(out, results, markdown);
+}
+
+/* The values that kinds of stage and their parts add to results. */
+static cz_status add_values(cz_buf *out, bool markdown) {
+  for (size_t k = 0; k < cz_stage_row_count; k++) {
+    if (cz_stage_rows[k]->results) CZ_TRY(add_kinds(out, k, markdown));
+    for (const cz_stage_part *const *p = cz_stage_rows[k]->parts; *p; p++) {
+      if (!(*p)->results) continue;
+      CZ_TRY(cz_buf_addf(out, "%svalues of one with a section %s, besides", markdown ? "" : "  ",
+                         (*p)->key.name));
+      CZ_TRY(add_names(out, (*p)->results, markdown));
+    }
+  }
+  return CZ_OK;
+}
+
+/** Appends the help of the keys of an experiment file, and the values that kinds of stage
+ * leave; MARKDOWN for documents. */
 cz_status cz_experiment_help(cz_buf *out, bool markdown) {
   const cz_section *const sections[] = {&cz_experiment_keys, &cz_row_keys, &cz_column_keys};
   for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
     CZ_TRY(markdown ? cz_config_markdown(out, sections[i]) : cz_config_help(out, sections[i]));
-  CZ_TRY(add_values(out, "values of a stage that trains", cz_train_results, markdown));
-  return add_values(out, "values of one with a section held_out, besides", cz_held_out_results,
-                    markdown);
+  return add_values(out, markdown);
 }

@@ -159,19 +159,13 @@ static cz_status read_columns(cz_plan *p, const cz_config_node *root) {
   return CZ_OK;
 }
 
-static bool kind_knows(const cz_stage_kind *kind, const char *key) {
-  for (const char *const *k = kind->keys; *k; k++)
-    if (!strcmp(*k, key)) return true;
-  return false;
-}
-
 /* Lays the stage's own keys over those of `common` that its kind knows. */
 static cz_status with_common(cz_plan *p, const cz_config_node *root, const cz_stage_kind *kind,
                              const cz_config_node **stage) {
   const cz_config_node *common = cz_config_get(root, "common"), *under = common;
   if (!common) return CZ_OK;
   for (size_t i = 0; i < cz_config_count(common); i++)
-    if (!kind_knows(kind, cz_config_key_at(common, i)))
+    if (!cz_stage_takes(kind, cz_config_key_at(common, i)))
       CZ_TRY(cz_config_without(p->config, &under, under, cz_config_key_at(common, i)));
   return cz_config_merge(p->config, stage, under, *stage);
 }
@@ -289,7 +283,7 @@ static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_
   snprintf(word, sizeof word, "seed=%lld", (long long)p->seeds[seed]);
   CZ_TRY(cz_config_with_word(p->config, &s->node, s->node, word));
   CZ_TRY(resolve_paths(p, s->node, p->data, &s->node));
-  CZ_TRY(cz_config_only(s->node, s->kind->keys));
+  CZ_TRY(cz_stage_known(s->kind, s->node));
   return read_init(p, s, stages, index);
 }
 
@@ -313,7 +307,7 @@ static cz_status make_keys(cz_plan *p, cz_inputs *inputs) {
         cz_plan_init(p, k / p->n_stages / p->n_rows, k / p->n_stages % p->n_rows, k % p->n_stages);
     CZ_TRY(cz_config_hash(&hash, s->node));
     if (from) hash = cz_hash64(from->key, CZ_KEY_TEXT_BYTES - 1, hash);
-    if (inputs) CZ_TRY(cz_inputs_hash(inputs, &hash, p->files, s->node));
+    if (inputs) CZ_TRY(cz_inputs_hash(inputs, &hash, p->files, s->kind->parts, s->node));
     snprintf(s->key, sizeof s->key, "%016" PRIx64, hash);
   }
   return CZ_OK;

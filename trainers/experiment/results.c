@@ -182,8 +182,8 @@ static bool all_scores(const cz_column *c) {
   return true;
 }
 
-static void add_cost(cz_row_cost *cost, const opened *o, const cz_plan *p) {
-  cz_row_cost one = {0};
+static void add_cost(cz_cost *cost, const opened *o, const cz_plan *p) {
+  cz_cost one = {0};
   for (size_t i = 0; i < p->n_stages; i++) {
     const json_t *metrics = json_object_get(o->stage[i], "metrics"),
                  *measured = json_object_get(o->stage[i], "measured");

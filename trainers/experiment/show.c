@@ -29,12 +29,6 @@ typedef struct request {
   bool cost, json, measured;
 } request;
 
-/* A row's costs for one seed. */
-typedef struct row_cost {
-  double steps, tokens, flop;
-  bool assumed_vocabulary, assumed_lengths;
-} row_cost;
-
 static cz_status parse(request *r, int *argc, char **argv) {
   const cz_option options[] = {{"--scale", &r->scale, NULL},
                                {"--seeds", &r->seeds_text, NULL},
@@ -74,20 +68,6 @@ static size_t distinct(const cz_plan *p, size_t stage) {
     n += !seen;
   }
   return n;
-}
-
-static cz_status cost_of_row(row_cost *c, const cz_plan *p, size_t row) {
-  *c = (row_cost){0};
-  for (size_t i = 0; i < p->n_stages; i++) {
-    cz_stage_cost one;
-    CZ_TRY(cz_cost_stage(&one, cz_plan_at(p, 0, row, i)));
-    c->steps += one.steps;
-    c->tokens += one.tokens;
-    c->flop += one.flop;
-    c->assumed_vocabulary |= one.assumed_vocabulary;
-    c->assumed_lengths |= one.assumed_lengths;
-  }
-  return CZ_OK;
 }
 
 static cz_status add_settings(cz_grid *g, const cz_config_node *set) {
@@ -184,20 +164,16 @@ static cz_status print_assumptions(cz_buf *out, const request *r, bool vocabular
 static cz_status print_cost(cz_buf *out, const request *r, const cz_plan *p) {
   cz_grid g = {.columns = 5};
   const char *const header[] = {"cost of one seed", "steps", "million tokens", "PFLOP", "hours"};
-  bool vocabulary = false, lengths = false;
-  row_cost c, sum = {0};
+  cz_cost c, sum = {0};
   cz_status st = CZ_OK;
   for (size_t i = 0; i < g.columns; i++) CZ_GO(st, cz_grid_add(&g, "%s", header[i]), done);
   for (size_t row = 0; row <= p->n_rows; row++) {
     bool total = row == p->n_rows;
     if (!total)
-      CZ_GO(st, cost_of_row(&c, p, row), done);
+      CZ_GO(st, cz_cost_row(&c, p, row), done);
     else
       c = sum;
-    sum = (row_cost){
-        .steps = sum.steps + c.steps, .tokens = sum.tokens + c.tokens, .flop = sum.flop + c.flop};
-    vocabulary |= c.assumed_vocabulary;
-    lengths |= c.assumed_lengths;
+    cz_cost_add(&sum, &c);
     CZ_GO(st, cz_grid_add(&g, "%s", total ? "all rows" : p->rows[row].name), done);
     CZ_GO(st, cz_grid_add(&g, "%.0f", c.steps), done);
     CZ_GO(st, cz_grid_add(&g, "%.3f", 1e-6 * c.tokens), done);
@@ -206,7 +182,7 @@ static cz_status print_cost(cz_buf *out, const request *r, const cz_plan *p) {
   }
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, false), done);
-  st = print_assumptions(out, r, vocabulary, lengths);
+  st = print_assumptions(out, r, sum.assumed_vocabulary, sum.assumed_lengths);
 done:
   cz_grid_free(&g);
   return st;
@@ -252,7 +228,7 @@ static cz_status row_json(json_t *rows, const request *r, const cz_plan *p, size
     json_t *stage =
         json_pack("{s:s, s:s, s:s}", "name", s->name, "kind", s->kind->name, "key", s->key);
     if (json_array_append_new(stages, stage)) return CZ_FAIL(CZ_ENOMEM, "no memory");
-    cz_stage_cost c;
+    cz_cost c;
     if (!r->cost) continue;
     CZ_TRY(cz_cost_stage(&c, s));
     const struct {

@@ -70,15 +70,23 @@ cz_status cz_recipe_section(const cz_recipe *stage, const cz_section *section, v
   return cz_config_bind(cz_config_get(stage->node, section->name), section, out, NULL);
 }
 
-/** Reads what every stage has: seed, the tokenizer's path, model keys. Opens nothing;
- * NODE and DEVICE are borrowed, DEVICE may be null. */
-cz_status cz_recipe_bind(cz_recipe *stage, const cz_config_node *node, cz_device *device) {
+/** Reads what every stage has, the seed, and nothing else. NODE and DEVICE are borrowed,
+ * DEVICE may be null. */
+cz_status cz_recipe_begin(cz_recipe *stage, const cz_config_node *node, cz_device *device) {
   const cz_config_node *n;
   int64_t seed;
   *stage = (cz_recipe){.node = node, .device = device};
   CZ_TRY(cz_config_need(&n, node, "seed"));
   CZ_TRY(cz_config_int(&seed, n, 0, 4503599627370496.0));
   stage->seed = (uint64_t)seed;
+  return CZ_OK;
+}
+
+/** Reads what a stage with a model has: seed, the tokenizer's path, `init`, model keys. Opens
+ * nothing; NODE and DEVICE are borrowed, DEVICE may be null. */
+cz_status cz_recipe_bind(cz_recipe *stage, const cz_config_node *node, cz_device *device) {
+  const cz_config_node *n;
+  CZ_TRY(cz_recipe_begin(stage, node, device));
   CZ_TRY(cz_config_need(&n, node, "tokenizer"));
   CZ_TRY(cz_config_text(&stage->tokenizer_path, n));
   if ((n = cz_config_get(node, "init"))) CZ_TRY(cz_config_text(&stage->init, n));
@@ -86,7 +94,8 @@ cz_status cz_recipe_bind(cz_recipe *stage, const cz_config_node *node, cz_device
   return cz_recipe_section(stage, &cz_model_section, &stage->model);
 }
 
-static cz_status open_tokenizer(cz_recipe *s) {
+/** Opens the tokenizer of a bound stage. Close with cz_recipe_close, also after a failure. */
+cz_status cz_recipe_open_tokenizer(cz_recipe *s) {
   CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->tokenizer_path));
   return cz_vocabulary_of(&s->vocabulary, s->tokenizer);
 }
@@ -95,7 +104,7 @@ static cz_status open_tokenizer(cz_recipe *s) {
  * cz_recipe_close, also after a failure. */
 cz_status cz_recipe_open(cz_recipe *stage, const cz_config_node *node, cz_device *device) {
   CZ_TRY(cz_recipe_bind(stage, node, device));
-  return open_tokenizer(stage);
+  return cz_recipe_open_tokenizer(stage);
 }
 
 /* A vocabulary as large as model.vocab_size, else T5's, with T5's special tokens. */
@@ -116,7 +125,7 @@ static cz_status assume_vocabulary(cz_recipe *s) {
  * vocabulary like T5's and no tokenizer. For looking only. Close with cz_recipe_close,
  * also after a failure. */
 cz_status cz_recipe_open_if_present(cz_recipe *s) {
-  return cz_fs_exists(s->tokenizer_path) ? open_tokenizer(s) : assume_vocabulary(s);
+  return cz_fs_exists(s->tokenizer_path) ? cz_recipe_open_tokenizer(s) : assume_vocabulary(s);
 }
 
 /** Opens the corpus that NODE names, which must be of the stage's tokenizer; the caller

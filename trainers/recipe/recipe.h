@@ -40,8 +40,10 @@ typedef struct cz_recipe {    /* opened, or only bound */
   cz_device *device; /* borrowed */
 } cz_recipe;
 
+CZ_MUST cz_status cz_recipe_begin(cz_recipe *stage, const cz_config_node *node, cz_device *device);
 CZ_MUST cz_status cz_recipe_bind(cz_recipe *stage, const cz_config_node *node, cz_device *device);
 CZ_MUST cz_status cz_recipe_open(cz_recipe *stage, const cz_config_node *node, cz_device *device);
+CZ_MUST cz_status cz_recipe_open_tokenizer(cz_recipe *stage);
 CZ_MUST cz_status cz_recipe_open_if_present(cz_recipe *stage);
 CZ_MUST cz_status cz_recipe_corpus(cz_reader **reader, const cz_recipe *stage,
                                    const cz_config_node *node);

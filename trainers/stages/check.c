@@ -182,18 +182,14 @@ static cz_status check_ranks(const cz_check *c, const cz_recipe *stage, int64_t 
                          (long long)enough);
 }
 
-/** What every training stage has: batch, optimizer and loop, which JOB has been given,
- * and the values of its result. */
+/** What every training stage has: batch, optimizer and loop, which JOB has been given. */
 cz_status cz_check_job(cz_check *c, const cz_recipe *stage, cz_loop_job *job) {
   job->layout = cz_train_layout(&c->model);
   if (cz_loop_check(job) != CZ_OK) {
     const cz_config_node *batch = cz_config_get(stage->node, "batch");
     return cz_config_error(batch ? batch : stage->node, "%s", cz_error_message());
   }
-  CZ_TRY(check_ranks(c, stage, job->batch.shards));
-  for (const char *const *name = cz_train_results; *name; name++)
-    CZ_TRY(cz_check_result(c, "%s", *name));
-  return CZ_OK;
+  return check_ranks(c, stage, job->batch.shards);
 }
 
 /* The tokenizer, opened once for the stages that share it. */
@@ -213,26 +209,60 @@ static cz_status give_tokenizer(cz_check *c, cz_recipe *stage) {
   return CZ_OK;
 }
 
+/* The model that the stage starts from. */
+static cz_status check_init(cz_check *c, const cz_recipe *recipe) {
+  bool first;
+  if (!recipe->init) return CZ_OK;
+  c->starts = true;
+  if (!c->missing || cz_fs_exists(recipe->init)) return cz_recipe_check_init(recipe);
+  CZ_TRY(first_time(c, &first, "missing %s", recipe->init));
+  return first ? cz_buf_addf(c->missing, "  %s (a model)\n", recipe->init) : CZ_OK;
+}
+
+/* Each file that the parts name exists: those that the kind's own check did not read too, since
+ * their contents will be hashed. */
+static cz_status file_exists(void *self, const cz_config_node *node, const cz_task_row *row) {
+  bool there;
+  const char *path;
+  CZ_TRY(cz_config_text(&path, node));
+  return *path ? cz_check_file(self, &there, node, row) : CZ_OK;
+}
+
+static cz_status model_was_checked(void *self, const cz_config_node *node) {
+  (void)self;
+  (void)node;
+  return CZ_OK;
+}
+
+static cz_status add_results(cz_check *c, const char *const *names) {
+  for (; names && *names; names++) CZ_TRY(cz_check_result(c, "%s", *names));
+  return CZ_OK;
+}
+
+/* The values that the kind and the parts that NODE has add to every result. */
+static cz_status list_results(cz_check *c, const cz_config_node *node, const cz_stage_kind *kind) {
+  CZ_TRY(add_results(c, kind->results));
+  for (const cz_stage_part *const *p = kind->parts; *p; p++)
+    if (cz_config_get(node, (*p)->key.name)) CZ_TRY(add_results(c, (*p)->results));
+  return CZ_OK;
+}
+
 /** Checks one stage: unknown keys, types, ranges, what must fit together, files and their
  * contents, the model that it starts from. NODE must outlive the round. CZ_EUSAGE for
  * the configuration, other codes for the contents of files. */
 cz_status cz_check_stage(cz_check *c, const cz_config_node *node, const cz_stage_kind *kind) {
-  cz_recipe stage;
-  bool first;
-  CZ_TRY(cz_config_only(node, kind->keys));
-  CZ_TRY(cz_recipe_bind(&stage, node, NULL));
-  CZ_TRY(give_tokenizer(c, &stage));
-  CZ_TRY(cz_recipe_model_config(&c->model, &stage));
-  if (stage.init) {
-    c->starts = true;
-    if (!c->missing || cz_fs_exists(stage.init)) {
-      CZ_TRY(cz_recipe_check_init(&stage));
-    } else {
-      CZ_TRY(first_time(c, &first, "missing %s", stage.init));
-      if (first) CZ_TRY(cz_buf_addf(c->missing, "  %s (a model)\n", stage.init));
-    }
+  const cz_file_visitor files = {c, file_exists, model_was_checked};
+  cz_recipe recipe;
+  CZ_TRY(cz_stage_known(kind, node));
+  CZ_TRY(cz_stage_bind(&recipe, kind, node, NULL));
+  if (recipe.tokenizer_path) {
+    CZ_TRY(give_tokenizer(c, &recipe));
+    CZ_TRY(cz_recipe_model_config(&c->model, &recipe));
+    CZ_TRY(check_init(c, &recipe));
   }
-  return kind->check(c, &stage);
+  if (kind->check) CZ_TRY(kind->check(c, &recipe));
+  CZ_TRY(cz_part_files(&files, kind->parts, node));
+  return list_results(c, node, kind);
 }
 
 /** Checks a stage that is to run by itself on the ranks of COMM; every file must be

@@ -47,12 +47,11 @@ const cz_section cz_evaluate_section =
     CZ_SECTION("evaluate", "How a model is scored.", section_keys);
 
 typedef struct job {
-  cz_recipe stage;
+  const cz_recipe *recipe;
   cz_model *model;
   evaluate_keys keys;
   cz_tasklist tasks;
-  const char *folder;
-  json_t *metrics;
+  cz_stage_output *out;
 } job;
 
 /* A task's rows on their way from text to score. */
@@ -84,13 +83,13 @@ static void free_run(task_run *r) {
 static cz_status encode_inputs(job *j, task_run *r) {
   cz_tokenizer_scratch *scratch;
   cz_status st = CZ_OK;
-  CZ_TRY(cz_tokenizer_scratch_create(&scratch, j->stage.tokenizer));
+  CZ_TRY(cz_tokenizer_scratch_create(&scratch, j->recipe->tokenizer));
   for (size_t i = 0; i < r->set->n && st == CZ_OK; i++) {
     cz_ids *ids = &r->inputs[i];
-    st = cz_encode_text(ids, &j->stage, scratch, r->set->records[i].inputs,
+    st = cz_encode_text(ids, j->recipe, scratch, r->set->records[i].inputs,
                         strlen(r->set->records[i].inputs));
     if ((int64_t)ids->len > j->keys.max_inputs - 1) ids->len = (size_t)j->keys.max_inputs - 1;
-    if (st == CZ_OK) st = cz_ids_add(ids, j->stage.vocabulary.eos);
+    if (st == CZ_OK) st = cz_ids_add(ids, j->recipe->vocabulary.eos);
   }
   cz_tokenizer_scratch_destroy(&scratch);
   return st;
@@ -99,8 +98,8 @@ static cz_status encode_inputs(job *j, task_run *r) {
 static cz_status decode_outputs(job *j, task_run *r) {
   for (size_t i = 0; i < r->set->n; i++) {
     cz_buf text = {0};
-    cz_status st =
-        cz_tokenizer_decode(j->stage.tokenizer, &text, r->outputs[i].data, r->outputs[i].len, true);
+    cz_status st = cz_tokenizer_decode(j->recipe->tokenizer, &text, r->outputs[i].data,
+                                       r->outputs[i].len, true);
     if (st == CZ_OK) st = cz_buf_add(&text, "", 0);
     r->texts[i] = text.data;
     CZ_TRY(st);
@@ -113,7 +112,7 @@ static cz_status write_predictions(const job *j, const task_run *r, const char *
   char path[4096];
   cz_buf text = {0};
   cz_status st = CZ_OK;
-  CZ_TRY(cz_fs_join(path, sizeof path, j->folder, "predictions."));
+  CZ_TRY(cz_fs_join(path, sizeof path, j->out->folder, "predictions."));
   size_t used = strlen(path);
   snprintf(path + used, sizeof path - used, "%s.jsonl", label);
   for (size_t i = 0; i < r->set->n; i++) {
@@ -149,7 +148,7 @@ static cz_status report(const job *j, const task_run *r, const char *label) {
   json_t *task =
       json_pack("{s:o, s:o, s:s, s:I}", "scores", own, "baseline", baseline, "baseline_kind",
                 cz_task_baseline_names[r->set->baseline], "examples", (json_int_t)r->set->n);
-  if (st == CZ_OK && (!task || json_object_set(j->metrics, label, task)))
+  if (st == CZ_OK && (!task || json_object_set(j->out->metrics, label, task)))
     st = CZ_FAIL(CZ_ENOMEM, "no memory for the scores of %s", label);
   json_decref(task);
   if (st == CZ_OK)
@@ -201,37 +200,46 @@ done:
   return st;
 }
 
+/* The stage's configuration, bound once for the check and for the run. */
+static cz_status bind(job *j, const cz_recipe *recipe) {
+  j->recipe = recipe;
+  CZ_TRY(cz_recipe_section(recipe, &cz_evaluate_section, &j->keys));
+  j->keys.search.banned_from = recipe->vocabulary.size;
+  return CZ_OK;
+}
+
 /* Rank 0 decodes; the others wait for its result at the end of the stage. */
-static cz_status run(cz_session *s, const cz_config_node *node, const char *folder,
-                     uint64_t config_hash, json_t *metrics, json_t *measured) {
-  job j = {.folder = folder, .metrics = metrics};
-  cz_status st = CZ_OK;
-  (void)config_hash;
-  (void)measured;
+static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *out) {
+  job j = {.out = out};
+  cz_status st;
   if (s->comm->rank != 0) return CZ_OK;
-  CZ_GO(st, cz_recipe_open(&j.stage, node, s->device), done);
-  CZ_GO(st, cz_recipe_section(&j.stage, &cz_evaluate_section, &j.keys), done);
-  j.keys.search.banned_from = j.stage.vocabulary.size;
-  CZ_GO(st, cz_tasklist_read(&j.tasks, &j.stage), done);
-  CZ_GO(st, cz_recipe_model(&j.model, &j.stage), done);
+  CZ_GO(st, bind(&j, recipe), done);
+  CZ_GO(st, cz_tasklist_read(&j.tasks, recipe), done);
+  CZ_GO(st, cz_recipe_model(&j.model, recipe), done);
   for (int i = 0; i < j.tasks.n; i++) CZ_GO(st, run_task(&j, &j.tasks.entries[i]), done);
 done:
   cz_model_destroy(&j.model);
   cz_tasklist_free(&j.tasks);
-  cz_recipe_close(&j.stage);
   return st;
 }
 
-static cz_status check(cz_check *c, const cz_recipe *stage) {
-  evaluate_keys e;
+static cz_status check(cz_check *c, const cz_recipe *recipe) {
+  job j = {0};
   if (!c->starts)
-    return cz_config_error(stage->node, "`init: FOLDER` is missing: which model is to be scored?");
-  CZ_TRY(cz_recipe_section(stage, &cz_evaluate_section, &e));
-  return cz_check_tasks(c, stage, split_names[e.split]);
+    return cz_config_error(recipe->node, "`init: FOLDER` is missing: which model is to be scored?");
+  CZ_TRY(bind(&j, recipe));
+  return cz_check_tasks(c, recipe, split_names[j.keys.split]);
 }
 
-static const char *const keys[] = {"kind",  "seed",  "tokenizer", "init",
-                                   "model", "tasks", "evaluate",  NULL};
+static const cz_stage_part *const parts[] = {&cz_part_tokenizer, &cz_part_model, &cz_part_tasks,
+                                             &cz_part_evaluate,  &cz_part_init,  NULL};
 
-const cz_stage_kind cz_stage_evaluate = {
-    "evaluate", "score a saved model on tasks", keys, false, check, run};
+const cz_stage_kind cz_stage_row_evaluate = {
+    .name = "evaluate",
+    .help = "score a saved model on tasks",
+    .usage = CZ_STAGE_USAGE("evaluate", "Scores a saved model (init: FOLDER) on the dev or test "
+                                        "rows of tasks.\n"),
+    .parts = parts,
+    .leaves = CZ_LEAVES_PREDICTIONS,
+    .check = check,
+    .run = run};

@@ -3,9 +3,11 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "stages/check.h"
+#include "stages/estimate.h"
 #include "recipe/tasks.h"
 #include "stages/train.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,37 +76,117 @@ static cz_status open_mixture(mixture *m, const cz_recipe *stage) {
   return CZ_OK;
 }
 
-static cz_status run(cz_session *s, const cz_config_node *node, const char *folder,
-                     uint64_t config_hash, json_t *metrics, json_t *measured) {
-  cz_recipe stage;
+static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *out) {
   mixture *m = NULL;
   cz_model *model = NULL;
   cz_loop_job job;
   cz_status st;
-  CZ_GO(st, cz_recipe_open(&stage, node, s->device), done);
   CZ_GO(st, cz_alloc(&m, 1, sizeof *m), done);
-  CZ_GO(st, cz_train_bind(&job, &stage, "finetune", config_hash), done);
-  CZ_GO(st, open_mixture(m, &stage), done);
+  CZ_GO(st, cz_train_bind(&job, recipe, "finetune", out->config_hash), done);
+  CZ_GO(st, open_mixture(m, recipe), done);
   for (int i = 0; i < m->tasks.n; i++) job.examples += m->examples[i];
-  CZ_GO(st, cz_recipe_model(&model, &stage), done);
-  CZ_GO(st, cz_train(s, &stage, model, &m->all, &job, folder, metrics, measured), done);
+  CZ_GO(st, cz_recipe_model(&model, recipe), done);
+  CZ_GO(st, cz_train(s, recipe, model, &m->all, &job, out), done);
 done:
   cz_model_destroy(&model);
   if (m) free_mixture(m);
   free(m);
-  cz_recipe_close(&stage);
   return st;
 }
 
-static cz_status check(cz_check *c, const cz_recipe *stage) {
+static cz_status check(cz_check *c, const cz_recipe *recipe) {
   cz_loop_job job;
-  CZ_TRY(cz_train_bind(&job, stage, "finetune", 0));
-  CZ_TRY(cz_check_job(c, stage, &job));
-  return cz_check_tasks(c, stage, NULL);
+  CZ_TRY(cz_train_bind(&job, recipe, "finetune", 0));
+  CZ_TRY(cz_check_job(c, recipe, &job));
+  return cz_check_tasks(c, recipe, NULL);
 }
 
-static const char *const keys[] = {"kind",  "seed",  "tokenizer", "init",  "model",
-                                   "tasks", "batch", "optimizer", "train", NULL};
+/* Mean tokens of a task's records as training reads them, EOS included and cut to the caps,
+ * over at most RECORDS of them spread over the file. */
+static cz_status task_lengths(double means[2], const double caps[2], const cz_recipe *recipe,
+                              const cz_task_set *set) {
+  enum { RECORDS = 200 };
+  cz_tokenizer_scratch *scratch;
+  cz_ids ids = {0};
+  size_t n = set->n < RECORDS ? set->n : RECORDS;
+  double total[2] = {0};
+  CZ_TRY(cz_tokenizer_scratch_create(&scratch, recipe->tokenizer));
+  cz_status st = n ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: no records", set->path);
+  for (size_t i = 0; i < n && st == CZ_OK; i++) {
+    const cz_task_record *r = &set->records[i * set->n / n];
+    const char *const texts[2] = {r->inputs, r->targets};
+    for (int k = 0; k < 2 && st == CZ_OK; k++) {
+      ids.len = 0;
+      st = cz_encode_text(&ids, recipe, scratch, texts[k], strlen(texts[k]));
+      total[k] += fmin((double)ids.len + 1, caps[k]);
+    }
+  }
+  for (int k = 0; k < 2; k++) means[k] = total[k] / (double)n;
+  free(ids.data);
+  cz_tokenizer_scratch_destroy(&scratch);
+  return st;
+}
 
-const cz_stage_kind cz_stage_finetune = {
-    "finetune", "train a saved model on a mixture of text-to-text tasks", keys, true, check, run};
+/* Whether the training files of all tasks exist. */
+static bool files_exist(const cz_tasklist *tasks) {
+  char missing[4096];
+  for (int i = 0; i < tasks->n; i++)
+    if (!cz_input_there(missing, sizeof missing, tasks->entries[i].config.train,
+                        tasks->entries[i].row))
+      return false;
+  return true;
+}
+
+/* The mixture's mean lengths: each task's, weighted by how often it is drawn. */
+static cz_status mixture_lengths(cz_cost *cost, const double caps[2], const cz_recipe *recipe,
+                                 const cz_tasklist *tasks) {
+  double means[CZ_MIX_MAXIMUM][2], rates[CZ_MIX_MAXIMUM];
+  int64_t examples[CZ_MIX_MAXIMUM];
+  for (int i = 0; i < tasks->n; i++) {
+    cz_task_set *set;
+    CZ_TRY(cz_tasklist_load(&set, &tasks->entries[i], "train", CZ_TASK_TRAIN));
+    examples[i] = (int64_t)set->n;
+    cz_status st = task_lengths(means[i], caps, recipe, set);
+    cz_task_set_destroy(&set);
+    CZ_TRY(st);
+  }
+  CZ_TRY(cz_mixing_rates(rates, examples, tasks->n, &tasks->mixing));
+  cost->inputs = cost->targets = 0;
+  for (int i = 0; i < tasks->n; i++) {
+    cost->inputs += rates[i] * means[i][0];
+    cost->targets += rates[i] * means[i][1];
+  }
+  return CZ_OK;
+}
+
+/* Lengths are those of the tasks' records; without their files, as long as the batch
+ * allows. */
+static cz_status cost(cz_cost *cost, const cz_recipe *recipe) {
+  double caps[2];
+  cz_tasklist tasks;
+  CZ_TRY(cz_cost_caps(&caps[0], &caps[1], recipe));
+  cz_status st = cz_tasklist_read(&tasks, recipe);
+  cost->assumed_lengths = st == CZ_OK && (!recipe->tokenizer || !files_exist(&tasks));
+  cost->inputs = caps[0];
+  cost->targets = caps[1];
+  if (st == CZ_OK && !cost->assumed_lengths) st = mixture_lengths(cost, caps, recipe, &tasks);
+  cz_tasklist_free(&tasks);
+  CZ_TRY(st);
+  return cz_cost_training(cost, recipe);
+}
+
+static const cz_stage_part *const parts[] = {
+    &cz_part_tokenizer, &cz_part_model, &cz_part_tasks, &cz_part_batch,
+    &cz_part_optimizer, &cz_part_train, &cz_part_init,  NULL};
+
+const cz_stage_kind cz_stage_row_finetune = {
+    .name = "finetune",
+    .help = "train a saved model on text-to-text tasks",
+    .usage = CZ_STAGE_USAGE("finetune", "Trains a saved model (init: FOLDER) further on a mixture "
+                                        "of text-to-text tasks.\n"),
+    .parts = parts,
+    .leaves = CZ_LEAVES_MODEL | CZ_LEAVES_CURVE,
+    .results = cz_train_results,
+    .check = check,
+    .run = run,
+    .cost = cost};

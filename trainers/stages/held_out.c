@@ -36,15 +36,12 @@ static cz_status read_section(held_out_keys *keys, const cz_config_node **corpus
   return cz_config_need(corpus, cz_config_get(stage->node, cz_held_out_section.name), "corpus");
 }
 
-/** Checks the stage's section `held_out`, if it has one, and names the values that it
- * adds to the result. */
+/** Checks the stage's section `held_out`, if it has one. */
 cz_status cz_held_out_check(cz_check *c, const cz_recipe *stage) {
   held_out_keys keys;
   const cz_config_node *corpus;
   if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
   CZ_TRY(read_section(&keys, &corpus, stage));
-  for (const char *const *name = cz_held_out_results; *name; name++)
-    CZ_TRY(cz_check_result(c, "%s", *name));
   return cz_check_corpus(c, stage, corpus);
 }
 

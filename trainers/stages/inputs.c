@@ -2,7 +2,6 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "stages/stage.h"
-#include "recipe/tasks.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -92,10 +91,10 @@ static cz_status fold_file(const folding *f, const cz_config_node *node, const c
 }
 
 /* The file that NODE names, or those of parallel text when it is in a task of ROW. */
-static cz_status fold_node(const folding *f, const cz_config_node *node, const cz_task_row *row) {
+static cz_status fold_node(void *self, const cz_config_node *node, const cz_task_row *row) {
+  const folding *f = self;
   const char *path;
   char file[4096];
-  if (!node) return CZ_OK;
   CZ_TRY(cz_config_text(&path, node));
   for (int side = 0; *path; side++) {
     CZ_TRY(cz_task_file(file, sizeof file, row, path, side));
@@ -130,11 +129,11 @@ static int by_name(const struct dirent **a, const struct dirent **b) {
   return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static cz_status fold_model(const folding *f, const cz_config_node *node) {
+static cz_status fold_model(void *self, const cz_config_node *node) {
+  const folding *f = self;
   const char *folder;
   struct dirent **names;
   char path[4096];
-  if (!node) return CZ_OK;
   CZ_TRY(cz_config_text(&folder, node));
   if (!*folder) return CZ_OK;
   int n = scandir(folder, &names, of_model, by_name);
@@ -149,26 +148,15 @@ static cz_status fold_model(const folding *f, const cz_config_node *node) {
   return st;
 }
 
-/** Folds the contents of the files that STAGE (resolved) names into HASH, in a fixed
- * order, and adds path and hash of each to RECORD unless it is null. KNOWN keeps what
- * was read. CZ_EUSAGE with the place in the configuration for a file that can't be
+/** Folds the contents of the files that the PARTS of STAGE (resolved) name into HASH, in the
+ * order of the parts, and adds path and hash of each to RECORD unless it is null. KNOWN keeps
+ * what was read. CZ_EUSAGE with the place in the configuration for a file that can't be
  * read. */
 cz_status cz_inputs_hash(cz_inputs *known, uint64_t *hash, json_t *record,
-                         const cz_config_node *stage) {
-  static const char *const splits[] = {"train", "dev", "test"};
-  const folding f = {known, hash, record};
-  CZ_TRY(fold_node(&f, cz_config_get(stage, "tokenizer"), NULL));
-  CZ_TRY(fold_node(&f, cz_config_get(stage, "corpus"), NULL));
-  CZ_TRY(fold_node(&f, cz_config_get(cz_config_get(stage, "held_out"), "corpus"), NULL));
-  const cz_config_node *tasks = cz_config_get(stage, "tasks"),
-                       *list = tasks ? cz_config_get(tasks, "list") : NULL;
-  for (size_t i = 0; list && i < cz_config_count(list); i++) {
-    const cz_config_node *item = cz_config_at(list, i);
-    const cz_task_row *row;
-    CZ_TRY(cz_tasklist_row(&row, item));
-    for (int s = 0; s < 3; s++) CZ_TRY(fold_node(&f, cz_config_get(item, splits[s]), row));
-  }
-  return fold_model(&f, cz_config_get(stage, "init"));
+                         const cz_stage_part *const *parts, const cz_config_node *stage) {
+  folding f = {known, hash, record};
+  const cz_file_visitor v = {&f, fold_node, fold_model};
+  return cz_part_files(&v, parts, stage);
 }
 
 /** Writes RECORD as FOLDER/inputs.json. */

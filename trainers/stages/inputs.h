@@ -7,7 +7,7 @@
 #define CZ_STAGES_INPUTS_H
 
 #include "config/config.h"
-#include "tasks/task.h"
+#include "stages/parts.h"
 
 #include <jansson.h>
 
@@ -20,7 +20,7 @@ typedef struct cz_inputs {
 
 void cz_inputs_free(cz_inputs *known);
 CZ_MUST cz_status cz_inputs_hash(cz_inputs *known, uint64_t *hash, json_t *record,
-                                 const cz_config_node *stage);
+                                 const cz_stage_part *const *parts, const cz_config_node *stage);
 CZ_MUST cz_status cz_inputs_write(const json_t *record, const char *folder);
 CZ_MUST cz_status cz_inputs_compare(cz_buf *out, const json_t *record, const char *folder);
 bool cz_input_there(char *missing, size_t n, const char *path, const cz_task_row *row);

@@ -1,64 +1,89 @@
 /* The kind of stage `pretrain`: a corpus under an objective, from drawn weights or a
  * saved model. */
+#include "stages/check.h"
+#include "stages/estimate.h"
 #include "stages/held_out.h"
 #include "stages/train.h"
 
-/* An example's caps are the objective's, unless the recipe says less. */
-static void cap(cz_batch_plan *b, const cz_objective *o) {
-  if (!b->max_inputs) b->max_inputs = o->inputs_cap;
-  if (!b->max_targets) b->max_targets = o->targets_cap;
+#include <math.h>
+
+/* A stage's configuration, bound once for the check and for the run. */
+typedef struct pretraining {
+  cz_objective objective;
+  cz_loop_job job;
+  const cz_config_node *corpus;
+} pretraining;
+
+/* The objective's caps of an example hold where the recipe sets none. */
+static cz_status bind(pretraining *p, const cz_recipe *recipe, uint64_t config_hash) {
+  cz_batch_plan *b = &p->job.batch;
+  CZ_TRY(cz_recipe_objective(&p->objective, recipe));
+  CZ_TRY(cz_train_bind(&p->job, recipe, "pretrain", config_hash));
+  if (!b->max_inputs) b->max_inputs = p->objective.inputs_cap;
+  if (!b->max_targets) b->max_targets = p->objective.targets_cap;
+  return cz_config_need(&p->corpus, recipe->node, "corpus");
 }
 
-static cz_status run(cz_session *s, const cz_config_node *node, const char *folder,
-                     uint64_t config_hash, json_t *metrics, json_t *measured) {
-  cz_recipe stage;
-  const cz_config_node *corpus;
-  cz_objective objective;
+static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *out) {
+  pretraining p;
   cz_reader *reader = NULL;
   cz_source source = {0};
   cz_model *model = NULL;
-  cz_loop_job job;
   uint64_t pieces;
   cz_status st;
-  CZ_GO(st, cz_recipe_open(&stage, node, s->device), done);
-  CZ_GO(st, cz_recipe_objective(&objective, &stage), done);
-  CZ_GO(st, cz_train_bind(&job, &stage, "pretrain", config_hash), done);
-  cap(&job.batch, &objective);
-  CZ_GO(st, cz_config_need(&corpus, node, "corpus"), done);
-  CZ_GO(st, cz_recipe_corpus(&reader, &stage, corpus), done);
+  CZ_GO(st, bind(&p, recipe, out->config_hash), done);
+  CZ_GO(st, cz_recipe_corpus(&reader, recipe, p.corpus), done);
   CZ_GO(st,
-        cz_source_pieces(&source, reader, &objective.cut, objective.row->corrupt, &objective,
-                         stage.seed),
+        cz_source_pieces(&source, reader, &p.objective.cut, p.objective.row->corrupt, &p.objective,
+                         recipe->seed),
         done);
   CZ_GO(st, source.count(source.self, &pieces, 0), done);
-  job.examples = (int64_t)pieces;
-  CZ_GO(st, cz_recipe_model(&model, &stage), done);
-  CZ_GO(st, cz_train(s, &stage, model, &source, &job, folder, metrics, measured), done);
+  p.job.examples = (int64_t)pieces;
+  CZ_GO(st, cz_recipe_model(&model, recipe), done);
+  CZ_GO(st, cz_train(s, recipe, model, &source, &p.job, out), done);
   if (s->comm->rank == 0)
-    CZ_GO(st, cz_held_out_run(metrics, &stage, model, &objective, &job), done);
+    CZ_GO(st, cz_held_out_run(out->metrics, recipe, model, &p.objective, &p.job), done);
 done:
   cz_model_destroy(&model);
   cz_source_destroy(&source);
   cz_reader_close(&reader);
-  cz_recipe_close(&stage);
   return st;
 }
 
-static cz_status check(cz_check *c, const cz_recipe *stage) {
-  const cz_config_node *corpus;
-  cz_objective objective;
-  cz_loop_job job;
-  CZ_TRY(cz_recipe_objective(&objective, stage));
-  CZ_TRY(cz_train_bind(&job, stage, "pretrain", 0));
-  cap(&job.batch, &objective);
-  CZ_TRY(cz_check_job(c, stage, &job));
-  CZ_TRY(cz_config_need(&corpus, stage->node, "corpus"));
-  CZ_TRY(cz_check_corpus(c, stage, corpus));
-  return cz_held_out_check(c, stage);
+static cz_status check(cz_check *c, const cz_recipe *recipe) {
+  pretraining p;
+  CZ_TRY(bind(&p, recipe, 0));
+  CZ_TRY(cz_check_job(c, recipe, &p.job));
+  CZ_TRY(cz_check_corpus(c, recipe, p.corpus));
+  return cz_held_out_check(c, recipe);
 }
 
-static const char *const keys[] = {"kind",      "seed",  "tokenizer", "corpus", "init",     "model",
-                                   "objective", "batch", "optimizer", "train",  "held_out", NULL};
+/* Lengths are those of full pieces under the objective. */
+static cz_status cost(cz_cost *cost, const cz_recipe *recipe) {
+  enum { PIECES = 200 };
+  cz_objective objective;
+  double inputs, targets;
+  CZ_TRY(cz_cost_caps(&inputs, &targets, recipe));
+  CZ_TRY(cz_recipe_objective(&objective, recipe));
+  CZ_TRY(cz_objective_mean_lengths(&objective, &cost->inputs, &cost->targets, PIECES));
+  cost->inputs = fmin(cost->inputs, inputs);
+  cost->targets = fmin(cost->targets, targets);
+  return cz_cost_training(cost, recipe);
+}
 
-const cz_stage_kind cz_stage_pretrain = {
-    "pretrain", "train a model from scratch under an objective", keys, true, check, run};
+static const cz_stage_part *const parts[] = {
+    &cz_part_tokenizer, &cz_part_corpus, &cz_part_model,    &cz_part_objective, &cz_part_batch,
+    &cz_part_optimizer, &cz_part_train,  &cz_part_held_out, &cz_part_init,      NULL};
+
+const cz_stage_kind cz_stage_row_pretrain = {
+    .name = "pretrain",
+    .help = "train a model from scratch under an objective",
+    .usage = CZ_STAGE_USAGE("pretrain",
+                            "Trains a model from scratch under an objective and saves it as a "
+                            "Hugging Face directory in DIR/model.\n"),
+    .parts = parts,
+    .leaves = CZ_LEAVES_MODEL | CZ_LEAVES_CURVE,
+    .results = cz_train_results,
+    .check = check,
+    .run = run,
+    .cost = cost};

@@ -10,23 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const cz_stage_kind *const kinds[] = {&cz_stage_pretrain, &cz_stage_finetune,
-                                             &cz_stage_evaluate};
-enum { N_KINDS = sizeof kinds / sizeof *kinds };
-
-/** The kind of stage called NAME; CZ_EUSAGE with the nearest spelling when there is
- * none. */
-cz_status cz_stage_kind_find(const cz_stage_kind **kind, const char *name) {
-  const char *names[N_KINDS];
-  for (int i = 0; i < N_KINDS; i++) {
-    names[i] = kinds[i]->name;
-    if (!strcmp(name, names[i])) return *kind = kinds[i], CZ_OK;
-  }
-  const char *near = cz_nearest(name, names, N_KINDS);
-  return CZ_FAIL(CZ_EUSAGE, "no stage '%s'%s%s; there are pretrain, finetune, evaluate", name,
-                 near ? "; did you mean " : "", near ? near : "");
-}
-
 /** Sets KEY to a number; one that is not finite becomes null, which JSON has. */
 cz_status cz_json_set_real(json_t *object, const char *key, double value) {
   json_t *v = isfinite(value) ? json_real(value) : json_null();
@@ -81,13 +64,13 @@ bool cz_stage_has_result(const char *folder) {
   return whole;
 }
 
-/** True when the stage of KIND in FOLDER has finished: its result is there and, when it
- * trains, its model. */
+/** True when the stage of KIND in FOLDER has finished: its result is there and, when its
+ * kind leaves one, its model. */
 bool cz_stage_done(const cz_stage_kind *kind, const char *folder) {
   bool model =
       holds(folder, "model/config.json") && (holds(folder, "model/model.safetensors") ||
                                              holds(folder, "model/model.safetensors.index.json"));
-  return (model || !kind->trains) && cz_stage_has_result(folder);
+  return (model || !(kind->leaves & CZ_LEAVES_MODEL)) && cz_stage_has_result(folder);
 }
 
 static cz_status write_config(const cz_config_node *node, const char *folder) {
@@ -152,15 +135,14 @@ static cz_status check_owner(const work *w) {
               w->identity == w->node ? NULL : "init");
 }
 
-static cz_status write_result(const cz_stage_kind *kind, const char *folder, uint64_t hash,
-                              json_t *metrics, json_t *measured) {
+static cz_status write_result(const cz_stage_kind *kind, const cz_stage_output *out) {
   char path[4096], hex[32];
   cz_status st = CZ_OK;
   char *text = NULL;
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
-  snprintf(hex, sizeof hex, "%016" PRIx64, hash);
+  CZ_TRY(cz_fs_join(path, sizeof path, out->folder, "result.json"));
+  snprintf(hex, sizeof hex, "%016" PRIx64, out->config_hash);
   json_t *root = json_pack("{s:s, s:s, s:O, s:O}", "kind", kind->name, "config_hash", hex,
-                           "metrics", metrics, "measured", measured);
+                           "metrics", out->metrics, "measured", out->measured);
   if (!root ||
       !(text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))))
     st = CZ_FAIL(CZ_ENOMEM, "%s: no memory", path);
@@ -181,10 +163,25 @@ static cz_status leave(cz_session *s, cz_status st) {
              : st;
 }
 
+/* Opens what the kind's recipe has, calls the kind, and notes how long it took. */
+static cz_status run_kind(cz_session *s, const work *w, cz_stage_output *out) {
+  cz_recipe recipe;
+  double began = cz_seconds();
+  cz_status st;
+  CZ_GO(st, cz_stage_bind(&recipe, w->kind, w->node, s->device), done);
+  if (recipe.tokenizer_path) CZ_GO(st, cz_recipe_open_tokenizer(&recipe), done);
+  CZ_GO(st, w->kind->run(s, &recipe, out), done);
+  CZ_GO(st, cz_json_set_real(out->measured, "seconds", cz_seconds() - began), done);
+  st = cz_json_set_int(out->measured, "ranks", s->comm->size);
+done:
+  cz_recipe_close(&recipe);
+  return st;
+}
+
 static cz_status run_locked(cz_session *s, const work *w) {
   char log_path[4096];
+  cz_stage_output out = {w->folder, w->hash, json_object(), json_object()};
   cz_status st;
-  json_t *metrics = json_object(), *measured = json_object();
   if (s->comm->rank == 0) {
     CZ_GO(st, check_owner(w), done);
     CZ_GO(st, write_config(w->node, w->folder), done);
@@ -192,28 +189,14 @@ static cz_status run_locked(cz_session *s, const work *w) {
     CZ_GO(st, cz_fs_join(log_path, sizeof log_path, w->folder, "log.txt"), done);
     CZ_GO(st, cz_log_open(log_path), done);
   }
-  double began = cz_seconds();
-  CZ_GO(st, w->kind->run(s, w->node, w->folder, w->hash, metrics, measured), done);
-  CZ_GO(st, cz_json_set_real(measured, "seconds", cz_seconds() - began), done);
-  CZ_GO(st, cz_json_set_int(measured, "ranks", s->comm->size), done);
-  if (s->comm->rank == 0)
-    CZ_GO(st, write_result(w->kind, w->folder, w->hash, metrics, measured), done);
+  CZ_GO(st, run_kind(s, w, &out), done);
+  if (s->comm->rank == 0) CZ_GO(st, write_result(w->kind, &out), done);
 done:
   st = leave(s, st);
   cz_log_close();
-  json_decref(metrics);
-  json_decref(measured);
+  json_decref(out.metrics);
+  json_decref(out.measured);
   return st;
-}
-
-/** The kind of the stage that NODE describes, by its key `kind`. */
-cz_status cz_stage_kind_of(const cz_stage_kind **kind, const cz_config_node *node) {
-  const cz_config_node *n;
-  const char *name;
-  CZ_TRY(cz_config_need(&n, node, "kind"));
-  CZ_TRY(cz_config_text(&name, n));
-  return cz_stage_kind_find(kind, name) == CZ_OK ? CZ_OK
-                                                 : cz_config_error(n, "%s", cz_error_message());
 }
 
 static cz_status run_in(cz_session *s, const work *w) {
@@ -241,10 +224,10 @@ cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_confi
                        const char *folder) {
   work w = {.node = node, .identity = identity, .folder = folder};
   CZ_TRY(cz_stage_kind_of(&w.kind, node));
-  CZ_TRY(cz_config_only(node, w.kind->keys));
+  CZ_TRY(cz_stage_known(w.kind, node));
   CZ_TRY(cz_config_hash(&w.hash, identity));
   w.record = json_object();
-  cz_status st = cz_inputs_hash(&s->inputs, &w.hash, w.record, node);
+  cz_status st = cz_inputs_hash(&s->inputs, &w.hash, w.record, w.kind->parts, node);
   if (st == CZ_OK) st = run_in(s, &w);
   json_decref(w.record);
   return st;

@@ -1,5 +1,15 @@
-/* A stage of work in its folder: locked while it runs, resumable, done when result.json
- * is there.
+/* Stages of work: what a kind of stage is, and how one stage runs in its folder.
+ *
+ * A stage is a mapping of an experiment's `stages`, or the file of `cloze pretrain`,
+ * `finetune` and `evaluate`. Its key `kind` names a row of kinds.def. The row lists the
+ * parts of the configuration that the kind takes (parts.h); from them follow the keys that
+ * are known, their help, the files whose contents are hashed, and the values in the result.
+ *
+ * Data goes through this folder in three passes. check.[ch] binds the configuration and
+ * reads every file as the run will, before anything is computed. inputs.[ch] hashes the
+ * files, so that a result belongs to their contents. cz_stage_run locks the folder, opens
+ * the recipe, calls the kind, and writes the result. A kind is one file and one line of
+ * kinds.def.
  *
  *   folder/config.yaml      the resolved configuration; `cloze pretrain
  *                           folder/config.yaml` runs it again
@@ -7,8 +17,8 @@
  *   folder/metrics.jsonl    one object a line, appended
  *   folder/events.out.tfevents.*
  *   folder/checkpoint.h5    (and checkpoint.prev.h5)
- *   folder/model/           Hugging Face directory with the tokenizer, when the stage
- *                           trains
+ *   folder/model/           Hugging Face directory with the tokenizer, when the kind
+ *                           leaves a model
  *   folder/result.json      {"kind", "config_hash", "metrics": {...}, "measured":
  *                           {...}}: metrics hold no time, path or rate
  *   folder/log.txt */
@@ -16,43 +26,77 @@
 #define CZ_STAGES_STAGE_H
 
 #include "config/config.h"
+#include "recipe/recipe.h"
+#include "stages/parts.h"
 #include "stages/session.h"
 
 #include <jansson.h>
 
 struct cz_check;
-struct cz_recipe;
+struct cz_cost;
 
-/* A kind of stage. `run` fills METRICS (reproducible) and MEASURED (times, rates, sizes);
- * CONFIG_HASH covers the configuration and the contents of the files that it names.
- * `check` refuses, before anything runs, what `run` would refuse later, and names the
- * values that `run` will leave. */
+/* What a kind leaves in its folder beside result.json. Other stages may start from it. */
+typedef enum cz_stage_product {
+  CZ_LEAVES_MODEL = 1,       /* model/ */
+  CZ_LEAVES_PREDICTIONS = 2, /* predictions.TASK.jsonl */
+  CZ_LEAVES_CURVE = 4,       /* metrics.jsonl with the loss of each step */
+} cz_stage_product;
+
+/* Where a kind puts what it computes. */
+typedef struct cz_stage_output {
+  const char *folder;
+  uint64_t config_hash; /* of the configuration and of the files that it names */
+  json_t *metrics;      /* reproducible: the same bits when the stage is run again */
+  json_t *measured;     /* times, rates, sizes */
+} cz_stage_output;
+
+/* A kind of stage. `check` refuses, before anything runs, what `run` would refuse later, and
+ * lists the values that depend on the configuration. Both get the recipe that was bound from
+ * the stage's node; a kind without the part `tokenizer` gets node and seed alone. */
 typedef struct cz_stage_kind {
-  const char *name;
-  const char *help;
-  const char *const *keys; /* what its configuration may hold, null-terminated */
-  bool trains;             /* it leaves a model */
-  cz_status (*check)(struct cz_check *c, const struct cz_recipe *stage);
-  cz_status (*run)(cz_session *s, const cz_config_node *node, const char *folder,
-                   uint64_t config_hash, json_t *metrics, json_t *measured);
+  const char *name;                  /* also the command's and the folder's */
+  const char *help;                  /* one line */
+  const char *usage;                 /* the command's manual: CZ_STAGE_USAGE */
+  const cz_stage_part *const *parts; /* null-terminated; `kind` and `seed` come on top */
+  unsigned leaves;                   /* of cz_stage_product */
+  const char *const *results;        /* values that every result has, null-terminated; or null */
+  cz_status (*check)(struct cz_check *c, const cz_recipe *recipe); /* null: parts are enough */
+  cz_status (*run)(cz_session *s, const cz_recipe *recipe, cz_stage_output *out);
+  cz_status (*cost)(struct cz_cost *cost, const cz_recipe *recipe); /* null: not predicted */
 } cz_stage_kind;
 
-extern const cz_stage_kind cz_stage_pretrain, cz_stage_finetune, cz_stage_evaluate;
+/* The manual of a kind's command: what every kind has, around WHAT it does. */
+#define CZ_STAGE_USAGE(kind, what)                                                                 \
+  "cloze " kind " CONFIG.yaml --out DIR [--device D] [key=value ...]\n" what                       \
+  "  --out DIR    the run's folder: configuration, metrics, checkpoint, model, result; run the "   \
+  "same command again to go on after a stop\n"                                                     \
+  "  --device D   cpu (default), ref, guard:cpu, guard:ref, cuda, auto\n"                          \
+  "  --comm C     auto (default), self, mpi\n"                                                     \
+  "  key=value    replaces a key of the file, e.g. train.steps=100 (cloze help keys lists all)\n"
 
-/* The keys of a stage, and those of its section `evaluate`. */
-extern const cz_section cz_stage_section, cz_evaluate_section;
-
-CZ_MUST cz_status cz_stage_help(cz_buf *out, bool markdown);
+/* kinds.c: the list, and what follows from it. */
+extern const cz_stage_kind *const cz_stage_rows[];
+extern const size_t cz_stage_row_count;
+extern const cz_section cz_evaluate_section; /* evaluate.c */
 CZ_MUST cz_status cz_stage_kind_find(const cz_stage_kind **kind, const char *name);
 CZ_MUST cz_status cz_stage_kind_of(const cz_stage_kind **kind, const cz_config_node *node);
+bool cz_stage_takes(const cz_stage_kind *kind, const char *key);
+CZ_MUST cz_status cz_stage_known(const cz_stage_kind *kind, const cz_config_node *node);
+CZ_MUST cz_status cz_stage_bind(cz_recipe *recipe, const cz_stage_kind *kind,
+                                const cz_config_node *node, cz_device *device);
+CZ_MUST cz_status cz_stage_help(cz_buf *out, bool markdown);
+
+/* stage.c: a stage in its folder. */
 CZ_MUST cz_status cz_stage_same(const cz_config_node *node, const json_t *record,
                                 const char *folder, const char *name);
 CZ_MUST cz_status cz_stage_run(cz_session *s, const cz_config_node *node,
                                const cz_config_node *identity, const char *folder);
-CZ_MUST cz_status cz_json_open(json_t **root, const char *path);
 bool cz_stage_has_result(const char *folder);
 bool cz_stage_done(const cz_stage_kind *kind, const char *folder);
 CZ_MUST cz_status cz_stage_folder(const char *folder, const char *own, const char *other);
+
+/* JSON files and numbers of results. */
+CZ_MUST cz_status cz_json_open(json_t **root, const char *path);
 CZ_MUST cz_status cz_json_set_real(json_t *object, const char *key, double value);
 CZ_MUST cz_status cz_json_set_int(json_t *object, const char *key, int64_t value);
 

@@ -27,12 +27,13 @@ cz_layout cz_train_layout(const cz_model_config *config) {
 }
 
 /** Runs the loop over SOURCE on MODEL and saves the trained model beside it; fills
- * METRICS and MEASURED. */
+ * OUT. */
 cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model, const cz_source *source,
-                   cz_loop_job *job, const char *folder, json_t *metrics, json_t *measured) {
+                   cz_loop_job *job, cz_stage_output *out) {
+  json_t *metrics = out->metrics, *measured = out->measured;
   cz_loop_result r;
   char saved[4096];
-  job->folder = folder;
+  job->folder = out->folder;
   job->comm = s->comm;
   job->model = model;
   job->source = source;
@@ -44,7 +45,7 @@ cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model, const
             job->what);
   CZ_TRY(cz_loop_run(&r, job));
   if (s->comm->rank == 0) warn_of_cuts(job, &r);
-  CZ_TRY(cz_fs_join(saved, sizeof saved, folder, "model"));
+  CZ_TRY(cz_fs_join(saved, sizeof saved, out->folder, "model"));
   if (s->comm->rank == 0) CZ_TRY(cz_train_save(model, stage, saved));
   CZ_TRY(cz_json_set_real(metrics, "loss", r.loss));
   CZ_TRY(cz_json_set_real(metrics, "last_loss", r.last_loss));

@@ -205,7 +205,7 @@ static cz_status loss_curves(cz_buf *out, const cz_results *r, const char *run) 
                  "heights of pretraining curves can't be compared.</p>\n<div class=\"plots\">\n"),
         done);
   for (size_t i = 0; i < p->n_stages; i++)
-    if (cz_plan_at(p, 0, 0, i)->kind != &cz_stage_evaluate)
+    if (cz_plan_at(p, 0, 0, i)->kind->leaves & CZ_LEAVES_CURVE)
       CZ_GO(st, stage_curves(out, p, run, i, curves, series), done);
   st = cz_buf_addf(out, "</div>\n");
 done:
@@ -220,7 +220,7 @@ static cz_status costs(cz_buf *out, const cz_results *r) {
                           "th><th>million tokens</th><th>seconds</th>"
                           "<th>seeds finished</th></tr></thead>\n<tbody>\n"));
   for (size_t row = 0; row < r->plan.n_rows; row++) {
-    const cz_row_cost *c = &r->costs[row];
+    const cz_cost *c = &r->costs[row];
     CZ_TRY(add_escaped(out, "<tr><td>", r->plan.rows[row].name, "</td>"));
     if (c->seeds)
       CZ_TRY(cz_buf_addf(out, "<td>%.0f</td><td>%.2f</td><td>%.1f</td><td>%zu</td></tr>\n",

@@ -120,7 +120,7 @@ static cz_status print_costs(cz_buf *out, const cz_results *r, bool colours) {
   cz_status st = CZ_OK;
   for (size_t i = 0; i < g.columns; i++) CZ_GO(st, cz_grid_add(&g, "%s", header[i]), done);
   for (size_t row = 0; row < r->plan.n_rows; row++) {
-    const cz_row_cost *c = &r->costs[row];
+    const cz_cost *c = &r->costs[row];
     CZ_GO(st, cz_grid_add(&g, "%s", r->plan.rows[row].name), done);
     CZ_GO(st, add_number(&g, "%.0f", c->seeds ? c->steps : NAN), done);
     CZ_GO(st, add_number(&g, "%.2f", c->seeds ? 1e-6 * c->tokens : NAN), done);
