@@ -1,8 +1,8 @@
 /* The `cloze` command: finds the subcommand in one table, prints help from it, and turns
  * a status into an exit code. */
-#include "base/status.h"
-#include "base/text.h"
 #include "base/args.h"
+#include "base/nearest.h"
+#include "base/status.h"
 #include "commands/commands.h"
 
 #include <signal.h>

@@ -1,5 +1,5 @@
 #include "base/args.h"
-#include "base/text.h"
+#include "base/nearest.h"
 
 #include <string.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
+#include "base/clock.h"
 #include "base/log.h"
-#include "base/text.h"
 
 #include <errno.h>
 #include <math.h>

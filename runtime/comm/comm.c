@@ -2,7 +2,7 @@
 #include "comm/backend.h"
 #include "comm/sum_tree.h"
 
-#include "base/text.h"
+#include "base/number.h"
 
 #include <stdlib.h>
 #include <string.h>

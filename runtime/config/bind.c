@@ -1,6 +1,6 @@
 /* From nodes to numbers and structs: typed scalars and sections. */
 #include "config/tree.h"
-#include "base/text.h"
+#include "base/number.h"
 
 #include <ctype.h>
 #include <math.h>

@@ -2,7 +2,6 @@
  * overrides. */
 #include "config/tree.h"
 #include "base/fs.h"
-#include "base/text.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -1,7 +1,8 @@
 /* From nodes to text: YAML that reads back to the same tree, and one canonical line for
  * hashes. */
 #include "config/tree.h"
-#include "base/text.h"
+#include "base/hash.h"
+#include "base/number.h"
 
 #include <stdlib.h>
 #include <string.h>

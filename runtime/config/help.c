@@ -1,6 +1,6 @@
 /* What a section's table says of itself, for terminals and for documents. */
 #include "config/tree.h"
-#include "base/text.h"
+#include "base/number.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* New nodes from old ones: merge, replace, remove, override. Nothing is changed in
  * place. */
 #include "config/tree.h"
-#include "base/text.h"
+#include "base/number.h"
 
 #include <stdio.h>
 #include <string.h>

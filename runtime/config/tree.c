@@ -1,6 +1,6 @@
 /* Nodes: building them, walking them, and complaining about them. */
 #include "config/tree.h"
-#include "base/text.h"
+#include "base/nearest.h"
 
 #include <stdarg.h>
 #include <stdio.h>

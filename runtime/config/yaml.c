@@ -1,6 +1,7 @@
 /* From text to nodes, through libfyaml's event parser. Anchors, aliases, tags and keys
  * that are no plain words are refused: `base:` and `scales:` do what anchors do, and keep
  * the place of each value. */
+#include "base/utf8.h"
 #include "config/tree.h"
 
 #include <libfyaml.h>
@@ -155,32 +156,19 @@ static cz_status read_events(reader *r, struct fy_diag *diag) {
   return st;
 }
 
-/* Bytes of the UTF-8 character at S (RFC 3629, table in section 4), or 0 when it is
- * none. */
-static size_t character_bytes(const unsigned char *s, size_t room) {
-  if (s[0] < 0x80) return 1;
-  size_t n = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
-  if (s[0] < 0xC2 || s[0] > 0xF4 || n > room) return 0;
-  for (size_t i = 1; i < n; i++)
-    if ((s[i] & 0xC0) != 0x80) return 0;
-  bool overlong = (s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xF0 && s[1] < 0x90);
-  bool outside = (s[0] == 0xED && s[1] > 0x9F) || (s[0] == 0xF4 && s[1] > 0x8F);
-  return overlong || outside ? 0 : n;
-}
-
 /* What no configuration holds. Libfyaml 0.7.12 accepts some of it, and never returns from
  * bad UTF-8 inside a directive. */
 static cz_status check_bytes(const cz__source *source) {
+  size_t sound = cz_utf8_check(source->text, source->len);
   int line = 1, column = 1;
-  for (size_t i = 0, n; i < source->len; i += n) {
+  for (size_t i = 0; i < source->len; i++) {
     unsigned char c = (unsigned char)source->text[i];
     cz__config_place at = {source, line, column};
-    n = character_bytes((const unsigned char *)source->text + i, source->len - i);
-    if (!n || (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7F)
+    if (i == sound || (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7F)
       return cz__config_fail(at, NULL, "the byte 0x%02x does not belong in a UTF-8 text", c);
     if (c == '%' && column == 1 && !source->argument)
       return cz__config_fail(at, NULL, "directives (%%) are not read");
-    column = c == '\n' ? 1 : column + 1;
+    column = c == '\n' ? 1 : column + ((c & 0xC0) != 0x80);
     line += c == '\n';
   }
   return CZ_OK;

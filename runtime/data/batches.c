@@ -3,7 +3,7 @@
  * full. A window is filled at once, which takes longer than a small model's step on a
  * machine whose every core computes: with several batches in store that does not stall
  * it. */
-#include "base/text.h"
+#include "base/clock.h"
 #include "data/window.h"
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* From text files to a corpus: cuts lines into documents, encodes, writes. */
 #include "base/fs.h"
-#include "base/text.h"
+#include "base/hash.h"
 #include "data/corpus.h"
 
 #include <errno.h>

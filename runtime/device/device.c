@@ -1,7 +1,7 @@
 #include "device/device.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/text.h"
+#include "base/nearest.h"
 
 #include <dlfcn.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 #include "device/probe.h"
+#include "base/clock.h"
 #include "base/mem.h"
-#include "base/text.h"
 
 #include <cblas.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #include "device/random.h"
-#include "base/text.h"
+#include "base/hash.h"
 #include "kernels/common/philox.h"
 
 #include <math.h>

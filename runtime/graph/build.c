@@ -1,7 +1,7 @@
 /* Building: every call checks what it is given; the first error is kept and poisons what
  * hangs on it. */
 #include "graph/internal.h"
-#include "base/text.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Running: the steps in order, one kernel call each, with the present extents. */
 #include "graph/internal.h"
-#include "base/text.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>

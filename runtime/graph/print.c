@@ -1,7 +1,7 @@
 /* What `cloze graph` shows: the planned steps with shapes, bytes and places, and the
  * arenas' sizes. */
 #include "graph/internal.h"
-#include "base/text.h"
+#include "base/hash.h"
 
 #include <string.h>
 

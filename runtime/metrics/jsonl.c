@@ -1,6 +1,6 @@
 #include "metrics/jsonl.h"
 #include "base/fs.h"
-#include "base/text.h"
+#include "base/number.h"
 
 #include <errno.h>
 #include <fcntl.h>

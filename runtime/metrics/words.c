@@ -1,5 +1,5 @@
 #include "metrics/words.h"
-#include "base/text.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>

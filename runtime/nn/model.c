@@ -1,5 +1,5 @@
 #include "nn/model.h"
-#include "base/text.h"
+#include "base/nearest.h"
 #include "graph/graph.h"
 #include "graph/ops.h"
 

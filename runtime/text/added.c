@@ -1,5 +1,6 @@
 #include "text/added.h"
 
+#include "base/utf8.h"
 #include "text/unicode.h"
 
 #include <stdlib.h>
@@ -119,22 +120,22 @@ done:
 
 static bool inside_word(const char *s, size_t n, size_t begin, size_t end) {
   size_t k;
-  if (begin > 0 && cz__is_word(cz__utf8_next(s + cz__utf8_back(s, begin), &k))) return true;
-  return end < n && cz__is_word(cz__utf8_next(s + end, &k));
+  if (begin > 0 && cz_unicode_is_word(cz_utf8_next(s + cz_utf8_back(s, begin), &k))) return true;
+  return end < n && cz_unicode_is_word(cz_utf8_next(s + end, &k));
 }
 
 static size_t strip_left(const char *s, size_t begin, size_t floor) {
   size_t k;
   while (begin > floor) {
-    size_t at = cz__utf8_back(s, begin);
-    if (!cz__is_space(cz__utf8_next(s + at, &k))) break;
+    size_t at = cz_utf8_back(s, begin);
+    if (!cz_unicode_is_space(cz_utf8_next(s + at, &k))) break;
     begin = at;
   }
   return begin;
 }
 
 static size_t strip_right(const char *s, size_t end, size_t n) {
-  for (size_t k; end < n && cz__is_space(cz__utf8_next(s + end, &k));) end += k;
+  for (size_t k; end < n && cz_unicode_is_space(cz_utf8_next(s + end, &k));) end += k;
   return end;
 }
 

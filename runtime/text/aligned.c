@@ -1,6 +1,6 @@
 #include "text/aligned.h"
 
-#include "text/unicode.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ cz_status cz__aligned_set(cz__aligned *a, const char *text, size_t n, uint32_t o
   CZ_TRY(cz__aligned_reserve(a, n));
   memcpy(a->bytes, text, n);
   for (size_t i = 0, k; i < n; i += k) {
-    k = cz__utf8_length((unsigned char)text[i]);
+    k = cz_utf8_length((unsigned char)text[i]);
     for (size_t j = 0; j < k; j++)
       a->spans[i + j] = (cz_text_span){origin + (uint32_t)i, origin + (uint32_t)(i + k)};
   }
@@ -55,7 +55,7 @@ void cz__aligned_swap(cz__aligned *a, cz__aligned *b) {
 }
 
 static size_t skip_characters(const cz__aligned *a, size_t at, size_t count) {
-  for (; count > 0 && at < a->len; count--) at += cz__utf8_length((unsigned char)a->bytes[at]);
+  for (; count > 0 && at < a->len; count--) at += cz_utf8_length((unsigned char)a->bytes[at]);
   return at;
 }
 
@@ -76,7 +76,7 @@ cz_status cz__aligned_transform(cz__aligned *a, cz__aligned *spare, const cz__ch
       span = a->spans[at < a->len ? at : a->len - 1];
       at = skip_characters(a, at, 1 + (size_t)-ch.change);
     }
-    size_t k = cz__utf8_put(spare->bytes + spare->len, ch.c);
+    size_t k = cz_utf8_put(spare->bytes + spare->len, ch.c);
     for (size_t j = 0; j < k; j++) spare->spans[spare->len + j] = span;
     spare->len += k;
   }

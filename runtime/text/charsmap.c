@@ -7,7 +7,7 @@
  * otherwise each character is looked up alone. */
 #include "text/charsmap.h"
 
-#include "text/unicode.h"
+#include "base/utf8.h"
 
 #include <string.h>
 #include <utf8proc.h>
@@ -45,7 +45,7 @@ static int64_t look_up(const charsmap *m, const char *s, size_t n) {
 static cz_status replace(cz__changes *changes, size_t old_count, const char *new, size_t n) {
   size_t new_count = 0;
   for (size_t i = 0, k; i < n; i += k, new_count++)
-    CZ_TRY(cz__changes_add(changes, cz__utf8_next(new + i, &k), 0));
+    CZ_TRY(cz__changes_add(changes, cz_utf8_next(new + i, &k), 0));
   for (size_t i = 0; new_count > old_count && i < new_count - old_count; i++)
     changes->data[changes->len - 1 - i].change = 1;
   if (new_count < old_count && changes->len > 0)
@@ -75,7 +75,7 @@ static cz_status add_cluster(const charsmap *m, cz__work *w, const char *s, size
   *modified |= found;
   if (found) return CZ_OK;
   for (size_t i = 0, k; i < n; i += k) {
-    uint32_t c = cz__utf8_next(s + i, &k);
+    uint32_t c = cz_utf8_next(s + i, &k);
     CZ_TRY(try_replace(m, &w->changes, &found, s + i, k, 1));
     *modified |= found;
     if (!found) CZ_TRY(cz__changes_add(&w->changes, c, 0));
@@ -87,12 +87,12 @@ static cz_status add_cluster(const charsmap *m, cz__work *w, const char *s, size
  * has. */
 static size_t cluster_end(const char *s, size_t begin, size_t n, size_t *count) {
   size_t k;
-  utf8proc_int32_t state = 0, previous = (utf8proc_int32_t)cz__utf8_next(s + begin, &k);
+  utf8proc_int32_t state = 0, previous = (utf8proc_int32_t)cz_utf8_next(s + begin, &k);
   size_t at = begin + k;
   for (*count = 1; at < n; at += k, ++*count) {
     if ((unsigned char)s[at] < 0x80 && s[at] != '\n')
       break; /* no ASCII character but the one after a CR continues a cluster */
-    utf8proc_int32_t c = (utf8proc_int32_t)cz__utf8_next(s + at, &k);
+    utf8proc_int32_t c = (utf8proc_int32_t)cz_utf8_next(s + at, &k);
     if (utf8proc_grapheme_break_stateful(previous, c, &state)) break;
     previous = c;
   }
@@ -162,7 +162,7 @@ static cz_status unpack(charsmap *m, cz_arena *arena, const unsigned char *raw, 
   for (size_t i = 0; i < m->n_units; i++) m->units[i] = little_endian(raw + 4 + 4 * i);
   m->heap_n = n - 4 - trie_bytes;
   CZ_TRY(cz__copy_bytes(&m->heap, arena, (const char *)raw + 4 + trie_bytes, m->heap_n));
-  if (cz__utf8_check(m->heap, m->heap_n) != m->heap_n)
+  if (cz_utf8_check(m->heap, m->heap_n) != m->heap_n)
     return CZ_FAIL(CZ_EINVAL, "%s: %s.precompiled_charsmap: the replacements are not UTF-8",
                    at->file, at->path);
   for (int c = 0; c < 128; c++)

@@ -1,8 +1,8 @@
 /* The decoders: each rewrites the list of strings w->words into w->next_words and makes
  * that the current one. */
+#include "base/utf8.h"
 #include "text/metaspace.h"
 #include "text/replace.h"
-#include "text/unicode.h"
 
 #include <string.h>
 
@@ -24,7 +24,7 @@ static cz_status parse_strip(void **data, cz_arena *arena, const json_t *o,
   CZ_TRY(cz__json_object(o, at, CZ__KEYS("content", "start", "stop")));
   CZ_TRY(cz_arena_alloc(arena, &s, 1, sizeof *s));
   CZ_TRY(cz__json_character(&mark, o, at, "content"));
-  s->mark_n = cz__utf8_put(s->mark, mark);
+  s->mark_n = cz_utf8_put(s->mark, mark);
   CZ_TRY(cz__json_count(&s->start, o, at, "start"));
   CZ_TRY(cz__json_count(&s->stop, o, at, "stop"));
   *data = s;
@@ -70,7 +70,7 @@ static cz_status end_bytes(cz__work *w, size_t begin) {
   cz_buf *b = &w->next_words.bytes;
   size_t n = b->len - begin;
   if (n == 0) return CZ_OK;
-  if (cz__utf8_check(b->data + begin, n) == n) return cz__words_end(&w->next_words);
+  if (cz_utf8_check(b->data + begin, n) == n) return cz__words_end(&w->next_words);
   b->len = begin;
   for (size_t i = 0; i < n; i++) CZ_TRY(add_word(w, "\xEF\xBF\xBD", 3));
   return CZ_OK;

@@ -1,7 +1,7 @@
 /* From text to ids: segments, pieces, tokens. A cache per thread remembers what short
  * pieces became, since a few thousand words are most of a text. */
+#include "base/utf8.h"
 #include "text/internal.h"
-#include "text/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -180,7 +180,7 @@ cz_status cz_tokenizer_encode(const cz_tokenizer *t, cz_encoding *out, const cha
   out->n = 0;
   if (n > UINT32_MAX / 8)
     return CZ_FAIL(CZ_EINVAL, "a text of %zu bytes is too long to encode at once", n);
-  size_t good = cz__utf8_check(text, n);
+  size_t good = cz_utf8_check(text, n);
   if (good < n)
     return CZ_FAIL(CZ_EINVAL, "the text is not UTF-8: byte 0x%02x at offset %zu",
                    (unsigned char)text[good], good);

@@ -1,6 +1,6 @@
 #include "text/forms.h"
 
-#include "text/unicode.h"
+#include "base/utf8.h"
 #include "text/unicode_tables.h"
 
 #include <string.h>
@@ -28,7 +28,7 @@ static cz_status decompose(cz__work *w, bool compatible) {
   w->changes.len = 0;
   for (size_t i = 0, k; i < w->text.len; i += k) {
     utf8proc_int32_t parts[LONGEST];
-    uint32_t c = cz__utf8_next(w->text.bytes + i, &k);
+    uint32_t c = cz_utf8_next(w->text.bytes + i, &k);
     bool whole = c < 0x80 || cz__newer_mark(c) || (compatible && cz__newer_composition(c));
     utf8proc_ssize_t n =
         whole ? 0 : utf8proc_decompose_char((utf8proc_int32_t)c, parts, LONGEST, options, NULL);

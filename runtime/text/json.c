@@ -1,7 +1,7 @@
 /* Checked access to the fields of a tokenizer.json. */
-#include "base/text.h"
+#include "base/nearest.h"
+#include "base/utf8.h"
 #include "text/parts.h"
-#include "text/unicode.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -88,7 +88,7 @@ cz_status cz__json_character(uint32_t *out, const json_t *o, const cz__text_plac
   const char *s;
   size_t n, k = 0;
   CZ_TRY(cz__json_text(&s, &n, o, at, key));
-  if (n > 0) *out = cz__utf8_next(s, &k);
+  if (n > 0) *out = cz_utf8_next(s, &k);
   return n > 0 && k == n ? CZ_OK : wrong(json_object_get(o, key), at, key, "one character");
 }
 

@@ -2,7 +2,7 @@
  * and back. */
 #include "text/metaspace.h"
 
-#include "text/unicode.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -27,7 +27,7 @@ cz_status cz__metaspace_parse(void **data, cz_arena *arena, const json_t *o,
       o, at, CZ__KEYS("replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep")));
   CZ_TRY(cz_arena_alloc(arena, &m, 1, sizeof *m));
   CZ_TRY(cz__json_character(&mark, o, at, "replacement"));
-  m->mark_n = cz__utf8_put(m->mark, mark);
+  m->mark_n = cz_utf8_put(m->mark, mark);
   bool has_scheme = json_object_get(o, "prepend_scheme");
   if (has_scheme)
     CZ_TRY(cz__json_choice(&choice, o, at, "prepend_scheme", schemes,

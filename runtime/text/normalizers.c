@@ -1,5 +1,6 @@
 /* The normalizers: each rewrites w->text, whose bytes keep their alignment with the
  * input. */
+#include "base/utf8.h"
 #include "text/charsmap.h"
 #include "text/forms.h"
 #include "text/replace.h"
@@ -12,12 +13,12 @@ static cz_status apply(cz__work *w, size_t removed_first) {
 }
 
 /* Keeps the characters for which DROP does not hold. */
-static cz_status filter(cz__work *w, cz__char_class drop) {
+static cz_status filter(cz__work *w, cz_unicode_class drop) {
   size_t removed_first = 0;
   bool any = false;
   w->changes.len = 0;
   for (size_t i = 0, k; i < w->text.len; i += k) {
-    uint32_t c = cz__utf8_next(w->text.bytes + i, &k);
+    uint32_t c = cz_utf8_next(w->text.bytes + i, &k);
     if (!drop(c)) {
       CZ_TRY(cz__changes_add(&w->changes, c, 0));
       continue;
@@ -32,13 +33,15 @@ static cz_status filter(cz__work *w, cz__char_class drop) {
   return any ? apply(w, removed_first) : CZ_OK;
 }
 
-static cz_status run_strip_accents(const void *data, cz__work *w) { return filter(w, cz__is_mark); }
+static cz_status run_strip_accents(const void *data, cz__work *w) {
+  return filter(w, cz_unicode_is_mark);
+}
 
 static cz_status run_lowercase(const void *data, cz__work *w) {
   w->changes.len = 0;
   for (size_t i = 0, k; i < w->text.len; i += k) {
     uint32_t lower[2];
-    size_t n = cz__lower(cz__utf8_next(w->text.bytes + i, &k), lower);
+    size_t n = cz_unicode_lower(cz_utf8_next(w->text.bytes + i, &k), lower);
     for (size_t j = 0; j < n; j++) CZ_TRY(cz__changes_add(&w->changes, lower[j], j > 0));
   }
   return apply(w, 0);
@@ -61,7 +64,7 @@ static cz_status run_nmt(const void *data, cz__work *w) {
   CZ_TRY(filter(w, nmt_drops));
   w->changes.len = 0;
   for (size_t i = 0, k; i < w->text.len; i += k) {
-    uint32_t c = cz__utf8_next(w->text.bytes + i, &k);
+    uint32_t c = cz_utf8_next(w->text.bytes + i, &k);
     CZ_TRY(cz__changes_add(&w->changes, nmt_blanks(c) ? ' ' : c, 0));
   }
   return apply(w, 0);
@@ -86,11 +89,11 @@ static cz_status run_strip(const void *data, cz__work *w) {
   const strip *s = data;
   size_t begin = 0, end = w->text.len, k;
   while (s->right && end > 0) {
-    size_t at = cz__utf8_back(w->text.bytes, end);
-    if (!cz__is_space(cz__utf8_next(w->text.bytes + at, &k))) break;
+    size_t at = cz_utf8_back(w->text.bytes, end);
+    if (!cz_unicode_is_space(cz_utf8_next(w->text.bytes + at, &k))) break;
     end = at;
   }
-  while (s->left && begin < end && cz__is_space(cz__utf8_next(w->text.bytes + begin, &k)))
+  while (s->left && begin < end && cz_unicode_is_space(cz_utf8_next(w->text.bytes + begin, &k)))
     begin += k;
   if (begin > 0) {
     memmove(w->text.bytes, w->text.bytes + begin, end - begin);

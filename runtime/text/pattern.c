@@ -1,6 +1,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/pattern.h"
 
+#include "base/utf8.h"
+
 #include <pcre2.h>
 #include <string.h>
 
@@ -120,7 +122,7 @@ static cz_status find_regex(const cz__pattern *p, cz__matches *out, const char *
           "a regular expression of the tokenizer gave up (PCRE2 error %d) on a text of %zu bytes",
           found, n);
     if (hit[0] == hit[1] && hit[1] == last_hit) { /* nothing right after a match is no match */
-      at = at < n ? at + cz__utf8_length((unsigned char)s[at]) : n + 1;
+      at = at < n ? at + cz_utf8_length((unsigned char)s[at]) : n + 1;
       continue;
     }
     if (hit[0] > last) CZ_TRY(cz__matches_add(out, last, hit[0], false));
@@ -144,11 +146,11 @@ void cz__pattern_release(cz__pattern *p) { pcre2_code_free(p->regex); }
 
 /** Covers S with one match for each character of the class and the runs between them; OUT
  * is emptied first. */
-cz_status cz__class_find(cz__char_class is, cz__matches *out, const char *s, size_t n) {
+cz_status cz__class_find(cz_unicode_class is, cz__matches *out, const char *s, size_t n) {
   out->len = 0;
   size_t last = 0;
   for (size_t i = 0, k; i < n; i += k) {
-    if (!is(cz__utf8_next(s + i, &k))) continue;
+    if (!is(cz_utf8_next(s + i, &k))) continue;
     if (i > last) CZ_TRY(cz__matches_add(out, last, i, false));
     CZ_TRY(cz__matches_add(out, i, i + k, true));
     last = i + k;

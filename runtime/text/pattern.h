@@ -25,7 +25,7 @@ CZ_MUST cz_status cz__pattern_parse(cz__pattern *p, cz_arena *arena, const json_
 CZ_MUST cz_status cz__pattern_find(const cz__pattern *p, cz__matches *out, const char *s, size_t n,
                                    cz__work *w);
 void cz__pattern_release(cz__pattern *p);
-CZ_MUST cz_status cz__class_find(cz__char_class is, cz__matches *out, const char *s, size_t n);
+CZ_MUST cz_status cz__class_find(cz_unicode_class is, cz__matches *out, const char *s, size_t n);
 void cz__matches_merge(cz__matches *m, cz__behavior behavior);
 
 #endif

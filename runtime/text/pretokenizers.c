@@ -1,5 +1,6 @@
 /* The pre-tokenizers: each cuts the pieces that are not added tokens into smaller ones;
  * Metaspace (metaspace.c) also rewrites them. */
+#include "base/utf8.h"
 #include "text/metaspace.h"
 #include "text/pattern.h"
 
@@ -34,7 +35,7 @@ static cz_status split(cz__work *w, find_fn find, const void *data, cz__behavior
 }
 
 static cz_status find_spaces(const void *data, cz__work *w, const char *s, size_t n) {
-  return cz__class_find(cz__is_space, &w->matches, s, n);
+  return cz__class_find(cz_unicode_is_space, &w->matches, s, n);
 }
 
 static cz_status run_whitespace_split(const void *data, cz__work *w) {
@@ -47,8 +48,8 @@ static cz_status find_words(const void *data, cz__work *w, const char *s, size_t
   enum { NONE, SPACE, WORD, OTHER } kind, last = NONE;
   w->matches.len = 0;
   for (size_t i = 0, k; i < n; i += k) {
-    uint32_t c = cz__utf8_next(s + i, &k);
-    kind = cz__is_word(c) ? WORD : cz__is_space(c) ? SPACE : OTHER;
+    uint32_t c = cz_utf8_next(s + i, &k);
+    kind = cz_unicode_is_word(c) ? WORD : cz_unicode_is_space(c) ? SPACE : OTHER;
     if (kind == last) {
       w->matches.data[w->matches.len - 1].end = i + k;
     } else {
@@ -77,7 +78,7 @@ static cz_status parse_digits(void **data, cz_arena *arena, const json_t *o,
 }
 
 static cz_status find_digits(const void *data, cz__work *w, const char *s, size_t n) {
-  return cz__class_find(cz__is_numeric, &w->matches, s, n);
+  return cz__class_find(cz_unicode_is_numeric, &w->matches, s, n);
 }
 
 static cz_status run_digits(const void *data, cz__work *w) {
@@ -111,7 +112,7 @@ static cz_status parse_punctuation(void **data, cz_arena *arena, const json_t *o
 }
 
 static cz_status find_punctuation(const void *data, cz__work *w, const char *s, size_t n) {
-  return cz__class_find(cz__is_punctuation, &w->matches, s, n);
+  return cz__class_find(cz_unicode_is_punctuation, &w->matches, s, n);
 }
 
 static cz_status run_punctuation(const void *data, cz__work *w) {

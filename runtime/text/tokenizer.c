@@ -1,6 +1,6 @@
 #include "base/fs.h"
+#include "base/hash.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "text/internal.h"
 
 #include <stdlib.h>

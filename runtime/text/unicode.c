@@ -4,53 +4,8 @@
 
 #include <utf8proc.h>
 
-/** Bytes of S before the first byte that breaks UTF-8 (overlong forms, surrogates and
- * values above 10FFFF included); N when all of it is sound. */
-size_t cz__utf8_check(const char *s, size_t n) {
-  const unsigned char *p = (const unsigned char *)s;
-  size_t i = 0;
-  while (i < n) {
-    if (p[i] < 0x80) {
-      i++;
-      continue;
-    }
-    utf8proc_int32_t c;
-    utf8proc_ssize_t k = utf8proc_iterate(p + i, (utf8proc_ssize_t)(n - i), &c);
-    if (k <= 0) return i;
-    i += (size_t)k;
-  }
-  return n;
-}
-
-/** Writes the character C (at most 4 bytes) and returns its length. */
-size_t cz__utf8_put(char *out, uint32_t c) {
-  return (size_t)utf8proc_encode_char((utf8proc_int32_t)c, (utf8proc_uint8_t *)out);
-}
-
-/** Where the character that ends at END begins. */
-size_t cz__utf8_back(const char *s, size_t end) {
-  while (end > 0 && ((unsigned char)s[--end] & 0xc0) == 0x80) {
-  }
-  return end;
-}
-
-/** The character at P when it is not ASCII, and its length in bytes. */
-uint32_t cz__utf8_decode_tail(const unsigned char *p, size_t *n) {
-  if (p[0] < 0xe0) {
-    *n = 2;
-    return (uint32_t)(p[0] & 0x1f) << 6 | (p[1] & 0x3f);
-  }
-  if (p[0] < 0xf0) {
-    *n = 3;
-    return (uint32_t)(p[0] & 0x0f) << 12 | (uint32_t)(p[1] & 0x3f) << 6 | (p[2] & 0x3f);
-  }
-  *n = 4;
-  return (uint32_t)(p[0] & 0x07) << 18 | (uint32_t)(p[1] & 0x3f) << 12 |
-         (uint32_t)(p[2] & 0x3f) << 6 | (p[3] & 0x3f);
-}
-
 /** White_Space of the Unicode Character Database: 25 code points. */
-bool cz__is_space(uint32_t c) {
+bool cz_unicode_is_space(uint32_t c) {
   if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13);
   return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
          c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
@@ -60,7 +15,7 @@ static utf8proc_category_t category(uint32_t c) { return utf8proc_category((utf8
 
 /** What `\w` matches in Rust's regex crate (UTS 18, annex C): alphabetic, marks, decimal
  * numbers, connectors, joiners. */
-bool cz__is_word(uint32_t c) {
+bool cz_unicode_is_word(uint32_t c) {
   utf8proc_category_t k = category(c);
   if (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_ND)
     return true; /* letters, marks, decimal digits */
@@ -73,13 +28,13 @@ bool cz__is_word(uint32_t c) {
 }
 
 /** Categories Nd, Nl, No. */
-bool cz__is_numeric(uint32_t c) {
+bool cz_unicode_is_numeric(uint32_t c) {
   utf8proc_category_t k = category(c);
   return (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO) || cz__newer_number(c);
 }
 
 /** ASCII punctuation (symbols such as `$` included) or a category P*, as of Unicode 8. */
-bool cz__is_punctuation(uint32_t c) {
+bool cz_unicode_is_punctuation(uint32_t c) {
   if (c < 0x80)
     return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
            (c >= 123 && c <= 126);
@@ -89,7 +44,7 @@ bool cz__is_punctuation(uint32_t c) {
 }
 
 /** Categories M*: combining marks of all kinds, as of Unicode 9. */
-bool cz__is_mark(uint32_t c) {
+bool cz_unicode_is_mark(uint32_t c) {
   utf8proc_category_t k = category(c);
   if (c == 0x1cf2 || c == 0x1cf3) return true; /* until Unicode 12 */
   return k >= UTF8PROC_CATEGORY_MN && k <= UTF8PROC_CATEGORY_ME && !cz__newer_mark(c);
@@ -97,7 +52,7 @@ bool cz__is_mark(uint32_t c) {
 
 /** Lower case of C, one or two characters, without regard to neighbours (no final sigma);
  * returns how many. */
-size_t cz__lower(uint32_t c, uint32_t out[2]) {
+size_t cz_unicode_lower(uint32_t c, uint32_t out[2]) {
   if (c == 0x130) { /* the one character whose lower case is two */
     out[0] = 'i';
     out[1] = 0x307;

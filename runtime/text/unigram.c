@@ -5,9 +5,9 @@
  * to right, shorter candidates first, a later one wins only if strictly better; a
  * character that is no piece costs 10 less than the worst piece; neighbouring unknowns
  * become one token. */
+#include "base/utf8.h"
 #include "text/parts.h"
 #include "text/trie.h"
-#include "text/unicode.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -161,7 +161,7 @@ static bool offer_pieces(const unigram *u, node *nodes, const char *s, size_t n,
 static cz_status forward(const unigram *u, node *nodes, const char *s, size_t n) {
   for (size_t i = 0; i <= n; i++) nodes[i] = (node){0, UNREACHED, 0};
   for (size_t at = 0, k; at < n; at += k) {
-    k = cz__utf8_length((unsigned char)s[at]);
+    k = cz_utf8_length((unsigned char)s[at]);
     if (offer_pieces(u, nodes, s, n, at, k)) continue;
     node *target = &nodes[at + k];
     double score = nodes[at].score + u->unk_score;

@@ -10,6 +10,8 @@
 
 #include "text/aligned.h"
 
+#include <string.h>
+
 /* A pre-token: bytes [begin, end) of `flat`. */
 typedef struct cz__piece {
   size_t begin, end;
@@ -94,6 +96,17 @@ static inline CZ_MUST cz_status cz__tokens_add(cz__tokens *t, int32_t id, uint32
   if (t->len == t->cap) CZ_TRY(cz_grow(&t->data, &t->cap, t->len + 1, sizeof *t->data));
   t->data[t->len++] = (cz__token){id, begin, end};
   return CZ_OK;
+}
+
+/* The first place of the NEEDLE (n > 0 bytes) in S, or null. Texts here are mostly single
+ * words, for which memmem's preparations cost more than the search. */
+static inline const char *cz__find_bytes(const char *s, size_t s_n, const char *needle, size_t n) {
+  const char *end = s + s_n;
+  while ((size_t)(end - s) >= n && (s = memchr(s, needle[0], (size_t)(end - s) - n + 1))) {
+    if (memcmp(s, needle, n) == 0) return s;
+    s++;
+  }
+  return NULL;
 }
 
 #endif

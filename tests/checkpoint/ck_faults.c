@@ -3,8 +3,8 @@
 #define _GNU_SOURCE /* unshare */
 #include "ck_test.h"
 
+#include "base/clock.h"
 #include "base/log.h"
-#include "base/text.h"
 
 #include <sched.h>
 #include <signal.h>

@@ -3,7 +3,7 @@
  * not expect. */
 #include "comm_test.h"
 
-#include "base/text.h"
+#include "base/number.h"
 #include "device/random.h"
 
 #include <math.h>

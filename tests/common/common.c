@@ -1,8 +1,9 @@
 #define _XOPEN_SOURCE 700 /* nftw, mkdtemp */
 #include "common.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
-#include "base/text.h"
+#include "base/number.h"
 
 #include <ftw.h>
 #include <stdio.h>

@@ -2,7 +2,6 @@
  * mistakes. */
 #include "common/common.h"
 #include "base/fs.h"
-#include "base/text.h"
 #include "config/config.h"
 
 #include <math.h>

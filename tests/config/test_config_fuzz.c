@@ -1,7 +1,7 @@
 /* Mutated YAML: no crash, no leak (under the address sanitizer), and whatever is still
  * accepted survives being written and read again. */
 #include "common/common.h"
-#include "base/text.h"
+#include "base/hash.h"
 #include "config/config.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "setup.h"
 #include "base/fs.h"
-#include "base/text.h"
+#include "base/hash.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * tokenizer or version, not checksummed, on a full disk. */
 #include "setup.h"
 #include "base/fs.h"
-#include "base/text.h"
+#include "base/hash.h"
 
 #include <hdf5.h>
 #include <signal.h>

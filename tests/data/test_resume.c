@@ -1,7 +1,7 @@
 /* Going on from a saved cursor: after a stop at any step the batches are those of a run
  * without a stop, bit for bit. */
 #include "batch_setup.h"
-#include "base/text.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
  * central differences give. Bounded by time; CZ_TEST_SEED replays. */
 #include "graph_test.h"
 
-#include "base/text.h"
+#include "base/clock.h"
 
 #include <math.h>
 

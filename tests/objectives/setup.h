@@ -6,7 +6,6 @@
 #include <stddef.h>
 
 #include "common/common.h"
-#include "base/text.h"
 #include "device/random.h"
 #include "objectives/denoise.h"
 #include "objectives/objective.h"

@@ -5,8 +5,9 @@
  * but for one small op.
  *
  *   bench_ops [--device cpu] [--op NAME] [--repeats 5] */
+#include "base/clock.h"
 #include "base/mem.h"
-#include "base/text.h"
+#include "base/number.h"
 #include "device/device.h"
 #include "kernels/cases.h"
 

@@ -2,7 +2,6 @@
  * SQuAD, pairs; and every reader on damaged bytes. */
 #include "setup.h"
 
-#include "base/text.h"
 #include "device/random.h"
 
 #include <stdio.h>

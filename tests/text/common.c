@@ -1,6 +1,6 @@
 #include "text/common.h"
 
-#include "base/text.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "text/common.h"
 
 #include "base/fs.h"
-#include "base/text.h"
+#include "base/hash.h"
 
 #include <pthread.h>
 #include <stdio.h>

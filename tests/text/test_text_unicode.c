@@ -1,5 +1,6 @@
 /* Character classes, lower case and normalisation forms of every code point equal the
  * Hugging Face library's; UTF-8 is checked strictly. */
+#include "base/utf8.h"
 #include "text/common.h"
 
 #include "text/forms.h"
@@ -20,12 +21,12 @@ static bool in_fixture(const json_t *ranges, uint32_t c, size_t *at) {
 static void test_classes(void **state) {
   static const struct {
     const char *name;
-    cz__char_class is;
-  } classes[] = {{"mark", cz__is_mark},
-                 {"space", cz__is_space},
-                 {"word", cz__is_word},
-                 {"numeric", cz__is_numeric},
-                 {"punctuation", cz__is_punctuation}};
+    cz_unicode_class is;
+  } classes[] = {{"mark", cz_unicode_is_mark},
+                 {"space", cz_unicode_is_space},
+                 {"word", cz_unicode_is_word},
+                 {"numeric", cz_unicode_is_numeric},
+                 {"punctuation", cz_unicode_is_punctuation}};
   json_t *root = fixture_json("classes", "json");
   for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
     const json_t *ranges = json_object_get(root, classes[i].name);
@@ -49,7 +50,7 @@ static void test_lower(void **state) {
   for (uint32_t c = 1; c < 0x110000; c++) {
     if (c >= 0xd800 && c < 0xe000) continue;
     uint32_t lower[2], want = c;
-    size_t n = cz__lower(c, lower);
+    size_t n = cz_unicode_lower(c, lower);
     if (c == 0x130) {
       assert_int_equal(n, 2);
       continue;
@@ -93,7 +94,7 @@ static void test_forms(void **state) {
     for (uint32_t c = 1; c < 0x30000; c++) { /* what lies above has no normalisation */
       if (c >= 0xd800 && c < 0xe000) continue;
       char one[5] = {0}, text[32];
-      cz__utf8_put(one, c);
+      cz_utf8_put(one, c);
       h = add_form(&w, forms[i].run, one, h);
       snprintf(text, sizeof text, "\xEE\x84\xA3\xCD\x85%s",
                one); /* behind a mark of a high class */
@@ -130,14 +131,14 @@ static void test_utf8(void **state) {
                {"\xef\xbf\xbe", 3, 3},
                {"ab\xe2\x82\x28", 5, 2}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-    if (cz__utf8_check(cases[i].text, cases[i].n) != cases[i].good)
+    if (cz_utf8_check(cases[i].text, cases[i].n) != cases[i].good)
       fail_msg("case %zu: not %zu", i, cases[i].good);
   for (uint32_t c = 1; c < 0x110000; c++) {
     if (c >= 0xd800 && c < 0xe000) continue;
     char s[4];
-    size_t k, n = cz__utf8_put(s, c);
-    if (cz__utf8_check(s, n) != n || cz__utf8_next(s, &k) != c || k != n ||
-        cz__utf8_length((unsigned char)s[0]) != n || cz__utf8_back(s, n) != 0)
+    size_t k, n = cz_utf8_put(s, c);
+    if (cz_utf8_check(s, n) != n || cz_utf8_next(s, &k) != c || k != n ||
+        cz_utf8_length((unsigned char)s[0]) != n || cz_utf8_back(s, n) != 0)
       fail_msg("U+%04X does not survive", (unsigned)c);
   }
 }

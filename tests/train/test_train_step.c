@@ -3,8 +3,8 @@
  * written out here in double precision. Everything that a recipe can turn on is on. */
 #include "train_test.h"
 
+#include "base/hash.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "device/random.h"
 #include "training/loop.h"
 

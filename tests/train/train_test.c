@@ -1,6 +1,6 @@
 #include "train_test.h"
 
-#include "base/text.h"
+#include "base/clock.h"
 #include "data/corpus.h"
 #include "device/random.h"
 #include "text/tokenizer.h"

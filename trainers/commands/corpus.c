@@ -1,7 +1,7 @@
 /* `cloze corpus`: text files to token ids, once, for all objectives and runs. */
 #include "commands/corpus.h"
 
-#include "base/text.h"
+#include "base/clock.h"
 #include "data/reader.h"
 #include "text/tokenizer.h"
 #include "base/args.h"

@@ -1,6 +1,6 @@
 #include "commands/generate.h"
 #include "base/fs.h"
-#include "base/text.h"
+#include "base/number.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
 #include "text/tokenizer.h"

@@ -1,11 +1,11 @@
 #include "commands/objective.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/text.h"
+#include "base/number.h"
 #include "config/config.h"
 #include "text/tokenizer.h"
-#include "text/unicode.h"
 #include "base/args.h"
+#include "base/utf8.h"
 #include "objectives/objective.h"
 #include "objectives/vocabulary.h"
 
@@ -138,7 +138,7 @@ static size_t line_of(const cz_buf *file, const char *at) {
 }
 
 static cz_status check_text(const char *path, const cz_buf *file) {
-  size_t sound = cz__utf8_check(file->data, file->len);
+  size_t sound = cz_utf8_check(file->data, file->len);
   return sound == file->len
              ? CZ_OK
              : CZ_FAIL(CZ_EINVAL, "%s:%zu: byte 0x%02x is not UTF-8 text", path,

@@ -2,7 +2,7 @@
  * the way back. */
 #include "commands/tokenize.h"
 
-#include "base/text.h"
+#include "base/clock.h"
 #include "text/tokenizer.h"
 #include "base/args.h"
 

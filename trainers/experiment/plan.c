@@ -2,7 +2,8 @@
  * key. */
 #include "experiment/experiment.h"
 #include "base/fs.h"
-#include "base/text.h"
+#include "base/hash.h"
+#include "base/nearest.h"
 
 #include <inttypes.h>
 #include <math.h>

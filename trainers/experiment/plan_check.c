@@ -2,7 +2,7 @@
  * files, what starts from what, and what columns ask for. */
 #include "stages/check.h"
 #include "base/log.h"
-#include "base/text.h"
+#include "base/nearest.h"
 #include "experiment/experiment.h"
 
 #include <stdio.h>

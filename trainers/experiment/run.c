@@ -1,8 +1,8 @@
 /* `cloze run`: stages in order, what is done left alone, then result and reports. */
+#include "base/args.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/text.h"
-#include "base/args.h"
+#include "base/number.h"
 #include "experiment/experiment.h"
 #include "training/loop.h"
 

@@ -1,5 +1,5 @@
 /* `cloze show`: what an experiment file would do, and what it would cost. */
-#include "base/text.h"
+#include "base/number.h"
 #include "device/probe.h"
 #include "base/args.h"
 #include "experiment/cost.h"

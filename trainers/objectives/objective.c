@@ -1,5 +1,5 @@
 #include "objectives/objective.h"
-#include "base/text.h"
+#include "base/nearest.h"
 
 #include <stdlib.h>
 #include <string.h>

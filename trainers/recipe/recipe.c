@@ -1,6 +1,5 @@
 #include "recipe/recipe.h"
 #include "base/fs.h"
-#include "base/text.h"
 #include "checkpoint/safetensors.h"
 #include "graph/ops.h"
 #include "nn/hf.h"

@@ -1,8 +1,8 @@
 /* The kind of stage `evaluate`: a saved model writes an output for each record of each
  * task, and outputs and baselines are scored. */
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "metrics/jsonl.h"
 #include "stages/check.h"
 #include "decoding/search.h"

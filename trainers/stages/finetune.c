@@ -1,7 +1,7 @@
 /* The kind of stage `finetune`: a mixture of tasks' records, from a saved model or drawn
  * weights. */
+#include "base/hash.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "stages/check.h"
 #include "stages/estimate.h"
 #include "recipe/tasks.h"

@@ -1,6 +1,6 @@
 #include "stages/inputs.h"
 #include "base/fs.h"
-#include "base/text.h"
+#include "base/hash.h"
 #include "stages/stage.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
 #include "stages/session.h"
 #include "base/log.h"
-#include "base/text.h"
+#include "base/number.h"
 
 #include <omp.h>
 #include <signal.h>

@@ -1,7 +1,8 @@
 #include "stages/stage.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/text.h"
+#include "base/nearest.h"
 #include "checkpoint/checkpoint.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 #include "tasks/task.h"
-#include "base/text.h"
+#include "base/nearest.h"
 #include "objectives/objective.h"
 #include "tasks/readers/fields.h"
 

@@ -1,6 +1,7 @@
 /* `cloze bench objectives`: one training step under each objective at one budget of raw
  * text. */
-#include "base/text.h"
+#include "base/clock.h"
+#include "base/number.h"
 #include "device/random.h"
 #include "base/args.h"
 #include "commands/bench/bench.h"

@@ -1,6 +1,7 @@
 /* `cloze bench step`: training steps and plain matrix products in turns, so that speed is
  * a share of what the machine gives at that time. */
-#include "base/text.h"
+#include "base/clock.h"
+#include "base/number.h"
 #include "device/probe.h"
 #include "device/random.h"
 #include "nn/net.h"

@@ -5,7 +5,8 @@
  * line ends inside quotes work. Zhang et al.'s sets (AG news, Yelp, Yahoo, DBpedia) are
  * `csv` with input_columns "2,3", target_column 1, class_numbers from_one and unescape
  * true. */
-#include "base/text.h"
+#include "base/nearest.h"
+#include "base/number.h"
 #include "tasks/readers/fields.h"
 
 #include <csv.h>

@@ -1,7 +1,7 @@
 #include "tasks/readers/fields.h"
 #include "base/fs.h"
-#include "base/text.h"
-#include "text/unicode.h"
+#include "base/nearest.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ cz_status cz_lines_open(cz_lines *l, const char *path) {
   *l = (cz_lines){.path = path};
   CZ_TRY(cz_fs_read(path, &l->file));
   if (l->file.len == 0) return CZ_FAIL(CZ_EINVAL, "%s: the file is empty", path);
-  size_t line, column, sound = cz__utf8_check(l->file.data, l->file.len);
+  size_t line, column, sound = cz_utf8_check(l->file.data, l->file.len);
   const char *nul = memchr(l->file.data, '\0', l->file.len);
   if (nul && (size_t)(nul - l->file.data) < sound) sound = (size_t)(nul - l->file.data);
   if (sound < l->file.len) {

@@ -2,7 +2,7 @@
  * a record for every answer of a query, evaluation one per query that takes any of its
  * answers. Highlights become sentences; entities and answers are listed once, in the
  * order of their code points, as TFDS does. */
-#include "text/unicode.h"
+#include "base/utf8.h"
 #include "tasks/readers/fields.h"
 
 #include <stdio.h>
@@ -45,7 +45,7 @@ static cz_status slice(cz_task_set *set, const char **out, const char *text, int
   size_t n = strlen(text), at = 0, begin = 0;
   for (int64_t c = 0; c <= last && at < n; c++) {
     if (c == first) begin = at;
-    at += cz__utf8_length((unsigned char)text[at]);
+    at += cz_utf8_length((unsigned char)text[at]);
     if (c == last && first >= 0 && first <= last)
       return cz_task_text(set, out, "%.*s", (int)(at - begin), text + begin);
   }

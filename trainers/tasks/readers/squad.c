@@ -5,6 +5,7 @@
  * questions, contexts and answers, and collapses white space; the paper's example is
  * not padded. `paper` and `corrected` leave the text alone but for white space, which
  * is collapsed. */
+#include "base/utf8.h"
 #include "text/unicode.h"
 #include "objectives/objective.h"
 #include "tasks/readers/fields.h"
@@ -13,8 +14,8 @@
 #include <string.h>
 
 static bool is_mark_to_pad(uint32_t c) {
-  if (c == '_' || cz__is_numeric(c) || cz__is_mark(c)) return false;
-  return cz__is_punctuation(c) || !cz__is_word(c);
+  if (c == '_' || cz_unicode_is_numeric(c) || cz_unicode_is_mark(c)) return false;
+  return cz_unicode_is_punctuation(c) || !cz_unicode_is_word(c);
 }
 
 /* White space becomes single spaces, none at the ends; with PAD every punctuation mark
@@ -24,7 +25,7 @@ static cz_status tidy(cz_task_set *set, const char **out, const char *text, bool
   cz_status st = cz_buf_add(&b, "", 0);
   bool gap = false;
   for (size_t n; *text && st == CZ_OK; text += n) {
-    uint32_t c = cz__utf8_next(text, &n);
+    uint32_t c = cz_utf8_next(text, &n);
     bool space = c == ' ' || (c >= 9 && c <= 13), alone = pad && !space && is_mark_to_pad(c);
     if (!space) {
       if ((gap || alone) && b.len && b.data[b.len - 1] != ' ') st = cz_buf_add(&b, " ", 1);

@@ -1,6 +1,6 @@
 #include "tasks/readers/uniform.h"
 #include "base/log.h"
-#include "base/text.h"
+#include "base/number.h"
 #include "objectives/objective.h"
 
 #include <math.h>

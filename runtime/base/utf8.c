@@ -1,0 +1,68 @@
+#include "base/utf8.h"
+
+#include <string.h>
+
+/* Bytes of the character at S, of which N can be read, or 0 when it is none. The second
+ * byte's range rules out overlong forms, surrogates and values above 10FFFF (RFC 3629,
+ * section 4). */
+static size_t character_bytes(const unsigned char *s, size_t n) {
+  if (s[0] < 0x80) return 1;
+  if (s[0] < 0xc2 || s[0] > 0xf4) return 0;
+  size_t length = cz_utf8_length(s[0]);
+  if (length > n) return 0;
+  unsigned char low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
+  unsigned char high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+  if (s[1] < low || s[1] > high) return 0;
+  for (size_t i = 2; i < length; i++)
+    if ((s[i] & 0xc0) != 0x80) return 0;
+  return length;
+}
+
+/** Bytes of S before the first byte that breaks UTF-8; N when all of it is sound. NUL is
+ * a character like any other. */
+size_t cz_utf8_check(const char *s, size_t n) {
+  const uint64_t not_ascii = 0x8080808080808080ULL;
+  size_t i = 0;
+  while (i < n) {
+    uint64_t eight;
+    if (n - i >= sizeof eight && (memcpy(&eight, s + i, sizeof eight), !(eight & not_ascii))) {
+      i += sizeof eight;
+      continue;
+    }
+    size_t k = character_bytes((const unsigned char *)s + i, n - i);
+    if (!k) return i;
+    i += k;
+  }
+  return n;
+}
+
+/** Writes the character C (at most 4 bytes) and returns its length. C is a Unicode scalar
+ * value. */
+size_t cz_utf8_put(char *out, uint32_t c) {
+  unsigned char *p = (unsigned char *)out;
+  size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+  for (size_t i = n; --i > 0; c >>= 6) p[i] = (unsigned char)(0x80 | (c & 0x3f));
+  p[0] = (unsigned char)(n == 1 ? c : n == 2 ? 0xc0 | c : n == 3 ? 0xe0 | c : 0xf0 | c);
+  return n;
+}
+
+/** Where the character that ends at END begins. */
+size_t cz_utf8_back(const char *s, size_t end) {
+  while (end > 0 && ((unsigned char)s[--end] & 0xc0) == 0x80) {
+  }
+  return end;
+}
+
+/** The character at S and its length in bytes; S begins a sound character. */
+uint32_t cz_utf8_decode(const char *s, size_t *n) {
+  const unsigned char *p = (const unsigned char *)s;
+  *n = cz_utf8_length(p[0]);
+  switch (*n) {
+  case 1: return p[0];
+  case 2: return (uint32_t)(p[0] & 0x1f) << 6 | (p[1] & 0x3f);
+  case 3: return (uint32_t)(p[0] & 0x0f) << 12 | (uint32_t)(p[1] & 0x3f) << 6 | (p[2] & 0x3f);
+  default:
+    return (uint32_t)(p[0] & 0x07) << 18 | (uint32_t)(p[1] & 0x3f) << 12 |
+           (uint32_t)(p[2] & 0x3f) << 6 | (p[3] & 0x3f);
+  }
+}
