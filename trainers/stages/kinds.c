@@ -1,5 +1,5 @@
 /* The list of the kinds of stage, and what follows from their parts: known keys and help. */
-#include "base/text.h"
+#include "base/nearest.h"
 #include "stages/stage.h"
 
 #include <stdio.h>
