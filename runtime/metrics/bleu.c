@@ -189,9 +189,10 @@ static cz_status count_pair(cz_bleu *out, tokenizer *t, const char *prediction,
   return st;
 }
 
-/* score = brevity exp(mean of log precisions); an order without a match gets 1 / (2^k
- * total), k counting such orders (Chen and Cherry 2014, method 3). */
-static void finish(cz_bleu *b) {
+/** Fills in score, precisions and brevity from the counts. score = brevity exp(mean of log
+ * precisions); an order without a match gets 1 / (2^k total), k counting such orders (Chen
+ * and Cherry 2014, method 3). */
+void cz_score_bleu_finish(cz_bleu *b) {
   double mean_log = 0, smooth = 1;
   double longer = (double)b->reference_tokens / (double)b->predicted_tokens;
   b->brevity = b->predicted_tokens >= b->reference_tokens ? 1
@@ -220,6 +221,6 @@ cz_status cz_score_bleu(cz_bleu *out, const char *const *predictions, const char
     if (st != CZ_OK) CZ_NOTE(st, "text %zu", i);
   }
   tokenizer_close(&t);
-  if (st == CZ_OK) finish(out);
+  if (st == CZ_OK) cz_score_bleu_finish(out);
   return st;
 }

@@ -62,6 +62,7 @@ typedef struct cz_bleu {
 } cz_bleu;
 CZ_MUST cz_status cz_score_bleu(cz_bleu *out, const char *const *predictions,
                                 const char *const *references, size_t n, cz_bleu_tokens tokens);
+void cz_score_bleu_finish(cz_bleu *b);
 CZ_MUST cz_status cz_score_bleu_tokenize(cz_buf *out, const char *text, cz_bleu_tokens tokens);
 
 #endif
