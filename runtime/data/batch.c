@@ -19,9 +19,9 @@ static cz_status create_shard(cz_shard *s, const cz_batch_plan *plan) {
   CZ_TRY(cz_alloc(&s->encoder.spans, 2 * segments, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->decoder.ids, row, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->decoder.spans, 2 * segments, sizeof(int32_t)));
-  CZ_TRY(cz_alloc(&s->labels, row, sizeof(int32_t)));
-  CZ_TRY(cz_alloc(&s->positions, row, sizeof(int32_t)));
-  CZ_TRY(cz_alloc(&s->wanted, row, sizeof(int32_t)));
+  CZ_TRY(cz_alloc(&s->targets, row, sizeof(int32_t)));
+  CZ_TRY(cz_alloc(&s->loss_rows, row, sizeof(int32_t)));
+  CZ_TRY(cz_alloc(&s->loss_targets, row, sizeof(int32_t)));
   return cz_alloc(&s->prefix, segments, sizeof(int32_t));
 }
 
@@ -43,9 +43,9 @@ void cz__batch_free(cz_batch *b) {
     free(s->encoder.spans);
     free(s->decoder.ids);
     free(s->decoder.spans);
-    free(s->labels);
-    free(s->positions);
-    free(s->wanted);
+    free(s->targets);
+    free(s->loss_rows);
+    free(s->loss_targets);
     free(s->prefix);
   }
   free(b->shards);
@@ -53,32 +53,32 @@ void cz__batch_free(cz_batch *b) {
 }
 
 /* Ends a segment of N tokens that were just written. */
-static void add_span(cz_side *side, int64_t segment, int64_t n) {
+static void add_span(cz_stack_tokens *side, int64_t segment, int64_t n) {
   side->spans[2 * segment] = (int32_t)side->tokens;
   side->tokens += n;
   side->spans[2 * segment + 1] = (int32_t)side->tokens;
 }
 
-static void add_labels(cz_shard *s, int64_t at, const cz_ids *y, bool count) {
+static void add_targets(cz_shard *s, int64_t at, const cz_ids *y, bool count) {
   for (size_t i = 0; i < y->len; i++) {
-    s->labels[at + (int64_t)i] = count ? y->data[i] : CZ_NOT_COUNTED;
+    s->targets[at + (int64_t)i] = count ? y->data[i] : CZ_NOT_COUNTED;
     if (!count) continue;
-    s->positions[s->counted] = (int32_t)(at + (int64_t)i);
-    s->wanted[s->counted++] = y->data[i];
+    s->loss_rows[s->n_loss_rows] = (int32_t)(at + (int64_t)i);
+    s->loss_targets[s->n_loss_rows++] = y->data[i];
   }
 }
 
-/* Appends one decoder segment whose labels are READ, then TARGETS: position i reads label
- * i - 1, the first one the start id. */
+/* Appends one decoder segment whose targets are READ, then TARGETS: position i reads
+ * target i - 1, the first one the start id. */
 static void add_row(cz_shard *s, const cz_ids *read, const cz_ids *targets, bool count_read,
                     int32_t start) {
-  cz_side *d = &s->decoder;
+  cz_stack_tokens *d = &s->decoder;
   int32_t *ids = d->ids + d->tokens;
   ids[0] = start;
   if (read->len) memcpy(ids + 1, read->data, read->len * sizeof *ids);
   memcpy(ids + 1 + read->len, targets->data, (targets->len - 1) * sizeof *ids);
-  add_labels(s, d->tokens, read, count_read);
-  add_labels(s, d->tokens + (int64_t)read->len, targets, true);
+  add_targets(s, d->tokens, read, count_read);
+  add_targets(s, d->tokens + (int64_t)read->len, targets, true);
   add_span(d, s->segments, (int64_t)(read->len + targets->len));
 }
 
@@ -100,9 +100,9 @@ static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *p
 
 /** Lays out batch BATCH of the window. `after` is left to the caller. */
 void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan, int64_t batch) {
-  b->segments = b->encoder_tokens = b->decoder_tokens = b->counted = 0;
+  b->segments = b->encoder_tokens = b->decoder_tokens = b->n_loss_rows = 0;
   for (int64_t i = 0; i < b->n_shards; i++)
-    b->shards[i].segments = b->shards[i].counted = b->shards[i].encoder.tokens =
+    b->shards[i].segments = b->shards[i].n_loss_rows = b->shards[i].encoder.tokens =
         b->shards[i].decoder.tokens = 0;
   for (size_t i = 0; i < w->count; i++)
     if (w->bin[i] / plan->shards == batch)
@@ -112,7 +112,7 @@ void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan,
     b->segments += s->segments;
     b->encoder_tokens += s->encoder.tokens;
     b->decoder_tokens += s->decoder.tokens;
-    b->counted += s->counted;
+    b->n_loss_rows += s->n_loss_rows;
   }
   b->cut = w->cut[batch];
 }

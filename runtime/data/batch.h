@@ -18,25 +18,25 @@ typedef enum cz_layout {
 
 typedef enum cz_long { CZ_LONG_REFUSE, CZ_LONG_CUT } cz_long;
 
-/* What a stack reads. */
-typedef struct cz_side {
+/* What one stack reads of a shard. */
+typedef struct cz_stack_tokens {
   int32_t *ids;   /* [tokens] */
   int32_t *spans; /* [B, 2] first token, one past the last */
   int64_t tokens;
-} cz_side;
+} cz_stack_tokens;
 
 /* One shard. With ENCDEC the n-th decoder segment belongs to the n-th encoder segment.
- * With STACK the encoder side is empty. */
+ * With STACK the encoder's list is empty. */
 typedef struct cz_shard {
   int64_t segments; /* B; 0 when a short last batch has no example left for this shard */
-  cz_side encoder, decoder;
-  int32_t *labels; /* [decoder.tokens] the token that each decoder position predicts, or
-                      CZ_NOT_COUNTED */
-  int32_t *prefix; /* [B] positions of each decoder segment that a prefix LM sees from everywhere in
-                      it; 0 with ENCDEC */
-  int32_t *positions; /* [counted] decoder positions whose label counts, ascending */
-  int32_t *wanted;    /* [counted] their labels */
-  int64_t counted;
+  cz_stack_tokens encoder, decoder;
+  int32_t *targets;      /* [decoder.tokens] the token that each decoder position predicts, or
+                            CZ_NOT_COUNTED */
+  int32_t *prefix;       /* [B] positions of each decoder segment that a prefix LM sees from
+                            everywhere in it; 0 with ENCDEC */
+  int32_t *loss_rows;    /* [n_loss_rows] decoder positions whose target counts, ascending */
+  int32_t *loss_targets; /* [n_loss_rows] their targets */
+  int64_t n_loss_rows;
 } cz_shard;
 
 /* A place in a stream, saved in checkpoints as it stands. Zero-initialised is the
@@ -51,8 +51,8 @@ typedef struct cz_cursor {
 typedef struct cz_batch {
   int64_t n_shards;
   cz_shard *shards;
-  int64_t segments, encoder_tokens, decoder_tokens, counted; /* of all shards */
-  int64_t padded_positions; /* label positions of the padded recipe (batch x length), t5.md trap 7:
+  int64_t segments, encoder_tokens, decoder_tokens, n_loss_rows; /* of all shards */
+  int64_t padded_positions; /* target positions of the padded recipe (batch x length), t5.md trap 7:
                                the budget, not what was filled */
   int64_t cut;              /* examples cut short, CZ_LONG_CUT */
   cz_cursor after;          /* where the following batch begins */
@@ -60,7 +60,7 @@ typedef struct cz_batch {
 
 typedef struct cz_batch_plan {
   cz_layout layout;
-  bool loss_on_inputs;                 /* STACK: labels cover inputs too */
+  bool loss_on_inputs;                 /* STACK: targets cover inputs too */
   int32_t start;                       /* id that begins each decoder segment */
   int64_t input_tokens, target_tokens; /* budgets of the global batch, multiples of shards */
   int64_t max_inputs, max_targets;     /* caps of one example with EOS; 0: a shard's budget */
@@ -72,6 +72,7 @@ typedef struct cz_batch_plan {
 
 typedef struct cz_batches cz_batches;
 
+int64_t cz_batch_cap(int64_t cap, int64_t budget, int64_t shards);
 CZ_MUST cz_status cz_batches_check(const cz_batch_plan *plan);
 CZ_MUST cz_status cz_batches_open(cz_batches **b, const cz_source *source,
                                   const cz_batch_plan *plan, const cz_cursor *from);

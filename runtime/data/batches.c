@@ -32,6 +32,12 @@ struct cz_batches {
   double waited;
 };
 
+/** The maximum tokens of one example: CAP, or where that is 0 all of a shard's part of
+ * BUDGET. */
+int64_t cz_batch_cap(int64_t cap, int64_t budget, int64_t shards) {
+  return cap ? cap : budget / shards;
+}
+
 /** CZ_EUSAGE with the values for a plan that can't work: budgets, shards and caps that do
  * not fit together. */
 cz_status cz_batches_check(const cz_batch_plan *p) {

@@ -51,8 +51,8 @@ static bool cut_to(cz_ids *list, int64_t cap) {
 
 static cz_status limit(cz_example *e, bool *cut, const cz_batch_plan *plan, uint32_t epoch,
                        uint64_t index) {
-  int64_t inputs = plan->max_inputs ? plan->max_inputs : plan->input_tokens / plan->shards;
-  int64_t targets = plan->max_targets ? plan->max_targets : plan->target_tokens / plan->shards;
+  int64_t inputs = cz_batch_cap(plan->max_inputs, plan->input_tokens, plan->shards);
+  int64_t targets = cz_batch_cap(plan->max_targets, plan->target_tokens, plan->shards);
   *cut = (int64_t)e->inputs.len > inputs || (int64_t)e->targets.len > targets;
   if (*cut && plan->on_long == CZ_LONG_REFUSE)
     return CZ_FAIL(CZ_EINVAL,

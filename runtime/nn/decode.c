@@ -23,7 +23,7 @@ struct cz_decoder {
   cz_value enc_ids, enc_spans;
   int64_t rows, beams, inputs; /* extents of `step` */
   cz_value ids, spans, rows_at, k_spans, prefix, last, cross_spans, logits;
-  int32_t *enc_at;  /* [max_segments, 2] spans of the present encoder batch */
+  int32_t *enc_at;  /* [capacity_segments, 2] spans of the present encoder batch */
   int32_t *past;    /* [max_beams] tokens in the cache */
   int32_t *scratch; /* host lists of one step */
   int32_t *device_rows;
@@ -45,8 +45,8 @@ static int64_t step_rows(const cz_decoder *d) {
 static void build_encode(cz_decoder *d) {
   const cz_model *m = d->model;
   cz_graph *g = d->encode;
-  d->enc_segments = cz_graph_extent(g, "segments", d->options.max_segments);
-  d->enc_inputs = cz_graph_extent(g, "inputs", d->options.max_inputs);
+  d->enc_segments = cz_graph_extent(g, "segments", d->options.capacity_segments);
+  d->enc_inputs = cz_graph_extent(g, "inputs", d->options.capacity_encoder);
   const int64_t spans[2] = {d->enc_segments, 2};
   d->enc_ids = cz_graph_input(g, "enc_ids", false, 1, &d->enc_inputs);
   d->enc_spans = cz_graph_input(g, "enc_spans", false, 2, spans);
@@ -82,7 +82,7 @@ static void declare_step(cz_decoder *d) {
   if (d->model->config.family->architecture == CZ_PREFIX_LM)
     d->prefix = cz_graph_input(g, "prefix", false, 1, &d->beams);
   if (d->pair) {
-    d->inputs = cz_graph_extent(g, "inputs", d->options.max_inputs);
+    d->inputs = cz_graph_extent(g, "inputs", d->options.capacity_encoder);
     d->cross_spans = cz_graph_input(g, "cross_spans", false, 2, spans);
   }
   for (int64_t i = 0; i < d->model->decoder.n; i++) {
@@ -131,7 +131,7 @@ static void build_step(cz_decoder *d) {
 
 static cz_status allocate(cz_decoder *d) {
   cz_device *device = d->model->device;
-  CZ_TRY(cz_alloc(&d->enc_at, (size_t)d->options.max_segments * 2, sizeof *d->enc_at));
+  CZ_TRY(cz_alloc(&d->enc_at, (size_t)d->options.capacity_segments * 2, sizeof *d->enc_at));
   CZ_TRY(cz_alloc(&d->past, (size_t)d->options.max_beams, sizeof *d->past));
   CZ_TRY(cz_alloc(&d->scratch, (size_t)cache_rows(d) * 2 + (size_t)d->options.max_beams * 9,
                   sizeof *d->scratch));
@@ -195,16 +195,16 @@ cz_status cz_decoder_start(cz_decoder *d, const cz_feed *f) {
   const cz_graph_run_options run = {0};
   memset(d->past, 0, (size_t)d->options.max_beams * sizeof *d->past);
   if (!d->pair) return CZ_OK;
-  if (f->segments > d->options.max_segments)
+  if (f->segments > d->options.capacity_segments)
     return CZ_FAIL(CZ_EINVAL, "decoder: %lld segments, room for %lld", (long long)f->segments,
-                   (long long)d->options.max_segments);
-  memcpy(d->enc_at, f->enc_spans, (size_t)f->segments * 2 * sizeof *d->enc_at);
+                   (long long)d->options.capacity_segments);
+  memcpy(d->enc_at, f->encoder.spans, (size_t)f->segments * 2 * sizeof *d->enc_at);
   CZ_TRY(cz_graph_set_extent(d->encode, d->enc_segments, f->segments));
-  CZ_TRY(cz_graph_set_extent(d->encode, d->enc_inputs, f->enc_tokens));
-  CZ_TRY(cz_graph_feed_int(d->encode, d->enc_ids, f->enc_ids, f->enc_tokens));
-  CZ_TRY(cz_graph_feed_int(d->encode, d->enc_spans, f->enc_spans, 2 * f->segments));
+  CZ_TRY(cz_graph_set_extent(d->encode, d->enc_inputs, f->encoder.tokens));
+  CZ_TRY(cz_graph_feed_int(d->encode, d->enc_ids, f->encoder.ids, f->encoder.tokens));
+  CZ_TRY(cz_graph_feed_int(d->encode, d->enc_spans, f->encoder.spans, 2 * f->segments));
   CZ_TRY(cz_graph_forward(d->encode, &run));
-  CZ_TRY(cz_graph_set_extent(d->step, d->inputs, f->enc_tokens));
+  CZ_TRY(cz_graph_set_extent(d->step, d->inputs, f->encoder.tokens));
   for (int64_t i = 0; i < d->model->decoder.n; i++) {
     layer_memory *l = &d->layers[i];
     cz_graph_lend(d->step, l->cross.k, cz_graph_arg(d->encode, l->made.k).data);

@@ -9,9 +9,9 @@
 typedef struct cz_decoder cz_decoder;
 
 typedef struct cz_decoder_options {
-  int64_t max_segments, max_inputs; /* of one encoder batch: segments, tokens */
-  int64_t max_beams;                /* sequences decoded at once */
-  int64_t max_length;               /* tokens of one decoded sequence, prompt included */
+  int64_t capacity_segments, capacity_encoder; /* of one encoder batch: segments, tokens */
+  int64_t max_beams;                           /* sequences decoded at once */
+  int64_t max_length;                          /* tokens of one decoded sequence, prompt included */
 } cz_decoder_options;
 
 CZ_MUST cz_status cz_decoder_create(cz_decoder **decoder, cz_model *model,

@@ -11,21 +11,22 @@ static void declare_inputs(cz_net *n) {
   const cz_net_options *o = &n->options;
   const cz_architecture architecture = n->model->config.family->architecture;
   const int64_t one = 1;
-  n->segments = cz_graph_extent(g, "segments", o->max_segments);
-  n->tokens = cz_graph_extent(g, "tokens", o->max_targets);
-  n->rows = o->gather ? cz_graph_extent(g, "rows", o->max_targets) : n->tokens;
+  n->segments = cz_graph_extent(g, "segments", o->capacity_segments);
+  n->decoder_tokens = cz_graph_extent(g, "decoder_tokens", o->capacity_decoder);
+  n->n_loss_rows =
+      o->loss_rows ? cz_graph_extent(g, "loss_rows", o->capacity_decoder) : n->decoder_tokens;
   const int64_t spans[2] = {n->segments, 2};
-  n->enc_ids = n->enc_spans = n->prefix = n->gather = CZ_ABSENT;
+  n->encoder.ids = n->encoder.spans = n->prefix = n->loss_rows = CZ_ABSENT;
   if (architecture == CZ_ENCODER_DECODER) {
-    n->inputs = cz_graph_extent(g, "inputs", o->max_inputs);
-    n->enc_ids = cz_graph_input(g, "enc_ids", false, 1, &n->inputs);
-    n->enc_spans = cz_graph_input(g, "enc_spans", false, 2, spans);
+    n->encoder_tokens = cz_graph_extent(g, "encoder_tokens", o->capacity_encoder);
+    n->encoder.ids = cz_graph_input(g, "encoder.ids", false, 1, &n->encoder_tokens);
+    n->encoder.spans = cz_graph_input(g, "encoder.spans", false, 2, spans);
   }
-  n->dec_ids = cz_graph_input(g, "dec_ids", false, 1, &n->tokens);
-  n->dec_spans = cz_graph_input(g, "dec_spans", false, 2, spans);
+  n->decoder.ids = cz_graph_input(g, "decoder.ids", false, 1, &n->decoder_tokens);
+  n->decoder.spans = cz_graph_input(g, "decoder.spans", false, 2, spans);
   if (architecture == CZ_PREFIX_LM) n->prefix = cz_graph_input(g, "prefix", false, 1, &n->segments);
-  if (o->gather) n->gather = cz_graph_input(g, "gather", false, 1, &n->rows);
-  n->targets = cz_graph_input(g, "targets", false, 1, &n->rows);
+  if (o->loss_rows) n->loss_rows = cz_graph_input(g, "loss_rows", false, 1, &n->n_loss_rows);
+  n->targets = cz_graph_input(g, "targets", false, 1, &n->n_loss_rows);
   n->denominator = cz_graph_input(g, "denominator", true, 1, &one);
 }
 
@@ -37,8 +38,8 @@ static void build_head(cz_net *n, cz_builder *b, cz_value x) {
   cz_value out[CZ_OP_OUT];
   b->scope = "head";
   cz_graph_block(b->g, "head", false);
-  if (n->options.gather) {
-    cz_value in[] = {x, n->gather};
+  if (n->options.loss_rows) {
+    cz_value in[] = {x, n->loss_rows};
     cz_graph_op(b->g, out, CZ_OP_gather, "head.gather", 2, in, NULL);
     x = out[0];
   }
@@ -67,22 +68,23 @@ static void build(cz_net *n) {
   n->encoded = n->logits = CZ_ABSENT;
   declare_inputs(n);
   if (architecture == CZ_ENCODER_DECODER) {
-    cz_tokens t = {.spans = n->enc_spans,
+    cz_tokens t = {.spans = n->encoder.spans,
                    .prefix = CZ_ABSENT,
                    .mask = CZ_ATTENTION_MASK_FULL,
                    .bidirectional = true};
     b.scope = "encoder";
-    n->encoded = cz_layer_stack(&b, &m->encoder, cz_layer_embed(&b, n->enc_ids, n->enc_spans), &t,
-                                NULL, n->options.recompute);
+    n->encoded =
+        cz_layer_stack(&b, &m->encoder, cz_layer_embed(&b, n->encoder.ids, n->encoder.spans), &t,
+                       NULL, n->options.recompute);
   }
-  cz_tokens t = {.spans = n->dec_spans,
+  cz_tokens t = {.spans = n->decoder.spans,
                  .prefix = n->prefix,
                  .mask = architecture == CZ_PREFIX_LM ? CZ_ATTENTION_MASK_PREFIX
                                                       : CZ_ATTENTION_MASK_CAUSAL,
                  .bidirectional = architecture == CZ_PREFIX_LM};
   b.scope = "decoder";
-  cz_value x = cz_layer_embed(&b, n->dec_ids, n->dec_spans);
-  cz_encoded encoded = {.x = n->encoded, .spans = n->enc_spans};
+  cz_value x = cz_layer_embed(&b, n->decoder.ids, n->decoder.spans);
+  cz_encoded encoded = {.x = n->encoded, .spans = n->encoder.spans};
   x = cz_layer_stack(&b, &m->decoder, x, &t, &encoded, n->options.recompute);
   build_head(n, &b, x);
 }
@@ -142,11 +144,11 @@ static cz_status check_spans(const char *what, const int32_t *spans, int64_t seg
 
 static cz_status feed_encoder(cz_net *n, const cz_feed *f) {
   cz_graph *g = n->graph;
-  CZ_TRY(check_ids("encoder", f->enc_ids, f->enc_tokens, n->model->config.vocab_size));
-  CZ_TRY(check_spans("encoder", f->enc_spans, f->segments, f->enc_tokens));
-  CZ_TRY(cz_graph_set_extent(g, n->inputs, f->enc_tokens));
-  CZ_TRY(cz_graph_feed_int(g, n->enc_ids, f->enc_ids, f->enc_tokens));
-  return cz_graph_feed_int(g, n->enc_spans, f->enc_spans, 2 * f->segments);
+  CZ_TRY(check_ids("encoder", f->encoder.ids, f->encoder.tokens, n->model->config.vocab_size));
+  CZ_TRY(check_spans("encoder", f->encoder.spans, f->segments, f->encoder.tokens));
+  CZ_TRY(cz_graph_set_extent(g, n->encoder_tokens, f->encoder.tokens));
+  CZ_TRY(cz_graph_feed_int(g, n->encoder.ids, f->encoder.ids, f->encoder.tokens));
+  return cz_graph_feed_int(g, n->encoder.spans, f->encoder.spans, 2 * f->segments);
 }
 
 /** Checks a batch (ids inside the vocabulary, spans that cover, targets inside the
@@ -154,9 +156,9 @@ static cz_status feed_encoder(cz_net *n, const cz_feed *f) {
  * value; sizes above the capacities too. */
 cz_status cz_net_feed(cz_net *n, const cz_feed *f) {
   cz_graph *g = n->graph;
-  int64_t rows = n->options.gather ? f->rows : f->dec_tokens;
-  CZ_TRY(check_ids("decoder", f->dec_ids, f->dec_tokens, n->model->config.vocab_size));
-  CZ_TRY(check_spans("decoder", f->dec_spans, f->segments, f->dec_tokens));
+  int64_t rows = n->options.loss_rows ? f->n_loss_rows : f->decoder.tokens;
+  CZ_TRY(check_ids("decoder", f->decoder.ids, f->decoder.tokens, n->model->config.vocab_size));
+  CZ_TRY(check_spans("decoder", f->decoder.spans, f->segments, f->decoder.tokens));
   for (int64_t i = 0; i < rows; i++)
     if (f->targets[i] >= n->model->config.vocab_size)
       return CZ_FAIL(CZ_EINVAL, "target %d at row %lld is outside the vocabulary of %lld",
@@ -164,15 +166,15 @@ cz_status cz_net_feed(cz_net *n, const cz_feed *f) {
   if (!(f->denominator > 0))
     return CZ_FAIL(CZ_EINVAL, "loss denominator %g is not positive", f->denominator);
   CZ_TRY(cz_graph_set_extent(g, n->segments, f->segments));
-  CZ_TRY(cz_graph_set_extent(g, n->tokens, f->dec_tokens));
-  if (n->enc_ids != CZ_ABSENT) CZ_TRY(feed_encoder(n, f));
-  CZ_TRY(cz_graph_feed_int(g, n->dec_ids, f->dec_ids, f->dec_tokens));
-  CZ_TRY(cz_graph_feed_int(g, n->dec_spans, f->dec_spans, 2 * f->segments));
+  CZ_TRY(cz_graph_set_extent(g, n->decoder_tokens, f->decoder.tokens));
+  if (n->encoder.ids != CZ_ABSENT) CZ_TRY(feed_encoder(n, f));
+  CZ_TRY(cz_graph_feed_int(g, n->decoder.ids, f->decoder.ids, f->decoder.tokens));
+  CZ_TRY(cz_graph_feed_int(g, n->decoder.spans, f->decoder.spans, 2 * f->segments));
   if (n->prefix != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, n->prefix, f->prefix, f->segments));
-  if (n->options.gather) {
-    CZ_TRY(cz_graph_set_extent(g, n->rows, rows));
-    CZ_TRY(check_ids("gathered rows", f->gather, rows, f->dec_tokens));
-    CZ_TRY(cz_graph_feed_int(g, n->gather, f->gather, rows));
+  if (n->options.loss_rows) {
+    CZ_TRY(cz_graph_set_extent(g, n->n_loss_rows, rows));
+    CZ_TRY(check_ids("loss rows", f->loss_rows, rows, f->decoder.tokens));
+    CZ_TRY(cz_graph_feed_int(g, n->loss_rows, f->loss_rows, rows));
   }
   CZ_TRY(cz_graph_feed_int(g, n->targets, f->targets, rows));
   return cz_graph_feed_real(g, n->denominator, &f->denominator, 1);

@@ -7,12 +7,12 @@
 #include "nn/model.h"
 
 typedef struct cz_net_options {
-  int64_t max_segments, max_inputs,
-      max_targets; /* capacities: segments, encoder tokens, decoder tokens of one run */
-  bool train;      /* differentiate */
-  bool logits;     /* keep the logits [decoder tokens or gathered rows, V] */
-  bool gather;     /* the loss reads only the rows that the feed lists */
-  bool recompute;  /* keep only the blocks' borders for backward */
+  int64_t capacity_segments, capacity_encoder, capacity_decoder; /* of one run: segments,
+                                                                    tokens of either stack */
+  bool train;                                                    /* differentiate */
+  bool logits;    /* keep the logits [n_loss_rows, V] */
+  bool loss_rows; /* the head computes only the decoder positions that the feed lists */
+  bool recompute; /* keep only the blocks' borders for backward */
   bool no_reuse, no_fusion;
   double dropout;         /* replaces the model's when >= 0 */
   bool dropout_per_token; /* false: one mask along each segment, as the published runs drew it
@@ -20,25 +20,36 @@ typedef struct cz_net_options {
   double z_loss, label_smoothing;
 } cz_net_options;
 
-/* One batch as the graph wants it: flat tokens, segment spans, no padding. Single stacks
- * leave the encoder fields empty. */
+/* What one stack reads. */
+typedef struct cz_stack_input {
+  const int32_t *ids;   /* [tokens] */
+  const int32_t *spans; /* [segments, 2] begin and end of each segment */
+  int64_t tokens;
+} cz_stack_input;
+
+/* One batch as the graph wants it: flat tokens, segment spans, no padding; borrowed. The
+ * words are those of cz_shard (data/batch.h). */
 typedef struct cz_feed {
-  int64_t segments, enc_tokens, dec_tokens, rows;
-  const int32_t *enc_ids, *enc_spans; /* [enc_tokens], [segments, 2] begin and end */
-  const int32_t *dec_ids, *dec_spans; /* decoder inputs: already shifted */
-  const int32_t *prefix;              /* [segments], prefix LM only */
-  const int32_t *gather;  /* [rows] decoder rows that the loss reads, with options.gather */
-  const int32_t *targets; /* [rows]; negative: not counted. Without gather rows = dec_tokens */
-  double denominator;     /* the loss is the sum over counted rows divided by this */
+  int64_t segments;
+  cz_stack_input encoder;   /* empty for a single stack */
+  cz_stack_input decoder;   /* ids already shifted by one */
+  const int32_t *prefix;    /* [segments], prefix LM only */
+  const int32_t *loss_rows; /* [n_loss_rows] decoder positions that the loss reads, with
+                               options.loss_rows; without, it reads all of them */
+  const int32_t *targets;   /* [n_loss_rows]; negative: not counted */
+  int64_t n_loss_rows;      /* without options.loss_rows: decoder.tokens */
+  double denominator;       /* the loss is the sum over counted rows divided by this */
 } cz_feed;
 
 typedef struct cz_net {
   cz_graph *graph;
   cz_model *model; /* borrowed */
   cz_net_options options;
-  int64_t segments, inputs, tokens, rows; /* extents */
-  cz_value enc_ids, enc_spans, dec_ids, dec_spans, prefix, gather, targets,
-      denominator;                     /* inputs */
+  int64_t segments, encoder_tokens, decoder_tokens, n_loss_rows; /* extents */
+  struct {
+    cz_value ids, spans;
+  } encoder, decoder; /* inputs, as the following */
+  cz_value prefix, loss_rows, targets, denominator;
   cz_value loss, nll, logits, encoded; /* outputs; CZ_ABSENT when not made */
 } cz_net;
 

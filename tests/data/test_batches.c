@@ -53,7 +53,7 @@ static noisy random_source(cz_stream *s) {
 }
 
 /* The segment of one side: contiguous with the one before. Returns its length. */
-static int64_t next_span(const cz_side *side, int64_t segment, int64_t *at) {
+static int64_t next_span(const cz_stack_tokens *side, int64_t segment, int64_t *at) {
   assert_int_equal(side->spans[2 * segment], *at);
   int64_t n = side->spans[2 * segment + 1] - *at;
   assert_true(n >= 0);
@@ -76,10 +76,10 @@ static void check_row(const cz_shard *s, int64_t i, int64_t at, int64_t n, const
                                     : e->targets.data[k - 1 - read];
     bool counts = k >= read || plan->loss_on_inputs;
     assert_int_equal(s->decoder.ids[at + k], before);
-    assert_int_equal(s->labels[at + k], counts ? label : CZ_NOT_COUNTED);
+    assert_int_equal(s->targets[at + k], counts ? label : CZ_NOT_COUNTED);
     if (!counts) continue;
-    assert_int_equal(s->wanted[*counted], label);
-    assert_int_equal(s->positions[(*counted)++], at + k);
+    assert_int_equal(s->loss_targets[*counted], label);
+    assert_int_equal(s->loss_rows[(*counted)++], at + k);
   }
 }
 
@@ -110,7 +110,7 @@ static void check_shard(const cz_shard *s, const cz_source *source, const noisy 
   }
   assert_int_equal(s->encoder.tokens, at_encoder);
   assert_int_equal(s->decoder.tokens, at_decoder);
-  assert_int_equal(s->counted, counted);
+  assert_int_equal(s->n_loss_rows, counted);
   assert_true(inputs <= plan->input_tokens / plan->shards &&
               targets <= plan->target_tokens / plan->shards);
   free_example(&e);
@@ -126,11 +126,11 @@ static void check_batch(const cz_batch *b, const cz_source *source, const noisy 
     segments += s->segments;
     encoder += s->encoder.tokens;
     decoder += s->decoder.tokens;
-    counted += s->counted;
+    counted += s->n_loss_rows;
   }
   assert_true(segments > 0);
   assert_true(segments == b->segments && encoder == b->encoder_tokens &&
-              decoder == b->decoder_tokens && counted == b->counted);
+              decoder == b->decoder_tokens && counted == b->n_loss_rows);
   assert_int_equal(b->padded_positions,
                    plan->target_tokens +
                        (plan->layout == CZ_LAYOUT_STACK ? plan->input_tokens : 0));
@@ -272,9 +272,9 @@ static void test_layouts_by_hand(void **state) {
   assert_list(s->encoder.ids, 5, 6, 7, 1, 9, 1);
   assert_list(s->encoder.spans, 0, 4, 4, 6);
   assert_list(s->decoder.ids, 0, 3, 4, 0, 8);
-  assert_list(s->labels, 3, 4, 1, 8, 1);
+  assert_list(s->targets, 3, 4, 1, 8, 1);
   assert_list(s->decoder.spans, 0, 3, 3, 5);
-  assert_list(s->positions, 0, 1, 2, 3, 4);
+  assert_list(s->loss_rows, 0, 1, 2, 3, 4);
   assert_list(s->prefix, 0, 0);
   cz_batches_close(&batches);
   /* t5.md 2: the position that reads the inputs' EOS, number 4, is the last that sees and
@@ -282,15 +282,15 @@ static void test_layouts_by_hand(void **state) {
   s = first_batch(&batches, CZ_LAYOUT_STACK, false)->shards;
   assert_int_equal(s->encoder.tokens, 0);
   assert_list(s->decoder.ids, 0, 5, 6, 7, 1, 3, 4, 0, 9, 1, 8);
-  assert_list(s->labels, N, N, N, N, 3, 4, 1, N, N, 8, 1);
+  assert_list(s->targets, N, N, N, N, 3, 4, 1, N, N, 8, 1);
   assert_list(s->decoder.spans, 0, 7, 7, 11);
   assert_list(s->prefix, 5, 3);
-  assert_list(s->positions, 4, 5, 6, 9, 10);
-  assert_int_equal(s->counted, 5);
+  assert_list(s->loss_rows, 4, 5, 6, 9, 10);
+  assert_int_equal(s->n_loss_rows, 5);
   cz_batches_close(&batches);
   s = first_batch(&batches, CZ_LAYOUT_STACK, true)->shards;
-  assert_list(s->labels, 5, 6, 7, 1, 3, 4, 1, 9, 1, 8, 1);
-  assert_int_equal(s->counted, 11);
+  assert_list(s->targets, 5, 6, 7, 1, 3, 4, 1, 9, 1, 8, 1);
+  assert_int_equal(s->n_loss_rows, 11);
   cz_batches_close(&batches);
 }
 
@@ -314,7 +314,7 @@ static void test_long(void **state) {
   OK(cz_batches_next(batches, &b));
   assert_int_equal(b->cut, 1);
   assert_list(b->shards[0].encoder.ids, 5, 6, 1);
-  assert_list(b->shards[0].labels, 3, 1);
+  assert_list(b->shards[0].targets, 3, 1);
   assert_list(b->shards[1].encoder.ids, 9, 1);
   cz_batches_close(&batches);
 }

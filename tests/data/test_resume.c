@@ -17,8 +17,8 @@ static uint64_t hash_batch(const cz_batch *b) {
     h = cz_hash64(s->encoder.spans, (size_t)s->segments * 8, h);
     h = cz_hash64(s->decoder.ids, (size_t)s->decoder.tokens * 4, h);
     h = cz_hash64(s->decoder.spans, (size_t)s->segments * 8, h);
-    h = cz_hash64(s->labels, (size_t)s->decoder.tokens * 4, h);
-    h = cz_hash64(s->positions, (size_t)s->counted * 4, h);
+    h = cz_hash64(s->targets, (size_t)s->decoder.tokens * 4, h);
+    h = cz_hash64(s->loss_rows, (size_t)s->n_loss_rows * 4, h);
     h = cz_hash64(s->prefix, (size_t)s->segments * 4, h);
   }
   return h;

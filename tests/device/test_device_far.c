@@ -74,19 +74,19 @@ static int64_t differentiate(outcome *o, cz_device *device, bool profile) {
   cz_net *net;
   int32_t ids[TOKENS];
   const int32_t spans[] = {0, 10, 10, 11, 11, TOKENS};
-  const cz_net_options options = {.max_segments = 4,
-                                  .max_inputs = 2 * TOKENS,
-                                  .max_targets = 2 * TOKENS,
+  const cz_net_options options = {.capacity_segments = 4,
+                                  .capacity_encoder = 2 * TOKENS,
+                                  .capacity_decoder = 2 * TOKENS,
                                   .train = true,
                                   .dropout = 0.2};
   const cz_feed feed = {.segments = 3,
-                        .enc_tokens = TOKENS,
-                        .dec_tokens = TOKENS,
-                        .rows = TOKENS,
-                        .enc_ids = ids,
-                        .enc_spans = spans,
-                        .dec_ids = ids,
-                        .dec_spans = spans,
+                        .encoder.tokens = TOKENS,
+                        .decoder.tokens = TOKENS,
+                        .n_loss_rows = TOKENS,
+                        .encoder.ids = ids,
+                        .encoder.spans = spans,
+                        .decoder.ids = ids,
+                        .decoder.spans = spans,
                         .targets = ids,
                         .denominator = TOKENS};
   const cz_graph_run_options run = {

@@ -27,30 +27,30 @@ static int64_t random_spans(int32_t *spans, cz_rand *r, int64_t segments) {
 
 /** Fills B with SEGMENTS random segments that fit M; some targets do not count. With
  * GATHER the loss reads about half of the rows. */
-void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, bool gather) {
+void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, bool loss_rows) {
   bool pair = m->config.family->architecture == CZ_ENCODER_DECODER;
   memset(b, 0, sizeof *b);
   cz_feed *f = &b->feed;
   int32_t V = (int32_t)m->config.vocab_size;
   *f = (cz_feed){.segments = segments,
-                 .enc_ids = b->enc,
-                 .enc_spans = b->enc_spans,
-                 .dec_ids = b->dec,
-                 .dec_spans = b->dec_spans,
+                 .encoder.ids = b->enc,
+                 .encoder.spans = b->enc_spans,
+                 .decoder.ids = b->dec,
+                 .decoder.spans = b->dec_spans,
                  .prefix = b->prefix,
                  .targets = b->targets};
-  f->enc_tokens = pair ? random_spans(b->enc_spans, r, segments) : 0;
-  f->dec_tokens = random_spans(b->dec_spans, r, segments);
-  for (int64_t i = 0; i < f->enc_tokens; i++) b->enc[i] = (int32_t)cz_rand_int(r, 0, V - 1);
-  for (int64_t i = 0; i < f->dec_tokens; i++) b->dec[i] = (int32_t)cz_rand_int(r, 0, V - 1);
+  f->encoder.tokens = pair ? random_spans(b->enc_spans, r, segments) : 0;
+  f->decoder.tokens = random_spans(b->dec_spans, r, segments);
+  for (int64_t i = 0; i < f->encoder.tokens; i++) b->enc[i] = (int32_t)cz_rand_int(r, 0, V - 1);
+  for (int64_t i = 0; i < f->decoder.tokens; i++) b->dec[i] = (int32_t)cz_rand_int(r, 0, V - 1);
   for (int64_t i = 0; i < segments; i++)
     b->prefix[i] = (int32_t)cz_rand_int(r, 0, b->dec_spans[2 * i + 1] - b->dec_spans[2 * i]);
-  f->rows = 0;
-  for (int32_t i = 0; i < f->dec_tokens; i++)
-    if (!gather || cz_rand_int(r, 0, 1)) b->gather[f->rows++] = i;
-  if (gather) f->gather = b->gather;
+  f->n_loss_rows = 0;
+  for (int32_t i = 0; i < f->decoder.tokens; i++)
+    if (!loss_rows || cz_rand_int(r, 0, 1)) b->loss_rows[f->n_loss_rows++] = i;
+  if (loss_rows) f->loss_rows = b->loss_rows;
   int64_t counted = 0;
-  for (int64_t i = 0; i < f->rows; i++) {
+  for (int64_t i = 0; i < f->n_loss_rows; i++) {
     b->targets[i] = cz_rand_int(r, 0, 4) ? (int32_t)cz_rand_int(r, 0, V - 1) : -100;
     counted += b->targets[i] >= 0;
   }
@@ -59,9 +59,9 @@ void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, boo
 
 /** Options of a training net that fits every random batch. */
 cz_net_options net_options(double dropout) {
-  return (cz_net_options){.max_segments = MOST_SEGMENTS,
-                          .max_inputs = MOST_TOKENS,
-                          .max_targets = MOST_TOKENS,
+  return (cz_net_options){.capacity_segments = MOST_SEGMENTS,
+                          .capacity_encoder = MOST_TOKENS,
+                          .capacity_decoder = MOST_TOKENS,
                           .train = true,
                           .dropout = dropout};
 }

@@ -18,7 +18,7 @@ enum { MOST_TOKENS = 64, MOST_SEGMENTS = 8 };
 typedef struct batch {
   int32_t enc[MOST_TOKENS], enc_spans[2 * MOST_SEGMENTS], dec[MOST_TOKENS],
       dec_spans[2 * MOST_SEGMENTS];
-  int32_t prefix[MOST_SEGMENTS], targets[MOST_TOKENS], gather[MOST_TOKENS];
+  int32_t prefix[MOST_SEGMENTS], targets[MOST_TOKENS], loss_rows[MOST_TOKENS];
   cz_feed feed;
 } batch;
 
@@ -31,7 +31,7 @@ typedef struct outcome {
 } outcome;
 
 cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed);
-void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, bool gather);
+void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, bool loss_rows);
 cz_net_options net_options(double dropout);
 void outcome_of_params(outcome *o, cz_params *p);
 void outcome_of_net(outcome *o, const char *device, const char *model,

@@ -297,7 +297,7 @@ static void wrong_batches(void **state) {
   random_batch(&b, &r, m, 3, false);
   OK(cz_net_feed(net, &b.feed));
   int32_t kept = b.enc[0];
-  if (b.feed.enc_tokens) {
+  if (b.feed.encoder.tokens) {
     b.enc[0] = 37;
     refuse(cz_net_feed(net, &b.feed), CZ_EINVAL,
            "encoder: token id 37 at position 0 is outside the vocabulary of 37");

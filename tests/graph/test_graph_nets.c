@@ -11,7 +11,7 @@ enum { FAMILIES = sizeof families / sizeof *families };
 
 typedef struct setting {
   const char *device, *model;
-  bool per_token, gather;
+  bool per_token, loss_rows;
   double dropout;
 } setting;
 
@@ -20,7 +20,7 @@ static void against(const setting *s, const outcome *base, const batch *b, cz_ne
   char text[192];
   outcome got;
   snprintf(text, sizeof text, "%s on %s, dropout %g per %s%s: %s", s->model, device, s->dropout,
-           s->per_token ? "token" : "segment", s->gather ? ", gathered" : "", what);
+           s->per_token ? "token" : "segment", s->loss_rows ? ", gathered" : "", what);
   outcome_of_net(&got, device, s->model, &o, b, test_seed());
   same_bits(text, &got, base);
   outcome_free(&got);
@@ -33,11 +33,11 @@ static void check_setting(const setting *s, cz_rand *r) {
   outcome base;
   OK(cz_device_open(&device, s->device));
   cz_model *m = tiny_model(s->model, device, 1);
-  random_batch(&b, r, m, cz_rand_int(r, 1, MOST_SEGMENTS), s->gather);
+  random_batch(&b, r, m, cz_rand_int(r, 1, MOST_SEGMENTS), s->loss_rows);
   cz_model_destroy(&m);
   cz_device_close(&device);
   cz_net_options plain = net_options(s->dropout), o;
-  plain.dropout_per_token = s->per_token, plain.gather = s->gather, plain.z_loss = 1e-2,
+  plain.dropout_per_token = s->per_token, plain.loss_rows = s->loss_rows, plain.z_loss = 1e-2,
   plain.label_smoothing = 0.1;
   outcome_of_net(&base, s->device, s->model, &plain, &b, test_seed());
   assert_true(isfinite(base.loss) && base.loss >= 0);
@@ -67,7 +67,7 @@ static void variants(const char *device) {
       setting s = {.device = device,
                    .model = families[f],
                    .per_token = k & 1,
-                   .gather = k & 2,
+                   .loss_rows = k & 2,
                    .dropout = k & 4 ? 0.3 : 0};
       check_setting(&s, &r);
     }
@@ -116,7 +116,7 @@ static void scoring(void **state) {
         cz_model *m = tiny_model(families[f], device, test_seed());
         random_batch(&b, &r, m, 5, f & 1);
         cz_net_options o = net_options(0.2);
-        o.gather = f & 1, o.no_fusion = no_fusion;
+        o.loss_rows = f & 1, o.no_fusion = no_fusion;
         OK(cz_net_create(&train, m, &o));
         o.train = false;
         OK(cz_net_create(&score, m, &o));
@@ -150,15 +150,15 @@ static void empty_batches(void **state) {
         batch b;
         memset(&b, 0, sizeof b);
         cz_net_options options = net_options(0.2);
-        options.recompute = k & 1, options.gather = k & 2;
+        options.recompute = k & 1, options.loss_rows = k & 2;
         b.feed = (cz_feed){.segments = k & 4 ? 2 : 0,
-                           .enc_ids = b.enc,
-                           .enc_spans = b.enc_spans,
-                           .dec_ids = b.dec,
-                           .dec_spans = b.dec_spans,
+                           .encoder.ids = b.enc,
+                           .encoder.spans = b.enc_spans,
+                           .decoder.ids = b.dec,
+                           .decoder.spans = b.dec_spans,
                            .prefix = b.prefix,
                            .targets = b.targets,
-                           .gather = b.gather,
+                           .loss_rows = b.loss_rows,
                            .denominator = 1};
         OK(cz_device_open(&device, devices[d]));
         cz_model *m = tiny_model(families[f], device, test_seed());
@@ -193,9 +193,9 @@ static void recompute_saves(void **state) {
   OK(cz_model_create(&m, &c, device));
   for (int recompute = 0; recompute < 2; recompute++) {
     cz_net *net;
-    cz_net_options o = {.max_segments = 8,
-                        .max_inputs = 512,
-                        .max_targets = 512,
+    cz_net_options o = {.capacity_segments = 8,
+                        .capacity_encoder = 512,
+                        .capacity_decoder = 512,
                         .train = true,
                         .recompute = recompute,
                         .dropout = 0.1};

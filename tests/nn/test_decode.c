@@ -27,21 +27,23 @@ static cz_model *tiny(const char *name, cz_device *device) {
 static void whole(cz_model *m, double *out, const int32_t *src, const int32_t *ids,
                   int32_t prefix) {
   cz_net *net;
-  cz_net_options o = {
-      .max_segments = 2, .max_inputs = 2 * SOURCE, .max_targets = 2 * LENGTH, .logits = true};
+  cz_net_options o = {.capacity_segments = 2,
+                      .capacity_encoder = 2 * SOURCE,
+                      .capacity_decoder = 2 * LENGTH,
+                      .logits = true};
   int32_t src_spans[] = {0, SOURCE, SOURCE, 2 * SOURCE}, spans[] = {0, LENGTH, LENGTH, 2 * LENGTH},
           prefixes[] = {prefix, prefix}, none[2 * LENGTH];
   for (int i = 0; i < 2 * LENGTH; i++) none[i] = -100;
   cz_feed f = {.segments = 2,
-               .enc_tokens = 2 * SOURCE,
-               .dec_tokens = 2 * LENGTH,
-               .enc_ids = src,
-               .enc_spans = src_spans,
-               .dec_ids = ids,
-               .dec_spans = spans,
+               .encoder.tokens = 2 * SOURCE,
+               .decoder.tokens = 2 * LENGTH,
+               .encoder.ids = src,
+               .encoder.spans = src_spans,
+               .decoder.ids = ids,
+               .decoder.spans = spans,
                .prefix = prefixes,
                .targets = none,
-               .rows = 2 * LENGTH,
+               .n_loss_rows = 2 * LENGTH,
                .denominator = 1};
   cz_graph_run_options run = {0};
   OK(cz_net_create(&net, m, &o));
@@ -74,10 +76,11 @@ static void decode(const char *name, const char *device_name) {
 
   cz_decoder *d;
   cz_decoder_options o = {
-      .max_segments = 2, .max_inputs = 2 * SOURCE, .max_beams = 3, .max_length = LENGTH};
+      .capacity_segments = 2, .capacity_encoder = 2 * SOURCE, .max_beams = 3, .max_length = LENGTH};
   int32_t src_spans[] = {0, SOURCE, SOURCE, 2 * SOURCE}, segment[] = {0, 1, 0},
           prefix[] = {prompt, prompt, prompt};
-  cz_feed f = {.segments = 2, .enc_tokens = 2 * SOURCE, .enc_ids = src, .enc_spans = src_spans};
+  cz_feed f = {
+      .segments = 2, .encoder.tokens = 2 * SOURCE, .encoder.ids = src, .encoder.spans = src_spans};
   float *logits = calloc(3 * V, sizeof *logits);
   OK(cz_decoder_create(&d, m, &o));
   for (int again = 0; again < 2; again++) {

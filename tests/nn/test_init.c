@@ -151,16 +151,18 @@ static double loss_of(cz_model *m) {
   for (int i = 0; i < TOKENS; i++) ids[2][i] = i % LENGTH ? ids[1][i - 1] : 0;
   for (int b = 0; b < SEGMENTS; b++)
     spans[2 * b] = b * LENGTH, spans[2 * b + 1] = (b + 1) * LENGTH, prefix[b] = 1;
-  cz_net_options o = {
-      .max_segments = SEGMENTS, .max_inputs = TOKENS, .max_targets = TOKENS, .dropout = 0};
+  cz_net_options o = {.capacity_segments = SEGMENTS,
+                      .capacity_encoder = TOKENS,
+                      .capacity_decoder = TOKENS,
+                      .dropout = 0};
   cz_feed f = {.segments = SEGMENTS,
-               .enc_tokens = pair ? TOKENS : 0,
-               .dec_tokens = TOKENS,
-               .rows = TOKENS,
-               .enc_ids = ids[0],
-               .enc_spans = spans,
-               .dec_ids = ids[2],
-               .dec_spans = spans,
+               .encoder.tokens = pair ? TOKENS : 0,
+               .decoder.tokens = TOKENS,
+               .n_loss_rows = TOKENS,
+               .encoder.ids = ids[0],
+               .encoder.spans = spans,
+               .decoder.ids = ids[2],
+               .decoder.spans = spans,
                .prefix = prefix,
                .targets = ids[1],
                .denominator = TOKENS};

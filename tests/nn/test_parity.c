@@ -51,13 +51,13 @@ static void load_batch(batch *b, const char *folder) {
   }
   fclose(f);
   b->feed = (cz_feed){.segments = n,
-                      .enc_tokens = e,
-                      .dec_tokens = d,
-                      .rows = d,
-                      .enc_ids = b->enc,
-                      .enc_spans = b->enc_spans,
-                      .dec_ids = b->dec,
-                      .dec_spans = b->dec_spans,
+                      .encoder.tokens = e,
+                      .decoder.tokens = d,
+                      .n_loss_rows = d,
+                      .encoder.ids = b->enc,
+                      .encoder.spans = b->enc_spans,
+                      .decoder.ids = b->dec,
+                      .decoder.spans = b->dec_spans,
                       .targets = b->targets,
                       .denominator = (double)counted};
 }
@@ -83,8 +83,8 @@ static void compare(const char *what, const double *got, const double *want, int
 
 static void check_logits(cz_net *net, const batch *b, cz_safetensors *s, double tolerance) {
   int64_t V = net->model->config.vocab_size, n;
-  double *all = calloc((size_t)(b->feed.dec_tokens * V), sizeof *all);
-  OK(cz_graph_read(net->graph, all, net->logits, b->feed.dec_tokens * V));
+  double *all = calloc((size_t)(b->feed.decoder.tokens * V), sizeof *all);
+  OK(cz_graph_read(net->graph, all, net->logits, b->feed.decoder.tokens * V));
   for (int64_t k = 0; k < b->feed.segments; k++) {
     char name[32];
     snprintf(name, sizeof name, "logits.%lld", (long long)k);
@@ -131,7 +131,7 @@ static void check(const char *family, const char *device_name, double tolerance,
   OK(cz_hf_open(&m, original, device));
   OK(cz_safetensors_open(&s, path));
   load_batch(&b, original);
-  options.max_segments = SEGMENTS, options.max_inputs = options.max_targets = 100,
+  options.capacity_segments = SEGMENTS, options.capacity_encoder = options.capacity_decoder = 100,
   options.train = true, options.logits = true;
   OK(cz_net_create(&net, m, &options));
   for (int again = 0; again < 2; again++) { /* the second run finds used memory */

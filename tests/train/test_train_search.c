@@ -84,16 +84,18 @@ static void make_table(table *t, cz_model *m, const cz_ids *input) {
     spans[2 * b] = b * (int32_t)rows, spans[2 * b + 1] = (b + 1) * (int32_t)rows;
     prefixes[b] = (int32_t)n + 1;
   }
-  cz_net_options o = {
-      .max_segments = B, .max_inputs = B * n, .max_targets = B * rows, .logits = true};
+  cz_net_options o = {.capacity_segments = B,
+                      .capacity_encoder = B * n,
+                      .capacity_decoder = B * rows,
+                      .logits = true};
   cz_feed f = {.segments = B,
-               .enc_tokens = pair ? B * n : 0,
-               .dec_tokens = B * rows,
-               .rows = B * rows,
-               .enc_ids = enc,
-               .enc_spans = enc_spans,
-               .dec_ids = dec,
-               .dec_spans = spans,
+               .encoder.tokens = pair ? B * n : 0,
+               .decoder.tokens = B * rows,
+               .n_loss_rows = B * rows,
+               .encoder.ids = enc,
+               .encoder.spans = enc_spans,
+               .decoder.ids = dec,
+               .decoder.spans = spans,
                .prefix = prefixes,
                .targets = targets,
                .denominator = 1};

@@ -149,9 +149,9 @@ static void open_bench(bench *b, const recipe *r) {
   b->twin = make_model(b->device, r->model);
   make_pairs(b);
   fill_job(b);
-  cz_net_options o = {.max_segments = BUDGET,
-                      .max_inputs = BUDGET,
-                      .max_targets = 2 * BUDGET,
+  cz_net_options o = {.capacity_segments = BUDGET,
+                      .capacity_encoder = BUDGET,
+                      .capacity_decoder = 2 * BUDGET,
                       .train = true,
                       .dropout = DROPOUT,
                       .dropout_per_token = r->mask == CZ_DROPOUT_TOKEN,
@@ -184,7 +184,7 @@ static double denominator(bench *b, const cz_batch *batch) {
   double counted = 0;
   for (int64_t s = 0; s < SHARDS; s++)
     for (int64_t i = 0; i < batch->shards[s].decoder.tokens; i++)
-      counted += batch->shards[s].labels[i] >= 0;
+      counted += batch->shards[s].targets[i] >= 0;
   double padded = is_pair(b) ? BUDGET : 2 * BUDGET; /* a stack's row holds inputs and targets */
   assert_true(counted > 0 && counted <= padded && counted != DENOMINATOR);
   b->full += counted == padded;
@@ -204,15 +204,15 @@ static void differentiate(bench *b, const cz_batch *batch, uint32_t step) {
     const cz_shard *d = &batch->shards[s];
     double loss;
     cz_feed f = {.segments = d->segments,
-                 .enc_tokens = d->encoder.tokens,
-                 .dec_tokens = d->decoder.tokens,
-                 .rows = d->decoder.tokens,
-                 .enc_ids = d->encoder.ids,
-                 .enc_spans = d->encoder.spans,
-                 .dec_ids = d->decoder.ids,
-                 .dec_spans = d->decoder.spans,
+                 .encoder.tokens = d->encoder.tokens,
+                 .decoder.tokens = d->decoder.tokens,
+                 .n_loss_rows = d->decoder.tokens,
+                 .encoder.ids = d->encoder.ids,
+                 .encoder.spans = d->encoder.spans,
+                 .decoder.ids = d->decoder.ids,
+                 .decoder.spans = d->decoder.spans,
                  .prefix = d->prefix,
-                 .targets = d->labels,
+                 .targets = d->targets,
                  .denominator = 1};
     cz_graph_run_options run = {
         .key = {.seed = b->job.seed ^ cz_hash_text("step"), .step = step, .shard = s},

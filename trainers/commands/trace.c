@@ -53,45 +53,41 @@ static cz_status append_ids(cz_ids *out, const json_t *list, const char *key, co
   return CZ_OK;
 }
 
-static cz_status close_span(cz_ids *spans, size_t from, size_t to) {
-  CZ_TRY(cz_ids_add(spans, (int32_t)from));
-  return cz_ids_add(spans, (int32_t)to);
-}
-
 /* Encoder-decoder: the decoder reads the start id, then its own targets; a position that
  * is not counted is read as padding, as Hugging Face has it. */
 static cz_status add_pair(cz_flat_batch *b, const cz_model_config *c, const json_t *line,
                           const char *path, int number) {
   const json_t *inputs, *targets;
-  size_t enc = b->enc.len, dec = b->dec.len;
+  size_t enc = b->encoder.ids.len, dec = b->decoder.ids.len;
   CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
   CZ_TRY(get_list(line, "target_ids", path, number, &targets));
-  CZ_TRY(append_ids(&b->enc, inputs, "input_ids", path, number, 0, c->vocab_size));
+  CZ_TRY(append_ids(&b->encoder.ids, inputs, "input_ids", path, number, 0, c->vocab_size));
   CZ_TRY(append_ids(&b->targets, targets, "target_ids", path, number, INT32_MIN, c->vocab_size));
-  CZ_TRY(cz_ids_add(&b->dec, (int32_t)c->start_id));
+  CZ_TRY(cz_ids_add(&b->decoder.ids, (int32_t)c->start_id));
   for (size_t i = dec; i + 1 < b->targets.len; i++)
-    CZ_TRY(cz_ids_add(&b->dec, b->targets.data[i] < 0 ? (int32_t)c->pad_id : b->targets.data[i]));
-  CZ_TRY(close_span(&b->enc_spans, enc, b->enc.len));
-  return close_span(&b->dec_spans, dec, b->dec.len);
+    CZ_TRY(cz_ids_add(&b->decoder.ids,
+                      b->targets.data[i] < 0 ? (int32_t)c->pad_id : b->targets.data[i]));
+  CZ_TRY(cz_token_lists_close(&b->encoder, enc));
+  return cz_token_lists_close(&b->decoder, dec);
 }
 
 /* A single stack reads its inputs and predicts the next label. */
 static cz_status add_stack(cz_flat_batch *b, const cz_model_config *c, const json_t *line,
                            const char *path, int number) {
   const json_t *inputs, *labels, *prefix = json_object_get(line, "prefix");
-  size_t dec = b->dec.len;
+  size_t dec = b->decoder.ids.len;
   CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
   CZ_TRY(get_list(line, "labels", path, number, &labels));
   if (json_array_size(inputs) != json_array_size(labels))
     return CZ_FAIL(CZ_EINVAL, "%s:%d: %zu input_ids but %zu labels", path, number,
                    json_array_size(inputs), json_array_size(labels));
-  CZ_TRY(append_ids(&b->dec, inputs, "input_ids", path, number, 0, c->vocab_size));
+  CZ_TRY(append_ids(&b->decoder.ids, inputs, "input_ids", path, number, 0, c->vocab_size));
   CZ_TRY(append_ids(&b->targets, labels, "labels", path, number, INT32_MIN, c->vocab_size));
   memmove(b->targets.data + dec, b->targets.data + dec + 1,
           (b->targets.len - dec - 1) * sizeof *b->targets.data);
   b->targets.data[b->targets.len - 1] = -100;
   CZ_TRY(cz_ids_add(&b->prefix, json_is_integer(prefix) ? (int32_t)json_integer_value(prefix) : 0));
-  return close_span(&b->dec_spans, dec, b->dec.len);
+  return cz_token_lists_close(&b->decoder, dec);
 }
 
 static int64_t counted(const cz_flat_batch *b) {
@@ -150,11 +146,12 @@ static cz_status put_outputs(cz_h5_file *file, cz_net *net, const cz_flat_batch 
   double loss, *logits;
   CZ_TRY(cz_graph_read(net->graph, &loss, net->loss, 1));
   CZ_TRY(put(file, "loss", &loss, 1, &one));
-  CZ_TRY(cz_alloc(&logits, b->dec.len * (size_t)V, sizeof *logits));
-  cz_status st = cz_graph_read(net->graph, logits, net->logits, (int64_t)b->dec.len * V);
+  CZ_TRY(cz_alloc(&logits, b->decoder.ids.len * (size_t)V, sizeof *logits));
+  cz_status st = cz_graph_read(net->graph, logits, net->logits, (int64_t)b->decoder.ids.len * V);
   for (int64_t k = 0; st == CZ_OK && k < b->segments; k++) {
     char name[32];
-    int64_t from = b->dec_spans.data[2 * k], dims[2] = {b->dec_spans.data[2 * k + 1] - from, V};
+    int64_t from = b->decoder.spans.data[2 * k],
+            dims[2] = {b->decoder.spans.data[2 * k + 1] - from, V};
     snprintf(name, sizeof name, "logits/%lld", (long long)k);
     st = put(file, name, logits + from * V, 2, dims);
   }
@@ -190,7 +187,8 @@ static cz_status write_file(const char *path, cz_net *net, const cz_flat_batch *
 static cz_status run_batch(cz_net **net, cz_model *m, const cz_flat_batch *b, bool grads) {
   cz_net_options o = {.train = grads, .logits = true};
   cz_feed f;
-  cz_flat_batch_fit(&o, &f, b, (double)counted(b));
+  cz_flat_batch_capacities(&o, b);
+  cz_feed_flat_batch(&f, b, (double)counted(b));
   cz_graph_run_options run = {0};
   CZ_TRY(cz_net_create(net, m, &o));
   CZ_TRY(cz_net_feed(*net, &f));

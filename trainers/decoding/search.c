@@ -176,8 +176,10 @@ static cz_status begin(search *s) {
     s->segments[i] = (int32_t)i;
     s->prefixes[i] = (int32_t)in->len + 1;
   }
-  cz_feed f = {
-      .segments = s->n_items, .enc_tokens = s->pair ? at : 0, .enc_ids = enc, .enc_spans = spans};
+  cz_feed f = {.segments = s->n_items,
+               .encoder.tokens = s->pair ? at : 0,
+               .encoder.ids = enc,
+               .encoder.spans = spans};
   CZ_TRY(cz_decoder_start(s->decoder, &f));
   return cz_decoder_step(s->decoder, s->logits, s->pair ? s->ids : enc, s->lengths, s->segments,
                          s->prefixes, s->n_items);
@@ -227,8 +229,8 @@ static cz_status prepare(search *s, int64_t most, int64_t longest, int64_t token
   int64_t W = s->o->beams, sequences = most * W, prompt = s->pair ? 0 : longest;
   size_t lists = (size_t)sequences;
   s->most_items = most;
-  cz_decoder_options d = {.max_segments = most,
-                          .max_inputs = tokens + 1,
+  cz_decoder_options d = {.capacity_segments = most,
+                          .capacity_encoder = tokens + 1,
                           .max_beams = sequences,
                           .max_length = prompt + s->o->max_length + 1};
   CZ_TRY(cz_decoder_create(&s->decoder, s->model, &d));

@@ -18,8 +18,8 @@ void cz_cost_add(cz_cost *sum, const cz_cost *one) {
 cz_status cz_cost_caps(double *inputs, double *targets, const cz_recipe *recipe) {
   cz_batch_plan b;
   CZ_TRY(cz_recipe_section(recipe, &cz_batch_section, &b));
-  *inputs = (double)(b.max_inputs ? b.max_inputs : b.input_tokens / b.shards);
-  *targets = (double)(b.max_targets ? b.max_targets : b.target_tokens / b.shards);
+  *inputs = (double)cz_batch_cap(b.max_inputs, b.input_tokens, b.shards);
+  *targets = (double)cz_batch_cap(b.max_targets, b.target_tokens, b.shards);
   return CZ_OK;
 }
 

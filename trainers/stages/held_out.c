@@ -1,4 +1,5 @@
 #include "stages/held_out.h"
+#include "training/feed.h"
 #include "base/log.h"
 #include "metrics/scores.h"
 
@@ -51,12 +52,12 @@ static cz_status add_shard(double *sum, cz_net *net, const cz_shard *s) {
   cz_feed feed;
   double *nll;
   if (s->segments == 0) return CZ_OK;
-  cz_feed_shard(&feed, s, net->options.gather, 1);
+  cz_feed_shard(&feed, s, net->options.loss_rows, 1);
   CZ_TRY(cz_net_feed(net, &feed));
   CZ_TRY(cz_graph_forward(net->graph, &run));
-  CZ_TRY(cz_alloc(&nll, (size_t)feed.rows, sizeof *nll));
-  cz_status st = cz_graph_read(net->graph, nll, net->nll, feed.rows);
-  for (int64_t i = 0; i < feed.rows && st == CZ_OK; i++)
+  CZ_TRY(cz_alloc(&nll, (size_t)feed.n_loss_rows, sizeof *nll));
+  cz_status st = cz_graph_read(net->graph, nll, net->nll, feed.n_loss_rows);
+  for (int64_t i = 0; i < feed.n_loss_rows && st == CZ_OK; i++)
     if (feed.targets[i] >= 0) *sum += nll[i];
   free(nll);
   return st;
@@ -75,7 +76,7 @@ static cz_status score(double *sum, int64_t *tokens, cz_net *net, const cz_sourc
     CZ_GO(st, cz_batches_next(batches, &b), done);
     if (!b) break;
     for (int64_t s = 0; s < b->n_shards; s++) CZ_GO(st, add_shard(sum, net, &b->shards[s]), done);
-    *tokens += b->counted;
+    *tokens += b->n_loss_rows;
   }
   st = *tokens ? CZ_OK : CZ_FAIL(CZ_EINVAL, "held_out: the corpus has no text for this objective");
 done:

@@ -17,8 +17,8 @@ static void warn_of_cuts(const cz_loop_job *job, const cz_loop_result *r) {
   cz_warn(
       "%s: %lld of %lld examples were longer than max_inputs %lld or max_targets %lld and were cut",
       job->what, (long long)r->cut, (long long)r->examples,
-      (long long)(b->max_inputs ? b->max_inputs : b->input_tokens / b->shards),
-      (long long)(b->max_targets ? b->max_targets : b->target_tokens / b->shards));
+      (long long)cz_batch_cap(b->max_inputs, b->input_tokens, b->shards),
+      (long long)cz_batch_cap(b->max_targets, b->target_tokens, b->shards));
 }
 
 /** How batches for a model of CONFIG are laid out. */

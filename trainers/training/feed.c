@@ -2,33 +2,56 @@
 
 #include <stdlib.h>
 
-/** Frees the lists. */
-void cz_flat_batch_free(cz_flat_batch *b) {
-  free(b->enc.data);
-  free(b->enc_spans.data);
-  free(b->dec.data);
-  free(b->dec_spans.data);
-  free(b->targets.data);
-  free(b->prefix.data);
+/** Points FEED at SHARD, which must outlive it. With LOSS_ROWS the loss reads only the
+ * positions that count, otherwise all, of which some are marked as not counted. The loss
+ * is the sum over counted positions divided by DENOMINATOR. */
+void cz_feed_shard(cz_feed *feed, const cz_shard *s, bool loss_rows, double denominator) {
+  *feed = (cz_feed){.segments = s->segments,
+                    .encoder = {s->encoder.ids, s->encoder.spans, s->encoder.tokens},
+                    .decoder = {s->decoder.ids, s->decoder.spans, s->decoder.tokens},
+                    .prefix = s->prefix,
+                    .loss_rows = loss_rows ? s->loss_rows : NULL,
+                    .targets = loss_rows ? s->loss_targets : s->targets,
+                    .n_loss_rows = loss_rows ? s->n_loss_rows : s->decoder.tokens,
+                    .denominator = denominator};
 }
 
-/** Sets the capacities of OPTIONS to what B takes, leaving the rest, and points FEED at
- * B's lists, which must outlive it. The loss is the sum over counted positions divided
- * by DENOMINATOR. */
-void cz_flat_batch_fit(cz_net_options *options, cz_feed *feed, const cz_flat_batch *b,
-                       double denominator) {
-  options->max_segments = b->segments;
-  options->max_inputs = b->enc.len ? (int64_t)b->enc.len : 1;
-  options->max_targets = (int64_t)b->dec.len;
+static cz_stack_input input_of(const cz_token_lists *l) {
+  return (cz_stack_input){l->ids.data, l->spans.data, (int64_t)l->ids.len};
+}
+
+/** Points FEED at B's lists, which must outlive it; the loss reads every decoder position
+ * and is divided by DENOMINATOR. */
+void cz_feed_flat_batch(cz_feed *feed, const cz_flat_batch *b, double denominator) {
   *feed = (cz_feed){.segments = b->segments,
-                    .enc_tokens = (int64_t)b->enc.len,
-                    .dec_tokens = (int64_t)b->dec.len,
-                    .rows = (int64_t)b->dec.len,
-                    .enc_ids = b->enc.data,
-                    .enc_spans = b->enc_spans.data,
-                    .dec_ids = b->dec.data,
-                    .dec_spans = b->dec_spans.data,
+                    .encoder = input_of(&b->encoder),
+                    .decoder = input_of(&b->decoder),
                     .prefix = b->prefix.data,
                     .targets = b->targets.data,
+                    .n_loss_rows = (int64_t)b->decoder.ids.len,
                     .denominator = denominator};
+}
+
+/** Ends a segment whose first token is number BEGIN of the list and whose last one was
+ * just added. */
+cz_status cz_token_lists_close(cz_token_lists *l, size_t begin) {
+  CZ_TRY(cz_ids_add(&l->spans, (int32_t)begin));
+  return cz_ids_add(&l->spans, (int32_t)l->ids.len);
+}
+
+/** Sets the capacities of OPTIONS to what B takes, leaving the rest. */
+void cz_flat_batch_capacities(cz_net_options *options, const cz_flat_batch *b) {
+  options->capacity_segments = b->segments;
+  options->capacity_encoder = b->encoder.ids.len ? (int64_t)b->encoder.ids.len : 1;
+  options->capacity_decoder = (int64_t)b->decoder.ids.len;
+}
+
+/** Frees the lists; accepts a zero-initialised batch. */
+void cz_flat_batch_free(cz_flat_batch *b) {
+  free(b->encoder.ids.data);
+  free(b->encoder.spans.data);
+  free(b->decoder.ids.data);
+  free(b->decoder.spans.data);
+  free(b->targets.data);
+  free(b->prefix.data);
 }

@@ -1,20 +1,29 @@
-/* A batch put together by hand, as flat lists without padding: for programs that run one
- * batch through a net and have no corpus to read it from. */
+/* Filling a graph's inputs: from a shard that the data reader laid out, or from lists that
+ * a program put together itself and that no corpus stands behind. */
 #ifndef CZ_TRAINING_FEED_H
 #define CZ_TRAINING_FEED_H
 
-#include "data/example.h"
+#include "data/batch.h"
 #include "nn/net.h"
 
-/* Zero-initialised is empty. Spans are pairs of begin and end; a single stack reads
+typedef struct cz_token_lists {
+  cz_ids ids, spans; /* spans: pairs of begin and end */
+} cz_token_lists;
+
+/* A batch without padding, built by hand. Zero-initialised is empty. A single stack reads
  * neither the encoder's lists nor, unless it is a prefix LM, `prefix`. */
 typedef struct cz_flat_batch {
-  cz_ids enc, enc_spans, dec, dec_spans, targets, prefix;
+  cz_token_lists encoder, decoder;
+  cz_ids targets; /* one for each decoder token */
+  cz_ids prefix;  /* one for each segment */
   int64_t segments;
 } cz_flat_batch;
 
+void cz_feed_shard(cz_feed *feed, const cz_shard *shard, bool loss_rows, double denominator);
+void cz_feed_flat_batch(cz_feed *feed, const cz_flat_batch *b, double denominator);
+
+CZ_MUST cz_status cz_token_lists_close(cz_token_lists *lists, size_t begin);
+void cz_flat_batch_capacities(cz_net_options *options, const cz_flat_batch *b);
 void cz_flat_batch_free(cz_flat_batch *b);
-void cz_flat_batch_fit(cz_net_options *options, cz_feed *feed, const cz_flat_batch *b,
-                       double denominator);
 
 #endif

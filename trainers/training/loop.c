@@ -7,6 +7,7 @@
 #include "comm/reducer.h"
 #include "metrics/events.h"
 #include "metrics/jsonl.h"
+#include "training/feed.h"
 #include "training/optimizer.h"
 
 #include <math.h>
@@ -94,25 +95,6 @@ typedef struct loop {
   bool stop;
 } loop;
 
-/** Points FEED at a shard. With GATHER the loss reads only the counted positions. */
-void cz_feed_shard(cz_feed *f, const cz_shard *s, bool gather, double denominator) {
-  *f = (cz_feed){.segments = s->segments,
-                 .enc_tokens = s->encoder.tokens,
-                 .dec_tokens = s->decoder.tokens,
-                 .enc_ids = s->encoder.ids,
-                 .enc_spans = s->encoder.spans,
-                 .dec_ids = s->decoder.ids,
-                 .dec_spans = s->decoder.spans,
-                 .prefix = s->prefix,
-                 .targets = s->labels,
-                 .rows = s->decoder.tokens,
-                 .denominator = denominator};
-  if (!gather) return;
-  f->gather = s->positions;
-  f->targets = s->wanted;
-  f->rows = s->counted;
-}
-
 static cz_status check_shards(const cz_batch_plan *b) {
   if (b->input_tokens >= b->shards && b->target_tokens >= b->shards) return CZ_OK;
   return CZ_FAIL(CZ_EUSAGE,
@@ -147,11 +129,12 @@ cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
   int64_t inputs = batch->input_tokens / batch->shards,
           targets = batch->target_tokens / batch->shards;
   CZ_TRY(check_shards(batch));
-  cz_net_options options = {.max_segments = targets,
-                            .max_inputs = inputs,
-                            .max_targets = layout == CZ_LAYOUT_STACK ? inputs + targets : targets,
+  cz_net_options options = {.capacity_segments = targets,
+                            .capacity_encoder = inputs,
+                            .capacity_decoder =
+                                layout == CZ_LAYOUT_STACK ? inputs + targets : targets,
                             .train = train_graph,
-                            .gather = layout == CZ_LAYOUT_STACK,
+                            .loss_rows = layout == CZ_LAYOUT_STACK,
                             .recompute = train->recompute,
                             .dropout = -1,
                             .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN,
@@ -162,7 +145,7 @@ cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
 
 static double denominator_of(const cz_loop_job *j, const cz_batch *b) {
   switch ((cz_normalisation)j->train.loss_normalisation) {
-  case CZ_NORMALISE_COUNTED: return b->counted > 0 ? (double)b->counted : 1;
+  case CZ_NORMALISE_COUNTED: return b->n_loss_rows > 0 ? (double)b->n_loss_rows : 1;
   case CZ_NORMALISE_PADDED: return (double)b->padded_positions;
   case CZ_NORMALISE_CONSTANT: return j->train.loss_denominator;
   }
@@ -217,7 +200,7 @@ static cz_status run_shards(loop *l, const cz_batch *batch) {
   for (int64_t s = first; s < first + count; s++) {
     bool last = s == first + count - 1;
     cz_feed feed;
-    cz_feed_shard(&feed, &batch->shards[s], l->net->options.gather, denominator_of(j, batch));
+    cz_feed_shard(&feed, &batch->shards[s], l->net->options.loss_rows, denominator_of(j, batch));
     CZ_TRY(cz_net_feed(l->net, &feed));
     cz_graph_run_options run = {.key = {.seed = j->seed ^ cz_hash_text(j->what),
                                         .step = (uint32_t)l->at.step,

@@ -60,7 +60,6 @@ CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
 void cz_loop_catch_signals(bool say);
 CZ_MUST cz_status cz_loop_go_on(const char *what);
-void cz_feed_shard(cz_feed *feed, const cz_shard *shard, bool gather, double denominator);
 CZ_MUST cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
                               const cz_train_keys *train, int dropout_mask, cz_layout layout,
                               bool train_graph);

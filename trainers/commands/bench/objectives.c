@@ -77,10 +77,10 @@ static cz_status make_batch(cz_flat_batch *b, const cz_objective *o, uint32_t fi
       ids[k] = 3 + (int32_t)cz_stream_below(&s, (uint64_t)(o->vocabulary.size - SENTINELS - 3));
     cz_piece piece = {.ids = ids, .n = n, .index = i};
     CZ_GO(st, cz_objective_apply(o, &e, &piece), done);
-    CZ_GO(st, append(&b->enc, &e.inputs, &b->enc_spans), done);
-    CZ_GO(st, append(&b->targets, &e.targets, &b->dec_spans), done);
+    CZ_GO(st, append(&b->encoder.ids, &e.inputs, &b->encoder.spans), done);
+    CZ_GO(st, append(&b->targets, &e.targets, &b->decoder.spans), done);
     for (size_t k = 0; k < e.targets.len; k++)
-      CZ_GO(st, cz_ids_add(&b->dec, k ? e.targets.data[k - 1] : start), done);
+      CZ_GO(st, cz_ids_add(&b->decoder.ids, k ? e.targets.data[k - 1] : start), done);
     b->segments++;
   }
   st = CZ_OK;
@@ -107,7 +107,8 @@ static cz_status time_step(timing *t, cz_model *m, const cz_flat_batch *b) {
   cz_feed f;
   cz_op_time times[CZ_OPS];
   cz_status st;
-  cz_flat_batch_fit(&o, &f, b, (double)b->dec.len);
+  cz_flat_batch_capacities(&o, b);
+  cz_feed_flat_batch(&f, b, (double)b->decoder.ids.len);
   CZ_GO(st, cz_net_create(&net, m, &o), done);
   CZ_GO(st, cz_optimizer_create(&optimizer, &keys, m->params), done);
   for (int i = 0; i <= REPEATS; i++) { /* the first one warms up */
@@ -170,7 +171,7 @@ static cz_status bench_one(bench *b, const cz_objective_row *row) {
   CZ_GO(st, make_batch(&x, &o, first, pieces, (int32_t)m->config.start_id), done);
   CZ_GO(st, time_step(&t, m, &x), done);
   const int64_t raw = x.segments * o.cut.piece_tokens;
-  double n = (double)x.segments, made = (double)(x.enc.len + x.dec.len);
+  double n = (double)x.segments, made = (double)(x.encoder.ids.len + x.decoder.ids.len);
   json_array_append_new(
       b->rows,
       json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "objective", row->name,

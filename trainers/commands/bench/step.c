@@ -7,6 +7,7 @@
 #include "nn/net.h"
 #include "base/args.h"
 #include "commands/bench/bench.h"
+#include "training/feed.h"
 #include "training/optimizer.h"
 
 #include <jansson.h>
@@ -28,7 +29,7 @@ typedef struct bench {
   cz_optimizer *optimizer;
   cz_optimizer_keys keys;
   cz_product_probe *probe;
-  int32_t *ids, *spans; /* host lists: encoder, decoder, targets; encoder and decoder spans */
+  cz_flat_batch batch;
   cz_feed feed;
   double seconds[MOST_STEPS], rates[MOST_STEPS], optimizer_seconds[MOST_STEPS];
 } bench;
@@ -67,35 +68,30 @@ static cz_status parse(bench *b, int argc, char **argv) {
   return CZ_OK;
 }
 
-static void fill(int32_t *ids, int64_t n, int64_t vocabulary, cz_stream *s) {
+static cz_status add_random(cz_ids *ids, int64_t n, int64_t vocabulary, cz_stream *s) {
   for (int64_t i = 0; i < n; i++)
-    ids[i] = 3 + (int32_t)cz_stream_below(s, (uint64_t)vocabulary - 3);
+    CZ_TRY(cz_ids_add(ids, 3 + (int32_t)cz_stream_below(s, (uint64_t)vocabulary - 3)));
+  return CZ_OK;
 }
 
+/* Segments of equal lengths with random tokens: what a step costs does not depend on
+ * them. */
 static cz_status make_batch(bench *b) {
-  int64_t B = b->segments, S = B * b->inputs, T = B * b->targets;
+  const int64_t V = b->model->config.vocab_size;
+  const bool pair = b->model->config.family->architecture == CZ_ENCODER_DECODER;
+  cz_flat_batch *x = &b->batch;
   cz_stream s;
   cz_stream_init(&s, 1, "bench", 0, 0);
-  CZ_TRY(cz_alloc(&b->ids, (size_t)(S + 2 * T), sizeof *b->ids));
-  CZ_TRY(cz_alloc(&b->spans, (size_t)(4 * B), sizeof *b->spans));
-  fill(b->ids, S + 2 * T, b->model->config.vocab_size, &s);
-  for (int64_t i = 0; i < B; i++) {
-    b->spans[2 * i] = (int32_t)(i * b->inputs),
-                 b->spans[2 * i + 1] = (int32_t)((i + 1) * b->inputs);
-    b->spans[2 * B + 2 * i] = (int32_t)(i * b->targets),
-                         b->spans[2 * B + 2 * i + 1] = (int32_t)((i + 1) * b->targets);
+  for (x->segments = 0; x->segments < b->segments; x->segments++) {
+    size_t encoder = x->encoder.ids.len, decoder = x->decoder.ids.len;
+    CZ_TRY(add_random(&x->decoder.ids, b->targets, V, &s));
+    CZ_TRY(cz_token_lists_close(&x->decoder, decoder));
+    CZ_TRY(add_random(&x->targets, b->targets, V, &s));
+    if (!pair) continue;
+    CZ_TRY(add_random(&x->encoder.ids, b->inputs, V, &s));
+    CZ_TRY(cz_token_lists_close(&x->encoder, encoder));
   }
-  bool pair = b->model->config.family->architecture == CZ_ENCODER_DECODER;
-  b->feed = (cz_feed){.segments = B,
-                      .enc_tokens = pair ? S : 0,
-                      .dec_tokens = T,
-                      .rows = T,
-                      .enc_ids = b->ids,
-                      .enc_spans = b->spans,
-                      .dec_ids = b->ids + S,
-                      .dec_spans = b->spans + 2 * B,
-                      .targets = b->ids + S + T,
-                      .denominator = (double)T};
+  cz_feed_flat_batch(&b->feed, x, (double)x->decoder.ids.len);
   return CZ_OK;
 }
 
@@ -109,13 +105,8 @@ static cz_status open_bench(bench *b) {
   CZ_TRY(cz_model_create(&b->model, &c, b->device));
   CZ_TRY(cz_params_init(b->model->params, 1));
   CZ_TRY(make_batch(b));
-  cz_net_options o = {.max_segments = b->segments,
-                      .max_inputs = b->segments * b->inputs,
-                      .max_targets = b->segments * b->targets,
-                      .train = true,
-                      .recompute = b->recompute,
-                      .dropout = 0,
-                      .z_loss = 1e-4};
+  cz_net_options o = {.train = true, .recompute = b->recompute, .dropout = 0, .z_loss = 1e-4};
+  cz_flat_batch_capacities(&o, &b->batch);
   CZ_TRY(cz_net_create(&b->net, b->model, &o));
   b->keys = (cz_optimizer_keys){.name = strcmp(b->optimizer_name, "adamw") ? CZ_OPTIMIZER_ADAFACTOR
                                                                            : CZ_OPTIMIZER_ADAMW,
@@ -236,7 +227,7 @@ static void print_summary(const bench *b, const summary *s) {
 }
 
 static cz_status report(bench *b, int64_t rss) {
-  summary s = {.tokens = b->feed.enc_tokens + b->feed.dec_tokens, .rss = rss};
+  summary s = {.tokens = b->feed.encoder.tokens + b->feed.decoder.tokens, .rss = rss};
   CZ_TRY(cz_cpu_model(s.cpu, sizeof s.cpu));
   s.n = shares_of(b, s.shares);
   for (int i = 0; i < s.n; i++) s.gflop += s.shares[i].gflop, s.mean += s.shares[i].seconds;
@@ -269,7 +260,6 @@ done:
   cz_net_destroy(&b.net);
   cz_model_destroy(&b.model);
   cz_device_close(&b.device);
-  free(b.ids);
-  free(b.spans);
+  cz_flat_batch_free(&b.batch);
   return st;
 }
