@@ -14,13 +14,11 @@
 
 typedef enum cz_dtype { CZ_F64, CZ_F32, CZ_BF16, CZ_F16, CZ_I32, CZ_DTYPES } cz_dtype;
 
+extern const char *const cz_dtype_names[CZ_DTYPES];
+
 static inline size_t cz_dtype_bytes(cz_dtype t) {
   return t == CZ_F64 ? 8 : t == CZ_F32 || t == CZ_I32 ? 4 : 2;
 }
-
-/* Kernel sets that a row can offer. `ref` computes in float64, `cpu` in float32; `cuda`
- * is filled by the module that is opened at run time. */
-typedef enum cz_kernel_set { CZ_SET_REF, CZ_SET_CPU, CZ_SET_CUDA, CZ_SETS } cz_kernel_set;
 
 enum { CZ_DIMS = 4, CZ_OP_IN = 8, CZ_OP_OUT = 6, CZ_ATTR_BYTES = 128 };
 
@@ -64,6 +62,13 @@ typedef struct cz_call {
 
 typedef void (*cz_kernel)(const cz_call *call);
 
+/* What computes one op in one dtype. The dtype of a call is that of its first input, which
+ * every op has and which is real (cz_call_dtype). */
+typedef struct cz_kernels {
+  cz_kernel forward, backward;                             /* null: there is none */
+  size_t (*workspace)(const cz_call *call, bool backward); /* bytes at these sizes; null: none */
+} cz_kernels;
+
 /* What backward reads, as bit masks over inputs and outputs. */
 typedef struct cz_needs {
   uint32_t in, out;
@@ -89,27 +94,28 @@ typedef struct cz_op_row {
                                    nobody reads that again; 0: never */
   int8_t may_alias_grad[CZ_OP_IN]; /* din[i] may share the storage of dout[may_alias_grad[i] - 1]
                                       when written, not added; 0: never */
-  /* Outputs that backward makes again by a forward call rather than keep them, where all
-   * that this call reads is kept anyway. Input k of that call: 0, as it was; o + 1,
-   * output o if that was made, else as it was; -1, absent. The call gives the same bits
-   * as the first; outputs that it does not make are null. */
-  uint32_t cheap;
-  int8_t again_in[CZ_OP_IN];
+  /* Outputs that backward recomputes by a second forward call instead of keeping them, if
+   * everything that this call reads is kept for another reason. recompute_in[k] says what the
+   * call gets for input k: 0, the same input; o + 1, output o if it was made, else the same
+   * input; -1, nothing. The call gives the same bits as the first one; outputs that are not
+   * wanted from it are null. */
+  uint32_t recompute;
+  int8_t recompute_in[CZ_OP_IN];
   size_t attr_bytes;
   cz_needs needs; /* what backward reads, unless needs_of says otherwise */
   void (*needs_of)(cz_needs *needs, const void *attr); /* null: needs as it stands */
   /* Checks inputs and attributes and fills out[] (ndim, dim, dtype; ndim 0 = this output
    * is not made). False: WHY holds the reason and the values. */
   bool (*shape)(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes);
-  size_t (*workspace)(cz_kernel_set set, const cz_call *call,
-                      bool backward); /* bytes at these sizes; null: none */
   /* Multiply and add counted as two, matrix products only; null: 0. Runs on the host: it
    * may read sizes, attributes and int32 inputs, for which it is given host copies of
    * those that the pass reads, and no other data. */
   double (*flops)(const cz_call *call, bool backward);
   double error_constant; /* float32 limit = error_constant x 2^-24 x (magnitude of the result + its
                             sensitivity to the rounding of inputs) */
-  cz_kernel fwd[CZ_SETS], bwd[CZ_SETS];
+  /* The host's kernels by the dtype that they compute in: float64 is `ref`, float32 is `cpu`. A
+   * device on the host offers some of them; a module brings a table of its own. */
+  cz_kernels kernels[CZ_DTYPES];
 } cz_op_row;
 
 typedef enum cz_op {
@@ -121,6 +127,8 @@ typedef enum cz_op {
 
 /* Rows, indexed by cz_op. */
 extern const cz_op_row *const cz_op_rows[CZ_OPS];
+
+static inline cz_dtype cz_call_dtype(const cz_call *call) { return call->in[0].dtype; }
 
 static inline bool cz_present(const cz_arg *a) { return a->ndim > 0; }
 

@@ -41,11 +41,9 @@ double cz_activation_slope(double x, int kind);
 void cz_activation_values_cpu(float *y, const float *x, int64_t n, int kind);
 void cz_activation_slopes_cpu(float *dx, const float *dy, const float *x, int64_t n, int kind);
 
-void cz_activation_fwd_ref(double *y, const double *x, const double *gate, int64_t n, int kind);
-void cz_activation_bwd_ref(double *dx, double *dgate, const double *dy, const double *x,
-                           const double *gate, int64_t n, int kind, const cz_grad_mode *mode);
-void cz_activation_fwd_cpu(float *y, const float *x, const float *gate, int64_t n, int kind);
-void cz_activation_bwd_cpu(float *dx, float *dgate, const float *dy, const float *x,
-                           const float *gate, int64_t n, int kind, const cz_grad_mode *mode);
+void cz_activation_fwd_ref(const cz_call *call);
+void cz_activation_bwd_ref(const cz_call *call);
+void cz_activation_fwd_cpu(const cz_call *call);
+void cz_activation_bwd_cpu(const cz_call *call);
 
 #endif

@@ -4,6 +4,24 @@
 
 enum { CHUNK = 4096, PIECE = 256 };
 
+typedef struct arrays {
+  int64_t n;
+  int kind;
+  float *y, *dx, *dgate;
+  const float *x, *gate, *dy; /* gate: null when plain */
+} arrays;
+
+static arrays unpack(const cz_call *call) {
+  return (arrays){.n = cz_numel(&call->in[CZ_ACTIVATION_X]),
+                  .kind = ((const cz_activation_attr *)call->attr)->kind,
+                  .y = call->out[0].data,
+                  .dx = call->din[CZ_ACTIVATION_X].data,
+                  .dgate = call->din[CZ_ACTIVATION_GATE].data,
+                  .x = call->in[CZ_ACTIVATION_X].data,
+                  .gate = call->in[CZ_ACTIVATION_GATE].data,
+                  .dy = call->dout[0].data};
+}
+
 /* Where sigmoid(2 u) below is still neither 0 nor 1 in float32; further out its cube
  * would overflow. */
 static inline __attribute__((always_inline)) float within(float x) {
@@ -98,27 +116,27 @@ void cz_activation_slopes_cpu(float *dx, const float *dy, const float *x, int64_
   gradients_of_kind(dx, NULL, dy, x, NULL, n, kind);
 }
 
-/** Forward in float32, see activation.h; GATE may be null, Y may be X. */
-void cz_activation_fwd_cpu(float *y, const float *x, const float *gate, int64_t n, int kind) {
-#pragma omp parallel for schedule(static) if (n > 4 * CHUNK)
-  for (int64_t i = 0; i < n; i += CHUNK)
-    values_of_kind(y + i, x + i, gate ? gate + i : NULL, n - i < CHUNK ? n - i : CHUNK, kind);
+/** Forward in float32. Contract: activation.h. */
+void cz_activation_fwd_cpu(const cz_call *call) {
+  arrays a = unpack(call);
+#pragma omp parallel for schedule(static) if (a.n > 4 * CHUNK)
+  for (int64_t i = 0; i < a.n; i += CHUNK)
+    values_of_kind(a.y + i, a.x + i, a.gate ? a.gate + i : NULL, a.n - i < CHUNK ? a.n - i : CHUNK,
+                   a.kind);
 }
 
-static void bwd_piece(float *dx, float *dgate, const float *dy, const float *x, const float *gate,
-                      int64_t n, int kind, const cz_grad_mode *mode) {
+static void bwd_piece(const arrays *a, int64_t i, const cz_grad_mode *mode) {
   float to_x[PIECE], to_gate[PIECE]; /* both before either is put: dx may be dy */
-  gradients_of_kind(to_x, to_gate, dy, x, gate, n, kind);
-  cz_grad_put(dx, to_x, n, mode[CZ_ACTIVATION_X]);
-  if (gate) cz_grad_put(dgate, to_gate, n, mode[CZ_ACTIVATION_GATE]);
+  int64_t n = a->n - i < PIECE ? a->n - i : PIECE;
+  gradients_of_kind(to_x, to_gate, a->dy + i, a->x + i, a->gate ? a->gate + i : NULL, n, a->kind);
+  if (mode[CZ_ACTIVATION_X]) cz_grad_put(a->dx + i, to_x, n, mode[CZ_ACTIVATION_X]);
+  if (a->gate && mode[CZ_ACTIVATION_GATE])
+    cz_grad_put(a->dgate + i, to_gate, n, mode[CZ_ACTIVATION_GATE]);
 }
 
-/** Backward in float32, see activation.h; GATE may be null, DX may be DY. */
-void cz_activation_bwd_cpu(float *dx, float *dgate, const float *dy, const float *x,
-                           const float *gate, int64_t n, int kind, const cz_grad_mode *mode) {
-#pragma omp parallel for schedule(static) if (n > 4 * CHUNK)
-  for (int64_t i = 0; i < n; i += PIECE) {
-    int64_t left = n - i < PIECE ? n - i : PIECE;
-    bwd_piece(dx + i, dgate + i, dy + i, x + i, gate ? gate + i : NULL, left, kind, mode);
-  }
+/** Backward in float32. Contract: activation.h. */
+void cz_activation_bwd_cpu(const cz_call *call) {
+  arrays a = unpack(call);
+#pragma omp parallel for schedule(static) if (a.n > 4 * CHUNK)
+  for (int64_t i = 0; i < a.n; i += PIECE) bwd_piece(&a, i, call->mode);
 }

@@ -20,26 +20,6 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   return true;
 }
 
-static int kind(const cz_call *c) { return ((const cz_activation_attr *)c->attr)->kind; }
-
-static void fwd_ref(const cz_call *c) {
-  cz_activation_fwd_ref(c->out[0].data, c->in[0].data, c->in[1].data, cz_numel(&c->in[0]), kind(c));
-}
-
-static void fwd_cpu(const cz_call *c) {
-  cz_activation_fwd_cpu(c->out[0].data, c->in[0].data, c->in[1].data, cz_numel(&c->in[0]), kind(c));
-}
-
-static void bwd_ref(const cz_call *c) {
-  cz_activation_bwd_ref(c->din[0].data, c->din[1].data, c->dout[0].data, c->in[0].data,
-                        c->in[1].data, cz_numel(&c->in[0]), kind(c), c->mode);
-}
-
-static void bwd_cpu(const cz_call *c) {
-  cz_activation_bwd_cpu(c->din[0].data, c->din[1].data, c->dout[0].data, c->in[0].data,
-                        c->in[1].data, cz_numel(&c->in[0]), kind(c), c->mode);
-}
-
 const cz_op_row cz_activation_row = {
     .name = "activation",
     .n_in = 2,
@@ -55,6 +35,6 @@ const cz_op_row cz_activation_row = {
     .needs = {.in = 1u << CZ_ACTIVATION_X | 1u << CZ_ACTIVATION_GATE},
     .shape = shape,
     .error_constant = 16,
-    .fwd = {[CZ_SET_REF] = fwd_ref, [CZ_SET_CPU] = fwd_cpu},
-    .bwd = {[CZ_SET_REF] = bwd_ref, [CZ_SET_CPU] = bwd_cpu},
+    .kernels = {[CZ_F64] = {cz_activation_fwd_ref, cz_activation_bwd_ref},
+                [CZ_F32] = {cz_activation_fwd_cpu, cz_activation_bwd_cpu}},
 };

@@ -38,21 +38,41 @@ double cz_activation_slope(double x, int kind) {
   __builtin_unreachable();
 }
 
-/** Forward in float64, see activation.h; GATE may be null. */
-void cz_activation_fwd_ref(double *y, const double *x, const double *gate, int64_t n, int kind) {
-  for (int64_t i = 0; i < n; i++) y[i] = cz_activation_value(x[i], kind) * (gate ? gate[i] : 1);
+typedef struct arrays {
+  int64_t n;
+  int kind;
+  double *y, *dx, *dgate;
+  const double *x, *gate, *dy; /* gate: null when plain */
+} arrays;
+
+static arrays unpack(const cz_call *call) {
+  return (arrays){.n = cz_numel(&call->in[CZ_ACTIVATION_X]),
+                  .kind = ((const cz_activation_attr *)call->attr)->kind,
+                  .y = call->out[0].data,
+                  .dx = call->din[CZ_ACTIVATION_X].data,
+                  .dgate = call->din[CZ_ACTIVATION_GATE].data,
+                  .x = call->in[CZ_ACTIVATION_X].data,
+                  .gate = call->in[CZ_ACTIVATION_GATE].data,
+                  .dy = call->dout[0].data};
 }
 
-/** Backward in float64, see activation.h; GATE may be null. */
-void cz_activation_bwd_ref(double *dx, double *dgate, const double *dy, const double *x,
-                           const double *gate, int64_t n, int kind, const cz_grad_mode *mode) {
-  for (int64_t i = 0; i < n; i++) {
-    /* y = act(x) gate */
-    double to_x = dy[i] * (gate ? gate[i] : 1) * cz_activation_slope(x[i], kind);
-    double to_gate = dy[i] * cz_activation_value(x[i], kind);
-    if (mode[CZ_ACTIVATION_X] != CZ_GRAD_SKIP)
-      dx[i] = (mode[CZ_ACTIVATION_X] == CZ_GRAD_ADD ? dx[i] : 0) + to_x;
-    if (gate && mode[CZ_ACTIVATION_GATE] != CZ_GRAD_SKIP)
-      dgate[i] = (mode[CZ_ACTIVATION_GATE] == CZ_GRAD_ADD ? dgate[i] : 0) + to_gate;
+/** Forward in float64. Contract: activation.h. */
+void cz_activation_fwd_ref(const cz_call *call) {
+  arrays a = unpack(call);
+  for (int64_t i = 0; i < a.n; i++)
+    a.y[i] = cz_activation_value(a.x[i], a.kind) * (a.gate ? a.gate[i] : 1);
+}
+
+/** Backward in float64. Contract: activation.h. */
+void cz_activation_bwd_ref(const cz_call *call) {
+  arrays a = unpack(call);
+  cz_grad_mode mode_x = call->mode[CZ_ACTIVATION_X], mode_gate = call->mode[CZ_ACTIVATION_GATE];
+  for (int64_t i = 0; i < a.n; i++) {
+    /* y = act(x) gate:  dx = dy gate act'(x),  dgate = dy act(x) */
+    double to_x = a.dy[i] * (a.gate ? a.gate[i] : 1) * cz_activation_slope(a.x[i], a.kind);
+    double to_gate = a.dy[i] * cz_activation_value(a.x[i], a.kind);
+    if (mode_x != CZ_GRAD_SKIP) a.dx[i] = (mode_x == CZ_GRAD_ADD ? a.dx[i] : 0) + to_x;
+    if (a.gate && mode_gate != CZ_GRAD_SKIP)
+      a.dgate[i] = (mode_gate == CZ_GRAD_ADD ? a.dgate[i] : 0) + to_gate;
   }
 }

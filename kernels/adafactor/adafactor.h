@@ -59,6 +59,7 @@ bool cz_adafactor_factored(int ndim, const int64_t *dim);
 
 void cz_adafactor_fwd_ref(const cz_call *call);
 void cz_adafactor_fwd_cpu(const cz_call *call);
-size_t cz_adafactor_workspace_cpu(const cz_call *call);
+size_t cz_adafactor_workspace_ref(const cz_call *call, bool backward);
+size_t cz_adafactor_workspace_cpu(const cz_call *call, bool backward);
 
 #endif

@@ -54,7 +54,7 @@ static size_t lay_out(step *s, const cz_call *call) {
 }
 
 /** Bytes of workspace: the sums of all blocks. */
-size_t cz_adafactor_workspace_cpu(const cz_call *call) {
+size_t cz_adafactor_workspace_cpu(const cz_call *call, bool backward) {
   cz_call at_null = *call;
   at_null.workspace = NULL;
   step s;

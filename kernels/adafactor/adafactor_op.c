@@ -78,11 +78,6 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   return true;
 }
 
-static size_t workspace(cz_kernel_set set, const cz_call *call, bool backward) {
-  if (set == CZ_SET_REF) return (size_t)cz_numel(&call->in[CZ_ADAFACTOR_W]) * sizeof(double);
-  return set == CZ_SET_CPU ? cz_adafactor_workspace_cpu(call) : 0;
-}
-
 const cz_op_row cz_adafactor_row = {
     .name = "adafactor",
     .n_in = 6,
@@ -96,7 +91,7 @@ const cz_op_row cz_adafactor_row = {
     .must_alias = {CZ_ADAFACTOR_W + 1, CZ_ADAFACTOR_R + 1, CZ_ADAFACTOR_C + 1, CZ_ADAFACTOR_V + 1},
     .attr_bytes = sizeof(cz_adafactor_attr),
     .shape = shape,
-    .workspace = workspace,
     .error_constant = 12, /* about ten roundings an element; all sums are in double */
-    .fwd = {[CZ_SET_REF] = cz_adafactor_fwd_ref, [CZ_SET_CPU] = cz_adafactor_fwd_cpu},
+    .kernels = {[CZ_F64] = {cz_adafactor_fwd_ref, NULL, cz_adafactor_workspace_ref},
+                [CZ_F32] = {cz_adafactor_fwd_cpu, NULL, cz_adafactor_workspace_cpu}},
 };

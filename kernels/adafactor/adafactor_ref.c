@@ -62,3 +62,8 @@ void cz_adafactor_fwd_ref(const cz_call *call) {
   double divisor = fmax(1, rms(u, n) / a->clip);
   for (int64_t i = 0; i < n; i++) w[i] -= scale * u[i] / divisor;
 }
+
+/** Bytes of workspace: U. */
+size_t cz_adafactor_workspace_ref(const cz_call *call, bool backward) {
+  return (size_t)cz_numel(&call->in[CZ_ADAFACTOR_W]) * sizeof(double);
+}

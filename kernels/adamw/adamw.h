@@ -34,5 +34,6 @@ enum { CZ_ADAMW_RATE, CZ_ADAMW_STEP, CZ_ADAMW_FACTOR, CZ_ADAMW_HYPERS }; /* in h
 
 void cz_adamw_fwd_ref(const cz_call *call);
 void cz_adamw_fwd_cpu(const cz_call *call);
+size_t cz_adamw_workspace_cpu(const cz_call *call, bool backward);
 
 #endif

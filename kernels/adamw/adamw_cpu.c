@@ -58,3 +58,8 @@ void cz_adamw_fwd_cpu(const cz_call *call) {
     update(w + at, m + at, v + at, g + at, left < CZ_SUM_CHUNK ? left : CZ_SUM_CHUNK, &s);
   }
 }
+
+/** Bytes of workspace: the sums of all chunks of w's squares. */
+size_t cz_adamw_workspace_cpu(const cz_call *call, bool backward) {
+  return (size_t)cz_sum_chunks(cz_numel(&call->in[CZ_ADAMW_W])) * sizeof(double);
+}

@@ -1,6 +1,5 @@
 #include "kernels/adamw/adamw.h"
 #include "kernels/common/shape.h"
-#include "kernels/common/sum.h"
 
 #include <math.h>
 
@@ -32,11 +31,6 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   return true;
 }
 
-static size_t workspace(cz_kernel_set set, const cz_call *call, bool backward) {
-  return set == CZ_SET_CPU ? (size_t)cz_sum_chunks(cz_numel(&call->in[CZ_ADAMW_W])) * sizeof(double)
-                           : 0;
-}
-
 const cz_op_row cz_adamw_row = {
     .name = "adamw",
     .n_in = 5,
@@ -49,7 +43,7 @@ const cz_op_row cz_adamw_row = {
     .must_alias = {CZ_ADAMW_W + 1, CZ_ADAMW_M + 1, CZ_ADAMW_V + 1},
     .attr_bytes = sizeof(cz_adamw_attr),
     .shape = shape,
-    .workspace = workspace,
     .error_constant = 12, /* about ten roundings an element */
-    .fwd = {[CZ_SET_REF] = cz_adamw_fwd_ref, [CZ_SET_CPU] = cz_adamw_fwd_cpu},
+    .kernels = {[CZ_F64] = {cz_adamw_fwd_ref},
+                [CZ_F32] = {cz_adamw_fwd_cpu, NULL, cz_adamw_workspace_cpu}},
 };

@@ -7,9 +7,9 @@
 
 enum { CZ_ADD_A, CZ_ADD_B };
 
-void cz_add_fwd_ref(double *y, const double *a, const double *b, int64_t n);
-void cz_add_bwd_ref(double *din, const double *dy, int64_t n, cz_grad_mode mode);
-void cz_add_fwd_cpu(float *y, const float *a, const float *b, int64_t n);
-void cz_add_bwd_cpu(float *din, const float *dy, int64_t n, cz_grad_mode mode);
+void cz_add_fwd_ref(const cz_call *call);
+void cz_add_bwd_ref(const cz_call *call);
+void cz_add_fwd_cpu(const cz_call *call);
+void cz_add_bwd_cpu(const cz_call *call);
 
 #endif

@@ -8,18 +8,31 @@ CZ_CLONES static void add_chunk(float *y, const float *a, const float *b, int64_
   for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
-/** y = a + b in float32; Y may be A or B. */
-void cz_add_fwd_cpu(float *y, const float *a, const float *b, int64_t n) {
+static void add_arrays(float *y, const float *a, const float *b, int64_t n) {
 #pragma omp parallel for schedule(static) if (n > 2 * CHUNK)
   for (int64_t i = 0; i < n; i += CHUNK)
     add_chunk(y + i, a + i, b + i, n - i < CHUNK ? n - i : CHUNK);
 }
 
-/** The gradient of one summand in float32; DIN may be DY when written. */
-void cz_add_bwd_cpu(float *din, const float *dy, int64_t n, cz_grad_mode mode) {
-  if (mode == CZ_GRAD_ADD) cz_add_fwd_cpu(din, din, dy, n);
-  if (mode != CZ_GRAD_WRITE || din == dy) return;
+static void copy_array(float *to, const float *from, int64_t n) {
 #pragma omp parallel for schedule(static) if (n > 2 * CHUNK)
   for (int64_t i = 0; i < n; i += CHUNK)
-    memcpy(din + i, dy + i, (size_t)(n - i < CHUNK ? n - i : CHUNK) * sizeof *din);
+    memcpy(to + i, from + i, (size_t)(n - i < CHUNK ? n - i : CHUNK) * sizeof *to);
+}
+
+/** Forward in float32. Contract: add.h. */
+void cz_add_fwd_cpu(const cz_call *call) {
+  add_arrays(call->out[0].data, call->in[CZ_ADD_A].data, call->in[CZ_ADD_B].data,
+             cz_numel(&call->out[0]));
+}
+
+/** Backward in float32. Contract: add.h. */
+void cz_add_bwd_cpu(const cz_call *call) {
+  const float *dy = call->dout[0].data;
+  for (int input = CZ_ADD_A; input <= CZ_ADD_B; input++) {
+    float *d = call->din[input].data; /* y = a + b:  da = dy,  db = dy */
+    int64_t n = cz_numel(&call->in[input]);
+    if (call->mode[input] == CZ_GRAD_ADD) add_arrays(d, d, dy, n);
+    if (call->mode[input] == CZ_GRAD_WRITE && d != dy) copy_array(d, dy, n);
+  }
 }

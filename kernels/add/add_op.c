@@ -10,24 +10,6 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   return true;
 }
 
-static void fwd_ref(const cz_call *c) {
-  cz_add_fwd_ref(c->out[0].data, c->in[CZ_ADD_A].data, c->in[CZ_ADD_B].data, cz_numel(&c->out[0]));
-}
-
-static void fwd_cpu(const cz_call *c) {
-  cz_add_fwd_cpu(c->out[0].data, c->in[CZ_ADD_A].data, c->in[CZ_ADD_B].data, cz_numel(&c->out[0]));
-}
-
-static void bwd_ref(const cz_call *c) {
-  for (int i = 0; i < 2; i++)
-    cz_add_bwd_ref(c->din[i].data, c->dout[0].data, cz_numel(&c->in[i]), c->mode[i]);
-}
-
-static void bwd_cpu(const cz_call *c) {
-  for (int i = 0; i < 2; i++)
-    cz_add_bwd_cpu(c->din[i].data, c->dout[0].data, cz_numel(&c->in[i]), c->mode[i]);
-}
-
 const cz_op_row cz_add_row = {
     .name = "add",
     .n_in = 2,
@@ -40,6 +22,6 @@ const cz_op_row cz_add_row = {
     .may_alias_grad = {[CZ_ADD_A] = 1}, /* not b's as well: both would then be one array */
     .shape = shape,
     .error_constant = 4,
-    .fwd = {[CZ_SET_REF] = fwd_ref, [CZ_SET_CPU] = fwd_cpu},
-    .bwd = {[CZ_SET_REF] = bwd_ref, [CZ_SET_CPU] = bwd_cpu},
+    .kernels =
+        {[CZ_F64] = {cz_add_fwd_ref, cz_add_bwd_ref}, [CZ_F32] = {cz_add_fwd_cpu, cz_add_bwd_cpu}},
 };

@@ -14,7 +14,7 @@
  *                      encoder output)
  *     prefix [B]       int32, keys at a segment's start that every query sees; present
  *                      if and only if the mask is PREFIX
- *     table [N, H]     position bias by bucket, Hugging Face's orientation; optional
+ *     position_bias [N, H]  by bucket, Hugging Face's orientation; optional
  *
  * Outputs:
  *
@@ -29,7 +29,7 @@
  * keys, whose queries are the newest ones. Per head, with M the dropout multiplier (0 or
  * 1 / (1 - dropout); 1 when not training):
  *
- *     s_ij = scale q_i . k_j + table[bucket(j - p), h]         over visible j: FULL
+ *     s_ij = scale q_i . k_j + position_bias[bucket(j - p), h]         over visible j: FULL
  *     all; CAUSAL j <= p; PREFIX j <= p or j < prefix
  *     o_i  = sum_j softmax(s_i)_j M_ij v_j                     no visible key: o_i =
  *          0, stats_i = (-infinity, 0), no gradient
@@ -40,7 +40,7 @@
  *     dv_j = sum_i Z_ij do_i
  *     dq_i = scale sum_j dS_ij k_j
  *     dk_j = scale sum_i dS_ij q_i
- *     dtable[b, h] = sum of dS_ij over all segments and the i, j with bucket(j - p) = b
+ *     dposition_bias[b, h] = sum of dS_ij over all segments and the i, j with bucket(j - p) = b
  *
  * Dropout element numbers (common/dropout_mask.h): (q row * H + h) * Tk + k row; with
  * share_queries one mask serves all queries of a segment and head, as mesh-tensorflow
@@ -53,7 +53,7 @@
  * Aliasing: none.
  *
  * Deterministic: every (segment, head) is one thread's work in a fixed order, and the
- * table's gradient adds their sums by segment.
+ * position bias adds their sums by segment.
  *
  * Memory: workspace only, bounded by blocks of keys; no score matrix of a batch ever
  * exists.
@@ -75,7 +75,7 @@ typedef struct cz_attention_attr {
   int heads;
   int mask; /* cz_attention_mask */
   double scale;
-  int buckets, max_distance; /* read when the table is present */
+  int buckets, max_distance; /* read with a position bias */
   bool bidirectional;        /* half of the buckets are for keys to the right of the query */
   double dropout;            /* probability of dropping, [0, 1) */
   bool share_queries;        /* one dropout mask per (segment, head, key) */
@@ -88,7 +88,7 @@ enum {
   CZ_ATTENTION_Q_SPANS,
   CZ_ATTENTION_K_SPANS,
   CZ_ATTENTION_PREFIX,
-  CZ_ATTENTION_TABLE
+  CZ_ATTENTION_POSITION_BIAS
 };
 enum { CZ_ATTENTION_O, CZ_ATTENTION_STATS };
 

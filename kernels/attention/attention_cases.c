@@ -12,8 +12,8 @@ typedef struct sizes {
   int64_t B, nq[SEGMENTS], nk[SEGMENTS],
       gap; /* gap: rows of k between segments that nobody reads */
   int64_t prefix[SEGMENTS];
-  double deviation;                /* of q and k */
-  bool table, training, same_keys; /* same_keys: all segments read one key segment */
+  double deviation;               /* of q and k */
+  bool bias, training, same_keys; /* same_keys: all segments read one key segment */
   cz_attention_attr attr;
 } sizes;
 
@@ -34,7 +34,7 @@ static const sizes hand[] = {
      {73, 17},
      {130, 17},
      .deviation = 0.4,
-     .table = true,
+     .bias = true,
      .attr = FULL(1)}, /* past the last bucket's threshold */
     {1,
      8,
@@ -42,18 +42,18 @@ static const sizes hand[] = {
      {129, 71},
      {129, 71},
      .deviation = 1,
-     .table = true,
+     .bias = true,
      .attr = CAUSAL(0.25)}, /* around a block of queries */
-    {1, 5, 1, {70}, {613}, .deviation = 1, .table = true, .attr = FULL(0.3)}, /* fewer queries to a
+    {1, 5, 1, {70}, {613}, .deviation = 1, .bias = true, .attr = FULL(0.3)}, /* fewer queries to a
                                                                                  tile */
-    {1, 5, 2, {31, 3}, {600, 3}, .deviation = 1, .table = true, .attr = CAUSAL(0.3)},
+    {1, 5, 2, {31, 3}, {600, 3}, .deviation = 1, .bias = true, .attr = CAUSAL(0.3)},
     {3,
      5,
      3,
      {1, 1, 2},
      {9, 70, 2},
      .deviation = 1,
-     .table = true,
+     .bias = true,
      .attr = CAUSAL(1)}, /* a cache: the newest query, all keys */
     {2,
      6,
@@ -61,7 +61,7 @@ static const sizes hand[] = {
      {7, 9},
      {3, 9},
      .deviation = 1,
-     .table = true,
+     .bias = true,
      .attr = CAUSAL(1)}, /* queries before the first key see nothing */
     {2,
      9,
@@ -70,7 +70,7 @@ static const sizes hand[] = {
      {11, 11, 11, 9},
      .prefix = {0, 11, 5, 7},
      .deviation = 1,
-     .table = true,
+     .bias = true,
      .attr = PREFIXED(1)},
     {1,
      7,
@@ -95,17 +95,17 @@ static const sizes hand[] = {
      {19, 19, 19},
      .deviation = 1,
      .same_keys = true,
-     .table = true,
+     .bias = true,
      .attr = FULL(0.5)},                                      /* beams over one encoder output */
     {2, 64, 1, {40}, {40}, .deviation = 35, .attr = FULL(1)}, /* scores of +-1e4 */
-    {1, 64, 1, {77}, {77}, .deviation = 35, .table = true, .attr = CAUSAL(1)},
+    {1, 64, 1, {77}, {77}, .deviation = 35, .bias = true, .attr = CAUSAL(1)},
     {2,
      7,
      2,
      {9, 20},
      {13, 20},
      .deviation = 1,
-     .table = true,
+     .bias = true,
      .training = true,
      .attr = {0, CZ_ATTENTION_MASK_FULL, 1, 9, 11, true, 0.5, false}},
     {2,
@@ -114,7 +114,7 @@ static const sizes hand[] = {
      {9, 20},
      {13, 20},
      .deviation = 1,
-     .table = true,
+     .bias = true,
      .training = true,
      .attr = {0, CZ_ATTENTION_MASK_CAUSAL, 1, 7, 20, false, 0.3, true}},
     {1,
@@ -131,7 +131,7 @@ static const sizes hand[] = {
      {7, 3},
      {2101, 2},
      .deviation = 1,
-     .table = true,
+     .bias = true,
      .attr = {0, CZ_ATTENTION_MASK_CAUSAL, 0.3, 64, 4000, false, 0, false}},
     {2,
      3,
@@ -139,7 +139,7 @@ static const sizes hand[] = {
      {6, 4},
      {6, 4},
      .deviation = 1,
-     .table = true,
+     .bias = true,
      .attr = {0, CZ_ATTENTION_MASK_FULL, 1, 4, 2, true, 0, false}}, /* the fewest buckets */
 };
 
@@ -157,17 +157,17 @@ static sizes draw(cz_rand *r) {
     s.prefix[n] = cz_rand_int(r, 0, s.nk[n] + 1);
   }
   s.deviation = cz_rand_int(r, 0, 3) ? cz_rand_real(r, 0.1, 1.5) : cz_rand_real(r, 2, 20);
-  s.table = cz_rand_int(r, 0, 2);
+  s.bias = cz_rand_int(r, 0, 2);
   s.training = cz_rand_int(r, 0, 1);
   s.same_keys = !self && !cz_rand_int(r, 0, 7);
   cz_attention_attr *a = &s.attr;
   a->mask = (int)cz_rand_int(r, CZ_ATTENTION_MASK_FULL, CZ_ATTENTION_MASK_PREFIX);
   a->scale = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.05, 0.5);
   /* Where a bucket holds all keys of a row that weigh anything, its sum of dS is zero by
-   * cancellation, which float32 sums are not: hence no sharp rows with a table, and no
+   * cancellation, which float32 sums are not: hence no sharp rows with a position bias, and no
    * one-sided buckets where a query sees keys to its right (they would all share bucket
    * 0). */
-  if (s.deviation * s.deviation * a->scale * sqrt((double)s.K) > 2) s.table = false;
+  if (s.deviation * s.deviation * a->scale * sqrt((double)s.K) > 2) s.bias = false;
   a->bidirectional = a->mask != CZ_ATTENTION_MASK_CAUSAL || cz_rand_int(r, 0, 1);
   a->buckets = (int)cz_rand_int(r, 0, 1) ? 32 : (int)cz_rand_int(r, 4, 40);
   a->max_distance = cz_attention_exact(a->buckets, a->bidirectional) + (int)cz_rand_int(r, 1, 120);
@@ -206,15 +206,16 @@ static void build(cz_case *c, cz_rand *r, const sizes *given) {
     int32_t *prefix = cz_case_int(c, CZ_ATTENTION_PREFIX, 1, (int64_t[]){s.B});
     for (int64_t n = 0; n < s.B; n++) prefix[n] = (int32_t)s.prefix[n];
   }
-  if (s.table) cz_case_normal(c, r, CZ_ATTENTION_TABLE, 2, (int64_t[]){s.attr.buckets, s.H}, 1);
+  if (s.bias)
+    cz_case_normal(c, r, CZ_ATTENTION_POSITION_BIAS, 2, (int64_t[]){s.attr.buckets, s.H}, 1);
   memcpy(c->attr, &s.attr, sizeof s.attr);
   c->training = s.training;
   c->smooth = s.deviation < 2; /* sharper rows bend within a step of central differences */
   snprintf(c->what, sizeof c->what,
-           "H %lld K %lld B %lld Tq %lld Tk %lld mask %d dev %.3g scale %.3g table %d (%d/%d/%d) "
+           "H %lld K %lld B %lld Tq %lld Tk %lld mask %d dev %.3g scale %.3g bias %d (%d/%d/%d) "
            "drop %.2g%s%s",
            (long long)s.H, (long long)s.K, (long long)s.B, (long long)Tq, (long long)Tk,
-           s.attr.mask, s.deviation, s.attr.scale, s.table, s.attr.buckets, s.attr.max_distance,
+           s.attr.mask, s.deviation, s.attr.scale, s.bias, s.attr.buckets, s.attr.max_distance,
            s.attr.bidirectional, s.training ? s.attr.dropout : 0,
            s.attr.share_queries ? " shared" : "", s.same_keys ? " same k" : "");
 }
@@ -226,7 +227,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
 
 /* One encoder layer of T5-small. */
 static void bench(cz_case *c, cz_rand *r) {
-  sizes s = {.H = 8, .K = 64, .B = 8, .deviation = 0.4, .table = true, .attr = FULL(1)};
+  sizes s = {.H = 8, .K = 64, .B = 8, .deviation = 0.4, .bias = true, .attr = FULL(1)};
   for (int n = 0; n < SEGMENTS; n++) s.nq[n] = s.nk[n] = 512;
   build(c, r, &s);
 }

@@ -22,9 +22,10 @@ typedef struct cz__attention_plan {
   bool dropout, disjoint; /* disjoint: the key segments follow one another, so that units write rows
                              of their own */
   int64_t reach;          /* offsets j - p lie within +-reach */
-  const float *bias; /* of offset 0 for head 0; head h is h * line further. Null without a table */
-  int64_t line;      /* entries of a head's bias, margins included */
-  const int32_t *bucket; /* bucket of offset 0; null without a table */
+  const float
+      *bias; /* of offset 0 for head 0; head h is h * line further. Null without a position bias */
+  int64_t line;          /* entries of a head's bias, margins included */
+  const int32_t *bucket; /* bucket of offset 0; null without a position bias */
   double *partial;       /* [B, H, N] sums of dS by bucket */
   float *slices;         /* one a thread */
   size_t slice_floats;

@@ -145,7 +145,7 @@ static void backward_scores(const cz__attention_unit *u, tiles *t, const part *w
 }
 
 /* Adds the tile's dS by bucket. */
-static void backward_table(const cz__attention_unit *u, tiles *t, const part *w) {
+static void backward_bias(const cz__attention_unit *u, tiles *t, const part *w) {
   const cz__attention_plan *p = u->plan;
   double *sums = p->partial + (u->n * p->H + u->h) * p->attr->buckets;
   const int32_t *bucket = p->bucket + w->j0 - (w->i0 + u->shift) - (w->R - 1);
@@ -181,7 +181,7 @@ static void backward_tile(const cz__attention_unit *u, tiles *t, const part *w,
     cz__tile_gather(t->dk, p->width, t->ds, u->ld, t->q, p->width, w->limit, p->K, w->R);
   if (mode[CZ_ATTENTION_V])
     cz__tile_gather(t->dv, p->width, t->z, u->ld, t->dout, p->width, w->limit, p->K, w->R);
-  if (mode[CZ_ATTENTION_TABLE]) backward_table(u, t, w);
+  if (mode[CZ_ATTENTION_POSITION_BIAS]) backward_bias(u, t, w);
 }
 
 static void backward_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int64_t keys,
@@ -232,20 +232,21 @@ static void settle_modes(const cz__attention_plan *p, cz_grad_mode *mode) {
   }
 }
 
-/* dtable[b, h] from the sums of the segments, in their order. */
-static void reduce_table(const cz__attention_plan *p) {
-  float *dtable = p->call->din[CZ_ATTENTION_TABLE].data;
+/* dbias[b, h] from the sums of the segments, in their order. */
+static void reduce_bias(const cz__attention_plan *p) {
+  float *dbias = p->call->din[CZ_ATTENTION_POSITION_BIAS].data;
   int64_t buckets = p->attr->buckets;
   for (int64_t b = 0; b < buckets; b++) {
     for (int64_t h = 0; h < p->H; h++) {
-      double sum = p->call->mode[CZ_ATTENTION_TABLE] == CZ_GRAD_ADD ? dtable[b * p->H + h] : 0;
+      double sum =
+          p->call->mode[CZ_ATTENTION_POSITION_BIAS] == CZ_GRAD_ADD ? dbias[b * p->H + h] : 0;
       for (int64_t n = 0; n < p->B; n++) sum += p->partial[(n * p->H + h) * buckets + b];
-      dtable[b * p->H + h] = (float)sum;
+      dbias[b * p->H + h] = (float)sum;
     }
   }
 }
 
-/** Gradients of q, k, v and the table in float32. Contract: attention.h. Uses OpenMP; the
+/** Gradients of q, k, v and the position bias in float32. Contract: attention.h. Uses OpenMP; the
  * result does not depend on the number of threads. */
 void cz_attention_bwd_cpu(const cz_call *call) {
   if (!call->dout[CZ_ATTENTION_O].data) {
@@ -258,7 +259,7 @@ void cz_attention_bwd_cpu(const cz_call *call) {
   cz_grad_mode mode[CZ_OP_IN];
   cz__attention_open(&plan, call, true);
   settle_modes(&plan, mode);
-  if (mode[CZ_ATTENTION_TABLE])
+  if (mode[CZ_ATTENTION_POSITION_BIAS])
     memset(plan.partial, 0, (size_t)(plan.B * plan.H * plan.attr->buckets) * sizeof(double));
   /* Segments that share keys add to the same rows: then a thread takes all segments of a
    * head, one after the other. */
@@ -271,5 +272,5 @@ void cz_attention_bwd_cpu(const cz_call *call) {
       backward_unit(&u, &t, mode);
     }
   }
-  if (mode[CZ_ATTENTION_TABLE]) reduce_table(&plan);
+  if (mode[CZ_ATTENTION_POSITION_BIAS]) reduce_bias(&plan);
 }

@@ -10,7 +10,7 @@ enum {
   Q_SPANS = CZ_ATTENTION_Q_SPANS,
   K_SPANS = CZ_ATTENTION_K_SPANS
 };
-enum { PREFIX = CZ_ATTENTION_PREFIX, TABLE = CZ_ATTENTION_TABLE };
+enum { PREFIX = CZ_ATTENTION_PREFIX, POSITION_BIAS = CZ_ATTENTION_POSITION_BIAS };
 
 static bool attributes(const cz_attention_attr *a, int64_t width, char *why, size_t why_bytes) {
   if (a->heads < 1 || width % a->heads)
@@ -24,8 +24,8 @@ static bool attributes(const cz_attention_attr *a, int64_t width, char *why, siz
   return true;
 }
 
-static bool position_table(const cz_arg *in, const cz_attention_attr *a, char *why,
-                           size_t why_bytes) {
+static bool position_bias(const cz_arg *in, const cz_attention_attr *a, char *why,
+                          size_t why_bytes) {
   int exact = cz_attention_exact(a->buckets, a->bidirectional);
   if (exact < 1) {
     return cz_shape_refuse(why, why_bytes, "buckets is %d; %s need at least %d", a->buckets,
@@ -38,8 +38,8 @@ static bool position_table(const cz_arg *in, const cz_attention_attr *a, char *w
         "max_distance is %d; it must be larger than %d, half of the %d buckets of a direction",
         a->max_distance, exact, a->bidirectional ? a->buckets / 2 : a->buckets);
   }
-  return cz_shape_is(&in[TABLE], "table", in[Q].dtype, 2, (int64_t[]){a->buckets, a->heads}, why,
-                     why_bytes);
+  return cz_shape_is(&in[POSITION_BIAS], "position_bias", in[Q].dtype, 2,
+                     (int64_t[]){a->buckets, a->heads}, why, why_bytes);
 }
 
 static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes) {
@@ -59,16 +59,11 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
     return false;
   if (a->mask != CZ_ATTENTION_MASK_PREFIX && cz_present(&in[PREFIX]))
     return cz_shape_refuse(why, why_bytes, "prefix is given, but the mask is not the prefix mask");
-  if (cz_present(&in[TABLE]) && !position_table(in, a, why, why_bytes)) return false;
+  if (cz_present(&in[POSITION_BIAS]) && !position_bias(in, a, why, why_bytes)) return false;
   cz_shape_set(&out[CZ_ATTENTION_O], q->dtype, 2, q->dim);
   cz_shape_set(&out[CZ_ATTENTION_STATS], q->dtype == CZ_F64 ? CZ_F64 : CZ_F32, 3,
                (int64_t[]){q->dim[0], a->heads, 2});
   return true;
-}
-
-static size_t workspace(cz_kernel_set set, const cz_call *call, bool backward) {
-  if (set == CZ_SET_REF) return cz_attention_workspace_ref(call, backward);
-  return set == CZ_SET_CPU ? cz_attention_workspace_cpu(call, backward) : 0;
 }
 
 /* Every query against every key of its segment, masked or not: two products forward, four
@@ -85,19 +80,19 @@ const cz_op_row cz_attention_row = {
     .name = "attention",
     .n_in = 7,
     .n_out = 2,
-    .in_name = {"q", "k", "v", "q_spans", "k_spans", "prefix", "table"},
+    .in_name = {"q", "k", "v", "q_spans", "k_spans", "prefix", "position_bias"},
     .out_name = {"o", "stats"},
-    .in_optional = 1u << PREFIX | 1u << TABLE,
+    .in_optional = 1u << PREFIX | 1u << POSITION_BIAS,
     .out_saved = 1u << CZ_ATTENTION_STATS,
-    .grad = 1u << Q | 1u << K | 1u << V | 1u << TABLE,
+    .grad = 1u << Q | 1u << K | 1u << V | 1u << POSITION_BIAS,
     .deterministic = true,
     .attr_bytes = sizeof(cz_attention_attr),
     .needs = {.in = 0x7f, .out = 0x3},
     .shape = shape,
-    .workspace = workspace,
     .flops = flops,
     .error_constant = 32, /* sums of K, then of nk or nq terms in float32, between them an
                              exponential: about sqrt(nk) x 1 at the lengths of the cases */
-    .fwd = {[CZ_SET_REF] = cz_attention_fwd_ref, [CZ_SET_CPU] = cz_attention_fwd_cpu},
-    .bwd = {[CZ_SET_REF] = cz_attention_bwd_ref, [CZ_SET_CPU] = cz_attention_bwd_cpu},
+    .kernels = {[CZ_F64] = {cz_attention_fwd_ref, cz_attention_bwd_ref, cz_attention_workspace_ref},
+                [CZ_F32] = {cz_attention_fwd_cpu, cz_attention_bwd_cpu,
+                            cz_attention_workspace_cpu}},
 };

@@ -37,7 +37,7 @@ static int64_t partial_floats(const cz__attention_plan *p, bool backward) {
 size_t cz__attention_layout(cz__attention_plan *plan, const cz_call *call, bool backward) {
   const cz_attention_attr *a = call->attr;
   const cz_arg *q = &call->in[CZ_ATTENTION_Q];
-  bool table = cz_present(&call->in[CZ_ATTENTION_TABLE]);
+  bool bias = cz_present(&call->in[CZ_ATTENTION_POSITION_BIAS]);
   *plan = (cz__attention_plan){.call = call,
                                .attr = a,
                                .B = call->in[CZ_ATTENTION_Q_SPANS].dim[0],
@@ -52,7 +52,7 @@ size_t cz__attention_layout(cz__attention_plan *plan, const cz_call *call, bool 
   plan->reach = largest(plan->Tq, plan->Tk);
   plan->slice_floats = slice_floats(plan, backward);
   plan->line = cz_tile_up(2 * (plan->reach + MARGIN) + 1, 16);
-  if (!table) return 0;
+  if (!bias) return 0;
   return (size_t)(partial_floats(plan, backward) + (plan->H + 1) * plan->line) *
          sizeof(float); /* a line a head, and one of buckets */
 }
@@ -69,7 +69,7 @@ size_t cz_attention_workspace_cpu(const cz_call *call, bool backward) {
  * and no matrix of it is made. */
 static void fill_bias(cz__attention_plan *plan, float *lines) {
   const cz_attention_attr *a = plan->attr;
-  const float *table = plan->call->in[CZ_ATTENTION_TABLE].data;
+  const float *position_bias = plan->call->in[CZ_ATTENTION_POSITION_BIAS].data;
   int64_t middle = plan->reach + MARGIN, reach = 0;
   for (int64_t n = 0; n < plan->B; n++) {
     cz__attention_unit u = cz__attention_unit_at(plan, n, 0);
@@ -81,7 +81,8 @@ static void fill_bias(cz__attention_plan *plan, float *lines) {
   plan->bias = lines + middle;
   for (int64_t h = 0; h < plan->H; h++) {
     float *bias = lines + h * plan->line + middle;
-    for (int64_t r = -reach; r <= reach; r++) bias[r] = table[plan->bucket[r] * plan->H + h];
+    for (int64_t r = -reach; r <= reach; r++)
+      bias[r] = position_bias[plan->bucket[r] * plan->H + h];
     for (int64_t r = 1; r <= MARGIN; r++) bias[reach + r] = bias[-reach - r] = 0;
   }
 }
@@ -98,7 +99,7 @@ void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool back
   plan->disjoint = true;
   const int32_t *spans = call->in[CZ_ATTENTION_K_SPANS].data;
   for (int64_t n = 1; n < plan->B; n++) plan->disjoint &= spans[2 * n] >= spans[2 * n - 1];
-  if (call->in[CZ_ATTENTION_TABLE].data)
+  if (call->in[CZ_ATTENTION_POSITION_BIAS].data)
     fill_bias(plan, (float *)call->workspace + partial_floats(plan, backward));
 }
 
@@ -127,8 +128,8 @@ cz__attention_unit cz__attention_unit_at(const cz__attention_plan *plan, int64_t
   return u;
 }
 
-/** The bias of query I and key J, with those of the keys after it; null without a
- * table. */
+/** The bias of query I and key J, with those of the keys after it; null without a position
+ * bias. */
 const float *cz__attention_bias(const cz__attention_unit *u, int64_t i, int64_t j) {
   return u->plan->bias ? u->plan->bias + u->h * u->plan->line + j - (i + u->shift) : NULL;
 }

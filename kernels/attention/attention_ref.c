@@ -10,7 +10,7 @@ typedef struct segment {
   const cz_call *call;
   const cz_attention_attr *attr;
   int64_t n, q0, nq, k0, nk, h, H, K, Tk;
-  const double *table;
+  const double *position_bias;
   double *p, *dp; /* probabilities of one query row, and their gradient */
 } segment;
 
@@ -27,7 +27,7 @@ static segment segment_of(const cz_call *call, int64_t n, int64_t h) {
   s.q0 = qs[2 * n], s.nq = qs[2 * n + 1] - qs[2 * n];
   s.k0 = ks[2 * n], s.nk = ks[2 * n + 1] - ks[2 * n];
   s.Tk = call->in[CZ_ATTENTION_K].dim[0];
-  s.table = call->in[CZ_ATTENTION_TABLE].data;
+  s.position_bias = call->in[CZ_ATTENTION_POSITION_BIAS].data;
   s.p = call->workspace, s.dp = s.p + s.Tk;
   return s;
 }
@@ -59,12 +59,12 @@ static double dot(const double *a, const double *b, int64_t n) {
   return sum;
 }
 
-/* s_ij = scale q_i . k_j + table[bucket, h] */
+/* s_ij = scale q_i . k_j + position_bias[bucket, h] */
 static double score(const segment *s, int64_t i, int64_t j) {
   const double *q = head_row(s, s->call->in[CZ_ATTENTION_Q].data, s->q0 + i),
                *k = head_row(s, s->call->in[CZ_ATTENTION_K].data, s->k0 + j);
   return s->attr->scale * dot(q, k, s->K) +
-         (s->table ? s->table[bucket(s, i, j) * s->H + s->h] : 0);
+         (s->position_bias ? s->position_bias[bucket(s, i, j) * s->H + s->h] : 0);
 }
 
 /* M_ij */
@@ -148,18 +148,18 @@ static void backward_row(const segment *s, int64_t i) {
   for (int64_t j = 0; j < s->nk; j++) D += s->p[j] * (s->dp[j] - off);
   for (int64_t j = 0; j < s->nk; j++) {
     double ds = s->p[j] * (s->dp[j] - off - D);
-    /* s_ij = scale q_i . k_j + table[bucket, h] */
+    /* s_ij = scale q_i . k_j + position_bias[bucket, h] */
     if (c->mode[CZ_ATTENTION_Q])
       add_scaled(head_row(s, c->din[CZ_ATTENTION_Q].data, s->q0 + i),
                  head_row(s, c->in[CZ_ATTENTION_K].data, s->k0 + j), scale * ds, s->K);
     if (c->mode[CZ_ATTENTION_K])
       add_scaled(head_row(s, c->din[CZ_ATTENTION_K].data, s->k0 + j), q, scale * ds, s->K);
-    if (c->mode[CZ_ATTENTION_TABLE])
-      ((double *)c->din[CZ_ATTENTION_TABLE].data)[bucket(s, i, j) * s->H + s->h] += ds;
+    if (c->mode[CZ_ATTENTION_POSITION_BIAS])
+      ((double *)c->din[CZ_ATTENTION_POSITION_BIAS].data)[bucket(s, i, j) * s->H + s->h] += ds;
   }
 }
 
-/** Gradients of q, k, v and the table in float64; computes the scores again. Contract:
+/** Gradients of q, k, v and the position bias in float64; computes the scores again. Contract:
  * attention.h. */
 void cz_attention_bwd_ref(const cz_call *call) {
   for (int i = 0; i < CZ_OP_IN; i++)

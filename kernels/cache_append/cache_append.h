@@ -12,9 +12,7 @@
 
 enum { CZ_CACHE_APPEND_CACHE, CZ_CACHE_APPEND_X, CZ_CACHE_APPEND_ROWS };
 
-void cz_cache_append_fwd_ref(double *cache, const double *x, const int32_t *rows, int64_t N,
-                             int64_t E);
-void cz_cache_append_fwd_cpu(float *cache, const float *x, const int32_t *rows, int64_t N,
-                             int64_t E);
+void cz_cache_append_fwd_ref(const cz_call *call);
+void cz_cache_append_fwd_cpu(const cz_call *call);
 
 #endif

@@ -13,18 +13,6 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   return true;
 }
 
-static void fwd_ref(const cz_call *c) {
-  const cz_arg *x = &c->in[CZ_CACHE_APPEND_X];
-  cz_cache_append_fwd_ref(c->out[0].data, x->data, c->in[CZ_CACHE_APPEND_ROWS].data, x->dim[0],
-                          x->dim[1]);
-}
-
-static void fwd_cpu(const cz_call *c) {
-  const cz_arg *x = &c->in[CZ_CACHE_APPEND_X];
-  cz_cache_append_fwd_cpu(c->out[0].data, x->data, c->in[CZ_CACHE_APPEND_ROWS].data, x->dim[0],
-                          x->dim[1]);
-}
-
 const cz_op_row cz_cache_append_row = {
     .name = "cache_append",
     .n_in = 3,
@@ -37,5 +25,5 @@ const cz_op_row cz_cache_append_row = {
     .must_alias = {CZ_CACHE_APPEND_CACHE + 1},
     .shape = shape,
     .error_constant = 1,
-    .fwd = {[CZ_SET_REF] = fwd_ref, [CZ_SET_CPU] = fwd_cpu},
+    .kernels = {[CZ_F64] = {cz_cache_append_fwd_ref}, [CZ_F32] = {cz_cache_append_fwd_cpu}},
 };

@@ -3,8 +3,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const char *const dtype_name[CZ_DTYPES] = {"f64", "f32", "bf16", "f16", "i32"};
-
 /** Writes the reason into WHY (at most WHY_BYTES, always ended) and is false, so that a
  * rule can return it. */
 bool cz_shape_refuse(char *why, size_t why_bytes, const char *format, ...) {
@@ -30,8 +28,8 @@ bool cz_shape_is(const cz_arg *a, const char *name, cz_dtype dtype, int ndim, co
                  char *why, size_t why_bytes) {
   if (!cz_present(a)) return cz_shape_refuse(why, why_bytes, "%s is missing", name);
   if (a->dtype != dtype)
-    return cz_shape_refuse(why, why_bytes, "%s is %s, not %s", name, dtype_name[a->dtype],
-                           dtype_name[dtype]);
+    return cz_shape_refuse(why, why_bytes, "%s is %s, not %s", name, cz_dtype_names[a->dtype],
+                           cz_dtype_names[dtype]);
   bool same = a->ndim == ndim;
   for (int i = 0; i < ndim && same; i++) same = dim[i] == CZ_ANY || a->dim[i] == dim[i];
   if (same) return true;

@@ -45,6 +45,7 @@ void cz_cross_entropy_fwd_ref(const cz_call *call);
 void cz_cross_entropy_bwd_ref(const cz_call *call);
 void cz_cross_entropy_fwd_cpu(const cz_call *call);
 void cz_cross_entropy_bwd_cpu(const cz_call *call);
+size_t cz_cross_entropy_workspace_ref(const cz_call *call, bool backward);
 size_t cz_cross_entropy_workspace_cpu(const cz_call *call, bool backward);
 
 #endif

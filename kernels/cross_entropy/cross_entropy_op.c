@@ -36,11 +36,6 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   return true;
 }
 
-static size_t workspace(cz_kernel_set set, const cz_call *call, bool backward) {
-  if (set == CZ_SET_REF) return (size_t)call->in[CZ_CROSS_ENTROPY_W].dim[0] * sizeof(double);
-  return set == CZ_SET_CPU ? cz_cross_entropy_workspace_cpu(call, backward) : 0;
-}
-
 /* Backward computes the logits too: it is run instead of forward. */
 static double flops(const cz_call *call, bool backward) {
   double product = 2.0 * (double)cz_numel(&call->in[CZ_CROSS_ENTROPY_H]) *
@@ -62,9 +57,10 @@ const cz_op_row cz_cross_entropy_row = {
     .attr_bytes = sizeof(cz_cross_entropy_attr),
     .needs = {.in = 0xf},
     .shape = shape,
-    .workspace = workspace,
     .flops = flops,
     .error_constant = 40, /* sums of D, V and N terms, an exponential between them */
-    .fwd = {[CZ_SET_REF] = cz_cross_entropy_fwd_ref, [CZ_SET_CPU] = cz_cross_entropy_fwd_cpu},
-    .bwd = {[CZ_SET_REF] = cz_cross_entropy_bwd_ref, [CZ_SET_CPU] = cz_cross_entropy_bwd_cpu},
+    .kernels = {[CZ_F64] = {cz_cross_entropy_fwd_ref, cz_cross_entropy_bwd_ref,
+                            cz_cross_entropy_workspace_ref},
+                [CZ_F32] = {cz_cross_entropy_fwd_cpu, cz_cross_entropy_bwd_cpu,
+                            cz_cross_entropy_workspace_cpu}},
 };

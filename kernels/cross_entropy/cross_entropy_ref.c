@@ -96,3 +96,8 @@ void cz_cross_entropy_bwd_ref(const cz_call *call) {
   }
   run(call, true);
 }
+
+/** Bytes of workspace: one row of logits. */
+size_t cz_cross_entropy_workspace_ref(const cz_call *call, bool backward) {
+  return (size_t)call->in[CZ_CROSS_ENTROPY_W].dim[0] * sizeof(double);
+}

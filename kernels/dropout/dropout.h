@@ -18,16 +18,10 @@ typedef struct cz_dropout_attr {
 
 enum { CZ_DROPOUT_X, CZ_DROPOUT_SPANS };
 
-/* p is 0 when dropout is off; spans is null unless masks are shared. */
-typedef struct cz_dropout_sizes {
-  int64_t T, D, B;
-  double p;
-  const int32_t *spans;
-  const cz_key *key;
-} cz_dropout_sizes;
-
-void cz_dropout_fwd_ref(double *y, const double *x, const cz_dropout_sizes *s, cz_grad_mode mode);
-void cz_dropout_fwd_cpu(float *y, const float *x, const cz_dropout_sizes *s, cz_grad_mode mode,
-                        void *workspace);
+void cz_dropout_fwd_ref(const cz_call *call);
+void cz_dropout_bwd_ref(const cz_call *call);
+void cz_dropout_fwd_cpu(const cz_call *call);
+void cz_dropout_bwd_cpu(const cz_call *call);
+size_t cz_dropout_workspace_cpu(const cz_call *call, bool backward);
 
 #endif

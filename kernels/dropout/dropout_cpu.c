@@ -2,6 +2,32 @@
 #include "kernels/common/dropout_mask.h"
 #include "kernels/dropout/dropout.h"
 
+/* One pass, forward or backward: both multiply by the mask. */
+typedef struct pass {
+  int64_t T, D, B;
+  double p;             /* 0 when dropout is off */
+  const int32_t *spans; /* null unless masks are shared */
+  const cz_key *key;
+  float *to;
+  const float *from;
+  cz_grad_mode mode;
+} pass;
+
+static pass unpack(const cz_call *call, bool backward) {
+  const cz_dropout_attr *attr = call->attr;
+  const cz_arg *x = &call->in[CZ_DROPOUT_X], *spans = &call->in[CZ_DROPOUT_SPANS];
+  pass p = {.T = x->dim[0],
+            .D = x->dim[1],
+            .key = &call->key,
+            .to = backward ? call->din[CZ_DROPOUT_X].data : call->out[0].data,
+            .from = backward ? call->dout[0].data : x->data,
+            .mode = backward ? call->mode[CZ_DROPOUT_X] : CZ_GRAD_WRITE};
+  if (!call->training) return p;
+  p.p = attr->p;
+  if (attr->share_segment) p.B = spans->dim[0], p.spans = spans->data;
+  return p;
+}
+
 CZ_CLONES static void apply(float *y, const float *x, const float *factor, int64_t n,
                             cz_grad_mode mode) {
   if (mode == CZ_GRAD_WRITE) {
@@ -29,13 +55,29 @@ static void one_row(float *y, const float *x, const cz_dropout_mask *mask, int64
   }
 }
 
-/** y = x * factor in float32, written or added as MODE says; Y may be X. Backward is the
- * same function: dx = dy * factor. */
-void cz_dropout_fwd_cpu(float *y, const float *x, const cz_dropout_sizes *s, cz_grad_mode mode,
-                        void *workspace) {
+static void multiply(const pass *s, void *workspace) {
   cz_dropout_mask mask;
-  if (mode == CZ_GRAD_SKIP) return;
+  if (s->mode == CZ_GRAD_SKIP) return;
   cz_dropout_mask_make(&mask, workspace, s->key, s->p, s->spans, s->B, s->T, s->D);
 #pragma omp parallel for schedule(static) if (s->T * s->D > 16384)
-  for (int64_t t = 0; t < s->T; t++) one_row(y, x, &mask, t, mode);
+  for (int64_t t = 0; t < s->T; t++) one_row(s->to, s->from, &mask, t, s->mode);
+}
+
+/** Forward in float32: y = x factor. Contract: dropout.h. */
+void cz_dropout_fwd_cpu(const cz_call *call) {
+  pass p = unpack(call, false);
+  multiply(&p, call->workspace);
+}
+
+/** Backward in float32: y = x factor, so dx = dy factor. Contract: dropout.h. */
+void cz_dropout_bwd_cpu(const cz_call *call) {
+  pass p = unpack(call, true);
+  multiply(&p, call->workspace);
+}
+
+/** Bytes of workspace: the shared mask. */
+size_t cz_dropout_workspace_cpu(const cz_call *call, bool backward) {
+  pass p = unpack(call, backward);
+  bool share = p.p > 0 && ((const cz_dropout_attr *)call->attr)->share_segment;
+  return cz_dropout_mask_bytes(share, p.B, p.T, p.D);
 }

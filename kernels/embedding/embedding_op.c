@@ -11,27 +11,10 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   return true;
 }
 
-static void fwd_ref(const cz_call *c) {
-  cz_gather_fwd_ref(c->out[0].data, c->in[CZ_EMBEDDING_TABLE].data, c->in[CZ_EMBEDDING_IDS].data,
-                    c->out[0].dim[0], c->out[0].dim[1]);
-}
-
-static void fwd_cpu(const cz_call *c) {
-  cz_gather_fwd_cpu(c->out[0].data, c->in[CZ_EMBEDDING_TABLE].data, c->in[CZ_EMBEDDING_IDS].data,
-                    c->out[0].dim[0], c->out[0].dim[1]);
-}
-
-static void bwd_ref(const cz_call *c) {
-  const cz_arg *table = &c->in[CZ_EMBEDDING_TABLE], *ids = &c->in[CZ_EMBEDDING_IDS];
-  cz_gather_bwd_ref(c->din[CZ_EMBEDDING_TABLE].data, c->dout[0].data, ids->data, ids->dim[0],
-                    table->dim[0], table->dim[1], c->mode[CZ_EMBEDDING_TABLE]);
-}
-
-static void bwd_cpu(const cz_call *c) {
-  const cz_arg *table = &c->in[CZ_EMBEDDING_TABLE], *ids = &c->in[CZ_EMBEDDING_IDS];
-  cz_gather_bwd_cpu(c->din[CZ_EMBEDDING_TABLE].data, c->dout[0].data, ids->data, ids->dim[0],
-                    table->dim[0], table->dim[1], c->mode[CZ_EMBEDDING_TABLE]);
-}
+/* gather's kernels take the same inputs in the same places. */
+_Static_assert((int)CZ_EMBEDDING_TABLE == (int)CZ_GATHER_X &&
+                   (int)CZ_EMBEDDING_IDS == (int)CZ_GATHER_ROWS,
+               "embedding uses gather's kernels");
 
 const cz_op_row cz_embedding_row = {
     .name = "embedding",
@@ -44,6 +27,6 @@ const cz_op_row cz_embedding_row = {
     .needs = {.in = 1u << CZ_EMBEDDING_IDS},
     .shape = shape,
     .error_constant = 32, /* hundreds of rows are added one after the other */
-    .fwd = {[CZ_SET_REF] = fwd_ref, [CZ_SET_CPU] = fwd_cpu},
-    .bwd = {[CZ_SET_REF] = bwd_ref, [CZ_SET_CPU] = bwd_cpu},
+    .kernels = {[CZ_F64] = {cz_gather_fwd_ref, cz_gather_bwd_ref},
+                [CZ_F32] = {cz_gather_fwd_cpu, cz_gather_bwd_cpu}},
 };

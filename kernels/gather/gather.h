@@ -13,11 +13,9 @@
 
 enum { CZ_GATHER_X, CZ_GATHER_ROWS };
 
-void cz_gather_fwd_ref(double *y, const double *x, const int32_t *rows, int64_t N, int64_t D);
-void cz_gather_bwd_ref(double *dx, const double *dy, const int32_t *rows, int64_t N, int64_t T,
-                       int64_t D, cz_grad_mode mode);
-void cz_gather_fwd_cpu(float *y, const float *x, const int32_t *rows, int64_t N, int64_t D);
-void cz_gather_bwd_cpu(float *dx, const float *dy, const int32_t *rows, int64_t N, int64_t T,
-                       int64_t D, cz_grad_mode mode);
+void cz_gather_fwd_ref(const cz_call *call);
+void cz_gather_bwd_ref(const cz_call *call);
+void cz_gather_fwd_cpu(const cz_call *call);
+void cz_gather_bwd_cpu(const cz_call *call);
 
 #endif

@@ -3,34 +3,55 @@
 
 enum { COLUMNS = 64, SMALL = 16384 };
 
-/** Forward in float32, see gather.h. */
-void cz_gather_fwd_cpu(float *y, const float *x, const int32_t *rows, int64_t N, int64_t D) {
-#pragma omp parallel for schedule(static) if (N * D > SMALL)
-  for (int64_t n = 0; n < N; n++) memcpy(y + n * D, x + rows[n] * D, (size_t)D * sizeof *y);
+typedef struct arrays {
+  int64_t N, T, D;
+  const int32_t *rows;
+  const float *x, *dy;
+  float *y, *dx;
+} arrays;
+
+static arrays unpack(const cz_call *call) {
+  const cz_arg *x = &call->in[CZ_GATHER_X], *rows = &call->in[CZ_GATHER_ROWS];
+  return (arrays){.N = rows->dim[0],
+                  .T = x->dim[0],
+                  .D = x->dim[1],
+                  .rows = rows->data,
+                  .x = x->data,
+                  .dy = call->dout[0].data,
+                  .y = call->out[0].data,
+                  .dx = call->din[CZ_GATHER_X].data};
 }
 
-CZ_CLONES static void add_columns(float *dx, const float *dy, const int32_t *rows, int64_t N,
-                                  int64_t D, int64_t n) {
-  for (int64_t r = 0; r < N; r++) {
-    float *to = dx + rows[r] * D;
-    const float *from = dy + r * D;
+/** Forward in float32. Contract: gather.h. */
+void cz_gather_fwd_cpu(const cz_call *call) {
+  arrays a = unpack(call);
+#pragma omp parallel for schedule(static) if (a.N * a.D > SMALL)
+  for (int64_t n = 0; n < a.N; n++)
+    memcpy(a.y + n * a.D, a.x + a.rows[n] * a.D, (size_t)a.D * sizeof *a.y);
+}
+
+/* Columns d0 to d0 + n of dx: y[r] = x[rows[r]], so dx[rows[r]] += dy[r]. */
+CZ_CLONES static void add_columns(const arrays *a, int64_t d0, int64_t n) {
+  for (int64_t r = 0; r < a->N; r++) {
+    float *to = a->dx + a->rows[r] * a->D + d0;
+    const float *from = a->dy + r * a->D + d0;
 #pragma omp simd
     for (int64_t d = 0; d < n; d++) to[d] += from[d];
   }
 }
 
-/** Backward in float32, see gather.h. */
-void cz_gather_bwd_cpu(float *dx, const float *dy, const int32_t *rows, int64_t N, int64_t T,
-                       int64_t D, cz_grad_mode mode) {
-  if (mode == CZ_GRAD_SKIP) return;
-#pragma omp parallel if (N * D > SMALL || T * D > SMALL)
+/** Backward in float32. Contract: gather.h. */
+void cz_gather_bwd_cpu(const cz_call *call) {
+  arrays a = unpack(call);
+  if (call->mode[CZ_GATHER_X] == CZ_GRAD_SKIP) return;
+#pragma omp parallel if (a.N * a.D > SMALL || a.T * a.D > SMALL)
   {
-    if (mode == CZ_GRAD_WRITE) {
+    if (call->mode[CZ_GATHER_X] == CZ_GRAD_WRITE) {
 #pragma omp for schedule(static)
-      for (int64_t t = 0; t < T; t++) memset(dx + t * D, 0, (size_t)D * sizeof *dx);
+      for (int64_t t = 0; t < a.T; t++) memset(a.dx + t * a.D, 0, (size_t)a.D * sizeof *a.dx);
     }
 #pragma omp for schedule(static)
-    for (int64_t d = 0; d < D; d += COLUMNS)
-      add_columns(dx + d, dy + d, rows, N, D, D - d < COLUMNS ? D - d : COLUMNS);
+    for (int64_t d = 0; d < a.D; d += COLUMNS)
+      add_columns(&a, d, a.D - d < COLUMNS ? a.D - d : COLUMNS);
   }
 }

@@ -10,28 +10,6 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   return true;
 }
 
-static void fwd_ref(const cz_call *c) {
-  cz_gather_fwd_ref(c->out[0].data, c->in[CZ_GATHER_X].data, c->in[CZ_GATHER_ROWS].data,
-                    c->out[0].dim[0], c->out[0].dim[1]);
-}
-
-static void fwd_cpu(const cz_call *c) {
-  cz_gather_fwd_cpu(c->out[0].data, c->in[CZ_GATHER_X].data, c->in[CZ_GATHER_ROWS].data,
-                    c->out[0].dim[0], c->out[0].dim[1]);
-}
-
-static void bwd_ref(const cz_call *c) {
-  const cz_arg *x = &c->in[CZ_GATHER_X], *rows = &c->in[CZ_GATHER_ROWS];
-  cz_gather_bwd_ref(c->din[CZ_GATHER_X].data, c->dout[0].data, rows->data, rows->dim[0], x->dim[0],
-                    x->dim[1], c->mode[CZ_GATHER_X]);
-}
-
-static void bwd_cpu(const cz_call *c) {
-  const cz_arg *x = &c->in[CZ_GATHER_X], *rows = &c->in[CZ_GATHER_ROWS];
-  cz_gather_bwd_cpu(c->din[CZ_GATHER_X].data, c->dout[0].data, rows->data, rows->dim[0], x->dim[0],
-                    x->dim[1], c->mode[CZ_GATHER_X]);
-}
-
 const cz_op_row cz_gather_row = {
     .name = "gather",
     .n_in = 2,
@@ -43,6 +21,6 @@ const cz_op_row cz_gather_row = {
     .needs = {.in = 1u << CZ_GATHER_ROWS},
     .shape = shape,
     .error_constant = 32, /* hundreds of rows are added one after the other */
-    .fwd = {[CZ_SET_REF] = fwd_ref, [CZ_SET_CPU] = fwd_cpu},
-    .bwd = {[CZ_SET_REF] = bwd_ref, [CZ_SET_CPU] = bwd_cpu},
+    .kernels = {[CZ_F64] = {cz_gather_fwd_ref, cz_gather_bwd_ref},
+                [CZ_F32] = {cz_gather_fwd_cpu, cz_gather_bwd_cpu}},
 };

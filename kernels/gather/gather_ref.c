@@ -1,17 +1,37 @@
 #include "kernels/common/rows.h"
 #include "kernels/gather/gather.h"
 
-/** Forward in float64, see gather.h. */
-void cz_gather_fwd_ref(double *y, const double *x, const int32_t *rows, int64_t N, int64_t D) {
-  for (int64_t n = 0; n < N; n++)
-    for (int64_t d = 0; d < D; d++) y[n * D + d] = x[rows[n] * D + d];
+typedef struct arrays {
+  int64_t N, T, D;
+  const int32_t *rows;
+  const double *x, *dy;
+  double *y, *dx;
+} arrays;
+
+static arrays unpack(const cz_call *call) {
+  const cz_arg *x = &call->in[CZ_GATHER_X], *rows = &call->in[CZ_GATHER_ROWS];
+  return (arrays){.N = rows->dim[0],
+                  .T = x->dim[0],
+                  .D = x->dim[1],
+                  .rows = rows->data,
+                  .x = x->data,
+                  .dy = call->dout[0].data,
+                  .y = call->out[0].data,
+                  .dx = call->din[CZ_GATHER_X].data};
 }
 
-/** Backward in float64, see gather.h. */
-void cz_gather_bwd_ref(double *dx, const double *dy, const int32_t *rows, int64_t N, int64_t T,
-                       int64_t D, cz_grad_mode mode) {
-  if (mode == CZ_GRAD_SKIP) return;
-  cz_grad_begin(dx, T * D, mode);
-  for (int64_t n = 0; n < N; n++)
-    for (int64_t d = 0; d < D; d++) dx[rows[n] * D + d] += dy[n * D + d]; /* y[n] = x[rows[n]] */
+/** Forward in float64. Contract: gather.h. */
+void cz_gather_fwd_ref(const cz_call *call) {
+  arrays a = unpack(call);
+  for (int64_t n = 0; n < a.N; n++)
+    for (int64_t d = 0; d < a.D; d++) a.y[n * a.D + d] = a.x[a.rows[n] * a.D + d];
+}
+
+/** Backward in float64. Contract: gather.h. */
+void cz_gather_bwd_ref(const cz_call *call) {
+  arrays a = unpack(call);
+  if (call->mode[CZ_GATHER_X] == CZ_GRAD_SKIP) return;
+  cz_grad_begin(a.dx, a.T * a.D, call->mode[CZ_GATHER_X]);
+  for (int64_t n = 0; n < a.N; n++) /* y[n] = x[rows[n]]:  dx[rows[n]] += dy[n] */
+    for (int64_t d = 0; d < a.D; d++) a.dx[a.rows[n] * a.D + d] += a.dy[n * a.D + d];
 }

@@ -56,10 +56,6 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   return true;
 }
 
-static size_t workspace(cz_kernel_set set, const cz_call *call, bool backward) {
-  return set == CZ_SET_CPU ? cz_label_words_workspace_cpu(call, backward) : 0;
-}
-
 /* Mask rows against the classes' means. */
 static double flops(const cz_call *call, bool backward) {
   double product = 2.0 * (double)call->in[ROWS].dim[0] * (double)call->in[WORDS].dim[0] *
@@ -81,10 +77,10 @@ const cz_op_row cz_label_words_row = {
     .attr_bytes = sizeof(cz_label_words_attr),
     .needs = {.in = 0xff & ~(1u << BIAS), .out = 1u << CZ_LABEL_WORDS_SCORES},
     .shape = shape,
-    .workspace = workspace,
     .flops = flops,
     .error_constant =
         8, /* sums are in double; means, scores and what repeated rows add to dx are rounded */
-    .fwd = {[CZ_SET_REF] = cz_label_words_fwd_ref, [CZ_SET_CPU] = cz_label_words_fwd_cpu},
-    .bwd = {[CZ_SET_REF] = cz_label_words_bwd_ref, [CZ_SET_CPU] = cz_label_words_bwd_cpu},
+    .kernels = {[CZ_F64] = {cz_label_words_fwd_ref, cz_label_words_bwd_ref},
+                [CZ_F32] = {cz_label_words_fwd_cpu, cz_label_words_bwd_cpu,
+                            cz_label_words_workspace_cpu}},
 };

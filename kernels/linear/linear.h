@@ -32,17 +32,10 @@ static inline bool cz_linear_saves_pre(const cz_linear_attr *attr) {
   return attr->activation != CZ_ACTIVATION_NONE && attr->activation != CZ_ACTIVATION_RELU;
 }
 
-void cz_linear_fwd_ref(double *y, double *pre, const double *x, const double *w, const double *bias,
-                       int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr);
-void cz_linear_bwd_ref(double *dx, double *dw, double *dbias, const double *dy, const double *y,
-                       const double *pre, const double *x, const double *w, int64_t T, int64_t I,
-                       int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode);
-void cz_linear_fwd_cpu(float *y, float *pre, const float *x, const float *w, const float *bias,
-                       int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr);
-void cz_linear_bwd_cpu(float *dx, float *dw, float *dbias, const float *dy, const float *y,
-                       const float *pre, const float *x, const float *w, int64_t T, int64_t I,
-                       int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode,
-                       void *workspace);
-size_t cz_linear_bwd_cpu_bytes(int64_t T, int64_t O, const cz_linear_attr *attr, bool bias);
+void cz_linear_fwd_ref(const cz_call *call);
+void cz_linear_bwd_ref(const cz_call *call);
+void cz_linear_fwd_cpu(const cz_call *call);
+void cz_linear_bwd_cpu(const cz_call *call);
+size_t cz_linear_workspace_cpu(const cz_call *call, bool backward);
 
 #endif

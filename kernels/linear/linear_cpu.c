@@ -3,6 +3,37 @@
 #include "kernels/common/rows.h"
 #include "kernels/linear/linear.h"
 
+typedef struct arrays {
+  int64_t T, I, O;
+  bool out_in; /* W is [O, I] */
+  int activation;
+  float alpha;
+  float *y, *pre, *dx, *dw, *dbias;       /* pre: null where backward does not ask for it */
+  const float *x, *w, *bias, *dy, *saved; /* saved: what act' is taken at, pre or for ReLU y */
+} arrays;
+
+static arrays unpack(const cz_call *call) {
+  const cz_linear_attr *attr = call->attr;
+  const cz_arg *x = &call->in[CZ_LINEAR_X], *w = &call->in[CZ_LINEAR_W];
+  arrays a = {.T = x->dim[0],
+              .I = x->dim[1],
+              .out_in = attr->layout == CZ_LINEAR_OUT_IN,
+              .activation = attr->activation,
+              .alpha = (float)attr->alpha,
+              .y = call->out[CZ_LINEAR_Y].data,
+              .pre = call->out[CZ_LINEAR_PRE].data,
+              .dx = call->din[CZ_LINEAR_X].data,
+              .dw = call->din[CZ_LINEAR_W].data,
+              .dbias = call->din[CZ_LINEAR_BIAS].data,
+              .x = x->data,
+              .w = w->data,
+              .bias = call->in[CZ_LINEAR_BIAS].data,
+              .dy = call->dout[CZ_LINEAR_Y].data};
+  a.O = w->dim[a.out_in ? 0 : 1];
+  a.saved = attr->activation == CZ_ACTIVATION_RELU ? a.y : a.pre;
+  return a;
+}
+
 CZ_CLONES static void add_row(float *sum, const float *row, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++) sum[i] += row[i];
@@ -21,58 +52,58 @@ static void finish_tile(float *y, float *z, const float *bias, cz_product_part p
   }
 }
 
-/** Forward in float32, see linear.h. BIAS and PRE may be null. */
-void cz_linear_fwd_cpu(float *y, float *pre, const float *x, const float *w, const float *bias,
-                       int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr) {
-  bool out_in = attr->layout == CZ_LINEAR_OUT_IN;
-  float *z = pre ? pre : y;
+/** Forward in float32. Contract: linear.h. */
+void cz_linear_fwd_cpu(const cz_call *call) {
+  arrays a = unpack(call);
+  float *z = a.pre ? a.pre : a.y;
   const cz_product p = {.c = z,
-                        .a = x,
-                        .b = w,
-                        .b_transposed = out_in,
-                        .M = T,
-                        .N = O,
-                        .K = I,
-                        .lda = I,
-                        .ldb = out_in ? I : O,
-                        .ldc = O,
-                        .alpha = (float)attr->alpha};
+                        .a = a.x,
+                        .b = a.w,
+                        .b_transposed = a.out_in,
+                        .M = a.T,
+                        .N = a.O,
+                        .K = a.I,
+                        .lda = a.I,
+                        .ldb = a.out_in ? a.I : a.O,
+                        .ldc = a.O,
+                        .alpha = a.alpha};
   int64_t tiles = cz_product_tiles(&p);
 #pragma omp parallel for schedule(dynamic) if (tiles > 1)
   for (int64_t i = 0; i < tiles; i++)
-    finish_tile(y, z, bias, cz_product_tile(&p, i), O, attr->activation);
+    finish_tile(a.y, z, a.bias, cz_product_tile(&p, i), a.O, a.activation);
 }
 
 /* What backward keeps in its workspace. */
 typedef struct scratch {
-  float *g;       /* dy * act'(pre) [T, O], when there is an activation */
+  float *g;       /* dy act'(z) [T, O], when there is an activation */
   float *partial; /* sums of g over blocks of rows [blocks, O] */
 } scratch;
 
-static scratch lay_out(void *workspace, int64_t T, int64_t O, const cz_linear_attr *attr) {
+static scratch lay_out(void *workspace, const arrays *a) {
   scratch s = {.g = workspace, .partial = workspace};
-  if (attr->activation != CZ_ACTIVATION_NONE) s.partial += T * O;
+  if (a->activation != CZ_ACTIVATION_NONE) s.partial += a->T * a->O;
   return s;
 }
 
-/** Bytes of workspace that cz_linear_bwd_cpu needs. */
-size_t cz_linear_bwd_cpu_bytes(int64_t T, int64_t O, const cz_linear_attr *attr, bool bias) {
-  return (size_t)((attr->activation != CZ_ACTIVATION_NONE ? T : 0) +
-                  (bias ? cz_row_blocks_most(T) : 0)) *
-         (size_t)O * sizeof(float);
+/** Bytes of workspace: none forward; backward g and the partial sums of dbias. */
+size_t cz_linear_workspace_cpu(const cz_call *call, bool backward) {
+  arrays a = unpack(call);
+  if (!backward) return 0;
+  return (size_t)((a.activation != CZ_ACTIVATION_NONE ? a.T : 0) +
+                  (cz_present(&call->in[CZ_LINEAR_BIAS]) ? cz_row_blocks_most(a.T) : 0)) *
+         (size_t)a.O * sizeof(float);
 }
 
-/* g = dy * act'(z) for the rows of one block, and their sum for dbias. */
-static void block_before_products(const scratch *s, bool sum, int64_t block, const float *dy,
-                                  const float *z, int64_t T, int64_t O, int activation) {
-  int64_t begin = block * cz_row_block(T),
-          end = begin + cz_row_block(T) < T ? begin + cz_row_block(T) : T;
+/* g = dy act'(z) for the rows of one block, and their sum for dbias. */
+static void block_before_products(const arrays *a, const scratch *s, bool sum, int64_t block) {
+  int64_t begin = block * cz_row_block(a->T), O = a->O,
+          end = begin + cz_row_block(a->T) < a->T ? begin + cz_row_block(a->T) : a->T;
   float *partial = s->partial + block * O;
   if (sum) memset(partial, 0, (size_t)O * sizeof *partial);
   for (int64_t t = begin; t < end; t++) {
-    const float *g = dy + t * O;
-    if (activation != CZ_ACTIVATION_NONE) {
-      cz_activation_slopes_cpu(s->g + t * O, g, z + t * O, O, activation);
+    const float *g = a->dy + t * O;
+    if (a->activation != CZ_ACTIVATION_NONE) {
+      cz_activation_slopes_cpu(s->g + t * O, g, a->saved + t * O, O, a->activation);
       g = s->g + t * O;
     }
     if (sum) add_row(partial, g, O);
@@ -81,53 +112,56 @@ static void block_before_products(const scratch *s, bool sum, int64_t block, con
 
 static float beta_of(cz_grad_mode mode) { return mode == CZ_GRAD_ADD ? 1 : 0; }
 
-/** Backward in float32, see linear.h. DBIAS may be null, and so may Y and PRE where the
- * activation does not read them. */
-void cz_linear_bwd_cpu(float *dx, float *dw, float *dbias, const float *dy, const float *y,
-                       const float *pre, const float *x, const float *w, int64_t T, int64_t I,
-                       int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode,
-                       void *workspace) {
-  bool out_in = attr->layout == CZ_LINEAR_OUT_IN, active = attr->activation != CZ_ACTIVATION_NONE;
-  bool sum = dbias && mode[CZ_LINEAR_BIAS] != CZ_GRAD_SKIP;
-  scratch s = lay_out(workspace, T, O, attr);
-  const float *z = attr->activation == CZ_ACTIVATION_RELU ? y : pre, *g = active ? s.g : dy;
-  int64_t blocks = active || sum ? cz_row_blocks(T) : 0;
-#pragma omp parallel for schedule(static) if (T * O > 16384)
-  for (int64_t b = 0; b < blocks; b++)
-    block_before_products(&s, sum, b, dy, z, T, O, attr->activation);
-  if (sum) cz_rows_reduce(dbias, s.partial, blocks, O, mode[CZ_LINEAR_BIAS]);
+/* z = alpha x W^T + bias: dx = alpha g W. */
+static cz_product product_to_x(const arrays *a, const float *g, cz_grad_mode mode) {
+  return (cz_product){.c = a->dx,
+                      .a = g,
+                      .b = a->w,
+                      .b_transposed = !a->out_in,
+                      .M = a->T,
+                      .N = a->I,
+                      .K = a->O,
+                      .lda = a->O,
+                      .ldb = a->out_in ? a->I : a->O,
+                      .ldc = a->I,
+                      .alpha = a->alpha,
+                      .beta = beta_of(mode)};
+}
 
-  /* z = alpha x W^T: dx = alpha g W; dW = alpha g^T x, or alpha x^T g when stored [I,
-   * O]. */
-  float alpha = (float)attr->alpha;
-  const cz_product to_x = {.c = dx,
-                           .a = g,
-                           .b = w,
-                           .b_transposed = !out_in,
-                           .M = T,
-                           .N = I,
-                           .K = O,
-                           .lda = O,
-                           .ldb = out_in ? I : O,
-                           .ldc = I,
-                           .alpha = alpha,
-                           .beta = beta_of(mode[CZ_LINEAR_X])};
-  const cz_product to_w = {.c = dw,
-                           .a = out_in ? g : x,
-                           .b = out_in ? x : g,
-                           .a_transposed = true,
-                           .M = out_in ? O : I,
-                           .N = out_in ? I : O,
-                           .K = T,
-                           .lda = out_in ? O : I,
-                           .ldb = out_in ? I : O,
-                           .ldc = out_in ? I : O,
-                           .alpha = alpha,
-                           .beta = beta_of(mode[CZ_LINEAR_W])};
+/* z = alpha x W^T + bias: dW = alpha g^T x, or alpha x^T g when W is stored [I, O]. */
+static cz_product product_to_w(const arrays *a, const float *g, cz_grad_mode mode) {
+  return (cz_product){.c = a->dw,
+                      .a = a->out_in ? g : a->x,
+                      .b = a->out_in ? a->x : g,
+                      .a_transposed = true,
+                      .M = a->out_in ? a->O : a->I,
+                      .N = a->out_in ? a->I : a->O,
+                      .K = a->T,
+                      .lda = a->out_in ? a->O : a->I,
+                      .ldb = a->out_in ? a->I : a->O,
+                      .ldc = a->out_in ? a->I : a->O,
+                      .alpha = a->alpha,
+                      .beta = beta_of(mode)};
+}
+
+/** Backward in float32. Contract: linear.h. */
+void cz_linear_bwd_cpu(const cz_call *call) {
+  arrays a = unpack(call);
+  const cz_grad_mode *mode = call->mode;
+  bool active = a.activation != CZ_ACTIVATION_NONE, sum = mode[CZ_LINEAR_BIAS] != CZ_GRAD_SKIP;
+  scratch s = lay_out(call->workspace, &a);
+  int64_t blocks = active || sum ? cz_row_blocks(a.T) : 0;
+#pragma omp parallel for schedule(static) if (a.T * a.O > 16384)
+  for (int64_t b = 0; b < blocks; b++) block_before_products(&a, &s, sum, b);
+  if (sum) cz_rows_reduce(a.dbias, s.partial, blocks, a.O, mode[CZ_LINEAR_BIAS]);
+
+  const float *g = active ? s.g : a.dy;
+  const cz_product to_x = product_to_x(&a, g, mode[CZ_LINEAR_X]),
+                   to_w = product_to_w(&a, g, mode[CZ_LINEAR_W]);
   int64_t tiles_x = mode[CZ_LINEAR_X] != CZ_GRAD_SKIP ? cz_product_tiles(&to_x) : 0;
   int64_t tiles_w = mode[CZ_LINEAR_W] != CZ_GRAD_SKIP ? cz_product_tiles(&to_w) : 0;
+  /* The tiles of dW sum over all rows and take longest: they go first. */
 #pragma omp parallel for schedule(dynamic) if (tiles_x > 1 || tiles_w > 1)
-  for (int64_t i = 0; i < tiles_w + tiles_x;
-       i++) /* the tiles that sum over all rows take longest: they go first */
+  for (int64_t i = 0; i < tiles_w + tiles_x; i++)
     cz_product_tile(i < tiles_w ? &to_w : &to_x, i < tiles_w ? i : i - tiles_w);
 }

@@ -37,56 +37,14 @@ static void needs_of(cz_needs *needs, const void *attributes) {
                                                         : 0;
 }
 
-typedef struct sizes {
-  int64_t T, I, O;
-} sizes;
-
-static sizes sizes_of(const cz_call *c) {
-  const cz_linear_attr *attr = c->attr;
-  return (sizes){c->in[CZ_LINEAR_X].dim[0], c->in[CZ_LINEAR_X].dim[1],
-                 c->in[CZ_LINEAR_W].dim[attr->layout == CZ_LINEAR_OUT_IN ? 0 : 1]};
-}
-
 static double flops(const cz_call *c, bool backward) {
-  sizes s = sizes_of(c);
+  const cz_arg *x = &c->in[CZ_LINEAR_X];
+  int64_t O =
+      c->in[CZ_LINEAR_W].dim[((const cz_linear_attr *)c->attr)->layout == CZ_LINEAR_OUT_IN ? 0 : 1];
   int products =
       backward ? (c->mode[CZ_LINEAR_X] != CZ_GRAD_SKIP) + (c->mode[CZ_LINEAR_W] != CZ_GRAD_SKIP)
                : 1;
-  return 2.0 * products * (double)s.T * (double)s.I * (double)s.O;
-}
-
-static size_t workspace(cz_kernel_set set, const cz_call *c, bool backward) {
-  if (set != CZ_SET_CPU || !backward) return 0;
-  sizes s = sizes_of(c);
-  return cz_linear_bwd_cpu_bytes(s.T, s.O, c->attr, cz_present(&c->in[CZ_LINEAR_BIAS]));
-}
-
-static void fwd_ref(const cz_call *c) {
-  sizes s = sizes_of(c);
-  cz_linear_fwd_ref(c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data, c->in[CZ_LINEAR_X].data,
-                    c->in[CZ_LINEAR_W].data, c->in[CZ_LINEAR_BIAS].data, s.T, s.I, s.O, c->attr);
-}
-
-static void fwd_cpu(const cz_call *c) {
-  sizes s = sizes_of(c);
-  cz_linear_fwd_cpu(c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data, c->in[CZ_LINEAR_X].data,
-                    c->in[CZ_LINEAR_W].data, c->in[CZ_LINEAR_BIAS].data, s.T, s.I, s.O, c->attr);
-}
-
-static void bwd_ref(const cz_call *c) {
-  sizes s = sizes_of(c);
-  cz_linear_bwd_ref(c->din[CZ_LINEAR_X].data, c->din[CZ_LINEAR_W].data, c->din[CZ_LINEAR_BIAS].data,
-                    c->dout[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data,
-                    c->in[CZ_LINEAR_X].data, c->in[CZ_LINEAR_W].data, s.T, s.I, s.O, c->attr,
-                    c->mode);
-}
-
-static void bwd_cpu(const cz_call *c) {
-  sizes s = sizes_of(c);
-  cz_linear_bwd_cpu(c->din[CZ_LINEAR_X].data, c->din[CZ_LINEAR_W].data, c->din[CZ_LINEAR_BIAS].data,
-                    c->dout[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_Y].data, c->out[CZ_LINEAR_PRE].data,
-                    c->in[CZ_LINEAR_X].data, c->in[CZ_LINEAR_W].data, s.T, s.I, s.O, c->attr,
-                    c->mode, c->workspace);
+  return 2.0 * products * (double)x->dim[0] * (double)x->dim[1] * (double)O;
 }
 
 const cz_op_row cz_linear_row = {
@@ -102,10 +60,9 @@ const cz_op_row cz_linear_row = {
     .attr_bytes = sizeof(cz_linear_attr),
     .needs_of = needs_of,
     .shape = shape,
-    .workspace = workspace,
     .flops = flops,
     .error_constant =
         48, /* a dot product adds about 400 terms one after the other before it starts anew */
-    .fwd = {[CZ_SET_REF] = fwd_ref, [CZ_SET_CPU] = fwd_cpu},
-    .bwd = {[CZ_SET_REF] = bwd_ref, [CZ_SET_CPU] = bwd_cpu},
+    .kernels = {[CZ_F64] = {cz_linear_fwd_ref, cz_linear_bwd_ref},
+                [CZ_F32] = {cz_linear_fwd_cpu, cz_linear_bwd_cpu, cz_linear_workspace_cpu}},
 };

@@ -1,48 +1,80 @@
 #include "kernels/common/rows.h"
 #include "kernels/linear/linear.h"
 
-/* Where W holds the weight from input i to output o. */
-static int64_t at(const cz_linear_attr *attr, int64_t o, int64_t i, int64_t I, int64_t O) {
-  return attr->layout == CZ_LINEAR_OUT_IN ? o * I + i : i * O + o;
+typedef struct arrays {
+  int64_t T, I, O;
+  bool out_in; /* W is [O, I] */
+  int activation;
+  double alpha;
+  double *y, *pre, *dx, *dw, *dbias;       /* pre: null where backward does not ask for it */
+  const double *x, *w, *bias, *dy, *saved; /* saved: what act' is taken at, pre or for ReLU y */
+} arrays;
+
+static arrays unpack(const cz_call *call) {
+  const cz_linear_attr *attr = call->attr;
+  const cz_arg *x = &call->in[CZ_LINEAR_X], *w = &call->in[CZ_LINEAR_W];
+  arrays a = {.T = x->dim[0],
+              .I = x->dim[1],
+              .out_in = attr->layout == CZ_LINEAR_OUT_IN,
+              .activation = attr->activation,
+              .alpha = attr->alpha,
+              .y = call->out[CZ_LINEAR_Y].data,
+              .pre = call->out[CZ_LINEAR_PRE].data,
+              .dx = call->din[CZ_LINEAR_X].data,
+              .dw = call->din[CZ_LINEAR_W].data,
+              .dbias = call->din[CZ_LINEAR_BIAS].data,
+              .x = x->data,
+              .w = w->data,
+              .bias = call->in[CZ_LINEAR_BIAS].data,
+              .dy = call->dout[CZ_LINEAR_Y].data};
+  a.O = w->dim[a.out_in ? 0 : 1];
+  a.saved = attr->activation == CZ_ACTIVATION_RELU ? a.y : a.pre;
+  return a;
 }
 
-/** Forward in float64, see linear.h. BIAS and PRE may be null. */
-void cz_linear_fwd_ref(double *y, double *pre, const double *x, const double *w, const double *bias,
-                       int64_t T, int64_t I, int64_t O, const cz_linear_attr *attr) {
-  for (int64_t t = 0; t < T; t++) {
-    for (int64_t o = 0; o < O; o++) {
+/* Where W holds the weight from input i to output o. */
+static int64_t at(const arrays *a, int64_t o, int64_t i) {
+  return a->out_in ? o * a->I + i : i * a->O + o;
+}
+
+/** Forward in float64. Contract: linear.h. */
+void cz_linear_fwd_ref(const cz_call *call) {
+  arrays a = unpack(call);
+  for (int64_t t = 0; t < a.T; t++) {
+    for (int64_t o = 0; o < a.O; o++) {
       double sum = 0;
-      for (int64_t i = 0; i < I; i++) sum += x[t * I + i] * w[at(attr, o, i, I, O)];
-      double z = attr->alpha * sum + (bias ? bias[o] : 0);
-      if (pre) pre[t * O + o] = z;
-      y[t * O + o] = cz_activation_value(z, attr->activation);
+      for (int64_t i = 0; i < a.I; i++) sum += a.x[t * a.I + i] * a.w[at(&a, o, i)];
+      double z = a.alpha * sum + (a.bias ? a.bias[o] : 0);
+      if (a.pre) a.pre[t * a.O + o] = z;
+      a.y[t * a.O + o] = cz_activation_value(z, a.activation);
     }
   }
 }
 
-/** Backward in float64, see linear.h. DBIAS may be null, and so may Y and PRE where the
- * activation does not read them. */
-void cz_linear_bwd_ref(double *dx, double *dw, double *dbias, const double *dy, const double *y,
-                       const double *pre, const double *x, const double *w, int64_t T, int64_t I,
-                       int64_t O, const cz_linear_attr *attr, const cz_grad_mode *mode) {
-  const double *z = attr->activation == CZ_ACTIVATION_RELU ? y : pre;
-  bool want_x = mode[CZ_LINEAR_X] != CZ_GRAD_SKIP, want_w = mode[CZ_LINEAR_W] != CZ_GRAD_SKIP,
-       want_bias = dbias && mode[CZ_LINEAR_BIAS] != CZ_GRAD_SKIP;
-  cz_grad_begin(dx, T * I, mode[CZ_LINEAR_X]);
-  cz_grad_begin(dw, O * I, mode[CZ_LINEAR_W]);
-  if (want_bias) cz_grad_begin(dbias, O, mode[CZ_LINEAR_BIAS]);
-  for (int64_t t = 0; t < T; t++) {
-    for (int64_t o = 0; o < O; o++) {
-      /* y = act(z) */
-      double g = dy[t * O + o] * (attr->activation == CZ_ACTIVATION_NONE
-                                      ? 1
-                                      : cz_activation_slope(z[t * O + o], attr->activation));
-      /* z = alpha sum over i of x w + bias */
-      if (want_bias) dbias[o] += g;
-      for (int64_t i = 0; i < I; i++) {
-        int64_t k = at(attr, o, i, I, O);
-        if (want_x) dx[t * I + i] += attr->alpha * g * w[k];
-        if (want_w) dw[k] += attr->alpha * g * x[t * I + i];
+static double slope(const arrays *a, int64_t i) {
+  return a->activation == CZ_ACTIVATION_NONE ? 1 : cz_activation_slope(a->saved[i], a->activation);
+}
+
+/** Backward in float64. Contract: linear.h. */
+void cz_linear_bwd_ref(const cz_call *call) {
+  arrays a = unpack(call);
+  bool want_x = call->mode[CZ_LINEAR_X] != CZ_GRAD_SKIP,
+       want_w = call->mode[CZ_LINEAR_W] != CZ_GRAD_SKIP,
+       want_bias = call->mode[CZ_LINEAR_BIAS] != CZ_GRAD_SKIP;
+  cz_grad_begin(a.dx, a.T * a.I, call->mode[CZ_LINEAR_X]);
+  cz_grad_begin(a.dw, a.O * a.I, call->mode[CZ_LINEAR_W]);
+  cz_grad_begin(a.dbias, a.O, call->mode[CZ_LINEAR_BIAS]);
+  for (int64_t t = 0; t < a.T; t++) {
+    for (int64_t o = 0; o < a.O; o++) {
+      /* y = act(z):  g = dy act'(z) */
+      double g = a.dy[t * a.O + o] * slope(&a, t * a.O + o);
+      /* z_to = alpha sum_i x_ti w_oi + bias_o:  dbias_o += g,  dx_ti += alpha g w_oi,
+       * dw_oi += alpha g x_ti */
+      if (want_bias) a.dbias[o] += g;
+      for (int64_t i = 0; i < a.I; i++) {
+        int64_t k = at(&a, o, i);
+        if (want_x) a.dx[t * a.I + i] += a.alpha * g * a.w[k];
+        if (want_w) a.dw[k] += a.alpha * g * a.x[t * a.I + i];
       }
     }
   }

@@ -5,7 +5,7 @@
 
 typedef struct shape {
   int64_t T, D;
-  bool shift, branch;
+  bool bias, residual;
   int empty; /* segments without rows, put among the others */
 } shape;
 
@@ -14,21 +14,21 @@ static void problem(cz_case *c, cz_rand *r, shape s, cz_norm_attr attr, double d
   *(cz_norm_attr *)c->attr = attr;
   cz_case_normal(c, r, CZ_NORM_X, 2, x, deviation);
   cz_case_normal(c, r, CZ_NORM_GAIN, 1, &s.D, 1);
-  if (s.shift) cz_case_normal(c, r, CZ_NORM_SHIFT, 1, &s.D, 1);
-  if (s.branch) cz_case_normal(c, r, CZ_NORM_BRANCH, 2, x, deviation);
-  if (s.branch && attr.share_segment) cz_case_spans(c, r, CZ_NORM_SPANS, s.T, s.empty);
+  if (s.bias) cz_case_normal(c, r, CZ_NORM_BIAS, 1, &s.D, 1);
+  if (s.residual) cz_case_normal(c, r, CZ_NORM_RESIDUAL, 2, x, deviation);
+  if (s.residual && attr.share_segment) cz_case_spans(c, r, CZ_NORM_SPANS, s.T, s.empty);
   c->training = attr.dropout > 0;
   c->smooth = deviation > 1e-3 && deviation < 1e3;
   snprintf(c->what, sizeof c->what,
-           "T %lld D %lld kind %d shift %d branch %d dropout %g shared %d deviation %g",
-           (long long)s.T, (long long)s.D, attr.kind, s.shift, s.branch, attr.dropout,
+           "T %lld D %lld kind %d bias %d residual %d dropout %g shared %d deviation %g",
+           (long long)s.T, (long long)s.D, attr.kind, s.bias, s.residual, attr.dropout,
            attr.share_segment, deviation);
 }
 
-/* A layer norm over one channel: y is shift and dx is exactly 0, which a gain of 1 lets
+/* A layer norm over one channel: y is bias and dx is exactly 0, which a gain of 1 lets
  * every device reach. */
 static void one_channel(cz_case *c, cz_rand *r) {
-  problem(c, r, (shape){.T = 3, .D = 1, .shift = true},
+  problem(c, r, (shape){.T = 3, .D = 1, .bias = true},
           (cz_norm_attr){CZ_NORM_LAYER, 1e-2, 0, false}, 1);
   *(double *)c->in[CZ_NORM_GAIN].data = 1;
 }
@@ -38,35 +38,37 @@ static void sample(cz_case *c, cz_rand *r, int index) {
                      layer = {CZ_NORM_LAYER, 1e-5, 0, false},
                      shared = {CZ_NORM_RMS, 1e-6, 0.3, true};
   switch (index) {
-  case 0: problem(c, r, (shape){.T = 0, .D = 8, .branch = true}, shared, 1); return;
-  case 1: problem(c, r, (shape){.T = 0, .D = 8, .shift = true}, layer, 1); return;
+  case 0: problem(c, r, (shape){.T = 0, .D = 8, .residual = true}, shared, 1); return;
+  case 1: problem(c, r, (shape){.T = 0, .D = 8, .bias = true}, layer, 1); return;
   case 2: problem(c, r, (shape){.T = 1, .D = 1}, rms_one, 1); return;
   case 3: one_channel(c, r); return;
   case 4:
-    problem(c, r, (shape){.T = 2, .D = 17, .branch = true}, rms, 0);
+    problem(c, r, (shape){.T = 2, .D = 17, .residual = true}, rms, 0);
     return; /* only eps keeps 1 / 0 away */
   case 5:
-    problem(c, r, (shape){.T = 4, .D = 65, .branch = true}, rms, 1e15);
+    problem(c, r, (shape){.T = 4, .D = 65, .residual = true}, rms, 1e15);
     return;                                                            /* squares of 1e30 */
   case 6: problem(c, r, (shape){.T = 4, .D = 65}, rms, 1e-15); return; /* eps is all there is */
   case 7:
-    problem(c, r, (shape){.T = 33, .D = 1025, .branch = true},
+    problem(c, r, (shape){.T = 33, .D = 1025, .residual = true},
             (cz_norm_attr){CZ_NORM_RMS, 1e-6, 0.5, false}, 1);
     return; /* a row of two pieces */
-  case 8: problem(c, r, (shape){.T = 33, .D = 1027, .branch = true, .empty = 2}, shared, 1); return;
+  case 8:
+    problem(c, r, (shape){.T = 33, .D = 1027, .residual = true, .empty = 2}, shared, 1);
+    return;
   case 9:
-    problem(c, r, (shape){.T = 2049, .D = 19, .shift = true, .branch = true},
+    problem(c, r, (shape){.T = 2049, .D = 19, .bias = true, .residual = true},
             (cz_norm_attr){CZ_NORM_LAYER, 1e-5, 0.1, false}, 1);
     return; /* blocks of more than 32 rows */
   case 10:
-    problem(c, r, (shape){.T = 7, .D = 5, .shift = true, .branch = true, .empty = 3},
+    problem(c, r, (shape){.T = 7, .D = 5, .bias = true, .residual = true, .empty = 3},
             (cz_norm_attr){CZ_NORM_LAYER, 1e-3, 0.2, true}, 1);
     return;
   default: break;
   }
-  bool is_layer = cz_rand_int(r, 0, 1), branch = cz_rand_int(r, 0, 2) > 0;
+  bool is_layer = cz_rand_int(r, 0, 1), residual = cz_rand_int(r, 0, 2) > 0;
   shape s = {cz_rand_size(r, 70), cz_rand_size(r, 70) + is_layer, is_layer && cz_rand_int(r, 0, 3),
-             branch, (int)cz_rand_int(r, 0, 2)};
+             residual, (int)cz_rand_int(r, 0, 2)};
   /* Over few channels and with a small eps the gradient is what a projection leaves of
    * it, next to nothing, and the terms' own rounding is all one sees. */
   double eps = s.D < 16 ? 1 : 1e-3;
@@ -76,7 +78,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
 }
 
 static void bench(cz_case *c, cz_rand *r) { /* after a sub-layer of T5-small's encoder */
-  problem(c, r, (shape){.T = 4096, .D = 512, .branch = true},
+  problem(c, r, (shape){.T = 4096, .D = 512, .residual = true},
           (cz_norm_attr){CZ_NORM_RMS, 1e-6, 0.1, true}, 1);
 }
 

@@ -3,18 +3,45 @@
 #include "kernels/common/rows.h"
 #include "kernels/norm/norm.h"
 
-/* The arrays of one call, so that functions of one row can be told which row. */
-typedef struct job {
-  float *y, *h, *rstd, *mean;                               /* forward's results */
-  const float *x, *gain, *shift, *branch;                   /* forward's inputs */
-  float *dx, *dbranch;                                      /* backward's results */
-  const float *dy, *dh, *saved_h, *saved_rstd, *saved_mean; /* backward's inputs */
-  cz_grad_mode mode_x, mode_branch;
+typedef struct arrays {
+  int64_t T, D, B;
   bool layer;
-  int64_t D;
   float eps;
+  double p;             /* the residual's dropout, 0 when it is off */
+  const int32_t *spans; /* null unless masks are shared */
+  const cz_key *key;
+  float *y, *h, *rstd, *mean; /* h: null without a residual */
+  float *dx, *dgain, *dbias, *dresidual;
+  const float *x, *gain, *bias, *residual, *dy, *dh;
   cz_dropout_mask mask;
-} job;
+} arrays;
+
+static arrays unpack(const cz_call *call) {
+  const cz_norm_attr *attr = call->attr;
+  const cz_arg *x = &call->in[CZ_NORM_X], *spans = &call->in[CZ_NORM_SPANS];
+  arrays a = {.T = x->dim[0],
+              .D = x->dim[1],
+              .layer = attr->kind == CZ_NORM_LAYER,
+              .eps = (float)attr->eps,
+              .key = &call->key};
+  a.y = call->out[CZ_NORM_Y].data, a.h = call->out[CZ_NORM_H].data;
+  a.rstd = call->out[CZ_NORM_RSTD].data, a.mean = call->out[CZ_NORM_MEAN].data;
+  a.dx = call->din[CZ_NORM_X].data, a.dgain = call->din[CZ_NORM_GAIN].data;
+  a.dbias = call->din[CZ_NORM_BIAS].data, a.dresidual = call->din[CZ_NORM_RESIDUAL].data;
+  a.x = x->data, a.gain = call->in[CZ_NORM_GAIN].data;
+  a.bias = call->in[CZ_NORM_BIAS].data, a.residual = call->in[CZ_NORM_RESIDUAL].data;
+  a.dy = call->dout[CZ_NORM_Y].data, a.dh = call->dout[CZ_NORM_H].data;
+  if (!call->training || !cz_present(&call->in[CZ_NORM_RESIDUAL])) return a;
+  a.p = attr->dropout;
+  if (attr->share_segment) a.B = spans->dim[0], a.spans = spans->data;
+  return a;
+}
+
+/* Bytes of the residual's dropout mask when it is shared. */
+static size_t mask_bytes(const cz_call *call, const arrays *a) {
+  bool share = a->p > 0 && ((const cz_norm_attr *)call->attr)->share_segment;
+  return cz_dropout_mask_bytes(share, a->B, a->T, a->D);
+}
 
 /* Sums over a row start anew after this many channels, so that their rounding hardly
  * grows with D even without vector instructions. */
@@ -22,15 +49,15 @@ enum { BLOCK = 128 };
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* h = x + branch * factor for N channels; without dropout FACTOR is null. */
-CZ_CLONES static void add_branch(float *h, const float *x, const float *branch, const float *factor,
-                                 int64_t n) {
+/* h = x + residual * factor for N channels; without dropout FACTOR is null. */
+CZ_CLONES static void add_residual(float *h, const float *x, const float *residual,
+                                   const float *factor, int64_t n) {
   if (factor) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++) h[i] = x[i] + branch[i] * factor[i];
+    for (int64_t i = 0; i < n; i++) h[i] = x[i] + residual[i] * factor[i];
   } else {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++) h[i] = x[i] + branch[i];
+    for (int64_t i = 0; i < n; i++) h[i] = x[i] + residual[i];
   }
 }
 
@@ -45,8 +72,8 @@ CZ_CLONES static float mean_of(const float *h, int64_t n) {
   return total / (float)n;
 }
 
-/* y = (h - m) r gain + shift for a row; gives r. */
-CZ_CLONES static float normalise(float *y, const float *h, const float *gain, const float *shift,
+/* y = (h - m) r gain + bias for a row; gives r. */
+CZ_CLONES static float normalise(float *y, const float *h, const float *gain, const float *bias,
                                  int64_t n, float m, float eps) {
   float total = 0;
   for (int64_t from = 0; from < n; from += BLOCK) {
@@ -56,9 +83,9 @@ CZ_CLONES static float normalise(float *y, const float *h, const float *gain, co
     total += sum;
   }
   float r = 1 / __builtin_sqrtf(total / (float)n + eps);
-  if (shift) {
+  if (bias) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++) y[i] = (h[i] - m) * r * gain[i] + shift[i];
+    for (int64_t i = 0; i < n; i++) y[i] = (h[i] - m) * r * gain[i] + bias[i];
   } else {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] = (h[i] - m) * r * gain[i];
@@ -66,52 +93,40 @@ CZ_CLONES static float normalise(float *y, const float *h, const float *gain, co
   return r;
 }
 
-static void fwd_row(const job *j, int64_t t) {
-  int64_t D = j->D;
-  const float *h = j->x + t * D;
-  if (j->branch) {
+static void forward_row(const arrays *a, int64_t t) {
+  int64_t D = a->D;
+  const float *h = a->x + t * D;
+  if (a->residual) {
     float buffer[CZ_DROPOUT_MASK_PIECE];
     for (int64_t d = 0; d < D; d += CZ_DROPOUT_MASK_PIECE) {
       int64_t n = least(D - d, CZ_DROPOUT_MASK_PIECE), i = t * D + d;
-      const float *factor = j->mask.p > 0 ? cz_dropout_mask_piece(&j->mask, buffer, t, d, n) : NULL;
-      add_branch(j->h + i, j->x + i, j->branch + i, factor, n);
+      const float *factor = a->mask.p > 0 ? cz_dropout_mask_piece(&a->mask, buffer, t, d, n) : NULL;
+      add_residual(a->h + i, a->x + i, a->residual + i, factor, n);
     }
-    h = j->h + t * D;
+    h = a->h + t * D;
   }
-  float m = j->layer ? mean_of(h, D) : 0,
-        r = normalise(j->y + t * D, h, j->gain, j->shift, D, m, j->eps);
-  if (j->rstd) j->rstd[t] = r;
-  if (j->mean) j->mean[t] = m;
+  float m = a->layer ? mean_of(h, D) : 0,
+        r = normalise(a->y + t * D, h, a->gain, a->bias, D, m, a->eps);
+  if (a->rstd) a->rstd[t] = r;
+  if (a->mean) a->mean[t] = m;
 }
 
-/** Forward in float32, see norm.h. SHIFT, BRANCH (then H too), RSTD and MEAN may be null;
- * H may be X. */
-void cz_norm_fwd_cpu(float *y, float *h, float *rstd, float *mean, const float *x,
-                     const float *gain, const float *shift, const float *branch,
-                     const cz_norm_sizes *s, const cz_norm_attr *attr, void *workspace) {
-  job j = {.y = y,
-           .h = h,
-           .rstd = rstd,
-           .mean = mean,
-           .x = x,
-           .gain = gain,
-           .shift = shift,
-           .branch = branch,
-           .layer = attr->kind == CZ_NORM_LAYER,
-           .D = s->D,
-           .eps = (float)attr->eps};
-  if (branch) cz_dropout_mask_make(&j.mask, workspace, s->key, s->p, s->spans, s->B, s->T, s->D);
-#pragma omp parallel for schedule(static) if (s->T * s->D > 16384)
-  for (int64_t t = 0; t < s->T; t++) fwd_row(&j, t);
+/** Forward in float32. Contract: norm.h. */
+void cz_norm_fwd_cpu(const cz_call *call) {
+  arrays a = unpack(call);
+  if (a.residual)
+    cz_dropout_mask_make(&a.mask, call->workspace, a.key, a.p, a.spans, a.B, a.T, a.D);
+#pragma omp parallel for schedule(static) if (a.T * a.D > 16384)
+  for (int64_t t = 0; t < a.T; t++) forward_row(&a, t);
 }
 
-/* mean(g) and mean(g n) of a row, and its part of dgain and dshift, which are sums that
+/* mean(g) and mean(g n) of a row, and its part of dgain and dbias, which are sums that
  * lie in cache. */
 typedef struct moments {
   float g, gn;
 } moments;
 
-CZ_CLONES static moments row_moments(float *dgain, float *dshift, const float *dy, const float *h,
+CZ_CLONES static moments row_moments(float *dgain, float *dbias, const float *dy, const float *h,
                                      const float *gain, float m, float r, int64_t D) {
   moments total = {0};
   for (int64_t from = 0; from < D; from += BLOCK) {
@@ -120,7 +135,7 @@ CZ_CLONES static moments row_moments(float *dgain, float *dshift, const float *d
     for (int64_t i = from; i < least(D, from + BLOCK); i++) {
       float n = (h[i] - m) * r, g = dy[i] * gain[i];
       dgain[i] += dy[i] * n;
-      dshift[i] += dy[i];
+      dbias[i] += dy[i];
       sum_g += g;
       sum_gn += g * n;
     }
@@ -152,66 +167,52 @@ CZ_CLONES static void multiply(float *e, const float *factor, int64_t n) {
   for (int64_t i = 0; i < n; i++) e[i] *= factor[i];
 }
 
-static void bwd_row(const job *j, float *dgain, float *dshift, int64_t t) {
-  int64_t D = j->D;
-  const float *h = j->saved_h + t * D;
-  float r = j->saved_rstd[t], m = j->layer ? j->saved_mean[t] : 0, e[CZ_DROPOUT_MASK_PIECE],
+/* One row of backward; GAINS and BIASES [D] gather its block's part of dgain and dbias. */
+static void backward_row(const arrays *a, float *gains, float *biases, const cz_grad_mode *mode,
+                         int64_t t) {
+  int64_t D = a->D;
+  const float *h = (a->h ? a->h : a->x) + t * D;
+  float r = a->rstd[t], m = a->layer ? a->mean[t] : 0, e[CZ_DROPOUT_MASK_PIECE],
         buffer[CZ_DROPOUT_MASK_PIECE];
   moments mean = {0};
-  if (j->dy) mean = row_moments(dgain, dshift, j->dy + t * D, h, j->gain, m, r, D);
-  if (!j->layer) mean.g = 0;
+  if (a->dy) mean = row_moments(gains, biases, a->dy + t * D, h, a->gain, m, r, D);
+  if (!a->layer) mean.g = 0;
   for (int64_t d = 0; d < D; d += CZ_DROPOUT_MASK_PIECE) {
     int64_t n = least(D - d, CZ_DROPOUT_MASK_PIECE), i = t * D + d;
-    gradient_of_h(e, j->dy ? j->dy + i : NULL, j->dh ? j->dh + i : NULL, h + d, j->gain + d, m, r,
+    gradient_of_h(e, a->dy ? a->dy + i : NULL, a->dh ? a->dh + i : NULL, h + d, a->gain + d, m, r,
                   mean, n);
-    cz_grad_put(j->dx + i, e, n,
-                j->mode_x); /* dh and dy of this piece are read: dx and dbranch may lie there */
-    if (j->mode_branch == CZ_GRAD_SKIP) continue;
-    if (j->mask.p > 0) multiply(e, cz_dropout_mask_piece(&j->mask, buffer, t, d, n), n);
-    cz_grad_put(j->dbranch + i, e, n, j->mode_branch);
+    /* h = x + residual M:  dx = e,  dresidual = e M. From here on dh and dy of this piece have
+     * been read: dx and dresidual may lie there. */
+    if (mode[CZ_NORM_X]) cz_grad_put(a->dx + i, e, n, mode[CZ_NORM_X]);
+    if (!mode[CZ_NORM_RESIDUAL]) continue;
+    if (a->mask.p > 0) multiply(e, cz_dropout_mask_piece(&a->mask, buffer, t, d, n), n);
+    cz_grad_put(a->dresidual + i, e, n, mode[CZ_NORM_RESIDUAL]);
   }
-}
-
-static size_t mask_bytes(const cz_norm_sizes *s) {
-  return cz_dropout_mask_bytes(s->p > 0 && s->spans, s->B, s->T, s->D);
 }
 
 /** Bytes of workspace: the shared mask; backward also the partial sums of dgain and
- * dshift. */
-size_t cz_norm_cpu_bytes(const cz_norm_sizes *s, bool backward) {
-  return mask_bytes(s) +
-         (backward ? 2 * (size_t)(cz_row_blocks_most(s->T) * s->D) * sizeof(float) : 0);
+ * dbias. */
+size_t cz_norm_workspace_cpu(const cz_call *call, bool backward) {
+  arrays a = unpack(call);
+  size_t sums = 2 * (size_t)(cz_row_blocks_most(a.T) * a.D) * sizeof(float);
+  return mask_bytes(call, &a) + (backward ? sums : 0);
 }
 
-/** Backward in float32, see norm.h. H is x when there was no branch. DY, DH, MEAN (RMS),
- * DSHIFT and DBRANCH may be null; DX may be DH, DBRANCH DY. */
-void cz_norm_bwd_cpu(float *dx, float *dgain, float *dshift, float *dbranch, const float *dy,
-                     const float *dh, const float *h, const float *rstd, const float *mean,
-                     const float *gain, const cz_norm_sizes *s, const cz_norm_attr *attr,
-                     const cz_grad_mode *mode, void *workspace) {
-  job j = {.dx = dx,
-           .dbranch = dbranch,
-           .dy = dy,
-           .dh = dh,
-           .saved_h = h,
-           .saved_rstd = rstd,
-           .saved_mean = mean,
-           .gain = gain,
-           .mode_x = mode[CZ_NORM_X],
-           .mode_branch = dbranch ? mode[CZ_NORM_BRANCH] : CZ_GRAD_SKIP,
-           .layer = attr->kind == CZ_NORM_LAYER,
-           .D = s->D,
-           .eps = (float)attr->eps};
-  int64_t T = s->T, D = s->D, blocks = cz_row_blocks(T), each = cz_row_block(T);
-  if (dbranch) cz_dropout_mask_make(&j.mask, workspace, s->key, s->p, s->spans, s->B, T, D);
-  float *gains = (float *)((char *)workspace + mask_bytes(s)), *shifts = gains + blocks * D;
+/** Backward in float32. Contract: norm.h. */
+void cz_norm_bwd_cpu(const cz_call *call) {
+  arrays a = unpack(call);
+  int64_t T = a.T, D = a.D, blocks = cz_row_blocks(T), each = cz_row_block(T);
+  if (call->mode[CZ_NORM_RESIDUAL])
+    cz_dropout_mask_make(&a.mask, call->workspace, a.key, a.p, a.spans, a.B, T, D);
+  float *gains = (float *)((char *)call->workspace + mask_bytes(call, &a)),
+        *biases = gains + blocks * D;
 #pragma omp parallel for schedule(static) if (T * D > 16384)
   for (int64_t b = 0; b < blocks; b++) {
     memset(gains + b * D, 0, (size_t)D * sizeof *gains);
-    memset(shifts + b * D, 0, (size_t)D * sizeof *shifts);
+    memset(biases + b * D, 0, (size_t)D * sizeof *biases);
     for (int64_t t = b * each; t < T && t < (b + 1) * each; t++)
-      bwd_row(&j, gains + b * D, shifts + b * D, t);
+      backward_row(&a, gains + b * D, biases + b * D, call->mode, t);
   }
-  cz_rows_reduce(dgain, gains, blocks, D, mode[CZ_NORM_GAIN]);
-  if (dshift) cz_rows_reduce(dshift, shifts, blocks, D, mode[CZ_NORM_SHIFT]);
+  cz_rows_reduce(a.dgain, gains, blocks, D, call->mode[CZ_NORM_GAIN]);
+  cz_rows_reduce(a.dbias, biases, blocks, D, call->mode[CZ_NORM_BIAS]);
 }

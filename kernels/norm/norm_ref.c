@@ -1,72 +1,106 @@
+/* Normalisation in float64: what the op means. Formulas: norm.h. */
 #include "kernels/common/dropout_mask.h"
 #include "kernels/common/rows.h"
 #include "kernels/norm/norm.h"
 
 #include <math.h>
 
-static double factor(const cz_norm_sizes *s, int64_t t, int64_t d) {
-  return s->p > 0 ? cz_dropout_mask_factor(
-                        s->key, cz_dropout_mask_element(s->spans, s->B, t, d, s->D), s->p)
-                  : 1;
+typedef struct arrays {
+  int64_t T, D, B;
+  bool layer;
+  double eps;
+  double p;             /* the residual's dropout, 0 when it is off */
+  const int32_t *spans; /* null unless masks are shared */
+  const cz_key *key;
+  double *y, *h, *rstd, *mean; /* h: null without a residual */
+  double *dx, *dgain, *dbias, *dresidual;
+  const double *x, *gain, *bias, *residual, *dy, *dh;
+} arrays;
+
+static arrays unpack(const cz_call *call) {
+  const cz_norm_attr *attr = call->attr;
+  const cz_arg *x = &call->in[CZ_NORM_X], *spans = &call->in[CZ_NORM_SPANS];
+  arrays a = {.T = x->dim[0],
+              .D = x->dim[1],
+              .layer = attr->kind == CZ_NORM_LAYER,
+              .eps = attr->eps,
+              .key = &call->key};
+  a.y = call->out[CZ_NORM_Y].data, a.h = call->out[CZ_NORM_H].data;
+  a.rstd = call->out[CZ_NORM_RSTD].data, a.mean = call->out[CZ_NORM_MEAN].data;
+  a.dx = call->din[CZ_NORM_X].data, a.dgain = call->din[CZ_NORM_GAIN].data;
+  a.dbias = call->din[CZ_NORM_BIAS].data, a.dresidual = call->din[CZ_NORM_RESIDUAL].data;
+  a.x = x->data, a.gain = call->in[CZ_NORM_GAIN].data;
+  a.bias = call->in[CZ_NORM_BIAS].data, a.residual = call->in[CZ_NORM_RESIDUAL].data;
+  a.dy = call->dout[CZ_NORM_Y].data, a.dh = call->dout[CZ_NORM_H].data;
+  if (!call->training || !cz_present(&call->in[CZ_NORM_RESIDUAL])) return a;
+  a.p = attr->dropout;
+  if (attr->share_segment) a.B = spans->dim[0], a.spans = spans->data;
+  return a;
 }
 
-/** Forward in float64, see norm.h. SHIFT, BRANCH (then H too), RSTD and MEAN may be
- * null. */
-void cz_norm_fwd_ref(double *y, double *h, double *rstd, double *mean, const double *x,
-                     const double *gain, const double *shift, const double *branch,
-                     const cz_norm_sizes *s, const cz_norm_attr *attr) {
-  int64_t D = s->D;
-  for (int64_t t = 0; t < s->T; t++) {
-    const double *row = x + t * D;
-    if (branch) {
-      for (int64_t d = 0; d < D; d++)
-        h[t * D + d] = x[t * D + d] + branch[t * D + d] * factor(s, t, d);
-      row = h + t * D;
-    }
-    double m = 0, square = 0;
-    if (attr->kind == CZ_NORM_LAYER) {
-      for (int64_t d = 0; d < D; d++) m += row[d];
-      m /= (double)D;
-    }
-    for (int64_t d = 0; d < D; d++) square += (row[d] - m) * (row[d] - m);
-    double r = 1 / sqrt(square / (double)D + attr->eps);
+/* M */
+static double multiplier(const arrays *a, int64_t t, int64_t d) {
+  if (a->p <= 0) return 1;
+  return cz_dropout_mask_factor(a->key, cz_dropout_mask_element(a->spans, a->B, t, d, a->D), a->p);
+}
+
+static void forward_row(const arrays *a, int64_t t) {
+  int64_t D = a->D;
+  const double *h = a->x + t * D;
+  if (a->residual) {
     for (int64_t d = 0; d < D; d++)
-      y[t * D + d] = (row[d] - m) * r * gain[d] + (shift ? shift[d] : 0);
-    if (rstd) rstd[t] = r;
-    if (mean) mean[t] = m;
+      a->h[t * D + d] = a->x[t * D + d] + a->residual[t * D + d] * multiplier(a, t, d);
+    h = a->h + t * D;
+  }
+  double m = 0, square = 0;
+  if (a->layer) {
+    for (int64_t d = 0; d < D; d++) m += h[d];
+    m /= (double)D;
+  }
+  for (int64_t d = 0; d < D; d++) square += (h[d] - m) * (h[d] - m);
+  double r = 1 / sqrt(square / (double)D + a->eps);
+  for (int64_t d = 0; d < D; d++)
+    a->y[t * D + d] = (h[d] - m) * r * a->gain[d] + (a->bias ? a->bias[d] : 0);
+  if (a->rstd) a->rstd[t] = r;
+  if (a->mean) a->mean[t] = m;
+}
+
+/** Forward in float64. Contract: norm.h. */
+void cz_norm_fwd_ref(const cz_call *call) {
+  arrays a = unpack(call);
+  for (int64_t t = 0; t < a.T; t++) forward_row(&a, t);
+}
+
+static void backward_row(const arrays *a, int64_t t, const cz_grad_mode *mode) {
+  int64_t D = a->D;
+  const double *h = (a->h ? a->h : a->x) + t * D;
+  double m = a->layer ? a->mean[t] : 0, r = a->rstd[t], mean_g = 0, mean_gn = 0;
+  for (int64_t d = 0; d < D && a->dy; d++) {
+    /* y = n gain + bias:  dgain += dy n,  dbias += dy,  dn = g = dy gain */
+    double n = (h[d] - m) * r, dy = a->dy[t * D + d], g = dy * a->gain[d];
+    if (mode[CZ_NORM_GAIN]) a->dgain[d] += dy * n;
+    if (mode[CZ_NORM_BIAS]) a->dbias[d] += dy;
+    if (a->layer) mean_g += g / (double)D;
+    mean_gn += g * n / (double)D;
+  }
+  for (int64_t d = 0; d < D; d++) {
+    int64_t i = t * D + d;
+    /* n = (h - m) r, m = mean(h), r = (mean((h - m)^2) + eps)^-1/2:
+     * dh += r (g - mean(g) - n mean(g n)) */
+    double n = (h[d] - m) * r, e = a->dh ? a->dh[i] : 0;
+    if (a->dy) e += r * (a->dy[i] * a->gain[d] - mean_g - n * mean_gn);
+    /* h = x + residual M:  dx = dh,  dresidual = dh M */
+    if (mode[CZ_NORM_X]) a->dx[i] = (mode[CZ_NORM_X] == CZ_GRAD_ADD ? a->dx[i] : 0) + e;
+    if (mode[CZ_NORM_RESIDUAL])
+      a->dresidual[i] =
+          (mode[CZ_NORM_RESIDUAL] == CZ_GRAD_ADD ? a->dresidual[i] : 0) + e * multiplier(a, t, d);
   }
 }
 
-/** Backward in float64, see norm.h. H is x when there was no branch. DY, DH, MEAN (RMS),
- * DSHIFT and DBRANCH may be null. */
-void cz_norm_bwd_ref(double *dx, double *dgain, double *dshift, double *dbranch, const double *dy,
-                     const double *dh, const double *h, const double *rstd, const double *mean,
-                     const double *gain, const cz_norm_sizes *s, const cz_norm_attr *attr,
-                     const cz_grad_mode *mode) {
-  int64_t D = s->D;
-  bool want_shift = dshift && mode[CZ_NORM_SHIFT] != CZ_GRAD_SKIP,
-       want_branch = dbranch && mode[CZ_NORM_BRANCH] != CZ_GRAD_SKIP;
-  cz_grad_begin(dgain, D, mode[CZ_NORM_GAIN]);
-  if (want_shift) cz_grad_begin(dshift, D, mode[CZ_NORM_SHIFT]);
-  for (int64_t t = 0; t < s->T; t++) {
-    double m = mean ? mean[t] : 0, r = rstd[t], mean_g = 0, mean_gn = 0;
-    for (int64_t d = 0; d < D && dy; d++) {
-      /* y = n gain + shift */
-      double n = (h[t * D + d] - m) * r, g = dy[t * D + d] * gain[d];
-      if (mode[CZ_NORM_GAIN] != CZ_GRAD_SKIP) dgain[d] += dy[t * D + d] * n;
-      if (want_shift) dshift[d] += dy[t * D + d];
-      if (attr->kind == CZ_NORM_LAYER) mean_g += g / (double)D;
-      mean_gn += g * n / (double)D;
-    }
-    for (int64_t d = 0; d < D; d++) {
-      int64_t i = t * D + d;
-      /* n = (h - mean(h)) r with r = (mean((h - mean(h))^2) + eps)^-1/2 */
-      double n = (h[i] - m) * r,
-             e = (dh ? dh[i] : 0) + (dy ? r * (dy[i] * gain[d] - mean_g - n * mean_gn) : 0);
-      /* h = x + branch factor */
-      if (mode[CZ_NORM_X] != CZ_GRAD_SKIP) dx[i] = (mode[CZ_NORM_X] == CZ_GRAD_ADD ? dx[i] : 0) + e;
-      if (want_branch)
-        dbranch[i] = (mode[CZ_NORM_BRANCH] == CZ_GRAD_ADD ? dbranch[i] : 0) + e * factor(s, t, d);
-    }
-  }
+/** Backward in float64. Contract: norm.h. */
+void cz_norm_bwd_ref(const cz_call *call) {
+  arrays a = unpack(call);
+  cz_grad_begin(a.dgain, a.D, call->mode[CZ_NORM_GAIN]);
+  cz_grad_begin(a.dbias, a.D, call->mode[CZ_NORM_BIAS]);
+  for (int64_t t = 0; t < a.T; t++) backward_row(&a, t, call->mode);
 }

@@ -15,5 +15,6 @@ enum { CZ_SUMSQ_S };
 
 void cz_sumsq_fwd_ref(const cz_call *call);
 void cz_sumsq_fwd_cpu(const cz_call *call);
+size_t cz_sumsq_workspace_cpu(const cz_call *call, bool backward);
 
 #endif

@@ -7,3 +7,8 @@ void cz_sumsq_fwd_cpu(const cz_call *call) {
   *(float *)call->out[CZ_SUMSQ_S].data =
       (float)cz_sum_squares(x->data, cz_numel(x), call->workspace);
 }
+
+/** Bytes of workspace: the sums of all chunks. */
+size_t cz_sumsq_workspace_cpu(const cz_call *call, bool backward) {
+  return (size_t)cz_sum_chunks(cz_numel(&call->in[CZ_SUMSQ_X])) * sizeof(double);
+}

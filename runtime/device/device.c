@@ -44,8 +44,8 @@ static cz_status host_copy_out(cz_device *d, void *host, const void *from, size_
   return CZ_OK;
 }
 
-static cz_kernel host_kernel(cz_device *d, cz_op op, bool backward) {
-  return backward ? cz_op_rows[op]->bwd[d->set] : cz_op_rows[op]->fwd[d->set];
+static const cz_kernels *host_kernels(cz_device *d, cz_op op, cz_dtype dtype) {
+  return dtype == d->real ? &cz_op_rows[op]->kernels[dtype] : NULL;
 }
 
 static cz_status host_sync(cz_device *d) { /* kernels return when they have run */
@@ -55,27 +55,26 @@ static cz_status host_sync(cz_device *d) { /* kernels return when they have run 
 
 static void host_close(cz_device *d) { free(d); }
 
-static cz_status open_host(cz_device **device, cz_kernel_set set, bool guard) {
+static cz_status open_host(cz_device **device, cz_dtype real, bool guard) {
   static const char *const names[2][2] = {{"ref", "guard:ref"}, {"cpu", "guard:cpu"}};
   CZ_TRY(cz_alloc(device, 1, sizeof **device));
-  **device = (cz_device){.name = names[set == CZ_SET_CPU][guard],
-                         .set = set,
-                         .real = set == CZ_SET_REF ? CZ_F64 : CZ_F32,
+  **device = (cz_device){.name = names[real == CZ_F32][guard],
+                         .real = real,
                          .host_memory = true,
                          .guard_bytes = guard ? 64 : 0,
                          .alloc = host_alloc,
                          .release = host_release,
                          .write = host_copy_in,
                          .read = host_copy_out,
-                         .kernel = host_kernel,
+                         .kernels = host_kernels,
                          .sync = host_sync,
                          .close = host_close};
-  return set == CZ_SET_CPU ? cz_device_check_blas() : CZ_OK;
+  return real == CZ_F32 ? cz_device_check_blas() : CZ_OK;
 }
 
 /* The module's one symbol; the version says which cz_device and cz_op_row it was built
  * against. */
-enum { MODULE_VERSION = 2 };
+enum { MODULE_VERSION = 3 };
 typedef cz_device *(*module_open)(int version, char *error, size_t n);
 
 static cz_status open_module(cz_device **device) {
@@ -102,7 +101,7 @@ static cz_status open_auto(cz_device **device) {
   }
   cz_log("device: cpu, because %s", cz_error_message());
   cz_error_clear();
-  return open_host(device, CZ_SET_CPU, false);
+  return open_host(device, CZ_F32, false);
 }
 
 /** Opens a device by NAME: ref, cpu, guard:ref, guard:cpu (guard alone means guard:cpu),
@@ -112,11 +111,10 @@ cz_status cz_device_open(cz_device **device, const char *name) {
   static const char *const names[] = {"ref",   "cpu",  "guard:ref", "guard:cpu",
                                       "guard", "cuda", "auto"};
   *device = NULL;
-  if (!strcmp(name, "ref")) return open_host(device, CZ_SET_REF, false);
-  if (!strcmp(name, "cpu")) return open_host(device, CZ_SET_CPU, false);
-  if (!strcmp(name, "guard:ref")) return open_host(device, CZ_SET_REF, true);
-  if (!strcmp(name, "guard:cpu") || !strcmp(name, "guard"))
-    return open_host(device, CZ_SET_CPU, true);
+  if (!strcmp(name, "ref")) return open_host(device, CZ_F64, false);
+  if (!strcmp(name, "cpu")) return open_host(device, CZ_F32, false);
+  if (!strcmp(name, "guard:ref")) return open_host(device, CZ_F64, true);
+  if (!strcmp(name, "guard:cpu") || !strcmp(name, "guard")) return open_host(device, CZ_F32, true);
   if (!strcmp(name, "cuda")) return open_module(device);
   if (!strcmp(name, "auto")) return open_auto(device);
   const char *near = cz_nearest(name, names, sizeof names / sizeof *names);
@@ -129,6 +127,19 @@ cz_status cz_device_open(cz_device **device, const char *name) {
 void cz_device_close(cz_device **device) {
   if (*device) (*device)->close(*device);
   *device = NULL;
+}
+
+/** The kernels that CALL needs: those of OP in the dtype of the call's first input. They are the
+ * device's. CZ_EINVAL names op, dtype, pass and device when there is no such kernel. */
+cz_status cz_device_kernels(cz_device *d, const cz_kernels **kernels, cz_op op, const cz_call *call,
+                            bool backward) {
+  cz_dtype dtype = cz_call_dtype(call);
+  const cz_kernels *k = d->kernels(d, op, dtype);
+  if (!k || !(backward ? k->backward : k->forward))
+    return CZ_FAIL(CZ_EINVAL, "op %s has no %s %s kernel on %s", cz_op_rows[op]->name,
+                   cz_dtype_names[dtype], backward ? "backward" : "forward", d->name);
+  *kernels = k;
+  return CZ_OK;
 }
 
 /** Allocates BYTES of zeroed device memory, aligned to at least 64 bytes, and stores the

@@ -18,7 +18,6 @@ typedef struct cz_device cz_device;
  * its bytes have arrived, and release, too, waits for whoever uses the memory. */
 struct cz_device {
   const char *name;
-  cz_kernel_set set;  /* the column of the op table that computes here */
   cz_dtype real;      /* dtype of parameters and activations */
   bool host_memory;   /* its memory is the host's: addresses may be used in place once sync has
                          returned, and the guard does */
@@ -28,7 +27,9 @@ struct cz_device {
   void (*release)(cz_device *d, void *p, size_t bytes);
   cz_status (*write)(cz_device *d, void *to, const void *host, size_t bytes);
   cz_status (*read)(cz_device *d, void *host, const void *from, size_t bytes);
-  cz_kernel (*kernel)(cz_device *d, cz_op op, bool backward);
+  /* The kernels of an op in a dtype, the device's own; null when it does not compute in that dtype.
+   * Ask cz_device_kernels, which says what is missing. */
+  const cz_kernels *(*kernels)(cz_device *d, cz_op op, cz_dtype dtype);
   cz_status (*sync)(
       cz_device *d); /* returns when all that was called has run; says what went wrong in it */
   void (*close)(cz_device *d);
@@ -36,6 +37,8 @@ struct cz_device {
 
 CZ_MUST cz_status cz_device_open(cz_device **device, const char *name);
 void cz_device_close(cz_device **device);
+CZ_MUST cz_status cz_device_kernels(cz_device *d, const cz_kernels **kernels, cz_op op,
+                                    const cz_call *call, bool backward);
 CZ_MUST cz_status cz_device_alloc(cz_device *d, void *out, size_t bytes);
 void cz_device_free(cz_device *d, void *address, size_t bytes);
 CZ_MUST cz_status cz_device_write_real(cz_device *d, void *to, const double *host, int64_t n);

@@ -80,6 +80,14 @@ void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool cap
   }
 }
 
+/* The kernels of a step, or an error that names its node. */
+cz_status cz__kernels_of(const cz_graph *g, const cz_kernels **kernels, const cz__step *s,
+                         const cz_call *call) {
+  const cz__node *n = &g->nodes[s->node];
+  cz_status st = cz_device_kernels(g->device, kernels, n->op, call, s->phase == CZ__BACKWARD);
+  return st == CZ_OK ? CZ_OK : CZ_NOTE(st, "%s", n->name);
+}
+
 /* What the row counts, from host copies of the integers. */
 static cz_status count_flop(double *flop, cz_graph *g, const cz_op_row *row, const cz_call *call,
                             bool backward) {
@@ -122,19 +130,17 @@ static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *op
   const cz__step *s = &g->steps[index];
   const cz__node *n = &g->nodes[s->node];
   bool backward = s->phase == CZ__BACKWARD;
-  cz_kernel kernel = g->device->kernel(g->device, n->op, backward);
-  if (!kernel)
-    return CZ_FAIL(CZ_EINVAL, "%s: op %s has no %s kernel on %s", n->name, n->row->name,
-                   backward ? "backward" : "forward", g->device->name);
+  const cz_kernels *kernels;
   cz_call call;
   cz__step_call(g, s, &call, false);
+  CZ_TRY(cz__kernels_of(g, &kernels, s, &call));
   call.key = options->key;
   call.key.op = n->key;
   call.training = options->training;
-  if (g->device->guard_bytes) CZ_TRY(cz__guard_begin(g, index, &call));
+  if (g->device->guard_bytes) CZ_TRY(cz__guard_begin(g, index, kernels, &call));
   if (g->profile) CZ_TRY(g->device->sync(g->device)); /* feeding is no part of the op */
   double began = g->profile ? cz_seconds() : 0;
-  kernel(&call);
+  (backward ? kernels->backward : kernels->forward)(&call);
   if (g->profile) CZ_TRY(note_time(g, s, &call, began));
   return g->device->guard_bytes ? cz__guard_end(g, index) : CZ_OK;
 }

@@ -50,7 +50,7 @@ static void fuse_residual_norm(cz_graph *g, size_t index) {
   cz_value h = add->out[0], branch = add->in[1];
   cz__node *norm = first_reader(g, index, h), *dropout = producer(g, branch, CZ_OP_dropout);
   if (!norm || norm->op != CZ_OP_norm || norm->in[CZ_NORM_X] != h ||
-      norm->in[CZ_NORM_BRANCH] != CZ_ABSENT || !same_border(g, add, norm))
+      norm->in[CZ_NORM_RESIDUAL] != CZ_ABSENT || !same_border(g, add, norm))
     return;
   if (read_between(g, add, norm, add->in[0]) || read_between(g, add, norm, branch)) return;
   if (dropout && (count_uses(g, branch) != 1 || !same_border(g, dropout, norm) ||
@@ -70,7 +70,7 @@ static void fuse_residual_norm(cz_graph *g, size_t index) {
     dropout->dead = true;
   }
   norm->in[CZ_NORM_X] = add->in[0];
-  norm->in[CZ_NORM_BRANCH] = branch;
+  norm->in[CZ_NORM_RESIDUAL] = branch;
   norm->out[CZ_NORM_H] = h;
   g->values[h].node = (int)(norm - g->nodes);
   g->values[h].output = CZ_NORM_H;

@@ -36,11 +36,10 @@ static void poison(cz_graph *g, const cz__step *s, cz_value v) {
 
 /* Before a step: sentinels around the tensors born here, NaN in what it will write, NaN
  * in the workspace, which must do at the present sizes too. */
-cz_status cz__guard_begin(cz_graph *g, int step, const cz_call *call) {
+cz_status cz__guard_begin(cz_graph *g, int step, const cz_kernels *kernels, const cz_call *call) {
   const cz__step *s = &g->steps[step];
   const cz_op_row *row = g->nodes[s->node].row;
-  size_t wanted =
-      row->workspace ? row->workspace(g->device->set, call, s->phase == CZ__BACKWARD) : 0;
+  size_t wanted = kernels->workspace ? kernels->workspace(call, s->phase == CZ__BACKWARD) : 0;
   if (wanted > g->workspace_bytes)
     return CZ_FAIL(CZ_ECORRUPT,
                    "guard: %s (%s) wants %zu bytes of workspace, of which there are %zu",

@@ -15,9 +15,9 @@ cz_status cz_op_run(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch) 
       return CZ_FAIL(CZ_EINVAL, "%s: output %s has %lld elements, not %lld", row->name,
                      row->out_name[o], (long long)cz_numel(&call->out[o]),
                      (long long)cz_numel(&made[o]));
-  cz_kernel kernel = d->kernel(d, op, false);
-  if (!kernel) return CZ_FAIL(CZ_EINVAL, "op %s has no kernel on %s", row->name, d->name);
-  size_t bytes = row->workspace ? row->workspace(d->set, call, false) : 0;
+  const cz_kernels *kernels;
+  CZ_TRY(cz_device_kernels(d, &kernels, op, call, false));
+  size_t bytes = kernels->workspace ? kernels->workspace(call, false) : 0;
   if (bytes > scratch->bytes) {
     cz_scratch_free(d, scratch);
     CZ_TRY(cz_device_alloc(d, &scratch->data, bytes));
@@ -28,7 +28,7 @@ cz_status cz_op_run(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch) 
   call->workspace = scratch->data;
   call->workspace_bytes = scratch->bytes;
   call->stream = d->stream;
-  kernel(call);
+  kernels->forward(call);
   return CZ_OK;
 }
 

@@ -103,7 +103,10 @@ CZ_MUST cz_status cz__fuse(cz_graph *g);
 CZ_MUST cz_status cz__schedule(cz_graph *g);
 CZ_MUST cz_status cz__plan(cz_graph *g);
 
-CZ_MUST cz_status cz__guard_begin(cz_graph *g, int step, const cz_call *call);
+CZ_MUST cz_status cz__kernels_of(const cz_graph *g, const cz_kernels **kernels, const cz__step *s,
+                                 const cz_call *call);
+CZ_MUST cz_status cz__guard_begin(cz_graph *g, int step, const cz_kernels *kernels,
+                                  const cz_call *call);
 CZ_MUST cz_status cz__guard_end(cz_graph *g, int step);
 
 #endif

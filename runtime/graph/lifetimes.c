@@ -148,17 +148,19 @@ static void bind_memory(cz_graph *g) {
   }
 }
 
-static void measure_workspace(cz_graph *g) {
+static cz_status measure_workspace(cz_graph *g) {
   for (size_t i = 0; i < g->n_steps; i++) {
     const cz__step *s = &g->steps[i];
-    const cz_op_row *row = g->nodes[s->node].row;
-    if (!row->workspace) continue;
+    const cz_kernels *kernels;
     cz_call call;
     cz__step_call(g, s, &call, true);
+    CZ_TRY(cz__kernels_of(g, &kernels, s, &call));
+    if (!kernels->workspace) continue;
     call.training = true; /* dropout on needs the most */
-    size_t bytes = row->workspace(g->device->set, &call, s->phase == CZ__BACKWARD);
+    size_t bytes = kernels->workspace(&call, s->phase == CZ__BACKWARD);
     if (bytes > g->workspace_bytes) g->workspace_bytes = bytes;
   }
+  return CZ_OK;
 }
 
 /* Plans and allocates the activations and the workspace. */
@@ -168,7 +170,7 @@ cz_status cz__plan(cz_graph *g) {
   CZ_TRY(place(g));
   if (g->memory_bytes) CZ_TRY(cz_device_alloc(g->device, &g->memory, g->memory_bytes));
   bind_memory(g);
-  measure_workspace(g);
+  CZ_TRY(measure_workspace(g));
   if (g->workspace_bytes)
     CZ_TRY(cz_device_alloc(g->device, &g->workspace, g->workspace_bytes + g->device->guard_bytes));
   return CZ_OK;

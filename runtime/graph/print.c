@@ -5,13 +5,8 @@
 
 #include <string.h>
 
-static const char *dtype_name(cz_dtype t) {
-  static const char *const names[CZ_DTYPES] = {"f64", "f32", "bf16", "f16", "i32"};
-  return names[t];
-}
-
 static cz_status print_shape(const cz_graph *g, cz_buf *out, const cz_arg *a) {
-  CZ_TRY(cz_buf_addf(out, "%s[", dtype_name(a->dtype)));
+  CZ_TRY(cz_buf_addf(out, "%s[", cz_dtype_names[a->dtype]));
   for (int i = 0; i < a->ndim; i++) {
     if (a->dim[i] < 0)
       CZ_TRY(cz_buf_addf(out, "%s%s", i ? "," : "", g->extents[-a->dim[i] - 1].name));

@@ -169,11 +169,11 @@ static cz_status make_again(pass *p, cz_value v) {
   if (x->node == CZ__NO_NODE || x->keep || p->again[v] != v || g->options.no_reuse) return CZ_OK;
   const cz__node *n = &g->nodes[x->node];
   int output = x->output;
-  if (!(n->row->cheap >> output & 1)) return CZ_OK;
+  if (!(n->row->recompute >> output & 1)) return CZ_OK;
   cz__step s;
   empty_step(&s, x->node, CZ__REPLAY);
   for (int k = 0; k < n->row->n_in; k++) {
-    int from = n->row->again_in[k];
+    int from = n->row->recompute_in[k];
     cz_value in = from > 0 && cz__is_value(n->out[from - 1]) ? n->out[from - 1]
                   : from < 0                                 ? CZ_ABSENT
                                                              : n->in[k];

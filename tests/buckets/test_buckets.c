@@ -141,7 +141,7 @@ static void check_refused(int buckets, int distance, bool bidirectional, const c
                          [CZ_ATTENTION_V] = {NULL, CZ_F32, 2, {T, width}},
                          [CZ_ATTENTION_Q_SPANS] = {NULL, CZ_I32, 2, {1, 2}},
                          [CZ_ATTENTION_K_SPANS] = {NULL, CZ_I32, 2, {1, 2}},
-                         [CZ_ATTENTION_TABLE] = {NULL, CZ_F32, 2, {buckets, 2}}};
+                         [CZ_ATTENTION_POSITION_BIAS] = {NULL, CZ_F32, 2, {buckets, 2}}};
   bool fine = cz_op_rows[CZ_OP_attention]->shape(out, in, &attr, why, sizeof why);
   if (!say) {
     assert_true(fine);

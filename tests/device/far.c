@@ -13,7 +13,7 @@
 enum { BLOCKS = 4096, CALLS = 4096 };
 
 typedef struct waiting {
-  cz_kernel kernel;
+  cz_kernel kernel; /* of the near device */
   cz_call call;
   unsigned char attr[CZ_ATTR_BYTES] __attribute__((aligned(16)));
 } waiting;
@@ -83,7 +83,8 @@ static void put(cz_op op, bool backward, const cz_call *call) {
   assert_true(all.calls < CALLS);
   waiting *w = &all.call[all.calls++];
   if (all.calls > all.most_calls) all.most_calls = all.calls;
-  w->kernel = all.near->kernel(all.near, op, backward);
+  const cz_kernels *near = all.near->kernels(all.near, op, cz_call_dtype(call));
+  w->kernel = backward ? near->backward : near->forward;
   w->call = *call;
   if (call->attr)
     memcpy(w->attr, call->attr,
@@ -97,27 +98,31 @@ static void put(cz_op op, bool backward, const cz_call *call) {
 #include "kernels/ops.def"
 #undef CZ_OP
 
-static cz_kernel far_kernel(cz_device *d, cz_op op, bool backward) {
-  static const cz_kernel kernels[CZ_OPS][2] = {
-#define CZ_OP(name) [CZ_OP_##name] = {fwd_##name, bwd_##name},
+/* A table of the device's own: kernels that wait, and the near device's workspaces. */
+static const cz_kernels *far_kernels(cz_device *d, cz_op op, cz_dtype dtype) {
+  static cz_kernels table[CZ_OPS] = {
+#define CZ_OP(name) [CZ_OP_##name] = {fwd_##name, bwd_##name, NULL},
 #include "kernels/ops.def"
 #undef CZ_OP
   };
-  return all.near->kernel(all.near, op, backward) ? kernels[op][backward] : NULL;
+  const cz_kernels *near = all.near->kernels(all.near, op, dtype);
+  if (!near) return NULL;
+  if (!near->backward) table[op].backward = NULL;
+  table[op].workspace = near->workspace;
+  return &table[op];
 }
 
 static void nothing(cz_device *d) {}
 
 /** The device. */
 const cz_device cz_far = {.name = "far",
-                          .set = CZ_SET_CPU,
                           .real = CZ_F32,
                           .stream = &stream,
                           .alloc = far_alloc,
                           .release = far_release,
                           .write = copy,
                           .read = copy,
-                          .kernel = far_kernel,
+                          .kernels = far_kernels,
                           .sync = far_sync,
                           .close = nothing};
 

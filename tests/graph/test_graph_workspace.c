@@ -54,9 +54,9 @@ static void monotone(void **state) {
   size_t before = 0;
   for (int64_t T = 0; T < 5000; T++) {
     cz_call call = {.attr = &attr, .training = true};
-    call.in[CZ_NORM_X] = call.in[CZ_NORM_BRANCH] =
+    call.in[CZ_NORM_X] = call.in[CZ_NORM_RESIDUAL] =
         (cz_arg){.dtype = CZ_F32, .ndim = 2, .dim = {T, D}};
-    size_t bytes = cz_op_rows[CZ_OP_norm]->workspace(CZ_SET_CPU, &call, true);
+    size_t bytes = cz_op_rows[CZ_OP_norm]->kernels[CZ_F32].workspace(&call, true);
     if (bytes < before)
       fail_msg("norm's backward wants %zu bytes for %lld rows and %zu for one less", bytes,
                (long long)T, before);

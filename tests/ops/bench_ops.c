@@ -94,10 +94,10 @@ static cz_status make(bench *b, cz_rand *r) {
       CZ_TRY(take(b, &a->data, size_of(a)));
   }
   if (!b->row->not_differentiable) CZ_TRY(make_gradients(b, r));
-  for (int backward = 0; backward < 2 && b->row->workspace; backward++) {
-    size_t bytes = backward && b->row->not_differentiable
-                       ? 0
-                       : b->row->workspace(b->device->set, &b->call, backward);
+  for (int backward = 0; backward < (b->row->not_differentiable ? 1 : 2); backward++) {
+    const cz_kernels *kernels;
+    CZ_TRY(cz_device_kernels(b->device, &kernels, b->op, &b->call, backward));
+    size_t bytes = kernels->workspace ? kernels->workspace(&b->call, backward) : 0;
     b->call.workspace_bytes = bytes > b->call.workspace_bytes ? bytes : b->call.workspace_bytes;
   }
   return take(b, &b->call.workspace, b->call.workspace_bytes);
@@ -110,13 +110,12 @@ static int ascending(const void *x, const void *y) {
 /* The median after one run that is not counted. */
 static cz_status measure(bench *b, double *seconds, bool backward) {
   double t[MOST_REPEATS];
-  cz_kernel kernel = b->device->kernel(b->device, b->op, backward);
-  if (!kernel)
-    return CZ_FAIL(CZ_EINVAL, "op %s has no kernel on %s", b->row->name, b->device->name);
+  const cz_kernels *kernels;
+  CZ_TRY(cz_device_kernels(b->device, &kernels, b->op, &b->call, backward));
   for (int i = -1; i < b->repeats; i++) {
     CZ_TRY(b->device->sync(b->device));
     double began = cz_seconds();
-    kernel(&b->call);
+    (backward ? kernels->backward : kernels->forward)(&b->call);
     CZ_TRY(b->device->sync(b->device));
     if (i >= 0) t[i] = cz_seconds() - began;
   }

@@ -18,7 +18,7 @@ static void same_bits(const problem *p, const char *set, const char *what, const
 
 static void same_results(const run *got, const run *want, bool backward, const char *what) {
   const problem *p = want->p;
-  const char *set = want->set == CZ_SET_REF ? "ref" : "cpu";
+  const char *set = want->on->name;
   bool outputs = !backward || p->row->fused_backward;
   for (int i = 0; outputs && i < p->row->n_out; i++)
     same_bits(p, set, what, p->row->out_name[i], &got->call.out[i], &want->call.out[i]);
@@ -32,7 +32,7 @@ static void same_results(const run *got, const run *want, bool backward, const c
 
 static void expect_same(const run *want, variant v, bool backward, const char *what) {
   run r;
-  if (backward ? run_backward(&r, want->p, want->set, v) : run_forward(&r, want->p, want->set, v))
+  if (backward ? run_backward(&r, want->p, want->on, v) : run_forward(&r, want->p, want->on, v))
     same_results(&r, want, backward, what);
   run_free(&r);
 }
@@ -42,7 +42,7 @@ static bool same_size(const cz_arg *a, const cz_arg *b) {
 }
 
 static void check_threads(const run *want, bool backward) {
-  if (want->set == CZ_SET_REF || !want->p->row->deterministic) return;
+  if (want->on == ref || !want->p->row->deterministic) return;
   for (int threads = 1; threads <= 3; threads++) {
     variant v = want->v;
     char what[64];
@@ -85,30 +85,30 @@ static void check_again(const run *want) {
   const cz_op_row *row = want->p->row;
   for (int o = 0; o < row->n_out; o++) {
     const cz_arg *out = &want->call.out[o];
-    if (!(row->cheap >> o & 1) || !cz_present(out)) continue;
+    if (!(row->recompute >> o & 1) || !cz_present(out)) continue;
     size_t bytes = (size_t)cz_numel(out) * cz_dtype_bytes(out->dtype);
     cz_call again = want->call;
     void *made = malloc(bytes + 1);
     if (!made) abort();        /* a test machine without memory */
     memset(made, 0xFF, bytes); /* NaN where the call writes nothing */
     for (int k = 0; k < row->n_in; k++) {
-      int from = row->again_in[k];
+      int from = row->recompute_in[k];
       if (from > 0 && cz_present(&want->call.out[from - 1])) again.in[k] = want->call.out[from - 1];
       if (from < 0) again.in[k] = (cz_arg){0};
     }
     for (int i = 0; i < row->n_out; i++)
       if (i != o) again.out[i] = (cz_arg){0};
     again.out[o].data = made;
-    row->fwd[want->set](&again);
+    kernels_of(want->on, want->p->op)->forward(&again);
     if (memcmp(made, out->data, bytes))
       fail_case(want->p, "%s made again has other bits", row->out_name[o]);
     free(made);
   }
 }
 
-static void check_forward_bits(const problem *p, cz_kernel_set set) {
+static void check_forward_bits(const problem *p, const target *on) {
   run want;
-  if (run_forward(&want, p, set, plain(p))) {
+  if (run_forward(&want, p, on, plain(p))) {
     variant v = plain(p);
     v.drop_saved = true;
     expect_same(&want, plain(p), false, "forward again");
@@ -120,16 +120,16 @@ static void check_forward_bits(const problem *p, cz_kernel_set set) {
   run_free(&want);
 }
 
-static void check_backward_bits(const problem *p, cz_kernel_set set) {
+static void check_backward_bits(const problem *p, const target *on) {
   run want, forward;
-  if (run_backward(&want, p, set, plain(p))) {
+  if (run_backward(&want, p, on, plain(p))) {
     variant v = plain(p);
     v.poison = true;
     expect_same(&want, v, true, "backward with everything that it does not need overwritten");
     check_threads(&want, true);
     check_gradients_in_place(&want);
     if (p->row->fused_backward) {
-      if (run_forward(&forward, p, set, plain(p)))
+      if (run_forward(&forward, p, on, plain(p)))
         same_results(&want, &forward, false, "outputs of backward against those of forward");
       run_free(&forward);
     }
@@ -137,11 +137,11 @@ static void check_backward_bits(const problem *p, cz_kernel_set set) {
   run_free(&want);
 }
 
-/** Both kernel sets give the same bits again, in place, on one, two and three threads,
+/** All targets give the same bits again, in place, on one, two and three threads,
  * and without what the row says is not needed, and make again what it calls cheap. */
 void check_bits(const problem *p) {
-  for (int set = CZ_SET_REF; set <= CZ_SET_CPU; set++) {
-    check_forward_bits(p, set);
-    if (!p->row->not_differentiable) check_backward_bits(p, set);
+  for (int i = 0; i < TARGETS; i++) {
+    check_forward_bits(p, &targets[i]);
+    if (!p->row->not_differentiable) check_backward_bits(p, &targets[i]);
   }
 }

@@ -19,7 +19,7 @@ static double objective(const problem *p, int input, const double *dir, double s
   *magnitude = 0;
   run r;
   values y;
-  if (run_forward(&r, &q, CZ_SET_REF, plain(&q))) {
+  if (run_forward(&r, &q, ref, plain(&q))) {
     run_values(&y, &r);
     for (int o = 0; o < p->row->n_out; o++) {
       for (int64_t i = 0; p->dout[o] && i < cz_numel(&p->out[o]); i++) {
@@ -88,7 +88,7 @@ void check_gradient(const problem *p) {
   cz_rand rand = {.state = p->seed ^ ~(uint64_t)p->index};
   run r;
   values d;
-  if (run_backward(&r, p, CZ_SET_REF, plain(p))) {
+  if (run_backward(&r, p, ref, plain(p))) {
     run_values(&d, &r);
     for (int i = 0; i < p->row->n_in; i++) {
       if (d.din[i]) check_input(p, i, d.din[i], &rand);

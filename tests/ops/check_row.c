@@ -28,12 +28,16 @@ static void check_counts(const cz_op_row *row) {
   if (row->attr_bytes > CZ_ATTR_BYTES) fail_row(row, "has more attributes than a node can hold");
 }
 
-static void check_backward_declared(const cz_op_row *row) {
-  bool backward = row->bwd[CZ_SET_REF] && row->bwd[CZ_SET_CPU];
-  bool any = row->bwd[CZ_SET_REF] || row->bwd[CZ_SET_CPU] || row->grad;
+static void check_backward_declared(cz_op op) {
+  const cz_op_row *row = cz_op_rows[op];
+  bool backward = true, any = row->grad;
+  for (int i = 0; i < TARGETS; i++) {
+    bool has = kernels_of(&targets[i], op)->backward;
+    backward &= has, any |= has;
+  }
   if (row->not_differentiable && any) fail_row(row, "is not differentiable and has a backward");
   if (!row->not_differentiable && !backward)
-    fail_row(row, "has neither a backward on ref and cpu nor not_differentiable");
+    fail_row(row, "lacks a backward on a target without being not_differentiable");
   if (!row->not_differentiable && !row->grad)
     fail_row(row, "has a backward that yields no gradient");
   if (row->not_differentiable && row->fused_backward)
@@ -56,14 +60,15 @@ static void check_aliases_declared(const cz_op_row *row) {
 }
 
 /** The row is complete and does not contradict itself. */
-void check_row(const cz_op_row *row) {
+void check_row(cz_op op) {
+  const cz_op_row *row = cz_op_rows[op];
   if (!row->name || !row->name[0]) fail_row(row, "has no name");
-  if (!row->fwd[CZ_SET_REF] || !row->fwd[CZ_SET_CPU])
-    fail_row(row, "lacks a forward on ref or cpu");
+  for (int i = 0; i < TARGETS; i++)
+    if (!kernels_of(&targets[i], op)->forward) fail_row(row, "lacks a forward on a target");
   if (!row->shape) fail_row(row, "has no shape rule");
   if (!(row->error_constant > 0)) fail_row(row, "has no error limit");
   check_counts(row);
-  check_backward_declared(row);
+  check_backward_declared(op);
   check_aliases_declared(row);
 }
 

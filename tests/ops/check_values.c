@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const double ROUNDOFF = 0x1p-24,
-                    EXACT = 0x1p-40; /* of float32; between two float64 runs that differ in the
-                                        order of additions only */
+/* Between two float64 runs that differ in the order of additions only. */
+static const double EXACT = 0x1p-40;
+
+static double constant_of(const problem *p, const target *on) {
+  return on == ref ? EXACT : p->row->error_constant * on->roundoff;
+}
 
 static void compare_outputs(const problem *p, const char *check, const values *got,
                             const values *want, const values *sens, double constant) {
@@ -34,12 +37,17 @@ static void check_forward(const problem *p) {
   run r;
   values want = {0}, got = {0}, sens;
   sensitivity(&sens, p, plain(p), false);
-  if (run_forward(&r, p, CZ_SET_REF, plain(p))) run_values(&want, &r);
+  if (run_forward(&r, p, ref, plain(p))) run_values(&want, &r);
   run_free(&r);
-  if (run_forward(&r, p, CZ_SET_CPU, plain(p))) run_values(&got, &r);
-  run_free(&r);
-  compare_outputs(p, "cpu forward", &got, &want, &sens, p->row->error_constant * ROUNDOFF);
-  values_free(&want), values_free(&got), values_free(&sens);
+  for (const target *on = ref + 1; on < ref + TARGETS; on++) {
+    char label[64];
+    if (run_forward(&r, p, on, plain(p))) run_values(&got, &r);
+    run_free(&r);
+    snprintf(label, sizeof label, "%s forward", on->name);
+    compare_outputs(p, label, &got, &want, &sens, constant_of(p, on));
+    values_free(&got);
+  }
+  values_free(&want), values_free(&sens);
 }
 
 /* What was there before is part of an ADDed result: WANT becomes before + want, and its
@@ -62,19 +70,18 @@ static void add_before(const problem *p, variant v, const values *base, const va
   }
 }
 
-/* One combination of modes on both kernel sets against the plain result. */
+/* One combination of modes on all targets against the plain result. */
 static void check_modes(const problem *p, variant v, const values *base, const values *base_sens,
                         const char *what) {
   char label[64];
   values want, sens, got = {0};
   add_before(p, v, base, base_sens, &want, &sens);
-  for (int set = CZ_SET_REF; set <= CZ_SET_CPU; set++) {
+  for (const target *on = ref; on < ref + TARGETS; on++) {
     run r;
-    if (run_backward(&r, p, set, v)) run_values(&got, &r);
+    if (run_backward(&r, p, on, v)) run_values(&got, &r);
     run_free(&r);
-    snprintf(label, sizeof label, "%s backward, %s", set == CZ_SET_REF ? "ref" : "cpu", what);
-    compare_gradients(p, label, &got, &want, &sens,
-                      set == CZ_SET_REF ? EXACT : p->row->error_constant * ROUNDOFF);
+    snprintf(label, sizeof label, "%s backward, %s", on->name, what);
+    compare_gradients(p, label, &got, &want, &sens, constant_of(p, on));
     values_free(&got);
   }
   values_free(&want), values_free(&sens);
@@ -99,8 +106,8 @@ static void check_all_modes(const problem *p, const values *base, const values *
   }
 }
 
-/* With gradients at the outputs of MASK only: ref equals ref with explicit zeros, cpu
- * equals ref. */
+/* With gradients at the outputs of MASK only: ref equals ref with explicit zeros, the other
+ * targets equal ref. */
 static void check_arriving(const problem *p, uint32_t mask) {
   run r;
   values want = {0}, got = {0}, sens;
@@ -108,25 +115,28 @@ static void check_arriving(const problem *p, uint32_t mask) {
   v.dout = mask;
   zeros = v, zeros.zero_dout = true;
   sensitivity(&sens, p, v, true);
-  if (run_backward(&r, p, CZ_SET_REF, v)) run_values(&want, &r);
+  if (run_backward(&r, p, ref, v)) run_values(&want, &r);
   run_free(&r);
-  if (run_backward(&r, p, CZ_SET_REF, zeros)) run_values(&got, &r);
+  if (run_backward(&r, p, ref, zeros)) run_values(&got, &r);
   run_free(&r);
   compare_gradients(p, "ref backward, absent gradient against zeros", &got, &want, &sens, EXACT);
   values_free(&got);
-  if (run_backward(&r, p, CZ_SET_CPU, v)) run_values(&got, &r);
-  run_free(&r);
   bool all = mask == problem_douts(p);
-  compare_gradients(p, all ? "cpu backward" : "cpu backward, one gradient absent", &got, &want,
-                    &sens, p->row->error_constant * ROUNDOFF);
-  if (p->row->fused_backward)
-    compare_outputs(p, "cpu outputs of backward", &got, &want, &sens,
-                    p->row->error_constant * ROUNDOFF);
+  for (const target *on = ref + 1; on < ref + TARGETS; on++) {
+    char label[64];
+    if (run_backward(&r, p, on, v)) run_values(&got, &r);
+    run_free(&r);
+    snprintf(label, sizeof label, "%s backward%s", on->name, all ? "" : ", one gradient absent");
+    compare_gradients(p, label, &got, &want, &sens, constant_of(p, on));
+    snprintf(label, sizeof label, "%s outputs of backward", on->name);
+    if (p->row->fused_backward) compare_outputs(p, label, &got, &want, &sens, constant_of(p, on));
+    values_free(&got);
+  }
   if (all) check_all_modes(p, &want, &sens);
-  values_free(&want), values_free(&got), values_free(&sens);
+  values_free(&want), values_free(&sens);
 }
 
-/** Float32 results are within the row's limit of float64, whatever is asked for. */
+/** Results of every target are within the row's limit of float64, whatever is asked for. */
 void check_values(const problem *p) {
   check_forward(p);
   if (p->row->not_differentiable) return;

@@ -46,7 +46,7 @@ static void roots(double *x, int64_t n) {
 }
 
 static bool run_either(run *r, const problem *p, variant v, bool backward) {
-  return backward ? run_backward(r, p, CZ_SET_REF, v) : run_forward(r, p, CZ_SET_REF, v);
+  return backward ? run_backward(r, p, ref, v) : run_forward(r, p, ref, v);
 }
 
 /** Sensitivity of every output and gradient of the problem in variant V, on ref. The

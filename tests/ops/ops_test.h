@@ -7,10 +7,24 @@
 #ifndef CZ_TESTS_OPS_TEST_H
 #define CZ_TESTS_OPS_TEST_H
 
+#include "device/device.h"
 #include "kernels/cases.h"
 #include "kernels/op.h"
 
+/* Where kernels are tried. Targets in host memory only: runs hand out addresses of blocks. */
+typedef struct target {
+  const char *name; /* of the device */
+  cz_dtype dtype;   /* of real arrays */
+  double roundoff;  /* of that dtype: half the distance from 1 to the next number */
+  cz_device *device;
+} target;
+
+enum { TARGETS = 2 };
+extern target targets[TARGETS]; /* the first is the reference */
+static const target *const ref = &targets[0];
+
 typedef struct problem {
+  cz_op op;
   const cz_op_row *row;
   cz_case c;
   uint64_t seed; /* of the whole test: CZ_TEST_SEED */
@@ -47,7 +61,7 @@ typedef struct block { /* BYTES between two guards */
 
 typedef struct run {
   const problem *p;
-  cz_kernel_set set;
+  const target *on;
   variant v;
   cz_call call;
   block in[CZ_OP_IN], out[CZ_OP_OUT], din[CZ_OP_IN], dout[CZ_OP_OUT], work;
@@ -68,6 +82,10 @@ typedef struct tally {
 
 extern tally now;
 
+void targets_open(void);
+void targets_close(void);
+const cz_kernels *kernels_of(const target *on, cz_op op);
+
 bool problem_make(problem *p, cz_op op, uint64_t seed, int index);
 void perturb(double *x, int64_t n, cz_rand *r, double delta);
 void problem_perturb(problem *q, const problem *p, cz_rand *r, double delta);
@@ -76,8 +94,8 @@ bool problem_yields(const problem *p, int input);
 uint32_t problem_douts(const problem *p);
 
 variant plain(const problem *p);
-bool run_forward(run *r, const problem *p, cz_kernel_set set, variant v);
-bool run_backward(run *r, const problem *p, cz_kernel_set set, variant v);
+bool run_forward(run *r, const problem *p, const target *on, variant v);
+bool run_backward(run *r, const problem *p, const target *on, variant v);
 void run_free(run *r);
 void run_values(values *out, const run *r);
 void values_free(values *v);
@@ -89,7 +107,7 @@ bool compare(const problem *p, const char *check, const char *tensor, const cz_a
              const double *got, const double *want, const double *sens, double constant,
              double grain);
 
-void check_row(const cz_op_row *row);
+void check_row(cz_op op);
 void check_shapes(const problem *p);
 void check_optional_seen(const cz_op_row *row);
 void check_values(const problem *p);

@@ -9,6 +9,27 @@
 
 tally now;
 
+target targets[TARGETS] = {{.name = "ref", .dtype = CZ_F64, .roundoff = 0x1p-53},
+                           {.name = "cpu", .dtype = CZ_F32, .roundoff = 0x1p-24}};
+
+/** Opens the devices of all targets. */
+void targets_open(void) {
+  for (int i = 0; i < TARGETS; i++)
+    if (cz_device_open(&targets[i].device, targets[i].name) != CZ_OK ||
+        !targets[i].device->host_memory)
+      abort(); /* ref and cpu are always there */
+}
+
+/** Closes them. */
+void targets_close(void) {
+  for (int i = 0; i < TARGETS; i++) cz_device_close(&targets[i].device);
+}
+
+/** The target's kernels of an op, or null. */
+const cz_kernels *kernels_of(const target *on, cz_op op) {
+  return on->device->kernels(on->device, op, on->dtype);
+}
+
 enum { MESSAGES = 12 }; /* shown per op; the rest is counted */
 
 static const char *op_name(const problem *p) { return p->row->name; }
@@ -75,7 +96,7 @@ bool problem_make(problem *p, cz_op op, uint64_t seed, int index) {
   cz_rand r = {.state = seed};
   for (const char *s = row->name; *s; s++) r.state = cz_rand_u64(&r) ^ (uint64_t)(unsigned char)*s;
   r.state += (uint64_t)index * 0x100000001b3ULL;
-  *p = (problem){.row = row, .seed = seed, .index = index};
+  *p = (problem){.op = op, .row = row, .seed = seed, .index = index};
   cz_op_case_table[op]->sample(&p->c, &r, index);
   p->key = (cz_key){.seed = cz_rand_u64(&r),
                     .step = (uint32_t)cz_rand_u64(&r),

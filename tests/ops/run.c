@@ -30,7 +30,7 @@ static bool guards_intact(const block *b) {
 
 static size_t arg_bytes(const cz_arg *a) { return (size_t)cz_numel(a) * cz_dtype_bytes(a->dtype); }
 
-/* Float64 or int32 numbers into the dtype of the kernel set. */
+/* Float64 or int32 numbers into the dtype of the target. */
 static void store(void *to, cz_dtype dtype, const void *from, int64_t n) {
   if (n == 0) return;
   if (dtype == CZ_F32) {
@@ -52,8 +52,6 @@ static double *load(const cz_arg *a) {
   return x;
 }
 
-static cz_dtype real_of(cz_kernel_set set) { return set == CZ_SET_REF ? CZ_F64 : CZ_F32; }
-
 static void give(cz_arg *a, block *b) {
   block_make(b, arg_bytes(a));
   a->data = payload(b);
@@ -73,7 +71,7 @@ static void make_inputs(run *r) {
     cz_arg *a = &r->call.in[i];
     *a = *from;
     if (!cz_present(from)) continue;
-    if (a->dtype != CZ_I32) a->dtype = real_of(r->set);
+    if (a->dtype != CZ_I32) a->dtype = r->on->dtype;
     give(a, &r->in[i]);
     store(a->data, a->dtype, from->data, cz_numel(a));
   }
@@ -83,7 +81,7 @@ static bool make_outputs(run *r) {
   const cz_op_row *row = r->p->row;
   char why[256] = "";
   if (!row->shape(r->call.out, r->call.in, r->call.attr, why, sizeof why)) {
-    fail_case(r->p, "the shape rule refuses float32 inputs: %s", why);
+    fail_case(r->p, "the shape rule refuses %s inputs: %s", cz_dtype_names[r->on->dtype], why);
     return false;
   }
   for (int i = 0; i < r->call.n_out; i++) {
@@ -100,8 +98,8 @@ static bool make_outputs(run *r) {
   return true;
 }
 
-static bool begin(run *r, const problem *p, cz_kernel_set set, variant v) {
-  *r = (run){.p = p, .set = set, .v = v};
+static bool begin(run *r, const problem *p, const target *on, variant v) {
+  *r = (run){.p = p, .on = on, .v = v};
   r->call = (cz_call){.n_in = p->row->n_in,
                       .n_out = p->row->n_out,
                       .attr = p->c.attr,
@@ -163,13 +161,13 @@ static void shake_saved(run *r) {
 }
 
 static void call_kernel(run *r, bool backward) {
-  const cz_op_row *row = r->p->row;
+  const cz_kernels *kernels = kernels_of(r->on, r->p->op);
   free(r->work.base);
-  block_make(&r->work, row->workspace ? row->workspace(r->set, &r->call, backward) : 0);
+  block_make(&r->work, kernels->workspace ? kernels->workspace(&r->call, backward) : 0);
   r->call.workspace = payload(&r->work), r->call.workspace_bytes = r->work.bytes;
   int threads = omp_get_max_threads();
   if (r->v.threads) omp_set_num_threads(r->v.threads);
-  (backward ? row->bwd : row->fwd)[r->set](&r->call);
+  (backward ? kernels->backward : kernels->forward)(&r->call);
   omp_set_num_threads(threads);
 }
 
@@ -194,7 +192,7 @@ static bool written_input(const run *r, int input) {
 }
 
 static void check_guards(const run *r, const char *pass) {
-  const char *set = r->set == CZ_SET_REF ? "ref" : "cpu";
+  const char *set = r->on->name;
   for (int i = 0; i < r->call.n_in; i++) {
     if (!guards_intact(&r->in[i]))
       fail_case(r->p, "%s %s writes outside input %s", set, pass, r->p->row->in_name[i]);
@@ -214,7 +212,7 @@ static void check_guards(const run *r, const char *pass) {
 
 /* Calls the kernel and reports everything that it wrote without leave. */
 static void call_watched(run *r, bool backward) {
-  const char *pass = backward ? "backward" : "forward", *set = r->set == CZ_SET_REF ? "ref" : "cpu";
+  const char *pass = backward ? "backward" : "forward", *set = r->on->name;
   unsigned char *in[CZ_OP_IN], *out[CZ_OP_OUT], *dout[CZ_OP_OUT], *din[CZ_OP_IN];
   for (int i = 0; i < CZ_OP_IN; i++) in[i] = copy_block(&r->in[i]), din[i] = copy_block(&r->din[i]);
   for (int i = 0; i < CZ_OP_OUT; i++)
@@ -244,16 +242,16 @@ static void call_watched(run *r, bool backward) {
 
 /** Runs forward. False when the shape rule refuses; then there is nothing to look at. The
  * caller frees the run in any case. */
-bool run_forward(run *r, const problem *p, cz_kernel_set set, variant v) {
-  if (!begin(r, p, set, v)) return false;
+bool run_forward(run *r, const problem *p, const target *on, variant v) {
+  if (!begin(r, p, on, v)) return false;
   call_watched(r, false);
   return true;
 }
 
 /** Runs forward, then backward on what forward left; a terminal loss (fused_backward)
  * runs backward alone, its outputs NaN before. */
-bool run_backward(run *r, const problem *p, cz_kernel_set set, variant v) {
-  if (!begin(r, p, set, v)) return false;
+bool run_backward(run *r, const problem *p, const target *on, variant v) {
+  if (!begin(r, p, on, v)) return false;
   if (!p->row->fused_backward) call_watched(r, false);
   if (p->shaken > 0 && !p->row->fused_backward) shake_saved(r);
   if (v.poison) poison_unneeded(r);

@@ -57,7 +57,7 @@ static void test_op(void **state) {
     skip();
   }
   now = (tally){0};
-  check_row(row);
+  check_row(op);
   assert_int_equal(now.failures, 0);
   long only = from_environment("CZ_TEST_INDEX", -1);
   if (only >= 0) {
@@ -94,5 +94,8 @@ int main(void) {
     tests[i] = (struct CMUnitTest){
         .name = cz_op_rows[i]->name, .test_func = test_op, .initial_state = (void *)(intptr_t)i};
   }
-  return cmocka_run_group_tests_name("ops", tests, NULL, NULL);
+  targets_open();
+  int failed = cmocka_run_group_tests_name("ops", tests, NULL, NULL);
+  targets_close();
+  return failed;
 }

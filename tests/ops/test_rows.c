@@ -67,7 +67,7 @@ static void activations(void **state) {
   for (int i = 0; i < POINTS; i++) x[i] = (float)(i - POINTS / 2) / 8;
   for (int a = 0; a < CZ_ACTIVATIONS; a++) {
     bool slopes_at_y = true;
-    cz_activation_fwd_cpu(y[a], x, NULL, POINTS, a);
+    cz_activation_values_cpu(y[a], x, POINTS, a);
     for (int i = 0; i < POINTS; i++)
       slopes_at_y &=
           cz_activation_slope(cz_activation_value(x[i], a), a) == cz_activation_slope(x[i], a);

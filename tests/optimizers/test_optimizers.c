@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-/* Arrays of one op, in float64 here and in the set's own type while a kernel runs. Sizes
+/* Arrays of one op, in float64 here and in the kernel's own type while a kernel runs. Sizes
  * 0: absent. */
 typedef struct bench {
   const cz_op_row *row;
@@ -38,12 +38,12 @@ static void convert_out(double *x, const cz_arg *a) {
     x[i] = a->dtype == CZ_F64 ? ((double *)a->data)[i] : (double)((float *)a->data)[i];
 }
 
-/* One step on the kernel set; arrays are updated in place. */
-static void step(bench *b, cz_kernel_set set) {
+/* One step in float64 or float32; arrays are updated in place. */
+static void step(bench *b, cz_dtype real) {
   cz_call call = {.n_in = b->row->n_in, .n_out = b->row->n_out, .attr = b->attr};
   for (int i = 0; i < call.n_in; i++) {
     if (!b->ndim[i]) continue;
-    call.in[i] = (cz_arg){.dtype = set == CZ_SET_REF ? CZ_F64 : CZ_F32, .ndim = b->ndim[i]};
+    call.in[i] = (cz_arg){.dtype = real, .ndim = b->ndim[i]};
     memcpy(call.in[i].dim, b->dim[i], sizeof b->dim[i]);
     call.in[i].data = test_malloc((size_t)cz_numel(&call.in[i]) * sizeof(double));
     convert_in(&call.in[i], b->x[i]);
@@ -54,9 +54,10 @@ static void step(bench *b, cz_kernel_set set) {
   for (int o = 0; o < call.n_out; o++) {
     if (cz_present(&call.out[o])) call.out[o].data = call.in[b->row->must_alias[o] - 1].data;
   }
-  size_t bytes = b->row->workspace ? b->row->workspace(set, &call, false) : 0;
+  const cz_kernels *kernels = &b->row->kernels[real];
+  size_t bytes = kernels->workspace ? kernels->workspace(&call, false) : 0;
   call.workspace = test_malloc(bytes + 64);
-  b->row->fwd[set](&call);
+  kernels->forward(&call);
   for (int i = 0; i < call.n_in; i++) {
     if (!b->ndim[i]) continue;
     convert_out(b->x[i], &call.in[i]);
@@ -81,44 +82,44 @@ static void expect(const bench *b, int input, int n, const double *want, double 
 }
 
 /* Printed figures have eight decimals. */
-static double tolerance_of(cz_kernel_set set) { return set == CZ_SET_REF ? 1e-8 : 4e-7; }
+static double tolerance_of(cz_dtype real) { return real == CZ_F64 ? 1e-8 : 4e-7; }
 
 static const cz_adafactor_attr usual = {
     .decay_exponent = 0.8, .clip = 1, .eps1 = 1e-30, .eps2 = 1e-3, .scale_parameter = true};
 
 static void adafactor_unfactored_vector(void **state) {
-  for (cz_kernel_set set = CZ_SET_REF; set <= CZ_SET_CPU; set++) {
+  for (cz_dtype real = CZ_F64; real <= CZ_F32; real++) {
     bench b = {.row = cz_op_rows[CZ_OP_adafactor], .attr = &usual};
     array(&b, CZ_ADAFACTOR_W, 1, (int64_t[]){2}, 2, (double[]){1, 2});
     array(&b, CZ_ADAFACTOR_G, 1, (int64_t[]){2}, 2, (double[]){0.1, -0.2});
     array(&b, CZ_ADAFACTOR_V, 1, (int64_t[]){2}, 2, NULL);
     array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, 0, 1});
-    step(&b, set);
-    expect(&b, CZ_ADAFACTOR_W, 2, (double[]){0.98418861, 2.01581139}, tolerance_of(set));
+    step(&b, real);
+    expect(&b, CZ_ADAFACTOR_W, 2, (double[]){0.98418861, 2.01581139}, tolerance_of(real));
     array(&b, CZ_ADAFACTOR_G, 1, (int64_t[]){2}, 2, (double[]){0.3, 0.1});
     array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, 1, 1});
-    step(&b, set);
-    expect(&b, CZ_ADAFACTOR_V, 2, (double[]){0.05594793, 0.02276952}, tolerance_of(set));
-    expect(&b, CZ_ADAFACTOR_W, 2, (double[]){0.96430667, 2.00542290}, tolerance_of(set));
+    step(&b, real);
+    expect(&b, CZ_ADAFACTOR_V, 2, (double[]){0.05594793, 0.02276952}, tolerance_of(real));
+    expect(&b, CZ_ADAFACTOR_W, 2, (double[]){0.96430667, 2.00542290}, tolerance_of(real));
   }
 }
 
 static void adafactor_factored_vector(void **state) {
   cz_adafactor_attr attr = usual;
   attr.factored = true;
-  for (cz_kernel_set set = CZ_SET_REF; set <= CZ_SET_CPU; set++) {
+  for (cz_dtype real = CZ_F64; real <= CZ_F32; real++) {
     bench b = {.row = cz_op_rows[CZ_OP_adafactor], .attr = &attr};
     array(&b, CZ_ADAFACTOR_W, 2, (int64_t[]){2, 3}, 6, (double[]){1, -1, 0.5, 0.2, 0, -0.3});
     array(&b, CZ_ADAFACTOR_G, 2, (int64_t[]){2, 3}, 6, (double[]){0.1, 0.2, -0.1, 0.05, -0.3, 0.2});
     array(&b, CZ_ADAFACTOR_R, 1, (int64_t[]){2}, 2, NULL);
     array(&b, CZ_ADAFACTOR_C, 1, (int64_t[]){3}, 3, NULL);
     array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, 0, 1});
-    step(&b, set);
-    expect(&b, CZ_ADAFACTOR_R, 2, (double[]){0.02, 0.04416667}, tolerance_of(set));
-    expect(&b, CZ_ADAFACTOR_C, 3, (double[]){0.00625, 0.065, 0.025}, tolerance_of(set));
+    step(&b, real);
+    expect(&b, CZ_ADAFACTOR_R, 2, (double[]){0.02, 0.04416667}, tolerance_of(real));
+    expect(&b, CZ_ADAFACTOR_C, 3, (double[]){0.00625, 0.065, 0.025}, tolerance_of(real));
     expect(&b, CZ_ADAFACTOR_W, 6,
            (double[]){0.99041864, -1.00594210, 0.50479068, 0.19677623, 0.00599790, -0.30644755},
-           tolerance_of(set));
+           tolerance_of(real));
   }
 }
 
@@ -143,7 +144,7 @@ static void adafactor_transposed(void **state) {
   for (int t = 3; t < 6; t++) {
     array(&a, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, t, 0.5});
     array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, t, 0.5});
-    step(&a, CZ_SET_REF), step(&b, CZ_SET_REF);
+    step(&a, CZ_F64), step(&b, CZ_F64);
   }
   for (int i = 0; i < 2; i++) {
     for (int j = 0; j < 3; j++) {
@@ -177,7 +178,7 @@ static void adamw_by_the_rule(void **state) {
     double g = 0.3 * t - 0.7, lr = 0.01 * t;
     array(&b, CZ_ADAMW_HYPER, 1, (int64_t[]){3}, 3, (double[]){lr, t, 0.5});
     b.x[CZ_ADAMW_G][0] = 2 * g;
-    step(&b, CZ_SET_REF);
+    step(&b, CZ_F64);
     p1 *= 0.9, p2 *= 0.99;
     w *= 1 - lr * 0.1;
     m += 0.1 * (g - m), v += 0.01 * (g * g - v);
@@ -194,7 +195,7 @@ static void adamw_first_step(void **state) {
                one[] = {3 - 0.01, -4 + 0.01, -0.01, 0.01};
   const double scaled[] = {3 - 0.025, -4 + 0.025, -0.025, 0.025}; /* rms(w) = 2.5 */
   for (int scale = 0; scale < 2; scale++) {
-    for (cz_kernel_set set = CZ_SET_REF; set <= CZ_SET_CPU; set++) {
+    for (cz_dtype real = CZ_F64; real <= CZ_F32; real++) {
       attr.rms_scale = scale;
       bench b = {.row = cz_op_rows[CZ_OP_adamw], .attr = &attr};
       array(&b, CZ_ADAMW_W, 2, (int64_t[]){2, 2}, 4, w);
@@ -202,8 +203,8 @@ static void adamw_first_step(void **state) {
       array(&b, CZ_ADAMW_M, 2, (int64_t[]){2, 2}, 4, NULL);
       array(&b, CZ_ADAMW_V, 2, (int64_t[]){2, 2}, 4, NULL);
       array(&b, CZ_ADAMW_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, 1, 1});
-      step(&b, set);
-      expect(&b, CZ_ADAMW_W, 4, scale ? scaled : one, set == CZ_SET_REF ? 1e-14 : 1e-6);
+      step(&b, real);
+      expect(&b, CZ_ADAMW_W, 4, scale ? scaled : one, real == CZ_F64 ? 1e-14 : 1e-6);
     }
   }
 }
