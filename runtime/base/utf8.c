@@ -66,3 +66,28 @@ uint32_t cz_utf8_decode(const char *s, size_t *n) {
            (uint32_t)(p[2] & 0x3f) << 6 | (p[3] & 0x3f);
   }
 }
+
+/** Refuses a file's text, N bytes, that is not UTF-8 or holds a NUL byte, behind which a
+ * C string ends: CZ_EINVAL `NAME:LINE:COLUMN: ...`, columns in bytes from 1. */
+cz_status cz_utf8_expect(const char *text, size_t n, const char *name) {
+  size_t line = 1, begin = 0, bad = cz_utf8_check(text, n);
+  const char *nul = n ? memchr(text, '\0', n) : NULL;
+  if (nul && (size_t)(nul - text) < bad) bad = (size_t)(nul - text);
+  if (bad == n) return CZ_OK;
+  for (size_t i = 0; i < bad; i++)
+    if (text[i] == '\n' || (text[i] == '\r' && text[i + 1] != '\n')) line++, begin = i + 1;
+  return CZ_FAIL(CZ_EINVAL, "%s:%zu:%zu: the byte 0x%02x does not belong in a UTF-8 text", name,
+                 line, bad - begin + 1, (unsigned char)text[bad]);
+}
+
+/** Appends N BYTES, of which those that are not UTF-8 become `\xHH`: names of files are
+ * bytes, and what is shown of them is text. */
+cz_status cz_utf8_escape(cz_buf *out, const char *bytes, size_t n) {
+  for (size_t at = 0; at < n;) {
+    size_t sound = cz_utf8_check(bytes + at, n - at);
+    CZ_TRY(cz_buf_add(out, bytes + at, sound));
+    at += sound;
+    if (at < n) CZ_TRY(cz_buf_addf(out, "\\x%02x", (unsigned char)bytes[at++]));
+  }
+  return cz_buf_add(out, "", 0);
+}

@@ -5,6 +5,8 @@
 #ifndef CZ_BASE_UTF8_H
 #define CZ_BASE_UTF8_H
 
+#include "base/mem.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +14,8 @@ size_t cz_utf8_check(const char *s, size_t n);
 size_t cz_utf8_put(char *out, uint32_t c);
 size_t cz_utf8_back(const char *s, size_t end);
 uint32_t cz_utf8_decode(const char *s, size_t *n);
+CZ_MUST cz_status cz_utf8_expect(const char *text, size_t n, const char *name);
+CZ_MUST cz_status cz_utf8_escape(cz_buf *out, const char *bytes, size_t n);
 
 /* The character at S and its length in bytes; inline, since tokenizers call it for every
  * byte of a corpus. */

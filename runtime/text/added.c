@@ -7,25 +7,25 @@
 #include <string.h>
 
 static cz_status parse_token(cz__added_token *t, int64_t *id, cz_arena *arena, const json_t *o,
-                             const cz__text_place *at) {
+                             const cz_json_place *at) {
   const char *s;
-  CZ_TRY(cz__json_object(
+  CZ_TRY(cz_json_only(
       o, at,
       CZ__KEYS("id", "content", "single_word", "lstrip", "rstrip", "normalized", "special")));
   CZ_TRY(cz__json_count(id, o, at, "id"));
-  CZ_TRY(cz__json_text(&s, &t->content_n, o, at, "content"));
+  CZ_TRY(cz_json_get_bytes(&s, &t->content_n, o, at, "content"));
   if (t->content_n == 0)
     return CZ_FAIL(CZ_EINVAL, "%s: %s.content: an added token can't be empty", at->file, at->path);
   CZ_TRY(cz__copy_bytes(&t->content, arena, s, t->content_n));
-  CZ_TRY(cz__json_bool(&t->single_word, o, at, "single_word"));
-  CZ_TRY(cz__json_bool(&t->lstrip, o, at, "lstrip"));
-  CZ_TRY(cz__json_bool(&t->rstrip, o, at, "rstrip"));
-  CZ_TRY(cz__json_bool(&t->normalized, o, at, "normalized"));
-  return cz__json_bool(&t->special, o, at, "special");
+  CZ_TRY(cz_json_get_bool(&t->single_word, o, at, "single_word"));
+  CZ_TRY(cz_json_get_bool(&t->lstrip, o, at, "lstrip"));
+  CZ_TRY(cz_json_get_bool(&t->rstrip, o, at, "rstrip"));
+  CZ_TRY(cz_json_get_bool(&t->normalized, o, at, "normalized"));
+  return cz_json_get_bool(&t->special, o, at, "special");
 }
 
 static cz_status normalise(cz__added_token *t, cz_arena *arena, const cz__parts *normalizers,
-                           cz__work *w, const cz__text_place *at) {
+                           cz__work *w, const cz_json_place *at) {
   t->normal = t->content;
   t->normal_n = t->content_n;
   if (!t->normalized || normalizers->len == 0) return CZ_OK;
@@ -42,7 +42,7 @@ static cz_status normalise(cz__added_token *t, cz_arena *arena, const cz__parts 
 /* A token that the model knows keeps its id; the others count up behind the model. The
  * file must agree. */
 static cz_status give_id(cz__added *a, cz__added_token *t, int64_t written, const cz__model *model,
-                         const cz__text_place *at) {
+                         const cz_json_place *at) {
   t->id = model->row->id(model->data, t->content, t->content_n);
   if (t->id < 0) t->id = a->size++;
   if (t->id == written) return CZ_OK;
@@ -63,7 +63,7 @@ static cz_status build_set(cz__added_set *set, const cz__added *a, bool normaliz
   return cz__trie_build(&set->trie, keys, n);
 }
 
-static cz_status index_tokens(cz__added *a, cz_arena *arena, const cz__text_place *at) {
+static cz_status index_tokens(cz__added *a, cz_arena *arena, const cz_json_place *at) {
   cz__trie_key *keys;
   CZ_TRY(cz_alloc(&keys, a->n, sizeof *keys));
   for (size_t i = 0; i < a->n; i++)
@@ -93,7 +93,7 @@ done:
 /** Reads the list `added_tokens` and gives out the ids behind the model's. Release with
  * cz__added_release, also after a failure. */
 cz_status cz__added_parse(cz__added *a, cz_arena *arena, const json_t *json,
-                          const cz__text_place *at, const cz__model *model,
+                          const cz_json_place *at, const cz__model *model,
                           const cz__parts *normalizers) {
   if (!json_is_array(json))
     return CZ_FAIL(CZ_EINVAL, "%s: %s: expected a list", at->file, at->path);
@@ -105,7 +105,7 @@ cz_status cz__added_parse(cz__added *a, cz_arena *arena, const json_t *json,
   cz__work w = {0};
   cz_status st = CZ_OK;
   for (; a->n < n; a->n++) {
-    cz__text_place item = cz__text_place_item(at, a->n);
+    cz_json_place item = cz_json_place_item(at, a->n);
     cz__added_token *t = &a->tokens[a->n];
     int64_t written;
     CZ_GO(st, parse_token(t, &written, arena, json_array_get(json, a->n), &item), done);

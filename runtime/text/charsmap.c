@@ -152,7 +152,7 @@ static uint32_t little_endian(const unsigned char *p) {
 }
 
 static cz_status unpack(charsmap *m, cz_arena *arena, const unsigned char *raw, size_t n,
-                        const cz__text_place *at) {
+                        const cz_json_place *at) {
   size_t trie_bytes = n >= 4 ? little_endian(raw) : 0;
   if (n < 4 || trie_bytes < 4 || trie_bytes % 4 || trie_bytes > n - 4)
     return CZ_FAIL(CZ_EINVAL, "%s: %s.precompiled_charsmap: a trie of %zu bytes in a map of %zu",
@@ -172,11 +172,11 @@ static cz_status unpack(charsmap *m, cz_arena *arena, const unsigned char *raw, 
 
 /** Reads {"precompiled_charsmap": base64}. */
 cz_status cz__charsmap_parse(void **data, cz_arena *arena, const json_t *o,
-                             const cz__text_place *at) {
+                             const cz_json_place *at) {
   const char *text;
   size_t n, raw_n;
-  CZ_TRY(cz__json_object(o, at, CZ__KEYS("precompiled_charsmap")));
-  CZ_TRY(cz__json_text(&text, &n, o, at, "precompiled_charsmap"));
+  CZ_TRY(cz_json_only(o, at, CZ__KEYS("precompiled_charsmap")));
+  CZ_TRY(cz_json_get_bytes(&text, &n, o, at, "precompiled_charsmap"));
   charsmap *m;
   unsigned char *raw;
   CZ_TRY(cz_arena_alloc(arena, &m, 1, sizeof *m));

@@ -6,7 +6,7 @@
 #include "text/parts.h"
 
 CZ_MUST cz_status cz__charsmap_parse(void **data, cz_arena *arena, const json_t *o,
-                                     const cz__text_place *at);
+                                     const cz_json_place *at);
 CZ_MUST cz_status cz__charsmap_run(const void *data, cz__work *w);
 
 #endif

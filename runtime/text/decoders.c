@@ -18,10 +18,10 @@ typedef struct strip {
 } strip;
 
 static cz_status parse_strip(void **data, cz_arena *arena, const json_t *o,
-                             const cz__text_place *at) {
+                             const cz_json_place *at) {
   strip *s;
   uint32_t mark;
-  CZ_TRY(cz__json_object(o, at, CZ__KEYS("content", "start", "stop")));
+  CZ_TRY(cz_json_only(o, at, CZ__KEYS("content", "start", "stop")));
   CZ_TRY(cz_arena_alloc(arena, &s, 1, sizeof *s));
   CZ_TRY(cz__json_character(&mark, o, at, "content"));
   s->mark_n = cz_utf8_put(s->mark, mark);

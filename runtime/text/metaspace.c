@@ -17,29 +17,29 @@ typedef struct metaspace {
 
 /** Reads a Metaspace, as a pre-tokenizer or as a decoder. */
 cz_status cz__metaspace_parse(void **data, cz_arena *arena, const json_t *o,
-                              const cz__text_place *at) {
+                              const cz_json_place *at) {
   static const char *const schemes[] = {"always", "first", "never"};
   metaspace *m;
   uint32_t mark;
   int choice = ALWAYS;
   bool prefix = true;
-  CZ_TRY(cz__json_object(
+  CZ_TRY(cz_json_only(
       o, at, CZ__KEYS("replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep")));
   CZ_TRY(cz_arena_alloc(arena, &m, 1, sizeof *m));
   CZ_TRY(cz__json_character(&mark, o, at, "replacement"));
   m->mark_n = cz_utf8_put(m->mark, mark);
   bool has_scheme = json_object_get(o, "prepend_scheme");
   if (has_scheme)
-    CZ_TRY(cz__json_choice(&choice, o, at, "prepend_scheme", schemes,
-                           sizeof schemes / sizeof *schemes));
+    CZ_TRY(cz_json_get_choice(&choice, o, at, "prepend_scheme", schemes,
+                              sizeof schemes / sizeof *schemes));
   if (json_object_get(o, "add_prefix_space"))
-    CZ_TRY(cz__json_bool(&prefix, o, at, "add_prefix_space"));
+    CZ_TRY(cz_json_get_bool(&prefix, o, at, "add_prefix_space"));
   if (!prefix && choice != NEVER)
     return CZ_FAIL(CZ_EINVAL, "%s: %s: add_prefix_space is false and prepend_scheme is '%s'",
                    at->file, at->path, schemes[choice]);
   m->scheme = (scheme)choice;
   m->split = true; /* the format's default */
-  if (json_object_get(o, "split")) CZ_TRY(cz__json_bool(&m->split, o, at, "split"));
+  if (json_object_get(o, "split")) CZ_TRY(cz_json_get_bool(&m->split, o, at, "split"));
   *data = m;
   return CZ_OK;
 }

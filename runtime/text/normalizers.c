@@ -75,12 +75,12 @@ typedef struct strip {
 } strip;
 
 static cz_status parse_strip(void **data, cz_arena *arena, const json_t *o,
-                             const cz__text_place *at) {
+                             const cz_json_place *at) {
   strip *s;
-  CZ_TRY(cz__json_object(o, at, CZ__KEYS("strip_left", "strip_right")));
+  CZ_TRY(cz_json_only(o, at, CZ__KEYS("strip_left", "strip_right")));
   CZ_TRY(cz_arena_alloc(arena, &s, 1, sizeof *s));
-  CZ_TRY(cz__json_bool(&s->left, o, at, "strip_left"));
-  CZ_TRY(cz__json_bool(&s->right, o, at, "strip_right"));
+  CZ_TRY(cz_json_get_bool(&s->left, o, at, "strip_left"));
+  CZ_TRY(cz_json_get_bool(&s->right, o, at, "strip_right"));
   *data = s;
   return CZ_OK;
 }
@@ -109,12 +109,12 @@ typedef struct literal {
 } literal;
 
 static cz_status parse_prepend(void **data, cz_arena *arena, const json_t *o,
-                               const cz__text_place *at) {
+                               const cz_json_place *at) {
   literal *p;
   const char *s;
-  CZ_TRY(cz__json_object(o, at, CZ__KEYS("prepend")));
+  CZ_TRY(cz_json_only(o, at, CZ__KEYS("prepend")));
   CZ_TRY(cz_arena_alloc(arena, &p, 1, sizeof *p));
-  CZ_TRY(cz__json_text(&s, &p->n, o, at, "prepend"));
+  CZ_TRY(cz_json_get_bytes(&s, &p->n, o, at, "prepend"));
   *data = p;
   return cz__copy_bytes(&p->bytes, arena, s, p->n);
 }

@@ -5,29 +5,27 @@
 
 static const cz__model_row *const models[] = {&cz__unigram_model};
 
-static cz_status type_of(const char **type, const json_t *json, const cz__text_place *at) {
-  size_t n;
-  if (!json_is_object(json))
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object with a type", at->file, at->path);
-  return cz__json_text(type, &n, json, at, "type");
+static cz_status type_of(const char **type, const json_t *json, const cz_json_place *at) {
+  if (!json_is_object(json)) return cz_json_expected(at, NULL, json, "an object with a type");
+  return cz_json_get_text(type, json, at, "type");
 }
 
 /* The type is none of NAMES. */
-static cz_status refuse_type(const cz__text_place *at, const char *kind, const char *type,
+static cz_status refuse_type(const cz_json_place *at, const char *kind, const char *type,
                              const cz_buf *names) {
-  return CZ_FAIL(CZ_EINVAL, "%s: %s: the %s '%s' is not supported; there %s %s", at->file, at->path,
-                 kind, type, strchr(names->data, ',') ? "are" : "is", names->data);
+  return cz_json_fail(at, NULL, "the %s '%s' is not supported; there %s %s", kind, type,
+                      strchr(names->data, ',') ? "are" : "is", names->data);
 }
 
 static cz_status parse_one(cz__parts *parts, const cz__part_row *row, cz_arena *arena,
-                           const json_t *json, const cz__text_place *at) {
+                           const json_t *json, const cz_json_place *at) {
   CZ_TRY(cz_grow(&parts->data, &parts->cap, parts->len + 1, sizeof *parts->data));
   cz__part *part = &parts->data[parts->len];
   *part = (cz__part){.row = row};
   if (row->parse) {
     CZ_TRY(row->parse(&part->data, arena, json, at));
   } else {
-    CZ_TRY(cz__json_object(json, at, NULL, 0));
+    CZ_TRY(cz_json_only(json, at, (const char *const[]){"type"}, 1));
   }
   parts->len++;
   return CZ_OK;
@@ -36,17 +34,17 @@ static cz_status parse_one(cz__parts *parts, const cz__part_row *row, cz_arena *
 /** Appends the part JSON (null: none; a Sequence: its members) to PARTS. CZ_EINVAL names
  * a type that the table does not have. */
 cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_arena *arena,
-                          const json_t *json, const cz__text_place *at) {
+                          const json_t *json, const cz_json_place *at) {
   if (!json || json_is_null(json)) return CZ_OK;
   const char *type;
   CZ_TRY(type_of(&type, json, at));
   if (strcmp(type, "Sequence") == 0) {
     const json_t *members;
-    CZ_TRY(cz__json_object(json, at, &table->members, 1));
-    CZ_TRY(cz__json_array(&members, json, at, table->members));
-    cz__text_place list = cz__text_place_key(at, table->members);
+    CZ_TRY(cz_json_only(json, at, (const char *const[]){"type", table->members}, 2));
+    CZ_TRY(cz_json_get_array(&members, json, at, table->members));
+    cz_json_place list = cz_json_place_key(at, table->members);
     for (size_t i = 0; i < json_array_size(members); i++) {
-      cz__text_place item = cz__text_place_item(&list, i);
+      cz_json_place item = cz_json_place_item(&list, i);
       CZ_TRY(cz__parts_parse(parts, table, arena, json_array_get(members, i), &item));
     }
     return CZ_OK;
@@ -79,7 +77,7 @@ void cz__parts_release(cz__parts *parts) {
 
 /** Reads the model. CZ_EINVAL names a type that is not supported. */
 cz_status cz__model_parse(cz__model *m, cz_arena *arena, const json_t *json,
-                          const cz__text_place *at) {
+                          const cz_json_place *at) {
   const char *type;
   CZ_TRY(type_of(&type, json, at));
   for (size_t i = 0; i < sizeof models / sizeof *models; i++) {

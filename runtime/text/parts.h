@@ -8,20 +8,13 @@
 #ifndef CZ_TEXT_PARTS_H
 #define CZ_TEXT_PARTS_H
 
+#include "json/json.h"
 #include "text/work.h"
-
-#include <jansson.h>
-
-/* A place in the file, for messages: "normalizer.normalizers[1]". */
-typedef struct cz__text_place {
-  const char *file;
-  char path[200];
-} cz__text_place;
 
 typedef struct cz__part_row {
   const char *type;
   cz_status (*parse)(void **data, cz_arena *arena, const json_t *o,
-                     const cz__text_place *at); /* *data in the arena; null parser: no fields */
+                     const cz_json_place *at); /* *data in the arena; null parser: no fields */
   cz_status (*run)(const void *data, cz__work *w);
   void (*release)(void *data); /* what the arena does not own; may be null */
 } cz__part_row;
@@ -51,7 +44,7 @@ typedef struct cz__model {
 
 typedef struct cz__model_row {
   const char *type;
-  cz_status (*parse)(cz__model *m, cz_arena *arena, const json_t *o, const cz__text_place *at);
+  cz_status (*parse)(cz__model *m, cz_arena *arena, const json_t *o, const cz_json_place *at);
   cz_status (*encode)(const void *data, cz__work *w, const char *s,
                       size_t n); /* appends to w->tokens; s is not empty */
   int32_t (*id)(const void *data, const char *s, size_t n);
@@ -63,33 +56,22 @@ extern const cz__part_table cz__normalizers, cz__pre_tokenizers, cz__decoders;
 extern const cz__model_row cz__unigram_model;
 
 CZ_MUST cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_arena *arena,
-                                  const json_t *json, const cz__text_place *at);
+                                  const json_t *json, const cz_json_place *at);
 CZ_MUST cz_status cz__parts_run(const cz__parts *parts, cz__work *w);
 void cz__parts_release(cz__parts *parts);
 CZ_MUST cz_status cz__model_parse(cz__model *m, cz_arena *arena, const json_t *json,
-                                  const cz__text_place *at);
+                                  const cz_json_place *at);
 
-/* Fields of a JSON object, checked: what is wrong names file and place. */
-cz__text_place cz__text_place_key(const cz__text_place *at, const char *key);
-cz__text_place cz__text_place_item(const cz__text_place *at, size_t i);
-CZ_MUST cz_status cz__json_object(const json_t *o, const cz__text_place *at,
-                                  const char *const *keys, size_t n_keys);
-CZ_MUST cz_status cz__json_array(const json_t **out, const json_t *o, const cz__text_place *at,
+/* What cz_json_get_* does not know of. */
+CZ_MUST cz_status cz__json_count(int64_t *out, const json_t *o, const cz_json_place *at,
                                  const char *key);
-CZ_MUST cz_status cz__json_text(const char **out, size_t *n, const json_t *o,
-                                const cz__text_place *at, const char *key);
-CZ_MUST cz_status cz__json_bool(bool *out, const json_t *o, const cz__text_place *at,
-                                const char *key);
-CZ_MUST cz_status cz__json_count(int64_t *out, const json_t *o, const cz__text_place *at,
-                                 const char *key);
-CZ_MUST cz_status cz__json_character(uint32_t *out, const json_t *o, const cz__text_place *at,
+CZ_MUST cz_status cz__json_character(uint32_t *out, const json_t *o, const cz_json_place *at,
                                      const char *key);
-CZ_MUST cz_status cz__json_choice(int *out, const json_t *o, const cz__text_place *at,
-                                  const char *key, const char *const *names, size_t n_names);
 CZ_MUST cz_status cz__copy_bytes(char **out, cz_arena *arena, const char *s, size_t n);
 
+/* The keys of a part as two arguments of cz_json_only: every part has a `type`. */
 #define CZ__KEYS(...)                                                                              \
-  (const char *const[]){__VA_ARGS__},                                                              \
-      sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *)
+  (const char *const[]){"type", __VA_ARGS__},                                                      \
+      sizeof((const char *const[]){"type", __VA_ARGS__}) / sizeof(const char *)
 
 #endif

@@ -18,7 +18,7 @@
   "205f}\\x{3000}"
 
 /* Rewrites what the two engines read differently and refuses what has no counterpart. */
-static cz_status translate(cz_buf *out, const char *s, size_t n, const cz__text_place *at) {
+static cz_status translate(cz_buf *out, const char *s, size_t n, const cz_json_place *at) {
   bool in_class = false;
   for (size_t i = 0; i < n; i++) {
     if (s[i] != '\\') {
@@ -48,7 +48,7 @@ static cz_status translate(cz_buf *out, const char *s, size_t n, const cz__text_
   return CZ_OK;
 }
 
-static cz_status compile(cz__pattern *p, const char *s, size_t n, const cz__text_place *at) {
+static cz_status compile(cz__pattern *p, const char *s, size_t n, const cz_json_place *at) {
   if (memchr(s, '\0', n))
     return CZ_FAIL(CZ_EINVAL, "%s: %s: a NUL in a regular expression", at->file, at->path);
   cz_buf text = {0};
@@ -77,16 +77,16 @@ done:
  * Oniguruma's Ruby syntax; constructs that PCRE2 reads differently are refused. Release
  * with cz__pattern_release. */
 cz_status cz__pattern_parse(cz__pattern *p, cz_arena *arena, const json_t *o,
-                            const cz__text_place *at) {
-  cz__text_place here = cz__text_place_key(at, "pattern");
+                            const cz_json_place *at) {
+  cz_json_place here = cz_json_place_key(at, "pattern");
   const json_t *pattern = json_object_get(o, "pattern");
-  CZ_TRY(cz__json_object(pattern, &here, CZ__KEYS("String", "Regex")));
+  CZ_TRY(cz_json_only(pattern, &here, CZ__KEYS("String", "Regex")));
   if (json_object_size(pattern) != 1)
     return CZ_FAIL(CZ_EINVAL, "%s: %s: expected one of String and Regex", here.file, here.path);
   bool regex = json_object_get(pattern, "Regex");
   const char *s;
   size_t n;
-  CZ_TRY(cz__json_text(&s, &n, pattern, &here, regex ? "Regex" : "String"));
+  CZ_TRY(cz_json_get_bytes(&s, &n, pattern, &here, regex ? "Regex" : "String"));
   if (n == 0)
     return CZ_FAIL(CZ_EINVAL, "%s: %s: an empty pattern matches everywhere", here.file, here.path);
   if (regex) return compile(p, s, n, &here);

@@ -21,7 +21,7 @@ typedef enum cz__behavior {
 } cz__behavior;
 
 CZ_MUST cz_status cz__pattern_parse(cz__pattern *p, cz_arena *arena, const json_t *o,
-                                    const cz__text_place *at);
+                                    const cz_json_place *at);
 CZ_MUST cz_status cz__pattern_find(const cz__pattern *p, cz__matches *out, const char *s, size_t n,
                                    cz__work *w);
 void cz__pattern_release(cz__pattern *p);

@@ -69,12 +69,12 @@ typedef struct digits {
 } digits;
 
 static cz_status parse_digits(void **data, cz_arena *arena, const json_t *o,
-                              const cz__text_place *at) {
+                              const cz_json_place *at) {
   digits *d;
-  CZ_TRY(cz__json_object(o, at, CZ__KEYS("individual_digits")));
+  CZ_TRY(cz_json_only(o, at, CZ__KEYS("individual_digits")));
   CZ_TRY(cz_arena_alloc(arena, &d, 1, sizeof *d));
   *data = d;
-  return cz__json_bool(&d->individual, o, at, "individual_digits");
+  return cz_json_get_bool(&d->individual, o, at, "individual_digits");
 }
 
 static cz_status find_digits(const void *data, cz__work *w, const char *s, size_t n) {
@@ -89,10 +89,10 @@ static cz_status run_digits(const void *data, cz__work *w) {
 static const char *const behaviors[] = {"Removed", "Isolated", "MergedWithPrevious",
                                         "MergedWithNext", "Contiguous"};
 
-static cz_status parse_behavior(cz__behavior *out, const json_t *o, const cz__text_place *at) {
+static cz_status parse_behavior(cz__behavior *out, const json_t *o, const cz_json_place *at) {
   int choice;
-  CZ_TRY(
-      cz__json_choice(&choice, o, at, "behavior", behaviors, sizeof behaviors / sizeof *behaviors));
+  CZ_TRY(cz_json_get_choice(&choice, o, at, "behavior", behaviors,
+                            sizeof behaviors / sizeof *behaviors));
   *out = (cz__behavior)choice;
   return CZ_OK;
 }
@@ -102,9 +102,9 @@ typedef struct punctuation {
 } punctuation;
 
 static cz_status parse_punctuation(void **data, cz_arena *arena, const json_t *o,
-                                   const cz__text_place *at) {
+                                   const cz_json_place *at) {
   punctuation *p;
-  CZ_TRY(cz__json_object(o, at, CZ__KEYS("behavior")));
+  CZ_TRY(cz_json_only(o, at, CZ__KEYS("behavior")));
   CZ_TRY(cz_arena_alloc(arena, &p, 1, sizeof *p));
   *data = p;
   p->behavior = CZ__ISOLATED; /* the format's default */
@@ -130,12 +130,12 @@ static void release_split(void *data) {
 }
 
 static cz_status parse_split(void **data, cz_arena *arena, const json_t *o,
-                             const cz__text_place *at) {
+                             const cz_json_place *at) {
   splitter *s;
-  CZ_TRY(cz__json_object(o, at, CZ__KEYS("pattern", "behavior", "invert")));
+  CZ_TRY(cz_json_only(o, at, CZ__KEYS("pattern", "behavior", "invert")));
   CZ_TRY(cz_arena_alloc(arena, &s, 1, sizeof *s));
   CZ_TRY(parse_behavior(&s->behavior, o, at));
-  CZ_TRY(cz__json_bool(&s->invert, o, at, "invert"));
+  CZ_TRY(cz_json_get_bool(&s->invert, o, at, "invert"));
   *data = s;
   return cz__pattern_parse(&s->pattern, arena, o, at);
 }

@@ -15,12 +15,12 @@ void cz__replace_release(void *data) {
 
 /** Reads {"pattern": ..., "content": ...}. */
 cz_status cz__replace_parse(void **data, cz_arena *arena, const json_t *o,
-                            const cz__text_place *at) {
+                            const cz_json_place *at) {
   replacement *r;
   const char *s;
-  CZ_TRY(cz__json_object(o, at, CZ__KEYS("pattern", "content")));
+  CZ_TRY(cz_json_only(o, at, CZ__KEYS("pattern", "content")));
   CZ_TRY(cz_arena_alloc(arena, &r, 1, sizeof *r));
-  CZ_TRY(cz__json_text(&s, &r->content_n, o, at, "content"));
+  CZ_TRY(cz_json_get_bytes(&s, &r->content_n, o, at, "content"));
   CZ_TRY(cz__copy_bytes(&r->content, arena, s, r->content_n));
   *data = r;
   return cz__pattern_parse(&r->pattern, arena, o, at);

@@ -3,13 +3,13 @@
 #include <string.h>
 
 static cz_status special_ids(cz__template_item *item, cz_arena *arena, const json_t *tokens,
-                             const char *name, const cz__text_place *at, int32_t size) {
+                             const char *name, const cz_json_place *at, int32_t size) {
   const json_t *token = json_object_get(tokens, name), *ids;
   if (!token)
     return CZ_FAIL(CZ_EINVAL, "%s: %s: '%s' is not among the special_tokens", at->file, at->path,
                    name);
-  CZ_TRY(cz__json_object(token, at, CZ__KEYS("id", "ids", "tokens")));
-  CZ_TRY(cz__json_array(&ids, token, at, "ids"));
+  CZ_TRY(cz_json_only(token, at, CZ__KEYS("id", "ids", "tokens")));
+  CZ_TRY(cz_json_get_array(&ids, token, at, "ids"));
   item->n = json_array_size(ids);
   CZ_TRY(cz_arena_alloc(arena, &item->ids, item->n, sizeof *item->ids));
   for (size_t i = 0; i < item->n; i++) {
@@ -23,15 +23,15 @@ static cz_status special_ids(cz__template_item *item, cz_arena *arena, const jso
 }
 
 static cz_status parse_item(cz__template_item *item, cz_arena *arena, const json_t *o,
-                            const json_t *tokens, const cz__text_place *at, int32_t size) {
+                            const json_t *tokens, const cz_json_place *at, int32_t size) {
   const json_t *sequence = json_object_get(o, "Sequence"),
                *special = json_object_get(o, "SpecialToken");
   const char *id;
   size_t n;
   if (!sequence == !special)
     return CZ_FAIL(CZ_EINVAL, "%s: %s: expected a Sequence or a SpecialToken", at->file, at->path);
-  cz__text_place inner = cz__text_place_key(at, sequence ? "Sequence" : "SpecialToken");
-  CZ_TRY(cz__json_text(&id, &n, sequence ? sequence : special, &inner, "id"));
+  cz_json_place inner = cz_json_place_key(at, sequence ? "Sequence" : "SpecialToken");
+  CZ_TRY(cz_json_get_bytes(&id, &n, sequence ? sequence : special, &inner, "id"));
   if (special) return special_ids(item, arena, tokens, id, &inner, size);
   if (strcmp(id, "A") != 0)
     return CZ_FAIL(CZ_EINVAL, "%s: %s.id: '%s' in a template for one text", inner.file, inner.path,
@@ -42,7 +42,7 @@ static cz_status parse_item(cz__template_item *item, cz_arena *arena, const json
 /** Reads the post-processor (null: none; otherwise TemplateProcessing, of which the
  * template for one text is kept). SIZE bounds the ids. */
 cz_status cz__template_parse(cz__template *t, cz_arena *arena, const json_t *json,
-                             const cz__text_place *at, int32_t size) {
+                             const cz_json_place *at, int32_t size) {
   t->n = 1;
   CZ_TRY(cz_arena_alloc(arena, &t->items, 1, sizeof *t->items)); /* the text alone */
   if (!json || json_is_null(json)) return CZ_OK;
@@ -51,20 +51,20 @@ cz_status cz__template_parse(cz__template *t, cz_arena *arena, const json_t *jso
   const json_t *single, *pair, *tokens = json_object_get(json, "special_tokens");
   if (!json_is_object(json))
     return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object with a type", at->file, at->path);
-  CZ_TRY(cz__json_text(&type, &n, json, at, "type"));
+  CZ_TRY(cz_json_get_bytes(&type, &n, json, at, "type"));
   if (strcmp(type, "TemplateProcessing") != 0)
     return CZ_FAIL(CZ_EINVAL, "%s: %s: the post-processor '%s' is not supported", at->file,
                    at->path, type);
-  CZ_TRY(cz__json_object(json, at, CZ__KEYS("single", "pair", "special_tokens")));
-  CZ_TRY(cz__json_array(&single, json, at, "single"));
-  CZ_TRY(cz__json_array(&pair, json, at, "pair"));
+  CZ_TRY(cz_json_only(json, at, CZ__KEYS("single", "pair", "special_tokens")));
+  CZ_TRY(cz_json_get_array(&single, json, at, "single"));
+  CZ_TRY(cz_json_get_array(&pair, json, at, "pair"));
   if (!json_is_object(tokens))
     return CZ_FAIL(CZ_EINVAL, "%s: %s.special_tokens: expected an object", at->file, at->path);
   t->n = json_array_size(single);
   CZ_TRY(cz_arena_alloc(arena, &t->items, t->n, sizeof *t->items));
-  cz__text_place list = cz__text_place_key(at, "single");
+  cz_json_place list = cz_json_place_key(at, "single");
   for (size_t i = 0; i < t->n; i++) {
-    cz__text_place item = cz__text_place_item(&list, i);
+    cz_json_place item = cz_json_place_item(&list, i);
     CZ_TRY(parse_item(&t->items[i], arena, json_array_get(single, i), tokens, &item, size));
   }
   return CZ_OK;

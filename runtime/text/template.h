@@ -16,6 +16,6 @@ typedef struct cz__template {
 } cz__template;
 
 CZ_MUST cz_status cz__template_parse(cz__template *t, cz_arena *arena, const json_t *json,
-                                     const cz__text_place *at, int32_t size);
+                                     const cz_json_place *at, int32_t size);
 
 #endif

@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static cz_status parse_version(const json_t *root, const cz__text_place *at) {
+static cz_status parse_version(const json_t *root, const cz_json_place *at) {
   static const char *const versions[] = {"1.0"};
   int choice;
-  return cz__json_choice(&choice, root, at, "version", versions, 1);
+  return cz_json_get_choice(&choice, root, at, "version", versions, 1);
 }
 
 /* Truncation and padding are how one caller once made batches, not how text becomes
  * tokens; batches here are the reader's business. */
-static cz_status check_batching(const json_t *root, const cz__text_place *at) {
+static cz_status check_batching(const json_t *root, const cz_json_place *at) {
   static const char *const keys[] = {"truncation", "padding"};
   for (size_t i = 0; i < 2; i++) {
     const json_t *v = json_object_get(root, keys[i]);
@@ -34,15 +34,14 @@ static int32_t first_known(const cz_tokenizer *t, const char *const *names, size
   return -1;
 }
 
-static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz__text_place *at) {
+static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz_json_place *at) {
   static const char *const pads[] = {"<pad>", "[PAD]"}, *const ends[] = {"</s>", "<|endoftext|>"};
   if (!json_is_object(root)) return CZ_FAIL(CZ_EINVAL, "%s: expected an object", at->file);
-  cz__text_place normalizer = cz__text_place_key(at, "normalizer"),
-                 pre_tokenizer = cz__text_place_key(at, "pre_tokenizer");
-  cz__text_place decoder = cz__text_place_key(at, "decoder"),
-                 model = cz__text_place_key(at, "model");
-  cz__text_place added = cz__text_place_key(at, "added_tokens"),
-                 post = cz__text_place_key(at, "post_processor");
+  cz_json_place normalizer = cz_json_place_key(at, "normalizer"),
+                pre_tokenizer = cz_json_place_key(at, "pre_tokenizer");
+  cz_json_place decoder = cz_json_place_key(at, "decoder"), model = cz_json_place_key(at, "model");
+  cz_json_place added = cz_json_place_key(at, "added_tokens"),
+                post = cz_json_place_key(at, "post_processor");
   CZ_TRY(parse_version(root, at));
   CZ_TRY(check_batching(root, at));
   CZ_TRY(cz__parts_parse(&t->normalizers, &cz__normalizers, t->arena,
@@ -66,11 +65,10 @@ static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz__text_
 /** Builds a tokenizer from the N bytes of a tokenizer.json. NAME stands for the file in
  * messages. CZ_EINVAL says which part is wrong or not supported. */
 cz_status cz_tokenizer_parse(cz_tokenizer **t, const char *json, size_t n, const char *name) {
-  json_error_t error;
+  json_t *root;
   *t = NULL;
-  json_t *root = json_loadb(json, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-  if (!root) return CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", name, error.line, error.column, error.text);
-  cz__text_place at = {.file = name};
+  CZ_TRY(cz_json_parse(&root, json, n, name));
+  cz_json_place at = {.file = name};
   cz_status st;
   CZ_GO(st, cz_alloc(t, 1, sizeof **t), done);
   CZ_GO(st, cz_arena_create(&(*t)->arena, "tokenizer"), done);

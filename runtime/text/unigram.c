@@ -64,10 +64,10 @@ static double serde_real(double nearest) {
 }
 
 static cz_status parse_piece(unigram *u, cz_arena *arena, const json_t *item, size_t i,
-                             const cz__text_place *list) {
+                             const cz_json_place *list) {
   const json_t *text = json_array_get(item, 0), *score = json_array_get(item, 1);
   if (json_array_size(item) != 2 || !json_is_string(text) || !json_is_number(score)) {
-    cz__text_place p = cz__text_place_item(list, i);
+    cz_json_place p = cz_json_place_item(list, i);
     return CZ_FAIL(CZ_EINVAL, "%s: %s: expected [piece, score]", p.file, p.path);
   }
   char *copy;
@@ -89,9 +89,9 @@ static cz_status build_trie(unigram *u) {
 }
 
 static cz_status parse_vocab(unigram *u, cz_arena *arena, const json_t *o,
-                             const cz__text_place *at) {
+                             const cz_json_place *at) {
   const json_t *vocab;
-  CZ_TRY(cz__json_array(&vocab, o, at, "vocab"));
+  CZ_TRY(cz_json_get_array(&vocab, o, at, "vocab"));
   size_t n = json_array_size(vocab);
   if (n == 0 || n > INT32_MAX / 2)
     return CZ_FAIL(CZ_EINVAL, "%s: %s.vocab: %zu pieces", at->file, at->path, n);
@@ -99,7 +99,7 @@ static cz_status parse_vocab(unigram *u, cz_arena *arena, const json_t *o,
   CZ_TRY(cz_arena_alloc(arena, &u->pieces, n, sizeof *u->pieces));
   CZ_TRY(cz_arena_alloc(arena, &u->lengths, n, sizeof *u->lengths));
   CZ_TRY(cz_arena_alloc(arena, &u->scores, n, sizeof *u->scores));
-  cz__text_place list = cz__text_place_key(at, "vocab");
+  cz_json_place list = cz_json_place_key(at, "vocab");
   double worst = INFINITY;
   for (size_t i = 0; i < n; i++) {
     CZ_TRY(parse_piece(u, arena, json_array_get(vocab, i), i, &list));
@@ -109,9 +109,9 @@ static cz_status parse_vocab(unigram *u, cz_arena *arena, const json_t *o,
   return build_trie(u);
 }
 
-static cz_status parse(cz__model *m, cz_arena *arena, const json_t *o, const cz__text_place *at) {
+static cz_status parse(cz__model *m, cz_arena *arena, const json_t *o, const cz_json_place *at) {
   unigram *u;
-  CZ_TRY(cz__json_object(o, at, CZ__KEYS("unk_id", "vocab", "byte_fallback")));
+  CZ_TRY(cz_json_only(o, at, CZ__KEYS("unk_id", "vocab", "byte_fallback")));
   CZ_TRY(cz_arena_alloc(arena, &u, 1, sizeof *u));
   m->data = u;
   CZ_TRY(parse_vocab(u, arena, o, at));
@@ -125,7 +125,7 @@ static cz_status parse(cz__model *m, cz_arena *arena, const json_t *o, const cz_
     u->unk = (int32_t)unk;
   }
   if (json_object_get(o, "byte_fallback"))
-    CZ_TRY(cz__json_bool(&u->byte_fallback, o, at, "byte_fallback"));
+    CZ_TRY(cz_json_get_bool(&u->byte_fallback, o, at, "byte_fallback"));
   for (int i = 0; i < 256; i++) {
     char name[8];
     u->bytes[i] = cz__trie_find(&u->trie, name, (size_t)snprintf(name, sizeof name, "<0x%02X>", i));

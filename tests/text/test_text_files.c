@@ -90,7 +90,7 @@ static void test_mistakes(void **state) {
        "pre_tokenizer.replacement"},
       {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_"
                      "scheme\":\"frist\"}," MODEL),
-       "did you mean first"},
+       "did you mean 'first'"},
       {FILE_OF(ADDED ",\"post_processor\":{\"type\":\"ByteLevel\"}," MODEL),
        "the post-processor 'ByteLevel' is not supported"},
       {FILE_OF(ADDED ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{"

@@ -11,19 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Sets KEY to a number; one that is not finite becomes null, which JSON has. */
-cz_status cz_json_set_real(json_t *object, const char *key, double value) {
-  json_t *v = isfinite(value) ? json_real(value) : json_null();
-  return json_object_set_new(object, key, v) ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key) : CZ_OK;
-}
-
-/** Sets KEY to a whole number. */
-cz_status cz_json_set_int(json_t *object, const char *key, int64_t value) {
-  return json_object_set_new(object, key, json_integer(value))
-             ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key)
-             : CZ_OK;
-}
-
 /* Whether FOLDER has the file NAME. */
 static bool holds(const char *folder, const char *name) {
   char path[4096];
@@ -40,16 +27,6 @@ cz_status cz_stage_folder(const char *folder, const char *own, const char *other
   if (!entries || (!holds(folder, other) && (holds(folder, own) || holds(folder, "lock"))))
     return CZ_OK;
   return CZ_FAIL(CZ_EUSAGE, "%s holds other files and no run; name a new folder", folder);
-}
-
-/** Reads the file at PATH; the caller releases *ROOT, null on failure. CZ_ECORRUPT with
- * file and, where there is one, line. */
-cz_status cz_json_open(json_t **root, const char *path) {
-  json_error_t why;
-  if ((*root = json_load_file(path, JSON_REJECT_DUPLICATES, &why))) return CZ_OK;
-  if (!cz_fs_exists(path)) return CZ_FAIL(CZ_ECORRUPT, "%s: there is no such file", path);
-  return why.line > 0 ? CZ_FAIL(CZ_ECORRUPT, "%s:%d: %s", path, why.line, why.text)
-                      : CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, why.text);
 }
 
 /** True when the stage in FOLDER has left a result that can be read. */

@@ -26,11 +26,10 @@
 #define CZ_STAGES_STAGE_H
 
 #include "config/config.h"
+#include "json/json.h"
 #include "recipe/recipe.h"
 #include "stages/parts.h"
 #include "stages/session.h"
-
-#include <jansson.h>
 
 struct cz_check;
 struct cz_cost;
@@ -96,8 +95,5 @@ bool cz_stage_done(const cz_stage_kind *kind, const char *folder);
 CZ_MUST cz_status cz_stage_folder(const char *folder, const char *own, const char *other);
 
 /* JSON files and numbers of results. */
-CZ_MUST cz_status cz_json_open(json_t **root, const char *path);
-CZ_MUST cz_status cz_json_set_real(json_t *object, const char *key, double value);
-CZ_MUST cz_status cz_json_set_int(json_t *object, const char *key, int64_t value);
 
 #endif
