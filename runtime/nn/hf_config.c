@@ -241,7 +241,7 @@ cz_status cz_hf_config_read(cz_model_config *config, const char *path) {
   }
   CZ_GO(st, read_config(&r, config), done);
   warn_unknown(&r);
-  st = cz_model_config_check(config);
+  st = cz_model_config_check(config, NULL);
   if (st != CZ_OK) st = CZ_FAIL(CZ_EINVAL, "%s: %s", path, cz_error_message());
 done:
   if (r.root) json_decref(r.root);

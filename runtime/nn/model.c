@@ -3,6 +3,7 @@
 #include "graph/graph.h"
 #include "graph/ops.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,8 +123,24 @@ cz_status cz_model_config_named(cz_model_config *config, const char *name) {
                  near ? "; did you mean " : "", near ? near : "");
 }
 
-/** Refuses sizes that no model can have, with the key and the value (CZ_EINVAL). */
-cz_status cz_model_config_check(const cz_model_config *c) {
+static cz_status refuse(const char **key, const char *name, const char *format, ...)
+    CZ_PRINTF(3, 4);
+
+/* Says which size is wrong: in *KEY when the caller has a place for it, else in the message. */
+static cz_status refuse(const char **key, const char *name, const char *format, ...) {
+  char text[256];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  if (key) *key = name;
+  return key ? CZ_FAIL(CZ_EINVAL, "%s", text) : CZ_FAIL(CZ_EINVAL, "%s: %s", name, text);
+}
+
+/** Refuses sizes that no model can have (CZ_EINVAL). *KEY becomes the name of the one that is
+ * wrong, as a config.json spells it, and the message is about its value alone; KEY null: the
+ * message names both. */
+cz_status cz_model_config_check(const cz_model_config *c, const char **key) {
   const struct {
     const char *key;
     int64_t value;
@@ -136,28 +153,32 @@ cz_status cz_model_config_check(const cz_model_config *c) {
                   {"num_decoder_layers", c->n_decoder_layers}};
   for (size_t i = 0; i < sizeof positive / sizeof *positive; i++)
     if (positive[i].value < 1 || positive[i].value > (1 << 24))
-      return CZ_FAIL(CZ_EINVAL, "model.%s: %lld is not between 1 and 2^24", positive[i].key,
-                     (long long)positive[i].value);
+      return refuse(key, positive[i].key, "%lld is not between 1 and 2^24",
+                    (long long)positive[i].value);
   bool halved = c->family->architecture != CZ_LANGUAGE_MODEL; /* two directions share the buckets */
   int64_t exact = c->buckets / (halved ? 2 : 1) / 2;
   if (c->buckets < 4 || c->buckets % 4)
-    return CZ_FAIL(CZ_EINVAL, "model.relative_attention_num_buckets: %lld is not a multiple of 4",
-                   (long long)c->buckets);
+    return refuse(key, "relative_attention_num_buckets", "%lld is not a multiple of 4",
+                  (long long)c->buckets);
   if (c->max_distance <= c->buckets / 2)
-    return CZ_FAIL(
-        CZ_EINVAL,
-        "model.relative_attention_max_distance: %lld must be larger than half the buckets, %lld",
-        (long long)c->max_distance, (long long)c->buckets / 2);
+    return refuse(key, "relative_attention_max_distance",
+                  "%lld must be larger than half the buckets, %lld", (long long)c->max_distance,
+                  (long long)c->buckets / 2);
   CZ_CHECK(exact > 0);
   if (!(c->dropout >= 0 && c->dropout < 1))
-    return CZ_FAIL(CZ_EINVAL, "model.dropout_rate: %g is not in [0, 1)", c->dropout);
+    return refuse(key, "dropout_rate", "%g is not in [0, 1)", c->dropout);
   if (!(c->norm_eps > 0))
-    return CZ_FAIL(CZ_EINVAL, "model.layer_norm_epsilon: %g is not positive", c->norm_eps);
-  const int64_t ids[] = {c->pad_id, c->eos_id, c->start_id};
+    return refuse(key, "layer_norm_epsilon", "%g is not positive", c->norm_eps);
+  const struct {
+    const char *key;
+    int64_t value;
+  } ids[] = {{"pad_token_id", c->pad_id},
+             {"eos_token_id", c->eos_id},
+             {"decoder_start_token_id", c->start_id}};
   for (int i = 0; i < 3; i++)
-    if (ids[i] < 0 || ids[i] >= c->vocab_size)
-      return CZ_FAIL(CZ_EINVAL, "model: special id %lld is outside the vocabulary of %lld",
-                     (long long)ids[i], (long long)c->vocab_size);
+    if (ids[i].value < 0 || ids[i].value >= c->vocab_size)
+      return refuse(key, ids[i].key, "id %lld is outside the vocabulary of %lld",
+                    (long long)ids[i].value, (long long)c->vocab_size);
   return CZ_OK;
 }
 
@@ -165,7 +186,7 @@ cz_status cz_model_config_check(const cz_model_config *c) {
  * until cz_params_init or a checkpoint fills them. */
 cz_status cz_model_create(cz_model **model, const cz_model_config *config, cz_device *device) {
   *model = NULL;
-  CZ_TRY(cz_model_config_check(config));
+  CZ_TRY(cz_model_config_check(config, NULL));
   CZ_TRY(cz_alloc(model, 1, sizeof **model));
   cz_model *m = *model;
   m->config = *config;

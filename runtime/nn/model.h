@@ -81,7 +81,7 @@ typedef struct cz_model {
 } cz_model;
 
 CZ_MUST cz_status cz_model_config_named(cz_model_config *config, const char *name);
-CZ_MUST cz_status cz_model_config_check(const cz_model_config *config);
+CZ_MUST cz_status cz_model_config_check(const cz_model_config *config, const char **key);
 CZ_MUST cz_status cz_family_find(const cz_family **family, const char *name);
 CZ_MUST cz_status cz_model_create(cz_model **model, const cz_model_config *config,
                                   cz_device *device);

@@ -267,8 +267,7 @@ static cz_status find_kind(const cz_stage_kind **kind, const cz_config_node *sta
                            near);
   CZ_TRY(cz_config_need(&n, stage, "kind"));
   CZ_TRY(cz_config_text(&text, n));
-  return cz_stage_kind_find(kind, text) == CZ_OK ? CZ_OK
-                                                 : cz_config_error(n, "%s", cz_error_message());
+  return CZ_AT(n, cz_stage_kind_find(kind, text));
 }
 
 static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_config_node *stages,

@@ -44,8 +44,11 @@ const cz_section cz_model_section =
     CZ_SECTION("model", "The model that a stage builds.", model_keys);
 
 /** The model configuration that KEYS describe for a tokenizer of TOKENIZER_SIZE ids.
- * CZ_EINVAL when the vocabulary is smaller than the tokenizer. */
-cz_status cz_model_keys_config(cz_model_config *c, const cz_model_keys *k, int64_t tokenizer_size) {
+ * CZ_EUSAGE when no model can be like that; *KEY then names the key that is wrong. KEY null:
+ * the message names it. */
+cz_status cz_model_keys_config(cz_model_config *c, const cz_model_keys *k, int64_t tokenizer_size,
+                               const char **key) {
+  if (key) *key = "name";
   CZ_TRY(cz_model_config_named(c, k->name));
   if (k->d_model) c->d_model = k->d_model;
   if (k->d_kv) c->d_kv = k->d_kv;
@@ -57,10 +60,13 @@ cz_status cz_model_keys_config(cz_model_config *c, const cz_model_keys *k, int64
   c->max_distance = k->max_distance;
   c->dropout = k->dropout;
   c->vocab_size = k->vocab_size ? k->vocab_size : (tokenizer_size + 127) / 128 * 128;
-  if (c->vocab_size < tokenizer_size)
-    return CZ_FAIL(CZ_EUSAGE, "model.vocab_size: %lld is smaller than the tokenizer's %lld",
-                   (long long)c->vocab_size, (long long)tokenizer_size);
-  return cz_model_config_check(c) == CZ_OK ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "%s", cz_error_message());
+  if (c->vocab_size < tokenizer_size) {
+    if (key) *key = "vocab_size";
+    return CZ_FAIL(CZ_EUSAGE, "%s%lld is smaller than the tokenizer's %lld",
+                   key ? "" : "vocab_size: ", (long long)c->vocab_size, (long long)tokenizer_size);
+  }
+  return cz_model_config_check(c, key) == CZ_OK ? CZ_OK
+                                                : CZ_FAIL(CZ_EUSAGE, "%s", cz_error_message());
 }
 
 /** Binds one section of the stage's configuration; a section that is not there takes its
@@ -219,21 +225,21 @@ static cz_status check_weights(const char *folder) {
   return CZ_OK;
 }
 
-/* The key of the section `model` that a MESSAGE "model.KEY: ..." is about, or what stands
- * around it. */
-static const cz_config_node *blamed(const cz_config_node *node, const char *message) {
-  const cz_config_node *section = cz_config_get(node, "model"), *value = NULL;
-  char key[64];
-  if (!section) return node;
-  if (sscanf(message, "model.%63[a-z_]:", key) == 1) value = cz_config_get(section, key);
-  return value ? value : section;
+/* The last refusal, made to point at KEY of the section `model`, or at what stands around
+ * it when the recipe does not give that key. */
+static cz_status blame_model(const cz_config_node *node, const char *key) {
+  const cz_config_node *section = cz_config_get(node, "model"),
+                       *value = cz_config_get(section, key);
+  if (value) return cz_config_error(value, "%s", cz_error_message());
+  return cz_config_error(section ? section : node, "%s: %s", key, cz_error_message());
 }
 
-/** The configuration of the stage's model; CZ_EUSAGE with the place in the file when it
+/** The configuration of the recipe's model; CZ_EUSAGE with the place in the file when it
  * can't be. */
 cz_status cz_recipe_model_config(cz_model_config *config, const cz_recipe *stage) {
-  if (cz_model_keys_config(config, &stage->model, stage->vocabulary.size) != CZ_OK)
-    return cz_config_error(blamed(stage->node, cz_error_message()), "%s", cz_error_message());
+  const char *key;
+  if (cz_model_keys_config(config, &stage->model, stage->vocabulary.size, &key) != CZ_OK)
+    return blame_model(stage->node, key);
   config->pad_id = stage->vocabulary.pad >= 0 ? stage->vocabulary.pad : 0;
   config->start_id = config->pad_id;
   config->eos_id = stage->vocabulary.eos;
@@ -245,8 +251,7 @@ cz_status cz_recipe_model_config(cz_model_config *config, const cz_recipe *stage
 cz_status cz_recipe_check_init(const cz_recipe *stage) {
   cz_model_config there, wanted;
   char path[4096];
-  if (cz_recipe_model_folder(stage->init) != CZ_OK)
-    return cz_config_error(cz_config_get(stage->node, "init"), "%s", cz_error_message());
+  CZ_TRY(CZ_AT(cz_config_get(stage->node, "init"), cz_recipe_model_folder(stage->init)));
   CZ_TRY(cz_fs_join(path, sizeof path, stage->init, "config.json"));
   CZ_TRY(cz_hf_config_read(&there, path));
   CZ_TRY(check_weights(stage->init));
@@ -290,11 +295,10 @@ cz_status cz_recipe_objective(cz_objective *objective, const cz_recipe *stage) {
   CZ_TRY(cz_config_need(&section, stage->node, "objective"));
   CZ_TRY(cz_config_need(&n, section, "name"));
   CZ_TRY(cz_config_text(&name, n));
-  if (cz_objective_find(&row, name) != CZ_OK) return cz_config_error(n, "%s", cz_error_message());
+  CZ_TRY(CZ_AT(n, cz_objective_find(&row, name)));
   cz_status st = cz_config_bind(section, &row->section, &config, others);
   if (st != CZ_OK)
     return CZ_NOTE(st, "objective %s; `cloze objective %s --keys` lists what it has", name, name);
   config.seed = stage->seed;
-  st = cz_objective_init(objective, row, &config, &stage->vocabulary);
-  return st == CZ_EUSAGE ? cz_config_error(section, "%s", cz_error_message()) : st;
+  return CZ_AT(section, cz_objective_init(objective, row, &config, &stage->vocabulary));
 }

@@ -54,7 +54,7 @@ CZ_MUST cz_status cz_recipe_model(cz_model **model, const cz_recipe *stage);
 CZ_MUST cz_status cz_recipe_objective(cz_objective *objective, const cz_recipe *stage);
 CZ_MUST cz_status cz_recipe_section(const cz_recipe *stage, const cz_section *section, void *out);
 CZ_MUST cz_status cz_model_keys_config(cz_model_config *config, const cz_model_keys *keys,
-                                       int64_t tokenizer_size);
+                                       int64_t tokenizer_size, const char **key);
 CZ_MUST cz_status cz_recipe_same_model(const cz_model_config *there, const cz_model_config *wanted,
                                        const char *where);
 CZ_MUST cz_status cz_recipe_model_folder(const char *folder);

@@ -24,7 +24,7 @@ cz_status cz_tasklist_row(const cz_task_row **row, const cz_config_node *item) {
   CZ_TRY(cz_config_expect(item, CZ_CONFIG_MAPPING));
   CZ_TRY(cz_config_need(&n, item, "name"));
   CZ_TRY(cz_config_text(&name, n));
-  return cz_task_find(row, name) == CZ_OK ? CZ_OK : cz_config_error(n, "%s", cz_error_message());
+  return CZ_AT(n, cz_task_find(row, name));
 }
 
 static cz_status read_entry(cz_task_entry *e, const cz_config_node *node) {
@@ -85,15 +85,13 @@ cz_status cz_tasklist_load(cz_task_set **set, const cz_task_entry *e, const char
                                               : NULL;
   if (!path || !*path)
     return cz_config_error(e->node, "task %s has no file for split %s", e->label, split);
-  cz_status st = cz_task_load(set, e->row, &e->config, path, use);
-  return st == CZ_EUSAGE ? cz_config_error(e->node, "%s", cz_error_message()) : st;
+  return CZ_AT(e->node, cz_task_load(set, e->row, &e->config, path, use));
 }
 
 /** What scores and labels the task has, without its records; the caller destroys the set.
  * CZ_EUSAGE with the place of the entry. */
 cz_status cz_tasklist_describe(cz_task_set **set, const cz_task_entry *e) {
-  cz_status st = cz_task_describe(set, e->row, &e->config);
-  return st == CZ_EUSAGE ? cz_config_error(e->node, "%s", cz_error_message()) : st;
+  return CZ_AT(e->node, cz_task_describe(set, e->row, &e->config));
 }
 
 /** Appends the ids of N bytes of text, without EOS, to OUT. */

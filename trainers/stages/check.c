@@ -185,10 +185,8 @@ static cz_status check_ranks(const cz_check *c, const cz_recipe *stage, int64_t 
 /** What every training stage has: batch, optimizer and loop, which JOB has been given. */
 cz_status cz_check_job(cz_check *c, const cz_recipe *stage, cz_loop_job *job) {
   job->layout = cz_train_layout(&c->model);
-  if (cz_loop_check(job) != CZ_OK) {
-    const cz_config_node *batch = cz_config_get(stage->node, "batch");
-    return cz_config_error(batch ? batch : stage->node, "%s", cz_error_message());
-  }
+  const cz_config_node *batch = cz_config_get(stage->node, "batch");
+  CZ_TRY(CZ_AT(batch ? batch : stage->node, cz_loop_check(job)));
   return check_ranks(c, stage, job->batch.shards);
 }
 

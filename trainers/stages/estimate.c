@@ -32,7 +32,7 @@ cz_status cz_cost_training(cz_cost *cost, const cz_recipe *recipe) {
   cz_model_config config;
   CZ_TRY(cz_recipe_section(recipe, &cz_batch_section, &batch));
   CZ_TRY(cz_recipe_section(recipe, &cz_train_section, &train));
-  CZ_TRY(cz_model_keys_config(&config, &recipe->model, recipe->vocabulary.size));
+  CZ_TRY(cz_model_keys_config(&config, &recipe->model, recipe->vocabulary.size, NULL));
   double by_inputs = cost->inputs > 0 ? (double)batch.input_tokens / cost->inputs : INFINITY,
          by_targets = (double)batch.target_tokens / cost->targets;
   cost->segments = by_inputs < by_targets ? by_inputs : by_targets;

@@ -56,8 +56,7 @@ cz_status cz_stage_kind_of(const cz_stage_kind **kind, const cz_config_node *nod
   const char *name;
   CZ_TRY(cz_config_need(&n, node, "kind"));
   CZ_TRY(cz_config_text(&name, n));
-  return cz_stage_kind_find(kind, name) == CZ_OK ? CZ_OK
-                                                 : cz_config_error(n, "%s", cz_error_message());
+  return CZ_AT(n, cz_stage_kind_find(kind, name));
 }
 
 /* Calls for a set of keys: what every stage has, then the parts; null-terminated. */
