@@ -1,6 +1,7 @@
 #include "tasks/task.h"
 #include "base/nearest.h"
 #include "objectives/objective.h"
+#include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
 
 #include <stddef.h>
@@ -102,6 +103,13 @@ cz_status cz_task_help(cz_buf *out, bool markdown) {
   return markdown ? cz_config_markdown(out, own) : cz_config_help(out, own);
 }
 
+/** The text of the field called NAME, or null when the record has none. */
+const char *cz_task_field_of(const cz_task_record *r, const char *name) {
+  for (int32_t i = 0; i < r->n_fields; i++)
+    if (!strcmp(r->fields[i].name, name)) return r->fields[i].text;
+  return NULL;
+}
+
 static int32_t count_labels(const char *const *labels) {
   int32_t n = 0;
   while (labels && labels[n]) n++;
@@ -171,8 +179,10 @@ cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_
   CZ_GO(st, cz_arena_strdup(s->arena, &name, path), fail);
   s->path = name;
   CZ_GO(st, row->read(s, s->path), fail);
-  if (s->n) return CZ_OK;
-  st = CZ_FAIL(CZ_EINVAL, "%s: no record of task %s in it", path, row->name);
+  if (s->n == 0)
+    CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: no record of task %s in it", path, row->name), fail);
+  for (size_t i = 0; i < s->n; i++) CZ_GO(st, cz_format_t5(s, &s->records[i]), fail);
+  return CZ_OK;
 fail:
   cz_task_set_destroy(set);
   return st;

@@ -59,17 +59,26 @@ typedef enum cz_task_judge {
 
 typedef enum cz_task_use { CZ_TASK_TRAIN, CZ_TASK_EVALUATE } cz_task_use;
 
-/* Texts are NUL-terminated UTF-8, owned by the set. */
+/* A text of a record under the name that the official file, or the user's header, gives it. */
+typedef struct cz_task_field {
+  const char *name, *text;
+} cz_task_field;
+
+/* One example. A reader fills the first part from the file, a format (format_t5.h) the
+ * second from the first. Texts are NUL-terminated UTF-8, owned by the set. */
 typedef struct cz_task_record {
-  const char *inputs, *targets;
+  const cz_task_field *fields; /* [n_fields] */
+  const char *const *answers;  /* [n_answers] that count as right; a class's is its label's text */
+  int32_t n_fields, n_answers;
+  int32_t label; /* class, -1: none */
+  bool unknown;  /* the file gives no answer, as test files do not */
+  double number; /* of CZ_JUDGE_NUMBER */
+  int64_t group; /* records of one source (question, paragraph, passage) have the same number and
+                    lie side by side */
+
+  const char *inputs, *targets; /* what the model reads, what it must write */
   const char *source; /* what a summary or translation starts from, without prefix; the inputs where
                          nothing else fits */
-  const char *const *answers;
-  int32_t n_answers;
-  int32_t label; /* class, -1: none */
-  bool unknown;  /* the file says no answer, as test files don't */
-  double number; /* of CZ_JUDGE_NUMBER */
-  int64_t group; /* records with the same number are judged together */
 } cz_task_record;
 
 /* Keys of a task's section: files and fidelity of the known tasks; files and all that
@@ -111,8 +120,9 @@ typedef struct cz_task_row {
   int64_t lead_words;
   cz_status (*describe)(cz_task_set *set); /* labels, scores and judge from the configuration; null:
                                               the row says it all */
-  cz_status (*read)(cz_task_set *set, const char *path); /* adds the file's records */
-  const void *format;   /* what `read` wants to know of this task, or null */
+  cz_status (*read)(cz_task_set *set, const char *path);         /* adds the file's records */
+  cz_status (*format)(cz_task_set *set, cz_task_record *record); /* their text-to-text form */
+  const void *layout;   /* what `read` and `format` want to know of this task, or null */
   const char *sides[3]; /* parallel text: what the names of its two files end in, PATH.en and
                            PATH.de; null-terminated, none: one file */
 } cz_task_row;
@@ -125,6 +135,7 @@ CZ_MUST cz_status cz_task_file(char *out, size_t n, const cz_task_row *row, cons
 CZ_MUST cz_status cz_task_find(const cz_task_row **row, const char *name);
 CZ_MUST cz_status cz_task_help(cz_buf *out, bool markdown);
 void cz_task_thin(cz_task_set *set, size_t most);
+const char *cz_task_field_of(const cz_task_record *record, const char *name);
 CZ_MUST cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row,
                                    const cz_task_config *config);
 CZ_MUST cz_status cz_task_load(cz_task_set **set, const cz_task_row *row,

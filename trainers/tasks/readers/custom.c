@@ -7,6 +7,7 @@
  * true. */
 #include "base/nearest.h"
 #include "base/number.h"
+#include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
 
 #include <csv.h>
@@ -142,29 +143,40 @@ static cz_status add_row(layout *x, const cz_fields *f, const char *place) {
   if (f->n != x->width)
     return CZ_FAIL(CZ_EINVAL, "%s: %zu fields, the first line has %zu", place, f->n, x->width);
   cz_task_record record = {.label = -1, .group = (int64_t)set->n};
-  cz_buf b = {0};
+  cz_task_field fields[CZ_FIELDS];
+  bool empty = true;
+  for (size_t i = 0; i < x->n_inputs; i++) {
+    char *text = f->text[x->inputs[i]];
+    if (set->config.unescape) unescape(text);
+    empty = empty && !*text;
+    fields[i].name = x->input_names[i];
+    CZ_TRY(cz_task_own(set, &fields[i].text, text));
+  }
+  if (empty) return CZ_FAIL(CZ_EINVAL, "%s: the input is empty", place);
+  const char *target = f->text[x->target];
+  if (set->labels)
+    CZ_TRY(class_of(set, &record.label, target, place));
+  else if (!*target)
+    return CZ_FAIL(CZ_EINVAL, "%s: the target is empty", place);
+  else
+    CZ_TRY(cz_task_answers(set, &record, &target, 1));
+  return cz_task_add(set, &record, fields, x->n_inputs);
+}
+
+/* The prefix and the fields, with spaces between. */
+static cz_status format(cz_task_set *set, cz_task_record *record) {
   const char *prefix = set->config.prefix;
+  cz_buf b = {0};
   cz_status st =
       cz_buf_addf(&b, "%s%s", prefix, *prefix && prefix[strlen(prefix) - 1] != ' ' ? " " : "");
   size_t skip = b.len;
-  for (size_t i = 0; i < x->n_inputs && st == CZ_OK; i++) {
-    if (set->config.unescape) unescape(f->text[x->inputs[i]]);
-    st = cz_buf_addf(&b, "%s%s", i ? " " : "", f->text[x->inputs[i]]);
-  }
-  if (st == CZ_OK && b.len == skip) st = CZ_FAIL(CZ_EINVAL, "%s: the input is empty", place);
-  if (st == CZ_OK) st = cz_task_text(set, &record.inputs, "%s", b.data);
+  for (int32_t i = 0; i < record->n_fields && st == CZ_OK; i++)
+    st = cz_buf_addf(&b, "%s%s", i ? " " : "", record->fields[i].text);
+  if (st == CZ_OK) st = cz_format_text(set, &record->inputs, "%s", b.data);
   cz_buf_free(&b);
   CZ_TRY(st);
-  record.source = record.inputs + skip;
-  const char *target = f->text[x->target];
-  if (set->labels) {
-    int32_t label;
-    CZ_TRY(class_of(set, &label, target, place));
-    return cz_task_add_class(set, &record, label);
-  }
-  if (!*target) return CZ_FAIL(CZ_EINVAL, "%s: the target is empty", place);
-  CZ_TRY(cz_task_answers(set, &record, &target, 1));
-  return cz_task_add(set, &record);
+  record->source = record->inputs + skip;
+  return CZ_OK;
 }
 
 static cz_status choose_metrics(cz_task_set *set) {
@@ -325,6 +337,7 @@ done:
                                           .section = CZ_SECTION("task", what, keys),               \
                                           .judge = CZ_JUDGE_TEXT,                                  \
                                           .describe = describe,                                    \
+                                          .format = format,                                        \
                                           .read = reader}
 
 CUSTOM_TASK(tsv, "a task of your own from a tab-separated file", read_tsv);

@@ -3,7 +3,6 @@
 #include "base/nearest.h"
 #include "base/utf8.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,39 +167,36 @@ done:
   return st;
 }
 
-/** Adds a copy of RECORD, whose texts the set must own already (cz_task_text). */
-cz_status cz_task_add(cz_task_set *set, const cz_task_record *record) {
+/** Adds RECORD with N named FIELDS; the set must own their texts already (cz_task_own). */
+cz_status cz_task_add(cz_task_set *set, const cz_task_record *record, const cz_task_field *fields,
+                      size_t n) {
+  cz_task_field *copy;
+  CZ_TRY(cz_arena_alloc(set->arena, &copy, n, sizeof *copy));
+  if (n) memcpy(copy, fields, n * sizeof *copy);
   CZ_TRY(cz_grow(&set->records, &set->cap, set->n + 1, sizeof *set->records));
-  set->records[set->n++] = *record;
+  set->records[set->n] = *record;
+  set->records[set->n].fields = copy;
+  set->records[set->n++].n_fields = (int32_t)n;
   return CZ_OK;
 }
 
-/** Gives RECORD copies of N answers; the first is what it must write. */
+/** A copy of TEXT that the set owns. */
+cz_status cz_task_own(cz_task_set *set, const char **out, const char *text) {
+  char *copy;
+  CZ_TRY(cz_arena_strdup(set->arena, &copy, text));
+  *out = copy;
+  return CZ_OK;
+}
+
+/** Gives RECORD copies of N answers. */
 cz_status cz_task_answers(cz_task_set *set, cz_task_record *record, const char *const *answers,
                           size_t n) {
   const char **copy;
   CZ_TRY(cz_arena_alloc(set->arena, &copy, n, sizeof *copy));
-  for (size_t i = 0; i < n; i++) CZ_TRY(cz_task_text(set, &copy[i], "%s", answers[i]));
+  for (size_t i = 0; i < n; i++) CZ_TRY(cz_task_own(set, &copy[i], answers[i]));
   record->answers = copy;
   record->n_answers = (int32_t)n;
-  record->targets = copy[0];
   return CZ_OK;
-}
-
-/** Formats a text that the set owns. */
-cz_status cz_task_text(cz_task_set *set, const char **out, const char *format, ...) {
-  va_list args, again;
-  va_start(args, format);
-  va_copy(again, args);
-  int n = vsnprintf(NULL, 0, format, args);
-  va_end(args);
-  char *text = NULL;
-  cz_status st = n < 0 ? CZ_FAIL(CZ_EINVAL, "bad format %s", format)
-                       : cz_arena_alloc(set->arena, &text, (size_t)n + 1, 1);
-  if (st == CZ_OK) vsnprintf(text, (size_t)n + 1, format, again);
-  va_end(again);
-  *out = text;
-  return st;
 }
 
 /** The class that a file's TEXT means: its place in SPELLINGS (null: the set's labels),
@@ -226,21 +222,6 @@ cz_status cz_task_label(const cz_task_set *set, int32_t *label, const char *cons
     st = CZ_FAIL(CZ_EINVAL, "%s: unknown label '%s'; declared are %s", place, text, list.data);
   cz_buf_free(&list);
   return st;
-}
-
-/** Gives RECORD what stands for an answer where the file has none. */
-cz_status cz_task_no_answer(cz_task_set *set, cz_task_record *record) {
-  static const char *const unknown = "<unk>";
-  record->unknown = true;
-  return cz_task_answers(set, record, &unknown, 1);
-}
-
-/** Adds RECORD as one of class LABEL: its target is the label's text; -1: no answer. */
-cz_status cz_task_add_class(cz_task_set *set, cz_task_record *record, int32_t label) {
-  record->label = label;
-  CZ_TRY(label < 0 ? cz_task_no_answer(set, record)
-                   : cz_task_answers(set, record, &set->labels[label], 1));
-  return cz_task_add(set, record);
 }
 
 /** Cuts TEXT at commas into *N words without blanks around them, owned by the arena;

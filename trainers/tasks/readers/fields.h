@@ -54,15 +54,13 @@ typedef cz_status (*cz_json_record_fn)(cz_task_set *set, const json_t *object, c
 CZ_MUST cz_status cz_json_records(cz_task_set *set, const char *path, cz_json_record_fn add);
 
 /* Records. */
-CZ_MUST cz_status cz_task_add(cz_task_set *set, const cz_task_record *record);
+CZ_MUST cz_status cz_task_own(cz_task_set *set, const char **out, const char *text);
+CZ_MUST cz_status cz_task_add(cz_task_set *set, const cz_task_record *record,
+                              const cz_task_field *fields, size_t n);
 CZ_MUST cz_status cz_task_answers(cz_task_set *set, cz_task_record *record,
                                   const char *const *answers, size_t n);
-CZ_MUST cz_status cz_task_text(cz_task_set *set, const char **out, const char *format, ...)
-    CZ_PRINTF(3, 4);
 CZ_MUST cz_status cz_task_label(const cz_task_set *set, int32_t *label,
                                 const char *const *spellings, const char *text, const char *place);
-CZ_MUST cz_status cz_task_no_answer(cz_task_set *set, cz_task_record *record);
-CZ_MUST cz_status cz_task_add_class(cz_task_set *set, cz_task_record *record, int32_t label);
 CZ_MUST cz_status cz_words(char ***out, size_t *n, cz_arena *arena, const char *text);
 
 /* Tables of keys: of tasks whose format is fixed, and of those that a user describes. */

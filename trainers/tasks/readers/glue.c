@@ -51,7 +51,9 @@ static const cz_uniform rte = {.prefix = "rte",
                                           .labels = names,                                         \
                                           .metrics = {__VA_ARGS__},                                \
                                           .read = cz_read_uniform_tsv,                             \
-                                          .format = &task}
+                                          .format = cz_uniform_format,                             \
+                                          .describe = cz_uniform_describe,                         \
+                                          .layout = &task}
 
 GLUE_TASK(cola, acceptable, "is the sentence grammatical (GLUE)", CZ_METRIC_MCC);
 GLUE_TASK(sst2, polarity, "is the review positive (GLUE)", CZ_METRIC_ACCURACY);
@@ -70,4 +72,5 @@ const cz_task_row cz_task_row_stsb = {.name = "stsb",
                                       .metrics = {CZ_METRIC_PEARSON, CZ_METRIC_SPEARMAN},
                                       .judge = CZ_JUDGE_NUMBER,
                                       .read = cz_read_uniform_tsv,
-                                      .format = &stsb};
+                                      .format = cz_uniform_format,
+                                      .layout = &stsb};

@@ -4,6 +4,7 @@
  * `paper` leaves the passage's mark-up in, as in the example of appendix D; the released
  * code turns <br> into a space and takes <b> and </b> out. */
 #include "objectives/objective.h"
+#include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
 
 #include <stdio.h>
@@ -31,45 +32,42 @@ static cz_status remove_markup(cz_buf *out, const char *text) {
 
 static cz_status add_answer(cz_task_set *set, const char *passage, const char *question,
                             const json_t *answer, int64_t group, const char *place) {
+  cz_task_field fields[] = {{"question", question}, {"answer", NULL}, {"paragraph", passage}};
+  cz_task_record record = {.group = group};
   const char *text;
   char spelled[64];
-  int32_t label;
-  cz_task_record record = {.group = group};
   CZ_TRY(cz_json_text(&text, answer, "text", place));
+  CZ_TRY(cz_task_own(set, &fields[1].text, text));
   CZ_TRY(cz_json_label(spelled, sizeof spelled, answer, "label", place));
-  CZ_TRY(cz_task_label(set, &label, spellings, spelled, place));
-  cz_buf b = {0};
-  cz_status st;
-  CZ_GO(st,
-        cz_buf_addf(&b, "multirc question: %s answer: %s paragraph: %s", question, text, passage),
-        done);
-  if (set->config.fidelity == CZ_FIDELITY_PAPER)
-    CZ_GO(st, cz_task_text(set, &record.inputs, "%s", b.data), done);
-  else {
-    cz_buf clean = {0};
-    st = remove_markup(&clean, b.data);
-    if (st == CZ_OK) st = cz_task_text(set, &record.inputs, "%s", clean.data);
-    cz_buf_free(&clean);
-  }
-  record.source = record.inputs;
-  if (st == CZ_OK) st = cz_task_add_class(set, &record, label);
-done:
-  cz_buf_free(&b);
+  CZ_TRY(cz_task_label(set, &record.label, spellings, spelled, place));
+  return cz_task_add(set, &record, fields, 3);
+}
+
+static cz_status format(cz_task_set *set, cz_task_record *record) {
+  cz_buf clean = {0};
+  CZ_TRY(cz_format_text(set, &record->inputs, "multirc question: %s answer: %s paragraph: %s",
+                        record->fields[0].text, record->fields[1].text, record->fields[2].text));
+  if (set->config.fidelity == CZ_FIDELITY_PAPER) return CZ_OK;
+  cz_status st = remove_markup(&clean, record->inputs);
+  if (st == CZ_OK) st = cz_format_text(set, &record->inputs, "%s", clean.data);
+  cz_buf_free(&clean);
   return st;
 }
 
 static cz_status add_passage(cz_task_set *set, const json_t *object, const char *place) {
   const json_t *passage, *questions, *answers;
-  const char *text, *question;
+  const char *raw, *text, *question;
   CZ_TRY(cz_json_get(&passage, object, "passage", JSON_OBJECT, place));
-  CZ_TRY(cz_json_text(&text, passage, "text", place));
+  CZ_TRY(cz_json_text(&raw, passage, "text", place));
+  CZ_TRY(cz_task_own(set, &text, raw));
   CZ_TRY(cz_json_get(&questions, passage, "questions", JSON_ARRAY, place));
   for (size_t q = 0; q < json_array_size(questions); q++) {
     const int64_t group = (int64_t)set->n;
     const json_t *item = json_array_get(questions, q);
     char where[600];
     snprintf(where, sizeof where, "%s: question %zu", place, q + 1);
-    CZ_TRY(cz_json_text(&question, item, "question", where));
+    CZ_TRY(cz_json_text(&raw, item, "question", where));
+    CZ_TRY(cz_task_own(set, &question, raw));
     CZ_TRY(cz_json_get(&answers, item, "answers", JSON_ARRAY, where));
     for (size_t a = 0; a < json_array_size(answers); a++)
       CZ_TRY(add_answer(set, text, question, json_array_get(answers, a), group, where));
@@ -88,4 +86,5 @@ const cz_task_row cz_task_row_multirc = {
     .labels = truth,
     .metrics = {CZ_METRIC_F1, CZ_METRIC_GROUP_EM},
     .read = read_file,
+    .format = format,
 };

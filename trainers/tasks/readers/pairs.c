@@ -4,27 +4,32 @@
  * Layouts: a TSV line `input TAB target`; JSON lines with "article" and "highlights"
  * (CNN/Daily Mail); parallel text in two files whose lines pair up, given as PATH for
  * PATH.en and PATH.de. */
+#include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
 
 #include <string.h>
 
 typedef struct pairs {
   const char *prefix; /* with the space after it */
+  const char *field;  /* what the source text is called */
 } pairs;
 
 static cz_status add_pair(cz_task_set *set, const char *source, const char *target,
                           const char *place) {
-  const pairs *p = set->row->format;
+  const pairs *p = set->row->layout;
   cz_task_record record = {.label = -1, .group = (int64_t)set->n};
-  CZ_TRY(cz_task_text(set, &record.inputs, "%s%s", p->prefix, source));
-  record.source = record.inputs + strlen(p->prefix);
-  if (!set->labels) {
-    CZ_TRY(cz_task_answers(set, &record, &target, 1));
-    return cz_task_add(set, &record);
-  }
-  int32_t label;
-  CZ_TRY(cz_task_label(set, &label, NULL, target, place));
-  return cz_task_add_class(set, &record, label);
+  cz_task_field field = {.name = p->field};
+  CZ_TRY(cz_task_own(set, &field.text, source));
+  CZ_TRY(set->labels ? cz_task_label(set, &record.label, NULL, target, place)
+                     : cz_task_answers(set, &record, &target, 1));
+  return cz_task_add(set, &record, &field, 1);
+}
+
+static cz_status format(cz_task_set *set, cz_task_record *record) {
+  const pairs *p = set->row->layout;
+  CZ_TRY(cz_format_text(set, &record->inputs, "%s%s", p->prefix, record->fields[0].text));
+  record->source = record->inputs + strlen(p->prefix);
+  return CZ_OK;
 }
 
 static cz_status read_tsv(cz_task_set *set, const char *path) {
@@ -101,21 +106,22 @@ static const char *const languages[] = {"python",  "perl",  "ruby",   "java", "j
                                           .help = what,                                            \
                                           .section = CZ_TASK_SECTION(what),                        \
                                           .read = reader,                                          \
-                                          .format = &task,                                         \
+                                          .format = format,                                        \
+                                          .layout = &task,                                         \
                                           .judge = CZ_JUDGE_TEXT,                                  \
                                           __VA_ARGS__}
 #define ROUGE .metrics = {CZ_METRIC_ROUGE1, CZ_METRIC_ROUGE2, CZ_METRIC_ROUGEL}
 #define BLEU  .metrics = {CZ_METRIC_BLEU}, .baseline = CZ_BASELINE_COPY
 
-static const pairs cnn_dm = {"summarize: "};
-static const pairs wmt_en_de = {"translate English to German: "};
-static const pairs wmt_en_fr = {"translate English to French: "};
-static const pairs wmt_en_ro = {"translate English to Romanian: "};
-static const pairs debian_section = {"section description: "};
-static const pairs debian_language = {"language description: "};
-static const pairs debian_summarize = {"summarize: "};
-static const pairs debian_en_de = {"translate English to German: "};
-static const pairs debian_en_fr = {"translate English to French: "};
+static const pairs cnn_dm = {"summarize: ", "article"};
+static const pairs wmt_en_de = {"translate English to German: ", "text"};
+static const pairs wmt_en_fr = {"translate English to French: ", "text"};
+static const pairs wmt_en_ro = {"translate English to Romanian: ", "text"};
+static const pairs debian_section = {"section description: ", "text"};
+static const pairs debian_language = {"language description: ", "text"};
+static const pairs debian_summarize = {"summarize: ", "text"};
+static const pairs debian_en_de = {"translate English to German: ", "text"};
+static const pairs debian_en_fr = {"translate English to French: ", "text"};
 
 PAIRS_TASK(cnn_dm, "highlights of news articles (CNN/Daily Mail)", read_articles, ROUGE,
            .baseline = CZ_BASELINE_LEAD, .lead_words = 56);
@@ -134,7 +140,8 @@ const cz_task_row cz_task_row_debian_section = {
     .labels = sections,
     .metrics = {CZ_METRIC_ACCURACY, CZ_METRIC_MACRO_F1},
     .read = read_tsv,
-    .format = &debian_section,
+    .format = format,
+    .layout = &debian_section,
 };
 
 const cz_task_row cz_task_row_debian_language = {
@@ -144,5 +151,6 @@ const cz_task_row cz_task_row_debian_language = {
     .labels = languages,
     .metrics = {CZ_METRIC_ACCURACY, CZ_METRIC_MACRO_F1},
     .read = read_tsv,
-    .format = &debian_language,
+    .format = format,
+    .layout = &debian_language,
 };

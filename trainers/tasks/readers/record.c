@@ -3,6 +3,7 @@
  * answers. Highlights become sentences; entities and answers are listed once, in the
  * order of their code points, as TFDS does. */
 #include "base/utf8.h"
+#include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
 
 #include <stdio.h>
@@ -47,7 +48,7 @@ static cz_status slice(cz_task_set *set, const char **out, const char *text, int
     if (c == first) begin = at;
     at += cz_utf8_length((unsigned char)text[at]);
     if (c == last && first >= 0 && first <= last)
-      return cz_task_text(set, out, "%.*s", (int)(at - begin), text + begin);
+      return cz_format_text(set, out, "%.*s", (int)(at - begin), text + begin);
   }
   return CZ_FAIL(CZ_EINVAL, "%s: entity from character %lld to %lld lies outside the passage",
                  place, (long long)first, (long long)last);
@@ -80,53 +81,66 @@ static cz_status read_answers(cz_task_set *set, names *out, const json_t *query,
   return CZ_OK;
 }
 
-static cz_status add_query(cz_task_set *set, const json_t *query, const names *entities,
-                           const char *passage, const char *place) {
-  cz_task_record record = {.label = -1, .group = (int64_t)set->n};
+static cz_status add_query(cz_task_set *set, const json_t *query, const char *entities,
+                           const char *passage, int64_t group, const char *place) {
+  cz_task_record record = {.label = -1, .group = group};
+  cz_task_field fields[] = {{"query", NULL}, {"entities", entities}, {"passage", passage}};
   const char *text;
   names answers;
-  cz_buf b = {0};
-  cz_status st;
   CZ_TRY(cz_json_text(&text, query, "query", place));
+  CZ_TRY(cz_task_own(set, &fields[0].text, text));
   CZ_TRY(read_answers(set, &answers, query, place));
-  CZ_GO(st, cz_buf_addf(&b, "record query: %s entities: ", text), done);
-  for (size_t i = 0; i < entities->n; i++)
-    CZ_GO(st, cz_buf_addf(&b, "%s%s", i ? ", " : "", entities->text[i]), done);
-  CZ_GO(st, cz_buf_addf(&b, " passage: %s", passage), done);
-  CZ_GO(st, cz_task_text(set, &record.inputs, "%s", b.data), done);
-  record.source = passage;
-  size_t copies = set->use == CZ_TASK_TRAIN ? answers.n : 1,
-         share = set->use == CZ_TASK_TRAIN ? 1 : answers.n;
+  bool train = set->use == CZ_TASK_TRAIN;
+  size_t copies = train ? answers.n : 1, share = train ? 1 : answers.n;
   for (size_t i = 0; i < copies; i++) {
-    CZ_GO(st,
-          answers.n ? cz_task_answers(set, &record, answers.text + i, share)
-                    : cz_task_no_answer(set, &record),
-          done);
-    CZ_GO(st, cz_task_add(set, &record), done);
+    CZ_TRY(cz_task_answers(set, &record, answers.text + i, share));
+    CZ_TRY(cz_task_add(set, &record, fields, 3));
   }
-done:
+  return CZ_OK;
+}
+
+static cz_status format(cz_task_set *set, cz_task_record *record) {
+  cz_buf b = {0};
+  size_t passage = 0;
+  cz_status st = cz_buf_addf(&b, "record query: %s entities: %s passage: ", record->fields[0].text,
+                             record->fields[1].text);
+  passage = b.len;
+  if (st == CZ_OK) st = flatten(&b, record->fields[2].text);
+  if (st == CZ_OK) st = cz_format_text(set, &record->inputs, "%s", b.data);
+  cz_buf_free(&b);
+  CZ_TRY(st);
+  record->source = record->inputs + passage;
+  return CZ_OK;
+}
+
+/* The entities as one text, with commas between. */
+static cz_status join(cz_task_set *set, const char **out, const names *x) {
+  cz_buf b = {0};
+  cz_status st = cz_buf_add(&b, "", 0);
+  for (size_t i = 0; i < x->n && st == CZ_OK; i++)
+    st = cz_buf_addf(&b, "%s%s", i ? ", " : "", x->text[i]);
+  if (st == CZ_OK) st = cz_task_own(set, out, b.data);
   cz_buf_free(&b);
   return st;
 }
 
 static cz_status add_passage(cz_task_set *set, const json_t *object, const char *place) {
   const json_t *passage, *queries;
-  const char *text, *flat;
+  const char *raw, *text, *listed;
+  const int64_t group = (int64_t)set->n;
   names entities;
-  cz_buf b = {0};
   CZ_TRY(cz_json_get(&passage, object, "passage", JSON_OBJECT, place));
-  CZ_TRY(cz_json_text(&text, passage, "text", place));
+  CZ_TRY(cz_json_text(&raw, passage, "text", place));
+  CZ_TRY(cz_task_own(set, &text, raw));
   CZ_TRY(cz_json_get(&queries, object, "qas", JSON_ARRAY, place));
   CZ_TRY(read_entities(set, &entities, passage, text, place));
-  cz_status st = flatten(&b, text);
-  if (st == CZ_OK) st = cz_task_text(set, &flat, "%s", b.data);
-  cz_buf_free(&b);
-  for (size_t q = 0; q < json_array_size(queries) && st == CZ_OK; q++) {
+  CZ_TRY(join(set, &listed, &entities));
+  for (size_t q = 0; q < json_array_size(queries); q++) {
     char where[600];
     snprintf(where, sizeof where, "%s: query %zu", place, q + 1);
-    st = add_query(set, json_array_get(queries, q), &entities, flat, where);
+    CZ_TRY(add_query(set, json_array_get(queries, q), listed, text, group, where));
   }
-  return st;
+  return CZ_OK;
 }
 
 static cz_status read_file(cz_task_set *set, const char *path) {
@@ -142,4 +156,5 @@ const cz_task_row cz_task_row_record = {
     .baseline = CZ_BASELINE_LEAD,
     .lead_words = 2,
     .read = read_file,
+    .format = format,
 };

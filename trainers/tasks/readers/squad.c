@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "text/unicode.h"
 #include "objectives/objective.h"
+#include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
 
 #include <stdio.h>
@@ -33,47 +34,58 @@ static cz_status tidy(cz_task_set *set, const char **out, const char *text, bool
     }
     gap = space || alone;
   }
-  if (st == CZ_OK) st = cz_task_text(set, out, "%s", b.data);
+  if (st == CZ_OK) st = cz_format_text(set, out, "%s", b.data);
   cz_buf_free(&b);
   return st;
 }
 
 static cz_status read_answers(cz_task_set *set, cz_task_record *record, const json_t *question,
-                              bool pad, const char *place) {
+                              const char *place) {
   const json_t *list = json_object_get(question, "answers"); /* missing in hidden test sets */
   size_t n = json_array_size(list);
   const char **texts;
   CZ_TRY(cz_arena_alloc(set->arena, &texts, n, sizeof *texts));
-  for (size_t i = 0; i < n; i++) {
-    const char *text;
-    CZ_TRY(cz_json_text(&text, json_array_get(list, i), "text", place));
-    CZ_TRY(tidy(set, &texts[i], text, pad));
-  }
-  return n ? cz_task_answers(set, record, texts, n) : cz_task_no_answer(set, record);
+  for (size_t i = 0; i < n; i++)
+    CZ_TRY(cz_json_text(&texts[i], json_array_get(list, i), "text", place));
+  return cz_task_answers(set, record, texts, n);
 }
 
 static cz_status add_question(cz_task_set *set, const json_t *question, const char *context,
-                              bool pad, const char *place) {
-  cz_task_record record = {.label = -1, .group = (int64_t)set->n, .source = context};
-  const char *raw, *text;
-  CZ_TRY(cz_json_text(&raw, question, "question", place));
-  CZ_TRY(tidy(set, &text, raw, pad));
-  CZ_TRY(cz_task_text(set, &record.inputs, "question: %s context: %s", text, context));
-  CZ_TRY(read_answers(set, &record, question, pad, place));
-  return cz_task_add(set, &record);
+                              int64_t group, const char *place) {
+  cz_task_record record = {.label = -1, .group = group};
+  cz_task_field fields[] = {{"question", NULL}, {"context", context}};
+  const char *text;
+  CZ_TRY(cz_json_text(&text, question, "question", place));
+  CZ_TRY(cz_task_own(set, &fields[0].text, text));
+  CZ_TRY(read_answers(set, &record, question, place));
+  return cz_task_add(set, &record, fields, 2);
+}
+
+static cz_status format(cz_task_set *set, cz_task_record *record) {
+  static const char before[] = " context: ";
+  const bool pad = set->config.fidelity == CZ_FIDELITY_CODE;
+  const char *question, *context, **answers;
+  size_t n = (size_t)record->n_answers;
+  CZ_TRY(tidy(set, &question, cz_task_field_of(record, "question"), pad));
+  CZ_TRY(tidy(set, &context, cz_task_field_of(record, "context"), pad));
+  CZ_TRY(cz_format_text(set, &record->inputs, "question: %s%s%s", question, before, context));
+  record->source = record->inputs + strlen("question: ") + strlen(question) + sizeof before - 1;
+  CZ_TRY(cz_arena_alloc(set->arena, &answers, n, sizeof *answers));
+  for (size_t i = 0; i < n; i++) CZ_TRY(tidy(set, &answers[i], record->answers[i], pad));
+  return cz_format_answers(set, record, answers, n);
 }
 
 static cz_status add_paragraph(cz_task_set *set, const json_t *paragraph, const char *place) {
-  const bool pad = set->config.fidelity == CZ_FIDELITY_CODE;
+  const int64_t group = (int64_t)set->n;
   const char *raw, *context;
   const json_t *questions;
   CZ_TRY(cz_json_text(&raw, paragraph, "context", place));
   CZ_TRY(cz_json_get(&questions, paragraph, "qas", JSON_ARRAY, place));
-  CZ_TRY(tidy(set, &context, raw, pad));
+  CZ_TRY(cz_task_own(set, &context, raw));
   for (size_t q = 0; q < json_array_size(questions); q++) {
     char where[600];
     snprintf(where, sizeof where, "%s, question %zu", place, q + 1);
-    CZ_TRY(add_question(set, json_array_get(questions, q), context, pad, where));
+    CZ_TRY(add_question(set, json_array_get(questions, q), context, group, where));
   }
   return CZ_OK;
 }
@@ -118,4 +130,5 @@ const cz_task_row cz_task_row_squad = {
     .baseline = CZ_BASELINE_LEAD,
     .lead_words = 3,
     .read = read_file,
+    .format = format,
 };

@@ -50,7 +50,9 @@ static const cz_uniform axg = {.prefix = "rte",
                                           .labels = names,                                         \
                                           .metrics = {__VA_ARGS__},                                \
                                           .read = cz_read_uniform_json,                            \
-                                          .format = &task}
+                                          .format = cz_uniform_format,                             \
+                                          .describe = cz_uniform_describe,                         \
+                                          .layout = &task}
 
 SUPERGLUE_TASK(boolq, truth, "a yes-no question about a passage (SuperGLUE)", CZ_METRIC_ACCURACY);
 SUPERGLUE_TASK(cb, commitment, "is the writer committed to the hypothesis (SuperGLUE)",

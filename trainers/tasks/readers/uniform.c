@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "objectives/objective.h"
+#include "tasks/format_t5.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,49 +13,60 @@ static size_t field_count(const cz_uniform *u) {
   return n;
 }
 
-/* STS-B: the score rounded to the nearest 0.2, with one decimal (halves to even in
- * float32, as TensorFlow does). */
-static cz_status add_score(cz_task_set *set, cz_task_record *record, const char *text,
-                           const char *place) {
-  if (*text) {
-    if (cz_parse_real(text, &record->number) != CZ_OK)
-      return CZ_FAIL(CZ_EINVAL, "%s: expected a score, found '%s'", place, text);
-    if (record->number < 0 || record->number > 5)
-      return CZ_FAIL(CZ_EINVAL, "%s: score %s is not between 0 and 5", place, text);
-  }
-  const char *target;
-  if (*text) {
-    CZ_TRY(cz_task_text(set, &target, "%.1f", (double)(rintf((float)record->number * 5) / 5)));
-    CZ_TRY(cz_task_answers(set, record, &target, 1));
-  } else {
-    CZ_TRY(cz_task_no_answer(set, record));
-  }
-  return cz_task_add(set, record);
+static cz_status read_score(cz_task_record *record, const char *text, const char *place) {
+  record->unknown = !*text;
+  if (!*text) return CZ_OK;
+  if (cz_parse_real(text, &record->number) != CZ_OK)
+    return CZ_FAIL(CZ_EINVAL, "%s: expected a score, found '%s'", place, text);
+  if (record->number < 0 || record->number > 5)
+    return CZ_FAIL(CZ_EINVAL, "%s: score %s is not between 0 and 5", place, text);
+  return CZ_OK;
 }
 
-/* The record of one line: TEXTS are its fields in the order written, LABEL as the file
- * spells it, empty when the file has none. */
+/* The record of one line: TEXTS are its fields in the order of the layout, null where the
+ * record has none, LABEL as the file spells it, empty when the file has none. */
 static cz_status add_record(cz_task_set *set, const char *const *texts, const char *label,
                             const char *place) {
-  const cz_uniform *u = set->row->format;
+  const cz_uniform *u = set->row->layout;
   cz_task_record record = {.label = -1, .group = (int64_t)set->n};
-  cz_buf b = {0};
-  cz_status st;
-  CZ_GO(st, cz_buf_addf(&b, "%s", u->prefix), done);
-  for (size_t i = 0; i < field_count(u); i++)
-    if (texts[i]) CZ_GO(st, cz_buf_addf(&b, " %s: %s", u->fields[i].shown, texts[i]), done);
-  CZ_GO(st, cz_task_text(set, &record.inputs, "%s", b.data), done);
-  record.source = record.inputs;
-  if (u->number)
-    CZ_GO(st, add_score(set, &record, label, place), done);
-  else {
-    int32_t class;
-    CZ_GO(st, cz_task_label(set, &class, u->spellings, label, place), done);
-    CZ_GO(st, cz_task_add_class(set, &record, class), done);
+  cz_task_field fields[CZ_UNIFORM_FIELDS];
+  size_t n = 0;
+  for (size_t i = 0; i < field_count(u); i++) {
+    if (!texts[i]) continue;
+    fields[n].name = u->fields[i].column;
+    CZ_TRY(cz_task_own(set, &fields[n++].text, texts[i]));
   }
-done:
+  CZ_TRY(u->number ? read_score(&record, label, place)
+                   : cz_task_label(set, &record.label, u->spellings, label, place));
+  return cz_task_add(set, &record, fields, n);
+}
+
+/** `<prefix> <field>: <text> <field>: <text>`. A score becomes text as STS-B's targets do:
+ * rounded to the nearest 0.2, with one decimal (halves to even in float32, as TensorFlow
+ * does). */
+cz_status cz_uniform_format(cz_task_set *set, cz_task_record *record) {
+  const cz_uniform *u = set->row->layout;
+  const char *target;
+  cz_buf b = {0};
+  cz_status st = cz_buf_addf(&b, "%s", u->prefix);
+  for (size_t i = 0; i < field_count(u) && st == CZ_OK; i++) {
+    const char *text = cz_task_field_of(record, u->fields[i].column);
+    bool shown = !u->fields[i].paper_only || set->config.fidelity == CZ_FIDELITY_PAPER;
+    if (text && shown) st = cz_buf_addf(&b, " %s: %s", u->fields[i].shown, text);
+  }
+  if (st == CZ_OK) st = cz_format_text(set, &record->inputs, "%s", b.data);
   cz_buf_free(&b);
-  return st;
+  CZ_TRY(st);
+  if (!u->number || record->unknown) return CZ_OK;
+  CZ_TRY(cz_format_text(set, &target, "%.1f", (double)(rintf((float)record->number * 5) / 5)));
+  return cz_format_answers(set, record, &target, 1);
+}
+
+/** The labels of fidelity `paper`, where they differ. */
+cz_status cz_uniform_describe(cz_task_set *set) {
+  const cz_uniform *u = set->row->layout;
+  if (u->paper_labels && set->config.fidelity == CZ_FIDELITY_PAPER) set->labels = u->paper_labels;
+  return CZ_OK;
 }
 
 /* Which columns of a TSV file hold the fields and the label. */
@@ -87,7 +99,7 @@ static cz_fields named_columns(const char *const *names) {
 
 static cz_status add_line(cz_task_set *set, const columns *c, const cz_fields *f, const cz_lines *l,
                           size_t *skipped) {
-  const cz_uniform *u = set->row->format;
+  const cz_uniform *u = set->row->layout;
   if (f->n < c->count && u->skip_short) {
     (*skipped)++;
     return CZ_OK;
@@ -107,7 +119,7 @@ static cz_status add_line(cz_task_set *set, const columns *c, const cz_fields *f
 /** Reads a GLUE file: tab-separated, no quoting, a header unless the format says
  * otherwise. */
 cz_status cz_read_uniform_tsv(cz_task_set *set, const char *path) {
-  const cz_uniform *u = set->row->format;
+  const cz_uniform *u = set->row->layout;
   cz_lines l;
   cz_fields f;
   columns c = {0};
@@ -133,21 +145,17 @@ done:
 }
 
 static cz_status add_object(cz_task_set *set, const json_t *object, const char *place) {
-  const cz_uniform *u = set->row->format;
+  const cz_uniform *u = set->row->layout;
   const char *texts[CZ_UNIFORM_FIELDS] = {0};
   char label[64];
-  for (size_t i = 0; i < field_count(u); i++) {
-    bool wanted = !u->fields[i].paper_only || (set->config.fidelity == CZ_FIDELITY_PAPER &&
-                                               json_object_get(object, u->fields[i].column));
-    if (wanted) CZ_TRY(cz_json_text(&texts[i], object, u->fields[i].column, place));
-  }
+  for (size_t i = 0; i < field_count(u); i++)
+    if (!u->fields[i].paper_only || json_object_get(object, u->fields[i].column))
+      CZ_TRY(cz_json_text(&texts[i], object, u->fields[i].column, place));
   CZ_TRY(cz_json_label(label, sizeof label, object, u->label, place));
   return add_record(set, texts, label, place);
 }
 
 /** Reads a SuperGLUE file: one JSON object a line. */
 cz_status cz_read_uniform_json(cz_task_set *set, const char *path) {
-  const cz_uniform *u = set->row->format;
-  if (u->paper_labels && set->config.fidelity == CZ_FIDELITY_PAPER) set->labels = u->paper_labels;
   return cz_json_records(set, path, add_object);
 }

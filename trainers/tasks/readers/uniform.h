@@ -24,6 +24,8 @@ typedef struct cz_uniform {
   bool number;     /* the label is a score, not a class (STS-B) */
 } cz_uniform;
 
+CZ_MUST cz_status cz_uniform_describe(cz_task_set *set);
+CZ_MUST cz_status cz_uniform_format(cz_task_set *set, cz_task_record *record);
 CZ_MUST cz_status cz_read_uniform_tsv(cz_task_set *set, const char *path);
 CZ_MUST cz_status cz_read_uniform_json(cz_task_set *set, const char *path);
 

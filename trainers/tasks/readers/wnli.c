@@ -156,4 +156,5 @@ const cz_task_row cz_task_row_wnli = {
     .judge = CZ_JUDGE_NOUN,
     .baseline = CZ_BASELINE_COPY,
     .read = read_file,
+    .format = cz_wsc_format,
 };

@@ -4,6 +4,7 @@
  * further training data of the same form; WNLI, which is only evaluated, is in wnli.c. */
 #include "tasks/readers/wsc.h"
 #include "base/log.h"
+#include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
 
 #include <ctype.h>
@@ -43,17 +44,23 @@ static const char *find_pronoun(const char *text, const char *pronoun, int64_t i
   return best;
 }
 
-/** Adds `wsc: ...` with the N bytes at AT of TEXT between stars, and NOUN as the
- * answer. */
+/** Adds a record whose pronoun is the N bytes at AT of TEXT, with NOUN as the answer. */
 cz_status cz_wsc_add(cz_task_set *set, const char *text, const char *at, size_t n, const char *noun,
                      int32_t label) {
-  cz_task_record record = {.group = (int64_t)set->n};
-  CZ_TRY(cz_task_text(set, &record.inputs, "wsc: %.*s*%.*s*%s", (int)(at - text), text, (int)n, at,
-                      at + n));
+  cz_task_record record = {.group = (int64_t)set->n, .label = label};
+  cz_task_field fields[] = {{"before", NULL}, {"pronoun", NULL}, {"after", NULL}};
+  CZ_TRY(cz_format_text(set, &fields[0].text, "%.*s", (int)(at - text), text));
+  CZ_TRY(cz_format_text(set, &fields[1].text, "%.*s", (int)n, at));
+  CZ_TRY(cz_task_own(set, &fields[2].text, at + n));
   CZ_TRY(cz_task_answers(set, &record, &noun, 1));
-  record.source = record.targets;
-  record.label = label;
-  return cz_task_add(set, &record);
+  return cz_task_add(set, &record, fields, 3);
+}
+
+/** `wsc: ... *it* ...`, the pronoun between stars. */
+cz_status cz_wsc_format(cz_task_set *set, cz_task_record *r) {
+  r->source = r->answers[0];
+  return cz_format_text(set, &r->inputs, "wsc: %s*%s*%s", r->fields[0].text, r->fields[1].text,
+                        r->fields[2].text);
 }
 
 static cz_status add_object(cz_task_set *set, const json_t *object, const char *place) {
@@ -129,6 +136,7 @@ const cz_task_row cz_task_row_wsc = {
     .judge = CZ_JUDGE_NOUN,
     .baseline = CZ_BASELINE_COPY,
     .read = read_wsc,
+    .format = cz_wsc_format,
 };
 
 const cz_task_row cz_task_row_dpr = {
@@ -140,4 +148,5 @@ const cz_task_row cz_task_row_dpr = {
     .judge = CZ_JUDGE_NOUN,
     .baseline = CZ_BASELINE_COPY,
     .read = read_dpr,
+    .format = cz_wsc_format,
 };

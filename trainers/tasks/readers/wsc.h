@@ -7,4 +7,6 @@
 CZ_MUST cz_status cz_wsc_add(cz_task_set *set, const char *text, const char *at, size_t n,
                              const char *noun, int32_t label);
 
+CZ_MUST cz_status cz_wsc_format(cz_task_set *set, cz_task_record *record);
+
 #endif
