@@ -34,9 +34,8 @@ static cz_status unknown(const char *name) {
   const char *names[64];
   size_t n = cz_command_count() < 64 ? cz_command_count() : 64;
   for (size_t i = 0; i < n; i++) names[i] = cz_command_at(i).name;
-  const char *near = cz_nearest(name, names, n);
-  return CZ_FAIL(CZ_EUSAGE, "no command '%s'%s%s (cloze help)", name, near ? "; did you mean " : "",
-                 near ? near : "");
+  return CZ_FAIL(CZ_EUSAGE, "no command is called '%s'%s (cloze help)", name,
+                 cz_suggest(name, names, n).text);
 }
 
 static cz_status help(const char *topic) {

@@ -8,9 +8,7 @@ static cz_status unknown(const char *word, const cz_option *options, size_t n) {
   const char *names[64];
   size_t m = n < 64 ? n : 64;
   for (size_t i = 0; i < m; i++) names[i] = options[i].name;
-  const char *near = cz_nearest(word, names, m);
-  return CZ_FAIL(CZ_EUSAGE, "unknown option %s%s%s", word, near ? "; did you mean " : "",
-                 near ? near : "");
+  return CZ_FAIL(CZ_EUSAGE, "unknown option %s%s", word, cz_suggest(word, names, m).text);
 }
 
 static const cz_option *find(const char *word, size_t length, const cz_option *options, size_t n) {

@@ -172,15 +172,7 @@ cz_status cz_config_blame(const cz_config_node *node, cz_status status) {
  * them. WHAT: "unknown key", "unknown scale". */
 cz_status cz__config_unknown(cz__config_place at, const char *path, const char *what,
                              const char *word, const char *const *names, size_t n) {
-  const char *near = cz_nearest(word, names, n);
-  if (near) return cz__config_fail(at, path, "%s '%s'; did you mean '%s'?", what, word, near);
-  cz_buf all = {0};
-  cz_status st = cz_buf_addf(&all, "%s", n ? "; known are " : "");
-  for (size_t i = 0; i < n && st == CZ_OK; i++)
-    st = cz_buf_addf(&all, "%s%s", i ? ", " : "", names[i]);
-  if (st == CZ_OK) st = cz__config_fail(at, path, "%s '%s'%s", what, word, all.data);
-  cz_buf_free(&all);
-  return st;
+  return cz__config_fail(at, path, "%s '%s'%s", what, word, cz_suggest(word, names, n).text);
 }
 
 /** CZ_EUSAGE when the mapping NODE has a key that is not among NAMES (null-terminated),

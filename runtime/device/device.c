@@ -117,10 +117,8 @@ cz_status cz_device_open(cz_device **device, const char *name) {
   if (!strcmp(name, "guard:cpu") || !strcmp(name, "guard")) return open_host(device, CZ_F32, true);
   if (!strcmp(name, "cuda")) return open_module(device);
   if (!strcmp(name, "auto")) return open_auto(device);
-  const char *near = cz_nearest(name, names, sizeof names / sizeof *names);
-  return CZ_FAIL(CZ_EUSAGE,
-                 "no device '%s'%s%s%s; there are ref, cpu, guard:ref, guard:cpu, cuda, auto", name,
-                 near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
+  size_t known;
+  return cz_find_name(&known, "device", name, names, sizeof names / sizeof *names);
 }
 
 /** Closes the device and clears the pointer; accepts null. */

@@ -77,13 +77,11 @@ size_t cz_model_names(const char **names, size_t n) {
  * *FAMILY is static. */
 cz_status cz_family_find(const cz_family **family, const char *name) {
   const char *names[N_FAMILIES];
-  for (int i = 0; i < N_FAMILIES; i++) {
-    names[i] = families[i].name;
-    if (!strcmp(name, names[i])) return *family = &families[i], CZ_OK;
-  }
-  const char *near = cz_nearest(name, names, N_FAMILIES);
-  return CZ_FAIL(CZ_EUSAGE, "no model family '%s'%s%s (cloze list models)", name,
-                 near ? "; did you mean " : "", near ? near : "");
+  size_t i;
+  for (i = 0; i < N_FAMILIES; i++) names[i] = families[i].name;
+  CZ_TRY(cz_find_name(&i, "model family", name, names, N_FAMILIES));
+  *family = &families[i];
+  return CZ_OK;
 }
 
 /** Fills CONFIG with a known model's sizes (t5-small, t5-v1_1-base, lm-base, ...) and the
@@ -92,35 +90,31 @@ cz_status cz_family_find(const cz_family **family, const char *name) {
 cz_status cz_model_config_named(cz_model_config *config, const char *name) {
   const char *names[MOST_NAMES];
   size_t n = cz_model_names(names, MOST_NAMES);
-  for (size_t i = 0; i < n; i++) {
-    if (strcmp(name, names[i])) continue;
-    const size_row *s = &sizes[name_size[i]];
-    const cz_family *f = &families[name_family[i]];
-    *config = (cz_model_config){.family = f,
-                                .vocab_size = 32128,
-                                .d_model = s->d_model,
-                                .d_kv = s->d_kv,
-                                .d_ff = s->d_ff,
-                                .n_layers = s->layers,
-                                .n_decoder_layers = s->layers,
-                                .n_heads = s->heads,
-                                .buckets = 32,
-                                .max_distance = 128,
-                                .dropout = 0.1,
-                                .norm_eps = 1e-6,
-                                .init_factor = 1,
-                                .gated = f->gated,
-                                .tied = f->tied,
-                                .scaled = f->scaled,
-                                .activation = f->activation,
-                                .pad_id = 0,
-                                .eos_id = 1,
-                                .start_id = 0};
-    return CZ_OK;
-  }
-  const char *near = cz_nearest(name, names, n);
-  return CZ_FAIL(CZ_EUSAGE, "no model '%s'%s%s (cloze list models)", name,
-                 near ? "; did you mean " : "", near ? near : "");
+  size_t i;
+  CZ_TRY(cz_find_name(&i, "model", name, names, n));
+  const size_row *s = &sizes[name_size[i]];
+  const cz_family *f = &families[name_family[i]];
+  *config = (cz_model_config){.family = f,
+                              .vocab_size = 32128,
+                              .d_model = s->d_model,
+                              .d_kv = s->d_kv,
+                              .d_ff = s->d_ff,
+                              .n_layers = s->layers,
+                              .n_decoder_layers = s->layers,
+                              .n_heads = s->heads,
+                              .buckets = 32,
+                              .max_distance = 128,
+                              .dropout = 0.1,
+                              .norm_eps = 1e-6,
+                              .init_factor = 1,
+                              .gated = f->gated,
+                              .tied = f->tied,
+                              .scaled = f->scaled,
+                              .activation = f->activation,
+                              .pad_id = 0,
+                              .eos_id = 1,
+                              .start_id = 0};
+  return CZ_OK;
 }
 
 static cz_status refuse(const char **key, const char *name, const char *format, ...)

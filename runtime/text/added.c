@@ -14,8 +14,7 @@ static cz_status parse_token(cz__added_token *t, int64_t *id, cz_arena *arena, c
       CZ__KEYS("id", "content", "single_word", "lstrip", "rstrip", "normalized", "special")));
   CZ_TRY(cz__json_count(id, o, at, "id"));
   CZ_TRY(cz_json_get_bytes(&s, &t->content_n, o, at, "content"));
-  if (t->content_n == 0)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s.content: an added token can't be empty", at->file, at->path);
+  if (t->content_n == 0) return cz_json_fail(at, "content", "an added token can't be empty");
   CZ_TRY(cz__copy_bytes(&t->content, arena, s, t->content_n));
   CZ_TRY(cz_json_get_bool(&t->single_word, o, at, "single_word"));
   CZ_TRY(cz_json_get_bool(&t->lstrip, o, at, "lstrip"));
@@ -34,8 +33,7 @@ static cz_status normalise(cz__added_token *t, cz_arena *arena, const cz__parts 
   CZ_TRY(cz__parts_run(normalizers, w));
   t->normal_n = w->text.len;
   if (t->normal_n == 0)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: nothing is left of '%s' once normalised", at->file, at->path,
-                   t->content);
+    return cz_json_fail(at, NULL, "nothing is left of '%s' once normalised", t->content);
   return cz__copy_bytes(&t->normal, arena, w->text.bytes, w->text.len);
 }
 
@@ -46,9 +44,9 @@ static cz_status give_id(cz__added *a, cz__added_token *t, int64_t written, cons
   t->id = model->row->id(model->data, t->content, t->content_n);
   if (t->id < 0) t->id = a->size++;
   if (t->id == written) return CZ_OK;
-  return CZ_FAIL(CZ_EINVAL,
-                 "%s: %s: '%s' has id %lld, but the library that reads this format gives it %d",
-                 at->file, at->path, t->content, (long long)written, (int)t->id);
+  return cz_json_fail(at, NULL,
+                      "'%s' has id %lld, but the library that reads this format gives it %d",
+                      t->content, (long long)written, (int)t->id);
 }
 
 static cz_status build_set(cz__added_set *set, const cz__added *a, bool normalized,
@@ -81,9 +79,9 @@ static cz_status index_tokens(cz__added *a, cz_arena *arena, const cz_json_place
     bool twice = cz__trie_find(&a->contents, t->content, t->content_n) != (int32_t)i ||
                  cz__trie_find(&set->trie, t->normal, t->normal_n) != (int32_t)i;
     if (twice)
-      st = CZ_FAIL(CZ_EINVAL,
-                   "%s: %s: '%s' is listed twice, or another token looks like it once normalised",
-                   at->file, at->path, t->content);
+      st = cz_json_fail(at, NULL,
+                        "'%s' is listed twice, or another token looks like it once normalised",
+                        t->content);
   }
 done:
   free(keys);
@@ -95,11 +93,9 @@ done:
 cz_status cz__added_parse(cz__added *a, cz_arena *arena, const json_t *json,
                           const cz_json_place *at, const cz__model *model,
                           const cz__parts *normalizers) {
-  if (!json_is_array(json))
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected a list", at->file, at->path);
+  if (!json_is_array(json)) return cz_json_fail(at, NULL, "expected a list");
   size_t n = json_array_size(json);
-  if (n > INT32_MAX / 2)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: %zu tokens are too many", at->file, at->path, n);
+  if (n > INT32_MAX / 2) return cz_json_fail(at, NULL, "%zu tokens are too many", n);
   a->size = model->size;
   CZ_TRY(cz_arena_alloc(arena, &a->tokens, n, sizeof *a->tokens));
   cz__work w = {0};

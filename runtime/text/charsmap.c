@@ -155,16 +155,15 @@ static cz_status unpack(charsmap *m, cz_arena *arena, const unsigned char *raw, 
                         const cz_json_place *at) {
   size_t trie_bytes = n >= 4 ? little_endian(raw) : 0;
   if (n < 4 || trie_bytes < 4 || trie_bytes % 4 || trie_bytes > n - 4)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s.precompiled_charsmap: a trie of %zu bytes in a map of %zu",
-                   at->file, at->path, trie_bytes, n);
+    return cz_json_fail(at, "precompiled_charsmap", "a trie of %zu bytes in a map of %zu",
+                        trie_bytes, n);
   m->n_units = trie_bytes / 4;
   CZ_TRY(cz_arena_alloc(arena, &m->units, m->n_units, sizeof *m->units));
   for (size_t i = 0; i < m->n_units; i++) m->units[i] = little_endian(raw + 4 + 4 * i);
   m->heap_n = n - 4 - trie_bytes;
   CZ_TRY(cz__copy_bytes(&m->heap, arena, (const char *)raw + 4 + trie_bytes, m->heap_n));
   if (cz_utf8_check(m->heap, m->heap_n) != m->heap_n)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s.precompiled_charsmap: the replacements are not UTF-8",
-                   at->file, at->path);
+    return cz_json_fail(at, "precompiled_charsmap", "the replacements are not UTF-8");
   for (int c = 0; c < 128; c++)
     m->plain[c] = look_up(m, (char[1]){(char)c}, 1) == NOT_FOUND && c != '\r';
   return CZ_OK;
@@ -182,7 +181,7 @@ cz_status cz__charsmap_parse(void **data, cz_arena *arena, const json_t *o,
   CZ_TRY(cz_arena_alloc(arena, &m, 1, sizeof *m));
   CZ_TRY(cz_arena_alloc(arena, &raw, n / 4 * 3 + 3, 1));
   if (!base64_decode(raw, &raw_n, text, n))
-    return CZ_FAIL(CZ_EINVAL, "%s: %s.precompiled_charsmap: not base64", at->file, at->path);
+    return cz_json_fail(at, "precompiled_charsmap", "not base64");
   *data = m;
   return unpack(m, arena, raw, raw_n, at);
 }

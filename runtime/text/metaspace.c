@@ -35,8 +35,8 @@ cz_status cz__metaspace_parse(void **data, cz_arena *arena, const json_t *o,
   if (json_object_get(o, "add_prefix_space"))
     CZ_TRY(cz_json_get_bool(&prefix, o, at, "add_prefix_space"));
   if (!prefix && choice != NEVER)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: add_prefix_space is false and prepend_scheme is '%s'",
-                   at->file, at->path, schemes[choice]);
+    return cz_json_fail(at, NULL, "add_prefix_space is false and prepend_scheme is '%s'",
+                        schemes[choice]);
   m->scheme = (scheme)choice;
   m->split = true; /* the format's default */
   if (json_object_get(o, "split")) CZ_TRY(cz_json_get_bool(&m->split, o, at, "split"));

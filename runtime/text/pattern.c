@@ -23,19 +23,16 @@ static cz_status translate(cz_buf *out, const char *s, size_t n, const cz_json_p
   for (size_t i = 0; i < n; i++) {
     if (s[i] != '\\') {
       if (s[i] == '[' && in_class)
-        return CZ_FAIL(CZ_EINVAL, "%s: %s: nested classes are not supported: %s", at->file,
-                       at->path, s);
+        return cz_json_fail(at, NULL, "nested classes are not supported: %s", s);
       in_class = s[i] == '[' || (in_class && s[i] != ']');
       if (s[i] == '(' && i + 2 < n && s[i + 1] == '?' && !strchr(":=!<>", s[i + 2]))
-        return CZ_FAIL(CZ_EINVAL, "%s: %s: the option group '(?%c' is not supported: %s", at->file,
-                       at->path, s[i + 2], s);
+        return cz_json_fail(at, NULL, "the option group '(?%c' is not supported: %s", s[i + 2], s);
       CZ_TRY(cz_buf_add(out, s + i, 1));
       continue;
     }
     char c = i + 1 < n ? s[++i] : '\0';
     if (c == '\0' || strchr("bBhHRXKGZzAQENOyY", c) || (in_class && (c == 'S' || c == 'W')))
-      return CZ_FAIL(CZ_EINVAL, "%s: %s: the escape '\\%c' is not supported here: %s", at->file,
-                     at->path, c ? c : ' ', s);
+      return cz_json_fail(at, NULL, "the escape '\\%c' is not supported here: %s", c ? c : ' ', s);
     if (c == 's' || c == 'w') {
       CZ_TRY(in_class ? cz_buf_addf(out, "%s", c == 's' ? SPACES : WORD)
                       : cz_buf_addf(out, "[%s]", c == 's' ? SPACES : WORD MORE));
@@ -49,8 +46,7 @@ static cz_status translate(cz_buf *out, const char *s, size_t n, const cz_json_p
 }
 
 static cz_status compile(cz__pattern *p, const char *s, size_t n, const cz_json_place *at) {
-  if (memchr(s, '\0', n))
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: a NUL in a regular expression", at->file, at->path);
+  if (memchr(s, '\0', n)) return cz_json_fail(at, NULL, "a NUL in a regular expression");
   cz_buf text = {0};
   cz_status st;
   CZ_GO(st, translate(&text, s, n, at), done);
@@ -62,8 +58,8 @@ static cz_status compile(cz__pattern *p, const char *s, size_t n, const cz_json_
   if (!p->regex) {
     PCRE2_UCHAR why[128];
     pcre2_get_error_message(error, why, sizeof why);
-    st = CZ_FAIL(CZ_EINVAL, "%s: %s: regular expression '%s': %s at byte %zu", at->file, at->path,
-                 s, (char *)why, (size_t)offset);
+    st = cz_json_fail(at, NULL, "regular expression '%s': %s at byte %zu", s, (char *)why,
+                      (size_t)offset);
   } else {
     (void)pcre2_jit_compile(
         p->regex, PCRE2_JIT_COMPLETE); /* only faster: without it the same matches are found */
@@ -82,13 +78,12 @@ cz_status cz__pattern_parse(cz__pattern *p, cz_arena *arena, const json_t *o,
   const json_t *pattern = json_object_get(o, "pattern");
   CZ_TRY(cz_json_only(pattern, &here, CZ__KEYS("String", "Regex")));
   if (json_object_size(pattern) != 1)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected one of String and Regex", here.file, here.path);
+    return cz_json_fail(&here, NULL, "expected one of String and Regex");
   bool regex = json_object_get(pattern, "Regex");
   const char *s;
   size_t n;
   CZ_TRY(cz_json_get_bytes(&s, &n, pattern, &here, regex ? "Regex" : "String"));
-  if (n == 0)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: an empty pattern matches everywhere", here.file, here.path);
+  if (n == 0) return cz_json_fail(&here, NULL, "an empty pattern matches everywhere");
   if (regex) return compile(p, s, n, &here);
   p->literal_n = n;
   return cz__copy_bytes(&p->literal, arena, s, n);

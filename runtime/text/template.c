@@ -5,9 +5,7 @@
 static cz_status special_ids(cz__template_item *item, cz_arena *arena, const json_t *tokens,
                              const char *name, const cz_json_place *at, int32_t size) {
   const json_t *token = json_object_get(tokens, name), *ids;
-  if (!token)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: '%s' is not among the special_tokens", at->file, at->path,
-                   name);
+  if (!token) return cz_json_fail(at, NULL, "'%s' is not among the special_tokens", name);
   CZ_TRY(cz_json_only(token, at, CZ__KEYS("id", "ids", "tokens")));
   CZ_TRY(cz_json_get_array(&ids, token, at, "ids"));
   item->n = json_array_size(ids);
@@ -15,8 +13,8 @@ static cz_status special_ids(cz__template_item *item, cz_arena *arena, const jso
   for (size_t i = 0; i < item->n; i++) {
     const json_t *id = json_array_get(ids, i);
     if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= size)
-      return CZ_FAIL(CZ_EINVAL, "%s: %s: id %zu of '%s' is not one of the tokenizer's %d", at->file,
-                     at->path, i, name, (int)size);
+      return cz_json_fail(at, NULL, "id %zu of '%s' is not one of the tokenizer's %d", i, name,
+                          (int)size);
     item->ids[i] = (int32_t)json_integer_value(id);
   }
   return CZ_OK;
@@ -28,14 +26,12 @@ static cz_status parse_item(cz__template_item *item, cz_arena *arena, const json
                *special = json_object_get(o, "SpecialToken");
   const char *id;
   size_t n;
-  if (!sequence == !special)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected a Sequence or a SpecialToken", at->file, at->path);
+  if (!sequence == !special) return cz_json_fail(at, NULL, "expected a Sequence or a SpecialToken");
   cz_json_place inner = cz_json_place_key(at, sequence ? "Sequence" : "SpecialToken");
   CZ_TRY(cz_json_get_bytes(&id, &n, sequence ? sequence : special, &inner, "id"));
   if (special) return special_ids(item, arena, tokens, id, &inner, size);
   if (strcmp(id, "A") != 0)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s.id: '%s' in a template for one text", inner.file, inner.path,
-                   id);
+    return cz_json_fail(&inner, "id", "'%s' in a template for one text", id);
   return CZ_OK;
 }
 
@@ -49,17 +45,14 @@ cz_status cz__template_parse(cz__template *t, cz_arena *arena, const json_t *jso
   const char *type;
   size_t n;
   const json_t *single, *pair, *tokens = json_object_get(json, "special_tokens");
-  if (!json_is_object(json))
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object with a type", at->file, at->path);
+  if (!json_is_object(json)) return cz_json_fail(at, NULL, "expected an object with a type");
   CZ_TRY(cz_json_get_bytes(&type, &n, json, at, "type"));
   if (strcmp(type, "TemplateProcessing") != 0)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: the post-processor '%s' is not supported", at->file,
-                   at->path, type);
+    return cz_json_fail(at, NULL, "the post-processor '%s' is not supported", type);
   CZ_TRY(cz_json_only(json, at, CZ__KEYS("single", "pair", "special_tokens")));
   CZ_TRY(cz_json_get_array(&single, json, at, "single"));
   CZ_TRY(cz_json_get_array(&pair, json, at, "pair"));
-  if (!json_is_object(tokens))
-    return CZ_FAIL(CZ_EINVAL, "%s: %s.special_tokens: expected an object", at->file, at->path);
+  if (!json_is_object(tokens)) return cz_json_fail(at, "special_tokens", "expected an object");
   t->n = json_array_size(single);
   CZ_TRY(cz_arena_alloc(arena, &t->items, t->n, sizeof *t->items));
   cz_json_place list = cz_json_place_key(at, "single");

@@ -19,8 +19,7 @@ static cz_status check_batching(const json_t *root, const cz_json_place *at) {
   for (size_t i = 0; i < 2; i++) {
     const json_t *v = json_object_get(root, keys[i]);
     if (!v || json_is_null(v)) continue;
-    if (!json_is_object(v))
-      return CZ_FAIL(CZ_EINVAL, "%s: %s: expected an object or null", at->file, keys[i]);
+    if (!json_is_object(v)) return cz_json_expected(at, keys[i], v, "an object or null");
     cz_warn("%s: its %s is not applied; texts keep their length", at->file, keys[i]);
   }
   return CZ_OK;
@@ -36,7 +35,7 @@ static int32_t first_known(const cz_tokenizer *t, const char *const *names, size
 
 static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz_json_place *at) {
   static const char *const pads[] = {"<pad>", "[PAD]"}, *const ends[] = {"</s>", "<|endoftext|>"};
-  if (!json_is_object(root)) return CZ_FAIL(CZ_EINVAL, "%s: expected an object", at->file);
+  if (!json_is_object(root)) return cz_json_expected(at, NULL, root, "an object");
   cz_json_place normalizer = cz_json_place_key(at, "normalizer"),
                 pre_tokenizer = cz_json_place_key(at, "pre_tokenizer");
   cz_json_place decoder = cz_json_place_key(at, "decoder"), model = cz_json_place_key(at, "model");

@@ -68,7 +68,7 @@ static cz_status parse_piece(unigram *u, cz_arena *arena, const json_t *item, si
   const json_t *text = json_array_get(item, 0), *score = json_array_get(item, 1);
   if (json_array_size(item) != 2 || !json_is_string(text) || !json_is_number(score)) {
     cz_json_place p = cz_json_place_item(list, i);
-    return CZ_FAIL(CZ_EINVAL, "%s: %s: expected [piece, score]", p.file, p.path);
+    return cz_json_fail(&p, NULL, "expected [piece, score]");
   }
   char *copy;
   u->lengths[i] = json_string_length(text);
@@ -93,8 +93,7 @@ static cz_status parse_vocab(unigram *u, cz_arena *arena, const json_t *o,
   const json_t *vocab;
   CZ_TRY(cz_json_get_array(&vocab, o, at, "vocab"));
   size_t n = json_array_size(vocab);
-  if (n == 0 || n > INT32_MAX / 2)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s.vocab: %zu pieces", at->file, at->path, n);
+  if (n == 0 || n > INT32_MAX / 2) return cz_json_fail(at, "vocab", "%zu pieces", n);
   u->size = (int32_t)n;
   CZ_TRY(cz_arena_alloc(arena, &u->pieces, n, sizeof *u->pieces));
   CZ_TRY(cz_arena_alloc(arena, &u->lengths, n, sizeof *u->lengths));
@@ -120,8 +119,8 @@ static cz_status parse(cz__model *m, cz_arena *arena, const json_t *o, const cz_
     int64_t unk;
     CZ_TRY(cz__json_count(&unk, o, at, "unk_id"));
     if (unk >= u->size)
-      return CZ_FAIL(CZ_EINVAL, "%s: %s.unk_id: %lld, but the last piece is %d", at->file, at->path,
-                     (long long)unk, (int)u->size - 1);
+      return cz_json_fail(at, "unk_id", "%lld, but the last piece is %d", (long long)unk,
+                          (int)u->size - 1);
     u->unk = (int32_t)unk;
   }
   if (json_object_get(o, "byte_fallback"))

@@ -50,15 +50,16 @@ static void test_every_command_refuses_wrong_options(void **state) {
 static void test_wrong_words(void **state) {
   EXPECT(0, cloze("--version"));
   REFUSED(2, "a command is missing", run_program("", (const char *const[]){NULL}));
-  REFUSED(2, "no command 'runn'; did you mean run", cloze("runn"));
-  REFUSED(2, "no command 'tokenise'; did you mean tokenize", cloze("help", "tokenise"));
+  REFUSED(2, "no command is called 'runn'; did you mean 'run'?", cloze("runn"));
+  REFUSED(2, "no command is called 'tokenise'; did you mean 'tokenize'?",
+          cloze("help", "tokenise"));
   REFUSED(2, "unknown option --bogus\n", cloze("trace", "--bogus"));
-  REFUSED(2, "unknown option --sedes; did you mean --seeds",
+  REFUSED(2, "unknown option --sedes; did you mean '--seeds'?",
           cloze("run", "x.yaml", "--sedes", "3"));
   REFUSED(2, "option --batch wants a value", cloze("trace", FIXTURES "/t5/v1_0", "--batch"));
   REFUSED(2, "takes no value", cloze("trace", FIXTURES "/t5/v1_0", "--no-grad=1"));
   REFUSED(2, "there is no such file", cloze("run", "missing.yaml"));
-  REFUSED(2, "no device 'gpu'",
+  REFUSED(2, "no device is called 'gpu'",
           cloze("run", CZ_SOURCE_DIR "/experiments/quickstart.yaml", "--device", "gpu"));
   REFUSED(2, "unknown key 'sedes'; did you mean 'seeds'",
           cloze("show", CZ_SOURCE_DIR "/experiments/quickstart.yaml", "sedes=[1]"));

@@ -31,7 +31,7 @@ static void test_everything_is_checked_first(void **state) {
   refuses("rows.1.set={pretran.train.steps: 3}",
           "'pretran.train.steps' does not begin with the name of a stage");
   refuses("stages.evaluate.tasks.list.0.metrics=acuracy",
-          "no score is called 'acuracy'; did you mean accuracy");
+          "no score is called 'acuracy'; did you mean 'accuracy'?");
   refuses("stages.evaluate.tasks.list.0.name=tvs", "'tvs'");
   refuses("stages.evaluate.tasks.list.0.tset=test.tsv", "unknown key 'tset'; did you mean 'test'?");
   refuses("stages.evaluate.init=$finetun",
@@ -95,22 +95,22 @@ static void test_files_are_checked_first(void **state) {
 }
 
 static void test_columns(void **state) {
-  refuses(
-      "columns.0.value=evaluate.mod.scores.accuracy",
-      "no result has 'evaluate.mod.scores.accuracy'; did you mean evaluate.mood.scores.accuracy");
+  refuses("columns.0.value=evaluate.mod.scores.accuracy",
+          "no result has 'evaluate.mod.scores.accuracy'; did you mean "
+          "'evaluate.mood.scores.accuracy'?");
   refuses("columns.0.value=evaluate.mood.scores.bleu",
           "there are evaluate.mood.scores.accuracy, evaluate.mood.scores.f1");
   refuses("columns.0.value=evaluate.mood.score.accuracy",
-          "did you mean evaluate.mood.scores.accuracy");
+          "did you mean 'evaluate.mood.scores.accuracy'?");
   refuses("columns.1.value=[pretrain.loss, finetune.lost]",
           "there are finetune.loss, finetune.last_loss, finetune.steps");
-  refuses("columns.0.paper=PP", "no row's `paper` has a 'PP'; did you mean P");
+  refuses("columns.0.paper=PP", "no row's `paper` has a 'PP'; did you mean 'P'?");
   outcome o = cloze("show", "x.yaml"); /* Q is the other scale's */
   EXPECT(0, o);
   assert_null(strstr(o.err, "no column is beside"));
   o = cloze("show", "x.yaml", "rows.1.paper={P: 2, PQ: 3}");
   EXPECT(0, o);
-  if (!strstr(o.err, "row prefix: no column is beside the paper's 'PQ'; did you mean P"))
+  if (!strstr(o.err, "row prefix: no column is beside the paper's 'PQ'; did you mean 'P'?"))
     fail_msg("%s", o.err);
 }
 

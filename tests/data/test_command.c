@@ -74,7 +74,7 @@ static void test_documents(void **state) {
 static void test_misuse(void **state) {
   FAILS(command("--out", "x.h5", "a.txt"), CZ_EUSAGE, "--tokenizer and --out are wanted");
   FAILS(command("--tokenizer", TOKENIZER, "--out", "x.h5"), CZ_EUSAGE, "1 more word wanted");
-  FAILS(command("--tokenizr", TOKENIZER), CZ_EUSAGE, "did you mean --tokenizer");
+  FAILS(command("--tokenizr", TOKENIZER), CZ_EUSAGE, "did you mean '--tokenizer'?");
   FAILS(command("--tokenizer", TOKENIZER, "--out", "x.h5", "--documents", "page", "a.txt"),
         CZ_EUSAGE, "blank-line or line, not 'page'");
   FAILS(command("--tokenizer", "none.json", "--out", under("x.h5"), "a.txt"), CZ_EIO, "none.json");

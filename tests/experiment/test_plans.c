@@ -39,7 +39,7 @@ static void test_refused(void **state) {
   refuses("init: $learn", "init: $later", "'$later' is no stage before this one");
   refuses("    batch: {input_tokens", "    init: $score\n    batch: {input_tokens",
           "'$score' is no stage before this one");
-  refuses("kind: finetune", "kind: finetun", "did you mean finetune");
+  refuses("kind: finetune", "kind: finetun", "did you mean 'finetune'?");
   refuses("value: score.tsv", "value: scores.tsv",
           "'scores.tsv.scores.accuracy' does not begin with the name of a stage");
   refuses("[score.tsv.scores.rouge1, learn.loss]", "[]", "no value");
@@ -340,7 +340,7 @@ static cz_status command(cz_status (*run)(int, char **), const char *a, const ch
 
 static void test_command_lines(void **state) {
   FAILS(command(cz_command_show, NULL, NULL, NULL), CZ_EUSAGE, "1 more word");
-  FAILS(command(cz_command_show, "x.yaml", "--costs", NULL), CZ_EUSAGE, "did you mean --cost");
+  FAILS(command(cz_command_show, "x.yaml", "--costs", NULL), CZ_EUSAGE, "did you mean '--cost'?");
   FAILS(command(cz_command_show, "x.yaml", "--gflops", "-3"), CZ_EUSAGE,
         "'-3' is not a rate above 0");
   FAILS(command(cz_command_show, "x.yaml", "--seeds", "0"), CZ_EUSAGE,

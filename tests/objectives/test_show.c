@@ -190,7 +190,7 @@ static void test_wrong_usage(void **state) {
 #define WRONG(message, ...) refuse(CZ_EUSAGE, message, RUN(&out, "objective", __VA_ARGS__))
   WRONG("1 more word wanted", "--tokenizer", tokenizer, "--ids", ids);
   WRONG("did you mean 'deshuffling'", "deshufling", "--tokenizer", tokenizer, "--ids", ids);
-  WRONG("did you mean --tokenizer", "lm", "--tokeniser", tokenizer, "--ids", ids);
+  WRONG("did you mean '--tokenizer'?", "lm", "--tokeniser", tokenizer, "--ids", ids);
   WRONG("--tokenizer FILE is missing", "lm", "--ids", ids);
   WRONG("give either", "lm", "--tokenizer", tokenizer);
   WRONG("give either", "lm", "--tokenizer", tokenizer, "--ids", ids, "--text", text);

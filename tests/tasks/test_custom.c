@@ -118,7 +118,7 @@ static void test_mistakes(void **state) {
   refuse("tsv", "\tb\n", CZ_EINVAL, "own:1: the input is empty", WORDS("prefix=p"));
   refuse("tsv", "a\tb\n", CZ_EUSAGE, "one label leaves nothing", WORDS("labels=good"));
   refuse("tsv", "a\tb\n", CZ_EUSAGE, "'good' is declared twice", WORDS("labels=good,bad,good"));
-  refuse("tsv", "a\tb\n", CZ_EUSAGE, "no score is called 'acuracy'; did you mean accuracy",
+  refuse("tsv", "a\tb\n", CZ_EUSAGE, "no score is called 'acuracy'; did you mean 'accuracy'?",
          WORDS("metrics=acuracy"));
   refuse("tsv", "a\tb\n", CZ_EUSAGE, "accuracy is for labels", WORDS("metrics=accuracy"));
   refuse("tsv", "a\tb\n", CZ_EUSAGE, "bleu is for free text",

@@ -30,8 +30,9 @@ static void configuration(void **state) {
   expect(2, "finetune @/pretrain.yaml --out @/run", "unknown key 'corpus'");
   expect(2, "pretrain @/pretrain.yaml", "--out DIR is missing");
   expect(2, "pretrain --out @/run", "1 more word wanted");
-  expect(2, "pretrain @/pretrain.yaml --outt @/run", "unknown option --outt; did you mean --out");
-  expect(2, PRETRAIN "--device gpu", "no device 'gpu'");
+  expect(2, "pretrain @/pretrain.yaml --outt @/run",
+         "unknown option --outt; did you mean '--out'?");
+  expect(2, PRETRAIN "--device gpu", "no device is called 'gpu'");
   expect(2, "pretrain @/none.yaml --out @/run", "none.yaml: there is no such file");
   write_format("bad.yaml", "seed: 5\ntokenizer: [\n");
   expect(2, "pretrain @/bad.yaml --out @/run", "bad.yaml:");

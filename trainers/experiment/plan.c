@@ -119,9 +119,8 @@ static cz_status check_paper(const cz_plan *p, const cz_config_node *column, con
   const cz_config_node *row = p->rows[0].paper;
   for (size_t i = 0; row && i < cz_config_count(row) && n < 64; i++)
     names[n++] = cz_config_key_at(row, i);
-  const char *near = cz_nearest(paper, names, n);
-  return cz_config_error(cz_config_get(column, "paper"), "no row's `paper` has a '%s'%s%s", paper,
-                         near ? "; did you mean " : "", near ? near : "");
+  return cz_config_error(cz_config_get(column, "paper"), "no row's `paper` has a '%s'%s", paper,
+                         cz_suggest(paper, names, n).text);
 }
 
 static cz_status read_column(cz_plan *p, const cz_config_node *root, const cz_config_node *node,

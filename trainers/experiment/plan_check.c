@@ -50,8 +50,8 @@ static cz_status refuse_path(const cz_check *c, const cz_config_node *node, cons
   if (st == CZ_OK && all.len)
     st = cz_config_error(node, "no result has '%s'; there are %s", path, all.data);
   else if (st == CZ_OK)
-    st = cz_config_error(node, "no result has '%s'%s%s", path, near ? "; did you mean " : "",
-                         near ? near : "");
+    st = cz_config_error(node, "no result has '%s'%s", path,
+                         cz_suggest(path, c->results, c->n_results).text);
   cz_buf_free(&all);
   return st;
 }
@@ -96,10 +96,9 @@ static void warn_of_paper(const cz_plan *p, const cz_config_node *paper, const c
     bool used = is_used(cz_config_get(root, "columns"), name);
     for (size_t s = 0; p->scales && s < cz_config_count(p->scales); s++)
       used |= is_used(cz_config_get(cz_config_at(p->scales, s), "columns"), name);
-    const char *near = cz_nearest(name, names, n);
     if (!used)
-      cz_warn("%s: no column is beside the paper's '%s'%s%s", where, name,
-              near ? "; did you mean " : "", near ? near : "");
+      cz_warn("%s: no column is beside the paper's '%s'%s", where, name,
+              cz_suggest(name, names, n).text);
   }
 }
 

@@ -24,20 +24,11 @@ cz_status cz_objective_find(const cz_objective_row **row, const char *name) {
   enum { MOST = 64 };
   const char *names[MOST];
   CZ_CHECK(cz_objective_count <= MOST);
-  for (size_t i = 0; i < cz_objective_count; i++) {
-    names[i] = cz_objective_rows[i]->name;
-    if (strcmp(names[i], name)) continue;
-    *row = cz_objective_rows[i];
-    return CZ_OK;
-  }
-  const char *near = cz_nearest(name, names, cz_objective_count);
-  if (near)
-    return CZ_FAIL(CZ_EUSAGE, "no objective is called '%s'; did you mean '%s'?", name, near);
-  cz_buf list = {0};
-  for (size_t i = 0; i < cz_objective_count; i++) CZ_TRY(cz_buf_addf(&list, " %s", names[i]));
-  cz_status st = CZ_FAIL(CZ_EUSAGE, "no objective is called '%s'; there are:%s", name, list.data);
-  cz_buf_free(&list);
-  return st;
+  size_t i;
+  for (i = 0; i < cz_objective_count; i++) names[i] = cz_objective_rows[i]->name;
+  CZ_TRY(cz_find_name(&i, "objective", name, names, cz_objective_count));
+  *row = cz_objective_rows[i];
+  return CZ_OK;
 }
 
 /** Configures O: copies CONFIG and VOCABULARY and derives how the corpus is cut and the

@@ -38,16 +38,11 @@ static void all_names(const char *names[MAX_KINDS + 1]) {
  * none. */
 cz_status cz_stage_kind_find(const cz_stage_kind **kind, const char *name) {
   const char *names[MAX_KINDS + 1];
-  cz_buf all = {0};
+  size_t i;
   all_names(names);
-  for (size_t i = 0; i < MAX_KINDS; i++)
-    if (!strcmp(name, names[i])) return *kind = cz_stage_rows[i], CZ_OK;
-  const char *near = cz_nearest(name, names, MAX_KINDS);
-  for (size_t i = 0; i < MAX_KINDS; i++) CZ_TRY(cz_buf_addf(&all, "%s%s", i ? ", " : "", names[i]));
-  cz_status st = CZ_FAIL(CZ_EUSAGE, "no stage '%s'%s%s; there are %s", name,
-                         near ? "; did you mean " : "", near ? near : "", all.data);
-  cz_buf_free(&all);
-  return st;
+  CZ_TRY(cz_find_name(&i, "stage", name, names, MAX_KINDS));
+  *kind = cz_stage_rows[i];
+  return CZ_OK;
 }
 
 /** The kind of the stage that NODE describes, by its key `kind`. */

@@ -41,21 +41,11 @@ cz_status cz_task_find(const cz_task_row **row, const char *name) {
   enum { MOST = 128 };
   const char *names[MOST];
   CZ_CHECK(cz_task_count <= MOST);
-  for (size_t i = 0; i < cz_task_count; i++) {
-    names[i] = cz_task_rows[i]->name;
-    if (strcmp(names[i], name)) continue;
-    *row = cz_task_rows[i];
-    return CZ_OK;
-  }
-  const char *near = cz_nearest(name, names, cz_task_count);
-  if (near) return CZ_FAIL(CZ_EUSAGE, "no task is called '%s'; did you mean '%s'?", name, near);
-  cz_buf list = {0};
-  cz_status st = CZ_OK;
-  for (size_t i = 0; i < cz_task_count && st == CZ_OK; i++)
-    st = cz_buf_addf(&list, " %s", names[i]);
-  if (st == CZ_OK) st = CZ_FAIL(CZ_EUSAGE, "no task is called '%s'; there are:%s", name, list.data);
-  cz_buf_free(&list);
-  return st;
+  size_t i;
+  for (i = 0; i < cz_task_count; i++) names[i] = cz_task_rows[i]->name;
+  CZ_TRY(cz_find_name(&i, "task", name, names, cz_task_count));
+  *row = cz_task_rows[i];
+  return CZ_OK;
 }
 
 /** Name of the file number SIDE, from 0, that PATH stands for in a task of ROW: PATH

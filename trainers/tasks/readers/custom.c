@@ -193,11 +193,9 @@ static cz_status choose_metrics(cz_task_set *set) {
   for (size_t i = 0; i < n; i++) {
     int m = CZ_METRICS - 1;
     while (m > 0 && strcmp(words[i], cz_task_metric_names[m])) m--;
-    if (m == 0) {
-      const char *near = cz_nearest(words[i], cz_task_metric_names + 1, CZ_METRICS - 1);
-      return CZ_FAIL(CZ_EUSAGE, "metrics: no score is called '%s'%s%s", words[i],
-                     near ? "; did you mean " : "", near ? near : "");
-    }
+    if (m == 0)
+      return CZ_FAIL(CZ_EUSAGE, "metrics: no score is called '%s'%s", words[i],
+                     cz_suggest(words[i], cz_task_metric_names + 1, CZ_METRICS - 1).text);
     bool classes = m <= CZ_METRIC_MCC, two = m == CZ_METRIC_F1;
     if (!cz_task_metric_is_own((cz_task_metric)m))
       return CZ_FAIL(CZ_EUSAGE, "metrics: %s is not for tasks of files with one target a line",

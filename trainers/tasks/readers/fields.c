@@ -88,9 +88,8 @@ cz_status cz_fields_column(size_t *column, const cz_fields *header, const cz_lin
     *column = i;
     if (!strcmp(header->text[i], name)) return CZ_OK;
   }
-  const char *near = cz_nearest(name, (const char *const *)header->text, header->n);
-  return CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s%s", cz_lines_place(l, 0).text,
-                 name, near ? "; nearest is '" : "", near ? near : "", near ? "'" : "");
+  return CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s", cz_lines_place(l, 0).text, name,
+                 cz_suggest(name, (const char *const *)header->text, header->n).text);
 }
 
 /** Parses one line as a JSON object; the caller releases it. CZ_EINVAL with line and
@@ -211,17 +210,8 @@ cz_status cz_task_label(const cz_task_set *set, int32_t *label, const char *cons
     *label = i;
     return CZ_OK;
   }
-  const char *near = cz_nearest(text, names, (size_t)set->n_labels);
-  if (near)
-    return CZ_FAIL(CZ_EINVAL, "%s: unknown label '%s'; did you mean '%s'?", place, text, near);
-  cz_buf list = {0};
-  cz_status st = CZ_OK;
-  for (int32_t i = 0; i < set->n_labels && st == CZ_OK; i++)
-    st = cz_buf_addf(&list, "%s%s", i ? ", " : "", names[i]);
-  if (st == CZ_OK)
-    st = CZ_FAIL(CZ_EINVAL, "%s: unknown label '%s'; declared are %s", place, text, list.data);
-  cz_buf_free(&list);
-  return st;
+  return CZ_FAIL(CZ_EINVAL, "%s: unknown label '%s'%s", place, text,
+                 cz_suggest(text, names, (size_t)set->n_labels).text);
 }
 
 /** Cuts TEXT at commas into *N words without blanks around them, owned by the arena;
