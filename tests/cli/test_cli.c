@@ -53,7 +53,7 @@ static void test_wrong_words(void **state) {
   REFUSED(2, "no command is called 'runn'; did you mean 'run'?", cloze("runn"));
   REFUSED(2, "no command is called 'tokenise'; did you mean 'tokenize'?",
           cloze("help", "tokenise"));
-  REFUSED(2, "unknown option --bogus\n", cloze("trace", "--bogus"));
+  REFUSED(2, "unknown option --bogus; known are --batch", cloze("trace", "--bogus"));
   REFUSED(2, "unknown option --sedes; did you mean '--seeds'?",
           cloze("run", "x.yaml", "--sedes", "3"));
   REFUSED(2, "option --batch wants a value", cloze("trace", FIXTURES "/t5/v1_0", "--batch"));

@@ -111,7 +111,7 @@ static void test_mistakes(void **state) {
   refuse("tsv", "a\tb\nc\n", CZ_EINVAL, "own:2: 1 fields, the first line has 2", NULL, 0);
   refuse("tsv", "a\tgood\nb\tgod\n", CZ_EINVAL, "own:2: unknown label 'god'; did you mean 'good'?",
          WORDS("labels=good,bad"));
-  refuse("tsv", "a\tmediocre\n", CZ_EINVAL, "unknown label 'mediocre'; declared are good, bad",
+  refuse("tsv", "a\tmediocre\n", CZ_EINVAL, "unknown label 'mediocre'; known are good, bad",
          WORDS("labels=good,bad"));
   refuse("tsv", "a\t\n", CZ_EINVAL, "own:1: the label is empty", WORDS("labels=good,bad"));
   refuse("tsv", "a\t\n", CZ_EINVAL, "own:1: the target is empty", NULL, 0);
