@@ -29,6 +29,33 @@ cz_status cz_fs_read(const char *path, cz_buf *out) {
   return st;
 }
 
+/** Opens the existing file PATH for reading and gives its size in BYTES unless that is
+ * null. CZ_EIO with the system's reason (missing, no permission); CZ_EINVAL for a folder, a
+ * FIFO, a socket or a device, which are refused before anything waits for them. The caller
+ * closes *FD. */
+cz_status cz_fs_open_regular(int *fd, uint64_t *bytes, const char *path) {
+  struct stat s;
+  *fd = -1;
+  int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO without a writer blocks */
+  if (file < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  cz_status st = CZ_OK;
+  if (fstat(file, &s))
+    st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  else if (!S_ISREG(s.st_mode))
+    st = CZ_FAIL(CZ_EINVAL, "%s: is %s, not a regular file", path,
+                 S_ISDIR(s.st_mode)    ? "a folder"
+                 : S_ISFIFO(s.st_mode) ? "a FIFO"
+                 : S_ISSOCK(s.st_mode) ? "a socket"
+                                       : "a device");
+  if (st != CZ_OK) {
+    close(file);
+    return st;
+  }
+  if (bytes) *bytes = (uint64_t)s.st_size;
+  *fd = file;
+  return CZ_OK;
+}
+
 /** Writes all N bytes to the open file FD; PATH is for the message. CZ_EIO with the
  * system's reason (disk full, limit). */
 cz_status cz_fs_write_fd(int fd, const char *path, const char *bytes, size_t n) {

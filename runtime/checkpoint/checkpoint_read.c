@@ -13,7 +13,7 @@ enum { SLAB_BYTES = 4 << 20 };
 struct cz_checkpoint {
   char path[4096];
   hid_t file;
-  uint64_t config_hash;
+  uint64_t file_bytes, config_hash;
   cz_arena *arena;              /* names */
   cz_checkpoint_entry *entries; /* sorted by name */
   size_t count, cap;
@@ -29,20 +29,6 @@ static bool type_of(cz_checkpoint_type *type, hid_t set) {
     }
   if (stored >= 0) H5Tclose(stored);
   return found;
-}
-
-static bool shape_of(cz_checkpoint_entry *e, hid_t set) {
-  hsize_t dims[CZ_CHECKPOINT_MAX_RANK];
-  hid_t space = H5Dget_space(set);
-  if (space < 0) return false;
-  e->rank = H5Sget_simple_extent_ndims(space);
-  bool good = e->rank >= 1 && e->rank <= CZ_CHECKPOINT_MAX_RANK &&
-              H5Sget_simple_extent_dims(space, dims, NULL) == e->rank;
-  H5Sclose(space);
-  for (int i = 0; good && i < e->rank; i++) e->dims[i] = (int64_t)dims[i];
-  uint64_t bytes;
-  return good && cz__extents_count(&e->elements, e->dims, e->rank) &&
-         !__builtin_mul_overflow(e->elements, cz_checkpoint_type_size(e->type), &bytes);
 }
 
 /* Reads rows [FIRST, FIRST + ROWS) of the outermost extent into OUT. WHY is filled at the
@@ -62,20 +48,39 @@ static bool read_rows(char why[CZ_H5_TEXT], hid_t set, void *out, const cz_check
   return good;
 }
 
+/* SUM, of all that was read, against what the file stores. */
+static cz_status check_sum(hid_t set, const cz_checksum *sum, const cz_checkpoint_entry *e,
+                           const char *path) {
+  uint64_t stored = 0, found = cz_checksum_value(sum);
+  cz_status st = cz_h5_read_number(set, path, CZ__CK_HASH, &stored);
+  if (st != CZ_OK) return CZ_NOTE(st, "%s: '%s'", path, e->name);
+  return found == stored
+             ? CZ_OK
+             : CZ_FAIL(CZ_ECORRUPT,
+                       "%s: '%s': its elements were changed: hash %016llx, stored %016llx", path,
+                       e->name, (unsigned long long)found, (unsigned long long)stored);
+}
+
 /* Reads the whole data set, a few rows at a time, for its checksums. */
 static cz_status verify_set(hid_t set, const cz_checkpoint_entry *e, const char *path) {
-  if (!e->elements) return CZ_OK;
+  cz_checksum sum;
+  cz__ck_sum_begin(&sum, e->name, e->type, e->dims, e->rank);
+  if (!e->elements) return check_sum(set, &sum, e, path);
   char *slab, why[CZ_H5_TEXT];
   uint64_t row_bytes = e->elements / (uint64_t)e->dims[0] * cz_checkpoint_type_size(e->type);
   int64_t step = row_bytes < SLAB_BYTES ? (int64_t)(SLAB_BYTES / row_bytes) : 1;
   if (step > e->dims[0]) step = e->dims[0];
   CZ_TRY(cz_alloc(&slab, (size_t)step, row_bytes));
   cz_status st = CZ_OK;
-  for (int64_t i = 0; i < e->dims[0] && st == CZ_OK; i += step)
-    if (!read_rows(why, set, slab, e, i, e->dims[0] - i < step ? e->dims[0] - i : step))
+  for (int64_t i = 0; i < e->dims[0] && st == CZ_OK; i += step) {
+    int64_t rows = e->dims[0] - i < step ? e->dims[0] - i : step;
+    if (!read_rows(why, set, slab, e, i, rows))
       st = CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", path, e->name, why);
+    else
+      cz_checksum_add(&sum, slab, (size_t)rows * row_bytes);
+  }
   free(slab);
-  return st;
+  return st == CZ_OK ? check_sum(set, &sum, e, path) : st;
 }
 
 static cz_status verify(const cz_checkpoint *c) {
@@ -91,17 +96,26 @@ static cz_status verify(const cz_checkpoint *c) {
   return CZ_OK;
 }
 
-static cz_status add_entry(cz_checkpoint *c, const char *name, hid_t set) {
+static cz_status add_entry(cz_checkpoint *c, const char *name, const cz_h5_set *set) {
   char *copy;
   CZ_TRY(cz_grow(&c->entries, &c->cap, c->count + 1, sizeof *c->entries));
   CZ_TRY(cz_arena_strdup(c->arena, &copy, name));
   cz_checkpoint_entry *e = &c->entries[c->count++];
   e->name = copy;
-  if (!type_of(&e->type, set))
+  if (!type_of(&e->type, set->id))
     return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has a type that checkpoints do not hold", c->path, name);
-  if (!shape_of(e, set))
-    return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has a shape that checkpoints do not hold", c->path, name);
+  e->rank = set->rank;
+  e->elements = set->elements;
+  for (int i = 0; i < e->rank; i++) e->dims[i] = (int64_t)set->dims[i];
   return CZ_OK;
+}
+
+static cz_status open_entry(cz_checkpoint *c, const char *name) {
+  cz_h5_set set;
+  cz_status st = cz_h5_open_set(&set, c->file, c->file_bytes, c->path, name);
+  if (st == CZ_OK) st = add_entry(c, name, &set);
+  if (set.id >= 0) H5Dclose(set.id);
+  return st;
 }
 
 typedef struct walk {
@@ -112,11 +126,14 @@ typedef struct walk {
 static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void *context) {
   walk *w = context;
   char why[CZ_H5_TEXT];
-  hid_t object = H5Oopen(group, name, H5P_DEFAULT);
-  if (object < 0)
+  hid_t object = info->type == H5L_TYPE_HARD ? H5Oopen(group, name, H5P_DEFAULT) : -1;
+  H5I_type_t type = object >= 0 ? H5Iget_type(object) : H5I_BADID;
+  if (info->type == H5L_TYPE_HARD && object < 0)
     w->st = CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", w->c->path, name, cz_h5_why(why));
-  else if (H5Iget_type(object) == H5I_DATASET)
-    w->st = add_entry(w->c, name, object);
+  else if (object < 0 || type == H5I_DATASET) /* a link that is not hard is refused there */
+    w->st = open_entry(w->c, name);
+  else if (type != H5I_GROUP)
+    w->st = CZ_FAIL(CZ_ECORRUPT, "%s: '%s' is neither a group nor a data set", w->c->path, name);
   if (object >= 0) H5Oclose(object);
   return w->st == CZ_OK ? 0 : -1;
 }
@@ -125,26 +142,52 @@ static int by_name(const void *a, const void *b) {
   return strcmp(((const cz_checkpoint_entry *)a)->name, ((const cz_checkpoint_entry *)b)->name);
 }
 
-/* Without file locks, which cluster file systems may lack: a checkpoint is whole under
- * its name and never changes. */
-static cz_status open_readonly(hid_t *file, const char *path) {
-  char why[CZ_H5_TEXT] = "HDF5 can't open it";
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  if (access >= 0 && H5Pset_file_locking(access, false, true) >= 0)
-    *file = H5Fopen(path, H5F_ACC_RDONLY, access);
-  if (*file < 0) cz_h5_why(why);
-  if (access >= 0) H5Pclose(access);
-  return *file < 0 ? CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, why) : CZ_OK;
+/* The entry NAME, if it has TYPE and shape DIMS[RANK]. */
+static cz_status find_for_reading(const cz_checkpoint *c, const cz_checkpoint_entry **out,
+                                  const char *name, cz_checkpoint_type type, const int64_t *dims,
+                                  int rank) {
+  char have[CZ__EXTENTS_TEXT], want[CZ__EXTENTS_TEXT];
+  const cz_checkpoint_entry *e = cz_checkpoint_find(c, name);
+  if (!e) return CZ_FAIL(CZ_EINVAL, "%s: no entry '%s' (%zu others)", c->path, name, c->count);
+  if (e->type != type || !cz__extents_same(e->dims, e->rank, dims, rank))
+    return CZ_FAIL(CZ_EINVAL, "%s: '%s' is %s %s, expected %s %s", c->path, name,
+                   cz_checkpoint_type_name(e->type), cz__extents_text(have, e->dims, e->rank),
+                   cz_checkpoint_type_name(type), cz__extents_text(want, dims, rank));
+  *out = e;
+  return CZ_OK;
+}
+
+/* Reads all of E into OUT; HASHED: and compares its hash, which format 1 has not. */
+static cz_status read_entry(const cz_checkpoint *c, void *out, const cz_checkpoint_entry *e,
+                            bool hashed) {
+  char why[CZ_H5_TEXT];
+  cz_checksum sum;
+  cz_h5_quiet();
+  hid_t set = H5Dopen2(c->file, e->name, H5P_DEFAULT);
+  bool good =
+      set >= 0 && H5Dread(set, cz__ck_native(e->type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0;
+  cz_status st =
+      good ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", c->path, e->name, cz_h5_why(why));
+  if (st == CZ_OK && hashed) {
+    cz__ck_sum_begin(&sum, e->name, e->type, e->dims, e->rank);
+    cz_checksum_add(&sum, out, (size_t)e->elements * cz_checkpoint_type_size(e->type));
+    st = check_sum(set, &sum, e, c->path);
+  }
+  if (set >= 0) H5Dclose(set);
+  return st;
 }
 
 /* Before anything of the file is believed: what was true of one format need not be of
  * another. */
 static cz_status check_format(cz_checkpoint *c) {
+  const int64_t one = 1;
+  const cz_checkpoint_entry *e;
   int64_t format;
   if (!cz_checkpoint_find(c, CZ__CK_FORMAT))
     return CZ_FAIL(CZ_ECORRUPT, "%s: an HDF5 file, but not a checkpoint: it has no '%s'", c->path,
                    CZ__CK_FORMAT);
-  CZ_TRY(cz_checkpoint_get_int(c, &format, CZ__CK_FORMAT));
+  CZ_TRY(find_for_reading(c, &e, CZ__CK_FORMAT, CZ_CHECKPOINT_I64, &one, 1));
+  CZ_TRY(read_entry(c, &format, e, false));
   if (format == 1)
     return CZ_FAIL(CZ_EINVAL,
                    "%s: checkpoint format 1, in which parameters lie as one block in the order of "
@@ -163,7 +206,7 @@ static cz_status read_all(cz_checkpoint *c, const char *path) {
   CZ_TRY(cz_arena_create(&c->arena, "checkpoint"));
   if (snprintf(c->path, sizeof c->path, "%s", path) >= (int)sizeof c->path)
     return CZ_FAIL(CZ_EINVAL, "path too long: %s", path);
-  CZ_TRY(open_readonly(&c->file, path));
+  CZ_TRY(cz_h5_open(&c->file, &c->file_bytes, path));
   walk w = {c, CZ_OK};
   if (H5Lvisit(c->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &w) < 0 && w.st == CZ_OK)
     w.st = CZ_FAIL(CZ_ECORRUPT, "%s: %s", path, cz_h5_why(why));
@@ -255,29 +298,13 @@ const cz_checkpoint_entry *cz_checkpoint_find(const cz_checkpoint *c, const char
 
 /** Reads the array NAME into OUT. TYPE and DIMS[RANK] must be those stored (rank 0 reads
  * one element): CZ_EINVAL names both when they differ, or says that there is no such
- * entry. */
+ * entry. CZ_ECORRUPT when the file was damaged since it was opened. */
 cz_status cz_checkpoint_get(cz_checkpoint *c, void *out, const char *name, cz_checkpoint_type type,
                             const int64_t *dims, int rank) {
   const int64_t one = 1;
-  char have[CZ__EXTENTS_TEXT], want[CZ__EXTENTS_TEXT], why[CZ_H5_TEXT];
-  const cz_checkpoint_entry *e = cz_checkpoint_find(c, name);
-  if (!e) return CZ_FAIL(CZ_EINVAL, "%s: no entry '%s' (%zu others)", c->path, name, c->count);
-  if (rank == 0) {
-    dims = &one;
-    rank = 1;
-  }
-  if (e->type != type || !cz__extents_same(e->dims, e->rank, dims, rank))
-    return CZ_FAIL(CZ_EINVAL, "%s: '%s' is %s %s, expected %s %s", c->path, name,
-                   cz_checkpoint_type_name(e->type), cz__extents_text(have, e->dims, e->rank),
-                   cz_checkpoint_type_name(type), cz__extents_text(want, dims, rank));
-  if (!e->elements) return CZ_OK;
-  cz_h5_quiet();
-  hid_t set = H5Dopen2(c->file, name, H5P_DEFAULT);
-  bool good =
-      set >= 0 && H5Dread(set, cz__ck_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0;
-  cz_status st = good ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: '%s': %s", c->path, name, cz_h5_why(why));
-  if (set >= 0) H5Dclose(set);
-  return st;
+  const cz_checkpoint_entry *e;
+  CZ_TRY(find_for_reading(c, &e, name, type, rank ? dims : &one, rank ? rank : 1));
+  return e->elements ? read_entry(c, out, e, true) : CZ_OK;
 }
 
 /** Reads one whole number. */

@@ -86,7 +86,7 @@ static hid_t creation(const hsize_t *dims, int rank, size_t size, uint64_t eleme
 /* WHY is filled at the failing call: HDF5 forgets its errors at the next one. */
 static bool write_set(char why[CZ_H5_TEXT], cz_h5_file *file, const char *name,
                       cz_checkpoint_type type, const void *data, const hsize_t *dims, int rank,
-                      uint64_t elements) {
+                      uint64_t elements, uint64_t hash) {
   hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(rank, dims, NULL), set = -1;
   hid_t how = creation(dims, rank, cz_checkpoint_type_size(type), elements);
   cz_h5_make_groups(file, name);
@@ -95,6 +95,10 @@ static bool write_set(char why[CZ_H5_TEXT], cz_h5_file *file, const char *name,
   bool good = set >= 0 && (!elements || H5Dwrite(set, cz__ck_native(type), H5S_ALL, H5S_ALL,
                                                  H5P_DEFAULT, data) >= 0);
   if (!good) cz_h5_why(why);
+  if (good && cz_h5_write_number(file, set, CZ__CK_HASH, hash) != CZ_OK) {
+    snprintf(why, CZ_H5_TEXT, "%s", cz_error_message());
+    good = false;
+  }
   if (set >= 0 && H5Dclose(set) < 0 && good) {
     cz_h5_why(why);
     good = false;
@@ -125,7 +129,12 @@ cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name, cz_checkp
   if (!name[0] || name[0] == '/')
     return CZ_FAIL(CZ_EINVAL,
                    "checkpoint entry '%s': a name is not empty and does not start with '/'", name);
-  bool good = write_set(why, &w->file, name, type, data, extents, rank ? rank : 1, elements);
+  const int64_t one = 1;
+  cz_checksum sum;
+  cz__ck_sum_begin(&sum, name, type, rank ? dims : &one, rank ? rank : 1);
+  cz_checksum_add(&sum, data, (size_t)bytes);
+  bool good = write_set(why, &w->file, name, type, data, extents, rank ? rank : 1, elements,
+                        cz_checksum_value(&sum));
   if (good && !w->file.error) return CZ_OK;
   return CZ_FAIL(CZ_EIO, "%s: writing '%s' (%llu bytes): %s", w->file.path, name,
                  (unsigned long long)bytes, w->file.error ? strerror(w->file.error) : why);

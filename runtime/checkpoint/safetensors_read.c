@@ -4,12 +4,10 @@
 #include "base/fs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct st_file {
@@ -226,18 +224,40 @@ static cz_status read_at(const st_file *f, void *out, size_t n, uint64_t place, 
   return CZ_OK;
 }
 
+/* Files that lie where weights should, and what to do about them. */
+static const struct {
+  const char *begins, *what;
+} others[] = {
+    {"version https://git-lfs.github.com/",
+     "a Git LFS pointer, not the weights: fetch them with `git lfs pull`"},
+    {"PK\3\4", "a zip archive, as PyTorch saves: convert it to safetensors first"},
+    {"\200\2", "a pickle, as PyTorch saves: convert it to safetensors first"},
+    {"\211HDF\r\n", "an HDF5 file, not safetensors"},
+    {"<", "HTML or XML, as a failed download leaves"},
+};
+
+/* What the first bytes betray, before they are read as the length of a header. Where they
+ * could be a length, of one or two bytes, the highest byte of the eight tells: it is 0. */
+static cz_status refuse_others(const st_file *f, uint64_t size) {
+  char head[40] = {0};
+  CZ_TRY(read_at(f, head, size < sizeof head ? size : sizeof head, 0, "the first bytes"));
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    size_t n = strlen(others[i].begins);
+    if (size > n && memcmp(head, others[i].begins, n) == 0 && (n > 2 || head[7]))
+      return CZ_FAIL(CZ_EINVAL, "%s: %s", f->path, others[i].what);
+  }
+  return CZ_OK;
+}
+
 static cz_status add_file(cz_safetensors *s, const char *path) {
   CZ_TRY(cz_grow(&s->files, &s->files_cap, s->n_files + 1, sizeof *s->files));
   int index = (int)s->n_files;
   st_file *f = &s->files[index];
   CZ_TRY(cz_arena_strdup(s->arena, &f->path, path));
-  f->fd = open(path, O_RDONLY | O_CLOEXEC);
-  struct stat info;
-  if (f->fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  uint64_t size, n;
+  CZ_TRY(cz_fs_open_regular(&f->fd, &size, path));
   s->n_files++;
-  if (fstat(f->fd, &info)) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
-  if (!S_ISREG(info.st_mode)) return CZ_FAIL(CZ_EINVAL, "%s: not a regular file", path);
-  uint64_t size = (uint64_t)info.st_size, n;
+  CZ_TRY(refuse_others(f, size));
   if (size < 8)
     return CZ_FAIL(CZ_EINVAL, "%s: %llu bytes are too few for a safetensors file", path,
                    (unsigned long long)size);

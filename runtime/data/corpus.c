@@ -14,6 +14,8 @@ typedef struct column {
   uint64_t total; /* tokens, written or waiting in chunk */
   uint64_t *offsets;
   size_t n_offsets, cap;
+  uint64_t *hashes; /* of the chunks that were written */
+  size_t n_hashes, hashes_cap;
 } column;
 
 struct cz_corpus_writer {
@@ -56,10 +58,10 @@ static cz_status open_column(cz_corpus_writer *w) {
 static cz_status create_file(cz_corpus_writer *w, const char *path) {
   CZ_TRY(cz_h5_create(&w->file, path));
   CZ_TRY(cz_h5_write_text(&w->file, "format", CZ__CORPUS_FORMAT));
-  CZ_TRY(cz_h5_write_number(&w->file, "version", CZ__CORPUS_VERSION));
+  CZ_TRY(cz_h5_write_number(&w->file, w->file.id, "version", CZ__CORPUS_VERSION));
   CZ_TRY(cz_h5_write_text(&w->file, "kind", "documents"));
-  CZ_TRY(cz_h5_write_number(&w->file, "tokenizer_hash", w->vocabulary.hash));
-  CZ_TRY(cz_h5_write_number(&w->file, "vocabulary", (uint64_t)w->vocabulary.size));
+  CZ_TRY(cz_h5_write_number(&w->file, w->file.id, "tokenizer_hash", w->vocabulary.hash));
+  CZ_TRY(cz_h5_write_number(&w->file, w->file.id, "vocabulary", (uint64_t)w->vocabulary.size));
   return open_column(w);
 }
 
@@ -97,6 +99,9 @@ cz_status cz_corpus_add_source(cz_corpus_writer *w, const char *name, uint64_t b
 static cz_status flush(cz_corpus_writer *w) {
   column *c = &w->tokens;
   if (!c->filled) return CZ_OK;
+  CZ_TRY(cz_grow(&c->hashes, &c->hashes_cap, c->n_hashes + 1, sizeof *c->hashes));
+  c->hashes[c->n_hashes] = cz__corpus_chunk_hash(c->n_hashes, c->chunk, c->filled * token_bytes(w));
+  c->n_hashes++;
   hsize_t end = c->total, n = c->filled, begin = end - n;
   CZ_TRY(cz_h5_check(&w->file, H5Dset_extent(c->set, &end) >= 0, "tokens"));
   hid_t disk = H5Dget_space(c->set), memory = H5Screate_simple(1, &n, NULL);
@@ -135,14 +140,23 @@ cz_status cz_corpus_add(cz_corpus_writer *w, const cz_ids *document) {
   return document->len ? append(w, document) : CZ_OK;
 }
 
+static cz_status write_list(cz_corpus_writer *w, const char *name, const uint64_t *list, size_t n) {
+  hid_t set = -1;
+  CZ_TRY(create_set(w, &set, name, H5T_STD_U64LE, n));
+  herr_t bad = H5Dwrite(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, list);
+  cz_status st = cz_h5_check(&w->file, bad >= 0, name);
+  if (st == CZ_OK)
+    st = cz_h5_write_number(&w->file, set, CZ__CORPUS_HASH,
+                            cz__corpus_list_hash(list, n * sizeof *list));
+  if (H5Dclose(set) < 0 && st == CZ_OK) st = cz_h5_check(&w->file, false, name);
+  return st;
+}
+
 static cz_status finish_column(cz_corpus_writer *w) {
   column *c = &w->tokens;
   CZ_TRY(flush(w));
-  hid_t set = -1;
-  CZ_TRY(create_set(w, &set, "offsets", H5T_STD_U64LE, c->n_offsets));
-  herr_t bad = H5Dwrite(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, c->offsets);
-  cz_status st = cz_h5_check(&w->file, bad >= 0, "offsets");
-  if (H5Dclose(set) < 0 && st == CZ_OK) st = cz_h5_check(&w->file, false, "offsets");
+  CZ_TRY(write_list(w, "offsets", c->offsets, c->n_offsets));
+  cz_status st = write_list(w, "hashes", c->hashes, c->n_hashes);
   hid_t tokens = c->set;
   c->set = -1;
   if (H5Dclose(tokens) < 0 && st == CZ_OK) st = cz_h5_check(&w->file, false, "tokens");
@@ -182,6 +196,7 @@ void cz_corpus_abandon(cz_corpus_writer **w) {
   if (c->tokens.set >= 0) H5Dclose(c->tokens.set);
   free(c->tokens.chunk);
   free(c->tokens.offsets);
+  free(c->tokens.hashes);
   cz_h5_discard(&c->file);
   json_decref(c->sources);
   free(c);

@@ -1,5 +1,5 @@
 #include "data/reader.h"
-#include "base/fs.h"
+#include "base/log.h"
 #include "data/corpus_format.h"
 
 #include <inttypes.h>
@@ -17,6 +17,7 @@ enum { CACHE_CHUNKS = 64 };
 typedef struct column {
   hid_t set;
   uint64_t *offsets; /* documents + 1 */
+  uint64_t *hashes;  /* [n_chunks]; null in a corpus that has none */
   uint64_t total;    /* tokens */
   size_t width;      /* bytes of a stored token: 2 or 4 */
   int64_t n_chunks, n_slots, hand;
@@ -30,6 +31,7 @@ struct cz_reader {
   char path[4096];
   char *sources;
   hid_t file;
+  uint64_t file_bytes;
   cz_reader_info info;
   column tokens;
 };
@@ -66,85 +68,87 @@ static cz_status check_header(cz_reader *r, const uint64_t *tokenizer_hash) {
   return cz_h5_read_text(r->file, r->path, "sources", &r->sources);
 }
 
-static bool is_checksummed(hid_t set) {
-  hid_t how = H5Dget_create_plist(set);
-  bool found = false;
-  for (int i = 0, n = H5Pget_nfilters(how); i < n; i++) {
-    size_t none = 0;
-    unsigned flags = 0;
-    found |= H5Pget_filter2(how, (unsigned)i, &flags, &none, NULL, 0, NULL, NULL) ==
-             H5Z_FILTER_FLETCHER32;
-  }
-  H5Pclose(how);
-  return found;
-}
-
-/* Opens data set NAME: one dimension, integers of 1 to 8 bytes, checksummed, and with as
- * many bytes in the file as its size promises. */
-static cz_status open_set(cz_reader *r, hid_t *set, uint64_t *n, size_t *width, const char *name) {
-  char why[CZ_H5_TEXT];
-  *set = H5Dopen2(r->file, name, H5P_DEFAULT);
-  if (*set < 0) return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s': %s", r->path, name, cz_h5_why(why));
-  hid_t space = H5Dget_space(*set), type = H5Dget_type(*set);
-  hsize_t size = 0;
-  bool good = H5Sget_simple_extent_ndims(space) == 1 && H5Tget_class(type) == H5T_INTEGER;
-  if (good) H5Sget_simple_extent_dims(space, &size, NULL);
-  *width = H5Tget_size(type);
-  *n = size;
+/* Opens data set NAME: one dimension of elements of one of the N types. */
+static cz_status open_list(cz_reader *r, cz_h5_set *set, const char *name, const hid_t *types,
+                           int n) {
+  bool known = false;
+  CZ_TRY(cz_h5_open_set(set, r->file, r->file_bytes, r->path, name));
+  hid_t type = H5Dget_type(set->id);
+  for (int i = 0; i < n; i++) known |= H5Tequal(type, types[i]) > 0;
   H5Tclose(type);
-  H5Sclose(space);
-  if (!good)
-    return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' is not a list of integers", r->path, name);
-  if (!is_checksummed(*set))
-    return CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' carries no fletcher32 checksum", r->path, name);
-  if (size > H5Dget_storage_size(*set) / *width)
-    return CZ_FAIL(CZ_ECORRUPT,
-                   "%s: data set '%s' promises %" PRIu64 " elements, the file holds fewer", r->path,
-                   name, *n);
-  return CZ_OK;
+  return set->rank == 1 && known ? CZ_OK
+                                 : CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' is not a list of %s",
+                                           r->path, name, n == 1 ? "uint64" : "uint16 or int32");
 }
 
-static cz_status read_offsets(cz_reader *r, column *c, const char *name) {
-  hid_t set = -1;
-  uint64_t n = 0;
-  size_t width;
+/* Reads the whole list NAME of uint64 and compares its hash, if the corpus has hashes. */
+static cz_status read_list(cz_reader *r, uint64_t **list, uint64_t *n, const char *name,
+                           bool hashed) {
+  cz_h5_set set;
   char why[CZ_H5_TEXT];
+  uint64_t stored = 0;
   cz_status st;
-  CZ_GO(st, open_set(r, &set, &n, &width, name), done);
-  if (n < 2)
-    CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' names no document", r->path, name), done);
-  CZ_GO(st, cz_alloc(&c->offsets, n, sizeof *c->offsets), done);
-  if (H5Dread(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, c->offsets) < 0)
+  CZ_GO(st, open_list(r, &set, name, (const hid_t[]){H5T_STD_U64LE}, 1), done);
+  *n = set.elements;
+  CZ_GO(st, cz_alloc(list, *n, sizeof **list), done);
+  if (*n && H5Dread(set.id, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, *list) < 0)
     CZ_GO(st, CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s': %s", r->path, name, cz_h5_why(why)), done);
-  r->info.documents = (int64_t)n - 1;
-  uint64_t before = 0;
-  for (uint64_t i = 0; i < n; i++) {
-    if (c->offsets[i] < before || (i == 0 && c->offsets[i] != 0))
-      CZ_GO(st,
-            CZ_FAIL(CZ_ECORRUPT, "%s: '%s'[%" PRIu64 "] is %" PRIu64 " after %" PRIu64, r->path,
-                    name, i, c->offsets[i], before),
-            done);
-    before = c->offsets[i];
-  }
-  if (before != c->total)
-    CZ_GO(st,
-          CZ_FAIL(CZ_ECORRUPT, "%s: '%s' ends at %" PRIu64 ", but there are %" PRIu64 " tokens",
-                  r->path, name, before, c->total),
-          done);
+  if (hashed) CZ_GO(st, cz_h5_read_number(set.id, r->path, CZ__CORPUS_HASH, &stored), done);
+  if (hashed && stored != cz__corpus_list_hash(*list, *n * sizeof **list))
+    st = CZ_FAIL(CZ_ECORRUPT, "%s: data set '%s' was changed: its hash is not the stored one",
+                 r->path, name);
 done:
-  if (set >= 0) H5Dclose(set);
+  if (set.id >= 0) H5Dclose(set.id);
   return st;
+}
+
+/* Hashes came later than the format: a corpus without them is read, and the user told. */
+static cz_status read_hashes(cz_reader *r, column *c, bool *hashed) {
+  uint64_t n = 0;
+  *hashed = H5Lexists(r->file, "hashes", H5P_DEFAULT) > 0;
+  if (!*hashed) {
+    cz_warn("%s: this corpus was built before corpora carried hashes, so damage that HDF5's "
+            "checksum misses is not found; build it again with `cloze corpus`",
+            r->path);
+    return CZ_OK;
+  }
+  CZ_TRY(read_list(r, &c->hashes, &n, "hashes", true));
+  return (int64_t)n == c->n_chunks
+             ? CZ_OK
+             : CZ_FAIL(CZ_ECORRUPT, "%s: %" PRIu64 " hashes for %" PRId64 " chunks of tokens",
+                       r->path, n, c->n_chunks);
+}
+
+static cz_status read_offsets(cz_reader *r, column *c, bool hashed) {
+  uint64_t n = 0, before = 0;
+  CZ_TRY(read_list(r, &c->offsets, &n, "offsets", hashed));
+  if (n < 2) return CZ_FAIL(CZ_ECORRUPT, "%s: data set 'offsets' names no document", r->path);
+  r->info.documents = (int64_t)n - 1;
+  for (uint64_t i = 0; i < n; before = c->offsets[i++])
+    if (c->offsets[i] < before || (i == 0 && c->offsets[i] != 0))
+      return CZ_FAIL(CZ_ECORRUPT, "%s: 'offsets'[%" PRIu64 "] is %" PRIu64 " after %" PRIu64,
+                     r->path, i, c->offsets[i], before);
+  return before == c->total
+             ? CZ_OK
+             : CZ_FAIL(CZ_ECORRUPT,
+                       "%s: 'offsets' ends at %" PRIu64 ", but there are %" PRIu64 " tokens",
+                       r->path, before, c->total);
 }
 
 static cz_status open_column(cz_reader *r) {
   column *c = &r->tokens;
-  CZ_TRY(open_set(r, &c->set, &c->total, &c->width, "tokens"));
-  if (c->width != 2 && c->width != 4)
-    return CZ_FAIL(CZ_ECORRUPT, "%s: tokens of %zu bytes in 'tokens'", r->path, c->width);
-  CZ_TRY(read_offsets(r, c, "offsets"));
+  cz_h5_set tokens;
+  bool hashed;
+  cz_status st = open_list(r, &tokens, "tokens", (const hid_t[]){H5T_STD_U16LE, H5T_STD_I32LE}, 2);
+  c->set = tokens.id;
+  CZ_TRY(st);
+  c->total = tokens.elements;
+  c->width = tokens.width;
   r->info.tokens = (int64_t)c->total;
   c->n_chunks = (int64_t)((c->total + CZ__CHUNK - 1) / CZ__CHUNK);
   c->n_slots = c->n_chunks < CACHE_CHUNKS ? c->n_chunks : CACHE_CHUNKS;
+  CZ_TRY(read_hashes(r, c, &hashed));
+  CZ_TRY(read_offsets(r, c, hashed));
   if (c->n_chunks >= INT32_MAX)
     return CZ_FAIL(CZ_EINVAL, "%s: %" PRIu64 " tokens are more than this program reads", r->path,
                    c->total);
@@ -156,13 +160,9 @@ static cz_status open_column(cz_reader *r) {
 
 static cz_status open_file(cz_reader *r, const uint64_t *tokenizer_hash) {
   hbool_t safe = 0;
-  char why[CZ_H5_TEXT];
   if (H5is_library_threadsafe(&safe) < 0 || !safe)
     return CZ_FAIL(CZ_EINVAL, "this HDF5 library was built without thread safety");
-  if (!cz_fs_exists(r->path)) return CZ_FAIL(CZ_EIO, "%s: no such file", r->path);
-  r->file = H5Fopen(r->path, H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (r->file < 0)
-    return CZ_FAIL(CZ_ECORRUPT, "%s: not a whole HDF5 file: %s", r->path, cz_h5_why(why));
+  CZ_TRY(cz_h5_open(&r->file, &r->file_bytes, r->path));
   CZ_TRY(check_header(r, tokenizer_hash));
   return open_column(r);
 }
@@ -214,6 +214,11 @@ static cz_status read_chunk(const cz_reader *r, const column *c, int64_t chunk, 
     return CZ_FAIL(CZ_ECORRUPT,
                    "%s: data set 'tokens', chunk %" PRId64 " (elements %llu to %llu): %s", r->path,
                    chunk, (unsigned long long)begin, (unsigned long long)(begin + n - 1), why);
+  if (c->hashes && c->hashes[chunk] != cz__corpus_chunk_hash((uint64_t)chunk, out, n * c->width))
+    return CZ_FAIL(CZ_ECORRUPT,
+                   "%s: data set 'tokens', chunk %" PRId64
+                   " (elements %llu to %llu) was changed: its hash is not the stored one",
+                   r->path, chunk, (unsigned long long)begin, (unsigned long long)(begin + n - 1));
   for (size_t i = 0; i < n; i++) {
     int32_t id = token_at(c, out, i);
     if (id < 0 || id >= r->info.vocabulary.size)
@@ -287,6 +292,7 @@ void cz_reader_close(cz_reader **r) {
   free(k->chunk_of);
   free(k->slot_of);
   free(k->offsets);
+  free(k->hashes);
   if (k->set >= 0) H5Dclose(k->set);
   if (c->file >= 0) H5Fclose(c->file);
   free(c->sources);

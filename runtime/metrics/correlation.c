@@ -11,6 +11,23 @@ static bool constant(const double *x, size_t n) {
   return true;
 }
 
+static bool all_finite(const double *x, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (!isfinite(x[i])) return false;
+  return true;
+}
+
+/** Why no correlation of the N predictions X with the references Y is defined, for a
+ * message; null when it is. */
+const char *cz_score_undefined(const double *x, const double *y, size_t n) {
+  if (n < 2) return "there are fewer than two examples";
+  if (!all_finite(x, n)) return "a prediction is not finite";
+  if (!all_finite(y, n)) return "a reference is not finite";
+  if (constant(x, n)) return "all predictions are equal";
+  if (constant(y, n)) return "all references are equal";
+  return NULL;
+}
+
 /** Pearson's correlation of N pairs; NaN when a side is constant or N < 2. Source:
  * scipy.stats.pearsonr. */
 double cz_score_pearson(const double *x, const double *y, size_t n) {

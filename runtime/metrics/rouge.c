@@ -196,6 +196,22 @@ cz_status cz_score_rouge(cz_rouge *out, const char *prediction, const char *refe
   return st;
 }
 
+/** How many of N texts have no word that ROUGE sees: its tokenizer keeps a to z and 0 to 9
+ * only, so a text in another script scores 0 against anything. */
+cz_status cz_score_rouge_wordless(size_t *count, const char *const *texts, size_t n) {
+  *count = 0;
+  for (size_t i = 0; i < n; i++) {
+    cz__names names = {0};
+    cz__grams words = {0};
+    cz_status st = split_words(&words, &names, texts[i]);
+    *count += words.n == 0;
+    cz__grams_free(&words);
+    cz__names_free(&names);
+    if (st != CZ_OK) return CZ_NOTE(st, "text %zu", i);
+  }
+  return CZ_OK;
+}
+
 /** The mean F-measure over N texts; NaN when N is 0. (T5 reports the middle of a
  * bootstrap, which estimates this mean.) */
 cz_status cz_score_rouge_mean(double *f1, const char *const *predictions,

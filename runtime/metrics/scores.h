@@ -26,6 +26,7 @@ CZ_MUST cz_status cz_score_matthews(double *out, const int32_t *predicted, const
                                     size_t n, int32_t classes);
 
 /* Numbers. */
+const char *cz_score_undefined(const double *x, const double *y, size_t n);
 double cz_score_pearson(const double *x, const double *y, size_t n);
 CZ_MUST cz_status cz_score_spearman(double *out, const double *x, const double *y, size_t n);
 double cz_score_kendall(const double *x, const double *y, size_t n);
@@ -49,6 +50,7 @@ CZ_MUST cz_status cz_score_rouge(cz_rouge *out, const char *prediction, const ch
                                  cz_rouge_kind kind);
 CZ_MUST cz_status cz_score_rouge_mean(double *f1, const char *const *predictions,
                                       const char *const *references, size_t n, cz_rouge_kind kind);
+CZ_MUST cz_status cz_score_rouge_wordless(size_t *count, const char *const *texts, size_t n);
 
 /* Translations. */
 typedef enum cz_bleu_tokens { CZ_BLEU_13A, CZ_BLEU_INTL, CZ_BLEU_NONE } cz_bleu_tokens;

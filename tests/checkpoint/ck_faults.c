@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <hdf5.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -107,6 +108,80 @@ void test_bit_flips(void **state) {
   }
   assert_in_range(harmless, 0, 100); /* unused bytes exist, but most of the file is data */
   cz_buf_free(&whole);
+}
+
+/* Fletcher-32 is a sum modulo 65535, so it takes a 16-bit word 0000 for FFFF. Such changes
+ * of words are found by the hash, and so are many of them. */
+void test_unseen_by_fletcher(void **state) {
+  enum { ZEROS = 50000 };
+  static float zeros[ZEROS], back[ZEROS];
+  static const char none[288];
+  const char *path = under("words/checkpoint.h5");
+  const int64_t n = ZEROS;
+  cz_checkpoint_writer *w;
+  cz_buf whole = {0};
+  int found = 0;
+  cz_stream r;
+  cz_stream_init(&r, test_seed(), "words", 0, 0);
+  for (int i = 0; i < ZEROS; i += 100) zeros[i] = 1; /* a sum of 0 alone is told from 65535 */
+  fresh_folder(under("words"));
+  OK(cz_checkpoint_begin(&w, under("words"), 1, 0));
+  OK(cz_checkpoint_put(w, "zeros", CZ_CHECKPOINT_F32, zeros, &n, 1));
+  OK(cz_checkpoint_commit(&w));
+  slurp(&whole, path);
+  for (int k = 0; k < 120; k++) {
+    size_t size = k < 60 ? 2 : 288, /* bytes; 288: as a flash page was seen to lose */
+        at = cz_stream_below(&r, (whole.len - size) / 2) * 2;
+    char kept[288];
+    memcpy(kept, whole.data + at, size);
+    if (memcmp(kept, none, size) != 0) continue;
+    memset(whole.data + at, 0xFF, size);
+    write_bytes(path, whole.data, whole.len);
+    cz_checkpoint *c = NULL;
+    if (cz_checkpoint_open_file(&c, path) == CZ_OK) { /* a byte that stores nothing */
+      OK(cz_checkpoint_get(c, back, "zeros", CZ_CHECKPOINT_F32, &n, 1));
+      assert_memory_equal(back, zeros, sizeof zeros);
+    } else {
+      found += strstr(cz_error_message(), "'zeros': its elements were changed: hash ") != NULL;
+    }
+    cz_checkpoint_close(&c);
+    memcpy(whole.data + at, kept, size);
+  }
+  assert_true(found > 30);
+  cz_buf_free(&whole);
+}
+
+/* A file that was made to be read for ever, and entries that lie elsewhere (all kinds:
+ * tests/tensor/test_h5.c). The good file is edited with HDF5 itself. */
+void test_made_up(void **state) {
+  const char *path = under("made/checkpoint.h5");
+  const hsize_t vast = 1ULL << 45, chunk = 1 << 16;
+  cz_checkpoint *c = NULL;
+  fresh_folder(under("made"));
+  OK(save_state(under("made"), 1));
+  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), how = H5Pcreate(H5P_DATASET_CREATE),
+        space = H5Screate_simple(1, &vast, NULL);
+  H5Pset_chunk(how, 1, &chunk);
+  H5Pset_fletcher32(how);
+  hid_t set = H5Dcreate2(file, "more", H5T_IEEE_F32LE, space, H5P_DEFAULT, how, H5P_DEFAULT);
+  assert_true(set >= 0);
+  H5Dclose(set);
+  H5Sclose(space);
+  H5Pclose(how);
+  H5Fclose(file);
+  FAILS(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT,
+        "'more' promises 35184372088832 elements, the file holds fewer");
+  OK(save_state(under("made"), 1));
+  file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+  H5Lcreate_soft("/loss", file, "again", H5P_DEFAULT, H5P_DEFAULT);
+  H5Fclose(file);
+  FAILS(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "'again' is a soft link");
+  OK(save_state(under("made"), 1));
+  file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT); /* one entry under another one's name */
+  H5Lmove(file, "step", file, "stop", H5P_DEFAULT, H5P_DEFAULT);
+  H5Fclose(file);
+  FAILS(cz_checkpoint_open_file(&c, path), CZ_ECORRUPT, "'stop': its elements were changed");
+  assert_null(c);
 }
 
 void test_truncations(void **state) {

@@ -18,5 +18,7 @@ void test_fallback(void **state);
 void test_full(void **state);
 void test_small_disk(void **state);
 void test_params(void **state);
+void test_unseen_by_fletcher(void **state);
+void test_made_up(void **state);
 
 #endif

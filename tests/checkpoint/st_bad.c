@@ -4,6 +4,7 @@
 #include "st_test.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define T(name, dtype, shape, offsets)                                                             \
@@ -100,7 +101,40 @@ void test_bad_sizes(void **state) {
   FAILS(cz_safetensors_open(&s, path), CZ_EINVAL,
         "header of 3 bytes in a file of 10: it is truncated");
   FAILS(cz_safetensors_open(&s, under("nobody")), CZ_EIO, "nobody");
-  FAILS(cz_safetensors_open(&s, folder()), CZ_EINVAL, "not a regular file");
+  FAILS(cz_safetensors_open(&s, folder()), CZ_EINVAL, "is a folder, not a regular file");
+  assert_int_equal(mkfifo(under("fifo.safetensors"), 0600), 0); /* opening it would wait */
+  FAILS(cz_safetensors_open(&s, under("fifo.safetensors")), CZ_EINVAL,
+        "fifo.safetensors: is a FIFO, not a regular file");
+}
+
+/* What stands where weights should, called by its name. */
+void test_other_files(void **state) {
+  static const struct {
+    const char *bytes;
+    size_t n;
+    const char *message;
+  } other[] = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 990345061\n", 76,
+       "bad.safetensors: a Git LFS pointer, not the weights: fetch them with `git lfs pull`"},
+      {"PK\3\4\0\0\10\10\0\0\0\0", 12, "a zip archive, as PyTorch saves"},
+      {"\200\2\212\nl\374\234F\371 j\250P\31.", 16, "a pickle, as PyTorch saves"},
+      {"\211HDF\r\n\032\n\0\0\0\0", 12, "an HDF5 file"},
+      {"<!DOCTYPE html><html>Not found</html>", 37, "HTML or XML"},
+  };
+  const char *path = under("bad.safetensors");
+  cz_safetensors *s = NULL;
+  for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+    write_bytes(path, other[i].bytes, other[i].n);
+    FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, other[i].message);
+  }
+  char header[0x280]; /* a header of 640 bytes begins like a pickle, one of 60 like HTML */
+  for (size_t n = 60; n <= sizeof header; n += sizeof header - 60) {
+    memset(header, ' ', n);
+    memcpy(header, "{}", 2);
+    write_raw(path, n, header, n, 0);
+    OK(cz_safetensors_open(&s, path));
+    cz_safetensors_close(&s);
+  }
 }
 
 void test_every_truncation(void **state) {

@@ -6,6 +6,7 @@
 
 void test_bad_headers(void **state);
 void test_bad_sizes(void **state);
+void test_other_files(void **state);
 void test_every_truncation(void **state);
 void test_shrunk_later(void **state);
 void test_bad_indices(void **state);

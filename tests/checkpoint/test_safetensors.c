@@ -224,12 +224,12 @@ int main(int argc, char **argv) {
     return 0;
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_library_file), cmocka_unit_test(test_written_file),
-      cmocka_unit_test(test_shards),       cmocka_unit_test(test_refused_writes),
-      cmocka_unit_test(test_full_disk),    cmocka_unit_test(test_bad_headers),
-      cmocka_unit_test(test_bad_sizes),    cmocka_unit_test(test_every_truncation),
-      cmocka_unit_test(test_shrunk_later), cmocka_unit_test(test_bad_indices),
-      cmocka_unit_test(test_mutations),    cmocka_unit_test(test_halves),
-      cmocka_unit_test(test_rounding)};
+      cmocka_unit_test(test_library_file),     cmocka_unit_test(test_written_file),
+      cmocka_unit_test(test_shards),           cmocka_unit_test(test_refused_writes),
+      cmocka_unit_test(test_full_disk),        cmocka_unit_test(test_bad_headers),
+      cmocka_unit_test(test_bad_sizes),        cmocka_unit_test(test_other_files),
+      cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_shrunk_later),
+      cmocka_unit_test(test_bad_indices),      cmocka_unit_test(test_mutations),
+      cmocka_unit_test(test_halves),           cmocka_unit_test(test_rounding)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -3,6 +3,7 @@
 #include "setup.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "base/log.h"
 
 #include <hdf5.h>
 #include <signal.h>
@@ -113,6 +114,64 @@ static void test_flipped_token(void **state) {
   cz_buf_free(&whole);
 }
 
+/* Fletcher-32 takes a 16-bit word FFFF for 0000; the hash of the chunk does not. */
+static void test_unseen_word(void **state) {
+  cz_buf whole = {0};
+  uint64_t hash;
+  write_sample(under("a.h5"));
+  OK(cz_fs_read(under("a.h5"), &whole));
+  int32_t mark[4] = {5, 6, 7, 8};
+  size_t at = 0;
+  while (at + sizeof mark < whole.len && memcmp(whole.data + at, mark, sizeof mark)) at++;
+  assert_true(at + sizeof mark < whole.len);
+  memset(whole.data + at + 2, 0xFF, 2); /* 5 becomes -65531: also no id, but said first */
+  write_bytes("word.h5", whole.data, whole.len);
+  FAILS(read_all(under("word.h5"), &hash), CZ_ECORRUPT,
+        "word.h5: data set 'tokens', chunk 0 (elements 0 to 65535) was changed");
+  cz_buf_free(&whole);
+}
+
+/* A corpus of an older program has no hashes: read, with a warning that says so. */
+static void test_without_hashes(void **state) {
+  uint64_t before, after;
+  cz_buf said = {0};
+  write_sample(under("old.h5"));
+  OK(read_all(under("old.h5"), &before));
+  hid_t f = H5Fopen(under("old.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
+  assert_true(H5Ldelete(f, "hashes", H5P_DEFAULT) >= 0);
+  H5Fclose(f);
+  OK(cz_log_open(under("log")));
+  cz_log_quiet(true);
+  OK(read_all(under("old.h5"), &after));
+  cz_log_quiet(false);
+  cz_log_close();
+  assert_true(before == after);
+  OK(cz_fs_read(under("log"), &said));
+  OK(cz_buf_add(&said, "", 1));
+  assert_non_null(strstr(said.data, "built before corpora carried hashes"));
+  cz_buf_free(&said);
+}
+
+/* More chunks than the reader keeps, in random order. */
+static void test_eviction(void **state) {
+  enum { MANY = 600, LONG = 9000 }; /* 83 chunks */
+  static int64_t lengths[MANY];
+  cz_ids ids = {0};
+  cz_stream s;
+  cz_stream_init(&s, test_seed(), "eviction", 0, 0);
+  for (int i = 0; i < MANY; i++) lengths[i] = LONG;
+  write_counting(under("long.h5"), lengths, MANY);
+  cz_reader *r = open_documents(under("long.h5"));
+  for (int k = 0; k < 1200; k++) {
+    int64_t d = draw(&s, 0, MANY - 1);
+    ids.len = 0;
+    OK(cz_reader_append(r, &ids, d, 0, LONG));
+    for (int i = 0; i < LONG; i++) assert_true(ids.data[i] == d * LONG + i);
+  }
+  cz_reader_close(&r);
+  free(ids.data);
+}
+
 static void test_foreign(void **state) {
   cz_reader *r;
   write_sample(under("a.h5"));
@@ -120,11 +179,11 @@ static void test_foreign(void **state) {
   FAILS(cz_reader_open(&r, under("a.h5"), &other), CZ_EINVAL,
         "built with tokenizer 0000000000000007, but the tokenizer in use is 0000000000000abc");
   assert_null(r);
-  FAILS(cz_reader_open(&r, under("none.h5"), NULL), CZ_EIO, "none.h5: no such file");
+  FAILS(cz_reader_open(&r, under("none.h5"), NULL), CZ_EIO, "none.h5: No such file");
   write_text("text.h5",
              "this is no HDF5 file, though it is long enough to be looked at as if it were one");
   FAILS(cz_reader_open(&r, under("text.h5"), NULL), CZ_ECORRUPT, "text.h5: not a whole HDF5 file");
-  FAILS(cz_reader_open(&r, under(""), NULL), CZ_ECORRUPT, "not a whole HDF5 file");
+  FAILS(cz_reader_open(&r, under(""), NULL), CZ_EINVAL, "is a folder");
   hid_t f = H5Fcreate(under("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(f);
   FAILS(cz_reader_open(&r, under("other.h5"), NULL), CZ_ECORRUPT, "attribute 'format' is missing");
@@ -158,11 +217,13 @@ static void set_kind(const char *text) {
   H5Fclose(f);
 }
 
-static void set_offset(hsize_t i, uint64_t value) {
+/* One offset; without hashes, as older programs wrote corpora, when OLD. */
+static void set_offset(hsize_t i, uint64_t value, bool old) {
   hid_t f = reopen(), d = H5Dopen2(f, "offsets", H5P_DEFAULT), space = H5Dget_space(d),
         one = H5Screate(H5S_SCALAR);
   H5Sselect_elements(space, H5S_SELECT_SET, 1, &i);
   assert_true(H5Dwrite(d, H5T_NATIVE_UINT64, one, space, H5P_DEFAULT, &value) >= 0);
+  if (old) H5Ldelete(f, "hashes", H5P_DEFAULT);
   H5Sclose(one);
   H5Sclose(space);
   H5Dclose(d);
@@ -199,20 +260,24 @@ static void test_edited(void **state) {
   set_number("vocabulary", 1000);
   FAILS(read_all(path, &hash), CZ_ECORRUPT,
         "'tokens'[1000] is 1000, outside the vocabulary of 1000");
-  set_offset(3, 1);
+  set_offset(3, 20, false); /* in order, but not what was written */
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "'offsets' was changed");
+  set_offset(3, 1, true);
   FAILS(read_all(path, &hash), CZ_ECORRUPT, "'offsets'[3] is 1 after");
-  set_offset(0, 1);
+  set_offset(0, 1, true);
   FAILS(read_all(path, &hash), CZ_ECORRUPT, "'offsets'[0] is 1");
-  set_offset(DOCUMENTS, UINT64_MAX);
+  set_offset(DOCUMENTS, UINT64_MAX, true);
   FAILS(read_all(path, &hash), CZ_ECORRUPT, "'offsets' ends at 18446744073709551615");
   replace_tokens(H5T_STD_I32LE, 100, true, true);
-  FAILS(read_all(path, &hash), CZ_ECORRUPT, "but there are 100 tokens");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "hashes for 1 chunks of tokens");
+  replace_tokens(H5T_STD_I16LE, 100, true, true); /* -1 would be read as 0 */
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "'tokens' is not a list of uint16 or int32");
   replace_tokens(H5T_STD_I32LE, 100, false, true);
   FAILS(read_all(path, &hash), CZ_ECORRUPT, "no fletcher32");
   replace_tokens(H5T_STD_I64LE, 100, true, true);
-  FAILS(read_all(path, &hash), CZ_ECORRUPT, "tokens of 8 bytes");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "'tokens' is not a list of uint16 or int32");
   replace_tokens(H5T_IEEE_F32LE, 100, true, true);
-  FAILS(read_all(path, &hash), CZ_ECORRUPT, "not a list of integers");
+  FAILS(read_all(path, &hash), CZ_ECORRUPT, "'tokens' is not a list of uint16 or int32");
   replace_tokens(H5T_STD_I32LE, 1ULL << 30, true, false);
   FAILS(read_all(path, &hash), CZ_ECORRUPT, "promises 1073741824 elements, the file holds fewer");
 }
@@ -253,8 +318,10 @@ static void test_full_disk(void **state) {
 int run_corrupt_tests(void) {
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_truncated),     cmocka_unit_test(test_flipped),
-      cmocka_unit_test(test_flipped_token), cmocka_unit_test(test_foreign),
-      cmocka_unit_test(test_edited),        cmocka_unit_test(test_full_disk)};
+      cmocka_unit_test(test_truncated),      cmocka_unit_test(test_flipped),
+      cmocka_unit_test(test_flipped_token),  cmocka_unit_test(test_foreign),
+      cmocka_unit_test(test_edited),         cmocka_unit_test(test_unseen_word),
+      cmocka_unit_test(test_without_hashes), cmocka_unit_test(test_eviction),
+      cmocka_unit_test(test_full_disk)};
   return cmocka_run_group_tests_name("corrupt corpora", tests, make_folder, drop_folder);
 }

@@ -98,6 +98,21 @@ static void test_numbers(void **state) {
               isnan(cz_score_pearson(plain, plain, 1)));
 }
 
+/* Why there is no correlation. */
+static void test_undefined(void **state) {
+  const double up[3] = {1, 2, 3}, flat[3] = {2, 2, 2}, wild[3] = {1, INFINITY, 3};
+  double s;
+  assert_null(cz_score_undefined(up, up, 3));
+  assert_non_null(strstr(cz_score_undefined(flat, up, 3), "all predictions are equal"));
+  assert_non_null(strstr(cz_score_undefined(up, flat, 3), "all references are equal"));
+  assert_non_null(strstr(cz_score_undefined(wild, up, 3), "a prediction is not finite"));
+  assert_non_null(strstr(cz_score_undefined(up, wild, 3), "a reference is not finite"));
+  assert_non_null(strstr(cz_score_undefined(up, up, 1), "fewer than two"));
+  assert_true(isnan(cz_score_pearson(flat, up, 3)) && isnan(cz_score_pearson(wild, up, 3)));
+  assert_int_equal(cz_score_spearman(&s, up, flat, 3), CZ_OK);
+  assert_true(isnan(s));
+}
+
 static void test_likelihoods(void **state) {
   assert_true(fabs(cz_score_perplexity(3 * log(7), 3) - 7) < 1e-12 &&
               cz_score_perplexity(0, 5) == 1 && isnan(cz_score_perplexity(0, 0)));
@@ -203,6 +218,19 @@ static void check_bleu(const json_t *c, size_t k, const char *name, cz_bleu_toke
   cz_buf_free(&tokenized);
 }
 
+/* rouge_score keeps a to z and 0 to 9: a text in Devanagari has no word to be found. */
+static void test_rouge_wordless(void **state) {
+  const char *const texts[] = {"\u0939\u093f\u0928\u094d\u0926\u0940 \u092a\u093e\u0920", "ten",
+                               "\u2026 7", "\u00c9\u00c8", ""};
+  size_t n;
+  double f1;
+  assert_int_equal(cz_score_rouge_wordless(&n, texts, 5), CZ_OK);
+  assert_int_equal(n, 3);
+  assert_int_equal(cz_score_rouge_mean(&f1, texts, texts, 1, CZ_ROUGE_1), CZ_OK);
+  assert_true(f1 == 0); /* even against itself */
+  assert_int_equal(cz_score_rouge_wordless(&n, (const char *const[]){"\xFF"}, 1), CZ_EINVAL);
+}
+
 static void test_bleu(void **state) {
   const json_t *cases = group("bleu", 24), *c;
   size_t k;
@@ -281,6 +309,8 @@ int main(void) {
                                      cmocka_unit_test(test_likelihoods),
                                      cmocka_unit_test(test_squad),
                                      cmocka_unit_test(test_rouge),
+                                     cmocka_unit_test(test_rouge_wordless),
+                                     cmocka_unit_test(test_undefined),
                                      cmocka_unit_test(test_bleu),
                                      cmocka_unit_test(test_text_that_is_no_utf8),
                                      cmocka_unit_test(test_student),

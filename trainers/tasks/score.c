@@ -1,4 +1,5 @@
 #include "tasks/score.h"
+#include "base/log.h"
 #include "metrics/scores.h"
 
 #include <math.h>
@@ -199,6 +200,22 @@ cz_status cz_task_answered(const cz_task_set *set) {
   return CZ_OK;
 }
 
+/* ROUGE's tokenizer keeps a to z and 0 to 9, so what is written in another script scores 0
+ * against anything, itself included. */
+static cz_status warn_of_wordless(const judged *j, const cz_task_set *set) {
+  size_t n = 0;
+  bool rouge = false;
+  for (int m = 0; m < CZ_TASK_METRICS && set->metrics[m]; m++)
+    rouge |= set->metrics[m] == CZ_METRIC_ROUGE1 || set->metrics[m] == CZ_METRIC_ROUGE2 ||
+             set->metrics[m] == CZ_METRIC_ROUGEL;
+  if (rouge) CZ_TRY(cz_score_rouge_wordless(&n, j->references, j->n));
+  if (n)
+    cz_warn("%s: %zu of %zu references have no letter a to z and no digit, all that ROUGE sees: "
+            "they score 0 whatever is written",
+            set->path, n, j->n);
+  return CZ_OK;
+}
+
 /** Scores OUTPUTS, one text a record of SET, by the set's metrics:
  * SCORES[CZ_TASK_METRICS], times 100 as the papers print them, those of absent metrics
  * 0. CZ_EINVAL for a set that cz_task_answered refuses. */
@@ -210,6 +227,7 @@ cz_status cz_task_score(double *scores, const cz_task_set *set, const char *cons
   memset(scores, 0, CZ_TASK_METRICS * sizeof *scores);
   CZ_TRY(cz_arena_create(&arena, "score"));
   CZ_GO(st, judge(&j, arena, set, outputs), done);
+  CZ_GO(st, warn_of_wordless(&j, set), done);
   for (int m = 0; m < CZ_TASK_METRICS && set->metrics[m]; m++) {
     CZ_GO(st, score_one(&scores[m], set->metrics[m], &j, set, arena), done);
     scores[m] *= 100;
