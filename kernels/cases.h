@@ -9,6 +9,8 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 typedef struct cz_rand { /* SplitMix64: small, seedable, for test problems only */
   uint64_t state;
 } cz_rand;
@@ -42,5 +44,7 @@ void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *
                     double deviation);
 void cz_case_spans(cz_case *c, cz_rand *r, int input, int64_t T, int empty);
 void cz_case_free(cz_case *c);
+
+CZ_C_END
 
 #endif

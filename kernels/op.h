@@ -8,15 +8,19 @@
 #ifndef CZ_KERNELS_OP_H
 #define CZ_KERNELS_OP_H
 
+#include "kernels/common/language.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+CZ_C_BEGIN
 
 typedef enum cz_dtype { CZ_F64, CZ_F32, CZ_BF16, CZ_F16, CZ_I32, CZ_DTYPES } cz_dtype;
 
 extern const char *const cz_dtype_names[CZ_DTYPES];
 
-static inline size_t cz_dtype_bytes(cz_dtype t) {
+static inline CZ_HOST_DEVICE size_t cz_dtype_bytes(cz_dtype t) {
   return t == CZ_F64 ? 8 : t == CZ_F32 || t == CZ_I32 ? 4 : 2;
 }
 
@@ -128,14 +132,18 @@ typedef enum cz_op {
 /* Rows, indexed by cz_op. */
 extern const cz_op_row *const cz_op_rows[CZ_OPS];
 
-static inline cz_dtype cz_call_dtype(const cz_call *call) { return call->in[0].dtype; }
+static inline CZ_HOST_DEVICE cz_dtype cz_call_dtype(const cz_call *call) {
+  return call->in[0].dtype;
+}
 
-static inline bool cz_present(const cz_arg *a) { return a->ndim > 0; }
+static inline CZ_HOST_DEVICE bool cz_present(const cz_arg *a) { return a->ndim > 0; }
 
-static inline int64_t cz_numel(const cz_arg *a) {
+static inline CZ_HOST_DEVICE int64_t cz_numel(const cz_arg *a) {
   int64_t n = a->ndim > 0 ? 1 : 0;
   for (int i = 0; i < a->ndim; i++) n *= a->dim[i];
   return n;
 }
+
+CZ_C_END
 
 #endif

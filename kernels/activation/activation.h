@@ -13,10 +13,12 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 /* All kinds, with the names that people read. Enum, names and the kernels' switches are
  * made of this list; what value and slope have no case for does not compile. */
 #define CZ_ACTIVATION_KINDS(X)                                                                     \
-  X(NONE, "none") X(RELU, "ReLU") X(GELU, "GELU") X(GELU_TANH, "GELU (tanh)")
+  X(NONE, "none") X(RELU, "ReLU") X(GELU, "GELU") X(GELU_TANH, "GELU (tanh)") X(TANH, "tanh")
 
 typedef enum cz_activation_kind {
 #define CZ_KIND(kind, name) CZ_ACTIVATION_##kind,
@@ -45,5 +47,7 @@ void cz_activation_fwd_ref(const cz_call *call);
 void cz_activation_bwd_ref(const cz_call *call);
 void cz_activation_fwd_cpu(const cz_call *call);
 void cz_activation_bwd_cpu(const cz_call *call);
+
+CZ_C_END
 
 #endif

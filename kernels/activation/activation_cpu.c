@@ -40,6 +40,7 @@ static inline __attribute__((always_inline)) float value(float x, cz_activation_
   case CZ_ACTIVATION_RELU: return x < 0 ? 0 : x;
   case CZ_ACTIVATION_GELU: return x * cz_normalf(x, cz_expf(-0.5f * x * x));
   case CZ_ACTIVATION_GELU_TANH: tanh_parts(&s, &rest, within(x)); return x * s;
+  case CZ_ACTIVATION_TANH: return cz_tanhf(x);
   }
   __builtin_unreachable();
 }
@@ -55,6 +56,9 @@ static inline __attribute__((always_inline)) float slope(float x, cz_activation_
   case CZ_ACTIVATION_GELU_TANH:
     tanh_parts(&s, &rest, c);
     return s + c * s * rest * 1.5957691f * (1 + 0.134145f * c * c); /* s + x s (1 - s) 2 u' */
+  case CZ_ACTIVATION_TANH:
+    cz_sigmoidf(&s, &rest, 2 * x);
+    return 4 * s * rest; /* 1 - tanh^2, as tanh(x) = s - rest and s + rest = 1 */
   }
   __builtin_unreachable();
 }

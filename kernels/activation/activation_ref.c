@@ -15,6 +15,7 @@ double cz_activation_value(double x, int kind) {
   case CZ_ACTIVATION_GELU: return 0.5 * x * erfc(-x * M_SQRT1_2);
   case CZ_ACTIVATION_GELU_TANH:
     return x / (1 + exp(-2 * tanh_scale * (x + tanh_cubic * x * x * x)));
+  case CZ_ACTIVATION_TANH: return tanh(x);
   }
   __builtin_unreachable(); /* the shape rules refuse other kinds */
 }
@@ -34,6 +35,7 @@ double cz_activation_slope(double x, int kind) {
         (1 + exp(2 * tanh_scale * (x + tanh_cubic * x * x * x))); /* 1 - s without cancellation */
     return s + x * s * rest * 2 * du;
   }
+  case CZ_ACTIVATION_TANH: return 1 / (cosh(x) * cosh(x)); /* 1 - tanh^2 without cancellation */
   }
   __builtin_unreachable();
 }

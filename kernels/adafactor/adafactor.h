@@ -10,7 +10,7 @@
  * (accumulation, loss scale). With G = factor * g:
  *   beta  = 1 - (t + 1)^-decay_exponent                          0 at t = 0
  *   Q     = G^2 + eps1
- *   scale = lr max(rms(w), eps2) with scale_parameter, else lr
+ *   scale = lr max(rms(w), eps2)
  *   factored: r = beta r + (1 - beta) mean of Q over cols,  c = beta c + (1 - beta)
  *   mean of Q over rows
  *             U = G / sqrt(r / mean of r over rows) / sqrt(c)
@@ -21,7 +21,7 @@
  * divides them by their mean. Both statistics have the same mean (that of the averaged
  * Q), so which of the two is divided makes no difference but rounding, and here r always
  * belongs to the rows. Mesh TensorFlow factors over a tensor's two largest dimensions
- * when both have at least CZ_ADAFACTOR_LEAST_DIM; here these must be the last two, which
+ * when both have at least CZ_ADAFACTOR_MINIMUM_DIM; here these must be the last two, which
  * all of our tensors obey, and the shape rule refuses others.
  *
  * Not differentiable. Deterministic: sums run in double over blocks cut by shape, added
@@ -31,11 +31,13 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 typedef struct cz_adafactor_attr {
   double decay_exponent; /* 0.8 */
   double clip;           /* of rms(U); 1.0 */
   double eps1, eps2;     /* 1e-30 on squares; 1e-3, the least rms of w */
-  bool scale_parameter, factored;
+  bool factored;
 } cz_adafactor_attr;
 
 enum {
@@ -53,7 +55,7 @@ enum {
   CZ_ADAFACTOR_FACTOR,
   CZ_ADAFACTOR_HYPERS
 }; /* in hyper */
-enum { CZ_ADAFACTOR_LEAST_DIM = 128 };
+enum { CZ_ADAFACTOR_MINIMUM_DIM = 128 };
 
 bool cz_adafactor_factored(int ndim, const int64_t *dim);
 
@@ -61,5 +63,7 @@ void cz_adafactor_fwd_ref(const cz_call *call);
 void cz_adafactor_fwd_cpu(const cz_call *call);
 size_t cz_adafactor_workspace_ref(const cz_call *call, bool backward);
 size_t cz_adafactor_workspace_cpu(const cz_call *call, bool backward);
+
+CZ_C_END
 
 #endif

@@ -81,7 +81,7 @@ static double row_squares(double *restrict column, const float *restrict g, int6
     column[i] += q;
     lane[j] += q;
   }
-  return cz_sum_tree(lane, LANES);
+  return cz_sum_pairwise(lane, LANES);
 }
 
 /* Row statistics of block b of matrix m, and the block's column sums. */
@@ -134,7 +134,7 @@ static double row_update_squares(const float *g, const float *column_scale, int6
     float u = g[i] * row_scale * column_scale[i];
     lane[j] += (double)u * u;
   }
-  return cz_sum_tree(lane, LANES);
+  return cz_sum_pairwise(lane, LANES);
 }
 
 CZ_CLONES
@@ -170,7 +170,7 @@ static double factored_statistics(const step *s) {
   for (int64_t m = 0; m < s->matrices; m++) {
     for (int64_t b = 0; b < s->blocks; b++) block_update(s, m, b, NULL);
   }
-  return cz_sum_tree(s->sum, s->matrices * s->blocks);
+  return cz_sum_pairwise(s->sum, s->matrices * s->blocks);
 }
 
 /* ---- not factored ---- */
@@ -198,7 +198,7 @@ static double chunk_update_squares(const float *g, const float *v, int64_t n, fl
     float u = factor * g[i] / __builtin_sqrtf(v[i]);
     lane[j] += (double)u * u;
   }
-  return cz_sum_tree(lane, LANES);
+  return cz_sum_pairwise(lane, LANES);
 }
 
 CZ_CLONES
@@ -219,7 +219,7 @@ static double unfactored_statistics(const step *s) {
     chunk_average(s->v + at, s->g + at, chunk_size(s, k), s->factor, s->beta, s->attr->eps1);
     s->sum[k] = chunk_update_squares(s->g + at, s->v + at, chunk_size(s, k), (float)s->factor);
   }
-  return cz_sum_tree(s->sum, s->rows);
+  return cz_sum_pairwise(s->sum, s->rows);
 }
 
 /* ---- the step ---- */
@@ -250,8 +250,7 @@ void cz_adafactor_fwd_cpu(const cz_call *call) {
   s.v = call->out[CZ_ADAFACTOR_OUT_V].data, s.g = call->in[CZ_ADAFACTOR_G].data;
   s.rate = hyper[CZ_ADAFACTOR_RATE], s.factor = hyper[CZ_ADAFACTOR_FACTOR];
   s.beta = 1 - pow((double)hyper[CZ_ADAFACTOR_STEP] + 1, -s.attr->decay_exponent);
-  if (s.attr->scale_parameter)
-    s.rate *= fmax(sqrt(cz_sum_squares(s.w, s.n, s.sum) / (double)s.n), s.attr->eps2);
+  s.rate *= fmax(sqrt(cz_sum_squares(s.w, s.n, s.sum) / (double)s.n), s.attr->eps2);
   double squares = s.attr->factored ? factored_statistics(&s) : unfactored_statistics(&s);
   update(&s, (float)(s.rate / fmax(1, sqrt(squares / (double)s.n) / s.attr->clip)));
 }

@@ -5,10 +5,10 @@
 
 /** True when Adafactor keeps row and column statistics for a tensor of these sizes
  * instead of one number per element: its two largest dimensions have at least
- * CZ_ADAFACTOR_LEAST_DIM. */
+ * CZ_ADAFACTOR_MINIMUM_DIM. */
 bool cz_adafactor_factored(int ndim, const int64_t *dim) {
   int large = 0;
-  for (int i = 0; i < ndim; i++) large += dim[i] >= CZ_ADAFACTOR_LEAST_DIM;
+  for (int i = 0; i < ndim; i++) large += dim[i] >= CZ_ADAFACTOR_MINIMUM_DIM;
   return large >= 2;
 }
 

@@ -53,7 +53,7 @@ void cz_adafactor_fwd_ref(const cz_call *call) {
   double *u = call->workspace, factor = hyper[CZ_ADAFACTOR_FACTOR];
   double beta = 1 - pow(hyper[CZ_ADAFACTOR_STEP] + 1, -a->decay_exponent),
          scale = hyper[CZ_ADAFACTOR_RATE];
-  if (a->scale_parameter) scale *= fmax(rms(w, n), a->eps2);
+  scale *= fmax(rms(w, n), a->eps2);
   if (!a->factored) unfactored(u, call->out[CZ_ADAFACTOR_OUT_V].data, g, n, factor, beta, a->eps1);
   for (int64_t m = 0; a->factored && m * rows * cols < n; m++) {
     factored(u + m * rows * cols, r + m * rows, c + m * cols, g + m * rows * cols, rows, cols,

@@ -6,8 +6,7 @@
  * loss scale). With g' = factor * g, per element
  *   m = beta1 m + (1 - beta1) g'
  *   v = beta2 v + (1 - beta2) g'^2
- *   w = w - lr s (m / c1) / (sqrt(v / c2) + eps) - lr weight_decay w,    c_i = 1 -
- *   beta_i^step with bias_correction, else 1
+ *   w = w - lr s (m / c1) / (sqrt(v / c2) + eps) - lr weight_decay w,    c_i = 1 - beta_i^step
  * (Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2, decay times
  * the schedule). s = max(0.001, rms(w)) over the whole tensor with rms_scale (nanoT5's
  * AdamWScale; decay is not scaled), else 1.
@@ -19,21 +18,25 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 typedef struct cz_adamw_attr {
   double beta1, beta2; /* in [0, 1) */
   double eps;          /* positive */
   double weight_decay; /* at least 0 */
-  bool bias_correction, rms_scale;
+  bool rms_scale;      /* s below is max(CZ_ADAMW_MINIMUM_RMS, rms(w)), else 1 */
 } cz_adamw_attr;
 
 enum { CZ_ADAMW_W, CZ_ADAMW_G, CZ_ADAMW_M, CZ_ADAMW_V, CZ_ADAMW_HYPER };
 enum { CZ_ADAMW_OUT_W, CZ_ADAMW_OUT_M, CZ_ADAMW_OUT_V };
 enum { CZ_ADAMW_RATE, CZ_ADAMW_STEP, CZ_ADAMW_FACTOR, CZ_ADAMW_HYPERS }; /* in hyper */
 
-#define CZ_ADAMW_LEAST_RMS 1e-3
+#define CZ_ADAMW_MINIMUM_RMS 1e-3
 
 void cz_adamw_fwd_ref(const cz_call *call);
 void cz_adamw_fwd_cpu(const cz_call *call);
 size_t cz_adamw_workspace_cpu(const cz_call *call, bool backward);
+
+CZ_C_END
 
 #endif

@@ -14,21 +14,21 @@ typedef struct sizes {
 } sizes;
 
 static const sizes hand[] = {
-    {1, {1}, 1, 1, 1, 1e-3, {0.9, 0.999, 1e-8, 0, true, false}},
-    {1, {8193}, 1, 1, 1, 1e-2, {0.9, 0.999, 1e-6, 0.01, true, true}},
-    {2, {31, 33}, 0, 1, 1, 1e-2, {0.9, 0.999, 1e-6, 0.1, true, true}}, /* a zero tensor has a scale
-                                                                          too */
-    {2, {17, 64}, 1e-5, 1, 40, 1e-2, {0.9, 0.999, 1e-6, 0.1, true, true}}, /* its rms is below the
-                                                                              least */
-    {2, {64, 65}, 1, 0, 7, 1e-2, {0.9, 0.999, 1e-8, 0.1, true, false}}, /* no gradient: only decay
-                                                                           and momentum */
-    {1, {300}, 1, 1e12, 100000, 1e-3, {0.9, 0.999, 1e-8, 0.01, true, false}}, /* squares near the
+    {1, {1}, 1, 1, 1, 1e-3, {0.9, 0.999, 1e-8, 0, false}},
+    {1, {8193}, 1, 1, 1, 1e-2, {0.9, 0.999, 1e-6, 0.01, true}},
+    {2, {31, 33}, 0, 1, 1, 1e-2, {0.9, 0.999, 1e-6, 0.1, true}},        /* a zero tensor has a scale
+                                                                                 too */
+    {2, {17, 64}, 1e-5, 1, 40, 1e-2, {0.9, 0.999, 1e-6, 0.1, true}},    /* its rms is below the
+                                                                                 least */
+    {2, {64, 65}, 1, 0, 7, 1e-2, {0.9, 0.999, 1e-8, 0.1, false}},       /* no gradient: only decay
+                                                                                 and momentum */
+    {1, {300}, 1, 1e12, 100000, 1e-3, {0.9, 0.999, 1e-8, 0.01, false}}, /* squares near the
                                                                                  top of float32 */
-    {1, {300}, 1, 1e-12, 3, 1e-3, {0.9, 0.98, 1e-8, 0, false, false}}, /* squares far below eps */
-    {1, {127}, 1, 1, 2, 1e-3, {0, 0, 1e-8, 0, true, false}}, /* no memory: the sign of the gradient
-                                                              */
-    {1, {0}, 1, 1, 2, 1e-3, {0.9, 0.999, 1e-8, 0, true, true}},
-    {4, {3, 5, 7, 11}, 1, 1, 1000, 0, {0.9, 0.999, 1e-8, 0.1, true, false}}, /* rate 0: w stays */
+    {1, {300}, 1, 1e-12, 3, 1e-3, {0.9, 0.98, 1e-8, 0, false}},         /* squares far below eps */
+    {1, {127}, 1, 1, 2, 1e-3, {0, 0, 1e-8, 0, false}}, /* no memory: the sign of the gradient
+                                                        */
+    {1, {0}, 1, 1, 2, 1e-3, {0.9, 0.999, 1e-8, 0, true}},
+    {4, {3, 5, 7, 11}, 1, 1, 1000, 0, {0.9, 0.999, 1e-8, 0.1, false}}, /* rate 0: w stays */
 };
 
 static sizes draw(cz_rand *r) {
@@ -42,7 +42,7 @@ static sizes draw(cz_rand *r) {
                            .beta2 = cz_rand_real(r, 0.9, 0.9995),
                            .eps = exp(cz_rand_real(r, -20, -10))};
   s.attr.weight_decay = cz_rand_int(r, 0, 1) ? 0 : cz_rand_real(r, 0, 0.3);
-  s.attr.bias_correction = cz_rand_int(r, 0, 3), s.attr.rms_scale = cz_rand_int(r, 0, 1);
+  s.attr.rms_scale = cz_rand_int(r, 0, 1);
   return s;
 }
 
@@ -58,10 +58,9 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
   hyper[CZ_ADAMW_FACTOR] = (float)factor;
   memcpy(c->attr, &s->attr, sizeof s->attr);
   snprintf(c->what, sizeof c->what,
-           "%lld elements of %.3g, gradient %.3g, step %.0f, rate %.3g, decay %.3g%s%s",
+           "%lld elements of %.3g, gradient %.3g, step %.0f, rate %.3g, decay %.3g%s",
            (long long)cz_numel(&c->in[CZ_ADAMW_W]), s->w, s->g, s->step, s->rate,
-           s->attr.weight_decay, s->attr.bias_correction ? ", corrected" : "",
-           s->attr.rms_scale ? ", scaled" : "");
+           s->attr.weight_decay, s->attr.rms_scale ? ", scaled" : "");
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
@@ -71,7 +70,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
 }
 
 static void bench(cz_case *c, cz_rand *r) {
-  build(c, r, &(sizes){2, {32128, 512}, 1, 1e-3, 1000, 1e-2, {0.9, 0.999, 1e-6, 0, true, true}});
+  build(c, r, &(sizes){2, {32128, 512}, 1, 1e-3, 1000, 1e-2, {0.9, 0.999, 1e-6, 0, true}});
 }
 
 const cz_op_cases cz_adamw_cases = {

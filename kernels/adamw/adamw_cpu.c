@@ -17,11 +17,11 @@ static scalars prepare(const cz_call *call) {
   const cz_arg *w = &call->in[CZ_ADAMW_W];
   const float *hyper = call->in[CZ_ADAMW_HYPER].data;
   double lr = hyper[CZ_ADAMW_RATE], step = hyper[CZ_ADAMW_STEP], scale = 1;
-  double c1 = a->bias_correction ? 1 - pow(a->beta1, step) : 1,
-         c2 = a->bias_correction ? 1 - pow(a->beta2, step) : 1;
+  double c1 = 1 - pow(a->beta1, step), c2 = 1 - pow(a->beta2, step);
   int64_t n = cz_numel(w);
   if (a->rms_scale && n)
-    scale = fmax(CZ_ADAMW_LEAST_RMS, sqrt(cz_sum_squares(w->data, n, call->workspace) / (double)n));
+    scale =
+        fmax(CZ_ADAMW_MINIMUM_RMS, sqrt(cz_sum_squares(w->data, n, call->workspace) / (double)n));
   return (scalars){.beta1 = (float)a->beta1,
                    .rest1 = (float)(1 - a->beta1),
                    .beta2 = (float)a->beta2,

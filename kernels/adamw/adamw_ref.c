@@ -10,10 +10,9 @@ void cz_adamw_fwd_ref(const cz_call *call) {
   double *w = call->out[CZ_ADAMW_OUT_W].data, *m = call->out[CZ_ADAMW_OUT_M].data,
          *v = call->out[CZ_ADAMW_OUT_V].data;
   double lr = hyper[CZ_ADAMW_RATE], step = hyper[CZ_ADAMW_STEP], s = 1, squares = 0;
-  double c1 = a->bias_correction ? 1 - pow(a->beta1, step) : 1,
-         c2 = a->bias_correction ? 1 - pow(a->beta2, step) : 1;
+  double c1 = 1 - pow(a->beta1, step), c2 = 1 - pow(a->beta2, step);
   for (int64_t i = 0; i < n; i++) squares += w[i] * w[i];
-  if (a->rms_scale && n) s = fmax(CZ_ADAMW_LEAST_RMS, sqrt(squares / (double)n));
+  if (a->rms_scale && n) s = fmax(CZ_ADAMW_MINIMUM_RMS, sqrt(squares / (double)n));
   for (int64_t i = 0; i < n; i++) {
     double gradient = hyper[CZ_ADAMW_FACTOR] * g[i];
     m[i] = a->beta1 * m[i] + (1 - a->beta1) * gradient;

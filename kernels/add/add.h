@@ -5,11 +5,15 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 enum { CZ_ADD_A, CZ_ADD_B };
 
 void cz_add_fwd_ref(const cz_call *call);
 void cz_add_bwd_ref(const cz_call *call);
 void cz_add_fwd_cpu(const cz_call *call);
 void cz_add_bwd_cpu(const cz_call *call);
+
+CZ_C_END
 
 #endif

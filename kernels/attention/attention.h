@@ -65,6 +65,8 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 typedef enum cz_attention_mask {
   CZ_ATTENTION_MASK_FULL,
   CZ_ATTENTION_MASK_CAUSAL,
@@ -103,5 +105,7 @@ void cz_attention_fwd_cpu(const cz_call *call);
 void cz_attention_bwd_cpu(const cz_call *call);
 size_t cz_attention_workspace_ref(const cz_call *call, bool backward);
 size_t cz_attention_workspace_cpu(const cz_call *call, bool backward);
+
+CZ_C_END
 
 #endif

@@ -11,6 +11,8 @@
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_tile.h"
 
+CZ_C_BEGIN
+
 enum { CZ_QUERY_BLOCK = 72, CZ_KEY_BLOCK = 2048, CZ_TILE_FLOATS = 72 * 528 };
 
 typedef struct cz__attention_plan {
@@ -60,5 +62,7 @@ static inline float *cz__attention_take(float **at, int64_t n) {
   *at += cz_tile_up(n, 16);
   return taken;
 }
+
+CZ_C_END
 
 #endif

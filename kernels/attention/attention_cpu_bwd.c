@@ -3,6 +3,7 @@
 #include "kernels/attention/attention_cpu.h"
 
 #include "kernels/common/cpu.h"
+#include "kernels/common/rows.h"
 
 #include <math.h>
 #include <omp.h>
@@ -227,7 +228,7 @@ static void settle_modes(const cz__attention_plan *p, cz_grad_mode *mode) {
   memcpy(mode, c->mode, sizeof c->mode);
   for (int i = CZ_ATTENTION_K; i <= CZ_ATTENTION_V; i++) {
     if (mode[i] != CZ_GRAD_WRITE || covered == p->Tk) continue;
-    memset(c->din[i].data, 0, (size_t)cz_numel(&c->din[i]) * sizeof(float));
+    cz_grad_begin(c, i);
     mode[i] = CZ_GRAD_ADD;
   }
 }
@@ -250,9 +251,7 @@ static void reduce_bias(const cz__attention_plan *p) {
  * result does not depend on the number of threads. */
 void cz_attention_bwd_cpu(const cz_call *call) {
   if (!call->dout[CZ_ATTENTION_O].data) {
-    for (int i = 0; i < call->n_in; i++)
-      if (call->mode[i] == CZ_GRAD_WRITE)
-        memset(call->din[i].data, 0, (size_t)cz_numel(&call->din[i]) * sizeof(float));
+    for (int i = 0; i < call->n_in; i++) cz_grad_begin(call, i);
     return;
   }
   cz__attention_plan plan;

@@ -38,7 +38,7 @@ static bool position_bias(const cz_arg *in, const cz_attention_attr *a, char *wh
         "max_distance is %d; it must be larger than %d, half of the %d buckets of a direction",
         a->max_distance, exact, a->bidirectional ? a->buckets / 2 : a->buckets);
   }
-  return cz_shape_is(&in[POSITION_BIAS], "position_bias", in[Q].dtype, 2,
+  return cz_shape_is(&in[POSITION_BIAS], "position_bias", cz_statistic_dtype(in[Q].dtype), 2,
                      (int64_t[]){a->buckets, a->heads}, why, why_bytes);
 }
 
@@ -61,7 +61,7 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
     return cz_shape_refuse(why, why_bytes, "prefix is given, but the mask is not the prefix mask");
   if (cz_present(&in[POSITION_BIAS]) && !position_bias(in, a, why, why_bytes)) return false;
   cz_shape_set(&out[CZ_ATTENTION_O], q->dtype, 2, q->dim);
-  cz_shape_set(&out[CZ_ATTENTION_STATS], q->dtype == CZ_F64 ? CZ_F64 : CZ_F32, 3,
+  cz_shape_set(&out[CZ_ATTENTION_STATS], cz_statistic_dtype(q->dtype), 3,
                (int64_t[]){q->dim[0], a->heads, 2});
   return true;
 }

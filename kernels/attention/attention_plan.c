@@ -1,14 +1,12 @@
 #include "kernels/attention/attention_cpu.h"
 
+#include "kernels/common/cpu.h"
 #include "kernels/common/dropout_mask.h"
 
 #include <omp.h>
 #include <string.h>
 
 enum { MARGIN = 32 /* readable entries beyond both ends of a bias row: whole blocks are read */ };
-
-static int64_t largest(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t smallest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* An odd number of cache lines, so that a column of the tile spreads over the cache;
  * products read up to CZ_TILE_COLS beyond the keys. */
@@ -45,11 +43,11 @@ size_t cz__attention_layout(cz__attention_plan *plan, const cz_call *call, bool 
                                .K = q->dim[1] / a->heads};
   plan->Tq = q->dim[0], plan->Tk = call->in[CZ_ATTENTION_K].dim[0];
   plan->width = cz_tile_up(plan->K, CZ_TILE_COLS);
-  plan->rows = cz_tile_up(smallest(plan->Tq, CZ_QUERY_BLOCK), CZ_TILE_ROWS);
-  plan->keys = cz_tile_up(smallest(plan->Tk, CZ_KEY_BLOCK), CZ_TILE_COLS);
-  plan->tile = smallest(CZ_TILE_FLOATS, plan->rows * tile_stride(plan->keys));
+  plan->rows = cz_tile_up(cz_minimum(plan->Tq, CZ_QUERY_BLOCK), CZ_TILE_ROWS);
+  plan->keys = cz_tile_up(cz_minimum(plan->Tk, CZ_KEY_BLOCK), CZ_TILE_COLS);
+  plan->tile = cz_minimum(CZ_TILE_FLOATS, plan->rows * tile_stride(plan->keys));
   plan->dropout = call->training && a->dropout > 0;
-  plan->reach = largest(plan->Tq, plan->Tk);
+  plan->reach = cz_maximum(plan->Tq, plan->Tk);
   plan->slice_floats = slice_floats(plan, backward);
   plan->line = cz_tile_up(2 * (plan->reach + MARGIN) + 1, 16);
   if (!bias) return 0;
@@ -73,7 +71,7 @@ static void fill_bias(cz__attention_plan *plan, float *lines) {
   int64_t middle = plan->reach + MARGIN, reach = 0;
   for (int64_t n = 0; n < plan->B; n++) {
     cz__attention_unit u = cz__attention_unit_at(plan, n, 0);
-    reach = largest(reach, largest(u.nq, u.nk));
+    reach = cz_maximum(reach, cz_maximum(u.nq, u.nk));
   }
   int32_t *map = (int32_t *)(lines + plan->H * plan->line);
   cz_attention_buckets(map, reach, a->buckets, a->max_distance, a->bidirectional);
@@ -93,7 +91,7 @@ void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool back
   size_t shared = cz__attention_layout(plan, call, backward),
          slice = plan->slice_floats * sizeof(float);
   plan->threads =
-      (int)smallest(omp_get_max_threads(), (int64_t)((call->workspace_bytes - shared) / slice));
+      (int)cz_minimum(omp_get_max_threads(), (int64_t)((call->workspace_bytes - shared) / slice));
   plan->partial = call->workspace;
   plan->slices = (float *)((char *)call->workspace + shared);
   plan->disjoint = true;
@@ -106,10 +104,10 @@ void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool back
 /* The unit's tile: keys in equal parts of whole columns, none over CZ_KEY_BLOCK, and as
  * many queries as then fit. */
 static void choose_tile(cz__attention_unit *u) {
-  int64_t parts = largest(1, (u->nk + CZ_KEY_BLOCK - 1) / CZ_KEY_BLOCK);
-  u->keys = largest(CZ_TILE_COLS, cz_tile_up((u->nk + parts - 1) / parts, CZ_TILE_COLS));
+  int64_t parts = cz_maximum(1, (u->nk + CZ_KEY_BLOCK - 1) / CZ_KEY_BLOCK);
+  u->keys = cz_maximum(CZ_TILE_COLS, cz_tile_up((u->nk + parts - 1) / parts, CZ_TILE_COLS));
   u->ld = tile_stride(u->keys);
-  u->rows = smallest(CZ_QUERY_BLOCK, CZ_TILE_FLOATS / u->ld / CZ_TILE_ROWS * CZ_TILE_ROWS);
+  u->rows = cz_minimum(CZ_QUERY_BLOCK, CZ_TILE_FLOATS / u->ld / CZ_TILE_ROWS * CZ_TILE_ROWS);
 }
 
 /** Segment N of head H. */
@@ -136,7 +134,7 @@ const float *cz__attention_bias(const cz__attention_unit *u, int64_t i, int64_t 
 
 /** How many keys query I sees; they are the segment's first ones, whatever the mask. */
 int64_t cz__attention_visible(const cz__attention_unit *u, int64_t i) {
-  return smallest(u->nk, largest(0, largest(i + u->shift + 1, u->prefix)));
+  return cz_minimum(u->nk, cz_maximum(0, cz_maximum(i + u->shift + 1, u->prefix)));
 }
 
 /** Dropout factors of query I for N keys from J on. */

@@ -1,6 +1,7 @@
 /* Attention in float64, one query row at a time: what the op means. */
 #include "kernels/attention/attention.h"
 #include "kernels/common/dropout_mask.h"
+#include "kernels/common/rows.h"
 
 #include <math.h>
 #include <string.h>
@@ -162,9 +163,7 @@ static void backward_row(const segment *s, int64_t i) {
 /** Gradients of q, k, v and the position bias in float64; computes the scores again. Contract:
  * attention.h. */
 void cz_attention_bwd_ref(const cz_call *call) {
-  for (int i = 0; i < CZ_OP_IN; i++)
-    if (call->mode[i] == CZ_GRAD_WRITE)
-      memset(call->din[i].data, 0, (size_t)cz_numel(&call->din[i]) * sizeof(double));
+  for (int i = 0; i < call->n_in; i++) cz_grad_begin(call, i);
   if (!call->dout[CZ_ATTENTION_O].data) return;
   for (int64_t n = 0; n < call->in[CZ_ATTENTION_Q_SPANS].dim[0]; n++) {
     for (int64_t h = 0; h < ((const cz_attention_attr *)call->attr)->heads; h++) {

@@ -13,8 +13,12 @@
 #ifndef CZ_KERNELS_ATTENTION_TILE_H
 #define CZ_KERNELS_ATTENTION_TILE_H
 
+#include "kernels/common/language.h"
+
 #include <stdbool.h>
 #include <stdint.h>
+
+CZ_C_BEGIN
 
 enum { CZ_TILE_ROWS = 6, CZ_TILE_COLS = 16 };
 
@@ -30,5 +34,7 @@ void cz__tile_times(float *c, int64_t ldc, const float *a, int64_t lda, const fl
                     int64_t b_row, int64_t b_group, int64_t R, int64_t N, int64_t L);
 void cz__tile_gather(float *c, int64_t ldc, const float *a, int64_t lda, const float *b,
                      int64_t ldb, int64_t R, int64_t N, int64_t L);
+
+CZ_C_END
 
 #endif

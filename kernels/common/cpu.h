@@ -7,8 +7,12 @@
 #ifndef CZ_KERNELS_COMMON_CPU_H
 #define CZ_KERNELS_COMMON_CPU_H
 
+#include "kernels/common/language.h"
+
 #include <stdint.h>
 #include <string.h>
+
+CZ_C_BEGIN
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -16,6 +20,9 @@
 #else
 #define CZ_CLONES
 #endif
+
+static inline int64_t cz_minimum(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t cz_maximum(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* exp(x) = 2^n p for x in [-87.3, 88.7]: p = exp(r), |r| <= ln 2 / 2, polynomial of
  * degree 6 (Cephes). */
@@ -63,6 +70,18 @@ static inline __attribute__((always_inline)) void cz_sigmoidf(float *yes, float 
   *no = x < 0 ? large : small;
 }
 
+/* tanh(x): near 0 the odd polynomial of Cephes (|x| < 0.625), elsewhere 1 - 2 / (exp(2 |x|) + 1)
+ * with the sign of x. */
+static inline __attribute__((always_inline)) float cz_tanhf(float x) {
+  float z = x * x, p = -5.70498872745e-3f;
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  float large = 1.0f - 2.0f / (cz_expf(2.0f * __builtin_fabsf(x)) + 1.0f);
+  return __builtin_fabsf(x) < 0.625f ? p * z * x + x : x < 0 ? -large : large;
+}
+
 /* The standard normal distribution function, given e = cz_expf(-x * x / 2); relatively
  * accurate in the lower tail but for the rounding of x * x. Phi(-z) = erfc(z / sqrt 2) /
  * 2 and erfc(u) = exp(-u^2) t P(t), t = 1 / (1 + u / 2), with P of degree 9 fitted to
@@ -82,5 +101,7 @@ static inline __attribute__((always_inline)) float cz_normalf(float x, float e) 
   float tail = 0.5f * e * t * p;
   return x < 0 ? tail : 1.0f - tail;
 }
+
+CZ_C_END
 
 #endif

@@ -13,6 +13,8 @@
 
 #include "kernels/common/philox.h"
 
+CZ_C_BEGIN
+
 enum {
   CZ_DROPOUT_MASK_PIECE = 1024
 }; /* the most factors that cz_dropout_mask_piece gives at once */
@@ -27,12 +29,14 @@ typedef struct cz_dropout_mask {
 } cz_dropout_mask;
 
 /* What the ref kernels use: one element at a time. */
-static inline double cz_dropout_mask_factor(const cz_key *key, uint64_t element, double p) {
+static inline CZ_HOST_DEVICE double cz_dropout_mask_factor(const cz_key *key, uint64_t element,
+                                                           double p) {
   return cz_philox_at(key, element) >= cz_dropout_threshold(p) ? 1 / (1 - p) : 0;
 }
 
-static inline uint64_t cz_dropout_mask_element(const int32_t *spans, int64_t B, int64_t row,
-                                               int64_t channel, int64_t D) {
+static inline CZ_HOST_DEVICE uint64_t cz_dropout_mask_element(const int32_t *spans, int64_t B,
+                                                              int64_t row, int64_t channel,
+                                                              int64_t D) {
   if (!spans) return (uint64_t)(row * D + channel);
   int64_t segment = 0;
   for (int64_t b = 0; b < B; b++)
@@ -46,5 +50,7 @@ void cz_dropout_mask_make(cz_dropout_mask *mask, void *workspace, const cz_key *
                           const int32_t *spans, int64_t B, int64_t T, int64_t D);
 const float *cz_dropout_mask_piece(const cz_dropout_mask *mask, float *buffer, int64_t row,
                                    int64_t channel, int64_t n);
+
+CZ_C_END
 
 #endif

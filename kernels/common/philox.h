@@ -8,7 +8,10 @@
 
 #include "kernels/op.h"
 
-static inline void cz_philox(uint32_t out[4], const uint32_t counter[4], uint64_t key) {
+CZ_C_BEGIN
+
+static inline CZ_HOST_DEVICE void cz_philox(uint32_t out[4], const uint32_t counter[4],
+                                            uint64_t key) {
   uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
   uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
   for (int round = 0; round < 10; round++) {
@@ -21,20 +24,25 @@ static inline void cz_philox(uint32_t out[4], const uint32_t counter[4], uint64_
 }
 
 /* The four numbers of elements 4 * quad to 4 * quad + 3. */
-static inline void cz_philox_quad(uint32_t out[4], const cz_key *key, uint64_t quad) {
+static inline CZ_HOST_DEVICE void cz_philox_quad(uint32_t out[4], const cz_key *key,
+                                                 uint64_t quad) {
   const uint32_t counter[4] = {(uint32_t)quad, key->op ^ (uint32_t)(quad >> 32) * 0x9E3779B9u,
                                key->step, key->shard};
   cz_philox(out, counter, key->seed);
 }
 
 /* The number of one element. */
-static inline uint32_t cz_philox_at(const cz_key *key, uint64_t element) {
+static inline CZ_HOST_DEVICE uint32_t cz_philox_at(const cz_key *key, uint64_t element) {
   uint32_t r[4];
   cz_philox_quad(r, key, element >> 2);
   return r[element & 3];
 }
 
 /* A dropout mask keeps an element iff its number is at least this. p in [0, 1). */
-static inline uint32_t cz_dropout_threshold(double p) { return (uint32_t)(p * 4294967296.0); }
+static inline CZ_HOST_DEVICE uint32_t cz_dropout_threshold(double p) {
+  return (uint32_t)(p * 4294967296.0);
+}
+
+CZ_C_END
 
 #endif

@@ -48,8 +48,6 @@ int64_t cz_product_tiles(const cz_product *p) {
   return g.rows * g.columns;
 }
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 enum {
   FEW = 4
 }; /* rows of a step of decoding; sgemm would spend its time packing b, which is read once */
@@ -126,7 +124,7 @@ static void few_rows(float *c, const float *a, const float *b, const cz_product 
 cz_product_part cz_product_tile(const cz_product *p, int64_t tile) {
   grid g = cut(p);
   cz_product_part part = {.m0 = tile / g.columns * g.m, .n0 = tile % g.columns * g.n};
-  part.m = least(g.m, p->M - part.m0), part.n = least(g.n, p->N - part.n0);
+  part.m = cz_minimum(g.m, p->M - part.m0), part.n = cz_minimum(g.n, p->N - part.n0);
   float *c = p->c + part.m0 * p->ldc + part.n0;
   if (p->K == 0) {
     for (int64_t m = 0; m < part.m && p->beta == 0; m++)

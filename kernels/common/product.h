@@ -13,6 +13,8 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 /* c [M, N] = alpha * op(a) op(b) + beta * c, row-major; op(a) is [M, K], op(b) is [K, N],
  * each stored transposed when its flag says so. */
 typedef struct cz_product {
@@ -29,5 +31,7 @@ typedef struct cz_product_part { /* rows m0 to m0 + m - 1, columns n0 to n0 + n 
 
 int64_t cz_product_tiles(const cz_product *p);
 cz_product_part cz_product_tile(const cz_product *p, int64_t tile);
+
+CZ_C_END
 
 #endif

@@ -2,7 +2,7 @@
 
 #include "kernels/common/cpu.h"
 
-enum { COLUMNS = 512 };
+enum { COLUMNS = 512, ZEROED = 1 << 20 /* bytes that a thread clears at a time */ };
 
 CZ_CLONES static void reduce_columns(float *out, const float *partial, int64_t blocks,
                                      int64_t stride, int64_t n, cz_grad_mode mode) {
@@ -22,4 +22,15 @@ void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n,
 #pragma omp parallel for schedule(static) if (blocks * n > 65536)
   for (int64_t i = 0; i < n; i += COLUMNS)
     reduce_columns(out + i, partial + i, blocks, n, n - i < COLUMNS ? n - i : COLUMNS, mode);
+}
+
+/** Readies the gradient of INPUT for a kernel that only adds: zeros when it is to be written, and
+ * nothing else. Parallel when it is long. */
+void cz_grad_begin(const cz_call *call, int input) {
+  if (call->mode[input] != CZ_GRAD_WRITE) return;
+  const cz_arg *d = &call->din[input];
+  int64_t bytes = cz_numel(d) * (int64_t)cz_dtype_bytes(d->dtype);
+#pragma omp parallel for schedule(static) if (bytes > ZEROED)
+  for (int64_t i = 0; i < bytes; i += ZEROED)
+    memset((char *)d->data + i, 0, (size_t)cz_minimum(bytes - i, ZEROED));
 }

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+CZ_C_BEGIN
+
 static inline int64_t cz_row_block(int64_t T) {
   return T > 64 * 32 ? (T + 63) / 64 : 32;
 } /* rows in a block */
@@ -23,6 +25,7 @@ static inline int64_t cz_row_blocks(int64_t T) {
  * grows, so a workspace measured at capacity does for less. */
 static inline int64_t cz_row_blocks_most(int64_t T) { return T > 64 * 32 ? 64 : (T + 31) / 32; }
 
+void cz_grad_begin(const cz_call *call, int input);
 void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n, cz_grad_mode mode);
 
 /* Writes or adds N values that lie in a small buffer. */
@@ -36,9 +39,6 @@ static inline __attribute__((always_inline)) void cz_grad_put(float *d, const fl
   }
 }
 
-/* Ref kernels only ever add to gradients: this readies one for that. */
-static inline void cz_grad_begin(double *d, int64_t n, cz_grad_mode mode) {
-  if (mode == CZ_GRAD_WRITE) memset(d, 0, (size_t)n * sizeof *d);
-}
+CZ_C_END
 
 #endif

@@ -8,6 +8,12 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
+/* The dtype of what a row that computes in T keeps in more digits: statistics and losses, and the
+ * gains and biases beside its matrices. */
+static inline cz_dtype cz_statistic_dtype(cz_dtype t) { return t == CZ_F64 ? CZ_F64 : CZ_F32; }
+
 #define CZ_ANY INT64_MIN /* a size that the contract leaves open */
 
 bool cz_shape_refuse(char *why, size_t why_bytes, const char *format, ...)
@@ -16,5 +22,7 @@ bool cz_shape_is(const cz_arg *a, const char *name, cz_dtype dtype, int ndim, co
                  char *why, size_t why_bytes);
 bool cz_shape_floating(const cz_arg *a, const char *name, int ndim, char *why, size_t why_bytes);
 void cz_shape_set(cz_arg *out, cz_dtype dtype, int ndim, const int64_t *dim);
+
+CZ_C_END
 
 #endif

@@ -4,14 +4,20 @@
 #ifndef CZ_KERNELS_COMMON_SUM_H
 #define CZ_KERNELS_COMMON_SUM_H
 
+#include "kernels/common/language.h"
+
 #include <stddef.h>
 #include <stdint.h>
+
+CZ_C_BEGIN
 
 enum { CZ_SUM_CHUNK = 8192 }; /* elements */
 
 static inline int64_t cz_sum_chunks(int64_t n) { return (n + CZ_SUM_CHUNK - 1) / CZ_SUM_CHUNK; }
 
-double cz_sum_tree(double *partial, int64_t n);
+double cz_sum_pairwise(double *partial, int64_t n);
 double cz_sum_squares(const float *x, int64_t n, double *partial);
+
+CZ_C_END
 
 #endif

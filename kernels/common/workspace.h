@@ -3,7 +3,11 @@
 #ifndef CZ_KERNELS_COMMON_WORKSPACE_H
 #define CZ_KERNELS_COMMON_WORKSPACE_H
 
+#include "kernels/common/language.h"
+
 #include <stddef.h>
+
+CZ_C_BEGIN
 
 /* The next BYTES at the cursor, which moves on to the next multiple of a cache line. */
 static inline void *cz_take(char **at, size_t bytes) {
@@ -11,5 +15,7 @@ static inline void *cz_take(char **at, size_t bytes) {
   *at += (bytes + 63) / 64 * 64;
   return p;
 }
+
+CZ_C_END
 
 #endif

@@ -8,22 +8,22 @@ typedef struct sizes {
   int64_t N, D, V;
   double deviation; /* of h; w has deviation 1 / sqrt(D) about */
   int counted;      /* percent of rows that count */
+  bool bias;
   cz_cross_entropy_attr attr;
 } sizes;
 
 static const sizes hand[] = {
-    {1, 1, 1, 1, 100, {0, 0, 1, 0}},      /* one word: the loss is 0 */
-    {5, 3, 1, 1, 100, {1e-2, 0.1, 1, 0}}, /* the same with everything on */
-    {1, 7, 2, 1, 100, {0, 0, 1, 0}},
-    {17, 5, 33, 1, 0, {1e-4, 0.1, 1, 0}},  /* nothing counts */
-    {9, 16, 64, 300, 100, {0, 0, 1, 0}},   /* logits of some hundreds: a naive exponential overflows
-                                            */
-    {8, 16, 65, 300, 90, {1e-4, 0, 1, 3}}, /* the same with log Z squared */
-    {12, 8, 67, 40, 100, {0, 0.1, 1, 5}},
-    {6, 8, 2500, 2, 80, {1e-4, 0.1, 0.35, 4}}, /* many slabs, several chunks */
-    {24, 33, 1025, 1, 85, {1e-4, 0, 0.125, 16}},
-    {33, 31, 257, 4, 60, {0, 0.2, -0.5, 1}}, /* a chunk a row */
-    {0, 4, 9, 1, 100, {1e-4, 0.1, 1, 0}},    /* an empty batch */
+    {1, 1, 1, 1, 100, false, {0, 0, 1}},     /* one word: the loss is 0 */
+    {5, 3, 1, 1, 100, true, {1e-2, 0.1, 1}}, /* the same with everything on */
+    {1, 7, 2, 1, 100, false, {0, 0, 1}},
+    {17, 5, 33, 1, 0, true, {1e-4, 0.1, 1}}, /* nothing counts */
+    {9, 16, 64, 300, 100, false, {0, 0, 1}}, /* logits of hundreds: a naive exponential overflows */
+    {8, 16, 65, 300, 90, true, {1e-4, 0, 1}}, /* the same with log Z squared */
+    {12, 8, 67, 40, 100, true, {0, 0.1, 1}},
+    {6, 8, 2500, 2, 80, true, {1e-4, 0.1, 0.35}},   /* many slabs */
+    {1100, 5, 37, 1, 97, true, {1e-4, 0.1, 0.125}}, /* two chunks of rows */
+    {2100, 3, 67, 4, 99, false, {0, 0, -0.5}},      /* three, and a bit of the last slab */
+    {0, 4, 9, 1, 100, true, {1e-4, 0.1, 1}},        /* an empty batch */
 };
 
 static sizes draw(cz_rand *r) {
@@ -35,7 +35,7 @@ static sizes draw(cz_rand *r) {
   s.attr.z_loss = cz_rand_int(r, 0, 1) ? 0 : cz_rand_real(r, 0, 1e-2);
   s.attr.label_smoothing = cz_rand_int(r, 0, 1) ? 0 : cz_rand_real(r, 0, 0.5);
   s.attr.logit_scale = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.05, 2);
-  s.attr.chunk_rows = cz_rand_int(r, 0, 1) ? 0 : (int)cz_rand_size(r, s.N + 3);
+  s.bias = cz_rand_int(r, 0, 1);
   return s;
 }
 
@@ -43,6 +43,7 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
   cz_case_normal(c, r, CZ_CROSS_ENTROPY_H, 2, (int64_t[]){s->N, s->D}, s->deviation);
   cz_case_normal(c, r, CZ_CROSS_ENTROPY_W, 2, (int64_t[]){s->V, s->D},
                  1 / (1 + 0.01 * (double)s->D));
+  if (s->bias) cz_case_normal(c, r, CZ_CROSS_ENTROPY_BIAS, 1, &s->V, 1);
   int32_t *targets = cz_case_int(c, CZ_CROSS_ENTROPY_TARGETS, 1, (int64_t[]){s->N});
   for (int64_t i = 0; i < s->N; i++) {
     bool counted = cz_rand_int(r, 0, 99) < s->counted;
@@ -54,9 +55,9 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
   c->smooth = true;
   snprintf(
       c->what, sizeof c->what,
-      "N %lld D %lld V %lld deviation %.3g, %d%% count, z %.3g smoothing %.3g scale %.3g chunk %d",
+      "N %lld D %lld V %lld deviation %.3g, %d%% count, z %.3g smoothing %.3g scale %.3g bias %d",
       (long long)s->N, (long long)s->D, (long long)s->V, s->deviation, s->counted, s->attr.z_loss,
-      s->attr.label_smoothing, s->attr.logit_scale, s->attr.chunk_rows);
+      s->attr.label_smoothing, s->attr.logit_scale, s->bias);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {

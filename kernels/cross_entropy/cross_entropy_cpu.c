@@ -41,22 +41,21 @@ typedef struct plan {
   const cz_call *call;
   const cz_cross_entropy_attr *attr;
   int64_t N, D, V, slab, slabs, rows_most;
-  bool backward, want_h, want_w, added; /* added: dw holds something to add to */
-  double A;                             /* dloss / denominator */
+  bool backward, want_h, want_w, want_bias, added; /* added: dw holds something to add to */
+  const float *bias;                               /* null without one */
+  double A;                                        /* dloss / denominator */
   /* workspace */
   float *logits, *h, *partial; /* [rows, V] as slabs one after another, each [rows, its words];
                                   [rows, D]; [slabs, rows, D] */
   slab_stat *stat;             /* [slabs, rows] */
   row_stat *row;               /* [rows] */
+  double *dbias;               /* [V], sums of dx times logit_scale over all chunks */
   int64_t rows;                /* of this chunk */
 } plan;
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-static int64_t rows_at_once(const cz_cross_entropy_attr *attr, int64_t N, int64_t V) {
-  if (attr->chunk_rows) return least(attr->chunk_rows, N);
+static int64_t rows_at_once(int64_t N, int64_t V) {
   int64_t rows = (int64_t)CHUNK_BYTES / 4 / V / 16 * 16;
-  return least(N, rows < ROWS_LEAST ? ROWS_LEAST : rows > ROWS_MOST ? ROWS_MOST : rows);
+  return cz_minimum(N, rows < ROWS_LEAST ? ROWS_LEAST : rows > ROWS_MOST ? ROWS_MOST : rows);
 }
 
 /* Sizes, and places in a workspace that begins at null; returns the bytes. */
@@ -67,9 +66,11 @@ static size_t lay_out(plan *p, const cz_call *call, bool backward) {
   int64_t words = (p->V + SLABS - 1) / SLABS;
   p->slab = words < SLAB_LEAST ? SLAB_LEAST : (words + 15) / 16 * 16;
   p->slabs = (p->V + p->slab - 1) / p->slab;
-  p->rows_most = rows_at_once(p->attr, p->N, p->V);
+  p->rows_most = rows_at_once(p->N, p->V);
   p->want_h = backward && call->mode[CZ_CROSS_ENTROPY_H] != CZ_GRAD_SKIP;
   p->want_w = backward && call->mode[CZ_CROSS_ENTROPY_W] != CZ_GRAD_SKIP;
+  p->want_bias = backward && call->mode[CZ_CROSS_ENTROPY_BIAS] != CZ_GRAD_SKIP;
+  p->bias = call->in[CZ_CROSS_ENTROPY_BIAS].data;
   p->added = call->mode[CZ_CROSS_ENTROPY_W] == CZ_GRAD_ADD;
   char *at = call->workspace, *begin = at;
   size_t rows = (size_t)p->rows_most, D = (size_t)p->D, slabs = (size_t)p->slabs;
@@ -78,10 +79,13 @@ static size_t lay_out(plan *p, const cz_call *call, bool backward) {
   p->stat = cz_take(&at, slabs * rows * sizeof(slab_stat));
   p->row = cz_take(&at, rows * sizeof(row_stat));
   if (backward) p->partial = cz_take(&at, slabs * rows * D * sizeof(float));
+  if (p->want_bias) p->dbias = cz_take(&at, (size_t)p->V * sizeof(double));
   return (size_t)(at - begin);
 }
 
-static int64_t slab_words(const plan *p, int64_t s) { return least(p->slab, p->V - s * p->slab); }
+static int64_t slab_words(const plan *p, int64_t s) {
+  return cz_minimum(p->slab, p->V - s * p->slab);
+}
 
 static float *slab_logits(const plan *p, int64_t s) { return p->logits + s * p->slab * p->rows; }
 
@@ -139,6 +143,16 @@ static int64_t target_in(const plan *p, int64_t r, int64_t s) {
   return t >= 0 && t < slab_words(p, s) ? t : -1;
 }
 
+CZ_CLONES
+static void add_row(float *x, const float *bias, int64_t n) {
+  for (int64_t i = 0; i < n; i++) x[i] += bias[i];
+}
+
+CZ_CLONES
+static void sum_row(double *sum, const float *x, int64_t n) {
+  for (int64_t i = 0; i < n; i++) sum[i] += x[i];
+}
+
 static void row_softmax(const plan *p, float *x, int64_t r, int64_t s) {
   slab_stat *stat = &p->stat[s * p->rows_most + r];
   int64_t n = slab_words(p, s), t = target_in(p, r, s);
@@ -156,7 +170,10 @@ static void slab_forward(const plan *p, int64_t s) {
   float *x = slab_logits(p, s);
   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p->rows, n, D,
               (float)p->attr->logit_scale, p->h, D, w, D, 0, x, n);
-  for (int64_t r = 0; r < p->rows; r++) row_softmax(p, x + r * n, r, s);
+  for (int64_t r = 0; r < p->rows; r++) {
+    if (p->bias) add_row(x + r * n, p->bias + s * p->slab, n);
+    row_softmax(p, x + r * n, r, s);
+  }
 }
 
 /* Loss of row r from its slabs, and the numbers that turn its exponentials into dx (times
@@ -204,6 +221,7 @@ static void slab_backward(const plan *p, int64_t s) {
     int64_t t = target_in(p, r, s);
     row_gradient(x + r * n, n, p->stat[s * p->rows_most + r].factor, p->row[r].smooth);
     if (t >= 0) x[r * n + t] = p->row[r].target_dx;
+    if (p->want_bias) sum_row(p->dbias + s * p->slab, x + r * n, n);
   }
   if (p->want_w) {
     float *dw = (float *)p->call->din[CZ_CROSS_ENTROPY_W].data + s * p->slab * p->D;
@@ -238,7 +256,7 @@ static void run_chunk(plan *p) {
   for (int64_t s = 0; s < p->slabs; s++) slab_forward(p, s);
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < p->rows; r++) row_combine(p, r);
-  if (!p->want_h && !p->want_w) return;
+  if (!p->want_h && !p->want_w && !p->want_bias) return;
 #pragma omp parallel for schedule(dynamic, 1)
   for (int64_t s = 0; s < p->slabs; s++) slab_backward(p, s);
   p->added = true;
@@ -263,6 +281,14 @@ static int64_t clear_uncounted(const plan *p) {
   return counted;
 }
 
+/* x = logit_scale h w + bias, and the sums hold logit_scale dx. */
+static void finish_bias(const plan *p) {
+  float *dbias = p->call->din[CZ_CROSS_ENTROPY_BIAS].data;
+  bool add = p->call->mode[CZ_CROSS_ENTROPY_BIAS] == CZ_GRAD_ADD;
+  for (int64_t v = 0; v < p->V; v++)
+    dbias[v] = (float)((add ? dbias[v] : 0) + p->dbias[v] / p->attr->logit_scale);
+}
+
 static void run(const cz_call *call, bool backward) {
   plan p;
   lay_out(&p, call, backward);
@@ -270,6 +296,7 @@ static void run(const cz_call *call, bool backward) {
   const float *dloss = call->dout[CZ_CROSS_ENTROPY_LOSS].data;
   double denominator = *(const float *)call->in[CZ_CROSS_ENTROPY_DENOMINATOR].data, loss = 0;
   p.A = dloss ? dloss[0] / denominator : 0;
+  if (p.want_bias) memset(p.dbias, 0, (size_t)p.V * sizeof *p.dbias);
   int64_t counted = clear_uncounted(&p), n = 0;
   int64_t chunks = counted ? (counted + p.rows_most - 1) / p.rows_most : 0;
   for (int64_t c = 0; c < chunks; c++) {
@@ -280,15 +307,15 @@ static void run(const cz_call *call, bool backward) {
     run_chunk(&p);
     for (int64_t r = 0; r < p.rows; r++) loss += p.row[r].loss;
   }
-  if (p.want_w && !p.added)
-    memset(call->din[CZ_CROSS_ENTROPY_W].data, 0, (size_t)(p.V * p.D) * sizeof(float));
+  if (p.want_w && !p.added) cz_grad_begin(call, CZ_CROSS_ENTROPY_W);
+  if (p.want_bias) finish_bias(&p);
   *(float *)call->out[CZ_CROSS_ENTROPY_LOSS].data = (float)(loss / denominator);
 }
 
 /** loss and nll; see the header. Workspace: a chunk of logits and little more. */
 void cz_cross_entropy_fwd_cpu(const cz_call *call) { run(call, false); }
 
-/** loss, nll, dh and dw in one pass. Workspace: a chunk of logits, and dh of a chunk once
+/** loss, nll and all gradients in one pass. Workspace: a chunk of logits, and dh of a chunk once
  * per slab. */
 void cz_cross_entropy_bwd_cpu(const cz_call *call) { run(call, true); }
 

@@ -12,7 +12,6 @@ static bool attributes(const cz_cross_entropy_attr *a, char *why, size_t why_byt
   }
   if (a->logit_scale == 0 || !isfinite(a->logit_scale))
     return cz_shape_refuse(why, why_bytes, "logit_scale is %g", a->logit_scale);
-  if (a->chunk_rows < 0) return cz_shape_refuse(why, why_bytes, "chunk_rows is %d", a->chunk_rows);
   return true;
 }
 
@@ -24,8 +23,12 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
     return false;
   if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_TARGETS], "targets", CZ_I32, 1, h->dim, why, why_bytes))
     return false;
-  cz_dtype statistic = h->dtype == CZ_F64 ? CZ_F64 : CZ_F32;
+  cz_dtype statistic = cz_statistic_dtype(h->dtype);
   if (!cz_shape_is(&in[CZ_CROSS_ENTROPY_DENOMINATOR], "denominator", statistic, 1, (int64_t[]){1},
+                   why, why_bytes))
+    return false;
+  if (cz_present(&in[CZ_CROSS_ENTROPY_BIAS]) &&
+      !cz_shape_is(&in[CZ_CROSS_ENTROPY_BIAS], "bias", statistic, 1, in[CZ_CROSS_ENTROPY_W].dim,
                    why, why_bytes))
     return false;
   if (h->dim[1] == 0 || in[CZ_CROSS_ENTROPY_W].dim[0] == 0)
@@ -47,15 +50,16 @@ static double flops(const cz_call *call, bool backward) {
 
 const cz_op_row cz_cross_entropy_row = {
     .name = "cross_entropy",
-    .n_in = 4,
+    .n_in = 5,
     .n_out = 2,
-    .in_name = {"h", "w", "targets", "denominator"},
+    .in_name = {"h", "w", "targets", "denominator", "bias"},
     .out_name = {"loss", "nll"},
-    .grad = 1u << CZ_CROSS_ENTROPY_H | 1u << CZ_CROSS_ENTROPY_W,
+    .in_optional = 1u << CZ_CROSS_ENTROPY_BIAS,
+    .grad = 1u << CZ_CROSS_ENTROPY_H | 1u << CZ_CROSS_ENTROPY_W | 1u << CZ_CROSS_ENTROPY_BIAS,
     .deterministic = true,
     .fused_backward = true,
     .attr_bytes = sizeof(cz_cross_entropy_attr),
-    .needs = {.in = 0xf},
+    .needs = {.in = 0x1f},
     .shape = shape,
     .flops = flops,
     .error_constant = 40, /* sums of D, V and N terms, an exponential between them */

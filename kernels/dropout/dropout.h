@@ -11,6 +11,8 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 typedef struct cz_dropout_attr {
   double p; /* in [0, 1) */
   bool share_segment;
@@ -23,5 +25,7 @@ void cz_dropout_bwd_ref(const cz_call *call);
 void cz_dropout_fwd_cpu(const cz_call *call);
 void cz_dropout_bwd_cpu(const cz_call *call);
 size_t cz_dropout_workspace_cpu(const cz_call *call, bool backward);
+
+CZ_C_END
 
 #endif

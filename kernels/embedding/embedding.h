@@ -10,6 +10,10 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 enum { CZ_EMBEDDING_TABLE, CZ_EMBEDDING_IDS };
+
+CZ_C_END
 
 #endif

@@ -11,11 +11,15 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 enum { CZ_GATHER_X, CZ_GATHER_ROWS };
 
 void cz_gather_fwd_ref(const cz_call *call);
 void cz_gather_bwd_ref(const cz_call *call);
 void cz_gather_fwd_cpu(const cz_call *call);
 void cz_gather_bwd_cpu(const cz_call *call);
+
+CZ_C_END
 
 #endif

@@ -1,10 +1,11 @@
 #include "kernels/common/cpu.h"
+#include "kernels/common/rows.h"
 #include "kernels/gather/gather.h"
 
 enum { COLUMNS = 64, SMALL = 16384 };
 
 typedef struct arrays {
-  int64_t N, T, D;
+  int64_t N, D;
   const int32_t *rows;
   const float *x, *dy;
   float *y, *dx;
@@ -13,7 +14,6 @@ typedef struct arrays {
 static arrays unpack(const cz_call *call) {
   const cz_arg *x = &call->in[CZ_GATHER_X], *rows = &call->in[CZ_GATHER_ROWS];
   return (arrays){.N = rows->dim[0],
-                  .T = x->dim[0],
                   .D = x->dim[1],
                   .rows = rows->data,
                   .x = x->data,
@@ -44,14 +44,7 @@ CZ_CLONES static void add_columns(const arrays *a, int64_t d0, int64_t n) {
 void cz_gather_bwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
   if (call->mode[CZ_GATHER_X] == CZ_GRAD_SKIP) return;
-#pragma omp parallel if (a.N * a.D > SMALL || a.T * a.D > SMALL)
-  {
-    if (call->mode[CZ_GATHER_X] == CZ_GRAD_WRITE) {
-#pragma omp for schedule(static)
-      for (int64_t t = 0; t < a.T; t++) memset(a.dx + t * a.D, 0, (size_t)a.D * sizeof *a.dx);
-    }
-#pragma omp for schedule(static)
-    for (int64_t d = 0; d < a.D; d += COLUMNS)
-      add_columns(&a, d, a.D - d < COLUMNS ? a.D - d : COLUMNS);
-  }
+  cz_grad_begin(call, CZ_GATHER_X);
+#pragma omp parallel for schedule(static) if (a.N * a.D > SMALL)
+  for (int64_t d = 0; d < a.D; d += COLUMNS) add_columns(&a, d, cz_minimum(a.D - d, COLUMNS));
 }

@@ -2,7 +2,7 @@
 #include "kernels/gather/gather.h"
 
 typedef struct arrays {
-  int64_t N, T, D;
+  int64_t N, D;
   const int32_t *rows;
   const double *x, *dy;
   double *y, *dx;
@@ -11,7 +11,6 @@ typedef struct arrays {
 static arrays unpack(const cz_call *call) {
   const cz_arg *x = &call->in[CZ_GATHER_X], *rows = &call->in[CZ_GATHER_ROWS];
   return (arrays){.N = rows->dim[0],
-                  .T = x->dim[0],
                   .D = x->dim[1],
                   .rows = rows->data,
                   .x = x->data,
@@ -31,7 +30,7 @@ void cz_gather_fwd_ref(const cz_call *call) {
 void cz_gather_bwd_ref(const cz_call *call) {
   arrays a = unpack(call);
   if (call->mode[CZ_GATHER_X] == CZ_GRAD_SKIP) return;
-  cz_grad_begin(a.dx, a.T * a.D, call->mode[CZ_GATHER_X]);
+  cz_grad_begin(call, CZ_GATHER_X);
   for (int64_t n = 0; n < a.N; n++) /* y[n] = x[rows[n]]:  dx[rows[n]] += dy[n] */
     for (int64_t d = 0; d < a.D; d++) a.dx[a.rows[n] * a.D + d] += a.dy[n * a.D + d];
 }

@@ -56,6 +56,8 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 typedef struct cz_label_words_attr {
   double temperature; /* above 0; 1 for plain classification */
 } cz_label_words_attr;
@@ -77,5 +79,7 @@ void cz_label_words_bwd_ref(const cz_call *call);
 void cz_label_words_fwd_cpu(const cz_call *call);
 void cz_label_words_bwd_cpu(const cz_call *call);
 size_t cz_label_words_workspace_cpu(const cz_call *call, bool backward);
+
+CZ_C_END
 
 #endif

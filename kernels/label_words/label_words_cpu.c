@@ -1,6 +1,7 @@
 /* Label words in float32: the classes' mean embeddings are made once, then scores are
  * short products with the mask rows. */
 #include "kernels/common/cpu.h"
+#include "kernels/common/rows.h"
 #include "kernels/label_words/label_words.h"
 
 #include <math.h>
@@ -202,24 +203,11 @@ static void backward_bias(const cz_call *call, const plan *p) {
   }
 }
 
-/* Zeros for what will be added to: all of a gradient that is to be written. Threads share
- * a long one. */
-static void begin(const cz_call *call, int input) {
-  if (call->mode[input] != CZ_GRAD_WRITE) return;
-  int64_t n = cz_numel(&call->din[input]), chunk = 1 << 18;
-  float *d = call->din[input].data;
-#pragma omp parallel for if (n > chunk)
-  for (int64_t i = 0; i < n; i += chunk)
-    memset(d + i, 0, (size_t)(n - i < chunk ? n - i : chunk) * sizeof *d);
-}
-
 /** Gradients of x, table and bias in float32. Contract: label_words.h. Uses OpenMP; the
  * result does not depend on the number of threads. */
 void cz_label_words_bwd_cpu(const cz_call *call) {
   plan p = plan_of(call);
-  begin(call, CZ_LABEL_WORDS_X);
-  begin(call, CZ_LABEL_WORDS_TABLE);
-  begin(call, CZ_LABEL_WORDS_BIAS);
+  for (int i = 0; i < call->n_in; i++) cz_grad_begin(call, i);
   find_first(&p);
   for (int64_t m = 0; m < p.M; m++) share_gradients(call, &p, m);
 #pragma omp parallel for if (p.M * p.C * p.D > 1 << 16)

@@ -37,13 +37,13 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   const cz_label_words_attr *a = attr;
   const cz_arg *x = &in[X];
   if (!cz_shape_floating(x, "x", 2, why, why_bytes)) return false;
-  cz_dtype statistic = x->dtype == CZ_F64 ? CZ_F64 : CZ_F32;
+  cz_dtype statistic = cz_statistic_dtype(x->dtype);
   if (!cz_shape_is(&in[ROWS], "rows", CZ_I32, 1, (int64_t[]){CZ_ANY}, why, why_bytes)) return false;
   if (!cz_shape_is(&in[TABLE], "table", x->dtype, 2, (int64_t[]){CZ_ANY, x->dim[1]}, why,
                    why_bytes))
     return false;
   if (cz_present(&in[BIAS]) &&
-      !cz_shape_is(&in[BIAS], "bias", x->dtype, 1, in[TABLE].dim, why, why_bytes))
+      !cz_shape_is(&in[BIAS], "bias", statistic, 1, in[TABLE].dim, why, why_bytes))
     return false;
   if (!cz_shape_is(&in[WORDS], "words", CZ_I32, 2, (int64_t[]){CZ_ANY, CZ_ANY}, why, why_bytes))
     return false;

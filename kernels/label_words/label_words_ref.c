@@ -116,8 +116,7 @@ static void backward_score(const cz_call *call, const sizes *s, int64_t m, int64
 /** Gradients of x, table and bias in float64. Contract: label_words.h. */
 void cz_label_words_bwd_ref(const cz_call *call) {
   sizes s = sizes_of(call);
-  for (int i = 0; i < CZ_OP_IN; i++)
-    if (call->mode[i]) cz_grad_begin(call->din[i].data, cz_numel(&call->din[i]), call->mode[i]);
+  for (int i = 0; i < call->n_in; i++) cz_grad_begin(call, i);
   for (int64_t m = 0; m < s.M; m++)
     for (int64_t c = 0; c < s.C; c++) backward_score(call, &s, m, c);
 }

@@ -13,6 +13,8 @@
 
 #include "kernels/activation/activation.h"
 
+CZ_C_BEGIN
+
 typedef enum cz_linear_layout {
   CZ_LINEAR_OUT_IN,
   CZ_LINEAR_IN_OUT,
@@ -28,7 +30,7 @@ typedef struct cz_linear_attr {
 enum { CZ_LINEAR_X, CZ_LINEAR_W, CZ_LINEAR_BIAS };
 enum { CZ_LINEAR_Y, CZ_LINEAR_PRE };
 
-static inline bool cz_linear_saves_pre(const cz_linear_attr *attr) {
+static inline CZ_HOST_DEVICE bool cz_linear_saves_pre(const cz_linear_attr *attr) {
   return attr->activation != CZ_ACTIVATION_NONE && attr->activation != CZ_ACTIVATION_RELU;
 }
 
@@ -37,5 +39,7 @@ void cz_linear_bwd_ref(const cz_call *call);
 void cz_linear_fwd_cpu(const cz_call *call);
 void cz_linear_bwd_cpu(const cz_call *call);
 size_t cz_linear_workspace_cpu(const cz_call *call, bool backward);
+
+CZ_C_END
 
 #endif

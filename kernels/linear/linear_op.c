@@ -20,7 +20,9 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
                    why, why_bytes))
     return false;
   int64_t O = w->dim[out_in ? 0 : 1], y[2] = {x->dim[0], O};
-  if (cz_present(bias) && !cz_shape_is(bias, "bias", x->dtype, 1, &O, why, why_bytes)) return false;
+  if (cz_present(bias) &&
+      !cz_shape_is(bias, "bias", cz_statistic_dtype(x->dtype), 1, &O, why, why_bytes))
+    return false;
   if (!sizes_fit(x, O))
     return cz_shape_refuse(why, why_bytes, "[%lld,%lld] times %lld outputs: BLAS counts below 2^31",
                            (long long)y[0], (long long)I, (long long)O);

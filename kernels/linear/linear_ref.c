@@ -61,9 +61,7 @@ void cz_linear_bwd_ref(const cz_call *call) {
   bool want_x = call->mode[CZ_LINEAR_X] != CZ_GRAD_SKIP,
        want_w = call->mode[CZ_LINEAR_W] != CZ_GRAD_SKIP,
        want_bias = call->mode[CZ_LINEAR_BIAS] != CZ_GRAD_SKIP;
-  cz_grad_begin(a.dx, a.T * a.I, call->mode[CZ_LINEAR_X]);
-  cz_grad_begin(a.dw, a.O * a.I, call->mode[CZ_LINEAR_W]);
-  cz_grad_begin(a.dbias, a.O, call->mode[CZ_LINEAR_BIAS]);
+  for (int i = CZ_LINEAR_X; i <= CZ_LINEAR_BIAS; i++) cz_grad_begin(call, i);
   for (int64_t t = 0; t < a.T; t++) {
     for (int64_t o = 0; o < a.O; o++) {
       /* y = act(z):  g = dy act'(z) */

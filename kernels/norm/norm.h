@@ -46,6 +46,8 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 typedef enum cz_norm_kind { CZ_NORM_RMS, CZ_NORM_LAYER, CZ_NORMS } cz_norm_kind;
 
 typedef struct cz_norm_attr {
@@ -63,5 +65,7 @@ void cz_norm_bwd_ref(const cz_call *call);
 void cz_norm_fwd_cpu(const cz_call *call);
 void cz_norm_bwd_cpu(const cz_call *call);
 size_t cz_norm_workspace_cpu(const cz_call *call, bool backward);
+
+CZ_C_END
 
 #endif

@@ -47,8 +47,6 @@ static size_t mask_bytes(const cz_call *call, const arrays *a) {
  * grows with D even without vector instructions. */
 enum { BLOCK = 128 };
 
-static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* h = x + residual * factor for N channels; without dropout FACTOR is null. */
 CZ_CLONES static void add_residual(float *h, const float *x, const float *residual,
                                    const float *factor, int64_t n) {
@@ -66,7 +64,7 @@ CZ_CLONES static float mean_of(const float *h, int64_t n) {
   for (int64_t from = 0; from < n; from += BLOCK) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = from; i < least(n, from + BLOCK); i++) sum += h[i];
+    for (int64_t i = from; i < cz_minimum(n, from + BLOCK); i++) sum += h[i];
     total += sum;
   }
   return total / (float)n;
@@ -79,7 +77,7 @@ CZ_CLONES static float normalise(float *y, const float *h, const float *gain, co
   for (int64_t from = 0; from < n; from += BLOCK) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = from; i < least(n, from + BLOCK); i++) sum += (h[i] - m) * (h[i] - m);
+    for (int64_t i = from; i < cz_minimum(n, from + BLOCK); i++) sum += (h[i] - m) * (h[i] - m);
     total += sum;
   }
   float r = 1 / __builtin_sqrtf(total / (float)n + eps);
@@ -99,7 +97,7 @@ static void forward_row(const arrays *a, int64_t t) {
   if (a->residual) {
     float buffer[CZ_DROPOUT_MASK_PIECE];
     for (int64_t d = 0; d < D; d += CZ_DROPOUT_MASK_PIECE) {
-      int64_t n = least(D - d, CZ_DROPOUT_MASK_PIECE), i = t * D + d;
+      int64_t n = cz_minimum(D - d, CZ_DROPOUT_MASK_PIECE), i = t * D + d;
       const float *factor = a->mask.p > 0 ? cz_dropout_mask_piece(&a->mask, buffer, t, d, n) : NULL;
       add_residual(a->h + i, a->x + i, a->residual + i, factor, n);
     }
@@ -132,7 +130,7 @@ CZ_CLONES static moments row_moments(float *dgain, float *dbias, const float *dy
   for (int64_t from = 0; from < D; from += BLOCK) {
     float sum_g = 0, sum_gn = 0;
 #pragma omp simd reduction(+ : sum_g, sum_gn)
-    for (int64_t i = from; i < least(D, from + BLOCK); i++) {
+    for (int64_t i = from; i < cz_minimum(D, from + BLOCK); i++) {
       float n = (h[i] - m) * r, g = dy[i] * gain[i];
       dgain[i] += dy[i] * n;
       dbias[i] += dy[i];
@@ -178,7 +176,7 @@ static void backward_row(const arrays *a, float *gains, float *biases, const cz_
   if (a->dy) mean = row_moments(gains, biases, a->dy + t * D, h, a->gain, m, r, D);
   if (!a->layer) mean.g = 0;
   for (int64_t d = 0; d < D; d += CZ_DROPOUT_MASK_PIECE) {
-    int64_t n = least(D - d, CZ_DROPOUT_MASK_PIECE), i = t * D + d;
+    int64_t n = cz_minimum(D - d, CZ_DROPOUT_MASK_PIECE), i = t * D + d;
     gradient_of_h(e, a->dy ? a->dy + i : NULL, a->dh ? a->dh + i : NULL, h + d, a->gain + d, m, r,
                   mean, n);
     /* h = x + residual M:  dx = e,  dresidual = e M. From here on dh and dy of this piece have

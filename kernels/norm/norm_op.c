@@ -17,12 +17,13 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   const cz_arg *x = &in[CZ_NORM_X], *bias = &in[CZ_NORM_BIAS], *residual = &in[CZ_NORM_RESIDUAL],
                *spans = &in[CZ_NORM_SPANS];
   bool layer = attr->kind == CZ_NORM_LAYER;
+  cz_dtype statistic = cz_statistic_dtype(x->dtype);
   if (!attributes_fit(attr, why, why_bytes) || !cz_shape_floating(x, "x", 2, why, why_bytes))
     return false;
-  if (!cz_shape_is(&in[CZ_NORM_GAIN], "gain", x->dtype, 1, &x->dim[1], why, why_bytes))
+  if (!cz_shape_is(&in[CZ_NORM_GAIN], "gain", statistic, 1, &x->dim[1], why, why_bytes))
     return false;
   if (cz_present(bias) && !layer) return cz_shape_refuse(why, why_bytes, "an RMS norm has no bias");
-  if (cz_present(bias) && !cz_shape_is(bias, "bias", x->dtype, 1, &x->dim[1], why, why_bytes))
+  if (cz_present(bias) && !cz_shape_is(bias, "bias", statistic, 1, &x->dim[1], why, why_bytes))
     return false;
   if (cz_present(residual) &&
       !cz_shape_is(residual, "residual", x->dtype, 2, x->dim, why, why_bytes))
@@ -32,8 +33,8 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
     return false;
   cz_shape_set(&out[CZ_NORM_Y], x->dtype, 2, x->dim);
   if (cz_present(residual)) cz_shape_set(&out[CZ_NORM_H], x->dtype, 2, x->dim);
-  cz_shape_set(&out[CZ_NORM_RSTD], x->dtype, 1, x->dim);
-  if (layer) cz_shape_set(&out[CZ_NORM_MEAN], x->dtype, 1, x->dim);
+  cz_shape_set(&out[CZ_NORM_RSTD], statistic, 1, x->dim);
+  if (layer) cz_shape_set(&out[CZ_NORM_MEAN], statistic, 1, x->dim);
   return true;
 }
 

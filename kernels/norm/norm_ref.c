@@ -100,7 +100,7 @@ static void backward_row(const arrays *a, int64_t t, const cz_grad_mode *mode) {
 /** Backward in float64. Contract: norm.h. */
 void cz_norm_bwd_ref(const cz_call *call) {
   arrays a = unpack(call);
-  cz_grad_begin(a.dgain, a.D, call->mode[CZ_NORM_GAIN]);
-  cz_grad_begin(a.dbias, a.D, call->mode[CZ_NORM_BIAS]);
+  cz_grad_begin(call, CZ_NORM_GAIN);
+  cz_grad_begin(call, CZ_NORM_BIAS);
   for (int64_t t = 0; t < a.T; t++) backward_row(&a, t, call->mode);
 }

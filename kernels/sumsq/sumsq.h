@@ -10,11 +10,15 @@
 
 #include "kernels/op.h"
 
+CZ_C_BEGIN
+
 enum { CZ_SUMSQ_X };
 enum { CZ_SUMSQ_S };
 
 void cz_sumsq_fwd_ref(const cz_call *call);
 void cz_sumsq_fwd_cpu(const cz_call *call);
 size_t cz_sumsq_workspace_cpu(const cz_call *call, bool backward);
+
+CZ_C_END
 
 #endif

@@ -4,7 +4,7 @@
 static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes) {
   const cz_arg *x = &in[CZ_SUMSQ_X];
   if (!cz_shape_floating(x, "x", x->ndim, why, why_bytes)) return false;
-  cz_shape_set(&out[CZ_SUMSQ_S], x->dtype == CZ_F64 ? CZ_F64 : CZ_F32, 1, (int64_t[]){1});
+  cz_shape_set(&out[CZ_SUMSQ_S], cz_statistic_dtype(x->dtype), 1, (int64_t[]){1});
   return true;
 }
 

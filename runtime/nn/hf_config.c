@@ -168,7 +168,8 @@ static const struct {
                    {"gated-gelu", CZ_ACTIVATION_GELU_TANH, true},
                    {"gated-gelu_new", CZ_ACTIVATION_GELU_TANH, true},
                    {"gated-gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, true},
-                   {"gated-relu", CZ_ACTIVATION_RELU, true}};
+                   {"gated-relu", CZ_ACTIVATION_RELU, true},
+                   {"tanh", CZ_ACTIVATION_TANH, false}};
 enum { N_PROJECTIONS = sizeof projections / sizeof *projections };
 
 static cz_status read_activation(const reading *r, cz_model_config *c) {

@@ -211,7 +211,7 @@ static void refused(void **state) {
               "16 must be larger than half the buckets, 16"},
              {"{\"model_type\": ", "1"},
              {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"gated-tanh\"}", "gated-tanh"},
-             {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"tanh\"}",
+             {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"silu\"}",
               "relu, gelu, gelu_new, gelu_pytorch_tanh, gated-gelu"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     const char *path = write_text("config.json", bad[i].text);

@@ -85,7 +85,7 @@ static void expect(const bench *b, int input, int n, const double *want, double 
 static double tolerance_of(cz_dtype real) { return real == CZ_F64 ? 1e-8 : 4e-7; }
 
 static const cz_adafactor_attr usual = {
-    .decay_exponent = 0.8, .clip = 1, .eps1 = 1e-30, .eps2 = 1e-3, .scale_parameter = true};
+    .decay_exponent = 0.8, .clip = 1, .eps1 = 1e-30, .eps2 = 1e-3};
 
 static void adafactor_unfactored_vector(void **state) {
   for (cz_dtype real = CZ_F64; real <= CZ_F32; real++) {
@@ -166,8 +166,7 @@ static void adafactor_which_are_factored(void **state) {
 /* Step by step with PyTorch's published rule, written out independently: decay first,
  * then Adam with corrected moments. */
 static void adamw_by_the_rule(void **state) {
-  static const cz_adamw_attr attr = {
-      .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3, .weight_decay = 0.1, .bias_correction = true};
+  static const cz_adamw_attr attr = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3, .weight_decay = 0.1};
   bench b = {.row = cz_op_rows[CZ_OP_adamw], .attr = &attr};
   array(&b, CZ_ADAMW_W, 1, (int64_t[]){1}, 1, (double[]){2});
   array(&b, CZ_ADAMW_G, 1, (int64_t[]){1}, 1, NULL);
@@ -190,7 +189,7 @@ static void adamw_by_the_rule(void **state) {
 /* The first corrected step moves every weight by lr against the gradient's sign, whatever
  * its size; with rms_scale by lr x rms(w). */
 static void adamw_first_step(void **state) {
-  cz_adamw_attr attr = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-30, .bias_correction = true};
+  cz_adamw_attr attr = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-30};
   const double w[] = {3, -4, 0, 0}, g[] = {1e-3, -5, 1e3, -1e-6},
                one[] = {3 - 0.01, -4 + 0.01, -0.01, 0.01};
   const double scaled[] = {3 - 0.025, -4 + 0.025, -0.025, 0.025}; /* rms(w) = 2.5 */

@@ -160,7 +160,6 @@ static cz_status step_adafactor(cz_optimizer *o, const cz_param *p, const slots 
                             .clip = o->keys.clip_threshold,
                             .eps1 = 1e-30,
                             .eps2 = 1e-3,
-                            .scale_parameter = true,
                             .factored = s->factored};
   cz_call call = {.attr = &attr};
   call.in[CZ_ADAFACTOR_W] = call.out[CZ_ADAFACTOR_OUT_W] = param_arg(o, p, p->value);
@@ -181,7 +180,6 @@ static cz_status step_adamw(cz_optimizer *o, const cz_param *p, const slots *s,
                         .beta2 = o->keys.beta2,
                         .eps = o->keys.epsilon,
                         .weight_decay = p->decay ? o->keys.weight_decay : 0,
-                        .bias_correction = true,
                         .rms_scale = o->keys.name == CZ_OPTIMIZER_ADAMW_SCALE};
   cz_call call = {.attr = &attr};
   call.in[CZ_ADAMW_W] = call.out[CZ_ADAMW_OUT_W] = param_arg(o, p, p->value);
