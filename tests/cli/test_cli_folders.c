@@ -107,6 +107,19 @@ static void test_moved_run(void **state) {
           cloze("finetune", "finetune.yaml", "--out", "one", "init=second/model"));
 }
 
+/* So do the other files of earlier stages that a stage names. */
+static void test_moved_references(void **state) {
+  static const char dev[] = "stages.finetune.tasks.list.0.dev=$pretrain/config.yaml";
+  EXPECT(0, cloze("run", "x.yaml", "--out", "left", "seeds=[1]", dev));
+  shell("grep -q 'dev: .*/left/stages/pretrain-[0-9a-f]*/config.yaml' "
+        "left/stages/finetune-*/config.yaml");
+  shell("rm left/result.json left/stages/finetune-*/result.json && mv left right");
+  outcome o = cloze("run", "x.yaml", "--out", "right", "seeds=[1]", dev);
+  EXPECT(0, o);
+  if (!strstr(o.err, "finetune: going on at step 2 of 2") || strstr(o.err, "pretrain: step"))
+    fail_msg("%s", o.err);
+}
+
 /* A folder that is not finished may be mended: what differs and what is lost is said;
  * where nothing would stay it is another experiment's. */
 static void test_unfinished_folders(void **state) {
@@ -220,10 +233,15 @@ static void test_outputs_that_are_inputs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_folders),           cmocka_unit_test(test_one_folder_twice),
-      cmocka_unit_test(test_moved_run),         cmocka_unit_test(test_unfinished_folders),
-      cmocka_unit_test(test_damaged_folders),   cmocka_unit_test(test_counter),
-      cmocka_unit_test(test_folders_of_others), cmocka_unit_test(test_outputs_that_are_inputs),
+      cmocka_unit_test(test_folders),
+      cmocka_unit_test(test_one_folder_twice),
+      cmocka_unit_test(test_moved_run),
+      cmocka_unit_test(test_moved_references),
+      cmocka_unit_test(test_unfinished_folders),
+      cmocka_unit_test(test_damaged_folders),
+      cmocka_unit_test(test_counter),
+      cmocka_unit_test(test_folders_of_others),
+      cmocka_unit_test(test_outputs_that_are_inputs),
       cmocka_unit_test(test_changed_inputs)}; /* last: it changes what the others read */
   return cmocka_run_group_tests(tests, make_run_files, drop_folder);
 }

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <time.h>
 
 static cz_status open_text(const char *text) {
   cz_plan plan;
@@ -95,6 +96,178 @@ static void test_keys(void **state) {
   assert_string_not_equal(cz_plan_at(&other, 0, 0, 0)->key, cz_plan_at(&plan, 0, 0, 0)->key);
   cz_plan_close(&other);
   cz_plan_close(&plan);
+}
+
+/* The experiment of setup.c with a third stage that names both others, in a list and in a file
+ * of a task. */
+static const char *with_third(const char *third) {
+  static char text[8192];
+  const char *at = strstr(experiment_text, "rows:\n");
+  snprintf(text, sizeof text, "%.*s%s%s", (int)(at - experiment_text), experiment_text, third, at);
+  return text;
+}
+
+static const char third[] =
+    "  third:\n"
+    "    kind: finetune\n"
+    "    init: $learn\n"
+    "    batch: {input_tokens: 64, target_tokens: 64}\n"
+    "    optimizer: {learning_rate: 1}\n"
+    "    train: {steps: 7}\n"
+    "    tasks: {list: [{name: tsv, train: $score/predictions.tsv.jsonl, dev: $learn}]}\n";
+
+/* A text that names an earlier stage is a part of the key, and a folder when the stage runs. */
+static void test_references(void **state) {
+  cz_plan plan, other;
+  const cz_config_node *node, *list;
+  const char *text;
+  char wanted[256];
+  open_plan(&plan, with_third(third), NULL);
+  const cz_plan_stage *s = cz_plan_at(&plan, 1, 2, 2), *learn = cz_plan_at(&plan, 1, 2, 0),
+                      *score = cz_plan_at(&plan, 1, 2, 1);
+  size_t k = (size_t)(s - plan.stages);
+  assert_int_equal(s->n_from, 2);
+  assert_ptr_equal(cz_plan_from(&plan, k, 0), learn); /* `init` first */
+  assert_ptr_equal(cz_plan_from(&plan, k, 1), score);
+  assert_string_equal(s->init, "learn");
+  OK(cz_plan_run_node(&plan, &node, "/run", k));
+  list = cz_config_at(cz_config_get(cz_config_get(node, "tasks"), "list"), 0);
+  OK(cz_config_text(&text, cz_config_get(list, "train")));
+  snprintf(wanted, sizeof wanted, "/run/stages/evaluate-%s/predictions.tsv.jsonl", score->key);
+  assert_string_equal(text, wanted);
+  OK(cz_config_text(&text, cz_config_get(list, "dev")));
+  snprintf(wanted, sizeof wanted, "/run/stages/finetune-%s", learn->key);
+  assert_string_equal(text, wanted);
+  OK(cz_config_text(&text, cz_config_get(node, "init")));
+  strcat(wanted, "/model");
+  assert_string_equal(text, wanted);
+  open_plan(&other, with_third(third), "stages.score.evaluate={max_length: 3}");
+  assert_string_equal(cz_plan_at(&other, 1, 2, 0)->key, learn->key);
+  assert_string_not_equal(cz_plan_at(&other, 1, 2, 1)->key, score->key);
+  assert_string_not_equal(cz_plan_at(&other, 1, 2, 2)->key, s->key); /* through its file alone */
+  cz_plan_close(&other);
+  cz_plan_close(&plan);
+}
+
+static void refuses_third(const char *word, const char *said) {
+  char copy[128];
+  cz_plan plan;
+  snprintf(copy, sizeof copy, "stages.third.%s", word);
+  FAILS(cz_plan_open(&plan, write_text("x.yaml", with_third(third)), NULL, 0, (char *[]){copy}, 1,
+                     NULL),
+        CZ_EUSAGE, said);
+  assert_non_null(strstr(cz_error_message(), "stage third"));
+  cz_plan_close(&plan);
+}
+
+static void test_wrong_references(void **state) {
+  cz_plan plan;
+  refuses_third("tasks.list.0.train=$third/x", "'$third/x' is no stage before this one");
+  refuses_third("tasks.list.0.train=$scor/x",
+                "'$scor/x' is no stage before this one; did you mean $score");
+  refuses_third("init=$scor", "'$scor' is no stage before this one; did you mean $score");
+  refuses_third("init=$zzzzzz", "a folder needs no dollar sign");
+  open_plan(&plan, with_third(third), "stages.third.tasks.list.0.prefix=$5"); /* a text */
+  assert_int_equal(cz_plan_at(&plan, 0, 0, 2)->n_from, 2);
+  cz_plan_close(&plan);
+  open_plan(&plan, with_third(third), "stages.third.init=$score");
+  cz_buf missing = {0};
+  FAILS(cz_plan_check(&plan, &missing, NULL), CZ_EUSAGE,
+        "init: $score: a stage of kind evaluate leaves no model");
+  cz_buf_free(&missing);
+  cz_plan_close(&plan);
+}
+
+/* What a stage names is no missing file: an earlier stage leaves it. */
+static void test_references_are_no_files(void **state) {
+  cz_plan plan;
+  cz_buf missing = {0};
+  open_plan(&plan, with_third(third), "columns=[{name: one, value: learn.loss}]");
+  OK(cz_plan_check(&plan, &missing, NULL));
+  if (strstr(missing.data, "predictions") || strstr(missing.data, "$"))
+    fail_msg("%s", missing.data);
+  cz_buf_free(&missing);
+  cz_plan_close(&plan);
+}
+
+static double processor_seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
+
+/* Two thousand stages, in one row that is a chain with a cross-reference, or in many rows, are
+ * planned, checked, and their shares found in under a second each. */
+static void test_many_stages(void **state) {
+  enum { STAGES = 2000 };
+  cz_buf text = {0}, missing = {0};
+  cz_plan plan;
+  size_t runs;
+  OK(cz_buf_addf(&text,
+                 "seeds: [1]\ncommon: {tokenizer: t.json, model: {name: t5-nano}}\nstages:\n"));
+  for (int i = 0; i < STAGES; i++)
+    OK(cz_buf_addf(&text,
+                   "  s%d: {kind: finetune, %s%d%s, batch: {input_tokens: 64, target_tokens: 64}, "
+                   "optimizer: {learning_rate: 1}, train: {steps: 3}, "
+                   "tasks: {list: [{name: tsv, train: %s%d%s}]}}\n",
+                   i, i ? "init: $s" : "seed: ", i ? i - 1 : 1, "", i > 1 ? "$s" : "x", i / 2,
+                   i > 1 ? "/x" : ""));
+  OK(cz_buf_addf(&text, "rows: [{name: a}]\ncolumns: [{name: loss, value: s%d.loss}]\n",
+                 STAGES - 1));
+  const char *path = write_text("x.yaml", text.data);
+  double began = processor_seconds();
+  OK(cz_plan_open(&plan, path, NULL, 0, NULL, 0, NULL));
+  OK(cz_plan_distinct(&runs, &plan, STAGES - 1));
+  OK(cz_plan_check(&plan, &missing, NULL));
+  double seconds = processor_seconds() - began;
+  print_message("a row of %d stages: %.3f s\n", STAGES, seconds);
+  assert_int_equal(cz_plan_at(&plan, 0, 0, STAGES - 1)->n_from, 2);
+  assert_true(seconds < 1);
+  cz_plan_close(&plan);
+  cz_buf_free(&missing);
+
+  text.len = 0;
+  const char *rows = strstr(experiment_text, "rows:\n"), *columns = strstr(rows, "columns:\n");
+  OK(cz_buf_addf(&text, "%.*srows:\n", (int)(rows - experiment_text), experiment_text));
+  for (int i = 0; i < STAGES / 2; i++)
+    OK(cz_buf_addf(&text, "  - {name: %s%d, paper: {P: 1}, set: {learn.train.steps: %d}}\n",
+                   i ? "r" : "a, note: n", i, 2 + i / 2));
+  OK(cz_buf_addf(&text, "%s", columns));
+  path = write_text("x.yaml", text.data);
+  began = processor_seconds();
+  char scores[] = "columns=[{name: one, value: learn.loss}]";
+  OK(cz_plan_open(&plan, path, NULL, 1, (char *[]){scores}, 1, NULL));
+  OK(cz_plan_distinct(&runs, &plan, 0));
+  OK(cz_plan_check(&plan, &missing, NULL));
+  seconds = processor_seconds() - began;
+  print_message("%d rows of 2 stages: %.3f s\n", STAGES / 2, seconds);
+  assert_int_equal(runs, STAGES / 4);
+  assert_true(seconds < 1);
+  cz_buf_free(&missing);
+  cz_plan_close(&plan);
+  cz_buf_free(&text);
+}
+
+/* A report has no limit of stages. */
+static void test_results_of_many_stages(void **state) {
+  enum { STAGES = 130 };
+  cz_buf text = {0}, keys = {0};
+  cz_results r;
+  OK(cz_buf_addf(&text, "seeds: [1]\nrows: [{name: a}]\ncommon: {tokenizer: t.json}\n"));
+  OK(cz_buf_addf(&text, "columns: [{name: last, value: s%d.loss}]\nstages:\n", STAGES - 1));
+  for (int i = 0; i < STAGES; i++) {
+    OK(cz_buf_addf(&text, "  s%d: {kind: finetune}\n", i));
+    OK(cz_buf_addf(&keys, "%s{\"seed\": 1, \"row\": 0, \"stage\": \"s%d\", \"key\": \"%016x\"}",
+                   i ? "," : "[", i, i));
+  }
+  OK(cz_buf_addf(&keys, "]"));
+  write_text("experiment.yaml", text.data);
+  write_text("plan.json", keys.data);
+  write_text("stages/finetune-0000000000000081/result.json",
+             "{\"metrics\": {\"loss\": 2.5}, \"measured\": {}}");
+  OK(cz_results_open(&r, folder()));
+  assert_int_equal(r.total, STAGES);
+  assert_int_equal(r.done, 1);
+  assert_true(r.values[0] == 2.5);
+  cz_results_close(&r);
+  cz_buf_free(&text);
+  cz_buf_free(&keys);
 }
 
 static void test_more_seeds(void **state) {
@@ -314,12 +487,12 @@ static void test_parallel_files(void **state) {
   const cz_task_row *row;
   char missing[512];
   OK(cz_task_find(&row, "wmt_en_de"));
-  assert_false(cz_input_there(missing, sizeof missing, at, row));
+  assert_false(cz_inputs_exist(missing, sizeof missing, at, row));
   assert_string_equal(missing + strlen(at), ".de");
-  assert_false(cz_input_there(missing, sizeof missing, at, NULL));
+  assert_false(cz_inputs_exist(missing, sizeof missing, at, NULL));
   assert_string_equal(missing, at);
   write_text("w.de", "eins");
-  assert_true(cz_input_there(missing, sizeof missing, at, row));
+  assert_true(cz_inputs_exist(missing, sizeof missing, at, row));
   OK(cz_config_set(config, "tasks.list.0.name=wmt_en_ge"));
   FAILS(hash_of(&known, &hash, record, config), CZ_EUSAGE, "no task is called 'wmt_en_ge'");
   json_decref(record);
@@ -354,11 +527,23 @@ static void test_command_lines(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      TEST(test_refused),         TEST(test_missing_files),        TEST(test_keys),
-      TEST(test_more_seeds),      TEST(test_step_flops),           TEST(test_files_of_the_project),
-      TEST(test_quickstart_file), TEST(test_cost_of_the_baseline), TEST(test_cost_with_data),
-      TEST(test_command_lines),   TEST(test_stage_keys_have_help), TEST(test_keys_follow_files),
-      TEST(test_parallel_files)};
+  const struct CMUnitTest tests[] = {TEST(test_refused),
+                                     TEST(test_missing_files),
+                                     TEST(test_keys),
+                                     TEST(test_references),
+                                     TEST(test_results_of_many_stages),
+                                     TEST(test_wrong_references),
+                                     TEST(test_references_are_no_files),
+                                     TEST(test_many_stages),
+                                     TEST(test_more_seeds),
+                                     TEST(test_step_flops),
+                                     TEST(test_files_of_the_project),
+                                     TEST(test_quickstart_file),
+                                     TEST(test_cost_of_the_baseline),
+                                     TEST(test_cost_with_data),
+                                     TEST(test_command_lines),
+                                     TEST(test_stage_keys_have_help),
+                                     TEST(test_keys_follow_files),
+                                     TEST(test_parallel_files)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

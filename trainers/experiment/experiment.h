@@ -19,9 +19,12 @@
  *   paper_noise: {COLUMN: deviation}   what the paper says of its own seeds
  *   scales: {nano: {...}, mini: {...}}   overlays on all of the above
  *
+ * Any text of a stage may be $NAME or $NAME/file: the folder of an earlier stage of its row and
+ * seed, and a file in it. `init: $NAME` is that stage's model.
+ *
  * A stage's key is the hash of everything that its result depends on: its resolved
- * configuration, the contents of the files it names, and the keys of the stages it starts
- * from. Rows that agree share the stage; its folder is OUT/stages/KIND-KEY. */
+ * configuration, the contents of the files it names, and the keys of the stages it names. Rows that
+ * agree share the stage; its folder is OUT/stages/KIND-KEY. */
 #ifndef CZ_EXPERIMENT_H
 #define CZ_EXPERIMENT_H
 
@@ -42,12 +45,14 @@ CZ_MUST cz_status cz_experiment_help(cz_buf *out, bool markdown);
 
 enum { CZ_KEY_TEXT_BYTES = 17 };
 
-typedef struct cz_plan_stage { /* one stage of one row and seed; the same key may appear in several
-                                  places */
-  const char *name;            /* in the file: "pretrain" */
+/* One stage of one row and seed; the same key may appear in several places. */
+typedef struct cz_plan_stage {
+  const char *name; /* in the file: "pretrain" */
   const cz_stage_kind *kind;
-  const cz_config_node *node; /* resolved, without the folder of `init` */
-  const char *init;           /* name of the stage it starts from, or null */
+  const cz_config_node *node; /* resolved; earlier stages are $NAME, and `init: $NAME` is out */
+  const char *init;           /* name of the stage whose model it starts from, or null */
+  size_t *from, n_from;       /* numbers of all stages of the row that it names, `init` first */
+  bool first;                 /* of those with its kind and key: the others share its folder */
   char key[CZ_KEY_TEXT_BYTES];
 } cz_plan_stage;
 
@@ -82,8 +87,12 @@ CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scal
                                char *const *words, size_t n_words, cz_session *session);
 void cz_plan_close(cz_plan *plan);
 cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t stage);
-const cz_plan_stage *cz_plan_init(const cz_plan *plan, size_t seed, size_t row, size_t stage);
-bool cz_plan_first(const cz_plan *plan, size_t k);
+size_t cz_plan_count(const cz_plan *plan);
+cz_plan_stage *cz_plan_from(const cz_plan *plan, size_t k, size_t i);
+CZ_MUST cz_status cz_plan_index(cz_plan *plan);
+CZ_MUST cz_status cz_plan_distinct(size_t *n, const cz_plan *plan, size_t stage);
+CZ_MUST cz_status cz_plan_run_node(cz_plan *plan, const cz_config_node **out, const char *run,
+                                   size_t k);
 CZ_MUST cz_status cz_plan_check(const cz_plan *plan, cz_buf *missing, const cz_comm *comm);
 CZ_MUST cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *stage);
 

@@ -9,49 +9,80 @@
 #include <stdlib.h>
 #include <string.h>
 
-static cz_status start_from(const cz_model_config *there, const cz_model_config *wanted,
-                            const char *stage) {
+/* What is known of the stages of a row before it runs. */
+typedef struct row_facts {
+  cz_model_config *models; /* [n_stages] that each builds */
+  cz_check_from *from;     /* [n_stages] of the stage that is checked */
+} row_facts;
+
+/* A stage that starts from the model of another one must build the same model. */
+static cz_status check_start(const cz_check *c, const char *init) {
   char where[160];
-  snprintf(where, sizeof where, "init: $%s", stage);
-  return cz_recipe_same_model(there, wanted, where);
+  const cz_check_from *from = c->stage.from; /* `init` is the first */
+  snprintf(where, sizeof where, "init: $%s", init);
+  if (!(from->kind->leaves & CZ_LEAVES_MODEL))
+    return CZ_FAIL(CZ_EUSAGE, "%s: a stage of kind %s leaves no model", where, from->kind->name);
+  return cz_recipe_same_model(from->model, &c->stage.model, where);
 }
 
-/* The stages of a row; a stage that starts from another one must build the same model. */
-static cz_status check_row(cz_check *c, const cz_plan *p, size_t row, cz_model_config *models) {
+static cz_status check_planned(cz_check *c, const cz_plan *p, size_t k, row_facts *facts) {
+  const cz_plan_stage *s = &p->stages[k];
+  for (size_t i = 0; i < s->n_from; i++) {
+    const cz_plan_stage *from = cz_plan_from(p, k, i);
+    facts->from[i] = (cz_check_from){from->name, from->kind, &facts->models[s->from[i]]};
+  }
+  c->stage = (cz_check_stage_facts){
+      .name = s->name, .from = facts->from, .n_from = s->n_from, .starts = s->init != NULL};
+  cz_status st = cz_check_stage(c, s->node, s->kind);
+  facts->models[k % p->n_stages] = c->stage.model;
+  return st == CZ_OK && s->init ? check_start(c, s->init) : st;
+}
+
+static cz_status check_row(cz_check *c, const cz_plan *p, size_t row, row_facts *facts) {
   for (size_t i = 0; i < p->n_stages; i++) {
-    const cz_plan_stage *s = cz_plan_at(p, 0, row, i), *from = cz_plan_init(p, 0, row, i);
-    c->stage_name = s->name;
-    c->starts = from != NULL;
-    cz_status st = cz_check_stage(c, s->node, s->kind);
-    models[i] = c->model;
-    if (st == CZ_OK && from)
-      st = start_from(&models[from - cz_plan_at(p, 0, row, 0)], &c->model, from->name);
-    if (st != CZ_OK) return CZ_NOTE(st, "row %s, stage %s", p->rows[row].name, s->name);
+    size_t k = row * p->n_stages + i; /* of the first seed */
+    cz_status st = check_planned(c, p, k, facts);
+    if (st != CZ_OK) return CZ_NOTE(st, "row %s, stage %s", p->rows[row].name, p->stages[k].name);
   }
   return CZ_OK;
 }
 
 /* The values whose names begin as PATH does. */
 static cz_status list_results(cz_buf *out, const cz_check *c, const char *path, size_t head) {
-  for (size_t i = 0; i < c->n_results; i++)
-    if (!strncmp(c->results[i], path, head))
-      CZ_TRY(cz_buf_addf(out, "%s%s", out->len ? ", " : "", c->results[i]));
+  const char *name;
+  json_t *value;
+  json_object_foreach(c->results, name, value) {
+    if (!strncmp(name, path, head)) CZ_TRY(cz_buf_addf(out, "%s%s", out->len ? ", " : "", name));
+  }
+  return CZ_OK;
+}
+
+/* The value that is spelt most like PATH, or null. */
+static cz_status nearest_result(const char **near, const cz_check *c, const char *path) {
+  const char **names, *name;
+  json_t *value;
+  size_t n = 0;
+  CZ_TRY(cz_alloc(&names, json_object_size(c->results) + 1, sizeof *names));
+  json_object_foreach(c->results, name, value) names[n++] = name;
+  *near = cz_nearest(path, names, n);
+  free(names);
   return CZ_OK;
 }
 
 /* PATH is a value that no row's stages leave: what its task has, what is spelt most like
  * it, or what its stage has. */
 static cz_status refuse_path(const cz_check *c, const cz_config_node *node, const char *path) {
-  const char *near = cz_nearest(path, c->results, c->n_results);
+  const char *near = NULL;
   size_t head = (size_t)(strrchr(path, '.') - path) + 1; /* STAGE.TASK.scores. */
   cz_buf all = {0};
+  CZ_TRY(nearest_result(&near, c, path));
   cz_status st = list_results(&all, c, path, head);
   if (st == CZ_OK && !all.len && !near) st = list_results(&all, c, path, strcspn(path, ".") + 1);
   if (st == CZ_OK && all.len)
     st = cz_config_error(node, "no result has '%s'; there are %s", path, all.data);
   else if (st == CZ_OK)
     st = cz_config_error(node, "no result has '%s'%s", path,
-                         cz_suggest(path, c->results, c->n_results).text);
+                         cz_suggest(path, &near, near ? 1 : 0).text);
   cz_buf_free(&all);
   return st;
 }
@@ -61,13 +92,10 @@ static cz_status refuse_path(const cz_check *c, const cz_config_node *node, cons
 static cz_status check_values(const cz_check *c, const cz_plan *p) {
   for (size_t k = 0; k < p->n_columns; k++) {
     const cz_config_node *value = cz_config_get(p->columns[k].node, "value");
-    for (size_t i = 0; i < p->columns[k].n_paths; i++) {
-      size_t at = 0;
-      while (at < c->n_results && strcmp(c->results[at], p->columns[k].paths[i])) at++;
-      const cz_config_node *n =
-          cz_config_kind_of(value) == CZ_CONFIG_SEQUENCE ? cz_config_at(value, i) : value;
-      if (at == c->n_results) CZ_TRY(refuse_path(c, n, p->columns[k].paths[i]));
-    }
+    bool list = cz_config_kind_of(value) == CZ_CONFIG_SEQUENCE;
+    for (size_t i = 0; i < p->columns[k].n_paths; i++)
+      if (!json_object_get(c->results, p->columns[k].paths[i]))
+        CZ_TRY(refuse_path(c, list ? cz_config_at(value, i) : value, p->columns[k].paths[i]));
   }
   return CZ_OK;
 }
@@ -83,8 +111,8 @@ static bool is_used(const cz_config_node *list, const char *name) {
   return false;
 }
 
-/* A value of the paper that no column of any scale stands beside may be misspelt; it may
- * also just be there. */
+/* Warns of a value of the paper that no column of any scale shows. It may be misspelt, or be
+ * given for the record only, so this is no error. */
 static void warn_of_paper(const cz_plan *p, const cz_config_node *paper, const char *where) {
   const cz_config_node *root = cz_config_root(p->config);
   const char *names[32];
@@ -122,17 +150,19 @@ static void check_papers(const cz_plan *p) {
  * value. */
 cz_status cz_plan_check(const cz_plan *p, cz_buf *missing, const cz_comm *comm) {
   cz_check c;
-  cz_model_config *models = NULL;
+  row_facts facts = {0};
   cz_status st;
   CZ_GO(st, cz_check_open(&c, missing, p->data, comm), done);
-  CZ_GO(st, cz_alloc(&models, p->n_stages, sizeof *models), done);
-  c.made_by = p->data_made_by;
-  for (size_t row = 0; row < p->n_rows; row++) CZ_GO(st, check_row(&c, p, row, models), done);
+  CZ_GO(st, cz_alloc(&facts.models, p->n_stages, sizeof *facts.models), done);
+  CZ_GO(st, cz_alloc(&facts.from, p->n_stages, sizeof *facts.from), done);
+  c.files.made_by = p->data_made_by;
+  for (size_t row = 0; row < p->n_rows; row++) CZ_GO(st, check_row(&c, p, row, &facts), done);
   CZ_GO(st, check_values(&c, p), done);
   check_papers(p);
-  if (missing && *c.hint) st = cz_buf_addf(missing, "(%s)\n", c.hint);
+  if (missing && *c.files.hint) st = cz_buf_addf(missing, "(%s)\n", c.files.hint);
 done:
-  free(models);
+  free(facts.models);
+  free(facts.from);
   cz_check_close(&c);
   return st;
 }

@@ -50,14 +50,15 @@ static cz_status recorded_keys(cz_plan *p, const char *path) {
     if (st == CZ_OK && (st = take_key(p, entry)) != CZ_OK) st = CZ_NOTE(st, "%s", path);
   }
   json_decref(list);
-  return st;
+  return st == CZ_OK ? cz_plan_index(p) : st;
 }
 
-static bool has_key(const cz_plan *p, const char *key) {
-  size_t n = p->n_seeds * p->n_rows * p->n_stages;
-  for (size_t i = 0; i < n; i++)
-    if (!strcmp(p->stages[i].key, key)) return true;
-  return false;
+/* The keys of all stages of the plan, as a set. */
+static json_t *key_set(const cz_plan *p) {
+  json_t *set = json_object();
+  for (size_t i = 0; set && i < cz_plan_count(p); i++)
+    if (json_object_set_new(set, p->stages[i].key, json_true())) return json_decref(set), NULL;
+  return set;
 }
 
 /** Of the different stages that the plan.json at PATH has, which may be another
@@ -65,7 +66,7 @@ static bool has_key(const cz_plan *p, const char *key) {
  * is missing or damaged. */
 cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *p, const char *path) {
   size_t i;
-  json_t *entry, *list, *seen = json_object();
+  json_t *entry, *list, *seen = json_object(), *own = key_set(p);
   cz_status st = cz_json_open(&list, path);
   *shared = *lost = 0;
   if (st == CZ_OK && !json_array_size(list))
@@ -75,10 +76,11 @@ cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *p, con
     if (!key) st = CZ_FAIL(CZ_ECORRUPT, "%s: entry %zu has no key", path, i);
     if (!key || json_object_get(seen, key)) continue;
     json_object_set_new(seen, key, json_true());
-    ++*(has_key(p, key) ? shared : lost);
+    ++*(json_object_get(own, key) ? shared : lost);
   }
   json_decref(list);
   json_decref(seen);
+  json_decref(own);
   return st;
 }
 
@@ -108,15 +110,15 @@ static const json_t *follow(const json_t *root, const char *path, const char *sc
 
 /* The results of one row and seed; null where a stage is not done. */
 typedef struct opened {
-  json_t *stage[64];
+  json_t **stage; /* [n] */
+  size_t n;
 } opened;
 
 static cz_status open_stages(opened *o, const cz_plan *p, const char *run, size_t seed,
                              size_t row) {
   char folder[4096], path[4096];
-  *o = (opened){0};
-  if (p->n_stages > sizeof o->stage / sizeof *o->stage)
-    return CZ_FAIL(CZ_EUSAGE, "%zu stages are more than a report can hold", p->n_stages);
+  *o = (opened){.n = p->n_stages};
+  CZ_TRY(cz_alloc(&o->stage, o->n, sizeof *o->stage));
   for (size_t i = 0; i < p->n_stages; i++) {
     CZ_TRY(cz_plan_folder(folder, sizeof folder, run, cz_plan_at(p, seed, row, i)));
     CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
@@ -129,7 +131,8 @@ static cz_status open_stages(opened *o, const cz_plan *p, const char *run, size_
 }
 
 static void close_stages(opened *o) {
-  for (size_t i = 0; i < sizeof o->stage / sizeof *o->stage; i++) json_decref(o->stage[i]);
+  for (size_t i = 0; o->stage && i < o->n; i++) json_decref(o->stage[i]);
+  free(o->stage);
 }
 
 static const json_t *result_of(const opened *o, const cz_plan *p, size_t seed, size_t row,
@@ -239,7 +242,7 @@ static cz_status count_stages(cz_results *r, const char *run) {
   size_t n = p->n_seeds * p->n_rows * p->n_stages;
   for (size_t i = 0; i < n; i++) {
     char folder[4096], path[4096];
-    if (!cz_plan_first(p, i)) continue;
+    if (!p->stages[i].first) continue;
     CZ_TRY(cz_plan_folder(folder, sizeof folder, run, &p->stages[i]));
     CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
     r->total++;

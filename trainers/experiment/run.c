@@ -199,41 +199,48 @@ done:
   return st;
 }
 
-/* The stage's configuration with the folder of the model that it starts from. */
-static cz_status with_init(cz_plan *p, const char *folder, size_t seed, size_t row, size_t stage,
-                           const cz_config_node **node) {
-  const cz_plan_stage *s = cz_plan_at(p, seed, row, stage);
-  char path[3072], word[4096];
-  const cz_plan_stage *from = cz_plan_init(p, seed, row, stage);
-  *node = s->node;
-  if (!from) return CZ_OK;
-  CZ_TRY(cz_plan_folder(path, sizeof path, folder, from));
-  snprintf(word, sizeof word, "init=%s/model", path);
-  return cz_config_with_word(p->config, node, s->node, word);
+static cz_status run_stage(cz_session *s, const request *r, cz_plan *p, size_t k, size_t at,
+                           size_t total) {
+  const cz_plan_stage *stage = &p->stages[k];
+  const char *row = p->rows[k / p->n_stages % p->n_rows].name;
+  long long seed = (long long)p->seeds[k / p->n_stages / p->n_rows];
+  const cz_config_node *node;
+  char folder[4096];
+  CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
+  CZ_TRY(cz_plan_run_node(p, &node, r->folder, k));
+  if (!cz_stage_done(stage->kind, folder))
+    cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, seed, row, stage->name);
+  cz_status st = cz_stage_run(s, node, stage->node, folder);
+  return st == CZ_OK ? st : CZ_NOTE(st, "seed %lld, row %s, stage %s", seed, row, stage->name);
 }
 
-/* Rows and seeds share stages: each is counted where it first stands. */
+/* Whether all stages that the stage number K names are done. A name is always of an earlier
+ * stage, so the stages run in the order of the file. */
+static bool is_ready(const cz_plan *p, const bool *done, size_t k) {
+  for (size_t i = 0; i < p->stages[k].n_from; i++)
+    if (!done[k - k % p->n_stages + p->stages[k].from[i]]) return false;
+  return true;
+}
+
+/* Runs what is ready until nothing is left. Rows and seeds share stages: each runs, and is
+ * counted, where it first stands. */
 static cz_status run_stages(cz_session *s, const request *r, cz_plan *p) {
-  size_t all = p->n_seeds * p->n_rows * p->n_stages, total = 0, at = 0;
-  for (size_t k = 0; k < all; k++) total += cz_plan_first(p, k);
-  for (size_t k = 0; k < all; k++) {
-    size_t seed = k / p->n_stages / p->n_rows, row = k / p->n_stages % p->n_rows;
-    const cz_plan_stage *stage = &p->stages[k];
-    const cz_config_node *node;
-    char folder[4096];
-    if (!cz_plan_first(p, k)) continue;
-    CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
-    CZ_TRY(with_init(p, r->folder, seed, row, k % p->n_stages, &node));
-    at++;
-    if (!cz_stage_done(stage->kind, folder))
-      cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, (long long)p->seeds[seed], p->rows[row].name,
-             stage->name);
-    cz_status st = cz_stage_run(s, node, stage->node, folder);
-    if (st != CZ_OK)
-      return CZ_NOTE(st, "seed %lld, row %s, stage %s", (long long)p->seeds[seed],
-                     p->rows[row].name, stage->name);
+  size_t all = cz_plan_count(p), total = 0, at = 0;
+  bool *done;
+  cz_status st = CZ_OK;
+  CZ_TRY(cz_alloc(&done, all, sizeof *done));
+  for (size_t k = 0; k < all; k++) total += p->stages[k].first;
+  for (size_t left = all, before = 0; left && left != before && st == CZ_OK;) {
+    before = left;
+    for (size_t k = 0; k < all && st == CZ_OK; k++) {
+      if (done[k] || !is_ready(p, done, k)) continue;
+      if (p->stages[k].first) st = run_stage(s, r, p, k, ++at, total);
+      done[k] = st == CZ_OK;
+      left -= done[k];
+    }
   }
-  return CZ_OK;
+  free(done);
+  return st;
 }
 
 static cz_status stage_metrics(json_t *into, const request *r, const cz_plan_stage *stage) {

@@ -57,17 +57,16 @@ static cz_status measure_rate(request *r) {
   return CZ_OK;
 }
 
-/* How many different stages of this name there are over rows and seeds. */
-static size_t distinct(const cz_plan *p, size_t stage) {
-  size_t n = 0, pairs = p->n_seeds * p->n_rows;
-  for (size_t i = 0; i < pairs; i++) {
-    bool seen = false;
-    for (size_t j = 0; j < i && !seen; j++)
-      seen =
-          !strcmp(p->stages[i * p->n_stages + stage].key, p->stages[j * p->n_stages + stage].key);
-    n += !seen;
-  }
-  return n;
+/* The stages that S starts from: "pretrain, finetune", or "-". */
+static cz_status add_from(cz_grid *g, const cz_plan *p, const cz_plan_stage *s) {
+  cz_buf text = {0};
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < s->n_from && st == CZ_OK; i++)
+    st = cz_buf_addf(&text, "%s%s", i ? ", " : "",
+                     cz_plan_from(p, (size_t)(s - p->stages), i)->name);
+  if (st == CZ_OK) st = cz_grid_add(g, "%s", text.data ? text.data : "-");
+  cz_buf_free(&text);
+  return st;
 }
 
 static cz_status add_settings(cz_grid *g, const cz_config_node *set) {
@@ -132,8 +131,10 @@ static cz_status print_stages(cz_buf *out, const cz_plan *p) {
     const cz_plan_stage *s = cz_plan_at(p, 0, 0, i);
     CZ_GO(st, cz_grid_add(&g, "%s", s->name), done);
     CZ_GO(st, cz_grid_add(&g, "%s", s->kind->name), done);
-    CZ_GO(st, cz_grid_add(&g, "%s", s->init ? s->init : "-"), done);
-    CZ_GO(st, cz_grid_add(&g, "%zu", distinct(p, i)), done);
+    size_t runs;
+    CZ_GO(st, add_from(&g, p, s), done);
+    CZ_GO(st, cz_plan_distinct(&runs, p, i), done);
+    CZ_GO(st, cz_grid_add(&g, "%zu", runs), done);
     CZ_GO(st, cz_grid_add(&g, "%zu", p->n_rows * p->n_seeds), done);
   }
   st = cz_grid_print(out, &g, 7, false);
@@ -246,17 +247,25 @@ static cz_status row_json(json_t *rows, const request *r, const cz_plan *p, size
   return CZ_OK;
 }
 
+static cz_status stages_json(json_t *stages, const cz_plan *p) {
+  for (size_t i = 0; i < p->n_stages; i++) {
+    const cz_plan_stage *s = cz_plan_at(p, 0, 0, i);
+    size_t runs;
+    CZ_TRY(cz_plan_distinct(&runs, p, i));
+    if (json_array_append_new(stages, json_pack("{s:s, s:s, s:I, s:I}", "name", s->name, "kind",
+                                                s->kind->name, "runs", (json_int_t)runs,
+                                                "asked_for", (json_int_t)(p->n_rows * p->n_seeds))))
+      return CZ_FAIL(CZ_ENOMEM, "no memory");
+  }
+  return CZ_OK;
+}
+
 static cz_status print_as_json(cz_buf *out, const request *r, const cz_plan *p) {
   json_t *rows = json_array(), *seeds = json_array(), *stages = json_array();
   for (size_t i = 0; i < p->n_seeds; i++) json_array_append_new(seeds, json_integer(p->seeds[i]));
-  for (size_t i = 0; i < p->n_stages; i++)
-    json_array_append_new(
-        stages, json_pack("{s:s, s:s, s:I, s:I}", "name", cz_plan_at(p, 0, 0, i)->name, "kind",
-                          cz_plan_at(p, 0, 0, i)->kind->name, "runs", (json_int_t)distinct(p, i),
-                          "asked_for", (json_int_t)(p->n_rows * p->n_seeds)));
   json_t *root = json_pack("{s:s, s:o, s:o, s:o}", "title", p->title ? p->title : "", "seeds",
                            seeds, "stages", stages, "rows", rows);
-  cz_status st = CZ_OK;
+  cz_status st = stages_json(stages, p);
   for (size_t i = 0; i < p->n_rows && st == CZ_OK; i++) st = row_json(rows, r, p, i);
   if (r->cost && st == CZ_OK) st = cz_json_set_real(root, "gflop_per_s", r->rate);
   if (st == CZ_OK) return cz_print_json(out, root);

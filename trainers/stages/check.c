@@ -9,34 +9,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Begins a round of checks. MISSING null: every file must be there; otherwise the names
- * of those that are not are appended to it. DATA is the folder that files are expected
- * in, or null. Close with cz_check_close, also after a failure. */
+/** Begins a round of checks. MISSING null: every file must exist; otherwise the names of
+ * those that do not are appended to it. DATA is the folder that files are expected in, or
+ * null. Close with cz_check_close, also after a failure. */
 cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data, const cz_comm *comm) {
-  *c = (cz_check){.missing = missing, .data = data, .comm = comm};
-  return cz_arena_create(&c->arena, "checks");
+  *c = (cz_check){.files = {.missing = missing, .data = data}, .comm = comm};
+  c->seen = json_object();
+  c->results = json_object();
+  return c->seen && c->results ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for checks");
 }
 
 /** Frees what the round kept. */
 void cz_check_close(cz_check *c) {
-  cz_tokenizer_destroy(&c->tokenizer);
-  cz_arena_destroy(&c->arena);
-  free(c->seen);
-  free(c->results);
+  cz_tokenizer_destroy(&c->tokenizer.opened);
+  json_decref(c->seen);
+  json_decref(c->results);
 }
 
-/* Adds TEXT to a list that has each once; *NEW when it was not in it. */
-static cz_status add_once(cz_check *c, const char ***list, size_t *n, size_t *cap, const char *text,
-                          bool *new_one) {
-  char *kept;
-  *new_one = false;
-  for (size_t i = 0; i < *n; i++)
-    if (!strcmp((*list)[i], text)) return CZ_OK;
-  *new_one = true;
-  CZ_TRY(cz_arena_strdup(c->arena, &kept, text));
-  CZ_TRY(cz_grow(list, cap, *n + 1, sizeof **list));
-  (*list)[(*n)++] = kept;
-  return CZ_OK;
+/* Adds TEXT to a set; *FIRST when it was not in it. Texts may hold paths, which are bytes. */
+static cz_status add_once(json_t *set, const char *text, bool *first) {
+  *first = !json_object_get(set, text);
+  return *first && json_object_set_new_nocheck(set, text, json_true())
+             ? CZ_FAIL(CZ_ENOMEM, "no memory for checks")
+             : CZ_OK;
 }
 
 static cz_status first_time(cz_check *c, bool *first, const char *format, ...) CZ_PRINTF(3, 4);
@@ -48,52 +43,64 @@ static cz_status first_time(cz_check *c, bool *first, const char *format, ...) {
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  return add_once(c, &c->seen, &c->n_seen, &c->cap_seen, text, first);
+  return add_once(c->seen, text, first);
 }
 
 /** Notes the place of a value in the stage's result: `debian_section.scores.accuracy`. */
 cz_status cz_check_result(cz_check *c, const char *format, ...) {
   char text[1024];
-  bool new_one;
+  const char *stage = c->stage.name;
+  bool first;
   va_list args;
-  int n = snprintf(text, sizeof text, "%s%s", c->stage_name ? c->stage_name : "",
-                   c->stage_name ? "." : "");
+  int n = snprintf(text, sizeof text, "%s%s", stage ? stage : "", stage ? "." : "");
   if (n < 0 || (size_t)n >= sizeof text)
-    return CZ_FAIL(CZ_EUSAGE, "the name of the stage '%s' is too long", c->stage_name);
+    return CZ_FAIL(CZ_EUSAGE, "the name of the stage '%s' is too long", stage);
   va_start(args, format);
   vsnprintf(text + n, sizeof text - (size_t)n, format, args);
   va_end(args);
-  return add_once(c, &c->results, &c->n_results, &c->cap_results, text, &new_one);
+  return add_once(c->results, text, &first);
 }
 
 /* The end of the message about a missing file: what makes it, as far as that is known. */
-static void how_made(const cz_check *c, char *out, size_t n, const char *path) {
+static void how_made(const cz_check_files *f, char *out, size_t n, const char *path) {
   *out = '\0';
-  size_t length = c->data ? strlen(c->data) : 0;
-  if (c->made_by && *c->made_by && length && !strncmp(path, c->data, length) && path[length] == '/')
-    snprintf(out, n, "%s makes %s", c->made_by, c->data);
-  else if (c->data && !cz_fs_is_dir(c->data))
-    snprintf(out, n, "the folder %s (key `data`) is not there at all", c->data);
+  size_t length = f->data ? strlen(f->data) : 0;
+  if (f->made_by && *f->made_by && length && !strncmp(path, f->data, length) && path[length] == '/')
+    snprintf(out, n, "%s makes %s", f->made_by, f->data);
+  else if (f->data && !cz_fs_is_dir(f->data))
+    snprintf(out, n, "the folder %s (key `data`) is not there at all", f->data);
+}
+
+/* Whether PATH, `$STAGE` or `$STAGE/file`, is left by a stage that runs before this one. */
+static bool left_by_stage(const cz_check_stage_facts *s, const char *path) {
+  size_t length = strcspn(path, "/");
+  for (size_t i = 0; i < s->n_from && *path == '$'; i++)
+    if (strlen(s->from[i].name) == length - 1 && !strncmp(s->from[i].name, path + 1, length - 1))
+      return true;
+  return false;
 }
 
 /** Looks for the file that NODE names, or the files of parallel text when it is in a task
- * of ROW (else null), where an empty name is none. CZ_EUSAGE with the place, and what
- * makes the file, when it is missing; in a look *THERE is false instead. */
-cz_status cz_check_file(cz_check *c, bool *there, const cz_config_node *node,
+ * of ROW (else null), where an empty name is none. CZ_EUSAGE with the place, and what makes the
+ * file, when it is missing; *EXISTS is false instead when missing files are only listed, and
+ * for a file that an earlier stage of the plan leaves. */
+cz_status cz_check_file(cz_check *c, bool *exists, const cz_config_node *node,
                         const cz_task_row *row) {
   const char *path;
-  char how[sizeof c->hint], file[4096];
+  char how[sizeof c->files.hint], file[4096];
   bool first;
   CZ_TRY(cz_config_text(&path, node));
   if (!*path && !row) return cz_config_error(node, "the name of a file is missing");
-  *there = cz_input_there(file, sizeof file, path, row);
-  if (*there || !*path) return CZ_OK;
-  how_made(c, how, sizeof how, file);
-  if (!c->missing)
+  *exists = false;
+  if (left_by_stage(&c->stage, path)) return CZ_OK;
+  *exists = cz_inputs_exist(file, sizeof file, path, row);
+  if (*exists || !*path) return CZ_OK;
+  how_made(&c->files, how, sizeof how, file);
+  if (!c->files.missing)
     return cz_config_error(node, "there is no file %s%s%s", file, *how ? "; " : "", how);
   CZ_TRY(first_time(c, &first, "missing %s", file));
-  if (*how) memcpy(c->hint, how, sizeof how);
-  return first ? cz_buf_addf(c->missing, "  %s\n", file) : CZ_OK;
+  if (*how) memcpy(c->files.hint, how, sizeof how);
+  return first ? cz_buf_addf(c->files.missing, "  %s\n", file) : CZ_OK;
 }
 
 /** The corpus that NODE names: there, whole at first sight, and of the stage's
@@ -184,26 +191,26 @@ static cz_status check_ranks(const cz_check *c, const cz_recipe *stage, int64_t 
 
 /** What every training stage has: batch, optimizer and loop, which JOB has been given. */
 cz_status cz_check_job(cz_check *c, const cz_recipe *stage, cz_loop_job *job) {
-  job->layout = cz_train_layout(&c->model);
+  job->layout = cz_train_layout(&c->stage.model);
   const cz_config_node *batch = cz_config_get(stage->node, "batch");
   CZ_TRY(CZ_AT(batch ? batch : stage->node, cz_loop_check(job)));
   return check_ranks(c, stage, job->batch.shards);
 }
 
 /* The tokenizer, opened once for the stages that share it. */
-static cz_status give_tokenizer(cz_check *c, cz_recipe *stage) {
-  bool there;
-  CZ_TRY(cz_check_file(c, &there, cz_config_get(stage->node, "tokenizer"), NULL));
-  if (!c->tokenizer || strcmp(c->tokenizer_path, stage->tokenizer_path)) {
-    cz_tokenizer_destroy(&c->tokenizer);
-    cz_status st = cz_recipe_open_if_present(stage);
-    c->tokenizer = stage->tokenizer;
-    c->tokenizer_path = stage->tokenizer_path;
-    c->vocabulary = stage->vocabulary;
+static cz_status give_tokenizer(cz_check *c, cz_recipe *recipe) {
+  bool exists;
+  CZ_TRY(cz_check_file(c, &exists, cz_config_get(recipe->node, "tokenizer"), NULL));
+  if (!c->tokenizer.opened || strcmp(c->tokenizer.path, recipe->tokenizer_path)) {
+    cz_tokenizer_destroy(&c->tokenizer.opened);
+    cz_status st = cz_recipe_open_if_present(recipe);
+    c->tokenizer.opened = recipe->tokenizer;
+    c->tokenizer.path = recipe->tokenizer_path;
+    c->tokenizer.vocabulary = recipe->vocabulary;
     return st;
   }
-  stage->tokenizer = c->tokenizer;
-  stage->vocabulary = c->vocabulary;
+  recipe->tokenizer = c->tokenizer.opened;
+  recipe->vocabulary = c->tokenizer.vocabulary;
   return CZ_OK;
 }
 
@@ -211,10 +218,10 @@ static cz_status give_tokenizer(cz_check *c, cz_recipe *stage) {
 static cz_status check_init(cz_check *c, const cz_recipe *recipe) {
   bool first;
   if (!recipe->init) return CZ_OK;
-  c->starts = true;
-  if (!c->missing || cz_fs_exists(recipe->init)) return cz_recipe_check_init(recipe);
+  c->stage.starts = true;
+  if (!c->files.missing || cz_fs_exists(recipe->init)) return cz_recipe_check_init(recipe);
   CZ_TRY(first_time(c, &first, "missing %s", recipe->init));
-  return first ? cz_buf_addf(c->missing, "  %s (a model)\n", recipe->init) : CZ_OK;
+  return first ? cz_buf_addf(c->files.missing, "  %s (a model)\n", recipe->init) : CZ_OK;
 }
 
 /* Each file that the parts name exists: those that the kind's own check did not read too, since
@@ -255,7 +262,7 @@ cz_status cz_check_stage(cz_check *c, const cz_config_node *node, const cz_stage
   CZ_TRY(cz_stage_bind(&recipe, kind, node, NULL));
   if (recipe.tokenizer_path) {
     CZ_TRY(give_tokenizer(c, &recipe));
-    CZ_TRY(cz_recipe_model_config(&c->model, &recipe));
+    CZ_TRY(cz_recipe_model_config(&c->stage.model, &recipe));
     CZ_TRY(check_init(c, &recipe));
   }
   if (kind->check) CZ_TRY(kind->check(c, &recipe));

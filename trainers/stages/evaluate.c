@@ -225,7 +225,7 @@ done:
 
 static cz_status check(cz_check *c, const cz_recipe *recipe) {
   job j = {0};
-  if (!c->starts)
+  if (!c->stage.starts)
     return cz_config_error(recipe->node, "`init: FOLDER` is missing: which model is to be scored?");
   CZ_TRY(bind(&j, recipe));
   return cz_check_tasks(c, recipe, split_names[j.keys.split]);

@@ -131,8 +131,8 @@ static cz_status task_lengths(double means[2], const double caps[2], const cz_re
 static bool files_exist(const cz_tasklist *tasks) {
   char missing[4096];
   for (int i = 0; i < tasks->n; i++)
-    if (!cz_input_there(missing, sizeof missing, tasks->entries[i].config.train,
-                        tasks->entries[i].row))
+    if (!cz_inputs_exist(missing, sizeof missing, tasks->entries[i].config.train,
+                         tasks->entries[i].row))
       return false;
   return true;
 }

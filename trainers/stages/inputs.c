@@ -104,10 +104,10 @@ static cz_status fold_node(void *self, const cz_config_node *node, const cz_task
   return CZ_OK;
 }
 
-/** True when PATH is there: a file, or all files of parallel text when it stands in a
- * task of ROW (else null). An empty PATH is nowhere. MISSING, of N bytes, is the first
- * that is not there, or empty. */
-bool cz_input_there(char *missing, size_t n, const char *path, const cz_task_row *row) {
+/** True when the file PATH exists, or all files of parallel text when it stands in a task of
+ * ROW (else null). An empty PATH does not exist. MISSING, of N bytes, is the first file that
+ * does not, or empty. */
+bool cz_inputs_exist(char *missing, size_t n, const char *path, const cz_task_row *row) {
   *missing = '\0';
   for (int side = 0; *path; side++) {
     if (cz_task_file(missing, n, row, path, side) != CZ_OK) return cz_error_clear(), false;

@@ -61,9 +61,37 @@ static cz_status write_config(const cz_config_node *node, const char *folder) {
   return st;
 }
 
-/* As cz_stage_same; the key WITHOUT, unless it is null, is left out of what is there. */
+/* Puts the texts of PLANNED that begin with a dollar sign into THERE, a configuration that ran:
+ * folders of earlier stages move together with this one, and its key covers what they hold. */
+static cz_status forget_folders(cz_config *config, const cz_config_node **there,
+                                const cz_config_node *planned) {
+  const char *text;
+  if (cz_config_kind_of(planned) == CZ_CONFIG_SCALAR) {
+    if (cz_config_text(&text, planned) != CZ_OK) return cz_error_clear(), CZ_OK;
+    return *text == '$' && cz_config_kind_of(*there) == CZ_CONFIG_SCALAR
+               ? cz_config_retext(config, there, *there, text)
+               : CZ_OK;
+  }
+  if (cz_config_kind_of(*there) != cz_config_kind_of(planned)) return CZ_OK;
+  for (size_t i = 0; i < cz_config_count(planned); i++) {
+    const char *key = cz_config_key_at(planned, i);
+    const cz_config_node *old = key                           ? cz_config_get(*there, key)
+                                : i < cz_config_count(*there) ? cz_config_at(*there, i)
+                                                              : NULL,
+                         *child = old;
+    char number[32];
+    if (!old) continue;
+    snprintf(number, sizeof number, "%zu", i);
+    CZ_TRY(forget_folders(config, &child, cz_config_at(planned, i)));
+    if (child != old) CZ_TRY(cz_config_with(config, there, *there, key ? key : number, child));
+  }
+  return CZ_OK;
+}
+
+/* As cz_stage_same; PLANNED: NODE is a stage of a plan, with names of earlier stages instead of
+ * their folders, and without `init`. */
 static cz_status same(const cz_config_node *node, const json_t *record, const char *folder,
-                      const char *name, const char *without) {
+                      const char *name, bool planned) {
   char path[4096];
   cz_config *there = NULL;
   const cz_config_node *root;
@@ -72,7 +100,9 @@ static cz_status same(const cz_config_node *node, const json_t *record, const ch
   CZ_GO(st, cz_fs_join(path, sizeof path, folder, name), done);
   CZ_GO(st, cz_config_open(&there, path), done);
   root = cz_config_root(there);
-  if (without) CZ_GO(st, cz_config_without(there, &root, root, without), done);
+  if (planned && cz_config_get(root, "init") && !cz_config_get(node, "init"))
+    CZ_GO(st, cz_config_without(there, &root, root, "init"), done);
+  if (planned) CZ_GO(st, forget_folders(there, &root, node), done);
   CZ_GO(st, cz_config_compare(&text, root, node), done);
   CZ_GO(st, cz_inputs_compare(&text, record, folder), done);
   if (text.len)
@@ -90,7 +120,7 @@ done:
  * another configuration than NODE, or whose inputs.json other contents than RECORD. */
 cz_status cz_stage_same(const cz_config_node *node, const json_t *record, const char *folder,
                         const char *name) {
-  return same(node, record, folder, name, NULL);
+  return same(node, record, folder, name, false);
 }
 
 /* What a stage's call works on. */
@@ -109,8 +139,7 @@ static cz_status check_owner(const work *w) {
   if (!holds(w->folder, "config.yaml") ||
       (!holds(w->folder, "result.json") && !cz_checkpoint_exists(w->folder)))
     return CZ_OK;
-  return same(w->identity, w->record, w->folder, "config.yaml",
-              w->identity == w->node ? NULL : "init");
+  return same(w->identity, w->record, w->folder, "config.yaml", w->identity != w->node);
 }
 
 static cz_status write_result(const cz_stage_kind *kind, const cz_stage_output *out) {
@@ -194,10 +223,10 @@ static cz_status run_in(cz_session *s, const work *w) {
 
 /** Runs the stage that NODE (its resolved configuration, key `kind` included) describes
  * in FOLDER, or returns at once when it is done there. FOLDER and its checkpoint belong
- * to IDENTITY: NODE itself, or NODE without the path `init` of a model that moves
- * together with FOLDER; its contents count in any case. CZ_EBUSY when another process
- * works in FOLDER, CZ_EUSAGE when FOLDER holds another configuration's run, or one of
- * files that have changed. Collective. */
+ * to IDENTITY: NODE itself, or the stage of a plan, which names earlier stages instead of
+ * their folders, since those move together with FOLDER; what they hold counts in any case.
+ * CZ_EBUSY when another process works in FOLDER, CZ_EUSAGE when FOLDER holds another
+ * configuration's run, or one of files that have changed. Collective. */
 cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_config_node *identity,
                        const char *folder) {
   work w = {.node = node, .identity = identity, .folder = folder};

@@ -1,0 +1,205 @@
+/* Opening an experiment file: seeds, rows and columns are read here, stages in plan.c. */
+#include "base/nearest.h"
+#include "experiment/plan_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static cz_status optional_text(const char **out, const cz_config_node *node, const char *key) {
+  const cz_config_node *n = cz_config_get(node, key);
+  return n ? cz_config_text(out, n) : CZ_OK;
+}
+
+static cz_status read_seeds(cz_plan *p, const cz_config_node *root, int64_t wanted) {
+  const cz_config_node *list;
+  CZ_TRY(cz_config_need(&list, root, "seeds"));
+  CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
+  size_t n = cz_config_count(list);
+  p->n_seeds = wanted > 0 ? (size_t)wanted : n;
+  if (p->n_seeds == 0) return cz_config_error(list, "no seeds");
+  CZ_TRY(cz_arena_alloc(p->arena, &p->seeds, p->n_seeds, sizeof *p->seeds));
+  for (size_t i = 0; i < p->n_seeds; i++) {
+    for (size_t j = 0; j < i; j++)
+      p->seeds[i] = p->seeds[j] > p->seeds[i] ? p->seeds[j] : p->seeds[i];
+    p->seeds[i]++; /* more seeds than listed: go on counting from the largest */
+    if (i < n) CZ_TRY(cz_config_int(&p->seeds[i], cz_config_at(list, i), 0, 4503599627370496.0));
+    for (size_t j = 0; j < i; j++)
+      if (p->seeds[i] == p->seeds[j])
+        return cz_config_error(list, "seed %lld is there twice", (long long)p->seeds[i]);
+  }
+  return CZ_OK;
+}
+
+static cz_status check_numbers(const cz_config_node *paper) {
+  double number;
+  if (!paper) return CZ_OK;
+  CZ_TRY(cz_config_expect(paper, CZ_CONFIG_MAPPING));
+  for (size_t i = 0; i < cz_config_count(paper); i++)
+    CZ_TRY(cz_config_real(&number, cz_config_at(paper, i), -INFINITY, INFINITY));
+  return CZ_OK;
+}
+
+static cz_status read_rows(cz_plan *p, const cz_config_node *root) {
+  const cz_config_node *list, *n;
+  CZ_TRY(cz_config_need(&list, root, "rows"));
+  CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
+  p->n_rows = cz_config_count(list);
+  if (p->n_rows == 0) return cz_config_error(list, "no rows");
+  CZ_TRY(cz_arena_alloc(p->arena, &p->rows, p->n_rows, sizeof *p->rows));
+  for (size_t i = 0; i < p->n_rows; i++) {
+    cz_plan_row *r = &p->rows[i];
+    r->node = cz_config_at(list, i);
+    CZ_TRY(cz_config_expect(r->node, CZ_CONFIG_MAPPING));
+    CZ_TRY(cz_config_known(r->node, &cz_row_keys));
+    CZ_TRY(cz_config_need(&n, r->node, "name"));
+    CZ_TRY(cz_config_text(&r->name, n));
+    r->paper = cz_config_get(r->node, "paper");
+    CZ_TRY(check_numbers(r->paper));
+    for (size_t j = 0; j < i; j++)
+      if (!strcmp(r->name, p->rows[j].name))
+        return cz_config_error(n, "two rows are called '%s'", r->name);
+  }
+  return CZ_OK;
+}
+
+/* `value`: one path, or a list whose mean is the column. Each begins with the name of a
+ * stage. */
+static cz_status read_paths(cz_plan *p, cz_column *c, const cz_config_node *value,
+                            const cz_config_node *stages) {
+  bool list = cz_config_kind_of(value) == CZ_CONFIG_SEQUENCE;
+  c->n_paths = list ? cz_config_count(value) : 1;
+  if (c->n_paths == 0) return cz_config_error(value, "no value");
+  CZ_TRY(cz_arena_alloc(p->arena, &c->paths, c->n_paths, sizeof *c->paths));
+  for (size_t i = 0; i < c->n_paths; i++) {
+    const cz_config_node *n = list ? cz_config_at(value, i) : value;
+    char stage[128];
+    CZ_TRY(cz_config_text(&c->paths[i], n));
+    size_t length = strcspn(c->paths[i], ".");
+    snprintf(stage, sizeof stage, "%.*s", (int)length, c->paths[i]);
+    if (!c->paths[i][length] || !cz_config_get(stages, stage))
+      return cz_config_error(n, "'%s' does not begin with the name of a stage and a point",
+                             c->paths[i]);
+  }
+  return CZ_OK;
+}
+
+/* A column of the paper that no row has is a slip of the pen. */
+static cz_status check_paper(const cz_plan *p, const cz_config_node *column, const char *paper) {
+  for (size_t r = 0; r < p->n_rows; r++)
+    if (p->rows[r].paper && cz_config_get(p->rows[r].paper, paper)) return CZ_OK;
+  const char *names[64];
+  size_t n = 0;
+  const cz_config_node *row = p->rows[0].paper;
+  for (size_t i = 0; row && i < cz_config_count(row) && n < 64; i++)
+    names[n++] = cz_config_key_at(row, i);
+  return cz_config_error(cz_config_get(column, "paper"), "no row's `paper` has a '%s'%s", paper,
+                         cz_suggest(paper, names, n).text);
+}
+
+static cz_status read_column(cz_plan *p, const cz_config_node *root, const cz_config_node *node,
+                             cz_column *c) {
+  const cz_config_node *n, *noise = cz_config_get(root, "paper_noise");
+  c->node = node;
+  CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
+  CZ_TRY(cz_config_known(node, &cz_column_keys));
+  CZ_TRY(cz_config_need(&n, node, "name"));
+  CZ_TRY(cz_config_text(&c->name, n));
+  CZ_TRY(cz_config_need(&n, node, "value"));
+  CZ_TRY(read_paths(p, c, n, cz_config_get(root, "stages")));
+  CZ_TRY(optional_text(&c->paper, node, "paper"));
+  CZ_TRY(optional_text(&c->unit, node, "unit"));
+  CZ_TRY(optional_text(&c->note, node, "note"));
+  c->paper_noise = NAN;
+  if (!c->paper) return CZ_OK;
+  CZ_TRY(check_paper(p, node, c->paper));
+  n = noise ? cz_config_get(noise, c->paper) : NULL;
+  return n ? cz_config_real(&c->paper_noise, n, 0, INFINITY) : CZ_OK;
+}
+
+static cz_status read_columns(cz_plan *p, const cz_config_node *root) {
+  const cz_config_node *list;
+  CZ_TRY(cz_config_need(&list, root, "columns"));
+  CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
+  p->n_columns = cz_config_count(list);
+  CZ_TRY(cz_arena_alloc(p->arena, &p->columns, p->n_columns, sizeof *p->columns));
+  for (size_t i = 0; i < p->n_columns; i++) {
+    CZ_TRY(read_column(p, root, cz_config_at(list, i), &p->columns[i]));
+    for (size_t j = 0; j < i; j++)
+      if (!strcmp(p->columns[i].name, p->columns[j].name))
+        return cz_config_error(cz_config_at(list, i), "two columns are called '%s'",
+                               p->columns[i].name);
+  }
+  return CZ_OK;
+}
+
+static cz_status check_baseline(const cz_plan *p, const cz_config_node *root) {
+  if (!p->baseline) return CZ_OK;
+  for (size_t r = 0; r < p->n_rows; r++)
+    if (!strcmp(p->baseline, p->rows[r].name)) return CZ_OK;
+  return cz_config_error(cz_config_get(root, "baseline"), "no row is called '%s'", p->baseline);
+}
+
+/* A file whose scales have the stages, opened without one. */
+static cz_status need_scale(const cz_plan *p) {
+  cz_buf names = {0};
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < cz_config_count(p->scales) && st == CZ_OK; i++)
+    st = cz_buf_addf(&names, " %s", cz_config_key_at(p->scales, i));
+  if (st == CZ_OK)
+    st = cz_config_error(p->scales, "the stages are in the scales: choose one with --scale:%s",
+                         names.data ? names.data : "");
+  cz_buf_free(&names);
+  return st;
+}
+
+/* Whether one of WORDS is `KEY=...`: what the file says of its own data is not so of data
+ * that an override names. */
+static bool is_replaced(const char *key, char *const *words, size_t n_words) {
+  size_t length = strlen(key);
+  for (size_t i = 0; i < n_words; i++)
+    if (!strncmp(words[i], key, length) && words[i][length] == '=') return true;
+  return false;
+}
+
+/** Opens an experiment file with its scale (null: the one that its key `scale` names, if
+ * any) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing how many seeds there are,
+ * and resolves every stage of every row and seed. With SESSION keys cover the contents
+ * of the files that stages name, and everything is checked first (cz_plan_check); null
+ * is for looking only. CZ_EUSAGE with file and line for anything that is not as it
+ * should be. Close with cz_plan_close, also after a failure. */
+cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t seeds,
+                       char *const *words, size_t n_words, cz_session *session) {
+  *p = (cz_plan){0};
+  CZ_TRY(cz_arena_create(&p->arena, "plan"));
+  if (!(p->files = json_object())) return CZ_FAIL(CZ_ENOMEM, "no memory for a plan");
+  CZ_TRY(cz_config_open(&p->config, path));
+  p->scales = cz_config_get(cz_config_root(p->config), "scales");
+  CZ_TRY(cz_config_scale(p->config, scale));
+  for (size_t i = 0; i < n_words; i++) CZ_TRY(cz_config_set(p->config, words[i]));
+  const cz_config_node *root = cz_config_root(p->config);
+  CZ_TRY(cz_config_expect(root, CZ_CONFIG_MAPPING));
+  CZ_TRY(cz_config_known(root, &cz_experiment_keys));
+  CZ_TRY(optional_text(&p->title, root, "title"));
+  CZ_TRY(optional_text(&p->source, root, "source"));
+  CZ_TRY(optional_text(&p->baseline, root, "baseline"));
+  CZ_TRY(optional_text(&p->data, root, "data"));
+  if (!is_replaced("data", words, n_words) || is_replaced("data_made_by", words, n_words))
+    CZ_TRY(optional_text(&p->data_made_by, root, "data_made_by"));
+  CZ_TRY(read_seeds(p, root, seeds));
+  CZ_TRY(read_rows(p, root));
+  CZ_TRY(check_baseline(p, root));
+  if (p->scales && !cz_config_get(root, "stages")) return need_scale(p);
+  CZ_TRY(cz__plan_resolve(p, root));
+  CZ_TRY(read_columns(p, root));
+  if (session) CZ_TRY(cz_plan_check(p, NULL, session->comm));
+  return cz__plan_make_keys(p, session ? &session->inputs : NULL);
+}
+
+/** Frees the plan. */
+void cz_plan_close(cz_plan *p) {
+  json_decref(p->files);
+  p->files = NULL;
+  cz_config_destroy(&p->config);
+  cz_arena_destroy(&p->arena);
+}

@@ -1,0 +1,19 @@
+/* What the files that make a plan share; nobody else includes it. */
+#ifndef CZ_EXPERIMENT_PLAN_INTERNAL_H
+#define CZ_EXPERIMENT_PLAN_INTERNAL_H
+
+#include "experiment/experiment.h"
+
+/* plan.c: stages of rows and seeds, and their keys. */
+CZ_MUST cz_status cz__plan_resolve(cz_plan *p, const cz_config_node *root);
+CZ_MUST cz_status cz__plan_make_keys(cz_plan *p, cz_inputs *inputs);
+
+/* references.c: texts that begin with a dollar sign. */
+CZ_MUST cz_status cz__plan_data(cz_plan *p, const cz_config_node *node, const char *data,
+                                const cz_config_node **out);
+CZ_MUST cz_status cz__plan_references(cz_plan *p, cz_plan_stage *s, const cz_config_node *stages,
+                                      size_t index);
+CZ_MUST cz_status cz__plan_own_files(cz_plan *p, const cz_config_node **out,
+                                     const cz_plan_stage *s);
+
+#endif
