@@ -40,23 +40,6 @@ void cz_graph_destroy(cz_graph **graph) {
   *graph = NULL;
 }
 
-static void fail(cz_graph *g, cz_status st, const char *message) {
-  if (g->error) return;
-  g->error = st;
-  snprintf(g->why, sizeof g->why, "%s", message);
-}
-
-/* Keeps PREFIX and NAME as one text for the graph's life. */
-cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix, const char *name) {
-  size_t a = strlen(prefix), b = strlen(name);
-  char *p;
-  CZ_TRY(cz_arena_alloc(g->arena, &p, a + b + 1, 1));
-  memcpy(p, prefix, a);
-  memcpy(p + a, name, b + 1);
-  *out = p;
-  return CZ_OK;
-}
-
 /** Declares an extent that changes from run to run, at most CAPACITY, and returns the
  * (negative) number that stands for it in dimensions. */
 int64_t cz_graph_extent(cz_graph *g, const char *name, int64_t capacity) {
@@ -64,40 +47,9 @@ int64_t cz_graph_extent(cz_graph *g, const char *name, int64_t capacity) {
   if (capacity <= 0) st = CZ_FAIL(CZ_EINVAL, "extent %s: capacity %lld", name, (long long)capacity);
   cz__extent *e = st == CZ_OK ? &g->extents[g->n_extents++] : NULL;
   if (e) st = cz__graph_name(g, &e->name, "", name);
-  if (st != CZ_OK) return fail(g, st, cz_error_message()), 1;
+  if (st != CZ_OK) return cz__fail(g, st, cz_error_message()), 1;
   e->capacity = e->actual = capacity;
   return -(int64_t)g->n_extents;
-}
-
-/* A dimension in numbers: extents become their capacity or their present value. */
-int64_t cz__dim(const cz_graph *g, int64_t dim, bool capacity) {
-  if (dim >= 0) return dim;
-  const cz__extent *e = &g->extents[-dim - 1];
-  return capacity ? e->capacity : e->actual;
-}
-
-/* Bytes of an array with every extent at capacity. */
-size_t cz__bytes_at_capacity(const cz_graph *g, const cz_arg *arg) {
-  size_t n = cz_dtype_bytes(arg->dtype);
-  for (int i = 0; i < arg->ndim; i++) n *= (size_t)cz__dim(g, arg->dim[i], true);
-  return n;
-}
-
-/* Adds a value; CZ__POISON when there is no memory. */
-cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_arg *arg) {
-  cz_status st = cz_grow(&g->values, &g->cap_values, g->n_values + 1, sizeof *g->values);
-  const char *kept = NULL;
-  if (st == CZ_OK) st = cz__graph_name(g, &kept, "", name);
-  if (st != CZ_OK) return fail(g, st, cz_error_message()), CZ__POISON;
-  g->values[g->n_values] = (cz__value){.name = kept,
-                                       .kind = kind,
-                                       .arg = *arg,
-                                       .node = CZ__NO_NODE,
-                                       .grad = CZ_ABSENT,
-                                       .shares = CZ_ABSENT,
-                                       .first = -1,
-                                       .last = -1};
-  return (cz_value)g->n_values++;
 }
 
 static cz_value own_memory(cz_graph *g, const char *name, cz__kind kind, cz_dtype dtype, int ndim,
@@ -109,7 +61,7 @@ static cz_value own_memory(cz_graph *g, const char *name, cz__kind kind, cz_dtyp
   cz__value *x = cz__val(g, v);
   x->bytes = cz__bytes_at_capacity(g, &arg);
   cz_status st = cz_device_alloc(g->device, &x->arg.data, x->bytes + g->device->guard_bytes);
-  return st == CZ_OK ? v : (fail(g, st, cz_error_message()), CZ__POISON);
+  return st == CZ_OK ? v : (cz__fail(g, st, cz_error_message()), CZ__POISON);
 }
 
 /** An input fed by the host each run: int32, or the device's real dtype. Dimensions may
@@ -152,7 +104,7 @@ void cz_graph_block(cz_graph *g, const char *name, bool recompute) {
   const char *kept = "";
   if (st == CZ_OK) st = cz__graph_name(g, &kept, "", name);
   if (st != CZ_OK) {
-    fail(g, st, cz_error_message());
+    cz__fail(g, st, cz_error_message());
     return;
   }
   g->blocks[g->n_blocks++] = (cz__block){kept, recompute};
@@ -173,7 +125,7 @@ static bool gather_inputs(cz_graph *g, cz_arg *arg, const cz__node *node, const 
     else if (!(node->row->in_optional >> i & 1)) {
       snprintf(text, sizeof text, "%s (%s): input %s is missing", name, node->row->name,
                node->row->in_name[i]);
-      return fail(g, CZ_EINVAL, text), false;
+      return cz__fail(g, CZ_EINVAL, text), false;
     }
   }
   return true;
@@ -187,7 +139,7 @@ static bool add_outputs(cz_graph *g, cz__node *node, const cz_arg *made) {
     char suffix[64] = "";
     if (i) snprintf(suffix, sizeof suffix, ":%s", node->row->out_name[i]);
     if (cz__graph_name(g, &name, node->name, suffix) != CZ_OK)
-      return fail(g, CZ_ENOMEM, cz_error_message()), false;
+      return cz__fail(g, CZ_ENOMEM, cz_error_message()), false;
     int from = node->row->must_alias[i] - 1;
     cz_value v = cz__value_add(g, name, CZ__TENSOR, &made[i]);
     if (!cz__is_value(v)) return false;
@@ -201,7 +153,7 @@ static bool add_outputs(cz_graph *g, cz__node *node, const cz_arg *made) {
       snprintf(text, sizeof text,
                "%s (%s): %s is updated in place and must be a state, not the output of a node",
                node->name, node->row->name, node->row->in_name[from]);
-      return fail(g, CZ_EINVAL, text), false;
+      return cz__fail(g, CZ_EINVAL, text), false;
     }
     if (from >= 0) { /* written in place: the same memory under a new name */
       x->kind = g->values[node->in[from]].kind;
@@ -234,13 +186,13 @@ void cz_graph_op(cz_graph *g, cz_value *out, cz_op op, const char *name, int n_i
   if (!row->shape(made, arg, node.attr, why, sizeof why)) {
     snprintf(text, sizeof text, "%s%s%s (%s): %s", g->blocks[node.block].name,
              g->blocks[node.block].name[0] ? "/" : "", name, row->name, why);
-    fail(g, CZ_EINVAL, text);
+    cz__fail(g, CZ_EINVAL, text);
     return;
   }
   cz_status st = cz_grow(&g->nodes, &g->cap_nodes, g->n_nodes + 1, sizeof *g->nodes);
   if (st == CZ_OK) st = cz__graph_name(g, &node.name, "", name);
   if (st != CZ_OK) {
-    fail(g, st, cz_error_message());
+    cz__fail(g, st, cz_error_message());
     return;
   }
   if (!add_outputs(g, &node, made)) return;
@@ -257,17 +209,4 @@ void cz_graph_keep(cz_graph *g, cz_value v) {
 void cz_graph_loss(cz_graph *g, cz_value v) {
   g->loss = v;
   cz_graph_keep(g, v);
-}
-
-/** Fuses, differentiates, prunes and plans, then allocates memory at capacity. The first
- * building error is reported here, with its place. */
-cz_status cz_graph_finish(cz_graph *g, const cz_graph_options *options) {
-  if (g->error) return CZ_FAIL(g->error, "%s", g->why);
-  CZ_CHECK(!g->finished);
-  g->options = *options;
-  if (!options->no_fusion) CZ_TRY(cz__fuse(g));
-  CZ_TRY(cz__schedule(g));
-  CZ_TRY(cz__plan(g));
-  g->finished = true;
-  return CZ_OK;
 }

@@ -17,13 +17,6 @@ cz_status cz_graph_set_extent(cz_graph *g, int64_t extent, int64_t value) {
   return CZ_OK;
 }
 
-/* A value as a kernel sees it now. */
-cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity) {
-  cz_arg a = v->arg;
-  for (int i = 0; i < a.ndim; i++) a.dim[i] = cz__dim(g, a.dim[i], capacity);
-  return a;
-}
-
 static cz_status feed(cz_graph *g, cz_value v, cz_dtype dtype, int64_t n) {
   if (!cz__is_value(v) || g->values[v].kind != CZ__INPUT || g->values[v].arg.dtype != dtype)
     return CZ_FAIL(CZ_EINVAL, "%s can't be fed this type",
@@ -53,39 +46,6 @@ void cz_graph_lend(cz_graph *g, cz_value v, void *data) {
   if (!cz__is_value(v)) return;
   CZ_CHECK(g->values[v].kind == CZ__BORROWED);
   g->values[v].arg.data = data;
-}
-
-/* The kernel call of a step. Arrays that the step does not read or write keep their sizes
- * and lose their data. */
-void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool capacity) {
-  const cz__node *n = &g->nodes[s->node];
-  *call = (cz_call){.n_in = n->row->n_in,
-                    .n_out = n->row->n_out,
-                    .attr = n->attr,
-                    .workspace = g->workspace,
-                    .workspace_bytes = g->workspace_bytes,
-                    .stream = g->device->stream};
-  for (int k = 0; k < n->row->n_in; k++) {
-    call->mode[k] = s->mode[k];
-    if (cz__is_value(s->in[k])) call->in[k] = cz__resolve(g, &g->values[s->in[k]], capacity);
-    if (!s->reads_in[k]) call->in[k].data = NULL;
-    if (cz__is_value(s->din[k])) call->din[k] = cz__resolve(g, &g->values[s->din[k]], capacity);
-  }
-  for (int o = 0; o < n->row->n_out; o++) {
-    if (cz__is_value(s->out[o]) &&
-        (g->values[s->out[o]].touched || g->values[s->out[o]].shares != CZ_ABSENT))
-      call->out[o] = cz__resolve(g, &g->values[s->out[o]], capacity);
-    if (!s->writes_out && !s->reads_out[o]) call->out[o].data = NULL;
-    if (cz__is_value(s->dout[o])) call->dout[o] = cz__resolve(g, &g->values[s->dout[o]], capacity);
-  }
-}
-
-/* The kernels of a step, or an error that names its node. */
-cz_status cz__kernels_of(const cz_graph *g, const cz_kernels **kernels, const cz__step *s,
-                         const cz_call *call) {
-  const cz__node *n = &g->nodes[s->node];
-  cz_status st = cz_device_kernels(g->device, kernels, n->op, call, s->phase == CZ__BACKWARD);
-  return st == CZ_OK ? CZ_OK : CZ_NOTE(st, "%s", n->name);
 }
 
 /* What the row counts, from host copies of the integers. */

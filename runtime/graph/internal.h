@@ -91,6 +91,7 @@ struct cz_graph {
 static inline bool cz__is_value(cz_value v) { return v >= 0; }
 static inline cz__value *cz__val(cz_graph *g, cz_value v) { return &g->values[v]; }
 
+void cz__fail(cz_graph *g, cz_status st, const char *message);
 cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_arg *arg);
 CZ_MUST cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix,
                                  const char *name);
