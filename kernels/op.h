@@ -88,8 +88,8 @@ typedef struct cz_op_row {
   uint32_t grad;        /* inputs that yield a gradient; 0 with not_differentiable */
   bool not_differentiable;
   bool deterministic;  /* the same bits for any number of threads */
-  bool fused_backward; /* a terminal loss: backward also computes the outputs, so when gradients are
-                          wanted forward is not run */
+  bool fused_backward; /* a terminal loss: backward computes the outputs too, with the same bits, so
+                          forward runs only when another node reads them */
   bool side_effect; /* writes an input in place (declared in must_alias) and is kept though nobody
                        reads its output */
   int8_t must_alias[CZ_OP_OUT]; /* output i is input must_alias[i] - 1, updated in place; 0: it is

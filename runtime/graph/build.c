@@ -13,7 +13,6 @@ cz_status cz_graph_create(cz_graph **graph, cz_params *params) {
   cz_graph *g = *graph;
   g->params = params;
   g->device = params->device;
-  g->loss = CZ_ABSENT;
   CZ_TRY(cz_arena_create(&g->arena, "graph names"));
   cz_graph_block(g, "", false);
   return CZ_OK;
@@ -36,6 +35,7 @@ void cz_graph_destroy(cz_graph **graph) {
   free(g->steps);
   free(g->blocks);
   free(g->extents);
+  free(g->losses);
   free(g);
   *graph = NULL;
 }
@@ -64,10 +64,11 @@ static cz_value own_memory(cz_graph *g, const char *name, cz__kind kind, cz_dtyp
   return st == CZ_OK ? v : (cz__fail(g, st, cz_error_message()), CZ__POISON);
 }
 
-/** An input fed by the host each run: int32, or the device's real dtype. Dimensions may
- * be extents. */
-cz_value cz_graph_input(cz_graph *g, const char *name, bool real, int ndim, const int64_t *dim) {
-  return own_memory(g, name, CZ__INPUT, real ? g->device->real : CZ_I32, ndim, dim);
+/** An input of DTYPE that the host feeds before each run (int32 by cz_graph_feed_int, the
+ * device's real dtype by cz_graph_feed_real). Dimensions may be extents. */
+cz_value cz_graph_input(cz_graph *g, const char *name, cz_dtype dtype, int ndim,
+                        const int64_t *dim) {
+  return own_memory(g, name, CZ__INPUT, dtype, ndim, dim);
 }
 
 /** A real array that keeps its contents between runs, zeroed at first: the key/value
@@ -84,7 +85,7 @@ cz_value cz_graph_borrow(cz_graph *g, const char *name, int ndim, const int64_t 
   return cz__value_add(g, name, CZ__BORROWED, &arg);
 }
 
-/** A parameter as a value; asking again gives the same value, so that a tied parameter
+/** A parameter as a value; asking twice gives the same value, so that a tied parameter
  * gathers its gradients in one place. */
 cz_value cz_graph_param(cz_graph *g, cz_param *param) {
   for (size_t i = 0; i < g->n_values; i++)
@@ -97,7 +98,7 @@ cz_value cz_graph_param(cz_graph *g, cz_param *param) {
 }
 
 /** Starts a named block: nodes built from here to the next call belong to it. With
- * RECOMPUTE its inner values are not kept for backward but computed again there, dropout
+ * RECOMPUTE its inner values are not kept for backward but recomputed there, dropout
  * included. */
 void cz_graph_block(cz_graph *g, const char *name, bool recompute) {
   cz_status st = cz_grow(&g->blocks, &g->cap_blocks, g->n_blocks + 1, sizeof *g->blocks);
@@ -205,8 +206,30 @@ void cz_graph_keep(cz_graph *g, cz_value v) {
   if (cz__is_value(v)) cz__val(g, v)->keep = true;
 }
 
-/** Names the scalar that cz_graph_train differentiates. */
+/** Adds V, a real array of one element, to the losses whose sum cz_graph_train
+ * differentiates. Each has rows and a denominator of its own, which are inputs of the op
+ * that makes it; weights go into the denominators. Its value may be read by other nodes,
+ * too. */
 void cz_graph_loss(cz_graph *g, cz_value v) {
-  g->loss = v;
+  if (!cz__is_value(v)) return; /* a building error that is kept already, or no value */
+  const cz_arg *a = &cz__val(g, v)->arg;
+  char text[256];
+  for (size_t i = 0; i < g->n_losses; i++)
+    if (g->losses[i] == v) {
+      snprintf(text, sizeof text, "%s is given as a loss twice", cz__val(g, v)->name);
+      cz__fail(g, CZ_EINVAL, text);
+      return;
+    }
+  if (a->ndim != 1 || a->dim[0] != 1 || a->dtype == CZ_I32) {
+    snprintf(text, sizeof text, "%s is no real scalar and can't be a loss", cz__val(g, v)->name);
+    cz__fail(g, CZ_EINVAL, text);
+    return;
+  }
+  cz_status st = cz_grow(&g->losses, &g->cap_losses, g->n_losses + 1, sizeof *g->losses);
+  if (st != CZ_OK) {
+    cz__fail(g, st, cz_error_message());
+    return;
+  }
+  g->losses[g->n_losses++] = v;
   cz_graph_keep(g, v);
 }

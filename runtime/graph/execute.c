@@ -31,12 +31,14 @@ static cz_status feed(cz_graph *g, cz_value v, cz_dtype dtype, int64_t n) {
 /** Copies N int32 to an input; N must equal its present size. */
 cz_status cz_graph_feed_int(cz_graph *g, cz_value v, const int32_t *host, int64_t n) {
   CZ_TRY(feed(g, v, CZ_I32, n));
+  g->values[v].filled = n;
   return g->device->write(g->device, g->values[v].arg.data, host, (size_t)n * sizeof *host);
 }
 
 /** Copies N reals to an input; N must equal its present size. */
 cz_status cz_graph_feed_real(cz_graph *g, cz_value v, const double *host, int64_t n) {
   CZ_TRY(feed(g, v, g->device->real, n));
+  g->values[v].filled = n;
   return cz_device_write_real(g->device, g->values[v].arg.data, host, n);
 }
 
@@ -82,7 +84,7 @@ static cz_status note_time(cz_graph *g, const cz__step *s, const cz_call *call, 
   t->calls++;
   *(backward ? &t->backward_s : &t->forward_s) += seconds;
   *(backward ? &t->backward_flop : &t->forward_flop) +=
-      s->phase == CZ__REPLAY ? 0 : flop; /* recomputing is no useful work */
+      s->phase == CZ__RECOMPUTE ? 0 : flop; /* recomputing is no useful work */
   return CZ_OK;
 }
 
@@ -108,6 +110,7 @@ static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *op
 /** Runs the forward pass. With options->training dropout is on. */
 cz_status cz_graph_forward(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && !g->options.train);
+  cz__guard_start(g);
   for (int i = 0; i < g->forward_steps; i++) CZ_TRY(run_step(g, i, options));
   return CZ_OK;
 }
@@ -119,22 +122,34 @@ static cz_status report_ready(cz_graph *g, int index, const cz_graph_run_options
   for (int k = 0; k < CZ_OP_IN; k++) {
     if (!s->mode[k] || !cz__is_value(s->din[k])) continue;
     const cz__value *d = &g->values[s->din[k]];
-    bool again = false; /* the same parameter twice in one node */
-    for (int j = 0; j < k; j++) again |= s->mode[j] && s->din[j] == s->din[k];
-    if (d->kind != CZ__PARAM_GRAD || d->last != index || again) continue;
+    bool reported = false; /* the same parameter twice in one node */
+    for (int j = 0; j < k; j++) reported |= s->mode[j] && s->din[j] == s->din[k];
+    if (d->kind != CZ__PARAM_GRAD || d->last != index || reported) continue;
     CZ_TRY(g->device->sync(g->device));
     options->ready(options->ready_self, d->param);
   }
   return CZ_OK;
 }
 
-/** Runs forward and backward: the loss and every trainable parameter's gradient (written,
+/* The derivative of each loss by itself. A loss behind which nothing is trained has none. */
+static cz_status write_seeds(cz_graph *g) {
+  const double one = 1;
+  for (size_t i = 0; i < g->n_losses; i++) {
+    cz_value seed = g->values[g->losses[i]].grad;
+    if (seed == CZ_ABSENT) continue;
+    CZ_TRY(cz_device_write_real(g->device, g->values[seed].arg.data, &one, 1));
+    g->values[seed].filled = 1;
+  }
+  return CZ_OK;
+}
+
+/** Runs forward and backward: all losses and every trainable parameter's gradient (written,
  * not added to what was there). Calls options->ready for each parameter as soon as its
  * gradient is final. Parameters that the loss does not reach keep a zero gradient. */
 cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && g->options.train);
-  const double one = 1;
-  CZ_TRY(cz_device_write_real(g->device, g->values[g->values[g->loss].grad].arg.data, &one, 1));
+  cz__guard_start(g);
+  CZ_TRY(write_seeds(g));
   for (int i = 0; i < (int)g->n_steps; i++) {
     CZ_TRY(run_step(g, i, options));
     if (options->ready) CZ_TRY(report_ready(g, i, options));

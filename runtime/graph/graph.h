@@ -24,9 +24,9 @@ typedef int32_t cz_value;
 enum { CZ_ABSENT = -1 };
 
 typedef struct cz_graph_options {
-  bool train;     /* differentiate: gradients of all trainable parameters */
-  bool no_reuse;  /* give every tensor memory of its own and make none again (for tests and
-                     debugging) */
+  bool train;    /* differentiate: gradients of all trainable parameters */
+  bool no_reuse; /* give every tensor memory of its own and recompute none (for tests and debugging)
+                  */
   bool no_fusion; /* run the nodes as built */
 } cz_graph_options;
 
@@ -50,7 +50,8 @@ CZ_MUST cz_status cz_graph_create(cz_graph **graph, cz_params *params);
 void cz_graph_destroy(cz_graph **graph);
 
 int64_t cz_graph_extent(cz_graph *g, const char *name, int64_t capacity);
-cz_value cz_graph_input(cz_graph *g, const char *name, bool real, int ndim, const int64_t *dim);
+cz_value cz_graph_input(cz_graph *g, const char *name, cz_dtype dtype, int ndim,
+                        const int64_t *dim);
 cz_value cz_graph_state(cz_graph *g, const char *name, int ndim, const int64_t *dim);
 cz_value cz_graph_borrow(cz_graph *g, const char *name, int ndim, const int64_t *dim);
 cz_value cz_graph_param(cz_graph *g, cz_param *param);

@@ -24,12 +24,14 @@ typedef struct cz__value {
   cz_param *param;
   bool keep;     /* lives to the end of the run */
   bool saved;    /* made for backward only */
+  bool read;     /* a live node reads it */
   bool touched;  /* some step uses it: without that it is not made */
   cz_value grad; /* or CZ_ABSENT */
   /* the plan, for CZ__TENSOR */
   int first, last; /* steps between which it lives */
   cz_value shares; /* the value whose memory it uses, or CZ_ABSENT */
   size_t bytes, offset;
+  int64_t filled; /* on a guard device: elements written since the run began, or fed */
 } cz__value;
 
 typedef struct cz__node {
@@ -48,7 +50,7 @@ typedef struct cz__block {
   bool recompute;
 } cz__block;
 
-typedef enum cz__phase { CZ__FORWARD, CZ__REPLAY, CZ__BACKWARD } cz__phase;
+typedef enum cz__phase { CZ__FORWARD, CZ__RECOMPUTE, CZ__BACKWARD } cz__phase;
 
 /* One kernel call of the schedule. Absent arrays hold CZ_ABSENT. */
 typedef struct cz__step {
@@ -75,11 +77,11 @@ struct cz_graph {
   cz__step *steps;
   cz__block *blocks;
   cz__extent *extents;
-  size_t n_values, n_nodes, n_steps, n_blocks, n_extents;
-  size_t cap_values, cap_nodes, cap_steps, cap_blocks, cap_extents;
+  size_t n_values, n_nodes, n_steps, n_blocks, n_extents, n_losses;
+  size_t cap_values, cap_nodes, cap_steps, cap_blocks, cap_extents, cap_losses;
   int forward_steps; /* steps[0 .. forward_steps) are the forward pass */
-  cz_value loss;
-  cz_status error; /* first building error; its message is kept in `why` */
+  cz_value *losses;  /* each begins backward with the gradient 1 */
+  cz_status error;   /* first building error; its message is kept in `why` */
   char why[1024];
   bool finished;
   void *memory, *workspace;
@@ -106,6 +108,7 @@ CZ_MUST cz_status cz__plan(cz_graph *g);
 
 CZ_MUST cz_status cz__kernels_of(const cz_graph *g, const cz_kernels **kernels, const cz__step *s,
                                  const cz_call *call);
+void cz__guard_start(cz_graph *g);
 CZ_MUST cz_status cz__guard_begin(cz_graph *g, int step, const cz_kernels *kernels,
                                   const cz_call *call);
 CZ_MUST cz_status cz__guard_end(cz_graph *g, int step);

@@ -24,6 +24,12 @@ static void touch(cz_graph *g, cz_value v, int step) {
   x->touched = true;
 }
 
+/* What is made for backward alone is not made without it. */
+static bool is_dropped(const cz_graph *g, cz_value v) {
+  const cz__value *x = &g->values[v];
+  return x->saved && !g->options.train && !x->read && !x->keep;
+}
+
 static void lifetimes(cz_graph *g) {
   for (int i = 0; i < (int)g->n_steps; i++) {
     const cz__step *s = &g->steps[i];
@@ -32,8 +38,8 @@ static void lifetimes(cz_graph *g) {
       if (s->mode[k]) touch(g, s->din[k], i);
     }
     for (int o = 0; o < CZ_OP_OUT; o++) {
-      bool dropped = s->phase != CZ__BACKWARD && cz__is_value(s->out[o]) &&
-                     g->values[s->out[o]].saved && !g->options.train;
+      bool dropped =
+          s->phase != CZ__BACKWARD && cz__is_value(s->out[o]) && is_dropped(g, s->out[o]);
       if ((s->writes_out || s->reads_out[o]) && !dropped) touch(g, s->out[o], i);
       if (cz__is_value(s->dout[o])) touch(g, s->dout[o], i);
     }
@@ -43,8 +49,10 @@ static void lifetimes(cz_graph *g) {
     v->bytes = v->kind == CZ__TENSOR ? cz__bytes_at_capacity(g, &v->arg) : v->bytes;
     if (v->keep && v->touched) v->last = (int)g->n_steps;
   }
-  /* The seed of the loss gradient is written before the first step. */
-  if (g->options.train && g->loss >= 0) g->values[g->values[g->loss].grad].first = 0;
+  for (size_t i = 0; i < g->n_losses; i++) { /* their gradients are written before any step */
+    cz_value seed = g->values[g->losses[i]].grad;
+    if (seed != CZ_ABSENT) g->values[seed].first = 0;
+  }
 }
 
 /* How often step S uses the memory of V as something it reads. */
@@ -156,7 +164,7 @@ static cz_status measure_workspace(cz_graph *g) {
     cz__step_call(g, s, &call, true);
     CZ_TRY(cz__kernels_of(g, &kernels, s, &call));
     if (!kernels->workspace) continue;
-    call.training = true; /* dropout on needs the most */
+    call.training = true; /* with dropout kernels need the maximum */
     size_t bytes = kernels->workspace(&call, s->phase == CZ__BACKWARD);
     if (bytes > g->workspace_bytes) g->workspace_bytes = bytes;
   }

@@ -17,67 +17,113 @@ static cz_status print_shape(const cz_graph *g, cz_buf *out, const cz_arg *a) {
 }
 
 static const char *phase_name(cz__phase p) {
-  return p == CZ__FORWARD ? "forward" : p == CZ__REPLAY ? "replay" : "backward";
+  return p == CZ__FORWARD ? "forward" : p == CZ__RECOMPUTE ? "recompute" : "backward";
 }
 
-static cz_status print_written(const cz_graph *g, cz_buf *out, cz_value v, cz_grad_mode mode,
-                               bool json, bool *first) {
+/* One array that a step writes or adds to. */
+static cz_status text_written(const cz_graph *g, cz_buf *out, cz_value v, cz_grad_mode mode) {
   const cz__value *x = &g->values[v];
-  if (json) {
-    CZ_TRY(cz_buf_addf(out, "%s{\"name\": \"%s\", \"shape\": \"", *first ? "" : ", ", x->name));
-    CZ_TRY(print_shape(g, out, &x->arg));
-    CZ_TRY(cz_buf_addf(out, "\", \"bytes\": %zu, \"added\": %s, \"first\": %d, \"last\": %d}",
-                       cz__bytes_at_capacity(g, &x->arg), mode == CZ_GRAD_ADD ? "true" : "false",
-                       x->first, x->last));
-  } else {
-    CZ_TRY(cz_buf_addf(out, "        %s %-44s ", mode == CZ_GRAD_ADD ? "+=" : "->", x->name));
-    CZ_TRY(print_shape(g, out, &x->arg));
-    CZ_TRY(cz_buf_addf(out, "  %zu bytes", cz__bytes_at_capacity(g, &x->arg)));
-    if (x->kind == CZ__TENSOR) CZ_TRY(cz_buf_addf(out, "  lives %d..%d", x->first, x->last));
-    if (x->shares != CZ_ABSENT)
-      CZ_TRY(cz_buf_addf(out, "  in place of %s", g->values[x->shares].name));
-    CZ_TRY(cz_buf_addf(out, "\n"));
-  }
-  *first = false;
+  CZ_TRY(cz_buf_addf(out, "        %s %-44s ", mode == CZ_GRAD_ADD ? "+=" : "->", x->name));
+  CZ_TRY(print_shape(g, out, &x->arg));
+  CZ_TRY(cz_buf_addf(out, "  %zu bytes", cz__bytes_at_capacity(g, &x->arg)));
+  if (x->kind == CZ__TENSOR) CZ_TRY(cz_buf_addf(out, "  lives %d..%d", x->first, x->last));
+  if (x->shares != CZ_ABSENT)
+    CZ_TRY(cz_buf_addf(out, "  in place of %s", g->values[x->shares].name));
+  return cz_buf_addf(out, "\n");
+}
+
+static cz_status json_written(const cz_graph *g, cz_buf *out, cz_value v, cz_grad_mode mode) {
+  const cz__value *x = &g->values[v];
+  const char *added = mode == CZ_GRAD_ADD ? "true" : "false";
+  CZ_TRY(cz_buf_addf(out, "{\"name\": \"%s\", \"shape\": \"", x->name));
+  CZ_TRY(print_shape(g, out, &x->arg));
+  return cz_buf_addf(out, "\", \"bytes\": %zu, \"added\": %s, \"first\": %d, \"last\": %d}",
+                     cz__bytes_at_capacity(g, &x->arg), added, x->first, x->last);
+}
+
+/* The arrays that step S writes, with how; returns their number. */
+static int list_written(const cz_graph *g, const cz__step *s, cz_value *value, cz_grad_mode *mode) {
+  const cz_op_row *row = g->nodes[s->node].row;
+  int n = 0;
+  for (int o = 0; o < row->n_out; o++)
+    if (s->writes_out && cz__is_value(s->out[o]) && g->values[s->out[o]].arg.data)
+      value[n] = s->out[o], mode[n++] = CZ_GRAD_WRITE;
+  for (int k = 0; k < row->n_in; k++)
+    if (s->mode[k]) value[n] = s->din[k], mode[n++] = s->mode[k];
+  return n;
+}
+
+static cz_status text_step(const cz_graph *g, cz_buf *out, int index) {
+  const cz__step *s = &g->steps[index];
+  const cz__node *n = &g->nodes[s->node];
+  cz_value value[CZ_OP_IN + CZ_OP_OUT];
+  cz_grad_mode mode[CZ_OP_IN + CZ_OP_OUT];
+  int written = list_written(g, s, value, mode);
+  CZ_TRY(cz_buf_addf(out, "%5d %-9s %-14s %s  (%s)\n", index, phase_name(s->phase), n->row->name,
+                     n->name, g->blocks[n->block].name));
+  for (int i = 0; i < written; i++) CZ_TRY(text_written(g, out, value[i], mode[i]));
   return CZ_OK;
 }
 
-static cz_status print_step(const cz_graph *g, cz_buf *out, int index, bool json) {
+static cz_status json_step(const cz_graph *g, cz_buf *out, int index) {
   const cz__step *s = &g->steps[index];
   const cz__node *n = &g->nodes[s->node];
-  bool first = true;
-  const char *form = json ? "%s{\"step\": %d, \"phase\": \"%s\", \"op\": \"%s\", \"name\": \"%s\", "
-                            "\"block\": \"%s\", \"writes\": ["
-                          : "%s%5d %-8s %-14s %s  (%s)\n";
-  CZ_TRY(cz_buf_addf(out, form, json && index ? ",\n    " : "", index, phase_name(s->phase),
-                     n->row->name, n->name, g->blocks[n->block].name));
-  for (int o = 0; o < n->row->n_out; o++)
-    if (s->writes_out && cz__is_value(s->out[o]) && g->values[s->out[o]].arg.data)
-      CZ_TRY(print_written(g, out, s->out[o], CZ_GRAD_WRITE, json, &first));
-  for (int k = 0; k < n->row->n_in; k++)
-    if (s->mode[k]) CZ_TRY(print_written(g, out, s->din[k], s->mode[k], json, &first));
-  return json ? cz_buf_addf(out, "]}") : CZ_OK;
+  cz_value value[CZ_OP_IN + CZ_OP_OUT];
+  cz_grad_mode mode[CZ_OP_IN + CZ_OP_OUT];
+  int written = list_written(g, s, value, mode);
+  CZ_TRY(cz_buf_addf(out, "{\"step\": %d, \"phase\": \"%s\", \"op\": \"%s\", ", index,
+                     phase_name(s->phase), n->row->name));
+  CZ_TRY(cz_buf_addf(out, "\"name\": \"%s\", \"block\": \"%s\", \"writes\": [", n->name,
+                     g->blocks[n->block].name));
+  for (int i = 0; i < written; i++) {
+    if (i) CZ_TRY(cz_buf_addf(out, ", "));
+    CZ_TRY(json_written(g, out, value[i], mode[i]));
+  }
+  return cz_buf_addf(out, "]}");
+}
+
+/* Bytes of the parameters, and of their gradients when there are any. */
+static void parameter_bytes(const cz_graph *g, size_t *values, size_t *grads) {
+  *values = cz_params_bytes(g->params);
+  *grads = g->params->grads ? *values : 0;
+}
+
+static cz_status print_text(const cz_graph *g, cz_buf *out) {
+  size_t values, grads;
+  parameter_bytes(g, &values, &grads);
+  CZ_TRY(cz_buf_addf(out, "device %s\nextents (capacity):", g->device->name));
+  for (size_t i = 0; i < g->n_extents; i++)
+    CZ_TRY(cz_buf_addf(out, " %s %lld", g->extents[i].name, (long long)g->extents[i].capacity));
+  CZ_TRY(cz_buf_addf(out, "\n"));
+  for (int i = 0; i < (int)g->n_steps; i++) CZ_TRY(text_step(g, out, i));
+  return cz_buf_addf(
+      out, "arenas: activations %zu bytes, workspace %zu, parameters %zu, gradients %zu\n",
+      g->memory_bytes, g->workspace_bytes, values, grads);
+}
+
+static cz_status print_json(const cz_graph *g, cz_buf *out) {
+  size_t values, grads;
+  parameter_bytes(g, &values, &grads);
+  CZ_TRY(cz_buf_addf(out, "{\"device\": \"%s\", \"extents\": {", g->device->name));
+  for (size_t i = 0; i < g->n_extents; i++)
+    CZ_TRY(cz_buf_addf(out, "%s\"%s\": %lld", i ? ", " : "", g->extents[i].name,
+                       (long long)g->extents[i].capacity));
+  CZ_TRY(cz_buf_addf(out, "}, \"steps\": [\n    "));
+  for (int i = 0; i < (int)g->n_steps; i++) {
+    if (i) CZ_TRY(cz_buf_addf(out, ",\n    "));
+    CZ_TRY(json_step(g, out, i));
+  }
+  return cz_buf_addf(out,
+                     "],\n  \"bytes\": {\"activations\": %zu, \"workspace\": %zu, "
+                     "\"parameters\": %zu, \"gradients\": %zu}}\n",
+                     g->memory_bytes, g->workspace_bytes, values, grads);
 }
 
 /** Appends the planned graph as text or as one JSON object: every step with the arrays it
  * writes (shape with extents by name, bytes at capacity, lifetime, in-place use), and
- * the sizes of the arenas. */
+ * the sizes of the arenas. Names have no characters that JSON must escape. */
 cz_status cz_graph_print(const cz_graph *g, cz_buf *out, bool json) {
-  CZ_TRY(cz_buf_addf(
-      out, json ? "{\"device\": \"%s\", \"extents\": {" : "device %s\nextents (capacity):",
-      g->device->name));
-  for (size_t i = 0; i < g->n_extents; i++)
-    CZ_TRY(cz_buf_addf(out, json ? "%s\"%s\": %lld" : "%s %s %lld", json && i ? ", " : "",
-                       g->extents[i].name, (long long)g->extents[i].capacity));
-  CZ_TRY(cz_buf_addf(out, json ? "}, \"steps\": [\n    " : "\n"));
-  for (int i = 0; i < (int)g->n_steps; i++) CZ_TRY(print_step(g, out, i, json));
-  size_t params = (size_t)g->params->flat * cz_dtype_bytes(g->device->real);
-  return cz_buf_addf(
-      out,
-      json ? "],\n  \"bytes\": {\"activations\": %zu, \"workspace\": %zu, \"parameters\": %zu, "
-             "\"gradients\": %zu}}\n"
-           : "arenas: activations %zu bytes, workspace %zu, parameters %zu, gradients %zu\n",
-      g->memory_bytes, g->workspace_bytes, params, g->params->grads ? params : 0);
+  return json ? print_json(g, out) : print_text(g, out);
 }
 
 /* The steps' names, phases and the shapes that they write; not the attributes, whose

@@ -2,9 +2,12 @@
  *
  * A node is live when a kept value hangs on it. A value needs a gradient when a trainable
  * parameter stands behind it. Backward walks live nodes in reverse; the first
- * contribution to a gradient is written, later ones are added. Blocks that recompute get
- * a second, renamed set of forward steps just before their backward; a cheap output (see
- * the row) is made again just before the first backward step that reads it. */
+ * contribution to a gradient is written, later ones are added. A loss starts with the
+ * gradient 1, which cz_graph_train writes.
+ *
+ * Recomputation: a block that asks for it gets a second set of forward steps, with outputs
+ * of their own, just before its backward. An output that its row calls recomputable is
+ * recomputed just before the first backward step that reads it. */
 #include "graph/internal.h"
 
 #include <stdlib.h>
@@ -12,11 +15,11 @@
 
 typedef struct pass {
   cz_graph *g;
-  bool *live;      /* per node */
-  bool *wants;     /* per value: a trainable parameter stands behind it */
-  bool *reached;   /* per value: backward brings a gradient here */
-  cz_value *again; /* per value: its name in the replay of the present block, or itself */
-  size_t n;        /* values when the pass began */
+  bool *live;    /* per node */
+  bool *wants;   /* per value: a trainable parameter stands behind it */
+  bool *reached; /* per value: backward brings a gradient here */
+  cz_value *now; /* per value: the one that holds its numbers: itself or its recomputed copy */
+  size_t n;      /* values when the pass began */
 } pass;
 
 static void mark_live(pass *p) {
@@ -28,9 +31,11 @@ static void mark_live(pass *p) {
     for (int o = 0; o < n->row->n_out; o++)
       if (cz__is_value(n->out[o])) p->live[i] |= g->values[n->out[o]].keep;
     if (!p->live[i]) continue;
-    for (int k = 0; k < n->row->n_in; k++)
-      if (cz__is_value(n->in[k]) && g->values[n->in[k]].node != CZ__NO_NODE)
-        p->live[g->values[n->in[k]].node] = true;
+    for (int k = 0; k < n->row->n_in; k++) {
+      if (!cz__is_value(n->in[k])) continue;
+      g->values[n->in[k]].read = true;
+      if (g->values[n->in[k]].node != CZ__NO_NODE) p->live[g->values[n->in[k]].node] = true;
+    }
   }
 }
 
@@ -71,9 +76,9 @@ static cz_status forward_step(pass *p, int node, cz__phase phase) {
   empty_step(&s, node, phase);
   for (int k = 0; k < n->row->n_in; k++)
     if (cz__is_value(n->in[k]))
-      s.in[k] = phase == CZ__REPLAY ? p->again[n->in[k]] : n->in[k], s.reads_in[k] = true;
+      s.in[k] = phase == CZ__RECOMPUTE ? p->now[n->in[k]] : n->in[k], s.reads_in[k] = true;
   for (int o = 0; o < n->row->n_out; o++)
-    if (cz__is_value(n->out[o])) s.out[o] = phase == CZ__REPLAY ? p->again[n->out[o]] : n->out[o];
+    if (cz__is_value(n->out[o])) s.out[o] = phase == CZ__RECOMPUTE ? p->now[n->out[o]] : n->out[o];
   s.writes_out = true;
   return add_step(p->g, &s);
 }
@@ -127,9 +132,19 @@ static bool backward_reads(const pass *p, const cz__node *n, cz_value v) {
   return reads && has_gradient(p, n) && wants_gradient(p, n);
 }
 
+/* Refuses to differentiate without a loss, and losses that no training can change. */
+static cz_status check_losses(const pass *p) {
+  const cz_graph *g = p->g;
+  if (g->n_losses == 0) return CZ_FAIL(CZ_EINVAL, "this graph has no loss to differentiate");
+  for (size_t i = 0; i < g->n_losses; i++)
+    if (p->wants[g->losses[i]]) return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "no trainable parameter stands behind the loss %s: nothing to train",
+                 g->values[g->losses[0]].name);
+}
+
 static void mark_reached(pass *p) {
   cz_graph *g = p->g;
-  p->reached[g->loss] = true;
+  for (size_t i = 0; i < g->n_losses; i++) p->reached[g->losses[i]] = p->wants[g->losses[i]];
   for (size_t i = g->n_nodes; i-- > 0;) {
     const cz__node *n = &g->nodes[i];
     if (n->dead || !p->live[i] || !has_gradient(p, n)) continue;
@@ -138,51 +153,51 @@ static void mark_reached(pass *p) {
   }
 }
 
-/* Gives V a second name, under which it is made again. */
-static cz_status twin(pass *p, cz_value v) {
+/* Adds the value that will hold V recomputed. */
+static cz_status add_copy(pass *p, cz_value v) {
   cz_graph *g = p->g;
   cz__value old = g->values[v];
   const char *name;
-  CZ_TRY(cz__graph_name(g, &name, "again ", old.name));
-  cz_value again = cz__value_add(g, name, CZ__TENSOR, &old.arg);
-  if (!cz__is_value(again)) return CZ_FAIL(CZ_ENOMEM, "%s", g->why);
-  g->values[again].saved = old.saved;
-  g->values[again].node = old.node;
-  g->values[again].output = old.output;
-  p->again[v] = again;
+  CZ_TRY(cz__graph_name(g, &name, "recomputed ", old.name));
+  cz_value copy = cz__value_add(g, name, CZ__TENSOR, &old.arg);
+  if (!cz__is_value(copy)) return CZ_FAIL(CZ_ENOMEM, "%s", g->why);
+  g->values[copy].saved = old.saved;
+  g->values[copy].node = old.node;
+  g->values[copy].output = old.output;
+  p->now[v] = copy;
   return CZ_OK;
 }
 
-/* True when V is there in backward whether or not node N is run again: N's own backward
+/* True when V is kept for backward even if node N is not recomputed: N's own backward
  * reads it, or that of its producer. */
-static bool there_anyway(const pass *p, const cz__node *n, cz_value v) {
+static bool is_kept(const pass *p, const cz__node *n, cz_value v) {
   const cz__value *x = &p->g->values[v];
-  if (x->kind != CZ__TENSOR || x->keep || p->again[v] != v) return true;
+  if (x->kind != CZ__TENSOR || x->keep || p->now[v] != v) return true;
   return backward_reads(p, n, v) || backward_reads(p, &p->g->nodes[x->node], v);
 }
 
-/* Makes V again, by a step that reads only what is there anyway, if it is cheap and still
- * goes by its first name. */
-static cz_status make_again(pass *p, cz_value v) {
+/* Recomputes V rather than keep it, when its row allows it, no copy exists yet, and the
+ * recomputation reads nothing that would otherwise not be kept. */
+static cz_status recompute_output(pass *p, cz_value v) {
   cz_graph *g = p->g;
   const cz__value *x = &g->values[v];
-  if (x->node == CZ__NO_NODE || x->keep || p->again[v] != v || g->options.no_reuse) return CZ_OK;
+  if (x->node == CZ__NO_NODE || x->keep || p->now[v] != v || g->options.no_reuse) return CZ_OK;
   const cz__node *n = &g->nodes[x->node];
   int output = x->output;
   if (!(n->row->recompute >> output & 1)) return CZ_OK;
   cz__step s;
-  empty_step(&s, x->node, CZ__REPLAY);
+  empty_step(&s, x->node, CZ__RECOMPUTE);
   for (int k = 0; k < n->row->n_in; k++) {
     int from = n->row->recompute_in[k];
     cz_value in = from > 0 && cz__is_value(n->out[from - 1]) ? n->out[from - 1]
                   : from < 0                                 ? CZ_ABSENT
                                                              : n->in[k];
     if (!cz__is_value(in)) continue;
-    if (!there_anyway(p, n, in)) return CZ_OK;
-    s.in[k] = p->again[in], s.reads_in[k] = true;
+    if (!is_kept(p, n, in)) return CZ_OK;
+    s.in[k] = p->now[in], s.reads_in[k] = true;
   }
-  CZ_TRY(twin(p, v));
-  s.out[output] = p->again[v];
+  CZ_TRY(add_copy(p, v));
+  s.out[output] = p->now[v];
   s.writes_out = true;
   return add_step(g, &s);
 }
@@ -196,12 +211,12 @@ static cz_status backward_step(pass *p, int node) {
   empty_step(&s, node, CZ__BACKWARD);
   s.writes_out = row->fused_backward;
   for (int k = 0; k < row->n_in; k++)
-    if (cz__is_value(n->in[k]) && (needs.in >> k & 1)) CZ_TRY(make_again(p, n->in[k]));
+    if (cz__is_value(n->in[k]) && (needs.in >> k & 1)) CZ_TRY(recompute_output(p, n->in[k]));
   for (int k = 0; k < row->n_in; k++)
-    if (cz__is_value(n->in[k])) s.in[k] = p->again[n->in[k]], s.reads_in[k] = needs.in >> k & 1;
+    if (cz__is_value(n->in[k])) s.in[k] = p->now[n->in[k]], s.reads_in[k] = needs.in >> k & 1;
   for (int o = 0; o < row->n_out; o++) {
     if (!cz__is_value(n->out[o])) continue;
-    s.out[o] = p->again[n->out[o]];
+    s.out[o] = p->now[n->out[o]];
     s.reads_out[o] = needs.out >> o & 1;
     s.dout[o] = g->values[n->out[o]].grad;
   }
@@ -217,7 +232,7 @@ static cz_status backward_step(pass *p, int node) {
 
 /* Marks in NEEDED the values of BLOCK that its backward reads, and those behind them
  * inside the block. */
-static void mark_replay(const pass *p, int block, bool *needed) {
+static void mark_recomputed(const pass *p, int block, bool *needed) {
   cz_graph *g = p->g;
   for (size_t i = g->n_nodes; i-- > 0;) {
     const cz__node *n = &g->nodes[i];
@@ -234,29 +249,29 @@ static void mark_replay(const pass *p, int block, bool *needed) {
   }
 }
 
-static cz_status twin_outputs(pass *p, int node) {
+static cz_status add_copies(pass *p, int node) {
   cz_graph *g = p->g;
   for (int o = 0; o < g->nodes[node].row->n_out; o++)
-    if (cz__is_value(g->nodes[node].out[o])) CZ_TRY(twin(p, g->nodes[node].out[o]));
+    if (cz__is_value(g->nodes[node].out[o])) CZ_TRY(add_copy(p, g->nodes[node].out[o]));
   return CZ_OK;
 }
 
-/* Gives the block's inner values second names and schedules again the part of its forward
- * that the backward which follows will read. */
-static cz_status replay_block(pass *p, int block) {
+/* Schedules a second time the part of the block's forward that its backward reads, with
+ * outputs of its own. A fused loss that other nodes read is kept instead. */
+static cz_status recompute_block(pass *p, int block) {
   cz_graph *g = p->g;
   bool *needed;
   cz_status st;
   CZ_TRY(cz_alloc(&needed, p->n, sizeof *needed));
-  mark_replay(p, block, needed);
+  mark_recomputed(p, block, needed);
   for (size_t i = 0; i < g->n_nodes; i++) {
     const cz__node *n = &g->nodes[i];
     bool made = false;
     if (n->block != block || n->dead || !p->live[i] || n->row->fused_backward) continue;
     for (int o = 0; o < n->row->n_out; o++) made |= cz__is_value(n->out[o]) && needed[n->out[o]];
     if (!made) continue;
-    CZ_GO(st, twin_outputs(p, (int)i), done);
-    CZ_GO(st, forward_step(p, (int)i, CZ__REPLAY), done);
+    CZ_GO(st, add_copies(p, (int)i), done);
+    CZ_GO(st, forward_step(p, (int)i, CZ__RECOMPUTE), done);
   }
   st = CZ_OK;
 done:
@@ -264,16 +279,20 @@ done:
   return st;
 }
 
+/* Gives each loss its gradient, which what follows adds to. */
+static cz_status seed_losses(pass *p) {
+  cz_graph *g = p->g;
+  for (size_t i = 0; i < g->n_losses; i++) {
+    cz_value seed;
+    if (p->wants[g->losses[i]]) CZ_TRY(grad_of(g, g->losses[i], &seed));
+  }
+  return CZ_OK;
+}
+
 static cz_status backward_steps(pass *p) {
   cz_graph *g = p->g;
-  int replayed = -1;
-  if (!cz__is_value(g->loss)) return CZ_FAIL(CZ_EINVAL, "this graph has no loss to differentiate");
-  cz_value seed;
-  if (!p->wants[g->loss])
-    return CZ_FAIL(CZ_EINVAL, "no trainable parameter stands behind the loss %s: nothing to train",
-                   g->values[g->loss].name);
-  mark_reached(p);
-  CZ_TRY(grad_of(g, g->loss, &seed));
+  int recomputed = -1;
+  CZ_TRY(seed_losses(p));
   for (size_t i = g->n_nodes; i-- > 0;) {
     cz__node *n = &g->nodes[i];
     if (n->dead || !p->live[i] || !has_gradient(p, n)) continue;
@@ -281,20 +300,27 @@ static cz_status backward_steps(pass *p) {
       return CZ_FAIL(CZ_EINVAL, "%s (%s): a gradient arrives, but this op is not differentiable",
                      n->name, n->row->name);
     if (!wants_gradient(p, n)) continue;
-    if (g->blocks[n->block].recompute && replayed != n->block)
-      CZ_TRY(replay_block(p, replayed = n->block));
+    if (g->blocks[n->block].recompute && recomputed != n->block)
+      CZ_TRY(recompute_block(p, recomputed = n->block));
     CZ_TRY(backward_step(p, (int)i));
   }
   return CZ_OK;
 }
 
-/* A terminal loss that computes its outputs in backward runs no forward of its own in a
- * training schedule. */
+/* True when the backward of N computes its outputs in time: its row says so, backward runs
+ * for it, and no other node reads them before. */
+static bool computed_in_backward(const pass *p, const cz__node *n) {
+  if (!n->row->fused_backward || !has_gradient(p, n) || !wants_gradient(p, n)) return false;
+  for (int o = 0; o < n->row->n_out; o++)
+    if (cz__is_value(n->out[o]) && p->g->values[n->out[o]].read) return false;
+  return true;
+}
+
 static cz_status forward_steps(pass *p) {
   for (size_t i = 0; i < p->g->n_nodes; i++) {
     const cz__node *n = &p->g->nodes[i];
     if (n->dead || !p->live[i]) continue;
-    if (n->row->fused_backward && p->g->options.train) continue;
+    if (computed_in_backward(p, n)) continue;
     CZ_TRY(forward_step(p, (int)i, CZ__FORWARD));
   }
   p->g->forward_steps = (int)p->g->n_steps;
@@ -309,16 +335,20 @@ cz_status cz__schedule(cz_graph *g) {
   CZ_GO(st, cz_alloc(&p.live, g->n_nodes, sizeof *p.live), done);
   CZ_GO(st, cz_alloc(&p.wants, g->n_values, sizeof *p.wants), done);
   CZ_GO(st, cz_alloc(&p.reached, g->n_values, sizeof *p.reached), done);
-  CZ_GO(st, cz_alloc(&p.again, g->n_values, sizeof *p.again), done);
-  for (size_t i = 0; i < g->n_values; i++) p.again[i] = (cz_value)i;
+  CZ_GO(st, cz_alloc(&p.now, g->n_values, sizeof *p.now), done);
+  for (size_t i = 0; i < g->n_values; i++) p.now[i] = (cz_value)i;
   mark_live(&p);
   mark_wanted(&p);
+  if (g->options.train) {
+    CZ_GO(st, check_losses(&p), done);
+    mark_reached(&p);
+  }
   CZ_GO(st, forward_steps(&p), done);
   if (g->options.train) CZ_GO(st, backward_steps(&p), done);
 done:
   free(p.live);
   free(p.wants);
   free(p.reached);
-  free(p.again);
+  free(p.now);
   return st;
 }

@@ -48,8 +48,8 @@ static void build_encode(cz_decoder *d) {
   d->enc_segments = cz_graph_extent(g, "segments", d->options.capacity_segments);
   d->enc_inputs = cz_graph_extent(g, "inputs", d->options.capacity_encoder);
   const int64_t spans[2] = {d->enc_segments, 2};
-  d->enc_ids = cz_graph_input(g, "enc_ids", false, 1, &d->enc_inputs);
-  d->enc_spans = cz_graph_input(g, "enc_spans", false, 2, spans);
+  d->enc_ids = cz_graph_input(g, "enc_ids", CZ_I32, 1, &d->enc_inputs);
+  d->enc_spans = cz_graph_input(g, "enc_spans", CZ_I32, 2, spans);
   cz_builder b = {.g = g, .model = m, .scope = "encoder"};
   cz_tokens t = {.spans = d->enc_spans,
                  .prefix = CZ_ABSENT,
@@ -73,17 +73,17 @@ static void declare_step(cz_decoder *d) {
   d->rows = cz_graph_extent(g, "tokens", step_rows(d));
   d->beams = cz_graph_extent(g, "beams", d->options.max_beams);
   const int64_t spans[2] = {d->beams, 2}, cache[2] = {cache_rows(d), inner(d)};
-  d->ids = cz_graph_input(g, "ids", false, 1, &d->rows);
-  d->rows_at = cz_graph_input(g, "cache_rows", false, 1, &d->rows);
-  d->spans = cz_graph_input(g, "spans", false, 2, spans);
-  d->k_spans = cz_graph_input(g, "k_spans", false, 2, spans);
-  d->last = cz_graph_input(g, "last", false, 1, &d->beams);
+  d->ids = cz_graph_input(g, "ids", CZ_I32, 1, &d->rows);
+  d->rows_at = cz_graph_input(g, "cache_rows", CZ_I32, 1, &d->rows);
+  d->spans = cz_graph_input(g, "spans", CZ_I32, 2, spans);
+  d->k_spans = cz_graph_input(g, "k_spans", CZ_I32, 2, spans);
+  d->last = cz_graph_input(g, "last", CZ_I32, 1, &d->beams);
   d->prefix = d->cross_spans = CZ_ABSENT;
   if (d->model->config.family->architecture == CZ_PREFIX_LM)
-    d->prefix = cz_graph_input(g, "prefix", false, 1, &d->beams);
+    d->prefix = cz_graph_input(g, "prefix", CZ_I32, 1, &d->beams);
   if (d->pair) {
     d->inputs = cz_graph_extent(g, "inputs", d->options.capacity_encoder);
-    d->cross_spans = cz_graph_input(g, "cross_spans", false, 2, spans);
+    d->cross_spans = cz_graph_input(g, "cross_spans", CZ_I32, 2, spans);
   }
   for (int64_t i = 0; i < d->model->decoder.n; i++) {
     layer_memory *l = &d->layers[i];

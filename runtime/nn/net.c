@@ -19,15 +19,15 @@ static void declare_inputs(cz_net *n) {
   n->encoder.ids = n->encoder.spans = n->prefix = n->loss_rows = CZ_ABSENT;
   if (architecture == CZ_ENCODER_DECODER) {
     n->encoder_tokens = cz_graph_extent(g, "encoder_tokens", o->capacity_encoder);
-    n->encoder.ids = cz_graph_input(g, "encoder.ids", false, 1, &n->encoder_tokens);
-    n->encoder.spans = cz_graph_input(g, "encoder.spans", false, 2, spans);
+    n->encoder.ids = cz_graph_input(g, "encoder.ids", CZ_I32, 1, &n->encoder_tokens);
+    n->encoder.spans = cz_graph_input(g, "encoder.spans", CZ_I32, 2, spans);
   }
-  n->decoder.ids = cz_graph_input(g, "decoder.ids", false, 1, &n->decoder_tokens);
-  n->decoder.spans = cz_graph_input(g, "decoder.spans", false, 2, spans);
-  if (architecture == CZ_PREFIX_LM) n->prefix = cz_graph_input(g, "prefix", false, 1, &n->segments);
-  if (o->loss_rows) n->loss_rows = cz_graph_input(g, "loss_rows", false, 1, &n->n_loss_rows);
-  n->targets = cz_graph_input(g, "targets", false, 1, &n->n_loss_rows);
-  n->denominator = cz_graph_input(g, "denominator", true, 1, &one);
+  n->decoder.ids = cz_graph_input(g, "decoder.ids", CZ_I32, 1, &n->decoder_tokens);
+  n->decoder.spans = cz_graph_input(g, "decoder.spans", CZ_I32, 2, spans);
+  if (architecture == CZ_PREFIX_LM) n->prefix = cz_graph_input(g, "prefix", CZ_I32, 1, &n->segments);
+  if (o->loss_rows) n->loss_rows = cz_graph_input(g, "loss_rows", CZ_I32, 1, &n->n_loss_rows);
+  n->targets = cz_graph_input(g, "targets", CZ_I32, 1, &n->n_loss_rows);
+  n->denominator = cz_graph_input(g, "denominator", n->model->device->real, 1, &one);
 }
 
 /* Loss and logits on the rows that the loss reads. The output is the embedding (scaled)

@@ -1,8 +1,11 @@
-/* The named parameter list. A parameter is declared once (name, shape, initialiser, decay
- * or not); optimizer, checkpoint, reduction and exporter walk the list. Values, and
- * gradients when asked for, lie in one flat buffer each, in order of declaration, every
- * parameter at a multiple of 64 bytes; on a guard device with a gap behind it. What lies
- * between parameters is zero for ever. */
+/* Arrays that outlive a step: the named parameter list, and the files that other folders
+ * keep arrays in (h5_file.h).
+ *
+ * A parameter is declared once (name, shape, initialiser, decay or not); optimizer,
+ * checkpoint, reduction and exporter walk the list. Values, and gradients when asked for,
+ * lie in one flat buffer each, in order of declaration, so that one call can copy, reduce
+ * or sum all of them. Every parameter begins at a multiple of 64 bytes; on a guard device
+ * a gap follows each. Gaps stay zero. */
 #ifndef CZ_TENSOR_PARAMS_H
 #define CZ_TENSOR_PARAMS_H
 
@@ -19,8 +22,8 @@ typedef enum cz_init_kind {
 
 typedef struct cz_init { /* initial distribution */
   cz_init_kind kind;
-  double scale; /* NORMAL: deviation. TRUNCATED: deviation of the normal that is cut at two of them.
-                   UNIFORM: limit, both sides. ONE: the constant itself */
+  double scale; /* NORMAL: std. TRUNCATED: std of the normal that is cut at two of them. UNIFORM:
+                   limit, both sides. ONE: the constant itself */
 } cz_init;
 
 typedef struct cz_param {
@@ -51,6 +54,8 @@ CZ_MUST cz_status cz_params_declare(cz_params *p, cz_param **out, const char *na
 CZ_MUST cz_status cz_params_allocate(cz_params *p);
 CZ_MUST cz_status cz_params_allocate_grads(cz_params *p);
 CZ_MUST cz_status cz_params_init(cz_params *p, uint64_t seed);
+size_t cz_params_bytes(const cz_params *p);
+void *cz_param_at(const cz_params *p, void *buffer, const cz_param *q);
 cz_param *cz_params_find(const cz_params *p, const char *name);
 
 #endif

@@ -35,7 +35,7 @@ static void fill_values(double *v) {
       for (int h = 0; h < H; h++) v[t * E + h * LONGEST + t - spans[2 * b]] = 1;
 }
 
-static void build(cz_graph *g, cz_value in[4], cz_value out[3], const setting *s) {
+static void build(cz_graph *g, cz_value in[4], cz_value out[3], const setting *s, cz_dtype real) {
   const int64_t wide[2] = {T, D}, heads[2] = {T, E}, pairs[2] = {SEGMENTS, 2};
   const cz_dropout_attr attr = {.p = s->p, .share_segment = s->share};
   const cz_attention_attr attention = {.heads = H,
@@ -45,10 +45,10 @@ static void build(cz_graph *g, cz_value in[4], cz_value out[3], const setting *s
                                        .share_queries = s->share};
   const char *const names[2] = {"one", "two"};
   cz_value made[CZ_OP_OUT];
-  in[0] = cz_graph_input(g, "ones", true, 2, wide),
-  in[1] = cz_graph_input(g, "zeros", true, 2, heads);
-  in[2] = cz_graph_input(g, "values", true, 2, heads),
-  in[3] = cz_graph_input(g, "spans", false, 2, pairs);
+  in[0] = cz_graph_input(g, "ones", real, 2, wide),
+  in[1] = cz_graph_input(g, "zeros", real, 2, heads);
+  in[2] = cz_graph_input(g, "values", real, 2, heads),
+  in[3] = cz_graph_input(g, "spans", CZ_I32, 2, pairs);
   for (int i = 0; i < 2; i++) {
     cz_graph_op(g, made, CZ_OP_dropout, names[i], 2,
                 (cz_value[]){in[0], s->share ? in[3] : CZ_ABSENT}, &attr);
@@ -88,7 +88,7 @@ static masks *draw(const setting *s) {
   OK(cz_device_open(&device, s->device));
   OK(cz_params_create(&params, device));
   OK(cz_graph_create(&g, params));
-  build(g, in, out, s);
+  build(g, in, out, s, device->real);
   OK(cz_graph_finish(g, &(cz_graph_options){0}));
   feed(g, in);
   OK(cz_graph_forward(g, &(cz_graph_run_options){.key = s->key, .training = !s->off}));

@@ -46,9 +46,9 @@ static void tower_build(tower *w) {
   cz_value out[CZ_OP_OUT];
   OK(cz_graph_create(&w->g, w->params));
   w->t = cz_graph_extent(w->g, "t", T);
-  w->ids = cz_graph_input(w->g, "ids", false, 1, &w->t);
-  w->targets = cz_graph_input(w->g, "targets", false, 1, &w->t);
-  w->denominator = cz_graph_input(w->g, "denominator", true, 1, &one);
+  w->ids = cz_graph_input(w->g, "ids", CZ_I32, 1, &w->t);
+  w->targets = cz_graph_input(w->g, "targets", CZ_I32, 1, &w->t);
+  w->denominator = cz_graph_input(w->g, "denominator", w->device->real, 1, &one);
   cz_graph_op(w->g, out, CZ_OP_embedding, "embed", 2,
               (cz_value[]){cz_graph_param(w->g, w->table), w->ids}, NULL);
   cz_value x = linear(w->g, "first", out[0], w->a, CZ_ACTIVATION_GELU);
@@ -202,7 +202,7 @@ static void poisoned(void **state) {
   cz_value out[CZ_OP_OUT];
   tower_params(&w, d, true);
   OK(cz_graph_create(&w.g, w.params));
-  cz_value x = cz_graph_input(w.g, "x", true, 2, wide);
+  cz_value x = cz_graph_input(w.g, "x", w.device->real, 2, wide);
   cz_graph_block(w.g, "decoder.block.1", false);
   cz_value bad = linear(w.g, "ffn.wi", x, w.a, CZ_ACTIVATION_NONE); /* 7 columns against 4 */
   cz_value worse = linear(w.g, "ffn.wo", bad, w.a, 99);

@@ -224,9 +224,9 @@ static int reads_again(const cz_graph *g, const cz__step *s) {
   return again;
 }
 
-/* What is cheap backward does not read under the name that forward gave it: norms always,
+/* What is recomputable backward does not read under the name that forward gave it: norms always,
  * dropout where it follows a ReLU, which keeps its result. */
-static void cheap_outputs(void **state) {
+static void recomputed_outputs(void **state) {
   cz_device *device;
   cz_net *net;
   cz_net_options o = net_options(0.1);
@@ -248,10 +248,10 @@ static void cheap_outputs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(variants_ref),  cmocka_unit_test(variants_cpu),
-      cmocka_unit_test(same_masks),    cmocka_unit_test(scoring),
-      cmocka_unit_test(empty_batches), cmocka_unit_test(recompute_saves),
-      cmocka_unit_test(cheap_outputs)};
+      cmocka_unit_test(variants_ref),      cmocka_unit_test(variants_cpu),
+      cmocka_unit_test(same_masks),        cmocka_unit_test(scoring),
+      cmocka_unit_test(empty_batches),     cmocka_unit_test(recompute_saves),
+      cmocka_unit_test(recomputed_outputs)};
   test_seed();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,12 +150,12 @@ static void build(maker *m, bool recompute) {
   const int64_t two[2] = {B, 2}, one = 1;
   int64_t t = cz_graph_extent(m->g, "t", T + 5), r = cz_graph_extent(m->g, "r", ROWS + 9);
   m->nx = m->ny = m->nodes = 0, m->next = 0;
-  m->ids = cz_graph_input(m->g, "ids", false, 1, &t);
-  m->spans = cz_graph_input(m->g, "spans", false, 2, two);
-  m->row_spans = cz_graph_input(m->g, "row_spans", false, 2, two);
-  m->rows = cz_graph_input(m->g, "rows", false, 1, &r);
-  m->targets = cz_graph_input(m->g, "targets", false, 1, &r);
-  m->denominator = cz_graph_input(m->g, "denominator", true, 1, &one);
+  m->ids = cz_graph_input(m->g, "ids", CZ_I32, 1, &t);
+  m->spans = cz_graph_input(m->g, "spans", CZ_I32, 2, two);
+  m->row_spans = cz_graph_input(m->g, "row_spans", CZ_I32, 2, two);
+  m->rows = cz_graph_input(m->g, "rows", CZ_I32, 1, &r);
+  m->targets = cz_graph_input(m->g, "targets", CZ_I32, 1, &r);
+  m->denominator = cz_graph_input(m->g, "denominator", m->params->device->real, 1, &one);
   m->x[m->nx++] = node(m, CZ_OP_embedding, 2, (cz_value[]){param(m, 2, V, D), m->ids}, NULL);
   int first = (int)cz_rand_int(&m->draw, 1, 8), second = (int)cz_rand_int(&m->draw, 0, 6);
   for (int i = 0; i < first; i++) {

@@ -269,10 +269,10 @@ static void decoder_block(void **state) {
     OK(cz_device_write_real(device, param[i]->value, field(&w, i), size(i)));
   OK(cz_graph_create(&g, params));
   const int64_t two[2] = {B, 2}, tokens = T, one = 1;
-  const cz_value in[4] = {cz_graph_input(g, "spans", false, 2, two),
-                          cz_graph_input(g, "enc_spans", false, 2, two),
-                          cz_graph_input(g, "targets", false, 1, &tokens),
-                          cz_graph_input(g, "denominator", true, 1, &one)};
+  const cz_value in[4] = {cz_graph_input(g, "spans", CZ_I32, 2, two),
+                          cz_graph_input(g, "enc_spans", CZ_I32, 2, two),
+                          cz_graph_input(g, "targets", CZ_I32, 1, &tokens),
+                          cz_graph_input(g, "denominator", device->real, 1, &one)};
   cz_value loss = build(g, param, &m, in);
   cz_graph_loss(g, loss);
   OK(cz_graph_finish(g, &(cz_graph_options){.train = true}));

@@ -27,8 +27,8 @@ static void masks_alone(void **state) {
   const int64_t tokens = cz_graph_extent(g, "tokens", CAPACITY), one_span[2] = {1, 2};
   const cz_dropout_attr dropout = {.p = 0.5, .share_segment = true};
   const cz_norm_attr norm = {.kind = CZ_NORM_RMS, .eps = 1e-6};
-  cz_value ids = cz_graph_input(g, "ids", false, 1, &tokens),
-           spans = cz_graph_input(g, "spans", false, 2, one_span);
+  cz_value ids = cz_graph_input(g, "ids", CZ_I32, 1, &tokens),
+           spans = cz_graph_input(g, "spans", CZ_I32, 2, one_span);
   cz_graph_op(g, out, CZ_OP_embedding, "embed", 2, (cz_value[]){cz_graph_param(g, w), ids}, NULL);
   cz_graph_op(g, out, CZ_OP_dropout, "dropout", 2, (cz_value[]){out[0], spans}, &dropout);
   cz_graph_op(g, out, CZ_OP_norm, "norm", 2, (cz_value[]){out[0], cz_graph_param(g, g1)}, &norm);

@@ -79,8 +79,8 @@ static void check_gradients_in_place(const run *want) {
   }
 }
 
-/* What the row calls cheap comes out again, bit for bit, of a call that reads what
- * again_in says and makes nothing else. */
+/* What the row calls recomputable comes out, bit for bit, of a call that reads what
+ * recompute_in says and makes nothing else. */
 static void check_again(const run *want) {
   const cz_op_row *row = want->p->row;
   for (int o = 0; o < row->n_out; o++) {
