@@ -28,7 +28,9 @@ typedef struct slot { /* a bucket under way */
 struct cz_reducer {
   cz_comm *comm; /* of its own, so that no other message can be taken for one of ours */
   cz_sum_tree *tree;
-  char *data;
+  cz_device *device;
+  char *gradient; /* the device's */
+  char *data;     /* where the host adds: the gradient itself, or a copy of the same layout */
   int64_t elements, per_bucket, n_buckets, shards;
   size_t element_bytes;
   bucket *buckets;
@@ -62,13 +64,22 @@ static cz_status create_slots(cz_reducer *r) {
   return cz_alloc(&r->parts, (size_t)r->comm->size, sizeof *r->parts);
 }
 
-/** Makes the reducer of the flat GRADIENT (ELEMENTS numbers of 4 or 8 bytes, borrowed)
- * for a global batch of SHARDS shards; buckets of about BUCKET_BYTES (4 MB is a good
- * size; below 1 GB). All memory is taken here: the tree's buffers and, with peers, eight
- * buckets. CZ_EUSAGE when the ranks and shards do not fit (see cz_comm_shards).
- * Collective. Destroy with cz_reducer_destroy. */
-cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, void *gradient, int64_t elements,
-                            size_t element_bytes, int64_t shards, size_t bucket_bytes) {
+/* A host device computes in order and has waited before it reports a gradient, so its
+ * memory may be added in. */
+static cz_status create_data(cz_reducer *r) {
+  r->data = r->gradient;
+  return r->device->host_memory ? CZ_OK : cz_alloc(&r->data, (size_t)r->elements, r->element_bytes);
+}
+
+/** Makes the reducer of the flat GRADIENT (ELEMENTS numbers of 4 or 8 bytes in DEVICE's
+ * memory; both borrowed) for a global batch of SHARDS shards; buckets of about BUCKET_BYTES
+ * (4 MB is a good size; below 1 GB). All memory is taken here: the tree's buffers, with
+ * peers eight buckets, and a copy of the gradient where the host can't address it. CZ_EUSAGE when
+ * the ranks and shards do not fit (see cz_comm_shards). Collective. Destroy with
+ * cz_reducer_destroy. */
+cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, cz_device *device, void *gradient,
+                            int64_t elements, size_t element_bytes, int64_t shards,
+                            size_t bucket_bytes) {
   int64_t first, own;
   CZ_CHECK(element_bytes == sizeof(float) || element_bytes == sizeof(double));
   CZ_TRY(cz_comm_shards(c, &first, &own, shards));
@@ -79,13 +90,15 @@ cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, void *gradient, int64_t 
         bucket_bytes, (long long)elements, element_bytes);
   CZ_TRY(cz_alloc(r, 1, sizeof **r));
   cz_reducer *made = *r;
-  made->data = gradient;
+  made->device = device;
+  made->gradient = gradient;
   made->elements = elements;
   made->element_bytes = element_bytes;
   made->shards = own;
   made->per_bucket = (int64_t)(bucket_bytes / element_bytes);
   made->n_buckets = (elements + made->per_bucket - 1) / made->per_bucket;
   cz_status st;
+  CZ_GO(st, create_data(made), failed);
   CZ_GO(st, cz_comm_split(c, &made->comm, 0), failed);
   CZ_GO(st, cz_sum_tree_create(&made->tree, elements, element_bytes, own), failed);
   CZ_GO(st, cz_alloc(&made->buckets, (size_t)made->n_buckets, sizeof *made->buckets), failed);
@@ -105,6 +118,7 @@ void cz_reducer_destroy(cz_reducer **r) {
     free((*r)->slots[s].pieces);
     free((*r)->slots[s].requests);
   }
+  if (!(*r)->device->host_memory) free((*r)->data);
   free((*r)->parts);
   free((*r)->queue);
   free((*r)->buckets);
@@ -114,6 +128,20 @@ void cz_reducer_destroy(cz_reducer **r) {
   *r = NULL;
 }
 
+/* Brings elements [FIRST, FIRST + COUNT) of the gradient to where the host adds. */
+static cz_status fetch(cz_reducer *r, int64_t first, int64_t count) {
+  size_t at = (size_t)first * r->element_bytes, bytes = (size_t)count * r->element_bytes;
+  if (r->device->host_memory || !bytes) return CZ_OK;
+  return r->device->read(r->device, r->data + at, r->gradient + at, bytes);
+}
+
+/* Puts the sums where the optimizer reads them. */
+static cz_status put_back(cz_reducer *r) {
+  size_t bytes = (size_t)r->elements * r->element_bytes;
+  if (r->device->host_memory || !bytes) return CZ_OK;
+  return r->device->write(r->device, r->gradient, r->data, bytes);
+}
+
 /** Takes the whole gradient of a shard that is not the rank's last; the buffer may be
  * overwritten afterwards. CZ_EINVAL when all but the last were taken already, or when
  * the last has begun. Local. */
@@ -121,6 +149,7 @@ cz_status cz_reducer_push(cz_reducer *r) {
   if (cz_sum_tree_pushed(r->tree) >= r->shards - 1 || r->queued)
     return CZ_FAIL(CZ_EINVAL, "shard %lld pushed to a reducer whose rank owns %lld",
                    (long long)cz_sum_tree_pushed(r->tree) + 1, (long long)r->shards);
+  CZ_TRY(fetch(r, 0, r->elements));
   cz_sum_tree_push(r->tree, r->data);
   return CZ_OK;
 }
@@ -182,8 +211,8 @@ static cz_status advance(cz_reducer *r, slot *s) {
   return CZ_OK;
 }
 
-/** Moves messages along: call it now and then while computing. Local; never waits. */
-cz_status cz_reducer_poll(cz_reducer *r) {
+/* Moves messages along and starts buckets that wait for a slot; never waits itself. */
+static cz_status poll(cz_reducer *r) {
   for (int i = 0; i < SLOTS; i++) {
     slot *s = &r->slots[i];
     if (s->phase != FREE) CZ_TRY(advance(r, s));
@@ -211,9 +240,9 @@ static cz_status cover(cz_reducer *r, int64_t b, int64_t first, int64_t count) {
 }
 
 /** Announces that elements [FIRST, FIRST + COUNT) of the last shard's gradient are final;
- * buckets that are whole set out. All ranks announce the same ranges in the same order.
- * CZ_EINVAL for a range outside the buffer, one announced twice, or shards that were not
- * pushed. Local; never waits. */
+ * buckets that are whole set out, and messages under way move along. All ranks announce the
+ * same ranges in the same order. CZ_EINVAL for a range outside the buffer, one announced
+ * twice, or shards that were not pushed. Local; waits for no rank. */
 cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count) {
   if (first < 0 || count < 0 || first > r->elements || count > r->elements - first)
     return CZ_FAIL(CZ_EINVAL, "gradient elements [%lld, %lld) are not inside the %lld there are",
@@ -222,6 +251,7 @@ cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count) {
     return CZ_FAIL(CZ_EINVAL,
                    "the last shard's gradient is announced after %lld of %lld shards were pushed",
                    (long long)cz_sum_tree_pushed(r->tree), (long long)r->shards - 1);
+  CZ_TRY(fetch(r, first, count));
   while (count > 0) {
     int64_t b = first / r->per_bucket, left = bucket_first(r, b) + bucket_count(r, b) - first,
             n = count < left ? count : left;
@@ -229,7 +259,7 @@ cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count) {
     first += n;
     count -= n;
   }
-  return cz_reducer_poll(r);
+  return poll(r);
 }
 
 /** Waits until every bucket is summed; the buffer then holds the sum over all shards of
@@ -244,11 +274,11 @@ cz_status cz_reducer_finish(cz_reducer *r) {
           (long long)r->buckets[b].covered);
   while (r->finished < r->n_buckets) {
     int64_t before = r->finished;
-    CZ_TRY(cz_reducer_poll(r));
+    CZ_TRY(poll(r));
     if (r->finished == before) sched_yield(); /* more ranks than cores: let the others compute */
   }
   memset(r->buckets, 0, (size_t)r->n_buckets * sizeof *r->buckets);
   r->queued = r->started = r->finished = 0;
   cz_sum_tree_reset(r->tree);
-  return CZ_OK;
+  return put_back(r);
 }

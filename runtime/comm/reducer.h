@@ -6,26 +6,28 @@
  * its pieces in the order of the tree, and the sums travel back. The bits do not depend
  * on buckets, pieces or timing.
  *
- * The gradient is host memory, and the host adds; a device with memory of its own gives
- * and takes copies (trainers/loop.c).
+ * The host adds. Where the device's memory is the host's, the sums are made in the gradient
+ * itself; otherwise in a copy, which takes elements from the device when they are announced
+ * and is written back at the end.
  *
  * One step: for each of the rank's shards but the last, run backward and cz_reducer_push.
- * During the last shard's backward call cz_reducer_ready for elements that are final and
- * cz_reducer_poll now and then (between ops); after it cz_reducer_finish. The buffer then
- * holds the sum over all shards. */
+ * During the last shard's backward call cz_reducer_ready for elements that are final, which
+ * also moves messages along; after it cz_reducer_finish. The gradient then is the sum over
+ * all shards. */
 #ifndef CZ_COMM_REDUCER_H
 #define CZ_COMM_REDUCER_H
 
 #include "comm/comm.h"
+#include "device/device.h"
 
 typedef struct cz_reducer cz_reducer;
 
-CZ_MUST cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, void *gradient, int64_t elements,
-                                    size_t element_bytes, int64_t shards, size_t bucket_bytes);
+CZ_MUST cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, cz_device *device, void *gradient,
+                                    int64_t elements, size_t element_bytes, int64_t shards,
+                                    size_t bucket_bytes);
 void cz_reducer_destroy(cz_reducer **r);
 CZ_MUST cz_status cz_reducer_push(cz_reducer *r);
 CZ_MUST cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count);
-CZ_MUST cz_status cz_reducer_poll(cz_reducer *r);
 CZ_MUST cz_status cz_reducer_finish(cz_reducer *r);
 
 #endif

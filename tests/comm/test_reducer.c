@@ -1,6 +1,6 @@
 /* The reduction of gradients: its bits against a serial tree that this file adds on
- * its own, for float32 and float64, any bucket size, any chunks of announcements; and
- * misuse. */
+ * its own, for float32 and float64, any bucket size, any chunks of announcements, on
+ * memory that the host can address and on memory that it can't; and misuse. */
 #include "comm_test.h"
 
 #include "comm/reducer.h"
@@ -10,6 +10,38 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Devices whose memory is the host's and is not. The second one's holds every byte inverted,
+ * so that whoever reads or writes it in place gets numbers that are wrong. */
+static void invert(void *to, const void *from, size_t bytes) {
+  for (size_t i = 0; i < bytes; i++) ((uint8_t *)to)[i] = (uint8_t) ~((const uint8_t *)from)[i];
+}
+
+static cz_status distant_write(cz_device *d, void *to, const void *host, size_t bytes) {
+  invert(to, host, bytes);
+  return CZ_OK;
+}
+
+static cz_status distant_read(cz_device *d, void *host, const void *from, size_t bytes) {
+  invert(host, from, bytes);
+  return CZ_OK;
+}
+
+static cz_status near_write(cz_device *d, void *to, const void *host, size_t bytes) {
+  memcpy(to, host, bytes);
+  return CZ_OK;
+}
+
+static cz_status near_read(cz_device *d, void *host, const void *from, size_t bytes) {
+  memcpy(host, from, bytes);
+  return CZ_OK;
+}
+
+static cz_device near = {.name = "near",
+                         .host_memory = true,
+                         .write = near_write,
+                         .read = near_read},
+                 distant = {.name = "distant", .write = distant_write, .read = distant_read};
 
 /* Element I of shard S: any magnitude, so that every change of order changes bits. */
 static double element(int64_t s, int64_t i, bool exact) {
@@ -40,7 +72,7 @@ static double serial_tree(int64_t first, int64_t n, int64_t i, bool exact, size_
 typedef struct plan {
   int64_t elements, shards, chunk;
   size_t bytes, bucket_bytes;
-  bool exact, forward;
+  bool exact, forward, distant;
 } plan;
 
 /* Announces all elements in chunks of random length, from either end, the same on all
@@ -51,40 +83,46 @@ static void announce(cz_reducer *r, const plan *p, cz_stream *s) {
     if (n > left) n = left;
     CHECK(cz_reducer_ready(r, p->forward ? done : left - n, n) == CZ_OK);
     done += n;
-    if (cz_stream_below(s, 3) == 0) CHECK(cz_reducer_poll(r) == CZ_OK);
+    if (cz_stream_below(s, 3) == 0) CHECK(cz_reducer_ready(r, 0, 0) == CZ_OK);
   }
 }
 
-/* One step into GRADIENT through REDUCER. */
-static void step(cz_reducer *r, void *gradient, const plan *p, cz_stream *s) {
+/* One step into GRADIENT, memory of DEVICE, through REDUCER. HOST has room for as much. */
+static void step(cz_reducer *r, cz_device *device, void *gradient, void *host, const plan *p,
+                 cz_stream *s) {
   int64_t first, own;
   CHECK(cz_comm_shards(world, &first, &own, p->shards) == CZ_OK);
   for (int64_t k = 0; k < own; k++) {
     for (int64_t i = 0; i < p->elements; i++)
-      store(gradient, i, element(first + k, i, p->exact), p->bytes);
+      store(host, i, element(first + k, i, p->exact), p->bytes);
+    CHECK(device->write(device, gradient, host, (size_t)p->elements * p->bytes) == CZ_OK);
     if (k + 1 < own) CHECK(cz_reducer_push(r) == CZ_OK);
   }
   announce(r, p, s);
   CHECK(cz_reducer_finish(r) == CZ_OK);
+  CHECK(device->read(device, host, gradient, (size_t)p->elements * p->bytes) == CZ_OK);
 }
 
 static void run(const plan *p, uint32_t number) {
   cz_stream s;
   cz_reducer *r;
+  cz_device *device = p->distant ? &distant : &near;
   cz_stream_init(&s, seed, "announce", number, 0);
   void *gradient = calloc((size_t)p->elements + 1, p->bytes),
+       *host = calloc((size_t)p->elements + 1, p->bytes),
        *expected = calloc((size_t)p->elements + 1, p->bytes);
   for (int64_t i = 0; i < p->elements; i++)
     store(expected, i, serial_tree(0, p->shards, i, p->exact, p->bytes), p->bytes);
-  CHECK(cz_reducer_create(&r, world, gradient, p->elements, p->bytes, p->shards, p->bucket_bytes) ==
-        CZ_OK);
-  for (int again = 0; again < 2; again++) { /* a second step with what the first left behind */
-    step(r, gradient, p, &s);
-    CHECK(memcmp(gradient, expected, (size_t)p->elements * p->bytes) == 0);
+  CHECK(cz_reducer_create(&r, world, device, gradient, p->elements, p->bytes, p->shards,
+                          p->bucket_bytes) == CZ_OK);
+  for (int k = 0; k < 2; k++) { /* a second step with what the first left behind */
+    step(r, device, gradient, host, p, &s);
+    CHECK(memcmp(host, expected, (size_t)p->elements * p->bytes) == 0);
   }
   cz_reducer_destroy(&r);
   CHECK(!r);
   free(expected);
+  free(host);
   free(gradient);
 }
 
@@ -98,6 +136,7 @@ static plan random_plan(cz_stream *s) {
   p.chunk = (int64_t)cz_stream_below(s, 400) + 1;
   p.bucket_bytes = p.bytes + cz_stream_below(s, 1200);
   p.forward = cz_stream_below(s, 2);
+  p.distant = cz_stream_below(s, 2);
   return p;
 }
 
@@ -114,6 +153,8 @@ void test_sums_equal_the_serial_tree(void **state) {
                 .chunk = 9000,
                 .bucket_bytes = 40000}; /* messages above the eager limit, a queue */
   run(&large, 1000);
+  large.distant = true;
+  run(&large, 1001);
 }
 
 void test_sums_exact(void **state) {
@@ -163,10 +204,10 @@ void test_misuse(void **state) {
   cz_reducer *r = NULL;
   float g[100] = {0};
   CHECK(cz_comm_split(world, &alone, world->rank) == CZ_OK);
-  CHECK(cz_reducer_create(&r, alone, g, 100, 4, 2, 2) == CZ_EINVAL &&
-        cz_reducer_create(&r, alone, g, -1, 4, 2, 64) == CZ_EINVAL);
-  CHECK(cz_reducer_create(&r, alone, g, 100, 4, 0, 64) == CZ_EUSAGE && !r);
-  CHECK(cz_reducer_create(&r, alone, g, 100, 4, 2, 64) == CZ_OK);
+  CHECK(cz_reducer_create(&r, alone, &near, g, 100, 4, 2, 2) == CZ_EINVAL &&
+        cz_reducer_create(&r, alone, &near, g, -1, 4, 2, 64) == CZ_EINVAL);
+  CHECK(cz_reducer_create(&r, alone, &near, g, 100, 4, 0, 64) == CZ_EUSAGE && !r);
+  CHECK(cz_reducer_create(&r, alone, &near, g, 100, 4, 2, 64) == CZ_OK);
   CHECK(cz_reducer_ready(r, 0, 100) == CZ_EINVAL && strstr(cz_error_message(), "0 of 1 shards"));
   CHECK(cz_reducer_push(r) == CZ_OK && cz_reducer_push(r) == CZ_EINVAL);
   CHECK(cz_reducer_ready(r, 90, 11) == CZ_EINVAL && strstr(cz_error_message(), "[90, 101)"));
@@ -175,7 +216,7 @@ void test_misuse(void **state) {
         strstr(cz_error_message(), "only 2 "));
   CHECK(cz_reducer_ready(r, 0, 10) == CZ_EINVAL && strstr(cz_error_message(), "twice"));
   cz_reducer_destroy(&r);
-  CHECK(cz_reducer_create(&r, alone, g, 16, 4, 1, 64) == CZ_OK);
+  CHECK(cz_reducer_create(&r, alone, &near, g, 16, 4, 1, 64) == CZ_OK);
   CHECK(cz_reducer_ready(r, 0, 8) == CZ_OK &&
         cz_reducer_ready(r, 0, 8) == CZ_EINVAL); /* as many as there are, but not all of them */
   cz_reducer_destroy(&r);

@@ -3,7 +3,7 @@
 #include "base/args.h"
 #include "stages/check.h"
 #include "stages/session.h"
-#include "training/loop.h"
+#include "training/stop.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -37,7 +37,7 @@ cz_status cz_command_stage(int argc, char **argv) {
   CZ_TRY(cz_args_count(argc, argv, 1, -1, kind->usage));
   if (!out || !*out) return CZ_FAIL(CZ_EUSAGE, "%s: --out DIR is missing", argv[0]);
   CZ_GO(st, cz_session_open(&s, device, comm), done);
-  cz_loop_catch_signals(s.comm->size == 1);
+  cz_stop_on_signals(s.comm->size == 1);
   CZ_GO(st, open_config(&config, argc, argv, argv[0]), done);
   CZ_GO(st, cz_check_one(cz_config_root(config), s.comm), done);
   if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(out, "inputs.json", "experiment.yaml"), done);

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "experiment/experiment.h"
-#include "training/loop.h"
+#include "training/stop.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -349,7 +349,7 @@ cz_status cz_command_run(int argc, char **argv) {
   cz_status st;
   CZ_TRY(parse(&r, argc, argv));
   CZ_GO(st, cz_session_open(&s, r.device, r.comm), done);
-  cz_loop_catch_signals(s.comm->size == 1);
+  cz_stop_on_signals(s.comm->size == 1);
   CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.n_seeds, r.words, r.n_words, &s), done);
   if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(r.folder, "plan.json", "config.yaml"), done);
   CZ_GO(st, make_folder(&r), done);

@@ -9,6 +9,7 @@
 #include "stages/stage.h"
 #include "recipe/tasks.h"
 #include "tasks/score.h"
+#include "training/stop.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -173,7 +174,7 @@ static cz_status show(void *self, int64_t done) {
   cz_progress *p = self;
   p->units = (double)(p->done = done);
   cz_progress_show(p, done == p->total);
-  return cz_loop_go_on("evaluate");
+  return cz_stop_check("evaluate");
 }
 
 static cz_status run_task(job *j, const cz_task_entry *e) {

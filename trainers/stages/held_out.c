@@ -2,6 +2,7 @@
 #include "training/feed.h"
 #include "base/log.h"
 #include "metrics/scores.h"
+#include "training/stop.h"
 
 #include <stdlib.h>
 
@@ -72,7 +73,7 @@ static cz_status score(double *sum, int64_t *tokens, cz_net *net, const cz_sourc
   *tokens = 0;
   CZ_TRY(cz_batches_open(&batches, source, plan, NULL));
   for (int64_t i = 0; i < most; i++) {
-    CZ_GO(st, cz_loop_go_on("held-out text"), done);
+    CZ_GO(st, cz_stop_check("held-out text"), done);
     CZ_GO(st, cz_batches_next(batches, &b), done);
     if (!b) break;
     for (int64_t s = 0; s < b->n_shards; s++) CZ_GO(st, add_shard(sum, net, &b->shards[s]), done);

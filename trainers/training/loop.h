@@ -1,5 +1,13 @@
-/* The shared step: batch, run, reduce, clip, update, log, save. Pretraining and
- * fine-tuning differ only in where examples come from. */
+/* The folder training: what pretraining and fine-tuning share. They differ only in where
+ * examples come from.
+ *
+ * Data go through it like this: data/batches.h hands over a batch, cut into shards; feed.c
+ * points the graph's inputs at a shard; the graph runs forward and backward; comm/reducer.h
+ * sums the gradients of all shards of all ranks; optimizer.c clips and updates; record.c
+ * writes metrics.jsonl and TensorBoard curves; state.c saves and resumes. loop.c is the
+ * story of such a step, job.c derives batches and graph from a job's keys, stop.c turns a
+ * signal into a request that the loop answers between two steps, and flops.c counts the
+ * arithmetic of a step from the model's shape. */
 #ifndef CZ_TRAINING_LOOP_H
 #define CZ_TRAINING_LOOP_H
 
@@ -58,8 +66,6 @@ typedef struct cz_loop_result {
 cz_batch_plan cz_loop_plan(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
-void cz_loop_catch_signals(bool say);
-CZ_MUST cz_status cz_loop_go_on(const char *what);
 CZ_MUST cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
                               const cz_train_keys *train, int dropout_mask, cz_layout layout,
                               bool train_graph);

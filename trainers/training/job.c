@@ -1,4 +1,5 @@
-/* The keys of the sections `batch` and `train`. */
+/* What a job asks for: the keys of the sections `batch` and `train`, and the batches and the
+ * graph that follow from them. */
 #include "training/loop.h"
 
 #include <math.h>
@@ -54,3 +55,51 @@ static const cz_key_spec train_keys[] = {
            .help = "steps in a row with a gradient that is not finite that end the run"),
 };
 const cz_section cz_train_section = CZ_SECTION("train", "The training loop.", train_keys);
+
+static cz_status check_shards(const cz_batch_plan *b) {
+  if (b->input_tokens >= b->shards && b->target_tokens >= b->shards) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE,
+                 "batch: %lld input and %lld target tokens cannot be cut into %lld shards",
+                 (long long)b->input_tokens, (long long)b->target_tokens, (long long)b->shards);
+}
+
+/** The plan of the job's batches. */
+cz_batch_plan cz_loop_plan(const cz_loop_job *j) {
+  cz_batch_plan plan = j->batch;
+  plan.layout = j->layout;
+  plan.loss_on_inputs = j->train.loss_on_inputs;
+  plan.start = j->start_id;
+  plan.passes = j->passes;
+  return plan;
+}
+
+/** CZ_EUSAGE when the job's batches can't be made, whatever its data: budgets, shards and
+ * caps that do not fit together. */
+cz_status cz_loop_check(const cz_loop_job *job) {
+  const cz_batch_plan plan = cz_loop_plan(job);
+  CZ_TRY(check_shards(&job->batch));
+  return cz_batches_check(&plan);
+}
+
+/** Builds the graph that one shard of the recipe fits, to train (TRAIN_GRAPH) or to
+ * score. In an encoder-decoder the loss reads every decoder position, in a single
+ * stack only those that count. */
+cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
+                      const cz_train_keys *train, int dropout_mask, cz_layout layout,
+                      bool train_graph) {
+  int64_t inputs = batch->input_tokens / batch->shards,
+          targets = batch->target_tokens / batch->shards;
+  CZ_TRY(check_shards(batch));
+  cz_net_options options = {.capacity_segments = targets,
+                            .capacity_encoder = inputs,
+                            .capacity_decoder =
+                                layout == CZ_LAYOUT_STACK ? inputs + targets : targets,
+                            .train = train_graph,
+                            .loss_rows = layout == CZ_LAYOUT_STACK,
+                            .recompute = train->recompute,
+                            .dropout = -1,
+                            .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN,
+                            .z_loss = train->z_loss,
+                            .label_smoothing = train->label_smoothing};
+  return cz_net_create(net, model, &options);
+}

@@ -1,0 +1,90 @@
+#include "training/state.h"
+#include "checkpoint/checkpoint.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+/* Under which name a checkpoint holds each of them, so that neither order nor layout of
+ * the struct matters. */
+static const struct {
+  const char *name;
+  size_t offset;
+} ints[] = {{"step", offsetof(cz_state, step)},
+            {"skipped", offsetof(cz_state, skipped)},
+            {"skipped_in_a_row", offsetof(cz_state, skipped_in_a_row)},
+            {"input_tokens", offsetof(cz_state, input_tokens)},
+            {"target_tokens", offsetof(cz_state, target_tokens)},
+            {"examples", offsetof(cz_state, examples)},
+            {"examples_cut", offsetof(cz_state, examples_cut)}},
+  reals[] = {{"smooth_loss", offsetof(cz_state, smooth_loss)},
+             {"last_loss", offsetof(cz_state, last_loss)}};
+enum {
+  N_INTS = sizeof ints / sizeof *ints,
+  N_REALS = sizeof reals / sizeof *reals,
+  CURSOR_FIELDS = 4
+};
+
+static cz_status save_counters(const cz_state *s, cz_checkpoint_writer *w) {
+  const uint64_t cursor[CURSOR_FIELDS] = {s->cursor.epoch, s->cursor.index, s->cursor.taken,
+                                          s->cursor.batches};
+  const int64_t n = CURSOR_FIELDS;
+  const char *at = (const char *)s;
+  for (int i = 0; i < N_INTS; i++)
+    CZ_TRY(cz_checkpoint_put_int(w, ints[i].name, *(const int64_t *)(at + ints[i].offset)));
+  for (int i = 0; i < N_REALS; i++)
+    CZ_TRY(cz_checkpoint_put_real(w, reals[i].name, *(const double *)(at + reals[i].offset)));
+  return cz_checkpoint_put(w, "cursor", CZ_CHECKPOINT_U64, cursor, &n, 1);
+}
+
+static cz_status load_counters(cz_state *s, cz_checkpoint *c) {
+  uint64_t cursor[CURSOR_FIELDS];
+  const int64_t n = CURSOR_FIELDS;
+  char *at = (char *)s;
+  for (int i = 0; i < N_INTS; i++)
+    CZ_TRY(cz_checkpoint_get_int(c, (int64_t *)(at + ints[i].offset), ints[i].name));
+  for (int i = 0; i < N_REALS; i++)
+    CZ_TRY(cz_checkpoint_get_real(c, (double *)(at + reals[i].offset), reals[i].name));
+  CZ_TRY(cz_checkpoint_get(c, cursor, "cursor", CZ_CHECKPOINT_U64, &n, 1));
+  s->cursor = (cz_cursor){.epoch = (uint32_t)cursor[0],
+                          .index = cursor[1],
+                          .taken = (uint32_t)cursor[2],
+                          .batches = cursor[3]};
+  return CZ_OK;
+}
+
+/** Writes parameters, optimizer and STATE as the newest checkpoint of the folder. Every
+ * rank holds the same state, so one of them saves. Local. */
+cz_status cz_state_save(const cz_state *state, const cz_state_of *of) {
+  const cz_params *p = of->params;
+  const size_t bytes = (size_t)p->flat * cz_dtype_bytes(p->device->real);
+  cz_checkpoint_writer *w;
+  cz_status st;
+  CZ_TRY(cz_checkpoint_begin(&w, of->folder, of->config_hash,
+                             bytes + cz_optimizer_bytes(of->optimizer)));
+  CZ_GO(st, cz_checkpoint_put_params(w, "parameters", p, p->values), fail);
+  CZ_GO(st, save_counters(state, w), fail);
+  CZ_GO(st, cz_optimizer_save(of->optimizer, w), fail);
+  return cz_checkpoint_commit(&w);
+fail:
+  cz_checkpoint_discard(&w);
+  return st;
+}
+
+/** Reads what cz_state_save wrote, when the folder holds a checkpoint. PATH, [SIZE], gets
+ * the file's name, or is empty when there is none: then nothing is changed. CZ_EINVAL for
+ * a file of another configuration or model. Local: every rank reads the file. */
+cz_status cz_state_load(cz_state *state, char *path, size_t size, const cz_state_of *of) {
+  cz_checkpoint *c;
+  cz_status st;
+  path[0] = '\0';
+  if (!cz_checkpoint_exists(of->folder)) return CZ_OK;
+  CZ_TRY(cz_checkpoint_open(&c, of->folder));
+  CZ_GO(st, cz_checkpoint_check_config(c, of->config_hash), done);
+  CZ_GO(st, cz_checkpoint_get_params(c, "parameters", of->params, of->params->values), done);
+  CZ_GO(st, load_counters(state, c), done);
+  CZ_GO(st, cz_optimizer_load(of->optimizer, c), done);
+  snprintf(path, size, "%s", cz_checkpoint_path(c));
+done:
+  cz_checkpoint_close(&c);
+  return st;
+}

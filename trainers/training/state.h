@@ -1,0 +1,32 @@
+/* The state of a training run besides its parameters: counters and the place in the data,
+ * and how all of it is saved and resumed. */
+#ifndef CZ_TRAINING_STATE_H
+#define CZ_TRAINING_STATE_H
+
+#include "data/batch.h"
+#include "tensor/params.h"
+#include "training/optimizer.h"
+
+/* What a step changes besides parameters and optimizer. Zero-initialised is the start. */
+typedef struct cz_state {
+  int64_t step;             /* steps done */
+  int64_t skipped;          /* of these, without an update: loss or gradient not finite */
+  int64_t skipped_in_a_row; /* up to now */
+  int64_t input_tokens, target_tokens, examples, examples_cut;
+  double smooth_loss; /* exponential mean over about the last 50 steps */
+  double last_loss;
+  cz_cursor cursor; /* where the next batch begins */
+} cz_state;
+
+/* Whose state it is; all borrowed. */
+typedef struct cz_state_of {
+  const char *folder;
+  uint64_t config_hash; /* a checkpoint of another configuration is refused */
+  cz_params *params;
+  cz_optimizer *optimizer;
+} cz_state_of;
+
+CZ_MUST cz_status cz_state_save(const cz_state *state, const cz_state_of *of);
+CZ_MUST cz_status cz_state_load(cz_state *state, char *path, size_t size, const cz_state_of *of);
+
+#endif
