@@ -49,7 +49,7 @@ static inline __attribute__((always_inline)) float slope(float x, cz_activation_
   float s, rest, c = within(x), e;
   switch (kind) {
   case CZ_ACTIVATION_NONE: return 1;
-  case CZ_ACTIVATION_RELU: return x > 0 ? 1 : 0;
+  case CZ_ACTIVATION_RELU: return x > 0 ? 1 : x <= 0 ? 0 : x; /* a NaN stays one */
   case CZ_ACTIVATION_GELU:
     e = cz_expf(-0.5f * x * x);
     return cz_normalf(x, e) + x * 0.39894228f * e; /* Phi + x phi */

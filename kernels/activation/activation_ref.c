@@ -24,7 +24,7 @@ double cz_activation_value(double x, int kind) {
 double cz_activation_slope(double x, int kind) {
   switch ((cz_activation_kind)kind) {
   case CZ_ACTIVATION_NONE: return 1;
-  case CZ_ACTIVATION_RELU: return x > 0;
+  case CZ_ACTIVATION_RELU: return isnan(x) ? x : x > 0;
   case CZ_ACTIVATION_GELU:
     return 0.5 * erfc(-x * M_SQRT1_2) + x * normal_density * exp(-0.5 * x * x);
   case CZ_ACTIVATION_GELU_TANH: {
@@ -33,7 +33,8 @@ double cz_activation_slope(double x, int kind) {
     double rest =
         1 /
         (1 + exp(2 * tanh_scale * (x + tanh_cubic * x * x * x))); /* 1 - s without cancellation */
-    return s + x * s * rest * 2 * du;
+    /* s (1 - s) vanishes sooner than x and u' grow, up to infinity */
+    return s + (s * rest == 0 ? 0 : x * s * rest * 2 * du);
   }
   case CZ_ACTIVATION_TANH: return 1 / (cosh(x) * cosh(x)); /* 1 - tanh^2 without cancellation */
   }

@@ -57,6 +57,11 @@ enum {
 }; /* in hyper */
 enum { CZ_ADAFACTOR_MINIMUM_DIM = 128 };
 
+/* The larger number; a NaN in A stays one, which fmax would drop. */
+static inline CZ_HOST_DEVICE double cz_adafactor_maximum(double a, double b) {
+  return a <= b ? b : a;
+}
+
 bool cz_adafactor_factored(int ndim, const int64_t *dim);
 
 void cz_adafactor_fwd_ref(const cz_call *call);

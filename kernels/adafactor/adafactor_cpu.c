@@ -250,7 +250,7 @@ void cz_adafactor_fwd_cpu(const cz_call *call) {
   s.v = call->out[CZ_ADAFACTOR_OUT_V].data, s.g = call->in[CZ_ADAFACTOR_G].data;
   s.rate = hyper[CZ_ADAFACTOR_RATE], s.factor = hyper[CZ_ADAFACTOR_FACTOR];
   s.beta = 1 - pow((double)hyper[CZ_ADAFACTOR_STEP] + 1, -s.attr->decay_exponent);
-  s.rate *= fmax(sqrt(cz_sum_squares(s.w, s.n, s.sum) / (double)s.n), s.attr->eps2);
+  s.rate *= cz_adafactor_maximum(sqrt(cz_sum_squares(s.w, s.n, s.sum) / (double)s.n), s.attr->eps2);
   double squares = s.attr->factored ? factored_statistics(&s) : unfactored_statistics(&s);
-  update(&s, (float)(s.rate / fmax(1, sqrt(squares / (double)s.n) / s.attr->clip)));
+  update(&s, (float)(s.rate / cz_adafactor_maximum(sqrt(squares / (double)s.n) / s.attr->clip, 1)));
 }

@@ -53,13 +53,13 @@ void cz_adafactor_fwd_ref(const cz_call *call) {
   double *u = call->workspace, factor = hyper[CZ_ADAFACTOR_FACTOR];
   double beta = 1 - pow(hyper[CZ_ADAFACTOR_STEP] + 1, -a->decay_exponent),
          scale = hyper[CZ_ADAFACTOR_RATE];
-  scale *= fmax(rms(w, n), a->eps2);
+  scale *= cz_adafactor_maximum(rms(w, n), a->eps2);
   if (!a->factored) unfactored(u, call->out[CZ_ADAFACTOR_OUT_V].data, g, n, factor, beta, a->eps1);
   for (int64_t m = 0; a->factored && m * rows * cols < n; m++) {
     factored(u + m * rows * cols, r + m * rows, c + m * cols, g + m * rows * cols, rows, cols,
              factor, beta, a->eps1);
   }
-  double divisor = fmax(1, rms(u, n) / a->clip);
+  double divisor = cz_adafactor_maximum(rms(u, n) / a->clip, 1);
   for (int64_t i = 0; i < n; i++) w[i] -= scale * u[i] / divisor;
 }
 

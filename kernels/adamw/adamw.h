@@ -33,6 +33,11 @@ enum { CZ_ADAMW_RATE, CZ_ADAMW_STEP, CZ_ADAMW_FACTOR, CZ_ADAMW_HYPERS }; /* in h
 
 #define CZ_ADAMW_MINIMUM_RMS 1e-3
 
+/* s of a tensor with this rms; a NaN stays one, which fmax would drop. */
+static inline CZ_HOST_DEVICE double cz_adamw_scale(double rms) {
+  return rms <= CZ_ADAMW_MINIMUM_RMS ? CZ_ADAMW_MINIMUM_RMS : rms;
+}
+
 void cz_adamw_fwd_ref(const cz_call *call);
 void cz_adamw_fwd_cpu(const cz_call *call);
 size_t cz_adamw_workspace_cpu(const cz_call *call, bool backward);

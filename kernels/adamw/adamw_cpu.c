@@ -20,8 +20,7 @@ static scalars prepare(const cz_call *call) {
   double c1 = 1 - pow(a->beta1, step), c2 = 1 - pow(a->beta2, step);
   int64_t n = cz_numel(w);
   if (a->rms_scale && n)
-    scale =
-        fmax(CZ_ADAMW_MINIMUM_RMS, sqrt(cz_sum_squares(w->data, n, call->workspace) / (double)n));
+    scale = cz_adamw_scale(sqrt(cz_sum_squares(w->data, n, call->workspace) / (double)n));
   return (scalars){.beta1 = (float)a->beta1,
                    .rest1 = (float)(1 - a->beta1),
                    .beta2 = (float)a->beta2,

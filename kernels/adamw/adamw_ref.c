@@ -12,7 +12,7 @@ void cz_adamw_fwd_ref(const cz_call *call) {
   double lr = hyper[CZ_ADAMW_RATE], step = hyper[CZ_ADAMW_STEP], s = 1, squares = 0;
   double c1 = 1 - pow(a->beta1, step), c2 = 1 - pow(a->beta2, step);
   for (int64_t i = 0; i < n; i++) squares += w[i] * w[i];
-  if (a->rms_scale && n) s = fmax(CZ_ADAMW_MINIMUM_RMS, sqrt(squares / (double)n));
+  if (a->rms_scale && n) s = cz_adamw_scale(sqrt(squares / (double)n));
   for (int64_t i = 0; i < n; i++) {
     double gradient = hyper[CZ_ADAMW_FACTOR] * g[i];
     m[i] = a->beta1 * m[i] + (1 - a->beta1) * gradient;

@@ -30,7 +30,8 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
 }
 
 /* s <- exp(s - most) over the visible part of a row and zeros up to `limit`; most and the
- * sum come out. */
+ * sum come out. A score that is NaN or +infinity makes the sum NaN, also where the maximum,
+ * which compares, passes over it. */
 static inline __attribute__((always_inline)) void
 softmax_row(float *s, int64_t visible, int64_t limit, float *most, float *sum) {
   float m = -INFINITY, l = 0;
@@ -42,7 +43,7 @@ softmax_row(float *s, int64_t visible, int64_t limit, float *most, float *sum) {
     l += s[j];
   }
   for (int64_t j = visible; j < limit; j++) s[j] = 0;
-  *most = m, *sum = l;
+  *most = l == l ? m : l, *sum = l;
 }
 
 CZ_CLONES static void softmax_rows(float *s, int64_t ld, const int64_t *visible, int64_t limit,
@@ -64,22 +65,23 @@ CZ_CLONES static void scale_row(float *out, const float *x, float new, int64_t n
 }
 
 /* Adds a block's share (largest score, sum, sum of exp(score - most) v) to query i, whose
- * output is kept normalised by the sum so far. */
-static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, float most,
-                  float sum, const float *share) {
+ * output is kept normalised by the sum so far. SEEN: how many of the block's keys the query sees;
+ * the sum does not tell, as it is NaN when a score is not finite. */
+static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, int64_t seen,
+                  float most, float sum, const float *share) {
   float *o = cz__attention_head(u, u->plan->call->out[CZ_ATTENTION_O].data, u->q0 + i);
   if (first) {
-    t->most[i] = sum > 0 ? most : -INFINITY, t->sum[i] = sum;
-    if (sum > 0)
+    t->most[i] = seen ? most : -INFINITY, t->sum[i] = sum;
+    if (seen)
       scale_row(o, share, 1 / sum, u->plan->K);
     else
       memset(o, 0, (size_t)u->plan->K * sizeof *o);
-  } else if (sum > 0) {
+  } else if (seen) {
     float highest = most > t->most[i] ? most : t->most[i];
     float old = t->sum[i] * expf(t->most[i] - highest), new = expf(most - highest),
           all = old + sum *new;
     blend_row(o, share, old / all, new / all, u->plan->K);
-    t->most[i] = highest, t->sum[i] = all;
+    t->most[i] = all == all ? highest : all, t->sum[i] = all;
   }
 }
 
@@ -119,7 +121,7 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
                      limit);
   }
   for (int64_t r = 0; r < R; r++)
-    merge(u, t, i0 + r, j0 == 0, most[r], sum[r], t->o + r * p->width);
+    merge(u, t, i0 + r, j0 == 0, visible[r], most[r], sum[r], t->o + r * p->width);
 }
 
 static void forward_unit(const cz__attention_unit *u, tiles *t) {

@@ -76,33 +76,38 @@ static double multiplier(const segment *s, int64_t i, int64_t j) {
       &s->call->key, (uint64_t)((group * s->H + s->h) * s->Tk + s->k0 + j), s->attr->dropout);
 }
 
-/* Row i's exp(s_ij - most) into s->p (0 where invisible). Stats: the largest score, and
- * the sum of these exponentials. Returns the key with the largest score. */
+/* The exponentials of row i into s->p, 0 where invisible: P times their sum. Stats: the largest
+ * score, and the sum. Returns the key with the largest score. Whether a query sees a key follows
+ * from positions alone: a score that is NaN or infinite is no mask, and a row that has one comes
+ * out as NaN. */
 static int64_t exponentials(const segment *s, int64_t i, double stats[2]) {
-  double most = -INFINITY, sum = 0;
+  double max = -INFINITY, sum = 0;
   int64_t top = 0;
   for (int64_t j = 0; j < s->nk; j++) {
-    s->p[j] = visible(s, i, j) ? score(s, i, j) : -INFINITY;
-    if (s->p[j] > most) most = s->p[j], top = j;
+    if (!visible(s, i, j)) continue;
+    s->p[j] = score(s, i, j);
+    if (s->p[j] > max || isnan(s->p[j])) max = s->p[j], top = j;
   }
-  for (int64_t j = 0; j < s->nk; j++) sum += s->p[j] = most == -INFINITY ? 0 : exp(s->p[j] - most);
-  stats[0] = most, stats[1] = sum;
+  for (int64_t j = 0; j < s->nk; j++) sum += s->p[j] = visible(s, i, j) ? exp(s->p[j] - max) : 0;
+  stats[0] = max, stats[1] = sum;
   return top;
 }
 
-/* P from exponentials; SUM is 0 in a row that sees nothing. */
-static void divide(double *p, double sum, int64_t n) {
-  for (int64_t j = 0; j < n; j++) p[j] = sum > 0 ? p[j] / sum : 0;
+/* P from exponentials. A row that sees nothing has none but zeros. */
+static void divide(const segment *s, int64_t i, double sum) {
+  for (int64_t j = 0; j < s->nk; j++)
+    if (visible(s, i, j)) s->p[j] /= sum;
 }
 
 static void forward_row(const segment *s, int64_t i) {
   double stats[2];
   exponentials(s, i, stats);
-  divide(s->p, stats[1], s->nk);
+  divide(s, i, stats[1]);
   double *o = head_row(s, s->call->out[CZ_ATTENTION_O].data, s->q0 + i),
          *saved = s->call->out[CZ_ATTENTION_STATS].data;
   memset(o, 0, (size_t)s->K * sizeof *o);
   for (int64_t j = 0; j < s->nk; j++) { /* o_i = sum_j P_ij M_ij v_j */
+    if (!visible(s, i, j)) continue;
     const double *v = head_row(s, s->call->in[CZ_ATTENTION_V].data, s->k0 + j);
     double z = s->p[j] * multiplier(s, i, j);
     for (int64_t x = 0; x < s->K; x++) o[x] += z * v[x];
@@ -130,24 +135,27 @@ static void backward_row(const segment *s, int64_t i) {
                *dout = head_row(s, c->dout[CZ_ATTENTION_O].data, s->q0 + i);
   double D = 0, scale = s->attr->scale, stats[2];
   int64_t top = exponentials(s, i, stats);
-  /* The sum that forward left, as the float32 kernel reads it: its rounding is what a sum
-   * of dS that cancels is off by. */
-  divide(s->p,
-         ((const double *)c->out[CZ_ATTENTION_STATS].data)[2 * ((s->q0 + i) * s->H + s->h) + 1],
-         s->nk);
+  /* P is divided by the sum that forward saved, not by the one just computed, because the float32
+   * kernel does so too. Where the dS of a row cancel, the rounding of the saved sum is all that
+   * is left of them. */
+  divide(s, i,
+         ((const double *)c->out[CZ_ATTENTION_STATS].data)[2 * ((s->q0 + i) * s->H + s->h) + 1]);
   for (int64_t j = 0; j < s->nk; j++) {
+    if (!visible(s, i, j)) continue;
     /* o_i = sum_j P_ij M_ij v_j:  dP_ij = M_ij do_i . v_j,  dv_j += P_ij M_ij do_i */
     double m = multiplier(s, i, j);
     s->dp[j] = m * dot(dout, head_row(s, c->in[CZ_ATTENTION_V].data, s->k0 + j), s->K);
     if (c->mode[CZ_ATTENTION_V])
       add_scaled(head_row(s, c->din[CZ_ATTENTION_V].data, s->k0 + j), dout, s->p[j] * m, s->K);
   }
-  /* P_i = softmax(s_i):  ds_ij = P_ij (dP_ij - sum_j P_ij dP_ij), here with dP_i,top
-   *                      taken off all dP_ij, which changes nothing as sum_j P_ij = 1,
-   * but keeps the digits of a row in which P_i,top is nearly 1 */
-  double off = s->nk ? s->dp[top] : 0;
-  for (int64_t j = 0; j < s->nk; j++) D += s->p[j] * (s->dp[j] - off);
+  /* P_i = softmax(s_i):  ds_ij = P_ij (dP_ij - sum_j P_ij dP_ij). dP of the key with the largest
+   * score is subtracted from all dP_ij first. That changes nothing, since sum_j P_ij = 1, but
+   * keeps the digits of a row in which one P_ij is nearly 1. */
+  double off = s->nk && visible(s, i, top) ? s->dp[top] : 0;
+  for (int64_t j = 0; j < s->nk; j++)
+    if (visible(s, i, j)) D += s->p[j] * (s->dp[j] - off);
   for (int64_t j = 0; j < s->nk; j++) {
+    if (!visible(s, i, j)) continue;
     double ds = s->p[j] * (s->dp[j] - off - D);
     /* s_ij = scale q_i . k_j + position_bias[bucket, h] */
     if (c->mode[CZ_ATTENTION_Q])

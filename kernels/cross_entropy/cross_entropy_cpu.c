@@ -160,7 +160,9 @@ static void row_softmax(const plan *p, float *x, int64_t r, int64_t s) {
   if (t >= 0) p->row[r].target_logit = x[t], x[t] = -FLT_MAX;
   stat->max = row_max(x, n);
   stat->sum = row_exp(x, n, stat->max);
-  if (t >= 0 && stat->max == -FLT_MAX) stat->sum = 0, x[t] = 0; /* no word but the target */
+  /* Nothing is above the target's place holder: it is the slab's only word, or the others are
+   * -infinity, or NaN. Its exponential, 1, is taken off again; a NaN stays in the sum. */
+  if (t >= 0 && stat->max == -FLT_MAX) stat->sum -= 1, x[t] = 0;
 }
 
 /* Logits of one slab, then exponentials in place. */
@@ -192,6 +194,7 @@ static void row_combine(const plan *p, int64_t r) {
     total += a->label_smoothing > 0 ? stat->total : 0;
   }
   double others = max + log(sum), d = others - row->target_logit;
+  if (!isfinite(row->target_logit)) d = NAN; /* an overflow is no certainty */
   double nll = d > 0 ? d + log1p(exp(-d)) : log1p(exp(d)), q = 1 / (1 + exp(-d)),
          log_z = row->target_logit + nll;
   row->loss = (1 - a->label_smoothing) * nll + a->label_smoothing * (log_z - total / (double)p->V) +
@@ -206,8 +209,9 @@ static void row_combine(const plan *p, int64_t r) {
                                              factor * q - smooth));
   for (int64_t s = 0; s < p->slabs; s++) {
     slab_stat *stat = &p->stat[s * p->rows_most + r];
-    stat->factor =
-        stat->sum != 0 ? (float)(a->logit_scale * factor * q / sum * exp(stat->max - max)) : 0;
+    stat->factor = stat->sum != 0
+                       ? (float)(a->logit_scale * factor * q / sum * exp(stat->max - max))
+                       : (float)(0 * q); /* 0, or NaN when the row is */
   }
 }
 

@@ -55,8 +55,8 @@ static row softmax(double *x, const arrays *a, int64_t n, int64_t target) {
   for (int64_t v = 0; v < a->V; v++) x[v] /= sum;
   r.others = others / sum;
   r.log_z = max + log(sum);
-  r.nll =
-      xt == max ? log1p(others) : max - xt + log(sum); /* a certain target keeps its small loss */
+  /* A certain target keeps its small loss; a target's logit that is not finite is no certainty. */
+  r.nll = !isfinite(xt) ? NAN : xt == max ? log1p(others) : max - xt + log(sum);
   return r;
 }
 
@@ -87,13 +87,14 @@ static void propagate(const double *dx, const arrays *a, int64_t n) {
 static void run(const cz_call *call, bool backward) {
   arrays a = unpack(call);
   double *x = call->workspace, e = a.attr->label_smoothing;
-  a.loss[0] = 0;
+  a.loss[0] = 0 / a.denominator;
   for (int64_t n = 0; n < a.N; n++) {
     a.nll[n] = 0;
     if (a.targets[n] < 0) continue;
     row r = softmax(x, &a, n, a.targets[n]);
     a.nll[n] = r.nll;
-    a.loss[0] += ((1 - e) * r.nll + e * (r.log_z - r.mean) + a.attr->z_loss * r.log_z * r.log_z) /
+    a.loss[0] += ((1 - e) * r.nll + (e > 0 ? e * (r.log_z - r.mean) : 0) +
+                  a.attr->z_loss * r.log_z * r.log_z) /
                  a.denominator;
     if (!backward) continue;
     logit_gradient(x, &a, n, &r);

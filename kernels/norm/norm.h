@@ -36,7 +36,7 @@
  *
  * Sources: Zhang and Sennrich 2019 (RMS, T5); Ba, Kiros and Hinton 2016 (LAYER).
  *
- * Range: in float32 |h| must stay below about 1e18, where squares overflow.
+ * Range: in float32 the squares of |h| above about 1e18 overflow; then r and y of the row are NaN.
  *
  * Aliasing: h may be x; dx may be dh and dresidual may be dy when written.
  *

@@ -113,5 +113,6 @@ void check_optional_seen(const cz_op_row *row);
 void check_values(const problem *p);
 void check_gradient(const problem *p);
 void check_bits(const problem *p);
+void check_nonfinite(const problem *p);
 
 #endif

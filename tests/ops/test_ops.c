@@ -11,10 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { RANDOM_CASES = 24, LEAST_CASES = 6 };
-
-static const double SECONDS_AN_OP =
-    1.2; /* random cases stop here, so that the sanitized build ends in time too */
+enum { RANDOM_CASES = 24 };
 
 static double seconds(void) {
   struct timespec t;
@@ -45,6 +42,7 @@ static void check_case(cz_op op, int index) {
     check_values(&p);
     check_gradient(&p);
     check_bits(&p);
+    check_nonfinite(&p);
   }
   problem_free(&p);
 }
@@ -69,7 +67,6 @@ static void test_op(void **state) {
       cases = fixed + (int)from_environment("CZ_TEST_CASES", RANDOM_CASES), done = 0;
   double began = seconds();
   for (; done < cases; done++) {
-    if (done >= fixed + LEAST_CASES && seconds() - began > SECONDS_AN_OP) break;
     check_case(op, done);
   }
   check_optional_seen(row);

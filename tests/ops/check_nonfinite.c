@@ -1,0 +1,183 @@
+/* Numbers that are not finite: a NaN or an infinity in any real input, or in a gradient that
+ * arrives, must be seen in everything that depends on it. No kernel may take it for something
+ * else: for a masked key, for the smaller of two numbers, for an unlikely word.
+ *
+ * What depends on an element is measured: the reference runs with the element as it is and with
+ * other finite values in its place, and what differs in a bit depends on it. */
+#include "ops_test.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAXIMUM_ELEMENTS = 40000, TRIES = 2 };
+
+/* Overflow in float32, exact and harmless in float64. */
+static const double HUGE_FACTOR = 0x1p70;
+
+/* Where the element is: in input `input`, or in the gradient of output `input` - CZ_OP_IN. */
+typedef struct place {
+  int array;
+  int64_t at;
+} place;
+
+static double *array_of(problem *p, int array) {
+  return array < CZ_OP_IN ? p->c.in[array].data : p->dout[array - CZ_OP_IN];
+}
+
+static const char *name_of(const problem *p, int array) {
+  return array < CZ_OP_IN ? p->row->in_name[array] : p->row->out_name[array - CZ_OP_IN];
+}
+
+static void evaluate(values *v, const problem *p, const target *on, bool backward) {
+  run r;
+  *v = (values){0};
+  if (backward ? run_backward(&r, p, on, plain(p)) : run_forward(&r, p, on, plain(p)))
+    run_values(v, &r);
+  run_free(&r);
+}
+
+/* The values of P with VALUE in the place; P is restored. */
+static void evaluate_with(values *v, problem *p, const place *where, double value, const target *on,
+                          bool backward) {
+  double *x = array_of(p, where->array), kept = x[where->at];
+  x[where->at] = value;
+  evaluate(v, p, on, backward);
+  x[where->at] = kept;
+}
+
+static bool differs(double a, double b) { return memcmp(&a, &b, sizeof a) != 0; }
+
+typedef struct trial {
+  const problem *p;
+  const place *where;
+  const target *on;
+  const char *planted, *pass;
+} trial;
+
+/* One array of results. NaN planted: NaN wherever it depends. Infinity planted: where the
+ * reference is not finite, neither is the target; where it is finite, the infinity has no weight,
+ * and the target says the same or NaN (compared in smooth cases, where float32 is near float64). */
+static bool right(const trial *t, double base, double moved, double want, double got, double size) {
+  if (!strcmp(t->planted, "NaN")) return !differs(base, moved) || isnan(got);
+  if (!isfinite(want)) return !isfinite(got);
+  return !t->p->c.smooth || isnan(got) || fabs(got - want) <= 1e-3 * size + 0x1p-100;
+}
+
+static void look(const trial *t, const char *tensor, int64_t n, const double *base,
+                 const double *moved, const double *want, const double *got) {
+  double size = 0;
+  for (int64_t i = 0; i < n; i++) size = isfinite(want[i]) ? fmax(size, fabs(want[i])) : size;
+  for (int64_t i = 0; i < n; i++) {
+    if (right(t, base[i], moved[i], want[i], got[i], size)) continue;
+    fail_case(t->p, "%s %s: %s in %s%s[%lld] leaves %s[%lld] %g (ref %g)", t->on->name, t->pass,
+              t->planted, t->where->array < CZ_OP_IN ? "" : "the gradient of ",
+              name_of(t->p, t->where->array), (long long)t->where->at, tensor, (long long)i, got[i],
+              want[i]);
+    return;
+  }
+}
+
+static void look_at_all(const trial *t, const values *base, const values *moved, const values *want,
+                        const values *got) {
+  for (int o = 0; o < t->p->row->n_out; o++)
+    if (base->out[o] && got->out[o])
+      look(t, t->p->row->out_name[o], cz_numel(&t->p->out[o]), base->out[o], moved->out[o],
+           want->out[o], got->out[o]);
+  for (int i = 0; i < t->p->row->n_in; i++)
+    if (base->din[i] && got->din[i])
+      look(t, t->p->row->in_name[i], cz_numel(&t->p->c.in[i]), base->din[i], moved->din[i],
+           want->din[i], got->din[i]);
+}
+
+static void check_place(problem *p, const place *where, const values *base, bool backward) {
+  static const struct {
+    const char *name;
+    double value;
+  } planted[] = {{"NaN", NAN}, {"infinity", INFINITY}, {"-infinity", -INFINITY}};
+  double x = array_of(p, where->array)[where->at];
+  values moved;
+  evaluate_with(&moved, p, where, 1.25 * x + 0.5, ref, backward);
+  for (size_t k = 0; k < sizeof planted / sizeof *planted; k++) {
+    values want;
+    evaluate_with(&want, p, where, planted[k].value, ref, backward);
+    for (const target *on = ref; on < ref + TARGETS; on++) {
+      trial t = {p, where, on, planted[k].name, backward ? "backward" : "forward"};
+      values got;
+      evaluate_with(&got, p, where, planted[k].value, on, backward);
+      look_at_all(&t, base, &moved, &want, &got);
+      values_free(&got);
+    }
+    values_free(&want);
+  }
+  values_free(&moved);
+}
+
+static void compare_overflown(const problem *p, const target *on, int input, const values *want,
+                              const values *got) {
+  for (int o = 0; o < p->row->n_out; o++) {
+    double size = 0;
+    int64_t n = want->out[o] && got->out[o] ? cz_numel(&p->out[o]) : 0;
+    for (int64_t i = 0; i < n; i++) size = fmax(size, fabs(want->out[o][i]));
+    for (int64_t i = 0; i < n; i++) {
+      double g = got->out[o][i], w = want->out[o][i];
+      if (!isfinite(g) || fabs(g - w) <= 1e-3 * size + 0x1p-100) continue;
+      fail_case(p, "%s forward: %s times 2^70 makes %s[%lld] %g, not %g", on->name,
+                p->row->in_name[input], p->row->out_name[o], (long long)i, g, w);
+      break;
+    }
+  }
+}
+
+/* A whole input times 2^70: what overflows on the way comes out as NaN or infinity, or does not
+ * matter. Optimizers keep squares of gradients and are left out: the trainer looks at the norm of
+ * all gradients first, which is infinite then. */
+static void check_overflow(const problem *p, int input) {
+  problem q = *p;
+  int64_t n = cz_numel(&p->c.in[input]);
+  double *x = calloc((size_t)n + 1, sizeof *x);
+  if (!x) abort(); /* a test machine without memory */
+  for (int64_t i = 0; i < n; i++) x[i] = HUGE_FACTOR * ((double *)p->c.in[input].data)[i];
+  q.c.in[input].data = x;
+  values want, got;
+  evaluate(&want, &q, ref, false);
+  for (const target *on = ref + 1; on < ref + TARGETS; on++) {
+    evaluate(&got, &q, on, false);
+    compare_overflown(p, on, input, &want, &got);
+    values_free(&got);
+  }
+  values_free(&want);
+  free(x);
+}
+
+static bool is_real_input(const problem *p, int i) {
+  return cz_present(&p->c.in[i]) && p->c.in[i].dtype == CZ_F64;
+}
+
+static void check_pass(problem *p, cz_rand *rand, bool backward) {
+  values base;
+  evaluate(&base, p, ref, backward);
+  for (int array = 0; array < CZ_OP_IN + (backward ? p->row->n_out : 0); array++) {
+    bool gradient = array >= CZ_OP_IN;
+    if (gradient ? !p->dout[array - CZ_OP_IN] : array >= p->row->n_in || !is_real_input(p, array))
+      continue;
+    int64_t n = cz_numel(gradient ? &p->out[array - CZ_OP_IN] : &p->c.in[array]);
+    for (int k = 0; k < TRIES && n > 0; k++)
+      check_place(p, &(place){array, cz_rand_int(rand, 0, n - 1)}, &base, backward);
+  }
+  values_free(&base);
+}
+
+/** No NaN and no infinity is lost, forward or backward, on any target; nothing overflows in
+ * silence. */
+void check_nonfinite(const problem *p) {
+  problem q = *p; /* elements are changed in place and restored */
+  cz_rand rand = {.state = p->seed ^ (uint64_t)p->index << 16 ^ 0x5eed};
+  int64_t elements = 0;
+  for (int i = 0; i < p->row->n_in; i++) elements += cz_numel(&p->c.in[i]);
+  if (elements > MAXIMUM_ELEMENTS) return;
+  check_pass(&q, &rand, false);
+  if (!p->row->not_differentiable) check_pass(&q, &rand, true);
+  for (int i = 0; i < p->row->n_in && !p->row->side_effect; i++)
+    if (is_real_input(p, i)) check_overflow(p, i);
+}
