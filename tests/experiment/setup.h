@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/common.h"
-#include "experiment/experiment.h"
+#include "experiment/report/report.h"
 
 void remove_file(const char *name);
 

@@ -2,6 +2,7 @@
  * every scale; predicted costs. */
 #include "setup.h"
 #include "base/fs.h"
+#include "commands/commands.h"
 #include "recipe/recipe.h"
 #include "experiment/cost.h"
 #include "training/flops.h"

@@ -1,7 +1,7 @@
 /* `cloze list`: what there is to name in a configuration. */
 #include "base/fs.h"
 #include "base/args.h"
-#include "experiment/experiment.h"
+#include "commands/commands.h"
 #include "experiment/report/table.h"
 #include "objectives/objective.h"
 #include "recipe/recipe.h"

@@ -1,5 +1,13 @@
-/* Experiments: a file names stages, rows and seeds; this folder resolves it into stages
- * with keys, runs what is missing, and reports.
+/* Experiments: a file names stages, rows and seeds; this folder makes a plan of it, runs the
+ * plan, and reports.
+ *
+ * Data goes through it so. open.c reads the file with its scale and overrides; plan.c resolves
+ * each stage of each row and seed, references.c finds out which earlier stages it names, and
+ * plan.c hashes all of that into the stage's key. plan_check.c asks every stage to check
+ * itself. run.c calls what is not done, in the plan's order, and records the plan in the run's
+ * folder. results.c reads plan and results back, finished or not, and report/ prints them. This
+ * header is the plan alone; run.h, show.h, cost.h, results.h and report/report.h are what is
+ * done with it.
  *
  *   title, source          what it is, and where it comes from
  *   data: FOLDER           what `$data/` stands for in paths
@@ -29,15 +37,7 @@
 #define CZ_EXPERIMENT_H
 
 #include "config/config.h"
-#include "stages/estimate.h"
 #include "stages/stage.h"
-
-extern const char cz_run_usage[], cz_report_usage[], cz_show_usage[], cz_list_usage[];
-
-CZ_MUST cz_status cz_command_run(int argc, char **argv);
-CZ_MUST cz_status cz_command_report(int argc, char **argv);
-CZ_MUST cz_status cz_command_show(int argc, char **argv);
-CZ_MUST cz_status cz_command_list(int argc, char **argv);
 
 /* What an experiment file may hold (keys.c). */
 extern const cz_section cz_experiment_keys, cz_row_keys, cz_column_keys;
@@ -95,25 +95,5 @@ CZ_MUST cz_status cz_plan_run_node(cz_plan *plan, const cz_config_node **out, co
                                    size_t k);
 CZ_MUST cz_status cz_plan_check(const cz_plan *plan, cz_buf *missing, const cz_comm *comm);
 CZ_MUST cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *stage);
-
-/* Results of a run, as far as they are there. */
-typedef struct cz_results {
-  cz_plan plan;
-  double *values;             /* [columns][rows][seeds], NaN where missing */
-  double *paper;              /* [columns][rows], NaN where the paper has none */
-  double *baseline;           /* [columns] what the scores stand beside; NaN where there is none */
-  const char **baseline_kind; /* [columns] "majority", "copy", "lead"; null where there is none */
-  cz_cost *costs;             /* [rows] mean over the finished seeds; shared stages count in full */
-  size_t done, total;         /* different stages: with a result, all */
-} cz_results;
-
-CZ_MUST cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *plan,
-                                     const char *path);
-CZ_MUST cz_status cz_results_open(cz_results *r, const char *run);
-void cz_results_close(cz_results *r);
-CZ_MUST cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours);
-CZ_MUST cz_status cz_report_csv(cz_buf *out, const cz_results *r);
-CZ_MUST cz_status cz_report_json(cz_buf *out, const cz_results *r);
-CZ_MUST cz_status cz_report_html(cz_buf *out, const cz_results *r, const char *run);
 
 #endif

@@ -2,7 +2,7 @@
  * the finished stages wrote. */
 #include "base/fs.h"
 #include "base/log.h"
-#include "experiment/experiment.h"
+#include "experiment/results.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,65 +1,14 @@
-/* `cloze run`: stages in order, what is done left alone, then result and reports. */
-#include "base/args.h"
+/* A run: stages in order, what is done left alone, then result and reports. */
+#include "experiment/run.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/number.h"
-#include "experiment/experiment.h"
+#include "experiment/report/report.h"
 #include "training/stop.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-const char cz_run_usage[] =
-    "cloze run FILE [--out DIR] [--scale S] [--seeds N] [--device D] [--comm C] [key=value ...]\n"
-    "Runs an experiment file: every row, seed and stage that is not done yet. A killed run goes on "
-    "where it was: run the same command again.\n"
-    "Before the first stage everything is checked: the keys of all stages of all rows, their files "
-    "and what is in them, and the columns.\n"
-    "  --out DIR     the run's folder (default runs/FILE or runs/FILE-SCALE)\n"
-    "  --scale S     one of the file's scales, which replaces model, steps and data together "
-    "(default: the one that its key `scale` names)\n"
-    "  --seeds N     N seeds: the first N of the file's, then counting on from the largest\n"
-    "  --device D    cpu (default), ref, guard:cpu, ...; --comm C: auto (default), self, mpi\n"
-    "  key=value     replaces a key of the file, e.g. stages.pretrain.train.steps=100\n"
-    "DIR gets experiment.yaml (resolved; it can be run again), plan.json (which stage is whose), "
-    "stages/, result.json (its `metrics` hold no time, "
-    "path or rate), report.txt, "
-    "report.csv\n"
-    "and report.html.\n";
-
-typedef struct request {
-  const char *file, *out, *scale, *seeds, *device, *comm;
-  int64_t n_seeds;
-  char **words;
-  size_t n_words;
-  char folder[2048];
-} request;
-
-static cz_status parse(request *r, int argc, char **argv) {
-  const cz_option options[] = {{"--out", &r->out, NULL},
-                               {"--scale", &r->scale, NULL},
-                               {"--seeds", &r->seeds, NULL},
-                               {"--device", &r->device, NULL},
-                               {"--comm", &r->comm, NULL}};
-  CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
-  CZ_TRY(cz_args_count(argc, argv, 1, -1, cz_run_usage));
-  r->file = argv[1];
-  r->words = argv + 2;
-  r->n_words = (size_t)argc - 2;
-  if (r->seeds &&
-      (cz_parse_int(r->seeds, &r->n_seeds) != CZ_OK || r->n_seeds < 1 || r->n_seeds > 1000))
-    return CZ_FAIL(CZ_EUSAGE, "--seeds: '%s' is not between 1 and 1000", r->seeds);
-  if (r->out && !*r->out) return CZ_FAIL(CZ_EUSAGE, "--out: the name of a folder is missing");
-  if (r->out) return snprintf(r->folder, sizeof r->folder, "%s", r->out), CZ_OK;
-  const char *slash = strrchr(r->file, '/'), *stem = slash ? slash + 1 : r->file,
-             *dot = strrchr(stem, '.');
-  snprintf(r->folder, sizeof r->folder, "runs/%.*s%s%s",
-           (int)(dot ? dot - stem : (long)strlen(stem)), stem, r->scale ? "-" : "",
-           r->scale ? r->scale : "");
-  return CZ_OK;
-}
 
 /* The resolved experiment: seeds as they are, scales gone, so that it runs again as it
  * stands. */
@@ -107,7 +56,7 @@ static cz_status plan_text(cz_buf *out, const cz_plan *p) {
 
 /* How many stages of the folder's plan are still in this one, and how many are not; false
  * when there is no plan that can be read. */
-static bool overlap(const request *r, const cz_plan *p, size_t *shared, size_t *lost) {
+static bool overlap(const cz_run_request *r, const cz_plan *p, size_t *shared, size_t *lost) {
   char path[4096];
   bool known = cz_fs_join(path, sizeof path, r->folder, "plan.json") == CZ_OK &&
                cz_results_overlap(shared, lost, p, path) == CZ_OK;
@@ -117,7 +66,8 @@ static bool overlap(const request *r, const cz_plan *p, size_t *shared, size_t *
 
 /* A finished run belongs to its experiment and its data; what else could differ is the
  * program that made it. */
-static cz_status check_finished(const request *r, const cz_plan *p, const cz_config_node *root) {
+static cz_status check_finished(const cz_run_request *r, const cz_plan *p,
+                                const cz_config_node *root) {
   size_t shared, lost;
   CZ_TRY(cz_stage_same(root, p->files, r->folder, "experiment.yaml"));
   if (!overlap(r, p, &shared, &lost))
@@ -132,7 +82,8 @@ static cz_status check_finished(const request *r, const cz_plan *p, const cz_con
 
 /* Appends a line for each value in which the experiment of this folder was another;
  * nothing when that can't be said any more. */
-static cz_status compare_experiments(cz_buf *out, const request *r, const cz_config_node *root) {
+static cz_status compare_experiments(cz_buf *out, const cz_run_request *r,
+                                     const cz_config_node *root) {
   char path[4096];
   cz_config *there = NULL;
   CZ_TRY(cz_fs_join(path, sizeof path, r->folder, "experiment.yaml"));
@@ -149,7 +100,8 @@ static cz_status compare_experiments(cz_buf *out, const request *r, const cz_con
 /* Before the run is finished a file that was wrong may be mended: stages are found by
  * what they depend on, so those that stay the same are not lost. Those that are lost are
  * worth a word; where none would stay, the folder is another experiment's. */
-static cz_status warn_of_losses(const request *r, const cz_plan *p, const cz_config_node *root) {
+static cz_status warn_of_losses(const cz_run_request *r, const cz_plan *p,
+                                const cz_config_node *root) {
   cz_buf keys = {0}, files = {0};
   size_t shared = 0, lost = 0;
   bool known = overlap(r, p, &shared, &lost);
@@ -177,7 +129,7 @@ static cz_status warn_of_losses(const request *r, const cz_plan *p, const cz_con
   return st;
 }
 
-static cz_status record_plan(const request *r, cz_plan *p) {
+static cz_status record_plan(const cz_run_request *r, cz_plan *p) {
   const cz_config_node *root;
   char path[4096];
   size_t shared, lost;
@@ -199,7 +151,7 @@ done:
   return st;
 }
 
-static cz_status run_stage(cz_session *s, const request *r, cz_plan *p, size_t k, size_t at,
+static cz_status run_stage(cz_session *s, const cz_run_request *r, cz_plan *p, size_t k, size_t at,
                            size_t total) {
   const cz_plan_stage *stage = &p->stages[k];
   const char *row = p->rows[k / p->n_stages % p->n_rows].name;
@@ -224,7 +176,7 @@ static bool is_ready(const cz_plan *p, const bool *done, size_t k) {
 
 /* Runs what is ready until nothing is left. Rows and seeds share stages: each runs, and is
  * counted, where it first stands. */
-static cz_status run_stages(cz_session *s, const request *r, cz_plan *p) {
+static cz_status run_stages(cz_session *s, const cz_run_request *r, cz_plan *p) {
   size_t all = cz_plan_count(p), total = 0, at = 0;
   bool *done;
   cz_status st = CZ_OK;
@@ -243,7 +195,7 @@ static cz_status run_stages(cz_session *s, const request *r, cz_plan *p) {
   return st;
 }
 
-static cz_status stage_metrics(json_t *into, const request *r, const cz_plan_stage *stage) {
+static cz_status stage_metrics(json_t *into, const cz_run_request *r, const cz_plan_stage *stage) {
   char folder[3072], path[4096];
   json_t *result;
   CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
@@ -255,7 +207,7 @@ static cz_status stage_metrics(json_t *into, const request *r, const cz_plan_sta
 }
 
 /* {"metrics": {ROW: {SEED: {STAGE: metrics}}}} */
-static cz_status write_result(const request *r, const cz_plan *p) {
+static cz_status write_result(const cz_run_request *r, const cz_plan *p) {
   char path[4096], seed_name[32];
   cz_status st = CZ_OK;
   json_t *root = json_object(), *metrics = json_object();
@@ -283,7 +235,7 @@ static cz_status write_result(const request *r, const cz_plan *p) {
   return st;
 }
 
-static cz_status write_report(const request *r, const char *name,
+static cz_status write_report(const cz_run_request *r, const char *name,
                               cz_status (*make)(cz_buf *, const cz_results *),
                               const cz_results *results) {
   cz_buf text = {0};
@@ -297,7 +249,7 @@ static cz_status plain_text(cz_buf *out, const cz_results *r) {
   return cz_report_text(out, r, false);
 }
 
-static cz_status reports(const request *r) {
+static cz_status reports(const cz_run_request *r) {
   cz_results results;
   char path[4096];
   cz_buf html = {0}, text = {0};
@@ -318,7 +270,7 @@ done:
   return st;
 }
 
-static cz_status run_locked(cz_session *s, const request *r, cz_plan *p) {
+static cz_status run_locked(cz_session *s, const cz_run_request *r, cz_plan *p) {
   if (s->comm->rank == 0) CZ_TRY(record_plan(r, p));
   CZ_TRY(cz_comm_barrier(s->comm));
   CZ_TRY(run_stages(s, r, p));
@@ -329,7 +281,7 @@ static cz_status run_locked(cz_session *s, const request *r, cz_plan *p) {
 
 /* Makes the run's folder and names it in one way, however the user spells it: stages
  * carry the path of the model that they start from. */
-static cz_status make_folder(request *r) {
+static cz_status make_folder(cz_run_request *r) {
   char whole[PATH_MAX];
   CZ_TRY(cz_fs_make_dirs(r->folder));
   if (!realpath(r->folder, whole) || strlen(whole) >= sizeof r->folder)
@@ -338,26 +290,25 @@ static cz_status make_folder(request *r) {
   return CZ_OK;
 }
 
-/** The command `cloze run`; its usage says what it reads and writes. Collective under
- * MPI. */
-cz_status cz_command_run(int argc, char **argv) {
-  request r = {.device = "cpu", .comm = "auto"};
+/** Runs what R asks for, or the rest of it, in R->folder, which is made. Collective. CZ_EUSAGE
+ * for an experiment that cannot run or a folder that is another's, CZ_EBUSY when another process
+ * works there. */
+cz_status cz_experiment_run(cz_run_request *r) {
   cz_session s = {0};
   cz_plan plan = {0};
   char path[4096];
   int lock = -1;
   cz_status st;
-  CZ_TRY(parse(&r, argc, argv));
-  CZ_GO(st, cz_session_open(&s, r.device, r.comm), done);
+  CZ_GO(st, cz_session_open(&s, r->device, r->comm), done);
   cz_stop_on_signals(s.comm->size == 1);
-  CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.n_seeds, r.words, r.n_words, &s), done);
-  if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(r.folder, "plan.json", "config.yaml"), done);
-  CZ_GO(st, make_folder(&r), done);
+  CZ_GO(st, cz_plan_open(&plan, r->file, r->scale, r->n_seeds, r->words, r->n_words, &s), done);
+  if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(r->folder, "plan.json", "config.yaml"), done);
+  CZ_GO(st, make_folder(r), done);
   if (s.comm->rank == 0) {
-    CZ_GO(st, cz_fs_join(path, sizeof path, r.folder, "lock"), done);
+    CZ_GO(st, cz_fs_join(path, sizeof path, r->folder, "lock"), done);
     CZ_GO(st, cz_fs_lock(path, &lock), done);
   }
-  CZ_GO(st, run_locked(&s, &r, &plan), done);
+  CZ_GO(st, run_locked(&s, r, &plan), done);
 done:
   cz_plan_close(&plan);
   cz_session_close(&s, st);

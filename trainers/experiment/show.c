@@ -1,7 +1,6 @@
-/* `cloze show`: what an experiment file would do, and what it would cost. */
-#include "base/number.h"
+/* What an experiment file would do, and what it would cost. */
+#include "experiment/show.h"
 #include "device/probe.h"
-#include "base/args.h"
 #include "experiment/cost.h"
 #include "experiment/report/table.h"
 
@@ -9,46 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-const char cz_show_usage[] =
-    "cloze show FILE [--scale S] [--seeds N] [--cost [--gflops X]] [--json] [key=value ...]\n"
-    "What an experiment file would do: its rows with the paper's values, its stages and which of "
-    "them rows share, its columns. All of it is checked "
-    "as\n"
-    "cloze run does; files that are not there yet are listed.\n"
-    "  --cost        also each row's training cost for one seed: tokens, FLOPs and predicted "
-    "hours; scoring comes on top\n"
-    "  --gflops X    the rate that training keeps up, GFLOP/s; default: three quarters of what "
-    "matrix products reach on this machine now\n";
-
 static const double share_of_products = 0.75;
 
-typedef struct request {
-  const char *file, *scale, *seeds_text, *gflops;
-  int64_t seeds;
-  double rate; /* GFLOP/s */
-  bool cost, json, measured;
-} request;
-
-static cz_status parse(request *r, int *argc, char **argv) {
-  const cz_option options[] = {{"--scale", &r->scale, NULL},
-                               {"--seeds", &r->seeds_text, NULL},
-                               {"--gflops", &r->gflops, NULL},
-                               {"--cost", NULL, &r->cost},
-                               {"--json", NULL, &r->json}};
-  CZ_TRY(cz_args_parse(argc, argv, options, sizeof options / sizeof *options));
-  CZ_TRY(cz_args_count(*argc, argv, 1, -1, cz_show_usage));
-  r->file = argv[1];
-  if (r->seeds_text &&
-      (cz_parse_int(r->seeds_text, &r->seeds) != CZ_OK || r->seeds < 1 || r->seeds > 1000))
-    return CZ_FAIL(CZ_EUSAGE, "--seeds: '%s' is not between 1 and 1000", r->seeds_text);
-  if (r->gflops && (cz_parse_real(r->gflops, &r->rate) != CZ_OK || !(r->rate > 0)))
-    return CZ_FAIL(CZ_EUSAGE, "--gflops: '%s' is not a rate above 0", r->gflops);
-  return CZ_OK;
-}
-
-static cz_status measure_rate(request *r) {
+static cz_status measure_rate(cz_show_request *r) {
   cz_product_probe *probe;
-  if (r->gflops || !r->cost) return CZ_OK;
+  if (r->rate > 0 || !r->cost) return CZ_OK;
   CZ_TRY(cz_product_probe_create(&probe));
   for (int i = 0; i < 3; i++)
     r->rate = fmax(r->rate, share_of_products * cz_product_probe_round(probe));
@@ -143,9 +107,10 @@ done:
   return st;
 }
 
-static double hours(const request *r, double flop) { return flop / (1e9 * r->rate) / 3600; }
+static double hours(const cz_show_request *r, double flop) { return flop / (1e9 * r->rate) / 3600; }
 
-static cz_status print_assumptions(cz_buf *out, const request *r, bool vocabulary, bool lengths) {
+static cz_status print_assumptions(cz_buf *out, const cz_show_request *r, bool vocabulary,
+                                   bool lengths) {
   CZ_TRY(cz_buf_addf(out, "hours at %.0f GFLOP/s%s; a stage that rows share is counted in each\n",
                      r->rate,
                      r->measured ? ", three quarters of what matrix products reach on this machine "
@@ -162,7 +127,7 @@ static cz_status print_assumptions(cz_buf *out, const request *r, bool vocabular
   return CZ_OK;
 }
 
-static cz_status print_cost(cz_buf *out, const request *r, const cz_plan *p) {
+static cz_status print_cost(cz_buf *out, const cz_show_request *r, const cz_plan *p) {
   cz_grid g = {.columns = 5};
   const char *const header[] = {"cost of one seed", "steps", "million tokens", "PFLOP", "hours"};
   cz_cost c, sum = {0};
@@ -200,7 +165,7 @@ static cz_status print_column(cz_buf *out, const cz_column *c) {
   return cz_buf_addf(out, "%s%s\n", c->note ? "; " : "", c->note ? c->note : "");
 }
 
-static cz_status print_text(cz_buf *out, const request *r, const cz_plan *p) {
+static cz_status print_text(cz_buf *out, const cz_show_request *r, const cz_plan *p) {
   CZ_TRY(cz_buf_addf(out, "%s%s%s\n", p->title ? p->title : r->file, p->source ? " - " : "",
                      p->source ? p->source : ""));
   CZ_TRY(cz_buf_addf(out, "seeds"));
@@ -214,7 +179,7 @@ static cz_status print_text(cz_buf *out, const request *r, const cz_plan *p) {
   return r->cost ? print_cost(out, r, p) : CZ_OK;
 }
 
-static cz_status row_json(json_t *rows, const request *r, const cz_plan *p, size_t row) {
+static cz_status row_json(json_t *rows, const cz_show_request *r, const cz_plan *p, size_t row) {
   json_t *paper = json_object(), *stages = json_array();
   json_t *object =
       json_pack("{s:s, s:o, s:o}", "name", p->rows[row].name, "paper", paper, "stages", stages);
@@ -260,7 +225,7 @@ static cz_status stages_json(json_t *stages, const cz_plan *p) {
   return CZ_OK;
 }
 
-static cz_status print_as_json(cz_buf *out, const request *r, const cz_plan *p) {
+static cz_status print_as_json(cz_buf *out, const cz_show_request *r, const cz_plan *p) {
   json_t *rows = json_array(), *seeds = json_array(), *stages = json_array();
   for (size_t i = 0; i < p->n_seeds; i++) json_array_append_new(seeds, json_integer(p->seeds[i]));
   json_t *root = json_pack("{s:s, s:o, s:o, s:o}", "title", p->title ? p->title : "", "seeds",
@@ -273,23 +238,17 @@ static cz_status print_as_json(cz_buf *out, const request *r, const cz_plan *p) 
   return st;
 }
 
-/** The command `cloze show`; its usage says what it prints. */
-cz_status cz_command_show(int argc, char **argv) {
-  request r = {0};
+/** Appends what the experiment of R would do, as text or JSON, and the files that a run wants
+ * and that do not exist, a line each, to MISSING. CZ_EUSAGE for an experiment that cannot
+ * run. */
+cz_status cz_experiment_show(cz_buf *out, cz_buf *missing, cz_show_request *r) {
   cz_plan plan = {0};
-  cz_buf text = {0}, missing = {0};
   cz_status st;
-  CZ_TRY(parse(&r, &argc, argv));
-  CZ_GO(st, cz_plan_open(&plan, r.file, r.scale, r.seeds, argv + 2, (size_t)argc - 2, NULL), done);
-  CZ_GO(st, cz_plan_check(&plan, &missing, NULL), done);
-  CZ_GO(st, measure_rate(&r), done);
-  CZ_GO(st, r.json ? print_as_json(&text, &r, &plan) : print_text(&text, &r, &plan), done);
-  fputs(text.data, stdout);
-  if (missing.len)
-    fprintf(stderr, "\na run wants these files, which are not there yet:\n%s", missing.data);
+  CZ_GO(st, cz_plan_open(&plan, r->file, r->scale, r->seeds, r->words, r->n_words, NULL), done);
+  CZ_GO(st, cz_plan_check(&plan, missing, NULL), done);
+  CZ_GO(st, measure_rate(r), done);
+  st = r->json ? print_as_json(out, r, &plan) : print_text(out, r, &plan);
 done:
-  cz_buf_free(&text);
-  cz_buf_free(&missing);
   cz_plan_close(&plan);
   return st;
 }

@@ -1,16 +1,13 @@
 #include "stages/train.h"
+#include "stages/model_folder.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "nn/hf.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 const char *const cz_train_results[] = {"loss",     "last_loss",    "steps",
                                         "skipped",  "input_tokens", "target_tokens",
                                         "examples", "cut",          NULL};
 
-/* Examples that were cut are worth a word: what was cut off is not learnt. */
+/* Warns of examples that were cut: what is cut off is not learnt. */
 static void warn_of_cuts(const cz_loop_job *job, const cz_loop_result *r) {
   const cz_batch_plan *b = &job->batch;
   if (r->cut == 0) return;
@@ -46,7 +43,7 @@ cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model, const
   CZ_TRY(cz_loop_run(&r, job));
   if (s->comm->rank == 0) warn_of_cuts(job, &r);
   CZ_TRY(cz_fs_join(saved, sizeof saved, out->folder, "model"));
-  if (s->comm->rank == 0) CZ_TRY(cz_train_save(model, stage, saved));
+  if (s->comm->rank == 0) CZ_TRY(cz_model_folder_save(model, stage, saved));
   CZ_TRY(cz_json_set_real(metrics, "loss", r.loss));
   CZ_TRY(cz_json_set_real(metrics, "last_loss", r.last_loss));
   CZ_TRY(cz_json_set_int(metrics, "steps", r.steps));
@@ -57,48 +54,6 @@ cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model, const
   CZ_TRY(cz_json_set_int(metrics, "cut", r.cut));
   CZ_TRY(cz_json_set_real(measured, "loop_seconds", r.seconds));
   return cz_json_set_real(measured, "reader_wait_seconds", r.waited);
-}
-
-static cz_status set_token(json_t *config, const char *key, const cz_tokenizer *t, int32_t id) {
-  size_t n;
-  const char *token = id >= 0 ? cz_tokenizer_token(t, id, &n) : NULL;
-  if (!token) return CZ_OK;
-  return json_object_set_new(config, key, json_stringn(token, n))
-             ? CZ_FAIL(CZ_ENOMEM, "no memory for %s", key)
-             : CZ_OK;
-}
-
-/* Says "run tokenizer.json as it stands": without this file transformers rebuilds T5's
- * tokenizer from its class and drops what the class does not have. */
-static cz_status save_tokenizer_config(const cz_tokenizer *t, const char *folder) {
-  const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
-  json_t *config = json_pack("{s:s}", "tokenizer_class", "PreTrainedTokenizerFast");
-  char path[4096], *text = NULL;
-  cz_status st;
-  CZ_GO(st, set_token(config, "pad_token", t, f->pad), done);
-  CZ_GO(st, set_token(config, "eos_token", t, f->eos), done);
-  CZ_GO(st, set_token(config, "unk_token", t, f->unk), done);
-  CZ_GO(st, cz_fs_join(path, sizeof path, folder, "tokenizer_config.json"), done);
-  text = json_dumps(config, JSON_INDENT(2));
-  st = text ? cz_fs_write_atomic(path, text, strlen(text))
-            : CZ_FAIL(CZ_ENOMEM, "no memory for %s", path);
-done:
-  free(text);
-  json_decref(config);
-  return st;
-}
-
-/** Saves MODEL with the stage's tokenizer as a Hugging Face directory. */
-cz_status cz_train_save(const cz_model *model, const cz_recipe *stage, const char *folder) {
-  char path[4096];
-  cz_buf text = {0};
-  CZ_TRY(cz_hf_save(model, folder));
-  CZ_TRY(save_tokenizer_config(stage->tokenizer, folder));
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, "tokenizer.json"));
-  cz_status st = cz_fs_read(stage->tokenizer_path, &text);
-  if (st == CZ_OK) st = cz_fs_write_atomic(path, text.data, text.len);
-  cz_buf_free(&text);
-  return st;
 }
 
 /** The job that every training stage starts from: batch, optimizer and loop keys of its

@@ -13,6 +13,5 @@ CZ_MUST cz_status cz_train_bind(cz_loop_job *job, const cz_recipe *stage, const 
                                 uint64_t config_hash);
 CZ_MUST cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model,
                            const cz_source *source, cz_loop_job *job, cz_stage_output *out);
-CZ_MUST cz_status cz_train_save(const cz_model *model, const cz_recipe *stage, const char *folder);
 
 #endif

@@ -4,7 +4,7 @@
 #define CZ_EXPERIMENT_REPORT_COMPARE_H
 
 #include "metrics/statistics.h"
-#include "experiment/experiment.h"
+#include "experiment/results.h"
 
 typedef enum cz_verdict {
   CZ_VERDICT_NONE,  /* no score or no baseline */

@@ -1,5 +1,6 @@
 /* The report for programs: JSON, and CSV with one line for each row and column of the
  * table. */
+#include "experiment/report/report.h"
 #include "experiment/report/compare.h"
 #include "experiment/report/table.h"
 

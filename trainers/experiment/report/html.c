@@ -1,5 +1,6 @@
 /* The report as one page that needs nothing from outside: tables, remarks, dot plots
  * beside the paper's, loss curves. */
+#include "experiment/report/report.h"
 #include "experiment/report/compare.h"
 #include "experiment/report/curves.h"
 #include "experiment/report/plot.h"

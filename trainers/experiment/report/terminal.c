@@ -1,5 +1,6 @@
 /* The report on a terminal: one table that shows all, one a column with the noise, costs,
  * and the same in words. */
+#include "experiment/report/report.h"
 #include "experiment/report/compare.h"
 #include "experiment/report/table.h"
 

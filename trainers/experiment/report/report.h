@@ -1,0 +1,14 @@
+/* The forms in which the results of a run are printed. All read the same results; compare.h
+ * says what stands in a cell. */
+#ifndef CZ_EXPERIMENT_REPORT_REPORT_H
+#define CZ_EXPERIMENT_REPORT_REPORT_H
+
+#include "experiment/results.h"
+
+CZ_MUST cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours);
+CZ_MUST cz_status cz_report_csv(cz_buf *out, const cz_results *r);
+CZ_MUST cz_status cz_report_json(cz_buf *out, const cz_results *r);
+CZ_MUST cz_status cz_report_html(cz_buf *out, const cz_results *r, const char *run);
+CZ_MUST cz_status cz_report_stages(cz_buf *out, const cz_plan *plan, const char *run);
+
+#endif

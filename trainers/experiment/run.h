@@ -1,0 +1,18 @@
+/* Running an experiment. */
+#ifndef CZ_EXPERIMENT_RUN_H
+#define CZ_EXPERIMENT_RUN_H
+
+#include "experiment/experiment.h"
+
+typedef struct cz_run_request {
+  const char *file, *scale; /* scale null: the file's own choice */
+  const char *device, *comm;
+  int64_t n_seeds; /* 0: the file's */
+  char **words;    /* overrides, key=value */
+  size_t n_words;
+  char folder[2048]; /* of the run; resolved when the run begins */
+} cz_run_request;
+
+CZ_MUST cz_status cz_experiment_run(cz_run_request *request);
+
+#endif

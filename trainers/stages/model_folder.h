@@ -1,0 +1,12 @@
+/* The folder of a model that a stage leaves: what Hugging Face's from_pretrained reads, config.json
+ * and model.safetensors (nn/hf.h), beside the tokenizer's file and tokenizer_config.json, which
+ * says how to open it. */
+#ifndef CZ_STAGES_MODEL_FOLDER_H
+#define CZ_STAGES_MODEL_FOLDER_H
+
+#include "recipe/recipe.h"
+
+CZ_MUST cz_status cz_model_folder_save(const cz_model *model, const cz_recipe *recipe,
+                                       const char *folder);
+
+#endif
