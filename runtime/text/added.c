@@ -158,25 +158,40 @@ static bool find_token(cz__added_scan *scan, cz__stretch *out) {
   return false;
 }
 
-/** The next stretch of the text, in order; false at its end. Stretches are never empty. */
-bool cz__added_next(cz__added_scan *scan, cz__stretch *out) {
+/* A token that takes spaces on its left ends before the place where the token before it,
+ * which takes those on its right, has ended: the library's own slice fails there. */
+static cz_status refuse_crossed(const cz__added_scan *scan) {
+  const cz__added_token *t = &scan->added->tokens[scan->held.token];
+  return CZ_FAIL(
+      CZ_EINVAL,
+      "the added token '%s' at byte %zu of the text lies in blanks that the token before "
+      "it takes (rstrip, lstrip)",
+      t->content, scan->held.end - t->normal_n);
+}
+
+/** The next stretch of the text, in order; *MORE is false at its end. CZ_EINVAL when two
+ * tokens want the same blanks and one of them is nothing else. */
+cz_status cz__added_next(cz__added_scan *scan, cz__stretch *out, bool *more) {
+  *more = true;
   if (scan->holds) {
     scan->holds = false;
     *out = scan->held;
-    return true;
+    return CZ_OK;
   }
   size_t from = scan->done;
   bool found = find_token(scan, &scan->held);
+  if (found && scan->held.begin > scan->held.end) return refuse_crossed(scan);
   size_t to = found ? scan->held.begin : scan->n;
   if (found) scan->done = scan->held.end;
   if (from < to) {
     *out = (cz__stretch){from, to, -1};
     scan->holds = found;
     if (!found) scan->done = scan->n;
-    return true;
+    return CZ_OK;
   }
   *out = scan->held;
-  return found;
+  *more = found;
+  return CZ_OK;
 }
 
 /** Frees the tries. */

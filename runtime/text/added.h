@@ -48,7 +48,7 @@ typedef struct cz__added_scan {
 CZ_MUST cz_status cz__added_parse(cz__added *a, cz_arena *arena, const json_t *json,
                                   const cz_json_place *at, const cz__model *model,
                                   const cz__parts *normalizers);
-bool cz__added_next(cz__added_scan *scan, cz__stretch *out);
+CZ_MUST cz_status cz__added_next(cz__added_scan *scan, cz__stretch *out, bool *more);
 void cz__added_release(cz__added *a);
 
 #endif

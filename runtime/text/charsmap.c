@@ -112,6 +112,7 @@ cz_status cz__charsmap_run(const void *data, cz__work *w) {
   bool modified = false;
   for (size_t end; at < n; at = end) {
     size_t count;
+    CZ_TRY(cz__work_room(w, w->changes.len));
     end = cluster_end(s, at, n, &count);
     if (count == 1 && (unsigned char)s[at] < 0x80 && m->plain[(unsigned char)s[at]]) {
       CZ_TRY(cz__changes_add(&w->changes, (unsigned char)s[at], 0));

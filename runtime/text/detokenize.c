@@ -37,6 +37,7 @@ cz_status cz_tokenizer_decode(const cz_tokenizer *t, cz_buf *out, const int32_t 
   cz__work w = {0};
   cz_status st;
   CZ_GO(st, add_words(t, &w, ids, n, skip_special), done);
+  w.input_bytes = w.words.bytes.len;
   CZ_GO(st, cz__parts_run(&t->decoders, &w), done);
   CZ_GO(st, cz_buf_add(out, w.words.bytes.data, w.words.bytes.len), done);
 done:

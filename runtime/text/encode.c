@@ -77,7 +77,11 @@ static void add(cz_encoding *e, int32_t id, cz_text_span span) {
 static cz_status add_normalised(const cz_tokenizer *t, cz__work *w) {
   cz__added_scan scan = {
       .added = &t->added, .set = &t->added.normal, .text = w->text.bytes, .n = w->text.len};
-  for (cz__stretch x; cz__added_next(&scan, &x);) {
+  cz__stretch x;
+  bool more;
+  for (;;) {
+    CZ_TRY(cz__added_next(&scan, &x, &more));
+    if (!more) break;
     size_t begin = w->flat.len;
     CZ_TRY(cz__aligned_copy(&w->flat, &w->text, x.begin, x.end));
     CZ_TRY(cz__pieces_add(&w->pieces, (cz__piece){begin, w->flat.len, w->text.spans[x.begin].begin,
@@ -89,8 +93,13 @@ static cz_status add_normalised(const cz_tokenizer *t, cz__work *w) {
 /* Cuts TEXT at added tokens and normalises what lies between them. */
 static cz_status cut_segments(const cz_tokenizer *t, cz__work *w, const char *text, size_t n) {
   w->pieces.len = w->flat.len = 0;
+  w->input_bytes = n;
   cz__added_scan scan = {.added = &t->added, .set = &t->added.raw, .text = text, .n = n};
-  for (cz__stretch x; cz__added_next(&scan, &x);) {
+  cz__stretch x;
+  bool more;
+  for (;;) {
+    CZ_TRY(cz__added_next(&scan, &x, &more));
+    if (!more) break;
     w->origin = (uint32_t)x.begin;
     CZ_TRY(cz__aligned_set(&w->text, text + x.begin, x.end - x.begin, w->origin));
     if (x.token < 0) {

@@ -25,13 +25,15 @@ static cz_status translate(cz_buf *out, const char *s, size_t n, const cz_json_p
       if (s[i] == '[' && in_class)
         return cz_json_fail(at, NULL, "nested classes are not supported: %s", s);
       in_class = s[i] == '[' || (in_class && s[i] != ']');
+      if (s[i] == '(' && !in_class && i + 1 < n && s[i + 1] == '*')
+        return cz_json_fail(at, NULL, "verbs such as (*FAIL) are not supported: %s", s);
       if (s[i] == '(' && i + 2 < n && s[i + 1] == '?' && !strchr(":=!<>", s[i + 2]))
         return cz_json_fail(at, NULL, "the option group '(?%c' is not supported: %s", s[i + 2], s);
       CZ_TRY(cz_buf_add(out, s + i, 1));
       continue;
     }
     char c = i + 1 < n ? s[++i] : '\0';
-    if (c == '\0' || strchr("bBhHRXKGZzAQENOyY", c) || (in_class && (c == 'S' || c == 'W')))
+    if (c == '\0' || strchr("bBCghHRXKGZzAQENOyY", c) || (in_class && (c == 'S' || c == 'W')))
       return cz_json_fail(at, NULL, "the escape '\\%c' is not supported here: %s", c ? c : ' ', s);
     if (c == 's' || c == 'w') {
       CZ_TRY(in_class ? cz_buf_addf(out, "%s", c == 's' ? SPACES : WORD)
@@ -53,8 +55,9 @@ static cz_status compile(cz__pattern *p, const char *s, size_t n, const cz_json_
   int error;
   PCRE2_SIZE offset;
   p->regex = pcre2_compile((PCRE2_SPTR)text.data, text.len,
-                           PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NO_UTF_CHECK, &error,
-                           &offset, NULL);
+                           PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NO_UTF_CHECK |
+                               PCRE2_NEVER_BACKSLASH_C,
+                           &error, &offset, NULL);
   if (!p->regex) {
     PCRE2_UCHAR why[128];
     pcre2_get_error_message(error, why, sizeof why);
@@ -101,15 +104,26 @@ static cz_status find_literal(const cz__pattern *p, cz__matches *out, const char
   return last < n ? cz__matches_add(out, last, n, false) : CZ_OK;
 }
 
+/* Room for one match, and limits: 10 million steps, as PCRE2 has by default, and 64 MiB
+ * instead of its 20 GB. */
+static cz_status prepare(cz__work *w) {
+  if (w->regex_context) return CZ_OK;
+  if (!w->regex_space) w->regex_space = pcre2_match_data_create(1, NULL);
+  if (!w->regex_space || !(w->regex_context = pcre2_match_context_create(NULL)))
+    return CZ_FAIL(CZ_ENOMEM, "no memory for a regular expression");
+  pcre2_set_match_limit(w->regex_context, 10 * 1000 * 1000);
+  pcre2_set_heap_limit(w->regex_context, 64 << 10);
+  return CZ_OK;
+}
+
 static cz_status find_regex(const cz__pattern *p, cz__matches *out, const char *s, size_t n,
                             cz__work *w) {
-  if (!w->regex_space && !(w->regex_space = pcre2_match_data_create(1, NULL)))
-    return CZ_FAIL(CZ_ENOMEM, "no memory for a regular expression");
+  CZ_TRY(prepare(w));
   const PCRE2_SIZE *hit = pcre2_get_ovector_pointer(w->regex_space);
   size_t last = 0, at = 0, last_hit = SIZE_MAX;
   while (at <= n) {
-    int found =
-        pcre2_match(p->regex, (PCRE2_SPTR)s, n, at, PCRE2_NO_UTF_CHECK, w->regex_space, NULL);
+    int found = pcre2_match(p->regex, (PCRE2_SPTR)s, n, at, PCRE2_NO_UTF_CHECK, w->regex_space,
+                            w->regex_context);
     if (found == PCRE2_ERROR_NOMATCH) break;
     if (found < 0)
       return CZ_FAIL(

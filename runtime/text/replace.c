@@ -39,6 +39,7 @@ cz_status cz__replace_normalize(const void *data, cz__work *w) {
       CZ_TRY(cz__aligned_copy(&w->spare, &w->text, x.begin, x.end));
       continue;
     }
+    CZ_TRY(cz__work_room(w, w->spare.len + r->content_n));
     cz_text_span span = x.end > 0 ? w->text.spans[x.end - 1] : (cz_text_span){w->origin, w->origin};
     CZ_TRY(cz__aligned_fill(&w->spare, r->content, r->content_n, span));
   }
@@ -51,6 +52,7 @@ static cz_status replace_in(const void *data, cz__work *w, const char *s, size_t
   CZ_TRY(cz__pattern_find(&r->pattern, &w->matches, s, n, w));
   for (size_t i = 0; i < w->matches.len; i++) {
     cz__match x = w->matches.data[i];
+    CZ_TRY(cz__work_room(w, w->next_words.bytes.len + r->content_n));
     CZ_TRY(x.hit ? cz_buf_add(&w->next_words.bytes, r->content, r->content_n)
                  : cz_buf_add(&w->next_words.bytes, s + x.begin, x.end - x.begin));
   }

@@ -20,7 +20,20 @@ void cz__work_free(cz__work *w) {
   free(w->tokens.data);
   free(w->model_space);
   pcre2_match_data_free(w->regex_space);
+  pcre2_match_context_free(w->regex_context);
   *w = (cz__work){0};
+}
+
+/** Refuses a text that rules have made far longer than the input: each of a few rules can
+ * multiply its length. BYTES: of the text so far. CZ_EINVAL. */
+cz_status cz__work_room(const cz__work *w, size_t bytes) {
+  size_t limit = ((size_t)1 << 20) + 64 * w->input_bytes;
+  if (bytes <= limit) return CZ_OK;
+  return CZ_FAIL(
+      CZ_EINVAL,
+      "the tokenizer's rules make more than %zu bytes of a text of %zu; no vocabulary is "
+      "meant for that",
+      limit, w->input_bytes);
 }
 
 /** Ends the word whose bytes were appended since the last one. */

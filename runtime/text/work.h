@@ -56,6 +56,7 @@ typedef struct cz__words {
 typedef struct cz__work {
   cz__aligned text, spare; /* a segment and the room to rewrite it */
   uint32_t origin;         /* where the segment begins in the input */
+  size_t input_bytes;      /* of the text that is encoded, or of the ids' strings */
   cz__aligned flat, next_flat;
   cz__pieces pieces, next_pieces;
   cz__changes changes;
@@ -64,7 +65,8 @@ typedef struct cz__work {
   cz__words words, next_words;
   void *model_space; /* the model's own */
   size_t model_space_cap;
-  void *regex_space; /* pcre2_match_data */
+  void *regex_space;   /* pcre2_match_data */
+  void *regex_context; /* pcre2_match_context: limits of time and memory */
 } cz__work;
 
 /* What a decoder does to one word: appends it, rewritten, to next_words. */
@@ -72,6 +74,7 @@ typedef cz_status (*cz__word_fn)(const void *data, cz__work *w, const char *s, s
                                  size_t index);
 
 void cz__work_free(cz__work *w);
+CZ_MUST cz_status cz__work_room(const cz__work *w, size_t bytes);
 CZ_MUST cz_status cz__words_end(cz__words *s);
 void cz__words_clear(cz__words *s);
 CZ_MUST cz_status cz__words_each(cz__work *w, cz__word_fn rewrite, const void *data);
@@ -80,6 +83,7 @@ void cz__work_swap_pieces(cz__work *w);
 
 static inline CZ_MUST cz_status cz__matches_add(cz__matches *m, size_t begin, size_t end,
                                                 bool hit) {
+  CZ_CHECK(begin <= end);
   if (m->len == m->cap) CZ_TRY(cz_grow(&m->data, &m->cap, m->len + 1, sizeof *m->data));
   m->data[m->len++] = (cz__match){begin, end, hit};
   return CZ_OK;

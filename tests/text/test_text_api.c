@@ -202,6 +202,55 @@ static void test_round_trip(void **state) {
   cz_tokenizer_destroy(&t);
 }
 
+/* A tokenizer of the vocabulary {<unk>, a, A, blank} and the parts in FIELDS, and what
+ * TEXT, encoded with it, is refused for; null: it is not. */
+static void encodes(const char *fields, const char *text, const char *why) {
+  cz_buf json = {0};
+  cz_tokenizer *t;
+  cz_tokenizer_scratch *s;
+  cz_encoding e = {0};
+  OK(cz_buf_addf(&json,
+                 "{\"version\":\"1.0\",%s,\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[["
+                 "\"<unk>\",0],[\"a\",-1],[\"A\",-2],[\" \",-3]]}}",
+                 fields));
+  OK(cz_tokenizer_parse(&t, json.data, json.len, "json"));
+  OK(cz_tokenizer_scratch_create(&s, t));
+  if (why)
+    FAILS(cz_tokenizer_encode(t, &e, text, strlen(text), true, s), CZ_EINVAL, why);
+  else
+    OK(cz_tokenizer_encode(t, &e, text, strlen(text), true, s));
+  cz_encoding_free(&e);
+  cz_tokenizer_scratch_destroy(&s);
+  cz_tokenizer_destroy(&t);
+  cz_buf_free(&json);
+}
+
+#define ADDED_TOKEN(id, content, left, right)                                                      \
+  "{\"id\":" #id ",\"content\":\"" content "\",\"single_word\":false,\"lstrip\":" #left            \
+  ",\"rstrip\":" #right ",\"normalized\":true,\"special\":false}"
+
+/* Two added tokens that want the same blanks gave a span that ends before it begins. */
+static void test_crossed_tokens(void **state) {
+  static const char both[] = "\"added_tokens\":[" ADDED_TOKEN(2, "A", false, true) "," ADDED_TOKEN(
+      3, " ", true, false) "]";
+  encodes(both, "A a", NULL);
+  encodes(both, "A  b", "lies in blanks that the token before it takes");
+}
+
+/* Six rules that each make ten letters of one: 3 kB of rules made gigabytes of a word. */
+static void test_growth(void **state) {
+  static const char rule[] =
+      "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaaaa\"}";
+  cz_buf fields = {0};
+  OK(cz_buf_addf(&fields,
+                 "\"added_tokens\":[],\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":["));
+  for (int i = 0; i < 12; i++) OK(cz_buf_addf(&fields, "%s%s", i ? "," : "", rule));
+  OK(cz_buf_addf(&fields, "]}"));
+  encodes(fields.data, "b", NULL);
+  encodes(fields.data, "a", "the tokenizer's rules make more than");
+  cz_buf_free(&fields);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_facts),
                                      cmocka_unit_test(test_look_ups),
@@ -210,6 +259,8 @@ int main(void) {
                                      cmocka_unit_test(test_decode_strangers),
                                      cmocka_unit_test(test_threads),
                                      cmocka_unit_test(test_long_text),
+                                     cmocka_unit_test(test_crossed_tokens),
+                                     cmocka_unit_test(test_growth),
                                      cmocka_unit_test(test_round_trip)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,6 +84,12 @@ static void test_mistakes(void **state) {
       {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"/////"
                      "w==\"}," MODEL),
        "precompiled_charsmap"},
+      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\\\C\"},"
+                     "\"content\":\"\"}," MODEL),
+       "normalizer.pattern: the escape '\\C'"},
+      {FILE_OF(ADDED ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":"
+                     "\"(*LIMIT_MATCH=1)a\"},\"content\":\"\"}," MODEL),
+       "normalizer.pattern: verbs"},
       {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"ByteLevel\"}," MODEL),
        "the pre-tokenizer 'ByteLevel' is not supported"},
       {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}," MODEL),
