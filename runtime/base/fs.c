@@ -12,23 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/** Appends the whole file at PATH to OUT. CZ_EIO with the system's reason when it can't
- * be read; a folder is an error. */
-cz_status cz_fs_read(const char *path, cz_buf *out) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
-  cz_status st = CZ_OK;
-  char piece[1 << 16];
-  for (;;) {
-    ssize_t n = read(fd, piece, sizeof piece);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
-    if (n <= 0 || (st = cz_buf_add(out, piece, (size_t)n)) != CZ_OK) break;
-  }
-  close(fd);
-  return st;
-}
-
 /** Opens the existing file PATH for reading and gives its size in BYTES unless that is
  * null. CZ_EIO with the system's reason (missing, no permission); CZ_EINVAL for a folder, a
  * FIFO, a socket or a device, which are refused before anything waits for them. The caller
@@ -54,6 +37,41 @@ cz_status cz_fs_open_regular(int *fd, uint64_t *bytes, const char *path) {
   if (bytes) *bytes = (uint64_t)s.st_size;
   *fd = file;
   return CZ_OK;
+}
+
+/** Opens the existing file PATH as a stream for reading, under the same rules. The caller
+ * closes *FILE. */
+cz_status cz_fs_open_stream(FILE **file, const char *path) {
+  int fd;
+  *file = NULL;
+  CZ_TRY(cz_fs_open_regular(&fd, NULL, path));
+  if ((*file = fdopen(fd, "rb"))) return CZ_OK;
+  cz_status st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  close(fd);
+  return st;
+}
+
+/** Appends the whole file at PATH to OUT. CZ_EIO with the system's reason when it can't
+ * be read; CZ_EINVAL when it is no regular file, or larger than MAX_READ, since what is
+ * read at once is text that somebody wrote. */
+cz_status cz_fs_read(const char *path, cz_buf *out) {
+  static const uint64_t MAX_READ = 8ULL << 30;
+  uint64_t bytes;
+  int fd;
+  CZ_TRY(cz_fs_open_regular(&fd, &bytes, path));
+  cz_status st = CZ_OK;
+  char chunk[1 << 16];
+  if (bytes > MAX_READ)
+    st = CZ_FAIL(CZ_EINVAL, "%s: %llu bytes are too many to read at once (%llu)", path,
+                 (unsigned long long)bytes, (unsigned long long)MAX_READ);
+  while (st == CZ_OK) {
+    ssize_t n = read(fd, chunk, sizeof chunk);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+    if (n <= 0 || (st = cz_buf_add(out, chunk, (size_t)n)) != CZ_OK) break;
+  }
+  close(fd);
+  return st;
 }
 
 /** Writes all N bytes to the open file FD; PATH is for the message. CZ_EIO with the

@@ -5,9 +5,11 @@
 #include "base/mem.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 CZ_MUST cz_status cz_fs_read(const char *path, cz_buf *out);
 CZ_MUST cz_status cz_fs_open_regular(int *fd, uint64_t *bytes, const char *path);
+CZ_MUST cz_status cz_fs_open_stream(FILE **file, const char *path);
 CZ_MUST cz_status cz_fs_write_atomic(const char *path, const void *bytes, size_t n);
 CZ_MUST cz_status cz_fs_aside(char *out, size_t n, const char *path);
 CZ_MUST cz_status cz_fs_open_aside(int *fd, const char *temporary, const char *path);

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_BYTES = 2048, CHAIN_BYTES = 8192 };
+/* A message may name two paths of 4,095 bytes, an excerpt and notes of the same kind. */
+enum { MESSAGE_BYTES = 24 << 10, NOTE_BYTES = 8 << 10, CHAIN_BYTES = 48 << 10 };
 
 static _Thread_local char message[MESSAGE_BYTES];
 static _Thread_local char chain[CHAIN_BYTES];
@@ -50,7 +51,7 @@ cz_status cz_error_trace(cz_status code, const char *file, int line, const char 
 /** As cz_error_trace, and the text, in which row or file it was, becomes the message's
  * last line. Use through CZ_NOTE. */
 cz_status cz_error_note(cz_status code, const char *file, int line, const char *format, ...) {
-  char text[512];
+  char text[NOTE_BYTES];
   size_t used = strlen(message);
   va_list args;
   va_start(args, format);

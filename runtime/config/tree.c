@@ -126,7 +126,7 @@ static cz_status add_excerpt(cz_buf *b, cz__config_place at) {
 }
 
 static cz_status fail_at(cz__config_place at, const char *path, const char *format, va_list args) {
-  char text[1024];
+  char text[8 << 10];
   vsnprintf(text, sizeof text, format, args);
   const char *joint = path && *path ? ": " : "";
   if (at.source->argument)

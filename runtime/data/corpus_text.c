@@ -91,9 +91,9 @@ static cz_status read_lines(build *b, input *in) {
 }
 
 static cz_status add_file(build *b, const char *path) {
+  input in = {.path = path};
   if (cz_fs_is_dir(path)) return CZ_FAIL(CZ_EINVAL, "%s: is a folder; name text files", path);
-  input in = {.path = path, .file = fopen(path, "rb")};
-  if (!in.file) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  CZ_TRY(cz_fs_open_stream(&in.file, path));
   cz_status st = read_lines(b, &in);
   fclose(in.file);
   free(in.line);

@@ -91,7 +91,7 @@ cz_json_place cz_json_place_item(const cz_json_place *at, size_t i) {
  * `FILE:LINE: PATH: MESSAGE`. */
 cz_status cz_json_fail(const cz_json_place *at, const char *key, const char *format, ...) {
   cz_json_place p = key ? cz_json_place_key(at, key) : *at;
-  char text[1024], line[32] = "";
+  char text[4 << 10], line[32] = "";
   va_list args;
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);

@@ -30,8 +30,8 @@ void cz_inputs_free(cz_inputs *known) {
 static cz_status hash_contents(uint64_t *hash, const char *path) {
   char *piece = NULL;
   size_t n;
-  FILE *f = fopen(path, "rb");
-  if (!f) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  FILE *f;
+  CZ_TRY(cz_fs_open_stream(&f, path));
   cz_status st = cz_alloc(&piece, PIECE, 1);
   *hash = 0;
   do {

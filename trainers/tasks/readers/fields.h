@@ -21,7 +21,7 @@ void cz_lines_close(cz_lines *l);
 
 /* "FILE:LINE:COLUMN", columns in bytes from 1. */
 typedef struct cz_field_place {
-  char text[512];
+  char text[4200]; /* a path of 4,095 bytes, line and column */
 } cz_field_place;
 
 cz_field_place cz_lines_place(const cz_lines *l, size_t column);

@@ -64,7 +64,7 @@ static cz_status add_passage(cz_task_set *set, const json_t *object, const char 
   for (size_t q = 0; q < json_array_size(questions); q++) {
     const int64_t group = (int64_t)set->n;
     const json_t *item = json_array_get(questions, q);
-    char where[600];
+    char where[4300];
     snprintf(where, sizeof where, "%s: question %zu", place, q + 1);
     CZ_TRY(cz_json_text(&raw, item, "question", where));
     CZ_TRY(cz_task_own(set, &question, raw));

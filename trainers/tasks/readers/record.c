@@ -136,7 +136,7 @@ static cz_status add_passage(cz_task_set *set, const json_t *object, const char 
   CZ_TRY(read_entities(set, &entities, passage, text, place));
   CZ_TRY(join(set, &listed, &entities));
   for (size_t q = 0; q < json_array_size(queries); q++) {
-    char where[600];
+    char where[4300];
     snprintf(where, sizeof where, "%s: query %zu", place, q + 1);
     CZ_TRY(add_query(set, json_array_get(queries, q), listed, text, group, where));
   }

@@ -83,7 +83,7 @@ static cz_status add_paragraph(cz_task_set *set, const json_t *paragraph, const 
   CZ_TRY(cz_json_get(&questions, paragraph, "qas", JSON_ARRAY, place));
   CZ_TRY(cz_task_own(set, &context, raw));
   for (size_t q = 0; q < json_array_size(questions); q++) {
-    char where[600];
+    char where[4300];
     snprintf(where, sizeof where, "%s, question %zu", place, q + 1);
     CZ_TRY(add_question(set, json_array_get(questions, q), context, group, where));
   }
