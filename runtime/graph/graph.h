@@ -1,10 +1,15 @@
 /* The engine: a small static graph of coarse ops (docs/design.md 4).
  *
- * Build: extents, inputs, parameters and nodes, in the order they run. Building a node
- * checks shapes at once; a bad node poisons what follows and is reported once, with its
- * place, by cz_graph_finish. Finish runs three passes: named fusions, differentiation
- * that prunes what nobody needs, and the lifetime plan. Run: set the extents, feed the
- * inputs, then forward (and backward) op by op, on any device.
+ * Build: extents, inputs, parameters and nodes, in the order in which they run. Building a
+ * node checks shapes at once; a bad node poisons what follows and is reported once, with its
+ * place, by cz_graph_finish. Finish (finish.c) runs three passes: named fusions (fuse.c),
+ * differentiation that prunes what nobody needs (schedule.c), and the lifetime plan
+ * (lifetimes.c). Run (execute.c): set the extents, feed the inputs, then forward (and
+ * backward) op by op, on any device; read losses, kept values and gradients.
+ *
+ * Data goes in by cz_graph_feed_* and by the parameters, which the list in tensor/params.h
+ * owns. Everything between lies in one arena that is planned at capacity; a value's memory
+ * is another's as soon as nobody reads it, so only kept values can be read after a run.
  *
  * Refused: control flow, strides, broadcasting, second derivatives, plug-ins. */
 #ifndef CZ_GRAPH_GRAPH_H
@@ -40,15 +45,17 @@ typedef struct cz_graph_run_options {
   void *ready_self;
 } cz_graph_run_options;
 
-typedef struct cz_op_time { /* per node name's op, summed over runs */
+typedef struct cz_op_time { /* of one op, summed over its nodes and over runs */
   const char *op;
-  double forward_s, backward_s, forward_flop, backward_flop;
+  double forward_s, backward_s, forward_flop, backward_flop; /* seconds; recomputation counts as
+                                                                time, not as work */
   int64_t calls;
 } cz_op_time;
 
 CZ_MUST cz_status cz_graph_create(cz_graph **graph, cz_params *params);
 void cz_graph_destroy(cz_graph **graph);
 
+/* Building */
 int64_t cz_graph_extent(cz_graph *g, const char *name, int64_t capacity);
 cz_value cz_graph_input(cz_graph *g, const char *name, cz_dtype dtype, int ndim,
                         const int64_t *dim);
@@ -62,6 +69,7 @@ void cz_graph_keep(cz_graph *g, cz_value v);
 void cz_graph_loss(cz_graph *g, cz_value v);
 CZ_MUST cz_status cz_graph_finish(cz_graph *g, const cz_graph_options *options);
 
+/* Running */
 CZ_MUST cz_status cz_graph_set_extent(cz_graph *g, int64_t extent, int64_t value);
 CZ_MUST cz_status cz_graph_feed_int(cz_graph *g, cz_value v, const int32_t *host, int64_t n);
 CZ_MUST cz_status cz_graph_feed_real(cz_graph *g, cz_value v, const double *host, int64_t n);
@@ -72,6 +80,7 @@ CZ_MUST cz_status cz_graph_read(cz_graph *g, double *host, cz_value v, int64_t n
 cz_arg cz_graph_arg(const cz_graph *g, cz_value v);
 cz_value cz_graph_grad(const cz_graph *g, cz_value v);
 
+/* Looking at it */
 size_t cz_graph_bytes(const cz_graph *g);
 uint64_t cz_graph_hash(const cz_graph *g);
 CZ_MUST cz_status cz_graph_print(const cz_graph *g, cz_buf *out, bool json);

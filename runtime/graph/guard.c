@@ -59,7 +59,9 @@ static cz_status check_read(const cz_graph *g, const cz__step *s, cz_value v) {
 static cz_status check_reads(const cz_graph *g, const cz__step *s) {
   for (int k = 0; k < CZ_OP_IN; k++) {
     if (s->reads_in[k]) CZ_TRY(check_read(g, s, s->in[k]));
-    if (s->mode[k] == CZ_GRAD_ADD) CZ_TRY(check_read(g, s, s->din[k]));
+    bool begun = false; /* the step itself has written it, for the same value before */
+    for (int j = 0; j < k; j++) begun |= s->mode[j] && s->din[j] == s->din[k];
+    if (s->mode[k] == CZ_GRAD_ADD && !begun) CZ_TRY(check_read(g, s, s->din[k]));
   }
   for (int o = 0; o < CZ_OP_OUT; o++) {
     if (s->reads_out[o]) CZ_TRY(check_read(g, s, s->out[o]));

@@ -19,14 +19,14 @@ typedef enum cz__kind {
 typedef struct cz__value {
   const char *name;
   cz__kind kind;
-  cz_arg arg; /* dims as built: a negative one is an extent; data for all but CZ__TENSOR */
-  int node, output;
-  cz_param *param;
-  bool keep;     /* lives to the end of the run */
-  bool saved;    /* made for backward only */
-  bool read;     /* a live node reads it */
-  bool touched;  /* some step uses it: without that it is not made */
-  cz_value grad; /* or CZ_ABSENT */
+  cz_arg arg;       /* dims as built: a negative one is an extent */
+  int node, output; /* who makes it */
+  cz_param *param;  /* CZ__PARAM and CZ__PARAM_GRAD: whose */
+  bool keep;        /* lives to the end of the run */
+  bool saved;       /* made for backward only */
+  bool read;        /* a live node reads it */
+  bool touched;     /* some step uses it: without that it is not made */
+  cz_value grad;    /* or CZ_ABSENT */
   /* the plan, for CZ__TENSOR */
   int first, last; /* steps between which it lives */
   cz_value shares; /* the value whose memory it uses, or CZ_ABSENT */

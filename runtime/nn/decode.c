@@ -2,30 +2,26 @@
 #include "graph/ops.h"
 #include "nn/layers.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct layer_memory { /* of one decoder block */
-  cz_crossed made;            /* encode graph: cross keys and values [inputs, H*K] */
-  cz_crossed cross;           /* step graph: the same memory, borrowed */
-  cz_cache cache;             /* step graph: [max_beams * max_length, H*K] */
-} layer_memory;
 
 struct cz_decoder {
   cz_model *model;
   cz_decoder_options options;
   bool pair;
-  layer_memory *layers;
+  cz_crossed *made; /* [L] encode graph: cross keys and values [inputs, H*K] */
+  cz_crossed *lent; /* [L] step graph: the same memory, borrowed */
+  cz_cache *caches; /* [L] step graph: [max_beams * max_length, H*K] */
   cz_graph *encode, *step;
   int64_t enc_segments, enc_inputs; /* extents of `encode` */
-  cz_value enc_ids, enc_spans;
+  cz_value enc_ids, enc_spans, enc_positions;
   int64_t rows, beams, inputs; /* extents of `step` */
-  cz_value ids, spans, rows_at, k_spans, prefix, last, cross_spans, logits;
+  cz_value ids, spans, positions, rows_at, k_spans, prefix, last, cross_spans, logits;
   int32_t *enc_at;  /* [capacity_segments, 2] spans of the present encoder batch */
   int32_t *past;    /* [max_beams] tokens in the cache */
   int32_t *scratch; /* host lists of one step */
+  int32_t *places;  /* [capacity_encoder] rows of the position table of an encoder batch */
   int32_t *device_rows;
   void *moved; /* [max_beams * max_length, H*K], for reordering */
   cz_scratch workspace;
@@ -50,87 +46,85 @@ static void build_encode(cz_decoder *d) {
   const int64_t spans[2] = {d->enc_segments, 2};
   d->enc_ids = cz_graph_input(g, "enc_ids", CZ_I32, 1, &d->enc_inputs);
   d->enc_spans = cz_graph_input(g, "enc_spans", CZ_I32, 2, spans);
-  cz_builder b = {.g = g, .model = m, .scope = "encoder"};
-  cz_tokens t = {.spans = d->enc_spans,
-                 .prefix = CZ_ABSENT,
-                 .mask = CZ_ATTENTION_MASK_FULL,
-                 .bidirectional = true};
-  cz_value x = cz_layer_stack(&b, &m->encoder, cz_layer_embed(&b, d->enc_ids, d->enc_spans), &t,
-                              NULL, false);
-  const cz_encoded encoded = {.x = x, .spans = d->enc_spans};
+  d->enc_positions = CZ_ABSENT;
+  if (m->encoder.positions)
+    d->enc_positions = cz_graph_input(g, "enc_positions", CZ_I32, 1, &d->enc_inputs);
+  cz_builder b = {.g = g, .model = m};
+  cz_tokens t = cz_layer_encoder_tokens(d->enc_spans, d->enc_positions);
+  const cz_encoded encoded = {.x = cz_layer_encoder(&b, d->enc_ids, &t, false),
+                              .spans = d->enc_spans};
   for (int64_t i = 0; i < m->decoder.n; i++) {
     char scope[64];
-    snprintf(scope, sizeof scope, "decoder.block.%lld", (long long)i);
+    snprintf(scope, sizeof scope, "%s.block.%lld", m->decoder.name, (long long)i);
     b.scope = scope;
-    d->layers[i].made = cz_layer_crossed(&b, &m->decoder.blocks[i].cross, &encoded);
-    cz_graph_keep(g, d->layers[i].made.k);
-    cz_graph_keep(g, d->layers[i].made.v);
+    d->made[i] = cz_layer_crossed(&b, &m->decoder.blocks[i].cross, &encoded);
+    cz_graph_keep(g, d->made[i].k);
+    cz_graph_keep(g, d->made[i].v);
   }
+}
+
+/* The memory that block I reads besides this step's tokens. */
+static void declare_memory(cz_decoder *d, int64_t i) {
+  cz_graph *g = d->step;
+  const int64_t cache[2] = {cache_rows(d), inner(d)}, cross[2] = {d->inputs, inner(d)};
+  char name[64];
+  snprintf(name, sizeof name, "cache.%lld.k", (long long)i);
+  d->caches[i] =
+      (cz_cache){.k = cz_graph_state(g, name, 2, cache), .rows = d->rows_at, .k_spans = d->k_spans};
+  snprintf(name, sizeof name, "cache.%lld.v", (long long)i);
+  d->caches[i].v = cz_graph_state(g, name, 2, cache);
+  if (!d->pair) return;
+  snprintf(name, sizeof name, "cross.%lld.k", (long long)i);
+  d->lent[i].k = cz_graph_borrow(g, name, 2, cross);
+  snprintf(name, sizeof name, "cross.%lld.v", (long long)i);
+  d->lent[i].v = cz_graph_borrow(g, name, 2, cross);
+  d->lent[i].spans = d->cross_spans;
 }
 
 static void declare_step(cz_decoder *d) {
   cz_graph *g = d->step;
   d->rows = cz_graph_extent(g, "tokens", step_rows(d));
   d->beams = cz_graph_extent(g, "beams", d->options.max_beams);
-  const int64_t spans[2] = {d->beams, 2}, cache[2] = {cache_rows(d), inner(d)};
+  const int64_t spans[2] = {d->beams, 2};
   d->ids = cz_graph_input(g, "ids", CZ_I32, 1, &d->rows);
   d->rows_at = cz_graph_input(g, "cache_rows", CZ_I32, 1, &d->rows);
   d->spans = cz_graph_input(g, "spans", CZ_I32, 2, spans);
   d->k_spans = cz_graph_input(g, "k_spans", CZ_I32, 2, spans);
   d->last = cz_graph_input(g, "last", CZ_I32, 1, &d->beams);
-  d->prefix = d->cross_spans = CZ_ABSENT;
+  d->positions = d->prefix = d->cross_spans = CZ_ABSENT;
+  if (d->model->decoder.positions)
+    d->positions = cz_graph_input(g, "positions", CZ_I32, 1, &d->rows);
   if (d->model->config.family->architecture == CZ_PREFIX_LM)
     d->prefix = cz_graph_input(g, "prefix", CZ_I32, 1, &d->beams);
   if (d->pair) {
     d->inputs = cz_graph_extent(g, "inputs", d->options.capacity_encoder);
     d->cross_spans = cz_graph_input(g, "cross_spans", CZ_I32, 2, spans);
   }
-  for (int64_t i = 0; i < d->model->decoder.n; i++) {
-    layer_memory *l = &d->layers[i];
-    const int64_t cross[2] = {d->inputs, inner(d)};
-    char name[64];
-    snprintf(name, sizeof name, "cache.%lld.k", (long long)i);
-    l->cache = (cz_cache){
-        .k = cz_graph_state(g, name, 2, cache), .rows = d->rows_at, .k_spans = d->k_spans};
-    snprintf(name, sizeof name, "cache.%lld.v", (long long)i);
-    l->cache.v = cz_graph_state(g, name, 2, cache);
-    if (!d->pair) continue;
-    snprintf(name, sizeof name, "cross.%lld.k", (long long)i);
-    l->cross.k = cz_graph_borrow(g, name, 2, cross);
-    snprintf(name, sizeof name, "cross.%lld.v", (long long)i);
-    l->cross.v = cz_graph_borrow(g, name, 2, cross);
-    l->cross.spans = d->cross_spans;
-  }
+  for (int64_t i = 0; i < d->model->decoder.n; i++) declare_memory(d, i);
 }
 
 static void build_step(cz_decoder *d) {
-  const cz_model *m = d->model;
-  const bool prefix_lm = m->config.family->architecture == CZ_PREFIX_LM;
-  cz_builder b = {.g = d->step, .model = m, .scope = "decoder"};
-  cz_tokens t = {.spans = d->spans,
-                 .prefix = d->prefix,
-                 .mask = prefix_lm ? CZ_ATTENTION_MASK_PREFIX : CZ_ATTENTION_MASK_CAUSAL,
-                 .bidirectional = prefix_lm};
-  cz_value x = cz_layer_embed(&b, d->ids, d->spans), out[CZ_OP_OUT];
-  char scope[64];
-  for (int64_t i = 0; i < m->decoder.n; i++) {
-    snprintf(scope, sizeof scope, "decoder.block.%lld", (long long)i);
-    b.scope = scope;
-    x = cz_layer_block(&b, x, &m->decoder.blocks[i], m->decoder.table, &t, &d->layers[i].cache,
-                       &d->layers[i].cross);
-  }
-  b.scope = "head";
-  cz_value in[] = {x, d->last};
+  const cz_stack *s = &d->model->decoder;
+  const cz_stack_reads reads = {.crossed = d->pair ? d->lent : NULL, .caches = d->caches};
+  cz_builder b = {.g = d->step, .model = d->model, .scope = s->name};
+  cz_tokens t = cz_layer_decoder_tokens(d->model, d->spans, d->positions, d->prefix);
+  cz_value x = cz_layer_embed(&b, s, d->ids, &t), out[CZ_OP_OUT];
+  x = cz_layer_stack(&b, s, x, &t, &reads, false);
+  cz_value in[] = {x, d->last}; /* [beams, D]: only rows that are read */
   cz_graph_op(d->step, out, CZ_OP_gather, "head.gather", 2, in, NULL);
-  x = cz_layer_norm(&b, "final.norm", out[0],
-                    m->decoder.final_norm); /* [beams, D]: only rows that are read */
-  d->logits = cz_layer_linear(&b, "logits", x, m->head,
-                              m->config.scaled ? 1 / sqrt((double)m->config.d_model) : 1);
+  x = cz_layer_finish(&b, s, out[0], d->spans);
+  b.scope = "head";
+  d->logits = cz_layer_logits(&b, x);
   cz_graph_keep(d->step, d->logits);
 }
 
 static cz_status allocate(cz_decoder *d) {
   cz_device *device = d->model->device;
+  const size_t L = (size_t)d->model->decoder.n;
+  CZ_TRY(cz_alloc(&d->made, L, sizeof *d->made));
+  CZ_TRY(cz_alloc(&d->lent, L, sizeof *d->lent));
+  CZ_TRY(cz_alloc(&d->caches, L, sizeof *d->caches));
+  CZ_TRY(cz_alloc(&d->places, (size_t)d->options.capacity_encoder, sizeof *d->places));
   CZ_TRY(cz_alloc(&d->enc_at, (size_t)d->options.capacity_segments * 2, sizeof *d->enc_at));
   CZ_TRY(cz_alloc(&d->past, (size_t)d->options.max_beams, sizeof *d->past));
   CZ_TRY(cz_alloc(&d->scratch, (size_t)cache_rows(d) * 2 + (size_t)d->options.max_beams * 9,
@@ -139,6 +133,15 @@ static cz_status allocate(cz_decoder *d) {
   CZ_TRY(cz_device_alloc(device, &d->device_rows, (size_t)cache_rows(d) * sizeof *d->device_rows));
   return cz_device_alloc(device, &d->moved,
                          (size_t)(cache_rows(d) * inner(d)) * cz_dtype_bytes(device->real));
+}
+
+/* Learned positions end somewhere. */
+static cz_status check_positions(const cz_decoder *d) {
+  const cz_model *m = d->model;
+  if (m->decoder.positions && d->options.max_length > m->config.n_positions)
+    return CZ_FAIL(CZ_EINVAL, "decoder: sequences of %lld tokens, the model has %lld positions",
+                   (long long)d->options.max_length, (long long)m->config.n_positions);
+  return CZ_OK;
 }
 
 /** Builds the two graphs of incremental decoding for MODEL (borrowed, must outlive the
@@ -152,7 +155,7 @@ cz_status cz_decoder_create(cz_decoder **decoder, cz_model *model,
   d->model = model;
   d->options = *options;
   d->pair = model->config.family->architecture == CZ_ENCODER_DECODER;
-  CZ_GO(st, cz_alloc(&d->layers, (size_t)model->decoder.n, sizeof *d->layers), fail);
+  CZ_GO(st, check_positions(d), fail);
   CZ_GO(st, allocate(d), fail);
   if (d->pair) {
     CZ_GO(st, cz_graph_create(&d->encode, model->params), fail);
@@ -180,13 +183,22 @@ void cz_decoder_destroy(cz_decoder **decoder) {
   cz_device_free(device, &d->moved,
                  (size_t)(cache_rows(d) * inner(d)) * cz_dtype_bytes(device->real));
   cz_scratch_free(device, &d->workspace);
-  free(d->layers);
+  free(d->made);
+  free(d->lent);
+  free(d->caches);
+  free(d->places);
   free(d->enc_at);
   free(d->past);
   free(d->scratch);
   free(d->wide);
   free(d);
   *decoder = NULL;
+}
+
+static cz_status feed_encoder_positions(cz_decoder *d, const cz_feed *f) {
+  if (d->enc_positions == CZ_ABSENT) return CZ_OK;
+  CZ_TRY(cz_net_positions(d->places, &d->model->config, "encoder", f->encoder.spans, f->segments));
+  return cz_graph_feed_int(d->encode, d->enc_positions, d->places, f->encoder.tokens);
 }
 
 /** Forgets all sequences and encodes a batch (the encoder fields of FEED; single stacks
@@ -203,25 +215,27 @@ cz_status cz_decoder_start(cz_decoder *d, const cz_feed *f) {
   CZ_TRY(cz_graph_set_extent(d->encode, d->enc_inputs, f->encoder.tokens));
   CZ_TRY(cz_graph_feed_int(d->encode, d->enc_ids, f->encoder.ids, f->encoder.tokens));
   CZ_TRY(cz_graph_feed_int(d->encode, d->enc_spans, f->encoder.spans, 2 * f->segments));
+  CZ_TRY(feed_encoder_positions(d, f));
   CZ_TRY(cz_graph_forward(d->encode, &run));
   CZ_TRY(cz_graph_set_extent(d->step, d->inputs, f->encoder.tokens));
   for (int64_t i = 0; i < d->model->decoder.n; i++) {
-    layer_memory *l = &d->layers[i];
-    cz_graph_lend(d->step, l->cross.k, cz_graph_arg(d->encode, l->made.k).data);
-    cz_graph_lend(d->step, l->cross.v, cz_graph_arg(d->encode, l->made.v).data);
+    cz_graph_lend(d->step, d->lent[i].k, cz_graph_arg(d->encode, d->made[i].k).data);
+    cz_graph_lend(d->step, d->lent[i].v, cz_graph_arg(d->encode, d->made[i].v).data);
   }
   return CZ_OK;
 }
 
 /* Host lists of one step, cut from one block. */
 typedef struct lists {
-  int32_t *rows_at, *spans, *k_spans, *last, *cross;
+  int32_t *rows_at, *positions, *spans, *k_spans, *last, *cross;
 } lists;
 
 static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, const int32_t *segment,
                             int64_t n, int64_t *tokens) {
   int64_t B = d->options.max_beams, at = 0;
+  int32_t first = (int32_t)d->model->config.family->position_offset;
   *l = (lists){.rows_at = d->scratch + 8 * B,
+               .positions = d->scratch + 8 * B + cache_rows(d),
                .spans = d->scratch,
                .k_spans = d->scratch + 2 * B,
                .last = d->scratch + 4 * B,
@@ -232,7 +246,10 @@ static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, con
                      "decoder: sequence %lld has %d tokens and gets %d more, room for %lld",
                      (long long)b, d->past[b], lengths[b], (long long)d->options.max_length);
     int64_t base = b * d->options.max_length;
-    for (int32_t j = 0; j < lengths[b]; j++) l->rows_at[at + j] = (int32_t)(base + d->past[b] + j);
+    for (int32_t j = 0; j < lengths[b]; j++) {
+      l->rows_at[at + j] = (int32_t)(base + d->past[b] + j);
+      l->positions[at + j] = first + d->past[b] + j;
+    }
     l->spans[2 * b] = (int32_t)at;
     l->spans[2 * b + 1] = (int32_t)(at += lengths[b]);
     l->k_spans[2 * b] = (int32_t)base;
@@ -266,6 +283,7 @@ cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, cons
   CZ_TRY(cz_graph_feed_int(g, d->spans, l.spans, 2 * n));
   CZ_TRY(cz_graph_feed_int(g, d->k_spans, l.k_spans, 2 * n));
   CZ_TRY(cz_graph_feed_int(g, d->last, l.last, n));
+  if (d->positions != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, d->positions, l.positions, tokens));
   if (d->prefix != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, d->prefix, prefix, n));
   if (d->pair) CZ_TRY(cz_graph_feed_int(g, d->cross_spans, l.cross, 2 * n));
   CZ_TRY(cz_graph_forward(g, &run));
@@ -312,8 +330,8 @@ cz_status cz_decoder_reorder(cz_decoder *d, const int32_t *parent, int64_t n) {
   memcpy(d->past, past, (size_t)n * sizeof *past);
   if (!moved) return CZ_OK;
   for (int64_t i = 0; i < d->model->decoder.n; i++) {
-    CZ_TRY(move_rows(d, d->layers[i].cache.k, from, to, moved));
-    CZ_TRY(move_rows(d, d->layers[i].cache.v, from, to, moved));
+    CZ_TRY(move_rows(d, d->caches[i].k, from, to, moved));
+    CZ_TRY(move_rows(d, d->caches[i].v, from, to, moved));
   }
   return CZ_OK;
 }

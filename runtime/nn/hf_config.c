@@ -1,6 +1,6 @@
-/* config.json of T5 (docs/models.md 2.1, 2.6, 8): every key that changes a number is
- * read strictly, generic ones are known by name, and a key that is neither is named in a
- * warning. */
+/* config.json (docs/models.md 2.1, 2.6, 8) by the family's table of keys: every key that
+ * changes a number is read strictly, generic ones are known by name, and a key that is
+ * neither is named in a warning. */
 #include "nn/hf.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -12,19 +12,14 @@
 #include <string.h>
 
 /* Keys of any Hugging Face configuration that change no number here. */
-static const char *const ignored[] = {"architectures",
+static const char *const generic[] = {"architectures",
                                       "model_type",
                                       "is_encoder_decoder",
-                                      "use_cache",
-                                      "is_gated_act",
-                                      "dense_act_fn",
                                       "transformers_version",
                                       "torch_dtype",
                                       "dtype",
                                       "classifier_dropout",
                                       "task_specific_params",
-                                      "n_positions",
-                                      "output_past",
                                       "is_decoder",
                                       "return_dict",
                                       "output_hidden_states",
@@ -51,57 +46,37 @@ static const char *const ignored[] = {"architectures",
                                       "tf_legacy_loss",
                                       "use_bfloat16",
                                       "sep_token_id",
-                                      "cloze_family"};
-
-static const char *const used[] = {"vocab_size",
-                                   "d_model",
-                                   "d_kv",
-                                   "d_ff",
-                                   "num_layers",
-                                   "num_decoder_layers",
-                                   "num_heads",
-                                   "relative_attention_num_buckets",
-                                   "relative_attention_max_distance",
-                                   "dropout_rate",
-                                   "layer_norm_epsilon",
-                                   "feed_forward_proj",
-                                   "initializer_factor",
-                                   "tie_word_embeddings",
-                                   "scale_decoder_outputs",
-                                   "pad_token_id",
-                                   "eos_token_id",
-                                   "decoder_start_token_id"};
+                                      "cloze_family",
+                                      "use_cache",
+                                      NULL};
 
 typedef struct reading {
   const char *path;
   json_t *root;
 } reading;
 
-static cz_status get_int(const reading *r, int64_t *out, const char *key, int64_t fallback) {
+/* The value of KEY; null when the key is missing or null. */
+static json_t *value_of(const reading *r, const char *key) {
   json_t *v = json_object_get(r->root, key);
-  if (!v || json_is_null(v)) {
-    if (fallback == INT64_MIN) return CZ_FAIL(CZ_EINVAL, "%s: key %s is missing", r->path, key);
-    *out = fallback;
-    return CZ_OK;
-  }
+  return json_is_null(v) ? NULL : v;
+}
+
+static cz_status get_int(const reading *r, int64_t *out, const char *key) {
+  json_t *v = value_of(r, key);
   if (!json_is_integer(v)) return CZ_FAIL(CZ_EINVAL, "%s: %s is not an integer", r->path, key);
   *out = json_integer_value(v);
   return CZ_OK;
 }
 
-static cz_status get_real(const reading *r, double *out, const char *key, double fallback) {
-  json_t *v = json_object_get(r->root, key);
-  *out = fallback;
-  if (!v || json_is_null(v)) return CZ_OK;
+static cz_status get_real(const reading *r, double *out, const char *key) {
+  json_t *v = value_of(r, key);
   if (!json_is_number(v)) return CZ_FAIL(CZ_EINVAL, "%s: %s is not a number", r->path, key);
   *out = json_number_value(v);
   return CZ_OK;
 }
 
-static cz_status get_bool(const reading *r, bool *out, const char *key, bool fallback) {
-  json_t *v = json_object_get(r->root, key);
-  *out = fallback;
-  if (!v || json_is_null(v)) return CZ_OK;
+static cz_status get_bool(const reading *r, bool *out, const char *key) {
+  json_t *v = value_of(r, key);
   if (!json_is_boolean(v)) return CZ_FAIL(CZ_EINVAL, "%s: %s is not true or false", r->path, key);
   *out = json_is_true(v);
   return CZ_OK;
@@ -109,126 +84,156 @@ static cz_status get_bool(const reading *r, bool *out, const char *key, bool fal
 
 /* OUT: null without the key. */
 static cz_status get_text(const reading *r, const char **out, const char *key) {
-  json_t *v = json_object_get(r->root, key);
+  json_t *v = value_of(r, key);
   *out = json_string_value(v);
-  return !v || json_is_null(v) || *out ? CZ_OK
-                                       : CZ_FAIL(CZ_EINVAL, "%s: %s is not a text", r->path, key);
+  return !v || *out ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: %s is not a text", r->path, key);
 }
 
-static bool listed(const char *key, const char *const *list, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (!strcmp(key, list[i])) return true;
+static bool listed(const char *key, const char *const *list) {
+  for (; list && *list; list++)
+    if (!strcmp(key, *list)) return true;
   return false;
 }
 
-static void warn_unknown(const reading *r) {
+static bool is_used(const char *key, const cz_family *f) {
+  for (const cz_config_key *k = f->keys; k->key; k++)
+    if (!strcmp(k->key, key)) return true;
+  return false;
+}
+
+static void warn_unknown(const reading *r, const cz_family *f) {
   const char *key;
   json_t *value;
   json_object_foreach(r->root, key, value) {
-    if (!listed(key, used, sizeof used / sizeof *used) &&
-        !listed(key, ignored, sizeof ignored / sizeof *ignored))
+    if (!is_used(key, f) && !listed(key, f->ignored) && !listed(key, generic))
       cz_warn("%s: key %s is not known and not used", r->path, key);
   }
 }
 
-/* The class that reads a family at Hugging Face; single stacks have none there. */
-static const char *type_of(const cz_family *f) {
-  return f->architecture == CZ_ENCODER_DECODER ? "t5" : "cloze-t5-stack";
+/* How the family calls a fact, or null. */
+static const char *key_of(const cz_family *f, cz_fact fact) {
+  for (const cz_config_key *k = f->keys; k->key; k++)
+    if (k->fact == fact) return k->key;
+  return NULL;
 }
 
-static cz_status read_family(const reading *r, cz_model_config *c, bool gated) {
+/* The activation under its name; without the key the family's first. */
+static cz_status read_activation(const reading *r, cz_model_config *c, const char *key) {
+  const cz_projection *all = c->family->projections;
+  const char *text;
+  char have[512] = "";
+  size_t n = 0;
+  CZ_TRY(get_text(r, &text, key));
+  for (const cz_projection *p = all; p->name; p++) {
+    if (text && strcmp(text, p->name)) continue;
+    c->activation = p->activation;
+    c->gated = p->gated;
+    return CZ_OK;
+  }
+  for (const cz_projection *p = all; p->name && n < sizeof have; p++)
+    n += (size_t)snprintf(have + n, sizeof have - n, "%s%s", n ? ", " : "", p->name);
+  return CZ_FAIL(CZ_EINVAL, "%s: %s '%s' is not one that this program has (%s)", r->path, key, text,
+                 have);
+}
+
+/* The value of a fact whose key is missing. */
+static cz_status assume(const reading *r, cz_model_config *c, const cz_config_key *k) {
+  const cz_fact_row *fact = &cz_facts[k->fact];
+  char *to = (char *)c + fact->at;
+  const char *from = (const char *)&c->family->defaults + fact->at;
+  const bool yes = true;
+  size_t size = fact->kind == CZ_FACT_BOOL ? sizeof(bool) : sizeof(int64_t);
+  if (k->missing == CZ_MISSING_ERROR)
+    return CZ_FAIL(CZ_EINVAL, "%s: key %s is missing", r->path, k->key);
+  if (k->missing == CZ_MISSING_LIKE) from = (const char *)c + cz_facts[k->like].at;
+  if (k->missing == CZ_MISSING_TRUE) from = (const char *)&yes;
+  memcpy(to, from, size);
+  return CZ_OK;
+}
+
+static cz_status read_key(const reading *r, cz_model_config *c, const cz_config_key *k) {
+  const cz_fact_row *fact = &cz_facts[k->fact];
+  void *to = (char *)c + fact->at;
+  if (fact->kind == CZ_FACT_NAME) return read_activation(r, c, k->key);
+  if (!value_of(r, k->key)) return assume(r, c, k);
+  if (fact->kind == CZ_FACT_INT) return get_int(r, to, k->key);
+  return fact->kind == CZ_FACT_REAL ? get_real(r, to, k->key) : get_bool(r, to, k->key);
+}
+
+/* What families like GPT-2's leave out. */
+static void complete(cz_model_config *c) {
+  if (c->d_kv == 0 && c->n_heads > 0) c->d_kv = c->d_model / c->n_heads;
+  if (c->d_ff == 0) c->d_ff = 4 * c->d_model;
+  if (c->n_decoder_layers == 0) c->n_decoder_layers = c->n_layers;
+}
+
+/* Fills C by the keys of FAMILY and checks the values; messages have the family's
+ * spelling. */
+static cz_status read_facts(const reading *r, cz_model_config *c, const cz_family *family) {
+  const char *name;
+  *c = family->defaults;
+  c->family = family;
+  for (const cz_config_key *k = family->keys; k->key; k++) CZ_TRY(read_key(r, c, k));
+  complete(c);
+  cz_status st = cz_model_config_check(c, &name);
+  if (st == CZ_OK) return CZ_OK;
+  for (int i = 0; i < CZ_FACTS; i++)
+    if (!strcmp(cz_facts[i].name, name) && key_of(family, (cz_fact)i))
+      name = key_of(family, (cz_fact)i);
+  return CZ_FAIL(CZ_EINVAL, "%s: %s: %s", r->path, name, cz_error_message());
+}
+
+static bool has_type(const cz_family *f, const char *type) {
+  return !strcmp(f->model_types[0], type) ||
+         (f->model_types[1] && !strcmp(f->model_types[1], type));
+}
+
+/* The families that this program has, by Hugging Face's names. */
+static cz_status unknown_type(const reading *r, const char *type) {
+  char have[256] = "";
+  size_t n = 0;
+  for (size_t i = 0; cz_family_at(i); i++)
+    for (int k = 0; k < 2; k++) {
+      const char *t = cz_family_at(i)->model_types[k];
+      char quoted[64];
+      snprintf(quoted, sizeof quoted, "'%s'", t ? t : "");
+      if (!t || strstr(have, quoted) || n + sizeof quoted > sizeof have) continue;
+      n += (size_t)snprintf(have + n, sizeof have - n, "%s%s", n ? ", " : "", quoted);
+    }
+  return CZ_FAIL(CZ_EINVAL, "%s: model_type '%s' is not of a family that this program has (%s)",
+                 r->path, type, have);
+}
+
+/* Files of this program name their family; of others it is the first of their type whose
+ * feed-forward is gated as theirs is. */
+static cz_status find_family(const reading *r, const cz_family **family) {
   const char *type, *own;
+  bool any = false;
   CZ_TRY(get_text(r, &type, "model_type"));
   CZ_TRY(get_text(r, &own, "cloze_family"));
   if (!type) return CZ_FAIL(CZ_EINVAL, "%s: model_type is missing", r->path);
   if (own) {
-    CZ_TRY(cz_family_find(&c->family, own));
-    if (!strcmp(type, type_of(c->family))) return CZ_OK;
+    CZ_TRY(cz_family_find(family, own));
+    if (!strcmp(type, (*family)->model_types[0])) return CZ_OK;
     return CZ_FAIL(CZ_EINVAL,
                    "%s: model_type '%s' contradicts cloze_family '%s', whose model_type is '%s'",
-                   r->path, type, own, type_of(c->family));
+                   r->path, type, own, (*family)->model_types[0]);
   }
-  if (strcmp(type, "t5") && strcmp(type, "mt5"))
-    return CZ_FAIL(CZ_EINVAL,
-                   "%s: model_type '%s' is not of a family that this program has (t5, mt5)",
-                   r->path, type);
-  return cz_family_find(&c->family, gated ? "t5-v1_1" : "t5");
-}
-
-/* feed_forward_proj, both ways: the first row of a kind is how it is written.
- * "gated-gelu" means the tanh approximation (models.md 2.1). */
-static const struct {
-  const char *name;
-  int kind;
-  bool gated;
-} projections[] = {{"relu", CZ_ACTIVATION_RELU, false},
-                   {"gelu", CZ_ACTIVATION_GELU, false},
-                   {"gelu_new", CZ_ACTIVATION_GELU_TANH, false},
-                   {"gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, false},
-                   {"gated-gelu", CZ_ACTIVATION_GELU_TANH, true},
-                   {"gated-gelu_new", CZ_ACTIVATION_GELU_TANH, true},
-                   {"gated-gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, true},
-                   {"gated-relu", CZ_ACTIVATION_RELU, true},
-                   {"tanh", CZ_ACTIVATION_TANH, false}};
-enum { N_PROJECTIONS = sizeof projections / sizeof *projections };
-
-static cz_status read_activation(const reading *r, cz_model_config *c) {
-  const char *text;
-  CZ_TRY(get_text(r, &text, "feed_forward_proj"));
-  for (int i = 0; i < N_PROJECTIONS;
-       i++) { /* without the key: the first, which is the class default */
-    if (text && strcmp(text, projections[i].name)) continue;
-    c->activation = projections[i].kind;
-    c->gated = projections[i].gated;
-    return CZ_OK;
+  for (size_t i = 0; cz_family_at(i); i++) {
+    cz_model_config c = {.family = *family = cz_family_at(i)};
+    if (!has_type(*family, type)) continue;
+    any = true;
+    CZ_TRY(read_activation(r, &c, key_of(*family, CZ_FACT_ACTIVATION)));
+    if (c.gated == (*family)->defaults.gated) return CZ_OK;
   }
-  char have[512] = "";
-  for (int i = 0, n = 0; i < N_PROJECTIONS && n < (int)sizeof have; i++)
-    n += snprintf(have + n, sizeof have - (size_t)n, "%s%s", i ? ", " : "", projections[i].name);
-  return CZ_FAIL(CZ_EINVAL, "%s: feed_forward_proj '%s' is not one that this program has (%s)",
-                 r->path, text, have);
+  return any ? CZ_FAIL(CZ_EINVAL, "%s: no family of model_type '%s' has this feed-forward", r->path,
+                       type)
+             : unknown_type(r, type);
 }
 
-static cz_status activation_name(const char **name, const cz_model_config *c) {
-  for (int i = 0; i < N_PROJECTIONS; i++)
-    if (projections[i].kind == c->activation && projections[i].gated == c->gated)
-      return *name = projections[i].name, CZ_OK;
-  return CZ_FAIL(CZ_EINVAL, "the activation %s (%s) has no name in a Hugging Face configuration",
-                 cz_activation_names[c->activation], c->gated ? "gated" : "not gated");
-}
-
-static cz_status read_config(const reading *r, cz_model_config *c) {
-  const int64_t required = INT64_MIN;
-  bool tie_flag;
-  *c = (cz_model_config){0};
-  CZ_TRY(read_activation(r, c));
-  CZ_TRY(read_family(r, c, c->gated));
-  CZ_TRY(get_int(r, &c->vocab_size, "vocab_size", required));
-  CZ_TRY(get_int(r, &c->d_model, "d_model", required));
-  CZ_TRY(get_int(r, &c->d_kv, "d_kv", required));
-  CZ_TRY(get_int(r, &c->d_ff, "d_ff", required));
-  CZ_TRY(get_int(r, &c->n_layers, "num_layers", required));
-  CZ_TRY(get_int(r, &c->n_decoder_layers, "num_decoder_layers", c->n_layers));
-  CZ_TRY(get_int(r, &c->n_heads, "num_heads", required));
-  CZ_TRY(get_int(r, &c->buckets, "relative_attention_num_buckets", 32));
-  CZ_TRY(get_int(r, &c->max_distance, "relative_attention_max_distance", 128));
-  CZ_TRY(get_int(r, &c->pad_id, "pad_token_id", 0));
-  CZ_TRY(get_int(r, &c->eos_id, "eos_token_id", 1));
-  CZ_TRY(get_int(r, &c->start_id, "decoder_start_token_id", c->pad_id));
-  CZ_TRY(get_real(r, &c->dropout, "dropout_rate", 0.1));
-  CZ_TRY(get_real(r, &c->norm_eps, "layer_norm_epsilon", 1e-6));
-  CZ_TRY(get_real(r, &c->init_factor, "initializer_factor", 1));
-  CZ_TRY(get_bool(r, &tie_flag, "tie_word_embeddings", true));
-  /* models.md 2.6: the newer key decides when it is there; tying itself is decided by
-   * what the weight file holds. */
-  CZ_TRY(get_bool(r, &c->scaled, "scale_decoder_outputs", tie_flag));
-  c->tied = tie_flag;
-  return CZ_OK;
-}
-
-/** Reads a config.json of a family that this program has. CZ_EINVAL with file and key for
- * what is missing, of a wrong type or out of range. */
-cz_status cz_hf_config_read(cz_model_config *config, const char *path) {
+/** Reads a config.json as one of FAMILY, null: of the family that it names. CZ_EINVAL with
+ * file and key for what is missing, of a wrong type or out of range. */
+cz_status cz_hf_config_read_as(cz_model_config *config, const char *path, const cz_family *family) {
   cz_buf text = {0};
   json_error_t why;
   cz_status st;
@@ -240,44 +245,89 @@ cz_status cz_hf_config_read(cz_model_config *config, const char *path) {
                  r.root ? "not an object" : why.text);
     goto done;
   }
-  CZ_GO(st, read_config(&r, config), done);
-  warn_unknown(&r);
-  st = cz_model_config_check(config, NULL);
-  if (st != CZ_OK) st = CZ_FAIL(CZ_EINVAL, "%s: %s", path, cz_error_message());
+  if (!family) CZ_GO(st, find_family(&r, &family), done);
+  CZ_GO(st, read_facts(&r, config, family), done);
+  warn_unknown(&r, family);
 done:
   if (r.root) json_decref(r.root);
   cz_buf_free(&text);
   return st;
 }
 
+/** Reads a config.json of a family that this program has. Errors as cz_hf_config_read_as. */
+cz_status cz_hf_config_read(cz_model_config *config, const char *path) {
+  return cz_hf_config_read_as(config, path, NULL);
+}
+
+static cz_status activation_name(const char **name, const cz_model_config *c) {
+  for (const cz_projection *p = c->family->projections; p->name; p++)
+    if (p->activation == c->activation && p->gated == c->gated) return *name = p->name, CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "the activation %s (%s) has no name in a Hugging Face configuration",
+                 cz_activation_names[c->activation], c->gated ? "gated" : "not gated");
+}
+
+static cz_status make_value(json_t **out, const cz_model_config *c, cz_fact fact) {
+  const cz_fact_row *row = &cz_facts[fact];
+  const void *from = (const char *)c + row->at;
+  const char *name = NULL;
+  switch (row->kind) {
+  case CZ_FACT_INT: *out = json_integer(*(const int64_t *)from); break;
+  case CZ_FACT_REAL: *out = json_real(*(const double *)from); break;
+  case CZ_FACT_BOOL: *out = json_boolean(*(const bool *)from); break;
+  case CZ_FACT_NAME:
+    CZ_TRY(activation_name(&name, c));
+    *out = json_string(name);
+    break;
+  }
+  return CZ_OK;
+}
+
+/* Adds each key of the family whose fact is from FIRST to LAST. */
+static cz_status add_facts(json_t *root, const cz_model_config *c, cz_fact first, cz_fact last) {
+  for (const cz_config_key *k = c->family->keys; k->key; k++) {
+    json_t *value = NULL;
+    if (k->fact < first || k->fact > last) continue;
+    CZ_TRY(make_value(&value, c, k->fact));
+    if (json_object_set_new(root, k->key, value))
+      return CZ_FAIL(CZ_ENOMEM, "no memory for key %s", k->key);
+  }
+  return CZ_OK;
+}
+
+static cz_status write_object(const json_t *root, const char *path, const char *end) {
+  char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+  cz_buf out = {0};
+  cz_status st = text ? cz_buf_addf(&out, "%s%s", text, end)
+                      : CZ_FAIL(CZ_ENOMEM, "%s: no memory to write it", path);
+  if (st == CZ_OK) st = cz_fs_write_atomic(path, out.data, out.len);
+  cz_buf_free(&out);
+  free(text);
+  return st;
+}
+
 /** Writes a config.json with every key spelled out, so that no class default of any
  * transformers version can change a number. */
 cz_status cz_hf_config_write(const cz_model_config *c, const char *path) {
-  bool pair = c->family->architecture == CZ_ENCODER_DECODER;
-  const char *projection = NULL;
-  CZ_TRY(activation_name(&projection, c));
-  json_t *root = json_pack(
-      "{s:[s], s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "architectures",
-      c->family->hf_class, "model_type", type_of(c->family), "cloze_family", c->family->name,
-      "is_encoder_decoder", pair, "vocab_size", (json_int_t)c->vocab_size, "d_model",
-      (json_int_t)c->d_model, "d_kv", (json_int_t)c->d_kv, "d_ff", (json_int_t)c->d_ff,
-      "num_layers", (json_int_t)c->n_layers, "num_decoder_layers", (json_int_t)c->n_decoder_layers,
-      "num_heads", (json_int_t)c->n_heads, "relative_attention_num_buckets", (json_int_t)c->buckets,
-      "relative_attention_max_distance", (json_int_t)c->max_distance);
-  json_t *rest = json_pack("{s:f, s:f, s:s, s:f, s:b, s:b, s:I, s:I, s:I, s:b}", "dropout_rate",
-                           c->dropout, "layer_norm_epsilon", c->norm_eps, "feed_forward_proj",
-                           projection, "initializer_factor", c->init_factor, "tie_word_embeddings",
-                           c->tied, "scale_decoder_outputs", c->scaled, "pad_token_id",
-                           (json_int_t)c->pad_id, "eos_token_id", (json_int_t)c->eos_id,
-                           "decoder_start_token_id", (json_int_t)c->start_id, "use_cache", true);
-  char *text = NULL;
-  cz_status st = CZ_OK;
-  if (!root || !rest || json_object_update(root, rest) ||
-      !(text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17))))
-    st = CZ_FAIL(CZ_ENOMEM, "%s: no memory to write the configuration", path);
-  if (st == CZ_OK) st = cz_fs_write_atomic(path, text, strlen(text));
-  free(text);
+  const cz_family *f = c->family;
+  json_t *root = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", f->hf_class, "model_type",
+                           f->model_types[0], "cloze_family", f->name, "is_encoder_decoder",
+                           f->architecture == CZ_ENCODER_DECODER);
+  cz_status st = root ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "%s: no memory to write it", path);
+  if (st == CZ_OK) st = add_facts(root, c, 0, CZ_FACTS - 1);
+  if (st == CZ_OK && json_object_set_new(root, "use_cache", json_true()))
+    st = CZ_FAIL(CZ_ENOMEM, "%s: no memory to write it", path);
+  if (st == CZ_OK) st = write_object(root, path, "");
   json_decref(root);
-  json_decref(rest);
+  return st;
+}
+
+/** Writes a generation_config.json: the ids that generating begins, ends and pads with. */
+cz_status cz_hf_generation_write(const cz_model_config *c, const char *path) {
+  json_t *root = json_object();
+  cz_status st = add_facts(root, c, CZ_FACT_START_ID, CZ_FACT_START_ID);
+  if (st == CZ_OK) st = add_facts(root, c, CZ_FACT_EOS_ID, CZ_FACT_EOS_ID);
+  if (st == CZ_OK) st = add_facts(root, c, CZ_FACT_PAD_ID, CZ_FACT_PAD_ID);
+  if (st == CZ_OK) st = write_object(root, path, "\n");
+  json_decref(root);
   return st;
 }

@@ -1,6 +1,7 @@
 #include "nn/layers.h"
 #include "graph/ops.h"
 
+#include <math.h>
 #include <stdio.h>
 
 /* A node's full name, unique in the graph: it also keys the node's dropout. */
@@ -9,22 +10,30 @@ static const char *full(char buffer[192], const cz_builder *b, const char *name)
   return buffer;
 }
 
-/** y = alpha x W^T, W [out, in] without bias. x [T, in] -> [T, out]. */
-cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, cz_param *w, double alpha) {
+static cz_value param_or_absent(cz_builder *b, cz_param *p) {
+  return p ? cz_graph_param(b->g, p) : CZ_ABSENT;
+}
+
+static const cz_family *family_of(const cz_builder *b) { return b->model->config.family; }
+
+/** y = alpha x W^T + bias, W [out, in]; families without biases have none. x [T, in] ->
+ * [T, out]. */
+cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w,
+                         double alpha) {
   char buffer[192];
   cz_linear_attr attr = {
       .layout = CZ_LINEAR_OUT_IN, .activation = CZ_ACTIVATION_NONE, .alpha = alpha};
-  cz_value in[] = {x, cz_graph_param(b->g, w)}, out[CZ_OP_OUT];
-  cz_graph_op(b->g, out, CZ_OP_linear, full(buffer, b, name), 2, in, &attr);
+  cz_value in[] = {x, cz_graph_param(b->g, w->weight), param_or_absent(b, w->bias)}, out[CZ_OP_OUT];
+  cz_graph_op(b->g, out, CZ_OP_linear, full(buffer, b, name), 3, in, &attr);
   return out[0];
 }
 
-/** y = x / sqrt(mean(x^2) + eps) * gain (Zhang and Sennrich 2019; t5.md 1.1). x [T, D]. */
-cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, cz_param *gain) {
+/** The family's norm of each row (kernels/norm/norm.h). x [T, D]. */
+cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w) {
   char buffer[192];
-  cz_norm_attr attr = {.kind = CZ_NORM_RMS, .eps = b->model->config.norm_eps};
-  cz_value in[] = {x, cz_graph_param(b->g, gain)}, out[CZ_OP_OUT];
-  cz_graph_op(b->g, out, CZ_OP_norm, full(buffer, b, name), 2, in, &attr);
+  cz_norm_attr attr = {.kind = family_of(b)->norm, .eps = b->model->config.norm_eps};
+  cz_value in[] = {x, cz_graph_param(b->g, w->gain), param_or_absent(b, w->bias)}, out[CZ_OP_OUT];
+  cz_graph_op(b->g, out, CZ_OP_norm, full(buffer, b, name), 3, in, &attr);
   return out[0];
 }
 
@@ -46,12 +55,21 @@ cz_value cz_layer_add(cz_builder *b, const char *name, cz_value x, cz_value y) {
   return out[0];
 }
 
-/** Rows of the embedding, unscaled, with dropout. ids [T] -> [T, D]. */
-cz_value cz_layer_embed(cz_builder *b, cz_value ids, cz_value spans) {
+static cz_value look_up(cz_builder *b, const char *name, cz_param *table, cz_value rows) {
   char buffer[192];
-  cz_value in[] = {cz_graph_param(b->g, b->model->embedding), ids}, out[CZ_OP_OUT];
-  cz_graph_op(b->g, out, CZ_OP_embedding, full(buffer, b, "embed"), 2, in, NULL);
-  return cz_layer_dropout(b, "embed.dropout", out[0], spans);
+  cz_value in[] = {cz_graph_param(b->g, table), rows}, out[CZ_OP_OUT];
+  cz_graph_op(b->g, out, CZ_OP_embedding, full(buffer, b, name), 2, in, NULL);
+  return out[0];
+}
+
+/** Rows of the embedding, unscaled, plus those of learned positions, with the family's norm
+ * and dropout. ids [T] -> [T, D]. */
+cz_value cz_layer_embed(cz_builder *b, const cz_stack *s, cz_value ids, const cz_tokens *t) {
+  cz_value x = look_up(b, "embed", b->model->embedding, ids);
+  if (s->positions)
+    x = cz_layer_add(b, "embed.add", x, look_up(b, "positions", s->positions, t->positions));
+  if (s->embedding_norm.gain) x = cz_layer_norm(b, "embed.norm", x, &s->embedding_norm);
+  return cz_layer_dropout(b, "embed.dropout", x, t->spans);
 }
 
 static cz_value attention(cz_builder *b, const char *name, const cz_value in[7], const cz_tokens *t,
@@ -60,7 +78,7 @@ static cz_value attention(cz_builder *b, const char *name, const cz_value in[7],
   const cz_model_config *c = &b->model->config;
   cz_attention_attr attr = {.heads = (int)c->n_heads,
                             .mask = mask,
-                            .scale = 1,
+                            .scale = c->family->scaled_attention ? 1 / sqrt((double)c->d_kv) : 1,
                             .buckets = (int)c->buckets,
                             .max_distance = (int)c->max_distance,
                             .bidirectional = t->bidirectional,
@@ -78,88 +96,155 @@ static cz_value append(cz_builder *b, const char *name, cz_value cache, cz_value
   return out[0];
 }
 
-/** x + dropout(O attention(norm(x))): the residual self-attention layer. TABLE is the
- * stack's position bias; with CACHE the keys and values of earlier steps are read too. x
- * [T, D]. */
+/* The beginning of a sublayer: norm(x) in families that have the norm there. */
+static cz_value sublayer_in(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w) {
+  return family_of(b)->norm_place == CZ_NORM_BEFORE ? cz_layer_norm(b, name, x, w) : x;
+}
+
+/* Its end: x + dropout(y), with the norm of that in families that have it there. */
+static cz_value sublayer_out(cz_builder *b, const char *sublayer, cz_value x, cz_value y,
+                             const cz_norm_weights *w, const cz_tokens *t) {
+  char name[32];
+  snprintf(name, sizeof name, "%s.dropout", sublayer);
+  y = cz_layer_dropout(b, name, y, t->spans);
+  snprintf(name, sizeof name, "%s.add", sublayer);
+  x = cz_layer_add(b, name, x, y);
+  snprintf(name, sizeof name, "%s.norm", sublayer);
+  return family_of(b)->norm_place == CZ_NORM_AFTER ? cz_layer_norm(b, name, x, w) : x;
+}
+
+/** The residual self-attention layer: x + dropout(O attention(norm(x))), or its norm
+ * afterwards. POSITION_BIAS is the stack's, null without one; with CACHE the keys and values
+ * of earlier steps are read too. x [T, D]. */
 cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
-                                 cz_param *table, const cz_tokens *t, const cz_cache *cache) {
-  cz_value y = cz_layer_norm(b, "self.norm", x, w->norm); /* [T, D] */
-  cz_value q = cz_layer_linear(b, "self.q", y, w->q, 1);  /* [T, H*K] */
-  cz_value k = cz_layer_linear(b, "self.k", y, w->k, 1);
-  cz_value v = cz_layer_linear(b, "self.v", y, w->v, 1);
+                                 cz_param *position_bias, const cz_tokens *t,
+                                 const cz_cache *cache) {
+  cz_value y = sublayer_in(b, "self.norm", x, &w->norm);  /* [T, D] */
+  cz_value q = cz_layer_linear(b, "self.q", y, &w->q, 1); /* [T, H*K] */
+  cz_value k = cz_layer_linear(b, "self.k", y, &w->k, 1);
+  cz_value v = cz_layer_linear(b, "self.v", y, &w->v, 1);
   cz_value k_spans = t->spans;
   if (cache) {
     k = append(b, "self.k.append", cache->k, k, cache->rows);
     v = append(b, "self.v.append", cache->v, v, cache->rows);
     k_spans = cache->k_spans;
   }
-  cz_value in[7] = {q, k, v, t->spans, k_spans, t->prefix, cz_graph_param(b->g, table)};
+  cz_value in[7] = {q, k, v, t->spans, k_spans, t->prefix, param_or_absent(b, position_bias)};
   cz_value a = attention(b, "self.attention", in, t, t->mask); /* [T, H*K] */
-  a = cz_layer_linear(b, "self.o", a, w->o, 1);                /* [T, D] */
-  return cz_layer_add(b, "self.add", x, cz_layer_dropout(b, "self.dropout", a, t->spans));
+  a = cz_layer_linear(b, "self.o", a, &w->o, 1);               /* [T, D] */
+  return sublayer_out(b, "self", x, a, &w->norm, t);
 }
 
-/** x + dropout(O attention(norm(x), encoder)): keys and values k, v [S, H*K] come from
- * the encoder's output; no position bias. x [T, D]. */
+/** The residual cross-attention layer: queries from x [T, D], keys and values CROSS [S, H*K]
+ * from the encoder's output; no position bias. */
 cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
-                                  cz_value k, cz_value v, const cz_tokens *t, cz_value k_spans) {
-  cz_value y = cz_layer_norm(b, "cross.norm", x, w->norm);
-  cz_value q = cz_layer_linear(b, "cross.q", y, w->q, 1);
-  cz_value in[7] = {q, k, v, t->spans, k_spans, CZ_ABSENT, CZ_ABSENT};
+                                  const cz_tokens *t, const cz_crossed *cross) {
+  cz_value y = sublayer_in(b, "cross.norm", x, &w->norm);
+  cz_value q = cz_layer_linear(b, "cross.q", y, &w->q, 1);
+  cz_value in[7] = {q, cross->k, cross->v, t->spans, cross->spans, CZ_ABSENT, CZ_ABSENT};
   cz_value a = attention(b, "cross.attention", in, t, CZ_ATTENTION_MASK_FULL);
-  a = cz_layer_linear(b, "cross.o", a, w->o, 1);
-  return cz_layer_add(b, "cross.add", x, cz_layer_dropout(b, "cross.dropout", a, t->spans));
+  a = cz_layer_linear(b, "cross.o", a, &w->o, 1);
+  return sublayer_out(b, "cross", x, a, &w->norm, t);
 }
 
-/** x + dropout(Wo dropout(act(Wi norm(x)) [* Wg norm(x)])): the residual feed-forward
- * layer. x [T, D]. */
+/** The residual feed-forward layer: x + dropout(Wo dropout(act(Wi norm(x)) [* Wg
+ * norm(x)])), or its norm afterwards. x [T, D]. */
 cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
                                const cz_tokens *t) {
   char buffer[192];
   cz_activation_attr attr = {.kind = b->model->config.activation};
-  cz_value y = cz_layer_norm(b, "ffn.norm", x, w->norm);
-  cz_value in[2] = {cz_layer_linear(b, "ffn.wi", y, w->wi, 1), CZ_ABSENT},
+  cz_value y = sublayer_in(b, "ffn.norm", x, &w->norm);
+  cz_value in[2] = {cz_layer_linear(b, "ffn.wi", y, &w->wi, 1), CZ_ABSENT},
            out[CZ_OP_OUT]; /* [T, F] */
-  if (w->gate) in[1] = cz_layer_linear(b, "ffn.gate", y, w->gate, 1);
+  if (w->gate.weight) in[1] = cz_layer_linear(b, "ffn.gate", y, &w->gate, 1);
   cz_graph_op(b->g, out, CZ_OP_activation, full(buffer, b, "ffn.act"), 2, in, &attr);
-  cz_value h = cz_layer_dropout(b, "ffn.inner.dropout", out[0], t->spans);
-  h = cz_layer_linear(b, "ffn.wo", h, w->wo, 1); /* [T, D] */
-  return cz_layer_add(b, "ffn.add", x, cz_layer_dropout(b, "ffn.dropout", h, t->spans));
-}
-
-/** One block: self-attention, cross-attention when the block has it (over CROSS),
- * feed-forward. CACHE is null outside incremental decoding. x [T, D]. */
-cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table,
-                        const cz_tokens *t, const cz_cache *cache, const cz_crossed *cross) {
-  x = cz_layer_self_attention(b, x, &w->self, table, t, cache);
-  if (w->cross.q)
-    x = cz_layer_cross_attention(b, x, &w->cross, cross->k, cross->v, t, cross->spans);
-  return cz_layer_feed_forward(b, x, &w->ffn, t);
+  cz_value h = out[0];
+  if (family_of(b)->inner_dropout) h = cz_layer_dropout(b, "ffn.inner.dropout", h, t->spans);
+  h = cz_layer_linear(b, "ffn.wo", h, &w->wo, 1); /* [T, D] */
+  return sublayer_out(b, "ffn", x, h, &w->norm, t);
 }
 
 /** Keys and values [S, H*K] that cross-attention W reads, from the encoder's output. */
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded) {
-  return (cz_crossed){.k = cz_layer_linear(b, "cross.k", encoded->x, w->k, 1),
-                      .v = cz_layer_linear(b, "cross.v", encoded->x, w->v, 1),
+  return (cz_crossed){.k = cz_layer_linear(b, "cross.k", encoded->x, &w->k, 1),
+                      .v = cz_layer_linear(b, "cross.v", encoded->x, &w->v, 1),
                       .spans = encoded->spans};
 }
 
-/** x through all blocks of the stack, the final norm and its dropout. ENCODED is what
- * cross-attentions read, null for a stack without them. With RECOMPUTE only the blocks'
- * borders are kept for backward. x [T, D]. */
+/* Block I: self-attention, cross-attention in stacks that have it, feed-forward. */
+static cz_value block(cz_builder *b, const cz_stack *s, int64_t i, cz_value x, const cz_tokens *t,
+                      const cz_stack_reads *r) {
+  const cz_block *w = &s->blocks[i];
+  cz_crossed cross = {0};
+  if (s->cross) cross = r->crossed ? r->crossed[i] : cz_layer_crossed(b, &w->cross, r->encoded);
+  x = cz_layer_self_attention(b, x, &w->self, s->position_bias, t,
+                              r->caches ? &r->caches[i] : NULL);
+  if (s->cross) x = cz_layer_cross_attention(b, x, &w->cross, t, &cross);
+  return cz_layer_feed_forward(b, x, &w->ffn, t);
+}
+
+/** x [T, D] through all blocks of the stack. With RECOMPUTE only the blocks' borders are
+ * kept for backward. */
 cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t,
-                        const cz_encoded *encoded, bool recompute) {
+                        const cz_stack_reads *reads, bool recompute) {
   char scope[64];
   for (int64_t i = 0; i < s->n; i++) {
-    cz_crossed cross = {0};
     snprintf(scope, sizeof scope, "%s.block.%lld", s->name, (long long)i);
     b->scope = scope;
     cz_graph_block(b->g, scope, recompute);
-    if (s->blocks[i].cross.q) cross = cz_layer_crossed(b, &s->blocks[i].cross, encoded);
-    x = cz_layer_block(b, x, &s->blocks[i], s->table, t, NULL, &cross);
+    x = block(b, s, i, x, t, reads);
   }
   b->scope = s->name;
   cz_graph_block(b->g, s->name, false);
-  x = cz_layer_norm(b, "final.norm", x, s->final_norm);
-  return cz_layer_dropout(b, "final.dropout", x, t->spans);
+  return x;
+}
+
+/** The end of the stack on rows x of its output: its last norm and dropout, where the
+ * family has them. x [N, D]. */
+cz_value cz_layer_finish(cz_builder *b, const cz_stack *s, cz_value x, cz_value spans) {
+  if (s->final_norm.gain) x = cz_layer_norm(b, "final.norm", x, &s->final_norm);
+  return family_of(b)->final_dropout ? cz_layer_dropout(b, "final.dropout", x, spans) : x;
+}
+
+/** The whole encoder on ids [S]; returns its output [S, D]. */
+cz_value cz_layer_encoder(cz_builder *b, cz_value ids, const cz_tokens *t, bool recompute) {
+  const cz_stack *s = &b->model->encoder;
+  const cz_stack_reads none = {0};
+  b->scope = s->name;
+  cz_value x = cz_layer_embed(b, s, ids, t);
+  x = cz_layer_stack(b, s, x, t, &none, recompute);
+  return cz_layer_finish(b, s, x, t->spans);
+}
+
+/** Tokens that all see one another. */
+cz_tokens cz_layer_encoder_tokens(cz_value spans, cz_value positions) {
+  return (cz_tokens){.spans = spans,
+                     .positions = positions,
+                     .prefix = CZ_ABSENT,
+                     .mask = CZ_ATTENTION_MASK_FULL,
+                     .bidirectional = true};
+}
+
+/** Tokens of the stack that predicts: each sees what came before, in a prefix LM also the
+ * whole prefix. */
+cz_tokens cz_layer_decoder_tokens(const cz_model *m, cz_value spans, cz_value positions,
+                                  cz_value prefix) {
+  bool prefix_lm = m->config.family->architecture == CZ_PREFIX_LM;
+  return (cz_tokens){.spans = spans,
+                     .positions = positions,
+                     .prefix = prefix,
+                     .mask = prefix_lm ? CZ_ATTENTION_MASK_PREFIX : CZ_ATTENTION_MASK_CAUSAL,
+                     .bidirectional = prefix_lm};
+}
+
+/** What logits are multiplied by: d_model^-0.5 where T5 ties its output to the embedding
+ * (t5.md 1.1). */
+double cz_layer_logit_scale(const cz_model *m) {
+  return m->config.scaled ? 1 / sqrt((double)m->config.d_model) : 1;
+}
+
+/** Logits [N, V] of rows x [N, D]. */
+cz_value cz_layer_logits(cz_builder *b, cz_value x) {
+  const cz_linear_weights head = {.weight = b->model->head};
+  return cz_layer_linear(b, "logits", x, &head, cz_layer_logit_scale(b->model));
 }

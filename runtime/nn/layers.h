@@ -1,5 +1,6 @@
-/* Layers: what the builder says in one line, as nodes of the graph. Each reads top to
- * bottom like the paper's block. */
+/* Layers: one line of a model is one function here, which adds its nodes to a graph. Each
+ * reads from top to bottom like the paper's block. The family's facts decide about norms,
+ * biases and positions; decoding step by step uses the same functions with caches. */
 #ifndef CZ_NN_LAYERS_H
 #define CZ_NN_LAYERS_H
 
@@ -18,8 +19,9 @@ typedef struct cz_builder {
 /* The tokens that a stack works on. */
 typedef struct cz_tokens {
   cz_value spans;     /* [B, 2] */
+  cz_value positions; /* [T], rows of the position table; CZ_ABSENT without one */
   cz_value prefix;    /* [B] or CZ_ABSENT */
-  int mask;           /* cz_dropout_mask of the self-attention */
+  int mask;           /* cz_attention_mask of the self-attention */
   bool bidirectional; /* buckets for both directions */
 } cz_tokens;
 
@@ -43,21 +45,35 @@ typedef struct cz_crossed {
   cz_value spans; /* [B, 2] */
 } cz_crossed;
 
-cz_value cz_layer_embed(cz_builder *b, cz_value ids, cz_value spans);
-cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, cz_param *gain);
-cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, cz_param *w, double alpha);
+/* What the blocks of a stack read besides its tokens; null members are not there. */
+typedef struct cz_stack_reads {
+  const cz_encoded *encoded; /* cross-attentions compute their keys and values from it, or */
+  const cz_crossed *crossed; /* of each block: computed before */
+  const cz_cache *caches;    /* of each block: keys and values of earlier steps */
+} cz_stack_reads;
+
+cz_value cz_layer_embed(cz_builder *b, const cz_stack *s, cz_value ids, const cz_tokens *t);
+cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w);
+cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w,
+                         double alpha);
 cz_value cz_layer_dropout(cz_builder *b, const char *name, cz_value x, cz_value spans);
 cz_value cz_layer_add(cz_builder *b, const char *name, cz_value x, cz_value y);
 cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
-                                 cz_param *table, const cz_tokens *t, const cz_cache *cache);
+                                 cz_param *position_bias, const cz_tokens *t,
+                                 const cz_cache *cache);
 cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
-                                  cz_value k, cz_value v, const cz_tokens *t, cz_value k_spans);
+                                  const cz_tokens *t, const cz_crossed *cross);
 cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
                                const cz_tokens *t);
-cz_value cz_layer_block(cz_builder *b, cz_value x, const cz_block *w, cz_param *table,
-                        const cz_tokens *t, const cz_cache *cache, const cz_crossed *cross);
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded);
 cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t,
-                        const cz_encoded *encoded, bool recompute);
+                        const cz_stack_reads *reads, bool recompute);
+cz_value cz_layer_finish(cz_builder *b, const cz_stack *s, cz_value x, cz_value spans);
+cz_value cz_layer_encoder(cz_builder *b, cz_value ids, const cz_tokens *t, bool recompute);
+cz_tokens cz_layer_encoder_tokens(cz_value spans, cz_value positions);
+cz_tokens cz_layer_decoder_tokens(const cz_model *m, cz_value spans, cz_value positions,
+                                  cz_value prefix);
+double cz_layer_logit_scale(const cz_model *m);
+cz_value cz_layer_logits(cz_builder *b, cz_value x);
 
 #endif

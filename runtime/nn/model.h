@@ -1,78 +1,69 @@
-/* Models: a family is a table row, a model is its configuration and its parameters. One
- * builder (nn/net.h) makes the graphs of all of them. */
+/* From a model's facts to its graphs. A family (family.h) lists what its models compute and
+ * how Hugging Face names and writes them; a configuration fills in sizes; a model
+ * (this header) is a configuration and its declared parameters, empty, drawn
+ * (cz_params_init) or read from a directory (hf.h). layers.h builds a stack as nodes of a
+ * graph; net.h makes of it the graph that trains and scores batches, decode.h the two graphs
+ * that generate token by token. Data goes the same way at run time: a batch is checked and
+ * fed (cz_net_feed), the graph runs, losses, logits and gradients are read from it. */
 #ifndef CZ_NN_MODEL_H
 #define CZ_NN_MODEL_H
 
 #include "base/mem.h"
+#include "nn/family.h"
 #include "tensor/params.h"
 
-typedef enum cz_architecture {
-  CZ_ENCODER_DECODER, /* T5: bidirectional encoder, causal decoder with cross-attention */
-  CZ_LANGUAGE_MODEL,  /* one causal stack */
-  CZ_PREFIX_LM        /* one stack; the inputs see one another, the targets see what came before */
-} cz_architecture;
+/* Absent parameters are null. */
+typedef struct cz_linear_weights {
+  cz_param *weight; /* [out, in], as in torch's Linear */
+  cz_param *bias;   /* [out] */
+} cz_linear_weights;
 
-struct cz_model;
+typedef struct cz_norm_weights {
+  cz_param *gain, *bias; /* [D] */
+} cz_norm_weights;
 
-/* What a family fixes; sizes come from the size table or from config.json. */
-typedef struct cz_family {
-  const char *name;
-  const char *help;
-  cz_architecture architecture;
-  int activation;       /* cz_activation_kind */
-  bool gated;           /* feed-forward: act(x Wi0) * (x Wi1) */
-  bool tied;            /* the output matrix is the embedding ... */
-  bool scaled;          /* ... and its input is multiplied by d_model^-0.5 */
-  const char *hf_class; /* "architectures" in config.json */
-  cz_status (*declare)(
-      struct cz_model *model); /* declares the parameters under their Hugging Face names */
-} cz_family;
-
-typedef struct cz_model_config {
-  const cz_family *family;
-  int64_t vocab_size;                 /* V, rows of the embedding */
-  int64_t d_model;                    /* D */
-  int64_t d_kv;                       /* K, size of a head; heads * d_kv need not be d_model */
-  int64_t d_ff;                       /* F */
-  int64_t n_layers, n_decoder_layers; /* L; single stacks use n_layers */
-  int64_t n_heads;                    /* H */
-  int64_t buckets, max_distance;      /* relative position bias */
-  double dropout, norm_eps, init_factor;
-  bool gated, tied, scaled;
-  int activation;
-  int64_t pad_id, eos_id, start_id;
-} cz_model_config;
-
-typedef struct cz_attention_layer { /* weights [out, in] as in Hugging Face; no biases */
-  cz_param *norm;                   /* [D] */
-  cz_param *q, *k, *v;              /* [H*K, D] */
-  cz_param *o;                      /* [D, H*K] */
+typedef struct cz_attention_layer {
+  cz_norm_weights norm;
+  cz_linear_weights q, k, v; /* [H*K, D] */
+  cz_linear_weights o;       /* [D, H*K] */
 } cz_attention_layer;
 
 typedef struct cz_ffn_layer {
-  cz_param *norm; /* [D] */
-  cz_param *wi;   /* [F, D]; of gated feed-forwards the activated one */
-  cz_param *gate; /* [F, D] or null */
-  cz_param *wo;   /* [D, F] */
+  cz_norm_weights norm;
+  cz_linear_weights wi;   /* [F, D]; of gated feed-forwards the activated one */
+  cz_linear_weights gate; /* [F, D]; absent when not gated */
+  cz_linear_weights wo;   /* [D, F] */
 } cz_ffn_layer;
 
 typedef struct cz_block {
-  cz_attention_layer self, cross; /* cross.q is null without cross-attention */
+  cz_attention_layer self, cross; /* cross is absent in stacks without cross-attention */
   cz_ffn_layer ffn;
 } cz_block;
 
 typedef struct cz_stack {
   const char *name;
   int64_t n;
+  bool cross; /* the blocks have cross-attention */
   cz_block *blocks;
-  cz_param *table;      /* [buckets, H], position bias of all self-attentions of the stack */
-  cz_param *final_norm; /* [D] */
+  cz_param *positions;            /* [offset + n_positions, D], learned */
+  cz_norm_weights embedding_norm; /* [D] */
+  cz_param *position_bias;        /* [buckets, H], of all self-attentions of the stack */
+  cz_norm_weights final_norm;     /* [D] */
 } cz_stack;
+
+/* Where a parameter stands in files: rows `part` of `parts` of a tensor. */
+typedef struct cz_origin {
+  const char *tensor;
+  int part, parts; /* parts = 1: all of it */
+  bool transposed;
+} cz_origin;
 
 typedef struct cz_model {
   cz_model_config config;
   cz_device *device; /* borrowed */
   cz_params *params;
+  cz_origin *origins; /* of each parameter, in order of declaration */
+  size_t cap_origins;
   cz_arena *arena;
   cz_param *embedding; /* [V, D] */
   cz_param *head;      /* [V, D]; the embedding when tied */
@@ -80,16 +71,12 @@ typedef struct cz_model {
   cz_stack decoder;
 } cz_model;
 
-CZ_MUST cz_status cz_model_config_named(cz_model_config *config, const char *name);
-CZ_MUST cz_status cz_model_config_check(const cz_model_config *config, const char **key);
-CZ_MUST cz_status cz_family_find(const cz_family **family, const char *name);
 CZ_MUST cz_status cz_model_create(cz_model **model, const cz_model_config *config,
                                   cz_device *device);
 void cz_model_destroy(cz_model **model);
-int64_t cz_model_count(const cz_model_config *config);
-size_t cz_model_names(const char **names, size_t n);
+CZ_MUST cz_status cz_model_count(int64_t *count, const cz_model_config *config);
 
-/* models/t5.c */
-CZ_MUST cz_status cz_t5_declare(cz_model *model);
+/* declare.c */
+CZ_MUST cz_status cz__model_declare(cz_model *model);
 
 #endif

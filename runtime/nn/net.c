@@ -2,7 +2,6 @@
 #include "graph/ops.h"
 #include "nn/layers.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,17 +23,27 @@ static void declare_inputs(cz_net *n) {
   }
   n->decoder.ids = cz_graph_input(g, "decoder.ids", CZ_I32, 1, &n->decoder_tokens);
   n->decoder.spans = cz_graph_input(g, "decoder.spans", CZ_I32, 2, spans);
-  if (architecture == CZ_PREFIX_LM) n->prefix = cz_graph_input(g, "prefix", CZ_I32, 1, &n->segments);
+  if (architecture == CZ_PREFIX_LM)
+    n->prefix = cz_graph_input(g, "prefix", CZ_I32, 1, &n->segments);
   if (o->loss_rows) n->loss_rows = cz_graph_input(g, "loss_rows", CZ_I32, 1, &n->n_loss_rows);
   n->targets = cz_graph_input(g, "targets", CZ_I32, 1, &n->n_loss_rows);
   n->denominator = cz_graph_input(g, "denominator", n->model->device->real, 1, &one);
 }
 
-/* Loss and logits on the rows that the loss reads. The output is the embedding (scaled)
- * or a matrix of its own. */
+/* Places in the segment, for families that learn an embedding of them. */
+static void declare_positions(cz_net *n) {
+  const cz_model *m = n->model;
+  n->encoder.positions = n->decoder.positions = CZ_ABSENT;
+  if (m->encoder.positions)
+    n->encoder.positions =
+        cz_graph_input(n->graph, "encoder.positions", CZ_I32, 1, &n->encoder_tokens);
+  if (m->decoder.positions)
+    n->decoder.positions =
+        cz_graph_input(n->graph, "decoder.positions", CZ_I32, 1, &n->decoder_tokens);
+}
+
+/* Loss and logits on the rows that the loss reads. */
 static void build_head(cz_net *n, cz_builder *b, cz_value x) {
-  const cz_model_config *c = &n->model->config;
-  double scale = c->scaled ? 1 / sqrt((double)c->d_model) : 1;
   cz_value out[CZ_OP_OUT];
   b->scope = "head";
   cz_graph_block(b->g, "head", false);
@@ -44,12 +53,12 @@ static void build_head(cz_net *n, cz_builder *b, cz_value x) {
     x = out[0];
   }
   if (n->options.logits) {
-    n->logits = cz_layer_linear(b, "logits", x, n->model->head, scale); /* [rows, V] */
+    n->logits = cz_layer_logits(b, x); /* [rows, V] */
     cz_graph_keep(b->g, n->logits);
   }
   cz_cross_entropy_attr attr = {.z_loss = n->options.z_loss,
                                 .label_smoothing = n->options.label_smoothing,
-                                .logit_scale = scale};
+                                .logit_scale = cz_layer_logit_scale(n->model)};
   cz_value in[] = {x, cz_graph_param(b->g, n->model->head), n->targets, n->denominator};
   cz_graph_op(b->g, out, CZ_OP_cross_entropy, "head.loss", 4, in, &attr);
   n->loss = out[CZ_CROSS_ENTROPY_LOSS];
@@ -60,33 +69,25 @@ static void build_head(cz_net *n, cz_builder *b, cz_value x) {
 
 static void build(cz_net *n) {
   const cz_model *m = n->model;
+  const bool recompute = n->options.recompute;
   cz_builder b = {.g = n->graph,
                   .model = m,
                   .dropout = n->options.dropout >= 0 ? n->options.dropout : m->config.dropout,
                   .share_dropout = !n->options.dropout_per_token};
-  const cz_architecture architecture = m->config.family->architecture;
   n->encoded = n->logits = CZ_ABSENT;
   declare_inputs(n);
-  if (architecture == CZ_ENCODER_DECODER) {
-    cz_tokens t = {.spans = n->encoder.spans,
-                   .prefix = CZ_ABSENT,
-                   .mask = CZ_ATTENTION_MASK_FULL,
-                   .bidirectional = true};
-    b.scope = "encoder";
-    n->encoded =
-        cz_layer_stack(&b, &m->encoder, cz_layer_embed(&b, n->encoder.ids, n->encoder.spans), &t,
-                       NULL, n->options.recompute);
+  declare_positions(n);
+  if (m->config.family->architecture == CZ_ENCODER_DECODER) {
+    cz_tokens t = cz_layer_encoder_tokens(n->encoder.spans, n->encoder.positions);
+    n->encoded = cz_layer_encoder(&b, n->encoder.ids, &t, recompute);
   }
-  cz_tokens t = {.spans = n->decoder.spans,
-                 .prefix = n->prefix,
-                 .mask = architecture == CZ_PREFIX_LM ? CZ_ATTENTION_MASK_PREFIX
-                                                      : CZ_ATTENTION_MASK_CAUSAL,
-                 .bidirectional = architecture == CZ_PREFIX_LM};
-  b.scope = "decoder";
-  cz_value x = cz_layer_embed(&b, n->decoder.ids, n->decoder.spans);
-  cz_encoded encoded = {.x = n->encoded, .spans = n->encoder.spans};
-  x = cz_layer_stack(&b, &m->decoder, x, &t, &encoded, n->options.recompute);
-  build_head(n, &b, x);
+  const cz_encoded encoded = {.x = n->encoded, .spans = n->encoder.spans};
+  const cz_stack_reads reads = {.encoded = &encoded};
+  cz_tokens t = cz_layer_decoder_tokens(m, n->decoder.spans, n->decoder.positions, n->prefix);
+  b.scope = m->decoder.name;
+  cz_value x = cz_layer_embed(&b, &m->decoder, n->decoder.ids, &t);
+  x = cz_layer_stack(&b, &m->decoder, x, &t, &reads, recompute);
+  build_head(n, &b, cz_layer_finish(&b, &m->decoder, x, t.spans));
 }
 
 /** Builds MODEL's graph for training (options->train) or scoring. MODEL is borrowed and
@@ -100,6 +101,9 @@ cz_status cz_net_create(cz_net **net, cz_model *model, const cz_net_options *opt
   cz_graph_options graph = {
       .train = options->train, .no_reuse = options->no_reuse, .no_fusion = options->no_fusion};
   cz_status st;
+  int64_t most = options->capacity_encoder > options->capacity_decoder ? options->capacity_encoder
+                                                                       : options->capacity_decoder;
+  CZ_GO(st, cz_alloc(&n->positions, (size_t)most, sizeof *n->positions), fail);
   CZ_GO(st, cz_graph_create(&n->graph, model->params), fail);
   build(n);
   CZ_GO(st, cz_graph_finish(n->graph, &graph), fail);
@@ -113,6 +117,7 @@ fail:
 void cz_net_destroy(cz_net **net) {
   if (!*net) return;
   cz_graph_destroy(&(*net)->graph);
+  free((*net)->positions);
   free(*net);
   *net = NULL;
 }
@@ -142,13 +147,35 @@ static cz_status check_spans(const char *what, const int32_t *spans, int64_t seg
                                 (long long)at, (long long)tokens);
 }
 
+/** Fills OUT with each token's row of the position table, from its place in its segment.
+ * CZ_EINVAL, with WHAT, for a segment that is longer than the table. */
+cz_status cz_net_positions(int32_t *out, const cz_model_config *c, const char *what,
+                           const int32_t *spans, int64_t segments) {
+  for (int64_t b = 0; b < segments; b++) {
+    const int32_t from = spans[2 * b], to = spans[2 * b + 1];
+    if (to - from > c->n_positions)
+      return CZ_FAIL(CZ_EINVAL, "%s: segment %lld has %d tokens, the model has %lld positions",
+                     what, (long long)b, to - from, (long long)c->n_positions);
+    for (int32_t i = from; i < to; i++) out[i] = (int32_t)c->family->position_offset + i - from;
+  }
+  return CZ_OK;
+}
+
+static cz_status feed_positions(cz_net *n, cz_value input, const char *what,
+                                const cz_stack_input *stack, int64_t segments) {
+  if (input == CZ_ABSENT) return CZ_OK;
+  CZ_TRY(cz_net_positions(n->positions, &n->model->config, what, stack->spans, segments));
+  return cz_graph_feed_int(n->graph, input, n->positions, stack->tokens);
+}
+
 static cz_status feed_encoder(cz_net *n, const cz_feed *f) {
   cz_graph *g = n->graph;
   CZ_TRY(check_ids("encoder", f->encoder.ids, f->encoder.tokens, n->model->config.vocab_size));
   CZ_TRY(check_spans("encoder", f->encoder.spans, f->segments, f->encoder.tokens));
   CZ_TRY(cz_graph_set_extent(g, n->encoder_tokens, f->encoder.tokens));
   CZ_TRY(cz_graph_feed_int(g, n->encoder.ids, f->encoder.ids, f->encoder.tokens));
-  return cz_graph_feed_int(g, n->encoder.spans, f->encoder.spans, 2 * f->segments);
+  CZ_TRY(cz_graph_feed_int(g, n->encoder.spans, f->encoder.spans, 2 * f->segments));
+  return feed_positions(n, n->encoder.positions, "encoder", &f->encoder, f->segments);
 }
 
 /** Checks a batch (ids inside the vocabulary, spans that cover, targets inside the
@@ -170,6 +197,7 @@ cz_status cz_net_feed(cz_net *n, const cz_feed *f) {
   if (n->encoder.ids != CZ_ABSENT) CZ_TRY(feed_encoder(n, f));
   CZ_TRY(cz_graph_feed_int(g, n->decoder.ids, f->decoder.ids, f->decoder.tokens));
   CZ_TRY(cz_graph_feed_int(g, n->decoder.spans, f->decoder.spans, 2 * f->segments));
+  CZ_TRY(feed_positions(n, n->decoder.positions, "decoder", &f->decoder, f->segments));
   if (n->prefix != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, n->prefix, f->prefix, f->segments));
   if (n->options.loss_rows) {
     CZ_TRY(cz_graph_set_extent(g, n->n_loss_rows, rows));

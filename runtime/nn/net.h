@@ -47,14 +47,17 @@ typedef struct cz_net {
   cz_net_options options;
   int64_t segments, encoder_tokens, decoder_tokens, n_loss_rows; /* extents */
   struct {
-    cz_value ids, spans;
-  } encoder, decoder; /* inputs, as the following */
+    cz_value ids, spans, positions; /* positions: made from the spans where the model has them */
+  } encoder, decoder;               /* inputs, as the following */
   cz_value prefix, loss_rows, targets, denominator;
   cz_value loss, nll, logits, encoded; /* outputs; CZ_ABSENT when not made */
+  int32_t *positions;                  /* [larger capacity], scratch of the feed */
 } cz_net;
 
 CZ_MUST cz_status cz_net_create(cz_net **net, cz_model *model, const cz_net_options *options);
 void cz_net_destroy(cz_net **net);
 CZ_MUST cz_status cz_net_feed(cz_net *net, const cz_feed *feed);
+CZ_MUST cz_status cz_net_positions(int32_t *out, const cz_model_config *c, const char *what,
+                                   const int32_t *spans, int64_t segments);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Creates an empty list for DEVICE (borrowed). */
+/** Creates an empty list for DEVICE (borrowed); null for a list that is only counted. */
 cz_status cz_params_create(cz_params **params, cz_device *device) {
   CZ_TRY(cz_alloc(params, 1, sizeof **params));
   (*params)->device = device;
@@ -27,8 +27,10 @@ void *cz_param_at(const cz_params *p, void *buffer, const cz_param *q) {
 void cz_params_destroy(cz_params **params) {
   cz_params *p = *params;
   if (!p) return;
-  cz_device_free(p->device, &p->values, cz_params_bytes(p));
-  cz_device_free(p->device, &p->grads, cz_params_bytes(p));
+  if (p->device) {
+    cz_device_free(p->device, &p->values, cz_params_bytes(p));
+    cz_device_free(p->device, &p->grads, cz_params_bytes(p));
+  }
   cz_arena_destroy(&p->names);
   free(p->list);
   free(p);
@@ -58,7 +60,8 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
   q->decay = decay;
   q->trainable = true;
   q->offset = p->flat;
-  q->room = ((q->count + ALIGN - 1) / ALIGN + (p->device->guard_bytes > 0)) * ALIGN;
+  bool guarded = p->device && p->device->guard_bytes > 0;
+  q->room = ((q->count + ALIGN - 1) / ALIGN + guarded) * ALIGN;
   p->flat += q->room;
   p->count += q->count;
   p->list[p->n++] = q;

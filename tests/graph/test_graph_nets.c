@@ -215,7 +215,8 @@ static int reads_again(const cz_graph *g, const cz__step *s) {
     if (!s->reads_in[k] || g->values[s->in[k]].node == CZ__NO_NODE) continue;
     const cz__value *v = &g->values[s->in[k]];
     const cz__node *by = &g->nodes[v->node], *reader = &g->nodes[s->node];
-    if (!(by->row->recompute >> v->output & 1) || (by->op == CZ_OP_dropout && !strstr(by->name, "ffn")))
+    if (!(by->row->recompute >> v->output & 1) ||
+        (by->op == CZ_OP_dropout && !strstr(by->name, "ffn")))
       continue;
     if (v->first < g->forward_steps)
       fail_msg("%s is kept from forward for the backward of %s", v->name, reader->name);

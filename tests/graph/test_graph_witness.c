@@ -220,14 +220,23 @@ static int64_t size(int i) { return rows[i].rows * (rows[i].columns ? rows[i].co
 static cz_value build(cz_graph *g, cz_param **param, const cz_model *m, const cz_value in[4]) {
   cz_builder b = {.g = g, .model = m, .scope = "block"};
   cz_tokens tokens = {.spans = in[0], .prefix = CZ_ABSENT, .mask = CZ_ATTENTION_MASK_CAUSAL};
-  cz_attention_layer self = {param[2], param[3], param[4], param[5], param[6]},
-                     cross = {param[8], param[9], param[10], param[11], param[12]};
-  cz_ffn_layer ffn = {.norm = param[13], .wi = param[14], .wo = param[15]};
-  cz_value x = cz_graph_param(g, param[0]), enc = cz_graph_param(g, param[1]), out[CZ_OP_OUT];
+  cz_attention_layer self = {{.gain = param[2]},
+                             {param[3], NULL},
+                             {param[4], NULL},
+                             {param[5], NULL},
+                             {param[6], NULL}},
+                     cross = {{.gain = param[8]},
+                              {param[9], NULL},
+                              {param[10], NULL},
+                              {param[11], NULL},
+                              {param[12], NULL}};
+  cz_ffn_layer ffn = {
+      .norm = {.gain = param[13]}, .wi = {.weight = param[14]}, .wo = {.weight = param[15]}};
+  const cz_encoded encoded = {.x = cz_graph_param(g, param[1]), .spans = in[1]};
+  cz_value x = cz_graph_param(g, param[0]), out[CZ_OP_OUT];
   x = cz_layer_self_attention(&b, x, &self, param[7], &tokens, NULL);
-  cz_value k = cz_layer_linear(&b, "k2", enc, cross.k, 1),
-           v = cz_layer_linear(&b, "v2", enc, cross.v, 1);
-  x = cz_layer_cross_attention(&b, x, &cross, k, v, &tokens, in[1]);
+  cz_crossed crossed = cz_layer_crossed(&b, &cross, &encoded);
+  x = cz_layer_cross_attention(&b, x, &cross, &tokens, &crossed);
   x = cz_layer_feed_forward(&b, x, &ffn, &tokens);
   cz_cross_entropy_attr attr = {.logit_scale = SCALE};
   cz_value loss[] = {x, cz_graph_param(g, param[16]), in[2], in[3]};
@@ -251,6 +260,7 @@ static void decoder_block(void **state) {
                            .max_distance = REACH,
                            .norm_eps = EPS,
                            .activation = CZ_ACTIVATION_RELU}};
+  OK(cz_family_find(&m.config.family, "t5"));
   cz_param *param[ROWS];
   cz_params *params;
   cz_device *device;

@@ -82,14 +82,15 @@ static cz_status list_models(const request *r, json_t *list) {
   size_t n = cz_model_names(names, 128);
   for (size_t i = 0; i < n && i < 128; i++) {
     cz_model_config c;
+    int64_t count;
     CZ_TRY(cz_model_config_named(&c, names[i]));
+    CZ_TRY(cz_model_count(&count, &c));
     snprintf(
         help, sizeof help,
         "%.1f M parameters: %s%lld blocks, width %lld, feed-forward %lld, %lld heads of %lld; %s",
-        1e-6 * (double)cz_model_count(&c),
-        c.family->architecture == CZ_ENCODER_DECODER ? "2 x " : "", (long long)c.n_layers,
-        (long long)c.d_model, (long long)c.d_ff, (long long)c.n_heads, (long long)c.d_kv,
-        c.family->help);
+        1e-6 * (double)count, c.family->architecture == CZ_ENCODER_DECODER ? "2 x " : "",
+        (long long)c.n_layers, (long long)c.d_model, (long long)c.d_ff, (long long)c.n_heads,
+        (long long)c.d_kv, c.family->help);
     CZ_TRY(add(list, names[i], help));
   }
   return CZ_OK;

@@ -1,107 +1,198 @@
-/* T5's parameters: names as Hugging Face has them (docs/models.md 2.2), shapes, and
- * Mesh TensorFlow's initialisers (t5.md 1.3). */
-#include "nn/model.h"
+/* T5: Raffel et al. 2020; names as Hugging Face has them (docs/models.md 2), Mesh
+ * TensorFlow's initialisers (docs/t5.md 1.3). Two families of pairs (v1.0, and v1.1 with
+ * gated GELU and an output of its own) and the paper's two single stacks. */
+#include "graph/ops.h"
+#include "nn/family.h"
 
 #include <math.h>
-#include <stdio.h>
 
-static cz_status declare(cz_model *m, cz_param **out, const char *name, int64_t rows,
-                         int64_t columns, cz_init_kind kind, double scale) {
-  const int64_t dim[2] = {rows, columns};
-  bool matrix = columns > 0;
-  return cz_params_declare(m->params, out, name, matrix ? 2 : 1, dim,
-                           (cz_init){kind, m->config.init_factor * scale}, matrix);
+/* Standard deviations: 1 / sqrt(inputs). q carries the 1/sqrt(K) that T5's attention leaves
+ * out. */
+static double std_q(const cz_model_config *c) {
+  double D = (double)c->d_model, K = (double)c->d_kv;
+  return 1 / sqrt(D * K);
 }
 
-static cz_status declare_norm(cz_model *m, cz_param **out, const char *at) {
-  char name[160];
-  snprintf(name, sizeof name, "%s.weight", at);
-  return declare(m, out, name, m->config.d_model, 0, CZ_INIT_ONE, 1);
+static double std_model(const cz_model_config *c) { return 1 / sqrt((double)c->d_model); }
+static double std_inner(const cz_model_config *c) {
+  return 1 / sqrt((double)(c->n_heads * c->d_kv));
+}
+static double std_ff(const cz_model_config *c) { return 1 / sqrt((double)c->d_ff); }
+
+/* Glorot uniform over [heads, buckets], TensorFlow's default, which the reference leaves in
+ * place. */
+static double limit_buckets(const cz_model_config *c) {
+  return sqrt(6.0 / (double)(c->n_heads + c->buckets));
 }
 
-/* q carries the 1/sqrt(K) that T5's attention leaves out. */
-static cz_status declare_attention(cz_model *m, cz_attention_layer *a, const char *layer,
-                                   const char *kind) {
-  const cz_model_config *c = &m->config;
-  double D = (double)c->d_model, K = (double)c->d_kv, inner = (double)(c->n_heads * c->d_kv);
-  const struct {
-    const char *name;
-    cz_param **out;
-    double deviation;
-  } w[] = {{"q", &a->q, 1 / sqrt(D * K)},
-           {"k", &a->k, 1 / sqrt(D)},
-           {"v", &a->v, 1 / sqrt(D)},
-           {"o", &a->o, 1 / sqrt(inner)}};
-  char name[160];
-  for (int i = 0; i < 4; i++) {
-    bool output = i == 3;
-    snprintf(name, sizeof name, "%s.%s.%s.weight", layer, kind, w[i].name);
-    CZ_TRY(declare(m, w[i].out, name, output ? c->d_model : c->n_heads * c->d_kv,
-                   output ? c->n_heads * c->d_kv : c->d_model, CZ_INIT_NORMAL, w[i].deviation));
+#define MATRIX(slot_, tensor_, init_, scale_, ...)                                                 \
+  {                                                                                                \
+    .slot = CZ_SLOT_##slot_, .tensor = tensor_, .init = CZ_INIT_##init_, .scale = scale_,          \
+    __VA_ARGS__                                                                                    \
   }
-  snprintf(name, sizeof name, "%s.layer_norm", layer);
-  return declare_norm(m, &a->norm, name);
-}
+#define NORM(slot_, tensor_, ...)                                                                  \
+  { .slot = CZ_SLOT_##slot_, .tensor = tensor_, .init = CZ_INIT_ONE, __VA_ARGS__ }
+#define SELF  "{s}.block.{i}.layer.0."
+#define CROSS "{s}.block.{i}.layer.1."
+#define FFN1  "{s}.block.{i}.layer.1." /* without cross-attention */
+#define FFN2  "{s}.block.{i}.layer.2."
+enum {
+  PLAIN1 = CZ_WHEN_NO_CROSS | CZ_WHEN_NOT_GATED,
+  GATED1 = CZ_WHEN_NO_CROSS | CZ_WHEN_GATED,
+  PLAIN2 = CZ_WHEN_CROSS | CZ_WHEN_NOT_GATED,
+  GATED2 = CZ_WHEN_CROSS | CZ_WHEN_GATED
+};
 
-static cz_status declare_ffn(cz_model *m, cz_ffn_layer *f, const char *layer) {
-  const cz_model_config *c = &m->config;
-  double wi = 1 / sqrt((double)c->d_model), wo = 1 / sqrt((double)c->d_ff);
-  char name[160];
-  snprintf(name, sizeof name, "%s.DenseReluDense.%s.weight", layer, c->gated ? "wi_0" : "wi");
-  CZ_TRY(declare(m, &f->wi, name, c->d_ff, c->d_model, CZ_INIT_TRUNCATED, wi));
-  if (c->gated) {
-    snprintf(name, sizeof name, "%s.DenseReluDense.wi_1.weight", layer);
-    CZ_TRY(declare(m, &f->gate, name, c->d_ff, c->d_model, CZ_INIT_TRUNCATED, wi));
-  }
-  snprintf(name, sizeof name, "%s.DenseReluDense.wo.weight", layer);
-  CZ_TRY(declare(m, &f->wo, name, c->d_model, c->d_ff, CZ_INIT_TRUNCATED, wo));
-  snprintf(name, sizeof name, "%s.layer_norm", layer);
-  return declare_norm(m, &f->norm, name);
-}
+static const cz_weight weights[] = {
+    MATRIX(EMBEDDING, "shared.weight", NORMAL, NULL),
+    MATRIX(SELF_Q, SELF "SelfAttention.q.weight", NORMAL, std_q),
+    MATRIX(SELF_K, SELF "SelfAttention.k.weight", NORMAL, std_model),
+    MATRIX(SELF_V, SELF "SelfAttention.v.weight", NORMAL, std_model),
+    MATRIX(SELF_O, SELF "SelfAttention.o.weight", NORMAL, std_inner),
+    NORM(SELF_NORM, SELF "layer_norm.weight"),
+    MATRIX(POSITION_BIAS, SELF "SelfAttention.relative_attention_bias.weight", UNIFORM,
+           limit_buckets),
+    MATRIX(CROSS_Q, CROSS "EncDecAttention.q.weight", NORMAL, std_q),
+    MATRIX(CROSS_K, CROSS "EncDecAttention.k.weight", NORMAL, std_model),
+    MATRIX(CROSS_V, CROSS "EncDecAttention.v.weight", NORMAL, std_model),
+    MATRIX(CROSS_O, CROSS "EncDecAttention.o.weight", NORMAL, std_inner),
+    NORM(CROSS_NORM, CROSS "layer_norm.weight"),
+    MATRIX(WI, FFN1 "DenseReluDense.wi.weight", TRUNCATED, std_model, .when = PLAIN1),
+    MATRIX(WI, FFN1 "DenseReluDense.wi_0.weight", TRUNCATED, std_model, .when = GATED1),
+    MATRIX(GATE, FFN1 "DenseReluDense.wi_1.weight", TRUNCATED, std_model, .when = GATED1),
+    MATRIX(WO, FFN1 "DenseReluDense.wo.weight", TRUNCATED, std_ff, .when = CZ_WHEN_NO_CROSS),
+    NORM(FFN_NORM, FFN1 "layer_norm.weight", .when = CZ_WHEN_NO_CROSS),
+    MATRIX(WI, FFN2 "DenseReluDense.wi.weight", TRUNCATED, std_model, .when = PLAIN2),
+    MATRIX(WI, FFN2 "DenseReluDense.wi_0.weight", TRUNCATED, std_model, .when = GATED2),
+    MATRIX(GATE, FFN2 "DenseReluDense.wi_1.weight", TRUNCATED, std_model, .when = GATED2),
+    MATRIX(WO, FFN2 "DenseReluDense.wo.weight", TRUNCATED, std_ff, .when = CZ_WHEN_CROSS),
+    NORM(FFN_NORM, FFN2 "layer_norm.weight", .when = CZ_WHEN_CROSS),
+    NORM(FINAL_NORM, "{s}.final_layer_norm.weight"),
+    MATRIX(HEAD, "lm_head.weight", TRUNCATED, std_model, .when = CZ_WHEN_UNTIED),
+    {.tensor = NULL}};
 
-/* Glorot uniform over [heads, buckets], TensorFlow's default, which the reference leaves
- * in place. */
-static cz_status declare_table(cz_model *m, cz_stack *s) {
-  const cz_model_config *c = &m->config;
-  char name[160];
-  snprintf(name, sizeof name, "%s.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-           s->name);
-  return declare(m, &s->table, name, c->buckets, c->n_heads, CZ_INIT_UNIFORM,
-                 sqrt(6.0 / (double)(c->n_heads + c->buckets)));
-}
+/* models.md 2.6: the embedding is the first present of three. */
+static const cz_weight_alias aliases[] = {{"shared.weight", "encoder.embed_tokens.weight"},
+                                          {"shared.weight", "decoder.embed_tokens.weight"},
+                                          {NULL, NULL}};
 
-static cz_status declare_stack(cz_model *m, cz_stack *s, const char *stack, int64_t n, bool cross) {
-  char layer[128];
-  s->name = stack;
-  s->n = n;
-  CZ_TRY(cz_arena_alloc(m->arena, &s->blocks, (size_t)n, sizeof *s->blocks));
-  for (int64_t i = 0; i < n; i++) {
-    int at = 0;
-    snprintf(layer, sizeof layer, "%s.block.%lld.layer.%d", stack, (long long)i, at++);
-    CZ_TRY(declare_attention(m, &s->blocks[i].self, layer, "SelfAttention"));
-    if (i == 0) CZ_TRY(declare_table(m, s));
-    if (cross) {
-      snprintf(layer, sizeof layer, "%s.block.%lld.layer.%d", stack, (long long)i, at++);
-      CZ_TRY(declare_attention(m, &s->blocks[i].cross, layer, "EncDecAttention"));
-    }
-    snprintf(layer, sizeof layer, "%s.block.%lld.layer.%d", stack, (long long)i, at);
-    CZ_TRY(declare_ffn(m, &s->blocks[i].ffn, layer));
-  }
-  snprintf(layer, sizeof layer, "%s.final_layer_norm", stack);
-  return declare_norm(m, &s->final_norm, layer);
-}
+static const char *const unused[] = {
+    "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight", NULL};
 
-/** Declares every parameter of a T5 model (both stacks, or the single one as `decoder`)
- * in MODEL's list. */
-cz_status cz_t5_declare(cz_model *m) {
-  const cz_model_config *c = &m->config;
-  bool pair = c->family->architecture == CZ_ENCODER_DECODER;
-  CZ_TRY(declare(m, &m->embedding, "shared.weight", c->vocab_size, c->d_model, CZ_INIT_NORMAL, 1));
-  if (pair) CZ_TRY(declare_stack(m, &m->encoder, "encoder", c->n_layers, false));
-  CZ_TRY(declare_stack(m, &m->decoder, "decoder", pair ? c->n_decoder_layers : c->n_layers, pair));
-  m->head = m->embedding;
-  if (!c->tied)
-    CZ_TRY(declare(m, &m->head, "lm_head.weight", c->vocab_size, c->d_model, CZ_INIT_TRUNCATED,
-                   1 / sqrt((double)c->d_model)));
-  return CZ_OK;
-}
+static const cz_config_key keys[] = {
+    {.key = "vocab_size", .fact = CZ_FACT_VOCAB_SIZE, .missing = CZ_MISSING_ERROR},
+    {.key = "d_model", .fact = CZ_FACT_D_MODEL, .missing = CZ_MISSING_ERROR},
+    {.key = "d_kv", .fact = CZ_FACT_D_KV, .missing = CZ_MISSING_ERROR},
+    {.key = "d_ff", .fact = CZ_FACT_D_FF, .missing = CZ_MISSING_ERROR},
+    {.key = "num_layers", .fact = CZ_FACT_N_LAYERS, .missing = CZ_MISSING_ERROR},
+    {.key = "num_decoder_layers",
+     .fact = CZ_FACT_N_DECODER_LAYERS,
+     .missing = CZ_MISSING_LIKE,
+     .like = CZ_FACT_N_LAYERS},
+    {.key = "num_heads", .fact = CZ_FACT_N_HEADS, .missing = CZ_MISSING_ERROR},
+    {.key = "relative_attention_num_buckets", .fact = CZ_FACT_BUCKETS},
+    {.key = "relative_attention_max_distance", .fact = CZ_FACT_MAX_DISTANCE},
+    {.key = "dropout_rate", .fact = CZ_FACT_DROPOUT},
+    {.key = "layer_norm_epsilon", .fact = CZ_FACT_NORM_EPS},
+    {.key = "feed_forward_proj", .fact = CZ_FACT_ACTIVATION},
+    {.key = "initializer_factor", .fact = CZ_FACT_INIT_FACTOR},
+    {.key = "tie_word_embeddings", .fact = CZ_FACT_TIED, .missing = CZ_MISSING_TRUE},
+    /* models.md 2.6: the newer key decides about scaling when it is there; what is tied is
+     * decided by the weights */
+    {.key = "scale_decoder_outputs",
+     .fact = CZ_FACT_SCALED,
+     .missing = CZ_MISSING_LIKE,
+     .like = CZ_FACT_TIED},
+    {.key = "pad_token_id", .fact = CZ_FACT_PAD_ID},
+    {.key = "eos_token_id", .fact = CZ_FACT_EOS_ID},
+    {.key = "decoder_start_token_id",
+     .fact = CZ_FACT_START_ID,
+     .missing = CZ_MISSING_LIKE,
+     .like = CZ_FACT_PAD_ID},
+    {.key = NULL}};
+
+static const char *const ignored[] = {"is_gated_act", "dense_act_fn", "n_positions", "output_past",
+                                      NULL};
+
+/* "gated-gelu" means the tanh approximation (models.md 2.1). Without the key: the first. */
+static const cz_projection projections[] = {
+    {"relu", CZ_ACTIVATION_RELU, false},
+    {"gelu", CZ_ACTIVATION_GELU, false},
+    {"gelu_new", CZ_ACTIVATION_GELU_TANH, false},
+    {"gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, false},
+    {"gated-gelu", CZ_ACTIVATION_GELU_TANH, true},
+    {"gated-gelu_new", CZ_ACTIVATION_GELU_TANH, true},
+    {"gated-gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, true},
+    {"gated-relu", CZ_ACTIVATION_RELU, true},
+    {"tanh", CZ_ACTIVATION_TANH, false},
+    {.name = NULL}};
+
+/* Raffel et al. 2020, section 3.7, and the published v1.1 configurations (t5.md 1.4); nano
+ * and mini are this project's. */
+static const cz_model_size v1_0_sizes[] = {
+    {"nano", 2, 128, 512, 4, 32},       {"mini", 3, 192, 768, 6, 32},
+    {"small", 6, 512, 2048, 8, 64},     {"base", 12, 768, 3072, 12, 64},
+    {"large", 24, 1024, 4096, 16, 64},  {"3b", 24, 1024, 16384, 32, 128},
+    {"11b", 24, 1024, 65536, 128, 128}, {.name = NULL}};
+static const cz_model_size v1_1_sizes[] = {
+    {"nano", 2, 128, 320, 4, 32},      {"mini", 3, 192, 512, 6, 32},
+    {"small", 8, 512, 1024, 6, 64},    {"base", 12, 768, 2048, 12, 64},
+    {"large", 24, 1024, 2816, 16, 64}, {"xl", 24, 2048, 5120, 32, 64},
+    {"xxl", 24, 4096, 10240, 64, 64},  {.name = NULL}};
+static const cz_model_size stack_sizes[] = {
+    {"nano", 2, 128, 512, 4, 32},      {"mini", 3, 192, 768, 6, 32},
+    {"small", 6, 512, 2048, 8, 64},    {"base", 12, 768, 3072, 12, 64},
+    {"large", 24, 1024, 4096, 16, 64}, {.name = NULL}};
+
+/* Root mean square norms before each sublayer, no biases, positions in the attention, no
+ * scaling there, dropout at every place. */
+#define T5_FACTS                                                                                   \
+  .norm = CZ_NORM_RMS, .norm_place = CZ_NORM_BEFORE, .positions = CZ_POSITIONS_BUCKETS,            \
+  .scaled_attention = false, .inner_dropout = true, .final_dropout = true, .keys = keys,           \
+  .ignored = ignored, .projections = projections, .weights = weights, .aliases = aliases,          \
+  .unused = unused
+#define T5_DEFAULTS                                                                                \
+  .vocab_size = 32128, .buckets = 32, .max_distance = 128, .dropout = 0.1, .norm_eps = 1e-6,       \
+  .init_factor = 1, .pad_id = 0, .eos_id = 1, .start_id = 0
+#define RELU_TIED                                                                                  \
+  { T5_DEFAULTS, .activation = CZ_ACTIVATION_RELU, .gated = false, .tied = true, .scaled = true }
+
+const cz_family cz_family_t5 = {.name = "t5",
+                                .help = "T5 v1.0: ReLU, output tied to the embedding",
+                                .architecture = CZ_ENCODER_DECODER,
+                                T5_FACTS,
+                                .defaults = RELU_TIED,
+                                .sizes = v1_0_sizes,
+                                .model_types = {"t5", "mt5"},
+                                .hf_class = "T5ForConditionalGeneration"};
+
+const cz_family cz_family_t5_v1_1 = {.name = "t5-v1_1",
+                                     .help = "T5 v1.1: gated GELU, output of its own",
+                                     .architecture = CZ_ENCODER_DECODER,
+                                     T5_FACTS,
+                                     .defaults = {T5_DEFAULTS,
+                                                  .activation = CZ_ACTIVATION_GELU_TANH,
+                                                  .gated = true, .tied = false, .scaled = false},
+                                     .sizes = v1_1_sizes,
+                                     .model_types = {"t5", "mt5"},
+                                     .hf_class = "T5ForConditionalGeneration"};
+
+/* Single stacks have no class at Hugging Face. */
+const cz_family cz_family_lm = {.name = "lm",
+                                .help = "T5's language model: one causal stack",
+                                .architecture = CZ_LANGUAGE_MODEL,
+                                T5_FACTS,
+                                .defaults = RELU_TIED,
+                                .sizes = stack_sizes,
+                                .model_types = {"cloze-t5-stack"},
+                                .hf_class = "ClozeT5LanguageModel"};
+
+const cz_family cz_family_prefix_lm = {
+    .name = "prefix-lm",
+    .help = "T5's prefix language model: one stack, inputs fully visible",
+    .architecture = CZ_PREFIX_LM,
+    T5_FACTS,
+    .defaults = RELU_TIED,
+    .sizes = stack_sizes,
+    .model_types = {"cloze-t5-stack"},
+    .hf_class = "ClozeT5PrefixLanguageModel"};

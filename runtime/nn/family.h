@@ -1,0 +1,205 @@
+/* Model families. A family is facts, a list of weights with their names at Hugging Face, a
+ * list of configuration keys, and named sizes: one file in nn/models/ and one line in
+ * models/families.def. No other file knows a family by name. Declaring, counting, loading,
+ * saving and building graphs walk these lists. */
+#ifndef CZ_NN_FAMILY_H
+#define CZ_NN_FAMILY_H
+
+#include "tensor/params.h"
+
+typedef enum cz_architecture {
+  CZ_ENCODER_DECODER, /* bidirectional encoder, causal decoder with cross-attention */
+  CZ_LANGUAGE_MODEL,  /* one causal stack */
+  CZ_PREFIX_LM        /* one stack; the inputs see one another, the targets see what came before */
+} cz_architecture;
+
+typedef enum cz_norm_place {
+  CZ_NORM_BEFORE, /* x + f(norm(x)) and a norm at the end of the stack */
+  CZ_NORM_AFTER   /* norm(x + f(x)) */
+} cz_norm_place;
+
+typedef enum cz_positions {
+  CZ_POSITIONS_BUCKETS, /* bias on attention scores by bucketed distance, per stack (t5.md 1.2) */
+  CZ_POSITIONS_LEARNED, /* an embedding of the place in the segment is added to the token's */
+  CZ_POSITIONS_NONE
+} cz_positions;
+
+/* What a configuration says about one model of a family. */
+typedef struct cz_model_config {
+  const struct cz_family *family;
+  int64_t vocab_size;                 /* V, rows of the embedding */
+  int64_t d_model;                    /* D */
+  int64_t d_kv;                       /* K, size of a head; heads * d_kv need not be d_model */
+  int64_t d_ff;                       /* F */
+  int64_t n_layers, n_decoder_layers; /* L; single stacks use n_layers */
+  int64_t n_heads;                    /* H */
+  int64_t buckets, max_distance;      /* CZ_POSITIONS_BUCKETS */
+  int64_t n_positions;                /* CZ_POSITIONS_LEARNED: tokens of a segment at most */
+  double dropout, norm_eps, init_factor;
+  bool gated;     /* feed-forward: act(x Wi) * (x Wg) */
+  bool tied;      /* the output matrix is the embedding */
+  bool scaled;    /* the output's input is multiplied by d_model^-0.5 */
+  int activation; /* cz_activation_kind */
+  int64_t pad_id, eos_id, start_id;
+} cz_model_config;
+
+/* The members of cz_model_config as data: for reading, writing and comparing them. */
+typedef enum cz_fact {
+  CZ_FACT_VOCAB_SIZE,
+  CZ_FACT_D_MODEL,
+  CZ_FACT_D_KV,
+  CZ_FACT_D_FF,
+  CZ_FACT_N_LAYERS,
+  CZ_FACT_N_DECODER_LAYERS,
+  CZ_FACT_N_HEADS,
+  CZ_FACT_BUCKETS,
+  CZ_FACT_MAX_DISTANCE,
+  CZ_FACT_N_POSITIONS,
+  CZ_FACT_DROPOUT,
+  CZ_FACT_NORM_EPS,
+  CZ_FACT_INIT_FACTOR,
+  CZ_FACT_ACTIVATION, /* with `gated`, as one name */
+  CZ_FACT_TIED,
+  CZ_FACT_SCALED,
+  CZ_FACT_PAD_ID,
+  CZ_FACT_EOS_ID,
+  CZ_FACT_START_ID,
+  CZ_FACTS
+} cz_fact;
+
+typedef enum cz_fact_kind { CZ_FACT_INT, CZ_FACT_REAL, CZ_FACT_BOOL, CZ_FACT_NAME } cz_fact_kind;
+
+typedef struct cz_fact_row {
+  const char *name; /* as configurations of this program spell it */
+  cz_fact_kind kind;
+  size_t at;        /* in cz_model_config */
+  int64_t min, max; /* integers only */
+} cz_fact_row;
+
+extern const cz_fact_row cz_facts[CZ_FACTS];
+
+/* One key of config.json. */
+typedef enum cz_key_missing {
+  CZ_MISSING_DEFAULT, /* the family's default holds */
+  CZ_MISSING_ERROR,
+  CZ_MISSING_LIKE, /* the value of the fact `like`, which is read before */
+  CZ_MISSING_TRUE
+} cz_key_missing;
+
+typedef struct cz_config_key {
+  const char *key; /* null: end of the list */
+  cz_fact fact;
+  cz_key_missing missing; /* what holds without the key */
+  cz_fact like;
+} cz_config_key;
+
+/* A name of a feed-forward's activation; the first row of a kind is how it is written. */
+typedef struct cz_projection {
+  const char *name; /* null: end of the list */
+  int activation;
+  bool gated;
+} cz_projection;
+
+/* The parameters that a model can have. Those of a block exist once in every block. */
+typedef enum cz_slot {
+  CZ_SLOT_EMBEDDING, /* [V, D] */
+  CZ_SLOT_POSITIONS, /* [offset + n_positions, D], of each stack */
+  CZ_SLOT_EMBEDDING_NORM,
+  CZ_SLOT_EMBEDDING_NORM_BIAS,
+  CZ_SLOT_SELF_Q, /* q, k, v [H*K, D], o [D, H*K]; biases as long as the output */
+  CZ_SLOT_SELF_Q_BIAS,
+  CZ_SLOT_SELF_K,
+  CZ_SLOT_SELF_K_BIAS,
+  CZ_SLOT_SELF_V,
+  CZ_SLOT_SELF_V_BIAS,
+  CZ_SLOT_SELF_O,
+  CZ_SLOT_SELF_O_BIAS,
+  CZ_SLOT_SELF_NORM, /* norms [D] */
+  CZ_SLOT_SELF_NORM_BIAS,
+  CZ_SLOT_POSITION_BIAS, /* [buckets, H], of each stack, declared with its first block */
+  CZ_SLOT_CROSS_Q,
+  CZ_SLOT_CROSS_Q_BIAS,
+  CZ_SLOT_CROSS_K,
+  CZ_SLOT_CROSS_K_BIAS,
+  CZ_SLOT_CROSS_V,
+  CZ_SLOT_CROSS_V_BIAS,
+  CZ_SLOT_CROSS_O,
+  CZ_SLOT_CROSS_O_BIAS,
+  CZ_SLOT_CROSS_NORM,
+  CZ_SLOT_CROSS_NORM_BIAS,
+  CZ_SLOT_WI, /* [F, D]; of gated feed-forwards the activated one */
+  CZ_SLOT_WI_BIAS,
+  CZ_SLOT_GATE, /* [F, D] */
+  CZ_SLOT_GATE_BIAS,
+  CZ_SLOT_WO, /* [D, F] */
+  CZ_SLOT_WO_BIAS,
+  CZ_SLOT_FFN_NORM,
+  CZ_SLOT_FFN_NORM_BIAS,
+  CZ_SLOT_FINAL_NORM, /* of each stack */
+  CZ_SLOT_FINAL_NORM_BIAS,
+  CZ_SLOT_HEAD, /* [V, D]; the embedding where the output is tied */
+  CZ_SLOTS
+} cz_slot;
+
+/* When a weight exists; all that are named must hold. */
+enum {
+  CZ_WHEN_GATED = 1,
+  CZ_WHEN_NOT_GATED = 2,
+  CZ_WHEN_CROSS = 4, /* in a stack with cross-attention */
+  CZ_WHEN_NO_CROSS = 8,
+  CZ_WHEN_UNTIED = 16
+};
+
+/* One row of the weight map, in the order of declaration. */
+typedef struct cz_weight {
+  cz_slot slot;
+  const char *tensor; /* at Hugging Face, {s} the stack, {i} the block; null: end of the list */
+  unsigned when;
+  int part, parts; /* this parameter is row range `part` of `parts` equal ones; 0, 0: all rows */
+  bool transposed; /* the tensor is [in, out]; ranges are those of its columns then */
+  cz_init_kind init;
+  double (*scale)(const cz_model_config *c); /* of the initialiser; null: 1 */
+} cz_weight;
+
+/* Another name under which files hold a tensor. */
+typedef struct cz_weight_alias {
+  const char *tensor, *alias; /* null: end of the list */
+} cz_weight_alias;
+
+typedef struct cz_model_size {
+  const char *name; /* behind the family's: "t5-small"; null: end of the list */
+  int64_t layers, d_model, d_ff, heads, d_kv;
+} cz_model_size;
+
+typedef struct cz_family {
+  const char *name, *help;
+  /* what its stacks compute */
+  cz_architecture architecture;
+  int norm; /* cz_norm_kind; biases of norms and products exist where `weights` names them */
+  cz_norm_place norm_place;
+  cz_positions positions;
+  int64_t position_offset; /* the first token of a segment has this row of the position table */
+  bool scaled_attention;   /* scores are divided by sqrt(d_kv) */
+  bool inner_dropout;      /* between the feed-forward's two products */
+  bool final_dropout;      /* after a stack's last norm */
+  cz_model_config defaults;
+  const cz_model_size *sizes;
+  /* how Hugging Face writes it */
+  const char *model_types[2]; /* "model_type" of config.json: as written, and another one */
+  const char *hf_class;       /* "architectures" */
+  const cz_config_key *keys;
+  const char *const *ignored; /* further keys that change no number; null: end of the list */
+  const cz_projection *projections;
+  const cz_weight *weights;
+  const cz_weight_alias *aliases;
+  const char *const *unused; /* tensors of old files that nothing reads */
+} cz_family;
+
+const cz_family *cz_family_at(size_t i);
+CZ_MUST cz_status cz_family_find(const cz_family **family, const char *name);
+size_t cz_model_names(const char **names, size_t n);
+CZ_MUST cz_status cz_model_config_named(cz_model_config *config, const char *name);
+CZ_MUST cz_status cz_model_config_check(const cz_model_config *config, const char **key);
+const cz_weight *cz_family_weight(const cz_family *family, cz_slot slot);
+
+#endif
