@@ -33,8 +33,26 @@ static int32_t first_known(const cz_tokenizer *t, const char *const *names, size
   return -1;
 }
 
+/* Special tokens by the spellings of T5, BERT, RoBERTa, XLM-R and GPT-2. `</s>` separates
+ * only where `<s>` exists, as in RoBERTa; T5 has no separator. */
+static void find_special(cz_tokenizer *t) {
+  static const char *const pads[] = {"<pad>", "[PAD]"}, *const ends[] = {"</s>", "<|endoftext|>"},
+                           *const masks[] = {"<mask>", "[MASK]"},
+                           *const classes[] = {"[CLS]", "<s>"},
+                           *const separators[] = {"[SEP]", "</s>"},
+                           *const begins[] = {"<s>", "<|endoftext|>"};
+  cz_tokenizer_facts *f = &t->facts;
+  f->size = t->added.size;
+  f->unk = t->model.unk;
+  f->pad = first_known(t, pads, 2);
+  f->eos = first_known(t, ends, 2);
+  f->mask = first_known(t, masks, 2);
+  f->bos = first_known(t, begins, 2);
+  f->cls = first_known(t, classes, 2);
+  f->sep = first_known(t, separators, f->cls >= 0 ? 2 : 1);
+}
+
 static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz_json_place *at) {
-  static const char *const pads[] = {"<pad>", "[PAD]"}, *const ends[] = {"</s>", "<|endoftext|>"};
   if (!json_is_object(root)) return cz_json_expected(at, NULL, root, "an object");
   cz_json_place normalizer = cz_json_place_key(at, "normalizer"),
                 pre_tokenizer = cz_json_place_key(at, "pre_tokenizer");
@@ -54,10 +72,7 @@ static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz_json_p
                          &t->model, &t->normalizers));
   CZ_TRY(cz__template_parse(&t->template, t->arena, json_object_get(root, "post_processor"), &post,
                             t->added.size));
-  t->facts.size = t->added.size;
-  t->facts.unk = t->model.unk;
-  t->facts.pad = first_known(t, pads, 2);
-  t->facts.eos = first_known(t, ends, 2);
+  find_special(t);
   return CZ_OK;
 }
 

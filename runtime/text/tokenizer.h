@@ -31,9 +31,10 @@ typedef struct cz_encoding {
 } cz_encoding;
 
 typedef struct cz_tokenizer_facts {
-  int32_t size;          /* ids, added tokens included: 0 .. size - 1 */
-  int32_t pad, eos, unk; /* -1 where the file has none */
-  uint64_t hash;         /* of the file's bytes; corpora record it */
+  int32_t size;                               /* ids, added tokens included: 0 .. size - 1 */
+  int32_t pad, eos, unk, mask, cls, sep, bos; /* special tokens by their usual spellings; -1 where
+                                                 the file has none */
+  uint64_t hash;                              /* of the file's bytes; corpora record it */
 } cz_tokenizer_facts;
 
 CZ_MUST cz_status cz_tokenizer_open(cz_tokenizer **t, const char *path);

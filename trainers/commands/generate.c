@@ -3,6 +3,7 @@
 #include "base/number.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
+#include "objectives/vocabulary.h"
 #include "text/tokenizer.h"
 #include "base/args.h"
 #include "recipe/recipe.h"
@@ -78,17 +79,14 @@ static cz_status read_lines(request *r) {
 
 static cz_status encode(request *r) {
   cz_tokenizer_scratch *scratch;
-  cz_encoding e = {0};
   cz_status st = CZ_OK;
   CZ_TRY(cz_alloc(&r->inputs, r->n, sizeof *r->inputs));
   CZ_TRY(cz_alloc(&r->outputs, r->n, sizeof *r->outputs));
   CZ_TRY(cz_alloc(&r->scores, r->n, sizeof *r->scores));
   CZ_TRY(cz_tokenizer_scratch_create(&scratch, r->tokenizer));
-  for (size_t i = 0; i < r->n && st == CZ_OK; i++) {
-    st = cz_tokenizer_encode(r->tokenizer, &e, r->lines[i], strlen(r->lines[i]), true, scratch);
-    for (size_t k = 0; k < e.n && st == CZ_OK; k++) st = cz_ids_add(&r->inputs[i], e.ids[k]);
-  }
-  cz_encoding_free(&e);
+  for (size_t i = 0; i < r->n && st == CZ_OK; i++)
+    st = cz_encode_text(&r->inputs[i], r->tokenizer, scratch, r->lines[i], strlen(r->lines[i]),
+                        true);
   cz_tokenizer_scratch_destroy(&scratch);
   return st;
 }

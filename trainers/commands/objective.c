@@ -113,11 +113,8 @@ static cz_status read_ids(documents *d, const char *path, const cz_buf *file, in
 
 static cz_status add_text(documents *d, const cz_tokenizer *t, cz_tokenizer_scratch *scratch,
                           const char *text, size_t n) {
-  cz_encoding e = {0};
-  cz_status st = cz_tokenizer_encode(t, &e, text, n, false, scratch);
-  for (size_t i = 0; i < e.n && st == CZ_OK; i++) st = cz_ids_add(&d->ids, e.ids[i]);
-  cz_encoding_free(&e);
-  return st == CZ_OK ? end_document(d) : st;
+  CZ_TRY(cz_encode_text(&d->ids, t, scratch, text, n, false));
+  return end_document(d);
 }
 
 /* The first character after the blank lines at AT, or END. */
@@ -303,7 +300,7 @@ static cz_status configure(cz_objective *o, const request *r, const cz_objective
   cz_status st = cz_config_bind(cz_config_root(config), &row->section, &values, NULL);
   cz_config_destroy(&config);
   CZ_TRY(st);
-  CZ_TRY(cz_vocabulary_of(&vocabulary, t));
+  cz_vocabulary_of(&vocabulary, t);
   return cz_objective_init(o, row, &values, &vocabulary);
 }
 

@@ -32,11 +32,16 @@ cz_status cz_objective_find(const cz_objective_row **row, const char *name) {
 }
 
 /** Configures O: copies CONFIG and VOCABULARY and derives how the corpus is cut and the
- * caps. CZ_EUSAGE when they can't work together (no room for a token and EOS, too few
- * sentinels). There is nothing to free. */
+ * caps. CZ_EUSAGE when they can't work together (no room for a token and EOS, no EOS, too
+ * few sentinels). There is nothing to free. */
 cz_status cz_objective_init(cz_objective *o, const cz_objective_row *row,
                             const cz_objective_config *config, const cz_vocabulary *vocabulary) {
-  if (vocabulary->size < 4 || vocabulary->eos < 0 || vocabulary->eos >= vocabulary->size)
+  if (vocabulary->eos < 0)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "%s ends inputs and targets with an end-of-sequence token; the tokenizer names "
+                   "none",
+                   row->name);
+  if (vocabulary->size < 4 || vocabulary->eos >= vocabulary->size)
     return CZ_FAIL(CZ_EINVAL, "a vocabulary of %d tokens with EOS %d can't carry an objective",
                    vocabulary->size, vocabulary->eos);
   *o = (cz_objective){.row = row,

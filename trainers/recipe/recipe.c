@@ -71,59 +71,52 @@ cz_status cz_model_keys_config(cz_model_config *c, const cz_model_keys *k, int64
 
 /** Binds one section of the stage's configuration; a section that is not there takes its
  * defaults, or complains about the first key without one. */
-cz_status cz_recipe_section(const cz_recipe *stage, const cz_section *section, void *out) {
-  return cz_config_bind(cz_config_get(stage->node, section->name), section, out, NULL);
+cz_status cz_recipe_section(const cz_recipe *recipe, const cz_section *section, void *out) {
+  return cz_config_bind(cz_config_get(recipe->node, section->name), section, out, NULL);
 }
 
 /** Reads what every stage has, the seed, and nothing else. NODE and DEVICE are borrowed,
  * DEVICE may be null. */
-cz_status cz_recipe_begin(cz_recipe *stage, const cz_config_node *node, cz_device *device) {
+cz_status cz_recipe_begin(cz_recipe *recipe, const cz_config_node *node, cz_device *device) {
   const cz_config_node *n;
   int64_t seed;
-  *stage = (cz_recipe){.node = node, .device = device};
+  *recipe = (cz_recipe){.node = node, .device = device};
   CZ_TRY(cz_config_need(&n, node, "seed"));
   CZ_TRY(cz_config_int(&seed, n, 0, 4503599627370496.0));
-  stage->seed = (uint64_t)seed;
+  recipe->seed = (uint64_t)seed;
   return CZ_OK;
 }
 
 /** Reads what a stage with a model has: seed, the tokenizer's path, `init`, model keys. Opens
  * nothing; NODE and DEVICE are borrowed, DEVICE may be null. */
-cz_status cz_recipe_bind(cz_recipe *stage, const cz_config_node *node, cz_device *device) {
+cz_status cz_recipe_bind(cz_recipe *recipe, const cz_config_node *node, cz_device *device) {
   const cz_config_node *n;
-  CZ_TRY(cz_recipe_begin(stage, node, device));
+  CZ_TRY(cz_recipe_begin(recipe, node, device));
   CZ_TRY(cz_config_need(&n, node, "tokenizer"));
-  CZ_TRY(cz_config_text(&stage->tokenizer_path, n));
-  if ((n = cz_config_get(node, "init"))) CZ_TRY(cz_config_text(&stage->init, n));
-  if (stage->init && !*stage->init) stage->init = NULL;
-  return cz_recipe_section(stage, &cz_model_section, &stage->model);
+  CZ_TRY(cz_config_text(&recipe->tokenizer_path, n));
+  if ((n = cz_config_get(node, "init"))) CZ_TRY(cz_config_text(&recipe->init, n));
+  if (recipe->init && !*recipe->init) recipe->init = NULL;
+  return cz_recipe_section(recipe, &cz_model_section, &recipe->model);
 }
 
 /** Opens the tokenizer of a bound stage. Close with cz_recipe_close, also after a failure. */
 cz_status cz_recipe_open_tokenizer(cz_recipe *s) {
   CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->tokenizer_path));
-  return cz_vocabulary_of(&s->vocabulary, s->tokenizer);
+  cz_vocabulary_of(&s->vocabulary, s->tokenizer);
+  return CZ_OK;
 }
 
 /** Opens what every stage needs: as cz_recipe_bind, and the tokenizer. Close with
  * cz_recipe_close, also after a failure. */
-cz_status cz_recipe_open(cz_recipe *stage, const cz_config_node *node, cz_device *device) {
-  CZ_TRY(cz_recipe_bind(stage, node, device));
-  return cz_recipe_open_tokenizer(stage);
+cz_status cz_recipe_open(cz_recipe *recipe, const cz_config_node *node, cz_device *device) {
+  CZ_TRY(cz_recipe_bind(recipe, node, device));
+  return cz_recipe_open_tokenizer(recipe);
 }
 
 /* A vocabulary as large as model.vocab_size, else T5's, with T5's special tokens. */
 static cz_status assume_vocabulary(cz_recipe *s) {
-  enum { T5_VOCABULARY = 32100, T5_SENTINELS = 100 };
-  int64_t size = s->model.vocab_size ? s->model.vocab_size : T5_VOCABULARY;
-  if (size < 2 * T5_SENTINELS)
-    return cz_config_error(cz_config_get(s->node, "model"),
-                           "a vocabulary of %lld has no room for sentinels", (long long)size);
-  s->vocabulary = (cz_vocabulary){
-      .size = (int32_t)size, .pad = 0, .eos = 1, .unk = 2, .n_sentinels = T5_SENTINELS};
-  for (int32_t k = 0; k < T5_SENTINELS; k++)
-    s->vocabulary.sentinels[k] = s->vocabulary.size - 1 - k;
-  return CZ_OK;
+  int64_t size = s->model.vocab_size ? s->model.vocab_size : CZ_T5_VOCABULARY;
+  return CZ_AT(cz_config_get(s->node, "model"), cz_vocabulary_like_t5(&s->vocabulary, size));
 }
 
 /** Opens the tokenizer of a bound stage; when its file is not there the stage gets a
@@ -135,16 +128,17 @@ cz_status cz_recipe_open_if_present(cz_recipe *s) {
 
 /** Opens the corpus that NODE names, which must be of the stage's tokenizer; the caller
  * closes it. Errors as cz_reader_open. */
-cz_status cz_recipe_corpus(cz_reader **reader, const cz_recipe *stage, const cz_config_node *node) {
+cz_status cz_recipe_corpus(cz_reader **reader, const cz_recipe *recipe,
+                           const cz_config_node *node) {
   const char *path;
-  uint64_t hash = cz_tokenizer_get_facts(stage->tokenizer)->hash;
+  uint64_t hash = cz_tokenizer_get_facts(recipe->tokenizer)->hash;
   *reader = NULL;
   CZ_TRY(cz_config_text(&path, node));
   return cz_reader_open(reader, path, &hash);
 }
 
 /** Closes what cz_recipe_open opened. */
-void cz_recipe_close(cz_recipe *stage) { cz_tokenizer_destroy(&stage->tokenizer); }
+void cz_recipe_close(cz_recipe *recipe) { cz_tokenizer_destroy(&recipe->tokenizer); }
 
 /** A model to start from must be the model that the recipe describes, or the recipe lies:
  * CZ_EUSAGE with WHERE, the first fact that differs, and both values. */
@@ -202,19 +196,19 @@ cz_status cz_recipe_model_folder(const char *folder) {
 
 /* Ids mean what the tokenizer that the model was trained with says. A folder without
  * tokenizer.json can't be checked. */
-static cz_status check_tokenizer(const cz_recipe *stage) {
+static cz_status check_tokenizer(const cz_recipe *recipe) {
   char path[4096];
   cz_tokenizer *theirs;
-  CZ_TRY(cz_fs_join(path, sizeof path, stage->init, "tokenizer.json"));
+  CZ_TRY(cz_fs_join(path, sizeof path, recipe->init, "tokenizer.json"));
   if (!cz_fs_exists(path)) return CZ_OK;
   CZ_TRY(cz_tokenizer_open(&theirs, path));
   bool same =
-      cz_tokenizer_get_facts(theirs)->hash == cz_tokenizer_get_facts(stage->tokenizer)->hash;
+      cz_tokenizer_get_facts(theirs)->hash == cz_tokenizer_get_facts(recipe->tokenizer)->hash;
   cz_tokenizer_destroy(&theirs);
   return same ? CZ_OK
               : CZ_FAIL(CZ_EUSAGE,
                         "%s and %s differ: the model in `init` was trained with another tokenizer",
-                        stage->tokenizer_path, path);
+                        recipe->tokenizer_path, path);
 }
 
 /* The weights are there and whole as far as their headers and sizes tell. */
@@ -236,69 +230,73 @@ static cz_status blame_model(const cz_config_node *node, const char *key) {
 
 /** The configuration of the recipe's model; CZ_EUSAGE with the place in the file when it
  * can't be. */
-cz_status cz_recipe_model_config(cz_model_config *config, const cz_recipe *stage) {
+cz_status cz_recipe_model_config(cz_model_config *config, const cz_recipe *recipe) {
   const char *key;
-  if (cz_model_keys_config(config, &stage->model, stage->vocabulary.size, &key) != CZ_OK)
-    return blame_model(stage->node, key);
-  config->pad_id = stage->vocabulary.pad >= 0 ? stage->vocabulary.pad : 0;
+  if (recipe->vocabulary.eos < 0)
+    return cz_config_error(cz_config_get(recipe->node, "tokenizer"),
+                           "this tokenizer names no end-of-sequence token, which ends the inputs "
+                           "and targets of a text-to-text model");
+  if (cz_model_keys_config(config, &recipe->model, recipe->vocabulary.size, &key) != CZ_OK)
+    return blame_model(recipe->node, key);
+  config->pad_id = recipe->vocabulary.pad >= 0 ? recipe->vocabulary.pad : 0;
   config->start_id = config->pad_id;
-  config->eos_id = stage->vocabulary.eos;
+  config->eos_id = recipe->vocabulary.eos;
   return CZ_OK;
 }
 
 /** Checks, without its weights, that the model in the folder `init` of the stage is the
  * one that its recipe describes. */
-cz_status cz_recipe_check_init(const cz_recipe *stage) {
+cz_status cz_recipe_check_init(const cz_recipe *recipe) {
   cz_model_config there, wanted;
   char path[4096];
-  CZ_TRY(CZ_AT(cz_config_get(stage->node, "init"), cz_recipe_model_folder(stage->init)));
-  CZ_TRY(cz_fs_join(path, sizeof path, stage->init, "config.json"));
+  CZ_TRY(CZ_AT(cz_config_get(recipe->node, "init"), cz_recipe_model_folder(recipe->init)));
+  CZ_TRY(cz_fs_join(path, sizeof path, recipe->init, "config.json"));
   CZ_TRY(cz_hf_config_read(&there, path));
-  CZ_TRY(check_weights(stage->init));
-  if (stage->tokenizer) CZ_TRY(check_tokenizer(stage));
-  CZ_TRY(cz_recipe_model_config(&wanted, stage));
-  if (!stage->tokenizer && !stage->model.vocab_size) wanted.vocab_size = there.vocab_size;
+  CZ_TRY(check_weights(recipe->init));
+  if (recipe->tokenizer) CZ_TRY(check_tokenizer(recipe));
+  CZ_TRY(cz_recipe_model_config(&wanted, recipe));
+  if (!recipe->tokenizer && !recipe->model.vocab_size) wanted.vocab_size = there.vocab_size;
   wanted.tied = there.tied; /* the weights decide */
-  return cz_recipe_same_model(&there, &wanted, stage->init);
+  return cz_recipe_same_model(&there, &wanted, recipe->init);
 }
 
 /** The stage's model: from the folder `init`, or drawn from the seed. The caller destroys
  * it. */
-cz_status cz_recipe_model(cz_model **model, const cz_recipe *stage) {
+cz_status cz_recipe_model(cz_model **model, const cz_recipe *recipe) {
   cz_model_config config;
-  CZ_TRY(cz_recipe_model_config(&config, stage));
-  if (stage->init) {
-    CZ_TRY(cz_recipe_model_folder(stage->init));
-    CZ_TRY(check_tokenizer(stage));
-    CZ_TRY(cz_hf_open(model, stage->init, stage->device));
-    cz_status st = cz_recipe_same_model(&(*model)->config, &config, stage->init);
+  CZ_TRY(cz_recipe_model_config(&config, recipe));
+  if (recipe->init) {
+    CZ_TRY(cz_recipe_model_folder(recipe->init));
+    CZ_TRY(check_tokenizer(recipe));
+    CZ_TRY(cz_hf_open(model, recipe->init, recipe->device));
+    cz_status st = cz_recipe_same_model(&(*model)->config, &config, recipe->init);
     if (st != CZ_OK)
       cz_model_destroy(model);
     else
       (*model)->config.dropout = config.dropout;
     return st;
   }
-  CZ_TRY(cz_model_create(model, &config, stage->device));
-  cz_status st = cz_params_init((*model)->params, stage->seed);
+  CZ_TRY(cz_model_create(model, &config, recipe->device));
+  cz_status st = cz_params_init((*model)->params, recipe->seed);
   if (st != CZ_OK) cz_model_destroy(model);
   return st;
 }
 
 /** The stage's objective, from its section `objective`: {name: ..., keys of that
  * objective}. */
-cz_status cz_recipe_objective(cz_objective *objective, const cz_recipe *stage) {
+cz_status cz_recipe_objective(cz_objective *objective, const cz_recipe *recipe) {
   static const char *const others[] = {"name", NULL};
   const cz_config_node *section, *n;
   const cz_objective_row *row;
   const char *name;
   cz_objective_config config = {0};
-  CZ_TRY(cz_config_need(&section, stage->node, "objective"));
+  CZ_TRY(cz_config_need(&section, recipe->node, "objective"));
   CZ_TRY(cz_config_need(&n, section, "name"));
   CZ_TRY(cz_config_text(&name, n));
   CZ_TRY(CZ_AT(n, cz_objective_find(&row, name)));
   cz_status st = cz_config_bind(section, &row->section, &config, others);
   if (st != CZ_OK)
     return CZ_NOTE(st, "objective %s; `cloze objective %s --keys` lists what it has", name, name);
-  config.seed = stage->seed;
-  return CZ_AT(section, cz_objective_init(objective, row, &config, &stage->vocabulary));
+  config.seed = recipe->seed;
+  return CZ_AT(section, cz_objective_init(objective, row, &config, &recipe->vocabulary));
 }

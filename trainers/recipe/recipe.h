@@ -40,19 +40,19 @@ typedef struct cz_recipe {    /* opened, or only bound */
   cz_device *device; /* borrowed */
 } cz_recipe;
 
-CZ_MUST cz_status cz_recipe_begin(cz_recipe *stage, const cz_config_node *node, cz_device *device);
-CZ_MUST cz_status cz_recipe_bind(cz_recipe *stage, const cz_config_node *node, cz_device *device);
-CZ_MUST cz_status cz_recipe_open(cz_recipe *stage, const cz_config_node *node, cz_device *device);
-CZ_MUST cz_status cz_recipe_open_tokenizer(cz_recipe *stage);
-CZ_MUST cz_status cz_recipe_open_if_present(cz_recipe *stage);
-CZ_MUST cz_status cz_recipe_corpus(cz_reader **reader, const cz_recipe *stage,
+CZ_MUST cz_status cz_recipe_begin(cz_recipe *recipe, const cz_config_node *node, cz_device *device);
+CZ_MUST cz_status cz_recipe_bind(cz_recipe *recipe, const cz_config_node *node, cz_device *device);
+CZ_MUST cz_status cz_recipe_open(cz_recipe *recipe, const cz_config_node *node, cz_device *device);
+CZ_MUST cz_status cz_recipe_open_tokenizer(cz_recipe *recipe);
+CZ_MUST cz_status cz_recipe_open_if_present(cz_recipe *recipe);
+CZ_MUST cz_status cz_recipe_corpus(cz_reader **reader, const cz_recipe *recipe,
                                    const cz_config_node *node);
-CZ_MUST cz_status cz_recipe_model_config(cz_model_config *config, const cz_recipe *stage);
-CZ_MUST cz_status cz_recipe_check_init(const cz_recipe *stage);
-void cz_recipe_close(cz_recipe *stage);
-CZ_MUST cz_status cz_recipe_model(cz_model **model, const cz_recipe *stage);
-CZ_MUST cz_status cz_recipe_objective(cz_objective *objective, const cz_recipe *stage);
-CZ_MUST cz_status cz_recipe_section(const cz_recipe *stage, const cz_section *section, void *out);
+CZ_MUST cz_status cz_recipe_model_config(cz_model_config *config, const cz_recipe *recipe);
+CZ_MUST cz_status cz_recipe_check_init(const cz_recipe *recipe);
+void cz_recipe_close(cz_recipe *recipe);
+CZ_MUST cz_status cz_recipe_model(cz_model **model, const cz_recipe *recipe);
+CZ_MUST cz_status cz_recipe_objective(cz_objective *objective, const cz_recipe *recipe);
+CZ_MUST cz_status cz_recipe_section(const cz_recipe *recipe, const cz_section *section, void *out);
 CZ_MUST cz_status cz_model_keys_config(cz_model_config *config, const cz_model_keys *keys,
                                        int64_t tokenizer_size, const char **key);
 CZ_MUST cz_status cz_recipe_same_model(const cz_model_config *there, const cz_model_config *wanted,

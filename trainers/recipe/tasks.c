@@ -45,11 +45,11 @@ static cz_status read_entry(cz_task_entry *e, const cz_config_node *node) {
 /** Reads the stage's section `tasks`. CZ_EUSAGE with place for an unknown task or key,
  * no task, two of one label, or a label with a point or slash. Free with
  * cz_tasklist_free. */
-cz_status cz_tasklist_read(cz_tasklist *list, const cz_recipe *stage) {
+cz_status cz_tasklist_read(cz_tasklist *list, const cz_recipe *recipe) {
   static const char *const others[] = {"list", NULL};
   const cz_config_node *section, *items;
   *list = (cz_tasklist){0};
-  CZ_TRY(cz_config_need(&section, stage->node, "tasks"));
+  CZ_TRY(cz_config_need(&section, recipe->node, "tasks"));
   CZ_TRY(cz_config_bind(section, &cz_mixing_section, &list->mixing, others));
   CZ_TRY(cz_config_need(&items, section, "list"));
   CZ_TRY(cz_config_expect(items, CZ_CONFIG_SEQUENCE));
@@ -92,14 +92,4 @@ cz_status cz_tasklist_load(cz_task_set **set, const cz_task_entry *e, const char
  * CZ_EUSAGE with the place of the entry. */
 cz_status cz_tasklist_describe(cz_task_set **set, const cz_task_entry *e) {
   return CZ_AT(e->node, cz_task_describe(set, e->row, &e->config));
-}
-
-/** Appends the ids of N bytes of text, without EOS, to OUT. */
-cz_status cz_encode_text(cz_ids *out, const cz_recipe *stage, cz_tokenizer_scratch *scratch,
-                         const char *text, size_t n) {
-  cz_encoding e = {0};
-  cz_status st = cz_tokenizer_encode(stage->tokenizer, &e, text, n, false, scratch);
-  for (size_t i = 0; i < e.n && st == CZ_OK; i++) st = cz_ids_add(out, e.ids[i]);
-  cz_encoding_free(&e);
-  return st;
 }

@@ -23,12 +23,10 @@ typedef struct cz_tasklist {
 } cz_tasklist;
 
 CZ_MUST cz_status cz_tasklist_row(const cz_task_row **row, const cz_config_node *item);
-CZ_MUST cz_status cz_tasklist_read(cz_tasklist *list, const cz_recipe *stage);
+CZ_MUST cz_status cz_tasklist_read(cz_tasklist *list, const cz_recipe *recipe);
 void cz_tasklist_free(cz_tasklist *list);
 CZ_MUST cz_status cz_tasklist_load(cz_task_set **set, const cz_task_entry *entry, const char *split,
                                    cz_task_use use);
 CZ_MUST cz_status cz_tasklist_describe(cz_task_set **set, const cz_task_entry *entry);
-CZ_MUST cz_status cz_encode_text(cz_ids *out, const cz_recipe *stage, cz_tokenizer_scratch *scratch,
-                                 const char *text, size_t n);
 
 #endif

@@ -7,6 +7,7 @@
 #include "stages/check.h"
 #include "decoding/search.h"
 #include "stages/stage.h"
+#include "objectives/vocabulary.h"
 #include "recipe/tasks.h"
 #include "tasks/score.h"
 #include "training/stop.h"
@@ -87,8 +88,8 @@ static cz_status encode_inputs(job *j, task_run *r) {
   CZ_TRY(cz_tokenizer_scratch_create(&scratch, j->recipe->tokenizer));
   for (size_t i = 0; i < r->set->n && st == CZ_OK; i++) {
     cz_ids *ids = &r->inputs[i];
-    st = cz_encode_text(ids, j->recipe, scratch, r->set->records[i].inputs,
-                        strlen(r->set->records[i].inputs));
+    st = cz_encode_text(ids, j->recipe->tokenizer, scratch, r->set->records[i].inputs,
+                        strlen(r->set->records[i].inputs), false);
     if ((int64_t)ids->len > j->keys.max_inputs - 1) ids->len = (size_t)j->keys.max_inputs - 1;
     if (st == CZ_OK) st = cz_ids_add(ids, j->recipe->vocabulary.eos);
   }

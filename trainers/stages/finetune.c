@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "stages/check.h"
 #include "stages/estimate.h"
+#include "objectives/vocabulary.h"
 #include "recipe/tasks.h"
 #include "stages/train.h"
 
@@ -36,8 +37,13 @@ static cz_status encode_set(cz_pairs *pairs, const cz_task_set *set, const cz_re
   for (size_t i = 0; i < set->n && st == CZ_OK; i++) {
     const cz_task_record *r = &set->records[i];
     inputs.len = targets.len = 0;
-    CZ_GO(st, cz_encode_text(&inputs, stage, scratch, r->inputs, strlen(r->inputs)), done);
-    CZ_GO(st, cz_encode_text(&targets, stage, scratch, r->targets, strlen(r->targets)), done);
+    CZ_GO(st,
+          cz_encode_text(&inputs, stage->tokenizer, scratch, r->inputs, strlen(r->inputs), false),
+          done);
+    CZ_GO(
+        st,
+        cz_encode_text(&targets, stage->tokenizer, scratch, r->targets, strlen(r->targets), false),
+        done);
     CZ_GO(st,
           cz_pairs_add(pairs, inputs.data, (int64_t)inputs.len, targets.data, (int64_t)targets.len),
           done);
@@ -117,7 +123,7 @@ static cz_status task_lengths(double means[2], const double caps[2], const cz_re
     const char *const texts[2] = {r->inputs, r->targets};
     for (int k = 0; k < 2 && st == CZ_OK; k++) {
       ids.len = 0;
-      st = cz_encode_text(&ids, recipe, scratch, texts[k], strlen(texts[k]));
+      st = cz_encode_text(&ids, recipe->tokenizer, scratch, texts[k], strlen(texts[k]), false);
       total[k] += fmin((double)ids.len + 1, caps[k]);
     }
   }

@@ -7,6 +7,7 @@
 #include "commands/bench/bench.h"
 #include "training/feed.h"
 #include "objectives/objective.h"
+#include "objectives/vocabulary.h"
 #include "training/optimizer.h"
 
 #include <jansson.h>
@@ -148,8 +149,8 @@ static cz_status model_for(cz_model **model, const bench *b, const cz_objective 
 
 static cz_status default_objective(cz_objective *o, const cz_objective_row *row) {
   cz_objective_config config = {0};
-  cz_vocabulary v = {.size = 32100, .pad = 0, .eos = 1, .unk = 2, .n_sentinels = SENTINELS};
-  for (int k = 0; k < SENTINELS; k++) v.sentinels[k] = v.size - 1 - k;
+  cz_vocabulary v;
+  CZ_TRY(cz_vocabulary_like_t5(&v, CZ_T5_VOCABULARY));
   CZ_TRY(cz_config_bind(NULL, &row->section, &config, NULL));
   config.seed = 1;
   return cz_objective_init(o, row, &config, &v);
