@@ -1,6 +1,8 @@
 /* From text files to a corpus: cuts lines into documents, encodes, writes. */
 #include "base/fs.h"
 #include "base/hash.h"
+#include "base/lines.h"
+#include "base/utf8.h"
 #include "data/corpus.h"
 
 #include <errno.h>
@@ -52,13 +54,8 @@ static cz_status end_document(build *b, const input *in) {
   return cz_corpus_add(b->writer, &b->ids);
 }
 
-static bool is_blank(const char *line, size_t n) {
-  while (n && (line[n - 1] == ' ' || line[n - 1] == '\t')) n--;
-  return n == 0;
-}
-
 static cz_status add_line(build *b, const input *in, const char *line, size_t n) {
-  if (b->job->split == CZ_SPLIT_BLANK_LINE && is_blank(line, n)) return end_document(b, in);
+  if (cz_line_is_blank(line, n)) return end_document(b, in); /* of lines, all have ended */
   if (b->text.len)
     CZ_TRY(cz_buf_add(&b->text, "\n", 1));
   else
@@ -67,24 +64,38 @@ static cz_status add_line(build *b, const input *in, const char *line, size_t n)
   return b->job->split == CZ_SPLIT_LINE ? end_document(b, in) : CZ_OK;
 }
 
+/* A line of text, or CZ_EINVAL with its place and the byte that no text has. */
+static cz_status check_line(const input *in, const char *line, size_t n) {
+  size_t sound = cz_utf8_check(line, n);
+  const char *nul = sound ? memchr(line, '\0', sound) : NULL;
+  if (nul) sound = (size_t)(nul - line);
+  if (sound == n) return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "%s:%ld:%zu: the byte 0x%02x does not belong in a UTF-8 text", in->path,
+                 in->number, sound + 1, (unsigned char)line[sound]);
+}
+
+/* GOT bytes up to a line feed: one line, or several where lines end in CR. */
+static cz_status add_piece(build *b, input *in, size_t got) {
+  const char *line;
+  size_t n;
+  cz_line_walk walk = cz_line_walk_over(in->line, got, in->path);
+  if (in->bytes > got && walk.at != in->line) walk.at = in->line; /* a mark stands at the start */
+  while (cz_line_next(&walk, &line, &n)) {
+    in->number++;
+    CZ_TRY(check_line(in, line, n));
+    CZ_TRY(add_line(b, in, line, n));
+  }
+  return CZ_OK;
+}
+
 static cz_status read_lines(build *b, input *in) {
   for (;;) {
     errno = 0;
     ssize_t got = getline(&in->line, &in->room, in->file);
     if (got < 0) break;
-    in->number++;
     in->hash = cz_hash64(in->line, (size_t)got, in->hash);
     in->bytes += (uint64_t)got;
-    const char *line = in->line;
-    size_t n = (size_t)got;
-    if (in->number == 1 && n >= 3 &&
-        memcmp(line, "\xEF\xBB\xBF", 3) == 0) { /* a byte order mark is no text */
-      line += 3;
-      n -= 3;
-    }
-    if (n && line[n - 1] == '\n') n--;
-    if (n && line[n - 1] == '\r') n--;
-    CZ_TRY(add_line(b, in, line, n));
+    CZ_TRY(add_piece(b, in, (size_t)got));
   }
   if (ferror(in->file) || errno) return CZ_FAIL(CZ_EIO, "%s: %s", in->path, strerror(errno));
   return end_document(b, in);

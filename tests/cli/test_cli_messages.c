@@ -66,14 +66,20 @@ static void test_files_are_checked_first(void **state) {
           cloze("run", "x.yaml", "--out", "none", "stages.evaluate.tasks.list.0.test=label.tsv"));
   write_text("sst2.tsv", "sentence\tlabel\nfine\t1\n");
   write_text("unlabelled.tsv", "index\tsentence\n0\tfine\n");
-  REFUSED(1, "unlabelled.tsv: record 1 has no answer\n  (task sst2)\n  (row spans, stage evaluate)",
+  REFUSED(1,
+          "unlabelled.tsv:1: the header has no column 'label', so no record has an answer; is this "
+          "a test file?\n  (task sst2)\n  (row spans, stage evaluate)",
           cloze("run", "x.yaml", "--out", "none",
                 "stages.evaluate.tasks.list=[{name: sst2, train: sst2.tsv, test: unlabelled.tsv}]",
                 "columns=[{name: a, value: evaluate.sst2.scores.accuracy}]"));
-  REFUSED(1, "unlabelled.tsv: record 1 has no answer\n  (task sst2)\n  (row spans, stage finetune)",
+  REFUSED(1,
+          "unlabelled.tsv:1: the header has no column 'label', so no record has an answer; is this "
+          "a test file?\n  (task sst2)\n  (row spans, stage finetune)",
           cloze("run", "x.yaml", "--out", "none",
                 "stages.finetune.tasks.list=[{name: sst2, train: unlabelled.tsv}]"));
-  REFUSED(1, "unlabelled.tsv: record 1 has no answer\n  (task sst2)\n  (row spans, stage evaluate)",
+  REFUSED(1,
+          "unlabelled.tsv:1: the header has no column 'label', so no record has an answer; is this "
+          "a test file?\n  (task sst2)\n  (row spans, stage evaluate)",
           cloze("run", "x.yaml", "--out", "none",
                 "stages.evaluate.tasks.list=[{name: sst2, train: unlabelled.tsv}]",
                 "stages.evaluate.evaluate.split=train",
@@ -268,9 +274,9 @@ static void test_cuts_are_told(void **state) {
 /* What is wrong in a file is named with its line. */
 static void test_places(void **state) {
   write_text("bad.txt", "first\n\none\ntwo\nth\xffree\nfour\n\nlast\n");
-  REFUSED(1, "bad.txt:5: the text is not UTF-8: byte 0xff at offset 2",
+  REFUSED(1, "bad.txt:5:3: the byte 0xff does not belong in a UTF-8 text",
           cloze("corpus", "--tokenizer", SAMPLE "/tokenizer.json", "--out", "b.h5", "bad.txt"));
-  REFUSED(1, "bad.txt:5: byte 0xff is not UTF-8 text",
+  REFUSED(1, "bad.txt:5:3: the byte 0xff does not belong in a UTF-8 text",
           cloze("objective", "lm", "--tokenizer", SAMPLE "/tokenizer.json", "--text", "bad.txt"));
   write_text("ids.jsonl", "{\"input_ids\": [5, 1], \"target_ids\": [7, 1]}\n{\"input_ids\": [5, "
                           "64], \"target_ids\": [7, 1]}\n");

@@ -112,7 +112,7 @@ static void test_bad_batches(void **state) {
       {"{\"input_ids\": [-3], \"target_ids\": [1]}\n", "-3"},
       {"{\"input_ids\": [5], \"target_ids\": [64]}\n", "64"},
       {"{\"input_ids\": [5], \"target_ids\": [-100]}\n", "no position is counted"},
-      {"[1, 2]\n", "bad.jsonl:1:1: not an object"}};
+      {"[1, 2]\n", "bad.jsonl:1: not an object"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     write_text("bad.jsonl", bad[i].content);
     REFUSED(1, bad[i].message,

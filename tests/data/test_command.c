@@ -82,7 +82,7 @@ static void test_misuse(void **state) {
         "none.txt: No such file");
   write_text("bad.txt", "fine\n\nbad \xFF byte\n");
   FAILS(command("--tokenizer", TOKENIZER, "--out", under("x.h5"), under("bad.txt")), CZ_EINVAL,
-        "bad.txt:3: ");
+        "bad.txt:3:5: ");
 }
 
 int main(void) {

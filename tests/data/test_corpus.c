@@ -118,7 +118,10 @@ static void test_text(void **state) {
   expect_documents((const char *[]){"a b\nc", "d\xC3\xA9", "last, no newline"}, 3);
   assert_int_equal(totals.bytes, 19 + 17);
   OK(build(files, 2, CZ_SPLIT_LINE, &totals));
-  expect_documents((const char *[]){"a b", "c", " \t", "d\xC3\xA9", "last, no newline"}, 5);
+  expect_documents((const char *[]){"a b", "c", "d\xC3\xA9", "last, no newline"}, 4);
+  write_text(files[0], "a b\rc\r\r \t\rd\xC3\xA9\r\r\n\r\r\n"); /* CR alone, and CR CR LF */
+  OK(build(files, 2, CZ_SPLIT_BLANK_LINE, &totals));
+  expect_documents((const char *[]){"a b\nc", "d\xC3\xA9", "last, no newline"}, 3);
   cz_reader *r = open_documents(under("built.h5"));
   assert_non_null(strstr(cz_reader_about(r)->sources, "two.txt"));
   assert_non_null(strstr(cz_reader_about(r)->sources, "\"bytes\":17"));
@@ -135,6 +138,8 @@ static void test_bad_text(void **state) {
       {"", "bad.txt: the file is empty"},
       {"\n \n\t\n", "no text"},
       {"good\n\nbad!\n", "bad.txt:3: no exclamation marks"},
+      {"good\r\rbad!\r", "bad.txt:3: no exclamation marks"},
+      {"good\rb\xff", "bad.txt:2:2: the byte 0xff does not belong in a UTF-8 text"},
   };
   const char *file = under("bad.txt");
   write_text("one.txt", "fine");

@@ -159,9 +159,156 @@ static void test_columns(void **state) {
   check_columns("quickstart.yaml", NULL, quick, 3);
 }
 
+/* The places of each column's values at `base`: GLUE and SuperGLUE are means over tasks, so a
+ * task's only score stands twice. */
+static const struct {
+  const char *column, *paths;
+} base_values[COLUMNS] = {
+    {"GLUE", "evaluate_glue.cola.scores.mcc evaluate_glue.cola.scores.mcc "
+             "evaluate_glue.sst2.scores.accuracy evaluate_glue.sst2.scores.accuracy "
+             "evaluate_glue.mrpc.scores.f1 evaluate_glue.mrpc.scores.accuracy "
+             "evaluate_glue.stsb.scores.pearson evaluate_glue.stsb.scores.spearman "
+             "evaluate_glue.qqp.scores.f1 evaluate_glue.qqp.scores.accuracy "
+             "evaluate_glue.mnli.scores.accuracy evaluate_glue.mnli_mismatched.scores.accuracy "
+             "evaluate_glue.qnli.scores.accuracy evaluate_glue.qnli.scores.accuracy "
+             "evaluate_glue.rte.scores.accuracy evaluate_glue.rte.scores.accuracy "},
+    {"CNNDM", "evaluate_cnn_dm.cnn_dm.scores.rouge2 "},
+    {"SQuAD", "evaluate_squad.squad.scores.squad_em "},
+    {"SGLUE",
+     "evaluate_superglue.boolq.scores.accuracy evaluate_superglue.boolq.scores.accuracy "
+     "evaluate_superglue.cb.scores.macro_f1 evaluate_superglue.cb.scores.accuracy "
+     "evaluate_superglue.copa.scores.accuracy evaluate_superglue.copa.scores.accuracy "
+     "evaluate_superglue.multirc.scores.f1 evaluate_superglue.multirc.scores.group_em "
+     "evaluate_superglue.record.scores.squad_f1 evaluate_superglue.record.scores.squad_em "
+     "evaluate_superglue.superglue_rte.scores.accuracy "
+     "evaluate_superglue.superglue_rte.scores.accuracy evaluate_superglue.wic.scores.accuracy "
+     "evaluate_superglue.wic.scores.accuracy evaluate_superglue.wsc.scores.accuracy "
+     "evaluate_superglue.wsc.scores.accuracy "},
+    {"EnDe", "evaluate_en_de.wmt_en_de.scores.bleu "},
+    {"EnFr", "evaluate_en_fr.wmt_en_fr.scores.bleu "},
+    {"EnRo", "evaluate_en_ro.wmt_en_ro.scores.bleu "}};
+
+/* The stages of `base` after pretraining: caps and budgets of t5.md 5.3 (128 x the cap), and
+ * the files, which are those that the benchmarks' own scripts write. */
+static const struct {
+  const char *stage, *settings, *files;
+} base_stages[] = {
+    {"finetune_glue", "10752 84 proportional",
+     "cola=glue/CoLA/train.tsv sst2=glue/SST-2/train.tsv mrpc=glue/MRPC/train.tsv "
+     "stsb=glue/STS-B/train.tsv qqp=glue/QQP/train.tsv mnli=glue/MNLI/train.tsv "
+     "qnli=glue/QNLI/train.tsv rte=glue/RTE/train.tsv "},
+    {"finetune_superglue", "7936 62 proportional",
+     "boolq=superglue/BoolQ/train.jsonl cb=superglue/CB/train.jsonl "
+     "copa=superglue/COPA/train.jsonl multirc=superglue/MultiRC/train.jsonl "
+     "record=superglue/ReCoRD/train.jsonl superglue_rte=superglue/RTE/train.jsonl "
+     "wic=superglue/WiC/train.jsonl wsc=superglue/WSC/train.jsonl "
+     "dpr=superglue/DPR/train.jsonl "},
+    {"finetune_squad", "12416 97", "squad=squad/train-v1.1.json "},
+    {"finetune_cnn_dm", "65536 512", "cnn_dm=cnn_dm/train.jsonl "},
+    {"finetune_en_de", "65536 512", "wmt_en_de=wmt_en_de/train "},
+    {"finetune_en_fr", "65536 512", "wmt_en_fr=wmt_en_fr/train "},
+    {"finetune_en_ro", "65536 512", "wmt_en_ro=wmt_en_ro/train "},
+    {"evaluate_glue", "dev 84",
+     "cola=glue/CoLA/train.tsv,glue/CoLA/dev.tsv sst2=glue/SST-2/train.tsv,glue/SST-2/dev.tsv "
+     "mrpc=glue/MRPC/train.tsv,glue/MRPC/dev.tsv stsb=glue/STS-B/train.tsv,glue/STS-B/dev.tsv "
+     "qqp=glue/QQP/train.tsv,glue/QQP/dev.tsv mnli=glue/MNLI/train.tsv,glue/MNLI/dev_matched.tsv "
+     "mnli=glue/MNLI/train.tsv,glue/MNLI/dev_mismatched.tsv "
+     "qnli=glue/QNLI/train.tsv,glue/QNLI/dev.tsv rte=glue/RTE/train.tsv,glue/RTE/dev.tsv "},
+    {"evaluate_superglue", "dev 62",
+     "boolq=superglue/BoolQ/train.jsonl,superglue/BoolQ/val.jsonl "
+     "cb=superglue/CB/train.jsonl,superglue/CB/val.jsonl "
+     "copa=superglue/COPA/train.jsonl,superglue/COPA/val.jsonl "
+     "multirc=superglue/MultiRC/train.jsonl,superglue/MultiRC/val.jsonl "
+     "record=superglue/ReCoRD/train.jsonl,superglue/ReCoRD/val.jsonl "
+     "superglue_rte=superglue/RTE/train.jsonl,superglue/RTE/val.jsonl "
+     "wic=superglue/WiC/train.jsonl,superglue/WiC/val.jsonl "
+     "wsc=superglue/WSC/train.jsonl,superglue/WSC/val.jsonl "},
+    {"evaluate_squad", "dev 97", "squad=squad/train-v1.1.json,squad/dev-v1.1.json "},
+    {"evaluate_cnn_dm", "dev 512", "cnn_dm=cnn_dm/train.jsonl,cnn_dm/val.jsonl "},
+    {"evaluate_en_de", "dev 512", "wmt_en_de=wmt_en_de/train,wmt_en_de/newstest2013 "},
+    {"evaluate_en_fr", "dev 512", "wmt_en_fr=wmt_en_fr/train,wmt_en_fr/newstest2014 "},
+    {"evaluate_en_ro", "dev 512", "wmt_en_ro=wmt_en_ro/train,wmt_en_ro/newsdev2016 "}};
+
+static const char *text_of(const cz_config_node *section, const char *key) {
+  const char *text = "";
+  const cz_config_node *node = cz_config_get(section, key);
+  if (node) OK(cz_config_text(&text, node));
+  return text;
+}
+
+/* `name=train,dev` of each item, below the data's folder. */
+static void list_files(cz_buf *out, const cz_config_node *list) {
+  for (size_t i = 0; i < cz_config_count(list); i++) {
+    const cz_config_node *item = cz_config_at(list, i);
+    static const char folder[] = "data/t5/";
+    const char *train = text_of(item, "train"), *dev = text_of(item, "dev");
+    assert_int_equal(strncmp(train, folder, sizeof folder - 1), 0);
+    OK(cz_buf_addf(out, "%s=%s%s%s ", text_of(item, "name"), train + sizeof folder - 1,
+                   *dev ? "," : "", *dev ? dev + sizeof folder - 1 : ""));
+    assert_string_equal(text_of(item, "test"), ""); /* the paper's tables are of validation sets */
+  }
+}
+
+static void check_base_stage(const cz_plan_stage *stage, const char *settings, const char *files) {
+  cz_buf text = {0};
+  const cz_config_node *tasks = cz_config_get(stage->node, "tasks"),
+                       *batch = cz_config_get(stage->node, "batch"),
+                       *train = cz_config_get(stage->node, "train"),
+                       *optimizer = cz_config_get(stage->node, "optimizer"),
+                       *evaluate = cz_config_get(stage->node, "evaluate");
+  if (evaluate) {
+    OK(cz_buf_addf(&text, "%s %s", text_of(evaluate, "split"), text_of(evaluate, "max_length")));
+    assert_string_equal(text_of(evaluate, "max_inputs"), "512");
+    assert_null(cz_config_get(evaluate, "beams")); /* greedy */
+  } else {
+    const char *mixing = text_of(tasks, "mixing");
+    OK(cz_buf_addf(&text, "%s %s%s%s", text_of(batch, "target_tokens"),
+                   text_of(batch, "max_targets"), *mixing ? " " : "", mixing));
+    assert_string_equal(text_of(batch, "input_tokens"), "65536");
+    assert_string_equal(text_of(batch, "max_inputs"), "512");
+    assert_string_equal(text_of(train, "steps"), "262144");
+    assert_string_equal(text_of(train, "loss_normalisation"), "padded");
+    assert_true(real_of(cz_config_get(train, "z_loss")) == 1e-4);
+    assert_string_equal(text_of(optimizer, "name"), "adafactor");
+    assert_string_equal(text_of(optimizer, "schedule"), "constant");
+    assert_true(real_of(cz_config_get(optimizer, "learning_rate")) == 1e-3);
+  }
+  assert_string_equal(text.data, settings);
+  text.len = 0;
+  list_files(&text, cz_config_get(tasks, "list"));
+  assert_string_equal(text.data, files);
+  cz_buf_free(&text);
+}
+
+/* What all rows of all tables share at `base`. */
+static void test_base(void **state) {
+  for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+    cz_plan plan;
+    open_file(&plan, tables[t].file, "base");
+    assert_int_equal(plan.n_columns, COLUMNS);
+    for (size_t c = 0; c < COLUMNS; c++) {
+      cz_buf paths = {0};
+      for (size_t i = 0; i < plan.columns[c].n_paths; i++)
+        OK(cz_buf_addf(&paths, "%s ", plan.columns[c].paths[i]));
+      assert_string_equal(plan.columns[c].name, base_values[c].column);
+      assert_string_equal(paths.data, base_values[c].paths);
+      cz_buf_free(&paths);
+    }
+    const size_t n = sizeof base_stages / sizeof *base_stages;
+    assert_int_equal(plan.n_stages, n + 1);
+    for (size_t row = 0; row < plan.n_rows; row++)
+      for (size_t k = 0; k < n; k++) {
+        const cz_plan_stage *stage = cz_plan_at(&plan, 0, row, k + 1);
+        assert_string_equal(stage->name, base_stages[k].stage);
+        check_base_stage(stage, base_stages[k].settings, base_stages[k].files);
+      }
+    cz_plan_close(&plan);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables),
                                      cmocka_unit_test(test_quickstart),
-                                     cmocka_unit_test(test_columns)};
+                                     cmocka_unit_test(test_columns), cmocka_unit_test(test_base)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

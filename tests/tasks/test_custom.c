@@ -61,6 +61,11 @@ static void test_csv(void **state) {
   assert_record(set, 0, "one, \"two\"\nthree", "x");
   assert_record(set, 1, " b ", "y");
   cz_task_set_destroy(&set);
+  set = load_custom("csv", "a,x\rb,y\r\r\n \t\r\"c\r\rd\",x\r", NULL, 0); /* CR, and CR CR LF */
+  assert_int_equal(set->n, 3);
+  assert_record(set, 1, "b", "y");
+  assert_record(set, 2, "c\n\nd", "x"); /* a blank line inside quotes is text */
+  cz_task_set_destroy(&set);
   refuse("csv", "\"one\ntwo\",x\na\n", CZ_EINVAL, "own:3: 1 fields, the first line has 2", NULL, 0);
   refuse("csv", "a,x\n\"b\nc,d\n", CZ_EINVAL,
          "own:2: a quote that opens in this record is never closed", NULL, 0);
@@ -130,7 +135,7 @@ static void test_mistakes(void **state) {
   refuse("tsv", "a\tb\n", CZ_EUSAGE, "5 are too many", WORDS("metrics=bleu,bleu,bleu,bleu,bleu"));
   refuse("tsv", "a\tb\n", CZ_EUSAGE, "pearson is not for", WORDS("metrics=pearson"));
   refuse("csv", "", CZ_EINVAL, "the file is empty", NULL, 0);
-  refuse("csv", "a\xff,b\n", CZ_EINVAL, "own:1:2: byte 0xff is not UTF-8", NULL, 0);
+  refuse("csv", "a\xff,b\n", CZ_EINVAL, "own:1:2: the byte 0xff does not belong", NULL, 0);
   refuse("csv", "a,b\n", CZ_EINVAL, "no record of task csv", WORDS("header=true"));
 }
 

@@ -2,6 +2,8 @@
  * are compared as WSC wants, baselines write what they say. */
 #include "setup.h"
 
+#include "base/number.h"
+
 #include "tasks/score.h"
 
 #include <math.h>
@@ -39,6 +41,35 @@ static void test_numbers(void **state) {
   /* "six" is -1: the deviations are 1/3, 7/3, -8/3 against -1, 0, 1 */
   assert_scores(load("stsb", file), TEXTS("2.0", "4.0", "six"),
                 100 * -3 / sqrt(2 * (1.0 + 49 + 64) / 9), -50);
+}
+
+/* Python's float() and nothing else of what C reads: hexadecimal, infinities and NaN are no
+ * scores. */
+static void test_number_grammar(void **state) {
+  static const struct {
+    const char *text;
+    double value; /* -1: no number */
+  } cases[] = {{"3.8", 3.8},  {" 4.5\n", 4.5}, {"+2", 2},        {"-0.5", -0.5}, {".5", 0.5},
+               {"5.", 5},     {"1e0", 1},      {"1_0", 10},      {"1E-1", 0.1},  {"0x5", -1},
+               {"0X1p3", -1}, {"inf", -1},     {"Infinity", -1}, {"nan", -1},    {"nan(5)", -1},
+               {"1__0", -1},  {"_1", -1},      {"1_", -1},       {"1e", -1},     {".", -1},
+               {"", -1},      {"4 5", -1},     {"1e999", -1},    {"5,0", -1},    {"- 1", -1}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    double v;
+    bool is_number = cz_parse_python_float(cases[i].text, &v) == CZ_OK && isfinite(v);
+    if (is_number != (cases[i].value != -1) || (is_number && v != cases[i].value))
+      fail_msg("'%s' is read as %g", cases[i].text, v);
+  }
+  static const char *const refused[] = {"0x5", "inf", "nan", "1_0", " 1", "1 ", "1e", ""};
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    double v;
+    FAILS(cz_parse_real(refused[i], &v), CZ_EINVAL, "expected a number");
+  }
+  static const char file[] = "sentence1\tsentence2\tscore\na\tb\t1\na\tb\t2\na\tb\t3\n";
+  assert_scores(load("stsb", file), TEXTS("2.0", "4.0", "0x6"), /* -1, as "six" above */
+                100 * -3 / sqrt(2 * (1.0 + 49 + 64) / 9), -50);
+  assert_refused("stsb", "sentence1\tsentence2\tscore\na\tb\t0x5\n",
+                 "expected a score, found '0x5'");
 }
 
 static void test_groups(void **state) {
@@ -116,8 +147,9 @@ static void test_unlabelled(void **state) {
                  "\"qas\": [{\"query\": \"@placeholder b\"}]}\n"}};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     cz_task_set *set = load(files[i][0], files[i][1]);
-    FAILS(cz_task_answered(set), CZ_EINVAL, "record 1 has no answer");
-    FAILS(cz_task_score(scores, set, TEXTS("positive")), CZ_EINVAL, "record 1 has no answer");
+    const char *why = i < 2 ? "no record has an answer" : "record 1 has no answer";
+    FAILS(cz_task_answered(set), CZ_EINVAL, why);
+    FAILS(cz_task_score(scores, set, TEXTS("positive")), CZ_EINVAL, why);
     cz_task_set_destroy(&set);
   }
   cz_task_set *set;
@@ -194,10 +226,15 @@ static void test_baselines(void **state) {
 
 int run_score_tests(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_labels),     cmocka_unit_test(test_numbers),
-      cmocka_unit_test(test_groups),     cmocka_unit_test(test_nouns),
-      cmocka_unit_test(test_texts),      cmocka_unit_test(test_rouge_by_sentence),
-      cmocka_unit_test(test_unlabelled), cmocka_unit_test(test_thinning),
+      cmocka_unit_test(test_labels),
+      cmocka_unit_test(test_numbers),
+      cmocka_unit_test(test_number_grammar),
+      cmocka_unit_test(test_groups),
+      cmocka_unit_test(test_nouns),
+      cmocka_unit_test(test_texts),
+      cmocka_unit_test(test_rouge_by_sentence),
+      cmocka_unit_test(test_unlabelled),
+      cmocka_unit_test(test_thinning),
       cmocka_unit_test(test_baselines),
   };
   return cmocka_run_group_tests_name("task scores", tests, NULL, NULL);

@@ -2,6 +2,8 @@
  * 7.1. */
 #include "setup.h"
 
+#include "tasks/score.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -160,6 +162,141 @@ static void test_fidelity(void **state) {
     }
 }
 
+/* The first lines of the files as GLUE and SuperGLUE distribute them, with small made-up
+ * records: for training, and as test files without answers. */
+static void test_official_headers(void **state) {
+  static const struct {
+    const char *task, *file, *inputs, *target; /* target null: a test file */
+  } cases[] = {
+      {"cola", "gj04\t1\t\tThey ran.\n", "cola sentence: They ran.", "acceptable"},
+      {"cola", "index\tsentence\n0\tThey ran.\n", "cola sentence: They ran.", NULL},
+      {"sst2", "sentence\tlabel\nfine \t1\n", "sst2 sentence: fine ", "positive"},
+      {"sst2", "index\tsentence\n0\tfine\n", "sst2 sentence: fine", NULL},
+      {"mrpc", "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\tA\tB\n",
+       "mrpc sentence1: A sentence2: B", "equivalent"},
+      {"mrpc", "index\t#1 ID\t#2 ID\t#1 String\t#2 String\n0\t7\t8\tA\tB\n",
+       "mrpc sentence1: A sentence2: B", NULL},
+      {"stsb",
+       "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n"
+       "0\tg\tf\t2012\t1\tn\tn\tA\tB\t3.300\n",
+       "stsb sentence1: A sentence2: B", "3.2"},
+      {"stsb",
+       "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\n"
+       "0\tg\tf\t2012\t1\tn\tn\tA\tB\n",
+       "stsb sentence1: A sentence2: B", NULL},
+      {"qqp", "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n0\t1\t2\tA\tB\t0\n",
+       "qqp question1: A question2: B", "not_duplicate"},
+      {"qqp", "id\tquestion1\tquestion2\n0\tA\tB\n", "qqp question1: A question2: B", NULL},
+      {"mnli",
+       "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
+       "sentence1_parse\tsentence2_parse\tsentence1\tsentence2\tlabel1\tgold_label\n"
+       "0\t1\t1\tg\tp\tp\tp\tp\tP\tH\tneutral\tneutral\n",
+       "mnli hypothesis: H premise: P", "neutral"},
+      {"mnli",
+       "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
+       "sentence1_parse\tsentence2_parse\tsentence1\tsentence2\tlabel1\tlabel2\tlabel3\tlabel4\t"
+       "label5\tgold_label\n0\t1\t1\tg\tp\tp\tp\tp\tP\tH\tn\tn\tn\tn\tn\tentailment\n",
+       "mnli hypothesis: H premise: P", "entailment"},
+      {"mnli",
+       "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
+       "sentence1_parse\tsentence2_parse\tsentence1\tsentence2\n0\t1\t1\tg\tp\tp\tp\tp\tP\tH\n",
+       "mnli hypothesis: H premise: P", NULL},
+      {"qnli", "index\tquestion\tsentence\tlabel\n0\tQ\tS\tnot_entailment\n",
+       "qnli question: Q sentence: S", "not_entailment"},
+      {"qnli", "index\tquestion\tsentence\n0\tQ\tS\n", "qnli question: Q sentence: S", NULL},
+      {"rte", "index\tsentence1\tsentence2\tlabel\n0\tA\tB\tentailment\n",
+       "rte sentence1: A sentence2: B", "entailment"},
+      {"rte", "index\tsentence1\tsentence2\n0\tA\tB\n", "rte sentence1: A sentence2: B", NULL},
+      {"wnli", "index\tsentence1\tsentence2\tlabel\n0\tJo left as he ran.\tJo ran.\t1\n",
+       "wsc: Jo left as *he* ran.", "Jo"},
+      {"wnli", "index\tsentence1\tsentence2\n0\tJo left as he ran.\tJo ran.\n",
+       "wsc: Jo left as *he* ran.", NULL},
+      {"ax", "index\tsentence1\tsentence2\n0\tP\tH\n", "mnli hypothesis: H premise: P", NULL},
+      {"ax",
+       "Lexical Semantics\tPredicate-Argument Structure\tLogic\tKnowledge\tDomain\tPremise\t"
+       "Hypothesis\tLabel\n\tx\t\t\tNews\tP\tH\tcontradiction\n",
+       "mnli hypothesis: H premise: P", "contradiction"},
+      {"boolq", "{\"question\": \"q\", \"passage\": \"p\", \"idx\": 0, \"label\": false}\n",
+       "boolq passage: p question: q", "False"},
+      {"boolq", "{\"question\": \"q\", \"passage\": \"p\", \"idx\": 0}\n",
+       "boolq passage: p question: q", NULL},
+      {"cb", "{\"premise\": \"P\", \"hypothesis\": \"H\", \"label\": \"neutral\", \"idx\": 0}\n",
+       "cb hypothesis: H premise: P", "neutral"},
+      {"copa",
+       "{\"premise\": \"P\", \"choice1\": \"A\", \"choice2\": \"B\", \"question\": \"cause\", "
+       "\"label\": 0, \"idx\": 0}\n",
+       "copa choice1: A choice2: B premise: P question: cause", "False"},
+      {"superglue_rte",
+       "{\"premise\": \"P\", \"hypothesis\": \"H\", \"label\": \"entailment\", \"idx\": 0}\n",
+       "rte hypothesis: H premise: P", "entailment"},
+      {"wic",
+       "{\"word\": \"w\", \"sentence1\": \"a\", \"sentence2\": \"b\", \"idx\": 0, \"label\": true, "
+       "\"start1\": 0, \"start2\": 0, \"end1\": 1, \"end2\": 1, \"version\": 1.1}\n",
+       "wic sentence1: a sentence2: b word: w", "True"},
+      {"wsc",
+       "{\"text\": \"Jo ran as he left.\", \"target\": {\"span2_index\": 3, \"span1_index\": 0, "
+       "\"span1_text\": \"Jo\", \"span2_text\": \"he\"}, \"idx\": 0}\n",
+       "wsc: Jo ran as *he* left.", NULL},
+      {"axb",
+       "{\"idx\": 0, \"label\": \"entailment\", \"sentence1\": \"P\", \"sentence2\": \"H\", "
+       "\"logic\": \"Negation\"}\n",
+       "rte hypothesis: H premise: P", "entailment"},
+      {"axg",
+       "{\"premise\": \"P\", \"hypothesis\": \"H\", \"label\": \"not_entailment\", \"idx\": 0, "
+       "\"pair_id\": 1}\n",
+       "rte hypothesis: H premise: P", "not_entailment"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    cz_task_set *set = load(cases[i].task, cases[i].file);
+    assert_int_equal(set->n, 1);
+    assert_string_equal(set->records[0].inputs, cases[i].inputs);
+    if (cases[i].target) {
+      assert_string_equal(set->records[0].targets, cases[i].target);
+      OK(cz_task_answered(set));
+    } else { /* a message that says what is missing, and where */
+      assert_int_equal(cz_task_answered(set), CZ_EINVAL);
+      if (!strstr(cz_error_message(), "file:1: ") || !strstr(cz_error_message(), "so "))
+        fail_msg("%s: %s", cases[i].task, cz_error_message());
+    }
+    cz_task_set_destroy(&set);
+  }
+}
+
+/* CR, LF, CR LF and CR CR LF end a line; blank lines are no records, and lines keep their
+ * numbers; NUL bytes are refused with their place. */
+static void test_line_ends(void **state) {
+  static const char *const ends[] = {"\n", "\r", "\r\n", "\r\r\n"};
+  static const struct {
+    const char *task, *lines[4], *wrong, *message;
+  } cases[] = {
+      {"sst2", {"sentence\tlabel", "a\t1", "b\t0", "c\t1"}, "d\t7", "file:7:3: unknown label '7'"},
+      {"debian_summarize", {"w\tx", "a\tb", "c\td", "e\tf"}, "g", "file:7:1: 1 fields"},
+      {"boolq",
+       {"{\"question\": \"q\", \"passage\": \"p\"}", "{\"question\": \"q\", \"passage\": \"p\"}",
+        "{\"question\": \"q\", \"passage\": \"p\"}", "{\"question\": \"q\", \"passage\": \"p\"}"},
+       "{\"question\": 1}",
+       "file:7: \"passage\" is missing"},
+      {"wnli",
+       {"sentence1\tsentence2\tlabel", "Jo left as he ran.\tJo ran.\t1",
+        "Jo left as he ran.\tJo ran.\t1", "Jo left as he ran.\tJo ran.\t1"},
+       "Jo",
+       "file:7: 1 fields"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (size_t e = 0; e < 4; e++) {
+      char text[1024];
+      const char *const *l = cases[i].lines, *end = ends[e];
+      size_t records = l[0][0] == 's' ? 3 : 4;
+      snprintf(text, sizeof text, "%s%s%s%s \t%s%s%s%s%s%s", l[0], end, l[1], end, end, l[2], end,
+               l[3], end, end);
+      cz_task_set *set = load(cases[i].task, text);
+      assert_int_equal(set->n, records);
+      cz_task_set_destroy(&set);
+      strcat(text, cases[i].wrong);
+      assert_refused(cases[i].task, text, cases[i].message);
+    }
+}
+
 static void test_wrong_files(void **state) {
   static const struct {
     const char *task, *file, *message;
@@ -167,7 +304,8 @@ static void test_wrong_files(void **state) {
       {"sst2", NULL, "missing"},
       {"sst2", "", "the file is empty"},
       {"sst2", "sentence\tlabel\n", "no record of task sst2"},
-      {"sst2", "sentence\tlabel\nfine\t1\nb\xc3(\t0\n", "file:3:2: byte 0xc3 is not UTF-8"},
+      {"sst2", "sentence\tlabel\nfine\t1\nb\xc3(\t0\n",
+       "file:3:2: the byte 0xc3 does not belong in a UTF-8"},
       {"sst2", "sentence\tlabel\nfine\t2\n", "file:2:6: unknown label '2'"},
       {"sst2", "sentence\tlabel\nfine\t\n", "file:2:6: the label is empty"},
       {"sst2", "text\tlabel\nfine\t1\n", "file:1: the header has no column 'sentence'"},
@@ -184,7 +322,7 @@ static void test_wrong_files(void **state) {
        "file:2:"},
       {"boolq", "[1]\n", "file:1:1: expected a JSON object"},
       {"boolq", "{\"question\": \"q\", \"passage\": \"p\", \"label\": [1]}\n",
-       "\"label\" is no label"},
+       "\"label\" is a list, expected a text"},
       {"boolq", "{\"question\": \"q\", \"passage\": \"p\", \"label\": \"maybe\"}\n",
        "unknown label 'maybe'"},
       {"multirc",
@@ -209,6 +347,8 @@ int main(void) {
       cmocka_unit_test(test_short_lines),
       cmocka_unit_test(test_superglue),
       cmocka_unit_test(test_fidelity),
+      cmocka_unit_test(test_official_headers),
+      cmocka_unit_test(test_line_ends),
       cmocka_unit_test(test_wrong_files),
   };
   int failed = cmocka_run_group_tests_name("tasks", tests, NULL, NULL) + run_reader_tests() +

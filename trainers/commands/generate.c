@@ -1,5 +1,7 @@
 #include "commands/generate.h"
 #include "base/fs.h"
+#include "base/lines.h"
+#include "base/utf8.h"
 #include "base/number.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
@@ -62,17 +64,21 @@ static cz_status parse(request *r, int *argc, char **argv) {
   return CZ_OK;
 }
 
+/* Each line is an input, also an empty one, so that outputs stand beside inputs. */
 static cz_status read_lines(request *r) {
+  static const char name[] = "standard input";
   char piece[1 << 16];
-  size_t k;
+  const char *line;
+  size_t k, n;
   while ((k = fread(piece, 1, sizeof piece, stdin)) > 0) CZ_TRY(cz_buf_add(&r->text, piece, k));
-  if (ferror(stdin)) return CZ_FAIL(CZ_EIO, "standard input could not be read");
-  for (char *line = r->text.data, *end; line && line < r->text.data + r->text.len; line = end + 1) {
-    end = memchr(line, '\n', (size_t)(r->text.data + r->text.len - line));
-    if (!end) end = r->text.data + r->text.len;
-    *end = '\0';
+  if (ferror(stdin)) return CZ_FAIL(CZ_EIO, "%s could not be read", name);
+  CZ_TRY(cz_utf8_expect(r->text.data, r->text.len, name));
+  cz_line_walk walk = cz_line_walk_over(r->text.data, r->text.len, name);
+  while (cz_line_next(&walk, &line, &n)) {
+    char *text = r->text.data + (line - r->text.data);
+    text[n] = '\0'; /* over the line's end, or the NUL behind the last line */
     CZ_TRY(cz_grow(&r->lines, &r->cap, r->n + 1, sizeof *r->lines));
-    r->lines[r->n++] = line;
+    r->lines[r->n++] = text;
   }
   return CZ_OK;
 }

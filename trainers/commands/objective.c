@@ -1,5 +1,7 @@
 #include "commands/objective.h"
 #include "base/fs.h"
+#include "base/lines.h"
+#include "json/json.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "config/config.h"
@@ -93,22 +95,19 @@ static cz_status add_list(documents *d, const json_t *list, const char *path, in
   return end_document(d);
 }
 
-static cz_status read_ids(documents *d, const char *path, const cz_buf *file, int32_t size) {
-  int line = 0;
-  for (const char *at = file->data, *end = file->data + file->len; at < end;) {
-    const char *stop = memchr(at, '\n', (size_t)(end - at));
-    if (!stop) stop = end;
-    json_error_t why;
-    json_t *list = json_loadb(at, (size_t)(stop - at), JSON_DECODE_ANY, &why);
-    line++;
-    if (!list)
-      return CZ_FAIL(CZ_EINVAL, "%s:%d:%d: not a JSON list: %s", path, line, why.column, why.text);
-    cz_status st = add_list(d, list, path, line, size);
-    json_decref(list);
-    if (st != CZ_OK) return st;
-    at = stop + 1;
-  }
-  return CZ_OK;
+typedef struct id_file {
+  documents *documents;
+  int32_t size;
+} id_file;
+
+static cz_status add_line(void *self, const json_t *value, const cz_json_place *at) {
+  const id_file *f = self;
+  return add_list(f->documents, value, at->file, (int)at->line, f->size);
+}
+
+static cz_status read_ids(documents *d, const char *path, int32_t size) {
+  id_file file = {d, size};
+  return cz_json_lines(path, add_line, &file);
 }
 
 static cz_status add_text(documents *d, const cz_tokenizer *t, cz_tokenizer_scratch *scratch,
@@ -117,58 +116,32 @@ static cz_status add_text(documents *d, const cz_tokenizer *t, cz_tokenizer_scra
   return end_document(d);
 }
 
-/* The first character after the blank lines at AT, or END. */
-static const char *skip_blank_lines(const char *at, const char *end) {
-  for (const char *p = at; p < end; p++) {
-    if (*p == '\n')
-      at = p + 1;
-    else if (*p != ' ' && *p != '\t' && *p != '\r')
-      return at;
-  }
-  return end;
-}
-
-static size_t line_of(const cz_buf *file, const char *at) {
-  size_t n = 1;
-  for (const char *s = file->data; s < at; s++) n += *s == '\n';
-  return n;
-}
-
-static cz_status check_text(const char *path, const cz_buf *file) {
-  size_t sound = cz_utf8_check(file->data, file->len);
-  return sound == file->len
-             ? CZ_OK
-             : CZ_FAIL(CZ_EINVAL, "%s:%zu: byte 0x%02x is not UTF-8 text", path,
-                       line_of(file, file->data + sound), (unsigned char)file->data[sound]);
-}
-
+/* A document is the lines between blank ones, joined by line feeds. */
 static cz_status read_text(documents *d, const char *path, const cz_buf *file,
                            const cz_tokenizer *t) {
   cz_tokenizer_scratch *scratch = NULL;
+  cz_buf text = {0};
+  const char *line;
+  size_t n;
+  int64_t first = 0;
   cz_status st;
-  CZ_TRY(check_text(path, file));
+  CZ_TRY(cz_utf8_expect(file->data, file->len, path));
   CZ_GO(st, cz_tokenizer_scratch_create(&scratch, t), done);
-  const char *end = file->data + file->len;
-  for (const char *begin = skip_blank_lines(file->data, end); begin < end;) {
-    const char *stop = begin, *next = end;
-    for (;;) { /* line by line until a blank one */
-      const char *newline = memchr(stop, '\n', (size_t)(end - stop));
-      if (!newline) {
-        stop = end;
-        break;
-      }
-      next = skip_blank_lines(newline + 1, end);
-      stop = newline;
-      if (next == end || next != newline + 1) break;
-      stop = next;
+  cz_line_walk walk = cz_line_walk_over(file->data, file->len, path);
+  for (bool more = true; more;) {
+    more = cz_line_next(&walk, &line, &n);
+    if (more && !cz_line_is_blank(line, n)) {
+      if (!text.len) first = walk.number;
+      if (text.len) CZ_GO(st, cz_buf_add(&text, "\n", 1), done);
+      CZ_GO(st, cz_buf_add(&text, line, n), done);
+      continue;
     }
-    st = add_text(d, t, scratch, begin, (size_t)(stop - begin));
-    if (st != CZ_OK)
-      CZ_GO(st, CZ_NOTE(st, "the document that begins at %s:%zu", path, line_of(file, begin)),
-            done);
-    begin = stop == end ? end : next;
+    if (text.len && (st = add_text(d, t, scratch, text.data, text.len)) != CZ_OK)
+      CZ_GO(st, CZ_NOTE(st, "the document that begins at %s:%lld", path, (long long)first), done);
+    text.len = 0;
   }
 done:
+  cz_buf_free(&text);
   cz_tokenizer_scratch_destroy(&scratch);
   return st;
 }
@@ -180,8 +153,7 @@ static cz_status read_documents(documents *d, const request *r, const cz_tokeniz
   CZ_GO(st, cz_fs_read(path, &file), done);
   if (file.len == 0) CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: the file is empty", path), done);
   CZ_GO(st,
-        r->ids ? read_ids(d, path, &file, cz_tokenizer_get_facts(t)->size)
-               : read_text(d, path, &file, t),
+        r->ids ? read_ids(d, path, cz_tokenizer_get_facts(t)->size) : read_text(d, path, &file, t),
         done);
   if (d->n == 0) st = CZ_FAIL(CZ_EINVAL, "%s: no document in it", path);
 done:

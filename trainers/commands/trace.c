@@ -1,5 +1,6 @@
 #include "commands/trace.h"
 #include "base/fs.h"
+#include "json/json.h"
 #include "tensor/h5_file.h"
 #include "nn/hf.h"
 #include "base/args.h"
@@ -96,32 +97,27 @@ static int64_t counted(const cz_flat_batch *b) {
   return n;
 }
 
+typedef struct batch_file {
+  cz_flat_batch *batch;
+  const cz_model_config *config;
+} batch_file;
+
+static cz_status add_segment(void *self, const json_t *value, const cz_json_place *at) {
+  const batch_file *f = self;
+  if (!json_is_object(value)) return cz_json_fail(at, NULL, "not an object");
+  int number = (int)at->line;
+  CZ_TRY(f->config->family->architecture == CZ_ENCODER_DECODER
+             ? add_pair(f->batch, f->config, value, at->file, number)
+             : add_stack(f->batch, f->config, value, at->file, number));
+  f->batch->segments++;
+  return CZ_OK;
+}
+
 static cz_status read_batch(cz_flat_batch *b, const cz_model_config *c, const char *path) {
-  cz_buf text = {0};
-  int number = 0;
-  cz_status st;
-  CZ_GO(st, cz_fs_read(path, &text), done);
-  for (char *line = text.data, *end; line && *line; line = end) {
-    end = line + strcspn(line, "\n");
-    if (*end) *end++ = '\0';
-    number++;
-    json_error_t why;
-    json_t *j = json_loads(line, JSON_REJECT_DUPLICATES, &why);
-    if (!json_is_object(j))
-      st = CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, number, j ? 1 : why.column,
-                   j ? "not an object" : why.text);
-    else
-      st = c->family->architecture == CZ_ENCODER_DECODER ? add_pair(b, c, j, path, number)
-                                                         : add_stack(b, c, j, path, number);
-    if (j) json_decref(j);
-    if (st != CZ_OK) goto done;
-    b->segments++;
-  }
-  if (!b->segments) st = CZ_FAIL(CZ_EINVAL, "%s: no segment in this file", path);
-  if (st == CZ_OK && !counted(b)) st = CZ_FAIL(CZ_EINVAL, "%s: no position is counted", path);
-done:
-  cz_buf_free(&text);
-  return st;
+  batch_file file = {b, c};
+  CZ_TRY(cz_json_lines(path, add_segment, &file));
+  if (!b->segments) return CZ_FAIL(CZ_EINVAL, "%s: no segment in this file", path);
+  return counted(b) ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: no position is counted", path);
 }
 
 static cz_status put(cz_h5_file *file, const char *name, const double *data, int rank,

@@ -1,4 +1,5 @@
 #include "tasks/score.h"
+#include "base/number.h"
 #include "base/log.h"
 #include "metrics/scores.h"
 
@@ -68,13 +69,12 @@ static int32_t same_noun(const char *output, const char *candidate) {
   return a.apostrophe == b.apostrophe && (is_part(&a, &b) || is_part(&b, &a));
 }
 
-/* As Python's float() reads it; -1 when it is no number. */
+/* As Python's float() reads it; -1 when it is no finite number (docs/t5.md 7.2). */
 static double read_number(const char *text) {
-  char *end;
-  double v = strtod(text, &end);
-  if (end == text) return -1;
-  end += strspn(end, " \t\n\r");
-  return *end || isnan(v) ? -1 : v;
+  double v;
+  if (cz_parse_python_float(text, &v) == CZ_OK && isfinite(v)) return v;
+  cz_error_clear();
+  return -1;
 }
 
 static cz_status judge(judged *j, cz_arena *arena, const cz_task_set *set,
@@ -194,9 +194,11 @@ static cz_status score_one(double *out, cz_task_metric metric, const judged *j,
  * nothing to learn or to score against. */
 cz_status cz_task_answered(const cz_task_set *set) {
   bool classes = set->judge == CZ_JUDGE_LABEL || set->judge == CZ_JUDGE_NOUN;
-  for (size_t i = 0; i < set->n; i++)
-    if (set->records[i].unknown || (classes && set->records[i].label < 0))
-      return CZ_FAIL(CZ_EINVAL, "%s: record %zu has no answer", set->path, i + 1);
+  for (size_t i = 0; i < set->n; i++) {
+    if (!set->records[i].unknown && !(classes && set->records[i].label < 0)) continue;
+    return set->unlabelled ? CZ_FAIL(CZ_EINVAL, "%s", set->unlabelled)
+                           : CZ_FAIL(CZ_EINVAL, "%s: record %zu has no answer", set->path, i + 1);
+  }
   return CZ_OK;
 }
 

@@ -99,6 +99,8 @@ typedef struct cz_task_set {
   cz_task_config config;
   cz_task_use use;
   const char *path;
+  const char *unlabelled; /* why records have no answer: which column or member is missing, with
+                             its place; or null */
   cz_arena *arena;
   cz_task_record *records;
   size_t n, cap;

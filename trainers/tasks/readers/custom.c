@@ -245,8 +245,7 @@ static cz_status read_tsv(cz_task_set *set, const char *path) {
   cz_status st;
   CZ_GO(st, configure(&x, set), done);
   CZ_GO(st, cz_lines_open(&l, path), done);
-  while (cz_lines_next(&l, &line)) {
-    if (!*line) continue;
+  while (cz_lines_next_record(&l, &line)) {
     CZ_GO(st, cz_fields_split(&f, &l, line), done);
     CZ_GO(st, add_row(&x, &f, cz_lines_place(&l, 0).text), done);
   }
@@ -312,7 +311,10 @@ static cz_status read_csv(cz_task_set *set, const char *path) {
   CZ_GO(r.st, cz_lines_open(&r.lines, path), done);
   while (r.st == CZ_OK &&
          cz_lines_next(&r.lines, &line)) { /* line by line, so that the place of a row is known */
-    if (!*line && r.n == 0 && r.first_line == r.lines.number) r.first_line++;
+    if (r.n == 0 && r.first_line == r.lines.number && cz_line_is_blank(line, strlen(line))) {
+      r.first_line++; /* between records; inside quotes it is text */
+      continue;
+    }
     size_t n = strlen(line);
     bool parsed = csv_parse(&parser, line, n, csv_field, csv_end, &r) == n &&
                   csv_parse(&parser, "\n", 1, csv_field, csv_end, &r) == 1;

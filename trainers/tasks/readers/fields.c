@@ -1,5 +1,7 @@
 #include "tasks/readers/fields.h"
+#include "tasks/format_t5.h"
 #include "base/fs.h"
+#include "base/lines.h"
 #include "base/nearest.h"
 #include "base/utf8.h"
 
@@ -13,14 +15,6 @@ static size_t count_byte(const char *s, size_t n, char c) {
   return k;
 }
 
-/* Where byte AT of the file lies. */
-static void locate(const cz_buf *file, size_t at, size_t *line, size_t *column) {
-  size_t begin = at;
-  while (begin > 0 && file->data[begin - 1] != '\n') begin--;
-  *line = count_byte(file->data, begin, '\n') + 1;
-  *column = at - begin + 1;
-}
-
 /** Reads the file at PATH, a borrowed string. CZ_EINVAL with line and column when it is
  * empty, holds a NUL byte, or is not UTF-8; a byte order mark is skipped. Close it in
  * any case. */
@@ -28,39 +22,43 @@ cz_status cz_lines_open(cz_lines *l, const char *path) {
   *l = (cz_lines){.path = path};
   CZ_TRY(cz_fs_read(path, &l->file));
   if (l->file.len == 0) return CZ_FAIL(CZ_EINVAL, "%s: the file is empty", path);
-  size_t line, column, sound = cz_utf8_check(l->file.data, l->file.len);
-  const char *nul = memchr(l->file.data, '\0', l->file.len);
-  if (nul && (size_t)(nul - l->file.data) < sound) sound = (size_t)(nul - l->file.data);
-  if (sound < l->file.len) {
-    locate(&l->file, sound, &line, &column);
-    return CZ_FAIL(CZ_EINVAL, "%s:%zu:%zu: byte 0x%02x is not UTF-8 text", path, line, column,
-                   (unsigned char)l->file.data[sound]);
-  }
-  if (l->file.len >= 3 && !memcmp(l->file.data, "\xef\xbb\xbf", 3)) l->at = 3;
+  CZ_TRY(cz_utf8_expect(l->file.data, l->file.len, path));
+  l->walk = cz_line_walk_over(l->file.data, l->file.len, path);
   return CZ_OK;
 }
 
-/** The next line without its end; false after the last. The text lives until the file is
- * closed. */
+/** The next line without its end (base/lines.h), blank or not; false after the last. The text
+ * lives until the file is closed. */
 bool cz_lines_next(cz_lines *l, char **line) {
-  if (l->at >= l->file.len) return false;
-  char *begin = l->file.data + l->at, *end = memchr(begin, '\n', l->file.len - l->at);
-  if (!end) end = l->file.data + l->file.len; /* a NUL stands there */
-  l->at = (size_t)(end - l->file.data) + 1;
-  *end = '\0';
-  if (end > begin && end[-1] == '\r') end[-1] = '\0';
-  l->number++;
-  *line = begin;
+  const char *at;
+  size_t n;
+  if (!cz_line_next(&l->walk, &at, &n)) return false;
+  *line = l->file.data + (at - l->file.data);
+  (*line)[n] = '\0'; /* over the line's end, or the NUL behind the last line */
+  l->number = l->walk.number;
   return true;
+}
+
+/** As cz_lines_next, past blank lines: spaces and tabs hold no record in any layout. */
+bool cz_lines_next_record(cz_lines *l, char **line) {
+  bool more;
+  while ((more = cz_lines_next(l, line)) && cz_line_is_blank(*line, strlen(*line))) {
+  }
+  return more;
 }
 
 /** Frees the file's text. */
 void cz_lines_close(cz_lines *l) { cz_buf_free(&l->file); }
 
-/** The place of a byte of the line last read. COLUMN from 1; 0 leaves it out. */
+/** The place of a byte of the line last read. COLUMN from 1; 0 leaves it out. Of a long path
+ * the end is kept. */
 cz_field_place cz_lines_place(const cz_lines *l, size_t column) {
+  enum { PATH_BYTES = 440 };
   cz_field_place p;
-  int n = snprintf(p.text, sizeof p.text, "%s:%lld", l->path, (long long)l->number);
+  size_t length = strlen(l->path);
+  bool cut = length > PATH_BYTES;
+  int n = snprintf(p.text, sizeof p.text, "%s%s:%lld", cut ? "..." : "",
+                   cut ? l->path + length - PATH_BYTES : l->path, (long long)l->number);
   if (column && n > 0 && (size_t)n < sizeof p.text)
     snprintf(p.text + n, sizeof p.text - (size_t)n, ":%zu", column);
   return p;
@@ -79,6 +77,13 @@ cz_status cz_fields_split(cz_fields *f, const cz_lines *l, char *line) {
     if (at) *at++ = '\0';
   }
   return CZ_OK;
+}
+
+/** Whether the header has a column called NAME, which may be null; *COLUMN is its number. */
+bool cz_fields_find(size_t *column, const cz_fields *header, const char *name) {
+  for (size_t i = 0; name && i < header->n; i++)
+    if (!strcmp(header->text[i], name)) return *column = i, true;
+  return false;
 }
 
 /** The column of the header called NAME. CZ_EINVAL with the nearest when there is none. */
@@ -132,17 +137,26 @@ cz_status cz_json_text(const char **out, const json_t *object, const char *key, 
 }
 
 /** A label as files spell it: text as it is, numbers in digits, true and false in words;
- * empty when the member is missing, as in test files. */
-cz_status cz_json_label(char *out, size_t n, const json_t *object, const char *key,
-                        const char *place) {
+ * empty when the member is missing, as in test files, which the set remembers. */
+cz_status cz_json_label(cz_task_set *set, char *out, size_t n, const json_t *object,
+                        const char *key, const char *place) {
   const json_t *item = json_object_get(object, key);
   out[0] = '\0';
+  if (!item && !set->unlabelled)
+    return cz_format_text(set, &set->unlabelled,
+                          "%s: \"%s\" is missing, so this record has no answer; is this a test "
+                          "file?",
+                          place, key);
   if (!item) return CZ_OK;
   int k = json_is_string(item)    ? snprintf(out, n, "%s", json_string_value(item))
           : json_is_integer(item) ? snprintf(out, n, "%lld", (long long)json_integer_value(item))
           : json_is_boolean(item) ? snprintf(out, n, "%s", json_is_true(item) ? "true" : "false")
                                   : -1;
-  if (k < 0 || (size_t)k >= n) return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is no label", place, key);
+  if (k < 0)
+    return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is %s, expected a text, a whole number, true or false",
+                   place, key, type_name(json_typeof(item)));
+  if ((size_t)k >= n)
+    return CZ_FAIL(CZ_EINVAL, "%s: \"%s\" is %d bytes long, too long for a label", place, key, k);
   return CZ_OK;
 }
 
@@ -153,7 +167,7 @@ cz_status cz_json_records(cz_task_set *set, const char *path, cz_json_record_fn 
   json_t *object = NULL;
   cz_status st;
   CZ_GO(st, cz_lines_open(&l, path), done);
-  while (cz_lines_next(&l, &line)) {
+  while (cz_lines_next_record(&l, &line)) {
     const cz_field_place place = cz_lines_place(&l, 0);
     CZ_GO(st, cz_json_line(&object, &l, line), done);
     CZ_GO(st, add(set, object, place.text), done);

@@ -3,6 +3,7 @@
 #ifndef CZ_TASKS_READERS_FIELDS_H
 #define CZ_TASKS_READERS_FIELDS_H
 
+#include "base/lines.h"
 #include "tasks/task.h"
 
 #include <jansson.h>
@@ -11,12 +12,13 @@
 typedef struct cz_lines {
   const char *path;
   cz_buf file;
-  size_t at;
+  cz_line_walk walk;
   int64_t number; /* of the line last read, from 1 */
 } cz_lines;
 
 CZ_MUST cz_status cz_lines_open(cz_lines *l, const char *path);
 bool cz_lines_next(cz_lines *l, char **line);
+bool cz_lines_next_record(cz_lines *l, char **line);
 void cz_lines_close(cz_lines *l);
 
 /* "FILE:LINE:COLUMN", columns in bytes from 1. */
@@ -36,6 +38,7 @@ typedef struct cz_fields {
 } cz_fields;
 
 CZ_MUST cz_status cz_fields_split(cz_fields *f, const cz_lines *l, char *line);
+bool cz_fields_find(size_t *column, const cz_fields *header, const char *name);
 CZ_MUST cz_status cz_fields_column(size_t *column, const cz_fields *header, const cz_lines *l,
                                    const char *name);
 
@@ -46,8 +49,8 @@ CZ_MUST cz_status cz_json_text(const char **out, const json_t *object, const cha
                                const char *place);
 CZ_MUST cz_status cz_json_get(const json_t **out, const json_t *object, const char *key,
                               json_type type, const char *place);
-CZ_MUST cz_status cz_json_label(char *out, size_t n, const json_t *object, const char *key,
-                                const char *place);
+CZ_MUST cz_status cz_json_label(cz_task_set *set, char *out, size_t n, const json_t *object,
+                                const char *key, const char *place);
 
 /* Calls ADD for the JSON object on each line of a file. */
 typedef cz_status (*cz_json_record_fn)(cz_task_set *set, const json_t *object, const char *place);
@@ -66,10 +69,13 @@ CZ_MUST cz_status cz_words(char ***out, size_t *n, cz_arena *arena, const char *
 /* Tables of keys: of tasks whose format is fixed, and of those that a user describes. */
 #define CZ_TASK_FILES                                                                              \
   CZ_KEY(cz_task_config, train, TEXT, .fallback = "", .help = "file with the training records"),   \
-      CZ_KEY(cz_task_config, dev, TEXT, .fallback = "",                                            \
-             .help = "file with the records that choose a checkpoint and fill the tables"),        \
+      CZ_KEY(                                                                                      \
+          cz_task_config, dev, TEXT, .fallback = "",                                               \
+          .help =                                                                                  \
+              "file with the records that are scored while recipes are still being changed; no "   \
+              "checkpoint is chosen by it"),                                                       \
       CZ_KEY(cz_task_config, test, TEXT, .fallback = "",                                           \
-             .help = "file with the records that are looked at once")
+             .help = "file with the records that are scored once, when the recipe is settled")
 extern const cz_key_spec cz_task_file_keys[];
 enum { CZ_TASK_FILE_KEYS = 4 };
 #define CZ_TASK_SECTION(help)                                                                      \

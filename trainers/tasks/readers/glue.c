@@ -34,9 +34,12 @@ static const cz_uniform qqp = {.prefix = "qqp",
 static const cz_uniform mnli = {.prefix = "mnli",
                                 .fields = {{"hypothesis", "sentence2"}, {"premise", "sentence1"}},
                                 .label = "gold_label"};
-static const cz_uniform ax = {.prefix = "mnli",
-                              .fields = {{"hypothesis", "sentence2"}, {"premise", "sentence1"}},
-                              .label = "label"};
+/* diagnostic.tsv has no labels and MNLI's names of columns, diagnostic-full.tsv its own. */
+static const cz_uniform ax = {
+    .prefix = "mnli",
+    .fields = {{"hypothesis", "sentence2", "Hypothesis"}, {"premise", "sentence1", "Premise"}},
+    .label = "label",
+    .other_label = "Label"};
 static const cz_uniform qnli = {.prefix = "qnli",
                                 .fields = {{"question", "question"}, {"sentence", "sentence"}},
                                 .label = "label"};

@@ -38,7 +38,7 @@ static cz_status add_answer(cz_task_set *set, const char *passage, const char *q
   char spelled[64];
   CZ_TRY(cz_json_text(&text, answer, "text", place));
   CZ_TRY(cz_task_own(set, &fields[1].text, text));
-  CZ_TRY(cz_json_label(spelled, sizeof spelled, answer, "label", place));
+  CZ_TRY(cz_json_label(set, spelled, sizeof spelled, answer, "label", place));
   CZ_TRY(cz_task_label(set, &record.label, spellings, spelled, place));
   return cz_task_add(set, &record, fields, 3);
 }

@@ -38,7 +38,7 @@ static cz_status read_tsv(cz_task_set *set, const char *path) {
   char *line;
   cz_status st;
   CZ_GO(st, cz_lines_open(&l, path), done);
-  while (cz_lines_next(&l, &line)) {
+  while (cz_lines_next_record(&l, &line)) {
     CZ_GO(st, cz_fields_split(&f, &l, line), done);
     if (f.n != 2)
       CZ_GO(st,
@@ -79,15 +79,19 @@ static cz_status read_parallel(cz_task_set *set, const char *path) {
   }
   for (;;) {
     bool more[2] = {cz_lines_next(&side[0], &line[0]), cz_lines_next(&side[1], &line[1])};
-    if (more[0] != more[1])
-      CZ_GO(st,
-            CZ_FAIL(CZ_EINVAL, "%s ends after line %lld, %s goes on", names[more[0]],
-                    (long long)side[more[0]].number, names[more[1]]),
-            done);
+    if (more[0] != more[1]) {
+      const int64_t last = side[more[0]].number;
+      if (!cz_line_is_blank(line[more[1]], strlen(line[more[1]])) ||
+          cz_lines_next_record(&side[more[1]], &line[more[1]]))
+        st = CZ_FAIL(CZ_EINVAL, "%s ends after line %lld, %s goes on", names[more[0]],
+                     (long long)last, names[more[1]]);
+      break;
+    }
     if (!more[0]) break;
-    if (*line[0] && *line[1])
-      CZ_GO(st, add_pair(set, line[0], line[1], cz_lines_place(&side[1], 1).text),
-            done); /* WMT files have empty lines */
+    /* WMT's files have empty lines on one side: no pair */
+    if (cz_line_is_blank(line[0], strlen(line[0])) || cz_line_is_blank(line[1], strlen(line[1])))
+      continue;
+    CZ_GO(st, add_pair(set, line[0], line[1], cz_lines_place(&side[1], 1).text), done);
   }
 done:
   cz_lines_close(&side[0]);

@@ -111,7 +111,7 @@ static cz_status read_file(cz_task_set *set, const char *path) {
   json_t *root = NULL;
   cz_status st;
   CZ_GO(st, cz_lines_open(&l, path), done);
-  root = json_loadb(l.file.data + l.at, l.file.len - l.at, JSON_REJECT_DUPLICATES, &why);
+  root = json_loadb(l.walk.at, (size_t)(l.walk.end - l.walk.at), JSON_REJECT_DUPLICATES, &why);
   if (!root)
     CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, why.line, why.column, why.text), done);
   CZ_GO(st, add_articles(set, root, path), done);

@@ -75,14 +75,20 @@ typedef struct columns {
   bool labelled;
 } columns;
 
-static cz_status find_columns(columns *c, const cz_uniform *u, const cz_fields *header,
+static cz_status find_columns(columns *c, cz_task_set *set, const cz_fields *header,
                               const cz_lines *l) {
-  for (size_t i = 0; i < field_count(u); i++)
-    CZ_TRY(cz_fields_column(&c->field[i], header, l, u->fields[i].column));
-  c->labelled = cz_fields_column(&c->label, header, l, u->label) == CZ_OK;
-  if (!c->labelled) cz_error_clear(); /* a test file */
+  const cz_uniform *u = set->row->layout;
   c->count = header->n;
-  return CZ_OK;
+  for (size_t i = 0; i < field_count(u); i++)
+    if (!cz_fields_find(&c->field[i], header, u->fields[i].other))
+      CZ_TRY(cz_fields_column(&c->field[i], header, l, u->fields[i].column));
+  c->labelled = cz_fields_find(&c->label, header, u->label) ||
+                cz_fields_find(&c->label, header, u->other_label);
+  if (c->labelled) return CZ_OK;
+  return cz_format_text(set, &set->unlabelled,
+                        "%s: the header has no column '%s', so no record has "
+                        "an answer; is this a test file?",
+                        cz_lines_place(l, 0).text, u->label);
 }
 
 /* A file without a header: its first line is a record. Test files of the same task have a
@@ -127,13 +133,12 @@ cz_status cz_read_uniform_tsv(cz_task_set *set, const char *path) {
   size_t skipped = 0;
   cz_status st;
   CZ_GO(st, cz_lines_open(&l, path), done);
-  while (cz_lines_next(&l, &line)) {
-    if (!*line) continue;
+  while (cz_lines_next_record(&l, &line)) {
     CZ_GO(st, cz_fields_split(&f, &l, line), done);
     if (c.count == 0) {
       const bool header = is_header(u, &f);
       const cz_fields names = header ? f : named_columns(u->headerless);
-      CZ_GO(st, find_columns(&c, u, &names, &l), done);
+      CZ_GO(st, find_columns(&c, set, &names, &l), done);
       if (header) continue;
     }
     CZ_GO(st, add_line(set, &c, &f, &l, &skipped), done);
@@ -151,7 +156,7 @@ static cz_status add_object(cz_task_set *set, const json_t *object, const char *
   for (size_t i = 0; i < field_count(u); i++)
     if (!u->fields[i].paper_only || json_object_get(object, u->fields[i].column))
       CZ_TRY(cz_json_text(&texts[i], object, u->fields[i].column, place));
-  CZ_TRY(cz_json_label(label, sizeof label, object, u->label, place));
+  CZ_TRY(cz_json_label(set, label, sizeof label, object, u->label, place));
   return add_record(set, texts, label, place);
 }
 

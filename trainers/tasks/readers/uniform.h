@@ -11,10 +11,11 @@ typedef struct cz_uniform {
   const char *prefix;
   struct {
     const char *shown, *column; /* as the model sees it; as the file calls it */
+    const char *other;          /* what another official file of the task calls it; or null */
     bool
         paper_only; /* written by fidelity `paper` when the record has it (JSON), never otherwise */
   } fields[CZ_UNIFORM_FIELDS];     /* in the order written */
-  const char *label;               /* the file's column; test files lack it */
+  const char *label, *other_label; /* the file's column; test files lack it */
   const char *const *spellings;    /* of the classes in the file; null: as in the targets */
   const char *const *paper_labels; /* targets of fidelity `paper`; null: the row's labels */
   const char *const *headerless;   /* columns of files that begin without a header, null-terminated;

@@ -1,6 +1,7 @@
 /* WNLI (GLUE), only evaluated, as a Winograd task (docs/t5.md 7.1): the pronoun of
  * the premise that the hypothesis replaces is put between stars, and what the hypothesis
  * says in its place is the candidate noun. */
+#include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
 #include "tasks/readers/wsc.h"
 
@@ -125,7 +126,7 @@ static cz_status read_file(cz_task_set *set, const char *path) {
   bool labelled = false;
   cz_status st;
   CZ_GO(st, cz_lines_open(&l, path), done);
-  while (cz_lines_next(&l, &line)) {
+  while (cz_lines_next_record(&l, &line)) {
     CZ_GO(st, cz_fields_split(&f, &l, line), done);
     if (width && f.n != width)
       CZ_GO(st,
@@ -139,8 +140,14 @@ static cz_status read_file(cz_task_set *set, const char *path) {
     width = f.n;
     CZ_GO(st, cz_fields_column(&column[0], &f, &l, "sentence1"), done);
     CZ_GO(st, cz_fields_column(&column[1], &f, &l, "sentence2"), done);
-    labelled = cz_fields_column(&column[2], &f, &l, "label") == CZ_OK;
-    if (!labelled) cz_error_clear(); /* a test file */
+    labelled = cz_fields_find(&column[2], &f, "label");
+    if (!labelled) /* a test file */
+      CZ_GO(st,
+            cz_format_text(set, &set->unlabelled,
+                           "%s: the header has no column 'label', so no "
+                           "record has an answer; is this a test file?",
+                           cz_lines_place(&l, 0).text),
+            done);
   }
 done:
   cz_lines_close(&l);

@@ -73,7 +73,7 @@ static cz_status add_object(cz_task_set *set, const json_t *object, const char *
   CZ_TRY(cz_json_text(&noun, target, "span1_text", place));
   CZ_TRY(cz_json_text(&pronoun, target, "span2_text", place));
   CZ_TRY(cz_json_get(&index, target, "span2_index", JSON_INTEGER, place));
-  CZ_TRY(cz_json_label(spelled, sizeof spelled, object, "label", place));
+  CZ_TRY(cz_json_label(set, spelled, sizeof spelled, object, "label", place));
   CZ_TRY(cz_task_label(set, &label, spellings, spelled, place));
   if (set->use == CZ_TASK_TRAIN && label != 1) return CZ_OK;
   const char *at = *pronoun ? find_pronoun(text, pronoun, json_integer_value(index)) : NULL;
