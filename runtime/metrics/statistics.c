@@ -4,19 +4,28 @@
 #include <math.h>
 #include <stdlib.h>
 
-/** The mean of N numbers; NaN when N is 0. */
+/** The mean of N numbers; NaN when N is 0. Of finite numbers it is finite. */
 double cz_stats_mean(const double *x, size_t n) {
-  double sum = 0;
-  for (size_t i = 0; i < n; i++) sum += x[i];
-  return sum / (double)n;
+  double sum = 0, mean = 0;
+  for (size_t i = 0; i < n; i++) {
+    sum += x[i];
+    mean += x[i] / (double)n;
+  }
+  return isinf(sum) ? mean : sum / (double)n;
 }
 
 /** The sample's standard deviation, over N - 1; NaN when N < 2. */
 double cz_stats_deviation(const double *x, size_t n) {
-  double mean = cz_stats_mean(x, n), sum = 0;
+  double mean = cz_stats_mean(x, n), sum = 0, largest = 0, shares = 0;
   if (n < 2) return NAN;
-  for (size_t i = 0; i < n; i++) sum += (x[i] - mean) * (x[i] - mean);
-  return sqrt(sum / (double)(n - 1));
+  for (size_t i = 0; i < n; i++) {
+    sum += (x[i] - mean) * (x[i] - mean);
+    largest = fmax(largest, fabs(x[i] - mean));
+  }
+  if (!isinf(sum)) return sqrt(sum / (double)(n - 1));
+  for (size_t i = 0; i < n; i++)
+    shares += (x[i] / largest - mean / largest) * (x[i] / largest - mean / largest);
+  return largest * sqrt(shares / (double)(n - 1)); /* squares are out of range */
 }
 
 /* The continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8),
@@ -144,7 +153,7 @@ static int by_p(const void *a, const void *b) {
 }
 
 /** Holm's correction (1979) of N probabilities for their number: the k-th smallest, from
- * 0, times the number of those that are left, and none below a smaller one's; at most 1.
+ * 0, times the number of those that are left, and none below a smaller one's; at largest 1.
  * NaN stays NaN and does not count. ADJUSTED may be P. */
 cz_status cz_stats_holm(double *adjusted, const double *p, size_t n) {
   ordered *list;

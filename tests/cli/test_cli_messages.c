@@ -309,8 +309,8 @@ static void test_names_in_output(void **state) {
                                      "mood: example ", "finetune: mood: 2 examples\n"};
   for (int i = 0; i < 5; i++)
     if (!strstr(o.err, said[i])) fail_msg("'%s' is not in: %s", said[i], o.err);
-  static const char *const heads[] = {"mean ± deviation", "95 % interval of mean",
-                                      "minus spans, 95 %", "beats majority", "the paper's"};
+  static const char *const heads[] = {"mean ± deviation", "95 % interval", "minus spans, 95 %",
+                                      "beats majority", "the paper's"};
   for (int i = 0; i < 5; i++)
     if (!strstr(o.out, heads[i])) fail_msg("'%s' is not in: %s", heads[i], o.out);
   o = cloze("report", "words", "--stages");

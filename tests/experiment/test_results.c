@@ -14,6 +14,28 @@ static void assert_near(double a, double b) {
   if (!(fabs(a - b) <= 1e-9 * (1 + fabs(b)))) fail_msg("%.17g is not %.17g", a, b);
 }
 
+static cz_comparison table;
+
+/* The cell of the table that R makes now. */
+static cz_cell cell_of(const cz_results *r, size_t column, size_t row) {
+  OK(cz_compare_open(&table, r));
+  cz_cell c = *cz_compare_at(&table, column, row);
+  cz_compare_close(&table);
+  return c;
+}
+
+static void agreement_of(cz_agreement *a, const cz_results *r, size_t column) {
+  OK(cz_compare_open(&table, r));
+  OK(cz_compare_agreement(a, &table, column));
+  cz_compare_close(&table);
+}
+
+static void remarks_of(cz_buf *out, const cz_results *r) {
+  OK(cz_compare_open(&table, r));
+  OK(cz_compare_remarks(out, &table));
+  cz_compare_close(&table);
+}
+
 static void test_cells(void **state) {
   cz_results r;
   cz_cell c;
@@ -25,7 +47,7 @@ static void test_cells(void **state) {
   assert_string_equal(r.baseline_kind[0], "copy");
   assert_near(r.plan.columns[0].paper_noise, 0.25);
 
-  OK(cz_compare_cell(&c, &r, 0, 0));
+  c = cell_of(&r, 0, 0);
   assert_near(c.ours.mean, 12);
   assert_near(c.ours.deviation, 2);
   assert_near(c.ours.half, t_two * 2 / sqrt(3));
@@ -33,26 +55,26 @@ static void test_cells(void **state) {
   assert_int_equal(c.difference.n, 0); /* the baseline row itself */
   assert_int_equal(c.verdict, CZ_VERDICT_FAILS);
 
-  OK(cz_compare_cell(&c, &r, 0, 1)); /* differences 1, 3, 2 */
+  c = cell_of(&r, 0, 1); /* differences 1, 3, 2 */
   assert_near(c.ours.mean, 14);
   assert_near(c.difference.mean, 2);
   assert_near(c.difference.deviation, 1);
   assert_near(c.difference.half, t_two / sqrt(3));
   assert_false(c.differs);
 
-  OK(cz_compare_cell(&c, &r, 0, 2)); /* differences 20, 19.5, 20.2 */
+  c = cell_of(&r, 0, 2); /* differences 20, 19.5, 20.2 */
   assert_near(c.difference.mean, 19.9);
   assert_near(c.difference.deviation, sqrt((0.01 + 0.16 + 0.09) / 2));
   assert_true(c.differs);
   assert_int_equal(c.verdict, CZ_VERDICT_BEATS);
 
-  OK(cz_compare_cell(&c, &r, 1, 0)); /* the mean of two values that are equal here */
+  c = cell_of(&r, 1, 0); /* the mean of two values that are equal here */
   assert_near(c.ours.mean, 2);
   assert_true(isnan(c.paper));
   assert_true(isnan(r.baseline[1])); /* a loss has none */
   assert_int_equal(c.verdict, CZ_VERDICT_NONE);
 
-  OK(cz_compare_cell(&c, &r, 0, 3)); /* 21, 22.5, 22: above 20 by 1.83, of which the deviation is
+  c = cell_of(&r, 0, 3); /* 21, 22.5, 22: above 20 by 1.83, of which the deviation is
                                         0.76 and the interval 1.90 */
   assert_near(c.ours.mean, 65.5 / 3);
   assert_near(c.ours.deviation, sqrt((0.25 * 0.25 * 100 / 9 + 0.5 * 0.5 * 16 / 9 + 1.0 / 36) / 2));
@@ -61,7 +83,7 @@ static void test_cells(void **state) {
 
   assert_near(r.baseline[2], 11.5);
   assert_string_equal(r.baseline_kind[2], "copy");
-  OK(cz_compare_cell(&c, &r, 2, 3)); /* 13, 14.25, 15.5 */
+  c = cell_of(&r, 2, 3); /* 13, 14.25, 15.5 */
   assert_near(c.ours.mean, 14.25);
   assert_near(c.ours.deviation, 1.25);
   assert_int_equal(c.verdict, CZ_VERDICT_FAILS);
@@ -73,7 +95,7 @@ static void test_rank_agreement(void **state) {
   cz_agreement a;
   write_run(); /* means 12, 14, 31.9, 21.8 beside 3, 1, 2, 2.5: ranks 1 2 4 3 beside 4 1 2 3 */
   OK(cz_results_open(&r, folder()));
-  OK(cz_compare_agreement(&a, &r, 0));
+  agreement_of(&a, &r, 0);
   assert_int_equal(a.n, 4);
   assert_near(a.spearman, -0.4);
   assert_near(a.kendall, -1.0 / 3);
@@ -84,11 +106,11 @@ static void test_rank_agreement(void **state) {
     remove_file(name);
   }
   OK(cz_results_open(&r, folder()));
-  OK(cz_compare_agreement(&a, &r, 0));
+  agreement_of(&a, &r, 0);
   assert_int_equal(a.n, 3);
   assert_near(a.spearman, -0.5);
   assert_near(a.kendall, -1.0 / 3);
-  OK(cz_compare_agreement(&a, &r, 1));
+  agreement_of(&a, &r, 1);
   assert_int_equal(a.n, 0);
   assert_true(isnan(a.spearman) && isnan(a.kendall));
   cz_results_close(&r);
@@ -118,12 +140,12 @@ static void test_missing_stages(void **state) {
       "stages/finetune-0000000000000021/result.json"); /* row c, second seed: half of column two */
   OK(cz_results_open(&r, folder()));
   assert_int_equal(r.done, 22);
-  OK(cz_compare_cell(&c, &r, 0, 1)); /* 15, 16; differences 3, 2 */
+  c = cell_of(&r, 0, 1); /* 15, 16; differences 3, 2 */
   assert_int_equal(c.ours.n, 2);
   assert_near(c.ours.mean, 15.5);
   assert_near(c.difference.mean, 2.5);
   assert_int_equal(c.difference.n, 2);
-  OK(cz_compare_cell(&c, &r, 1, 2));
+  c = cell_of(&r, 1, 2);
   assert_int_equal(c.ours.n, 2);
   assert_near(c.ours.mean, 4.5);
   OK(cz_report_text(&text, &r, false));
@@ -157,11 +179,10 @@ static void test_words(void **state) {
   cz_buf text = {0};
   write_run();
   OK(cz_results_open(&r, folder()));
-  OK(cz_compare_remarks(&text, &r));
+  remarks_of(&text, &r);
   assert_non_null(strstr(text.data, "one: a, b, d do not beat copying the input (20.00) by more "
                                     "than the interval; <c>&\" does; in the mean d is above it."));
-  assert_non_null(
-      strstr(text.data, "one: <c>&\" is above, d is above a beyond the noise of the seeds."));
+  assert_non_null(strstr(text.data, "one: <c>&\" is above a beyond the noise of the seeds."));
   assert_non_null(strstr(
       text.data, "Spearman -0.40, Kendall -0.33 (one order in 24 agrees fully by chance).\n"));
   cz_buf_free(&text);
@@ -185,7 +206,7 @@ static void test_one_seed(void **state) {
   write_text("plan.json", words);
   write_results(0, 0);
   OK(cz_results_open(&r, folder()));
-  OK(cz_compare_cell(&c, &r, 0, 0));
+  c = cell_of(&r, 0, 0);
   assert_int_equal(c.ours.n, 1);
   assert_true(isnan(c.ours.half) && isnan(c.ours.deviation));
   OK(cz_report_text(&text, &r, false));
@@ -265,103 +286,6 @@ static void test_whole_reports(void **state) {
   cz_results_close(&r);
 }
 
-/* The line of the table that begins with the row's NAME, as the page has it. */
-static void assert_row(const char *html, const char *name, const char *cells) {
-  char wanted[1024];
-  snprintf(wanted, sizeof wanted, "</span>%s</td>%s</tr>\n", name, cells);
-  const char *at = strstr(html, wanted + strlen("</span>"));
-  if (!strstr(html, wanted))
-    fail_msg("the page has no %s; it has %.300s", wanted, at ? at : strstr(html, name));
-}
-
-static void test_html_cells(void **state) {
-  cz_results r;
-  cz_buf html = {0};
-  write_run();
-  OK(cz_results_open(&r, folder()));
-  OK(cz_report_html(&html, &r, folder()));
-  assert_row(html.data, "b",
-             "<td>14.00 ± 2.65<small>+2.00 ± 2.48</small><small>does not beat its baseline by more "
-             "than the interval</small><small>paper "
-             "1.00</small></td><td>4.00 ± 0.00<small>+2.00 ± 2.48</small></td><td>9.00 ± "
-             "1.32<small>+2.00 ± 1.24 *</small><small>does not beat its "
-             "baseline by more than the interval</small></td>");
-  assert_row(html.data, "d",
-             "<td>21.83 ± 0.76<small>+9.83 ± 3.99 *</small><small>above in the mean, but does not "
-             "beat its baseline by more than the "
-             "interval</small><small>paper 2.50</small></td><td>6.67 ± 2.08<small>+4.67 ± 2.87 "
-             "*</small></td><td>14.25 ± 1.25<small>+7.25 ± 0.62 "
-             "*</small><small>above in the mean, but does not beat its baseline by more than the "
-             "interval</small></td>");
-  assert_non_null(strstr(html.data, "<tr><td>simple "
-                                    "baseline</td><td>20.00<small>copy</small></td><td>none</"
-                                    "td><td>11.50<small>copy</small></td></tr>"));
-  assert_non_null(
-      strstr(html.data, "<td>d</td><td>10</td><td>0.00</td><td>4.0</td><td>3</td></tr>"));
-  cz_buf_free(&html);
-  cz_results_close(&r);
-}
-
-/* A run of which nothing depends on the seed says so; whether rows that do not differ are
- * in the paper's order, says how little that means. */
-static void test_seeds_that_change_nothing(void **state) {
-  static const char agree[] = "All seeds agree to the last bit in every column",
-                    chance[] = "so this order may be chance";
-  static const double means[ROWS] = {1, 2, 3, 3}, noise[SEEDS] = {-0.5, 1, 0.25},
-                      loud[ROWS] = {-9, 1, 2, 3};
-  for (int noisy = 0; noisy < 2; noisy++) {
-    cz_results r;
-    cz_buf text = {0};
-    write_run();
-    OK(cz_results_open(&r, folder()));
-    for (size_t i = 0; i < RUN_COLUMNS * ROWS * SEEDS; i++)
-      r.values[i] = means[i / SEEDS % ROWS] + noisy * loud[i / SEEDS % ROWS] * noise[i % SEEDS];
-    r.values[4] = NAN;
-    OK(cz_compare_remarks(&text, &r));
-    assert_int_equal(strstr(text.data, agree) != NULL, !noisy);
-    assert_int_equal(strstr(text.data, chance) != NULL, noisy);
-    if (!noisy) {
-      r.values[RUN_COLUMNS * ROWS * SEEDS - 1] += 1e-15; /* one bit, or two, of one value */
-      text.len = 0;
-      OK(cz_compare_remarks(&text, &r));
-      assert_null(strstr(text.data, agree));
-    }
-    cz_buf_free(&text);
-    cz_results_close(&r);
-  }
-}
-
-static void test_csv_and_json(void **state) {
-  cz_results r;
-  cz_buf csv = {0}, text = {0};
-  json_error_t why;
-  write_run();
-  OK(cz_results_open(&r, folder()));
-  OK(cz_report_csv(&csv, &r));
-  assert_non_null(strstr(csv.data, "row,column,unit,seeds,mean"));
-  assert_non_null(strstr(csv.data, "\"<c>&\"\"\",one,%,3,31.9,"));
-  assert_non_null(strstr(csv.data, "\na,one,%,3,12,2,4.968275"));
-  int lines = 0;
-  for (const char *s = csv.data; *s; s++) lines += *s == '\n';
-  assert_int_equal(lines, 1 + ROWS * RUN_COLUMNS);
-  OK(cz_report_json(&text, &r));
-  json_t *root = json_loads(text.data, 0, &why);
-  assert_non_null(root);
-  json_t *cell = json_array_get(json_object_get(root, "cells"), 2);
-  assert_string_equal(json_string_value(json_object_get(cell, "row")), "<c>&\"");
-  assert_true(json_is_true(json_object_get(cell, "excludes_zero")));
-  assert_near(json_number_value(json_object_get(json_object_get(cell, "difference"), "mean")),
-              19.9);
-  json_t *column = json_array_get(json_object_get(root, "columns"), 0);
-  assert_near(
-      json_number_value(json_object_get(json_object_get(column, "rank_agreement"), "spearman")),
-      -0.4);
-  json_decref(root);
-  cz_buf_free(&csv);
-  cz_buf_free(&text);
-  cz_results_close(&r);
-}
-
 /* The end of the element that begins at S (at '<'), its name in NAME. */
 static const char *read_tag(const char *s, char *name, size_t n) {
   size_t k = strcspn(s + 1, " \n/>") + (s[1] == '/');
@@ -397,6 +321,371 @@ static void assert_well_formed(const char *html) {
     if (strncmp(s, "&amp;", 5) && strncmp(s, "&lt;", 4) && strncmp(s, "&gt;", 4) &&
         strncmp(s, "&quot;", 6) && strncmp(s, "&#39;", 5))
       fail_msg("bare & at %.20s", s);
+}
+
+/* The line of the table that begins with the row's NAME, as the page has it. */
+static void assert_row(const char *html, const char *name, const char *cells) {
+  char wanted[1024];
+  snprintf(wanted, sizeof wanted, "</span>%s</td>%s</tr>\n", name, cells);
+  const char *at = strstr(html, wanted + strlen("</span>"));
+  if (!strstr(html, wanted))
+    fail_msg("the page has no %s; it has %.300s", wanted, at ? at : strstr(html, name));
+}
+
+static void test_html_cells(void **state) {
+  cz_results r;
+  cz_buf html = {0};
+  write_run();
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_html(&html, &r, folder()));
+  assert_row(html.data, "b",
+             "<td>14.00 ± 2.65<small>95 % ± 6.57 (seeds 1.53, examples -)</small><small>+2.00 ± "
+             "2.48 (seeds 0.58, examples -)</small><small>does not beat its baseline by more than "
+             "the interval</small><small>paper 1.00</small></td><td>4.00 ± 0.00<small>95 % ± 0.00 "
+             "(seeds 0.00, examples -)</small><small>+2.00 ± 2.48 (seeds 0.58, examples "
+             "-)</small></td><td>9.00 ± 1.32<small>95 % ± 3.29 (seeds 0.76, examples "
+             "-)</small><small>+2.00 ± 1.24 (seeds 0.29, examples -)</small><small>does not beat "
+             "its baseline by more than the interval</small></td>");
+  assert_row(
+      html.data, "d",
+      "<td>21.83 ± 0.76<small>95 % ± 1.90 (seeds 0.44, examples -)</small><small>+9.83 ± "
+      "3.99 (seeds 0.93, examples -)</small><small>above in the mean, but does not beat its "
+      "baseline by more than the interval</small><small>paper 2.50</small></td><td>6.67 ± "
+      "2.08<small>95 % ± 5.17 (seeds 1.20, examples -)</small><small>+4.67 ± 2.87 (seeds "
+      "0.67, examples -)</small></td><td>14.25 ± 1.25<small>95 % ± 3.11 (seeds 0.72, "
+      "examples -)</small><small>+7.25 ± 0.62 (seeds 0.14, examples -) *</small><small>above "
+      "in the mean, but does not beat its baseline by more than the interval</small></td>");
+  assert_non_null(strstr(html.data, "<tr><td>simple baseline</td><td>20.00<small>copy</small></td>"
+                                    "<td>none</td><td>11.50<small>copy</small></td></tr>\n<tr>"
+                                    "<td>intervals cover</td><td>seeds alone</td>"));
+  assert_non_null(strstr(html.data, "<td>d</td><td>10</td><td>0.00</td><td>-</td><td>-</td><td>-"
+                                    "</td><td>4.0</td><td>3</td></tr>"));
+  assert_non_null(strstr(html.data, "corrected for its 9 comparisons (Holm)"));
+  cz_buf_free(&html);
+  cz_results_close(&r);
+}
+
+/* Predictions of a row and seed from the fixture, under METRIC (accuracy or f1). */
+static void write_predictions(const json_t *x, int row, int seed, const char *metric) {
+  char name[128];
+  cz_buf text = {0};
+  const json_t *said = json_array_get(json_array_get(json_object_get(x, "said"), row), seed),
+               *rouge = json_array_get(json_array_get(json_object_get(x, "rouge1"), row), seed);
+#define AT(list, i) json_number_value(json_array_get(list, i))
+#define OF(key, i)  AT(json_object_get(x, key), i)
+  for (size_t i = 0; i < json_array_size(said); i++) {
+    double own = AT(said, i), base = OF("base_said", i), wanted = OF("wanted", i);
+    const char *key =
+        json_string_value(json_array_get(json_object_get(x, "keys"), (size_t)OF("group", i)));
+    OK(cz_buf_addf(
+        &text, "{\"input\": \"%zu\", \"target\": \"t\", \"group\": \"%s\", \"scores\": {", i, key));
+    for (int k = 0; k < 2; k++) {
+      double out = k ? base : own;
+      if (k) OK(cz_buf_addf(&text, "}, \"baselines\": {\"copy\": {"));
+      if (!strcmp(metric, "f1"))
+        OK(cz_buf_addf(&text, "\"f1\": [%g, %g]", out, wanted));
+      else
+        OK(cz_buf_addf(&text, "\"accuracy\": [%d]", out == wanted ? 100 : 0));
+      OK(cz_buf_addf(&text, ", \"rouge1\": [%.17g]", k ? OF("base_rouge1", i) : AT(rouge, i)));
+    }
+    OK(cz_buf_addf(&text, "}}}\n"));
+  }
+  snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/predictions.tsv.jsonl", row,
+           seed);
+  write_text(name, text.data);
+  cz_buf_free(&text);
+}
+
+static json_t *write_run_with_predictions(const char *metric) {
+  json_error_t why;
+  json_t *x = json_load_file(REPORTS "examples.json", 0, &why);
+  assert_non_null(x);
+  write_run();
+  for (int row = 0; row < ROWS; row++)
+    for (int seed = 0; seed < SEEDS; seed++) write_predictions(x, row, seed, metric);
+  return x;
+}
+
+static void assert_errors(const cz_results *r, size_t column, const json_t *wanted) {
+  for (size_t row = 0; row < ROWS; row++) {
+    const cz_example_noise *n = &r->noise[column * ROWS + row];
+    const cz_noise *found[] = {&n->own, &n->difference, &n->lead};
+    for (size_t k = 0; k < 3; k++) {
+      double want = AT(json_array_get(wanted, k), row);
+      if (k == 1 && row == 0) {
+        assert_true(isnan(found[k]->error)); /* the baseline row itself */
+        continue;
+      }
+      if (!(fabs(found[k]->error - want) <= 1e-9 * want))
+        fail_msg("column %zu, row %zu, error %zu: %.17g is not %.17g", column, row, k,
+                 found[k]->error, want);
+      assert_true(found[k]->freedom == 11);
+    }
+  }
+}
+
+/* Errors of the examples against statsmodels and NumPy: in closed form, of the mean of two
+ * scores of the same examples, and by the bootstrap. */
+static void test_noise_of_examples(void **state) {
+  cz_results r;
+  json_t *x = write_run_with_predictions("accuracy");
+  OK(cz_results_open(&r, folder()));
+  assert_errors(&r, 0, json_object_get(x, "accuracy_errors"));
+  assert_errors(&r, 2, json_object_get(x, "mean_errors"));
+  assert_true(isnan(r.noise[ROWS].own.error)); /* a loss has no examples */
+  cz_cell c = cell_of(&r, 0, 1);
+  assert_near(c.ours.total.error, hypot(c.ours.seeds.error, r.noise[1].own.error));
+  assert_near(c.difference.total.error,
+              hypot(c.difference.seeds.error, r.noise[1].difference.error));
+  assert_near(c.lead.examples.error, r.noise[1].lead.error);
+  cz_results_close(&r);
+  json_decref(x);
+}
+
+static void test_noise_by_bootstrap(void **state) {
+  cz_results r;
+  char text[4096];
+  json_t *x = write_run_with_predictions("f1");
+  for (int row = 0; row < ROWS; row++)
+    for (int seed = 0; seed < SEEDS; seed++) {
+      char name[128];
+      snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/result.json", row, seed);
+      write_text(name, "{\"metrics\": {\"tsv\": {\"scores\": {\"f1\": 50}, \"baseline\": {\"f1\": "
+                       "20}, \"baseline_kind\": \"copy\"}}, \"measured\": {}}");
+    }
+  snprintf(text, sizeof text, "%s", experiment_text);
+  memcpy(strstr(text, "accuracy, paper: P"), "f1,       paper: P", 18);
+  write_text("experiment.yaml", text);
+  OK(cz_results_open(&r, folder()));
+  assert_errors(&r, 0, json_object_get(x, "f1_errors"));
+  cz_results_close(&r);
+  json_decref(x);
+}
+
+/* What can't be compared, or is damaged, is left out: intervals then cover seeds alone. */
+static void test_noise_left_out(void **state) {
+  static const char *const damaged[] = {
+      "{\"input\": \"0\", \"scores\": {\"accuracy\": [100]}}\n", /* other examples */
+      "{\"input\": \"0\", \"scores\": {\"accuracy\": [1, 2]}}\n", "{\"input\": ", "", "[]\n", "\n"};
+  for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
+    cz_results r;
+    json_t *x = write_run_with_predictions("accuracy");
+    write_text("stages/evaluate-0000000000000021/predictions.tsv.jsonl", damaged[i]);
+    OK(cz_results_open(&r, folder()));
+    assert_true(isnan(r.noise[2].own.error) && isnan(r.noise[2].difference.error));
+    assert_true(isnan(r.noise[2].lead.error));
+    assert_int_equal(isnan(r.noise[1].own.error), i == 0); /* other rows keep theirs */
+    cz_cell c = cell_of(&r, 0, 2);
+    assert_true(c.ours.total.error == c.ours.seeds.error);
+    cz_results_close(&r);
+    json_decref(x);
+  }
+}
+
+/* All right, or none, is no certainty: eight records leave twelve points of error. */
+static void test_noise_of_few(void **state) {
+  cz_results r;
+  write_run();
+  for (int row = 0; row < ROWS; row++)
+    for (int seed = 0; seed < SEEDS; seed++) {
+      char name[128], line[4096] = "";
+      for (int i = 0; i < 8; i++)
+        snprintf(line + strlen(line), sizeof line - strlen(line),
+                 "{\"input\": \"%d\", \"scores\": {\"accuracy\": [100]}, \"baselines\": {\"copy\": "
+                 "{\"accuracy\": [100]}}}\n",
+                 i);
+      snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/predictions.tsv.jsonl", row,
+               seed);
+      write_text(name, line);
+    }
+  OK(cz_results_open(&r, folder()));
+  assert_near(r.noise[1].own.error, 100 * sqrt(10.0 / 12 * (2.0 / 12) / 12));
+  assert_near(r.noise[1].difference.error, 10);
+  assert_near(r.noise[1].lead.error, 10);
+  assert_true(r.noise[1].own.freedom == 7);
+  cz_results_close(&r);
+}
+
+/* Texts from a result.json are escaped, and numbers of any size leave every row and every
+ * page whole. */
+static void test_hostile_results(void **state) {
+  static const char kind[] = "<script>\\\",\\n&'";
+  static const char *const numbers[] = {"1e308", "-1e308", "1.7976931348623157e308", "1e17",
+                                        "1e-308"};
+  for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+    cz_results r;
+    cz_buf out[4] = {{0}};
+    json_error_t why;
+    write_run();
+    for (int seed = 0; seed < SEEDS; seed++) {
+      char name[128], text[1024];
+      snprintf(name, sizeof name, "stages/evaluate-000000000000001%d/result.json", seed);
+      snprintf(text, sizeof text,
+               "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %s, \"rouge1\": %s}, "
+               "\"baseline\": {\"accuracy\": 20, \"rouge1\": %s}, \"baseline_kind\": \"%s\"}}, "
+               "\"measured\": {\"seconds\": 1}}",
+               seed ? numbers[k] : "3", numbers[k], numbers[k], kind);
+      write_text(name, text);
+    }
+    remove_file("stages/evaluate-0000000000000000/result.json"); /* the kind is read here first */
+    OK(cz_results_open(&r, folder()));
+    OK(cz_report_text(&out[0], &r, false));
+    OK(cz_report_csv(&out[1], &r));
+    OK(cz_report_json(&out[2], &r));
+    OK(cz_report_html(&out[3], &r, folder()));
+    json_t *root = json_loads(out[2].data, 0, &why);
+    assert_int_equal(json_array_size(json_object_get(root, "cells")), ROWS * RUN_COLUMNS);
+    assert_int_equal(json_array_size(json_object_get(root, "costs")), ROWS);
+    json_decref(root);
+    assert_well_formed(out[3].data);
+    for (int i = 0; i < 4; i++) {
+      if (strstr(out[i].data, "nan") || strstr(out[i].data, "inf,") || strstr(out[i].data, "inf "))
+        fail_msg("report %d with %s says nan or inf: %s", i, numbers[k], out[i].data);
+      if (i == 3 && strstr(out[i].data, "<script")) fail_msg("the kind is not escaped");
+      cz_buf_free(&out[i]);
+    }
+    cz_results_close(&r);
+  }
+}
+
+/* Every line of the CSV has the fields of its header, quoted ones counted once. */
+static void test_csv_is_quoted(void **state) {
+  cz_results r;
+  cz_buf csv = {0};
+  write_run();
+  OK(cz_results_open(&r, folder()));
+  r.baseline_kind[0] = "a,b\"c";
+  OK(cz_report_csv(&csv, &r));
+  size_t commas = 0, wanted = 0;
+  bool quoted = false;
+  for (const char *s = csv.data; *s; s++) {
+    quoted ^= *s == '"';
+    commas += *s == ',' && !quoted;
+    if (*s != '\n' || quoted) continue;
+    if (!wanted) wanted = commas;
+    assert_int_equal(commas, wanted);
+    commas = 0;
+  }
+  assert_non_null(strstr(csv.data, "\"a,b\"\"c\""));
+  cz_buf_free(&csv);
+  cz_results_close(&r);
+}
+
+/* A score that is not defined says so, instead of a row without seeds. */
+static void test_undefined_scores(void **state) {
+  cz_results r;
+  cz_buf text = {0};
+  write_run();
+  write_text(
+      "stages/evaluate-0000000000000011/result.json",
+      "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": null, \"rouge1\": 4}, \"baseline\": "
+      "{\"accuracy\": 20, \"rouge1\": 3}, \"baseline_kind\": \"copy\"}}, \"measured\": {}}");
+  OK(cz_results_open(&r, folder()));
+  remarks_of(&text, &r);
+  assert_non_null(strstr(text.data, "one: b has no score under 1 of 3 seeds, because it is not "
+                                    "defined there"));
+  assert_null(strstr(text.data, "one: a has no score"));
+  cz_buf_free(&text);
+  cz_results_close(&r);
+}
+
+/* Several baselines: all are shown, and a row has to beat the highest. */
+static void test_several_baselines(void **state) {
+  cz_results r;
+  cz_buf text = {0};
+  write_run();
+  write_text(
+      "stages/evaluate-0000000000000000/result.json",
+      "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": 10, \"rouge1\": 4}, \"baselines\": "
+      "{\"majority\": {\"accuracy\": 20, \"rouge1\": 3}, \"keyword\": {\"accuracy\": 33, "
+      "\"rouge1\": 1}}, \"baseline\": {\"accuracy\": 20, \"rouge1\": 3}, \"baseline_kind\": "
+      "\"majority\"}}, \"measured\": {}}");
+  OK(cz_results_open(&r, folder()));
+  assert_int_equal(r.baselines[0].n, 2);
+  assert_near(r.baseline[0], 33);
+  assert_string_equal(r.baseline_kind[0], "keyword");
+  assert_int_equal(cell_of(&r, 0, 2).verdict, CZ_VERDICT_FAILS);
+  OK(cz_report_text(&text, &r, false));
+  assert_non_null(strstr(text.data, "; simple baseline: majority 20.00, keyword 33.00;"));
+  cz_buf_free(&text);
+  cz_results_close(&r);
+}
+
+static void test_empty_metrics_file(void **state) {
+  cz_results r;
+  cz_buf html = {0};
+  write_run();
+  for (int s = 0; s < SEEDS; s++)
+    for (int row = 0; row < ROWS; row++) {
+      char name[128];
+      snprintf(name, sizeof name, "stages/finetune-00000000000000%d%d/metrics.jsonl", row, s);
+      write_text(name, "");
+    }
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_html(&html, &r, folder()));
+  assert_well_formed(html.data);
+  cz_buf_free(&html);
+  cz_results_close(&r);
+}
+
+/* A run of which nothing depends on the seed says so; whether rows that do not differ are
+ * in the paper's order, says how little that means. */
+static void test_seeds_that_change_nothing(void **state) {
+  static const char agree[] = "All seeds agree to the last bit in every column",
+                    chance[] = "so this order may be chance";
+  static const double means[ROWS] = {1, 2, 3, 3}, noise[SEEDS] = {-0.5, 1, 0.25},
+                      loud[ROWS] = {-9, 1, 2, 3};
+  for (int noisy = 0; noisy < 2; noisy++) {
+    cz_results r;
+    cz_buf text = {0};
+    write_run();
+    OK(cz_results_open(&r, folder()));
+    for (size_t i = 0; i < RUN_COLUMNS * ROWS * SEEDS; i++)
+      r.values[i] = means[i / SEEDS % ROWS] + noisy * loud[i / SEEDS % ROWS] * noise[i % SEEDS];
+    r.values[4] = NAN;
+    remarks_of(&text, &r);
+    assert_int_equal(strstr(text.data, agree) != NULL, !noisy);
+    assert_int_equal(strstr(text.data, chance) != NULL, noisy);
+    if (!noisy) {
+      r.values[RUN_COLUMNS * ROWS * SEEDS - 1] += 1e-15; /* one bit, or two, of one value */
+      text.len = 0;
+      remarks_of(&text, &r);
+      assert_null(strstr(text.data, agree));
+    }
+    cz_buf_free(&text);
+    cz_results_close(&r);
+  }
+}
+
+static void test_csv_and_json(void **state) {
+  cz_results r;
+  cz_buf csv = {0}, text = {0};
+  json_error_t why;
+  write_run();
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_csv(&csv, &r));
+  assert_non_null(strstr(csv.data, "row,column,unit,seeds,mean"));
+  assert_non_null(strstr(csv.data, "\"<c>&\"\"\",one,%,3,31.9,"));
+  assert_non_null(strstr(csv.data, "\na,one,%,3,12,2,1.154700538,,1.154700538,2,4.968275"));
+  int lines = 0;
+  for (const char *s = csv.data; *s; s++) lines += *s == '\n';
+  assert_int_equal(lines, 1 + ROWS * RUN_COLUMNS);
+  OK(cz_report_json(&text, &r));
+  json_t *root = json_loads(text.data, 0, &why);
+  assert_non_null(root);
+  json_t *cell = json_array_get(json_object_get(root, "cells"), 2);
+  assert_string_equal(json_string_value(json_object_get(cell, "row")), "<c>&\"");
+  assert_true(json_is_true(json_object_get(cell, "differs")));
+  assert_near(json_number_value(json_object_get(json_object_get(cell, "difference"), "mean")),
+              19.9);
+  json_t *column = json_array_get(json_object_get(root, "columns"), 0);
+  assert_near(
+      json_number_value(json_object_get(json_object_get(column, "rank_agreement"), "spearman")),
+      -0.4);
+  json_decref(root);
+  cz_buf_free(&csv);
+  cz_buf_free(&text);
+  cz_results_close(&r);
 }
 
 static void test_html(void **state) {
@@ -444,11 +733,27 @@ static void test_damaged_runs(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      TEST(test_cells),          TEST(test_rank_agreement), TEST(test_costs),
-      TEST(test_missing_stages), TEST(test_nothing_done),   TEST(test_words),
-      TEST(test_one_seed),       TEST(test_csv_and_json),   TEST(test_html),
-      TEST(test_whole_reports),  TEST(test_html_cells),     TEST(test_seeds_that_change_nothing),
-      TEST(test_damaged_runs)};
+  const struct CMUnitTest tests[] = {TEST(test_cells),
+                                     TEST(test_rank_agreement),
+                                     TEST(test_costs),
+                                     TEST(test_missing_stages),
+                                     TEST(test_nothing_done),
+                                     TEST(test_words),
+                                     TEST(test_one_seed),
+                                     TEST(test_csv_and_json),
+                                     TEST(test_html),
+                                     TEST(test_whole_reports),
+                                     TEST(test_html_cells),
+                                     TEST(test_seeds_that_change_nothing),
+                                     TEST(test_damaged_runs),
+                                     TEST(test_noise_of_examples),
+                                     TEST(test_noise_by_bootstrap),
+                                     TEST(test_noise_left_out),
+                                     TEST(test_noise_of_few),
+                                     TEST(test_hostile_results),
+                                     TEST(test_csv_is_quoted),
+                                     TEST(test_undefined_scores),
+                                     TEST(test_several_baselines),
+                                     TEST(test_empty_metrics_file)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

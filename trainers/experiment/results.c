@@ -2,6 +2,7 @@
  * the finished stages wrote. */
 #include "base/fs.h"
 #include "base/log.h"
+#include "experiment/noise.h"
 #include "experiment/results.h"
 
 #include <math.h>
@@ -94,15 +95,18 @@ static const cz_plan_stage *stage_named(const cz_plan *p, size_t seed, size_t ro
   return NULL;
 }
 
-/* What `a.b.c` leads to below ROOT, with the key "scores" read as SCORES; null when there
- * is nothing. */
-static const json_t *follow(const json_t *root, const char *path, const char *scores) {
+/* What `a.b.c` leads to below ROOT; null when there is nothing. The key "scores" is read as
+ * SCORES, and as KIND below that when there is one. */
+static const json_t *follow(const json_t *root, const char *path, const char *scores,
+                            const char *kind) {
   char key[256];
   while (root && *path) {
     size_t length = strcspn(path, ".");
     if (length >= sizeof key) return NULL;
     snprintf(key, sizeof key, "%.*s", (int)length, path);
-    root = json_object_get(root, strcmp(key, "scores") ? key : scores);
+    bool replaced = !strcmp(key, "scores");
+    root = json_object_get(root, replaced ? scores : key);
+    if (replaced && kind) root = json_object_get(root, kind);
     path += length + (path[length] == '.');
   }
   return root;
@@ -141,40 +145,73 @@ static const json_t *result_of(const opened *o, const cz_plan *p, size_t seed, s
   return s ? o->stage[s - cz_plan_at(p, seed, row, 0)] : NULL;
 }
 
-/* The mean of a column's values, with "scores" read as WHAT; NaN when one of them is not
- * there. */
-static double column_value(const opened *o, const cz_plan *p, size_t seed, size_t row,
-                           const cz_column *c, const char *what) {
-  double sum = 0;
-  for (size_t i = 0; i < c->n_paths; i++) {
-    const json_t *result = result_of(o, p, seed, row, c->paths[i]);
-    const char *rest = c->paths[i] + strcspn(c->paths[i], ".");
-    const json_t *value =
-        result ? follow(json_object_get(result, "metrics"), rest + 1, what) : NULL;
-    sum += json_is_number(value) ? json_number_value(value) : NAN;
-  }
-  return sum / (double)c->n_paths;
+/* What a path leads to, with "scores" read as WHAT, and KIND below it. */
+static const json_t *path_value(const opened *o, const cz_plan *p, size_t seed, size_t row,
+                                const char *path, const char *what, const char *kind) {
+  const json_t *result = result_of(o, p, seed, row, path);
+  const char *rest = path + strcspn(path, ".");
+  return *rest ? follow(json_object_get(result, "metrics"), rest + 1, what, kind) : NULL;
 }
 
-/* Names the baseline of a column: the kind beside its scores, "majority" or "copy"; two
- * tasks with different kinds are "simple". */
-static cz_status name_baseline(cz_results *r, const opened *o, size_t seed, size_t row,
-                               size_t column) {
-  const cz_column *c = &r->plan.columns[column];
+/* The mean of a column's values; NaN when one of them is not there. */
+static double column_value(const opened *o, const cz_plan *p, size_t seed, size_t row,
+                           const cz_column *c, const char *what, const char *kind) {
+  double sum = 0, mean = 0, n = (double)c->n_paths;
   for (size_t i = 0; i < c->n_paths; i++) {
-    const json_t *result = result_of(o, &r->plan, seed, row, c->paths[i]);
-    const char *rest = c->paths[i] + strcspn(c->paths[i], ".") + 1,
-               *scores = strstr(rest, ".scores.");
-    char task[256], *kept;
-    if (!result || !scores) continue;
-    snprintf(task, sizeof task, "%.*s", (int)(scores - rest), rest);
-    const char *kind = json_string_value(json_object_get(
-        follow(json_object_get(result, "metrics"), task, "scores"), "baseline_kind"));
-    if (!kind) continue;
-    CZ_TRY(cz_arena_strdup(r->plan.arena, &kept, kind));
-    r->baseline_kind[column] =
-        !r->baseline_kind[column] || !strcmp(r->baseline_kind[column], kind) ? kept : "simple";
+    const json_t *value = path_value(o, p, seed, row, c->paths[i], what, kind);
+    double x = json_is_number(value) ? json_number_value(value) : NAN;
+    sum += x;
+    mean += x / n; /* where the sum is out of range */
   }
+  return isinf(sum) ? mean : sum / n;
+}
+
+/* Whether a score is there that has no value: it is not defined for these outputs. */
+static bool is_undefined(const opened *o, const cz_plan *p, size_t seed, size_t row,
+                         const cz_column *c) {
+  bool undefined = false;
+  for (size_t i = 0; i < c->n_paths; i++) {
+    const json_t *value = path_value(o, p, seed, row, c->paths[i], "scores", NULL);
+    if (!value) return false;
+    undefined |= json_is_null(value);
+  }
+  return undefined;
+}
+
+/* The task that a column's path scores, as an object of the stage's metrics, or null. */
+static const json_t *task_of(const opened *o, const cz_plan *p, size_t seed, size_t row,
+                             const char *path) {
+  const json_t *result = result_of(o, p, seed, row, path);
+  const char *rest = path + strcspn(path, "."), *scores = strstr(rest, ".scores.");
+  char task[256];
+  if (!result || !scores || scores == rest || (size_t)(scores - rest) >= sizeof task) return NULL;
+  snprintf(task, sizeof task, "%.*s", (int)(scores - rest) - 1, rest + 1);
+  return follow(json_object_get(result, "metrics"), task, "scores", NULL);
+}
+
+/* The kind of the baseline beside a column's scores, "majority" or "copy"; two tasks with
+ * different kinds are "simple". */
+static const char *kind_beside(const opened *o, const cz_plan *p, size_t seed, size_t row,
+                               const cz_column *c) {
+  const char *name = NULL;
+  for (size_t i = 0; i < c->n_paths; i++) {
+    const char *kind =
+        json_string_value(json_object_get(task_of(o, p, seed, row, c->paths[i]), "baseline_kind"));
+    if (kind) name = !name || !strcmp(name, kind) ? kind : "simple";
+  }
+  return name;
+}
+
+static cz_status add_baseline(cz_results *r, size_t column, const char *kind, double value) {
+  cz_baselines *b = &r->baselines[column];
+  char *kept = NULL;
+  if (isnan(value) || b->n == CZ_BASELINES) return CZ_OK;
+  if (kind) CZ_TRY(cz_arena_strdup(r->plan.arena, &kept, kind));
+  b->kind[b->n] = kept;
+  b->value[b->n++] = value;
+  if (value <= r->baseline[column]) return CZ_OK;
+  r->baseline[column] = value;
+  r->baseline_kind[column] = kept;
   return CZ_OK;
 }
 
@@ -185,8 +222,35 @@ static bool all_scores(const cz_column *c) {
   return true;
 }
 
-static void add_cost(cz_cost *cost, const opened *o, const cz_plan *p) {
+/* Baselines of a column from one row and seed: each kind that all its tasks have, or the
+ * one that stands beside their scores. */
+static cz_status read_baselines(cz_results *r, const opened *o, size_t seed, size_t row,
+                                size_t column) {
+  const cz_plan *p = &r->plan;
+  const cz_column *c = &p->columns[column];
+  const char *kind;
+  json_t *unused;
+  if (r->baselines[column].n || !all_scores(c)) return CZ_OK;
+  json_t *kinds = json_object_get(task_of(o, p, seed, row, c->paths[0]), "baselines");
+  json_object_foreach(kinds, kind, unused)
+      CZ_TRY(add_baseline(r, column, kind, column_value(o, p, seed, row, c, "baselines", kind)));
+  if (r->baselines[column].n) return CZ_OK;
+  return add_baseline(r, column, kind_beside(o, p, seed, row, c),
+                      column_value(o, p, seed, row, c, "baseline", NULL));
+}
+
+static void mean_over(double *mean, double value, double share) {
+  *mean += (value - *mean) * share;
+}
+
+static double number_or_nan(const json_t *o, const char *key) {
+  const json_t *v = json_object_get(o, key);
+  return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+static void add_cost(cz_cost *cost, cz_row_text *text, const opened *o, const cz_plan *p) {
   cz_cost one = {0};
+  cz_row_text read = {NAN, NAN, NAN};
   for (size_t i = 0; i < p->n_stages; i++) {
     const json_t *metrics = json_object_get(o->stage[i], "metrics"),
                  *measured = json_object_get(o->stage[i], "measured");
@@ -195,11 +259,18 @@ static void add_cost(cz_cost *cost, const opened *o, const cz_plan *p) {
     one.tokens += json_number_value(json_object_get(metrics, "input_tokens")) +
                   json_number_value(json_object_get(metrics, "target_tokens"));
     one.seconds += json_number_value(json_object_get(measured, "seconds"));
+    if (isnan(number_or_nan(metrics, "text_tokens"))) continue;
+    read =
+        (cz_row_text){number_or_nan(metrics, "text_tokens"), number_or_nan(metrics, "mean_inputs"),
+                      number_or_nan(metrics, "mean_targets")};
   }
-  double n = (double)++cost->seeds, share = 1 / n;
-  cost->steps += (one.steps - cost->steps) * share;
-  cost->tokens += (one.tokens - cost->tokens) * share;
-  cost->seconds += (one.seconds - cost->seconds) * share;
+  double share = 1 / (double)++cost->seeds;
+  mean_over(&cost->steps, one.steps, share);
+  mean_over(&cost->tokens, one.tokens, share);
+  mean_over(&cost->seconds, one.seconds, share);
+  mean_over(&text->tokens, read.tokens, share);
+  mean_over(&text->inputs, read.inputs, share);
+  mean_over(&text->targets, read.targets, share);
 }
 
 static cz_status read_cell(cz_results *r, const char *run, size_t seed, size_t row) {
@@ -208,14 +279,11 @@ static cz_status read_cell(cz_results *r, const char *run, size_t seed, size_t r
   cz_status st = open_stages(&o, p, run, seed, row);
   for (size_t c = 0; c < p->n_columns && st == CZ_OK; c++) {
     r->values[(c * p->n_rows + row) * p->n_seeds + seed] =
-        column_value(&o, p, seed, row, &p->columns[c], "scores");
-    if (!isnan(r->baseline[c])) continue;
-    r->baseline[c] = all_scores(&p->columns[c])
-                         ? column_value(&o, p, seed, row, &p->columns[c], "baseline")
-                         : NAN;
-    if (!isnan(r->baseline[c])) st = name_baseline(r, &o, seed, row, c);
+        column_value(&o, p, seed, row, &p->columns[c], "scores", NULL);
+    r->undefined[c * p->n_rows + row] += is_undefined(&o, p, seed, row, &p->columns[c]);
+    st = read_baselines(r, &o, seed, row, c);
   }
-  add_cost(&r->costs[row], &o, p);
+  if (st == CZ_OK) add_cost(&r->costs[row], &r->texts[row], &o, p);
   close_stages(&o);
   return st;
 }
@@ -258,6 +326,10 @@ static cz_status allocate(cz_results *r) {
   CZ_TRY(cz_arena_alloc(p->arena, &r->values, p->n_columns * p->n_rows * p->n_seeds,
                         sizeof *r->values));
   CZ_TRY(cz_arena_alloc(p->arena, &r->paper, p->n_columns * p->n_rows, sizeof *r->paper));
+  CZ_TRY(cz_arena_alloc(p->arena, &r->undefined, p->n_columns * p->n_rows, sizeof *r->undefined));
+  CZ_TRY(cz_arena_alloc(p->arena, &r->noise, p->n_columns * p->n_rows, sizeof *r->noise));
+  CZ_TRY(cz_arena_alloc(p->arena, &r->texts, p->n_rows, sizeof *r->texts));
+  CZ_TRY(cz_arena_alloc(p->arena, &r->baselines, p->n_columns, sizeof *r->baselines));
   CZ_TRY(cz_arena_alloc(p->arena, &r->baseline, p->n_columns, sizeof *r->baseline));
   CZ_TRY(cz_arena_alloc(p->arena, &r->baseline_kind, p->n_columns, sizeof *r->baseline_kind));
   for (size_t c = 0; c < p->n_columns; c++) r->baseline[c] = NAN;
@@ -287,6 +359,7 @@ cz_status cz_results_open(cz_results *r, const char *run) {
   CZ_TRY(read_paper(r));
   for (size_t s = 0; s < r->plan.n_seeds; s++)
     for (size_t row = 0; row < r->plan.n_rows; row++) CZ_TRY(read_cell(r, run, s, row));
+  CZ_TRY(cz_noise_read(r, run));
   return count_stages(r, run);
 }
 

@@ -3,16 +3,43 @@
 #ifndef CZ_EXPERIMENT_RESULTS_H
 #define CZ_EXPERIMENT_RESULTS_H
 
+#include "metrics/statistics.h"
 #include "experiment/experiment.h"
 #include "stages/estimate.h"
+
+/* What a row read in pretraining, mean over the finished seeds. NaN: the stages do not say. */
+typedef struct cz_row_text {
+  double tokens;          /* of raw text, before the objective */
+  double inputs, targets; /* mean length of an example, in tokens */
+} cz_row_text;
+
+/* Noise from the draw of the test examples, of one row under one column. */
+typedef struct cz_example_noise {
+  cz_noise own;        /* of the row's mean */
+  cz_noise difference; /* to the plan's baseline row, example by example */
+  cz_noise lead;       /* over the simple baseline, example by example */
+} cz_example_noise;
+
+/* What programs that know nothing get under a column. */
+enum { CZ_BASELINES = 6 };
+typedef struct cz_baselines {
+  const char *kind[CZ_BASELINES]; /* "majority", "keyword", "copy", "lead"; "simple": of
+                                     several tasks with different ones; null: not said */
+  double value[CZ_BASELINES];
+  size_t n;
+} cz_baselines;
 
 typedef struct cz_results {
   cz_plan plan;
   double *values;             /* [columns][rows][seeds], NaN where missing */
+  size_t *undefined;          /* [columns][rows] seeds under which a score is not defined */
   double *paper;              /* [columns][rows], NaN where the paper has none */
-  double *baseline;           /* [columns] what the scores stand beside; NaN where there is none */
-  const char **baseline_kind; /* [columns] "majority", "copy", "lead"; null where there is none */
+  cz_baselines *baselines;    /* [columns] */
+  double *baseline;           /* [columns] the highest of them; NaN where there is none */
+  const char **baseline_kind; /* [columns] its kind; null where there is none */
+  cz_example_noise *noise;    /* [columns][rows] */
   cz_cost *costs;             /* [rows] mean over the finished seeds; shared stages count in full */
+  cz_row_text *texts;         /* [rows] */
   size_t done, total;         /* different stages: with a result, all */
 } cz_results;
 

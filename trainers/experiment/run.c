@@ -206,8 +206,10 @@ static cz_status stage_metrics(json_t *into, const cz_run_request *r, const cz_p
   return bad ? CZ_FAIL(CZ_ECORRUPT, "%s: no metrics", path) : CZ_OK;
 }
 
-/* {"metrics": {ROW: {SEED: {STAGE: metrics}}}} */
-static cz_status write_result(const cz_run_request *r, const cz_plan *p) {
+/* {"metrics": {ROW: {SEED: {STAGE: metrics}, "table": {COLUMN: the row's means with their
+ * noise}}}} */
+static cz_status write_result(const cz_run_request *r, const cz_plan *p,
+                              const cz_results *results) {
   char path[4096], seed_name[32];
   cz_status st = CZ_OK;
   json_t *root = json_object(), *metrics = json_object();
@@ -223,6 +225,7 @@ static cz_status write_result(const cz_run_request *r, const cz_plan *p) {
         st = stage_metrics(of_seed, r, cz_plan_at(p, seed, row, i));
     }
   }
+  if (st == CZ_OK) st = cz_report_rows(metrics, results);
   char *text = st == CZ_OK
                    ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))
                    : NULL;
@@ -249,12 +252,13 @@ static cz_status plain_text(cz_buf *out, const cz_results *r) {
   return cz_report_text(out, r, false);
 }
 
-static cz_status reports(const cz_run_request *r) {
+static cz_status results_of(const cz_run_request *r, const cz_plan *p) {
   cz_results results;
   char path[4096];
   cz_buf html = {0}, text = {0};
   cz_status st;
   CZ_GO(st, cz_results_open(&results, r->folder), done);
+  CZ_GO(st, write_result(r, p, &results), done);
   CZ_GO(st, write_report(r, "report.txt", plain_text, &results), done);
   CZ_GO(st, write_report(r, "report.csv", cz_report_csv, &results), done);
   CZ_GO(st, cz_report_html(&html, &results, r->folder), done);
@@ -275,8 +279,7 @@ static cz_status run_locked(cz_session *s, const cz_run_request *r, cz_plan *p) 
   CZ_TRY(cz_comm_barrier(s->comm));
   CZ_TRY(run_stages(s, r, p));
   if (s->comm->rank != 0) return CZ_OK;
-  CZ_TRY(write_result(r, p));
-  return reports(r);
+  return results_of(r, p);
 }
 
 /* Makes the run's folder and names it in one way, however the user spells it: stages

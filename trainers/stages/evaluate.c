@@ -109,27 +109,65 @@ static cz_status decode_outputs(job *j, task_run *r) {
   return CZ_OK;
 }
 
-/* Every output beside its input and answer, so that a score can be looked into. */
+/* Every record's part of every score: PARTS[metric][record][CZ_TASK_PARTS]. */
+static cz_status parts_of(double **parts, const cz_task_set *set, const char *const *outputs) {
+  const size_t stride = set->n * CZ_TASK_PARTS;
+  CZ_TRY(cz_alloc(parts, CZ_TASK_METRICS * stride, sizeof **parts));
+  for (int k = 0; k < CZ_TASK_METRICS && set->metrics[k] != CZ_METRIC_NONE; k++)
+    CZ_TRY(cz_task_parts(*parts + (size_t)k * stride, set->metrics[k], set, outputs));
+  return CZ_OK;
+}
+
+/* {METRIC: [numbers], ...} of record I; no numbers where it does not count. */
+static cz_status add_parts(cz_buf *out, const cz_task_set *set, const double *parts, size_t i) {
+  CZ_TRY(cz_buf_addf(out, "{"));
+  for (int k = 0; k < CZ_TASK_METRICS && set->metrics[k] != CZ_METRIC_NONE; k++) {
+    const double *x = parts + ((size_t)k * set->n + i) * CZ_TASK_PARTS;
+    CZ_TRY(cz_buf_addf(out, "%s\"%s\": [", k ? ", " : "", cz_task_metric_names[set->metrics[k]]));
+    for (size_t m = 0; m < cz_task_parts_width(set->metrics[k]) && !isnan(x[0]); m++)
+      CZ_TRY(cz_buf_addf(out, "%s%.17g", m ? ", " : "", x[m]));
+    CZ_TRY(cz_buf_addf(out, "]"));
+  }
+  return cz_buf_addf(out, "}");
+}
+
+/* One line: texts, the group that the record belongs to, its part of each score, and the
+ * same of the baseline. */
+static cz_status add_prediction(cz_buf *out, const task_run *r, const double *own,
+                                const double *baseline, size_t i) {
+  const cz_task_record *record = &r->set->records[i];
+  const char *const keys[] = {
+      "{\"input\": ", ", \"target\": ", ", \"output\": ", ", \"baseline\": "};
+  const char *const values[] = {record->inputs, record->targets, r->texts[i], r->baseline[i]};
+  for (int k = 0; k < 4; k++) {
+    CZ_TRY(cz_buf_addf(out, "%s", keys[k]));
+    CZ_TRY(cz_jsonl_quote(out, values[k]));
+  }
+  CZ_TRY(cz_buf_addf(out, ", \"group\": %lld, \"scores\": ", (long long)record->group));
+  CZ_TRY(add_parts(out, r->set, own, i));
+  CZ_TRY(cz_buf_addf(out, ", \"baselines\": {\"%s\": ", cz_task_baseline_names[r->set->baseline]));
+  CZ_TRY(add_parts(out, r->set, baseline, i));
+  return cz_buf_addf(out, "}}\n");
+}
+
+/* Every output beside its input and answer, so that a score can be looked into, and so
+ * that a report knows how far other examples would move it. */
 static cz_status write_predictions(const job *j, const task_run *r, const char *label) {
   char path[4096];
   cz_buf text = {0};
+  double *own = NULL, *baseline = NULL;
   cz_status st = CZ_OK;
   CZ_TRY(cz_fs_join(path, sizeof path, j->out->folder, "predictions."));
   size_t used = strlen(path);
   snprintf(path + used, sizeof path - used, "%s.jsonl", label);
-  for (size_t i = 0; i < r->set->n; i++) {
-    const cz_task_record *rec = &r->set->records[i];
-    const char *const keys[] = {
-        "{\"input\": ", ", \"target\": ", ", \"output\": ", ", \"baseline\": "};
-    const char *const values[] = {rec->inputs, rec->targets, r->texts[i], r->baseline[i]};
-    for (int k = 0; k < 4; k++) {
-      CZ_GO(st, cz_buf_addf(&text, "%s", keys[k]), done);
-      CZ_GO(st, cz_jsonl_quote(&text, values[k]), done);
-    }
-    CZ_GO(st, cz_buf_addf(&text, "}\n"), done);
-  }
+  CZ_GO(st, parts_of(&own, r->set, (const char *const *)r->texts), done);
+  CZ_GO(st, parts_of(&baseline, r->set, r->baseline), done);
+  for (size_t i = 0; i < r->set->n; i++)
+    CZ_GO(st, add_prediction(&text, r, own, baseline, i), done);
   st = cz_fs_write_atomic(path, text.data, text.len);
 done:
+  free(own);
+  free(baseline);
   cz_buf_free(&text);
   return st;
 }

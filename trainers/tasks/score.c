@@ -239,6 +239,107 @@ done:
   return st;
 }
 
+/** How many numbers a record has of METRIC. */
+size_t cz_task_parts_width(cz_task_metric metric) {
+  switch (metric) {
+  case CZ_METRIC_F1:
+  case CZ_METRIC_PEARSON:
+  case CZ_METRIC_SPEARMAN: return 2;
+  case CZ_METRIC_MACRO_F1:
+  case CZ_METRIC_MCC: return 3;
+  case CZ_METRIC_BLEU: return 2 + 2 * CZ_BLEU_ORDERS;
+  default: return 1;
+  }
+}
+
+/* Texts that ROUGE compares: for ROUGE-L with sentences on lines of their own. */
+static cz_status rouge_part(double *part, cz_task_metric metric, const judged *j, size_t i,
+                            cz_arena *arena) {
+  const char **output = &j->outputs[i], **reference = &j->references[i];
+  cz_rouge_kind kind = metric == CZ_METRIC_ROUGE1   ? CZ_ROUGE_1
+                       : metric == CZ_METRIC_ROUGE2 ? CZ_ROUGE_2
+                                                    : CZ_ROUGE_LSUM;
+  cz_rouge r;
+  if (kind == CZ_ROUGE_LSUM) {
+    CZ_TRY(by_sentences(&output, arena, output, 1));
+    CZ_TRY(by_sentences(&reference, arena, reference, 1));
+  }
+  CZ_TRY(cz_score_rouge(&r, *output, *reference, kind));
+  *part = 100 * r.f1;
+  return CZ_OK;
+}
+
+static cz_status bleu_part(double *part, const judged *j, size_t i) {
+  cz_bleu b;
+  CZ_TRY(cz_score_bleu(&b, &j->outputs[i], &j->references[i], 1, CZ_BLEU_INTL));
+  part[0] = (double)b.predicted_tokens;
+  part[1] = (double)b.reference_tokens;
+  for (size_t k = 0; k < CZ_BLEU_ORDERS; k++) {
+    part[2 + k] = (double)b.correct[k];
+    part[2 + CZ_BLEU_ORDERS + k] = (double)b.total[k];
+  }
+  return CZ_OK;
+}
+
+/* A group's value stands at its first record; NaN at the others. */
+static double group_part(const judged *j, const cz_task_set *set, size_t i) {
+  bool all = true;
+  if (i > 0 && set->records[i - 1].group == set->records[i].group) return NAN;
+  for (size_t k = i; k < j->n && set->records[k].group == set->records[i].group; k++)
+    all &= j->predicted[k] == j->wanted[k];
+  return all ? 100 : 0;
+}
+
+static cz_status part_of(double *part, cz_task_metric metric, const judged *j,
+                         const cz_task_set *set, size_t i, cz_arena *arena) {
+  switch (metric) {
+  case CZ_METRIC_ACCURACY: part[0] = j->predicted[i] == j->wanted[i] ? 100 : 0; return CZ_OK;
+  case CZ_METRIC_GROUP_EM: part[0] = group_part(j, set, i); return CZ_OK;
+  case CZ_METRIC_F1:
+  case CZ_METRIC_MACRO_F1:
+  case CZ_METRIC_MCC:
+    part[0] = j->predicted[i];
+    part[1] = j->wanted[i];
+    if (metric != CZ_METRIC_F1) part[2] = set->n_labels;
+    return CZ_OK;
+  case CZ_METRIC_PEARSON:
+  case CZ_METRIC_SPEARMAN: part[0] = j->x[i], part[1] = j->y[i]; return CZ_OK;
+  case CZ_METRIC_SQUAD_EM:
+  case CZ_METRIC_SQUAD_F1: {
+    double em, f1;
+    CZ_TRY(cz_score_squad(&em, &f1, j->outputs[i], set->records[i].answers,
+                          (size_t)set->records[i].n_answers));
+    part[0] = 100 * (metric == CZ_METRIC_SQUAD_EM ? em : f1);
+    return CZ_OK;
+  }
+  case CZ_METRIC_ROUGE1:
+  case CZ_METRIC_ROUGE2:
+  case CZ_METRIC_ROUGEL: return rouge_part(part, metric, j, i, arena);
+  case CZ_METRIC_BLEU: return bleu_part(part, j, i);
+  case CZ_METRIC_NONE:
+  case CZ_METRICS: break;
+  }
+  return CZ_FAIL(CZ_EINVAL, "task %s: score %d is none", set->row->name, metric);
+}
+
+/** What each record adds to METRIC under OUTPUTS: PARTS[set->n][CZ_TASK_PARTS], of which
+ * the first cz_task_parts_width(METRIC) count; NaN: the record does not count. The score
+ * can be made of them again, with the records drawn anew (cz_parts_score). */
+cz_status cz_task_parts(double *parts, cz_task_metric metric, const cz_task_set *set,
+                        const char *const *outputs) {
+  cz_arena *arena = NULL;
+  judged j;
+  cz_status st;
+  CZ_TRY(cz_task_answered(set));
+  CZ_TRY(cz_arena_create(&arena, "parts of scores"));
+  CZ_GO(st, judge(&j, arena, set, outputs), done);
+  for (size_t i = 0; i < set->n; i++)
+    CZ_GO(st, part_of(parts + i * CZ_TASK_PARTS, metric, &j, set, i, arena), done);
+done:
+  cz_arena_destroy(&arena);
+  return st;
+}
+
 static int by_text(const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }

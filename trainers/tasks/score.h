@@ -6,6 +6,12 @@
 
 CZ_MUST cz_status cz_task_answered(const cz_task_set *set);
 CZ_MUST cz_status cz_task_score(double *scores, const cz_task_set *set, const char *const *outputs);
+
+/* Numbers that a record has of a score, at most: its part of it (metrics/bootstrap.h). */
+enum { CZ_TASK_PARTS = 10 };
+size_t cz_task_parts_width(cz_task_metric metric);
+CZ_MUST cz_status cz_task_parts(double *parts, cz_task_metric metric, const cz_task_set *set,
+                                const char *const *outputs);
 CZ_MUST cz_status cz_task_baseline_outputs(const char **outputs, cz_arena *arena,
                                            const cz_task_set *train, const cz_task_set *set);
 

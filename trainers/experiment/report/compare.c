@@ -16,55 +16,106 @@ static size_t baseline_row(const cz_plan *p) {
 }
 
 /* Is the score above what knows nothing, seen against the noise? */
-static cz_verdict judge(const cz_interval *ours, double baseline) {
-  if (ours->n == 0 || isnan(baseline)) return CZ_VERDICT_NONE;
-  if (ours->n == 1) return ours->mean > baseline ? CZ_VERDICT_ABOVE : CZ_VERDICT_FAILS;
-  return ours->mean - ours->half > baseline ? CZ_VERDICT_BEATS : CZ_VERDICT_FAILS;
+static cz_verdict verdict_of(const cz_interval *lead) {
+  if (lead->n == 0) return CZ_VERDICT_NONE;
+  if (lead->n == 1) return lead->mean > 0 ? CZ_VERDICT_ABOVE : CZ_VERDICT_FAILS;
+  return lead->mean - lead->half > 0 ? CZ_VERDICT_BEATS : CZ_VERDICT_FAILS;
 }
 
 /* X and Y: room for the seeds. */
 static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, size_t row, double *x,
                            double *y) {
   const cz_plan *p = &r->plan;
+  const cz_example_noise *noise = &r->noise[column * p->n_rows + row];
   const double *mine = values_of(r, column, row);
   size_t n = 0, m = 0, other = baseline_row(p);
   for (size_t s = 0; s < p->n_seeds; s++)
     if (!isnan(mine[s])) x[n++] = mine[s];
   cell->ours = cz_stats_interval(x, n);
-  cell->verdict = judge(&cell->ours, r->baseline[column]);
+  cz_stats_add_examples(&cell->ours, &noise->own);
+  for (size_t s = 0; s < n; s++) x[s] -= r->baseline[column];
+  if (n && !isnan(r->baseline[column])) {
+    cell->lead = cz_stats_interval(x, n);
+    cz_stats_add_examples(&cell->lead, &noise->lead);
+  }
+  cell->verdict = verdict_of(&cell->lead);
   if (other == p->n_rows || other == row) return CZ_OK;
   const double *theirs = values_of(r, column, other);
   for (size_t s = 0; s < p->n_seeds; s++)
     if (!isnan(mine[s]) && !isnan(theirs[s])) x[m] = mine[s], y[m++] = theirs[s];
-  if (m) CZ_TRY(cz_stats_paired(&cell->difference, x, y, m));
-  cell->differs = m > 1 && fabs(cell->difference.mean) > cell->difference.half;
+  if (!m) return CZ_OK;
+  CZ_TRY(cz_stats_paired(&cell->difference, x, y, m));
+  cz_stats_add_examples(&cell->difference, &noise->difference);
   return CZ_OK;
 }
 
-/** Row ROW under COLUMN: mean, deviation and interval over the seeds that are there, the
- * paired interval to the plan's baseline row, and the verdict. */
-cz_status cz_compare_cell(cz_cell *cell, const cz_results *r, size_t column, size_t row) {
-  double *x;
-  *cell = (cz_cell){.paper = r->paper[column * r->plan.n_rows + row]};
-  CZ_TRY(cz_alloc(&x, 2 * r->plan.n_seeds, sizeof *x));
-  cz_status st = fill_cell(cell, r, column, row, x, x + r->plan.n_seeds);
+/* Corrects the probabilities of all differences for their number. */
+static cz_status correct(cz_comparison *c) {
+  const size_t n = c->results->plan.n_columns * c->results->plan.n_rows;
+  double *p;
+  CZ_TRY(cz_alloc(&p, n, sizeof *p));
+  for (size_t i = 0; i < n; i++) {
+    p[i] = cz_stats_p(&c->cells[i].difference);
+    c->tests += !isnan(p[i]);
+  }
+  cz_status st = cz_stats_holm(p, p, n);
+  for (size_t i = 0; i < n && st == CZ_OK; i++) {
+    c->cells[i].p = p[i];
+    c->cells[i].differs = p[i] <= 0.05;
+  }
+  free(p);
+  return st;
+}
+
+/** Works out the table of R, which is borrowed and must stay. Close with
+ * cz_compare_close, also after a failure. */
+cz_status cz_compare_open(cz_comparison *c, const cz_results *r) {
+  const cz_plan *p = &r->plan;
+  double *x = NULL;
+  cz_status st;
+  *c = (cz_comparison){.results = r};
+  CZ_GO(st, cz_alloc(&c->cells, p->n_columns * p->n_rows, sizeof *c->cells), done);
+  CZ_GO(st, cz_alloc(&x, 2 * p->n_seeds, sizeof *x), done);
+  for (size_t i = 0; i < p->n_columns * p->n_rows; i++) {
+    c->cells[i] = (cz_cell){.paper = r->paper[i], .p = NAN};
+    CZ_GO(st, fill_cell(&c->cells[i], r, i / p->n_rows, i % p->n_rows, x, x + p->n_seeds), done);
+  }
+  st = correct(c);
+done:
   free(x);
   return st;
 }
 
+/** Frees the table; accepts a zero-initialised one. */
+void cz_compare_close(cz_comparison *c) {
+  free(c->cells);
+  *c = (cz_comparison){0};
+}
+
+/** Row ROW under COLUMN. */
+const cz_cell *cz_compare_at(const cz_comparison *c, size_t column, size_t row) {
+  return &c->cells[column * c->results->plan.n_rows + row];
+}
+
+/** Whether the intervals of COLUMN cover the draw of the test examples, for some row. */
+bool cz_compare_knows_examples(const cz_comparison *c, size_t column) {
+  for (size_t row = 0; row < c->results->plan.n_rows; row++)
+    if (!isnan(c->results->noise[column * c->results->plan.n_rows + row].own.error)) return true;
+  return false;
+}
+
 /** Rank agreement of a column's means with the paper's over the rows that both have; NaN
  * where it is not defined. */
-cz_status cz_compare_agreement(cz_agreement *a, const cz_results *r, size_t column) {
-  size_t rows = r->plan.n_rows;
+cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column) {
+  size_t rows = c->results->plan.n_rows;
   double *x;
-  cz_cell cell;
   cz_status st = CZ_OK;
   *a = (cz_agreement){.spearman = NAN, .kendall = NAN};
   CZ_TRY(cz_alloc(&x, 2 * rows, sizeof *x));
   double *y = x + rows;
   for (size_t i = 0; i < rows; i++) {
-    CZ_GO(st, cz_compare_cell(&cell, r, column, i), done);
-    if (cell.ours.n && !isnan(cell.paper)) x[a->n] = cell.ours.mean, y[a->n++] = cell.paper;
+    const cz_cell *cell = cz_compare_at(c, column, i);
+    if (cell->ours.n && !isnan(cell->paper)) x[a->n] = cell->ours.mean, y[a->n++] = cell->paper;
   }
   CZ_GO(st, cz_score_spearman(&a->spearman, x, y, a->n), done);
   if (a->n > 1) a->kendall = cz_score_kendall(x, y, a->n);
@@ -76,6 +127,7 @@ done:
 static const char *plainly(const char *kind) {
   static const char *const said[][2] = {
       {"majority", "always answering with the most frequent label"},
+      {"keyword", "answering with the label word that stands in the input"},
       {"copy", "copying the input"},
       {"lead", "copying the first words of the input"}};
   for (size_t i = 0; i < sizeof said / sizeof *said; i++)
@@ -84,29 +136,29 @@ static const char *plainly(const char *kind) {
 }
 
 /* MEAN_ABOVE: only rows whose mean is above the baseline. */
-static cz_status list_rows(cz_buf *out, const cz_results *r, size_t column, cz_verdict wanted,
+static cz_status list_rows(cz_buf *out, const cz_comparison *c, size_t column, cz_verdict wanted,
                            bool mean_above, size_t *n) {
-  cz_cell cell;
   *n = 0;
-  for (size_t i = 0; i < r->plan.n_rows; i++) {
-    CZ_TRY(cz_compare_cell(&cell, r, column, i));
-    if (cell.verdict != wanted || (mean_above && !(cell.ours.mean > r->baseline[column]))) continue;
-    CZ_TRY(cz_buf_addf(out, "%s%s", (*n)++ ? ", " : "", r->plan.rows[i].name));
+  for (size_t i = 0; i < c->results->plan.n_rows; i++) {
+    const cz_cell *cell = cz_compare_at(c, column, i);
+    if (cell->verdict != wanted || (mean_above && !(cell->lead.mean > 0))) continue;
+    CZ_TRY(cz_buf_addf(out, "%s%s", (*n)++ ? ", " : "", c->results->plan.rows[i].name));
   }
   return CZ_OK;
 }
 
 /* One sentence: who does, and who does not, beat the baseline of a column. */
-static cz_status baseline_remark(cz_buf *out, const cz_results *r, size_t column) {
+static cz_status baseline_remark(cz_buf *out, const cz_comparison *c, size_t column) {
+  const cz_results *r = c->results;
   const char *what = plainly(r->baseline_kind[column]);
   cz_buf failing = {0}, nearly = {0}, above = {0}, beating = {0};
   size_t fails = 0, near = 0, leads = 0, beats = 0;
   cz_status st;
   if (isnan(r->baseline[column])) return CZ_OK;
-  CZ_GO(st, list_rows(&failing, r, column, CZ_VERDICT_FAILS, false, &fails), done);
-  CZ_GO(st, list_rows(&nearly, r, column, CZ_VERDICT_FAILS, true, &near), done);
-  CZ_GO(st, list_rows(&above, r, column, CZ_VERDICT_ABOVE, false, &leads), done);
-  CZ_GO(st, list_rows(&beating, r, column, CZ_VERDICT_BEATS, false, &beats), done);
+  CZ_GO(st, list_rows(&failing, c, column, CZ_VERDICT_FAILS, false, &fails), done);
+  CZ_GO(st, list_rows(&nearly, c, column, CZ_VERDICT_FAILS, true, &near), done);
+  CZ_GO(st, list_rows(&above, c, column, CZ_VERDICT_ABOVE, false, &leads), done);
+  CZ_GO(st, list_rows(&beating, c, column, CZ_VERDICT_BEATS, false, &beats), done);
   if (fails + leads + beats == 0) goto done;
   CZ_GO(st, cz_buf_addf(out, "%s: ", r->plan.columns[column].name), done);
   if (fails && !beats && !leads)
@@ -148,52 +200,67 @@ done:
   return st;
 }
 
-/* One sentence: which rows differ from the baseline row beyond the noise of the seeds.
- * ALIKE: rows were compared, and none does. */
-static cz_status row_remark(cz_buf *out, const cz_results *r, size_t column, bool *alike) {
-  const cz_plan *p = &r->plan;
+/* One sentence: which rows differ from the baseline row beyond the noise. ALIKE: rows were
+ * compared, and none does. */
+static cz_status row_remark(cz_buf *out, const cz_comparison *c, size_t column, bool *alike) {
+  const cz_plan *p = &c->results->plan;
+  const char *noise = cz_compare_knows_examples(c, column) ? "the noise of seeds and examples"
+                                                           : "the noise of the seeds";
   size_t named = 0, compared = 0;
-  cz_cell cell;
   cz_buf text = {0};
   cz_status st = CZ_OK;
   for (size_t i = 0; i < p->n_rows; i++) {
-    CZ_GO(st, cz_compare_cell(&cell, r, column, i), done);
-    compared += cell.difference.n > 1;
-    if (!cell.differs) continue;
+    const cz_cell *cell = cz_compare_at(c, column, i);
+    compared += !isnan(cell->p);
+    if (!cell->differs) continue;
     CZ_GO(st,
           cz_buf_addf(&text, "%s%s is %s", named++ ? ", " : "", p->rows[i].name,
-                      cell.difference.mean > 0 ? "above" : "below"),
+                      cell->difference.mean > 0 ? "above" : "below"),
           done);
   }
   *alike = compared && !named;
   if (compared && named)
-    st = cz_buf_addf(out, "%s: %s %s beyond the noise of the seeds.\n", p->columns[column].name,
-                     text.data, p->baseline);
+    st = cz_buf_addf(out, "%s: %s %s beyond %s.\n", p->columns[column].name, text.data, p->baseline,
+                     noise);
   else if (compared)
-    st = cz_buf_addf(out, "%s: no row differs from %s beyond the noise of the seeds.\n",
-                     p->columns[column].name, p->baseline);
+    st = cz_buf_addf(out, "%s: no row differs from %s beyond %s.\n", p->columns[column].name,
+                     p->baseline, noise);
 done:
   cz_buf_free(&text);
   return st;
 }
 
-static cz_status agreement_remark(cz_buf *out, const cz_results *r, size_t column, bool alike) {
+static cz_status agreement_remark(cz_buf *out, const cz_comparison *c, size_t column, bool alike) {
+  const cz_column *about = &c->results->plan.columns[column];
   cz_agreement a;
   double orders = 1;
-  CZ_TRY(cz_compare_agreement(&a, r, column));
+  CZ_TRY(cz_compare_agreement(&a, c, column));
   if (a.n < 2) return CZ_OK;
   for (size_t i = 2; i <= a.n; i++) orders *= (double)i;
   if (isnan(a.kendall))
     return cz_buf_addf(
         out, "%s: no rank agreement with the paper, because all rows are equal on one side.\n",
-        r->plan.columns[column].name);
+        about->name);
   return cz_buf_addf(
       out,
       "%s: rank agreement with the paper's %s over %zu rows: Spearman %.2f, Kendall %.2f (one "
       "order in %.0f agrees fully by chance)%s.\n",
-      r->plan.columns[column].name, r->plan.columns[column].paper, a.n, a.spearman, a.kendall,
-      orders,
+      about->name, about->paper, a.n, a.spearman, a.kendall, orders,
       alike ? "; the rows do not differ beyond the noise, so this order may be chance" : "");
+}
+
+/* Rows whose score is not defined under some seeds: their outputs are all equal, say. */
+static cz_status undefined_remark(cz_buf *out, const cz_results *r, size_t column) {
+  const cz_plan *p = &r->plan;
+  for (size_t row = 0; row < p->n_rows; row++) {
+    size_t n = r->undefined[column * p->n_rows + row];
+    if (n)
+      CZ_TRY(cz_buf_addf(out,
+                         "%s: %s has no score under %zu of %zu seeds, because it is not defined "
+                         "there: a correlation needs outputs that are not all equal.\n",
+                         p->columns[column].name, p->rows[row].name, n, p->n_seeds));
+  }
+  return CZ_OK;
 }
 
 /* Whether every value is the same, to the last bit, under all seeds that have it, and
@@ -217,7 +284,8 @@ static bool seeds_agree(const cz_results *r) {
 /** Appends what the table says in words, one sentence a line: what is missing, who beats
  * the simple baselines and who does not, what differs beyond the noise, and how far the
  * order agrees with the paper's. */
-cz_status cz_compare_remarks(cz_buf *out, const cz_results *r) {
+cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c) {
+  const cz_results *r = c->results;
   const cz_plan *p = &r->plan;
   if (r->done < r->total)
     CZ_TRY(cz_buf_addf(out, "The run is not finished: %zu of %zu stages are done.\n", r->done,
@@ -227,11 +295,12 @@ cz_status cz_compare_remarks(cz_buf *out, const cz_results *r) {
   if (seeds_agree(r))
     CZ_TRY(cz_buf_addf(out, "All seeds agree to the last bit in every column: nothing that is "
                             "measured here depends on the seed.\n"));
-  for (size_t c = 0; c < p->n_columns; c++) {
+  for (size_t i = 0; i < p->n_columns; i++) {
     bool alike;
-    CZ_TRY(baseline_remark(out, r, c));
-    CZ_TRY(row_remark(out, r, c, &alike));
-    CZ_TRY(agreement_remark(out, r, c, alike));
+    CZ_TRY(undefined_remark(out, r, i));
+    CZ_TRY(baseline_remark(out, c, i));
+    CZ_TRY(row_remark(out, c, i, &alike));
+    CZ_TRY(agreement_remark(out, c, i, alike));
   }
   return CZ_OK;
 }

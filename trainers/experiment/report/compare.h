@@ -1,9 +1,14 @@
 /* What a table of results says: every cell beside its noise, its baseline and the paper;
- * agreement with the paper; and the same in words. */
+ * agreement with the paper; and the same in words.
+ *
+ * cz_compare_open works a table out once: each cell's mean with the noise of its seeds and
+ * of its test examples, its difference to the baseline row and its lead over the simple
+ * baseline, paired by seed and by example. The differences of the whole table are then
+ * judged together: their probabilities are corrected for their number (Holm). The reports
+ * print what stands in the table and decide nothing. */
 #ifndef CZ_EXPERIMENT_REPORT_COMPARE_H
 #define CZ_EXPERIMENT_REPORT_COMPARE_H
 
-#include "metrics/statistics.h"
 #include "experiment/results.h"
 
 typedef enum cz_verdict {
@@ -14,9 +19,11 @@ typedef enum cz_verdict {
 } cz_verdict;
 
 typedef struct cz_cell {  /* one row under one column */
-  cz_interval ours;       /* over the seeds that are there; n 0: none yet */
-  cz_interval difference; /* paired over seeds, to the plan's `baseline` row; n 0: none */
-  bool differs;           /* the paired interval excludes zero */
+  cz_interval ours;       /* over the seeds that exist; n 0: none yet */
+  cz_interval difference; /* to the plan's `baseline` row; n 0: none */
+  cz_interval lead;       /* over the highest simple baseline; n 0: none */
+  double p;               /* that the difference is 0, corrected (Holm); NaN: not known */
+  bool differs;           /* p is at most 5 % */
   double paper;           /* NaN: none */
   cz_verdict verdict;
 } cz_cell;
@@ -26,8 +33,17 @@ typedef struct cz_agreement { /* between the rows' means and the paper's */
   size_t n; /* rows that both have */
 } cz_agreement;
 
-CZ_MUST cz_status cz_compare_cell(cz_cell *cell, const cz_results *r, size_t column, size_t row);
-CZ_MUST cz_status cz_compare_agreement(cz_agreement *a, const cz_results *r, size_t column);
-CZ_MUST cz_status cz_compare_remarks(cz_buf *out, const cz_results *r);
+typedef struct cz_comparison {
+  const cz_results *results; /* borrowed */
+  cz_cell *cells;            /* [columns][rows] */
+  size_t tests;              /* differences that were corrected together */
+} cz_comparison;
+
+CZ_MUST cz_status cz_compare_open(cz_comparison *c, const cz_results *r);
+void cz_compare_close(cz_comparison *c);
+const cz_cell *cz_compare_at(const cz_comparison *c, size_t column, size_t row);
+bool cz_compare_knows_examples(const cz_comparison *c, size_t column);
+CZ_MUST cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column);
+CZ_MUST cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c);
 
 #endif

@@ -17,37 +17,43 @@ static cz_status add_quoted(cz_buf *out, const char *text) {
 
 /* A comma and the number; nothing after the comma when there is none. */
 static cz_status add_real(cz_buf *out, double value) {
-  return isnan(value) ? cz_buf_addf(out, ",") : cz_buf_addf(out, ",%.10g", value);
+  return isfinite(value) ? cz_buf_addf(out, ",%.10g", value) : cz_buf_addf(out, ",");
 }
 
 static const char *beats_text(cz_verdict v) {
   return v == CZ_VERDICT_NONE ? "" : v == CZ_VERDICT_BEATS ? "yes" : "no";
 }
 
-static cz_status csv_line(cz_buf *out, const cz_results *r, size_t column, size_t row) {
+/* Mean, then the noise: `columns_of_interval` names the fields. */
+static cz_status add_interval(cz_buf *out, const cz_interval *x, bool deviation) {
+  const double all[] = {x->mean,        x->deviation,     x->seeds.error, x->examples.error,
+                        x->total.error, x->total.freedom, x->half};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    if (deviation || i != 1) CZ_TRY(add_real(out, x->n ? all[i] : NAN));
+  return CZ_OK;
+}
+
+static cz_status csv_line(cz_buf *out, const cz_comparison *t, size_t column, size_t row) {
+  const cz_results *r = t->results;
   const cz_plan *p = &r->plan;
   const double *values = &r->values[(column * p->n_rows + row) * p->n_seeds];
-  cz_cell c;
-  CZ_TRY(cz_compare_cell(&c, r, column, row));
+  const cz_cell *c = cz_compare_at(t, column, row);
   CZ_TRY(add_quoted(out, p->rows[row].name));
   CZ_TRY(cz_buf_addf(out, ","));
   CZ_TRY(add_quoted(out, p->columns[column].name));
   CZ_TRY(cz_buf_addf(out, ","));
   CZ_TRY(add_quoted(out, p->columns[column].unit));
-  CZ_TRY(cz_buf_addf(out, ",%zu", c.ours.n));
-  const double numbers[] = {c.ours.mean, c.ours.deviation, c.ours.half,
-                            c.difference.n ? c.difference.mean : NAN,
-                            c.difference.n ? c.difference.half : NAN};
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-    CZ_TRY(add_real(out, c.ours.n ? numbers[i] : NAN));
-  CZ_TRY(cz_buf_addf(out, ",%s,%s",
-                     c.difference.n < 2 ? ""
-                     : c.differs        ? "yes"
-                                        : "no",
-                     r->baseline_kind[column] ? r->baseline_kind[column] : ""));
+  CZ_TRY(cz_buf_addf(out, ",%zu", c->ours.n));
+  CZ_TRY(add_interval(out, &c->ours, true));
+  CZ_TRY(add_interval(out, &c->difference, false));
+  CZ_TRY(add_real(out, c->p));
+  CZ_TRY(cz_buf_addf(out, ",%s,", isnan(c->p) ? "" : c->differs ? "yes" : "no"));
+  CZ_TRY(add_quoted(out, r->baseline_kind[column]));
   CZ_TRY(add_real(out, r->baseline[column]));
-  CZ_TRY(cz_buf_addf(out, ",%s", beats_text(c.verdict)));
-  CZ_TRY(add_real(out, c.paper));
+  CZ_TRY(add_real(out, c->lead.n ? c->lead.mean : NAN));
+  CZ_TRY(add_real(out, c->lead.n ? c->lead.half : NAN));
+  CZ_TRY(cz_buf_addf(out, ",%s", beats_text(c->verdict)));
+  CZ_TRY(add_real(out, c->paper));
   for (size_t s = 0; s < p->n_seeds; s++) CZ_TRY(add_real(out, values[s]));
   return cz_buf_addf(out, "\n");
 }
@@ -56,15 +62,24 @@ static cz_status csv_line(cz_buf *out, const cz_results *r, size_t column, size_
  * fields are missing values. */
 cz_status cz_report_csv(cz_buf *out, const cz_results *r) {
   const cz_plan *p = &r->plan;
-  CZ_TRY(cz_buf_addf(out, "row,column,unit,seeds,mean,deviation,half_interval,difference,"
-                          "difference_half_interval,excludes_zero,baseline_kind,baseline,"
-                          "beats_baseline,paper"));
+  cz_comparison t;
+  cz_status st;
+  CZ_GO(st, cz_compare_open(&t, r), done);
+  CZ_GO(st,
+        cz_buf_addf(out, "row,column,unit,seeds,mean,deviation,seeds_error,examples_error,error,"
+                         "freedom,half_interval,difference,difference_seeds_error,"
+                         "difference_examples_error,difference_error,difference_freedom,"
+                         "difference_half_interval,p_holm,differs,baseline_kind,baseline,"
+                         "lead,lead_half_interval,beats_baseline,paper"),
+        done);
   for (size_t s = 0; s < p->n_seeds; s++)
-    CZ_TRY(cz_buf_addf(out, ",seed_%lld", (long long)p->seeds[s]));
-  CZ_TRY(cz_buf_addf(out, "\n"));
+    CZ_GO(st, cz_buf_addf(out, ",seed_%lld", (long long)p->seeds[s]), done);
+  CZ_GO(st, cz_buf_addf(out, "\n"), done);
   for (size_t c = 0; c < p->n_columns; c++)
-    for (size_t row = 0; row < p->n_rows; row++) CZ_TRY(csv_line(out, r, c, row));
-  return CZ_OK;
+    for (size_t row = 0; row < p->n_rows; row++) CZ_GO(st, csv_line(out, &t, c, row), done);
+done:
+  cz_compare_close(&t);
+  return st;
 }
 
 static json_t *real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
@@ -73,50 +88,65 @@ static json_t *text_or_null(const char *text) { return text ? json_string(text) 
 
 static json_t *interval_json(const cz_interval *x) {
   if (x->n == 0) return json_null();
-  return json_pack("{s:f, s:o, s:o, s:I}", "mean", x->mean, "deviation", real_or_null(x->deviation),
-                   "half_interval", real_or_null(x->half), "seeds", (json_int_t)x->n);
+  return json_pack("{s:o, s:o, s:o, s:I, s:{s:o, s:o, s:o, s:o}}", "mean", real_or_null(x->mean),
+                   "deviation", real_or_null(x->deviation), "half_interval", real_or_null(x->half),
+                   "seeds", (json_int_t)x->n, "error", "seeds", real_or_null(x->seeds.error),
+                   "examples", real_or_null(x->examples.error), "total",
+                   real_or_null(x->total.error), "freedom", real_or_null(x->total.freedom));
 }
 
-static cz_status add_cell(json_t *cells, const cz_results *r, size_t column, size_t row) {
-  const cz_plan *p = &r->plan;
-  cz_cell c;
-  CZ_TRY(cz_compare_cell(&c, r, column, row));
-  json_t *values = json_array();
-  for (size_t s = 0; s < p->n_seeds; s++)
-    json_array_append_new(values,
-                          real_or_null(r->values[(column * p->n_rows + row) * p->n_seeds + s]));
-  json_t *cell = json_pack(
-      "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "row", p->rows[row].name, "column",
-      p->columns[column].name, "values", values, "ours", interval_json(&c.ours), "difference",
-      interval_json(&c.difference), "excludes_zero",
-      c.difference.n > 1 ? json_boolean(c.differs) : json_null(), "beats_baseline",
-      c.verdict == CZ_VERDICT_NONE ? json_null() : json_boolean(c.verdict == CZ_VERDICT_BEATS),
-      "paper", real_or_null(c.paper));
+static json_t *cell_json(const cz_cell *c) {
+  return json_pack(
+      "{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ours", interval_json(&c->ours), "difference",
+      interval_json(&c->difference), "lead", interval_json(&c->lead), "p_holm", real_or_null(c->p),
+      "differs", isnan(c->p) ? json_null() : json_boolean(c->differs), "beats_baseline",
+      c->verdict == CZ_VERDICT_NONE ? json_null() : json_boolean(c->verdict == CZ_VERDICT_BEATS),
+      "paper", real_or_null(c->paper));
+}
+
+static cz_status add_cell(json_t *cells, const cz_comparison *t, size_t column, size_t row) {
+  const cz_plan *p = &t->results->plan;
+  const double *at = &t->results->values[(column * p->n_rows + row) * p->n_seeds];
+  json_t *values = json_array(), *cell = cell_json(cz_compare_at(t, column, row));
+  for (size_t s = 0; s < p->n_seeds; s++) json_array_append_new(values, real_or_null(at[s]));
+  json_object_set_new(cell, "row", json_string(p->rows[row].name));
+  json_object_set_new(cell, "column", json_string(p->columns[column].name));
+  json_object_set_new(cell, "values", values);
   return json_array_append_new(cells, cell) ? CZ_FAIL(CZ_ENOMEM, "no memory for the report")
                                             : CZ_OK;
 }
 
-static cz_status columns_json(json_t *list, const cz_results *r) {
+static json_t *baselines_json(const cz_baselines *b) {
+  json_t *all = json_object();
+  for (size_t i = 0; i < b->n; i++)
+    json_object_set_new(all, b->kind[i] ? b->kind[i] : "simple", real_or_null(b->value[i]));
+  return all;
+}
+
+static cz_status columns_json(json_t *list, const cz_comparison *t) {
+  const cz_results *r = t->results;
   for (size_t i = 0; i < r->plan.n_columns; i++) {
     const cz_column *c = &r->plan.columns[i];
     cz_agreement a;
-    CZ_TRY(cz_compare_agreement(&a, r, i));
+    CZ_TRY(cz_compare_agreement(&a, t, i));
     json_t *rank = a.n < 2 ? json_null()
                            : json_pack("{s:o, s:o, s:I}", "spearman", real_or_null(a.spearman),
                                        "kendall", real_or_null(a.kendall), "rows", (json_int_t)a.n);
-    json_t *column = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", c->name, "unit",
-                               text_or_null(c->unit), "note", text_or_null(c->note), "paper",
-                               text_or_null(c->paper), "paper_noise", real_or_null(c->paper_noise),
-                               "baseline", real_or_null(r->baseline[i]), "baseline_kind",
-                               text_or_null(r->baseline_kind[i]), "rank_agreement", rank);
+    json_t *column =
+        json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}", "name", c->name, "unit",
+                  text_or_null(c->unit), "note", text_or_null(c->note), "paper",
+                  text_or_null(c->paper), "paper_noise", real_or_null(c->paper_noise), "baseline",
+                  real_or_null(r->baseline[i]), "baseline_kind", text_or_null(r->baseline_kind[i]),
+                  "baselines", baselines_json(&r->baselines[i]), "interval_covers_examples",
+                  cz_compare_knows_examples(t, i), "rank_agreement", rank);
     if (json_array_append_new(list, column)) return CZ_FAIL(CZ_ENOMEM, "no memory for the report");
   }
   return CZ_OK;
 }
 
-static cz_status remarks_json(json_t *list, const cz_results *r) {
+static cz_status remarks_json(json_t *list, const cz_comparison *t) {
   cz_buf text = {0};
-  cz_status st = cz_compare_remarks(&text, r);
+  cz_status st = cz_compare_remarks(&text, t);
   for (char *line = text.data, *end; st == CZ_OK && line && (end = strchr(line, '\n'));
        line = end + 1)
     json_array_append_new(list, json_stringn(line, (size_t)(end - line)));
@@ -124,36 +154,64 @@ static cz_status remarks_json(json_t *list, const cz_results *r) {
   return st;
 }
 
-static cz_status fill_json(json_t *root, const cz_results *r) {
-  const cz_plan *p = &r->plan;
+static json_t *cost_json(const cz_results *r, size_t row) {
+  const cz_cost *c = &r->costs[row];
+  const cz_row_text *t = &r->texts[row];
+  return json_pack("{s:s, s:f, s:f, s:f, s:I, s:o, s:o, s:o}", "row", r->plan.rows[row].name,
+                   "steps", c->steps, "tokens", c->tokens, "seconds", c->seconds, "seeds",
+                   (json_int_t)c->seeds, "text_tokens", real_or_null(c->seeds ? t->tokens : NAN),
+                   "mean_inputs", real_or_null(c->seeds ? t->inputs : NAN), "mean_targets",
+                   real_or_null(c->seeds ? t->targets : NAN));
+}
+
+static cz_status fill_json(json_t *root, const cz_comparison *t) {
+  const cz_plan *p = &t->results->plan;
   json_t *columns = json_array(), *cells = json_array(), *costs = json_array(),
          *remarks = json_array();
+  json_object_set_new(root, "comparisons", json_integer((json_int_t)t->tests));
   json_object_set_new(root, "columns", columns);
   json_object_set_new(root, "cells", cells);
   json_object_set_new(root, "costs", costs);
   json_object_set_new(root, "remarks", remarks);
-  CZ_TRY(columns_json(columns, r));
+  CZ_TRY(columns_json(columns, t));
   for (size_t c = 0; c < p->n_columns; c++)
-    for (size_t row = 0; row < p->n_rows; row++) CZ_TRY(add_cell(cells, r, c, row));
+    for (size_t row = 0; row < p->n_rows; row++) CZ_TRY(add_cell(cells, t, c, row));
   for (size_t row = 0; row < p->n_rows; row++)
-    json_array_append_new(costs, json_pack("{s:s, s:f, s:f, s:f, s:I}", "row", p->rows[row].name,
-                                           "steps", r->costs[row].steps, "tokens",
-                                           r->costs[row].tokens, "seconds", r->costs[row].seconds,
-                                           "seeds", (json_int_t)r->costs[row].seeds));
-  return remarks_json(remarks, r);
+    if (json_array_append_new(costs, cost_json(t->results, row)))
+      return CZ_FAIL(CZ_ENOMEM, "no memory for the report");
+  return remarks_json(remarks, t);
 }
 
 /** Appends the report as one JSON object; missing values are null. */
 cz_status cz_report_json(cz_buf *out, const cz_results *r) {
   const cz_plan *p = &r->plan;
-  json_t *seeds = json_array();
+  cz_comparison t;
+  json_t *root = NULL, *seeds = json_array();
   for (size_t s = 0; s < p->n_seeds; s++) json_array_append_new(seeds, json_integer(p->seeds[s]));
-  json_t *root =
-      json_pack("{s:o, s:o, s:o, s:o, s:I, s:I}", "title", text_or_null(p->title), "source",
-                text_or_null(p->source), "baseline", text_or_null(p->baseline), "seeds", seeds,
-                "stages_done", (json_int_t)r->done, "stages", (json_int_t)r->total);
-  cz_status st = root ? fill_json(root, r) : CZ_FAIL(CZ_ENOMEM, "no memory for the report");
+  root = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I}", "title", text_or_null(p->title), "source",
+                   text_or_null(p->source), "baseline", text_or_null(p->baseline), "seeds", seeds,
+                   "stages_done", (json_int_t)r->done, "stages", (json_int_t)r->total);
+  cz_status st = cz_compare_open(&t, r);
+  if (st == CZ_OK) st = root ? fill_json(root, &t) : CZ_FAIL(CZ_ENOMEM, "no memory for the report");
+  cz_compare_close(&t);
   if (st == CZ_OK) return cz_print_json(out, root);
   json_decref(root);
+  return st;
+}
+
+/** Adds to INTO, an object {ROW: {...}}, the table: INTO.ROW.table.COLUMN is the row's mean
+ * with its noise, its difference to the baseline row and its lead over the simple one. */
+cz_status cz_report_rows(json_t *into, const cz_results *r) {
+  const cz_plan *p = &r->plan;
+  cz_comparison t;
+  cz_status st = cz_compare_open(&t, r);
+  for (size_t row = 0; row < p->n_rows && st == CZ_OK; row++) {
+    json_t *table = json_object();
+    for (size_t c = 0; c < p->n_columns; c++)
+      json_object_set_new(table, p->columns[c].name, cell_json(cz_compare_at(&t, c, row)));
+    if (json_object_set_new(json_object_get(into, p->rows[row].name), "table", table))
+      st = CZ_FAIL(CZ_ENOMEM, "no memory for the table");
+  }
+  cz_compare_close(&t);
   return st;
 }

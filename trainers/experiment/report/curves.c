@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_POINTS = 400 }; /* of a curve on paper; longer ones are thinned */
+enum { MAX_POINTS = 400 }; /* of a curve on the page; of longer ones every n-th is shown */
 
 typedef struct points {
   double *step, *loss;
@@ -36,7 +36,8 @@ static cz_status read_points(points *p, const cz_plan_stage *stage, const char *
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "metrics.jsonl"));
   if (!cz_fs_exists(path)) return CZ_OK;
   CZ_TRY(cz_fs_read(path, &text));
-  for (const char *line = text.data, *end = line + text.len; line < end && st == CZ_OK;) {
+  const char *end = text.len ? text.data + text.len : NULL; /* an empty file has no data */
+  for (const char *line = text.data; end && line < end && st == CZ_OK;) {
     const char *stop = memchr(line, '\n', (size_t)(end - line));
     size_t n = stop ? (size_t)(stop - line) : (size_t)(end - line);
     st = add_line(p, line, n);
@@ -59,12 +60,12 @@ static void add_seed(cz_curve *c, const points *p, size_t every) {
 }
 
 static cz_status combine(cz_curve *c, const points *p, size_t n_seeds) {
-  size_t least = 0;
+  size_t shortest = 0;
   for (size_t s = 0; s < n_seeds; s++)
-    if (p[s].n && (least == 0 || p[s].n < least)) least = p[s].n;
-  if (least == 0) return CZ_OK;
-  size_t every = (least + MOST_POINTS - 1) / MOST_POINTS;
-  c->n = (least + every - 1) / every;
+    if (p[s].n && (shortest == 0 || p[s].n < shortest)) shortest = p[s].n;
+  if (shortest == 0) return CZ_OK;
+  size_t every = (shortest + MAX_POINTS - 1) / MAX_POINTS;
+  c->n = (shortest + every - 1) / every;
   CZ_TRY(cz_alloc(&c->step, 3 * c->n, sizeof *c->step));
   c->mean = c->step + c->n;
   c->deviation = c->mean + c->n;

@@ -4,6 +4,7 @@
 #include "experiment/report/compare.h"
 #include "experiment/report/curves.h"
 #include "experiment/report/plot.h"
+#include "experiment/report/table.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -68,10 +69,10 @@ static cz_status head(cz_buf *out, const cz_results *r) {
                      p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s", r->done, r->total);
 }
 
-static cz_status remarks(cz_buf *out, const cz_results *r) {
+static cz_status remarks(cz_buf *out, const cz_comparison *t) {
   cz_buf text = {0};
   cz_status st;
-  CZ_GO(st, cz_compare_remarks(&text, r), done);
+  CZ_GO(st, cz_compare_remarks(&text, t), done);
   CZ_GO(st, cz_buf_addf(out, "<h2>In words</h2>\n"), done);
   for (char *line = text.data, *end; line && (end = strchr(line, '\n')); line = end + 1) {
     *end = '\0';
@@ -94,67 +95,103 @@ static cz_status table_head(cz_buf *out, const cz_results *r) {
   return cz_buf_addf(out, "</tr></thead>\n<tbody>\n");
 }
 
-static cz_status table_cell(cz_buf *out, const cz_cell *c, double baseline) {
+/* One line below the mean: an interval, and the two parts of its standard error. */
+static cz_status noise_line(cz_buf *out, const cz_interval *x, const char *before,
+                            const char *after) {
+  if (x->n < 2) return CZ_OK;
+  return cz_buf_addf(out, "<small>%s± %s (seeds %s, examples %s)%s</small>", before,
+                     cz_number_of(x->half, 2).text, cz_number_of(x->seeds.error, 2).text,
+                     cz_number_of(x->examples.error, 2).text, after);
+}
+
+static cz_status table_cell(cz_buf *out, const cz_cell *c) {
+  const cz_interval *x = &c->ours;
+  char difference[48];
   CZ_TRY(cz_buf_addf(out, "<td>"));
-  if (c->ours.n == 0)
+  if (x->n == 0)
     CZ_TRY(cz_buf_addf(out, "missing"));
-  else if (c->ours.n == 1)
-    CZ_TRY(cz_buf_addf(out, "%.2f", c->ours.mean));
+  else if (x->n == 1)
+    CZ_TRY(cz_buf_addf(out, "%s", cz_number_of(x->mean, 2).text));
   else
-    CZ_TRY(cz_buf_addf(out, "%.2f ± %.2f", c->ours.mean, c->ours.deviation));
-  if (c->difference.n > 1)
-    CZ_TRY(cz_buf_addf(out, "<small>%+.2f ± %.2f%s</small>", c->difference.mean, c->difference.half,
-                       c->differs ? " *" : ""));
+    CZ_TRY(cz_buf_addf(out, "%s ± %s", cz_number_of(x->mean, 2).text,
+                       cz_number_of(x->deviation, 2).text));
+  CZ_TRY(noise_line(out, x, "95 % ", ""));
+  snprintf(difference, sizeof difference, "%s ", cz_number_signed(c->difference.mean).text);
+  CZ_TRY(noise_line(out, &c->difference, difference, c->differs ? " *" : ""));
   if (c->verdict == CZ_VERDICT_FAILS)
     CZ_TRY(cz_buf_addf(out, "<small>%sdoes not beat its baseline%s</small>",
-                       c->ours.mean > baseline ? "above in the mean, but " : "",
-                       c->ours.n > 1 ? " by more than the interval" : ""));
-  if (!isnan(c->paper)) CZ_TRY(cz_buf_addf(out, "<small>paper %.2f</small>", c->paper));
+                       c->lead.mean > 0 ? "above in the mean, but " : "",
+                       x->n > 1 ? " by more than the interval" : ""));
+  if (!isnan(c->paper))
+    CZ_TRY(cz_buf_addf(out, "<small>paper %s</small>", cz_number_of(c->paper, 2).text));
   return cz_buf_addf(out, "</td>");
 }
 
-static cz_status table(cz_buf *out, const cz_results *r) {
-  const cz_plan *p = &r->plan;
-  cz_cell cell;
-  CZ_TRY(table_head(out, r));
+static cz_status baseline_cells(cz_buf *out, const cz_comparison *t) {
+  const cz_results *r = t->results;
+  CZ_TRY(cz_buf_addf(out, "<tr><td>simple baseline</td>"));
+  for (size_t c = 0; c < r->plan.n_columns; c++) {
+    const cz_baselines *b = &r->baselines[c];
+    CZ_TRY(cz_buf_addf(out, "<td>%s", b->n ? "" : "none"));
+    for (size_t i = 0; i < b->n; i++) {
+      CZ_TRY(cz_buf_addf(out, "%s<small>", cz_number_of(b->value[i], 2).text));
+      CZ_TRY(add_escaped(out, "", b->kind[i] ? b->kind[i] : "simple", "</small>"));
+    }
+    CZ_TRY(cz_buf_addf(out, "</td>"));
+  }
+  CZ_TRY(cz_buf_addf(out, "</tr>\n<tr><td>intervals cover</td>"));
+  for (size_t c = 0; c < r->plan.n_columns; c++)
+    CZ_TRY(
+        cz_buf_addf(out, "<td>%s</td>",
+                    cz_compare_knows_examples(t, c) ? "seeds and test examples" : "seeds alone"));
+  return cz_buf_addf(out, "</tr>\n");
+}
+
+/* What the lines of a cell are. */
+static cz_status explain(cz_buf *out, const cz_comparison *t) {
+  const cz_plan *p = &t->results->plan;
+  if (p->n_seeds < 2) return CZ_OK;
+  CZ_TRY(cz_buf_addf(
+      out, "<p class=\"soft\">The second line of a cell is the 95 %% interval of its mean, "
+           "and the two parts of the standard error: from the seeds, and from the draw of "
+           "the test examples (- where it is not known).</p>\n"));
+  if (!p->baseline) return CZ_OK;
+  CZ_TRY(add_escaped(out, "<p class=\"soft\">The third line is the difference to ", p->baseline,
+                     ", paired by seed and by example: the rows of a seed begin with the same "
+                     "weights and go through the documents in the same order; objectives read "
+                     "different amounts. "));
+  return cz_buf_addf(out,
+                     "* marks one that differs from zero, at most 5 %% for the whole table, "
+                     "corrected for its %zu comparison%s (Holm).</p>\n",
+                     t->tests, t->tests == 1 ? "" : "s");
+}
+
+static cz_status table(cz_buf *out, const cz_comparison *t) {
+  const cz_plan *p = &t->results->plan;
+  CZ_TRY(table_head(out, t->results));
   for (size_t row = 0; row < p->n_rows; row++) {
     CZ_TRY(cz_buf_addf(out, "<tr><td><span class=\"key\" style=\"background:var(--c%zu)\"></span>",
                        row % CZ_PLOT_COLOURS));
     CZ_TRY(cz_html_text(out, p->rows[row].name));
     CZ_TRY(cz_buf_addf(out, "</td>"));
-    for (size_t c = 0; c < p->n_columns; c++) {
-      CZ_TRY(cz_compare_cell(&cell, r, c, row));
-      CZ_TRY(table_cell(out, &cell, r->baseline[c]));
-    }
+    for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(table_cell(out, cz_compare_at(t, c, row)));
     CZ_TRY(cz_buf_addf(out, "</tr>\n"));
   }
-  CZ_TRY(cz_buf_addf(out, "<tr><td>simple baseline</td>"));
-  for (size_t c = 0; c < p->n_columns; c++) {
-    if (isnan(r->baseline[c]))
-      CZ_TRY(cz_buf_addf(out, "<td>none</td>"));
-    else
-      CZ_TRY(cz_buf_addf(out, "<td>%.2f<small>%s</small></td>", r->baseline[c],
-                         r->baseline_kind[c] ? r->baseline_kind[c] : "simple"));
-  }
-  CZ_TRY(cz_buf_addf(out, "</tr>\n</tbody></table></div>\n"));
-  if (p->baseline && p->n_seeds > 1) {
-    CZ_TRY(add_escaped(out, "<p class=\"soft\">The second line of a cell is the difference to ",
-                       p->baseline, ", paired over seeds (same data order and initial weights), "));
-    CZ_TRY(cz_buf_addf(out, "with its 95 %% interval; * marks one that excludes zero.</p>\n"));
-  }
-  return CZ_OK;
+  CZ_TRY(baseline_cells(out, t));
+  CZ_TRY(cz_buf_addf(out, "</tbody></table></div>\n"));
+  return explain(out, t);
 }
 
-static cz_status column_plot(cz_buf *out, const cz_results *r, size_t column, cz_dot *dots) {
+static cz_status column_plot(cz_buf *out, const cz_comparison *t, size_t column, cz_dot *dots) {
+  const cz_results *r = t->results;
   const cz_column *c = &r->plan.columns[column];
   char title[512], second[160];
   for (size_t row = 0; row < r->plan.n_rows; row++) {
-    cz_cell cell;
-    CZ_TRY(cz_compare_cell(&cell, r, column, row));
+    const cz_cell *cell = cz_compare_at(t, column, row);
     dots[row] = (cz_dot){.name = r->plan.rows[row].name,
-                         .value = cell.ours.n ? cell.ours.mean : NAN,
-                         .half = cell.ours.half,
-                         .other = cell.paper};
+                         .value = cell->ours.n ? cell->ours.mean : NAN,
+                         .half = cell->ours.half,
+                         .other = cell->paper};
   }
   snprintf(title, sizeof title, "%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "");
   snprintf(second, sizeof second, "the paper's %s", c->paper ? c->paper : "");
@@ -162,14 +199,15 @@ static cz_status column_plot(cz_buf *out, const cz_results *r, size_t column, cz
                       "ours, with the 95 % interval of the mean", second);
 }
 
-static cz_status dot_plots(cz_buf *out, const cz_results *r) {
+static cz_status dot_plots(cz_buf *out, const cz_comparison *t) {
+  const cz_results *r = t->results;
   cz_dot *dots;
   CZ_TRY(cz_alloc(&dots, r->plan.n_rows, sizeof *dots));
   cz_status st =
       cz_buf_addf(out, "<h2>Rows with their noise, beside the paper's</h2>\n<p class=\"soft\">The "
                        "dashed line is the simple baseline. The scales "
                        "of the two halves differ: look at the order.</p>\n<div class=\"plots\">\n");
-  for (size_t c = 0; c < r->plan.n_columns && st == CZ_OK; c++) st = column_plot(out, r, c, dots);
+  for (size_t c = 0; c < r->plan.n_columns && st == CZ_OK; c++) st = column_plot(out, t, c, dots);
   if (st == CZ_OK) st = cz_buf_addf(out, "</div>\n");
   free(dots);
   return st;
@@ -216,30 +254,42 @@ done:
 }
 
 static cz_status costs(cz_buf *out, const cz_results *r) {
-  CZ_TRY(cz_buf_addf(out, "<h2>What a seed cost</h2>\n<div "
-                          "class=\"wide\"><table>\n<thead><tr><th>row</th><th>steps</"
-                          "th><th>million tokens</th><th>seconds</th>"
-                          "<th>seeds finished</th></tr></thead>\n<tbody>\n"));
+  CZ_TRY(cz_buf_addf(out, "<h2>What a seed cost</h2>\n<div class=\"wide\"><table>\n<thead><tr>"
+                          "<th>row</th><th>steps</th><th>million tokens read and written</th>"
+                          "<th>million tokens of text</th><th>mean inputs</th>"
+                          "<th>mean targets</th><th>seconds</th><th>seeds finished</th></tr>"
+                          "</thead>\n<tbody>\n"));
   for (size_t row = 0; row < r->plan.n_rows; row++) {
     const cz_cost *c = &r->costs[row];
+    const cz_row_text *t = &r->texts[row];
+    const double numbers[] = {c->steps,  1e-6 * c->tokens, 1e-6 * t->tokens,
+                              t->inputs, t->targets,       c->seconds};
+    static const int digits[] = {0, 2, 2, 1, 1, 1};
     CZ_TRY(add_escaped(out, "<tr><td>", r->plan.rows[row].name, "</td>"));
-    if (c->seeds)
-      CZ_TRY(cz_buf_addf(out, "<td>%.0f</td><td>%.2f</td><td>%.1f</td><td>%zu</td></tr>\n",
-                         c->steps, 1e-6 * c->tokens, c->seconds, c->seeds));
-    else
-      CZ_TRY(cz_buf_addf(out, "<td>missing</td><td></td><td></td><td>0</td></tr>\n"));
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+      CZ_TRY(cz_buf_addf(out, "<td>%s</td>",
+                         cz_number_of(c->seeds ? numbers[i] : NAN, digits[i]).text));
+    CZ_TRY(cz_buf_addf(out, "<td>%zu</td></tr>\n", c->seeds));
   }
   return cz_buf_addf(out, "</tbody></table></div>\n");
+}
+
+static cz_status page(cz_buf *out, const cz_comparison *t, const char *run) {
+  CZ_TRY(head(out, t->results));
+  CZ_TRY(table(out, t));
+  CZ_TRY(remarks(out, t));
+  CZ_TRY(dot_plots(out, t));
+  CZ_TRY(loss_curves(out, t->results, run));
+  CZ_TRY(costs(out, t->results));
+  return cz_buf_addf(out, "</body>\n</html>\n");
 }
 
 /** Appends the report as one HTML page, well-formed as XML too; RUN is the run's folder,
  * from which the loss curves come. */
 cz_status cz_report_html(cz_buf *out, const cz_results *r, const char *run) {
-  CZ_TRY(head(out, r));
-  CZ_TRY(table(out, r));
-  CZ_TRY(remarks(out, r));
-  CZ_TRY(dot_plots(out, r));
-  CZ_TRY(loss_curves(out, r, run));
-  CZ_TRY(costs(out, r));
-  return cz_buf_addf(out, "</body>\n</html>\n");
+  cz_comparison t;
+  cz_status st = cz_compare_open(&t, r);
+  if (st == CZ_OK) st = page(out, &t, run);
+  cz_compare_close(&t);
+  return st;
 }

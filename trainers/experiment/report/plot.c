@@ -30,10 +30,14 @@ cz_status cz_html_text(cz_buf *out, const char *text) {
   return CZ_OK;
 }
 
+/* Whether a place for it can be computed: differences of larger numbers are out of range. */
+static bool drawable(double v) { return fabs(v) < 1e300; }
+
 /* Widens [low, high] to round ticks, about COUNT of them. */
 static axis round_axis(double low, double high, int count, double from, double to) {
-  if (!(high > low)) {
-    double pad = low != 0 ? fabs(low) * 0.05 : 1;
+  double size = fmax(fabs(low), fabs(high));
+  if (!(high - low > 1e-9 * size)) { /* ticks would not be told apart */
+    double pad = size != 0 ? size * 0.05 : 1;
     low -= pad, high += pad;
   }
   double raw = (high - low) / count, power = pow(10, floor(log10(raw))), unit = raw / power;
@@ -107,7 +111,7 @@ static cz_status open_svg(cz_buf *out, double width, double height, const char *
   return cz_buf_addf(out, "\">\n");
 }
 
-static bool good(const cz_series *s, size_t i) { return isfinite(s->y[i]) && isfinite(s->x[i]); }
+static bool good(const cz_series *s, size_t i) { return drawable(s->y[i]) && drawable(s->x[i]); }
 
 /* Of all lines with their bands. */
 static void series_range(const cz_series *s, size_t n, double *x, double *y) {
@@ -115,7 +119,7 @@ static void series_range(const cz_series *s, size_t n, double *x, double *y) {
   for (size_t k = 0; k < n; k++)
     for (size_t i = 0; i < s[k].n; i++) {
       if (!good(&s[k], i)) continue;
-      double band = isfinite(s[k].band[i]) ? s[k].band[i] : 0;
+      double band = drawable(s[k].band[i]) ? s[k].band[i] : 0;
       x[1] = fmax(x[1], s[k].x[i]);
       y[0] = fmin(y[0], s[k].y[i] - band), y[1] = fmax(y[1], s[k].y[i] + band);
     }
@@ -186,12 +190,12 @@ static bool dot_range(const cz_dot *d, size_t n, double mark, bool second, doubl
   range[0] = INFINITY, range[1] = -INFINITY;
   for (size_t i = 0; i < n; i++) {
     double v = second ? d[i].other : d[i].value,
-           half = second || !isfinite(d[i].half) ? 0 : d[i].half;
-    if (!isfinite(v)) continue;
+           half = second || !drawable(d[i].half) ? 0 : d[i].half;
+    if (!drawable(v)) continue;
     range[0] = fmin(range[0], v - half), range[1] = fmax(range[1], v + half);
   }
   bool any = range[0] <= range[1];
-  if (any && !second && isfinite(mark))
+  if (any && !second && drawable(mark))
     range[0] = fmin(range[0], mark), range[1] = fmax(range[1], mark);
   return any;
 }
@@ -200,8 +204,8 @@ static cz_status draw_dots(cz_buf *out, const cz_dot *d, size_t n, const axis *a
                            double line, bool second) {
   for (size_t i = 0; i < n; i++) {
     double v = second ? d[i].other : d[i].value, y = top + line * ((double)i + 0.5);
-    if (!isfinite(v)) continue;
-    if (!second && isfinite(d[i].half))
+    if (!drawable(v)) continue;
+    if (!second && drawable(d[i].half))
       CZ_TRY(cz_buf_addf(out,
                          "<line class=\"whisker\" stroke=\"var(--c%zu)\" x1=\"%.1f\" x2=\"%.1f\" "
                          "y1=\"%.1f\" y2=\"%.1f\"/>\n",
@@ -233,7 +237,7 @@ cz_status cz_plot_dots(cz_buf *out, const char *title, const cz_dot *dots, size_
     axis a = round_axis(range[0], range[1], 5, left, two ? middle : right);
     CZ_TRY(draw_x_axis(out, &a, top, bottom));
     CZ_TRY(draw_text(out, "axis", left, top - 10, "start", first));
-    if (isfinite(mark))
+    if (drawable(mark))
       CZ_TRY(cz_buf_addf(out,
                          "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
                          at(&a, mark), at(&a, mark), top, bottom));

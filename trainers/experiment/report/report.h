@@ -9,6 +9,7 @@ CZ_MUST cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours)
 CZ_MUST cz_status cz_report_csv(cz_buf *out, const cz_results *r);
 CZ_MUST cz_status cz_report_json(cz_buf *out, const cz_results *r);
 CZ_MUST cz_status cz_report_html(cz_buf *out, const cz_results *r, const char *run);
+CZ_MUST cz_status cz_report_rows(json_t *into, const cz_results *r);
 CZ_MUST cz_status cz_report_stages(cz_buf *out, const cz_plan *plan, const char *run);
 
 #endif

@@ -1,9 +1,28 @@
 #include "experiment/report/table.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/** VALUE with DIGITS decimals; in short form where it has more than twelve places before
+ * the point, "-" where it is no number. */
+cz_number cz_number_of(double value, int digits) {
+  cz_number n = {"-"};
+  if (isfinite(value))
+    snprintf(n.text, sizeof n.text, fabs(value) < 1e12 ? "%.*f" : "%.*g",
+             fabs(value) < 1e12 ? digits : 4, value);
+  return n;
+}
+
+/** A difference, with its sign and two decimals. */
+cz_number cz_number_signed(double value) {
+  cz_number n = cz_number_of(fabs(value), 2), with = {"-"};
+  if (isfinite(value))
+    snprintf(with.text, sizeof with.text, "%c%.30s", value < 0 ? '-' : '+', n.text);
+  return with;
+}
 
 /** Adds one cell: printf's format. */
 cz_status cz_grid_add(cz_grid *g, const char *format, ...) {

@@ -15,6 +15,13 @@ typedef struct cz_grid {
   size_t *at, n, cap;
 } cz_grid;
 
+/* Text of a number; on the stack of the expression that prints it. */
+typedef struct cz_number {
+  char text[32];
+} cz_number;
+
+cz_number cz_number_of(double value, int digits);
+cz_number cz_number_signed(double value);
 CZ_MUST cz_status cz_grid_add(cz_grid *g, const char *format, ...) CZ_PRINTF(2, 3);
 CZ_MUST cz_status cz_grid_print(cz_buf *out, const cz_grid *g, unsigned left, bool colours);
 void cz_grid_free(cz_grid *g);

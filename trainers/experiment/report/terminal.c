@@ -5,25 +5,29 @@
 #include "experiment/report/table.h"
 
 #include <math.h>
-#include <stdio.h>
 
-static cz_status add_number(cz_grid *g, const char *format, double value) {
-  char text[64];
-  if (isnan(value)) return cz_grid_add(g, "-");
-  snprintf(text, sizeof text, format, value);
-  return cz_grid_add(g, "%s", text);
+static cz_status add_number(cz_grid *g, double value, int digits) {
+  return cz_grid_add(g, "%s", cz_number_of(value, digits).text);
 }
 
 static cz_status add_mean(cz_grid *g, const cz_interval *x) {
   if (x->n == 0) return cz_grid_add(g, "-");
-  if (x->n == 1) return cz_grid_add(g, "%.2f", x->mean);
-  return cz_grid_add(g, "%.2f ± %.2f", x->mean, x->deviation);
+  if (x->n == 1) return add_number(g, x->mean, 2);
+  return cz_grid_add(g, "%s ± %s", cz_number_of(x->mean, 2).text,
+                     cz_number_of(x->deviation, 2).text);
+}
+
+/* The two parts of a standard error: from seeds, from examples. */
+static cz_status add_errors(cz_grid *g, const cz_interval *x) {
+  if (x->n == 0) return cz_grid_add(g, "-");
+  return cz_grid_add(g, "%s, %s", cz_number_of(x->seeds.error, 2).text,
+                     cz_number_of(x->examples.error, 2).text);
 }
 
 /* Rows x columns: our mean and deviation, and the paper's value below the same name. */
-static cz_status summary(cz_grid *g, const cz_results *r) {
+static cz_status summary(cz_grid *g, const cz_comparison *t) {
+  const cz_results *r = t->results;
   const cz_plan *p = &r->plan;
-  cz_cell cell;
   CZ_TRY(cz_grid_add(g, "row"));
   for (size_t c = 0; c < p->n_columns; c++)
     CZ_TRY(cz_grid_add(g, "%s%s%s%s", p->columns[c].name, p->columns[c].unit ? " (" : "",
@@ -31,16 +35,13 @@ static cz_status summary(cz_grid *g, const cz_results *r) {
                        p->columns[c].unit ? ")" : ""));
   for (size_t row = 0; row < p->n_rows; row++) {
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
-    for (size_t c = 0; c < p->n_columns; c++) {
-      CZ_TRY(cz_compare_cell(&cell, r, c, row));
-      CZ_TRY(add_mean(g, &cell.ours));
-    }
+    for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(add_mean(g, &cz_compare_at(t, c, row)->ours));
     CZ_TRY(cz_grid_add(g, "  paper"));
     for (size_t c = 0; c < p->n_columns; c++)
-      CZ_TRY(add_number(g, "%.2f", r->paper[c * p->n_rows + row]));
+      CZ_TRY(add_number(g, r->paper[c * p->n_rows + row], 2));
   }
   CZ_TRY(cz_grid_add(g, "simple baseline"));
-  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(add_number(g, "%.2f", r->baseline[c]));
+  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(add_number(g, r->baseline[c], 2));
   return CZ_OK;
 }
 
@@ -54,60 +55,73 @@ static const char *verdict_text(cz_verdict v) {
   return "-";
 }
 
-static cz_status column_rows(cz_grid *g, const cz_results *r, size_t column) {
-  const cz_plan *p = &r->plan;
-  cz_cell cell;
+static cz_status column_header(cz_grid *g, const cz_results *r, size_t column) {
   const char *kind = r->baseline_kind[column];
   CZ_TRY(cz_grid_add(g, "row"));
   CZ_TRY(cz_grid_add(g, "seeds"));
   CZ_TRY(cz_grid_add(g, "mean ± deviation"));
-  CZ_TRY(cz_grid_add(g, "95 %% interval of mean"));
-  CZ_TRY(cz_grid_add(g, "minus %s, 95 %%", p->baseline ? p->baseline : "-"));
+  CZ_TRY(cz_grid_add(g, "error: seeds, examples"));
+  CZ_TRY(cz_grid_add(g, "95 %% interval"));
+  CZ_TRY(cz_grid_add(g, "minus %s, 95 %%", r->plan.baseline ? r->plan.baseline : "-"));
+  CZ_TRY(cz_grid_add(g, "error: seeds, examples"));
   CZ_TRY(cz_grid_add(g, "beats %s", kind ? kind : "simple"));
-  CZ_TRY(cz_grid_add(g, "the paper's"));
+  return cz_grid_add(g, "the paper's");
+}
+
+static cz_status column_rows(cz_grid *g, const cz_comparison *t, size_t column) {
+  const cz_plan *p = &t->results->plan;
+  CZ_TRY(column_header(g, t->results, column));
   for (size_t row = 0; row < p->n_rows; row++) {
-    CZ_TRY(cz_compare_cell(&cell, r, column, row));
+    const cz_cell *c = cz_compare_at(t, column, row);
+    const cz_interval *x = &c->ours, *d = &c->difference;
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
-    CZ_TRY(cz_grid_add(g, "%zu", cell.ours.n));
-    CZ_TRY(add_mean(g, &cell.ours));
-    if (cell.ours.n > 1)
-      CZ_TRY(cz_grid_add(g, "%.2f .. %.2f", cell.ours.mean - cell.ours.half,
-                         cell.ours.mean + cell.ours.half));
+    CZ_TRY(cz_grid_add(g, "%zu", x->n));
+    CZ_TRY(add_mean(g, x));
+    CZ_TRY(add_errors(g, x));
+    if (x->n > 1)
+      CZ_TRY(cz_grid_add(g, "%s .. %s", cz_number_of(x->mean - x->half, 2).text,
+                         cz_number_of(x->mean + x->half, 2).text));
     else
       CZ_TRY(cz_grid_add(g, "-"));
-    if (cell.difference.n > 1)
-      CZ_TRY(cz_grid_add(g, "%+.2f ± %.2f%s", cell.difference.mean, cell.difference.half,
-                         cell.differs ? " *" : "  "));
-    else if (cell.difference.n == 1)
-      CZ_TRY(cz_grid_add(g, "%+.2f  ", cell.difference.mean));
+    if (d->n > 1)
+      CZ_TRY(cz_grid_add(g, "%s ± %s%s", cz_number_signed(d->mean).text,
+                         cz_number_of(d->half, 2).text, c->differs ? " *" : "  "));
     else
-      CZ_TRY(cz_grid_add(g, "-  "));
-    CZ_TRY(cz_grid_add(g, "%s", verdict_text(cell.verdict)));
-    CZ_TRY(add_number(g, "%.2f", cell.paper));
+      CZ_TRY(cz_grid_add(g, "%s  ", d->n ? cz_number_signed(d->mean).text : "-"));
+    CZ_TRY(add_errors(g, d));
+    CZ_TRY(cz_grid_add(g, "%s", verdict_text(c->verdict)));
+    CZ_TRY(add_number(g, c->paper, 2));
   }
   return CZ_OK;
 }
 
-static cz_status print_column(cz_buf *out, const cz_results *r, size_t column, bool colours) {
+static cz_status print_baselines(cz_buf *out, const cz_baselines *b) {
+  for (size_t i = 0; i < b->n; i++)
+    CZ_TRY(cz_buf_addf(out, "%s%s %s", i ? ", " : "; simple baseline: ",
+                       b->kind[i] ? b->kind[i] : "simple", cz_number_of(b->value[i], 2).text));
+  return CZ_OK;
+}
+
+static cz_status print_column(cz_buf *out, const cz_comparison *t, size_t column, bool colours) {
+  const cz_results *r = t->results;
   const cz_column *c = &r->plan.columns[column];
-  cz_grid g = {.columns = 7};
+  cz_grid g = {.columns = 9};
   cz_status st = CZ_OK;
   CZ_GO(st,
         cz_buf_addf(out, "\n%s%s%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "",
                     c->paper ? "; the paper's " : " (no column of the paper)",
                     c->paper ? c->paper : ""),
         done);
-  if (!isnan(r->baseline[column]))
-    CZ_GO(st,
-          cz_buf_addf(out, "; simple baseline (%s) %.2f",
-                      r->baseline_kind[column] ? r->baseline_kind[column] : "simple",
-                      r->baseline[column]),
-          done);
+  CZ_GO(st, print_baselines(out, &r->baselines[column]), done);
   if (!isnan(c->paper_noise))
     CZ_GO(st, cz_buf_addf(out, "; the paper's deviation over its own seeds %.3f", c->paper_noise),
           done);
-  CZ_GO(st, cz_buf_addf(out, "\n"), done);
-  CZ_GO(st, column_rows(&g, r, column), done);
+  CZ_GO(
+      st,
+      cz_buf_addf(out, "; intervals cover %s\n",
+                  cz_compare_knows_examples(t, column) ? "seeds and test examples" : "seeds alone"),
+      done);
+  CZ_GO(st, column_rows(&g, t, column), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
 done:
   cz_grid_free(&g);
@@ -115,17 +129,27 @@ done:
 }
 
 static cz_status print_costs(cz_buf *out, const cz_results *r, bool colours) {
-  cz_grid g = {.columns = 5};
-  const char *const header[] = {"cost of one seed", "training steps",
-                                "million tokens read and written", "seconds", "seeds finished"};
+  cz_grid g = {.columns = 8};
+  const char *const header[] = {"cost of one seed",
+                                "training steps",
+                                "million tokens read and written",
+                                "million tokens of text",
+                                "mean inputs",
+                                "mean targets",
+                                "seconds",
+                                "seeds finished"};
   cz_status st = CZ_OK;
   for (size_t i = 0; i < g.columns; i++) CZ_GO(st, cz_grid_add(&g, "%s", header[i]), done);
   for (size_t row = 0; row < r->plan.n_rows; row++) {
     const cz_cost *c = &r->costs[row];
+    const cz_row_text *t = &r->texts[row];
     CZ_GO(st, cz_grid_add(&g, "%s", r->plan.rows[row].name), done);
-    CZ_GO(st, add_number(&g, "%.0f", c->seeds ? c->steps : NAN), done);
-    CZ_GO(st, add_number(&g, "%.2f", c->seeds ? 1e-6 * c->tokens : NAN), done);
-    CZ_GO(st, add_number(&g, "%.1f", c->seeds ? c->seconds : NAN), done);
+    CZ_GO(st, add_number(&g, c->seeds ? c->steps : NAN, 0), done);
+    CZ_GO(st, add_number(&g, c->seeds ? 1e-6 * c->tokens : NAN, 2), done);
+    CZ_GO(st, add_number(&g, c->seeds ? 1e-6 * t->tokens : NAN, 2), done);
+    CZ_GO(st, add_number(&g, c->seeds ? t->inputs : NAN, 1), done);
+    CZ_GO(st, add_number(&g, c->seeds ? t->targets : NAN, 1), done);
+    CZ_GO(st, add_number(&g, c->seeds ? c->seconds : NAN, 1), done);
     CZ_GO(st, cz_grid_add(&g, "%zu", c->seeds), done);
   }
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
@@ -135,37 +159,61 @@ done:
   return st;
 }
 
-/** Appends the report as text with aligned columns. COLOURS: with terminal codes. */
-cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours) {
-  const cz_plan *p = &r->plan;
+/* What stands in the tables below, before them. */
+static cz_status explain(cz_buf *out, const cz_comparison *t) {
+  const cz_plan *p = &t->results->plan;
+  if (p->n_seeds < 2) return CZ_OK;
+  CZ_TRY(cz_buf_addf(out,
+                     "\n`error` has the parts of a mean's standard error: from the seeds, and "
+                     "from the draw of the test examples\n(- where it is not known). The 95 %% "
+                     "interval is of both, their squares added.\n"));
+  if (!p->baseline) return CZ_OK;
+  CZ_TRY(cz_buf_addf(out,
+                     "`minus %s` is the difference to that row with its 95 %% interval, paired by "
+                     "seed and by example: the rows of a seed begin with\nthe same weights and go "
+                     "through the documents in the same order; objectives read different "
+                     "amounts.\n",
+                     p->baseline));
+  return cz_buf_addf(out,
+                     "* differs from zero: at most 5 %% for the whole table, corrected for its %zu "
+                     "comparison%s (Holm).\n",
+                     t->tests, t->tests == 1 ? "" : "s");
+}
+
+static cz_status print_all(cz_buf *out, const cz_comparison *t, bool colours) {
+  const cz_plan *p = &t->results->plan;
   cz_grid g = {.columns = 1 + p->n_columns};
   cz_status st;
-  if (p->n_columns > 30)
-    return CZ_FAIL(CZ_EUSAGE, "%zu columns are more than a page holds; use --csv or --json",
-                   p->n_columns);
-  CZ_TRY(cz_buf_addf(out, "%s%s%s\n", p->title ? p->title : "experiment", p->source ? " - " : "",
-                     p->source ? p->source : ""));
-  CZ_TRY(cz_buf_addf(out,
-                     "%zu rows, %zu seed%s; mean ± sample deviation over seeds, the paper's value "
-                     "below; the simple baseline is what a program gets that knows "
-                     "nothing\n\n",
-                     p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s"));
-  CZ_GO(st, summary(&g, r), done);
+  CZ_GO(st,
+        cz_buf_addf(out, "%s%s%s\n", p->title ? p->title : "experiment", p->source ? " - " : "",
+                    p->source ? p->source : ""),
+        done);
+  CZ_GO(st,
+        cz_buf_addf(out,
+                    "%zu rows, %zu seed%s; mean ± sample deviation over seeds, the paper's value "
+                    "below; the simple baseline is what a program gets that knows nothing\n\n",
+                    p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s"),
+        done);
+  CZ_GO(st, summary(&g, t), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
-  if (p->baseline && p->n_seeds > 1)
-    CZ_GO(st,
-          cz_buf_addf(out,
-                      "\n`minus %s` is the difference to that row, paired over seeds (same data "
-                      "order and initial weights), with its 95 %% interval; "
-                      "* excludes "
-                      "zero.\n",
-                      p->baseline),
-          done);
-  for (size_t c = 0; c < p->n_columns; c++) CZ_GO(st, print_column(out, r, c, colours), done);
-  CZ_GO(st, print_costs(out, r, colours), done);
+  CZ_GO(st, explain(out, t), done);
+  for (size_t c = 0; c < p->n_columns; c++) CZ_GO(st, print_column(out, t, c, colours), done);
+  CZ_GO(st, print_costs(out, t->results, colours), done);
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
-  CZ_GO(st, cz_compare_remarks(out, r), done);
+  CZ_GO(st, cz_compare_remarks(out, t), done);
 done:
   cz_grid_free(&g);
+  return st;
+}
+
+/** Appends the report as text with aligned columns. COLOURS: with terminal codes. */
+cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours) {
+  cz_comparison t;
+  if (r->plan.n_columns > 30)
+    return CZ_FAIL(CZ_EUSAGE, "%zu columns are more than a page holds; use --csv or --json",
+                   r->plan.n_columns);
+  cz_status st = cz_compare_open(&t, r);
+  if (st == CZ_OK) st = print_all(out, &t, colours);
+  cz_compare_close(&t);
   return st;
 }

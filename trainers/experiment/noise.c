@@ -1,0 +1,424 @@
+#include "experiment/noise.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "experiment/predictions.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A column's predictions: cell k is (row, seed) = (k / seeds, k % seeds), and one more is
+ * the simple baseline. */
+typedef struct column {
+  const cz_results *r;
+  size_t index, cells, paths;
+  cz_predictions *read;     /* [cells][paths]; empty where another path has the same file */
+  const cz_parts **parts;   /* [cells + 1][paths]; null where there are none */
+  const uint64_t **cluster; /* [paths] */
+  double *least;            /* [paths] scratch of least_column_error */
+  bool resample;            /* some score is no mean over examples */
+} column;
+
+/* A combination of cells: sum over cells of coefficient times column value. */
+typedef struct contrast {
+  double *coefficient; /* [cells + 1] */
+  size_t seeds;        /* that it is a mean over; 0: there is none */
+} contrast;
+
+/* STAGE.TASK.scores.METRIC, cut up. */
+typedef struct score_path {
+  char stage[256], task[256];
+  const char *metric;
+} score_path;
+
+static bool cut_path(score_path *out, const char *path) {
+  static const char middle[] = ".scores.";
+  size_t stage = strcspn(path, ".");
+  const char *at = path[stage] ? strstr(path + stage + 1, middle) : NULL;
+  if (!at || stage >= sizeof out->stage) return false;
+  size_t task = (size_t)(at - path) - stage - 1;
+  if (task >= sizeof out->task) return false;
+  snprintf(out->stage, sizeof out->stage, "%.*s", (int)stage, path);
+  snprintf(out->task, sizeof out->task, "%.*s", (int)task, path + stage + 1);
+  out->metric = at + strlen(middle);
+  return true;
+}
+
+static const cz_plan_stage *stage_of(const cz_plan *p, size_t seed, size_t row, const char *name) {
+  for (size_t i = 0; i < p->n_stages; i++)
+    if (!strcmp(cz_plan_at(p, seed, row, i)->name, name)) return cz_plan_at(p, seed, row, i);
+  return NULL;
+}
+
+/* A damaged file is as good as none: the noise of its examples is then not known. */
+static cz_status read_file(cz_predictions *out, const cz_plan *p, const char *run,
+                           const cz_plan_stage *stage, const char *task) {
+  char folder[4096], path[4096], name[300];
+  CZ_TRY(cz_plan_folder(folder, sizeof folder, run, stage));
+  snprintf(name, sizeof name, "predictions.%s.jsonl", task);
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, name));
+  cz_status st = cz_predictions_read(out, path, task);
+  if (st != CZ_ECORRUPT) return st;
+  cz_warn("%s; the noise of its examples is left out", cz_error_message());
+  cz_error_clear();
+  cz_predictions_free(out);
+  return CZ_OK;
+}
+
+/* Parts of the simple baseline: of the column's kind, or where its tasks have different
+ * ones, of the one that stands beside the score, which is the first. */
+static const cz_parts *baseline_parts(const column *c, const cz_predictions *read,
+                                      const char *metric) {
+  const char *kind = c->r->baseline_kind[c->index];
+  const cz_parts *parts = kind ? cz_predictions_find(read, metric, kind) : NULL;
+  for (size_t i = 0; kind && !parts && !strcmp(kind, "simple") && i < read->n_scores; i++)
+    if (read->scores[i].baseline && !strcmp(read->scores[i].metric, metric))
+      parts = &read->scores[i].parts;
+  return parts;
+}
+
+/* Reads cell K's parts of every path; a file serves all paths that name it. */
+static cz_status read_cell(column *c, const char *run, size_t k) {
+  const cz_plan *p = &c->r->plan;
+  const cz_column *about = &p->columns[c->index];
+  size_t row = k / p->n_seeds, seed = k % p->n_seeds;
+  for (size_t j = 0; j < c->paths; j++) {
+    score_path at, other;
+    size_t first = 0;
+    if (!cut_path(&at, about->paths[j])) return CZ_OK;
+    while (first < j && !(cut_path(&other, about->paths[first]) && !strcmp(at.stage, other.stage) &&
+                          !strcmp(at.task, other.task)))
+      first++;
+    cz_predictions *read = &c->read[k * c->paths + first];
+    const cz_plan_stage *stage = stage_of(p, seed, row, at.stage);
+    if (first == j && stage) CZ_TRY(read_file(read, p, run, stage, at.task));
+    if (read->n) c->parts[k * c->paths + j] = cz_predictions_find(read, at.metric, NULL);
+    const cz_parts **baseline = &c->parts[c->cells * c->paths + j];
+    if (read->n && !*baseline) *baseline = baseline_parts(c, read, at.metric);
+    if (read->n && !c->cluster[j]) c->cluster[j] = read->cluster;
+  }
+  return CZ_OK;
+}
+
+/* Whether all cells that have a path were scored on the same examples. */
+static bool aligned(const column *c) {
+  for (size_t j = 0; j < c->paths; j++) {
+    const cz_predictions *first = NULL;
+    for (size_t k = 0; k < c->cells; k++) {
+      const cz_predictions *p = &c->read[k * c->paths + j];
+      if (!p->n) continue;
+      if (first && (p->n != first->n || p->examples != first->examples)) return false;
+      first = p;
+    }
+  }
+  return true;
+}
+
+static bool complete(const column *c, size_t cell) {
+  for (size_t j = 0; j < c->paths; j++)
+    if (!c->parts[cell * c->paths + j]) return false;
+  return true;
+}
+
+/* The mean of ROW over the seeds that it has, less the same of OTHER (a row; the number of
+ * rows: the simple baseline; SIZE_MAX: nothing). Without parts of a score that counts,
+ * there is none. */
+static void contrast_of(contrast *out, const column *c, size_t row, size_t other) {
+  const cz_plan *p = &c->r->plan;
+  const double *values = c->r->values + c->index * c->cells;
+  out->seeds = 0;
+  for (size_t k = 0; k <= c->cells; k++) out->coefficient[k] = 0;
+  if (other == p->n_rows && !complete(c, c->cells)) return;
+  for (size_t s = 0; s < p->n_seeds; s++) {
+    size_t mine = row * p->n_seeds + s, theirs = other * p->n_seeds + s;
+    if (isnan(values[mine]) || (other < p->n_rows && isnan(values[theirs]))) continue;
+    if (!complete(c, mine) || (other < p->n_rows && !complete(c, theirs))) {
+      out->seeds = 0;
+      return;
+    }
+    out->coefficient[mine] = 1;
+    if (other < p->n_rows) out->coefficient[theirs] = -1;
+    out->seeds++;
+  }
+  for (size_t k = 0; k < c->cells; k++)
+    out->coefficient[k] /= (double)(out->seeds ? out->seeds : 1);
+  if (other == p->n_rows) out->coefficient[c->cells] = -1;
+}
+
+/* Example I's part of path J under the contrast; NaN where it does not count. */
+static double part_of(const column *c, const contrast *x, size_t j, size_t i) {
+  double sum = 0;
+  for (size_t k = 0; k <= c->cells; k++)
+    if (x->coefficient[k] != 0) sum += x->coefficient[k] * c->parts[k * c->paths + j]->x[i];
+  return sum;
+}
+
+static bool is_share(const column *c, const contrast *x, size_t j) {
+  for (size_t k = 0; k <= c->cells; k++) {
+    const cz_parts *p = c->parts[k * c->paths + j];
+    if (x->coefficient[k] == 0) continue;
+    if (p->kind != CZ_PARTS_MEAN) return false;
+    for (size_t i = 0; i < p->n; i++)
+      if (!isnan(p->x[i]) && p->x[i] != 0 && p->x[i] != 100) return false;
+  }
+  return true;
+}
+
+static size_t examples_of(const column *c, const contrast *x, size_t j) {
+  for (size_t k = 0; k <= c->cells; k++)
+    if (x->coefficient[k] != 0) return c->parts[k * c->paths + j]->n;
+  return 0;
+}
+
+/* The least error of path J, in points: that of a share which is 0 or 1, or of two that
+ * agree, is not 0. Other scores have none. */
+static double least_error(const column *c, const contrast *x, size_t j) {
+  double sum = 0, squares = 0;
+  size_t counted = 0, n = examples_of(c, x, j);
+  bool difference = false;
+  if (!is_share(c, x, j)) return 0;
+  for (size_t k = 0; k <= c->cells; k++) difference |= x->coefficient[k] < 0;
+  for (size_t i = 0; i < n; i++) {
+    double part = part_of(c, x, j, i) / 100;
+    if (isnan(part)) continue;
+    sum += part;
+    squares += part * part;
+    counted++;
+  }
+  return 100 * (difference ? cz_stats_share_difference_error(sum, squares, counted)
+                           : cz_stats_share_error(sum, counted));
+}
+
+/* The least error of the column: those of one task's scores move together, tasks apart. */
+static double least_column_error(const column *c, const contrast *x) {
+  double squares = 0;
+  for (size_t j = 0; j < c->paths; j++) c->least[j] = least_error(c, x, j) / (double)c->paths;
+  for (size_t j = 0; j < c->paths; j++) {
+    double task = 0;
+    bool first = true;
+    for (size_t other = 0; other < c->paths; other++) {
+      if (c->cluster[other] != c->cluster[j]) continue;
+      first &= other >= j;
+      task += c->least[other];
+    }
+    if (first) squares += task * task;
+  }
+  return sqrt(squares);
+}
+
+static size_t tasks_of(const column *c) {
+  size_t n = 0;
+  for (size_t j = 0; j < c->paths; j++) {
+    size_t first = 0;
+    while (c->cluster[first] != c->cluster[j]) first++;
+    n += first == j;
+  }
+  return n;
+}
+
+/* Means over examples: the error of the sum of what each example adds to the column. */
+static cz_status closed_form(cz_noise *out, const column *c, const contrast *x) {
+  double *part;
+  uint64_t *cluster;
+  size_t total = 0, at = 0;
+  for (size_t j = 0; j < c->paths; j++) total += examples_of(c, x, j);
+  CZ_TRY(cz_alloc(&part, total, sizeof *part));
+  cz_status st = cz_alloc(&cluster, total, sizeof *cluster);
+  for (size_t j = 0; j < c->paths && st == CZ_OK; j++) {
+    size_t n = examples_of(c, x, j), begin = at;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+      double v = part_of(c, x, j, i);
+      if (isnan(v)) continue;
+      cluster[at] = c->cluster[j][i];
+      part[at++] = v;
+      sum += v;
+    }
+    double counted = (double)(at - begin);
+    for (size_t i = begin; i < at; i++)
+      part[i] = (part[i] - sum / counted) / counted / (double)c->paths;
+  }
+  if (st == CZ_OK) st = cz_stats_clusters(out, cluster, part, at);
+  free(part);
+  free(cluster);
+  return st;
+}
+
+/* Column values of all cells in a replicate: VALUES[cells + 1]. */
+static cz_status replicate(double *values, const column *c, int32_t *weights, uint32_t number) {
+  for (size_t k = 0; k <= c->cells; k++) values[k] = 0;
+  for (size_t j = 0; j < c->paths; j++) {
+    bool drawn = j > 0 && c->cluster[j] == c->cluster[j - 1];
+    for (size_t k = 0; k <= c->cells; k++) {
+      const cz_parts *p = c->parts[k * c->paths + j];
+      double score = NAN;
+      if (p && !drawn) cz_bootstrap_weights(weights, c->cluster[j], p->n, number);
+      drawn |= p != NULL;
+      if (p) CZ_TRY(cz_parts_score(&score, p, weights));
+      values[k] += score / (double)c->paths;
+    }
+  }
+  return CZ_OK;
+}
+
+/* Running mean and sum of squares of a contrast over the replicates (Welford). */
+typedef struct spread {
+  double mean, squares, n;
+} spread;
+
+static void add_replicate(spread *s, const contrast *x, const double *values, size_t cells) {
+  double v = 0;
+  for (size_t k = 0; k <= cells; k++)
+    if (x->coefficient[k] != 0) v += x->coefficient[k] * values[k];
+  if (!x->seeds || isnan(v)) return; /* a draw in which a score is not defined */
+  double d = v - s->mean;
+  s->mean += d / ++s->n;
+  s->squares += d * (v - s->mean);
+}
+
+static int by_number(const void *a, const void *b) {
+  const uint64_t *x = a, *y = b;
+  return (*x > *y) - (*x < *y);
+}
+
+/* Different clusters of all tasks. */
+static cz_status count_clusters(double *out, const column *c, const contrast *x) {
+  uint64_t *all;
+  size_t total = 0, at = 0;
+  for (size_t j = 0; j < c->paths; j++) total += examples_of(c, x, j);
+  CZ_TRY(cz_alloc(&all, total, sizeof *all));
+  for (size_t j = 0; j < c->paths; j++)
+    for (size_t i = 0, n = examples_of(c, x, j); i < n; i++) all[at++] = c->cluster[j][i];
+  qsort(all, total, sizeof *all, by_number);
+  *out = 0;
+  for (size_t i = 0; i < total; i++) *out += i == 0 || all[i] != all[i - 1];
+  free(all);
+  return CZ_OK;
+}
+
+static cz_status bootstrap(cz_noise *out, const column *c, const contrast *x, size_t contrasts) {
+  size_t most = 0;
+  for (size_t k = 0; k <= c->cells; k++)
+    for (size_t j = 0; j < c->paths; j++) {
+      const cz_parts *p = c->parts[k * c->paths + j];
+      if (p && p->n > most) most = p->n;
+    }
+  double *values;
+  int32_t *weights = NULL;
+  spread *spreads = NULL;
+  cz_status st;
+  CZ_TRY(cz_alloc(&values, c->cells + 1, sizeof *values));
+  CZ_GO(st, cz_alloc(&weights, most, sizeof *weights), done);
+  CZ_GO(st, cz_alloc(&spreads, contrasts, sizeof *spreads), done);
+  for (uint32_t b = 0; b < CZ_BOOTSTRAP_REPLICATES; b++) {
+    CZ_GO(st, replicate(values, c, weights, b), done);
+    for (size_t i = 0; i < contrasts; i++) add_replicate(&spreads[i], &x[i], values, c->cells);
+  }
+  for (size_t i = 0; i < contrasts; i++) {
+    double clusters = 0;
+    if (!x[i].seeds || spreads[i].n < CZ_BOOTSTRAP_REPLICATES / 2) continue;
+    CZ_GO(st, count_clusters(&clusters, c, &x[i]), done);
+    if (clusters > 1)
+      out[i] = (cz_noise){sqrt(clusters / (clusters - 1) * spreads[i].squares / (spreads[i].n - 1)),
+                          clusters - 1};
+  }
+done:
+  free(spreads);
+  free(weights);
+  free(values);
+  return st;
+}
+
+static size_t baseline_row(const cz_plan *p) {
+  for (size_t i = 0; p->baseline && i < p->n_rows; i++)
+    if (!strcmp(p->rows[i].name, p->baseline)) return i;
+  return SIZE_MAX;
+}
+
+enum { OWN, DIFFERENCE, LEAD, CONTRASTS }; /* of a row */
+
+static void fill_contrasts(contrast *x, const column *c) {
+  const cz_plan *p = &c->r->plan;
+  size_t base = baseline_row(p);
+  for (size_t row = 0; row < p->n_rows; row++) {
+    contrast_of(&x[row * CONTRASTS + OWN], c, row, SIZE_MAX);
+    contrast_of(&x[row * CONTRASTS + LEAD], c, row, p->n_rows);
+    contrast_of(&x[row * CONTRASTS + DIFFERENCE], c, row, base);
+    if (base == SIZE_MAX || base == row) x[row * CONTRASTS + DIFFERENCE].seeds = 0;
+  }
+}
+
+static cz_status errors_of(cz_noise *out, const column *c, const contrast *x, size_t n) {
+  for (size_t i = 0; i < n; i++) out[i] = (cz_noise){NAN, NAN};
+  if (c->resample) CZ_TRY(bootstrap(out, c, x, n));
+  for (size_t i = 0; i < n; i++) {
+    if (!x[i].seeds) continue;
+    if (!c->resample) CZ_TRY(closed_form(&out[i], c, &x[i]));
+    out[i].error = fmax(out[i].error, least_column_error(c, &x[i])); /* NaN stays out of fmax */
+    if (isnan(out[i].freedom))
+      out[i].error = NAN;
+    else
+      out[i].freedom = fmax(1, out[i].freedom + 1 - (double)tasks_of(c));
+  }
+  return CZ_OK;
+}
+
+static cz_status noise_of_column(cz_results *r, column *c) {
+  const size_t rows = r->plan.n_rows, n = rows * CONTRASTS;
+  double *coefficients;
+  contrast *x = NULL;
+  cz_noise *errors = NULL;
+  cz_status st;
+  CZ_TRY(cz_alloc(&coefficients, n * (c->cells + 1), sizeof *coefficients));
+  CZ_GO(st, cz_alloc(&x, n, sizeof *x), done);
+  CZ_GO(st, cz_alloc(&errors, n, sizeof *errors), done);
+  for (size_t i = 0; i < n; i++) x[i].coefficient = coefficients + i * (c->cells + 1);
+  fill_contrasts(x, c);
+  CZ_GO(st, errors_of(errors, c, x, n), done);
+  for (size_t row = 0; row < rows; row++)
+    r->noise[c->index * rows + row] =
+        (cz_example_noise){.own = errors[row * CONTRASTS + OWN],
+                           .difference = errors[row * CONTRASTS + DIFFERENCE],
+                           .lead = errors[row * CONTRASTS + LEAD]};
+done:
+  free(errors);
+  free(x);
+  free(coefficients);
+  return st;
+}
+
+static cz_status read_column(cz_results *r, const char *run, size_t index) {
+  column c = {.r = r, .index = index, .cells = r->plan.n_rows * r->plan.n_seeds};
+  cz_status st;
+  c.paths = r->plan.columns[index].n_paths;
+  CZ_GO(st, cz_alloc(&c.read, c.cells * c.paths, sizeof *c.read), done);
+  CZ_GO(st, cz_alloc(&c.parts, (c.cells + 1) * c.paths, sizeof *c.parts), done);
+  CZ_GO(st, cz_alloc(&c.cluster, c.paths, sizeof *c.cluster), done);
+  CZ_GO(st, cz_alloc(&c.least, c.paths, sizeof *c.least), done);
+  for (size_t k = 0; k < c.cells; k++) CZ_GO(st, read_cell(&c, run, k), done);
+  for (size_t i = 0; i < (c.cells + 1) * c.paths; i++)
+    c.resample |= c.parts[i] && c.parts[i]->kind != CZ_PARTS_MEAN;
+  if (aligned(&c))
+    st = noise_of_column(r, &c);
+  else
+    cz_warn("column %s: rows were scored on different examples, whose noise is left out",
+            r->plan.columns[index].name);
+done:
+  for (size_t i = 0; c.read && i < c.cells * c.paths; i++) cz_predictions_free(&c.read[i]);
+  free(c.least);
+  free(c.cluster);
+  free(c.parts);
+  free(c.read);
+  return st;
+}
+
+/** Fills in R->noise from the predictions in the folder RUN, for the values that R has.
+ * What is not known (no predictions, or of different examples) is NaN. */
+cz_status cz_noise_read(cz_results *r, const char *run) {
+  const cz_noise unknown = {NAN, NAN};
+  for (size_t i = 0; i < r->plan.n_columns * r->plan.n_rows; i++)
+    r->noise[i] = (cz_example_noise){unknown, unknown, unknown};
+  for (size_t c = 0; c < r->plan.n_columns; c++) CZ_TRY(read_column(r, run, c));
+  return CZ_OK;
+}
