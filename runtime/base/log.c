@@ -5,7 +5,9 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static FILE *log_file;
@@ -28,11 +30,45 @@ void cz_log_close(void) {
 /** Silences the terminal (not the file): for ranks above zero and for --json. */
 void cz_log_quiet(bool quiet) { quiet_terminal = quiet; }
 
+/** Whether escape sequences may be written to the descriptor FD: it is a terminal that knows
+ * them, and the user does not ask for none (NO_COLOR, no-color.org; TERM=dumb). */
+bool cz_terminal_escapes(int fd) {
+  const char *term = getenv("TERM"), *plain = getenv("NO_COLOR");
+  return isatty(fd) && !(plain && *plain) && !(term && !strcmp(term, "dumb"));
+}
+
+/* Columns of the terminal at standard error; 80 when it does not say. */
+static int terminal_width(void) {
+  struct winsize size;
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/* Cuts TEXT to a line of the terminal: a longer one would wrap, and redrawing it would leave
+ * its first part behind. The last column stays free, since some terminals wrap there. */
+static void fit_width(char *text) {
+  size_t room = (size_t)terminal_width() - 1, columns = 0, at = 0;
+  while (text[at] && columns < room) { /* one column a character */
+    at++;
+    while (((unsigned char)text[at] & 0xC0) == 0x80) at++;
+    columns++;
+  }
+  text[at] = '\0';
+}
+
+/* Clears the progress line that stands on the terminal. Without escapes, blanks go over it. */
+static void clear_line(void) {
+  if (cz_terminal_escapes(STDERR_FILENO))
+    fputs("\r\033[K", stderr);
+  else
+    fprintf(stderr, "\r%*s\r", terminal_width() - 1, "");
+}
+
 static void say(const char *prefix, bool always, const char *format, va_list args) {
   char text[2048];
   vsnprintf(text, sizeof text, format, args);
   if (!quiet_terminal || always) {
-    fprintf(stderr, "%s%s%s\n", line_open ? "\r\033[K" : "", prefix, text);
+    if (line_open) clear_line();
+    fprintf(stderr, "%s%s\n", prefix, text);
     line_open = false;
   }
   if (log_file) {
@@ -65,11 +101,12 @@ static void clock_text(char *out, size_t n, double s) {
 }
 
 /** Shows how far the work is, its rate, loss, elapsed and remaining time
- * (minutes:seconds): on a terminal one line redrawn at most four times a second,
- * elsewhere one line a minute. LAST ends it. */
+ * (minutes:seconds): on a terminal one line of its width, redrawn at most four times a
+ * second; elsewhere, and on a dumb terminal, one line a minute. LAST ends it. */
 void cz_progress_show(cz_progress *p, bool last) {
   double now = cz_seconds(), elapsed = now - p->began;
-  bool terminal = isatty(STDERR_FILENO);
+  const char *term = getenv("TERM");
+  bool terminal = isatty(STDERR_FILENO) && !(term && !strcmp(term, "dumb"));
   if (!last && now - p->shown < (terminal ? 0.25 : 60.0)) return;
   if (!last && !terminal && p->shown == 0) { /* the first minute starts now */
     p->shown = now;
@@ -86,11 +123,12 @@ void cz_progress_show(cz_progress *p, bool last) {
   snprintf(text, sizeof text, "%s: %s %lld of %lld%s, %.0f %s/s, %s elapsed, %s left", p->what,
            p->item, (long long)p->done, (long long)p->total, loss,
            elapsed > 0 ? p->units / elapsed : 0.0, p->unit, spent, left);
-  if (terminal && !quiet_terminal) {
-    fprintf(stderr, "\r\033[K%s%s", text, last ? "\n" : "");
-    line_open = !last;
-  } else if (!quiet_terminal) {
-    fprintf(stderr, "%s\n", text);
-  }
   if (log_file && (last || !terminal)) fprintf(log_file, "%s\n", text);
+  if (quiet_terminal) return;
+  if (terminal) {
+    fit_width(text);
+    if (line_open) clear_line();
+  }
+  fprintf(stderr, "%s%s", text, last || !terminal ? "\n" : "");
+  line_open = terminal && !last;
 }

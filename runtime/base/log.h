@@ -26,6 +26,7 @@ void cz_log_close(void);
 void cz_log_quiet(bool quiet);
 void cz_log(const char *format, ...) CZ_PRINTF(1, 2);
 void cz_warn(const char *format, ...) CZ_PRINTF(1, 2);
+bool cz_terminal_escapes(int fd);
 void cz_progress_show(cz_progress *p, bool last);
 
 #endif

@@ -138,6 +138,7 @@ cz_status cz_config_with_word(cz_config *config, const cz_config_node **out,
     CZ_TRY(cz__config_yaml(config->arena, &value, source, (size_t)(text - source->text), path));
   } else {
     cz_config_node *scalar;
+    CZ_TRY(cz__config_bytes(source));
     CZ_TRY(cz__config_node(config->arena, &scalar, CZ_CONFIG_SCALAR,
                            (cz__config_place){source, 1, (int)(text - source->text) + 1}, path));
     scalar->text = text;

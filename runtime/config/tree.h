@@ -59,6 +59,7 @@ CZ_MUST cz_status cz__config_add(cz_arena *arena, cz_config_node *parent, const 
 CZ_MUST cz_status cz__config_path(cz_arena *arena, char **out, const char *parent, const char *key);
 CZ_MUST cz_status cz__config_source(cz_arena *arena, cz__source **out, const char *name,
                                     const char *text, size_t n, bool argument);
+CZ_MUST cz_status cz__config_bytes(const cz__source *source);
 CZ_MUST cz_status cz__config_yaml(cz_arena *arena, const cz_config_node **out,
                                   const cz__source *source, size_t skip, const char *path);
 CZ_MUST cz_status cz__config_scalar(cz_buf *out, const char *text, bool quoted);

@@ -156,9 +156,9 @@ static cz_status read_events(reader *r, struct fy_diag *diag) {
   return st;
 }
 
-/* What no configuration holds. Libfyaml 0.7.12 accepts some of it, and never returns from
- * bad UTF-8 inside a directive. */
-static cz_status check_bytes(const cz__source *source) {
+/** CZ_EUSAGE with the place of the first byte that no configuration holds. Libfyaml 0.7.12
+ * accepts some of them, and never returns from bad UTF-8 inside a directive. */
+cz_status cz__config_bytes(const cz__source *source) {
   size_t sound = cz_utf8_check(source->text, source->len);
   int line = 1, column = 1;
   for (size_t i = 0; i < source->len; i++) {
@@ -179,7 +179,7 @@ static cz_status check_bytes(const cz__source *source) {
  * (see the top of the file). */
 cz_status cz__config_yaml(cz_arena *arena, const cz_config_node **out, const cz__source *source,
                           size_t skip, const char *path) {
-  CZ_TRY(check_bytes(source));
+  CZ_TRY(cz__config_bytes(source));
   struct fy_diag_cfg diag_config;
   fy_diag_cfg_default(&diag_config);
   diag_config.fp = NULL;

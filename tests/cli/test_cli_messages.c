@@ -271,6 +271,77 @@ static void test_cuts_are_told(void **state) {
   assert_null(strstr(o.err, "were cut"));
 }
 
+/* What evaluation cuts off is said, counted in the result, and marked in the predictions. */
+static void test_cut_inputs_are_told(void **state) {
+  outcome o = cloze("evaluate", "evaluate.yaml", "--out", "short", "evaluate.max_inputs=2");
+  EXPECT(0, o);
+  if (!strstr(o.err, "warning: evaluate: tsv: 1 of 2 inputs were longer than evaluate.max_inputs 2 "
+                     "and were cut\n"))
+    fail_msg("%s", o.err);
+  shell("grep -q '\"cut\": 1' short/result.json");
+  shell("test $(grep -c '\"cut\": true' short/predictions.tsv.jsonl) -eq 1");
+  o = cloze("evaluate", "evaluate.yaml", "--out", "long");
+  EXPECT(0, o);
+  assert_null(strstr(o.err, "were cut"));
+  shell("grep -q '\"cut\": 0' long/result.json");
+}
+
+/* A weight that is not finite gives no score and no output. */
+static void test_not_finite(void **state) {
+  cz_buf weights = {0};
+  const uint32_t nan_bits = 0x7fc00000u;
+  shell("cp -r base broken");
+  assert_int_equal(cz_fs_read(under("base/model/model.safetensors"), &weights), CZ_OK);
+  for (size_t at = 4; at < weights.len / 2; at += 4) /* the second half of the file */
+    memcpy(weights.data + weights.len - at, &nan_bits, sizeof nan_bits);
+  assert_int_equal(
+      cz_fs_write_atomic(under("broken/model/model.safetensors"), weights.data, weights.len),
+      CZ_OK);
+  cz_buf_free(&weights);
+  REFUSED(1, "not finite",
+          cloze("evaluate", "evaluate.yaml", "--out", "unscored", "init=broken/model"));
+  assert_false(cz_fs_exists(under("unscored/result.json")));
+  REFUSED(1, "not finite", cloze_with("fine day\n", "generate", "broken/model"));
+}
+
+/* Text that is not UTF-8 is refused before a folder is made; names of files are bytes and always
+ * work. */
+static void test_bytes(void **state) {
+  REFUSED(2, "the byte 0xe9 does not belong in a UTF-8 text",
+          cloze("run", "x.yaml", "--out", "no-folder", "title=caf\xe9"));
+  assert_false(cz_fs_exists(under("no-folder")));
+  EXPECT(0, cloze("run", "x.yaml", "--out", "caf\xe9: #1", "seeds=[1]"));
+  outcome o = cloze("run", "x.yaml", "--out", "caf\xe9: #1", "seeds=[1]");
+  EXPECT(0, o);
+  assert_null(strstr(o.err, "seed 1"));
+  shell("rm 'caf\xe9: #1/result.json' 'caf\xe9: #1'/stages/evaluate-*/result.json");
+  EXPECT(0, cloze("run", "x.yaml", "--out", "caf\xe9: #1", "seeds=[1]"));
+  EXPECT(0, cloze("report", "caf\xe9: #1", "--html", "caf\xe9.html"));
+  EXPECT(0, cloze("report", "caf\xe9: #1", "--stages"));
+  shell("grep -q 'init: .*caf.xe9' 'caf\xe9: #1'/stages/finetune-*/config.yaml");
+}
+
+/* One bad file never ends a listing. */
+static void test_listing(void **state) {
+  assert_int_equal(cz_fs_make_dirs(under("some")), CZ_OK);
+  write_text("some/a.yaml", "title: caf\xe9\nrows: []\n");
+  write_text("some/b\xe9.yaml", "title: well\nrows: []\n");
+  write_text("some/c.yaml", "title: [1]\nrows: []\n");
+  write_text("some/d.yaml", "title: last\nrows: []\n");
+  static const char *const wanted[] = {"a.yaml", "the byte 0xe9", "b\\xe9.yaml", "well",
+                                       "c.yaml", "expected",      "d.yaml",      "last"};
+  outcome o = cloze("list", "experiments", "--in", "some");
+  EXPECT(0, o);
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    if (!strstr(o.out, wanted[i])) fail_msg("no '%s' in %s", wanted[i], o.out);
+  o = cloze("list", "experiments", "--in", "some", "--json");
+  EXPECT(0, o);
+  json_error_t why;
+  json_t *all = json_loads(o.out, 0, &why);
+  assert_int_equal(json_array_size(json_object_get(all, "experiments")), 4);
+  json_decref(all);
+}
+
 /* What is wrong in a file is named with its line. */
 static void test_places(void **state) {
   write_text("bad.txt", "first\n\none\ntwo\nth\xffree\nfour\n\nlast\n");
@@ -372,6 +443,10 @@ int main(void) {
                                      cmocka_unit_test(test_no_trace),
                                      cmocka_unit_test(test_truncated_model),
                                      cmocka_unit_test(test_ranks),
+                                     cmocka_unit_test(test_cut_inputs_are_told),
+                                     cmocka_unit_test(test_not_finite),
+                                     cmocka_unit_test(test_bytes),
+                                     cmocka_unit_test(test_listing),
                                      cmocka_unit_test(test_cuts_are_told),
                                      cmocka_unit_test(test_places),
                                      cmocka_unit_test(test_no_model),

@@ -3,6 +3,7 @@
 #include "base/args.h"
 #include "commands/commands.h"
 #include "experiment/report/table.h"
+#include "json/json.h"
 #include "objectives/objective.h"
 #include "recipe/recipe.h"
 #include "tasks/task.h"
@@ -23,10 +24,14 @@ typedef struct request {
   json_t *found; /* {topic: [{name, help}, ...]} */
 } request;
 
+/* Names of files are bytes: what is not UTF-8 in them is shown as \xHH. */
 static cz_status add(json_t *list, const char *name, const char *help) {
-  return json_array_append_new(list, json_pack("{s:s, s:s}", "name", name, "help", help))
-             ? CZ_FAIL(CZ_ENOMEM, "no memory for the list")
-             : CZ_OK;
+  json_t *item = json_object();
+  cz_status st = cz_json_set_text(item, "name", name);
+  if (st == CZ_OK) st = cz_json_set_text(item, "help", help);
+  if (st == CZ_OK) return cz_json_add(list, item);
+  json_decref(item);
+  return st;
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b) {
@@ -36,17 +41,29 @@ static int by_name(const struct dirent **a, const struct dirent **b) {
 static int visible(const struct dirent *e) { return e->d_name[0] != '.'; }
 
 /* A file that has rows is an experiment; others are bases. */
+static cz_status read_title(cz_config **config, const char **title, bool *experiment,
+                            const char *path) {
+  CZ_TRY(cz_config_open(config, path));
+  const cz_config_node *root = cz_config_root(*config), *n = cz_config_get(root, "title");
+  *experiment = cz_config_get(root, "rows") != NULL;
+  return n ? cz_config_text(title, n) : CZ_OK;
+}
+
+/* A file that cannot be read is listed with the reason, and the listing goes on. */
 static cz_status add_file(json_t *list, const char *path) {
-  cz_config *config;
+  cz_config *config = NULL;
   const char *title = "";
-  if (cz_config_open(&config, path) != CZ_OK) {
-    cz_status st = add(list, path, cz_error_message());
+  bool experiment = false;
+  cz_buf reason = {0};
+  cz_status st = read_title(&config, &title, &experiment, path);
+  if (st != CZ_OK) {
+    st = cz_buf_addf(&reason, "%s", cz_error_message());
     cz_error_clear();
-    return st;
+    if (st == CZ_OK) st = add(list, path, reason.data);
+  } else if (experiment) {
+    st = add(list, path, title);
   }
-  const cz_config_node *root = cz_config_root(config), *n = cz_config_get(root, "title");
-  cz_status st = n ? cz_config_text(&title, n) : CZ_OK;
-  if (st == CZ_OK && cz_config_get(root, "rows")) st = add(list, path, title);
+  cz_buf_free(&reason);
   cz_config_destroy(&config);
   return st;
 }

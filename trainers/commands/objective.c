@@ -229,7 +229,7 @@ static cz_status print_side(const char *name, const cz_objective *o, const cz_to
 static cz_status show(const cz_objective *o, const cz_tokenizer *t, const documents *d, bool json) {
   cz_example e = {0};
   cz_status st = CZ_OK;
-  bool colours = isatty(STDOUT_FILENO);
+  bool colours = cz_terminal_escapes(STDOUT_FILENO);
   for (size_t i = 0; i < d->n; i++) {
     size_t begin = i ? d->ends[i - 1] : 0;
     const cz_piece piece = {

@@ -50,7 +50,7 @@ cz_status cz_command_report(int argc, char **argv) {
   st = json     ? cz_report_json(&text, &r)
        : csv    ? cz_report_csv(&text, &r)
        : stages ? cz_report_stages(&text, &r.plan, argv[1])
-                : cz_report_text(&text, &r, isatty(STDOUT_FILENO));
+                : cz_report_text(&text, &r, cz_terminal_escapes(STDOUT_FILENO));
   if (st != CZ_OK) goto done;
   fputs(text.data, stdout);
 done:

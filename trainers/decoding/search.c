@@ -69,20 +69,28 @@ static void offer(candidate *list, int64_t *n, int64_t most, candidate c) {
   list[i] = c;
 }
 
-/* The best 2W continuations of the item's alive sequences. */
-static int64_t best_candidates(search *s, const item *t) {
+/* The best 2W continuations of the item's alive sequences, COUNT of them. Scores that are not
+ * finite have no order, so they end the search: the sum of exponentials sees a NaN or an infinity
+ * in any logit. */
+static cz_status best_candidates(search *s, const item *t, int64_t *count) {
   int64_t V = s->model->config.vocab_size, n = 0, most = 2 * s->o->beams,
           end = s->o->banned_from ? s->o->banned_from : V;
   for (int32_t b = 0; b < t->n_alive; b++) {
     const float *row = s->logits + (t->first + b) * V;
-    double base = t->alive[b].score - log_sum_exp(row, end);
+    double sum = log_sum_exp(row, end), base = t->alive[b].score - sum;
+    if (!isfinite(sum) || !isfinite(base))
+      return CZ_FAIL(CZ_ENUMERIC,
+                     "input %lld, token %lld of its output: the model's logits are not finite; its "
+                     "weights may not be, or its activations overflow",
+                     (long long)t->input + 1, (long long)t->alive[b].len + 1);
     for (int32_t v = 0; v < end; v++) {
       double score = base + row[v];
       if (n < most || score >= s->candidates[most - 1].score)
         offer(s->candidates, &n, most, (candidate){score, b, v});
     }
   }
-  return n;
+  *count = n;
+  return CZ_OK;
 }
 
 static void copy_hypothesis(hypothesis *to, const hypothesis *from, int32_t id, double score) {
@@ -108,8 +116,9 @@ static void finish_one(search *s, item *t, const hypothesis *from, const candida
 
 /* Advances one item by a token; fills parents (decoder sequence each new alive one
  * continues) relative to the item. */
-static void advance(search *s, item *t, int32_t *parent) {
-  int64_t n = best_candidates(s, t), kept = 0;
+static cz_status advance(search *s, item *t, int32_t *parent) {
+  int64_t n = 0, kept = 0;
+  CZ_TRY(best_candidates(s, t, &n));
   int64_t grown = t->alive[0].len + 1;
   for (int64_t i = 0; i < n; i++) {
     const candidate *c = &s->candidates[i];
@@ -131,6 +140,7 @@ static void advance(search *s, item *t, int32_t *parent) {
   for (int64_t i = 0; i < t->n_finished; i++) worst = fmin(worst, t->finished[i].score);
   t->done = kept == 0 || grown == s->o->max_length ||
             (full && worst >= t->alive[0].score / penalty(s, s->o->max_length));
+  return CZ_OK;
 }
 
 /* One step of the whole batch: the alive sequences of unfinished items close ranks in the
@@ -140,7 +150,7 @@ static cz_status step(search *s, int64_t *alive) {
   for (int64_t i = 0; i < s->n_items; i++) {
     item *t = &s->items[i];
     if (t->done) continue;
-    advance(s, t, s->parents + n);
+    CZ_TRY(advance(s, t, s->parents + n));
     t->first = (int32_t)n;
     if (t->done) continue;
     for (int64_t b = 0; b < t->n_alive; b++, n++) {
@@ -284,7 +294,8 @@ static cz_status run_all(search *s, cz_ids *outputs, double *scores, const order
 /** Writes the model's output for each of N inputs (token ids with EOS) into OUTPUTS
  * (without EOS), and its score (log-probability, with beams divided by the length
  * penalty) into SCORES unless null. Inputs of like length run together, so results do
- * not depend on their order. CZ_EINVAL for options out of range. */
+ * not depend on their order. CZ_EINVAL for options out of range, CZ_ENUMERIC for logits that
+ * are not finite. */
 cz_status cz_search(cz_ids *outputs, double *scores, cz_model *model, const cz_ids *inputs,
                     int64_t n, const cz_search_options *o, cz_search_progress progress,
                     void *progress_self) {

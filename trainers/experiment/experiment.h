@@ -51,8 +51,9 @@ typedef struct cz_plan_stage {
   const cz_stage_kind *kind;
   const cz_config_node *node; /* resolved; earlier stages are $NAME, and `init: $NAME` is out */
   const char *init;           /* name of the stage whose model it starts from, or null */
-  size_t *from, n_from;       /* numbers of all stages of the row that it names, `init` first */
-  bool first;                 /* of those with its kind and key: the others share its folder */
+  const cz_config_node *init_node; /* where `init` says so */
+  size_t *from, n_from; /* numbers of all stages of the row that it names, `init` first */
+  bool first;           /* of those with its kind and key: the others share its folder */
   char key[CZ_KEY_TEXT_BYTES];
 } cz_plan_stage;
 

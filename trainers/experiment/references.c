@@ -128,6 +128,7 @@ static cz_status read_init(cz_plan *p, cz_plan_stage *s, const cz_config_node *s
   size_t found = stage_named(stages, index, text);
   if (found < index && !strchr(text, '/')) {
     s->init = cz_config_key_at(stages, found);
+    s->init_node = n;
     CZ_TRY(add_from(p, s, found));
     return cz_config_without(p->config, &s->node, s->node, "init");
   }
@@ -188,11 +189,13 @@ static cz_status stage_path(rewrite *r, const cz_config_node *node, const char *
 
 /* `init`, which was taken out of the configuration, as the folder of that stage's model. */
 static cz_status with_init(rewrite *r, const cz_config_node **node) {
-  char path[3072], word[4096];
+  char folder[3072], path[4096];
+  const cz_config_node *init;
   if (!r->stage->init) return CZ_OK;
-  CZ_TRY(cz_plan_folder(path, sizeof path, r->run, cz_plan_from(r->plan, r->at, 0)));
-  snprintf(word, sizeof word, "init=%s/model", path);
-  return cz_config_with_word(r->plan->config, node, *node, word);
+  CZ_TRY(cz_plan_folder(folder, sizeof folder, r->run, cz_plan_from(r->plan, r->at, 0)));
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "model"));
+  CZ_TRY(cz_config_retext(r->plan->config, &init, r->stage->init_node, path));
+  return cz_config_with(r->plan->config, node, *node, "init", init);
 }
 
 /** The configuration of the stage number K of all as it runs in the folder RUN: the stages that

@@ -146,6 +146,7 @@ static cz_status check_keys(cz_check *c, const cz_task_entry *e, bool scored) {
   cz_task_set *set;
   CZ_TRY(cz_tasklist_describe(&set, e));
   cz_status st = scored ? cz_check_result(c, "%s.examples", e->label) : CZ_OK;
+  if (st == CZ_OK && scored) st = cz_check_result(c, "%s.cut", e->label);
   for (int k = 0; k < CZ_TASK_METRICS && set->metrics[k] != CZ_METRIC_NONE && st == CZ_OK && scored;
        k++) {
     st = cz_check_result(c, "%s.scores.%s", e->label, cz_task_metric_names[set->metrics[k]]);

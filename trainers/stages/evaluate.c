@@ -60,8 +60,10 @@ typedef struct job {
 typedef struct task_run {
   cz_task_set *train, *set;
   cz_ids *inputs, *outputs; /* [n] */
-  char **texts;             /* [n] decoded outputs */
-  const char **baseline;    /* [n] */
+  bool *cut;                /* [n] the input was longer than max_inputs */
+  int64_t n_cut;
+  char **texts;          /* [n] decoded outputs */
+  const char **baseline; /* [n] */
   cz_arena *arena;
 } task_run;
 
@@ -74,11 +76,20 @@ static void free_run(task_run *r) {
   }
   free(r->inputs);
   free(r->outputs);
+  free(r->cut);
   free(r->texts);
   free(r->baseline);
   cz_arena_destroy(&r->arena);
   cz_task_set_destroy(&r->train);
   cz_task_set_destroy(&r->set);
+}
+
+/* A question that stands at the end of an input is what is cut off first. */
+static void warn_of_cuts(const job *j, const task_run *r, const char *label) {
+  if (r->n_cut)
+    cz_warn("evaluate: %s: %lld of %zu inputs were longer than evaluate.max_inputs %lld and were "
+            "cut",
+            label, (long long)r->n_cut, r->set->n, (long long)j->keys.max_inputs);
 }
 
 /* Inputs as the model reads them: cut to the budget less EOS, EOS appended. */
@@ -90,7 +101,9 @@ static cz_status encode_inputs(job *j, task_run *r) {
     cz_ids *ids = &r->inputs[i];
     st = cz_encode_text(ids, j->recipe->tokenizer, scratch, r->set->records[i].inputs,
                         strlen(r->set->records[i].inputs), false);
-    if ((int64_t)ids->len > j->keys.max_inputs - 1) ids->len = (size_t)j->keys.max_inputs - 1;
+    r->cut[i] = (int64_t)ids->len > j->keys.max_inputs - 1;
+    r->n_cut += r->cut[i];
+    if (r->cut[i]) ids->len = (size_t)j->keys.max_inputs - 1;
     if (st == CZ_OK) st = cz_ids_add(ids, j->recipe->vocabulary.eos);
   }
   cz_tokenizer_scratch_destroy(&scratch);
@@ -147,7 +160,7 @@ static cz_status add_prediction(cz_buf *out, const task_run *r, const double *ow
   CZ_TRY(add_parts(out, r->set, own, i));
   CZ_TRY(cz_buf_addf(out, ", \"baselines\": {\"%s\": ", cz_task_baseline_names[r->set->baseline]));
   CZ_TRY(add_parts(out, r->set, baseline, i));
-  return cz_buf_addf(out, "}}\n");
+  return cz_buf_addf(out, "}, \"cut\": %s}\n", r->cut[i] ? "true" : "false");
 }
 
 /* Every output beside its input and answer, so that a score can be looked into, and so
@@ -185,9 +198,9 @@ static cz_status report(const job *j, const task_run *r, const char *label) {
   json_t *own = json_object(), *baseline = json_object();
   cz_status st = set_scores(own, r->set, scores);
   if (st == CZ_OK) st = set_scores(baseline, r->set, base);
-  json_t *task =
-      json_pack("{s:o, s:o, s:s, s:I}", "scores", own, "baseline", baseline, "baseline_kind",
-                cz_task_baseline_names[r->set->baseline], "examples", (json_int_t)r->set->n);
+  json_t *task = json_pack("{s:o, s:o, s:s, s:I, s:I}", "scores", own, "baseline", baseline,
+                           "baseline_kind", cz_task_baseline_names[r->set->baseline], "examples",
+                           (json_int_t)r->set->n, "cut", (json_int_t)r->n_cut);
   if (st == CZ_OK && (!task || json_object_set(j->out->metrics, label, task)))
     st = CZ_FAIL(CZ_ENOMEM, "no memory for the scores of %s", label);
   json_decref(task);
@@ -205,6 +218,7 @@ static cz_status open_run(job *j, task_run *r, const cz_task_entry *e) {
   cz_task_thin(r->set, (size_t)j->keys.max_examples);
   CZ_TRY(cz_alloc(&r->inputs, r->set->n, sizeof *r->inputs));
   CZ_TRY(cz_alloc(&r->outputs, r->set->n, sizeof *r->outputs));
+  CZ_TRY(cz_alloc(&r->cut, r->set->n, sizeof *r->cut));
   CZ_TRY(cz_alloc(&r->texts, r->set->n, sizeof *r->texts));
   return cz_alloc(&r->baseline, r->set->n, sizeof *r->baseline);
 }
@@ -221,6 +235,7 @@ static cz_status run_task(job *j, const cz_task_entry *e) {
   cz_status st;
   CZ_GO(st, open_run(j, &r, e), done);
   CZ_GO(st, encode_inputs(j, &r), done);
+  warn_of_cuts(j, &r, e->label);
   cz_progress p = {.what = e->label,
                    .item = "example",
                    .unit = "examples",

@@ -4,6 +4,7 @@
 #include "metrics/scores.h"
 #include "training/stop.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* Every seed and row that has this objective is scored on the same text in the same order
@@ -87,6 +88,8 @@ done:
 
 static cz_status put(json_t *metrics, double sum, int64_t tokens) {
   double loss = sum / (double)tokens, perplexity = cz_score_perplexity(sum, tokens);
+  if (!isfinite(sum))
+    return CZ_FAIL(CZ_ENUMERIC, "held_out: the model's loss on this text is not finite");
   CZ_TRY(cz_json_set_real(metrics, "held_out_loss", loss));
   CZ_TRY(cz_json_set_real(metrics, "held_out_perplexity", perplexity));
   CZ_TRY(cz_json_set_int(metrics, "held_out_tokens", tokens));

@@ -1,6 +1,8 @@
 #include "stages/inputs.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "base/utf8.h"
+#include "json/json.h"
 #include "stages/stage.h"
 
 #include <dirent.h>
@@ -75,6 +77,15 @@ typedef struct folding {
   json_t *record;
 } folding;
 
+/* Notes PATH and hash; what is not UTF-8 in the path is \xHH in the record. */
+static cz_status note(json_t *record, const char *path, const char *hash) {
+  cz_buf name = {0};
+  cz_status st = cz_utf8_escape(&name, path, strlen(path));
+  if (st == CZ_OK) st = cz_json_set_text(record, name.data, hash);
+  cz_buf_free(&name);
+  return st;
+}
+
 static cz_status fold_file(const folding *f, const cz_config_node *node, const char *path) {
   uint64_t hash = 0;
   unsigned char bytes[8];
@@ -85,9 +96,7 @@ static cz_status fold_file(const folding *f, const cz_config_node *node, const c
   for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(hash >> 8 * i);
   *f->hash = cz_hash64(bytes, sizeof bytes, *f->hash);
   snprintf(text, sizeof text, "%016" PRIx64, hash);
-  if (f->record && json_object_set_new(f->record, path, json_string(text)))
-    return CZ_FAIL(CZ_ENOMEM, "no memory for the hash of %s", path);
-  return CZ_OK;
+  return f->record ? note(f->record, path, text) : CZ_OK;
 }
 
 /* The file that NODE names, or those of parallel text when it is in a task of ROW. */
