@@ -2,6 +2,7 @@
 #include "graph/ops.h"
 #include "nn/layers.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,14 +263,37 @@ static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, con
   return CZ_OK;
 }
 
+/* Logits [N, V] as float32, refused when one is not finite: no score and no maximum over
+ * them means anything then. */
+static cz_status read_logits(cz_decoder *d, float *logits, int64_t n) {
+  const int64_t V = d->model->config.vocab_size;
+  cz_device *device = d->model->device;
+  const cz_arg a = cz_graph_arg(d->step, d->logits);
+  if (a.dtype == CZ_F32)
+    CZ_TRY(device->read(device, logits, a.data, (size_t)(n * V) * sizeof *logits));
+  for (int64_t b = 0; b < n && a.dtype != CZ_F32; b++) {
+    CZ_TRY(cz_device_read_real(device, d->wide,
+                               (char *)a.data + (size_t)(b * V) * cz_dtype_bytes(a.dtype), V));
+    for (int64_t v = 0; v < V; v++) logits[b * V + v] = (float)d->wide[v];
+  }
+  for (int64_t i = 0; i < n * V; i++)
+    if (!isfinite(logits[i]))
+      return CZ_FAIL(CZ_ENUMERIC,
+                     "the logit of token %lld is %g, not finite, behind %d tokens of "
+                     "sequence %lld",
+                     (long long)(i % V), (double)logits[i], d->past[i / V], (long long)(i / V));
+  return CZ_OK;
+}
+
 /** Decodes one more piece of N sequences: sequence b gets lengths[b] >= 1 new tokens
  * (ids, one sequence after another), reads encoder segment segment[b] and, in a prefix
  * LM, sees its first prefix[b] tokens from everywhere. logits [N, V] are those of each
- * sequence's newest token. CZ_EINVAL when a sequence would pass max_length. */
+ * sequence's newest token. CZ_EINVAL when a sequence would pass max_length, CZ_ENUMERIC
+ * when a logit is not finite. */
 cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, const int32_t *lengths,
                           const int32_t *segment, const int32_t *prefix, int64_t n) {
   const cz_graph_run_options run = {0};
-  int64_t tokens = 0, V = d->model->config.vocab_size;
+  int64_t tokens = 0;
   cz_graph *g = d->step;
   lists l;
   if (n < 1 || n > d->options.max_beams)
@@ -287,16 +311,7 @@ cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, cons
   if (d->prefix != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, d->prefix, prefix, n));
   if (d->pair) CZ_TRY(cz_graph_feed_int(g, d->cross_spans, l.cross, 2 * n));
   CZ_TRY(cz_graph_forward(g, &run));
-  cz_arg a = cz_graph_arg(g, d->logits);
-  if (a.dtype == CZ_F32)
-    return d->model->device->read(d->model->device, logits, a.data,
-                                  (size_t)(n * V) * sizeof *logits);
-  for (int64_t b = 0; b < n; b++) {
-    CZ_TRY(cz_device_read_real(d->model->device, d->wide,
-                               (char *)a.data + (size_t)(b * V) * cz_dtype_bytes(a.dtype), V));
-    for (int64_t v = 0; v < V; v++) logits[b * V + v] = (float)d->wide[v];
-  }
-  return CZ_OK;
+  return read_logits(d, logits, n);
 }
 
 /* dst[at] = src[from] for whole cache rows, through a copy, since rows may change

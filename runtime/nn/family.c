@@ -2,6 +2,7 @@
 #include "base/nearest.h"
 #include "graph/ops.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,29 +20,37 @@ enum { N_FAMILIES = sizeof families / sizeof *families, MAX_NAMES = 128, NAME_BY
 #define INT(member)  .kind = CZ_FACT_INT, .at = offsetof(cz_model_config, member)
 #define REAL(member) .kind = CZ_FACT_REAL, .at = offsetof(cz_model_config, member)
 #define BOOL(member) .kind = CZ_FACT_BOOL, .at = offsetof(cz_model_config, member)
-enum { LIMIT = 1 << 24 };
+/* Limits that no known model comes near; products of any two fit 64 bits many times over. */
+enum {
+  MAX_VOCABULARY = 1 << 24,
+  MAX_WIDTH = 1 << 20,
+  MAX_LAYERS = 1 << 10,
+  MAX_HEADS = 1 << 14,
+  MAX_DISTANCE = 1 << 20
+};
 const cz_fact_row cz_facts[CZ_FACTS] = {
-    [CZ_FACT_VOCAB_SIZE] = {"vocab_size", INT(vocab_size), .min = 1, .max = LIMIT},
-    [CZ_FACT_D_MODEL] = {"d_model", INT(d_model), .min = 1, .max = LIMIT},
-    [CZ_FACT_D_KV] = {"d_kv", INT(d_kv), .min = 1, .max = LIMIT},
-    [CZ_FACT_D_FF] = {"d_ff", INT(d_ff), .min = 1, .max = LIMIT},
-    [CZ_FACT_N_LAYERS] = {"num_layers", INT(n_layers), .min = 1, .max = LIMIT},
+    [CZ_FACT_VOCAB_SIZE] = {"vocab_size", INT(vocab_size), .min = 1, .max = MAX_VOCABULARY},
+    [CZ_FACT_D_MODEL] = {"d_model", INT(d_model), .min = 1, .max = MAX_WIDTH},
+    [CZ_FACT_D_KV] = {"d_kv", INT(d_kv), .min = 1, .max = MAX_WIDTH},
+    [CZ_FACT_D_FF] = {"d_ff", INT(d_ff), .min = 1, .max = MAX_WIDTH},
+    [CZ_FACT_N_LAYERS] = {"num_layers", INT(n_layers), .min = 1, .max = MAX_LAYERS},
     [CZ_FACT_N_DECODER_LAYERS] = {"num_decoder_layers", INT(n_decoder_layers), .min = 1,
-                                  .max = LIMIT},
-    [CZ_FACT_N_HEADS] = {"num_heads", INT(n_heads), .min = 1, .max = LIMIT},
-    [CZ_FACT_BUCKETS] = {"relative_attention_num_buckets", INT(buckets), .min = 4, .max = LIMIT},
+                                  .max = MAX_LAYERS},
+    [CZ_FACT_N_HEADS] = {"num_heads", INT(n_heads), .min = 1, .max = MAX_HEADS},
+    [CZ_FACT_BUCKETS] = {"relative_attention_num_buckets", INT(buckets), .min = 4,
+                         .max = MAX_DISTANCE},
     [CZ_FACT_MAX_DISTANCE] = {"relative_attention_max_distance", INT(max_distance), .min = 1,
-                              .max = LIMIT},
-    [CZ_FACT_N_POSITIONS] = {"n_positions", INT(n_positions), .min = 1, .max = LIMIT},
+                              .max = MAX_DISTANCE},
+    [CZ_FACT_N_POSITIONS] = {"n_positions", INT(n_positions), .min = 1, .max = MAX_DISTANCE},
     [CZ_FACT_DROPOUT] = {"dropout_rate", REAL(dropout)},
     [CZ_FACT_NORM_EPS] = {"layer_norm_epsilon", REAL(norm_eps)},
     [CZ_FACT_INIT_FACTOR] = {"initializer_factor", REAL(init_factor)},
     [CZ_FACT_ACTIVATION] = {"feed_forward_proj", .kind = CZ_FACT_NAME},
     [CZ_FACT_TIED] = {"tie_word_embeddings", BOOL(tied)},
     [CZ_FACT_SCALED] = {"scale_decoder_outputs", BOOL(scaled)},
-    [CZ_FACT_PAD_ID] = {"pad_token_id", INT(pad_id), .min = 0, .max = LIMIT},
-    [CZ_FACT_EOS_ID] = {"eos_token_id", INT(eos_id), .min = 0, .max = LIMIT},
-    [CZ_FACT_START_ID] = {"decoder_start_token_id", INT(start_id), .min = 0, .max = LIMIT},
+    [CZ_FACT_PAD_ID] = {"pad_token_id", INT(pad_id), .min = 0, .max = MAX_VOCABULARY},
+    [CZ_FACT_EOS_ID] = {"eos_token_id", INT(eos_id), .min = 0, .max = MAX_VOCABULARY},
+    [CZ_FACT_START_ID] = {"decoder_start_token_id", INT(start_id), .min = 0, .max = MAX_VOCABULARY},
 };
 
 /** The family of number I, null behind the last. Static. */
@@ -146,11 +155,19 @@ static cz_status check_ids(const cz_model_config *c, const char **key) {
 static cz_status check(const cz_model_config *c, const char **key) {
   for (int fact = 0; fact < CZ_FACT_PAD_ID; fact++) CZ_TRY(check_range(c, (cz_fact)fact, key));
   if (c->family->positions == CZ_POSITIONS_BUCKETS) CZ_TRY(check_buckets(c, key));
+  *key = cz_facts[CZ_FACT_N_HEADS].name;
+  if (c->n_heads * c->d_kv > MAX_WIDTH)
+    return CZ_FAIL(CZ_EINVAL, "%lld heads of %lld are more than %d wide", (long long)c->n_heads,
+                   (long long)c->d_kv, MAX_WIDTH);
   *key = cz_facts[CZ_FACT_DROPOUT].name;
   if (!(c->dropout >= 0 && c->dropout < 1))
     return CZ_FAIL(CZ_EINVAL, "%g is not in [0, 1)", c->dropout);
   *key = cz_facts[CZ_FACT_NORM_EPS].name;
-  if (!(c->norm_eps > 0)) return CZ_FAIL(CZ_EINVAL, "%g is not positive", c->norm_eps);
+  if (!(c->norm_eps > 0 && isfinite(c->norm_eps)))
+    return CZ_FAIL(CZ_EINVAL, "%g is not positive and finite", c->norm_eps);
+  *key = cz_facts[CZ_FACT_INIT_FACTOR].name;
+  if (!(c->init_factor > 0 && isfinite(c->init_factor)))
+    return CZ_FAIL(CZ_EINVAL, "%g is not positive and finite", c->init_factor);
   return check_ids(c, key);
 }
 

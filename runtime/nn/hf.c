@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "checkpoint/safetensors.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,14 +66,32 @@ static void copy_part(const layout *l, char *param, char *tensor, size_t size, b
 
 static bool is_whole(const layout *l) { return l->o->parts == 1 && !l->o->transposed; }
 
+/* Training may meet numbers that are not finite; a file of weights that has them is damaged.
+ * X: the tensor's numbers, of which the device holds float32 or float64. */
+static cz_status check_finite(const cz_model *m, const layout *l, const double *x, const char *name,
+                              const char *folder) {
+  const int64_t columns = l->ndim > 1 ? l->dim[1] : 1;
+  for (int64_t i = 0; i < l->count; i++) {
+    if (isfinite(m->device->real == CZ_F64 ? x[i] : (double)(float)x[i])) continue;
+    const char *why = isfinite(x[i]) ? "does not fit float32" : "is not finite";
+    return l->ndim > 1
+               ? CZ_FAIL(CZ_ENUMERIC, "%s: %g in tensor %s at [%lld, %lld] %s", folder, x[i], name,
+                         (long long)(i / columns), (long long)(i % columns), why)
+               : CZ_FAIL(CZ_ENUMERIC, "%s: %g in tensor %s at [%lld] %s", folder, x[i], name,
+                         (long long)i, why);
+  }
+  return CZ_OK;
+}
+
 static cz_status load_param(const cz_model *m, cz_safetensors *s, size_t i, const char *folder) {
   const layout l = layout_of(m, i);
   const cz_safetensors_info *info = find_tensor(m->config.family, s, l.o->tensor);
   double *host = NULL, *part = NULL;
   cz_status st;
-  if (!info) return CZ_FAIL(CZ_EINVAL, "%s: tensor %s is missing", folder, l.o->tensor);
+  CZ_CHECK(info);
   CZ_GO(st, cz_alloc(&host, (size_t)l.count, sizeof *host), done);
   CZ_GO(st, cz_safetensors_read_f64(s, host, info->name, l.dim, l.ndim), done);
+  CZ_GO(st, check_finite(m, &l, host, info->name, folder), done);
   if (!is_whole(&l)) {
     CZ_GO(st, cz_alloc(&part, (size_t)l.p->count, sizeof *part), done);
     copy_part(&l, (char *)part, (char *)host, sizeof *host, false);
@@ -90,14 +109,71 @@ static bool belongs(const cz_model *m, const char *tensor) {
   return may_be_extra(m->config.family, tensor);
 }
 
-static cz_status load_weights(cz_model *m, cz_safetensors *s, const char *folder) {
-  for (size_t i = 0; i < m->params->n; i++) CZ_TRY(load_param(m, s, i, folder));
+static cz_status wrong_shape(const char *folder, const cz_safetensors_info *info, const layout *l) {
+  char have[128] = "";
+  size_t n = 0;
+  for (int i = 0; i < info->rank && n < sizeof have; i++)
+    n += (size_t)snprintf(have + n, sizeof have - n, "%s%lld", i ? ", " : "",
+                          (long long)info->dims[i]);
+  return l->ndim > 1 ? CZ_FAIL(CZ_EINVAL, "%s: tensor %s is [%s], not [%lld, %lld]", folder,
+                               info->name, have, (long long)l->dim[0], (long long)l->dim[1])
+                     : CZ_FAIL(CZ_EINVAL, "%s: tensor %s is [%s], not [%lld]", folder, info->name,
+                               have, (long long)l->dim[0]);
+}
+
+/* Before any memory is taken: every parameter's tensor is in the file and has its shape, and
+ * the file has no others. */
+static cz_status check_tensors(const cz_model *m, const cz_safetensors *s, const char *folder) {
+  for (size_t i = 0; i < m->params->n; i++) {
+    const layout l = layout_of(m, i);
+    const cz_safetensors_info *info = find_tensor(m->config.family, s, l.o->tensor);
+    if (!info) return CZ_FAIL(CZ_EINVAL, "%s: tensor %s is missing", folder, l.o->tensor);
+    bool fits = info->rank == l.ndim;
+    for (int d = 0; fits && d < l.ndim; d++) fits = info->dims[d] == l.dim[d];
+    if (!fits) return wrong_shape(folder, info, &l);
+  }
   for (size_t i = 0; i < cz_safetensors_count(s); i++) {
     const char *name = cz_safetensors_at(s, i)->name;
     if (!belongs(m, name))
       return CZ_FAIL(CZ_EINVAL, "%s: tensor %s does not belong to this model", folder, name);
   }
   return CZ_OK;
+}
+
+/* A second name for the parameter that L describes must hold the same numbers, or one of the
+ * two would be dropped in silence. */
+static cz_status check_alias(cz_safetensors *s, const layout *l, const char *used,
+                             const char *alias, const char *folder) {
+  double *a = NULL, *b = NULL;
+  cz_status st;
+  CZ_GO(st, cz_alloc(&a, (size_t)l->count, sizeof *a), done);
+  CZ_GO(st, cz_alloc(&b, (size_t)l->count, sizeof *b), done);
+  CZ_GO(st, cz_safetensors_read_f64(s, a, used, l->dim, l->ndim), done);
+  CZ_GO(st, cz_safetensors_read_f64(s, b, alias, l->dim, l->ndim), done);
+  if (memcmp(a, b, (size_t)l->count * sizeof *a))
+    st = CZ_FAIL(CZ_EINVAL, "%s: tensor %s differs from %s, and this model has one for both",
+                 folder, alias, used);
+done:
+  free(a);
+  free(b);
+  return st;
+}
+
+static cz_status check_aliases(const cz_model *m, cz_safetensors *s, const char *folder) {
+  for (size_t i = 0; i < m->params->n; i++) {
+    const layout l = layout_of(m, i);
+    const cz_safetensors_info *used = find_tensor(m->config.family, s, l.o->tensor);
+    for (const cz_weight_alias *a = m->config.family->aliases; a && a->tensor; a++)
+      if (!strcmp(a->tensor, l.o->tensor) && strcmp(a->alias, used->name) &&
+          cz_safetensors_find(s, a->alias))
+        CZ_TRY(check_alias(s, &l, used->name, a->alias, folder));
+  }
+  return CZ_OK;
+}
+
+static cz_status load_weights(cz_model *m, cz_safetensors *s, const char *folder) {
+  for (size_t i = 0; i < m->params->n; i++) CZ_TRY(load_param(m, s, i, folder));
+  return check_aliases(m, s, folder);
 }
 
 /* Whether the file's output matrix is one of its own: present, and different from the
@@ -136,7 +212,9 @@ cz_status cz_hf_load(cz_model **model, const cz_model_config *config, const char
   CZ_GO(st, cz_safetensors_open_model(&s, folder), done);
   CZ_GO(st, has_own_head(s, &c, &own), done);
   c.tied = !own;
-  CZ_GO(st, cz_model_create(model, &c, device), done);
+  CZ_GO(st, cz_model_declare(model, &c, device), done);
+  CZ_GO(st, check_tensors(*model, s, folder), done);
+  CZ_GO(st, cz_params_allocate((*model)->params), done);
   CZ_GO(st, load_weights(*model, s, folder), done);
 done:
   cz_safetensors_close(&s);
@@ -145,8 +223,9 @@ done:
 }
 
 /** Opens a Hugging Face directory (config.json, model.safetensors or its shards) as a
- * model on DEVICE. Strict: a missing, extra or wrongly shaped tensor and a key out of
- * range are CZ_EINVAL with file, name and values. The caller destroys the model. */
+ * model on DEVICE. Strict: a missing, extra or wrongly shaped tensor, a second name of one
+ * with other numbers and a key out of range are CZ_EINVAL with file, name and values; a
+ * number that is not finite is CZ_ENUMERIC with its place. The caller destroys the model. */
 cz_status cz_hf_open(cz_model **model, const char *folder, cz_device *device) {
   char path[4096];
   cz_model_config config;

@@ -160,11 +160,19 @@ static cz_status read_key(const reading *r, cz_model_config *c, const cz_config_
   return fact->kind == CZ_FACT_REAL ? get_real(r, to, k->key) : get_bool(r, to, k->key);
 }
 
-/* What families like GPT-2's leave out. */
-static void complete(cz_model_config *c) {
-  if (c->d_kv == 0 && c->n_heads > 0) c->d_kv = c->d_model / c->n_heads;
-  if (c->d_ff == 0) c->d_ff = 4 * c->d_model;
-  if (c->n_decoder_layers == 0) c->n_decoder_layers = c->n_layers;
+static bool is_given(const reading *r, const cz_family *f, cz_fact fact) {
+  const char *key = key_of(f, fact);
+  return key && value_of(r, key);
+}
+
+/* What families like GPT-2's leave out, unless the family has a default. */
+static void complete(const reading *r, cz_model_config *c) {
+  const cz_family *f = c->family;
+  if (!is_given(r, f, CZ_FACT_D_KV) && c->d_kv == 0 && c->n_heads > 0)
+    c->d_kv = c->d_model / c->n_heads;
+  if (!is_given(r, f, CZ_FACT_D_FF) && c->d_ff == 0) c->d_ff = 4 * c->d_model;
+  if (!is_given(r, f, CZ_FACT_N_DECODER_LAYERS) && c->n_decoder_layers == 0)
+    c->n_decoder_layers = c->n_layers;
 }
 
 /* Fills C by the keys of FAMILY and checks the values; messages have the family's
@@ -174,7 +182,7 @@ static cz_status read_facts(const reading *r, cz_model_config *c, const cz_famil
   *c = family->defaults;
   c->family = family;
   for (const cz_config_key *k = family->keys; k->key; k++) CZ_TRY(read_key(r, c, k));
-  complete(c);
+  complete(r, c);
   cz_status st = cz_model_config_check(c, &name);
   if (st == CZ_OK) return CZ_OK;
   for (int i = 0; i < CZ_FACTS; i++)

@@ -2,8 +2,10 @@
 
 #include <stdlib.h>
 
-/* A model whose parameters are declared and have no memory yet. */
-static cz_status declare(cz_model **model, const cz_model_config *config, cz_device *device) {
+/** Declares CONFIG's parameters for DEVICE (borrowed; null for a model that is only counted)
+ * without memory, which cz_params_allocate gives them. CZ_EINVAL for a configuration that no
+ * model can have. The caller destroys the model. */
+cz_status cz_model_declare(cz_model **model, const cz_model_config *config, cz_device *device) {
   cz_status st;
   *model = NULL;
   CZ_TRY(cz_model_config_check(config, NULL));
@@ -24,7 +26,7 @@ fail:
  * cz_params_init or cz_hf_load fills them. The caller destroys the model. CZ_EINVAL for a
  * configuration that no model can have. */
 cz_status cz_model_create(cz_model **model, const cz_model_config *config, cz_device *device) {
-  CZ_TRY(declare(model, config, device));
+  CZ_TRY(cz_model_declare(model, config, device));
   cz_status st = cz_params_allocate((*model)->params);
   if (st != CZ_OK) cz_model_destroy(model);
   return st;
@@ -44,7 +46,7 @@ void cz_model_destroy(cz_model **model) {
  * cz_model_create. */
 cz_status cz_model_count(int64_t *count, const cz_model_config *config) {
   cz_model *m;
-  CZ_TRY(declare(&m, config, NULL));
+  CZ_TRY(cz_model_declare(&m, config, NULL));
   *count = m->params->count;
   cz_model_destroy(&m);
   return CZ_OK;

@@ -73,6 +73,8 @@ typedef struct cz_model {
 
 CZ_MUST cz_status cz_model_create(cz_model **model, const cz_model_config *config,
                                   cz_device *device);
+CZ_MUST cz_status cz_model_declare(cz_model **model, const cz_model_config *config,
+                                   cz_device *device);
 void cz_model_destroy(cz_model **model);
 CZ_MUST cz_status cz_model_count(int64_t *count, const cz_model_config *config);
 

@@ -1,4 +1,5 @@
 #include "tensor/params.h"
+#include "base/hash.h"
 #include "device/random.h"
 
 #include <math.h>
@@ -33,8 +34,29 @@ void cz_params_destroy(cz_params **params) {
   }
   cz_arena_destroy(&p->names);
   free(p->list);
+  free(p->slots);
   free(p);
   *params = NULL;
+}
+
+/* The slot of NAME in the hash table: the parameter's number + 1, or 0 where it would go. */
+static uint32_t *slot_of(const cz_params *p, const char *name) {
+  size_t i = (size_t)cz_hash_text(name) & (p->n_slots - 1);
+  while (p->slots[i] && strcmp(p->list[p->slots[i] - 1]->name, name))
+    i = (i + 1) & (p->n_slots - 1);
+  return &p->slots[i];
+}
+
+/* Keeps the table at most half full, so that look-ups stay short. */
+static cz_status grow_slots(cz_params *p) {
+  uint32_t *old = p->slots;
+  if (2 * (p->n + 1) <= p->n_slots) return CZ_OK;
+  size_t n = p->n_slots ? 2 * p->n_slots : 64;
+  CZ_TRY(cz_alloc(&p->slots, n, sizeof *p->slots));
+  p->n_slots = n;
+  for (size_t i = 0; i < p->n; i++) *slot_of(p, p->list[i]->name) = (uint32_t)i + 1;
+  free(old);
+  return CZ_OK;
 }
 
 /** Adds a parameter of shape DIM[NDIM], outermost first. CZ_EINVAL when the name is taken
@@ -45,6 +67,7 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
   CZ_CHECK(!p->values);
   if (cz_params_find(p, name)) return CZ_FAIL(CZ_EINVAL, "parameter %s is declared twice", name);
   cz_param *q;
+  CZ_TRY(grow_slots(p));
   CZ_TRY(cz_grow(&p->list, &p->cap, p->n + 1, sizeof *p->list));
   CZ_TRY(cz_arena_alloc(p->names, &q, 1, sizeof *q));
   CZ_TRY(cz_arena_strdup(p->names, &q->name, name));
@@ -64,6 +87,7 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
   q->room = ((q->count + ALIGN - 1) / ALIGN + guarded) * ALIGN;
   p->flat += q->room;
   p->count += q->count;
+  *slot_of(p, name) = (uint32_t)p->n + 1;
   p->list[p->n++] = q;
   *out = q;
   return CZ_OK;
@@ -121,7 +145,6 @@ cz_status cz_params_init(cz_params *p, uint64_t seed) {
 
 /** The parameter called NAME, or null. Borrowed. */
 cz_param *cz_params_find(const cz_params *p, const char *name) {
-  for (size_t i = 0; i < p->n; i++)
-    if (!strcmp(p->list[i]->name, name)) return p->list[i];
-  return NULL;
+  uint32_t number = p->n_slots ? *slot_of(p, name) : 0;
+  return number ? p->list[number - 1] : NULL;
 }

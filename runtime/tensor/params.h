@@ -43,6 +43,8 @@ typedef struct cz_params {
   cz_arena *names;
   cz_param **list; /* entries never move */
   size_t n, cap;
+  uint32_t *slots; /* hash table of the names */
+  size_t n_slots;
   int64_t count, flat; /* elements without and with alignment gaps */
   void *values, *grads;
 } cz_params;

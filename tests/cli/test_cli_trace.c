@@ -112,6 +112,9 @@ static void test_bad_batches(void **state) {
       {"{\"input_ids\": [-3], \"target_ids\": [1]}\n", "-3"},
       {"{\"input_ids\": [5], \"target_ids\": [64]}\n", "64"},
       {"{\"input_ids\": [5], \"target_ids\": [-100]}\n", "no position is counted"},
+      {"{\"input_ids\": [5, 6], \"target_ids\": [1], \"attention_mask\": [1, 0]}\n",
+       "unknown key 'attention_mask'"},
+      {"{\"input_ids\": [5, 6], \"labels\": [1, 2]}\n", "unknown key 'labels'"},
       {"[1, 2]\n", "bad.jsonl:1: not an object"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     write_text("bad.jsonl", bad[i].content);
@@ -123,10 +126,53 @@ static void test_bad_batches(void **state) {
           cloze("trace", FIXTURES "/t5/v1_0", "--batch", "bad.jsonl"));
 }
 
+static void copy_file(const char *from, const char *to) {
+  cz_buf text = {0};
+  OK(cz_fs_read(from, &text));
+  write_bytes(to, text.data, text.len);
+  cz_buf_free(&text);
+}
+
+/* A NaN among the weights is refused where they are loaded; weights that are finite and
+ * overflow are refused where the logits are, and no file is written. */
+static void test_not_finite(void **state) {
+  static const double factors[] = {NAN, 1e30};
+  static const char *const messages[] = {"SelfAttention.q.weight at [0, 0] is not finite",
+                                         "not finite"};
+  static const char *const names[] = {"encoder.block.0.layer.0.SelfAttention.q.weight",
+                                      "encoder.block.0.layer.0.SelfAttention.v.weight"};
+  for (int i = 0; i < 2; i++) {
+    cz_safetensors *s;
+    OK(cz_safetensors_open_model(&s, FIXTURES "/t5/v1_0"));
+    size_t n = cz_safetensors_count(s);
+    cz_safetensors_item *items = calloc(n, sizeof *items);
+    double **data = calloc(n, sizeof *data);
+    for (size_t k = 0; k < n; k++) {
+      const cz_safetensors_info *info = cz_safetensors_at(s, k);
+      data[k] = calloc(info->elements, sizeof **data);
+      OK(cz_safetensors_read_f64(s, data[k], info->name, info->dims, info->rank));
+      for (uint64_t e = 0; e < info->elements && !strcmp(info->name, names[i]); e++)
+        data[k][e] *= factors[i];
+      items[k] = (cz_safetensors_item){info->name, CZ_SAFETENSORS_F32, CZ_SAFETENSORS_F64,
+                                       info->rank, info->dims,         data[k]};
+    }
+    copy_file(FIXTURES "/t5/v1_0/config.json", "bad_model/config.json");
+    OK(cz_safetensors_write(under("bad_model/model.safetensors"), items, n));
+    REFUSED(1, messages[i],
+            cloze("trace", "bad_model", "--batch", FIXTURES "/t5/v1_0/batch.jsonl", "--out",
+                  "bad.h5", "--device", "cpu"));
+    assert_false(cz_fs_exists(under("bad.h5")));
+    for (size_t k = 0; k < n; k++) free(data[k]);
+    free(data);
+    free(items);
+    cz_safetensors_close(&s);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_hugging_face),
-                                     cmocka_unit_test(test_no_grad),
-                                     cmocka_unit_test(test_bad_batches)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_against_hugging_face), cmocka_unit_test(test_no_grad),
+      cmocka_unit_test(test_bad_batches), cmocka_unit_test(test_not_finite)};
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -1,6 +1,6 @@
 /* Random graphs: any legal composition of ops must give the same bits planned and not,
  * recomputed and not, fused and not, guarded and not, and on ref the gradient that
- * central differences give. Bounded by time; CZ_TEST_SEED replays. */
+ * central differences give. At least 20 graphs, more while time allows; CZ_TEST_SEED replays. */
 #include "graph_test.h"
 
 #include "base/clock.h"
@@ -363,18 +363,21 @@ static void differences(uint64_t seed) {
   problem_close(&p);
 }
 
+enum { LEAST = 20 };
+
 static void many(void **state) {
   const char *said = getenv("CZ_TEST_SECONDS"); /* a longer search by hand */
   double began = cz_seconds(), limit = said ? atof(said) : 5;
   int n = 0;
-  while (cz_seconds() - began < limit && (said || n < 400)) {
+  /* LEAST graphs however slow the machine is, then as many as the time allows */
+  while (n < LEAST || (cz_seconds() - began < limit && (said || n < 400))) {
     uint64_t seed = test_seed() * 1000 + (uint64_t)n++;
     bits(n & 1 ? "ref" : "cpu", seed);
     frozen(seed);
     differences(seed);
   }
   print_message("%d random graphs\n", n);
-  assert_true(n > 0);
+  assert_true(n >= LEAST);
 }
 
 int main(void) {

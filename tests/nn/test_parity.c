@@ -71,10 +71,10 @@ static double *expected(cz_safetensors *s, const char *name, int64_t *n) {
   return x;
 }
 
-/* |got - want| <= tolerance x max(1, largest |want|), element by element; NaN fails. */
+/* |got - want| <= tolerance x the tensor's largest |want|, element by element; NaN fails. */
 static void compare(const char *what, const double *got, const double *want, int64_t n,
                     double tolerance) {
-  double most = 1;
+  double most = 0;
   for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(want[i]));
   for (int64_t i = 0; i < n; i++)
     if (!(fabs(got[i] - want[i]) <= tolerance * most))

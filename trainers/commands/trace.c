@@ -8,6 +8,7 @@
 #include "recipe/recipe.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,11 @@ static cz_status add_stack(cz_flat_batch *b, const cz_model_config *c, const jso
   memmove(b->targets.data + dec, b->targets.data + dec + 1,
           (b->targets.len - dec - 1) * sizeof *b->targets.data);
   b->targets.data[b->targets.len - 1] = -100;
-  CZ_TRY(cz_ids_add(&b->prefix, json_is_integer(prefix) ? (int32_t)json_integer_value(prefix) : 0));
+  if (prefix && (!json_is_integer(prefix) || json_integer_value(prefix) < 0 ||
+                 json_integer_value(prefix) > (json_int_t)json_array_size(inputs)))
+    return CZ_FAIL(CZ_EINVAL, "%s:%d: prefix is not a number of tokens from 0 to %zu", path, number,
+                   json_array_size(inputs));
+  CZ_TRY(cz_ids_add(&b->prefix, (int32_t)json_integer_value(prefix)));
   return cz_token_lists_close(&b->decoder, dec);
 }
 
@@ -106,9 +111,14 @@ static cz_status add_segment(void *self, const json_t *value, const cz_json_plac
   const batch_file *f = self;
   if (!json_is_object(value)) return cz_json_fail(at, NULL, "not an object");
   int number = (int)at->line;
-  CZ_TRY(f->config->family->architecture == CZ_ENCODER_DECODER
-             ? add_pair(f->batch, f->config, value, at->file, number)
-             : add_stack(f->batch, f->config, value, at->file, number));
+  bool pair = f->config->family->architecture == CZ_ENCODER_DECODER;
+  /* a mask, say, that nothing would read is refused */
+  static const char *const of_pair[] = {"input_ids", "target_ids"}, *const of_stack[] = {
+                                                                        "input_ids", "labels",
+                                                                        "prefix"};
+  CZ_TRY(pair ? cz_json_only(value, at, of_pair, 2) : cz_json_only(value, at, of_stack, 3));
+  CZ_TRY(pair ? add_pair(f->batch, f->config, value, at->file, number)
+              : add_stack(f->batch, f->config, value, at->file, number));
   f->batch->segments++;
   return CZ_OK;
 }
@@ -137,11 +147,19 @@ static cz_status put(cz_h5_file *file, const char *name, const double *data, int
   return st;
 }
 
+/* N numbers in rows of COLUMNS: the first that is not finite is an error with its place. */
+static cz_status check_finite(const char *name, const double *x, int64_t n, int64_t columns) {
+  for (int64_t i = 0; i < n; i++)
+    if (!isfinite(x[i]))
+      return CZ_FAIL(CZ_ENUMERIC, "%s at [%lld, %lld] is %g, not finite", name,
+                     (long long)(i / columns), (long long)(i % columns), x[i]);
+  return CZ_OK;
+}
+
 static cz_status put_outputs(cz_h5_file *file, cz_net *net, const cz_flat_batch *b) {
   int64_t V = net->model->config.vocab_size, one = 1;
   double loss, *logits;
   CZ_TRY(cz_graph_read(net->graph, &loss, net->loss, 1));
-  CZ_TRY(put(file, "loss", &loss, 1, &one));
   CZ_TRY(cz_alloc(&logits, b->decoder.ids.len * (size_t)V, sizeof *logits));
   cz_status st = cz_graph_read(net->graph, logits, net->logits, (int64_t)b->decoder.ids.len * V);
   for (int64_t k = 0; st == CZ_OK && k < b->segments; k++) {
@@ -149,10 +167,12 @@ static cz_status put_outputs(cz_h5_file *file, cz_net *net, const cz_flat_batch 
     int64_t from = b->decoder.spans.data[2 * k],
             dims[2] = {b->decoder.spans.data[2 * k + 1] - from, V};
     snprintf(name, sizeof name, "logits/%lld", (long long)k);
-    st = put(file, name, logits + from * V, 2, dims);
+    st = check_finite(name, logits + from * V, dims[0] * V, V);
+    if (st == CZ_OK) st = put(file, name, logits + from * V, 2, dims);
   }
   free(logits);
-  return st;
+  if (st == CZ_OK) st = check_finite("loss", &loss, 1, 1);
+  return st == CZ_OK ? put(file, "loss", &loss, 1, &one) : st;
 }
 
 static cz_status put_grads(cz_h5_file *file, const cz_model *m) {
@@ -163,6 +183,7 @@ static cz_status put_grads(cz_h5_file *file, const cz_model *m) {
     snprintf(name, sizeof name, "grad/%s", p->name);
     CZ_TRY(cz_alloc(&g, (size_t)p->count, sizeof *g));
     cz_status st = cz_device_read_real(m->device, g, p->grad, p->count);
+    if (st == CZ_OK) st = check_finite(name, g, p->count, p->ndim > 1 ? p->dim[1] : p->count);
     if (st == CZ_OK) st = put(file, name, g, p->ndim, p->dim);
     free(g);
     if (st != CZ_OK) return st;

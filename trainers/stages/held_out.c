@@ -59,8 +59,13 @@ static cz_status add_shard(double *sum, cz_net *net, const cz_shard *s) {
   CZ_TRY(cz_graph_forward(net->graph, &run));
   CZ_TRY(cz_alloc(&nll, (size_t)feed.n_loss_rows, sizeof *nll));
   cz_status st = cz_graph_read(net->graph, nll, net->nll, feed.n_loss_rows);
-  for (int64_t i = 0; i < feed.n_loss_rows && st == CZ_OK; i++)
-    if (feed.targets[i] >= 0) *sum += nll[i];
+  for (int64_t i = 0; i < feed.n_loss_rows && st == CZ_OK; i++) {
+    if (feed.targets[i] < 0) continue;
+    *sum += nll[i];
+    if (!isfinite(nll[i]))
+      st = CZ_FAIL(CZ_ENUMERIC, "held-out: the loss of target %lld of a batch is %g, not finite",
+                   (long long)i, nll[i]);
+  }
   free(nll);
   return st;
 }
