@@ -39,12 +39,12 @@ double cz_rand_normal(cz_rand *r) {
 }
 
 /** A size that likes trouble: 1, primes, powers of two and their neighbours, at most
- * MOST. */
-int64_t cz_rand_size(cz_rand *r, int64_t most) {
+ * MAXIMUM. */
+int64_t cz_rand_size(cz_rand *r, int64_t maximum) {
   static const int64_t nasty[] = {1,  1,  2,  3,  5,  7,  8,   9,   13,  15,  16,  17,  31, 32,
                                   33, 37, 63, 64, 65, 67, 127, 128, 129, 131, 255, 256, 257};
   int64_t n = nasty[cz_rand_u64(r) % (sizeof nasty / sizeof *nasty)];
-  return n <= most ? n : cz_rand_int(r, 1, most);
+  return n <= maximum ? n : cz_rand_int(r, 1, maximum);
 }
 
 static void *make(cz_case *c, int input, cz_dtype dtype, int ndim, const int64_t *dim) {
@@ -67,12 +67,10 @@ int32_t *cz_case_int(cz_case *c, int input, int ndim, const int64_t *dim) {
   return make(c, input, CZ_I32, ndim, dim);
 }
 
-/** Gives the case a normal float64 input of the given deviation, rounded to float32. */
-void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim,
-                    double deviation) {
+/** Gives the case a normal float64 input of the given std, rounded to float32. */
+void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim, double std) {
   double *x = cz_case_real(c, input, ndim, dim);
-  for (int64_t i = 0; i < cz_numel(&c->in[input]); i++)
-    x[i] = (float)(deviation * cz_rand_normal(r));
+  for (int64_t i = 0; i < cz_numel(&c->in[input]); i++) x[i] = (float)(std * cz_rand_normal(r));
 }
 
 /** Gives the case spans [B, 2] that cut T rows into segments of random lengths, EMPTY

@@ -36,12 +36,11 @@ uint64_t cz_rand_u64(cz_rand *r);
 int64_t cz_rand_int(cz_rand *r, int64_t low, int64_t high);
 double cz_rand_real(cz_rand *r, double low, double high);
 double cz_rand_normal(cz_rand *r);
-int64_t cz_rand_size(cz_rand *r, int64_t most);
+int64_t cz_rand_size(cz_rand *r, int64_t maximum);
 
 double *cz_case_real(cz_case *c, int input, int ndim, const int64_t *dim);
 int32_t *cz_case_int(cz_case *c, int input, int ndim, const int64_t *dim);
-void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim,
-                    double deviation);
+void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim, double std);
 void cz_case_spans(cz_case *c, cz_rand *r, int input, int64_t T, int empty);
 void cz_case_free(cz_case *c);
 

@@ -13,14 +13,14 @@ static void avoid_zero(cz_case *c) {
 }
 
 static void problem(cz_case *c, cz_rand *r, int64_t T, int64_t F, int kind, bool gated,
-                    double deviation) {
+                    double std) {
   ((cz_activation_attr *)c->attr)->kind = kind;
-  cz_case_normal(c, r, CZ_ACTIVATION_X, 2, (int64_t[]){T, F}, deviation);
+  cz_case_normal(c, r, CZ_ACTIVATION_X, 2, (int64_t[]){T, F}, std);
   if (gated) cz_case_normal(c, r, CZ_ACTIVATION_GATE, 2, (int64_t[]){T, F}, 1);
   if (kind == CZ_ACTIVATION_RELU) avoid_zero(c);
   c->smooth = true;
-  snprintf(c->what, sizeof c->what, "T %lld F %lld kind %d gated %d deviation %g", (long long)T,
-           (long long)F, kind, gated, deviation);
+  snprintf(c->what, sizeof c->what, "T %lld F %lld kind %d gated %d std %g", (long long)T,
+           (long long)F, kind, gated, std);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {

@@ -35,6 +35,6 @@ const cz_op_row cz_activation_row = {
     .needs = {.in = 1u << CZ_ACTIVATION_X | 1u << CZ_ACTIVATION_GATE},
     .shape = shape,
     .error_constant = 16,
-    .kernels = {[CZ_F64] = {cz_activation_fwd_ref, cz_activation_bwd_ref},
-                [CZ_F32] = {cz_activation_fwd_cpu, cz_activation_bwd_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_activation_fwd_ref, .backward = cz_activation_bwd_ref},
+                [CZ_F32] = {.forward = cz_activation_fwd_cpu, .backward = cz_activation_bwd_cpu}},
 };

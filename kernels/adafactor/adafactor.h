@@ -36,7 +36,7 @@ CZ_C_BEGIN
 typedef struct cz_adafactor_attr {
   double decay_exponent; /* 0.8 */
   double clip;           /* of rms(U); 1.0 */
-  double eps1, eps2;     /* 1e-30 on squares; 1e-3, the least rms of w */
+  double eps1, eps2;     /* 1e-30 on squares; 1e-3, the minimum of rms(w) */
   bool factored;
 } cz_adafactor_attr;
 

@@ -8,7 +8,7 @@
 typedef struct sizes {
   int ndim;
   int64_t dim[CZ_DIMS];
-  double w, g; /* deviations */
+  double w, g; /* standard deviations */
   double step; /* 0: the statistics are still zero */
   cz_adafactor_attr attr;
 } sizes;

@@ -10,7 +10,7 @@
 
 enum {
   BLOCKS = 32,
-  BLOCK_LEAST = 4096,
+  BLOCK_MINIMUM = 4096,
   LANES = 16
 }; /* blocks of rows per matrix, at most; elements per block, at least */
 
@@ -38,11 +38,11 @@ static size_t lay_out(step *s, const cz_call *call) {
   s->rows = factored ? w->dim[w->ndim - 2] : cz_sum_chunks(s->n);
   s->matrices = 1;
   for (int i = 0; i < w->ndim - 2 && factored; i++) s->matrices *= w->dim[i];
-  int64_t most = (s->rows + BLOCKS - 1) / BLOCKS,
-          least = s->cols < BLOCK_LEAST ? BLOCK_LEAST / (s->cols + 1) + 1 : 1;
-  s->block_rows = factored ? (most > least ? most : least) : 1;
+  int64_t share = (s->rows + BLOCKS - 1) / BLOCKS,
+          minimum = s->cols < BLOCK_MINIMUM ? BLOCK_MINIMUM / (s->cols + 1) + 1 : 1;
+  s->block_rows = factored ? cz_maximum(share, minimum) : 1;
   s->blocks = (s->rows + s->block_rows - 1) / s->block_rows;
-  char *at = call->workspace, *begin = at;
+  uintptr_t at = (uintptr_t)call->workspace, begin = at;
   size_t pieces = (size_t)(s->matrices * s->blocks), chunks = (size_t)cz_sum_chunks(s->n);
   s->sum = cz_take(&at, (pieces > chunks ? pieces : chunks) * sizeof(double));
   if (factored) {

@@ -34,9 +34,9 @@ static bool factored_shape(cz_arg *out, const cz_arg *in, char *why, size_t why_
   int64_t row[CZ_DIMS], column[CZ_DIMS];
   for (int i = 0; i < w->ndim - 1; i++) row[i] = column[i] = w->dim[i];
   column[w->ndim - 2] = w->dim[w->ndim - 1];
-  int64_t least = row[w->ndim - 2] < column[w->ndim - 2] ? row[w->ndim - 2] : column[w->ndim - 2];
+  int64_t smaller = row[w->ndim - 2] < column[w->ndim - 2] ? row[w->ndim - 2] : column[w->ndim - 2];
   for (int i = 0; i < w->ndim - 2; i++) {
-    if (w->dim[i] > least)
+    if (w->dim[i] > smaller)
       return cz_shape_refuse(
           why, why_bytes,
           "dimension %d of w is larger than one of the last two, which are factored", i);
@@ -92,6 +92,8 @@ const cz_op_row cz_adafactor_row = {
     .attr_bytes = sizeof(cz_adafactor_attr),
     .shape = shape,
     .error_constant = 12, /* about ten roundings an element; all sums are in double */
-    .kernels = {[CZ_F64] = {cz_adafactor_fwd_ref, NULL, cz_adafactor_workspace_ref},
-                [CZ_F32] = {cz_adafactor_fwd_cpu, NULL, cz_adafactor_workspace_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_adafactor_fwd_ref,
+                            .workspace = cz_adafactor_workspace_ref},
+                [CZ_F32] = {.forward = cz_adafactor_fwd_cpu,
+                            .workspace = cz_adafactor_workspace_cpu}},
 };

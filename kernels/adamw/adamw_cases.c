@@ -8,7 +8,7 @@
 typedef struct sizes {
   int ndim;
   int64_t dim[CZ_DIMS];
-  double w, g;       /* deviations */
+  double w, g;       /* standard deviations */
   double step, rate; /* step 1: m and v are still zero */
   cz_adamw_attr attr;
 } sizes;

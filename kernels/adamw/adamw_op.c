@@ -44,6 +44,6 @@ const cz_op_row cz_adamw_row = {
     .attr_bytes = sizeof(cz_adamw_attr),
     .shape = shape,
     .error_constant = 12, /* about ten roundings an element */
-    .kernels = {[CZ_F64] = {cz_adamw_fwd_ref},
-                [CZ_F32] = {cz_adamw_fwd_cpu, NULL, cz_adamw_workspace_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_adamw_fwd_ref},
+                [CZ_F32] = {.forward = cz_adamw_fwd_cpu, .workspace = cz_adamw_workspace_cpu}},
 };

@@ -1,5 +1,11 @@
-/* Addition: y = a + b, arrays of any same shape. Gradients: da = dy, db = dy.
- * Aliasing: y may be a (or b); da may be dy. Deterministic: elementwise. */
+/* Addition: y = a + b, two arrays of one shape.
+ *
+ * Backward: da = dy, db = dy.
+ *
+ * Aliasing: y may be a; da may be dy. db may not be dy as well, since da and db would then be one
+ * array.
+ *
+ * Deterministic: elementwise. */
 #ifndef CZ_KERNELS_ADD_H
 #define CZ_KERNELS_ADD_H
 

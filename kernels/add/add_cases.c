@@ -3,12 +3,12 @@
 
 #include <stdio.h>
 
-static void problem(cz_case *c, cz_rand *r, int ndim, const int64_t *dim, double deviation) {
-  cz_case_normal(c, r, CZ_ADD_A, ndim, dim, deviation);
-  cz_case_normal(c, r, CZ_ADD_B, ndim, dim, deviation);
-  c->smooth = deviation < 1e6;
-  snprintf(c->what, sizeof c->what, "%d dimensions, the first %lld, deviation %g", ndim,
-           (long long)dim[0], deviation);
+static void problem(cz_case *c, cz_rand *r, int ndim, const int64_t *dim, double std) {
+  cz_case_normal(c, r, CZ_ADD_A, ndim, dim, std);
+  cz_case_normal(c, r, CZ_ADD_B, ndim, dim, std);
+  c->smooth = std < 1e6;
+  snprintf(c->what, sizeof c->what, "%d dimensions, the first %lld, std %g", ndim,
+           (long long)dim[0], std);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {

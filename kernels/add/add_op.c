@@ -22,6 +22,6 @@ const cz_op_row cz_add_row = {
     .may_alias_grad = {[CZ_ADD_A] = 1}, /* not b's as well: both would then be one array */
     .shape = shape,
     .error_constant = 4,
-    .kernels =
-        {[CZ_F64] = {cz_add_fwd_ref, cz_add_bwd_ref}, [CZ_F32] = {cz_add_fwd_cpu, cz_add_bwd_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_add_fwd_ref, .backward = cz_add_bwd_ref},
+                [CZ_F32] = {.forward = cz_add_fwd_cpu, .backward = cz_add_bwd_cpu}},
 };

@@ -12,7 +12,7 @@ typedef struct sizes {
   int64_t B, nq[SEGMENTS], nk[SEGMENTS],
       gap; /* gap: rows of k between segments that nobody reads */
   int64_t prefix[SEGMENTS];
-  double deviation;               /* of q and k */
+  double std;                     /* of q and k */
   bool bias, training, same_keys; /* same_keys: all segments read one key segment */
   cz_attention_attr attr;
 } sizes;
@@ -25,34 +25,28 @@ typedef struct sizes {
 /* clang-format on */
 
 static const sizes hand[] = {
-    {1, 1, 1, {1}, {1}, .deviation = 1, .attr = FULL(1)},
-    {1, 7, 3, {3, 0, 5}, {4, 2, 0}, .deviation = 1, .attr = FULL(0.5)}, /* empty query and key
+    {1, 1, 1, {1}, {1}, .std = 1, .attr = FULL(1)},
+    {1, 7, 3, {3, 0, 5}, {4, 2, 0}, .std = 1, .attr = FULL(0.5)}, /* empty query and key
                                                                            segments */
     {1,
      64,
      2,
      {73, 17},
      {130, 17},
-     .deviation = 0.4,
+     .std = 0.4,
      .bias = true,
      .attr = FULL(1)}, /* past the last bucket's threshold */
-    {1,
-     8,
-     2,
-     {129, 71},
-     {129, 71},
-     .deviation = 1,
-     .bias = true,
-     .attr = CAUSAL(0.25)}, /* around a block of queries */
-    {1, 5, 1, {70}, {613}, .deviation = 1, .bias = true, .attr = FULL(0.3)}, /* fewer queries to a
+    {1, 8, 2, {129, 71}, {129, 71}, .std = 1, .bias = true, .attr = CAUSAL(0.25)}, /* around a block
+                                                                                      of queries */
+    {1, 5, 1, {70}, {613}, .std = 1, .bias = true, .attr = FULL(0.3)}, /* fewer queries to a
                                                                                  tile */
-    {1, 5, 2, {31, 3}, {600, 3}, .deviation = 1, .bias = true, .attr = CAUSAL(0.3)},
+    {1, 5, 2, {31, 3}, {600, 3}, .std = 1, .bias = true, .attr = CAUSAL(0.3)},
     {3,
      5,
      3,
      {1, 1, 2},
      {9, 70, 2},
-     .deviation = 1,
+     .std = 1,
      .bias = true,
      .attr = CAUSAL(1)}, /* a cache: the newest query, all keys */
     {2,
@@ -60,7 +54,7 @@ static const sizes hand[] = {
      2,
      {7, 9},
      {3, 9},
-     .deviation = 1,
+     .std = 1,
      .bias = true,
      .attr = CAUSAL(1)}, /* queries before the first key see nothing */
     {2,
@@ -69,7 +63,7 @@ static const sizes hand[] = {
      {11, 11, 11, 4},
      {11, 11, 11, 9},
      .prefix = {0, 11, 5, 7},
-     .deviation = 1,
+     .std = 1,
      .bias = true,
      .attr = PREFIXED(1)},
     {1,
@@ -78,33 +72,27 @@ static const sizes hand[] = {
      {3, 6},
      {2, 1},
      .prefix = {1, 9},
-     .deviation = 1,
+     .std = 1,
      .attr = PREFIXED(1)}, /* a prefix longer than the segment */
-    {2,
-     33,
-     3,
-     {5, 31, 2},
-     {67, 1, 13},
-     .gap = 3,
-     .deviation = 1,
-     .attr = FULL(0.2)}, /* keys that nobody reads */
+    {2, 33, 3, {5, 31, 2}, {67, 1, 13}, .gap = 3, .std = 1, .attr = FULL(0.2)}, /* keys that nobody
+                                                                                   reads */
     {2,
      8,
      3,
      {4, 4, 5},
      {19, 19, 19},
-     .deviation = 1,
+     .std = 1,
      .same_keys = true,
      .bias = true,
-     .attr = FULL(0.5)},                                      /* beams over one encoder output */
-    {2, 64, 1, {40}, {40}, .deviation = 35, .attr = FULL(1)}, /* scores of +-1e4 */
-    {1, 64, 1, {77}, {77}, .deviation = 35, .bias = true, .attr = CAUSAL(1)},
+     .attr = FULL(0.5)},                                /* beams over one encoder output */
+    {2, 64, 1, {40}, {40}, .std = 35, .attr = FULL(1)}, /* scores of +-1e4 */
+    {1, 64, 1, {77}, {77}, .std = 35, .bias = true, .attr = CAUSAL(1)},
     {2,
      7,
      2,
      {9, 20},
      {13, 20},
-     .deviation = 1,
+     .std = 1,
      .bias = true,
      .training = true,
      .attr = {0, CZ_ATTENTION_MASK_FULL, 1, 9, 11, true, 0.5, false}},
@@ -113,7 +101,7 @@ static const sizes hand[] = {
      2,
      {9, 20},
      {13, 20},
-     .deviation = 1,
+     .std = 1,
      .bias = true,
      .training = true,
      .attr = {0, CZ_ATTENTION_MASK_CAUSAL, 1, 7, 20, false, 0.3, true}},
@@ -122,7 +110,7 @@ static const sizes hand[] = {
      1,
      {3},
      {2100},
-     .deviation = 1,
+     .std = 1,
      .training = true,
      .attr = {0, CZ_ATTENTION_MASK_FULL, 0.25, 0, 0, false, 0.1, false}}, /* two blocks of keys */
     {1,
@@ -130,7 +118,7 @@ static const sizes hand[] = {
      2,
      {7, 3},
      {2101, 2},
-     .deviation = 1,
+     .std = 1,
      .bias = true,
      .attr = {0, CZ_ATTENTION_MASK_CAUSAL, 0.3, 64, 4000, false, 0, false}},
     {2,
@@ -138,7 +126,7 @@ static const sizes hand[] = {
      2,
      {6, 4},
      {6, 4},
-     .deviation = 1,
+     .std = 1,
      .bias = true,
      .attr = {0, CZ_ATTENTION_MASK_FULL, 1, 4, 2, true, 0, false}}, /* the fewest buckets */
 };
@@ -156,7 +144,7 @@ static sizes draw(cz_rand *r) {
     s.nk[n] = self ? s.nq[n] : cz_rand_int(r, 0, 7) ? cz_rand_size(r, most) : 0;
     s.prefix[n] = cz_rand_int(r, 0, s.nk[n] + 1);
   }
-  s.deviation = cz_rand_int(r, 0, 3) ? cz_rand_real(r, 0.1, 1.5) : cz_rand_real(r, 2, 20);
+  s.std = cz_rand_int(r, 0, 3) ? cz_rand_real(r, 0.1, 1.5) : cz_rand_real(r, 2, 20);
   s.bias = cz_rand_int(r, 0, 2);
   s.training = cz_rand_int(r, 0, 1);
   s.same_keys = !self && !cz_rand_int(r, 0, 7);
@@ -167,7 +155,7 @@ static sizes draw(cz_rand *r) {
    * cancellation, which float32 sums are not: hence no sharp rows with a position bias, and no
    * one-sided buckets where a query sees keys to its right (they would all share bucket
    * 0). */
-  if (s.deviation * s.deviation * a->scale * sqrt((double)s.K) > 2) s.bias = false;
+  if (s.std * s.std * a->scale * sqrt((double)s.K) > 2) s.bias = false;
   a->bidirectional = a->mask != CZ_ATTENTION_MASK_CAUSAL || cz_rand_int(r, 0, 1);
   a->buckets = (int)cz_rand_int(r, 0, 1) ? 32 : (int)cz_rand_int(r, 4, 40);
   a->max_distance = cz_attention_exact(a->buckets, a->bidirectional) + (int)cz_rand_int(r, 1, 120);
@@ -197,8 +185,8 @@ static void build(cz_case *c, cz_rand *r, const sizes *given) {
     Tk = s.same_keys ? (s.nk[n] > Tk ? s.nk[n] : Tk) : Tk + s.nk[n] + s.gap;
   }
   s.attr.heads = (int)s.H;
-  cz_case_normal(c, r, CZ_ATTENTION_Q, 2, (int64_t[]){Tq, s.H * s.K}, s.deviation);
-  cz_case_normal(c, r, CZ_ATTENTION_K, 2, (int64_t[]){Tk, s.H * s.K}, s.deviation);
+  cz_case_normal(c, r, CZ_ATTENTION_Q, 2, (int64_t[]){Tq, s.H * s.K}, s.std);
+  cz_case_normal(c, r, CZ_ATTENTION_K, 2, (int64_t[]){Tk, s.H * s.K}, s.std);
   cz_case_normal(c, r, CZ_ATTENTION_V, 2, (int64_t[]){Tk, s.H * s.K}, 1);
   fill_spans(c, &s, CZ_ATTENTION_Q_SPANS, s.nq, 0, false);
   fill_spans(c, &s, CZ_ATTENTION_K_SPANS, s.nk, s.gap, s.same_keys);
@@ -210,12 +198,12 @@ static void build(cz_case *c, cz_rand *r, const sizes *given) {
     cz_case_normal(c, r, CZ_ATTENTION_POSITION_BIAS, 2, (int64_t[]){s.attr.buckets, s.H}, 1);
   memcpy(c->attr, &s.attr, sizeof s.attr);
   c->training = s.training;
-  c->smooth = s.deviation < 2; /* sharper rows bend within a step of central differences */
+  c->smooth = s.std < 2; /* sharper rows bend within a step of central differences */
   snprintf(c->what, sizeof c->what,
            "H %lld K %lld B %lld Tq %lld Tk %lld mask %d dev %.3g scale %.3g bias %d (%d/%d/%d) "
            "drop %.2g%s%s",
            (long long)s.H, (long long)s.K, (long long)s.B, (long long)Tq, (long long)Tk,
-           s.attr.mask, s.deviation, s.attr.scale, s.bias, s.attr.buckets, s.attr.max_distance,
+           s.attr.mask, s.std, s.attr.scale, s.bias, s.attr.buckets, s.attr.max_distance,
            s.attr.bidirectional, s.training ? s.attr.dropout : 0,
            s.attr.share_queries ? " shared" : "", s.same_keys ? " same k" : "");
 }
@@ -227,7 +215,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
 
 /* One encoder layer of T5-small. */
 static void bench(cz_case *c, cz_rand *r) {
-  sizes s = {.H = 8, .K = 64, .B = 8, .deviation = 0.4, .bias = true, .attr = FULL(1)};
+  sizes s = {.H = 8, .K = 64, .B = 8, .std = 0.4, .bias = true, .attr = FULL(1)};
   for (int n = 0; n < SEGMENTS; n++) s.nq[n] = s.nk[n] = 512;
   build(c, r, &s);
 }

@@ -12,7 +12,7 @@ typedef struct tiles { /* one thread's workspace */
   float *k, *v;        /* block of keys: panels of transposed K, panels of V */
   float *q, *s, *o;    /* block of queries, its scores, its share of the output */
   float *factor;       /* dropout factors of one row */
-  float *most, *sum; /* per query of the segment: largest score so far, sum of exp(score - most) */
+  float *max, *sum;    /* per query of the segment: largest score so far, sum of exp(score - max) */
 } tiles;
 
 static tiles tiles_of(const cz__attention_plan *p, int thread) {
@@ -24,16 +24,16 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
   t.o = cz__attention_take(&at, p->rows * p->width);
   t.s = cz__attention_take(&at, p->tile);
   t.factor = cz__attention_take(&at, p->keys);
-  t.most = cz__attention_take(&at, p->Tq);
+  t.max = cz__attention_take(&at, p->Tq);
   t.sum = cz__attention_take(&at, p->Tq);
   return t;
 }
 
-/* s <- exp(s - most) over the visible part of a row and zeros up to `limit`; most and the
+/* s <- exp(s - max) over the visible part of a row and zeros up to `limit`; max and the
  * sum come out. A score that is NaN or +infinity makes the sum NaN, also where the maximum,
  * which compares, passes over it. */
 static inline __attribute__((always_inline)) void
-softmax_row(float *s, int64_t visible, int64_t limit, float *most, float *sum) {
+softmax_row(float *s, int64_t visible, int64_t limit, float *max, float *sum) {
   float m = -INFINITY, l = 0;
 #pragma omp simd reduction(max : m)
   for (int64_t j = 0; j < visible; j++) m = s[j] > m ? s[j] : m;
@@ -43,12 +43,12 @@ softmax_row(float *s, int64_t visible, int64_t limit, float *most, float *sum) {
     l += s[j];
   }
   for (int64_t j = visible; j < limit; j++) s[j] = 0;
-  *most = l == l ? m : l, *sum = l;
+  *max = l == l ? m : l, *sum = l;
 }
 
 CZ_CLONES static void softmax_rows(float *s, int64_t ld, const int64_t *visible, int64_t limit,
-                                   float *most, float *sum, int64_t R) {
-  for (int64_t r = 0; r < R; r++) softmax_row(s + r * ld, visible[r], limit, &most[r], &sum[r]);
+                                   float *max, float *sum, int64_t R) {
+  for (int64_t r = 0; r < R; r++) softmax_row(s + r * ld, visible[r], limit, &max[r], &sum[r]);
 }
 
 CZ_CLONES static void multiply_row(float *x, const float *factor, int64_t n) {
@@ -64,24 +64,24 @@ CZ_CLONES static void scale_row(float *out, const float *x, float new, int64_t n
   for (int64_t k = 0; k < n; k++) out[k] = new *x[k];
 }
 
-/* Adds a block's share (largest score, sum, sum of exp(score - most) v) to query i, whose
+/* Adds a block's share (largest score, sum, sum of exp(score - max) v) to query i, whose
  * output is kept normalised by the sum so far. SEEN: how many of the block's keys the query sees;
  * the sum does not tell, as it is NaN when a score is not finite. */
 static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, int64_t seen,
-                  float most, float sum, const float *share) {
+                  float max, float sum, const float *share) {
   float *o = cz__attention_head(u, u->plan->call->out[CZ_ATTENTION_O].data, u->q0 + i);
   if (first) {
-    t->most[i] = seen ? most : -INFINITY, t->sum[i] = sum;
+    t->max[i] = seen ? max : -INFINITY, t->sum[i] = sum;
     if (seen)
       scale_row(o, share, 1 / sum, u->plan->K);
     else
       memset(o, 0, (size_t)u->plan->K * sizeof *o);
   } else if (seen) {
-    float highest = most > t->most[i] ? most : t->most[i];
-    float old = t->sum[i] * expf(t->most[i] - highest), new = expf(most - highest),
+    float highest = max > t->max[i] ? max : t->max[i];
+    float old = t->sum[i] * expf(t->max[i] - highest), new = expf(max - highest),
           all = old + sum *new;
     blend_row(o, share, old / all, new / all, u->plan->K);
-    t->most[i] = all == all ? highest : all, t->sum[i] = all;
+    t->max[i] = all == all ? highest : all, t->sum[i] = all;
   }
 }
 
@@ -96,7 +96,7 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
                          int64_t keys) {
   const cz__attention_plan *p = u->plan;
   int64_t visible[CZ_QUERY_BLOCK], limit = 0;
-  float most[CZ_QUERY_BLOCK], sum[CZ_QUERY_BLOCK] = {0};
+  float max[CZ_QUERY_BLOCK], sum[CZ_QUERY_BLOCK] = {0};
   for (int64_t r = 0; r < R; r++) {
     int64_t seen = cz__attention_visible(u, i0 + r) - j0;
     visible[r] = seen < 0 ? 0 : seen > keys ? keys : seen;
@@ -107,7 +107,7 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
                   p->H * p->K, R, p->K, p->width);
     cz__tile_scores(t->s, u->ld, t->q, p->width, t->k, cz__attention_bias(u, i0, j0),
                     (float)p->attr->scale, R, limit, p->K);
-    softmax_rows(t->s, u->ld, visible, limit, most, sum, R);
+    softmax_rows(t->s, u->ld, visible, limit, max, sum, R);
     for (int64_t r = 0; r < R && p->dropout; r++) {
       if (r == 0 || !p->attr->share_queries) cz__attention_keep(u, t->factor, i0 + r, j0, limit);
       multiply_row(t->s + r * u->ld, t->factor, visible[r]);
@@ -121,7 +121,7 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
                      limit);
   }
   for (int64_t r = 0; r < R; r++)
-    merge(u, t, i0 + r, j0 == 0, visible[r], most[r], sum[r], t->o + r * p->width);
+    merge(u, t, i0 + r, j0 == 0, visible[r], max[r], sum[r], t->o + r * p->width);
 }
 
 static void forward_unit(const cz__attention_unit *u, tiles *t) {
@@ -140,7 +140,7 @@ static void forward_unit(const cz__attention_unit *u, tiles *t) {
   float *stats = p->call->out[CZ_ATTENTION_STATS].data;
   for (int64_t i = 0; i < u->nq && stats; i++) {
     float *row = &stats[2 * ((u->q0 + i) * p->H + u->h)];
-    row[0] = t->most[i], row[1] = t->sum[i];
+    row[0] = t->max[i], row[1] = t->sum[i];
   }
 }
 

@@ -43,7 +43,7 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
 
 typedef struct row {   /* what one row of a tile needs beside it */
   const float *factor; /* dropout, or null */
-  float most, sum, D;
+  float max, sum, D;
   bool whole; /* all its visible keys are in the tile */
   bool sure;  /* and one of them has more than half of the weight: D is found here */
   int64_t visible, limit;
@@ -52,33 +52,40 @@ typedef struct row {   /* what one row of a tile needs beside it */
 /* M (do . v) of the key with the largest score: forward computed the same bits and knows
  * which one it was. */
 static inline __attribute__((always_inline)) float find_top(const float *s, const float *dp,
-                                                            float most, int64_t n) {
+                                                            float max, int64_t n) {
   float top = -INFINITY;
 #pragma omp simd reduction(max : top)
   for (int64_t j = 0; j < n; j++) {
-    float d = s[j] == most ? dp[j] : -INFINITY;
+    float d = s[j] == max ? dp[j] : -INFINITY;
     top = d > top ? d : top;
   }
   return top;
 }
 
-/* Forward: P = exp(s - most) / sum, Z = P M. Backward: dS = P (dP - D), dP = M (do . v),
- * D = sum P dP. S becomes Z, DP (do . v on entry) becomes dS; zeros from visible to
- * limit. The sum of a row's dS is 0 whatever D is called, because sum P = 1: D is taken
- * from do . o, which is off by the rounding of o, and in a row that is whole what is left
- * of the sum corrects it. Where one key has nearly all the weight that leaves nothing but
- * rounding errors; there that key's own dP is taken for D first, and its dS becomes minus
- * the sum of the others'. */
+/* One row. S (scores on entry) becomes Z, DP (do . v on entry) becomes dS; zeros from visible to
+ * limit.
+ *
+ * Forward: P = exp(s - max) / sum,  Z = P M. Backward: dP = M (do . v),  dS = P (dP - D) with
+ * D = sum P dP.
+ *
+ * D is not summed first: it equals do . o, which is cheap. But o is rounded, so that this D is
+ * off by a little. In a row whose visible keys all lie in the tile that can be repaired: with
+ * sum P = 1 the exact dS add up to 0, so the sum that is left is the error of D, and a second
+ * pass takes it off (`rest`).
+ *
+ * Where one key has nearly all the weight, dP - D of that key is a difference of nearly equal
+ * numbers, nothing but rounding. There D starts as that key's own dP (`sure`): its own term is
+ * then exactly 0 in the first pass, and the repair makes its dS minus the sum of the others'. */
 CZ_CLONES static void softmax_row(float *s, float *dp, row w) {
   int64_t n = w.visible;
-  float rest = 0, scale = 1 / w.sum, most = w.most, D = w.D;
+  float rest = 0, scale = 1 / w.sum, max = w.max, D = w.D;
   const float *factor = w.factor;
 #pragma omp simd
   for (int64_t j = 0; j < (factor ? n : 0); j++) dp[j] *= factor[j];
-  if (w.sure) D = find_top(s, dp, most, n);
+  if (w.sure) D = find_top(s, dp, max, n);
 #pragma omp simd reduction(+ : rest)
   for (int64_t j = 0; j < n; j++) {
-    float p = cz_expf_negative(s[j] - most) * scale, d = dp[j] - D;
+    float p = cz_expf_negative(s[j] - max) * scale, d = dp[j] - D;
     s[j] = p, dp[j] = d;
     rest += p * d;
   }
@@ -132,7 +139,7 @@ static void backward_scores(const cz__attention_unit *u, tiles *t, const part *w
     if (p->dropout && (r == 0 || !p->attr->share_queries))
       cz__attention_keep(u, t->factor, i, w->j0, w->limit);
     row x = {.factor = p->dropout ? t->factor : NULL,
-             .most = l[0],
+             .max = l[0],
              .sum = l[1],
              .visible = w->visible[r],
              .limit = zeros};

@@ -92,7 +92,10 @@ const cz_op_row cz_attention_row = {
     .flops = flops,
     .error_constant = 32, /* sums of K, then of nk or nq terms in float32, between them an
                              exponential: about sqrt(nk) x 1 at the lengths of the cases */
-    .kernels = {[CZ_F64] = {cz_attention_fwd_ref, cz_attention_bwd_ref, cz_attention_workspace_ref},
-                [CZ_F32] = {cz_attention_fwd_cpu, cz_attention_bwd_cpu,
-                            cz_attention_workspace_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_attention_fwd_ref,
+                            .backward = cz_attention_bwd_ref,
+                            .workspace = cz_attention_workspace_ref},
+                [CZ_F32] = {.forward = cz_attention_fwd_cpu,
+                            .backward = cz_attention_bwd_cpu,
+                            .workspace = cz_attention_workspace_cpu}},
 };

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* Elements of two vectors by number, the second vector's from 8 on; GCC 12 and clang have it. */
+#define SHUFFLE __builtin_shufflevector
+
 typedef float vec __attribute__((vector_size(32), aligned(4), may_alias));
 
 enum {
@@ -92,26 +95,23 @@ CZ_CLONES void cz__tile_gather(float *c, int64_t ldc, const float *a, int64_t ld
  * pairs of pairs, then halves. */
 static inline __attribute__((always_inline)) void transpose8(float *to, const float *x,
                                                              int64_t stride) {
-  typedef int mask __attribute__((vector_size(32)));
-  const mask low = {0, 8, 1, 9, 4, 12, 5, 13}, high = {2, 10, 3, 11, 6, 14, 7, 15};
-  const mask low2 = {0, 1, 8, 9, 4, 5, 12, 13}, high2 = {2, 3, 10, 11, 6, 7, 14, 15};
-  const mask first = {0, 1, 2, 3, 8, 9, 10, 11}, second = {4, 5, 6, 7, 12, 13, 14, 15};
   vec a[8], b[8];
 #pragma GCC unroll 4
   for (int i = 0; i < 8; i += 2) {
     vec even = *(const vec *)(x + i * stride), odd = *(const vec *)(x + (i + 1) * stride);
-    a[i] = __builtin_shuffle(even, odd, low), a[i + 1] = __builtin_shuffle(even, odd, high);
+    a[i] = SHUFFLE(even, odd, 0, 8, 1, 9, 4, 12, 5, 13),
+    a[i + 1] = SHUFFLE(even, odd, 2, 10, 3, 11, 6, 14, 7, 15);
   }
 #pragma GCC unroll 4
   for (int i = 0; i < 4; i++) { /* b[4 * h + c]: columns c and c + 4 of rows 4 h to 4 h + 3 */
     int h = i / 2, k = i % 2;
-    b[4 * h + 2 * k] = __builtin_shuffle(a[4 * h + k], a[4 * h + k + 2], low2);
-    b[4 * h + 2 * k + 1] = __builtin_shuffle(a[4 * h + k], a[4 * h + k + 2], high2);
+    b[4 * h + 2 * k] = SHUFFLE(a[4 * h + k], a[4 * h + k + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+    b[4 * h + 2 * k + 1] = SHUFFLE(a[4 * h + k], a[4 * h + k + 2], 2, 3, 10, 11, 6, 7, 14, 15);
   }
 #pragma GCC unroll 4
   for (int c = 0; c < 4; c++) {
-    *(vec *)(to + c * COLS) = __builtin_shuffle(b[c], b[c + 4], first);
-    *(vec *)(to + (c + 4) * COLS) = __builtin_shuffle(b[c], b[c + 4], second);
+    *(vec *)(to + c * COLS) = SHUFFLE(b[c], b[c + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    *(vec *)(to + (c + 4) * COLS) = SHUFFLE(b[c], b[c + 4], 4, 5, 6, 7, 12, 13, 14, 15);
   }
 }
 

@@ -25,5 +25,6 @@ const cz_op_row cz_cache_append_row = {
     .must_alias = {CZ_CACHE_APPEND_CACHE + 1},
     .shape = shape,
     .error_constant = 1,
-    .kernels = {[CZ_F64] = {cz_cache_append_fwd_ref}, [CZ_F32] = {cz_cache_append_fwd_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_cache_append_fwd_ref},
+                [CZ_F32] = {.forward = cz_cache_append_fwd_cpu}},
 };

@@ -21,7 +21,8 @@ void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n,
   if (mode == CZ_GRAD_SKIP) return;
 #pragma omp parallel for schedule(static) if (blocks * n > 65536)
   for (int64_t i = 0; i < n; i += COLUMNS)
-    reduce_columns(out + i, partial + i, blocks, n, n - i < COLUMNS ? n - i : COLUMNS, mode);
+    reduce_columns(out + i, blocks ? partial + i : partial, blocks, n,
+                   n - i < COLUMNS ? n - i : COLUMNS, mode);
 }
 
 /** Readies the gradient of INPUT for a kernel that only adds: zeros when it is to be written, and

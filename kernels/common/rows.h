@@ -23,7 +23,7 @@ static inline int64_t cz_row_blocks(int64_t T) {
 
 /* Room for the blocks of T rows or fewer: unlike their number it never falls when T
  * grows, so a workspace measured at capacity does for less. */
-static inline int64_t cz_row_blocks_most(int64_t T) { return T > 64 * 32 ? 64 : (T + 31) / 32; }
+static inline int64_t cz_row_blocks_maximum(int64_t T) { return T > 64 * 32 ? 64 : (T + 31) / 32; }
 
 void cz_grad_begin(const cz_call *call, int input);
 void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n, cz_grad_mode mode);

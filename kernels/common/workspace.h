@@ -1,17 +1,19 @@
-/* Cutting a workspace into arrays. A layout function takes one array after the other; run
- * at null first, the cursor ends at the bytes it needs. */
+/* Cutting a workspace into arrays. A layout function takes one array after the other. Run at null
+ * first, with the same sizes, the cursor ends at the bytes that it needs: so what is measured and
+ * what is used cannot differ. The cursor is a number, as null has no offsets in C. */
 #ifndef CZ_KERNELS_COMMON_WORKSPACE_H
 #define CZ_KERNELS_COMMON_WORKSPACE_H
 
 #include "kernels/common/language.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 CZ_C_BEGIN
 
 /* The next BYTES at the cursor, which moves on to the next multiple of a cache line. */
-static inline void *cz_take(char **at, size_t bytes) {
-  void *p = *at;
+static inline void *cz_take(uintptr_t *at, size_t bytes) {
+  void *p = (void *)*at;
   *at += (bytes + 63) / 64 * 64;
   return p;
 }

@@ -7,8 +7,8 @@
 
 typedef struct sizes {
   int64_t N, D, V;
-  double deviation; /* of h; w has deviation 1 / sqrt(D) about */
-  int counted;      /* percent of rows that count */
+  double std;  /* of h; w has std 1 / sqrt(D) about */
+  int counted; /* percent of rows that count */
   bool bias;
   cz_cross_entropy_attr attr;
 } sizes;
@@ -32,19 +32,19 @@ static sizes draw(cz_rand *r) {
              .D = cz_rand_size(r, 65),
              .V = cz_rand_size(r, 257),
              .counted = (int)cz_rand_int(r, 40, 120)};
-  s.deviation = cz_rand_int(r, 0, 3) ? exp(cz_rand_real(r, -3, 1.6)) : cz_rand_real(r, 5, 100);
+  s.std = cz_rand_int(r, 0, 3) ? exp(cz_rand_real(r, -3, 1.6)) : cz_rand_real(r, 5, 100);
   s.attr.z_loss = cz_rand_int(r, 0, 1) ? 0 : cz_rand_real(r, 0, 1e-2);
   s.attr.label_smoothing = cz_rand_int(r, 0, 1) ? 0 : cz_rand_real(r, 0, 0.5);
   s.attr.logit_scale = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.05, 2);
   /* dbias_v is the plain sum of dx_rv. Where rows are sure, dx is 0 or +-A whatever the inputs'
    * rounding, and a sum that cancels shows nothing but the rounding of dx itself. */
-  bool sure = s.deviation * sqrt((double)s.D) * s.attr.logit_scale > 3;
+  bool sure = s.std * sqrt((double)s.D) * s.attr.logit_scale > 3;
   s.bias = !sure && cz_rand_int(r, 0, 2);
   return s;
 }
 
 static void build(cz_case *c, cz_rand *r, const sizes *s) {
-  cz_case_normal(c, r, CZ_CROSS_ENTROPY_H, 2, (int64_t[]){s->N, s->D}, s->deviation);
+  cz_case_normal(c, r, CZ_CROSS_ENTROPY_H, 2, (int64_t[]){s->N, s->D}, s->std);
   cz_case_normal(c, r, CZ_CROSS_ENTROPY_W, 2, (int64_t[]){s->V, s->D},
                  1 / (1 + 0.01 * (double)s->D));
   if (s->bias) cz_case_normal(c, r, CZ_CROSS_ENTROPY_BIAS, 1, &s->V, 1);
@@ -57,11 +57,10 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
       (float)cz_rand_real(r, 0.5, 2.0 + (double)s->N);
   memcpy(c->attr, &s->attr, sizeof s->attr);
   c->smooth = true;
-  snprintf(
-      c->what, sizeof c->what,
-      "N %lld D %lld V %lld deviation %.3g, %d%% count, z %.3g smoothing %.3g scale %.3g bias %d",
-      (long long)s->N, (long long)s->D, (long long)s->V, s->deviation, s->counted, s->attr.z_loss,
-      s->attr.label_smoothing, s->attr.logit_scale, s->bias);
+  snprintf(c->what, sizeof c->what,
+           "N %lld D %lld V %lld std %.3g, %d%% count, z %.3g smoothing %.3g scale %.3g bias %d",
+           (long long)s->N, (long long)s->D, (long long)s->V, s->std, s->counted, s->attr.z_loss,
+           s->attr.label_smoothing, s->attr.logit_scale, s->bias);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
@@ -75,7 +74,7 @@ static void bench(cz_case *c, cz_rand *r) {
         &(sizes){.N = 912,
                  .D = 512,
                  .V = 32128,
-                 .deviation = 1,
+                 .std = 1,
                  .counted = 100,
                  .attr = {.z_loss = 1e-4, .logit_scale = 0.044}});
 }

@@ -1,8 +1,8 @@
 /* One pass over chunks of counted rows. A chunk's logits are computed slab by slab (a
  * slab is a run of words, cut by shape alone); a slab's words are turned into
  * exponentials while they are in cache, relative to the slab's own maximum. Once every
- * slab's sums are known, a slab becomes dx by one multiplication per element (the
- * exponential is never computed again), and its two products with w and h follow at once.
+ * slab's sums are known, a slab becomes dx by one multiplication per element (no
+ * exponential is computed twice), and its two products with w and h follow at once.
  * Each slab is the work of one thread, and the slabs' contributions to dh are added in a
  * fixed order. */
 #include "kernels/common/cpu.h"
@@ -16,10 +16,10 @@
 
 enum {
   SLABS = 16,
-  SLAB_LEAST = 64,
+  SLAB_MINIMUM = 64,
   LANES = 16,
-  ROWS_LEAST = 64,
-  ROWS_MOST = 1024,
+  ROWS_MINIMUM = 64,
+  ROWS_MAXIMUM = 1024,
   CHUNK_BYTES = 40 << 20
 };
 
@@ -40,7 +40,7 @@ typedef struct row_stat {
 typedef struct plan {
   const cz_call *call;
   const cz_cross_entropy_attr *attr;
-  int64_t N, D, V, slab, slabs, rows_most;
+  int64_t N, D, V, slab, slabs, maximum_rows;
   bool backward, want_h, want_w, want_bias, added; /* added: dw holds something to add to */
   const float *bias;                               /* null without one */
   double A;                                        /* dloss / denominator */
@@ -55,7 +55,9 @@ typedef struct plan {
 
 static int64_t rows_at_once(int64_t N, int64_t V) {
   int64_t rows = (int64_t)CHUNK_BYTES / 4 / V / 16 * 16;
-  return cz_minimum(N, rows < ROWS_LEAST ? ROWS_LEAST : rows > ROWS_MOST ? ROWS_MOST : rows);
+  return cz_minimum(N, rows < ROWS_MINIMUM   ? ROWS_MINIMUM
+                       : rows > ROWS_MAXIMUM ? ROWS_MAXIMUM
+                                             : rows);
 }
 
 /* Sizes, and places in a workspace that begins at null; returns the bytes. */
@@ -64,16 +66,16 @@ static size_t lay_out(plan *p, const cz_call *call, bool backward) {
   p->N = call->in[CZ_CROSS_ENTROPY_H].dim[0], p->D = call->in[CZ_CROSS_ENTROPY_H].dim[1],
   p->V = call->in[CZ_CROSS_ENTROPY_W].dim[0];
   int64_t words = (p->V + SLABS - 1) / SLABS;
-  p->slab = words < SLAB_LEAST ? SLAB_LEAST : (words + 15) / 16 * 16;
+  p->slab = words < SLAB_MINIMUM ? SLAB_MINIMUM : (words + 15) / 16 * 16;
   p->slabs = (p->V + p->slab - 1) / p->slab;
-  p->rows_most = rows_at_once(p->N, p->V);
+  p->maximum_rows = rows_at_once(p->N, p->V);
   p->want_h = backward && call->mode[CZ_CROSS_ENTROPY_H] != CZ_GRAD_SKIP;
   p->want_w = backward && call->mode[CZ_CROSS_ENTROPY_W] != CZ_GRAD_SKIP;
   p->want_bias = backward && call->mode[CZ_CROSS_ENTROPY_BIAS] != CZ_GRAD_SKIP;
   p->bias = call->in[CZ_CROSS_ENTROPY_BIAS].data;
   p->added = call->mode[CZ_CROSS_ENTROPY_W] == CZ_GRAD_ADD;
-  char *at = call->workspace, *begin = at;
-  size_t rows = (size_t)p->rows_most, D = (size_t)p->D, slabs = (size_t)p->slabs;
+  uintptr_t at = (uintptr_t)call->workspace, begin = at;
+  size_t rows = (size_t)p->maximum_rows, D = (size_t)p->D, slabs = (size_t)p->slabs;
   p->logits = cz_take(&at, rows * (size_t)p->V * sizeof(float));
   p->h = cz_take(&at, rows * D * sizeof(float));
   p->stat = cz_take(&at, slabs * rows * sizeof(slab_stat));
@@ -154,7 +156,7 @@ static void sum_row(double *sum, const float *x, int64_t n) {
 }
 
 static void row_softmax(const plan *p, float *x, int64_t r, int64_t s) {
-  slab_stat *stat = &p->stat[s * p->rows_most + r];
+  slab_stat *stat = &p->stat[s * p->maximum_rows + r];
   int64_t n = slab_words(p, s), t = target_in(p, r, s);
   if (p->attr->label_smoothing > 0) stat->total = row_total(x, n);
   if (t >= 0) p->row[r].target_logit = x[t], x[t] = -FLT_MAX;
@@ -186,10 +188,11 @@ static void row_combine(const plan *p, int64_t r) {
   row_stat *row = &p->row[r];
   double max = -INFINITY, sum = 0, total = 0;
   for (int64_t s = 0; s < p->slabs; s++) {
-    if (p->stat[s * p->rows_most + r].sum != 0) max = fmax(max, p->stat[s * p->rows_most + r].max);
+    if (p->stat[s * p->maximum_rows + r].sum != 0)
+      max = fmax(max, p->stat[s * p->maximum_rows + r].max);
   }
   for (int64_t s = 0; s < p->slabs; s++) {
-    const slab_stat *stat = &p->stat[s * p->rows_most + r];
+    const slab_stat *stat = &p->stat[s * p->maximum_rows + r];
     if (stat->sum != 0) sum += stat->sum * exp(stat->max - max);
     total += a->label_smoothing > 0 ? stat->total : 0;
   }
@@ -208,7 +211,7 @@ static void row_combine(const plan *p, int64_t r) {
   row->target_dx = (float)(a->logit_scale * (p->A * (a->label_smoothing + 2 * a->z_loss * log_z) -
                                              factor * q - smooth));
   for (int64_t s = 0; s < p->slabs; s++) {
-    slab_stat *stat = &p->stat[s * p->rows_most + r];
+    slab_stat *stat = &p->stat[s * p->maximum_rows + r];
     stat->factor = stat->sum != 0
                        ? (float)(a->logit_scale * factor * q / sum * exp(stat->max - max))
                        : (float)(0 * q); /* 0, or NaN when the row is */
@@ -223,7 +226,7 @@ static void slab_backward(const plan *p, int64_t s) {
   float *x = slab_logits(p, s);
   for (int64_t r = 0; r < rows; r++) {
     int64_t t = target_in(p, r, s);
-    row_gradient(x + r * n, n, p->stat[s * p->rows_most + r].factor, p->row[r].smooth);
+    row_gradient(x + r * n, n, p->stat[s * p->maximum_rows + r].factor, p->row[r].smooth);
     if (t >= 0) x[r * n + t] = p->row[r].target_dx;
     if (p->want_bias) sum_row(p->dbias + s * p->slab, x + r * n, n);
   }
@@ -234,7 +237,7 @@ static void slab_backward(const plan *p, int64_t s) {
   }
   if (p->want_h)
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, D, n, 1, x, n, w, D, 0,
-                p->partial + s * p->rows_most * p->D, D);
+                p->partial + s * p->maximum_rows * p->D, D);
 }
 
 static void gather_row(const plan *p, int64_t r) {
@@ -247,7 +250,7 @@ static void scatter_row(const plan *p, int64_t r) {
   float *dh = (float *)p->call->din[CZ_CROSS_ENTROPY_H].data + p->row[r].index * p->D;
   float *sum = p->partial + r * p->D;
   for (int64_t s = 1; s < p->slabs; s++) {
-    const float *part = p->partial + (s * p->rows_most + r) * p->D;
+    const float *part = p->partial + (s * p->maximum_rows + r) * p->D;
     for (int64_t d = 0; d < p->D; d++) sum[d] += part[d];
   }
   cz_grad_put(dh, sum, p->D, p->call->mode[CZ_CROSS_ENTROPY_H]);
@@ -302,7 +305,7 @@ static void run(const cz_call *call, bool backward) {
   p.A = dloss ? dloss[0] / denominator : 0;
   if (p.want_bias) memset(p.dbias, 0, (size_t)p.V * sizeof *p.dbias);
   int64_t counted = clear_uncounted(&p), n = 0;
-  int64_t chunks = counted ? (counted + p.rows_most - 1) / p.rows_most : 0;
+  int64_t chunks = counted ? (counted + p.maximum_rows - 1) / p.maximum_rows : 0;
   for (int64_t c = 0; c < chunks; c++) {
     p.rows = counted * (c + 1) / chunks - counted * c / chunks;
     for (int64_t r = 0; r < p.rows; n++) {

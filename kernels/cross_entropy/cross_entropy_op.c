@@ -33,6 +33,10 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
     return false;
   if (h->dim[1] == 0 || in[CZ_CROSS_ENTROPY_W].dim[0] == 0)
     return cz_shape_refuse(why, why_bytes, "w is empty: there is no word to choose from");
+  if (h->dim[0] > INT32_MAX || h->dim[1] > INT32_MAX || in[CZ_CROSS_ENTROPY_W].dim[0] > INT32_MAX)
+    return cz_shape_refuse(why, why_bytes, "[%lld,%lld] against %lld words: BLAS counts below 2^31",
+                           (long long)h->dim[0], (long long)h->dim[1],
+                           (long long)in[CZ_CROSS_ENTROPY_W].dim[0]);
   if (!attributes(attr, why, why_bytes)) return false;
   cz_shape_set(&out[CZ_CROSS_ENTROPY_LOSS], statistic, 1, (int64_t[]){1});
   cz_shape_set(&out[CZ_CROSS_ENTROPY_NLL], statistic, 1, h->dim);
@@ -63,8 +67,10 @@ const cz_op_row cz_cross_entropy_row = {
     .shape = shape,
     .flops = flops,
     .error_constant = 40, /* sums of D, V and N terms, an exponential between them */
-    .kernels = {[CZ_F64] = {cz_cross_entropy_fwd_ref, cz_cross_entropy_bwd_ref,
-                            cz_cross_entropy_workspace_ref},
-                [CZ_F32] = {cz_cross_entropy_fwd_cpu, cz_cross_entropy_bwd_cpu,
-                            cz_cross_entropy_workspace_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_cross_entropy_fwd_ref,
+                            .backward = cz_cross_entropy_bwd_ref,
+                            .workspace = cz_cross_entropy_workspace_ref},
+                [CZ_F32] = {.forward = cz_cross_entropy_fwd_cpu,
+                            .backward = cz_cross_entropy_bwd_cpu,
+                            .workspace = cz_cross_entropy_workspace_cpu}},
 };

@@ -31,6 +31,8 @@ const cz_op_row cz_dropout_row = {
     .needs = {.in = 1u << CZ_DROPOUT_SPANS},
     .shape = shape,
     .error_constant = 4,
-    .kernels = {[CZ_F64] = {cz_dropout_fwd_ref, cz_dropout_bwd_ref},
-                [CZ_F32] = {cz_dropout_fwd_cpu, cz_dropout_bwd_cpu, cz_dropout_workspace_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_dropout_fwd_ref, .backward = cz_dropout_bwd_ref},
+                [CZ_F32] = {.forward = cz_dropout_fwd_cpu,
+                            .backward = cz_dropout_bwd_cpu,
+                            .workspace = cz_dropout_workspace_cpu}},
 };

@@ -27,6 +27,6 @@ const cz_op_row cz_embedding_row = {
     .needs = {.in = 1u << CZ_EMBEDDING_IDS},
     .shape = shape,
     .error_constant = 32, /* hundreds of rows are added one after the other */
-    .kernels = {[CZ_F64] = {cz_gather_fwd_ref, cz_gather_bwd_ref},
-                [CZ_F32] = {cz_gather_fwd_cpu, cz_gather_bwd_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_gather_fwd_ref, .backward = cz_gather_bwd_ref},
+                [CZ_F32] = {.forward = cz_gather_fwd_cpu, .backward = cz_gather_bwd_cpu}},
 };

@@ -10,8 +10,8 @@ typedef struct sizes {
   int64_t T, D, V, M, C, W;
   bool bias;
   int targets;
-  double deviation; /* of x; the table has deviation 1 */
-  int counted;      /* percent of rows that count */
+  double std;  /* of x; the table has std 1 */
+  int counted; /* percent of rows that count */
   double temperature;
 } sizes;
 
@@ -40,7 +40,7 @@ static sizes draw(cz_rand *r) {
   s.V = s.C + cz_rand_size(r, 129);
   s.W = cz_rand_int(r, 1, 5), s.bias = cz_rand_int(r, 0, 1),
   s.targets = (int)cz_rand_int(r, NONE, SOFT);
-  s.deviation = cz_rand_int(r, 0, 3) ? cz_rand_real(r, 0.1, 2) : cz_rand_real(r, 5, 1000);
+  s.std = cz_rand_int(r, 0, 3) ? cz_rand_real(r, 0.1, 2) : cz_rand_real(r, 5, 1000);
   s.counted = (int)cz_rand_int(r, 40, 120);
   s.temperature = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.2, 5);
   return s;
@@ -75,7 +75,7 @@ static void fill_targets(cz_case *c, cz_rand *r, const sizes *s) {
 }
 
 static void build(cz_case *c, cz_rand *r, const sizes *s) {
-  cz_case_normal(c, r, CZ_LABEL_WORDS_X, 2, (int64_t[]){s->T, s->D}, s->deviation);
+  cz_case_normal(c, r, CZ_LABEL_WORDS_X, 2, (int64_t[]){s->T, s->D}, s->std);
   cz_case_normal(c, r, CZ_LABEL_WORDS_TABLE, 2, (int64_t[]){s->V, s->D}, 1);
   if (s->bias) cz_case_normal(c, r, CZ_LABEL_WORDS_BIAS, 1, (int64_t[]){s->V}, 1);
   int32_t *rows = cz_case_int(c, CZ_LABEL_WORDS_ROWS, 1, (int64_t[]){s->M});
@@ -84,13 +84,13 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
   fill_targets(c, r, s);
   memcpy(c->attr, &(cz_label_words_attr){.temperature = s->temperature},
          sizeof(cz_label_words_attr));
-  c->smooth = s->deviation <= 2; /* a sharp softmax bends within a step of central differences */
+  c->smooth = s->std <= 2; /* a sharp softmax bends within a step of central differences */
   static const char *const kind[] = {"no", "hard", "soft"};
   snprintf(
       c->what, sizeof c->what,
       "T %lld D %lld V %lld M %lld C %lld W %lld bias %d %s targets dev %.3g, %d%% count, t %.3g",
       (long long)s->T, (long long)s->D, (long long)s->V, (long long)s->M, (long long)s->C,
-      (long long)s->W, s->bias, kind[s->targets], s->deviation, s->counted, s->temperature);
+      (long long)s->W, s->bias, kind[s->targets], s->std, s->counted, s->temperature);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
@@ -108,7 +108,7 @@ static void bench(cz_case *c, cz_rand *r) {
                  .C = 4,
                  .W = 2,
                  .targets = HARD,
-                 .deviation = 1,
+                 .std = 1,
                  .counted = 100,
                  .temperature = 1});
 }

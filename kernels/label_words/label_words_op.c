@@ -80,7 +80,8 @@ const cz_op_row cz_label_words_row = {
     .flops = flops,
     .error_constant =
         8, /* sums are in double; means, scores and what repeated rows add to dx are rounded */
-    .kernels = {[CZ_F64] = {cz_label_words_fwd_ref, cz_label_words_bwd_ref},
-                [CZ_F32] = {cz_label_words_fwd_cpu, cz_label_words_bwd_cpu,
-                            cz_label_words_workspace_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_label_words_fwd_ref, .backward = cz_label_words_bwd_ref},
+                [CZ_F32] = {.forward = cz_label_words_fwd_cpu,
+                            .backward = cz_label_words_bwd_cpu,
+                            .workspace = cz_label_words_workspace_cpu}},
 };

@@ -17,7 +17,7 @@ CZ_C_BEGIN
 
 typedef enum cz_linear_layout {
   CZ_LINEAR_OUT_IN,
-  CZ_LINEAR_IN_OUT,
+  CZ_LINEAR_IN_OUT, /* no model here has it yet: GPT-2 will (models.md) */
   CZ_LINEAR_LAYOUTS
 } cz_linear_layout;
 

@@ -13,15 +13,13 @@ static void whole_numbers(cz_case *c, cz_rand *r, int input, int ndim, const int
   for (int64_t i = 0; i < cz_numel(&c->in[input]); i++) x[i] = (double)cz_rand_int(r, -3, 3);
 }
 
-static void problem(cz_case *c, cz_rand *r, sizes s, cz_linear_attr attr, bool bias,
-                    double deviation) {
+static void problem(cz_case *c, cz_rand *r, sizes s, cz_linear_attr attr, bool bias, double std) {
   int64_t x[2] = {s.T, s.I}, w[2] = {s.O, s.I}, w_in_out[2] = {s.I, s.O};
   const int64_t *shape_w = attr.layout == CZ_LINEAR_OUT_IN ? w : w_in_out;
   *(cz_linear_attr *)c->attr = attr;
   snprintf(c->what, sizeof c->what,
-           "T %lld I %lld O %lld layout %d activation %d alpha %g bias %d deviation %g",
-           (long long)s.T, (long long)s.I, (long long)s.O, attr.layout, attr.activation, attr.alpha,
-           bias, deviation);
+           "T %lld I %lld O %lld layout %d activation %d alpha %g bias %d std %g", (long long)s.T,
+           (long long)s.I, (long long)s.O, attr.layout, attr.activation, attr.alpha, bias, std);
   c->smooth = attr.activation != CZ_ACTIVATION_RELU;
   if (!c->smooth) { /* whole numbers are summed exactly, so that every device sees the same side of
                        ReLU's kink, and often the kink itself */
@@ -31,9 +29,9 @@ static void problem(cz_case *c, cz_rand *r, sizes s, cz_linear_attr attr, bool b
     if (bias) whole_numbers(c, r, CZ_LINEAR_BIAS, 1, &s.O);
     return;
   }
-  cz_case_normal(c, r, CZ_LINEAR_X, 2, x, deviation);
+  cz_case_normal(c, r, CZ_LINEAR_X, 2, x, std);
   cz_case_normal(c, r, CZ_LINEAR_W, 2, shape_w, 1 / sqrt((double)s.I));
-  if (bias) cz_case_normal(c, r, CZ_LINEAR_BIAS, 1, &s.O, deviation);
+  if (bias) cz_case_normal(c, r, CZ_LINEAR_BIAS, 1, &s.O, std);
 }
 
 /* ReLU far from its kink: small products, biases of 2 or -2. */

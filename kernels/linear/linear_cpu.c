@@ -90,7 +90,7 @@ size_t cz_linear_workspace_cpu(const cz_call *call, bool backward) {
   arrays a = unpack(call);
   if (!backward) return 0;
   return (size_t)((a.activation != CZ_ACTIVATION_NONE ? a.T : 0) +
-                  (cz_present(&call->in[CZ_LINEAR_BIAS]) ? cz_row_blocks_most(a.T) : 0)) *
+                  (cz_present(&call->in[CZ_LINEAR_BIAS]) ? cz_row_blocks_maximum(a.T) : 0)) *
          (size_t)a.O * sizeof(float);
 }
 

@@ -65,6 +65,8 @@ const cz_op_row cz_linear_row = {
     .flops = flops,
     .error_constant =
         48, /* a dot product adds about 400 terms one after the other before it starts anew */
-    .kernels = {[CZ_F64] = {cz_linear_fwd_ref, cz_linear_bwd_ref},
-                [CZ_F32] = {cz_linear_fwd_cpu, cz_linear_bwd_cpu, cz_linear_workspace_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_linear_fwd_ref, .backward = cz_linear_bwd_ref},
+                [CZ_F32] = {.forward = cz_linear_fwd_cpu,
+                            .backward = cz_linear_bwd_cpu,
+                            .workspace = cz_linear_workspace_cpu}},
 };

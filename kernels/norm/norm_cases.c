@@ -9,20 +9,19 @@ typedef struct shape {
   int empty; /* segments without rows, put among the others */
 } shape;
 
-static void problem(cz_case *c, cz_rand *r, shape s, cz_norm_attr attr, double deviation) {
+static void problem(cz_case *c, cz_rand *r, shape s, cz_norm_attr attr, double std) {
   int64_t x[2] = {s.T, s.D};
   *(cz_norm_attr *)c->attr = attr;
-  cz_case_normal(c, r, CZ_NORM_X, 2, x, deviation);
+  cz_case_normal(c, r, CZ_NORM_X, 2, x, std);
   cz_case_normal(c, r, CZ_NORM_GAIN, 1, &s.D, 1);
   if (s.bias) cz_case_normal(c, r, CZ_NORM_BIAS, 1, &s.D, 1);
-  if (s.residual) cz_case_normal(c, r, CZ_NORM_RESIDUAL, 2, x, deviation);
+  if (s.residual) cz_case_normal(c, r, CZ_NORM_RESIDUAL, 2, x, std);
   if (s.residual && attr.share_segment) cz_case_spans(c, r, CZ_NORM_SPANS, s.T, s.empty);
   c->training = attr.dropout > 0;
-  c->smooth = deviation > 1e-3 && deviation < 1e3;
+  c->smooth = std > 1e-3 && std < 1e3;
   snprintf(c->what, sizeof c->what,
-           "T %lld D %lld kind %d bias %d residual %d dropout %g shared %d deviation %g",
-           (long long)s.T, (long long)s.D, attr.kind, s.bias, s.residual, attr.dropout,
-           attr.share_segment, deviation);
+           "T %lld D %lld kind %d bias %d residual %d dropout %g shared %d std %g", (long long)s.T,
+           (long long)s.D, attr.kind, s.bias, s.residual, attr.dropout, attr.share_segment, std);
 }
 
 /* A layer norm over one channel: y is bias and dx is exactly 0, which a gain of 1 lets
@@ -69,8 +68,9 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   bool is_layer = cz_rand_int(r, 0, 1), residual = cz_rand_int(r, 0, 2) > 0;
   shape s = {cz_rand_size(r, 70), cz_rand_size(r, 70) + is_layer, is_layer && cz_rand_int(r, 0, 3),
              residual, (int)cz_rand_int(r, 0, 2)};
-  /* Over few channels and with a small eps the gradient is what a projection leaves of
-   * it, next to nothing, and the terms' own rounding is all one sees. */
+  /* The gradient of a norm is a projection: it removes the part of g along n (and along 1).
+   * With few channels and a small eps next to nothing remains, and what is compared would be
+   * the rounding of the terms that cancel. */
   double eps = s.D < 16 ? 1 : 1e-3;
   cz_norm_attr attr = {is_layer ? CZ_NORM_LAYER : CZ_NORM_RMS, eps,
                        cz_rand_int(r, 0, 1) ? cz_rand_real(r, 0.01, 0.9) : 0, cz_rand_int(r, 0, 1)};

@@ -194,7 +194,7 @@ static void backward_row(const arrays *a, float *gains, float *biases, const cz_
  * dbias. */
 size_t cz_norm_workspace_cpu(const cz_call *call, bool backward) {
   arrays a = unpack(call);
-  size_t sums = 2 * (size_t)(cz_row_blocks_most(a.T) * a.D) * sizeof(float);
+  size_t sums = 2 * (size_t)(cz_row_blocks_maximum(a.T) * a.D) * sizeof(float);
   return mask_bytes(call, &a) + (backward ? sums : 0);
 }
 
@@ -202,6 +202,11 @@ size_t cz_norm_workspace_cpu(const cz_call *call, bool backward) {
 void cz_norm_bwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
   int64_t T = a.T, D = a.D, blocks = cz_row_blocks(T), each = cz_row_block(T);
+  if (T == 0 || D == 0) { /* there may be no workspace */
+    cz_grad_begin(call, CZ_NORM_GAIN);
+    cz_grad_begin(call, CZ_NORM_BIAS);
+    return;
+  }
   if (call->mode[CZ_NORM_RESIDUAL])
     cz_dropout_mask_make(&a.mask, call->workspace, a.key, a.p, a.spans, a.B, T, D);
   float *gains = (float *)((char *)call->workspace + mask_bytes(call, &a)),

@@ -59,6 +59,8 @@ const cz_op_row cz_norm_row = {
               .out = 1u << CZ_NORM_H | 1u << CZ_NORM_RSTD | 1u << CZ_NORM_MEAN},
     .shape = shape,
     .error_constant = 24,
-    .kernels = {[CZ_F64] = {cz_norm_fwd_ref, cz_norm_bwd_ref},
-                [CZ_F32] = {cz_norm_fwd_cpu, cz_norm_bwd_cpu, cz_norm_workspace_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_norm_fwd_ref, .backward = cz_norm_bwd_ref},
+                [CZ_F32] = {.forward = cz_norm_fwd_cpu,
+                            .backward = cz_norm_bwd_cpu,
+                            .workspace = cz_norm_workspace_cpu}},
 };

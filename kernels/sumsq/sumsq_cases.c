@@ -6,7 +6,7 @@
 typedef struct fixed {
   int ndim;
   int64_t dim[CZ_DIMS];
-  double deviation;
+  double std;
 } fixed;
 
 /* One element; chunk edges; squares that would overflow or vanish when summed carelessly
@@ -16,12 +16,12 @@ static const fixed hand[] = {{1, {1}, 1},    {1, {8191}, 1},       {1, {8192}, 1
                              {1, {0}, 1},    {4, {2, 3, 5, 7}, 1}, {1, {150001}, 1}};
 
 static void sample(cz_case *c, cz_rand *r, int index) {
-  fixed f = {.ndim = (int)cz_rand_int(r, 1, 4), .deviation = cz_rand_real(r, 0.01, 100)};
+  fixed f = {.ndim = (int)cz_rand_int(r, 1, 4), .std = cz_rand_real(r, 0.01, 100)};
   for (int i = 0; i < CZ_DIMS; i++) f.dim[i] = cz_rand_size(r, i < 2 ? 257 : 5);
   if (index < (int)(sizeof hand / sizeof *hand)) f = hand[index];
-  cz_case_normal(c, r, CZ_SUMSQ_X, f.ndim, f.dim, f.deviation);
-  snprintf(c->what, sizeof c->what, "%lld elements of deviation %g",
-           (long long)cz_numel(&c->in[CZ_SUMSQ_X]), f.deviation);
+  cz_case_normal(c, r, CZ_SUMSQ_X, f.ndim, f.dim, f.std);
+  snprintf(c->what, sizeof c->what, "%lld elements of std %g",
+           (long long)cz_numel(&c->in[CZ_SUMSQ_X]), f.std);
 }
 
 static void bench(cz_case *c, cz_rand *r) {

@@ -18,6 +18,6 @@ const cz_op_row cz_sumsq_row = {
     .deterministic = true,
     .shape = shape,
     .error_constant = 2, /* double sums: the final rounding is all there is */
-    .kernels = {[CZ_F64] = {cz_sumsq_fwd_ref},
-                [CZ_F32] = {cz_sumsq_fwd_cpu, NULL, cz_sumsq_workspace_cpu}},
+    .kernels = {[CZ_F64] = {.forward = cz_sumsq_fwd_ref},
+                [CZ_F32] = {.forward = cz_sumsq_fwd_cpu, .workspace = cz_sumsq_workspace_cpu}},
 };

@@ -1,5 +1,11 @@
 /* Where arrays live and who computes on them.
  *
+ * A device is opened by name and lends memory; parameters, batches and activations lie there. The
+ * graph asks it for an op's kernels in a dtype, {forward, backward, workspace}, calls them with
+ * addresses of that memory, and reads back what it wants to see. Everything above this folder
+ * reaches memory through write and read only, so that a device need not be in this process's
+ * address space. random.h draws what the host needs, probe.h measures the machine.
+ *
  * `ref` computes in float64 on the host and is the oracle; `cpu` computes in float32.
  * `guard:ref` and `guard:cpu` wrap these: fresh memory is poisoned with NaN, sentinels
  * stand around every planned tensor, and both are checked after every op. `cuda` is a

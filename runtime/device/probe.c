@@ -15,7 +15,7 @@ static const struct shape {
 } shapes[] = {{4096, 512, 512}, {4096, 512, 2048}, {4096, 2048, 512}, {912, 512, 8192}};
 enum {
   N_SHAPES = sizeof shapes / sizeof *shapes,
-  MOST = 4096 * 2048 > 912 * 8192 ? 4096 * 2048 : 912 * 8192
+  MAXIMUM = 4096 * 2048 > 912 * 8192 ? 4096 * 2048 : 912 * 8192
 };
 
 struct cz_product_probe {
@@ -28,11 +28,11 @@ cz_status cz_product_probe_create(cz_product_probe **probe) {
   cz_status st;
   CZ_TRY(cz_alloc(probe, 1, sizeof **probe));
   cz_product_probe *p = *probe;
-  CZ_GO(st, cz_alloc(&p->a, MOST, sizeof *p->a), fail);
-  CZ_GO(st, cz_alloc(&p->b, MOST, sizeof *p->b), fail);
-  CZ_GO(st, cz_alloc(&p->c, MOST, sizeof *p->c), fail);
+  CZ_GO(st, cz_alloc(&p->a, MAXIMUM, sizeof *p->a), fail);
+  CZ_GO(st, cz_alloc(&p->b, MAXIMUM, sizeof *p->b), fail);
+  CZ_GO(st, cz_alloc(&p->c, MAXIMUM, sizeof *p->c), fail);
   uint64_t x = 1;
-  for (size_t i = 0; i < MOST; i++) {
+  for (size_t i = 0; i < MAXIMUM; i++) {
     x = x * 6364136223846793005ULL + 1442695040888963407ULL;
     p->a[i] = (float)((int32_t)(x >> 32)) * 0x1p-31f;
     p->b[i] = (float)((int32_t)(x >> 16)) * 0x1p-31f;
@@ -69,7 +69,7 @@ double cz_product_probe_round(cz_product_probe *p) {
   return 1e-9 * flop / (cz_seconds() - began);
 }
 
-/** The most resident memory this process has had, bytes. */
+/** The peak of this process's resident memory, bytes. */
 int64_t cz_peak_rss_bytes(void) {
   struct rusage u;
   getrusage(RUSAGE_SELF, &u);

@@ -51,7 +51,7 @@ static void rows_reduced(void **state) {
 static void rows_cut(void **state) {
   int64_t most = 0;
   for (int64_t T = 1; T < 9000; T++) {
-    int64_t blocks = cz_row_blocks(T), each = cz_row_block(T), room = cz_row_blocks_most(T);
+    int64_t blocks = cz_row_blocks(T), each = cz_row_block(T), room = cz_row_blocks_maximum(T);
     assert_true((blocks - 1) * each < T && T <= blocks * each);
     assert_true(blocks <= room && room >= most);
     most = room;
