@@ -9,7 +9,7 @@ add_custom_command(
   COMMENT "Manual page from the table of commands")
 add_custom_command(
   OUTPUT "${CMAKE_BINARY_DIR}/keys.md"
-  COMMAND cloze help keys.md > "${CMAKE_BINARY_DIR}/keys.md"
+  COMMAND cloze help keys-markdown > "${CMAKE_BINARY_DIR}/keys.md"
   DEPENDS cloze
   COMMENT "Keys of a configuration from their tables")
 add_custom_target(cloze_man ALL DEPENDS "${CMAKE_BINARY_DIR}/cloze.1" "${CMAKE_BINARY_DIR}/keys.md")

@@ -15,7 +15,7 @@ static void print_commands(FILE *f) {
   for (size_t i = 0; i < cz_command_count(); i++)
     fprintf(f, "  %-10s %s\n", cz_command_at(i).name, cz_command_at(i).help);
   fprintf(f, "  %-10s %s\n", "help",
-          "this list; help COMMAND: its manual; help keys or keys.md: every key of a "
+          "this list; help COMMAND: its manual; help keys or keys-markdown: every key of a "
           "configuration; help man: a manual page");
   fprintf(f, "\nExit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 130 or 143 "
              "stopped by a second ctrl-C or SIGTERM. With "
@@ -40,7 +40,7 @@ static cz_status unknown(const char *name) {
 
 static cz_status help(const char *topic) {
   if (!topic) return print_commands(stdout), CZ_OK;
-  if (!strcmp(topic, "keys") || !strcmp(topic, "keys.md") || !strcmp(topic, "man"))
+  if (!strcmp(topic, "keys") || !strcmp(topic, "keys-markdown") || !strcmp(topic, "man"))
     return cz_commands_document(stdout, topic);
   cz_command c;
   if (!find(&c, topic)) return unknown(topic);

@@ -418,7 +418,7 @@ static void test_help_keys(void **state) {
       "scores: rouge1, rouge2, rougeL",
       "scores of tsv and csv: accuracy",
       "last_loss"};
-  static const char *const topics[] = {"keys", "keys.md", "man"};
+  static const char *const topics[] = {"keys", "keys-markdown", "man"};
   outcome o = cloze("help", "keys");
   EXPECT(0, o);
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)

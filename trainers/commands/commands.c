@@ -68,12 +68,12 @@ static void print_man(FILE *out) {
 }
 
 /** Prints a document made from the tables: `keys`, every key of a configuration,
- * `keys.md`, the same in Markdown, or `man`, the manual page. */
+ * `keys-markdown`, the same in Markdown, or `man`, the manual page. */
 cz_status cz_commands_document(FILE *out, const char *topic) {
   if (!strcmp(topic, "man")) return print_man(out), CZ_OK;
   cz_buf text = {0};
-  cz_status st = cz_experiment_help(&text, !strcmp(topic, "keys.md"));
-  if (st == CZ_OK) st = cz_stage_help(&text, !strcmp(topic, "keys.md"));
+  cz_status st = cz_experiment_help(&text, !strcmp(topic, "keys-markdown"));
+  if (st == CZ_OK) st = cz_stage_help(&text, !strcmp(topic, "keys-markdown"));
   if (st == CZ_OK) fputs(text.data, out);
   cz_buf_free(&text);
   return st;
