@@ -438,8 +438,29 @@ static void test_keys(void **state) {
               default_config("prefix_lm").noise_density == 0.5);
 }
 
+/* Documents are joined as the released code does it, or for all objectives alike. */
+static void test_concatenate(void **state) {
+  for (size_t i = 0; i < cz_objective_count; i++) {
+    const char *name = cz_objective_rows[i]->name;
+    bool code = strcmp(name, "prefix_lm") && strcmp(name, "deshuffling");
+    cz_objective_config config = default_config(name);
+    assert_int_equal(config.concatenate, CZ_CONCATENATE_CODE);
+    assert_int_equal(make_objective(name, config, 100).cut.concatenate, code);
+    config.concatenate = CZ_CONCATENATE_YES;
+    assert_true(make_objective(name, config, 100).cut.concatenate);
+    config.concatenate = CZ_CONCATENATE_NO;
+    assert_false(make_objective(name, config, 100).cut.concatenate);
+    cz_vocabulary v; /* of a tokenizer without an end-of-sequence token */
+    cz_objective o;
+    t5_vocabulary(&v, 100);
+    v.eos = -1;
+    FAILS(cz_objective_init(&o, cz_objective_rows[i], &config, &v), CZ_EUSAGE, "names none");
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_concatenate),
       cmocka_unit_test(test_list),
       cmocka_unit_test(test_cuts),
       cmocka_unit_test(test_iid_lengths),

@@ -4,6 +4,7 @@
 
 #include "base/number.h"
 
+#include "tasks/baseline.h"
 #include "tasks/score.h"
 
 #include <math.h>
@@ -224,6 +225,53 @@ static void test_baselines(void **state) {
   cz_arena_destroy(&arena);
 }
 
+static void test_keyword(void **state) {
+  const char *outputs[5];
+  cz_arena *arena;
+  bool applies;
+  OK(cz_arena_create(&arena, "test"));
+  cz_task_set *train = load("debian_language", "a\tperl\nb\tperl\nc\truby\n");
+  cz_task_set *dev = load("debian_language", "A library in Ruby, not perl\tperl\nrubygems\tperl\n"
+                                             "for gnu-r.\tgnu-r\njavascript\tjava\n"
+                                             "p\xc3\xa9rl perl\xc3\xa9 rustic\truby\n");
+  OK(cz_task_keyword(&applies, outputs, arena, train, dev));
+  assert_true(applies);
+  assert_string_equal(outputs[0], "ruby");       /* the first that occurs, in any case */
+  assert_string_equal(outputs[1], "perl");       /* a part of a word is no word: the majority */
+  assert_string_equal(outputs[2], "gnu-r");      /* a label of two words */
+  assert_string_equal(outputs[3], "javascript"); /* not java */
+  assert_string_equal(outputs[4], "perl");
+  cz_task_set_destroy(&train);
+  cz_task_set_destroy(&dev);
+  dev = load("debian_en_de", "A house.\tEin Haus.\n");
+  OK(cz_task_keyword(&applies, outputs, arena, dev, dev));
+  assert_false(applies);
+  cz_task_set_destroy(&dev);
+  cz_arena_destroy(&arena);
+}
+
+/* Manning, Raghavan and Schuetze 2008, example 13.1: three documents of class China, one that
+ * is not; "Chinese Chinese Chinese Tokyo Japan" is China's, 0.0003 against 0.0001. */
+static void test_naive_bayes(void **state) {
+  const char *outputs[3];
+  cz_arena *arena;
+  bool applies;
+  OK(cz_arena_create(&arena, "test"));
+  cz_task_set *train = load("sst2", "sentence\tlabel\nChinese Beijing Chinese\t1\n"
+                                    "Chinese, Chinese Shanghai\t1\nChinese Macao\t1\n"
+                                    "Tokyo Japan CHINESE\t0\n");
+  cz_task_set *dev = load("sst2", "sentence\tlabel\nChinese Chinese Chinese Tokyo Japan\t1\n"
+                                  "Tokyo Japan unseen\t0\nunseen\t1\n");
+  OK(cz_task_naive_bayes(&applies, outputs, arena, train, dev));
+  assert_true(applies);
+  assert_string_equal(outputs[0], "positive");
+  assert_string_equal(outputs[1], "negative");
+  assert_string_equal(outputs[2], "positive"); /* the prior alone */
+  cz_task_set_destroy(&train);
+  cz_task_set_destroy(&dev);
+  cz_arena_destroy(&arena);
+}
+
 int run_score_tests(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_labels),
@@ -236,6 +284,8 @@ int run_score_tests(void) {
       cmocka_unit_test(test_unlabelled),
       cmocka_unit_test(test_thinning),
       cmocka_unit_test(test_baselines),
+      cmocka_unit_test(test_keyword),
+      cmocka_unit_test(test_naive_bayes),
   };
   return cmocka_run_group_tests_name("task scores", tests, NULL, NULL);
 }

@@ -13,8 +13,9 @@
  *   data: FOLDER           what `$data/` stands for in paths
  *   data_made_by: COMMAND  what makes that folder, for the message when a file of it
  *                          is missing
- *   seeds: [1, 2, 3]       each seed is one draw: every row begins with the same
- *                          weights and goes through the documents in the same order
+ *   seeds: [1, 2, 3]       each seed is one draw: every row begins with the same weights
+ *                          and goes through the same order of documents; objectives
+ *                          read different amounts
  *   common: {...}          sections for every stage that knows them (model, tokenizer,
  *                          ...)
  *   stages: {pretrain: {kind: pretrain, ...}, finetune: {kind: finetune, init:

@@ -16,9 +16,8 @@ static const cz_key_spec experiment_keys[] = {
             "the command that makes this folder, for the message when a file of it is missing; a "
             "scale that replaces data replaces this too"),
     CZ_KEY_OTHER("seeds", TREE, .holds = "list of integers",
-                 .help = "each is one draw: every row starts from the same weights and reads the "
-                         "same data in the "
-                         "same order"),
+                 .help = "each is one draw: every row begins with the same weights and goes "
+                         "through the same order of documents; objectives read different amounts"),
     CZ_KEY_OTHER(
         "common", TREE, .fallback = "", .holds = "mapping",
         .help = "sections and keys for every stage whose kind knows them; a stage's own keys win"),
@@ -58,7 +57,8 @@ static const cz_key_spec column_keys[] = {
         .help = "place of the value in a stage's result, or a list of places: their mean. "
                 "STAGE.TASK.scores.SCORE of a stage that evaluates (TASK is the "
                 "task's name or its `as`, which has no point or slash; scores are listed below; "
-                "baseline.SCORE is what a program that knows nothing gets), "
+                "baseline.SCORE is what a program that knows nothing gets, keyword.SCORE and "
+                "naive_bayes.SCORE what looking for the label in the text and counting words get), "
                 "STAGE.VALUE of one that trains (its values are listed below these keys)"),
     CZ_KEY_OTHER("paper", TEXT, .fallback = "",
                  .help = "which of the paper's values stands beside it"),

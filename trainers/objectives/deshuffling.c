@@ -1,11 +1,12 @@
 /* Deshuffling (paper 3.3.1; released file all_permute.gin): reads the piece's tokens in
  * random order, writes the piece. The whole piece is shuffled, not sentence by sentence;
- * with noise_density below 1 only the i.i.d. noise tokens change places. Documents are
- * not joined. */
+ * with noise_density below 1 only the i.i.d. noise tokens change places. As in the
+ * released code documents are not joined, unless the key `concatenate` says so. */
 #include "objectives/denoise.h"
 #include "objectives/keys.h"
 
-static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("1", 0, 1), CZ_KEY_FIDELITY};
+static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("1", 0, 1), CZ_KEY_CONCATENATE,
+                                   CZ_KEY_FIDELITY};
 
 static cz_status solve(cz_objective *o) { return cz_solve_whole(o, false); }
 

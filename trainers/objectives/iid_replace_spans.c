@@ -9,7 +9,8 @@
 #include "objectives/denoise.h"
 #include "objectives/keys.h"
 
-static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0, 1), CZ_KEY_FIDELITY};
+static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0, 1),
+                                   CZ_KEY_CONCATENATE, CZ_KEY_FIDELITY};
 
 static int64_t released_cap(const cz_objective_config *c) {
   static const struct {

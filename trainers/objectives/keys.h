@@ -12,6 +12,13 @@
              .unit = "tokens",                                                                     \
              .help = "most tokens of the targets, EOS included; 0: the objective's own")
 
+#define CZ_KEY_CONCATENATE                                                                         \
+  CZ_KEY(cz_objective_config, concatenate, ENUM, .fallback = "code",                               \
+         .choices = cz_concatenate_names,                                                          \
+         .help = "documents are joined before they are cut into pieces (yes), or never (no), or "  \
+                 "as the released code does it, which joins them for all objectives but "          \
+                 "prefix_lm and deshuffling (code)")
+
 #define CZ_KEY_FIDELITY                                                                            \
   CZ_KEY(cz_objective_config, fidelity, ENUM, .fallback = "paper", .choices = cz_fidelity_names,   \
          .help = "where the paper and its released code disagree: what the paper says; what the "  \

@@ -17,6 +17,7 @@ const cz_objective_row *const cz_objective_rows[] = {
 const size_t cz_objective_count = sizeof cz_objective_rows / sizeof *cz_objective_rows;
 
 const char *const cz_fidelity_names[] = {"paper", "code", "corrected", NULL};
+const char *const cz_concatenate_names[] = {"code", "yes", "no", NULL};
 
 /** The row called NAME. CZ_EUSAGE with the nearest spelling, or all names, when there is
  * none. */
@@ -48,7 +49,10 @@ cz_status cz_objective_init(cz_objective *o, const cz_objective_row *row,
                       .config = *config,
                       .vocabulary = *vocabulary,
                       .cut = {.chunk_tokens = 65536, .group_documents = 128}};
-  return row->solve(o);
+  CZ_TRY(row->solve(o));
+  if (config->concatenate != CZ_CONCATENATE_CODE)
+    o->cut.concatenate = config->concatenate == CZ_CONCATENATE_YES;
+  return CZ_OK;
 }
 
 /** Fills OUT with what the objective makes of PIECE; an empty piece gives an empty

@@ -58,13 +58,24 @@ typedef enum cz_fidelity { CZ_FIDELITY_PAPER, CZ_FIDELITY_CODE, CZ_FIDELITY_CORR
 /* Their spellings in a configuration, null-terminated. */
 extern const char *const cz_fidelity_names[];
 
+/* Whether documents are joined before they are cut: as the released code does for the
+ * objective, or the same for all, so that rows of a table read pieces of one length. */
+typedef enum cz_concatenate {
+  CZ_CONCATENATE_CODE,
+  CZ_CONCATENATE_YES,
+  CZ_CONCATENATE_NO
+} cz_concatenate;
+
+extern const char *const cz_concatenate_names[];
+
 /* Every key any objective has; each objective's table names those it reads. */
 typedef struct cz_objective_config {
   int64_t inputs_length,
       targets_length; /* caps with EOS, in tokens; targets_length 0: the objective's own */
   double noise_density, mean_noise_span_length, random_token_probability;
   int fidelity;
-  uint64_t seed; /* not a key: the run's */
+  int concatenate; /* cz_concatenate */
+  uint64_t seed;   /* not a key: the run's */
 } cz_objective_config;
 
 /* A configured objective; `self` of cz_corrupt_fn. Owns nothing but itself. */

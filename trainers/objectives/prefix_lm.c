@@ -1,10 +1,12 @@
 /* Prefix language modelling (paper 3.3.1; released file prefix_lm.gin): a piece is split
- * at a random point, the first part is read and the rest is written. Documents are not
- * joined, so that some examples are short. */
+ * at a random point, the first part is read and the rest is written. As in the
+ * released code documents are not joined, so that some examples are short, unless the key
+ * `concatenate` says so. */
 #include "objectives/denoise.h"
 #include "objectives/keys.h"
 
-static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.5", 0, 0.5), CZ_KEY_FIDELITY};
+static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.5", 0, 0.5),
+                                   CZ_KEY_CONCATENATE, CZ_KEY_FIDELITY};
 
 static cz_status solve(cz_objective *o) { return cz_solve_whole(o, false); }
 

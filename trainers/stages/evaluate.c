@@ -9,6 +9,7 @@
 #include "stages/stage.h"
 #include "objectives/vocabulary.h"
 #include "recipe/tasks.h"
+#include "tasks/baseline.h"
 #include "tasks/score.h"
 #include "training/stop.h"
 
@@ -191,6 +192,26 @@ static cz_status set_scores(json_t *into, const cz_task_set *set, const double *
   return CZ_OK;
 }
 
+/* The scores of the simple programs that apply to this task, each under its name. */
+static cz_status add_simple(json_t *task, const task_run *r) {
+  double scores[CZ_TASK_METRICS];
+  const char **outputs;
+  CZ_TRY(cz_arena_alloc(r->arena, &outputs, r->set->n, sizeof *outputs));
+  for (const cz_simple *s = cz_task_simple; s->name; s++) {
+    bool applies;
+    CZ_TRY(s->outputs(&applies, outputs, r->arena, r->train, r->set));
+    if (!applies) continue;
+    CZ_TRY(cz_task_score(scores, r->set, outputs));
+    json_t *own = json_object();
+    cz_status st = set_scores(own, r->set, scores);
+    if (st == CZ_OK && json_object_set(task, s->name, own))
+      st = CZ_FAIL(CZ_ENOMEM, "no memory for the scores of %s", s->name);
+    json_decref(own);
+    CZ_TRY(st);
+  }
+  return CZ_OK;
+}
+
 static cz_status report(const job *j, const task_run *r, const char *label) {
   double scores[CZ_TASK_METRICS], base[CZ_TASK_METRICS];
   CZ_TRY(cz_task_score(scores, r->set, (const char *const *)r->texts));
@@ -201,6 +222,7 @@ static cz_status report(const job *j, const task_run *r, const char *label) {
   json_t *task = json_pack("{s:o, s:o, s:s, s:I, s:I}", "scores", own, "baseline", baseline,
                            "baseline_kind", cz_task_baseline_names[r->set->baseline], "examples",
                            (json_int_t)r->set->n, "cut", (json_int_t)r->n_cut);
+  if (st == CZ_OK && task) st = add_simple(task, r);
   if (st == CZ_OK && (!task || json_object_set(j->out->metrics, label, task)))
     st = CZ_FAIL(CZ_ENOMEM, "no memory for the scores of %s", label);
   json_decref(task);

@@ -1,4 +1,4 @@
-/* What outputs are worth on a task, and what a program that knows nothing would get. */
+/* What outputs are worth on a task. */
 #ifndef CZ_TASKS_SCORE_H
 #define CZ_TASKS_SCORE_H
 
@@ -12,7 +12,5 @@ enum { CZ_TASK_PARTS = 10 };
 size_t cz_task_parts_width(cz_task_metric metric);
 CZ_MUST cz_status cz_task_parts(double *parts, cz_task_metric metric, const cz_task_set *set,
                                 const char *const *outputs);
-CZ_MUST cz_status cz_task_baseline_outputs(const char **outputs, cz_arena *arena,
-                                           const cz_task_set *train, const cz_task_set *set);
 
 #endif
