@@ -1,10 +1,8 @@
 /* Named fusions. Each is a local rewrite of nodes whose result has the same value names,
  * and each has a test that fused equals unfused, bit for bit.
  *
- *   residual_norm      h = x + dropout(b); y = norm(h)      becomes one norm with a
- *                      branch
- *   linear_activation  y = act(x W^T + b)                   becomes the epilogue of
- *                      the product */
+ *   residual_norm      h = x + dropout(b); y = norm(h)   one norm with a residual
+ *   linear_activation  y = act(x W^T + b)                the product's epilogue */
 #include "graph/internal.h"
 #include "graph/ops.h"
 
@@ -33,7 +31,7 @@ static cz__node *first_reader(const cz_graph *g, size_t from, cz_value v) {
 }
 
 /* A block that is recomputed keeps its borders as they are, or both the sum and the
- * branch would have to be kept. */
+ * residual would have to be kept. */
 static bool same_border(const cz_graph *g, const cz__node *a, const cz__node *b) {
   return a->block == b->block || (!g->blocks[a->block].recompute && !g->blocks[b->block].recompute);
 }
@@ -47,13 +45,13 @@ static bool read_between(const cz_graph *g, const cz__node *from, const cz__node
 
 static void fuse_residual_norm(cz_graph *g, size_t index) {
   cz__node *add = &g->nodes[index];
-  cz_value h = add->out[0], branch = add->in[1];
-  cz__node *norm = first_reader(g, index, h), *dropout = producer(g, branch, CZ_OP_dropout);
+  cz_value h = add->out[0], residual = add->in[1];
+  cz__node *norm = first_reader(g, index, h), *dropout = producer(g, residual, CZ_OP_dropout);
   if (!norm || norm->op != CZ_OP_norm || norm->in[CZ_NORM_X] != h ||
       norm->in[CZ_NORM_RESIDUAL] != CZ_ABSENT || !same_border(g, add, norm))
     return;
-  if (read_between(g, add, norm, add->in[0]) || read_between(g, add, norm, branch)) return;
-  if (dropout && (count_uses(g, branch) != 1 || !same_border(g, dropout, norm) ||
+  if (read_between(g, add, norm, add->in[0]) || read_between(g, add, norm, residual)) return;
+  if (dropout && (count_uses(g, residual) != 1 || !same_border(g, dropout, norm) ||
                   read_between(g, dropout, norm, dropout->in[CZ_DROPOUT_X])))
     dropout = NULL;
   if (dropout) {
@@ -66,11 +64,11 @@ static void fuse_residual_norm(cz_graph *g, size_t index) {
     memcpy(norm->attr, &n, sizeof n);
     norm->in[CZ_NORM_SPANS] = dropout->in[CZ_DROPOUT_SPANS];
     norm->key = dropout->key; /* the same masks as unfused */
-    branch = dropout->in[CZ_DROPOUT_X];
+    residual = dropout->in[CZ_DROPOUT_X];
     dropout->dead = true;
   }
   norm->in[CZ_NORM_X] = add->in[0];
-  norm->in[CZ_NORM_RESIDUAL] = branch;
+  norm->in[CZ_NORM_RESIDUAL] = residual;
   norm->out[CZ_NORM_H] = h;
   g->values[h].node = (int)(norm - g->nodes);
   g->values[h].output = CZ_NORM_H;
