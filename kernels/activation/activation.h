@@ -1,13 +1,26 @@
-/* Activation, gated or plain: y = act(x) * gate, with the gate counting as 1 when it is
- * absent. Any shape [T, F].
+/* Activation, gated or plain, of any array [T, F]:
  *
- * act is one of: none x; ReLU max(x, 0); GELU x Phi(x) with the exact normal distribution
- * Phi (Hendrycks and Gimpel 2016); GELU tanh x / 2 (1 + tanh(u)) = x sigmoid(2 u) with u
- * = sqrt(2 / pi) (x + 0.044715 x^3), the approximation of the same paper that T5 v1.1 and
- * GPT-2 use. The gated form is Shazeer's GLU variants (2020), T5 v1.1: x = h W_0, gate =
- * h W_1. ReLU's slope at 0 is 0. Gradients: dx = dy * gate * act'(x), dgate = dy *
- * act(x). Aliasing: y may be x when nobody reads x again; dx may be dy. Deterministic:
- * elementwise. The linear op shares these functions for its epilogue. */
+ *     y = act(x) gate                       gate counts as 1 when it is absent
+ *
+ * Backward:
+ *
+ *     dx = dy gate act'(x)                  dgate = dy act(x)
+ *
+ * Kinds:
+ *
+ *     none         x
+ *     ReLU         max(x, 0), slope 0 at 0
+ *     GELU         x Phi(x), Phi the normal distribution (Hendrycks and Gimpel 2016)
+ *     GELU (tanh)  x / 2 (1 + tanh u), u = sqrt(2 / pi) (x + 0.044715 x^3): the approximation
+ *                  of the same paper, which T5 v1.1 and GPT-2 use; computed as x sigmoid(2 u)
+ *     tanh         BERT's pooler
+ *
+ * The gated form is Shazeer's (GLU variants, 2020) and T5 v1.1's: x = h W_0, gate = h W_1. The
+ * linear op shares these functions for its epilogue. A NaN in x stays one in y and in dx.
+ *
+ * Aliasing: y may be x when nobody reads x again; dx may be dy.
+ *
+ * Deterministic: elementwise. */
 #ifndef CZ_KERNELS_ACTIVATION_H
 #define CZ_KERNELS_ACTIVATION_H
 

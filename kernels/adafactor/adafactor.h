@@ -1,18 +1,18 @@
 /* adafactor: one step of Adafactor as Mesh TensorFlow trains T5 (Shazeer and Stern 2018,
  * algorithms 4 and 5, without momentum), in place.
  *
- *   w, g real, of one shape [..., rows, cols]; hyper[3] real
- *   factored:     r[..., rows], c[..., cols]; v absent
- *   not factored: v, of w's shape; r and c absent          ->   w, r, c, v in place
- *   (must_alias), absent where the input is
+ *     w, g of one shape [..., rows, cols]; hyper [3]
+ *     factored:      r [..., rows], c [..., cols]; v is absent
+ *     not factored:  v of w's shape; r and c are absent
+ *     outputs:       w, r, c, v, updated in place; absent where the input is
  *
  * hyper: learning rate; number of this step, from 0; factor on the gradient
  * (accumulation, loss scale). With G = factor * g:
  *   beta  = 1 - (t + 1)^-decay_exponent                          0 at t = 0
  *   Q     = G^2 + eps1
  *   scale = lr max(rms(w), eps2)
- *   factored: r = beta r + (1 - beta) mean of Q over cols,  c = beta c + (1 - beta)
- *   mean of Q over rows
+ *   factored: r = beta r + (1 - beta) mean of Q over cols
+ *             c = beta c + (1 - beta) mean of Q over rows
  *             U = G / sqrt(r / mean of r over rows) / sqrt(c)
  *   else:     v = beta v + (1 - beta) Q,  U = G / sqrt(v)
  *   w = w - scale U / max(1, rms(U) / clip)

@@ -20,26 +20,25 @@
  *     loss [1]           0 without targets
  *     scores [M, C]
  *
- * With Wc the number of words of class c, t the temperature and r = rows[m]:
+ * Forward, with Wc the number of words of class c, t the temperature and r = rows[m]:
  *
- *     scores_mc = 1 / Wc sum_w (x_r . table_w + bias_w)        P_m = softmax(scores_m
- *     / t)
- *     loss = 1 / denominator sum_m -log P_m,target             hard
- *     loss = t^2 / denominator sum_mc -targets_mc log P_mc     soft
+ *     scores_mc = 1 / Wc sum_w (x_r . table_w + bias_w)
+ *     P_m       = softmax(scores_m / t)
+ *     loss      = 1 / denominator sum_m -log P_m,target                hard targets
+ *     loss      = t^2 / denominator sum_mc -targets_mc log P_mc        soft targets
  *
  * The factor t^2 is that of distillation: it keeps gradients of the size they have at t =
  * 1 (Hinton et al. 2015, section 2; PET's distillation_loss, pet.md 1.5). PET's code
  * reports the Kullback-Leibler divergence, which is this less t^2 / denominator times the
  * targets' entropy; gradients are the same.
  *
- * Backward, with dloss the gradient of the loss and G that of the scores (n_m = sum_c
- * Y_mc; Y_m the unit vector of a hard target, zero when not counted, or targets_m; f = 1
- * or t^2):
+ * Backward, with G the whole gradient of a score. Y_m is the unit vector of a hard target (zero
+ * when the row is not counted) or targets_m, n_m = sum_c Y_mc, and f = 1 or t^2:
  *
- *     G_mc = dscores_mc + dloss f / (t denominator) (n_m P_mc - Y_mc)
- *     dx_r += sum_c G_mc / Wc sum_w table_w      dtable_w += G_mc / Wc x_r
- *                                                dbias_w += G_mc / Wc      over all m,
- *                                                c and words w of c
+ *     G_mc      = dscores_mc + dloss f / (t denominator) (n_m P_mc - Y_mc)
+ *     dx_r     += sum_c G_mc / Wc sum_w table_w
+ *     dtable_w += G_mc / Wc x_r             over all m, all c and the words w of c
+ *     dbias_w  += G_mc / Wc                 likewise
  *
  * Sources: Schick and Schuetze 2021, section 3.1; mean of raw logits over several words:
  * PET's multi-word verbalizers (pet.md 1.1).
