@@ -19,8 +19,8 @@ cz_status cz_config_merge(cz_config *config, const cz_config_node **out,
   CZ_TRY(cz__config_node(config->arena, &made, CZ_CONFIG_MAPPING, over->at, over->path));
   for (size_t i = 0; i < under->count; i++) {
     cz__entry e = under->entries[i];
-    for (size_t k = 0; k < over->count; k++) {
-      if (strcmp(over->entries[k].key, e.key)) continue;
+    size_t k = cz__config_find(over, e.key);
+    if (k < over->count) {
       e.at = over->entries[k].at;
       CZ_TRY(cz_config_merge(config, &e.value, e.value, over->entries[k].value));
     }
@@ -71,7 +71,7 @@ static cz_status find_entry(const cz_config_node *node, const char *key,
     *found = (size_t)index;
     return CZ_OK;
   }
-  for (*found = 0; *found < node->count && strcmp(node->entries[*found].key, key);) ++*found;
+  *found = cz__config_find(node, key);
   return CZ_OK;
 }
 
@@ -104,6 +104,16 @@ static cz_status with_keys(cz_config *c, const cz_config_node **out, const cz_co
   return with_keys(c, &e->value, e->value, below, keys + strlen(keys) + 1, n - 1, value);
 }
 
+static size_t depth_of(const cz_config_node *node) {
+  size_t deepest = 0;
+  if (node->kind == CZ_CONFIG_SCALAR) return 0;
+  for (size_t i = 0; i < node->count; i++) {
+    size_t below = depth_of(node->entries[i].value);
+    if (below > deepest) deepest = below;
+  }
+  return deepest + 1;
+}
+
 /** NODE with VALUE at PATH (`a.b.c`; a number picks an item of a list); mappings on the
  * way are made when missing. */
 cz_status cz_config_with(cz_config *config, const cz_config_node **out, const cz_config_node *node,
@@ -113,6 +123,8 @@ cz_status cz_config_with(cz_config *config, const cz_config_node **out, const cz
   size_t n = 1;
   for (char *s = keys; *s; s++)
     if (*s == '.') *s = '\0', n++;
+  if (n + depth_of(value) > CZ__CONFIG_DEPTH)
+    return cz__config_fail(value->at, NULL, "nested deeper than %d levels", CZ__CONFIG_DEPTH);
   const char *key = keys;
   for (size_t i = 0; i < n; i++, key += strlen(key) + 1)
     if (!*key) return cz__config_fail(value->at, NULL, "'%s' has an empty key", path);
@@ -133,12 +145,12 @@ cz_status cz_config_with_word(cz_config *config, const cz_config_node **out,
   CZ_TRY(cz__config_source(config->arena, &source, word, word, strlen(word), true));
   CZ_TRY(cz_arena_strdup(config->arena, &path, word));
   path[equals - word] = '\0';
+  CZ_TRY(cz__config_bytes(source));
   const char *text = source->text + (equals - word) + 1;
   if (*text && strchr("[{\"'", *text)) {
     CZ_TRY(cz__config_yaml(config->arena, &value, source, (size_t)(text - source->text), path));
   } else {
     cz_config_node *scalar;
-    CZ_TRY(cz__config_bytes(source));
     CZ_TRY(cz__config_node(config->arena, &scalar, CZ_CONFIG_SCALAR,
                            (cz__config_place){source, 1, (int)(text - source->text) + 1}, path));
     scalar->text = text;

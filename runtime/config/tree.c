@@ -1,6 +1,8 @@
 /* Nodes: building them, walking them, and complaining about them. */
 #include "config/tree.h"
+#include "base/hash.h"
 #include "base/nearest.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +14,38 @@ cz_status cz__config_node(cz_arena *arena, cz_config_node **out, cz_config_kind 
   CZ_TRY(cz_arena_alloc(arena, out, 1, sizeof **out));
   **out = (cz_config_node){.kind = kind, .at = at, .path = path};
   return CZ_OK;
+}
+
+enum { SMALL = 16 }; /* up to so many entries are looked through */
+
+static void put_in_index(cz_config_node *mapping, size_t entry) {
+  size_t at = cz_hash_text(mapping->entries[entry].key) & (mapping->slots - 1);
+  while (mapping->index[at]) at = (at + 1) & (mapping->slots - 1);
+  mapping->index[at] = (uint32_t)entry + 1;
+}
+
+/* Keeps the index at most half full, so that a mapping of N keys is made in N steps. */
+static cz_status grow_index(cz_arena *arena, cz_config_node *mapping) {
+  if (mapping->count < SMALL || 2 * mapping->count < mapping->slots) return CZ_OK;
+  mapping->slots = mapping->slots ? 2 * mapping->slots : 4 * SMALL;
+  CZ_TRY(cz_arena_alloc(arena, &mapping->index, mapping->slots, sizeof *mapping->index));
+  for (size_t i = 0; i < mapping->count; i++) put_in_index(mapping, i);
+  return CZ_OK;
+}
+
+/** The entry of MAPPING with this KEY, or its count when there is none. */
+size_t cz__config_find(const cz_config_node *mapping, const char *key) {
+  if (!mapping->index) {
+    size_t i = 0;
+    while (i < mapping->count && strcmp(mapping->entries[i].key, key)) i++;
+    return i;
+  }
+  for (size_t at = cz_hash_text(key) & (mapping->slots - 1); mapping->index[at];
+       at = (at + 1) & (mapping->slots - 1)) {
+    size_t entry = mapping->index[at] - 1;
+    if (!strcmp(mapping->entries[entry].key, key)) return entry;
+  }
+  return mapping->count;
 }
 
 /** Appends an entry; of a node that is still being made. The old array stays in the
@@ -26,7 +60,9 @@ cz_status cz__config_add(cz_arena *arena, cz_config_node *parent, const char *ke
     parent->entries = entries;
     parent->cap = cap;
   }
+  if (parent->kind == CZ_CONFIG_MAPPING) CZ_TRY(grow_index(arena, parent));
   parent->entries[parent->count++] = (cz__entry){key, at, value};
+  if (parent->index) put_in_index(parent, parent->count - 1);
   return CZ_OK;
 }
 
@@ -72,9 +108,8 @@ const char *cz_config_key_at(const cz_config_node *node, size_t i) {
  * key. */
 const cz_config_node *cz_config_get(const cz_config_node *node, const char *key) {
   if (!node || node->kind != CZ_CONFIG_MAPPING) return NULL;
-  for (size_t i = 0; i < node->count; i++)
-    if (!strcmp(node->entries[i].key, key)) return node->entries[i].value;
-  return NULL;
+  size_t i = cz__config_find(node, key);
+  return i < node->count ? node->entries[i].value : NULL;
 }
 
 /** The value of KEY in the mapping NODE, which must be there; the message names the key
@@ -129,10 +164,15 @@ static cz_status fail_at(cz__config_place at, const char *path, const char *form
   char text[8 << 10];
   vsnprintf(text, sizeof text, format, args);
   const char *joint = path && *path ? ": " : "";
-  if (at.source->argument)
-    return CZ_FAIL(CZ_EUSAGE, "argument '%s': %s%s%s", at.source->name, path ? path : "", joint,
-                   text);
   cz_buf excerpt = {0};
+  if (at.source->argument) { /* its bytes are anybody's, and it may be as long as a file */
+    size_t n = at.source->len < 400 ? at.source->len : 400;
+    CZ_TRY(cz_utf8_escape(&excerpt, at.source->text, n));
+    cz_status refused = CZ_FAIL(CZ_EUSAGE, "argument '%s%s': %s%s%s", excerpt.data,
+                                n < at.source->len ? "..." : "", path ? path : "", joint, text);
+    cz_buf_free(&excerpt);
+    return refused;
+  }
   cz_status st = add_excerpt(&excerpt, at);
   if (st == CZ_OK)
     st = CZ_FAIL(CZ_EUSAGE, "%s:%d:%d: %s%s%s%s", at.source->name, at.line, at.column,

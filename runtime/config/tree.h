@@ -31,6 +31,8 @@ struct cz_config_node {
   const char *text; /* of a scalar */
   size_t count, cap;
   cz__entry *entries;
+  uint32_t *index; /* of a mapping that is not small: entry + 1 by hash of the key, 0: free */
+  size_t slots;    /* of index, a power of two */
 };
 
 struct cz_config {
@@ -45,6 +47,11 @@ typedef enum cz__looks {
   CZ__LOOKS_INT,
   CZ__LOOKS_REAL
 } cz__looks;
+
+/* Mappings and lists one inside the other, in a file and in what overrides make of it. */
+enum { CZ__CONFIG_DEPTH = 32 };
+
+size_t cz__config_find(const cz_config_node *mapping, const char *key);
 
 const char *cz__config_kind_name(cz_config_kind kind);
 cz__looks cz__config_looks(const char *text, int64_t *whole, double *real);

@@ -8,14 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEPTH = 32 };
-
 typedef struct reader {
   cz_arena *arena;
   const cz__source *source;
   const char *path;
   struct fy_parser *parser;
-  cz_config_node *open[DEPTH]; /* collections that are not closed yet */
+  cz_config_node *open[CZ__CONFIG_DEPTH]; /* collections that are not closed yet */
   int depth;
   char *key; /* waits for its value */
   cz__config_place key_at;
@@ -53,10 +51,10 @@ static cz_status place_node(reader *r, cz_config_node **out, cz_config_kind kind
 static cz_status take_key(reader *r, char *text, cz__config_place at) {
   const cz_config_node *mapping = r->open[r->depth - 1];
   if (!*text) return cz__config_fail(at, mapping->path, "a key is empty");
-  for (size_t i = 0; i < mapping->count; i++)
-    if (!strcmp(mapping->entries[i].key, text))
-      return cz__config_fail(at, mapping->path, "the key '%s' was given before, at line %d", text,
-                             mapping->entries[i].at.line);
+  size_t i = cz__config_find(mapping, text);
+  if (i < mapping->count)
+    return cz__config_fail(at, mapping->path, "the key '%s' was given before, at line %d", text,
+                           mapping->entries[i].at.line);
   r->key = text;
   r->key_at = at;
   return CZ_OK;
@@ -86,7 +84,8 @@ static cz_status take_scalar(reader *r, struct fy_event *e) {
 static cz_status take_collection(reader *r, struct fy_event *e, cz_config_kind kind) {
   cz__config_place at = place_of(r, e);
   if (wants_key(r)) return cz__config_fail(at, r->open[r->depth - 1]->path, "a key must be a word");
-  if (r->depth == DEPTH) return cz__config_fail(at, NULL, "nested deeper than %d levels", DEPTH);
+  if (r->depth == CZ__CONFIG_DEPTH)
+    return cz__config_fail(at, NULL, "nested deeper than %d levels", CZ__CONFIG_DEPTH);
   cz_config_node *node;
   CZ_TRY(place_node(r, &node, kind, at));
   r->open[r->depth++] = node;
@@ -164,7 +163,11 @@ cz_status cz__config_bytes(const cz__source *source) {
   for (size_t i = 0; i < source->len; i++) {
     unsigned char c = (unsigned char)source->text[i];
     cz__config_place at = {source, line, column};
-    if (i == sound || (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7F)
+    bool foreign = i == sound || (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7F;
+    if (foreign && source->argument)
+      return cz__config_fail(
+          at, NULL, "the byte 0x%02x, number %zu, does not belong in a UTF-8 text", c, i + 1);
+    if (foreign)
       return cz__config_fail(at, NULL, "the byte 0x%02x does not belong in a UTF-8 text", c);
     if (c == '%' && column == 1 && !source->argument)
       return cz__config_fail(at, NULL, "directives (%%) are not read");

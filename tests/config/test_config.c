@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef struct noise {
@@ -224,6 +225,54 @@ static void test_overrides(void **state) {
   cz_config_destroy(&c);
 }
 
+/* Bytes that are not UTF-8 and keys without end are refused before anything runs. */
+static void test_foreign_words(void **state) {
+  cz_config *c = NULL;
+  OK(cz_config_parse(&c, "t.yaml", "a: 1\n", 5));
+  assert_says(
+      cz_config_set(c, "title=caf\xE9"),
+      "argument 'title=caf\\xe9': the byte 0xe9, number 10, does not belong in a UTF-8 text");
+  assert_says(cz_config_set(c, "t\x01=1"),
+              "argument 't\x01=1': the byte 0x01, number 2, does not belong in a UTF-8 text");
+  char *word = malloc(2 * 65000 + 4);
+  size_t n = 0;
+  for (int i = 0; i < 65000; i++) word[n++] = 'k', word[n++] = '.';
+  memcpy(word + n, "k=1", 4);
+  FAILS(cz_config_set(c, word), CZ_EUSAGE, "nested deeper than 32 levels");
+  free(word);
+  OK(cz_config_set(c, "b=[[[[1]]]]"));
+  FAILS(cz_config_set(c, "b.0.0.0.0=[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"),
+        CZ_EUSAGE, "nested deeper than 32 levels");
+  cz_config_destroy(&c);
+}
+
+/* A mapping of 60,000 keys took 21 s to read: each key was compared with all before it. */
+static void test_many_keys(void **state) {
+  enum { KEYS = 60000 };
+  cz_buf text = {0};
+  cz_config *c = NULL;
+  const cz_config_node *merged;
+  clock_t began = clock();
+  for (int i = 0; i < KEYS; i++) OK(cz_buf_addf(&text, "key%d: %d\n", i, i));
+  OK(cz_config_parse(&c, "many.yaml", text.data, text.len));
+  OK(cz_config_merge(c, &merged, cz_config_root(c), cz_config_root(c)));
+  assert_int_equal(cz_config_count(merged), KEYS);
+  for (int i = 0; i < KEYS; i += 7) {
+    char key[32];
+    int64_t v;
+    snprintf(key, sizeof key, "key%d", i);
+    OK(cz_config_int(&v, cz_config_get(merged, key), 0, 0));
+    assert_int_equal(v, i);
+  }
+  assert_null(cz_config_get(merged, "key60000"));
+  assert_true((double)(clock() - began) / CLOCKS_PER_SEC < 5);
+  cz_config_destroy(&c);
+  OK(cz_buf_addf(&text, "key31: 1\n"));
+  assert_int_equal(cz_config_parse(&c, "many.yaml", text.data, text.len), CZ_EUSAGE);
+  assert_non_null(strstr(cz_error_message(), "the key 'key31' was given before, at line 32"));
+  cz_buf_free(&text);
+}
+
 static void test_words_alone(void **state) {
   cz_config *c = NULL;
   noise v;
@@ -428,6 +477,8 @@ int main(void) {
                                      cmocka_unit_test(test_long_lines_and_wide_characters),
                                      cmocka_unit_test(test_overrides),
                                      cmocka_unit_test(test_words_alone),
+                                     cmocka_unit_test(test_foreign_words),
+                                     cmocka_unit_test(test_many_keys),
                                      cmocka_unit_test(test_merge_keeps_places),
                                      cmocka_unit_test(test_bases),
                                      cmocka_unit_test(test_scales),
