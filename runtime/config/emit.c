@@ -3,6 +3,7 @@
 #include "config/tree.h"
 #include "base/hash.h"
 #include "base/number.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,20 @@ static unsigned special(const unsigned char *s) {
   return c == 0x2028 || c == 0x2029 || c == 0xFEFF || c == 0xFFFE || c == 0xFFFF ? c : 0;
 }
 
+static cz_status add_quoted(cz_buf *out, const char *text);
+
+/* A path that is not UTF-8 is written for the reader's eye: no YAML can hold its bytes. */
+static cz_status add_escaped(cz_buf *out, const char *text, size_t n) {
+  cz_buf shown = {0};
+  cz_status st = cz_utf8_escape(&shown, text, n);
+  if (st == CZ_OK) st = add_quoted(out, shown.data);
+  cz_buf_free(&shown);
+  return st;
+}
+
 static cz_status add_quoted(cz_buf *out, const char *text) {
+  size_t n = strlen(text);
+  if (cz_utf8_check(text, n) < n) return add_escaped(out, text, n);
   CZ_TRY(cz_buf_add(out, "\"", 1));
   for (const unsigned char *s = (const unsigned char *)text; *s; s++) {
     unsigned c = special(s);

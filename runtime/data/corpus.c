@@ -1,7 +1,7 @@
 #include "data/corpus.h"
 #include "data/corpus_format.h"
+#include "json/json.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,8 +88,8 @@ cz_status cz_corpus_add_source(cz_corpus_writer *w, const char *name, uint64_t b
   char hex[17];
   snprintf(hex, sizeof hex, "%016llx", (unsigned long long)hash);
   w->source_bytes += bytes;
-  json_t *entry =
-      json_pack("{s:s, s:I, s:s}", "name", name, "bytes", (json_int_t)bytes, "hash", hex);
+  json_t *entry = json_pack("{s:o, s:I, s:s}", "name", cz_json_string(name), "bytes",
+                            (json_int_t)bytes, "hash", hex);
   if (!entry) return CZ_FAIL(CZ_EINVAL, "a source's name is not UTF-8: %s", name);
   return json_array_append_new(w->sources, entry)
              ? CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources")

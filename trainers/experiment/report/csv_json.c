@@ -3,6 +3,7 @@
 #include "experiment/report/report.h"
 #include "experiment/report/compare.h"
 #include "experiment/report/table.h"
+#include "json/json.h"
 
 #include <math.h>
 #include <string.h>
@@ -84,7 +85,7 @@ done:
 
 static json_t *real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
 
-static json_t *text_or_null(const char *text) { return text ? json_string(text) : json_null(); }
+static json_t *text_or_null(const char *text) { return text ? cz_json_string(text) : json_null(); }
 
 static json_t *interval_json(const cz_interval *x) {
   if (x->n == 0) return json_null();
