@@ -213,7 +213,7 @@ static void test_bad_files(void **state) {
                {"[3, 57]\n", "id 57"},
                {"[-1]\n", "id -1"},
                {"[99999999999]\n", "99999999999"},
-               {"[3]\n\n[3]\n", ":2:"},
+               {"[3]\n\n[3, 57]\n", ":3:"},
                {"[\"a\"]\n", "item 1"}};
   cz_buf out = {0};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
