@@ -142,13 +142,15 @@ cz_status cz_corpus_add(cz_corpus_writer *w, const cz_ids *document) {
 
 static cz_status write_list(cz_corpus_writer *w, const char *name, const uint64_t *list, size_t n) {
   hid_t set = -1;
-  CZ_TRY(create_set(w, &set, name, H5T_STD_U64LE, n));
-  herr_t bad = H5Dwrite(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, list);
-  cz_status st = cz_h5_check(&w->file, bad >= 0, name);
+  cz_status st = create_set(w, &set, name, H5T_STD_U64LE, n); /* may be open even so */
+  if (st == CZ_OK) {
+    herr_t bad = H5Dwrite(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, list);
+    st = cz_h5_check(&w->file, bad >= 0, name);
+  }
   if (st == CZ_OK)
     st = cz_h5_write_number(&w->file, set, CZ__CORPUS_HASH,
                             cz__corpus_list_hash(list, n * sizeof *list));
-  if (H5Dclose(set) < 0 && st == CZ_OK) st = cz_h5_check(&w->file, false, name);
+  if (set >= 0 && H5Dclose(set) < 0 && st == CZ_OK) st = cz_h5_check(&w->file, false, name);
   return st;
 }
 
