@@ -24,6 +24,7 @@ static uint64_t word_at(const unsigned char *p) {
 void cz_checksum_add(cz_checksum *c, const void *bytes, size_t n) {
   const unsigned char *p = bytes;
   size_t filled = c->bytes % 8;
+  if (!n) return; /* BYTES may be null */
   c->bytes += n;
   if (filled) {
     size_t k = n < 8 - filled ? n : 8 - filled;

@@ -6,8 +6,8 @@
  * documents: where each begins and the last ends) and hashes (uint64, base/checksum.h of each
  * chunk's number and tokens, so that a chunk can be checked when it is read). offsets and
  * hashes carry their own checksum as attribute "hash". All are cut into chunks of 64 Ki
- * elements under a fletcher32 checksum and are not compressed (docs/design.md 8): reading
- * then takes no processor time from training. */
+ * elements, shorter lists into one, under a fletcher32 checksum and are not compressed
+ * (docs/design.md 8): reading then takes no processor time from training. */
 #ifndef CZ_DATA_CORPUS_FORMAT_H
 #define CZ_DATA_CORPUS_FORMAT_H
 
