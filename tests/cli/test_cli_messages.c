@@ -304,6 +304,27 @@ static void test_not_finite(void **state) {
   REFUSED(1, "not finite", cloze_with("fine day\n", "generate", "broken/model"));
 }
 
+/* A stage that starts from a model that was changed says which file, and both hashes. */
+static void test_changed_model(void **state) {
+  cz_buf weights = {0};
+  shell("cp -r base touched");
+  outcome o = cloze("evaluate", "evaluate.yaml", "--out", "as-left", "init=touched/model");
+  EXPECT(0, o);
+  assert_null(strstr(o.err, "has changed since its stage left it"));
+  assert_int_equal(cz_fs_read(under("touched/model/model.safetensors"), &weights), CZ_OK);
+  weights.data[weights.len - 4] ^= 1; /* the last bit of a weight */
+  assert_int_equal(
+      cz_fs_write_atomic(under("touched/model/model.safetensors"), weights.data, weights.len),
+      CZ_OK);
+  cz_buf_free(&weights);
+  o = cloze("evaluate", "evaluate.yaml", "--out", "as-changed", "init=touched/model");
+  EXPECT(0, o);
+  if (!strstr(o.err, "warning: touched/model/model.safetensors has changed since its stage left "
+                     "it: its hash was ") ||
+      strstr(o.err, "config.json has changed"))
+    fail_msg("%s", o.err);
+}
+
 /* Text that is not UTF-8 is refused before a folder is made; names of files are bytes and always
  * work. */
 static void test_bytes(void **state) {
@@ -445,6 +466,7 @@ int main(void) {
                                      cmocka_unit_test(test_ranks),
                                      cmocka_unit_test(test_cut_inputs_are_told),
                                      cmocka_unit_test(test_not_finite),
+                                     cmocka_unit_test(test_changed_model),
                                      cmocka_unit_test(test_bytes),
                                      cmocka_unit_test(test_listing),
                                      cmocka_unit_test(test_cuts_are_told),

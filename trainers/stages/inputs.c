@@ -1,6 +1,7 @@
 #include "stages/inputs.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/utf8.h"
 #include "json/json.h"
 #include "stages/stage.h"
@@ -154,6 +155,51 @@ static cz_status fold_model(void *self, const cz_config_node *node) {
     free(names[i]);
   }
   free(names);
+  return st;
+}
+
+/** Adds {name: hash} of each file of the model in FOLDER that is read to RECORD. KNOWN keeps what
+ * was read. */
+cz_status cz_inputs_model(cz_inputs *known, json_t *record, const char *folder) {
+  struct dirent **names;
+  char path[4096], text[32];
+  uint64_t hash = 0;
+  cz_status st = CZ_OK;
+  int n = scandir(folder, &names, of_model, by_name);
+  if (n < 0) return CZ_FAIL(CZ_EIO, "%s: %s", folder, strerror(errno));
+  for (int i = 0; i < n; i++) {
+    if (st == CZ_OK) st = cz_fs_join(path, sizeof path, folder, names[i]->d_name);
+    if (st == CZ_OK) st = hash_known(known, &hash, path);
+    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    if (st == CZ_OK) st = note(record, names[i]->d_name, text);
+    free(names[i]);
+  }
+  free(names);
+  return st;
+}
+
+/** Warns when the model in FOLDER is not what the stage that made it left there: result.json
+ * beside FOLDER has a hash of each of its files. A model that no stage made has none. */
+cz_status cz_inputs_check_model(cz_inputs *known, const char *folder) {
+  char path[4096];
+  const char *name;
+  json_t *result = NULL, *now = json_object(), *hash;
+  cz_status st;
+  CZ_GO(st, cz_fs_join(path, sizeof path, folder, "../result.json"), done);
+  if (!cz_fs_exists(path)) goto done;
+  if (cz_json_open(&result, path) != CZ_OK) cz_error_clear(); /* a report says so */
+  if (!json_is_object(json_object_get(result, "model"))) goto done;
+  CZ_GO(st, cz_inputs_model(known, now, folder), done);
+  json_object_foreach(json_object_get(result, "model"), name, hash) {
+    const char *left = json_string_value(hash),
+               *found = json_string_value(json_object_get(now, name));
+    if (left && (!found || strcmp(left, found)))
+      cz_warn("%s/%s has changed since its stage left it: its hash was %s and is %s", folder, name,
+              left, found ? found : "none, the file is missing");
+  }
+done:
+  json_decref(result);
+  json_decref(now);
   return st;
 }
 

@@ -21,6 +21,8 @@ typedef struct cz_inputs {
 void cz_inputs_free(cz_inputs *known);
 CZ_MUST cz_status cz_inputs_hash(cz_inputs *known, uint64_t *hash, json_t *record,
                                  const cz_stage_part *const *parts, const cz_config_node *stage);
+CZ_MUST cz_status cz_inputs_model(cz_inputs *known, json_t *record, const char *folder);
+CZ_MUST cz_status cz_inputs_check_model(cz_inputs *known, const char *folder);
 CZ_MUST cz_status cz_inputs_write(const json_t *record, const char *folder);
 CZ_MUST cz_status cz_inputs_compare(cz_buf *out, const json_t *record, const char *folder);
 bool cz_inputs_exist(char *missing, size_t n, const char *path, const cz_task_row *row);

@@ -149,20 +149,35 @@ static cz_status check_owner(const work *w) {
   return same(w->identity, w->record, w->folder, "config.yaml", w->identity != w->node);
 }
 
-static cz_status write_result(const cz_stage_kind *kind, const cz_stage_output *out) {
+/* What the stage left in model/, file by file, so that a stage that starts from it can tell. */
+static cz_status hash_model(cz_session *s, const cz_stage_kind *kind, const char *folder,
+                            json_t *model) {
+  char path[4096];
+  if (!(kind->leaves & CZ_LEAVES_MODEL)) return CZ_OK;
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "model"));
+  return cz_inputs_model(&s->inputs, model, path);
+}
+
+static cz_status write_result(cz_session *s, const cz_stage_kind *kind,
+                              const cz_stage_output *out) {
   char path[4096], hex[32];
-  cz_status st = CZ_OK;
+  json_t *root = NULL, *model = json_object();
   char *text = NULL;
-  CZ_TRY(cz_fs_join(path, sizeof path, out->folder, "result.json"));
+  cz_status st;
+  CZ_GO(st, cz_fs_join(path, sizeof path, out->folder, "result.json"), done);
+  CZ_GO(st, hash_model(s, kind, out->folder, model), done);
   snprintf(hex, sizeof hex, "%016" PRIx64, out->config_hash);
-  json_t *root = json_pack("{s:s, s:s, s:O, s:O}", "kind", kind->name, "config_hash", hex,
-                           "metrics", out->metrics, "measured", out->measured);
+  root = json_pack("{s:s, s:s, s:O, s:O}", "kind", kind->name, "config_hash", hex, "metrics",
+                   out->metrics, "measured", out->measured);
+  if (root && json_object_size(model)) json_object_set(root, "model", model);
   if (!root ||
       !(text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))))
-    st = CZ_FAIL(CZ_ENOMEM, "%s: no memory", path);
-  if (st == CZ_OK) st = cz_fs_write_atomic(path, text, strlen(text));
+    CZ_GO(st, CZ_FAIL(CZ_ENOMEM, "%s: no memory", path), done);
+  st = cz_fs_write_atomic(path, text, strlen(text));
+done:
   free(text);
   json_decref(root);
+  json_decref(model);
   return st;
 }
 
@@ -192,19 +207,29 @@ done:
   return st;
 }
 
+/* Warns when the model that the stage starts from is not what its own stage left. */
+static cz_status check_start(cz_session *s, const work *w) {
+  const cz_config_node *init = cz_config_get(w->node, "init");
+  const char *folder;
+  if (!init) return CZ_OK;
+  CZ_TRY(cz_config_text(&folder, init));
+  return *folder ? cz_inputs_check_model(&s->inputs, folder) : CZ_OK;
+}
+
 static cz_status run_locked(cz_session *s, const work *w) {
   char log_path[4096];
   cz_stage_output out = {w->folder, w->hash, json_object(), json_object()};
   cz_status st;
   if (s->comm->rank == 0) {
     CZ_GO(st, check_owner(w), done);
+    CZ_GO(st, check_start(s, w), done);
     CZ_GO(st, write_config(w->node, w->folder), done);
     CZ_GO(st, cz_inputs_write(w->record, w->folder), done);
     CZ_GO(st, cz_fs_join(log_path, sizeof log_path, w->folder, "log.txt"), done);
     CZ_GO(st, cz_log_open(log_path), done);
   }
   CZ_GO(st, run_kind(s, w, &out), done);
-  if (s->comm->rank == 0) CZ_GO(st, write_result(w->kind, &out), done);
+  if (s->comm->rank == 0) CZ_GO(st, write_result(s, w->kind, &out), done);
 done:
   st = leave(s, st);
   cz_log_close();
