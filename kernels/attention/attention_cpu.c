@@ -43,7 +43,9 @@ softmax_row(float *s, int64_t visible, int64_t limit, float *max, float *sum) {
     l += s[j];
   }
   for (int64_t j = visible; j < limit; j++) s[j] = 0;
-  *max = l == l ? m : l, *sum = l;
+  /* The largest score adds exp(0): a smaller sum means that no score was finite. */
+  bool finite = l > 0 || visible == 0;
+  *max = finite ? m : NAN, *sum = finite ? l : NAN;
 }
 
 CZ_CLONES static void softmax_rows(float *s, int64_t ld, const int64_t *visible, int64_t limit,
