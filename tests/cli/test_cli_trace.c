@@ -115,7 +115,9 @@ static void test_bad_batches(void **state) {
       {"{\"input_ids\": [5, 6], \"target_ids\": [1], \"attention_mask\": [1, 0]}\n",
        "unknown key 'attention_mask'"},
       {"{\"input_ids\": [5, 6], \"labels\": [1, 2]}\n", "unknown key 'labels'"},
-      {"[1, 2]\n", "bad.jsonl:1: not an object"}};
+      {"[1, 2]\n", "bad.jsonl:1: not an object"},
+      {"{\"input_ids\": [5], \"target_ids\": [1]}\r{\"input_ids\": [5]}\r\r\n",
+       "bad.jsonl:2: target_ids"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     write_text("bad.jsonl", bad[i].content);
     REFUSED(1, bad[i].message,
@@ -124,6 +126,29 @@ static void test_bad_batches(void **state) {
   }
   REFUSED(2, "--out FILE.h5 is missing",
           cloze("trace", FIXTURES "/t5/v1_0", "--batch", "bad.jsonl"));
+}
+
+/* A NUL ends no line and no file. */
+static void test_nul(void **state) {
+  static const char bytes[] = "{\"input_ids\": [5], \"target_ids\": [1]}\0 {\"input_ids\": [9]}\n";
+  FILE *f = fopen(under("nul.jsonl"), "w");
+  assert_non_null(f);
+  assert_int_equal(fwrite(bytes, 1, sizeof bytes - 1, f), sizeof bytes - 1);
+  assert_int_equal(fclose(f), 0);
+  REFUSED(1, "nul.jsonl:1",
+          cloze("trace", FIXTURES "/t5/v1_0", "--batch", "nul.jsonl", "--out", "nul.h5"));
+  assert_false(cz_fs_exists(under("nul.h5")));
+}
+
+/* Line ends are those of every reader, and a blank line is no segment. */
+static void test_line_ends(void **state) {
+  write_text("cr.jsonl", "{\"input_ids\": [5], \"target_ids\": [1]}\r\r{\"input_ids\": [9, 7], "
+                         "\"target_ids\": [3, 1]}\r\n \n");
+  EXPECT(0, cloze("trace", FIXTURES "/t5/v1_0", "--batch", "cr.jsonl", "--out", "cr.h5"));
+  hid_t file = H5Fopen(under("cr.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
+  assert_true(file >= 0);
+  assert_int_equal(members(file, "logits"), 2);
+  H5Fclose(file);
 }
 
 static void copy_file(const char *from, const char *to) {
@@ -170,9 +195,12 @@ static void test_not_finite(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_against_hugging_face), cmocka_unit_test(test_no_grad),
-      cmocka_unit_test(test_bad_batches), cmocka_unit_test(test_not_finite)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_hugging_face),
+                                     cmocka_unit_test(test_no_grad),
+                                     cmocka_unit_test(test_bad_batches),
+                                     cmocka_unit_test(test_nul),
+                                     cmocka_unit_test(test_line_ends),
+                                     cmocka_unit_test(test_not_finite)};
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

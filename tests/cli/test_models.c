@@ -74,6 +74,19 @@ static void test_generate(void **state) {
   o = cloze_with("A small editor.\nA game.\n", "generate", "m/model", "--beams", "3",
                  "--max-length", "5");
   EXPECT(0, o);
+  o = cloze_with("A small editor.\rA game.\r\r\n", "generate", "m/model", "--max-length", "1",
+                 "--json");
+  EXPECT(0, o);
+  const char *two = o.out;
+  int n = 0, cut = 0;
+  for (json_t *j; (j = json_line(&two)); n++) {
+    cut += json_array_size(json_object_get(j, "ids")) == 1;
+    json_decref(j);
+  }
+  char said[100];
+  snprintf(said, sizeof said, "%d of 2 outputs were cut off after --max-length 1", cut);
+  assert_int_equal(n, 2);
+  assert_true(!!strstr(o.err, said) == (cut > 0));
   REFUSED(2, "do not belong together",
           cloze_with("A\n", "generate", FIXTURES "/t5/v1_0", "--tokenizer", T5_JSON));
 }

@@ -319,8 +319,31 @@ static void searches(void **state) {
   cz_device_close(&device);
 }
 
+/* A model whose logits are not finite has no output. */
+static void not_finite(void **state) {
+  static const char *const names[] = {"t5-nano", "lm-nano", "prefix-lm-nano"};
+  static const double values[] = {NAN, INFINITY};
+  cz_device *device;
+  OK(cz_device_open(&device, "cpu"));
+  for (int i = 0; i < 6; i++) {
+    cz_model *m = draw_model(device, names[i % 3], test_seed() + (uint64_t)i);
+    cz_param *p = m->params->list[(size_t)i % m->params->n];
+    cz_ids input = {0}, found = {0};
+    double score;
+    const cz_search_options options = {.beams = 1 + i % 2, .max_length = 3, .batch_tokens = 100};
+    for (int64_t k = 0; k < p->count; k++) ((float *)p->value)[k] = (float)values[i / 3];
+    OK(cz_ids_add(&input, 3));
+    assert_int_equal(cz_search(&found, &score, m, &input, 1, &options, NULL, NULL), CZ_ENUMERIC);
+    assert_non_null(strstr(cz_error_message(), "finite"));
+    free(input.data);
+    free(found.data);
+    cz_model_destroy(&m);
+  }
+  cz_device_close(&device);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(searches)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(searches), cmocka_unit_test(not_finite)};
   cz_log_quiet(true);
   return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "base/lines.h"
 #include "base/utf8.h"
+#include "base/log.h"
 #include "base/number.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
@@ -24,7 +25,7 @@ const char cz_generate_usage[] =
     "  --beams N           beam search of width N; 1 (default) is greedy\n"
     "  --length-penalty A  scores are divided by ((5 + length) / 6)^A (default 0.6, as T5), beams "
     "above 1\n"
-    "  --max-length N      most tokens of an output, end of sequence included (default 64)\n"
+    "  --max-length N      maximum tokens of an output, end of sequence included (default 64)\n"
     "  --device D          cpu (default), ref, ...\n"
     "  --json              one object a line: {\"input\", \"output\", \"ids\", \"score\"}\n";
 
@@ -75,6 +76,10 @@ static cz_status read_lines(request *r) {
   CZ_TRY(cz_utf8_expect(r->text.data, r->text.len, name));
   cz_line_walk walk = cz_line_walk_over(r->text.data, r->text.len, name);
   while (cz_line_next(&walk, &line, &n)) {
+    const char *nul = memchr(line, '\0', n);
+    if (nul)
+      return CZ_FAIL(CZ_EINVAL, "%s:%lld:%td: a NUL byte", name, (long long)walk.number,
+                     nul - line + 1);
     char *text = r->text.data + (line - r->text.data);
     text[n] = '\0'; /* over the line's end, or the NUL behind the last line */
     CZ_TRY(cz_grow(&r->lines, &r->cap, r->n + 1, sizeof *r->lines));
@@ -139,6 +144,7 @@ static void free_request(request *r) {
 cz_status cz_command_generate(int argc, char **argv) {
   request r = {.device_name = "cpu"};
   char path[4096];
+  int64_t unfinished = 0;
   cz_status st;
   CZ_TRY(parse(&r, &argc, argv));
   CZ_GO(st, cz_device_open(&r.device, r.device_name), done);
@@ -153,11 +159,15 @@ cz_status cz_command_generate(int argc, char **argv) {
                  r.search.banned_from, (long long)r.model->config.vocab_size);
     goto done;
   }
+  r.search.unfinished = &unfinished;
   CZ_GO(st, read_lines(&r), done);
   CZ_GO(st, encode(&r), done);
   CZ_GO(st, cz_search(r.outputs, r.scores, r.model, r.inputs, (int64_t)r.n, &r.search, NULL, NULL),
         done);
   for (size_t i = 0; i < r.n; i++) CZ_GO(st, print_one(&r, i), done);
+  if (unfinished)
+    cz_warn("generate: %lld of %zu outputs were cut off after --max-length %lld tokens",
+            (long long)unfinished, r.n, (long long)r.search.max_length);
 done:
   free_request(&r);
   return st;

@@ -198,6 +198,7 @@ static cz_status begin(search *s) {
 static void take_best(search *s, const item *t, cz_ids *out, double *score, cz_status *st) {
   const hypothesis *best =
       t->n_finished ? &t->finished[0] : &t->alive[0]; /* nothing ended: the best unfinished one */
+  if (s->o->unfinished) *s->o->unfinished += !t->n_finished;
   for (int64_t i = 1; i < t->n_finished; i++)
     if (t->finished[i].score > best->score) best = &t->finished[i];
   out->len = 0;
