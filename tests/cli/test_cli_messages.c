@@ -328,7 +328,7 @@ static void test_changed_model(void **state) {
 /* Text that is not UTF-8 is refused before a folder is made; names of files are bytes and always
  * work. */
 static void test_bytes(void **state) {
-  REFUSED(2, "the byte 0xe9 does not belong in a UTF-8 text",
+  REFUSED(2, "the byte 0xe9, number 10, does not belong in a UTF-8 text",
           cloze("run", "x.yaml", "--out", "no-folder", "title=caf\xe9"));
   assert_false(cz_fs_exists(under("no-folder")));
   EXPECT(0, cloze("run", "x.yaml", "--out", "caf\xe9: #1", "seeds=[1]"));
