@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/utf8.h"
 #include "base/nearest.h"
 #include "checkpoint/checkpoint.h"
 
@@ -52,19 +51,13 @@ bool cz_stage_done(const cz_stage_kind *kind, const char *folder) {
   return (model || !(kind->leaves & CZ_LEAVES_MODEL)) && cz_stage_has_result(folder);
 }
 
-/* The folder of a run may have bytes in its name that no YAML file can hold; they are shown as
- * \xHH there. Nothing reads these paths back: they are the stages' own. */
 static cz_status write_config(const cz_config_node *node, const char *folder) {
   char path[4096];
-  cz_buf text = {0}, shown = {0};
-  cz_status st;
+  cz_buf text = {0};
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.yaml"));
-  CZ_GO(st, cz_config_emit(&text, node), done);
-  CZ_GO(st, cz_utf8_escape(&shown, text.data, text.len), done);
-  st = cz_fs_write_atomic(path, shown.data, shown.len);
-done:
+  cz_status st = cz_config_emit(&text, node);
+  if (st == CZ_OK) st = cz_fs_write_atomic(path, text.data, text.len);
   cz_buf_free(&text);
-  cz_buf_free(&shown);
   return st;
 }
 
