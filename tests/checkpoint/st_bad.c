@@ -114,12 +114,14 @@ void test_other_files(void **state) {
     size_t n;
     const char *message;
   } other[] = {
-      {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 990345061\n", 76,
+#define BYTES(text) text, sizeof(text) - 1
+      {BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 990345061\n"),
        "bad.safetensors: a Git LFS pointer, not the weights: fetch them with `git lfs pull`"},
-      {"PK\3\4\0\0\10\10\0\0\0\0", 12, "a zip archive, as PyTorch saves"},
-      {"\200\2\212\nl\374\234F\371 j\250P\31.", 16, "a pickle, as PyTorch saves"},
-      {"\211HDF\r\n\032\n\0\0\0\0", 12, "an HDF5 file"},
-      {"<!DOCTYPE html><html>Not found</html>", 37, "HTML or XML"},
+      {BYTES("PK\3\4\0\0\10\10\0\0\0\0"), "a zip archive, as PyTorch saves"},
+      {BYTES("\200\2\212\nl\374\234F\371 j\250P\31."), "a pickle, as PyTorch saves"},
+      {BYTES("\211HDF\r\n\032\n\0\0\0\0"), "an HDF5 file"},
+      {BYTES("<!DOCTYPE html><html>Not found</html>"), "HTML or XML"},
+#undef BYTES
   };
   const char *path = under("bad.safetensors");
   cz_safetensors *s = NULL;
