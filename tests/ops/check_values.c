@@ -8,7 +8,8 @@
 /* Between two float64 runs that differ in the order of additions only. */
 static const double EXACT = 0x1p-40;
 
-static double constant_of(const problem *p, const target *on) {
+/** Limit of an error in units of |value| + sensitivity: limit.c. */
+double constant_of(const problem *p, const target *on) {
   return on == ref ? EXACT : p->row->error_constant * on->roundoff;
 }
 

@@ -102,6 +102,7 @@ void values_free(values *v);
 
 void fail_case(const problem *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+double constant_of(const problem *p, const target *on);
 void sensitivity(values *sum, const problem *p, variant v, bool backward);
 bool compare(const problem *p, const char *check, const char *tensor, const cz_arg *shape,
              const double *got, const double *want, const double *sens, double constant,
