@@ -20,6 +20,7 @@ typedef struct plan {
                     of scores */
   int32_t *first; /* backward: [C * W], the first place with the same word; -1 where there is none.
                      Later places pass on nothing */
+  int32_t *first_row; /* backward: [M], the first of the M rows that reads the same row of x */
 } plan;
 
 static plan plan_of(const cz_call *call) {
@@ -39,6 +40,7 @@ static plan plan_of(const cz_call *call) {
   p.row = call->workspace;
   p.mean = (float *)(p.row + p.M), p.mean_bias = p.mean + p.C * p.D;
   p.share = p.row + p.C, p.first = (int32_t *)(p.share + p.M * p.C * p.W);
+  p.first_row = p.first + p.C * p.W;
   return p;
 }
 
@@ -47,7 +49,8 @@ static plan plan_of(const cz_call *call) {
 size_t cz_label_words_workspace_cpu(const cz_call *call, bool backward) {
   int64_t M = call->in[CZ_LABEL_WORDS_ROWS].dim[0], D = call->in[CZ_LABEL_WORDS_X].dim[1];
   int64_t C = call->in[CZ_LABEL_WORDS_WORDS].dim[0], W = call->in[CZ_LABEL_WORDS_WORDS].dim[1];
-  if (backward) return (size_t)(C + M * C * W) * sizeof(double) + (size_t)(C * W) * sizeof(int32_t);
+  if (backward)
+    return (size_t)(C + M * C * W) * sizeof(double) + (size_t)(C * W + M) * sizeof(int32_t);
   return (size_t)M * sizeof(double) + (size_t)(C * (D + 1)) * sizeof(float);
 }
 
@@ -143,6 +146,11 @@ static void find_first(const plan *p) {
     for (int32_t j = i - 1; j >= 0 && p->words[i] >= 0; j--)
       if (p->words[j] == p->words[i]) p->first[i] = j;
   }
+  for (int32_t m = 0; m < p->M; m++) {
+    p->first_row[m] = m;
+    for (int32_t k = m - 1; k >= 0; k--)
+      if (p->rows[k] == p->rows[m]) p->first_row[m] = k;
+  }
 }
 
 /* G_m, the whole gradient of a row of scores, shared out among the words: s_mc = 1 / Wc
@@ -170,18 +178,27 @@ static void share_gradients(const cz_call *call, const plan *p, int64_t m) {
   }
 }
 
-/* Columns d0 to d0 + n of dx and dtable: each thread has columns of its own, so repeated
- * rows are added in order. */
+/* sum <- columns d0 to d0 + n of the gradient of row m of x, from every row of scores that reads
+ * it: their shares may cancel, so they meet before anything is rounded. */
+static void sum_row(const plan *p, double *sum, int64_t m, int64_t d0, int64_t n) {
+  int64_t places = p->C * p->W;
+  memset(sum, 0, PART * sizeof *sum);
+  for (int64_t k = m; k < p->M; k++)
+    for (int64_t i = 0; i < places && p->first_row[k] == m; i++)
+      if (p->first[i] == i)
+        add_scaled(sum, p->table + p->words[i] * p->D + d0, p->share[k * places + i], n);
+}
+
+/* Columns d0 to d0 + n of dx and dtable: each thread has columns of its own, so the order of
+ * additions does not depend on their number. */
 static void backward_columns(const cz_call *call, const plan *p, int64_t d0, int64_t n) {
   float *dx = call->mode[CZ_LABEL_WORDS_X] ? call->din[CZ_LABEL_WORDS_X].data : NULL;
   float *dtable = call->mode[CZ_LABEL_WORDS_TABLE] ? call->din[CZ_LABEL_WORDS_TABLE].data : NULL;
   int64_t places = p->C * p->W;
   double sum[PART];
   for (int64_t m = 0; m < p->M && dx; m++) {
-    memset(sum, 0, sizeof sum);
-    for (int64_t i = 0; i < places; i++)
-      if (p->first[i] == i)
-        add_scaled(sum, p->table + p->words[i] * p->D + d0, p->share[m * places + i], n);
+    if (p->first_row[m] != m) continue;
+    sum_row(p, sum, m, d0, n);
     add_rounded(dx + p->rows[m] * p->D + d0, sum, n);
   }
   for (int64_t i = 0; i < places && dtable; i++) {

@@ -78,8 +78,7 @@ const cz_op_row cz_label_words_row = {
     .needs = {.in = 0xff & ~(1u << BIAS), .out = 1u << CZ_LABEL_WORDS_SCORES},
     .shape = shape,
     .flops = flops,
-    .error_constant =
-        8, /* sums are in double; means, scores and what repeated rows add to dx are rounded */
+    .error_constant = 8, /* sums are in double; means, scores and gradients are rounded once */
     .kernels = {[CZ_F64] = {.forward = cz_label_words_fwd_ref, .backward = cz_label_words_bwd_ref},
                 [CZ_F32] = {.forward = cz_label_words_fwd_cpu,
                             .backward = cz_label_words_bwd_cpu,
