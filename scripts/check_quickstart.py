@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""The quickstart's promise under several BLAS kernels: every row beats the majority baseline by
+more than its 95 % interval, in every column, with seeds 1 to 5.
+
+    scripts/check_quickstart.py [--cloze BIN] [--out DIR] [--seeds N] [KERNEL ...]
+
+Float32 results depend on the order of additions in the matrix products, so a promise that holds on
+one processor may be luck. OPENBLAS_CORETYPE makes one machine compute as others do. A kernel that
+this processor cannot run is named and left out. Runs lie in DIR/KERNEL and go on where they were.
+Exit code: 0 the promise holds wherever it could be checked, 1 it does not or a run failed."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+# What each kernel's instructions ask of /proc/cpuinfo.
+KERNELS = {"Haswell": {"avx2", "fma"}, "Zen": {"avx2", "fma"}, "SkylakeX": {"avx512f", "avx512bw", "avx512vl"}}
+
+
+def processor_flags():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("flags"):
+                return set(line.split(":", 1)[1].split())
+    return set()
+
+
+def run(options, kernel):
+    out = os.path.join(options.out, kernel)
+    seeds = ["--seeds", str(options.seeds)]
+    command = [options.cloze, "run", "experiments/quickstart.yaml", "--out", out, *seeds]
+    subprocess.run(command, env={**os.environ, "OPENBLAS_CORETYPE": kernel}, check=True, stdout=subprocess.DEVNULL)
+    with open(os.path.join(out, "result.json"), encoding="utf-8") as file:
+        return json.load(file)["metrics"]
+
+
+def show(metrics, kernel, seeds):
+    """Prints one line a row and column; returns how many do not keep the promise."""
+    broken = 0
+    for row, result in metrics.items():
+        for column, cell in result["table"].items():
+            ours, lead = cell["ours"], cell["lead"]
+            keeps = cell["beats_baseline"] and ours["seeds"] == seeds
+            broken += not keeps
+            print(f"{kernel:9} {row:13} {column:9} {ours['mean']:6.2f} +- {ours['half_interval']:5.2f}   above majority "
+                  f"{lead['mean']:+6.2f} +- {lead['half_interval']:5.2f}   {'yes' if keeps else 'NO'}", flush=True)
+    return broken
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="of " + ", ".join(KERNELS))
+    parser.add_argument("--cloze", default="build/release/bin/cloze")
+    parser.add_argument("--out", default="runs/kernels")
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    unknown = set(options.kernels) - set(KERNELS)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(KERNELS)}")
+    broken = checked = 0
+    for kernel in options.kernels or KERNELS:
+        missing = KERNELS[kernel] - processor_flags()
+        if missing:
+            print(f"{kernel:9} not checked: this processor has no {', '.join(sorted(missing))}", flush=True)
+            continue
+        broken += show(run(options, kernel), kernel, options.seeds)
+        checked += 1
+    print(f"{checked} kernels checked, {broken} promises broken")
+    return 1 if broken or not checked else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
