@@ -2,9 +2,12 @@
 """Measures every speed that Cloze promises and writes one JSON file: `scripts/bench_all.py CLOZE
 [--data data/debian] [--out FILE] [--rounds N]`.
 
-  step        `cloze bench step` at T5-small's shape: share of the products that the same run measures
-  torch       the same step in PyTorch, compiled, eager, and of plain operations, in turns with ours (scripts/bench_torch.py; skipped with a note where torch is not installed)
-  reader      share of the training loop's time in which it waited for its next batch, in the quickstart's pretraining
+  step        `cloze bench step` at T5-small's shape: share of the products that the same run
+              measures
+  torch       the same step in PyTorch, compiled, eager, and of plain operations, in turns with
+              ours (scripts/bench_torch.py; skipped with a note where torch is not installed)
+  reader      share of the training loop's time in which it waited for its next batch, in the
+              quickstart's pretraining
   first_step  wall time of a whole command of that stage that takes one step, its saving included
   tokenizer   `cloze tokenize` beside SentencePiece, one thread each (scripts/bench_tokenizer.py)
   corpus      `cloze corpus` from text to file beside SentencePiece's encoding alone, processor time
@@ -12,7 +15,8 @@
 Run it on an idle machine; it takes about half an hour with PyTorch, and says the load that it
 met."""
 
-import argparse, importlib.util, json, os, pathlib, resource, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, importlib.util, json, os, pathlib, resource, shutil
+import statistics, subprocess, sys, tempfile, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 # What is enough of the quickstart for its stages' configurations to be there.

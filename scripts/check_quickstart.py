@@ -16,7 +16,11 @@ import subprocess
 import sys
 
 # What each kernel's instructions ask of /proc/cpuinfo.
-KERNELS = {"Haswell": {"avx2", "fma"}, "Zen": {"avx2", "fma"}, "SkylakeX": {"avx512f", "avx512bw", "avx512vl"}}
+KERNELS = {
+    "Haswell": {"avx2", "fma"},
+    "Zen": {"avx2", "fma"},
+    "SkylakeX": {"avx512f", "avx512bw", "avx512vl"},
+}
 
 
 def processor_flags():
@@ -31,7 +35,12 @@ def run(options, kernel):
     out = os.path.join(options.out, kernel)
     seeds = ["--seeds", str(options.seeds)]
     command = [options.cloze, "run", "experiments/quickstart.yaml", "--out", out, *seeds]
-    subprocess.run(command, env={**os.environ, "OPENBLAS_CORETYPE": kernel}, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        command,
+        env={**os.environ, "OPENBLAS_CORETYPE": kernel},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     with open(os.path.join(out, "result.json"), encoding="utf-8") as file:
         return json.load(file)["metrics"]
 
@@ -44,13 +53,18 @@ def show(metrics, kernel, seeds):
             ours, lead = cell["ours"], cell["lead"]
             keeps = cell["beats_baseline"] and ours["seeds"] == seeds
             broken += not keeps
-            print(f"{kernel:9} {row:13} {column:9} {ours['mean']:6.2f} +- {ours['half_interval']:5.2f}   above majority "
-                  f"{lead['mean']:+6.2f} +- {lead['half_interval']:5.2f}   {'yes' if keeps else 'NO'}", flush=True)
+            place = f"{kernel:9} {row:13} {column:9}"
+            score = f"{ours['mean']:6.2f} +- {ours['half_interval']:5.2f}"
+            above = f"{lead['mean']:+6.2f} +- {lead['half_interval']:5.2f}"
+            verdict = "yes" if keeps else "NO"
+            print(f"{place} {score}   above majority {above}   {verdict}", flush=True)
     return broken
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="of " + ", ".join(KERNELS))
     parser.add_argument("--cloze", default="build/release/bin/cloze")
     parser.add_argument("--out", default="runs/kernels")
@@ -63,7 +77,10 @@ def main():
     for kernel in options.kernels or KERNELS:
         missing = KERNELS[kernel] - processor_flags()
         if missing:
-            print(f"{kernel:9} not checked: this processor has no {', '.join(sorted(missing))}", flush=True)
+            print(
+                f"{kernel:9} not checked: this processor has no {', '.join(sorted(missing))}",
+                flush=True,
+            )
             continue
         broken += show(run(options, kernel), kernel, options.seeds)
         checked += 1

@@ -33,7 +33,8 @@ understanding unhappiness internationalization running runner ran quickly slowly
 über straße Größe können müssen für Äpfel schön Übung garçon élève été naïve façade cœur où déjà señor niño mañana år øl
 日本 日本語 東京 中文 漢字 привет мир язык слово γλώσσα λόγος שלום עולם مرحبا العالم नमस्ते 한국어 조선""".split()
 
-RULES = [  # what is replaced, and by what: a small map with every kind of rule that the big ones have
+# What is replaced, and by what: a small map with every kind of rule that the big ones have.
+RULES = [
     ("\t", " "),
     ("\n", " "),
     ("\r", " "),

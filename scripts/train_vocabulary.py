@@ -150,7 +150,8 @@ def main():
     pieces = train_pieces(sampled(args.files, args.most), count, args.bytes)
     if len(pieces) < count:
         sys.exit(
-            "train_vocabulary.py: the text is too small for --size %d: only %d pieces, so --size %d would do"
+            "train_vocabulary.py: the text is too small for --size %d: only %d pieces, so "
+            "--size %d would do"
             % (args.size, len(pieces), args.size - count + len(pieces))
         )
     t = build(pieces, args)
