@@ -20,6 +20,7 @@ KERNELS = {
     "Haswell": {"avx2", "fma"},
     "Zen": {"avx2", "fma"},
     "SkylakeX": {"avx512f", "avx512bw", "avx512vl"},
+    "Sandybridge": {"avx"},
 }
 
 
@@ -53,7 +54,7 @@ def show(metrics, kernel, seeds):
             ours, lead = cell["ours"], cell["lead"]
             keeps = cell["beats_baseline"] and ours["seeds"] == seeds
             broken += not keeps
-            place = f"{kernel:9} {row:13} {column:9}"
+            place = f"{kernel:11} {row:13} {column:9}"
             score = f"{ours['mean']:6.2f} +- {ours['half_interval']:5.2f}"
             above = f"{lead['mean']:+6.2f} +- {lead['half_interval']:5.2f}"
             verdict = "yes" if keeps else "NO"
@@ -78,7 +79,7 @@ def main():
         missing = KERNELS[kernel] - processor_flags()
         if missing:
             print(
-                f"{kernel:9} not checked: this processor has no {', '.join(sorted(missing))}",
+                f"{kernel:11} not checked: this processor has no {', '.join(sorted(missing))}",
                 flush=True,
             )
             continue
