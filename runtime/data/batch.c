@@ -98,15 +98,24 @@ static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *p
   s->segments++;
 }
 
+static void count_example(cz_batch *b, const cz_example *e) {
+  b->text_tokens += e->text;
+  b->input_sum += (int64_t)e->inputs.len;
+  b->target_sum += (int64_t)e->targets.len;
+}
+
 /** Lays out batch BATCH of the window. `after` is left to the caller. */
 void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan, int64_t batch) {
   b->segments = b->encoder_tokens = b->decoder_tokens = b->n_loss_rows = 0;
+  b->text_tokens = b->input_sum = b->target_sum = 0;
   for (int64_t i = 0; i < b->n_shards; i++)
     b->shards[i].segments = b->shards[i].n_loss_rows = b->shards[i].encoder.tokens =
         b->shards[i].decoder.tokens = 0;
-  for (size_t i = 0; i < w->count; i++)
-    if (w->bin[i] / plan->shards == batch)
-      add_example(&b->shards[w->bin[i] % plan->shards], &w->examples[i], plan);
+  for (size_t i = 0; i < w->count; i++) {
+    if (w->bin[i] / plan->shards != batch) continue;
+    add_example(&b->shards[w->bin[i] % plan->shards], &w->examples[i], plan);
+    count_example(b, &w->examples[i]);
+  }
   for (int64_t i = 0; i < b->n_shards; i++) {
     const cz_shard *s = &b->shards[i];
     b->segments += s->segments;

@@ -20,9 +20,12 @@ static inline CZ_MUST cz_status cz_ids_add(cz_ids *s, int32_t id) {
 }
 
 /* `inputs` is the encoder's text (or the prefix of a single stack), `targets` what is
- * predicted; both end with EOS where the objective says so. */
+ * predicted; both end with EOS where the objective says so. `text` is set by the source:
+ * how many tokens of raw text the example was made of, before noise, sentinels, EOS and
+ * caps. */
 typedef struct cz_example {
   cz_ids inputs, targets;
+  int64_t text;
 } cz_example;
 
 /* A raw piece of the corpus, before an objective corrupts it. (epoch, index) name it:

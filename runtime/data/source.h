@@ -18,7 +18,8 @@
 typedef struct cz_source {
   void *self;                                                  /* given to each of the functions */
   cz_status (*count)(void *self, uint64_t *n, uint32_t epoch); /* examples in EPOCH */
-  /* Empties OUT and fills it. An example without targets is left out by batches. */
+  /* Empties OUT and fills it, `text` included. An example without targets is left out by
+   * batches. */
   cz_status (*get)(void *self, cz_example *out, uint32_t epoch, uint64_t index);
   void (*destroy)(void *self);
 } cz_source;

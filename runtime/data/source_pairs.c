@@ -77,7 +77,9 @@ static cz_status pairs_get(void *self, cz_example *out, uint32_t epoch, uint64_t
   CZ_CHECK(index < s->pairs->count);
   int32_t pair = s->order[index];
   CZ_TRY(copy_part(&out->inputs, &s->pairs->inputs, s->pairs->inputs_end, pair, s->eos));
-  return copy_part(&out->targets, &s->pairs->targets, s->pairs->targets_end, pair, s->eos);
+  CZ_TRY(copy_part(&out->targets, &s->pairs->targets, s->pairs->targets_end, pair, s->eos));
+  out->text = (int64_t)(out->inputs.len + out->targets.len) - 2; /* both end with EOS */
+  return CZ_OK;
 }
 
 static void pairs_destroy(void *self) {

@@ -130,6 +130,7 @@ static cz_status pieces_get(void *self, cz_example *out, uint32_t epoch, uint64_
   CZ_CHECK(index < (uint64_t)p->count);
   int64_t piece = p->handed[index], g = group_of(p, piece);
   CZ_TRY(read_group(p, g, (piece - p->first_piece[g]) * p->cut.piece_tokens));
+  out->text = (int64_t)p->raw.len;
   return p->corrupt(
       p->objective,
       &(cz_piece){

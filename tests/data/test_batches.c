@@ -27,6 +27,7 @@ static cz_status noisy_get(void *self, cz_example *out, uint32_t epoch, uint64_t
   for (int64_t i = 0; i < targets; i++)
     CZ_TRY(cz_ids_add(&out->targets, (int32_t)draw(&s, 2, 1000)));
   out->inputs.data[0] = (int32_t)(1000 + epoch * p->count + index); /* tells who it is */
+  out->text = out->inputs.data[0];
   return CZ_OK;
 }
 
@@ -83,8 +84,13 @@ static void check_row(const cz_shard *s, int64_t i, int64_t at, int64_t n, const
   }
 }
 
-/* Checks one shard and counts its examples in SEEN. */
-static void check_shard(const cz_shard *s, const cz_source *source, const noisy *p,
+/* Tokens of a batch's examples. */
+typedef struct sums {
+  int64_t text, inputs, targets;
+} sums;
+
+/* Checks one shard, counts its examples in SEEN and adds to ALL. */
+static void check_shard(sums *all, const cz_shard *s, const cz_source *source, const noisy *p,
                         const cz_batch_plan *plan, uint8_t *seen) {
   int64_t at_encoder = 0, at_decoder = 0, counted = 0, inputs = 0, targets = 0;
   cz_example e = {0};
@@ -107,7 +113,10 @@ static void check_shard(const cz_shard *s, const cz_source *source, const noisy 
     check_row(s, i, begin, n_decoder, &e, plan, &counted);
     inputs += (int64_t)e.inputs.len;
     targets += (int64_t)e.targets.len;
+    all->text += e.text;
   }
+  all->inputs += inputs;
+  all->targets += targets;
   assert_int_equal(s->encoder.tokens, at_encoder);
   assert_int_equal(s->decoder.tokens, at_decoder);
   assert_int_equal(s->n_loss_rows, counted);
@@ -119,16 +128,19 @@ static void check_shard(const cz_shard *s, const cz_source *source, const noisy 
 static void check_batch(const cz_batch *b, const cz_source *source, const noisy *p,
                         const cz_batch_plan *plan, uint8_t *seen) {
   int64_t segments = 0, encoder = 0, decoder = 0, counted = 0;
+  sums all = {0};
   assert_int_equal(b->n_shards, plan->shards);
   for (int64_t i = 0; i < b->n_shards; i++) {
     const cz_shard *s = &b->shards[i];
-    check_shard(s, source, p, plan, seen);
+    check_shard(&all, s, source, p, plan, seen);
     segments += s->segments;
     encoder += s->encoder.tokens;
     decoder += s->decoder.tokens;
     counted += s->n_loss_rows;
   }
   assert_true(segments > 0);
+  assert_true(all.text == b->text_tokens && all.inputs == b->input_sum &&
+              all.targets == b->target_sum);
   assert_true(segments == b->segments && encoder == b->encoder_tokens &&
               decoder == b->decoder_tokens && counted == b->n_loss_rows);
   assert_int_equal(b->padded_positions,

@@ -85,6 +85,7 @@ static void check_epoch(problem *p, uint32_t epoch, const int32_t *document_of, 
     assert_in_range(e.inputs.data[0], 0, *count - 1);
     assert_int_equal(given[e.inputs.data[0]]++, 0); /* each number once */
     first_of[i] = e.targets.data[0];
+    assert_int_equal(e.text, e.targets.len); /* keep_piece leaves the piece as it is */
     tokens += (int64_t)e.targets.len;
     shorter += (int64_t)e.targets.len < p->cut.piece_tokens;
   }
@@ -127,30 +128,62 @@ static void test_pieces(void **state) {
   }
 }
 
-/* Marks the documents of the pieces that a cut gives until BUDGET tokens are read. */
-static void read_some(uint8_t *seen, cz_cut cut, const int32_t *document_of, int64_t budget,
-                      uint64_t of_seed) {
-  cz_reader *r = open_documents(under("paired.h5"));
-  cz_source s;
-  cz_example e = {0};
-  OK(cz_source_pieces(&s, r, &cut, keep_piece, NULL, of_seed));
-  for (uint64_t i = 0; budget > 0; i++) {
-    OK(s.get(s.self, &e, 0, i));
-    for (size_t k = 0; k < e.targets.len; k++) seen[document_of[e.targets.data[k]]] = 1;
-    budget -= (int64_t)e.targets.len;
-  }
-  free_example(&e);
-  cz_source_destroy(&s);
-  cz_reader_close(&r);
+/* Two objectives as training sees them: one parts its piece, the other writes all that it
+ * reads. Without EOS. */
+static cz_status part_piece(const void *self, const cz_piece *piece, cz_example *out) {
+  (void)self;
+  out->inputs.len = out->targets.len = 0;
+  for (int64_t i = 0; i < piece->n; i++)
+    CZ_TRY(cz_ids_add(i < piece->n / 2 + 1 && i < piece->n - 1 ? &out->inputs : &out->targets,
+                      piece->ids[i]));
+  return out->inputs.len ? CZ_OK : cz_ids_add(&out->inputs, out->targets.data[0]);
 }
 
-/* Rows of one seed read the same text in the same order, whatever their objectives' cuts;
- * another seed reads other text. */
+static cz_status copy_piece(const void *self, const cz_piece *piece, cz_example *out) {
+  (void)self;
+  out->inputs.len = out->targets.len = 0;
+  for (int64_t i = 0; i < piece->n; i++) {
+    CZ_TRY(cz_ids_add(&out->inputs, piece->ids[i]));
+    CZ_TRY(cz_ids_add(&out->targets, piece->ids[i]));
+  }
+  return CZ_OK;
+}
+
+/* Marks the documents that STEPS batches of 512 / 512 tokens are made of, as a training stage
+ * takes them; returns how many tokens of text these were, by the batches' own count and
+ * by counting what the decoders have to write. */
+static int64_t train_on(uint8_t *seen, cz_cut cut, cz_corrupt_fn objective,
+                        const int32_t *document_of, int steps, uint64_t of_seed) {
+  cz_reader *r = open_documents(under("paired.h5"));
+  cz_source s;
+  cz_batches *batches;
+  const cz_batch *b;
+  int64_t text = 0;
+  const cz_batch_plan plan = {
+      .input_tokens = 512, .target_tokens = 512, .shards = 2, .window = 8, .start = 0};
+  OK(cz_source_pieces(&s, r, &cut, objective, NULL, of_seed));
+  OK(cz_batches_open(&batches, &s, &plan, NULL));
+  for (int i = 0; i < steps; i++) {
+    OK(cz_batches_next(batches, &b));
+    for (int64_t k = 0; k < b->n_shards; k++)
+      for (int64_t t = 0; t < b->shards[k].decoder.tokens; t++)
+        seen[document_of[b->shards[k].targets[t]]] = 1;
+    text += b->text_tokens;
+  }
+  cz_batches_close(&batches);
+  cz_source_destroy(&s);
+  cz_reader_close(&r);
+  return text;
+}
+
+/* Under the budgets of training, rows of one seed go through the documents in the same order
+ * and read different amounts: the documents of the row that read less are among those of the
+ * other, up to a block. Another seed has another order. */
 static void test_paired(void **state) {
-  enum { N = 6000 };
+  enum { N = 6000, STEPS = 80 };
   static int64_t lengths[N];
   static int32_t document_of[N * 60];
-  static uint8_t whole[N], joined[N], other[N];
+  static uint8_t parted[N], copied[N], other[N];
   cz_stream s;
   cz_stream_init(&s, test_seed(), "paired", 0, 0);
   int64_t total = 0;
@@ -159,17 +192,21 @@ static void test_paired(void **state) {
     for (int64_t k = 0; k < lengths[i]; k++) document_of[total++] = i;
   }
   write_counting(under("paired.h5"), lengths, N);
-  cz_cut cut = {.piece_tokens = 128, .chunk_tokens = 65536, .group_documents = 128},
-         other_cut = cut;
-  other_cut.concatenate = true, other_cut.piece_tokens = 141;
-  read_some(whole, cut, document_of, total / 2, test_seed());
-  read_some(joined, other_cut, document_of, total / 2, test_seed());
-  read_some(other, cut, document_of, total / 2, test_seed() + 1);
+  cz_cut apart = {.piece_tokens = 127, .chunk_tokens = 65536, .group_documents = 128},
+         joined = apart;
+  joined.concatenate = true;
+  int64_t more = train_on(parted, apart, part_piece, document_of, STEPS, test_seed()),
+          less = train_on(copied, joined, copy_piece, document_of, STEPS, test_seed());
+  train_on(other, apart, part_piece, document_of, STEPS, test_seed() + 1);
   int both = 0, chance = 0, n = 0;
   for (int i = 0; i < N; i++)
-    n += whole[i], both += whole[i] && joined[i], chance += whole[i] && other[i];
-  print_message("of %d documents the other cut read %d, the other seed %d\n", n, both, chance);
-  assert_true(both > 0.9 * n && chance < 0.6 * n);
+    n += copied[i], both += parted[i] && copied[i], chance += other[i] && copied[i];
+  print_message("%lld and %lld tokens of text; of %d documents the other cut read %d, the other "
+                "seed %d\n",
+                (long long)more, (long long)less, n, both, chance);
+  assert_true(less <= STEPS * 512 && less > 0.8 * STEPS * 512); /* all that is read is written */
+  assert_true(more <= STEPS * 1024 && more > 1.5 * (double)less);
+  assert_true(n > 0.15 * N && both > 0.9 * n && chance < 0.6 * n);
 }
 
 /* Of documents of four chunks each chunk is the one that is kept equally often: 1,000 +-
@@ -264,6 +301,7 @@ static void test_pairs(void **state) {
       assert_int_equal(e.inputs.len, pair % 3 + 1);
       assert_int_equal(e.inputs.data[e.inputs.len - 1], 7);
       assert_int_equal(e.targets.data[1], 7);
+      assert_int_equal(e.text, pair % 3 + 1); /* without the two EOS */
       if (pair % 3) assert_int_equal(e.inputs.data[0], pair);
       free_example(&e);
     }

@@ -130,6 +130,46 @@ static void test_costs(void **state) {
   cz_results_close(&r);
 }
 
+/* Results of the stage `learn` of each row and seed, in folders of KIND, with what it read. */
+static void write_read_text(const char *kind) {
+  for (int row = 0; row < ROWS; row++)
+    for (int s = 0; s < SEEDS; s++) {
+      char name[128], text[256];
+      snprintf(name, sizeof name, "stages/%s-00000000000000%d%d/result.json", kind, row, s);
+      snprintf(text, sizeof text,
+               "{\"metrics\": {\"loss\": 1, \"steps\": 2, \"examples\": %d, \"text_tokens\": %d, "
+               "\"mean_inputs\": %g, \"mean_targets\": 3}, \"measured\": {\"seconds\": 1}}",
+               10 + row, 1000 * (row + 1) + s, 20.5 + s);
+      write_text(name, text);
+    }
+}
+
+/* The text that a row read is that of its stages with an objective: fine-tuning's own counts
+ * are not mixed in. */
+static void test_text_read(void **state) {
+  cz_results r;
+  char text[4096];
+  write_run();
+  write_read_text("finetune");
+  OK(cz_results_open(&r, folder()));
+  assert_int_equal(r.costs[1].seeds, 3);
+  assert_true(isnan(r.texts[1].tokens) && isnan(r.texts[1].inputs));
+  cz_results_close(&r);
+  snprintf(text, sizeof text, "%s", experiment_text);
+  memcpy(strstr(text, "kind: finetune"), "kind: pretrain", 14);
+  memcpy(strstr(text, "tasks: {list: [{name: tsv, train: $data/x}]}"),
+         "objective: {name: lm}                       ", 44);
+  write_text("experiment.yaml", text);
+  write_read_text("pretrain");
+  OK(cz_results_open(&r, folder()));
+  for (int row = 0; row < ROWS; row++) {
+    assert_near(r.texts[row].tokens, 1000 * (row + 1) + 1);
+    assert_near(r.texts[row].inputs, 21.5);
+    assert_near(r.texts[row].targets, 3);
+  }
+  cz_results_close(&r);
+}
+
 static void test_missing_stages(void **state) {
   cz_results r;
   cz_cell c;
@@ -736,6 +776,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {TEST(test_cells),
                                      TEST(test_rank_agreement),
                                      TEST(test_costs),
+                                     TEST(test_text_read),
                                      TEST(test_missing_stages),
                                      TEST(test_nothing_done),
                                      TEST(test_words),

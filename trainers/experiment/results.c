@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "experiment/noise.h"
 #include "experiment/results.h"
+#include "stages/parts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -248,9 +249,32 @@ static double number_or_nan(const json_t *o, const char *key) {
   return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
+static bool has_objective(const cz_stage_kind *kind) {
+  for (const cz_stage_part *const *part = kind->parts; *part; part++)
+    if (*part == &cz_part_objective) return true;
+  return false;
+}
+
+/* What the row's stages with an objective read: tokens of text add up, lengths are means over
+ * the examples of all of them. */
+static cz_row_text text_of(const opened *o, const cz_plan *p) {
+  double examples = 0;
+  cz_row_text sum = {0};
+  for (size_t i = 0; i < p->n_stages; i++) {
+    const json_t *metrics = json_object_get(o->stage[i], "metrics");
+    if (!metrics || !has_objective(cz_plan_at(p, 0, 0, i)->kind)) continue;
+    double n = number_or_nan(metrics, "examples");
+    examples += n;
+    sum.tokens += number_or_nan(metrics, "text_tokens");
+    sum.inputs += n * number_or_nan(metrics, "mean_inputs");
+    sum.targets += n * number_or_nan(metrics, "mean_targets");
+  }
+  return (cz_row_text){examples > 0 ? sum.tokens : NAN, sum.inputs / examples,
+                       sum.targets / examples};
+}
+
 static void add_cost(cz_cost *cost, cz_row_text *text, const opened *o, const cz_plan *p) {
   cz_cost one = {0};
-  cz_row_text read = {NAN, NAN, NAN};
   for (size_t i = 0; i < p->n_stages; i++) {
     const json_t *metrics = json_object_get(o->stage[i], "metrics"),
                  *measured = json_object_get(o->stage[i], "measured");
@@ -259,11 +283,8 @@ static void add_cost(cz_cost *cost, cz_row_text *text, const opened *o, const cz
     one.tokens += json_number_value(json_object_get(metrics, "input_tokens")) +
                   json_number_value(json_object_get(metrics, "target_tokens"));
     one.seconds += json_number_value(json_object_get(measured, "seconds"));
-    if (isnan(number_or_nan(metrics, "text_tokens"))) continue;
-    read =
-        (cz_row_text){number_or_nan(metrics, "text_tokens"), number_or_nan(metrics, "mean_inputs"),
-                      number_or_nan(metrics, "mean_targets")};
   }
+  const cz_row_text read = text_of(o, p);
   double share = 1 / (double)++cost->seeds;
   mean_over(&cost->steps, one.steps, share);
   mean_over(&cost->tokens, one.tokens, share);

@@ -3,9 +3,9 @@
 #include "base/fs.h"
 #include "base/log.h"
 
-const char *const cz_train_results[] = {"loss",     "last_loss",    "steps",
-                                        "skipped",  "input_tokens", "target_tokens",
-                                        "examples", "cut",          NULL};
+const char *const cz_train_results[] = {"loss",         "last_loss",     "steps",        "skipped",
+                                        "input_tokens", "target_tokens", "examples",     "cut",
+                                        "text_tokens",  "mean_inputs",   "mean_targets", NULL};
 
 /* Warns of examples that were cut: what is cut off is not learnt. */
 static void warn_of_cuts(const cz_loop_job *job, const cz_loop_result *r) {
@@ -52,6 +52,9 @@ cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model, const
   CZ_TRY(cz_json_set_int(metrics, "target_tokens", r.target_tokens));
   CZ_TRY(cz_json_set_int(metrics, "examples", r.examples));
   CZ_TRY(cz_json_set_int(metrics, "cut", r.cut));
+  CZ_TRY(cz_json_set_int(metrics, "text_tokens", r.text_tokens));
+  CZ_TRY(cz_json_set_real(metrics, "mean_inputs", r.mean_inputs));
+  CZ_TRY(cz_json_set_real(metrics, "mean_targets", r.mean_targets));
   CZ_TRY(cz_json_set_real(measured, "loop_seconds", r.seconds));
   return cz_json_set_real(measured, "reader_wait_seconds", r.waited);
 }

@@ -191,6 +191,9 @@ static void count_step(loop *l, const cz_batch *b) {
   s->target_tokens += b->decoder_tokens;
   s->examples += b->segments;
   s->examples_cut += b->cut;
+  s->text_tokens += b->text_tokens;
+  s->input_sum += b->input_sum;
+  s->target_sum += b->target_sum;
   l->progress.done = s->step;
   l->progress.units += (double)(b->encoder_tokens + b->decoder_tokens);
   l->progress.loss = s->smooth_loss;
@@ -308,6 +311,9 @@ static cz_loop_result result_of(const loop *l) {
                           .target_tokens = s->target_tokens,
                           .examples = s->examples,
                           .cut = s->examples_cut,
+                          .text_tokens = s->text_tokens,
+                          .mean_inputs = (double)s->input_sum / (double)s->examples,
+                          .mean_targets = (double)s->target_sum / (double)s->examples,
                           .seconds = cz_seconds() - l->progress.began,
                           .waited = cz_batches_waited(l->batches)};
 }

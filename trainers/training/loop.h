@@ -60,7 +60,9 @@ typedef struct cz_loop_result {
   double loss;            /* smoothed over about the last 50 steps, as the metrics have it */
   double last_loss;
   int64_t input_tokens, target_tokens, examples, cut;
-  double seconds, waited; /* of this process; waited: for the reader */
+  int64_t text_tokens;              /* raw text of the examples (cz_example) */
+  double mean_inputs, mean_targets; /* tokens of an example as it was fed, EOS included */
+  double seconds, waited;           /* of this process; waited: for the reader */
 } cz_loop_result;
 
 cz_batch_plan cz_loop_plan(const cz_loop_job *job);

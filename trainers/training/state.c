@@ -15,7 +15,10 @@ static const struct {
             {"input_tokens", offsetof(cz_state, input_tokens)},
             {"target_tokens", offsetof(cz_state, target_tokens)},
             {"examples", offsetof(cz_state, examples)},
-            {"examples_cut", offsetof(cz_state, examples_cut)}},
+            {"examples_cut", offsetof(cz_state, examples_cut)},
+            {"text_tokens", offsetof(cz_state, text_tokens)},
+            {"input_sum", offsetof(cz_state, input_sum)},
+            {"target_sum", offsetof(cz_state, target_sum)}},
   reals[] = {{"smooth_loss", offsetof(cz_state, smooth_loss)},
              {"last_loss", offsetof(cz_state, last_loss)}};
 enum {
@@ -36,12 +39,23 @@ static cz_status save_counters(const cz_state *s, cz_checkpoint_writer *w) {
   return cz_checkpoint_put(w, "cursor", CZ_CHECKPOINT_U64, cursor, &n, 1);
 }
 
+/* A count that an older program did not keep would be too small from here on, so its
+ * checkpoint is refused and not read as 0. */
+static cz_status load_count(int64_t *at, cz_checkpoint *c, const char *name) {
+  if (cz_checkpoint_find(c, name)) return cz_checkpoint_get_int(c, at, name);
+  return CZ_FAIL(
+      CZ_EINVAL,
+      "%s: the program that wrote it did not count %s, and this one does: start again in "
+      "an empty folder",
+      cz_checkpoint_path(c), name);
+}
+
 static cz_status load_counters(cz_state *s, cz_checkpoint *c) {
   uint64_t cursor[CURSOR_FIELDS];
   const int64_t n = CURSOR_FIELDS;
   char *at = (char *)s;
   for (int i = 0; i < N_INTS; i++)
-    CZ_TRY(cz_checkpoint_get_int(c, (int64_t *)(at + ints[i].offset), ints[i].name));
+    CZ_TRY(load_count((int64_t *)(at + ints[i].offset), c, ints[i].name));
   for (int i = 0; i < N_REALS; i++)
     CZ_TRY(cz_checkpoint_get_real(c, (double *)(at + reals[i].offset), reals[i].name));
   CZ_TRY(cz_checkpoint_get(c, cursor, "cursor", CZ_CHECKPOINT_U64, &n, 1));

@@ -12,8 +12,10 @@ typedef struct cz_state {
   int64_t step;             /* steps done */
   int64_t skipped;          /* of these, without an update: loss or gradient not finite */
   int64_t skipped_in_a_row; /* up to now */
-  int64_t input_tokens, target_tokens, examples, examples_cut;
-  double smooth_loss; /* exponential mean over about the last 50 steps */
+  int64_t input_tokens, target_tokens; /* that encoder and decoder read */
+  int64_t examples, examples_cut;
+  int64_t text_tokens, input_sum, target_sum; /* of a cz_batch, over all steps */
+  double smooth_loss;                         /* exponential mean over about the last 50 steps */
   double last_loss;
   cz_cursor cursor; /* where the next batch begins */
 } cz_state;
