@@ -1,4 +1,3 @@
-/* Addition in float64: what the op means. */
 #include "kernels/add/add.h"
 
 /** Forward in float64. Contract: add.h. */

@@ -1,5 +1,3 @@
-/* Cross entropy in float64, row by row: what the op means. The logits of one row exist at
- * a time. */
 #include "kernels/common/rows.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
@@ -35,8 +33,7 @@ typedef struct row {
   double log_z, nll, mean;
 } row;
 
-/* x: logits of row r, overwritten with probabilities. log Z = max + log sum exp(x - max),
- * so that logits in the hundreds do not overflow. */
+/* x: logits of row r, overwritten with probabilities. */
 static row softmax(double *x, const arrays *a, int64_t n, int64_t target) {
   double max = -INFINITY, sum = 0, others = 0;
   const double *h = a->h + n * a->D;

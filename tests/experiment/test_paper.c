@@ -48,10 +48,10 @@ static const paper_table tables[] = {
         {"spans_5", "random_spans", "mean_noise_span_length", 5, {83.40, 19.24, 82.05, 72.23, 26.88, 39.40, 27.53}},
         {"spans_10", "random_spans", "mean_noise_span_length", 10, {82.85, 19.33, 81.84, 70.44, 26.79, 39.49, 27.69}}}},
 };
-static const paper_table quickstart = {"quickstart.yaml", "prefix_lm", { /* two of the paper's columns; 0: not there */
-    {"prefix_lm", "prefix_lm", NULL, 0, {80.69, 18.94}},
-    {"deshuffling", "deshuffling", NULL, 0, {73.17, 18.59}},
-    {"random_spans", "random_spans", NULL, 0, {83.49, 19.62}}}}; /* spans of 3, the objective's default */
+static const paper_table quickstart = {"quickstart.yaml", "prefix_lm", { /* one of the paper's columns; 0: not there */
+    {"prefix_lm", "prefix_lm", NULL, 0, {80.69, 0}},
+    {"deshuffling", "deshuffling", NULL, 0, {73.17, 0}},
+    {"random_spans", "random_spans", NULL, 0, {83.49, 0}}}}; /* spans of 3, the objective's default */
 /* clang-format on */
 
 static void open_file(cz_plan *plan, const char *name, const char *scale) {
@@ -154,15 +154,14 @@ static void test_columns(void **state) {
   static const char *const theirs[][2] = {
       {"GLUE", "GLUE"}, {"CNNDM", "CNNDM"}, {"SQuAD", "SQuAD"}, {"SGLUE", "SGLUE"},
       {"EnDe", "EnDe"}, {"EnFr", "EnFr"},   {"EnRo", "EnRo"}};
-  static const char *const quick[][2] = {
-      {"section", "GLUE"}, {"language", "GLUE"}, {"summarize", "CNNDM"}};
+  static const char *const quick[][2] = {{"section", "GLUE"}, {"language", "GLUE"}};
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
     check_columns(tables[t].file, "nano", ours, 3);
     check_columns(tables[t].file, "mini", ours, 3);
     check_columns(tables[t].file, "small", ours, 3);
     check_columns(tables[t].file, "base", theirs, COLUMNS);
   }
-  check_columns("quickstart.yaml", NULL, quick, 3);
+  check_columns("quickstart.yaml", NULL, quick, 2);
 }
 
 /* The places of each column's values at `base`: GLUE and SuperGLUE are means over tasks, so a
