@@ -2,6 +2,8 @@
 #ifndef CZ_BASE_CLOCK_H
 #define CZ_BASE_CLOCK_H
 
+/* Seconds of a monotonic clock from an arbitrary start: differences mean something,
+ * values do not, and setting the machine's clock does not disturb them. */
 double cz_seconds(void);
 
 #endif

@@ -8,11 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef struct cz_progress { /* of one stage of work; fill and pass to cz_progress_show after each
-                                step */
-  const char *what;          /* stage, borrowed */
-  const char *item;          /* what DONE counts, one of them: "step", "example" */
-  const char *unit;          /* what the rate counts: "tokens", "examples" */
+/* Of one stage of work; fill and pass to cz_progress_show after each step. Rate and time
+ * left are those of this process, so that a resumed run does not take credit for what
+ * another one did. */
+typedef struct cz_progress {
+  const char *what; /* stage, borrowed */
+  const char *item; /* what DONE counts, one of them: "step", "example" */
+  const char *unit; /* what the rate counts: "tokens", "examples" */
   int64_t done, total;
   int64_t first; /* already done when this process began */
   double units;  /* units done by this process */
@@ -21,6 +23,8 @@ typedef struct cz_progress { /* of one stage of work; fill and pass to cz_progre
   double shown;  /* kept by cz_progress_show */
 } cz_progress;
 
+/* One log a process, by one thread at a time. Log and warn go to standard error and to
+ * the file, so that standard output holds results alone and can be piped. */
 CZ_MUST cz_status cz_log_open(const char *path);
 void cz_log_close(void);
 void cz_log_quiet(bool quiet);

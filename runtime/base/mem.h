@@ -14,9 +14,14 @@ typedef struct cz_buf {
   size_t len, cap;
 } cz_buf;
 
-/* Many small allocations that die together. Blocks never move. */
+/* Many small allocations that die together. Blocks never move, so addresses into an arena
+ * stay good as it grows. Not for several threads at once. */
 typedef struct cz_arena cz_arena;
 
+/* `out` and `array` are addresses of pointers of any type, passed as void * because C has
+ * no generic pointer to a pointer. Products count x size that overflow are CZ_ENOMEM,
+ * like memory that is not there. Growing at least doubles, so n appends copy less than 2
+ * n items. */
 CZ_MUST cz_status cz_alloc(void *out, size_t count, size_t size);
 CZ_MUST cz_status cz_grow(void *array, size_t *capacity, size_t needed, size_t size);
 

@@ -23,6 +23,8 @@ typedef enum cz_status {
 #define CZ_MUST              __attribute__((warn_unused_result))
 #define CZ_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
+/* What the macros below call. One chain a thread; a new failure replaces it. The strings
+ * are owned by the chain and good until the next failure of the thread. */
 cz_status cz_error_raise(cz_status code, const char *file, int line, const char *format, ...)
     CZ_PRINTF(4, 5);
 cz_status cz_error_trace(cz_status code, const char *file, int line, const char *expression);

@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* check gives the length of the longest prefix that is UTF-8, so N means all of it;
+ * expect is the same as an error with place and byte. The others trust their text. escape
+ * is for messages, which must show foreign bytes and be UTF-8 themselves. */
 size_t cz_utf8_check(const char *s, size_t n);
 size_t cz_utf8_put(char *out, uint32_t c);
 size_t cz_utf8_back(const char *s, size_t end);

@@ -58,6 +58,8 @@ typedef struct cz_checkpoint cz_checkpoint;
 struct cz_device;
 struct cz_params;
 
+/* Writing. Between begin and commit the folder's checkpoints are untouched; discard, a
+ * failure or a kill leaves them as they were. */
 CZ_MUST cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder,
                                       uint64_t config_hash, uint64_t bytes);
 CZ_MUST cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name,
@@ -73,6 +75,8 @@ CZ_MUST cz_status cz_checkpoint_put_real(cz_checkpoint_writer *w, const char *na
 CZ_MUST cz_status cz_checkpoint_commit(cz_checkpoint_writer **w);
 void cz_checkpoint_discard(cz_checkpoint_writer **w);
 
+/* Reading. Opening reads every byte once, so that a run learns of damage before it has
+ * computed anything; gets ask for a name with the type and shape that they expect. */
 bool cz_checkpoint_exists(const char *folder);
 CZ_MUST cz_status cz_checkpoint_open(cz_checkpoint **c, const char *folder);
 CZ_MUST cz_status cz_checkpoint_open_file(cz_checkpoint **c, const char *path);

@@ -13,7 +13,9 @@
 
 #include <stdbool.h>
 
-/* In the format's order of alignment; a writer stores the highest first. */
+/* In the format's order of alignment; a writer stores the highest first, so that every
+ * tensor begins at a multiple of its element's size. All are known by name and size, that
+ * a header can be checked; F16, BF16, F32 and F64 can be read. */
 typedef enum cz_safetensors_type {
   CZ_SAFETENSORS_BOOL,
   CZ_SAFETENSORS_F4,
@@ -40,7 +42,8 @@ typedef enum cz_safetensors_type {
   CZ_SAFETENSORS_TYPES
 } cz_safetensors_type;
 
-/* One tensor of an open file or directory; everything borrowed from it. */
+/* One tensor of an open file or directory; everything borrowed from it. `file` numbers
+ * the shard. */
 typedef struct cz_safetensors_info {
   const char *name;
   cz_safetensors_type type;
@@ -63,6 +66,8 @@ typedef struct cz_safetensors_item {
 
 typedef struct cz_safetensors cz_safetensors;
 
+/* Reading. Nothing of a file is trusted: sizes are checked against the file before memory
+ * is taken. */
 CZ_MUST cz_status cz_safetensors_open(cz_safetensors **s, const char *path);
 CZ_MUST cz_status cz_safetensors_open_model(cz_safetensors **s, const char *folder);
 void cz_safetensors_close(cz_safetensors **s);
@@ -74,6 +79,8 @@ CZ_MUST cz_status cz_safetensors_read_f32(cz_safetensors *s, float *out, const c
 CZ_MUST cz_status cz_safetensors_read_f64(cz_safetensors *s, double *out, const char *name,
                                           const int64_t *dims, int rank);
 
+/* Writing. What another library would refuse (holes, unsorted offsets, unaligned headers)
+ * is not written. */
 CZ_MUST cz_status cz_safetensors_write(const char *path, const cz_safetensors_item *items,
                                        size_t n);
 CZ_MUST cz_status cz_safetensors_write_model(const char *folder, const cz_safetensors_item *items,

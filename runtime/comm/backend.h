@@ -12,6 +12,9 @@ typedef union cz__request { /* a message under way; holds whatever the backend n
   int64_t number;
 } cz__request;
 
+/* Calls come from one thread. barrier, allgather and split are collective; send and
+ * receive pair up by (peer, tag), in the order of the calls. Between a send and its done
+ * the bytes may not be changed, between a receive and its done not be read. */
 struct cz_comm_backend {
   cz_status (*barrier)(cz_comm *c);
   cz_status (*allgather)(cz_comm *c, void *bytes, const size_t *bounds);

@@ -27,6 +27,8 @@ void cz_comm_close(cz_comm **c);
 void cz_comm_abort(cz_comm *c, int code);
 CZ_MUST cz_status cz_comm_split(cz_comm *c, cz_comm **group, int color);
 
+/* Small collectives, for counts, flags and sums of a few numbers; gradients go through
+ * the reducer. Results are the same bits on every rank. */
 CZ_MUST cz_status cz_comm_barrier(cz_comm *c);
 CZ_MUST cz_status cz_comm_allgather(cz_comm *c, void *bytes, const size_t *bounds);
 CZ_MUST cz_status cz_comm_max_i64(cz_comm *c, int64_t *values, size_t n);

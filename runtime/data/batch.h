@@ -9,6 +9,8 @@
 
 #include "data/source.h"
 
+/* A target that the loss leaves out; the number that torch's cross_entropy ignores by
+ * default. */
 enum { CZ_NOT_COUNTED = -100 };
 
 typedef enum cz_layout {
@@ -16,6 +18,8 @@ typedef enum cz_layout {
   CZ_LAYOUT_STACK   /* one stack reads inputs and targets as one segment */
 } cz_layout;
 
+/* What happens to an example that is longer than its caps: an error, or cut and
+ * counted. */
 typedef enum cz_long { CZ_LONG_REFUSE, CZ_LONG_CUT } cz_long;
 
 /* What one stack reads of a shard. */
@@ -48,6 +52,8 @@ typedef struct cz_cursor {
   uint32_t taken; /* batches taken of the current window */
 } cz_cursor;
 
+/* One global batch, all shards; a rank computes some of them. Sums are over all, so that
+ * every rank logs the same numbers without asking another. */
 typedef struct cz_batch {
   int64_t n_shards;
   cz_shard *shards;
@@ -60,6 +66,8 @@ typedef struct cz_batch {
   cz_cursor after;          /* where the following batch begins */
 } cz_batch;
 
+/* How batches are made. Two runs with equal plans, sources and cursors read the same
+ * batches, whatever the number of ranks, threads or interruptions. */
 typedef struct cz_batch_plan {
   cz_layout layout;
   bool loss_on_inputs;                 /* STACK: targets cover inputs too */
@@ -72,6 +80,9 @@ typedef struct cz_batch_plan {
   uint32_t passes; /* epochs; 0: endless */
 } cz_batch_plan;
 
+/* A stream: a thread of its own reads ahead while the caller computes. One caller at a
+ * time; a batch is borrowed until the next call, after which its memory holds another
+ * one. */
 typedef struct cz_batches cz_batches;
 
 int64_t cz_batch_cap(int64_t cap, int64_t budget, int64_t shards);

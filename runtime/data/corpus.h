@@ -15,7 +15,8 @@ typedef cz_status (*cz_encode_fn)(const void *self, cz_ids *out, const char *tex
 /* Where one document ends and the next begins. */
 typedef enum cz_corpus_split { CZ_SPLIT_BLANK_LINE, CZ_SPLIT_LINE } cz_corpus_split;
 
-/* What a corpus is bound to. */
+/* What a corpus is bound to: ids mean nothing without the tokenizer that made them, so a
+ * corpus carries its hash and is refused with any other. */
 typedef struct cz_corpus_vocabulary {
   uint64_t hash; /* of the tokenizer; a reader with another one refuses the corpus */
   int64_t size;  /* ids are below this */
@@ -36,6 +37,8 @@ typedef struct cz_corpus_totals {
   int64_t bytes; /* of text read */
 } cz_corpus_totals;
 
+/* The whole way from text to file, in one call and one pass; memory for one document and
+ * one chunk. */
 CZ_MUST cz_status cz_corpus_build(const char *path, cz_corpus_totals *totals,
                                   const cz_corpus_job *job);
 

@@ -13,6 +13,7 @@ typedef struct cz_ids {
   size_t len, cap;
 } cz_ids;
 
+/* Appends one id. */
 static inline CZ_MUST cz_status cz_ids_add(cz_ids *s, int32_t id) {
   if (s->len == s->cap) CZ_TRY(cz_grow(&s->data, &s->cap, s->len + 1, sizeof *s->data));
   s->data[s->len++] = id;

@@ -18,6 +18,9 @@ typedef struct cz_reader_info { /* what the file says of itself */
   const char *sources; /* JSON list of {"name", "bytes", "hash"}; borrowed from the reader */
 } cz_reader_info;
 
+/* Documents are numbered from 0 in the order in which they were written; lengths and
+ * places are in tokens. Reading on is fast and so is going back a little; a jump costs
+ * one chunk. */
 CZ_MUST cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash);
 const cz_reader_info *cz_reader_about(const cz_reader *r);
 int64_t cz_reader_length(const cz_reader *r, int64_t document);

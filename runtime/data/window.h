@@ -5,6 +5,7 @@
 
 #include "data/batch.h"
 
+/* How full a shard is, against its part of the plan's budgets. */
 typedef struct cz__load { /* tokens in a shard */
   int64_t inputs, targets;
 } cz__load;
@@ -20,6 +21,8 @@ typedef struct cz__window {
   uint64_t next_index;
 } cz__window;
 
+/* A window is filled, its batches are laid out one after another, then it is filled again
+ * from next_epoch and next_index; buffers only ever grow. */
 CZ_MUST cz_status cz__window_create(cz__window *w, const cz_batch_plan *plan);
 CZ_MUST cz_status cz__window_fill(cz__window *w, const cz_source *source, const cz_batch_plan *plan,
                                   uint32_t epoch, uint64_t index);

@@ -41,14 +41,21 @@ struct cz_device {
   void (*close)(cz_device *d);
 };
 
+/* Opening and asking. A device that cannot do what is asked says which op or dtype is
+ * missing; none falls back to another one in silence. */
 CZ_MUST cz_status cz_device_open(cz_device **device, const char *name);
 void cz_device_close(cz_device **device);
 CZ_MUST cz_status cz_device_kernels(cz_device *d, const cz_kernels **kernels, cz_op op,
                                     const cz_call *call, bool backward);
 CZ_MUST cz_status cz_device_alloc(cz_device *d, void *out, size_t bytes);
 void cz_device_free(cz_device *d, void *address, size_t bytes);
+/* Numbers in and out in float64 on the host's side, rounded to the device's real dtype on
+ * the way in and exact on the way out: tests and tools need not know which dtype that
+ * is. */
 CZ_MUST cz_status cz_device_write_real(cz_device *d, void *to, const double *host, int64_t n);
 CZ_MUST cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int64_t n);
+/* The instruction set that the kernels of this machine were chosen for; with the BLAS
+ * kernel it decides the bits of float32 results, so runs record it. */
 const char *cz_device_isa(void);
 CZ_MUST cz_status cz_device_check_blas(void);
 

@@ -8,11 +8,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The float32 rate of a large matrix product through the BLAS that the kernels use: the
+ * ceiling that `cloze bench step` compares a step with. A probe keeps its operands, so
+ * that rounds can be taken between the steps, whenever the machine's speed may have
+ * changed. */
 typedef struct cz_product_probe cz_product_probe;
 
 CZ_MUST cz_status cz_product_probe_create(cz_product_probe **probe);
 void cz_product_probe_destroy(cz_product_probe **probe);
 double cz_product_probe_round(cz_product_probe *probe);
+/* The process's largest resident memory so far, bytes, as the kernel counts it; and the
+ * processor's name. Both for reports: nothing is decided by them. */
 int64_t cz_peak_rss_bytes(void);
 CZ_MUST cz_status cz_cpu_model(char *out, size_t n);
 

@@ -6,6 +6,11 @@
 
 #include <stdint.h>
 
+/* Philox's counter is (quad, op, a, b) with op a hash of the name; a and b are the
+ * caller's, for example epoch and index of a piece. Each quad gives four numbers of 32
+ * bits: `ready` holds them and `left` says how many are unused. Streams of different
+ * names or numbers never share a counter unless two names collide in 32 bits. Copying the
+ * struct copies the place. */
 typedef struct cz_stream {
   uint64_t seed, quad;
   uint32_t op, a, b;
@@ -14,6 +19,10 @@ typedef struct cz_stream {
 } cz_stream;
 
 void cz_stream_init(cz_stream *s, uint64_t seed, const char *name, uint32_t a, uint32_t b);
+/* Draws. `below` rejects what would make small numbers more frequent, so it is exactly
+ * uniform and may take several numbers of the stream; `uniform` is in [0, 1) with 53
+ * bits; `normal` has mean 0 and std 1; `shuffle` is Fisher and Yates's, every order
+ * equally likely. */
 uint32_t cz_stream_u32(cz_stream *s);
 uint64_t cz_stream_below(cz_stream *s, uint64_t n);
 double cz_stream_uniform(cz_stream *s);

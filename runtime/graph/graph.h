@@ -55,7 +55,12 @@ typedef struct cz_op_time { /* of one op, summed over its nodes and over runs */
 CZ_MUST cz_status cz_graph_create(cz_graph **graph, cz_params *params);
 void cz_graph_destroy(cz_graph **graph);
 
-/* Building */
+/* Building. Functions that return a value or nothing cannot fail on the spot: the first
+ * error is kept, everything built from it is poisoned and silent, and cz_graph_finish
+ * reports it. So a model's code reads like its formula, without a check a line.
+ *
+ * A dimension is a size or a negative number that cz_graph_extent gave: then memory is
+ * planned for its capacity, and every run may set another size up to that. */
 int64_t cz_graph_extent(cz_graph *g, const char *name, int64_t capacity);
 cz_value cz_graph_input(cz_graph *g, const char *name, cz_dtype dtype, int ndim,
                         const int64_t *dim);
@@ -69,7 +74,11 @@ void cz_graph_keep(cz_graph *g, cz_value v);
 void cz_graph_loss(cz_graph *g, cz_value v);
 CZ_MUST cz_status cz_graph_finish(cz_graph *g, const cz_graph_options *options);
 
-/* Running */
+/* Running. feed copies and returns when the host's array may be reused; lend does not
+ * copy. A graph that was finished with `train` runs cz_graph_train for loss and
+ * gradients, or cz_graph_forward for the loss alone. Gradients of parameters are in the
+ * list (tensor/params.h) afterwards. Two runs with the same key, feed and parameters give
+ * the same bits on one kind of processor, with any number of threads. */
 CZ_MUST cz_status cz_graph_set_extent(cz_graph *g, int64_t extent, int64_t value);
 CZ_MUST cz_status cz_graph_feed_int(cz_graph *g, cz_value v, const int32_t *host, int64_t n);
 CZ_MUST cz_status cz_graph_feed_real(cz_graph *g, cz_value v, const double *host, int64_t n);
@@ -80,7 +89,9 @@ CZ_MUST cz_status cz_graph_read(cz_graph *g, double *host, cz_value v, int64_t n
 cz_arg cz_graph_arg(const cz_graph *g, cz_value v);
 cz_value cz_graph_grad(const cz_graph *g, cz_value v);
 
-/* Looking at it */
+/* What the engine made of it: bytes, plan, hash, times. The profile's clock waits for the
+ * device after each op, so a profiled run on an asynchronous device is slower than one
+ * that is not. */
 size_t cz_graph_bytes(const cz_graph *g);
 uint64_t cz_graph_hash(const cz_graph *g);
 CZ_MUST cz_status cz_graph_print(const cz_graph *g, cz_buf *out, bool json);

@@ -1,10 +1,18 @@
 /* What the files of the engine share. Values and nodes are indexes; a gradient is a value
- * like any other. */
+ * like any other.
+ *
+ * build.c fills values and nodes. finish.c then runs fuse.c, which joins nodes and marks
+ * the old ones dead; schedule.c, which turns live nodes into steps (forward,
+ * recomputation, backward) and makes the gradients' values; and lifetimes.c, which gives
+ * every planned tensor an offset. execute.c runs the steps as they stand: all decisions
+ * are made before the first run. */
 #ifndef CZ_GRAPH_INTERNAL_H
 #define CZ_GRAPH_INTERNAL_H
 
 #include "graph/graph.h"
 
+/* A poisoned value stands for what could not be built; whoever reads it is poisoned and
+ * says nothing, so that one mistake makes one message. */
 enum { CZ__POISON = -2, CZ__NO_NODE = -1 };
 
 typedef enum cz__kind {
@@ -16,6 +24,8 @@ typedef enum cz__kind {
   CZ__TENSOR      /* planned: outputs of nodes and their gradients */
 } cz__kind;
 
+/* A value is made once, by a node or from outside, and never changes its shape's form;
+ * only state and what an op with a side effect updates in place change their contents. */
 typedef struct cz__value {
   const char *name;
   cz__kind kind;
@@ -34,6 +44,9 @@ typedef struct cz__value {
   int64_t filled; /* on a guard device: elements written since the run began, or fed */
 } cz__value;
 
+/* One op as the builder asked for it. `key` is a hash of the name and numbers the node's
+ * random draws: the same node draws the same masks however many others there are. `dead`
+ * nodes were fused away or feed nothing that anybody reads. */
 typedef struct cz__node {
   cz_op op;
   const cz_op_row *row;
@@ -45,6 +58,8 @@ typedef struct cz__node {
   bool dead;
 } cz__node;
 
+/* Nodes between two calls of cz_graph_block. With `recompute` only what crosses its
+ * borders is kept for backward; a second run of its steps makes the rest again. */
 typedef struct cz__block {
   const char *name;
   bool recompute;
@@ -52,7 +67,8 @@ typedef struct cz__block {
 
 typedef enum cz__phase { CZ__FORWARD, CZ__RECOMPUTE, CZ__BACKWARD } cz__phase;
 
-/* One kernel call of the schedule. Absent arrays hold CZ_ABSENT. */
+/* One kernel call of the schedule. Absent arrays hold CZ_ABSENT. in and out differ from
+ * the node's where a recomputed copy of a value takes the place of the first one. */
 typedef struct cz__step {
   int node;
   cz__phase phase;
@@ -67,6 +83,7 @@ typedef struct cz__extent {
   int64_t capacity, actual;
 } cz__extent;
 
+/* Arrays grow while the graph is built and stay where they are once it is finished. */
 struct cz_graph {
   cz_device *device;
   cz_params *params;
@@ -93,6 +110,8 @@ struct cz_graph {
 static inline bool cz__is_value(cz_value v) { return v >= 0; }
 static inline cz__value *cz__val(cz_graph *g, cz_value v) { return &g->values[v]; }
 
+/* values.c: making values, and their arrays with extents resolved, at capacity or at
+ * present. cz__fail keeps the first error only. */
 void cz__fail(cz_graph *g, cz_status st, const char *message);
 cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_arg *arg);
 CZ_MUST cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix,
@@ -102,10 +121,15 @@ size_t cz__bytes_at_capacity(const cz_graph *g, const cz_arg *arg);
 cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity);
 void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool capacity);
 
+/* The passes of cz_graph_finish, in this order. Each leaves a graph that could run:
+ * fusing changes no bit of any result, and the plan decides about memory alone. */
 CZ_MUST cz_status cz__fuse(cz_graph *g);
 CZ_MUST cz_status cz__schedule(cz_graph *g);
 CZ_MUST cz_status cz__plan(cz_graph *g);
 
+/* execute.c and guard.c. On a guard device each step is wrapped: what it reads must have
+ * been written, what it writes is NaN before, and the sentinels beside all tensors must
+ * be whole after it. */
 CZ_MUST cz_status cz__kernels_of(const cz_graph *g, const cz_kernels **kernels, const cz__step *s,
                                  const cz_call *call);
 void cz__guard_start(cz_graph *g);

@@ -24,6 +24,8 @@ typedef enum cz_parts_kind {
   CZ_PARTS_KINDS
 } cz_parts_kind;
 
+/* The standard error of a standard error from R replicates is about 1 / sqrt(2 R) of it:
+ * 2 % here. */
 enum { CZ_BOOTSTRAP_REPLICATES = 1000 };
 
 typedef struct cz_parts { /* of one score; borrowed */

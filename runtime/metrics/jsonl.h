@@ -11,6 +11,8 @@
 
 typedef struct cz_jsonl cz_jsonl;
 
+/* A run: resume to the checkpoint's step, open, then begin, values and end for each line,
+ * in the order of steps. */
 CZ_MUST cz_status cz_jsonl_open(cz_jsonl **writer, const char *path);
 CZ_MUST cz_status cz_jsonl_resume(const char *path, int64_t step);
 CZ_MUST cz_status cz_jsonl_begin(cz_jsonl *writer);

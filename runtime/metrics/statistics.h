@@ -24,11 +24,20 @@ typedef struct cz_interval {
   size_t n;                 /* seeds */
 } cz_interval;
 
+/* Plain statistics. Sums run in the order of the array, so a report has the same digits
+ * every time. */
 double cz_stats_mean(const double *x, size_t n);
 double cz_stats_deviation(const double *x, size_t n);
 double cz_stats_student_cdf(double t, double freedom);
 double cz_stats_student_quantile(double p, double freedom);
 cz_interval cz_stats_interval(const double *x, size_t n);
+/* From scores to intervals. interval and paired fill in the seeds' part, add_examples the
+ * other one; the sum of both is
+ *
+ *     e^2 = e_seeds^2 + e_examples^2
+ *     f   = e^4 / (e_seeds^4 / f_seeds + e_examples^4 / f_examples)    degrees of freedom
+ *
+ * (Welch 1947, Satterthwaite 1946). */
 CZ_MUST cz_status cz_stats_paired(cz_interval *out, const double *x, const double *y, size_t n);
 void cz_stats_add_examples(cz_interval *x, const cz_noise *examples);
 double cz_stats_p(const cz_interval *x);

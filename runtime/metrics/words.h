@@ -30,6 +30,7 @@ typedef struct cz__grams {
   size_t n, cap;
 } cz__grams;
 
+/* Texts that are compared share one table, else their numbers mean different words. */
 bool cz__score_is_space(int32_t c);
 CZ_MUST cz_status cz__score_lower(cz_buf *out, const char *text);
 CZ_MUST cz_status cz__name(cz__names *names, int32_t *id, const void *bytes, size_t n);

@@ -19,6 +19,9 @@ typedef struct cz_decoder_options {
   int64_t max_length;                          /* tokens of one decoded sequence, prompt included */
 } cz_decoder_options;
 
+/* A decoder belongs to one thread. Sequences are numbered 0 to n - 1 in every call; the
+ * caller keeps scores and texts (trainers/decoding). Cache memory: max_beams x max_length
+ * x 2 H K numbers for each decoder layer, taken at create. */
 CZ_MUST cz_status cz_decoder_create(cz_decoder **decoder, cz_model *model,
                                     const cz_decoder_options *options);
 void cz_decoder_destroy(cz_decoder **decoder);

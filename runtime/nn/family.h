@@ -1,7 +1,11 @@
-/* Model families. A family is facts, a list of weights with their names at Hugging Face, a
- * list of configuration keys, and named sizes: one file in nn/models/ and one line in
- * models/families.def. No other file knows a family by name. Declaring, counting, loading,
- * saving and building graphs walk these lists. */
+/* Model families. A family is facts, a list of weights with their names at Hugging Face,
+ * a list of configuration keys, and named sizes: one file in nn/models/ and one line in
+ * models/families.def. No other file knows a family by name. Declaring, counting,
+ * loading, saving and building graphs walk these lists.
+ *
+ * So a new family is written as data. What it computes must be a combination of the facts
+ * below; a computation that none of them describes needs a new fact and its line in
+ * layers.c. */
 #ifndef CZ_NN_FAMILY_H
 #define CZ_NN_FAMILY_H
 
@@ -24,7 +28,10 @@ typedef enum cz_positions {
   CZ_POSITIONS_NONE
 } cz_positions;
 
-/* What a configuration says about one model of a family. */
+/* What a configuration says about one model of a family. Sizes are numbers of rows or
+ * channels, ids are places in the vocabulary, dropout is the probability of dropping. A
+ * member that a family's facts do not use keeps the family's default and is neither read
+ * nor written. */
 typedef struct cz_model_config {
   const struct cz_family *family;
   int64_t vocab_size;                 /* V, rows of the embedding */
@@ -43,7 +50,8 @@ typedef struct cz_model_config {
   int64_t pad_id, eos_id, start_id;
 } cz_model_config;
 
-/* The members of cz_model_config as data: for reading, writing and comparing them. */
+/* The members of cz_model_config as data: for reading, writing and comparing them. One
+ * list serves a configuration's `model` section, config.json and the messages of both. */
 typedef enum cz_fact {
   CZ_FACT_VOCAB_SIZE,
   CZ_FACT_D_MODEL,
@@ -100,7 +108,10 @@ typedef struct cz_projection {
   bool gated;
 } cz_projection;
 
-/* The parameters that a model can have. Those of a block exist once in every block. */
+/* The parameters that a model can have. Those of a block exist once in every block. A
+ * slot says what the parameter is to the computation, a weight row what a family calls it
+ * and how it starts; a slot without a row does not exist in the family, and the layer
+ * leaves out its term. Shapes are those of this program, [out, in] for products. */
 typedef enum cz_slot {
   CZ_SLOT_EMBEDDING, /* [V, D] */
   CZ_SLOT_POSITIONS, /* [offset + n_positions, D], of each stack */
@@ -141,7 +152,8 @@ typedef enum cz_slot {
   CZ_SLOTS
 } cz_slot;
 
-/* When a weight exists; all that are named must hold. */
+/* When a weight exists; all that are named must hold. Bits of cz_weight.when; 0:
+ * always. */
 enum {
   CZ_WHEN_GATED = 1,
   CZ_WHEN_NOT_GATED = 2,
@@ -150,7 +162,9 @@ enum {
   CZ_WHEN_UNTIED = 16
 };
 
-/* One row of the weight map, in the order of declaration. */
+/* One row of the weight map, in the order of declaration. GPT-2's fused c_attn [D, 3 D]
+ * would be three rows of one tensor: parts 0, 1 and 2 of 3, transposed. The initialiser's
+ * scale is a function because T5's depend on sizes (t5.md 1.3). */
 typedef struct cz_weight {
   cz_slot slot;
   const char *tensor; /* at Hugging Face, {s} the stack, {i} the block; null: end of the list */
@@ -161,7 +175,8 @@ typedef struct cz_weight {
   double (*scale)(const cz_model_config *c); /* of the initialiser; null: 1 */
 } cz_weight;
 
-/* Another name under which files hold a tensor. */
+/* Another name under which files hold a tensor: old files of T5 store the embedding as
+ * encoder's and decoder's too. Where both are there, they must hold the same numbers. */
 typedef struct cz_weight_alias {
   const char *tensor, *alias; /* null: end of the list */
 } cz_weight_alias;
@@ -171,6 +186,7 @@ typedef struct cz_model_size {
   int64_t layers, d_model, d_ff, heads, d_kv;
 } cz_model_size;
 
+/* Everything in it is static and constant. */
 typedef struct cz_family {
   const char *name, *help;
   /* what its stacks compute */
@@ -195,6 +211,7 @@ typedef struct cz_family {
   const char *const *unused; /* tensors of old files that nothing reads */
 } cz_family;
 
+/* Looking up. A name is that of a family (`t5`) or of a family's model (`t5-small`). */
 const cz_family *cz_family_at(size_t i);
 CZ_MUST cz_status cz_family_find(const cz_family **family, const char *name);
 size_t cz_model_names(const char **names, size_t n);

@@ -8,6 +8,9 @@
 
 #include "nn/model.h"
 
+/* load takes the shapes from a configuration that the caller has, open from the folder's
+ * config.json. Both leave *MODEL null after a failure, and save leaves the folder's old
+ * files whole. */
 CZ_MUST cz_status cz_hf_load(cz_model **model, const cz_model_config *config, const char *folder,
                              cz_device *device);
 CZ_MUST cz_status cz_hf_open(cz_model **model, const char *folder, cz_device *device);

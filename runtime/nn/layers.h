@@ -7,7 +7,9 @@
 #include "graph/graph.h"
 #include "nn/model.h"
 
-/* Where the builder stands: graph, model, and what all layers share. */
+/* Where the builder stands: graph, model, and what all layers share. Names of nodes are
+ * scope and layer ("encoder.block.3.self.q"); since they key dropout, renaming a scope
+ * changes the masks. */
 typedef struct cz_builder {
   cz_graph *g;
   const cz_model *model;
@@ -16,7 +18,8 @@ typedef struct cz_builder {
   const char *scope; /* prefix of node names: "encoder.block.3" */
 } cz_builder;
 
-/* The tokens that a stack works on. */
+/* The tokens that a stack works on: T of them, B segments. A token sees its own segment
+ * only, and of that what the mask allows. */
 typedef struct cz_tokens {
   cz_value spans;     /* [B, 2] */
   cz_value positions; /* [T], rows of the position table; CZ_ABSENT without one */
@@ -26,20 +29,23 @@ typedef struct cz_tokens {
 } cz_tokens;
 
 /* What a self-attention reads instead of its own keys and values when it decodes step by
- * step. */
+ * step. New keys and values are appended first (kernels/cache_append), so a token sees
+ * itself. */
 typedef struct cz_cache {
   cz_value k, v;    /* [rows of the cache, H*K], states */
   cz_value rows;    /* [tokens], where this step's keys and values go */
   cz_value k_spans; /* [B, 2], the keys of each segment so far */
 } cz_cache;
 
-/* An encoder's output as cross-attention reads it. */
+/* An encoder's output as cross-attention reads it: decoder segment b reads encoder
+ * segment b, or in decoding the one that `spans` gives it. */
 typedef struct cz_encoded {
   cz_value x;     /* [S, D] */
   cz_value spans; /* [B, 2] */
 } cz_encoded;
 
-/* Keys and values of one cross-attention. */
+/* Keys and values of one cross-attention. They do not depend on the decoder's tokens, so
+ * decoding computes them once for each batch of encoder segments. */
 typedef struct cz_crossed {
   cz_value k, v;  /* [S, H*K] */
   cz_value spans; /* [B, 2] */
@@ -52,6 +58,9 @@ typedef struct cz_stack_reads {
   const cz_cache *caches;    /* of each block: keys and values of earlier steps */
 } cz_stack_reads;
 
+/* Building blocks. Each returns the value it adds; a failure poisons it (graph.h), so
+ * calls are chained without checks. Layers of a block are whole residual layers: norm,
+ * function, dropout and addition in the order of the family's norm_place. */
 cz_value cz_layer_embed(cz_builder *b, const cz_stack *s, cz_value ids, const cz_tokens *t);
 cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w);
 cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w,
@@ -66,6 +75,8 @@ cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_
 cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
                                const cz_tokens *t);
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded);
+/* Stacks and their ends. stack is the blocks alone; finish, the last norm and dropout, is
+ * apart, because a head that reads few rows gathers them first and norms only those. */
 cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t,
                         const cz_stack_reads *reads, bool recompute);
 cz_value cz_layer_finish(cz_builder *b, const cz_stack *s, cz_value x, cz_value spans);

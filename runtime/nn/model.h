@@ -12,7 +12,9 @@
 #include "nn/family.h"
 #include "tensor/params.h"
 
-/* Absent parameters are null. */
+/* Parameters in the shape of the computation, so that layers need no slot. Absent ones
+ * are null, and a layer then leaves out what they would do. All are owned by the list in
+ * cz_model. */
 typedef struct cz_linear_weights {
   cz_param *weight; /* [out, in], as in torch's Linear */
   cz_param *bias;   /* [out] */
@@ -35,6 +37,8 @@ typedef struct cz_ffn_layer {
   cz_linear_weights wo;   /* [D, F] */
 } cz_ffn_layer;
 
+/* One block of a stack (Vaswani et al. 2017, figure 1): self-attention, cross-attention
+ * in a decoder that has an encoder, feed-forward, each with its norm. */
 typedef struct cz_block {
   cz_attention_layer self, cross; /* cross is absent in stacks without cross-attention */
   cz_ffn_layer ffn;
@@ -51,13 +55,17 @@ typedef struct cz_stack {
   cz_norm_weights final_norm;     /* [D] */
 } cz_stack;
 
-/* Where a parameter stands in files: rows `part` of `parts` of a tensor. */
+/* Where a parameter stands in files: rows `part` of `parts` of a tensor. Kept for each
+ * parameter, so that loading, saving and trace go through the list of parameters and
+ * never through names. */
 typedef struct cz_origin {
   const char *tensor;
   int part, parts; /* parts = 1: all of it */
   bool transposed;
 } cz_origin;
 
+/* A single stack is the decoder, with an empty encoder: it is the stack that predicts.
+ * Tied weights are one parameter with two users; their gradients meet in it. */
 typedef struct cz_model {
   cz_model_config config;
   cz_device *device; /* borrowed */
@@ -71,6 +79,8 @@ typedef struct cz_model {
   cz_stack decoder;
 } cz_model;
 
+/* create declares and allocates; declare leaves the memory out, for counting and for
+ * printing shapes. Either way *MODEL is null after a failure. */
 CZ_MUST cz_status cz_model_create(cz_model **model, const cz_model_config *config,
                                   cz_device *device);
 CZ_MUST cz_status cz_model_declare(cz_model **model, const cz_model_config *config,

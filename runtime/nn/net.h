@@ -6,11 +6,13 @@
 #include "graph/graph.h"
 #include "nn/model.h"
 
+/* Capacities are maxima of one run (a shard, when training); memory is planned for them,
+ * and the time of a run follows what is fed. */
 typedef struct cz_net_options {
-  int64_t capacity_segments, capacity_encoder, capacity_decoder; /* of one run: segments,
-                                                                    tokens of either stack */
-  bool train;                                                    /* differentiate */
-  bool logits;    /* keep the logits [n_loss_rows, V] */
+  int64_t capacity_segments;                  /* B */
+  int64_t capacity_encoder, capacity_decoder; /* tokens of either stack */
+  bool train;                                 /* differentiate */
+  bool logits;                                /* keep the logits [n_loss_rows, V] */
   bool loss_rows; /* the head computes only the decoder positions that the feed lists */
   bool recompute; /* keep only the blocks' borders for backward */
   bool no_reuse, no_fusion;
@@ -41,6 +43,10 @@ typedef struct cz_feed {
   double denominator;       /* the loss is the sum over counted rows divided by this */
 } cz_feed;
 
+/* The graph with the values that a caller feeds and reads. One batch at a time:
+ * cz_net_feed, then cz_graph_forward or cz_graph_train on `graph`, then reads of the
+ * outputs. nll [n_loss_rows] is in nats, 0 where a target is not counted; encoded [S, D]
+ * is the encoder's output. */
 typedef struct cz_net {
   cz_graph *graph;
   cz_model *model; /* borrowed */

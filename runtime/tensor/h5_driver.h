@@ -1,4 +1,9 @@
-/* Internal to tensor: the driver below a file that is being written. */
+/* Internal to tensor: the driver below a file that is being written.
+ *
+ * A file that could not be flushed can never be closed with HDF5's own driver (1.10.8),
+ * and the process crashes at its exit. This one remembers the first errno and lets later
+ * writes seem to succeed, so that HDF5 closes in order; cz_h5_check and cz_h5_commit then
+ * tell the reason. */
 #ifndef CZ_TENSOR_H5_DRIVER_H
 #define CZ_TENSOR_H5_DRIVER_H
 

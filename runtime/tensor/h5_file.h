@@ -38,6 +38,8 @@ typedef struct cz_h5_set {
   size_t width; /* bytes of an element in the file */
 } cz_h5_set;
 
+/* HDF5 prints its errors unless told not to; here they are silenced once and the
+ * innermost reason is fetched into our own chain. */
 void cz_h5_quiet(void);
 const char *cz_h5_why(char out[CZ_H5_TEXT]);
 

@@ -12,6 +12,8 @@
 #include "base/mem.h"
 #include "device/device.h"
 
+/* A truncated normal draws again beyond two std, as torch's trunc_normal_ and Mesh
+ * TensorFlow do; its own std is then 0.88 of `scale`. */
 typedef enum cz_init_kind {
   CZ_INIT_ZERO,
   CZ_INIT_ONE,
@@ -30,14 +32,19 @@ typedef struct cz_param {
   char *name; /* as Hugging Face's named_parameters has it */
   int ndim;
   int64_t dim[CZ_DIMS];
-  int64_t count, offset, room; /* elements; offset in the flat buffers, and how many lie from there
-                                  to the next parameter */
+  /* Elements: its own; its offset in the flat buffers; from there to the next
+   * parameter. */
+  int64_t count, offset, room;
   cz_init init;
-  bool decay, trainable;
-  void *value,
-      *grad; /* device memory, inside the flat buffers; grad null until cz_params_allocate_grads */
+  bool decay, trainable; /* weight decay applies to it; it gets a gradient and is updated */
+  /* Device memory, inside the flat buffers; grad is null until
+   * cz_params_allocate_grads. */
+  void *value, *grad;
 } cz_param;
 
+/* The list. Its order is that of declaration, the same on every rank: reduction,
+ * checkpoints and the hash of a graph's plan rest on that. Names are unique and found
+ * through a hash table. */
 typedef struct cz_params {
   cz_device *device; /* borrowed */
   cz_arena *names;
@@ -49,6 +56,10 @@ typedef struct cz_params {
   void *values, *grads;
 } cz_params;
 
+/* In this order: declare all, allocate (values zeroed), and where training follows
+ * allocate_grads and init. init draws each parameter from a stream keyed by (seed, name):
+ * adding or reordering parameters does not change the others' values, and every rank and
+ * device draws the same numbers. */
 CZ_MUST cz_status cz_params_create(cz_params **params, cz_device *device);
 void cz_params_destroy(cz_params **params);
 CZ_MUST cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int ndim,
@@ -57,6 +68,8 @@ CZ_MUST cz_status cz_params_allocate(cz_params *p);
 CZ_MUST cz_status cz_params_allocate_grads(cz_params *p);
 CZ_MUST cz_status cz_params_init(cz_params *p, uint64_t seed);
 size_t cz_params_bytes(const cz_params *p);
+/* Where parameter Q lies in BUFFER, any buffer that is laid out like the values:
+ * gradients, moments, copies. */
 void *cz_param_at(const cz_params *p, void *buffer, const cz_param *q);
 cz_param *cz_params_find(const cz_params *p, const char *name);
 
