@@ -22,7 +22,8 @@ uint64_t cz_rand_u64(cz_rand *r) {
   return z ^ (z >> 31);
 }
 
-/** A whole number from LOW to HIGH, both included. */
+/** A whole number from LOW to HIGH, both included. The remainder favours small numbers by
+ * less than (HIGH - LOW) / 2^64, which no test can see. */
 int64_t cz_rand_int(cz_rand *r, int64_t low, int64_t high) {
   return low + (int64_t)(cz_rand_u64(r) % (uint64_t)(high - low + 1));
 }
@@ -32,7 +33,9 @@ double cz_rand_real(cz_rand *r, double low, double high) {
   return low + (high - low) * (double)(cz_rand_u64(r) >> 11) * 0x1p-53;
 }
 
-/** A standard normal number (Box and Muller). */
+/** A standard normal number (Box and Muller). The first uniform number is in (0, 1], so
+ * its logarithm is finite; the sine half is not used, so that a draw takes two numbers
+ * whatever came before it. */
 double cz_rand_normal(cz_rand *r) {
   double u = 1.0 - cz_rand_real(r, 0, 1), v = cz_rand_real(r, 0, 1);
   return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
@@ -74,7 +77,8 @@ void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *
 }
 
 /** Gives the case spans [B, 2] that cut T rows into segments of random lengths, EMPTY
- * more of them without rows. */
+ * more of them without rows. The empty ones come first, at row 0: a kernel that takes a
+ * span's begin for its own meets them at once. */
 void cz_case_spans(cz_case *c, cz_rand *r, int input, int64_t T, int empty) {
   int64_t filled = T > 0 ? cz_rand_int(r, 1, T < 5 ? T : 5) : 0, B = filled + empty, at = 0;
   int32_t *spans = cz_case_int(c, input, 2, (int64_t[]){B, 2});

@@ -32,12 +32,15 @@ typedef struct cz_op_cases {
 
 extern const cz_op_cases *const cz_op_case_table[CZ_OPS];
 
+/* Draws. What is drawn is a function of the seed and the calls before, on every machine:
+ * no draw reads a clock, an address or the C library's generator. */
 uint64_t cz_rand_u64(cz_rand *r);
 int64_t cz_rand_int(cz_rand *r, int64_t low, int64_t high);
 double cz_rand_real(cz_rand *r, double low, double high);
 double cz_rand_normal(cz_rand *r);
 int64_t cz_rand_size(cz_rand *r, int64_t maximum);
 
+/* Inputs of a case, by their number in the op's row. The case owns the arrays. */
 double *cz_case_real(cz_case *c, int input, int ndim, const int64_t *dim);
 int32_t *cz_case_int(cz_case *c, int input, int ndim, const int64_t *dim);
 void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim, double std);

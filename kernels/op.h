@@ -16,6 +16,9 @@
 
 CZ_C_BEGIN
 
+/* F64 is what reference kernels compute in, F32 what others sum and keep statistics in;
+ * the 16-bit types are for activations and copies of weights on devices that multiply
+ * them faster. */
 typedef enum cz_dtype { CZ_F64, CZ_F32, CZ_BF16, CZ_F16, CZ_I32, CZ_DTYPES } cz_dtype;
 
 extern const char *const cz_dtype_names[CZ_DTYPES];
@@ -24,6 +27,9 @@ static inline CZ_HOST_DEVICE size_t cz_dtype_bytes(cz_dtype t) {
   return t == CZ_F64 ? 8 : t == CZ_F32 || t == CZ_I32 ? 4 : 2;
 }
 
+/* Four dimensions: activations need two, a stack of matrices three. Eight inputs:
+ * label_words'. Fixed sizes keep a call one flat struct that can be copied, compared and
+ * sent to a device. */
 enum { CZ_DIMS = 4, CZ_OP_IN = 8, CZ_OP_OUT = 6, CZ_ATTR_BYTES = 128 };
 
 /* A dense row-major array as a kernel sees it, outermost dimension first. Absent: data
@@ -38,7 +44,8 @@ typedef struct cz_arg {
 } cz_arg;
 
 /* The engine decides whether a gradient is not wanted, written or added to what is there,
- * and tells the kernel. */
+ * and tells the kernel. The first use of a value, seen from the loss, writes and the
+ * others add, so that no pass clears all gradients first. */
 typedef enum cz_grad_mode { CZ_GRAD_SKIP, CZ_GRAD_WRITE, CZ_GRAD_ADD } cz_grad_mode;
 
 /* Where random numbers come from: Philox keyed by seed, with the counter (element / 4,
@@ -64,6 +71,9 @@ typedef struct cz_call {
   void *stream; /* the device's: where a kernel that does not run at once is put */
 } cz_call;
 
+/* Kernels cannot fail: what could be wrong was refused by the row's shape rule when the
+ * graph was built, and workspace was measured before. They may use OpenMP inside and must
+ * give the same bits for any number of threads where the row says `deterministic`. */
 typedef void (*cz_kernel)(const cz_call *call);
 
 /* What computes one op in one dtype. The dtype of a call is that of its first input, which
@@ -138,6 +148,7 @@ static inline CZ_HOST_DEVICE cz_dtype cz_call_dtype(const cz_call *call) {
 
 static inline CZ_HOST_DEVICE bool cz_present(const cz_arg *a) { return a->ndim > 0; }
 
+/* Elements; 0 when absent. An array with a dimension of 0 is present and has none. */
 static inline CZ_HOST_DEVICE int64_t cz_numel(const cz_arg *a) {
   int64_t n = a->ndim > 0 ? 1 : 0;
   for (int i = 0; i < a->ndim; i++) n *= a->dim[i];

@@ -4,6 +4,7 @@
 #
 #   scripts/install_deps.sh                 to build, test, and prepare the default data
 #   scripts/install_deps.sh --debian-only   without the Python package (PyPI): the sample of the data then still works
+#   scripts/install_deps.sh --ci            also clang, clang-tidy and cppcheck, for .ci/run
 #   scripts/install_deps.sh --oracles       also the Python packages that make the fixtures of tests/ (some 3 GB, no program needs them)
 #
 # Run it as root, or as a user who may use sudo. What is there already is left alone, so a second
@@ -24,6 +25,11 @@ DEBIAN=(
   libcsv-dev              # tasks from CSV files
   libcmocka-dev           # tests
   python3-venv            # the scripts that prepare data
+)
+CI=(
+  clang libclang-rt-14-dev # the second compiler; sanitizers and libFuzzer
+  libomp-dev               # clang's OpenMP
+  clang-tidy cppcheck      # scripts/lint.sh
 )
 
 die() {
@@ -84,6 +90,10 @@ command -v apt-get >/dev/null || die "this machine has no apt-get. Install what 
 case "${1-}" in
   "") install_debian && install_python scripts/requirements.txt ;;
   --debian-only) install_debian ;;
+  --ci)
+    DEBIAN+=("${CI[@]}")
+    install_debian && install_python scripts/requirements.txt
+    ;;
   --oracles) install_debian && install_python scripts/requirements-oracles.txt ;;
   *)
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"

@@ -20,6 +20,8 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   return true;
 }
 
+/* y may lie where x did only if nobody reads x again, and backward needs x: so in
+ * training y has memory of its own, and in inference it has not. */
 const cz_op_row cz_activation_row = {
     .name = "activation",
     .n_in = 2,

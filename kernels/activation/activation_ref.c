@@ -1,3 +1,5 @@
+/* Activations in float64: what each kind means. The linear op uses value and slope as its
+ * epilogue. */
 #include "kernels/activation/activation.h"
 #include "kernels/common/rows.h"
 

@@ -33,11 +33,12 @@
 
 CZ_C_BEGIN
 
+/* Behind each member its value in T5 (t5.md 6.2). */
 typedef struct cz_adafactor_attr {
-  double decay_exponent; /* 0.8 */
+  double decay_exponent; /* 0.8; at 0 beta would be 0 for ever, at 1 a plain mean of all squares */
   double clip;           /* of rms(U); 1.0 */
   double eps1, eps2;     /* 1e-30 on squares; 1e-3, the minimum of rms(w) */
-  bool factored;
+  bool factored;         /* what cz_adafactor_factored says; the shapes must agree */
 } cz_adafactor_attr;
 
 enum {

@@ -15,6 +15,9 @@ typedef struct sizes {
 
 #define USUAL 0.8, 1.0, 1e-30, 1e-3
 
+/* Smallest tensors; a chunk and one; the statistics' first step, where beta is 0;
+ * gradients whose squares are of eps1's size; stacks of matrices, each factored by
+ * itself; tensors without elements. */
 static const sizes hand[] = {
     {1, {1}, 1, 1, 0, {USUAL, false}},
     {2, {1, 1}, 1, 1, 3, {USUAL, true}},
@@ -32,6 +35,8 @@ static const sizes hand[] = {
     {2, {7, 0}, 1, 1, 7, {USUAL, true}},
 };
 
+/* Gradients from e^-20 to e^6 cover the sizes that T5's tensors meet: Adafactor divides
+ * the scale out again, so U has to come out alike for all of them. */
 static sizes draw(cz_rand *r) {
   sizes s = {.ndim = (int)cz_rand_int(r, 1, 3),
              .w = cz_rand_real(r, 1e-4, 3),
@@ -81,6 +86,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   build(c, r, &s);
 }
 
+/* T5-small's embedding, its largest tensor. */
 static void bench(cz_case *c, cz_rand *r) {
   build(c, r, &(sizes){2, {32128, 512}, 1, 1e-3, 1000, {USUAL, true}});
 }

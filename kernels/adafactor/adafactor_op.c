@@ -27,6 +27,9 @@ static bool absent(const cz_arg *a, const char *name, const char *when, char *wh
          cz_shape_refuse(why, why_bytes, "%s is given, though the tensor is %s", name, when);
 }
 
+/* r has w's shape without its columns, c without its rows. Mesh TensorFlow sorts the
+ * dimensions by size and factors the two largest; here the last two must be those, or a
+ * tensor would be averaged over other dimensions than in the published optimizer. */
 static bool factored_shape(cz_arg *out, const cz_arg *in, char *why, size_t why_bytes) {
   const cz_arg *w = &in[CZ_ADAFACTOR_W];
   if (w->ndim < 2)
@@ -87,7 +90,7 @@ const cz_op_row cz_adafactor_row = {
     .in_optional = 1u << CZ_ADAFACTOR_R | 1u << CZ_ADAFACTOR_C | 1u << CZ_ADAFACTOR_V,
     .not_differentiable = true,
     .deterministic = true,
-    .side_effect = true,
+    .side_effect = true, /* w is read by the next step's graph run, by no node of this one */
     .must_alias = {CZ_ADAFACTOR_W + 1, CZ_ADAFACTOR_R + 1, CZ_ADAFACTOR_C + 1, CZ_ADAFACTOR_V + 1},
     .attr_bytes = sizeof(cz_adafactor_attr),
     .shape = shape,

@@ -1,3 +1,6 @@
+/* Adafactor in float64, from the formulas of adafactor.h as they stand: U is stored,
+ * nothing is cut into blocks, every sum runs in the order of memory. What the float32
+ * kernel is compared with. */
 #include "kernels/adafactor/adafactor.h"
 
 #include <math.h>
@@ -8,11 +11,18 @@ static double rms(const double *x, int64_t n) {
   return n ? sqrt(sum / (double)n) : 0;
 }
 
+/* Q_ij = G_ij^2 + eps1, G = factor g. */
 static double squared(double g, double factor, double eps1) {
   return factor * g * factor * g + eps1;
 }
 
-/* U of one matrix, and its statistics renewed. */
+/* U of one matrix, and its statistics renewed.
+ *
+ * r_i: mean of Q over the columns of row i. c_j: mean of Q over the rows of column j.
+ *
+ *     U_ij = G_ij / sqrt(r_i / mean_k r_k) / sqrt(c_j)
+ *
+ * Scale: were all Q equal to q, r = c = q and U = G / sqrt(q), as without factoring. */
 static void factored(double *u, double *r, double *c, const double *g, int64_t rows, int64_t cols,
                      double factor, double beta, double eps1) {
   double mean = 0;
@@ -33,6 +43,7 @@ static void factored(double *u, double *r, double *c, const double *g, int64_t r
   }
 }
 
+/* v = beta v + (1 - beta) Q,  U = G / sqrt(v): Adam's second moment without its first. */
 static void unfactored(double *u, double *v, const double *g, int64_t n, double factor, double beta,
                        double eps1) {
   for (int64_t i = 0; i < n; i++) {
@@ -41,7 +52,10 @@ static void unfactored(double *u, double *v, const double *g, int64_t n, double 
   }
 }
 
-/** One step in float64; workspace: U, one number per element. */
+/** One step in float64; workspace: U, one number per element. lr max(rms(w), eps2) makes
+ * the step relative to the weights (section 8 of the paper), eps2 lets a tensor of zeros
+ * leave 0, and max(1, rms(U) / clip) bounds the step when v lags behind a growing
+ * gradient (section 6). */
 void cz_adafactor_fwd_ref(const cz_call *call) {
   const cz_adafactor_attr *a = call->attr;
   const cz_arg *shape = &call->in[CZ_ADAFACTOR_W];

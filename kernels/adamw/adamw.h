@@ -12,7 +12,8 @@
  * AdamWScale; decay is not scaled), else 1.
  *
  * Not differentiable. Deterministic. float32 keeps all three arrays in float32; the rms
- * is summed in double in a fixed tree. */
+ * is summed in double in a fixed tree. The step number is exact up to 2^24, as far as a
+ * float32 counts. */
 #ifndef CZ_KERNELS_ADAMW_H
 #define CZ_KERNELS_ADAMW_H
 

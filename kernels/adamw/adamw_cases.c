@@ -31,6 +31,8 @@ static const sizes hand[] = {
     {4, {3, 5, 7, 11}, 1, 1, 1000, 0, {0.9, 0.999, 1e-8, 0.1, false}}, /* rate 0: w stays */
 };
 
+/* Steps below 20 are drawn half of the time: there the bias corrections c1 and c2 are far
+ * from 1 and their rounding shows. */
 static sizes draw(cz_rand *r) {
   sizes s = {.ndim = (int)cz_rand_int(r, 1, 3),
              .w = cz_rand_real(r, 0.001, 3),

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+/* beta = 1 would make c = 1 - beta^step 0 and the first step 0 / 0; eps = 0 would do the
+ * same for a weight that never saw a gradient. */
 static bool attributes(const cz_adamw_attr *a, char *why, size_t why_bytes) {
   if (!(a->beta1 >= 0 && a->beta1 < 1))
     return cz_shape_refuse(why, why_bytes, "beta1 is %g, not in [0, 1)", a->beta1);
@@ -39,6 +41,8 @@ const cz_op_row cz_adamw_row = {
     .out_name = {"w", "m", "v"},
     .not_differentiable = true,
     .deterministic = true,
+    /* Nobody in the graph reads the new w, m and v, and a pruner must keep the row all
+     * the same. */
     .side_effect = true,
     .must_alias = {CZ_ADAMW_W + 1, CZ_ADAMW_M + 1, CZ_ADAMW_V + 1},
     .attr_bytes = sizeof(cz_adamw_attr),

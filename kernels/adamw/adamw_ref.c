@@ -2,7 +2,8 @@
 
 #include <math.h>
 
-/** One step in float64. */
+/** One step in float64, the formulas of adamw.h in their order. rms(w) is that of the
+ * weights before the step. */
 void cz_adamw_fwd_ref(const cz_call *call) {
   const cz_adamw_attr *a = call->attr;
   int64_t n = cz_numel(&call->in[CZ_ADAMW_W]);

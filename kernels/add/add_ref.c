@@ -1,3 +1,4 @@
+/* Addition in float64: what the op means. */
 #include "kernels/add/add.h"
 
 /** Forward in float64. Contract: add.h. */

@@ -164,6 +164,8 @@ static sizes draw(cz_rand *r) {
   return s;
 }
 
+/* Keys may have gaps between segments, which no query reads and whose dk and dv must come
+ * out as 0; or all segments read the same keys, and their dk and dv must add up. */
 static void fill_spans(cz_case *c, const sizes *s, int input, const int64_t *n, int64_t gap,
                        bool same) {
   int32_t *spans = cz_case_int(c, input, 2, (int64_t[]){s->B, 2});

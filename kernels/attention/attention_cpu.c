@@ -1,5 +1,17 @@
 /* Attention forward in float32: OpenMP over (segment, head), tiles of scores, softmax
- * over blocks of keys. Formulas: attention.h. */
+ * over blocks of keys. Formulas: attention.h.
+ *
+ * Softmax over blocks (Milakov and Gimelshein 2018; Dao et al. 2022, algorithm 1). A
+ * block of keys gives its largest score m, the sum l of exp(s - m) and the vector a of
+ * sum exp(s - m) M v. Two blocks become one by
+ *
+ *     m = max(m1, m2)
+ *     l = l1 e^(m1 - m) + l2 e^(m2 - m)
+ *     a = a1 e^(m1 - m) + a2 e^(m2 - m)
+ *
+ * and the output is a / l. Up to CZ_KEY_BLOCK keys there is one block and nothing to
+ * merge. Dropout multiplies the terms of a and not those of l: it acts on probabilities,
+ * after the division. */
 #include "kernels/attention/attention_cpu.h"
 
 #include "kernels/common/cpu.h"
@@ -57,7 +69,8 @@ CZ_CLONES static void multiply_row(float *x, const float *factor, int64_t n) {
   for (int64_t j = 0; j < n; j++) x[j] *= factor[j];
 }
 
-/* out <- old out + new x */
+/* out <- old out + new x: a weighted mean of two outputs, old + new = 1 but for
+ * rounding. */
 CZ_CLONES static void blend_row(float *out, const float *x, float old, float new, int64_t n) {
   for (int64_t k = 0; k < n; k++) out[k] = old * out[k] + new *x[k];
 }
@@ -68,7 +81,16 @@ CZ_CLONES static void scale_row(float *out, const float *x, float new, int64_t n
 
 /* Adds a block's share (largest score, sum, sum of exp(score - max) v) to query i, whose
  * output is kept normalised by the sum so far. SEEN: how many of the block's keys the query sees;
- * the sum does not tell, as it is NaN when a score is not finite. */
+ * the sum does not tell, as it is NaN when a score is not finite.
+ *
+ * With o = a / l of the blocks so far:
+ *
+ *     o <- (l e^(m - m') o + e^(max - m') share) / l',   m' = max(m, max),
+ *     l' = l e^(m - m') + sum e^(max - m')
+ *
+ * Kept normalised, o is finished after each block, and a single block costs one
+ * multiplication of share by 1 / sum. Both exponents are at most 0: nothing overflows,
+ * whatever the scores. */
 static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, int64_t seen,
                   float max, float sum, const float *share) {
   float *o = cz__attention_head(u, u->plan->call->out[CZ_ATTENTION_O].data, u->q0 + i);
@@ -93,7 +115,11 @@ static bool in_place(const cz__attention_unit *u) {
   return u->nq <= 2 * CZ_TILE_ROWS && u->plan->K % CZ_TILE_COLS == 0;
 }
 
-/* The queries from i0 on against the keys from j0 on. */
+/* The queries from i0 on against the keys from j0 on.
+ *
+ * R queries. What each sees is a run of the segment's first keys (cz__attention_visible),
+ * so a mask costs no comparison for each score: the run is cut at the block's edges,
+ * products go up to the longest of them, and the rest of a row is set to 0. */
 static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int64_t R, int64_t j0,
                          int64_t keys) {
   const cz__attention_plan *p = u->plan;
@@ -126,6 +152,9 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
     merge(u, t, i0 + r, j0 == 0, visible[r], max[r], sum[r], t->o + r * p->width);
 }
 
+/* Blocks of keys outside, queries inside: K and V of a block are brought into panel order
+ * once and serve all queries. Without keys the loop runs once for the sake of o = 0 and
+ * the stats. */
 static void forward_unit(const cz__attention_unit *u, tiles *t) {
   const cz__attention_plan *p = u->plan;
   int64_t block = u->keys, stride = p->H * p->K;

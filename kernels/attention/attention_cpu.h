@@ -13,8 +13,14 @@
 
 CZ_C_BEGIN
 
+/* 72 queries are 12 blocks of 6 rows. With 512 keys, whose rows are 528 floats apart,
+ * they fill a tile of 148 KiB; 2048 keys leave room for 18 queries. All three are part of
+ * the results: other tiles add in another order. */
 enum { CZ_QUERY_BLOCK = 72, CZ_KEY_BLOCK = 2048, CZ_TILE_FLOATS = 72 * 528 };
 
+/* One call's sizes, made anew by each call: kernels keep nothing between calls. Its
+ * arrays lie in the workspace, first what all threads read and then one slice a
+ * thread. */
 typedef struct cz__attention_plan {
   const cz_call *call;
   const cz_attention_attr *attr;
@@ -34,7 +40,9 @@ typedef struct cz__attention_plan {
   int threads;
 } cz__attention_plan;
 
-/* One segment and head. Row numbers i and j are inside the segment. */
+/* One segment and head. Row numbers i and j are inside the segment. A unit writes rows of
+ * o, stats and dq that no other unit writes, so units need no lock and their order does
+ * not matter; for dk and dv that holds when the key segments are disjoint. */
 typedef struct cz__attention_unit {
   const cz__attention_plan *plan;
   int64_t n, h, q0, nq, k0, nk, shift /* p = i + shift */, prefix;
@@ -42,6 +50,8 @@ typedef struct cz__attention_unit {
   int64_t ld;         /* floats from one row of a tile of scores to the next */
 } cz__attention_unit;
 
+/* Layout measures, open fills: the workspace function calls the first alone, with the
+ * sizes at capacity, and a kernel both. */
 size_t cz__attention_layout(cz__attention_plan *plan, const cz_call *call, bool backward);
 void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool backward);
 cz__attention_unit cz__attention_unit_at(const cz__attention_plan *plan, int64_t n, int64_t h);

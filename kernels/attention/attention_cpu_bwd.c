@@ -1,5 +1,18 @@
 /* Attention backward in float32: scores are computed again from q and k, tile by tile,
- * and normalised by what forward saved. Formulas: attention.h. */
+ * and normalised by what forward saved. Formulas: attention.h.
+ *
+ * From o_i = sum_j Z_ij v_j, Z = P M, P = softmax(s), s_ij = scale q_i . k_j + bias:
+ *
+ *     dv_j  = sum_i Z_ij do_i
+ *     dZ_ij = do_i . v_j                                dP_ij = M_ij dZ_ij
+ *     dP_ij / ds_ik = P_ij ([j = k] - P_ik)             the derivative of a softmax
+ *     dS_ik = sum_j dP_ij P_ij ([j = k] - P_ik) = P_ik (dP_ik - D_i)
+ *     D_i   = sum_j P_ij dP_ij = sum_j P_ij M_ij (do_i . v_j) = do_i . o_i
+ *     dq_i  = scale sum_j dS_ij k_j                     dk_j = scale sum_i dS_ij q_i
+ *
+ * D_i as do . o makes a row of dS computable key by key, from numbers that forward saved
+ * (Dao et al. 2022, section 3.1). Five products a tile: s and dZ again or for the first
+ * time, then dq, dk, dv; the score tile of a whole batch never exists. */
 #include "kernels/attention/attention_cpu.h"
 
 #include "kernels/common/cpu.h"
@@ -62,20 +75,25 @@ static inline __attribute__((always_inline)) float find_top(const float *s, cons
   return top;
 }
 
-/* One row. S (scores on entry) becomes Z, DP (do . v on entry) becomes dS; zeros from visible to
- * limit.
+/* One row. S (scores on entry) becomes Z, DP (do . v on entry) becomes dS; zeros from
+ * visible to limit.
  *
  * Forward: P = exp(s - max) / sum,  Z = P M. Backward: dP = M (do . v),  dS = P (dP - D) with
  * D = sum P dP.
  *
- * D is not summed first: it equals do . o, which is cheap. But o is rounded, so that this D is
- * off by a little. In a row whose visible keys all lie in the tile that can be repaired: with
- * sum P = 1 the exact dS add up to 0, so the sum that is left is the error of D, and a second
- * pass takes it off (`rest`).
+ * D is not summed first: it equals do . o, one dot product of K terms. But o is rounded,
+ * so that this D is off by a little. In a row whose visible keys all lie in the tile that can be
+ * repaired: with sum P = 1 the exact dS add up to 0, so the sum that is left is the error
+ * of D, and a second pass takes it off (`rest`).
  *
- * Where one key has nearly all the weight, dP - D of that key is a difference of nearly equal
- * numbers, nothing but rounding. There D starts as that key's own dP (`sure`): its own term is
- * then exactly 0 in the first pass, and the repair makes its dS minus the sum of the others'. */
+ * Where one key has nearly all the weight, dP - D of that key is a difference of nearly
+ * equal numbers, nothing but rounding. There D starts as that key's own dP (`sure`): its
+ * own term is then exactly 0 in the first pass, and the repair makes its dS minus the sum
+ * of the others'.
+ *
+ * Error: |D - do . o| is about u |do| |o| sqrt(K), u = 2^-24, and enters dS_ij times
+ * P_ij. Where all P are small that is nothing; in a short or sharp row it would be the
+ * size of dS itself, and there the two repairs apply. */
 CZ_CLONES static void softmax_row(float *s, float *dp, row w) {
   int64_t n = w.visible;
   float rest = 0, scale = 1 / w.sum, max = w.max, D = w.D;
@@ -104,7 +122,10 @@ CZ_CLONES static float dot(const float *a, const float *b, int64_t n) {
   return sum;
 }
 
-/* sums[j - r + R - 1] = sum over the tile of dS[r, j] with that offset. */
+/* sums[j - r + R - 1] = sum over the tile of dS[r, j] with that offset. Scores with one
+ * offset j - p share a bucket whatever the bucket map, so at most R numbers meet in
+ * float32 here, in R vector additions; the few sums of a tile then go to their buckets in
+ * double. Adding each dS to its bucket at once would be a gather for each score. */
 CZ_CLONES static void add_diagonals(float *sums, const float *ds, int64_t ld, int64_t R,
                                     int64_t N) {
   memset(sums, 0, (size_t)(R + N) * sizeof *sums);
@@ -125,6 +146,8 @@ CZ_CLONES static void put_rows(float *to, int64_t stride, const float *x, int64_
   }
 }
 
+/* Scores again from q and k, and do . v: the same calls on the same panels as forward, so
+ * s has forward's bits and exp(s - max) / sum are its probabilities. */
 static void backward_scores(const cz__attention_unit *u, tiles *t, const part *w) {
   const cz__attention_plan *p = u->plan;
   const cz_call *c = p->call;
@@ -161,6 +184,9 @@ static void backward_bias(const cz__attention_unit *u, tiles *t, const part *w) 
   for (int64_t x = 0; x < w->R + w->limit - 1; x++) sums[bucket[x]] += t->diagonal[x];
 }
 
+/* dq of a query comes together over the blocks of keys, and is written where the first of
+ * them is done (j0 = 0) and added to after that; dk and dv come together over the
+ * queries, inside backward_keys. */
 static void backward_tile(const cz__attention_unit *u, tiles *t, const part *w,
                           const cz_grad_mode *mode) {
   const cz__attention_plan *p = u->plan;
@@ -226,7 +252,8 @@ static void backward_unit(const cz__attention_unit *u, tiles *t, const cz_grad_m
     backward_keys(u, t, j0, u->nk - j0 < u->keys ? u->nk - j0 : u->keys, mode);
 }
 
-/* Key rows that no segment covers, or several do: start from zeros and add. */
+/* Key rows that no segment covers, or several do: start from zeros and add. Writing
+ * without clearing needs every row of dk and dv to be written exactly once. */
 static void settle_modes(const cz__attention_plan *p, cz_grad_mode *mode) {
   const cz_call *c = p->call;
   const int32_t *spans = c->in[CZ_ATTENTION_K_SPANS].data;
@@ -240,7 +267,9 @@ static void settle_modes(const cz__attention_plan *p, cz_grad_mode *mode) {
   }
 }
 
-/* dbias[b, h] from the sums of the segments, in their order. */
+/* dbias[b, h] from the sums of the segments, in their order. A bias is shared by all
+ * segments and, in T5, by all layers: a sum of thousands of terms that cancel (each row's
+ * dS sum to 0), hence in double until here. */
 static void reduce_bias(const cz__attention_plan *p) {
   float *dbias = p->call->din[CZ_ATTENTION_POSITION_BIAS].data;
   int64_t buckets = p->attr->buckets;

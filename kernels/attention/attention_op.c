@@ -24,6 +24,9 @@ static bool attributes(const cz_attention_attr *a, int64_t width, char *why, siz
   return true;
 }
 
+/* Below `exact` each distance has its bucket and beyond it they grow to max_distance: a
+ * formula with log(max_distance / exact), which must be positive. A direction needs two
+ * buckets to have one of each kind, and both directions four. */
 static bool position_bias(const cz_arg *in, const cz_attention_attr *a, char *why,
                           size_t why_bytes) {
   int exact = cz_attention_exact(a->buckets, a->bidirectional);
@@ -67,7 +70,8 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
 }
 
 /* Every query against every key of its segment, masked or not: two products forward, four
- * backward; the scores computed again are not counted. */
+ * backward; the scores computed again are not counted. With nq nk pairs of width H K a
+ * product is 2 nq nk H K, hence 4 and 8. */
 static double flops(const cz_call *call, bool backward) {
   const int32_t *q = call->in[Q_SPANS].data, *k = call->in[K_SPANS].data;
   double pairs = 0;

@@ -9,7 +9,9 @@
 enum { MARGIN = 32 /* readable entries beyond both ends of a bias row: whole blocks are read */ };
 
 /* An odd number of cache lines, so that a column of the tile spreads over the cache;
- * products read up to CZ_TILE_COLS beyond the keys. */
+ * products read up to CZ_TILE_COLS beyond the keys. 512 keys are 32 lines and get 33.
+ * With an even number of lines, a power of two at worst, the rows of a column would fall
+ * into few sets of the cache and evict each other. */
 static int64_t tile_stride(int64_t keys) {
   int64_t lines = cz_tile_up(keys, 16) / 16;
   return (lines % 2 ? lines + 2 : lines + 1) * 16;
@@ -64,7 +66,9 @@ size_t cz_attention_workspace_cpu(const cz_call *call, bool backward) {
 }
 
 /* The bias of every offset that occurs, by head: scores read it along their diagonals,
- * and no matrix of it is made. */
+ * and no matrix of it is made. The bias depends on j - p only, so 2 reach + 1 numbers a
+ * head hold all of it, where the matrix has nq nk; query i reads them from offset -i on.
+ * Zeros beyond the ends make whole blocks readable. */
 static void fill_bias(cz__attention_plan *plan, float *lines) {
   const cz_attention_attr *a = plan->attr;
   const float *position_bias = plan->call->in[CZ_ATTENTION_POSITION_BIAS].data;
@@ -102,7 +106,8 @@ void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool back
 }
 
 /* The unit's tile: keys in equal parts of whole columns, none over CZ_KEY_BLOCK, and as
- * many queries as then fit. */
+ * many queries as then fit. Equal parts rather than full blocks and a rest: 2049 keys are
+ * two blocks of 1040, not one of 2048 and one of a single key. */
 static void choose_tile(cz__attention_unit *u) {
   int64_t parts = cz_maximum(1, (u->nk + CZ_KEY_BLOCK - 1) / CZ_KEY_BLOCK);
   u->keys = cz_maximum(CZ_TILE_COLS, cz_tile_up((u->nk + parts - 1) / parts, CZ_TILE_COLS));

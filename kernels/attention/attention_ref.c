@@ -38,10 +38,13 @@ static double *head_row(const segment *s, const void *array, int64_t row) {
   return (double *)array + (row * s->H + s->h) * s->K;
 }
 
+/* p. Without FULL the last query stands at the last key, so that a decoder's one new
+ * query sees all nk keys of its cache. */
 static int64_t position(const segment *s, int64_t i) {
   return s->attr->mask == CZ_ATTENTION_MASK_FULL ? i : i + s->nk - s->nq;
 }
 
+/* The masks of attention.h, pair by pair. */
 static bool visible(const segment *s, int64_t i, int64_t j) {
   if (s->attr->mask == CZ_ATTENTION_MASK_FULL) return true;
   if (j <= position(s, i)) return true;
@@ -129,6 +132,8 @@ static void add_scaled(double *to, const double *from, double factor, int64_t n)
   for (int64_t i = 0; i < n; i++) to[i] += factor * from[i];
 }
 
+/* The derivation stands at the head of attention_cpu_bwd.c; here it is done row by
+ * row. */
 static void backward_row(const segment *s, int64_t i) {
   const cz_call *c = s->call;
   const double *q = head_row(s, c->in[CZ_ATTENTION_Q].data, s->q0 + i),

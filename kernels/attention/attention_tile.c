@@ -12,15 +12,21 @@ typedef float vec __attribute__((vector_size(32), aligned(4), may_alias));
 enum {
   ROWS = CZ_TILE_ROWS,
   COLS = CZ_TILE_COLS,
-  DEPTH = 256 /* rows of a panel that stay in the first cache beside their 6 rows of A */
+  DEPTH = 256 /* rows of a panel, 16 KiB, that stay in the first cache beside their 6 rows of A */
 };
 
+/* 6 x 16 sums in 12 of AVX2's 16 registers; two hold a row of B and one a number of A. A
+ * step is 12 multiply-adds for 2 loads and 6 broadcasts. Two of them may start in a cycle
+ * and each takes four or five, so 8 to 10 must be under way at once: 12 independent sums
+ * are enough, the 8 of a 4 x 16 block are not everywhere. */
 typedef struct block { /* 6 x 16 sums: 12 registers of 8 */
   vec x[ROWS][2];
 } block;
 
 /* sum_l a[r a_row + l a_depth] b[l b_depth + (0..15)] for the 6 rows r. The strides that
- * are 1 are constants after inlining. */
+ * are 1 are constants after inlining. A sum runs over l in order, one term a step: its
+ * rounding error is at most L u sum |a b|, and the order is the same for every place in a
+ * tile. */
 static inline __attribute__((always_inline)) block multiply(const float *a, int64_t a_row,
                                                             int64_t a_depth, const float *b,
                                                             int64_t b_depth, int64_t L) {
@@ -37,6 +43,7 @@ static inline __attribute__((always_inline)) block multiply(const float *a, int6
   return sum;
 }
 
+/* The sum of a product in parts of DEPTH: the parts are added in order. */
 static inline __attribute__((always_inline)) void store(float *c, int64_t ldc, block sum,
                                                         bool add) {
 #pragma GCC unroll 6
@@ -92,7 +99,8 @@ CZ_CLONES void cz__tile_gather(float *c, int64_t ldc, const float *a, int64_t ld
 }
 
 /* to[l * 16 + r] = x[r * stride + l] for 8 rows and 8 columns, in registers: pairs, then
- * pairs of pairs, then halves. */
+ * pairs of pairs, then halves. 24 shuffles for 64 numbers, where loads and stores one by
+ * one would be 64 of each. */
 static inline __attribute__((always_inline)) void transpose8(float *to, const float *x,
                                                              int64_t stride) {
   vec a[8], b[8];

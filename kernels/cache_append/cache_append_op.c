@@ -1,3 +1,6 @@
+/* The row of cache_append. It has a side effect and no gradient: the cache outlives the
+ * graph's run, its output is the same memory as its input, and attention over the cache
+ * reads that output, so that the engine runs the copy first. */
 #include "kernels/cache_append/cache_append.h"
 #include "kernels/common/shape.h"
 

@@ -1,3 +1,4 @@
+/* The copy in float64; the order of n matters where rows repeat. */
 #include "kernels/cache_append/cache_append.h"
 
 typedef struct arrays {

@@ -1,3 +1,6 @@
+/* Masks in bulk. All ways give the bits of cz_dropout_mask_factor; tests compare them
+ * element by element. A quad of Philox gives four factors, so a run that begins inside a
+ * quad is done singly up to its end, then quads, then the rest singly. */
 #include "kernels/common/dropout_mask.h"
 
 #include <string.h>
@@ -17,7 +20,15 @@ static void fill_quads(float *factor, int64_t quads, const cz_key *key, uint64_t
 #ifdef __x86_64__
 /* Four quads side by side, one 64-bit lane each: the 32 x 32 product is one instruction
  * there, which compilers do not find by themselves. What lies in the upper half of a lane
- * does not matter until the end. */
+ * does not matter until the end.
+ *
+ * Each 64-bit lane holds one 32-bit word of one quad. _mm256_mul_epu32 reads the lower
+ * halves and gives whole products, whose upper half is shifted down and whose lower half
+ * is used as it lies: ten rounds without a single move between lanes. At the end (a, b)
+ * and (c, d) are blended into pairs and the pairs sorted into the order of memory.
+ *
+ * AVX2 compares signed numbers only: max(x, limit) = x says x >= limit for unsigned ones,
+ * and the all-ones mask of that comparison selects the scale or 0. */
 __attribute__((target("avx2"))) static inline void four_quads(float *factor, const cz_key *key,
                                                               const __m256i round_key[20],
                                                               uint64_t first, uint32_t threshold,

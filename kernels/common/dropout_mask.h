@@ -15,9 +15,10 @@
 
 CZ_C_BEGIN
 
-enum {
-  CZ_DROPOUT_MASK_PIECE = 1024
-}; /* the most factors that cz_dropout_mask_piece gives at once */
+/* The maximum of factors that cz_dropout_mask_piece gives at once: 4 KiB, which a kernel
+ * keeps on its stack and in its first cache. A multiple of 4, so a row's pieces begin at
+ * one place of a quad. */
+enum { CZ_DROPOUT_MASK_PIECE = 1024 };
 
 /* The mask of one float32 call on a [T, D] array. */
 typedef struct cz_dropout_mask {
@@ -34,6 +35,8 @@ static inline CZ_HOST_DEVICE double cz_dropout_mask_factor(const cz_key *key, ui
   return cz_philox_at(key, element) >= cz_dropout_threshold(p) ? 1 / (1 - p) : 0;
 }
 
+/* The number of the draw for (row, channel). A linear search over segments: meant for
+ * kernels that are written to be read. */
 static inline CZ_HOST_DEVICE uint64_t cz_dropout_mask_element(const int32_t *spans, int64_t B,
                                                               int64_t row, int64_t channel,
                                                               int64_t D) {

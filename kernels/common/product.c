@@ -1,3 +1,6 @@
+/* Cutting a product and computing its tiles. Cutting is a function of M, N and K alone;
+ * no number of threads, no address and no earlier call has a say in it, so each number of
+ * c is always summed by the same call of the same kernel in the same order. */
 #include "kernels/common/product.h"
 
 #include "kernels/common/cpu.h"
@@ -8,27 +11,35 @@
 /* OpenBLAS runs products of at most 2^18 multiplications on one thread. */
 static const double one_tile = 262144;
 
-/* A tile's usual size. Packing costs a tile of m by n about (m + n) / m n of its
- * products, and a short inner dimension asks for wide rows of c. */
+/* A tile's usual size. A BLAS copies ("packs") both operands into its own order first: m
+ * K and K n numbers for m n K products, a share of 1 / n + 1 / m, which is 0.3 % of the
+ * count here and more of the time, as a copy is slower than a product. A short inner
+ * dimension asks for wide rows of c. */
 enum { ROWS = 512, COLUMNS = 1024 };
 
 typedef struct grid {
   int64_t rows, columns, m, n; /* tiles down and across, and their size */
 } grid;
 
+/* Sixteen is a multiple of every micro-kernel's height and width (4, 6, 8 or 16), so only
+ * the last tile of a row or column has a ragged edge. */
 static int64_t whole_registers(int64_t length, int64_t pieces) {
   int64_t each = (length + pieces - 1) / pieces;
   return length < 32 ? each : (each + 15) / 16 * 16;
 }
 
 /* A power of two, so that two, four or eight threads have the same number of tiles; each
- * at least three quarters of the usual size. */
+ * at least three quarters of the usual size. The loop ends with length / pieces in [3/4,
+ * 3/2) of the usual size, unless the length was shorter than that at first. */
 static int64_t pieces_of(int64_t length, int64_t usual) {
   int64_t pieces = 1;
   while (2 * pieces * usual * 3 / 4 <= length) pieces *= 2;
   return pieces;
 }
 
+/* One tile is called outside any parallel region, where OpenBLAS would divide a large
+ * product among threads of its own, differently for each number of them. So whatever it
+ * might divide is cut in two along its longer side. */
 static grid cut(const cz_product *p) {
   int64_t down = pieces_of(p->M, ROWS), across = pieces_of(p->N, COLUMNS);
   if (down * across == 1) { /* OpenBLAS must not find one large product outside a parallel region */
@@ -48,10 +59,14 @@ int64_t cz_product_tiles(const cz_product *p) {
   return g.rows * g.columns;
 }
 
-enum {
-  FEW = 4
-}; /* rows of a step of decoding; sgemm would spend its time packing b, which is read once */
+/* Rows of a step of decoding. Each number of b is used once for each row of a, so up to
+ * four rows the time is that of reading b; sgemm would read it, write it packed and read
+ * it again. The limit is on M, not on a tile's rows, so all tiles of a product go the
+ * same way. */
+enum { FEW = 4 };
 
+/* c is not read with beta 0, as in BLAS: it may be memory that was never written, and 0 x
+ * NaN is NaN. */
 static inline __attribute__((always_inline)) void put(float *c, float sum, const cz_product *p) {
   *c = p->alpha * sum + (p->beta == 0 ? 0 : p->beta * *c);
 }
@@ -83,7 +98,8 @@ CZ_CLONES static void four_row_dots(float *c, const float *a, const float *b, co
   }
 }
 
-/* c += alpha a b for some rows of a, four rows of b at a time. */
+/* c += alpha a b for some rows of a, four rows of b at a time. A row of c is loaded and
+ * stored once for four rows of b rather than once for each. c holds beta c already. */
 CZ_CLONES static void few_row_sums(float *c, const float *a, const float *b, const cz_product *p,
                                    int64_t rows, int64_t n) {
   int64_t k = 0;
@@ -106,6 +122,8 @@ CZ_CLONES static void few_row_sums(float *c, const float *a, const float *b, con
   }
 }
 
+/* b stored [N, K]: sums along its rows, a dot product each. b stored [K, N]: sums of its
+ * rows, so that both layouts are read from front to back. */
 static void few_rows(float *c, const float *a, const float *b, const cz_product *p, int64_t rows,
                      int64_t n) {
   if (p->b_transposed && rows == 4) {
@@ -120,7 +138,9 @@ static void few_rows(float *c, const float *a, const float *b, const cz_product 
   }
 }
 
-/** Computes one tile on the calling thread and says which part of c it was. */
+/** Computes one tile on the calling thread and says which part of c it was. With K = 0
+ * the sum is empty: c is set to 0 with beta 0 and stays with beta 1 (no other beta is
+ * used). BLAS leaves that case to the implementation. */
 cz_product_part cz_product_tile(const cz_product *p, int64_t tile) {
   grid g = cut(p);
   cz_product_part part = {.m0 = tile / g.columns * g.m, .n0 = tile % g.columns * g.n};

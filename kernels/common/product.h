@@ -16,11 +16,18 @@
 CZ_C_BEGIN
 
 /* c [M, N] = alpha * op(a) op(b) + beta * c, row-major; op(a) is [M, K], op(b) is [K, N],
- * each stored transposed when its flag says so. */
+ * each stored transposed when its flag says so.
+ *
+ * What a caller may rely on: the same sizes and flags give the same bits on one kind of
+ * processor, whatever runs beside it. What it may not: a row of a product of M rows need
+ * not have the bits of that row alone, since up to four rows are summed in another
+ * order. */
 typedef struct cz_product {
   float *c;
   const float *a, *b;
   bool a_transposed, b_transposed;
+  /* Sizes after op; ld: numbers from one row to the next as stored, so lda is K or,
+   * transposed, M for arrays without gaps. All below 2^31, BLAS's int. */
   int64_t M, N, K, lda, ldb, ldc;
   float alpha, beta; /* with beta 0 what lies in c is not read */
 } cz_product;

@@ -2,6 +2,8 @@
 
 #include "kernels/common/cpu.h"
 
+/* 512 columns: 2 KiB of sums on the stack, and whole cache lines of every row of
+ * `partial`. */
 enum { COLUMNS = 512, ZEROED = 1 << 20 /* bytes that a thread clears at a time */ };
 
 CZ_CLONES static void reduce_columns(float *out, const float *partial, int64_t blocks,

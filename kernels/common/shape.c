@@ -1,3 +1,5 @@
+/* Messages of shape rules. They go into a buffer of the caller's, as kernels know neither
+ * the error chain nor an allocation; the engine puts op and node before them. */
 #include "kernels/common/shape.h"
 
 #include <stdarg.h>

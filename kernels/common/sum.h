@@ -11,7 +11,12 @@
 
 CZ_C_BEGIN
 
-enum { CZ_SUM_CHUNK = 8192 }; /* elements */
+/* Elements in a chunk, 32 KiB of float32: long beside the cost of handing it to a thread,
+ * short beside a parameter tensor. A part of the results, not a tuning knob: another size
+ * gives other last digits. */
+enum { CZ_SUM_CHUNK = 8192 };
+
+/* Chunks of N elements, and so the doubles that `partial` must hold; 0 for none. */
 
 static inline int64_t cz_sum_chunks(int64_t n) { return (n + CZ_SUM_CHUNK - 1) / CZ_SUM_CHUNK; }
 

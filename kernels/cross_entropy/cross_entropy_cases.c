@@ -27,6 +27,8 @@ static const sizes hand[] = {
     {0, 4, 9, 1, 100, true, {1e-4, 0.1, 1}},        /* an empty batch */
 };
 
+/* Logits have a std of about std sqrt(D) scale: a quarter of the draws are sharp, where
+ * one word has all the probability. */
 static sizes draw(cz_rand *r) {
   sizes s = {.N = cz_rand_size(r, 40),
              .D = cz_rand_size(r, 65),

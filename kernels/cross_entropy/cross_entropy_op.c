@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+/* logit_scale 0 is refused: all logits would be 0, and dbias is got by dividing by it. */
 static bool attributes(const cz_cross_entropy_attr *a, char *why, size_t why_bytes) {
   if (!(a->z_loss >= 0 && isfinite(a->z_loss)))
     return cz_shape_refuse(why, why_bytes, "z_loss is %g, not a number from 0 on", a->z_loss);

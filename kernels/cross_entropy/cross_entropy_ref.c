@@ -1,3 +1,5 @@
+/* Cross entropy in float64, row by row: what the op means. The logits of one row exist at
+ * a time. */
 #include "kernels/common/rows.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
@@ -33,7 +35,8 @@ typedef struct row {
   double log_z, nll, mean;
 } row;
 
-/* x: logits of row r, overwritten with probabilities. */
+/* x: logits of row r, overwritten with probabilities. log Z = max + log sum exp(x - max),
+ * so that logits in the hundreds do not overflow. */
 static row softmax(double *x, const arrays *a, int64_t n, int64_t target) {
   double max = -INFINITY, sum = 0, others = 0;
   const double *h = a->h + n * a->D;

@@ -13,6 +13,8 @@ static void problem(cz_case *c, cz_rand *r, int64_t T, int64_t D, double p, bool
            share);
 }
 
+/* D = 1025 and 1031 are odd: a row starts at each of the four places of a Philox quad,
+ * and its last piece is short. */
 static void sample(cz_case *c, cz_rand *r, int index) {
   switch (index) {
   case 0: problem(c, r, 0, 4, 0.5, true, 0); return;

@@ -1,3 +1,8 @@
+/* No mask is stored. A factor is a function of (seed, step, shard, op, element), so
+ * backward draws it again instead of keeping T x D numbers from forward to backward.
+ *
+ * Compiled without contraction into fused multiply-adds: the engine may join dropout,
+ * addition and norm into one op, and x + b M has to be rounded twice in both forms. */
 #include "kernels/common/cpu.h"
 #include "kernels/common/dropout_mask.h"
 #include "kernels/dropout/dropout.h"
@@ -28,6 +33,8 @@ static pass unpack(const cz_call *call, bool backward) {
   return p;
 }
 
+/* E y = (1 - p) x / (1 - p) = x: scaling while training leaves nothing to do at
+ * inference. y is linear in x with the slope M, hence dx = dy M. */
 CZ_CLONES static void apply(float *y, const float *x, const float *factor, int64_t n,
                             cz_grad_mode mode) {
   if (mode == CZ_GRAD_WRITE) {
@@ -39,6 +46,8 @@ CZ_CLONES static void apply(float *y, const float *x, const float *factor, int64
   }
 }
 
+/* A row in pieces, so that the factors stay in the first cache. A piece starts at any
+ * element: the mask's generator copes with elements that are no multiple of four. */
 static void one_row(float *y, const float *x, const cz_dropout_mask *mask, int64_t t,
                     cz_grad_mode mode) {
   float buffer[CZ_DROPOUT_MASK_PIECE];
@@ -55,6 +64,9 @@ static void one_row(float *y, const float *x, const cz_dropout_mask *mask, int64
   }
 }
 
+/* Rows are independent and each number is written by one thread: their number does not
+ * matter. to may be from (y over x, dx over dy): every element is read before it is
+ * written. */
 static void multiply(const pass *s, void *workspace) {
   cz_dropout_mask mask;
   if (s->mode == CZ_GRAD_SKIP) return;

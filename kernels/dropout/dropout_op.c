@@ -1,6 +1,8 @@
 #include "kernels/common/shape.h"
 #include "kernels/dropout/dropout.h"
 
+/* p = 1 is refused: 1 / (1 - p) would be infinite, and 0 times it NaN. Spans are asked
+ * for even where a call does not train, since one graph serves both. */
 static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why,
                   size_t why_bytes) {
   const cz_dropout_attr *attr = attributes;

@@ -1,3 +1,5 @@
+/* Dropout in float64, one element at a time. It draws the very masks of the float32
+ * kernels, so a comparison of devices compares arithmetic and not luck. */
 #include "kernels/common/dropout_mask.h"
 #include "kernels/dropout/dropout.h"
 
@@ -27,6 +29,7 @@ static pass unpack(const cz_call *call, bool backward) {
   return p;
 }
 
+/* y = x M, dx = dy M; M = 0 or 1 / (1 - p), which gives E M = 1. */
 static void multiply(const pass *s) {
   if (s->mode == CZ_GRAD_SKIP) return;
   for (int64_t t = 0; t < s->T; t++) {

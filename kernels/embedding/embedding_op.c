@@ -2,6 +2,8 @@
 #include "kernels/embedding/embedding.h"
 #include "kernels/gather/gather.h"
 
+/* Ids are data, which no shape rule sees: who fills a batch answers for their being in
+ * [0, V). */
 static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why,
                   size_t why_bytes) {
   const cz_arg *table = &in[CZ_EMBEDDING_TABLE], *ids = &in[CZ_EMBEDDING_IDS];

@@ -1,6 +1,8 @@
 #include "kernels/common/shape.h"
 #include "kernels/gather/gather.h"
 
+/* Indexes are data, which no shape rule sees: who fills rows answers for their being in
+ * [0, T). */
 static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why,
                   size_t why_bytes) {
   const cz_arg *x = &in[CZ_GATHER_X], *rows = &in[CZ_GATHER_ROWS];

@@ -1,3 +1,5 @@
+/* Gather in float64. y = E x with E[n, rows[n]] = 1, so dx = E^T dy: a scatter that
+ * adds. */
 #include "kernels/common/rows.h"
 #include "kernels/gather/gather.h"
 

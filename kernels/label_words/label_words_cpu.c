@@ -1,5 +1,13 @@
 /* Label words in float32: the classes' mean embeddings are made once, then scores are
- * short products with the mask rows. */
+ * short products with the mask rows.
+ *
+ * A mean of dot products is the dot product with the mean:
+ *
+ *     mean_w (x_r . table_w + bias_w) = x_r . mean_w(table_w) + mean_w(bias_w)
+ *
+ * so a class costs one product for each row however many words it has. M, C and W are
+ * small (a batch of masks, classes of a task, words of a verbalizer); loops over them are
+ * written plainly, and only D is worth vector registers. */
 #include "kernels/common/cpu.h"
 #include "kernels/common/rows.h"
 #include "kernels/label_words/label_words.h"
@@ -116,6 +124,8 @@ static int64_t softmax(const plan *p, const float *scores, double *rest) {
   return top;
 }
 
+/* -log P_c = (s_top - s_c) / t + log(1 + rest): both terms at least 0, no
+ * cancellation. */
 static void forward_row(const plan *p, float *scores, int64_t m) {
   const float *x = p->x + p->rows[m] * p->D;
   double rest;
@@ -140,6 +150,10 @@ void cz_label_words_fwd_cpu(const cz_call *call) {
   ((float *)call->out[CZ_LABEL_WORDS_LOSS].data)[0] = (float)(loss * p.factor);
 }
 
+/* A word may stand for two classes and a row may have two masks. Contributions to one row
+ * of dtable or dx are then summed in double at the first of the equal places, because
+ * classes that share a word push it in opposite directions. Quadratic in C W and in M,
+ * which are tens. */
 static void find_first(const plan *p) {
   for (int32_t i = 0; i < p->C * p->W; i++) {
     p->first[i] = p->words[i] < 0 ? -1 : i;
@@ -210,6 +224,7 @@ static void backward_columns(const cz_call *call, const plan *p, int64_t d0, int
   }
 }
 
+/* bias_w enters each score of its class with 1 / Wc: dbias_w is the sum of the shares. */
 static void backward_bias(const cz_call *call, const plan *p) {
   float *dbias = call->din[CZ_LABEL_WORDS_BIAS].data;
   int64_t places = p->C * p->W;

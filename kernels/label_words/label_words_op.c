@@ -16,6 +16,8 @@ enum {
   DENOMINATOR = CZ_LABEL_WORDS_DENOMINATOR
 };
 
+/* No targets means scores only, as at inference; then there is nothing that a denominator
+ * could divide. Hard and soft at once would leave open which the loss is of. */
 static bool targets(const cz_arg *in, cz_dtype statistic, char *why, size_t why_bytes) {
   bool hard = cz_present(&in[HARD]), soft = cz_present(&in[SOFT]);
   if (hard && soft)

@@ -78,7 +78,9 @@ void cz_label_words_fwd_ref(const cz_call *call) {
   ((double *)call->out[CZ_LABEL_WORDS_LOSS].data)[0] = loss * s.factor;
 }
 
-/* G_mc, the whole gradient of one score. */
+/* G_mc, the whole gradient of one score. Written with sum_i (P_c Y_i - P_i Y_c), i != c,
+ * because P_c n - Y_c cancels for a sure row whose target is c: P_c and 1 differ by what
+ * float64 rounds away. */
 static double score_gradient(const cz_call *call, const sizes *s, int64_t m, int64_t c) {
   const double *dscores = call->dout[CZ_LABEL_WORDS_SCORES].data,
                *dloss = call->dout[CZ_LABEL_WORDS_LOSS].data;

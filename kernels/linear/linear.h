@@ -21,6 +21,7 @@ typedef enum cz_linear_layout {
   CZ_LINEAR_LAYOUTS
 } cz_linear_layout;
 
+/* An attribute of the node, fixed when the graph is built. */
 typedef struct cz_linear_attr {
   int layout;     /* cz_linear_layout */
   int activation; /* cz_activation_kind */
@@ -30,6 +31,8 @@ typedef struct cz_linear_attr {
 enum { CZ_LINEAR_X, CZ_LINEAR_W, CZ_LINEAR_BIAS };
 enum { CZ_LINEAR_Y, CZ_LINEAR_PRE };
 
+/* Whether z = alpha x W^T + bias is an output of its own, T x O numbers that live until
+ * backward. */
 static inline CZ_HOST_DEVICE bool cz_linear_saves_pre(const cz_linear_attr *attr) {
   return attr->activation != CZ_ACTIVATION_NONE && attr->activation != CZ_ACTIVATION_RELU;
 }

@@ -1,3 +1,17 @@
+/* Linear in float32: all matrix products go through common/product.h, in tiles that one
+ * OpenMP loop hands out. With z = alpha x W^T + bias, y = act(z), W stored [O, I]:
+ *
+ *     z_to   = alpha sum_i x_ti w_oi + bias_o
+ *     g_to   = dy_to act'(z_to)
+ *     dx_ti  = sum_o g_to dz_to / dx_ti = alpha sum_o g_to w_oi       [T, O] times [O, I]
+ *     dw_oi  = sum_t g_to dz_to / dw_oi = alpha sum_t g_to x_ti       [O, T] times [T, I]
+ *     dbias_o = sum_t g_to
+ *
+ * Forward is one product of 2 T I O operations, backward two. g is an array only when
+ * there is an activation; otherwise it is dy itself.
+ *
+ * Tiles are taken by whichever thread is free. That changes no bit: a tile is written by
+ * one thread, and its sums run in the order that the BLAS has for that shape. */
 #include "kernels/common/cpu.h"
 #include "kernels/common/product.h"
 #include "kernels/common/rows.h"
@@ -94,7 +108,9 @@ size_t cz_linear_workspace_cpu(const cz_call *call, bool backward) {
          (size_t)a.O * sizeof(float);
 }
 
-/* g = dy act'(z) for the rows of one block, and their sum for dbias. */
+/* g = dy act'(z) for the rows of one block, and their sum for dbias. Blocks of rows as in
+ * common/rows.h: one thread sums a block's g in order, and cz_rows_reduce adds the blocks
+ * in order. */
 static void block_before_products(const arrays *a, const scratch *s, bool sum, int64_t block) {
   int64_t begin = block * cz_row_block(a->T), O = a->O,
           end = begin + cz_row_block(a->T) < a->T ? begin + cz_row_block(a->T) : a->T;
@@ -110,9 +126,12 @@ static void block_before_products(const arrays *a, const scratch *s, bool sum, i
   }
 }
 
+/* The product itself adds to what is there: a tied weight's second gradient needs no pass
+ * over memory. */
 static float beta_of(cz_grad_mode mode) { return mode == CZ_GRAD_ADD ? 1 : 0; }
 
-/* z = alpha x W^T + bias: dx = alpha g W. */
+/* dx = alpha g W: T x I numbers, each a sum over the O outputs. W [O, I] is read as it
+ * lies, W [I, O] transposed. */
 static cz_product product_to_x(const arrays *a, const float *g, cz_grad_mode mode) {
   return (cz_product){.c = a->dx,
                       .a = g,
@@ -128,7 +147,9 @@ static cz_product product_to_x(const arrays *a, const float *g, cz_grad_mode mod
                       .beta = beta_of(mode)};
 }
 
-/* z = alpha x W^T + bias: dW = alpha g^T x, or alpha x^T g when W is stored [I, O]. */
+/* dW = alpha g^T x, or its transpose alpha x^T g when W is stored [I, O]. A sum over all
+ * T rows of a batch, the longest in a step: its rounding grows with T, and error_constant
+ * in linear_op.c reckons with it. */
 static cz_product product_to_w(const arrays *a, const float *g, cz_grad_mode mode) {
   return (cz_product){.c = a->dw,
                       .a = a->out_in ? g : a->x,

@@ -1,6 +1,7 @@
 #include "kernels/common/shape.h"
 #include "kernels/linear/linear.h"
 
+/* CBLAS takes int for sizes and strides. */
 static bool sizes_fit(const cz_arg *x, int64_t O) {
   return x->dim[0] <= INT32_MAX && x->dim[1] <= INT32_MAX && O <= INT32_MAX;
 }
@@ -31,6 +32,9 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   return true;
 }
 
+/* What backward reads depends on the activation: without one only x and w; ReLU's slope
+ * is in the sign of y, which forward writes anyway; for the others z is stored, T x O
+ * numbers that the planner charges for. */
 static void needs_of(cz_needs *needs, const void *attributes) {
   const cz_linear_attr *attr = attributes;
   needs->in = 1u << CZ_LINEAR_X | 1u << CZ_LINEAR_W;
@@ -39,6 +43,8 @@ static void needs_of(cz_needs *needs, const void *attributes) {
                                                         : 0;
 }
 
+/* A multiply and an add for each of T x I x O; bias and activation are not counted, by
+ * the convention of hardware peaks. */
 static double flops(const cz_call *c, bool backward) {
   const cz_arg *x = &c->in[CZ_LINEAR_X];
   int64_t O =

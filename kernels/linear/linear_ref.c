@@ -1,3 +1,5 @@
+/* Linear in float64, as three loops: what the op means. The derivation of backward stands
+ * at the head of linear_cpu.c. */
 #include "kernels/common/rows.h"
 #include "kernels/linear/linear.h"
 
@@ -51,6 +53,8 @@ void cz_linear_fwd_ref(const cz_call *call) {
   }
 }
 
+/* act' at the saved number: z, or for ReLU y, since y > 0 where z > 0 and both slopes are
+ * 0 at 0. */
 static double slope(const arrays *a, int64_t i) {
   return a->activation == CZ_ACTIVATION_NONE ? 1 : cz_activation_slope(a->saved[i], a->activation);
 }

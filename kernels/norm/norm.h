@@ -51,10 +51,10 @@ CZ_C_BEGIN
 typedef enum cz_norm_kind { CZ_NORM_RMS, CZ_NORM_LAYER, CZ_NORMS } cz_norm_kind;
 
 typedef struct cz_norm_attr {
-  int kind; /* cz_norm_kind */
-  double eps;
-  double dropout; /* of the residual, in [0, 1) */
-  bool share_segment;
+  int kind;           /* cz_norm_kind */
+  double eps;         /* at least 0, added to the mean square: 1e-6 in T5, 1e-12 in BERT */
+  double dropout;     /* of the residual, in [0, 1) */
+  bool share_segment; /* one mask for all rows of a segment (t5.md 0.8) */
 } cz_norm_attr;
 
 enum { CZ_NORM_X, CZ_NORM_GAIN, CZ_NORM_BIAS, CZ_NORM_RESIDUAL, CZ_NORM_SPANS };

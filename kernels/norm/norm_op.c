@@ -11,6 +11,8 @@ static bool attributes_fit(const cz_norm_attr *attr, char *why, size_t why_bytes
   return true;
 }
 
+/* Gain and bias have the dtype of statistics: beside activations in 16 bits they would
+ * stay in 32. */
 static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why,
                   size_t why_bytes) {
   const cz_norm_attr *attr = attributes;
@@ -50,6 +52,9 @@ const cz_op_row cz_norm_row = {
     .deterministic = true,
     .may_alias = {[CZ_NORM_H] = CZ_NORM_X + 1},
     .may_alias_grad = {[CZ_NORM_X] = CZ_NORM_H + 1, [CZ_NORM_RESIDUAL] = CZ_NORM_Y + 1},
+    /* y = norm(h) needs nothing but h, which backward keeps: no residual, and no mask
+     * drawn twice. Aliases: in a chain of pre-norm blocks h takes the place of x, the
+     * stream before it, and dx that of dh. */
     .recompute = 1u << CZ_NORM_Y,
     .recompute_in = {[CZ_NORM_X] = CZ_NORM_H + 1, [CZ_NORM_RESIDUAL] = -1, [CZ_NORM_SPANS] = -1},
     .attr_bytes = sizeof(cz_norm_attr),

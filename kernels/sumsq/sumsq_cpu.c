@@ -1,3 +1,5 @@
+/* The square root is left to the reader: squares of several tensors, shards or ranks add
+ * up, and norms do not. */
 #include "kernels/common/sum.h"
 #include "kernels/sumsq/sumsq.h"
 

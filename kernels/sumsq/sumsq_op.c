@@ -8,6 +8,7 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   return true;
 }
 
+/* Not differentiable by choice: gradient norms are measured, not trained through. */
 const cz_op_row cz_sumsq_row = {
     .name = "sumsq",
     .n_in = 1,
