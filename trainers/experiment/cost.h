@@ -1,4 +1,6 @@
-/* What an experiment would cost, before it runs. */
+/* What an experiment would cost, before it runs: the estimates of its kinds of stage
+ * (stages/estimate.h), summed. A stage that several rows share counts in full in each
+ * row, since each row alone would need it. */
 #ifndef CZ_EXPERIMENT_COST_H
 #define CZ_EXPERIMENT_COST_H
 

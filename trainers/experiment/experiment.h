@@ -18,15 +18,17 @@
  *                          read different amounts
  *   common: {...}          sections for every stage that knows them (model, tokenizer,
  *                          ...)
- *   stages: {pretrain: {kind: pretrain, ...}, finetune: {kind: finetune, init:
- *   $pretrain, ...}, ...}   run in this order
- *   rows: [{name: ..., paper: {COLUMN: number}, set: {pretrain.objective.name: lm,
- *   ...}}, ...]
+ *   stages:                run in this order
+ *     pretrain: {kind: pretrain, ...}
+ *     finetune: {kind: finetune, init: $pretrain, ...}
+ *   rows: [{name: ..., paper: {COLUMN: number}, set: {pretrain.objective.name: lm}}, ...]
  *   baseline: ROW          the row that others are compared with
- *   columns: [{name: ..., value: STAGE.PATH or a list of them (their mean), paper:
- *   COLUMN, unit: ...}, ...]
- *   paper_noise: {COLUMN: deviation}   what the paper says of its own seeds
- *   scales: {nano: {...}, mini: {...}}   overlays on all of the above
+ *   columns: [{name: ..., value: ..., paper: COLUMN, unit: ...}, ...]
+ *                          value: STAGE.PATH, or a list of them, whose mean it is
+ *   paper_noise: {COLUMN: deviation}
+ *                          what the paper says of its own seeds
+ *   scales: {nano: {...}, mini: {...}}
+ *                          overlays on all of the above
  *
  * Any text of a stage may be $NAME or $NAME/file: the folder of an earlier stage of its row and
  * seed, and a file in it. `init: $NAME` is that stage's model.
@@ -44,6 +46,7 @@
 extern const cz_section cz_experiment_keys, cz_row_keys, cz_column_keys;
 CZ_MUST cz_status cz_experiment_help(cz_buf *out, bool markdown);
 
+/* Sixteen hexadecimal digits of a 64-bit hash, and the NUL. */
 enum { CZ_KEY_TEXT_BYTES = 17 };
 
 /* One stage of one row and seed; the same key may appear in several places. */
@@ -72,6 +75,8 @@ typedef struct cz_column {
   double paper_noise; /* the paper's deviation over its own seeds; NaN: it gives none */
 } cz_column;
 
+/* A plan is made whole before anything runs and does not change afterwards, so that two
+ * ranks, or a run and the report on it, read the same one. */
 typedef struct cz_plan {
   cz_config *config; /* owned */
   cz_arena *arena;

@@ -4,7 +4,9 @@
 
 #include "experiment/experiment.h"
 
-/* plan.c: stages of rows and seeds, and their keys. */
+/* plan.c: stages of rows and seeds, and their keys. Keys come last: a stage's key
+ * contains those of the stages that it names, so references are found first, and stages
+ * are taken in the file's order. */
 CZ_MUST cz_status cz__plan_resolve(cz_plan *p, const cz_config_node *root);
 CZ_MUST cz_status cz__plan_make_keys(cz_plan *p, cz_inputs *inputs);
 

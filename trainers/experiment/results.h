@@ -30,6 +30,9 @@ typedef struct cz_baselines {
   size_t n;
 } cz_baselines;
 
+/* Everything that reports are made of, in one pass over the folders of a run. Arrays in
+ * brackets are row-major. Reading never waits for a stage and takes no lock: a run may be
+ * going on. */
 typedef struct cz_results {
   cz_plan plan;
   double *values;             /* [columns][rows][seeds], NaN where missing */

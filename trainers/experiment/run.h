@@ -1,4 +1,7 @@
-/* Running an experiment. */
+/* Running an experiment: every stage of the plan whose folder has no result yet, in the
+ * plan's order. A stage that two rows share runs once. The same command again goes on
+ * where a killed or failed run stopped; one with other contents is refused in the same
+ * folder, with what differs. Under MPI all ranks call it, and rank 0 alone writes. */
 #ifndef CZ_EXPERIMENT_RUN_H
 #define CZ_EXPERIMENT_RUN_H
 

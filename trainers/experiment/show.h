@@ -1,4 +1,6 @@
-/* Showing an experiment before it runs. */
+/* Showing an experiment before it runs: its rows and stages as they will be resolved,
+ * what they share, which files are missing, and with `cost` what each stage will take.
+ * Nothing is written, and files that do not exist yet are no error. */
 #ifndef CZ_EXPERIMENT_SHOW_H
 #define CZ_EXPERIMENT_SHOW_H
 

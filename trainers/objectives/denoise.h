@@ -14,7 +14,9 @@ typedef cz_status (*cz_noise_fn)(const cz_objective *o, bool *mask, cz_stream *s
 typedef cz_status (*cz_tokens_fn)(const cz_objective *o, cz_ids *out, cz_stream *s,
                                   const cz_piece *piece, const bool *mask);
 
-/* Masks. */
+/* Masks. Each draws from the stream it is given and from nothing else, so two objectives
+ * that use one mask function with equal parameters hide the same tokens of a piece (t5.md
+ * 3.2). */
 CZ_MUST cz_status cz_noise_iid(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
 CZ_MUST cz_status cz_noise_prefix(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
 void cz_noise_random_spans(bool *mask, cz_stream *s, int64_t n, double density, double mean_length);
@@ -30,6 +32,10 @@ typedef struct cz_span_lengths {
   int64_t inputs, targets; /* tokens with sentinels and EOS */
 } cz_span_lengths;
 
+/* A piece of n tokens has round(n density) noise tokens in round(noise / mean length)
+ * spans, both at least 1 and kept so that clear and noisy spans can alternate; every span
+ * becomes one sentinel in the inputs and one before its tokens in the targets. The solver
+ * finds the longest piece whose inputs still fit (t5.md 3.4). */
 void cz_span_counts(int64_t *noise, int64_t *spans, int64_t n, double density, double mean_length);
 void cz_span_solve(cz_span_lengths *out, int64_t inputs_length, double density, double mean_length,
                    int64_t extra);

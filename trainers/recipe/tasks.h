@@ -7,6 +7,8 @@
 #include "recipe/recipe.h"
 #include "tasks/task.h"
 
+/* One item of the list. `as` lets a task stand twice in a mixture, with other files or
+ * another fidelity, and tells their results apart. */
 typedef struct cz_task_entry {
   const cz_config_node *node; /* for complaints */
   const char *label;          /* what results call it: the task's name, or the entry's `as` */
@@ -22,6 +24,9 @@ typedef struct cz_tasklist {
   int n;
 } cz_tasklist;
 
+/* read binds the section and touches no file; load reads the file of a split; describe
+ * makes an empty set that knows labels and scores, for checks that run before the files
+ * exist. */
 CZ_MUST cz_status cz_tasklist_row(const cz_task_row **row, const cz_config_node *item);
 CZ_MUST cz_status cz_tasklist_read(cz_tasklist *list, const cz_recipe *recipe);
 void cz_tasklist_free(cz_tasklist *list);

@@ -17,6 +17,9 @@ typedef struct cz_cost {
   bool assumed_lengths;    /* without the tasks' files: examples as long as the batch allows */
 } cz_cost;
 
+/* FLOP are those of training's matrix products, forward and backward (training/flops.h);
+ * decoding and reading are not counted. caps gives the maximum lengths of an example that
+ * a recipe's batches take. */
 void cz_cost_add(cz_cost *sum, const cz_cost *one);
 CZ_MUST cz_status cz_cost_caps(double *inputs, double *targets, const cz_recipe *recipe);
 CZ_MUST cz_status cz_cost_training(cz_cost *cost, const cz_recipe *recipe);

@@ -1,4 +1,8 @@
-/* The loss of a model on text that it was not trained on. */
+/* The loss of a model on text that it was not trained on: the section `held_out` names
+ * another corpus, whose pieces go through the stage's own objective. Their noise has a
+ * seed of its own, the same for all rows and seeds, so losses of rows with one objective
+ * can be compared; losses of different objectives cannot, as they predict other tokens.
+ * No dropout, no update. */
 #ifndef CZ_STAGES_HELD_OUT_H
 #define CZ_STAGES_HELD_OUT_H
 

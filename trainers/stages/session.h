@@ -7,12 +7,16 @@
 #include "device/device.h"
 #include "stages/inputs.h"
 
+/* Opened once a process; every stage of a run uses it, one after another. All ranks have
+ * one. */
 typedef struct cz_session {
   cz_comm *comm;
   cz_device *device;
   cz_inputs inputs; /* files that were hashed */
 } cz_session;
 
+/* Closing takes the outcome: a rank that failed ends the whole job (comm/comm.h), as its
+ * peers would wait for it in the next collective call. */
 CZ_MUST cz_status cz_session_open(cz_session *s, const char *device, const char *comm);
 void cz_session_close(cz_session *s, cz_status outcome);
 

@@ -19,6 +19,8 @@ typedef struct cz_flat_batch {
   int64_t segments;
 } cz_flat_batch;
 
+/* A feed borrows: the arrays must stay until the graph has run. The denominator is the
+ * caller's, since it is that of the whole global batch while a feed is one shard. */
 void cz_feed_shard(cz_feed *feed, const cz_shard *shard, bool loss_rows, double denominator);
 void cz_feed_flat_batch(cz_feed *feed, const cz_flat_batch *b, double denominator);
 

@@ -17,6 +17,9 @@
 #include "recipe/recipe.h"
 #include "training/optimizer.h"
 
+/* What the loss of a batch is divided by (t5.md 0.7): targets that count; positions of
+ * the padded batch, as the published runs did; or a constant. The last two let short
+ * batches weigh less. */
 typedef enum cz_normalisation {
   CZ_NORMALISE_COUNTED,
   CZ_NORMALISE_PADDED,
@@ -38,6 +41,9 @@ typedef struct cz_train_keys {
 /* The sections `batch`, of a cz_batch_plan, and `train`. */
 extern const cz_section cz_batch_section, cz_train_section;
 
+/* Everything that a training run depends on. Two jobs with equal members, sources and
+ * parameters train the same bits on one kind of processor, whatever the number of
+ * ranks. */
 typedef struct cz_loop_job {
   const char *what;   /* "pretrain", "finetune": progress line and metrics */
   const char *folder; /* metrics.jsonl, events, checkpoint.h5 */
@@ -65,6 +71,9 @@ typedef struct cz_loop_result {
   double seconds, waited;           /* of this process; waited: for the reader */
 } cz_loop_result;
 
+/* check refuses, before any memory is taken, what run would refuse. run is collective; it
+ * resumes from the folder's checkpoint when there is one, and a signal ends it between
+ * two steps with a checkpoint written and CZ_EINTERRUPT. */
 cz_batch_plan cz_loop_plan(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);

@@ -19,6 +19,16 @@ typedef enum cz_schedule {
   CZ_SCHEDULE_COSINE
 } cz_schedule;
 
+/* The section `optimizer`. With s the step from 0, w = warmup_steps, n = steps and r =
+ * learning_rate, the schedules are
+ *
+ *     constant   r
+ *     rsqrt      r / sqrt(max(s, w))                          (t5.md 6.1)
+ *     linear     from r at w down to final_rate r at the last step
+ *     cosine     the same along half a cosine
+ *
+ * so rsqrt's learning_rate is no peak: 1 with w = 10,000 begins at 0.01. All but rsqrt
+ * rise linearly over w steps. */
 typedef struct cz_optimizer_keys {
   int name, schedule;
   double learning_rate; /* the peak; with rsqrt the rate is learning_rate / sqrt(max(step,
@@ -37,6 +47,11 @@ typedef struct cz_optimizer cz_optimizer;
 CZ_MUST cz_status cz_optimizer_create(cz_optimizer **o, const cz_optimizer_keys *keys,
                                       cz_params *params);
 void cz_optimizer_destroy(cz_optimizer **o);
+/* A step: norm, which is NaN or infinite when some element of the gradient is (the update
+ * is then skipped), and step with the factor that clipping makes of the norm. finite is
+ * for checkpoints: what is saved must be usable. All go through the list of parameters in
+ * its order and are local; after the reducer every rank has the same gradient, so every
+ * rank makes the same update without another message. */
 CZ_MUST cz_status cz_optimizer_norm(cz_optimizer *o, double *norm);
 CZ_MUST cz_status cz_optimizer_finite(cz_optimizer *o, bool *finite);
 CZ_MUST cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate,

@@ -28,6 +28,10 @@ typedef struct cz_state_of {
   cz_optimizer *optimizer;
 } cz_state_of;
 
+/* Save writes parameters, optimizer and state into one checkpoint
+ * (checkpoint/checkpoint.h): all of one step or none of it. Load leaves everything as it
+ * was at that step's end, so the steps that follow have the bits that an uninterrupted
+ * run would have had. */
 CZ_MUST cz_status cz_state_save(const cz_state *state, const cz_state_of *of);
 CZ_MUST cz_status cz_state_load(cz_state *state, char *path, size_t size, const cz_state_of *of);
 

@@ -5,6 +5,8 @@
 
 #include "experiment/results.h"
 
+/* Each appends a whole document to OUT; an unfinished run gives dashes or null where
+ * values are missing, never 0. */
 CZ_MUST cz_status cz_report_text(cz_buf *out, const cz_results *r, bool colours);
 CZ_MUST cz_status cz_report_csv(cz_buf *out, const cz_results *r);
 CZ_MUST cz_status cz_report_json(cz_buf *out, const cz_results *r);

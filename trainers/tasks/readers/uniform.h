@@ -25,6 +25,9 @@ typedef struct cz_uniform {
   bool number;     /* the label is a score, not a class (STS-B) */
 } cz_uniform;
 
+/* A task of this kind is a table and no code: its row names these functions and points
+ * `layout` at a cz_uniform. read_* find columns by the file's own header, so their order
+ * does not matter. */
 CZ_MUST cz_status cz_uniform_describe(cz_task_set *set);
 CZ_MUST cz_status cz_uniform_format(cz_task_set *set, cz_task_record *record);
 CZ_MUST cz_status cz_read_uniform_tsv(cz_task_set *set, const char *path);
