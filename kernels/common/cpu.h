@@ -20,10 +20,14 @@ CZ_C_BEGIN
 /* The loader's choice runs before a sanitizer has set itself up, hence not with those. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define CZ_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define CZ_CLONES      __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define CZ_HAVE_CLONES 1
 #else
 #define CZ_CLONES
+#define CZ_HAVE_CLONES 0
 #endif
+
+const char *cz_cpu_instructions(void);
 
 static inline int64_t cz_minimum(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t cz_maximum(int64_t a, int64_t b) { return a > b ? a : b; }

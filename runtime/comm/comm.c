@@ -88,8 +88,9 @@ cz_status cz_comm_allgather(cz_comm *c, void *bytes, const size_t *bounds) {
   return c->size == 1 ? CZ_OK : c->backend->allgather(c, bytes, bounds);
 }
 
-/* size x BYTES into *ALL, rank by rank; the caller frees. */
-static cz_status gather_equal(cz_comm *c, void *all, const void *mine, size_t bytes) {
+/** Gathers the BYTES at MINE of every rank: *ALL (the address of any pointer) gets size x BYTES in
+ * the order of ranks, on all ranks; the caller frees it. */
+cz_status cz_comm_gather(cz_comm *c, void *all, const void *mine, size_t bytes) {
   size_t *bounds;
   char *buffer;
   CZ_TRY(cz_alloc(&bounds, (size_t)c->size + 1, sizeof *bounds));
@@ -110,7 +111,7 @@ static cz_status gather_equal(cz_comm *c, void *all, const void *mine, size_t by
 cz_status cz_comm_max_i64(cz_comm *c, int64_t *values, size_t n) {
   int64_t *all = NULL;
   if (c->size == 1 || !n) return CZ_OK;
-  CZ_TRY(gather_equal(c, &all, values, n * sizeof *values));
+  CZ_TRY(cz_comm_gather(c, &all, values, n * sizeof *values));
   for (size_t i = 0; i < n; i++)
     for (int r = 0; r < c->size; r++)
       if (all[(size_t)r * n + i] > values[i]) values[i] = all[(size_t)r * n + i];
@@ -127,7 +128,7 @@ cz_status cz_comm_sum_f64(cz_comm *c, double *values, size_t n) {
   void **parts;
   if (c->size == 1 || !n) return CZ_OK;
   CZ_TRY(cz_alloc(&parts, (size_t)c->size, sizeof *parts));
-  cz_status st = gather_equal(c, &all, values, n * sizeof *values);
+  cz_status st = cz_comm_gather(c, &all, values, n * sizeof *values);
   if (st == CZ_OK) {
     for (int r = 0; r < c->size; r++) parts[r] = all + (size_t)r * n;
     cz_sum_tree_fold_parts(parts, c->size, (int64_t)n, sizeof *values);

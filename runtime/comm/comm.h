@@ -31,6 +31,7 @@ CZ_MUST cz_status cz_comm_split(cz_comm *c, cz_comm **group, int color);
  * the reducer. Results are the same bits on every rank. */
 CZ_MUST cz_status cz_comm_barrier(cz_comm *c);
 CZ_MUST cz_status cz_comm_allgather(cz_comm *c, void *bytes, const size_t *bounds);
+CZ_MUST cz_status cz_comm_gather(cz_comm *c, void *all, const void *mine, size_t bytes);
 CZ_MUST cz_status cz_comm_max_i64(cz_comm *c, int64_t *values, size_t n);
 CZ_MUST cz_status cz_comm_sum_f64(cz_comm *c, double *values, size_t n);
 

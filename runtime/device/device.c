@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/nearest.h"
+#include "kernels/common/cpu.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -62,6 +63,7 @@ static cz_status open_host(cz_device **device, cz_dtype real, bool guard) {
                          .real = real,
                          .host_memory = true,
                          .guard_bytes = guard ? 64 : 0,
+                         .processor = cz_device_processor_kind(real),
                          .alloc = host_alloc,
                          .release = host_release,
                          .write = host_copy_in,
@@ -74,7 +76,7 @@ static cz_status open_host(cz_device **device, cz_dtype real, bool guard) {
 
 /* The module's one symbol; the version says which cz_device and cz_op_row it was built
  * against. */
-enum { MODULE_VERSION = 3 };
+enum { MODULE_VERSION = 4 };
 typedef cz_device *(*module_open)(int version, char *error, size_t n);
 
 static cz_status open_module(cz_device **device) {
@@ -188,17 +190,29 @@ cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int6
   return CZ_OK;
 }
 
-/** The widest vector instructions that the float32 kernels use on this machine. */
-const char *cz_device_isa(void) {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-    return "avx512";
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "avx2";
-  return "sse2";
-#else
-  return "baseline";
+/** The kind of processor on which results in REAL have the same bits, as a text: the kernel that
+ * the BLAS has chosen for this machine (float32 alone calls a BLAS) and the instructions of our own
+ * kernels. Static. */
+const char *cz_device_processor_kind(cz_dtype real) {
+  static char float32[CZ_PROCESSOR_BYTES], float64[CZ_PROCESSOR_BYTES];
+  const char *blas = "of unknown kind", *instructions = cz_cpu_instructions();
+#ifdef CZ_HAVE_OPENBLAS
+  blas = openblas_get_corename();
 #endif
+  snprintf(float32, sizeof float32, "float32, BLAS %s, %s", blas, instructions);
+  snprintf(float64, sizeof float64, "float64, %s", instructions);
+  return real == CZ_F32 ? float32 : float64;
+}
+
+/** Warns, once in the life of D, that WHAT was computed on THERE, another kind of processor than D
+ * computes on: what goes on from it has other last bits than if it had stayed there. */
+void cz_device_warn_of_kind(cz_device *d, const char *what, const char *there) {
+  if (d->warned_of_kind || !strcmp(there, d->processor)) return;
+  cz_warn(
+      "%s: computed on another kind of processor (%s; here %s): the results are not bit for bit "
+      "those of a run that stays on one",
+      what, there, d->processor);
+  d->warned_of_kind = true;
 }
 
 /** Warns when the BLAS behind this process would fight with OpenMP: OpenBLAS built on its

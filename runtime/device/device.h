@@ -19,16 +19,20 @@
 
 typedef struct cz_device cz_device;
 
+enum { CZ_PROCESSOR_BYTES = 128 }; /* of the name of a kind of processor, its NUL included */
+
 /* Kernels, write and read happen in the order in which they are called. A kernel may
  * return before it has run; write has taken its bytes when it returns, read returns when
  * its bytes have arrived, and release, too, waits for whoever uses the memory. */
 struct cz_device {
   const char *name;
-  cz_dtype real;      /* dtype of parameters and activations */
-  bool host_memory;   /* its memory is the host's: addresses may be used in place once sync has
-                         returned, and the guard does */
-  size_t guard_bytes; /* sentinel bytes on each side of every planned tensor; 0: none */
-  void *stream;       /* given to every kernel call; null on host devices */
+  cz_dtype real;         /* dtype of parameters and activations */
+  bool host_memory;      /* its memory is the host's: addresses may be used in place once sync has
+                            returned, and the guard does */
+  size_t guard_bytes;    /* sentinel bytes on each side of every planned tensor; 0: none */
+  void *stream;          /* given to every kernel call; null on host devices */
+  const char *processor; /* its kind: where it is the same, so are the bits of every result */
+  bool warned_of_kind;   /* by cz_device_warn_of_kind */
   cz_status (*alloc)(cz_device *d, void **out, size_t bytes);
   void (*release)(cz_device *d, void *p, size_t bytes);
   cz_status (*write)(cz_device *d, void *to, const void *host, size_t bytes);
@@ -54,9 +58,10 @@ void cz_device_free(cz_device *d, void *address, size_t bytes);
  * is. */
 CZ_MUST cz_status cz_device_write_real(cz_device *d, void *to, const double *host, int64_t n);
 CZ_MUST cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int64_t n);
-/* The instruction set that the kernels of this machine were chosen for; with the BLAS
- * kernel it decides the bits of float32 results, so runs record it. */
-const char *cz_device_isa(void);
+/* With the BLAS kernel the instruction set of our kernels decides the bits of float32
+ * results: runs record both, and say so when they go on elsewhere. */
+const char *cz_device_processor_kind(cz_dtype real);
+void cz_device_warn_of_kind(cz_device *d, const char *what, const char *there);
 CZ_MUST cz_status cz_device_check_blas(void);
 
 #endif

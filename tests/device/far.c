@@ -118,6 +118,7 @@ static void nothing(cz_device *d) {}
 const cz_device cz_far = {.name = "far",
                           .real = CZ_F32,
                           .stream = &stream,
+                          .processor = "far",
                           .alloc = far_alloc,
                           .release = far_release,
                           .write = copy,

@@ -1,6 +1,7 @@
 /* What kernels share: sums over rows with a fixed tree, at sizes where several threads
  * work, against sums in double; and the list of activations. */
 #include "common/common.h"
+#include "kernels/common/cpu.h"
 #include "kernels/cases.h"
 #include "kernels/common/rows.h"
 #include "kernels/linear/linear.h"
@@ -84,8 +85,35 @@ static void activations(void **state) {
   }
 }
 
+/* A product and a sum: one rounding where the loader took a clone with FMA. */
+CZ_CLONES __attribute__((noinline)) static void products_and_sums(double *y, const double *x,
+                                                                  int n) {
+  for (int i = 0; i < n; i++) y[i] = x[i] * x[i] - 1;
+}
+
+/* The instructions that are named are those that a cloned function runs on. */
+static void clones(void **state) {
+  enum { N = 8 };
+  const char *name = cz_cpu_instructions();
+  bool baseline = !strcmp(name, "baseline");
+  if (!baseline && strcmp(name, "x86-64-v3") && strcmp(name, "x86-64-v4"))
+    fail_msg("the instructions are called '%s'", name);
+  assert_true(baseline || CZ_HAVE_CLONES);
+#if CZ_HAVE_CLONES && defined(__OPTIMIZE__)
+  volatile double odd = 1 + 0x1p-30; /* its square has 61 bits behind the point */
+  double x[N], y[N];
+  for (int i = 0; i < N; i++) x[i] = odd;
+  products_and_sums(y, x, N);
+  for (int i = 0; i < N; i++)
+    if ((y[i] == 0x1p-29 + 0x1p-60) == baseline)
+      fail_msg("instructions %s, and x x - 1 is %a", name, y[i]);
+#else
+  (void)products_and_sums;
+#endif
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(rows_reduced), cmocka_unit_test(rows_cut),
-                                     cmocka_unit_test(activations)};
+                                     cmocka_unit_test(activations), cmocka_unit_test(clones)};
   return cmocka_run_group_tests_name("rows", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "base/args.h"
 #include "commands/commands.h"
+#include "device/device.h"
 #include "experiment/report/table.h"
 #include "json/json.h"
 #include "objectives/objective.h"
@@ -125,16 +126,24 @@ static cz_status list_tasks(const request *r, json_t *list) {
   return CZ_OK;
 }
 
+/* The devices, and for those of the host on what kind of processor they compute here. */
 static cz_status list_devices(const request *r, json_t *list) {
-  static const char *const devices[][2] = {
-      {"cpu", "float32, all cores (default)"},
-      {"ref", "float64, serial: the oracle"},
-      {"guard:cpu", "cpu with poisoned memory and sentinels around every tensor"},
-      {"guard:ref", "ref with the same"},
-      {"cuda", "the CUDA module; fails when it is not there"},
-      {"auto", "cuda when it works, else cpu, and says which and why"}};
-  for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
-    CZ_TRY(add(list, devices[i][0], devices[i][1]));
+  static const struct {
+    const char *name, *help;
+    int real; /* cz_dtype of a host device; -1: not of the host */
+  } devices[] = {{"cpu", "all cores (default)", CZ_F32},
+                 {"ref", "serial: the oracle", CZ_F64},
+                 {"guard:cpu", "cpu with poisoned memory and sentinels around every tensor", -1},
+                 {"guard:ref", "ref with the same", -1},
+                 {"cuda", "the CUDA module; fails when it is not there", -1},
+                 {"auto", "cuda when it works, else cpu, and says which and why", -1}};
+  char help[64 + CZ_PROCESSOR_BYTES];
+  for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+    bool host = devices[i].real >= 0;
+    snprintf(help, sizeof help, "%s%s%s", devices[i].help, host ? "; " : "",
+             host ? cz_device_processor_kind((cz_dtype)devices[i].real) : "");
+    CZ_TRY(add(list, devices[i].name, help));
+  }
   return CZ_OK;
 }
 

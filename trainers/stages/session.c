@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Ranks on one machine share its cores: without a word from the user each takes its part,
@@ -20,13 +21,31 @@ static void share_cores(const cz_comm *c) {
   omp_set_num_threads(threads > 1 ? (int)threads : 1);
 }
 
-/** Opens the device and the communicator by name. */
+/* All ranks compute parts of the same sums, so all must round alike. */
+static cz_status check_processors(cz_comm *c, const char *own) {
+  char mine[CZ_PROCESSOR_BYTES] = "", *all;
+  cz_status st = CZ_OK;
+  snprintf(mine, sizeof mine, "%s", own);
+  CZ_TRY(cz_comm_gather(c, &all, mine, sizeof mine));
+  for (int r = 1; r < c->size && st == CZ_OK; r++)
+    if (memcmp(all, all + (size_t)r * sizeof mine, sizeof mine))
+      st = CZ_FAIL(CZ_EUSAGE,
+                   "rank 0 computes on %s, rank %d on %s: unlike kinds of processors round "
+                   "differently; start all ranks on machines of one kind",
+                   all, r, all + (size_t)r * sizeof mine);
+  free(all);
+  return st;
+}
+
+/** Opens the device and the communicator by name. CZ_EUSAGE when the ranks compute on unlike kinds
+ * of processors. Collective. */
 cz_status cz_session_open(cz_session *s, const char *device, const char *comm) {
   *s = (cz_session){0};
   CZ_TRY(cz_comm_open(&s->comm, comm));
   if (s->comm->rank > 0) cz_log_quiet(true);
   share_cores(s->comm);
-  return cz_device_open(&s->device, device);
+  CZ_TRY(cz_device_open(&s->device, device));
+  return check_processors(s->comm, s->device->processor);
 }
 
 /** Closes what cz_session_open opened. A rank that failed ends the whole job, so that

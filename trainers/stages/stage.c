@@ -194,6 +194,7 @@ static cz_status run_kind(cz_session *s, const work *w, cz_stage_output *out) {
   if (recipe.tokenizer_path) CZ_GO(st, cz_recipe_open_tokenizer(&recipe), done);
   CZ_GO(st, w->kind->run(s, &recipe, out), done);
   CZ_GO(st, cz_json_set_real(out->measured, "seconds", cz_seconds() - began), done);
+  CZ_GO(st, cz_json_set_text(out->measured, "processor", s->device->processor), done);
   st = cz_json_set_int(out->measured, "ranks", s->comm->size);
 done:
   cz_recipe_close(&recipe);

@@ -261,11 +261,13 @@ static cz_status check_plans(const loop *l) {
 }
 
 static cz_status resume(loop *l) {
-  char path[4096];
-  CZ_TRY(cz_state_load(&l->state, path, sizeof path, &l->state_of));
-  if (path[0])
-    cz_log("%s: going on at step %lld of %lld (%s)", l->job->what, (long long)l->state.step,
-           (long long)l->job->train.steps, path);
+  cz_state_origin from;
+  CZ_TRY(cz_state_load(&l->state, &from, &l->state_of));
+  if (!from.path[0]) return CZ_OK;
+  cz_log("%s: going on at step %lld of %lld (%s)", l->job->what, (long long)l->state.step,
+         (long long)l->job->train.steps, from.path);
+  if (is_first(l) && from.processor[0])
+    cz_device_warn_of_kind(l->job->model->params->device, from.path, from.processor);
   return CZ_OK;
 }
 

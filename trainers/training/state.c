@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Under which name a checkpoint holds each of them, so that neither order nor layout of
  * the struct matters. */
@@ -66,6 +67,23 @@ static cz_status load_counters(cz_state *s, cz_checkpoint *c) {
   return CZ_OK;
 }
 
+/* A text is an array of bytes. */
+static cz_status save_processor(const char *kind, cz_checkpoint_writer *w) {
+  const int64_t n = (int64_t)strlen(kind);
+  return cz_checkpoint_put(w, "processor", CZ_CHECKPOINT_BYTES, kind, &n, 1);
+}
+
+/* Checkpoints of before it was stored have none. */
+static cz_status load_processor(char kind[CZ_PROCESSOR_BYTES], cz_checkpoint *c) {
+  const cz_checkpoint_entry *e = cz_checkpoint_find(c, "processor");
+  if (!e) return CZ_OK;
+  if (e->elements >= CZ_PROCESSOR_BYTES)
+    return CZ_FAIL(CZ_ECORRUPT, "%s: 'processor' has %llu bytes, at most %d are right",
+                   cz_checkpoint_path(c), (unsigned long long)e->elements, CZ_PROCESSOR_BYTES - 1);
+  const int64_t n = (int64_t)e->elements;
+  return cz_checkpoint_get(c, kind, "processor", CZ_CHECKPOINT_BYTES, &n, 1);
+}
+
 /** Writes parameters, optimizer and STATE as the newest checkpoint of the folder. Every
  * rank holds the same state, so one of them saves. Local. */
 cz_status cz_state_save(const cz_state *state, const cz_state_of *of) {
@@ -78,26 +96,28 @@ cz_status cz_state_save(const cz_state *state, const cz_state_of *of) {
   CZ_GO(st, cz_checkpoint_put_params(w, "parameters", p, p->values), fail);
   CZ_GO(st, save_counters(state, w), fail);
   CZ_GO(st, cz_optimizer_save(of->optimizer, w), fail);
+  CZ_GO(st, save_processor(p->device->processor, w), fail);
   return cz_checkpoint_commit(&w);
 fail:
   cz_checkpoint_discard(&w);
   return st;
 }
 
-/** Reads what cz_state_save wrote, when the folder holds a checkpoint. PATH, [SIZE], gets
- * the file's name, or is empty when there is none: then nothing is changed. CZ_EINVAL for
- * a file of another configuration or model. Local: every rank reads the file. */
-cz_status cz_state_load(cz_state *state, char *path, size_t size, const cz_state_of *of) {
+/** Reads what cz_state_save wrote, when the folder holds a checkpoint. ORIGIN says which file and
+ * where it was computed; its path is empty when there is none: then nothing is changed. CZ_EINVAL
+ * for a file of another configuration or model. Local: every rank reads the file. */
+cz_status cz_state_load(cz_state *state, cz_state_origin *origin, const cz_state_of *of) {
   cz_checkpoint *c;
   cz_status st;
-  path[0] = '\0';
+  *origin = (cz_state_origin){0};
   if (!cz_checkpoint_exists(of->folder)) return CZ_OK;
   CZ_TRY(cz_checkpoint_open(&c, of->folder));
   CZ_GO(st, cz_checkpoint_check_config(c, of->config_hash), done);
   CZ_GO(st, cz_checkpoint_get_params(c, "parameters", of->params, of->params->values), done);
   CZ_GO(st, load_counters(state, c), done);
   CZ_GO(st, cz_optimizer_load(of->optimizer, c), done);
-  snprintf(path, size, "%s", cz_checkpoint_path(c));
+  CZ_GO(st, load_processor(origin->processor, c), done);
+  snprintf(origin->path, sizeof origin->path, "%s", cz_checkpoint_path(c));
 done:
   cz_checkpoint_close(&c);
   return st;

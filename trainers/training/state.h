@@ -4,6 +4,7 @@
 #define CZ_TRAINING_STATE_H
 
 #include "data/batch.h"
+#include "device/device.h"
 #include "tensor/params.h"
 #include "training/optimizer.h"
 
@@ -28,11 +29,17 @@ typedef struct cz_state_of {
   cz_optimizer *optimizer;
 } cz_state_of;
 
+/* Where a state came from; empty texts: from nowhere, or from a file that does not say. */
+typedef struct cz_state_origin {
+  char path[4096];
+  char processor[CZ_PROCESSOR_BYTES]; /* the kind on which it was computed */
+} cz_state_origin;
+
 /* Save writes parameters, optimizer and state into one checkpoint
  * (checkpoint/checkpoint.h): all of one step or none of it. Load leaves everything as it
  * was at that step's end, so the steps that follow have the bits that an uninterrupted
  * run would have had. */
 CZ_MUST cz_status cz_state_save(const cz_state *state, const cz_state_of *of);
-CZ_MUST cz_status cz_state_load(cz_state *state, char *path, size_t size, const cz_state_of *of);
+CZ_MUST cz_status cz_state_load(cz_state *state, cz_state_origin *origin, const cz_state_of *of);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/number.h"
 #include "device/probe.h"
+#include "kernels/common/cpu.h"
 #include "device/random.h"
 #include "nn/net.h"
 #include "base/args.h"
@@ -204,7 +205,7 @@ static json_t *summary_json(const bench *b, const summary *s) {
   return json_pack(
       "{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "model",
       b->model_name, "device", b->device->name, "dtype", b->dtype, "cpu", s->cpu, "isa",
-      cz_device_isa(), "threads", omp_get_max_threads(), "tokens", (json_int_t)s->tokens,
+      cz_cpu_instructions(), "threads", omp_get_max_threads(), "tokens", (json_int_t)s->tokens,
       "step_seconds", s->seconds, "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step",
       s->gflop, "gflop_per_s", s->gflop / s->seconds, "ceiling_gflop_per_s", s->ceiling, "share",
       s->gflop / s->seconds / s->ceiling, "peak_rss_bytes", (json_int_t)s->rss, "steps",
@@ -213,7 +214,7 @@ static json_t *summary_json(const bench *b, const summary *s) {
 
 static void print_summary(const bench *b, const summary *s) {
   printf("%s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name,
-         b->device->name, s->cpu, cz_device_isa(), omp_get_max_threads(), s->seconds,
+         b->device->name, s->cpu, cz_cpu_instructions(), omp_get_max_threads(), s->seconds,
          (double)s->tokens / s->seconds);
   printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now: %.1f %%; peak memory "
          "%.2f GB\n",
