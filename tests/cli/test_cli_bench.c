@@ -1,6 +1,7 @@
 /* What `cloze bench` and `cloze show --cost` say of speed and cost: that the keys are
  * there, and that the numbers fit the formulas and each other. */
 #include "program.h"
+#include "commands/bench/bench.h"
 #include "training/flops.h"
 
 #include <math.h>
@@ -15,6 +16,31 @@ static double number(const json_t *j, const char *key) {
 static void assert_like(const char *what, double found, double wanted) {
   if (!(fabs(found - wanted) <= 3e-5 * fabs(wanted)))
     fail_msg("%s: found %g, expected %g", what, found, wanted);
+}
+
+/* A machine whose speed doubles or halves between two steps, or in the middle of one: each step
+ * does 0.93 of what the products around it do. The median of all steps over the median of all
+ * rounds would give 1.24 where the change is in the middle of the sixth of eleven steps. */
+static void test_bench_share(void **state) {
+  enum { STEPS = 11 };
+  const double gflop = 100, part = 0.93;
+  for (int change = 0; change <= STEPS; change++)
+    for (int direction = 0; direction < 2; direction++)
+      for (int inside = 0; inside < 2; inside++) {
+        double seconds[STEPS], ceilings[STEPS + 1], share, fast = direction ? 300 : 150,
+                                                           slow = direction ? 150 : 300;
+        for (int i = 0; i <= STEPS; i++) ceilings[i] = i <= change ? fast : slow;
+        for (int i = 0; i < STEPS; i++) {
+          double rate = i < change ? fast : slow;
+          seconds[i] = gflop / part / rate;
+          if (i == change) /* half of its work at each speed, or all at the later one */
+            seconds[i] = inside ? 0.5 * gflop / part * (1 / fast + 1 / slow) : gflop / part / slow;
+        }
+        assert_int_equal(cz_bench_share(&share, seconds, ceilings, gflop, STEPS), CZ_OK);
+        if (!(fabs(share - part) < 1e-12))
+          fail_msg("speed %g, then %g after %d steps: a share of %.4f, not %.2f", fast, slow,
+                   change, share, part);
+      }
 }
 
 /* The keys that the first issue names, and that they fit together: FLOP as the formula
@@ -35,7 +61,7 @@ static void test_bench_step(void **state) {
          parts = 0;
   assert_like("tokens_per_s", number(j, "tokens_per_s"), 68 / seconds);
   assert_like("gflop_per_s", rate, number(j, "gflop_per_step") / seconds);
-  assert_like("share", number(j, "share"), rate / number(j, "ceiling_gflop_per_s"));
+  assert_like("share", number(j, "share"), rate / number(j, "ceiling_gflop_per_s")); /* one step */
   const char *op;
   json_object_foreach(json_object_get(j, "by_op"), op, x) {
     spent += number(x, "seconds"), gflop += number(x, "gflop"), parts += number(x, "share_of_step");
@@ -188,8 +214,8 @@ static void test_cost_of_a_mixture(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_bench_step),
-                                     cmocka_unit_test(test_bench_objectives),
-                                     cmocka_unit_test(test_cost_of_a_mixture)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_bench_share), cmocka_unit_test(test_bench_step),
+      cmocka_unit_test(test_bench_objectives), cmocka_unit_test(test_cost_of_a_mixture)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -9,7 +9,7 @@ const char cz_bench_usage[] =
     "N] [--optimizer O] [--recompute] [--json]\n"
     "cloze bench objectives [--model M] [--tokens N] [--json]\n"
     "step: a training step on random tokens beside the matrix-product rate that the same run "
-    "measures, interleaved, medians.\n"
+    "measures before and after each step; medians.\n"
     "  --model M       t5-small (default), t5-v1_1-small, ...; --dtype f32\n"
     "  --segments N    examples in a batch (default 8) of --inputs (512) and --targets (114) "
     "tokens; --steps N measured steps (default 5)\n"

@@ -5,9 +5,15 @@
 
 #include "base/status.h"
 
+#include <stdint.h>
+
 extern const char cz_bench_usage[];
 CZ_MUST cz_status cz_command_bench(int argc, char **argv);
 CZ_MUST cz_status cz_bench_step(int argc, char **argv);
 CZ_MUST cz_status cz_bench_objectives(int argc, char **argv);
+
+double cz_bench_median(double *x, int64_t n);
+CZ_MUST cz_status cz_bench_share(double *share, const double *seconds, const double *ceilings,
+                                 double gflop, int64_t n);
 
 #endif

@@ -32,7 +32,8 @@ typedef struct bench {
   cz_product_probe *probe;
   cz_flat_batch batch;
   cz_feed feed;
-  double seconds[MOST_STEPS], rates[MOST_STEPS], optimizer_seconds[MOST_STEPS];
+  double seconds[MOST_STEPS], optimizer_seconds[MOST_STEPS];
+  double ceilings[MOST_STEPS + 1]; /* rates of the products before the first step, after each */
 } bench;
 
 static cz_status parse(bench *b, int argc, char **argv) {
@@ -133,30 +134,21 @@ static cz_status one_step(bench *b, int64_t step, double *seconds, double *updat
   return isfinite(norm) ? CZ_OK : CZ_FAIL(CZ_ENUMERIC, "bench: the gradient is not finite");
 }
 
-/* Peak memory is read before the probe's operands are made. Steps and products alternate,
- * so that both see the same machine. */
+/* Peak memory is read before the probe's operands are made. A round of products stands before and
+ * after each step, so that both see the same machine. */
 static cz_status measure(bench *b, int64_t *rss) {
   double first, update;
   CZ_TRY(one_step(b, 0, &first, &update));
   *rss = cz_peak_rss_bytes();
   CZ_TRY(cz_product_probe_create(&b->probe));
-  cz_product_probe_round(b->probe);
+  cz_product_probe_round(b->probe); /* its first touch of the operands is not counted */
+  b->ceilings[0] = cz_product_probe_round(b->probe);
   cz_graph_profile(b->net->graph, true);
   for (int64_t i = 0; i < b->steps; i++) {
     CZ_TRY(one_step(b, i + 1, &b->seconds[i], &b->optimizer_seconds[i]));
-    b->rates[i] = cz_product_probe_round(b->probe);
+    b->ceilings[i + 1] = cz_product_probe_round(b->probe);
   }
   return CZ_OK;
-}
-
-static int ascending(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(double *x, int64_t n) {
-  qsort(x, (size_t)n, sizeof *x, ascending);
-  return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
 }
 
 /* Where a mean step went: the ops by the engine's clock, the optimizer, and what is left
@@ -190,7 +182,7 @@ typedef struct summary {
   share shares[CZ_OPS + 2];
   int n;
   int64_t tokens, rss;
-  double seconds, ceiling, gflop, mean;
+  double seconds, ceiling, share, gflop, mean;
 } summary;
 
 static json_t *summary_json(const bench *b, const summary *s) {
@@ -208,8 +200,8 @@ static json_t *summary_json(const bench *b, const summary *s) {
       cz_cpu_instructions(), "threads", omp_get_max_threads(), "tokens", (json_int_t)s->tokens,
       "step_seconds", s->seconds, "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step",
       s->gflop, "gflop_per_s", s->gflop / s->seconds, "ceiling_gflop_per_s", s->ceiling, "share",
-      s->gflop / s->seconds / s->ceiling, "peak_rss_bytes", (json_int_t)s->rss, "steps",
-      (json_int_t)b->steps, "by_op", by_op);
+      s->share, "peak_rss_bytes", (json_int_t)s->rss, "steps", (json_int_t)b->steps, "by_op",
+      by_op);
 }
 
 static void print_summary(const bench *b, const summary *s) {
@@ -218,8 +210,7 @@ static void print_summary(const bench *b, const summary *s) {
          (double)s->tokens / s->seconds);
   printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now: %.1f %%; peak memory "
          "%.2f GB\n",
-         s->gflop / s->seconds, s->ceiling, 100 * s->gflop / s->seconds / s->ceiling,
-         1e-9 * (double)s->rss);
+         s->gflop / s->seconds, s->ceiling, 100 * s->share, 1e-9 * (double)s->rss);
   for (int i = 0; i < s->n; i++) {
     const share *x = &s->shares[i];
     printf("  %-14s %8.1f ms  %5.1f %%", x->name, 1e3 * x->seconds, 100 * x->seconds / s->mean);
@@ -232,8 +223,9 @@ static cz_status report(bench *b, int64_t rss) {
   CZ_TRY(cz_cpu_model(s.cpu, sizeof s.cpu));
   s.n = shares_of(b, s.shares);
   for (int i = 0; i < s.n; i++) s.gflop += s.shares[i].gflop, s.mean += s.shares[i].seconds;
-  s.seconds = median(b->seconds, b->steps);
-  s.ceiling = median(b->rates, b->steps);
+  CZ_TRY(cz_bench_share(&s.share, b->seconds, b->ceilings, s.gflop, b->steps));
+  s.seconds = cz_bench_median(b->seconds, b->steps);
+  s.ceiling = cz_bench_median(b->ceilings, b->steps + 1);
   if (!b->json) return print_summary(b, &s), CZ_OK;
   json_t *root = summary_json(b, &s);
   char *text =
