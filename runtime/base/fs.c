@@ -1,4 +1,5 @@
 #include "base/fs.h"
+#include "base/stop.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -53,7 +54,8 @@ cz_status cz_fs_open_stream(FILE **file, const char *path) {
 
 /** Appends the whole file at PATH to OUT. CZ_EIO with the system's reason when it can't
  * be read; CZ_EINVAL when it is no regular file, or larger than MAX_READ, since what is
- * read at once is text that somebody wrote. */
+ * read at once is text that somebody wrote. CZ_EINTERRUPT when a stop is requested; a file below
+ * CZ_FS_SMALL is still read, since it may be needed to end in order. */
 cz_status cz_fs_read(const char *path, cz_buf *out) {
   static const uint64_t MAX_READ = 8ULL << 30;
   uint64_t bytes;
@@ -68,6 +70,7 @@ cz_status cz_fs_read(const char *path, cz_buf *out) {
     ssize_t n = read(fd, chunk, sizeof chunk);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+    if (bytes > CZ_FS_SMALL && (st = cz_stop_check(path)) != CZ_OK) break;
     if (n <= 0 || (st = cz_buf_add(out, chunk, (size_t)n)) != CZ_OK) break;
   }
   close(fd);

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+enum { CZ_FS_SMALL = 4 << 20 }; /* bytes that are read in a moment */
+
 /* Reading. Only regular files are opened: a FIFO or a device named by mistake would
  * block, or never end. What a user's text files hold is read whole; large data have
  * readers of their own (tensor/h5_file.h, checkpoint/safetensors.h). */

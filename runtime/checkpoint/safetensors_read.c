@@ -2,6 +2,7 @@
 #include "checkpoint/extents.h"
 
 #include "base/fs.h"
+#include "base/stop.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -9,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { MOST_AT_ONCE = 64 << 20 }; /* bytes of a read, after which a request to stop is looked at */
 
 typedef struct st_file {
   char *path;
@@ -212,7 +215,9 @@ static cz_status parse_header(cz_safetensors *s, int file, const char *text, siz
 
 static cz_status read_at(const st_file *f, void *out, size_t n, uint64_t place, const char *what) {
   for (size_t done = 0; done < n;) {
-    ssize_t k = pread(f->fd, (char *)out + done, n - done, (off_t)(place + done));
+    size_t piece = n - done < MOST_AT_ONCE ? n - done : MOST_AT_ONCE;
+    CZ_TRY(cz_stop_check(f->path));
+    ssize_t k = pread(f->fd, (char *)out + done, piece, (off_t)(place + done));
     if (k < 0 && errno == EINTR) continue;
     if (k < 0) return CZ_FAIL(CZ_EIO, "%s: reading %s: %s", f->path, what, strerror(errno));
     if (k == 0)

@@ -139,6 +139,18 @@ cz_status cz_comm_sum_f64(cz_comm *c, double *values, size_t n) {
   return st;
 }
 
+/** Ends a part of the work that each rank did by itself, and from which a request to stop leads
+ * out: CZ_EINTERRUPT on all ranks when one of them brings it as ST, else CZ_OK. So no rank waits
+ * for one that has left. Another ST is returned at once: such a rank ends the job. Collective. */
+cz_status cz_comm_agree(cz_comm *c, cz_status st) {
+  double stopped = st == CZ_EINTERRUPT;
+  if (st != CZ_OK && st != CZ_EINTERRUPT) return st;
+  CZ_TRY(cz_comm_sum_f64(c, &stopped, 1));
+  return stopped > 0 && st == CZ_OK
+             ? CZ_FAIL(CZ_EINTERRUPT, "stopped; run the same command again to go on")
+             : st;
+}
+
 /** The consecutive shards [*FIRST, *FIRST + *COUNT) of a global batch that this rank
  * computes. CZ_EUSAGE when the ranks do not divide the shards, or when several ranks own
  * each a number of shards that is not a power of two: their sums would then not be nodes

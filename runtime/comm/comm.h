@@ -34,6 +34,7 @@ CZ_MUST cz_status cz_comm_allgather(cz_comm *c, void *bytes, const size_t *bound
 CZ_MUST cz_status cz_comm_gather(cz_comm *c, void *all, const void *mine, size_t bytes);
 CZ_MUST cz_status cz_comm_max_i64(cz_comm *c, int64_t *values, size_t n);
 CZ_MUST cz_status cz_comm_sum_f64(cz_comm *c, double *values, size_t n);
+CZ_MUST cz_status cz_comm_agree(cz_comm *c, cz_status st);
 
 CZ_MUST cz_status cz_comm_shards(const cz_comm *c, int64_t *first, int64_t *count, int64_t shards);
 

@@ -1,5 +1,6 @@
 #include "data/reader.h"
 #include "base/log.h"
+#include "base/stop.h"
 #include "data/corpus_format.h"
 
 #include <inttypes.h>
@@ -276,6 +277,7 @@ cz_status cz_reader_append(cz_reader *r, cz_ids *out, int64_t document, int64_t 
 cz_status cz_reader_verify(cz_reader *r) {
   for (int64_t chunk = 0; chunk < r->tokens.n_chunks; chunk++) {
     const void *ids;
+    CZ_TRY(cz_stop_check(r->path));
     CZ_TRY(get_chunk(r, &r->tokens, chunk, &ids));
   }
   return CZ_OK;

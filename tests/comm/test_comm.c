@@ -32,6 +32,32 @@ static void test_scalars(void **state) {
   CHECK(cz_comm_sum_f64(world, NULL, 0) == CZ_OK && cz_comm_barrier(world) == CZ_OK);
 }
 
+/* A rank that is to stop takes the others with it, and another failure waits for nobody. */
+static void test_agree(void **state) {
+  CHECK(cz_comm_agree(world, CZ_OK) == CZ_OK);
+  for (int r = 0; r < world->size; r++) {
+    bool stops = world->rank == r;
+    cz_status st = stops ? CZ_FAIL(CZ_EINTERRUPT, "rank %d stops", r) : CZ_OK;
+    CHECK(cz_comm_agree(world, st) == CZ_EINTERRUPT);
+    CHECK(!strncmp(cz_error_message(), "rank ", 5) == stops);
+  }
+  if (world->rank == 0) CHECK(cz_comm_agree(world, CZ_FAIL(CZ_EIO, "alone")) == CZ_EIO);
+  CHECK(cz_comm_agree(world, CZ_OK) == CZ_OK);
+}
+
+/* Each rank's bytes, rank by rank, on all ranks. */
+static void test_gather(void **state) {
+  char mine[16], expected[16], *all;
+  snprintf(mine, sizeof mine, "rank %d", world->rank);
+  memset(mine + strlen(mine), 0, sizeof mine - strlen(mine));
+  CHECK(cz_comm_gather(world, &all, mine, sizeof mine) == CZ_OK);
+  for (int r = 0; r < world->size; r++) {
+    snprintf(expected, sizeof expected, "rank %d", r);
+    CHECK(!strcmp(all + (size_t)r * sizeof mine, expected));
+  }
+  free(all);
+}
+
 static void test_bytes(void **state) {
   enum { N = 300000 };
   unsigned char *bytes = malloc(N);
@@ -149,6 +175,8 @@ int main(int argc, char **argv) {
   }
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_scalars),
                                      cmocka_unit_test(test_bytes),
+                                     cmocka_unit_test(test_agree),
+                                     cmocka_unit_test(test_gather),
                                      cmocka_unit_test(test_groups),
                                      cmocka_unit_test(test_shard_rule),
                                      cmocka_unit_test(test_opening),

@@ -3,7 +3,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "experiment/report/report.h"
-#include "training/stop.h"
+#include "base/stop.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -275,8 +275,7 @@ done:
 }
 
 static cz_status run_locked(cz_session *s, const cz_run_request *r, cz_plan *p) {
-  if (s->comm->rank == 0) CZ_TRY(record_plan(r, p));
-  CZ_TRY(cz_comm_barrier(s->comm));
+  CZ_TRY(cz_comm_agree(s->comm, s->comm->rank == 0 ? record_plan(r, p) : CZ_OK));
   CZ_TRY(run_stages(s, r, p));
   if (s->comm->rank != 0) return CZ_OK;
   return results_of(r, p);
@@ -304,7 +303,8 @@ cz_status cz_experiment_run(cz_run_request *r) {
   cz_status st;
   CZ_GO(st, cz_session_open(&s, r->device, r->comm), done);
   cz_stop_on_signals(s.comm->size == 1);
-  CZ_GO(st, cz_plan_open(&plan, r->file, r->scale, r->n_seeds, r->words, r->n_words, &s), done);
+  st = cz_plan_open(&plan, r->file, r->scale, r->n_seeds, r->words, r->n_words, &s);
+  CZ_GO(st, cz_comm_agree(s.comm, st), done);
   if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(r->folder, "plan.json", "config.yaml"), done);
   CZ_GO(st, make_folder(r), done);
   if (s.comm->rank == 0) {

@@ -11,7 +11,7 @@
 #include "recipe/tasks.h"
 #include "tasks/baseline.h"
 #include "tasks/score.h"
-#include "training/stop.h"
+#include "base/stop.h"
 
 #include <math.h>
 #include <stdio.h>

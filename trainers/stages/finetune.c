@@ -2,6 +2,7 @@
  * weights. */
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/stop.h"
 #include "stages/check.h"
 #include "stages/estimate.h"
 #include "objectives/vocabulary.h"
@@ -37,6 +38,7 @@ static cz_status encode_set(cz_pairs *pairs, const cz_task_set *set, const cz_re
   for (size_t i = 0; i < set->n && st == CZ_OK; i++) {
     const cz_task_record *r = &set->records[i];
     inputs.len = targets.len = 0;
+    CZ_GO(st, cz_stop_check(set->path), done);
     CZ_GO(st,
           cz_encode_text(&inputs, stage->tokenizer, scratch, r->inputs, strlen(r->inputs), false),
           done);
@@ -89,9 +91,10 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   cz_status st;
   CZ_GO(st, cz_alloc(&m, 1, sizeof *m), done);
   CZ_GO(st, cz_train_bind(&job, recipe, "finetune", out->config_hash), done);
-  CZ_GO(st, open_mixture(m, recipe), done);
+  st = open_mixture(m, recipe);
+  if (st == CZ_OK) st = cz_recipe_model(&model, recipe);
+  CZ_GO(st, cz_comm_agree(s->comm, st), done);
   for (int i = 0; i < m->tasks.n; i++) job.examples += m->examples[i];
-  CZ_GO(st, cz_recipe_model(&model, recipe), done);
   CZ_GO(st, cz_train(s, recipe, model, &m->all, &job, out), done);
 done:
   cz_model_destroy(&model);

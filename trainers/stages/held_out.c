@@ -2,7 +2,7 @@
 #include "training/feed.h"
 #include "base/log.h"
 #include "metrics/scores.h"
-#include "training/stop.h"
+#include "base/stop.h"
 
 #include <math.h>
 #include <stdlib.h>

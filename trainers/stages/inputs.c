@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/stop.h"
 #include "base/utf8.h"
 #include "json/json.h"
 #include "stages/stage.h"
@@ -40,7 +41,8 @@ static cz_status hash_contents(uint64_t *hash, const char *path) {
   do {
     n = st == CZ_OK ? fread(piece, 1, PIECE, f) : 0;
     if (st == CZ_OK) *hash = cz_hash64(piece, n, *hash);
-  } while (n == PIECE);
+    if (st == CZ_OK && n == PIECE) st = cz_stop_check(path);
+  } while (st == CZ_OK && n == PIECE);
   if (st == CZ_OK && ferror(f)) st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
   fclose(f);
   free(piece);

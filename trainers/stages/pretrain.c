@@ -24,22 +24,26 @@ static cz_status bind(pretraining *p, const cz_recipe *recipe, uint64_t config_h
   return cz_config_need(&p->corpus, recipe->node, "corpus");
 }
 
+/* What is read before training begins. */
+static cz_status read_files(pretraining *p, cz_reader **reader, cz_source *source, cz_model **model,
+                            const cz_recipe *recipe) {
+  uint64_t pieces;
+  CZ_TRY(cz_recipe_corpus(reader, recipe, p->corpus));
+  CZ_TRY(cz_source_pieces(source, *reader, &p->objective.cut, p->objective.row->corrupt,
+                          &p->objective, recipe->seed));
+  CZ_TRY(source->count(source->self, &pieces, 0));
+  p->job.examples = (int64_t)pieces;
+  return cz_recipe_model(model, recipe);
+}
+
 static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *out) {
   pretraining p;
   cz_reader *reader = NULL;
   cz_source source = {0};
   cz_model *model = NULL;
-  uint64_t pieces;
   cz_status st;
   CZ_GO(st, bind(&p, recipe, out->config_hash), done);
-  CZ_GO(st, cz_recipe_corpus(&reader, recipe, p.corpus), done);
-  CZ_GO(st,
-        cz_source_pieces(&source, reader, &p.objective.cut, p.objective.row->corrupt, &p.objective,
-                         recipe->seed),
-        done);
-  CZ_GO(st, source.count(source.self, &pieces, 0), done);
-  p.job.examples = (int64_t)pieces;
-  CZ_GO(st, cz_recipe_model(&model, recipe), done);
+  CZ_GO(st, cz_comm_agree(s->comm, read_files(&p, &reader, &source, &model, recipe)), done);
   CZ_GO(st, cz_train(s, recipe, model, &source, &p.job, out), done);
   if (s->comm->rank == 0)
     CZ_GO(st, cz_held_out_run(out->metrics, recipe, model, &p.objective, &p.job), done);

@@ -174,17 +174,6 @@ done:
   return st;
 }
 
-/* Ranks leave a stage together: none goes on before rank 0 has written, and when one was
- * told to stop all do. A rank that failed goes at once and ends the job. */
-static cz_status leave(cz_session *s, cz_status st) {
-  double stopped = st == CZ_EINTERRUPT;
-  if (st != CZ_OK && st != CZ_EINTERRUPT) return st;
-  CZ_TRY(cz_comm_sum_f64(s->comm, &stopped, 1));
-  return stopped > 0 && st == CZ_OK
-             ? CZ_FAIL(CZ_EINTERRUPT, "stopped; run the same command again to go on")
-             : st;
-}
-
 /* Opens what the kind's recipe has, calls the kind, and notes how long it took. */
 static cz_status run_kind(cz_session *s, const work *w, cz_stage_output *out) {
   cz_recipe recipe;
@@ -210,22 +199,26 @@ static cz_status check_start(cz_session *s, const work *w) {
   return *folder ? cz_inputs_check_model(&s->inputs, folder) : CZ_OK;
 }
 
-static cz_status run_locked(cz_session *s, const work *w) {
+/* What rank 0 does before the stage begins. */
+static cz_status prepare(cz_session *s, const work *w) {
   char log_path[4096];
+  CZ_TRY(check_owner(w));
+  CZ_TRY(check_start(s, w));
+  CZ_TRY(write_config(w->node, w->folder));
+  CZ_TRY(cz_inputs_write(w->record, w->folder));
+  CZ_TRY(cz_fs_join(log_path, sizeof log_path, w->folder, "log.txt"));
+  return cz_log_open(log_path);
+}
+
+/* Ranks leave a stage together: none goes on before rank 0 has written. */
+static cz_status run_locked(cz_session *s, const work *w) {
   cz_stage_output out = {w->folder, w->hash, json_object(), json_object()};
   cz_status st;
-  if (s->comm->rank == 0) {
-    CZ_GO(st, check_owner(w), done);
-    CZ_GO(st, check_start(s, w), done);
-    CZ_GO(st, write_config(w->node, w->folder), done);
-    CZ_GO(st, cz_inputs_write(w->record, w->folder), done);
-    CZ_GO(st, cz_fs_join(log_path, sizeof log_path, w->folder, "log.txt"), done);
-    CZ_GO(st, cz_log_open(log_path), done);
-  }
+  CZ_GO(st, cz_comm_agree(s->comm, s->comm->rank == 0 ? prepare(s, w) : CZ_OK), done);
   CZ_GO(st, run_kind(s, w, &out), done);
   if (s->comm->rank == 0) CZ_GO(st, write_result(s, w->kind, &out), done);
 done:
-  st = leave(s, st);
+  st = cz_comm_agree(s->comm, st);
   cz_log_close();
   json_decref(out.metrics);
   json_decref(out.measured);
@@ -261,6 +254,7 @@ cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_confi
   CZ_TRY(cz_config_hash(&w.hash, identity));
   w.record = json_object();
   cz_status st = cz_inputs_hash(&s->inputs, &w.hash, w.record, w.kind->parts, node);
+  st = cz_comm_agree(s->comm, st);
   if (st == CZ_OK) st = run_in(s, &w);
   json_decref(w.record);
   return st;

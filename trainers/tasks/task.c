@@ -1,4 +1,5 @@
 #include "tasks/task.h"
+#include "base/stop.h"
 #include "base/nearest.h"
 #include "objectives/objective.h"
 #include "tasks/format_t5.h"
@@ -171,7 +172,10 @@ cz_status cz_task_load(cz_task_set **set, const cz_task_row *row, const cz_task_
   CZ_GO(st, row->read(s, s->path), fail);
   if (s->n == 0)
     CZ_GO(st, CZ_FAIL(CZ_EINVAL, "%s: no record of task %s in it", path, row->name), fail);
-  for (size_t i = 0; i < s->n; i++) CZ_GO(st, cz_format_t5(s, &s->records[i]), fail);
+  for (size_t i = 0; i < s->n; i++) {
+    CZ_GO(st, cz_stop_check(s->path), fail);
+    CZ_GO(st, cz_format_t5(s, &s->records[i]), fail);
+  }
   return CZ_OK;
 fail:
   cz_task_set_destroy(set);

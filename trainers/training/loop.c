@@ -7,7 +7,7 @@
 #include "training/feed.h"
 #include "training/record.h"
 #include "training/state.h"
-#include "training/stop.h"
+#include "base/stop.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -327,7 +327,7 @@ static cz_loop_result result_of(const loop *l) {
  * steps in a row are not finite. Collective. */
 cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job) {
   loop l = {.job = job, .saved = cz_seconds()};
-  cz_status st = open_parts(&l);
+  cz_status st = cz_comm_agree(job->comm, open_parts(&l));
   if (st == CZ_OK) {
     l.progress = (cz_progress){.what = job->what,
                                .item = "step",

@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "base/lines.h"
 #include "base/nearest.h"
+#include "base/stop.h"
 #include "base/utf8.h"
 
 #include <stdio.h>
@@ -184,6 +185,7 @@ done:
 cz_status cz_task_add(cz_task_set *set, const cz_task_record *record, const cz_task_field *fields,
                       size_t n) {
   cz_task_field *copy;
+  CZ_TRY(cz_stop_check(set->path));
   CZ_TRY(cz_arena_alloc(set->arena, &copy, n, sizeof *copy));
   if (n) memcpy(copy, fields, n * sizeof *copy);
   CZ_TRY(cz_grow(&set->records, &set->cap, set->n + 1, sizeof *set->records));

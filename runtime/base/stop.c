@@ -1,4 +1,4 @@
-#include "training/stop.h"
+#include "base/stop.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -31,7 +31,8 @@ void cz_stop_on_signals(bool announce) {
 bool cz_stop_requested(void) { return requested != 0; }
 
 /** CZ_EINTERRUPT when a signal has asked this process to stop: for work that has no
- * checkpoint of its own and begins from its start the next time. WHAT names it. */
+ * checkpoint of its own and begins from its start the next time. WHAT names it, or is the file
+ * that is being read. Never true in a process that has not called cz_stop_on_signals. */
 cz_status cz_stop_check(const char *what) {
   return requested ? CZ_FAIL(CZ_EINTERRUPT, "%s: stopped; run the same command again", what)
                    : CZ_OK;

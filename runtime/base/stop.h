@@ -1,7 +1,8 @@
 /* Stopping on request. A signal only leaves a mark; whoever does long work looks at it
- * where it can end with everything in order. */
-#ifndef CZ_TRAINING_STOP_H
-#define CZ_TRAINING_STOP_H
+ * where it can end with everything in order: the training loop between two steps, what reads
+ * files between two pieces. */
+#ifndef CZ_BASE_STOP_H
+#define CZ_BASE_STOP_H
 
 #include "base/status.h"
 
