@@ -60,6 +60,10 @@ def corrected():
     return np.array(multipletests(p, method="holm")[1]).reshape(len(COLUMNS), len(ROWS) - 1)
 
 
+def beats(lead):
+    return None if lead is None else bool(lead["mean"] - lead["half_interval"] > 0)
+
+
 def cell(column, row):
     name, _, _, paper, _, baseline, values = column
     ours = interval(values[row])
@@ -75,7 +79,11 @@ def cell(column, row):
         "lead": lead,
         "p_holm": p,
         "differs": bool(p <= 0.05) if row else None,
-        "beats_baseline": None if lead is None else bool(lead["mean"] - lead["half_interval"] > 0),
+        "beats_baseline": beats(lead),
+        "strongest_kind": None if baseline is None else "copy",  # the only one there is
+        "strongest_lead": lead,
+        "beats_strongest": beats(lead),
+        "undefined": None,
         "paper": PAPER[row] if paper else None,
     }
 
@@ -96,6 +104,8 @@ def described(column):
         "paper_noise": noise,
         "baseline": baseline,
         "baseline_kind": None if baseline is None else "copy",
+        "strongest": baseline,
+        "strongest_kind": None if baseline is None else "copy",
         "baselines": {} if baseline is None else {"copy": baseline},
         "interval_covers_examples": False,
         "rank_agreement": rank if paper else None,
@@ -133,9 +143,10 @@ def csv_line(column, row):
     fields = [quoted(c["row"]), c["column"], column[1] or "", str(len(SEEDS))]
     fields += fields_of(c["ours"], True) + fields_of(c["difference"], False)
     fields += [real(c["p_holm"]), said(c["differs"])]
-    fields += [d["baseline_kind"] or "", real(d["baseline"])]
-    fields += [real(lead["mean"]), real(lead["half_interval"])]
-    fields += [said(c["beats_baseline"]), real(c["paper"])]
+    for _ in ("simple", "strongest"):
+        fields += [d["baseline_kind"] or "", real(d["baseline"])]
+        fields += [real(lead["mean"]), real(lead["half_interval"]), said(c["beats_baseline"])]
+    fields += [real(c["paper"]), ""]
     return ",".join(fields + [real(v) for v in c["values"]])
 
 
@@ -143,7 +154,8 @@ HEADER = (
     "row,column,unit,seeds,mean,deviation,seeds_error,examples_error,error,freedom,half_interval,"
     "difference,difference_seeds_error,difference_examples_error,difference_error,"
     "difference_freedom,difference_half_interval,p_holm,differs,baseline_kind,baseline,lead,"
-    "lead_half_interval,beats_baseline,paper"
+    "lead_half_interval,beats_baseline,strongest_kind,strongest,strongest_lead,"
+    "strongest_lead_half_interval,beats_strongest,paper,undefined"
 )
 
 

@@ -1,5 +1,6 @@
 #include "setup.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -86,4 +87,31 @@ void write_run(void) {
   write_plan();
   for (int r = 0; r < ROWS; r++)
     for (int s = 0; s < SEEDS; s++) write_results(r, s);
+}
+
+/** Equal but for rounding. */
+void assert_near(double a, double b) {
+  if (!(fabs(a - b) <= 1e-9 * (1 + fabs(b)))) fail_msg("%.17g is not %.17g", a, b);
+}
+
+/** TEXT has WHAT somewhere. */
+void assert_says(const cz_buf *text, const char *what) {
+  if (!strstr(text->data, what)) fail_msg("no '%s' in:\n%s", what, text->data);
+}
+
+/** The cell of the table that R makes now. */
+cz_cell cell_of(const cz_results *r, size_t column, size_t row) {
+  cz_comparison table;
+  OK(cz_compare_open(&table, r));
+  cz_cell c = *cz_compare_at(&table, column, row);
+  cz_compare_close(&table);
+  return c;
+}
+
+/** The sentences below the tables that R makes now. */
+void remarks_of(cz_buf *out, const cz_results *r) {
+  cz_comparison table;
+  OK(cz_compare_open(&table, r));
+  OK(cz_compare_remarks(out, &table));
+  cz_compare_close(&table);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/common.h"
+#include "experiment/report/compare.h"
 #include "experiment/report/report.h"
 
 void remove_file(const char *name);
@@ -21,5 +22,11 @@ extern const double one[ROWS][SEEDS], two[ROWS][SEEDS];
 void write_plan(void);
 void write_results(int row, int seed);
 void write_run(void);
+
+/* Of reports. */
+void assert_near(double a, double b);
+void assert_says(const cz_buf *text, const char *what);
+cz_cell cell_of(const cz_results *r, size_t column, size_t row);
+void remarks_of(cz_buf *out, const cz_results *r);
 
 #endif

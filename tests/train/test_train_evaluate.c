@@ -265,8 +265,101 @@ static void spread_over_the_file(void **state) {
   }
 }
 
+/* The mean part of METRIC over the lines of a task's predictions, of the model or, with
+ * PROGRAM, of a simple one. */
+static double mean_part(const char *label, const char *program, const char *metric) {
+  char path[64], line[4096];
+  double sum = 0;
+  int n = 0;
+  snprintf(path, sizeof path, "run/predictions.%s.jsonl", label);
+  FILE *f = fopen(under(path), "r");
+  assert_non_null(f);
+  for (; fgets(line, sizeof line, f); n++) {
+    json_t *j = json_loads(line, 0, NULL);
+    const json_t *scores = program ? json_object_get(json_object_get(j, "baselines"), program)
+                                   : json_object_get(j, "scores");
+    const json_t *parts = json_object_get(scores, metric);
+    if (json_array_size(parts) != 1) fail_msg("no part of %s in %s", metric, line);
+    sum += json_number_value(json_array_get(parts, 0));
+    json_decref(j);
+  }
+  fclose(f);
+  assert_true(n > 0);
+  return sum / n;
+}
+
+/* Every simple program's score is in the metrics, and its records' parts in the predictions,
+ * so that a report can pair it by example. No text has a label's word in it, so `keyword`
+ * answers as the majority does; naive Bayes learns the marks. */
+static void simple_programs(void **state) {
+  expect(0, EVALUATE, "baselines: majority");
+  json_t *result = load(under("run/result.json")), *metrics = json_object_get(result, "metrics");
+  const json_t *classes = json_object_get(metrics, "classes"),
+               *words = json_object_get(metrics, "words");
+  near("parts of the scores", mean_part("classes", NULL, "accuracy"),
+       number(classes, "scores", "accuracy"));
+  near("parts of majority", mean_part("classes", "majority", "accuracy"),
+       number(classes, "baseline", "accuracy"));
+  near("keyword", number(classes, "keyword", "accuracy"), number(classes, "baseline", "accuracy"));
+  near("parts of keyword", mean_part("classes", "keyword", "accuracy"),
+       number(classes, "keyword", "accuracy"));
+  near("parts of naive Bayes", mean_part("classes", "naive_bayes", "accuracy"),
+       number(classes, "naive_bayes", "accuracy"));
+  assert_true(number(classes, "naive_bayes", "accuracy") > number(classes, "baseline", "accuracy"));
+  assert_null(json_object_get(words, "keyword")); /* free text has no labels */
+  assert_null(json_object_get(words, "undefined"));
+  json_decref(result);
+  remove_tree("run");
+}
+
+/* An answer is one token and its end: with room for one token no output ends. */
+static void cut_outputs(void **state) {
+  for (int64_t length = 1; length <= 2; length++) {
+    char words[128];
+    snprintf(words, sizeof words, EVALUATE "evaluate.max_length=%d", (int)length);
+    expect(0, words, "done, see");
+    json_t *result = load(under("run/result.json"));
+    const json_t *task = json_object_get(json_object_get(result, "metrics"), "classes");
+    assert_int_equal(json_integer_value(json_object_get(task, "outputs_cut")),
+                     length == 1 ? ROWS : 0);
+    const char *warning =
+        strstr(said(), "classes: 60 of 60 outputs were cut off at evaluate.max_length 1");
+    assert_int_equal(warning != NULL, length == 1);
+    json_decref(result);
+    remove_tree("run");
+  }
+}
+
+/* The model writes words where numbers are wanted: all of them count as -1, so there is no
+ * correlation, and the result and the log say why. */
+static void undefined_scores(void **state) {
+  FILE *f = fopen(under("n.tsv"), "w");
+  assert_non_null(f);
+  fprintf(f, "sentence1\tsentence2\tscore\n");
+  for (int i = 0; i < 20; i++) fprintf(f, "the %d\tof\t%d.5\n", i, i % 5);
+  assert_int_equal(fclose(f), 0);
+  write_format("numbers.yaml",
+               "seed: 1\ntokenizer: " TOKENIZER "\ninit: %s/model\n"
+               "model: {name: t5-v1_1-nano, d_model: 8, d_kv: 8, d_ff: 4, num_layers: 1, "
+               "num_heads: 1}\nevaluate: {max_length: 5, max_inputs: 7, batch_tokens: 40}\n"
+               "tasks: {list: [{name: stsb, as: numbers, train: %s/n.tsv, dev: %s/n.tsv}]}\n",
+               folder(), folder(), folder());
+  expect(0, "evaluate @/numbers.yaml --out @/run",
+         "numbers: pearson is not defined: all predictions are equal");
+  json_t *result = load(under("run/result.json"));
+  const json_t *task = json_object_get(json_object_get(result, "metrics"), "numbers");
+  const json_t *why = json_object_get(task, "undefined");
+  assert_true(json_is_null(json_object_get(json_object_get(task, "scores"), "pearson")));
+  assert_string_equal(text(why, "pearson"), "all predictions are equal");
+  assert_string_equal(text(why, "spearman"), "all predictions are equal");
+  json_decref(result);
+  remove_tree("run");
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(whole_files),
-                                     cmocka_unit_test(spread_over_the_file)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(whole_files), cmocka_unit_test(spread_over_the_file),
+      cmocka_unit_test(simple_programs), cmocka_unit_test(cut_outputs),
+      cmocka_unit_test(undefined_scores)};
   return cmocka_run_group_tests(tests, make_all, drop_runs);
 }

@@ -8,21 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A column's predictions: cell k is (row, seed) = (k / seeds, k % seeds), and one more is
- * the simple baseline. */
+/* What a row is compared with besides other rows. */
+enum { SIMPLE, STRONGEST, PROGRAMS };
+
+/* A column's predictions: cell k is (row, seed) = (k / seeds, k % seeds), and behind them the
+ * simple baseline and the strongest one. */
 typedef struct column {
   const cz_results *r;
-  size_t index, cells, paths;
-  cz_predictions *read;     /* [cells][paths]; empty where another path has the same file */
-  const cz_parts **parts;   /* [cells + 1][paths]; null where there are none */
-  const uint64_t **cluster; /* [paths] */
-  double *least;            /* [paths] scratch of least_column_error */
-  bool resample;            /* some score is no mean over examples */
+  size_t index, cells, all, paths; /* all: cells and programs */
+  cz_predictions *read;            /* [cells][paths]; empty where another path has the same file */
+  const cz_parts **parts;          /* [all][paths]; null where there are none */
+  const uint64_t **cluster;        /* [paths] */
+  double *least;                   /* [paths] scratch of least_column_error */
+  bool resample;                   /* some score is no mean over examples */
 } column;
 
 /* A combination of cells: sum over cells of coefficient times column value. */
 typedef struct contrast {
-  double *coefficient; /* [cells + 1] */
+  double *coefficient; /* [all] */
   size_t seeds;        /* that it is a mean over; 0: there is none */
 } contrast;
 
@@ -66,11 +69,11 @@ static cz_status read_file(cz_predictions *out, const cz_plan *p, const char *ru
   return CZ_OK;
 }
 
-/* Parts of the simple baseline: of the column's kind, or where its tasks have different
- * ones, of the one that stands beside the score, which is the first. */
-static const cz_parts *baseline_parts(const column *c, const cz_predictions *read,
-                                      const char *metric) {
-  const char *kind = c->r->baseline_kind[c->index];
+/* Parts of a program: of its kind, or where the column's tasks have different ones, of the
+ * one that stands beside the score, which is the first. */
+static const cz_parts *program_parts(const column *c, const cz_predictions *read,
+                                     const char *metric, int program) {
+  const char *kind = cz_results_baseline_kind(c->r, c->index, program == STRONGEST);
   const cz_parts *parts = kind ? cz_predictions_find(read, metric, kind) : NULL;
   for (size_t i = 0; kind && !parts && !strcmp(kind, "simple") && i < read->n_scores; i++)
     if (read->scores[i].baseline && !strcmp(read->scores[i].metric, metric))
@@ -94,8 +97,10 @@ static cz_status read_cell(column *c, const char *run, size_t k) {
     const cz_plan_stage *stage = stage_of(p, seed, row, at.stage);
     if (first == j && stage) CZ_TRY(read_file(read, p, run, stage, at.task));
     if (read->n) c->parts[k * c->paths + j] = cz_predictions_find(read, at.metric, NULL);
-    const cz_parts **baseline = &c->parts[c->cells * c->paths + j];
-    if (read->n && !*baseline) *baseline = baseline_parts(c, read, at.metric);
+    for (int i = 0; i < PROGRAMS; i++) {
+      const cz_parts **program = &c->parts[(c->cells + (size_t)i) * c->paths + j];
+      if (read->n && !*program) *program = program_parts(c, read, at.metric, i);
+    }
     if (read->n && !c->cluster[j]) c->cluster[j] = read->cluster;
   }
   return CZ_OK;
@@ -122,14 +127,16 @@ static bool complete(const column *c, size_t cell) {
 }
 
 /* The mean of ROW over the seeds that it has, less the same of OTHER (a row; the number of
- * rows: the simple baseline; SIZE_MAX: nothing). Without parts of a score that counts,
- * there is none. */
+ * rows and on: a program; SIZE_MAX: nothing). Without parts of a score that counts, there is
+ * none. */
 static void contrast_of(contrast *out, const column *c, size_t row, size_t other) {
   const cz_plan *p = &c->r->plan;
   const double *values = c->r->values + c->index * c->cells;
+  const bool program = other >= p->n_rows && other != SIZE_MAX;
+  const size_t its_cell = program ? c->cells + other - p->n_rows : 0;
   out->seeds = 0;
-  for (size_t k = 0; k <= c->cells; k++) out->coefficient[k] = 0;
-  if (other == p->n_rows && !complete(c, c->cells)) return;
+  for (size_t k = 0; k < c->all; k++) out->coefficient[k] = 0;
+  if (program && !complete(c, its_cell)) return;
   for (size_t s = 0; s < p->n_seeds; s++) {
     size_t mine = row * p->n_seeds + s, theirs = other * p->n_seeds + s;
     if (isnan(values[mine]) || (other < p->n_rows && isnan(values[theirs]))) continue;
@@ -143,19 +150,19 @@ static void contrast_of(contrast *out, const column *c, size_t row, size_t other
   }
   for (size_t k = 0; k < c->cells; k++)
     out->coefficient[k] /= (double)(out->seeds ? out->seeds : 1);
-  if (other == p->n_rows) out->coefficient[c->cells] = -1;
+  if (program) out->coefficient[its_cell] = -1;
 }
 
 /* Example I's part of path J under the contrast; NaN where it does not count. */
 static double part_of(const column *c, const contrast *x, size_t j, size_t i) {
   double sum = 0;
-  for (size_t k = 0; k <= c->cells; k++)
+  for (size_t k = 0; k < c->all; k++)
     if (x->coefficient[k] != 0) sum += x->coefficient[k] * c->parts[k * c->paths + j]->x[i];
   return sum;
 }
 
 static bool is_share(const column *c, const contrast *x, size_t j) {
-  for (size_t k = 0; k <= c->cells; k++) {
+  for (size_t k = 0; k < c->all; k++) {
     const cz_parts *p = c->parts[k * c->paths + j];
     if (x->coefficient[k] == 0) continue;
     if (p->kind != CZ_PARTS_MEAN) return false;
@@ -166,7 +173,7 @@ static bool is_share(const column *c, const contrast *x, size_t j) {
 }
 
 static size_t examples_of(const column *c, const contrast *x, size_t j) {
-  for (size_t k = 0; k <= c->cells; k++)
+  for (size_t k = 0; k < c->all; k++)
     if (x->coefficient[k] != 0) return c->parts[k * c->paths + j]->n;
   return 0;
 }
@@ -178,7 +185,7 @@ static double least_error(const column *c, const contrast *x, size_t j) {
   size_t counted = 0, n = examples_of(c, x, j);
   bool difference = false;
   if (!is_share(c, x, j)) return 0;
-  for (size_t k = 0; k <= c->cells; k++) difference |= x->coefficient[k] < 0;
+  for (size_t k = 0; k < c->all; k++) difference |= x->coefficient[k] < 0;
   for (size_t i = 0; i < n; i++) {
     double part = part_of(c, x, j, i) / 100;
     if (isnan(part)) continue;
@@ -245,12 +252,12 @@ static cz_status closed_form(cz_noise *out, const column *c, const contrast *x) 
   return st;
 }
 
-/* Column values of all cells in a replicate: VALUES[cells + 1]. */
+/* Column values of all cells in a replicate: VALUES[all]. */
 static cz_status replicate(double *values, const column *c, int32_t *weights, uint32_t number) {
-  for (size_t k = 0; k <= c->cells; k++) values[k] = 0;
+  for (size_t k = 0; k < c->all; k++) values[k] = 0;
   for (size_t j = 0; j < c->paths; j++) {
     bool drawn = j > 0 && c->cluster[j] == c->cluster[j - 1];
-    for (size_t k = 0; k <= c->cells; k++) {
+    for (size_t k = 0; k < c->all; k++) {
       const cz_parts *p = c->parts[k * c->paths + j];
       double score = NAN;
       if (p && !drawn) cz_bootstrap_weights(weights, c->cluster[j], p->n, number);
@@ -267,9 +274,9 @@ typedef struct spread {
   double mean, squares, n;
 } spread;
 
-static void add_replicate(spread *s, const contrast *x, const double *values, size_t cells) {
+static void add_replicate(spread *s, const contrast *x, const double *values, size_t all) {
   double v = 0;
-  for (size_t k = 0; k <= cells; k++)
+  for (size_t k = 0; k < all; k++)
     if (x->coefficient[k] != 0) v += x->coefficient[k] * values[k];
   if (!x->seeds || isnan(v)) return; /* a draw in which a score is not defined */
   double d = v - s->mean;
@@ -299,7 +306,7 @@ static cz_status count_clusters(double *out, const column *c, const contrast *x)
 
 static cz_status bootstrap(cz_noise *out, const column *c, const contrast *x, size_t contrasts) {
   size_t most = 0;
-  for (size_t k = 0; k <= c->cells; k++)
+  for (size_t k = 0; k < c->all; k++)
     for (size_t j = 0; j < c->paths; j++) {
       const cz_parts *p = c->parts[k * c->paths + j];
       if (p && p->n > most) most = p->n;
@@ -308,12 +315,12 @@ static cz_status bootstrap(cz_noise *out, const column *c, const contrast *x, si
   int32_t *weights = NULL;
   spread *spreads = NULL;
   cz_status st;
-  CZ_TRY(cz_alloc(&values, c->cells + 1, sizeof *values));
+  CZ_TRY(cz_alloc(&values, c->all, sizeof *values));
   CZ_GO(st, cz_alloc(&weights, most, sizeof *weights), done);
   CZ_GO(st, cz_alloc(&spreads, contrasts, sizeof *spreads), done);
   for (uint32_t b = 0; b < CZ_BOOTSTRAP_REPLICATES; b++) {
     CZ_GO(st, replicate(values, c, weights, b), done);
-    for (size_t i = 0; i < contrasts; i++) add_replicate(&spreads[i], &x[i], values, c->cells);
+    for (size_t i = 0; i < contrasts; i++) add_replicate(&spreads[i], &x[i], values, c->all);
   }
   for (size_t i = 0; i < contrasts; i++) {
     double clusters = 0;
@@ -336,14 +343,15 @@ static size_t baseline_row(const cz_plan *p) {
   return SIZE_MAX;
 }
 
-enum { OWN, DIFFERENCE, LEAD, CONTRASTS }; /* of a row */
+enum { OWN, DIFFERENCE, LEAD, BEST_LEAD, CONTRASTS }; /* of a row */
 
 static void fill_contrasts(contrast *x, const column *c) {
   const cz_plan *p = &c->r->plan;
   size_t base = baseline_row(p);
   for (size_t row = 0; row < p->n_rows; row++) {
     contrast_of(&x[row * CONTRASTS + OWN], c, row, SIZE_MAX);
-    contrast_of(&x[row * CONTRASTS + LEAD], c, row, p->n_rows);
+    contrast_of(&x[row * CONTRASTS + LEAD], c, row, p->n_rows + SIMPLE);
+    contrast_of(&x[row * CONTRASTS + BEST_LEAD], c, row, p->n_rows + STRONGEST);
     contrast_of(&x[row * CONTRASTS + DIFFERENCE], c, row, base);
     if (base == SIZE_MAX || base == row) x[row * CONTRASTS + DIFFERENCE].seeds = 0;
   }
@@ -370,17 +378,18 @@ static cz_status noise_of_column(cz_results *r, column *c) {
   contrast *x = NULL;
   cz_noise *errors = NULL;
   cz_status st;
-  CZ_TRY(cz_alloc(&coefficients, n * (c->cells + 1), sizeof *coefficients));
+  CZ_TRY(cz_alloc(&coefficients, n * c->all, sizeof *coefficients));
   CZ_GO(st, cz_alloc(&x, n, sizeof *x), done);
   CZ_GO(st, cz_alloc(&errors, n, sizeof *errors), done);
-  for (size_t i = 0; i < n; i++) x[i].coefficient = coefficients + i * (c->cells + 1);
+  for (size_t i = 0; i < n; i++) x[i].coefficient = coefficients + i * c->all;
   fill_contrasts(x, c);
   CZ_GO(st, errors_of(errors, c, x, n), done);
   for (size_t row = 0; row < rows; row++)
     r->noise[c->index * rows + row] =
         (cz_example_noise){.own = errors[row * CONTRASTS + OWN],
                            .difference = errors[row * CONTRASTS + DIFFERENCE],
-                           .lead = errors[row * CONTRASTS + LEAD]};
+                           .lead = errors[row * CONTRASTS + LEAD],
+                           .best_lead = errors[row * CONTRASTS + BEST_LEAD]};
 done:
   free(errors);
   free(x);
@@ -392,12 +401,13 @@ static cz_status read_column(cz_results *r, const char *run, size_t index) {
   column c = {.r = r, .index = index, .cells = r->plan.n_rows * r->plan.n_seeds};
   cz_status st;
   c.paths = r->plan.columns[index].n_paths;
+  c.all = c.cells + PROGRAMS;
   CZ_GO(st, cz_alloc(&c.read, c.cells * c.paths, sizeof *c.read), done);
-  CZ_GO(st, cz_alloc(&c.parts, (c.cells + 1) * c.paths, sizeof *c.parts), done);
+  CZ_GO(st, cz_alloc(&c.parts, c.all * c.paths, sizeof *c.parts), done);
   CZ_GO(st, cz_alloc(&c.cluster, c.paths, sizeof *c.cluster), done);
   CZ_GO(st, cz_alloc(&c.least, c.paths, sizeof *c.least), done);
   for (size_t k = 0; k < c.cells; k++) CZ_GO(st, read_cell(&c, run, k), done);
-  for (size_t i = 0; i < (c.cells + 1) * c.paths; i++)
+  for (size_t i = 0; i < c.all * c.paths; i++)
     c.resample |= c.parts[i] && c.parts[i]->kind != CZ_PARTS_MEAN;
   if (aligned(&c))
     st = noise_of_column(r, &c);
@@ -418,7 +428,7 @@ done:
 cz_status cz_noise_read(cz_results *r, const char *run) {
   const cz_noise unknown = {NAN, NAN};
   for (size_t i = 0; i < r->plan.n_columns * r->plan.n_rows; i++)
-    r->noise[i] = (cz_example_noise){unknown, unknown, unknown};
+    r->noise[i] = (cz_example_noise){unknown, unknown, unknown, unknown};
   for (size_t c = 0; c < r->plan.n_columns; c++) CZ_TRY(read_column(r, run, c));
   return CZ_OK;
 }

@@ -5,6 +5,7 @@
 #include "experiment/noise.h"
 #include "experiment/results.h"
 #include "stages/parts.h"
+#include "tasks/baseline.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -97,17 +98,14 @@ static const cz_plan_stage *stage_named(const cz_plan *p, size_t seed, size_t ro
 }
 
 /* What `a.b.c` leads to below ROOT; null when there is nothing. The key "scores" is read as
- * SCORES, and as KIND below that when there is one. */
-static const json_t *follow(const json_t *root, const char *path, const char *scores,
-                            const char *kind) {
+ * SCORES. */
+static const json_t *follow(const json_t *root, const char *path, const char *scores) {
   char key[256];
   while (root && *path) {
     size_t length = strcspn(path, ".");
     if (length >= sizeof key) return NULL;
     snprintf(key, sizeof key, "%.*s", (int)length, path);
-    bool replaced = !strcmp(key, "scores");
-    root = json_object_get(root, replaced ? scores : key);
-    if (replaced && kind) root = json_object_get(root, kind);
+    root = json_object_get(root, strcmp(key, "scores") ? key : scores);
     path += length + (path[length] == '.');
   }
   return root;
@@ -146,20 +144,20 @@ static const json_t *result_of(const opened *o, const cz_plan *p, size_t seed, s
   return s ? o->stage[s - cz_plan_at(p, seed, row, 0)] : NULL;
 }
 
-/* What a path leads to, with "scores" read as WHAT, and KIND below it. */
+/* What a path leads to, with "scores" read as WHAT. */
 static const json_t *path_value(const opened *o, const cz_plan *p, size_t seed, size_t row,
-                                const char *path, const char *what, const char *kind) {
+                                const char *path, const char *what) {
   const json_t *result = result_of(o, p, seed, row, path);
   const char *rest = path + strcspn(path, ".");
-  return *rest ? follow(json_object_get(result, "metrics"), rest + 1, what, kind) : NULL;
+  return *rest ? follow(json_object_get(result, "metrics"), rest + 1, what) : NULL;
 }
 
 /* The mean of a column's values; NaN when one of them is not there. */
 static double column_value(const opened *o, const cz_plan *p, size_t seed, size_t row,
-                           const cz_column *c, const char *what, const char *kind) {
+                           const cz_column *c, const char *what) {
   double sum = 0, mean = 0, n = (double)c->n_paths;
   for (size_t i = 0; i < c->n_paths; i++) {
-    const json_t *value = path_value(o, p, seed, row, c->paths[i], what, kind);
+    const json_t *value = path_value(o, p, seed, row, c->paths[i], what);
     double x = json_is_number(value) ? json_number_value(value) : NAN;
     sum += x;
     mean += x / n; /* where the sum is out of range */
@@ -167,16 +165,24 @@ static double column_value(const opened *o, const cz_plan *p, size_t seed, size_
   return isinf(sum) ? mean : sum / n;
 }
 
-/* Whether a score is there that has no value: it is not defined for these outputs. */
-static bool is_undefined(const opened *o, const cz_plan *p, size_t seed, size_t row,
-                         const cz_column *c) {
+/* Counts a score that exists and has no value: it is not defined for these outputs. */
+static cz_status read_undefined(cz_undefined *out, const opened *o, const cz_plan *p, size_t seed,
+                                size_t row, const cz_column *c) {
+  const char *why = NULL;
   bool undefined = false;
   for (size_t i = 0; i < c->n_paths; i++) {
-    const json_t *value = path_value(o, p, seed, row, c->paths[i], "scores", NULL);
-    if (!value) return false;
-    undefined |= json_is_null(value);
+    const json_t *value = path_value(o, p, seed, row, c->paths[i], "scores");
+    if (!value) return CZ_OK;
+    if (!json_is_null(value)) continue;
+    undefined = true;
+    if (!why) why = json_string_value(path_value(o, p, seed, row, c->paths[i], "undefined"));
   }
-  return undefined;
+  out->seeds += undefined;
+  if (!why || out->why) return CZ_OK;
+  char *kept;
+  CZ_TRY(cz_arena_strdup(p->arena, &kept, why));
+  out->why = kept;
+  return CZ_OK;
 }
 
 /* The task that a column's path scores, as an object of the stage's metrics, or null. */
@@ -187,7 +193,7 @@ static const json_t *task_of(const opened *o, const cz_plan *p, size_t seed, siz
   char task[256];
   if (!result || !scores || scores == rest || (size_t)(scores - rest) >= sizeof task) return NULL;
   snprintf(task, sizeof task, "%.*s", (int)(scores - rest) - 1, rest + 1);
-  return follow(json_object_get(result, "metrics"), task, "scores", NULL);
+  return follow(json_object_get(result, "metrics"), task, "scores");
 }
 
 /* The kind of the baseline beside a column's scores, "majority" or "copy"; two tasks with
@@ -208,11 +214,9 @@ static cz_status add_baseline(cz_results *r, size_t column, const char *kind, do
   char *kept = NULL;
   if (isnan(value) || b->n == CZ_BASELINES) return CZ_OK;
   if (kind) CZ_TRY(cz_arena_strdup(r->plan.arena, &kept, kind));
+  if (value > b->value[b->strongest]) b->strongest = b->n;
   b->kind[b->n] = kept;
   b->value[b->n++] = value;
-  if (value <= r->baseline[column]) return CZ_OK;
-  r->baseline[column] = value;
-  r->baseline_kind[column] = kept;
   return CZ_OK;
 }
 
@@ -223,21 +227,32 @@ static bool all_scores(const cz_column *c) {
   return true;
 }
 
-/* Baselines of a column from one row and seed: each kind that all its tasks have, or the
- * one that stands beside their scores. */
+/* Baselines of a column from one row and seed: what stands beside the scores of its tasks,
+ * then each simple program that all of them have. */
 static cz_status read_baselines(cz_results *r, const opened *o, size_t seed, size_t row,
                                 size_t column) {
   const cz_plan *p = &r->plan;
   const cz_column *c = &p->columns[column];
-  const char *kind;
-  json_t *unused;
   if (r->baselines[column].n || !all_scores(c)) return CZ_OK;
-  json_t *kinds = json_object_get(task_of(o, p, seed, row, c->paths[0]), "baselines");
-  json_object_foreach(kinds, kind, unused)
-      CZ_TRY(add_baseline(r, column, kind, column_value(o, p, seed, row, c, "baselines", kind)));
-  if (r->baselines[column].n) return CZ_OK;
-  return add_baseline(r, column, kind_beside(o, p, seed, row, c),
-                      column_value(o, p, seed, row, c, "baseline", NULL));
+  CZ_TRY(add_baseline(r, column, kind_beside(o, p, seed, row, c),
+                      column_value(o, p, seed, row, c, "baseline")));
+  if (!r->baselines[column].n) return CZ_OK;
+  for (const cz_simple *s = cz_task_simple; s->name; s++)
+    CZ_TRY(add_baseline(r, column, s->name, column_value(o, p, seed, row, c, s->name)));
+  return CZ_OK;
+}
+
+/** What the tasks' own baseline gets under COLUMN, or with STRONGEST the best of the simple
+ * programs; NaN where there is none. */
+double cz_results_baseline(const cz_results *r, size_t column, bool strongest) {
+  const cz_baselines *b = &r->baselines[column];
+  return b->n ? b->value[strongest ? b->strongest : 0] : NAN;
+}
+
+/** The kind of that program; null where there is none, or its stage does not say. */
+const char *cz_results_baseline_kind(const cz_results *r, size_t column, bool strongest) {
+  const cz_baselines *b = &r->baselines[column];
+  return b->n ? b->kind[strongest ? b->strongest : 0] : NULL;
 }
 
 static void mean_over(double *mean, double value, double share) {
@@ -300,9 +315,9 @@ static cz_status read_cell(cz_results *r, const char *run, size_t seed, size_t r
   cz_status st = open_stages(&o, p, run, seed, row);
   for (size_t c = 0; c < p->n_columns && st == CZ_OK; c++) {
     r->values[(c * p->n_rows + row) * p->n_seeds + seed] =
-        column_value(&o, p, seed, row, &p->columns[c], "scores", NULL);
-    r->undefined[c * p->n_rows + row] += is_undefined(&o, p, seed, row, &p->columns[c]);
-    st = read_baselines(r, &o, seed, row, c);
+        column_value(&o, p, seed, row, &p->columns[c], "scores");
+    st = read_undefined(&r->undefined[c * p->n_rows + row], &o, p, seed, row, &p->columns[c]);
+    if (st == CZ_OK) st = read_baselines(r, &o, seed, row, c);
   }
   if (st == CZ_OK) add_cost(&r->costs[row], &r->texts[row], &o, p);
   close_stages(&o);
@@ -351,9 +366,6 @@ static cz_status allocate(cz_results *r) {
   CZ_TRY(cz_arena_alloc(p->arena, &r->noise, p->n_columns * p->n_rows, sizeof *r->noise));
   CZ_TRY(cz_arena_alloc(p->arena, &r->texts, p->n_rows, sizeof *r->texts));
   CZ_TRY(cz_arena_alloc(p->arena, &r->baselines, p->n_columns, sizeof *r->baselines));
-  CZ_TRY(cz_arena_alloc(p->arena, &r->baseline, p->n_columns, sizeof *r->baseline));
-  CZ_TRY(cz_arena_alloc(p->arena, &r->baseline_kind, p->n_columns, sizeof *r->baseline_kind));
-  for (size_t c = 0; c < p->n_columns; c++) r->baseline[c] = NAN;
   return cz_arena_alloc(p->arena, &r->costs, p->n_rows, sizeof *r->costs);
 }
 

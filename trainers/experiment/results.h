@@ -19,37 +19,45 @@ typedef struct cz_example_noise {
   cz_noise own;        /* of the row's mean */
   cz_noise difference; /* to the plan's baseline row, example by example */
   cz_noise lead;       /* over the simple baseline, example by example */
+  cz_noise best_lead;  /* over the strongest one */
 } cz_example_noise;
 
-/* What programs that know nothing get under a column. */
+/* What simple programs get under a column, each that all its tasks have. The first is the
+ * tasks' own baseline: "majority", "copy", "lead", or "simple" of tasks with different ones. */
 enum { CZ_BASELINES = 6 };
 typedef struct cz_baselines {
-  const char *kind[CZ_BASELINES]; /* "majority", "keyword", "copy", "lead"; "simple": of
-                                     several tasks with different ones; null: not said */
+  const char *kind[CZ_BASELINES]; /* null: not said */
   double value[CZ_BASELINES];
   size_t n;
+  size_t strongest; /* the first of the highest */
 } cz_baselines;
+
+/* A score that is not defined for some outputs. */
+typedef struct cz_undefined {
+  size_t seeds;    /* under which it is not */
+  const char *why; /* of the first of them; null: the stage does not say */
+} cz_undefined;
 
 /* Everything that reports are made of, in one pass over the folders of a run. Arrays in
  * brackets are row-major. Reading never waits for a stage and takes no lock: a run may be
  * going on. */
 typedef struct cz_results {
   cz_plan plan;
-  double *values;             /* [columns][rows][seeds], NaN where missing */
-  size_t *undefined;          /* [columns][rows] seeds under which a score is not defined */
-  double *paper;              /* [columns][rows], NaN where the paper has none */
-  cz_baselines *baselines;    /* [columns] */
-  double *baseline;           /* [columns] the highest of them; NaN where there is none */
-  const char **baseline_kind; /* [columns] its kind; null where there is none */
-  cz_example_noise *noise;    /* [columns][rows] */
-  cz_cost *costs;             /* [rows] mean over the finished seeds; shared stages count in full */
-  cz_row_text *texts;         /* [rows] */
-  size_t done, total;         /* different stages: with a result, all */
+  double *values;          /* [columns][rows][seeds], NaN where missing */
+  cz_undefined *undefined; /* [columns][rows] */
+  double *paper;           /* [columns][rows], NaN where the paper has none */
+  cz_baselines *baselines; /* [columns] */
+  cz_example_noise *noise; /* [columns][rows] */
+  cz_cost *costs;          /* [rows] mean over the finished seeds; shared stages count in full */
+  cz_row_text *texts;      /* [rows] */
+  size_t done, total;      /* different stages: with a result, all */
 } cz_results;
 
 CZ_MUST cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *plan,
                                      const char *path);
 CZ_MUST cz_status cz_results_open(cz_results *r, const char *run);
+double cz_results_baseline(const cz_results *r, size_t column, bool strongest);
+const char *cz_results_baseline_kind(const cz_results *r, size_t column, bool strongest);
 void cz_results_close(cz_results *r);
 
 #endif

@@ -1,20 +1,22 @@
 /* The kind of stage `evaluate`: a saved model writes an output for each record of each
  * task, and outputs and baselines are scored. */
 #include "base/clock.h"
-#include "base/fs.h"
 #include "base/log.h"
-#include "metrics/jsonl.h"
 #include "stages/check.h"
 #include "decoding/search.h"
+#include "stages/scoring.h"
 #include "stages/stage.h"
 #include "objectives/vocabulary.h"
 #include "recipe/tasks.h"
+<<<<<<< HEAD
 #include "tasks/baseline.h"
 #include "tasks/score.h"
 #include "base/stop.h"
+=======
+#include "training/stop.h"
+>>>>>>> 794ef0c (Reports compare rows with the strongest of majority, keyword and naive Bayes, paired by example; undefined scores say why; cut outputs are counted)
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,9 +65,8 @@ typedef struct task_run {
   cz_ids *inputs, *outputs; /* [n] */
   bool *cut;                /* [n] the input was longer than max_inputs */
   int64_t n_cut;
-  char **texts;          /* [n] decoded outputs */
-  const char **baseline; /* [n] */
-  cz_arena *arena;
+  int64_t n_unfinished; /* outputs that max_length cut off */
+  char **texts;         /* [n] decoded outputs */
 } task_run;
 
 static void free_run(task_run *r) {
@@ -79,18 +80,23 @@ static void free_run(task_run *r) {
   free(r->outputs);
   free(r->cut);
   free(r->texts);
-  free(r->baseline);
-  cz_arena_destroy(&r->arena);
   cz_task_set_destroy(&r->train);
   cz_task_set_destroy(&r->set);
 }
 
 /* A question that stands at the end of an input is what is cut off first. */
-static void warn_of_cuts(const job *j, const task_run *r, const char *label) {
+static void warn_of_cut_inputs(const job *j, const task_run *r, const char *label) {
   if (r->n_cut)
     cz_warn("evaluate: %s: %lld of %zu inputs were longer than evaluate.max_inputs %lld and were "
             "cut",
             label, (long long)r->n_cut, r->set->n, (long long)j->keys.max_inputs);
+}
+
+/* An output without an end may be right so far, and is scored as it stands. */
+static void warn_of_cut_outputs(const job *j, const task_run *r, const char *label) {
+  if (r->n_unfinished)
+    cz_warn("evaluate: %s: %lld of %zu outputs were cut off at evaluate.max_length %lld", label,
+            (long long)r->n_unfinished, r->set->n, (long long)j->keys.search.max_length);
 }
 
 /* Inputs as the model reads them: cut to the budget less EOS, EOS appended. */
@@ -123,126 +129,14 @@ static cz_status decode_outputs(job *j, task_run *r) {
   return CZ_OK;
 }
 
-/* Every record's part of every score: PARTS[metric][record][CZ_TASK_PARTS]. */
-static cz_status parts_of(double **parts, const cz_task_set *set, const char *const *outputs) {
-  const size_t stride = set->n * CZ_TASK_PARTS;
-  CZ_TRY(cz_alloc(parts, CZ_TASK_METRICS * stride, sizeof **parts));
-  for (int k = 0; k < CZ_TASK_METRICS && set->metrics[k] != CZ_METRIC_NONE; k++)
-    CZ_TRY(cz_task_parts(*parts + (size_t)k * stride, set->metrics[k], set, outputs));
-  return CZ_OK;
-}
-
-/* {METRIC: [numbers], ...} of record I; no numbers where it does not count. */
-static cz_status add_parts(cz_buf *out, const cz_task_set *set, const double *parts, size_t i) {
-  CZ_TRY(cz_buf_addf(out, "{"));
-  for (int k = 0; k < CZ_TASK_METRICS && set->metrics[k] != CZ_METRIC_NONE; k++) {
-    const double *x = parts + ((size_t)k * set->n + i) * CZ_TASK_PARTS;
-    CZ_TRY(cz_buf_addf(out, "%s\"%s\": [", k ? ", " : "", cz_task_metric_names[set->metrics[k]]));
-    for (size_t m = 0; m < cz_task_parts_width(set->metrics[k]) && !isnan(x[0]); m++)
-      CZ_TRY(cz_buf_addf(out, "%s%.17g", m ? ", " : "", x[m]));
-    CZ_TRY(cz_buf_addf(out, "]"));
-  }
-  return cz_buf_addf(out, "}");
-}
-
-/* One line: texts, the group that the record belongs to, its part of each score, and the
- * same of the baseline. */
-static cz_status add_prediction(cz_buf *out, const task_run *r, const double *own,
-                                const double *baseline, size_t i) {
-  const cz_task_record *record = &r->set->records[i];
-  const char *const keys[] = {
-      "{\"input\": ", ", \"target\": ", ", \"output\": ", ", \"baseline\": "};
-  const char *const values[] = {record->inputs, record->targets, r->texts[i], r->baseline[i]};
-  for (int k = 0; k < 4; k++) {
-    CZ_TRY(cz_buf_addf(out, "%s", keys[k]));
-    CZ_TRY(cz_jsonl_quote(out, values[k]));
-  }
-  CZ_TRY(cz_buf_addf(out, ", \"group\": %lld, \"scores\": ", (long long)record->group));
-  CZ_TRY(add_parts(out, r->set, own, i));
-  CZ_TRY(cz_buf_addf(out, ", \"baselines\": {\"%s\": ", cz_task_baseline_names[r->set->baseline]));
-  CZ_TRY(add_parts(out, r->set, baseline, i));
-  return cz_buf_addf(out, "}, \"cut\": %s}\n", r->cut[i] ? "true" : "false");
-}
-
-/* Every output beside its input and answer, so that a score can be looked into, and so
- * that a report knows how far other examples would move it. */
-static cz_status write_predictions(const job *j, const task_run *r, const char *label) {
-  char path[4096];
-  cz_buf text = {0};
-  double *own = NULL, *baseline = NULL;
-  cz_status st = CZ_OK;
-  CZ_TRY(cz_fs_join(path, sizeof path, j->out->folder, "predictions."));
-  size_t used = strlen(path);
-  snprintf(path + used, sizeof path - used, "%s.jsonl", label);
-  CZ_GO(st, parts_of(&own, r->set, (const char *const *)r->texts), done);
-  CZ_GO(st, parts_of(&baseline, r->set, r->baseline), done);
-  for (size_t i = 0; i < r->set->n; i++)
-    CZ_GO(st, add_prediction(&text, r, own, baseline, i), done);
-  st = cz_fs_write_atomic(path, text.data, text.len);
-done:
-  free(own);
-  free(baseline);
-  cz_buf_free(&text);
-  return st;
-}
-
-static cz_status set_scores(json_t *into, const cz_task_set *set, const double *scores) {
-  for (int k = 0; k < CZ_TASK_METRICS && set->metrics[k] != CZ_METRIC_NONE; k++)
-    CZ_TRY(cz_json_set_real(into, cz_task_metric_names[set->metrics[k]], scores[k]));
-  return CZ_OK;
-}
-
-/* The scores of the simple programs that apply to this task, each under its name. */
-static cz_status add_simple(json_t *task, const task_run *r) {
-  double scores[CZ_TASK_METRICS];
-  const char **outputs;
-  CZ_TRY(cz_arena_alloc(r->arena, &outputs, r->set->n, sizeof *outputs));
-  for (const cz_simple *s = cz_task_simple; s->name; s++) {
-    bool applies;
-    CZ_TRY(s->outputs(&applies, outputs, r->arena, r->train, r->set));
-    if (!applies) continue;
-    CZ_TRY(cz_task_score(scores, r->set, outputs));
-    json_t *own = json_object();
-    cz_status st = set_scores(own, r->set, scores);
-    if (st == CZ_OK && json_object_set(task, s->name, own))
-      st = CZ_FAIL(CZ_ENOMEM, "no memory for the scores of %s", s->name);
-    json_decref(own);
-    CZ_TRY(st);
-  }
-  return CZ_OK;
-}
-
-static cz_status report(const job *j, const task_run *r, const char *label) {
-  double scores[CZ_TASK_METRICS], base[CZ_TASK_METRICS];
-  CZ_TRY(cz_task_score(scores, r->set, (const char *const *)r->texts));
-  CZ_TRY(cz_task_score(base, r->set, r->baseline));
-  json_t *own = json_object(), *baseline = json_object();
-  cz_status st = set_scores(own, r->set, scores);
-  if (st == CZ_OK) st = set_scores(baseline, r->set, base);
-  json_t *task = json_pack("{s:o, s:o, s:s, s:I, s:I}", "scores", own, "baseline", baseline,
-                           "baseline_kind", cz_task_baseline_names[r->set->baseline], "examples",
-                           (json_int_t)r->set->n, "cut", (json_int_t)r->n_cut);
-  if (st == CZ_OK && task) st = add_simple(task, r);
-  if (st == CZ_OK && (!task || json_object_set(j->out->metrics, label, task)))
-    st = CZ_FAIL(CZ_ENOMEM, "no memory for the scores of %s", label);
-  json_decref(task);
-  if (st == CZ_OK)
-    cz_log("evaluate: %-20s %-10s %7.2f   baseline (%s) %7.2f   %zu examples", label,
-           cz_task_metric_names[r->set->metrics[0]], scores[0],
-           cz_task_baseline_names[r->set->baseline], base[0], r->set->n);
-  return st;
-}
-
 static cz_status open_run(job *j, task_run *r, const cz_task_entry *e) {
-  CZ_TRY(cz_arena_create(&r->arena, "evaluation"));
   CZ_TRY(cz_tasklist_load(&r->train, e, "train", CZ_TASK_TRAIN));
   CZ_TRY(cz_tasklist_load(&r->set, e, split_names[j->keys.split], CZ_TASK_EVALUATE));
   cz_task_thin(r->set, (size_t)j->keys.max_examples);
   CZ_TRY(cz_alloc(&r->inputs, r->set->n, sizeof *r->inputs));
   CZ_TRY(cz_alloc(&r->outputs, r->set->n, sizeof *r->outputs));
   CZ_TRY(cz_alloc(&r->cut, r->set->n, sizeof *r->cut));
-  CZ_TRY(cz_alloc(&r->texts, r->set->n, sizeof *r->texts));
-  return cz_alloc(&r->baseline, r->set->n, sizeof *r->baseline);
+  return cz_alloc(&r->texts, r->set->n, sizeof *r->texts);
 }
 
 static cz_status show(void *self, int64_t done) {
@@ -257,21 +151,27 @@ static cz_status run_task(job *j, const cz_task_entry *e) {
   cz_status st;
   CZ_GO(st, open_run(j, &r, e), done);
   CZ_GO(st, encode_inputs(j, &r), done);
-  warn_of_cuts(j, &r, e->label);
+  warn_of_cut_inputs(j, &r, e->label);
   cz_progress p = {.what = e->label,
                    .item = "example",
                    .unit = "examples",
                    .total = (int64_t)r.set->n,
                    .loss = NAN,
                    .began = cz_seconds()};
-  CZ_GO(
-      st,
-      cz_search(r.outputs, NULL, j->model, r.inputs, (int64_t)r.set->n, &j->keys.search, show, &p),
-      done);
+  cz_search_options search = j->keys.search;
+  search.unfinished = &r.n_unfinished;
+  CZ_GO(st, cz_search(r.outputs, NULL, j->model, r.inputs, (int64_t)r.set->n, &search, show, &p),
+        done);
+  warn_of_cut_outputs(j, &r, e->label);
   CZ_GO(st, decode_outputs(j, &r), done);
-  CZ_GO(st, cz_task_baseline_outputs(r.baseline, r.arena, r.train, r.set), done);
-  CZ_GO(st, write_predictions(j, &r, e->label), done);
-  CZ_GO(st, report(j, &r, e->label), done);
+  const cz_scored scored = {.label = e->label,
+                            .train = r.train,
+                            .set = r.set,
+                            .outputs = (const char *const *)r.texts,
+                            .cut = r.cut,
+                            .inputs_cut = r.n_cut,
+                            .outputs_cut = r.n_unfinished};
+  CZ_GO(st, cz_scoring_write(j->out->metrics, j->out->folder, &scored), done);
 done:
   free_run(&r);
   return st;

@@ -239,6 +239,23 @@ done:
   return st;
 }
 
+/** Why METRIC has no value for OUTPUTS, one text a record of SET, as a phrase; null when it has
+ * one. A correlation needs numbers that differ. */
+cz_status cz_task_undefined(const char **why, cz_task_metric metric, const cz_task_set *set,
+                            const char *const *outputs) {
+  cz_arena *arena = NULL;
+  judged j;
+  cz_status st;
+  *why = NULL;
+  if (metric != CZ_METRIC_PEARSON && metric != CZ_METRIC_SPEARMAN) return CZ_OK;
+  CZ_TRY(cz_arena_create(&arena, "score"));
+  CZ_GO(st, judge(&j, arena, set, outputs), done);
+  *why = cz_score_undefined(j.x, j.y, j.n);
+done:
+  cz_arena_destroy(&arena);
+  return st;
+}
+
 /** How many numbers a record has of METRIC. */
 size_t cz_task_parts_width(cz_task_metric metric) {
   switch (metric) {

@@ -6,6 +6,8 @@
 
 CZ_MUST cz_status cz_task_answered(const cz_task_set *set);
 CZ_MUST cz_status cz_task_score(double *scores, const cz_task_set *set, const char *const *outputs);
+CZ_MUST cz_status cz_task_undefined(const char **why, cz_task_metric metric, const cz_task_set *set,
+                                    const char *const *outputs);
 
 /* Numbers that a record has of a score, at most: its part of it (metrics/bootstrap.h). */
 enum { CZ_TASK_PARTS = 10 };

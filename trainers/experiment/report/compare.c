@@ -22,6 +22,16 @@ static cz_verdict verdict_of(const cz_interval *lead) {
   return lead->mean - lead->half > 0 ? CZ_VERDICT_BEATS : CZ_VERDICT_FAILS;
 }
 
+/* How far the N values X, which are changed, lie above BASELINE. */
+static cz_verdict fill_lead(cz_interval *lead, double *x, size_t n, double baseline,
+                            const cz_noise *examples) {
+  if (n == 0 || isnan(baseline)) return CZ_VERDICT_NONE;
+  for (size_t s = 0; s < n; s++) x[s] -= baseline;
+  *lead = cz_stats_interval(x, n);
+  cz_stats_add_examples(lead, examples);
+  return verdict_of(lead);
+}
+
 /* X and Y: room for the seeds. */
 static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, size_t row, double *x,
                            double *y) {
@@ -30,15 +40,12 @@ static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, si
   const double *mine = values_of(r, column, row);
   size_t n = 0, m = 0, other = baseline_row(p);
   for (size_t s = 0; s < p->n_seeds; s++)
-    if (!isnan(mine[s])) x[n++] = mine[s];
+    if (!isnan(mine[s])) y[n] = mine[s], x[n++] = mine[s];
   cell->ours = cz_stats_interval(x, n);
   cz_stats_add_examples(&cell->ours, &noise->own);
-  for (size_t s = 0; s < n; s++) x[s] -= r->baseline[column];
-  if (n && !isnan(r->baseline[column])) {
-    cell->lead = cz_stats_interval(x, n);
-    cz_stats_add_examples(&cell->lead, &noise->lead);
-  }
-  cell->verdict = verdict_of(&cell->lead);
+  cell->verdict = fill_lead(&cell->lead, x, n, cz_results_baseline(r, column, false), &noise->lead);
+  cell->best_verdict =
+      fill_lead(&cell->best_lead, y, n, cz_results_baseline(r, column, true), &noise->best_lead);
   if (other == p->n_rows || other == row) return CZ_OK;
   const double *theirs = values_of(r, column, other);
   for (size_t s = 0; s < p->n_seeds; s++)
@@ -104,6 +111,11 @@ bool cz_compare_knows_examples(const cz_comparison *c, size_t column) {
   return false;
 }
 
+/** Why a score is not defined, as a phrase. */
+const char *cz_compare_why(const cz_undefined *u) {
+  return u->why ? u->why : "its stage does not say why";
+}
+
 /** Rank agreement of a column's means with the paper's over the rows that both have; NaN
  * where it is not defined. */
 cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column) {
@@ -128,6 +140,7 @@ static const char *plainly(const char *kind) {
   static const char *const said[][2] = {
       {"majority", "always answering with the most frequent label"},
       {"keyword", "answering with the label word that stands in the input"},
+      {"naive_bayes", "naive Bayes over the words of the input"},
       {"copy", "copying the input"},
       {"lead", "copying the first words of the input"}};
   for (size_t i = 0; i < sizeof said / sizeof *said; i++)
@@ -141,20 +154,21 @@ static cz_status list_rows(cz_buf *out, const cz_comparison *c, size_t column, c
   *n = 0;
   for (size_t i = 0; i < c->results->plan.n_rows; i++) {
     const cz_cell *cell = cz_compare_at(c, column, i);
-    if (cell->verdict != wanted || (mean_above && !(cell->lead.mean > 0))) continue;
+    if (cell->best_verdict != wanted || (mean_above && !(cell->best_lead.mean > 0))) continue;
     CZ_TRY(cz_buf_addf(out, "%s%s", (*n)++ ? ", " : "", c->results->plan.rows[i].name));
   }
   return CZ_OK;
 }
 
-/* One sentence: who does, and who does not, beat the baseline of a column. */
+/* One sentence: who does, and who does not, beat the strongest baseline of a column. */
 static cz_status baseline_remark(cz_buf *out, const cz_comparison *c, size_t column) {
   const cz_results *r = c->results;
-  const char *what = plainly(r->baseline_kind[column]);
+  const char *what = plainly(cz_results_baseline_kind(r, column, true));
+  const double score = cz_results_baseline(r, column, true);
   cz_buf failing = {0}, nearly = {0}, above = {0}, beating = {0};
   size_t fails = 0, near = 0, leads = 0, beats = 0;
   cz_status st;
-  if (isnan(r->baseline[column])) return CZ_OK;
+  if (isnan(score)) return CZ_OK;
   CZ_GO(st, list_rows(&failing, c, column, CZ_VERDICT_FAILS, false, &fails), done);
   CZ_GO(st, list_rows(&nearly, c, column, CZ_VERDICT_FAILS, true, &near), done);
   CZ_GO(st, list_rows(&above, c, column, CZ_VERDICT_ABOVE, false, &leads), done);
@@ -163,23 +177,21 @@ static cz_status baseline_remark(cz_buf *out, const cz_comparison *c, size_t col
   CZ_GO(st, cz_buf_addf(out, "%s: ", r->plan.columns[column].name), done);
   if (fails && !beats && !leads)
     CZ_GO(st,
-          cz_buf_addf(out, "at this scale no row beats %s (%.2f)%s", what, r->baseline[column],
+          cz_buf_addf(out, "at this scale no row beats %s (%.2f)%s", what, score,
                       r->plan.n_seeds > 1 ? " by more than the interval" : ""),
           done);
   else if (fails)
     CZ_GO(st,
           cz_buf_addf(out, "%s %s not beat %s (%.2f) by more than the interval", failing.data,
-                      fails > 1 ? "do" : "does", what, r->baseline[column]),
+                      fails > 1 ? "do" : "does", what, score),
           done);
   else if (beats)
-    CZ_GO(st,
-          cz_buf_addf(out, "every row beats %s (%.2f) by more than the interval", what,
-                      r->baseline[column]),
+    CZ_GO(st, cz_buf_addf(out, "every row beats %s (%.2f) by more than the interval", what, score),
           done);
   else
     CZ_GO(st,
           cz_buf_addf(out, "every row is above %s (%.2f), with one seed and so without an interval",
-                      what, r->baseline[column]),
+                      what, score),
           done);
   if (fails && beats)
     CZ_GO(st, cz_buf_addf(out, "; %s %s", beating.data, beats > 1 ? "do" : "does"), done);
@@ -249,16 +261,17 @@ static cz_status agreement_remark(cz_buf *out, const cz_comparison *c, size_t co
       alike ? "; the rows do not differ beyond the noise, so this order may be chance" : "");
 }
 
-/* Rows whose score is not defined under some seeds: their outputs are all equal, say. */
+/* Rows whose score is not defined under some seeds, and why. */
 static cz_status undefined_remark(cz_buf *out, const cz_results *r, size_t column) {
   const cz_plan *p = &r->plan;
   for (size_t row = 0; row < p->n_rows; row++) {
-    size_t n = r->undefined[column * p->n_rows + row];
-    if (n)
+    const cz_undefined *u = &r->undefined[column * p->n_rows + row];
+    if (u->seeds)
       CZ_TRY(cz_buf_addf(out,
                          "%s: %s has no score under %zu of %zu seeds, because it is not defined "
-                         "there: a correlation needs outputs that are not all equal.\n",
-                         p->columns[column].name, p->rows[row].name, n, p->n_seeds));
+                         "there: %s.\n",
+                         p->columns[column].name, p->rows[row].name, u->seeds, p->n_seeds,
+                         cz_compare_why(u)));
   }
   return CZ_OK;
 }

@@ -2,9 +2,9 @@
  * agreement with the paper; and the same in words.
  *
  * cz_compare_open works a table out once: each cell's mean with the noise of its seeds and
- * of its test examples, its difference to the baseline row and its lead over the simple
- * baseline, paired by seed and by example. The differences of the whole table are then
- * judged together: their probabilities are corrected for their number (Holm). The reports
+ * of its test examples, its difference to the baseline row and its leads over the simple
+ * baseline and over the strongest one, paired by seed and by example. The differences of the
+ * whole table are then corrected together for their number (Holm). The reports
  * print what stands in the table and decide nothing. */
 #ifndef CZ_EXPERIMENT_REPORT_COMPARE_H
 #define CZ_EXPERIMENT_REPORT_COMPARE_H
@@ -18,14 +18,16 @@ typedef enum cz_verdict {
   CZ_VERDICT_FAILS  /* not above it by more than the interval */
 } cz_verdict;
 
-typedef struct cz_cell {  /* one row under one column */
-  cz_interval ours;       /* over the seeds that exist; n 0: none yet */
-  cz_interval difference; /* to the plan's `baseline` row; n 0: none */
-  cz_interval lead;       /* over the highest simple baseline; n 0: none */
-  double p;               /* that the difference is 0, corrected (Holm); NaN: not known */
-  bool differs;           /* p is at most 5 % */
-  double paper;           /* NaN: none */
-  cz_verdict verdict;
+typedef struct cz_cell {   /* one row under one column */
+  cz_interval ours;        /* over the seeds that exist; n 0: none yet */
+  cz_interval difference;  /* to the plan's `baseline` row; n 0: none */
+  cz_interval lead;        /* over the tasks' own baseline; n 0: none */
+  cz_interval best_lead;   /* over the strongest baseline; n 0: none */
+  double p;                /* that the difference is 0, corrected (Holm); NaN: not known */
+  bool differs;            /* p is at most 5 % */
+  double paper;            /* NaN: none */
+  cz_verdict verdict;      /* of the lead */
+  cz_verdict best_verdict; /* of the lead over the strongest: what reports say in words */
 } cz_cell;
 
 typedef struct cz_agreement { /* between the rows' means and the paper's */
@@ -42,6 +44,7 @@ typedef struct cz_comparison {
 CZ_MUST cz_status cz_compare_open(cz_comparison *c, const cz_results *r);
 void cz_compare_close(cz_comparison *c);
 const cz_cell *cz_compare_at(const cz_comparison *c, size_t column, size_t row);
+const char *cz_compare_why(const cz_undefined *u);
 bool cz_compare_knows_examples(const cz_comparison *c, size_t column);
 CZ_MUST cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column);
 CZ_MUST cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c);

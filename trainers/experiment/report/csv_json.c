@@ -34,11 +34,22 @@ static cz_status add_interval(cz_buf *out, const cz_interval *x, bool deviation)
   return CZ_OK;
 }
 
+/* Kind, score, our lead with half its interval, verdict. */
+static cz_status add_baseline(cz_buf *out, const cz_results *r, size_t column, bool strongest,
+                              const cz_interval *lead, cz_verdict verdict) {
+  CZ_TRY(add_quoted(out, cz_results_baseline_kind(r, column, strongest)));
+  CZ_TRY(add_real(out, cz_results_baseline(r, column, strongest)));
+  CZ_TRY(add_real(out, lead->n ? lead->mean : NAN));
+  CZ_TRY(add_real(out, lead->n ? lead->half : NAN));
+  return cz_buf_addf(out, ",%s", beats_text(verdict));
+}
+
 static cz_status csv_line(cz_buf *out, const cz_comparison *t, size_t column, size_t row) {
   const cz_results *r = t->results;
   const cz_plan *p = &r->plan;
   const double *values = &r->values[(column * p->n_rows + row) * p->n_seeds];
   const cz_cell *c = cz_compare_at(t, column, row);
+  const cz_undefined *u = &r->undefined[column * p->n_rows + row];
   CZ_TRY(add_quoted(out, p->rows[row].name));
   CZ_TRY(cz_buf_addf(out, ","));
   CZ_TRY(add_quoted(out, p->columns[column].name));
@@ -49,12 +60,12 @@ static cz_status csv_line(cz_buf *out, const cz_comparison *t, size_t column, si
   CZ_TRY(add_interval(out, &c->difference, false));
   CZ_TRY(add_real(out, c->p));
   CZ_TRY(cz_buf_addf(out, ",%s,", isnan(c->p) ? "" : c->differs ? "yes" : "no"));
-  CZ_TRY(add_quoted(out, r->baseline_kind[column]));
-  CZ_TRY(add_real(out, r->baseline[column]));
-  CZ_TRY(add_real(out, c->lead.n ? c->lead.mean : NAN));
-  CZ_TRY(add_real(out, c->lead.n ? c->lead.half : NAN));
-  CZ_TRY(cz_buf_addf(out, ",%s", beats_text(c->verdict)));
+  CZ_TRY(add_baseline(out, r, column, false, &c->lead, c->verdict));
+  CZ_TRY(cz_buf_addf(out, ","));
+  CZ_TRY(add_baseline(out, r, column, true, &c->best_lead, c->best_verdict));
   CZ_TRY(add_real(out, c->paper));
+  CZ_TRY(cz_buf_addf(out, ","));
+  if (u->seeds) CZ_TRY(add_quoted(out, cz_compare_why(u)));
   for (size_t s = 0; s < p->n_seeds; s++) CZ_TRY(add_real(out, values[s]));
   return cz_buf_addf(out, "\n");
 }
@@ -71,7 +82,9 @@ cz_status cz_report_csv(cz_buf *out, const cz_results *r) {
                          "freedom,half_interval,difference,difference_seeds_error,"
                          "difference_examples_error,difference_error,difference_freedom,"
                          "difference_half_interval,p_holm,differs,baseline_kind,baseline,"
-                         "lead,lead_half_interval,beats_baseline,paper"),
+                         "lead,lead_half_interval,beats_baseline,strongest_kind,strongest,"
+                         "strongest_lead,strongest_lead_half_interval,beats_strongest,paper,"
+                         "undefined"),
         done);
   for (size_t s = 0; s < p->n_seeds; s++)
     CZ_GO(st, cz_buf_addf(out, ",seed_%lld", (long long)p->seeds[s]), done);
@@ -96,19 +109,34 @@ static json_t *interval_json(const cz_interval *x) {
                    real_or_null(x->total.error), "freedom", real_or_null(x->total.freedom));
 }
 
-static json_t *cell_json(const cz_cell *c) {
-  return json_pack(
-      "{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ours", interval_json(&c->ours), "difference",
-      interval_json(&c->difference), "lead", interval_json(&c->lead), "p_holm", real_or_null(c->p),
-      "differs", isnan(c->p) ? json_null() : json_boolean(c->differs), "beats_baseline",
-      c->verdict == CZ_VERDICT_NONE ? json_null() : json_boolean(c->verdict == CZ_VERDICT_BEATS),
-      "paper", real_or_null(c->paper));
+static json_t *beats_json(cz_verdict v) {
+  return v == CZ_VERDICT_NONE ? json_null() : json_boolean(v == CZ_VERDICT_BEATS);
+}
+
+static json_t *undefined_json(const cz_undefined *u) {
+  if (!u->seeds) return json_null();
+  return json_pack("{s:I, s:o}", "seeds", (json_int_t)u->seeds, "why",
+                   cz_json_string(cz_compare_why(u)));
+}
+
+static json_t *cell_json(const cz_comparison *t, size_t column, size_t row) {
+  const cz_results *r = t->results;
+  const cz_cell *c = cz_compare_at(t, column, row);
+  return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ours",
+                   interval_json(&c->ours), "difference", interval_json(&c->difference), "lead",
+                   interval_json(&c->lead), "p_holm", real_or_null(c->p), "differs",
+                   isnan(c->p) ? json_null() : json_boolean(c->differs), "beats_baseline",
+                   beats_json(c->verdict), "strongest_kind",
+                   text_or_null(cz_results_baseline_kind(r, column, true)), "strongest_lead",
+                   interval_json(&c->best_lead), "beats_strongest", beats_json(c->best_verdict),
+                   "undefined", undefined_json(&r->undefined[column * r->plan.n_rows + row]),
+                   "paper", real_or_null(c->paper));
 }
 
 static cz_status add_cell(json_t *cells, const cz_comparison *t, size_t column, size_t row) {
   const cz_plan *p = &t->results->plan;
   const double *at = &t->results->values[(column * p->n_rows + row) * p->n_seeds];
-  json_t *values = json_array(), *cell = cell_json(cz_compare_at(t, column, row));
+  json_t *values = json_array(), *cell = cell_json(t, column, row);
   for (size_t s = 0; s < p->n_seeds; s++) json_array_append_new(values, real_or_null(at[s]));
   json_object_set_new(cell, "row", json_string(p->rows[row].name));
   json_object_set_new(cell, "column", json_string(p->columns[column].name));
@@ -134,11 +162,14 @@ static cz_status columns_json(json_t *list, const cz_comparison *t) {
                            : json_pack("{s:o, s:o, s:I}", "spearman", real_or_null(a.spearman),
                                        "kendall", real_or_null(a.kendall), "rows", (json_int_t)a.n);
     json_t *column =
-        json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}", "name", c->name, "unit",
-                  text_or_null(c->unit), "note", text_or_null(c->note), "paper",
+        json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}", "name", c->name,
+                  "unit", text_or_null(c->unit), "note", text_or_null(c->note), "paper",
                   text_or_null(c->paper), "paper_noise", real_or_null(c->paper_noise), "baseline",
-                  real_or_null(r->baseline[i]), "baseline_kind", text_or_null(r->baseline_kind[i]),
-                  "baselines", baselines_json(&r->baselines[i]), "interval_covers_examples",
+                  real_or_null(cz_results_baseline(r, i, false)), "baseline_kind",
+                  text_or_null(cz_results_baseline_kind(r, i, false)), "strongest",
+                  real_or_null(cz_results_baseline(r, i, true)), "strongest_kind",
+                  text_or_null(cz_results_baseline_kind(r, i, true)), "baselines",
+                  baselines_json(&r->baselines[i]), "interval_covers_examples",
                   cz_compare_knows_examples(t, i), "rank_agreement", rank);
     if (json_array_append_new(list, column)) return CZ_FAIL(CZ_ENOMEM, "no memory for the report");
   }
@@ -209,7 +240,7 @@ cz_status cz_report_rows(json_t *into, const cz_results *r) {
   for (size_t row = 0; row < p->n_rows && st == CZ_OK; row++) {
     json_t *table = json_object();
     for (size_t c = 0; c < p->n_columns; c++)
-      json_object_set_new(table, p->columns[c].name, cell_json(cz_compare_at(&t, c, row)));
+      json_object_set_new(table, p->columns[c].name, cell_json(&t, c, row));
     if (json_object_set_new(json_object_get(into, p->rows[row].name), "table", table))
       st = CZ_FAIL(CZ_ENOMEM, "no memory for the table");
   }

@@ -104,23 +104,28 @@ static cz_status noise_line(cz_buf *out, const cz_interval *x, const char *befor
                      cz_number_of(x->examples.error, 2).text, after);
 }
 
-static cz_status table_cell(cz_buf *out, const cz_cell *c) {
+static cz_status table_cell(cz_buf *out, const cz_cell *c, const cz_undefined *u) {
   const cz_interval *x = &c->ours;
   char difference[48];
   CZ_TRY(cz_buf_addf(out, "<td>"));
   if (x->n == 0)
-    CZ_TRY(cz_buf_addf(out, "missing"));
+    CZ_TRY(cz_buf_addf(out, "%s", u->seeds ? "not defined" : "missing"));
   else if (x->n == 1)
     CZ_TRY(cz_buf_addf(out, "%s", cz_number_of(x->mean, 2).text));
   else
     CZ_TRY(cz_buf_addf(out, "%s ± %s", cz_number_of(x->mean, 2).text,
                        cz_number_of(x->deviation, 2).text));
+  if (u->seeds) {
+    CZ_TRY(cz_buf_addf(out, "<small>not defined under %zu seed%s: ", u->seeds,
+                       u->seeds == 1 ? "" : "s"));
+    CZ_TRY(add_escaped(out, "", cz_compare_why(u), "</small>"));
+  }
   CZ_TRY(noise_line(out, x, "95 % ", ""));
   snprintf(difference, sizeof difference, "%s ", cz_number_signed(c->difference.mean).text);
   CZ_TRY(noise_line(out, &c->difference, difference, c->differs ? " *" : ""));
-  if (c->verdict == CZ_VERDICT_FAILS)
+  if (c->best_verdict == CZ_VERDICT_FAILS)
     CZ_TRY(cz_buf_addf(out, "<small>%sdoes not beat its baseline%s</small>",
-                       c->lead.mean > 0 ? "above in the mean, but " : "",
+                       c->best_lead.mean > 0 ? "above in the mean, but " : "",
                        x->n > 1 ? " by more than the interval" : ""));
   if (!isnan(c->paper))
     CZ_TRY(cz_buf_addf(out, "<small>paper %s</small>", cz_number_of(c->paper, 2).text));
@@ -174,7 +179,9 @@ static cz_status table(cz_buf *out, const cz_comparison *t) {
                        row % CZ_PLOT_COLOURS));
     CZ_TRY(cz_html_text(out, p->rows[row].name));
     CZ_TRY(cz_buf_addf(out, "</td>"));
-    for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(table_cell(out, cz_compare_at(t, c, row)));
+    for (size_t c = 0; c < p->n_columns; c++)
+      CZ_TRY(
+          table_cell(out, cz_compare_at(t, c, row), &t->results->undefined[c * p->n_rows + row]));
     CZ_TRY(cz_buf_addf(out, "</tr>\n"));
   }
   CZ_TRY(baseline_cells(out, t));
@@ -195,7 +202,7 @@ static cz_status column_plot(cz_buf *out, const cz_comparison *t, size_t column,
   }
   snprintf(title, sizeof title, "%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "");
   snprintf(second, sizeof second, "the paper's %s", c->paper ? c->paper : "");
-  return cz_plot_dots(out, title, dots, r->plan.n_rows, r->baseline[column],
+  return cz_plot_dots(out, title, dots, r->plan.n_rows, cz_results_baseline(r, column, true),
                       "ours, with the 95 % interval of the mean", second);
 }
 
@@ -205,7 +212,7 @@ static cz_status dot_plots(cz_buf *out, const cz_comparison *t) {
   CZ_TRY(cz_alloc(&dots, r->plan.n_rows, sizeof *dots));
   cz_status st =
       cz_buf_addf(out, "<h2>Rows with their noise, beside the paper's</h2>\n<p class=\"soft\">The "
-                       "dashed line is the simple baseline. The scales "
+                       "dashed line is the strongest simple baseline. The scales "
                        "of the two halves differ: look at the order.</p>\n<div class=\"plots\">\n");
   for (size_t c = 0; c < r->plan.n_columns && st == CZ_OK; c++) st = column_plot(out, t, c, dots);
   if (st == CZ_OK) st = cz_buf_addf(out, "</div>\n");

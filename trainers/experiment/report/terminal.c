@@ -10,8 +10,8 @@ static cz_status add_number(cz_grid *g, double value, int digits) {
   return cz_grid_add(g, "%s", cz_number_of(value, digits).text);
 }
 
-static cz_status add_mean(cz_grid *g, const cz_interval *x) {
-  if (x->n == 0) return cz_grid_add(g, "-");
+static cz_status add_mean(cz_grid *g, const cz_interval *x, const cz_undefined *u) {
+  if (x->n == 0) return cz_grid_add(g, "%s", u->seeds ? "not defined" : "-");
   if (x->n == 1) return add_number(g, x->mean, 2);
   return cz_grid_add(g, "%s ± %s", cz_number_of(x->mean, 2).text,
                      cz_number_of(x->deviation, 2).text);
@@ -22,6 +22,14 @@ static cz_status add_errors(cz_grid *g, const cz_interval *x) {
   if (x->n == 0) return cz_grid_add(g, "-");
   return cz_grid_add(g, "%s, %s", cz_number_of(x->seeds.error, 2).text,
                      cz_number_of(x->examples.error, 2).text);
+}
+
+/* The strongest baseline and what it is. */
+static cz_status add_strongest(cz_grid *g, const cz_results *r, size_t column) {
+  const char *kind = cz_results_baseline_kind(r, column, true);
+  double score = cz_results_baseline(r, column, true);
+  if (isnan(score)) return cz_grid_add(g, "-");
+  return cz_grid_add(g, "%s %s", kind ? kind : "simple", cz_number_of(score, 2).text);
 }
 
 /* Rows x columns: our mean and deviation, and the paper's value below the same name. */
@@ -35,13 +43,14 @@ static cz_status summary(cz_grid *g, const cz_comparison *t) {
                        p->columns[c].unit ? ")" : ""));
   for (size_t row = 0; row < p->n_rows; row++) {
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
-    for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(add_mean(g, &cz_compare_at(t, c, row)->ours));
+    for (size_t c = 0; c < p->n_columns; c++)
+      CZ_TRY(add_mean(g, &cz_compare_at(t, c, row)->ours, &r->undefined[c * p->n_rows + row]));
     CZ_TRY(cz_grid_add(g, "  paper"));
     for (size_t c = 0; c < p->n_columns; c++)
       CZ_TRY(add_number(g, r->paper[c * p->n_rows + row], 2));
   }
   CZ_TRY(cz_grid_add(g, "simple baseline"));
-  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(add_number(g, r->baseline[c], 2));
+  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(add_strongest(g, r, c));
   return CZ_OK;
 }
 
@@ -56,7 +65,7 @@ static const char *verdict_text(cz_verdict v) {
 }
 
 static cz_status column_header(cz_grid *g, const cz_results *r, size_t column) {
-  const char *kind = r->baseline_kind[column];
+  const char *kind = cz_results_baseline_kind(r, column, true);
   CZ_TRY(cz_grid_add(g, "row"));
   CZ_TRY(cz_grid_add(g, "seeds"));
   CZ_TRY(cz_grid_add(g, "mean ± deviation"));
@@ -76,7 +85,7 @@ static cz_status column_rows(cz_grid *g, const cz_comparison *t, size_t column) 
     const cz_interval *x = &c->ours, *d = &c->difference;
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
     CZ_TRY(cz_grid_add(g, "%zu", x->n));
-    CZ_TRY(add_mean(g, x));
+    CZ_TRY(add_mean(g, x, &t->results->undefined[column * p->n_rows + row]));
     CZ_TRY(add_errors(g, x));
     if (x->n > 1)
       CZ_TRY(cz_grid_add(g, "%s .. %s", cz_number_of(x->mean - x->half, 2).text,
@@ -89,7 +98,7 @@ static cz_status column_rows(cz_grid *g, const cz_comparison *t, size_t column) 
     else
       CZ_TRY(cz_grid_add(g, "%s  ", d->n ? cz_number_signed(d->mean).text : "-"));
     CZ_TRY(add_errors(g, d));
-    CZ_TRY(cz_grid_add(g, "%s", verdict_text(c->verdict)));
+    CZ_TRY(cz_grid_add(g, "%s", verdict_text(c->best_verdict)));
     CZ_TRY(add_number(g, c->paper, 2));
   }
   return CZ_OK;
@@ -99,6 +108,18 @@ static cz_status print_baselines(cz_buf *out, const cz_baselines *b) {
   for (size_t i = 0; i < b->n; i++)
     CZ_TRY(cz_buf_addf(out, "%s%s %s", i ? ", " : "; simple baseline: ",
                        b->kind[i] ? b->kind[i] : "simple", cz_number_of(b->value[i], 2).text));
+  return CZ_OK;
+}
+
+/* Below a column's table: why seeds are missing from it. */
+static cz_status print_undefined(cz_buf *out, const cz_results *r, size_t column) {
+  const cz_plan *p = &r->plan;
+  for (size_t row = 0; row < p->n_rows; row++) {
+    const cz_undefined *u = &r->undefined[column * p->n_rows + row];
+    if (u->seeds)
+      CZ_TRY(cz_buf_addf(out, "  %s: not defined under %zu of %zu seeds: %s\n", p->rows[row].name,
+                         u->seeds, p->n_seeds, cz_compare_why(u)));
+  }
   return CZ_OK;
 }
 
@@ -123,6 +144,7 @@ static cz_status print_column(cz_buf *out, const cz_comparison *t, size_t column
       done);
   CZ_GO(st, column_rows(&g, t, column), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
+  st = print_undefined(out, t->results, column);
 done:
   cz_grid_free(&g);
   return st;
@@ -189,10 +211,12 @@ static cz_status print_all(cz_buf *out, const cz_comparison *t, bool colours) {
                     p->source ? p->source : ""),
         done);
   CZ_GO(st,
-        cz_buf_addf(out,
-                    "%zu rows, %zu seed%s; mean ± sample deviation over seeds, the paper's value "
-                    "below; the simple baseline is what a program gets that knows nothing\n\n",
-                    p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s"),
+        cz_buf_addf(
+            out,
+            "%zu rows, %zu seed%s; mean ± sample deviation over seeds, the paper's value "
+            "below; the simple baseline is the strongest of the programs that are named under each "
+            "column\n\n",
+            p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s"),
         done);
   CZ_GO(st, summary(&g, t), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);

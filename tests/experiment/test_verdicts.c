@@ -1,0 +1,136 @@
+/* What a report says of rows beside simple programs, and of scores that are not defined. */
+#include "setup.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+
+/* Writes the scores of row b under one seed: no accuracy, because of WHY. */
+static void write_undefined(int seed, const char *why) {
+  char name[64], text[512];
+  snprintf(name, sizeof name, "stages/evaluate-000000000000001%d/result.json", seed);
+  snprintf(text, sizeof text,
+           "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": null, \"rouge1\": 4}, %s"
+           "\"baseline\": {\"accuracy\": 20, \"rouge1\": 3}, \"baseline_kind\": \"copy\"}}, "
+           "\"measured\": {}}",
+           why);
+  write_text(name, text);
+}
+
+/* A score that is not defined says why, in every form of the report. */
+static void test_undefined_scores(void **state) {
+  cz_results r;
+  cz_buf out[5] = {{0}};
+  write_run();
+  write_undefined(1, "");
+  OK(cz_results_open(&r, folder()));
+  remarks_of(&out[0], &r);
+  assert_says(&out[0], "one: b has no score under 1 of 3 seeds, because it is not defined there: "
+                       "its stage does not say why.\n");
+  assert_null(strstr(out[0].data, "one: a has no score"));
+  cz_results_close(&r);
+  cz_buf_free(&out[0]);
+  for (int s = 0; s < SEEDS; s++)
+    write_undefined(s, "\"undefined\": {\"accuracy\": \"all <predictions>, are equal\"}, ");
+  OK(cz_results_open(&r, folder()));
+  assert_int_equal(r.undefined[1].seeds, SEEDS);
+  remarks_of(&out[0], &r);
+  OK(cz_report_text(&out[1], &r, false));
+  OK(cz_report_csv(&out[2], &r));
+  OK(cz_report_json(&out[3], &r));
+  OK(cz_report_html(&out[4], &r, folder()));
+  assert_says(&out[0], "under 3 of 3 seeds, because it is not defined there: all <predictions>, "
+                       "are equal.\n");
+  assert_says(&out[1], "  b          0       not defined ");
+  assert_says(&out[1], "\n  b: not defined under 3 of 3 seeds: all <predictions>, are equal\n");
+  assert_says(&out[2], "\nb,one,%,0,");
+  assert_says(&out[2], ",\"all <predictions>, are equal\",");
+  assert_says(&out[3], "\"why\": \"all <predictions>, are equal\"");
+  assert_says(&out[4], "not defined<small>not defined under 3 seeds: all &lt;predictions&gt;, are "
+                       "equal</small>");
+  for (int i = 0; i < 5; i++) cz_buf_free(&out[i]);
+  cz_results_close(&r);
+}
+
+/* Scores of row 0 with three programs beside them, and predictions of 10 records: the tasks'
+ * own, keyword, naive Bayes. */
+static void write_programs(int row, int seed) {
+  static const int right[4] = {10, 6, 8, 7}; /* of ten: row c, majority, keyword, naive Bayes */
+  char name[128], text[4096] = "";
+  snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/result.json", row, seed);
+  snprintf(text, sizeof text,
+           "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %d, \"rouge1\": 4}, \"baseline\": "
+           "{\"accuracy\": 60, \"rouge1\": 3}, \"keyword\": {\"accuracy\": 80, \"rouge1\": 1}, "
+           "\"naive_bayes\": {\"accuracy\": 70}, \"baseline_kind\": \"majority\"}}, "
+           "\"measured\": {\"seconds\": 1}}",
+           row == 2 ? 100 : 70);
+  write_text(name, text);
+  text[0] = '\0';
+  for (int i = 0; i < 10; i++) {
+    int own = row == 2 ? right[0] : 7;
+    snprintf(text + strlen(text), sizeof text - strlen(text),
+             "{\"input\": \"%d\", \"scores\": {\"accuracy\": [%d]}, \"baselines\": {\"majority\": "
+             "{\"accuracy\": [%d]}, \"keyword\": {\"accuracy\": [%d]}, \"naive_bayes\": "
+             "{\"accuracy\": [%d]}}}\n",
+             i, i < own ? 100 : 0, i < right[1] ? 100 : 0, i >= 2 ? 100 : 0,
+             i < right[3] ? 100 : 0);
+  }
+  snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/predictions.tsv.jsonl", row,
+           seed);
+  write_text(name, text);
+}
+
+/* Several programs: all are shown, the words are about the strongest, and `lead` stays the
+ * lead over the tasks' own. Both leads are paired by example: against keyword, which errs on
+ * the first two records, row c (all right) has differences 100, 100, 0 x 8. */
+static void test_several_baselines(void **state) {
+  cz_results r;
+  cz_buf text = {0};
+  write_run();
+  for (int row = 0; row < ROWS; row++)
+    for (int seed = 0; seed < SEEDS; seed++) write_programs(row, seed);
+  OK(cz_results_open(&r, folder()));
+  assert_int_equal(r.baselines[0].n, 3);
+  assert_int_equal(r.baselines[2].n, 2); /* its ROUGE has no naive Bayes */
+  assert_near(cz_results_baseline(&r, 0, false), 60);
+  assert_near(cz_results_baseline(&r, 0, true), 80);
+  assert_string_equal(cz_results_baseline_kind(&r, 0, false), "majority");
+  assert_string_equal(cz_results_baseline_kind(&r, 0, true), "keyword");
+  cz_cell c = cell_of(&r, 0, 2);
+  assert_near(c.lead.mean, 40);
+  assert_near(c.best_lead.mean, 20);
+  assert_near(c.lead.examples.error, 100 * sqrt(10.0 / 9 * (4 * 0.36 + 6 * 0.16) / 100));
+  assert_near(c.best_lead.examples.error,
+              100 * sqrt((3.0 / 12 - 4.0 / 144) / 12)); /* Agresti and Min's */
+  assert_int_equal(c.verdict, CZ_VERDICT_BEATS);
+  assert_int_equal(c.best_verdict, CZ_VERDICT_FAILS); /* 20 +- 2.26 x 13.3 */
+  c = cell_of(&r, 0, 1);
+  assert_int_equal(c.verdict, CZ_VERDICT_FAILS);
+  assert_near(c.best_lead.mean, -10);
+  OK(cz_report_text(&text, &r, false));
+  assert_says(&text, "; simple baseline: majority 60.00, keyword 80.00, naive_bayes 70.00;");
+  assert_says(&text, "beats keyword");
+  assert_says(&text, "  simple baseline  keyword 80.00 ");
+  assert_says(&text,
+              "one: at this scale no row beats answering with the label word that stands in "
+              "the input (80.00) by more than the interval; in the mean <c>&\" is above it.");
+  json_t *rows = json_pack("{s:{}, s:{}, s:{}, s:{}}", "a", "b", "<c>&\"", "d");
+  OK(cz_report_rows(rows, &r));
+  const json_t *cell =
+      json_object_get(json_object_get(json_object_get(rows, "<c>&\""), "table"), "one");
+  assert_true(json_is_true(json_object_get(cell, "beats_baseline")));
+  assert_true(json_is_false(json_object_get(cell, "beats_strongest")));
+  assert_string_equal(json_string_value(json_object_get(cell, "strongest_kind")), "keyword");
+  assert_near(json_number_value(json_object_get(json_object_get(cell, "lead"), "mean")), 40);
+  assert_near(json_number_value(json_object_get(json_object_get(cell, "strongest_lead"), "mean")),
+              20);
+  json_decref(rows);
+  cz_buf_free(&text);
+  cz_results_close(&r);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, drop_folder)
+  const struct CMUnitTest tests[] = {TEST(test_undefined_scores), TEST(test_several_baselines)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
