@@ -16,8 +16,9 @@ receives
     en_de_synopsis.* en_fr_synopsis.*  synopsis -> its translation
     MANIFEST.json                      release, date, rows, bytes and hashes
 
-Lines of .tsv files are INPUT <tab> TARGET in UTF-8 without quoting. Sets are split by source
-package: its binary packages share texts. The split of a source is a hash of its name, so it is
+Lines of .tsv files are INPUT <tab> TARGET in UTF-8 without quoting, and of dev and test files
+<tab> SOURCE, the source package, by which reports know what was not drawn apart. Sets are split by
+source package: its binary packages share texts. The split of a source is a hash of its name, so it is
 the same in every set and after every fetch. Repeated texts are kept once. No text of a dev or
 test row occurs in pretrain.txt, nor does any package of their sources.
 """
@@ -253,13 +254,13 @@ def synopsis_pairs(packages, lang):
 
 
 def split_rows(rows):
-    """Rows with repeated inputs dropped, by split."""
+    """Rows with repeated inputs dropped, by split: input, target, source package."""
     seen, out = set(), {"train": [], "dev": [], "test": []}
     for p, text, target in rows:
         key = normal(text)
         if key and key not in seen:
             seen.add(key)
-            out[p["split"]].append((text, target))
+            out[p["split"]].append((text, target, p["source"]))
     return out
 
 
@@ -292,7 +293,11 @@ def make_sets(packages):
     return list(pretraining(packages)), sets
 
 
-def thin(rows, text_of, budget):
+def text_of_row(row):
+    return "\t".join(row[:2])
+
+
+def smallest(rows, text_of, budget):
     """The rows with the smallest hashes that fit into BUDGET bytes, in their old order."""
     keep = set()
     for i in sorted(range(len(rows)), key=lambda i: hash_of(text_of(rows[i]))):
@@ -309,10 +314,10 @@ def sample(documents, sets):
         if name in SAMPLE_BYTES:
             part = {"train": 0.7, "dev": 0.1, "test": 0.2}
             small[name] = {
-                s: thin(rows, "\t".join, int(SAMPLE_BYTES[name] * part[s]))
+                s: smallest(rows, text_of_row, int(SAMPLE_BYTES[name] * part[s]))
                 for s, rows in splits.items()
             }
-    return thin(documents, "\n".join, SAMPLE_BYTES["pretrain"]), small
+    return smallest(documents, "\n".join, SAMPLE_BYTES["pretrain"]), small
 
 
 # ---- writing
@@ -325,7 +330,9 @@ def write_all(out, work, documents, sets, facts):
     rows = {"pretrain.txt": len(documents)}
     for name, splits in sets.items():
         for split, pairs in splits.items():
-            contents[f"{name}.{split}.tsv"] = "".join(f"{a}\t{b}\n" for a, b in pairs)
+            width = 2 if split == "train" else 3  # nothing is scored on train
+            lines = ["\t".join(row[:width]) + "\n" for row in pairs]
+            contents[f"{name}.{split}.tsv"] = "".join(lines)
             rows[f"{name}.{split}.tsv"] = len(pairs)
     files = {}
     for name, text in contents.items():

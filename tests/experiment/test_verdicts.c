@@ -129,8 +129,41 @@ static void test_several_baselines(void **state) {
   cz_results_close(&r);
 }
 
+/* Six records of three sources: a 100, 100, 0; b 0, 0; c 100. About their mean, 50, the
+ * sources' sums are 50, -100, 50, so the error is sqrt(3/2 (50^2 + 100^2 + 50^2)) / 6 = 25;
+ * one by one it would be sqrt(6/5 x 6 x 50^2) / 6 = 22.4. */
+static void test_sources(void **state) {
+  static const char *const source[] = {"a", "a", "a", "b", "b", "c"};
+  static const int score[] = {100, 100, 0, 0, 0, 100};
+  for (int grouped = 0; grouped < 2; grouped++) {
+    cz_results r;
+    write_run();
+    for (int row = 0; row < ROWS; row++)
+      for (int seed = 0; seed < SEEDS; seed++) {
+        char name[128], text[2048] = "", group[16];
+        for (int i = 0; i < 6; i++) {
+          if (grouped)
+            snprintf(group, sizeof group, "\"%s\"", source[i]);
+          else
+            snprintf(group, sizeof group, "%d", i);
+          snprintf(text + strlen(text), sizeof text - strlen(text),
+                   "{\"input\": \"%d\", \"group\": %s, \"scores\": {\"accuracy\": [%d]}}\n", i,
+                   group, score[i]);
+        }
+        snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/predictions.tsv.jsonl", row,
+                 seed);
+        write_text(name, text);
+      }
+    OK(cz_results_open(&r, folder()));
+    assert_near(r.noise[1].own.error, grouped ? 25 : sqrt(6.0 / 5 * 6 * 2500) / 6);
+    assert_near(r.noise[1].own.freedom, grouped ? 2 : 5);
+    cz_results_close(&r);
+  }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, drop_folder)
-  const struct CMUnitTest tests[] = {TEST(test_undefined_scores), TEST(test_several_baselines)};
+  const struct CMUnitTest tests[] = {TEST(test_undefined_scores), TEST(test_several_baselines),
+                                     TEST(test_sources)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,10 +159,38 @@ static void test_pairs(void **state) {
   cz_task_set_destroy(&set);
   assert_refused("debian_section", "A game.\tgame\n",
                  "file:1:9: unknown label 'game'; did you mean 'games'?");
-  assert_refused("debian_section", "A game.\tgames\textra\n", "file:1:15: 3 fields");
+  assert_refused("debian_section", "A game.\tgames\tsrc\textra\n", "file:1:19: 4 fields");
   assert_refused("debian_section", "A game. games\n", "file:1:1: 1 fields");
   assert_refused("debian_summarize", "\ttext\n", "file:1:1: the input is empty");
   assert_refused("debian_summarize", "text\t\n", "file:1:6: the target is empty");
+}
+
+/* The source package of a record is a third column, which a file has or has not. */
+static void test_origins(void **state) {
+  cz_task_set *set = load("debian_section", "A game.\tgames\tsrc a\n_ plots.\tscience\tsrc-b\n"
+                                            "Another game.\tgames\tsrc a\n");
+  assert_int_equal(set->n, 3);
+  assert_record(set, 2, "section description: Another game.", "games");
+  assert_string_equal(set->records[0].origin, "src a");
+  assert_string_equal(set->records[1].origin, "src-b");
+  assert_string_equal(set->records[2].origin, "src a");
+  assert_true(set->records[0].group != set->records[2].group); /* no score takes them together */
+  cz_task_set_destroy(&set);
+  set = load("debian_section", "A game.\tgames\n");
+  assert_null(set->records[0].origin);
+  cz_task_set_destroy(&set);
+  assert_refused("debian_section", "A.\tgames\ts\nB.\tgames\n",
+                 "file:2: 2 fields, the first line has 3");
+  assert_refused("debian_section", "A.\tgames\nB.\tgames\ts\n",
+                 "file:2: 3 fields, the first line has 2");
+  assert_refused("debian_section", "A.\tgames\t\n", "file:1:10: the source is empty");
+  set = load("multirc", multirc); /* passages P with two questions and R */
+  for (size_t i = 0; i < set->n; i++) {
+    bool first = strstr(set->records[i].inputs, "paragraph: P") != NULL;
+    assert_int_equal(!strcmp(set->records[i].origin, set->records[0].origin), first);
+  }
+  assert_true(set->records[0].group != set->records[2].group);
+  cz_task_set_destroy(&set);
 }
 
 static void test_parallel(void **state) {
@@ -226,11 +254,11 @@ static void test_damaged_files(void **state) {
 
 int run_reader_tests(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_multirc),       cmocka_unit_test(test_record),
-      cmocka_unit_test(test_wsc),           cmocka_unit_test(test_dpr),
-      cmocka_unit_test(test_wnli),          cmocka_unit_test(test_squad),
-      cmocka_unit_test(test_pairs),         cmocka_unit_test(test_parallel),
-      cmocka_unit_test(test_damaged_files),
+      cmocka_unit_test(test_origins),  cmocka_unit_test(test_multirc),
+      cmocka_unit_test(test_record),   cmocka_unit_test(test_wsc),
+      cmocka_unit_test(test_dpr),      cmocka_unit_test(test_wnli),
+      cmocka_unit_test(test_squad),    cmocka_unit_test(test_pairs),
+      cmocka_unit_test(test_parallel), cmocka_unit_test(test_damaged_files),
   };
   return cmocka_run_group_tests_name("readers", tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include "objectives/objective.h"
 #include "text/tokenizer.h"
 
+#include <dirent.h>
 #include <jansson.h>
 #include <math.h>
 
@@ -177,9 +178,78 @@ static void uncounted(void **state) {
   }
 }
 
+/* How many folders of KIND the run has. */
+static int count_stages(const char *run, const char *kind) {
+  char name[64];
+  int n = 0;
+  snprintf(name, sizeof name, "%s/stages", run);
+  DIR *d = opendir(under(name));
+  assert_non_null(d);
+  for (struct dirent *e; (e = readdir(d));) n += !strncmp(e->d_name, kind, strlen(kind));
+  closedir(d);
+  return n;
+}
+
+/* A row without pretraining: the stage does not run for it, its fine-tuning draws weights, its
+ * result and its costs have none of it, and a resolved file and a second run say the same. */
+static void row_without_a_stage(void **state) {
+  json_error_t why;
+  write_format("rows.yaml",
+               "base: %s/experiment.yaml\nrows:\n  - {name: none, without: "
+               "[pretrain], set: {finetune.init: ''}}\n  - {name: spans, set: "
+               "{pretrain.objective.name: random_spans}}\n",
+               folder());
+  expect(0, "run @/rows.yaml --out @/run", "full report");
+  assert_int_equal(count_stages("run", "pretrain"), 1);
+  assert_int_equal(count_stages("run", "finetune"), 2);
+  assert_int_equal(count_stages("run", "evaluate"), 2);
+  json_t *result = json_load_file(under("run/result.json"), 0, &why),
+         *metrics = json_object_get(result, "metrics");
+  const json_t *none = json_object_get(json_object_get(metrics, "none"), "1"),
+               *spans = json_object_get(json_object_get(metrics, "spans"), "1");
+  assert_null(json_object_get(none, "pretrain"));
+  assert_non_null(json_object_get(spans, "pretrain"));
+  assert_int_equal(json_object_size(none), 2);
+  json_decref(result);
+  copy_file(under("before.json"), under("run/result.json"));
+  expect(0, "report @/run --json", "\"remarks\"");
+  json_t *report = json_loads(strchr(said(), '{'), JSON_DISABLE_EOF_CHECK, &why);
+  const json_t *costs = json_object_get(report, "costs"), *cost = json_array_get(costs, 0);
+  assert_int_equal(json_integer_value(json_object_get(cost, "seeds")), 1);
+  assert_true(json_number_value(json_object_get(cost, "steps")) == 20);
+  assert_true(json_is_null(json_object_get(cost, "text_tokens")));
+  assert_true(json_number_value(json_object_get(json_array_get(costs, 1), "steps")) == 40);
+  json_decref(report);
+  expect(0, "report @/run --stages", "spans");
+  expect(0, "show @/rows.yaml --cost --gflops 1", "spans");
+  remove_tree("run/stages");
+  remove_tree("run/result.json");
+  expect(0, "run @/run/experiment.yaml --out @/run", "full report");
+  same_file("run/result.json", "before.json");
+  remove_tree("run");
+}
+
+/* What a row cannot do without. */
+static void wrong_without(void **state) {
+  static const char *const rows[][2] = {
+      {"{name: x, without: [pretrain]}", "the row is without the stage 'pretrain', and finetune "
+                                         "names it"},
+      {"{name: x, without: [pretrian]}", "without: 'pretrian' is no stage of this file"},
+      {"{name: x, without: pretrain}", "without"},
+      {"{name: x, without: [pretrain], set: {finetune.init: '', pretrain.train.steps: 3}}",
+       "'pretrain.train.steps' sets a stage that the row is without"}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    write_format("rows.yaml", "base: %s/experiment.yaml\nrows:\n  - %s\n", folder(), rows[i][0]);
+    expect(2, "run @/rows.yaml --out @/run", rows[i][1]);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(documents_apart),
-                                     cmocka_unit_test(documents_joined), cmocka_unit_test(pairs),
-                                     cmocka_unit_test(uncounted)};
+                                     cmocka_unit_test(documents_joined),
+                                     cmocka_unit_test(pairs),
+                                     cmocka_unit_test(uncounted),
+                                     cmocka_unit_test(row_without_a_stage),
+                                     cmocka_unit_test(wrong_without)};
   return cmocka_run_group_tests(tests, make_equal, drop_runs);
 }

@@ -356,10 +356,46 @@ static void undefined_scores(void **state) {
   remove_tree("run");
 }
 
+/* Records of a source package carry its name into the predictions, so that a report draws
+ * them together; without the column each stands for itself. */
+static void origins(void **state) {
+  for (int named = 0; named < 2; named++) {
+    char line[1024];
+    int n = 0;
+    FILE *f = fopen(under("s.tsv"), "w");
+    assert_non_null(f);
+    for (int i = 0; i < 9; i++)
+      fprintf(f, named ? "the %d\tgames\tsrc%d\n" : "the %d\tgames\n", i, i / 2);
+    assert_int_equal(fclose(f), 0);
+    write_format("sections.yaml",
+                 "seed: 1\ntokenizer: " TOKENIZER "\ninit: %s/model\n"
+                 "model: {name: t5-v1_1-nano, d_model: 8, d_kv: 8, d_ff: 4, num_layers: 1, "
+                 "num_heads: 1}\nevaluate: {max_length: 5, max_inputs: 7, batch_tokens: 40}\n"
+                 "tasks: {list: [{name: debian_section, train: %s/s.tsv, dev: %s/s.tsv}]}\n",
+                 folder(), folder(), folder());
+    expect(0, "evaluate @/sections.yaml --out @/run", "done, see");
+    f = fopen(under("run/predictions.debian_section.jsonl"), "r");
+    assert_non_null(f);
+    for (; fgets(line, sizeof line, f); n++) {
+      char want[16];
+      snprintf(want, sizeof want, "src%d", n / 2);
+      json_t *j = json_loads(line, 0, NULL);
+      if (named)
+        assert_string_equal(text(j, "group"), want);
+      else
+        assert_int_equal(json_integer_value(json_object_get(j, "group")), n);
+      json_decref(j);
+    }
+    fclose(f);
+    assert_int_equal(n, 9);
+    remove_tree("run");
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(whole_files), cmocka_unit_test(spread_over_the_file),
-      cmocka_unit_test(simple_programs), cmocka_unit_test(cut_outputs),
-      cmocka_unit_test(undefined_scores)};
+      cmocka_unit_test(whole_files),      cmocka_unit_test(spread_over_the_file),
+      cmocka_unit_test(simple_programs),  cmocka_unit_test(cut_outputs),
+      cmocka_unit_test(undefined_scores), cmocka_unit_test(origins)};
   return cmocka_run_group_tests(tests, make_all, drop_runs);
 }

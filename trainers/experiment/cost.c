@@ -22,6 +22,7 @@ cz_status cz_cost_row(cz_cost *cost, const cz_plan *p, size_t row) {
   *cost = (cz_cost){0};
   for (size_t i = 0; i < p->n_stages; i++) {
     cz_cost one;
+    if (cz_plan_at(p, 0, row, i)->left_out) continue;
     CZ_TRY(cz_cost_stage(&one, cz_plan_at(p, 0, row, i)));
     cz_cost_add(cost, &one);
   }

@@ -21,7 +21,8 @@
  *   stages:                run in this order
  *     pretrain: {kind: pretrain, ...}
  *     finetune: {kind: finetune, init: $pretrain, ...}
- *   rows: [{name: ..., paper: {COLUMN: number}, set: {pretrain.objective.name: lm}}, ...]
+ *   rows: [{name: ..., paper: {COLUMN: number}, set: {pretrain.objective.name: lm},
+ *           without: [STAGE, ...]}, ...]
  *   baseline: ROW          the row that others are compared with
  *   columns: [{name: ..., value: ..., paper: COLUMN, unit: ...}, ...]
  *                          value: STAGE.PATH, or a list of them, whose mean it is
@@ -57,6 +58,7 @@ typedef struct cz_plan_stage {
   const char *init;           /* name of the stage whose model it starts from, or null */
   const cz_config_node *init_node; /* where `init` says so */
   size_t *from, n_from; /* numbers of all stages of the row that it names, `init` first */
+  bool left_out;        /* the row does without it: it has no key and never runs */
   bool first;           /* of those with its kind and key: the others share its folder */
   char key[CZ_KEY_TEXT_BYTES];
 } cz_plan_stage;
@@ -97,6 +99,7 @@ cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t s
 size_t cz_plan_count(const cz_plan *plan);
 cz_plan_stage *cz_plan_from(const cz_plan *plan, size_t k, size_t i);
 CZ_MUST cz_status cz_plan_index(cz_plan *plan);
+size_t cz_plan_wanted(const cz_plan *plan, size_t stage);
 CZ_MUST cz_status cz_plan_distinct(size_t *n, const cz_plan *plan, size_t stage);
 CZ_MUST cz_status cz_plan_run_node(cz_plan *plan, const cz_config_node **out, const char *run,
                                    size_t k);

@@ -44,6 +44,10 @@ static const cz_key_spec row_keys[] = {
     CZ_KEY_OTHER("set", TREE, .fallback = "", .holds = "mapping",
                  .help = "keys of stages that this row replaces, `STAGE.section.key: value`, e.g. "
                          "pretrain.objective.name: lm"),
+    CZ_KEY_OTHER("without", TREE, .fallback = "", .holds = "list of stages",
+                 .help = "stages that do not run for this row; one that would start from them "
+                         "starts from elsewhere, e.g. set: {finetune.init: ''}, which draws its "
+                         "weights from the seed"),
     CZ_KEY_OTHER("paper", TREE, .fallback = "", .holds = "mapping of numbers",
                  .help = "the paper's values, by names that columns refer to"),
     CZ_KEY_OTHER("note", TEXT, .fallback = "", .help = "anything; not read"),

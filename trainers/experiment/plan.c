@@ -40,13 +40,20 @@ static cz_status see(json_t *seen, bool *new_one, const cz_plan_stage *s) {
              : CZ_OK;
 }
 
+/** How many rows and seeds have the stage of this number. */
+size_t cz_plan_wanted(const cz_plan *p, size_t stage) {
+  size_t n = 0;
+  for (size_t k = stage; k < cz_plan_count(p); k += p->n_stages) n += !p->stages[k].left_out;
+  return n;
+}
+
 /** Finds out which stages are the first with their kind and key: those behind them share
  * their folder. To be called when keys have changed. */
 cz_status cz_plan_index(cz_plan *p) {
   json_t *seen = json_object();
   cz_status st = CZ_OK;
   for (size_t k = 0; k < cz_plan_count(p) && st == CZ_OK; k++)
-    st = see(seen, &p->stages[k].first, &p->stages[k]);
+    if (!p->stages[k].left_out) st = see(seen, &p->stages[k].first, &p->stages[k]);
   json_decref(seen);
   return st;
 }
@@ -58,6 +65,7 @@ cz_status cz_plan_distinct(size_t *n, const cz_plan *p, size_t stage) {
   bool new_one;
   *n = 0;
   for (size_t k = stage; k < cz_plan_count(p) && st == CZ_OK; k += p->n_stages) {
+    if (p->stages[k].left_out) continue;
     st = see(seen, &new_one, &p->stages[k]);
     *n += st == CZ_OK && new_one;
   }
@@ -106,6 +114,47 @@ static cz_status check_settings(const cz_plan_row *row, const cz_config_node *st
   return CZ_OK;
 }
 
+/* The names in the row's `without`, each of a stage of the file. */
+static cz_status read_without(bool *out, const cz_plan_row *row, const cz_config_node *stages,
+                              const char *name) {
+  const cz_config_node *list = cz_config_get(row->node, "without");
+  *out = false;
+  if (!list) return CZ_OK;
+  CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
+  for (size_t i = 0; i < cz_config_count(list); i++) {
+    const char *text;
+    size_t s = 0;
+    CZ_TRY(cz_config_text(&text, cz_config_at(list, i)));
+    while (s < cz_config_count(stages) && strcmp(text, cz_config_key_at(stages, s))) s++;
+    if (s == cz_config_count(stages))
+      return cz_config_error(cz_config_at(list, i), "without: '%s' is no stage of this file", text);
+    *out |= !strcmp(text, name);
+  }
+  return CZ_OK;
+}
+
+/* A stage that a row does without is neither set nor named in it. */
+static cz_status check_left_out(cz_plan *p, const cz_plan_row *row, size_t k) {
+  const cz_plan_stage *s = &p->stages[k];
+  const cz_config_node *set = cz_config_get(row->node, "set");
+  size_t length = strlen(s->name);
+  for (size_t i = 0; s->left_out && set && i < cz_config_count(set); i++) {
+    const char *key = cz_config_key_at(set, i);
+    if (!strncmp(key, s->name, length) && key[length] == '.')
+      return cz_config_error(cz_config_at(set, i), "'%s' sets a stage that the row is without",
+                             key);
+  }
+  for (size_t i = 0; !s->left_out && i < s->n_from; i++) {
+    const char *from = cz_plan_from(p, k, i)->name;
+    if (cz_plan_from(p, k, i)->left_out)
+      return cz_config_error(row->node,
+                             "the row is without the stage '%s', and %s names it; set: {%s.init: "
+                             "''} would draw its weights from the seed",
+                             from, s->name, s->name);
+  }
+  return CZ_OK;
+}
+
 /* A stage without a kind may be another's name misspelt in a scale or an override. */
 static cz_status no_kind(const cz_plan *p, const cz_config_node *stages, size_t index) {
   const cz_config_node *stage = cz_config_at(stages, index), *n;
@@ -130,13 +179,15 @@ static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_
   CZ_TRY(cz_config_expect(s->node, CZ_CONFIG_MAPPING));
   if (!cz_config_get(s->node, "kind")) return no_kind(p, stages, index);
   CZ_TRY(cz_stage_kind_of(&s->kind, s->node));
+  CZ_TRY(read_without(&s->left_out, &p->rows[row], stages, s->name));
   CZ_TRY(with_common(p, root, s->kind, &s->node));
   CZ_TRY(with_row(p, &p->rows[row], s->name, &s->node));
   snprintf(word, sizeof word, "seed=%lld", (long long)p->seeds[seed]);
   CZ_TRY(cz_config_with_word(p->config, &s->node, s->node, word));
   CZ_TRY(cz__plan_data(p, s->node, p->data, &s->node));
   CZ_TRY(cz_stage_known(s->kind, s->node));
-  return cz__plan_references(p, s, stages, index);
+  CZ_TRY(cz__plan_references(p, s, stages, index));
+  return check_left_out(p, &p->rows[row], (size_t)(s - p->stages));
 }
 
 /* The hash of a stage without what it depends on beside its configuration. */
@@ -154,6 +205,7 @@ cz_status cz__plan_make_keys(cz_plan *p, cz_inputs *inputs) {
   uint64_t hash;
   for (size_t k = 0; k < n; k++) {
     cz_plan_stage *s = &p->stages[k];
+    if (s->left_out) continue;
     CZ_TRY(cz_config_hash(&hash, s->node));
     for (size_t i = 0; i < s->n_from; i++)
       hash = cz_hash64(cz_plan_from(p, k, i)->key, CZ_KEY_TEXT_BYTES - 1, hash);

@@ -42,7 +42,8 @@ static cz_status take_key(cz_plan *p, const json_t *entry) {
 /* The keys as they were when the run began: the data that they cover may be gone or
  * changed since. */
 static cz_status recorded_keys(cz_plan *p, const char *path) {
-  size_t i, wanted = p->n_seeds * p->n_rows * p->n_stages;
+  size_t i, wanted = 0;
+  for (i = 0; i < p->n_stages; i++) wanted += cz_plan_wanted(p, i);
   json_t *entry, *list;
   CZ_TRY(cz_json_open(&list, path));
   cz_status st = json_array_size(list) == wanted
@@ -60,7 +61,8 @@ static cz_status recorded_keys(cz_plan *p, const char *path) {
 static json_t *key_set(const cz_plan *p) {
   json_t *set = json_object();
   for (size_t i = 0; set && i < cz_plan_count(p); i++)
-    if (json_object_set_new(set, p->stages[i].key, json_true())) return json_decref(set), NULL;
+    if (!p->stages[i].left_out && json_object_set_new(set, p->stages[i].key, json_true()))
+      return json_decref(set), NULL;
   return set;
 }
 
@@ -123,6 +125,7 @@ static cz_status open_stages(opened *o, const cz_plan *p, const char *run, size_
   *o = (opened){.n = p->n_stages};
   CZ_TRY(cz_alloc(&o->stage, o->n, sizeof *o->stage));
   for (size_t i = 0; i < p->n_stages; i++) {
+    if (cz_plan_at(p, seed, row, i)->left_out) continue;
     CZ_TRY(cz_plan_folder(folder, sizeof folder, run, cz_plan_at(p, seed, row, i)));
     CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
     if (!cz_fs_exists(path)) continue;
@@ -288,11 +291,13 @@ static cz_row_text text_of(const opened *o, const cz_plan *p) {
                        sum.targets / examples};
 }
 
-static void add_cost(cz_cost *cost, cz_row_text *text, const opened *o, const cz_plan *p) {
+static void add_cost(cz_cost *cost, cz_row_text *text, const opened *o, const cz_plan *p,
+                     size_t row) {
   cz_cost one = {0};
   for (size_t i = 0; i < p->n_stages; i++) {
     const json_t *metrics = json_object_get(o->stage[i], "metrics"),
                  *measured = json_object_get(o->stage[i], "measured");
+    if (cz_plan_at(p, 0, row, i)->left_out) continue;
     if (!metrics || !measured) return;
     one.steps += json_number_value(json_object_get(metrics, "steps"));
     one.tokens += json_number_value(json_object_get(metrics, "input_tokens")) +
@@ -319,7 +324,7 @@ static cz_status read_cell(cz_results *r, const char *run, size_t seed, size_t r
     st = read_undefined(&r->undefined[c * p->n_rows + row], &o, p, seed, row, &p->columns[c]);
     if (st == CZ_OK) st = read_baselines(r, &o, seed, row, c);
   }
-  if (st == CZ_OK) add_cost(&r->costs[row], &r->texts[row], &o, p);
+  if (st == CZ_OK) add_cost(&r->costs[row], &r->texts[row], &o, p, row);
   close_stages(&o);
   return st;
 }

@@ -35,23 +35,26 @@ static cz_status write_file(const char *folder, const char *name, const cz_buf *
 /* Which stage is whose: a line for each seed, row and stage. */
 static cz_status plan_text(cz_buf *out, const cz_plan *p) {
   size_t n = p->n_seeds * p->n_rows * p->n_stages;
+  const char *before = "[";
   char folder[256];
   for (size_t k = 0; k < n; k++) {
     const cz_plan_stage *s = &p->stages[k];
     size_t row = k / p->n_stages % p->n_rows;
+    if (s->left_out) continue;
     CZ_TRY(cz_plan_folder(folder, sizeof folder, "", s));
     json_t *entry =
         json_pack("{s:I, s:I, s:s, s:s, s:s, s:s}", "seed",
                   (json_int_t)p->seeds[k / p->n_stages / p->n_rows], "row", (json_int_t)row, "name",
                   p->rows[row].name, "stage", s->name, "key", s->key, "folder", folder);
     char *text = json_dumps(entry, 0);
-    cz_status st = text ? cz_buf_addf(out, "%s%s", k ? ",\n " : "[", text)
+    cz_status st = text ? cz_buf_addf(out, "%s%s", before, text)
                         : CZ_FAIL(CZ_ENOMEM, "no memory for plan.json");
+    before = ",\n ";
     free(text);
     json_decref(entry);
     CZ_TRY(st);
   }
-  return cz_buf_addf(out, "]\n");
+  return cz_buf_addf(out, "%s]\n", *before == '[' ? before : "");
 }
 
 /* How many stages of the folder's plan are still in this one, and how many are not; false
@@ -186,7 +189,7 @@ static cz_status run_stages(cz_session *s, const cz_run_request *r, cz_plan *p) 
     before = left;
     for (size_t k = 0; k < all && st == CZ_OK; k++) {
       if (done[k] || !is_ready(p, done, k)) continue;
-      if (p->stages[k].first) st = run_stage(s, r, p, k, ++at, total);
+      if (p->stages[k].first) st = run_stage(s, r, p, k, ++at, total); /* one left out is not */
       done[k] = st == CZ_OK;
       left -= done[k];
     }
@@ -222,7 +225,8 @@ static cz_status write_result(const cz_run_request *r, const cz_plan *p,
       snprintf(seed_name, sizeof seed_name, "%lld", (long long)p->seeds[seed]);
       json_object_set_new(of_row, seed_name, of_seed);
       for (size_t i = 0; i < p->n_stages && st == CZ_OK; i++)
-        st = stage_metrics(of_seed, r, cz_plan_at(p, seed, row, i));
+        if (!cz_plan_at(p, seed, row, i)->left_out)
+          st = stage_metrics(of_seed, r, cz_plan_at(p, seed, row, i));
     }
   }
   if (st == CZ_OK) st = cz_report_rows(metrics, results);

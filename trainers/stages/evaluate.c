@@ -8,13 +8,7 @@
 #include "stages/stage.h"
 #include "objectives/vocabulary.h"
 #include "recipe/tasks.h"
-<<<<<<< HEAD
-#include "tasks/baseline.h"
-#include "tasks/score.h"
 #include "base/stop.h"
-=======
-#include "training/stop.h"
->>>>>>> 794ef0c (Reports compare rows with the strongest of majority, keyword and naive Bayes, paired by example; undefined scores say why; cut outputs are counted)
 
 #include <math.h>
 #include <stdlib.h>

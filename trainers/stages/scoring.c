@@ -93,7 +93,10 @@ static cz_status add_prediction(cz_buf *out, const scoring *s, size_t i) {
     CZ_TRY(cz_buf_addf(out, "%s", keys[k]));
     CZ_TRY(cz_jsonl_quote(out, values[k]));
   }
-  CZ_TRY(cz_buf_addf(out, ", \"group\": %lld, \"scores\": ", (long long)record->group));
+  CZ_TRY(cz_buf_addf(out, ", \"group\": "));
+  CZ_TRY(record->origin ? cz_jsonl_quote(out, record->origin)
+                        : cz_buf_addf(out, "%lld", (long long)record->group));
+  CZ_TRY(cz_buf_addf(out, ", \"scores\": "));
   CZ_TRY(add_parts(out, s, &s->answers[0], i));
   CZ_TRY(cz_buf_addf(out, ", \"baselines\": {"));
   for (int k = 1; k < s->n; k++) {

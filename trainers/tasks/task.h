@@ -73,8 +73,10 @@ typedef struct cz_task_record {
   int32_t label; /* class, -1: none */
   bool unknown;  /* the file gives no answer, as test files do not */
   double number; /* of CZ_JUDGE_NUMBER */
-  int64_t group; /* records of one source (question, paragraph, passage) have the same number and
-                    lie side by side */
+  int64_t group; /* records that some score takes together (question, paragraph, passage) have the
+                    same number and lie side by side */
+  const char *origin; /* what the record comes from, by a name that other tasks of the same data
+                         share; null: its group alone */
 
   const char *inputs, *targets; /* what the model reads, what it must write */
   const char *source; /* what a summary or translation starts from, without prefix; the inputs where

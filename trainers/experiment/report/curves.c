@@ -85,7 +85,8 @@ cz_status cz_curve_read(cz_curve *c, const cz_plan *plan, const char *run, size_
   *c = (cz_curve){0};
   CZ_TRY(cz_alloc(&p, plan->n_seeds, sizeof *p));
   for (size_t s = 0; s < plan->n_seeds && st == CZ_OK; s++)
-    st = read_points(&p[s], cz_plan_at(plan, s, row, stage), run);
+    if (!cz_plan_at(plan, s, row, stage)->left_out)
+      st = read_points(&p[s], cz_plan_at(plan, s, row, stage), run);
   if (st == CZ_OK) st = combine(c, p, plan->n_seeds);
   for (size_t s = 0; s < plan->n_seeds; s++) {
     free(p[s].step);

@@ -17,6 +17,7 @@ cz_status cz_report_stages(cz_buf *out, const cz_plan *p, const char *run) {
   for (size_t i = 0; i < g.columns && st == CZ_OK; i++) st = cz_grid_add(&g, "%s", header[i]);
   for (size_t k = 0; k < cz_plan_count(p) && st == CZ_OK; k++) {
     char folder[4096];
+    if (p->stages[k].left_out) continue;
     CZ_GO(st, cz_plan_folder(folder, sizeof folder, run, &p->stages[k]), done);
     CZ_GO(st, cz_grid_add(&g, "%lld", (long long)p->seeds[k / p->n_stages / p->n_rows]), done);
     CZ_GO(st, cz_grid_add(&g, "%s", p->rows[k / p->n_stages % p->n_rows].name), done);

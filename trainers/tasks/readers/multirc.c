@@ -30,10 +30,11 @@ static cz_status remove_markup(cz_buf *out, const char *text) {
   return CZ_OK;
 }
 
+/* LIKE has the record's group and origin. */
 static cz_status add_answer(cz_task_set *set, const char *passage, const char *question,
-                            const json_t *answer, int64_t group, const char *place) {
+                            const json_t *answer, const cz_task_record *like, const char *place) {
   cz_task_field fields[] = {{"question", question}, {"answer", NULL}, {"paragraph", passage}};
-  cz_task_record record = {.group = group};
+  cz_task_record record = *like;
   const char *text;
   char spelled[64];
   CZ_TRY(cz_json_text(&text, answer, "text", place));
@@ -61,8 +62,10 @@ static cz_status add_passage(cz_task_set *set, const json_t *object, const char 
   CZ_TRY(cz_json_text(&raw, passage, "text", place));
   CZ_TRY(cz_task_own(set, &text, raw));
   CZ_TRY(cz_json_get(&questions, passage, "questions", JSON_ARRAY, place));
+  cz_task_record like = {0};
+  CZ_TRY(cz_format_text(set, &like.origin, "multirc passage of record %zu", set->n));
   for (size_t q = 0; q < json_array_size(questions); q++) {
-    const int64_t group = (int64_t)set->n;
+    like.group = (int64_t)set->n;
     const json_t *item = json_array_get(questions, q);
     char where[4300];
     snprintf(where, sizeof where, "%s: question %zu", place, q + 1);
@@ -70,7 +73,7 @@ static cz_status add_passage(cz_task_set *set, const json_t *object, const char 
     CZ_TRY(cz_task_own(set, &question, raw));
     CZ_TRY(cz_json_get(&answers, item, "answers", JSON_ARRAY, where));
     for (size_t a = 0; a < json_array_size(answers); a++)
-      CZ_TRY(add_answer(set, text, question, json_array_get(answers, a), group, where));
+      CZ_TRY(add_answer(set, text, question, json_array_get(answers, a), &like, where));
   }
   return CZ_OK;
 }

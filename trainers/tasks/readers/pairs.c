@@ -1,7 +1,8 @@
 /* Tasks from one text to another: summaries, translations, and Debian's descriptions
  * (made by scripts/fetch_debian_text.py).
  *
- * Layouts: a TSV line `input TAB target`; JSON lines with "article" and "highlights"
+ * Layouts: a TSV line `input TAB target`, or `input TAB target TAB source`, where records of
+ * one source package are drawn together; JSON lines with "article" and "highlights"
  * (CNN/Daily Mail); parallel text in two files whose lines pair up, given as PATH for
  * PATH.en and PATH.de. */
 #include "tasks/format_t5.h"
@@ -14,12 +15,14 @@ typedef struct pairs {
   const char *field;  /* what the source text is called */
 } pairs;
 
+/* ORIGIN: what the record comes from, or null. */
 static cz_status add_pair(cz_task_set *set, const char *source, const char *target,
-                          const char *place) {
+                          const char *origin, const char *place) {
   const pairs *p = set->row->layout;
   cz_task_record record = {.label = -1, .group = (int64_t)set->n};
   cz_task_field field = {.name = p->field};
   CZ_TRY(cz_task_own(set, &field.text, source));
+  if (origin) CZ_TRY(cz_task_own(set, &record.origin, origin));
   CZ_TRY(set->labels ? cz_task_label(set, &record.label, NULL, target, place)
                      : cz_task_answers(set, &record, &target, 1));
   return cz_task_add(set, &record, &field, 1);
@@ -32,26 +35,35 @@ static cz_status format(cz_task_set *set, cz_task_record *record) {
   return CZ_OK;
 }
 
+/* A line of WIDTH fields, 2 or 3. */
+static cz_status add_fields(cz_task_set *set, const cz_fields *f, size_t width, const cz_lines *l) {
+  static const char *const names[] = {"input", "target", "source"};
+  if (f->n < 2 || f->n > 3)
+    return CZ_FAIL(CZ_EINVAL,
+                   "%s: %zu fields, expected input, tab, target, and perhaps tab, source",
+                   cz_lines_place(l, f->column[f->n > 3 ? 3 : 0]).text, f->n);
+  if (f->n != width)
+    return CZ_FAIL(CZ_EINVAL, "%s: %zu fields, the first line has %zu", cz_lines_place(l, 0).text,
+                   f->n, width);
+  for (size_t i = 0; i < f->n; i++)
+    if (!*f->text[i])
+      return CZ_FAIL(CZ_EINVAL, "%s: the %s is empty", cz_lines_place(l, f->column[i]).text,
+                     names[i]);
+  return add_pair(set, f->text[0], f->text[1], f->n == 3 ? f->text[2] : NULL,
+                  cz_lines_place(l, f->column[1]).text);
+}
+
 static cz_status read_tsv(cz_task_set *set, const char *path) {
   cz_lines l;
   cz_fields f;
   char *line;
+  size_t width = 0;
   cz_status st;
   CZ_GO(st, cz_lines_open(&l, path), done);
   while (cz_lines_next_record(&l, &line)) {
     CZ_GO(st, cz_fields_split(&f, &l, line), done);
-    if (f.n != 2)
-      CZ_GO(st,
-            CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected input, tab, target",
-                    cz_lines_place(&l, f.column[f.n > 2 ? 2 : 0]).text, f.n),
-            done);
-    for (size_t i = 0; i < 2; i++)
-      if (!*f.text[i])
-        CZ_GO(st,
-              CZ_FAIL(CZ_EINVAL, "%s: the %s is empty", cz_lines_place(&l, f.column[i]).text,
-                      i ? "target" : "input"),
-              done);
-    CZ_GO(st, add_pair(set, f.text[0], f.text[1], cz_lines_place(&l, f.column[1]).text), done);
+    if (!width) width = f.n;
+    CZ_GO(st, add_fields(set, &f, width, &l), done);
   }
 done:
   cz_lines_close(&l);
@@ -62,7 +74,7 @@ static cz_status add_article(cz_task_set *set, const json_t *object, const char 
   const char *article, *highlights;
   CZ_TRY(cz_json_text(&article, object, "article", place));
   CZ_TRY(cz_json_text(&highlights, object, "highlights", place));
-  return add_pair(set, article, highlights, place);
+  return add_pair(set, article, highlights, NULL, place);
 }
 
 static cz_status read_articles(cz_task_set *set, const char *path) {
@@ -91,7 +103,7 @@ static cz_status read_parallel(cz_task_set *set, const char *path) {
     /* WMT's files have empty lines on one side: no pair */
     if (cz_line_is_blank(line[0], strlen(line[0])) || cz_line_is_blank(line[1], strlen(line[1])))
       continue;
-    CZ_GO(st, add_pair(set, line[0], line[1], cz_lines_place(&side[1], 1).text), done);
+    CZ_GO(st, add_pair(set, line[0], line[1], NULL, cz_lines_place(&side[1], 1).text), done);
   }
 done:
   cz_lines_close(&side[0]);
