@@ -5,6 +5,7 @@
 #include "commands/commands.h"
 #include "recipe/recipe.h"
 #include "experiment/cost.h"
+#include "stages/check.h"
 #include "training/flops.h"
 
 #include <math.h>
@@ -413,6 +414,55 @@ static void test_stage_keys_have_help(void **state) {
   cz_buf_free(&help);
 }
 
+static cz_status sees_no_model(cz_check *c, const cz_recipe *recipe) {
+  assert_non_null(recipe->tokenizer);
+  assert_true(recipe->seed == 3 && !recipe->model.name && !recipe->init);
+  return CZ_OK;
+}
+
+/* A kind may read texts without a model: neither the check nor the run then asks for one. */
+static void test_kind_without_model(void **state) {
+  static const cz_stage_part *const parts[] = {&cz_part_tokenizer, NULL};
+  static const cz_stage_kind counts = {.name = "counts", .parts = parts, .check = sees_no_model};
+  static const char *const words[] = {"kind=counts", "seed=3",
+                                      "tokenizer=" CZ_SOURCE_DIR
+                                      "/experiments/quickstart/sample/tokenizer.json"};
+  cz_config *config;
+  cz_check c;
+  OK(cz_config_from_words(&config, words, 3));
+  OK(cz_check_open(&c, NULL, NULL, NULL));
+  OK(cz_check_stage(&c, cz_config_root(config), &counts));
+  cz_check_close(&c);
+  cz_config_destroy(&config);
+  for (size_t k = 0; k < cz_stage_row_count; k++) /* a model's vocabulary is its tokenizer's */
+    assert_true(!cz_stage_takes(cz_stage_rows[k], "model") ||
+                cz_stage_takes(cz_stage_rows[k], "tokenizer"));
+}
+
+/* A recipe of one family does not start from a model of another, whatever the sizes; and keys of
+ * positions reach the families that have them. */
+static void test_families_differ(void **state) {
+  cz_family learned = *cz_family_at(2);
+  cz_model_config a, b;
+  cz_model_keys keys = {.name = "lm-nano", .buckets = 32, .max_distance = 128, .n_positions = 9};
+  const char *key = NULL;
+  OK(cz_model_config_named(&a, "lm-nano"));
+  b = a;
+  OK(cz_recipe_same_model(&a, &b, "here"));
+  learned.name = "learned";
+  b.family = &learned;
+  FAILS(cz_recipe_same_model(&a, &b, "here"), CZ_EUSAGE,
+        "the model there (lm) has the family lm, the recipe's (learned) has learned");
+  b.n_positions = 7;
+  FAILS(cz_recipe_same_model(&a, &b, "here"), CZ_EUSAGE,
+        "the model there has n_positions 0, the recipe's has 7");
+  FAILS(cz_model_keys_config(&a, &keys, 100, &key), CZ_EUSAGE, "family lm are not learned");
+  assert_string_equal(key, "n_positions");
+  keys.n_positions = 0;
+  OK(cz_model_keys_config(&a, &keys, 100, &key));
+  assert_true(a.buckets == 32 && a.max_distance == 128);
+}
+
 /* The hash of the files of a configuration with the parts of all kinds. */
 static cz_status hash_of(cz_inputs *known, uint64_t *hash, json_t *record, cz_config *config) {
   static const cz_stage_part *const parts[] = {&cz_part_tokenizer, &cz_part_corpus, &cz_part_tasks,
@@ -530,6 +580,8 @@ static void test_command_lines(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {TEST(test_refused),
                                      TEST(test_missing_files),
+                                     TEST(test_kind_without_model),
+                                     TEST(test_families_differ),
                                      TEST(test_keys),
                                      TEST(test_references),
                                      TEST(test_results_of_many_stages),

@@ -11,7 +11,8 @@ const char cz_graph_usage[] =
     "cloze graph CONFIG.yaml [--device D] [--scale S] [--score] [--json] [key=value ...]\n"
     "Prints the planned graph of a stage's model: steps forward and backward, shapes, bytes, "
     "lifetimes, the arenas' sizes.\n"
-    "CONFIG.yaml is a stage's configuration or an experiment (its first row is taken).\n"
+    "CONFIG.yaml is a stage's configuration or an experiment (the first stage of its first row "
+    "that trains).\n"
     "  --score      the graph that scores instead of the one that trains\n";
 
 static cz_status build_net(cz_net **net, cz_model **model, const cz_config_node *node,
@@ -33,8 +34,18 @@ done:
   return st;
 }
 
-/* The node of a stage that trains: the file itself, or the first stage of an experiment's
- * first row. */
+/* The first stage of an experiment's first row that trains a model. */
+static cz_status first_training(const cz_plan *plan, const cz_config_node **node) {
+  for (size_t i = 0; i < plan->n_stages; i++) {
+    const cz_plan_stage *s = cz_plan_at(plan, 0, 0, i);
+    *node = s->node;
+    if (cz_stage_takes(s->kind, cz_part_train.key.name)) return CZ_OK;
+  }
+  return cz_config_error(cz_config_root(plan->config),
+                         "no stage of this experiment trains a model");
+}
+
+/* The node of a stage that trains: the file itself, or a stage of an experiment. */
 static cz_status training_stage(cz_plan *plan, cz_config **config, const cz_config_node **node,
                                 int argc, char **argv, const char *scale) {
   CZ_TRY(cz_config_open(config, argv[1]));
@@ -44,8 +55,7 @@ static cz_status training_stage(cz_plan *plan, cz_config **config, const cz_conf
     return CZ_OK;
   }
   CZ_TRY(cz_plan_open(plan, argv[1], scale, 0, argv + 2, (size_t)argc - 2, NULL));
-  *node = cz_plan_at(plan, 0, 0, 0)->node;
-  return CZ_OK;
+  return first_training(plan, node);
 }
 
 /** The command `cloze graph`: prints the planned graph of a stage's model. */

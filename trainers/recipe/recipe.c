@@ -33,6 +33,9 @@ static const cz_key_spec model_keys[] = {
               .fallback = "128", .min = 2, .max = 1 << 20, .unit = "tokens",
               .help =
                   "distance from which all positions share a bucket; more than half the buckets"),
+    CZ_KEY(cz_model_keys, n_positions, INT, .fallback = "0", .min = 0, .max = 1 << 20,
+           .unit = "tokens",
+           .help = "longest segment of a family with learned positions; 0 takes the named model's"),
     CZ_KEY(cz_model_keys, dropout, REAL, .fallback = "0.1", .min = 0, .max = 0.99,
            .help = "dropout rate everywhere"),
     CZ_KEY(cz_model_keys, dropout_mask, ENUM, .fallback = "segment", .choices = dropout_masks,
@@ -42,6 +45,21 @@ static const cz_key_spec model_keys[] = {
 };
 const cz_section cz_model_section =
     CZ_SECTION("model", "The model that a stage builds.", model_keys);
+
+/* The keys of the family's kind of positions. Those of buckets have defaults, and are not looked
+ * at in other families; the number of positions is refused where there are none. */
+static cz_status set_positions(cz_model_config *c, const cz_model_keys *k, const char **key) {
+  if (c->family->positions == CZ_POSITIONS_BUCKETS) {
+    c->buckets = k->buckets;
+    c->max_distance = k->max_distance;
+  }
+  if (!k->n_positions) return CZ_OK;
+  if (c->family->positions == CZ_POSITIONS_LEARNED) return c->n_positions = k->n_positions, CZ_OK;
+  if (key) *key = "n_positions";
+  return CZ_FAIL(CZ_EUSAGE,
+                 "%sthe positions of family %s are not learned, and no segment is too long",
+                 key ? "" : "n_positions: ", c->family->name);
+}
 
 /** The model configuration that KEYS describe for a tokenizer of TOKENIZER_SIZE ids.
  * CZ_EUSAGE when no model can be like that; *KEY then names the key that is wrong. KEY null:
@@ -56,8 +74,7 @@ cz_status cz_model_keys_config(cz_model_config *c, const cz_model_keys *k, int64
   if (k->num_heads) c->n_heads = k->num_heads;
   if (k->num_layers) c->n_layers = c->n_decoder_layers = k->num_layers;
   if (k->num_decoder_layers) c->n_decoder_layers = k->num_decoder_layers;
-  c->buckets = k->buckets;
-  c->max_distance = k->max_distance;
+  CZ_TRY(set_positions(c, k, key));
   c->dropout = k->dropout;
   c->vocab_size = k->vocab_size ? k->vocab_size : (tokenizer_size + 127) / 128 * 128;
   if (c->vocab_size < tokenizer_size) {
@@ -87,14 +104,18 @@ cz_status cz_recipe_begin(cz_recipe *recipe, const cz_config_node *node, cz_devi
   return CZ_OK;
 }
 
-/** Reads what a stage with a model has: seed, the tokenizer's path, `init`, model keys. Opens
- * nothing; NODE and DEVICE are borrowed, DEVICE may be null. */
-cz_status cz_recipe_bind(cz_recipe *recipe, const cz_config_node *node, cz_device *device) {
+/** Reads the path of the tokenizer, of a recipe that was begun; opens nothing. */
+cz_status cz_recipe_bind_tokenizer(cz_recipe *recipe) {
   const cz_config_node *n;
-  CZ_TRY(cz_recipe_begin(recipe, node, device));
-  CZ_TRY(cz_config_need(&n, node, "tokenizer"));
-  CZ_TRY(cz_config_text(&recipe->tokenizer_path, n));
-  if ((n = cz_config_get(node, "init"))) CZ_TRY(cz_config_text(&recipe->init, n));
+  CZ_TRY(cz_config_need(&n, recipe->node, "tokenizer"));
+  return cz_config_text(&recipe->tokenizer_path, n);
+}
+
+/** Reads the keys of the model and the folder `init`, of a recipe that was begun; opens
+ * nothing. */
+cz_status cz_recipe_bind_model(cz_recipe *recipe) {
+  const cz_config_node *n = cz_config_get(recipe->node, "init");
+  if (n) CZ_TRY(cz_config_text(&recipe->init, n));
   if (recipe->init && !*recipe->init) recipe->init = NULL;
   return cz_recipe_section(recipe, &cz_model_section, &recipe->model);
 }
@@ -106,10 +127,12 @@ cz_status cz_recipe_open_tokenizer(cz_recipe *s) {
   return CZ_OK;
 }
 
-/** Opens what every stage needs: as cz_recipe_bind, and the tokenizer. Close with
- * cz_recipe_close, also after a failure. */
+/** Opens what a stage with a model needs: seed, keys of the model, and the tokenizer. NODE and
+ * DEVICE are borrowed. Close with cz_recipe_close, also after a failure. */
 cz_status cz_recipe_open(cz_recipe *recipe, const cz_config_node *node, cz_device *device) {
-  CZ_TRY(cz_recipe_bind(recipe, node, device));
+  CZ_TRY(cz_recipe_begin(recipe, node, device));
+  CZ_TRY(cz_recipe_bind_tokenizer(recipe));
+  CZ_TRY(cz_recipe_bind_model(recipe));
   return cz_recipe_open_tokenizer(recipe);
 }
 
@@ -140,8 +163,24 @@ cz_status cz_recipe_corpus(cz_reader **reader, const cz_recipe *recipe,
 /** Closes what cz_recipe_open opened. */
 void cz_recipe_close(cz_recipe *recipe) { cz_tokenizer_destroy(&recipe->tokenizer); }
 
+/* The whole numbers of two configurations that decide about shapes and positions, under the
+ * names of cz_facts. */
+static cz_status same_sizes(const cz_model_config *a, const cz_model_config *b, const char *where) {
+  for (int i = 0; i < CZ_FACT_PAD_ID; i++) {
+    const cz_fact_row *fact = &cz_facts[i];
+    if (fact->kind != CZ_FACT_INT) continue;
+    int64_t have = *(const int64_t *)((const char *)a + fact->at),
+            want = *(const int64_t *)((const char *)b + fact->at);
+    if (have != want)
+      return CZ_FAIL(CZ_EUSAGE, "%s: the model there has %s %lld, the recipe's has %lld", where,
+                     fact->name, (long long)have, (long long)want);
+  }
+  return CZ_OK;
+}
+
 /** A model to start from must be the model that the recipe describes, or the recipe lies:
- * CZ_EUSAGE with WHERE, the first fact that differs, and both values. */
+ * CZ_EUSAGE with WHERE, the first fact that differs, and both values. What a family fixes
+ * (norms, positions, biases) differs when the family does. */
 cz_status cz_recipe_same_model(const cz_model_config *a, const cz_model_config *b,
                                const char *where) {
   static const char *const architectures[] = {"encoder-decoder", "language model",
@@ -149,31 +188,21 @@ cz_status cz_recipe_same_model(const cz_model_config *a, const cz_model_config *
                            *const no_yes[] = {"no", "yes"};
   const struct {
     const char *key;
-    int64_t have, want;
-    const char *const *names; /* null: a number */
+    const char *have, *want;
   } facts[] = {
-      {"the architecture", a->family->architecture, b->family->architecture, architectures},
-      {"d_model", a->d_model, b->d_model, NULL},
-      {"d_kv", a->d_kv, b->d_kv, NULL},
-      {"d_ff", a->d_ff, b->d_ff, NULL},
-      {"num_layers", a->n_layers, b->n_layers, NULL},
-      {"num_decoder_layers", a->n_decoder_layers, b->n_decoder_layers, NULL},
-      {"num_heads", a->n_heads, b->n_heads, NULL},
-      {"vocab_size", a->vocab_size, b->vocab_size, NULL},
-      {"relative_attention_num_buckets", a->buckets, b->buckets, NULL},
-      {"relative_attention_max_distance", a->max_distance, b->max_distance, NULL},
-      {"a gated feed-forward:", a->gated, b->gated, no_yes},
-      {"the activation", a->activation, b->activation, cz_activation_names},
-      {"an output tied to the embedding:", a->tied, b->tied, no_yes},
-      {"a scaled output:", a->scaled, b->scaled, no_yes}};
+      {"the architecture", architectures[a->family->architecture],
+       architectures[b->family->architecture]},
+      {"a gated feed-forward:", no_yes[a->gated], no_yes[b->gated]},
+      {"the activation", cz_activation_names[a->activation], cz_activation_names[b->activation]},
+      {"an output tied to the embedding:", no_yes[a->tied], no_yes[b->tied]},
+      {"a scaled output:", no_yes[a->scaled], no_yes[b->scaled]},
+      {"the family", a->family->name, b->family->name}};
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
-    if (facts[i].have == facts[i].want) continue;
-    if (facts[i].names)
+    if (i == 1) CZ_TRY(same_sizes(a, b, where));
+    if (strcmp(facts[i].have, facts[i].want))
       return CZ_FAIL(CZ_EUSAGE, "%s: the model there (%s) has %s %s, the recipe's (%s) has %s",
-                     where, a->family->name, facts[i].key, facts[i].names[facts[i].have],
-                     b->family->name, facts[i].names[facts[i].want]);
-    return CZ_FAIL(CZ_EUSAGE, "%s: the model there has %s %lld, the recipe's has %lld", where,
-                   facts[i].key, (long long)facts[i].have, (long long)facts[i].want);
+                     where, a->family->name, facts[i].key, facts[i].have, b->family->name,
+                     facts[i].want);
   }
   return CZ_OK;
 }

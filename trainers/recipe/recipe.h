@@ -21,6 +21,7 @@ typedef struct cz_model_keys {
   int64_t d_model, d_kv, d_ff, num_layers, num_decoder_layers, num_heads; /* 0: the named model's */
   int64_t vocab_size; /* 0: the tokenizer's, rounded up to a multiple of 128 */
   int64_t buckets, max_distance;
+  int64_t n_positions; /* 0: the named model's */
   double dropout;
   int dropout_mask; /* cz_dropout_sharing */
 } cz_model_keys;
@@ -41,7 +42,8 @@ typedef struct cz_recipe {    /* opened, or only bound */
 } cz_recipe;
 
 CZ_MUST cz_status cz_recipe_begin(cz_recipe *recipe, const cz_config_node *node, cz_device *device);
-CZ_MUST cz_status cz_recipe_bind(cz_recipe *recipe, const cz_config_node *node, cz_device *device);
+CZ_MUST cz_status cz_recipe_bind_tokenizer(cz_recipe *recipe);
+CZ_MUST cz_status cz_recipe_bind_model(cz_recipe *recipe);
 CZ_MUST cz_status cz_recipe_open(cz_recipe *recipe, const cz_config_node *node, cz_device *device);
 CZ_MUST cz_status cz_recipe_open_tokenizer(cz_recipe *recipe);
 CZ_MUST cz_status cz_recipe_open_if_present(cz_recipe *recipe);

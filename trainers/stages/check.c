@@ -265,8 +265,8 @@ cz_status cz_check_stage(cz_check *c, const cz_config_node *node, const cz_stage
   cz_recipe recipe;
   CZ_TRY(cz_stage_known(kind, node));
   CZ_TRY(cz_stage_bind(&recipe, kind, node, NULL));
-  if (recipe.tokenizer_path) {
-    CZ_TRY(give_tokenizer(c, &recipe));
+  if (recipe.tokenizer_path) CZ_TRY(give_tokenizer(c, &recipe));
+  if (cz_stage_takes(kind, cz_part_model.key.name)) {
     CZ_TRY(cz_recipe_model_config(&c->stage.model, &recipe));
     CZ_TRY(check_init(c, &recipe));
   }

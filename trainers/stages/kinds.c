@@ -82,13 +82,14 @@ cz_status cz_stage_known(const cz_stage_kind *kind, const cz_config_node *node) 
   return cz_config_only(node, names);
 }
 
-/** Binds what RECIPE has of a stage of KIND, without opening a file: the seed and, when the
- * kind takes a tokenizer, its path and the model's keys. NODE and DEVICE (may be null) are
- * borrowed. */
+/** Binds what RECIPE has of a stage of KIND, without opening a file: the seed and, as far as
+ * the kind takes them, the tokenizer's path and the model's keys. NODE and DEVICE (may be null)
+ * are borrowed. */
 cz_status cz_stage_bind(cz_recipe *recipe, const cz_stage_kind *kind, const cz_config_node *node,
                         cz_device *device) {
-  return cz_stage_takes(kind, cz_part_tokenizer.key.name) ? cz_recipe_bind(recipe, node, device)
-                                                          : cz_recipe_begin(recipe, node, device);
+  CZ_TRY(cz_recipe_begin(recipe, node, device));
+  if (cz_stage_takes(kind, cz_part_tokenizer.key.name)) CZ_TRY(cz_recipe_bind_tokenizer(recipe));
+  return cz_stage_takes(kind, cz_part_model.key.name) ? cz_recipe_bind_model(recipe) : CZ_OK;
 }
 
 /* The parts of all kinds, each once, in the order of the list; null-terminated. */

@@ -52,7 +52,8 @@ typedef struct cz_stage_output {
 
 /* A kind of stage. `check` refuses, before anything runs, what `run` would refuse later, and
  * lists the values that depend on the configuration. Both get the recipe that was bound from
- * the stage's node; a kind without the part `tokenizer` gets node and seed alone. */
+ * the stage's node: tokenizer and model only for a kind that takes these parts, and a kind
+ * that takes the model takes the tokenizer. */
 typedef struct cz_stage_kind {
   const char *name;                  /* also the command's and the folder's */
   const char *help;                  /* one line */
