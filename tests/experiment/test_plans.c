@@ -399,6 +399,30 @@ static void test_cost_with_data(void **state) {
   cz_plan_close(&plan);
 }
 
+/* Every key of SECTION says what it means, and a number its range. */
+static void has_help(const cz_section *section) {
+  for (size_t i = 0; i < section->n_keys; i++) {
+    const cz_key_spec *k = &section->keys[i];
+    bool number = k->type == CZ_KEY_INT || k->type == CZ_KEY_REAL;
+    if (!k->help || strlen(k->help) < 10)
+      fail_msg("the key %s of %s has no help", k->name, section->name);
+    if (number && !(k->min < k->max))
+      fail_msg("the key %s of %s has no range", k->name, section->name);
+    if (k->type == CZ_KEY_ENUM && !k->choices)
+      fail_msg("the key %s of %s has no choices", k->name, section->name);
+  }
+}
+
+static void test_keys_have_help(void **state) {
+  const cz_section *const own[] = {&cz_row_keys, &cz_column_keys, &cz_experiment_keys};
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) has_help(own[i]);
+  for (size_t i = 0; i < cz_objective_count; i++) has_help(&cz_objective_rows[i]->section);
+  for (size_t i = 0; i < cz_task_count; i++) has_help(&cz_task_rows[i]->section);
+  for (size_t k = 0; k < cz_stage_row_count; k++)
+    for (const cz_stage_part *const *p = cz_stage_rows[k]->parts; *p; p++)
+      if ((*p)->section) has_help((*p)->section);
+}
+
 /* `cloze help keys` says something of each key that a kind of stage takes. */
 static void test_stage_keys_have_help(void **state) {
   cz_buf help = {0};
@@ -580,6 +604,7 @@ static void test_command_lines(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {TEST(test_refused),
                                      TEST(test_missing_files),
+                                     TEST(test_keys_have_help),
                                      TEST(test_kind_without_model),
                                      TEST(test_families_differ),
                                      TEST(test_keys),

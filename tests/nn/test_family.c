@@ -1,8 +1,9 @@
 /* Families that differ from T5 where T5 is special: layer norm with biases, biases on every
  * product, learned positions, norms before and after. The first is like GPT-2 (one stack,
  * fused and transposed query-key-value tensor), the second like BART (a pair, norms behind
- * the sum, a norm on the embedding). Gradients against central differences in float64,
- * cpu against ref, decoding against the whole sequence, and files written and read. */
+ * the sum, a norm on the embedding). These, and every family of families.def: gradients against
+ * central differences in float64, cpu against ref, decoding against the whole sequence, and
+ * files written and read. */
 #include "common/common.h"
 #include "checkpoint/safetensors.h"
 #include "graph/ops.h"
@@ -123,14 +124,21 @@ static const cz_family bart = {.name = "toy-bart",
                                             .tied = true},
                                .weights = bart_weights};
 
-static const cz_family *const families[] = {&gpt, &bart};
-enum { FAMILIES = 2 };
+/* The two above, then those of families.def; null behind the last. */
+static const cz_family *family_at(size_t i) {
+  static const cz_family *const own[] = {&gpt, &bart};
+  const size_t n = sizeof own / sizeof *own;
+  return i < n ? own[i] : cz_family_at(i - n);
+}
+
+static bool is_pair(const cz_family *f) { return f->architecture == CZ_ENCODER_DECODER; }
 
 static cz_model_config config_of(const cz_family *f) {
   cz_model_config c = f->defaults;
   c.family = f;
   c.vocab_size = V, c.d_model = 8, c.d_kv = 4, c.n_heads = 2, c.d_ff = 12;
-  c.n_layers = 2, c.n_decoder_layers = 2, c.n_positions = POSITIONS, c.eos_id = 1;
+  c.n_layers = 2, c.n_decoder_layers = 2, c.eos_id = 1;
+  if (f->positions == CZ_POSITIONS_LEARNED) c.n_positions = POSITIONS;
   return c;
 }
 
@@ -144,12 +152,13 @@ static cz_model *model_of(const cz_family *f, cz_device *device) {
 
 typedef struct batch {
   int32_t enc[SEGMENTS * SOURCE], enc_spans[2 * SEGMENTS], dec[SEGMENTS * LENGTH],
-      dec_spans[2 * SEGMENTS], targets[SEGMENTS * LENGTH];
+      dec_spans[2 * SEGMENTS], targets[SEGMENTS * LENGTH], prefix[SEGMENTS];
   cz_feed feed;
 } batch;
 
-static void fill(batch *b, bool pair) {
+static void fill(batch *b, const cz_family *f) {
   memset(b, 0, sizeof *b);
+  for (int s = 0; s < SEGMENTS; s++) b->prefix[s] = s + 1; /* read by a prefix LM alone */
   for (int i = 0; i < SEGMENTS * SOURCE; i++) b->enc[i] = (5 * i + 2) % V;
   for (int i = 0; i < SEGMENTS * LENGTH; i++) {
     b->dec[i] = (7 * i + 3) % V;
@@ -160,8 +169,9 @@ static void fill(batch *b, bool pair) {
     b->dec_spans[2 * s] = s * LENGTH, b->dec_spans[2 * s + 1] = (s + 1) * LENGTH;
   }
   b->feed = (cz_feed){.segments = SEGMENTS,
-                      .encoder = {b->enc, b->enc_spans, pair ? SEGMENTS * SOURCE : 0},
+                      .encoder = {b->enc, b->enc_spans, is_pair(f) ? SEGMENTS * SOURCE : 0},
                       .decoder = {b->dec, b->dec_spans, SEGMENTS * LENGTH},
+                      .prefix = b->prefix,
                       .n_loss_rows = SEGMENTS * LENGTH,
                       .targets = b->targets,
                       .denominator = 7};
@@ -219,19 +229,20 @@ static void check_param(cz_net *score, const batch *b, cz_param *p, cz_rand *r) 
 
 static void gradients(void **state) {
   cz_rand r = {.state = test_seed()};
-  for (int f = 0; f < FAMILIES; f++) {
+  const cz_family *f;
+  for (size_t i = 0; (f = family_at(i)); i++) {
     cz_device *device;
     cz_net *train, *score;
     batch b;
-    cz_net_options o = options_of(true, f), s = options_of(false, false);
+    cz_net_options o = options_of(true, i % 2), s = options_of(false, false);
     OK(cz_device_open(&device, "ref"));
-    cz_model *m = model_of(families[f], device);
-    fill(&b, f == 1);
+    cz_model *m = model_of(f, device);
+    fill(&b, f);
     OK(cz_net_create(&train, m, &o));
     OK(cz_net_create(&score, m, &s));
     OK(cz_net_feed(train, &b.feed));
     OK(cz_graph_train(train->graph, &with_dropout));
-    for (size_t i = 0; i < m->params->n; i++) check_param(score, &b, m->params->list[i], &r);
+    for (size_t k = 0; k < m->params->n; k++) check_param(score, &b, m->params->list[k], &r);
     cz_net_destroy(&train);
     cz_net_destroy(&score);
     cz_model_destroy(&m);
@@ -247,7 +258,7 @@ static double *all_gradients(const cz_family *f, const char *name, double *loss,
   cz_net_options o = options_of(true, false);
   OK(cz_device_open(&device, name));
   cz_model *m = model_of(f, device);
-  fill(&b, f == &bart);
+  fill(&b, f);
   OK(cz_net_create(&net, m, &o));
   OK(cz_net_feed(net, &b.feed));
   OK(cz_graph_train(net->graph, &with_dropout));
@@ -265,26 +276,39 @@ static double *all_gradients(const cz_family *f, const char *name, double *loss,
 
 static void devices(void **state) {
   static const char *const others[] = {"cpu", "guard:cpu", "guard:ref"};
-  for (int i = 0; i < 3 * FAMILIES; i++) {
+  for (size_t i = 0; family_at(i / 3); i++) {
+    const cz_family *f = family_at(i / 3);
     int64_t n, k;
-    double want_loss, loss, largest = 0,
-                            *want = all_gradients(families[i / 3], "ref", &want_loss, &n),
-                            *got = all_gradients(families[i / 3], others[i % 3], &loss, &k);
+    double want_loss, loss, largest = 0, *want = all_gradients(f, "ref", &want_loss, &n),
+                            *got = all_gradients(f, others[i % 3], &loss, &k);
     assert_int_equal(n, k);
     assert_true(fabs(loss - want_loss) <= 1e-5 * want_loss);
     for (k = 0; k < n; k++) largest = fmax(largest, fabs(want[k]));
     for (k = 0; k < n; k++)
       if (!(fabs(got[k] - want[k]) <= 2e-5 * largest))
-        fail_msg("%s on %s: gradient element %lld is %g, not %g", families[i / 3]->name,
-                 others[i % 3], (long long)k, got[k], want[k]);
+        fail_msg("%s on %s: gradient element %lld is %g, not %g", f->name, others[i % 3],
+                 (long long)k, got[k], want[k]);
     free(want);
     free(got);
   }
 }
 
+/* Nothing is longer than the table of positions. */
+static void refuses_length(cz_net *net, cz_model *m, batch *b, cz_decoder_options o) {
+  cz_decoder *d;
+  o.max_length = POSITIONS + 1;
+  assert_int_equal(cz_decoder_create(&d, m, &o), CZ_EINVAL);
+  assert_non_null(strstr(cz_error_message(), "sequences of 8 tokens, the model has 7 positions"));
+  b->dec_spans[1] = b->dec_spans[2] = POSITIONS + 1;
+  assert_int_equal(cz_net_feed(net, &b->feed), CZ_EINVAL);
+  assert_non_null(strstr(cz_error_message(), "segment 0 has 8 tokens, the model has 7 positions"));
+}
+
 /* Token by token with caches gives the logits of the whole sequence. */
 static void decoding(void **state) {
-  for (int f = 0; f < FAMILIES; f++) {
+  const cz_family *f;
+  for (size_t k = 0; (f = family_at(k)); k++) {
+    if (f->architecture == CZ_PREFIX_LM) continue; /* test_decode.c */
     cz_device *device;
     cz_net *net;
     cz_decoder *d;
@@ -296,9 +320,9 @@ static void decoding(void **state) {
                                  .max_beams = SEGMENTS,
                                  .max_length = LENGTH};
     double *want = calloc(SEGMENTS * LENGTH * V, sizeof *want);
-    OK(cz_device_open(&device, f ? "guard:cpu" : "ref"));
-    cz_model *m = model_of(families[f], device);
-    fill(&b, f == 1);
+    OK(cz_device_open(&device, k % 2 ? "guard:cpu" : "ref"));
+    cz_model *m = model_of(f, device);
+    fill(&b, f);
     OK(cz_net_create(&net, m, &o));
     OK(cz_net_feed(net, &b.feed));
     OK(cz_graph_forward(net->graph, &(cz_graph_run_options){0}));
@@ -311,22 +335,47 @@ static void decoding(void **state) {
       for (int i = 0; i < SEGMENTS * V; i++) {
         double expected = want[(i / V * LENGTH + t) * V + i % V];
         if (!(fabs(logits[i] - expected) <= 1e-5 * (1 + fabs(expected))))
-          fail_msg("%s, token %d, logit %d: %g, not %g", families[f]->name, t, i, logits[i],
-                   expected);
+          fail_msg("%s, token %d, logit %d: %g, not %g", f->name, t, i, logits[i], expected);
       }
     }
     cz_decoder_destroy(&d);
-    decode.max_length = POSITIONS + 1;
-    assert_int_equal(cz_decoder_create(&d, m, &decode), CZ_EINVAL);
-    assert_non_null(strstr(cz_error_message(), "sequences of 8 tokens, the model has 7 positions"));
-    b.dec_spans[1] = b.dec_spans[2] = POSITIONS + 1;
-    assert_int_equal(cz_net_feed(net, &b.feed), CZ_EINVAL);
-    assert_non_null(
-        strstr(cz_error_message(), "segment 0 has 8 tokens, the model has 7 positions"));
+    if (f->positions == CZ_POSITIONS_LEARNED) refuses_length(net, m, &b, decode);
     cz_net_destroy(&net);
     cz_model_destroy(&m);
     cz_device_close(&device);
     free(want);
+  }
+}
+
+/* Every family of the list is complete, and what is saved comes back: facts, and every bit of
+ * every parameter. */
+static void every_family(void **state) {
+  const cz_family *f;
+  char path[64];
+  for (size_t i = 0; (f = cz_family_at(i)); i++) {
+    cz_device *device;
+    cz_model_config read;
+    cz_model *back;
+    OK(cz_device_open(&device, "ref"));
+    cz_model *m = model_of(f, device);
+    assert_true(f->help && f->sizes && f->sizes->name && f->model_types[0] && f->hf_class);
+    OK(cz_hf_save(m, under(f->name)));
+    snprintf(path, sizeof path, "%s/config.json", f->name);
+    OK(cz_hf_config_read(&read, under(path)));
+    OK(cz_hf_load(&back, &read, under(f->name), device));
+    assert_ptr_equal(read.family, f);
+    for (int k = 0; k < CZ_FACTS; k++)
+      if (cz_facts[k].kind == CZ_FACT_INT &&
+          memcmp((char *)&read + cz_facts[k].at, (char *)&m->config + cz_facts[k].at, 8))
+        fail_msg("%s: %s does not come back", f->name, cz_facts[k].name);
+    assert_true(read.activation == m->config.activation && read.gated == m->config.gated &&
+                read.tied == m->config.tied && read.scaled == m->config.scaled &&
+                read.norm_eps == m->config.norm_eps && read.dropout == m->config.dropout);
+    assert_int_equal(m->params->flat, back->params->flat);
+    assert_memory_equal(m->params->values, back->params->values, (size_t)m->params->flat * 8);
+    cz_model_destroy(&m);
+    cz_model_destroy(&back);
+    cz_device_close(&device);
   }
 }
 
@@ -390,8 +439,8 @@ static void counted(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(devices),
-                                     cmocka_unit_test(decoding), cmocka_unit_test(files),
-                                     cmocka_unit_test(counted)};
+                                     cmocka_unit_test(decoding),  cmocka_unit_test(every_family),
+                                     cmocka_unit_test(files),     cmocka_unit_test(counted)};
   test_seed();
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -13,7 +13,7 @@ static void test_list(void **state) {
     const cz_task_row *r = cz_task_rows[i];
     OK(cz_task_find(&row, r->name));
     assert_ptr_equal(row, r);
-    assert_true(r->help && r->read && r->section.n_keys >= 4);
+    assert_true(r->help && r->read && r->format && r->section.n_keys >= 4);
     if (strcmp(r->name, "tsv") && strcmp(r->name, "csv"))
       assert_true(r->metrics[0] != CZ_METRIC_NONE);
     if (r->judge == CZ_JUDGE_LABEL || r->judge == CZ_JUDGE_NOUN) assert_non_null(r->labels);

@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""What stands in a folder stands in its list: each row that the sources define has its line in the
+.def file, so that a forgotten line is no row that nobody sees.
+
+  check_lists.py NM ROOT BUILD
+
+The rows are the data symbols of the folder's library, so macros that make several are seen too."""
+
+import re
+import subprocess
+import sys
+
+# Library, list, macro of a line, pattern of the row's symbol, symbols that are no rows.
+LISTS = [
+    ("kernels/libcz_kernels.a", "kernels/ops.def", "CZ_OP", r"cz_(\w+)_row"),
+    ("runtime/nn/libcz_nn.a", "runtime/nn/models/families.def", "CZ_FAMILY", r"cz_family_(\w+)"),
+    ("trainers/stages/libcz_stages.a", "trainers/stages/kinds.def", "CZ_STAGE",
+     r"cz_stage_row_(?!count$)(\w+)"),
+    ("trainers/tasks/libcz_tasks.a", "trainers/tasks/tasks.def", "CZ_TASK", r"cz_task_row_(\w+)"),
+    ("trainers/objectives/libcz_objectives.a", "trainers/objectives/objectives.def", "CZ_OBJECTIVE",
+     r"cz_objective_(?!rows$|count$)(\w+)"),
+]
+
+
+def defined(nm, library):
+    """Names of the global data symbols of LIBRARY."""
+    out = subprocess.run([nm, "-g", "--defined-only", library], check=True, text=True,
+                         capture_output=True).stdout
+    fields = [line.split() for line in out.splitlines()]
+    return [f[2].lstrip("_") for f in fields if len(f) == 3 and f[1] in "RDSBG"]
+
+
+def missing(nm, root, build):
+    """Yields a line of text for each row without a line and each line without a row."""
+    for library, path, macro, pattern in LISTS:
+        symbols = defined(nm, f"{build}/{library}")
+        rows = {m.group(1) for m in (re.fullmatch(pattern, s) for s in symbols) if m}
+        with open(f"{root}/{path}", encoding="utf-8") as f:
+            lines = set(re.findall(rf"^{macro}\((\w+)\)", f.read(), re.M))
+        if not rows:
+            yield f"{library}: no symbol is like {pattern}: is the check still right?"
+        for name in sorted(rows - lines):
+            yield f"{path}: {macro}({name}) is missing; the sources define its row"
+        for name in sorted(lines - rows):
+            yield f"{path}: {macro}({name}) has no row"
+
+
+def main():
+    found = list(missing(*sys.argv[1:4]))
+    print("\n".join(found) if found else "all rows are listed")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
