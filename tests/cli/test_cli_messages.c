@@ -156,7 +156,7 @@ static void test_held_out_values(void **state) {
           cloze("run", "held.yaml", "--out", "none",
                 "columns=[{name: loss, value: pretrain.held_out_loss}]"));
   REFUSED(2,
-          ", pretrain.cut, pretrain.held_out_loss, pretrain.held_out_perplexity, "
+          ", pretrain.held_out_loss, pretrain.held_out_perplexity, "
           "pretrain.held_out_tokens",
           cloze("run", "held.yaml", "--out", "none", "stages.pretrain.held_out={corpus: corpus.h5}",
                 "columns=[{name: loss, value: pretrain.held_out_los}]"));
