@@ -56,14 +56,13 @@ static cz_status host_sync(cz_device *d) { /* kernels return when they have run 
 
 static void host_close(cz_device *d) { free(d); }
 
-static cz_status open_host(cz_device **device, cz_dtype real, bool guard) {
-  static const char *const names[2][2] = {{"ref", "guard:ref"}, {"cpu", "guard:cpu"}};
+static cz_status open_host(cz_device **device, const cz_device_row *row) {
   CZ_TRY(cz_alloc(device, 1, sizeof **device));
-  **device = (cz_device){.name = names[real == CZ_F32][guard],
-                         .real = real,
+  **device = (cz_device){.name = row->name,
+                         .real = row->real,
                          .host_memory = true,
-                         .guard_bytes = guard ? 64 : 0,
-                         .processor = cz_device_processor_kind(real),
+                         .guard_bytes = row->guard ? 64 : 0,
+                         .processor = cz_device_processor_kind(row->real),
                          .alloc = host_alloc,
                          .release = host_release,
                          .write = host_copy_in,
@@ -71,7 +70,7 @@ static cz_status open_host(cz_device **device, cz_dtype real, bool guard) {
                          .kernels = host_kernels,
                          .sync = host_sync,
                          .close = host_close};
-  return real == CZ_F32 ? cz_device_check_blas() : CZ_OK;
+  return row->real == CZ_F32 ? cz_device_check_blas() : CZ_OK;
 }
 
 /* The module's one symbol; the version says which cz_device and cz_op_row it was built
@@ -79,7 +78,8 @@ static cz_status open_host(cz_device **device, cz_dtype real, bool guard) {
 enum { MODULE_VERSION = 4 };
 typedef cz_device *(*module_open)(int version, char *error, size_t n);
 
-static cz_status open_module(cz_device **device) {
+static cz_status open_module(cz_device **device, const cz_device_row *row) {
+  (void)row;
   const char *folder = getenv("CZ_MODULE_PATH");
   char path[4096], why[512] = "";
   snprintf(path, sizeof path, "%s%slibcloze_cuda.so", folder ? folder : "", folder ? "/" : "");
@@ -96,31 +96,44 @@ static cz_status open_module(cz_device **device) {
   return CZ_OK;
 }
 
-static cz_status open_auto(cz_device **device) {
-  if (open_module(device) == CZ_OK) {
+static cz_status open_auto(cz_device **device, const cz_device_row *row);
+
+/* The first is the default. */
+static const cz_device_row rows[] = {
+    {"cpu", "all cores (default)", open_host, true, CZ_F32, false},
+    {"ref", "serial: the oracle", open_host, true, CZ_F64, false},
+    {"guard:cpu", "cpu with poisoned memory and sentinels around every tensor", open_host, true,
+     CZ_F32, true},
+    {"guard:ref", "ref with the same", open_host, true, CZ_F64, true},
+    {"cuda", "the CUDA module; fails when it is not there", open_module, false, CZ_F32, false},
+    {"auto", "cuda when it works, else cpu, and says which and why", open_auto, false, CZ_F32,
+     false},
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+/** The device number I of those that can be opened by name, null behind the last. Static. */
+const cz_device_row *cz_device_at(size_t i) { return i < ROWS ? &rows[i] : NULL; }
+
+static cz_status open_auto(cz_device **device, const cz_device_row *row) {
+  if (open_module(device, row) == CZ_OK) {
     cz_log("device: %s", (*device)->name);
     return CZ_OK;
   }
   cz_log("device: cpu, because %s", cz_error_message());
   cz_error_clear();
-  return open_host(device, CZ_F32, false);
+  return open_host(device, &rows[0]);
 }
 
-/** Opens a device by NAME: ref, cpu, guard:ref, guard:cpu (guard alone means guard:cpu),
- * cuda, auto. CZ_EUSAGE for another name, or when cuda is not to be had; the message has
- * the reason. The caller closes it after everything that lives on it. */
+/** Opens a device by NAME, one of cz_device_at's; guard alone means guard:cpu. CZ_EUSAGE for
+ * another name, or when cuda is not to be had; the message has the reason. The caller closes
+ * it after everything that lives on it. */
 cz_status cz_device_open(cz_device **device, const char *name) {
-  static const char *const names[] = {"ref",   "cpu",  "guard:ref", "guard:cpu",
-                                      "guard", "cuda", "auto"};
+  const char *names[ROWS];
+  size_t i;
   *device = NULL;
-  if (!strcmp(name, "ref")) return open_host(device, CZ_F64, false);
-  if (!strcmp(name, "cpu")) return open_host(device, CZ_F32, false);
-  if (!strcmp(name, "guard:ref")) return open_host(device, CZ_F64, true);
-  if (!strcmp(name, "guard:cpu") || !strcmp(name, "guard")) return open_host(device, CZ_F32, true);
-  if (!strcmp(name, "cuda")) return open_module(device);
-  if (!strcmp(name, "auto")) return open_auto(device);
-  size_t known;
-  return cz_find_name(&known, "device", name, names, sizeof names / sizeof *names);
+  for (i = 0; i < ROWS; i++) names[i] = rows[i].name;
+  CZ_TRY(cz_find_name(&i, "device", strcmp(name, "guard") ? name : "guard:cpu", names, ROWS));
+  return rows[i].open(device, &rows[i]);
 }
 
 /** Closes the device and clears the pointer; accepts null. */

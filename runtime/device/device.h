@@ -45,8 +45,18 @@ struct cz_device {
   void (*close)(cz_device *d);
 };
 
+/* What a device is called, for lists. */
+typedef struct cz_device_row {
+  const char *name, *help;
+  cz_status (*open)(cz_device **device, const struct cz_device_row *row);
+  bool host; /* always there; what follows is of such devices */
+  cz_dtype real;
+  bool guard;
+} cz_device_row;
+
 /* Opening and asking. A device that cannot do what is asked says which op or dtype is
  * missing; none falls back to another one in silence. */
+const cz_device_row *cz_device_at(size_t i);
 CZ_MUST cz_status cz_device_open(cz_device **device, const char *name);
 void cz_device_close(cz_device **device);
 CZ_MUST cz_status cz_device_kernels(cz_device *d, const cz_kernels **kernels, cz_op op,

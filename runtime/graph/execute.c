@@ -173,6 +173,17 @@ cz_status cz_graph_read(cz_graph *g, double *host, cz_value v, int64_t n) {
   return cz_device_read_real(g->device, host, g->values[v].arg.data, n);
 }
 
+/** The sum of the graph's losses after a run: what cz_graph_train differentiates. */
+cz_status cz_graph_read_loss(cz_graph *g, double *sum) {
+  *sum = 0;
+  for (size_t i = 0; i < g->n_losses; i++) {
+    double loss;
+    CZ_TRY(cz_graph_read(g, &loss, g->losses[i], 1));
+    *sum += loss;
+  }
+  return CZ_OK;
+}
+
 /** A value's array with its present sizes; data is device memory, valid as long as the
  * value lives. */
 cz_arg cz_graph_arg(const cz_graph *g, cz_value v) { return cz__resolve(g, &g->values[v], false); }

@@ -86,6 +86,7 @@ void cz_graph_lend(cz_graph *g, cz_value v, void *data);
 CZ_MUST cz_status cz_graph_forward(cz_graph *g, const cz_graph_run_options *options);
 CZ_MUST cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options);
 CZ_MUST cz_status cz_graph_read(cz_graph *g, double *host, cz_value v, int64_t n);
+CZ_MUST cz_status cz_graph_read_loss(cz_graph *g, double *sum);
 cz_arg cz_graph_arg(const cz_graph *g, cz_value v);
 cz_value cz_graph_grad(const cz_graph *g, cz_value v);
 

@@ -17,6 +17,11 @@ static const cz_family *const families[] = {
 };
 enum { N_FAMILIES = sizeof families / sizeof *families, MAX_NAMES = 128, NAME_BYTES = 32 };
 
+const char *const cz_architecture_names[CZ_ARCHITECTURES] = {
+    [CZ_ENCODER_DECODER] = "encoder-decoder",
+    [CZ_LANGUAGE_MODEL] = "language model",
+    [CZ_PREFIX_LM] = "prefix language model"};
+
 #define INT(member)  .kind = CZ_FACT_INT, .at = offsetof(cz_model_config, member)
 #define REAL(member) .kind = CZ_FACT_REAL, .at = offsetof(cz_model_config, member)
 #define BOOL(member) .kind = CZ_FACT_BOOL, .at = offsetof(cz_model_config, member)

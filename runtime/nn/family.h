@@ -14,8 +14,11 @@
 typedef enum cz_architecture {
   CZ_ENCODER_DECODER, /* bidirectional encoder, causal decoder with cross-attention */
   CZ_LANGUAGE_MODEL,  /* one causal stack */
-  CZ_PREFIX_LM        /* one stack; the inputs see one another, the targets see what came before */
+  CZ_PREFIX_LM,       /* one stack; the inputs see one another, the targets see what came before */
+  CZ_ARCHITECTURES
 } cz_architecture;
+
+extern const char *const cz_architecture_names[CZ_ARCHITECTURES];
 
 typedef enum cz_norm_place {
   CZ_NORM_BEFORE, /* x + f(norm(x)) and a norm at the end of the stack */

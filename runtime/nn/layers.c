@@ -229,12 +229,14 @@ cz_tokens cz_layer_encoder_tokens(cz_value spans, cz_value positions) {
  * whole prefix. */
 cz_tokens cz_layer_decoder_tokens(const cz_model *m, cz_value spans, cz_value positions,
                                   cz_value prefix) {
-  bool prefix_lm = m->config.family->architecture == CZ_PREFIX_LM;
-  return (cz_tokens){.spans = spans,
-                     .positions = positions,
-                     .prefix = prefix,
-                     .mask = prefix_lm ? CZ_ATTENTION_MASK_PREFIX : CZ_ATTENTION_MASK_CAUSAL,
-                     .bidirectional = prefix_lm};
+  cz_tokens t = {.spans = spans, .positions = positions, .prefix = prefix};
+  switch (m->config.family->architecture) { /* complete: a further one says what its tokens see */
+  case CZ_ENCODER_DECODER:
+  case CZ_LANGUAGE_MODEL: t.mask = CZ_ATTENTION_MASK_CAUSAL; break;
+  case CZ_PREFIX_LM: t.mask = CZ_ATTENTION_MASK_PREFIX, t.bidirectional = true; break;
+  case CZ_ARCHITECTURES: CZ_CHECK(!"an architecture");
+  }
+  return t;
 }
 
 /** What logits are multiplied by: d_model^-0.5 where T5 ties its output to the embedding

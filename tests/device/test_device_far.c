@@ -235,9 +235,32 @@ static int close_far(void **state) {
   return 0;
 }
 
+/* Every device of the list opens under its name, or is refused with a reason: none is an
+ * unknown name. */
+static void every_device_opens(void **state) {
+  const cz_device_row *row;
+  for (size_t i = 0; (row = cz_device_at(i)); i++) {
+    cz_device *d;
+    assert_true(row->help && strlen(row->help) > 5);
+    if (cz_device_open(&d, row->name) != CZ_OK) {
+      assert_string_equal(row->name, "cuda");
+      assert_non_null(strstr(cz_error_message(), "device cuda: "));
+      continue;
+    }
+    assert_true(!strcmp(d->name, row->name) || !strcmp(row->name, "auto"));
+    cz_device_close(&d);
+  }
+  cz_device *guard;
+  OK(cz_device_open(&guard, "guard"));
+  assert_string_equal(guard->name, "guard:cpu");
+  cz_device_close(&guard);
+  assert_int_equal(cz_device_open(&guard, "cpi"), CZ_EUSAGE);
+  assert_non_null(strstr(cz_error_message(), "did you mean 'cpu'"));
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(graph), cmocka_unit_test(loop),
-                                     cmocka_unit_test(halves)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_device_opens), cmocka_unit_test(graph),
+                                     cmocka_unit_test(loop), cmocka_unit_test(halves)};
   cz_log_quiet(true);
   return cmocka_run_group_tests(tests, open_far, close_far);
 }

@@ -159,6 +159,9 @@ static void gradients(outcome *o, const char *device, unsigned selected, bool by
   o->loss = 0;
   for (int i = 0; i < LOSSES && !by_add; i++)
     if (selected >> i & 1) o->loss += value_of(&h, h.loss[i]);
+  double sum;
+  OK(cz_graph_read_loss(h.g, &sum));
+  if (!by_add) assert_true(sum == o->loss);
   close_heads(&h);
 }
 

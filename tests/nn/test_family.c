@@ -347,6 +347,12 @@ static void decoding(void **state) {
   }
 }
 
+static bool has_key(const cz_family *f, int fact) {
+  const cz_config_key *key = f->keys;
+  while (key->key && (int)key->fact != fact) key++;
+  return key->key;
+}
+
 /* Every family of the list is complete, and what is saved comes back: facts, and every bit of
  * every parameter. */
 static void every_family(void **state) {
@@ -358,6 +364,7 @@ static void every_family(void **state) {
     cz_model *back;
     OK(cz_device_open(&device, "ref"));
     cz_model *m = model_of(f, device);
+    assert_true(cz_architecture_names[f->architecture]);
     assert_true(f->help && f->sizes && f->sizes->name && f->model_types[0] && f->hf_class);
     OK(cz_hf_save(m, under(f->name)));
     snprintf(path, sizeof path, "%s/config.json", f->name);
@@ -365,7 +372,7 @@ static void every_family(void **state) {
     OK(cz_hf_load(&back, &read, under(f->name), device));
     assert_ptr_equal(read.family, f);
     for (int k = 0; k < CZ_FACTS; k++)
-      if (cz_facts[k].kind == CZ_FACT_INT &&
+      if (cz_facts[k].kind == CZ_FACT_INT && (k < CZ_FACT_PAD_ID || has_key(f, k)) &&
           memcmp((char *)&read + cz_facts[k].at, (char *)&m->config + cz_facts[k].at, 8))
         fail_msg("%s: %s does not come back", f->name, cz_facts[k].name);
     assert_true(read.activation == m->config.activation && read.gated == m->config.gated &&

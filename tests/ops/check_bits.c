@@ -140,8 +140,8 @@ static void check_backward_bits(const problem *p, const target *on) {
 /** All targets give the same bits again, in place, on one, two and three threads,
  * and without what the row says is not needed, and make again what it calls cheap. */
 void check_bits(const problem *p) {
-  for (int i = 0; i < TARGETS; i++) {
-    check_forward_bits(p, &targets[i]);
-    if (!p->row->not_differentiable) check_backward_bits(p, &targets[i]);
+  for (const target *on = ref; on; on = next_target(on, p->op)) {
+    check_forward_bits(p, on);
+    if (!p->row->not_differentiable) check_backward_bits(p, on);
   }
 }

@@ -102,7 +102,7 @@ static void check_place(problem *p, const place *where, const values *base, bool
   for (size_t k = 0; k < sizeof planted / sizeof *planted; k++) {
     values want;
     evaluate_with(&want, p, where, planted[k].value, ref, backward);
-    for (const target *on = ref; on < ref + TARGETS; on++) {
+    for (const target *on = ref; on; on = next_target(on, p->op)) {
       trial t = {p, where, on, planted[k].name, backward ? "backward" : "forward"};
       values got;
       evaluate_with(&got, p, where, planted[k].value, on, backward);
@@ -147,7 +147,7 @@ static void check_overflow(const problem *p, int input) {
   values want, got, sens;
   evaluate(&want, &q, ref, false);
   sensitivity(&sens, &q, plain(&q), false);
-  for (const target *on = ref + 1; on < ref + TARGETS; on++) {
+  for (const target *on = next_target(ref, p->op); on; on = next_target(on, p->op)) {
     evaluate(&got, &q, on, false);
     compare_overflown(&q, on, input, &want, &got, &sens);
     values_free(&got);

@@ -31,8 +31,8 @@ static void check_counts(const cz_op_row *row) {
 static void check_backward_declared(cz_op op) {
   const cz_op_row *row = cz_op_rows[op];
   bool backward = true, any = row->grad;
-  for (int i = 0; i < TARGETS; i++) {
-    bool has = kernels_of(&targets[i], op)->backward;
+  for (const target *on = ref; on; on = next_target(on, op)) {
+    bool has = kernels_of(on, op)->backward;
     backward &= has, any |= has;
   }
   if (row->not_differentiable && any) fail_row(row, "is not differentiable and has a backward");
@@ -63,8 +63,11 @@ static void check_aliases_declared(const cz_op_row *row) {
 void check_row(cz_op op) {
   const cz_op_row *row = cz_op_rows[op];
   if (!row->name || !row->name[0]) fail_row(row, "has no name");
-  for (int i = 0; i < TARGETS; i++)
-    if (!kernels_of(&targets[i], op)->forward) fail_row(row, "lacks a forward on a target");
+  const target *on;
+  for (int i = 0; (on = target_at(i)); i++) {
+    const cz_kernels *k = kernels_of(on, op);
+    if (!on->partial && !(k && k->forward)) fail_row(row, "lacks a forward on a target");
+  }
   if (!row->shape) fail_row(row, "has no shape rule");
   if (!(row->error_constant > 0)) fail_row(row, "has no error limit");
   check_counts(row);

@@ -40,7 +40,7 @@ static void check_forward(const problem *p) {
   sensitivity(&sens, p, plain(p), false);
   if (run_forward(&r, p, ref, plain(p))) run_values(&want, &r);
   run_free(&r);
-  for (const target *on = ref + 1; on < ref + TARGETS; on++) {
+  for (const target *on = next_target(ref, p->op); on; on = next_target(on, p->op)) {
     char label[64];
     if (run_forward(&r, p, on, plain(p))) run_values(&got, &r);
     run_free(&r);
@@ -77,7 +77,7 @@ static void check_modes(const problem *p, variant v, const values *base, const v
   char label[64];
   values want, sens, got = {0};
   add_before(p, v, base, base_sens, &want, &sens);
-  for (const target *on = ref; on < ref + TARGETS; on++) {
+  for (const target *on = ref; on; on = next_target(on, p->op)) {
     run r;
     if (run_backward(&r, p, on, v)) run_values(&got, &r);
     run_free(&r);
@@ -123,7 +123,7 @@ static void check_arriving(const problem *p, uint32_t mask) {
   compare_gradients(p, "ref backward, absent gradient against zeros", &got, &want, &sens, EXACT);
   values_free(&got);
   bool all = mask == problem_douts(p);
-  for (const target *on = ref + 1; on < ref + TARGETS; on++) {
+  for (const target *on = next_target(ref, p->op); on; on = next_target(on, p->op)) {
     char label[64];
     if (run_backward(&r, p, on, v)) run_values(&got, &r);
     run_free(&r);

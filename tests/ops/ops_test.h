@@ -16,12 +16,11 @@ typedef struct target {
   const char *name; /* of the device */
   cz_dtype dtype;   /* of real arrays */
   double roundoff;  /* of that dtype: half the distance from 1 to the next number */
+  bool partial;     /* ops without a kernel there are passed over */
   cz_device *device;
 } target;
 
-enum { TARGETS = 2 };
-extern target targets[TARGETS]; /* the first is the reference */
-static const target *const ref = &targets[0];
+extern const target *const ref; /* the first of the list in problem.c */
 
 typedef struct problem {
   cz_op op;
@@ -84,6 +83,8 @@ extern tally now;
 
 void targets_open(void);
 void targets_close(void);
+const target *target_at(int i);
+const target *next_target(const target *on, cz_op op);
 const cz_kernels *kernels_of(const target *on, cz_op op);
 
 bool problem_make(problem *p, cz_op op, uint64_t seed, int index);

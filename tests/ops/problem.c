@@ -9,15 +9,34 @@
 
 tally now;
 
-target targets[TARGETS] = {{.name = "ref", .dtype = CZ_F64, .roundoff = 0x1p-53},
+/* Where every op is tried. A further device or dtype is a further line. */
+static target targets[] = {{.name = "ref", .dtype = CZ_F64, .roundoff = 0x1p-53},
                            {.name = "cpu", .dtype = CZ_F32, .roundoff = 0x1p-24}};
+enum { TARGETS = sizeof targets / sizeof *targets };
+const target *const ref = targets;
 
 /** Opens the devices of all targets. */
 void targets_open(void) {
-  for (int i = 0; i < TARGETS; i++)
-    if (cz_device_open(&targets[i].device, targets[i].name) != CZ_OK ||
-        !targets[i].device->host_memory)
-      abort(); /* ref and cpu are always there */
+  for (int i = 0; i < TARGETS; i++) {
+    if (cz_device_open(&targets[i].device, targets[i].name) == CZ_OK &&
+        targets[i].device->host_memory)
+      continue;
+    fprintf(stderr, "target %s: %s\n", targets[i].name,
+            targets[i].device ? "its memory is not the host's" : cz_error_message());
+    abort();
+  }
+}
+
+/** Target I of the list; null behind the last. */
+const target *target_at(int i) { return i < TARGETS ? &targets[i] : NULL; }
+
+/** The target after ON that has kernels of OP; null behind the last. */
+const target *next_target(const target *on, cz_op op) {
+  for (on++; on < targets + TARGETS; on++) {
+    const cz_kernels *k = kernels_of(on, op);
+    if (k && k->forward) return on;
+  }
+  return NULL;
 }
 
 /** Closes them. */

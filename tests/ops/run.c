@@ -1,7 +1,9 @@
 /* Runs: one call of a kernel in guarded memory. */
 #include "ops_test.h"
+#include "kernels/common/shape.h"
 
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,13 +32,51 @@ static bool guards_intact(const block *b) {
 
 static size_t arg_bytes(const cz_arg *a) { return (size_t)cz_numel(a) * cz_dtype_bytes(a->dtype); }
 
+/* The upper half of a float32, rounded to nearest, ties to even; a NaN stays one. */
+static uint16_t to_bf16(double x) {
+  float y = (float)x;
+  uint32_t bits;
+  memcpy(&bits, &y, sizeof bits);
+  if (x != x) return (uint16_t)(bits >> 16 | 0x40);
+  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static double from_bf16(uint16_t x) {
+  uint32_t bits = (uint32_t)x << 16;
+  float y;
+  memcpy(&y, &bits, sizeof y);
+  return (double)y;
+}
+
+static _Noreturn void no_conversion(cz_dtype dtype) {
+  fprintf(stderr, "tests/ops: no conversion to and from %s\n", cz_dtype_names[dtype]);
+  abort();
+}
+
 /* Float64 or int32 numbers into the dtype of the target. */
 static void store(void *to, cz_dtype dtype, const void *from, int64_t n) {
+  const double *x = from;
   if (n == 0) return;
-  if (dtype == CZ_F32) {
-    for (int64_t i = 0; i < n; i++) ((float *)to)[i] = (float)((const double *)from)[i];
-  } else {
-    memcpy(to, from, (size_t)n * cz_dtype_bytes(dtype));
+  switch (dtype) {
+  case CZ_F64:
+  case CZ_I32: memcpy(to, from, (size_t)n * cz_dtype_bytes(dtype)); return;
+  case CZ_F32:
+    for (int64_t i = 0; i < n; i++) ((float *)to)[i] = (float)x[i];
+    return;
+  case CZ_BF16:
+    for (int64_t i = 0; i < n; i++) ((uint16_t *)to)[i] = to_bf16(x[i]);
+    return;
+  default: no_conversion(dtype);
+  }
+}
+
+static double number_at(const cz_arg *a, int64_t i) {
+  switch (a->dtype) {
+  case CZ_F64: return ((const double *)a->data)[i];
+  case CZ_F32: return (double)((const float *)a->data)[i];
+  case CZ_BF16: return from_bf16(((const uint16_t *)a->data)[i]);
+  case CZ_I32: return ((const int32_t *)a->data)[i];
+  default: no_conversion(a->dtype);
   }
 }
 
@@ -44,11 +84,7 @@ static double *load(const cz_arg *a) {
   int64_t n = cz_numel(a);
   double *x = calloc((size_t)n + 1, sizeof *x);
   if (!x) abort();
-  for (int64_t i = 0; i < n; i++) {
-    x[i] = a->dtype == CZ_F64   ? ((double *)a->data)[i]
-           : a->dtype == CZ_F32 ? (double)((float *)a->data)[i]
-                                : (double)((int32_t *)a->data)[i];
-  }
+  for (int64_t i = 0; i < n; i++) x[i] = number_at(a, i);
   return x;
 }
 
@@ -65,15 +101,30 @@ variant plain(const problem *p) {
   return v;
 }
 
-static void make_inputs(run *r) {
+/* Gives the inputs in WIDER the dtype of statistics, the other real ones the target's. Whether
+ * the shape rule takes them. */
+static bool choose_dtypes(run *r, unsigned wider) {
+  cz_arg out[CZ_OP_OUT] = {{0}};
+  char why[256];
   for (int i = 0; i < r->call.n_in; i++) {
-    const cz_arg *from = &r->p->c.in[i];
+    r->call.in[i] = r->p->c.in[i];
+    if (r->call.in[i].dtype != CZ_I32)
+      r->call.in[i].dtype = wider >> i & 1 ? cz_statistic_dtype(r->on->dtype) : r->on->dtype;
+  }
+  return r->p->row->shape(out, r->call.in, r->call.attr, why, sizeof why);
+}
+
+/* In 16 bits a row reads gains, biases and statistics in float32; which of its inputs these
+ * are, its shape rule says. */
+static void make_inputs(run *r) {
+  unsigned wider = 0, all = 1u << r->call.n_in;
+  if (cz_statistic_dtype(r->on->dtype) == r->on->dtype) all = 0;
+  while (!choose_dtypes(r, wider) && wider < all) wider++;
+  for (int i = 0; i < r->call.n_in; i++) {
     cz_arg *a = &r->call.in[i];
-    *a = *from;
-    if (!cz_present(from)) continue;
-    if (a->dtype != CZ_I32) a->dtype = r->on->dtype;
+    if (!cz_present(a)) continue;
     give(a, &r->in[i]);
-    store(a->data, a->dtype, from->data, cz_numel(a));
+    store(a->data, a->dtype, r->p->c.in[i].data, cz_numel(a));
   }
 }
 

@@ -128,21 +128,13 @@ static cz_status list_tasks(const request *r, json_t *list) {
 
 /* The devices, and for those of the host on what kind of processor they compute here. */
 static cz_status list_devices(const request *r, json_t *list) {
-  static const struct {
-    const char *name, *help;
-    int real; /* cz_dtype of a host device; -1: not of the host */
-  } devices[] = {{"cpu", "all cores (default)", CZ_F32},
-                 {"ref", "serial: the oracle", CZ_F64},
-                 {"guard:cpu", "cpu with poisoned memory and sentinels around every tensor", -1},
-                 {"guard:ref", "ref with the same", -1},
-                 {"cuda", "the CUDA module; fails when it is not there", -1},
-                 {"auto", "cuda when it works, else cpu, and says which and why", -1}};
-  char help[64 + CZ_PROCESSOR_BYTES];
-  for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
-    bool host = devices[i].real >= 0;
-    snprintf(help, sizeof help, "%s%s%s", devices[i].help, host ? "; " : "",
-             host ? cz_device_processor_kind((cz_dtype)devices[i].real) : "");
-    CZ_TRY(add(list, devices[i].name, help));
+  const cz_device_row *row;
+  char help[128 + CZ_PROCESSOR_BYTES];
+  for (size_t i = 0; (row = cz_device_at(i)); i++) {
+    bool says = row->host && !row->guard;
+    snprintf(help, sizeof help, "%s%s%s", row->help, says ? "; " : "",
+             says ? cz_device_processor_kind(row->real) : "");
+    CZ_TRY(add(list, row->name, help));
   }
   return CZ_OK;
 }

@@ -159,7 +159,7 @@ static cz_status check_finite(const char *name, const double *x, int64_t n, int6
 static cz_status put_outputs(cz_h5_file *file, cz_net *net, const cz_flat_batch *b) {
   int64_t V = net->model->config.vocab_size, one = 1;
   double loss, *logits;
-  CZ_TRY(cz_graph_read(net->graph, &loss, net->loss, 1));
+  CZ_TRY(cz_graph_read_loss(net->graph, &loss));
   CZ_TRY(cz_alloc(&logits, b->decoder.ids.len * (size_t)V, sizeof *logits));
   cz_status st = cz_graph_read(net->graph, logits, net->logits, (int64_t)b->decoder.ids.len * V);
   for (int64_t k = 0; st == CZ_OK && k < b->segments; k++) {

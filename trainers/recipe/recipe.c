@@ -183,15 +183,13 @@ static cz_status same_sizes(const cz_model_config *a, const cz_model_config *b, 
  * (norms, positions, biases) differs when the family does. */
 cz_status cz_recipe_same_model(const cz_model_config *a, const cz_model_config *b,
                                const char *where) {
-  static const char *const architectures[] = {"encoder-decoder", "language model",
-                                              "prefix language model"},
-                           *const no_yes[] = {"no", "yes"};
+  static const char *const no_yes[] = {"no", "yes"};
   const struct {
     const char *key;
     const char *have, *want;
   } facts[] = {
-      {"the architecture", architectures[a->family->architecture],
-       architectures[b->family->architecture]},
+      {"the architecture", cz_architecture_names[a->family->architecture],
+       cz_architecture_names[b->family->architecture]},
       {"a gated feed-forward:", no_yes[a->gated], no_yes[b->gated]},
       {"the activation", cz_activation_names[a->activation], cz_activation_names[b->activation]},
       {"an output tied to the embedding:", no_yes[a->tied], no_yes[b->tied]},

@@ -71,7 +71,7 @@ typedef struct cz_stage_kind {
   "cloze " kind " CONFIG.yaml --out DIR [--device D] [key=value ...]\n" what                       \
   "  --out DIR    the run's folder: configuration, metrics, checkpoint, model, result; run the "   \
   "same command again to go on after a stop\n"                                                     \
-  "  --device D   cpu (default), ref, guard:cpu, guard:ref, cuda, auto\n"                          \
+  "  --device D   cpu (default), or another of cloze list devices\n"                               \
   "  --comm C     auto (default), self, mpi\n"                                                     \
   "  key=value    replaces a key of the file, e.g. train.steps=100 (cloze help keys lists all)\n"
 

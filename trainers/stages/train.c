@@ -20,7 +20,14 @@ static void warn_of_cuts(const cz_loop_job *job, const cz_loop_result *r) {
 
 /** How batches for a model of CONFIG are laid out. */
 cz_layout cz_train_layout(const cz_model_config *config) {
-  return config->family->architecture == CZ_ENCODER_DECODER ? CZ_LAYOUT_ENCDEC : CZ_LAYOUT_STACK;
+  switch (config->family->architecture) { /* complete: a further one has batches of its own */
+  case CZ_ENCODER_DECODER: return CZ_LAYOUT_ENCDEC;
+  case CZ_LANGUAGE_MODEL:
+  case CZ_PREFIX_LM: return CZ_LAYOUT_STACK;
+  case CZ_ARCHITECTURES: break;
+  }
+  CZ_CHECK(!"an architecture");
+  return CZ_LAYOUT_STACK;
 }
 
 /** Runs the loop over SOURCE on MODEL and saves the trained model beside it; fills

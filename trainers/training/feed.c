@@ -2,13 +2,17 @@
 
 #include <stdlib.h>
 
+static cz_stack_input tokens_of(const cz_stack_tokens *t) {
+  return (cz_stack_input){.ids = t->ids, .spans = t->spans, .tokens = t->tokens};
+}
+
 /** Points FEED at SHARD, which must outlive it. With LOSS_ROWS the loss reads only the
  * positions that count, otherwise all, of which some are marked as not counted. The loss
  * is the sum over counted positions divided by DENOMINATOR. */
 void cz_feed_shard(cz_feed *feed, const cz_shard *s, bool loss_rows, double denominator) {
   *feed = (cz_feed){.segments = s->segments,
-                    .encoder = {s->encoder.ids, s->encoder.spans, s->encoder.tokens},
-                    .decoder = {s->decoder.ids, s->decoder.spans, s->decoder.tokens},
+                    .encoder = tokens_of(&s->encoder),
+                    .decoder = tokens_of(&s->decoder),
                     .prefix = s->prefix,
                     .loss_rows = loss_rows ? s->loss_rows : NULL,
                     .targets = loss_rows ? s->loss_targets : s->targets,
@@ -17,7 +21,8 @@ void cz_feed_shard(cz_feed *feed, const cz_shard *s, bool loss_rows, double deno
 }
 
 static cz_stack_input input_of(const cz_token_lists *l) {
-  return (cz_stack_input){l->ids.data, l->spans.data, (int64_t)l->ids.len};
+  return (cz_stack_input){
+      .ids = l->ids.data, .spans = l->spans.data, .tokens = (int64_t)l->ids.len};
 }
 
 /** Points FEED at B's lists, which must outlive it; the loss reads every decoder position

@@ -100,7 +100,7 @@ static cz_status run_shard(loop *l, const cz_batch *batch, int64_t s, bool last)
                               .ready = last ? gradient_ready : NULL,
                               .ready_self = l};
   CZ_TRY(cz_graph_train(l->net->graph, &run));
-  return cz_graph_read(l->net->graph, &l->losses[s], l->net->loss, 1);
+  return cz_graph_read_loss(l->net->graph, &l->losses[s]);
 }
 
 /* Forward and backward of the rank's shards; then the gradient is the sum over all shards
