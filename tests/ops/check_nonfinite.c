@@ -58,11 +58,13 @@ typedef struct trial {
 
 /* One array of results. NaN planted: NaN wherever it depends. Infinity planted: where the
  * reference is not finite, neither is the target; where it is finite, the infinity has no weight,
- * and the target says the same or NaN (compared in smooth cases, where float32 is near float64). */
+ * and the target says the same or NaN (compared in smooth cases, where float32 is near float64 and
+ * a shorter dtype within the row's limit). */
 static bool right(const trial *t, double base, double moved, double want, double got, double size) {
   if (!strcmp(t->planted, "NaN")) return !differs(base, moved) || isnan(got);
   if (!isfinite(want)) return !isfinite(got);
-  return !t->p->c.smooth || isnan(got) || fabs(got - want) <= 1e-3 * size + 0x1p-100;
+  double near = fmax(1e-3, t->p->row->error_constant * t->on->roundoff);
+  return !t->p->c.smooth || isnan(got) || fabs(got - want) <= near * size + 0x1p-100;
 }
 
 static void look(const trial *t, const char *tensor, int64_t n, const double *base,
