@@ -311,9 +311,47 @@ static void test_base(void **state) {
   }
 }
 
+static void assert_ends(const char *text, const char *end) {
+  size_t n = strlen(text), k = strlen(end);
+  if (n < k || strcmp(text + n - k, end)) fail_msg("'%s' does not end in %s", text, end);
+}
+
+/* Every evaluation of a file at a scale is of SPLIT, and names both held-out files. */
+static void check_splits(const char *file, const char *scale, const char *split) {
+  char path[1024], word[64];
+  char *const words[] = {word};
+  cz_plan plan;
+  size_t scored = 0;
+  snprintf(path, sizeof path, "%s/experiments/%s", CZ_SOURCE_DIR, file);
+  snprintf(word, sizeof word, "common.evaluate.split=%s", split);
+  OK(cz_plan_open(&plan, path, scale, 0, words, strcmp(split, "dev") ? 1 : 0, NULL));
+  for (size_t k = 0; k < cz_plan_count(&plan); k++) {
+    const cz_config_node *node = plan.stages[k].node, *list;
+    if (strcmp(plan.stages[k].kind->name, "evaluate")) continue;
+    assert_string_equal(text_of(cz_config_get(node, "evaluate"), "split"), split);
+    list = cz_config_get(cz_config_get(node, "tasks"), "list");
+    for (size_t i = 0; i < cz_config_count(list); i++, scored++) {
+      assert_ends(text_of(cz_config_at(list, i), "dev"), ".dev.tsv");
+      assert_ends(text_of(cz_config_at(list, i), "test"), ".test.tsv");
+    }
+  }
+  assert_true(scored > 0);
+  cz_plan_close(&plan);
+}
+
+/* What is shipped scores validation files, and test files when asked. */
+static void test_splits(void **state) {
+  static const char *const scales[] = {"nano", "mini", "small"}, *const splits[] = {"dev", "test"};
+  for (int s = 0; s < 2; s++) {
+    check_splits("quickstart.yaml", NULL, splits[s]);
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+      for (int k = 0; k < 3; k++) check_splits(tables[t].file, scales[k], splits[s]);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables),
-                                     cmocka_unit_test(test_quickstart),
-                                     cmocka_unit_test(test_columns), cmocka_unit_test(test_base)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_tables), cmocka_unit_test(test_quickstart),
+      cmocka_unit_test(test_columns), cmocka_unit_test(test_base), cmocka_unit_test(test_splits)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
