@@ -37,12 +37,12 @@ typedef struct part {
 } part;
 
 static part kept(const pieces *p, int32_t document) {
-  int64_t length = cz_reader_length(p->reader, document), most = p->cut.chunk_tokens;
-  if (length <= most) return (part){0, length};
+  int64_t length = cz_reader_length(p->reader, document), chunk = p->cut.chunk_tokens;
+  if (length <= chunk) return (part){0, length};
   cz_stream s;
   cz_stream_init(&s, p->seed, "data.chunk", p->epoch, (uint32_t)document);
-  int64_t begin = (int64_t)cz_stream_below(&s, (uint64_t)((length + most - 1) / most)) * most;
-  return (part){begin, length - begin < most ? length - begin : most};
+  int64_t begin = (int64_t)cz_stream_below(&s, (uint64_t)((length + chunk - 1) / chunk)) * chunk;
+  return (part){begin, length - begin < chunk ? length - begin : chunk};
 }
 
 static int64_t group_size(const pieces *p) {

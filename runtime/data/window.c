@@ -133,14 +133,14 @@ static int largest_first(const void *a, const void *b) {
 static int64_t find_shard(const cz__window *w, const cz_example *e, const cz__load *window,
                           const cz_batch_plan *plan) {
   int64_t best = -1;
-  double least = 3;
+  double lowest = 3;
   for (int64_t bin = 0; bin < w->batches * plan->shards; bin++) {
     const cz__load *load = &w->loads[bin];
     double full = fullness(load->inputs + (int64_t)e->inputs.len,
                            load->targets + (int64_t)e->targets.len, window);
-    if (full >= least || !fits(load, e, plan)) continue;
+    if (full >= lowest || !fits(load, e, plan)) continue;
     best = bin;
-    least = full;
+    lowest = full;
   }
   return best;
 }

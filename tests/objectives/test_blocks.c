@@ -257,9 +257,9 @@ static void test_prefix_bounds(void **state) {
 
 /* Thinning leaves at most what is asked, only ever clears whole runs, and touches nothing
  * when all fits. */
-static void test_thinning(void **state) {
+static void test_subsample(void **state) {
   cz_stream s;
-  cz_stream_init(&s, test_seed(), "thin", 0, 0);
+  cz_stream_init(&s, test_seed(), "subsample", 0, 0);
   for (int trial = 0; trial < 500; trial++) {
     enum { N = 97 };
     bool before[N], after[N];
@@ -268,7 +268,7 @@ static void test_thinning(void **state) {
                          most = (int64_t)cz_stream_below(&s, 90);
     int64_t had_noise, had_runs;
     count_mask(before, N, &had_noise, &had_runs);
-    OK(cz_noise_thin(after, &s, N, most_runs, most, 1));
+    OK(cz_noise_subsample(after, &s, N, most_runs, most, 1));
     count_mask(after, N, &noise, &runs);
     assert_true(runs <= most_runs && noise + runs <= most);
     if (had_runs <= most_runs && had_noise + had_runs <= most)
@@ -290,7 +290,7 @@ int run_block_tests(void) {
       cmocka_unit_test(test_compositions_are_uniform),
       cmocka_unit_test(test_prefix_is_uniform),
       cmocka_unit_test(test_prefix_bounds),
-      cmocka_unit_test(test_thinning),
+      cmocka_unit_test(test_subsample),
   };
   return cmocka_run_group_tests_name("blocks", tests, NULL, NULL);
 }

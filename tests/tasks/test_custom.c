@@ -48,7 +48,7 @@ static void test_labels(void **state) {
   assert_int_equal(set->n, 2);
   assert_record(set, 1, "2 beet", "root");
   assert_int_equal(set->records[1].label, 1);
-  assert_int_equal(set->judge, CZ_JUDGE_LABEL);
+  assert_int_equal(set->comparison, CZ_COMPARE_LABEL);
   assert_true(set->metrics[0] == CZ_METRIC_F1 && set->metrics[1] == CZ_METRIC_ACCURACY);
   cz_task_set_destroy(&set);
 }
@@ -75,12 +75,12 @@ static void test_csv(void **state) {
          "own:4: a quote inside a field: write it twice and put the field in quotes (the record "
          "began at line 2)",
          NULL, 0);
-  refuse(
-      "csv", "text;kind\na;b\n", CZ_EINVAL,
-      "own:1: the header has no column 'text'; it has 'text;kind'; are fields separated by commas?",
-      WORDS("header=true", "input_columns=text", "target_column=kind"));
+  refuse("csv", "text;kind\na;b\n", CZ_EINVAL,
+         "own:1: the header has no column 'text'; known are text;kind; are fields separated by "
+         "commas?",
+         WORDS("header=true", "input_columns=text", "target_column=kind"));
   refuse("csv", "words,kind\na,b\n", CZ_EINVAL,
-         "own:1: the header has no column 'text'; it has 'words', 'kind'",
+         "own:1: the header has no column 'text'; known are words, kind",
          WORDS("header=true", "input_columns=text", "target_column=kind"));
   refuse("csv", "text,kind,text\na,b,c\n", CZ_EINVAL,
          "own:1: 2 columns of the header are called 'text'; name it by its number",
@@ -111,7 +111,7 @@ static void test_mistakes(void **state) {
          WORDS("target_column=3"));
   refuse("tsv", "a\tb\n", CZ_EUSAGE, "column 'text' is no number, and header is false",
          WORDS("input_columns=text"));
-  refuse("tsv", "txt\tb\n", CZ_EINVAL, "the header has no column 'text'; nearest is txt",
+  refuse("tsv", "txt\tb\n", CZ_EINVAL, "the header has no column 'text'; did you mean 'txt'?",
          WORDS("input_columns=text", "header=true"));
   refuse("tsv", "a\tb\nc\n", CZ_EINVAL, "own:2: 1 fields, the first line has 2", NULL, 0);
   refuse("tsv", "a\tgood\nb\tgod\n", CZ_EINVAL, "own:2: unknown label 'god'; did you mean 'good'?",

@@ -163,7 +163,7 @@ static void test_unlabelled(void **state) {
 
 /* Six questions of one to three answers each, of which half are kept: whole ones, spread
  * over the file. Other tasks keep single records. */
-static void test_thinning(void **state) {
+static void test_subsample(void **state) {
   static const int answers[] = {3, 1, 2, 3, 1, 2};
   cz_buf text = {0};
   for (int i = 0; i < 6; i++) {
@@ -177,7 +177,7 @@ static void test_thinning(void **state) {
   }
   cz_task_set *set = load("multirc", text.data);
   assert_int_equal(set->n, 12);
-  cz_task_thin(set, 6); /* questions 0, 2 and 4 */
+  cz_task_subsample(set, 6); /* questions 0, 2 and 4 */
   assert_int_equal(set->n, 3 + 2 + 1);
   static const int kept[] = {0, 0, 0, 2, 2, 4};
   for (size_t i = 0; i < set->n; i++) {
@@ -185,11 +185,11 @@ static void test_thinning(void **state) {
     snprintf(question, sizeof question, "question: Q%d ", kept[i]);
     assert_non_null(strstr(set->records[i].inputs, question));
   }
-  cz_task_thin(set, 0);
+  cz_task_subsample(set, 0);
   assert_int_equal(set->n, 6);
   cz_task_set_destroy(&set);
   set = load("debian_section", "a\tweb\nb\tweb\nc\tweb\nd\tweb\ne\tweb\n");
-  cz_task_thin(set, 3);
+  cz_task_subsample(set, 3);
   assert_int_equal(set->n, 3);
   for (size_t i = 0; i < 3; i++)
     assert_string_equal(set->records[i].source,
@@ -282,7 +282,7 @@ int run_score_tests(void) {
       cmocka_unit_test(test_texts),
       cmocka_unit_test(test_rouge_by_sentence),
       cmocka_unit_test(test_unlabelled),
-      cmocka_unit_test(test_thinning),
+      cmocka_unit_test(test_subsample),
       cmocka_unit_test(test_baselines),
       cmocka_unit_test(test_keyword),
       cmocka_unit_test(test_naive_bayes),

@@ -16,7 +16,8 @@ static void test_list(void **state) {
     assert_true(r->help && r->read && r->format && r->section.n_keys >= 4);
     if (strcmp(r->name, "tsv") && strcmp(r->name, "csv"))
       assert_true(r->metrics[0] != CZ_METRIC_NONE);
-    if (r->judge == CZ_JUDGE_LABEL || r->judge == CZ_JUDGE_NOUN) assert_non_null(r->labels);
+    if (r->comparison == CZ_COMPARE_LABEL || r->comparison == CZ_COMPARE_NOUN)
+      assert_non_null(r->labels);
     if (r->baseline == CZ_BASELINE_LEAD) assert_true(r->lead_words > 0);
   }
   assert_int_equal(cz_task_find(&row, "sst-2"), CZ_EUSAGE);
@@ -280,7 +281,7 @@ static void test_line_ends(void **state) {
        {"sentence1\tsentence2\tlabel", "Jo left as he ran.\tJo ran.\t1",
         "Jo left as he ran.\tJo ran.\t1", "Jo left as he ran.\tJo ran.\t1"},
        "Jo",
-       "file:7: 1 fields"},
+       "file:7:1: 1 fields"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (size_t e = 0; e < 4; e++) {

@@ -2,6 +2,8 @@
  * message that names it, and nothing that was computed is lost. */
 #include "train_test.h"
 
+#include "checkpoint/checkpoint.h"
+#include "data/reader.h"
 #include "device/random.h"
 
 #include <dirent.h>
@@ -118,6 +120,20 @@ static void one_folder(void **state) {
   remove_tree("run");
 }
 
+/* Where the N bytes of PART stand in a file of the folder; -1 when nowhere. */
+static int64_t find_bytes(const char *from, const void *part, size_t n) {
+  size_t size;
+  char *bytes = read_text(from, &size), *at = bytes;
+  while (at && (at = memchr(at, *(const char *)part, size - (size_t)(at - bytes)))) {
+    if (size - (size_t)(at - bytes) < n) at = NULL;
+    if (at && !memcmp(at, part, n)) break;
+    if (at) at++;
+  }
+  int64_t found = at ? at - bytes : -1;
+  free(bytes);
+  return found;
+}
+
 static void flip(const char *to, const char *from, uint64_t bit) {
   size_t n;
   char *b = read_text(from, &n);
@@ -127,6 +143,53 @@ static void flip(const char *to, const char *from, uint64_t bit) {
   assert_int_equal(fwrite(b, 1, n, f), n);
   assert_int_equal(fclose(f), 0);
   free(b);
+}
+
+/* Bytes of a file. */
+typedef struct stretch {
+  uint64_t begin, n;
+} stretch;
+
+/* A random bit of them. */
+static uint64_t bit_of(const stretch *x, cz_stream *s) {
+  return 8 * (x->begin + cz_stream_below(s, x->n)) + cz_stream_below(s, 8);
+}
+
+/* Where a checkpoint's largest array lies. */
+static stretch largest_array(const char *file) {
+  cz_checkpoint *c;
+  const cz_checkpoint_entry *e, *largest = NULL;
+  OK(cz_checkpoint_open_file(&c, file));
+  for (size_t i = 0; (e = cz_checkpoint_at(c, i)); i++)
+    if (!largest || e->elements > largest->elements) largest = e;
+  size_t n = largest->elements * cz_checkpoint_type_size(largest->type);
+  char *data = malloc(n);
+  assert_non_null(data);
+  OK(cz_checkpoint_get(c, data, largest->name, largest->type, largest->dims, largest->rank));
+  int64_t at = find_bytes(file, data, n);
+  assert_true(at > 0 && n > 100); /* in one chunk */
+  free(data);
+  cz_checkpoint_close(&c);
+  return (stretch){(uint64_t)at, n};
+}
+
+/* Where a corpus' tokens lie, which fit 16 bits and one chunk. */
+static stretch all_tokens(const char *file) {
+  cz_reader *r;
+  cz_ids ids = {0};
+  OK(cz_reader_open(&r, file, NULL));
+  for (int64_t i = 0; i < cz_reader_about(r)->documents; i++)
+    OK(cz_reader_append(r, &ids, i, 0, cz_reader_length(r, i)));
+  uint16_t *stored = malloc(ids.len * sizeof *stored);
+  assert_non_null(stored);
+  for (size_t i = 0; i < ids.len; i++) stored[i] = (uint16_t)ids.data[i];
+  const size_t n = ids.len * sizeof *stored;
+  int64_t at = find_bytes(file, stored, n);
+  assert_true(at > 0 && n > 1000);
+  free(stored);
+  free(ids.data);
+  cz_reader_close(&r);
+  return (stretch){(uint64_t)at, n};
 }
 
 /* Leaves FOLDER/run as a run that was stopped after two checkpoints. On a busy machine it
@@ -143,8 +206,9 @@ static void stop_midway(void) {
   assert_int_equal(code, 1);
 }
 
-/* A flipped bit in a checkpoint: the one before is taken, or the bit did not matter; the
- * result is the same. Both broken: said, not guessed. */
+/* A flipped bit in a checkpoint: the one before is taken, always when the bit is part of an
+ * array, else unless the bit does not matter; the result is the same. Both broken: said, not
+ * guessed. */
 static void damaged_checkpoint(void **state) {
   cz_stream s;
   cz_stream_init(&s, test_seed(), "flips", 0, 0);
@@ -154,16 +218,21 @@ static void damaged_checkpoint(void **state) {
   copy_file(under("newest"), under("run/checkpoint.h5"));
   copy_file(under("previous"), under("run/checkpoint.prev.h5"));
   copy_file(under("lines"), under("run/metrics.jsonl"));
+  const stretch array = largest_array(under("newest"));
   int older = 0, newest = 0;
   for (int i = 0; i < 6; i++) {
+    const bool in_array = i % 2 == 0;
     remove_tree("run/result.json");
     copy_file(under("run/metrics.jsonl"), under("lines"));
     copy_file(under("run/checkpoint.prev.h5"), under("previous"));
     flip(under("run/checkpoint.h5"), under("newest"),
-         ((uint64_t)cz_stream_u32(&s) << 8) + cz_stream_u32(&s) % 8);
+         in_array ? bit_of(&array, &s)
+                  : ((uint64_t)cz_stream_u32(&s) << 8) + cz_stream_u32(&s) % 8);
     expect(0, PRETRAIN "train.steps=150", "going on at step");
     older += strstr(said(), "checkpoint.prev.h5)") != NULL;
     newest += strstr(said(), "checkpoint.h5)") != NULL;
+    if (in_array && !strstr(said(), "checkpoint.prev.h5)"))
+      fail_msg("a flipped bit of an array was not found:\n%s", said());
     char *got = metrics_of("run");
     assert_string_equal(got, want);
     same_file("run/model/model.safetensors", "whole/model/model.safetensors");
@@ -172,6 +241,7 @@ static void damaged_checkpoint(void **state) {
   }
   print_message("flipped bits: %d times the checkpoint before, %d times the newest\n", older,
                 newest);
+  assert_true(older >= 3 && older + newest == 6);
   remove_tree("run/result.json");
   write_format("run/checkpoint.h5", "no checkpoint");
   write_format("run/checkpoint.prev.h5", "%s", "");
@@ -195,19 +265,24 @@ static void other_layout(void **state) {
   remove_tree("whole");
 }
 
-/* A flipped bit in the corpus is found when it is read, or lies where nobody reads. */
+/* A flipped bit of a token is always found, when its chunk is read; one elsewhere in the corpus
+ * is found, or lies where nobody reads. */
 static void damaged_corpus(void **state) {
   cz_stream s;
   cz_stream_init(&s, test_seed(), "corpus flips", 0, 0);
   expect(0, "pretrain @/pretrain.yaml --out @/whole", "done, see");
   char *want = metrics_of("whole");
+  const stretch tokens = all_tokens(under("corpus.h5"));
   int found = 0, tries = 12;
   for (int i = 0; i < tries; i++) {
+    const bool in_tokens = i % 2 == 0;
     flip(under("flipped.h5"), under("corpus.h5"),
-         ((uint64_t)cz_stream_u32(&s) << 8) + cz_stream_u32(&s) % 8);
+         in_tokens ? bit_of(&tokens, &s)
+                   : ((uint64_t)cz_stream_u32(&s) << 8) + cz_stream_u32(&s) % 8);
     remove_tree("run");
     int code = cloze(&(start){0}, PRETRAIN "corpus=@/flipped.h5");
     if (code == 0) {
+      if (in_tokens) fail_msg("a flipped bit of a token was not found");
       char *got = metrics_of("run");
       assert_string_equal(got, want);
       free(got);
@@ -219,6 +294,7 @@ static void damaged_corpus(void **state) {
   }
   print_message("flipped bits in the corpus: %d of %d found, the others changed nothing\n", found,
                 tries);
+  assert_true(found >= tries / 2);
   free(want);
   remove_tree("run");
   remove_tree("whole");

@@ -19,7 +19,7 @@ typedef struct column {
   cz_predictions *read;            /* [cells][paths]; empty where another path has the same file */
   const cz_parts **parts;          /* [all][paths]; null where there are none */
   const uint64_t **cluster;        /* [paths] */
-  double *least;                   /* [paths] scratch of least_column_error */
+  double *minimum;                 /* [paths] scratch of minimum_column_error */
   bool resample;                   /* some score is no mean over examples */
 } column;
 
@@ -178,9 +178,9 @@ static size_t examples_of(const column *c, const contrast *x, size_t j) {
   return 0;
 }
 
-/* The least error of path J, in points: that of a share which is 0 or 1, or of two that
+/* The minimum error of path J, in points: that of a share which is 0 or 1, or of two that
  * agree, is not 0. Other scores have none. */
-static double least_error(const column *c, const contrast *x, size_t j) {
+static double minimum_error(const column *c, const contrast *x, size_t j) {
   double sum = 0, squares = 0;
   size_t counted = 0, n = examples_of(c, x, j);
   bool difference = false;
@@ -197,17 +197,17 @@ static double least_error(const column *c, const contrast *x, size_t j) {
                            : cz_stats_share_error(sum, counted));
 }
 
-/* The least error of the column: those of one task's scores move together, tasks apart. */
-static double least_column_error(const column *c, const contrast *x) {
+/* The minimum error of the column: those of one task's scores move together, tasks apart. */
+static double minimum_column_error(const column *c, const contrast *x) {
   double squares = 0;
-  for (size_t j = 0; j < c->paths; j++) c->least[j] = least_error(c, x, j) / (double)c->paths;
+  for (size_t j = 0; j < c->paths; j++) c->minimum[j] = minimum_error(c, x, j) / (double)c->paths;
   for (size_t j = 0; j < c->paths; j++) {
     double task = 0;
     bool first = true;
     for (size_t other = 0; other < c->paths; other++) {
       if (c->cluster[other] != c->cluster[j]) continue;
       first &= other >= j;
-      task += c->least[other];
+      task += c->minimum[other];
     }
     if (first) squares += task * task;
   }
@@ -305,18 +305,18 @@ static cz_status count_clusters(double *out, const column *c, const contrast *x)
 }
 
 static cz_status bootstrap(cz_noise *out, const column *c, const contrast *x, size_t contrasts) {
-  size_t most = 0;
+  size_t longest = 0;
   for (size_t k = 0; k < c->all; k++)
     for (size_t j = 0; j < c->paths; j++) {
       const cz_parts *p = c->parts[k * c->paths + j];
-      if (p && p->n > most) most = p->n;
+      if (p && p->n > longest) longest = p->n;
     }
   double *values;
   int32_t *weights = NULL;
   spread *spreads = NULL;
   cz_status st;
   CZ_TRY(cz_alloc(&values, c->all, sizeof *values));
-  CZ_GO(st, cz_alloc(&weights, most, sizeof *weights), done);
+  CZ_GO(st, cz_alloc(&weights, longest, sizeof *weights), done);
   CZ_GO(st, cz_alloc(&spreads, contrasts, sizeof *spreads), done);
   for (uint32_t b = 0; b < CZ_BOOTSTRAP_REPLICATES; b++) {
     CZ_GO(st, replicate(values, c, weights, b), done);
@@ -363,7 +363,7 @@ static cz_status errors_of(cz_noise *out, const column *c, const contrast *x, si
   for (size_t i = 0; i < n; i++) {
     if (!x[i].seeds) continue;
     if (!c->resample) CZ_TRY(closed_form(&out[i], c, &x[i]));
-    out[i].error = fmax(out[i].error, least_column_error(c, &x[i])); /* NaN stays out of fmax */
+    out[i].error = fmax(out[i].error, minimum_column_error(c, &x[i])); /* NaN stays out of fmax */
     if (isnan(out[i].freedom))
       out[i].error = NAN;
     else
@@ -405,7 +405,7 @@ static cz_status read_column(cz_results *r, const char *run, size_t index) {
   CZ_GO(st, cz_alloc(&c.read, c.cells * c.paths, sizeof *c.read), done);
   CZ_GO(st, cz_alloc(&c.parts, c.all * c.paths, sizeof *c.parts), done);
   CZ_GO(st, cz_alloc(&c.cluster, c.paths, sizeof *c.cluster), done);
-  CZ_GO(st, cz_alloc(&c.least, c.paths, sizeof *c.least), done);
+  CZ_GO(st, cz_alloc(&c.minimum, c.paths, sizeof *c.minimum), done);
   for (size_t k = 0; k < c.cells; k++) CZ_GO(st, read_cell(&c, run, k), done);
   for (size_t i = 0; i < c.all * c.paths; i++)
     c.resample |= c.parts[i] && c.parts[i]->kind != CZ_PARTS_MEAN;
@@ -416,7 +416,7 @@ static cz_status read_column(cz_results *r, const char *run, size_t index) {
             r->plan.columns[index].name);
 done:
   for (size_t i = 0; c.read && i < c.cells * c.paths; i++) cz_predictions_free(&c.read[i]);
-  free(c.least);
+  free(c.minimum);
   free(c.cluster);
   free(c.parts);
   free(c.read);

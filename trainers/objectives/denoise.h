@@ -21,8 +21,8 @@ CZ_MUST cz_status cz_noise_iid(const cz_objective *o, bool *mask, cz_stream *s, 
 CZ_MUST cz_status cz_noise_prefix(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
 void cz_noise_random_spans(bool *mask, cz_stream *s, int64_t n, double density, double mean_length);
 CZ_MUST cz_status cz_noise_rotate(bool *mask, cz_stream *s, int64_t n);
-CZ_MUST cz_status cz_noise_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64_t tokens,
-                                int64_t per_span);
+CZ_MUST cz_status cz_noise_subsample(bool *mask, cz_stream *s, int64_t n, int64_t spans,
+                                     int64_t tokens, int64_t per_span);
 CZ_MUST cz_status cz_noise_fit_spans(const cz_objective *o, bool *mask, cz_stream *s, int64_t n);
 
 /* Random spans: how many, and the length solver. */

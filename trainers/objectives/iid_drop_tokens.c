@@ -23,7 +23,7 @@ static cz_status solve(cz_objective *o) {
 static cz_status mask(const cz_objective *o, bool *noise, cz_stream *s, int64_t n) {
   CZ_TRY(cz_noise_iid(o, noise, s, n));
   if (o->config.fidelity != CZ_FIDELITY_CORRECTED) return CZ_OK;
-  return cz_noise_thin(noise, s, n, n, o->targets_cap - 1, 0);
+  return cz_noise_subsample(noise, s, n, n, o->targets_cap - 1, 0);
 }
 
 static cz_status corrupt(const void *self, const cz_piece *piece, cz_example *out) {

@@ -25,8 +25,8 @@
                  "code does (its caps of targets, spans beyond the sentinels, random tokens that " \
                  "are sentinels); or neither's slips")
 
-#define CZ_KEY_DENSITY(standard, least, most)                                                      \
-  CZ_KEY(cz_objective_config, noise_density, REAL, .fallback = standard, .min = least,             \
-         .max = most, .help = "expected share of the tokens that are noise")
+#define CZ_KEY_DENSITY(standard, minimum, maximum)                                                 \
+  CZ_KEY(cz_objective_config, noise_density, REAL, .fallback = standard, .min = minimum,           \
+         .max = maximum, .help = "expected share of the tokens that are noise")
 
 #endif

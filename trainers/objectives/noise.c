@@ -15,11 +15,11 @@ cz_status cz_noise_iid(const cz_objective *o, bool *mask, cz_stream *s, int64_t 
  * n - 1]; nothing when n is 1. noise_density, at most 0.5, is the expected share of what
  * is not marked. */
 cz_status cz_noise_prefix(const cz_objective *o, bool *mask, cz_stream *s, int64_t n) {
-  int64_t most = n - 1,
-          least = (int64_t)rintf((1 - 2 * (float)o->config.noise_density) * (float)most);
-  if (least < 1) least = 1;
-  if (least > most) least = most;
-  int64_t k = least + (int64_t)cz_stream_below(s, (uint64_t)(most - least) + 1);
+  int64_t maximum = n - 1,
+          minimum = (int64_t)rintf((1 - 2 * (float)o->config.noise_density) * (float)maximum);
+  if (minimum < 1) minimum = 1;
+  if (minimum > maximum) minimum = maximum;
+  int64_t k = minimum + (int64_t)cz_stream_below(s, (uint64_t)(maximum - minimum) + 1);
   for (int64_t i = 0; i < k; i++) mask[i] = true;
   return CZ_OK;
 }
@@ -31,10 +31,11 @@ void cz_span_counts(int64_t *noise, int64_t *spans, int64_t n, double density, d
   int64_t length = n < 2 ? 2 : n, k = (int64_t)rintf((float)length * (float)density);
   if (k < 1) k = 1;
   if (k > length - 1) k = length - 1;
-  int64_t s = (int64_t)rintf((float)k / (float)mean_length), most = k < length - k ? k : length - k;
+  int64_t s = (int64_t)rintf((float)k / (float)mean_length),
+          maximum = k < length - k ? k : length - k;
   if (s < 1) s = 1;
   *noise = k;
-  *spans = s < most ? s : most;
+  *spans = s < maximum ? s : maximum;
 }
 
 /* State of a walk over one uniform composition of `items` into `parts` positive integers:
@@ -85,8 +86,8 @@ cz_status cz_noise_rotate(bool *mask, cz_stream *s, int64_t n) {
 /** Clears noise runs, picked at random, until at most SPANS are left and noise tokens +
  * PER_SPAN x runs are at most TOKENS. Does nothing, and draws nothing, when that holds
  * already. */
-cz_status cz_noise_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64_t tokens,
-                        int64_t per_span) {
+cz_status cz_noise_subsample(bool *mask, cz_stream *s, int64_t n, int64_t spans, int64_t tokens,
+                             int64_t per_span) {
   int64_t runs = 0, noise = 0;
   for (int64_t i = 0; i < n; i++) {
     noise += mask[i];
@@ -106,12 +107,12 @@ cz_status cz_noise_thin(bool *mask, cz_stream *s, int64_t n, int64_t spans, int6
   return CZ_OK;
 }
 
-/** What `corrected` does to the mask of an objective with sentinels: thins it until every
+/** What `corrected` does to the mask of an objective with sentinels: clears runs until every
  * span has one, with one to close the targets, and the targets fit their cap with EOS.
  * The other modes leave it alone. */
 cz_status cz_noise_fit_spans(const cz_objective *o, bool *mask, cz_stream *s, int64_t n) {
   if (o->config.fidelity != CZ_FIDELITY_CORRECTED) return CZ_OK;
-  return cz_noise_thin(mask, s, n, o->vocabulary.n_sentinels - 1, o->targets_cap - 2, 1);
+  return cz_noise_subsample(mask, s, n, o->vocabulary.n_sentinels - 1, o->targets_cap - 2, 1);
 }
 
 static cz_span_lengths lengths_of(int64_t raw, double density, double mean_length, int64_t extra) {

@@ -1,40 +1,37 @@
-/* Pretraining objectives: each file is a batch transform and its config keys; the list is
- * objectives.def.
+/* The folder objectives: what a model learns from raw text. A reader (data/source.h) hands over
+ * a piece, a run of tokens of one document or of several joined ones; the objective draws
+ * which of its tokens are noise, and two functions make inputs and targets of piece and noise
+ * mask (denoise.h), cut to their caps, with EOS. What comes out is an example, which the reader
+ * counts and packs into batches. So an objective is a file with a row: its keys, how it solves
+ * its lengths, and a function from piece to example (docs/t5.md 3); the list is objectives.def.
+ * It knows no file, no batch and no model. The loss of all is cross-entropy over the targets
+ * (and over the inputs too for single stacks that request it).
  *
- * A transform takes a raw piece of tokens and makes inputs and targets (docs/t5.md
- * 3). The loss head of all of these is cross-entropy over the targets (and over the
- * inputs too for single-stack models that ask for it), so a row only says what is read
- * and what is written.
+ * `fidelity`, where the paper's text and the released code depart; where the paper is silent,
+ * `paper` does what the code does:
  *
- * `fidelity`, where the paper's text and the released code depart; where the paper is
- * silent, `paper` does what the code does:
+ *   targets' cap        paper      inputs_length
+ *                       code       the published file's (iid_*.c)
+ *                       corrected  inputs_length
+ *   targets over the    paper      cut, EOS kept
+ *   cap                 code       cut, EOS kept
+ *                       corrected  do not arise: pieces are shorter, or runs of noise stay clear
+ *   spans beyond the    paper      start again at <extra_id_0>
+ *   sentinels           code       run on into ordinary pieces
+ *                       corrected  stay clear
+ *   sentinel of a span  paper      before it; after it when the piece begins with noise
+ *                       code       the same
+ *                       corrected  before it, and one more closes the targets
+ *   random spans        paper      never begin a piece with noise, always end with it
+ *                       code       the same
+ *                       corrected  rotated by a random offset
+ *   random tokens of    paper      from 3 up, sentinels too
+ *   BERT-style          code       the same
+ *                       corrected  ordinary pieces only
  *
- *                                paper (default)              code
- *                                corrected
- *   targets cap                  inputs_length                the published file's
- *                                (iid_*.c)    inputs_length
- *   an example that does not     is cut, EOS kept             is cut, EOS kept
- *                                does not arise: pieces are shorter, or
- *     fit targets_length
- *     random noise spans stay clear
- *   more spans than sentinels    starts again at              runs on into ordinary
- *                                pieces      random noise spans stay clear
- *                                  <extra_id_0>
- *   sentinel of a span           as coded: before the span,   same
- *                                always before its span, and one more
- *                                  after it when the piece
- *                                  closes the targets
- *                                  begins with noise
- *   random spans                 never begin a piece with     same
- *                                rotated by a random offset
- *                                  noise, always end with it
- *   random tokens of BERT-style  from 3 up, sentinels too     same
- *                                ordinary pieces only
- *
- * An explicit targets_length wins over every default cap. All draws are keyed by
- * (seed, use, epoch, index of the piece): neither order nor threads matter, and
- * objectives that share a mask corrupt the same tokens of the same piece, which pairs
- * their comparison. */
+ * An explicit targets_length wins over every default cap. All draws are keyed by (seed, use,
+ * epoch, index of the piece): neither order nor threads matter, and objectives that share a
+ * mask corrupt the same tokens of the same piece, which pairs their comparison. */
 #ifndef CZ_OBJECTIVE_H
 #define CZ_OBJECTIVE_H
 

@@ -83,7 +83,7 @@ cz_status cz_tokens_masked_or_random(const cz_objective *o, cz_ids *out, cz_stre
 /* Sentinel j of an example. The paper wants each unique and no word piece, so it takes
  * enough of them for granted; when an example has more spans, `paper` keeps the second
  * and starts again at the first, and `code` counts on from the last, as the released code
- * does, into ordinary pieces. `corrected` has thinned the mask before. */
+ * does, into ordinary pieces. `corrected` has cleared runs of the mask before. */
 static cz_status add_sentinel(const cz_objective *o, cz_ids *out, int64_t j) {
   const cz_vocabulary *v = &o->vocabulary;
   if (j < v->n_sentinels) return cz_ids_add(out, v->sentinels[j]);

@@ -29,7 +29,7 @@ static const cz_key_spec section_keys[] = {
     CZ_KEY(evaluate_keys, max_examples, INT, .fallback = "0", .min = 0, .max = 1e9,
            .unit = "examples",
            .help = "rows per task, spread evenly over the file; 0: all; some so many where a score "
-                   "judges rows "
+                   "compares rows "
                    "together (MultiRC)"),
     CZ_KEY_AS("beams", evaluate_keys, search.beams, INT, .fallback = "1", .min = 1, .max = 64,
               .help = "width of the beam search; 1 is greedy"),
@@ -126,7 +126,7 @@ static cz_status decode_outputs(job *j, task_run *r) {
 static cz_status open_run(job *j, task_run *r, const cz_task_entry *e) {
   CZ_TRY(cz_tasklist_load(&r->train, e, "train", CZ_TASK_TRAIN));
   CZ_TRY(cz_tasklist_load(&r->set, e, split_names[j->keys.split], CZ_TASK_EVALUATE));
-  cz_task_thin(r->set, (size_t)j->keys.max_examples);
+  cz_task_subsample(r->set, (size_t)j->keys.max_examples);
   CZ_TRY(cz_alloc(&r->inputs, r->set->n, sizeof *r->inputs));
   CZ_TRY(cz_alloc(&r->outputs, r->set->n, sizeof *r->outputs));
   CZ_TRY(cz_alloc(&r->cut, r->set->n, sizeof *r->cut));

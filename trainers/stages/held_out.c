@@ -71,14 +71,14 @@ static cz_status add_shard(double *sum, cz_net *net, const cz_shard *s) {
 }
 
 static cz_status score(double *sum, int64_t *tokens, cz_net *net, const cz_source *source,
-                       const cz_batch_plan *plan, int64_t most) {
+                       const cz_batch_plan *plan, int64_t maximum) {
   cz_batches *batches;
   const cz_batch *b;
   cz_status st;
   *sum = 0;
   *tokens = 0;
   CZ_TRY(cz_batches_open(&batches, source, plan, NULL));
-  for (int64_t i = 0; i < most; i++) {
+  for (int64_t i = 0; i < maximum; i++) {
     CZ_GO(st, cz_stop_check("held-out text"), done);
     CZ_GO(st, cz_batches_next(batches, &b), done);
     if (!b) break;

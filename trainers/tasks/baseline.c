@@ -12,7 +12,7 @@ const cz_simple cz_task_simple[] = {
 
 /** Whether the set's records belong to classes that its labels name. */
 bool cz_task_classifies(const cz_task_set *set) {
-  return set->judge == CZ_JUDGE_LABEL && set->n_labels > 0;
+  return set->comparison == CZ_COMPARE_LABEL && set->n_labels > 0;
 }
 
 static int by_text(const void *a, const void *b) {

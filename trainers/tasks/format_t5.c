@@ -38,7 +38,7 @@ cz_status cz_format_t5(cz_task_set *set, cz_task_record *r) {
   static const char *const unknown = "<unk>";
   CZ_TRY(set->row->format(set, r));
   if (!r->source) r->source = r->inputs;
-  bool class = set->judge == CZ_JUDGE_LABEL && r->label >= 0;
+  bool class = set->comparison == CZ_COMPARE_LABEL && r->label >= 0;
   if (r->n_answers == 0) {
     r->unknown = !class;
     CZ_TRY(cz_format_answers(set, r, class ? &set->labels[r->label] : &unknown, 1));

@@ -10,12 +10,12 @@
 
 /* Outputs of a task turned into what its scores want; arrays of set->n, owned by an arena
  * that dies with the call. */
-typedef struct judged {
+typedef struct compared {
   int32_t *predicted, *wanted; /* classes */
   double *x, *y;               /* numbers: predicted, wanted */
   const char **outputs, **references;
   size_t n;
-} judged;
+} compared;
 
 enum { NOUN_WORDS = 64 };
 
@@ -77,8 +77,8 @@ static double read_number(const char *text) {
   return -1;
 }
 
-static cz_status judge(judged *j, cz_arena *arena, const cz_task_set *set,
-                       const char *const *outputs) {
+static cz_status compare(compared *j, cz_arena *arena, const cz_task_set *set,
+                         const char *const *outputs) {
   size_t n = j->n = set->n;
   CZ_TRY(cz_arena_alloc(arena, &j->predicted, n, sizeof *j->predicted));
   CZ_TRY(cz_arena_alloc(arena, &j->wanted, n, sizeof *j->wanted));
@@ -92,16 +92,16 @@ static cz_status judge(judged *j, cz_arena *arena, const cz_task_set *set,
     j->y[i] = r->number;
     j->outputs[i] = outputs[i];
     j->references[i] = r->targets;
-    if (set->judge == CZ_JUDGE_LABEL)
+    if (set->comparison == CZ_COMPARE_LABEL)
       j->predicted[i] = cz_score_label(outputs[i], set->labels, (size_t)set->n_labels);
-    if (set->judge == CZ_JUDGE_NOUN) j->predicted[i] = same_noun(outputs[i], r->targets);
-    if (set->judge == CZ_JUDGE_NUMBER) j->x[i] = read_number(outputs[i]);
+    if (set->comparison == CZ_COMPARE_NOUN) j->predicted[i] = same_noun(outputs[i], r->targets);
+    if (set->comparison == CZ_COMPARE_NUMBER) j->x[i] = read_number(outputs[i]);
   }
   return CZ_OK;
 }
 
 /* Of class 1; an output that is no label counts as the other label (t5.md 7.2). */
-static double binary_f1(const judged *j, cz_arena *arena, cz_status *st) {
+static double binary_f1(const compared *j, cz_arena *arena, cz_status *st) {
   int32_t *predicted;
   *st = cz_arena_alloc(arena, &predicted, j->n, sizeof *predicted);
   if (*st != CZ_OK) return 0;
@@ -111,7 +111,7 @@ static double binary_f1(const judged *j, cz_arena *arena, cz_status *st) {
 }
 
 /* Share of groups, which lie side by side, that are right throughout. */
-static double group_exact(const judged *j, const cz_task_set *set) {
+static double group_exact(const compared *j, const cz_task_set *set) {
   size_t groups = 0, right = 0;
   for (size_t i = 0, end; i < j->n; i = end) {
     bool all = true;
@@ -123,7 +123,7 @@ static double group_exact(const judged *j, const cz_task_set *set) {
   return (double)right / (double)groups;
 }
 
-static cz_status squad(double *out, const judged *j, const cz_task_set *set, bool exact) {
+static cz_status squad(double *out, const compared *j, const cz_task_set *set, bool exact) {
   double sum = 0;
   for (size_t i = 0; i < j->n; i++) {
     double em, f1;
@@ -149,21 +149,21 @@ static cz_status by_sentences(const char ***out, cz_arena *arena, const char *co
   return CZ_OK;
 }
 
-static cz_status summary_rouge(double *out, const judged *j, cz_arena *arena) {
+static cz_status summary_rouge(double *out, const compared *j, cz_arena *arena) {
   const char **outputs, **references;
   CZ_TRY(by_sentences(&outputs, arena, j->outputs, j->n));
   CZ_TRY(by_sentences(&references, arena, j->references, j->n));
   return cz_score_rouge_mean(out, outputs, references, j->n, CZ_ROUGE_LSUM);
 }
 
-static cz_status bleu(double *out, const judged *j) {
+static cz_status bleu(double *out, const compared *j) {
   cz_bleu b;
   CZ_TRY(cz_score_bleu(&b, j->outputs, j->references, j->n, CZ_BLEU_INTL));
   *out = b.score / 100;
   return CZ_OK;
 }
 
-static cz_status score_one(double *out, cz_task_metric metric, const judged *j,
+static cz_status score_one(double *out, cz_task_metric metric, const compared *j,
                            const cz_task_set *set, cz_arena *arena) {
   cz_status st = CZ_OK;
   switch (metric) {
@@ -193,7 +193,7 @@ static cz_status score_one(double *out, cz_task_metric metric, const judged *j,
 /** CZ_EINVAL when SET has a record without a known answer, as test files do: there is
  * nothing to learn or to score against. */
 cz_status cz_task_answered(const cz_task_set *set) {
-  bool classes = set->judge == CZ_JUDGE_LABEL || set->judge == CZ_JUDGE_NOUN;
+  bool classes = set->comparison == CZ_COMPARE_LABEL || set->comparison == CZ_COMPARE_NOUN;
   for (size_t i = 0; i < set->n; i++) {
     if (!set->records[i].unknown && !(classes && set->records[i].label < 0)) continue;
     return set->unlabelled ? CZ_FAIL(CZ_EINVAL, "%s", set->unlabelled)
@@ -204,7 +204,7 @@ cz_status cz_task_answered(const cz_task_set *set) {
 
 /* ROUGE's tokenizer keeps a to z and 0 to 9, so what is written in another script scores 0
  * against anything, itself included. */
-static cz_status warn_of_wordless(const judged *j, const cz_task_set *set) {
+static cz_status warn_of_wordless(const compared *j, const cz_task_set *set) {
   size_t n = 0;
   bool rouge = false;
   for (int m = 0; m < CZ_TASK_METRICS && set->metrics[m]; m++)
@@ -223,12 +223,12 @@ static cz_status warn_of_wordless(const judged *j, const cz_task_set *set) {
  * 0. CZ_EINVAL for a set that cz_task_answered refuses. */
 cz_status cz_task_score(double *scores, const cz_task_set *set, const char *const *outputs) {
   cz_arena *arena = NULL;
-  judged j;
+  compared j;
   cz_status st;
   CZ_TRY(cz_task_answered(set));
   memset(scores, 0, CZ_TASK_METRICS * sizeof *scores);
   CZ_TRY(cz_arena_create(&arena, "score"));
-  CZ_GO(st, judge(&j, arena, set, outputs), done);
+  CZ_GO(st, compare(&j, arena, set, outputs), done);
   CZ_GO(st, warn_of_wordless(&j, set), done);
   for (int m = 0; m < CZ_TASK_METRICS && set->metrics[m]; m++) {
     CZ_GO(st, score_one(&scores[m], set->metrics[m], &j, set, arena), done);
@@ -244,12 +244,12 @@ done:
 cz_status cz_task_undefined(const char **why, cz_task_metric metric, const cz_task_set *set,
                             const char *const *outputs) {
   cz_arena *arena = NULL;
-  judged j;
+  compared j;
   cz_status st;
   *why = NULL;
   if (metric != CZ_METRIC_PEARSON && metric != CZ_METRIC_SPEARMAN) return CZ_OK;
   CZ_TRY(cz_arena_create(&arena, "score"));
-  CZ_GO(st, judge(&j, arena, set, outputs), done);
+  CZ_GO(st, compare(&j, arena, set, outputs), done);
   *why = cz_score_undefined(j.x, j.y, j.n);
 done:
   cz_arena_destroy(&arena);
@@ -270,7 +270,7 @@ size_t cz_task_parts_width(cz_task_metric metric) {
 }
 
 /* Texts that ROUGE compares: for ROUGE-L with sentences on lines of their own. */
-static cz_status rouge_part(double *part, cz_task_metric metric, const judged *j, size_t i,
+static cz_status rouge_part(double *part, cz_task_metric metric, const compared *j, size_t i,
                             cz_arena *arena) {
   const char **output = &j->outputs[i], **reference = &j->references[i];
   cz_rouge_kind kind = metric == CZ_METRIC_ROUGE1   ? CZ_ROUGE_1
@@ -286,7 +286,7 @@ static cz_status rouge_part(double *part, cz_task_metric metric, const judged *j
   return CZ_OK;
 }
 
-static cz_status bleu_part(double *part, const judged *j, size_t i) {
+static cz_status bleu_part(double *part, const compared *j, size_t i) {
   cz_bleu b;
   CZ_TRY(cz_score_bleu(&b, &j->outputs[i], &j->references[i], 1, CZ_BLEU_INTL));
   part[0] = (double)b.predicted_tokens;
@@ -299,7 +299,7 @@ static cz_status bleu_part(double *part, const judged *j, size_t i) {
 }
 
 /* A group's value stands at its first record; NaN at the others. */
-static double group_part(const judged *j, const cz_task_set *set, size_t i) {
+static double group_part(const compared *j, const cz_task_set *set, size_t i) {
   bool all = true;
   if (i > 0 && set->records[i - 1].group == set->records[i].group) return NAN;
   for (size_t k = i; k < j->n && set->records[k].group == set->records[i].group; k++)
@@ -307,7 +307,7 @@ static double group_part(const judged *j, const cz_task_set *set, size_t i) {
   return all ? 100 : 0;
 }
 
-static cz_status part_of(double *part, cz_task_metric metric, const judged *j,
+static cz_status part_of(double *part, cz_task_metric metric, const compared *j,
                          const cz_task_set *set, size_t i, cz_arena *arena) {
   switch (metric) {
   case CZ_METRIC_ACCURACY: part[0] = j->predicted[i] == j->wanted[i] ? 100 : 0; return CZ_OK;
@@ -345,11 +345,11 @@ static cz_status part_of(double *part, cz_task_metric metric, const judged *j,
 cz_status cz_task_parts(double *parts, cz_task_metric metric, const cz_task_set *set,
                         const char *const *outputs) {
   cz_arena *arena = NULL;
-  judged j;
+  compared j;
   cz_status st;
   CZ_TRY(cz_task_answered(set));
   CZ_TRY(cz_arena_create(&arena, "parts of scores"));
-  CZ_GO(st, judge(&j, arena, set, outputs), done);
+  CZ_GO(st, compare(&j, arena, set, outputs), done);
   for (size_t i = 0; i < set->n; i++)
     CZ_GO(st, part_of(parts + i * CZ_TASK_PARTS, metric, &j, set, i, arena), done);
 done:

@@ -114,14 +114,14 @@ static bool together(const cz_task_set *s, size_t a, size_t b) {
   return a == b;
 }
 
-/** Keeps some MOST of the records (0: all), spread evenly over the file, which may be
- * sorted. Those that one score judges together stay together or go together, so their
+/** Keeps some MAXIMUM of the records (0: all), spread evenly over the file, which may be
+ * sorted. Those that one score takes together stay together or go together, so their
  * number may be a little off. */
-void cz_task_thin(cz_task_set *set, size_t most) {
+void cz_task_subsample(cz_task_set *set, size_t maximum) {
   size_t groups = 0, kept = 0, taken = 0;
-  if (most == 0 || set->n <= most) return;
+  if (maximum == 0 || set->n <= maximum) return;
   for (size_t i = 0; i < set->n; i++) groups += i == 0 || !together(set, i - 1, i);
-  size_t wanted = most * groups / set->n;
+  size_t wanted = maximum * groups / set->n;
   if (wanted == 0) wanted = 1;
   for (size_t i = 0, at = 0, end; i < set->n; i = end, at++) {
     for (end = i + 1; end < set->n && together(set, i, end); end++) {
@@ -133,7 +133,7 @@ void cz_task_thin(cz_task_set *set, size_t most) {
   set->n = kept;
 }
 
-/** A set without records: what labels, scores and judge ROW has under CONFIG, whose
+/** A set without records: what labels, scores and comparison ROW has under CONFIG, whose
  * strings are borrowed. CZ_EUSAGE when they don't fit together. The caller destroys the
  * set. */
 cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row,
@@ -145,7 +145,7 @@ cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row,
                      .config = *config,
                      .labels = row->labels,
                      .n_labels = count_labels(row->labels),
-                     .judge = row->judge,
+                     .comparison = row->comparison,
                      .baseline = row->baseline,
                      .lead_words = row->lead_words};
   memcpy(s->metrics, row->metrics, sizeof s->metrics);

@@ -1,6 +1,11 @@
-/* Tasks in T5's text-to-text format (docs/t5.md 7): how a record of an official file
- * becomes the text that the model reads, the text that it must write, and the answers
- * that count as right. A row per task; the list is tasks.def.
+/* The folder tasks: from official files to text, and from a model's text to scores.
+ *
+ * Data go through it like this. A reader (readers/) takes a file of its task and adds records
+ * of named fields, with label, answers and group, to a set; a format (format_t5.h) makes of each
+ * record the text that the model reads and the text that it must write (docs/t5.md 7). Stages
+ * encode these texts; the model's outputs come back as text and are scored against the set
+ * (score.h), and so are those of simple programs (baseline.h). A task is a row: names, labels,
+ * metrics, how an output is compared, reader and format; the list is tasks.def.
  *
  * `fidelity`, where the paper's appendix D and the released code depart (`corrected` does
  * what stands under `code`, except SQuAD):
@@ -49,13 +54,13 @@ typedef enum cz_task_baseline {
 
 extern const char *const cz_task_baseline_names[];
 
-/* How a prediction is judged. */
-typedef enum cz_task_judge {
-  CZ_JUDGE_LABEL,  /* equal to a label's text, else wrong */
-  CZ_JUDGE_TEXT,   /* against the answers */
-  CZ_JUDGE_NUMBER, /* read as a number, -1 when it is none */
-  CZ_JUDGE_NOUN    /* names the same thing as the answer (WSC): decides True or False */
-} cz_task_judge;
+/* How an output is compared with the answer. */
+typedef enum cz_task_comparison {
+  CZ_COMPARE_LABEL,  /* equal to a label's text, else wrong */
+  CZ_COMPARE_TEXT,   /* against the answers */
+  CZ_COMPARE_NUMBER, /* read as a number, -1 when it is none */
+  CZ_COMPARE_NOUN    /* names the same thing as the answer (WSC): decides True or False */
+} cz_task_comparison;
 
 typedef enum cz_task_use { CZ_TASK_TRAIN, CZ_TASK_EVALUATE } cz_task_use;
 
@@ -72,7 +77,7 @@ typedef struct cz_task_record {
   int32_t n_fields, n_answers;
   int32_t label; /* class, -1: none */
   bool unknown;  /* the file gives no answer, as test files do not */
-  double number; /* of CZ_JUDGE_NUMBER */
+  double number; /* of CZ_COMPARE_NUMBER */
   int64_t group; /* records that some score takes together (question, paragraph, passage) have the
                     same number and lie side by side */
   const char *origin; /* what the record comes from, by a name that other tasks of the same data
@@ -109,7 +114,7 @@ typedef struct cz_task_set {
   const char *const *labels; /* in the order of the classes */
   int32_t n_labels;
   cz_task_metric metrics[CZ_TASK_METRICS]; /* CZ_METRIC_NONE ends the list */
-  cz_task_judge judge;
+  cz_task_comparison comparison;
   cz_task_baseline baseline;
   int64_t lead_words;
 } cz_task_set;
@@ -119,11 +124,11 @@ typedef struct cz_task_row {
   cz_section section;
   const char *const *labels; /* null-terminated, or null: free text */
   cz_task_metric metrics[CZ_TASK_METRICS];
-  cz_task_judge judge;
+  cz_task_comparison comparison;
   cz_task_baseline baseline;
   int64_t lead_words;
-  cz_status (*describe)(cz_task_set *set); /* labels, scores and judge from the configuration; null:
-                                              the row says it all */
+  cz_status (*describe)(cz_task_set *set); /* labels, scores and comparison from the configuration;
+                                              null: the row says it all */
   cz_status (*read)(cz_task_set *set, const char *path);         /* adds the file's records */
   cz_status (*format)(cz_task_set *set, cz_task_record *record); /* their text-to-text form */
   const void *layout;   /* what `read` and `format` want to know of this task, or null */
@@ -138,7 +143,7 @@ CZ_MUST cz_status cz_task_file(char *out, size_t n, const cz_task_row *row, cons
                                int side);
 CZ_MUST cz_status cz_task_find(const cz_task_row **row, const char *name);
 CZ_MUST cz_status cz_task_help(cz_buf *out, bool markdown);
-void cz_task_thin(cz_task_set *set, size_t most);
+void cz_task_subsample(cz_task_set *set, size_t maximum);
 const char *cz_task_field_of(const cz_task_record *record, const char *name);
 CZ_MUST cz_status cz_task_describe(cz_task_set **set, const cz_task_row *row,
                                    const cz_task_config *config);

@@ -38,7 +38,7 @@ static const cz_key_spec optimizer_keys[] = {
 const cz_section cz_optimizer_section =
     CZ_SECTION("optimizer", "How gradients become updates.", optimizer_keys);
 
-enum { STATES = 3 }; /* most arrays that an optimizer keeps for one parameter */
+enum { STATES = 3 }; /* maximum of arrays that an optimizer keeps for one parameter */
 
 /* Offsets (elements) and sizes of one parameter's state in the flat block. */
 typedef struct slots {

@@ -56,25 +56,15 @@ typedef struct layout {
   size_t n_inputs, inputs[CZ_FIELDS], target, width; /* columns from 0; width 0: no line seen */
 } layout;
 
-/* NAME is not in the header: what is, and why that may be. */
+/* NAME is not in the header: what is; a header of one column may be of another kind of
+ * file. */
 static cz_status refuse_name(const layout *x, const char *name, const cz_fields *header,
                              const char *place) {
-  const char *near = cz_nearest(name, (const char *const *)header->text, header->n);
-  bool csv = !strcmp(x->set->row->name, "csv");
-  cz_buf all = {0};
-  cz_status st = CZ_OK;
-  for (size_t i = 0; i < header->n && st == CZ_OK; i++)
-    st = cz_buf_addf(&all, "%s'%s'", i ? ", " : "", header->text[i]);
-  if (st == CZ_OK)
-    st = CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s; it has %s%s%s%s", place, name,
-                 near ? "; nearest is " : "", near ? near : "", all.data,
-                 header->n == 1 ? "; are fields separated by " : "",
-                 header->n > 1 ? ""
-                 : csv         ? "commas"
-                               : "tabs",
-                 header->n > 1 ? "" : "?");
-  cz_buf_free(&all);
-  return st;
+  const char *wanted = strcmp(x->set->row->name, "csv") ? "tabs" : "commas";
+  return CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s%s%s", place, name,
+                 cz_suggest(name, (const char *const *)header->text, header->n).text,
+                 header->n == 1 ? "; are fields separated by " : "", header->n == 1 ? wanted : "",
+                 header->n == 1 ? "?" : "");
 }
 
 /* A column's number, from its number or its name. */
@@ -223,7 +213,7 @@ static cz_status describe(cz_task_set *set) {
   set->n_labels = (int32_t)n;
   if (set->config.class_numbers != NUMBERS_NONE && !n)
     return CZ_FAIL(CZ_EUSAGE, "class_numbers needs labels");
-  set->judge = n ? CZ_JUDGE_LABEL : CZ_JUDGE_TEXT;
+  set->comparison = n ? CZ_COMPARE_LABEL : CZ_COMPARE_TEXT;
   set->baseline = (cz_task_baseline)set->config.baseline;
   set->lead_words = set->config.lead_words;
   return choose_metrics(set);
@@ -335,7 +325,7 @@ done:
   const cz_task_row cz_task_row_##task = {.name = #task,                                           \
                                           .help = what,                                            \
                                           .section = CZ_SECTION("task", what, keys),               \
-                                          .judge = CZ_JUDGE_TEXT,                                  \
+                                          .comparison = CZ_COMPARE_TEXT,                           \
                                           .describe = describe,                                    \
                                           .format = format,                                        \
                                           .read = reader}

@@ -234,9 +234,9 @@ cz_status cz_task_label(const cz_task_set *set, int32_t *label, const char *cons
  * null-terminated. Empty words are left out. */
 cz_status cz_words(char ***out, size_t *n, cz_arena *arena, const char *text) {
   char *copy;
-  size_t most = count_byte(text, strlen(text), ',') + 2;
+  size_t room = count_byte(text, strlen(text), ',') + 2;
   CZ_TRY(cz_arena_strdup(arena, &copy, text));
-  CZ_TRY(cz_arena_alloc(arena, out, most, sizeof **out));
+  CZ_TRY(cz_arena_alloc(arena, out, room, sizeof **out));
   *n = 0;
   for (char *save, *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
     word += strspn(word, " \t");

@@ -73,7 +73,7 @@ const cz_task_row cz_task_row_stsb = {.name = "stsb",
                                       .section =
                                           CZ_TASK_SECTION("how alike the sentences are (GLUE)"),
                                       .metrics = {CZ_METRIC_PEARSON, CZ_METRIC_SPEARMAN},
-                                      .judge = CZ_JUDGE_NUMBER,
+                                      .comparison = CZ_COMPARE_NUMBER,
                                       .read = cz_read_uniform_tsv,
                                       .format = cz_uniform_format,
                                       .layout = &stsb};

@@ -1,5 +1,5 @@
 /* MultiRC (SuperGLUE): several answers to a question about a passage, each right or
- * wrong; one record per answer, judged together by question.
+ * wrong; one record per answer, scored together by question.
  *
  * `paper` leaves the passage's mark-up in, as in the example of appendix D; the released
  * code turns <br> into a space and takes <b> and </b> out. */

@@ -124,7 +124,7 @@ static const char *const languages[] = {"python",  "perl",  "ruby",   "java", "j
                                           .read = reader,                                          \
                                           .format = format,                                        \
                                           .layout = &task,                                         \
-                                          .judge = CZ_JUDGE_TEXT,                                  \
+                                          .comparison = CZ_COMPARE_TEXT,                           \
                                           __VA_ARGS__}
 #define ROUGE .metrics = {CZ_METRIC_ROUGE1, CZ_METRIC_ROUGE2, CZ_METRIC_ROUGEL}
 #define BLEU  .metrics = {CZ_METRIC_BLEU}, .baseline = CZ_BASELINE_COPY

@@ -23,14 +23,13 @@ static cz_status read_score(cz_task_record *record, const char *text, const char
   return CZ_OK;
 }
 
-/* The record of one line: TEXTS are its fields in the order of the layout, null where the
- * record has none, LABEL as the file spells it, empty when the file has none. */
 static cz_status add_record(cz_task_set *set, const char *const *texts, const char *label,
                             const char *place) {
   const cz_uniform *u = set->row->layout;
   cz_task_record record = {.label = -1, .group = (int64_t)set->n};
   cz_task_field fields[CZ_UNIFORM_FIELDS];
   size_t n = 0;
+  if (u->add) return u->add(set, texts, label, place);
   for (size_t i = 0; i < field_count(u); i++) {
     if (!texts[i]) continue;
     fields[n].name = u->fields[i].column;

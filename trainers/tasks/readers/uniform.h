@@ -7,6 +7,11 @@
 
 enum { CZ_UNIFORM_FIELDS = 4 };
 
+/* Adds the record of one line. TEXTS are its fields in the order of the layout, null where the
+ * record has none; LABEL is as the file spells it, empty when the file has none. */
+typedef cz_status (*cz_uniform_fn)(cz_task_set *set, const char *const *texts, const char *label,
+                                   const char *place);
+
 typedef struct cz_uniform {
   const char *prefix;
   struct {
@@ -23,6 +28,7 @@ typedef struct cz_uniform {
   bool skip_short; /* lines with too few fields are left out, as TFDS does with this file's damaged
                       ones */
   bool number;     /* the label is a score, not a class (STS-B) */
+  cz_uniform_fn add; /* what is made of a line; null: a record with the fields as they are */
 } cz_uniform;
 
 /* A task of this kind is a table and no code: its row names these functions and points

@@ -3,6 +3,7 @@
  * says in its place is the candidate noun. */
 #include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
+#include "tasks/readers/uniform.h"
 #include "tasks/readers/wsc.h"
 
 #include <ctype.h>
@@ -93,66 +94,42 @@ static size_t candidate(char *out, size_t size, const words *h, const fit *f) {
   return strlen(out);
 }
 
-static cz_status add_line(cz_task_set *set, const cz_fields *f, const size_t *column, bool labelled,
-                          const cz_lines *l) {
-  const char *premise = f->text[column[0]], *hypothesis = f->text[column[1]];
-  const cz_field_place place = cz_lines_place(l, f->column[column[0]]);
-  words p, h;
-  fit best = {0};
+/* The pronoun of the premise around which the hypothesis fits best; false when there is
+ * none. */
+static bool best_fit(fit *best, const words *premise, const words *hypothesis) {
   bool found = false;
-  split(&p, premise);
-  split(&h, hypothesis);
-  for (size_t i = 0; i < p.n; i++) {
-    if (!is_pronoun(&p, i) || h.n == 0) continue;
-    fit x = fit_at(&p, &h, i);
-    if (found && x.before + x.after <= best.before + best.after) continue;
-    best = x;
+  for (size_t i = 0; i < premise->n && hypothesis->n; i++) {
+    if (!is_pronoun(premise, i)) continue;
+    fit x = fit_at(premise, hypothesis, i);
+    if (found && x.before + x.after <= best->before + best->after) continue;
+    *best = x;
     found = true;
   }
-  if (!found)
-    return CZ_FAIL(CZ_EINVAL, "%s: no pronoun in the premise, or no hypothesis", place.text);
-  char noun[1024];
-  int32_t label;
-  candidate(noun, sizeof noun, &h, &best);
-  CZ_TRY(cz_task_label(set, &label, digits, labelled ? f->text[column[2]] : "", place.text));
-  return cz_wsc_add(set, premise, p.at[best.pronoun], p.len[best.pronoun], noun, label);
+  return found;
 }
 
-static cz_status read_file(cz_task_set *set, const char *path) {
-  cz_lines l;
-  cz_fields f;
-  char *line;
-  size_t column[3] = {0}, width = 0;
-  bool labelled = false;
-  cz_status st;
-  CZ_GO(st, cz_lines_open(&l, path), done);
-  while (cz_lines_next_record(&l, &line)) {
-    CZ_GO(st, cz_fields_split(&f, &l, line), done);
-    if (width && f.n != width)
-      CZ_GO(st,
-            CZ_FAIL(CZ_EINVAL, "%s: %zu fields, expected %zu", cz_lines_place(&l, 0).text, f.n,
-                    width),
-            done);
-    if (width) {
-      CZ_GO(st, add_line(set, &f, column, labelled, &l), done);
-      continue;
-    }
-    width = f.n;
-    CZ_GO(st, cz_fields_column(&column[0], &f, &l, "sentence1"), done);
-    CZ_GO(st, cz_fields_column(&column[1], &f, &l, "sentence2"), done);
-    labelled = cz_fields_find(&column[2], &f, "label");
-    if (!labelled) /* a test file */
-      CZ_GO(st,
-            cz_format_text(set, &set->unlabelled,
-                           "%s: the header has no column 'label', so no "
-                           "record has an answer; is this a test file?",
-                           cz_lines_place(&l, 0).text),
-            done);
-  }
-done:
-  cz_lines_close(&l);
-  return st;
+/* TEXTS: premise and hypothesis. */
+static cz_status add_line(cz_task_set *set, const char *const *texts, const char *spelled,
+                          const char *place) {
+  words premise, hypothesis;
+  fit best = {0};
+  char noun[1024];
+  int32_t label;
+  split(&premise, texts[0]);
+  split(&hypothesis, texts[1]);
+  if (!best_fit(&best, &premise, &hypothesis))
+    return CZ_FAIL(CZ_EINVAL, "%s: no pronoun in the premise, or no hypothesis", place);
+  candidate(noun, sizeof noun, &hypothesis, &best);
+  CZ_TRY(cz_task_label(set, &label, digits, spelled, place));
+  return cz_wsc_add(set, texts[0], premise.at[best.pronoun], premise.len[best.pronoun], noun,
+                    label);
 }
+
+static const cz_uniform layout = {
+    .fields = {{"premise", "sentence1"}, {"hypothesis", "sentence2"}},
+    .label = "label",
+    .add = add_line,
+};
 
 const cz_task_row cz_task_row_wnli = {
     .name = "wnli",
@@ -160,8 +137,9 @@ const cz_task_row cz_task_row_wnli = {
     .section = CZ_TASK_SECTION("what a pronoun stands for (GLUE)"),
     .labels = truth,
     .metrics = {CZ_METRIC_ACCURACY},
-    .judge = CZ_JUDGE_NOUN,
+    .comparison = CZ_COMPARE_NOUN,
     .baseline = CZ_BASELINE_COPY,
-    .read = read_file,
+    .layout = &layout,
+    .read = cz_read_uniform_tsv,
     .format = cz_wsc_format,
 };
