@@ -170,7 +170,7 @@ static cz_status open_file(cz_reader *r, const uint64_t *tokenizer_hash) {
 
 /** Opens the corpus PATH, which must, unless TOKENIZER_HASH is null, be built with that
  * tokenizer. CZ_EIO when the file can't be opened, CZ_ECORRUPT when it is not a whole
- * corpus, CZ_EINVAL when it is another one than asked for. Close with cz_reader_close. */
+ * corpus, CZ_EINVAL when it is another one than requested. Close with cz_reader_close. */
 cz_status cz_reader_open(cz_reader **r, const char *path, const uint64_t *tokenizer_hash) {
   cz_h5_quiet();
   *r = NULL;

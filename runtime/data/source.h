@@ -7,7 +7,7 @@
  * models; they come in as functions and numbers.
  *
  * A source is a numbered list of examples per epoch: (epoch, index) names one example,
- * whatever was asked before. So a saved place is two numbers, a resumed run sees what
+ * whatever was requested before. So a saved place is two numbers, a resumed run sees what
  * the killed one would have seen, and a repeat of the data draws a new order and fresh
  * noise. */
 #ifndef CZ_DATA_SOURCE_H

@@ -99,7 +99,7 @@ cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t s
 size_t cz_plan_count(const cz_plan *plan);
 cz_plan_stage *cz_plan_from(const cz_plan *plan, size_t k, size_t i);
 CZ_MUST cz_status cz_plan_index(cz_plan *plan);
-size_t cz_plan_wanted(const cz_plan *plan, size_t stage);
+size_t cz_plan_uses(const cz_plan *plan, size_t stage);
 CZ_MUST cz_status cz_plan_distinct(size_t *n, const cz_plan *plan, size_t stage);
 CZ_MUST cz_status cz_plan_run_node(cz_plan *plan, const cz_config_node **out, const char *run,
                                    size_t k);

@@ -11,12 +11,12 @@ static cz_status optional_text(const char **out, const cz_config_node *node, con
   return n ? cz_config_text(out, n) : CZ_OK;
 }
 
-static cz_status read_seeds(cz_plan *p, const cz_config_node *root, int64_t wanted) {
+static cz_status read_seeds(cz_plan *p, const cz_config_node *root, int64_t requested) {
   const cz_config_node *list;
   CZ_TRY(cz_config_need(&list, root, "seeds"));
   CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
   size_t n = cz_config_count(list);
-  p->n_seeds = wanted > 0 ? (size_t)wanted : n;
+  p->n_seeds = requested > 0 ? (size_t)requested : n;
   if (p->n_seeds == 0) return cz_config_error(list, "no seeds");
   CZ_TRY(cz_arena_alloc(p->arena, &p->seeds, p->n_seeds, sizeof *p->seeds));
   for (size_t i = 0; i < p->n_seeds; i++) {

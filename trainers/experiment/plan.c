@@ -41,7 +41,7 @@ static cz_status see(json_t *seen, bool *new_one, const cz_plan_stage *s) {
 }
 
 /** How many rows and seeds have the stage of this number. */
-size_t cz_plan_wanted(const cz_plan *p, size_t stage) {
+size_t cz_plan_uses(const cz_plan *p, size_t stage) {
   size_t n = 0;
   for (size_t k = stage; k < cz_plan_count(p); k += p->n_stages) n += !p->stages[k].left_out;
   return n;

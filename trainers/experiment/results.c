@@ -42,14 +42,14 @@ static cz_status take_key(cz_plan *p, const json_t *entry) {
 /* The keys as they were when the run began: the data that they cover may be gone or
  * changed since. */
 static cz_status recorded_keys(cz_plan *p, const char *path) {
-  size_t i, wanted = 0;
-  for (i = 0; i < p->n_stages; i++) wanted += cz_plan_wanted(p, i);
+  size_t i, expected = 0;
+  for (i = 0; i < p->n_stages; i++) expected += cz_plan_uses(p, i);
   json_t *entry, *list;
   CZ_TRY(cz_json_open(&list, path));
-  cz_status st = json_array_size(list) == wanted
+  cz_status st = json_array_size(list) == expected
                      ? CZ_OK
                      : CZ_FAIL(CZ_ECORRUPT, "%s: %zu stages, experiment.yaml has %zu", path,
-                               json_array_size(list), wanted);
+                               json_array_size(list), expected);
   json_array_foreach(list, i, entry) {
     if (st == CZ_OK && (st = take_key(p, entry)) != CZ_OK) st = CZ_NOTE(st, "%s", path);
   }

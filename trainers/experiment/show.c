@@ -99,7 +99,7 @@ static cz_status print_stages(cz_buf *out, const cz_plan *p) {
     CZ_GO(st, add_from(&g, p, s), done);
     CZ_GO(st, cz_plan_distinct(&runs, p, i), done);
     CZ_GO(st, cz_grid_add(&g, "%zu", runs), done);
-    CZ_GO(st, cz_grid_add(&g, "%zu", cz_plan_wanted(p, i)), done);
+    CZ_GO(st, cz_grid_add(&g, "%zu", cz_plan_uses(p, i)), done);
   }
   st = cz_grid_print(out, &g, 7, false);
 done:
@@ -220,7 +220,7 @@ static cz_status stages_json(json_t *stages, const cz_plan *p) {
     CZ_TRY(cz_plan_distinct(&runs, p, i));
     if (json_array_append_new(stages, json_pack("{s:s, s:s, s:I, s:I}", "name", s->name, "kind",
                                                 s->kind->name, "runs", (json_int_t)runs,
-                                                "asked_for", (json_int_t)cz_plan_wanted(p, i))))
+                                                "asked_for", (json_int_t)cz_plan_uses(p, i))))
       return CZ_FAIL(CZ_ENOMEM, "no memory");
   }
   return CZ_OK;

@@ -12,7 +12,7 @@ typedef struct cz_show_request {
   char **words;             /* overrides, key=value */
   size_t n_words;
   bool cost, json;
-  double rate;   /* GFLOP/s; 0: measured when cost is asked for */
+  double rate;   /* GFLOP/s; 0: measured when cost is requested */
   bool measured; /* set by cz_experiment_show */
 } cz_show_request;
 

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <strings.h>
 
-/* Outputs of a task turned into what its scores want; arrays of set->n, owned by an arena
+/* Outputs of a task turned into what its scores take; arrays of set->n, owned by an arena
  * that dies with the call. */
 typedef struct compared {
-  int32_t *predicted, *wanted; /* classes */
-  double *x, *y;               /* numbers: predicted, wanted */
+  int32_t *predicted, *expected; /* classes */
+  double *x, *y;                 /* numbers: predicted, expected */
   const char **outputs, **references;
   size_t n;
 } compared;
@@ -81,14 +81,14 @@ static cz_status compare(compared *j, cz_arena *arena, const cz_task_set *set,
                          const char *const *outputs) {
   size_t n = j->n = set->n;
   CZ_TRY(cz_arena_alloc(arena, &j->predicted, n, sizeof *j->predicted));
-  CZ_TRY(cz_arena_alloc(arena, &j->wanted, n, sizeof *j->wanted));
+  CZ_TRY(cz_arena_alloc(arena, &j->expected, n, sizeof *j->expected));
   CZ_TRY(cz_arena_alloc(arena, &j->x, n, sizeof *j->x));
   CZ_TRY(cz_arena_alloc(arena, &j->y, n, sizeof *j->y));
   CZ_TRY(cz_arena_alloc(arena, &j->outputs, n, sizeof *j->outputs));
   CZ_TRY(cz_arena_alloc(arena, &j->references, n, sizeof *j->references));
   for (size_t i = 0; i < n; i++) {
     const cz_task_record *r = &set->records[i];
-    j->wanted[i] = r->label;
+    j->expected[i] = r->label;
     j->y[i] = r->number;
     j->outputs[i] = outputs[i];
     j->references[i] = r->targets;
@@ -106,8 +106,8 @@ static double binary_f1(const compared *j, cz_arena *arena, cz_status *st) {
   *st = cz_arena_alloc(arena, &predicted, j->n, sizeof *predicted);
   if (*st != CZ_OK) return 0;
   for (size_t i = 0; i < j->n; i++)
-    predicted[i] = j->predicted[i] < 0 ? 1 - j->wanted[i] : j->predicted[i];
-  return cz_score_f1(predicted, j->wanted, j->n, 1);
+    predicted[i] = j->predicted[i] < 0 ? 1 - j->expected[i] : j->predicted[i];
+  return cz_score_f1(predicted, j->expected, j->n, 1);
 }
 
 /* Share of groups, which lie side by side, that are right throughout. */
@@ -116,7 +116,7 @@ static double group_exact(const compared *j, const cz_task_set *set) {
   for (size_t i = 0, end; i < j->n; i = end) {
     bool all = true;
     for (end = i; end < j->n && set->records[end].group == set->records[i].group; end++)
-      all &= j->predicted[end] == j->wanted[end];
+      all &= j->predicted[end] == j->expected[end];
     groups++;
     right += all;
   }
@@ -167,12 +167,12 @@ static cz_status score_one(double *out, cz_task_metric metric, const compared *j
                            const cz_task_set *set, cz_arena *arena) {
   cz_status st = CZ_OK;
   switch (metric) {
-  case CZ_METRIC_ACCURACY: *out = cz_score_accuracy(j->predicted, j->wanted, j->n); return CZ_OK;
+  case CZ_METRIC_ACCURACY: *out = cz_score_accuracy(j->predicted, j->expected, j->n); return CZ_OK;
   case CZ_METRIC_F1: *out = binary_f1(j, arena, &st); return st;
   case CZ_METRIC_MACRO_F1:
-    *out = cz_score_f1_macro(j->predicted, j->wanted, j->n, set->n_labels);
+    *out = cz_score_f1_macro(j->predicted, j->expected, j->n, set->n_labels);
     return CZ_OK;
-  case CZ_METRIC_MCC: return cz_score_matthews(out, j->predicted, j->wanted, j->n, set->n_labels);
+  case CZ_METRIC_MCC: return cz_score_matthews(out, j->predicted, j->expected, j->n, set->n_labels);
   case CZ_METRIC_PEARSON: *out = cz_score_pearson(j->x, j->y, j->n); return CZ_OK;
   case CZ_METRIC_SPEARMAN: return cz_score_spearman(out, j->x, j->y, j->n);
   case CZ_METRIC_GROUP_EM: *out = group_exact(j, set); return CZ_OK;
@@ -303,20 +303,20 @@ static double group_part(const compared *j, const cz_task_set *set, size_t i) {
   bool all = true;
   if (i > 0 && set->records[i - 1].group == set->records[i].group) return NAN;
   for (size_t k = i; k < j->n && set->records[k].group == set->records[i].group; k++)
-    all &= j->predicted[k] == j->wanted[k];
+    all &= j->predicted[k] == j->expected[k];
   return all ? 100 : 0;
 }
 
 static cz_status part_of(double *part, cz_task_metric metric, const compared *j,
                          const cz_task_set *set, size_t i, cz_arena *arena) {
   switch (metric) {
-  case CZ_METRIC_ACCURACY: part[0] = j->predicted[i] == j->wanted[i] ? 100 : 0; return CZ_OK;
+  case CZ_METRIC_ACCURACY: part[0] = j->predicted[i] == j->expected[i] ? 100 : 0; return CZ_OK;
   case CZ_METRIC_GROUP_EM: part[0] = group_part(j, set, i); return CZ_OK;
   case CZ_METRIC_F1:
   case CZ_METRIC_MACRO_F1:
   case CZ_METRIC_MCC:
     part[0] = j->predicted[i];
-    part[1] = j->wanted[i];
+    part[1] = j->expected[i];
     if (metric != CZ_METRIC_F1) part[2] = set->n_labels;
     return CZ_OK;
   case CZ_METRIC_PEARSON:

@@ -121,12 +121,12 @@ void cz_task_subsample(cz_task_set *set, size_t maximum) {
   size_t groups = 0, kept = 0, taken = 0;
   if (maximum == 0 || set->n <= maximum) return;
   for (size_t i = 0; i < set->n; i++) groups += i == 0 || !together(set, i - 1, i);
-  size_t wanted = maximum * groups / set->n;
-  if (wanted == 0) wanted = 1;
+  size_t quota = maximum * groups / set->n;
+  if (quota == 0) quota = 1;
   for (size_t i = 0, at = 0, end; i < set->n; i = end, at++) {
     for (end = i + 1; end < set->n && together(set, i, end); end++) {
     }
-    if (taken == wanted || at != taken * groups / wanted) continue;
+    if (taken == quota || at != taken * groups / quota) continue;
     taken++;
     for (size_t k = i; k < end; k++) set->records[kept++] = set->records[k];
   }

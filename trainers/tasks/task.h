@@ -131,7 +131,7 @@ typedef struct cz_task_row {
                                               null: the row says it all */
   cz_status (*read)(cz_task_set *set, const char *path);         /* adds the file's records */
   cz_status (*format)(cz_task_set *set, cz_task_record *record); /* their text-to-text form */
-  const void *layout;   /* what `read` and `format` want to know of this task, or null */
+  const void *layout;   /* what `read` and `format` must know of this task, or null */
   const char *sides[3]; /* parallel text: what the names of its two files end in, PATH.en and
                            PATH.de; null-terminated, none: one file */
 } cz_task_row;

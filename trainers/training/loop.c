@@ -22,13 +22,13 @@ typedef struct loop {
   cz_reducer *reducer;
   cz_batches *batches;
   cz_record *record; /* rank 0; null on the others */
-  double *losses;    /* [shards + 1]; the last element counts ranks that were asked to stop */
+  double *losses;    /* [shards + 1]; the last element counts ranks that a signal stops */
   cz_state state;
   cz_state_of state_of;
   cz_progress progress;
   double saved;           /* when the last checkpoint was written, in seconds */
   bool warned_of_repeats; /* a batch that holds more examples than there are */
-  bool stop;              /* some rank was asked to stop: known to all after a step */
+  bool stop;              /* a signal stops some rank: known to all after a step */
   cz_status ready_status; /* the first failure inside gradient_ready */
 } loop;
 

@@ -149,12 +149,12 @@ static const char *plainly(const char *kind) {
 }
 
 /* MEAN_ABOVE: only rows whose mean is above the baseline. */
-static cz_status list_rows(cz_buf *out, const cz_comparison *c, size_t column, cz_verdict wanted,
+static cz_status list_rows(cz_buf *out, const cz_comparison *c, size_t column, cz_verdict verdict,
                            bool mean_above, size_t *n) {
   *n = 0;
   for (size_t i = 0; i < c->results->plan.n_rows; i++) {
     const cz_cell *cell = cz_compare_at(c, column, i);
-    if (cell->best_verdict != wanted || (mean_above && !(cell->best_lead.mean > 0))) continue;
+    if (cell->best_verdict != verdict || (mean_above && !(cell->best_lead.mean > 0))) continue;
     CZ_TRY(cz_buf_addf(out, "%s%s", (*n)++ ? ", " : "", c->results->plan.rows[i].name));
   }
   return CZ_OK;

@@ -36,11 +36,11 @@ static cz_status add_answer(cz_task_set *set, const char *passage, const char *q
   cz_task_field fields[] = {{"question", question}, {"answer", NULL}, {"paragraph", passage}};
   cz_task_record record = *like;
   const char *text;
-  char spelled[64];
+  char label_text[64];
   CZ_TRY(cz_json_text(&text, answer, "text", place));
   CZ_TRY(cz_task_own(set, &fields[1].text, text));
-  CZ_TRY(cz_json_label(set, spelled, sizeof spelled, answer, "label", place));
-  CZ_TRY(cz_task_label(set, &record.label, spellings, spelled, place));
+  CZ_TRY(cz_json_label(set, label_text, sizeof label_text, answer, "label", place));
+  CZ_TRY(cz_task_label(set, &record.label, spellings, label_text, place));
   return cz_task_add(set, &record, fields, 3);
 }
 

@@ -109,7 +109,7 @@ static bool best_fit(fit *best, const words *premise, const words *hypothesis) {
 }
 
 /* TEXTS: premise and hypothesis. */
-static cz_status add_line(cz_task_set *set, const char *const *texts, const char *spelled,
+static cz_status add_line(cz_task_set *set, const char *const *texts, const char *label_text,
                           const char *place) {
   words premise, hypothesis;
   fit best = {0};
@@ -120,7 +120,7 @@ static cz_status add_line(cz_task_set *set, const char *const *texts, const char
   if (!best_fit(&best, &premise, &hypothesis))
     return CZ_FAIL(CZ_EINVAL, "%s: no pronoun in the premise, or no hypothesis", place);
   candidate(noun, sizeof noun, &hypothesis, &best);
-  CZ_TRY(cz_task_label(set, &label, digits, spelled, place));
+  CZ_TRY(cz_task_label(set, &label, digits, label_text, place));
   return cz_wsc_add(set, texts[0], premise.at[best.pronoun], premise.len[best.pronoun], noun,
                     label);
 }

@@ -33,11 +33,11 @@ static const char *word_at(const char *text, int64_t index) {
 /* The pronoun: at its word, or, where the file's count is off, at the nearest
  * occurrence. */
 static const char *find_pronoun(const char *text, const char *pronoun, int64_t index) {
-  const char *wanted = word_at(text, index), *best = NULL;
-  if (wanted && at_word(text, wanted, pronoun)) return wanted;
-  if (!wanted) wanted = text + strlen(text);
+  const char *target = word_at(text, index), *best = NULL;
+  if (target && at_word(text, target, pronoun)) return target;
+  if (!target) target = text + strlen(text);
   for (const char *at = text; *at; at++)
-    if (at_word(text, at, pronoun) && (!best || labs(at - wanted) < labs(best - wanted))) best = at;
+    if (at_word(text, at, pronoun) && (!best || labs(at - target) < labs(best - target))) best = at;
   if (best)
     cz_warn("the pronoun '%s' is not word %lld of: %.60s; the nearest is taken", pronoun,
             (long long)index, text);
@@ -66,15 +66,15 @@ cz_status cz_wsc_format(cz_task_set *set, cz_task_record *r) {
 static cz_status add_object(cz_task_set *set, const json_t *object, const char *place) {
   const char *text, *pronoun, *noun;
   const json_t *target, *index;
-  char spelled[64];
+  char label_text[64];
   int32_t label;
   CZ_TRY(cz_json_text(&text, object, "text", place));
   CZ_TRY(cz_json_get(&target, object, "target", JSON_OBJECT, place));
   CZ_TRY(cz_json_text(&noun, target, "span1_text", place));
   CZ_TRY(cz_json_text(&pronoun, target, "span2_text", place));
   CZ_TRY(cz_json_get(&index, target, "span2_index", JSON_INTEGER, place));
-  CZ_TRY(cz_json_label(set, spelled, sizeof spelled, object, "label", place));
-  CZ_TRY(cz_task_label(set, &label, spellings, spelled, place));
+  CZ_TRY(cz_json_label(set, label_text, sizeof label_text, object, "label", place));
+  CZ_TRY(cz_task_label(set, &label, spellings, label_text, place));
   if (set->use == CZ_TASK_TRAIN && label != 1) return CZ_OK;
   const char *at = *pronoun ? find_pronoun(text, pronoun, json_integer_value(index)) : NULL;
   if (!at)
