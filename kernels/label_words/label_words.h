@@ -11,7 +11,7 @@
  *                        the W places; the others are -1; a word may repeat
  *     targets_hard [M]   int32 in [0, C), or -100: not counted. Optional
  *     targets_soft [M,C] weights of the classes, usually probabilities; a row of zeros
- *     is not counted. Optional
+ *                        is not counted. Optional
  *     denominator [1]    what the loss is divided by, not zero; present if and only if
  *                        there are targets, of which there is one kind at most
  *

@@ -1,10 +1,14 @@
 /* The recipe of one stage of work (pretrain, finetune, evaluate): its sections as typed
  * tables, bound from a configuration.
  *
- *   model: {...}  tokenizer: FILE  corpus: FILE  objective: {name: ..., ...}  tasks:
- *                                                {...}  batch: {...}  optimizer: {...}
- *                                                train: {...}
- *   evaluate: {...}  seed: N  init: FOLDER
+ *   model: {...}                  sizes, or a name of a size
+ *   tokenizer: FILE
+ *   init: FOLDER                  a saved model to start from
+ *   corpus: FILE                  what `objective: {name: ..., ...}` corrupts
+ *   tasks: {...}                  what is fine-tuned on or scored
+ *   batch, optimizer, train: {...}
+ *   evaluate: {...}
+ *   seed: N
  *
  * Every key is declared once, in recipe.c; `cloze help keys` prints them. */
 #ifndef CZ_RECIPE_RECIPE_H

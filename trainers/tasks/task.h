@@ -10,12 +10,12 @@
  * `fidelity`, where the paper's appendix D and the released code depart (`corrected` does
  * what stands under `code`, except SQuAD):
  *
- *              paper (default)                     code
- *   copa       targets False, True                 choice1, choice2
+ *              paper (default)                       code
+ *   copa       targets False, True                   choice1, choice2
  *   wic        "pos: N" first, when the file has it  never
- *   multirc    mark-up of the passage kept         <br> becomes a space, <b> and </b> go
- *   squad      text as it is (and corrected)       a space on either side of every
- *                                                  punctuation mark, also in answers */
+ *   multirc    mark-up of the passage kept           <br> becomes a space, <b>, </b> go
+ *   squad      text as it is (and corrected)         a space on either side of every
+ *                                                    punctuation mark, in answers too */
 #ifndef CZ_TASK_H
 #define CZ_TASK_H
 

@@ -17,8 +17,8 @@ static double feed_forward(const cz_model_config *c) {
  *
  *   encoder   L B S (8 D inner + 4 S inner + 4 D F)
  *
- *   decoder   L B (T (8 D inner + 4 T inner + 4 D F) + T (4 D inner + 4 S inner) + S 4
- *             D inner)
+ *   decoder   L B (T (8 D inner + 4 T inner + 4 D F)
+ *                  + T (4 D inner + 4 S inner) + S 4 D inner)
  *
  *             its last two terms are cross-attention: q and o for each target, k and v
  *             for each input
