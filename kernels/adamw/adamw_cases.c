@@ -13,22 +13,21 @@ typedef struct sizes {
   cz_adamw_attr attr;
 } sizes;
 
+/* The first step, where m and v are 0. A tensor of zeros, which has a scale too; one
+ * whose rms is below CZ_ADAMW_MINIMUM_RMS. No gradient: decay and momentum alone. Squares
+ * near the top of float32, and far below eps. beta1 = beta2 = 0: the step is the
+ * gradient's sign. Rate 0: w stays. */
 static const sizes hand[] = {
     {1, {1}, 1, 1, 1, 1e-3, {0.9, 0.999, 1e-8, 0, false}},
     {1, {8193}, 1, 1, 1, 1e-2, {0.9, 0.999, 1e-6, 0.01, true}},
-    {2, {31, 33}, 0, 1, 1, 1e-2, {0.9, 0.999, 1e-6, 0.1, true}},        /* a zero tensor has a scale
-                                                                                 too */
-    {2, {17, 64}, 1e-5, 1, 40, 1e-2, {0.9, 0.999, 1e-6, 0.1, true}},    /* its rms is below the
-                                                                                 least */
-    {2, {64, 65}, 1, 0, 7, 1e-2, {0.9, 0.999, 1e-8, 0.1, false}},       /* no gradient: only decay
-                                                                                 and momentum */
-    {1, {300}, 1, 1e12, 100000, 1e-3, {0.9, 0.999, 1e-8, 0.01, false}}, /* squares near the
-                                                                                 top of float32 */
-    {1, {300}, 1, 1e-12, 3, 1e-3, {0.9, 0.98, 1e-8, 0, false}},         /* squares far below eps */
-    {1, {127}, 1, 1, 2, 1e-3, {0, 0, 1e-8, 0, false}}, /* no memory: the sign of the gradient
-                                                        */
+    {2, {31, 33}, 0, 1, 1, 1e-2, {0.9, 0.999, 1e-6, 0.1, true}},
+    {2, {17, 64}, 1e-5, 1, 40, 1e-2, {0.9, 0.999, 1e-6, 0.1, true}},
+    {2, {64, 65}, 1, 0, 7, 1e-2, {0.9, 0.999, 1e-8, 0.1, false}},
+    {1, {300}, 1, 1e12, 100000, 1e-3, {0.9, 0.999, 1e-8, 0.01, false}},
+    {1, {300}, 1, 1e-12, 3, 1e-3, {0.9, 0.98, 1e-8, 0, false}},
+    {1, {127}, 1, 1, 2, 1e-3, {0, 0, 1e-8, 0, false}},
     {1, {0}, 1, 1, 2, 1e-3, {0.9, 0.999, 1e-8, 0, true}},
-    {4, {3, 5, 7, 11}, 1, 1, 1000, 0, {0.9, 0.999, 1e-8, 0.1, false}}, /* rate 0: w stays */
+    {4, {3, 5, 7, 11}, 1, 1, 1000, 0, {0.9, 0.999, 1e-8, 0.1, false}},
 };
 
 /* Steps below 20 are drawn half of the time: there the bias corrections c1 and c2 are far

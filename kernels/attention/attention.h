@@ -49,7 +49,7 @@
  * draws it (t5.md 0.8): (segment * H + h) * Tk + k row.
  *
  * Sources: Vaswani et al. 2017, eq. 1; Raffel et al. 2020, section 2.1 (bias); Liu et al.
- * 2018 and Raffel fig. 4 (prefix mask); blockwise softmax, scores computed again and the
+ * 2018 and Raffel fig. 4 (prefix mask); blockwise softmax, recomputed scores and the
  * D_i shortcut: Dao et al. 2022, "FlashAttention", algorithms 1 to 4.
  *
  * Aliasing: none.

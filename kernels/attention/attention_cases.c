@@ -137,11 +137,11 @@ static sizes draw(cz_rand *r) {
              .B = cz_rand_int(r, 1, 5),
              .gap = cz_rand_int(r, 0, 4) ? 0 : cz_rand_int(r, 1, 3)};
   bool self = cz_rand_int(r, 0, 1);
-  int64_t most = cz_rand_int(r, 0, 5) ? 24 : 131;
-  if (most > 24) s.H = cz_rand_int(r, 1, 2), s.B = cz_rand_int(r, 1, 2);
+  int64_t maximum = cz_rand_int(r, 0, 5) ? 24 : 131;
+  if (maximum > 24) s.H = cz_rand_int(r, 1, 2), s.B = cz_rand_int(r, 1, 2);
   for (int64_t n = 0; n < s.B; n++) {
-    s.nq[n] = cz_rand_int(r, 0, 7) ? cz_rand_size(r, most) : 0;
-    s.nk[n] = self ? s.nq[n] : cz_rand_int(r, 0, 7) ? cz_rand_size(r, most) : 0;
+    s.nq[n] = cz_rand_int(r, 0, 7) ? cz_rand_size(r, maximum) : 0;
+    s.nk[n] = self ? s.nq[n] : cz_rand_int(r, 0, 7) ? cz_rand_size(r, maximum) : 0;
     s.prefix[n] = cz_rand_int(r, 0, s.nk[n] + 1);
   }
   s.std = cz_rand_int(r, 0, 3) ? cz_rand_real(r, 0.1, 1.5) : cz_rand_real(r, 2, 20);

@@ -26,7 +26,7 @@ typedef struct cz__attention_plan {
   const cz_attention_attr *attr;
   int64_t B, H, K, Tq, Tk;
   int64_t width;            /* K rounded up to whole blocks of columns */
-  int64_t rows, keys, tile; /* the most queries, keys and floats that a tile of this call has */
+  int64_t rows, keys, tile; /* maximum queries, keys and floats of a tile in this call */
   bool dropout, disjoint; /* disjoint: the key segments follow one another, so that units write rows
                              of their own */
   int64_t reach;          /* offsets j - p lie within +-reach */

@@ -1,4 +1,4 @@
-/* Attention backward in float32: scores are computed again from q and k, tile by tile,
+/* Attention backward in float32: scores are recomputed from q and k, tile by tile,
  * and normalised by what forward saved. Formulas: attention.h.
  *
  * From o_i = sum_j Z_ij v_j, Z = P M, P = softmax(s), s_ij = scale q_i . k_j + bias:
@@ -11,8 +11,8 @@
  *     dq_i  = scale sum_j dS_ij k_j                     dk_j = scale sum_i dS_ij q_i
  *
  * D_i as do . o makes a row of dS computable key by key, from numbers that forward saved
- * (Dao et al. 2022, section 3.1). Five products a tile: s and dZ again or for the first
- * time, then dq, dk, dv; the score tile of a whole batch never exists. */
+ * (Dao et al. 2022, section 3.1). Five products a tile: s (recomputed) and
+ * dZ, then dq, dk and dv; the scores of a whole batch never exist at once. */
 #include "kernels/attention/attention_cpu.h"
 
 #include "kernels/common/cpu.h"
@@ -146,8 +146,8 @@ CZ_CLONES static void put_rows(float *to, int64_t stride, const float *x, int64_
   }
 }
 
-/* Scores again from q and k, and do . v: the same calls on the same panels as forward, so
- * s has forward's bits and exp(s - max) / sum are its probabilities. */
+/* Scores recomputed from q and k, and do . v: the same calls on the same panels as
+ * forward, so s has forward's bits and exp(s - max) / sum are its probabilities. */
 static void backward_scores(const cz__attention_unit *u, tiles *t, const part *w) {
   const cz__attention_plan *p = u->plan;
   const cz_call *c = p->call;

@@ -70,7 +70,7 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
 }
 
 /* Every query against every key of its segment, masked or not: two products forward, four
- * backward; the scores computed again are not counted. With nq nk pairs of width H K a
+ * backward; the recomputed scores are not counted. With nq nk pairs of width H K a
  * product is 2 nq nk H K, hence 4 and 8. */
 static double flops(const cz_call *call, bool backward) {
   const int32_t *q = call->in[Q_SPANS].data, *k = call->in[K_SPANS].data;

@@ -173,7 +173,7 @@ static void backward_row(const segment *s, int64_t i) {
   }
 }
 
-/** Gradients of q, k, v and the position bias in float64; computes the scores again. Contract:
+/** Gradients of q, k, v and the position bias in float64; recomputes the scores. Contract:
  * attention.h. */
 void cz_attention_bwd_ref(const cz_call *call) {
   for (int i = 0; i < call->n_in; i++) cz_grad_begin(call, i);

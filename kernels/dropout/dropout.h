@@ -3,7 +3,7 @@
  *
  * x, y [T, D]. Masks are those of common/dropout_mask.h: one draw per element, or with
  * share_segment one per (segment, channel), for which spans [B, 2] (begin and end of each
- * segment; covering every row) is needed. Backward draws the same mask again: dx = dy *
+ * segment; covering every row) is needed. Backward redraws the same mask: dx = dy
  * factor. Aliasing: y may be x, dx may be dy. Deterministic: a draw depends on seed,
  * step, shard, op and element only. */
 #ifndef CZ_KERNELS_DROPOUT_H

@@ -1,5 +1,5 @@
 /* No mask is stored. A factor is a function of (seed, step, shard, op, element), so
- * backward draws it again instead of keeping T x D numbers from forward to backward.
+ * backward redraws it instead of keeping T x D numbers from forward to backward.
  *
  * Compiled without contraction into fused multiply-adds: the engine may join dropout,
  * addition and norm into one op, and x + b M has to be rounded twice in both forms. */

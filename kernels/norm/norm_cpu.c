@@ -154,7 +154,7 @@ typedef struct moments {
   float g, gn;
 } moments;
 
-/* n is made again from h, m and r rather than kept: one subtraction and one product
+/* n is recomputed from h, m and r rather than kept: one subtraction and one product
  * against a [T, D] array that would have to live from forward to backward. */
 CZ_CLONES static moments row_moments(float *dgain, float *dbias, const float *dy, const float *h,
                                      const float *gain, float m, float r, int64_t D) {

@@ -35,8 +35,8 @@ static size_t token_bytes(const cz_corpus_writer *w) {
 static cz_status create_set(cz_corpus_writer *w, hid_t *set, const char *name, hid_t type,
                             hsize_t n) {
   hsize_t chunk = n && n < CZ__CHUNK ? n : CZ__CHUNK, /* a chunk is stored whole */
-      most = H5S_UNLIMITED; /* a list of fixed length may not be shorter than its chunk */
-  hid_t space = H5Screate_simple(1, &n, &most), how = H5Pcreate(H5P_DATASET_CREATE);
+      maximum = H5S_UNLIMITED; /* a list of fixed length may not be shorter than its chunk */
+  hid_t space = H5Screate_simple(1, &n, &maximum), how = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_obj_track_times(how, false); /* equal texts make equal files */
   H5Pset_chunk(how, 1, &chunk);
   H5Pset_fletcher32(how);

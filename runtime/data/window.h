@@ -21,7 +21,7 @@ typedef struct cz__window {
   uint64_t next_index;
 } cz__window;
 
-/* A window is filled, its batches are laid out one after another, then it is filled again
+/* A window is filled, its batches are laid out one after another, then it is refilled
  * from next_epoch and next_index; buffers only ever grow. */
 CZ_MUST cz_status cz__window_create(cz__window *w, const cz_batch_plan *plan);
 CZ_MUST cz_status cz__window_fill(cz__window *w, const cz_source *source, const cz_batch_plan *plan,

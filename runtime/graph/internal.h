@@ -59,7 +59,7 @@ typedef struct cz__node {
 } cz__node;
 
 /* Nodes between two calls of cz_graph_block. With `recompute` only what crosses its
- * borders is kept for backward; a second run of its steps makes the rest again. */
+ * borders is kept for backward; a second run of its steps recomputes the rest. */
 typedef struct cz__block {
   const char *name;
   bool recompute;

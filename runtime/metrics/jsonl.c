@@ -36,7 +36,7 @@ cz_status cz_jsonl_open(cz_jsonl **writer, const char *path) {
 /* What a line says of its place in the run. */
 typedef enum standing { KEEP, LATER, BROKEN } standing;
 
-static standing judge(const char *line, size_t n, int64_t step) {
+static standing standing_of(const char *line, size_t n, int64_t step) {
   json_error_t error;
   json_t *object = json_loadb(line, n, 0, &error);
   if (!json_is_object(object)) {
@@ -55,7 +55,7 @@ static cz_status kept_bytes(size_t *keep, const cz_buf *text, const char *path, 
   size_t at = 0;
   for (int line = 1; at < text->len; line++) {
     const char *end = memchr(text->data + at, '\n', text->len - at);
-    standing s = end ? judge(text->data + at, (size_t)(end - text->data) - at, step) : BROKEN;
+    standing s = end ? standing_of(text->data + at, (size_t)(end - text->data) - at, step) : BROKEN;
     bool last = !end || end + 1 == text->data + text->len;
     if (s == BROKEN && !last)
       return CZ_FAIL(CZ_ECORRUPT, "%s:%d: this line is not a JSON object: %.80s", path, line,

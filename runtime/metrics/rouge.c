@@ -96,11 +96,11 @@ static cz__grams sentence_at(const sentences *s, size_t k) {
 static cz_status mark_unions(bool *marked, const sentences *reference,
                              const sentences *prediction) {
   for (size_t k = 0; k < reference->n; k++) {
-    cz__grams want = sentence_at(reference, k);
+    cz__grams wanted = sentence_at(reference, k);
     size_t from = k ? reference->ends[k - 1] : 0;
     for (size_t j = 0; j < prediction->n; j++) {
-      cz__grams said = sentence_at(prediction, j);
-      CZ_TRY(mark_lcs(marked + from, &want, &said));
+      cz__grams predicted = sentence_at(prediction, j);
+      CZ_TRY(mark_lcs(marked + from, &wanted, &predicted));
     }
   }
   return CZ_OK;
@@ -128,29 +128,29 @@ static cz_status count_hits(size_t *hits, const bool *marked, const sentences *r
 /* Lin 2004, section 3.2, with the counts of the package. */
 static cz_status summary_level(cz_rouge *out, cz__names *names, const char *prediction,
                                const char *reference) {
-  sentences said = {0}, want = {0};
+  sentences predicted = {0}, wanted = {0};
   bool *marked = NULL;
   size_t hits = 0;
   cz_status st;
-  CZ_GO(st, split_sentences(&said, names, prediction), done);
-  CZ_GO(st, split_sentences(&want, names, reference), done);
-  CZ_GO(st, cz_alloc(&marked, want.words.n, sizeof *marked), done);
-  CZ_GO(st, mark_unions(marked, &want, &said), done);
-  CZ_GO(st, count_hits(&hits, marked, &want, &said, names->n), done);
-  *out = rouge_of(hits, said.words.n, want.words.n);
+  CZ_GO(st, split_sentences(&predicted, names, prediction), done);
+  CZ_GO(st, split_sentences(&wanted, names, reference), done);
+  CZ_GO(st, cz_alloc(&marked, wanted.words.n, sizeof *marked), done);
+  CZ_GO(st, mark_unions(marked, &wanted, &predicted), done);
+  CZ_GO(st, count_hits(&hits, marked, &wanted, &predicted, names->n), done);
+  *out = rouge_of(hits, predicted.words.n, wanted.words.n);
 done:
   free(marked);
-  free(said.ends);
-  free(want.ends);
-  cz__grams_free(&said.words);
-  cz__grams_free(&want.words);
+  free(predicted.ends);
+  free(wanted.ends);
+  cz__grams_free(&predicted.words);
+  cz__grams_free(&wanted.words);
   return st;
 }
 
-static cz_status count_bigrams(size_t *hits, cz__grams *said, cz__grams *want) {
+static cz_status count_bigrams(size_t *hits, cz__grams *predicted, cz__grams *wanted) {
   cz__names pairs = {0};
   cz__grams words[2] = {{0}, {0}};
-  cz__grams *grams[2] = {said, want};
+  cz__grams *grams[2] = {predicted, wanted};
   cz_status st = CZ_OK;
   for (int k = 0; k < 2 && st == CZ_OK; k++) {
     for (size_t i = 0; i < grams[k]->n && st == CZ_OK; i++)
@@ -158,30 +158,30 @@ static cz_status count_bigrams(size_t *hits, cz__grams *said, cz__grams *want) {
     if (st == CZ_OK) st = cz__grams_extend(grams[k], &pairs, &words[k], 1);
     cz__grams_free(&words[k]);
   }
-  if (st == CZ_OK) st = cz__grams_common(hits, said, want, pairs.n);
+  if (st == CZ_OK) st = cz__grams_common(hits, predicted, wanted, pairs.n);
   cz__names_free(&pairs);
   return st;
 }
 
 static cz_status word_level(cz_rouge *out, cz__names *names, const char *prediction,
                             const char *reference, cz_rouge_kind kind) {
-  cz__grams said = {0}, want = {0};
+  cz__grams predicted = {0}, wanted = {0};
   int32_t *table = NULL;
   size_t hits = 0;
   cz_status st;
-  CZ_GO(st, split_words(&said, names, prediction), done);
-  CZ_GO(st, split_words(&want, names, reference), done);
-  if (kind == CZ_ROUGE_1) CZ_GO(st, cz__grams_common(&hits, &said, &want, names->n), done);
-  if (kind == CZ_ROUGE_2) CZ_GO(st, count_bigrams(&hits, &said, &want), done);
+  CZ_GO(st, split_words(&predicted, names, prediction), done);
+  CZ_GO(st, split_words(&wanted, names, reference), done);
+  if (kind == CZ_ROUGE_1) CZ_GO(st, cz__grams_common(&hits, &predicted, &wanted, names->n), done);
+  if (kind == CZ_ROUGE_2) CZ_GO(st, count_bigrams(&hits, &predicted, &wanted), done);
   if (kind == CZ_ROUGE_L) {
-    CZ_GO(st, lcs_table(&table, &want, &said), done);
-    hits = (size_t)table[(want.n + 1) * (said.n + 1) - 1];
+    CZ_GO(st, lcs_table(&table, &wanted, &predicted), done);
+    hits = (size_t)table[(wanted.n + 1) * (predicted.n + 1) - 1];
   }
-  *out = rouge_of(hits, said.n, want.n);
+  *out = rouge_of(hits, predicted.n, wanted.n);
 done:
   free(table);
-  cz__grams_free(&said);
-  cz__grams_free(&want);
+  cz__grams_free(&predicted);
+  cz__grams_free(&wanted);
   return st;
 }
 

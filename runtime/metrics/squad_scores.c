@@ -52,20 +52,20 @@ static cz_status normalize(cz__grams *out, cz__names *names, const char *answer)
   return st;
 }
 
-static cz_status one_reference(double *exact, double *f1, const cz__grams *said, cz__names *names,
-                               const char *reference) {
-  cz__grams want = {0};
+static cz_status one_reference(double *exact, double *f1, const cz__grams *predicted,
+                               cz__names *names, const char *reference) {
+  cz__grams wanted = {0};
   size_t common = 0;
-  cz_status st = normalize(&want, names, reference);
-  if (st == CZ_OK) st = cz__grams_common(&common, said, &want, names->n);
+  cz_status st = normalize(&wanted, names, reference);
+  if (st == CZ_OK) st = cz__grams_common(&common, predicted, &wanted, names->n);
   if (st == CZ_OK) {
-    bool same =
-        said->n == want.n && (!want.n || !memcmp(said->ids, want.ids, want.n * sizeof *want.ids));
-    double f = common ? 2.0 * (double)common / (double)(said->n + want.n) : 0;
+    bool same = predicted->n == wanted.n &&
+                (!wanted.n || !memcmp(predicted->ids, wanted.ids, wanted.n * sizeof *wanted.ids));
+    double f = common ? 2.0 * (double)common / (double)(predicted->n + wanted.n) : 0;
     if (same) *exact = 1;
     if (f > *f1) *f1 = f;
   }
-  cz__grams_free(&want);
+  cz__grams_free(&wanted);
   return st;
 }
 
@@ -76,12 +76,12 @@ static cz_status one_reference(double *exact, double *f1, const cz__grams *said,
 cz_status cz_score_squad(double *exact, double *f1, const char *prediction,
                          const char *const *references, size_t n_references) {
   cz__names names = {0};
-  cz__grams said = {0};
+  cz__grams predicted = {0};
   *exact = *f1 = 0;
-  cz_status st = normalize(&said, &names, prediction);
+  cz_status st = normalize(&predicted, &names, prediction);
   for (size_t i = 0; i < n_references && st == CZ_OK; i++)
-    st = one_reference(exact, f1, &said, &names, references[i]);
-  cz__grams_free(&said);
+    st = one_reference(exact, f1, &predicted, &names, references[i]);
+  cz__grams_free(&predicted);
   cz__names_free(&names);
   return st;
 }

@@ -205,9 +205,9 @@ cz_status cz_stats_clusters(cz_noise *out, const uint64_t *cluster, const double
   return CZ_OK;
 }
 
-/** The least standard error that a share SUM / N of N examples can be given: with all of
- * them right, their own variance is 0 and says nothing. Two right and two wrong examples
- * more (Agresti and Coull 1998). */
+/** The smallest standard error that a share SUM / N of N examples can be given: with all
+ * of them right, their own variance is 0 and says nothing. Two right and two wrong
+ * examples more (Agresti and Coull 1998). */
 double cz_stats_share_error(double sum, size_t n) {
   double m = (double)n + 4, share = (sum + 2) / m;
   return sqrt(share * (1 - share) / m);

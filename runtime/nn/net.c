@@ -101,9 +101,10 @@ cz_status cz_net_create(cz_net **net, cz_model *model, const cz_net_options *opt
   cz_graph_options graph = {
       .train = options->train, .no_reuse = options->no_reuse, .no_fusion = options->no_fusion};
   cz_status st;
-  int64_t most = options->capacity_encoder > options->capacity_decoder ? options->capacity_encoder
-                                                                       : options->capacity_decoder;
-  CZ_GO(st, cz_alloc(&n->positions, (size_t)most, sizeof *n->positions), fail);
+  int64_t larger = options->capacity_encoder > options->capacity_decoder
+                       ? options->capacity_encoder
+                       : options->capacity_decoder;
+  CZ_GO(st, cz_alloc(&n->positions, (size_t)larger, sizeof *n->positions), fail);
   CZ_GO(st, cz_graph_create(&n->graph, model->params), fail);
   build(n);
   CZ_GO(st, cz_graph_finish(n->graph, &graph), fail);

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "device/device.h"
 
-/* A truncated normal draws again beyond two std, as torch's trunc_normal_ and Mesh
+/* A truncated normal is redrawn beyond two std, as torch's trunc_normal_ and Mesh
  * TensorFlow do; its own std is then 0.88 of `scale`. */
 typedef enum cz_init_kind {
   CZ_INIT_ZERO,

@@ -177,9 +177,9 @@ static void print_json(const cz_example *e) {
 
 /* How a token is shown: plain text, a token with a role of its own (sentinels, EOS), or
  * one that the document does not have. */
-typedef enum look { PLAIN, SPECIAL, FOREIGN } look;
+typedef enum token_kind { PLAIN, SPECIAL, FOREIGN } token_kind;
 
-static look look_of(const cz_vocabulary *v, const cz_piece *piece, int32_t id) {
+static token_kind kind_of(const cz_vocabulary *v, const cz_piece *piece, int32_t id) {
   if (id == v->eos || id == v->pad) return SPECIAL;
   for (int32_t k = 0; k < v->n_sentinels; k++)
     if (id == v->sentinels[k]) return SPECIAL;
@@ -188,13 +188,13 @@ static look look_of(const cz_vocabulary *v, const cz_piece *piece, int32_t id) {
   return FOREIGN;
 }
 
-/* Tokens of one look in a row; on a terminal colours tell them apart, elsewhere `<...>`
+/* Tokens of one kind in a row; on a terminal colours tell them apart, elsewhere `<...>`
  * (special tokens spell it themselves) and `*...*` do. */
-static cz_status print_run(const cz_tokenizer *t, const int32_t *ids, size_t n, look how,
+static cz_status print_run(const cz_tokenizer *t, const int32_t *ids, size_t n, token_kind kind,
                            bool colours) {
   cz_buf text = {0};
   cz_status st;
-  if (how == SPECIAL) {
+  if (kind == SPECIAL) {
     size_t bytes;
     const char *token = cz_tokenizer_token(t, ids[0], &bytes);
     st = token ? cz_buf_add(&text, token, bytes)
@@ -205,7 +205,7 @@ static cz_status print_run(const cz_tokenizer *t, const int32_t *ids, size_t n, 
   if (st == CZ_OK) {
     static const char *const begin[2][3] = {{"", "", "*"}, {"", "\033[36m", "\033[33m"}};
     static const char *const end[2][3] = {{"", "", "*"}, {"", "\033[0m", "\033[0m"}};
-    printf(" %s%s%s", begin[colours][how], text.len ? text.data : "", end[colours][how]);
+    printf(" %s%s%s", begin[colours][kind], text.len ? text.data : "", end[colours][kind]);
   }
   cz_buf_free(&text);
   return st;
@@ -215,12 +215,12 @@ static cz_status print_side(const char *name, const cz_objective *o, const cz_to
                             const cz_piece *piece, const cz_ids *side, bool colours) {
   printf("  %-8s", name);
   for (size_t i = 0, n; i < side->len; i += n) {
-    look how = look_of(&o->vocabulary, piece, side->data[i]);
+    token_kind kind = kind_of(&o->vocabulary, piece, side->data[i]);
     n = 1;
-    while (how == PLAIN && i + n < side->len &&
-           look_of(&o->vocabulary, piece, side->data[i + n]) == PLAIN)
+    while (kind == PLAIN && i + n < side->len &&
+           kind_of(&o->vocabulary, piece, side->data[i + n]) == PLAIN)
       n++;
-    CZ_TRY(print_run(t, side->data + i, n, how, colours));
+    CZ_TRY(print_run(t, side->data + i, n, kind, colours));
   }
   printf("%s\n", side->len ? "" : " (none)");
   return CZ_OK;

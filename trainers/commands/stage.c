@@ -15,10 +15,10 @@ static cz_status open_config(cz_config **config, int argc, char **argv, const ch
   CZ_TRY(cz_config_open(config, argv[1]));
   for (int i = 2; i < argc; i++) CZ_TRY(cz_config_set(*config, argv[i]));
   const cz_config_node *n = cz_config_get(cz_config_root(*config), "kind");
-  const char *said = kind;
-  if (n) CZ_TRY(cz_config_text(&said, n));
-  if (strcmp(said, kind))
-    return cz_config_error(n, "this is a configuration of cloze %s, not of cloze %s", said, kind);
+  const char *given = kind;
+  if (n) CZ_TRY(cz_config_text(&given, n));
+  if (strcmp(given, kind))
+    return cz_config_error(n, "this is a configuration of cloze %s, not of cloze %s", given, kind);
   snprintf(word, sizeof word, "kind=%s", kind);
   return cz_config_set(*config, word);
 }

@@ -39,7 +39,7 @@ static cz_status usual_pieces(uint32_t *first, const cz_objective *o, double inp
                               int64_t n) {
   int64_t *lengths = NULL, sum[2] = {0};
   int32_t *ids;
-  double least = INFINITY;
+  double minimum = INFINITY;
   cz_example e = {0};
   cz_status st;
   CZ_TRY(cz_alloc(&ids, (size_t)o->cut.piece_tokens, sizeof *ids));
@@ -53,7 +53,7 @@ static cz_status usual_pieces(uint32_t *first, const cz_objective *o, double inp
     if (old) sum[0] -= old[0], sum[1] -= old[1];
     double off =
         fabs((double)sum[0] - (double)n * inputs) + fabs((double)sum[1] - (double)n * targets);
-    if (i + 1 >= n && off < least) least = off, *first = (uint32_t)(i + 1 - n);
+    if (i + 1 >= n && off < minimum) minimum = off, *first = (uint32_t)(i + 1 - n);
   }
 done:
   free(lengths);

@@ -50,7 +50,7 @@ static cz_status parse(bench *b, int argc, char **argv) {
                                {"--json", NULL, &b->json}};
   const struct {
     const char *name;
-    int64_t *out, most;
+    int64_t *out, maximum;
   } numbers[] = {{"--segments", &b->segments, 4096},
                  {"--inputs", &b->inputs, 1 << 16},
                  {"--targets", &b->targets, 1 << 16},
@@ -60,9 +60,9 @@ static cz_status parse(bench *b, int argc, char **argv) {
   const char *texts[] = {segments, inputs, targets, steps};
   for (int i = 0; i < 4; i++)
     if (cz_parse_int(texts[i], numbers[i].out) != CZ_OK || *numbers[i].out < 1 ||
-        *numbers[i].out > numbers[i].most)
+        *numbers[i].out > numbers[i].maximum)
       return CZ_FAIL(CZ_EUSAGE, "%s: '%s' is not between 1 and %lld", numbers[i].name, texts[i],
-                     (long long)numbers[i].most);
+                     (long long)numbers[i].maximum);
   if (strcmp(b->dtype, "f32"))
     return CZ_FAIL(CZ_EUSAGE, "--dtype: '%s'; this build trains in f32", b->dtype);
   if (strcmp(b->optimizer_name, "adamw") && strcmp(b->optimizer_name, "adafactor"))
