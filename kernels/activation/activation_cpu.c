@@ -38,11 +38,15 @@ static inline __attribute__((always_inline)) float within(float x) {
   return x < -12 ? -12 : x > 12 ? 12 : x;
 }
 
-/* sigmoid(2 u) and its complement for u = sqrt(2 / pi) (x + 0.044715 x^3) */
+/* sigmoid(2 u) and its complement for u = sqrt(2 / pi) (x + 0.044715 x^3), with
+ * 2 sqrt(2 / pi) = 1.5957691. Both are needed: backward multiplies them, and 1 - s from s
+ * would have no digits where s is near 1. */
 static inline __attribute__((always_inline)) void tanh_parts(float *s, float *rest, float x) {
   cz_sigmoidf(s, rest, 1.5957691f * (x + 0.044715f * x * x * x));
 }
 
+/* A switch over constants: each loop below is compiled for one kind, so no element pays
+ * for it. ReLU is written so that a NaN, which is not below 0, passes. */
 static inline __attribute__((always_inline)) float value(float x, cz_activation_kind kind) {
   float s, rest;
   switch (kind) {
@@ -100,6 +104,9 @@ CZ_CLONES static void values_of_kind(float *y, const float *x, const float *gate
 #undef CALL
 }
 
+/* y = act(x) gate is a product: each factor's gradient is dy times the other, and x's
+ * goes on through act'. act(x) is recomputed for dgate; keeping it would cost an array of
+ * T x F. */
 static inline __attribute__((always_inline)) void gradients(float *to_x, float *to_gate,
                                                             const float *dy, const float *x,
                                                             const float *gate, int64_t n,
@@ -143,6 +150,8 @@ void cz_activation_fwd_cpu(const cz_call *call) {
                    a.kind);
 }
 
+/* 256 numbers of either gradient are 2 KiB of stack, so a piece stays in the first cache
+ * between being computed and being put. */
 static void bwd_piece(const arrays *a, int64_t i, const cz_grad_mode *mode) {
   float to_x[PIECE], to_gate[PIECE]; /* both before either is put: dx may be dy */
   int64_t n = a->n - i < PIECE ? a->n - i : PIECE;

@@ -9,7 +9,9 @@ static const double tanh_scale = 0.79788456080286535588; /* sqrt(2 / pi) */
 static const double tanh_cubic = 0.044715;
 static const double normal_density = 0.39894228040143267794; /* 1 / sqrt(2 pi) */
 
-/** act(x). */
+/** act(x). GELU by erfc, whose lower tail keeps its relative accuracy: Phi(x) = erfc(-x /
+ * sqrt 2) / 2. The tanh form as x sigmoid(2 u), which runs to 0 and not to a difference
+ * of ones. */
 double cz_activation_value(double x, int kind) {
   switch ((cz_activation_kind)kind) {
   case CZ_ACTIVATION_NONE: return x;

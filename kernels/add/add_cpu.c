@@ -11,6 +11,8 @@ CZ_CLONES static void add_chunk(float *y, const float *a, const float *b, int64_
   for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
+/* y may be a or b, and in backward d is both: each element is read before it is written,
+ * and no element reads another. */
 static void add_arrays(float *y, const float *a, const float *b, int64_t n) {
 #pragma omp parallel for schedule(static) if (n > 2 * CHUNK)
   for (int64_t i = 0; i < n; i += CHUNK)

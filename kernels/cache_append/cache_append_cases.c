@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+/* Rows are drawn with repetition, so most cases name one twice: the order of n is
+ * tested. */
 static void problem(cz_case *c, cz_rand *r, int64_t C, int64_t N, int64_t E) {
   cz_case_normal(c, r, CZ_CACHE_APPEND_CACHE, 2, (int64_t[]){C, E}, 1);
   cz_case_normal(c, r, CZ_CACHE_APPEND_X, 2, (int64_t[]){N, E}, 1);

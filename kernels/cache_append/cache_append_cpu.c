@@ -1,3 +1,6 @@
+/* Keys and values of new tokens into a cache of C rows, E = H K numbers each. A row costs
+ * one copy of E floats, 2 KiB for T5-small, against the whole cache that attention reads
+ * in the same step. */
 #include "kernels/cache_append/cache_append.h"
 
 #include <string.h>

@@ -4,6 +4,8 @@
 #include "kernels/cache_append/cache_append.h"
 #include "kernels/common/shape.h"
 
+/* Rows are data, which no shape rule sees: the decoder answers for their being in [0, C)
+ * and for max_length. */
 static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why,
                   size_t why_bytes) {
   const cz_arg *cache = &in[CZ_CACHE_APPEND_CACHE], *x = &in[CZ_CACHE_APPEND_X];

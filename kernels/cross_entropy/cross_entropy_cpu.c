@@ -176,6 +176,8 @@ static void sum_row(double *sum, const float *x, int64_t n) {
   for (int64_t i = 0; i < n; i++) sum[i] += x[i];
 }
 
+/* x_t gives way to -FLT_MAX, whose exponential is 0: so max and sum leave the target out
+ * without a comparison for each word. Its logit is kept for row_combine. */
 static void row_softmax(const plan *p, float *x, int64_t r, int64_t s) {
   slab_stat *stat = &p->stat[s * p->maximum_rows + r];
   int64_t n = slab_words(p, s), t = target_in(p, r, s);
@@ -278,6 +280,8 @@ static void gather_row(const plan *p, int64_t r) {
          (size_t)p->D * sizeof(float));
 }
 
+/* dh of a row is the sum over slabs of their parts, sixteen at most, in the order of the
+ * slabs: an order that neither threads nor rows change. */
 static void scatter_row(const plan *p, int64_t r) {
   float *dh = (float *)p->call->din[CZ_CROSS_ENTROPY_H].data + p->row[r].index * p->D;
   float *sum = p->partial + r * p->D;
@@ -330,6 +334,9 @@ static void finish_bias(const plan *p) {
     dbias[v] = (float)((add ? dbias[v] : 0) + p->dbias[v] / p->attr->logit_scale);
 }
 
+/* Chunks of nearly equal size: the c-th of k ends at counted (c + 1) / k, so no short
+ * last chunk does its products at a bad shape. Losses are added in double, row after
+ * row. */
 static void run(const cz_call *call, bool backward) {
   plan p;
   lay_out(&p, call, backward);

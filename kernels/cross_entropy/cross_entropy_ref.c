@@ -74,6 +74,7 @@ static void logit_gradient(double *x, const arrays *a, int64_t n, const row *r) 
   x[a->targets[n]] = a->A * (e + 2 * z * r->log_z) - factor * r->others - smooth;
 }
 
+/* dh += scale dx w, dw += scale dx^T h: outer products, added row after row. */
 static void propagate(const double *dx, const arrays *a, int64_t n) {
   int64_t D = a->D;
   double scale = a->attr->logit_scale;

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+/* Smooth although it is random: the mask depends on keys alone, so central differences
+ * see a linear function. */
 static void problem(cz_case *c, cz_rand *r, int64_t T, int64_t D, double p, bool share, int empty) {
   *(cz_dropout_attr *)c->attr = (cz_dropout_attr){p, share};
   cz_case_normal(c, r, CZ_DROPOUT_X, 2, (int64_t[]){T, D}, 1);

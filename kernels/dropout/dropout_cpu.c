@@ -18,6 +18,8 @@ typedef struct pass {
   cz_grad_mode mode;
 } pass;
 
+/* Outside training p stays 0 and no mask is drawn: y = x, dx = dy, with the bits of a
+ * copy. */
 static pass unpack(const cz_call *call, bool backward) {
   const cz_dropout_attr *attr = call->attr;
   const cz_arg *x = &call->in[CZ_DROPOUT_X], *spans = &call->in[CZ_DROPOUT_SPANS];

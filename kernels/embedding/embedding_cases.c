@@ -4,7 +4,10 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Ids follow Zipf's law: a few very often, most never. */
+/* Ids follow Zipf's law, the k-th most frequent word having a share of about 1 / k: a few
+ * are read over and over and most never, as in text. exp of a uniform number in [0, log(V
+ * + 1)) has the density 1 / k. The last row is always read, where an off-by-one would
+ * show. */
 static void problem(cz_case *c, cz_rand *r, int64_t V, int64_t T, int64_t D) {
   cz_case_normal(c, r, CZ_EMBEDDING_TABLE, 2, (int64_t[]){V, D}, 1);
   int32_t *ids = cz_case_int(c, CZ_EMBEDDING_IDS, 1, &T);

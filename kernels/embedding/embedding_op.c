@@ -13,7 +13,8 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   return true;
 }
 
-/* gather's kernels take the same inputs in the same places. */
+/* gather's kernels take the same inputs in the same places. An embedding is a gather from
+ * a parameter: y = E W with E[t, ids[t]] = 1, so dW = E^T dy. */
 _Static_assert((int)CZ_EMBEDDING_TABLE == (int)CZ_GATHER_X &&
                    (int)CZ_EMBEDDING_IDS == (int)CZ_GATHER_ROWS,
                "embedding uses gather's kernels");

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+/* DISTINCT rows are read by N: with one of them all of dy lands in a single row, the
+ * longest sum that the error limit has to cover. */
 static void problem(cz_case *c, cz_rand *r, int64_t T, int64_t N, int64_t D, int64_t distinct) {
   cz_case_normal(c, r, CZ_GATHER_X, 2, (int64_t[]){T, D}, 1);
   int32_t *rows = cz_case_int(c, CZ_GATHER_ROWS, 1, &N);

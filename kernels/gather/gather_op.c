@@ -12,6 +12,7 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   return true;
 }
 
+/* Backward reads rows alone: the derivative of a copy is 1, whatever x and y hold. */
 const cz_op_row cz_gather_row = {
     .name = "gather",
     .n_in = 2,

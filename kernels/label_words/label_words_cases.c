@@ -15,6 +15,8 @@ typedef struct sizes {
   double temperature;
 } sizes;
 
+/* One class, whose softmax is 1 and whose loss is 0; words and rows that repeat, whose
+ * gradients must add; scores of 1e4; sizes beyond one thread's part. */
 static const sizes hand[] = {
     {1, 1, 1, 1, 1, 1, false, HARD, 1, 100, 1},  /* one word of one class: the loss is 0 */
     {4, 7, 5, 3, 2, 1, true, NONE, 1, 100, 1},   /* scores only */
@@ -56,6 +58,8 @@ static void fill_words(cz_case *c, cz_rand *r, const sizes *s) {
     words[k * s->W + cz_rand_int(r, 0, s->W - 1)] = (int32_t)(k % s->V);
 }
 
+/* Soft targets need not sum to 1, so the gradient's n_m is tested too; a row of zeros is
+ * not counted and must give exactly 0. */
 static void fill_targets(cz_case *c, cz_rand *r, const sizes *s) {
   if (s->targets == HARD) {
     int32_t *hard = cz_case_int(c, CZ_LABEL_WORDS_HARD, 1, (int64_t[]){s->M});

@@ -31,6 +31,8 @@ typedef struct plan {
   int32_t *first_row; /* backward: [M], the first of the M rows that reads the same row of x */
 } plan;
 
+/* Forward and backward lay their arrays over the same workspace, which is measured for
+ * either. */
 static plan plan_of(const cz_call *call) {
   const cz_arg *in = call->in;
   plan p = {.T = in[CZ_LABEL_WORDS_X].dim[0],
@@ -168,7 +170,12 @@ static void find_first(const plan *p) {
 }
 
 /* G_m, the whole gradient of a row of scores, shared out among the words: s_mc = 1 / Wc
- * sum_w (x_r . table_w + bias_w). */
+ * sum_w (x_r . table_w + bias_w).
+ *
+ * With f = factor dloss / t and n = sum_i Y_i the gradient f (P_c n - Y_c) is, for a sure
+ * row whose target is c, a difference of two numbers near 1; sum over i != c of (P_c Y_i
+ * - P_i Y_c) has only the small ones. places whose word is named before get 0: its share
+ * went to the first. */
 static void share_gradients(const cz_call *call, const plan *p, int64_t m) {
   const float *dscores = call->dout[CZ_LABEL_WORDS_SCORES].data,
               *dloss = call->dout[CZ_LABEL_WORDS_LOSS].data;
@@ -204,7 +211,14 @@ static void sum_row(const plan *p, double *sum, int64_t m, int64_t d0, int64_t n
 }
 
 /* Columns d0 to d0 + n of dx and dtable: each thread has columns of its own, so the order of
- * additions does not depend on their number. */
+ * additions does not depend on their number.
+ *
+ * Both sums go over pairs (m, i) of a row of scores and a place of words:
+ *
+ *     dx_r     = sum over m with rows[m] = r, i   share_mi table_word(i)
+ *     dtable_w = sum over m, i with word(i) = w   share_mi x_rows[m]
+ *
+ * in double for 128 columns at a time, 1 KiB on the stack. */
 static void backward_columns(const cz_call *call, const plan *p, int64_t d0, int64_t n) {
   float *dx = call->mode[CZ_LABEL_WORDS_X] ? call->din[CZ_LABEL_WORDS_X].data : NULL;
   float *dtable = call->mode[CZ_LABEL_WORDS_TABLE] ? call->din[CZ_LABEL_WORDS_TABLE].data : NULL;

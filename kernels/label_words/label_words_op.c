@@ -35,6 +35,9 @@ static bool targets(const cz_arg *in, cz_dtype statistic, char *why, size_t why_
          cz_shape_refuse(why, why_bytes, "denominator is given without targets");
 }
 
+/* The table has x's dtype, as it is the model's embedding; bias, soft targets, scores and
+ * loss have that of statistics, since a loss in 16 bits would not tell two steps
+ * apart. */
 static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes) {
   const cz_label_words_attr *a = attr;
   const cz_arg *x = &in[X];
@@ -77,6 +80,7 @@ const cz_op_row cz_label_words_row = {
     .grad = 1u << X | 1u << TABLE | 1u << BIAS,
     .deterministic = true,
     .attr_bytes = sizeof(cz_label_words_attr),
+    /* Scores hold what the bias did; its gradient is the shares' sum. */
     .needs = {.in = 0xff & ~(1u << BIAS), .out = 1u << CZ_LABEL_WORDS_SCORES},
     .shape = shape,
     .flops = flops,

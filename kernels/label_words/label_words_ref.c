@@ -34,6 +34,8 @@ static int64_t word_count(const sizes *s, int64_t c) {
   return n;
 }
 
+/* Logits are averaged, not probabilities: the mean of several words' log odds (pet.md
+ * 1.1). */
 static double score(const sizes *s, int64_t m, int64_t c) {
   double sum = 0;
   const double *x = s->x + s->rows[m] * s->D;
@@ -99,6 +101,8 @@ static double score_gradient(const cz_call *call, const sizes *s, int64_t m, int
          (dloss ? dloss[0] * s->factor / s->temperature * sum : 0);
 }
 
+/* One score's gradient g / Wc goes to each of its words, to the row that it reads, and to
+ * the bias; a word or row that is named twice gets both. */
 static void backward_score(const cz_call *call, const sizes *s, int64_t m, int64_t c) {
   double g = score_gradient(call, s, m, c) / (double)word_count(s, c),
          *dbias = call->din[CZ_LABEL_WORDS_BIAS].data;

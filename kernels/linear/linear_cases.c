@@ -37,7 +37,8 @@ static void problem(cz_case *c, cz_rand *r, sizes s, cz_linear_attr attr, bool b
   if (bias) cz_case_normal(c, r, CZ_LINEAR_BIAS, 1, &s.O, std);
 }
 
-/* ReLU far from its kink: small products, biases of 2 or -2. */
+/* ReLU far from its kink: small products, biases of 2 or -2. |z| is about 2 with products
+ * of 9 x 0.01 x 0.5: no perturbation of a central difference crosses 0. */
 static void relu_apart(cz_case *c, cz_rand *r) {
   int64_t x[2] = {7, 9}, w[2] = {5, 9}, O = 5;
   *(cz_linear_attr *)c->attr = (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 0.5};
@@ -91,6 +92,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   problem(c, r, s, attr, cz_rand_int(r, 0, 1), 1);
 }
 
+/* 4096 tokens: 8.6 GFLOP, which a tiled sgemm should do at the machine's rate. */
 static void bench(cz_case *c,
                   cz_rand *r) { /* the first product of T5-small's feed-forward, encoder */
   problem(c, r, (sizes){4096, 512, 2048}, (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 1},

@@ -66,7 +66,8 @@ static void finish_tile(float *y, float *z, const float *bias, cz_product_part p
   }
 }
 
-/** Forward in float32. Contract: linear.h. */
+/** Forward in float32. Contract: linear.h. Where z is saved the product is written to pre
+ * and the activation reads it there; else both happen in y, and z is gone afterwards. */
 void cz_linear_fwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
   float *z = a.pre ? a.pre : a.y;
@@ -165,7 +166,9 @@ static cz_product product_to_w(const arrays *a, const float *g, cz_grad_mode mod
                       .beta = beta_of(mode)};
 }
 
-/** Backward in float32. Contract: linear.h. */
+/** Backward in float32. Contract: linear.h. g and dbias first, in one pass over dy, since
+ * the two products need all of g; then the tiles of both products in one loop, so that
+ * threads without a tile of dW left go on with dx. */
 void cz_linear_bwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
   const cz_grad_mode *mode = call->mode;

@@ -6,6 +6,7 @@ static bool sizes_fit(const cz_arg *x, int64_t O) {
   return x->dim[0] <= INT32_MAX && x->dim[1] <= INT32_MAX && O <= INT32_MAX;
 }
 
+/* Of W only the inner dimension is given by x; the outer one is the number of outputs. */
 static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why,
                   size_t why_bytes) {
   const cz_linear_attr *attr = attributes;

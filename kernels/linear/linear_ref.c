@@ -59,7 +59,8 @@ static double slope(const arrays *a, int64_t i) {
   return a->activation == CZ_ACTIVATION_NONE ? 1 : cz_activation_slope(a->saved[i], a->activation);
 }
 
-/** Backward in float64. Contract: linear.h. */
+/** Backward in float64. Contract: linear.h. One pass over (t, o): each g is used for all
+ * three gradients at once, in the order of the rows. */
 void cz_linear_bwd_ref(const cz_call *call) {
   arrays a = unpack(call);
   bool want_x = call->mode[CZ_LINEAR_X] != CZ_GRAD_SKIP,

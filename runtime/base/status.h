@@ -3,8 +3,8 @@
  *
  * A failure starts a thread-local chain with CZ_FAIL (code, file, line, message with the
  * offending values); each CZ_TRY or CZ_GO it passes adds its place, each CZ_NOTE what was
- * being done, which belongs to the message. `main` prints the message, and the places to
- * who asks for them; library code never exits. */
+ * being done, which belongs to the message. `main` prints the message, and with
+ * CLOZE_DEBUG=1 the places; library code never exits. */
 #ifndef CZ_BASE_STATUS_H
 #define CZ_BASE_STATUS_H
 

@@ -1,8 +1,8 @@
 /* The stream of batches: a thread keeps some batches ready while the caller works on
  * another. Slots go round: one is held by the caller, the others are being filled or
- * full. A window is filled at once, which takes longer than a small model's step on a
- * machine whose every core computes: with several batches in store that does not stall
- * it. */
+ * full. A window is filled as a whole. On a machine whose cores all compute this takes
+ * longer than a step of a small model; the batches that are ready then keep the step from
+ * waiting. */
 #include "base/clock.h"
 #include "data/window.h"
 

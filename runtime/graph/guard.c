@@ -148,7 +148,7 @@ static cz_status check_parameters(const cz_graph *g, int step) {
   return CZ_OK;
 }
 
-/* After a step: all borders are as they were. CZ_ECORRUPT names the op and the array. */
+/* After a step: all sentinels must be whole. CZ_ECORRUPT names the op and the array. */
 cz_status cz__guard_end(cz_graph *g, int step) {
   size_t margin = g->device->guard_bytes;
   fill_written(g, &g->steps[step]);

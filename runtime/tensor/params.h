@@ -1,5 +1,7 @@
-/* Arrays that outlive a step: the named parameter list, and the files that other folders
- * keep arrays in (h5_file.h).
+/* The folder tensor: arrays that outlive a step, in memory and in files. A model declares
+ * its parameters here; they are drawn or read from a checkpoint, a graph takes them as
+ * values and leaves their gradients beside them, and the optimizer updates them in place.
+ * h5_file.h is what corpora, checkpoints and traces keep arrays in.
  *
  * A parameter is declared once (name, shape, initialiser, decay or not); optimizer,
  * checkpoint, reduction and exporter walk the list. Values, and gradients when asked for,

@@ -65,8 +65,8 @@ static cz_status parse(options *o, cz_corpus_job *job, int *argc, char **argv) {
   return cz_args_out(o->out, job->files, job->n_files);
 }
 
-/* Reads back every chunk: what the disk gives is what was written, or the user knows
- * now. */
+/* Reads every chunk back and checks it, so that a bad disk is noticed now and not in the
+ * middle of a training run. */
 static cz_status verify(const char *path, const cz_corpus_job *job) {
   cz_reader *reader = NULL;
   cz_status st = cz_reader_open(&reader, path, &job->vocabulary.hash);

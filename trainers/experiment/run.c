@@ -100,9 +100,9 @@ static cz_status compare_experiments(cz_buf *out, const cz_run_request *r,
   return st;
 }
 
-/* Before the run is finished a file that was wrong may be mended: stages are found by
- * what they depend on, so those that stay the same are not lost. Those that are lost are
- * worth a word; where none would stay, the folder is another experiment's. */
+/* An experiment file may be corrected before its run is finished: stages are found by
+ * their keys, so those that the change does not touch are kept. Warns of those that are
+ * lost. Where none would be kept, the folder is another experiment's. */
 static cz_status warn_of_losses(const cz_run_request *r, const cz_plan *p,
                                 const cz_config_node *root) {
   cz_buf keys = {0}, files = {0};

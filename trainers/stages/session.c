@@ -49,9 +49,10 @@ cz_status cz_session_open(cz_session *s, const char *device, const char *comm) {
 }
 
 /** Closes what cz_session_open opened. A rank that failed ends the whole job, so that
- * nobody waits for it; ranks that were told to stop leave together. What one rank finds
- * wrong most often all do, so the others leave the word to rank 0 for a moment, in which
- * it ends them. */
+ * nobody waits for it; ranks that were told to stop leave together. An error in the
+ * configuration or the data occurs on all ranks at once and should be printed once. So
+ * rank 0 prints and ends the job, and the others wait a moment before they do the
+ * same. */
 void cz_session_close(cz_session *s, cz_status outcome) {
   enum { MOMENT = 3 /* seconds */ };
   if (s->comm && s->comm->size > 1 && outcome != CZ_OK && outcome != CZ_EINTERRUPT) {

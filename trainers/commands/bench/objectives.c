@@ -32,9 +32,9 @@ static cz_status append(cz_ids *to, const cz_ids *from, cz_ids *spans) {
   return cz_ids_add(spans, (int32_t)to->len);
 }
 
-/* FIRST: where, among SHIFTS places, N pieces in a row begin whose lengths together are
- * nearest to N times the means: what a step costs is that of a usual batch, with the
- * spread that batches have. */
+/* Chooses N consecutive pieces whose total lengths are nearest to N times the objective's
+ * means, among SHIFTS starting places; FIRST is the chosen one. A step on them costs what
+ * a usual batch costs, and lengths inside it vary as they do in training. */
 static cz_status usual_pieces(uint32_t *first, const cz_objective *o, double inputs, double targets,
                               int64_t n) {
   int64_t *lengths = NULL, sum[2] = {0};
@@ -191,7 +191,7 @@ static void print_header(void) {
          "targets", "GFLOP", "step s", "tokens/s", "raw t/s", "examples/s", "memory");
 }
 
-/* The row that is ready, at once: the next one may take a while. */
+/* Prints a row as soon as it is measured: the next one may take a minute. */
 static void print_row(const json_t *r) {
 #define REAL(key) json_number_value(json_object_get(r, key))
   printf("%-18s %8.0f %8.1f %8.1f %9.1f %8.3f %9.0f %9.0f %9.2f %5.2f GB\n",

@@ -1,5 +1,8 @@
-/* The forms in which the results of a run are printed. All read the same results; compare.h
- * says what stands in a cell. */
+/* The folder report: the results of a run as text, CSV, JSON and HTML. results.h reads
+ * the run's folders into one struct; compare.h works out every cell of the table, its
+ * noise, its baseline and its verdict; the four forms print what stands there and compute
+ * nothing, so they cannot disagree. curves.h and plot.h make the page's figures, table.h
+ * aligns columns for terminals. */
 #ifndef CZ_EXPERIMENT_REPORT_REPORT_H
 #define CZ_EXPERIMENT_REPORT_REPORT_H
 
