@@ -76,8 +76,8 @@ typedef struct cz_call {
  * give the same bits for any number of threads where the row says `deterministic`. */
 typedef void (*cz_kernel)(const cz_call *call);
 
-/* What computes one op in one dtype. The dtype of a call is that of its first input, which
- * every op has and which is real (cz_call_dtype). */
+/* What computes one op in one dtype. The dtype of a call is that of its first input,
+ * which every op has and which is real (cz_call_dtype). */
 typedef struct cz_kernels {
   cz_kernel forward, backward;                             /* null: there is none */
   size_t (*workspace)(const cz_call *call, bool backward); /* bytes at these sizes; null: none */
@@ -109,10 +109,10 @@ typedef struct cz_op_row {
   int8_t may_alias_grad[CZ_OP_IN]; /* din[i] may share the storage of dout[may_alias_grad[i] - 1]
                                       when written, not added; 0: never */
   /* Outputs that backward recomputes by a second forward call instead of keeping them, if
-   * everything that this call reads is kept for another reason. recompute_in[k] says what the
-   * call gets for input k: 0, the same input; o + 1, output o if it was made, else the same
-   * input; -1, nothing. The call gives the same bits as the first one; outputs that are not
-   * wanted from it are null. */
+   * everything that this call reads is kept for another reason. recompute_in[k] says what
+   * the call gets for input k: 0, the same input; o + 1, output o if it was made, else
+   * the same input; -1, nothing. The call gives the same bits as the first one; outputs
+   * that are not wanted from it are null. */
   uint32_t recompute;
   int8_t recompute_in[CZ_OP_IN];
   size_t attr_bytes;
@@ -127,8 +127,9 @@ typedef struct cz_op_row {
   double (*flops)(const cz_call *call, bool backward);
   double error_constant; /* float32 limit = error_constant x 2^-24 x (magnitude of the result + its
                             sensitivity to the rounding of inputs) */
-  /* The host's kernels by the dtype that they compute in: float64 is `ref`, float32 is `cpu`. A
-   * device on the host offers some of them; a module brings a table of its own. */
+  /* The host's kernels by the dtype that they compute in: float64 is `ref`, float32 is
+   * `cpu`. A device on the host offers some of them; a module brings a table of its
+   * own. */
   cz_kernels kernels[CZ_DTYPES];
 } cz_op_row;
 

@@ -15,8 +15,9 @@
  *                  of the same paper, which T5 v1.1 and GPT-2 use; computed as x sigmoid(2 u)
  *     tanh         BERT's pooler
  *
- * The gated form is Shazeer's (GLU variants, 2020) and T5 v1.1's: x = h W_0, gate = h W_1. The
- * linear op shares these functions for its epilogue. A NaN in x stays one in y and in dx.
+ * The gated form is Shazeer's (GLU variants, 2020) and T5 v1.1's: x = h W_0, gate = h
+ * W_1. The linear op shares these functions for its epilogue. A NaN in x stays one in y
+ * and in dx.
  *
  * Aliasing: y may be x when nobody reads x again; dx may be dy.
  *

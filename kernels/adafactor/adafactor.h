@@ -21,8 +21,8 @@
  * divides them by their mean. Both statistics have the same mean (that of the averaged
  * Q), so which of the two is divided makes no difference but rounding, and here r always
  * belongs to the rows. Mesh TensorFlow factors over a tensor's two largest dimensions
- * when both have at least CZ_ADAFACTOR_MINIMUM_DIM; here these must be the last two, which
- * all of our tensors obey, and the shape rule refuses others.
+ * when both have at least CZ_ADAFACTOR_MINIMUM_DIM; here these must be the last two,
+ * which all of our tensors obey, and the shape rule refuses others.
  *
  * Not differentiable. Deterministic: sums run in double over blocks cut by shape, added
  * in a fixed tree. */

@@ -2,8 +2,8 @@
  *
  * Backward: da = dy, db = dy.
  *
- * Aliasing: y may be a; da may be dy. db may not be dy as well, since da and db would then be one
- * array.
+ * Aliasing: y may be a; da may be dy. db may not be dy as well, since da and db would
+ * then be one array.
  *
  * Deterministic: elementwise. */
 #ifndef CZ_KERNELS_ADD_H

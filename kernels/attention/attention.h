@@ -24,17 +24,17 @@
  *                      exp(s_ij - m_i). Two numbers, because float32 cannot hold m_i + log(sum)
  *                      well enough when scores are in the thousands
  *
- * Inside segment n, with nq queries and nk keys, query i stands at position p = i with the FULL
- * mask and at p = i + nk - nq otherwise. So one op serves training, where nq = nk, and a decoder
- * with a cache of nk keys, whose queries are the newest ones. Forward, per head, with M the
- * dropout multiplier (0 or 1 / (1 - dropout); 1 when not training):
+ * Inside segment n, with nq queries and nk keys, query i stands at position p = i with
+ * the FULL mask and at p = i + nk - nq otherwise. So one op serves training, where nq =
+ * nk, and a decoder with a cache of nk keys, whose queries are the newest ones. Forward,
+ * per head, with M the dropout multiplier (0 or 1 / (1 - dropout); 1 when not training):
  *
  *     s_ij = scale q_i . k_j + position_bias[bucket(j - p), h]      over visible j:
  *            FULL all;  CAUSAL j <= p;  PREFIX j <= p or j < prefix
  *     o_i  = sum_j softmax(s_i)_j M_ij v_j
  *
- * A query that sees no key has o_i = 0, stats_i = (-infinity, 0) and no gradient. What it sees
- * follows from positions alone: a score that is NaN or overflows makes its row NaN.
+ * A query that sees no key has o_i = 0, stats_i = (-infinity, 0) and no gradient. What it
+ * sees follows from positions alone: a score that is NaN or overflows makes its row NaN.
  *
  * Backward, with P = softmax(s), Z = P M, D_i = do_i . o_i = sum_j Z_ij (do_i . v_j) and
  * dS_ij = Z_ij (do_i . v_j) - P_ij D_i:
@@ -54,8 +54,8 @@
  *
  * Aliasing: none.
  *
- * Deterministic: every (segment, head) is one thread's work in a fixed order, and the gradient of
- * the position bias adds their sums by segment.
+ * Deterministic: every (segment, head) is one thread's work in a fixed order, and the
+ * gradient of the position bias adds their sums by segment.
  *
  * Memory: workspace only, bounded by blocks of keys; no score matrix of a batch ever
  * exists.

@@ -152,9 +152,9 @@ static sizes draw(cz_rand *r) {
   a->mask = (int)cz_rand_int(r, CZ_ATTENTION_MASK_FULL, CZ_ATTENTION_MASK_PREFIX);
   a->scale = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.05, 0.5);
   /* Where a bucket holds all keys of a row that weigh anything, its sum of dS is zero by
-   * cancellation, which float32 sums are not: hence no sharp rows with a position bias, and no
-   * one-sided buckets where a query sees keys to its right (they would all share bucket
-   * 0). */
+   * cancellation, which float32 sums are not: hence no sharp rows with a position bias,
+   * and no one-sided buckets where a query sees keys to its right (they would all share
+   * bucket 0). */
   if (s.std * s.std * a->scale * sqrt((double)s.K) > 2) s.bias = false;
   a->bidirectional = a->mask != CZ_ATTENTION_MASK_CAUSAL || cz_rand_int(r, 0, 1);
   a->buckets = (int)cz_rand_int(r, 0, 1) ? 32 : (int)cz_rand_int(r, 4, 40);

@@ -42,8 +42,8 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
 }
 
 /* s <- exp(s - max) over the visible part of a row and zeros up to `limit`; max and the
- * sum come out. A score that is NaN or +infinity makes the sum NaN, also where the maximum,
- * which compares, passes over it. */
+ * sum come out. A score that is NaN or +infinity makes the sum NaN, also where the
+ * maximum, which compares, passes over it. */
 static inline __attribute__((always_inline)) void
 softmax_row(float *s, int64_t visible, int64_t limit, float *max, float *sum) {
   float m = -INFINITY, l = 0;
@@ -80,8 +80,8 @@ CZ_CLONES static void scale_row(float *out, const float *x, float new, int64_t n
 }
 
 /* Adds a block's share (largest score, sum, sum of exp(score - max) v) to query i, whose
- * output is kept normalised by the sum so far. SEEN: how many of the block's keys the query sees;
- * the sum does not tell, as it is NaN when a score is not finite.
+ * output is kept normalised by the sum so far. SEEN: how many of the block's keys the
+ * query sees; the sum does not tell, as it is NaN when a score is not finite.
  *
  * With o = a / l of the blocks so far:
  *

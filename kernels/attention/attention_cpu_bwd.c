@@ -82,9 +82,9 @@ static inline __attribute__((always_inline)) float find_top(const float *s, cons
  * D = sum P dP.
  *
  * D is not summed first: it equals do . o, one dot product of K terms. But o is rounded,
- * so that this D is off by a little. In a row whose visible keys all lie in the tile that can be
- * repaired: with sum P = 1 the exact dS add up to 0, so the sum that is left is the error
- * of D, and a second pass takes it off (`rest`).
+ * so that this D is off by a little. In a row whose visible keys all lie in the tile that
+ * can be repaired: with sum P = 1 the exact dS add up to 0, so the sum that is left is
+ * the error of D, and a second pass takes it off (`rest`).
  *
  * Where one key has nearly all the weight, dP - D of that key is a difference of nearly
  * equal numbers, nothing but rounding. There D starts as that key's own dP (`sure`): its
@@ -283,8 +283,8 @@ static void reduce_bias(const cz__attention_plan *p) {
   }
 }
 
-/** Gradients of q, k, v and the position bias in float32. Contract: attention.h. Uses OpenMP; the
- * result does not depend on the number of threads. */
+/** Gradients of q, k, v and the position bias in float32. Contract: attention.h. Uses
+ * OpenMP; the result does not depend on the number of threads. */
 void cz_attention_bwd_cpu(const cz_call *call) {
   if (!call->dout[CZ_ATTENTION_O].data) {
     for (int i = 0; i < call->n_in; i++) cz_grad_begin(call, i);

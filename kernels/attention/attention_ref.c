@@ -79,10 +79,10 @@ static double multiplier(const segment *s, int64_t i, int64_t j) {
       &s->call->key, (uint64_t)((group * s->H + s->h) * s->Tk + s->k0 + j), s->attr->dropout);
 }
 
-/* The exponentials of row i into s->p, 0 where invisible: P times their sum. Stats: the largest
- * score, and the sum. Returns the key with the largest score. Whether a query sees a key follows
- * from positions alone: a score that is NaN or infinite is no mask, and a row that has one comes
- * out as NaN. */
+/* The exponentials of row i into s->p, 0 where invisible: P times their sum. Stats: the
+ * largest score, and the sum. Returns the key with the largest score. Whether a query
+ * sees a key follows from positions alone: a score that is NaN or infinite is no mask,
+ * and a row that has one comes out as NaN. */
 static int64_t exponentials(const segment *s, int64_t i, double stats[2]) {
   double max = -INFINITY, sum = 0;
   int64_t top = 0;
@@ -140,9 +140,9 @@ static void backward_row(const segment *s, int64_t i) {
                *dout = head_row(s, c->dout[CZ_ATTENTION_O].data, s->q0 + i);
   double D = 0, scale = s->attr->scale, stats[2];
   int64_t top = exponentials(s, i, stats);
-  /* P is divided by the sum that forward saved, not by the one just computed, because the float32
-   * kernel does so too. Where the dS of a row cancel, the rounding of the saved sum is all that
-   * is left of them. */
+  /* P is divided by the sum that forward saved, not by the one just computed, because the
+   * float32 kernel does so too. Where the dS of a row cancel, the rounding of the saved
+   * sum is all that is left of them. */
   divide(s, i,
          ((const double *)c->out[CZ_ATTENTION_STATS].data)[2 * ((s->q0 + i) * s->H + s->h) + 1]);
   for (int64_t j = 0; j < s->nk; j++) {
@@ -154,8 +154,8 @@ static void backward_row(const segment *s, int64_t i) {
       add_scaled(head_row(s, c->din[CZ_ATTENTION_V].data, s->k0 + j), dout, s->p[j] * m, s->K);
   }
   /* P_i = softmax(s_i):  ds_ij = P_ij (dP_ij - sum_j P_ij dP_ij). dP of the key with the largest
-   * score is subtracted from all dP_ij first. That changes nothing, since sum_j P_ij = 1, but
-   * keeps the digits of a row in which one P_ij is nearly 1. */
+   * score is subtracted from all dP_ij first. That changes nothing, since sum_j P_ij = 1,
+   * but keeps the digits of a row in which one P_ij is nearly 1. */
   double off = s->nk && visible(s, i, top) ? s->dp[top] : 0;
   for (int64_t j = 0; j < s->nk; j++)
     if (visible(s, i, j)) D += s->p[j] * (s->dp[j] - off);

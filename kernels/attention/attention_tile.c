@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* Elements of two vectors by number, the second vector's from 8 on; GCC 12 and clang have it. */
+/* Elements of two vectors by number, the second vector's from 8 on; GCC 12 and clang have
+ * it. */
 #define SHUFFLE __builtin_shufflevector
 
 typedef float vec __attribute__((vector_size(32), aligned(4), may_alias));

@@ -21,8 +21,8 @@ static arrays unpack(const cz_call *call) {
                   .rows = call->in[CZ_CACHE_APPEND_ROWS].data};
 }
 
-/** Copies rows in float32. Contract: cache_append.h. On one thread: a step of decoding appends
- * a few rows, and their order matters. */
+/** Copies rows in float32. Contract: cache_append.h. On one thread: a step of decoding
+ * appends a few rows, and their order matters. */
 void cz_cache_append_fwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
   for (int64_t n = 0; n < a.N; n++)

@@ -96,8 +96,8 @@ void cz_dropout_mask_fill(float *factor, int64_t n, const cz_key *key, uint64_t 
     factor[i] = cz_philox_at(key, first + (uint64_t)i) >= threshold ? scale : 0;
 }
 
-/** Bytes of workspace that cz_dropout_mask_make needs: a table of factors and the segment of each
- * row when the mask is shared along segments, else none. */
+/** Bytes of workspace that cz_dropout_mask_make needs: a table of factors and the segment
+ * of each row when the mask is shared along segments, else none. */
 size_t cz_dropout_mask_bytes(bool share, int64_t B, int64_t T, int64_t D) {
   return share ? (size_t)(B * D + T) * 4 : 0;
 }
@@ -118,8 +118,8 @@ void cz_dropout_mask_make(cz_dropout_mask *mask, void *workspace, const cz_key *
   mask->table = table, mask->segment = segment;
 }
 
-/** The factors of N (at most CZ_DROPOUT_MASK_PIECE) neighbouring channels of a row, in BUFFER
- * (CZ_DROPOUT_MASK_PIECE floats) or in the mask's table. */
+/** The factors of N (at most CZ_DROPOUT_MASK_PIECE) neighbouring channels of a row, in
+ * BUFFER (CZ_DROPOUT_MASK_PIECE floats) or in the mask's table. */
 const float *cz_dropout_mask_piece(const cz_dropout_mask *mask, float *buffer, int64_t row,
                                    int64_t channel, int64_t n) {
   if (mask->table) return mask->table + mask->segment[row] * mask->D + channel;

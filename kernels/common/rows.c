@@ -27,8 +27,8 @@ void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n,
                    n - i < COLUMNS ? n - i : COLUMNS, mode);
 }
 
-/** Readies the gradient of INPUT for a kernel that only adds: zeros when it is to be written, and
- * nothing else. Parallel when it is long. */
+/** Readies the gradient of INPUT for a kernel that only adds: zeros when it is to be
+ * written, and nothing else. Parallel when it is long. */
 void cz_grad_begin(const cz_call *call, int input) {
   if (call->mode[input] != CZ_GRAD_WRITE) return;
   const cz_arg *d = &call->din[input];

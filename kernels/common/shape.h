@@ -10,8 +10,8 @@
 
 CZ_C_BEGIN
 
-/* The dtype of what a row that computes in T keeps in more digits: statistics and losses, and the
- * gains and biases beside its matrices. */
+/* The dtype of what a row that computes in T keeps in more digits: statistics and losses,
+ * and the gains and biases beside its matrices. */
 static inline cz_dtype cz_statistic_dtype(cz_dtype t) { return t == CZ_F64 ? CZ_F64 : CZ_F32; }
 
 #define CZ_ANY INT64_MIN /* a size that the contract leaves open */

@@ -1,5 +1,6 @@
-/* The loss over the vocabulary, fused with the output projection. No more than a chunk of rows of
- * logits ever exists, and each of the three matrix products (logits, dh, dw) is computed once.
+/* The loss over the vocabulary, fused with the output projection. No more than a chunk of
+ * rows of logits ever exists, and each of the three matrix products (logits, dh, dw) is
+ * computed once.
  *
  * Inputs:
  *
@@ -31,16 +32,16 @@
  *
  * targets and denominator get no gradient.
  *
- * Sources: label smoothing with a uniform prior over V, Szegedy et al. 2016, section 7; z-loss,
- * Mesh TensorFlow (t5.md 6.4).
+ * Sources: label smoothing with a uniform prior over V, Szegedy et al. 2016, section 7;
+ * z-loss, Mesh TensorFlow (t5.md 6.4).
  *
- * A terminal loss: backward computes loss and nll too (fused_backward), with the same bits as
- * forward. Rows that are not counted cost nothing.
+ * A terminal loss: backward computes loss and nll too (fused_backward), with the same
+ * bits as forward. Rows that are not counted cost nothing.
  *
  * Aliasing: none.
  *
- * Deterministic: the vocabulary is cut into slabs by shape alone, and a slab is one thread's
- * work.
+ * Deterministic: the vocabulary is cut into slabs by shape alone, and a slab is one
+ * thread's work.
  *
  * See also: label_words (the logits of a few words), linear, embedding. */
 #ifndef CZ_KERNELS_CROSS_ENTROPY_H

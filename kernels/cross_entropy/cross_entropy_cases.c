@@ -38,8 +38,9 @@ static sizes draw(cz_rand *r) {
   s.attr.z_loss = cz_rand_int(r, 0, 1) ? 0 : cz_rand_real(r, 0, 1e-2);
   s.attr.label_smoothing = cz_rand_int(r, 0, 1) ? 0 : cz_rand_real(r, 0, 0.5);
   s.attr.logit_scale = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.05, 2);
-  /* dbias_v is the plain sum of dx_rv. Where rows are sure, dx is 0 or +-A whatever the inputs'
-   * rounding, and a sum that cancels shows nothing but the rounding of dx itself. */
+  /* dbias_v is the plain sum of dx_rv. Where rows are sure, dx is 0 or +-A whatever
+   * the inputs' rounding, and a sum that cancels shows nothing but the rounding of dx
+   * itself. */
   bool sure = s.std * sqrt((double)s.D) * s.attr.logit_scale > 3;
   s.bias = !sure && cz_rand_int(r, 0, 2);
   return s;

@@ -185,8 +185,9 @@ static void row_softmax(const plan *p, float *x, int64_t r, int64_t s) {
   if (t >= 0) p->row[r].target_logit = x[t], x[t] = -FLT_MAX;
   stat->max = row_max(x, n);
   stat->sum = row_exp(x, n, stat->max);
-  /* Nothing is above the target's place holder: it is the slab's only word, or the others are
-   * -infinity, or NaN. Its exponential, 1, is taken off again; a NaN stays in the sum. */
+  /* Nothing is above the target's place holder: it is the slab's only word, or the others
+   * are -infinity, or NaN. Its exponential, 1, is taken off again; a NaN stays in the
+   * sum. */
   if (t >= 0 && stat->max == -FLT_MAX) stat->sum -= 1, x[t] = 0;
 }
 
@@ -363,8 +364,8 @@ static void run(const cz_call *call, bool backward) {
 /** loss and nll; see the header. Workspace: a chunk of logits and little more. */
 void cz_cross_entropy_fwd_cpu(const cz_call *call) { run(call, false); }
 
-/** loss, nll and all gradients in one pass. Workspace: a chunk of logits, and dh of a chunk once
- * per slab. */
+/** loss, nll and all gradients in one pass. Workspace: a chunk of logits, and dh of a
+ * chunk once per slab. */
 void cz_cross_entropy_bwd_cpu(const cz_call *call) { run(call, true); }
 
 /** Bytes of workspace: rows x (V + D) numbers and statistics, and for backward rows x D

@@ -58,7 +58,8 @@ static row softmax(double *x, const arrays *a, int64_t n, int64_t target) {
   for (int64_t v = 0; v < a->V; v++) x[v] /= sum;
   r.others = others / sum;
   r.log_z = max + log(sum);
-  /* A certain target keeps its small loss; a target's logit that is not finite is no certainty. */
+  /* A certain target keeps its small loss; a target's logit that is not finite is no
+   * certainty. */
   r.nll = !isfinite(xt) ? NAN : xt == max ? log1p(others) : max - xt + log(sum);
   return r;
 }
@@ -66,9 +67,9 @@ static row softmax(double *x, const arrays *a, int64_t n, int64_t target) {
 /* x: probabilities of row n, overwritten with dx. */
 static void logit_gradient(double *x, const arrays *a, int64_t n, const row *r) {
   double e = a->attr->label_smoothing, z = a->attr->z_loss, V = (double)a->V;
-  /* loss = A ((1 - e) nll + e (log Z - mean x) + z (log Z)^2) + g nll, d log Z / dx_v = p_v:
-   * dx_v = (A (1 + 2 z log Z) + g) p_v - A e / V, and for the target another -(A (1 - e) + g),
-   * there written with p_t = 1 - others */
+  /* loss = A ((1 - e) nll + e (log Z - mean x) + z (log Z)^2) + g nll, d log Z / dx_v =
+   * p_v: dx_v = (A (1 + 2 z log Z) + g) p_v - A e / V, and for the target another -(A (1
+   * - e) + g), there written with p_t = 1 - others */
   double factor = a->A * (1 + 2 * z * r->log_z) + (a->dnll ? a->dnll[n] : 0), smooth = a->A * e / V;
   for (int64_t v = 0; v < a->V; v++) x[v] = factor * x[v] - smooth;
   x[a->targets[n]] = a->A * (e + 2 * z * r->log_z) - factor * r->others - smooth;

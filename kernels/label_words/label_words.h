@@ -32,8 +32,8 @@
  * reports the Kullback-Leibler divergence, which is this less t^2 / denominator times the
  * targets' entropy; gradients are the same.
  *
- * Backward, with G the whole gradient of a score. Y_m is the unit vector of a hard target (zero
- * when the row is not counted) or targets_m, n_m = sum_c Y_mc, and f = 1 or t^2:
+ * Backward, with G the whole gradient of a score. Y_m is the unit vector of a hard target
+ * (zero when the row is not counted) or targets_m, n_m = sum_c Y_mc, and f = 1 or t^2:
  *
  *     G_mc      = dscores_mc + dloss f / (t denominator) (n_m P_mc - Y_mc)
  *     dx_r     += sum_c G_mc / Wc sum_w table_w

@@ -199,8 +199,8 @@ static void share_gradients(const cz_call *call, const plan *p, int64_t m) {
   }
 }
 
-/* sum <- columns d0 to d0 + n of the gradient of row m of x, from every row of scores that reads
- * it: their shares may cancel, so they meet before anything is rounded. */
+/* sum <- columns d0 to d0 + n of the gradient of row m of x, from every row of scores
+ * that reads it: their shares may cancel, so they meet before anything is rounded. */
 static void sum_row(const plan *p, double *sum, int64_t m, int64_t d0, int64_t n) {
   int64_t places = p->C * p->W;
   memset(sum, 0, PART * sizeof *sum);
@@ -210,8 +210,8 @@ static void sum_row(const plan *p, double *sum, int64_t m, int64_t d0, int64_t n
         add_scaled(sum, p->table + p->words[i] * p->D + d0, p->share[k * places + i], n);
 }
 
-/* Columns d0 to d0 + n of dx and dtable: each thread has columns of its own, so the order of
- * additions does not depend on their number.
+/* Columns d0 to d0 + n of dx and dtable: each thread has columns of its own, so the order
+ * of additions does not depend on their number.
  *
  * Both sums go over pairs (m, i) of a row of scores and a place of words:
  *

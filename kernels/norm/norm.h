@@ -16,8 +16,8 @@
  *     rstd [T]          r of each row, kept for backward
  *     mean [T]          m of each row, kept for backward; LAYER only
  *
- * Forward, for each row, M being the dropout multiplier (0 or 1 / (1 - dropout); 1 when not
- * training):
+ * Forward, for each row, M being the dropout multiplier (0 or 1 / (1 - dropout); 1 when
+ * not training):
  *
  *     h = x + residual M
  *     RMS:    y = h r gain                 r = 1 / sqrt(mean(h^2) + eps)
@@ -36,7 +36,8 @@
  *
  * Sources: Zhang and Sennrich 2019 (RMS, T5); Ba, Kiros and Hinton 2016 (LAYER).
  *
- * Range: in float32 the squares of |h| above about 1e18 overflow; then r and y of the row are NaN.
+ * Range: in float32 the squares of |h| above about 1e18 overflow; then r and y of the row
+ * are NaN.
  *
  * Aliasing: h may be x; dx may be dh and dresidual may be dy when written.
  *

@@ -68,9 +68,9 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   bool is_layer = cz_rand_int(r, 0, 1), residual = cz_rand_int(r, 0, 2) > 0;
   shape s = {cz_rand_size(r, 70), cz_rand_size(r, 70) + is_layer, is_layer && cz_rand_int(r, 0, 3),
              residual, (int)cz_rand_int(r, 0, 2)};
-  /* The gradient of a norm is a projection: it removes the part of g along n (and along 1).
-   * With few channels and a small eps next to nothing remains, and what is compared would be
-   * the rounding of the terms that cancel. */
+  /* The gradient of a norm is a projection: it removes the part of g along n (and along
+   * 1). With few channels and a small eps next to nothing remains, and what is compared
+   * would be the rounding of the terms that cancel. */
   double eps = s.D < 16 ? 1 : 1e-3;
   cz_norm_attr attr = {is_layer ? CZ_NORM_LAYER : CZ_NORM_RMS, eps,
                        cz_rand_int(r, 0, 1) ? cz_rand_real(r, 0.01, 0.9) : 0, cz_rand_int(r, 0, 1)};

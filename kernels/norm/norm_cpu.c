@@ -106,7 +106,8 @@ CZ_CLONES static float normalise(float *y, const float *h, const float *gain, co
     for (int64_t i = from; i < cz_minimum(n, from + BLOCK); i++) sum += (h[i] - m) * (h[i] - m);
     total += sum;
   }
-  /* Squares that overflow would make r 0 and y the bias, whatever h is: NaN says that they do. */
+  /* Squares that overflow would make r 0 and y the bias, whatever h is: NaN says that
+   * they do. */
   float r =
       __builtin_isfinite(total) ? 1 / __builtin_sqrtf(total / (float)n + eps) : __builtin_nanf("");
   if (bias) {

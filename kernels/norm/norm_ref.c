@@ -60,7 +60,8 @@ static void forward_row(const arrays *a, int64_t t) {
     m /= (double)D;
   }
   for (int64_t d = 0; d < D; d++) square += (h[d] - m) * (h[d] - m);
-  /* Squares that overflow would make r 0 and y the bias, whatever h is: NaN says that they do. */
+  /* Squares that overflow would make r 0 and y the bias, whatever h is: NaN says that
+   * they do. */
   double r = isfinite(square) ? 1 / sqrt(square / (double)D + a->eps) : NAN;
   for (int64_t d = 0; d < D; d++)
     a->y[t * D + d] = (h[d] - m) * r * a->gain[d] + (a->bias ? a->bias[d] : 0);

@@ -1,12 +1,12 @@
 /* A 64-bit checksum of bytes that come in pieces: what a file stores beside its data and
  * compares on reading.
  *
- * HDF5's Fletcher-32 takes a 16-bit word 0000 for FFFF, since both are 0 modulo 65535, and
- * so misses a cleared page and many single errors. Here each step is a bijection of the
- * state for a fixed word and of the word for a fixed state: a change inside one aligned
- * 8-byte word is always seen, any other with probability 1 - 2^-64. It does not resist an
- * adversary. The same bytes have the same checksum on every machine, however they are cut
- * into pieces. */
+ * HDF5's Fletcher-32 takes a 16-bit word 0000 for FFFF, since both are 0 modulo 65535,
+ * and so misses a cleared page and many single errors. Here each step is a bijection of
+ * the state for a fixed word and of the word for a fixed state: a change inside one
+ * aligned 8-byte word is always seen, any other with probability 1 - 2^-64. It does not
+ * resist an adversary. The same bytes have the same checksum on every machine, however
+ * they are cut into pieces. */
 #ifndef CZ_BASE_CHECKSUM_H
 #define CZ_BASE_CHECKSUM_H
 

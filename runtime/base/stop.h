@@ -1,6 +1,6 @@
 /* Stopping on request. A signal only leaves a mark; whoever does long work looks at it
- * where it can end with everything in order: the training loop between two steps, what reads
- * files between two pieces. */
+ * where it can end with everything in order: the training loop between two steps, what
+ * reads files between two pieces. */
 #ifndef CZ_BASE_STOP_H
 #define CZ_BASE_STOP_H
 

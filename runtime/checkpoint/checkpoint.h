@@ -1,8 +1,8 @@
 /* The folder checkpoint: what a run writes in order to go on, and the weights that models
  * are exchanged in. This header keeps the state of a training run (parameters, optimizer,
- * counters, place in the data) in HDF5; safetensors.h reads and writes the weight files of a
- * Hugging Face directory. Arrays come from a device's memory and return there; a file knows
- * names, types and shapes, and nothing of the memory's layout.
+ * counters, place in the data) in HDF5; safetensors.h reads and writes the weight files
+ * of a Hugging Face directory. Arrays come from a device's memory and return there; a
+ * file knows names, types and shapes, and nothing of the memory's layout.
  *
  * A checkpoint is a list of named arrays and numbers, one data set each, in one file:
  *
@@ -13,11 +13,11 @@
  *
  * Every data set is under fletcher32 and has a 64-bit hash of its own as attribute "hash"
  * (base/checksum.h), which sees what fletcher32 misses; all metadata is under HDF5's own
- * checksums (format 1.10). A file that was made elsewhere is taken only if its data sets are
- * hard links, in chunks that are all stored, so that what it promises it also holds.
+ * checksums (format 1.10). A file that was made elsewhere is taken only if its data sets
+ * are hard links, in chunks that are all stored, so that what it promises it also holds.
  *
- * A file is written aside, synced and renamed, and the one before is kept, so at any instant
- * of a save the folder holds a whole checkpoint:
+ * A file is written aside, synced and renamed, and the one before is kept, so at any
+ * instant of a save the folder holds a whole checkpoint:
  *
  *   folder/checkpoint.h5        the newest
  *   folder/checkpoint.prev.h5   the one before

@@ -1,6 +1,6 @@
-/* Number formats of weight files: to float32 and float64, which is exact but for float64 to
- * float32, and back with one rounding to nearest even. Done in software, so that the bytes
- * of a file do not depend on the processor. Internal to checkpoint. */
+/* Number formats of weight files: to float32 and float64, which is exact but for float64
+ * to float32, and back with one rounding to nearest even. Done in software, so that the
+ * bytes of a file do not depend on the processor. Internal to checkpoint. */
 #ifndef CZ_CHECKPOINT_CONVERT_H
 #define CZ_CHECKPOINT_CONVERT_H
 

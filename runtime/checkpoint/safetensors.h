@@ -1,7 +1,8 @@
 /* safetensors: the weight files of a Hugging Face directory, one file or shards behind an
- * index. A file is the length of its header (8 bytes, little-endian), the header (JSON: for
- * each tensor dtype, shape and where its bytes lie), and the bytes of all tensors without a
- * gap. Rules and their source: https://github.com/huggingface/safetensors, "Format".
+ * index. A file is the length of its header (8 bytes, little-endian), the header (JSON:
+ * for each tensor dtype, shape and where its bytes lie), and the bytes of all tensors
+ * without a gap. Rules and their source: https://github.com/huggingface/safetensors,
+ * "Format".
  *
  * Opening checks the whole header against the size of the file and reads nothing else; a
  * tensor is read when it is asked for, by name and expected shape, converted on the way.

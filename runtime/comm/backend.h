@@ -1,7 +1,7 @@
 /* What a way to talk between processes must offer; comm.c and reducer.c build everything
- * else on it. A backend moves bytes and never adds: the order of additions is comm's. Sends
- * and receives return at once; the memory is the backend's until `test` says that a request
- * is done. Internal to comm. */
+ * else on it. A backend moves bytes and never adds: the order of additions is comm's.
+ * Sends and receives return at once; the memory is the backend's until `test` says that a
+ * request is done. Internal to comm. */
 #ifndef CZ_COMM_BACKEND_H
 #define CZ_COMM_BACKEND_H
 

@@ -1,9 +1,9 @@
 /* The folder comm: processes that work together, one per device, alone (`self`) or under
- * MPI. A global batch is cut into shards that do not depend on the number of processes; each
- * computes the gradients of its own, the reducer (reducer.h) sums them in one fixed order
- * (sum_tree.h) while backward still runs, and every process leaves a step with the same bits.
- * A backend (backend.h) only moves bytes; all arithmetic is here, so that another one cannot
- * change a sum.
+ * MPI. A global batch is cut into shards that do not depend on the number of processes;
+ * each computes the gradients of its own, the reducer (reducer.h) sums them in one fixed
+ * order (sum_tree.h) while backward still runs, and every process leaves a step with the
+ * same bits. A backend (backend.h) only moves bytes; all arithmetic is here, so that
+ * another one cannot change a sum.
  *
  * The calls are the same alone and under MPI; a group split off is again a communicator.
  * Collective calls must be made by every rank of the communicator in the same order, by

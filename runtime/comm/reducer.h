@@ -1,19 +1,19 @@
-/* Sums the gradients of all shards on all ranks, in the one tree of comm/sum_tree.h, while
- * the backward pass still runs.
+/* Sums the gradients of all shards on all ranks, in the one tree of comm/sum_tree.h,
+ * while the backward pass still runs.
  *
  * The flat gradient buffer is cut into buckets. As soon as all elements of a bucket are
  * final on a rank, its pieces travel to their owners (piece r to rank r), each owner adds
  * its pieces in the order of the tree, and the sums travel back. The bits do not depend
  * on buckets, pieces or timing.
  *
- * The host adds. Where the device's memory is the host's, the sums are made in the gradient
- * itself; otherwise in a copy, which takes elements from the device when they are announced
- * and is written back at the end.
+ * The host adds. Where the device's memory is the host's, the sums are made in the
+ * gradient itself; otherwise in a copy, which takes elements from the device when they
+ * are announced and is written back at the end.
  *
  * One step: for each of the rank's shards but the last, run backward and cz_reducer_push.
- * During the last shard's backward call cz_reducer_ready for elements that are final, which
- * also moves messages along; after it cz_reducer_finish. The gradient then is the sum over
- * all shards. */
+ * During the last shard's backward call cz_reducer_ready for elements that are final,
+ * which also moves messages along; after it cz_reducer_finish. The gradient then is the
+ * sum over all shards. */
 #ifndef CZ_COMM_REDUCER_H
 #define CZ_COMM_REDUCER_H
 

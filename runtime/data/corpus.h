@@ -22,7 +22,8 @@ typedef struct cz_corpus_vocabulary {
   int64_t size;  /* ids are below this */
 } cz_corpus_vocabulary;
 
-/* A corpus from text files: every file is cut into documents, each is encoded and added. */
+/* A corpus from text files: every file is cut into documents, each is encoded and
+ * added. */
 typedef struct cz_corpus_job {
   cz_corpus_split split;
   cz_corpus_vocabulary vocabulary;

@@ -1,13 +1,14 @@
 /* What writer and reader of a corpus file share. Private to this folder.
  *
  * The root group has the attributes format, version, kind ("documents"), tokenizer_hash,
- * vocabulary and sources (a JSON list). There are three data sets: tokens (uint16 when every
- * id fits, else int32; one document behind the other), offsets (uint64, one more than
- * documents: where each begins and the last ends) and hashes (uint64, base/checksum.h of each
- * chunk's number and tokens, so that a chunk can be checked when it is read). offsets and
- * hashes carry their own checksum as attribute "hash". All are cut into chunks of 64 Ki
- * elements, shorter lists into one, under a fletcher32 checksum and are not compressed
- * (docs/design.md 8): reading then takes no processor time from training. */
+ * vocabulary and sources (a JSON list). There are three data sets: tokens (uint16 when
+ * every id fits, else int32; one document behind the other), offsets (uint64, one more
+ * than documents: where each begins and the last ends) and hashes (uint64,
+ * base/checksum.h of each chunk's number and tokens, so that a chunk can be checked when
+ * it is read). offsets and hashes carry their own checksum as attribute "hash". All are
+ * cut into chunks of 64 Ki elements, shorter lists into one, under a fletcher32 checksum
+ * and are not compressed (docs/design.md 8): reading then takes no processor time from
+ * training. */
 #ifndef CZ_DATA_CORPUS_FORMAT_H
 #define CZ_DATA_CORPUS_FORMAT_H
 

@@ -1,10 +1,11 @@
-/* Reading corpora written by corpus.h, any document at any time, through a cache of checked
- * chunks.
+/* Reading corpora written by corpus.h, any document at any time, through a cache of
+ * checked chunks.
  *
  * Opening checks format, version, the tokenizer's hash and all offsets, which stay in
  * memory; a chunk of tokens is checked (fletcher32, its 64-bit hash, ids below the
- * vocabulary) whenever it is read from the file. So opening a large corpus is quick, and a damaged
- * chunk is found before a token of it is used. One thread at a time may use a reader. */
+ * vocabulary) whenever it is read from the file. So opening a large corpus is quick, and
+ * a damaged chunk is found before a token of it is used. One thread at a time may use a
+ * reader. */
 #ifndef CZ_DATA_READER_H
 #define CZ_DATA_READER_H
 

@@ -1,10 +1,10 @@
-/* The folder data: from stored tokens to batches. A corpus is a file of documents as token
- * ids, written once (corpus.h) and read in any order (reader.h). A source (this header)
- * makes numbered examples of it: an objective corrupts pieces of documents, or a task's
- * pairs are taken as they are, or several sources are mixed. Batches (batch.h) ask a source
- * for one example after another, fill a window of them, and lay it out as flat lists of
- * tokens in shards, while the step before runs. Nothing here knows tokenizers, tasks or
- * models; they come in as functions and numbers.
+/* The folder data: from stored tokens to batches. A corpus is a file of documents as
+ * token ids, written once (corpus.h) and read in any order (reader.h). A source (this
+ * header) makes numbered examples of it: an objective corrupts pieces of documents, or a
+ * task's pairs are taken as they are, or several sources are mixed. Batches (batch.h) ask
+ * a source for one example after another, fill a window of them, and lay it out as flat
+ * lists of tokens in shards, while the step before runs. Nothing here knows tokenizers,
+ * tasks or models; they come in as functions and numbers.
  *
  * A source is a numbered list of examples per epoch: (epoch, index) names one example,
  * whatever was requested before. So a saved place is two numbers, a resumed run sees what

@@ -142,8 +142,9 @@ void cz_device_close(cz_device **device) {
   *device = NULL;
 }
 
-/** The kernels that CALL needs: those of OP in the dtype of the call's first input. They are the
- * device's. CZ_EINVAL names op, dtype, pass and device when there is no such kernel. */
+/** The kernels that CALL needs: those of OP in the dtype of the call's first input. They
+ * are the device's. CZ_EINVAL names op, dtype, pass and device when there is no such
+ * kernel. */
 cz_status cz_device_kernels(cz_device *d, const cz_kernels **kernels, cz_op op, const cz_call *call,
                             bool backward) {
   cz_dtype dtype = cz_call_dtype(call);
@@ -203,9 +204,9 @@ cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int6
   return CZ_OK;
 }
 
-/** The kind of processor on which results in REAL have the same bits, as a text: the kernel that
- * the BLAS has chosen for this machine (float32 alone calls a BLAS) and the instructions of our own
- * kernels. Static. */
+/** The kind of processor on which results in REAL have the same bits, as a text: the
+ * kernel that the BLAS has chosen for this machine (float32 alone calls a BLAS) and the
+ * instructions of our own kernels. Static. */
 const char *cz_device_processor_kind(cz_dtype real) {
   static char float32[CZ_PROCESSOR_BYTES], float64[CZ_PROCESSOR_BYTES];
   const char *blas = "of unknown kind", *instructions = cz_cpu_instructions();
@@ -217,8 +218,9 @@ const char *cz_device_processor_kind(cz_dtype real) {
   return real == CZ_F32 ? float32 : float64;
 }
 
-/** Warns, once in the life of D, that WHAT was computed on THERE, another kind of processor than D
- * computes on: what goes on from it has other last bits than if it had stayed there. */
+/** Warns, once in the life of D, that WHAT was computed on THERE, another kind of
+ * processor than D computes on: what goes on from it has other last bits than if it had
+ * stayed there. */
 void cz_device_warn_of_kind(cz_device *d, const char *what, const char *there) {
   if (d->warned_of_kind || !strcmp(there, d->processor)) return;
   cz_warn(

@@ -1,10 +1,11 @@
 /* Where arrays live and who computes on them.
  *
- * A device is opened by name and lends memory; parameters, batches and activations lie there. The
- * graph asks it for an op's kernels in a dtype, {forward, backward, workspace}, calls them with
- * addresses of that memory, and reads back what it wants to see. Everything above this folder
- * reaches memory through write and read only, so that a device need not be in this process's
- * address space. random.h draws what the host needs, probe.h measures the machine.
+ * A device is opened by name and lends memory; parameters, batches and activations lie
+ * there. The graph asks it for an op's kernels in a dtype, {forward, backward,
+ * workspace}, calls them with addresses of that memory, and reads back what it wants to
+ * see. Everything above this folder reaches memory through write and read only, so that a
+ * device need not be in this process's address space. random.h draws what the host needs,
+ * probe.h measures the machine.
  *
  * `ref` computes in float64 on the host and is the oracle; `cpu` computes in float32.
  * `guard:ref` and `guard:cpu` wrap these: fresh memory is poisoned with NaN, sentinels
@@ -37,8 +38,8 @@ struct cz_device {
   void (*release)(cz_device *d, void *p, size_t bytes);
   cz_status (*write)(cz_device *d, void *to, const void *host, size_t bytes);
   cz_status (*read)(cz_device *d, void *host, const void *from, size_t bytes);
-  /* The kernels of an op in a dtype, the device's own; null when it does not compute in that dtype.
-   * Ask cz_device_kernels, which says what is missing. */
+  /* The kernels of an op in a dtype, the device's own; null when it does not compute in
+   * that dtype. Ask cz_device_kernels, which says what is missing. */
   const cz_kernels *(*kernels)(cz_device *d, cz_op op, cz_dtype dtype);
   cz_status (*sync)(
       cz_device *d); /* returns when all that was called has run; says what went wrong in it */

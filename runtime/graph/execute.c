@@ -131,7 +131,8 @@ static cz_status report_ready(cz_graph *g, int index, const cz_graph_run_options
   return CZ_OK;
 }
 
-/* The derivative of each loss by itself. A loss behind which nothing is trained has none. */
+/* The derivative of each loss by itself. A loss behind which nothing is trained has
+ * none. */
 static cz_status write_seeds(cz_graph *g) {
   const double one = 1;
   for (size_t i = 0; i < g->n_losses; i++) {
@@ -143,9 +144,10 @@ static cz_status write_seeds(cz_graph *g) {
   return CZ_OK;
 }
 
-/** Runs forward and backward: all losses and every trainable parameter's gradient (written,
- * not added to what was there). Calls options->ready for each parameter as soon as its
- * gradient is final. Parameters that the loss does not reach keep a zero gradient. */
+/** Runs forward and backward: all losses and every trainable parameter's gradient
+ * (written, not added to what was there). Calls options->ready for each parameter as
+ * soon as its gradient is final. Parameters that the loss does not reach keep a zero
+ * gradient. */
 cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && g->options.train);
   cz__guard_start(g);

@@ -1,15 +1,16 @@
 /* The engine: a small static graph of coarse ops (docs/design.md 4).
  *
- * Build: extents, inputs, parameters and nodes, in the order in which they run. Building a
- * node checks shapes at once; a bad node poisons what follows and is reported once, with its
- * place, by cz_graph_finish. Finish (finish.c) runs three passes: named fusions (fuse.c),
- * differentiation that prunes what nobody needs (schedule.c), and the lifetime plan
- * (lifetimes.c). Run (execute.c): set the extents, feed the inputs, then forward (and
- * backward) op by op, on any device; read losses, kept values and gradients.
+ * Build: extents, inputs, parameters and nodes, in the order in which they run. Building
+ * a node checks shapes at once; a bad node poisons what follows and is reported once,
+ * with its place, by cz_graph_finish. Finish (finish.c) runs three passes: named fusions
+ * (fuse.c), differentiation that prunes what nobody needs (schedule.c), and the lifetime
+ * plan (lifetimes.c). Run (execute.c): set the extents, feed the inputs, then forward
+ * (and backward) op by op, on any device; read losses, kept values and gradients.
  *
- * Data goes in by cz_graph_feed_* and by the parameters, which the list in tensor/params.h
- * owns. Everything between lies in one arena that is planned at capacity; a value's memory
- * is another's as soon as nobody reads it, so only kept values can be read after a run.
+ * Data goes in by cz_graph_feed_* and by the parameters, which the list in
+ * tensor/params.h owns. Everything between lies in one arena that is planned at capacity;
+ * a value's memory is another's as soon as nobody reads it, so only kept values can be
+ * read after a run.
  *
  * Refused: control flow, strides, broadcasting, second derivatives, plug-ins. */
 #ifndef CZ_GRAPH_GRAPH_H

@@ -1,8 +1,8 @@
 /* The guard device. Before a step: everything that the step reads was written since the
- * run began and is not overwritten (inputs: fed, at their present size); memory that it will write,
- * and memory whose tensor is born, is filled with NaN. After it: the sentinels around every living
- * tensor are whole, and what lies behind inputs, states, parameters and their gradients is
- * zero. */
+ * run began and is not overwritten (inputs: fed, at their present size); memory that it
+ * will write, and memory whose tensor is born, is filled with NaN. After it: the
+ * sentinels around every living tensor are whole, and what lies behind inputs, states,
+ * parameters and their gradients is zero. */
 #include "graph/internal.h"
 
 #include <string.h>

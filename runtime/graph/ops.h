@@ -1,7 +1,7 @@
 /* What a builder of graphs needs of the ops: the numbers of their inputs and outputs, and
- * the attribute structs of those that have one. `add` has neither; cache_append and gather
- * take their inputs in the order of their rows. Kernels themselves are called by the
- * engine alone. */
+ * the attribute structs of those that have one. `add` has neither; cache_append and
+ * gather take their inputs in the order of their rows. Kernels themselves are called by
+ * the engine alone. */
 #ifndef CZ_GRAPH_OPS_H
 #define CZ_GRAPH_OPS_H
 

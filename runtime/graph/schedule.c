@@ -5,9 +5,9 @@
  * contribution to a gradient is written, later ones are added. A loss starts with the
  * gradient 1, which cz_graph_train writes.
  *
- * Recomputation: a block that asks for it gets a second set of forward steps, with outputs
- * of their own, just before its backward. An output that its row calls recomputable is
- * recomputed just before the first backward step that reads it. */
+ * Recomputation: a block that asks for it gets a second set of forward steps, with
+ * outputs of their own, just before its backward. An output that its row calls
+ * recomputable is recomputed just before the first backward step that reads it. */
 #include "graph/internal.h"
 
 #include <stdlib.h>
@@ -307,8 +307,8 @@ static cz_status backward_steps(pass *p) {
   return CZ_OK;
 }
 
-/* True when the backward of N computes its outputs in time: its row says so, backward runs
- * for it, and no other node reads them before. */
+/* True when the backward of N computes its outputs in time: its row says so, backward
+ * runs for it, and no other node reads them before. */
 static bool computed_in_backward(const pass *p, const cz__node *n) {
   if (!n->row->fused_backward || !has_gradient(p, n) || !wants_gradient(p, n)) return false;
   for (int o = 0; o < n->row->n_out; o++)

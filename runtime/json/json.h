@@ -1,11 +1,11 @@
 /* JSON with places: parsing, checked access and writing, over jansson.
  *
  * Bytes become a tree by cz_json_parse, cz_json_read, cz_json_open or, a value a line,
- * cz_json_lines; all refuse bytes that are not UTF-8, a NUL byte and a key given twice, with file,
- * line and column. What follows asks for the members of an object by key and type, and a
- * member that is missing or of another type is an error that says where it stands and
- * what was found: `tokenizer.json: model.vocab[3]: expected a text, found 7`, or with a
- * line, `train.jsonl:12: label: expected ...`. A cz_json_place is that address.
+ * cz_json_lines; all refuse bytes that are not UTF-8, a NUL byte and a key given twice,
+ * with file, line and column. What follows asks for the members of an object by key and
+ * type, and a member that is missing or of another type is an error that says where it
+ * stands and what was found: `tokenizer.json: model.vocab[3]: expected a text, found 7`,
+ * or with a line, `train.jsonl:12: label: expected ...`. A cz_json_place is that address.
  *
  * Writing goes through a tree as well: cz_json_set_* fill an object, cz_json_write puts
  * it into a file. JSON has no number for infinity and NaN: they become null. */

@@ -189,9 +189,9 @@ static cz_status count_pair(cz_bleu *out, tokenizer *t, const char *prediction,
   return st;
 }
 
-/** Fills in score, precisions and brevity from the counts. score = brevity exp(mean of log
- * precisions); an order without a match gets 1 / (2^k total), k counting such orders (Chen
- * and Cherry 2014, method 3). */
+/** Fills in score, precisions and brevity from the counts. score = brevity exp(mean of
+ * log precisions); an order without a match gets 1 / (2^k total), k counting such orders
+ * (Chen and Cherry 2014, method 3). */
 void cz_score_bleu_finish(cz_bleu *b) {
   double mean_log = 0, smooth = 1;
   double longer = (double)b->reference_tokens / (double)b->predicted_tokens;

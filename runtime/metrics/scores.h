@@ -1,8 +1,8 @@
 /* The folder metrics: what is measured and where it is written. Scores (this header) take
  * predictions and references as labels, numbers or texts and give one number each;
  * statistics.h says how far such numbers can be trusted over seeds. During training a run
- * appends lines to metrics.jsonl (jsonl.h) and points to TensorBoard's files (events.h), both
- * of which survive a kill. Nothing here knows tasks or models.
+ * appends lines to metrics.jsonl (jsonl.h) and points to TensorBoard's files (events.h),
+ * both of which survive a kill. Nothing here knows tasks or models.
  *
  * Each score is computed as the field's usual Python package does; equality is tested on
  * random cases (scripts/make_score_fixtures.py).

@@ -153,8 +153,8 @@ static int by_p(const void *a, const void *b) {
 }
 
 /** Holm's correction (1979) of N probabilities for their number: the k-th smallest, from
- * 0, times the number of those that are left, and none below a smaller one's; at largest 1.
- * NaN stays NaN and does not count. ADJUSTED may be P. */
+ * 0, times the number of those that are left, and none below a smaller one's; at largest
+ * 1. NaN stays NaN and does not count. ADJUSTED may be P. */
 cz_status cz_stats_holm(double *adjusted, const double *p, size_t n) {
   ordered *list;
   size_t m = 0;

@@ -1,17 +1,18 @@
 /* Means over seeds and over examples, and how well they are known.
  *
  * A score that a report prints is the mean of a few runs that differ in their seed, each
- * scored on the same test examples. Two draws are behind it, and each moves it: the
- * seeds (weights, order of data, noise), and the examples, which are a sample of all that
- * one would like to score. A cz_interval keeps the standard error of each apart and adds
- * their squares; Student's t with Welch's and Satterthwaite's degrees of freedom makes the
- * 95 % interval of the sum. */
+ * scored on the same test examples. Two draws are behind it, and each moves it: the seeds
+ * (weights, order of data, noise), and the examples, which are a sample of all that one
+ * would like to score. A cz_interval keeps the standard error of each apart and adds
+ * their squares; Student's t with Welch's and Satterthwaite's degrees of freedom makes
+ * the 95 % interval of the sum. */
 #ifndef CZ_METRICS_STATISTICS_H
 #define CZ_METRICS_STATISTICS_H
 
 #include "base/mem.h"
 
-/* One source of noise: a standard error and its degrees of freedom. Error NaN: not known. */
+/* One source of noise: a standard error and its degrees of freedom. Error NaN: not
+ * known. */
 typedef struct cz_noise {
   double error, freedom;
 } cz_noise;

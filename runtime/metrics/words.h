@@ -1,5 +1,5 @@
-/* Words as numbers, for the scores that count them (BLEU, ROUGE, SQuAD's F1): a word, or a
- * run of n of them, becomes the number under which its bytes were first seen, so that
+/* Words as numbers, for the scores that count them (BLEU, ROUGE, SQuAD's F1): a word, or
+ * a run of n of them, becomes the number under which its bytes were first seen, so that
  * comparing and counting are those of integers. Private to this folder. */
 #ifndef CZ_METRICS_WORDS_H
 #define CZ_METRICS_WORDS_H

@@ -1,10 +1,11 @@
 /* Incremental decoding: one graph encodes, one graph decodes a few tokens at a time over
- * key/value caches that live between its runs. Both are built by the functions of layers.h
- * that build training graphs, so their logits are those of the whole sequence at once.
+ * key/value caches that live between its runs. Both are built by the functions of
+ * layers.h that build training graphs, so their logits are those of the whole sequence at
+ * once.
  *
- * A decoder is started with a batch of encoder segments; a step gives each sequence at least
- * one new token and returns the logits behind its newest one; reordering lets sequences
- * continue what others have read (beam search). */
+ * A decoder is started with a batch of encoder segments; a step gives each sequence at
+ * least one new token and returns the logits behind its newest one; reordering lets
+ * sequences continue what others have read (beam search). */
 #ifndef CZ_NN_DECODE_H
 #define CZ_NN_DECODE_H
 

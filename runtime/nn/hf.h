@@ -1,8 +1,8 @@
 /* Hugging Face directories: config.json and safetensors in, a directory that
  * `from_pretrained` loads out. The family's tables say which tensors, row ranges and keys
- * these are. Reading is strict: what the model would not use is refused by name, and so are
- * numbers that are not finite. Whether the output is the embedding, the weights decide
- * (docs/models.md 2.6). */
+ * these are. Reading is strict: what the model would not use is refused by name, and so
+ * are numbers that are not finite. Whether the output is the embedding, the weights
+ * decide (docs/models.md 2.6). */
 #ifndef CZ_NN_HF_H
 #define CZ_NN_HF_H
 

@@ -1,10 +1,11 @@
-/* From a model's facts to its graphs. A family (family.h) lists what its models compute and
- * how Hugging Face names and writes them; a configuration fills in sizes; a model
+/* From a model's facts to its graphs. A family (family.h) lists what its models compute
+ * and how Hugging Face names and writes them; a configuration fills in sizes; a model
  * (this header) is a configuration and its declared parameters, empty, drawn
  * (cz_params_init) or read from a directory (hf.h). layers.h builds a stack as nodes of a
- * graph; net.h makes of it the graph that trains and scores batches, decode.h the two graphs
- * that generate token by token. Data goes the same way at run time: a batch is checked and
- * fed (cz_net_feed), the graph runs, losses, logits and gradients are read from it. */
+ * graph; net.h makes of it the graph that trains and scores batches, decode.h the two
+ * graphs that generate token by token. Data goes the same way at run time: a batch is
+ * checked and fed (cz_net_feed), the graph runs, losses, logits and gradients are read
+ * from it. */
 #ifndef CZ_NN_MODEL_H
 #define CZ_NN_MODEL_H
 

@@ -17,8 +17,8 @@ static cz_status write_attribute(const cz_h5_file *f, hid_t object, const char *
   return st;
 }
 
-/** Writes an unsigned number as attribute NAME of OBJECT, the file (its id) or a data set of
- * it. */
+/** Writes an unsigned number as attribute NAME of OBJECT, the file (its id) or a data set
+ * of it. */
 cz_status cz_h5_write_number(const cz_h5_file *f, hid_t object, const char *name, uint64_t value) {
   return write_attribute(f, object, name, H5T_STD_U64LE, H5T_NATIVE_UINT64, &value);
 }
@@ -53,8 +53,8 @@ static void close_attribute(hid_t a, hid_t type) {
   if (a >= 0) H5Aclose(a);
 }
 
-/** Reads the unsigned number in attribute NAME of OBJECT, a file or a data set. CZ_ECORRUPT when it
- * is missing or of another type. */
+/** Reads the unsigned number in attribute NAME of OBJECT, a file or a data set.
+ * CZ_ECORRUPT when it is missing or of another type. */
 cz_status cz_h5_read_number(hid_t object, const char *path, const char *name, uint64_t *value) {
   hid_t a = -1, type = -1;
   cz_status st = open_attribute(object, path, name, H5T_INTEGER, &a, &type);

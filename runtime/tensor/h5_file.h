@@ -1,6 +1,6 @@
-/* HDF5 files that come into being whole or not at all, and the reason when they do not. They
- * lie in tensor because checkpoint, data and the commands all keep arrays in such files and
- * may not see one another; this is the lowest folder that they share.
+/* HDF5 files that come into being whole or not at all, and the reason when they do not.
+ * They lie in tensor because checkpoint, data and the commands all keep arrays in such
+ * files and may not see one another; this is the lowest folder that they share.
  *
  * They are written beside their path (base/fs.h) in format 1.10, whose superblock, object
  * headers, groups and chunk indices carry checksums; the older default's do not.
@@ -8,8 +8,9 @@
  * No times are stored: equal contents make equal files, as long as data sets are created
  * without them too and their groups by cz_h5_make_groups.
  *
- * Writing: cz_h5_create; HDF5's own calls on `id`, each followed by cz_h5_check; cz_h5_commit; and
- * cz_h5_discard whatever happened. Reading: cz_h5_open, cz_h5_open_set, HDF5's own calls. */
+ * Writing: cz_h5_create; HDF5's own calls on `id`, each followed by cz_h5_check;
+ * cz_h5_commit; and cz_h5_discard whatever happened. Reading: cz_h5_open, cz_h5_open_set,
+ * HDF5's own calls. */
 #ifndef CZ_TENSOR_H5_FILE_H
 #define CZ_TENSOR_H5_FILE_H
 

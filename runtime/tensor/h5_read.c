@@ -10,10 +10,11 @@
 
 enum { MAX_CHUNK_BYTES = 64 << 20, FLETCHER32_BYTES = 4 };
 
-/** Opens the existing file PATH for reading and gives its size in BYTES. No lock is taken:
- * cluster file systems and read-only mounts may have none, and our files never change under
- * their names. CZ_EIO when it is missing or may not be read, CZ_EINVAL when it is no regular
- * file, CZ_ECORRUPT with HDF5's reason when it is not HDF5. Close with H5Fclose. */
+/** Opens the existing file PATH for reading and gives its size in BYTES. No lock is
+ * taken: cluster file systems and read-only mounts may have none, and our files never
+ * change under their names. CZ_EIO when it is missing or may not be read, CZ_EINVAL when
+ * it is no regular file, CZ_ECORRUPT with HDF5's reason when it is not HDF5. Close with
+ * H5Fclose. */
 cz_status cz_h5_open(hid_t *file, uint64_t *bytes, const char *path) {
   int fd;
   char why[CZ_H5_TEXT] = "no access properties";
@@ -29,8 +30,8 @@ cz_status cz_h5_open(hid_t *file, uint64_t *bytes, const char *path) {
   return *file < 0 ? CZ_FAIL(CZ_ECORRUPT, "%s: not a whole HDF5 file: %s", path, why) : CZ_OK;
 }
 
-/* NAME and the groups on the way to it are hard links: soft and external ones lead anywhere
- * in this file or another. */
+/* NAME and the groups on the way to it are hard links: soft and external ones lead
+ * anywhere in this file or another. */
 static cz_status check_links(hid_t file, const char *path, const char *name) {
   char above[1024];
   if (snprintf(above, sizeof above, "%s", name) >= (int)sizeof above)
@@ -119,11 +120,11 @@ static cz_status check_storage(const cz_h5_set *s, uint64_t file_bytes, const ch
   return CZ_OK;
 }
 
-/** Opens data set NAME of FILE, which lies at PATH and has FILE_BYTES bytes, into SET, whose
- * id the caller closes with H5Dclose (also after an error, when it is not below 0).
- * CZ_ECORRUPT unless it is reached through hard links alone, lies in this file, has 1 to
- * CZ_H5_MAX_RANK extents, and, if it has elements, is cut into chunks that are all stored
- * and all under fletcher32. */
+/** Opens data set NAME of FILE, which lies at PATH and has FILE_BYTES bytes, into SET,
+ * whose id the caller closes with H5Dclose (also after an error, when it is not below
+ * 0). CZ_ECORRUPT unless it is reached through hard links alone, lies in this file, has
+ * 1 to CZ_H5_MAX_RANK extents, and, if it has elements, is cut into chunks that are all
+ * stored and all under fletcher32. */
 cz_status cz_h5_open_set(cz_h5_set *set, hid_t file, uint64_t file_bytes, const char *path,
                          const char *name) {
   char why[CZ_H5_TEXT];

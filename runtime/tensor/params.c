@@ -39,7 +39,8 @@ void cz_params_destroy(cz_params **params) {
   *params = NULL;
 }
 
-/* The slot of NAME in the hash table: the parameter's number + 1, or 0 where it would go. */
+/* The slot of NAME in the hash table: the parameter's number + 1, or 0 where it would
+ * go. */
 static uint32_t *slot_of(const cz_params *p, const char *name) {
   size_t i = (size_t)cz_hash_text(name) & (p->n_slots - 1);
   while (p->slots[i] && strcmp(p->list[p->slots[i] - 1]->name, name))

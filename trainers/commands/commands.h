@@ -1,11 +1,11 @@
-/* The commands of the program: one file each, which parses words and calls the folder that does
- * the work.
+/* The commands of the program: one file each, which parses words and calls the folder
+ * that does the work.
  *
- * main.c finds a command by its first word in the list below and turns its status into an exit
- * code. A command gets argv from its own name on; base/args.h takes its options out and checks
- * the number of words. Help and the manual page are printed from the usages. The kinds of stage
- * (stages/kinds.def) are commands as well: commands/stage.c runs all of them. Nothing but
- * main.c includes this folder. */
+ * main.c finds a command by its first word in the list below and turns its status into an
+ * exit code. A command gets argv from its own name on; base/args.h takes its options out
+ * and checks the number of words. Help and the manual page are printed from the usages.
+ * The kinds of stage (stages/kinds.def) are commands as well: commands/stage.c runs all
+ * of them. Nothing but main.c includes this folder. */
 #ifndef CZ_COMMANDS_COMMANDS_H
 #define CZ_COMMANDS_COMMANDS_H
 

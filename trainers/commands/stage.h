@@ -1,4 +1,5 @@
-/* The command of each kind of stage (stages/kinds.def): one stage from one configuration. */
+/* The command of each kind of stage (stages/kinds.def): one stage from one
+ * configuration. */
 #ifndef CZ_COMMANDS_STAGE_H
 #define CZ_COMMANDS_STAGE_H
 

@@ -1,13 +1,13 @@
-/* Experiments: a file names stages, rows and seeds; this folder makes a plan of it, runs the
- * plan, and reports.
+/* Experiments: a file names stages, rows and seeds; this folder makes a plan of it, runs
+ * the plan, and reports.
  *
- * Data goes through it so. open.c reads the file with its scale and overrides; plan.c resolves
- * each stage of each row and seed, references.c finds out which earlier stages it names, and
- * plan.c hashes all of that into the stage's key. plan_check.c asks every stage to check
- * itself. run.c calls what is not done, in the plan's order, and records the plan in the run's
- * folder. results.c reads plan and results back, finished or not, and report/ prints them. This
- * header is the plan alone; run.h, show.h, cost.h, results.h and report/report.h are what is
- * done with it.
+ * Data goes through it so. open.c reads the file with its scale and overrides; plan.c
+ * resolves each stage of each row and seed, references.c finds out which earlier stages
+ * it names, and plan.c hashes all of that into the stage's key. plan_check.c asks every
+ * stage to check itself. run.c calls what is not done, in the plan's order, and records
+ * the plan in the run's folder. results.c reads plan and results back, finished or not,
+ * and report/ prints them. This header is the plan alone; run.h, show.h, cost.h,
+ * results.h and report/report.h are what is done with it.
  *
  *   title, source          what it is, and where it comes from
  *   data: FOLDER           what `$data/` stands for in paths
@@ -31,12 +31,12 @@
  *   scales: {nano: {...}, mini: {...}}
  *                          overlays on all of the above
  *
- * Any text of a stage may be $NAME or $NAME/file: the folder of an earlier stage of its row and
- * seed, and a file in it. `init: $NAME` is that stage's model.
+ * Any text of a stage may be $NAME or $NAME/file: the folder of an earlier stage of its
+ * row and seed, and a file in it. `init: $NAME` is that stage's model.
  *
  * A stage's key is the hash of everything that its result depends on: its resolved
- * configuration, the contents of the files it names, and the keys of the stages it names. Rows that
- * agree share the stage; its folder is OUT/stages/KIND-KEY. */
+ * configuration, the contents of the files it names, and the keys of the stages it names.
+ * Rows that agree share the stage; its folder is OUT/stages/KIND-KEY. */
 #ifndef CZ_EXPERIMENT_H
 #define CZ_EXPERIMENT_H
 

@@ -3,9 +3,9 @@
  * move with other examples of the same kind.
  *
  * All rows and seeds are scored on the same examples, so a difference is taken example by
- * example before its error is worked out, and examples of one source are drawn as a whole.
- * A column of means over examples has its error in closed form; one that holds an F1, MCC,
- * correlation or BLEU by the bootstrap. */
+ * example before its error is worked out, and examples of one source are drawn as a
+ * whole. A column of means over examples has its error in closed form; one that holds an
+ * F1, MCC, correlation or BLEU by the bootstrap. */
 #ifndef CZ_EXPERIMENT_NOISE_H
 #define CZ_EXPERIMENT_NOISE_H
 

@@ -1,10 +1,10 @@
 /* What an evaluation left of each example: predictions.TASK.jsonl of its stage's folder.
  *
  * A line is a record of the task: {"input", "target", "output", "baseline", "group",
- * "scores": {METRIC: [numbers]}, "baselines": {KIND: {METRIC: [numbers]}}}. The numbers are
- * the record's part of the score (metrics/bootstrap.h). "group" is what the record comes
- * from: a name that other tasks may share, or a number within the task; null when it
- * stands for itself. */
+ * "scores": {METRIC: [numbers]}, "baselines": {KIND: {METRIC: [numbers]}}}. The numbers
+ * are the record's part of the score (metrics/bootstrap.h). "group" is what the record
+ * comes from: a name that other tasks may share, or a number within the task; null when
+ * it stands for itself. */
 #ifndef CZ_EXPERIMENT_PREDICTIONS_H
 #define CZ_EXPERIMENT_PREDICTIONS_H
 

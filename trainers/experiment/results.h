@@ -7,8 +7,8 @@
 #include "experiment/experiment.h"
 #include "stages/estimate.h"
 
-/* What a row read in the stages that have an objective, mean over the finished seeds. NaN: it
- * has no such stage, or they do not say. */
+/* What a row read in the stages that have an objective, mean over the finished seeds.
+ * NaN: it has no such stage, or they do not say. */
 typedef struct cz_row_text {
   double tokens;          /* of raw text, before the objective */
   double inputs, targets; /* mean length of an example, in tokens with EOS */

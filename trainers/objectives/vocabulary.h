@@ -1,5 +1,5 @@
-/* Between tokenizers and objectives: what objectives must know of a tokenizer, and texts as
- * the ids that they work on. */
+/* Between tokenizers and objectives: what objectives must know of a tokenizer, and texts
+ * as the ids that they work on. */
 #ifndef CZ_OBJECTIVES_VOCABULARY_H
 #define CZ_OBJECTIVES_VOCABULARY_H
 

@@ -1,7 +1,7 @@
-/* Checks before anything runs: a stage's configuration is bound as the stage will bind it, its
- * files are opened and read as the stage will read them, and the values that it will leave in
- * its result are listed. So a mistake in the last stage of an experiment is found before the
- * first one begins. */
+/* Checks before anything runs: a stage's configuration is bound as the stage will bind
+ * it, its files are opened and read as the stage will read them, and the values that it
+ * will leave in its result are listed. So a mistake in the last stage of an experiment is
+ * found before the first one begins. */
 #ifndef CZ_STAGES_CHECK_H
 #define CZ_STAGES_CHECK_H
 

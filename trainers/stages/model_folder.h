@@ -1,6 +1,6 @@
-/* The folder of a model that a stage leaves: what Hugging Face's from_pretrained reads, config.json
- * and model.safetensors (nn/hf.h), beside the tokenizer's file and tokenizer_config.json, which
- * says how to open it. */
+/* The folder of a model that a stage leaves: what Hugging Face's from_pretrained reads,
+ * config.json and model.safetensors (nn/hf.h), beside the tokenizer's file and
+ * tokenizer_config.json, which says how to open it. */
 #ifndef CZ_STAGES_MODEL_FOLDER_H
 #define CZ_STAGES_MODEL_FOLDER_H
 

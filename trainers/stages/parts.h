@@ -1,18 +1,19 @@
-/* The parts of a stage's configuration: scalar keys such as `tokenizer`, and sections such as
- * `batch`. A kind of stage lists the parts that it takes. Everything else that must be known
- * of a part stands here once: its help, the table of its section, the files that it names,
- * and the values that it adds to a result. */
+/* The parts of a stage's configuration: scalar keys such as `tokenizer`, and sections
+ * such as `batch`. A kind of stage lists the parts that it takes. Everything else that
+ * must be known of a part stands here once: its help, the table of its section, the files
+ * that it names, and the values that it adds to a result. */
 #ifndef CZ_STAGES_PARTS_H
 #define CZ_STAGES_PARTS_H
 
 #include "config/config.h"
 #include "tasks/task.h"
 
-/* Called for each place of a configuration that names files. NODE may be an empty text, which
- * names none. */
+/* Called for each place of a configuration that names files. NODE may be an empty text,
+ * which names none. */
 typedef struct cz_file_visitor {
   void *self;
-  /* One file, or the files of parallel text when NODE stands in a task of ROW (else null). */
+  /* One file, or the files of parallel text when NODE stands in a task of ROW (else
+   * null). */
   cz_status (*file)(void *self, const cz_config_node *node, const cz_task_row *row);
   /* The folder of a saved model. */
   cz_status (*model)(void *self, const cz_config_node *node);

@@ -1,5 +1,5 @@
-/* What programs that know next to nothing write for a task: what a model has to beat. None
- * of them looks at an answer of the records that are scored.
+/* What programs that know next to nothing write for a task: what a model has to beat.
+ * None of them looks at an answer of the records that are scored.
  *
  * A task names one of majority, copy and lead as its baseline. A classification is also
  * answered by `keyword`, which looks for the labels' own words in the text, and by
@@ -21,7 +21,8 @@ typedef struct cz_simple {
   cz_simple_fn outputs;
 } cz_simple;
 
-/* The programs for classifications besides the task's own baseline; a null name ends them. */
+/* The programs for classifications besides the task's own baseline; a null name ends
+ * them. */
 extern const cz_simple cz_task_simple[];
 
 bool cz_task_classifies(const cz_task_set *set);

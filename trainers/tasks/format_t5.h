@@ -1,6 +1,6 @@
-/* T5's text-to-text form of a record (docs/t5.md 7): what the model reads, and what it must
- * write. A format sees a record of named fields and never a file, so the same records serve
- * other forms.
+/* T5's text-to-text form of a record (docs/t5.md 7): what the model reads, and what it
+ * must write. A format sees a record of named fields and never a file, so the same
+ * records serve other forms.
  *
  * A task's `format` makes inputs and source; what answers look like as text, labels
  * included, is the same for all tasks and done here. */

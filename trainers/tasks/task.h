@@ -64,7 +64,8 @@ typedef enum cz_task_comparison {
 
 typedef enum cz_task_use { CZ_TASK_TRAIN, CZ_TASK_EVALUATE } cz_task_use;
 
-/* A text of a record under the name that the official file, or the user's header, gives it. */
+/* A text of a record under the name that the official file, or the user's header, gives
+ * it. */
 typedef struct cz_task_field {
   const char *name, *text;
 } cz_task_field;

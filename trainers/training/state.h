@@ -29,7 +29,8 @@ typedef struct cz_state_of {
   cz_optimizer *optimizer;
 } cz_state_of;
 
-/* Where a state came from; empty texts: from nowhere, or from a file that does not say. */
+/* Where a state came from; empty texts: from nowhere, or from a file that does not
+ * say. */
 typedef struct cz_state_origin {
   char path[4096];
   char processor[CZ_PROCESSOR_BYTES]; /* the kind on which it was computed */
