@@ -2,8 +2,9 @@
  *
  * A stage is a mapping of an experiment's `stages`, or the file of `cloze pretrain`,
  * `finetune` and `evaluate`. Its key `kind` names a row of kinds.def. The row lists the
- * parts of the configuration that the kind takes (parts.h); from them follow the keys that
- * are known, their help, the files whose contents are hashed, and the values in the result.
+ * parts of the configuration that the kind takes (parts.h); from them follow the keys
+ * that are known, their help, the files whose contents are hashed, and the values in the
+ * result.
  *
  * Data goes through this folder in three passes. check.[ch] binds the configuration and
  * reads every file as the run will, before anything is computed. inputs.[ch] hashes the
@@ -50,10 +51,10 @@ typedef struct cz_stage_output {
   json_t *measured;     /* times, rates, sizes */
 } cz_stage_output;
 
-/* A kind of stage. `check` refuses, before anything runs, what `run` would refuse later, and
- * lists the values that depend on the configuration. Both get the recipe that was bound from
- * the stage's node: tokenizer and model only for a kind that takes these parts, and a kind
- * that takes the model takes the tokenizer. */
+/* A kind of stage. `check` refuses, before anything runs, what `run` would refuse later,
+ * and lists the values that depend on the configuration. Both get the recipe that was
+ * bound from the stage's node: tokenizer and model only for a kind that takes these
+ * parts, and a kind that takes the model takes the tokenizer. */
 typedef struct cz_stage_kind {
   const char *name;                  /* also the command's and the folder's */
   const char *help;                  /* one line */

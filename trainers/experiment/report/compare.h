@@ -1,11 +1,11 @@
 /* What a table of results says: every cell beside its noise, its baseline and the paper;
  * agreement with the paper; and the same in words.
  *
- * cz_compare_open works a table out once: each cell's mean with the noise of its seeds and
- * of its test examples, its difference to the baseline row and its leads over the simple
- * baseline and over the strongest one, paired by seed and by example. The differences of the
- * whole table are then corrected together for their number (Holm). The reports
- * print what stands in the table and decide nothing. */
+ * cz_compare_open works a table out once: each cell's mean with the noise of its seeds
+ * and of its test examples, its difference to the baseline row and its leads over the
+ * simple baseline and over the strongest one, paired by seed and by example. The
+ * differences of the whole table are then corrected together for their number (Holm). The
+ * reports print what stands in the table and decide nothing. */
 #ifndef CZ_EXPERIMENT_REPORT_COMPARE_H
 #define CZ_EXPERIMENT_REPORT_COMPARE_H
 
