@@ -25,7 +25,7 @@ now() { date +%s%N; }
 # the model it starts from.
 facts() {
   (cd "$1" && sed -n '/"metrics"/,$p' result.json &&
-    for f in stages/*/result.json; do echo "$f"; sed '/"config_hash"/d; /"measured": {/,/}/d' "$f"; done &&
+    for f in stages/*/result.json; do echo "$f"; sed '/"config_hash"/d; /^  "hash"/d; /"measured": {/,/}/d' "$f"; done &&
     find . -name '*.safetensors' -o -name 'metrics.jsonl' -o -name 'predictions.*' | sort | xargs sha256sum)
 }
 

@@ -38,7 +38,7 @@ facts() (
   cd "$1" || return 1
   sed -n '/"metrics"/,$p' result.json
   for f in stages/*/result.json; do
-    sed '/"config_hash"/d; /"measured": {/,/}/d' "$f" | sha256sum
+    sed '/"config_hash"/d; /^  "hash"/d; /"measured": {/,/}/d' "$f" | sha256sum
   done | sort
   find . -name '*.safetensors' -o -name 'metrics.jsonl' -o -name 'predictions.*' >"$same/files"
   sed 's!.*/!!' "$same/files" | sort | uniq -c

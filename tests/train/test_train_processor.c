@@ -98,6 +98,24 @@ static void resumed(void **state) {
   remove_tree("run");
 }
 
+/* A run that is moved between two stages: the finished ones were computed elsewhere. One that has
+ * nothing left to compute says nothing. */
+static void moved_between_stages(void **state) {
+  char command[600];
+  need_kernels();
+  expect(0, "run @/experiment.yaml --out @/moved", "full report");
+  snprintf(command, sizeof command, "cd %s/moved && rm -r result.json stages/finetune-* %s",
+           folder(), "stages/evaluate-*");
+  assert_int_equal(system(command), 0);
+  become("Zen");
+  expect(0, "run @/experiment.yaml --out @/moved", "full report");
+  if (count(said(), MOVED) != 1 || !strstr(said(), "stages/pretrain-"))
+    fail_msg("a run that was moved between its stages said:\n%s", said());
+  expect(0, "run @/experiment.yaml --out @/moved", "full report");
+  if (strstr(said(), MOVED)) fail_msg("nothing was left to compute, but it said:\n%s", said());
+  remove_tree("moved");
+}
+
 /* Ranks of unlike kinds would add sums that were rounded in different ways. */
 static void unlike_ranks(void **state) {
 #ifdef CZ_HAVE_MPI
@@ -123,7 +141,8 @@ static void unlike_ranks(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(listed), cmocka_unit_test(recorded),
-                                     cmocka_unit_test(resumed), cmocka_unit_test(unlike_ranks)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(listed), cmocka_unit_test(recorded), cmocka_unit_test(resumed),
+      cmocka_unit_test(moved_between_stages), cmocka_unit_test(unlike_ranks)};
   return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "experiment/noise.h"
 #include "experiment/results.h"
+#include "stages/result.h"
 #include "stages/parts.h"
 #include "tasks/baseline.h"
 
@@ -121,15 +122,14 @@ typedef struct opened {
 
 static cz_status open_stages(opened *o, const cz_plan *p, const char *run, size_t seed,
                              size_t row) {
-  char folder[4096], path[4096];
+  char folder[4096];
   *o = (opened){.n = p->n_stages};
   CZ_TRY(cz_alloc(&o->stage, o->n, sizeof *o->stage));
   for (size_t i = 0; i < p->n_stages; i++) {
     if (cz_plan_at(p, seed, row, i)->left_out) continue;
     CZ_TRY(cz_plan_folder(folder, sizeof folder, run, cz_plan_at(p, seed, row, i)));
-    CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
-    if (!cz_fs_exists(path)) continue;
-    cz_status st = cz_json_open(&o->stage[i], path);
+    if (!cz_result_exists(folder)) continue;
+    cz_status st = cz_result_open(&o->stage[i], folder);
     if (st != CZ_OK && st != CZ_ECORRUPT) return st;
     if (st == CZ_ECORRUPT) cz_error_clear(); /* as good as missing; count_stages says so */
   }
@@ -350,14 +350,19 @@ static cz_status count_stages(cz_results *r, const char *run) {
   const cz_plan *p = &r->plan;
   size_t n = p->n_seeds * p->n_rows * p->n_stages;
   for (size_t i = 0; i < n; i++) {
-    char folder[4096], path[4096];
+    char folder[4096];
+    json_t *result;
     if (!p->stages[i].first) continue;
     CZ_TRY(cz_plan_folder(folder, sizeof folder, run, &p->stages[i]));
-    CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
     r->total++;
-    r->done += cz_stage_has_result(folder);
-    if (cz_fs_exists(path) && !cz_stage_has_result(folder))
-      cz_warn("%s is damaged and left out: run the experiment again with --out %s", path, run);
+    if (!cz_result_exists(folder)) continue;
+    cz_status st = cz_result_open(&result, folder);
+    json_decref(result);
+    r->done += st == CZ_OK;
+    if (st == CZ_OK) continue;
+    cz_warn("%s\n  %s/result.json is damaged and left out: run the experiment again with --out %s",
+            cz_error_message(), folder, run);
+    cz_error_clear();
   }
   return CZ_OK;
 }

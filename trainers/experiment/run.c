@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "experiment/report/report.h"
+#include "stages/result.h"
 #include "base/stop.h"
 
 #include <limits.h>
@@ -199,14 +200,13 @@ static cz_status run_stages(cz_session *s, const cz_run_request *r, cz_plan *p) 
 }
 
 static cz_status stage_metrics(json_t *into, const cz_run_request *r, const cz_plan_stage *stage) {
-  char folder[3072], path[4096];
+  char folder[4096];
   json_t *result;
   CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, "result.json"));
-  CZ_TRY(cz_json_open(&result, path));
-  int bad = json_object_set(into, stage->name, json_object_get(result, "metrics"));
+  CZ_TRY(cz_result_open(&result, folder));
+  cz_status st = cz_json_set(into, stage->name, json_incref(json_object_get(result, "metrics")));
   json_decref(result);
-  return bad ? CZ_FAIL(CZ_ECORRUPT, "%s: no metrics", path) : CZ_OK;
+  return st;
 }
 
 /* {"metrics": {ROW: {SEED: {STAGE: metrics}, "table": {COLUMN: the row's means with their

@@ -5,6 +5,7 @@
 #include "base/stop.h"
 #include "base/utf8.h"
 #include "json/json.h"
+#include "stages/result.h"
 #include "stages/stage.h"
 
 #include <dirent.h>
@@ -187,9 +188,12 @@ cz_status cz_inputs_check_model(cz_inputs *known, const char *folder) {
   const char *name;
   json_t *result = NULL, *now = json_object(), *hash;
   cz_status st;
-  CZ_GO(st, cz_fs_join(path, sizeof path, folder, "../result.json"), done);
-  if (!cz_fs_exists(path)) goto done;
-  if (cz_json_open(&result, path) != CZ_OK) cz_error_clear(); /* a report says so */
+  CZ_GO(st, cz_fs_join(path, sizeof path, folder, ".."), done);
+  if (!cz_result_exists(path)) goto done;
+  if (cz_result_open(&result, path) != CZ_OK) {
+    cz_warn("%s: its hashes can't tell whether %s has changed", cz_error_message(), folder);
+    cz_error_clear();
+  }
   if (!json_is_object(json_object_get(result, "model"))) goto done;
   CZ_GO(st, cz_inputs_model(known, now, folder), done);
   json_object_foreach(json_object_get(result, "model"), name, hash) {

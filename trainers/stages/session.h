@@ -13,6 +13,9 @@ typedef struct cz_session {
   cz_comm *comm;
   cz_device *device;
   cz_inputs inputs; /* files that were hashed */
+  struct {
+    char folder[4096], kind[CZ_PROCESSOR_BYTES];
+  } other; /* a finished stage from another kind of processor; empty: none was met */
 } cz_session;
 
 /* Closing takes the outcome: a rank that failed ends the whole job (comm/comm.h), as its

@@ -1,4 +1,5 @@
 #include "stages/stage.h"
+#include "stages/result.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -29,17 +30,12 @@ cz_status cz_stage_folder(const char *folder, const char *own, const char *other
   return CZ_FAIL(CZ_EUSAGE, "%s holds other files and no run; name a new folder", folder);
 }
 
-/** True when the stage in FOLDER has left a result that can be read. */
+/** True when the stage in FOLDER has left a result that can be read and has not changed since. */
 bool cz_stage_has_result(const char *folder) {
-  char path[4096];
   json_t *root;
-  if (!holds(folder, "result.json") ||
-      cz_fs_join(path, sizeof path, folder, "result.json") != CZ_OK)
-    return false;
-  if (cz_json_open(&root, path) != CZ_OK) cz_error_clear();
-  bool whole = json_is_object(json_object_get(root, "metrics"));
+  if (cz_result_open(&root, folder) != CZ_OK) return cz_error_clear(), false;
   json_decref(root);
-  return whole;
+  return true;
 }
 
 /** True when the stage of KIND in FOLDER has finished: its result is there and, when its
@@ -153,22 +149,17 @@ static cz_status hash_model(cz_session *s, const cz_stage_kind *kind, const char
 
 static cz_status write_result(cz_session *s, const cz_stage_kind *kind,
                               const cz_stage_output *out) {
-  char path[4096], hex[32];
+  char hex[32];
   json_t *root = NULL, *model = json_object();
-  char *text = NULL;
   cz_status st;
-  CZ_GO(st, cz_fs_join(path, sizeof path, out->folder, "result.json"), done);
   CZ_GO(st, hash_model(s, kind, out->folder, model), done);
   snprintf(hex, sizeof hex, "%016" PRIx64, out->config_hash);
   root = json_pack("{s:s, s:s, s:O, s:O}", "kind", kind->name, "config_hash", hex, "metrics",
                    out->metrics, "measured", out->measured);
-  if (root && json_object_size(model)) json_object_set(root, "model", model);
-  if (!root ||
-      !(text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))))
-    CZ_GO(st, CZ_FAIL(CZ_ENOMEM, "%s: no memory", path), done);
-  st = cz_fs_write_atomic(path, text, strlen(text));
+  if (!root) CZ_GO(st, CZ_FAIL(CZ_ENOMEM, "%s: no memory for its result", out->folder), done);
+  if (json_object_size(model)) CZ_GO(st, cz_json_set(root, "model", json_incref(model)), done);
+  st = cz_result_write(root, out->folder);
 done:
-  free(text);
   json_decref(root);
   json_decref(model);
   return st;
@@ -199,9 +190,22 @@ static cz_status check_start(cz_session *s, const work *w) {
   return *folder ? cz_inputs_check_model(&s->inputs, folder) : CZ_OK;
 }
 
+/* A stage that is done again because its result was changed says so. */
+static void warn_of_damage(const work *w) {
+  json_t *root;
+  if (!cz_result_exists(w->folder)) return;
+  if (cz_result_open(&root, w->folder) != CZ_OK) {
+    cz_warn("%s; the stage is done again", cz_error_message());
+    cz_error_clear();
+  }
+  json_decref(root);
+}
+
 /* What rank 0 does before the stage begins. */
 static cz_status prepare(cz_session *s, const work *w) {
   char log_path[4096];
+  warn_of_damage(w);
+  if (s->other.kind[0]) cz_device_warn_of_kind(s->device, s->other.folder, s->other.kind);
   CZ_TRY(check_owner(w));
   CZ_TRY(check_start(s, w));
   CZ_TRY(write_config(w->node, w->folder));
@@ -225,12 +229,26 @@ done:
   return st;
 }
 
+/* A finished stage that was computed on another kind of processor: what builds on it is warned of
+ * when it runs. */
+static void note_kind(cz_session *s, const work *w) {
+  json_t *root;
+  if (cz_result_open(&root, w->folder) != CZ_OK) cz_error_clear();
+  const char *kind =
+      json_string_value(json_object_get(json_object_get(root, "measured"), "processor"));
+  if (kind && strcmp(kind, s->device->processor) && !s->other.kind[0]) {
+    snprintf(s->other.kind, sizeof s->other.kind, "%s", kind);
+    snprintf(s->other.folder, sizeof s->other.folder, "%s", w->folder);
+  }
+  json_decref(root);
+}
+
 static cz_status run_in(cz_session *s, const work *w) {
   char lock_path[4096];
   int lock = -1;
   CZ_TRY(cz_fs_make_dirs(w->folder));
   CZ_TRY(cz_comm_barrier(s->comm));
-  if (cz_stage_done(w->kind, w->folder)) return check_owner(w);
+  if (cz_stage_done(w->kind, w->folder)) return note_kind(s, w), check_owner(w);
   if (s->comm->rank == 0) {
     CZ_TRY(cz_fs_join(lock_path, sizeof lock_path, w->folder, "lock"));
     CZ_TRY(cz_fs_lock(lock_path, &lock));

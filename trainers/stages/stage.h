@@ -20,9 +20,9 @@
  *   folder/checkpoint.h5    (and checkpoint.prev.h5)
  *   folder/model/           Hugging Face directory with the tokenizer, when the kind
  *                           leaves a model
- *   folder/result.json      {"kind", "config_hash", "metrics": {...}, "measured":
- *                           {...}, "model": {FILE: hash}}: metrics hold no time, path or
- *                           rate; a stage that starts from model/ compares its hashes
+ *   folder/result.json      (result.h) {"kind", "config_hash", "hash", "metrics": {...},
+ *                           "measured": {...}, "model": {FILE: hash}}: metrics hold no time, path
+ *                           or rate; a stage that starts from model/ compares its hashes
  *   folder/log.txt */
 #ifndef CZ_STAGES_STAGE_H
 #define CZ_STAGES_STAGE_H
