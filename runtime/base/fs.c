@@ -1,4 +1,5 @@
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/stop.h"
 
 #include <dirent.h>
@@ -13,6 +14,16 @@
 #include <time.h>
 #include <unistd.h>
 
+/* CZ_EINVAL for what is no regular file, of the state S. */
+static cz_status expect_regular(const struct stat *s, const char *path) {
+  if (S_ISREG(s->st_mode)) return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "%s: is %s, not a regular file", path,
+                 S_ISDIR(s->st_mode)    ? "a folder"
+                 : S_ISFIFO(s->st_mode) ? "a FIFO"
+                 : S_ISSOCK(s->st_mode) ? "a socket"
+                                        : "a device");
+}
+
 /** Opens the existing file PATH for reading and gives its size in BYTES unless that is
  * null. CZ_EIO with the system's reason (missing, no permission); CZ_EINVAL for a folder, a
  * FIFO, a socket or a device, which are refused before anything waits for them. The caller
@@ -25,12 +36,8 @@ cz_status cz_fs_open_regular(int *fd, uint64_t *bytes, const char *path) {
   cz_status st = CZ_OK;
   if (fstat(file, &s))
     st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
-  else if (!S_ISREG(s.st_mode))
-    st = CZ_FAIL(CZ_EINVAL, "%s: is %s, not a regular file", path,
-                 S_ISDIR(s.st_mode)    ? "a folder"
-                 : S_ISFIFO(s.st_mode) ? "a FIFO"
-                 : S_ISSOCK(s.st_mode) ? "a socket"
-                                       : "a device");
+  else
+    st = expect_regular(&s, path);
   if (st != CZ_OK) {
     close(file);
     return st;
@@ -50,6 +57,18 @@ cz_status cz_fs_open_stream(FILE **file, const char *path) {
   cz_status st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
   close(fd);
   return st;
+}
+
+/** Opens PATH for appending, created when missing. CZ_EIO with the system's reason; CZ_EINVAL for
+ * what is no regular file: a FIFO without a reader would block for ever. The caller closes *FD. */
+cz_status cz_fs_open_append(int *fd, const char *path) {
+  struct stat s;
+  *fd = -1;
+  if (stat(path, &s) == 0) CZ_TRY(expect_regular(&s, path));
+  int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644);
+  if (file < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  *fd = file;
+  return CZ_OK;
 }
 
 /** Appends the whole file at PATH to OUT. CZ_EIO with the system's reason when it can't
@@ -119,16 +138,26 @@ cz_status cz_fs_aside(char *out, size_t n, const char *path) {
   return k < 0 || (size_t)k >= n ? CZ_FAIL(CZ_EINVAL, "path too long: %s", path) : CZ_OK;
 }
 
+/* Whether flock failed with ERROR because the file system keeps no locks, as some network and
+ * FUSE mounts do: work goes on there without. */
+static bool keeps_no_locks(int error) {
+  return error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS;
+}
+
 /** Opens TEMPORARY, the name beside PATH (cz_fs_aside), empty and for this process alone
  * until *FD, -1 on failure, is closed. What a killed process left there is used again.
- * CZ_EBUSY when another process is writing. */
+ * CZ_EBUSY when another process is writing, as far as the file system keeps locks. CZ_EINVAL when
+ * PATH is no regular file: renaming would replace a FIFO or a device by a file. */
 cz_status cz_fs_open_aside(int *fd, const char *temporary, const char *path) {
   struct stat held, there;
-  int file = open(temporary, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   *fd = -1;
+  if (stat(path, &there) == 0) CZ_TRY(expect_regular(&there, path));
+  if (stat(temporary, &there) == 0) CZ_TRY(expect_regular(&there, temporary));
+  int file = open(temporary, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (file < 0) return CZ_FAIL(CZ_EIO, "%s: %s", temporary, strerror(errno));
   cz_status st = CZ_OK;
   int refused = flock(file, LOCK_EX | LOCK_NB) ? errno : 0;
+  if (keeps_no_locks(refused)) refused = 0;
   if (refused && refused != EWOULDBLOCK)
     st = CZ_FAIL(CZ_EIO, "%s: can't be locked: %s", temporary, strerror(refused));
   else if (refused || fstat(file, &held) || stat(temporary, &there) || held.st_ino != there.st_ino)
@@ -213,13 +242,20 @@ static cz_status refuse_lock(int fd, const char *path) {
 
 /** Takes an exclusive lock on the file PATH (created when missing) and keeps it in
  * *HANDLE until cz_fs_unlock or the end of the process, however it ends. CZ_EBUSY when
- * another process holds it, with that process's number, machine and start. */
+ * another process holds it, with that process's number, machine and start. On a file system that
+ * keeps no locks it warns and goes on: the user sees to it that only one process works there. */
 cz_status cz_fs_lock(const char *path, int *handle) {
   int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) return CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
-  if (flock(fd, LOCK_EX | LOCK_NB)) {
-    cz_status st = errno == EWOULDBLOCK ? refuse_lock(fd, path)
-                                        : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  int refused = flock(fd, LOCK_EX | LOCK_NB) ? errno : 0;
+  if (keeps_no_locks(refused))
+    cz_warn(
+        "%s: this file system keeps no locks (%s), so a second process in this folder would not "
+        "be noticed",
+        path, strerror(refused));
+  else if (refused) {
+    cz_status st = refused == EWOULDBLOCK ? refuse_lock(fd, path)
+                                          : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(refused));
     close(fd);
     return st;
   }

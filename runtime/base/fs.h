@@ -20,6 +20,7 @@ CZ_MUST cz_status cz_fs_open_stream(FILE **file, const char *path);
  * does all of it; large files are written through open_aside, write_fd and commit. A kill
  * leaves at most the name beside, which the next writer takes over. Works on one file
  * system only, hence "beside". */
+CZ_MUST cz_status cz_fs_open_append(int *fd, const char *path);
 CZ_MUST cz_status cz_fs_write_atomic(const char *path, const void *bytes, size_t n);
 CZ_MUST cz_status cz_fs_aside(char *out, size_t n, const char *path);
 CZ_MUST cz_status cz_fs_open_aside(int *fd, const char *temporary, const char *path);

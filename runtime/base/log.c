@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -16,9 +17,13 @@ static bool quiet_terminal,
 
 /** Appends the process's messages to the file PATH from now on, besides standard error. */
 cz_status cz_log_open(const char *path) {
+  int fd;
   cz_log_close();
-  log_file = fopen(path, "a");
-  return log_file ? CZ_OK : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  CZ_TRY(cz_fs_open_append(&fd, path));
+  if ((log_file = fdopen(fd, "a"))) return CZ_OK;
+  cz_status st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  close(fd);
+  return st;
 }
 
 /** Stops writing to the log file. */

@@ -16,6 +16,13 @@ struct cz_checkpoint_writer {
   char previous[4096], spare[4096];
 };
 
+/** About what ENTRIES arrays with BYTES in all take in a file: each has a header, an attribute, an
+ * index of its chunks and a link, which for many small arrays are more than their elements. */
+uint64_t cz_checkpoint_bytes(uint64_t bytes, uint64_t entries) {
+  enum { AN_ENTRY = 1024 }; /* with a name of 80 bytes it is 0.4 kB; more chunks take more */
+  return bytes + entries * AN_ENTRY;
+}
+
 static cz_status check_space(const char *folder, uint64_t bytes) {
   uint64_t free_bytes, needed = bytes + bytes / 64 + (1 << 20); /* chunk edges and metadata */
   CZ_TRY(cz_fs_free_bytes(folder, &free_bytes));
@@ -34,9 +41,9 @@ static cz_status create_file(cz_checkpoint_writer *w, const char *folder) {
 }
 
 /** Starts a checkpoint of the run in FOLDER, which must exist: one at a time, by one
- * process. BYTES is about what the puts will store; CZ_EIO before anything is written
- * when the disk has less. CONFIG_HASH identifies the run's resolved configuration. End
- * with cz_checkpoint_commit or _discard. */
+ * process. BYTES is about what the puts will store (cz_checkpoint_bytes); CZ_EIO before anything is
+ * written when the disk has less. CONFIG_HASH identifies the run's resolved configuration. End with
+ * cz_checkpoint_commit or _discard. */
 cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder, uint64_t config_hash,
                               uint64_t bytes) {
   const int64_t one = 1;

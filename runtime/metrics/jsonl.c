@@ -23,9 +23,9 @@ struct cz_jsonl {
 cz_status cz_jsonl_open(cz_jsonl **writer, const char *path) {
   CZ_TRY(cz_alloc(writer, 1, sizeof **writer));
   (*writer)->path = strdup(path);
-  (*writer)->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if ((*writer)->file >= 0 && (*writer)->path) return CZ_OK;
-  cz_status st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+  cz_status st = cz_fs_open_append(&(*writer)->file, path);
+  if (st == CZ_OK && (*writer)->path) return CZ_OK;
+  if (st == CZ_OK) st = CZ_FAIL(CZ_ENOMEM, "no memory for the name of %s", path);
   if ((*writer)->file >= 0) close((*writer)->file);
   free((*writer)->path);
   free(*writer);

@@ -4,11 +4,13 @@
 
 #include "base/fs.h"
 #include "base/lines.h"
+#include "base/log.h"
 #include "base/nearest.h"
 #include "base/number.h"
 #include "base/utf8.h"
 #include "json/json.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -190,12 +192,61 @@ static void test_json_of_bytes(void **state) {
   json_decref(o);
 }
 
+/* Linked with --wrap=flock: the answer of a file system that keeps no locks, or of the real one. */
+static int flock_error;
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation) {
+  if (flock_error) return errno = flock_error, -1;
+  return __real_flock(fd, operation);
+}
+
+/* Where there are no locks files are written all the same; any other failure is an error. */
+static void test_no_locks(void **state) {
+  static const int none[] = {ENOLCK, EOPNOTSUPP, ENOSYS};
+  int handle = -1;
+  cz_buf text = {0};
+  for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+    flock_error = none[i];
+    OK(cz_fs_write_atomic(under("unlocked"), "text", 4));
+    OK(cz_fs_lock(under("lock"), &handle)); /* with a warning */
+    cz_fs_unlock(&handle);
+  }
+  flock_error = EBADF;
+  FAILS(cz_fs_write_atomic(under("unlocked"), "other", 5), CZ_EIO, "can't be locked: Bad file");
+  FAILS(cz_fs_lock(under("lock"), &handle), CZ_EIO, "lock: Bad file");
+  flock_error = 0;
+  OK(cz_fs_read(under("unlocked"), &text));
+  assert_string_equal(text.data, "text");
+  cz_buf_free(&text);
+}
+
+/* What is no file is neither replaced by one nor waited for. */
+static void test_not_files(void **state) {
+  struct stat s;
+  int fd;
+  assert_int_equal(mkfifo(under("pipe"), 0600), 0);
+  assert_int_equal(mkfifo(under("new.tmp"), 0600), 0);
+  FAILS(cz_fs_write_atomic(under("pipe"), "x", 1), CZ_EINVAL,
+        "pipe: is a FIFO, not a regular file");
+  assert_true(stat(under("pipe"), &s) == 0 && S_ISFIFO(s.st_mode));
+  FAILS(cz_fs_write_atomic(under("new"), "x", 1), CZ_EINVAL, "new.tmp: is a FIFO");
+  FAILS(cz_fs_write_atomic("/dev/null", "x", 1), CZ_EINVAL, "/dev/null: is a device");
+  FAILS(cz_fs_write_atomic(folder(), "x", 1), CZ_EINVAL, "is a folder, not a regular file");
+  FAILS(cz_fs_open_append(&fd, under("pipe")), CZ_EINVAL, "pipe: is a FIFO");
+  FAILS(cz_log_open(under("pipe")), CZ_EINVAL, "pipe: is a FIFO");
+  OK(cz_log_open(under("log.txt")));
+  cz_log_close();
+  assert_true(stat(under("log.txt"), &s) == 0 && s.st_size == 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_numbers),      cmocka_unit_test(test_integers),
-      cmocka_unit_test(test_utf8),         cmocka_unit_test(test_lines),
-      cmocka_unit_test(test_names),        cmocka_unit_test(test_files),
-      cmocka_unit_test(test_long_paths),   cmocka_unit_test(test_json),
-      cmocka_unit_test(test_json_of_bytes)};
+      cmocka_unit_test(test_numbers),       cmocka_unit_test(test_integers),
+      cmocka_unit_test(test_utf8),          cmocka_unit_test(test_lines),
+      cmocka_unit_test(test_names),         cmocka_unit_test(test_files),
+      cmocka_unit_test(test_long_paths),    cmocka_unit_test(test_json),
+      cmocka_unit_test(test_json_of_bytes), cmocka_unit_test(test_no_locks),
+      cmocka_unit_test(test_not_files)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

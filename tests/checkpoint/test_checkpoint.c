@@ -3,6 +3,7 @@
 #include "ck_test.h"
 
 #include <hdf5.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -44,6 +45,36 @@ static void test_equal_states_make_equal_files(void **state) {
   assert_memory_equal(first.data, second.data, first.len);
   cz_buf_free(&first);
   cz_buf_free(&second);
+}
+
+/* What a save asks the disk for is what it takes, also when it is thousands of arrays of a few
+ * bytes, as the biases and norms of a deep model are. */
+static void test_space_of_small_entries(void **state) {
+  static const uint64_t counts[] = {1, 100, 4000};
+  for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+    const char *folder = folder_named("small");
+    cz_checkpoint_writer *w;
+    const int64_t dims[2] = {2, 3};
+    const float x[6] = {1, 2, 3, 4, 5, 6};
+    char name[160];
+    cz_buf file = {0};
+    OK(cz_checkpoint_begin(&w, folder, 1, cz_checkpoint_bytes(counts[k] * sizeof x, counts[k])));
+    for (uint64_t i = 0; i < counts[k]; i++) {
+      snprintf(
+          name, sizeof name,
+          "optimizer/decoder.block.%llu.layer.1.EncDecAttention.relative_attention_bias/%s%llu",
+          (unsigned long long)i / 3, i % 3 ? "row" : "column", (unsigned long long)i % 3);
+      OK(cz_checkpoint_put(w, name, CZ_CHECKPOINT_F32, x, dims, 2));
+    }
+    OK(cz_checkpoint_commit(&w));
+    slurp(&file, under("small/checkpoint.h5"));
+    uint64_t asked = cz_checkpoint_bytes(counts[k] * sizeof x, counts[k]);
+    print_message("%llu small entries: %zu bytes, asked for %llu\n", (unsigned long long)counts[k],
+                  file.len, (unsigned long long)asked);
+    assert_true(file.len <= asked + (1 << 16));
+    if (counts[k] > 1000) assert_true(file.len > asked / 4);
+    cz_buf_free(&file);
+  }
 }
 
 static void test_wrong_requests(void **state) {
@@ -208,6 +239,7 @@ const char *__lsan_default_suppressions(void) { return "leak:libhdf5"; }
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
                                      cmocka_unit_test(test_equal_states_make_equal_files),
+                                     cmocka_unit_test(test_space_of_small_entries),
                                      cmocka_unit_test(test_wrong_requests),
                                      cmocka_unit_test(test_wrong_puts),
                                      cmocka_unit_test(test_every_set_is_checked),

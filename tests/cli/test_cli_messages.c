@@ -355,6 +355,9 @@ static void test_listing(void **state) {
   EXPECT(0, o);
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
     if (!strstr(o.out, wanted[i])) fail_msg("no '%s' in %s", wanted[i], o.out);
+  int lines = 0; /* a line a file: a reason of several lines would break the table */
+  for (const char *at = o.out; *at; at++) lines += *at == '\n';
+  if (lines != 5) fail_msg("%d lines for a header and four files:\n%s", lines, o.out);
   o = cloze("list", "experiments", "--in", "some", "--json");
   EXPECT(0, o);
   json_error_t why;

@@ -50,7 +50,8 @@ static cz_status read_title(cz_config **config, const char **title, bool *experi
   return n ? cz_config_text(title, n) : CZ_OK;
 }
 
-/* A file that cannot be read is listed with the reason, and the listing goes on. */
+/* A file that cannot be read is listed with the reason, and the listing goes on. A table shows the
+ * reason's first line, which has the place; the lines of the file that follow would break it. */
 static cz_status add_file(json_t *list, const char *path) {
   cz_config *config = NULL;
   const char *title = "";
@@ -175,7 +176,8 @@ static cz_status print_topics(cz_buf *out, const request *r) {
     if (st == CZ_OK) st = cz_grid_add(&g, " ");
     json_array_foreach(list, i, item) {
       if (st == CZ_OK) st = cz_grid_add(&g, "%s", json_string_value(json_object_get(item, "name")));
-      if (st == CZ_OK) st = cz_grid_add(&g, "%s", json_string_value(json_object_get(item, "help")));
+      const char *help = json_string_value(json_object_get(item, "help"));
+      if (st == CZ_OK) st = cz_grid_add(&g, "%.*s", (int)strcspn(help, "\n"), help);
     }
     if (st == CZ_OK) st = cz_grid_print(out, &g, 3, false);
     cz_grid_free(&g);

@@ -88,11 +88,13 @@ static cz_status load_processor(char kind[CZ_PROCESSOR_BYTES], cz_checkpoint *c)
  * rank holds the same state, so one of them saves. Local. */
 cz_status cz_state_save(const cz_state *state, const cz_state_of *of) {
   const cz_params *p = of->params;
-  const size_t bytes = (size_t)p->flat * cz_dtype_bytes(p->device->real);
+  enum { SETS = 3 }; /* of a parameter at most: itself and two of the optimizer */
+  const size_t bytes =
+      (size_t)p->flat * cz_dtype_bytes(p->device->real) + cz_optimizer_bytes(of->optimizer);
   cz_checkpoint_writer *w;
   cz_status st;
   CZ_TRY(cz_checkpoint_begin(&w, of->folder, of->config_hash,
-                             bytes + cz_optimizer_bytes(of->optimizer)));
+                             cz_checkpoint_bytes(bytes, SETS * p->n)));
   CZ_GO(st, cz_checkpoint_put_params(w, "parameters", p, p->values), fail);
   CZ_GO(st, save_counters(state, w), fail);
   CZ_GO(st, cz_optimizer_save(of->optimizer, w), fail);
