@@ -2,6 +2,7 @@
  * anything runs. */
 #include "made_up.h"
 
+#include <math.h>
 #include <unistd.h>
 
 /* `run` and, unless it is about the contents or the absence of data, `show` refuse the
@@ -286,22 +287,48 @@ static void test_cut_inputs_are_told(void **state) {
   shell("grep -q '\"cut\": 0' long/result.json");
 }
 
-/* A weight that is not finite gives no score and no output. */
-static void test_not_finite(void **state) {
+/* A copy of the model `base` whose second half of weights is VALUE. */
+static void make_broken(const char *name, float value) {
+  char path[64], command[64];
   cz_buf weights = {0};
-  const uint32_t nan_bits = 0x7fc00000u;
-  shell("cp -r base broken");
-  assert_int_equal(cz_fs_read(under("base/model/model.safetensors"), &weights), CZ_OK);
-  for (size_t at = 4; at < weights.len / 2; at += 4) /* the second half of the file */
-    memcpy(weights.data + weights.len - at, &nan_bits, sizeof nan_bits);
-  assert_int_equal(
-      cz_fs_write_atomic(under("broken/model/model.safetensors"), weights.data, weights.len),
-      CZ_OK);
+  snprintf(command, sizeof command, "cp -r base %s", name);
+  shell(command);
+  snprintf(path, sizeof path, "%s/model/model.safetensors", name);
+  OK(cz_fs_read(under(path), &weights));
+  for (size_t at = 4; at < weights.len / 2; at += 4)
+    memcpy(weights.data + weights.len - at, &value, sizeof value);
+  OK(cz_fs_write_atomic(under(path), weights.data, weights.len));
   cz_buf_free(&weights);
+}
+
+/* A weight that is not finite gives no score, no output and no trace; each names the tensor and
+ * the place in it. Weights that are finite and so large that sums overflow: where that is seen. */
+static void test_not_finite(void **state) {
+  static const char *const devices[] = {"cpu", "ref"};
+  make_broken("broken", NAN);
+  make_broken("infinite", INFINITY);
+  make_broken("huge", 3e38f);
+  write_text("three.jsonl", "{\"input_ids\": [5, 6, 7, 1], \"target_ids\": [8, 9, 1]}\n");
+  for (int d = 0; d < 2; d++) {
+    REFUSED(1, "broken/model: nan in tensor ",
+            cloze("evaluate", "evaluate.yaml", "--out", "unscored", "init=broken/model", "--device",
+                  devices[d]));
+    assert_false(cz_fs_exists(under("unscored/result.json")));
+    REFUSED(1, "broken/model: nan in tensor ",
+            cloze_with("fine day\n", "generate", "broken/model", "--device", devices[d]));
+    REFUSED(1, "infinite/model: inf in tensor ",
+            cloze("trace", "infinite/model", "--batch", "three.jsonl", "--out", "three.h5",
+                  "--device", devices[d]));
+    REFUSED(1, "] is not finite",
+            cloze("trace", "broken/model", "--batch", "three.jsonl", "--out", "three.h5",
+                  "--device", devices[d]));
+    assert_false(cz_fs_exists(under("three.h5")));
+  }
+  REFUSED(1, "not finite", cloze("evaluate", "evaluate.yaml", "--out", "huge1", "init=huge/model"));
+  REFUSED(1, "not finite", cloze_with("fine day\n", "generate", "huge/model"));
   REFUSED(1, "not finite",
-          cloze("evaluate", "evaluate.yaml", "--out", "unscored", "init=broken/model"));
-  assert_false(cz_fs_exists(under("unscored/result.json")));
-  REFUSED(1, "not finite", cloze_with("fine day\n", "generate", "broken/model"));
+          cloze("trace", "huge/model", "--batch", "three.jsonl", "--out", "three.h5"));
+  assert_false(cz_fs_exists(under("three.h5")));
 }
 
 /* A stage that starts from a model that was changed says which file, and both hashes. */

@@ -183,6 +183,7 @@ static cz_status put_grads(cz_h5_file *file, const cz_model *m) {
     snprintf(name, sizeof name, "grad/%s", p->name);
     CZ_TRY(cz_alloc(&g, (size_t)p->count, sizeof *g));
     cz_status st = cz_device_read_real(m->device, g, p->grad, p->count);
+    if (st == CZ_OK) st = check_finite(name, g, p->count, p->dim[p->ndim - 1]);
     if (st == CZ_OK) st = check_finite(name, g, p->count, p->ndim > 1 ? p->dim[1] : p->count);
     if (st == CZ_OK) st = put(file, name, g, p->ndim, p->dim);
     free(g);
