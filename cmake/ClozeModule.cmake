@@ -61,5 +61,8 @@ function(cz_test name)
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 300)
   endif()
+  if(CZ_SANITIZE) # the thread sanitizer costs a factor of five to fifteen
+    math(EXPR T_TIMEOUT "4 * ${T_TIMEOUT}")
+  endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT})
 endfunction()

@@ -144,7 +144,7 @@ void cz_activation_slopes_cpu(float *dx, const float *dy, const float *x, int64_
 /** Forward in float32. Contract: activation.h. */
 void cz_activation_fwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
-#pragma omp parallel for schedule(static) if (a.n > 4 * CHUNK)
+#pragma omp parallel for schedule(static) if (a.n > (int64_t)4 * CHUNK)
   for (int64_t i = 0; i < a.n; i += CHUNK)
     values_of_kind(a.y + i, a.x + i, a.gate ? a.gate + i : NULL, a.n - i < CHUNK ? a.n - i : CHUNK,
                    a.kind);
@@ -164,6 +164,6 @@ static void bwd_piece(const arrays *a, int64_t i, const cz_grad_mode *mode) {
 /** Backward in float32. Contract: activation.h. */
 void cz_activation_bwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
-#pragma omp parallel for schedule(static) if (a.n > 4 * CHUNK)
+#pragma omp parallel for schedule(static) if (a.n > (int64_t)4 * CHUNK)
   for (int64_t i = 0; i < a.n; i += PIECE) bwd_piece(&a, i, call->mode);
 }

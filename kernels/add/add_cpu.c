@@ -14,14 +14,14 @@ CZ_CLONES static void add_chunk(float *y, const float *a, const float *b, int64_
 /* y may be a or b, and in backward d is both: each element is read before it is written,
  * and no element reads another. */
 static void add_arrays(float *y, const float *a, const float *b, int64_t n) {
-#pragma omp parallel for schedule(static) if (n > 2 * CHUNK)
+#pragma omp parallel for schedule(static) if (n > (int64_t)2 * CHUNK)
   for (int64_t i = 0; i < n; i += CHUNK)
     add_chunk(y + i, a + i, b + i, n - i < CHUNK ? n - i : CHUNK);
 }
 
 /* A gradient that passes through unchanged: no rounding, and NaN and infinity stay. */
 static void copy_array(float *to, const float *from, int64_t n) {
-#pragma omp parallel for schedule(static) if (n > 2 * CHUNK)
+#pragma omp parallel for schedule(static) if (n > (int64_t)2 * CHUNK)
   for (int64_t i = 0; i < n; i += CHUNK)
     memcpy(to + i, from + i, (size_t)(n - i < CHUNK ? n - i : CHUNK) * sizeof *to);
 }

@@ -112,7 +112,7 @@ static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, 
 /* A decoder's one or few new queries read V where it lies, which gives the same bits: a
  * copy would cost more than the product. */
 static bool in_place(const cz__attention_unit *u) {
-  return u->nq <= 2 * CZ_TILE_ROWS && u->plan->K % CZ_TILE_COLS == 0;
+  return u->nq <= (int64_t)2 * CZ_TILE_ROWS && u->plan->K % CZ_TILE_COLS == 0;
 }
 
 /* The queries from i0 on against the keys from j0 on.

@@ -24,7 +24,7 @@ static size_t slice_floats(const cz__attention_plan *p, bool backward) {
   int64_t line = cz_tile_up(p->keys, 16) + p->rows + MARGIN;
   int64_t all = backward ? 2 * tile + 5 * keys + 3 * queries + 2 * line
                          : tile + 2 * keys + 2 * queries + line + 2 * p->Tq;
-  return (size_t)cz_tile_up(all + 16 * 16, 16);
+  return (size_t)cz_tile_up(all + 256, 16);
 }
 
 /* The sums by bucket, doubles, counted in floats. */

@@ -119,8 +119,8 @@ static inline __attribute__((always_inline)) void transpose8(float *to, const fl
   }
 #pragma GCC unroll 4
   for (int c = 0; c < 4; c++) {
-    *(vec *)(to + c * COLS) = SHUFFLE(b[c], b[c + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-    *(vec *)(to + (c + 4) * COLS) = SHUFFLE(b[c], b[c + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    *(vec *)(to + (int64_t)c * COLS) = SHUFFLE(b[c], b[c + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    *(vec *)(to + (int64_t)(c + 4) * COLS) = SHUFFLE(b[c], b[c + 4], 4, 5, 6, 7, 12, 13, 14, 15);
   }
 }
 

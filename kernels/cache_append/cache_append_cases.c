@@ -23,6 +23,6 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   }
 }
 
-static void bench(cz_case *c, cz_rand *r) { problem(c, r, 32 * 128, 32, 512); } /* 32 beams */
+static void bench(cz_case *c, cz_rand *r) { problem(c, r, 4096, 32, 512); } /* 32 beams of 128 */
 
 const cz_op_cases cz_cache_append_cases = {3, sample, bench};

@@ -41,7 +41,7 @@ __attribute__((target("avx2"))) static inline void four_quads(float *factor, con
                        _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_set1_epi64x(0x9E3779B9)));
   __m256i c = _mm256_set1_epi64x(key->step), d = _mm256_set1_epi64x(key->shard);
 #pragma GCC unroll 10
-  for (int round = 0; round < 10; round++) {
+  for (size_t round = 0; round < 10; round++) {
     __m256i p0 = _mm256_mul_epu32(a, m0), p1 = _mm256_mul_epu32(c, m1);
     a = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p1, 32), b), round_key[2 * round]);
     c = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), d), round_key[2 * round + 1]);
@@ -68,8 +68,8 @@ __attribute__((target("avx2"))) static int64_t fill_quads_avx2(float *factor, in
                                                                uint32_t threshold, float scale) {
   __m256i round_key[20];
   for (uint32_t round = 0; round < 10; round++) {
-    round_key[2 * round] = _mm256_set1_epi64x((uint32_t)key->seed + round * 0x9E3779B9u);
-    round_key[2 * round + 1] =
+    round_key[(size_t)2 * round] = _mm256_set1_epi64x((uint32_t)key->seed + round * 0x9E3779B9u);
+    round_key[(size_t)2 * round + 1] =
         _mm256_set1_epi64x((uint32_t)(key->seed >> 32) + round * 0xBB67AE85u);
   }
   int64_t q = 0;

@@ -42,7 +42,7 @@ static json_t *header_entry(const cz_safetensors_item *t, uint64_t begin, uint64
   json_t *shape = json_array();
   for (int i = 0; i < t->rank; i++) json_array_append_new(shape, json_integer(t->dims[i]));
   return json_pack("{s:s, s:o, s:[I, I]}", "dtype", cz_safetensors_type_name(t->type), "shape",
-                   shape, "data_offsets", (json_int_t)begin, (json_int_t)(begin + bytes));
+                   shape, "data_offsets", (json_int_t)begin, (json_int_t)begin + (json_int_t)bytes);
 }
 
 static cz_status add_entry(json_t *root, const char *path, const cz_safetensors_item *t,

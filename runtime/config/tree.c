@@ -27,7 +27,7 @@ static void put_in_index(cz_config_node *mapping, size_t entry) {
 /* Keeps the index at most half full, so that a mapping of N keys is made in N steps. */
 static cz_status grow_index(cz_arena *arena, cz_config_node *mapping) {
   if (mapping->count < SMALL || 2 * mapping->count < mapping->slots) return CZ_OK;
-  mapping->slots = mapping->slots ? 2 * mapping->slots : 4 * SMALL;
+  mapping->slots = 2 * (mapping->slots ? mapping->slots : (size_t)2 * SMALL);
   CZ_TRY(cz_arena_alloc(arena, &mapping->index, mapping->slots, sizeof *mapping->index));
   for (size_t i = 0; i < mapping->count; i++) put_in_index(mapping, i);
   return CZ_OK;

@@ -73,7 +73,8 @@ cz_status cz_corpus_create(cz_corpus_writer **w, const char *path,
     return CZ_FAIL(CZ_EINVAL, "%s: a vocabulary of %lld ids", path, (long long)vocabulary.size);
   cz_corpus_writer *c;
   CZ_TRY(cz_alloc(&c, 1, sizeof *c));
-  c->file.id = c->file.held = c->tokens.set = -1;
+  c->file.id = c->tokens.set = -1;
+  c->file.held = -1;
   c->vocabulary = vocabulary;
   c->sources = json_array();
   cz_status st = create_file(c, path);

@@ -16,8 +16,7 @@ cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix, cons
   size_t a = strlen(prefix), b = strlen(name);
   char *p;
   CZ_TRY(cz_arena_alloc(g->arena, &p, a + b + 1, 1));
-  memcpy(p, prefix, a);
-  memcpy(p + a, name, b + 1);
+  snprintf(p, a + b + 1, "%s%s", prefix, name);
   *out = p;
   return CZ_OK;
 }

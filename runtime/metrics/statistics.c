@@ -190,16 +190,18 @@ static int by_cluster(const void *a, const void *b) {
  * the mean of x over M examples the parts are (x_i - mean) / M. */
 cz_status cz_stats_clusters(cz_noise *out, const uint64_t *cluster, const double *part, size_t n) {
   piece *list;
-  double squares = 0, clusters = 0;
+  double squares = 0;
+  size_t count = 0;
   CZ_TRY(cz_alloc(&list, n, sizeof *list));
   for (size_t i = 0; i < n; i++) list[i] = (piece){cluster[i], part[i]};
   qsort(list, n, sizeof *list, by_cluster);
-  for (size_t i = 0, end; i < n; i = end, clusters++) {
+  for (size_t i = 0, end; i < n; i = end, count++) {
     double sum = 0;
     for (end = i; end < n && list[end].cluster == list[i].cluster; end++) sum += list[end].part;
     squares += sum * sum;
   }
   free(list);
+  double clusters = (double)count;
   *out = (cz_noise){NAN, NAN};
   if (clusters > 1) *out = (cz_noise){sqrt(clusters / (clusters - 1) * squares), clusters - 1};
   return CZ_OK;

@@ -256,7 +256,8 @@ static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, con
     l->k_spans[2 * b] = (int32_t)base;
     l->k_spans[2 * b + 1] = (int32_t)(base + d->past[b] + lengths[b]);
     l->last[b] = (int32_t)at - 1;
-    if (d->pair) memcpy(l->cross + 2 * b, d->enc_at + 2 * segment[b], 2 * sizeof *l->cross);
+    if (d->pair)
+      memcpy(l->cross + 2 * b, d->enc_at + (int64_t)2 * segment[b], 2 * sizeof *l->cross);
     d->past[b] += lengths[b];
   }
   *tokens = at;

@@ -16,7 +16,7 @@ cz_status cz__aligned_reserve(cz__aligned *a, size_t len) {
  * bytes into the input. */
 cz_status cz__aligned_set(cz__aligned *a, const char *text, size_t n, uint32_t origin) {
   CZ_TRY(cz__aligned_reserve(a, n));
-  memcpy(a->bytes, text, n);
+  if (n) memcpy(a->bytes, text, n); /* of an empty one neither side need have a place */
   for (size_t i = 0, k; i < n; i += k) {
     k = cz_utf8_length((unsigned char)text[i]);
     for (size_t j = 0; j < k; j++)

@@ -40,7 +40,9 @@ cz_status cz_tokenizer_scratch_create(cz_tokenizer_scratch **scratch, const cz_t
   CZ_TRY(cz_alloc(&s, 1, sizeof *s));
   s->owner = t;
   cz_status st = cz_alloc(&s->cache_memory, CACHE_SLOTS + 1, sizeof *s->cache);
-  s->cache = (slot *)(((uintptr_t)s->cache_memory + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+  if (st == CZ_OK)
+    s->cache = (slot *)((char *)s->cache_memory +
+                        (CACHE_LINE - (uintptr_t)s->cache_memory % CACHE_LINE) % CACHE_LINE);
   *scratch = s;
   if (st != CZ_OK) cz_tokenizer_scratch_destroy(scratch);
   return st;

@@ -32,7 +32,8 @@ static cz_status translate(cz_buf *out, const char *s, size_t n, const cz_json_p
       CZ_TRY(cz_buf_add(out, s + i, 1));
       continue;
     }
-    char c = i + 1 < n ? s[++i] : '\0';
+    char c = '\0';
+    if (i + 1 < n) c = s[++i];
     if (c == '\0' || strchr("bBCghHRXKGZzAQENOyY", c) || (in_class && (c == 'S' || c == 'W')))
       return cz_json_fail(at, NULL, "the escape '\\%c' is not supported here: %s", c ? c : ' ', s);
     if (c == 's' || c == 'w') {

@@ -42,7 +42,7 @@ static cz_status find_base(builder *b, uint32_t *base, const unsigned char *labe
   while (b->first_free < trie->n && trie->cells[b->first_free].check) b->first_free++;
   size_t at = b->first_free > labels[0] ? b->first_free : (size_t)labels[0] + 1;
   for (int tried = 1;; at++, tried++) {
-    CZ_TRY(reserve(trie, at + 2 * 256));
+    CZ_TRY(reserve(trie, at + 512));
     if (tried == TRIES) b->first_free = at;
     if (trie->cells[at].check) continue;
     size_t start = at - labels[0], j = 1;
@@ -91,7 +91,7 @@ cz_status cz__trie_build(cz__trie *trie, cz__trie_key *keys, size_t n_keys) {
   builder b = {.trie = trie, .keys = keys, .first_free = 1};
   if (n_keys > 1) qsort(keys, n_keys, sizeof *keys, by_bytes);
   cz_status st;
-  CZ_GO(st, reserve(trie, 2 * 256), done);
+  CZ_GO(st, reserve(trie, 512), done);
   trie->cells[0].check = UINT32_MAX; /* taken, and nobody's child */
   CZ_GO(st, add_task(&b, 0, 0, n_keys, 0), done);
   for (size_t i = 0; i < b.n_tasks; i++) CZ_GO(st, place_children(&b, b.tasks[i]), done);

@@ -46,7 +46,7 @@ static double serde_real(double nearest) {
     if (strtod(text, NULL) == nearest) break;
   }
   char *e = strchr(text, 'e');
-  int exponent = e ? atoi(e + 1) : 0;
+  int exponent = e ? (int)strtol(e + 1, NULL, 10) : 0;
   uint64_t significand = 0;
   bool fraction = false;
   for (const char *p = text; e && p < e; p++) {

@@ -39,6 +39,7 @@ cz_status cz__work_room(const cz__work *w, size_t bytes) {
 /** Ends the word whose bytes were appended since the last one. */
 cz_status cz__words_end(cz__words *s) {
   CZ_TRY(cz_grow(&s->ends, &s->cap, s->len + 1, sizeof *s->ends));
+  CZ_TRY(cz_buf_add(&s->bytes, "", 0)); /* empty words lie somewhere too: null has no offsets */
   s->ends[s->len++] = s->bytes.len;
   return CZ_OK;
 }

@@ -5,7 +5,7 @@
  * Built with clang and its libFuzzer (preset `fuzz`) the search is guided by coverage.
  * Elsewhere driver.c takes its place: it replays the seeds and mutates them at random.
  * CZ_FUZZ_SECONDS says for how long (2 by default), CZ_TEST_SEED repeats a run. An input
- * that kills the program is left in ./crash-NAME. */
+ * that kills the program is left in ./crash-NAME, libFuzzer's in build/fuzz. */
 #ifndef CZ_TESTS_FUZZ_H
 #define CZ_TESTS_FUZZ_H
 

@@ -13,6 +13,9 @@ static void use(const cz_tokenizer *t) {
   cz_encoding e = {0};
   cz_buf out = {0};
   if (cz_tokenizer_scratch_create(&scratch, t) != CZ_OK) abort();
+  (void)!cz_tokenizer_encode(t, &e, "", 0, true, scratch); /* before there is any work space */
+  (void)!cz_tokenizer_decode(t, &out, e.ids, e.n, false);
+  out.len = 0;
   if (cz_tokenizer_encode(t, &e, text, sizeof text - 1, true, scratch) == CZ_OK) {
     for (size_t i = 0; i < e.n; i++)
       if (e.ids[i] < 0 || e.ids[i] >= cz_tokenizer_get_facts(t)->size ||

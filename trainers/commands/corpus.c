@@ -89,7 +89,8 @@ static void report(const options *o, const cz_corpus_totals *t, double seconds) 
            bytes_per_token, seconds, (double)t->tokens / seconds * 1e-6);
 }
 
-static cz_status build(const options *o, cz_corpus_job *job) {
+static cz_status build(const options *o, const cz_corpus_job *asked) {
+  cz_corpus_job job = *asked; /* its encoder lives as long as this function */
   cz_encoding encoding = {0};
   encoder e = {.encoding = &encoding};
   cz_corpus_totals totals;
@@ -98,11 +99,11 @@ static cz_status build(const options *o, cz_corpus_job *job) {
   CZ_GO(st, cz_tokenizer_open(&e.tokenizer, o->tokenizer), done);
   CZ_GO(st, cz_tokenizer_scratch_create(&e.scratch, e.tokenizer), done);
   const cz_tokenizer_facts *facts = cz_tokenizer_get_facts(e.tokenizer);
-  job->vocabulary = (cz_corpus_vocabulary){.hash = facts->hash, .size = facts->size};
-  job->encode = encode;
-  job->encoder = &e;
-  CZ_GO(st, cz_corpus_build(o->out, &totals, job), done);
-  CZ_GO(st, verify(o->out, job), done);
+  job.vocabulary = (cz_corpus_vocabulary){.hash = facts->hash, .size = facts->size};
+  job.encode = encode;
+  job.encoder = &e;
+  CZ_GO(st, cz_corpus_build(o->out, &totals, &job), done);
+  CZ_GO(st, verify(o->out, &job), done);
   report(o, &totals, cz_seconds() - began);
 done:
   cz_encoding_free(&encoding);

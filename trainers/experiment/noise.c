@@ -324,7 +324,7 @@ static cz_status bootstrap(cz_noise *out, const column *c, const contrast *x, si
   }
   for (size_t i = 0; i < contrasts; i++) {
     double clusters = 0;
-    if (!x[i].seeds || spreads[i].n < CZ_BOOTSTRAP_REPLICATES / 2) continue;
+    if (!x[i].seeds || 2 * spreads[i].n < CZ_BOOTSTRAP_REPLICATES) continue;
     CZ_GO(st, count_clusters(&clusters, c, &x[i]), done);
     if (clusters > 1)
       out[i] = (cz_noise){sqrt(clusters / (clusters - 1) * spreads[i].squares / (spreads[i].n - 1)),

@@ -23,7 +23,7 @@ void cz_vocabulary_of(cz_vocabulary *v, const cz_tokenizer *t) {
  * CZ_EUSAGE when SIZE has no room for them. */
 cz_status cz_vocabulary_like_t5(cz_vocabulary *v, int64_t size) {
   enum { SENTINELS = 100 };
-  if (size < 2 * SENTINELS || size > INT32_MAX)
+  if (size < (int64_t)2 * SENTINELS || size > INT32_MAX)
     return CZ_FAIL(CZ_EUSAGE, "a vocabulary of %lld has no room for sentinels", (long long)size);
   *v = (cz_vocabulary){
       .size = (int32_t)size, .pad = 0, .eos = 1, .unk = 2, .n_sentinels = SENTINELS};

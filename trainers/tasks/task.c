@@ -119,7 +119,7 @@ static bool together(const cz_task_set *s, size_t a, size_t b) {
  * number may be a little off. */
 void cz_task_subsample(cz_task_set *set, size_t maximum) {
   size_t groups = 0, kept = 0, taken = 0;
-  if (maximum == 0 || set->n <= maximum) return;
+  if (maximum == 0 || set->n == 0 || set->n <= maximum) return;
   for (size_t i = 0; i < set->n; i++) groups += i == 0 || !together(set, i - 1, i);
   size_t quota = maximum * groups / set->n;
   if (quota == 0) quota = 1;

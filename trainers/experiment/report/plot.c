@@ -65,10 +65,13 @@ static void tick_text(char out[32], const axis *a, double v) {
     snprintf(out, 32, "%.*f", digits, v);
 }
 
+static int n_ticks(const axis *a) { return (int)lround((a->high - a->low) / a->step) + 1; }
+
 /* Vertical grid lines and their numbers between the heights TOP and BOTTOM. */
 static cz_status draw_x_axis(cz_buf *out, const axis *a, double top, double bottom) {
   char text[32];
-  for (double v = a->low; v <= a->high + a->step / 2; v += a->step) {
+  for (int k = 0; k < n_ticks(a); k++) {
+    double v = a->low + k * a->step;
     tick_text(text, a, v);
     CZ_TRY(cz_buf_addf(out,
                        "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" "
@@ -81,7 +84,8 @@ static cz_status draw_x_axis(cz_buf *out, const axis *a, double top, double bott
 
 static cz_status draw_y_axis(cz_buf *out, const axis *a, double left, double right) {
   char text[32];
-  for (double v = a->low; v <= a->high + a->step / 2; v += a->step) {
+  for (int k = 0; k < n_ticks(a); k++) {
+    double v = a->low + k * a->step;
     tick_text(text, a, v);
     CZ_TRY(cz_buf_addf(out,
                        "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" "

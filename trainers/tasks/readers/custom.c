@@ -117,7 +117,9 @@ static void unescape(char *text) {
   char *out = text;
   for (; *text; text++) {
     bool end = text[0] == '\\' && text[1] == 'n';
-    *out++ = end ? ' ' : *text;
+    *out = *text;
+    if (end) *out = ' ';
+    out++;
     text += end;
   }
   *out = '\0';
