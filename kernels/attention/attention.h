@@ -34,7 +34,10 @@
  *     o_i  = sum_j softmax(s_i)_j M_ij v_j
  *
  * A query that sees no key has o_i = 0, stats_i = (-infinity, 0) and no gradient. What it
- * sees follows from positions alone: a score that is NaN or overflows makes its row NaN.
+ * sees follows from positions alone, never from a value: a score that is NaN or +infinity
+ * makes its row NaN; one of -infinity has the weight 0 that it has in exact arithmetic,
+ * and a row of nothing else is NaN. A v that is NaN may reach rows of the same tile that
+ * do not see it (0 times NaN).
  *
  * Backward, with P = softmax(s), Z = P M, D_i = do_i . o_i = sum_j Z_ij (do_i . v_j) and
  * dS_ij = Z_ij (do_i . v_j) - P_ij D_i:

@@ -60,23 +60,38 @@ softmax_row(float *s, int64_t visible, int64_t limit, float *max, float *sum) {
   *max = finite ? m : NAN, *sum = finite ? l : NAN;
 }
 
+/* Whether float32 has taken all of a block's scores below its range. They are then weights of 0
+ * beside another block's finite scores, whichever block a key falls into. */
+static bool all_below_range(const float *s, int64_t visible) {
+  for (int64_t j = 0; j < visible; j++)
+    if (s[j] != -INFINITY) return false;
+  return true;
+}
+
 CZ_CLONES static void softmax_rows(float *s, int64_t ld, const int64_t *visible, int64_t limit,
                                    float *max, float *sum, int64_t R) {
-  for (int64_t r = 0; r < R; r++) softmax_row(s + r * ld, visible[r], limit, &max[r], &sum[r]);
+  for (int64_t r = 0; r < R; r++) {
+    float *row = s + r * ld;
+    if (visible[r] > 0 && row[0] == -INFINITY && all_below_range(row, visible[r])) {
+      memset(row, 0, (size_t)limit * sizeof *row);
+      max[r] = -INFINITY, sum[r] = 0;
+    } else {
+      softmax_row(row, visible[r], limit, &max[r], &sum[r]);
+    }
+  }
 }
 
 CZ_CLONES static void multiply_row(float *x, const float *factor, int64_t n) {
   for (int64_t j = 0; j < n; j++) x[j] *= factor[j];
 }
 
-/* out <- old out + new x: a weighted mean of two outputs, old + new = 1 but for
- * rounding. */
-CZ_CLONES static void blend_row(float *out, const float *x, float old, float new, int64_t n) {
-  for (int64_t k = 0; k < n; k++) out[k] = old * out[k] + new *x[k];
+/* out <- kept out + added x: a weighted mean of two outputs. */
+CZ_CLONES static void blend_row(float *out, const float *x, float kept, float added, int64_t n) {
+  for (int64_t k = 0; k < n; k++) out[k] = kept * out[k] + added * x[k];
 }
 
-CZ_CLONES static void scale_row(float *out, const float *x, float new, int64_t n) {
-  for (int64_t k = 0; k < n; k++) out[k] = new *x[k];
+CZ_CLONES static void scale_row(float *out, const float *x, float factor, int64_t n) {
+  for (int64_t k = 0; k < n; k++) out[k] = factor * x[k];
 }
 
 /* Adds a block's share (largest score, sum, sum of exp(score - max) v) to query i, whose
@@ -94,19 +109,28 @@ CZ_CLONES static void scale_row(float *out, const float *x, float new, int64_t n
 static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, int64_t seen,
                   float max, float sum, const float *share) {
   float *o = cz__attention_head(u, u->plan->call->out[CZ_ATTENTION_O].data, u->q0 + i);
+  bool weighs = seen && sum != 0; /* true for NaN */
   if (first) {
-    t->max[i] = seen ? max : -INFINITY, t->sum[i] = sum;
-    if (seen)
+    t->max[i] = weighs ? max : -INFINITY, t->sum[i] = weighs ? sum : 0;
+    if (weighs)
       scale_row(o, share, 1 / sum, u->plan->K);
     else
       memset(o, 0, (size_t)u->plan->K * sizeof *o);
-  } else if (seen) {
+  } else if (weighs) {
     float highest = max > t->max[i] ? max : t->max[i];
-    float old = t->sum[i] * expf(t->max[i] - highest), new = expf(max - highest),
-          all = old + sum *new;
-    blend_row(o, share, old / all, new / all, u->plan->K);
+    float kept = t->sum[i] * expf(t->max[i] - highest), added = expf(max - highest),
+          all = kept + sum * added;
+    blend_row(o, share, kept / all, added / all, u->plan->K);
     t->max[i] = all == all ? highest : all, t->sum[i] = all;
   }
+}
+
+/* A query that sees keys, and not one score within float32's range: nothing is known of it. */
+static void refuse_weightless(const cz__attention_unit *u, tiles *t, int64_t i) {
+  if (t->sum[i] != 0 || cz__attention_visible(u, i) == 0) return;
+  float *o = cz__attention_head(u, u->plan->call->out[CZ_ATTENTION_O].data, u->q0 + i);
+  for (int64_t k = 0; k < u->plan->K; k++) o[k] = NAN;
+  t->max[i] = t->sum[i] = NAN;
 }
 
 /* A decoder's one or few new queries read V where it lies, which gives the same bits: a
@@ -168,6 +192,7 @@ static void forward_unit(const cz__attention_unit *u, tiles *t) {
     for (int64_t i0 = 0; i0 < u->nq; i0 += u->rows)
       forward_tile(u, t, i0, u->nq - i0 < u->rows ? u->nq - i0 : u->rows, j0, keys);
   }
+  for (int64_t i = 0; i < u->nq; i++) refuse_weightless(u, t, i);
   float *stats = p->call->out[CZ_ATTENTION_STATS].data;
   for (int64_t i = 0; i < u->nq && stats; i++) {
     float *row = &stats[2 * ((u->q0 + i) * p->H + u->h)];

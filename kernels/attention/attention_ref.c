@@ -80,9 +80,8 @@ static double multiplier(const segment *s, int64_t i, int64_t j) {
 }
 
 /* The exponentials of row i into s->p, 0 where invisible: P times their sum. Stats: the
- * largest score, and the sum. Returns the key with the largest score. Whether a query
- * sees a key follows from positions alone: a score that is NaN or infinite is no mask,
- * and a row that has one comes out as NaN. */
+ * largest score, and the sum. Returns the key with the largest score. Scores that are not
+ * finite: attention.h. */
 static int64_t exponentials(const segment *s, int64_t i, double stats[2]) {
   double max = -INFINITY, sum = 0;
   int64_t top = 0;

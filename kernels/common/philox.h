@@ -30,7 +30,8 @@ static inline CZ_HOST_DEVICE void cz_philox(uint32_t out[4], const uint32_t coun
 }
 
 /* The four numbers of elements 4 * quad to 4 * quad + 3. The counter is (quad, op, step,
- * shard) in 32 bits each: draws of different ops, steps or shards can never meet. A quad
+ * shard) in 32 bits each: draws of different ops (the graph refuses two nodes of one key),
+ * steps or shards can never meet. A quad
  * beyond 2^32 (arrays of more than 1.7e10 elements) has its upper half folded into the
  * op's word, times an odd number, which keeps different halves different for one op. */
 static inline CZ_HOST_DEVICE void cz_philox_quad(uint32_t out[4], const cz_key *key,

@@ -7,8 +7,9 @@
  * fixed order.
  *
  * Arithmetic: forward is one product of 2 N V D operations, backward three (logits, dw,
- * dh). A layer that is not fused would store logits, probabilities and their gradient, 3
- * N V numbers: at N = 4096 and V = 32128 that is 1.5 GiB, here at most CHUNK_BYTES.
+ * dh). A plain layer would store logits, probabilities and their gradient, 3 N V numbers:
+ * at N = 4096 and V = 32128 that is 1.5 GiB, here CHUNK_BYTES, or the
+ * logits of ROWS_MINIMUM rows where V is so large that these take more.
  *
  * Why the target stands apart. With p_t near 1, nll = -log p_t and the target's gradient
  * p_t - 1 are differences of nearly equal numbers. Both are functions of the odds against

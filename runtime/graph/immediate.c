@@ -15,6 +15,9 @@ cz_status cz_op_run(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch) 
       return CZ_FAIL(CZ_EINVAL, "%s: output %s has %lld elements, not %lld", row->name,
                      row->out_name[o], (long long)cz_numel(&call->out[o]),
                      (long long)cz_numel(&made[o]));
+  call->n_in = row->n_in;
+  call->n_out = row->n_out;
+  call->stream = d->stream; /* a device's library may be asked for its workspace through it */
   const cz_kernels *kernels;
   CZ_TRY(cz_device_kernels(d, &kernels, op, call, false));
   size_t bytes = kernels->workspace ? kernels->workspace(call, false) : 0;
@@ -23,11 +26,8 @@ cz_status cz_op_run(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch) 
     CZ_TRY(cz_device_alloc(d, &scratch->data, bytes));
     scratch->bytes = bytes;
   }
-  call->n_in = row->n_in;
-  call->n_out = row->n_out;
   call->workspace = scratch->data;
   call->workspace_bytes = scratch->bytes;
-  call->stream = d->stream;
   kernels->forward(call);
   return CZ_OK;
 }

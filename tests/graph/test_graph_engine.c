@@ -223,6 +223,15 @@ static void poisoned(void **state) {
   cz_graph_destroy(&w.g);
 
   OK(cz_graph_create(&w.g, w.params));
+  const int64_t square[2] = {T, D};
+  x = cz_graph_input(w.g, "x", w.device->real, 2, square);
+  x = linear(w.g, "twice", x, w.a, CZ_ACTIVATION_NONE);
+  cz_graph_keep(w.g, linear(w.g, "twice", x, w.a, CZ_ACTIVATION_NONE));
+  refuse(cz_graph_finish(w.g, &(cz_graph_options){0}), CZ_EINVAL,
+         "nodes twice and twice have one key");
+  cz_graph_destroy(&w.g);
+
+  OK(cz_graph_create(&w.g, w.params));
   cz_graph_extent(w.g, "nothing", 0);
   refuse(cz_graph_finish(w.g, &(cz_graph_options){0}), CZ_EINVAL, "extent nothing: capacity 0");
   cz_graph_destroy(&w.g);

@@ -155,6 +155,7 @@ static bool begin(run *r, const problem *p, const target *on, variant v) {
                       .n_out = p->row->n_out,
                       .attr = p->c.attr,
                       .key = p->key,
+                      .stream = on->device->stream,
                       .training = p->c.training};
   make_inputs(r);
   return make_outputs(r);
