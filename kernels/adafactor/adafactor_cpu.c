@@ -1,6 +1,6 @@
 /* Two passes over memory without factoring (v and the sums; w), three with it
- * (statistics; rms of U; w), and one over w for its rms: U needs the finished statistics, and w needs the rms of U. U
- * is recomputed rather than stored.
+ * (statistics; rms of U; w), and one over w for its rms: U needs the finished statistics, and w
+ * needs the rms of U. U is recomputed rather than stored.
  *
  * With row_scale_i = factor / sqrt(r_i / mean r) and column_scale_j = 1 / sqrt(c_j),
  *
