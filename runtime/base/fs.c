@@ -24,10 +24,21 @@ static cz_status expect_regular(const struct stat *s, const char *path) {
                                         : "a device");
 }
 
+/* What a repository holds in place of a large file that was not fetched. */
+static cz_status expect_fetched(int file, const char *path) {
+  static const char pointer[] = "version https://git-lfs.github.com/";
+  char head[sizeof pointer - 1];
+  if (pread(file, head, sizeof head, 0) != (ssize_t)sizeof head ||
+      memcmp(head, pointer, sizeof head))
+    return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL,
+                 "%s: a Git LFS pointer, not the file itself: fetch it with `git lfs pull`", path);
+}
+
 /** Opens the existing file PATH for reading and gives its size in BYTES unless that is
  * null. CZ_EIO with the system's reason (missing, no permission); CZ_EINVAL for a folder, a
- * FIFO, a socket or a device, which are refused before anything waits for them. The caller
- * closes *FD. */
+ * FIFO, a socket or a device, which are refused before anything waits for them, and for the
+ * pointer that Git LFS leaves in place of a file. The caller closes *FD. */
 cz_status cz_fs_open_regular(int *fd, uint64_t *bytes, const char *path) {
   struct stat s;
   *fd = -1;
@@ -38,6 +49,7 @@ cz_status cz_fs_open_regular(int *fd, uint64_t *bytes, const char *path) {
     st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
   else
     st = expect_regular(&s, path);
+  if (st == CZ_OK) st = expect_fetched(file, path);
   if (st != CZ_OK) {
     close(file);
     return st;

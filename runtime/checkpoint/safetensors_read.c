@@ -233,8 +233,6 @@ static cz_status read_at(const st_file *f, void *out, size_t n, uint64_t place, 
 static const struct {
   const char *begins, *what;
 } others[] = {
-    {"version https://git-lfs.github.com/",
-     "a Git LFS pointer, not the weights: fetch them with `git lfs pull`"},
     {"PK\3\4", "a zip archive, as PyTorch saves: convert it to safetensors first"},
     {"\200\2", "a pickle, as PyTorch saves: convert it to safetensors first"},
     {"\211HDF\r\n", "an HDF5 file, not safetensors"},

@@ -238,6 +238,11 @@ static void test_not_files(void **state) {
   OK(cz_log_open(under("log.txt")));
   cz_log_close();
   assert_true(stat(under("log.txt"), &s) == 0 && s.st_size == 0);
+
+  cz_buf text = {0};
+  write_text("tokenizer.json", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n");
+  FAILS(cz_fs_read(under("tokenizer.json"), &text), CZ_EINVAL, "tokenizer.json: a Git LFS pointer");
+  cz_buf_free(&text);
 }
 
 int main(void) {

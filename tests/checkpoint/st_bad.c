@@ -116,7 +116,7 @@ void test_other_files(void **state) {
   } other[] = {
 #define BYTES(text) text, sizeof(text) - 1
       {BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 990345061\n"),
-       "bad.safetensors: a Git LFS pointer, not the weights: fetch them with `git lfs pull`"},
+       "bad.safetensors: a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"},
       {BYTES("PK\3\4\0\0\10\10\0\0\0\0"), "a zip archive, as PyTorch saves"},
       {BYTES("\200\2\212\nl\374\234F\371 j\250P\31."), "a pickle, as PyTorch saves"},
       {BYTES("\211HDF\r\n\032\n\0\0\0\0"), "an HDF5 file"},

@@ -29,6 +29,9 @@ static void test_everything_is_checked_first(void **state) {
           "(objective prefix_lm; ");
   refuses("rows.1.set={finetune.model.relative_attention_max_distance: 16}",
           "16 must be larger than half the buckets, 16\n  (row prefix, stage finetune)");
+  refuses("common.trian.steps=3", "no kind of stage has 'trian'; did you mean 'train'?");
+  refuses("common.objective.name=mass", "has no effect: every stage that takes this key sets it");
+  refuses("stages.pretrain.objective.name=mass", "has no effect: every row sets this key");
   refuses("rows.1.set={pretran.train.steps: 3}",
           "'pretran.train.steps' does not begin with the name of a stage");
   refuses("stages.evaluate.tasks.list.0.metrics=acuracy",

@@ -614,7 +614,7 @@ static void test_empty_metrics_file(void **state) {
 /* A run of which nothing depends on the seed says so; whether rows that do not differ are
  * in the paper's order, says how little that means. */
 static void test_seeds_that_change_nothing(void **state) {
-  static const char agree[] = "All seeds agree to the last bit in every column",
+  static const char agree[] = "All seeds have the same scores in every column",
                     chance[] = "so this order may be chance";
   static const double means[ROWS] = {1, 2, 3, 3}, noise[SEEDS] = {-0.5, 1, 0.25},
                       loud[ROWS] = {-9, 1, 2, 3};

@@ -190,7 +190,9 @@ cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t 
   CZ_TRY(read_rows(p, root));
   CZ_TRY(check_baseline(p, root));
   if (p->scales && !cz_config_get(root, "stages")) return need_scale(p);
+  CZ_TRY(cz__plan_check_common(root));
   CZ_TRY(cz__plan_resolve(p, root));
+  CZ_TRY(cz__plan_check_words(p, root, words, n_words));
   CZ_TRY(read_columns(p, root));
   if (session) CZ_TRY(cz_plan_check(p, NULL, session->comm));
   return cz__plan_make_keys(p, session ? &session->inputs : NULL);

@@ -109,7 +109,9 @@ static cz_status check_settings(const cz_plan_row *row, const cz_config_node *st
     }
     if (!found)
       return cz_config_error(cz_config_at(set, i),
-                             "'%s' does not begin with the name of a stage and a point", key);
+                             "'%s' does not begin with the name of a stage and a point; a setting "
+                             "is one key, like {%s.seed: 1}",
+                             key, cz_config_key_at(stages, 0));
   }
   return CZ_OK;
 }

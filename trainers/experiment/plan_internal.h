@@ -18,4 +18,9 @@ CZ_MUST cz_status cz__plan_references(cz_plan *p, cz_plan_stage *s, const cz_con
 CZ_MUST cz_status cz__plan_own_files(cz_plan *p, const cz_config_node **out,
                                      const cz_plan_stage *s);
 
+/* effect.c: keys that nothing reads. */
+CZ_MUST cz_status cz__plan_check_common(const cz_config_node *root);
+CZ_MUST cz_status cz__plan_check_words(const cz_plan *p, const cz_config_node *root,
+                                       char *const *words, size_t n_words);
+
 #endif

@@ -292,7 +292,7 @@ static cz_status make_folder(cz_run_request *r) {
   CZ_TRY(cz_fs_make_dirs(r->folder));
   if (!realpath(r->folder, whole) || strlen(whole) >= sizeof r->folder)
     return CZ_FAIL(CZ_EIO, "%s: this path cannot be followed", r->folder);
-  strcpy(r->folder, whole);
+  memcpy(r->folder, whole, strlen(whole) + 1);
   return CZ_OK;
 }
 

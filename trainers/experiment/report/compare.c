@@ -306,8 +306,8 @@ cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c) {
   if (p->n_seeds == 1)
     CZ_TRY(cz_buf_addf(out, "One seed says nothing about noise: there are no intervals.\n"));
   if (seeds_agree(r))
-    CZ_TRY(cz_buf_addf(out, "All seeds agree to the last bit in every column: nothing that is "
-                            "measured here depends on the seed.\n"));
+    CZ_TRY(cz_buf_addf(out, "All seeds have the same scores in every column: either these columns "
+                            "cannot tell the seeds apart, or nothing depends on the seed.\n"));
   for (size_t i = 0; i < p->n_columns; i++) {
     bool alike;
     CZ_TRY(undefined_remark(out, r, i));
