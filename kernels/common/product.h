@@ -29,7 +29,7 @@ typedef struct cz_product {
   /* Sizes after op; ld: numbers from one row to the next as stored, so lda is K or,
    * transposed, M for arrays without gaps. All below 2^31, BLAS's int. */
   int64_t M, N, K, lda, ldb, ldc;
-  float alpha, beta; /* with beta 0 what lies in c is not read */
+  float alpha, beta; /* beta is 0 or 1; with 0 what lies in c is not read */
 } cz_product;
 
 typedef struct cz_product_part { /* rows m0 to m0 + m - 1, columns n0 to n0 + n - 1 */

@@ -76,10 +76,11 @@ void cz_graph_loss(cz_graph *g, cz_value v);
 CZ_MUST cz_status cz_graph_finish(cz_graph *g, const cz_graph_options *options);
 
 /* Running. feed copies and returns when the host's array may be reused; lend does not
- * copy. A graph that was finished with `train` runs cz_graph_train for loss and
- * gradients, or cz_graph_forward for the loss alone. Gradients of parameters are in the
- * list (tensor/params.h) afterwards. Two runs with the same key, feed and parameters give
- * the same bits on one kind of processor, with any number of threads. */
+ * copy. A graph that was finished with `train` runs cz_graph_train, for losses and
+ * gradients; one that was finished without it runs cz_graph_forward. Gradients of
+ * parameters are in the list (tensor/params.h) afterwards. Two runs with the same
+ * key, feed and parameters give the same bits on one kind of processor, with any
+ * number of threads. */
 CZ_MUST cz_status cz_graph_set_extent(cz_graph *g, int64_t extent, int64_t value);
 CZ_MUST cz_status cz_graph_feed_int(cz_graph *g, cz_value v, const int32_t *host, int64_t n);
 CZ_MUST cz_status cz_graph_feed_real(cz_graph *g, cz_value v, const double *host, int64_t n);

@@ -44,9 +44,6 @@ cz_status cz_json_expected(const cz_json_place *at, const char *key, const json_
 /* Members of the object O by key. */
 CZ_MUST cz_status cz_json_only(const json_t *o, const cz_json_place *at, const char *const *keys,
                                size_t n_keys);
-bool cz_json_has(const json_t *o, const char *key);
-CZ_MUST cz_status cz_json_get_object(const json_t **out, const json_t *o, const cz_json_place *at,
-                                     const char *key);
 CZ_MUST cz_status cz_json_get_array(const json_t **out, const json_t *o, const cz_json_place *at,
                                     const char *key);
 CZ_MUST cz_status cz_json_get_text(const char **out, const json_t *o, const cz_json_place *at,
@@ -57,8 +54,6 @@ CZ_MUST cz_status cz_json_get_bool(bool *out, const json_t *o, const cz_json_pla
                                    const char *key);
 CZ_MUST cz_status cz_json_get_int(int64_t *out, const json_t *o, const cz_json_place *at,
                                   const char *key, int64_t min, int64_t max);
-CZ_MUST cz_status cz_json_get_real(double *out, const json_t *o, const cz_json_place *at,
-                                   const char *key);
 CZ_MUST cz_status cz_json_get_choice(int *out, const json_t *o, const cz_json_place *at,
                                      const char *key, const char *const *names, size_t n_names);
 

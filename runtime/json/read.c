@@ -131,19 +131,6 @@ cz_status cz_json_only(const json_t *o, const cz_json_place *at, const char *con
   return CZ_OK;
 }
 
-/** True when O has the member KEY and it is not null. */
-bool cz_json_has(const json_t *o, const char *key) {
-  const json_t *v = json_object_get(o, key);
-  return v && !json_is_null(v);
-}
-
-/** The object KEY of O; borrowed. */
-cz_status cz_json_get_object(const json_t **out, const json_t *o, const cz_json_place *at,
-                             const char *key) {
-  *out = json_object_get(o, key);
-  return json_is_object(*out) ? CZ_OK : cz_json_expected(at, key, *out, "an object");
-}
-
 /** The list KEY of O; borrowed. */
 cz_status cz_json_get_array(const json_t **out, const json_t *o, const cz_json_place *at,
                             const char *key) {
@@ -189,14 +176,6 @@ cz_status cz_json_get_int(int64_t *out, const json_t *o, const cz_json_place *at
   snprintf(expected, sizeof expected, "a whole number from %lld to %lld", (long long)min,
            (long long)max);
   return cz_json_expected(at, key, v, expected);
-}
-
-/** The number KEY of O, whole or not. */
-cz_status cz_json_get_real(double *out, const json_t *o, const cz_json_place *at, const char *key) {
-  const json_t *v = json_object_get(o, key);
-  if (!json_is_number(v)) return cz_json_expected(at, key, v, "a number");
-  *out = json_number_value(v);
-  return CZ_OK;
 }
 
 /** The text KEY of O, which must be one of NAMES; its index. */
