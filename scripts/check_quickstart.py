@@ -58,7 +58,9 @@ def show(metrics, kernel, seeds):
             score = f"{ours['mean']:6.2f} +- {ours['half_interval']:5.2f}"
             above = f"{lead['mean']:+6.2f} +- {lead['half_interval']:5.2f}"
             verdict = "yes" if keeps else "NO"
-            print(f"{place} {score}   above majority {above}   {verdict}", flush=True)
+            beaten = "beaten" if cell["beats_strongest"] else "not beaten"
+            strongest = f"{cell['strongest_kind']} {beaten}"
+            print(f"{place} {score}   above majority {above}   {verdict}   {strongest}", flush=True)
     return broken
 
 

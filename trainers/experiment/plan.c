@@ -192,7 +192,7 @@ static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_
   return check_left_out(p, &p->rows[row], (size_t)(s - p->stages));
 }
 
-/* The hash of a stage without what it depends on beside its configuration. */
+/* Adds to *HASH the contents of the files that exist before the run. */
 static cz_status hash_files(uint64_t *hash, cz_plan *p, const cz_plan_stage *s, cz_inputs *inputs) {
   const cz_config_node *own;
   if (!inputs) return CZ_OK;

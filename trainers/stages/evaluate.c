@@ -28,9 +28,8 @@ static const cz_key_spec section_keys[] = {
            .help = "which of a task's files is scored"),
     CZ_KEY(evaluate_keys, max_examples, INT, .fallback = "0", .min = 0, .max = 1e9,
            .unit = "examples",
-           .help = "rows per task, spread evenly over the file; 0: all; some so many where a score "
-                   "compares rows "
-                   "together (MultiRC)"),
+           .help = "examples per task, spread evenly over the file; 0: all; about so many where a "
+                   "score takes several examples together (MultiRC)"),
     CZ_KEY_AS("beams", evaluate_keys, search.beams, INT, .fallback = "1", .min = 1, .max = 64,
               .help = "width of the beam search; 1 is greedy"),
     CZ_KEY_AS("length_penalty", evaluate_keys, search.length_penalty, REAL, .fallback = "0.6",

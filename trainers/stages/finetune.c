@@ -190,9 +190,10 @@ static const cz_stage_part *const parts[] = {
 
 const cz_stage_kind cz_stage_row_finetune = {
     .name = "finetune",
-    .help = "train a saved model on text-to-text tasks",
-    .usage = CZ_STAGE_USAGE("finetune", "Trains a saved model (init: FOLDER) further on a mixture "
-                                        "of text-to-text tasks.\n"),
+    .help = "train a model, from the seed or from a saved one, on text-to-text tasks",
+    .usage =
+        CZ_STAGE_USAGE("finetune", "Trains a model (init: FOLDER, or drawn from the seed) on a "
+                                   "mixture of text-to-text tasks.\n"),
     .parts = parts,
     .leaves = CZ_LEAVES_MODEL | CZ_LEAVES_CURVE,
     .results = cz_train_results,

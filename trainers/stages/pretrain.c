@@ -81,10 +81,10 @@ static const cz_stage_part *const parts[] = {
 
 const cz_stage_kind cz_stage_row_pretrain = {
     .name = "pretrain",
-    .help = "train a model from scratch under an objective",
+    .help = "train a model, from the seed or from a saved one, under an objective",
     .usage = CZ_STAGE_USAGE("pretrain",
-                            "Trains a model from scratch under an objective and saves it as a "
-                            "Hugging Face directory in DIR/model.\n"),
+                            "Trains a model (drawn from the seed, or init: FOLDER) under an "
+                            "objective and saves it as a Hugging Face directory in DIR/model.\n"),
     .parts = parts,
     .leaves = CZ_LEAVES_MODEL | CZ_LEAVES_CURVE,
     .results = cz_train_results,

@@ -97,6 +97,4 @@ bool cz_stage_has_result(const char *folder);
 bool cz_stage_done(const cz_stage_kind *kind, const char *folder);
 CZ_MUST cz_status cz_stage_folder(const char *folder, const char *own, const char *other);
 
-/* JSON files and numbers of results. */
-
 #endif

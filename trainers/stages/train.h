@@ -1,7 +1,6 @@
 /* What all training stages share around the loop: bind the sections `batch`, `optimizer`
- * and `train`, run the loop in the stage's folder, evaluate on held-out text where the
- * stage asks for it, save the model and fill in the result. A kind brings the source of
- * examples and the model. */
+ * and `train`, run the loop in the stage's folder, save the model and fill in the result. A kind
+ * brings the source of examples and the model. */
 #ifndef CZ_STAGES_TRAIN_H
 #define CZ_STAGES_TRAIN_H
 
