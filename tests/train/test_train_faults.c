@@ -192,20 +192,6 @@ static stretch all_tokens(const char *file) {
   return (stretch){(uint64_t)at, n};
 }
 
-/* Leaves FOLDER/run as a run that was stopped after two checkpoints. On a busy machine it
- * may end before it hears of it: then again. */
-static void stop_midway(void) {
-  int code = 0;
-  for (int again = 0; again < 10 && code == 0; again++) {
-    remove_tree("run");
-    pid_t pid = launch(&(start){0}, PRETRAIN "train.steps=150");
-    wait_for_file(pid, under("run/checkpoint.prev.h5"));
-    kill(pid, SIGINT);
-    code = wait_for(pid);
-  }
-  assert_int_equal(code, 1);
-}
-
 /* A flipped bit in a checkpoint: the one before is taken, always when the bit is part of an
  * array, else unless the bit does not matter; the result is the same. Both broken: said, not
  * guessed. */
@@ -214,7 +200,7 @@ static void damaged_checkpoint(void **state) {
   cz_stream_init(&s, test_seed(), "flips", 0, 0);
   expect(0, "pretrain @/pretrain.yaml --out @/whole train.steps=150", "done, see");
   char *want = metrics_of("whole");
-  stop_midway();
+  stop_midway("train.steps=150", "run/checkpoint.prev.h5");
   copy_file(under("newest"), under("run/checkpoint.h5"));
   copy_file(under("previous"), under("run/checkpoint.prev.h5"));
   copy_file(under("lines"), under("run/metrics.jsonl"));
@@ -256,7 +242,7 @@ static void damaged_checkpoint(void **state) {
  * same bits, and the other way round. */
 static void other_layout(void **state) {
   expect(0, "pretrain @/pretrain.yaml --out @/whole train.steps=150", "done, see");
-  stop_midway();
+  stop_midway("train.steps=150", "run/checkpoint.prev.h5");
   expect(0, PRETRAIN "train.steps=150 --device guard:cpu", "going on at step");
   same_file("run/model/model.safetensors", "whole/model/model.safetensors");
   same_file("run/metrics.jsonl", "whole/metrics.jsonl");

@@ -298,3 +298,19 @@ void same_file(const char *a, const char *b) {
   free(x);
   free(y);
 }
+
+/** Leaves run as a run of pretrain.yaml with WORD that was stopped when it had FILE. On a busy
+ * machine it may end before it hears of it: then again. */
+void stop_midway(const char *word, const char *file) {
+  char command[256];
+  int code = 0;
+  snprintf(command, sizeof command, "pretrain @/pretrain.yaml --out @/run %s", word);
+  for (int again = 0; again < 10 && code == 0; again++) {
+    remove_tree("run");
+    pid_t pid = launch(&(start){0}, command);
+    wait_for_file(pid, under(file));
+    kill(pid, SIGINT);
+    code = wait_for(pid);
+  }
+  assert_int_equal(code, 1);
+}

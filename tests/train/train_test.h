@@ -32,6 +32,7 @@ pid_t launch(const start *how, const char *words);
 int wait_for(pid_t pid);
 void wait_until_said(pid_t pid, const char *text);
 void wait_for_file(pid_t pid, const char *file);
+void stop_midway(const char *word, const char *file);
 int cloze(const start *how, const char *words);
 const char *said(void);
 void expect(int code, const char *words, const char *text);

@@ -47,11 +47,9 @@ static cz_status plan_text(cz_buf *out, const cz_plan *p) {
         json_pack("{s:I, s:I, s:s, s:s, s:s, s:s}", "seed",
                   (json_int_t)p->seeds[k / p->n_stages / p->n_rows], "row", (json_int_t)row, "name",
                   p->rows[row].name, "stage", s->name, "key", s->key, "folder", folder);
-    char *text = json_dumps(entry, 0);
-    cz_status st = text ? cz_buf_addf(out, "%s%s", before, text)
-                        : CZ_FAIL(CZ_ENOMEM, "no memory for plan.json");
+    cz_status st = cz_buf_addf(out, "%s", before);
+    if (st == CZ_OK) st = cz_json_print(out, entry, 0);
     before = ",\n ";
-    free(text);
     json_decref(entry);
     CZ_TRY(st);
   }
@@ -170,33 +168,14 @@ static cz_status run_stage(cz_session *s, const cz_run_request *r, cz_plan *p, s
   return st == CZ_OK ? st : CZ_NOTE(st, "seed %lld, row %s, stage %s", seed, row, stage->name);
 }
 
-/* Whether all stages that the stage number K names are done. A name is always of an earlier
- * stage, so the stages run in the order of the file. */
-static bool is_ready(const cz_plan *p, const bool *done, size_t k) {
-  for (size_t i = 0; i < p->stages[k].n_from; i++)
-    if (!done[k - k % p->n_stages + p->stages[k].from[i]]) return false;
-  return true;
-}
-
-/* Runs what is ready until nothing is left. Rows and seeds share stages: each runs, and is
- * counted, where it first stands. */
+/* Runs the stages in the file's order: those that a stage names stand before it. Rows and seeds
+ * share stages: each runs, and is counted, where it first stands; one left out never is. */
 static cz_status run_stages(cz_session *s, const cz_run_request *r, cz_plan *p) {
   size_t all = cz_plan_count(p), total = 0, at = 0;
-  bool *done;
-  cz_status st = CZ_OK;
-  CZ_TRY(cz_alloc(&done, all, sizeof *done));
   for (size_t k = 0; k < all; k++) total += p->stages[k].first;
-  for (size_t left = all, before = 0; left && left != before && st == CZ_OK;) {
-    before = left;
-    for (size_t k = 0; k < all && st == CZ_OK; k++) {
-      if (done[k] || !is_ready(p, done, k)) continue;
-      if (p->stages[k].first) st = run_stage(s, r, p, k, ++at, total); /* one left out is not */
-      done[k] = st == CZ_OK;
-      left -= done[k];
-    }
-  }
-  free(done);
-  return st;
+  for (size_t k = 0; k < all; k++)
+    if (p->stages[k].first) CZ_TRY(run_stage(s, r, p, k, ++at, total));
+  return CZ_OK;
 }
 
 static cz_status stage_metrics(json_t *into, const cz_run_request *r, const cz_plan_stage *stage) {
@@ -230,49 +209,32 @@ static cz_status write_result(const cz_run_request *r, const cz_plan *p,
     }
   }
   if (st == CZ_OK) st = cz_report_rows(metrics, results);
-  char *text = st == CZ_OK
-                   ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))
-                   : NULL;
+  if (st == CZ_OK) st = cz_fs_join(path, sizeof path, r->folder, "result.json");
   if (st == CZ_OK)
-    st = text ? cz_fs_join(path, sizeof path, r->folder, "result.json")
-              : CZ_FAIL(CZ_ENOMEM, "no memory for result.json");
-  if (st == CZ_OK) st = cz_fs_write_atomic(path, text, strlen(text));
-  free(text);
+    st = cz_json_write(root, path, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
   json_decref(root);
   return st;
-}
-
-static cz_status write_report(const cz_run_request *r, const char *name,
-                              cz_status (*make)(cz_buf *, const cz_results *),
-                              const cz_results *results) {
-  cz_buf text = {0};
-  cz_status st = make(&text, results);
-  if (st == CZ_OK) st = write_file(r->folder, name, &text);
-  cz_buf_free(&text);
-  return st;
-}
-
-static cz_status plain_text(cz_buf *out, const cz_results *r) {
-  return cz_report_text(out, r, false);
 }
 
 static cz_status results_of(const cz_run_request *r, const cz_plan *p) {
   cz_results results;
   char path[4096];
-  cz_buf html = {0}, text = {0};
+  cz_buf html = {0}, csv = {0}, text = {0};
   cz_status st;
   CZ_GO(st, cz_results_open(&results, r->folder), done);
   CZ_GO(st, write_result(r, p, &results), done);
-  CZ_GO(st, write_report(r, "report.txt", plain_text, &results), done);
-  CZ_GO(st, write_report(r, "report.csv", cz_report_csv, &results), done);
-  CZ_GO(st, cz_report_html(&html, &results, r->folder), done);
-  CZ_GO(st, cz_fs_join(path, sizeof path, r->folder, "report.html"), done);
-  CZ_GO(st, cz_fs_write_atomic(path, html.data, html.len), done);
   CZ_GO(st, cz_report_text(&text, &results, false), done);
+  CZ_GO(st, write_file(r->folder, "report.txt", &text), done);
+  CZ_GO(st, cz_report_csv(&csv, &results), done);
+  CZ_GO(st, write_file(r->folder, "report.csv", &csv), done);
+  CZ_GO(st, cz_report_html(&html, &results, r->folder), done);
+  CZ_GO(st, write_file(r->folder, "report.html", &html), done);
+  CZ_GO(st, cz_fs_join(path, sizeof path, r->folder, "report.html"), done);
   fputs(text.data, stdout);
   cz_log("\nfull report: %s", path);
 done:
   cz_buf_free(&html);
+  cz_buf_free(&csv);
   cz_buf_free(&text);
   cz_results_close(&results);
   return st;

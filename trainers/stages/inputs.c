@@ -224,11 +224,7 @@ cz_status cz_inputs_hash(cz_inputs *known, uint64_t *hash, json_t *record,
 cz_status cz_inputs_write(const json_t *record, const char *folder) {
   char path[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "inputs.json"));
-  char *text = json_dumps(record, JSON_INDENT(1) | JSON_SORT_KEYS);
-  cz_status st = text ? cz_fs_write_atomic(path, text, strlen(text))
-                      : CZ_FAIL(CZ_ENOMEM, "no memory for %s", path);
-  free(text);
-  return st;
+  return cz_json_write(record, path, JSON_INDENT(1) | JSON_SORT_KEYS);
 }
 
 /** Appends a line for each file of RECORD whose contents are not those of

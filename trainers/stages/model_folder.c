@@ -1,5 +1,6 @@
 #include "stages/model_folder.h"
 #include "base/fs.h"
+#include "json/json.h"
 #include "nn/hf.h"
 
 #include <jansson.h>
@@ -20,17 +21,14 @@ static cz_status set_token(json_t *config, const char *key, const cz_tokenizer *
 static cz_status save_tokenizer_config(const cz_tokenizer *t, const char *folder) {
   const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
   json_t *config = json_pack("{s:s}", "tokenizer_class", "PreTrainedTokenizerFast");
-  char path[4096], *text = NULL;
+  char path[4096];
   cz_status st;
   CZ_GO(st, set_token(config, "pad_token", t, f->pad), done);
   CZ_GO(st, set_token(config, "eos_token", t, f->eos), done);
   CZ_GO(st, set_token(config, "unk_token", t, f->unk), done);
   CZ_GO(st, cz_fs_join(path, sizeof path, folder, "tokenizer_config.json"), done);
-  text = json_dumps(config, JSON_INDENT(2));
-  st = text ? cz_fs_write_atomic(path, text, strlen(text))
-            : CZ_FAIL(CZ_ENOMEM, "no memory for %s", path);
+  st = cz_json_write(config, path, JSON_INDENT(2));
 done:
-  free(text);
   json_decref(config);
   return st;
 }
