@@ -29,16 +29,18 @@ COLUMNS = [  # name, unit, note, paper's column, its noise, baseline, values
 ]
 REMARKS = [
     'one: a, b, d do not beat copying the input (20.00) by more than the interval; <c>&" does; in the mean d is above it.',
-    'one: <c>&" is above a beyond the noise of the seeds.',
+    'one: <c>&" is above, d is above a beyond the noise of seeds and examples.',
     "one: rank agreement with the paper's P over 4 rows: Spearman -0.40, Kendall -0.33 (one order in 24 agrees fully by chance).",
-    "two: no row differs from a beyond the noise of the seeds.",
+    "two: where the test examples' noise is unknown there is no verdict, star or rank agreement "
+    '(a, b, <c>&", d): the column also holds a value that is no score.',
     'three: a, b, d do not beat copying the input (11.50) by more than the interval; <c>&" does; in the mean d is above it.',
-    'three: <c>&" is above, d is above a beyond the noise of the seeds.',
+    'three: b is above, <c>&" is above, d is above a beyond the noise of seeds and examples.',
 ]
 
 
-def interval(x):
-    """The noise of the seeds; the made-up run keeps no predictions."""
+def interval(x, known):
+    """The noise of the seeds. KNOWN: there are predictions, whose examples are all alike in the
+    made-up run and add 0."""
     n = len(x)
     error = stats.sem(x)
     return {
@@ -46,18 +48,25 @@ def interval(x):
         "deviation": np.std(x, ddof=1),
         "half_interval": stats.t.ppf(0.975, n - 1) * error,
         "seeds": n,
-        "error": {"seeds": error, "examples": None, "total": error, "freedom": n - 1},
+        "error": {
+            "seeds": error,
+            "examples": 0 if known else None,
+            "total": error,
+            "freedom": n - 1,
+        },
     }
 
 
 def corrected():
-    """Holm's correction of all differences of the table."""
+    """Holm's correction of all differences of the table whose noise of examples is known."""
+    scored = [(name, values) for name, *_, baseline, values in COLUMNS if baseline is not None]
     p = [
         stats.ttest_rel(values[row], values[0]).pvalue
-        for *_, values in COLUMNS
+        for _, values in scored
         for row in range(1, len(ROWS))
     ]
-    return np.array(multipletests(p, method="holm")[1]).reshape(len(COLUMNS), len(ROWS) - 1)
+    holm = np.array(multipletests(p, method="holm")[1]).reshape(len(scored), len(ROWS) - 1)
+    return {name: holm[i] for i, (name, _) in enumerate(scored)}
 
 
 def beats(lead):
@@ -66,10 +75,11 @@ def beats(lead):
 
 def cell(column, row):
     name, _, _, paper, _, baseline, values = column
-    ours = interval(values[row])
-    difference = interval(values[row] - values[0]) if row else None
-    lead = None if baseline is None else interval(values[row] - baseline)
-    p = corrected()[[c[0] for c in COLUMNS].index(name), row - 1] if row else None
+    known = baseline is not None
+    ours = interval(values[row], known)
+    difference = interval(values[row] - values[0], known) if row else None
+    lead = interval(values[row] - baseline, known) if known else None
+    p = corrected()[name][row - 1] if row and known else None
     return {
         "row": ROWS[row],
         "column": name,
@@ -78,7 +88,7 @@ def cell(column, row):
         "difference": difference,
         "lead": lead,
         "p_holm": p,
-        "differs": bool(p <= 0.05) if row else None,
+        "differs": None if p is None else bool(p <= 0.05),
         "beats_baseline": beats(lead),
         "strongest_kind": None if baseline is None else "copy",  # the only one there is
         "strongest_lead": lead,
@@ -107,7 +117,7 @@ def described(column):
         "strongest": baseline,
         "strongest_kind": None if baseline is None else "copy",
         "baselines": {} if baseline is None else {"copy": baseline},
-        "interval_covers_examples": False,
+        "interval_covers_examples": baseline is not None,
         "rank_agreement": rank if paper else None,
     }
 
@@ -290,7 +300,7 @@ def main(folder):
         "seeds": SEEDS,
         "stages_done": 24,
         "stages": 24,
-        "comparisons": len(COLUMNS) * (len(ROWS) - 1),
+        "comparisons": len(corrected()) * (len(ROWS) - 1),
         "columns": [described(c) for c in COLUMNS],
         "cells": [cell(c, r) for c in COLUMNS for r in range(len(ROWS))],
         "costs": [

@@ -87,8 +87,15 @@ double cz_stats_student_quantile(double p, double freedom) {
 static cz_noise added(const cz_noise *x, const cz_noise *y) {
   if (isnan(y->error)) return *x;
   if (isnan(x->error)) return *y;
-  double a = x->error * x->error, b = y->error * y->error,
-         below = a * a / x->freedom + b * b / y->freedom;
+  double largest = fmax(x->error, y->error), a = x->error * x->error, b = y->error * y->error;
+  if (isinf((a + b) * (a + b))) { /* squares are out of range: only their ratio counts */
+    if (isinf(largest)) return isinf(x->error) ? *x : *y;
+    a = (x->error / largest) * (x->error / largest);
+    b = (y->error / largest) * (y->error / largest);
+    return (cz_noise){hypot(x->error, y->error),
+                      (a + b) * (a + b) / (a * a / x->freedom + b * b / y->freedom)};
+  }
+  double below = a * a / x->freedom + b * b / y->freedom;
   return (cz_noise){sqrt(a + b), below > 0 ? (a + b) * (a + b) / below : x->freedom};
 }
 

@@ -205,7 +205,8 @@ static void test_words(void **state) {
   remarks_of(&text, &r);
   assert_non_null(strstr(text.data, "one: a, b, d do not beat copying the input (20.00) by more "
                                     "than the interval; <c>&\" does; in the mean d is above it."));
-  assert_non_null(strstr(text.data, "one: <c>&\" is above a beyond the noise of the seeds."));
+  assert_non_null(strstr(
+      text.data, "one: <c>&\" is above, d is above a beyond the noise of seeds and examples."));
   assert_non_null(strstr(
       text.data, "Spearman -0.40, Kendall -0.33 (one order in 24 agrees fully by chance).\n"));
   cz_buf_free(&text);
@@ -362,28 +363,30 @@ static void test_html_cells(void **state) {
   OK(cz_results_open(&r, folder()));
   OK(cz_report_html(&html, &r, folder()));
   assert_row(html.data, "b",
-             "<td>14.00 ± 2.65<small>95 % ± 6.57 (seeds 1.53, examples -)</small><small>+2.00 ± "
-             "2.48 (seeds 0.58, examples -)</small><small>does not beat its baseline by more than "
-             "the interval</small><small>paper 1.00</small></td><td>4.00 ± 0.00<small>95 % ± 0.00 "
-             "(seeds 0.00, examples -)</small><small>+2.00 ± 2.48 (seeds 0.58, examples "
+             "<td>14.00 ± 2.65<small>95 % ± 6.57 (seeds 1.53, examples 0.00)</small><small>+2.00 ± "
+             "2.48 (seeds 0.58, examples 0.00)</small><small>does not beat its baseline by more "
+             "than the interval</small><small>paper 1.00</small></td><td>4.00 ± 0.00<small>95 % ± "
+             "0.00 (seeds 0.00, examples -)</small><small>+2.00 ± 2.48 (seeds 0.58, examples "
              "-)</small></td><td>9.00 ± 1.32<small>95 % ± 3.29 (seeds 0.76, examples "
-             "-)</small><small>+2.00 ± 1.24 (seeds 0.29, examples -)</small><small>does not beat "
-             "its baseline by more than the interval</small></td>");
+             "0.00)</small><small>+2.00 ± 1.24 (seeds 0.29, examples 0.00) *</small><small>does "
+             "not beat its baseline by more than the interval</small></td>");
   assert_row(
       html.data, "d",
-      "<td>21.83 ± 0.76<small>95 % ± 1.90 (seeds 0.44, examples -)</small><small>+9.83 ± "
-      "3.99 (seeds 0.93, examples -)</small><small>above in the mean, but does not beat its "
+      "<td>21.83 ± 0.76<small>95 % ± 1.90 (seeds 0.44, examples 0.00)</small><small>+9.83 ± 3.99 "
+      "(seeds 0.93, examples 0.00) *</small><small>above in the mean, but does not beat its "
       "baseline by more than the interval</small><small>paper 2.50</small></td><td>6.67 ± "
-      "2.08<small>95 % ± 5.17 (seeds 1.20, examples -)</small><small>+4.67 ± 2.87 (seeds "
-      "0.67, examples -)</small></td><td>14.25 ± 1.25<small>95 % ± 3.11 (seeds 0.72, "
-      "examples -)</small><small>+7.25 ± 0.62 (seeds 0.14, examples -) *</small><small>above "
-      "in the mean, but does not beat its baseline by more than the interval</small></td>");
-  assert_non_null(strstr(html.data, "<tr><td>simple baseline</td><td>20.00<small>copy</small></td>"
-                                    "<td>none</td><td>11.50<small>copy</small></td></tr>\n<tr>"
-                                    "<td>intervals cover</td><td>seeds alone</td>"));
-  assert_non_null(strstr(html.data, "<td>d</td><td>10</td><td>0.00</td><td>-</td><td>-</td><td>-"
-                                    "</td><td>4.0</td><td>3</td></tr>"));
-  assert_non_null(strstr(html.data, "corrected for its 9 comparisons (Holm)"));
+      "2.08<small>95 % ± 5.17 (seeds 1.20, examples -)</small><small>+4.67 ± 2.87 (seeds 0.67, "
+      "examples -)</small></td><td>14.25 ± 1.25<small>95 % ± 3.11 (seeds 0.72, examples "
+      "0.00)</small><small>+7.25 ± 0.62 (seeds 0.14, examples 0.00) *</small><small>above in the "
+      "mean, but does not beat its baseline by more than the interval</small></td>");
+  assert_non_null(strstr(
+      html.data, "<tr><td>simple "
+                 "baseline</td><td>20.00<small>copy</small></td><td>none</td><td>11.50<small>copy</"
+                 "small></td></tr>\n<tr><td>intervals cover</td><td>seeds and test "
+                 "examples</td><td>seeds alone</td><td>seeds and test examples</td>"));
+  assert_non_null(strstr(html.data, "<td>d</td><td>10</td><td>0.00</td><td>-</td><td>-</td><td>-</"
+                                    "td><td>4.0</td><td>3</td></tr>"));
+  assert_non_null(strstr(html.data, "corrected for its 6 comparisons (Holm)"));
   cz_buf_free(&html);
   cz_results_close(&r);
 }
@@ -432,9 +435,9 @@ static json_t *write_run_with_predictions(const char *metric) {
 static void assert_errors(const cz_results *r, size_t column, const json_t *wanted) {
   for (size_t row = 0; row < ROWS; row++) {
     const cz_example_noise *n = &r->noise[column * ROWS + row];
-    const cz_noise *found[] = {&n->own, &n->difference, &n->lead};
-    for (size_t k = 0; k < 3; k++) {
-      double want = AT(json_array_get(wanted, k), row);
+    const cz_noise *found[] = {&n->own, &n->difference, &n->lead, &n->best_lead};
+    for (size_t k = 0; k < 4; k++) { /* one program: the tasks' own is the strongest */
+      double want = AT(json_array_get(wanted, k < 3 ? k : 2), row);
       if (k == 1 && row == 0) {
         assert_true(isnan(found[k]->error)); /* the baseline row itself */
         continue;
@@ -461,6 +464,8 @@ static void test_noise_of_examples(void **state) {
   assert_near(c.difference.total.error,
               hypot(c.difference.seeds.error, r.noise[1].difference.error));
   assert_near(c.lead.examples.error, r.noise[1].lead.error);
+  assert_near(c.best_lead.examples.error, r.noise[1].best_lead.error);
+  assert_near(c.best_lead.total.error, hypot(c.best_lead.seeds.error, r.noise[1].lead.error));
   cz_results_close(&r);
   json_decref(x);
 }
@@ -496,10 +501,11 @@ static void test_noise_left_out(void **state) {
     write_text("stages/evaluate-0000000000000021/predictions.tsv.jsonl", damaged[i]);
     OK(cz_results_open(&r, folder()));
     assert_true(isnan(r.noise[2].own.error) && isnan(r.noise[2].difference.error));
-    assert_true(isnan(r.noise[2].lead.error));
+    assert_true(isnan(r.noise[2].lead.error) && isnan(r.noise[2].best_lead.error));
     assert_int_equal(isnan(r.noise[1].own.error), i == 0); /* other rows keep theirs */
     cz_cell c = cell_of(&r, 0, 2);
     assert_true(c.ours.total.error == c.ours.seeds.error);
+    assert_true(isnan(c.p) && !c.differs && c.best_verdict == CZ_VERDICT_UNKNOWN);
     cz_results_close(&r);
     json_decref(x);
   }
@@ -649,7 +655,7 @@ static void test_csv_and_json(void **state) {
   OK(cz_report_csv(&csv, &r));
   assert_non_null(strstr(csv.data, "row,column,unit,seeds,mean"));
   assert_non_null(strstr(csv.data, "\"<c>&\"\"\",one,%,3,31.9,"));
-  assert_non_null(strstr(csv.data, "\na,one,%,3,12,2,1.154700538,,1.154700538,2,4.968275"));
+  assert_non_null(strstr(csv.data, "\na,one,%,3,12,2,1.154700538,0,1.154700538,2,4.968275"));
   int lines = 0;
   for (const char *s = csv.data; *s; s++) lines += *s == '\n';
   assert_int_equal(lines, 1 + ROWS * RUN_COLUMNS);

@@ -52,6 +52,88 @@ static void test_undefined_scores(void **state) {
   cz_results_close(&r);
 }
 
+static void remove_predictions(int row, int seed) {
+  char name[128];
+  snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/predictions.tsv.jsonl", row,
+           seed);
+  remove_file(name);
+}
+
+/* Row c has lost the predictions of one seed, and would beat everything by the seeds alone: no
+ * verdict, star or rank, and every form of the report says so. Other rows keep theirs. */
+static void test_unknown_examples(void **state) {
+  cz_results r;
+  cz_agreement a;
+  cz_comparison t;
+  cz_buf out[4] = {{0}};
+  write_run();
+  remove_predictions(2, 1);
+  OK(cz_results_open(&r, folder()));
+  OK(cz_compare_open(&t, &r));
+  const cz_cell *c = cz_compare_at(&t, 0, 2);
+  assert_int_equal(c->verdict, CZ_VERDICT_UNKNOWN);
+  assert_int_equal(c->best_verdict, CZ_VERDICT_UNKNOWN);
+  assert_true(isnan(c->p) && !c->differs);
+  assert_near(c->best_lead.mean, 11.9); /* the number stays */
+  c = cz_compare_at(&t, 0, 3);
+  assert_true(c->best_verdict == CZ_VERDICT_FAILS && !isnan(c->p));
+  assert_int_equal(t.tests, 4); /* b and d under two columns */
+  OK(cz_compare_agreement(&a, &t, 0));
+  assert_int_equal(a.n, 3);
+  assert_near(a.spearman, -0.5); /* a, b, d: 1 2 3 beside 3 1 2 */
+  assert_false(cz_compare_knows_examples(&t, 0));
+  cz_compare_close(&t);
+  OK(cz_report_text(&out[0], &r, false));
+  OK(cz_report_csv(&out[1], &r));
+  OK(cz_report_json(&out[2], &r));
+  OK(cz_report_html(&out[3], &r, folder()));
+  assert_says(&out[0], "one: where the test examples' noise is unknown there is no verdict, star "
+                       "or rank agreement (<c>&\"): predictions are missing, damaged, or too "
+                       "few.\n");
+  assert_says(&out[0], "one: at this scale no row with known test examples beats copying the input "
+                       "(20.00) by more than the interval; in the mean d is above it.");
+  assert_says(&out[0], "; intervals cover seeds, and test examples where those are known\n");
+  assert_says(&out[0], "0.21, -  examples unknown         2.00\n");
+  assert_says(&out[1], ",,,copy,20,11.9,5.287188192,,copy,20,11.9,5.287188192,,2,,30,");
+  assert_says(&out[2], "\"beats_strongest\": null");
+  assert_says(&out[3], "<small>no verdict: test examples unknown</small>");
+  for (int i = 0; i < 4; i++) cz_buf_free(&out[i]);
+  cz_results_close(&r);
+}
+
+/* A lost part belongs to the comparisons that need it: without the baseline row's predictions
+ * there are no stars, without the program's there are no verdicts. */
+static void test_unknown_other_side(void **state) {
+  cz_results r;
+  cz_buf text = {0};
+  write_run();
+  for (int s = 0; s < SEEDS; s++) remove_predictions(0, s);
+  OK(cz_results_open(&r, folder()));
+  cz_cell c = cell_of(&r, 0, 2);
+  assert_true(isnan(c.p) && c.best_verdict == CZ_VERDICT_BEATS);
+  cz_results_close(&r);
+  write_run();
+  for (int row = 0; row < ROWS; row++)
+    for (int s = 0; s < SEEDS; s++) {
+      char name[128], line[256];
+      snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/predictions.tsv.jsonl", row,
+               s);
+      snprintf(line, sizeof line,
+               "{\"input\": \"0\", \"scores\": {\"accuracy\": [%g]}}\n"
+               "{\"input\": \"1\", \"scores\": {\"accuracy\": [%g]}}\n",
+               one[row][s], one[row][s]);
+      write_text(name, line);
+    }
+  OK(cz_results_open(&r, folder()));
+  c = cell_of(&r, 0, 2);
+  assert_true(c.differs && c.verdict == CZ_VERDICT_UNKNOWN);
+  remarks_of(&text, &r);
+  assert_says(&text, "rank agreement (a, b, <c>&\", d): predictions are missing");
+  assert_null(strstr(text.data, "by more than the interval"));
+  cz_buf_free(&text);
+  cz_results_close(&r);
+}
+
 /* Scores of row 0 with three programs beside them, and predictions of 10 records: the tasks'
  * own, keyword, naive Bayes. */
 static void write_programs(int row, int seed) {
@@ -164,6 +246,7 @@ static void test_sources(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, drop_folder)
   const struct CMUnitTest tests[] = {TEST(test_undefined_scores), TEST(test_several_baselines),
+                                     TEST(test_unknown_examples), TEST(test_unknown_other_side),
                                      TEST(test_sources)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

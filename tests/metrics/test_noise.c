@@ -83,6 +83,20 @@ static void test_sums_with_holes(void **state) {
   assert_true(r.half == 0 && cz_stats_p(&r) == 1);
 }
 
+/* Squares out of range leave the sum and its degrees of freedom what they are in range. */
+static void test_sums_out_of_range(void **state) {
+  static const double up = 1e200;
+  cz_interval r = cz_stats_interval((const double[]){1, 3, 8}, 3), wide = r;
+  wide.seeds.error *= up;
+  cz_stats_add_examples(&r, &(cz_noise){0.5, 9});
+  cz_stats_add_examples(&wide, &(cz_noise){0.5 * up, 9});
+  assert_true(fabs(wide.total.error / up - r.total.error) <= 1e-14 * r.total.error);
+  assert_true(fabs(wide.total.freedom - r.total.freedom) <= 1e-13 * r.total.freedom);
+  wide.seeds.error = INFINITY;
+  cz_stats_add_examples(&wide, &(cz_noise){3, 9});
+  assert_true(isinf(wide.total.error) && isinf(wide.half) && wide.total.freedom == 2);
+}
+
 static void test_holm(void **state) {
   double p[MOST], adjusted[MOST];
   const json_t *cases = at(fixtures, "holm"), *c;
@@ -225,6 +239,7 @@ static void test_drawn_with_holes(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_sums),
                                      cmocka_unit_test(test_sums_with_holes),
+                                     cmocka_unit_test(test_sums_out_of_range),
                                      cmocka_unit_test(test_holm),
                                      cmocka_unit_test(test_clusters),
                                      cmocka_unit_test(test_shares),

@@ -397,6 +397,19 @@ done:
   return st;
 }
 
+static void set_unknown(cz_results *r, size_t index, const char *why) {
+  for (size_t row = 0; row < r->plan.n_rows; row++)
+    r->noise[index * r->plan.n_rows + row].unknown = why;
+}
+
+/* Whether some value of the column is no score, so that it has no examples. */
+static bool holds_others(const cz_column *about) {
+  score_path at;
+  for (size_t j = 0; j < about->n_paths; j++)
+    if (!cut_path(&at, about->paths[j])) return true;
+  return false;
+}
+
 static cz_status read_column(cz_results *r, const char *run, size_t index) {
   column c = {.r = r, .index = index, .cells = r->plan.n_rows * r->plan.n_seeds};
   cz_status st;
@@ -409,11 +422,15 @@ static cz_status read_column(cz_results *r, const char *run, size_t index) {
   for (size_t k = 0; k < c.cells; k++) CZ_GO(st, read_cell(&c, run, k), done);
   for (size_t i = 0; i < c.all * c.paths; i++)
     c.resample |= c.parts[i] && c.parts[i]->kind != CZ_PARTS_MEAN;
-  if (aligned(&c))
+  if (aligned(&c)) {
     st = noise_of_column(r, &c);
-  else
+  } else {
+    set_unknown(r, index, "rows were scored on different examples");
     cz_warn("column %s: rows were scored on different examples, whose noise is left out",
             r->plan.columns[index].name);
+  }
+  if (holds_others(&r->plan.columns[index]))
+    set_unknown(r, index, "the column also holds a value that is no score");
 done:
   for (size_t i = 0; c.read && i < c.cells * c.paths; i++) cz_predictions_free(&c.read[i]);
   free(c.minimum);
@@ -428,7 +445,7 @@ done:
 cz_status cz_noise_read(cz_results *r, const char *run) {
   const cz_noise unknown = {NAN, NAN};
   for (size_t i = 0; i < r->plan.n_columns * r->plan.n_rows; i++)
-    r->noise[i] = (cz_example_noise){unknown, unknown, unknown, unknown};
+    r->noise[i] = (cz_example_noise){unknown, unknown, unknown, unknown, NULL};
   for (size_t c = 0; c < r->plan.n_columns; c++) CZ_TRY(read_column(r, run, c));
   return CZ_OK;
 }

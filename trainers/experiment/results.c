@@ -230,6 +230,14 @@ static bool all_scores(const cz_column *c) {
   return true;
 }
 
+/** Whether a score stands under COLUMN, so that its values have test examples behind them. */
+bool cz_results_scored(const cz_results *r, size_t column) {
+  const cz_column *c = &r->plan.columns[column];
+  for (size_t i = 0; i < c->n_paths; i++)
+    if (strstr(c->paths[i], ".scores.")) return true;
+  return false;
+}
+
 /* Baselines of a column from one row and seed: what stands beside the scores of its tasks,
  * then each simple program that all of them have. */
 static cz_status read_baselines(cz_results *r, const opened *o, size_t seed, size_t row,

@@ -20,6 +20,7 @@ typedef struct cz_example_noise {
   cz_noise difference; /* to the plan's baseline row, example by example */
   cz_noise lead;       /* over the simple baseline, example by example */
   cz_noise best_lead;  /* over the strongest one */
+  const char *unknown; /* why a part of these may not be known; null without a reason */
 } cz_example_noise;
 
 /* What simple programs get under a column, each that all its tasks have. The first is the
@@ -56,6 +57,7 @@ typedef struct cz_results {
 CZ_MUST cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *plan,
                                      const char *path);
 CZ_MUST cz_status cz_results_open(cz_results *r, const char *run);
+bool cz_results_scored(const cz_results *r, size_t column);
 double cz_results_baseline(const cz_results *r, size_t column, bool strongest);
 const char *cz_results_baseline_kind(const cz_results *r, size_t column, bool strongest);
 void cz_results_close(cz_results *r);

@@ -15,6 +15,12 @@ static size_t baseline_row(const cz_plan *p) {
   return p->n_rows;
 }
 
+/* Whether the noise of test examples has to be known under COLUMN and EXAMPLES, a part of
+ * it, is not. The seeds' part alone would be too small, and a verdict from it too bold. */
+static bool lacks_examples(const cz_results *r, size_t column, const cz_noise *examples) {
+  return isnan(examples->error) && cz_results_scored(r, column);
+}
+
 /* Is the score above what knows nothing, seen against the noise? */
 static cz_verdict verdict_of(const cz_interval *lead) {
   if (lead->n == 0) return CZ_VERDICT_NONE;
@@ -29,7 +35,7 @@ static cz_verdict fill_lead(cz_interval *lead, double *x, size_t n, double basel
   for (size_t s = 0; s < n; s++) x[s] -= baseline;
   *lead = cz_stats_interval(x, n);
   cz_stats_add_examples(lead, examples);
-  return verdict_of(lead);
+  return isnan(examples->error) ? CZ_VERDICT_UNKNOWN : verdict_of(lead); /* baselines have scores */
 }
 
 /* X and Y: room for the seeds. */
@@ -62,7 +68,9 @@ static cz_status correct(cz_comparison *c) {
   double *p;
   CZ_TRY(cz_alloc(&p, n, sizeof *p));
   for (size_t i = 0; i < n; i++) {
-    p[i] = cz_stats_p(&c->cells[i].difference);
+    const cz_interval *d = &c->cells[i].difference;
+    p[i] =
+        lacks_examples(c->results, i / c->results->plan.n_rows, &d->examples) ? NAN : cz_stats_p(d);
     c->tests += !isnan(p[i]);
   }
   cz_status st = cz_stats_holm(p, p, n);
@@ -104,11 +112,32 @@ const cz_cell *cz_compare_at(const cz_comparison *c, size_t column, size_t row) 
   return &c->cells[column * c->results->plan.n_rows + row];
 }
 
-/** Whether the intervals of COLUMN cover the draw of the test examples, for some row. */
+/* How many rows of COLUMN have a value, and under how many of them the noise of the test
+ * examples is known. */
+static size_t rows_with_examples(const cz_comparison *c, size_t column, size_t *rows) {
+  size_t known = 0;
+  *rows = 0;
+  for (size_t row = 0; row < c->results->plan.n_rows; row++) {
+    const cz_interval *x = &cz_compare_at(c, column, row)->ours;
+    *rows += x->n > 0;
+    known += x->n > 0 && !isnan(x->examples.error);
+  }
+  return known;
+}
+
+/** Whether the intervals of COLUMN cover the draw of the test examples, in every row that has
+ * a value. */
 bool cz_compare_knows_examples(const cz_comparison *c, size_t column) {
-  for (size_t row = 0; row < c->results->plan.n_rows; row++)
-    if (!isnan(c->results->noise[column * c->results->plan.n_rows + row].own.error)) return true;
-  return false;
+  size_t rows, known = rows_with_examples(c, column, &rows);
+  return known > 0 && known == rows;
+}
+
+/** What the intervals of COLUMN cover, as a phrase. */
+const char *cz_compare_covered(const cz_comparison *c, size_t column) {
+  size_t rows, known = rows_with_examples(c, column, &rows);
+  return known == 0     ? "seeds alone"
+         : known < rows ? "seeds, and test examples where those are known"
+                        : "seeds and test examples";
 }
 
 /** Why a score is not defined, as a phrase. */
@@ -116,8 +145,8 @@ const char *cz_compare_why(const cz_undefined *u) {
   return u->why ? u->why : "its stage does not say why";
 }
 
-/** Rank agreement of a column's means with the paper's over the rows that both have; NaN
- * where it is not defined. */
+/** Rank agreement of a column's means with the paper's over the rows that both have and whose
+ * noise of test examples is known; NaN where it is not defined. */
 cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column) {
   size_t rows = c->results->plan.n_rows;
   double *x;
@@ -127,7 +156,10 @@ cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t c
   double *y = x + rows;
   for (size_t i = 0; i < rows; i++) {
     const cz_cell *cell = cz_compare_at(c, column, i);
-    if (cell->ours.n && !isnan(cell->paper)) x[a->n] = cell->ours.mean, y[a->n++] = cell->paper;
+    if (!cell->ours.n || isnan(cell->paper) ||
+        lacks_examples(c->results, column, &cell->ours.examples))
+      continue;
+    x[a->n] = cell->ours.mean, y[a->n++] = cell->paper;
   }
   CZ_GO(st, cz_score_spearman(&a->spearman, x, y, a->n), done);
   if (a->n > 1) a->kendall = cz_score_kendall(x, y, a->n);
@@ -160,12 +192,19 @@ static cz_status list_rows(cz_buf *out, const cz_comparison *c, size_t column, c
   return CZ_OK;
 }
 
+static bool some_unknown(const cz_comparison *c, size_t column) {
+  for (size_t i = 0; i < c->results->plan.n_rows; i++)
+    if (cz_compare_at(c, column, i)->best_verdict == CZ_VERDICT_UNKNOWN) return true;
+  return false;
+}
+
 /* One sentence: who does, and who does not, beat the strongest baseline of a column. */
 static cz_status baseline_remark(cz_buf *out, const cz_comparison *c, size_t column) {
   const cz_results *r = c->results;
   const char *what = plainly(cz_results_baseline_kind(r, column, true));
   const double score = cz_results_baseline(r, column, true);
   cz_buf failing = {0}, nearly = {0}, above = {0}, beating = {0};
+  const char *known = some_unknown(c, column) ? " with known test examples" : "";
   size_t fails = 0, near = 0, leads = 0, beats = 0;
   cz_status st;
   if (isnan(score)) return CZ_OK;
@@ -177,7 +216,7 @@ static cz_status baseline_remark(cz_buf *out, const cz_comparison *c, size_t col
   CZ_GO(st, cz_buf_addf(out, "%s: ", r->plan.columns[column].name), done);
   if (fails && !beats && !leads)
     CZ_GO(st,
-          cz_buf_addf(out, "at this scale no row beats %s (%.2f)%s", what, score,
+          cz_buf_addf(out, "at this scale no row%s beats %s (%.2f)%s", known, what, score,
                       r->plan.n_seeds > 1 ? " by more than the interval" : ""),
           done);
   else if (fails)
@@ -186,12 +225,15 @@ static cz_status baseline_remark(cz_buf *out, const cz_comparison *c, size_t col
                       fails > 1 ? "do" : "does", what, score),
           done);
   else if (beats)
-    CZ_GO(st, cz_buf_addf(out, "every row beats %s (%.2f) by more than the interval", what, score),
+    CZ_GO(st,
+          cz_buf_addf(out, "every row%s beats %s (%.2f) by more than the interval", known, what,
+                      score),
           done);
   else
     CZ_GO(st,
-          cz_buf_addf(out, "every row is above %s (%.2f), with one seed and so without an interval",
-                      what, score),
+          cz_buf_addf(out,
+                      "every row%s is above %s (%.2f), with one seed and so without an interval",
+                      known, what, score),
           done);
   if (fails && beats)
     CZ_GO(st, cz_buf_addf(out, "; %s %s", beating.data, beats > 1 ? "do" : "does"), done);
@@ -216,8 +258,8 @@ done:
  * compared, and none does. */
 static cz_status row_remark(cz_buf *out, const cz_comparison *c, size_t column, bool *alike) {
   const cz_plan *p = &c->results->plan;
-  const char *noise = cz_compare_knows_examples(c, column) ? "the noise of seeds and examples"
-                                                           : "the noise of the seeds";
+  const char *noise = cz_results_scored(c->results, column) ? "the noise of seeds and examples"
+                                                            : "the noise of the seeds";
   size_t named = 0, compared = 0;
   cz_buf text = {0};
   cz_status st = CZ_OK;
@@ -261,6 +303,38 @@ static cz_status agreement_remark(cz_buf *out, const cz_comparison *c, size_t co
       alike ? "; the rows do not differ beyond the noise, so this order may be chance" : "");
 }
 
+/* Whether a lead of the cell, its difference or its rank may not be judged. */
+static bool cell_lacks_examples(const cz_results *r, size_t column, const cz_cell *cell) {
+  if (cell->ours.n == 0) return false;
+  return cell->verdict == CZ_VERDICT_UNKNOWN || cell->best_verdict == CZ_VERDICT_UNKNOWN ||
+         lacks_examples(r, column, &cell->ours.examples) ||
+         (cell->difference.n && lacks_examples(r, column, &cell->difference.examples));
+}
+
+/* One sentence: rows without a verdict, star or rank for want of the examples' noise, and why
+ * the first of them has none. */
+static cz_status examples_remark(cz_buf *out, const cz_comparison *c, size_t column) {
+  const cz_plan *p = &c->results->plan;
+  const char *why = NULL;
+  size_t n = 0;
+  cz_buf rows = {0};
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < p->n_rows; i++) {
+    if (!cell_lacks_examples(c->results, column, cz_compare_at(c, column, i))) continue;
+    if (!n) why = c->results->noise[column * p->n_rows + i].unknown;
+    CZ_GO(st, cz_buf_addf(&rows, "%s%s", n++ ? ", " : "", p->rows[i].name), done);
+  }
+  if (n)
+    st = cz_buf_addf(out,
+                     "%s: where the test examples' noise is unknown there is no verdict, star or "
+                     "rank agreement (%s): %s.\n",
+                     p->columns[column].name, rows.data,
+                     why ? why : "predictions are missing, damaged, or too few");
+done:
+  cz_buf_free(&rows);
+  return st;
+}
+
 /* Rows whose score is not defined under some seeds, and why. */
 static cz_status undefined_remark(cz_buf *out, const cz_results *r, size_t column) {
   const cz_plan *p = &r->plan;
@@ -294,9 +368,9 @@ static bool seeds_agree(const cz_results *r) {
   return compared > 0;
 }
 
-/** Appends what the table says in words, one sentence a line: what is missing, who beats
- * the simple baselines and who does not, what differs beyond the noise, and how far the
- * order agrees with the paper's. */
+/** Appends what the table says in words, one sentence a line: what is missing or not known, who
+ * beats the simple baselines and who does not, what differs beyond the noise, and how far the order
+ * agrees with the paper's. */
 cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c) {
   const cz_results *r = c->results;
   const cz_plan *p = &r->plan;
@@ -311,6 +385,7 @@ cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c) {
   for (size_t i = 0; i < p->n_columns; i++) {
     bool alike;
     CZ_TRY(undefined_remark(out, r, i));
+    CZ_TRY(examples_remark(out, c, i));
     CZ_TRY(baseline_remark(out, c, i));
     CZ_TRY(row_remark(out, c, i, &alike));
     CZ_TRY(agreement_remark(out, c, i, alike));

@@ -4,18 +4,21 @@
  * cz_compare_open works a table out once: each cell's mean with the noise of its seeds
  * and of its test examples, its difference to the baseline row and its leads over the
  * simple baseline and over the strongest one, paired by seed and by example. The
- * differences of the whole table are then corrected together for their number (Holm). The
- * reports print what stands in the table and decide nothing. */
+ * differences of the whole table are then corrected together for their number (Holm). A
+ * lead or difference of scores whose examples' part is not known gets no verdict and no
+ * star, since the seeds' part alone is too small. The reports print what stands in the
+ * table and decide nothing. */
 #ifndef CZ_EXPERIMENT_REPORT_COMPARE_H
 #define CZ_EXPERIMENT_REPORT_COMPARE_H
 
 #include "experiment/results.h"
 
 typedef enum cz_verdict {
-  CZ_VERDICT_NONE,  /* no score or no baseline */
-  CZ_VERDICT_BEATS, /* above the baseline by more than the interval */
-  CZ_VERDICT_ABOVE, /* above it, but one seed has no interval */
-  CZ_VERDICT_FAILS  /* not above it by more than the interval */
+  CZ_VERDICT_NONE,   /* no score or no baseline */
+  CZ_VERDICT_BEATS,  /* above the baseline by more than the interval */
+  CZ_VERDICT_ABOVE,  /* above it, but one seed has no interval */
+  CZ_VERDICT_FAILS,  /* not above it by more than the interval */
+  CZ_VERDICT_UNKNOWN /* the lead's noise of test examples is not known: no verdict */
 } cz_verdict;
 
 typedef struct cz_cell {   /* one row under one column */
@@ -23,7 +26,8 @@ typedef struct cz_cell {   /* one row under one column */
   cz_interval difference;  /* to the plan's `baseline` row; n 0: none */
   cz_interval lead;        /* over the tasks' own baseline; n 0: none */
   cz_interval best_lead;   /* over the strongest baseline; n 0: none */
-  double p;                /* that the difference is 0, corrected (Holm); NaN: not known */
+  double p;                /* that the difference is 0, corrected (Holm); NaN: not known, as
+                              without the examples' noise where test examples are behind it */
   bool differs;            /* p is at most 5 % */
   double paper;            /* NaN: none */
   cz_verdict verdict;      /* of the lead */
@@ -32,7 +36,7 @@ typedef struct cz_cell {   /* one row under one column */
 
 typedef struct cz_agreement { /* between the rows' means and the paper's */
   double spearman, kendall;
-  size_t n; /* rows that both have */
+  size_t n; /* rows that both have, and whose noise of test examples is known */
 } cz_agreement;
 
 typedef struct cz_comparison {
@@ -46,6 +50,7 @@ void cz_compare_close(cz_comparison *c);
 const cz_cell *cz_compare_at(const cz_comparison *c, size_t column, size_t row);
 const char *cz_compare_why(const cz_undefined *u);
 bool cz_compare_knows_examples(const cz_comparison *c, size_t column);
+const char *cz_compare_covered(const cz_comparison *c, size_t column);
 CZ_MUST cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column);
 CZ_MUST cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c);
 

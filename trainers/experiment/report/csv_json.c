@@ -21,8 +21,10 @@ static cz_status add_real(cz_buf *out, double value) {
   return isfinite(value) ? cz_buf_addf(out, ",%.10g", value) : cz_buf_addf(out, ",");
 }
 
+static bool no_verdict(cz_verdict v) { return v == CZ_VERDICT_NONE || v == CZ_VERDICT_UNKNOWN; }
+
 static const char *beats_text(cz_verdict v) {
-  return v == CZ_VERDICT_NONE ? "" : v == CZ_VERDICT_BEATS ? "yes" : "no";
+  return no_verdict(v) ? "" : v == CZ_VERDICT_BEATS ? "yes" : "no";
 }
 
 /* Mean, then the noise: `columns_of_interval` names the fields. */
@@ -110,7 +112,7 @@ static json_t *interval_json(const cz_interval *x) {
 }
 
 static json_t *beats_json(cz_verdict v) {
-  return v == CZ_VERDICT_NONE ? json_null() : json_boolean(v == CZ_VERDICT_BEATS);
+  return no_verdict(v) ? json_null() : json_boolean(v == CZ_VERDICT_BEATS);
 }
 
 static json_t *undefined_json(const cz_undefined *u) {

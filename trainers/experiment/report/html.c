@@ -127,6 +127,8 @@ static cz_status table_cell(cz_buf *out, const cz_cell *c, const cz_undefined *u
     CZ_TRY(cz_buf_addf(out, "<small>%sdoes not beat its baseline%s</small>",
                        c->best_lead.mean > 0 ? "above in the mean, but " : "",
                        x->n > 1 ? " by more than the interval" : ""));
+  if (c->best_verdict == CZ_VERDICT_UNKNOWN)
+    CZ_TRY(cz_buf_addf(out, "<small>no verdict: test examples unknown</small>"));
   if (!isnan(c->paper))
     CZ_TRY(cz_buf_addf(out, "<small>paper %s</small>", cz_number_of(c->paper, 2).text));
   return cz_buf_addf(out, "</td>");
@@ -146,9 +148,7 @@ static cz_status baseline_cells(cz_buf *out, const cz_comparison *t) {
   }
   CZ_TRY(cz_buf_addf(out, "</tr>\n<tr><td>intervals cover</td>"));
   for (size_t c = 0; c < r->plan.n_columns; c++)
-    CZ_TRY(
-        cz_buf_addf(out, "<td>%s</td>",
-                    cz_compare_knows_examples(t, c) ? "seeds and test examples" : "seeds alone"));
+    CZ_TRY(cz_buf_addf(out, "<td>%s</td>", cz_compare_covered(t, c)));
   return cz_buf_addf(out, "</tr>\n");
 }
 

@@ -59,6 +59,7 @@ static const char *verdict_text(cz_verdict v) {
   case CZ_VERDICT_BEATS: return "yes";
   case CZ_VERDICT_ABOVE: return "above";
   case CZ_VERDICT_FAILS: return "no";
+  case CZ_VERDICT_UNKNOWN: return "examples unknown";
   case CZ_VERDICT_NONE: break;
   }
   return "-";
@@ -137,11 +138,7 @@ static cz_status print_column(cz_buf *out, const cz_comparison *t, size_t column
   if (!isnan(c->paper_noise))
     CZ_GO(st, cz_buf_addf(out, "; the paper's deviation over its own seeds %.3f", c->paper_noise),
           done);
-  CZ_GO(
-      st,
-      cz_buf_addf(out, "; intervals cover %s\n",
-                  cz_compare_knows_examples(t, column) ? "seeds and test examples" : "seeds alone"),
-      done);
+  CZ_GO(st, cz_buf_addf(out, "; intervals cover %s\n", cz_compare_covered(t, column)), done);
   CZ_GO(st, column_rows(&g, t, column), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
   st = print_undefined(out, t->results, column);
