@@ -3,9 +3,9 @@
 
 #include "base/fs.h"
 #include "base/stop.h"
+#include "json/json.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,23 +358,14 @@ static cz_status keep_mapped(cz_safetensors *s, const char *folder, const char *
 }
 
 static cz_status open_index(cz_safetensors *s, const char *folder, const char *index) {
-  cz_buf text = {0};
-  json_error_t error;
-  json_t *root = NULL;
+  json_t *root, *map;
   cz_status st;
-  CZ_GO(st, cz_fs_read(index, &text), done);
-  root = json_loadb(text.data ? text.data : "", text.len, JSON_REJECT_DUPLICATES, &error);
-  if (!root) {
-    st = CZ_FAIL(CZ_EINVAL, "%s: line %d, column %d: %s", index, error.line, error.column,
-                 error.text);
-    goto done;
-  }
-  json_t *map = json_object_get(root, "weight_map");
+  CZ_GO(st, cz_json_read(&root, index), done);
+  map = json_object_get(root, "weight_map");
   CZ_GO(st, open_all_shards(s, folder, index, map), done);
   CZ_GO(st, keep_mapped(s, folder, index, map), done);
 done:
   json_decref(root);
-  cz_buf_free(&text);
   return st;
 }
 

@@ -2,10 +2,10 @@
 #include "checkpoint/extents.h"
 
 #include "base/fs.h"
+#include "json/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,22 +66,19 @@ static cz_status make_header(cz_buf *out, const char *path, const cz_safetensors
   uint64_t place = 0;
   json_t *root = json_pack("{s:{s:s}}", "__metadata__", "format",
                            "pt"); /* releases of transformers before 4.48.2 fail without it */
-  char *text = NULL;
+  cz_buf text = {0};
   cz_status st = root ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "%s: no memory for the header", path);
   for (size_t i = 0; i < n && st == CZ_OK; i++) st = add_entry(root, path, items[i], &place);
+  if (st == CZ_OK) st = cz_json_print(&text, root, JSON_COMPACT);
   if (st == CZ_OK) {
-    text = json_dumps(root, JSON_COMPACT);
-    if (!text) st = CZ_FAIL(CZ_ENOMEM, "%s: no memory for the header", path);
-  }
-  if (st == CZ_OK) {
-    uint64_t length = (strlen(text) + 7) / 8 * 8;
+    uint64_t length = (text.len + 7) / 8 * 8;
     if (length > CZ__ST_HEADER_CAP)
       st = CZ_FAIL(CZ_EINVAL, "%s: header of %" PRIu64 " bytes; the format allows %d", path, length,
                    CZ__ST_HEADER_CAP);
     else if ((st = cz_buf_add(out, &length, sizeof length)) == CZ_OK)
-      st = cz_buf_addf(out, "%-*s", (int)length, text);
+      st = cz_buf_addf(out, "%-*s", (int)length, text.data);
   }
-  free(text);
+  cz_buf_free(&text);
   json_decref(root);
   return st;
 }
@@ -169,10 +166,7 @@ static cz_status write_index(const char *folder, json_t *map, uint64_t total) {
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "model.safetensors.index.json"));
   json_t *root =
       json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
-  char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
-  cz_status st = text ? cz_fs_write_atomic(path, text, strlen(text))
-                      : CZ_FAIL(CZ_ENOMEM, "%s: no memory", path);
-  free(text);
+  cz_status st = cz_json_write(root, path, JSON_INDENT(2) | JSON_SORT_KEYS);
   json_decref(root);
   return st;
 }

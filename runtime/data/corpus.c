@@ -170,10 +170,10 @@ static cz_status finish_file(cz_corpus_writer *w) {
   if (w->tokens.n_offsets == 1)
     return CZ_FAIL(CZ_EINVAL, "%s: not written, because there is no text to put into it",
                    w->file.path);
-  char *sources = json_dumps(w->sources, JSON_COMPACT | JSON_SORT_KEYS);
-  cz_status st = sources ? cz_h5_write_text(&w->file, "sources", sources)
-                         : CZ_FAIL(CZ_ENOMEM, "no memory for the list of sources");
-  free(sources);
+  cz_buf sources = {0};
+  cz_status st = cz_json_print(&sources, w->sources, JSON_COMPACT | JSON_SORT_KEYS);
+  if (st == CZ_OK) st = cz_h5_write_text(&w->file, "sources", sources.data);
+  cz_buf_free(&sources);
   return st == CZ_OK ? finish_column(w) : st;
 }
 

@@ -54,6 +54,8 @@ CZ_MUST cz_status cz_json_get_bool(bool *out, const json_t *o, const cz_json_pla
                                    const char *key);
 CZ_MUST cz_status cz_json_get_int(int64_t *out, const json_t *o, const cz_json_place *at,
                                   const char *key, int64_t min, int64_t max);
+CZ_MUST cz_status cz_json_get_real(double *out, const json_t *o, const cz_json_place *at,
+                                   const char *key);
 CZ_MUST cz_status cz_json_get_choice(int *out, const json_t *o, const cz_json_place *at,
                                      const char *key, const char *const *names, size_t n_names);
 

@@ -173,9 +173,17 @@ cz_status cz_json_get_int(int64_t *out, const json_t *o, const cz_json_place *at
   char expected[80];
   *out = json_integer_value(v);
   if (json_is_integer(v) && *out >= min && *out <= max) return CZ_OK;
+  if (min == INT64_MIN && max == INT64_MAX) return cz_json_expected(at, key, v, "a whole number");
   snprintf(expected, sizeof expected, "a whole number from %lld to %lld", (long long)min,
            (long long)max);
   return cz_json_expected(at, key, v, expected);
+}
+
+/** The number KEY of O, whole or not. */
+cz_status cz_json_get_real(double *out, const json_t *o, const cz_json_place *at, const char *key) {
+  const json_t *v = json_object_get(o, key);
+  *out = json_number_value(v);
+  return json_is_number(v) ? CZ_OK : cz_json_expected(at, key, v, "a number");
 }
 
 /** The text KEY of O, which must be one of NAMES; its index. */

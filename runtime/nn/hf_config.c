@@ -2,13 +2,11 @@
  * changes a number is read strictly, generic ones are known by name, and a key that is
  * neither is named in a warning. */
 #include "nn/hf.h"
-#include "base/fs.h"
 #include "base/log.h"
 #include "graph/ops.h"
+#include "json/json.h"
 
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Keys of any Hugging Face configuration that change no number here. */
@@ -51,8 +49,8 @@ static const char *const generic[] = {"architectures",
                                       NULL};
 
 typedef struct reading {
-  const char *path;
   json_t *root;
+  cz_json_place at; /* the file */
 } reading;
 
 /* The value of KEY; null when the key is missing or null. */
@@ -61,32 +59,10 @@ static json_t *value_of(const reading *r, const char *key) {
   return json_is_null(v) ? NULL : v;
 }
 
-static cz_status get_int(const reading *r, int64_t *out, const char *key) {
-  json_t *v = value_of(r, key);
-  if (!json_is_integer(v)) return CZ_FAIL(CZ_EINVAL, "%s: %s is not an integer", r->path, key);
-  *out = json_integer_value(v);
-  return CZ_OK;
-}
-
-static cz_status get_real(const reading *r, double *out, const char *key) {
-  json_t *v = value_of(r, key);
-  if (!json_is_number(v)) return CZ_FAIL(CZ_EINVAL, "%s: %s is not a number", r->path, key);
-  *out = json_number_value(v);
-  return CZ_OK;
-}
-
-static cz_status get_bool(const reading *r, bool *out, const char *key) {
-  json_t *v = value_of(r, key);
-  if (!json_is_boolean(v)) return CZ_FAIL(CZ_EINVAL, "%s: %s is not true or false", r->path, key);
-  *out = json_is_true(v);
-  return CZ_OK;
-}
-
-/* OUT: null without the key. */
-static cz_status get_text(const reading *r, const char **out, const char *key) {
-  json_t *v = value_of(r, key);
-  *out = json_string_value(v);
-  return !v || *out ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: %s is not a text", r->path, key);
+/* The text KEY; null without the key. */
+static cz_status text_of(const reading *r, const char **out, const char *key) {
+  *out = NULL;
+  return value_of(r, key) ? cz_json_get_text(out, r->root, &r->at, key) : CZ_OK;
 }
 
 static bool listed(const char *key, const char *const *list) {
@@ -106,7 +82,7 @@ static void warn_unknown(const reading *r, const cz_family *f) {
   json_t *value;
   json_object_foreach(r->root, key, value) {
     if (!is_used(key, f) && !listed(key, f->ignored) && !listed(key, generic))
-      cz_warn("%s: key %s is not known and not used", r->path, key);
+      cz_warn("%s: key %s is not known and not used", r->at.file, key);
   }
 }
 
@@ -123,7 +99,7 @@ static cz_status read_activation(const reading *r, cz_model_config *c, const cha
   const char *text;
   char have[512] = "";
   size_t n = 0;
-  CZ_TRY(get_text(r, &text, key));
+  CZ_TRY(text_of(r, &text, key));
   for (const cz_projection *p = all; p->name; p++) {
     if (text && strcmp(text, p->name)) continue;
     c->activation = p->activation;
@@ -132,8 +108,8 @@ static cz_status read_activation(const reading *r, cz_model_config *c, const cha
   }
   for (const cz_projection *p = all; p->name && n < sizeof have; p++)
     n += (size_t)snprintf(have + n, sizeof have - n, "%s%s", n ? ", " : "", p->name);
-  return CZ_FAIL(CZ_EINVAL, "%s: %s '%s' is not one that this program has (%s)", r->path, key, text,
-                 have);
+  return CZ_FAIL(CZ_EINVAL, "%s: %s '%s' is not one that this program has (%s)", r->at.file, key,
+                 text, have);
 }
 
 /* The value of a fact whose key is missing. */
@@ -144,7 +120,7 @@ static cz_status assume(const reading *r, cz_model_config *c, const cz_config_ke
   const bool yes = true;
   size_t size = fact->kind == CZ_FACT_BOOL ? sizeof(bool) : sizeof(int64_t);
   if (k->missing == CZ_MISSING_ERROR)
-    return CZ_FAIL(CZ_EINVAL, "%s: key %s is missing", r->path, k->key);
+    return CZ_FAIL(CZ_EINVAL, "%s: key %s is missing", r->at.file, k->key);
   if (k->missing == CZ_MISSING_LIKE) from = (const char *)c + cz_facts[k->like].at;
   if (k->missing == CZ_MISSING_TRUE) from = (const char *)&yes;
   memcpy(to, from, size);
@@ -156,8 +132,10 @@ static cz_status read_key(const reading *r, cz_model_config *c, const cz_config_
   void *to = (char *)c + fact->at;
   if (fact->kind == CZ_FACT_NAME) return read_activation(r, c, k->key);
   if (!value_of(r, k->key)) return assume(r, c, k);
-  if (fact->kind == CZ_FACT_INT) return get_int(r, to, k->key);
-  return fact->kind == CZ_FACT_REAL ? get_real(r, to, k->key) : get_bool(r, to, k->key);
+  if (fact->kind == CZ_FACT_INT)
+    return cz_json_get_int(to, r->root, &r->at, k->key, INT64_MIN, INT64_MAX);
+  return fact->kind == CZ_FACT_REAL ? cz_json_get_real(to, r->root, &r->at, k->key)
+                                    : cz_json_get_bool(to, r->root, &r->at, k->key);
 }
 
 static bool is_given(const reading *r, const cz_family *f, cz_fact fact) {
@@ -188,7 +166,7 @@ static cz_status read_facts(const reading *r, cz_model_config *c, const cz_famil
   for (int i = 0; i < CZ_FACTS; i++)
     if (!strcmp(cz_facts[i].name, name) && key_of(family, (cz_fact)i))
       name = key_of(family, (cz_fact)i);
-  return CZ_FAIL(CZ_EINVAL, "%s: %s: %s", r->path, name, cz_error_message());
+  return CZ_FAIL(CZ_EINVAL, "%s: %s: %s", r->at.file, name, cz_error_message());
 }
 
 static bool has_type(const cz_family *f, const char *type) {
@@ -209,7 +187,7 @@ static cz_status unknown_type(const reading *r, const char *type) {
       n += (size_t)snprintf(have + n, sizeof have - n, "%s%s", n ? ", " : "", quoted);
     }
   return CZ_FAIL(CZ_EINVAL, "%s: model_type '%s' is not of a family that this program has (%s)",
-                 r->path, type, have);
+                 r->at.file, type, have);
 }
 
 /* Files of this program name their family; of others it is the first of their type whose
@@ -217,15 +195,15 @@ static cz_status unknown_type(const reading *r, const char *type) {
 static cz_status find_family(const reading *r, const cz_family **family) {
   const char *type, *own;
   bool any = false;
-  CZ_TRY(get_text(r, &type, "model_type"));
-  CZ_TRY(get_text(r, &own, "cloze_family"));
-  if (!type) return CZ_FAIL(CZ_EINVAL, "%s: model_type is missing", r->path);
+  CZ_TRY(text_of(r, &type, "model_type"));
+  CZ_TRY(text_of(r, &own, "cloze_family"));
+  if (!type) return CZ_FAIL(CZ_EINVAL, "%s: model_type is missing", r->at.file);
   if (own) {
     CZ_TRY(cz_family_find(family, own));
     if (!strcmp(type, (*family)->model_types[0])) return CZ_OK;
     return CZ_FAIL(CZ_EINVAL,
                    "%s: model_type '%s' contradicts cloze_family '%s', whose model_type is '%s'",
-                   r->path, type, own, (*family)->model_types[0]);
+                   r->at.file, type, own, (*family)->model_types[0]);
   }
   for (size_t i = 0; cz_family_at(i); i++) {
     cz_model_config c = {.family = *family = cz_family_at(i)};
@@ -234,31 +212,23 @@ static cz_status find_family(const reading *r, const cz_family **family) {
     CZ_TRY(read_activation(r, &c, key_of(*family, CZ_FACT_ACTIVATION)));
     if (c.gated == (*family)->defaults.gated) return CZ_OK;
   }
-  return any ? CZ_FAIL(CZ_EINVAL, "%s: no family of model_type '%s' has this feed-forward", r->path,
-                       type)
+  return any ? CZ_FAIL(CZ_EINVAL, "%s: no family of model_type '%s' has this feed-forward",
+                       r->at.file, type)
              : unknown_type(r, type);
 }
 
 /** Reads a config.json as one of FAMILY, null: of the family that it names. CZ_EINVAL with
  * file and key for what is missing, of a wrong type or out of range. */
 cz_status cz_hf_config_read_as(cz_model_config *config, const char *path, const cz_family *family) {
-  cz_buf text = {0};
-  json_error_t why;
+  reading r = {.at.file = path};
   cz_status st;
-  reading r = {.path = path};
-  CZ_GO(st, cz_fs_read(path, &text), done);
-  r.root = json_loadb(text.data ? text.data : "", text.len, JSON_REJECT_DUPLICATES, &why);
-  if (!json_is_object(r.root)) {
-    st = CZ_FAIL(CZ_EINVAL, "%s:%d:%d: %s", path, r.root ? 1 : why.line, r.root ? 1 : why.column,
-                 r.root ? "not an object" : why.text);
-    goto done;
-  }
+  CZ_GO(st, cz_json_read(&r.root, path), done);
+  if (!json_is_object(r.root)) CZ_GO(st, cz_json_expected(&r.at, NULL, r.root, "an object"), done);
   if (!family) CZ_GO(st, find_family(&r, &family), done);
   CZ_GO(st, read_facts(&r, config, family), done);
   warn_unknown(&r, family);
 done:
-  if (r.root) json_decref(r.root);
-  cz_buf_free(&text);
+  json_decref(r.root);
   return st;
 }
 
@@ -296,21 +266,9 @@ static cz_status add_facts(json_t *root, const cz_model_config *c, cz_fact first
     json_t *value = NULL;
     if (k->fact < first || k->fact > last) continue;
     CZ_TRY(make_value(&value, c, k->fact));
-    if (json_object_set_new(root, k->key, value))
-      return CZ_FAIL(CZ_ENOMEM, "no memory for key %s", k->key);
+    CZ_TRY(cz_json_set(root, k->key, value));
   }
   return CZ_OK;
-}
-
-static cz_status write_object(const json_t *root, const char *path, const char *end) {
-  char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-  cz_buf out = {0};
-  cz_status st = text ? cz_buf_addf(&out, "%s%s", text, end)
-                      : CZ_FAIL(CZ_ENOMEM, "%s: no memory to write it", path);
-  if (st == CZ_OK) st = cz_fs_write_atomic(path, out.data, out.len);
-  cz_buf_free(&out);
-  free(text);
-  return st;
 }
 
 /** Writes a config.json with every key spelled out, so that no class default of any
@@ -322,9 +280,8 @@ cz_status cz_hf_config_write(const cz_model_config *c, const char *path) {
                            f->architecture == CZ_ENCODER_DECODER);
   cz_status st = root ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "%s: no memory to write it", path);
   if (st == CZ_OK) st = add_facts(root, c, 0, CZ_FACTS - 1);
-  if (st == CZ_OK && json_object_set_new(root, "use_cache", json_true()))
-    st = CZ_FAIL(CZ_ENOMEM, "%s: no memory to write it", path);
-  if (st == CZ_OK) st = write_object(root, path, "");
+  if (st == CZ_OK) st = cz_json_set(root, "use_cache", json_true());
+  if (st == CZ_OK) st = cz_json_write(root, path, JSON_INDENT(2));
   json_decref(root);
   return st;
 }
@@ -335,7 +292,7 @@ cz_status cz_hf_generation_write(const cz_model_config *c, const char *path) {
   cz_status st = add_facts(root, c, CZ_FACT_START_ID, CZ_FACT_START_ID);
   if (st == CZ_OK) st = add_facts(root, c, CZ_FACT_EOS_ID, CZ_FACT_EOS_ID);
   if (st == CZ_OK) st = add_facts(root, c, CZ_FACT_PAD_ID, CZ_FACT_PAD_ID);
-  if (st == CZ_OK) st = write_object(root, path, "\n");
+  if (st == CZ_OK) st = cz_json_write(root, path, JSON_INDENT(2));
   json_decref(root);
   return st;
 }

@@ -174,7 +174,7 @@ void test_bad_indices(void **state) {
     const char *index, *message;
     cz_status code;
   } bad[] = {
-      {"", "index.json: line", CZ_EINVAL},
+      {"", "index.json:1:", CZ_EINVAL},
       {"{}", "'weight_map' is missing", CZ_EINVAL},
       {"{\"weight_map\":[]}", "'weight_map' is missing", CZ_EINVAL},
       {"{\"weight_map\":{\"a.f32\":3}}", "the file of 'a.f32' is not a text", CZ_EINVAL},

@@ -194,25 +194,27 @@ static void refused(void **state) {
   cz_model_config c;
   const struct {
     const char *text, *message;
-  } bad[] = {{"{\"model_type\": \"t5\", \"vocab_size\": 8}", "d_model is missing"},
-             {"{\"model_type\": 5}", "model_type is not a text"},
-             {"{\"model_type\": \"t5\", \"cloze_family\": 5}", "cloze_family is not a text"},
-             {"{\"model_type\": \"t5\", \"feed_forward_proj\": [\"gelu\"]}",
-              "feed_forward_proj is not a text"},
-             {"{\"model_type\": \"bart\"}", "model_type 'bart'"},
-             {"{\"model_type\": \"bart\", \"cloze_family\": \"t5\"}",
-              "model_type 'bart' contradicts cloze_family 't5', whose model_type is 't5'"},
-             {"{\"model_type\": \"t5\", \"cloze_family\": \"lm\"}",
-              "contradicts cloze_family 'lm', whose model_type is 'cloze-t5-stack'"},
-             {"{\"model_type\": \"t5\", \"vocab_size\": \"8\"}", "vocab_size is not an integer"},
-             {"{\"model_type\": \"t5\", \"vocab_size\": 64, \"d_model\": 8, \"d_kv\": 4, \"d_ff\": "
-              "8, \"num_layers\": 1, \"num_heads\": 2, "
-              "\"relative_attention_max_distance\": 16}",
-              "16 must be larger than half the buckets, 16"},
-             {"{\"model_type\": ", "1"},
-             {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"gated-tanh\"}", "gated-tanh"},
-             {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"silu\"}",
-              "relu, gelu, gelu_new, gelu_pytorch_tanh, gated-gelu"}};
+  } bad[] = {
+      {"{\"model_type\": \"t5\", \"vocab_size\": 8}", "d_model is missing"},
+      {"{\"model_type\": 5}", "model_type: expected a text, found 5"},
+      {"{\"model_type\": \"t5\", \"cloze_family\": 5}", "cloze_family: expected a text, found 5"},
+      {"{\"model_type\": \"t5\", \"feed_forward_proj\": [\"gelu\"]}",
+       "feed_forward_proj: expected a text, found a list"},
+      {"{\"model_type\": \"bart\"}", "model_type 'bart'"},
+      {"{\"model_type\": \"bart\", \"cloze_family\": \"t5\"}",
+       "model_type 'bart' contradicts cloze_family 't5', whose model_type is 't5'"},
+      {"{\"model_type\": \"t5\", \"cloze_family\": \"lm\"}",
+       "contradicts cloze_family 'lm', whose model_type is 'cloze-t5-stack'"},
+      {"{\"model_type\": \"t5\", \"vocab_size\": \"8\"}",
+       "vocab_size: expected a whole number, found the text '8'"},
+      {"{\"model_type\": \"t5\", \"vocab_size\": 64, \"d_model\": 8, \"d_kv\": 4, \"d_ff\": "
+       "8, \"num_layers\": 1, \"num_heads\": 2, "
+       "\"relative_attention_max_distance\": 16}",
+       "16 must be larger than half the buckets, 16"},
+      {"{\"model_type\": ", "1"},
+      {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"gated-tanh\"}", "gated-tanh"},
+      {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"silu\"}",
+       "relu, gelu, gelu_new, gelu_pytorch_tanh, gated-gelu"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     const char *path = write_text("config.json", bad[i].text);
     assert_int_not_equal(cz_hf_config_read(&c, path), CZ_OK);

@@ -196,7 +196,7 @@ static void sizes(void **state) {
       {"relative_attention_num_buckets", "6", "6 is not a multiple of 4"},
       {"vocab_size", "9223372036854775807", "vocab_size: 9223372036854775807 is not"},
       {"vocab_size", "-1", "vocab_size: -1 is not between"},
-      {"vocab_size", "64.0", "vocab_size is not an integer"},
+      {"vocab_size", "64.0", "vocab_size: expected a whole number, found 64"},
       {"vocab_size", "1000000000000000000000", "config.json"},
       {"d_model", "4294967312", "d_model: 4294967312 is not between"},
       {"d_model", "1048576", "shared.weight"},
@@ -205,10 +205,10 @@ static void sizes(void **state) {
       {"num_heads", "99999", "num_heads: 99999 is not between"},
       {"d_kv", "1048576", "3 heads of 1048576 are more than 1048576 wide"},
       {"dropout_rate", "1.0", "dropout_rate: 1 is not in [0, 1)"},
-      {"dropout_rate", "\"0.1\"", "dropout_rate is not a number"},
+      {"dropout_rate", "\"0.1\"", "dropout_rate: expected a number, found the text '0.1'"},
       {"layer_norm_epsilon", "0", "layer_norm_epsilon: 0 is not positive"},
       {"initializer_factor", "-1", "initializer_factor: -1 is not positive"},
-      {"tie_word_embeddings", "1", "tie_word_embeddings is not true or false"},
+      {"tie_word_embeddings", "1", "tie_word_embeddings: expected true or false, found 1"},
       {"eos_token_id", "64", "eos_token_id: special id 64 is outside the vocabulary of 64"},
       {"decoder_start_token_id", "4294967296", "decoder_start_token_id: special id 4294967296"}};
   weights w;
