@@ -52,7 +52,6 @@ typedef struct cz__attention_unit {
 
 /* Layout measures, open fills: the workspace function calls the first alone, with the
  * sizes at capacity, and a kernel both. */
-size_t cz__attention_layout(cz__attention_plan *plan, const cz_call *call, bool backward);
 void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool backward);
 cz__attention_unit cz__attention_unit_at(const cz__attention_plan *plan, int64_t n, int64_t h);
 const float *cz__attention_bias(const cz__attention_unit *u, int64_t i, int64_t j);

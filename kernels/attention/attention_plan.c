@@ -32,9 +32,9 @@ static int64_t partial_floats(const cz__attention_plan *p, bool backward) {
   return backward ? cz_tile_up(2 * p->B * p->H * p->attr->buckets, 16) : 0;
 }
 
-/** Fills the sizes of PLAN and returns the bytes that all threads share, in front of
+/* Fills the sizes of PLAN and returns the bytes that all threads share, in front of
  * their slices. */
-size_t cz__attention_layout(cz__attention_plan *plan, const cz_call *call, bool backward) {
+static size_t lay_out(cz__attention_plan *plan, const cz_call *call, bool backward) {
   const cz_attention_attr *a = call->attr;
   const cz_arg *q = &call->in[CZ_ATTENTION_Q];
   bool bias = cz_present(&call->in[CZ_ATTENTION_POSITION_BIAS]);
@@ -61,7 +61,7 @@ size_t cz__attention_layout(cz__attention_plan *plan, const cz_call *call, bool 
  * now. */
 size_t cz_attention_workspace_cpu(const cz_call *call, bool backward) {
   cz__attention_plan plan;
-  size_t shared = cz__attention_layout(&plan, call, backward);
+  size_t shared = lay_out(&plan, call, backward);
   return shared + (size_t)omp_get_max_threads() * plan.slice_floats * sizeof(float);
 }
 
@@ -92,8 +92,7 @@ static void fill_bias(cz__attention_plan *plan, float *lines) {
 /** Prepares PLAN for a call: sizes, threads that the workspace has room for, bias by
  * offset. */
 void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool backward) {
-  size_t shared = cz__attention_layout(plan, call, backward),
-         slice = plan->slice_floats * sizeof(float);
+  size_t shared = lay_out(plan, call, backward), slice = plan->slice_floats * sizeof(float);
   plan->threads =
       (int)cz_minimum(omp_get_max_threads(), (int64_t)((call->workspace_bytes - shared) / slice));
   plan->partial = call->workspace;

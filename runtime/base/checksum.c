@@ -1,10 +1,6 @@
 #include "base/checksum.h"
-#include "base/fs.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are read as they lie in memory");
 
@@ -51,26 +47,4 @@ uint64_t cz_checksum_value(const cz_checksum *c) {
   h ^= h >> 33;
   h *= 0xc4ceb9fe1a85ec53ULL;
   return h ^ h >> 33;
-}
-
-/** The checksum of what the file PATH holds. CZ_EIO when it can't be read, CZ_EINVAL when
- * it is no regular file. */
-cz_status cz_hash_file(uint64_t *hash, const char *path) {
-  static const size_t room = 1 << 18;
-  cz_checksum c = {0};
-  char *piece;
-  int fd;
-  CZ_TRY(cz_fs_open_regular(&fd, NULL, path));
-  cz_status st = cz_alloc(&piece, room, 1);
-  while (st == CZ_OK) {
-    ssize_t n = read(fd, piece, room);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) st = CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
-    if (n <= 0) break;
-    cz_checksum_add(&c, piece, (size_t)n);
-  }
-  free(piece);
-  close(fd);
-  *hash = cz_checksum_value(&c);
-  return st;
 }

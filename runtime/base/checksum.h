@@ -10,8 +10,6 @@
 #ifndef CZ_BASE_CHECKSUM_H
 #define CZ_BASE_CHECKSUM_H
 
-#include "base/status.h"
-
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +21,5 @@ typedef struct cz_checksum {
 
 void cz_checksum_add(cz_checksum *c, const void *bytes, size_t n);
 uint64_t cz_checksum_value(const cz_checksum *c);
-CZ_MUST cz_status cz_hash_file(uint64_t *hash, const char *path);
 
 #endif

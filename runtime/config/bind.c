@@ -91,8 +91,8 @@ cz_status cz_config_real(double *out, const cz_config_node *node, double min, do
   return CZ_OK;
 }
 
-/** true or false, and no other word. */
-cz_status cz_config_bool(bool *out, const cz_config_node *node) {
+/* true or false, and no other word. */
+static cz_status bind_bool(bool *out, const cz_config_node *node) {
   if (node->kind != CZ_CONFIG_SCALAR || node->quoted ||
       cz__config_looks(node->text, NULL, NULL) != CZ__LOOKS_BOOL)
     return wrong_type(node, "true or false");
@@ -100,9 +100,9 @@ cz_status cz_config_bool(bool *out, const cz_config_node *node) {
   return CZ_OK;
 }
 
-/** The index of the scalar's text in CHOICES (null-terminated); CZ_EUSAGE with the
+/* The index of the scalar's text in CHOICES (null-terminated); CZ_EUSAGE with the
  * nearest choice, or all of them. */
-cz_status cz_config_choice(int *out, const cz_config_node *node, const char *const *choices) {
+static cz_status bind_choice(int *out, const cz_config_node *node, const char *const *choices) {
   const char *text = NULL;
   CZ_TRY(cz_config_text(&text, node));
   int n = 0, found = -1;
@@ -119,9 +119,9 @@ static cz_status bind_value(const cz_config_node *node, const cz_key_spec *key, 
   switch (key->type) {
   case CZ_KEY_INT: return cz_config_int((int64_t *)(void *)at, node, key->min, key->max);
   case CZ_KEY_REAL: return cz_config_real((double *)(void *)at, node, key->min, key->max);
-  case CZ_KEY_BOOL: return cz_config_bool((bool *)at, node);
+  case CZ_KEY_BOOL: return bind_bool((bool *)at, node);
   case CZ_KEY_TEXT: return cz_config_text((const char **)(void *)at, node);
-  case CZ_KEY_ENUM: return cz_config_choice((int *)(void *)at, node, key->choices);
+  case CZ_KEY_ENUM: return bind_choice((int *)(void *)at, node, key->choices);
   case CZ_KEY_TREE: return CZ_OK;
   }
   CZ_CHECK(!"a key type");

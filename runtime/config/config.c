@@ -128,10 +128,10 @@ void cz_config_destroy(cz_config **config) {
 /** The whole tree, a mapping. */
 const cz_config_node *cz_config_root(const cz_config *config) { return config->root; }
 
-/** Reads N bytes of YAML into a node beside the root, e.g. a section's resolved values to
+/* Reads N bytes of YAML into a node beside the root, e.g. a section's resolved values to
  * be merged. NAME appears in messages. */
-cz_status cz_config_read(cz_config *config, const cz_config_node **out, const char *name,
-                         const char *text, size_t n) {
+static cz_status read_node(cz_config *config, const cz_config_node **out, const char *name,
+                           const char *text, size_t n) {
   cz__source *source;
   CZ_TRY(cz__config_source(config->arena, &source, name, text, n, false));
   return cz__config_yaml(config->arena, out, source, 0, "");
@@ -171,7 +171,7 @@ static cz_status name_scale(cz_config *c, const cz_config_node **root, const cha
   cz_buf text = {0};
   const cz_config_node *name;
   cz_status st = cz__config_scalar(&text, scale, true);
-  if (st == CZ_OK) st = cz_config_read(c, &name, "scale", text.data, text.len);
+  if (st == CZ_OK) st = read_node(c, &name, "scale", text.data, text.len);
   cz_buf_free(&text);
   return st == CZ_OK ? cz_config_with(c, root, *root, "scale", name) : st;
 }

@@ -103,8 +103,6 @@ CZ_MUST cz_status cz_config_set(cz_config *config, const char *word);
 
 /* Making nodes from nodes; the result lives as long as the configuration, OUT may be any
  * node pointer. */
-CZ_MUST cz_status cz_config_read(cz_config *config, const cz_config_node **out, const char *name,
-                                 const char *text, size_t n);
 CZ_MUST cz_status cz_config_retext(cz_config *config, const cz_config_node **out,
                                    const cz_config_node *node, const char *text);
 CZ_MUST cz_status cz_config_merge(cz_config *config, const cz_config_node **out,
@@ -132,9 +130,6 @@ CZ_MUST cz_status cz_config_only(const cz_config_node *node, const char *const *
 CZ_MUST cz_status cz_config_text(const char **out, const cz_config_node *node);
 CZ_MUST cz_status cz_config_int(int64_t *out, const cz_config_node *node, double min, double max);
 CZ_MUST cz_status cz_config_real(double *out, const cz_config_node *node, double min, double max);
-CZ_MUST cz_status cz_config_bool(bool *out, const cz_config_node *node);
-CZ_MUST cz_status cz_config_choice(int *out, const cz_config_node *node,
-                                   const char *const *choices);
 
 /* A complaint that points at a node. */
 cz_status cz_config_error(const cz_config_node *node, const char *format, ...) CZ_PRINTF(2, 3);

@@ -56,6 +56,20 @@ static cz_status host_sync(cz_device *d) { /* kernels return when they have run 
 
 static void host_close(cz_device *d) { free(d); }
 
+/* Warns when the BLAS behind this process would fight with OpenMP: OpenBLAS built on its
+ * own threads spins beside our loops and costs 60 % (docs/design.md 15); it is then held
+ * to one thread, which our tiled products use anyway. */
+static cz_status check_blas(void) {
+#ifdef CZ_HAVE_OPENBLAS
+  if (openblas_get_parallel() == 1) {
+    openblas_set_num_threads(1);
+    cz_warn("this OpenBLAS runs its own threads (libopenblas0-pthread); install "
+            "libopenblas0-openmp for full speed");
+  }
+#endif
+  return CZ_OK;
+}
+
 static cz_status open_host(cz_device **device, const cz_device_row *row) {
   CZ_TRY(cz_alloc(device, 1, sizeof **device));
   **device = (cz_device){.name = row->name,
@@ -70,7 +84,7 @@ static cz_status open_host(cz_device **device, const cz_device_row *row) {
                          .kernels = host_kernels,
                          .sync = host_sync,
                          .close = host_close};
-  return row->real == CZ_F32 ? cz_device_check_blas() : CZ_OK;
+  return row->real == CZ_F32 ? check_blas() : CZ_OK;
 }
 
 /* The module's one symbol; the version says which cz_device and cz_op_row it was built
@@ -228,18 +242,4 @@ void cz_device_warn_of_kind(cz_device *d, const char *what, const char *there) {
       "those of a run that stays on one",
       what, there, d->processor);
   d->warned_of_kind = true;
-}
-
-/** Warns when the BLAS behind this process would fight with OpenMP: OpenBLAS built on its
- * own threads spins beside our loops and costs 60 % (docs/design.md 15); it is then held
- * to one thread, which our tiled products use anyway. */
-cz_status cz_device_check_blas(void) {
-#ifdef CZ_HAVE_OPENBLAS
-  if (openblas_get_parallel() == 1) {
-    openblas_set_num_threads(1);
-    cz_warn("this OpenBLAS runs its own threads (libopenblas0-pthread); install "
-            "libopenblas0-openmp for full speed");
-  }
-#endif
-  return CZ_OK;
 }

@@ -73,6 +73,5 @@ CZ_MUST cz_status cz_device_read_real(cz_device *d, double *host, const void *fr
  * results: runs record both, and say so when they go on elsewhere. */
 const char *cz_device_processor_kind(cz_dtype real);
 void cz_device_warn_of_kind(cz_device *d, const char *what, const char *there);
-CZ_MUST cz_status cz_device_check_blas(void);
 
 #endif

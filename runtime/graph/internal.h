@@ -116,7 +116,6 @@ void cz__fail(cz_graph *g, cz_status st, const char *message);
 cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_arg *arg);
 CZ_MUST cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix,
                                  const char *name);
-int64_t cz__dim(const cz_graph *g, int64_t dim, bool capacity);
 size_t cz__bytes_at_capacity(const cz_graph *g, const cz_arg *arg);
 cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity);
 void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool capacity);

@@ -22,7 +22,7 @@ cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix, cons
 }
 
 /* A dimension in numbers: extents become their capacity or their present value. */
-int64_t cz__dim(const cz_graph *g, int64_t dim, bool capacity) {
+static int64_t actual(const cz_graph *g, int64_t dim, bool capacity) {
   if (dim >= 0) return dim;
   const cz__extent *e = &g->extents[-dim - 1];
   return capacity ? e->capacity : e->actual;
@@ -31,7 +31,7 @@ int64_t cz__dim(const cz_graph *g, int64_t dim, bool capacity) {
 /* Bytes of an array with every extent at capacity. */
 size_t cz__bytes_at_capacity(const cz_graph *g, const cz_arg *arg) {
   size_t n = cz_dtype_bytes(arg->dtype);
-  for (int i = 0; i < arg->ndim; i++) n *= (size_t)cz__dim(g, arg->dim[i], true);
+  for (int i = 0; i < arg->ndim; i++) n *= (size_t)actual(g, arg->dim[i], true);
   return n;
 }
 
@@ -55,7 +55,7 @@ cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_ar
 /* A value as a kernel sees it now. */
 cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity) {
   cz_arg a = v->arg;
-  for (int i = 0; i < a.ndim; i++) a.dim[i] = cz__dim(g, a.dim[i], capacity);
+  for (int i = 0; i < a.ndim; i++) a.dim[i] = actual(g, a.dim[i], capacity);
   return a;
 }
 

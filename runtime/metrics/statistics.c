@@ -14,8 +14,8 @@ double cz_stats_mean(const double *x, size_t n) {
   return isinf(sum) ? mean : sum / (double)n;
 }
 
-/** The sample's standard deviation, over N - 1; NaN when N < 2. */
-double cz_stats_deviation(const double *x, size_t n) {
+/* The sample's standard deviation, over N - 1; NaN when N < 2. */
+static double sample_deviation(const double *x, size_t n) {
   double mean = cz_stats_mean(x, n), sum = 0, largest = 0, shares = 0;
   if (n < 2) return NAN;
   for (size_t i = 0; i < n; i++) {
@@ -109,7 +109,7 @@ static double half_of(const cz_noise *total) {
 cz_interval cz_stats_interval(const double *x, size_t n) {
   const cz_noise unknown = {NAN, NAN};
   cz_interval r = {.mean = cz_stats_mean(x, n),
-                   .deviation = cz_stats_deviation(x, n),
+                   .deviation = sample_deviation(x, n),
                    .seeds = unknown,
                    .examples = unknown,
                    .n = n};

@@ -28,7 +28,6 @@ typedef struct cz_interval {
 /* Plain statistics. Sums run in the order of the array, so a report has the same digits
  * every time. */
 double cz_stats_mean(const double *x, size_t n);
-double cz_stats_deviation(const double *x, size_t n);
 double cz_stats_student_cdf(double t, double freedom);
 double cz_stats_student_quantile(double p, double freedom);
 cz_interval cz_stats_interval(const double *x, size_t n);

@@ -16,10 +16,10 @@ static cz_value param_or_absent(cz_builder *b, cz_param *p) {
 
 static const cz_family *family_of(const cz_builder *b) { return b->model->config.family; }
 
-/** y = alpha x W^T + bias, W [out, in]; families without biases have none. x [T, in] ->
+/* y = alpha x W^T + bias, W [out, in]; families without biases have none. x [T, in] ->
  * [T, out]. */
-cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w,
-                         double alpha) {
+static cz_value linear(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w,
+                       double alpha) {
   char buffer[192];
   cz_linear_attr attr = {
       .layout = CZ_LINEAR_OUT_IN, .activation = CZ_ACTIVATION_NONE, .alpha = alpha};
@@ -28,8 +28,8 @@ cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, const cz_l
   return out[0];
 }
 
-/** The family's norm of each row (kernels/norm/norm.h). x [T, D]. */
-cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w) {
+/* The family's norm of each row (kernels/norm/norm.h). x [T, D]. */
+static cz_value norm(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w) {
   char buffer[192];
   cz_norm_attr attr = {.kind = family_of(b)->norm, .eps = b->model->config.norm_eps};
   cz_value in[] = {x, cz_graph_param(b->g, w->gain), param_or_absent(b, w->bias)}, out[CZ_OP_OUT];
@@ -37,8 +37,8 @@ cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, const cz_nor
   return out[0];
 }
 
-/** Inverted dropout; nothing is added to the graph when the rate is 0. x [T, D]. */
-cz_value cz_layer_dropout(cz_builder *b, const char *name, cz_value x, cz_value spans) {
+/* Inverted dropout; nothing is added to the graph when the rate is 0. x [T, D]. */
+static cz_value dropout(cz_builder *b, const char *name, cz_value x, cz_value spans) {
   char buffer[192];
   if (b->dropout == 0) return x;
   cz_dropout_attr attr = {.p = b->dropout, .share_segment = b->share_dropout};
@@ -47,8 +47,8 @@ cz_value cz_layer_dropout(cz_builder *b, const char *name, cz_value x, cz_value 
   return out[0];
 }
 
-/** x + y, both [T, D]. */
-cz_value cz_layer_add(cz_builder *b, const char *name, cz_value x, cz_value y) {
+/* x + y, both [T, D]. */
+static cz_value add(cz_builder *b, const char *name, cz_value x, cz_value y) {
   char buffer[192];
   cz_value in[] = {x, y}, out[CZ_OP_OUT];
   cz_graph_op(b->g, out, CZ_OP_add, full(buffer, b, name), 2, in, NULL);
@@ -66,10 +66,9 @@ static cz_value look_up(cz_builder *b, const char *name, cz_param *table, cz_val
  * and dropout. ids [T] -> [T, D]. */
 cz_value cz_layer_embed(cz_builder *b, const cz_stack *s, cz_value ids, const cz_tokens *t) {
   cz_value x = look_up(b, "embed", b->model->embedding, ids);
-  if (s->positions)
-    x = cz_layer_add(b, "embed.add", x, look_up(b, "positions", s->positions, t->positions));
-  if (s->embedding_norm.gain) x = cz_layer_norm(b, "embed.norm", x, &s->embedding_norm);
-  return cz_layer_dropout(b, "embed.dropout", x, t->spans);
+  if (s->positions) x = add(b, "embed.add", x, look_up(b, "positions", s->positions, t->positions));
+  if (s->embedding_norm.gain) x = norm(b, "embed.norm", x, &s->embedding_norm);
+  return dropout(b, "embed.dropout", x, t->spans);
 }
 
 static cz_value attention(cz_builder *b, const char *name, const cz_value in[7], const cz_tokens *t,
@@ -98,7 +97,7 @@ static cz_value append(cz_builder *b, const char *name, cz_value cache, cz_value
 
 /* The beginning of a sublayer: norm(x) in families that have the norm there. */
 static cz_value sublayer_in(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w) {
-  return family_of(b)->norm_place == CZ_NORM_BEFORE ? cz_layer_norm(b, name, x, w) : x;
+  return family_of(b)->norm_place == CZ_NORM_BEFORE ? norm(b, name, x, w) : x;
 }
 
 /* Its end: x + dropout(y), with the norm of that in families that have it there. */
@@ -106,11 +105,11 @@ static cz_value sublayer_out(cz_builder *b, const char *sublayer, cz_value x, cz
                              const cz_norm_weights *w, const cz_tokens *t) {
   char name[32];
   snprintf(name, sizeof name, "%s.dropout", sublayer);
-  y = cz_layer_dropout(b, name, y, t->spans);
+  y = dropout(b, name, y, t->spans);
   snprintf(name, sizeof name, "%s.add", sublayer);
-  x = cz_layer_add(b, name, x, y);
+  x = add(b, name, x, y);
   snprintf(name, sizeof name, "%s.norm", sublayer);
-  return family_of(b)->norm_place == CZ_NORM_AFTER ? cz_layer_norm(b, name, x, w) : x;
+  return family_of(b)->norm_place == CZ_NORM_AFTER ? norm(b, name, x, w) : x;
 }
 
 /** The residual self-attention layer: x + dropout(O attention(norm(x))), or its norm
@@ -119,10 +118,10 @@ static cz_value sublayer_out(cz_builder *b, const char *sublayer, cz_value x, cz
 cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
                                  cz_param *position_bias, const cz_tokens *t,
                                  const cz_cache *cache) {
-  cz_value y = sublayer_in(b, "self.norm", x, &w->norm);  /* [T, D] */
-  cz_value q = cz_layer_linear(b, "self.q", y, &w->q, 1); /* [T, H*K] */
-  cz_value k = cz_layer_linear(b, "self.k", y, &w->k, 1);
-  cz_value v = cz_layer_linear(b, "self.v", y, &w->v, 1);
+  cz_value y = sublayer_in(b, "self.norm", x, &w->norm); /* [T, D] */
+  cz_value q = linear(b, "self.q", y, &w->q, 1);         /* [T, H*K] */
+  cz_value k = linear(b, "self.k", y, &w->k, 1);
+  cz_value v = linear(b, "self.v", y, &w->v, 1);
   cz_value k_spans = t->spans;
   if (cache) {
     k = append(b, "self.k.append", cache->k, k, cache->rows);
@@ -131,7 +130,7 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
   }
   cz_value in[7] = {q, k, v, t->spans, k_spans, t->prefix, param_or_absent(b, position_bias)};
   cz_value a = attention(b, "self.attention", in, t, t->mask); /* [T, H*K] */
-  a = cz_layer_linear(b, "self.o", a, &w->o, 1);               /* [T, D] */
+  a = linear(b, "self.o", a, &w->o, 1);                        /* [T, D] */
   return sublayer_out(b, "self", x, a, &w->norm, t);
 }
 
@@ -140,10 +139,10 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
 cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
                                   const cz_tokens *t, const cz_crossed *cross) {
   cz_value y = sublayer_in(b, "cross.norm", x, &w->norm);
-  cz_value q = cz_layer_linear(b, "cross.q", y, &w->q, 1);
+  cz_value q = linear(b, "cross.q", y, &w->q, 1);
   cz_value in[7] = {q, cross->k, cross->v, t->spans, cross->spans, CZ_ABSENT, CZ_ABSENT};
   cz_value a = attention(b, "cross.attention", in, t, CZ_ATTENTION_MASK_FULL);
-  a = cz_layer_linear(b, "cross.o", a, &w->o, 1);
+  a = linear(b, "cross.o", a, &w->o, 1);
   return sublayer_out(b, "cross", x, a, &w->norm, t);
 }
 
@@ -154,20 +153,19 @@ cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
   char buffer[192];
   cz_activation_attr attr = {.kind = b->model->config.activation};
   cz_value y = sublayer_in(b, "ffn.norm", x, &w->norm);
-  cz_value in[2] = {cz_layer_linear(b, "ffn.wi", y, &w->wi, 1), CZ_ABSENT},
-           out[CZ_OP_OUT]; /* [T, F] */
-  if (w->gate.weight) in[1] = cz_layer_linear(b, "ffn.gate", y, &w->gate, 1);
+  cz_value in[2] = {linear(b, "ffn.wi", y, &w->wi, 1), CZ_ABSENT}, out[CZ_OP_OUT]; /* [T, F] */
+  if (w->gate.weight) in[1] = linear(b, "ffn.gate", y, &w->gate, 1);
   cz_graph_op(b->g, out, CZ_OP_activation, full(buffer, b, "ffn.act"), 2, in, &attr);
   cz_value h = out[0];
-  if (family_of(b)->inner_dropout) h = cz_layer_dropout(b, "ffn.inner.dropout", h, t->spans);
-  h = cz_layer_linear(b, "ffn.wo", h, &w->wo, 1); /* [T, D] */
+  if (family_of(b)->inner_dropout) h = dropout(b, "ffn.inner.dropout", h, t->spans);
+  h = linear(b, "ffn.wo", h, &w->wo, 1); /* [T, D] */
   return sublayer_out(b, "ffn", x, h, &w->norm, t);
 }
 
 /** Keys and values [S, H*K] that cross-attention W reads, from the encoder's output. */
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded) {
-  return (cz_crossed){.k = cz_layer_linear(b, "cross.k", encoded->x, &w->k, 1),
-                      .v = cz_layer_linear(b, "cross.v", encoded->x, &w->v, 1),
+  return (cz_crossed){.k = linear(b, "cross.k", encoded->x, &w->k, 1),
+                      .v = linear(b, "cross.v", encoded->x, &w->v, 1),
                       .spans = encoded->spans};
 }
 
@@ -202,8 +200,8 @@ cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_t
 /** The end of the stack on rows x of its output: its last norm and dropout, where the
  * family has them. x [N, D]. */
 cz_value cz_layer_finish(cz_builder *b, const cz_stack *s, cz_value x, cz_value spans) {
-  if (s->final_norm.gain) x = cz_layer_norm(b, "final.norm", x, &s->final_norm);
-  return family_of(b)->final_dropout ? cz_layer_dropout(b, "final.dropout", x, spans) : x;
+  if (s->final_norm.gain) x = norm(b, "final.norm", x, &s->final_norm);
+  return family_of(b)->final_dropout ? dropout(b, "final.dropout", x, spans) : x;
 }
 
 /** The whole encoder on ids [S]; returns its output [S, D]. */
@@ -248,5 +246,5 @@ double cz_layer_logit_scale(const cz_model *m) {
 /** Logits [N, V] of rows x [N, D]. */
 cz_value cz_layer_logits(cz_builder *b, cz_value x) {
   const cz_linear_weights head = {.weight = b->model->head};
-  return cz_layer_linear(b, "logits", x, &head, cz_layer_logit_scale(b->model));
+  return linear(b, "logits", x, &head, cz_layer_logit_scale(b->model));
 }

@@ -62,11 +62,6 @@ typedef struct cz_stack_reads {
  * calls are chained without checks. Layers of a block are whole residual layers: norm,
  * function, dropout and addition in the order of the family's norm_place. */
 cz_value cz_layer_embed(cz_builder *b, const cz_stack *s, cz_value ids, const cz_tokens *t);
-cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w);
-cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w,
-                         double alpha);
-cz_value cz_layer_dropout(cz_builder *b, const char *name, cz_value x, cz_value spans);
-cz_value cz_layer_add(cz_builder *b, const char *name, cz_value x, cz_value y);
 cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
                                  cz_param *position_bias, const cz_tokens *t,
                                  const cz_cache *cache);

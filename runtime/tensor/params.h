@@ -17,7 +17,7 @@
 /* A truncated normal is redrawn beyond two std, as torch's trunc_normal_ and Mesh
  * TensorFlow do; its own std is then 0.88 of `scale`. */
 typedef enum cz_init_kind {
-  CZ_INIT_ZERO,
+  CZ_INIT_ZERO, /* where a weight map names no other, as for biases */
   CZ_INIT_ONE,
   CZ_INIT_NORMAL,
   CZ_INIT_TRUNCATED,

@@ -98,9 +98,9 @@ cz_status cz_fields_column(size_t *column, const cz_fields *header, const cz_lin
                  cz_suggest(name, (const char *const *)header->text, header->n).text);
 }
 
-/** Parses one line as a JSON object; the caller releases it. CZ_EINVAL with line and
+/* Parses one line as a JSON object; the caller releases it. CZ_EINVAL with line and
  * column. */
-cz_status cz_json_line(json_t **out, const cz_lines *l, const char *line) {
+static cz_status parse_line(json_t **out, const cz_lines *l, const char *line) {
   json_error_t why;
   *out = json_loads(line, JSON_REJECT_DUPLICATES, &why);
   if (!*out)
@@ -170,7 +170,7 @@ cz_status cz_json_records(cz_task_set *set, const char *path, cz_json_record_fn 
   CZ_GO(st, cz_lines_open(&l, path), done);
   while (cz_lines_next_record(&l, &line)) {
     const cz_field_place place = cz_lines_place(&l, 0);
-    CZ_GO(st, cz_json_line(&object, &l, line), done);
+    CZ_GO(st, parse_line(&object, &l, line), done);
     CZ_GO(st, add(set, object, place.text), done);
     json_decref(object);
     object = NULL;

@@ -44,7 +44,6 @@ CZ_MUST cz_status cz_fields_column(size_t *column, const cz_fields *header, cons
 
 /* JSON. A place is "FILE:LINE" or "FILE: article 3, question 2": whatever the message
  * must say first. */
-CZ_MUST cz_status cz_json_line(json_t **out, const cz_lines *l, const char *line);
 CZ_MUST cz_status cz_json_text(const char **out, const json_t *object, const char *key,
                                const char *place);
 CZ_MUST cz_status cz_json_get(const json_t **out, const json_t *object, const char *key,
