@@ -2,6 +2,7 @@
 #include "setup.h"
 #include "base/fs.h"
 #include "metrics/statistics.h"
+#include "experiment/predictions.h"
 #include "experiment/report/compare.h"
 
 #include <jansson.h>
@@ -490,6 +491,25 @@ static void test_noise_by_bootstrap(void **state) {
   json_decref(x);
 }
 
+/* A score that this program does not have, or that the first line does not have, is an error
+ * with its name and line, not one that is left out without a word. */
+static void test_unknown_scores(void **state) {
+  static const struct {
+    const char *text, *message;
+  } bad[] = {{"{\"input\": \"0\", \"scores\": {\"acuracy\": [100]}}\n",
+              "no score is called 'acuracy'; did you mean 'accuracy'?\n  (line 1)"},
+             {"{\"input\": \"0\", \"scores\": {\"none\": [100]}}\n", "no score is called 'none'"},
+             {"{\"input\": \"0\", \"scores\": {\"accuracy\": [100]}}\n"
+              "{\"input\": \"1\", \"scores\": {\"accuracy\": [0], \"mcc\": [0, 1, 2]}}\n",
+              "the first line has no score mcc\n  (line 2)"}};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    cz_predictions p;
+    const char *path = write_text("predictions.tsv.jsonl", bad[i].text);
+    FAILS(cz_predictions_read(&p, path, "tsv"), CZ_ECORRUPT, bad[i].message);
+    cz_predictions_free(&p);
+  }
+}
+
 /* What can't be compared, or is damaged, is left out: intervals then cover seeds alone. */
 static void test_noise_left_out(void **state) {
   static const char *const damaged[] = {
@@ -739,6 +759,7 @@ int main(void) {
                                      TEST(test_noise_of_examples),
                                      TEST(test_noise_by_bootstrap),
                                      TEST(test_noise_left_out),
+                                     TEST(test_unknown_scores),
                                      TEST(test_noise_of_few),
                                      TEST(test_hostile_results),
                                      TEST(test_csv_is_quoted),

@@ -1,6 +1,7 @@
 #include "experiment/predictions.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "tasks/score.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -8,22 +9,6 @@
 #include <string.h>
 
 enum { SCORES = 64 }; /* of one file: metrics times baselines */
-
-/* The shape of the parts of each metric (tasks/task.h). */
-static bool kind_of(cz_parts_kind *kind, const char *metric) {
-  static const struct {
-    const char *metric;
-    cz_parts_kind kind;
-  } all[] = {
-      {"accuracy", CZ_PARTS_MEAN}, {"group_em", CZ_PARTS_MEAN},   {"squad_em", CZ_PARTS_MEAN},
-      {"squad_f1", CZ_PARTS_MEAN}, {"rouge1", CZ_PARTS_MEAN},     {"rouge2", CZ_PARTS_MEAN},
-      {"rougeL", CZ_PARTS_MEAN},   {"f1", CZ_PARTS_F1},           {"macro_f1", CZ_PARTS_MACRO_F1},
-      {"mcc", CZ_PARTS_MCC},       {"pearson", CZ_PARTS_PEARSON}, {"spearman", CZ_PARTS_SPEARMAN},
-      {"bleu", CZ_PARTS_BLEU}};
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-    if (!strcmp(metric, all[i].metric)) return *kind = all[i].kind, true;
-  return false;
-}
 
 /* Calls ADD for each score that the line has, the model's first. */
 typedef cz_status (*score_fn)(cz_predictions *p, const char *metric, const char *baseline,
@@ -56,18 +41,23 @@ static cz_predicted *find(const cz_predictions *p, const char *metric, const cha
   return NULL;
 }
 
-/* The first line says which scores there are. A metric that is not known is left out. */
+/* The first line says which scores there are. */
 static cz_status declare(cz_predictions *p, const char *metric, const char *baseline,
                          const json_t *numbers, size_t record) {
   cz_predicted *s = &p->scores[p->n_scores];
   char *name, *of = NULL;
   double *x;
+  cz_task_metric which;
   (void)numbers, (void)record;
-  if (p->n_scores == SCORES || !kind_of(&s->parts.kind, metric)) return CZ_OK;
+  if (cz_task_metric_find(&which, metric) != CZ_OK)
+    return CZ_FAIL(CZ_ECORRUPT, "%s", cz_error_message());
+  if (p->n_scores == SCORES)
+    return CZ_FAIL(CZ_ECORRUPT, "there are more than %d scores of an example", SCORES);
+  cz_parts_kind kind = cz_task_parts_kind(which);
   CZ_TRY(cz_arena_strdup(p->arena, &name, metric));
   if (baseline) CZ_TRY(cz_arena_strdup(p->arena, &of, baseline));
-  CZ_TRY(cz_arena_alloc(p->arena, &x, p->n * cz_parts_width(s->parts.kind), sizeof *x));
-  *s = (cz_predicted){.metric = name, .baseline = of, .parts = {s->parts.kind, p->n, x}};
+  CZ_TRY(cz_arena_alloc(p->arena, &x, p->n * cz_parts_width(kind), sizeof *x));
+  *s = (cz_predicted){.metric = name, .baseline = of, .parts = {kind, p->n, x}};
   p->n_scores++;
   return CZ_OK;
 }
@@ -86,7 +76,7 @@ static bool sound(cz_parts_kind kind, const double *x) {
 static cz_status fill(cz_predictions *p, const char *metric, const char *baseline,
                       const json_t *numbers, size_t record) {
   cz_predicted *s = find(p, metric, baseline);
-  if (!s) return CZ_OK;
+  if (!s) return CZ_FAIL(CZ_ECORRUPT, "the first line has no score %s", metric);
   const size_t width = cz_parts_width(s->parts.kind), n = json_array_size(numbers);
   double *x = (double *)s->parts.x + record * width;
   if (n != width && !(n == 0 && width == 1))

@@ -74,7 +74,7 @@ static cz_status add_parts(cz_buf *out, const scoring *s, const answer *a, size_
     cz_task_metric metric = metrics_of(s)[k];
     const double *x = a->parts + ((size_t)k * s->task->set->n + i) * CZ_TASK_PARTS;
     CZ_TRY(cz_buf_addf(out, "%s\"%s\": [", k ? ", " : "", cz_task_metric_names[metric]));
-    for (size_t m = 0; m < cz_task_parts_width(metric) && !isnan(x[0]); m++)
+    for (size_t m = 0; m < cz_parts_width(cz_task_parts_kind(metric)) && !isnan(x[0]); m++)
       CZ_TRY(cz_buf_addf(out, "%s%.17g", m ? ", " : "", x[m]));
     CZ_TRY(cz_buf_addf(out, "]"));
   }

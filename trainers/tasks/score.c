@@ -1,6 +1,7 @@
 #include "tasks/score.h"
-#include "base/number.h"
 #include "base/log.h"
+#include "base/nearest.h"
+#include "base/number.h"
 #include "metrics/scores.h"
 
 #include <math.h>
@@ -100,18 +101,43 @@ static cz_status compare(compared *j, cz_arena *arena, const cz_task_set *set,
   return CZ_OK;
 }
 
+static cz_status accuracy(double *out, const compared *j, const cz_task_set *set, cz_arena *arena) {
+  *out = cz_score_accuracy(j->predicted, j->expected, j->n);
+  return CZ_OK;
+}
+
 /* Of class 1; an output that is no label counts as the other label (t5.md 7.2). */
-static double binary_f1(const compared *j, cz_arena *arena, cz_status *st) {
+static cz_status binary_f1(double *out, const compared *j, const cz_task_set *set,
+                           cz_arena *arena) {
   int32_t *predicted;
-  *st = cz_arena_alloc(arena, &predicted, j->n, sizeof *predicted);
-  if (*st != CZ_OK) return 0;
+  CZ_TRY(cz_arena_alloc(arena, &predicted, j->n, sizeof *predicted));
   for (size_t i = 0; i < j->n; i++)
     predicted[i] = j->predicted[i] < 0 ? 1 - j->expected[i] : j->predicted[i];
-  return cz_score_f1(predicted, j->expected, j->n, 1);
+  *out = cz_score_f1(predicted, j->expected, j->n, 1);
+  return CZ_OK;
+}
+
+static cz_status macro_f1(double *out, const compared *j, const cz_task_set *set, cz_arena *arena) {
+  *out = cz_score_f1_macro(j->predicted, j->expected, j->n, set->n_labels);
+  return CZ_OK;
+}
+
+static cz_status mcc(double *out, const compared *j, const cz_task_set *set, cz_arena *arena) {
+  return cz_score_matthews(out, j->predicted, j->expected, j->n, set->n_labels);
+}
+
+static cz_status pearson(double *out, const compared *j, const cz_task_set *set, cz_arena *arena) {
+  *out = cz_score_pearson(j->x, j->y, j->n);
+  return CZ_OK;
+}
+
+static cz_status spearman(double *out, const compared *j, const cz_task_set *set, cz_arena *arena) {
+  return cz_score_spearman(out, j->x, j->y, j->n);
 }
 
 /* Share of groups, which lie side by side, that are right throughout. */
-static double group_exact(const compared *j, const cz_task_set *set) {
+static cz_status group_exact(double *out, const compared *j, const cz_task_set *set,
+                             cz_arena *arena) {
   size_t groups = 0, right = 0;
   for (size_t i = 0, end; i < j->n; i = end) {
     bool all = true;
@@ -120,7 +146,8 @@ static double group_exact(const compared *j, const cz_task_set *set) {
     groups++;
     right += all;
   }
-  return (double)right / (double)groups;
+  *out = (double)right / (double)groups;
+  return CZ_OK;
 }
 
 static cz_status squad(double *out, const compared *j, const cz_task_set *set, bool exact) {
@@ -133,6 +160,23 @@ static cz_status squad(double *out, const compared *j, const cz_task_set *set, b
   }
   *out = sum / (double)j->n;
   return CZ_OK;
+}
+
+static cz_status squad_exact(double *out, const compared *j, const cz_task_set *set,
+                             cz_arena *arena) {
+  return squad(out, j, set, true);
+}
+
+static cz_status squad_f1(double *out, const compared *j, const cz_task_set *set, cz_arena *arena) {
+  return squad(out, j, set, false);
+}
+
+static cz_status rouge1(double *out, const compared *j, const cz_task_set *set, cz_arena *arena) {
+  return cz_score_rouge_mean(out, j->outputs, j->references, j->n, CZ_ROUGE_1);
+}
+
+static cz_status rouge2(double *out, const compared *j, const cz_task_set *set, cz_arena *arena) {
+  return cz_score_rouge_mean(out, j->outputs, j->references, j->n, CZ_ROUGE_2);
 }
 
 /* Sentences on lines of their own, as the summary-level ROUGE-L wants them: " . " becomes
@@ -149,45 +193,140 @@ static cz_status by_sentences(const char ***out, cz_arena *arena, const char *co
   return CZ_OK;
 }
 
-static cz_status summary_rouge(double *out, const compared *j, cz_arena *arena) {
+static cz_status summary_rouge(double *out, const compared *j, const cz_task_set *set,
+                               cz_arena *arena) {
   const char **outputs, **references;
   CZ_TRY(by_sentences(&outputs, arena, j->outputs, j->n));
   CZ_TRY(by_sentences(&references, arena, j->references, j->n));
   return cz_score_rouge_mean(out, outputs, references, j->n, CZ_ROUGE_LSUM);
 }
 
-static cz_status bleu(double *out, const compared *j) {
+static cz_status bleu(double *out, const compared *j, const cz_task_set *set, cz_arena *arena) {
   cz_bleu b;
   CZ_TRY(cz_score_bleu(&b, j->outputs, j->references, j->n, CZ_BLEU_INTL));
   *out = b.score / 100;
   return CZ_OK;
 }
 
-static cz_status score_one(double *out, cz_task_metric metric, const compared *j,
-                           const cz_task_set *set, cz_arena *arena) {
-  cz_status st = CZ_OK;
-  switch (metric) {
-  case CZ_METRIC_ACCURACY: *out = cz_score_accuracy(j->predicted, j->expected, j->n); return CZ_OK;
-  case CZ_METRIC_F1: *out = binary_f1(j, arena, &st); return st;
-  case CZ_METRIC_MACRO_F1:
-    *out = cz_score_f1_macro(j->predicted, j->expected, j->n, set->n_labels);
-    return CZ_OK;
-  case CZ_METRIC_MCC: return cz_score_matthews(out, j->predicted, j->expected, j->n, set->n_labels);
-  case CZ_METRIC_PEARSON: *out = cz_score_pearson(j->x, j->y, j->n); return CZ_OK;
-  case CZ_METRIC_SPEARMAN: return cz_score_spearman(out, j->x, j->y, j->n);
-  case CZ_METRIC_GROUP_EM: *out = group_exact(j, set); return CZ_OK;
-  case CZ_METRIC_SQUAD_EM: return squad(out, j, set, true);
-  case CZ_METRIC_SQUAD_F1: return squad(out, j, set, false);
-  case CZ_METRIC_ROUGE1:
-    return cz_score_rouge_mean(out, j->outputs, j->references, j->n, CZ_ROUGE_1);
-  case CZ_METRIC_ROUGE2:
-    return cz_score_rouge_mean(out, j->outputs, j->references, j->n, CZ_ROUGE_2);
-  case CZ_METRIC_ROUGEL: return summary_rouge(out, j, arena);
-  case CZ_METRIC_BLEU: return bleu(out, j);
-  case CZ_METRIC_NONE:
-  case CZ_METRICS: break;
+static cz_status accuracy_part(double *part, const compared *j, const cz_task_set *set, size_t i,
+                               cz_arena *arena) {
+  part[0] = j->predicted[i] == j->expected[i] ? 100 : 0;
+  return CZ_OK;
+}
+
+static cz_status pair_part(double *part, const compared *j, const cz_task_set *set, size_t i,
+                           cz_arena *arena) {
+  part[0] = j->predicted[i];
+  part[1] = j->expected[i];
+  return CZ_OK;
+}
+
+static cz_status classes_part(double *part, const compared *j, const cz_task_set *set, size_t i,
+                              cz_arena *arena) {
+  part[2] = set->n_labels;
+  return pair_part(part, j, set, i, arena);
+}
+
+static cz_status numbers_part(double *part, const compared *j, const cz_task_set *set, size_t i,
+                              cz_arena *arena) {
+  part[0] = j->x[i];
+  part[1] = j->y[i];
+  return CZ_OK;
+}
+
+/* A group's value stands at its first record; NaN at the others. */
+static cz_status group_part(double *part, const compared *j, const cz_task_set *set, size_t i,
+                            cz_arena *arena) {
+  bool first = i == 0 || set->records[i - 1].group != set->records[i].group, all = true;
+  for (size_t k = i; k < j->n && set->records[k].group == set->records[i].group; k++)
+    all &= j->predicted[k] == j->expected[k];
+  part[0] = !first ? NAN : all ? 100 : 0;
+  return CZ_OK;
+}
+
+static cz_status squad_part(double *em, double *f1, const compared *j, const cz_task_set *set,
+                            size_t i) {
+  return cz_score_squad(em, f1, j->outputs[i], set->records[i].answers,
+                        (size_t)set->records[i].n_answers);
+}
+
+static cz_status squad_exact_part(double *part, const compared *j, const cz_task_set *set, size_t i,
+                                  cz_arena *arena) {
+  double f1;
+  CZ_TRY(squad_part(part, &f1, j, set, i));
+  part[0] *= 100;
+  return CZ_OK;
+}
+
+static cz_status squad_f1_part(double *part, const compared *j, const cz_task_set *set, size_t i,
+                               cz_arena *arena) {
+  double em;
+  CZ_TRY(squad_part(&em, part, j, set, i));
+  part[0] *= 100;
+  return CZ_OK;
+}
+
+static cz_status rouge_part(double *part, const char *output, const char *reference,
+                            cz_rouge_kind kind) {
+  cz_rouge r;
+  CZ_TRY(cz_score_rouge(&r, output, reference, kind));
+  *part = 100 * r.f1;
+  return CZ_OK;
+}
+
+static cz_status rouge1_part(double *part, const compared *j, const cz_task_set *set, size_t i,
+                             cz_arena *arena) {
+  return rouge_part(part, j->outputs[i], j->references[i], CZ_ROUGE_1);
+}
+
+static cz_status rouge2_part(double *part, const compared *j, const cz_task_set *set, size_t i,
+                             cz_arena *arena) {
+  return rouge_part(part, j->outputs[i], j->references[i], CZ_ROUGE_2);
+}
+
+static cz_status rougeL_part(double *part, const compared *j, const cz_task_set *set, size_t i,
+                             cz_arena *arena) {
+  const char **output, **reference;
+  CZ_TRY(by_sentences(&output, arena, &j->outputs[i], 1));
+  CZ_TRY(by_sentences(&reference, arena, &j->references[i], 1));
+  return rouge_part(part, *output, *reference, CZ_ROUGE_LSUM);
+}
+
+static cz_status bleu_part(double *part, const compared *j, const cz_task_set *set, size_t i,
+                           cz_arena *arena) {
+  cz_bleu b;
+  CZ_TRY(cz_score_bleu(&b, &j->outputs[i], &j->references[i], 1, CZ_BLEU_INTL));
+  part[0] = (double)b.predicted_tokens;
+  part[1] = (double)b.reference_tokens;
+  for (size_t k = 0; k < CZ_BLEU_ORDERS; k++) {
+    part[2 + k] = (double)b.correct[k];
+    part[2 + CZ_BLEU_ORDERS + k] = (double)b.total[k];
   }
-  return CZ_FAIL(CZ_EINVAL, "task %s: score %d is none", set->row->name, metric);
+  return CZ_OK;
+}
+
+/* The functions of each score, in the order of metrics.def. */
+static const struct {
+  cz_status (*score)(double *out, const compared *j, const cz_task_set *set, cz_arena *arena);
+  cz_status (*part)(double *part, const compared *j, const cz_task_set *set, size_t i,
+                    cz_arena *arena);
+  cz_parts_kind parts;
+} rows[CZ_METRICS] = {
+#define CZ_METRIC(id, name, parts_, takes, score_, part_)                                          \
+  [CZ_METRIC_##id] = {.score = score_, .part = part_, .parts = CZ_PARTS_##parts_},
+#include "tasks/metrics.def"
+#undef CZ_METRIC
+};
+
+/** How METRIC, which is not CZ_METRIC_NONE, is made of what the records add to it. */
+cz_parts_kind cz_task_parts_kind(cz_task_metric metric) { return rows[metric].parts; }
+
+/** The score called NAME. CZ_EINVAL with the nearest when there is none. */
+cz_status cz_task_metric_find(cz_task_metric *metric, const char *name) {
+  for (int m = CZ_METRIC_NONE + 1; m < CZ_METRICS; m++)
+    if (!strcmp(name, cz_task_metric_names[m])) return *metric = (cz_task_metric)m, CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "no score is called '%s'%s", name,
+                 cz_suggest(name, cz_task_metric_names + 1, CZ_METRICS - 1).text);
 }
 
 /** CZ_EINVAL when SET has a record without a known answer, as test files do: there is
@@ -231,7 +370,7 @@ cz_status cz_task_score(double *scores, const cz_task_set *set, const char *cons
   CZ_GO(st, compare(&j, arena, set, outputs), done);
   CZ_GO(st, warn_of_wordless(&j, set), done);
   for (int m = 0; m < CZ_TASK_METRICS && set->metrics[m]; m++) {
-    CZ_GO(st, score_one(&scores[m], set->metrics[m], &j, set, arena), done);
+    CZ_GO(st, rows[set->metrics[m]].score(&scores[m], &j, set, arena), done);
     scores[m] *= 100;
   }
 done:
@@ -247,7 +386,7 @@ cz_status cz_task_undefined(const char **why, cz_task_metric metric, const cz_ta
   compared j;
   cz_status st;
   *why = NULL;
-  if (metric != CZ_METRIC_PEARSON && metric != CZ_METRIC_SPEARMAN) return CZ_OK;
+  if (cz_task_metric_takes[metric] != CZ_TAKES_NUMBERS) return CZ_OK;
   CZ_TRY(cz_arena_create(&arena, "score"));
   CZ_GO(st, compare(&j, arena, set, outputs), done);
   *why = cz_score_undefined(j.x, j.y, j.n);
@@ -256,92 +395,9 @@ done:
   return st;
 }
 
-/** How many numbers a record has of METRIC. */
-size_t cz_task_parts_width(cz_task_metric metric) {
-  switch (metric) {
-  case CZ_METRIC_F1:
-  case CZ_METRIC_PEARSON:
-  case CZ_METRIC_SPEARMAN: return 2;
-  case CZ_METRIC_MACRO_F1:
-  case CZ_METRIC_MCC: return 3;
-  case CZ_METRIC_BLEU: return 2 + 2 * CZ_BLEU_ORDERS;
-  default: return 1;
-  }
-}
-
-/* Texts that ROUGE compares: for ROUGE-L with sentences on lines of their own. */
-static cz_status rouge_part(double *part, cz_task_metric metric, const compared *j, size_t i,
-                            cz_arena *arena) {
-  const char **output = &j->outputs[i], **reference = &j->references[i];
-  cz_rouge_kind kind = metric == CZ_METRIC_ROUGE1   ? CZ_ROUGE_1
-                       : metric == CZ_METRIC_ROUGE2 ? CZ_ROUGE_2
-                                                    : CZ_ROUGE_LSUM;
-  cz_rouge r;
-  if (kind == CZ_ROUGE_LSUM) {
-    CZ_TRY(by_sentences(&output, arena, output, 1));
-    CZ_TRY(by_sentences(&reference, arena, reference, 1));
-  }
-  CZ_TRY(cz_score_rouge(&r, *output, *reference, kind));
-  *part = 100 * r.f1;
-  return CZ_OK;
-}
-
-static cz_status bleu_part(double *part, const compared *j, size_t i) {
-  cz_bleu b;
-  CZ_TRY(cz_score_bleu(&b, &j->outputs[i], &j->references[i], 1, CZ_BLEU_INTL));
-  part[0] = (double)b.predicted_tokens;
-  part[1] = (double)b.reference_tokens;
-  for (size_t k = 0; k < CZ_BLEU_ORDERS; k++) {
-    part[2 + k] = (double)b.correct[k];
-    part[2 + CZ_BLEU_ORDERS + k] = (double)b.total[k];
-  }
-  return CZ_OK;
-}
-
-/* A group's value stands at its first record; NaN at the others. */
-static double group_part(const compared *j, const cz_task_set *set, size_t i) {
-  bool all = true;
-  if (i > 0 && set->records[i - 1].group == set->records[i].group) return NAN;
-  for (size_t k = i; k < j->n && set->records[k].group == set->records[i].group; k++)
-    all &= j->predicted[k] == j->expected[k];
-  return all ? 100 : 0;
-}
-
-static cz_status part_of(double *part, cz_task_metric metric, const compared *j,
-                         const cz_task_set *set, size_t i, cz_arena *arena) {
-  switch (metric) {
-  case CZ_METRIC_ACCURACY: part[0] = j->predicted[i] == j->expected[i] ? 100 : 0; return CZ_OK;
-  case CZ_METRIC_GROUP_EM: part[0] = group_part(j, set, i); return CZ_OK;
-  case CZ_METRIC_F1:
-  case CZ_METRIC_MACRO_F1:
-  case CZ_METRIC_MCC:
-    part[0] = j->predicted[i];
-    part[1] = j->expected[i];
-    if (metric != CZ_METRIC_F1) part[2] = set->n_labels;
-    return CZ_OK;
-  case CZ_METRIC_PEARSON:
-  case CZ_METRIC_SPEARMAN: part[0] = j->x[i], part[1] = j->y[i]; return CZ_OK;
-  case CZ_METRIC_SQUAD_EM:
-  case CZ_METRIC_SQUAD_F1: {
-    double em, f1;
-    CZ_TRY(cz_score_squad(&em, &f1, j->outputs[i], set->records[i].answers,
-                          (size_t)set->records[i].n_answers));
-    part[0] = 100 * (metric == CZ_METRIC_SQUAD_EM ? em : f1);
-    return CZ_OK;
-  }
-  case CZ_METRIC_ROUGE1:
-  case CZ_METRIC_ROUGE2:
-  case CZ_METRIC_ROUGEL: return rouge_part(part, metric, j, i, arena);
-  case CZ_METRIC_BLEU: return bleu_part(part, j, i);
-  case CZ_METRIC_NONE:
-  case CZ_METRICS: break;
-  }
-  return CZ_FAIL(CZ_EINVAL, "task %s: score %d is none", set->row->name, metric);
-}
-
 /** What each record adds to METRIC under OUTPUTS: PARTS[set->n][CZ_TASK_PARTS], of which
- * the first cz_task_parts_width(METRIC) count; NaN: the record does not count. The score
- * can be made of them again, with the records drawn anew (cz_parts_score). */
+ * the first cz_parts_width(cz_task_parts_kind(METRIC)) count; NaN: the record does not count. The
+ * score can be made of them again, with the records drawn anew (cz_parts_score). */
 cz_status cz_task_parts(double *parts, cz_task_metric metric, const cz_task_set *set,
                         const char *const *outputs) {
   cz_arena *arena = NULL;
@@ -351,7 +407,7 @@ cz_status cz_task_parts(double *parts, cz_task_metric metric, const cz_task_set 
   CZ_TRY(cz_arena_create(&arena, "parts of scores"));
   CZ_GO(st, compare(&j, arena, set, outputs), done);
   for (size_t i = 0; i < set->n; i++)
-    CZ_GO(st, part_of(parts + i * CZ_TASK_PARTS, metric, &j, set, i, arena), done);
+    CZ_GO(st, rows[metric].part(parts + i * CZ_TASK_PARTS, &j, set, i, arena), done);
 done:
   cz_arena_destroy(&arena);
   return st;

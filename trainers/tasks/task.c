@@ -22,11 +22,17 @@ const cz_task_row *const cz_task_rows[] = {
 
 const size_t cz_task_count = sizeof cz_task_rows / sizeof *cz_task_rows;
 
-const char *const cz_task_metric_names[] = {
-    "none",     "accuracy", "f1",     "macro_f1", "mcc",    "pearson", "spearman", "group_em",
-    "squad_em", "squad_f1", "rouge1", "rouge2",   "rougeL", "bleu",    NULL};
-_Static_assert(sizeof cz_task_metric_names / sizeof *cz_task_metric_names == CZ_METRICS + 1,
-               "one spelling a metric");
+const char *const cz_task_metric_names[] = {"none",
+#define CZ_METRIC(id, name, ...) #name,
+#include "tasks/metrics.def"
+#undef CZ_METRIC
+                                            NULL};
+
+const cz_task_takes cz_task_metric_takes[CZ_METRICS] = {
+#define CZ_METRIC(id, name, parts, takes, ...) [CZ_METRIC_##id] = CZ_TAKES_##takes,
+#include "tasks/metrics.def"
+#undef CZ_METRIC
+};
 
 const char *const cz_task_baseline_names[] = {"majority", "copy", "lead", NULL};
 

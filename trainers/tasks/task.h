@@ -23,24 +23,27 @@
 
 enum { CZ_TASK_METRICS = 4 };
 
-/* Scores, all as percentages except where they are not shares. */
+/* Scores, all as percentages except where they are not shares: the rows of metrics.def. F1
+ * is of class 1, macro_f1 the mean over the classes, group_em the share of groups whose
+ * every record is right. */
 typedef enum cz_task_metric {
   CZ_METRIC_NONE,
-  CZ_METRIC_ACCURACY,
-  CZ_METRIC_F1,       /* of class 1 */
-  CZ_METRIC_MACRO_F1, /* mean over the classes */
-  CZ_METRIC_MCC,
-  CZ_METRIC_PEARSON,
-  CZ_METRIC_SPEARMAN,
-  CZ_METRIC_GROUP_EM, /* share of groups whose every record is right */
-  CZ_METRIC_SQUAD_EM,
-  CZ_METRIC_SQUAD_F1,
-  CZ_METRIC_ROUGE1,
-  CZ_METRIC_ROUGE2,
-  CZ_METRIC_ROUGEL,
-  CZ_METRIC_BLEU,
+#define CZ_METRIC(id, ...) CZ_METRIC_##id,
+#include "tasks/metrics.def"
+#undef CZ_METRIC
   CZ_METRICS
 } cz_task_metric;
+
+/* What a score compares. */
+typedef enum cz_task_takes {
+  CZ_TAKES_NOTHING,
+  CZ_TAKES_CLASSES, /* of a record each */
+  CZ_TAKES_NUMBERS,
+  CZ_TAKES_GROUPS, /* classes of the records that belong together */
+  CZ_TAKES_TEXTS
+} cz_task_takes;
+
+extern const cz_task_takes cz_task_metric_takes[CZ_METRICS];
 
 /* Their spellings in configurations and results; null-terminated, the first is "none". */
 extern const char *const cz_task_metric_names[];

@@ -9,6 +9,7 @@
 #include "base/number.h"
 #include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
+#include "tasks/score.h"
 
 #include <csv.h>
 #include <stddef.h>
@@ -45,8 +46,7 @@ static const cz_key_spec keys[] = {
 
 /** True for scores that need no more than a label or a target on each line. */
 bool cz_task_metric_is_own(cz_task_metric m) {
-  return m != CZ_METRIC_NONE && m != CZ_METRIC_PEARSON && m != CZ_METRIC_SPEARMAN &&
-         m != CZ_METRIC_GROUP_EM;
+  return cz_task_metric_takes[m] == CZ_TAKES_CLASSES || cz_task_metric_takes[m] == CZ_TAKES_TEXTS;
 }
 
 /* What the configuration says, resolved against the file. */
@@ -183,13 +183,11 @@ static cz_status choose_metrics(cz_task_set *set) {
     return CZ_FAIL(CZ_EUSAGE, "metrics: %zu are too many, at most %d", n, CZ_TASK_METRICS);
   if (n) memset(set->metrics, 0, sizeof set->metrics);
   for (size_t i = 0; i < n; i++) {
-    int m = CZ_METRICS - 1;
-    while (m > 0 && strcmp(words[i], cz_task_metric_names[m])) m--;
-    if (m == 0)
-      return CZ_FAIL(CZ_EUSAGE, "metrics: no score is called '%s'%s", words[i],
-                     cz_suggest(words[i], cz_task_metric_names + 1, CZ_METRICS - 1).text);
-    bool classes = m <= CZ_METRIC_MCC, two = m == CZ_METRIC_F1;
-    if (!cz_task_metric_is_own((cz_task_metric)m))
+    cz_task_metric m;
+    if (cz_task_metric_find(&m, words[i]) != CZ_OK)
+      return CZ_FAIL(CZ_EUSAGE, "metrics: %s", cz_error_message());
+    bool classes = cz_task_metric_takes[m] == CZ_TAKES_CLASSES, two = m == CZ_METRIC_F1;
+    if (!cz_task_metric_is_own(m))
       return CZ_FAIL(CZ_EUSAGE, "metrics: %s is not for tasks of files with one target a line",
                      words[i]);
     if (classes != !!set->labels)
@@ -197,7 +195,7 @@ static cz_status choose_metrics(cz_task_set *set) {
                      classes ? "labels, and none are declared" : "free text");
     if (two && set->n_labels != 2)
       return CZ_FAIL(CZ_EUSAGE, "metrics: f1 is for two labels, %d are declared", set->n_labels);
-    set->metrics[i] = (cz_task_metric)m;
+    set->metrics[i] = m;
   }
   return CZ_OK;
 }
