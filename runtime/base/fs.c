@@ -290,6 +290,18 @@ cz_status cz_fs_free_bytes(const char *path, uint64_t *bytes) {
   return CZ_OK;
 }
 
+/** CZ_EIO, naming PATH and both numbers of bytes, when the file system that holds PATH has less
+ * than BYTES free for WHAT. */
+cz_status cz_fs_need_bytes(const char *path, uint64_t bytes, const char *what) {
+  uint64_t free_bytes;
+  CZ_TRY(cz_fs_free_bytes(path, &free_bytes));
+  if (free_bytes >= bytes) return CZ_OK;
+  return CZ_FAIL(
+      CZ_EIO, "%s: %s needs %.1f MB (%llu bytes) but the disk has only %.1f MB free (%llu bytes)",
+      path, what, (double)bytes / 1e6, (unsigned long long)bytes, (double)free_bytes / 1e6,
+      (unsigned long long)free_bytes);
+}
+
 /** FOLDER/NAME into OUT of N bytes; NAME alone when it is absolute. CZ_EINVAL when it
  * does not fit. */
 cz_status cz_fs_join(char *out, size_t n, const char *folder, const char *name) {

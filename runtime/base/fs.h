@@ -36,6 +36,7 @@ void cz_fs_unlock(int *handle);
 /* Asking before acting: room, names, what is there. The answer may be old when it
  * arrives. */
 CZ_MUST cz_status cz_fs_free_bytes(const char *path, uint64_t *bytes);
+CZ_MUST cz_status cz_fs_need_bytes(const char *path, uint64_t bytes, const char *what);
 CZ_MUST cz_status cz_fs_join(char *out, size_t n, const char *folder, const char *name);
 bool cz_fs_exists(const char *path);
 bool cz_fs_is_dir(const char *path);

@@ -61,6 +61,8 @@ struct cz_params;
 /* Writing. Between begin and commit the folder's checkpoints are untouched; discard, a
  * failure or a kill leaves them as they were. */
 uint64_t cz_checkpoint_bytes(uint64_t bytes, uint64_t entries);
+uint64_t cz_checkpoint_room(uint64_t bytes);
+uint64_t cz_checkpoint_stored(const char *folder);
 CZ_MUST cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder,
                                       uint64_t config_hash, uint64_t bytes);
 CZ_MUST cz_status cz_checkpoint_put(cz_checkpoint_writer *w, const char *name,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { SLAB_BYTES = 4 << 20 };
 
@@ -238,6 +239,20 @@ bool cz_checkpoint_exists(const char *folder) {
   char path[4096];
   return (cz_fs_join(path, sizeof path, folder, CZ__CK_NEWEST) == CZ_OK && cz_fs_exists(path)) ||
          (cz_fs_join(path, sizeof path, folder, CZ__CK_PREVIOUS) == CZ_OK && cz_fs_exists(path));
+}
+
+/** Bytes that the checkpoints of FOLDER take on its disk; what a killed save left counts, since the
+ * next save takes its room. 0 for a folder without any. */
+uint64_t cz_checkpoint_stored(const char *folder) {
+  static const char *const names[] = {CZ__CK_NEWEST, CZ__CK_PREVIOUS, CZ__CK_NEWEST ".tmp"};
+  uint64_t sum = 0;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char path[4096];
+    struct stat s;
+    if (cz_fs_join(path, sizeof path, folder, names[i]) != CZ_OK) return cz_error_clear(), 0;
+    if (stat(path, &s) == 0) sum += 512 * (uint64_t)s.st_blocks;
+  }
+  return sum;
 }
 
 static cz_status open_existing(cz_checkpoint **c, const char *path) {

@@ -23,13 +23,11 @@ uint64_t cz_checkpoint_bytes(uint64_t bytes, uint64_t entries) {
   return bytes + entries * AN_ENTRY;
 }
 
-static cz_status check_space(const char *folder, uint64_t bytes) {
-  uint64_t free_bytes, needed = bytes + bytes / 64 + (1 << 20); /* chunk edges and metadata */
-  CZ_TRY(cz_fs_free_bytes(folder, &free_bytes));
-  return needed < bytes || free_bytes < needed
-             ? CZ_FAIL(CZ_EIO, "%s: a checkpoint needs %.1f MB but the disk has only %.1f MB free",
-                       folder, (double)needed / 1e6, (double)free_bytes / 1e6)
-             : CZ_OK;
+/** What a disk must have free for a checkpoint of BYTES (cz_checkpoint_bytes): edges of chunks and
+ * metadata come on top. UINT64_MAX for what no disk has. */
+uint64_t cz_checkpoint_room(uint64_t bytes) {
+  uint64_t needed = bytes + bytes / 64 + (1 << 20);
+  return needed < bytes ? UINT64_MAX : needed;
 }
 
 static cz_status create_file(cz_checkpoint_writer *w, const char *folder) {
@@ -51,7 +49,7 @@ cz_status cz_checkpoint_begin(cz_checkpoint_writer **w, const char *folder, uint
   (*w)->file.id = (*w)->file.held = -1;
   cz_status st;
   CZ_GO(st, create_file(*w, folder), failed);
-  CZ_GO(st, check_space(folder, bytes), failed);
+  CZ_GO(st, cz_fs_need_bytes(folder, cz_checkpoint_room(bytes), "a checkpoint"), failed);
   CZ_GO(st, cz_checkpoint_put_int(*w, CZ__CK_FORMAT, CZ__CK_FORMAT_VERSION), failed);
   CZ_GO(st, cz_checkpoint_put(*w, CZ__CK_CONFIG, CZ_CHECKPOINT_U64, &config_hash, &one, 1), failed);
   return CZ_OK;

@@ -1,5 +1,6 @@
 #include "stages/stage.h"
 #include "stages/result.h"
+#include "stages/space.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -165,6 +166,12 @@ done:
   return st;
 }
 
+/* Rank 0 writes. What leaves a model trains it, and saves checkpoints on the way. */
+static cz_status check_space(const cz_session *s, const work *w, const cz_recipe *recipe) {
+  bool writes = s->comm->rank == 0 && (w->kind->leaves & CZ_LEAVES_MODEL);
+  return writes ? cz_space_check(recipe, w->folder) : CZ_OK;
+}
+
 /* Opens what the kind's recipe has, calls the kind, and notes how long it took. */
 static cz_status run_kind(cz_session *s, const work *w, cz_stage_output *out) {
   cz_recipe recipe;
@@ -172,6 +179,7 @@ static cz_status run_kind(cz_session *s, const work *w, cz_stage_output *out) {
   cz_status st;
   CZ_GO(st, cz_stage_bind(&recipe, w->kind, w->node, s->device), done);
   if (recipe.tokenizer_path) CZ_GO(st, cz_recipe_open_tokenizer(&recipe), done);
+  CZ_GO(st, cz_comm_agree(s->comm, check_space(s, w, &recipe)), done);
   CZ_GO(st, w->kind->run(s, &recipe, out), done);
   CZ_GO(st, cz_json_set_real(out->measured, "seconds", cz_seconds() - began), done);
   CZ_GO(st, cz_json_set_text(out->measured, "processor", s->device->processor), done);

@@ -60,20 +60,30 @@ struct cz_optimizer {
 
 static size_t real_bytes(const cz_optimizer *o) { return cz_dtype_bytes(o->params->device->real); }
 
-static void lay_out(cz_optimizer *o, const cz_param *p, slots *s) {
-  s->factored = o->keys.name == CZ_OPTIMIZER_ADAFACTOR && cz_adafactor_factored(p->ndim, p->dim);
+/* Lays the state of P out behind *FLAT elements. */
+static void lay_out(slots *s, int64_t *flat, const cz_optimizer_keys *keys, const cz_param *p) {
+  s->factored = keys->name == CZ_OPTIMIZER_ADAFACTOR && cz_adafactor_factored(p->ndim, p->dim);
   if (s->factored) {
     s->n = 2;
     s->count[0] = p->count / p->dim[p->ndim - 1];
     s->count[1] = p->count / p->dim[p->ndim - 2];
   } else {
-    s->n = o->keys.name == CZ_OPTIMIZER_ADAFACTOR ? 1 : 2;
+    s->n = keys->name == CZ_OPTIMIZER_ADAFACTOR ? 1 : 2;
     s->count[0] = s->count[1] = p->count;
   }
   for (int i = 0; i < s->n; i++) {
-    s->offset[i] = o->flat;
-    o->flat += (s->count[i] + 15) / 16 * 16;
+    s->offset[i] = *flat;
+    *flat += (s->count[i] + 15) / 16 * 16;
   }
+}
+
+/** Elements of state that an optimizer of KEYS keeps for PARAMS, which may be without memory: what
+ * it will take before it is made. */
+int64_t cz_optimizer_elements(const cz_optimizer_keys *keys, const cz_params *params) {
+  int64_t flat = 0;
+  slots s;
+  for (size_t i = 0; i < params->n; i++) lay_out(&s, &flat, keys, params->list[i]);
+  return flat;
 }
 
 /** Creates the optimizer of PARAMS (borrowed) with its state zeroed on the same device. */
@@ -85,7 +95,7 @@ cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys 
   o->keys = *keys;
   o->params = params;
   CZ_GO(st, cz_alloc(&o->slots, params->n, sizeof *o->slots), fail);
-  for (size_t i = 0; i < params->n; i++) lay_out(o, params->list[i], &o->slots[i]);
+  for (size_t i = 0; i < params->n; i++) lay_out(&o->slots[i], &o->flat, keys, params->list[i]);
   CZ_GO(st, cz_device_alloc(params->device, &o->state, (size_t)o->flat * real_bytes(o)), fail);
   CZ_GO(st, cz_device_alloc(params->device, &o->hyper, 3 * real_bytes(o)), fail);
   CZ_GO(st, cz_device_alloc(params->device, &o->sum, real_bytes(o)), fail);

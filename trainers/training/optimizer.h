@@ -59,6 +59,7 @@ CZ_MUST cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate,
 CZ_MUST cz_status cz_optimizer_save(cz_optimizer *o, cz_checkpoint_writer *w);
 CZ_MUST cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c);
 size_t cz_optimizer_bytes(const cz_optimizer *o);
+int64_t cz_optimizer_elements(const cz_optimizer_keys *keys, const cz_params *params);
 double cz_schedule_rate(const cz_optimizer_keys *keys, int64_t step, int64_t steps);
 
 #endif

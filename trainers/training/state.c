@@ -84,17 +84,21 @@ static cz_status load_processor(char kind[CZ_PROCESSOR_BYTES], cz_checkpoint *c)
   return cz_checkpoint_get(c, kind, "processor", CZ_CHECKPOINT_BYTES, &n, 1);
 }
 
+/** What a checkpoint of PARAMS, which may be without memory, and of STATE bytes of an optimizer
+ * stores (cz_checkpoint_bytes). */
+uint64_t cz_state_bytes(const cz_params *params, uint64_t state) {
+  enum { SETS = 3 }; /* of a parameter at most: itself and two of the optimizer */
+  return cz_checkpoint_bytes(cz_params_bytes(params) + state, SETS * params->n);
+}
+
 /** Writes parameters, optimizer and STATE as the newest checkpoint of the folder. Every
  * rank holds the same state, so one of them saves. Local. */
 cz_status cz_state_save(const cz_state *state, const cz_state_of *of) {
   const cz_params *p = of->params;
-  enum { SETS = 3 }; /* of a parameter at most: itself and two of the optimizer */
-  const size_t bytes =
-      (size_t)p->flat * cz_dtype_bytes(p->device->real) + cz_optimizer_bytes(of->optimizer);
   cz_checkpoint_writer *w;
   cz_status st;
   CZ_TRY(cz_checkpoint_begin(&w, of->folder, of->config_hash,
-                             cz_checkpoint_bytes(bytes, SETS * p->n)));
+                             cz_state_bytes(p, cz_optimizer_bytes(of->optimizer))));
   CZ_GO(st, cz_checkpoint_put_params(w, "parameters", p, p->values), fail);
   CZ_GO(st, save_counters(state, w), fail);
   CZ_GO(st, cz_optimizer_save(of->optimizer, w), fail);

@@ -40,6 +40,7 @@ typedef struct cz_state_origin {
  * (checkpoint/checkpoint.h): all of one step or none of it. Load leaves everything as it
  * was at that step's end, so the steps that follow have the bits that an uninterrupted
  * run would have had. */
+uint64_t cz_state_bytes(const cz_params *params, uint64_t state);
 CZ_MUST cz_status cz_state_save(const cz_state *state, const cz_state_of *of);
 CZ_MUST cz_status cz_state_load(cz_state *state, cz_state_origin *origin, const cz_state_of *of);
 

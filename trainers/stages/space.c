@@ -1,0 +1,52 @@
+#include "stages/space.h"
+#include "base/fs.h"
+#include "checkpoint/checkpoint.h"
+#include "nn/model.h"
+#include "training/loop.h"
+#include "training/state.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* Checkpoints that are on the disk at one time: the newest and the one before stay, and a third is
+ * there while it is written. How many saves the clock will cause is not known, so a third counts
+ * only where the steps alone cause it. */
+static int64_t checkpoints(const cz_train_keys *t) {
+  int64_t saves = t->checkpoint_steps > 0 ? (t->steps - 1) / t->checkpoint_steps + 1 : 1;
+  return saves >= 3 ? 3 : 2;
+}
+
+/* Bytes of model/: the weights, the tokenizer, and a few small files. */
+static uint64_t model_bytes(const cz_params *params, const cz_recipe *recipe) {
+  enum { SMALL = 64 << 10, A_TENSOR = 256 /* in the header */ };
+  struct stat s;
+  uint64_t tokenizer = stat(recipe->tokenizer_path, &s) == 0 ? (uint64_t)s.st_size : 0;
+  return cz_params_bytes(params) + params->n * A_TENSOR + tokenizer + SMALL;
+}
+
+/** CZ_EIO, with both numbers of bytes, when the disk of FOLDER has no room for what the training
+ * stage of RECIPE writes there: two checkpoints and model/, or three checkpoints while one is
+ * written. Those that are there already are replaced and ask for nothing. The tokenizer must be
+ * open. Allocates no parameter. Local. */
+cz_status cz_space_check(const cz_recipe *recipe, const char *folder) {
+  cz_optimizer_keys optimizer;
+  cz_train_keys train;
+  cz_model_config config;
+  cz_model *m;
+  char what[160];
+  CZ_TRY(cz_recipe_section(recipe, &cz_optimizer_section, &optimizer));
+  CZ_TRY(cz_recipe_section(recipe, &cz_train_section, &train));
+  CZ_TRY(cz_recipe_model_config(&config, recipe));
+  CZ_TRY(cz_model_declare(&m, &config, recipe->device));
+  uint64_t state = (uint64_t)cz_optimizer_elements(&optimizer, m->params) *
+                   cz_dtype_bytes(recipe->device->real),
+           one = cz_checkpoint_room(cz_state_bytes(m->params, state)),
+           model = model_bytes(m->params, recipe), stored = cz_checkpoint_stored(folder);
+  const int64_t n = checkpoints(&train);
+  uint64_t last = 2 * one + model, most = (uint64_t)n * one > last ? (uint64_t)n * one : last;
+  cz_model_destroy(&m);
+  snprintf(what, sizeof what,
+           "training, with %lld checkpoints of %.1f MB at one time and a model of %.1f MB,",
+           (long long)n, (double)one / 1e6, (double)model / 1e6);
+  return most > stored ? cz_fs_need_bytes(folder, most - stored, what) : CZ_OK;
+}
