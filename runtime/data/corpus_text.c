@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/lines.h"
+#include "base/stop.h"
 #include "base/utf8.h"
 #include "data/corpus.h"
 
@@ -90,6 +91,7 @@ static cz_status add_piece(build *b, input *in, size_t got) {
 
 static cz_status read_lines(build *b, input *in) {
   for (;;) {
+    CZ_TRY(cz_stop_check(in->path));
     errno = 0;
     ssize_t got = getline(&in->line, &in->room, in->file);
     if (got < 0) break;
@@ -115,13 +117,14 @@ static cz_status add_file(build *b, const char *path) {
 /** Builds the corpus PATH from the text files of JOB and tells what went into it in
  * TOTALS. A document begins at each line or after blank lines (JOB's split) and never
  * crosses a file. CZ_EINVAL with file and line for text that can't be encoded, for empty
- * files and when no document is left. Nothing is left at PATH on failure, or what was
- * there before. */
+ * files and when no document is left; CZ_EINTERRUPT when a signal asks to stop. Nothing is left
+ * at PATH or beside it on failure, or what was there before. */
 cz_status cz_corpus_build(const char *path, cz_corpus_totals *totals, const cz_corpus_job *job) {
   build b = {.job = job};
   cz_status st;
   CZ_GO(st, cz_corpus_create(&b.writer, path, job->vocabulary), done);
   for (size_t i = 0; i < job->n_files; i++) CZ_GO(st, add_file(&b, job->files[i]), done);
+  CZ_GO(st, cz_stop_check(path), done); /* the last document may have taken long */
   CZ_GO(st, cz_corpus_commit(&b.writer, totals), done);
 done:
   cz_corpus_abandon(&b.writer);

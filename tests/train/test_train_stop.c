@@ -127,13 +127,40 @@ static void hashing_on_two_ranks(void **state) {
 #endif
 }
 
-/* Two million records: SIGTERM comes while they are read, checked or encoded, after a time that
- * the seed draws. */
-static void records(void **state) {
+static void make_records(void) {
   FILE *f = fopen(under("many.tsv"), "w");
   assert_non_null(f);
   for (int i = 0; i < 2000000; i++) fputs("the of and in to was is the of\tyes\n", f);
   assert_int_equal(fclose(f), 0);
+}
+
+/* A corpus that is half written leaves nothing behind, and the one that it would have replaced
+ * stays. */
+static void corpus(void **state) {
+  static const int signals[] = {SIGINT, SIGTERM};
+  make_records();
+  for (int i = 0; i < 2; i++) {
+    write_format("made.h5", "before");
+    pid_t pid = launch(&(start){0}, "corpus --tokenizer " CZ_SOURCE_DIR
+                                    "/tests/fixtures/text/t5_a.json --documents line --out "
+                                    "@/made.h5 @/many.tsv");
+    wait_for_file(pid, under("made.h5.tmp"));
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    double began = cz_seconds();
+    kill(pid, signals[i]);
+    expect_stop(pid, began, "corpus");
+    assert_false(cz_fs_exists(under("made.h5.tmp")));
+    char *text = read_text(under("made.h5"), NULL);
+    assert_string_equal(text, "before");
+    free(text);
+  }
+  remove_tree("many.tsv");
+}
+
+/* Two million records: SIGTERM comes while they are read, checked or encoded, after a time that
+ * the seed draws. */
+static void records(void **state) {
+  make_records();
   srand((unsigned)test_seed());
   for (int i = 0; i < 3; i++) {
     pid_t pid =
@@ -186,8 +213,11 @@ static void readers(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(hashing), cmocka_unit_test(hashing_in_a_run),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(hashing),
+                                     cmocka_unit_test(hashing_in_a_run),
                                      cmocka_unit_test(hashing_on_two_ranks),
-                                     cmocka_unit_test(records), cmocka_unit_test(readers)};
+                                     cmocka_unit_test(corpus),
+                                     cmocka_unit_test(records),
+                                     cmocka_unit_test(readers)};
   return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

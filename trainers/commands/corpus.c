@@ -5,6 +5,7 @@
 #include "data/reader.h"
 #include "text/tokenizer.h"
 #include "base/args.h"
+#include "base/stop.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -118,5 +119,6 @@ cz_status cz_command_corpus(int argc, char **argv) {
   options o = {0};
   cz_corpus_job job = {0};
   CZ_TRY(parse(&o, &job, &argc, argv));
+  cz_stop_on_signals(false); /* what is half written goes on the way out */
   return build(&o, &job);
 }
