@@ -482,6 +482,23 @@ static void test_help_keys(void **state) {
   }
 }
 
+/* A file of the other kind: an experiment is no stage. */
+static void test_experiment_as_a_stage(void **state) {
+  static const char *const kinds[] = {"pretrain", "finetune", "evaluate"};
+  char said[200];
+  for (int i = 0; i < 3; i++) {
+    snprintf(said, sizeof said,
+             ": stages: this is a key of an experiment, which cloze run takes; cloze %s takes the "
+             "file of one stage\n",
+             kinds[i]);
+    REFUSED(2, said, cloze(kinds[i], "x.yaml", "--out", "none"));
+  }
+  write_text("title.yaml", "title: alone\n");
+  REFUSED(2, "title.yaml:1:8: title: this is a key of an experiment, which cloze run takes",
+          cloze("pretrain", "title.yaml", "--out", "none"));
+  assert_false(cz_fs_exists(under("none")));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_everything_is_checked_first),
                                      cmocka_unit_test(test_files_are_checked_first),
@@ -504,6 +521,7 @@ int main(void) {
                                      cmocka_unit_test(test_no_model),
                                      cmocka_unit_test(test_names_in_output),
                                      cmocka_unit_test(test_help_keys),
-                                     cmocka_unit_test(test_held_out_values)};
+                                     cmocka_unit_test(test_held_out_values),
+                                     cmocka_unit_test(test_experiment_as_a_stage)};
   return cmocka_run_group_tests(tests, make_run_files, drop_folder);
 }

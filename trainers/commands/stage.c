@@ -8,11 +8,26 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The keys of an experiment that no stage has. */
+static cz_status refuse_experiment(const cz_config_node *root, const char *kind) {
+  static const char *const keys[] = {"stages", "rows", "seeds", "columns", "title"};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    const cz_config_node *n = cz_config_get(root, keys[i]);
+    if (n)
+      return cz_config_error(n,
+                             "this is a key of an experiment, which cloze run takes; cloze %s "
+                             "takes the file of one stage",
+                             kind);
+  }
+  return CZ_OK;
+}
+
 /* The file with its overrides; the command's name is the stage's kind unless the file
  * says so itself. */
 static cz_status open_config(cz_config **config, int argc, char **argv, const char *kind) {
   char word[64];
   CZ_TRY(cz_config_open(config, argv[1]));
+  CZ_TRY(refuse_experiment(cz_config_root(*config), kind));
   for (int i = 2; i < argc; i++) CZ_TRY(cz_config_set(*config, argv[i]));
   const cz_config_node *n = cz_config_get(cz_config_root(*config), "kind");
   const char *given = kind;
