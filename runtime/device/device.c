@@ -92,13 +92,26 @@ static cz_status open_host(cz_device **device, const cz_device_row *row) {
 enum { MODULE_VERSION = 4 };
 typedef cz_device *(*module_open)(int version, char *error, size_t n);
 
+/* WHY dlopen did not load the module at PATH: it is not there, as in every build without CUDA, or
+ * it is there and something else is wrong. */
+static cz_status refuse_module(const char *path, const char *folder, const char *why) {
+  bool missing = !strncmp(why, path, strlen(path)) && strstr(why, "No such file");
+  if (!missing) return CZ_FAIL(CZ_EUSAGE, "device cuda: %s", why);
+  return CZ_FAIL(
+      CZ_EUSAGE,
+      "device cuda: this build has no CUDA module: libcloze_cuda.so was looked for in %s",
+      folder ? folder
+             : "LD_LIBRARY_PATH and the system's library folders (CZ_MODULE_PATH names "
+               "another folder)");
+}
+
 static cz_status open_module(cz_device **device, const cz_device_row *row) {
   (void)row;
   const char *folder = getenv("CZ_MODULE_PATH");
   char path[4096], why[512] = "";
   snprintf(path, sizeof path, "%s%slibcloze_cuda.so", folder ? folder : "", folder ? "/" : "");
   void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!module) return CZ_FAIL(CZ_EUSAGE, "device cuda: %s", dlerror());
+  if (!module) return refuse_module(path, folder, dlerror());
   module_open init;
   void *symbol = dlsym(module, "cz_device_init");
   memcpy(&init, &symbol, sizeof init);

@@ -499,6 +499,32 @@ static void test_experiment_as_a_stage(void **state) {
   assert_false(cz_fs_exists(under("none")));
 }
 
+/* A build without the CUDA module says that, and where it looked. */
+static void test_no_cuda_module(void **state) {
+  assert_int_equal(unsetenv("CZ_MODULE_PATH"), 0);
+  REFUSED(
+      2,
+      "device cuda: this build has no CUDA module: libcloze_cuda.so was looked for in "
+      "LD_LIBRARY_PATH and the system's library folders (CZ_MODULE_PATH names another folder)\n",
+      cloze("pretrain", "pretrain.yaml", "--out", "none", "--device", "cuda"));
+  assert_int_equal(setenv("CZ_MODULE_PATH", folder(), 1), 0);
+  outcome o = cloze("generate", "base/model", "--device", "auto");
+  EXPECT(0, o);
+  char said[400];
+  snprintf(said, sizeof said,
+           "device: cpu, because device cuda: this build has no CUDA module: libcloze_cuda.so was "
+           "looked for in %s\n",
+           folder());
+  if (!strstr(o.err, said)) fail_msg("%s is not in %s", said, o.err);
+  write_text("libcloze_cuda.so", "no library");
+  o = cloze("generate", "base/model", "--device", "cuda");
+  EXPECT(2, o);
+  assert_null(strstr(o.err, "has no CUDA module"));
+  assert_non_null(strstr(o.err, "libcloze_cuda.so"));
+  assert_int_equal(unlink(under("libcloze_cuda.so")), 0);
+  assert_int_equal(unsetenv("CZ_MODULE_PATH"), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_everything_is_checked_first),
                                      cmocka_unit_test(test_files_are_checked_first),
@@ -522,6 +548,7 @@ int main(void) {
                                      cmocka_unit_test(test_names_in_output),
                                      cmocka_unit_test(test_help_keys),
                                      cmocka_unit_test(test_held_out_values),
-                                     cmocka_unit_test(test_experiment_as_a_stage)};
+                                     cmocka_unit_test(test_experiment_as_a_stage),
+                                     cmocka_unit_test(test_no_cuda_module)};
   return cmocka_run_group_tests(tests, make_run_files, drop_folder);
 }
