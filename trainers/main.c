@@ -63,7 +63,9 @@ int main(int argc, char **argv) {
   signal(SIGXFSZ,
          SIG_IGN); /* a file that may not grow is an error of the write, as a full disk is */
   cz_status st = dispatch(argc, argv);
-  if (fflush(stdout) && st == CZ_OK) st = CZ_FAIL(CZ_EIO, "standard output could not be written");
+  /* a write that failed on the way leaves no bytes to flush, but its mark on the stream */
+  if ((fflush(stdout) || ferror(stdout)) && st == CZ_OK)
+    st = CZ_FAIL(CZ_EIO, "standard output could not be written");
   if (st == CZ_OK) return 0;
   fprintf(stderr, "cloze: %s\n", cz_error_message());
   if (getenv("CLOZE_DEBUG"))

@@ -525,6 +525,33 @@ static void test_no_cuda_module(void **state) {
   assert_int_equal(unsetenv("CZ_MODULE_PATH"), 0);
 }
 
+/* What can't be written is no success, however much of it the C library held back. */
+static void test_full_output(void **state) {
+  static const char *const words[] = {"help",
+                                      "help keys",
+                                      "help keys-markdown",
+                                      "help man",
+                                      "help run",
+                                      "--version",
+                                      "list models",
+                                      "list devices --json",
+                                      "graph pretrain.yaml",
+                                      "show x.yaml --cost",
+                                      "objective lm --tokenizer " SAMPLE
+                                      "/tokenizer.json --text test.tsv",
+                                      "tokenize " SAMPLE "/tokenizer.json < test.tsv",
+                                      "generate base/model < test.tsv"};
+  char command[400];
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    snprintf(command, sizeof command, "'%s' %s > plain", CZ_PROGRAM, words[i]);
+    shell(command);
+    snprintf(command, sizeof command,
+             "'%s' %s > /dev/full 2> said; test $? = 1 && grep -q 'standard output' said",
+             CZ_PROGRAM, words[i]);
+    shell(command);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_everything_is_checked_first),
                                      cmocka_unit_test(test_files_are_checked_first),
@@ -549,6 +576,7 @@ int main(void) {
                                      cmocka_unit_test(test_help_keys),
                                      cmocka_unit_test(test_held_out_values),
                                      cmocka_unit_test(test_experiment_as_a_stage),
-                                     cmocka_unit_test(test_no_cuda_module)};
+                                     cmocka_unit_test(test_no_cuda_module),
+                                     cmocka_unit_test(test_full_output)};
   return cmocka_run_group_tests(tests, make_run_files, drop_folder);
 }
