@@ -15,12 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char cz_generate_usage[] =
     "cloze generate MODEL_DIR [--tokenizer FILE] [--beams N] [--length-penalty A] [--max-length N] "
     "[--device D] [--json] < text\n"
-    "Writes the model's output for each line of standard input, in order. Decoding is incremental "
-    "over key and value caches.\n"
+    "Writes the model's output for each line of standard input, in order. A file or a pipe is read "
+    "to its end and decoded in batches; at a terminal each line is answered as it is typed, until "
+    "ctrl-D. Decoding is incremental over key and value caches.\n"
     "  --tokenizer FILE    tokenizer.json (default: the one in MODEL_DIR)\n"
     "  --beams N           beam search of width N; 1 (default) is greedy\n"
     "  --length-penalty A  scores are divided by ((5 + length) / 6)^A (default 0.6, as T5), beams "
@@ -41,6 +43,7 @@ typedef struct request {
   cz_ids *inputs, *outputs;
   double *scores;
   size_t n, cap;
+  int64_t answered, unfinished; /* lines, in all; outputs among them that the limit cut off */
 } request;
 
 static cz_status parse_number(int64_t *out, const char *text, const char *option, int64_t most) {
@@ -65,14 +68,12 @@ static cz_status parse(request *r, int *argc, char **argv) {
   return CZ_OK;
 }
 
+static const char name[] = "standard input";
+
 /* Each line is an input, also an empty one, so that outputs stand beside inputs. */
-static cz_status read_lines(request *r) {
-  static const char name[] = "standard input";
-  char piece[1 << 16];
+static cz_status cut_lines(request *r) {
   const char *line;
-  size_t k, n;
-  while ((k = fread(piece, 1, sizeof piece, stdin)) > 0) CZ_TRY(cz_buf_add(&r->text, piece, k));
-  if (ferror(stdin)) return CZ_FAIL(CZ_EIO, "%s could not be read", name);
+  size_t n;
   CZ_TRY(cz_utf8_expect(r->text.data, r->text.len, name));
   cz_line_walk walk = cz_line_walk_over(r->text.data, r->text.len, name);
   while (cz_line_next(&walk, &line, &n)) {
@@ -86,6 +87,24 @@ static cz_status read_lines(request *r) {
     r->lines[r->n++] = text;
   }
   return CZ_OK;
+}
+
+/* All of the standard input. */
+static cz_status read_all(request *r) {
+  char piece[1 << 16];
+  size_t k;
+  while ((k = fread(piece, 1, sizeof piece, stdin)) > 0) CZ_TRY(cz_buf_add(&r->text, piece, k));
+  return ferror(stdin) ? CZ_FAIL(CZ_EIO, "%s could not be read", name) : CZ_OK;
+}
+
+/* The next line of the standard input; none at its end. */
+static cz_status read_line(request *r) {
+  char *line = NULL;
+  size_t room = 0;
+  ssize_t n = getline(&line, &room, stdin);
+  cz_status st = n > 0 ? cz_buf_add(&r->text, line, (size_t)n) : CZ_OK;
+  free(line);
+  return ferror(stdin) ? CZ_FAIL(CZ_EIO, "%s could not be read", name) : st;
 }
 
 static cz_status encode(request *r) {
@@ -125,7 +144,8 @@ done:
   return st;
 }
 
-static void free_request(request *r) {
+/* Forgets the lines that were answered. */
+static void clear_lines(request *r) {
   for (size_t i = 0; i < r->n; i++) {
     if (r->inputs) free(r->inputs[i].data);
     if (r->outputs) free(r->outputs[i].data);
@@ -133,6 +153,48 @@ static void free_request(request *r) {
   free(r->inputs);
   free(r->outputs);
   free(r->scores);
+  r->inputs = r->outputs = NULL;
+  r->scores = NULL;
+  r->n = r->text.len = 0;
+}
+
+/* Answers the lines that were read, in order. */
+static cz_status answer(request *r) {
+  CZ_TRY(encode(r));
+  CZ_TRY(
+      cz_search(r->outputs, r->scores, r->model, r->inputs, (int64_t)r->n, &r->search, NULL, NULL));
+  for (size_t i = 0; i < r->n; i++) CZ_TRY(print_one(r, i));
+  r->answered += (int64_t)r->n;
+  return CZ_OK;
+}
+
+/* Answers each line as it is typed. One that is no text is refused and the next is read. */
+static cz_status answer_lines(request *r) {
+  for (;;) {
+    CZ_TRY(read_line(r));
+    if (!r->text.len) return CZ_OK;
+    cz_status st = cut_lines(r);
+    if (st == CZ_EINVAL) {
+      cz_warn("%s", cz_error_message());
+      cz_error_clear();
+      r->n = 0;
+    } else {
+      CZ_TRY(st);
+    }
+    CZ_TRY(answer(r));
+    if (fflush(stdout)) return CZ_FAIL(CZ_EIO, "standard output could not be written");
+    clear_lines(r);
+  }
+}
+
+static cz_status answer_all(request *r) {
+  CZ_TRY(read_all(r));
+  CZ_TRY(cut_lines(r));
+  return answer(r);
+}
+
+static void free_request(request *r) {
+  clear_lines(r);
   free(r->lines);
   cz_buf_free(&r->text);
   cz_tokenizer_destroy(&r->tokenizer);
@@ -144,7 +206,6 @@ static void free_request(request *r) {
 cz_status cz_command_generate(int argc, char **argv) {
   request r = {.device_name = "cpu"};
   char path[4096];
-  int64_t unfinished = 0;
   cz_status st;
   CZ_TRY(parse(&r, &argc, argv));
   CZ_GO(st, cz_device_open(&r.device, r.device_name), done);
@@ -159,15 +220,11 @@ cz_status cz_command_generate(int argc, char **argv) {
                  r.search.banned_from, (long long)r.model->config.vocab_size);
     goto done;
   }
-  r.search.unfinished = &unfinished;
-  CZ_GO(st, read_lines(&r), done);
-  CZ_GO(st, encode(&r), done);
-  CZ_GO(st, cz_search(r.outputs, r.scores, r.model, r.inputs, (int64_t)r.n, &r.search, NULL, NULL),
-        done);
-  for (size_t i = 0; i < r.n; i++) CZ_GO(st, print_one(&r, i), done);
-  if (unfinished)
-    cz_warn("generate: %lld of %zu outputs were cut off after --max-length %lld tokens",
-            (long long)unfinished, r.n, (long long)r.search.max_length);
+  r.search.unfinished = &r.unfinished;
+  CZ_GO(st, isatty(STDIN_FILENO) ? answer_lines(&r) : answer_all(&r), done);
+  if (r.unfinished)
+    cz_warn("generate: %lld of %lld outputs were cut off after --max-length %lld tokens",
+            (long long)r.unfinished, (long long)r.answered, (long long)r.search.max_length);
 done:
   free_request(&r);
   return st;
