@@ -2,7 +2,7 @@
  * lies in the repository. */
 #include "setup.h"
 #include "text/tokenizer.h"
-#include "commands/corpus.h"
+#include "commands/commands.h"
 
 #include <stdio.h>
 

@@ -19,6 +19,8 @@ LISTS = [
     ("trainers/tasks/libcz_tasks.a", "trainers/tasks/tasks.def", "CZ_TASK", r"cz_task_row_(\w+)"),
     ("trainers/objectives/libcz_objectives.a", "trainers/objectives/objectives.def", "CZ_OBJECTIVE",
      r"cz_objective_(?!rows$|count$)(\w+)"),
+    ("trainers/commands/libcz_commands.a", "trainers/commands/commands.def", "CZ_COMMAND",
+     r"cz_(\w+)_usage"),
 ]
 
 
@@ -36,7 +38,7 @@ def missing(nm, root, build):
         symbols = defined(nm, f"{build}/{library}")
         rows = {m.group(1) for m in (re.fullmatch(pattern, s) for s in symbols) if m}
         with open(f"{root}/{path}", encoding="utf-8") as f:
-            lines = set(re.findall(rf"^{macro}\((\w+)\)", f.read(), re.M))
+            lines = set(re.findall(rf"^{macro}\((\w+)[,)]", f.read(), re.M))
         if not rows:
             yield f"{library}: no symbol is like {pattern}: is the check still right?"
         for name in sorted(rows - lines):

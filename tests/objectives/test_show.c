@@ -3,7 +3,7 @@
 #include "setup.h"
 
 #include "base/fs.h"
-#include "commands/objective.h"
+#include "commands/commands.h"
 #include "objectives/vocabulary.h"
 
 #include <jansson.h>

@@ -2,7 +2,7 @@
  * way back, and what it says to wrong input. */
 #include "text/common.h"
 
-#include "commands/tokenize.h"
+#include "commands/commands.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,48 +1,30 @@
 #include "commands/commands.h"
 #include "base/mem.h"
-#include "commands/bench/bench.h"
-#include "commands/corpus.h"
 #include "experiment/experiment.h"
-#include "commands/generate.h"
-#include "commands/graph.h"
-#include "commands/objective.h"
-#include "commands/stage.h"
-#include "commands/tokenize.h"
-#include "commands/trace.h"
 
 #include <string.h>
 
 const char cz_version[] = "0.1.0";
 
-/* Commands that are no kind of stage. */
-static const cz_command own[] = {
-    {"run", "run an experiment file: all rows, seeds and stages, or what is left of them",
-     cz_run_usage, cz_command_run},
-    {"report", "the table of a run: our rows, noise and intervals beside the paper's",
-     cz_report_usage, cz_command_report},
-    {"show", "what an experiment file would do, and what it would cost", cz_show_usage,
-     cz_command_show},
-    {"list", "experiments, models, objectives, tasks, devices", cz_list_usage, cz_command_list},
-    {"generate", "a saved model writes", cz_generate_usage, cz_command_generate},
-    {"trace", "loss, logits and every gradient of a model on a batch, to a file", cz_trace_usage,
-     cz_command_trace},
-    {"graph", "the planned graph of a stage's model", cz_graph_usage, cz_command_graph},
-    {"objective", "what an objective does to a text", cz_objective_usage, cz_command_objective},
-    {"tokenize", "text to token ids and back", cz_tokenize_usage, cz_command_tokenize},
-    {"corpus", "build a corpus from text", cz_corpus_usage, cz_command_corpus},
-    {"bench", "speed of a training step, and cost of the objectives", cz_bench_usage,
-     cz_command_bench},
+/* The lines of commands.def; the one without a name stands for the kinds of stage. */
+static const cz_command rows[] = {
+#define CZ_COMMAND(name, help) {#name, help, cz_##name##_usage, cz_command_##name},
+#define CZ_STAGE_COMMANDS      {NULL, NULL, NULL, NULL},
+#include "commands/commands.def"
+#undef CZ_COMMAND
+#undef CZ_STAGE_COMMANDS
 };
-enum { N_OWN = sizeof own / sizeof *own, BEFORE_STAGES = 4 };
 
 /** How many commands there are. */
-size_t cz_command_count(void) { return N_OWN + cz_stage_row_count; }
+size_t cz_command_count(void) { return sizeof rows / sizeof *rows - 1 + cz_stage_row_count; }
 
-/** The command number I. The kinds of stage are commands too: they stand after `list`. */
+/** The command number I, from 0: a row of commands.def or a kind of stage. */
 cz_command cz_command_at(size_t i) {
-  if (i < BEFORE_STAGES) return own[i];
-  if (i >= BEFORE_STAGES + cz_stage_row_count) return own[i - cz_stage_row_count];
-  const cz_stage_kind *kind = cz_stage_rows[i - BEFORE_STAGES];
+  size_t stages = 0;
+  while (rows[stages].name) stages++;
+  if (i < stages) return rows[i];
+  if (i >= stages + cz_stage_row_count) return rows[i - cz_stage_row_count + 1];
+  const cz_stage_kind *kind = cz_stage_rows[i - stages];
   return (cz_command){kind->name, kind->help, kind->usage, cz_command_stage};
 }
 

@@ -1,5 +1,5 @@
 /* `cloze corpus`: text files to token ids, once, for all objectives and runs. */
-#include "commands/corpus.h"
+#include "commands/commands.h"
 
 #include "base/clock.h"
 #include "data/reader.h"

@@ -1,4 +1,5 @@
-#include "commands/generate.h"
+/* `cloze generate`: a saved model writes. */
+#include "commands/commands.h"
 #include "base/fs.h"
 #include "base/lines.h"
 #include "base/utf8.h"

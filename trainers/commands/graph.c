@@ -1,4 +1,5 @@
-#include "commands/graph.h"
+/* `cloze graph`: the planned graph of a stage's model. */
+#include "commands/commands.h"
 #include "base/args.h"
 #include "experiment/experiment.h"
 #include "recipe/recipe.h"

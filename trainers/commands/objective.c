@@ -1,4 +1,5 @@
-#include "commands/objective.h"
+/* `cloze objective`: shows what an objective does to a text. */
+#include "commands/commands.h"
 #include "base/fs.h"
 #include "base/lines.h"
 #include "json/json.h"

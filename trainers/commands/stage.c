@@ -1,4 +1,6 @@
-#include "commands/stage.h"
+/* The command of each kind of stage (stages/kinds.def): one stage from one
+ * configuration. */
+#include "commands/commands.h"
 #include "base/log.h"
 #include "base/args.h"
 #include "stages/check.h"

@@ -1,6 +1,6 @@
 /* `cloze tokenize`: shows what a tokenizer.json does to each line of standard input, and
  * the way back. */
-#include "commands/tokenize.h"
+#include "commands/commands.h"
 
 #include "base/clock.h"
 #include "text/tokenizer.h"

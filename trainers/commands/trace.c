@@ -1,4 +1,6 @@
-#include "commands/trace.h"
+/* `cloze trace`: one forward and backward of a model on a batch, everything written to a
+ * file: to find where a ported checkpoint departs. */
+#include "commands/commands.h"
 #include "base/fs.h"
 #include "json/json.h"
 #include "tensor/h5_file.h"

@@ -3,12 +3,10 @@
 #ifndef CZ_BENCH_H
 #define CZ_BENCH_H
 
-#include "base/status.h"
+#include "commands/commands.h"
 
 #include <stdint.h>
 
-extern const char cz_bench_usage[];
-CZ_MUST cz_status cz_command_bench(int argc, char **argv);
 CZ_MUST cz_status cz_bench_step(int argc, char **argv);
 CZ_MUST cz_status cz_bench_objectives(int argc, char **argv);
 
