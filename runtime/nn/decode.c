@@ -7,6 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Host lists that a step feeds. R is the number of rows of the cache, B of beams. */
+typedef struct step_lists {
+  int32_t *spans, *k_spans, *cross; /* [B, 2] */
+  int32_t *last;                    /* [B] */
+  int32_t *rows_at, *positions;     /* [R] */
+} step_lists;
+
+/* Host lists of a reordering: rows FROM go to rows TO. */
+typedef struct row_moves {
+  int32_t *from, *to; /* [R] */
+  int32_t *past;      /* [B] tokens in the cache afterwards */
+} row_moves;
+
 struct cz_decoder {
   cz_model *model;
   cz_decoder_options options;
@@ -19,10 +32,12 @@ struct cz_decoder {
   cz_value enc_ids, enc_spans, enc_positions;
   int64_t rows, beams, inputs; /* extents of `step` */
   cz_value ids, spans, positions, rows_at, k_spans, prefix, last, cross_spans, logits;
-  int32_t *enc_at;  /* [capacity_segments, 2] spans of the present encoder batch */
-  int32_t *past;    /* [max_beams] tokens in the cache */
-  int32_t *scratch; /* host lists of one step */
-  int32_t *places;  /* [capacity_encoder] rows of the position table of an encoder batch */
+  int32_t *enc_at; /* [capacity_segments, 2] spans of the present encoder batch */
+  int32_t *past;   /* [max_beams] tokens in the cache */
+  int32_t *block;  /* all of `lists` and `moves` */
+  step_lists lists;
+  row_moves moves;
+  int32_t *places; /* [capacity_encoder] rows of the position table of an encoder batch */
   int32_t *device_rows;
   void *moved; /* [max_beams * max_length, H*K], for reordering */
   cz_scratch workspace;
@@ -55,9 +70,8 @@ static void build_encode(cz_decoder *d) {
   const cz_encoded encoded = {.x = cz_layer_encoder(&b, d->enc_ids, &t, false),
                               .spans = d->enc_spans};
   for (int64_t i = 0; i < m->decoder.n; i++) {
-    char scope[64];
-    snprintf(scope, sizeof scope, "%s.block.%lld", m->decoder.name, (long long)i);
-    b.scope = scope;
+    char scope[CZ_SCOPE];
+    cz_layer_enter_block(&b, scope, &m->decoder, i);
     d->made[i] = cz_layer_crossed(&b, &m->decoder.blocks[i].cross, &encoded);
     cz_graph_keep(g, d->made[i].k);
     cz_graph_keep(g, d->made[i].v);
@@ -119,6 +133,30 @@ static void build_step(cz_decoder *d) {
   cz_graph_keep(d->step, d->logits);
 }
 
+static int32_t *take(int32_t **at, int64_t n) {
+  int32_t *list = *at;
+  *at += n;
+  return list;
+}
+
+/* Cuts the host lists from one block. */
+static cz_status allocate_lists(cz_decoder *d) {
+  const int64_t B = d->options.max_beams, R = cache_rows(d);
+  CZ_TRY(cz_alloc(&d->block, (size_t)(8 * B + 4 * R), sizeof *d->block));
+  int32_t *at = d->block;
+  d->lists.spans = take(&at, 2 * B);
+  d->lists.k_spans = take(&at, 2 * B);
+  d->lists.cross = take(&at, 2 * B);
+  d->lists.last = take(&at, B);
+  d->lists.rows_at = take(&at, R);
+  d->lists.positions = take(&at, R);
+  d->moves.from = take(&at, R);
+  d->moves.to = take(&at, R);
+  d->moves.past = take(&at, B);
+  CZ_CHECK(at == d->block + 8 * B + 4 * R);
+  return CZ_OK;
+}
+
 static cz_status allocate(cz_decoder *d) {
   cz_device *device = d->model->device;
   const size_t L = (size_t)d->model->decoder.n;
@@ -128,8 +166,7 @@ static cz_status allocate(cz_decoder *d) {
   CZ_TRY(cz_alloc(&d->places, (size_t)d->options.capacity_encoder, sizeof *d->places));
   CZ_TRY(cz_alloc(&d->enc_at, (size_t)d->options.capacity_segments * 2, sizeof *d->enc_at));
   CZ_TRY(cz_alloc(&d->past, (size_t)d->options.max_beams, sizeof *d->past));
-  CZ_TRY(cz_alloc(&d->scratch, (size_t)cache_rows(d) * 2 + (size_t)d->options.max_beams * 9,
-                  sizeof *d->scratch));
+  CZ_TRY(allocate_lists(d));
   CZ_TRY(cz_alloc(&d->wide, (size_t)d->model->config.vocab_size, sizeof *d->wide));
   CZ_TRY(cz_device_alloc(device, &d->device_rows, (size_t)cache_rows(d) * sizeof *d->device_rows));
   return cz_device_alloc(device, &d->moved,
@@ -190,7 +227,7 @@ void cz_decoder_destroy(cz_decoder **decoder) {
   free(d->places);
   free(d->enc_at);
   free(d->past);
-  free(d->scratch);
+  free(d->block);
   free(d->wide);
   free(d);
   *decoder = NULL;
@@ -226,21 +263,11 @@ cz_status cz_decoder_start(cz_decoder *d, const cz_feed *f) {
   return CZ_OK;
 }
 
-/* Host lists of one step, cut from one block. */
-typedef struct lists {
-  int32_t *rows_at, *positions, *spans, *k_spans, *last, *cross;
-} lists;
-
-static cz_status fill_lists(cz_decoder *d, lists *l, const int32_t *lengths, const int32_t *segment,
-                            int64_t n, int64_t *tokens) {
-  int64_t B = d->options.max_beams, at = 0;
+static cz_status fill_lists(cz_decoder *d, int64_t *tokens, const int32_t *lengths,
+                            const int32_t *segment, int64_t n) {
+  const step_lists *l = &d->lists;
+  int64_t at = 0;
   int32_t first = (int32_t)d->model->config.family->position_offset;
-  *l = (lists){.rows_at = d->scratch + 8 * B,
-               .positions = d->scratch + 8 * B + cache_rows(d),
-               .spans = d->scratch,
-               .k_spans = d->scratch + 2 * B,
-               .last = d->scratch + 4 * B,
-               .cross = d->scratch + 5 * B};
   for (int64_t b = 0; b < n; b++) {
     if (lengths[b] < 1 || d->past[b] + lengths[b] > d->options.max_length)
       return CZ_FAIL(CZ_EINVAL,
@@ -296,21 +323,21 @@ cz_status cz_decoder_step(cz_decoder *d, float *logits, const int32_t *ids, cons
   const cz_graph_run_options run = {0};
   int64_t tokens = 0;
   cz_graph *g = d->step;
-  lists l;
+  const step_lists *l = &d->lists;
   if (n < 1 || n > d->options.max_beams)
     return CZ_FAIL(CZ_EINVAL, "decoder: %lld sequences, room for %lld", (long long)n,
                    (long long)d->options.max_beams);
-  CZ_TRY(fill_lists(d, &l, lengths, segment, n, &tokens));
+  CZ_TRY(fill_lists(d, &tokens, lengths, segment, n));
   CZ_TRY(cz_graph_set_extent(g, d->rows, tokens));
   CZ_TRY(cz_graph_set_extent(g, d->beams, n));
   CZ_TRY(cz_graph_feed_int(g, d->ids, ids, tokens));
-  CZ_TRY(cz_graph_feed_int(g, d->rows_at, l.rows_at, tokens));
-  CZ_TRY(cz_graph_feed_int(g, d->spans, l.spans, 2 * n));
-  CZ_TRY(cz_graph_feed_int(g, d->k_spans, l.k_spans, 2 * n));
-  CZ_TRY(cz_graph_feed_int(g, d->last, l.last, n));
-  if (d->positions != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, d->positions, l.positions, tokens));
+  CZ_TRY(cz_graph_feed_int(g, d->rows_at, l->rows_at, tokens));
+  CZ_TRY(cz_graph_feed_int(g, d->spans, l->spans, 2 * n));
+  CZ_TRY(cz_graph_feed_int(g, d->k_spans, l->k_spans, 2 * n));
+  CZ_TRY(cz_graph_feed_int(g, d->last, l->last, n));
+  if (d->positions != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, d->positions, l->positions, tokens));
   if (d->prefix != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, d->prefix, prefix, n));
-  if (d->pair) CZ_TRY(cz_graph_feed_int(g, d->cross_spans, l.cross, 2 * n));
+  if (d->pair) CZ_TRY(cz_graph_feed_int(g, d->cross_spans, l->cross, 2 * n));
   CZ_TRY(cz_graph_forward(g, &run));
   return read_logits(d, logits, n);
 }
@@ -335,7 +362,7 @@ static cz_status move_rows(cz_decoder *d, cz_value state, const int32_t *from, c
  * sequences: the step of a beam search. */
 cz_status cz_decoder_reorder(cz_decoder *d, const int32_t *parent, int64_t n) {
   int64_t L = d->options.max_length, moved = 0;
-  int32_t *from = d->scratch, *to = from + cache_rows(d), *past = to + cache_rows(d);
+  int32_t *from = d->moves.from, *to = d->moves.to, *past = d->moves.past;
   for (int64_t b = 0; b < n; b++) {
     past[b] = d->past[parent[b]];
     for (int32_t j = 0; parent[b] != b && j < past[b]; j++) {

@@ -181,14 +181,20 @@ static cz_value block(cz_builder *b, const cz_stack *s, int64_t i, cz_value x, c
   return cz_layer_feed_forward(b, x, &w->ffn, t);
 }
 
+/** Makes block I of S the scope of the nodes that follow. Its name is written to SCOPE,
+ * which the builder borrows until it has another scope. */
+void cz_layer_enter_block(cz_builder *b, char scope[CZ_SCOPE], const cz_stack *s, int64_t i) {
+  snprintf(scope, CZ_SCOPE, "%s.block.%lld", s->name, (long long)i);
+  b->scope = scope;
+}
+
 /** x [T, D] through all blocks of the stack. With RECOMPUTE only the blocks' borders are
  * kept for backward. */
 cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t,
                         const cz_stack_reads *reads, bool recompute) {
-  char scope[64];
+  char scope[CZ_SCOPE];
   for (int64_t i = 0; i < s->n; i++) {
-    snprintf(scope, sizeof scope, "%s.block.%lld", s->name, (long long)i);
-    b->scope = scope;
+    cz_layer_enter_block(b, scope, s, i);
     cz_graph_block(b->g, scope, recompute);
     x = block(b, s, i, x, t, reads);
   }

@@ -58,6 +58,10 @@ typedef struct cz_stack_reads {
   const cz_cache *caches;    /* of each block: keys and values of earlier steps */
 } cz_stack_reads;
 
+/* Bytes of a block's scope, "encoder.block.3". */
+enum { CZ_SCOPE = 64 };
+void cz_layer_enter_block(cz_builder *b, char scope[CZ_SCOPE], const cz_stack *s, int64_t i);
+
 /* Building blocks. Each returns the value it adds; a failure poisons it (graph.h), so
  * calls are chained without checks. Layers of a block are whole residual layers: norm,
  * function, dropout and addition in the order of the family's norm_place. */
