@@ -1,4 +1,4 @@
-/* config.json (docs/models.md 2.1, 2.6, 8) by the family's table of keys: every key that
+/* config.json (docs/models.md 2.1, 2.6, 7) by the family's table of keys: every key that
  * changes a number is read strictly, generic ones are known by name, and a key that is
  * neither is named in a warning. */
 #include "nn/hf.h"

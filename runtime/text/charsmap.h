@@ -1,5 +1,5 @@
 /* SentencePiece's precompiled character map, as the Hugging Face library applies it
- * (models.md 5.5). Internal. */
+ * (models.md 5.3). Internal. */
 #ifndef CZ_TEXT_CHARSMAP_H
 #define CZ_TEXT_CHARSMAP_H
 
