@@ -211,6 +211,77 @@ static void test_several_baselines(void **state) {
   cz_results_close(&r);
 }
 
+static void write_records(int row, int seed, const char *task, const char *const line[10]) {
+  char name[128], text[4096] = "";
+  for (int i = 0; i < 10; i++)
+    snprintf(text + strlen(text), sizeof text - strlen(text), "{\"input\": \"%d\", %s}\n", i,
+             line[i]);
+  snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/predictions.%s.jsonl", row, seed,
+           task);
+  write_text(name, text);
+}
+
+/* A row and seed of two tasks: tsv, whose strongest program is keyword, and sum, which has
+ * none but its own. */
+static void write_two_tasks(int row, int seed) {
+  const char *tsv[10], *sum[10];
+  char name[128];
+  snprintf(name, sizeof name, "stages/evaluate-00000000000000%d%d/result.json", row, seed);
+  write_text(name, "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": 100}, \"baseline\": "
+                   "{\"accuracy\": 60}, \"keyword\": {\"accuracy\": 80}, \"naive_bayes\": "
+                   "{\"accuracy\": 70}, \"baseline_kind\": \"majority\"}, \"sum\": {\"scores\": "
+                   "{\"rouge1\": 30}, \"baseline\": {\"rouge1\": 10}, \"baseline_kind\": "
+                   "\"lead\"}}, \"measured\": {\"seconds\": 1}}");
+  for (int i = 0; i < 10; i++) {
+    tsv[i] = i < 2   ? "\"scores\": {\"accuracy\": [100]}, \"baselines\": {\"majority\": "
+                       "{\"accuracy\": [100]}, \"keyword\": {\"accuracy\": [0]}}"
+             : i < 6 ? "\"scores\": {\"accuracy\": [100]}, \"baselines\": {\"majority\": "
+                       "{\"accuracy\": [100]}, \"keyword\": {\"accuracy\": [100]}}"
+                     : "\"scores\": {\"accuracy\": [100]}, \"baselines\": {\"majority\": "
+                       "{\"accuracy\": [0]}, \"keyword\": {\"accuracy\": [100]}}";
+    sum[i] = i < 5
+                 ? "\"scores\": {\"rouge1\": [50]}, \"baselines\": {\"lead\": {\"rouge1\": [10]}}"
+                 : "\"scores\": {\"rouge1\": [10]}, \"baselines\": {\"lead\": {\"rouge1\": [10]}}";
+  }
+  write_records(row, seed, "tsv", tsv);
+  write_records(row, seed, "sum", sum);
+}
+
+/* A column over two tasks is compared with each task's own strongest program, (80 + 10) / 2,
+ * and keeps keyword although sum does not have it. Parts of 20 sources, (d - mean) / 10 / 2:
+ * tsv 2 x 4^2 + 8 x 1 beside keyword, 6 x 2^2 + 4 x 3^2 beside majority; sum 10 x 1. */
+static void test_strongest_of_each_task(void **state) {
+  cz_results r;
+  cz_buf text = {0};
+  char file[4096];
+  write_run();
+  snprintf(file, sizeof file, "%s", experiment_text);
+  char *at = strstr(file, "score.tsv.scores.rouge1]}\npaper");
+  assert_non_null(at);
+  memcpy(at, "score.sum", 9);
+  write_text("experiment.yaml", file);
+  for (int row = 0; row < ROWS; row++)
+    for (int seed = 0; seed < SEEDS; seed++) write_two_tasks(row, seed);
+  OK(cz_results_open(&r, folder()));
+  assert_int_equal(r.baselines[2].n, 2);
+  assert_near(cz_results_baseline(&r, 2, false), 35);
+  assert_string_equal(cz_results_baseline_kind(&r, 2, false), "simple");
+  assert_near(cz_results_baseline(&r, 2, true), 45);
+  assert_string_equal(cz_results_baseline_kind(&r, 2, true), "strongest");
+  cz_cell c = cell_of(&r, 2, 1);
+  assert_near(c.lead.mean, 30);
+  assert_near(c.best_lead.mean, 20);
+  assert_near(c.lead.examples.error, sqrt(20.0 / 19 * 70));
+  assert_near(c.best_lead.examples.error, sqrt(20.0 / 19 * 50));
+  assert_true(c.best_lead.examples.freedom == 18);
+  OK(cz_report_text(&text, &r, false));
+  assert_says(&text, "; simple baseline: simple 35.00, strongest 45.00;");
+  assert_says(&text, "three: every row beats the strongest simple program of each task (45.00) by "
+                     "more than the interval.");
+  cz_buf_free(&text);
+  cz_results_close(&r);
+}
+
 /* Six records of three sources: a 100, 100, 0; b 0, 0; c 100. About their mean, 50, the
  * sources' sums are 50, -100, 50, so the error is sqrt(3/2 (50^2 + 100^2 + 50^2)) / 6 = 25;
  * one by one it would be sqrt(6/5 x 6 x 50^2) / 6 = 22.4. */
@@ -245,8 +316,8 @@ static void test_sources(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, drop_folder)
-  const struct CMUnitTest tests[] = {TEST(test_undefined_scores), TEST(test_several_baselines),
-                                     TEST(test_unknown_examples), TEST(test_unknown_other_side),
-                                     TEST(test_sources)};
+  const struct CMUnitTest tests[] = {
+      TEST(test_undefined_scores), TEST(test_several_baselines),  TEST(test_strongest_of_each_task),
+      TEST(test_unknown_examples), TEST(test_unknown_other_side), TEST(test_sources)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

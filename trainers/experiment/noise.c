@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* What a row is compared with besides other rows. */
-enum { SIMPLE, STRONGEST, PROGRAMS };
+enum { SIMPLE, STRONGEST, PROGRAMS }; /* as in cz_baselines.of_path */
 
 /* A column's predictions: cell k is (row, seed) = (k / seeds, k % seeds), and behind them the
  * simple baseline and the strongest one. */
@@ -69,16 +69,12 @@ static cz_status read_file(cz_predictions *out, const cz_plan *p, const char *ru
   return CZ_OK;
 }
 
-/* Parts of a program: of its kind, or where the column's tasks have different ones, of the
- * one that stands beside the score, which is the first. */
-static const cz_parts *program_parts(const column *c, const cz_predictions *read,
+/* Parts of the program that stands for PROGRAM under path J. */
+static const cz_parts *program_parts(const column *c, const cz_predictions *read, size_t j,
                                      const char *metric, int program) {
-  const char *kind = cz_results_baseline_kind(c->r, c->index, program == STRONGEST);
-  const cz_parts *parts = kind ? cz_predictions_find(read, metric, kind) : NULL;
-  for (size_t i = 0; kind && !parts && !strcmp(kind, "simple") && i < read->n_scores; i++)
-    if (read->scores[i].baseline && !strcmp(read->scores[i].metric, metric))
-      parts = &read->scores[i].parts;
-  return parts;
+  const cz_baselines *b = &c->r->baselines[c->index];
+  const char *kind = b->of_path ? b->of_path[j][program] : NULL;
+  return kind ? cz_predictions_find(read, metric, kind) : NULL;
 }
 
 /* Reads cell K's parts of every path; a file serves all paths that name it. */
@@ -99,7 +95,7 @@ static cz_status read_cell(column *c, const char *run, size_t k) {
     if (read->n) c->parts[k * c->paths + j] = cz_predictions_find(read, at.metric, NULL);
     for (int i = 0; i < PROGRAMS; i++) {
       const cz_parts **program = &c->parts[(c->cells + (size_t)i) * c->paths + j];
-      if (read->n && !*program) *program = program_parts(c, read, at.metric, i);
+      if (read->n && !*program) *program = program_parts(c, read, j, at.metric, i);
     }
     if (read->n && !c->cluster[j]) c->cluster[j] = read->cluster;
   }

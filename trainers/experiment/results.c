@@ -212,14 +212,92 @@ static const char *kind_beside(const opened *o, const cz_plan *p, size_t seed, s
   return name;
 }
 
+static cz_status keep(const char **kept, const cz_results *r, const char *text) {
+  char *copy = NULL;
+  if (text) CZ_TRY(cz_arena_strdup(r->plan.arena, &copy, text));
+  *kept = copy;
+  return CZ_OK;
+}
+
 static cz_status add_baseline(cz_results *r, size_t column, const char *kind, double value) {
   cz_baselines *b = &r->baselines[column];
-  char *kept = NULL;
   if (isnan(value) || b->n == CZ_BASELINES) return CZ_OK;
-  if (kind) CZ_TRY(cz_arena_strdup(r->plan.arena, &kept, kind));
-  if (value > b->value[b->strongest]) b->strongest = b->n;
-  b->kind[b->n] = kept;
+  CZ_TRY(keep(&b->kind[b->n], r, kind));
   b->value[b->n++] = value;
+  return CZ_OK;
+}
+
+/* Whether two paths of a column name the same task of the same stage. */
+static bool same_task(const char *a, const char *b) {
+  size_t n = (size_t)(strstr(a, ".scores.") - a);
+  return !strncmp(a, b, n) && strstr(b, ".scores.") == b + n;
+}
+
+/* What PROGRAM ("baseline": the task's own) gets on average under the column's paths of the
+ * task that path I names; NaN where one of them lacks it. */
+static double task_value(const opened *o, const cz_plan *p, size_t seed, size_t row,
+                         const cz_column *c, size_t i, const char *program) {
+  double sum = 0;
+  size_t n = 0;
+  for (size_t j = 0; j < c->n_paths; j++) {
+    if (!same_task(c->paths[i], c->paths[j])) continue;
+    const json_t *value = path_value(o, p, seed, row, c->paths[j], program);
+    sum += json_is_number(value) ? json_number_value(value) : NAN;
+    n++;
+  }
+  return sum / (double)n;
+}
+
+/* What `baseline` stands for in a stage's result, the task's own program, then the others. */
+static const char *program_name(size_t k) { return k ? cz_task_simple[k - 1].name : "baseline"; }
+
+/* Sets what each path is compared with: program K for all, or with PROGRAMS, each its BEST. */
+static cz_status set_programs(cz_results *r, const opened *o, size_t seed, size_t row,
+                              size_t column, size_t k, const size_t *best, size_t programs) {
+  const cz_column *c = &r->plan.columns[column];
+  const char *(*out)[2];
+  CZ_TRY(cz_arena_alloc(r->plan.arena, &out, c->n_paths, sizeof *out));
+  for (size_t i = 0; i < c->n_paths; i++) {
+    const size_t mine = k < programs ? k : best[i];
+    const json_t *task = task_of(o, &r->plan, seed, row, c->paths[i]);
+    CZ_TRY(keep(&out[i][0], r, json_string_value(json_object_get(task, "baseline_kind"))));
+    out[i][1] = mine ? program_name(mine) : out[i][0];
+  }
+  r->baselines[column].of_path = out;
+  return CZ_OK;
+}
+
+/* The strongest program of each task, of those that the task has: one that is the strongest
+ * everywhere, or the mean over all paths of what each task's gets. */
+static cz_status read_strongest(cz_results *r, const opened *o, size_t seed, size_t row,
+                                size_t column) {
+  enum { PROGRAMS = CZ_BASELINES - 1 };
+  const cz_column *c = &r->plan.columns[column];
+  cz_baselines *b = &r->baselines[column];
+  bool everywhere[PROGRAMS];
+  double value[PROGRAMS], sum = 0;
+  size_t *best, programs = 1, k = 0;
+  while (cz_task_simple[programs - 1].name) programs++;
+  CZ_CHECK(programs <= PROGRAMS);
+  for (size_t q = 0; q < programs; q++) everywhere[q] = true;
+  CZ_TRY(cz_alloc(&best, c->n_paths, sizeof *best));
+  for (size_t i = 0; i < c->n_paths; i++) {
+    for (size_t q = 0; q < programs; q++) {
+      value[q] = task_value(o, &r->plan, seed, row, c, i, program_name(q));
+      if (value[q] > value[best[i]]) best[i] = q;
+    }
+    for (size_t q = 0; q < programs; q++) everywhere[q] &= value[q] == value[best[i]];
+    sum += value[best[i]];
+  }
+  while (k < programs && !everywhere[k]) k++;
+  cz_status st = set_programs(r, o, seed, row, column, k, best, programs);
+  free(best);
+  if (st != CZ_OK) return st;
+  if (k == programs) CZ_TRY(add_baseline(r, column, "strongest", sum / (double)c->n_paths));
+  const char *kind = k == programs ? "strongest" : program_name(k);
+  b->strongest = 0;
+  for (size_t i = 1; k && i < b->n; i++)
+    if (!strcmp(b->kind[i], kind)) b->strongest = i;
   return CZ_OK;
 }
 
@@ -239,7 +317,7 @@ bool cz_results_scored(const cz_results *r, size_t column) {
 }
 
 /* Baselines of a column from one row and seed: what stands beside the scores of its tasks,
- * then each simple program that all of them have. */
+ * then each simple program that all of them have, then the strongest of each task. */
 static cz_status read_baselines(cz_results *r, const opened *o, size_t seed, size_t row,
                                 size_t column) {
   const cz_plan *p = &r->plan;
@@ -250,7 +328,7 @@ static cz_status read_baselines(cz_results *r, const opened *o, size_t seed, siz
   if (!r->baselines[column].n) return CZ_OK;
   for (const cz_simple *s = cz_task_simple; s->name; s++)
     CZ_TRY(add_baseline(r, column, s->name, column_value(o, p, seed, row, c, s->name)));
-  return CZ_OK;
+  return read_strongest(r, o, seed, row, column);
 }
 
 /** What the tasks' own baseline gets under COLUMN, or with STRONGEST the best of the simple

@@ -173,6 +173,7 @@ static const char *plainly(const char *kind) {
       {"majority", "always answering with the most frequent label"},
       {"keyword", "answering with the label word that stands in the input"},
       {"naive_bayes", "naive Bayes over the words of the input"},
+      {"strongest", "the strongest simple program of each task"},
       {"copy", "copying the input"},
       {"lead", "copying the first words of the input"}};
   for (size_t i = 0; i < sizeof said / sizeof *said; i++)
