@@ -282,6 +282,45 @@ static void test_strongest_of_each_task(void **state) {
   cz_results_close(&r);
 }
 
+/* An interval that passes 0 or 100 ends there where ends are shown; its half width stays. A
+ * correlation may be below 0, a mean with a loss anything. */
+static void test_ends_of_intervals(void **state) {
+  static const double rows[ROWS][SEEDS] = {{98, 99, 100}, {0, 0.5, 2}, {50, 51, 52}, {0, 0, 0}};
+  static const char *const metrics[] = {"accuracy", "mcc     "};
+  for (int k = 0; k < 2; k++) {
+    cz_results r;
+    cz_comparison t;
+    cz_buf out[3] = {{0}};
+    char file[4096];
+    double ends[2];
+    write_run();
+    snprintf(file, sizeof file, "%s", experiment_text);
+    memcpy(strstr(file, "accuracy, paper"), metrics[k], 8);
+    write_text("experiment.yaml", file);
+    OK(cz_results_open(&r, folder()));
+    for (size_t c = 0; c < 2; c++) memcpy(&r.values[c * ROWS * SEEDS], rows, sizeof rows);
+    OK(cz_compare_open(&t, &r));
+    const double half = 4.302652729911275 / sqrt(3);
+    assert_near(cz_compare_at(&t, 0, 0)->ours.half, half);
+    cz_compare_ends(ends, &t, 0, 0);
+    assert_near(ends[0], 99 - half);
+    assert_true(ends[1] == 100);
+    cz_compare_ends(ends, &t, 0, 1);
+    assert_true(k ? ends[0] < 0 : ends[0] == 0);
+    cz_compare_ends(ends, &t, 1, 1);
+    assert_true(ends[0] < 0);
+    OK(cz_report_text(&out[0], &r, false));
+    assert_says(&out[0], "  96.52 .. 100.00 ");
+    OK(cz_report_html(&out[1], &r, folder()));
+    assert_says(&out[1], "95 % ± 2.48"); /* half widths are not cut */
+    OK(cz_report_csv(&out[2], &r));
+    assert_says(&out[2], "a,one,%,3,99,1,0.5773502692,");
+    for (int i = 0; i < 3; i++) cz_buf_free(&out[i]);
+    cz_compare_close(&t);
+    cz_results_close(&r);
+  }
+}
+
 /* Six records of three sources: a 100, 100, 0; b 0, 0; c 100. About their mean, 50, the
  * sources' sums are 50, -100, 50, so the error is sqrt(3/2 (50^2 + 100^2 + 50^2)) / 6 = 25;
  * one by one it would be sqrt(6/5 x 6 x 50^2) / 6 = 22.4. */
@@ -316,8 +355,12 @@ static void test_sources(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, drop_folder)
-  const struct CMUnitTest tests[] = {
-      TEST(test_undefined_scores), TEST(test_several_baselines),  TEST(test_strongest_of_each_task),
-      TEST(test_unknown_examples), TEST(test_unknown_other_side), TEST(test_sources)};
+  const struct CMUnitTest tests[] = {TEST(test_undefined_scores),
+                                     TEST(test_several_baselines),
+                                     TEST(test_ends_of_intervals),
+                                     TEST(test_strongest_of_each_task),
+                                     TEST(test_unknown_examples),
+                                     TEST(test_unknown_other_side),
+                                     TEST(test_sources)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

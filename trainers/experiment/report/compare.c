@@ -1,4 +1,5 @@
 #include "experiment/report/compare.h"
+#include "experiment/predictions.h"
 #include "metrics/scores.h"
 
 #include <math.h>
@@ -138,6 +139,31 @@ const char *cz_compare_covered(const cz_comparison *c, size_t column) {
   return known == 0     ? "seeds alone"
          : known < rows ? "seeds, and test examples where those are known"
                         : "seeds and test examples";
+}
+
+/* The lowest and the highest value of a column: the mean of those of its scores. */
+static void column_range(double range[2], const cz_column *c) {
+  static const char middle[] = ".scores.";
+  double one[2], n = (double)c->n_paths;
+  range[0] = range[1] = 0;
+  for (size_t i = 0; i < c->n_paths; i++) {
+    const char *at = strstr(c->paths[i], middle);
+    cz_predictions_range(one, at ? at + strlen(middle) : "");
+    range[0] += one[0] / n, range[1] += one[1] / n;
+  }
+}
+
+/** ENDS of the interval of a row's mean as they are shown: Student's interval is symmetric and
+ * may pass the lowest or the highest value that the column can have, where its end is shown
+ * there. Half widths stay as they are. NaN without an interval. */
+void cz_compare_ends(double ends[2], const cz_comparison *c, size_t column, size_t row) {
+  const cz_interval *x = &cz_compare_at(c, column, row)->ours;
+  double range[2];
+  column_range(range, &c->results->plan.columns[column]);
+  ends[0] = ends[1] = NAN;
+  if (x->n < 2 || isnan(x->half)) return;
+  ends[0] = fmax(x->mean - x->half, fmin(range[0], x->mean));
+  ends[1] = fmin(x->mean + x->half, fmax(range[1], x->mean));
 }
 
 /** Why a score is not defined, as a phrase. */

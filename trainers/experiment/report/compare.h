@@ -48,6 +48,7 @@ typedef struct cz_comparison {
 CZ_MUST cz_status cz_compare_open(cz_comparison *c, const cz_results *r);
 void cz_compare_close(cz_comparison *c);
 const cz_cell *cz_compare_at(const cz_comparison *c, size_t column, size_t row);
+void cz_compare_ends(double ends[2], const cz_comparison *c, size_t column, size_t row);
 const char *cz_compare_why(const cz_undefined *u);
 bool cz_compare_knows_examples(const cz_comparison *c, size_t column);
 const char *cz_compare_covered(const cz_comparison *c, size_t column);

@@ -195,9 +195,12 @@ static cz_status column_plot(cz_buf *out, const cz_comparison *t, size_t column,
   char title[512], second[160];
   for (size_t row = 0; row < r->plan.n_rows; row++) {
     const cz_cell *cell = cz_compare_at(t, column, row);
+    double ends[2];
+    cz_compare_ends(ends, t, column, row);
     dots[row] = (cz_dot){.name = r->plan.rows[row].name,
                          .value = cell->ours.n ? cell->ours.mean : NAN,
-                         .half = cell->ours.half,
+                         .low = ends[0],
+                         .high = ends[1],
                          .other = cell->paper};
   }
   snprintf(title, sizeof title, "%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "");

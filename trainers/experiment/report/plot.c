@@ -189,14 +189,17 @@ cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name, cons
   return cz_buf_addf(out, "</svg></figure>\n");
 }
 
+static bool has_whisker(const cz_dot *d) { return drawable(d->low) && drawable(d->high); }
+
 /* Values of the first panel (with intervals and the mark) or of the second. */
 static bool dot_range(const cz_dot *d, size_t n, double mark, bool second, double range[2]) {
   range[0] = INFINITY, range[1] = -INFINITY;
   for (size_t i = 0; i < n; i++) {
-    double v = second ? d[i].other : d[i].value,
-           half = second || !drawable(d[i].half) ? 0 : d[i].half;
+    double v = second ? d[i].other : d[i].value;
+    const bool whisker = !second && has_whisker(&d[i]);
     if (!drawable(v)) continue;
-    range[0] = fmin(range[0], v - half), range[1] = fmax(range[1], v + half);
+    range[0] = fmin(range[0], whisker ? d[i].low : v);
+    range[1] = fmax(range[1], whisker ? d[i].high : v);
   }
   bool any = range[0] <= range[1];
   if (any && !second && drawable(mark))
@@ -209,11 +212,11 @@ static cz_status draw_dots(cz_buf *out, const cz_dot *d, size_t n, const axis *a
   for (size_t i = 0; i < n; i++) {
     double v = second ? d[i].other : d[i].value, y = top + line * ((double)i + 0.5);
     if (!drawable(v)) continue;
-    if (!second && drawable(d[i].half))
+    if (!second && has_whisker(&d[i]))
       CZ_TRY(cz_buf_addf(out,
                          "<line class=\"whisker\" stroke=\"var(--c%zu)\" x1=\"%.1f\" x2=\"%.1f\" "
                          "y1=\"%.1f\" y2=\"%.1f\"/>\n",
-                         i % CZ_PLOT_COLOURS, at(a, v - d[i].half), at(a, v + d[i].half), y, y));
+                         i % CZ_PLOT_COLOURS, at(a, d[i].low), at(a, d[i].high), y, y));
     CZ_TRY(cz_buf_addf(out,
                        "<circle r=\"5\" %s=\"var(--c%zu)\" cx=\"%.1f\" cy=\"%.1f\" "
                        "class=\"%s\"><title>%.2f</title></circle>\n",

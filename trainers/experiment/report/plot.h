@@ -19,8 +19,9 @@ typedef struct cz_series {
 /* A row of a dot plot. */
 typedef struct cz_dot {
   const char *name;
-  double value, half; /* NaN: none */
-  double other;       /* in the second panel; NaN: none */
+  double value;     /* NaN: none */
+  double low, high; /* ends of its interval; NaN: none */
+  double other;     /* in the second panel; NaN: none */
 } cz_dot;
 
 /* All append to a page. Names and titles are texts of users: they are escaped here, never

@@ -84,13 +84,15 @@ static cz_status column_rows(cz_grid *g, const cz_comparison *t, size_t column) 
   for (size_t row = 0; row < p->n_rows; row++) {
     const cz_cell *c = cz_compare_at(t, column, row);
     const cz_interval *x = &c->ours, *d = &c->difference;
+    double ends[2];
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
     CZ_TRY(cz_grid_add(g, "%zu", x->n));
     CZ_TRY(add_mean(g, x, &t->results->undefined[column * p->n_rows + row]));
     CZ_TRY(add_errors(g, x));
+    cz_compare_ends(ends, t, column, row);
     if (x->n > 1)
-      CZ_TRY(cz_grid_add(g, "%s .. %s", cz_number_of(x->mean - x->half, 2).text,
-                         cz_number_of(x->mean + x->half, 2).text));
+      CZ_TRY(
+          cz_grid_add(g, "%s .. %s", cz_number_of(ends[0], 2).text, cz_number_of(ends[1], 2).text));
     else
       CZ_TRY(cz_grid_add(g, "-"));
     if (d->n > 1)
