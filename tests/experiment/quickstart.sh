@@ -13,6 +13,7 @@ fail() { echo "quickstart.sh: $*" >&2; exit 1; }
 # refused STATUS TEXT WORD...: the run ends with STATUS and says TEXT.
 refused() {
   local status=$1 text=$2 got=0
+  [ -n "$text" ] || fail "no text to look for: $*" # grep finds an empty one in everything
   shift 2
   run "$@" > "$work/out.txt" 2>&1 || got=$?
   [ "$got" = "$status" ] || fail "status $got, expected $status: $* $(cat "$work/out.txt")"
@@ -42,6 +43,6 @@ refused 2 "did you mean the stage 'pretrain'?" --out "$work/x" stages.pretrian.t
 refused 2 "unknown scale 'tset'" --out "$work/x" --scale tset
 refused 2 "learning_rat" --out "$work/x" stages.pretrain.optimizer.learning_rat=1
 refused 2 "nowhere/tokenizer.json" --out "$work/x" data=nowhere
-(flock 9 && refused 1 "" --out "$work/one") 9> "$work/one/lock"
+(flock 9 && refused 1 "one/lock: another process holds this lock" --out "$work/one") 9> "$work/one/lock"
 "$cloze" report "$work" > "$work/out.txt" 2>&1 && fail "a report of no run"
-true
+grep -qF "is not the folder of a run" "$work/out.txt" || fail "no reason in: $(cat "$work/out.txt")"
