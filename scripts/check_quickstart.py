@@ -6,10 +6,13 @@ more than its 95 % interval, in every column, with seeds 1 to 5.
 
 Float32 results depend on the order of additions in the matrix products, so a promise that holds on
 one processor may be luck. OPENBLAS_CORETYPE makes one machine compute as others do. A kernel that
-this processor cannot run is named and left out. Runs lie in DIR/KERNEL and go on where they were.
+this processor cannot run is named and left out. Kernels may add in the same order: the last line
+counts those whose metrics differ, since equal ones are one check, not two. Runs lie in DIR/KERNEL
+and go on where they were.
 Exit code: 0 the promise holds wherever it could be checked, 1 it does not or a run failed."""
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -64,6 +67,22 @@ def show(metrics, kernel, seeds):
     return broken
 
 
+def fingerprint(metrics):
+    """The metrics' bits: floats are written with all their digits."""
+    text = json.dumps(metrics, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def show_distinct(hashes):
+    """HASHES: {kernel: fingerprint}. Prints which kernels gave the same bits."""
+    alike = {}
+    for kernel, value in hashes.items():
+        alike.setdefault(value, []).append(kernel)
+    for value, kernels in alike.items():
+        print(f"metrics {value}: {', '.join(kernels)}")
+    print(f"{len(hashes)} kernels checked, {len(alike)} gave distinct results")
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -76,7 +95,7 @@ def main():
     unknown = set(options.kernels) - set(KERNELS)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(KERNELS)}")
-    broken = checked = 0
+    broken, hashes = 0, {}
     for kernel in options.kernels or KERNELS:
         missing = KERNELS[kernel] - processor_flags()
         if missing:
@@ -85,10 +104,12 @@ def main():
                 flush=True,
             )
             continue
-        broken += show(run(options, kernel), kernel, options.seeds)
-        checked += 1
-    print(f"{checked} kernels checked, {broken} promises broken")
-    return 1 if broken or not checked else 0
+        metrics = run(options, kernel)
+        broken += show(metrics, kernel, options.seeds)
+        hashes[kernel] = fingerprint(metrics)
+    show_distinct(hashes)
+    print(f"{broken} promises broken")
+    return 1 if broken or not hashes else 0
 
 
 if __name__ == "__main__":
