@@ -1,4 +1,5 @@
 #include "stages/check.h"
+#include "stages/overlap.h"
 #include "base/fs.h"
 #include "recipe/tasks.h"
 #include "tasks/baseline.h"
@@ -17,7 +18,8 @@ cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data, const cz
   *c = (cz_check){.files = {.missing = missing, .data = data}, .comm = comm};
   c->seen = json_object();
   c->results = json_object();
-  return c->seen && c->results ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for checks");
+  c->trained = json_object();
+  return c->seen && c->results && c->trained ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for checks");
 }
 
 /** Frees what the round kept. */
@@ -25,6 +27,7 @@ void cz_check_close(cz_check *c) {
   cz_tokenizer_destroy(&c->tokenizer.opened);
   json_decref(c->seen);
   json_decref(c->results);
+  json_decref(c->trained);
 }
 
 /* Adds TEXT to a set; *FIRST when it was not in it. Texts may hold paths, which are bytes. */
@@ -35,10 +38,8 @@ static cz_status add_once(json_t *set, const char *text, bool *first) {
              : CZ_OK;
 }
 
-static cz_status first_time(cz_check *c, bool *first, const char *format, ...) CZ_PRINTF(3, 4);
-
-/* Whether this was not seen in this round yet. */
-static cz_status first_time(cz_check *c, bool *first, const char *format, ...) {
+/** Whether this was not seen in this round yet; from now on it was. */
+cz_status cz_check_once(cz_check *c, bool *first, const char *format, ...) {
   char text[8192];
   va_list args;
   va_start(args, format);
@@ -99,7 +100,7 @@ cz_status cz_check_file(cz_check *c, bool *exists, const cz_config_node *node,
   how_made(&c->files, how, sizeof how, file);
   if (!c->files.missing)
     return cz_config_error(node, "there is no file %s%s%s", file, *how ? "; " : "", how);
-  CZ_TRY(first_time(c, &first, "missing %s", file));
+  CZ_TRY(cz_check_once(c, &first, "missing %s", file));
   if (*how) memcpy(c->files.hint, how, sizeof how);
   return first ? cz_buf_addf(c->files.missing, "  %s\n", file) : CZ_OK;
 }
@@ -113,7 +114,7 @@ cz_status cz_check_corpus(cz_check *c, const cz_recipe *stage, const cz_config_n
   CZ_TRY(cz_check_file(c, &there, node, NULL));
   CZ_TRY(cz_config_text(&path, node));
   if (!there || !stage->tokenizer) return CZ_OK;
-  CZ_TRY(first_time(c, &first, "corpus %s of %s", path, stage->tokenizer_path));
+  CZ_TRY(cz_check_once(c, &first, "corpus %s of %s", path, stage->tokenizer_path));
   if (!first) return CZ_OK;
   CZ_TRY(cz_recipe_corpus(&reader, stage, node));
   cz_reader_close(&reader);
@@ -134,7 +135,8 @@ static cz_status check_records(cz_check *c, const cz_task_entry *e, const char *
   if (*path && !there) return CZ_OK; /* without a name cz_tasklist_load refuses the split */
   cz_status st = cz_config_canonical(&text, e->node);
   if (st == CZ_OK)
-    st = first_time(c, &first, "%s for use %d, %d: %s", split, (int)use, (int)answered, text.data);
+    st = cz_check_once(c, &first, "%s for use %d, %d: %s", split, (int)use, (int)answered,
+                       text.data);
   if (st == CZ_OK && first) st = cz_tasklist_load(&set, e, split, use);
   if (st == CZ_OK && first && answered) st = cz_task_answered(set);
   cz_task_set_destroy(&set);
@@ -173,6 +175,7 @@ cz_status cz_check_tasks(cz_check *c, const cz_recipe *stage, const char *split)
       st = check_records(c, e, "train", CZ_TASK_TRAIN,
                          !split); /* of a stage that scores: for the baseline alone */
     if (st == CZ_OK && split) st = check_records(c, e, split, CZ_TASK_EVALUATE, true);
+    if (st == CZ_OK) st = cz_overlap_task(c, e, split);
     if (st != CZ_OK) CZ_NOTE(st, "task %s", e->label);
   }
   cz_tasklist_free(&tasks);
@@ -225,7 +228,7 @@ static cz_status check_init(cz_check *c, const cz_recipe *recipe) {
   if (!recipe->init) return CZ_OK;
   c->stage.starts = true;
   if (!c->files.missing || cz_fs_exists(recipe->init)) return cz_recipe_check_init(recipe);
-  CZ_TRY(first_time(c, &first, "missing %s", recipe->init));
+  CZ_TRY(cz_check_once(c, &first, "missing %s", recipe->init));
   return first ? cz_buf_addf(c->files.missing, "  %s (a model)\n", recipe->init) : CZ_OK;
 }
 

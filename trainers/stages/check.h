@@ -44,6 +44,7 @@ typedef struct cz_check {
     cz_vocabulary vocabulary;
   } tokenizer;
   json_t *seen;    /* what was found to be right, as keys, so that it is read once */
+  json_t *trained; /* {file: where it is named} that stages of the round train on */
   json_t *results; /* "STAGE.debian_section.scores.accuracy": all values, as keys in order */
 } cz_check;
 
@@ -57,6 +58,7 @@ CZ_MUST cz_status cz_check_one(const cz_config_node *node, const cz_comm *comm);
 /* For the kinds. */
 CZ_MUST cz_status cz_check_file(cz_check *c, bool *exists, const cz_config_node *node,
                                 const cz_task_row *row);
+CZ_MUST cz_status cz_check_once(cz_check *c, bool *first, const char *format, ...) CZ_PRINTF(3, 4);
 CZ_MUST cz_status cz_check_result(cz_check *c, const char *format, ...) CZ_PRINTF(2, 3);
 CZ_MUST cz_status cz_check_corpus(cz_check *c, const cz_recipe *recipe, const cz_config_node *node);
 CZ_MUST cz_status cz_check_tasks(cz_check *c, const cz_recipe *recipe, const char *split);

@@ -1,4 +1,5 @@
 #include "stages/held_out.h"
+#include "stages/overlap.h"
 #include "training/feed.h"
 #include "base/log.h"
 #include "metrics/scores.h"
@@ -39,13 +40,14 @@ static cz_status read_section(held_out_keys *keys, const cz_config_node **corpus
   return cz_config_need(corpus, cz_config_get(stage->node, cz_held_out_section.name), "corpus");
 }
 
-/** Checks the stage's section `held_out`, if it has one. */
+/** Checks the stage's section `held_out`, if it has one, after its `corpus`. */
 cz_status cz_held_out_check(cz_check *c, const cz_recipe *stage) {
   held_out_keys keys;
   const cz_config_node *corpus;
   if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
   CZ_TRY(read_section(&keys, &corpus, stage));
-  return cz_check_corpus(c, stage, corpus);
+  CZ_TRY(cz_check_corpus(c, stage, corpus));
+  return cz_overlap_corpora(c, cz_config_get(stage->node, "corpus"), corpus);
 }
 
 /* Adds to SUM the negative log likelihoods of the shard's counted tokens. */
