@@ -8,6 +8,9 @@ loss and every gradient must agree to 1e-9 of the largest value. Exit status 1 w
 
 import json, subprocess, sys, tempfile
 
+if {"-h", "--help"} & set(sys.argv[1:]):  # before packages that may be missing
+    sys.exit(print(__doc__))
+
 try:
     import h5py, torch, transformers
     import hf_float64  # noqa: F401: patches transformers

@@ -5,6 +5,7 @@
 #
 # CUDA files and the emulator include these headers; this keeps what C++ refuses out of them.
 set -euo pipefail
+case "${1-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;; esac
 cd "$(dirname "$0")/.."
 warnings=(-fopenmp -Wall -Wextra -Wpedantic -Wno-unused-parameter -Werror)
 out=$(mktemp -d)

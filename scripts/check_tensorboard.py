@@ -12,6 +12,9 @@ import subprocess
 import sys
 import tempfile
 
+if {"-h", "--help"} & set(sys.argv[1:]):  # before packages that may be missing
+    sys.exit(print(__doc__))
+
 
 def f32(x):
     """X as float32, which is what an event file keeps."""

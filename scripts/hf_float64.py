@@ -2,7 +2,14 @@
 
 T5 there drops to float32 in two places even when the model is float64: the mean square of the
 norm and the softmax. Both casts are taken out here (and only the casts), or nothing could agree
-to more than eight digits."""
+to more than eight digits.
+
+usage: import hf_float64      (hf_float64.py is no program; scripts beside it import it)"""
+
+import sys
+
+if __name__ == "__main__" and {"-h", "--help"} & set(sys.argv[1:]):
+    sys.exit(print(__doc__))
 
 import torch, transformers
 

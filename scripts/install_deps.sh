@@ -10,6 +10,7 @@
 # Run it as root, or as a user who may use sudo. What is there already is left alone, so a second
 # run takes a second.
 set -euo pipefail
+case "${1-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;; esac
 cd "$(dirname "$0")/.."
 
 # package: what for
@@ -96,8 +97,8 @@ case "${1-}" in
     ;;
   --oracles) install_debian && install_python scripts/requirements-oracles.txt ;;
   *)
-    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
-    case "$1" in -h | --help) exit 0 ;; *) exit 2 ;; esac
+    echo "install_deps.sh: $1 is no option; --help lists them" >&2
+    exit 2
     ;;
 esac
 echo "install_deps.sh: everything is there"

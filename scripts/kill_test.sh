@@ -11,6 +11,7 @@
 # (scratch folder, default a new one below /tmp, removed after). Exit code: 0 all the same, 1
 # something differs or a run failed, 2 wrong usage.
 set -u
+case "${1-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;; esac
 if [ $# -lt 2 ] || ! [ "$1" -ge 1 ] 2>/dev/null; then sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 2; fi
 n=$1; shift
 cloze=${CLOZE:-build/bin/cloze}

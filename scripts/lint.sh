@@ -7,6 +7,7 @@
 #
 # Reads compile_commands.json of build/release: `cmake --preset release` is enough.
 set -euo pipefail
+case "${1-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;; esac
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 build=build/release

@@ -9,6 +9,9 @@ sacreBLEU.
 import json
 import sys
 
+if {"-h", "--help"} & set(sys.argv[1:]):  # before packages that may be missing
+    sys.exit(print(__doc__))
+
 import numpy as np
 import sacrebleu
 import scipy

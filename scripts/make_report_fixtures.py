@@ -10,6 +10,9 @@ written here by hand. report.txt beside them was read against these numbers.
 import json
 import sys
 
+if {"-h", "--help"} & set(sys.argv[1:]):  # before packages that may be missing
+    sys.exit(print(__doc__))
+
 import numpy as np
 import scipy
 import statsmodels

@@ -15,6 +15,9 @@ import json
 import os
 import sys
 
+if {"-h", "--help"} & set(sys.argv[1:]):  # before packages that may be missing
+    sys.exit(print(__doc__))
+
 
 def values(torch, shape, dtype):
     n = 1

@@ -19,6 +19,9 @@ from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
+if {"-h", "--help"} & set(sys.argv[1:]):  # before packages that may be missing
+    sys.exit(print(__doc__))
+
 import numpy as np
 from rouge_score import rouge_scorer
 from sacrebleu.metrics import BLEU

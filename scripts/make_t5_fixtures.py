@@ -10,6 +10,9 @@ every parameter. versions.json records the libraries. Needs torch, transformers,
 
 import json, pathlib, sys
 
+if {"-h", "--help"} & set(sys.argv[1:]):  # before packages that may be missing
+    sys.exit(print(__doc__))
+
 import hf_float64  # noqa: F401: patches transformers
 import safetensors.torch, torch, transformers
 

@@ -544,9 +544,6 @@ def classes():
 
 
 def main():
-    import sentencepiece
-    import tokenizers
-
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -554,6 +551,9 @@ def main():
         "--out", default=os.path.join(os.path.dirname(__file__), "..", "tests", "fixtures", "text")
     )
     args = p.parse_args()
+    import sentencepiece
+    import tokenizers
+
     os.makedirs(args.out, exist_ok=True)
     versions = {"tokenizers": tokenizers.__version__, "sentencepiece": sentencepiece.__version__}
     for name, j in variants(charsmap(), train_pieces(train_text(2, 4000), 500, False)).items():

@@ -6,8 +6,8 @@
 #
 # Every step skips what is done, and a stopped run goes on where it was: run the same command again.
 set -euo pipefail
-cd "$(dirname "$0")/.."
 case "${1-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;; esac
+cd "$(dirname "$0")/.."
 
 scripts/install_deps.sh
 cmake --preset release

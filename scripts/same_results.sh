@@ -12,8 +12,11 @@
 # Environment: JOBS (of the build; default 2). Exit code: 0 all the same, 1 something differs, 2
 # wrong usage.
 set -euo pipefail
+case "${1-}" in
+  -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;;
+  "" | -*) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 2 ;;
+esac
 cd "$(dirname "$0")/.."
-case "${1-}" in "" | -*) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 2 ;; esac
 commit=$(git rev-parse --verify --quiet "$1^{commit}") ||
   { echo "same_results.sh: no commit $1" >&2 && exit 2; }
 whole=${2-}
