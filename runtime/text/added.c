@@ -169,8 +169,9 @@ static cz_status refuse_crossed(const cz__added_scan *scan) {
       t->content, scan->held.end - t->normal_n);
 }
 
-/** The next stretch of the text, in order; *MORE is false at its end. CZ_EINVAL when two
- * tokens want the same blanks and one of them is nothing else. */
+/** The next stretch of the text, in order; *MORE is false at its end. A token whose blanks the
+ * token before it has taken, and which is nothing else, has no stretch, as in the library.
+ * CZ_EINVAL when two tokens want the same blanks and one of them ends before it begins. */
 cz_status cz__added_next(cz__added_scan *scan, cz__stretch *out, bool *more) {
   *more = true;
   if (scan->holds) {
@@ -180,6 +181,8 @@ cz_status cz__added_next(cz__added_scan *scan, cz__stretch *out, bool *more) {
   }
   size_t from = scan->done;
   bool found = find_token(scan, &scan->held);
+  while (found && scan->held.begin == scan->held.end && scan->held.begin == from)
+    found = find_token(scan, &scan->held);
   if (found && scan->held.begin > scan->held.end) return refuse_crossed(scan);
   size_t to = found ? scan->held.begin : scan->n;
   if (found) scan->done = scan->held.end;
