@@ -52,16 +52,16 @@ cz_status cz_args_parse(int *argc, char **argv, const cz_option *options, size_t
 }
 
 /** Checks the number of words after the command's name; CZ_EUSAGE with the synopsis
- * otherwise. MOST -1: any number. */
-cz_status cz_args_count(int argc, char **argv, int least, int most, const char *synopsis) {
+ * otherwise. MAXIMUM -1: any number. */
+cz_status cz_args_count(int argc, char **argv, int minimum, int maximum, const char *synopsis) {
   int n = argc - 1;
   size_t line = strcspn(synopsis, "\n");
-  if (n < least)
-    return CZ_FAIL(CZ_EUSAGE, "%s: %d more word%s wanted: %.*s", argv[0], least - n,
-                   least - n > 1 ? "s" : "", (int)line, synopsis);
-  if (most >= 0 && n > most)
-    return CZ_FAIL(CZ_EUSAGE, "%s: unexpected word '%s': %.*s", argv[0], argv[1 + most], (int)line,
-                   synopsis);
+  if (n < minimum)
+    return CZ_FAIL(CZ_EUSAGE, "%s: %d more word%s wanted: %.*s", argv[0], minimum - n,
+                   minimum - n > 1 ? "s" : "", (int)line, synopsis);
+  if (maximum >= 0 && n > maximum)
+    return CZ_FAIL(CZ_EUSAGE, "%s: unexpected word '%s': %.*s", argv[0], argv[1 + maximum],
+                   (int)line, synopsis);
   return CZ_OK;
 }
 

@@ -26,7 +26,8 @@ typedef struct cz_command {
  * words; a command then counts them and reads them by place. Unknown options, missing
  * values and wrong counts are CZ_EUSAGE with the nearest spelling or the synopsis. */
 CZ_MUST cz_status cz_args_parse(int *argc, char **argv, const cz_option *options, size_t n);
-CZ_MUST cz_status cz_args_count(int argc, char **argv, int least, int most, const char *synopsis);
+CZ_MUST cz_status cz_args_count(int argc, char **argv, int minimum, int maximum,
+                                const char *synopsis);
 CZ_MUST cz_status cz_args_out(const char *out, const char *const *inputs, size_t n);
 
 #endif

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_AT_ONCE = 64 << 20 }; /* bytes of a read, after which a request to stop is looked at */
+enum { MAXIMUM_READ = 64 << 20 }; /* bytes of a read, after which a request to stop is looked at */
 
 typedef struct st_file {
   char *path;
@@ -215,7 +215,7 @@ static cz_status parse_header(cz_safetensors *s, int file, const char *text, siz
 
 static cz_status read_at(const st_file *f, void *out, size_t n, uint64_t place, const char *what) {
   for (size_t done = 0; done < n;) {
-    size_t piece = n - done < MOST_AT_ONCE ? n - done : MOST_AT_ONCE;
+    size_t piece = n - done < MAXIMUM_READ ? n - done : MAXIMUM_READ;
     CZ_TRY(cz_stop_check(f->path));
     ssize_t k = pread(f->fd, (char *)out + done, piece, (off_t)(place + done));
     if (k < 0 && errno == EINTR) continue;

@@ -153,15 +153,15 @@ static cz_status missing(const cz_config_node *node, const cz_section *section,
 
 static cz_status check_keys(const cz_config_node *node, const cz_section *section,
                             const char *const *others) {
-  enum { MOST = 128 };
-  const char *names[MOST + 1];
+  enum { MAXIMUM = 128 };
+  const char *names[MAXIMUM + 1];
   size_t n = 0;
   for (; n < section->n_keys; n++) {
-    CZ_CHECK(n < MOST);
+    CZ_CHECK(n < MAXIMUM);
     names[n] = section->keys[n].name;
   }
   for (; others && *others; others++) {
-    CZ_CHECK(n < MOST);
+    CZ_CHECK(n < MAXIMUM);
     names[n++] = *others;
   }
   names[n] = NULL;

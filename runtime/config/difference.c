@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST = 8 }; /* lines that somebody reads */
+enum { MAXIMUM = 8 }; /* lines that somebody reads */
 
 typedef struct comparison {
   cz_buf *out;
@@ -25,7 +25,7 @@ static cz_status add_value(cz_buf *out, const cz_config_node *node) {
 
 static cz_status add_difference(comparison *c, const char *path, const cz_config_node *there,
                                 const cz_config_node *now) {
-  if (++c->found > MOST) return CZ_OK;
+  if (++c->found > MAXIMUM) return CZ_OK;
   CZ_TRY(cz_buf_addf(c->out, "  %s: ", *path ? path : "the whole"));
   CZ_TRY(add_value(c->out, there));
   CZ_TRY(cz_buf_addf(c->out, " there, "));
@@ -89,5 +89,5 @@ static cz_status compare(comparison *c, const char *path, const cz_config_node *
 cz_status cz_config_compare(cz_buf *out, const cz_config_node *there, const cz_config_node *now) {
   comparison c = {.out = out};
   CZ_TRY(compare(&c, "", there, now));
-  return c.found > MOST ? cz_buf_addf(out, "  and %d more\n", c.found - MOST) : CZ_OK;
+  return c.found > MAXIMUM ? cz_buf_addf(out, "  and %d more\n", c.found - MAXIMUM) : CZ_OK;
 }

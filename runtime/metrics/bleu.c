@@ -27,17 +27,17 @@ static const rule rules_13a[] = {{"([\\{-\\~\\[-\\` -\\&\\(-\\+\\:-\\@\\/])", " 
 static const rule rules_intl[] = {
     {"(\\P{N})(\\p{P})", "$1 $2 "}, {"(\\p{P})(\\P{N})", " $1 $2"}, {"(\\p{S})", " $1 "}, {0}};
 
-enum { MOST_RULES = 4 };
+enum { MAXIMUM_RULES = 4 };
 
 typedef struct tokenizer {
   cz_bleu_tokens kind;
   const rule *rules;
-  pcre2_code *code[MOST_RULES];
+  pcre2_code *code[MAXIMUM_RULES];
   cz_buf text, spare;
 } tokenizer;
 
 static void tokenizer_close(tokenizer *t) {
-  for (int i = 0; i < MOST_RULES; i++) pcre2_code_free(t->code[i]);
+  for (int i = 0; i < MAXIMUM_RULES; i++) pcre2_code_free(t->code[i]);
   cz_buf_free(&t->text);
   cz_buf_free(&t->spare);
 }

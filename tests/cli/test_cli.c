@@ -2,22 +2,22 @@
  * configuration. */
 #include "program.h"
 
-enum { MOST_COMMANDS = 40 };
+enum { MAXIMUM_COMMANDS = 40 };
 
 /* The commands that `cloze help` lists, in the lines that begin with two blanks. */
-static size_t list_commands(char names[MOST_COMMANDS][32]) {
+static size_t list_commands(char names[MAXIMUM_COMMANDS][32]) {
   size_t n = 0;
   outcome o = cloze("help");
   EXPECT(0, o);
   for (const char *line = o.out; *line; line += strcspn(line, "\n"), line += *line == '\n')
-    if (n < MOST_COMMANDS && !strncmp(line, "  ", 2) && line[2] != ' ' &&
+    if (n < MAXIMUM_COMMANDS && !strncmp(line, "  ", 2) && line[2] != ' ' &&
         sscanf(line, " %31s", names[n]) == 1 && strcmp(names[n], "help"))
       n++;
   return n;
 }
 
 static void test_every_command_has_help(void **state) {
-  char names[MOST_COMMANDS][32], synopsis[64];
+  char names[MAXIMUM_COMMANDS][32], synopsis[64];
   size_t n = list_commands(names);
   assert_true(n >= 14);
   assert_non_null(strstr(cloze("help").out, "experiments, models, objectives, tasks, devices\n"));
@@ -38,7 +38,7 @@ static void test_every_command_has_help(void **state) {
 }
 
 static void test_every_command_refuses_wrong_options(void **state) {
-  char names[MOST_COMMANDS][32];
+  char names[MAXIMUM_COMMANDS][32];
   size_t n = list_commands(names);
   for (size_t i = 0; i < n; i++) {
     REFUSED(2, "--no-such-option", cloze(names[i], "--no-such-option"));

@@ -6,10 +6,10 @@
 
 int run_mixture_tests(void);
 
-enum { MOST_DOCUMENTS = 400 };
+enum { MAXIMUM_DOCUMENTS = 400 };
 
 typedef struct problem {
-  int64_t lengths[MOST_DOCUMENTS], n, total;
+  int64_t lengths[MAXIMUM_DOCUMENTS], n, total;
   cz_cut cut;
   cz_reader *reader;
   cz_source source;
@@ -18,7 +18,7 @@ typedef struct problem {
 static void make_problem(problem *p, uint32_t index) {
   cz_stream s;
   cz_stream_init(&s, test_seed(), "pieces", index, 0);
-  *p = (problem){.n = draw(&s, 1, MOST_DOCUMENTS)};
+  *p = (problem){.n = draw(&s, 1, MAXIMUM_DOCUMENTS)};
   for (int64_t i = 0; i < p->n; i++)
     p->total += p->lengths[i] = draw(&s, 0, 9) ? draw(&s, 1, 60) : draw(&s, 1, 2000);
   p->cut = (cz_cut){.piece_tokens = draw(&s, 1, 300),

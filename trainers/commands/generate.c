@@ -47,9 +47,10 @@ typedef struct request {
   int64_t answered, unfinished; /* lines, in all; outputs among them that the limit cut off */
 } request;
 
-static cz_status parse_number(int64_t *out, const char *text, const char *option, int64_t most) {
-  if (cz_parse_int(text, out) != CZ_OK || *out < 1 || *out > most)
-    return CZ_FAIL(CZ_EUSAGE, "%s: '%s' is not between 1 and %lld", option, text, (long long)most);
+static cz_status parse_number(int64_t *out, const char *text, const char *option, int64_t maximum) {
+  if (cz_parse_int(text, out) != CZ_OK || *out < 1 || *out > maximum)
+    return CZ_FAIL(CZ_EUSAGE, "%s: '%s' is not between 1 and %lld", option, text,
+                   (long long)maximum);
   return CZ_OK;
 }
 

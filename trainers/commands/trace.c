@@ -40,18 +40,18 @@ static cz_status get_list(const json_t *line, const char *key, const char *path,
                                : CZ_FAIL(CZ_EINVAL, "%s:%d: %s is empty", path, number, key);
 }
 
-/* Ids below LEAST, or not in the vocabulary of MOST, are refused here, where their place
+/* Ids below MINIMUM, or not in the vocabulary of MAXIMUM, are refused here, where their place
  * is known. */
 static cz_status append_ids(cz_ids *out, const json_t *list, const char *key, const char *path,
-                            int number, int64_t least, int64_t most) {
+                            int number, int64_t minimum, int64_t maximum) {
   for (size_t i = 0; i < json_array_size(list); i++) {
     const json_t *v = json_array_get(list, i);
     json_int_t id = json_integer_value(v);
     if (!json_is_integer(v) || id < INT32_MIN || id > INT32_MAX)
       return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s is not a token id", path, number, i, key);
-    if (id < least || id >= most)
+    if (id < minimum || id >= maximum)
       return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s, %lld, is not in the vocabulary of %lld",
-                     path, number, i, key, (long long)id, (long long)most);
+                     path, number, i, key, (long long)id, (long long)maximum);
     CZ_TRY(cz_ids_add(out, (int32_t)id));
   }
   return CZ_OK;

@@ -37,7 +37,7 @@ typedef struct search {
   const cz_ids *inputs;
   bool pair;
   item *items; /* of the batch */
-  int64_t n_items, most_items;
+  int64_t n_items, maximum_items;
   float *logits;
   candidate *candidates; /* [2W] */
   int32_t *ids, *lengths, *segments, *prefixes, *parents;
@@ -49,10 +49,10 @@ static double penalty(const search *s, int64_t length) {
 }
 
 static double log_sum_exp(const float *x, int64_t n) {
-  double most = -INFINITY, sum = 0;
-  for (int64_t i = 0; i < n; i++) most = x[i] > most ? x[i] : most;
-  for (int64_t i = 0; i < n; i++) sum += exp(x[i] - most);
-  return most + log(sum);
+  double largest = -INFINITY, sum = 0;
+  for (int64_t i = 0; i < n; i++) largest = x[i] > largest ? x[i] : largest;
+  for (int64_t i = 0; i < n; i++) sum += exp(x[i] - largest);
+  return largest + log(sum);
 }
 
 /* Ties go to the earlier beam, then to the smaller id, so that outputs do not depend on
@@ -62,9 +62,9 @@ static bool better(const candidate *a, const candidate *b) {
   return a->beam != b->beam ? a->beam < b->beam : a->id < b->id;
 }
 
-static void offer(candidate *list, int64_t *n, int64_t most, candidate c) {
-  if (*n == most && !better(&c, &list[most - 1])) return;
-  int64_t i = *n < most ? (*n)++ : most - 1;
+static void offer(candidate *list, int64_t *n, int64_t limit, candidate c) {
+  if (*n == limit && !better(&c, &list[limit - 1])) return;
+  int64_t i = *n < limit ? (*n)++ : limit - 1;
   for (; i > 0 && better(&c, &list[i - 1]); i--) list[i] = list[i - 1];
   list[i] = c;
 }
@@ -73,7 +73,7 @@ static void offer(candidate *list, int64_t *n, int64_t most, candidate c) {
  * finite have no order, so they end the search: the sum of exponentials sees a NaN or an infinity
  * in any logit. */
 static cz_status best_candidates(search *s, const item *t, int64_t *count) {
-  int64_t V = s->model->config.vocab_size, n = 0, most = 2 * s->o->beams,
+  int64_t V = s->model->config.vocab_size, n = 0, limit = 2 * s->o->beams,
           end = s->o->banned_from ? s->o->banned_from : V;
   for (int32_t b = 0; b < t->n_alive; b++) {
     const float *row = s->logits + (t->first + b) * V;
@@ -85,8 +85,8 @@ static cz_status best_candidates(search *s, const item *t, int64_t *count) {
                      (long long)t->input + 1, (long long)t->alive[b].len + 1);
     for (int32_t v = 0; v < end; v++) {
       double score = base + row[v];
-      if (n < most || score >= s->candidates[most - 1].score)
-        offer(s->candidates, &n, most, (candidate){score, b, v});
+      if (n < limit || score >= s->candidates[limit - 1].score)
+        offer(s->candidates, &n, limit, (candidate){score, b, v});
     }
   }
   *count = n;
@@ -235,17 +235,17 @@ static cz_status make_lists(search *s, hypothesis **out) {
   return CZ_OK;
 }
 
-/* Makes room for MOST items of at most LONGEST input tokens each, TOKENS together. */
-static cz_status prepare(search *s, int64_t most, int64_t longest, int64_t tokens) {
-  int64_t W = s->o->beams, sequences = most * W, prompt = s->pair ? 0 : longest;
+/* Makes room for MAXIMUM items of at most LONGEST input tokens each, TOKENS together. */
+static cz_status prepare(search *s, int64_t maximum, int64_t longest, int64_t tokens) {
+  int64_t W = s->o->beams, sequences = maximum * W, prompt = s->pair ? 0 : longest;
   size_t lists = (size_t)sequences;
-  s->most_items = most;
-  cz_decoder_options d = {.capacity_segments = most,
+  s->maximum_items = maximum;
+  cz_decoder_options d = {.capacity_segments = maximum,
                           .capacity_encoder = tokens + 1,
                           .max_beams = sequences,
                           .max_length = prompt + s->o->max_length + 1};
   CZ_TRY(cz_decoder_create(&s->decoder, s->model, &d));
-  CZ_TRY(cz_arena_alloc(s->arena, &s->items, (size_t)most, sizeof *s->items));
+  CZ_TRY(cz_arena_alloc(s->arena, &s->items, (size_t)maximum, sizeof *s->items));
   CZ_TRY(cz_arena_alloc(s->arena, &s->candidates, 2 * (size_t)W, sizeof *s->candidates));
   CZ_TRY(cz_arena_alloc(s->arena, &s->logits, lists * (size_t)s->model->config.vocab_size,
                         sizeof *s->logits));
@@ -254,7 +254,7 @@ static cz_status prepare(search *s, int64_t most, int64_t longest, int64_t token
   CZ_TRY(cz_arena_alloc(s->arena, &s->segments, lists, sizeof *s->segments));
   CZ_TRY(cz_arena_alloc(s->arena, &s->prefixes, lists, sizeof *s->prefixes));
   CZ_TRY(cz_arena_alloc(s->arena, &s->parents, lists, sizeof *s->parents));
-  for (int64_t i = 0; i < most; i++) {
+  for (int64_t i = 0; i < maximum; i++) {
     CZ_TRY(make_lists(s, &s->items[i].alive));
     CZ_TRY(make_lists(s, &s->items[i].next));
     CZ_TRY(make_lists(s, &s->items[i].finished));
@@ -272,16 +272,16 @@ static int longer_first(const void *a, const void *b) {
   return x->input < y->input ? -1 : x->input > y->input;
 }
 
-enum { MOST_ITEMS = 64 };
+enum { MAXIMUM_ITEMS = 64 };
 
 static cz_status run_all(search *s, cz_ids *outputs, double *scores, const order *sorted, int64_t n,
                          cz_search_progress progress, void *self) {
   int64_t tokens = sorted[0].length > s->o->batch_tokens ? sorted[0].length : s->o->batch_tokens;
-  CZ_TRY(prepare(s, n < MOST_ITEMS ? n : MOST_ITEMS, sorted[0].length, tokens));
+  CZ_TRY(prepare(s, n < MAXIMUM_ITEMS ? n : MAXIMUM_ITEMS, sorted[0].length, tokens));
   for (int64_t at = 0; at < n;) {
     int64_t used = 0;
     s->n_items = 0;
-    while (at < n && s->n_items < s->most_items &&
+    while (at < n && s->n_items < s->maximum_items &&
            (s->n_items == 0 || used + sorted[at].length <= tokens)) {
       used += sorted[at].length;
       s->items[s->n_items++].input = sorted[at++].input;

@@ -10,7 +10,7 @@ static const cz_key_spec keys[] = {
     CZ_KEY(cz_objective_config, random_token_probability, REAL, .fallback = "0.1", .min = 0,
            .max = 1,
            .help = "share of the noise that becomes random tokens instead of the mask token"),
-    CZ_KEY_CONCATENATE, CZ_KEY_FIDELITY};
+    CZ_KEY_CONCATENATE("joined"), CZ_KEY_FIDELITY};
 
 static cz_status solve(cz_objective *o) {
   CZ_TRY(cz_need_sentinels(o, 1));

@@ -5,8 +5,8 @@
 #include "objectives/denoise.h"
 #include "objectives/keys.h"
 
-static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("1", 0, 1), CZ_KEY_CONCATENATE,
-                                   CZ_KEY_FIDELITY};
+static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("1", 0, 1),
+                                   CZ_KEY_CONCATENATE("not joined"), CZ_KEY_FIDELITY};
 
 static cz_status solve(cz_objective *o) { return cz_solve_whole(o, false); }
 

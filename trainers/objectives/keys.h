@@ -7,17 +7,18 @@
 
 #define CZ_KEYS_LENGTHS                                                                            \
   CZ_KEY(cz_objective_config, inputs_length, INT, .fallback = "512", .min = 3, .max = 65536,       \
-         .unit = "tokens", .help = "most tokens of the inputs, EOS included"),                     \
+         .unit = "tokens", .help = "maximum number of tokens of the inputs, EOS included"),        \
       CZ_KEY(cz_objective_config, targets_length, INT, .fallback = "0", .min = 0, .max = 65536,    \
              .unit = "tokens",                                                                     \
-             .help = "most tokens of the targets, EOS included; 0: the objective's own")
+             .help =                                                                               \
+                 "maximum number of tokens of the targets, EOS included; 0: the objective's own")
 
-#define CZ_KEY_CONCATENATE                                                                         \
+/* CODE: what the released code does for the objective, "joined" or "not joined". */
+#define CZ_KEY_CONCATENATE(code)                                                                   \
   CZ_KEY(cz_objective_config, concatenate, ENUM, .fallback = "code",                               \
          .choices = cz_concatenate_names,                                                          \
-         .help = "documents are joined before they are cut into pieces (yes), or never (no), or "  \
-                 "as the released code does it, which joins them for all objectives but "          \
-                 "prefix_lm and deshuffling (code)")
+         .help = "documents are joined before they are cut into pieces (yes), or not (no), or as " \
+                 "the released code does it for this objective: " code " (code)")
 
 #define CZ_KEY_FIDELITY                                                                            \
   CZ_KEY(cz_objective_config, fidelity, ENUM, .fallback = "paper", .choices = cz_fidelity_names,   \

@@ -3,7 +3,7 @@
 #include "objectives/denoise.h"
 #include "objectives/keys.h"
 
-static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_CONCATENATE, CZ_KEY_FIDELITY};
+static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_CONCATENATE("joined"), CZ_KEY_FIDELITY};
 
 /* inputs_length stands in for the targets' cap when that is not given, so that one value
  * serves every objective of a table. */

@@ -5,7 +5,7 @@
 #include "objectives/keys.h"
 
 static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0, 1),
-                                   CZ_KEY_CONCATENATE, CZ_KEY_FIDELITY};
+                                   CZ_KEY_CONCATENATE("joined"), CZ_KEY_FIDELITY};
 
 static cz_status solve(cz_objective *o) {
   CZ_TRY(cz_need_sentinels(o, 1));

@@ -22,9 +22,9 @@ const char *const cz_concatenate_names[] = {"code", "yes", "no", NULL};
 /** The row called NAME. CZ_EUSAGE with the nearest spelling, or all names, when there is
  * none. */
 cz_status cz_objective_find(const cz_objective_row **row, const char *name) {
-  enum { MOST = 64 };
-  const char *names[MOST];
-  CZ_CHECK(cz_objective_count <= MOST);
+  enum { MAXIMUM = 64 };
+  const char *names[MAXIMUM];
+  CZ_CHECK(cz_objective_count <= MAXIMUM);
   size_t i;
   for (i = 0; i < cz_objective_count; i++) names[i] = cz_objective_rows[i]->name;
   CZ_TRY(cz_find_name(&i, "objective", name, names, cz_objective_count));

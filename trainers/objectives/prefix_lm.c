@@ -6,7 +6,7 @@
 #include "objectives/keys.h"
 
 static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.5", 0, 0.5),
-                                   CZ_KEY_CONCATENATE, CZ_KEY_FIDELITY};
+                                   CZ_KEY_CONCATENATE("not joined"), CZ_KEY_FIDELITY};
 
 static cz_status solve(cz_objective *o) { return cz_solve_whole(o, false); }
 

@@ -15,7 +15,7 @@ static const cz_key_spec keys[] = {CZ_KEYS_LENGTHS, CZ_KEY_DENSITY("0.15", 0.001
                                    CZ_KEY(cz_objective_config, mean_noise_span_length, REAL,
                                           .fallback = "3", .min = 1, .max = 1000, .unit = "tokens",
                                           .help = "mean length of a span of noise"),
-                                   CZ_KEY_CONCATENATE, CZ_KEY_FIDELITY};
+                                   CZ_KEY_CONCATENATE("joined"), CZ_KEY_FIDELITY};
 
 static cz_status solve(cz_objective *o) {
   const cz_objective_config *c = &o->config;

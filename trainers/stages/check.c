@@ -107,16 +107,16 @@ cz_status cz_check_file(cz_check *c, bool *exists, const cz_config_node *node,
 
 /** The corpus that NODE names: there, whole at first sight, and of the stage's
  * tokenizer. */
-cz_status cz_check_corpus(cz_check *c, const cz_recipe *stage, const cz_config_node *node) {
+cz_status cz_check_corpus(cz_check *c, const cz_recipe *recipe, const cz_config_node *node) {
   const char *path;
   cz_reader *reader;
   bool there, first;
   CZ_TRY(cz_check_file(c, &there, node, NULL));
   CZ_TRY(cz_config_text(&path, node));
-  if (!there || !stage->tokenizer) return CZ_OK;
-  CZ_TRY(cz_check_once(c, &first, "corpus %s of %s", path, stage->tokenizer_path));
+  if (!there || !recipe->tokenizer) return CZ_OK;
+  CZ_TRY(cz_check_once(c, &first, "corpus %s of %s", path, recipe->tokenizer_path));
   if (!first) return CZ_OK;
-  CZ_TRY(cz_recipe_corpus(&reader, stage, node));
+  CZ_TRY(cz_recipe_corpus(&reader, recipe, node));
   cz_reader_close(&reader);
   return CZ_OK;
 }
@@ -165,9 +165,9 @@ static cz_status check_keys(cz_check *c, const cz_task_entry *e, bool scored) {
 
 /** The tasks of the stage: keys, labels, and the records of training; with SPLIT also
  * those, and the scores that they will get. */
-cz_status cz_check_tasks(cz_check *c, const cz_recipe *stage, const char *split) {
+cz_status cz_check_tasks(cz_check *c, const cz_recipe *recipe, const char *split) {
   cz_tasklist tasks;
-  cz_status st = cz_tasklist_read(&tasks, stage);
+  cz_status st = cz_tasklist_read(&tasks, recipe);
   for (int i = 0; i < tasks.n && st == CZ_OK; i++) {
     const cz_task_entry *e = &tasks.entries[i];
     st = check_keys(c, e, split != NULL);
@@ -184,25 +184,25 @@ cz_status cz_check_tasks(cz_check *c, const cz_recipe *stage, const char *split)
 
 /* Whether the ranks can divide the stage's shards; the message has the number of shards
  * that would do and is nearest from below, but one a rank. */
-static cz_status check_ranks(const cz_check *c, const cz_recipe *stage, int64_t shards) {
+static cz_status check_ranks(const cz_check *c, const cz_recipe *recipe, int64_t shards) {
   int64_t first, count, enough = c->comm ? c->comm->size : 1;
   if (!c->comm || cz_comm_shards(c->comm, &first, &count, shards) == CZ_OK) return CZ_OK;
   while (2 * enough <= shards) enough *= 2;
-  const cz_config_node *batch = cz_config_get(stage->node, "batch"),
+  const cz_config_node *batch = cz_config_get(recipe->node, "batch"),
                        *node = batch ? cz_config_get(batch, "shards") : NULL;
   return cz_config_error(node    ? node
                          : batch ? batch
-                                 : stage->node,
+                                 : recipe->node,
                          "%s%s; %lld shards would do", node ? "" : "shards: ", cz_error_message(),
                          (long long)enough);
 }
 
 /** What every training stage has: batch, optimizer and loop, which JOB has been given. */
-cz_status cz_check_job(cz_check *c, const cz_recipe *stage, cz_loop_job *job) {
+cz_status cz_check_job(cz_check *c, const cz_recipe *recipe, cz_loop_job *job) {
   job->layout = cz_train_layout(&c->stage.model);
-  const cz_config_node *batch = cz_config_get(stage->node, "batch");
-  CZ_TRY(CZ_AT(batch ? batch : stage->node, cz_loop_check(job)));
-  return check_ranks(c, stage, job->batch.shards);
+  const cz_config_node *batch = cz_config_get(recipe->node, "batch");
+  CZ_TRY(CZ_AT(batch ? batch : recipe->node, cz_loop_check(job)));
+  return check_ranks(c, recipe, job->batch.shards);
 }
 
 /* The tokenizer, opened once for the stages that share it. */

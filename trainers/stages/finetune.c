@@ -31,7 +31,7 @@ static void free_mixture(mixture *m) {
   cz_tasklist_free(&m->tasks);
 }
 
-static cz_status encode_set(cz_pairs *pairs, const cz_task_set *set, const cz_recipe *stage,
+static cz_status encode_set(cz_pairs *pairs, const cz_task_set *set, const cz_recipe *recipe,
                             cz_tokenizer_scratch *scratch) {
   cz_ids inputs = {0}, targets = {0};
   cz_status st = CZ_OK;
@@ -40,11 +40,11 @@ static cz_status encode_set(cz_pairs *pairs, const cz_task_set *set, const cz_re
     inputs.len = targets.len = 0;
     CZ_GO(st, cz_stop_check(set->path), done);
     CZ_GO(st,
-          cz_encode_text(&inputs, stage->tokenizer, scratch, r->inputs, strlen(r->inputs), false),
+          cz_encode_text(&inputs, recipe->tokenizer, scratch, r->inputs, strlen(r->inputs), false),
           done);
     CZ_GO(
         st,
-        cz_encode_text(&targets, stage->tokenizer, scratch, r->targets, strlen(r->targets), false),
+        cz_encode_text(&targets, recipe->tokenizer, scratch, r->targets, strlen(r->targets), false),
         done);
     CZ_GO(st,
           cz_pairs_add(pairs, inputs.data, (int64_t)inputs.len, targets.data, (int64_t)targets.len),
@@ -56,30 +56,30 @@ done:
   return st;
 }
 
-static cz_status load_task(mixture *m, int i, const cz_recipe *stage,
+static cz_status load_task(mixture *m, int i, const cz_recipe *recipe,
                            cz_tokenizer_scratch *scratch) {
   cz_task_set *set = NULL;
   CZ_TRY(cz_tasklist_load(&set, &m->tasks.entries[i], "train", CZ_TASK_TRAIN));
-  cz_status st = encode_set(&m->pairs[i], set, stage, scratch);
+  cz_status st = encode_set(&m->pairs[i], set, recipe, scratch);
   m->examples[i] = (int64_t)set->n;
   if (st == CZ_OK) cz_log("finetune: %s: %zu examples", m->tasks.entries[i].label, set->n);
   cz_task_set_destroy(&set);
   if (st == CZ_OK)
-    st = cz_source_pairs(&m->sources[i], &m->pairs[i], stage->vocabulary.eos,
-                         stage->seed ^ cz_hash_text(m->tasks.entries[i].label));
+    st = cz_source_pairs(&m->sources[i], &m->pairs[i], recipe->vocabulary.eos,
+                         recipe->seed ^ cz_hash_text(m->tasks.entries[i].label));
   return st;
 }
 
-static cz_status open_mixture(mixture *m, const cz_recipe *stage) {
+static cz_status open_mixture(mixture *m, const cz_recipe *recipe) {
   cz_tokenizer_scratch *scratch;
   cz_status st = CZ_OK;
-  CZ_TRY(cz_tasklist_read(&m->tasks, stage));
-  CZ_TRY(cz_tokenizer_scratch_create(&scratch, stage->tokenizer));
-  for (int i = 0; i < m->tasks.n && st == CZ_OK; i++) st = load_task(m, i, stage, scratch);
+  CZ_TRY(cz_tasklist_read(&m->tasks, recipe));
+  CZ_TRY(cz_tokenizer_scratch_create(&scratch, recipe->tokenizer));
+  for (int i = 0; i < m->tasks.n && st == CZ_OK; i++) st = load_task(m, i, recipe, scratch);
   cz_tokenizer_scratch_destroy(&scratch);
   if (st != CZ_OK) return st;
   CZ_TRY(cz_mixing_rates(m->rates, m->examples, m->tasks.n, &m->tasks.mixing));
-  CZ_TRY(cz_source_mixture(&m->all, m->sources, m->rates, m->tasks.n, stage->seed));
+  CZ_TRY(cz_source_mixture(&m->all, m->sources, m->rates, m->tasks.n, recipe->seed));
   memset(m->sources, 0, sizeof m->sources); /* the mixture owns them now */
   return CZ_OK;
 }

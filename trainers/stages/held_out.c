@@ -35,19 +35,19 @@ const cz_section cz_held_out_section =
                section_keys);
 
 static cz_status read_section(held_out_keys *keys, const cz_config_node **corpus,
-                              const cz_recipe *stage) {
-  CZ_TRY(cz_recipe_section(stage, &cz_held_out_section, keys));
-  return cz_config_need(corpus, cz_config_get(stage->node, cz_held_out_section.name), "corpus");
+                              const cz_recipe *recipe) {
+  CZ_TRY(cz_recipe_section(recipe, &cz_held_out_section, keys));
+  return cz_config_need(corpus, cz_config_get(recipe->node, cz_held_out_section.name), "corpus");
 }
 
 /** Checks the stage's section `held_out`, if it has one, after its `corpus`. */
-cz_status cz_held_out_check(cz_check *c, const cz_recipe *stage) {
+cz_status cz_held_out_check(cz_check *c, const cz_recipe *recipe) {
   held_out_keys keys;
   const cz_config_node *corpus;
-  if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
-  CZ_TRY(read_section(&keys, &corpus, stage));
-  CZ_TRY(cz_check_corpus(c, stage, corpus));
-  return cz_overlap_corpora(c, cz_config_get(stage->node, "corpus"), corpus);
+  if (!cz_config_get(recipe->node, cz_held_out_section.name)) return CZ_OK;
+  CZ_TRY(read_section(&keys, &corpus, recipe));
+  CZ_TRY(cz_check_corpus(c, recipe, corpus));
+  return cz_overlap_corpora(c, cz_config_get(recipe->node, "corpus"), corpus);
 }
 
 /* Adds to SUM the negative log likelihoods of the shard's counted tokens. */
@@ -108,7 +108,7 @@ static cz_status put(json_t *metrics, double sum, int64_t tokens) {
  * under OBJECTIVE, over one pass or the section's number of batches of JOB. Adds
  * held_out_loss, its exponential held_out_perplexity and held_out_tokens to METRICS.
  * Local: one rank does it. */
-cz_status cz_held_out_run(json_t *metrics, const cz_recipe *stage, cz_model *model,
+cz_status cz_held_out_run(json_t *metrics, const cz_recipe *recipe, cz_model *model,
                           const cz_objective *objective, const cz_loop_job *job) {
   cz_objective same = *objective;
   cz_loop_job once = *job;
@@ -120,13 +120,13 @@ cz_status cz_held_out_run(json_t *metrics, const cz_recipe *stage, cz_model *mod
   double sum;
   int64_t tokens;
   cz_status st;
-  if (!cz_config_get(stage->node, cz_held_out_section.name)) return CZ_OK;
+  if (!cz_config_get(recipe->node, cz_held_out_section.name)) return CZ_OK;
   same.config.seed = HELD_OUT_SEED;
   once.passes = 1;
   once.train.loss_on_inputs =
       false; /* a single stack may be trained on its inputs too; the score is of targets */
-  CZ_GO(st, read_section(&keys, &corpus, stage), done);
-  CZ_GO(st, cz_recipe_corpus(&reader, stage, corpus), done);
+  CZ_GO(st, read_section(&keys, &corpus, recipe), done);
+  CZ_GO(st, cz_recipe_corpus(&reader, recipe, corpus), done);
   CZ_GO(st, cz_source_pieces(&source, reader, &same.cut, same.row->corrupt, &same, HELD_OUT_SEED),
         done);
   CZ_GO(st,

@@ -13,8 +13,8 @@ extern const char *const cz_held_out_results[];
 
 extern const cz_section cz_held_out_section;
 
-CZ_MUST cz_status cz_held_out_check(cz_check *c, const cz_recipe *stage);
-CZ_MUST cz_status cz_held_out_run(json_t *metrics, const cz_recipe *stage, cz_model *model,
+CZ_MUST cz_status cz_held_out_check(cz_check *c, const cz_recipe *recipe);
+CZ_MUST cz_status cz_held_out_run(json_t *metrics, const cz_recipe *recipe, cz_model *model,
                                   const cz_objective *objective, const cz_loop_job *job);
 
 #endif

@@ -34,13 +34,13 @@ done:
 }
 
 /** Saves MODEL with the stage's tokenizer as the Hugging Face directory FOLDER. */
-cz_status cz_model_folder_save(const cz_model *model, const cz_recipe *stage, const char *folder) {
+cz_status cz_model_folder_save(const cz_model *model, const cz_recipe *recipe, const char *folder) {
   char path[4096];
   cz_buf text = {0};
   CZ_TRY(cz_hf_save(model, folder));
-  CZ_TRY(save_tokenizer_config(stage->tokenizer, folder));
+  CZ_TRY(save_tokenizer_config(recipe->tokenizer, folder));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "tokenizer.json"));
-  cz_status st = cz_fs_read(stage->tokenizer_path, &text);
+  cz_status st = cz_fs_read(recipe->tokenizer_path, &text);
   if (st == CZ_OK) st = cz_fs_write_atomic(path, text.data, text.len);
   cz_buf_free(&text);
   return st;

@@ -32,7 +32,7 @@ cz_layout cz_train_layout(const cz_model_config *config) {
 
 /** Runs the loop over SOURCE on MODEL and saves the trained model beside it; fills
  * OUT. */
-cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model, const cz_source *source,
+cz_status cz_train(cz_session *s, const cz_recipe *recipe, cz_model *model, const cz_source *source,
                    cz_loop_job *job, cz_stage_output *out) {
   json_t *metrics = out->metrics, *measured = out->measured;
   cz_loop_result r;
@@ -50,7 +50,7 @@ cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model, const
   CZ_TRY(cz_loop_run(&r, job));
   if (s->comm->rank == 0) warn_of_cuts(job, &r);
   CZ_TRY(cz_fs_join(saved, sizeof saved, out->folder, "model"));
-  if (s->comm->rank == 0) CZ_TRY(cz_model_folder_save(model, stage, saved));
+  if (s->comm->rank == 0) CZ_TRY(cz_model_folder_save(model, recipe, saved));
   CZ_TRY(cz_json_set_real(metrics, "loss", r.loss));
   CZ_TRY(cz_json_set_real(metrics, "last_loss", r.last_loss));
   CZ_TRY(cz_json_set_int(metrics, "steps", r.steps));
@@ -68,13 +68,13 @@ cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model, const
 
 /** The job that every training stage starts from: batch, optimizer and loop keys of its
  * configuration. */
-cz_status cz_train_bind(cz_loop_job *job, const cz_recipe *stage, const char *what,
+cz_status cz_train_bind(cz_loop_job *job, const cz_recipe *recipe, const char *what,
                         uint64_t config_hash) {
   *job = (cz_loop_job){.what = what,
                        .config_hash = config_hash,
-                       .dropout_mask = stage->model.dropout_mask,
-                       .seed = stage->seed};
-  CZ_TRY(cz_recipe_section(stage, &cz_batch_section, &job->batch));
-  CZ_TRY(cz_recipe_section(stage, &cz_optimizer_section, &job->optimizer));
-  return cz_recipe_section(stage, &cz_train_section, &job->train);
+                       .dropout_mask = recipe->model.dropout_mask,
+                       .seed = recipe->seed};
+  CZ_TRY(cz_recipe_section(recipe, &cz_batch_section, &job->batch));
+  CZ_TRY(cz_recipe_section(recipe, &cz_optimizer_section, &job->optimizer));
+  return cz_recipe_section(recipe, &cz_train_section, &job->train);
 }

@@ -11,9 +11,9 @@
 extern const char *const cz_train_results[];
 
 cz_layout cz_train_layout(const cz_model_config *config);
-CZ_MUST cz_status cz_train_bind(cz_loop_job *job, const cz_recipe *stage, const char *what,
+CZ_MUST cz_status cz_train_bind(cz_loop_job *job, const cz_recipe *recipe, const char *what,
                                 uint64_t config_hash);
-CZ_MUST cz_status cz_train(cz_session *s, const cz_recipe *stage, cz_model *model,
+CZ_MUST cz_status cz_train(cz_session *s, const cz_recipe *recipe, cz_model *model,
                            const cz_source *source, cz_loop_job *job, cz_stage_output *out);
 
 #endif

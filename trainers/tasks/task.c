@@ -45,9 +45,9 @@ const cz_key_spec cz_task_file_keys[CZ_TASK_FILE_KEYS] = {
 
 /** The row called NAME. CZ_EUSAGE with the nearest spelling, or all names. */
 cz_status cz_task_find(const cz_task_row **row, const char *name) {
-  enum { MOST = 128 };
-  const char *names[MOST];
-  CZ_CHECK(cz_task_count <= MOST);
+  enum { MAXIMUM = 128 };
+  const char *names[MAXIMUM];
+  CZ_CHECK(cz_task_count <= MAXIMUM);
   size_t i;
   for (i = 0; i < cz_task_count; i++) names[i] = cz_task_rows[i]->name;
   CZ_TRY(cz_find_name(&i, "task", name, names, cz_task_count));

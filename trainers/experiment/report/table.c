@@ -57,8 +57,8 @@ cz_status cz_grid_print(cz_buf *out, const cz_grid *g, unsigned left, bool colou
   size_t width[32] = {0};
   CZ_CHECK(g->columns > 0 && g->columns <= 32 && g->n % g->columns == 0);
   for (size_t i = 0; i < g->n; i++) {
-    size_t w = width_of(cell(g, i)), *most = &width[i % g->columns];
-    if (w > *most) *most = w;
+    size_t w = width_of(cell(g, i)), *widest = &width[i % g->columns];
+    if (w > *widest) *widest = w;
   }
   for (size_t i = 0; i < g->n; i++) {
     size_t k = i % g->columns;
