@@ -1,6 +1,6 @@
+#include "base/log.h"
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/log.h"
 
 #include <errno.h>
 #include <math.h>

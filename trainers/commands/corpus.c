@@ -1,11 +1,11 @@
 /* `cloze corpus`: text files to token ids, once, for all objectives and runs. */
 #include "commands/commands.h"
 
+#include "base/args.h"
 #include "base/clock.h"
+#include "base/stop.h"
 #include "data/reader.h"
 #include "text/tokenizer.h"
-#include "base/args.h"
-#include "base/stop.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,17 +1,17 @@
 /* `cloze generate`: a saved model writes. */
 #include "commands/commands.h"
+#include "base/args.h"
 #include "base/fs.h"
 #include "base/lines.h"
-#include "base/utf8.h"
 #include "base/log.h"
 #include "base/number.h"
+#include "base/utf8.h"
+#include "decoding/search.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
 #include "objectives/vocabulary.h"
-#include "text/tokenizer.h"
-#include "base/args.h"
 #include "recipe/recipe.h"
-#include "decoding/search.h"
+#include "text/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

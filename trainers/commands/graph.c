@@ -3,8 +3,8 @@
 #include "base/args.h"
 #include "experiment/experiment.h"
 #include "recipe/recipe.h"
-#include "training/loop.h"
 #include "stages/train.h"
+#include "training/loop.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* `cloze list`: what there is to name in a configuration. */
-#include "base/fs.h"
-#include "base/args.h"
 #include "commands/commands.h"
+#include "base/args.h"
+#include "base/fs.h"
 #include "device/device.h"
 #include "experiment/report/table.h"
 #include "json/json.h"

@@ -1,16 +1,16 @@
 /* `cloze objective`: shows what an objective does to a text. */
 #include "commands/commands.h"
+#include "base/args.h"
 #include "base/fs.h"
 #include "base/lines.h"
-#include "json/json.h"
 #include "base/log.h"
 #include "base/number.h"
-#include "config/config.h"
-#include "text/tokenizer.h"
-#include "base/args.h"
 #include "base/utf8.h"
+#include "config/config.h"
+#include "json/json.h"
 #include "objectives/objective.h"
 #include "objectives/vocabulary.h"
+#include "text/tokenizer.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* `cloze report`: the forms in which a run can be printed. */
+#include "commands/commands.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "commands/commands.h"
 #include "experiment/report/report.h"
 
 #include <stdio.h>

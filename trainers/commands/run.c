@@ -1,6 +1,6 @@
 /* `cloze run`: words into a request. */
-#include "base/number.h"
 #include "commands/commands.h"
+#include "base/number.h"
 #include "experiment/run.h"
 
 #include <stdio.h>

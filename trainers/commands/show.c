@@ -1,6 +1,6 @@
 /* `cloze show`: words into a request. */
-#include "base/number.h"
 #include "commands/commands.h"
+#include "base/number.h"
 #include "experiment/show.h"
 
 #include <stdio.h>

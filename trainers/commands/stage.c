@@ -1,11 +1,11 @@
 /* The command of each kind of stage (stages/kinds.def): one stage from one
  * configuration. */
 #include "commands/commands.h"
-#include "base/log.h"
 #include "base/args.h"
+#include "base/log.h"
+#include "base/stop.h"
 #include "stages/check.h"
 #include "stages/session.h"
-#include "base/stop.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,9 +2,9 @@
  * the way back. */
 #include "commands/commands.h"
 
+#include "base/args.h"
 #include "base/clock.h"
 #include "text/tokenizer.h"
-#include "base/args.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -1,13 +1,13 @@
 /* `cloze trace`: one forward and backward of a model on a batch, everything written to a
  * file: to find where a ported checkpoint departs. */
 #include "commands/commands.h"
+#include "base/args.h"
 #include "base/fs.h"
 #include "json/json.h"
-#include "tensor/h5_file.h"
 #include "nn/hf.h"
-#include "base/args.h"
-#include "training/feed.h"
 #include "recipe/recipe.h"
+#include "tensor/h5_file.h"
+#include "training/feed.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -1,9 +1,9 @@
 /* Checks of a whole experiment before its first stage runs: every stage of every row,
  * files, what starts from what, and what columns ask for. */
-#include "stages/check.h"
 #include "base/log.h"
 #include "base/nearest.h"
 #include "experiment/experiment.h"
+#include "stages/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* The results of a run as far as they are there: the plan as it was recorded, and what
  * the finished stages wrote. */
+#include "experiment/results.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "experiment/noise.h"
-#include "experiment/results.h"
-#include "stages/result.h"
 #include "stages/parts.h"
+#include "stages/result.h"
 #include "tasks/baseline.h"
 
 #include <math.h>

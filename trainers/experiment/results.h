@@ -3,8 +3,8 @@
 #ifndef CZ_EXPERIMENT_RESULTS_H
 #define CZ_EXPERIMENT_RESULTS_H
 
-#include "metrics/statistics.h"
 #include "experiment/experiment.h"
+#include "metrics/statistics.h"
 #include "stages/estimate.h"
 
 /* What a row read in the stages that have an objective, mean over the finished seeds.

@@ -2,9 +2,9 @@
 #include "experiment/run.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/stop.h"
 #include "experiment/report/report.h"
 #include "stages/result.h"
-#include "base/stop.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
 #ifndef CZ_OBJECTIVES_VOCABULARY_H
 #define CZ_OBJECTIVES_VOCABULARY_H
 
-#include "text/tokenizer.h"
 #include "objectives/objective.h"
+#include "text/tokenizer.h"
 
 /* Of T5's published vocabulary, sentinels included. */
 enum { CZ_T5_VOCABULARY = 32100 };

@@ -17,8 +17,8 @@
 #include "config/config.h"
 #include "data/reader.h"
 #include "nn/model.h"
-#include "text/tokenizer.h"
 #include "objectives/vocabulary.h"
+#include "text/tokenizer.h"
 
 typedef struct cz_model_keys {
   const char *name; /* of the size table, "t5-small" */

@@ -1,10 +1,10 @@
 #include "stages/check.h"
-#include "stages/overlap.h"
 #include "base/fs.h"
 #include "recipe/tasks.h"
+#include "stages/overlap.h"
+#include "stages/train.h"
 #include "tasks/baseline.h"
 #include "tasks/score.h"
-#include "stages/train.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -2,13 +2,13 @@
  * task, and outputs and baselines are scored. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "stages/check.h"
+#include "base/stop.h"
 #include "decoding/search.h"
-#include "stages/scoring.h"
-#include "stages/stage.h"
 #include "objectives/vocabulary.h"
 #include "recipe/tasks.h"
-#include "base/stop.h"
+#include "stages/check.h"
+#include "stages/scoring.h"
+#include "stages/stage.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,10 +3,10 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/stop.h"
-#include "stages/check.h"
-#include "stages/estimate.h"
 #include "objectives/vocabulary.h"
 #include "recipe/tasks.h"
+#include "stages/check.h"
+#include "stages/estimate.h"
 #include "stages/train.h"
 
 #include <math.h>

@@ -1,9 +1,9 @@
 #include "stages/held_out.h"
+#include "base/log.h"
+#include "base/stop.h"
+#include "metrics/scores.h"
 #include "stages/overlap.h"
 #include "training/feed.h"
-#include "base/log.h"
-#include "metrics/scores.h"
-#include "base/stop.h"
 
 #include <math.h>
 #include <stdlib.h>

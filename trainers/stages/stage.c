@@ -1,11 +1,11 @@
 #include "stages/stage.h"
-#include "stages/result.h"
-#include "stages/space.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/nearest.h"
 #include "checkpoint/checkpoint.h"
+#include "stages/result.h"
+#include "stages/space.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 #include "stages/train.h"
-#include "stages/model_folder.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "stages/model_folder.h"
 
 const char *const cz_train_results[] = {"loss",         "last_loss",     "steps",        "skipped",
                                         "input_tokens", "target_tokens", "examples",     "cut",

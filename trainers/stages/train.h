@@ -4,8 +4,8 @@
 #ifndef CZ_STAGES_TRAIN_H
 #define CZ_STAGES_TRAIN_H
 
-#include "training/loop.h"
 #include "stages/stage.h"
+#include "training/loop.h"
 
 /* Names of the values that a training stage leaves in its result, null-terminated. */
 extern const char *const cz_train_results[];

@@ -1,6 +1,6 @@
 #include "tasks/task.h"
-#include "base/stop.h"
 #include "base/nearest.h"
+#include "base/stop.h"
 #include "objectives/objective.h"
 #include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"

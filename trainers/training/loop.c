@@ -2,12 +2,12 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/stop.h"
 #include "checkpoint/checkpoint.h"
 #include "comm/reducer.h"
 #include "training/feed.h"
 #include "training/record.h"
 #include "training/state.h"
-#include "base/stop.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -4,8 +4,8 @@
 #define CZ_TRAINING_OPTIMIZER_H
 
 #include "checkpoint/checkpoint.h"
-#include "graph/graph.h"
 #include "config/config.h"
+#include "graph/graph.h"
 
 typedef enum cz_optimizer_name {
   CZ_OPTIMIZER_ADAFACTOR,

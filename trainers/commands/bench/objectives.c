@@ -1,13 +1,13 @@
 /* `cloze bench objectives`: one training step under each objective at one budget of raw
  * text. */
+#include "base/args.h"
 #include "base/clock.h"
 #include "base/number.h"
-#include "device/random.h"
-#include "base/args.h"
 #include "commands/bench/bench.h"
-#include "training/feed.h"
+#include "device/random.h"
 #include "objectives/objective.h"
 #include "objectives/vocabulary.h"
+#include "training/feed.h"
 #include "training/optimizer.h"
 
 #include <jansson.h>

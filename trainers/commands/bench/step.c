@@ -1,13 +1,13 @@
 /* `cloze bench step`: training steps and plain matrix products in turns, so that speed is
  * a share of what the machine gives at that time. */
+#include "base/args.h"
 #include "base/clock.h"
 #include "base/number.h"
-#include "device/probe.h"
-#include "kernels/common/cpu.h"
-#include "device/random.h"
-#include "nn/net.h"
-#include "base/args.h"
 #include "commands/bench/bench.h"
+#include "device/probe.h"
+#include "device/random.h"
+#include "kernels/common/cpu.h"
+#include "nn/net.h"
 #include "training/feed.h"
 #include "training/optimizer.h"
 

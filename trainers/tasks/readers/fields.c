@@ -1,10 +1,10 @@
 #include "tasks/readers/fields.h"
-#include "tasks/format_t5.h"
 #include "base/fs.h"
 #include "base/lines.h"
 #include "base/nearest.h"
 #include "base/stop.h"
 #include "base/utf8.h"
+#include "tasks/format_t5.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,10 +6,10 @@
  * not padded. `paper` and `corrected` leave the text alone but for white space, which
  * is collapsed. */
 #include "base/utf8.h"
-#include "text/unicode.h"
 #include "objectives/objective.h"
 #include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
+#include "text/unicode.h"
 
 #include <stdio.h>
 #include <string.h>
