@@ -1,5 +1,6 @@
-# The program lies in bin/ of the build folder; `cmake --install` puts it, its manual page, the list of keys, the experiment files and the scripts that
-# prepare data below the prefix, and the script and the sample find one another there as they do in the repository.
+# The program lies in bin/ of the build folder; `cmake --install` puts it, its manual page, the list
+# of keys, the experiment files and the scripts that prepare data below the prefix, and the script
+# and the sample find one another there as they do in the repository.
 set_target_properties(cloze PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 
 add_custom_command(
@@ -17,6 +18,8 @@ add_custom_target(cloze_man ALL DEPENDS "${CMAKE_BINARY_DIR}/cloze.1" "${CMAKE_B
 install(TARGETS cloze RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES "${CMAKE_BINARY_DIR}/cloze.1" DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(DIRECTORY experiments DESTINATION ${CMAKE_INSTALL_DATADIR}/cloze PATTERN results EXCLUDE)
-install(PROGRAMS scripts/prepare_debian.sh scripts/fetch_debian_text.py scripts/train_vocabulary.py DESTINATION ${CMAKE_INSTALL_DATADIR}/cloze/scripts)
-install(FILES LICENSE README.md CHANGELOG.md "${CMAKE_BINARY_DIR}/keys.md" DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(PROGRAMS scripts/prepare_debian.sh scripts/fetch_debian_text.py scripts/train_vocabulary.py
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/cloze/scripts)
+install(FILES LICENSE README.md CHANGELOG.md "${CMAKE_BINARY_DIR}/keys.md" DESTINATION
+    ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})

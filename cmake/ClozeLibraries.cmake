@@ -1,8 +1,11 @@
-# Finds what Cloze stands on (docs/design.md 15), says what it found, and stops with the Debian package's name when a required part is missing.
+# Finds what Cloze stands on (docs/design.md 15), says what it found, and stops with the Debian
+# package's name when a required part is missing.
 function(cz_need package)
   foreach(found IN LISTS ARGN)
     if(NOT ${found})
-      message(FATAL_ERROR "${package} is missing (Debian's name of it). scripts/install_deps.sh installs all that Cloze needs.")
+      message(FATAL_ERROR
+          "${package} is missing (Debian's name of it). "
+          "scripts/install_deps.sh installs all that Cloze needs.")
     endif()
   endforeach()
 endfunction()
@@ -29,9 +32,12 @@ add_library(cz_csv INTERFACE)
 target_link_libraries(cz_csv INTERFACE ${CZ_CSV_LIB})
 target_include_directories(cz_csv SYSTEM INTERFACE ${CZ_CSV_INCLUDE})
 
-# The OpenMP variant of OpenBLAS first: the pthread variant beside OpenMP loops costs 60 % (docs/design.md 15). Any CBLAS will do otherwise.
-find_library(CZ_BLAS_LIB openblas PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp NO_DEFAULT_PATH)
-find_path(CZ_BLAS_INCLUDE cblas.h PATHS /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp NO_DEFAULT_PATH)
+# The OpenMP variant of OpenBLAS first: the pthread variant beside OpenMP loops costs 60 %
+# (docs/design.md 15). Any CBLAS will do otherwise.
+find_library(CZ_BLAS_LIB openblas PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp
+    NO_DEFAULT_PATH)
+find_path(CZ_BLAS_INCLUDE cblas.h PATHS /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp
+    NO_DEFAULT_PATH)
 if(NOT CZ_BLAS_LIB OR NOT CZ_BLAS_INCLUDE)
   find_package(BLAS REQUIRED)
   find_path(CZ_BLAS_INCLUDE cblas.h PATH_SUFFIXES openblas openblas-pthread blis REQUIRED)
@@ -58,7 +64,9 @@ if(CZ_MPI)
 endif()
 
 function(cz_print_summary)
-  message(STATUS "cloze ${PROJECT_VERSION} (${CMAKE_BUILD_TYPE}), ${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}")
+  message(STATUS
+      "cloze ${PROJECT_VERSION} (${CMAKE_BUILD_TYPE}), "
+      "${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}")
   message(STATUS "  BLAS       ${CZ_BLAS_LIB}")
   message(STATUS "  HDF5       ${HDF5_VERSION}")
   message(STATUS "  MPI        ${CZ_HAVE_MPI} ${MPI_C_VERSION}")

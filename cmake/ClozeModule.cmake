@@ -1,16 +1,21 @@
 # cz_module(NAME FOLDER USES a b ... LIBS x y ...): one folder is one static library `cz_NAME`.
 #
-# A folder sees its own headers and those of the folders it names in USES, and no others: every folder has an include root of its own that
-# holds nothing but a link to it, so an include against the arrows of the design does not compile.
+# A folder sees its own headers and those of the folders it names in USES, and no others: every
+# folder has an include root of its own that holds nothing but a link to it, so an include against
+# the arrows of the design does not compile.
 set(CZ_ROOTS "${CMAKE_BINARY_DIR}/roots")
 
-set(CZ_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wwrite-strings
+set(CZ_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+    -Wpointer-arith -Wwrite-strings
     -Wno-unused-parameter -Wno-gnu-zero-variadic-macro-arguments -Werror)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-  list(APPEND CZ_WARNINGS -Wno-format-truncation) # cut texts are cut on purpose; clang has no such warning
+  # cut texts are cut on purpose; clang has no such warning
+  list(APPEND CZ_WARNINGS -Wno-format-truncation)
 else()
-  list(APPEND CZ_WARNINGS -Wno-pass-failed) # a loop marked simd that is not vectorised is slower, not wrong
-  list(APPEND CZ_WARNINGS -Wno-missing-field-initializers) # rows of tables leave their optional last members to zero; gcc allows that
+  # a loop marked simd that is not vectorised is slower, not wrong
+  list(APPEND CZ_WARNINGS -Wno-pass-failed)
+  # rows of tables leave their optional last members to zero; gcc allows that
+  list(APPEND CZ_WARNINGS -Wno-missing-field-initializers)
 endif()
 
 function(cz_root name folder)
@@ -24,7 +29,8 @@ function(cz_compile_options target)
   target_compile_options(${target} PRIVATE ${CZ_WARNINGS})
   target_link_libraries(${target} PRIVATE OpenMP::OpenMP_C Threads::Threads m)
   if(CZ_SANITIZE)
-    target_compile_options(${target} PRIVATE -fsanitize=${CZ_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_compile_options(${target} PRIVATE -fsanitize=${CZ_SANITIZE} -fno-omit-frame-pointer
+        -fno-sanitize-recover=all)
     target_link_options(${target} PRIVATE -fsanitize=${CZ_SANITIZE})
   endif()
 endfunction()
@@ -43,8 +49,8 @@ function(cz_module name)
   target_link_libraries(cz_${name} PRIVATE ${M_LIBS})
 endfunction()
 
-# cz_test(NAME SOURCES ... [USES folders] [LIBS ...] [TIMEOUT s]): a cmocka program that sees tests/common and the folders it names, registered
-# with CTest.
+# cz_test(NAME SOURCES ... [USES folders] [LIBS ...] [TIMEOUT s]): a cmocka program that sees
+# tests/common and the folders it names, registered with CTest.
 function(cz_test name)
   cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;LIBS;USES" ${ARGN})
   add_executable(${name} ${T_SOURCES})
@@ -56,7 +62,8 @@ function(cz_test name)
   endforeach()
   target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}/tests")
   target_link_libraries(${name} PRIVATE PkgConfig::CMOCKA ${T_LIBS})
-  target_compile_definitions(${name} PRIVATE CZ_SOURCE_DIR="${CMAKE_SOURCE_DIR}" CZ_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_compile_definitions(${name} PRIVATE CZ_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+      CZ_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 300)

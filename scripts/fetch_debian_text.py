@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Fetches Debian's package descriptions and makes the default data sets of Cloze from them.
 
-    scripts/fetch_debian_text.py OUT            the whole sets (about 20 MB over the network, under a minute)
-    scripts/fetch_debian_text.py OUT --sample   a small sample of them, under 3 MB, as committed under experiments/quickstart/sample
+    scripts/fetch_debian_text.py OUT            the whole sets: 20 MB over the network
+    scripts/fetch_debian_text.py OUT --sample   a sample of 3 MB, as committed under
+                                                experiments/quickstart/sample
 
 Needs a Debian machine with apt and python3, nothing else; works as root or not. The package
 index goes to a folder of its own, so the machine's apt state and settings stay as they are. OUT
 receives
 
-    pretrain.txt                       paragraphs of long descriptions, one a line; a document is a package; blank line between documents
-    section.{train,dev,test}.tsv       first paragraph, package name blanked -> archive section (10 classes)
+    pretrain.txt                       paragraphs of long descriptions, one a line; a document is
+                                       a package; blank lines between documents
+    section.{train,dev,test}.tsv       first paragraph, package name blanked -> archive section
+                                       (10 classes)
     language.{train,dev,test}.tsv      the same -> programming language (12 classes)
     summarize.{train,dev,test}.tsv     first paragraph of at least 12 words -> synopsis
     en_de.* en_fr.* {train,dev,test}   paragraph -> its translation
@@ -18,8 +21,8 @@ receives
 
 Lines of .tsv files are INPUT <tab> TARGET in UTF-8 without quoting, and of dev and test files
 <tab> SOURCE, the source package, by which reports know what was not drawn apart. Sets are split by
-source package: its binary packages share texts. The split of a source is a hash of its name, so it is
-the same in every set and after every fetch. Repeated texts are kept once. No text of a dev or
+source package: its binary packages share texts. The split of a source is a hash of its name, so it
+is the same in every set and after every fetch. Repeated texts are kept once. No text of a dev or
 test row occurs in pretrain.txt, nor does any package of their sources.
 """
 
@@ -52,7 +55,7 @@ def die(message):
 
 
 # ---- getting the index
-# -------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def update_lists(folder):
@@ -86,7 +89,8 @@ def update_lists(folder):
     )
     if not any(n.endswith("InRelease") for n in os.listdir(f"{folder}/lists")):
         die(
-            f"apt-get update brought nothing (no network?), existing files are left alone; it said:\n{done.stdout.strip()}"
+            "apt-get update brought nothing (no network?), existing files are left alone; "
+            f"it said:\n{done.stdout.strip()}"
         )
 
 
@@ -123,7 +127,8 @@ def read_stanzas(lists, prefix, pattern):
     ]
     if not names:
         die(
-            f"apt brought no index matching {pattern} (mirror or network trouble), existing files are left alone"
+            f"apt brought no index matching {pattern} (mirror or network trouble), "
+            "existing files are left alone"
         )
     done = subprocess.run(
         ["/usr/lib/apt/apt-helper", "cat-file", f"{lists}/{names[0]}"],
@@ -137,7 +142,7 @@ def read_stanzas(lists, prefix, pattern):
 
 
 # ---- texts
-# -------------------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def clean(text):
@@ -215,7 +220,7 @@ def read_packages(lists, prefix):
 
 
 # ---- sets
-# --------------------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def labelled(packages, labels):
@@ -321,7 +326,7 @@ def sample(documents, sets):
 
 
 # ---- writing
-# -----------------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def write_all(out, work, documents, sets, facts):
@@ -338,7 +343,8 @@ def write_all(out, work, documents, sets, facts):
     for name, text in contents.items():
         if not text:
             die(
-                f"{name} would be empty: the index is not what this script expects; existing files are left alone"
+                f"{name} would be empty: the index is not what this script expects; "
+                "existing files are left alone"
             )
         data = text.encode()
         files[name] = {

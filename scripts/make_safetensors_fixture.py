@@ -4,8 +4,8 @@ files that Cloze wrote.
 
     make_safetensors_fixture.py make FILE      write the fixture; library versions go into its
                                                __metadata__
-    make_safetensors_fixture.py check FOLDER   load what `test_safetensors write FOLDER` left there and
-                                               compare with the known values
+    make_safetensors_fixture.py check FOLDER   load what `test_safetensors write FOLDER` left there
+                                               and compare with the known values
 
 Needs numpy and safetensors; torch for BF16. Element i of a tensor whose dtype is D holds (i - 3)
 / 8, exact in every format.

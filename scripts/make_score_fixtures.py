@@ -29,8 +29,10 @@ from scipy import stats
 from sklearn import metrics
 
 WORDS = (
-    "the a an The of cat sat on mat Haus Straße Über größer naïve café it's don't l'eau e-mail well-known U.S. Mr. 1,000 3.14 1990. 5-6 50% $5 €9 £3 "
-    "2 10 x=y a+b <b> &amp; &quot;yes&quot; <skipped> C++ ^ ` ~ | “quoted” «ja» … – — ¿que? ¡si! (see) [1] {x} a_b @home #tag 日本語 です。 東京、 ½ ² Ⅳ ٣ "
+    "the a an The of cat sat on mat Haus Straße Über größer naïve café it's don't l'eau e-mail "
+    "well-known U.S. Mr. 1,000 3.14 1990. 5-6 50% $5 €9 £3 "
+    "2 10 x=y a+b <b> &amp; &quot;yes&quot; <skipped> C++ ^ ` ~ | “quoted” «ja» … – — ¿que? ¡si! "
+    "(see) [1] {x} a_b @home #tag 日本語 です。 東京、 ½ ² Ⅳ ٣ "
     "١٫٥ 😀 →x e\u0301t\u00e9 \u212aelvin \u0130stanbul THE A An ’a the’ .5 5. , . ! ? ; : - -- ' \""
 ).split()
 SPACES = [" "] * 12 + ["  ", "\t", "\u00a0", "\u3000", "\u2009", "\n", "-\n"]

@@ -23,15 +23,19 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 MARK = "\u2581"
 
-WORDS = """the of and to in a is that for it as was with be by on not he his but at are this have from or had an they which one you were all her she
-there would their we him been has when who will no more if out so up said what its about than into them can only other time new some could these two may
-first then do any like my now over such our man me even most made after also did many off before must well back through years where much your way down
-should because long each just state those people too mister little good world make very year still see own work here men between life being under
-never day same another know while last might us great old a-b against small found since every three use without government number high public hand part
-place fact white house home tokenize tokenizer tokenization piece vocabulary sentence pretraining language model transfer reading writing understand
-understanding unhappiness internationalization running runner ran quickly slowly bigger biggest walking talked talks
-über straße Größe können müssen für Äpfel schön Übung garçon élève été naïve façade cœur où déjà señor niño mañana år øl
-日本 日本語 東京 中文 漢字 привет мир язык слово γλώσσα λόγος שלום עולם مرحبا العالم नमस्ते 한국어 조선""".split()
+WORDS = """the of and to in a is that for it as was with be by on not he his but at are this have
+from or had an they which one you were all her she there would their we him been has when who will
+no more if out so up said what its about than into them can only other time new some could these
+two may first then do any like my now over such our man me even most made after also did many off
+before must well back through years where much your way down should because long each just state
+those people too mister little good world make very year still see own work here men between life
+being under never day same another know while last might us great old a-b against small found
+since every three use without government number high public hand part place fact white house home
+tokenize tokenizer tokenization piece vocabulary sentence pretraining language model transfer
+reading writing understand understanding unhappiness internationalization running runner ran
+quickly slowly bigger biggest walking talked talks über straße Größe können müssen für Äpfel schön
+Übung garçon élève été naïve façade cœur où déjà señor niño mañana år øl 日本 日本語 東京 中文 漢字 привет
+мир язык слово γλώσσα λόγος שלום עולם مرحبا العالم नमस्ते 한국어 조선""".split()
 
 # What is replaced, and by what: a small map with every kind of rule that the big ones have.
 RULES = [

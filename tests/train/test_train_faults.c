@@ -350,7 +350,8 @@ static void wrong_init(void **state) {
   assert_int_equal(fwrite(weights, 1, n, f), n);
   fclose(f);
   expect(1, FINETUNE "init=@/whole/model train.nonfinite_limit=2", "not finite");
-  expect(2, "evaluate @/experiment.yaml --out @/run", "unknown key");
+  expect(2, "evaluate @/experiment.yaml --out @/run",
+         "this is a key of an experiment, which cloze run takes");
   free(weights);
   remove_tree("run");
   remove_tree("whole");
