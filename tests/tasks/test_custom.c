@@ -7,23 +7,28 @@
 #define WORDS(...)                                                                                 \
   (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)
 
-static cz_task_set *load_custom(const char *task, const char *content, const char *const *words,
-                                size_t n) {
+static cz_task_set *load_for(cz_task_use use, const char *task, const char *content,
+                             const char *const *words, size_t n) {
   cz_task_set *set;
   const cz_task_config config = task_config(task, words, n);
-  OK(try_load(&set, task, &config, write_text("own", content), CZ_TASK_TRAIN));
+  OK(try_load(&set, task, &config, write_text("own", content), use));
   return set;
 }
+#define load_custom(...) load_for(CZ_TASK_TRAIN, __VA_ARGS__)
+#define load_scored(...) load_for(CZ_TASK_EVALUATE, __VA_ARGS__)
 
-static void refuse(const char *task, const char *content, cz_status code, const char *message,
-                   const char *const *words, size_t n) {
+static void refuse_for(cz_task_use use, const char *task, const char *content, cz_status code,
+                       const char *message, const char *const *words, size_t n) {
   cz_task_set *set = NULL;
   const cz_task_config config = task_config(task, words, n);
-  assert_int_equal(try_load(&set, task, &config, write_text("own", content), CZ_TASK_TRAIN), code);
+  assert_int_equal(try_load(&set, task, &config, write_text("own", content), use), code);
   assert_null(set);
   if (!strstr(cz_error_message(), message))
     fail_msg("'%s' is not in: %s", message, cz_error_message());
 }
+
+#define refuse(...)        refuse_for(CZ_TASK_TRAIN, __VA_ARGS__)
+#define refuse_scored(...) refuse_for(CZ_TASK_EVALUATE, __VA_ARGS__)
 
 static void test_free_text(void **state) {
   cz_task_set *set = load_custom("tsv", "a \"b\tc\n\nd\te\n", NULL, 0);
@@ -51,6 +56,37 @@ static void test_labels(void **state) {
   assert_int_equal(set->comparison, CZ_COMPARE_LABEL);
   assert_true(set->metrics[0] == CZ_METRIC_F1 && set->metrics[1] == CZ_METRIC_ACCURACY);
   cz_task_set_destroy(&set);
+}
+
+/* A column that names the source: by number or name, also one that is an input, and none of
+ * them empty. */
+static void test_groups(void **state) {
+  static const char tsv[] = "text\tkind\tauthor\none\tx\tann\ntwo\ty\tann\nthree\tx\tbob\n";
+  cz_task_set *set = load_scored("tsv", tsv, WORDS("header=true", "group_column=author"));
+  assert_int_equal(set->n, 3);
+  assert_string_equal(set->records[0].origin, "ann");
+  assert_string_equal(set->records[1].origin, "ann");
+  assert_string_equal(set->records[2].origin, "bob");
+  assert_record(set, 1, "two", "y");
+  cz_task_set_destroy(&set);
+  set = load_scored("csv", "\"a, b\",x\nc,y\n", WORDS("group_column=1"));
+  assert_string_equal(set->records[0].origin, "a, b");
+  assert_string_equal(set->records[1].origin, "c");
+  cz_task_set_destroy(&set);
+  set = load_scored("tsv", tsv, WORDS("header=true"));
+  assert_null(set->records[0].origin);
+  cz_task_set_destroy(&set);
+  set = load_custom("tsv", "a\tb\n", WORDS("group_column=3")); /* training needs no such column */
+  assert_null(set->records[0].origin);
+  cz_task_set_destroy(&set);
+  refuse_scored("tsv", "a\tb\tc\nd\te\t\n", CZ_EINVAL, "own:2: the group is empty",
+                WORDS("group_column=3"));
+  refuse_scored("tsv", tsv, CZ_EINVAL, "has no column 'autor'; did you mean 'author'?",
+                WORDS("header=true", "group_column=autor"));
+  refuse_scored("tsv", "a\tb\n", CZ_EINVAL, "there are 2 columns, 3 is none of them",
+                WORDS("group_column=3"));
+  refuse_scored("tsv", "a\tb\n", CZ_EUSAGE, "column 'who' is no number, and header is false",
+                WORDS("group_column=who"));
 }
 
 /* Quotes, doubled quotes, a line end inside quotes, blanks kept, blank lines skipped;
@@ -141,7 +177,8 @@ static void test_mistakes(void **state) {
 
 int run_custom_tests(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_free_text), cmocka_unit_test(test_labels),   cmocka_unit_test(test_csv),
+      cmocka_unit_test(test_free_text), cmocka_unit_test(test_groups),
+      cmocka_unit_test(test_labels),    cmocka_unit_test(test_csv),
       cmocka_unit_test(test_zhang),     cmocka_unit_test(test_mistakes),
   };
   return cmocka_run_group_tests_name("custom tasks", tests, NULL, NULL);

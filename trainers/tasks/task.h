@@ -98,7 +98,7 @@ typedef struct cz_task_config {
   const char *train, *dev, *test;
   int fidelity;
   const char *prefix, *labels, *metrics, *input_columns; /* lists are comma-separated */
-  const char *target_column;
+  const char *target_column, *group_column;
   int64_t lead_words;
   int class_numbers, baseline;
   bool header, unescape;

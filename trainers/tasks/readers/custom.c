@@ -32,6 +32,10 @@ static const cz_key_spec keys[] = {
            .help = "numbers from 1, or names in the header, with commas between; joined by spaces"),
     CZ_KEY(cz_task_config, target_column, TEXT, .fallback = "2",
            .help = "number from 1, or name in the header"),
+    CZ_KEY(cz_task_config, group_column, TEXT, .fallback = "",
+           .help = "as target_column: what an example comes from (a document, a person), in files "
+                   "that are scored; a report's intervals draw the examples of one source "
+                   "together; empty: each is its own"),
     CZ_KEY(cz_task_config, header, BOOL, .fallback = "false",
            .help = "the first line names the columns"),
     CZ_KEY(cz_task_config, class_numbers, ENUM, .fallback = "none", .choices = numbers_names,
@@ -53,7 +57,8 @@ bool cz_task_metric_is_own(cz_task_metric m) {
 typedef struct layout {
   cz_task_set *set;
   char **input_names;
-  size_t n_inputs, inputs[CZ_FIELDS], target, width; /* columns from 0; width 0: no line seen */
+  size_t n_inputs, inputs[CZ_FIELDS], target, group, width; /* columns from 0; width 0: no line
+                                                               seen */
 } layout;
 
 /* NAME is not in the header: what is; a header of one column may be of another kind of
@@ -91,10 +96,17 @@ static cz_status find_column(size_t *column, const layout *x, const char *name,
   return found ? CZ_OK : refuse_name(x, name, first, place);
 }
 
+/* Whether records have a group: training draws its examples one by one. */
+static bool is_grouped(const cz_task_set *set) {
+  return *set->config.group_column && set->use == CZ_TASK_EVALUATE;
+}
+
 static cz_status resolve(layout *x, const cz_fields *first, const char *place) {
   x->width = first->n;
   for (size_t i = 0; i < x->n_inputs; i++)
     CZ_TRY(find_column(&x->inputs[i], x, x->input_names[i], first, place));
+  if (is_grouped(x->set))
+    CZ_TRY(find_column(&x->group, x, x->set->config.group_column, first, place));
   return find_column(&x->target, x, x->set->config.target_column, first, place);
 }
 
@@ -125,6 +137,15 @@ static void unescape(char *text) {
   *out = '\0';
 }
 
+/* What the record comes from, where a column says it. An empty name would join all that have
+ * none. */
+static cz_status add_group(const layout *x, cz_task_record *record, const cz_fields *f,
+                           const char *place) {
+  if (!is_grouped(x->set)) return CZ_OK;
+  if (!*f->text[x->group]) return CZ_FAIL(CZ_EINVAL, "%s: the group is empty", place);
+  return cz_task_own(x->set, &record->origin, f->text[x->group]);
+}
+
 /* One record from the fields of a line; the first line may be the header. */
 static cz_status add_row(layout *x, const cz_fields *f, const char *place) {
   cz_task_set *set = x->set;
@@ -145,6 +166,7 @@ static cz_status add_row(layout *x, const cz_fields *f, const char *place) {
     CZ_TRY(cz_task_own(set, &fields[i].text, text));
   }
   if (empty) return CZ_FAIL(CZ_EINVAL, "%s: the input is empty", place);
+  CZ_TRY(add_group(x, &record, f, place));
   const char *target = f->text[x->target];
   if (set->labels)
     CZ_TRY(class_of(set, &record.label, target, place));
