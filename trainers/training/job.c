@@ -103,3 +103,14 @@ cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
                             .label_smoothing = train->label_smoothing};
   return cz_net_create(net, model, &options);
 }
+
+/** What the loss of batch B is divided by, by the key loss_normalisation: a number of
+ * positions. */
+double cz_loop_denominator(const cz_loop_job *j, const cz_batch *b) {
+  switch ((cz_normalisation)j->train.loss_normalisation) {
+  case CZ_NORMALISE_COUNTED: return b->n_loss_rows > 0 ? (double)b->n_loss_rows : 1;
+  case CZ_NORMALISE_PADDED: return (double)b->padded_positions;
+  case CZ_NORMALISE_CONSTANT: return j->train.loss_denominator;
+  }
+  return 1;
+}

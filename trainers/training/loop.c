@@ -1,41 +1,16 @@
-#include "training/loop.h"
+#include "training/loop_parts.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/stop.h"
 #include "checkpoint/checkpoint.h"
-#include "comm/reducer.h"
 #include "training/feed.h"
-#include "training/record.h"
-#include "training/state.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { BUCKET_BYTES = 4 << 20 };
-
-typedef struct loop {
-  const cz_loop_job *job;
-  cz_net *net;
-  cz_optimizer *optimizer;
-  cz_reducer *reducer;
-  cz_batches *batches;
-  cz_record *record; /* rank 0; null on the others */
-  double *losses;    /* [shards + 1]; the last element counts ranks that a signal stops */
-  cz_state state;
-  cz_state_of state_of;
-  cz_progress progress;
-  double saved;           /* when the last checkpoint was written, in seconds */
-  bool warned_of_repeats; /* a batch that holds more examples than there are */
-  bool stop;              /* a signal stops some rank: known to all after a step */
-  cz_status ready_status; /* the first failure inside gradient_ready */
-} loop;
-
-static bool is_first(const loop *l) { return l->job->comm->rank == 0; }
-
 /* The learning rate of the step that was done last. */
-static double last_rate(const loop *l) {
+static double last_rate(const cz__loop *l) {
   return cz_schedule_rate(&l->job->optimizer, l->state.step - 1, l->job->train.steps);
 }
 
@@ -43,14 +18,14 @@ static double last_rate(const loop *l) {
 
 /* A batch larger than the data repeats examples within one step. It is allowed, and most
  * likely a mistake. */
-static void warn_of_repeats(loop *l, const cz_batch *b) {
-  if (!is_first(l) || l->warned_of_repeats || b->segments <= l->job->examples) return;
+static void warn_of_repeats(cz__loop *l, const cz_batch *b) {
+  if (!cz__loop_is_first(l) || l->warned_of_repeats || b->segments <= l->job->examples) return;
   cz_warn("%s: a batch of %lld examples repeats the %lld that there are; a smaller batch would do",
           l->job->what, (long long)b->segments, (long long)l->job->examples);
   l->warned_of_repeats = true;
 }
 
-static cz_status next_batch(loop *l, const cz_batch **batch) {
+static cz_status next_batch(cz__loop *l, const cz_batch **batch) {
   CZ_TRY(cz_batches_next(l->batches, batch));
   if (!*batch || (*batch)->segments == 0)
     return CZ_FAIL(CZ_EINVAL, "%s: the data ended after %lld of %lld steps", l->job->what,
@@ -61,25 +36,16 @@ static cz_status next_batch(loop *l, const cz_batch **batch) {
 
 /* Running it: forward, backward, reduction. */
 
-static double denominator_of(const cz_loop_job *j, const cz_batch *b) {
-  switch ((cz_normalisation)j->train.loss_normalisation) {
-  case CZ_NORMALISE_COUNTED: return b->n_loss_rows > 0 ? (double)b->n_loss_rows : 1;
-  case CZ_NORMALISE_PADDED: return (double)b->padded_positions;
-  case CZ_NORMALISE_CONSTANT: return j->train.loss_denominator;
-  }
-  return 1;
-}
-
 /* The gradient of P is final: its part of the flat gradient, with the gap behind it, may
  * be reduced while backward still runs. */
 static void gradient_ready(void *self, const cz_param *p) {
-  loop *l = self;
+  cz__loop *l = self;
   if (l->ready_status == CZ_OK) l->ready_status = cz_reducer_ready(l->reducer, p->offset, p->room);
 }
 
 /* Parameters that the loss does not reach keep a gradient of zero, and no step of backward
  * reports them. */
-static cz_status report_unreached(loop *l) {
+static cz_status report_unreached(cz__loop *l) {
   const cz_params *params = l->job->model->params;
   for (size_t i = 0; i < params->n; i++) {
     cz_value v = cz_graph_param(l->net->graph, params->list[i]);
@@ -88,10 +54,10 @@ static cz_status report_unreached(loop *l) {
   return l->ready_status;
 }
 
-static cz_status run_shard(loop *l, const cz_batch *batch, int64_t s, bool last) {
+static cz_status run_shard(cz__loop *l, const cz_batch *batch, int64_t s, bool last) {
   const cz_loop_job *j = l->job;
   cz_feed feed;
-  cz_feed_shard(&feed, &batch->shards[s], l->net->options.loss_rows, denominator_of(j, batch));
+  cz_feed_shard(&feed, &batch->shards[s], l->net->options.loss_rows, cz_loop_denominator(j, batch));
   CZ_TRY(cz_net_feed(l->net, &feed));
   cz_graph_run_options run = {.key = {.seed = j->seed ^ cz_hash_text(j->what),
                                       .step = (uint32_t)l->state.step,
@@ -105,7 +71,7 @@ static cz_status run_shard(loop *l, const cz_batch *batch, int64_t s, bool last)
 
 /* Forward and backward of the rank's shards; then the gradient is the sum over all shards
  * of all ranks, and every rank has all shards' losses in order. */
-static cz_status run_shards(loop *l, const cz_batch *batch) {
+static cz_status run_shards(cz__loop *l, const cz_batch *batch) {
   const cz_loop_job *j = l->job;
   int64_t first, count;
   CZ_TRY(cz_comm_shards(j->comm, &first, &count, j->batch.shards));
@@ -126,12 +92,12 @@ static cz_status run_shards(loop *l, const cz_batch *batch) {
 
 /* Clipping and updating. */
 
-static const char *what_is_saved(const loop *l) {
+static const char *what_is_saved(const cz__loop *l) {
   return cz_checkpoint_exists(l->job->folder) ? "the last checkpoint is good"
                                               : "there is no checkpoint yet";
 }
 
-static cz_status skip_update(loop *l, double loss, double norm) {
+static cz_status skip_update(cz__loop *l, double loss, double norm) {
   l->state.skipped++;
   l->state.skipped_in_a_row++;
   cz_warn("step %lld: loss %g, gradient norm %g: update skipped (%lld in a row)",
@@ -151,7 +117,7 @@ static void smooth(cz_state *s, double loss) {
 }
 
 /* Clips and updates, or skips a step whose loss or gradient is not finite. */
-static cz_status update(loop *l, double *norm) {
+static cz_status update(cz__loop *l, double *norm) {
   const cz_loop_job *j = l->job;
   cz_state *s = &l->state;
   double loss = 0, scale = 1;
@@ -169,7 +135,7 @@ static cz_status update(loop *l, double *norm) {
 
 /* Writing down. */
 
-static cz_status record(loop *l, double norm) {
+static cz_status record(cz__loop *l, double norm) {
   const cz_state *s = &l->state;
   const cz_train_keys *t = &l->job->train;
   bool due = s->step % t->log_steps == 0 || s->step == t->steps || s->step == 1;
@@ -183,7 +149,7 @@ static cz_status record(loop *l, double norm) {
   return cz_record_step(l->record, s->step, values, sizeof values / sizeof *values);
 }
 
-static void count_step(loop *l, const cz_batch *b) {
+static void count_step(cz__loop *l, const cz_batch *b) {
   cz_state *s = &l->state;
   s->step++;
   s->cursor = b->after;
@@ -199,7 +165,7 @@ static void count_step(loop *l, const cz_batch *b) {
   l->progress.loss = s->smooth_loss;
 }
 
-static bool checkpoint_due(const loop *l) {
+static bool checkpoint_due(const cz__loop *l) {
   const cz_train_keys *t = &l->job->train;
   if (t->checkpoint_steps > 0 && l->state.step % t->checkpoint_steps == 0) return true;
   return cz_seconds() - l->saved >= t->checkpoint_seconds;
@@ -207,7 +173,7 @@ static bool checkpoint_due(const loop *l) {
 
 /* A finite gradient can still lead to parameters that are not, which no later step can
  * mend: such a state is not saved over a good one. */
-static cz_status save(loop *l) {
+static cz_status save(cz__loop *l) {
   const cz_loop_job *j = l->job;
   bool finite;
   CZ_TRY(cz_optimizer_finite(l->optimizer, &finite));
@@ -215,13 +181,13 @@ static cz_status save(loop *l) {
     return CZ_FAIL(CZ_ENUMERIC,
                    "%s: the parameters are not finite after step %lld (learning rate %g); %s: %s",
                    j->what, (long long)l->state.step, last_rate(l), j->folder, what_is_saved(l));
-  if (is_first(l)) CZ_TRY(cz_state_save(&l->state, &l->state_of));
+  if (cz__loop_is_first(l)) CZ_TRY(cz_state_save(&l->state, &l->state_of));
   l->saved = cz_seconds();
   return CZ_OK;
 }
 
 /* One step: batch, run, reduce, clip, update, record. */
-static cz_status one_step(loop *l) {
+static cz_status one_step(cz__loop *l) {
   const cz_batch *batch;
   double norm;
   CZ_TRY(next_batch(l, &batch));
@@ -229,11 +195,11 @@ static cz_status one_step(loop *l) {
   CZ_TRY(update(l, &norm));
   count_step(l, batch);
   CZ_TRY(record(l, norm));
-  if (is_first(l)) cz_progress_show(&l->progress, l->state.step == l->job->train.steps);
+  if (cz__loop_is_first(l)) cz_progress_show(&l->progress, l->state.step == l->job->train.steps);
   return CZ_OK;
 }
 
-static cz_status all_steps(loop *l) {
+static cz_status all_steps(cz__loop *l) {
   while (l->state.step < l->job->train.steps) {
     CZ_TRY(one_step(l));
     bool last = l->state.step == l->job->train.steps;
@@ -246,88 +212,14 @@ static cz_status all_steps(loop *l) {
   return CZ_OK;
 }
 
-/* Opening and closing. */
-
-/* All ranks must reduce the same gradients in the same order, so all must have planned
- * the same graph. */
-static cz_status check_plans(const loop *l) {
-  uint64_t hash = cz_graph_hash(l->net->graph);
-  int64_t both[2] = {(int64_t)(hash >> 1), -(int64_t)(hash >> 1)};
-  CZ_TRY(cz_comm_max_i64(l->job->comm, both, 2));
-  if (both[0] == -both[1]) return CZ_OK;
-  return CZ_FAIL(CZ_EINVAL,
-                 "%s: the ranks planned different graphs; do all run the same program and files?",
-                 l->job->what);
-}
-
-static cz_status resume(loop *l) {
-  cz_state_origin from;
-  CZ_TRY(cz_state_load(&l->state, &from, &l->state_of));
-  if (!from.path[0]) return CZ_OK;
-  cz_log("%s: going on at step %lld of %lld (%s)", l->job->what, (long long)l->state.step,
-         (long long)l->job->train.steps, from.path);
-  if (is_first(l) && from.processor[0])
-    cz_device_warn_of_kind(l->job->model->params->device, from.path, from.processor);
-  return CZ_OK;
-}
-
-static cz_status open_parts(loop *l) {
-  const cz_loop_job *j = l->job;
-  cz_params *p = j->model->params;
-  const size_t real = cz_dtype_bytes(p->device->real);
-  const cz_batch_plan plan = cz_loop_plan(j);
-  CZ_TRY(cz_loop_net(&l->net, j->model, &j->batch, &j->train, j->dropout_mask, j->layout, true));
-  cz_log("%s: %lld parameters; memory: parameters and gradients %.1f MB, activations and workspace "
-         "%.1f MB",
-         j->what, (long long)p->count, 2e-6 * (double)p->flat * (double)real,
-         1e-6 * (double)cz_graph_bytes(l->net->graph));
-  CZ_TRY(check_plans(l));
-  CZ_TRY(cz_optimizer_create(&l->optimizer, &j->optimizer, p));
-  CZ_TRY(cz_reducer_create(&l->reducer, j->comm, p->device, p->grads, p->flat, real,
-                           j->batch.shards, BUCKET_BYTES));
-  CZ_TRY(cz_alloc(&l->losses, (size_t)j->batch.shards + 1, sizeof *l->losses));
-  l->state_of = (cz_state_of){j->folder, j->config_hash, p, l->optimizer};
-  CZ_TRY(resume(l));
-  CZ_TRY(cz_batches_open(&l->batches, j->source, &plan, &l->state.cursor));
-  return is_first(l) ? cz_record_open(&l->record, j->folder, j->what, l->state.step) : CZ_OK;
-}
-
-/* Returns the first failure: ST, the loop's own, or one of closing the records. */
-static cz_status close_parts(loop *l, cz_status st) {
-  cz_status closed = cz_record_close(&l->record);
-  cz_batches_close(&l->batches);
-  cz_reducer_destroy(&l->reducer);
-  cz_optimizer_destroy(&l->optimizer);
-  cz_net_destroy(&l->net);
-  free(l->losses);
-  return st != CZ_OK ? st : closed;
-}
-
-static cz_loop_result result_of(const loop *l) {
-  const cz_state *s = &l->state;
-  return (cz_loop_result){.steps = s->step - s->skipped,
-                          .skipped = s->skipped,
-                          .loss = s->smooth_loss,
-                          .last_loss = s->last_loss,
-                          .input_tokens = s->input_tokens,
-                          .target_tokens = s->target_tokens,
-                          .examples = s->examples,
-                          .cut = s->examples_cut,
-                          .text_tokens = s->text_tokens,
-                          .mean_inputs = (double)s->input_sum / (double)s->examples,
-                          .mean_targets = (double)s->target_sum / (double)s->examples,
-                          .seconds = cz_seconds() - l->progress.began,
-                          .waited = cz_batches_waited(l->batches)};
-}
-
 /** Trains JOB->model to JOB->train.steps updates, going on from the folder's checkpoint
  * when there is one: the same bits as without the interruption, for any number of ranks
  * that the shards allow. Writes metrics.jsonl, TensorBoard events and checkpoints (rank
  * 0). CZ_EINTERRUPT after a signal, with the state saved; CZ_ENUMERIC when too many
  * steps in a row are not finite. Collective. */
 cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job) {
-  loop l = {.job = job, .saved = cz_seconds()};
-  cz_status st = cz_comm_agree(job->comm, open_parts(&l));
+  cz__loop l = {.job = job, .saved = cz_seconds()};
+  cz_status st = cz_comm_agree(job->comm, cz__loop_open(&l));
   if (st == CZ_OK) {
     l.progress = (cz_progress){.what = job->what,
                                .item = "step",
@@ -338,7 +230,7 @@ cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job) {
                                .loss = NAN,
                                .began = cz_seconds()};
     st = all_steps(&l);
-    *result = result_of(&l);
+    *result = cz__loop_result(&l);
   }
-  return close_parts(&l, st);
+  return cz__loop_close(&l, st);
 }

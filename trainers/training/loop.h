@@ -5,9 +5,10 @@
  * feed.c points the graph's inputs at a shard; the graph runs forward and backward;
  * comm/reducer.h sums the gradients of all shards of all ranks; optimizer.c clips and
  * updates; record.c writes metrics.jsonl and TensorBoard curves; state.c saves and
- * resumes. loop.c is the story of such a step, job.c derives batches and graph from a
- * job's keys, and flops.c counts the arithmetic of a step from the model's shape. A
- * request to stop (base/stop.h) is answered between two steps. */
+ * resumes. loop.c is the story of such a step, loop_parts.c opens and closes what it works
+ * with, job.c derives batches, graph and divisor of the loss from a job's keys, and flops.c
+ * counts the arithmetic of a step from the model's shape. A request to stop (base/stop.h)
+ * is answered between two steps. */
 #ifndef CZ_TRAINING_LOOP_H
 #define CZ_TRAINING_LOOP_H
 
@@ -75,6 +76,7 @@ typedef struct cz_loop_result {
  * resumes from the folder's checkpoint when there is one, and a signal ends it between
  * two steps with a checkpoint written and CZ_EINTERRUPT. */
 cz_batch_plan cz_loop_plan(const cz_loop_job *job);
+double cz_loop_denominator(const cz_loop_job *job, const cz_batch *batch);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,

@@ -1,0 +1,88 @@
+/* What stands around the steps of a loop: opening its parts where a checkpoint left them,
+ * closing them, and the sums for the result. */
+#include "training/loop_parts.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+/* Gradients are reduced in pieces of so many bytes, while backward still makes others. */
+enum { BUCKET_BYTES = 4 << 20 };
+
+/* All ranks must reduce the same gradients in the same order, so all must have planned
+ * the same graph. */
+static cz_status check_plans(const cz__loop *l) {
+  uint64_t hash = cz_graph_hash(l->net->graph);
+  int64_t both[2] = {(int64_t)(hash >> 1), -(int64_t)(hash >> 1)};
+  CZ_TRY(cz_comm_max_i64(l->job->comm, both, 2));
+  if (both[0] == -both[1]) return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL,
+                 "%s: the ranks planned different graphs; do all run the same program and files?",
+                 l->job->what);
+}
+
+static cz_status resume(cz__loop *l) {
+  cz_state_origin from;
+  CZ_TRY(cz_state_load(&l->state, &from, &l->state_of));
+  if (!from.path[0]) return CZ_OK;
+  cz_log("%s: going on at step %lld of %lld (%s)", l->job->what, (long long)l->state.step,
+         (long long)l->job->train.steps, from.path);
+  if (cz__loop_is_first(l) && from.processor[0])
+    cz_device_warn_of_kind(l->job->model->params->device, from.path, from.processor);
+  return CZ_OK;
+}
+
+/** Creates graph, optimizer and reducer, resumes from the folder's checkpoint when there is
+ * one, and opens batches and records where it says. Collective. The caller closes the parts,
+ * also after a failure. */
+cz_status cz__loop_open(cz__loop *l) {
+  const cz_loop_job *j = l->job;
+  cz_params *p = j->model->params;
+  const size_t real = cz_dtype_bytes(p->device->real);
+  const cz_batch_plan plan = cz_loop_plan(j);
+  CZ_TRY(cz_loop_net(&l->net, j->model, &j->batch, &j->train, j->dropout_mask, j->layout, true));
+  cz_log("%s: %lld parameters; memory: parameters and gradients %.1f MB, activations and workspace "
+         "%.1f MB",
+         j->what, (long long)p->count, 2e-6 * (double)p->flat * (double)real,
+         1e-6 * (double)cz_graph_bytes(l->net->graph));
+  CZ_TRY(check_plans(l));
+  CZ_TRY(cz_optimizer_create(&l->optimizer, &j->optimizer, p));
+  CZ_TRY(cz_reducer_create(&l->reducer, j->comm, p->device, p->grads, p->flat, real,
+                           j->batch.shards, BUCKET_BYTES));
+  CZ_TRY(cz_alloc(&l->losses, (size_t)j->batch.shards + 1, sizeof *l->losses));
+  l->state_of = (cz_state_of){j->folder, j->config_hash, p, l->optimizer};
+  CZ_TRY(resume(l));
+  CZ_TRY(cz_batches_open(&l->batches, j->source, &plan, &l->state.cursor));
+  return cz__loop_is_first(l) ? cz_record_open(&l->record, j->folder, j->what, l->state.step)
+                              : CZ_OK;
+}
+
+/** Closes the parts. Returns the first failure: ST, the loop's own, or one of closing the
+ * records. */
+cz_status cz__loop_close(cz__loop *l, cz_status st) {
+  cz_status closed = cz_record_close(&l->record);
+  cz_batches_close(&l->batches);
+  cz_reducer_destroy(&l->reducer);
+  cz_optimizer_destroy(&l->optimizer);
+  cz_net_destroy(&l->net);
+  free(l->losses);
+  return st != CZ_OK ? st : closed;
+}
+
+/** What the steps so far come to; before the parts are closed. */
+cz_loop_result cz__loop_result(const cz__loop *l) {
+  const cz_state *s = &l->state;
+  return (cz_loop_result){.steps = s->step - s->skipped,
+                          .skipped = s->skipped,
+                          .loss = s->smooth_loss,
+                          .last_loss = s->last_loss,
+                          .input_tokens = s->input_tokens,
+                          .target_tokens = s->target_tokens,
+                          .examples = s->examples,
+                          .cut = s->examples_cut,
+                          .text_tokens = s->text_tokens,
+                          .mean_inputs = (double)s->input_sum / (double)s->examples,
+                          .mean_targets = (double)s->target_sum / (double)s->examples,
+                          .seconds = cz_seconds() - l->progress.began,
+                          .waited = cz_batches_waited(l->batches)};
+}
