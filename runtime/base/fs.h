@@ -16,10 +16,10 @@ CZ_MUST cz_status cz_fs_read(const char *path, cz_buf *out);
 CZ_MUST cz_status cz_fs_open_regular(int *fd, uint64_t *bytes, const char *path);
 CZ_MUST cz_status cz_fs_open_stream(FILE **file, const char *path);
 /* Writing. Nobody ever sees half of a file: bytes go into a name beside the path, are
- * synced, and take the path by a rename, which the file system does at once. write_atomic
- * does all of it; large files are written through open_aside, write_fd and commit. A kill
- * leaves at most the name beside, which the next writer takes over. Works on one file
- * system only, hence "beside". */
+ * synced, and take the path by a rename, which is atomic within one file system; hence a
+ * name beside it. write_atomic does all of it; large files are written through
+ * open_aside, write_fd and commit. After a kill at most the name beside remains, and the
+ * next writer overwrites it. */
 CZ_MUST cz_status cz_fs_open_append(int *fd, const char *path);
 CZ_MUST cz_status cz_fs_write_atomic(const char *path, const void *bytes, size_t n);
 CZ_MUST cz_status cz_fs_aside(char *out, size_t n, const char *path);
@@ -29,7 +29,7 @@ CZ_MUST cz_status cz_fs_commit(const char *temporary, const char *path);
 /* Folders. */
 CZ_MUST cz_status cz_fs_make_dirs(const char *path);
 CZ_MUST cz_status cz_fs_count_entries(size_t *n, const char *path);
-/* One process at a time. The lock belongs to the open file and falls with the process,
+/* One process at a time. The lock belongs to the open file and ends with the process,
  * even when it is killed: no stale lock has to be removed by hand. */
 CZ_MUST cz_status cz_fs_lock(const char *path, int *handle);
 void cz_fs_unlock(int *handle);

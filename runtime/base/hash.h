@@ -1,7 +1,8 @@
 /* A 64-bit hash for keys and identity: the same bits on every machine, in every version.
  *
- * Folders of results, seeds of random draws and checks of stored bytes go by it, so it
- * may never change. It does not resist an adversary who wants two texts of one hash. */
+ * Folders of results, seeds of random draws and checks of stored bytes depend on it, so
+ * it may never change. It does not resist an adversary who looks for two texts with one
+ * hash. */
 #ifndef CZ_BASE_HASH_H
 #define CZ_BASE_HASH_H
 

@@ -14,9 +14,9 @@ typedef struct cz_line_walk {
   int64_t number; /* of the line last given, from 1 */
 } cz_line_walk;
 
-/* A last line need not end. A text that ends with a line end has no empty line behind it,
- * so writing one more never changes the number of records. Blank: no bytes but spaces and
- * tabs; readers of records skip such lines. */
+/* The last line may lack its line end. Nothing follows a line end at the end of the text,
+ * not even an empty line, so adding a missing one does not change the number of records.
+ * Blank: no bytes but spaces and tabs; readers of records skip such lines. */
 cz_line_walk cz_line_walk_over(const char *text, size_t n, const char *name);
 bool cz_line_next(cz_line_walk *l, const char **line, size_t *n);
 bool cz_line_is_blank(const char *line, size_t n);

@@ -19,9 +19,9 @@ typedef struct cz_buf {
 typedef struct cz_arena cz_arena;
 
 /* `out` and `array` are addresses of pointers of any type, passed as void * because C has
- * no generic pointer to a pointer. Products count x size that overflow are CZ_ENOMEM,
- * like memory that is not there. Growing at least doubles, so n appends copy less than 2
- * n items. */
+ * no generic pointer to a pointer. A product count x size that overflows is CZ_ENOMEM, as
+ * is memory that the system does not give. Growing at least doubles, so n appends copy
+ * less than 2 n items. */
 CZ_MUST cz_status cz_alloc(void *out, size_t count, size_t size);
 CZ_MUST cz_status cz_grow(void *array, size_t *capacity, size_t needed, size_t size);
 

@@ -1,8 +1,8 @@
 /* Names that are looked up: the nearest spelling of one that is unknown, and the one
  * message that says so.
  *
- * Who misspells a key, task or option is told the name that was probably meant; who is
- * far from all of them is told them all. */
+ * A misspelt key, task or option is answered with the nearest name, or with all names
+ * where none is near. */
 #ifndef CZ_BASE_NEAREST_H
 #define CZ_BASE_NEAREST_H
 

@@ -1,6 +1,5 @@
-/* Stopping on request. A signal only leaves a mark; whoever does long work looks at it
- * where it can end with everything in order: the training loop between two steps, what
- * reads files between two pieces. */
+/* Stopping on request. A signal only sets a flag. Long work checks it where it can end in
+ * good order: the training loop between two steps, readers of files between two reads. */
 #ifndef CZ_BASE_STOP_H
 #define CZ_BASE_STOP_H
 

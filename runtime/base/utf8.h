@@ -1,4 +1,5 @@
-/* UTF-8 (RFC 3629): the check at the door, and walking through text that has passed it.
+/* UTF-8 (RFC 3629): checking bytes from outside, and walking through text that was
+ * checked.
  *
  * Text from outside is checked once, where it is read; everything behind that trusts it
  * and may look at up to four bytes from the first byte of a character. */

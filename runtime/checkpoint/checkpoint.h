@@ -14,7 +14,8 @@
  * Every data set is under fletcher32 and has a 64-bit hash of its own as attribute "hash"
  * (base/checksum.h), which sees what fletcher32 misses; all metadata is under HDF5's own
  * checksums (format 1.10). A file that was made elsewhere is taken only if its data sets
- * are hard links, in chunks that are all stored, so that what it promises it also holds.
+ * are hard links, in chunks that are all stored, so that everything it declares is in the
+ * file.
  *
  * A file is written aside, synced and renamed, and the one before is kept, so at any
  * instant of a save the folder holds a whole checkpoint:

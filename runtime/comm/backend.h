@@ -1,7 +1,7 @@
-/* What a way to talk between processes must offer; comm.c and reducer.c build everything
- * else on it. A backend moves bytes and never adds: the order of additions is comm's.
- * Sends and receives return at once; the memory is the backend's until `test` says that a
- * request is done. Internal to comm. */
+/* The interface of a backend, which carries bytes between processes; comm.c and reducer.c
+ * build everything else on it. A backend moves bytes and never adds: the order of
+ * additions is comm's. Sends and receives return at once; the memory is the backend's
+ * until `test` says that a request is done. Internal to comm. */
 #ifndef CZ_COMM_BACKEND_H
 #define CZ_COMM_BACKEND_H
 
@@ -13,8 +13,9 @@ typedef union cz__request { /* a message under way; holds whatever the backend n
 } cz__request;
 
 /* Calls come from one thread. barrier, allgather and split are collective; send and
- * receive pair up by (peer, tag), in the order of the calls. Between a send and its done
- * the bytes may not be changed, between a receive and its done not be read. */
+ * receive pair up by (peer, tag), in the order of the calls. Until `test` reports a send
+ * as done its bytes may not be changed, and until it reports a receive as done they may
+ * not be read. */
 struct cz_comm_backend {
   cz_status (*barrier)(cz_comm *c);
   cz_status (*allgather)(cz_comm *c, void *bytes, const size_t *bounds);

@@ -7,8 +7,8 @@
  *
  * The calls are the same alone and under MPI; a group split off is again a communicator.
  * Collective calls must be made by every rank of the communicator in the same order, by
- * one thread. A rank that fails calls cz_comm_abort, which ends the job: nobody waits for
- * a dead peer. */
+ * one thread. A rank that fails calls cz_comm_abort, which ends the job, so that no rank
+ * waits for one that is gone. */
 #ifndef CZ_COMM_COMM_H
 #define CZ_COMM_COMM_H
 

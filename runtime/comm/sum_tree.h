@@ -1,11 +1,11 @@
 /* The one order in which the gradients of shards are added, whatever the number of ranks.
  *
  * Neighbours first, then pairs, then fours, an odd one carried up:
- * ((0+1)+(2+3))+((4+5)+(6+7)), and for six ((0+1)+(2+3))+(4+5). A rank that owns a
- * power of two of consecutive shards owns a node of that tree; the tree over the
- * ranks' nodes is the rest of it. `cz_sum_tree` adds a rank's own shards as they come,
- * like a binary counter: the buffers in use after n shards are the ones in n. All of
- * it is host memory. */
+ * ((0+1)+(2+3))+((4+5)+(6+7)), and for six ((0+1)+(2+3))+(4+5). A rank that owns a power
+ * of two of consecutive shards owns a node of that tree; the tree over the ranks' nodes
+ * is the rest of it. `cz_sum_tree` adds a rank's own shards as they come, like a binary
+ * counter: after n shards as many buffers are in use as n has one bits. All of it is host
+ * memory. */
 #ifndef CZ_COMM_SUM_TREE_H
 #define CZ_COMM_SUM_TREE_H
 

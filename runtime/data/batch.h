@@ -60,7 +60,7 @@ typedef struct cz_batch {
   int64_t segments, encoder_tokens, decoder_tokens, n_loss_rows; /* of all shards */
   int64_t text_tokens;           /* raw text that the examples were made of */
   int64_t input_sum, target_sum; /* tokens of the examples, EOS included, whatever the layout */
-  int64_t padded_positions; /* target positions of the padded recipe (batch x length), t5.md trap 7:
+  int64_t padded_positions; /* target positions of the padded recipe (batch x length), t5.md 0.7:
                                the budget, not what was filled */
   int64_t cut;              /* examples cut short, CZ_LONG_CUT */
   cz_cursor after;          /* where the following batch begins */

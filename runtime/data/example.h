@@ -38,8 +38,8 @@ typedef struct cz_piece {
   uint32_t epoch, index;
 } cz_piece;
 
-/* The reader meets an objective only as this function. It empties OUT and fills it; an
- * example with no targets is dropped by the reader. */
+/* To the reader an objective is this function. It empties OUT and fills it; an example
+ * with no targets is dropped by the reader. */
 typedef cz_status (*cz_corrupt_fn)(const void *self, const cz_piece *piece, cz_example *out);
 
 /* How the reader cuts the corpus for an objective (docs/t5.md 3.1). */

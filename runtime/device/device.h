@@ -24,7 +24,7 @@ enum { CZ_PROCESSOR_BYTES = 128 }; /* of the name of a kind of processor, its NU
 
 /* Kernels, write and read happen in the order in which they are called. A kernel may
  * return before it has run; write has taken its bytes when it returns, read returns when
- * its bytes have arrived, and release, too, waits for whoever uses the memory. */
+ * its bytes have arrived, and release waits until no kernel uses the memory. */
 struct cz_device {
   const char *name;
   cz_dtype real;         /* dtype of parameters and activations */
@@ -55,8 +55,8 @@ typedef struct cz_device_row {
   bool guard;
 } cz_device_row;
 
-/* Opening and asking. A device that cannot do what is asked says which op or dtype is
- * missing; none falls back to another one in silence. */
+/* Opening and querying. A device that lacks an op or a dtype says which; none falls back
+ * to another device in silence. */
 const cz_device_row *cz_device_at(size_t i);
 CZ_MUST cz_status cz_device_open(cz_device **device, const char *name);
 void cz_device_close(cz_device **device);

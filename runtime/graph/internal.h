@@ -11,8 +11,8 @@
 
 #include "graph/graph.h"
 
-/* A poisoned value stands for what could not be built; whoever reads it is poisoned and
- * says nothing, so that one mistake makes one message. */
+/* A poisoned value stands for what could not be built; a node that reads it is poisoned
+ * too and reports nothing, so that one mistake makes one message. */
 enum { CZ__POISON = -2, CZ__NO_NODE = -1 };
 
 typedef enum cz__kind {

@@ -51,7 +51,7 @@ typedef struct cz_crossed {
   cz_value spans; /* [B, 2] */
 } cz_crossed;
 
-/* What the blocks of a stack read besides its tokens; null members are not there. */
+/* What the blocks of a stack read besides its tokens; a null member is absent. */
 typedef struct cz_stack_reads {
   const cz_encoded *encoded; /* cross-attentions compute their keys and values from it, or */
   const cz_crossed *crossed; /* of each block: computed before */

@@ -1,4 +1,4 @@
-/* What a Replace or a Split looks for: a literal text or a regular expression.
+/* The pattern of a Replace or a Split: a literal text or a regular expression.
  * Internal. */
 #ifndef CZ_TEXT_PATTERN_H
 #define CZ_TEXT_PATTERN_H

@@ -1,4 +1,4 @@
-/* The character classes that tokenizers and scores speak of.
+/* The character classes of tokenizers and scores.
  *
  * Each is the class of a published rule, in the Unicode version of the library that the
  * rule comes from (unicode_tables.c holds what was assigned or changed since), so that

@@ -2,7 +2,7 @@
  * token ids and are sorted by length into batches; nn/decode.h encodes a batch and gives,
  * a token each step, the logits of every sequence that is still alive; search.c chooses
  * how each goes on, greedily or by beam search, until all have ended. Outputs go out as
- * ids in the inputs' order, with their scores; text is the caller's business. */
+ * ids in the inputs' order, with their scores; the caller turns them into text. */
 #ifndef CZ_DECODING_SEARCH_H
 #define CZ_DECODING_SEARCH_H
 

@@ -10,7 +10,8 @@
  *   evaluate: {...}
  *   seed: N
  *
- * Every key is declared once, in recipe.c; `cloze help keys` prints them. */
+ * The keys of a section are declared by the module that reads them; `cloze help keys`
+ * prints them all. */
 #ifndef CZ_RECIPE_RECIPE_H
 #define CZ_RECIPE_RECIPE_H
 

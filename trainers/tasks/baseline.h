@@ -1,5 +1,5 @@
-/* What programs that know next to nothing write for a task: what a model has to beat.
- * None of them looks at an answer of the records that are scored.
+/* Outputs of simple programs for a task, which a model has to beat. None of them looks at
+ * an answer of the records that are scored.
  *
  * A task names one of majority, copy and lead as its baseline. A classification is also
  * answered by `keyword`, which looks for the labels' own words in the text, and by

@@ -1,5 +1,5 @@
 /* Filling a graph's inputs: from a shard that the data reader laid out, or from lists
- * that a program put together itself and that no corpus stands behind. */
+ * that a program made itself, without a corpus. */
 #ifndef CZ_TRAINING_FEED_H
 #define CZ_TRAINING_FEED_H
 

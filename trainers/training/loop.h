@@ -1,14 +1,14 @@
 /* The folder training: what pretraining and fine-tuning share. They differ only in where
  * examples come from.
  *
- * Data go through it like this: data/batches.h hands over a batch, cut into shards;
- * feed.c points the graph's inputs at a shard; the graph runs forward and backward;
+ * Data go through it like this: data/batch.h hands over a batch, cut into shards; feed.c
+ * points the graph's inputs at a shard; the graph runs forward and backward;
  * comm/reducer.h sums the gradients of all shards of all ranks; optimizer.c clips and
  * updates; record.c writes metrics.jsonl and TensorBoard curves; state.c saves and
- * resumes. loop.c is the story of such a step, loop_parts.c opens and closes what it works
- * with, job.c derives batches, graph and divisor of the loss from a job's keys, and flops.c
- * counts the arithmetic of a step from the model's shape. A request to stop (base/stop.h)
- * is answered between two steps. */
+ * resumes. loop.c is the story of such a step, loop_parts.c opens and closes what it
+ * works with, job.c derives batches, graph and divisor of the loss from a job's keys, and
+ * flops.c counts the arithmetic of a step from the model's shape. A request to stop
+ * (base/stop.h) is answered between two steps. */
 #ifndef CZ_TRAINING_LOOP_H
 #define CZ_TRAINING_LOOP_H
 
