@@ -109,11 +109,7 @@ static cz_status accuracy(double *out, const compared *j, const cz_task_set *set
 /* Of class 1; an output that is no label counts as the other label (t5.md 7.2). */
 static cz_status binary_f1(double *out, const compared *j, const cz_task_set *set,
                            cz_arena *arena) {
-  int32_t *predicted;
-  CZ_TRY(cz_arena_alloc(arena, &predicted, j->n, sizeof *predicted));
-  for (size_t i = 0; i < j->n; i++)
-    predicted[i] = j->predicted[i] < 0 ? 1 - j->expected[i] : j->predicted[i];
-  *out = cz_score_f1(predicted, j->expected, j->n, 1);
+  *out = cz_score_f1(j->predicted, j->expected, j->n, 1);
   return CZ_OK;
 }
 
