@@ -31,6 +31,7 @@ function(cz_compile_options target)
   if(CZ_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${CZ_SANITIZE} -fno-omit-frame-pointer
         -fno-sanitize-recover=all)
+    target_compile_definitions(${target} PRIVATE CZ_SANITIZED=1)
     target_link_options(${target} PRIVATE -fsanitize=${CZ_SANITIZE})
   endif()
 endfunction()
@@ -68,8 +69,10 @@ function(cz_test name)
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 300)
   endif()
-  if(CZ_SANITIZE) # the thread sanitizer costs a factor of five to fifteen
+  if(CZ_SANITIZE MATCHES thread) # costs a factor of five to fifteen
     math(EXPR T_TIMEOUT "4 * ${T_TIMEOUT}")
+  elseif(CZ_SANITIZE) # address and undefined: two to three
+    math(EXPR T_TIMEOUT "2 * ${T_TIMEOUT}")
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT})
 endfunction()

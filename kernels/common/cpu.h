@@ -18,8 +18,7 @@
 CZ_C_BEGIN
 
 /* The loader's choice runs before a sanitizer has set itself up, hence not with those. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(CZ_SANITIZED)
 #define CZ_CLONES      __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #define CZ_HAVE_CLONES 1
 #else
@@ -38,9 +37,14 @@ static inline int64_t cz_maximum(int64_t a, int64_t b) { return a > b ? a : b; }
  *     n = round(x / ln 2),  r = x - n ln 2,  ln 2 = 355/512 - 2.12194440e-4
  *
  * 355/512 has nine bits, so n times it is exact and so is x less that (Cody and Waite's
- * reduction); with ln 2 in one float32 r would be off by n ulp of 0.69. */
+ * reduction); with ln 2 in one float32 r would be off by n ulp of 0.69.
+ *
+ * 1.5 2^23 + n has n in its last bits: a whole number without a conversion, which C leaves
+ * undefined for the NaN that may come in. */
 static inline __attribute__((always_inline)) float cz_exp_parts(float x, int32_t *n) {
-  float whole = __builtin_rintf(x * 1.44269504f);
+  float whole = __builtin_rintf(x * 1.44269504f), shifted = whole + 0x1.8p23f;
+  uint32_t bits;
+  memcpy(&bits, &shifted, 4);
   float r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;
@@ -48,7 +52,7 @@ static inline __attribute__((always_inline)) float cz_exp_parts(float x, int32_t
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  *n = (int32_t)whole;
+  *n = (int32_t)(bits - 0x4b400000u); /* the bits of 1.5 2^23 */
   return p * r * r + r + 1.0f;
 }
 

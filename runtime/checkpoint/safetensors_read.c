@@ -193,7 +193,8 @@ static cz_status parse_header(cz_safetensors *s, int file, const char *text, siz
       json_is_object(root) ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: header: not an object", path);
   size_t first = s->n_tensors;
   if (st == CZ_OK)
-    st = cz_grow(&s->tensors, &s->tensors_cap, first + json_object_size(root), sizeof *s->tensors);
+    st = cz_grow(&s->tensors, &s->tensors_cap, first + json_object_size(root) + 1,
+                 sizeof *s->tensors); /* one more: a file without tensors has a place, too */
   if (st == CZ_OK) {
     json_object_foreach(root, name, value) {
       if (strcmp(name, "__metadata__") == 0)

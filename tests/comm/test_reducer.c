@@ -134,7 +134,9 @@ static plan random_plan(cz_stream *s) {
             .shards = shards,
             .bytes = cz_stream_below(s, 2) ? 4 : 8};
   p.chunk = (int64_t)cz_stream_below(s, 400) + 1;
-  p.bucket_bytes = p.bytes + cz_stream_below(s, 1200);
+  /* At most 64 buckets: each is a message that every rank waits for, and ranks that share a
+   * core wait for their turn. Few elements still go one by one. */
+  p.bucket_bytes = p.bytes * (size_t)(1 + p.elements / 64) + cz_stream_below(s, 1200);
   p.forward = cz_stream_below(s, 2);
   p.distant = cz_stream_below(s, 2);
   return p;

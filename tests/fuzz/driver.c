@@ -107,7 +107,7 @@ static void begin(const char *program) {
   const struct rlimit memory = {4ULL << 30, 4ULL << 30};
   snprintf(crash_name, sizeof crash_name, "crash-%s", name ? name + 1 : program);
   seed = text ? strtoull(text, NULL, 10) : (uint64_t)(cz_seconds() * 1e6);
-#ifndef __SANITIZE_ADDRESS__
+#ifndef CZ_SANITIZED /* which reserve terabytes of addresses */
   setrlimit(RLIMIT_AS, &memory);
 #else
   (void)memory;

@@ -161,7 +161,7 @@ static double copied(const bench *b, int64_t beams) {
   return (double)right / N;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef CZ_SANITIZED
 enum {
   SHORTER = 10
 }; /* twenty times slower: there it is memory that is watched, and the loss need only fall */
