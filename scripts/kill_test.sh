@@ -22,13 +22,8 @@ RANDOM=${SEED:=$(date +%s)}
 echo "SEED=$SEED"
 
 now() { date +%s%N; }
-# What may not differ: the metrics and the weights, not times; a stage's hash knows the folder of
-# the model it starts from.
-facts() {
-  (cd "$1" && sed -n '/"metrics"/,$p' result.json &&
-    for f in stages/*/result.json; do echo "$f"; sed '/"config_hash"/d; /^  "hash"/d; /"measured": {/,/}/d' "$f"; done &&
-    find . -name '*.safetensors' -o -name 'metrics.jsonl' -o -name 'predictions.*' | sort | xargs sha256sum)
-}
+# shellcheck source=scripts/run_facts.sh
+. "$(dirname "$0")/run_facts.sh"
 
 began=$(now)
 "$cloze" run "$@" --out "$out/whole" > "$out/log" 2>&1 || { echo "the undisturbed run failed:"; tail -5 "$out/log"; exit 1; }

@@ -35,18 +35,11 @@ fi
 cmake --build --preset release -j "${JOBS-2}" --target cloze >/dev/null
 CLOZE=$root/build/release/bin/cloze scripts/prepare_debian.sh --sample >/dev/null
 
-# What may not differ. Stages are sorted by contents, not by folder, since a folder's name is a
-# hash that a change of structure may change.
-facts() (
-  cd "$1" || return 1
-  sed -n '/"metrics"/,$p' result.json
-  for f in stages/*/result.json; do
-    sed '/"config_hash"/d; /^  "hash"/d; /"measured": {/,/}/d' "$f" | sha256sum
-  done | sort
-  find . -name '*.safetensors' -o -name 'metrics.jsonl' -o -name 'predictions.*' >"$same/files"
-  sed 's!.*/!!' "$same/files" | sort | uniq -c
-  xargs sha256sum <"$same/files" | cut -d' ' -f1 | sort
-)
+# shellcheck source=scripts/run_facts.sh
+. scripts/run_facts.sh
+
+# Without a stage's folder, whose name is a hash that a change of structure may change.
+nameless_facts() { facts "$1" | sed 's!  .*/!  !' | sort; }
 
 # run_with PROGRAM OUT FILE [words]
 run_with() {
@@ -75,8 +68,8 @@ compare() {
   echo "== $name"
   (cd "$old" && "$how" "$old/build/release/bin/cloze" "$same/old-$name" "$@")
   "$how" "$root/build/release/bin/cloze" "$same/new-$name" "$@"
-  facts "$same/old-$name" >"$same/old-$name.facts"
-  facts "$same/new-$name" >"$same/new-$name.facts"
+  nameless_facts "$same/old-$name" >"$same/old-$name.facts"
+  nameless_facts "$same/new-$name" >"$same/new-$name.facts"
   sha256sum <"$same/old-$name.facts" | sed "s/ .*/  $(git rev-parse --short "$commit")/"
   sha256sum <"$same/new-$name.facts" | sed "s/ .*/  this tree ($(git describe --always --dirty))/"
   cmp -s "$same/old-$name.facts" "$same/new-$name.facts" ||
