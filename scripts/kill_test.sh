@@ -22,8 +22,8 @@ RANDOM=${SEED:=$(date +%s)}
 echo "SEED=$SEED"
 
 now() { date +%s%N; }
-# shellcheck source=scripts/run_facts.sh
-. "$(dirname "$0")/run_facts.sh"
+# shellcheck source=scripts/run_facts.bash
+. "$(dirname "$0")/run_facts.bash"
 
 began=$(now)
 "$cloze" run "$@" --out "$out/whole" > "$out/log" 2>&1 || { echo "the undisturbed run failed:"; tail -5 "$out/log"; exit 1; }

@@ -35,8 +35,8 @@ fi
 cmake --build --preset release -j "${JOBS-2}" --target cloze >/dev/null
 CLOZE=$root/build/release/bin/cloze scripts/prepare_debian.sh --sample >/dev/null
 
-# shellcheck source=scripts/run_facts.sh
-. scripts/run_facts.sh
+# shellcheck source=scripts/run_facts.bash
+. scripts/run_facts.bash
 
 # Without a stage's folder, whose name is a hash that a change of structure may change.
 nameless_facts() { facts "$1" | sed 's!  .*/!  !' | sort; }
