@@ -18,7 +18,8 @@
 CZ_C_BEGIN
 
 /* The loader's choice runs before a sanitizer has set itself up, hence not with those. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(CZ_SANITIZED)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(CZ_SANITIZED) &&   \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define CZ_CLONES      __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #define CZ_HAVE_CLONES 1
 #else

@@ -322,15 +322,15 @@ static cz_status open_shard(cz_safetensors *s, const char *folder, const char *s
 
 static cz_status open_all_shards(cz_safetensors *s, const char *folder, const char *index,
                                  json_t *map) {
-  const char *name;
+  const cz_json_place at = {.file = index, .path = "weight_map"};
+  const char *name, *shard;
   json_t *value;
   int file;
   if (!json_is_object(map))
     return CZ_FAIL(CZ_EINVAL, "%s: 'weight_map' is missing or not an object", index);
   json_object_foreach(map, name, value) {
-    if (!json_is_string(value))
-      return CZ_FAIL(CZ_EINVAL, "%s: 'weight_map': the file of '%s' is not a text", index, name);
-    CZ_TRY(open_shard(s, folder, json_string_value(value), &file));
+    CZ_TRY(cz_json_get_text(&shard, map, &at, name));
+    CZ_TRY(open_shard(s, folder, shard, &file));
   }
   return CZ_OK;
 }

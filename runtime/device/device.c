@@ -92,17 +92,16 @@ static cz_status open_host(cz_device **device, const cz_device_row *row) {
 enum { MODULE_VERSION = 4 };
 typedef cz_device *(*module_open)(int version, char *error, size_t n);
 
-/* WHY dlopen did not load the module at PATH: it is not there, as in every build without CUDA, or
- * it is there and something else is wrong. */
+/* Says that the module at PATH is not there, as in every build without CUDA, or else what dlopen
+ * found wrong in it: WHY. */
 static cz_status refuse_module(const char *path, const char *folder, const char *why) {
   bool missing = !strncmp(why, path, strlen(path)) && strstr(why, "No such file");
   if (!missing) return CZ_FAIL(CZ_EUSAGE, "device cuda: %s", why);
-  return CZ_FAIL(
-      CZ_EUSAGE,
-      "device cuda: this build has no CUDA module: libcloze_cuda.so was looked for in %s",
-      folder ? folder
-             : "LD_LIBRARY_PATH and the system's library folders (CZ_MODULE_PATH names "
-               "another folder)");
+  return CZ_FAIL(CZ_EUSAGE,
+                 "device cuda: there is no CUDA module: libcloze_cuda.so was looked for in %s",
+                 folder ? folder
+                        : "LD_LIBRARY_PATH and the system's library folders (CZ_MODULE_PATH names "
+                          "another folder)");
 }
 
 static cz_status open_module(cz_device **device, const cz_device_row *row) {

@@ -504,7 +504,7 @@ static void test_no_cuda_module(void **state) {
   assert_int_equal(unsetenv("CZ_MODULE_PATH"), 0);
   REFUSED(
       2,
-      "device cuda: this build has no CUDA module: libcloze_cuda.so was looked for in "
+      "device cuda: there is no CUDA module: libcloze_cuda.so was looked for in "
       "LD_LIBRARY_PATH and the system's library folders (CZ_MODULE_PATH names another folder)\n",
       cloze("pretrain", "pretrain.yaml", "--out", "none", "--device", "cuda"));
   assert_int_equal(setenv("CZ_MODULE_PATH", folder(), 1), 0);
@@ -512,14 +512,14 @@ static void test_no_cuda_module(void **state) {
   EXPECT(0, o);
   char said[400];
   snprintf(said, sizeof said,
-           "device: cpu, because device cuda: this build has no CUDA module: libcloze_cuda.so was "
+           "device: cpu, because device cuda: there is no CUDA module: libcloze_cuda.so was "
            "looked for in %s\n",
            folder());
   if (!strstr(o.err, said)) fail_msg("%s is not in %s", said, o.err);
   write_text("libcloze_cuda.so", "no library");
   o = cloze("generate", "base/model", "--device", "cuda");
   EXPECT(2, o);
-  assert_null(strstr(o.err, "has no CUDA module"));
+  assert_null(strstr(o.err, "is no CUDA module"));
   assert_non_null(strstr(o.err, "libcloze_cuda.so"));
   assert_int_equal(unlink(under("libcloze_cuda.so")), 0);
   assert_int_equal(unsetenv("CZ_MODULE_PATH"), 0);

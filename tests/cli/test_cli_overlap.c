@@ -41,8 +41,10 @@ static void test_own_test_file(void **state) {
   WARNED(
       "tasks.list.0.dev: train.tsv: this is also the task's `train`, train.tsv", /* a stage alone */
       cloze("evaluate", "evaluate.yaml", "--out", "alone", "tasks.list.0.dev=train.tsv"));
-  WARNED("tasks.list.0.test: train.tsv: this is also the task's `train`, train.tsv",
-         cloze("finetune", "finetune.yaml", "--out", "tuned", "tasks.list.0.test=train.tsv"));
+  SILENT(cloze("finetune", "finetune.yaml", "--out", "tuned", /* scores nothing */
+               "tasks.list.0.test=train.tsv"));
+  SILENT(cloze("run", "x.yaml", "--out", "dev", ONE_SEED, /* scores test */
+               "stages.evaluate.tasks.list.0.dev=train.tsv"));
 }
 
 /* As long as the other and different in its last byte; and the empty place of a split. */
@@ -64,6 +66,12 @@ static void test_other_stage(void **state) {
          cloze("run", "x.yaml", "--out", "stages", ONE_SEED,
                "stages.evaluate.tasks.list.0.train=more.tsv",
                "stages.evaluate.tasks.list.0.test=train.tsv"));
+  /* Two halves: what the other row's model was trained on is no matter. */
+  SILENT(cloze("run", "x.yaml", "--out", "halves", ONE_SEED, "baseline=a",
+               "rows=[{name: a, paper: {P: 1}, set: {pretrain.objective.name: random_spans}}, "
+               "{name: b, set: "
+               "{finetune.tasks.list.0.train: test.tsv, evaluate.tasks.list.0.train: test.tsv, "
+               "evaluate.tasks.list.0.test: train.tsv}}]"));
   SILENT(
       cloze("run", "x.yaml", "--out", "asked", ONE_SEED, "stages.evaluate.evaluate.split=train"));
 }

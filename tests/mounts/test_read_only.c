@@ -92,8 +92,14 @@ static void read_all(int wanted) {
   assert_int_equal(count_files(), 2);
 }
 
-/* Root may write everywhere, so somebody else reads. */
-static void test_folder(void **state) {
+/* Root may write everywhere, so somebody else reads: where there is somebody else, who reaches the
+ * folder. */
+static bool become_reader(void) {
+  if (geteuid() == 0 && (setgid(65534) || setuid(65534))) return false;
+  return access(under("files/corpus.h5"), R_OK) == 0;
+}
+
+static void read_only_folder(void **state) {
   int status;
   assert_int_equal(mkdir(under("files"), 0755), 0);
   write_files();
@@ -104,12 +110,16 @@ static void test_folder(void **state) {
   fflush(NULL);
   pid_t child = fork();
   if (child == 0) {
-    if (geteuid() == 0 && (setgid(65534) || setuid(65534))) _exit(3);
+    if (!become_reader()) _exit(SKIPPED);
     read_all(EACCES);
     _exit(0);
   }
   waitpid(child, &status, 0);
   assert_int_equal(chmod(under("files"), 0755), 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
+    print_message("no other user, or none who reaches %s\n", folder());
+    skip();
+  }
   assert_int_equal(status, 0);
 }
 
@@ -152,7 +162,7 @@ static void test_mount(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest folders[] = {
-      cmocka_unit_test_setup_teardown(test_folder, make_folder, drop_folder)};
+      cmocka_unit_test_setup_teardown(read_only_folder, make_folder, drop_folder)};
   const struct CMUnitTest mounts[] = {cmocka_unit_test(test_mount)};
   if (argc < 2) return cmocka_run_group_tests(folders, NULL, NULL);
   if (strcmp(argv[1], "mount") || make_folder(NULL)) return 2;

@@ -39,6 +39,7 @@ static cz_status check_planned(cz_check *c, const cz_plan *p, size_t k, row_fact
 }
 
 static cz_status check_row(cz_check *c, const cz_plan *p, size_t row, row_facts *facts) {
+  cz_check_begin_row(c);
   for (size_t i = 0; i < p->n_stages; i++) {
     size_t k = row * p->n_stages + i; /* of the first seed */
     if (p->stages[k].left_out) continue;

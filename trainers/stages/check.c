@@ -22,6 +22,9 @@ cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data, const cz
   return c->seen && c->results && c->trained ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for checks");
 }
 
+/** Stages of another row follow, which start from none of those before. */
+void cz_check_begin_row(cz_check *c) { json_object_clear(c->trained); }
+
 /** Frees what the round kept. */
 void cz_check_close(cz_check *c) {
   cz_tokenizer_destroy(&c->tokenizer.opened);

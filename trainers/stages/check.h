@@ -43,13 +43,15 @@ typedef struct cz_check {
     const char *path;
     cz_vocabulary vocabulary;
   } tokenizer;
-  json_t *seen;    /* what was found to be right, as keys, so that it is read once */
-  json_t *trained; /* {file: where it is named} that stages of the round train on */
+  json_t *seen; /* what was found to be right, as keys, so that it is read once */
+  json_t
+      *trained; /* {stage: {file: where it is named}}: what its model was trained on, this row's */
   json_t *results; /* "STAGE.debian_section.scores.accuracy": all values, as keys in order */
 } cz_check;
 
 CZ_MUST cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data,
                                 const cz_comm *comm);
+void cz_check_begin_row(cz_check *c);
 void cz_check_close(cz_check *c);
 CZ_MUST cz_status cz_check_stage(cz_check *c, const cz_config_node *node,
                                  const cz_stage_kind *kind);

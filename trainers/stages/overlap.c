@@ -82,46 +82,61 @@ static cz_status check_own(cz_check *c, bool *same, const cz_task_entry *e, cons
   return warn(c, node, scored, other, remembered);
 }
 
-/* Its file of SPLIT against what earlier stages of the round train on. */
+/* What the model of the stage FROM was trained on, null for nothing. */
+static json_t *trained_on(const cz_check *c, const cz_check_from *from) {
+  return json_object_get(c->trained, from->name);
+}
+
+/* Its file of SPLIT against what the model was trained on that the stage starts from. */
 static cz_status check_earlier(cz_check *c, const cz_task_entry *e, const char *split) {
   const cz_config_node *node = cz_config_get(e->node, split);
   char scored[4096];
-  const char *trained, *where;
-  json_t *text;
+  const char *trained;
+  json_t *where;
   CZ_TRY(file_of(scored, node, e->row));
   if (!*scored) return CZ_OK;
-  json_object_foreach(c->trained, trained, text) {
-    bool same;
-    CZ_TRY(cz_overlap_files(&same, trained, scored));
-    if (!same || !(where = json_string_value(text))) continue;
-    return warn(c, node, scored, where, remembered);
-  }
+  for (size_t i = 0; i < c->stage.n_from; i++)
+    json_object_foreach(trained_on(c, &c->stage.from[i]), trained, where) {
+      bool same;
+      CZ_TRY(cz_overlap_files(&same, trained, scored));
+      if (same) return warn(c, node, scored, json_string_value(where), remembered);
+    }
   return CZ_OK;
 }
 
-/* Keeps what this stage trains on, for the stages that follow. */
+/* Keeps what this stage trains on, and what its model was trained on before, for the stages that
+ * start from it. A stage alone has none. */
 static cz_status note_training(cz_check *c, const cz_task_entry *e) {
   char file[4096], where[8192];
+  if (!c->stage.name) return CZ_OK;
   CZ_TRY(file_of(file, cz_config_get(e->node, "train"), e->row));
-  if (!*file || json_object_get(c->trained, file)) return CZ_OK;
-  snprintf(where, sizeof where, "`train` of task %s in stage %s, %s", e->label,
-           c->stage.name ? c->stage.name : "finetune", file);
-  return json_object_set_new_nocheck(c->trained, file, json_stringn_nocheck(where, strlen(where)))
-             ? CZ_FAIL(CZ_ENOMEM, "no memory for checks")
-             : CZ_OK;
+  json_t *own = json_object_get(c->trained, c->stage.name);
+  bool failed = false;
+  if (!own) {
+    own = json_object();
+    failed = json_object_set_new_nocheck(c->trained, c->stage.name, own);
+    for (size_t i = 0; i < c->stage.n_from && !failed; i++) {
+      json_t *before = trained_on(c, &c->stage.from[i]);
+      failed = before && json_object_update(own, before);
+    }
+  }
+  snprintf(where, sizeof where, "`train` of task %s in stage %s, %s", e->label, c->stage.name,
+           file);
+  if (*file && !failed)
+    failed = json_object_set_new_nocheck(own, file, json_stringn_nocheck(where, strlen(where)));
+  return failed ? CZ_FAIL(CZ_ENOMEM, "no memory for checks") : CZ_OK;
 }
 
-/** Warns when the task ENTRY scores a file that is trained on: its own `train` against its `dev`
- * and `test`, and its file of SPLIT, of a stage that scores (null: of one that trains), against
- * `train` of all stages that were checked before. A stage that is told to score `train` is not
- * warned of it. Files that are not there yet are passed over. */
+/** For a stage that scores SPLIT: warns when the task ENTRY has there the file that it calls
+ * `train`, or one that the stage's model was trained on; who asks for `train` is not warned. For a
+ * stage that trains, SPLIT null, it notes the file for the stages that start from this one. Files
+ * that are not there yet are passed over. */
 cz_status cz_overlap_task(cz_check *c, const cz_task_entry *entry, const char *split) {
-  bool dev, test;
-  CZ_TRY(check_own(c, &dev, entry, "dev"));
-  CZ_TRY(check_own(c, &test, entry, "test"));
+  bool said;
   if (!split) return note_training(c, entry);
-  bool said = (dev && !strcmp(split, "dev")) || (test && !strcmp(split, "test"));
-  return said || !strcmp(split, "train") ? CZ_OK : check_earlier(c, entry, split);
+  if (!strcmp(split, "train")) return CZ_OK;
+  CZ_TRY(check_own(c, &said, entry, split));
+  return said ? CZ_OK : check_earlier(c, entry, split);
 }
 
 /** Warns when the corpus that HELD_OUT names is the one that CORPUS names. */

@@ -2,19 +2,15 @@
 #include "base/fs.h"
 #include "checkpoint/checkpoint.h"
 #include "nn/model.h"
-#include "training/loop.h"
 #include "training/state.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 
 /* Checkpoints that are on the disk at one time: the newest and the one before stay, and a third is
- * there while it is written. How many saves the clock will cause is not known, so a third counts
- * only where the steps alone cause it. */
-static int64_t checkpoints(const cz_train_keys *t) {
-  int64_t saves = t->checkpoint_steps > 0 ? (t->steps - 1) / t->checkpoint_steps + 1 : 1;
-  return saves >= 3 ? 3 : 2;
-}
+ * there while it is written. The clock causes saves (checkpoint_seconds), so no training is too
+ * short for a third. */
+enum { CHECKPOINTS = 3 };
 
 /* Bytes of model/: the weights, the tokenizer, and a few small files. */
 static uint64_t model_bytes(const cz_params *params, const cz_recipe *recipe) {
@@ -25,28 +21,26 @@ static uint64_t model_bytes(const cz_params *params, const cz_recipe *recipe) {
 }
 
 /** CZ_EIO, with both numbers of bytes, when the disk of FOLDER has no room for what the training
- * stage of RECIPE writes there: two checkpoints and model/, or three checkpoints while one is
- * written. Those that are there already are replaced and ask for nothing. The tokenizer must be
- * open. Allocates no parameter. Local. */
+ * stage of RECIPE writes there: three checkpoints while one is written, and at
+ * the end two and model/. Those that are there already are replaced and ask for nothing. The
+ * tokenizer must be open. Allocates no parameter. Local. */
 cz_status cz_space_check(const cz_recipe *recipe, const char *folder) {
   cz_optimizer_keys optimizer;
-  cz_train_keys train;
   cz_model_config config;
   cz_model *m;
-  char what[160];
+  char what[192];
   CZ_TRY(cz_recipe_section(recipe, &cz_optimizer_section, &optimizer));
-  CZ_TRY(cz_recipe_section(recipe, &cz_train_section, &train));
   CZ_TRY(cz_recipe_model_config(&config, recipe));
   CZ_TRY(cz_model_declare(&m, &config, recipe->device));
   uint64_t state = (uint64_t)cz_optimizer_elements(&optimizer, m->params) *
                    cz_dtype_bytes(recipe->device->real),
            one = cz_checkpoint_room(cz_state_bytes(m->params, state)),
            model = model_bytes(m->params, recipe), stored = cz_checkpoint_stored(folder);
-  const int64_t n = checkpoints(&train);
-  uint64_t last = 2 * one + model, most = (uint64_t)n * one > last ? (uint64_t)n * one : last;
+  uint64_t end = 2 * one + model, saving = CHECKPOINTS * one, all = saving > end ? saving : end;
   cz_model_destroy(&m);
   snprintf(what, sizeof what,
-           "training, with %lld checkpoints of %.1f MB at one time and a model of %.1f MB,",
-           (long long)n, (double)one / 1e6, (double)model / 1e6);
-  return most > stored ? cz_fs_need_bytes(folder, most - stored, what) : CZ_OK;
+           "training, with %d checkpoints of %.1f MB at one time, %.1f MB of which are there, "
+           "and at its end two and a model of %.1f MB,",
+           CHECKPOINTS, (double)one / 1e6, (double)stored / 1e6, (double)model / 1e6);
+  return all > stored ? cz_fs_need_bytes(folder, all - stored, what) : CZ_OK;
 }

@@ -1,5 +1,5 @@
-/* What a training stage will write, asked of the disk before it begins: without this, days of
- * training would end at the first save. */
+/* What a training stage will write, asked of the disk before it computes a step: without this,
+ * days of training would end at a save. */
 #ifndef CZ_STAGES_SPACE_H
 #define CZ_STAGES_SPACE_H
 
