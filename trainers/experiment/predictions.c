@@ -10,20 +10,6 @@
 
 enum { SCORES = 64 }; /* of one file: metrics times baselines */
 
-/** The lowest and the highest value that METRIC can have, in points; infinities where that is
- * not known. */
-void cz_predictions_range(double range[2], const char *metric) {
-  cz_task_metric which;
-  range[0] = -INFINITY, range[1] = INFINITY;
-  if (cz_task_metric_find(&which, metric) != CZ_OK) {
-    cz_error_clear();
-    return;
-  }
-  const cz_parts_kind kind = cz_task_parts_kind(which);
-  bool correlates = kind == CZ_PARTS_MCC || kind == CZ_PARTS_PEARSON || kind == CZ_PARTS_SPEARMAN;
-  range[0] = correlates ? -100 : 0, range[1] = 100;
-}
-
 /* Calls ADD for each score that the line has, the model's first. */
 typedef cz_status (*score_fn)(cz_predictions *p, const char *metric, const char *baseline,
                               const json_t *numbers, size_t record);

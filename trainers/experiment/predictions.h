@@ -26,7 +26,6 @@ typedef struct cz_predictions {
 } cz_predictions;
 
 CZ_MUST cz_status cz_predictions_read(cz_predictions *p, const char *path, const char *task);
-void cz_predictions_range(double range[2], const char *metric);
 void cz_predictions_free(cz_predictions *p);
 const cz_parts *cz_predictions_find(const cz_predictions *p, const char *metric,
                                     const char *baseline);

@@ -301,15 +301,17 @@ static cz_status bleu_part(double *part, const compared *j, const cz_task_set *s
   return CZ_OK;
 }
 
-/* The functions of each score, in the order of metrics.def. */
+/* What is known of each score, in the order of metrics.def. */
 static const struct {
+  cz_parts_kind parts;
+  double range[2];
   cz_status (*score)(double *out, const compared *j, const cz_task_set *set, cz_arena *arena);
   cz_status (*part)(double *part, const compared *j, const cz_task_set *set, size_t i,
                     cz_arena *arena);
-  cz_parts_kind parts;
 } rows[CZ_METRICS] = {
-#define CZ_METRIC(id, name, parts_, takes, score_, part_)                                          \
-  [CZ_METRIC_##id] = {.score = score_, .part = part_, .parts = CZ_PARTS_##parts_},
+    [CZ_METRIC_NONE] = {.range = {-INFINITY, INFINITY}},
+#define CZ_METRIC(id, name, parts_, takes, low, high, ...)                                         \
+  [CZ_METRIC_##id] = {CZ_PARTS_##parts_, {low, high}, __VA_ARGS__},
 #include "tasks/metrics.def"
 #undef CZ_METRIC
 };
@@ -317,12 +319,24 @@ static const struct {
 /** How METRIC, which is not CZ_METRIC_NONE, is made of what the records add to it. */
 cz_parts_kind cz_task_parts_kind(cz_task_metric metric) { return rows[metric].parts; }
 
+static cz_task_metric metric_named(const char *name) {
+  for (int m = CZ_METRIC_NONE + 1; m < CZ_METRICS; m++)
+    if (!strcmp(name, cz_task_metric_names[m])) return (cz_task_metric)m;
+  return CZ_METRIC_NONE;
+}
+
 /** The score called NAME. CZ_EINVAL with the nearest when there is none. */
 cz_status cz_task_metric_find(cz_task_metric *metric, const char *name) {
-  for (int m = CZ_METRIC_NONE + 1; m < CZ_METRICS; m++)
-    if (!strcmp(name, cz_task_metric_names[m])) return *metric = (cz_task_metric)m, CZ_OK;
-  return CZ_FAIL(CZ_EINVAL, "no score is called '%s'%s", name,
-                 cz_suggest(name, cz_task_metric_names + 1, CZ_METRICS - 1).text);
+  *metric = metric_named(name);
+  return *metric ? CZ_OK
+                 : CZ_FAIL(CZ_EINVAL, "no score is called '%s'%s", name,
+                           cz_suggest(name, cz_task_metric_names + 1, CZ_METRICS - 1).text);
+}
+
+/** The least and the most that the score called NAME can be, in points; infinities where it has
+ * no bound or no score is called so. */
+void cz_task_metric_range(double range[2], const char *name) {
+  memcpy(range, rows[metric_named(name)].range, 2 * sizeof *range);
 }
 
 /** CZ_EINVAL when SET has a record without a known answer, as test files do: there is
@@ -341,11 +355,10 @@ cz_status cz_task_answered(const cz_task_set *set) {
  * against anything, itself included. */
 static cz_status warn_of_wordless(const compared *j, const cz_task_set *set) {
   size_t n = 0;
-  bool rouge = false;
+  bool words = false;
   for (int m = 0; m < CZ_TASK_METRICS && set->metrics[m]; m++)
-    rouge |= set->metrics[m] == CZ_METRIC_ROUGE1 || set->metrics[m] == CZ_METRIC_ROUGE2 ||
-             set->metrics[m] == CZ_METRIC_ROUGEL;
-  if (rouge) CZ_TRY(cz_score_rouge_wordless(&n, j->references, j->n));
+    words |= cz_task_metric_takes[set->metrics[m]] == CZ_TAKES_WORDS;
+  if (words) CZ_TRY(cz_score_rouge_wordless(&n, j->references, j->n));
   if (n)
     cz_warn("%s: %zu of %zu references have no letter a to z and no digit, all that ROUGE sees: "
             "they score 0 whatever is written",

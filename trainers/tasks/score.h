@@ -6,6 +6,7 @@
 #include "tasks/task.h"
 
 CZ_MUST cz_status cz_task_metric_find(cz_task_metric *metric, const char *name);
+void cz_task_metric_range(double range[2], const char *name);
 CZ_MUST cz_status cz_task_answered(const cz_task_set *set);
 CZ_MUST cz_status cz_task_score(double *scores, const cz_task_set *set, const char *const *outputs);
 CZ_MUST cz_status cz_task_undefined(const char **why, cz_task_metric metric, const cz_task_set *set,

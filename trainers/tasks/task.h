@@ -23,9 +23,9 @@
 
 enum { CZ_TASK_METRICS = 4 };
 
-/* Scores, all as percentages except where they are not shares: the rows of metrics.def. F1
- * is of class 1, macro_f1 the mean over the classes, group_em the share of groups whose
- * every record is right. */
+/* Scores, the rows of metrics.def. All are times 100, so that a share is a percentage and a
+ * correlation lies between -100 and 100. F1 is of class 1, macro_f1 the mean over the classes,
+ * group_em the share of groups whose every record is right. */
 typedef enum cz_task_metric {
   CZ_METRIC_NONE,
 #define CZ_METRIC(id, ...) CZ_METRIC_##id,
@@ -40,7 +40,8 @@ typedef enum cz_task_takes {
   CZ_TAKES_CLASSES, /* of a record each */
   CZ_TAKES_NUMBERS,
   CZ_TAKES_GROUPS, /* classes of the records that belong together */
-  CZ_TAKES_TEXTS
+  CZ_TAKES_TEXTS,
+  CZ_TAKES_WORDS /* of texts; a word is made of a to z and 0 to 9, all else is not seen */
 } cz_task_takes;
 
 extern const cz_task_takes cz_task_metric_takes[CZ_METRICS];

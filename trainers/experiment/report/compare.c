@@ -1,6 +1,6 @@
 #include "experiment/report/compare.h"
-#include "experiment/predictions.h"
 #include "metrics/scores.h"
+#include "tasks/score.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -148,7 +148,7 @@ static void column_range(double range[2], const cz_column *c) {
   range[0] = range[1] = 0;
   for (size_t i = 0; i < c->n_paths; i++) {
     const char *at = strstr(c->paths[i], middle);
-    cz_predictions_range(one, at ? at + strlen(middle) : "");
+    cz_task_metric_range(one, at ? at + strlen(middle) : "");
     range[0] += one[0] / n, range[1] += one[1] / n;
   }
 }

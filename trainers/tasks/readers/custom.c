@@ -50,7 +50,8 @@ static const cz_key_spec keys[] = {
 
 /** True for scores that need no more than a label or a target on each line. */
 bool cz_task_metric_is_own(cz_task_metric m) {
-  return cz_task_metric_takes[m] == CZ_TAKES_CLASSES || cz_task_metric_takes[m] == CZ_TAKES_TEXTS;
+  const cz_task_takes takes = cz_task_metric_takes[m];
+  return takes == CZ_TAKES_CLASSES || takes == CZ_TAKES_TEXTS || takes == CZ_TAKES_WORDS;
 }
 
 /* What the configuration says, resolved against the file. */
