@@ -294,7 +294,7 @@ static void test_base(void **state) {
     for (size_t c = 0; c < COLUMNS; c++) {
       cz_buf paths = {0};
       for (size_t i = 0; i < plan.columns[c].n_paths; i++)
-        OK(cz_buf_addf(&paths, "%s ", plan.columns[c].paths[i]));
+        OK(cz_buf_addf(&paths, "%s ", plan.columns[c].paths[i].text));
       assert_string_equal(plan.columns[c].name, base_values[c].column);
       assert_string_equal(paths.data, base_values[c].paths);
       cz_buf_free(&paths);

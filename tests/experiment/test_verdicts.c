@@ -134,6 +134,34 @@ static void test_unknown_other_side(void **state) {
   cz_results_close(&r);
 }
 
+/* A task may be called `scores`: its values and baseline stand below that name. */
+static void test_task_called_scores(void **state) {
+  cz_results r;
+  char file[4096];
+  write_run();
+  snprintf(file, sizeof file, "%s", experiment_text);
+  char *at = strstr(file, "score.tsv.scores.accuracy, paper: P");
+  assert_non_null(at);
+  memcpy(at, "score.scores.scores.mcc,   paper: P", strlen("score.tsv.scores.accuracy, paper: P"));
+  write_text("experiment.yaml", file);
+  write_text("stages/evaluate-0000000000000000/result.json",
+             "{\"metrics\": {\"scores\": {\"scores\": {\"mcc\": 70}, \"baseline\": {\"mcc\": 60}, "
+             "\"keyword\": {\"mcc\": 65}, \"baseline_kind\": \"majority\"}}, \"measured\": {}}");
+  OK(cz_results_open(&r, folder()));
+  const cz_column_path *path = r.plan.columns[0].paths;
+  assert_true(path->stage == 1 && cz_column_all_scores(&r.plan.columns[0]));
+  assert_string_equal(path->task, "scores");
+  assert_string_equal(path->metric, "mcc");
+  assert_true(r.values[0] == 70);
+  assert_true(cz_results_baseline(&r, 0, false) == 60 && cz_results_baseline(&r, 0, true) == 65);
+  assert_string_equal(cz_results_baseline_kind(&r, 0, false), "majority");
+  path = r.plan.columns[1].paths;
+  assert_true(cz_column_same_task(&path[0], &r.plan.columns[2].paths[1]));
+  assert_false(cz_column_same_task(&path[1], &path[1])); /* learn.loss is no score */
+  assert_true(!path[1].task && path[1].stage == 0 && !strcmp(path[1].key, "loss"));
+  cz_results_close(&r);
+}
+
 /* Scores of row 0 with three programs beside them, and predictions of 10 records: the tasks'
  * own, keyword, naive Bayes. */
 static void write_programs(int row, int seed) {
@@ -365,6 +393,7 @@ int main(void) {
                                      TEST(test_strongest_of_each_task),
                                      TEST(test_unknown_examples),
                                      TEST(test_unknown_other_side),
+                                     TEST(test_task_called_scores),
                                      TEST(test_sources)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,10 +69,19 @@ typedef struct cz_plan_row {
   const cz_config_node *paper; /* or null */
 } cz_plan_row;
 
+/* A value that a stage leaves: a score, STAGE.TASK.scores.METRIC, or another number,
+ * STAGE.KEY.KEY. */
+typedef struct cz_column_path {
+  const char *text;          /* all of it */
+  size_t stage;              /* the stage's number */
+  const char *key;           /* what follows the stage */
+  const char *task, *metric; /* of a score; null: it is none */
+} cz_column_path;
+
 typedef struct cz_column {
   const cz_config_node *node;
   const char *name, *paper, *unit, *note; /* paper, unit and note may be null */
-  const char **paths;                     /* STAGE.key.key; the value is their mean */
+  cz_column_path *paths;                  /* the value is their mean */
   size_t n_paths;
   double paper_noise; /* the paper's deviation over its own seeds; NaN: it gives none */
 } cz_column;
@@ -97,6 +106,9 @@ CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scal
 void cz_plan_close(cz_plan *plan);
 cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t stage);
 size_t cz_plan_count(const cz_plan *plan);
+size_t cz_plan_baseline_row(const cz_plan *plan);
+bool cz_column_same_task(const cz_column_path *a, const cz_column_path *b);
+bool cz_column_all_scores(const cz_column *column);
 cz_plan_stage *cz_plan_from(const cz_plan *plan, size_t k, size_t i);
 CZ_MUST cz_status cz_plan_index(cz_plan *plan);
 size_t cz_plan_uses(const cz_plan *plan, size_t stage);

@@ -29,31 +29,6 @@ typedef struct contrast {
   size_t seeds;        /* that it is a mean over; 0: there is none */
 } contrast;
 
-/* STAGE.TASK.scores.METRIC, cut up. */
-typedef struct score_path {
-  char stage[256], task[256];
-  const char *metric;
-} score_path;
-
-static bool cut_path(score_path *out, const char *path) {
-  static const char middle[] = ".scores.";
-  size_t stage = strcspn(path, ".");
-  const char *at = path[stage] ? strstr(path + stage + 1, middle) : NULL;
-  if (!at || stage >= sizeof out->stage) return false;
-  size_t task = (size_t)(at - path) - stage - 1;
-  if (task >= sizeof out->task) return false;
-  snprintf(out->stage, sizeof out->stage, "%.*s", (int)stage, path);
-  snprintf(out->task, sizeof out->task, "%.*s", (int)task, path + stage + 1);
-  out->metric = at + strlen(middle);
-  return true;
-}
-
-static const cz_plan_stage *stage_of(const cz_plan *p, size_t seed, size_t row, const char *name) {
-  for (size_t i = 0; i < p->n_stages; i++)
-    if (!strcmp(cz_plan_at(p, seed, row, i)->name, name)) return cz_plan_at(p, seed, row, i);
-  return NULL;
-}
-
 /* A damaged file is as good as none: the noise of its examples is then not known. */
 static cz_status read_file(cz_predictions *out, const cz_plan *p, const char *run,
                            const cz_plan_stage *stage, const char *task) {
@@ -83,19 +58,17 @@ static cz_status read_cell(column *c, const char *run, size_t k) {
   const cz_column *about = &p->columns[c->index];
   size_t row = k / p->n_seeds, seed = k % p->n_seeds;
   for (size_t j = 0; j < c->paths; j++) {
-    score_path at, other;
+    const cz_column_path *at = &about->paths[j];
     size_t first = 0;
-    if (!cut_path(&at, about->paths[j])) return CZ_OK;
-    while (first < j && !(cut_path(&other, about->paths[first]) && !strcmp(at.stage, other.stage) &&
-                          !strcmp(at.task, other.task)))
-      first++;
+    if (!at->task) return CZ_OK;
+    while (first < j && !cz_column_same_task(&about->paths[first], at)) first++;
     cz_predictions *read = &c->read[k * c->paths + first];
-    const cz_plan_stage *stage = stage_of(p, seed, row, at.stage);
-    if (first == j && stage) CZ_TRY(read_file(read, p, run, stage, at.task));
-    if (read->n) c->parts[k * c->paths + j] = cz_predictions_find(read, at.metric, NULL);
+    if (first == j)
+      CZ_TRY(read_file(read, p, run, cz_plan_at(p, seed, row, at->stage), at->task));
+    if (read->n) c->parts[k * c->paths + j] = cz_predictions_find(read, at->metric, NULL);
     for (int i = 0; i < PROGRAMS; i++) {
       const cz_parts **program = &c->parts[(c->cells + (size_t)i) * c->paths + j];
-      if (read->n && !*program) *program = program_parts(c, read, j, at.metric, i);
+      if (read->n && !*program) *program = program_parts(c, read, j, at->metric, i);
     }
     if (read->n && !c->cluster[j]) c->cluster[j] = read->cluster;
   }
@@ -333,17 +306,11 @@ done:
   return st;
 }
 
-static size_t baseline_row(const cz_plan *p) {
-  for (size_t i = 0; p->baseline && i < p->n_rows; i++)
-    if (!strcmp(p->rows[i].name, p->baseline)) return i;
-  return SIZE_MAX;
-}
-
 enum { OWN, DIFFERENCE, LEAD, BEST_LEAD, CONTRASTS }; /* of a row */
 
 static void fill_contrasts(contrast *x, const column *c) {
   const cz_plan *p = &c->r->plan;
-  size_t base = baseline_row(p);
+  size_t base = cz_plan_baseline_row(p);
   for (size_t row = 0; row < p->n_rows; row++) {
     contrast_of(&x[row * CONTRASTS + OWN], c, row, SIZE_MAX);
     contrast_of(&x[row * CONTRASTS + LEAD], c, row, p->n_rows + SIMPLE);
@@ -398,14 +365,6 @@ static void set_unknown(cz_results *r, size_t index, const char *why) {
     r->noise[index * r->plan.n_rows + row].unknown = why;
 }
 
-/* Whether some value of the column is no score, so that it has no examples. */
-static bool holds_others(const cz_column *about) {
-  score_path at;
-  for (size_t j = 0; j < about->n_paths; j++)
-    if (!cut_path(&at, about->paths[j])) return true;
-  return false;
-}
-
 static cz_status read_column(cz_results *r, const char *run, size_t index) {
   column c = {.r = r, .index = index, .cells = r->plan.n_rows * r->plan.n_seeds};
   cz_status st;
@@ -425,7 +384,7 @@ static cz_status read_column(cz_results *r, const char *run, size_t index) {
     cz_warn("column %s: rows were scored on different examples, whose noise is left out",
             r->plan.columns[index].name);
   }
-  if (holds_others(&r->plan.columns[index]))
+  if (!cz_column_all_scores(&r->plan.columns[index]))
     set_unknown(r, index, "the column also holds a value that is no score");
 done:
   for (size_t i = 0; c.read && i < c.cells * c.paths; i++) cz_predictions_free(&c.read[i]);

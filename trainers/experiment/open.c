@@ -63,24 +63,51 @@ static cz_status read_rows(cz_plan *p, const cz_config_node *root) {
   return CZ_OK;
 }
 
-/* `value`: one path, or a list whose mean is the column. Each begins with the name of a
- * stage. */
+static cz_status read_path(cz_plan *p, cz_column_path *out, const cz_config_node *node,
+                           const cz_config_node *stages) {
+  static const char middle[] = ".scores.";
+  char *task;
+  *out = (cz_column_path){0};
+  CZ_TRY(cz_config_text(&out->text, node));
+  const size_t length = strcspn(out->text, "."), n = cz_config_count(stages);
+  for (; out->stage < n; out->stage++) {
+    const char *name = cz_config_key_at(stages, out->stage);
+    if (strlen(name) == length && !strncmp(out->text, name, length)) break;
+  }
+  if (!out->text[length] || out->stage == n)
+    return cz_config_error(node, "'%s' does not begin with the name of a stage and a point",
+                           out->text);
+  out->key = out->text + length + 1;
+  const char *at = strstr(out->key, middle);
+  if (!at) return CZ_OK;
+  CZ_TRY(cz_arena_strdup(p->arena, &task, out->key));
+  task[at - out->key] = '\0';
+  out->task = task;
+  out->metric = at + strlen(middle);
+  return CZ_OK;
+}
+
+/** Whether A and B are scores of the same task of the same stage. */
+bool cz_column_same_task(const cz_column_path *a, const cz_column_path *b) {
+  return a->task && b->task && a->stage == b->stage && !strcmp(a->task, b->task);
+}
+
+/** Whether COLUMN is a mean of scores alone. */
+bool cz_column_all_scores(const cz_column *c) {
+  for (size_t i = 0; i < c->n_paths; i++)
+    if (!c->paths[i].task) return false;
+  return true;
+}
+
+/* `value`: one path, or a list whose mean is the column. */
 static cz_status read_paths(cz_plan *p, cz_column *c, const cz_config_node *value,
                             const cz_config_node *stages) {
   bool list = cz_config_kind_of(value) == CZ_CONFIG_SEQUENCE;
   c->n_paths = list ? cz_config_count(value) : 1;
   if (c->n_paths == 0) return cz_config_error(value, "no value");
   CZ_TRY(cz_arena_alloc(p->arena, &c->paths, c->n_paths, sizeof *c->paths));
-  for (size_t i = 0; i < c->n_paths; i++) {
-    const cz_config_node *n = list ? cz_config_at(value, i) : value;
-    char stage[128];
-    CZ_TRY(cz_config_text(&c->paths[i], n));
-    size_t length = strcspn(c->paths[i], ".");
-    snprintf(stage, sizeof stage, "%.*s", (int)length, c->paths[i]);
-    if (!c->paths[i][length] || !cz_config_get(stages, stage))
-      return cz_config_error(n, "'%s' does not begin with the name of a stage and a point",
-                             c->paths[i]);
-  }
+  for (size_t i = 0; i < c->n_paths; i++)
+    CZ_TRY(read_path(p, &c->paths[i], list ? cz_config_at(value, i) : value, stages));
   return CZ_OK;
 }
 
@@ -133,10 +160,15 @@ static cz_status read_columns(cz_plan *p, const cz_config_node *root) {
   return CZ_OK;
 }
 
+/** The row that others are compared with; SIZE_MAX: there is none. */
+size_t cz_plan_baseline_row(const cz_plan *p) {
+  for (size_t r = 0; p->baseline && r < p->n_rows; r++)
+    if (!strcmp(p->rows[r].name, p->baseline)) return r;
+  return SIZE_MAX;
+}
+
 static cz_status check_baseline(const cz_plan *p, const cz_config_node *root) {
-  if (!p->baseline) return CZ_OK;
-  for (size_t r = 0; r < p->n_rows; r++)
-    if (!strcmp(p->baseline, p->rows[r].name)) return CZ_OK;
+  if (!p->baseline || cz_plan_baseline_row(p) != SIZE_MAX) return CZ_OK;
   return cz_config_error(cz_config_get(root, "baseline"), "no row is called '%s'", p->baseline);
 }
 

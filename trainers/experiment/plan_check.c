@@ -96,8 +96,8 @@ static cz_status check_values(const cz_check *c, const cz_plan *p) {
     const cz_config_node *value = cz_config_get(p->columns[k].node, "value");
     bool list = cz_config_kind_of(value) == CZ_CONFIG_SEQUENCE;
     for (size_t i = 0; i < p->columns[k].n_paths; i++)
-      if (!json_object_get(c->results, p->columns[k].paths[i]))
-        CZ_TRY(refuse_path(c, list ? cz_config_at(value, i) : value, p->columns[k].paths[i]));
+      if (!json_object_get(c->results, p->columns[k].paths[i].text))
+        CZ_TRY(refuse_path(c, list ? cz_config_at(value, i) : value, p->columns[k].paths[i].text));
   }
   return CZ_OK;
 }

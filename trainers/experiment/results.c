@@ -4,9 +4,9 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "experiment/noise.h"
+#include "experiment/results_internal.h"
 #include "stages/parts.h"
 #include "stages/result.h"
-#include "tasks/baseline.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -90,78 +90,64 @@ cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *p, con
   return st;
 }
 
-static const cz_plan_stage *stage_named(const cz_plan *p, size_t seed, size_t row,
-                                        const char *path) {
-  size_t length = strcspn(path, ".");
-  for (size_t i = 0; i < p->n_stages; i++) {
-    const cz_plan_stage *s = cz_plan_at(p, seed, row, i);
-    if (!strncmp(s->name, path, length) && !s->name[length]) return s;
-  }
-  return NULL;
-}
-
-/* What `a.b.c` leads to below ROOT; null when there is nothing. The key "scores" is read as
- * SCORES. */
-static const json_t *follow(const json_t *root, const char *path, const char *scores) {
+/* What `a.b.c` leads to below ROOT; null when there is nothing. */
+static const json_t *follow(const json_t *root, const char *path) {
   char key[256];
   while (root && *path) {
     size_t length = strcspn(path, ".");
     if (length >= sizeof key) return NULL;
     snprintf(key, sizeof key, "%.*s", (int)length, path);
-    root = json_object_get(root, strcmp(key, "scores") ? key : scores);
+    root = json_object_get(root, key);
     path += length + (path[length] == '.');
   }
   return root;
 }
 
-/* The results of one row and seed; null where a stage is not done. */
-typedef struct opened {
-  json_t **stage; /* [n] */
-  size_t n;
-} opened;
-
-static cz_status open_stages(opened *o, const cz_plan *p, const char *run, size_t seed,
+static cz_status open_stages(cz__stages *o, const cz_plan *p, const char *run, size_t seed,
                              size_t row) {
   char folder[4096];
-  *o = (opened){.n = p->n_stages};
-  CZ_TRY(cz_alloc(&o->stage, o->n, sizeof *o->stage));
+  *o = (cz__stages){.n = p->n_stages};
+  CZ_TRY(cz_alloc(&o->result, o->n, sizeof *o->result));
   for (size_t i = 0; i < p->n_stages; i++) {
     if (cz_plan_at(p, seed, row, i)->left_out) continue;
     CZ_TRY(cz_plan_folder(folder, sizeof folder, run, cz_plan_at(p, seed, row, i)));
     if (!cz_result_exists(folder)) continue;
-    cz_status st = cz_result_open(&o->stage[i], folder);
+    cz_status st = cz_result_open(&o->result[i], folder);
     if (st != CZ_OK && st != CZ_ECORRUPT) return st;
     if (st == CZ_ECORRUPT) cz_error_clear(); /* as good as missing; count_stages says so */
   }
   return CZ_OK;
 }
 
-static void close_stages(opened *o) {
-  for (size_t i = 0; o->stage && i < o->n; i++) json_decref(o->stage[i]);
-  free(o->stage);
+static void close_stages(cz__stages *o) {
+  for (size_t i = 0; o->result && i < o->n; i++) json_decref(o->result[i]);
+  free(o->result);
 }
 
-static const json_t *result_of(const opened *o, const cz_plan *p, size_t seed, size_t row,
-                               const char *path) {
-  const cz_plan_stage *s = stage_named(p, seed, row, path);
-  return s ? o->stage[s - cz_plan_at(p, seed, row, 0)] : NULL;
+/** The task that PATH scores, as an object of its stage's metrics; null where the stage is not
+ * done, lacks it, or PATH is no score. Borrowed. */
+const json_t *cz__results_task(const cz__stages *o, const cz_column_path *path) {
+  return path->task ? follow(json_object_get(o->result[path->stage], "metrics"), path->task) : NULL;
 }
 
-/* What a path leads to, with "scores" read as WHAT. */
-static const json_t *path_value(const opened *o, const cz_plan *p, size_t seed, size_t row,
-                                const char *path, const char *what) {
-  const json_t *result = result_of(o, p, seed, row, path);
-  const char *rest = path + strcspn(path, ".");
-  return *rest ? follow(json_object_get(result, "metrics"), rest + 1, what) : NULL;
+/* What stands at a path; of a score, beside it under WHAT: "scores", "undefined", or a program. */
+static const json_t *path_value(const cz__stages *o, const cz_column_path *path, const char *what) {
+  if (!path->task) return follow(json_object_get(o->result[path->stage], "metrics"), path->key);
+  return json_object_get(json_object_get(cz__results_task(o, path), what), path->metric);
 }
 
-/* The mean of a column's values; NaN when one of them is not there. */
-static double column_value(const opened *o, const cz_plan *p, size_t seed, size_t row,
-                           const cz_column *c, const char *what) {
+/** The number at PATH; of a score, what WHAT has: "scores", the model, else a program. NaN where
+ * it is not there. */
+double cz__results_value(const cz__stages *o, const cz_column_path *path, const char *what) {
+  const json_t *value = path_value(o, path, what);
+  return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+/** The mean of a column's values; NaN when one of them is not there. */
+double cz__results_mean(const cz__stages *o, const cz_column *c, const char *what) {
   double sum = 0, mean = 0, n = (double)c->n_paths;
   for (size_t i = 0; i < c->n_paths; i++) {
-    const json_t *value = path_value(o, p, seed, row, c->paths[i], what);
-    double x = json_is_number(value) ? json_number_value(value) : NAN;
+    double x = cz__results_value(o, &c->paths[i], what);
     sum += x;
     mean += x / n; /* where the sum is out of range */
   }
@@ -169,16 +155,16 @@ static double column_value(const opened *o, const cz_plan *p, size_t seed, size_
 }
 
 /* Counts a score that exists and has no value: it is not defined for these outputs. */
-static cz_status read_undefined(cz_undefined *out, const opened *o, const cz_plan *p, size_t seed,
-                                size_t row, const cz_column *c) {
+static cz_status read_undefined(cz_undefined *out, const cz__stages *o, const cz_plan *p,
+                                const cz_column *c) {
   const char *why = NULL;
   bool undefined = false;
   for (size_t i = 0; i < c->n_paths; i++) {
-    const json_t *value = path_value(o, p, seed, row, c->paths[i], "scores");
+    const json_t *value = path_value(o, &c->paths[i], "scores");
     if (!value) return CZ_OK;
     if (!json_is_null(value)) continue;
     undefined = true;
-    if (!why) why = json_string_value(path_value(o, p, seed, row, c->paths[i], "undefined"));
+    if (!why) why = json_string_value(path_value(o, &c->paths[i], "undefined"));
   }
   out->seeds += undefined;
   if (!why || out->why) return CZ_OK;
@@ -188,160 +174,12 @@ static cz_status read_undefined(cz_undefined *out, const opened *o, const cz_pla
   return CZ_OK;
 }
 
-/* The task that a column's path scores, as an object of the stage's metrics, or null. */
-static const json_t *task_of(const opened *o, const cz_plan *p, size_t seed, size_t row,
-                             const char *path) {
-  const json_t *result = result_of(o, p, seed, row, path);
-  const char *rest = path + strcspn(path, "."), *scores = strstr(rest, ".scores.");
-  char task[256];
-  if (!result || !scores || scores == rest || (size_t)(scores - rest) >= sizeof task) return NULL;
-  snprintf(task, sizeof task, "%.*s", (int)(scores - rest) - 1, rest + 1);
-  return follow(json_object_get(result, "metrics"), task, "scores");
-}
-
-/* The kind of the baseline beside a column's scores, "majority" or "copy"; two tasks with
- * different kinds are "simple". */
-static const char *kind_beside(const opened *o, const cz_plan *p, size_t seed, size_t row,
-                               const cz_column *c) {
-  const char *name = NULL;
-  for (size_t i = 0; i < c->n_paths; i++) {
-    const char *kind =
-        json_string_value(json_object_get(task_of(o, p, seed, row, c->paths[i]), "baseline_kind"));
-    if (kind) name = !name || !strcmp(name, kind) ? kind : "simple";
-  }
-  return name;
-}
-
-static cz_status keep(const char **kept, const cz_results *r, const char *text) {
-  char *copy = NULL;
-  if (text) CZ_TRY(cz_arena_strdup(r->plan.arena, &copy, text));
-  *kept = copy;
-  return CZ_OK;
-}
-
-static cz_status add_baseline(cz_results *r, size_t column, const char *kind, double value) {
-  cz_baselines *b = &r->baselines[column];
-  if (isnan(value) || b->n == CZ_BASELINES) return CZ_OK;
-  CZ_TRY(keep(&b->kind[b->n], r, kind));
-  b->value[b->n++] = value;
-  return CZ_OK;
-}
-
-/* Whether two paths of a column name the same task of the same stage. */
-static bool same_task(const char *a, const char *b) {
-  size_t n = (size_t)(strstr(a, ".scores.") - a);
-  return !strncmp(a, b, n) && strstr(b, ".scores.") == b + n;
-}
-
-/* What PROGRAM ("baseline": the task's own) gets on average under the column's paths of the
- * task that path I names; NaN where one of them lacks it. */
-static double task_value(const opened *o, const cz_plan *p, size_t seed, size_t row,
-                         const cz_column *c, size_t i, const char *program) {
-  double sum = 0;
-  size_t n = 0;
-  for (size_t j = 0; j < c->n_paths; j++) {
-    if (!same_task(c->paths[i], c->paths[j])) continue;
-    const json_t *value = path_value(o, p, seed, row, c->paths[j], program);
-    sum += json_is_number(value) ? json_number_value(value) : NAN;
-    n++;
-  }
-  return sum / (double)n;
-}
-
-/* What `baseline` stands for in a stage's result, the task's own program, then the others. */
-static const char *program_name(size_t k) { return k ? cz_task_simple[k - 1].name : "baseline"; }
-
-/* Sets what each path is compared with: program K for all, or with PROGRAMS, each its BEST. */
-static cz_status set_programs(cz_results *r, const opened *o, size_t seed, size_t row,
-                              size_t column, size_t k, const size_t *best, size_t programs) {
-  const cz_column *c = &r->plan.columns[column];
-  const char *(*out)[2];
-  CZ_TRY(cz_arena_alloc(r->plan.arena, &out, c->n_paths, sizeof *out));
-  for (size_t i = 0; i < c->n_paths; i++) {
-    const size_t mine = k < programs ? k : best[i];
-    const json_t *task = task_of(o, &r->plan, seed, row, c->paths[i]);
-    CZ_TRY(keep(&out[i][0], r, json_string_value(json_object_get(task, "baseline_kind"))));
-    out[i][1] = mine ? program_name(mine) : out[i][0];
-  }
-  r->baselines[column].of_path = out;
-  return CZ_OK;
-}
-
-/* The strongest program of each task, of those that the task has: one that is the strongest
- * everywhere, or the mean over all paths of what each task's gets. */
-static cz_status read_strongest(cz_results *r, const opened *o, size_t seed, size_t row,
-                                size_t column) {
-  enum { PROGRAMS = CZ_BASELINES - 1 };
-  const cz_column *c = &r->plan.columns[column];
-  cz_baselines *b = &r->baselines[column];
-  bool everywhere[PROGRAMS];
-  double value[PROGRAMS], sum = 0;
-  size_t *best, programs = 1, k = 0;
-  while (cz_task_simple[programs - 1].name) programs++;
-  CZ_CHECK(programs <= PROGRAMS);
-  for (size_t q = 0; q < programs; q++) everywhere[q] = true;
-  CZ_TRY(cz_alloc(&best, c->n_paths, sizeof *best));
-  for (size_t i = 0; i < c->n_paths; i++) {
-    for (size_t q = 0; q < programs; q++) {
-      value[q] = task_value(o, &r->plan, seed, row, c, i, program_name(q));
-      if (value[q] > value[best[i]]) best[i] = q;
-    }
-    for (size_t q = 0; q < programs; q++) everywhere[q] &= value[q] == value[best[i]];
-    sum += value[best[i]];
-  }
-  while (k < programs && !everywhere[k]) k++;
-  cz_status st = set_programs(r, o, seed, row, column, k, best, programs);
-  free(best);
-  if (st != CZ_OK) return st;
-  if (k == programs) CZ_TRY(add_baseline(r, column, "strongest", sum / (double)c->n_paths));
-  const char *kind = k == programs ? "strongest" : program_name(k);
-  b->strongest = 0;
-  for (size_t i = 1; k && i < b->n; i++)
-    if (!strcmp(b->kind[i], kind)) b->strongest = i;
-  return CZ_OK;
-}
-
-/* Only scores have a baseline: a column that means them with something else has none. */
-static bool all_scores(const cz_column *c) {
-  for (size_t i = 0; i < c->n_paths; i++)
-    if (!strstr(c->paths[i], ".scores.")) return false;
-  return true;
-}
-
 /** Whether a score stands under COLUMN, so that its values have test examples behind them. */
 bool cz_results_scored(const cz_results *r, size_t column) {
   const cz_column *c = &r->plan.columns[column];
   for (size_t i = 0; i < c->n_paths; i++)
-    if (strstr(c->paths[i], ".scores.")) return true;
+    if (c->paths[i].task) return true;
   return false;
-}
-
-/* Baselines of a column from one row and seed: what stands beside the scores of its tasks,
- * then each simple program that all of them have, then the strongest of each task. */
-static cz_status read_baselines(cz_results *r, const opened *o, size_t seed, size_t row,
-                                size_t column) {
-  const cz_plan *p = &r->plan;
-  const cz_column *c = &p->columns[column];
-  if (r->baselines[column].n || !all_scores(c)) return CZ_OK;
-  CZ_TRY(add_baseline(r, column, kind_beside(o, p, seed, row, c),
-                      column_value(o, p, seed, row, c, "baseline")));
-  if (!r->baselines[column].n) return CZ_OK;
-  for (const cz_simple *s = cz_task_simple; s->name; s++)
-    CZ_TRY(add_baseline(r, column, s->name, column_value(o, p, seed, row, c, s->name)));
-  return read_strongest(r, o, seed, row, column);
-}
-
-/** What the tasks' own baseline gets under COLUMN, or with STRONGEST the best of the simple
- * programs; NaN where there is none. */
-double cz_results_baseline(const cz_results *r, size_t column, bool strongest) {
-  const cz_baselines *b = &r->baselines[column];
-  return b->n ? b->value[strongest ? b->strongest : 0] : NAN;
-}
-
-/** The kind of that program; null where there is none, or its stage does not say. */
-const char *cz_results_baseline_kind(const cz_results *r, size_t column, bool strongest) {
-  const cz_baselines *b = &r->baselines[column];
-  return b->n ? b->kind[strongest ? b->strongest : 0] : NULL;
 }
 
 static void mean_over(double *mean, double value, double share) {
@@ -361,11 +199,11 @@ static bool has_objective(const cz_stage_kind *kind) {
 
 /* What the row's stages with an objective read: tokens of text add up, lengths are means over
  * the examples of all of them. */
-static cz_row_text text_of(const opened *o, const cz_plan *p) {
+static cz_row_text text_of(const cz__stages *o, const cz_plan *p) {
   double examples = 0;
   cz_row_text sum = {0};
   for (size_t i = 0; i < p->n_stages; i++) {
-    const json_t *metrics = json_object_get(o->stage[i], "metrics");
+    const json_t *metrics = json_object_get(o->result[i], "metrics");
     if (!metrics || !has_objective(cz_plan_at(p, 0, 0, i)->kind)) continue;
     double n = number_or_nan(metrics, "examples");
     examples += n;
@@ -377,12 +215,12 @@ static cz_row_text text_of(const opened *o, const cz_plan *p) {
                        sum.targets / examples};
 }
 
-static void add_cost(cz_cost *cost, cz_row_text *text, const opened *o, const cz_plan *p,
+static void add_cost(cz_cost *cost, cz_row_text *text, const cz__stages *o, const cz_plan *p,
                      size_t row) {
   cz_cost one = {0};
   for (size_t i = 0; i < p->n_stages; i++) {
-    const json_t *metrics = json_object_get(o->stage[i], "metrics"),
-                 *measured = json_object_get(o->stage[i], "measured");
+    const json_t *metrics = json_object_get(o->result[i], "metrics"),
+                 *measured = json_object_get(o->result[i], "measured");
     if (cz_plan_at(p, 0, row, i)->left_out) continue;
     if (!metrics || !measured) return;
     one.steps += json_number_value(json_object_get(metrics, "steps"));
@@ -402,13 +240,13 @@ static void add_cost(cz_cost *cost, cz_row_text *text, const opened *o, const cz
 
 static cz_status read_cell(cz_results *r, const char *run, size_t seed, size_t row) {
   const cz_plan *p = &r->plan;
-  opened o;
+  cz__stages o;
   cz_status st = open_stages(&o, p, run, seed, row);
   for (size_t c = 0; c < p->n_columns && st == CZ_OK; c++) {
     r->values[(c * p->n_rows + row) * p->n_seeds + seed] =
-        column_value(&o, p, seed, row, &p->columns[c], "scores");
-    st = read_undefined(&r->undefined[c * p->n_rows + row], &o, p, seed, row, &p->columns[c]);
-    if (st == CZ_OK) st = read_baselines(r, &o, seed, row, c);
+        cz__results_mean(&o, &p->columns[c], "scores");
+    st = read_undefined(&r->undefined[c * p->n_rows + row], &o, p, &p->columns[c]);
+    if (st == CZ_OK) st = cz__results_baselines(r, &o, c);
   }
   if (st == CZ_OK) add_cost(&r->costs[row], &r->texts[row], &o, p, row);
   close_stages(&o);

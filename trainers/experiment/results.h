@@ -25,13 +25,14 @@ typedef struct cz_example_noise {
 
 /* What simple programs get under a column. The first is the tasks' own baseline: "majority",
  * "copy", "lead", or "simple" of tasks with different ones. Programs that all its tasks have
- * follow, and where tasks have different strongest ones, "strongest", the mean of those. */
+ * follow. Where no program gets the most in every task, "strongest" is the last: of each task
+ * the one that does, averaged over the column. */
 enum { CZ_BASELINES = 6 };
 typedef struct cz_baselines {
   const char *kind[CZ_BASELINES]; /* null: not said */
   double value[CZ_BASELINES];
   size_t n;
-  size_t strongest; /* the first that is the highest under every task, or the mean of such */
+  size_t strongest; /* the first that gets the most in every task, else "strongest" */
   const char *(*of_path)[2]; /* [paths] of the column: the task's own program, and what the
                                 strongest one stands for there; null: not said */
 } cz_baselines;

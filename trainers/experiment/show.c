@@ -66,10 +66,10 @@ static cz_status print_rows(cz_buf *out, const cz_plan *p) {
     if (shows_paper(p, c)) CZ_GO(st, cz_grid_add(&g, "paper's %s", p->columns[c].paper), done);
   }
   for (size_t r = 0; r < p->n_rows; r++) {
-    CZ_GO(st,
-          cz_grid_add(&g, "%s%s", p->rows[r].name,
-                      p->baseline && !strcmp(p->baseline, p->rows[r].name) ? " (baseline)" : ""),
-          done);
+    CZ_GO(
+        st,
+        cz_grid_add(&g, "%s%s", p->rows[r].name, r == cz_plan_baseline_row(p) ? " (baseline)" : ""),
+        done);
     CZ_GO(st, add_settings(&g, cz_config_get(p->rows[r].node, "set")), done);
     for (size_t c = 0; c < p->n_columns; c++) {
       if (!shows_paper(p, c)) continue;
@@ -158,10 +158,10 @@ done:
 static cz_status print_column(cz_buf *out, const cz_column *c) {
   CZ_TRY(cz_buf_addf(out, "  column %s: ", c->name));
   if (c->n_paths == 1)
-    CZ_TRY(cz_buf_addf(out, "%s", c->paths[0]));
+    CZ_TRY(cz_buf_addf(out, "%s", c->paths[0].text));
   else
-    CZ_TRY(cz_buf_addf(out, "mean of %zu, %s %s %s", c->n_paths, c->paths[0],
-                       c->n_paths > 2 ? "to" : "and", c->paths[c->n_paths - 1]));
+    CZ_TRY(cz_buf_addf(out, "mean of %zu, %s %s %s", c->n_paths, c->paths[0].text,
+                       c->n_paths > 2 ? "to" : "and", c->paths[c->n_paths - 1].text));
   return cz_buf_addf(out, "%s%s\n", c->note ? "; " : "", c->note ? c->note : "");
 }
 

@@ -10,14 +10,9 @@ static const double *values_of(const cz_results *r, size_t column, size_t row) {
   return &r->values[(column * r->plan.n_rows + row) * r->plan.n_seeds];
 }
 
-static size_t baseline_row(const cz_plan *p) {
-  for (size_t i = 0; p->baseline && i < p->n_rows; i++)
-    if (!strcmp(p->rows[i].name, p->baseline)) return i;
-  return p->n_rows;
-}
-
-/* Whether the noise of test examples has to be known under COLUMN and EXAMPLES, a part of
- * it, is not. The seeds' part alone would be too small, and a verdict from it too bold. */
+/* Whether COLUMN holds a score, and EXAMPLES, what the test examples add to the noise of one
+ * of its numbers, is not known. The seeds' part alone would be too small, and a verdict from
+ * it too bold. */
 static bool lacks_examples(const cz_results *r, size_t column, const cz_noise *examples) {
   return isnan(examples->error) && cz_results_scored(r, column);
 }
@@ -45,7 +40,7 @@ static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, si
   const cz_plan *p = &r->plan;
   const cz_example_noise *noise = &r->noise[column * p->n_rows + row];
   const double *mine = values_of(r, column, row);
-  size_t n = 0, m = 0, other = baseline_row(p);
+  size_t n = 0, m = 0, other = cz_plan_baseline_row(p);
   for (size_t s = 0; s < p->n_seeds; s++)
     if (!isnan(mine[s])) y[n] = mine[s], x[n++] = mine[s];
   cell->ours = cz_stats_interval(x, n);
@@ -53,7 +48,7 @@ static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, si
   cell->verdict = fill_lead(&cell->lead, x, n, cz_results_baseline(r, column, false), &noise->lead);
   cell->best_verdict =
       fill_lead(&cell->best_lead, y, n, cz_results_baseline(r, column, true), &noise->best_lead);
-  if (other == p->n_rows || other == row) return CZ_OK;
+  if (other == SIZE_MAX || other == row) return CZ_OK;
   const double *theirs = values_of(r, column, other);
   for (size_t s = 0; s < p->n_seeds; s++)
     if (!isnan(mine[s]) && !isnan(theirs[s])) x[m] = mine[s], y[m++] = theirs[s];
@@ -143,12 +138,11 @@ const char *cz_compare_covered(const cz_comparison *c, size_t column) {
 
 /* The lowest and the highest value of a column: the mean of those of its scores. */
 static void column_range(double range[2], const cz_column *c) {
-  static const char middle[] = ".scores.";
   double one[2], n = (double)c->n_paths;
   range[0] = range[1] = 0;
   for (size_t i = 0; i < c->n_paths; i++) {
-    const char *at = strstr(c->paths[i], middle);
-    cz_task_metric_range(one, at ? at + strlen(middle) : "");
+    const char *metric = c->paths[i].metric;
+    cz_task_metric_range(one, metric ? metric : "");
     range[0] += one[0] / n, range[1] += one[1] / n;
   }
 }
