@@ -36,8 +36,8 @@ REMARKS = [
     'one: <c>&" is above, d is above a beyond the noise of seeds and examples.',
     "one: rank agreement with the paper's P over 4 rows: Spearman -0.40, Kendall -0.33 (one "
     "order in 24 agrees fully by chance).",
-    "two: where the test examples' noise is unknown there is no verdict, star or rank agreement "
-    '(a, b, <c>&", d): the column also holds a value that is no score.',
+    'two: no verdict for a, b, <c>&", d: the noise of the test examples is not known (the column '
+    'also holds a value that is no score).',
     'three: a, b, d do not beat copying the input (11.50) by more than the interval; <c>&" does; '
     'in the mean d is above it.',
     'three: b is above, <c>&" is above, d is above a beyond the noise of seeds and examples.',

@@ -87,9 +87,8 @@ static void test_unknown_examples(void **state) {
   OK(cz_report_csv(&out[1], &r));
   OK(cz_report_json(&out[2], &r));
   OK(cz_report_html(&out[3], &r, folder()));
-  assert_says(&out[0], "one: where the test examples' noise is unknown there is no verdict, star "
-                       "or rank agreement (<c>&\"): predictions are missing, damaged, or too "
-                       "few.\n");
+  assert_says(&out[0], "one: no verdict for <c>&\": the noise of the test examples is not known "
+                       "(predictions are missing or too few).\n");
   assert_says(&out[0], "one: at this scale no row with known test examples beats copying the input "
                        "(20.00) by more than the interval; in the mean d is above it.");
   assert_says(&out[0], "; intervals cover seeds, and test examples where those are known\n");
@@ -111,6 +110,11 @@ static void test_unknown_other_side(void **state) {
   OK(cz_results_open(&r, folder()));
   cz_cell c = cell_of(&r, 0, 2);
   assert_true(isnan(c.p) && c.best_verdict == CZ_VERDICT_BEATS);
+  remarks_of(&text, &r);
+  assert_says(&text, "one: no verdict for a: the noise of the test examples is not known "
+                     "(predictions are missing or too few).\n"
+                     "one: no star for b, <c>&\", d: the noise ");
+  cz_buf_free(&text);
   cz_results_close(&r);
   write_run();
   for (int row = 0; row < ROWS; row++)
@@ -128,9 +132,53 @@ static void test_unknown_other_side(void **state) {
   c = cell_of(&r, 0, 2);
   assert_true(c.differs && c.verdict == CZ_VERDICT_UNKNOWN);
   remarks_of(&text, &r);
-  assert_says(&text, "rank agreement (a, b, <c>&\", d): predictions are missing");
+  assert_says(&text, "one: no verdict for a, b, <c>&\", d: the noise of the test examples is not "
+                     "known (predictions are missing");
+  assert_null(strstr(text.data, "no star"));
   assert_null(strstr(text.data, "by more than the interval"));
   cz_buf_free(&text);
+  cz_results_close(&r);
+}
+
+/* A damaged file is named with its line and what is wrong, where the rows are named; of several
+ * the first. The baseline row's is also why the others have no star. */
+static void test_damaged_predictions(void **state) {
+  static const char first[] = "{\"input\": \"0\", \"scores\": {\"accuracy\": [12]}}\n";
+  cz_results r;
+  cz_buf out[2] = {{0}};
+  json_error_t why;
+  char text[256];
+  write_run();
+  snprintf(text, sizeof text, "%s{\"input\": \"1\", \"scores\": {\"accuracy\": [1, 2]}}\n", first);
+  write_text("stages/evaluate-0000000000000001/predictions.tsv.jsonl", text);
+  write_text("stages/evaluate-0000000000000002/predictions.tsv.jsonl", "{\n");
+  write_text("stages/evaluate-0000000000000032/predictions.tsv.jsonl",
+             "{\"scores\": {\"acuracy\": [100]}}\n");
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_text(&out[0], &r, false));
+  OK(cz_report_json(&out[1], &r));
+  const char *const said[] = {
+      "one: no verdict for a, d: the noise of the test examples is not known "
+      "(stages/evaluate-0000000000000001/predictions.tsv.jsonl: accuracy has 2 numbers, expected 1 "
+      "(line 2)).",
+      "one: no star for b, <c>&\": the noise of the test examples is not known "
+      "(stages/evaluate-0000000000000001/predictions.tsv.jsonl: accuracy has 2 numbers, expected 1 "
+      "(line 2))."};
+  json_t *root = json_loads(out[1].data, 0, &why), *remarks = json_object_get(root, "remarks");
+  for (size_t i = 0; i < 2; i++) {
+    size_t found = 0;
+    assert_says(&out[0], said[i]);
+    while (found < json_array_size(remarks) &&
+           strcmp(json_string_value(json_array_get(remarks, found)), said[i]))
+      found++;
+    assert_true(found < json_array_size(remarks));
+  }
+  json_decref(root);
+  assert_string_equal(r.noise[3].unknown,
+                      "stages/evaluate-0000000000000032/predictions.tsv.jsonl: no score is called "
+                      "'acuracy'; did you mean 'accuracy'? (line 1)");
+  assert_null(r.noise[1].unknown);
+  for (int i = 0; i < 2; i++) cz_buf_free(&out[i]);
   cz_results_close(&r);
 }
 
@@ -387,13 +435,11 @@ static void test_sources(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, drop_folder)
-  const struct CMUnitTest tests[] = {TEST(test_undefined_scores),
-                                     TEST(test_several_baselines),
-                                     TEST(test_ends_of_intervals),
-                                     TEST(test_strongest_of_each_task),
-                                     TEST(test_unknown_examples),
-                                     TEST(test_unknown_other_side),
-                                     TEST(test_task_called_scores),
-                                     TEST(test_sources)};
+  const struct CMUnitTest tests[] = {
+      TEST(test_undefined_scores),    TEST(test_several_baselines),
+      TEST(test_ends_of_intervals),   TEST(test_strongest_of_each_task),
+      TEST(test_unknown_examples),    TEST(test_unknown_other_side),
+      TEST(test_damaged_predictions), TEST(test_one_seed),
+      TEST(test_task_called_scores),  TEST(test_sources)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@ enum { SIMPLE, STRONGEST, PROGRAMS }; /* as in cz_baselines.of_path */
 /* A column's predictions: cell k is (row, seed) = (k / seeds, k % seeds), and behind them the
  * simple baseline and the strongest one. */
 typedef struct column {
-  const cz_results *r;
+  cz_results *r;
   size_t index, cells, all, paths; /* all: cells and programs */
   cz_predictions *read;            /* [cells][paths]; empty where another path has the same file */
   const cz_parts **parts;          /* [all][paths]; null where there are none */
@@ -29,16 +29,38 @@ typedef struct contrast {
   size_t seeds;        /* that it is a mean over; 0: there is none */
 } contrast;
 
-/* A damaged file is as good as none: the noise of its examples is then not known. */
-static cz_status read_file(cz_predictions *out, const cz_plan *p, const char *run,
-                           const cz_plan_stage *stage, const char *task) {
-  char folder[4096], path[4096], name[300];
-  CZ_TRY(cz_plan_folder(folder, sizeof folder, run, stage));
-  snprintf(name, sizeof name, "predictions.%s.jsonl", task);
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, name));
-  cz_status st = cz_predictions_read(out, path, task);
+/* Keeps the last failure's message, on one line and behind the name of the FILE, as the
+ * reason why the noise of ROW's examples is not known; the first one stays. */
+static cz_status keep_reason(const column *c, size_t row, const char *file) {
+  const cz_plan *p = &c->r->plan;
+  const char **unknown = &c->r->noise[c->index * p->n_rows + row].unknown;
+  char *kept;
+  cz_buf text = {0};
+  if (*unknown) return CZ_OK;
+  cz_status st = cz_buf_addf(&text, "%s: %s", file, cz_error_message());
+  for (char *at = text.data; at && (at = strstr(at, "\n  "));)
+    memmove(at, at + 2, strlen(at + 2) + 1), *at = ' ';
+  if (st == CZ_OK) st = cz_arena_strdup(p->arena, &kept, text.data);
+  if (st == CZ_OK) *unknown = kept;
+  cz_buf_free(&text);
+  return st;
+}
+
+/* The predictions of cell K under the column's path. A damaged file is as good as none: the noise
+ * of its examples is then not known, and the report says why. */
+static cz_status read_file(cz_predictions *out, const column *c, const char *run, size_t k,
+                           const cz_column_path *at) {
+  const cz_plan *p = &c->r->plan;
+  const size_t row = k / p->n_seeds;
+  char folder[4096], file[4096], path[4096], name[300];
+  CZ_TRY(cz_plan_folder(folder, sizeof folder, "", cz_plan_at(p, k % p->n_seeds, row, at->stage)));
+  snprintf(name, sizeof name, "predictions.%s.jsonl", at->task);
+  CZ_TRY(cz_fs_join(file, sizeof file, folder, name));
+  CZ_TRY(cz_fs_join(path, sizeof path, run, file));
+  cz_status st = cz_predictions_read(out, path, at->task);
   if (st != CZ_ECORRUPT) return st;
-  cz_warn("%s; the noise of its examples is left out", cz_error_message());
+  cz_warn("%s: %s; the noise of its examples is left out", path, cz_error_message());
+  CZ_TRY(keep_reason(c, row, file));
   cz_error_clear();
   cz_predictions_free(out);
   return CZ_OK;
@@ -54,17 +76,14 @@ static const cz_parts *program_parts(const column *c, const cz_predictions *read
 
 /* Reads cell K's parts of every path; a file serves all paths that name it. */
 static cz_status read_cell(column *c, const char *run, size_t k) {
-  const cz_plan *p = &c->r->plan;
-  const cz_column *about = &p->columns[c->index];
-  size_t row = k / p->n_seeds, seed = k % p->n_seeds;
+  const cz_column *about = &c->r->plan.columns[c->index];
   for (size_t j = 0; j < c->paths; j++) {
     const cz_column_path *at = &about->paths[j];
     size_t first = 0;
     if (!at->task) return CZ_OK;
     while (first < j && !cz_column_same_task(&about->paths[first], at)) first++;
     cz_predictions *read = &c->read[k * c->paths + first];
-    if (first == j)
-      CZ_TRY(read_file(read, p, run, cz_plan_at(p, seed, row, at->stage), at->task));
+    if (first == j) CZ_TRY(read_file(read, c, run, k, at));
     if (read->n) c->parts[k * c->paths + j] = cz_predictions_find(read, at->metric, NULL);
     for (int i = 0; i < PROGRAMS; i++) {
       const cz_parts **program = &c->parts[(c->cells + (size_t)i) * c->paths + j];
@@ -347,12 +366,13 @@ static cz_status noise_of_column(cz_results *r, column *c) {
   for (size_t i = 0; i < n; i++) x[i].coefficient = coefficients + i * c->all;
   fill_contrasts(x, c);
   CZ_GO(st, errors_of(errors, c, x, n), done);
-  for (size_t row = 0; row < rows; row++)
-    r->noise[c->index * rows + row] =
-        (cz_example_noise){.own = errors[row * CONTRASTS + OWN],
-                           .difference = errors[row * CONTRASTS + DIFFERENCE],
-                           .lead = errors[row * CONTRASTS + LEAD],
-                           .best_lead = errors[row * CONTRASTS + BEST_LEAD]};
+  for (size_t row = 0; row < rows; row++) {
+    cz_example_noise *noise = &r->noise[c->index * rows + row];
+    noise->own = errors[row * CONTRASTS + OWN];
+    noise->difference = errors[row * CONTRASTS + DIFFERENCE];
+    noise->lead = errors[row * CONTRASTS + LEAD];
+    noise->best_lead = errors[row * CONTRASTS + BEST_LEAD];
+  }
 done:
   free(errors);
   free(x);

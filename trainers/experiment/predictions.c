@@ -134,8 +134,8 @@ static size_t lines_of(const cz_buf *text) {
 }
 
 /** Reads the predictions of TASK at PATH; a file that does not exist, or one without parts
- * of scores, leaves none (n is 0). CZ_ECORRUPT for a damaged one. Free with
- * cz_predictions_free, also after a failure. */
+ * of scores, leaves none (n is 0). CZ_ECORRUPT for a damaged one, with the line; the caller knows
+ * the file. Free with cz_predictions_free, also after a failure. */
 cz_status cz_predictions_read(cz_predictions *p, const char *path, const char *task) {
   cz_buf text = {0};
   cz_status st;
@@ -146,8 +146,7 @@ cz_status cz_predictions_read(cz_predictions *p, const char *path, const char *t
   p->n = lines_of(&text);
   CZ_GO(st, cz_arena_alloc(p->arena, &p->cluster, p->n, sizeof *p->cluster), done);
   CZ_GO(st, cz_arena_alloc(p->arena, &p->scores, SCORES, sizeof *p->scores), done);
-  st = take_lines(p, &text, task);
-  if (st != CZ_OK) st = CZ_NOTE(st, "%s", path);
+  CZ_GO(st, take_lines(p, &text, task), done);
   if (!p->n_scores) p->n = 0;
 done:
   cz_buf_free(&text);

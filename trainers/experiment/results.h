@@ -20,7 +20,8 @@ typedef struct cz_example_noise {
   cz_noise difference; /* to the plan's baseline row, example by example */
   cz_noise lead;       /* over the simple baseline, example by example */
   cz_noise best_lead;  /* over the strongest one */
-  const char *unknown; /* why a part of these may not be known; null without a reason */
+  const char *unknown; /* why a part of these may not be known: of damaged predictions the file, the
+                          line and what is wrong. Null without a reason; the plan owns it */
 } cz_example_noise;
 
 /* What simple programs get under a column. The first is the tasks' own baseline: "majority",
@@ -32,7 +33,7 @@ typedef struct cz_baselines {
   const char *kind[CZ_BASELINES]; /* null: not said */
   double value[CZ_BASELINES];
   size_t n;
-  size_t strongest; /* the first that gets the most in every task, else "strongest" */
+  size_t strongest;          /* the first that gets the most in every task, else "strongest" */
   const char *(*of_path)[2]; /* [paths] of the column: the task's own program, and what the
                                 strongest one stands for there; null: not said */
 } cz_baselines;

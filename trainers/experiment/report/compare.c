@@ -324,33 +324,37 @@ static cz_status agreement_remark(cz_buf *out, const cz_comparison *c, size_t co
       alike ? "; the rows do not differ beyond the noise, so this order may be chance" : "");
 }
 
-/* Whether a lead of the cell, its difference or its rank may not be judged. */
-static bool cell_lacks_examples(const cz_results *r, size_t column, const cz_cell *cell) {
-  if (cell->ours.n == 0) return false;
-  return cell->verdict == CZ_VERDICT_UNKNOWN || cell->best_verdict == CZ_VERDICT_UNKNOWN ||
-         lacks_examples(r, column, &cell->ours.examples) ||
-         (cell->difference.n && lacks_examples(r, column, &cell->difference.examples));
+/* What a cell lacks for want of the examples' noise. */
+typedef enum lack { LACKS_NOTHING, LACKS_VERDICT, LACKS_STAR } lack;
+
+static lack lack_of(const cz_results *r, size_t column, const cz_cell *cell) {
+  if (cell->ours.n == 0) return LACKS_NOTHING;
+  if (cell->verdict == CZ_VERDICT_UNKNOWN || cell->best_verdict == CZ_VERDICT_UNKNOWN ||
+      lacks_examples(r, column, &cell->ours.examples))
+    return LACKS_VERDICT;
+  return cell->difference.n && lacks_examples(r, column, &cell->difference.examples)
+             ? LACKS_STAR
+             : LACKS_NOTHING;
 }
 
-/* One sentence: rows without a verdict, star or rank for want of the examples' noise, and why
- * the first of them has none. */
-static cz_status examples_remark(cz_buf *out, const cz_comparison *c, size_t column) {
+/* One sentence: the rows that lack WHAT for want of the examples' noise, and the first reason.
+ * A row that lacks a star alone does so because of the baseline row. */
+static cz_status lack_remark(cz_buf *out, const cz_comparison *c, size_t column, lack what) {
   const cz_plan *p = &c->results->plan;
+  const cz_example_noise *noise = &c->results->noise[column * p->n_rows];
   const char *why = NULL;
   size_t n = 0;
   cz_buf rows = {0};
   cz_status st = CZ_OK;
   for (size_t i = 0; i < p->n_rows; i++) {
-    if (!cell_lacks_examples(c->results, column, cz_compare_at(c, column, i))) continue;
-    if (!n) why = c->results->noise[column * p->n_rows + i].unknown;
+    if (lack_of(c->results, column, cz_compare_at(c, column, i)) != what) continue;
     CZ_GO(st, cz_buf_addf(&rows, "%s%s", n++ ? ", " : "", p->rows[i].name), done);
+    if (!why) why = noise[what == LACKS_STAR ? cz_plan_baseline_row(p) : i].unknown;
   }
   if (n)
-    st = cz_buf_addf(out,
-                     "%s: where the test examples' noise is unknown there is no verdict, star or "
-                     "rank agreement (%s): %s.\n",
-                     p->columns[column].name, rows.data,
-                     why ? why : "predictions are missing, damaged, or too few");
+    st = cz_buf_addf(out, "%s: no %s for %s: the noise of the test examples is not known (%s).\n",
+                     p->columns[column].name, what == LACKS_STAR ? "star" : "verdict", rows.data,
+                     why ? why : "predictions are missing or too few");
 done:
   cz_buf_free(&rows);
   return st;
@@ -406,7 +410,8 @@ cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c) {
   for (size_t i = 0; i < p->n_columns; i++) {
     bool alike;
     CZ_TRY(undefined_remark(out, r, i));
-    CZ_TRY(examples_remark(out, c, i));
+    CZ_TRY(lack_remark(out, c, i, LACKS_VERDICT));
+    CZ_TRY(lack_remark(out, c, i, LACKS_STAR));
     CZ_TRY(baseline_remark(out, c, i));
     CZ_TRY(row_remark(out, c, i, &alike));
     CZ_TRY(agreement_remark(out, c, i, alike));
