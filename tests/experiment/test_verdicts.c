@@ -182,6 +182,29 @@ static void test_damaged_predictions(void **state) {
   cz_results_close(&r);
 }
 
+/* Where no row has a second seed there is no interval to speak of, whether the file has one seed
+ * or the others are not done. */
+static void test_one_seed(void **state) {
+  for (int planned = 1; planned <= SEEDS; planned += SEEDS - 1) {
+    cz_results r;
+    cz_buf text = {0};
+    write_run();
+    OK(cz_results_open(&r, folder()));
+    for (size_t i = 0; i < ROWS * RUN_COLUMNS; i++) {
+      const double first = r.values[i * SEEDS];
+      for (int s = 1; s < planned; s++) r.values[i * SEEDS + (size_t)s] = NAN;
+      r.values[i * (size_t)planned] = first;
+    }
+    r.plan.n_seeds = (size_t)planned;
+    remarks_of(&text, &r);
+    assert_says(&text, "one: a, b do not beat copying the input (20.00); <c>&\", d are above it "
+                       "with one seed.\n");
+    assert_null(strstr(text.data, "by more than the interval"));
+    cz_buf_free(&text);
+    cz_results_close(&r);
+  }
+}
+
 /* A task may be called `scores`: its values and baseline stand below that name. */
 static void test_task_called_scores(void **state) {
   cz_results r;

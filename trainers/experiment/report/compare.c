@@ -219,13 +219,21 @@ static bool some_unknown(const cz_comparison *c, size_t column) {
   return false;
 }
 
+/* Whether some lead over the strongest baseline has an interval: two seeds at least. */
+static bool some_interval(const cz_comparison *c, size_t column) {
+  for (size_t i = 0; i < c->results->plan.n_rows; i++)
+    if (cz_compare_at(c, column, i)->best_lead.n > 1) return true;
+  return false;
+}
+
 /* One sentence: who does, and who does not, beat the strongest baseline of a column. */
 static cz_status baseline_remark(cz_buf *out, const cz_comparison *c, size_t column) {
   const cz_results *r = c->results;
   const char *what = plainly(cz_results_baseline_kind(r, column, true));
   const double score = cz_results_baseline(r, column, true);
   cz_buf failing = {0}, nearly = {0}, above = {0}, beating = {0};
-  const char *known = some_unknown(c, column) ? " with known test examples" : "";
+  const char *known = some_unknown(c, column) ? " with known test examples" : "",
+             *clearly = some_interval(c, column) ? " by more than the interval" : "";
   size_t fails = 0, near = 0, leads = 0, beats = 0;
   cz_status st;
   if (isnan(score)) return CZ_OK;
@@ -237,13 +245,12 @@ static cz_status baseline_remark(cz_buf *out, const cz_comparison *c, size_t col
   CZ_GO(st, cz_buf_addf(out, "%s: ", r->plan.columns[column].name), done);
   if (fails && !beats && !leads)
     CZ_GO(st,
-          cz_buf_addf(out, "at this scale no row%s beats %s (%.2f)%s", known, what, score,
-                      r->plan.n_seeds > 1 ? " by more than the interval" : ""),
+          cz_buf_addf(out, "at this scale no row%s beats %s (%.2f)%s", known, what, score, clearly),
           done);
   else if (fails)
     CZ_GO(st,
-          cz_buf_addf(out, "%s %s not beat %s (%.2f) by more than the interval", failing.data,
-                      fails > 1 ? "do" : "does", what, score),
+          cz_buf_addf(out, "%s %s not beat %s (%.2f)%s", failing.data, fails > 1 ? "do" : "does",
+                      what, score, clearly),
           done);
   else if (beats)
     CZ_GO(st,
