@@ -6,7 +6,8 @@
  * it names, and plan.c hashes all of that into the stage's key. plan_check.c asks every
  * stage to check itself. run.c calls what is not done, in the plan's order, and records
  * the plan in the run's folder. results.c reads plan and results back, finished or not,
- * and report/ prints them. This header is the plan alone; run.h, show.h, cost.h,
+ * with what simple programs get (baselines.c) and what the test examples add to the noise
+ * (noise.c), and report/ prints them. This header is the plan alone; run.h, show.h, cost.h,
  * results.h and report/report.h are what is done with it.
  *
  *   title, source          what it is, and where it comes from
