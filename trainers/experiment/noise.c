@@ -29,6 +29,20 @@ typedef struct contrast {
   size_t seeds;        /* that it is a mean over; 0: there is none */
 } contrast;
 
+/* Makes one line of TEXT: a line end and the blanks behind it become one blank. */
+static void join_lines(char *text) {
+  char *end = text;
+  for (const char *at = text; *at; at++) {
+    if (*at == '\n') {
+      at += strspn(at + 1, " ");
+      *end++ = ' ';
+    } else {
+      *end++ = *at;
+    }
+  }
+  *end = '\0';
+}
+
 /* Keeps the last failure's message, on one line and behind the name of the FILE, as the
  * reason why the noise of ROW's examples is not known; the first one stays. */
 static cz_status keep_reason(const column *c, size_t row, const char *file) {
@@ -38,8 +52,7 @@ static cz_status keep_reason(const column *c, size_t row, const char *file) {
   cz_buf text = {0};
   if (*unknown) return CZ_OK;
   cz_status st = cz_buf_addf(&text, "%s: %s", file, cz_error_message());
-  for (char *at = text.data; at && (at = strstr(at, "\n  "));)
-    memmove(at, at + 2, strlen(at + 2) + 1), *at = ' ';
+  if (st == CZ_OK) join_lines(text.data);
   if (st == CZ_OK) st = cz_arena_strdup(p->arena, &kept, text.data);
   if (st == CZ_OK) *unknown = kept;
   cz_buf_free(&text);
