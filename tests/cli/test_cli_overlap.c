@@ -66,6 +66,15 @@ static void test_other_stage(void **state) {
          cloze("run", "x.yaml", "--out", "stages", ONE_SEED,
                "stages.evaluate.tasks.list.0.train=more.tsv",
                "stages.evaluate.tasks.list.0.test=train.tsv"));
+  /* The model was trained on it two stages ago. */
+  shell("sed -e 's/^  evaluate:/  second: {kind: finetune, init: $finetune, tasks: {list: [{name: "
+        "tsv, train: more.tsv, labels: \"good,bad\"}]}}\\n&/' -e '/kind: "
+        "evaluate/{n;s/finetune/second/}' "
+        "x.yaml >y.yaml");
+  WARNED("tasks.list.0.test: train.tsv: this is also `train` of task mood in stage finetune",
+         cloze("run", "y.yaml", "--out", "chain", ONE_SEED,
+               "stages.evaluate.tasks.list.0.train=more.tsv",
+               "stages.evaluate.tasks.list.0.test=train.tsv"));
   /* Two halves: what the other row's model was trained on is no matter. */
   SILENT(cloze("run", "x.yaml", "--out", "halves", ONE_SEED, "baseline=a",
                "rows=[{name: a, paper: {P: 1}, set: {pretrain.objective.name: random_spans}}, "

@@ -82,9 +82,27 @@ static cz_status check_own(cz_check *c, bool *same, const cz_task_entry *e, cons
   return warn(c, node, scored, other, remembered);
 }
 
-/* What the model of the stage FROM was trained on, null for nothing. */
-static json_t *trained_on(const cz_check *c, const cz_check_from *from) {
-  return json_object_get(c->trained, from->name);
+/* Adds STAGE to the end of QUEUE, unless it is in SEEN, or no stage that trains on tasks. */
+static bool add_stage(json_t *queue, json_t *seen, const cz_check *c, const char *stage) {
+  if (!json_object_get(c->trained, stage) || json_object_get(seen, stage)) return true;
+  return !json_object_set_new_nocheck(seen, stage, json_true()) &&
+         !json_array_append_new(queue, json_stringn_nocheck(stage, strlen(stage)));
+}
+
+/* QUEUE: the stages that the model comes from which this stage starts from, the nearest first. */
+static cz_status list_origins(json_t *queue, const cz_check *c) {
+  json_t *seen = json_object(), *from;
+  bool added = queue && seen;
+  for (size_t i = 0; i < c->stage.n_from && added; i++)
+    added = add_stage(queue, seen, c, c->stage.from[i].name);
+  for (size_t i = 0; added && i < json_array_size(queue); i++) {
+    const char *stage = json_string_value(json_array_get(queue, i));
+    const json_t *before = json_object_get(json_object_get(c->trained, stage), "from");
+    for (size_t k = 0; (from = json_array_get(before, k)) && added; k++)
+      added = add_stage(queue, seen, c, json_string_value(from));
+  }
+  json_decref(seen);
+  return added ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for checks");
 }
 
 /* Its file of SPLIT against what the model was trained on that the stage starts from. */
@@ -92,39 +110,54 @@ static cz_status check_earlier(cz_check *c, const cz_task_entry *e, const char *
   const cz_config_node *node = cz_config_get(e->node, split);
   char scored[4096];
   const char *trained;
-  json_t *where;
-  CZ_TRY(file_of(scored, node, e->row));
-  if (!*scored) return CZ_OK;
-  for (size_t i = 0; i < c->stage.n_from; i++)
-    json_object_foreach(trained_on(c, &c->stage.from[i]), trained, where) {
-      bool same;
-      CZ_TRY(cz_overlap_files(&same, trained, scored));
-      if (same) return warn(c, node, scored, json_string_value(where), remembered);
+  json_t *where, *queue = json_array();
+  bool same = false;
+  cz_status st;
+  CZ_GO(st, file_of(scored, node, e->row), done);
+  if (!*scored) goto done;
+  CZ_GO(st, list_origins(queue, c), done);
+  for (size_t i = 0; i < json_array_size(queue) && !same; i++) {
+    json_t *entry = json_object_get(c->trained, json_string_value(json_array_get(queue, i)));
+    json_object_foreach(json_object_get(entry, "files"), trained, where) {
+      CZ_GO(st, cz_overlap_files(&same, trained, scored), done);
+      if (!same) continue;
+      st = warn(c, node, scored, json_string_value(where), remembered);
+      goto done;
     }
-  return CZ_OK;
+  }
+done:
+  json_decref(queue);
+  return st;
 }
 
-/* Keeps what this stage trains on, and what its model was trained on before, for the stages that
- * start from it. A stage alone has none. */
+/* What a stage that trains leaves for those that start from it: files, and where it started. */
+static json_t *new_entry(const cz_check *c) {
+  json_t *from = json_array(), *entry = json_pack("{s:{}, s:O}", "files", "from", from);
+  bool failed = !entry;
+  for (size_t i = 0; i < c->stage.n_from && !failed; i++) {
+    const char *name = c->stage.from[i].name;
+    failed = json_array_append_new(from, json_stringn_nocheck(name, strlen(name)));
+  }
+  json_decref(from);
+  if (failed) json_decref(entry);
+  return failed ? NULL : entry;
+}
+
+/* Keeps what this stage trains on, for the stages that start from it. A stage alone has none. */
 static cz_status note_training(cz_check *c, const cz_task_entry *e) {
   char file[4096], where[8192];
   if (!c->stage.name) return CZ_OK;
   CZ_TRY(file_of(file, cz_config_get(e->node, "train"), e->row));
-  json_t *own = json_object_get(c->trained, c->stage.name);
-  bool failed = false;
-  if (!own) {
-    own = json_object();
-    failed = json_object_set_new_nocheck(c->trained, c->stage.name, own);
-    for (size_t i = 0; i < c->stage.n_from && !failed; i++) {
-      json_t *before = trained_on(c, &c->stage.from[i]);
-      failed = before && json_object_update(own, before);
-    }
-  }
+  if (!json_object_get(c->trained, c->stage.name) &&
+      json_object_set_new_nocheck(c->trained, c->stage.name, new_entry(c)))
+    return CZ_FAIL(CZ_ENOMEM, "no memory for checks");
+  json_t *files = json_object_get(json_object_get(c->trained, c->stage.name), "files");
   snprintf(where, sizeof where, "`train` of task %s in stage %s, %s", e->label, c->stage.name,
            file);
-  if (*file && !failed)
-    failed = json_object_set_new_nocheck(own, file, json_stringn_nocheck(where, strlen(where)));
-  return failed ? CZ_FAIL(CZ_ENOMEM, "no memory for checks") : CZ_OK;
+  return *file && json_object_set_new_nocheck(files, file,
+                                              json_stringn_nocheck(where, strlen(where)))
+             ? CZ_FAIL(CZ_ENOMEM, "no memory for checks")
+             : CZ_OK;
 }
 
 /** For a stage that scores SPLIT: warns when the task ENTRY has there the file that it calls
