@@ -43,8 +43,8 @@ typedef struct cz_check {
     const char *path;
     cz_vocabulary vocabulary;
   } tokenizer;
-  json_t *seen; /* what was found to be right, as keys, so that it is read once */
-  json_t *trained; /* {stage: {files: {file: where it is named}, from: [stages]}}, of this row */
+  json_t *seen;    /* what was found to be right, as keys, so that it is read once */
+  json_t *trained; /* {stage: {files: {file: place}, from: [stages]}}, of this row */
   json_t *results; /* "STAGE.debian_section.scores.accuracy": all values, as keys in order */
 } cz_check;
 
