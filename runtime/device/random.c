@@ -2,8 +2,6 @@
 #include "base/hash.h"
 #include "kernels/common/philox.h"
 
-#include <math.h>
-
 /** Starts the stream named (SEED, NAME, A, B) at its first number. */
 void cz_stream_init(cz_stream *s, uint64_t seed, const char *name, uint32_t a, uint32_t b) {
   *s = (cz_stream){.seed = seed, .op = (uint32_t)cz_hash_text(name), .a = a, .b = b};
@@ -36,12 +34,6 @@ double cz_stream_uniform(cz_stream *s) {
   uint64_t x = (uint64_t)cz_stream_u32(s) << 32;
   x |= cz_stream_u32(s);
   return (double)(x >> 11) * 0x1p-53;
-}
-
-/** A standard normal number (Box and Muller, one of the pair). */
-double cz_stream_normal(cz_stream *s) {
-  double u = 1.0 - cz_stream_uniform(s), v = cz_stream_uniform(s);
-  return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
 }
 
 /** Shuffles N items (Fisher and Yates). */

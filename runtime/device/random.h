@@ -1,4 +1,4 @@
-/* Random streams for the host: initial weights, objectives, shuffles. A stream is keyed
+/* Random streams for the host: objectives, shuffles, order of records. A stream is keyed
  * by (seed, name, a, b), never by what ran before it, so the same draw comes out on any
  * rank and after any restart. Philox underneath, the same as in the kernels. */
 #ifndef CZ_DEVICE_RANDOM_H
@@ -21,12 +21,11 @@ typedef struct cz_stream {
 void cz_stream_init(cz_stream *s, uint64_t seed, const char *name, uint32_t a, uint32_t b);
 /* Draws. `below` rejects what would make small numbers more frequent, so it is exactly
  * uniform and may take several numbers of the stream; `uniform` is in [0, 1) with 53
- * bits; `normal` has mean 0 and std 1; `shuffle` is Fisher and Yates's, every order
+ * bits; `shuffle` is Fisher and Yates's, every order
  * equally likely. */
 uint32_t cz_stream_u32(cz_stream *s);
 uint64_t cz_stream_below(cz_stream *s, uint64_t n);
 double cz_stream_uniform(cz_stream *s);
-double cz_stream_normal(cz_stream *s);
 void cz_stream_shuffle(cz_stream *s, int32_t *items, int64_t n);
 
 #endif
