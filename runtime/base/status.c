@@ -87,7 +87,7 @@ const char *cz_status_name(cz_status code) {
 }
 
 /** Reports a programmer's mistake and aborts. Use through CZ_CHECK. */
-_Noreturn void cz_check_failed(const char *file, int line, const char *condition) {
+void cz_check_failed(const char *file, int line, const char *condition) {
   fprintf(stderr, "cloze: internal error at %s:%d: %s does not hold\n", file, line, condition);
   abort();
 }

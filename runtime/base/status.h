@@ -34,7 +34,8 @@ const char *cz_error_message(void);
 const char *cz_error_chain(void);
 void cz_error_clear(void);
 const char *cz_status_name(cz_status code);
-_Noreturn void cz_check_failed(const char *file, int line, const char *condition);
+void cz_check_failed(const char *file, int line, const char *condition)
+    __attribute__((noreturn)); /* C11's word for it is none of C++ */
 
 /* Starts a chain; the value is the code, so that `return CZ_FAIL(...)` reads well. */
 #define CZ_FAIL(code, ...) cz_error_raise((code), __FILE__, __LINE__, __VA_ARGS__)

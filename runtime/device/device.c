@@ -2,9 +2,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/nearest.h"
+#include "device/module.h"
 #include "kernels/common/cpu.h"
 
-#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +54,12 @@ static cz_status host_sync(cz_device *d) { /* kernels return when they have run 
   return CZ_OK;
 }
 
+/* Kernels cannot fail, and are called, not launched. */
+static cz_status host_failed(cz_device *d) {
+  (void)d;
+  return CZ_OK;
+}
+
 static void host_close(cz_device *d) { free(d); }
 
 /* Warns when the BLAS behind this process would fight with OpenMP: OpenBLAS built on its
@@ -83,43 +89,13 @@ static cz_status open_host(cz_device **device, const cz_device_row *row) {
                          .read = host_copy_out,
                          .kernels = host_kernels,
                          .sync = host_sync,
+                         .failed = host_failed,
                          .close = host_close};
   return row->real == CZ_F32 ? check_blas() : CZ_OK;
 }
 
-/* The module's one symbol; the version says which cz_device and cz_op_row it was built
- * against. */
-enum { MODULE_VERSION = 4 };
-typedef cz_device *(*module_open)(int version, char *error, size_t n);
-
-/* Says that the module at PATH is not there, as in every build without CUDA, or else what dlopen
- * found wrong in it: WHY. */
-static cz_status refuse_module(const char *path, const char *folder, const char *why) {
-  bool missing = !strncmp(why, path, strlen(path)) && strstr(why, "No such file");
-  if (!missing) return CZ_FAIL(CZ_EUSAGE, "device cuda: %s", why);
-  return CZ_FAIL(CZ_EUSAGE,
-                 "device cuda: there is no CUDA module: libcloze_cuda.so was looked for in %s",
-                 folder ? folder
-                        : "LD_LIBRARY_PATH and the system's library folders (CZ_MODULE_PATH names "
-                          "another folder)");
-}
-
 static cz_status open_module(cz_device **device, const cz_device_row *row) {
-  (void)row;
-  const char *folder = getenv("CZ_MODULE_PATH");
-  char path[4096], why[512] = "";
-  snprintf(path, sizeof path, "%s%slibcloze_cuda.so", folder ? folder : "", folder ? "/" : "");
-  void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!module) return refuse_module(path, folder, dlerror());
-  module_open init;
-  void *symbol = dlsym(module, "cz_device_init");
-  memcpy(&init, &symbol, sizeof init);
-  if (!symbol || !(*device = init(MODULE_VERSION, why, sizeof why))) {
-    dlclose(module);
-    return CZ_FAIL(CZ_EUSAGE, "device cuda: %s: %s", path,
-                   symbol ? why : "no cz_device_init in this module");
-  }
-  return CZ_OK;
+  return cz_module_open(device, row->name);
 }
 
 static cz_status open_auto(cz_device **device, const cz_device_row *row);
@@ -141,7 +117,8 @@ enum { ROWS = sizeof rows / sizeof *rows };
 const cz_device_row *cz_device_at(size_t i) { return i < ROWS ? &rows[i] : NULL; }
 
 static cz_status open_auto(cz_device **device, const cz_device_row *row) {
-  if (open_module(device, row) == CZ_OK) {
+  (void)row;
+  if (cz_module_open(device, "cuda") == CZ_OK) {
     cz_log("device: %s", (*device)->name);
     return CZ_OK;
   }

@@ -43,6 +43,10 @@ struct cz_device {
   const cz_kernels *(*kernels)(cz_device *d, cz_op op, cz_dtype dtype);
   cz_status (*sync)(
       cz_device *d); /* returns when all that was called has run; says what went wrong in it */
+  /* What went wrong in a launch, or in a library of the device, since it was asked last. Does not
+   * wait: the engine asks after every kernel, so that the message can name op and node. What
+   * happens later inside a kernel is sync's to say. */
+  cz_status (*failed)(cz_device *d);
   void (*close)(cz_device *d);
 };
 

@@ -23,9 +23,7 @@ INLINE double of_bits(uint64_t bits) {
 }
 
 /* A whole number below 2^52 as a double: the last bits of 2^52 + n are n. */
-INLINE double of_whole(uint64_t n) {
-  return of_bits(n | 0x4330000000000000u) - 0x1p52;
-}
+INLINE double of_whole(uint64_t n) { return of_bits(n | 0x4330000000000000u) - 0x1p52; }
 
 /* 53 random bits, all of HIGH and 21 of LOW, as a number in [0, 1). */
 INLINE double unit(uint32_t high, uint32_t low) {

@@ -103,6 +103,10 @@ static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *op
   if (g->profile) CZ_TRY(g->device->sync(g->device)); /* feeding is no part of the op */
   double began = g->profile ? cz_seconds() : 0;
   (backward ? kernels->backward : kernels->forward)(&call);
+  cz_status st = g->device->failed(g->device);
+  if (st != CZ_OK)
+    return CZ_NOTE(st, "%s of op %s, node %s", backward ? "backward" : "forward", n->row->name,
+                   n->name);
   if (g->profile) CZ_TRY(note_time(g, s, &call, began));
   return g->device->guard_bytes ? cz__guard_end(g, index) : CZ_OK;
 }

@@ -29,7 +29,8 @@ cz_status cz_op_run(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch) 
   call->workspace = scratch->data;
   call->workspace_bytes = scratch->bytes;
   kernels->forward(call);
-  return CZ_OK;
+  cz_status st = d->failed(d);
+  return st == CZ_OK ? CZ_OK : CZ_NOTE(st, "op %s", row->name);
 }
 
 /** Frees the scratch and empties it. */

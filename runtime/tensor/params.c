@@ -117,8 +117,9 @@ static void fill(double *out, const cz_param *q, cz_draw_key key, int64_t first,
   const cz_init *init = &q->init;
   if (init->kind > CZ_INIT_ONE) draws[init->kind](out, key, first, n);
   for (int64_t i = 0; i < n; i++)
-    out[i] = init->kind == CZ_INIT_ZERO ? 0 : init->kind == CZ_INIT_ONE ? init->scale
-                                                                     : init->scale * out[i];
+    out[i] = init->kind == CZ_INIT_ZERO  ? 0
+             : init->kind == CZ_INIT_ONE ? init->scale
+                                         : init->scale * out[i];
 }
 
 /** Draws every parameter from its initialiser, on all threads. A value depends on SEED, the

@@ -48,7 +48,7 @@ static double element(int64_t s, int64_t i, bool exact) {
   cz_stream r;
   cz_stream_init(&r, seed, exact ? "exact" : "wild", (uint32_t)s, (uint32_t)i);
   if (exact) return (double)cz_stream_below(&r, 2001) - 1000;
-  return ldexp(cz_stream_normal(&r), (int)cz_stream_below(&r, 40) - 20);
+  return ldexp(2 * cz_stream_uniform(&r) - 1, (int)cz_stream_below(&r, 40) - 20);
 }
 
 static void store(void *out, int64_t i, double x, size_t bytes) {

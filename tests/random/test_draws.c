@@ -80,8 +80,8 @@ static void formula(void **state) {
     uint32_t w[4];
     cz_philox_quad(w, &key, (uint64_t)i);
     long double u = 1 - (((uint64_t)w[0] << 32 | w[1]) >> 11) * 0x1p-53L,
-                v = (((uint64_t)w[2] << 32 | w[3]) >> 11) * 0x1p-53L,
-                root = sqrtl(-2 * logl(u)), want = root * cosl(6.283185307179586476925L * v);
+                v = (((uint64_t)w[2] << 32 | w[3]) >> 11) * 0x1p-53L, root = sqrtl(-2 * logl(u)),
+                want = root * cosl(6.283185307179586476925L * v);
     double error = (double)(fabsl(x[i] - want) / root);
     worst = fmax(worst, error);
   }
@@ -147,8 +147,8 @@ static void threads(void **state) {
       char name[16];
       cz_param *q;
       snprintf(name, sizeof name, "p%d", i);
-      OK(cz_params_declare(p[t], &q, name, 1, &dims[i],
-                           (cz_init){CZ_INIT_NORMAL + i % 3, 0.5}, true));
+      OK(cz_params_declare(p[t], &q, name, 1, &dims[i], (cz_init){CZ_INIT_NORMAL + i % 3, 0.5},
+                           true));
     }
     OK(cz_params_allocate(p[t]));
     omp_set_num_threads(counts[t]);

@@ -168,10 +168,10 @@ static void masks_are_independent(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(philox_known_answers), cmocka_unit_test(philox_keys),
-      cmocka_unit_test(streams_are_keyed),    cmocka_unit_test(below_is_even),
-      cmocka_unit_test(uniform_is_even),
-      cmocka_unit_test(shuffle_is_even),      cmocka_unit_test(masks_are_independent),
+      cmocka_unit_test(philox_known_answers),  cmocka_unit_test(philox_keys),
+      cmocka_unit_test(streams_are_keyed),     cmocka_unit_test(below_is_even),
+      cmocka_unit_test(uniform_is_even),       cmocka_unit_test(shuffle_is_even),
+      cmocka_unit_test(masks_are_independent),
   };
   return cmocka_run_group_tests_name("random", tests, NULL, NULL);
 }

@@ -1,0 +1,74 @@
+/* What the program and a device's module agree on. A module is a shared object that is opened at
+ * run time, so that the program needs no library of a vendor: it brings a device and its kernels.
+ *
+ * It is compiled apart, perhaps from another state of this tree, and linked with nothing of it.
+ * So it first compares versions, sizes and the list of ops with the program's (cz_module_refuses)
+ * and says by name what differs; and what it needs of the program it calls through cz_host_api.
+ * module_side.h makes CZ_FAIL, CZ_TRY and CZ_NOTE work in a module. */
+#ifndef CZ_DEVICE_MODULE_H
+#define CZ_DEVICE_MODULE_H
+
+#include "base/status.h"
+#include "device/device.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+CZ_C_BEGIN
+
+/* Another number for every change of meaning that sizes do not show. */
+enum { CZ_MODULE_VERSION = 5 };
+
+/* Names of all ops in the order of their numbers, each with a blank behind it. */
+#define CZ_OP(name) #name " "
+static const char cz_module_ops[] =
+#include "kernels/ops.def"
+    ;
+#undef CZ_OP
+
+typedef struct cz_host_api { /* the program's, static */
+  uint32_t version, api_bytes, device_bytes, kernels_bytes, call_bytes;
+  const char *ops;
+  cz_status (*raise)(cz_status code, const char *file, int line, const char *message);
+  cz_status (*trace)(cz_status code, const char *file, int line, const char *expression);
+  cz_status (*note)(cz_status code, const char *file, int line, const char *message);
+  void (*log)(const char *text), (*warn)(const char *text);
+} cz_host_api;
+
+/* The module's one symbol, `cz_module_device`: the device WHICH, which the caller closes, or null
+ * with the reason in WHY. */
+typedef cz_device *(*cz_module_device_fn)(const cz_host_api *host, const char *which, char *why,
+                                          size_t why_bytes);
+
+static inline bool cz_module_size_differs(uint32_t theirs, size_t ours, const char *what, char *why,
+                                          size_t n) {
+  if (theirs == ours) return false;
+  snprintf(why, n, "it was built for another %s: %zu bytes, the program's has %u", what, ours,
+           theirs);
+  return true;
+}
+
+/* Called by a module before anything else: whether it was built for another program, and WHY. */
+static inline bool cz_module_refuses(const cz_host_api *host, char *why, size_t n) {
+  if (host->version != CZ_MODULE_VERSION) {
+    snprintf(why, n, "it was built for version %d of modules, the program has version %u",
+             CZ_MODULE_VERSION, host->version);
+    return true;
+  }
+  if (cz_module_size_differs(host->api_bytes, sizeof *host, "cz_host_api", why, n) ||
+      cz_module_size_differs(host->device_bytes, sizeof(cz_device), "cz_device", why, n) ||
+      cz_module_size_differs(host->kernels_bytes, sizeof(cz_kernels), "cz_kernels", why, n) ||
+      cz_module_size_differs(host->call_bytes, sizeof(cz_call), "cz_call", why, n))
+    return true;
+  if (!strcmp(host->ops, cz_module_ops)) return false;
+  snprintf(why, n, "it was built for other ops: %s; the program has: %s", cz_module_ops, host->ops);
+  return true;
+}
+
+/* The program's side: the device WHICH of the module. CZ_EUSAGE with the reason. */
+CZ_MUST cz_status cz_module_open(cz_device **device, const char *which);
+
+CZ_C_END
+
+#endif
