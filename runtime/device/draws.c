@@ -107,23 +107,12 @@ static void normal_block(double out[BLOCK], cz_draw_key key, int64_t first) {
 
 CZ_CLONES
 static void uniform_block(double out[BLOCK], cz_draw_key key, int64_t first) {
-  uint32_t w[4][BLOCK];
-  bits_of_block(w, key, first);
-  for (int i = 0; i < BLOCK; i++) out[i] = 2 * unit(w[0][i], w[1][i]) - 1;
-}
-
-static void normal_one(double *out, cz_draw_key key, uint32_t attempt, int64_t i) {
-  const cz_key k = {.seed = key.seed, .shard = attempt, .op = key.name};
-  uint32_t w[4];
-  cz_philox_quad(w, &k, (uint64_t)i);
-  *out = normal_of(w[0], w[1], w[2], w[3]);
-}
-
-/* One in 22 elements is drawn again, with a counter of its own for each attempt. */
-static void truncated_block(double out[BLOCK], cz_draw_key key, int64_t first) {
-  normal_block(out, key, first);
-  for (int i = 0; i < BLOCK; i++)
-    for (uint32_t a = 1; fabs(out[i]) > 2; a++) normal_one(&out[i], key, a, first + i);
+  uint32_t w[4][BLOCK]; /* two elements a block of Philox: half of what is made */
+  bits_of_block(w, key, first / 2);
+  for (int i = 0; i < BLOCK / 2; i++) {
+    out[2 * i] = 2 * unit(w[0][i], w[1][i]) - 1;
+    out[2 * i + 1] = 2 * unit(w[2][i], w[3][i]) - 1;
+  }
 }
 
 typedef void (*block_fn)(double out[BLOCK], cz_draw_key key, int64_t first);
@@ -142,11 +131,6 @@ static void draw(block_fn block, double *out, cz_draw_key key, int64_t first, in
 /** Standard normal numbers. */
 void cz_draw_normal(double *out, cz_draw_key key, int64_t first, int64_t n) {
   draw(normal_block, out, key, first, n);
-}
-
-/** Standard normal numbers within two std. */
-void cz_draw_truncated(double *out, cz_draw_key key, int64_t first, int64_t n) {
-  draw(truncated_block, out, key, first, n);
 }
 
 /** Even numbers in [-1, 1). */

@@ -24,7 +24,6 @@ typedef struct kind {
 } kind;
 
 static const kind kinds[] = {{"normal", cz_draw_normal, 1, 3, 9},
-                             {"truncated", cz_draw_truncated, 0.773741, 1.416189, 2},
                              {"uniform", cz_draw_uniform, 1 / 3.0, 0.2, 1}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
