@@ -119,9 +119,8 @@ cz_status cz_graph_forward(cz_graph *g, const cz_graph_run_options *options) {
   return CZ_OK;
 }
 
-/* Reports the parameters whose gradient this step was the last to write, when it is
- * written. */
-static cz_status report_ready(cz_graph *g, int index, const cz_graph_run_options *options) {
+/* Reports the parameters whose gradient this step was the last to write. */
+static void report_ready(cz_graph *g, int index, const cz_graph_run_options *options) {
   const cz__step *s = &g->steps[index];
   for (int k = 0; k < CZ_OP_IN; k++) {
     if (!s->mode[k] || !cz__is_value(s->din[k])) continue;
@@ -129,10 +128,8 @@ static cz_status report_ready(cz_graph *g, int index, const cz_graph_run_options
     bool reported = false; /* the same parameter twice in one node */
     for (int j = 0; j < k; j++) reported |= s->mode[j] && s->din[j] == s->din[k];
     if (d->kind != CZ__PARAM_GRAD || d->last != index || reported) continue;
-    CZ_TRY(g->device->sync(g->device));
     options->ready(options->ready_self, d->param);
   }
-  return CZ_OK;
 }
 
 /* The derivative of each loss by itself. A loss behind which nothing is trained has
@@ -150,15 +147,15 @@ static cz_status write_seeds(cz_graph *g) {
 
 /** Runs forward and backward: all losses and every trainable parameter's gradient
  * (written, not added to what was there). Calls options->ready for each parameter as
- * soon as its gradient is final. Parameters that the loss does not reach keep a zero
- * gradient. */
+ * soon as the kernel that makes its gradient final was called; a read that follows waits for it.
+ * Parameters that the loss does not reach keep a zero gradient. */
 cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && g->options.train);
   cz__guard_start(g);
   CZ_TRY(write_seeds(g));
   for (int i = 0; i < (int)g->n_steps; i++) {
     CZ_TRY(run_step(g, i, options));
-    if (options->ready) CZ_TRY(report_ready(g, i, options));
+    if (options->ready) report_ready(g, i, options);
   }
   return CZ_OK;
 }

@@ -36,7 +36,8 @@ typedef struct cz_graph_options {
   bool no_fusion; /* run the nodes as built */
 } cz_graph_options;
 
-/* Called by a backward run when a parameter's gradient is final. */
+/* Called by a backward run when the last kernel that writes a parameter's gradient was called. It
+ * need not have run: what is asked of the device from then on comes after it. */
 typedef void (*cz_grad_ready)(void *self, const cz_param *param);
 
 typedef struct cz_graph_run_options {
