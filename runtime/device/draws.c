@@ -109,9 +109,9 @@ CZ_CLONES
 static void uniform_block(double out[BLOCK], cz_draw_key key, int64_t first) {
   uint32_t w[4][BLOCK]; /* two elements a block of Philox: half of what is made */
   bits_of_block(w, key, first / 2);
-  for (int i = 0; i < BLOCK / 2; i++) {
-    out[2 * i] = 2 * unit(w[0][i], w[1][i]) - 1;
-    out[2 * i + 1] = 2 * unit(w[2][i], w[3][i]) - 1;
+  for (int i = 0, at = 0; i < BLOCK / 2; i++, at += 2) {
+    out[at] = 2 * unit(w[0][i], w[1][i]) - 1;
+    out[at + 1] = 2 * unit(w[2][i], w[3][i]) - 1;
   }
 }
 
