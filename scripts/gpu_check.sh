@@ -12,17 +12,18 @@
 # the card's settings alone. Exit code: 0 all parts done, 1 some failed, 3 no card.
 set -u
 case "${1-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;; esac
-cd "$(dirname "$0")/.." || exit 2
-quick= out=${OUT:-experiments/results/gpu} parts=()
+quick= out=${OUT:-} parts=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --quick) quick=--quick ;;
-    --out) out=${2:?gpu_check.sh: --out FOLDER} && shift ;;
+    --out) out=$(realpath -m -- "${2:?gpu_check.sh: --out FOLDER}") && shift ;;
     -*) echo "gpu_check.sh: unknown option $1; --help" >&2 && exit 2 ;;
     *) parts+=("$1") ;;
   esac
   shift
 done
+cd "$(dirname "$0")/.." || exit 2
+out=${out:-experiments/results/gpu}
 if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L >/dev/null 2>&1; then
   echo "gpu_check.sh: no NVIDIA card on this machine" >&2
   exit 3
