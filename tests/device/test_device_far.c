@@ -43,7 +43,8 @@ typedef struct outcome {
   double loss, flop;
   int ready;
   cz_device *device;
-  int waiting, n_seen; /* kernels that had not run when a gradient was reported; gradients looked at */
+  int waiting,
+      n_seen; /* kernels that had not run when a gradient was reported; gradients looked at */
   float seen[SEEN];
   int64_t at[SEEN];
 } outcome;
