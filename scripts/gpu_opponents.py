@@ -187,7 +187,8 @@ def norms(torch, quick):
 
 def adamw(torch, quick):
     out = {}
-    for name, count in (("t5-base", 222903552), ("roberta-large", 355359744))[: 1 if quick else None]:
+    sizes = (("t5-base", 222903552), ("roberta-large", 355359744))
+    for name, count in sizes[: 1 if quick else None]:
 
         def work():
             pieces = [
@@ -318,7 +319,8 @@ def pet_step(torch, quick):
             total = 0
             for i in range(0, batch, 4):
                 part = slice(i, i + 4)
-                total = total + chosen(model(input_ids=ids[part]).logits, mask[part], label[part]) / 4
+                logits = model(input_ids=ids[part]).logits
+                total = total + chosen(logits, mask[part], label[part]) / 4
             return total
 
         return time_step(torch, model, loss, 5)

@@ -3,8 +3,8 @@
 
   gpu_table.py PARTS OUT [--quick]
 
-PARTS has PART.json files; OUT gets CARD.json and CARD.txt, CARD-quick with --quick. Parts that OUT's
-file already has and PARTS has not are kept, as long as card, driver and commit are the same.
+PARTS has PART.json files; OUT gets CARD.json and CARD.txt, CARD-quick with --quick. Parts that
+OUT's file already has and PARTS has not are kept, as long as card, driver and commit are the same.
 """
 
 import argparse
