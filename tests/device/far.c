@@ -1,16 +1,16 @@
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include "far.h"
+#include "hidden.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <cmocka.h>
 
-enum { BLOCKS = 4096, CALLS = 4096 };
+enum { CALLS = 4096 };
 
 typedef struct waiting {
   cz_kernel kernel; /* of the near device */
@@ -20,23 +20,18 @@ typedef struct waiting {
 
 static struct {
   cz_device *near;
-  void *block[BLOCKS];
-  size_t bytes[BLOCKS];
-  int blocks, calls, most_calls;
+  int calls, most_calls;
   waiting call[CALLS];
   bool slow;
 } all;
 
 static char stream; /* its address is the stream */
 
-static void allow(int protection) {
-  for (int i = 0; i < all.blocks; i++)
-    assert_int_equal(mprotect(all.block[i], all.bytes[i], protection), 0);
-}
+static void show(bool shown) { assert_true(hidden_show(shown)); }
 
 static cz_status far_sync(cz_device *d) {
   if (!all.calls) return CZ_OK;
-  allow(PROT_READ | PROT_WRITE);
+  show(true);
   for (int i = 0; i < all.calls; i++) {
     waiting *w = &all.call[i];
     w->call.attr = w->call.attr ? w->attr : NULL;
@@ -44,37 +39,26 @@ static cz_status far_sync(cz_device *d) {
     if (all.slow) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
   }
   all.calls = 0;
-  allow(PROT_NONE);
+  show(false);
   return CZ_OK;
 }
 
 static cz_status far_alloc(cz_device *d, void **out, size_t bytes) {
-  size_t whole = (bytes + 4095) / 4096 * 4096 + 4096;
-  void *p = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  assert_true(p != MAP_FAILED && all.blocks < BLOCKS);
-  all.bytes[all.blocks] = whole;
-  *out = all.block[all.blocks++] = p;
+  *out = hidden_alloc(bytes);
+  assert_non_null(*out);
   return CZ_OK;
 }
 
 static void far_release(cz_device *d, void *p, size_t bytes) {
   if (far_sync(d) != CZ_OK) fail();
-  for (int i = 0; i < all.blocks; i++) {
-    if (all.block[i] != p) continue;
-    munmap(p, all.bytes[i]);
-    all.blocks--;
-    all.block[i] = all.block[all.blocks];
-    all.bytes[i] = all.bytes[all.blocks];
-    return;
-  }
-  fail_msg("%p is no memory of this device", p);
+  if (!hidden_release(p)) fail_msg("%p is no memory of this device", p);
 }
 
 static cz_status copy(cz_device *d, void *to, const void *from, size_t bytes) {
   CZ_TRY(far_sync(d));
-  allow(PROT_READ | PROT_WRITE);
+  show(true);
   if (bytes) memcpy(to, from, bytes);
-  allow(PROT_NONE);
+  show(false);
   return CZ_OK;
 }
 
@@ -137,7 +121,7 @@ void far_open(void) {
 
 /** Closes it; all memory must have been released. */
 void far_close(void) {
-  assert_int_equal(all.blocks, 0);
+  assert_int_equal(hidden.n, 0);
   cz_device_close(&all.near);
 }
 

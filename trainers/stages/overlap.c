@@ -116,7 +116,7 @@ static cz_status check_earlier(cz_check *c, const cz_task_entry *e, const char *
   CZ_GO(st, file_of(scored, node, e->row), done);
   if (!*scored) goto done;
   CZ_GO(st, list_origins(queue, c), done);
-  for (size_t i = 0; i < json_array_size(queue) && !same; i++) {
+  for (size_t i = 0; i < json_array_size(queue); i++) {
     json_t *entry = json_object_get(c->trained, json_string_value(json_array_get(queue, i)));
     json_object_foreach(json_object_get(entry, "files"), trained, where) {
       CZ_GO(st, cz_overlap_files(&same, trained, scored), done);
