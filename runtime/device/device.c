@@ -1,8 +1,10 @@
 #include "device/device.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/nearest.h"
 #include "device/module.h"
+#include "device/probe.h"
 #include "kernels/common/cpu.h"
 
 #include <math.h>
@@ -60,6 +62,59 @@ static cz_status host_failed(cz_device *d) {
   return CZ_OK;
 }
 
+static cz_status host_fill(cz_device *d, void *to, int byte, size_t bytes) {
+  (void)d;
+  if (bytes) memset(to, byte, bytes);
+  return CZ_OK;
+}
+
+struct cz_event { /* of a host device, where a place in the order is a moment */
+  double at;
+};
+
+static cz_status host_event(cz_device *d, cz_event **event) {
+  (void)d;
+  return cz_alloc(event, 1, sizeof **event);
+}
+
+static void host_event_free(cz_device *d, cz_event **event) {
+  (void)d;
+  free(*event);
+  *event = NULL;
+}
+
+static cz_status host_record(cz_device *d, cz_event *event) {
+  (void)d;
+  event->at = cz_seconds();
+  return CZ_OK;
+}
+
+static cz_status host_await(cz_device *d, cz_event *event) { /* all that was called has run */
+  (void)d;
+  (void)event;
+  return CZ_OK;
+}
+
+static double host_between(cz_device *d, const cz_event *first, const cz_event *second) {
+  (void)d;
+  return second->at - first->at;
+}
+
+static cz_status host_info(cz_device *d, cz_device_info *info) {
+  memset(info, 0, sizeof *info);
+  CZ_TRY(cz_cpu_model(info->name, sizeof info->name));
+  snprintf(info->capability, sizeof info->capability, "%s", cz_cpu_instructions());
+#ifdef CZ_HAVE_OPENBLAS
+  if (d->real == CZ_F32)
+    snprintf(info->libraries, sizeof info->libraries, "%s", openblas_get_config());
+#else
+  (void)d;
+#endif
+  info->memory = cz_memory_bytes();
+  info->units = cz_processors();
+  return CZ_OK;
+}
+
 static void host_close(cz_device *d) { free(d); }
 
 /* Warns when the BLAS behind this process would fight with OpenMP: OpenBLAS built on its
@@ -90,6 +145,14 @@ static cz_status open_host(cz_device **device, const cz_device_row *row) {
                          .kernels = host_kernels,
                          .sync = host_sync,
                          .failed = host_failed,
+                         .fill = host_fill,
+                         .copy = host_copy_in,
+                         .event = host_event,
+                         .event_free = host_event_free,
+                         .record = host_record,
+                         .await = host_await,
+                         .between = host_between,
+                         .info = host_info,
                          .close = host_close};
   return row->real == CZ_F32 ? check_blas() : CZ_OK;
 }

@@ -20,11 +20,27 @@
 
 typedef struct cz_device cz_device;
 
-enum { CZ_PROCESSOR_BYTES = 128 }; /* of the name of a kind of processor, its NUL included */
+typedef struct cz_event cz_event; /* a place in the order of a device's work; the device's own */
 
-/* Kernels, write and read happen in the order in which they are called. A kernel may
- * return before it has run; write has taken its bytes when it returns, read returns when
- * its bytes have arrived, and release waits until no kernel uses the memory. */
+enum {
+  CZ_PROCESSOR_BYTES = 128, /* of the name of a kind of processor, its NUL included */
+  CZ_INFO_BYTES = 128       /* of each text of cz_device_info */
+};
+
+/* What a device is, for reports: nothing is decided by it. A text that does not apply is empty. */
+typedef struct cz_device_info {
+  char name[CZ_INFO_BYTES];       /* the processor's or the card's */
+  char driver[CZ_INFO_BYTES];     /* its version */
+  char capability[CZ_INFO_BYTES]; /* what its units can compute: instruction sets, or a version */
+  char libraries[CZ_INFO_BYTES];  /* those that compute for it, with versions */
+  int64_t memory;                 /* bytes in all */
+  int units;                      /* processors, or multiprocessors of a card */
+} cz_device_info;
+
+/* Kernels, write, read, fill, copy and record happen in the order in which they are called. A
+ * kernel, fill, copy or record may return before it has run; write has taken its bytes when it
+ * returns, read returns when its bytes have arrived, and release waits until no kernel uses the
+ * memory. */
 struct cz_device {
   const char *name;
   cz_dtype real;         /* dtype of parameters and activations */
@@ -47,6 +63,17 @@ struct cz_device {
    * wait: the engine asks after every kernel, so that the message can name op and node. What
    * happens later inside a kernel is sync's to say. */
   cz_status (*failed)(cz_device *d);
+  cz_status (*fill)(cz_device *d, void *to, int byte, size_t bytes);         /* sets every byte */
+  cz_status (*copy)(cz_device *d, void *to, const void *from, size_t bytes); /* no overlap */
+  /* An event is made once and may be recorded many times: record takes the place after all that
+   * was called so far, await returns when that place is reached (not what was called later), and
+   * `between` gives the seconds from one event to another, both of which were awaited. */
+  cz_status (*event)(cz_device *d, cz_event **event);
+  void (*event_free)(cz_device *d, cz_event **event); /* clears the pointer, accepts null */
+  cz_status (*record)(cz_device *d, cz_event *event);
+  cz_status (*await)(cz_device *d, cz_event *event);
+  double (*between)(cz_device *d, const cz_event *first, const cz_event *second);
+  cz_status (*info)(cz_device *d, cz_device_info *info);
   void (*close)(cz_device *d);
 };
 

@@ -1,12 +1,15 @@
+#define _GNU_SOURCE /* sched_getaffinity */
 #include "device/probe.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
 #include <cblas.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* The products of a T5-small step, by rows, inner and columns: forward with W [out, in]
  * (N T), input gradient (N N), weight gradient (T N). */
@@ -74,6 +77,15 @@ int64_t cz_peak_rss_bytes(void) {
   struct rusage u;
   getrusage(RUSAGE_SELF, &u);
   return (int64_t)u.ru_maxrss * 1024;
+}
+
+/** The machine's memory, bytes. */
+int64_t cz_memory_bytes(void) { return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE); }
+
+/** The processors that this process may run on; 1 when the system does not tell. */
+int cz_processors(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
 }
 
 /** The processor's name as the kernel tells it, "unknown" when it does not. */

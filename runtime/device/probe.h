@@ -17,9 +17,12 @@ typedef struct cz_product_probe cz_product_probe;
 CZ_MUST cz_status cz_product_probe_create(cz_product_probe **probe);
 void cz_product_probe_destroy(cz_product_probe **probe);
 double cz_product_probe_round(cz_product_probe *probe);
-/* The process's largest resident memory so far, bytes, as the kernel counts it; and the
- * processor's name. Both for reports: nothing is decided by them. */
+/* The process's largest resident memory so far, bytes, as the kernel counts it;; the
+ * machine's memory, bytes; the processors that this process may use; and the processor's
+ * name. All for reports: nothing is decided by them. */
 int64_t cz_peak_rss_bytes(void);
+int64_t cz_memory_bytes(void);
+int cz_processors(void);
 CZ_MUST cz_status cz_cpu_model(char *out, size_t n);
 
 #endif

@@ -27,6 +27,7 @@ void cz_graph_destroy(cz_graph **graph) {
     if (v->shares == CZ_ABSENT && (v->kind == CZ__INPUT || v->kind == CZ__STATE))
       cz_device_free(g->device, &v->arg.data, v->bytes + g->device->guard_bytes);
   }
+  cz__profile_close(g);
   cz_device_free(g->device, &g->memory, g->memory_bytes);
   cz_device_free(g->device, &g->workspace, g->workspace_bytes + g->device->guard_bytes);
   cz_arena_destroy(&g->arena);

@@ -1,9 +1,5 @@
 /* Running: the steps in order, one kernel call each, with the present extents. */
 #include "graph/internal.h"
-#include "base/clock.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 /** Sets an extent for the next runs, 0 to its capacity. CZ_EINVAL with both numbers
  * otherwise. */
@@ -50,44 +46,6 @@ void cz_graph_lend(cz_graph *g, cz_value v, void *data) {
   g->values[v].arg.data = data;
 }
 
-/* What the row counts, from host copies of the integers. */
-static cz_status count_flop(double *flop, cz_graph *g, const cz_op_row *row, const cz_call *call,
-                            bool backward) {
-  cz_call on_host = *call;
-  cz_status st = CZ_OK;
-  void *copies[CZ_OP_IN] = {NULL};
-  *flop = 0;
-  if (!row->flops) return CZ_OK;
-  for (int k = 0; k < row->n_in; k++) {
-    on_host.in[k].data = NULL;
-    if (!call->in[k].data || call->in[k].dtype != CZ_I32) continue;
-    int64_t n = cz_numel(&call->in[k]);
-    CZ_GO(st, cz_alloc(&copies[k], (size_t)n, sizeof(int32_t)), done);
-    CZ_GO(st, g->device->read(g->device, copies[k], call->in[k].data, (size_t)n * sizeof(int32_t)),
-          done);
-    on_host.in[k].data = copies[k];
-  }
-  *flop = row->flops(&on_host, backward);
-done:
-  for (int k = 0; k < row->n_in; k++) free(copies[k]);
-  return st;
-}
-
-static cz_status note_time(cz_graph *g, const cz__step *s, const cz_call *call, double began) {
-  CZ_TRY(g->device->sync(g->device));
-  double seconds = cz_seconds() - began, flop;
-  const cz__node *n = &g->nodes[s->node];
-  cz_op_time *t = &g->times[n->op];
-  bool backward = s->phase == CZ__BACKWARD;
-  CZ_TRY(count_flop(&flop, g, n->row, call, backward));
-  t->op = n->row->name;
-  t->calls++;
-  *(backward ? &t->backward_s : &t->forward_s) += seconds;
-  *(backward ? &t->backward_flop : &t->forward_flop) +=
-      s->phase == CZ__RECOMPUTE ? 0 : flop; /* recomputing is no useful work */
-  return CZ_OK;
-}
-
 static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *options) {
   const cz__step *s = &g->steps[index];
   const cz__node *n = &g->nodes[s->node];
@@ -100,14 +58,13 @@ static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *op
   call.key.op = n->key;
   call.training = options->training;
   if (g->device->guard_bytes) CZ_TRY(cz__guard_begin(g, index, kernels, &call));
-  if (g->profile) CZ_TRY(g->device->sync(g->device)); /* feeding is no part of the op */
-  double began = g->profile ? cz_seconds() : 0;
+  if (g->profile) CZ_TRY(cz__profile_mark(g, index, false));
   (backward ? kernels->backward : kernels->forward)(&call);
   cz_status st = g->device->failed(g->device);
   if (st != CZ_OK)
     return CZ_NOTE(st, "%s of op %s, node %s", backward ? "backward" : "forward", n->row->name,
                    n->name);
-  if (g->profile) CZ_TRY(note_time(g, s, &call, began));
+  if (g->profile) CZ_TRY(cz__profile_mark(g, index, true));
   return g->device->guard_bytes ? cz__guard_end(g, index) : CZ_OK;
 }
 
@@ -115,8 +72,9 @@ static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *op
 cz_status cz_graph_forward(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && !g->options.train);
   cz__guard_start(g);
+  if (g->profile) CZ_TRY(cz__profile_open(g));
   for (int i = 0; i < g->forward_steps; i++) CZ_TRY(run_step(g, i, options));
-  return CZ_OK;
+  return g->profile ? cz__profile_read(g, g->forward_steps) : CZ_OK;
 }
 
 /* Reports the parameters whose gradient this step was the last to write. */
@@ -152,12 +110,13 @@ static cz_status write_seeds(cz_graph *g) {
 cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && g->options.train);
   cz__guard_start(g);
+  if (g->profile) CZ_TRY(cz__profile_open(g));
   CZ_TRY(write_seeds(g));
   for (int i = 0; i < (int)g->n_steps; i++) {
     CZ_TRY(run_step(g, i, options));
     if (options->ready) report_ready(g, i, options);
   }
-  return CZ_OK;
+  return g->profile ? cz__profile_read(g, (int)g->n_steps) : CZ_OK;
 }
 
 /** Reads the first N numbers of a real value after a run; it must be kept, an input, a
@@ -205,18 +164,4 @@ size_t cz_graph_bytes(const cz_graph *g) {
         (g->values[i].kind == CZ__STATE && g->values[i].shares == CZ_ABSENT))
       n += g->values[i].bytes;
   return n;
-}
-
-/** Turns the per-op clock on or off and clears it. */
-void cz_graph_profile(cz_graph *g, bool on) {
-  g->profile = on;
-  memset(g->times, 0, sizeof g->times);
-}
-
-/** Copies the per-op times of ops that ran, at most N, and returns how many. */
-int cz_graph_times(const cz_graph *g, cz_op_time *times, int n) {
-  int k = 0;
-  for (int i = 0; i < CZ_OPS && k < n; i++)
-    if (g->times[i].calls) times[k++] = g->times[i];
-  return k;
 }

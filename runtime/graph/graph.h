@@ -93,9 +93,8 @@ CZ_MUST cz_status cz_graph_read_loss(cz_graph *g, double *sum);
 cz_arg cz_graph_arg(const cz_graph *g, cz_value v);
 cz_value cz_graph_grad(const cz_graph *g, cz_value v);
 
-/* The planned graph: bytes, plan, hash, times. The profile's clock waits for the device
- * after each op, so a profiled run on an asynchronous device is slower than one that is
- * not. */
+/* The planned graph: bytes, plan, hash, times. A profiled run reads the clock when all its kernels
+ * were called, and waits for them there. */
 size_t cz_graph_bytes(const cz_graph *g);
 uint64_t cz_graph_hash(const cz_graph *g);
 CZ_MUST cz_status cz_graph_print(const cz_graph *g, cz_buf *out, bool json);

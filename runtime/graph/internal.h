@@ -104,6 +104,7 @@ struct cz_graph {
   void *memory, *workspace;
   size_t memory_bytes, workspace_bytes;
   bool profile;
+  cz_event **events; /* [2 n_steps], before and after each; null until a run is profiled */
   cz_op_time times[CZ_OPS];
 };
 
@@ -125,6 +126,12 @@ void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool cap
 CZ_MUST cz_status cz__fuse(cz_graph *g);
 CZ_MUST cz_status cz__schedule(cz_graph *g);
 CZ_MUST cz_status cz__plan(cz_graph *g);
+
+/* profile.c: a run's times, from events that lie around its kernels. */
+CZ_MUST cz_status cz__profile_open(cz_graph *g);
+void cz__profile_close(cz_graph *g);
+CZ_MUST cz_status cz__profile_mark(cz_graph *g, int step, bool after);
+CZ_MUST cz_status cz__profile_read(cz_graph *g, int steps);
 
 /* execute.c and guard.c. On a guard device each step is wrapped: what it reads must have
  * been written, what it writes is NaN before, and the sentinels beside all tensors must

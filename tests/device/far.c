@@ -1,45 +1,82 @@
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include "far.h"
 #include "hidden.h"
+#include "base/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <cmocka.h>
 
-enum { CALLS = 4096 };
+enum { CALLS = 8192 };
 
-typedef struct waiting {
-  cz_kernel kernel; /* of the near device */
+struct cz_event { /* reached when as many entries have run as were called before it */
+  uint64_t place;
+  double at; /* when it was reached; 0: not yet */
+};
+
+typedef struct waiting { /* a kernel, fill, copy or record, in the order of the calls */
+  cz_kernel kernel;      /* of the near device */
   cz_call call;
   unsigned char attr[CZ_ATTR_BYTES] __attribute__((aligned(16)));
+  void *to; /* of a copy; of a fill when `from` is null */
+  const void *from;
+  int byte;
+  size_t bytes;
+  cz_event *event;
 } waiting;
 
 static struct {
   cz_device *near;
-  int calls, most_calls;
+  int first, end, kernels, most_kernels; /* call[first .. end) have not run */
+  uint64_t called;
   waiting call[CALLS];
   bool slow;
+  far_traffic traffic;
 } all;
 
 static char stream; /* its address is the stream */
 
 static void show(bool shown) { assert_true(hidden_show(shown)); }
 
-static cz_status far_sync(cz_device *d) {
-  if (!all.calls) return CZ_OK;
-  show(true);
-  for (int i = 0; i < all.calls; i++) {
-    waiting *w = &all.call[i];
+static waiting *add(void) {
+  assert_true(all.end < CALLS);
+  waiting *w = &all.call[all.end++];
+  *w = (waiting){0};
+  all.called++;
+  return w;
+}
+
+static void run(waiting *w) {
+  if (w->kernel) {
     w->call.attr = w->call.attr ? w->attr : NULL;
     w->kernel(&w->call);
     if (all.slow) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    all.kernels--;
+  } else if (w->event) {
+    w->event->at = cz_seconds();
+  } else if (w->from) {
+    memcpy(w->to, w->from, w->bytes);
+  } else {
+    memset(w->to, w->byte, w->bytes);
   }
-  all.calls = 0;
+}
+
+/* Until as many have run as were called when it was PLACE, and no more. */
+static void run_until(uint64_t place) {
+  if (all.called - (uint64_t)(all.end - all.first) >= place) return;
+  show(true);
+  while (all.called - (uint64_t)(all.end - all.first) < place) run(&all.call[all.first++]);
   show(false);
+  if (all.first == all.end) all.first = all.end = 0;
+}
+
+static cz_status far_sync(cz_device *d) {
+  run_until(all.called);
   return CZ_OK;
 }
 
@@ -54,7 +91,7 @@ static void far_release(cz_device *d, void *p, size_t bytes) {
   if (!hidden_release(p)) fail_msg("%p is no memory of this device", p);
 }
 
-static cz_status copy(cz_device *d, void *to, const void *from, size_t bytes) {
+static cz_status between_memories(cz_device *d, void *to, const void *from, size_t bytes) {
   CZ_TRY(far_sync(d));
   show(true);
   if (bytes) memcpy(to, from, bytes);
@@ -62,11 +99,69 @@ static cz_status copy(cz_device *d, void *to, const void *from, size_t bytes) {
   return CZ_OK;
 }
 
+static cz_status far_write(cz_device *d, void *to, const void *host, size_t bytes) {
+  all.traffic.written += bytes;
+  return between_memories(d, to, host, bytes);
+}
+
+static cz_status far_read(cz_device *d, void *host, const void *from, size_t bytes) {
+  all.traffic.read += bytes;
+  return between_memories(d, host, from, bytes);
+}
+
+static cz_status far_fill(cz_device *d, void *to, int byte, size_t bytes) {
+  waiting *w = add();
+  w->to = to, w->byte = byte, w->bytes = bytes;
+  return CZ_OK;
+}
+
+static cz_status far_copy(cz_device *d, void *to, const void *from, size_t bytes) {
+  waiting *w = add();
+  assert_non_null(from);
+  w->to = to, w->from = from, w->bytes = bytes;
+  all.traffic.copied += bytes;
+  return CZ_OK;
+}
+
+static cz_status far_event(cz_device *d, cz_event **event) {
+  *event = test_calloc(1, sizeof **event);
+  return CZ_OK;
+}
+
+static void far_event_free(cz_device *d, cz_event **event) {
+  if (far_sync(d) != CZ_OK) fail(); /* it may wait to be reached */
+  if (*event) test_free(*event);
+  *event = NULL;
+}
+
+static cz_status far_record(cz_device *d, cz_event *event) {
+  add()->event = event;
+  event->place = all.called;
+  event->at = 0;
+  return CZ_OK;
+}
+
+static cz_status far_await(cz_device *d, cz_event *event) {
+  if (!event->place) return CZ_FAIL(CZ_EINVAL, "an event that was not recorded is awaited");
+  run_until(event->place);
+  return CZ_OK;
+}
+
+static double far_between(cz_device *d, const cz_event *first, const cz_event *second) {
+  if (!(first->at > 0 && second->at > 0)) fail_msg("an event is read that was not reached");
+  return second->at - first->at;
+}
+
+static cz_status far_info(cz_device *d, cz_device_info *info) {
+  CZ_TRY(all.near->info(all.near, info));
+  snprintf(info->name, sizeof info->name, "far");
+  return CZ_OK;
+}
+
 static void put(cz_op op, bool backward, const cz_call *call) {
   assert_ptr_equal(call->stream, &stream);
-  assert_true(all.calls < CALLS);
-  waiting *w = &all.call[all.calls++];
-  if (all.calls > all.most_calls) all.most_calls = all.calls;
+  waiting *w = add();
+  if (++all.kernels > all.most_kernels) all.most_kernels = all.kernels;
   const cz_kernels *near = all.near->kernels(all.near, op, cz_call_dtype(call));
   w->kernel = backward ? near->backward : near->forward;
   w->call = *call;
@@ -107,11 +202,19 @@ const cz_device cz_far = {.name = "far",
                           .processor = "far",
                           .alloc = far_alloc,
                           .release = far_release,
-                          .write = copy,
-                          .read = copy,
+                          .write = far_write,
+                          .read = far_read,
                           .kernels = far_kernels,
                           .sync = far_sync,
                           .failed = never,
+                          .fill = far_fill,
+                          .copy = far_copy,
+                          .event = far_event,
+                          .event_free = far_event_free,
+                          .record = far_record,
+                          .await = far_await,
+                          .between = far_between,
+                          .info = far_info,
                           .close = nothing};
 
 /** Opens what the device is made of. */
@@ -129,11 +232,21 @@ void far_close(void) {
 void far_slow(bool on) { all.slow = on; }
 
 /** Kernels that were called and have not run. */
-int far_waiting(void) { return all.calls; }
+int far_waiting(void) { return all.kernels; }
+
+/** Kernels, fills, copies and records that were called and have not run. */
+int far_unfinished(void) { return all.end - all.first; }
 
 /** The most that there were at once since it was last told to forget. */
 int far_most_waiting(bool forget) {
-  int most = all.most_calls;
-  if (forget) all.most_calls = 0;
+  int most = all.most_kernels;
+  if (forget) all.most_kernels = 0;
   return most;
+}
+
+/** Bytes that write, read and copy were asked to move since it was last told to forget. */
+far_traffic far_moved(bool forget) {
+  far_traffic moved = all.traffic;
+  if (forget) all.traffic = (far_traffic){0};
+  return moved;
 }

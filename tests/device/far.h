@@ -1,11 +1,16 @@
 /* A device as a graphics card is one, made of `cpu`: its memory is forbidden to the host
- * outside kernels, write and read, and a kernel does not run when it is called but when
- * somebody waits for it. Host code that touches device memory in place crashes here; code
+ * outside kernels, write and read, and a kernel, fill or copy does not run when it is called
+ * but when somebody waits for it or for what came after it: await runs what was called before
+ * the event, and no more. Host code that touches device memory in place crashes here; code
  * that does not wait is seen. */
 #ifndef CZ_TESTS_FAR_H
 #define CZ_TESTS_FAR_H
 
 #include "device/device.h"
+
+typedef struct far_traffic {
+  size_t written, read, copied; /* bytes: from the host, to the host, on the device */
+} far_traffic;
 
 extern const struct cz_device cz_far;
 
@@ -13,6 +18,8 @@ void far_open(void);
 void far_close(void);
 void far_slow(bool on);
 int far_waiting(void);
+int far_unfinished(void);
 int far_most_waiting(bool forget);
+far_traffic far_moved(bool forget);
 
 #endif

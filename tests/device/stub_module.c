@@ -51,6 +51,44 @@ static cz_status stub_failed(cz_device *d) {
   return CZ_OK;
 }
 
+static cz_status stub_fill(cz_device *d, void *to, int byte, size_t bytes) {
+  hidden_show(true);
+  if (bytes) memset(to, byte, bytes);
+  hidden_show(false);
+  return CZ_OK;
+}
+
+struct cz_event { /* kernels that were launched before it */
+  int launches;
+};
+
+static cz_status stub_event(cz_device *d, cz_event **event) {
+  *event = calloc(1, sizeof **event);
+  return *event ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "%s: no event", d->name);
+}
+
+static void stub_event_free(cz_device *d, cz_event **event) {
+  free(*event);
+  *event = NULL;
+}
+
+static cz_status stub_record(cz_device *d, cz_event *event) {
+  if (stub_is("record")) return CZ_FAIL(CZ_EIO, "error %d of %s: no events left", 702, d->name);
+  event->launches = launches;
+  return CZ_OK;
+}
+
+static cz_status stub_await(cz_device *d, cz_event *event) { return CZ_OK; }
+
+static double stub_between(cz_device *d, const cz_event *first, const cz_event *second) {
+  return 0.5 * (second->launches - first->launches);
+}
+
+static cz_status stub_info(cz_device *d, cz_device_info *info) {
+  *info = (cz_device_info){.name = "stub card", .driver = "1.5", .memory = 1 << 20, .units = 3};
+  return CZ_OK;
+}
+
 static void stub_close(cz_device *d) {}
 
 static cz_device device = {.name = "stub",
@@ -63,6 +101,14 @@ static cz_device device = {.name = "stub",
                            .kernels = stub_kernels,
                            .sync = stub_sync,
                            .failed = stub_failed,
+                           .fill = stub_fill,
+                           .copy = stub_copy,
+                           .event = stub_event,
+                           .event_free = stub_event_free,
+                           .record = stub_record,
+                           .await = stub_await,
+                           .between = stub_between,
+                           .info = stub_info,
                            .close = stub_close};
 
 /** The module's symbol (device/module.h). */

@@ -28,7 +28,7 @@ static void refused(const char *folder, const char *stub, const char *why) {
 static void unfit(void **state) {
   char want[200];
   refused("stub", "version",
-          "libcloze_cuda.so: it was built for version 5 of modules, the program has version 4");
+          "libcloze_cuda.so: it was built for version 6 of modules, the program has version 4");
   snprintf(want, sizeof want, "it was built for another cz_call: %zu bytes, the program's has %zu",
            sizeof(cz_call), sizeof(cz_call) + 16);
   refused("stub", "call", want);
@@ -117,6 +117,32 @@ static void launch_fails(void **state) {
   cz_device_close(&device);
 }
 
+/* The clock of ops reads the module's events when the run has ended: half a second for each
+ * launch. An event that fails is the run's failure. */
+static void profiled(void **state) {
+  cz_device *device;
+  cz_device_info info;
+  cz_op_time times[CZ_OPS];
+  double z[N];
+  sum s;
+  use("stub", "");
+  OK(cz_device_open(&device, "cuda"));
+  OK(device->info(device, &info));
+  assert_string_equal(info.name, "stub card");
+  assert_true(info.units == 3 && info.memory == 1 << 20);
+  OK(build(&s, device));
+  cz_graph_profile(s.graph, true);
+  OK(run(&s, z));
+  OK(run(&s, z));
+  assert_int_equal(cz_graph_times(s.graph, times, CZ_OPS), 1);
+  assert_true(times[0].calls == 4 && times[0].forward_s == 2 && times[0].backward_s == 0);
+  assert_int_equal(setenv("STUB", "record", 1), 0);
+  assert_int_equal(run(&s, z), CZ_EIO);
+  assert_string_equal(cz_error_message(), "error 702 of stub: no events left");
+  drop(&s);
+  cz_device_close(&device);
+}
+
 /* Ops that the module does not have are named when they are asked for. */
 static void lacks_a_kernel(void **state) {
   cz_device *device;
@@ -131,8 +157,8 @@ static void lacks_a_kernel(void **state) {
 
 int main(void) {
   cz_log_quiet(true);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(unfit), cmocka_unit_test(list_of_ops),
-                                     cmocka_unit_test(computes), cmocka_unit_test(launch_fails),
-                                     cmocka_unit_test(lacks_a_kernel)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(unfit),    cmocka_unit_test(list_of_ops),  cmocka_unit_test(computes),
+      cmocka_unit_test(profiled), cmocka_unit_test(launch_fails), cmocka_unit_test(lacks_a_kernel)};
   return cmocka_run_group_tests_name("module", tests, NULL, NULL);
 }
