@@ -18,7 +18,7 @@ CZ_C_BEGIN
 
 /* F64 is what reference kernels compute in, F32 what others sum and keep statistics in;
  * the 16-bit types are for activations and copies of weights on devices that multiply
- * them faster. */
+ * them faster. Reals come first, the wider before the narrower. */
 typedef enum cz_dtype { CZ_F64, CZ_F32, CZ_BF16, CZ_F16, CZ_I32, CZ_DTYPES } cz_dtype;
 
 extern const char *const cz_dtype_names[CZ_DTYPES];
@@ -41,6 +41,10 @@ typedef struct cz_arg {
   cz_dtype dtype;
   int ndim;
   int64_t dim[CZ_DIMS];
+  /* Of an array that many calls read and few change, a parameter: another number whenever its
+   * contents are others. A kernel may keep what it makes of (data, version), as a packed weight.
+   * 0: of anything else. */
+  uint64_t version;
 } cz_arg;
 
 /* The engine decides whether a gradient is not wanted, written or added to what is there,
@@ -76,8 +80,7 @@ typedef struct cz_call {
  * give the same bits for any number of threads where the row says `deterministic`. */
 typedef void (*cz_kernel)(const cz_call *call);
 
-/* What computes one op in one dtype. The dtype of a call is that of its first input,
- * which every op has and which is real (cz_call_dtype). */
+/* What computes one op in one dtype, that of its calls (cz_call_dtype). */
 typedef struct cz_kernels {
   cz_kernel forward, backward;                             /* null: there is none */
   size_t (*workspace)(const cz_call *call, bool backward); /* bytes at these sizes; null: none */
@@ -143,11 +146,20 @@ typedef enum cz_op {
 /* Rows, indexed by cz_op. */
 extern const cz_op_row *const cz_op_rows[CZ_OPS];
 
-static inline CZ_HOST_DEVICE cz_dtype cz_call_dtype(const cz_call *call) {
-  return call->in[0].dtype;
-}
-
 static inline CZ_HOST_DEVICE bool cz_present(const cz_arg *a) { return a->ndim > 0; }
+
+/* The dtype that a call computes in: the narrowest real one among its inputs and outputs.
+ * What it keeps in more digits (statistics, gains, a float32 residual stream) is wider. */
+static inline CZ_HOST_DEVICE cz_dtype cz_call_dtype(const cz_call *call) {
+  cz_dtype narrowest = CZ_F64;
+  for (int i = 0; i < CZ_OP_IN; i++)
+    if (cz_present(&call->in[i]) && call->in[i].dtype < CZ_I32 && call->in[i].dtype > narrowest)
+      narrowest = call->in[i].dtype;
+  for (int i = 0; i < CZ_OP_OUT; i++)
+    if (cz_present(&call->out[i]) && call->out[i].dtype < CZ_I32 && call->out[i].dtype > narrowest)
+      narrowest = call->out[i].dtype;
+  return narrowest;
+}
 
 /* Elements; 0 when absent. An array with a dimension of 0 is present and has none. */
 static inline CZ_HOST_DEVICE int64_t cz_numel(const cz_arg *a) {

@@ -147,7 +147,7 @@ static void profiled(void **state) {
 static void lacks_a_kernel(void **state) {
   cz_device *device;
   const cz_kernels *kernels;
-  cz_call call = {.in[0] = {.dtype = CZ_BF16}};
+  cz_call call = {.in[0] = {.dtype = CZ_BF16, .ndim = 1, .dim = {1}}};
   use("stub", "");
   OK(cz_device_open(&device, "cuda"));
   assert_int_equal(cz_device_kernels(device, &kernels, CZ_OP_add, &call, false), CZ_EINVAL);
