@@ -31,6 +31,10 @@ static inline __attribute__((always_inline)) CZ_HOST_DEVICE cz_bf16 cz_bf16_near
   return (cz_bf16)((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
 }
 
+void cz_bf16_widen(float *to, const cz_bf16 *from, int64_t n);
+void cz_bf16_round(cz_bf16 *to, const float *from, int64_t n);
+void cz_bf16_add(cz_bf16 *to, const float *from, int64_t n);
+
 /* The nearest bfloat16 as a float32. */
 static inline __attribute__((always_inline)) CZ_HOST_DEVICE float cz_bf16_rounded(float x) {
   return cz_bf16_value(cz_bf16_nearest(x));
