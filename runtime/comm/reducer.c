@@ -1,6 +1,5 @@
 #include "comm/reducer.h"
 #include "comm/backend.h"
-#include "comm/sum_tree.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -20,6 +19,8 @@ typedef struct bucket {
 typedef struct slot { /* a bucket under way */
   enum { FREE, SCATTER, GATHER } phase;
   int64_t bucket;
+  char *data;   /* where the host adds: the gradient itself, or a copy of the bucket */
+  char *stage;  /* memory for that copy; null where the gradient is the host's */
   char *pieces; /* of the other ranks, one after the other */
   cz__request *requests;
   int n_requests, n_done;
@@ -30,7 +31,6 @@ struct cz_reducer {
   cz_sum_tree *tree;
   cz_device *device;
   char *gradient; /* the device's */
-  char *data;     /* where the host adds: the gradient itself, or a copy of the same layout */
   int64_t elements, per_bucket, n_buckets, shards;
   size_t element_bytes;
   bucket *buckets;
@@ -47,11 +47,17 @@ static int64_t bucket_count(const cz_reducer *r, int64_t b) {
   return left < r->per_bucket ? left : r->per_bucket;
 }
 
-/* Piece P of bucket B is [first, first + count) of the buffer. */
-static char *piece_of(const cz_reducer *r, int64_t b, int p, size_t *bytes) {
-  int64_t n = bucket_count(r, b), from = n * p / r->comm->size, to = n * (p + 1) / r->comm->size;
+static char *bucket_at(const cz_reducer *r, int64_t b, size_t *bytes) {
+  *bytes = (size_t)bucket_count(r, b) * r->element_bytes;
+  return r->gradient + (size_t)bucket_first(r, b) * r->element_bytes;
+}
+
+/* Piece P of the slot's bucket, which rank P owns. */
+static char *piece_of(const cz_reducer *r, const slot *s, int p, size_t *bytes) {
+  int64_t n = bucket_count(r, s->bucket), from = n * p / r->comm->size,
+          to = n * (p + 1) / r->comm->size;
   *bytes = (size_t)(to - from) * r->element_bytes;
-  return r->data + (size_t)(bucket_first(r, b) + from) * r->element_bytes;
+  return s->data + (size_t)from * r->element_bytes;
 }
 
 static cz_status create_slots(cz_reducer *r) {
@@ -59,25 +65,21 @@ static cz_status create_slots(cz_reducer *r) {
          piece = ((size_t)r->per_bucket / (size_t)r->comm->size + 1) * r->element_bytes;
   for (int64_t s = 0; s < SLOTS && s < r->n_buckets; s++) {
     CZ_TRY(cz_alloc(&r->slots[s].pieces, peers, piece));
+    if (!r->device->host_memory)
+      CZ_TRY(cz_alloc(&r->slots[s].stage, (size_t)r->per_bucket, r->element_bytes));
     CZ_TRY(cz_alloc(&r->slots[s].requests, 2 * peers, sizeof(cz__request)));
   }
   return cz_alloc(&r->parts, (size_t)r->comm->size, sizeof *r->parts);
 }
 
-/* A host device computes in order and has waited before it reports a gradient, so its
- * memory may be added in. */
-static cz_status create_data(cz_reducer *r) {
-  r->data = r->gradient;
-  return r->device->host_memory ? CZ_OK : cz_alloc(&r->data, (size_t)r->elements, r->element_bytes);
-}
-
-/** Makes the reducer of the flat GRADIENT (ELEMENTS numbers of 4 or 8 bytes in DEVICE's
- * memory; both borrowed) for a global batch of SHARDS shards; buckets of about BUCKET_BYTES
- * (4 MB is a good size; below 1 GB). All memory is taken here: the tree's buffers, with
- * peers eight buckets, and a copy of the gradient where the host can't address it. CZ_EUSAGE when
- * the ranks and shards do not fit (see cz_comm_shards). Collective. Destroy with
+/** Makes the reducer of the flat GRADIENT (borrowed): ELEMENTS numbers in the memory of ADDER's
+ * device, which are float32 (4 bytes) or float64 (8), as ADDER takes them (copied; what it points
+ * to is borrowed). For a global batch of SHARDS shards; buckets of about BUCKET_BYTES (4 MB is a
+ * good size; below 1 GB). All memory is taken here: the tree's buffers on the device, and with
+ * peers eight buckets of the host's, twice as many where it can't address the gradient. CZ_EUSAGE
+ * when the ranks and shards do not fit (see cz_comm_shards). Collective. Destroy with
  * cz_reducer_destroy. */
-cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, cz_device *device, void *gradient,
+cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, const cz_adder *adder, void *gradient,
                             int64_t elements, size_t element_bytes, int64_t shards,
                             size_t bucket_bytes) {
   int64_t first, own;
@@ -90,7 +92,7 @@ cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, cz_device *device, void 
         bucket_bytes, (long long)elements, element_bytes);
   CZ_TRY(cz_alloc(r, 1, sizeof **r));
   cz_reducer *made = *r;
-  made->device = device;
+  made->device = adder->device;
   made->gradient = gradient;
   made->elements = elements;
   made->element_bytes = element_bytes;
@@ -98,9 +100,8 @@ cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, cz_device *device, void 
   made->per_bucket = (int64_t)(bucket_bytes / element_bytes);
   made->n_buckets = (elements + made->per_bucket - 1) / made->per_bucket;
   cz_status st;
-  CZ_GO(st, create_data(made), failed);
   CZ_GO(st, cz_comm_split(c, &made->comm, 0), failed);
-  CZ_GO(st, cz_sum_tree_create(&made->tree, elements, element_bytes, own), failed);
+  CZ_GO(st, cz_sum_tree_create(&made->tree, adder, elements, element_bytes, own), failed);
   CZ_GO(st, cz_alloc(&made->buckets, (size_t)made->n_buckets, sizeof *made->buckets), failed);
   CZ_GO(st, cz_alloc(&made->queue, (size_t)made->n_buckets, sizeof *made->queue), failed);
   if (c->size > 1) CZ_GO(st, create_slots(made), failed);
@@ -116,9 +117,9 @@ void cz_reducer_destroy(cz_reducer **r) {
   if (!*r) return;
   for (int s = 0; s < SLOTS; s++) {
     free((*r)->slots[s].pieces);
+    free((*r)->slots[s].stage);
     free((*r)->slots[s].requests);
   }
-  if (!(*r)->device->host_memory) free((*r)->data);
   free((*r)->parts);
   free((*r)->queue);
   free((*r)->buckets);
@@ -128,30 +129,30 @@ void cz_reducer_destroy(cz_reducer **r) {
   *r = NULL;
 }
 
-/* Brings elements [FIRST, FIRST + COUNT) of the gradient to where the host adds. */
-static cz_status fetch(cz_reducer *r, int64_t first, int64_t count) {
-  size_t at = (size_t)first * r->element_bytes, bytes = (size_t)count * r->element_bytes;
-  if (r->device->host_memory || !bytes) return CZ_OK;
-  return r->device->read(r->device, r->data + at, r->gradient + at, bytes);
+/* Brings the slot's bucket, this rank's sum, to where the host adds: waits for the device. */
+static cz_status fetch(cz_reducer *r, slot *s) {
+  size_t bytes;
+  char *gradient = bucket_at(r, s->bucket, &bytes);
+  s->data = s->stage ? s->stage : gradient;
+  return s->stage ? r->device->read(r->device, s->stage, gradient, bytes)
+                  : r->device->sync(r->device);
 }
 
-/* Puts the sums where the optimizer reads them. */
-static cz_status put_back(cz_reducer *r) {
-  size_t bytes = (size_t)r->elements * r->element_bytes;
-  if (r->device->host_memory || !bytes) return CZ_OK;
-  return r->device->write(r->device, r->gradient, r->data, bytes);
+/* Puts the sum over all ranks where the optimizer reads it. */
+static cz_status put_back(cz_reducer *r, const slot *s) {
+  size_t bytes;
+  char *gradient = bucket_at(r, s->bucket, &bytes);
+  return s->stage ? r->device->write(r->device, gradient, s->stage, bytes) : CZ_OK;
 }
 
-/** Takes the whole gradient of a shard that is not the rank's last; the buffer may be
- * overwritten afterwards. CZ_EINVAL when all but the last were taken already, or when
- * the last has begun. Local. */
+/** Takes the whole gradient of a shard that is not the rank's last; kernels that are called
+ * afterwards may overwrite the buffer. CZ_EINVAL when all but the last were taken already, or when
+ * the last has begun. Local; does not wait. */
 cz_status cz_reducer_push(cz_reducer *r) {
   if (cz_sum_tree_pushed(r->tree) >= r->shards - 1 || r->queued)
     return CZ_FAIL(CZ_EINVAL, "shard %lld pushed to a reducer whose rank owns %lld",
                    (long long)cz_sum_tree_pushed(r->tree) + 1, (long long)r->shards);
-  CZ_TRY(fetch(r, 0, r->elements));
-  cz_sum_tree_push(r->tree, r->data);
-  return CZ_OK;
+  return cz_sum_tree_push(r->tree, r->gradient);
 }
 
 /* Exchanges with every peer. SCATTER: each piece goes to its owner and the others'
@@ -160,12 +161,12 @@ static cz_status post(cz_reducer *r, slot *s, bool scatter) {
   const struct cz_comm_backend *b = r->comm->backend;
   int me = r->comm->rank, tag = (int)(s->bucket % TAGS) * 2 + !scatter;
   size_t mine, theirs;
-  char *own = piece_of(r, s->bucket, me, &mine), *landing = s->pieces;
+  char *own = piece_of(r, s, me, &mine), *landing = s->pieces;
   s->n_requests = s->n_done = 0;
   for (int k = 1; k < r->comm->size;
        k++) { /* receives first; every rank begins with another peer */
     int p = (me - k + r->comm->size) % r->comm->size;
-    char *piece = piece_of(r, s->bucket, p, &theirs);
+    char *piece = piece_of(r, s, p, &theirs);
     CZ_TRY(scatter ? b->receive(r->comm, &s->requests[s->n_requests], landing, mine, p, tag)
                    : b->receive(r->comm, &s->requests[s->n_requests], piece, theirs, p, tag));
     landing += mine;
@@ -173,7 +174,7 @@ static cz_status post(cz_reducer *r, slot *s, bool scatter) {
   }
   for (int k = 1; k < r->comm->size; k++) {
     int p = (me + k) % r->comm->size;
-    char *piece = piece_of(r, s->bucket, p, &theirs);
+    char *piece = piece_of(r, s, p, &theirs);
     CZ_TRY(scatter ? b->send(r->comm, &s->requests[s->n_requests], piece, theirs, p, tag)
                    : b->send(r->comm, &s->requests[s->n_requests], own, mine, p, tag));
     s->n_requests++;
@@ -187,7 +188,7 @@ static cz_status post(cz_reducer *r, slot *s, bool scatter) {
 static void add_pieces(cz_reducer *r, slot *s) {
   size_t bytes;
   int me = r->comm->rank, size = r->comm->size;
-  char *own = piece_of(r, s->bucket, me, &bytes);
+  char *own = piece_of(r, s, me, &bytes);
   for (int k = 1; k < size; k++)
     r->parts[(me - k + size) % size] = s->pieces + (size_t)(k - 1) * bytes;
   r->parts[me] = own;
@@ -206,6 +207,7 @@ static cz_status advance(cz_reducer *r, slot *s) {
     add_pieces(r, s);
     return post(r, s, false);
   }
+  CZ_TRY(put_back(r, s));
   s->phase = FREE;
   r->finished++;
   return CZ_OK;
@@ -218,6 +220,7 @@ static cz_status poll(cz_reducer *r) {
     if (s->phase != FREE) CZ_TRY(advance(r, s));
     if (s->phase == FREE && s->pieces && r->started < r->queued) {
       s->bucket = r->queue[r->started++];
+      CZ_TRY(fetch(r, s));
       CZ_TRY(post(r, s, true));
     }
   }
@@ -233,16 +236,17 @@ static cz_status cover(cz_reducer *r, int64_t b, int64_t first, int64_t count) {
   if (k->covered > (int64_t)n || k->indices != n * (2 * from + n - 1) / 2)
     return CZ_FAIL(CZ_EINVAL, "gradient elements between %lld and %lld were announced twice",
                    (long long)from, (long long)(from + n));
-  cz_sum_tree_fold(r->tree, r->data, (int64_t)from, (int64_t)n);
+  CZ_TRY(cz_sum_tree_fold(r->tree, r->gradient, (int64_t)from, (int64_t)n));
   r->queue[r->queued++] = b;
   if (r->comm->size == 1) r->finished++;
   return CZ_OK;
 }
 
-/** Announces that elements [FIRST, FIRST + COUNT) of the last shard's gradient are final;
- * buckets that are whole set out, and messages under way move along. All ranks announce the
- * same ranges in the same order. CZ_EINVAL for a range outside the buffer, one announced
- * twice, or shards that were not pushed. Local; waits for no rank. */
+/** Announces that elements [FIRST, FIRST + COUNT) of the last shard's gradient are final
+ * for all that is asked of the device from now on; buckets that are whole set out, and messages
+ * under way move along. All ranks announce the same ranges in the same order. CZ_EINVAL for a range
+ * outside the buffer, one announced twice, or shards that were not pushed. Local; waits for no
+ * rank. */
 cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count) {
   if (first < 0 || count < 0 || first > r->elements || count > r->elements - first)
     return CZ_FAIL(CZ_EINVAL, "gradient elements [%lld, %lld) are not inside the %lld there are",
@@ -251,7 +255,6 @@ cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count) {
     return CZ_FAIL(CZ_EINVAL,
                    "the last shard's gradient is announced after %lld of %lld shards were pushed",
                    (long long)cz_sum_tree_pushed(r->tree), (long long)r->shards - 1);
-  CZ_TRY(fetch(r, first, count));
   while (count > 0) {
     int64_t b = first / r->per_bucket, left = bucket_first(r, b) + bucket_count(r, b) - first,
             n = count < left ? count : left;
@@ -263,8 +266,9 @@ cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count) {
 }
 
 /** Waits until every bucket is summed; the buffer then holds the sum over all shards of
- * all ranks, the same bits everywhere, and the next step may begin. CZ_EINVAL when
- * elements were never announced. Collective. */
+ * all ranks, the same bits everywhere, for all that is asked of the device from then on, and the
+ * next step may begin. Alone it does not wait for the device. CZ_EINVAL when elements were never
+ * announced. Collective. */
 cz_status cz_reducer_finish(cz_reducer *r) {
   for (int64_t b = 0; b < r->n_buckets; b++)
     if (r->buckets[b].covered != bucket_count(r, b))
@@ -280,5 +284,5 @@ cz_status cz_reducer_finish(cz_reducer *r) {
   memset(r->buckets, 0, (size_t)r->n_buckets * sizeof *r->buckets);
   r->queued = r->started = r->finished = 0;
   cz_sum_tree_reset(r->tree);
-  return put_back(r);
+  return CZ_OK;
 }

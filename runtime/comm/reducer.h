@@ -6,9 +6,11 @@
  * its pieces in the order of the tree, and the sums travel back. The bits do not depend
  * on buckets, pieces or timing.
  *
- * The host adds. Where the device's memory is the host's, the sums are made in the
- * gradient itself; otherwise in a copy, which takes elements from the device when they
- * are announced and is written back at the end.
+ * A rank's own shards are added by its device, in the order of its work and without a wait:
+ * alone, a rank moves no byte through the host, and with one shard it does nothing at all.
+ * Pieces of other ranks are added by the host as they arrive: in the gradient itself where
+ * the device's memory is the host's, otherwise in a copy of the bucket, which goes back to the
+ * device when it is whole.
  *
  * One step: for each of the rank's shards but the last, run backward and cz_reducer_push.
  * During the last shard's backward call cz_reducer_ready for elements that are final,
@@ -18,13 +20,13 @@
 #define CZ_COMM_REDUCER_H
 
 #include "comm/comm.h"
-#include "device/device.h"
+#include "comm/sum_tree.h"
 
 typedef struct cz_reducer cz_reducer;
 
-CZ_MUST cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, cz_device *device, void *gradient,
-                                    int64_t elements, size_t element_bytes, int64_t shards,
-                                    size_t bucket_bytes);
+CZ_MUST cz_status cz_reducer_create(cz_reducer **r, cz_comm *c, const cz_adder *adder,
+                                    void *gradient, int64_t elements, size_t element_bytes,
+                                    int64_t shards, size_t bucket_bytes);
 void cz_reducer_destroy(cz_reducer **r);
 CZ_MUST cz_status cz_reducer_push(cz_reducer *r);
 CZ_MUST cz_status cz_reducer_ready(cz_reducer *r, int64_t first, int64_t count);

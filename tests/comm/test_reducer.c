@@ -17,12 +17,16 @@ static void invert(void *to, const void *from, size_t bytes) {
   for (size_t i = 0; i < bytes; i++) ((uint8_t *)to)[i] = (uint8_t) ~((const uint8_t *)from)[i];
 }
 
+static size_t host_bytes; /* that write and read of either device have moved */
+
 static cz_status distant_write(cz_device *d, void *to, const void *host, size_t bytes) {
+  host_bytes += bytes;
   invert(to, host, bytes);
   return CZ_OK;
 }
 
 static cz_status distant_read(cz_device *d, void *host, const void *from, size_t bytes) {
+  host_bytes += bytes;
   invert(host, from, bytes);
   return CZ_OK;
 }
@@ -37,11 +41,66 @@ static cz_status near_read(cz_device *d, void *host, const void *from, size_t by
   return CZ_OK;
 }
 
+static size_t copied_bytes;
+
+static cz_status copy(cz_device *d, void *to, const void *from, size_t bytes) {
+  copied_bytes += bytes;
+  memcpy(to, from, bytes);
+  return CZ_OK;
+}
+
+static cz_status give(cz_device *d, void **out, size_t bytes) {
+  *out = calloc(1, bytes + 1);
+  return *out ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory");
+}
+
+static void take(cz_device *d, void *p, size_t bytes) { free(p); }
+
+static cz_status sync_nothing(cz_device *d) { return CZ_OK; }
+
 static cz_device near = {.name = "near",
                          .host_memory = true,
+                         .alloc = give,
+                         .release = take,
                          .write = near_write,
-                         .read = near_read},
-                 distant = {.name = "distant", .write = distant_write, .read = distant_read};
+                         .read = near_read,
+                         .copy = copy,
+                         .sync = sync_nothing},
+                 distant = {.name = "distant",
+                            .alloc = give,
+                            .release = take,
+                            .write = distant_write,
+                            .read = distant_read,
+                            .copy = copy,
+                            .sync = sync_nothing};
+
+/* What adds on them, numbers of either size; the `fail_at`-th call fails. */
+typedef struct sums {
+  cz_device *device;
+  size_t bytes;
+  int calls, fail_at;
+} sums;
+
+static cz_status add(void *self, void *into, const void *from, int64_t first, int64_t n) {
+  sums *s = self;
+  size_t size = (size_t)n * s->bytes;
+  char *to = (char *)into + (size_t)first * s->bytes;
+  const char *of = (const char *)from + (size_t)first * s->bytes;
+  bool inverted = s->device == &distant;
+  if (++s->calls == s->fail_at) return CZ_FAIL(CZ_EIO, "addition %d fails", s->calls);
+  char *a = malloc(size + 1), *b = malloc(size + 1);
+  inverted ? invert(a, to, size) : (void)memcpy(a, to, size);
+  inverted ? invert(b, of, size) : (void)memcpy(b, of, size);
+  for (int64_t i = 0; i < n; i++)
+    if (s->bytes == 4)
+      ((float *)a)[i] += ((float *)b)[i];
+    else
+      ((double *)a)[i] += ((double *)b)[i];
+  inverted ? invert(to, a, size) : (void)memcpy(to, a, size);
+  free(a);
+  free(b);
+  return CZ_OK;
+}
 
 /* Element I of shard S: any magnitude, so that every change of order changes bits. */
 static double element(int64_t s, int64_t i, bool exact) {
@@ -87,11 +146,21 @@ static void announce(cz_reducer *r, const plan *p, cz_stream *s) {
   }
 }
 
+/* Alone nothing goes through the host, and one shard is not even copied; with peers each byte
+ * that the host cannot address comes and goes once. */
+static void check_traffic(const plan *p, int64_t own, size_t moved, size_t copied) {
+  size_t all = (size_t)p->elements * p->bytes;
+  CHECK(moved == (world->size > 1 && p->distant ? 2 * all : 0));
+  CHECK(copied == (size_t)(own / 2) * all); /* every second shard but the last begins a sum */
+}
+
 /* One step into GRADIENT, memory of DEVICE, through REDUCER. HOST has room for as much. */
 static void step(cz_reducer *r, cz_device *device, void *gradient, void *host, const plan *p,
                  cz_stream *s) {
   int64_t first, own;
   CHECK(cz_comm_shards(world, &first, &own, p->shards) == CZ_OK);
+  size_t fed = (size_t)(p->distant ? own * p->elements : 0) * p->bytes;
+  host_bytes = copied_bytes = 0;
   for (int64_t k = 0; k < own; k++) {
     for (int64_t i = 0; i < p->elements; i++)
       store(host, i, element(first + k, i, p->exact), p->bytes);
@@ -100,6 +169,7 @@ static void step(cz_reducer *r, cz_device *device, void *gradient, void *host, c
   }
   announce(r, p, s);
   CHECK(cz_reducer_finish(r) == CZ_OK);
+  check_traffic(p, own, host_bytes - fed, copied_bytes);
   CHECK(device->read(device, host, gradient, (size_t)p->elements * p->bytes) == CZ_OK);
 }
 
@@ -107,13 +177,15 @@ static void run(const plan *p, uint32_t number) {
   cz_stream s;
   cz_reducer *r;
   cz_device *device = p->distant ? &distant : &near;
+  sums adds = {.device = device, .bytes = p->bytes};
+  const cz_adder adder = {.device = device, .self = &adds, .add = add};
   cz_stream_init(&s, seed, "announce", number, 0);
   void *gradient = calloc((size_t)p->elements + 1, p->bytes),
        *host = calloc((size_t)p->elements + 1, p->bytes),
        *expected = calloc((size_t)p->elements + 1, p->bytes);
   for (int64_t i = 0; i < p->elements; i++)
     store(expected, i, serial_tree(0, p->shards, i, p->exact, p->bytes), p->bytes);
-  CHECK(cz_reducer_create(&r, world, device, gradient, p->elements, p->bytes, p->shards,
+  CHECK(cz_reducer_create(&r, world, &adder, gradient, p->elements, p->bytes, p->shards,
                           p->bucket_bytes) == CZ_OK);
   for (int k = 0; k < 2; k++) { /* a second step with what the first left behind */
     step(r, device, gradient, host, p, &s);
@@ -205,11 +277,13 @@ void test_misuse(void **state) {
   cz_comm *alone;
   cz_reducer *r = NULL;
   float g[100] = {0};
+  sums adds = {.device = &near, .bytes = 4};
+  const cz_adder adder = {.device = &near, .self = &adds, .add = add};
   CHECK(cz_comm_split(world, &alone, world->rank) == CZ_OK);
-  CHECK(cz_reducer_create(&r, alone, &near, g, 100, 4, 2, 2) == CZ_EINVAL &&
-        cz_reducer_create(&r, alone, &near, g, -1, 4, 2, 64) == CZ_EINVAL);
-  CHECK(cz_reducer_create(&r, alone, &near, g, 100, 4, 0, 64) == CZ_EUSAGE && !r);
-  CHECK(cz_reducer_create(&r, alone, &near, g, 100, 4, 2, 64) == CZ_OK);
+  CHECK(cz_reducer_create(&r, alone, &adder, g, 100, 4, 2, 2) == CZ_EINVAL &&
+        cz_reducer_create(&r, alone, &adder, g, -1, 4, 2, 64) == CZ_EINVAL);
+  CHECK(cz_reducer_create(&r, alone, &adder, g, 100, 4, 0, 64) == CZ_EUSAGE && !r);
+  CHECK(cz_reducer_create(&r, alone, &adder, g, 100, 4, 2, 64) == CZ_OK);
   CHECK(cz_reducer_ready(r, 0, 100) == CZ_EINVAL && strstr(cz_error_message(), "0 of 1 shards"));
   CHECK(cz_reducer_push(r) == CZ_OK && cz_reducer_push(r) == CZ_EINVAL);
   CHECK(cz_reducer_ready(r, 90, 11) == CZ_EINVAL && strstr(cz_error_message(), "[90, 101)"));
@@ -218,9 +292,19 @@ void test_misuse(void **state) {
         strstr(cz_error_message(), "only 2 "));
   CHECK(cz_reducer_ready(r, 0, 10) == CZ_EINVAL && strstr(cz_error_message(), "twice"));
   cz_reducer_destroy(&r);
-  CHECK(cz_reducer_create(&r, alone, &near, g, 16, 4, 1, 64) == CZ_OK);
+  CHECK(cz_reducer_create(&r, alone, &adder, g, 16, 4, 1, 64) == CZ_OK);
   CHECK(cz_reducer_ready(r, 0, 8) == CZ_OK &&
         cz_reducer_ready(r, 0, 8) == CZ_EINVAL); /* as many as there are, but not all of them */
   cz_reducer_destroy(&r);
+  for (adds.fail_at = 1; adds.fail_at <= 2; adds.fail_at++) { /* the device fails in either place */
+    adds.calls = 0;
+    CHECK(cz_reducer_create(&r, alone, &adder, g, 16, 4, 4, 64) == CZ_OK);
+    CHECK(cz_reducer_push(r) == CZ_OK);
+    bool failed = cz_reducer_push(r) == CZ_EIO;
+    CHECK(failed == (adds.fail_at == 1));
+    if (!failed) CHECK(cz_reducer_push(r) == CZ_OK && cz_reducer_ready(r, 0, 16) == CZ_EIO);
+    CHECK(strstr(cz_error_message(), "fails"));
+    cz_reducer_destroy(&r);
+  }
   cz_comm_close(&alone);
 }

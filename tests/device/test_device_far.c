@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "device/probe.h"
 #include "device/random.h"
+#include "comm/reducer.h"
+#include "training/adder.h"
 #include "training/loop.h"
 
 #include <signal.h>
@@ -202,57 +204,139 @@ static void make_pairs(cz_pairs *pairs) {
   }
 }
 
+/* Trains a fresh model on DEVICE to STEPS steps, from the folder's checkpoint when there is one. */
+static int64_t train_to(outcome *o, cz_device *device, const cz_source *source, int optimizer,
+                        int shards, int steps) {
+  cz_comm *comm;
+  cz_loop_result result;
+  cz_model *m = make_model(device);
+  OK(cz_comm_open(&comm, "self"));
+  cz_loop_job job = {
+      .what = "far",
+      .folder = folder(),
+      .comm = comm,
+      .model = m,
+      .source = source,
+      .layout = CZ_LAYOUT_ENCDEC,
+      .seed = 3,
+      .examples = PAIRS,
+      .batch = {.input_tokens = 72,
+                .target_tokens = 72,
+                .shards = shards,
+                .window = 2,
+                .on_long = CZ_LONG_REFUSE},
+      .optimizer = {.name = optimizer,
+                    .schedule = CZ_SCHEDULE_CONSTANT,
+                    .learning_rate = 0.01,
+                    .clip_norm = 1,
+                    .beta1 = 0.9,
+                    .beta2 = 0.99,
+                    .epsilon = 1e-6,
+                    .decay_exponent = 0.8,
+                    .clip_threshold = 1},
+      .train = {.steps = steps, .checkpoint_seconds = 1e9, .log_steps = 1, .nonfinite_limit = 1}};
+  OK(cz_loop_run(&result, &job));
+  assert_int_equal(result.steps, steps);
+  if (o->values) test_free(o->values);
+  o->values = numbers(m->params, m->params->values);
+  o->loss = result.loss;
+  int64_t flat = m->params->flat;
+  cz_model_destroy(&m);
+  cz_comm_close(&comm);
+  return flat;
+}
+
 /* Two steps, a checkpoint, and from it two more with a fresh model. */
 static int64_t train(outcome *o, cz_device *device, int optimizer) {
-  cz_comm *comm;
   cz_pairs pairs = {0};
   cz_source source;
-  cz_loop_result result;
   int64_t flat = 0;
   assert_int_equal(make_folder(NULL), 0);
-  OK(cz_comm_open(&comm, "self"));
   make_pairs(&pairs);
   OK(cz_source_pairs(&source, &pairs, 1, 7));
   *o = (outcome){.device = device};
-  for (int steps = 2; steps <= 4; steps += 2) {
-    cz_model *m = make_model(device);
-    cz_loop_job job = {
-        .what = "far",
-        .folder = folder(),
-        .comm = comm,
-        .model = m,
-        .source = &source,
-        .layout = CZ_LAYOUT_ENCDEC,
-        .seed = 3,
-        .examples = PAIRS,
-        .batch = {.input_tokens = 72,
-                  .target_tokens = 72,
-                  .shards = SHARDS,
-                  .window = 2,
-                  .on_long = CZ_LONG_REFUSE},
-        .optimizer = {.name = optimizer,
-                      .schedule = CZ_SCHEDULE_CONSTANT,
-                      .learning_rate = 0.01,
-                      .clip_norm = 1,
-                      .beta1 = 0.9,
-                      .beta2 = 0.99,
-                      .epsilon = 1e-6,
-                      .decay_exponent = 0.8,
-                      .clip_threshold = 1},
-        .train = {.steps = steps, .checkpoint_seconds = 1e9, .log_steps = 1, .nonfinite_limit = 1}};
-    OK(cz_loop_run(&result, &job));
-    assert_int_equal(result.steps, steps);
-    if (o->values) test_free(o->values);
-    o->values = numbers(m->params, m->params->values);
-    o->loss = result.loss;
-    flat = m->params->flat;
-    cz_model_destroy(&m);
+  for (int steps = 2; steps <= 4; steps += 2)
+    flat = train_to(o, device, &source, optimizer, SHARDS, steps);
+  cz_source_destroy(&source);
+  cz_pairs_free(&pairs);
+  assert_int_equal(drop_folder(NULL), 0);
+  return flat;
+}
+
+/* What a step moves through the host: batches, losses, a few numbers, and nothing that grows with
+ * the model. On the device a gradient is copied where a sum of shards begins, alone not at all. */
+static void traffic(void **state) {
+  enum { FEW = 2, MORE = 5 };
+  cz_device far = cz_far;
+  cz_pairs pairs = {0};
+  cz_source source;
+  make_pairs(&pairs);
+  OK(cz_source_pairs(&source, &pairs, 1, 7));
+  for (int shards = 1; shards <= 3; shards++) {
+    far_traffic moved[2];
+    size_t flat = 0;
+    for (int i = 0; i < 2; i++) {
+      outcome o = {.device = &far};
+      assert_int_equal(make_folder(NULL), 0);
+      far_moved(true);
+      flat = (size_t)train_to(&o, &far, &source, CZ_OPTIMIZER_ADAFACTOR, shards, i ? MORE : FEW) *
+             sizeof(float);
+      moved[i] = far_moved(true);
+      test_free(o.values);
+      assert_int_equal(drop_folder(NULL), 0);
+    }
+    size_t through = moved[1].read + moved[1].written - moved[0].read - moved[0].written;
+    if (through > flat / 10) fail_msg("%zu bytes of %zu in %d steps", through, flat, MORE - FEW);
+    assert_int_equal(moved[1].copied, (size_t)MORE * (size_t)(shards / 2) * flat);
   }
   cz_source_destroy(&source);
   cz_pairs_free(&pairs);
+}
+
+/* The sum of N shards from FIRST on, each the value of its number, by the definition. */
+static float tree(int first, int n, const float *value) {
+  int half = 1;
+  if (n == 1) return value[first];
+  while (2 * half < n) half *= 2;
+  float left = tree(first, half, value), right = tree(first + half, n - half, value);
+  return left + right;
+}
+
+/* A rank alone calls additions and waits for none of them, whatever the number of shards. */
+static void sums(void **state) {
+  enum { N = 5000, BUCKET = 1000 * sizeof(float), MOST = 9 };
+  static float seen[N];
+  cz_device far = cz_far;
+  cz_comm *comm;
+  OK(cz_comm_open(&comm, "self"));
+  for (int shards = 1; shards <= MOST; shards++) {
+    cz_device_sums with = {.device = &far};
+    const cz_adder adder = cz_device_adder(&with);
+    cz_reducer *r;
+    void *gradient;
+    float value[MOST];
+    OK(cz_device_alloc(&far, &gradient, sizeof seen));
+    OK(cz_reducer_create(&r, comm, &adder, gradient, N, sizeof(float), shards, BUCKET));
+    far_moved(true);
+    for (int s = 0; s < shards; s++) {
+      memset(&value[s], 0x3A + s, sizeof *value); /* 0.0007, 0.003, 0.011, 0.05, 0.19, 0.75, ... */
+      OK(far.fill(&far, gradient, 0x3A + s, sizeof seen));
+      if (s + 1 < shards) OK(cz_reducer_push(r));
+    }
+    for (int at = N; at > 0; at -= 250) OK(cz_reducer_ready(r, at - 250, 250));
+    OK(cz_reducer_finish(r));
+    far_traffic moved = far_moved(true);
+    assert_true(moved.read == 0 && moved.written == 0);
+    assert_int_equal(moved.copied, (size_t)(shards / 2) * sizeof seen);
+    assert_true(far_unfinished() >= shards && (shards == 1) == (far_waiting() == 0));
+    OK(far.read(&far, seen, gradient, sizeof seen));
+    float want = tree(0, shards, value);
+    for (int i = 0; i < N; i++) assert_memory_equal(&seen[i], &want, sizeof want);
+    cz_reducer_destroy(&r);
+    cz_device_sums_free(&with);
+    cz_device_free(&far, &gradient, sizeof seen);
+  }
   cz_comm_close(&comm);
-  assert_int_equal(drop_folder(NULL), 0);
-  return flat;
 }
 
 static void loop(void **state) {
@@ -326,8 +410,12 @@ static void every_device_opens(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(every_device_opens), cmocka_unit_test(order),
-                                     cmocka_unit_test(graph), cmocka_unit_test(loop),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_device_opens),
+                                     cmocka_unit_test(order),
+                                     cmocka_unit_test(graph),
+                                     cmocka_unit_test(loop),
+                                     cmocka_unit_test(sums),
+                                     cmocka_unit_test(traffic),
                                      cmocka_unit_test(halves)};
   cz_log_quiet(true);
   return cmocka_run_group_tests(tests, open_far, close_far);

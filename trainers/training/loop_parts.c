@@ -47,8 +47,10 @@ cz_status cz__loop_open(cz__loop *l) {
          1e-6 * (double)cz_graph_bytes(l->net->graph));
   CZ_TRY(check_plans(l));
   CZ_TRY(cz_optimizer_create(&l->optimizer, &j->optimizer, p));
-  CZ_TRY(cz_reducer_create(&l->reducer, j->comm, p->device, p->grads, p->flat, real,
-                           j->batch.shards, BUCKET_BYTES));
+  l->sums.device = p->device;
+  const cz_adder adder = cz_device_adder(&l->sums);
+  CZ_TRY(cz_reducer_create(&l->reducer, j->comm, &adder, p->grads, p->flat, real, j->batch.shards,
+                           BUCKET_BYTES));
   CZ_TRY(cz_alloc(&l->losses, (size_t)j->batch.shards + 1, sizeof *l->losses));
   l->state_of = (cz_state_of){j->folder, j->config_hash, p, l->optimizer};
   CZ_TRY(resume(l));
@@ -63,6 +65,7 @@ cz_status cz__loop_close(cz__loop *l, cz_status st) {
   cz_status closed = cz_record_close(&l->record);
   cz_batches_close(&l->batches);
   cz_reducer_destroy(&l->reducer);
+  cz_device_sums_free(&l->sums);
   cz_optimizer_destroy(&l->optimizer);
   cz_net_destroy(&l->net);
   free(l->losses);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "comm/reducer.h"
+#include "training/adder.h"
 #include "training/loop.h"
 #include "training/record.h"
 #include "training/state.h"
@@ -13,6 +14,7 @@ typedef struct cz__loop {
   const cz_loop_job *job;
   cz_net *net;
   cz_optimizer *optimizer;
+  cz_device_sums sums;
   cz_reducer *reducer;
   cz_batches *batches;
   cz_record *record; /* rank 0; null on the others */
