@@ -59,6 +59,17 @@ typedef struct cz_key {
   uint32_t step, shard, op;
 } cz_key;
 
+/* What changes from run to run of a graph, in device memory, so that calls that were recorded can
+ * be made again: step and shard are those of the key. loss_seed, in the device's real dtype, is
+ * the gradient with which every loss begins backward: 1, or the loss scale. */
+typedef struct cz_clock {
+  uint32_t step, shard;
+  union {
+    double f64;
+    float f32;
+  } loss_seed;
+} cz_clock;
+
 /* Everything one kernel call sees. Forward: reads in, writes out. Backward: reads those
  * in and out that the row's needs name, and dout; writes or adds din where mode says so.
  * dout[i].data is null when no gradient arrives there: it counts as zero. */
@@ -69,7 +80,9 @@ typedef struct cz_call {
   cz_grad_mode mode[CZ_OP_IN];
   const void *attr;
   cz_key key;
-  bool training; /* false: dropout does nothing */
+  const cz_clock *clock; /* in device memory; null outside a graph. A kernel that runs where the
+                            call was made may read key instead */
+  bool training;         /* false: dropout does nothing */
   void *workspace;
   size_t workspace_bytes;
   void *stream; /* the device's: where a kernel that does not run at once is put */

@@ -1,13 +1,13 @@
 /* adafactor: one step of Adafactor as Mesh TensorFlow trains T5 (Shazeer and Stern 2018,
  * algorithms 4 and 5, without momentum), in place.
  *
- *     w, g of one shape [..., rows, cols]; hyper [3]
+ *     w, g of one shape [..., rows, cols]; hyper [CZ_HYPERS]
  *     factored:      r [..., rows], c [..., cols]; v is absent
  *     not factored:  v of w's shape; r and c are absent
  *     outputs:       w, r, c, v, updated in place; absent where the input is
  *
- * hyper: learning rate; number of this step, from 0; factor on the gradient
- * (accumulation, loss scale). With G = factor * g:
+ * hyper: common/hyper.h; steps count from 0. With keep = 0 nothing is read or written. With
+ * G = factor keep g:
  *   beta  = 1 - (t + 1)^-decay_exponent                          0 at t = 0
  *   Q     = G^2 + eps1
  *   scale = lr max(rms(w), eps2)
@@ -29,6 +29,7 @@
 #ifndef CZ_KERNELS_ADAFACTOR_H
 #define CZ_KERNELS_ADAFACTOR_H
 
+#include "kernels/common/hyper.h"
 #include "kernels/op.h"
 
 CZ_C_BEGIN
@@ -50,12 +51,6 @@ enum {
   CZ_ADAFACTOR_HYPER
 };
 enum { CZ_ADAFACTOR_OUT_W, CZ_ADAFACTOR_OUT_R, CZ_ADAFACTOR_OUT_C, CZ_ADAFACTOR_OUT_V };
-enum {
-  CZ_ADAFACTOR_RATE,
-  CZ_ADAFACTOR_STEP,
-  CZ_ADAFACTOR_FACTOR,
-  CZ_ADAFACTOR_HYPERS
-}; /* in hyper */
 enum { CZ_ADAFACTOR_MINIMUM_DIM = 128 };
 
 /* The larger number; a NaN in A stays one, which fmax would drop. */

@@ -291,15 +291,15 @@ static void update(const step *s, float rate) {
 void cz_adafactor_fwd_cpu(const cz_call *call) {
   step s;
   lay_out(&s, call);
-  if (s.n == 0) return;
   const float *hyper = call->in[CZ_ADAFACTOR_HYPER].data;
+  if (s.n == 0 || hyper[CZ_HYPER_KEEP] == 0) return;
   s.w = call->out[CZ_ADAFACTOR_OUT_W].data, s.r = call->out[CZ_ADAFACTOR_OUT_R].data,
   s.c = call->out[CZ_ADAFACTOR_OUT_C].data;
   s.v = call->out[CZ_ADAFACTOR_OUT_V].data, s.g = call->in[CZ_ADAFACTOR_G].data;
-  s.rate = hyper[CZ_ADAFACTOR_RATE], s.factor = hyper[CZ_ADAFACTOR_FACTOR];
+  s.rate = hyper[CZ_HYPER_RATE], s.factor = hyper[CZ_HYPER_FACTOR] * hyper[CZ_HYPER_KEEP];
   /* (t + 1)^-0.8 is small and known to 53 bits, so 1 - beta keeps all digits that float32
    * needs: 2.4e-5 at step 600,000. */
-  s.beta = 1 - pow((double)hyper[CZ_ADAFACTOR_STEP] + 1, -s.attr->decay_exponent);
+  s.beta = 1 - pow((double)hyper[CZ_HYPER_STEP] + 1, -s.attr->decay_exponent);
   s.rate *= cz_adafactor_maximum(sqrt(cz_sum_squares(s.w, s.n, s.sum) / (double)s.n), s.attr->eps2);
   double squares = s.attr->factored ? factored_statistics(&s) : unfactored_statistics(&s);
   update(&s, (float)(s.rate / cz_adafactor_maximum(sqrt(squares / (double)s.n) / s.attr->clip, 1)));

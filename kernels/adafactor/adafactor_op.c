@@ -72,8 +72,8 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   if (!cz_shape_floating(w, "w", w->ndim, why, why_bytes)) return false;
   if (!cz_shape_is(&in[CZ_ADAFACTOR_G], "g", w->dtype, w->ndim, w->dim, why, why_bytes))
     return false;
-  if (!cz_shape_is(&in[CZ_ADAFACTOR_HYPER], "hyper", w->dtype, 1, (int64_t[]){CZ_ADAFACTOR_HYPERS},
-                   why, why_bytes))
+  if (!cz_shape_is(&in[CZ_ADAFACTOR_HYPER], "hyper", w->dtype, 1, (int64_t[]){CZ_HYPERS}, why,
+                   why_bytes))
     return false;
   if (!attributes(a, why, why_bytes)) return false;
   if (!(a->factored ? factored_shape : unfactored_shape)(out, in, why, why_bytes)) return false;

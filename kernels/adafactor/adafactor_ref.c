@@ -64,9 +64,9 @@ void cz_adafactor_fwd_ref(const cz_call *call) {
   const double *g = call->in[CZ_ADAFACTOR_G].data, *hyper = call->in[CZ_ADAFACTOR_HYPER].data;
   double *w = call->out[CZ_ADAFACTOR_OUT_W].data, *r = call->out[CZ_ADAFACTOR_OUT_R].data,
          *c = call->out[CZ_ADAFACTOR_OUT_C].data;
-  double *u = call->workspace, factor = hyper[CZ_ADAFACTOR_FACTOR];
-  double beta = 1 - pow(hyper[CZ_ADAFACTOR_STEP] + 1, -a->decay_exponent),
-         scale = hyper[CZ_ADAFACTOR_RATE];
+  if (hyper[CZ_HYPER_KEEP] == 0) return;
+  double *u = call->workspace, factor = hyper[CZ_HYPER_FACTOR] * hyper[CZ_HYPER_KEEP];
+  double beta = 1 - pow(hyper[CZ_HYPER_STEP] + 1, -a->decay_exponent), scale = hyper[CZ_HYPER_RATE];
   scale *= cz_adafactor_maximum(rms(w, n), a->eps2);
   if (!a->factored) unfactored(u, call->out[CZ_ADAFACTOR_OUT_V].data, g, n, factor, beta, a->eps1);
   for (int64_t m = 0; a->factored && m * rows * cols < n; m++) {

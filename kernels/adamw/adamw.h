@@ -1,9 +1,9 @@
 /* adamw: one step of Adam with decoupled weight decay, in place.
  *
- *   w, g, m, v real, of one shape; hyper[3] real   ->   w, m, v in place (must_alias)
+ *   w, g, m, v real, of one shape; hyper[CZ_HYPERS] real   ->   w, m, v in place (must_alias)
  *
- * hyper: learning rate; number of this step, from 1; factor on the gradient (clipping,
- * loss scale). With g' = factor * g, per element
+ * hyper: common/hyper.h; steps count from 1. With keep = 0 nothing is read or written. With
+ * g' = factor keep g, per element
  *   m = beta1 m + (1 - beta1) g'
  *   v = beta2 v + (1 - beta2) g'^2
  *   w = w - lr s (m / c1) / (sqrt(v / c2) + eps) - lr weight_decay w,    c_i = 1 - beta_i^step
@@ -17,6 +17,7 @@
 #ifndef CZ_KERNELS_ADAMW_H
 #define CZ_KERNELS_ADAMW_H
 
+#include "kernels/common/hyper.h"
 #include "kernels/op.h"
 
 CZ_C_BEGIN
@@ -30,7 +31,6 @@ typedef struct cz_adamw_attr {
 
 enum { CZ_ADAMW_W, CZ_ADAMW_G, CZ_ADAMW_M, CZ_ADAMW_V, CZ_ADAMW_HYPER };
 enum { CZ_ADAMW_OUT_W, CZ_ADAMW_OUT_M, CZ_ADAMW_OUT_V };
-enum { CZ_ADAMW_RATE, CZ_ADAMW_STEP, CZ_ADAMW_FACTOR, CZ_ADAMW_HYPERS }; /* in hyper */
 
 #define CZ_ADAMW_MINIMUM_RMS 1e-3
 

@@ -54,9 +54,9 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
   double *v = cz_case_real(c, CZ_ADAMW_V, s->ndim, s->dim), factor = cz_rand_real(r, 0.01, 1);
   for (int64_t i = 0; i < cz_numel(&c->in[CZ_ADAMW_V]) && s->step > 1; i++)
     v[i] = (float)(s->g * s->g * cz_rand_real(r, 0, 2));
-  double *hyper = cz_case_real(c, CZ_ADAMW_HYPER, 1, (int64_t[]){CZ_ADAMW_HYPERS});
-  hyper[CZ_ADAMW_RATE] = (float)s->rate, hyper[CZ_ADAMW_STEP] = s->step,
-  hyper[CZ_ADAMW_FACTOR] = (float)factor;
+  double *hyper = cz_case_real(c, CZ_ADAMW_HYPER, 1, (int64_t[]){CZ_HYPERS});
+  hyper[CZ_HYPER_RATE] = (float)s->rate, hyper[CZ_HYPER_STEP] = s->step,
+  hyper[CZ_HYPER_FACTOR] = (float)factor, hyper[CZ_HYPER_KEEP] = cz_rand_int(r, 0, 7) > 0;
   memcpy(c->attr, &s->attr, sizeof s->attr);
   snprintf(c->what, sizeof c->what,
            "%lld elements of %.3g, gradient %.3g, step %.0f, rate %.3g, decay %.3g%s",
@@ -72,6 +72,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
 
 static void bench(cz_case *c, cz_rand *r) {
   build(c, r, &(sizes){2, {32128, 512}, 1, 1e-3, 1000, 1e-2, {0.9, 0.999, 1e-6, 0, true}});
+  ((double *)c->in[CZ_ADAMW_HYPER].data)[CZ_HYPER_KEEP] = 1;
 }
 
 const cz_op_cases cz_adamw_cases = {

@@ -26,7 +26,7 @@ static scalars prepare(const cz_call *call) {
   const cz_adamw_attr *a = call->attr;
   const cz_arg *w = &call->in[CZ_ADAMW_W];
   const float *hyper = call->in[CZ_ADAMW_HYPER].data;
-  double lr = hyper[CZ_ADAMW_RATE], step = hyper[CZ_ADAMW_STEP], scale = 1;
+  double lr = hyper[CZ_HYPER_RATE], step = hyper[CZ_HYPER_STEP], scale = 1;
   double c1 = 1 - pow(a->beta1, step), c2 = 1 - pow(a->beta2, step);
   int64_t n = cz_numel(w);
   if (a->rms_scale && n)
@@ -39,7 +39,7 @@ static scalars prepare(const cz_call *call) {
                    .rate = (float)(lr * scale / c1),
                    .root = (float)sqrt(1 / c2),
                    .decay = (float)(lr * a->weight_decay),
-                   .factor = hyper[CZ_ADAMW_FACTOR]};
+                   .factor = hyper[CZ_HYPER_FACTOR] * hyper[CZ_HYPER_KEEP]};
 }
 
 /* The decay acts on the weight before the step and never passes through m and v: that is
@@ -61,6 +61,7 @@ static void update(float *restrict w, float *restrict m, float *restrict v, cons
 /** One step in float32. Contract: adamw.h. Elements do not meet, so cutting into chunks
  * cannot change a bit; only the rms, when it is asked for, is a sum (common/sum.h). */
 void cz_adamw_fwd_cpu(const cz_call *call) {
+  if (((const float *)call->in[CZ_ADAMW_HYPER].data)[CZ_HYPER_KEEP] == 0) return;
   scalars s = prepare(call);
   int64_t n = cz_numel(&call->in[CZ_ADAMW_W]), chunks = cz_sum_chunks(n);
   float *w = call->out[CZ_ADAMW_OUT_W].data, *m = call->out[CZ_ADAMW_OUT_M].data,

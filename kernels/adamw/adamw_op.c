@@ -25,7 +25,7 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   if (!cz_shape_is(&in[CZ_ADAMW_G], "g", w->dtype, w->ndim, w->dim, why, why_bytes)) return false;
   if (!cz_shape_is(&in[CZ_ADAMW_M], "m", w->dtype, w->ndim, w->dim, why, why_bytes)) return false;
   if (!cz_shape_is(&in[CZ_ADAMW_V], "v", w->dtype, w->ndim, w->dim, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[CZ_ADAMW_HYPER], "hyper", w->dtype, 1, (int64_t[]){CZ_ADAMW_HYPERS}, why,
+  if (!cz_shape_is(&in[CZ_ADAMW_HYPER], "hyper", w->dtype, 1, (int64_t[]){CZ_HYPERS}, why,
                    why_bytes))
     return false;
   if (!attributes(attr, why, why_bytes)) return false;

@@ -13,6 +13,7 @@ cz_status cz_graph_create(cz_graph **graph, cz_params *params) {
   cz_graph *g = *graph;
   g->params = params;
   g->device = params->device;
+  g->clock = CZ_ABSENT;
   CZ_TRY(cz_arena_create(&g->arena, "graph names"));
   cz_graph_block(g, "", false);
   return CZ_OK;
@@ -76,6 +77,15 @@ cz_value cz_graph_input(cz_graph *g, const char *name, cz_dtype dtype, int ndim,
  * cache of incremental decoding. */
 cz_value cz_graph_state(cz_graph *g, const char *name, int ndim, const int64_t *dim) {
   return own_memory(g, name, CZ__STATE, g->device->real, ndim, dim);
+}
+
+/* Makes the clock, with a loss seed of 1. */
+cz_status cz__clock_add(cz_graph *g) {
+  const int64_t words = sizeof(cz_clock) / sizeof(int32_t);
+  const double one = 1;
+  g->clock = own_memory(g, "clock", CZ__STATE, CZ_I32, 1, &words);
+  if (!cz__is_value(g->clock)) return CZ_FAIL(g->error, "%s", g->why);
+  return cz_device_write_real(g->device, cz_graph_loss_seed(g), &one, 1);
 }
 
 /** A real input whose memory is lent before the run (cz_graph_lend): what another graph

@@ -56,6 +56,7 @@ static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *op
   CZ_TRY(cz__kernels_of(g, &kernels, s, &call));
   call.key = options->key;
   call.key.op = n->key;
+  call.clock = g->values[g->clock].arg.data;
   call.training = options->training;
   if (g->device->guard_bytes) CZ_TRY(cz__guard_begin(g, index, kernels, &call));
   if (g->profile) CZ_TRY(cz__profile_mark(g, index, false));
@@ -68,10 +69,17 @@ static cz_status run_step(cz_graph *g, int index, const cz_graph_run_options *op
   return g->device->guard_bytes ? cz__guard_end(g, index) : CZ_OK;
 }
 
+/* Sets step and shard, which kernels that draw random numbers read. */
+static cz_status set_clock(cz_graph *g, const cz_graph_run_options *options) {
+  const uint32_t now[] = {options->key.step, options->key.shard};
+  return g->device->write(g->device, g->values[g->clock].arg.data, now, sizeof now);
+}
+
 /** Runs the forward pass. With options->training dropout is on. */
 cz_status cz_graph_forward(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && !g->options.train);
   cz__guard_start(g);
+  if (options->training) CZ_TRY(set_clock(g, options));
   if (g->profile) CZ_TRY(cz__profile_open(g));
   for (int i = 0; i < g->forward_steps; i++) CZ_TRY(run_step(g, i, options));
   return g->profile ? cz__profile_read(g, g->forward_steps) : CZ_OK;
@@ -90,14 +98,21 @@ static void report_ready(cz_graph *g, int index, const cz_graph_run_options *opt
   }
 }
 
-/* The derivative of each loss by itself. A loss behind which nothing is trained has
- * none. */
-static cz_status write_seeds(cz_graph *g) {
-  const double one = 1;
+/** Where the number lies, in the device's real dtype, with which every loss begins backward: 1,
+ * unless somebody writes another one before a run. Device memory of the graph, which must be
+ * finished. */
+void *cz_graph_loss_seed(const cz_graph *g) {
+  return (char *)g->values[g->clock].arg.data + offsetof(cz_clock, loss_seed);
+}
+
+/* Copies the loss seed for the losses to whose gradient something is added. A loss behind which
+ * nothing is trained has none. */
+static cz_status copy_seeds(cz_graph *g) {
   for (size_t i = 0; i < g->n_losses; i++) {
     cz_value seed = g->values[g->losses[i]].grad;
-    if (seed == CZ_ABSENT) continue;
-    CZ_TRY(cz_device_write_real(g->device, g->values[seed].arg.data, &one, 1));
+    if (seed == CZ_ABSENT || g->values[seed].kind != CZ__TENSOR) continue;
+    CZ_TRY(g->device->copy(g->device, g->values[seed].arg.data, cz_graph_loss_seed(g),
+                           cz_dtype_bytes(g->device->real)));
     g->values[seed].filled = 1;
   }
   return CZ_OK;
@@ -110,8 +125,9 @@ static cz_status write_seeds(cz_graph *g) {
 cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && g->options.train);
   cz__guard_start(g);
+  CZ_TRY(set_clock(g, options));
+  CZ_TRY(copy_seeds(g));
   if (g->profile) CZ_TRY(cz__profile_open(g));
-  CZ_TRY(write_seeds(g));
   for (int i = 0; i < (int)g->n_steps; i++) {
     CZ_TRY(run_step(g, i, options));
     if (options->ready) report_ready(g, i, options);
@@ -133,6 +149,21 @@ cz_status cz_graph_read(cz_graph *g, double *host, cz_value v, int64_t n) {
     return CZ_FAIL(CZ_EINVAL, "%s has %lld numbers, not %lld", g->values[v].name,
                    (long long)cz_numel(&a), (long long)n);
   return cz_device_read_real(g->device, host, g->values[v].arg.data, n);
+}
+
+/** Puts the sum of the graph's losses to TO, one number of the device's real dtype in its memory,
+ * when the run has come so far; waits for nothing. */
+cz_status cz_graph_put_loss(cz_graph *g, void *to) {
+  const cz_arg sum = {.data = to, .dtype = g->device->real, .ndim = 1, .dim = {1}};
+  cz_scratch none = {0}; /* `add` takes no workspace */
+  CZ_TRY(g->device->copy(g->device, to, g->values[g->losses[0]].arg.data,
+                         cz_dtype_bytes(g->device->real)));
+  for (size_t i = 1; i < g->n_losses; i++) {
+    cz_call call = {.in = {sum, g->values[g->losses[i]].arg}, .out = {sum}};
+    CZ_TRY(cz_op_run(g->device, CZ_OP_add, &call, &none));
+  }
+  CZ_CHECK(!none.data);
+  return CZ_OK;
 }
 
 /** The sum of the graph's losses after a run: what cz_graph_train differentiates. */

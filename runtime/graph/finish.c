@@ -34,6 +34,7 @@ cz_status cz_graph_finish(cz_graph *g, const cz_graph_options *options) {
   if (g->error) return CZ_FAIL(g->error, "%s", g->why);
   CZ_CHECK(!g->finished);
   CZ_TRY(check_keys(g));
+  CZ_TRY(cz__clock_add(g));
   g->options = *options;
   if (!options->no_fusion) CZ_TRY(cz__fuse(g));
   CZ_TRY(cz__schedule(g));

@@ -86,10 +86,12 @@ CZ_MUST cz_status cz_graph_set_extent(cz_graph *g, int64_t extent, int64_t value
 CZ_MUST cz_status cz_graph_feed_int(cz_graph *g, cz_value v, const int32_t *host, int64_t n);
 CZ_MUST cz_status cz_graph_feed_real(cz_graph *g, cz_value v, const double *host, int64_t n);
 void cz_graph_lend(cz_graph *g, cz_value v, void *data);
+void *cz_graph_loss_seed(const cz_graph *g);
 CZ_MUST cz_status cz_graph_forward(cz_graph *g, const cz_graph_run_options *options);
 CZ_MUST cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options);
 CZ_MUST cz_status cz_graph_read(cz_graph *g, double *host, cz_value v, int64_t n);
 CZ_MUST cz_status cz_graph_read_loss(cz_graph *g, double *sum);
+CZ_MUST cz_status cz_graph_put_loss(cz_graph *g, void *to);
 cz_arg cz_graph_arg(const cz_graph *g, cz_value v);
 cz_value cz_graph_grad(const cz_graph *g, cz_value v);
 

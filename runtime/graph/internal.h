@@ -38,10 +38,10 @@ typedef struct cz__value {
   bool touched;     /* some step uses it: without that it is not made */
   cz_value grad;    /* or CZ_ABSENT */
   /* the plan, for CZ__TENSOR */
-  int first, last; /* steps between which it lives */
-  cz_value shares; /* the value whose memory it uses, or CZ_ABSENT */
-  size_t bytes, offset;
-  int64_t filled; /* on a guard device: elements written since the run began, or fed */
+  int first, last;      /* steps between which it lives */
+  cz_value shares;      /* the value whose memory it uses, or CZ_ABSENT */
+  size_t bytes, offset; /* offset: in the arena, or in what a state shares */
+  int64_t filled;       /* on a guard device: elements written since the run began, or fed */
 } cz__value;
 
 /* One op as the builder asked for it. `key` is a hash of the name and numbers the node's
@@ -97,12 +97,13 @@ struct cz_graph {
   size_t n_values, n_nodes, n_steps, n_blocks, n_extents, n_losses;
   size_t cap_values, cap_nodes, cap_steps, cap_blocks, cap_extents, cap_losses;
   int forward_steps; /* steps[0 .. forward_steps) are the forward pass */
-  cz_value *losses;  /* each begins backward with the gradient 1 */
+  cz_value *losses;  /* each begins backward with the clock's loss_seed */
   cz_status error;   /* first building error; its message is kept in `why` */
   char why[1024];
   bool finished;
   void *memory, *workspace;
   size_t memory_bytes, workspace_bytes;
+  cz_value clock; /* a state: cz_clock */
   bool profile;
   cz_event **events; /* [2 n_steps], before and after each; null until a run is profiled */
   cz_op_time times[CZ_OPS];
@@ -120,6 +121,8 @@ CZ_MUST cz_status cz__graph_name(cz_graph *g, const char **out, const char *pref
 size_t cz__bytes_at_capacity(const cz_graph *g, const cz_arg *arg);
 cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity);
 void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool capacity);
+
+CZ_MUST cz_status cz__clock_add(cz_graph *g);
 
 /* The passes of cz_graph_finish, in this order. Each leaves a graph that could run:
  * fusing changes no bit of any result, and the plan decides about memory alone. */

@@ -49,7 +49,7 @@ static void lifetimes(cz_graph *g) {
     v->bytes = v->kind == CZ__TENSOR ? cz__bytes_at_capacity(g, &v->arg) : v->bytes;
     if (v->keep && v->touched) v->last = (int)g->n_steps;
   }
-  for (size_t i = 0; i < g->n_losses; i++) { /* their gradients are written before any step */
+  for (size_t i = 0; i < g->n_losses; i++) { /* their gradients are there before any step */
     cz_value seed = g->values[g->losses[i]].grad;
     if (seed != CZ_ABSENT) g->values[seed].first = 0;
   }
@@ -149,7 +149,7 @@ static void bind_memory(cz_graph *g) {
     if (v->shares != CZ_ABSENT) {
       const cz__value *r = &g->values[root(g, (cz_value)i)];
       v->arg.data = r->kind == CZ__TENSOR ? (char *)g->memory + r->offset + g->device->guard_bytes
-                                          : r->arg.data;
+                                          : (char *)r->arg.data + v->offset;
     } else if (v->kind == CZ__TENSOR && v->touched) {
       v->arg.data = (char *)g->memory + v->offset + g->device->guard_bytes;
     }

@@ -3,7 +3,7 @@
  * A node is live when a kept value hangs on it. A value needs a gradient when a trainable
  * parameter stands behind it. Backward walks live nodes in reverse; the first
  * contribution to a gradient is written, later ones are added. A loss starts with the
- * gradient 1, which cz_graph_train writes.
+ * clock's loss_seed as its gradient.
  *
  * Recomputation: a block that asks for it gets a second set of forward steps, with
  * outputs of their own, just before its backward. An output that its row calls
@@ -279,12 +279,29 @@ done:
   return st;
 }
 
-/* Gives each loss its gradient, which what follows adds to. */
+/* True when another node's backward adds to the gradient of V. */
+static bool is_added_to(const pass *p, cz_value v) {
+  for (size_t i = 0; i < p->g->n_nodes; i++) {
+    const cz__node *n = &p->g->nodes[i];
+    if (n->dead || !p->live[i] || !has_gradient(p, n)) continue;
+    for (int k = 0; k < n->row->n_in; k++)
+      if (n->in[k] == v && yields(p, n, k)) return true;
+  }
+  return false;
+}
+
+/* Gives each loss its gradient: the clock's loss_seed itself, or memory of its own, to which the
+ * run copies it, where something is added. */
 static cz_status seed_losses(pass *p) {
   cz_graph *g = p->g;
   for (size_t i = 0; i < g->n_losses; i++) {
     cz_value seed;
-    if (p->wants[g->losses[i]]) CZ_TRY(grad_of(g, g->losses[i], &seed));
+    if (!p->wants[g->losses[i]]) continue;
+    CZ_TRY(grad_of(g, g->losses[i], &seed));
+    if (is_added_to(p, g->losses[i])) continue;
+    g->values[seed].kind = CZ__STATE;
+    g->values[seed].shares = g->clock;
+    g->values[seed].offset = offsetof(cz_clock, loss_seed);
   }
   return CZ_OK;
 }
@@ -331,7 +348,7 @@ static cz_status forward_steps(pass *p) {
 cz_status cz__schedule(cz_graph *g) {
   pass p = {.g = g, .n = g->n_values};
   cz_status st;
-  if (g->options.train) CZ_TRY(cz_params_allocate_grads(g->params));
+  if (g->options.train) CZ_TRY(cz_params_allocate_grads(g->params, 0));
   CZ_GO(st, cz_alloc(&p.live, g->n_nodes, sizeof *p.live), done);
   CZ_GO(st, cz_alloc(&p.wants, g->n_values, sizeof *p.wants), done);
   CZ_GO(st, cz_alloc(&p.reached, g->n_values, sizeof *p.reached), done);

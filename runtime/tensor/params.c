@@ -18,6 +18,10 @@ size_t cz_params_bytes(const cz_params *p) {
   return (size_t)p->flat * cz_dtype_bytes(p->device->real);
 }
 
+static size_t grads_bytes(const cz_params *p) {
+  return cz_params_bytes(p) + (size_t)p->extra * cz_dtype_bytes(p->device->real);
+}
+
 /** Where parameter Q begins in BUFFER, a flat buffer of the list (on the device or a copy
  * of one on the host). */
 void *cz_param_at(const cz_params *p, void *buffer, const cz_param *q) {
@@ -30,7 +34,7 @@ void cz_params_destroy(cz_params **params) {
   if (!p) return;
   if (p->device) {
     cz_device_free(p->device, &p->values, cz_params_bytes(p));
-    cz_device_free(p->device, &p->grads, cz_params_bytes(p));
+    cz_device_free(p->device, &p->grads, grads_bytes(p));
   }
   cz_arena_destroy(&p->names);
   free(p->list);
@@ -101,10 +105,15 @@ cz_status cz_params_allocate(cz_params *p) {
   return CZ_OK;
 }
 
-/** Allocates the flat gradient buffer, zeroed; does nothing the second time. */
-cz_status cz_params_allocate_grads(cz_params *p) {
+/** Allocates the flat gradient buffer, zeroed, with EXTRA elements behind the gradients. Does
+ * nothing the second time; CZ_EINVAL when there are fewer extra elements then. */
+cz_status cz_params_allocate_grads(cz_params *p, int64_t extra) {
+  if (p->grads && extra > p->extra)
+    return CZ_FAIL(CZ_EINVAL, "the gradients have room for %lld more numbers, not %lld",
+                   (long long)p->extra, (long long)extra);
   if (p->grads) return CZ_OK;
-  CZ_TRY(cz_device_alloc(p->device, &p->grads, cz_params_bytes(p)));
+  p->extra = extra;
+  CZ_TRY(cz_device_alloc(p->device, &p->grads, grads_bytes(p)));
   for (size_t i = 0; i < p->n; i++) p->list[i]->grad = cz_param_at(p, p->grads, p->list[i]);
   return CZ_OK;
 }

@@ -55,6 +55,7 @@ typedef struct cz_params {
   uint32_t *slots; /* hash table of the names */
   size_t n_slots;
   int64_t count, flat; /* elements without and with alignment gaps */
+  int64_t extra;       /* elements behind the gradients, whose sums are wanted with theirs */
   void *values, *grads;
 } cz_params;
 
@@ -67,7 +68,7 @@ void cz_params_destroy(cz_params **params);
 CZ_MUST cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int ndim,
                                     const int64_t *dim, cz_init init, bool decay);
 CZ_MUST cz_status cz_params_allocate(cz_params *p);
-CZ_MUST cz_status cz_params_allocate_grads(cz_params *p);
+CZ_MUST cz_status cz_params_allocate_grads(cz_params *p, int64_t extra);
 CZ_MUST cz_status cz_params_init(cz_params *p, uint64_t seed);
 size_t cz_params_bytes(const cz_params *p);
 /* Where parameter Q lies in BUFFER, any buffer that is laid out like the values:

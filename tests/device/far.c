@@ -33,7 +33,7 @@ typedef struct waiting { /* a kernel, fill, copy or record, in the order of the 
 static struct {
   cz_device *near;
   int first, end, kernels, most_kernels; /* call[first .. end) have not run */
-  uint64_t called;
+  uint64_t called, clocks;
   waiting call[CALLS];
   bool slow;
   far_traffic traffic;
@@ -51,8 +51,17 @@ static waiting *add(void) {
   return w;
 }
 
+/* A kernel that draws numbers reads step and shard in the device's memory. */
+static void check_clock(const cz_call *call) {
+  if (!call->clock) return; /* no graph's */
+  assert_int_equal(call->clock->step, call->key.step);
+  assert_int_equal(call->clock->shard, call->key.shard);
+  all.clocks++;
+}
+
 static void run(waiting *w) {
   if (w->kernel) {
+    check_clock(&w->call);
     w->call.attr = w->call.attr ? w->attr : NULL;
     w->kernel(&w->call);
     if (all.slow) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -230,6 +239,13 @@ void far_close(void) {
 
 /** From now on every kernel takes a millisecond more. */
 void far_slow(bool on) { all.slow = on; }
+
+/** Kernels that had a clock when they ran, since this was asked last. */
+uint64_t far_clocks(void) {
+  uint64_t n = all.clocks;
+  all.clocks = 0;
+  return n;
+}
 
 /** Kernels that were called and have not run. */
 int far_waiting(void) { return all.kernels; }

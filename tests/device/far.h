@@ -17,6 +17,7 @@ extern const struct cz_device cz_far;
 void far_open(void);
 void far_close(void);
 void far_slow(bool on);
+uint64_t far_clocks(void);
 int far_waiting(void);
 int far_unfinished(void);
 int far_most_waiting(bool forget);

@@ -206,6 +206,29 @@ static void loss_and_read(void **state) {
   }
 }
 
+/* Every loss begins with the loss seed, those to whose gradient another loss adds too: a power of
+ * two moves no bit but the exponents, in every run that follows. */
+static void seeded(void **state) {
+  for (int i = 0; i < 2 * DEVICES; i++) {
+    outcome one, got;
+    heads h;
+    const double seed = 1024;
+    open_heads(&h, devices[i / 2]);
+    build_heads(&h);
+    cz_graph_loss(h.g, h.loss[0]);
+    cz_graph_loss(h.g, i % 2 ? sum_of(&h, "total", h.loss[0], h.loss[1]) : h.loss[1]);
+    OK(train_heads(&h, &(cz_graph_options){.train = true}));
+    outcome_of_params(&one, h.params);
+    OK(cz_device_write_real(h.device, cz_graph_loss_seed(h.g), &seed, 1));
+    for (int twice = 0; twice < 2; twice++)
+      OK(cz_graph_train(h.g, &(cz_graph_run_options){.training = true}));
+    outcome_of_params(&got, h.params);
+    for (int64_t k = 0; k < one.n; k++) assert_true(got.grad[k] == seed * one.grad[k]);
+    close_heads(&h);
+    outcome_free(&one), outcome_free(&got);
+  }
+}
+
 /* A terminal op that is no loss of the graph runs forward, though the graph trains. */
 static void kept_beside_the_loss(void **state) {
   for (int i = 0; i < DEVICES * LOSSES; i++) {
@@ -339,6 +362,7 @@ int main(void) {
                                      cmocka_unit_test(read_by_add),
                                      cmocka_unit_test(list_of_losses),
                                      cmocka_unit_test(loss_and_read),
+                                     cmocka_unit_test(seeded),
                                      cmocka_unit_test(kept_beside_the_loss),
                                      cmocka_unit_test(frozen_losses),
                                      cmocka_unit_test(refused),

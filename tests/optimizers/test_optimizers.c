@@ -93,11 +93,11 @@ static void adafactor_unfactored_vector(void **state) {
     array(&b, CZ_ADAFACTOR_W, 1, (int64_t[]){2}, 2, (double[]){1, 2});
     array(&b, CZ_ADAFACTOR_G, 1, (int64_t[]){2}, 2, (double[]){0.1, -0.2});
     array(&b, CZ_ADAFACTOR_V, 1, (int64_t[]){2}, 2, NULL);
-    array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, 0, 1});
+    array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){CZ_HYPERS}, 4, (double[]){0.01, 0, 1, 1});
     step(&b, real);
     expect(&b, CZ_ADAFACTOR_W, 2, (double[]){0.98418861, 2.01581139}, tolerance_of(real));
     array(&b, CZ_ADAFACTOR_G, 1, (int64_t[]){2}, 2, (double[]){0.3, 0.1});
-    array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, 1, 1});
+    array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){CZ_HYPERS}, 4, (double[]){0.01, 1, 1, 1});
     step(&b, real);
     expect(&b, CZ_ADAFACTOR_V, 2, (double[]){0.05594793, 0.02276952}, tolerance_of(real));
     expect(&b, CZ_ADAFACTOR_W, 2, (double[]){0.96430667, 2.00542290}, tolerance_of(real));
@@ -113,7 +113,7 @@ static void adafactor_factored_vector(void **state) {
     array(&b, CZ_ADAFACTOR_G, 2, (int64_t[]){2, 3}, 6, (double[]){0.1, 0.2, -0.1, 0.05, -0.3, 0.2});
     array(&b, CZ_ADAFACTOR_R, 1, (int64_t[]){2}, 2, NULL);
     array(&b, CZ_ADAFACTOR_C, 1, (int64_t[]){3}, 3, NULL);
-    array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, 0, 1});
+    array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){CZ_HYPERS}, 4, (double[]){0.01, 0, 1, 1});
     step(&b, real);
     expect(&b, CZ_ADAFACTOR_R, 2, (double[]){0.02, 0.04416667}, tolerance_of(real));
     expect(&b, CZ_ADAFACTOR_C, 3, (double[]){0.00625, 0.065, 0.025}, tolerance_of(real));
@@ -142,8 +142,8 @@ static void adafactor_transposed(void **state) {
   array(&a, CZ_ADAFACTOR_C, 1, (int64_t[]){3}, 3, c),
       array(&b, CZ_ADAFACTOR_R, 1, (int64_t[]){3}, 3, c);
   for (int t = 3; t < 6; t++) {
-    array(&a, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, t, 0.5});
-    array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, t, 0.5});
+    array(&a, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){CZ_HYPERS}, 4, (double[]){0.01, t, 0.5, 1});
+    array(&b, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){CZ_HYPERS}, 4, (double[]){0.01, t, 0.5, 1});
     step(&a, CZ_F64), step(&b, CZ_F64);
   }
   for (int i = 0; i < 2; i++) {
@@ -175,7 +175,7 @@ static void adamw_by_the_rule(void **state) {
   double w = 2, m = 0, v = 0, p1 = 1, p2 = 1;
   for (int t = 1; t <= 5; t++) {
     double g = 0.3 * t - 0.7, lr = 0.01 * t;
-    array(&b, CZ_ADAMW_HYPER, 1, (int64_t[]){3}, 3, (double[]){lr, t, 0.5});
+    array(&b, CZ_ADAMW_HYPER, 1, (int64_t[]){CZ_HYPERS}, 4, (double[]){lr, t, 0.5, 1});
     b.x[CZ_ADAMW_G][0] = 2 * g;
     step(&b, CZ_F64);
     p1 *= 0.9, p2 *= 0.99;
@@ -201,7 +201,7 @@ static void adamw_first_step(void **state) {
       array(&b, CZ_ADAMW_G, 2, (int64_t[]){2, 2}, 4, g);
       array(&b, CZ_ADAMW_M, 2, (int64_t[]){2, 2}, 4, NULL);
       array(&b, CZ_ADAMW_V, 2, (int64_t[]){2, 2}, 4, NULL);
-      array(&b, CZ_ADAMW_HYPER, 1, (int64_t[]){3}, 3, (double[]){0.01, 1, 1});
+      array(&b, CZ_ADAMW_HYPER, 1, (int64_t[]){CZ_HYPERS}, 4, (double[]){0.01, 1, 1, 1});
       step(&b, real);
       expect(&b, CZ_ADAMW_W, 4, scale ? scaled : one, real == CZ_F64 ? 1e-14 : 1e-6);
     }

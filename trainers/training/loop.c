@@ -5,13 +5,14 @@
 #include "base/stop.h"
 #include "checkpoint/checkpoint.h"
 #include "training/feed.h"
+#include "training/late.h"
 
 #include <math.h>
 #include <string.h>
 
-/* The learning rate of the step that was done last. */
-static double last_rate(const cz__loop *l) {
-  return cz_schedule_rate(&l->job->optimizer, l->state.step - 1, l->job->train.steps);
+/* The learning rate of STEP, from 0. */
+static double rate_of(const cz__loop *l, int64_t step) {
+  return cz_schedule_rate(&l->job->optimizer, step, l->job->train.steps);
 }
 
 /* Reading a batch. */
@@ -54,8 +55,11 @@ static cz_status report_unreached(cz__loop *l) {
   return l->ready_status;
 }
 
+/* Forward and backward of shard S, and its loss to its place among the losses. */
 static cz_status run_shard(cz__loop *l, const cz_batch *batch, int64_t s, bool last) {
   const cz_loop_job *j = l->job;
+  cz_device *d = j->model->params->device;
+  const size_t real = cz_dtype_bytes(d->real);
   cz_feed feed;
   cz_feed_shard(&feed, &batch->shards[s], l->net->options.loss_rows, cz_loop_denominator(j, batch));
   CZ_TRY(cz_net_feed(l->net, &feed));
@@ -66,7 +70,8 @@ static cz_status run_shard(cz__loop *l, const cz_batch *batch, int64_t s, bool l
                               .ready = last ? gradient_ready : NULL,
                               .ready_self = l};
   CZ_TRY(cz_graph_train(l->net->graph, &run));
-  return cz_graph_read_loss(l->net->graph, &l->losses[s]);
+  CZ_TRY(d->fill(d, cz__loop_losses(l), 0, (size_t)j->batch.shards * real));
+  return cz_graph_put_loss(l->net->graph, (char *)cz__loop_losses(l) + (size_t)s * real);
 }
 
 /* Forward and backward of the rank's shards; then the gradient is the sum over all shards
@@ -75,7 +80,6 @@ static cz_status run_shards(cz__loop *l, const cz_batch *batch) {
   const cz_loop_job *j = l->job;
   int64_t first, count;
   CZ_TRY(cz_comm_shards(j->comm, &first, &count, j->batch.shards));
-  memset(l->losses, 0, (size_t)(j->batch.shards + 1) * sizeof *l->losses);
   l->ready_status = CZ_OK;
   for (int64_t s = first; s < first + count; s++) {
     bool last = s == first + count - 1;
@@ -83,70 +87,12 @@ static cz_status run_shards(cz__loop *l, const cz_batch *batch) {
     if (!last) CZ_TRY(cz_reducer_push(l->reducer));
   }
   CZ_TRY(report_unreached(l));
+  CZ_TRY(cz_reducer_ready(l->reducer, j->model->params->flat, j->batch.shards));
   CZ_TRY(cz_reducer_finish(l->reducer));
-  l->losses[j->batch.shards] = cz_stop_requested();
-  CZ_TRY(cz_comm_sum_f64(j->comm, l->losses, (size_t)j->batch.shards + 1));
-  l->stop = l->losses[j->batch.shards] > 0;
+  double stops = cz_stop_requested();
+  CZ_TRY(cz_comm_sum_f64(j->comm, &stops, 1));
+  l->stop = stops > 0;
   return CZ_OK;
-}
-
-/* Clipping and updating. */
-
-static const char *what_is_saved(const cz__loop *l) {
-  return cz_checkpoint_exists(l->job->folder) ? "the last checkpoint is good"
-                                              : "there is no checkpoint yet";
-}
-
-static cz_status skip_update(cz__loop *l, double loss, double norm) {
-  l->state.skipped++;
-  l->state.skipped_in_a_row++;
-  cz_warn("step %lld: loss %g, gradient norm %g: update skipped (%lld in a row)",
-          (long long)l->state.step, loss, norm, (long long)l->state.skipped_in_a_row);
-  if (l->state.skipped_in_a_row < l->job->train.nonfinite_limit) return CZ_OK;
-  return CZ_FAIL(CZ_ENUMERIC,
-                 "%s: %lld steps in a row had a loss or gradient that is not finite (last: loss "
-                 "%g, norm %g); %s: %s",
-                 l->job->what, (long long)l->state.skipped_in_a_row, loss, norm, l->job->folder,
-                 what_is_saved(l));
-}
-
-/* The smoothed loss starts at the first finite one and then moves by 2 % of the difference
- * each step. */
-static void smooth(cz_state *s, double loss) {
-  s->smooth_loss = s->step == s->skipped ? loss : 0.98 * s->smooth_loss + 0.02 * loss;
-}
-
-/* Clips and updates, or skips a step whose loss or gradient is not finite. */
-static cz_status update(cz__loop *l, double *norm) {
-  const cz_loop_job *j = l->job;
-  cz_state *s = &l->state;
-  double loss = 0, scale = 1;
-  for (int64_t k = 0; k < j->batch.shards; k++) loss += l->losses[k];
-  CZ_TRY(cz_optimizer_norm(l->optimizer, norm));
-  s->last_loss = loss;
-  if (!isfinite(loss) || !isfinite(*norm)) return skip_update(l, loss, *norm);
-  s->skipped_in_a_row = 0;
-  smooth(s, loss);
-  if (j->optimizer.clip_norm > 0 && *norm > j->optimizer.clip_norm)
-    scale = j->optimizer.clip_norm / *norm;
-  return cz_optimizer_step(l->optimizer, s->step,
-                           cz_schedule_rate(&j->optimizer, s->step, j->train.steps), scale);
-}
-
-/* Writing down. */
-
-static cz_status record(cz__loop *l, double norm) {
-  const cz_state *s = &l->state;
-  const cz_train_keys *t = &l->job->train;
-  bool due = s->step % t->log_steps == 0 || s->step == t->steps || s->step == 1;
-  if (!l->record || !due) return CZ_OK;
-  const cz_record_value values[] = {{"loss", s->last_loss},
-                                    {"smooth_loss", s->smooth_loss},
-                                    {"gradient_norm", norm},
-                                    {"learning_rate", last_rate(l)},
-                                    {"input_tokens", (double)s->input_tokens},
-                                    {"target_tokens", (double)s->target_tokens}};
-  return cz_record_step(l->record, s->step, values, sizeof values / sizeof *values);
 }
 
 static void count_step(cz__loop *l, const cz_batch *b) {
@@ -160,9 +106,7 @@ static void count_step(cz__loop *l, const cz_batch *b) {
   s->text_tokens += b->text_tokens;
   s->input_sum += b->input_sum;
   s->target_sum += b->target_sum;
-  l->progress.done = s->step;
-  l->progress.units += (double)(b->encoder_tokens + b->decoder_tokens);
-  l->progress.loss = s->smooth_loss;
+  l->units += (double)(b->encoder_tokens + b->decoder_tokens);
 }
 
 static bool checkpoint_due(const cz__loop *l) {
@@ -176,27 +120,28 @@ static bool checkpoint_due(const cz__loop *l) {
 static cz_status save(cz__loop *l) {
   const cz_loop_job *j = l->job;
   bool finite;
+  CZ_TRY(cz__late_handle(l, 0));
   CZ_TRY(cz_optimizer_finite(l->optimizer, &finite));
   if (!finite)
     return CZ_FAIL(CZ_ENUMERIC,
                    "%s: the parameters are not finite after step %lld (learning rate %g); %s: %s",
-                   j->what, (long long)l->state.step, last_rate(l), j->folder, what_is_saved(l));
+                   j->what, (long long)l->state.step, rate_of(l, l->state.step - 1), j->folder,
+                   cz__loop_what_is_saved(l));
   if (cz__loop_is_first(l)) CZ_TRY(cz_state_save(&l->state, &l->state_of));
   l->saved = cz_seconds();
   return CZ_OK;
 }
 
-/* One step: batch, run, reduce, clip, update, record. */
+/* One step: batch, run, reduce, clip and update; then the records of those before it. */
 static cz_status one_step(cz__loop *l) {
   const cz_batch *batch;
-  double norm;
+  const double rate = rate_of(l, l->state.step);
   CZ_TRY(next_batch(l, &batch));
   CZ_TRY(run_shards(l, batch));
-  CZ_TRY(update(l, &norm));
+  CZ_TRY(cz_optimizer_step(l->optimizer, l->state.step, rate));
   count_step(l, batch);
-  CZ_TRY(record(l, norm));
-  if (cz__loop_is_first(l)) cz_progress_show(&l->progress, l->state.step == l->job->train.steps);
-  return CZ_OK;
+  CZ_TRY(cz__late_add(l, rate));
+  return cz__late_handle(l, 0);
 }
 
 static cz_status all_steps(cz__loop *l) {
@@ -230,6 +175,8 @@ cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job) {
                                .loss = NAN,
                                .began = cz_seconds()};
     st = all_steps(&l);
+    cz_status earlier = cz__late_handle(&l, 0); /* of steps before the one that failed */
+    if (earlier != CZ_OK) st = earlier;
     *result = cz__loop_result(&l);
   }
   return cz__loop_close(&l, st);

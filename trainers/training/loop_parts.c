@@ -1,6 +1,7 @@
 /* What stands around the steps of a loop: opening its parts where a checkpoint left them,
  * closing them, and the sums for the result. */
 #include "training/loop_parts.h"
+#include "training/late.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -40,6 +41,7 @@ cz_status cz__loop_open(cz__loop *l) {
   cz_params *p = j->model->params;
   const size_t real = cz_dtype_bytes(p->device->real);
   const cz_batch_plan plan = cz_loop_plan(j);
+  CZ_TRY(cz_params_allocate_grads(p, j->batch.shards));
   CZ_TRY(cz_loop_net(&l->net, j->model, &j->batch, &j->train, j->dropout_mask, j->layout, true));
   cz_log("%s: %lld parameters; memory: parameters and gradients %.1f MB, activations and workspace "
          "%.1f MB",
@@ -47,11 +49,13 @@ cz_status cz__loop_open(cz__loop *l) {
          1e-6 * (double)cz_graph_bytes(l->net->graph));
   CZ_TRY(check_plans(l));
   CZ_TRY(cz_optimizer_create(&l->optimizer, &j->optimizer, p));
+  cz_optimizer_bind(l->optimizer, cz__loop_losses(l), j->batch.shards,
+                    cz_graph_loss_seed(l->net->graph));
   l->sums.device = p->device;
   const cz_adder adder = cz_device_adder(&l->sums);
-  CZ_TRY(cz_reducer_create(&l->reducer, j->comm, &adder, p->grads, p->flat, real, j->batch.shards,
-                           BUCKET_BYTES));
-  CZ_TRY(cz_alloc(&l->losses, (size_t)j->batch.shards + 1, sizeof *l->losses));
+  CZ_TRY(cz_reducer_create(&l->reducer, j->comm, &adder, p->grads, p->flat + j->batch.shards, real,
+                           j->batch.shards, BUCKET_BYTES));
+  CZ_TRY(cz__late_open(l));
   l->state_of = (cz_state_of){j->folder, j->config_hash, p, l->optimizer};
   CZ_TRY(resume(l));
   CZ_TRY(cz_batches_open(&l->batches, j->source, &plan, &l->state.cursor));
@@ -68,7 +72,7 @@ cz_status cz__loop_close(cz__loop *l, cz_status st) {
   cz_device_sums_free(&l->sums);
   cz_optimizer_destroy(&l->optimizer);
   cz_net_destroy(&l->net);
-  free(l->losses);
+  cz__late_close(l);
   return st != CZ_OK ? st : closed;
 }
 

@@ -53,12 +53,25 @@ struct cz_optimizer {
   slots *slots;
   void *state; /* flat, on the device */
   int64_t flat;
-  void *hyper; /* [3] on the device */
-  void *sum;   /* [1] */
+  void *small; /* on the device: where SUM and the others lie */
+  void *scale; /* the loss scale: the graph's loss seed, or one of `small` */
+  cz_arg losses;
   cz_scratch scratch;
 };
 
+/* Places of the small arrays, in elements: each in a cache line of its own. */
+enum { SUM = 0, NOW = 16, HYPER = 32, GOOD = 48, SCALE = 64, SMALL = 80 };
+
 static size_t real_bytes(const cz_optimizer *o) { return cz_dtype_bytes(o->params->device->real); }
+
+static void *small_at(const cz_optimizer *o, int place) {
+  return (char *)o->small + (size_t)place * real_bytes(o);
+}
+
+/* N reals on the device. */
+static cz_arg reals(const cz_optimizer *o, void *data, int64_t n) {
+  return (cz_arg){.data = data, .dtype = o->params->device->real, .ndim = 1, .dim = {n}};
+}
 
 /* Lays the state of P out behind *FLAT elements. */
 static void lay_out(slots *s, int64_t *flat, const cz_optimizer_keys *keys, const cz_param *p) {
@@ -89,6 +102,7 @@ int64_t cz_optimizer_elements(const cz_optimizer_keys *keys, const cz_params *pa
 /** Creates the optimizer of PARAMS (borrowed) with its state zeroed on the same device. */
 cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys *keys,
                               cz_params *params) {
+  const double one = 1;
   cz_status st;
   CZ_TRY(cz_alloc(optimizer, 1, sizeof **optimizer));
   cz_optimizer *o = *optimizer;
@@ -97,8 +111,9 @@ cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys 
   CZ_GO(st, cz_alloc(&o->slots, params->n, sizeof *o->slots), fail);
   for (size_t i = 0; i < params->n; i++) lay_out(&o->slots[i], &o->flat, keys, params->list[i]);
   CZ_GO(st, cz_device_alloc(params->device, &o->state, (size_t)o->flat * real_bytes(o)), fail);
-  CZ_GO(st, cz_device_alloc(params->device, &o->hyper, 3 * real_bytes(o)), fail);
-  CZ_GO(st, cz_device_alloc(params->device, &o->sum, real_bytes(o)), fail);
+  CZ_GO(st, cz_device_alloc(params->device, &o->small, SMALL * real_bytes(o)), fail);
+  o->scale = small_at(o, SCALE);
+  CZ_GO(st, cz_device_write_real(params->device, o->scale, &one, 1), fail);
   return CZ_OK;
 fail:
   cz_optimizer_destroy(optimizer);
@@ -112,8 +127,7 @@ void cz_optimizer_destroy(cz_optimizer **optimizer) {
   if (!o) return;
   cz_device *d = o->params->device;
   cz_device_free(d, &o->state, (size_t)o->flat * real_bytes(o));
-  cz_device_free(d, &o->hyper, 3 * real_bytes(o));
-  cz_device_free(d, &o->sum, real_bytes(o));
+  cz_device_free(d, &o->small, SMALL * real_bytes(o));
   cz_scratch_free(d, &o->scratch);
   free(o->slots);
   free(o);
@@ -123,29 +137,50 @@ void cz_optimizer_destroy(cz_optimizer **optimizer) {
 /** Bytes of state: what a checkpoint of it takes. */
 size_t cz_optimizer_bytes(const cz_optimizer *o) { return (size_t)o->flat * real_bytes(o); }
 
-static cz_status sum_of_squares(cz_optimizer *o, double *sum, void *flat) {
-  cz_device *d = o->params->device;
-  cz_call call = {.in = {{.data = flat, .dtype = d->real, .ndim = 1, .dim = {o->params->flat}}},
-                  .out = {{.data = o->sum, .dtype = d->real, .ndim = 1, .dim = {1}}}};
-  CZ_TRY(cz_op_run(d, CZ_OP_sumsq, &call, &o->scratch));
-  return cz_device_read_real(d, sum, o->sum, 1);
+/** Tells the optimizer where the batch's losses lie, N reals in device memory, and the loss seed
+ * (cz_graph_loss_seed) with which the gradient is made. Both are borrowed. Without it the losses
+ * count as finite and the loss scale is 1. */
+void cz_optimizer_bind(cz_optimizer *o, void *losses, int64_t n, void *loss_seed) {
+  o->losses = reals(o, losses, n);
+  o->scale = loss_seed;
 }
 
-/** The Euclidean norm of the whole gradient; NaN or infinity when some element is. */
-cz_status cz_optimizer_norm(cz_optimizer *o, double *norm) {
-  double sum;
-  CZ_TRY(sum_of_squares(o, &sum, o->params->grads));
-  *norm = fabs(sqrt(sum)); /* a NaN may have a sign, which nobody wants to read */
-  return CZ_OK;
+/* The squares of all numbers of FLAT, into SUM. */
+static cz_status sum_of_squares(cz_optimizer *o, void *flat) {
+  cz_call call = {.in = {reals(o, flat, o->params->flat)}, .out = {reals(o, small_at(o, SUM), 1)}};
+  return cz_op_run(o->params->device, CZ_OP_sumsq, &call, &o->scratch);
 }
 
-/** Whether all parameters are finite, and so small that their squares can be summed. */
+/** Whether all parameters are finite, and so small that their squares can be summed. Waits for the
+ * device. */
 cz_status cz_optimizer_finite(cz_optimizer *o, bool *finite) {
   double sum;
-  CZ_TRY(sum_of_squares(o, &sum, o->params->values));
+  CZ_TRY(sum_of_squares(o, o->params->values));
+  CZ_TRY(cz_device_read_real(o->params->device, &sum, small_at(o, SUM), 1));
   *finite = isfinite(sum);
   return CZ_OK;
 }
+
+/* Norm, factor and whether the step is made, into HYPER. */
+static cz_status clip(cz_optimizer *o, double number, double rate) {
+  cz_device *d = o->params->device;
+  const double now[CZ_CLIP_NOWS] = {[CZ_CLIP_RATE] = rate, [CZ_CLIP_STEP] = number};
+  const cz_clip_attr attr = {.clip_norm = o->keys.clip_norm};
+  cz_call call = {.attr = &attr};
+  CZ_TRY(cz_device_write_real(d, small_at(o, NOW), now, CZ_CLIP_NOWS));
+  CZ_TRY(sum_of_squares(o, o->params->grads));
+  call.in[CZ_CLIP_SUMSQ] = reals(o, small_at(o, SUM), 1);
+  call.in[CZ_CLIP_LOSSES] = o->losses;
+  call.in[CZ_CLIP_NOW] = reals(o, small_at(o, NOW), CZ_CLIP_NOWS);
+  call.in[CZ_CLIP_SCALE] = call.out[CZ_CLIP_OUT_SCALE] = reals(o, o->scale, 1);
+  call.in[CZ_CLIP_GOOD] = call.out[CZ_CLIP_OUT_GOOD] = reals(o, small_at(o, GOOD), 1);
+  call.out[CZ_CLIP_OUT_HYPER] = reals(o, small_at(o, HYPER), CZ_HYPERS);
+  return cz_op_run(d, CZ_OP_clip, &call, &o->scratch);
+}
+
+/** What the last step was made of, [CZ_HYPERS] reals (kernels/common/hyper.h) in device memory,
+ * once it has run. Borrowed; the next step overwrites it. */
+void *cz_optimizer_hyper(const cz_optimizer *o) { return small_at(o, HYPER); }
 
 static cz_arg state_arg(const cz_optimizer *o, const slots *s, int i, const cz_param *p) {
   cz_arg a = {.data = (char *)o->state + (size_t)s->offset[i] * real_bytes(o),
@@ -200,13 +235,13 @@ static cz_status step_adamw(cz_optimizer *o, const cz_param *p, const slots *s,
   return cz_op_run(o->params->device, CZ_OP_adamw, &call, &o->scratch);
 }
 
-/** Updates every trainable parameter from its gradient times GRADIENT_SCALE. STEP counts
- * from 0; RATE is the learning rate of this step. */
-cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate, double gradient_scale) {
-  bool adafactor = o->keys.name == CZ_OPTIMIZER_ADAFACTOR;
-  const double values[3] = {rate, (double)(adafactor ? step : step + 1), gradient_scale};
-  cz_arg hyper = {.data = o->hyper, .dtype = o->params->device->real, .ndim = 1, .dim = {3}};
-  CZ_TRY(cz_device_write_real(o->params->device, o->hyper, values, 3));
+/** Clips, and updates every trainable parameter from its gradient, or nothing when the norm or
+ * the sum of the losses is not finite. STEP counts from 0; RATE is the learning rate of this step.
+ * Local; waits for nothing. */
+cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate) {
+  const bool adafactor = o->keys.name == CZ_OPTIMIZER_ADAFACTOR;
+  const cz_arg hyper = reals(o, small_at(o, HYPER), CZ_HYPERS);
+  CZ_TRY(clip(o, (double)(adafactor ? step : step + 1), rate));
   for (size_t i = 0; i < o->params->n; i++) {
     const cz_param *p = o->params->list[i];
     if (!p->trainable) continue;

@@ -47,15 +47,15 @@ typedef struct cz_optimizer cz_optimizer;
 CZ_MUST cz_status cz_optimizer_create(cz_optimizer **o, const cz_optimizer_keys *keys,
                                       cz_params *params);
 void cz_optimizer_destroy(cz_optimizer **o);
-/* A step: norm, which is NaN or infinite when some element of the gradient is (the update
- * is then skipped), and step with the factor that clipping makes of the norm. finite is
- * for checkpoints: what is saved must be usable. All go through the list of parameters in
- * its order and are local; after the reducer every rank has the same gradient, so every
- * rank makes the same update without another message. */
-CZ_MUST cz_status cz_optimizer_norm(cz_optimizer *o, double *norm);
+/* A step is sumsq, clip and update: the device finds the norm, the factor and whether the update is
+ * made, and the host reads hyper when it wants to know. finite is for checkpoints: what is saved
+ * must be usable. All go through the list of parameters in its order and are local; after the
+ * reducer every rank has the same gradient and losses, so every rank makes the same update without
+ * another message. */
+void cz_optimizer_bind(cz_optimizer *o, void *losses, int64_t n, void *loss_seed);
+CZ_MUST cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate);
+void *cz_optimizer_hyper(const cz_optimizer *o);
 CZ_MUST cz_status cz_optimizer_finite(cz_optimizer *o, bool *finite);
-CZ_MUST cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate,
-                                    double gradient_scale);
 CZ_MUST cz_status cz_optimizer_save(cz_optimizer *o, cz_checkpoint_writer *w);
 CZ_MUST cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c);
 size_t cz_optimizer_bytes(const cz_optimizer *o);

@@ -118,7 +118,7 @@ static cz_status time_step(timing *t, cz_model *m, const cz_flat_batch *b) {
     double began = cz_seconds();
     CZ_GO(st, cz_net_feed(net, &f), done);
     CZ_GO(st, cz_graph_train(net->graph, &run), done);
-    CZ_GO(st, cz_optimizer_step(optimizer, i, 1e-4, 1), done);
+    CZ_GO(st, cz_optimizer_step(optimizer, i, 1e-4), done);
     double seconds = cz_seconds() - began;
     if (i == 1 || (i > 1 && seconds < t->seconds)) t->seconds = seconds;
   }
