@@ -27,6 +27,14 @@ static inline CZ_HOST_DEVICE size_t cz_dtype_bytes(cz_dtype t) {
   return t == CZ_F64 ? 8 : t == CZ_F32 || t == CZ_I32 ? 4 : 2;
 }
 
+/* A dtype in attributes, where 0 leaves it to the row. In float64 everything stays float64: the
+ * oracle rounds nothing. */
+static inline CZ_HOST_DEVICE int cz_dtype_choice(cz_dtype t) { return (int)t + 1; }
+
+static inline CZ_HOST_DEVICE cz_dtype cz_dtype_chosen(int choice, cz_dtype otherwise) {
+  return choice == 0 || otherwise == CZ_F64 ? otherwise : (cz_dtype)(choice - 1);
+}
+
 /* Four dimensions: activations need two, a stack of matrices three. Eight inputs:
  * label_words'. Fixed sizes keep a call one flat struct that can be copied, compared and
  * sent to a device. */

@@ -8,28 +8,29 @@
  *     tanh'      1 - tanh^2 = 4 sigmoid(2 x) (1 - sigmoid(2 x)), which does not cancel */
 #include "kernels/activation/activation.h"
 #include "kernels/common/cpu.h"
-#include "kernels/common/rows.h"
+#include "kernels/common/piece.h"
 
-/* A thread's share of forward; of backward, which needs a buffer of it twice on the
- * stack. */
-enum { CHUNK = 4096, PIECE = 256 };
+/* A thread's share; of backward the piece is shorter, as it needs a buffer of it twice on
+ * the stack. */
+enum { CHUNK = 4096, PIECE = CZ_PIECE };
 
 typedef struct arrays {
   int64_t n;
   int kind;
-  float *y, *dx, *dgate;
-  const float *x, *gate, *dy; /* gate: null when plain */
+  cz_dtype dtype; /* of all arrays */
+  const cz_arg *x, *gate, *y, *dy, *dx, *dgate;
 } arrays;
 
 static arrays unpack(const cz_call *call) {
   return (arrays){.n = cz_numel(&call->in[CZ_ACTIVATION_X]),
                   .kind = ((const cz_activation_attr *)call->attr)->kind,
-                  .y = call->out[0].data,
-                  .dx = call->din[CZ_ACTIVATION_X].data,
-                  .dgate = call->din[CZ_ACTIVATION_GATE].data,
-                  .x = call->in[CZ_ACTIVATION_X].data,
-                  .gate = call->in[CZ_ACTIVATION_GATE].data,
-                  .dy = call->dout[0].data};
+                  .dtype = cz_call_dtype(call),
+                  .x = &call->in[CZ_ACTIVATION_X],
+                  .gate = &call->in[CZ_ACTIVATION_GATE],
+                  .y = &call->out[0],
+                  .dy = &call->dout[0],
+                  .dx = &call->din[CZ_ACTIVATION_X],
+                  .dgate = &call->din[CZ_ACTIVATION_GATE]};
 }
 
 /* Where sigmoid(2 u) below is still neither 0 nor 1 in float32; further out its cube
@@ -141,27 +142,39 @@ void cz_activation_slopes_cpu(float *dx, const float *dy, const float *x, int64_
   gradients_of_kind(dx, NULL, dy, x, NULL, n, kind);
 }
 
-/** Forward in float32. Contract: activation.h. */
+static void fwd_piece(const arrays *a, int64_t i, int64_t n) {
+  float x[PIECE], gate[PIECE];
+  float *y = cz_piece_room(a->y->data, a->y->dtype, i,
+                           x); /* y may be x: each number is read before it is written */
+  values_of_kind(y, cz_piece_read(a->x->data, a->x->dtype, i, n, x),
+                 cz_piece_read(a->gate->data, a->gate->dtype, i, n, gate), n, a->kind);
+  cz_piece_put(a->y->data, a->y->dtype, i, n, y);
+}
+
+/** Forward in float32, on float32 or bfloat16. Contract: activation.h. */
 void cz_activation_fwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
+  const int64_t each = cz_piece_length(a.dtype, CHUNK);
 #pragma omp parallel for schedule(static) if (a.n > (int64_t)4 * CHUNK)
-  for (int64_t i = 0; i < a.n; i += CHUNK)
-    values_of_kind(a.y + i, a.x + i, a.gate ? a.gate + i : NULL, a.n - i < CHUNK ? a.n - i : CHUNK,
-                   a.kind);
+  for (int64_t i = 0; i < a.n; i += each) fwd_piece(&a, i, cz_minimum(a.n - i, each));
 }
 
 /* 256 numbers of either gradient are 2 KiB of stack, so a piece stays in the first cache
  * between being computed and being put. */
 static void bwd_piece(const arrays *a, int64_t i, const cz_grad_mode *mode) {
   float to_x[PIECE], to_gate[PIECE]; /* both before either is put: dx may be dy */
-  int64_t n = a->n - i < PIECE ? a->n - i : PIECE;
-  gradients_of_kind(to_x, to_gate, a->dy + i, a->x + i, a->gate ? a->gate + i : NULL, n, a->kind);
-  if (mode[CZ_ACTIVATION_X]) cz_grad_put(a->dx + i, to_x, n, mode[CZ_ACTIVATION_X]);
-  if (a->gate && mode[CZ_ACTIVATION_GATE])
-    cz_grad_put(a->dgate + i, to_gate, n, mode[CZ_ACTIVATION_GATE]);
+  float buffer[3][PIECE];
+  int64_t n = cz_minimum(a->n - i, PIECE);
+  const float *gate = cz_piece_read(a->gate->data, a->gate->dtype, i, n, buffer[2]);
+  gradients_of_kind(to_x, to_gate, cz_piece_read(a->dy->data, a->dy->dtype, i, n, buffer[0]),
+                    cz_piece_read(a->x->data, a->x->dtype, i, n, buffer[1]), gate, n, a->kind);
+  if (mode[CZ_ACTIVATION_X])
+    cz_piece_grad(a->dx->data, a->dx->dtype, i, n, to_x, mode[CZ_ACTIVATION_X]);
+  if (gate && mode[CZ_ACTIVATION_GATE])
+    cz_piece_grad(a->dgate->data, a->dgate->dtype, i, n, to_gate, mode[CZ_ACTIVATION_GATE]);
 }
 
-/** Backward in float32. Contract: activation.h. */
+/** Backward in float32, on float32 or bfloat16. Contract: activation.h. */
 void cz_activation_bwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
 #pragma omp parallel for schedule(static) if (a.n > (int64_t)4 * CHUNK)

@@ -38,5 +38,6 @@ const cz_op_row cz_activation_row = {
     .shape = shape,
     .error_constant = 16,
     .kernels = {[CZ_F64] = {.forward = cz_activation_fwd_ref, .backward = cz_activation_bwd_ref},
-                [CZ_F32] = {.forward = cz_activation_fwd_cpu, .backward = cz_activation_bwd_cpu}},
+                [CZ_F32] = {.forward = cz_activation_fwd_cpu, .backward = cz_activation_bwd_cpu},
+                [CZ_BF16] = {.forward = cz_activation_fwd_cpu, .backward = cz_activation_bwd_cpu}},
 };

@@ -1,4 +1,5 @@
-/* Addition: y = a + b, two arrays of one shape.
+/* Addition: y = a + b, two arrays of one shape; y has a's dtype. To a float32 residual stream a
+ * in 32 bits a branch b in 16 may be added.
  *
  * Backward: da = dy, db = dy.
  *

@@ -3,9 +3,11 @@
 
 static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *why,
                   size_t why_bytes) {
-  const cz_arg *a = &in[CZ_ADD_A];
+  const cz_arg *a = &in[CZ_ADD_A], *b = &in[CZ_ADD_B];
   if (!cz_shape_floating(a, "a", a->ndim, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[CZ_ADD_B], "b", a->dtype, a->ndim, a->dim, why, why_bytes)) return false;
+  bool narrower = a->dtype == CZ_F32 && (b->dtype == CZ_BF16 || b->dtype == CZ_F16);
+  if (!cz_shape_is(b, "b", narrower ? b->dtype : a->dtype, a->ndim, a->dim, why, why_bytes))
+    return false;
   cz_shape_set(&out[0], a->dtype, a->ndim, a->dim);
   return true;
 }
@@ -25,5 +27,6 @@ const cz_op_row cz_add_row = {
     .shape = shape,
     .error_constant = 4,
     .kernels = {[CZ_F64] = {.forward = cz_add_fwd_ref, .backward = cz_add_bwd_ref},
-                [CZ_F32] = {.forward = cz_add_fwd_cpu, .backward = cz_add_bwd_cpu}},
+                [CZ_F32] = {.forward = cz_add_fwd_cpu, .backward = cz_add_bwd_cpu},
+                [CZ_BF16] = {.forward = cz_add_fwd_cpu, .backward = cz_add_bwd_cpu}},
 };

@@ -31,5 +31,6 @@ const cz_op_row cz_cache_append_row = {
     .shape = shape,
     .error_constant = 1,
     .kernels = {[CZ_F64] = {.forward = cz_cache_append_fwd_ref},
-                [CZ_F32] = {.forward = cz_cache_append_fwd_cpu}},
+                [CZ_F32] = {.forward = cz_cache_append_fwd_cpu},
+                [CZ_BF16] = {.forward = cz_cache_append_fwd_cpu}},
 };

@@ -22,9 +22,15 @@ static inline void *cz_piece_at(const void *array, cz_dtype dtype, int64_t at) {
   return (char *)array + at * (int64_t)cz_dtype_bytes(dtype);
 }
 
-/* N numbers from AT on, in BUFFER unless they can be read where they lie. */
+/* Numbers at a time in a loop over N: all of them where nothing is narrower than float32. */
+static inline int64_t cz_piece_length(cz_dtype narrowest, int64_t n) {
+  return narrowest == CZ_F32 || n < CZ_PIECE ? n : CZ_PIECE;
+}
+
+/* N numbers from AT on, in BUFFER unless they can be read where they lie; null of a null array. */
 static inline const float *cz_piece_read(const void *array, cz_dtype dtype, int64_t at, int64_t n,
                                          float *buffer) {
+  if (!array) return NULL;
   if (dtype == CZ_F32) return (const float *)array + at;
   cz_bf16_widen(buffer, (const cz_bf16 *)array + at, n);
   return buffer;
@@ -43,6 +49,11 @@ static inline void cz_piece_put(void *array, cz_dtype dtype, int64_t at, int64_t
     cz_bf16_round((cz_bf16 *)array + at, x, n);
   else if (x != (float *)array + at)
     memcpy((float *)array + at, x, (size_t)n * sizeof *x);
+}
+
+/* Replaces N numbers by the nearest of DTYPE. */
+static inline void cz_piece_round(float *x, int64_t n, cz_dtype dtype) {
+  if (dtype == CZ_BF16) cz_bf16_nearest_each(x, n);
 }
 
 /* Writes or adds N numbers of a gradient that lie in a small buffer; a bfloat16 one is added to in

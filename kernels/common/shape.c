@@ -52,6 +52,16 @@ bool cz_shape_floating(const cz_arg *a, const char *name, int ndim, char *why, s
   return true;
 }
 
+/** The dtype that an attribute chooses for NAME (op.h), OTHERWISE for 0; false when the choice is
+ * no real dtype. */
+bool cz_shape_choice(cz_dtype *dtype, int choice, cz_dtype otherwise, const char *name, char *why,
+                     size_t why_bytes) {
+  if (choice < 0 || choice > cz_dtype_choice(CZ_F16))
+    return cz_shape_refuse(why, why_bytes, "%s cannot be of dtype %d", name, choice - 1);
+  *dtype = cz_dtype_chosen(choice, otherwise);
+  return true;
+}
+
 /** Describes an output: type and sizes, no data. */
 void cz_shape_set(cz_arg *out, cz_dtype dtype, int ndim, const int64_t *dim) {
   *out = (cz_arg){.dtype = dtype, .ndim = ndim};

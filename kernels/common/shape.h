@@ -21,6 +21,8 @@ bool cz_shape_refuse(char *why, size_t why_bytes, const char *format, ...)
 bool cz_shape_is(const cz_arg *a, const char *name, cz_dtype dtype, int ndim, const int64_t *dim,
                  char *why, size_t why_bytes);
 bool cz_shape_floating(const cz_arg *a, const char *name, int ndim, char *why, size_t why_bytes);
+bool cz_shape_choice(cz_dtype *dtype, int choice, cz_dtype otherwise, const char *name, char *why,
+                     size_t why_bytes);
 void cz_shape_set(cz_arg *out, cz_dtype dtype, int ndim, const int64_t *dim);
 
 CZ_C_END

@@ -36,5 +36,8 @@ const cz_op_row cz_dropout_row = {
     .kernels = {[CZ_F64] = {.forward = cz_dropout_fwd_ref, .backward = cz_dropout_bwd_ref},
                 [CZ_F32] = {.forward = cz_dropout_fwd_cpu,
                             .backward = cz_dropout_bwd_cpu,
-                            .workspace = cz_dropout_workspace_cpu}},
+                            .workspace = cz_dropout_workspace_cpu},
+                [CZ_BF16] = {.forward = cz_dropout_fwd_cpu,
+                             .backward = cz_dropout_bwd_cpu,
+                             .workspace = cz_dropout_workspace_cpu}},
 };

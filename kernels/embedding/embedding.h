@@ -1,4 +1,5 @@
-/* Embedding: y[t] = table[ids[t]]; table [V, D], ids [T] int32, each in [0, V); y [T, D].
+/* Embedding: y[t] = table[ids[t]]; table [V, D], ids [T] int32, each in [0, V); y [T, D], in
+ * the table's dtype or another one (attr).
  *
  * Gradient: dtable[v] = sum of dy[t] over the t with ids[t] = v, added in the order of t;
  * other rows get zero when written. The arithmetic is gather's, whose kernels this row
@@ -13,6 +14,10 @@
 CZ_C_BEGIN
 
 enum { CZ_EMBEDDING_TABLE, CZ_EMBEDDING_IDS };
+
+typedef struct cz_embedding_attr {
+  int y; /* cz_dtype_choice; 0: the table's */
+} cz_embedding_attr;
 
 CZ_C_END
 

@@ -10,6 +10,7 @@
  * show. */
 static void problem(cz_case *c, cz_rand *r, int64_t V, int64_t T, int64_t D) {
   cz_case_normal(c, r, CZ_EMBEDDING_TABLE, 2, (int64_t[]){V, D}, 1);
+  *(cz_embedding_attr *)c->attr = (cz_embedding_attr){0};
   int32_t *ids = cz_case_int(c, CZ_EMBEDDING_IDS, 1, &T);
   for (int64_t t = 0; t < T; t++)
     ids[t] = (int32_t)(exp(cz_rand_real(r, 0, log((double)V + 1))) - 1) % (int32_t)V;

@@ -1,58 +1,123 @@
 /* Forward copies rows; backward is the transposed map, a scatter that adds. Rows are
  * drawn by Zipf's law in an embedding, so threads that divide the rows would meet at the
  * frequent ones; divided by columns they never do. */
+#include "kernels/common/bf16.h"
 #include "kernels/common/cpu.h"
+#include "kernels/common/piece.h"
 #include "kernels/common/rows.h"
 #include "kernels/gather/gather.h"
+
+#include <omp.h>
 
 enum { COLUMNS = 64, SMALL = 16384 };
 
 typedef struct arrays {
   int64_t N, D;
+  int64_t T; /* rows of x */
   const int32_t *rows;
-  const float *x, *dy;
-  float *y, *dx;
+  const cz_arg *x, *y, *dy, *dx;
 } arrays;
 
-/* N rows are read, of T that x has; T is not needed, since dx was cleared by its own
- * size. */
 static arrays unpack(const cz_call *call) {
   const cz_arg *x = &call->in[CZ_GATHER_X], *rows = &call->in[CZ_GATHER_ROWS];
   return (arrays){.N = rows->dim[0],
                   .D = x->dim[1],
+                  .T = x->dim[0],
                   .rows = rows->data,
-                  .x = x->data,
-                  .dy = call->dout[0].data,
-                  .y = call->out[0].data,
-                  .dx = call->din[CZ_GATHER_X].data};
+                  .x = x,
+                  .y = &call->out[0],
+                  .dy = &call->dout[0],
+                  .dx = &call->din[CZ_GATHER_X]};
 }
 
-/** Forward in float32. Contract: gather.h. */
-void cz_gather_fwd_cpu(const cz_call *call) {
-  arrays a = unpack(call);
-#pragma omp parallel for schedule(static) if (a.N * a.D > SMALL)
-  for (int64_t n = 0; n < a.N; n++)
-    memcpy(a.y + n * a.D, a.x + a.rows[n] * a.D, (size_t)a.D * sizeof *a.y);
-}
-
-/* Columns d0 to d0 + n of dx: y[r] = x[rows[r]], so dx[rows[r]] += dy[r]. A sum over n in
- * order, in float32: a row that is read k times is off by at most k u sum |dy|. 64
- * columns are four cache lines, so with D a multiple of 16 no two threads write to one
- * line. */
-CZ_CLONES static void add_columns(const arrays *a, int64_t d0, int64_t n) {
-  for (int64_t r = 0; r < a->N; r++) {
-    float *to = a->dx + a->rows[r] * a->D + d0;
-    const float *from = a->dy + r * a->D + d0;
-#pragma omp simd
-    for (int64_t d = 0; d < n; d++) to[d] += from[d];
+static void copy_row(const arrays *a, int64_t n) {
+  const int64_t from = a->rows[n] * a->D, to = n * a->D;
+  if (a->x->dtype == a->y->dtype) {
+    memcpy(cz_piece_at(a->y->data, a->y->dtype, to), cz_piece_at(a->x->data, a->x->dtype, from),
+           (size_t)a->D * cz_dtype_bytes(a->x->dtype));
+    return;
+  }
+  for (int64_t d = 0; d < a->D; d += CZ_PIECE) {
+    float buffer[CZ_PIECE];
+    int64_t k = cz_minimum(a->D - d, CZ_PIECE);
+    cz_piece_put(a->y->data, a->y->dtype, to + d, k,
+                 cz_piece_read(a->x->data, a->x->dtype, from + d, k, buffer));
   }
 }
 
-/** Backward in float32. Contract: gather.h. */
+/** Forward on float32 or bfloat16. Contract: gather.h. */
+void cz_gather_fwd_cpu(const cz_call *call) {
+  arrays a = unpack(call);
+#pragma omp parallel for schedule(static) if (a.N * a.D > SMALL)
+  for (int64_t n = 0; n < a.N; n++) copy_row(&a, n);
+}
+
+static inline __attribute__((always_inline)) float number(const void *x, int64_t i, cz_dtype t) {
+  return t == CZ_BF16 ? cz_bf16_value(((const cz_bf16 *)x)[i]) : ((const float *)x)[i];
+}
+
+/* The loop is compiled for either dtype of dy: TYPE is a constant. */
+static inline __attribute__((always_inline)) void add_rows(const arrays *a, float *sums, int64_t ld,
+                                                           int64_t d0, int64_t n, cz_dtype type) {
+  for (int64_t r = 0; r < a->N; r++) {
+    float *to = sums + a->rows[r] * ld;
+    const void *from = cz_piece_at(a->dy->data, a->dy->dtype, r * a->D + d0);
+#pragma omp simd
+    for (int64_t d = 0; d < n; d++) to[d] += number(from, d, type);
+  }
+}
+
+/* Columns d0 to d0 + n of SUMS, whose rows are LD numbers apart: y[r] = x[rows[r]], so
+ * dx[rows[r]] += dy[r]. A sum over n in order, in float32: a row that is read k times is off
+ * by at most k u sum |dy|. 64 columns are four cache lines, so with D a multiple of 16 no two
+ * threads write to one line. */
+CZ_CLONES static void add_columns(const arrays *a, float *sums, int64_t ld, int64_t d0, int64_t n) {
+  if (a->dy->dtype == CZ_BF16)
+    add_rows(a, sums, ld, d0, n, CZ_BF16);
+  else
+    add_rows(a, sums, ld, d0, n, CZ_F32);
+}
+
+/* The same where dx has 16 bits: a row that is read often would lose what each reading adds, so
+ * the sums are made in float32 and rounded once. */
+static void add_narrow_columns(const arrays *a, float *sums, int64_t d0, int64_t n,
+                               cz_grad_mode mode) {
+  memset(sums, 0, (size_t)(a->T * COLUMNS) * sizeof *sums);
+  add_columns(a, sums, COLUMNS, d0, n);
+  for (int64_t t = 0; t < a->T; t++)
+    cz_piece_grad(a->dx->data, a->dx->dtype, t * a->D + d0, n, sums + t * COLUMNS, mode);
+}
+
+static size_t sums_bytes(const arrays *a) { return (size_t)a->T * COLUMNS * sizeof(float); }
+
+/** Bytes of workspace: of a gradient in 16 bits each thread sums columns in float32. */
+size_t cz_gather_workspace_cpu(const cz_call *call, bool backward) {
+  arrays a = unpack(call);
+  bool narrow = backward && call->mode[CZ_GATHER_X] && a.dx->dtype != CZ_F32;
+  return narrow ? (size_t)omp_get_max_threads() * sums_bytes(&a) : 0;
+}
+
+/* The workspace may be that of a machine with fewer threads, or of a smaller x. */
+static int threads_that_fit(const cz_call *call, const arrays *a) {
+  size_t each = sums_bytes(a);
+  return each ? (int)cz_minimum(omp_get_max_threads(), (int64_t)(call->workspace_bytes / each)) : 1;
+}
+
+/** Backward in float32, on float32 or bfloat16. Contract: gather.h. */
 void cz_gather_bwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
-  if (call->mode[CZ_GATHER_X] == CZ_GRAD_SKIP) return;
-  cz_grad_begin(call, CZ_GATHER_X);
-#pragma omp parallel for schedule(static) if (a.N * a.D > SMALL)
-  for (int64_t d = 0; d < a.D; d += COLUMNS) add_columns(&a, d, cz_minimum(a.D - d, COLUMNS));
+  const cz_grad_mode mode = call->mode[CZ_GATHER_X];
+  const bool narrow = a.dx->dtype != CZ_F32;
+  if (mode == CZ_GRAD_SKIP) return;
+  if (!narrow) cz_grad_begin(call, CZ_GATHER_X);
+  const int threads = narrow ? threads_that_fit(call, &a) : omp_get_max_threads();
+#pragma omp parallel for schedule(static) num_threads(threads) if (a.N * a.D > SMALL)
+  for (int64_t d = 0; d < a.D; d += COLUMNS) {
+    int64_t n = cz_minimum(a.D - d, COLUMNS);
+    char *own = (char *)call->workspace + (size_t)omp_get_thread_num() * sums_bytes(&a);
+    if (narrow)
+      add_narrow_columns(&a, (float *)own, d, n, mode);
+    else
+      add_columns(&a, (float *)a.dx->data + d, a.D, d, n);
+  }
 }

@@ -25,5 +25,10 @@ const cz_op_row cz_gather_row = {
     .shape = shape,
     .error_constant = 32, /* hundreds of rows are added one after the other */
     .kernels = {[CZ_F64] = {.forward = cz_gather_fwd_ref, .backward = cz_gather_bwd_ref},
-                [CZ_F32] = {.forward = cz_gather_fwd_cpu, .backward = cz_gather_bwd_cpu}},
+                [CZ_F32] = {.forward = cz_gather_fwd_cpu,
+                            .backward = cz_gather_bwd_cpu,
+                            .workspace = cz_gather_workspace_cpu},
+                [CZ_BF16] = {.forward = cz_gather_fwd_cpu,
+                             .backward = cz_gather_bwd_cpu,
+                             .workspace = cz_gather_workspace_cpu}},
 };

@@ -16,6 +16,10 @@
  *     rstd [T]          r of each row, kept for backward
  *     mean [T]          m of each row, kept for backward; LAYER only
  *
+ * x and h have the residual stream's dtype, y and residual that of the layer's products: they
+ * differ where the stream stays in float32 beside products in 16 bits. gain, bias, rstd and mean
+ * are float32 then.
+ *
  * Forward, for each row, M being the dropout multiplier (0 or 1 / (1 - dropout); 1 when
  * not training):
  *
@@ -56,6 +60,7 @@ typedef struct cz_norm_attr {
   double eps;         /* at least 0, added to the mean square: 1e-6 in T5, 1e-12 in BERT */
   double dropout;     /* of the residual, in [0, 1) */
   bool share_segment; /* one mask for all rows of a segment (t5.md 0.8) */
+  int y;              /* the dtype of y, cz_dtype_choice; 0: that of x */
 } cz_norm_attr;
 
 enum { CZ_NORM_X, CZ_NORM_GAIN, CZ_NORM_BIAS, CZ_NORM_RESIDUAL, CZ_NORM_SPANS };

@@ -28,14 +28,14 @@ static void problem(cz_case *c, cz_rand *r, shape s, cz_norm_attr attr, double s
  * every device reach. */
 static void one_channel(cz_case *c, cz_rand *r) {
   problem(c, r, (shape){.T = 3, .D = 1, .bias = true},
-          (cz_norm_attr){CZ_NORM_LAYER, 1e-2, 0, false}, 1);
+          (cz_norm_attr){CZ_NORM_LAYER, 1e-2, 0, false, 0}, 1);
   *(double *)c->in[CZ_NORM_GAIN].data = 1;
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
-  const cz_norm_attr rms = {CZ_NORM_RMS, 1e-6, 0, false}, rms_one = {CZ_NORM_RMS, 1, 0, false},
-                     layer = {CZ_NORM_LAYER, 1e-5, 0, false},
-                     shared = {CZ_NORM_RMS, 1e-6, 0.3, true};
+  const cz_norm_attr rms = {CZ_NORM_RMS, 1e-6, 0, false, 0}, rms_one = {CZ_NORM_RMS, 1, 0, false, 0},
+                     layer = {CZ_NORM_LAYER, 1e-5, 0, false, 0},
+                     shared = {CZ_NORM_RMS, 1e-6, 0.3, true, 0};
   switch (index) {
   case 0: problem(c, r, (shape){.T = 0, .D = 8, .residual = true}, shared, 1); return;
   case 1: problem(c, r, (shape){.T = 0, .D = 8, .bias = true}, layer, 1); return;
@@ -50,18 +50,18 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   case 6: problem(c, r, (shape){.T = 4, .D = 65}, rms, 1e-15); return; /* eps is all there is */
   case 7:
     problem(c, r, (shape){.T = 33, .D = 1025, .residual = true},
-            (cz_norm_attr){CZ_NORM_RMS, 1e-6, 0.5, false}, 1);
+            (cz_norm_attr){CZ_NORM_RMS, 1e-6, 0.5, false, 0}, 1);
     return; /* a row of two pieces */
   case 8:
     problem(c, r, (shape){.T = 33, .D = 1027, .residual = true, .empty = 2}, shared, 1);
     return;
   case 9:
     problem(c, r, (shape){.T = 2049, .D = 19, .bias = true, .residual = true},
-            (cz_norm_attr){CZ_NORM_LAYER, 1e-5, 0.1, false}, 1);
+            (cz_norm_attr){CZ_NORM_LAYER, 1e-5, 0.1, false, 0}, 1);
     return; /* blocks of more than 32 rows */
   case 10:
     problem(c, r, (shape){.T = 7, .D = 5, .bias = true, .residual = true, .empty = 3},
-            (cz_norm_attr){CZ_NORM_LAYER, 1e-3, 0.2, true}, 1);
+            (cz_norm_attr){CZ_NORM_LAYER, 1e-3, 0.2, true, 0}, 1);
     return;
   default: break;
   }
@@ -73,13 +73,13 @@ static void sample(cz_case *c, cz_rand *r, int index) {
    * would be the rounding of the terms that cancel. */
   double eps = s.D < 16 ? 1 : 1e-3;
   cz_norm_attr attr = {is_layer ? CZ_NORM_LAYER : CZ_NORM_RMS, eps,
-                       cz_rand_int(r, 0, 1) ? cz_rand_real(r, 0.01, 0.9) : 0, cz_rand_int(r, 0, 1)};
+                       cz_rand_int(r, 0, 1) ? cz_rand_real(r, 0.01, 0.9) : 0, cz_rand_int(r, 0, 1), 0};
   problem(c, r, s, attr, 1);
 }
 
 static void bench(cz_case *c, cz_rand *r) { /* after a sub-layer of T5-small's encoder */
   problem(c, r, (shape){.T = 4096, .D = 512, .residual = true},
-          (cz_norm_attr){CZ_NORM_RMS, 1e-6, 0.1, true}, 1);
+          (cz_norm_attr){CZ_NORM_RMS, 1e-6, 0.1, true, 0}, 1);
 }
 
 const cz_op_cases cz_norm_cases = {11, sample, bench};

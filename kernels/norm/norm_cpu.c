@@ -20,19 +20,22 @@
  * from the stored h has the first y's bits. */
 #include "kernels/common/cpu.h"
 #include "kernels/common/dropout_mask.h"
+#include "kernels/common/piece.h"
 #include "kernels/common/rows.h"
 #include "kernels/norm/norm.h"
 
 typedef struct arrays {
   int64_t T, D, B;
+  int64_t each; /* numbers of a row at a time */
   bool layer;
   float eps;
   double p;             /* the residual's dropout, 0 when it is off */
   const int32_t *spans; /* null unless masks are shared */
   const cz_key *key;
-  float *y, *h, *rstd, *mean; /* h: null without a residual */
-  float *dx, *dgain, *dbias, *dresidual;
-  const float *x, *gain, *bias, *residual, *dy, *dh;
+  const cz_arg *x, *residual, *y, *h; /* h is x without a residual */
+  const cz_arg *dx, *dresidual, *dy, *dh;
+  const float *gain, *bias;
+  float *rstd, *mean, *dgain, *dbias;
   cz_dropout_mask mask;
 } arrays;
 
@@ -41,17 +44,18 @@ static arrays unpack(const cz_call *call) {
   const cz_arg *x = &call->in[CZ_NORM_X], *spans = &call->in[CZ_NORM_SPANS];
   arrays a = {.T = x->dim[0],
               .D = x->dim[1],
+              .each = cz_piece_length(cz_call_dtype(call), x->dim[1]),
               .layer = attr->kind == CZ_NORM_LAYER,
               .eps = (float)attr->eps,
               .key = &call->key};
-  a.y = call->out[CZ_NORM_Y].data, a.h = call->out[CZ_NORM_H].data;
+  a.x = x, a.residual = &call->in[CZ_NORM_RESIDUAL];
+  a.y = &call->out[CZ_NORM_Y], a.h = call->out[CZ_NORM_H].data ? &call->out[CZ_NORM_H] : x;
+  a.dx = &call->din[CZ_NORM_X], a.dresidual = &call->din[CZ_NORM_RESIDUAL];
+  a.dy = &call->dout[CZ_NORM_Y], a.dh = &call->dout[CZ_NORM_H];
+  a.gain = call->in[CZ_NORM_GAIN].data, a.bias = call->in[CZ_NORM_BIAS].data;
   a.rstd = call->out[CZ_NORM_RSTD].data, a.mean = call->out[CZ_NORM_MEAN].data;
-  a.dx = call->din[CZ_NORM_X].data, a.dgain = call->din[CZ_NORM_GAIN].data;
-  a.dbias = call->din[CZ_NORM_BIAS].data, a.dresidual = call->din[CZ_NORM_RESIDUAL].data;
-  a.x = x->data, a.gain = call->in[CZ_NORM_GAIN].data;
-  a.bias = call->in[CZ_NORM_BIAS].data, a.residual = call->in[CZ_NORM_RESIDUAL].data;
-  a.dy = call->dout[CZ_NORM_Y].data, a.dh = call->dout[CZ_NORM_H].data;
-  if (!call->training || !cz_present(&call->in[CZ_NORM_RESIDUAL])) return a;
+  a.dgain = call->din[CZ_NORM_GAIN].data, a.dbias = call->din[CZ_NORM_BIAS].data;
+  if (!call->training || !cz_present(a.residual)) return a;
   a.p = attr->dropout;
   if (attr->share_segment) a.B = spans->dim[0], a.spans = spans->data;
   return a;
@@ -82,34 +86,39 @@ CZ_CLONES static void add_residual(float *h, const float *x, const float *residu
 }
 
 /* m first and the squares of h - m after it. The formula in one pass, mean(h^2) - m^2,
- * would cancel where |m| is large beside the std, as it is in the deeper layers of
- * BERT. */
-CZ_CLONES static float mean_of(const float *h, int64_t n) {
-  float total = 0;
+ * would cancel where |m| is large beside the std, as it is in the deeper layers of BERT.
+ * Each sum of a row goes on from TOTAL, that of the row's earlier pieces. */
+CZ_CLONES static float sum_of(float total, const float *h, int64_t n) {
   for (int64_t from = 0; from < n; from += BLOCK) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = from; i < cz_minimum(n, from + BLOCK); i++) sum += h[i];
     total += sum;
   }
-  return total / (float)n;
+  return total;
 }
 
-/* y = (h - m) r gain + bias for a row; gives r. eps is inside the root, as in T5 and in
- * torch: a row of zeros has r = eps^-1/2 and y = bias. */
-CZ_CLONES static float normalise(float *y, const float *h, const float *gain, const float *bias,
-                                 int64_t n, float m, float eps) {
-  float total = 0;
+CZ_CLONES static float sum_of_squares(float total, const float *h, int64_t n, float m) {
   for (int64_t from = 0; from < n; from += BLOCK) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = from; i < cz_minimum(n, from + BLOCK); i++) sum += (h[i] - m) * (h[i] - m);
     total += sum;
   }
-  /* Squares that overflow would make r 0 and y the bias, whatever h is: NaN says that
-   * they do. */
-  float r =
-      __builtin_isfinite(total) ? 1 / __builtin_sqrtf(total / (float)n + eps) : __builtin_nanf("");
+  return total;
+}
+
+/* r of a row whose squares sum to TOTAL. eps is inside the root, as in T5 and in torch: a row of
+ * zeros has r = eps^-1/2 and y = bias. Squares that overflow would make r 0 and y the bias,
+ * whatever h is: NaN says that they do. */
+static float reciprocal_root(float total, int64_t D, float eps) {
+  return __builtin_isfinite(total) ? 1 / __builtin_sqrtf(total / (float)D + eps)
+                                   : __builtin_nanf("");
+}
+
+/* y = (h - m) r gain + bias */
+CZ_CLONES static void normalise(float *y, const float *h, const float *gain, const float *bias,
+                                int64_t n, float m, float r) {
   if (bias) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] = (h[i] - m) * r * gain[i] + bias[i];
@@ -117,62 +126,106 @@ CZ_CLONES static float normalise(float *y, const float *h, const float *gain, co
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] = (h[i] - m) * r * gain[i];
   }
-  return r;
 }
 
-/* h may be x: a piece of x is read before that piece of h is written. y is another
- * array. */
-static void forward_row(const arrays *a, int64_t t) {
-  int64_t D = a->D;
-  const float *h = a->x + t * D;
-  if (a->residual) {
-    float buffer[CZ_DROPOUT_MASK_PIECE];
-    for (int64_t d = 0; d < D; d += CZ_DROPOUT_MASK_PIECE) {
-      int64_t n = cz_minimum(D - d, CZ_DROPOUT_MASK_PIECE), i = t * D + d;
-      const float *factor = a->mask.p > 0 ? cz_dropout_mask_piece(&a->mask, buffer, t, d, n) : NULL;
-      add_residual(a->h + i, a->x + i, a->residual + i, factor, n);
+CZ_CLONES static void multiply(float *to, const float *x, const float *factor, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) to[i] = x[i] * factor[i];
+}
+
+/* h of row t. In 16 bits residual M is rounded before it is added, as a dropout that is a node of
+ * its own rounds it. h may be x: a piece of x is read before that piece of h is written. */
+static void stream_row(const arrays *a, int64_t t) {
+  float buffer[CZ_DROPOUT_MASK_PIECE], x[CZ_PIECE], residual[CZ_PIECE];
+  const int64_t each = cz_minimum(a->each, CZ_DROPOUT_MASK_PIECE);
+  for (int64_t d = 0; d < a->D; d += each) {
+    int64_t n = cz_minimum(a->D - d, each), i = t * a->D + d;
+    const float *factor = a->mask.p > 0 ? cz_dropout_mask_piece(&a->mask, buffer, t, d, n) : NULL;
+    const float *branch = cz_piece_read(a->residual->data, a->residual->dtype, i, n, residual);
+    float *h = cz_piece_room(a->h->data, a->h->dtype, i, x);
+    if (factor && a->residual->dtype != CZ_F32) {
+      multiply(residual, branch, factor, n);
+      cz_piece_round(residual, n, a->residual->dtype);
+      branch = residual, factor = NULL;
     }
-    h = a->h + t * D;
+    add_residual(h, cz_piece_read(a->x->data, a->x->dtype, i, n, x), branch, factor, n);
+    cz_piece_put(a->h->data, a->h->dtype, i, n, h);
   }
-  float m = a->layer ? mean_of(h, D) : 0,
-        r = normalise(a->y + t * D, h, a->gain, a->bias, D, m, a->eps);
+}
+
+/* y of a row of h, which is read as it was stored: recomputed from there it has the same bits. y
+ * is another array. */
+static void forward_row(const arrays *a, int64_t t) {
+  const int64_t D = a->D, row = t * D, each = a->each;
+  float in[CZ_PIECE], out[CZ_PIECE], total = 0, m = 0;
+  if (a->residual->data) stream_row(a, t);
+  for (int64_t d = 0; d < D && a->layer; d += each) {
+    int64_t n = cz_minimum(D - d, each);
+    total = sum_of(total, cz_piece_read(a->h->data, a->h->dtype, row + d, n, in), n);
+  }
+  if (a->layer) m = total / (float)D, total = 0;
+  for (int64_t d = 0; d < D; d += each) {
+    int64_t n = cz_minimum(D - d, each);
+    total = sum_of_squares(total, cz_piece_read(a->h->data, a->h->dtype, row + d, n, in), n, m);
+  }
+  const float r = reciprocal_root(total, D, a->eps);
+  for (int64_t d = 0; d < D; d += each) {
+    int64_t n = cz_minimum(D - d, each);
+    float *y = cz_piece_room(a->y->data, a->y->dtype, row + d, out);
+    normalise(y, cz_piece_read(a->h->data, a->h->dtype, row + d, n, in), a->gain + d,
+              a->bias ? a->bias + d : NULL, n, m, r);
+    cz_piece_put(a->y->data, a->y->dtype, row + d, n, y);
+  }
   if (a->rstd) a->rstd[t] = r;
   if (a->mean) a->mean[t] = m;
 }
 
-/** Forward in float32. Contract: norm.h. */
+/** Forward in float32, on float32 or bfloat16. Contract: norm.h. */
 void cz_norm_fwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
-  if (a.residual)
+  if (a.residual->data)
     cz_dropout_mask_make(&a.mask, call->workspace, a.key, a.p, a.spans, a.B, a.T, a.D);
 #pragma omp parallel for schedule(static) if (a.T * a.D > 16384)
   for (int64_t t = 0; t < a.T; t++) forward_row(&a, t);
 }
 
-/* mean(g) and mean(g n) of a row, and its part of dgain and dbias, which are sums that
- * lie in cache. */
+/* Sums of g and g n over a row, then their means. */
 typedef struct moments {
   float g, gn;
 } moments;
 
-/* n is recomputed from h, m and r rather than kept: one subtraction and one product
- * against a [T, D] array that would have to live from forward to backward. */
-CZ_CLONES static moments row_moments(float *dgain, float *dbias, const float *dy, const float *h,
-                                     const float *gain, float m, float r, int64_t D) {
-  moments total = {0};
-  for (int64_t from = 0; from < D; from += BLOCK) {
+/* Adds a piece's part to TOTAL, dgain and dbias; the latter are sums that lie in cache. n is
+ * recomputed from h, m and r rather than kept: one subtraction and one product against a [T, D]
+ * array that would have to live from forward to backward. */
+CZ_CLONES static moments add_moments(moments total, float *dgain, float *dbias, const float *dy,
+                                     const float *h, const float *gain, float m, float r,
+                                     int64_t n) {
+  for (int64_t from = 0; from < n; from += BLOCK) {
     float sum_g = 0, sum_gn = 0;
 #pragma omp simd reduction(+ : sum_g, sum_gn)
-    for (int64_t i = from; i < cz_minimum(D, from + BLOCK); i++) {
-      float n = (h[i] - m) * r, g = dy[i] * gain[i];
-      dgain[i] += dy[i] * n;
+    for (int64_t i = from; i < cz_minimum(n, from + BLOCK); i++) {
+      float normed = (h[i] - m) * r, g = dy[i] * gain[i];
+      dgain[i] += dy[i] * normed;
       dbias[i] += dy[i];
       sum_g += g;
-      sum_gn += g * n;
+      sum_gn += g * normed;
     }
     total.g += sum_g, total.gn += sum_gn;
   }
-  return (moments){total.g / (float)D, total.gn / (float)D};
+  return total;
+}
+
+static moments row_moments(const arrays *a, float *gains, float *biases, float m, float r,
+                           int64_t t) {
+  float in[CZ_PIECE], out[CZ_PIECE];
+  moments total = {0};
+  for (int64_t d = 0; d < a->D; d += a->each) {
+    int64_t n = cz_minimum(a->D - d, a->each), i = t * a->D + d;
+    total = add_moments(total, gains + d, biases + d,
+                        cz_piece_read(a->dy->data, a->dy->dtype, i, n, out),
+                        cz_piece_read(a->h->data, a->h->dtype, i, n, in), a->gain + d, m, r, n);
+  }
+  return (moments){total.g / (float)a->D, total.gn / (float)a->D};
 }
 
 /* e = dh + r (g - mean(g) - n mean(g n)) Either gradient may be missing: dy where the
@@ -194,11 +247,6 @@ CZ_CLONES static void gradient_of_h(float *e, const float *dy, const float *dh, 
   }
 }
 
-CZ_CLONES static void multiply(float *e, const float *factor, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++) e[i] *= factor[i];
-}
-
 /* One row of backward; GAINS and BIASES [D] gather its block's part of dgain and dbias.
  *
  * The whole of dy's row is read for the moments before the first piece is put, and dh and
@@ -206,23 +254,26 @@ CZ_CLONES static void multiply(float *e, const float *factor, int64_t n) {
  * dy nothing is read too late. */
 static void backward_row(const arrays *a, float *gains, float *biases, const cz_grad_mode *mode,
                          int64_t t) {
-  int64_t D = a->D;
-  const float *h = (a->h ? a->h : a->x) + t * D;
+  const int64_t D = a->D, each = cz_minimum(a->each, CZ_DROPOUT_MASK_PIECE);
   float r = a->rstd[t], m = a->layer ? a->mean[t] : 0, e[CZ_DROPOUT_MASK_PIECE],
-        buffer[CZ_DROPOUT_MASK_PIECE];
+        buffer[CZ_DROPOUT_MASK_PIECE], in[3][CZ_PIECE];
   moments mean = {0};
-  if (a->dy) mean = row_moments(gains, biases, a->dy + t * D, h, a->gain, m, r, D);
+  if (a->dy->data) mean = row_moments(a, gains, biases, m, r, t);
   if (!a->layer) mean.g = 0;
-  for (int64_t d = 0; d < D; d += CZ_DROPOUT_MASK_PIECE) {
-    int64_t n = cz_minimum(D - d, CZ_DROPOUT_MASK_PIECE), i = t * D + d;
-    gradient_of_h(e, a->dy ? a->dy + i : NULL, a->dh ? a->dh + i : NULL, h + d, a->gain + d, m, r,
-                  mean, n);
+  for (int64_t d = 0; d < D; d += each) {
+    int64_t n = cz_minimum(D - d, each), i = t * D + d;
+    gradient_of_h(e, cz_piece_read(a->dy->data, a->dy->dtype, i, n, in[0]),
+                  cz_piece_read(a->dh->data, a->dh->dtype, i, n, in[1]),
+                  cz_piece_read(a->h->data, a->h->dtype, i, n, in[2]), a->gain + d, m, r, mean, n);
     /* h = x + residual M:  dx = e,  dresidual = e M. From here on dh and dy of this piece have
      * been read: dx and dresidual may lie there. */
-    if (mode[CZ_NORM_X]) cz_grad_put(a->dx + i, e, n, mode[CZ_NORM_X]);
+    if (mode[CZ_NORM_X]) cz_piece_grad(a->dx->data, a->dx->dtype, i, n, e, mode[CZ_NORM_X]);
     if (!mode[CZ_NORM_RESIDUAL]) continue;
-    if (a->mask.p > 0) multiply(e, cz_dropout_mask_piece(&a->mask, buffer, t, d, n), n);
-    cz_grad_put(a->dresidual + i, e, n, mode[CZ_NORM_RESIDUAL]);
+    if (a->mask.p > 0) { /* the gradient of an addition is rounded before a dropout's is */
+      cz_piece_round(e, n, a->dresidual->dtype);
+      multiply(e, e, cz_dropout_mask_piece(&a->mask, buffer, t, d, n), n);
+    }
+    cz_piece_grad(a->dresidual->data, a->dresidual->dtype, i, n, e, mode[CZ_NORM_RESIDUAL]);
   }
 }
 
@@ -234,8 +285,8 @@ size_t cz_norm_workspace_cpu(const cz_call *call, bool backward) {
   return mask_bytes(call, &a) + (backward ? sums : 0);
 }
 
-/** Backward in float32. Contract: norm.h. Each block of rows sums dgain and dbias in a
- * row of its own, [blocks, D] with at most 64 blocks, and the blocks are added in order:
+/** Backward in float32, on float32 or bfloat16. Contract: norm.h. Each block of rows sums dgain and
+ * dbias in a row of its own, [blocks, D] with at most 64 blocks, and the blocks are added in order:
  * no atomics, and the bits of one thread. */
 void cz_norm_bwd_cpu(const cz_call *call) {
   arrays a = unpack(call);

@@ -19,7 +19,7 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   const cz_arg *x = &in[CZ_NORM_X], *bias = &in[CZ_NORM_BIAS], *residual = &in[CZ_NORM_RESIDUAL],
                *spans = &in[CZ_NORM_SPANS];
   bool layer = attr->kind == CZ_NORM_LAYER;
-  cz_dtype statistic = cz_statistic_dtype(x->dtype);
+  cz_dtype statistic = cz_statistic_dtype(x->dtype), y;
   if (!attributes_fit(attr, why, why_bytes) || !cz_shape_floating(x, "x", 2, why, why_bytes))
     return false;
   if (!cz_shape_is(&in[CZ_NORM_GAIN], "gain", statistic, 1, &x->dim[1], why, why_bytes))
@@ -27,13 +27,15 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   if (cz_present(bias) && !layer) return cz_shape_refuse(why, why_bytes, "an RMS norm has no bias");
   if (cz_present(bias) && !cz_shape_is(bias, "bias", statistic, 1, &x->dim[1], why, why_bytes))
     return false;
-  if (cz_present(residual) &&
-      !cz_shape_is(residual, "residual", x->dtype, 2, x->dim, why, why_bytes))
+  if (!cz_shape_choice(&y, attr->y, x->dtype, "y", why, why_bytes)) return false;
+  /* The branch is what the layer computes in: as y, or as the stream. */
+  cz_dtype branch = residual->dtype == y ? y : x->dtype;
+  if (cz_present(residual) && !cz_shape_is(residual, "residual", branch, 2, x->dim, why, why_bytes))
     return false;
   if (cz_present(residual) && attr->share_segment &&
       !cz_shape_is(spans, "spans", CZ_I32, 2, (int64_t[]){CZ_ANY, 2}, why, why_bytes))
     return false;
-  cz_shape_set(&out[CZ_NORM_Y], x->dtype, 2, x->dim);
+  cz_shape_set(&out[CZ_NORM_Y], y, 2, x->dim);
   if (cz_present(residual)) cz_shape_set(&out[CZ_NORM_H], x->dtype, 2, x->dim);
   cz_shape_set(&out[CZ_NORM_RSTD], statistic, 1, x->dim);
   if (layer) cz_shape_set(&out[CZ_NORM_MEAN], statistic, 1, x->dim);
@@ -67,5 +69,8 @@ const cz_op_row cz_norm_row = {
     .kernels = {[CZ_F64] = {.forward = cz_norm_fwd_ref, .backward = cz_norm_bwd_ref},
                 [CZ_F32] = {.forward = cz_norm_fwd_cpu,
                             .backward = cz_norm_bwd_cpu,
-                            .workspace = cz_norm_workspace_cpu}},
+                            .workspace = cz_norm_workspace_cpu},
+                [CZ_BF16] = {.forward = cz_norm_fwd_cpu,
+                             .backward = cz_norm_bwd_cpu,
+                             .workspace = cz_norm_workspace_cpu}},
 };
