@@ -13,6 +13,9 @@ static const char *const columns[COLUMNS] = {"GLUE", "CNNDM", "SQuAD", "SGLUE",
 /* Table 1: standard deviation of the baseline's ten runs. */
 static const double deviations[COLUMNS] = {0.235, 0.065, 0.343, 0.416, 0.112, 0.090, 0.108};
 
+/* Table 1: the same model without pretraining, the control of every table. */
+static const double no_pretraining[COLUMNS] = {66.22, 17.60, 50.31, 53.04, 25.86, 39.77, 24.04};
+
 typedef struct paper_row {
   const char *name, *objective, *key; /* KEY of the objective that the table varies, or null */
   double value, scores[COLUMNS];
@@ -102,6 +105,33 @@ static void check_objective(const cz_plan *plan, size_t row, const paper_row *wa
       assert_null(cz_config_get(objective, varied[i])); /* the paper's 15 %, spans of 3 */
 }
 
+/* The control: no pretraining, the same stages otherwise, but that they draw their weights. QUICK:
+ * with one of the paper's columns. */
+static void check_control(const cz_plan *plan, const char *file, bool quick) {
+  static const double glue[COLUMNS] = {66.22};
+  const cz_plan_row *row = &plan->rows[plan->control];
+  assert_string_equal(row->name, "no_pretraining");
+  check_scores(file, row, quick ? glue : no_pretraining);
+  for (size_t i = 0; i < plan->n_stages; i++) {
+    const cz_plan_stage *stage = cz_plan_at(plan, 0, plan->control, i),
+                        *other = cz_plan_at(plan, 0, 0, i);
+    assert_int_equal(stage->left_out, !strcmp(stage->kind->name, "pretrain"));
+    if (!stage->left_out && strcmp(stage->kind->name, "evaluate")) {
+      const cz_config_node *init = cz_config_get(stage->node, "init"), *rest;
+      const char *text;
+      assert_non_null(init);
+      OK(cz_config_text(&text, init));
+      assert_string_equal(text, "");
+      assert_true(!stage->init && other->init);
+      OK(cz_config_without(plan->config, &rest, stage->node, "init"));
+      uint64_t a, b;
+      OK(cz_config_hash(&a, rest));
+      OK(cz_config_hash(&b, other->node));
+      assert_true(a == b); /* the plan takes `init: $pretrain` out */
+    }
+  }
+}
+
 static void check_table(const paper_table *t, const char *scale) {
   cz_plan plan;
   open_file(&plan, t->file, scale);
@@ -115,7 +145,9 @@ static void check_table(const paper_table *t, const char *scale) {
     bool joined = !scale || (strcmp(scale, "small") && strcmp(scale, "base"));
     check_objective(&plan, n, &t->rows[n], joined);
   }
-  assert_int_equal(plan.n_rows, n);
+  assert_int_equal(plan.control, n);
+  assert_int_equal(plan.n_rows, n + 1);
+  check_control(&plan, t->file, t == &quickstart);
   cz_plan_close(&plan);
 }
 
@@ -304,6 +336,7 @@ static void test_base(void **state) {
     for (size_t row = 0; row < plan.n_rows; row++)
       for (size_t k = 0; k < n; k++) {
         const cz_plan_stage *stage = cz_plan_at(&plan, 0, row, k + 1);
+        assert_false(stage->left_out);
         assert_string_equal(stage->name, base_stages[k].stage);
         check_base_stage(stage, base_stages[k].settings, base_stages[k].files);
       }

@@ -14,7 +14,7 @@ static const double t_two = 4.302652729911275; /* Student's t, 97.5 %, 2 degrees
 static void agreement_of(cz_agreement *a, const cz_results *r, size_t column) {
   cz_comparison table;
   OK(cz_compare_open(&table, r));
-  OK(cz_compare_agreement(a, &table, column));
+  OK(cz_compare_agreement(a, &table, column, SIZE_MAX));
   cz_compare_close(&table);
 }
 

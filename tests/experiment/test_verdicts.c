@@ -78,7 +78,7 @@ static void test_unknown_examples(void **state) {
   c = cz_compare_at(&t, 0, 3);
   assert_true(c->best_verdict == CZ_VERDICT_FAILS && !isnan(c->p));
   assert_int_equal(t.tests, 4); /* b and d under two columns */
-  OK(cz_compare_agreement(&a, &t, 0));
+  OK(cz_compare_agreement(&a, &t, 0, SIZE_MAX));
   assert_int_equal(a.n, 3);
   assert_near(a.spearman, -0.5); /* a, b, d: 1 2 3 beside 3 1 2 */
   assert_false(cz_compare_knows_examples(&t, 0));

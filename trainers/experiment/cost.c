@@ -17,14 +17,26 @@ cz_status cz_cost_stage(cz_cost *cost, const cz_plan_stage *stage) {
   return st;
 }
 
-/** What all stages of ROW cost for one seed. Errors as cz_cost_stage. */
-cz_status cz_cost_row(cz_cost *cost, const cz_plan *p, size_t row) {
-  *cost = (cz_cost){0};
-  for (size_t i = 0; i < p->n_stages; i++) {
-    cz_cost one;
-    if (cz_plan_at(p, 0, row, i)->left_out) continue;
-    CZ_TRY(cz_cost_stage(&one, cz_plan_at(p, 0, row, i)));
-    cz_cost_add(cost, &one);
+/* What a stage of the plan costs a run: without the steps that it takes over from a shorter one. */
+static cz_status add_stage(cz_cost *cost, const cz_plan *p, const cz_plan_stage *s, bool fresh) {
+  cz_cost one, taken;
+  CZ_TRY(cz_cost_stage(&one, s));
+  if (fresh && s->shorter != SIZE_MAX) {
+    CZ_TRY(cz_cost_stage(&taken, &p->stages[s->shorter]));
+    one.steps -= taken.steps;
+    one.tokens -= taken.tokens;
+    one.flop -= taken.flop;
   }
+  cz_cost_add(cost, &one);
+  return CZ_OK;
+}
+
+/** What all stages of ROW cost for one seed; FRESH: without the steps that one takes over from the
+ * value of the axis before. Errors as cz_cost_stage. */
+cz_status cz_cost_row(cz_cost *cost, const cz_plan *p, size_t row, bool fresh) {
+  *cost = (cz_cost){0};
+  for (size_t i = 0; i < p->n_stages; i++)
+    if (!cz_plan_at(p, 0, row, i)->left_out)
+      CZ_TRY(add_stage(cost, p, cz_plan_at(p, 0, row, i), fresh));
   return CZ_OK;
 }

@@ -19,11 +19,17 @@
  *                          read different amounts
  *   common: {...}          sections for every stage that knows them (model, tokenizer,
  *                          ...)
- *   stages:                run in this order
+ *   stages:                run in this order; an empty one (`STAGE: null`) is dropped
  *     pretrain: {kind: pretrain, ...}
  *     finetune: {kind: finetune, init: $pretrain, ...}
  *   rows: [{name: ..., paper: {COLUMN: number}, set: {pretrain.objective.name: lm},
  *           without: [STAGE, ...]}, ...]
+ *   control: {name: ..., without: [...], set: {...}, paper: {...}}
+ *                          a row behind the others, which says whether what they do helps
+ *                          at all: a key of its own, so that a file with rows of its own
+ *                          keeps its base's control
+ *   axis: {name: ..., set: STAGE.KEY, values: [...]}
+ *                          every row once for each value; one without that stage once
  *   baseline: ROW          the row that others are compared with
  *   columns: [{name: ..., value: ..., paper: COLUMN, unit: ...}, ...]
  *                          value: STAGE.PATH, or a list of them, whose mean it is
@@ -35,6 +41,11 @@
  * Any text of a stage may be $NAME or $NAME/file: the folder of an earlier stage of its
  * row and seed, and a file in it. `init: $NAME` is that stage's model.
  *
+ * With an axis the plan's rows are ROW@VALUE, and what is compared with another row is
+ * compared at the same value. Where the axis is the number of steps of a stage that trains
+ * and its rate does not depend on that number, the stage of a value goes on from the
+ * checkpoint of the value before (stages/go_on.h): the same bits, and one training a row.
+ *
  * A stage's key is the hash of everything that its result depends on: its resolved
  * configuration, the contents of the files it names, and the keys of the stages it names.
  * Rows that agree share the stage; its folder is OUT/stages/KIND-KEY. */
@@ -45,7 +56,7 @@
 #include "stages/stage.h"
 
 /* What an experiment file may hold (keys.c). */
-extern const cz_section cz_experiment_keys, cz_row_keys, cz_column_keys;
+extern const cz_section cz_experiment_keys, cz_row_keys, cz_axis_keys, cz_column_keys;
 CZ_MUST cz_status cz_experiment_help(cz_buf *out, bool markdown);
 
 /* Sixteen hexadecimal digits of a 64-bit hash, and the NUL. */
@@ -61,14 +72,26 @@ typedef struct cz_plan_stage {
   size_t *from, n_from; /* numbers of all stages of the row that it names, `init` first */
   bool left_out;        /* the row does without it: it has no key and never runs */
   bool first;           /* of those with its kind and key: the others share its folder */
+  size_t shorter;       /* number of the stage whose training this one goes on; SIZE_MAX: none */
   char key[CZ_KEY_TEXT_BYTES];
 } cz_plan_stage;
 
 typedef struct cz_plan_row {
-  const char *name;
+  const char *name;   /* of the row in reports: `listed`, or with an axis listed@VALUE */
+  const char *listed; /* its name in the file */
   const cz_config_node *node;
   const cz_config_node *paper; /* or null */
+  size_t point;                /* of the axis; SIZE_MAX: the row has none */
 } cz_plan_row;
+
+typedef struct cz_axis {
+  const cz_config_node *node; /* null: there is none */
+  const char *name, *set;     /* set: STAGE.KEY */
+  const cz_config_node *list;
+  const char **values; /* [n] as texts */
+  size_t n, stage;     /* stage: the number of STAGE */
+  bool steps;          /* KEY is train.steps: points are lengths of one training */
+} cz_axis;
 
 /* A value that a stage leaves: a score, STAGE.TASK.scores.METRIC, or another number,
  * STAGE.KEY.KEY. */
@@ -92,11 +115,14 @@ typedef struct cz_column {
 typedef struct cz_plan {
   cz_config *config; /* owned */
   cz_arena *arena;
-  const cz_config_node *scales; /* of the file, or null */
-  json_t *files;                /* {PATH: hash} of what all stages read; filled with their keys */
+  const cz_config_node *scales;     /* of the file, or null */
+  const cz_config_node *all_stages; /* of the file, with those that are dropped; or null */
+  json_t *files; /* {PATH: hash} of what all stages read; filled with their keys */
   const char *title, *source, *baseline, *data, *data_made_by;
   int64_t *seeds;
   cz_plan_row *rows;
+  cz_axis axis;
+  size_t control; /* number of the control's first row, which is behind the others; n_rows: none */
   cz_column *columns;
   cz_plan_stage *stages; /* [seeds][rows][n_stages] */
   size_t n_seeds, n_rows, n_columns, n_stages;
@@ -107,7 +133,9 @@ CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scal
 void cz_plan_close(cz_plan *plan);
 cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t stage);
 size_t cz_plan_count(const cz_plan *plan);
-size_t cz_plan_baseline_row(const cz_plan *plan);
+size_t cz_plan_baseline_of(const cz_plan *plan, size_t row);
+size_t cz_plan_control_of(const cz_plan *plan, size_t row);
+bool cz_plan_row_is(const cz_plan *plan, size_t row, size_t point);
 bool cz_column_same_task(const cz_column_path *a, const cz_column_path *b);
 bool cz_column_all_scores(const cz_column *column);
 cz_plan_stage *cz_plan_from(const cz_plan *plan, size_t k, size_t i);

@@ -22,8 +22,15 @@ static const cz_key_spec experiment_keys[] = {
         "common", TREE, .fallback = "", .holds = "mapping",
         .help = "sections and keys for every stage whose kind knows them; a stage's own keys win"),
     CZ_KEY_OTHER("stages", TREE, .holds = "mapping of stages",
-                 .help = "run in this order; the keys of a stage are below"),
+                 .help = "run in this order; the keys of a stage are below; STAGE: null drops one "
+                         "of the base's"),
     CZ_KEY_OTHER("rows", TREE, .holds = "list of rows", .help = "the lines of the table"),
+    CZ_KEY_OTHER("control", TREE, .fallback = "", .holds = "a row",
+                 .help = "a row behind `rows`, against which all others are seen first: what is "
+                         "left without what they do, e.g. {name: no_pretraining, without: "
+                         "[pretrain], set: {finetune.init: ''}}; control= has none"),
+    CZ_KEY_OTHER("axis", TREE, .fallback = "", .holds = "mapping",
+                 .help = "a second axis: every row once for each value of one key"),
     CZ_KEY_OTHER("baseline", TEXT, .fallback = "",
                  .help = "name of the row that the others are compared with"),
     CZ_KEY_OTHER("columns", TREE, .holds = "list of columns", .help = "the values of the table"),
@@ -53,6 +60,17 @@ static const cz_key_spec row_keys[] = {
     CZ_KEY_OTHER("note", TEXT, .fallback = "", .help = "anything; not read"),
 };
 const cz_section cz_row_keys = CZ_SECTION("row", "An item of an experiment's `rows`.", row_keys);
+
+static const cz_key_spec axis_keys[] = {
+    CZ_KEY_OTHER("name", TEXT, .help = "what reports call it, e.g. budget"),
+    CZ_KEY_OTHER("set", TEXT,
+                 .help = "the key that takes the values, STAGE.section.key; with "
+                         "STAGE.train.steps and a rate that is constant or rsqrt a value goes on "
+                         "from the one before"),
+    CZ_KEY_OTHER("values", TREE, .holds = "list",
+                 .help = "a row of this name and each of them, ROW@VALUE; steps must rise"),
+};
+const cz_section cz_axis_keys = CZ_SECTION("axis", "An experiment's `axis`.", axis_keys);
 
 static const cz_key_spec column_keys[] = {
     CZ_KEY_OTHER("name", TEXT, .help = "what the table calls it"),
@@ -107,7 +125,8 @@ static cz_status add_values(cz_buf *out, bool markdown) {
 /** Appends the help of the keys of an experiment file, and the values that kinds of stage
  * leave; MARKDOWN for documents. */
 cz_status cz_experiment_help(cz_buf *out, bool markdown) {
-  const cz_section *const sections[] = {&cz_experiment_keys, &cz_row_keys, &cz_column_keys};
+  const cz_section *const sections[] = {&cz_experiment_keys, &cz_row_keys, &cz_axis_keys,
+                                        &cz_column_keys};
   for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
     CZ_TRY(markdown ? cz_config_markdown(out, sections[i]) : cz_config_help(out, sections[i]));
   return add_values(out, markdown);

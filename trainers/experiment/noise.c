@@ -338,16 +338,18 @@ done:
   return st;
 }
 
-enum { OWN, DIFFERENCE, LEAD, BEST_LEAD, CONTRASTS }; /* of a row */
+enum { OWN, DIFFERENCE, CONTROL, LEAD, BEST_LEAD, CONTRASTS }; /* of a row */
 
 static void fill_contrasts(contrast *x, const column *c) {
   const cz_plan *p = &c->r->plan;
-  size_t base = cz_plan_baseline_row(p);
   for (size_t row = 0; row < p->n_rows; row++) {
+    const size_t base = cz_plan_baseline_of(p, row), control = cz_plan_control_of(p, row);
     contrast_of(&x[row * CONTRASTS + OWN], c, row, SIZE_MAX);
     contrast_of(&x[row * CONTRASTS + LEAD], c, row, p->n_rows + SIMPLE);
     contrast_of(&x[row * CONTRASTS + BEST_LEAD], c, row, p->n_rows + STRONGEST);
     contrast_of(&x[row * CONTRASTS + DIFFERENCE], c, row, base);
+    contrast_of(&x[row * CONTRASTS + CONTROL], c, row, control);
+    if (control == SIZE_MAX) x[row * CONTRASTS + CONTROL].seeds = 0;
     if (base == SIZE_MAX || base == row) x[row * CONTRASTS + DIFFERENCE].seeds = 0;
   }
 }
@@ -383,6 +385,7 @@ static cz_status noise_of_column(cz_results *r, column *c) {
     cz_example_noise *noise = &r->noise[c->index * rows + row];
     noise->own = errors[row * CONTRASTS + OWN];
     noise->difference = errors[row * CONTRASTS + DIFFERENCE];
+    noise->control = errors[row * CONTRASTS + CONTROL];
     noise->lead = errors[row * CONTRASTS + LEAD];
     noise->best_lead = errors[row * CONTRASTS + BEST_LEAD];
   }
@@ -433,7 +436,7 @@ done:
 cz_status cz_noise_read(cz_results *r, const char *run) {
   const cz_noise unknown = {NAN, NAN};
   for (size_t i = 0; i < r->plan.n_columns * r->plan.n_rows; i++)
-    r->noise[i] = (cz_example_noise){unknown, unknown, unknown, unknown, NULL};
+    r->noise[i] = (cz_example_noise){unknown, unknown, unknown, unknown, unknown, NULL};
   for (size_t c = 0; c < r->plan.n_columns; c++) CZ_TRY(read_column(r, run, c));
   return CZ_OK;
 }

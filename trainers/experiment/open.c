@@ -1,4 +1,5 @@
-/* Opening an experiment file: seeds, rows and columns are read here, stages in plan.c. */
+/* Opening an experiment file: seeds and columns are read here, rows in rows.c, stages in
+ * plan.c. */
 #include "base/nearest.h"
 #include "experiment/plan_internal.h"
 
@@ -27,38 +28,6 @@ static cz_status read_seeds(cz_plan *p, const cz_config_node *root, int64_t requ
     for (size_t j = 0; j < i; j++)
       if (p->seeds[i] == p->seeds[j])
         return cz_config_error(list, "seed %lld is there twice", (long long)p->seeds[i]);
-  }
-  return CZ_OK;
-}
-
-static cz_status check_numbers(const cz_config_node *paper) {
-  double number;
-  if (!paper) return CZ_OK;
-  CZ_TRY(cz_config_expect(paper, CZ_CONFIG_MAPPING));
-  for (size_t i = 0; i < cz_config_count(paper); i++)
-    CZ_TRY(cz_config_real(&number, cz_config_at(paper, i), -INFINITY, INFINITY));
-  return CZ_OK;
-}
-
-static cz_status read_rows(cz_plan *p, const cz_config_node *root) {
-  const cz_config_node *list, *n;
-  CZ_TRY(cz_config_need(&list, root, "rows"));
-  CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
-  p->n_rows = cz_config_count(list);
-  if (p->n_rows == 0) return cz_config_error(list, "no rows");
-  CZ_TRY(cz_arena_alloc(p->arena, &p->rows, p->n_rows, sizeof *p->rows));
-  for (size_t i = 0; i < p->n_rows; i++) {
-    cz_plan_row *r = &p->rows[i];
-    r->node = cz_config_at(list, i);
-    CZ_TRY(cz_config_expect(r->node, CZ_CONFIG_MAPPING));
-    CZ_TRY(cz_config_known(r->node, &cz_row_keys));
-    CZ_TRY(cz_config_need(&n, r->node, "name"));
-    CZ_TRY(cz_config_text(&r->name, n));
-    r->paper = cz_config_get(r->node, "paper");
-    CZ_TRY(check_numbers(r->paper));
-    for (size_t j = 0; j < i; j++)
-      if (!strcmp(r->name, p->rows[j].name))
-        return cz_config_error(n, "two rows are called '%s'", r->name);
   }
   return CZ_OK;
 }
@@ -160,15 +129,10 @@ static cz_status read_columns(cz_plan *p, const cz_config_node *root) {
   return CZ_OK;
 }
 
-/** The row that others are compared with; SIZE_MAX: there is none. */
-size_t cz_plan_baseline_row(const cz_plan *p) {
-  for (size_t r = 0; p->baseline && r < p->n_rows; r++)
-    if (!strcmp(p->rows[r].name, p->baseline)) return r;
-  return SIZE_MAX;
-}
-
 static cz_status check_baseline(const cz_plan *p, const cz_config_node *root) {
-  if (!p->baseline || cz_plan_baseline_row(p) != SIZE_MAX) return CZ_OK;
+  if (!p->baseline) return CZ_OK;
+  for (size_t r = 0; r < p->n_rows; r++)
+    if (!strcmp(p->rows[r].listed, p->baseline)) return CZ_OK;
   return cz_config_error(cz_config_get(root, "baseline"), "no row is called '%s'", p->baseline);
 }
 
@@ -219,9 +183,11 @@ cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t 
   if (!is_replaced("data", words, n_words) || is_replaced("data_made_by", words, n_words))
     CZ_TRY(optional_text(&p->data_made_by, root, "data_made_by"));
   CZ_TRY(read_seeds(p, root, seeds));
-  CZ_TRY(read_rows(p, root));
+  CZ_TRY(cz__plan_read_axis(p, root));
+  CZ_TRY(cz__plan_read_rows(p, root));
   CZ_TRY(check_baseline(p, root));
   if (p->scales && !cz_config_get(root, "stages")) return need_scale(p);
+  CZ_TRY(cz__plan_drop_stages(p, &root));
   CZ_TRY(cz__plan_check_common(root));
   CZ_TRY(cz__plan_resolve(p, root));
   CZ_TRY(cz__plan_check_words(p, root, words, n_words));

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/nearest.h"
 #include "experiment/plan_internal.h"
+#include "stages/go_on.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -97,7 +98,16 @@ static cz_status with_row(cz_plan *p, const cz_plan_row *row, const char *stage_
   return CZ_OK;
 }
 
-/* Every setting of a row must name a stage of the file. */
+/* Applies the value of the axis at which ROW stands, if the axis is of this stage. */
+static cz_status with_axis(cz_plan *p, const cz_plan_row *row, size_t index,
+                           const cz_config_node **stage) {
+  const cz_axis *a = &p->axis;
+  if (!a->node || a->stage != index || row->point == SIZE_MAX) return CZ_OK;
+  return cz_config_with(p->config, stage, *stage, strchr(a->set, '.') + 1,
+                        cz_config_at(a->list, row->point));
+}
+
+/* Every setting of a row must name a stage of the file; a dropped one may be the base's. */
 static cz_status check_settings(const cz_plan_row *row, const cz_config_node *stages) {
   const cz_config_node *set = cz_config_get(row->node, "set");
   for (size_t i = 0; set && i < cz_config_count(set); i++) {
@@ -181,9 +191,10 @@ static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_
   CZ_TRY(cz_config_expect(s->node, CZ_CONFIG_MAPPING));
   if (!cz_config_get(s->node, "kind")) return no_kind(p, stages, index);
   CZ_TRY(cz_stage_kind_of(&s->kind, s->node));
-  CZ_TRY(read_without(&s->left_out, &p->rows[row], stages, s->name));
+  CZ_TRY(read_without(&s->left_out, &p->rows[row], p->all_stages, s->name));
   CZ_TRY(with_common(p, root, s->kind, &s->node));
   CZ_TRY(with_row(p, &p->rows[row], s->name, &s->node));
+  CZ_TRY(with_axis(p, &p->rows[row], index, &s->node));
   snprintf(word, sizeof word, "seed=%lld", (long long)p->seeds[seed]);
   CZ_TRY(cz_config_with_word(p->config, &s->node, s->node, word));
   CZ_TRY(cz__plan_data(p, s->node, p->data, &s->node));
@@ -217,6 +228,23 @@ cz_status cz__plan_make_keys(cz_plan *p, cz_inputs *inputs) {
   return cz_plan_index(p);
 }
 
+/* Finds for each stage of the axis the one that trains for the value before, where this one can
+ * go on from it. Both are of the same row of the file, and of the same seed. */
+static cz_status find_shorter(cz_plan *p) {
+  for (size_t k = 0; k < cz_plan_count(p); k++) {
+    const size_t row = k / p->n_stages % p->n_rows, before = k - p->n_stages;
+    bool can = false;
+    p->stages[k].shorter = SIZE_MAX;
+    if (!p->axis.steps || k % p->n_stages != p->axis.stage || p->stages[k].left_out ||
+        p->rows[row].point == SIZE_MAX || p->rows[row].point == 0)
+      continue;
+    CZ_TRY(cz_stage_can_go_on(&can, p->config, p->stages[k].kind, p->stages[k].node,
+                              p->stages[before].node));
+    if (can) p->stages[k].shorter = before;
+  }
+  return CZ_OK;
+}
+
 /** Resolves every stage of every row and seed of the experiment ROOT. */
 cz_status cz__plan_resolve(cz_plan *p, const cz_config_node *root) {
   const cz_config_node *stages;
@@ -224,8 +252,9 @@ cz_status cz__plan_resolve(cz_plan *p, const cz_config_node *root) {
   CZ_TRY(cz_config_expect(stages, CZ_CONFIG_MAPPING));
   p->n_stages = cz_config_count(stages);
   if (p->n_stages == 0) return cz_config_error(stages, "no stages");
+  CZ_TRY(cz__plan_axis_stage(p, stages));
   CZ_TRY(cz_arena_alloc(p->arena, &p->stages, cz_plan_count(p), sizeof *p->stages));
-  for (size_t r = 0; r < p->n_rows; r++) CZ_TRY(check_settings(&p->rows[r], stages));
+  for (size_t r = 0; r < p->n_rows; r++) CZ_TRY(check_settings(&p->rows[r], p->all_stages));
   for (size_t s = 0; s < p->n_seeds; s++)
     for (size_t r = 0; r < p->n_rows; r++)
       for (size_t i = 0; i < p->n_stages; i++) {
@@ -233,5 +262,5 @@ cz_status cz__plan_resolve(cz_plan *p, const cz_config_node *root) {
         if (st != CZ_OK)
           return CZ_NOTE(st, "row %s, stage %s", p->rows[r].name, cz_config_key_at(stages, i));
       }
-  return CZ_OK;
+  return find_shorter(p);
 }

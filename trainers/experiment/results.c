@@ -215,6 +215,25 @@ static cz_row_text text_of(const cz__stages *o, const cz_plan *p) {
                        sum.targets / examples};
 }
 
+/* Seconds of a stage, with those of the training that it went on from. */
+static double seconds_of(const json_t *measured) {
+  return json_number_value(json_object_get(measured, "seconds")) +
+         json_number_value(json_object_get(measured, "earlier_seconds"));
+}
+
+static void add_point(cz_row_point *at, const cz__stages *o, const cz_plan *p, size_t row) {
+  if (!p->axis.node || cz_plan_at(p, 0, row, p->axis.stage)->left_out) return;
+  const json_t *result = o->result[p->axis.stage], *metrics = json_object_get(result, "metrics"),
+               *measured = json_object_get(result, "measured");
+  if (!metrics || !measured) return;
+  const double share = 1 / (double)++at->seeds;
+  mean_over(&at->tokens,
+            number_or_nan(metrics, "input_tokens") + number_or_nan(metrics, "target_tokens"),
+            share);
+  mean_over(&at->loss, number_or_nan(metrics, "loss"), share);
+  mean_over(&at->seconds, seconds_of(measured), share);
+}
+
 static void add_cost(cz_cost *cost, cz_row_text *text, const cz__stages *o, const cz_plan *p,
                      size_t row) {
   cz_cost one = {0};
@@ -226,7 +245,7 @@ static void add_cost(cz_cost *cost, cz_row_text *text, const cz__stages *o, cons
     one.steps += json_number_value(json_object_get(metrics, "steps"));
     one.tokens += json_number_value(json_object_get(metrics, "input_tokens")) +
                   json_number_value(json_object_get(metrics, "target_tokens"));
-    one.seconds += json_number_value(json_object_get(measured, "seconds"));
+    one.seconds += seconds_of(measured);
   }
   const cz_row_text read = text_of(o, p);
   double share = 1 / (double)++cost->seeds;
@@ -248,6 +267,7 @@ static cz_status read_cell(cz_results *r, const char *run, size_t seed, size_t r
     st = read_undefined(&r->undefined[c * p->n_rows + row], &o, p, &p->columns[c]);
     if (st == CZ_OK) st = cz__results_baselines(r, &o, c);
   }
+  if (st == CZ_OK) add_point(&r->points[row], &o, p, row);
   if (st == CZ_OK) add_cost(&r->costs[row], &r->texts[row], &o, p, row);
   close_stages(&o);
   return st;
@@ -299,6 +319,7 @@ static cz_status allocate(cz_results *r) {
   CZ_TRY(cz_arena_alloc(p->arena, &r->undefined, p->n_columns * p->n_rows, sizeof *r->undefined));
   CZ_TRY(cz_arena_alloc(p->arena, &r->noise, p->n_columns * p->n_rows, sizeof *r->noise));
   CZ_TRY(cz_arena_alloc(p->arena, &r->texts, p->n_rows, sizeof *r->texts));
+  CZ_TRY(cz_arena_alloc(p->arena, &r->points, p->n_rows, sizeof *r->points));
   CZ_TRY(cz_arena_alloc(p->arena, &r->baselines, p->n_columns, sizeof *r->baselines));
   return cz_arena_alloc(p->arena, &r->costs, p->n_rows, sizeof *r->costs);
 }
@@ -326,6 +347,8 @@ cz_status cz_results_open(cz_results *r, const char *run) {
   CZ_TRY(read_paper(r));
   for (size_t s = 0; s < r->plan.n_seeds; s++)
     for (size_t row = 0; row < r->plan.n_rows; row++) CZ_TRY(read_cell(r, run, s, row));
+  for (size_t row = 0; row < r->plan.n_rows; row++)
+    if (!r->points[row].seeds) r->points[row] = (cz_row_point){NAN, NAN, NAN, 0};
   CZ_TRY(cz_noise_read(r, run));
   return count_stages(r, run);
 }

@@ -14,10 +14,20 @@ typedef struct cz_row_text {
   double inputs, targets; /* mean length of an example, in tokens with EOS */
 } cz_row_text;
 
+/* What the stage of the axis took under one row, mean over the finished seeds. NaN: there is no
+ * axis, no such stage, or it does not say. */
+typedef struct cz_row_point {
+  double tokens;  /* read and written */
+  double seconds; /* with those of the shorter training that it went on from */
+  double loss;    /* smoothed, at its end */
+  size_t seeds;
+} cz_row_point;
+
 /* Noise from the draw of the test examples, of one row under one column. */
 typedef struct cz_example_noise {
   cz_noise own;        /* of the row's mean */
   cz_noise difference; /* to the plan's baseline row, example by example */
+  cz_noise control;    /* of the difference to the plan's control, example by example */
   cz_noise lead;       /* over the simple baseline, example by example */
   cz_noise best_lead;  /* over the strongest one */
   const char *unknown; /* why a part of these may not be known: of damaged predictions the file, the
@@ -56,6 +66,7 @@ typedef struct cz_results {
   cz_example_noise *noise; /* [columns][rows] */
   cz_cost *costs;          /* [rows] mean over the finished seeds; shared stages count in full */
   cz_row_text *texts;      /* [rows] */
+  cz_row_point *points;    /* [rows] */
   size_t done, total;      /* different stages: with a result, all */
 } cz_results;
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/stop.h"
 #include "experiment/report/report.h"
+#include "stages/go_on.h"
 #include "stages/result.h"
 
 #include <limits.h>
@@ -153,6 +154,18 @@ done:
   return st;
 }
 
+/* Lets a stage begin where a shorter training of the same kind has ended. */
+static cz_status begin(cz_session *s, const cz_run_request *r, const cz_plan *p, size_t k,
+                       const cz_config_node *node, const char *folder) {
+  const cz_plan_stage *stage = &p->stages[k];
+  char shorter[4096];
+  cz_status st = CZ_OK;
+  if (stage->shorter == SIZE_MAX) return CZ_OK;
+  CZ_TRY(cz_plan_folder(shorter, sizeof shorter, r->folder, &p->stages[stage->shorter]));
+  if (s->comm->rank == 0) st = cz_stage_go_on(s, node, stage->node, folder, shorter);
+  return cz_comm_agree(s->comm, st);
+}
+
 static cz_status run_stage(cz_session *s, const cz_run_request *r, cz_plan *p, size_t k, size_t at,
                            size_t total) {
   const cz_plan_stage *stage = &p->stages[k];
@@ -164,7 +177,8 @@ static cz_status run_stage(cz_session *s, const cz_run_request *r, cz_plan *p, s
   CZ_TRY(cz_plan_run_node(p, &node, r->folder, k));
   if (!cz_stage_done(stage->kind, folder))
     cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, seed, row, stage->name);
-  cz_status st = cz_stage_run(s, node, stage->node, folder);
+  cz_status st = begin(s, r, p, k, node, folder);
+  if (st == CZ_OK) st = cz_stage_run(s, node, stage->node, folder);
   return st == CZ_OK ? st : CZ_NOTE(st, "seed %lld, row %s, stage %s", seed, row, stage->name);
 }
 

@@ -66,10 +66,11 @@ static cz_status print_rows(cz_buf *out, const cz_plan *p) {
     if (shows_paper(p, c)) CZ_GO(st, cz_grid_add(&g, "paper's %s", p->columns[c].paper), done);
   }
   for (size_t r = 0; r < p->n_rows; r++) {
-    CZ_GO(
-        st,
-        cz_grid_add(&g, "%s%s", p->rows[r].name, r == cz_plan_baseline_row(p) ? " (baseline)" : ""),
-        done);
+    CZ_GO(st,
+          cz_grid_add(&g, "%s%s%s", p->rows[r].name,
+                      r == cz_plan_baseline_of(p, r) ? " (baseline)" : "",
+                      r >= p->control ? " (control)" : ""),
+          done);
     CZ_GO(st, add_settings(&g, cz_config_get(p->rows[r].node, "set")), done);
     for (size_t c = 0; c < p->n_columns; c++) {
       if (!shows_paper(p, c)) continue;
@@ -130,16 +131,17 @@ static cz_status print_assumptions(cz_buf *out, const cz_show_request *r, bool v
 static cz_status print_cost(cz_buf *out, const cz_show_request *r, const cz_plan *p) {
   cz_grid g = {.columns = 5};
   const char *const header[] = {"cost of one seed", "steps", "million tokens", "PFLOP", "hours"};
-  cz_cost c, sum = {0};
+  cz_cost c, fresh, sum = {0};
   cz_status st = CZ_OK;
   for (size_t i = 0; i < g.columns; i++) CZ_GO(st, cz_grid_add(&g, "%s", header[i]), done);
   for (size_t row = 0; row <= p->n_rows; row++) {
     bool total = row == p->n_rows;
     if (!total)
-      CZ_GO(st, cz_cost_row(&c, p, row), done);
+      CZ_GO(st, cz_cost_row(&c, p, row, false), done);
     else
       c = sum;
-    cz_cost_add(&sum, &c);
+    if (!total) CZ_GO(st, cz_cost_row(&fresh, p, row, true), done);
+    if (!total) cz_cost_add(&sum, &fresh);
     CZ_GO(st, cz_grid_add(&g, "%s", total ? "all rows" : p->rows[row].name), done);
     CZ_GO(st, cz_grid_add(&g, "%.0f", c.steps), done);
     CZ_GO(st, cz_grid_add(&g, "%.3f", 1e-6 * c.tokens), done);
@@ -148,6 +150,11 @@ static cz_status print_cost(cz_buf *out, const cz_show_request *r, const cz_plan
   }
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, false), done);
+  if (p->axis.steps)
+    CZ_GO(st,
+          cz_buf_addf(out, "all rows: a %s that goes on from a shorter one counts its own steps\n",
+                      p->axis.name),
+          done);
   st = print_assumptions(out, r, sum.assumed_vocabulary, sum.assumed_lengths);
 done:
   cz_grid_free(&g);

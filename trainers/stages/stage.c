@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/nearest.h"
 #include "checkpoint/checkpoint.h"
+#include "stages/go_on.h"
 #include "stages/result.h"
 #include "stages/space.h"
 
@@ -182,6 +183,7 @@ static cz_status run_kind(cz_session *s, const work *w, cz_stage_output *out) {
   CZ_GO(st, cz_comm_agree(s->comm, check_space(s, w, &recipe)), done);
   CZ_GO(st, w->kind->run(s, &recipe, out), done);
   CZ_GO(st, cz_json_set_real(out->measured, "seconds", cz_seconds() - began), done);
+  CZ_GO(st, cz_stage_earlier(out->measured, w->folder), done);
   CZ_GO(st, cz_json_set_text(out->measured, "processor", s->device->processor), done);
   st = cz_json_set_int(out->measured, "ranks", s->comm->size);
 done:
@@ -266,6 +268,14 @@ static cz_status run_in(cz_session *s, const work *w) {
   return st;
 }
 
+/** The hash to which a stage's checkpoint belongs: of IDENTITY (cz_stage_run) and of what the files
+ * that NODE names hold, which are added to RECORD. */
+cz_status cz_stage_hash(uint64_t *hash, json_t *record, cz_session *s, const cz_stage_kind *kind,
+                        const cz_config_node *node, const cz_config_node *identity) {
+  CZ_TRY(cz_config_hash(hash, identity));
+  return cz_inputs_hash(&s->inputs, hash, record, kind->parts, node);
+}
+
 /** Runs the stage that NODE (its resolved configuration, key `kind` included) describes
  * in FOLDER, or returns at once when it is done there. FOLDER and its checkpoint belong
  * to IDENTITY: NODE itself, or the stage of a plan, which names earlier stages instead of
@@ -277,9 +287,8 @@ cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_confi
   work w = {.node = node, .identity = identity, .folder = folder};
   CZ_TRY(cz_stage_kind_of(&w.kind, node));
   CZ_TRY(cz_stage_known(w.kind, node));
-  CZ_TRY(cz_config_hash(&w.hash, identity));
   w.record = json_object();
-  cz_status st = cz_inputs_hash(&s->inputs, &w.hash, w.record, w.kind->parts, node);
+  cz_status st = cz_stage_hash(&w.hash, w.record, s, w.kind, node, identity);
   st = cz_comm_agree(s->comm, st);
   if (st == CZ_OK) st = run_in(s, &w);
   json_decref(w.record);

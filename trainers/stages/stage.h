@@ -18,6 +18,7 @@
  *   folder/metrics.jsonl    one object a line, appended
  *   folder/events.out.tfevents.*
  *   folder/checkpoint.h5    (and checkpoint.prev.h5)
+ *   folder/earlier.json     of a stage that began with a shorter one's checkpoint (go_on.h)
  *   folder/model/           Hugging Face directory with the tokenizer, when the kind
  *                           leaves a model
  *   folder/result.json      (result.h) {"kind", "config_hash", "hash", "metrics": {...},
@@ -93,6 +94,9 @@ CZ_MUST cz_status cz_stage_same(const cz_config_node *node, const json_t *record
                                 const char *folder, const char *name);
 CZ_MUST cz_status cz_stage_run(cz_session *s, const cz_config_node *node,
                                const cz_config_node *identity, const char *folder);
+CZ_MUST cz_status cz_stage_hash(uint64_t *hash, json_t *record, cz_session *s,
+                                const cz_stage_kind *kind, const cz_config_node *node,
+                                const cz_config_node *identity);
 bool cz_stage_has_result(const char *folder);
 bool cz_stage_done(const cz_stage_kind *kind, const char *folder);
 CZ_MUST cz_status cz_stage_folder(const char *folder, const char *own, const char *other);

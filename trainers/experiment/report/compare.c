@@ -34,13 +34,30 @@ static cz_verdict fill_lead(cz_interval *lead, double *x, size_t n, double basel
   return isnan(examples->error) ? CZ_VERDICT_UNKNOWN : verdict_of(lead); /* baselines have scores */
 }
 
-/* X and Y: room for the seeds. */
+/* The difference of ROW to OTHER over the seeds that both have. X and Y: room for the seeds. */
+static cz_status fill_difference(cz_interval *difference, const cz_results *r, size_t column,
+                                 size_t row, size_t other, const cz_noise *examples, double *x,
+                                 double *y) {
+  const double *mine = values_of(r, column, row);
+  size_t n = 0;
+  if (other == SIZE_MAX || other == row) return CZ_OK;
+  const double *theirs = values_of(r, column, other);
+  for (size_t s = 0; s < r->plan.n_seeds; s++)
+    if (!isnan(mine[s]) && !isnan(theirs[s])) x[n] = mine[s], y[n++] = theirs[s];
+  if (!n) return CZ_OK;
+  CZ_TRY(cz_stats_paired(difference, x, y, n));
+  cz_stats_add_examples(difference, examples);
+  return CZ_OK;
+}
+
+/* X and Y: room for the seeds. The control is compared by the others and not once more by
+ * itself. */
 static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, size_t row, double *x,
                            double *y) {
   const cz_plan *p = &r->plan;
   const cz_example_noise *noise = &r->noise[column * p->n_rows + row];
   const double *mine = values_of(r, column, row);
-  size_t n = 0, m = 0, other = cz_plan_baseline_row(p);
+  size_t n = 0;
   for (size_t s = 0; s < p->n_seeds; s++)
     if (!isnan(mine[s])) y[n] = mine[s], x[n++] = mine[s];
   cell->ours = cz_stats_interval(x, n);
@@ -48,13 +65,15 @@ static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, si
   cell->verdict = fill_lead(&cell->lead, x, n, cz_results_baseline(r, column, false), &noise->lead);
   cell->best_verdict =
       fill_lead(&cell->best_lead, y, n, cz_results_baseline(r, column, true), &noise->best_lead);
-  if (other == SIZE_MAX || other == row) return CZ_OK;
-  const double *theirs = values_of(r, column, other);
-  for (size_t s = 0; s < p->n_seeds; s++)
-    if (!isnan(mine[s]) && !isnan(theirs[s])) x[m] = mine[s], y[m++] = theirs[s];
-  if (!m) return CZ_OK;
-  CZ_TRY(cz_stats_paired(&cell->difference, x, y, m));
-  cz_stats_add_examples(&cell->difference, &noise->difference);
+  if (row >= p->control) return CZ_OK;
+  CZ_TRY(fill_difference(&cell->difference, r, column, row, cz_plan_baseline_of(p, row),
+                         &noise->difference, x, y));
+  CZ_TRY(fill_difference(&cell->over_control, r, column, row, cz_plan_control_of(p, row),
+                         &noise->control, x, y));
+  if (cz_column_all_scores(&p->columns[column])) /* of a loss, more is not better */
+    cell->control_verdict = isnan(noise->control.error) && cell->over_control.n
+                                ? CZ_VERDICT_UNKNOWN
+                                : verdict_of(&cell->over_control);
   return CZ_OK;
 }
 
@@ -165,9 +184,11 @@ const char *cz_compare_why(const cz_undefined *u) {
   return u->why ? u->why : "its stage does not say why";
 }
 
-/** Rank agreement of a column's means with the paper's over the rows that both have and whose
- * noise of test examples is known; NaN where it is not defined. */
-cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column) {
+/** Rank agreement of a column's means with the paper's over the rows, without the control, that
+ * both have and whose noise of test examples is known; with an axis at POINT (SIZE_MAX: the last).
+ * NaN where it is not defined. */
+cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column,
+                               size_t point) {
   size_t rows = c->results->plan.n_rows;
   double *x;
   cz_status st = CZ_OK;
@@ -176,7 +197,7 @@ cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t c
   double *y = x + rows;
   for (size_t i = 0; i < rows; i++) {
     const cz_cell *cell = cz_compare_at(c, column, i);
-    if (!cell->ours.n || isnan(cell->paper) ||
+    if (!cz_plan_row_is(&c->results->plan, i, point) || !cell->ours.n || isnan(cell->paper) ||
         lacks_examples(c->results, column, &cell->ours.examples))
       continue;
     x[a->n] = cell->ours.mean, y[a->n++] = cell->paper;
@@ -316,7 +337,8 @@ static cz_status agreement_remark(cz_buf *out, const cz_comparison *c, size_t co
   const cz_column *about = &c->results->plan.columns[column];
   cz_agreement a;
   double orders = 1;
-  CZ_TRY(cz_compare_agreement(&a, c, column));
+  if (c->results->plan.axis.node) return CZ_OK; /* axis.c says it of each value */
+  CZ_TRY(cz_compare_agreement(&a, c, column, SIZE_MAX));
   if (a.n < 2) return CZ_OK;
   for (size_t i = 2; i <= a.n; i++) orders *= (double)i;
   if (isnan(a.kendall))
@@ -356,7 +378,7 @@ static cz_status lack_remark(cz_buf *out, const cz_comparison *c, size_t column,
   for (size_t i = 0; i < p->n_rows; i++) {
     if (lack_of(c->results, column, cz_compare_at(c, column, i)) != what) continue;
     CZ_GO(st, cz_buf_addf(&rows, "%s%s", n++ ? ", " : "", p->rows[i].name), done);
-    if (!why) why = noise[what == LACKS_STAR ? cz_plan_baseline_row(p) : i].unknown;
+    if (!why) why = noise[what == LACKS_STAR ? cz_plan_baseline_of(p, i) : i].unknown;
   }
   if (n)
     st = cz_buf_addf(out, "%s: no %s for %s: the noise of the test examples is not known (%s).\n",

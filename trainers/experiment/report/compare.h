@@ -21,17 +21,19 @@ typedef enum cz_verdict {
   CZ_VERDICT_UNKNOWN /* the lead's noise of test examples is not known: no verdict */
 } cz_verdict;
 
-typedef struct cz_cell {   /* one row under one column */
-  cz_interval ours;        /* over the seeds that exist; n 0: none yet */
-  cz_interval difference;  /* to the plan's `baseline` row; n 0: none */
-  cz_interval lead;        /* over the tasks' own baseline; n 0: none */
-  cz_interval best_lead;   /* over the strongest baseline; n 0: none */
-  double p;                /* that the difference is 0, corrected (Holm); NaN: not known, as
-                              without the examples' noise where test examples are behind it */
-  bool differs;            /* p is at most 5 % */
-  double paper;            /* NaN: none */
-  cz_verdict verdict;      /* of the lead */
-  cz_verdict best_verdict; /* of the lead over the strongest: what reports say in words */
+typedef struct cz_cell {      /* one row under one column */
+  cz_interval ours;           /* over the seeds that exist; n 0: none yet */
+  cz_interval difference;     /* to the plan's `baseline` row; n 0: none */
+  cz_interval over_control;   /* difference to the plan's control; n 0: none */
+  cz_interval lead;           /* over the tasks' own baseline; n 0: none */
+  cz_interval best_lead;      /* over the strongest baseline; n 0: none */
+  double p;                   /* that the difference is 0, corrected (Holm); NaN: not known, as
+                                 without the examples' noise where test examples are behind it */
+  bool differs;               /* p is at most 5 % */
+  double paper;               /* NaN: none */
+  cz_verdict verdict;         /* of the lead */
+  cz_verdict control_verdict; /* of the difference to the control */
+  cz_verdict best_verdict;    /* of the lead over the strongest: what reports say in words */
 } cz_cell;
 
 typedef struct cz_agreement { /* between the rows' means and the paper's */
@@ -52,7 +54,15 @@ void cz_compare_ends(double ends[2], const cz_comparison *c, size_t column, size
 const char *cz_compare_why(const cz_undefined *u);
 bool cz_compare_knows_examples(const cz_comparison *c, size_t column);
 const char *cz_compare_covered(const cz_comparison *c, size_t column);
-CZ_MUST cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column);
+CZ_MUST cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column,
+                                       size_t point);
 CZ_MUST cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c);
+
+/* control.c: what is said first, of the control and of the values of an axis. */
+CZ_MUST cz_status cz_compare_control(cz_buf *out, const cz_comparison *c);
+size_t cz_compare_begins(const cz_comparison *c, size_t column, const char *listed, size_t *times,
+                         size_t *known);
+CZ_MUST cz_status cz_compare_order_begins(size_t *from, bool *clear, const cz_comparison *c,
+                                          size_t column);
 
 #endif

@@ -1,6 +1,7 @@
 /* The report for programs: JSON, and CSV with one line for each row and column of the
  * table. */
 #include "experiment/report/report.h"
+#include "experiment/report/axis.h"
 #include "experiment/report/compare.h"
 #include "experiment/report/table.h"
 #include "json/json.h"
@@ -46,6 +47,28 @@ static cz_status add_baseline(cz_buf *out, const cz_results *r, size_t column, b
   return cz_buf_addf(out, ",%s", beats_text(verdict));
 }
 
+/* With a control: the difference to it, half its interval, verdict. With an axis: the row of the
+ * file, its value, and what that took. */
+static cz_status add_beside(cz_buf *out, const cz_comparison *t, size_t row, const cz_cell *c) {
+  const cz_plan *p = &t->results->plan;
+  const cz_interval *d = &c->over_control;
+  if (p->control < p->n_rows) {
+    CZ_TRY(add_real(out, d->n ? d->mean : NAN));
+    CZ_TRY(add_real(out, d->n ? d->half : NAN));
+    CZ_TRY(cz_buf_addf(out, ",%s", beats_text(c->control_verdict)));
+  }
+  if (!p->axis.node) return CZ_OK;
+  const cz_row_point *at = &t->results->points[row];
+  CZ_TRY(cz_buf_addf(out, ","));
+  CZ_TRY(add_quoted(out, p->rows[row].listed));
+  CZ_TRY(cz_buf_addf(out, ","));
+  CZ_TRY(
+      add_quoted(out, p->rows[row].point == SIZE_MAX ? NULL : p->axis.values[p->rows[row].point]));
+  CZ_TRY(add_real(out, at->tokens));
+  CZ_TRY(add_real(out, at->seconds));
+  return add_real(out, at->loss);
+}
+
 static cz_status csv_line(cz_buf *out, const cz_comparison *t, size_t column, size_t row) {
   const cz_results *r = t->results;
   const cz_plan *p = &r->plan;
@@ -68,6 +91,7 @@ static cz_status csv_line(cz_buf *out, const cz_comparison *t, size_t column, si
   CZ_TRY(add_real(out, c->paper));
   CZ_TRY(cz_buf_addf(out, ","));
   if (u->seeds) CZ_TRY(add_quoted(out, cz_compare_why(u)));
+  CZ_TRY(add_beside(out, t, row, c));
   for (size_t s = 0; s < p->n_seeds; s++) CZ_TRY(add_real(out, values[s]));
   return cz_buf_addf(out, "\n");
 }
@@ -88,6 +112,10 @@ cz_status cz_report_csv(cz_buf *out, const cz_results *r) {
                          "strongest_lead,strongest_lead_half_interval,beats_strongest,paper,"
                          "undefined"),
         done);
+  if (p->control < p->n_rows)
+    CZ_GO(st, cz_buf_addf(out, ",over_control,over_control_half_interval,beats_control"), done);
+  if (p->axis.node)
+    CZ_GO(st, cz_buf_addf(out, ",file_row,value,axis_tokens,axis_seconds,axis_loss"), done);
   for (size_t s = 0; s < p->n_seeds; s++)
     CZ_GO(st, cz_buf_addf(out, ",seed_%lld", (long long)p->seeds[s]), done);
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
@@ -121,18 +149,29 @@ static json_t *undefined_json(const cz_undefined *u) {
                    cz_json_string(cz_compare_why(u)));
 }
 
+/* What only a table with a control has. */
+static void add_beside_json(json_t *cell, const cz_comparison *t, const cz_cell *c) {
+  const cz_plan *p = &t->results->plan;
+  if (p->control < p->n_rows) {
+    json_object_set_new(cell, "over_control", interval_json(&c->over_control));
+    json_object_set_new(cell, "beats_control", beats_json(c->control_verdict));
+  }
+}
+
 static json_t *cell_json(const cz_comparison *t, size_t column, size_t row) {
   const cz_results *r = t->results;
   const cz_cell *c = cz_compare_at(t, column, row);
-  return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ours",
-                   interval_json(&c->ours), "difference", interval_json(&c->difference), "lead",
-                   interval_json(&c->lead), "p_holm", real_or_null(c->p), "differs",
-                   isnan(c->p) ? json_null() : json_boolean(c->differs), "beats_baseline",
-                   beats_json(c->verdict), "strongest_kind",
-                   text_or_null(cz_results_baseline_kind(r, column, true)), "strongest_lead",
-                   interval_json(&c->best_lead), "beats_strongest", beats_json(c->best_verdict),
-                   "undefined", undefined_json(&r->undefined[column * r->plan.n_rows + row]),
-                   "paper", real_or_null(c->paper));
+  json_t *cell = json_pack(
+      "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ours", interval_json(&c->ours),
+      "difference", interval_json(&c->difference), "lead", interval_json(&c->lead), "p_holm",
+      real_or_null(c->p), "differs", isnan(c->p) ? json_null() : json_boolean(c->differs),
+      "beats_baseline", beats_json(c->verdict), "strongest_kind",
+      text_or_null(cz_results_baseline_kind(r, column, true)), "strongest_lead",
+      interval_json(&c->best_lead), "beats_strongest", beats_json(c->best_verdict), "undefined",
+      undefined_json(&r->undefined[column * r->plan.n_rows + row]), "paper",
+      real_or_null(c->paper));
+  add_beside_json(cell, t, c);
+  return cell;
 }
 
 static cz_status add_cell(json_t *cells, const cz_comparison *t, size_t column, size_t row) {
@@ -141,6 +180,7 @@ static cz_status add_cell(json_t *cells, const cz_comparison *t, size_t column, 
   json_t *values = json_array(), *cell = cell_json(t, column, row);
   for (size_t s = 0; s < p->n_seeds; s++) json_array_append_new(values, real_or_null(at[s]));
   json_object_set_new(cell, "row", json_string(p->rows[row].name));
+  if (p->axis.node) json_object_set_new(cell, "point", cz_axis_point_json(t->results, row));
   json_object_set_new(cell, "column", json_string(p->columns[column].name));
   json_object_set_new(cell, "values", values);
   return json_array_append_new(cells, cell) ? CZ_FAIL(CZ_ENOMEM, "no memory for the report")
@@ -159,7 +199,7 @@ static cz_status columns_json(json_t *list, const cz_comparison *t) {
   for (size_t i = 0; i < r->plan.n_columns; i++) {
     const cz_column *c = &r->plan.columns[i];
     cz_agreement a;
-    CZ_TRY(cz_compare_agreement(&a, t, i));
+    CZ_TRY(cz_compare_agreement(&a, t, i, SIZE_MAX));
     json_t *rank = a.n < 2 ? json_null()
                            : json_pack("{s:o, s:o, s:I}", "spearman", real_or_null(a.spearman),
                                        "kendall", real_or_null(a.kendall), "rows", (json_int_t)a.n);
@@ -180,7 +220,8 @@ static cz_status columns_json(json_t *list, const cz_comparison *t) {
 
 static cz_status remarks_json(json_t *list, const cz_comparison *t) {
   cz_buf text = {0};
-  cz_status st = cz_compare_remarks(&text, t);
+  cz_status st = cz_compare_control(&text, t);
+  if (st == CZ_OK) st = cz_compare_remarks(&text, t);
   for (char *line = text.data, *end; st == CZ_OK && line && (end = strchr(line, '\n'));
        line = end + 1)
     json_array_append_new(list, json_stringn(line, (size_t)(end - line)));
@@ -207,6 +248,9 @@ static cz_status fill_json(json_t *root, const cz_comparison *t) {
   json_object_set_new(root, "cells", cells);
   json_object_set_new(root, "costs", costs);
   json_object_set_new(root, "remarks", remarks);
+  if (p->control < p->n_rows)
+    json_object_set_new(root, "control", json_string(p->rows[p->control].listed));
+  CZ_TRY(cz_axis_json(root, t));
   CZ_TRY(columns_json(columns, t));
   for (size_t c = 0; c < p->n_columns; c++)
     for (size_t row = 0; row < p->n_rows; row++) CZ_TRY(add_cell(cells, t, c, row));

@@ -1,6 +1,7 @@
 /* The report as one page that needs nothing from outside: tables, remarks, dot plots
  * beside the paper's, loss curves. */
 #include "experiment/report/report.h"
+#include "experiment/report/axis.h"
 #include "experiment/report/compare.h"
 #include "experiment/report/curves.h"
 #include "experiment/report/plot.h"
@@ -69,11 +70,14 @@ static cz_status head(cz_buf *out, const cz_results *r) {
                      p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s", r->done, r->total);
 }
 
-static cz_status remarks(cz_buf *out, const cz_comparison *t) {
+/* A heading and each line of what SAY says; nothing when it says nothing and is OPTIONAL. */
+static cz_status remarks(cz_buf *out, const cz_comparison *t, const char *heading, bool optional,
+                         cz_status (*say)(cz_buf *out, const cz_comparison *c)) {
   cz_buf text = {0};
   cz_status st;
-  CZ_GO(st, cz_compare_remarks(&text, t), done);
-  CZ_GO(st, cz_buf_addf(out, "<h2>In words</h2>\n"), done);
+  CZ_GO(st, say(&text, t), done);
+  if (!text.len && optional) goto done;
+  CZ_GO(st, add_escaped(out, "<h2>", heading, "</h2>\n"), done);
   for (char *line = text.data, *end; line && (end = strchr(line, '\n')); line = end + 1) {
     *end = '\0';
     CZ_GO(st, add_escaped(out, "<p>", line, "</p>\n"), done);
@@ -106,7 +110,7 @@ static cz_status noise_line(cz_buf *out, const cz_interval *x, const char *befor
 
 static cz_status table_cell(cz_buf *out, const cz_cell *c, const cz_undefined *u) {
   const cz_interval *x = &c->ours;
-  char difference[48];
+  char difference[64];
   CZ_TRY(cz_buf_addf(out, "<td>"));
   if (x->n == 0)
     CZ_TRY(cz_buf_addf(out, "%s", u->seeds ? "not defined" : "missing"));
@@ -123,6 +127,10 @@ static cz_status table_cell(cz_buf *out, const cz_cell *c, const cz_undefined *u
   CZ_TRY(noise_line(out, x, "95 % ", ""));
   snprintf(difference, sizeof difference, "%s ", cz_number_signed(c->difference.mean).text);
   CZ_TRY(noise_line(out, &c->difference, difference, c->differs ? " *" : ""));
+  snprintf(difference, sizeof difference, "over the control %s ",
+           cz_number_signed(c->over_control.mean).text);
+  CZ_TRY(noise_line(out, &c->over_control, difference,
+                    c->control_verdict == CZ_VERDICT_BEATS ? " +" : ""));
   if (c->best_verdict == CZ_VERDICT_FAILS)
     CZ_TRY(cz_buf_addf(out, "<small>%sdoes not beat its baseline%s</small>",
                        c->best_lead.mean > 0 ? "above in the mean, but " : "",
@@ -227,15 +235,16 @@ static cz_status stage_curves(cz_buf *out, const cz_plan *p, const char *run, si
                               cz_curve *curves, cz_series *series) {
   char title[256];
   cz_status st = CZ_OK;
+  size_t n = 0;
   for (size_t row = 0; row < p->n_rows && st == CZ_OK; row++) {
+    if (!cz_axis_shown(p, row)) continue;
     st = cz_curve_read(&curves[row], p, run, row, stage);
     const cz_curve *c = &curves[row];
-    series[row] = (cz_series){
+    series[n++] = (cz_series){
         .name = p->rows[row].name, .x = c->step, .y = c->mean, .band = c->deviation, .n = c->n};
   }
   snprintf(title, sizeof title, "%s: training loss", cz_plan_at(p, 0, 0, stage)->name);
-  if (st == CZ_OK)
-    st = cz_plot_lines(out, title, "step", "nats per predicted token", series, p->n_rows);
+  if (st == CZ_OK) st = cz_plot_lines(out, title, "step", "nats per predicted token", series, n);
   for (size_t row = 0; row < p->n_rows; row++) cz_curve_free(&curves[row]);
   return st;
 }
@@ -286,9 +295,11 @@ static cz_status costs(cz_buf *out, const cz_results *r) {
 
 static cz_status page(cz_buf *out, const cz_comparison *t, const char *run) {
   CZ_TRY(head(out, t->results));
+  CZ_TRY(remarks(out, t, "First", true, cz_compare_control));
+  if (t->results->plan.axis.node) CZ_TRY(cz_axis_figures(out, t));
   CZ_TRY(table(out, t));
-  CZ_TRY(remarks(out, t));
-  CZ_TRY(dot_plots(out, t));
+  CZ_TRY(remarks(out, t, "In words", false, cz_compare_remarks));
+  if (!t->results->plan.axis.node) CZ_TRY(dot_plots(out, t));
   CZ_TRY(loss_curves(out, t->results, run));
   CZ_TRY(costs(out, t->results));
   return cz_buf_addf(out, "</body>\n</html>\n");

@@ -2,12 +2,14 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* A linear axis: values LOW to HIGH lie at pixels FROM to TO. */
+/* An axis: values LOW to HIGH lie at pixels FROM to TO. */
 typedef struct axis {
   double low, high, step; /* step between ticks */
   double from, to;
+  bool log; /* values are logarithms, base 10; ticks are at 1, 2 and 5 times powers of ten */
 } axis;
 
 static const char *const dashes[] = {"none", "7 3", "2 3", "9 3 2 3"};
@@ -56,6 +58,30 @@ static double at(const axis *a, double v) {
   return a->from + (v - a->low) / (a->high - a->low) * (a->to - a->from);
 }
 
+/* The largest 1, 2 or 5 times a power of ten at most VALUE, or with ABOVE the smallest not below
+ * it; as a logarithm, and VALUE too. */
+static double round_log(double value, bool above) {
+  static const double marks[] = {0, 0.30102999566398120, 0.69897000433601880, 1};
+  const double whole = floor(value + 1e-9), part = value - whole;
+  double found = marks[above ? 3 : 0];
+  for (int i = 0; i < 4; i++) {
+    const double mark = marks[above ? 3 - i : i];
+    if (above ? mark >= part - 1e-9 : mark <= part + 1e-9) found = mark;
+  }
+  return whole + found;
+}
+
+/* An axis of logarithms that holds LOW to HIGH. */
+static axis log_axis(double low, double high, double from, double to) {
+  axis a = {.low = round_log(low, false),
+            .high = round_log(high, true),
+            .from = from,
+            .to = to,
+            .log = true};
+  if (a.high <= a.low) a.high = round_log(a.low + 0.05, true);
+  return a;
+}
+
 static void tick_text(char out[32], const axis *a, double v) {
   int digits = a->step >= 1 ? 0 : (int)ceil(-log10(a->step) - 1e-9);
   if (fabs(v) < a->step * 1e-6) v = 0;
@@ -67,17 +93,28 @@ static void tick_text(char out[32], const axis *a, double v) {
 
 static int n_ticks(const axis *a) { return (int)lround((a->high - a->low) / a->step) + 1; }
 
-/* Vertical grid lines and their numbers between the heights TOP and BOTTOM. */
+/* A vertical grid line and its number between the heights TOP and BOTTOM. */
+static cz_status draw_x_tick(cz_buf *out, const axis *a, double v, const char *text, double top,
+                             double bottom) {
+  return cz_buf_addf(out,
+                     "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" "
+                     "y2=\"%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" "
+                     "text-anchor=\"middle\">%s</text>\n",
+                     at(a, v), at(a, v), top, bottom, at(a, v), bottom + 15, text);
+}
+
 static cz_status draw_x_axis(cz_buf *out, const axis *a, double top, double bottom) {
   char text[32];
-  for (int k = 0; k < n_ticks(a); k++) {
+  for (int k = 0; !a->log && k < n_ticks(a); k++) {
     double v = a->low + k * a->step;
     tick_text(text, a, v);
-    CZ_TRY(cz_buf_addf(out,
-                       "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" "
-                       "y2=\"%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" "
-                       "text-anchor=\"middle\">%s</text>\n",
-                       at(a, v), at(a, v), top, bottom, at(a, v), bottom + 15, text));
+    CZ_TRY(draw_x_tick(out, a, v, text, top, bottom));
+  }
+  const bool many = a->high - a->low > 3.5; /* powers of ten alone have room */
+  for (double v = a->low; a->log && v <= a->high + 1e-9; v = round_log(v + 0.05, true)) {
+    if (many && fabs(v - round(v)) > 1e-9) continue;
+    snprintf(text, sizeof text, "%.6g", pow(10, v));
+    CZ_TRY(draw_x_tick(out, a, v, text, top, bottom));
   }
   return CZ_OK;
 }
@@ -117,14 +154,14 @@ static cz_status open_svg(cz_buf *out, double width, double height, const char *
 
 static bool good(const cz_series *s, size_t i) { return drawable(s->y[i]) && drawable(s->x[i]); }
 
-/* Of all lines with their bands. */
-static void series_range(const cz_series *s, size_t n, double *x, double *y) {
-  x[0] = 0, x[1] = -INFINITY, y[0] = INFINITY, y[1] = -INFINITY; /* steps count from 0 */
+/* Of all lines with their bands; X at least from FIRST on, unless that is -INFINITY. */
+static void series_range(const cz_series *s, size_t n, double first, double *x, double *y) {
+  x[0] = isfinite(first) ? first : INFINITY, x[1] = -INFINITY, y[0] = INFINITY, y[1] = -INFINITY;
   for (size_t k = 0; k < n; k++)
     for (size_t i = 0; i < s[k].n; i++) {
       if (!good(&s[k], i)) continue;
       double band = drawable(s[k].band[i]) ? s[k].band[i] : 0;
-      x[1] = fmax(x[1], s[k].x[i]);
+      x[0] = fmin(x[0], s[k].x[i]), x[1] = fmax(x[1], s[k].x[i]);
       y[0] = fmin(y[0], s[k].y[i] - band), y[1] = fmax(y[1], s[k].y[i] + band);
     }
 }
@@ -162,15 +199,14 @@ static cz_status draw_line(cz_buf *out, const cz_series *s, const axis *x, const
   return cz_buf_addf(out, "\"/>\n");
 }
 
-/** Appends a figure with the N series as lines, each with its band, and a legend. Nothing
- * is drawn when no point is finite. */
-cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name, const char *y_name,
-                        const cz_series *series, size_t n) {
+static cz_status plot_lines(cz_buf *out, const char *title, const char *x_name, const char *y_name,
+                            const cz_series *series, size_t n, bool log) {
   const double left = 56, right = 560, top = 10, bottom = 270, line = 20;
   double xs[2], ys[2];
-  series_range(series, n, xs, ys);
+  series_range(series, n, log ? -INFINITY : 0, xs, ys);
   if (!(xs[0] <= xs[1])) return CZ_OK;
-  axis x = round_axis(xs[0], xs[1], 6, left, right), y = round_axis(ys[0], ys[1], 5, bottom, top);
+  axis x = log ? log_axis(xs[0], xs[1], left, right) : round_axis(xs[0], xs[1], 6, left, right);
+  axis y = round_axis(ys[0], ys[1], 5, bottom, top);
   CZ_TRY(open_svg(out, 580, bottom + 44 + line * (double)n, title));
   CZ_TRY(draw_x_axis(out, &x, top, bottom));
   CZ_TRY(draw_y_axis(out, &y, left, right));
@@ -187,6 +223,34 @@ cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name, cons
     CZ_TRY(draw_text(out, "label", left + 42, at_y + 4, "start", series[k].name));
   }
   return cz_buf_addf(out, "</svg></figure>\n");
+}
+
+/** Appends a figure with the N series as lines, each with its band, and a legend; X counts from 0.
+ * Nothing is drawn when no point is finite. */
+cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name, const char *y_name,
+                        const cz_series *series, size_t n) {
+  return plot_lines(out, title, x_name, y_name, series, n, false);
+}
+
+/** As cz_plot_lines, with a logarithmic X; points at which it is not above 0 are left out. */
+cz_status cz_plot_lines_log(cz_buf *out, const char *title, const char *x_name, const char *y_name,
+                            const cz_series *series, size_t n) {
+  size_t all = 0, at = 0;
+  double *x;
+  cz_series *of_logs = NULL;
+  for (size_t k = 0; k < n; k++) all += series[k].n;
+  CZ_TRY(cz_alloc(&x, all + 1, sizeof *x));
+  cz_status st = cz_alloc(&of_logs, n + 1, sizeof *of_logs);
+  for (size_t k = 0; k < n && st == CZ_OK; k++) {
+    of_logs[k] = series[k];
+    of_logs[k].x = x + at;
+    for (size_t i = 0; i < series[k].n; i++)
+      x[at++] = series[k].x[i] > 0 ? log10(series[k].x[i]) : NAN;
+  }
+  if (st == CZ_OK) st = plot_lines(out, title, x_name, y_name, of_logs, n, true);
+  free(of_logs);
+  free(x);
+  return st;
 }
 
 static bool has_whisker(const cz_dot *d) { return drawable(d->low) && drawable(d->high); }

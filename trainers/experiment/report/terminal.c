@@ -1,6 +1,7 @@
 /* The report on a terminal: one table that shows all, one a column with the noise, costs,
  * and the same in words. */
 #include "experiment/report/report.h"
+#include "experiment/report/axis.h"
 #include "experiment/report/compare.h"
 #include "experiment/report/table.h"
 
@@ -65,6 +66,19 @@ static const char *verdict_text(cz_verdict v) {
   return "-";
 }
 
+/* The difference to the control, and whether it is above 0 by more than its interval. */
+static cz_status add_control(cz_grid *g, const cz_cell *c) {
+  const cz_interval *d = &c->over_control;
+  if (d->n == 0) return cz_grid_add(g, "-");
+  if (d->n == 1)
+    return cz_grid_add(g, "%s %s", cz_number_signed(d->mean).text,
+                       verdict_text(c->control_verdict));
+  return cz_grid_add(g, "%s ± %s %s", cz_number_signed(d->mean).text, cz_number_of(d->half, 2).text,
+                     verdict_text(c->control_verdict));
+}
+
+static bool has_control(const cz_plan *p) { return p->control < p->n_rows; }
+
 static cz_status column_header(cz_grid *g, const cz_results *r, size_t column) {
   const char *kind = cz_results_baseline_kind(r, column, true);
   CZ_TRY(cz_grid_add(g, "row"));
@@ -74,6 +88,8 @@ static cz_status column_header(cz_grid *g, const cz_results *r, size_t column) {
   CZ_TRY(cz_grid_add(g, "95 %% interval"));
   CZ_TRY(cz_grid_add(g, "minus %s, 95 %%", r->plan.baseline ? r->plan.baseline : "-"));
   CZ_TRY(cz_grid_add(g, "error: seeds, examples"));
+  if (has_control(&r->plan))
+    CZ_TRY(cz_grid_add(g, "minus %s, 95 %%, beats it", r->plan.rows[r->plan.control].listed));
   CZ_TRY(cz_grid_add(g, "beats %s", kind ? kind : "simple"));
   return cz_grid_add(g, "the paper's");
 }
@@ -101,6 +117,7 @@ static cz_status column_rows(cz_grid *g, const cz_comparison *t, size_t column) 
     else
       CZ_TRY(cz_grid_add(g, "%s  ", d->n ? cz_number_signed(d->mean).text : "-"));
     CZ_TRY(add_errors(g, d));
+    if (has_control(p)) CZ_TRY(add_control(g, c));
     CZ_TRY(cz_grid_add(g, "%s", verdict_text(c->best_verdict)));
     CZ_TRY(add_number(g, c->paper, 2));
   }
@@ -129,7 +146,7 @@ static cz_status print_undefined(cz_buf *out, const cz_results *r, size_t column
 static cz_status print_column(cz_buf *out, const cz_comparison *t, size_t column, bool colours) {
   const cz_results *r = t->results;
   const cz_column *c = &r->plan.columns[column];
-  cz_grid g = {.columns = 9};
+  cz_grid g = {.columns = 9 + has_control(&r->plan)};
   cz_status st = CZ_OK;
   CZ_GO(st,
         cz_buf_addf(out, "\n%s%s%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "",
@@ -201,6 +218,26 @@ static cz_status explain(cz_buf *out, const cz_comparison *t) {
                      t->tests, t->tests == 1 ? "" : "s");
 }
 
+/* Rows, values of the axis, seeds, and what the table's numbers are. */
+static cz_status print_size(cz_buf *out, const cz_plan *p) {
+  size_t listed = 0;
+  for (size_t row = 0; row < p->n_rows; row++) listed += cz_axis_first(p, row);
+  CZ_TRY(cz_buf_addf(out, "%zu rows", listed));
+  if (p->axis.node) CZ_TRY(cz_buf_addf(out, ", %zu values of %s", p->axis.n, p->axis.name));
+  return cz_buf_addf(
+      out,
+      ", %zu seed%s; mean ± sample deviation over seeds, the paper's value below; the simple "
+      "baseline is the strongest of the programs that are named under each column\n\n",
+      p->n_seeds, p->n_seeds == 1 ? "" : "s");
+}
+
+/* What is said first: whether the rows beat the control. */
+static cz_status print_first(cz_buf *out, const cz_comparison *t) {
+  const size_t before = out->len;
+  CZ_TRY(cz_compare_control(out, t));
+  return out->len > before ? cz_buf_addf(out, "\n") : CZ_OK;
+}
+
 static cz_status print_all(cz_buf *out, const cz_comparison *t, bool colours) {
   const cz_plan *p = &t->results->plan;
   cz_grid g = {.columns = 1 + p->n_columns};
@@ -209,14 +246,9 @@ static cz_status print_all(cz_buf *out, const cz_comparison *t, bool colours) {
         cz_buf_addf(out, "%s%s%s\n", p->title ? p->title : "experiment", p->source ? " - " : "",
                     p->source ? p->source : ""),
         done);
-  CZ_GO(st,
-        cz_buf_addf(
-            out,
-            "%zu rows, %zu seed%s; mean ± sample deviation over seeds, the paper's value "
-            "below; the simple baseline is the strongest of the programs that are named under each "
-            "column\n\n",
-            p->n_rows, p->n_seeds, p->n_seeds == 1 ? "" : "s"),
-        done);
+  CZ_GO(st, print_size(out, p), done);
+  CZ_GO(st, print_first(out, t), done);
+  CZ_GO(st, cz_axis_text(out, t, colours), done);
   CZ_GO(st, summary(&g, t), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
   CZ_GO(st, explain(out, t), done);

@@ -1,0 +1,80 @@
+#!/bin/bash
+# A budget axis at its smallest scale, on the sample in the repository: a longer pretraining goes on
+# from a shorter one and ends with the bits of one that did not; killed and resumed too; a budget
+# that is added later costs its own steps alone.
+#   budget.sh CLOZE SOURCE WORK
+set -euo pipefail
+cloze=$1 source=$2 work=$3
+export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
+rm -rf "$work" && mkdir -p "$work"
+cp "$source"/experiments/quickstart/sample/* "$work"
+"$cloze" corpus --tokenizer "$work/tokenizer.json" --out "$work/pretrain.h5" "$work/pretrain.txt"
+
+run() { "$cloze" run "$source/experiments/t5/budget.yaml" --scale test --seeds 1 data="$work" "$@"; }
+fail() { echo "budget.sh: $*" >&2; exit 1; }
+# folder RUN ROW: of the pretraining of seed 1.
+folder() { python3 -c 'import json, sys
+print(next(e["folder"] for e in json.load(open(sys.argv[1] + "/plan.json"))
+           if (e["seed"], e["name"], e["stage"]) == (1, sys.argv[2], "pretrain")))' "$1" "$2"; }
+
+run --out "$work/all" > "$work/all.txt" 2> "$work/all.err"
+[ "$(ls "$work/all/stages" | wc -l)" = 20 ] || fail "expected 6 + 7 + 7 stages"
+grep -q "going on at step 2 of 8" "$work/all.err" || fail "no stage went on: $(cat "$work/all.err")"
+sed -n 4p "$work/all.txt" | grep -q "no_pretraining" || fail "the report does not begin with the control"
+grep -q "classify by budget (pretrain.train.steps)" "$work/all.txt" || fail "no table over the budget"
+grep -q "classify over million tokens of pretrain" "$work/all/report.html" || fail "no figure over tokens"
+[ "$("$cloze" report "$work/all" --json | python3 -c 'import json, sys
+print(json.load(sys.stdin)["axis"]["values"])')" = "['2', '8']" ] || fail "the JSON form has no axis"
+
+# The longer budget alone, which goes on from nothing.
+run --out "$work/alone" 'axis.values=[8]' > /dev/null 2> "$work/alone.err"
+grep -q "going on at step" "$work/alone.err" && fail "went on from nothing"
+for row in prefix_lm bert_style deshuffling; do
+  long=$(folder "$work/all" $row@8) alone=$(folder "$work/alone" $row@8)
+  [ "$long" = "$alone" ] || fail "$row: another key: $long, $alone"
+  cmp "$work/all/$long/model/model.safetensors" "$work/alone/$alone/model/model.safetensors"
+  cmp "$work/all/$long/metrics.jsonl" "$work/alone/$alone/metrics.jsonl"
+  python3 - "$work/all/$long" "$work/alone/$alone" "$work/all/$(folder "$work/all" $row@2)" <<'P'
+import json, sys
+long, alone, short = (json.load(open(f + "/result.json")) for f in sys.argv[1:])
+assert long["metrics"] == alone["metrics"], (long, alone)
+m, s = long["measured"], short["measured"]
+assert m["earlier_steps"] == 2 and m["earlier_seconds"] == s["seconds"], (m, s)
+assert "earlier_steps" not in alone["measured"] and "earlier_steps" not in s
+P
+done
+
+# Without the shorter one's checkpoint, and with a damaged one, the bits are the same.
+for how in none damaged; do
+  cp -r "$work/all" "$work/$how"
+  rm -rf "$work/$how/result.json" "$work/$how/$(folder "$work/all" bert_style@8)"
+  short="$work/$how/$(folder "$work/all" bert_style@2)/checkpoint"
+  rm -f "$short.h5" "$short.prev.h5"
+  [ $how = none ] || echo damaged > "$short.h5"
+  run --out "$work/$how" > /dev/null 2> "$work/$how.err"
+  grep -q "going on at step" "$work/$how.err" && fail "$how: went on from nothing"
+  [ $how = none ] || grep -q "begins at its first step" "$work/$how.err" || fail "no warning: $(cat "$work/$how.err")"
+  cmp "$work/all/result.json" "$work/$how/result.json"
+done
+
+# One more budget: the others stay, and it goes on from the longest.
+run --out "$work/all" 'axis.values=[2, 8, 20]' > "$work/more.txt" 2> "$work/more.err" && fail "a finished run was changed"
+grep -q "another run" "$work/more.err" || fail "no reason in: $(cat "$work/more.err")"
+rm "$work/all/result.json"
+run --out "$work/all" 'axis.values=[2, 8, 20]' > "$work/more.txt" 2> "$work/more.err"
+grep -q "going on at step 8 of 20" "$work/more.err" || fail "did not go on: $(cat "$work/more.err")"
+[ "$(grep -c "\[.*pretrain" "$work/more.err")" = 3 ] || fail "more than the new budget was trained: $(cat "$work/more.err")"
+grep -q "0 of .* stages no longer belong" "$work/more.err" || fail "stages were lost: $(cat "$work/more.err")"
+
+# Stopped again and again while it goes on.
+stops=0
+until timeout --signal=TERM 2 "$cloze" run "$source/experiments/t5/budget.yaml" --scale test --seeds 1 data="$work" --out "$work/stopped" > /dev/null 2>&1; do
+  stops=$((stops + 1))
+  [ $stops -lt 200 ] || fail "does not end"
+done
+python3 - "$work/stopped/result.json" "$work/none/result.json" <<'P'
+import json, sys
+a, b = (json.load(open(f)) for f in sys.argv[1:])
+assert a == b, "another result after stops"
+P
+echo "$stops stops"

@@ -1,0 +1,213 @@
+/* A table over the values of its axis: one line a row of the file, one column a value; and the
+ * same for programs. */
+#include "experiment/report/axis.h"
+#include "experiment/report/table.h"
+
+#include <math.h>
+#include <string.h>
+
+/** The plan's row that is LISTED in the file and stands at POINT; SIZE_MAX: there is none. */
+size_t cz_axis_row(const cz_plan *p, const char *listed, size_t point) {
+  for (size_t row = 0; row < p->n_rows; row++)
+    if (!strcmp(p->rows[row].listed, listed) && p->rows[row].point == point) return row;
+  return SIZE_MAX;
+}
+
+/** Whether ROW is the first of those that its row of the file makes. */
+bool cz_axis_first(const cz_plan *p, size_t row) {
+  return row == 0 || strcmp(p->rows[row].listed, p->rows[row - 1].listed);
+}
+
+/** Whether a figure of one curve a row shows ROW: with an axis of steps the longest training holds
+ * the others. */
+bool cz_axis_shown(const cz_plan *p, size_t row) {
+  return !p->axis.steps || row >= p->control || cz_plan_row_is(p, row, SIZE_MAX);
+}
+
+/* Text. */
+
+static cz_status add_mean(cz_grid *g, const cz_cell *c) {
+  const cz_interval *x = &c->ours;
+  const char *mark = c->control_verdict == CZ_VERDICT_BEATS ? " +" : "  ";
+  if (x->n == 0) return cz_grid_add(g, "-  ");
+  if (x->n == 1) return cz_grid_add(g, "%s%s", cz_number_of(x->mean, 2).text, mark);
+  return cz_grid_add(g, "%s ± %s%s", cz_number_of(x->mean, 2).text,
+                     cz_number_of(x->deviation, 2).text, mark);
+}
+
+static cz_status add_difference(cz_grid *g, const cz_interval *d) {
+  if (d->n == 0) return cz_grid_add(g, "-  ");
+  if (d->n == 1) return cz_grid_add(g, "%s  ", cz_number_signed(d->mean).text);
+  return cz_grid_add(g, "%s ± %s  ", cz_number_signed(d->mean).text, cz_number_of(d->half, 2).text);
+}
+
+/* Means of one row of the file, and below them its differences to the control. */
+static cz_status row_lines(cz_grid *g, const cz_comparison *t, size_t column, size_t row) {
+  const cz_plan *p = &t->results->plan;
+  const bool control = cz_plan_control_of(p, row) != SIZE_MAX;
+  for (int line = 0; line < 1 + control; line++) {
+    if (line)
+      CZ_TRY(cz_grid_add(g, "  minus %s", p->rows[p->control].listed));
+    else
+      CZ_TRY(cz_grid_add(g, "%s", p->rows[row].listed));
+    for (size_t k = 0; k < p->axis.n; k++) {
+      const size_t at = p->rows[row].point == SIZE_MAX ? (k ? SIZE_MAX : row)
+                                                       : cz_axis_row(p, p->rows[row].listed, k);
+      if (at == SIZE_MAX)
+        CZ_TRY(cz_grid_add(g, "%s", ""));
+      else if (line)
+        CZ_TRY(add_difference(g, &cz_compare_at(t, column, at)->over_control));
+      else
+        CZ_TRY(add_mean(g, cz_compare_at(t, column, at)));
+    }
+    const double paper = t->results->paper[column * p->n_rows + row];
+    CZ_TRY(cz_grid_add(g, "%s", line ? "" : cz_number_of(paper, 2).text));
+  }
+  return CZ_OK;
+}
+
+static cz_status order_line(cz_grid *g, const cz_comparison *t, size_t column) {
+  const cz_plan *p = &t->results->plan;
+  if (!p->columns[column].paper) return CZ_OK;
+  CZ_TRY(cz_grid_add(g, "Kendall with the paper"));
+  for (size_t k = 0; k < p->axis.n; k++) {
+    cz_agreement a;
+    CZ_TRY(cz_compare_agreement(&a, t, column, k));
+    CZ_TRY(cz_grid_add(g, "%s  ", cz_number_of(a.kendall, 2).text));
+  }
+  return cz_grid_add(g, "%s", "");
+}
+
+static cz_status print_column(cz_buf *out, const cz_comparison *t, size_t column, bool colours) {
+  const cz_plan *p = &t->results->plan;
+  const cz_column *c = &p->columns[column];
+  cz_grid g = {.columns = p->axis.n + 2};
+  cz_status st;
+  CZ_GO(st, cz_buf_addf(out, "%s by %s (%s)\n", c->name, p->axis.name, p->axis.set), done);
+  CZ_GO(st, cz_grid_add(&g, "row"), done);
+  for (size_t k = 0; k < p->axis.n; k++)
+    CZ_GO(st, cz_grid_add(&g, "%s  ", p->axis.values[k]), done);
+  CZ_GO(st, cz_grid_add(&g, "the paper's"), done);
+  for (size_t row = 0; row < p->n_rows; row++)
+    if (cz_axis_first(p, row)) CZ_GO(st, row_lines(&g, t, column, row), done);
+  CZ_GO(st, order_line(&g, t, column), done);
+  CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
+  if (p->control < p->n_rows)
+    CZ_GO(st,
+          cz_buf_addf(out, "  + beats %s by more than the paired interval\n",
+                      p->rows[p->control].listed),
+          done);
+  st = cz_buf_addf(out, "\n");
+done:
+  cz_grid_free(&g);
+  return st;
+}
+
+/* What a value took in the stage of the axis. */
+static double took(const cz_row_point *at, int what) {
+  return what == 0 ? 1e-6 * at->tokens : what == 1 ? at->seconds : at->loss;
+}
+
+static cz_status print_costs(cz_buf *out, const cz_comparison *t, bool colours) {
+  static const char *const names[] = {"million tokens", "seconds", "loss"};
+  static const int digits[] = {3, 1, 2};
+  const cz_plan *p = &t->results->plan;
+  cz_grid g = {.columns = p->axis.n + 2};
+  cz_status st;
+  CZ_GO(st,
+        cz_buf_addf(out, "%.*s up to each %s, mean over seeds\n", (int)strcspn(p->axis.set, "."),
+                    p->axis.set, p->axis.name),
+        done);
+  CZ_GO(st, cz_grid_add(&g, "row"), done);
+  CZ_GO(st, cz_grid_add(&g, "what"), done);
+  for (size_t k = 0; k < p->axis.n; k++) CZ_GO(st, cz_grid_add(&g, "%s", p->axis.values[k]), done);
+  for (size_t row = 0; row < p->n_rows; row++) {
+    if (!cz_axis_first(p, row) || p->rows[row].point == SIZE_MAX) continue;
+    for (int what = 0; what < 3; what++) {
+      CZ_GO(st, cz_grid_add(&g, "%s", what ? "" : p->rows[row].listed), done);
+      CZ_GO(st, cz_grid_add(&g, "%s", names[what]), done);
+      for (size_t k = 0; k < p->axis.n; k++) {
+        const size_t at = cz_axis_row(p, p->rows[row].listed, k);
+        CZ_GO(st,
+              cz_grid_add(&g, "%s",
+                          cz_number_of(took(&t->results->points[at], what), digits[what]).text),
+              done);
+      }
+    }
+  }
+  st = cz_grid_print(out, &g, 3, colours);
+done:
+  cz_grid_free(&g);
+  return st;
+}
+
+/** Appends the table over the values of the axis as text; nothing without an axis. CZ_EUSAGE when
+ * it is too wide. */
+cz_status cz_axis_text(cz_buf *out, const cz_comparison *t, bool colours) {
+  const cz_plan *p = &t->results->plan;
+  if (!p->axis.node) return CZ_OK;
+  if (p->axis.n > 28)
+    return CZ_FAIL(CZ_EUSAGE, "%zu values of %s are more than a page holds; use --csv or --json",
+                   p->axis.n, p->axis.name);
+  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(print_column(out, t, c, colours));
+  CZ_TRY(print_costs(out, t, colours));
+  return cz_buf_addf(out, "\n");
+}
+
+/* JSON. */
+
+static json_t *real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
+
+static json_t *value_or_null(const cz_plan *p, size_t point) {
+  return point == SIZE_MAX ? json_null() : json_string(p->axis.values[point]);
+}
+
+/** What a value of the axis took under ROW, for JSON; null where there is none. */
+json_t *cz_axis_point_json(const cz_results *r, size_t row) {
+  const cz_row_point *at = &r->points[row];
+  if (!r->plan.axis.node || r->plan.rows[row].point == SIZE_MAX) return json_null();
+  return json_pack("{s:s, s:o, s:o, s:o, s:o}", "row", r->plan.rows[row].listed, "value",
+                   value_or_null(&r->plan, r->plan.rows[row].point), "tokens",
+                   real_or_null(at->tokens), "seconds", real_or_null(at->seconds), "loss",
+                   real_or_null(at->loss));
+}
+
+static cz_status column_json(json_t *list, const cz_comparison *t, size_t column) {
+  const cz_plan *p = &t->results->plan;
+  json_t *begins = json_object(), *kendall = json_object();
+  size_t from, times, known;
+  bool clear;
+  json_t *o = json_pack("{s:s, s:o, s:o}", "column", p->columns[column].name, "begins", begins,
+                        "kendall", kendall);
+  if (!o || json_array_append_new(list, o)) return CZ_FAIL(CZ_ENOMEM, "no memory for the report");
+  for (size_t row = 0; row < p->control && p->control < p->n_rows; row++) {
+    if (!cz_axis_first(p, row)) continue;
+    from = cz_compare_begins(t, column, p->rows[row].listed, &times, &known);
+    json_object_set_new(begins, p->rows[row].listed, value_or_null(p, from));
+  }
+  for (size_t k = 0; k < p->axis.n; k++) {
+    cz_agreement a;
+    CZ_TRY(cz_compare_agreement(&a, t, column, k));
+    json_object_set_new(kendall, p->axis.values[k], real_or_null(a.kendall));
+  }
+  CZ_TRY(cz_compare_order_begins(&from, &clear, t, column));
+  json_object_set_new(o, "paper_order_from", value_or_null(p, from));
+  json_object_set_new(o, "paper_order_beyond_noise", json_boolean(clear));
+  return CZ_OK;
+}
+
+/** Adds to ROOT the key `axis`: its name, key and values; of each column from which value on a row
+ * beats the control, and from which on the order is the paper's. Nothing without an axis. */
+cz_status cz_axis_json(json_t *root, const cz_comparison *t) {
+  const cz_plan *p = &t->results->plan;
+  json_t *values = json_array(), *columns = json_array();
+  if (!p->axis.node) return json_decref(values), json_decref(columns), CZ_OK;
+  for (size_t k = 0; k < p->axis.n; k++)
+    json_array_append_new(values, json_string(p->axis.values[k]));
+  if (json_object_set_new(root, "axis",
+                          json_pack("{s:s, s:s, s:o, s:o}", "name", p->axis.name, "set",
+                                    p->axis.set, "values", values, "columns", columns)))
+    return CZ_FAIL(CZ_ENOMEM, "no memory for the report");
+  for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(column_json(columns, t, c));
+  return CZ_OK;
+}

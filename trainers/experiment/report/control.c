@@ -1,0 +1,280 @@
+/* What a table says first: which rows are above its control, and with an axis from which value
+ * on; and at which value the rows stand in the paper's order. */
+#include "experiment/report/compare.h"
+#include "experiment/report/table.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Rows of one kind, as a list in words. */
+typedef struct names {
+  cz_buf text;
+  size_t n;
+} names;
+
+static cz_status add_name(names *list, const char *name) {
+  return cz_buf_addf(&list->text, "%s%s", list->n++ ? ", " : "", name);
+}
+
+static const char *do_or_does(const names *list) { return list->n > 1 ? "do" : "does"; }
+
+/* Rows by what can be said of them beside the control. Below: by more than the interval. */
+typedef struct sorted {
+  names beat, above, fail, below, unknown;
+} sorted;
+
+static void free_sorted(sorted *s) {
+  names *const all[] = {&s->beat, &s->above, &s->fail, &s->below, &s->unknown};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) cz_buf_free(&all[i]->text);
+}
+
+static bool is_below(const cz_interval *d) { return d->n > 1 && d->mean + d->half < 0; }
+
+static cz_status sort_rows(sorted *s, const cz_comparison *c, size_t column) {
+  const cz_plan *p = &c->results->plan;
+  for (size_t row = 0; row < p->control; row++) {
+    const cz_cell *cell = cz_compare_at(c, column, row);
+    switch (cell->control_verdict) {
+    case CZ_VERDICT_BEATS: CZ_TRY(add_name(&s->beat, p->rows[row].name)); break;
+    case CZ_VERDICT_ABOVE: CZ_TRY(add_name(&s->above, p->rows[row].name)); break;
+    case CZ_VERDICT_FAILS:
+      CZ_TRY(add_name(&s->fail, p->rows[row].name));
+      if (is_below(&cell->over_control)) CZ_TRY(add_name(&s->below, p->rows[row].name));
+      break;
+    case CZ_VERDICT_UNKNOWN: CZ_TRY(add_name(&s->unknown, p->rows[row].name)); break;
+    case CZ_VERDICT_NONE: break;
+    }
+  }
+  return CZ_OK;
+}
+
+/* The control and its mean under COLUMN. */
+static cz_status add_control(cz_buf *out, const cz_comparison *c, size_t column) {
+  const cz_plan *p = &c->results->plan;
+  const cz_interval *x = &cz_compare_at(c, column, p->control)->ours;
+  CZ_TRY(cz_buf_addf(out, "%s", p->rows[p->control].listed));
+  return p->rows[p->control].point == SIZE_MAX
+             ? cz_buf_addf(out, " (%s)", cz_number_of(x->mean, 2).text)
+             : CZ_OK;
+}
+
+/* Of rows with two seeds at least: those above the control by more than the interval. */
+static cz_status say_intervals(cz_buf *out, const cz_comparison *c, size_t column,
+                               const sorted *s) {
+  const char *known = s->unknown.n ? " with known test examples" : "";
+  if (!s->beat.n) {
+    CZ_TRY(cz_buf_addf(out, "no row%s beats ", known));
+    CZ_TRY(add_control(out, c, column));
+    return cz_buf_addf(out, " by more than the paired interval: nothing here shows that what "
+                            "the rows do helps");
+  }
+  if (s->fail.n)
+    CZ_TRY(cz_buf_addf(out, "%s %s ", s->beat.text.data, s->beat.n > 1 ? "beat" : "beats"));
+  else
+    CZ_TRY(cz_buf_addf(out, "every row%s beats ", known));
+  CZ_TRY(add_control(out, c, column));
+  CZ_TRY(cz_buf_addf(out, " by more than the paired interval"));
+  if (s->fail.n) CZ_TRY(cz_buf_addf(out, "; %s %s not", s->fail.text.data, do_or_does(&s->fail)));
+  return CZ_OK;
+}
+
+/* Of rows with one seed. */
+static cz_status say_one_seed(cz_buf *out, const cz_comparison *c, size_t column, const sorted *s) {
+  const names *list = s->above.n ? &s->above : &s->fail;
+  CZ_TRY(cz_buf_addf(out, "%s %s %sabove ", list->text.data, list->n > 1 ? "are" : "is",
+                     s->above.n ? "" : "not "));
+  CZ_TRY(add_control(out, c, column));
+  CZ_TRY(cz_buf_addf(out, ", with one seed and so without an interval"));
+  if (s->above.n && s->fail.n)
+    CZ_TRY(cz_buf_addf(out, "; %s %s not", s->fail.text.data, s->fail.n > 1 ? "are" : "is"));
+  return CZ_OK;
+}
+
+static bool has_interval(const cz_comparison *c, size_t column) {
+  for (size_t row = 0; row < c->results->plan.control; row++)
+    if (cz_compare_at(c, column, row)->over_control.n > 1) return true;
+  return false;
+}
+
+/* One sentence: the rows of a plan without an axis beside the control. */
+static cz_status control_sentence(cz_buf *out, const cz_comparison *c, size_t column) {
+  sorted s;
+  memset(&s, 0, sizeof s);
+  cz_status st;
+  CZ_GO(st, sort_rows(&s, c, column), done);
+  if (s.beat.n + s.above.n + s.fail.n + s.unknown.n == 0) goto done;
+  CZ_GO(st, cz_buf_addf(out, "%s: ", c->results->plan.columns[column].name), done);
+  if (s.beat.n + s.above.n + s.fail.n == 0)
+    st = cz_buf_addf(out, "no row can be compared with %s",
+                     c->results->plan.rows[c->results->plan.control].listed);
+  else
+    st = has_interval(c, column) ? say_intervals(out, c, column, &s)
+                                 : say_one_seed(out, c, column, &s);
+  if (st == CZ_OK && s.below.n)
+    st = cz_buf_addf(out, "; %s %s below it by more than that", s.below.text.data,
+                     s.below.n > 1 ? "are" : "is");
+  if (st == CZ_OK && s.unknown.n)
+    st = cz_buf_addf(out, "; of %s the noise of the test examples is not known",
+                     s.unknown.text.data);
+  if (st == CZ_OK) st = cz_buf_addf(out, ".\n");
+done:
+  free_sorted(&s);
+  return st;
+}
+
+/** The value of the axis from which on the row LISTED of the file beats the control under COLUMN by
+ * more than the paired interval, at this and every longer one that is known; SIZE_MAX: at the last
+ * known one it does not. TIMES: at how many values it does at all. KNOWN: how many there are. */
+size_t cz_compare_begins(const cz_comparison *c, size_t column, const char *listed, size_t *times,
+                         size_t *known) {
+  const cz_plan *p = &c->results->plan;
+  size_t from = SIZE_MAX;
+  *times = *known = 0;
+  for (size_t row = 0; row < p->control; row++) { /* values of a row stand in their order */
+    const cz_plan_row *r = &p->rows[row];
+    const cz_verdict v = cz_compare_at(c, column, row)->control_verdict;
+    if (strcmp(r->listed, listed) || r->point == SIZE_MAX) continue;
+    if (v != CZ_VERDICT_BEATS && v != CZ_VERDICT_FAILS && v != CZ_VERDICT_ABOVE) continue;
+    ++*known;
+    *times += v == CZ_VERDICT_BEATS;
+    if (v != CZ_VERDICT_BEATS)
+      from = SIZE_MAX;
+    else if (from == SIZE_MAX)
+      from = r->point;
+  }
+  return from;
+}
+
+/* "512 (0.5 million tokens)" of a value of the row. */
+static cz_status add_value(cz_buf *out, const cz_comparison *c, const char *listed, size_t point) {
+  const cz_plan *p = &c->results->plan;
+  CZ_TRY(cz_buf_addf(out, "%s", p->axis.values[point]));
+  for (size_t row = 0; row < p->control; row++) {
+    const double tokens = c->results->points[row].tokens;
+    if (!strcmp(p->rows[row].listed, listed) && p->rows[row].point == point && p->axis.steps &&
+        isfinite(tokens))
+      return cz_buf_addf(out, " steps (%s million tokens)", cz_number_of(1e-6 * tokens, 2).text);
+  }
+  return CZ_OK;
+}
+
+/* One row of the file beside the control, over the values of the axis. */
+static cz_status row_phrase(cz_buf *out, const cz_comparison *c, size_t column, const char *listed,
+                            size_t *said, size_t *beaten) {
+  size_t times, known, from = cz_compare_begins(c, column, listed, &times, &known);
+  if (!known) return CZ_OK;
+  *beaten += times;
+  CZ_TRY(cz_buf_addf(out, "%s%s ", (*said)++ ? "; " : "", listed));
+  if (from == SIZE_MAX && times)
+    return cz_buf_addf(out, "at %zu of %zu values of %s, but not at the last", times, known,
+                       c->results->plan.axis.name);
+  if (from == SIZE_MAX) return cz_buf_addf(out, "at no %s", c->results->plan.axis.name);
+  CZ_TRY(cz_buf_addf(out, "from "));
+  CZ_TRY(add_value(out, c, listed, from));
+  return cz_buf_addf(out, " on");
+}
+
+static bool is_first_of_row(const cz_plan *p, size_t row) {
+  return row < p->control && (row == 0 || strcmp(p->rows[row].listed, p->rows[row - 1].listed));
+}
+
+/* One sentence: from which value on each row beats the control. */
+static cz_status axis_sentence(cz_buf *out, const cz_comparison *c, size_t column) {
+  const cz_plan *p = &c->results->plan;
+  cz_buf rows = {0};
+  size_t said = 0, beaten = 0;
+  cz_status st = CZ_OK;
+  for (size_t row = 0; row < p->control && st == CZ_OK; row++)
+    if (is_first_of_row(p, row))
+      st = row_phrase(&rows, c, column, p->rows[row].listed, &said, &beaten);
+  if (st != CZ_OK || !said) goto done;
+  const bool intervals = has_interval(c, column);
+  CZ_GO(st,
+        cz_buf_addf(out, "%s: %s", p->columns[column].name,
+                    !intervals ? "with one seed no row can be said to beat "
+                    : beaten   ? "by more than the paired interval "
+                               : "no row beats "),
+        done);
+  CZ_GO(st, add_control(out, c, column), done);
+  if (!intervals)
+    st = cz_buf_addf(out, ": there is no interval.\n");
+  else if (beaten)
+    st = cz_buf_addf(out, " is beaten by %s.\n", rows.data);
+  else
+    st = cz_buf_addf(out,
+                     " by more than the paired interval at any %s: nothing here shows that what "
+                     "the rows do helps.\n",
+                     p->axis.name);
+done:
+  cz_buf_free(&rows);
+  return st;
+}
+
+/* Whether some row at POINT differs from the baseline row beyond the noise. */
+static bool some_differ(const cz_comparison *c, size_t column, size_t point) {
+  for (size_t row = 0; row < c->results->plan.n_rows; row++)
+    if (cz_plan_row_is(&c->results->plan, row, point) && cz_compare_at(c, column, row)->differs)
+      return true;
+  return false;
+}
+
+/** The value of the axis from which on the rows' means under COLUMN stand in the paper's order, at
+ * this and every longer one that is known; SIZE_MAX: at the last known one they do not. CLEAR: at
+ * that value some row differs from the baseline row beyond the noise. */
+cz_status cz_compare_order_begins(size_t *from, bool *clear, const cz_comparison *c,
+                                  size_t column) {
+  const cz_plan *p = &c->results->plan;
+  *from = SIZE_MAX;
+  *clear = false;
+  for (size_t k = 0; k < p->axis.n; k++) {
+    cz_agreement a;
+    CZ_TRY(cz_compare_agreement(&a, c, column, k));
+    if (a.n < 2 || isnan(a.kendall)) continue;
+    if (a.kendall < 1 - 1e-9)
+      *from = SIZE_MAX;
+    else if (*from == SIZE_MAX)
+      *from = k, *clear = some_differ(c, column, k);
+  }
+  return CZ_OK;
+}
+
+/* One sentence: Kendall's agreement with the paper's order at each value, and where it is whole. */
+static cz_status order_sentence(cz_buf *out, const cz_comparison *c, size_t column) {
+  const cz_plan *p = &c->results->plan;
+  size_t from, said = 0;
+  double orders = 1;
+  bool clear;
+  for (size_t k = 0; k < p->axis.n; k++) {
+    cz_agreement a;
+    CZ_TRY(cz_compare_agreement(&a, c, column, k));
+    if (a.n < 2) continue;
+    for (size_t i = 2; !said && i <= a.n; i++) orders *= (double)i;
+    if (!said)
+      CZ_TRY(cz_buf_addf(out, "%s: order of the rows beside the paper's %s (Kendall):",
+                         p->columns[column].name, p->columns[column].paper));
+    CZ_TRY(cz_buf_addf(out, "%s %s at %s", said++ ? "," : "", cz_number_of(a.kendall, 2).text,
+                       p->axis.values[k]));
+  }
+  if (!said) return CZ_OK;
+  CZ_TRY(cz_compare_order_begins(&from, &clear, c, column));
+  if (from == SIZE_MAX) return cz_buf_addf(out, "; at the last one it is not the paper's.\n");
+  CZ_TRY(cz_buf_addf(out, "; it is the paper's from %s on (one order in %.0f is so by chance)",
+                     p->axis.values[from], orders));
+  return cz_buf_addf(out, "%s.\n",
+                     clear ? ""
+                           : ", where no row differs from the baseline row beyond the noise, so "
+                             "it may be chance");
+}
+
+/** Appends what is said first, a sentence a line: for each column which rows beat the control by
+ * more than the paired interval, with an axis from which value on, and then at which value the
+ * paper's order appears. Nothing for a plan without control and axis. */
+cz_status cz_compare_control(cz_buf *out, const cz_comparison *c) {
+  const cz_plan *p = &c->results->plan;
+  for (size_t i = 0; i < p->n_columns; i++) {
+    if (p->control < p->n_rows)
+      CZ_TRY(p->axis.node ? axis_sentence(out, c, i) : control_sentence(out, c, i));
+    if (p->axis.node) CZ_TRY(order_sentence(out, c, i));
+  }
+  return CZ_OK;
+}
