@@ -37,10 +37,10 @@ typedef struct cz_device_info {
   int units;                      /* processors, or multiprocessors of a card */
 } cz_device_info;
 
-/* Kernels, write, read, fill, copy and record happen in the order in which they are called. A
- * kernel, fill, copy or record may return before it has run; write has taken its bytes when it
- * returns, read returns when its bytes have arrived, and release waits until no kernel uses the
- * memory. */
+/* Kernels, write, read, read_later, fill, copy and record happen in the order in which they are
+ * called. A kernel, read_later, fill, copy or record may return before it has run; write has taken
+ * its bytes when it returns, read returns when its bytes have arrived, and release waits until no
+ * kernel uses the memory. */
 struct cz_device {
   const char *name;
   cz_dtype real;         /* dtype of parameters and activations */
@@ -54,6 +54,12 @@ struct cz_device {
   void (*release)(cz_device *d, void *p, size_t bytes);
   cz_status (*write)(cz_device *d, void *to, const void *host, size_t bytes);
   cz_status (*read)(cz_device *d, void *host, const void *from, size_t bytes);
+  /* A read that need not have happened when it returns: HOST stays the device's until `arrived`
+   * says of the ticket that the bytes are THERE. With WAIT it says so when it returns. Tickets
+   * arrive in the order of their reads. */
+  cz_status (*read_later)(cz_device *d, void *host, const void *from, size_t bytes,
+                          uint64_t *ticket);
+  cz_status (*arrived)(cz_device *d, uint64_t ticket, bool wait, bool *there);
   /* The kernels of an op in a dtype, the device's own; null when it does not compute in
    * that dtype. Ask cz_device_kernels, which says what is missing. */
   const cz_kernels *(*kernels)(cz_device *d, cz_op op, cz_dtype dtype);

@@ -19,12 +19,13 @@ struct cz_event { /* reached when as many entries have run as were called before
   double at; /* when it was reached; 0: not yet */
 };
 
-typedef struct waiting { /* a kernel, fill, copy or record, in the order of the calls */
+typedef struct waiting { /* a kernel, write, late read, fill, copy or record, as they were called */
   cz_kernel kernel;      /* of the near device */
   cz_call call;
   unsigned char attr[CZ_ATTR_BYTES] __attribute__((aligned(16)));
-  void *to; /* of a copy; of a fill when `from` is null */
+  void *to; /* of a copy, write or late read; of a fill when `from` is null */
   const void *from;
+  void *taken; /* the bytes of a write, which is freed */
   int byte;
   size_t bytes;
   cz_event *event;
@@ -36,6 +37,7 @@ static struct {
   uint64_t called, clocks;
   waiting call[CALLS];
   bool slow;
+  far_waits waits;
   far_traffic traffic;
 } all;
 
@@ -44,6 +46,10 @@ static char stream; /* its address is the stream */
 static void show(bool shown) { assert_true(hidden_show(shown)); }
 
 static waiting *add(void) {
+  if (all.end == CALLS) { /* what has run makes room */
+    memmove(all.call, all.call + all.first, (size_t)(all.end - all.first) * sizeof *all.call);
+    all.end -= all.first, all.first = 0;
+  }
   assert_true(all.end < CALLS);
   waiting *w = &all.call[all.end++];
   *w = (waiting){0};
@@ -70,6 +76,7 @@ static void run(waiting *w) {
     w->event->at = cz_seconds();
   } else if (w->from) {
     memcpy(w->to, w->from, w->bytes);
+    if (w->taken) test_free(w->taken);
   } else {
     memset(w->to, w->byte, w->bytes);
   }
@@ -84,8 +91,11 @@ static void run_until(uint64_t place) {
   if (all.first == all.end) all.first = all.end = 0;
 }
 
+static void run_all(void) { run_until(all.called); }
+
 static cz_status far_sync(cz_device *d) {
-  run_until(all.called);
+  all.waits.whole++;
+  run_all();
   return CZ_OK;
 }
 
@@ -100,22 +110,47 @@ static void far_release(cz_device *d, void *p, size_t bytes) {
   if (!hidden_release(p)) fail_msg("%p is no memory of this device", p);
 }
 
-static cz_status between_memories(cz_device *d, void *to, const void *from, size_t bytes) {
-  CZ_TRY(far_sync(d));
-  show(true);
-  if (bytes) memcpy(to, from, bytes);
-  show(false);
-  return CZ_OK;
-}
-
+/* Takes the bytes; they are in place when the device comes to it. */
 static cz_status far_write(cz_device *d, void *to, const void *host, size_t bytes) {
+  waiting *w = add();
+  w->from = w->taken = test_malloc(bytes + 1);
+  if (bytes) memcpy(w->taken, host, bytes);
+  w->to = to, w->bytes = bytes;
   all.traffic.written += bytes;
-  return between_memories(d, to, host, bytes);
+  return CZ_OK;
 }
 
 static cz_status far_read(cz_device *d, void *host, const void *from, size_t bytes) {
   all.traffic.read += bytes;
-  return between_memories(d, host, from, bytes);
+  CZ_TRY(far_sync(d));
+  show(true);
+  if (bytes) memcpy(host, from, bytes);
+  show(false);
+  return CZ_OK;
+}
+
+/* Until the device comes to it, HOST holds NaN, and a byte that nobody can take for the result. */
+static cz_status far_read_later(cz_device *d, void *host, const void *from, size_t bytes,
+                                uint64_t *ticket) {
+  waiting *w = add();
+  assert_non_null(from);
+  if (bytes) memset(host, 0xFF, bytes);
+  w->to = host, w->from = from, w->bytes = bytes;
+  *ticket = all.called;
+  all.traffic.read += bytes;
+  return CZ_OK;
+}
+
+static cz_status far_arrived(cz_device *d, uint64_t ticket, bool wait, bool *there) {
+  assert_true(ticket > 0 && ticket <= all.called);
+  const uint64_t done = all.called - (uint64_t)(all.end - all.first);
+  if (wait && done < ticket) {
+    all.waits.late++;
+    if (all.called == ticket) all.waits.idle++;
+    run_until(ticket);
+  }
+  *there = wait || done >= ticket;
+  return CZ_OK;
 }
 
 static cz_status far_fill(cz_device *d, void *to, int byte, size_t bytes) {
@@ -151,6 +186,7 @@ static cz_status far_record(cz_device *d, cz_event *event) {
 }
 
 static cz_status far_await(cz_device *d, cz_event *event) {
+  all.waits.events++;
   if (!event->place) return CZ_FAIL(CZ_EINVAL, "an event that was not recorded is awaited");
   run_until(event->place);
   return CZ_OK;
@@ -213,6 +249,8 @@ const cz_device cz_far = {.name = "far",
                           .release = far_release,
                           .write = far_write,
                           .read = far_read,
+                          .read_later = far_read_later,
+                          .arrived = far_arrived,
                           .kernels = far_kernels,
                           .sync = far_sync,
                           .failed = never,
@@ -239,6 +277,16 @@ void far_close(void) {
 
 /** From now on every kernel takes a millisecond more. */
 void far_slow(bool on) { all.slow = on; }
+
+/** How often somebody waited since this was last told to forget. */
+far_waits far_waited(bool forget) {
+  far_waits waits = all.waits;
+  if (forget) all.waits = (far_waits){0};
+  return waits;
+}
+
+/** What the device is made of; its table of kernels may be replaced while far is open. */
+cz_device *far_near(void) { return all.near; }
 
 /** Kernels that had a clock when they ran, since this was asked last. */
 uint64_t far_clocks(void) {

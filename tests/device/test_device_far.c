@@ -2,6 +2,7 @@
  * through it, and nobody takes a kernel that was called for one that has run. A device of
  * that kind (far.h) must train, save and resume to the bits of `cpu`. */
 #include "far.h"
+#include "small.h"
 #include "common/common.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -19,19 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { V = 130, D = 128, TOKENS = 24, PAIRS = 60, SHARDS = 3 };
-
-static cz_model *make_model(cz_device *device) {
-  cz_model_config c;
-  cz_model *m;
-  OK(cz_model_config_named(&c, "t5-v1_1-nano"));
-  c.vocab_size = V, c.d_model = D, c.d_kv = 5, c.d_ff = 24, c.n_layers = c.n_decoder_layers = 1,
-  c.n_heads = 3;
-  c.buckets = 8, c.max_distance = 16, c.dropout = 0.2;
-  OK(cz_model_create(&m, &c, device));
-  OK(cz_params_init(m->params, 11));
-  return m;
-}
+enum { TOKENS = 24, SHARDS = 3 };
 
 /* All numbers of a flat block of the model's parameters, on the host. */
 static float *numbers(const cz_params *p, const void *flat) {
@@ -86,7 +75,7 @@ static void look_at_times(outcome *o, const cz_graph *g, bool slow) {
 }
 
 static int64_t differentiate(outcome *o, cz_device *device, bool profile) {
-  cz_model *m = make_model(device);
+  cz_model *m = small_model(device);
   cz_net *net;
   int32_t ids[TOKENS];
   const int32_t spans[] = {0, 10, 10, 11, 11, TOKENS};
@@ -109,7 +98,7 @@ static int64_t differentiate(outcome *o, cz_device *device, bool profile) {
                                     .training = true,
                                     .ready = ready,
                                     .ready_self = o};
-  for (int i = 0; i < TOKENS; i++) ids[i] = i % V;
+  for (int i = 0; i < TOKENS; i++) ids[i] = i % SMALL_VOCABULARY;
   *o = (outcome){.device = device};
   OK(cz_net_create(&net, m, &options));
   cz_graph_profile(net->graph, profile);
@@ -197,47 +186,16 @@ static void order(void **state) {
   }
 }
 
-static void make_pairs(cz_pairs *pairs) {
-  cz_stream s;
-  int32_t ids[2][6];
-  cz_stream_init(&s, 7, "pairs of the far device", 0, 0);
-  for (int i = 0; i < PAIRS; i++) {
-    for (int k = 0; k < 12; k++) ids[k / 6][k % 6] = 2 + (int32_t)cz_stream_below(&s, V - 2);
-    OK(cz_pairs_add(pairs, ids[0], 2 + i % 5, ids[1], 2 + i % 4));
-  }
-}
-
 /* Trains a fresh model on DEVICE to STEPS steps, from the folder's checkpoint when there is one. */
 static int64_t train_to(outcome *o, cz_device *device, const cz_source *source, int optimizer,
                         int shards, int steps) {
   cz_comm *comm;
   cz_loop_result result;
-  cz_model *m = make_model(device);
+  cz_model *m = small_model(device);
   OK(cz_comm_open(&comm, "self"));
-  cz_loop_job job = {
-      .what = "far",
-      .folder = folder(),
-      .comm = comm,
-      .model = m,
-      .source = source,
-      .layout = CZ_LAYOUT_ENCDEC,
-      .seed = 3,
-      .examples = PAIRS,
-      .batch = {.input_tokens = 72,
-                .target_tokens = 72,
-                .shards = shards,
-                .window = 2,
-                .on_long = CZ_LONG_REFUSE},
-      .optimizer = {.name = optimizer,
-                    .schedule = CZ_SCHEDULE_CONSTANT,
-                    .learning_rate = 0.01,
-                    .clip_norm = 1,
-                    .beta1 = 0.9,
-                    .beta2 = 0.99,
-                    .epsilon = 1e-6,
-                    .decay_exponent = 0.8,
-                    .clip_threshold = 1},
-      .train = {.steps = steps, .checkpoint_seconds = 1e9, .log_steps = 1, .nonfinite_limit = 1}};
+  cz_loop_job job = small_job(m, comm, source, optimizer);
+  job.batch.shards = shards;
+  job.train.steps = steps;
   OK(cz_loop_run(&result, &job));
   assert_int_equal(result.steps, steps);
   if (o->values) test_free(o->values);
@@ -251,12 +209,11 @@ static int64_t train_to(outcome *o, cz_device *device, const cz_source *source, 
 
 /* Two steps, a checkpoint, and from it two more with a fresh model. */
 static int64_t train(outcome *o, cz_device *device, int optimizer) {
-  cz_pairs pairs = {0};
+  cz_pairs pairs;
   cz_source source;
   int64_t flat = 0;
   assert_int_equal(make_folder(NULL), 0);
-  make_pairs(&pairs);
-  OK(cz_source_pairs(&source, &pairs, 1, 7));
+  small_source(&source, &pairs);
   *o = (outcome){.device = device};
   for (int steps = 2; steps <= 4; steps += 2)
     flat = train_to(o, device, &source, optimizer, SHARDS, steps);
@@ -272,10 +229,9 @@ static int64_t train(outcome *o, cz_device *device, int optimizer) {
 static void traffic(void **state) {
   enum { FEW = 2, MORE = 5 };
   cz_device far = cz_far;
-  cz_pairs pairs = {0};
+  cz_pairs pairs;
   cz_source source;
-  make_pairs(&pairs);
-  OK(cz_source_pairs(&source, &pairs, 1, 7));
+  small_source(&source, &pairs);
   for (int shards = 1; shards <= 3; shards++) {
     far_traffic moved[2];
     size_t flat = 0;

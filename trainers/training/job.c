@@ -52,7 +52,9 @@ static const cz_key_spec train_keys[] = {
            .help = "one line of metrics every so many steps"),
     CZ_KEY(cz_train_keys, nonfinite_limit, INT, .fallback = "10", .min = 1, .max = 1e9,
            .unit = "steps",
-           .help = "steps in a row with a gradient that is not finite that end the run"),
+           .help =
+               "steps in a row with a gradient that is not finite that end the run, which knows "
+               "of a step when the next one is under way"),
 };
 const cz_section cz_train_section = CZ_SECTION("train", "The training loop.", train_keys);
 

@@ -106,24 +106,40 @@ cz_status cz__late_add(cz__loop *l, double rate) {
   r->input_tokens = l->state.input_tokens;
   r->target_tokens = l->state.target_tokens;
   r->units = l->units;
-  CZ_TRY(d->read(d, r->numbers, cz__loop_losses(l), losses));
-  return d->read(d, (char *)r->numbers + losses, cz_optimizer_hyper(l->optimizer),
-                 CZ_HYPERS * real);
+  CZ_TRY(d->read_later(d, r->numbers, cz__loop_losses(l), losses, &r->ticket));
+  r->pending = true;
+  return d->read_later(d, (char *)r->numbers + losses, cz_optimizer_hyper(l->optimizer),
+                       CZ_HYPERS * real, &r->ticket);
 }
 
-/** Handles the records of all steps but the LEFT that were launched last. After a failure nothing
- * is left to handle. */
+/* Waits until the numbers of a record are there: reads arrive in their order. */
+static cz_status await(const cz__loop *l, cz__late *r) {
+  cz_device *d = l->job->model->params->device;
+  bool there;
+  r->pending = false;
+  CZ_TRY(d->arrived(d, r->ticket, true, &there));
+  CZ_CHECK(there);
+  return CZ_OK;
+}
+
+/** Handles the records of all steps but the LEFT that were launched last; with CZ_LOOP_WAIT none is
+ * left. After a failure nothing is left to handle. */
 cz_status cz__late_handle(cz__loop *l, int64_t left) {
+  if (l->waits) left = 0;
   while (l->launched - l->handled > left) {
-    const cz__late *r = &l->late[l->handled++ % CZ__LATE];
-    cz_status st = handle(l, r);
+    cz__late *r = &l->late[l->handled++ % CZ__LATE];
+    cz_status st = await(l, r);
+    if (st == CZ_OK) st = handle(l, r);
     if (st != CZ_OK) l->handled = l->launched;
     CZ_TRY(st);
   }
   return CZ_OK;
 }
 
-/** Frees the records. */
+/** Frees the records, when the device writes to none of them. */
 void cz__late_close(cz__loop *l) {
-  for (int i = 0; i < CZ__LATE; i++) free(l->late[i].numbers);
+  for (int i = 0; i < CZ__LATE; i++) {
+    if (l->late[i].pending) (void)!await(l, &l->late[i]); /* the loop's own failure counts */
+    free(l->late[i].numbers);
+  }
 }

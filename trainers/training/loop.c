@@ -132,7 +132,8 @@ static cz_status save(cz__loop *l) {
   return CZ_OK;
 }
 
-/* One step: batch, run, reduce, clip and update; then the records of those before it. */
+/* One step: batch, run, reduce, clip and update. While the device works on it, the record of the
+ * step before is handled. */
 static cz_status one_step(cz__loop *l) {
   const cz_batch *batch;
   const double rate = rate_of(l, l->state.step);
@@ -141,7 +142,7 @@ static cz_status one_step(cz__loop *l) {
   CZ_TRY(cz_optimizer_step(l->optimizer, l->state.step, rate));
   count_step(l, batch);
   CZ_TRY(cz__late_add(l, rate));
-  return cz__late_handle(l, 0);
+  return cz__late_handle(l, 1);
 }
 
 static cz_status all_steps(cz__loop *l) {

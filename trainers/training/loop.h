@@ -8,7 +8,11 @@
  * resumes. loop.c is the story of such a step, loop_parts.c opens and closes what it
  * works with, job.c derives batches, graph and divisor of the loss from a job's keys, and
  * flops.c counts the arithmetic of a step from the model's shape. A request to stop
- * (base/stop.h) is answered between two steps. */
+ * (base/stop.h) is answered between two steps.
+ *
+ * Inside a step nothing waits for the device: what the host wants to know of it, loss, norm and
+ * whether the update was made, late.c reads while the next step runs. With CZ_LOOP_WAIT=1 in the
+ * environment every step is waited for; not a bit of any file depends on it. */
 #ifndef CZ_TRAINING_LOOP_H
 #define CZ_TRAINING_LOOP_H
 

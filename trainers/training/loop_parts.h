@@ -17,6 +17,8 @@ typedef struct cz__late {
   int64_t step; /* from 0 */
   int64_t input_tokens, target_tokens;
   double units, rate; /* units: for the progress line */
+  uint64_t ticket;    /* of the second of two reads */
+  bool pending;       /* the device may still write `numbers` */
   void *numbers;      /* in the device's real dtype: losses [shards], then hyper [CZ_HYPERS] */
 } cz__late;
 
