@@ -37,6 +37,8 @@ static cz_device *computes(cz_device *d) { return d == &far_device ? far_near() 
 
 typedef struct setting {
   int steps, limit, shards, checkpoint_steps, optimizer;
+  double scale;
+  int scale_steps;
   bool waits;
   const plant *plant;
 } setting;
@@ -60,6 +62,8 @@ static outcome run(cz_device *d, cz_comm *comm, const char *name, const setting 
   job.train.steps = s->steps;
   job.train.nonfinite_limit = s->limit;
   job.train.checkpoint_steps = s->checkpoint_steps;
+  job.train.loss_scale = s->scale;
+  job.train.loss_scale_steps = s->scale_steps;
   OK(cz_fs_make_dirs(job.folder));
   assert_int_equal(setenv("CZ_LOOP_WAIT", s->waits ? "1" : "0", 1), 0);
   plant_in(computes(d), s->plant);
@@ -287,6 +291,125 @@ static void waits_for_nothing(void **state) {
   cz_comm_close(&comm);
 }
 
+/* The numbers called NAME of the lines of a run's metrics, at most N; returns how many. */
+static int column(double *out, int n, const char *run_name, const char *name) {
+  cz_buf b = bytes_of(run_name, "metrics.jsonl");
+  char key[64];
+  int k = 0;
+  snprintf(key, sizeof key, "\"%s\": ", name);
+  OK(cz_buf_add(&b, "", 1));
+  for (const char *at = b.data; k < n && (at = strstr(at, key)); at++) {
+    const char *number = at + strlen(key);
+    out[k++] = *number == '"' ? NAN : strtod(number, NULL);
+  }
+  cz_buf_free(&b);
+  return k;
+}
+
+/* A scale of a power of two that meets no end of the numbers moves no bit of what is trained. */
+static void scaled(void **state) {
+  static const int optimizers[] = {CZ_OPTIMIZER_ADAFACTOR, CZ_OPTIMIZER_ADAMW,
+                                   CZ_OPTIMIZER_ADAMW_SCALE};
+  cz_comm *comm;
+  OK(cz_comm_open(&comm, "self"));
+  for (int i = 0; i < 3 * DEVICES; i++) {
+    cz_device *d;
+    double loss[2][6], norm[2][6], scale[6];
+    setting s = {.steps = 6, .limit = 1, .shards = 2, .optimizer = optimizers[i % 3]};
+    open_device(&d, names[i / 3]);
+    assert_int_equal(run(d, comm, "none", &s).status, CZ_OK);
+    s.scale = 512, s.scale_steps = 2;
+    assert_int_equal(run(d, comm, "scaled", &s).status, CZ_OK);
+    assert_true(same_entries("none", "scaled", "parameters/"));
+    assert_true(same_entries("none", "scaled", "optimizer/"));
+    for (int k = 0; k < 2; k++) {
+      assert_int_equal(column(loss[k], 6, k ? "scaled" : "none", "loss"), 6);
+      assert_int_equal(column(norm[k], 6, k ? "scaled" : "none", "gradient_norm"), 6);
+    }
+    assert_memory_equal(loss[0], loss[1], sizeof loss[0]);
+    assert_memory_equal(norm[0], norm[1], sizeof norm[0]);
+    assert_int_equal(column(scale, 6, "none", "loss_scale"), 0);
+    assert_int_equal(column(scale, 6, "scaled", "loss_scale"), 6);
+    for (int k = 0; k < 6; k++) assert_true(scale[k] == 512 << k / 2);
+    assert_int_equal(remove_tree("none") + remove_tree("scaled"), 0);
+    close_device(&d);
+  }
+  cz_comm_close(&comm);
+}
+
+/* An infinity halves the scale, to the bit, and ends the count of good steps; the next step trains.
+ * A run that stops in between goes on with the scale, and the count, that it had. */
+static void halves(void **state) {
+  static const plant twice = {.first = 3, .last = 4, .shard = 1, .value = INFINITY};
+  static const double want[] = {4096, 4096, 4096, 8192, 4096, 2048, 2048, 2048, 4096, 4096};
+  enum { STEPS = sizeof want / sizeof *want };
+  cz_comm *comm;
+  OK(cz_comm_open(&comm, "self"));
+  for (int i = 0; i < DEVICES; i++) {
+    cz_device *d;
+    double scale[STEPS + 1];
+    setting s = {
+        .steps = STEPS, .limit = 1, .shards = 2, .scale = 4096, .scale_steps = 3, .plant = &twice};
+    open_device(&d, names[i]);
+    outcome o = run(d, comm, "whole", &s);
+    assert_true(o.status == CZ_OK && o.result.skipped == 2 && o.result.steps == STEPS - 2);
+    assert_int_equal(column(scale, STEPS + 1, "whole", "loss_scale"), STEPS);
+    for (int k = 0; k < STEPS; k++)
+      if (scale[k] != want[k]) fail_msg("step %d: scale %g, not %g", k, scale[k], want[k]);
+    for (s.steps = 1; s.steps < STEPS; s.steps += 2)
+      assert_int_equal(run(d, comm, "parts", &s).status, CZ_OK);
+    s.steps = STEPS;
+    assert_int_equal(run(d, comm, "parts", &s).status, CZ_OK);
+    same_file("whole", "parts", "metrics.jsonl");
+    same_file("whole", "parts", "checkpoint.h5");
+    assert_int_equal(remove_tree("whole") + remove_tree("parts"), 0);
+    close_device(&d);
+  }
+  cz_comm_close(&comm);
+}
+
+/* A scale that runs to its floor says so, with the step; from there on the limit counts. */
+static void scale_floor(void **state) {
+  cz_comm *comm;
+  OK(cz_comm_open(&comm, "self"));
+  for (int i = 0; i < DEVICES; i++) {
+    const setting s = {
+        .steps = 50, .limit = 3, .shards = 2, .scale = 8, .scale_steps = 1, .plant = &for_ever};
+    cz_device *d;
+    double scale[50];
+    open_device(&d, names[i]);
+    OK(cz_fs_make_dirs(under("run")));
+    OK(cz_log_open(under("run/log.txt")));
+    outcome o = run(d, comm, "run", &s);
+    cz_log_close();
+    cz_buf log = bytes_of("run", "log.txt");
+    OK(cz_buf_add(&log, "", 1));
+    assert_int_equal(o.status, CZ_ENUMERIC);
+    assert_non_null(strstr(o.message, "3 steps in a row had a loss"));
+    assert_int_equal(o.result.skipped, 6 + 3); /* 64, 32, 16, 8, 4, 2, and three at 1 */
+    assert_int_equal(column(scale, 50, "run", "loss_scale"), 3 + 6 + 2);
+    assert_true(scale[3] == 64 && scale[8] == 2 && scale[9] == 1 && scale[10] == 1);
+    assert_non_null(strstr(log.data, "step 3: "));
+    assert_non_null(strstr(log.data, "the loss scale is 32 from now on\n"));
+    const char *line = strstr(log.data, "step 8: ");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "the loss scale is 1 from now on, its floor\n"));
+    cz_buf_free(&log);
+    assert_int_equal(remove_tree("run"), 0);
+    close_device(&d);
+  }
+  cz_comm_close(&comm);
+}
+
+static void scale_refused(void **state) {
+  static const double wrong[] = {3, 0.5, 1000, NAN};
+  for (int i = 0; i < 4; i++) {
+    cz_loop_job job = small_job(NULL, NULL, NULL, 0);
+    job.train.loss_scale = wrong[i];
+    FAILS(cz_loop_check(&job), CZ_EUSAGE, "is no power of two from 1 on");
+  }
+}
+
 /* The first 1, 2 and 4 of four ranks: the same metrics and weights, with a loss or a gradient that
  * only one of them sees is not finite. */
 static void ranks(void **state) {
@@ -334,9 +457,15 @@ static int end(void **state) {
 }
 
 int main(int argc, char **argv) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(late_reads), cmocka_unit_test(same_files),
-                                     cmocka_unit_test(skips_one_step), cmocka_unit_test(limit),
-                                     cmocka_unit_test(waits_for_nothing)},
+  const struct CMUnitTest tests[] = {cmocka_unit_test(late_reads),
+                                     cmocka_unit_test(same_files),
+                                     cmocka_unit_test(skips_one_step),
+                                     cmocka_unit_test(limit),
+                                     cmocka_unit_test(waits_for_nothing),
+                                     cmocka_unit_test(scaled),
+                                     cmocka_unit_test(halves),
+                                     cmocka_unit_test(scale_floor),
+                                     cmocka_unit_test(scale_refused)},
                           under_mpi[] = {cmocka_unit_test(ranks)};
   cz_log_quiet(true);
   if (argc > 1 && !strcmp(argv[1], "ranks"))

@@ -1,6 +1,7 @@
 /* What a job asks for: the keys of the sections `batch` and `train`, and the batches and the
  * graph that follow from them. */
 #include "training/loop.h"
+#include "kernels/clip/clip.h"
 
 #include <math.h>
 
@@ -54,7 +55,14 @@ static const cz_key_spec train_keys[] = {
            .unit = "steps",
            .help =
                "steps in a row with a gradient that is not finite that end the run, which knows "
-               "of a step when the next one is under way"),
+               "of a step when the next one is under way; steps that a loss scale above 1 skips "
+               "are not counted"),
+    CZ_KEY(cz_train_keys, loss_scale, REAL, .fallback = "0", .min = 0, .max = CZ_CLIP_SCALE_MAXIMUM,
+           .help =
+               "first loss scale, a power of two: it halves at a step that is not finite, down to "
+               "1, and doubles after loss_scale_steps that are; 0: none"),
+    CZ_KEY(cz_train_keys, loss_scale_steps, INT, .fallback = "2000", .min = 1, .max = 1 << 24,
+           .unit = "steps", .help = "finite steps after which the loss scale doubles"),
 };
 const cz_section cz_train_section = CZ_SECTION("train", "The training loop.", train_keys);
 
@@ -75,10 +83,18 @@ cz_batch_plan cz_loop_plan(const cz_loop_job *j) {
   return plan;
 }
 
+/* Only a power of two moves no digit of a gradient. */
+static cz_status check_scale(double scale) {
+  int exponent;
+  if (scale == 0 || (scale >= 1 && frexp(scale, &exponent) == 0.5)) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE, "train.loss_scale: %g is no power of two from 1 on", scale);
+}
+
 /** CZ_EUSAGE when the job's batches can't be made, whatever its data: budgets, shards and
- * caps that do not fit together. */
+ * caps that do not fit together; or when its loss scale is none. */
 cz_status cz_loop_check(const cz_loop_job *job) {
   const cz_batch_plan plan = cz_loop_plan(job);
+  CZ_TRY(check_scale(job->train.loss_scale));
   CZ_TRY(check_shards(&job->batch));
   return cz_batches_check(&plan);
 }

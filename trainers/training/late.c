@@ -29,9 +29,21 @@ const char *cz__loop_what_is_saved(const cz__loop *l) {
                                               : "there is no checkpoint yet";
 }
 
-static cz_status skipped(cz__loop *l, const cz__late *r, double loss, double norm) {
+/* A loss scale that can halve takes the blame. */
+static void halved(const cz__late *r, double loss, double norm, double scale) {
+  cz_warn(
+      "step %lld: loss %g, gradient norm %g: update skipped, the loss scale is %g from now on%s",
+      (long long)r->step, loss, norm, scale / 2,
+      scale / 2 > CZ_CLIP_SCALE_MINIMUM ? "" : ", its floor");
+}
+
+static cz_status skipped(cz__loop *l, const cz__late *r, double loss, double norm, double scale) {
   cz_state *s = &l->state;
   s->skipped++;
+  if (l->job->train.loss_scale > 0 && scale > CZ_CLIP_SCALE_MINIMUM) {
+    halved(r, loss, norm, scale);
+    return CZ_OK;
+  }
   s->skipped_in_a_row++;
   cz_warn("step %lld: loss %g, gradient norm %g: update skipped (%lld in a row)",
           (long long)r->step, loss, norm, (long long)s->skipped_in_a_row);
@@ -49,7 +61,7 @@ static void smooth(cz_state *s, int64_t step, double loss) {
   s->smooth_loss = step == s->skipped ? loss : 0.98 * s->smooth_loss + 0.02 * loss;
 }
 
-static cz_status write_down(cz__loop *l, const cz__late *r, double norm) {
+static cz_status write_down(cz__loop *l, const cz__late *r, double norm, double scale) {
   const cz_state *s = &l->state;
   const cz_train_keys *t = &l->job->train;
   const int64_t step = r->step + 1;
@@ -60,8 +72,10 @@ static cz_status write_down(cz__loop *l, const cz__late *r, double norm) {
                                     {"gradient_norm", norm},
                                     {"learning_rate", r->rate},
                                     {"input_tokens", (double)r->input_tokens},
-                                    {"target_tokens", (double)r->target_tokens}};
-  return cz_record_step(l->record, step, values, sizeof values / sizeof *values);
+                                    {"target_tokens", (double)r->target_tokens},
+                                    {"loss_scale", scale}};
+  const size_t n = sizeof values / sizeof *values;
+  return cz_record_step(l->record, step, values, t->loss_scale > 0 ? n : n - 1);
 }
 
 static void show(cz__loop *l, const cz__late *r) {
@@ -80,17 +94,18 @@ static double number(const cz__loop *l, const cz__late *r, int64_t i) {
 static cz_status handle(cz__loop *l, const cz__late *r) {
   const int64_t shards = l->job->batch.shards;
   cz_state *s = &l->state;
-  double loss = 0, norm = cz_clip_norm(number(l, r, shards + CZ_HYPER_SUMSQ),
-                                       number(l, r, shards + CZ_HYPER_SCALE));
+  const double scale = number(l, r, shards + CZ_HYPER_SCALE),
+               norm = cz_clip_norm(number(l, r, shards + CZ_HYPER_SUMSQ), scale);
+  double loss = 0;
   for (int64_t k = 0; k < shards; k++) loss += number(l, r, k);
   s->last_loss = loss;
   if (number(l, r, shards + CZ_HYPER_KEEP) == 0) {
-    CZ_TRY(skipped(l, r, loss, norm));
+    CZ_TRY(skipped(l, r, loss, norm, scale));
   } else {
     s->skipped_in_a_row = 0;
     smooth(s, r->step, loss);
   }
-  CZ_TRY(write_down(l, r, norm));
+  CZ_TRY(write_down(l, r, norm, scale));
   show(l, r);
   return CZ_OK;
 }

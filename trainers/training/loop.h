@@ -41,6 +41,8 @@ typedef struct cz_train_keys {
   int64_t checkpoint_steps, log_steps;
   double checkpoint_seconds;
   int64_t nonfinite_limit; /* skipped steps in a row that end the run */
+  double loss_scale;       /* at the first step; 0: none */
+  int64_t loss_scale_steps;
 } cz_train_keys;
 
 /* The sections `batch`, of a cz_batch_plan, and `train`. */

@@ -51,6 +51,8 @@ cz_status cz__loop_open(cz__loop *l) {
   CZ_TRY(cz_optimizer_create(&l->optimizer, &j->optimizer, p));
   cz_optimizer_bind(l->optimizer, cz__loop_losses(l), j->batch.shards,
                     cz_graph_loss_seed(l->net->graph));
+  if (j->train.loss_scale > 0)
+    CZ_TRY(cz_optimizer_scale(l->optimizer, j->train.loss_scale, j->train.loss_scale_steps));
   l->sums.device = p->device;
   const cz_adder adder = cz_device_adder(&l->sums);
   CZ_TRY(cz_reducer_create(&l->reducer, j->comm, &adder, p->grads, p->flat + j->batch.shards, real,

@@ -56,6 +56,7 @@ struct cz_optimizer {
   void *small; /* on the device: where SUM and the others lie */
   void *scale; /* the loss scale: the graph's loss seed, or one of `small` */
   cz_arg losses;
+  int64_t growth_steps; /* of the loss scale; 0: it stays 1 */
   cz_scratch scratch;
 };
 
@@ -145,6 +146,13 @@ void cz_optimizer_bind(cz_optimizer *o, void *losses, int64_t n, void *loss_seed
   o->scale = loss_seed;
 }
 
+/** Makes the loss scale FIRST, a power of two, and lets it move (kernels/clip/clip.h): it doubles
+ * after GROWTH_STEPS. Its state is saved and loaded with the optimizer's. */
+cz_status cz_optimizer_scale(cz_optimizer *o, double first, int64_t growth_steps) {
+  o->growth_steps = growth_steps;
+  return cz_device_write_real(o->params->device, o->scale, &first, 1);
+}
+
 /* The squares of all numbers of FLAT, into SUM. */
 static cz_status sum_of_squares(cz_optimizer *o, void *flat) {
   cz_call call = {.in = {reals(o, flat, o->params->flat)}, .out = {reals(o, small_at(o, SUM), 1)}};
@@ -165,7 +173,8 @@ cz_status cz_optimizer_finite(cz_optimizer *o, bool *finite) {
 static cz_status clip(cz_optimizer *o, double number, double rate) {
   cz_device *d = o->params->device;
   const double now[CZ_CLIP_NOWS] = {[CZ_CLIP_RATE] = rate, [CZ_CLIP_STEP] = number};
-  const cz_clip_attr attr = {.clip_norm = o->keys.clip_norm};
+  const cz_clip_attr attr = {.clip_norm = o->keys.clip_norm,
+                             .growth_steps = (double)o->growth_steps};
   cz_call call = {.attr = &attr};
   CZ_TRY(cz_device_write_real(d, small_at(o, NOW), now, CZ_CLIP_NOWS));
   CZ_TRY(sum_of_squares(o, o->params->grads));
@@ -285,14 +294,29 @@ static cz_status load_state(void *file, const char *name, cz_device *d, const cz
   return cz_checkpoint_get_device(file, d, state->data, name, state->dim, state->ndim);
 }
 
-/** Puts the state into a checkpoint, one entry for each array. */
+static const char scale_name[] = "loss_scale", good_name[] = "loss_scale_good_steps";
+
+/** Puts the state into a checkpoint, one entry for each array, and the loss scale where it moves.
+ * Waits for the device. */
 cz_status cz_optimizer_save(cz_optimizer *o, cz_checkpoint_writer *w) {
-  return each_state(o, w, save_state);
+  double scale, good;
+  CZ_TRY(each_state(o, w, save_state));
+  if (!o->growth_steps) return CZ_OK;
+  CZ_TRY(cz_device_read_real(o->params->device, &scale, o->scale, 1));
+  CZ_TRY(cz_device_read_real(o->params->device, &good, small_at(o, GOOD), 1));
+  CZ_TRY(cz_checkpoint_put_real(w, scale_name, scale));
+  return cz_checkpoint_put_real(w, good_name, good);
 }
 
 /** Takes the state out of a checkpoint of the same optimizer and model. */
 cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c) {
-  return each_state(o, c, load_state);
+  double scale, good;
+  CZ_TRY(each_state(o, c, load_state));
+  if (!o->growth_steps) return CZ_OK;
+  CZ_TRY(cz_checkpoint_get_real(c, &scale, scale_name));
+  CZ_TRY(cz_checkpoint_get_real(c, &good, good_name));
+  CZ_TRY(cz_device_write_real(o->params->device, o->scale, &scale, 1));
+  return cz_device_write_real(o->params->device, small_at(o, GOOD), &good, 1);
 }
 
 /** The learning rate of STEP (from 0) in a run of STEPS. rsqrt: learning_rate /

@@ -53,6 +53,7 @@ void cz_optimizer_destroy(cz_optimizer **o);
  * reducer every rank has the same gradient and losses, so every rank makes the same update without
  * another message. */
 void cz_optimizer_bind(cz_optimizer *o, void *losses, int64_t n, void *loss_seed);
+CZ_MUST cz_status cz_optimizer_scale(cz_optimizer *o, double first, int64_t growth_steps);
 CZ_MUST cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate);
 void *cz_optimizer_hyper(const cz_optimizer *o);
 CZ_MUST cz_status cz_optimizer_finite(cz_optimizer *o, bool *finite);
