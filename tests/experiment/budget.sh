@@ -23,6 +23,14 @@ grep -q "going on at step 2 of 8" "$work/all.err" || fail "no stage went on: $(c
 sed -n 4p "$work/all.txt" | grep -q "no_pretraining" || fail "the report does not begin with the control"
 grep -q "classify by budget (pretrain.train.steps)" "$work/all.txt" || fail "no table over the budget"
 grep -q "classify over million tokens of pretrain" "$work/all/report.html" || fail "no figure over tokens"
+python3 - "$work/all/report.html" <<'P' || fail "the page is no XML, or lacks a figure"
+import sys
+import xml.etree.ElementTree as tree
+page = tree.fromstring(open(sys.argv[1], encoding="utf-8").read().split("\n", 1)[1])
+names = [f.text for f in page.iter("figcaption")]
+assert names[:3] == ["classify over million tokens of pretrain", "classify over seconds of pretrain",
+                     "classify at 8"], names
+P
 [ "$("$cloze" report "$work/all" --json | python3 -c 'import json, sys
 print(json.load(sys.stdin)["axis"]["values"])')" = "['2', '8']" ] || fail "the JSON form has no axis"
 

@@ -361,6 +361,19 @@ static void test_dropped_stages(void **state) {
   cz_plan_close(&plan);
 }
 
+/* Rows that are all equal have no order. */
+static void test_no_order(void **state) {
+  cz_results r;
+  cz_buf text = {0};
+  write_axis_run(with(control, axis));
+  OK(cz_results_open(&r, folder()));
+  for (size_t i = 0; i < AXIS_ROWS * 3; i++) r.values[i] = 7;
+  first_words(&text, &r);
+  assert_null(strstr(text.data, "Kendall"));
+  cz_buf_free(&text);
+  cz_results_close(&r);
+}
+
 /* Below the control at every value: said in words. The order against the paper's too. */
 static void test_words_when_none(void **state) {
   cz_results r;
@@ -574,6 +587,7 @@ int main(void) {
                                      TEST(test_nothing_to_go_on_from),
                                      TEST(test_words_of_the_axis),
                                      TEST(test_words_when_none),
+                                     TEST(test_no_order),
                                      TEST(test_one_seed_of_the_axis),
                                      TEST(test_cost_of_the_axis),
                                      TEST(test_unknown_key_of_the_axis),

@@ -238,32 +238,49 @@ cz_status cz_compare_order_begins(size_t *from, bool *clear, const cz_comparison
   return CZ_OK;
 }
 
-/* One sentence: Kendall's agreement with the paper's order at each value, and where it is whole. */
-static cz_status order_sentence(cz_buf *out, const cz_comparison *c, size_t column) {
+/* Kendall's agreement with the paper's order at each value; SAID: how many have one. */
+static cz_status add_agreements(cz_buf *out, const cz_comparison *c, size_t column, size_t *said,
+                                size_t *rows) {
   const cz_plan *p = &c->results->plan;
-  size_t from, said = 0;
-  double orders = 1;
-  bool clear;
+  *said = *rows = 0;
   for (size_t k = 0; k < p->axis.n; k++) {
     cz_agreement a;
     CZ_TRY(cz_compare_agreement(&a, c, column, k));
-    if (a.n < 2) continue;
-    for (size_t i = 2; !said && i <= a.n; i++) orders *= (double)i;
-    if (!said)
-      CZ_TRY(cz_buf_addf(out, "%s: order of the rows beside the paper's %s (Kendall):",
-                         p->columns[column].name, p->columns[column].paper));
-    CZ_TRY(cz_buf_addf(out, "%s %s at %s", said++ ? "," : "", cz_number_of(a.kendall, 2).text,
+    if (a.n < 2 || isnan(a.kendall)) continue;
+    *rows = a.n;
+    CZ_TRY(cz_buf_addf(out, "%s %s at %s", (*said)++ ? "," : "", cz_number_of(a.kendall, 2).text,
                        p->axis.values[k]));
   }
-  if (!said) return CZ_OK;
-  CZ_TRY(cz_compare_order_begins(&from, &clear, c, column));
-  if (from == SIZE_MAX) return cz_buf_addf(out, "; at the last one it is not the paper's.\n");
-  CZ_TRY(cz_buf_addf(out, "; it is the paper's from %s on (one order in %.0f is so by chance)",
-                     p->axis.values[from], orders));
-  return cz_buf_addf(out, "%s.\n",
+  return CZ_OK;
+}
+
+/* One sentence: how far the order of the rows agrees with the paper's, and where it is the same. */
+static cz_status order_sentence(cz_buf *out, const cz_comparison *c, size_t column) {
+  const cz_plan *p = &c->results->plan;
+  size_t from, said, rows;
+  double orders = 1;
+  bool clear;
+  cz_buf agreements = {0};
+  cz_status st;
+  CZ_GO(st, add_agreements(&agreements, c, column, &said, &rows), done);
+  if (!said) goto done;
+  for (size_t i = 2; i <= rows; i++) orders *= (double)i;
+  CZ_GO(st,
+        cz_buf_addf(out, "%s: order of the rows beside the paper's %s (Kendall):%s; ",
+                    p->columns[column].name, p->columns[column].paper, agreements.data),
+        done);
+  CZ_GO(st, cz_compare_order_begins(&from, &clear, c, column), done);
+  if (from == SIZE_MAX)
+    st = cz_buf_addf(out, "at the last one it is not the paper's.\n");
+  else
+    st = cz_buf_addf(out, "it is the paper's from %s on (one order in %.0f is so by chance)%s.\n",
+                     p->axis.values[from], orders,
                      clear ? ""
                            : ", where no row differs from the baseline row beyond the noise, so "
                              "it may be chance");
+done:
+  cz_buf_free(&agreements);
+  return st;
 }
 
 /** Appends what is said first, a sentence a line: for each column which rows beat the control by

@@ -33,7 +33,8 @@ static cz_status add_strongest(cz_grid *g, const cz_results *r, size_t column) {
   return cz_grid_add(g, "%s %s", kind ? kind : "simple", cz_number_of(score, 2).text);
 }
 
-/* Rows x columns: our mean and deviation, and the paper's value below the same name. */
+/* Rows x columns: our mean and deviation, and the paper's value below the same name, unless the
+ * table over the axis has it. */
 static cz_status summary(cz_grid *g, const cz_comparison *t) {
   const cz_results *r = t->results;
   const cz_plan *p = &r->plan;
@@ -46,6 +47,7 @@ static cz_status summary(cz_grid *g, const cz_comparison *t) {
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
     for (size_t c = 0; c < p->n_columns; c++)
       CZ_TRY(add_mean(g, &cz_compare_at(t, c, row)->ours, &r->undefined[c * p->n_rows + row]));
+    if (p->axis.node) continue;
     CZ_TRY(cz_grid_add(g, "  paper"));
     for (size_t c = 0; c < p->n_columns; c++)
       CZ_TRY(add_number(g, r->paper[c * p->n_rows + row], 2));
