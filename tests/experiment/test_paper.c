@@ -157,6 +157,37 @@ static void test_tables(void **state) {
     for (int k = 0; k < 4; k++) check_table(&tables[t], scales[k]);
 }
 
+/* Table 4 by budget: its rows and control at budgets that are powers of four apart, each of which
+ * goes on from the one before; documents are joined, but at the paper's own scale. */
+static void check_budget(const char *scale) {
+  const paper_table *t = &tables[0];
+  cz_plan plan;
+  open_file(&plan, "t5/budget.yaml", scale);
+  assert_string_equal(plan.baseline, t->baseline);
+  assert_true(plan.axis.steps && plan.axis.n >= 2);
+  assert_int_equal(plan.control, 3 * plan.axis.n);
+  assert_int_equal(plan.n_rows, plan.control + 1);
+  check_control(&plan, "t5/budget.yaml", false);
+  for (size_t row = 0; row < plan.control; row++) {
+    const size_t listed = row / plan.axis.n, point = row % plan.axis.n;
+    const cz_plan_stage *stage = cz_plan_at(&plan, 0, row, 0);
+    double steps = real_of(cz_config_get(cz_config_get(stage->node, "train"), "steps"));
+    assert_string_equal(plan.rows[row].listed, t->rows[listed].name);
+    check_scores("t5/budget.yaml", &plan.rows[row], t->rows[listed].scores);
+    check_objective(&plan, row, &t->rows[listed], strcmp(scale, "base") != 0);
+    if (!point) continue;
+    assert_int_equal(stage->shorter, (row - 1) * plan.n_stages);
+    stage = cz_plan_at(&plan, 0, row - 1, 0);
+    assert_true(steps == 4 * real_of(cz_config_get(cz_config_get(stage->node, "train"), "steps")));
+  }
+  cz_plan_close(&plan);
+}
+
+static void test_budget(void **state) {
+  static const char *const scales[] = {"test", "nano", "mini", "small", "base"};
+  for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) check_budget(scales[i]);
+}
+
 static void test_quickstart(void **state) {
   check_table(&quickstart, NULL);
   check_table(&quickstart, "test");
@@ -377,6 +408,7 @@ static void test_splits(void **state) {
   static const char *const scales[] = {"nano", "mini", "small"}, *const splits[] = {"dev", "test"};
   for (int s = 0; s < 2; s++) {
     check_splits("quickstart.yaml", NULL, splits[s]);
+    for (int k = 0; k < 3; k++) check_splits("t5/budget.yaml", scales[k], splits[s]);
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
       for (int k = 0; k < 3; k++) check_splits(tables[t].file, scales[k], splits[s]);
   }
@@ -384,7 +416,8 @@ static void test_splits(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_tables), cmocka_unit_test(test_quickstart),
-      cmocka_unit_test(test_columns), cmocka_unit_test(test_base), cmocka_unit_test(test_splits)};
+      cmocka_unit_test(test_tables),     cmocka_unit_test(test_budget),
+      cmocka_unit_test(test_quickstart), cmocka_unit_test(test_columns),
+      cmocka_unit_test(test_base),       cmocka_unit_test(test_splits)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

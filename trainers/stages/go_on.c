@@ -5,8 +5,10 @@
 #include "stages/result.h"
 #include "training/loop.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char steps_key[] = "train.steps";
 
@@ -142,24 +144,33 @@ static cz_status take_over(const char *folder, uint64_t hash, const char *shorte
   return st;
 }
 
+/* Removes what a killed call left: without a checkpoint nothing was taken over. */
+static cz_status forget(const char *folder) {
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "earlier.json"));
+  return unlink(path) == 0 || errno == ENOENT ? CZ_OK
+                                              : CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(errno));
+}
+
 /** Lets the stage of NODE and IDENTITY (cz_stage_run) begin in FOLDER with what the finished stage
  * in SHORTER has left, where cz_stage_can_go_on said so. Nothing happens when FOLDER has a
- * checkpoint or a result of its own, or SHORTER no checkpoint; a damaged one is warned of, and the
- * stage begins at its first step. For rank 0 alone, before cz_stage_run. */
+ * checkpoint or a result of its own, or SHORTER no checkpoint; one that is damaged or of another
+ * version is warned of, and the stage begins at its first step. For rank 0 alone, before
+ * cz_stage_run. */
 cz_status cz_stage_go_on(cz_session *s, const cz_config_node *node, const cz_config_node *identity,
                          const char *folder, const char *shorter) {
   const cz_stage_kind *kind;
   uint64_t hash;
-  if (cz_checkpoint_exists(folder) || cz_result_exists(folder) || !cz_checkpoint_exists(shorter) ||
-      !cz_stage_has_result(shorter))
-    return CZ_OK;
+  if (cz_checkpoint_exists(folder) || cz_result_exists(folder)) return CZ_OK;
+  CZ_TRY(forget(folder));
+  if (!cz_checkpoint_exists(shorter) || !cz_stage_has_result(shorter)) return CZ_OK;
   CZ_TRY(cz_stage_kind_of(&kind, node));
   json_t *record = json_object();
   cz_status st = cz_stage_hash(&hash, record, s, kind, node, identity);
   json_decref(record);
   CZ_TRY(st);
   st = take_over(folder, hash, shorter);
-  if (st != CZ_ECORRUPT) return st;
+  if (st != CZ_ECORRUPT && st != CZ_EINVAL) return st; /* damaged, or of another version */
   cz_warn("%s; %s begins at its first step", cz_error_message(), folder);
   cz_error_clear();
   return CZ_OK;
