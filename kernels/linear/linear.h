@@ -26,6 +26,7 @@ typedef struct cz_linear_attr {
   int layout;     /* cz_linear_layout */
   int activation; /* cz_activation_kind */
   double alpha;   /* 1 for a plain layer; T5's tied output uses D^-1/2 */
+  int y;          /* the dtype of y, cz_dtype_choice; 0: that of x */
 } cz_linear_attr;
 
 enum { CZ_LINEAR_X, CZ_LINEAR_W, CZ_LINEAR_BIAS };

@@ -41,7 +41,7 @@ static void problem(cz_case *c, cz_rand *r, sizes s, cz_linear_attr attr, bool b
  * of 9 x 0.01 x 0.5: no perturbation of a central difference crosses 0. */
 static void relu_apart(cz_case *c, cz_rand *r) {
   int64_t x[2] = {7, 9}, w[2] = {5, 9}, O = 5;
-  *(cz_linear_attr *)c->attr = (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 0.5};
+  *(cz_linear_attr *)c->attr = (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 0.5, 0};
   cz_case_normal(c, r, CZ_LINEAR_X, 2, x, 0.1);
   cz_case_normal(c, r, CZ_LINEAR_W, 2, w, 0.1);
   double *bias = cz_case_real(c, CZ_LINEAR_BIAS, 1, &O);
@@ -51,8 +51,8 @@ static void relu_apart(cz_case *c, cz_rand *r) {
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
-  const cz_linear_attr plain = {CZ_LINEAR_OUT_IN, CZ_ACTIVATION_NONE, 1},
-                       conv1d = {CZ_LINEAR_IN_OUT, CZ_ACTIVATION_GELU_TANH, 1};
+  const cz_linear_attr plain = {CZ_LINEAR_OUT_IN, CZ_ACTIVATION_NONE, 1, 0},
+                       conv1d = {CZ_LINEAR_IN_OUT, CZ_ACTIVATION_GELU_TANH, 1, 0};
   switch (index) {
   case 0:
     problem(c, r, (sizes){0, 5, 3}, plain, true, 1);
@@ -76,27 +76,27 @@ static void sample(cz_case *c, cz_rand *r, int index) {
     return; /* so few that no sgemm is called */
   case 8: problem(c, r, (sizes){3, 521, 173}, conv1d, true, 1); return;
   case 9:
-    problem(c, r, (sizes){613, 23, 31}, (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 1},
-            true, 1);
+    problem(c, r, (sizes){613, 23, 31},
+            (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 1, 0}, true, 1);
     return;
   case 10: relu_apart(c, r); return;
   case 11:
-    problem(c, r, (sizes){8, 33, 16}, (cz_linear_attr){CZ_LINEAR_IN_OUT, CZ_ACTIVATION_GELU, 1},
+    problem(c, r, (sizes){8, 33, 16}, (cz_linear_attr){CZ_LINEAR_IN_OUT, CZ_ACTIVATION_GELU, 1, 0},
             true, 5);
     return; /* the tails of a GELU */
   default: break;
   }
   sizes s = {cz_rand_size(r, 70), cz_rand_size(r, 70), cz_rand_size(r, 70)};
   cz_linear_attr attr = {(int)cz_rand_int(r, 0, CZ_LINEAR_LAYOUTS - 1),
-                         (int)cz_rand_int(r, 0, CZ_ACTIVATIONS - 1), cz_rand_real(r, 0.05, 2)};
+                         (int)cz_rand_int(r, 0, CZ_ACTIVATIONS - 1), cz_rand_real(r, 0.05, 2), 0};
   problem(c, r, s, attr, cz_rand_int(r, 0, 1), 1);
 }
 
 /* 4096 tokens: 8.6 GFLOP, which a tiled sgemm should do at the machine's rate. */
 static void bench(cz_case *c,
                   cz_rand *r) { /* the first product of T5-small's feed-forward, encoder */
-  problem(c, r, (sizes){4096, 512, 2048}, (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 1},
-          false, 1);
+  problem(c, r, (sizes){4096, 512, 2048},
+          (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 1, 0}, false, 1);
 }
 
 const cz_op_cases cz_linear_cases = {12, sample, bench};

@@ -28,7 +28,9 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   if (!sizes_fit(x, O))
     return cz_shape_refuse(why, why_bytes, "[%lld,%lld] times %lld outputs: BLAS counts below 2^31",
                            (long long)y[0], (long long)I, (long long)O);
-  cz_shape_set(&out[CZ_LINEAR_Y], x->dtype, 2, y);
+  cz_dtype type;
+  if (!cz_shape_choice(&type, attr->y, x->dtype, "y", why, why_bytes)) return false;
+  cz_shape_set(&out[CZ_LINEAR_Y], type, 2, y);
   if (cz_linear_saves_pre(attr)) cz_shape_set(&out[CZ_LINEAR_PRE], x->dtype, 2, y);
   return true;
 }

@@ -5,6 +5,7 @@
 #include "base/nearest.h"
 #include "device/module.h"
 #include "device/probe.h"
+#include "kernels/common/bf16.h"
 #include "kernels/common/cpu.h"
 
 #include <math.h>
@@ -240,6 +241,20 @@ cz_status cz_device_kernels(cz_device *d, const cz_kernels **kernels, cz_op op, 
   return CZ_OK;
 }
 
+/** CZ_EUSAGE, with what the device computes in, when it has no products in DTYPE. */
+cz_status cz_device_computes(cz_device *d, cz_dtype dtype) {
+  char has[64] = "";
+  size_t n = 0;
+  for (int t = 0; t < CZ_I32; t++) {
+    const cz_kernels *k = d->kernels(d, CZ_OP_linear, (cz_dtype)t);
+    if (!k || !k->forward) continue;
+    if (t == (int)dtype) return CZ_OK;
+    n += (size_t)snprintf(has + n, sizeof has - n, "%s%s", n ? " and " : "", cz_dtype_names[t]);
+  }
+  return CZ_FAIL(CZ_EUSAGE, "%s does not compute in %s, it does in %s", d->name,
+                 cz_dtype_names[dtype], n ? has : "none that this program knows");
+}
+
 /** Allocates BYTES of zeroed device memory, aligned to at least 64 bytes, and stores the
  * address in *OUT (the address of any pointer). */
 cz_status cz_device_alloc(cz_device *d, void *out, size_t bytes) {
@@ -275,17 +290,31 @@ cz_status cz_device_write_real(cz_device *d, void *to, const double *host, int64
   return CZ_OK;
 }
 
-/** Reads N numbers of the device's real dtype, float64 or float32, as host doubles. */
-cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int64_t n) {
-  if (d->real == CZ_F64) return d->read(d, host, from, (size_t)n * 8);
-  CZ_CHECK(d->real == CZ_F32);
-  float piece[PIECE];
+/* Host numbers of DTYPE as doubles: exact. */
+static void widen(double *to, const void *from, int64_t n, cz_dtype dtype) {
+  for (int64_t i = 0; i < n; i++)
+    to[i] = dtype == CZ_F64   ? ((const double *)from)[i]
+            : dtype == CZ_F32 ? (double)((const float *)from)[i]
+                              : (double)cz_bf16_value(((const cz_bf16 *)from)[i]);
+}
+
+/** Reads N numbers of a real DTYPE as host doubles; exact. */
+cz_status cz_device_read_as(cz_device *d, double *host, const void *from, int64_t n,
+                            cz_dtype dtype) {
+  CZ_CHECK(dtype == CZ_F64 || dtype == CZ_F32 || dtype == CZ_BF16);
+  const size_t each = cz_dtype_bytes(dtype);
+  double piece[PIECE];
   for (int64_t i = 0; i < n; i += PIECE) {
     int64_t k = n - i < PIECE ? n - i : PIECE;
-    CZ_TRY(d->read(d, piece, (const float *)from + i, (size_t)k * 4));
-    for (int64_t j = 0; j < k; j++) host[i + j] = piece[j];
+    CZ_TRY(d->read(d, piece, (const char *)from + (size_t)i * each, (size_t)k * each));
+    widen(host + i, piece, k, dtype);
   }
   return CZ_OK;
+}
+
+/** Reads N numbers of the device's real dtype, float64 or float32, as host doubles. */
+cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int64_t n) {
+  return cz_device_read_as(d, host, from, n, d->real);
 }
 
 /** The kind of processor on which results in REAL have the same bits, as a text: the

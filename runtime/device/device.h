@@ -99,6 +99,7 @@ CZ_MUST cz_status cz_device_open(cz_device **device, const char *name);
 void cz_device_close(cz_device **device);
 CZ_MUST cz_status cz_device_kernels(cz_device *d, const cz_kernels **kernels, cz_op op,
                                     const cz_call *call, bool backward);
+CZ_MUST cz_status cz_device_computes(cz_device *d, cz_dtype dtype);
 CZ_MUST cz_status cz_device_alloc(cz_device *d, void *out, size_t bytes);
 void cz_device_free(cz_device *d, void *address, size_t bytes);
 /* Numbers in and out in float64 on the host's side, rounded to the device's real dtype on
@@ -106,6 +107,8 @@ void cz_device_free(cz_device *d, void *address, size_t bytes);
  * is. */
 CZ_MUST cz_status cz_device_write_real(cz_device *d, void *to, const double *host, int64_t n);
 CZ_MUST cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int64_t n);
+CZ_MUST cz_status cz_device_read_as(cz_device *d, double *host, const void *from, int64_t n,
+                                    cz_dtype dtype);
 /* With the BLAS kernel the instruction set of our kernels decides the bits of float32
  * results: runs record both, and say so when they go on elsewhere. */
 const char *cz_device_processor_kind(cz_dtype real);

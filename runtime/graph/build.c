@@ -73,10 +73,10 @@ cz_value cz_graph_input(cz_graph *g, const char *name, cz_dtype dtype, int ndim,
   return own_memory(g, name, CZ__INPUT, dtype, ndim, dim);
 }
 
-/** A real array that keeps its contents between runs, zeroed at first: the key/value
- * cache of incremental decoding. */
+/** An array of the dtype that the graph computes in, which keeps its contents between runs, zeroed
+ * at first: the key/value cache of incremental decoding. */
 cz_value cz_graph_state(cz_graph *g, const char *name, int ndim, const int64_t *dim) {
-  return own_memory(g, name, CZ__STATE, g->device->real, ndim, dim);
+  return own_memory(g, name, CZ__STATE, g->params->compute, ndim, dim);
 }
 
 /* Makes the clock, with a loss seed of 1. */
@@ -88,21 +88,20 @@ cz_status cz__clock_add(cz_graph *g) {
   return cz_device_write_real(g->device, cz_graph_loss_seed(g), &one, 1);
 }
 
-/** A real input whose memory is lent before the run (cz_graph_lend): what another graph
- * on the same device left, without a copy. */
+/** An input, of the dtype that the graph computes in, whose memory is lent before the run
+ * (cz_graph_lend): what another graph on the same device left, without a copy. */
 cz_value cz_graph_borrow(cz_graph *g, const char *name, int ndim, const int64_t *dim) {
-  cz_arg arg = {.dtype = g->device->real, .ndim = ndim};
+  cz_arg arg = {.dtype = g->params->compute, .ndim = ndim};
   for (int i = 0; i < ndim; i++) arg.dim[i] = dim[i];
   return cz__value_add(g, name, CZ__BORROWED, &arg);
 }
 
-/** A parameter as a value; asking twice gives the same value, so that a tied parameter
- * gathers its gradients in one place. */
+/** A parameter as a value, in the dtype in which it is read; asking twice gives the same value, so
+ * that a tied parameter gathers its gradients in one place. */
 cz_value cz_graph_param(cz_graph *g, cz_param *param) {
   for (size_t i = 0; i < g->n_values; i++)
     if (g->values[i].kind == CZ__PARAM && g->values[i].param == param) return (cz_value)i;
-  cz_arg arg = {.data = param->value, .dtype = g->device->real, .ndim = param->ndim};
-  memcpy(arg.dim, param->dim, sizeof arg.dim);
+  cz_arg arg = cz_param_seen(g->params, param);
   cz_value v = cz__value_add(g, param->name, CZ__PARAM, &arg);
   if (cz__is_value(v)) cz__val(g, v)->param = param;
   return v;

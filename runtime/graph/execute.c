@@ -78,6 +78,7 @@ static cz_status set_clock(cz_graph *g, const cz_graph_run_options *options) {
 /** Runs the forward pass. With options->training dropout is on. */
 cz_status cz_graph_forward(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && !g->options.train);
+  CZ_TRY(cz_params_refresh(g->params));
   cz__guard_start(g);
   if (options->training) CZ_TRY(set_clock(g, options));
   if (g->profile) CZ_TRY(cz__profile_open(g));
@@ -124,6 +125,7 @@ static cz_status copy_seeds(cz_graph *g) {
  * Parameters that the loss does not reach keep a zero gradient. */
 cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && g->options.train);
+  CZ_TRY(cz_params_refresh(g->params));
   cz__guard_start(g);
   CZ_TRY(set_clock(g, options));
   CZ_TRY(copy_seeds(g));
@@ -143,12 +145,11 @@ cz_status cz_graph_read(cz_graph *g, double *host, cz_value v, int64_t n) {
     return CZ_FAIL(CZ_EINVAL, "%s has no memory to read",
                    cz__is_value(v) ? g->values[v].name : "an absent value");
   cz_arg a = cz__resolve(g, &g->values[v], false);
-  if (a.dtype != g->device->real)
-    return CZ_FAIL(CZ_EINVAL, "%s is not a real value", g->values[v].name);
+  if (a.dtype == CZ_I32) return CZ_FAIL(CZ_EINVAL, "%s is not a real value", g->values[v].name);
   if (n > cz_numel(&a))
     return CZ_FAIL(CZ_EINVAL, "%s has %lld numbers, not %lld", g->values[v].name,
                    (long long)cz_numel(&a), (long long)n);
-  return cz_device_read_real(g->device, host, g->values[v].arg.data, n);
+  return cz_device_read_as(g->device, host, g->values[v].arg.data, n, a.dtype);
 }
 
 /** Puts the sum of the graph's losses to TO, one number of the device's real dtype in its memory,

@@ -92,6 +92,8 @@ static cz_status grad_of(cz_graph *g, cz_value v, cz_value *out) {
     cz_arg arg = g->values[v].arg;
     cz_param *param = g->values[v].param;
     arg.data = param ? param->grad : NULL;
+    arg.version = 0;
+    if (param) arg.dtype = g->device->real; /* of a copy in 16 bits, too */
     cz_value d = cz__value_add(g, name, param ? CZ__PARAM_GRAD : CZ__TENSOR, &arg);
     if (!cz__is_value(d)) return CZ_FAIL(CZ_ENOMEM, "%s", g->why);
     g->values[d].param = param;

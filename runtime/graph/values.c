@@ -56,6 +56,7 @@ cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_ar
 cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity) {
   cz_arg a = v->arg;
   for (int i = 0; i < a.ndim; i++) a.dim[i] = actual(g, a.dim[i], capacity);
+  if (v->kind == CZ__PARAM) a.version = g->params->version;
   return a;
 }
 

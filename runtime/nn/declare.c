@@ -138,7 +138,10 @@ static cz_status declare_weight(const place *p, const cz_weight *w) {
     snprintf(name, sizeof name, "%s", origin.tensor);
   CZ_TRY(cz_grow(&m->origins, &m->cap_origins, m->params->n + 1, sizeof *m->origins));
   m->origins[m->params->n] = origin;
-  return cz_params_declare(m->params, pointer(p, w->slot), name, matrix ? 2 : 1, dim, init, matrix);
+  cz_param **declared = pointer(p, w->slot);
+  CZ_TRY(cz_params_declare(m->params, declared, name, matrix ? 2 : 1, dim, init, matrix));
+  (*declared)->exact = w->slot == CZ_SLOT_POSITIONS || w->slot == CZ_SLOT_POSITION_BIAS;
+  return CZ_OK;
 }
 
 static cz_status declare_scope(const place *p, scope s) {

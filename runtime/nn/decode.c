@@ -170,7 +170,8 @@ static cz_status allocate(cz_decoder *d) {
   CZ_TRY(cz_alloc(&d->wide, (size_t)d->model->config.vocab_size, sizeof *d->wide));
   CZ_TRY(cz_device_alloc(device, &d->device_rows, (size_t)cache_rows(d) * sizeof *d->device_rows));
   return cz_device_alloc(device, &d->moved,
-                         (size_t)(cache_rows(d) * inner(d)) * cz_dtype_bytes(device->real));
+                         (size_t)(cache_rows(d) * inner(d)) *
+                             cz_dtype_bytes(d->model->params->compute));
 }
 
 /* Learned positions end somewhere. */
@@ -219,7 +220,7 @@ void cz_decoder_destroy(cz_decoder **decoder) {
   cz_graph_destroy(&d->encode);
   cz_device_free(device, &d->device_rows, (size_t)cache_rows(d) * sizeof *d->device_rows);
   cz_device_free(device, &d->moved,
-                 (size_t)(cache_rows(d) * inner(d)) * cz_dtype_bytes(device->real));
+                 (size_t)(cache_rows(d) * inner(d)) * cz_dtype_bytes(d->model->params->compute));
   cz_scratch_free(device, &d->workspace);
   free(d->made);
   free(d->lent);
@@ -300,8 +301,8 @@ static cz_status read_logits(cz_decoder *d, float *logits, int64_t n) {
   if (a.dtype == CZ_F32)
     CZ_TRY(device->read(device, logits, a.data, (size_t)(n * V) * sizeof *logits));
   for (int64_t b = 0; b < n && a.dtype != CZ_F32; b++) {
-    CZ_TRY(cz_device_read_real(device, d->wide,
-                               (char *)a.data + (size_t)(b * V) * cz_dtype_bytes(a.dtype), V));
+    CZ_TRY(cz_device_read_as(
+        device, d->wide, (char *)a.data + (size_t)(b * V) * cz_dtype_bytes(a.dtype), V, a.dtype));
     for (int64_t v = 0; v < V; v++) logits[b * V + v] = (float)d->wide[v];
   }
   for (int64_t i = 0; i < n * V; i++)
@@ -349,7 +350,8 @@ static cz_status move_rows(cz_decoder *d, cz_value state, const int32_t *from, c
   cz_device *device = d->model->device;
   cz_arg cache = cz_graph_arg(d->step, state);
   cz_arg rows = {.data = d->device_rows, .dtype = CZ_I32, .ndim = 1, .dim = {n}};
-  cz_arg moved = {.data = d->moved, .dtype = device->real, .ndim = 2, .dim = {n, inner(d)}};
+  cz_arg moved = {
+      .data = d->moved, .dtype = d->model->params->compute, .ndim = 2, .dim = {n, inner(d)}};
   CZ_TRY(device->write(device, d->device_rows, from, (size_t)n * sizeof *from));
   cz_call gather = {.in = {cache, rows}, .out = {moved}};
   CZ_TRY(cz_op_run(device, CZ_OP_gather, &gather, &d->workspace));

@@ -18,20 +18,29 @@ static const cz_family *family_of(const cz_builder *b) { return b->model->config
 
 /* y = alpha x W^T + bias, W [out, in]; families without biases have none. x [T, in] ->
  * [T, out]. */
-static cz_value linear(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w,
-                       double alpha) {
+static cz_value product(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w,
+                        double alpha, cz_dtype y) {
   char buffer[192];
-  cz_linear_attr attr = {
-      .layout = CZ_LINEAR_OUT_IN, .activation = CZ_ACTIVATION_NONE, .alpha = alpha};
+  cz_linear_attr attr = {.layout = CZ_LINEAR_OUT_IN,
+                         .activation = CZ_ACTIVATION_NONE,
+                         .alpha = alpha,
+                         .y = cz_dtype_choice(y)};
   cz_value in[] = {x, cz_graph_param(b->g, w->weight), param_or_absent(b, w->bias)}, out[CZ_OP_OUT];
   cz_graph_op(b->g, out, CZ_OP_linear, full(buffer, b, name), 3, in, &attr);
   return out[0];
 }
 
-/* The family's norm of each row (kernels/norm/norm.h). x [T, D]. */
+static cz_value linear(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w) {
+  return product(b, name, x, w, 1, b->model->params->compute);
+}
+
+/* The family's norm of each row (kernels/norm/norm.h), which leads from a wide stream to products.
+ * x [T, D]. */
 static cz_value norm(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w) {
   char buffer[192];
-  cz_norm_attr attr = {.kind = family_of(b)->norm, .eps = b->model->config.norm_eps};
+  cz_norm_attr attr = {.kind = family_of(b)->norm,
+                       .eps = b->model->config.norm_eps,
+                       .y = cz_dtype_choice(b->model->params->compute)};
   cz_value in[] = {x, cz_graph_param(b->g, w->gain), param_or_absent(b, w->bias)}, out[CZ_OP_OUT];
   cz_graph_op(b->g, out, CZ_OP_norm, full(buffer, b, name), 3, in, &attr);
   return out[0];
@@ -55,10 +64,12 @@ static cz_value add(cz_builder *b, const char *name, cz_value x, cz_value y) {
   return out[0];
 }
 
+/* Rows of a table as the residual stream begins. [T] -> [T, D] */
 static cz_value look_up(cz_builder *b, const char *name, cz_param *table, cz_value rows) {
   char buffer[192];
+  const cz_embedding_attr attr = {.y = cz_dtype_choice(b->model->stream)};
   cz_value in[] = {cz_graph_param(b->g, table), rows}, out[CZ_OP_OUT];
-  cz_graph_op(b->g, out, CZ_OP_embedding, full(buffer, b, name), 2, in, NULL);
+  cz_graph_op(b->g, out, CZ_OP_embedding, full(buffer, b, name), 2, in, &attr);
   return out[0];
 }
 
@@ -119,9 +130,9 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
                                  cz_param *position_bias, const cz_tokens *t,
                                  const cz_cache *cache) {
   cz_value y = sublayer_in(b, "self.norm", x, &w->norm); /* [T, D] */
-  cz_value q = linear(b, "self.q", y, &w->q, 1);         /* [T, H*K] */
-  cz_value k = linear(b, "self.k", y, &w->k, 1);
-  cz_value v = linear(b, "self.v", y, &w->v, 1);
+  cz_value q = linear(b, "self.q", y, &w->q);            /* [T, H*K] */
+  cz_value k = linear(b, "self.k", y, &w->k);
+  cz_value v = linear(b, "self.v", y, &w->v);
   cz_value k_spans = t->spans;
   if (cache) {
     k = append(b, "self.k.append", cache->k, k, cache->rows);
@@ -130,7 +141,7 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
   }
   cz_value in[7] = {q, k, v, t->spans, k_spans, t->prefix, param_or_absent(b, position_bias)};
   cz_value a = attention(b, "self.attention", in, t, t->mask); /* [T, H*K] */
-  a = linear(b, "self.o", a, &w->o, 1);                        /* [T, D] */
+  a = linear(b, "self.o", a, &w->o);                           /* [T, D] */
   return sublayer_out(b, "self", x, a, &w->norm, t);
 }
 
@@ -139,10 +150,10 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
 cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
                                   const cz_tokens *t, const cz_crossed *cross) {
   cz_value y = sublayer_in(b, "cross.norm", x, &w->norm);
-  cz_value q = linear(b, "cross.q", y, &w->q, 1);
+  cz_value q = linear(b, "cross.q", y, &w->q);
   cz_value in[7] = {q, cross->k, cross->v, t->spans, cross->spans, CZ_ABSENT, CZ_ABSENT};
   cz_value a = attention(b, "cross.attention", in, t, CZ_ATTENTION_MASK_FULL);
-  a = linear(b, "cross.o", a, &w->o, 1);
+  a = linear(b, "cross.o", a, &w->o);
   return sublayer_out(b, "cross", x, a, &w->norm, t);
 }
 
@@ -153,19 +164,19 @@ cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
   char buffer[192];
   cz_activation_attr attr = {.kind = b->model->config.activation};
   cz_value y = sublayer_in(b, "ffn.norm", x, &w->norm);
-  cz_value in[2] = {linear(b, "ffn.wi", y, &w->wi, 1), CZ_ABSENT}, out[CZ_OP_OUT]; /* [T, F] */
-  if (w->gate.weight) in[1] = linear(b, "ffn.gate", y, &w->gate, 1);
+  cz_value in[2] = {linear(b, "ffn.wi", y, &w->wi), CZ_ABSENT}, out[CZ_OP_OUT]; /* [T, F] */
+  if (w->gate.weight) in[1] = linear(b, "ffn.gate", y, &w->gate);
   cz_graph_op(b->g, out, CZ_OP_activation, full(buffer, b, "ffn.act"), 2, in, &attr);
   cz_value h = out[0];
   if (family_of(b)->inner_dropout) h = dropout(b, "ffn.inner.dropout", h, t->spans);
-  h = linear(b, "ffn.wo", h, &w->wo, 1); /* [T, D] */
+  h = linear(b, "ffn.wo", h, &w->wo); /* [T, D] */
   return sublayer_out(b, "ffn", x, h, &w->norm, t);
 }
 
 /** Keys and values [S, H*K] that cross-attention W reads, from the encoder's output. */
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded) {
-  return (cz_crossed){.k = linear(b, "cross.k", encoded->x, &w->k, 1),
-                      .v = linear(b, "cross.v", encoded->x, &w->v, 1),
+  return (cz_crossed){.k = linear(b, "cross.k", encoded->x, &w->k),
+                      .v = linear(b, "cross.v", encoded->x, &w->v),
                       .spans = encoded->spans};
 }
 
@@ -249,8 +260,9 @@ double cz_layer_logit_scale(const cz_model *m) {
   return m->config.scaled ? 1 / sqrt((double)m->config.d_model) : 1;
 }
 
-/** Logits [N, V] of rows x [N, D]. */
+/** Logits [N, V] of rows x [N, D], in the dtype of losses: in bfloat16 words within 1 / 256 of the
+ * best one would be equal to it. */
 cz_value cz_layer_logits(cz_builder *b, cz_value x) {
   const cz_linear_weights head = {.weight = b->model->head};
-  return linear(b, "logits", x, &head, cz_layer_logit_scale(b->model));
+  return product(b, "logits", x, &head, cz_layer_logit_scale(b->model), b->model->device->real);
 }

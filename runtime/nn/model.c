@@ -1,4 +1,5 @@
 #include "nn/model.h"
+#include "base/nearest.h"
 
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@ cz_status cz_model_declare(cz_model **model, const cz_model_config *config, cz_d
   cz_model *m = *model;
   m->config = *config;
   m->device = device;
+  m->stream = device ? device->real : CZ_F32;
   CZ_GO(st, cz_arena_create(&m->arena, "model"), fail);
   CZ_GO(st, cz_params_create(&m->params, device), fail);
   CZ_GO(st, cz__model_declare(m), fail);
@@ -30,6 +32,49 @@ cz_status cz_model_create(cz_model **model, const cz_model_config *config, cz_de
   cz_status st = cz_params_allocate((*model)->params);
   if (st != CZ_OK) cz_model_destroy(model);
   return st;
+}
+
+const char *const cz_precision_names[] = {"f32", "bf16", "fp16", NULL};
+
+/** The precision called NAME; CZ_EUSAGE that lists the others. */
+cz_status cz_precision_find(cz_precision *precision, const char *name) {
+  size_t i = 0;
+  CZ_TRY(cz_find_name(&i, "precision", name, cz_precision_names, 3));
+  *precision = (cz_precision)i;
+  return CZ_OK;
+}
+
+static cz_dtype dtype_of(const cz_device *device, cz_precision precision) {
+  switch (precision) {
+  case CZ_PRECISION_BF16: return CZ_BF16;
+  case CZ_PRECISION_F16: return CZ_F16;
+  case CZ_PRECISION_F32: break;
+  }
+  return device->real;
+}
+
+/** CZ_EUSAGE for a precision that the device does not have, and for a residual stream WIDE beside
+ * it in a family whose norms stand behind the additions: there what a norm yields is the stream,
+ * and goes into products too. */
+cz_status cz_precision_check(const cz_model_config *config, cz_device *device,
+                             cz_precision precision, bool wide_stream) {
+  const cz_family *family = config->family;
+  if (precision != CZ_PRECISION_F32)
+    CZ_TRY(cz_device_computes(device, dtype_of(device, precision)));
+  if (!wide_stream || family->norm_place == CZ_NORM_BEFORE) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE,
+                 "the residual stream of family %s has the precision of its products, %s: its "
+                 "norms stand behind the additions, and products read what they yield",
+                 family->name, cz_precision_names[precision]);
+}
+
+/** From now on the model's graphs compute in PRECISION, their residual stream too unless it is
+ * WIDE: then it stays in the dtype of the parameters. Errors as cz_precision_check. */
+cz_status cz_model_compute(cz_model *m, cz_precision precision, bool wide_stream) {
+  CZ_TRY(cz_precision_check(&m->config, m->device, precision, wide_stream));
+  CZ_TRY(cz_params_compute(m->params, dtype_of(m->device, precision)));
+  m->stream = wide_stream ? m->device->real : m->params->compute;
+  return CZ_OK;
 }
 
 /** Frees the model and its parameters; clears the pointer, accepts null. */

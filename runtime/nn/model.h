@@ -69,8 +69,9 @@ typedef struct cz_origin {
  * Tied weights are one parameter with two users; their gradients meet in it. */
 typedef struct cz_model {
   cz_model_config config;
-  cz_device *device; /* borrowed */
-  cz_params *params;
+  cz_device *device;  /* borrowed */
+  cz_params *params;  /* params->compute: what products, and all that is not named below, are in */
+  cz_dtype stream;    /* of the residual stream: params->compute, or the values' dtype */
   cz_origin *origins; /* of each parameter, in order of declaration */
   size_t cap_origins;
   cz_arena *arena;
@@ -87,6 +88,18 @@ CZ_MUST cz_status cz_model_create(cz_model **model, const cz_model_config *confi
 CZ_MUST cz_status cz_model_declare(cz_model **model, const cz_model_config *config,
                                    cz_device *device);
 void cz_model_destroy(cz_model **model);
+
+/* What a model computes in; F32 stands for the device's own dtype, which is float64 on ref. */
+typedef enum cz_precision { CZ_PRECISION_F32, CZ_PRECISION_BF16, CZ_PRECISION_F16 } cz_precision;
+
+extern const char *const cz_precision_names[]; /* null behind the last */
+CZ_MUST cz_status cz_precision_find(cz_precision *precision, const char *name);
+
+/* Mixed precision (tensor/params.h), chosen before the first graph is built. check refuses what
+ * compute would, without a model's memory. */
+CZ_MUST cz_status cz_precision_check(const cz_model_config *config, cz_device *device,
+                                     cz_precision precision, bool wide_stream);
+CZ_MUST cz_status cz_model_compute(cz_model *model, cz_precision precision, bool wide_stream);
 CZ_MUST cz_status cz_model_count(int64_t *count, const cz_model_config *config);
 
 /* declare.c */

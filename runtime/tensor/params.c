@@ -1,6 +1,7 @@
 #include "tensor/params.h"
 #include "base/hash.h"
 #include "device/draws.h"
+#include "kernels/cast/cast.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 cz_status cz_params_create(cz_params **params, cz_device *device) {
   CZ_TRY(cz_alloc(params, 1, sizeof **params));
   (*params)->device = device;
+  (*params)->compute = device ? device->real : CZ_F32;
   return cz_arena_create(&(*params)->names, "parameter names");
 }
 
@@ -28,7 +30,11 @@ void *cz_param_at(const cz_params *p, void *buffer, const cz_param *q) {
   return (char *)buffer + (size_t)q->offset * cz_dtype_bytes(p->device->real);
 }
 
-/** Frees values, gradients and the list; clears the pointer, accepts null. */
+static size_t copies_bytes(const cz_params *p) {
+  return (size_t)p->flat * cz_dtype_bytes(p->compute);
+}
+
+/** Frees values, gradients, copies and the list; clears the pointer, accepts null. */
 void cz_params_destroy(cz_params **params) {
   cz_params *p = *params;
   if (!p) return;
@@ -102,7 +108,66 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
 cz_status cz_params_allocate(cz_params *p) {
   CZ_TRY(cz_device_alloc(p->device, &p->values, cz_params_bytes(p)));
   for (size_t i = 0; i < p->n; i++) p->list[i]->value = cz_param_at(p, p->values, p->list[i]);
+  cz_params_written(p);
   return CZ_OK;
+}
+
+/** From now on graphs read the matrices of the list in COMPUTE, the values' own dtype or a narrower
+ * one that the device has (CZ_EUSAGE for another). */
+cz_status cz_params_compute(cz_params *p, cz_dtype compute) {
+  CZ_CHECK(p->values && !p->copies);
+  if (compute == p->device->real) return CZ_OK;
+  CZ_TRY(cz_device_computes(p->device, compute));
+  p->compute = compute;
+  CZ_TRY(cz_device_alloc(p->device, &p->copies, copies_bytes(p)));
+  for (size_t i = 0; i < p->n; i++) {
+    cz_param *q = p->list[i];
+    if (q->ndim < 2 || q->exact) continue;
+    q->copy = (char *)p->copies + (size_t)q->offset * cz_dtype_bytes(compute);
+  }
+  cz_params_written(p);
+  return CZ_OK;
+}
+
+/** Says that values were written: what was made of them is out of date. */
+void cz_params_written(cz_params *p) { p->stale = true; }
+
+/* Two lists may lie one after the other at one address, so versions are counted for all of
+ * them. */
+static uint64_t next_version(void) {
+  static _Atomic uint64_t last;
+  return ++last;
+}
+
+/** Brings copies and version up to date when values were written since. Rounds to nearest; queued
+ * on the device like a kernel. */
+cz_status cz_params_refresh(cz_params *p) {
+  if (!p->stale) return CZ_OK;
+  p->stale = false;
+  p->version = next_version();
+  if (!p->copies) return CZ_OK;
+  const cz_cast_attr attr = {.y = cz_dtype_choice(p->compute)};
+  const cz_kernels *kernels;
+  cz_call call = {.n_in = 1,
+                  .n_out = 1,
+                  .in = {{p->values, p->device->real, 1, {p->flat}, 0}},
+                  .out = {{p->copies, p->compute, 1, {p->flat}, 0}},
+                  .attr = &attr,
+                  .stream = p->device->stream};
+  CZ_TRY(cz_device_kernels(p->device, &kernels, CZ_OP_cast, &call, false));
+  kernels->forward(&call);
+  return p->device->failed(p->device);
+}
+
+/** A parameter as graphs read it: its copy where there is one, else its value, and the version of
+ * what lies there. */
+cz_arg cz_param_seen(const cz_params *p, const cz_param *q) {
+  cz_arg a = {.data = q->copy ? q->copy : q->value,
+              .dtype = q->copy ? p->compute : p->device->real,
+              .ndim = q->ndim,
+              .version = p->version};
+  memcpy(a.dim, q->dim, sizeof a.dim);
+  return a;
 }
 
 /** Allocates the flat gradient buffer, zeroed, with EXTRA elements behind the gradients. Does
@@ -176,6 +241,7 @@ cz_status cz_params_init(cz_params *p, uint64_t seed) {
     }
   }
   free(stage);
+  cz_params_written(p);
   return st;
 }
 

@@ -39,9 +39,10 @@ typedef struct cz_param {
   int64_t count, offset, room;
   cz_init init;
   bool decay, trainable; /* weight decay applies to it; it gets a gradient and is updated */
+  bool exact; /* a matrix that is read as a vector is, in the values' dtype: a table of positions */
   /* Device memory, inside the flat buffers; grad is null until
-   * cz_params_allocate_grads. */
-  void *value, *grad;
+   * cz_params_allocate_grads, copy unless graphs read one. */
+  void *value, *grad, *copy;
 } cz_param;
 
 /* The list. Its order is that of declaration, the same on every rank: reduction,
@@ -57,6 +58,13 @@ typedef struct cz_params {
   int64_t count, flat; /* elements without and with alignment gaps */
   int64_t extra;       /* elements behind the gradients, whose sums are wanted with theirs */
   void *values, *grads;
+  /* In mixed precision: what graphs read and compute in, rounded from the values, and laid out
+   * like them. Whoever writes values says so by cz_params_written, and a graph's run brings the
+   * copies up to date. */
+  cz_dtype compute;
+  void *copies; /* null where compute is the values' dtype */
+  bool stale;
+  uint64_t version; /* of the contents of values and copies, no other list's */
 } cz_params;
 
 /* In this order: declare all, allocate (values zeroed), and where training follows
@@ -70,6 +78,13 @@ CZ_MUST cz_status cz_params_declare(cz_params *p, cz_param **out, const char *na
 CZ_MUST cz_status cz_params_allocate(cz_params *p);
 CZ_MUST cz_status cz_params_allocate_grads(cz_params *p, int64_t extra);
 CZ_MUST cz_status cz_params_init(cz_params *p, uint64_t seed);
+/* Mixed precision (Micikevicius et al. 2018): updates are made in float32, where a step of 1e-3 of
+ * a weight is not lost, and products in 16 bits. compute comes after allocate and before the first
+ * graph; matrices get copies, vectors and tables of positions are read as they are. */
+CZ_MUST cz_status cz_params_compute(cz_params *p, cz_dtype compute);
+void cz_params_written(cz_params *p);
+CZ_MUST cz_status cz_params_refresh(cz_params *p);
+cz_arg cz_param_seen(const cz_params *p, const cz_param *q);
 size_t cz_params_bytes(const cz_params *p);
 /* Where parameter Q lies in BUFFER, any buffer that is laid out like the values:
  * gradients, moments, copies. */

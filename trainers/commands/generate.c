@@ -20,7 +20,7 @@
 
 const char cz_generate_usage[] =
     "cloze generate MODEL_DIR [--tokenizer FILE] [--beams N] [--length-penalty A] [--max-length N] "
-    "[--device D] [--json] < text\n"
+    "[--device D] [--precision P] [--json] < text\n"
     "Writes the model's output for each line of standard input, in order. A file or a pipe is read "
     "to its end and decoded in batches; at a terminal each line is answered as it is typed, until "
     "ctrl-D. Decoding is incremental over key and value caches.\n"
@@ -30,11 +30,12 @@ const char cz_generate_usage[] =
     "above 1\n"
     "  --max-length N      maximum tokens of an output, end of sequence included (default 64)\n"
     "  --device D          cpu (default), ref, ...\n"
+    "  --precision P       of products and activations: f32 (default), bf16, fp16\n"
     "  --json              one object a line: {\"input\", \"output\", \"ids\", \"score\"}\n";
 
 typedef struct request {
   cz_search_options search;
-  const char *tokenizer_path, *device_name;
+  const char *tokenizer_path, *device_name, *precision_name;
   bool json;
   cz_device *device;
   cz_model *model;
@@ -56,10 +57,13 @@ static cz_status parse_number(int64_t *out, const char *text, const char *option
 
 static cz_status parse(request *r, int *argc, char **argv) {
   const char *beams = "1", *alpha = "0.6", *length = "64";
-  const cz_option options[] = {
-      {"--tokenizer", &r->tokenizer_path, NULL}, {"--beams", &beams, NULL},
-      {"--length-penalty", &alpha, NULL},        {"--max-length", &length, NULL},
-      {"--device", &r->device_name, NULL},       {"--json", NULL, &r->json}};
+  const cz_option options[] = {{"--tokenizer", &r->tokenizer_path, NULL},
+                               {"--beams", &beams, NULL},
+                               {"--length-penalty", &alpha, NULL},
+                               {"--max-length", &length, NULL},
+                               {"--device", &r->device_name, NULL},
+                               {"--precision", &r->precision_name, NULL},
+                               {"--json", NULL, &r->json}};
   CZ_TRY(cz_args_parse(argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(*argc, argv, 1, 1, cz_generate_usage));
   CZ_TRY(parse_number(&r->search.beams, beams, "--beams", 64));
@@ -206,13 +210,16 @@ static void free_request(request *r) {
 
 /** The command `cloze generate`; its usage says what it reads and writes. */
 cz_status cz_command_generate(int argc, char **argv) {
-  request r = {.device_name = "cpu"};
+  request r = {.device_name = "cpu", .precision_name = "f32"};
+  cz_precision precision;
   char path[4096];
   cz_status st;
   CZ_TRY(parse(&r, &argc, argv));
+  CZ_TRY(cz_precision_find(&precision, r.precision_name));
   CZ_GO(st, cz_device_open(&r.device, r.device_name), done);
   CZ_GO(st, cz_recipe_model_folder(argv[1]), done);
   CZ_GO(st, cz_hf_open(&r.model, argv[1], r.device), done);
+  CZ_GO(st, cz_model_compute(r.model, precision, false), done);
   CZ_GO(st, cz_fs_join(path, sizeof path, argv[1], "tokenizer.json"), done);
   CZ_GO(st, cz_tokenizer_open(&r.tokenizer, r.tokenizer_path ? r.tokenizer_path : path), done);
   r.search.banned_from = cz_tokenizer_get_facts(r.tokenizer)->size;

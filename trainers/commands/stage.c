@@ -56,7 +56,7 @@ cz_status cz_command_stage(int argc, char **argv) {
   CZ_GO(st, cz_session_open(&s, device, comm), done);
   cz_stop_on_signals(s.comm->size == 1);
   CZ_GO(st, open_config(&config, argc, argv, argv[0]), done);
-  CZ_GO(st, cz_comm_agree(s.comm, cz_check_one(cz_config_root(config), s.comm)), done);
+  CZ_GO(st, cz_comm_agree(s.comm, cz_check_one(cz_config_root(config), &s)), done);
   if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(out, "inputs.json", "experiment.yaml"), done);
   CZ_GO(st, cz_stage_run(&s, cz_config_root(config), cz_config_root(config), out), done);
   if (s.comm->rank == 0) cz_log("%s: done, see %s/result.json", argv[0], out);

@@ -16,7 +16,8 @@
 #include <string.h>
 
 const char cz_trace_usage[] =
-    "cloze trace MODEL_DIR --batch FILE.jsonl --out FILE.h5 [--device D] [--no-grad]\n"
+    "cloze trace MODEL_DIR --batch FILE.jsonl --out FILE.h5 [--device D] [--precision P] "
+    "[--no-grad]\n"
     "Runs MODEL_DIR (a Hugging Face directory) forward and backward on a batch, without dropout, "
     "and writes to FILE.h5:\n"
     "  loss         mean over all counted positions\n"
@@ -29,6 +30,8 @@ const char cz_trace_usage[] =
     "label i + 1; \"prefix\": N for a prefix LM);\n"
     "-100 is not counted.\n"
     "  --device D   ref (float64, default), cpu, guard:ref, guard:cpu\n"
+    "  --precision P  of products and activations: f32 (the device's own, default), bf16, fp16\n"
+    "  --wide-stream  the residual stream stays in float32 beside a narrower precision\n"
     "  --no-grad    loss and logits only\n";
 
 static cz_status get_list(const json_t *line, const char *key, const char *path, int number,
@@ -231,11 +234,14 @@ static cz_status check_out(const char *out, const char *batch_path, const char *
 
 /** The command `cloze trace`; its usage says what it reads and writes. */
 cz_status cz_command_trace(int argc, char **argv) {
-  const char *path = NULL, *out = NULL, *device_name = "ref";
-  bool no_grad = false;
+  const char *path = NULL, *out = NULL, *device_name = "ref", *precision_name = "f32";
+  bool no_grad = false, wide_stream = false;
+  cz_precision precision;
   const cz_option options[] = {{"--batch", &path, NULL},
                                {"--out", &out, NULL},
                                {"--device", &device_name, NULL},
+                               {"--precision", &precision_name, NULL},
+                               {"--wide-stream", NULL, &wide_stream},
                                {"--no-grad", NULL, &no_grad}};
   cz_device *device = NULL;
   cz_model *model = NULL;
@@ -247,10 +253,12 @@ cz_status cz_command_trace(int argc, char **argv) {
   if (!path || !out)
     return CZ_FAIL(CZ_EUSAGE, "trace: %s is missing",
                    path ? "--out FILE.h5" : "--batch FILE.jsonl");
+  CZ_TRY(cz_precision_find(&precision, precision_name));
   CZ_TRY(check_out(out, path, argv[1]));
   CZ_GO(st, cz_device_open(&device, device_name), done);
   CZ_GO(st, cz_recipe_model_folder(argv[1]), done);
   CZ_GO(st, cz_hf_open(&model, argv[1], device), done);
+  CZ_GO(st, cz_model_compute(model, precision, wide_stream), done);
   CZ_GO(st, read_batch(&b, &model->config, path), done);
   CZ_GO(st, run_batch(&net, model, &b, !no_grad), done);
   CZ_GO(st, write_file(out, net, &b, !no_grad), done);

@@ -192,7 +192,7 @@ cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t 
   CZ_TRY(cz__plan_resolve(p, root));
   CZ_TRY(cz__plan_check_words(p, root, words, n_words));
   CZ_TRY(read_columns(p, root));
-  if (session) CZ_TRY(cz_plan_check(p, NULL, session->comm));
+  if (session) CZ_TRY(cz_plan_check(p, NULL, session));
   return cz__plan_make_keys(p, session ? &session->inputs : NULL);
 }
 

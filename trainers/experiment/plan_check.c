@@ -147,14 +147,14 @@ static void check_papers(const cz_plan *p) {
 /** Checks every stage of every row of the plan, all that differs between seeds being the
  * seed: configurations, files and their contents, models that stages start from,
  * columns. MISSING null: all files must be there; otherwise those that are not are
- * listed there, a line each, and what can be checked without them is. COMM is who will
- * train, or null for any number of ranks. The message names row, stage, file, line and
- * value. */
-cz_status cz_plan_check(const cz_plan *p, cz_buf *missing, const cz_comm *comm) {
+ * listed there, a line each, and what can be checked without them is. SESSION is
+ * where it will run, or null for any number of ranks on any device. The message names row, stage,
+ * file, line and value. */
+cz_status cz_plan_check(const cz_plan *p, cz_buf *missing, const cz_session *session) {
   cz_check c;
   row_facts facts = {0};
   cz_status st;
-  CZ_GO(st, cz_check_open(&c, missing, p->data, comm), done);
+  CZ_GO(st, cz_check_open(&c, missing, p->data, session), done);
   CZ_GO(st, cz_alloc(&facts.models, p->n_stages, sizeof *facts.models), done);
   CZ_GO(st, cz_alloc(&facts.from, p->n_stages, sizeof *facts.from), done);
   c.files.made_by = p->data_made_by;

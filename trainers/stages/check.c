@@ -14,8 +14,8 @@
 /** Begins a round of checks. MISSING null: every file must exist; otherwise the names of
  * those that do not are appended to it. DATA is the folder that files are expected in, or
  * null. Close with cz_check_close, also after a failure. */
-cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data, const cz_comm *comm) {
-  *c = (cz_check){.files = {.missing = missing, .data = data}, .comm = comm};
+cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data, const cz_session *session) {
+  *c = (cz_check){.files = {.missing = missing, .data = data}, .session = session};
   c->seen = json_object();
   c->results = json_object();
   c->trained = json_object();
@@ -188,8 +188,9 @@ cz_status cz_check_tasks(cz_check *c, const cz_recipe *recipe, const char *split
 /* Whether the ranks can divide the stage's shards; the message has the number of shards
  * that would do and is nearest from below, but one a rank. */
 static cz_status check_ranks(const cz_check *c, const cz_recipe *recipe, int64_t shards) {
-  int64_t first, count, enough = c->comm ? c->comm->size : 1;
-  if (!c->comm || cz_comm_shards(c->comm, &first, &count, shards) == CZ_OK) return CZ_OK;
+  const cz_comm *comm = c->session ? c->session->comm : NULL;
+  int64_t first, count, enough = comm ? comm->size : 1;
+  if (!comm || cz_comm_shards(comm, &first, &count, shards) == CZ_OK) return CZ_OK;
   while (2 * enough <= shards) enough *= 2;
   const cz_config_node *batch = cz_config_get(recipe->node, "batch"),
                        *node = batch ? cz_config_get(batch, "shards") : NULL;
@@ -200,11 +201,24 @@ static cz_status check_ranks(const cz_check *c, const cz_recipe *recipe, int64_t
                          (long long)enough);
 }
 
+/** Whether the session's device has what KEY of SECTION asks for, as the model that the stage
+ * builds needs it. */
+cz_status cz_check_precision(const cz_check *c, const cz_recipe *recipe, const char *section,
+                             cz_precision precision, bool wide_stream) {
+  const cz_config_node *keys = cz_config_get(recipe->node, section),
+                       *node = keys ? cz_config_get(keys, "precision") : NULL;
+  if (!c->session) return CZ_OK;
+  cz_status st = cz_precision_check(&c->stage.model, c->session->device, precision, wide_stream);
+  return CZ_AT(node ? node : keys ? keys : recipe->node, st);
+}
+
 /** What every training stage has: batch, optimizer and loop, which JOB has been given. */
 cz_status cz_check_job(cz_check *c, const cz_recipe *recipe, cz_loop_job *job) {
   job->layout = cz_train_layout(&c->stage.model);
   const cz_config_node *batch = cz_config_get(recipe->node, "batch");
   CZ_TRY(CZ_AT(batch ? batch : recipe->node, cz_loop_check(job)));
+  CZ_TRY(cz_check_precision(c, recipe, "train", (cz_precision)job->train.precision,
+                            job->train.residual_stream == CZ_STREAM_F32));
   return check_ranks(c, recipe, job->batch.shards);
 }
 
@@ -281,14 +295,14 @@ cz_status cz_check_stage(cz_check *c, const cz_config_node *node, const cz_stage
   return list_results(c, node, kind);
 }
 
-/** Checks a stage that is to run by itself on the ranks of COMM; every file must be
+/** Checks a stage that is to run by itself in SESSION; every file must be
  * there. */
-cz_status cz_check_one(const cz_config_node *node, const cz_comm *comm) {
+cz_status cz_check_one(const cz_config_node *node, const cz_session *session) {
   const cz_stage_kind *kind;
   cz_check c;
   cz_status st;
   CZ_TRY(cz_stage_kind_of(&kind, node));
-  CZ_GO(st, cz_check_open(&c, NULL, NULL, comm), done);
+  CZ_GO(st, cz_check_open(&c, NULL, NULL, session), done);
   CZ_GO(st, cz_check_stage(&c, node, kind), done);
 done:
   cz_check_close(&c);

@@ -37,7 +37,7 @@ typedef struct cz_check_files {
 typedef struct cz_check {
   cz_check_stage_facts stage;
   cz_check_files files;
-  const cz_comm *comm; /* who will train; null: any number of ranks */
+  const cz_session *session; /* who will run it; null: any number of ranks, on any device */
   struct {
     cz_tokenizer *opened; /* the last one; stages mostly share it */
     const char *path;
@@ -49,12 +49,12 @@ typedef struct cz_check {
 } cz_check;
 
 CZ_MUST cz_status cz_check_open(cz_check *c, cz_buf *missing, const char *data,
-                                const cz_comm *comm);
+                                const cz_session *session);
 void cz_check_begin_row(cz_check *c);
 void cz_check_close(cz_check *c);
 CZ_MUST cz_status cz_check_stage(cz_check *c, const cz_config_node *node,
                                  const cz_stage_kind *kind);
-CZ_MUST cz_status cz_check_one(const cz_config_node *node, const cz_comm *comm);
+CZ_MUST cz_status cz_check_one(const cz_config_node *node, const cz_session *session);
 
 /* For the kinds. */
 CZ_MUST cz_status cz_check_file(cz_check *c, bool *exists, const cz_config_node *node,
@@ -63,6 +63,8 @@ CZ_MUST cz_status cz_check_once(cz_check *c, bool *first, const char *format, ..
 CZ_MUST cz_status cz_check_result(cz_check *c, const char *format, ...) CZ_PRINTF(2, 3);
 CZ_MUST cz_status cz_check_corpus(cz_check *c, const cz_recipe *recipe, const cz_config_node *node);
 CZ_MUST cz_status cz_check_tasks(cz_check *c, const cz_recipe *recipe, const char *split);
+CZ_MUST cz_status cz_check_precision(const cz_check *c, const cz_recipe *recipe,
+                                     const char *section, cz_precision precision, bool wide_stream);
 CZ_MUST cz_status cz_check_job(cz_check *c, const cz_recipe *recipe, cz_loop_job *job);
 
 #endif

@@ -19,6 +19,7 @@ typedef struct evaluate_keys {
   int64_t max_examples; /* per task; 0: all */
   int64_t max_inputs;   /* tokens of an input with EOS; longer ones are cut */
   int split;            /* index into split_names */
+  int precision;        /* cz_precision */
   cz_search_options search;
 } evaluate_keys;
 
@@ -30,6 +31,8 @@ static const cz_key_spec section_keys[] = {
            .unit = "examples",
            .help = "examples per task, spread evenly over the file; 0: all; about so many where a "
                    "score takes several examples together (MultiRC)"),
+    CZ_KEY(evaluate_keys, precision, ENUM, .fallback = "f32", .choices = cz_precision_names,
+           .help = "of products, activations and caches; logits are float32"),
     CZ_KEY_AS("beams", evaluate_keys, search.beams, INT, .fallback = "1", .min = 1, .max = 64,
               .help = "width of the beam search; 1 is greedy"),
     CZ_KEY_AS("length_penalty", evaluate_keys, search.length_penalty, REAL, .fallback = "0.6",
@@ -186,6 +189,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   CZ_GO(st, bind(&j, recipe), done);
   CZ_GO(st, cz_tasklist_read(&j.tasks, recipe), done);
   CZ_GO(st, cz_recipe_model(&j.model, recipe), done);
+  CZ_GO(st, cz_model_compute(j.model, (cz_precision)j.keys.precision, false), done);
   for (int i = 0; i < j.tasks.n; i++) CZ_GO(st, run_task(&j, &j.tasks.entries[i]), done);
 done:
   cz_model_destroy(&j.model);
@@ -198,6 +202,7 @@ static cz_status check(cz_check *c, const cz_recipe *recipe) {
   if (!c->stage.starts)
     return cz_config_error(recipe->node, "`init: FOLDER` is missing: which model is to be scored?");
   CZ_TRY(bind(&j, recipe));
+  CZ_TRY(cz_check_precision(c, recipe, "evaluate", (cz_precision)j.keys.precision, false));
   return cz_check_tasks(c, recipe, split_names[j.keys.split]);
 }
 

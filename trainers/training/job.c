@@ -26,6 +26,7 @@ static const cz_key_spec batch_keys[] = {
 };
 const cz_section cz_batch_section = CZ_SECTION("batch", "How examples become batches.", batch_keys);
 
+static const char *const streams[] = {"as_precision", "f32", NULL};
 static const char *const normalisations[] = {"counted", "padded", "constant", NULL};
 static const cz_key_spec train_keys[] = {
     CZ_KEY(cz_train_keys, steps, INT, .min = 1, .max = 1e12, .unit = "steps",
@@ -45,6 +46,12 @@ static const cz_key_spec train_keys[] = {
            .help = "single stacks: predict the inputs too"),
     CZ_KEY(cz_train_keys, recompute, BOOL, .fallback = "false",
            .help = "keep only block borders for backward: less memory, one more forward"),
+    CZ_KEY(cz_train_keys, precision, ENUM, .fallback = "f32", .choices = cz_precision_names,
+           .help = "of products and activations; parameters, gradients, statistics and losses stay "
+                   "in float32, and checkpoints and models hold those"),
+    CZ_KEY(cz_train_keys, residual_stream, ENUM, .fallback = "as_precision", .choices = streams,
+           .help = "of the sums that a stack's blocks add to: the precision's dtype, or float32 "
+                   "beside it"),
     CZ_KEY(cz_train_keys, checkpoint_steps, INT, .fallback = "0", .min = 0, .max = 1e12,
            .unit = "steps", .help = "save every so many steps; 0: by time only"),
     CZ_KEY(cz_train_keys, checkpoint_seconds, REAL, .fallback = "60", .min = 0, .max = INFINITY,

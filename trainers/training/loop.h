@@ -31,6 +31,9 @@ typedef enum cz_normalisation {
   CZ_NORMALISE_CONSTANT
 } cz_normalisation;
 
+/* The dtype of what blocks add to: that of the products, or float32 beside them. */
+typedef enum cz_residual_stream { CZ_STREAM_AS_PRECISION, CZ_STREAM_F32 } cz_residual_stream;
+
 typedef struct cz_train_keys {
   int64_t steps;
   int loss_normalisation;  /* cz_normalisation */
@@ -38,6 +41,8 @@ typedef struct cz_train_keys {
   double z_loss, label_smoothing;
   bool loss_on_inputs; /* single stacks */
   bool recompute;
+  int precision;       /* cz_precision */
+  int residual_stream; /* cz_residual_stream */
   int64_t checkpoint_steps, log_steps;
   double checkpoint_seconds;
   int64_t nonfinite_limit; /* skipped steps in a row that end the run */

@@ -257,6 +257,7 @@ cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate) {
     CZ_TRY(adafactor ? step_adafactor(o, p, &o->slots[i], &hyper)
                      : step_adamw(o, p, &o->slots[i], &hyper));
   }
+  cz_params_written(o->params);
   return CZ_OK;
 }
 

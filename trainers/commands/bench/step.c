@@ -22,6 +22,7 @@ enum { MOST_STEPS = 1000 };
 
 typedef struct bench {
   const char *model_name, *device_name, *dtype, *optimizer_name;
+  cz_precision precision;
   int64_t segments, inputs, targets, steps;
   bool json, recompute;
   cz_device *device;
@@ -63,8 +64,7 @@ static cz_status parse(bench *b, int argc, char **argv) {
         *numbers[i].out > numbers[i].maximum)
       return CZ_FAIL(CZ_EUSAGE, "%s: '%s' is not between 1 and %lld", numbers[i].name, texts[i],
                      (long long)numbers[i].maximum);
-  if (strcmp(b->dtype, "f32"))
-    return CZ_FAIL(CZ_EUSAGE, "--dtype: '%s'; this build trains in f32", b->dtype);
+  CZ_TRY(cz_precision_find(&b->precision, b->dtype));
   if (strcmp(b->optimizer_name, "adamw") && strcmp(b->optimizer_name, "adafactor"))
     return CZ_FAIL(CZ_EUSAGE, "--optimizer: '%s' is not adamw or adafactor", b->optimizer_name);
   return CZ_OK;
@@ -105,6 +105,7 @@ static cz_status open_bench(bench *b) {
     return CZ_FAIL(CZ_EUSAGE, "bench step: choose an encoder-decoder or a language model");
   c.dropout = 0;
   CZ_TRY(cz_model_create(&b->model, &c, b->device));
+  CZ_TRY(cz_model_compute(b->model, b->precision, false));
   CZ_TRY(cz_params_init(b->model->params, 1));
   CZ_TRY(make_batch(b));
   cz_net_options o = {.train = true, .recompute = b->recompute, .dropout = 0, .z_loss = 1e-4};
