@@ -314,6 +314,7 @@ cz_status cz_device_read_as(cz_device *d, double *host, const void *from, int64_
 
 /** Reads N numbers of the device's real dtype, float64 or float32, as host doubles. */
 cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int64_t n) {
+  CZ_CHECK(d->real == CZ_F64 || d->real == CZ_F32);
   return cz_device_read_as(d, host, from, n, d->real);
 }
 

@@ -275,6 +275,7 @@ static void decoder_block(void **state) {
       field(&w, i)[j] = cz_rand_normal(&r) * (rows[i].columns == D ? 0.6 : 1);
   }
   OK(cz_params_allocate(params));
+  m.params = params, m.device = device, m.stream = device->real;
   for (int i = 0; i < ROWS; i++)
     OK(cz_device_write_real(device, param[i]->value, field(&w, i), size(i)));
   OK(cz_graph_create(&g, params));
