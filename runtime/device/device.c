@@ -5,6 +5,7 @@
 #include "base/nearest.h"
 #include "device/module.h"
 #include "device/probe.h"
+#include "kernels/cast/cast.h"
 #include "kernels/common/bf16.h"
 #include "kernels/common/cpu.h"
 
@@ -253,6 +254,20 @@ cz_status cz_device_computes(cz_device *d, cz_dtype dtype) {
   }
   return CZ_FAIL(CZ_EUSAGE, "%s does not compute in %s, it does in %s", d->name,
                  cz_dtype_names[dtype], n ? has : "none that this program knows");
+}
+
+/** Rounds N numbers into another dtype (kernels/cast); queued like a kernel. CZ_EINVAL when the
+ * device has no such kernel. */
+cz_status cz_device_cast(cz_device *d, void *to, cz_dtype to_dtype, const void *from,
+                         cz_dtype from_dtype, int64_t n) {
+  const cz_cast_attr attr = {.y = cz_dtype_choice(to_dtype)};
+  const cz_kernels *kernels;
+  cz_call call = {.n_in = 1, .n_out = 1, .attr = &attr, .stream = d->stream};
+  call.in[CZ_CAST_X] = (cz_arg){.data = (void *)from, .dtype = from_dtype, .ndim = 1, .dim = {n}};
+  call.out[0] = (cz_arg){.data = to, .dtype = to_dtype, .ndim = 1, .dim = {n}};
+  CZ_TRY(cz_device_kernels(d, &kernels, CZ_OP_cast, &call, false));
+  kernels->forward(&call);
+  return d->failed(d);
 }
 
 /** Allocates BYTES of zeroed device memory, aligned to at least 64 bytes, and stores the

@@ -100,6 +100,8 @@ void cz_device_close(cz_device **device);
 CZ_MUST cz_status cz_device_kernels(cz_device *d, const cz_kernels **kernels, cz_op op,
                                     const cz_call *call, bool backward);
 CZ_MUST cz_status cz_device_computes(cz_device *d, cz_dtype dtype);
+CZ_MUST cz_status cz_device_cast(cz_device *d, void *to, cz_dtype to_dtype, const void *from,
+                                 cz_dtype from_dtype, int64_t n);
 CZ_MUST cz_status cz_device_alloc(cz_device *d, void *out, size_t bytes);
 void cz_device_free(cz_device *d, void *address, size_t bytes);
 /* Numbers in and out in float64 on the host's side, rounded to the device's real dtype on

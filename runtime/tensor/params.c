@@ -1,7 +1,6 @@
 #include "tensor/params.h"
 #include "base/hash.h"
 #include "device/draws.h"
-#include "kernels/cast/cast.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -146,17 +145,7 @@ cz_status cz_params_refresh(cz_params *p) {
   p->stale = false;
   p->version = next_version();
   if (!p->copies) return CZ_OK;
-  const cz_cast_attr attr = {.y = cz_dtype_choice(p->compute)};
-  const cz_kernels *kernels;
-  cz_call call = {.n_in = 1,
-                  .n_out = 1,
-                  .in = {{p->values, p->device->real, 1, {p->flat}, 0}},
-                  .out = {{p->copies, p->compute, 1, {p->flat}, 0}},
-                  .attr = &attr,
-                  .stream = p->device->stream};
-  CZ_TRY(cz_device_kernels(p->device, &kernels, CZ_OP_cast, &call, false));
-  kernels->forward(&call);
-  return p->device->failed(p->device);
+  return cz_device_cast(p->device, p->copies, p->compute, p->values, p->device->real, p->flat);
 }
 
 /** A parameter as graphs read it: its copy where there is one, else its value, and the version of
