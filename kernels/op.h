@@ -120,6 +120,10 @@ typedef struct cz_op_row {
   uint32_t out_saved;   /* outputs that exist only for backward: no gradient arrives there, and they
                            are not made when no gradient is wanted */
   uint32_t grad;        /* inputs that yield a gradient; 0 with not_differentiable */
+  uint32_t weights;   /* those of them that are parameters where they have 16 bits: their gradients
+                         have 32 all the same. Other gradients have the dtype of their input */
+  bool rounds_inside; /* where it computes in 16 bits, what stands between its products is rounded
+                         to them too; other rows compute in 32 and round what they write */
   bool not_differentiable;
   bool deterministic;  /* the same bits for any number of threads */
   bool fused_backward; /* a terminal loss: backward computes the outputs too, with the same bits, so
@@ -149,8 +153,9 @@ typedef struct cz_op_row {
    * may read sizes, attributes and int32 inputs, for which it is given host copies of
    * those that the pass reads, and no other data. */
   double (*flops)(const cz_call *call, bool backward);
-  double error_constant; /* float32 limit = error_constant x 2^-24 x (magnitude of the result + its
-                            sensitivity to the rounding of inputs) */
+  double
+      error_constant; /* float32 limit = error_constant x 2^-24 x (magnitude of the result + its
+                         sensitivity to the rounding of inputs); of 16 bits see tests/ops/limit.c */
   /* The host's kernels by the dtype that they compute in: float64 is `ref`, float32 is
    * `cpu`. A device on the host offers some of them; a module brings a table of its
    * own. */

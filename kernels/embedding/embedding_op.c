@@ -29,6 +29,7 @@ const cz_op_row cz_embedding_row = {
     .in_name = {"table", "ids"},
     .out_name = {"y"},
     .grad = 1u << CZ_EMBEDDING_TABLE,
+    .weights = 1u << CZ_EMBEDDING_TABLE,
     .deterministic = true,
     .attr_bytes = sizeof(cz_embedding_attr),
     .needs = {.in = 1u << CZ_EMBEDDING_IDS},

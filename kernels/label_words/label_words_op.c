@@ -78,6 +78,7 @@ const cz_op_row cz_label_words_row = {
     .out_name = {"loss", "scores"},
     .in_optional = 1u << BIAS | 1u << HARD | 1u << SOFT | 1u << DENOMINATOR,
     .grad = 1u << X | 1u << TABLE | 1u << BIAS,
+    .weights = 1u << TABLE,
     .deterministic = true,
     .attr_bytes = sizeof(cz_label_words_attr),
     /* Scores hold what the bias did; its gradient is the shares' sum. */

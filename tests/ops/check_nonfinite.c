@@ -63,7 +63,7 @@ typedef struct trial {
 static bool right(const trial *t, double base, double moved, double want, double got, double size) {
   if (!strcmp(t->planted, "NaN")) return !differs(base, moved) || isnan(got);
   if (!isfinite(want)) return !isfinite(got);
-  double near = fmax(1e-3, t->p->row->error_constant * t->on->roundoff);
+  double near = fmax(1e-3, t->p->row->error_constant * roundoff_of(t->on->dtype));
   return !t->p->c.smooth || isnan(got) || fabs(got - want) <= near * size + 0x1p-100;
 }
 
@@ -104,7 +104,7 @@ static void check_place(problem *p, const place *where, const values *base, bool
   for (size_t k = 0; k < sizeof planted / sizeof *planted; k++) {
     values want;
     evaluate_with(&want, p, where, planted[k].value, ref, backward);
-    for (const target *on = ref; on; on = next_target(on, p->op)) {
+    for (const target *on = p->only ? p->only : ref; on; on = next_target(on, p)) {
       trial t = {p, where, on, planted[k].name, backward ? "backward" : "forward"};
       values got;
       evaluate_with(&got, p, where, planted[k].value, on, backward);
@@ -120,7 +120,7 @@ static void check_place(problem *p, const place *where, const values *base, bool
  * and not rounding, and the row's limit where the function is sensitive (a softmax over large
  * scores that nearly tie). */
 static void compare_overflown(const problem *q, const target *on, int input, const values *want,
-                              values *got, const values *sens) {
+                              values *got, const sensitivities *sens) {
   char label[64];
   snprintf(label, sizeof label, "%s forward, %s times 2^70", on->name, q->row->in_name[input]);
   for (int o = 0; o < q->row->n_out; o++) {
@@ -130,8 +130,9 @@ static void compare_overflown(const problem *q, const target *on, int input, con
       size = fmax(size, fabs(w[i]));
       if (!isfinite(g[i])) g[i] = w[i];
     }
-    if (n && !compare(q, label, q->row->out_name[o], &q->out[o], g, w, sens->out[o],
-                      constant_of(q, on), 1e-3 * size))
+    bound b = bound_of_output(q, on, o);
+    b.grain = fmax(1e-3, 2 * b.rounding) * size;
+    if (n && !compare(q, label, q->row->out_name[o], &q->out[o], g, w, sens->all.out[o], NULL, b))
       return;
   }
 }
@@ -146,15 +147,16 @@ static void check_overflow(const problem *p, int input) {
   if (!x) abort(); /* a test machine without memory */
   for (int64_t i = 0; i < n; i++) x[i] = HUGE_FACTOR * ((double *)p->c.in[input].data)[i];
   q.c.in[input].data = x;
-  values want, got, sens;
+  values want, got;
+  sensitivities sens;
   evaluate(&want, &q, ref, false);
   sensitivity(&sens, &q, plain(&q), false);
-  for (const target *on = next_target(ref, p->op); on; on = next_target(on, p->op)) {
+  for (const target *on = next_target(ref, p); on; on = next_target(on, p)) {
     evaluate(&got, &q, on, false);
     compare_overflown(&q, on, input, &want, &got, &sens);
     values_free(&got);
   }
-  values_free(&want), values_free(&sens);
+  values_free(&want), sensitivities_free(&sens);
   free(x);
 }
 

@@ -31,7 +31,7 @@ static void check_counts(const cz_op_row *row) {
 static void check_backward_declared(cz_op op) {
   const cz_op_row *row = cz_op_rows[op];
   bool backward = true, any = row->grad;
-  for (const target *on = ref; on; on = next_target(on, op)) {
+  for (const target *on = ref; on; on = next_with(on, op)) {
     bool has = kernels_of(on, op)->backward;
     backward &= has, any |= has;
   }

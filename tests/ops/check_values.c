@@ -1,94 +1,88 @@
-/* Values: the float32 kernels against ref, forward and backward, in every gradient mode
+/* Values: the kernels of every target against ref, forward and backward, in every gradient mode
  * and with gradients missing. */
 #include "ops_test.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Between two float64 runs that differ in the order of additions only. */
-static const double EXACT = 0x1p-40;
-
-/** Limit of an error in units of |value| + sensitivity: limit.c. */
-double constant_of(const problem *p, const target *on) {
-  return on == ref ? EXACT : p->row->error_constant * on->roundoff;
+static void compare_outputs(const problem *p, const char *check, const target *on,
+                            const values *got, const values *want, const sensitivities *sens) {
+  for (int i = 0; i < p->row->n_out; i++)
+    if (want->out[i] && got->out[i])
+      compare(p, check, p->row->out_name[i], &p->out[i], got->out[i], want->out[i],
+              sens->all.out[i], sens->saved.out[i], bound_of_output(p, on, i));
 }
 
-static void compare_outputs(const problem *p, const char *check, const values *got,
-                            const values *want, const values *sens, double constant) {
-  for (int i = 0; i < p->row->n_out; i++) {
-    if (!want->out[i] || !got->out[i]) continue;
-    double none = p->out[i].dtype == CZ_I32 ? 0 : constant;
-    compare(p, check, p->row->out_name[i], &p->out[i], got->out[i], want->out[i], sens->out[i],
-            none, 0);
-  }
-}
-
-static void compare_gradients(const problem *p, const char *check, const values *got,
-                              const values *want, const values *sens, double constant) {
+static void compare_gradients(const problem *p, const char *check, const target *on,
+                              const values *got, const values *want, const sensitivities *sens) {
   for (int i = 0; i < p->row->n_in; i++) {
     char name[64];
     snprintf(name, sizeof name, "d%s", p->row->in_name[i]);
-    if (got->din[i] && want->din[i])
-      compare(p, check, name, &p->c.in[i], got->din[i], want->din[i], sens->din[i], constant,
-              p->grain);
+    if (!got->din[i] || !want->din[i]) continue;
+    compare(p, check, name, &p->c.in[i], got->din[i], want->din[i], sens->all.din[i],
+            sens->saved.din[i], bound_of_gradient(p, on, i));
   }
 }
 
 static void check_forward(const problem *p) {
   run r;
-  values want = {0}, got = {0}, sens;
+  values want = {0}, got = {0};
+  sensitivities sens;
   sensitivity(&sens, p, plain(p), false);
   if (run_forward(&r, p, ref, plain(p))) run_values(&want, &r);
   run_free(&r);
-  for (const target *on = next_target(ref, p->op); on; on = next_target(on, p->op)) {
+  for (const target *on = next_target(ref, p); on; on = next_target(on, p)) {
     char label[64];
     if (run_forward(&r, p, on, plain(p))) run_values(&got, &r);
     run_free(&r);
     snprintf(label, sizeof label, "%s forward", on->name);
-    compare_outputs(p, label, &got, &want, &sens, constant_of(p, on));
+    compare_outputs(p, label, on, &got, &want, &sens);
     values_free(&got);
   }
-  values_free(&want), values_free(&sens);
+  values_free(&want), sensitivities_free(&sens);
 }
 
 /* What was there before is part of an ADDed result: WANT becomes before + want, and its
  * magnitude joins the sensitivity. */
-static void add_before(const problem *p, variant v, const values *base, const values *base_sens,
-                       values *want, values *sens) {
-  *want = *sens = (values){0};
+static void add_before(const problem *p, variant v, const values *base,
+                       const sensitivities *base_sens, values *want, sensitivities *sens) {
+  *want = (values){0};
+  *sens = (sensitivities){0};
   for (int i = 0; i < p->row->n_in; i++) {
     if (v.mode[i] == CZ_GRAD_SKIP || !base->din[i]) continue;
     int64_t n = cz_numel(&p->c.in[i]);
     want->din[i] = calloc((size_t)n + 1, sizeof(double));
-    sens->din[i] = calloc((size_t)n + 1, sizeof(double));
-    if (!want->din[i] || !sens->din[i]) abort(); /* a test machine without memory */
+    double *size = sens->all.din[i] = calloc((size_t)n + 1, sizeof(double));
+    if (!want->din[i] || !size) abort(); /* a test machine without memory */
     for (int64_t j = 0; j < n; j++) {
       double before = v.mode[i] == CZ_GRAD_ADD ? p->before[i][j] : 0;
       want->din[i][j] = base->din[i][j] + before;
-      sens->din[i][j] = base_sens->din[i][j] + (before < 0 ? -before : before) +
-                        (base->din[i][j] < 0 ? -base->din[i][j] : base->din[i][j]);
+      size[j] = base_sens->all.din[i][j] + fabs(before) + fabs(base->din[i][j]);
     }
+    sens->saved.din[i] = base_sens->saved.din[i]; /* borrowed */
   }
 }
 
 /* One combination of modes on all targets against the plain result. */
-static void check_modes(const problem *p, variant v, const values *base, const values *base_sens,
-                        const char *what) {
+static void check_modes(const problem *p, variant v, const values *base,
+                        const sensitivities *base_sens, const char *what) {
   char label[64];
-  values want, sens, got = {0};
+  values want, got = {0};
+  sensitivities sens;
   add_before(p, v, base, base_sens, &want, &sens);
-  for (const target *on = ref; on; on = next_target(on, p->op)) {
+  for (const target *on = ref; on; on = next_target(on, p)) {
     run r;
     if (run_backward(&r, p, on, v)) run_values(&got, &r);
     run_free(&r);
     snprintf(label, sizeof label, "%s backward, %s", on->name, what);
-    compare_gradients(p, label, &got, &want, &sens, constant_of(p, on));
+    compare_gradients(p, label, on, &got, &want, &sens);
     values_free(&got);
   }
-  values_free(&want), values_free(&sens);
+  values_free(&want), values_free(&sens.all);
 }
 
-static void check_all_modes(const problem *p, const values *base, const values *sens) {
+static void check_all_modes(const problem *p, const values *base, const sensitivities *sens) {
   variant added = plain(p), mixed = plain(p), alone = plain(p);
   cz_rand rand = {.state = p->seed + (uint64_t)p->index};
   for (int i = 0; i < p->row->n_in; i++) {
@@ -111,7 +105,8 @@ static void check_all_modes(const problem *p, const values *base, const values *
  * targets equal ref. */
 static void check_arriving(const problem *p, uint32_t mask) {
   run r;
-  values want = {0}, got = {0}, sens;
+  values want = {0}, got = {0};
+  sensitivities sens;
   variant v = plain(p), zeros;
   v.dout = mask;
   zeros = v, zeros.zero_dout = true;
@@ -120,21 +115,21 @@ static void check_arriving(const problem *p, uint32_t mask) {
   run_free(&r);
   if (run_backward(&r, p, ref, zeros)) run_values(&got, &r);
   run_free(&r);
-  compare_gradients(p, "ref backward, absent gradient against zeros", &got, &want, &sens, EXACT);
+  compare_gradients(p, "ref backward, absent gradient against zeros", ref, &got, &want, &sens);
   values_free(&got);
   bool all = mask == problem_douts(p);
-  for (const target *on = next_target(ref, p->op); on; on = next_target(on, p->op)) {
+  for (const target *on = next_target(ref, p); on; on = next_target(on, p)) {
     char label[64];
     if (run_backward(&r, p, on, v)) run_values(&got, &r);
     run_free(&r);
     snprintf(label, sizeof label, "%s backward%s", on->name, all ? "" : ", one gradient absent");
-    compare_gradients(p, label, &got, &want, &sens, constant_of(p, on));
+    compare_gradients(p, label, on, &got, &want, &sens);
     snprintf(label, sizeof label, "%s outputs of backward", on->name);
-    if (p->row->fused_backward) compare_outputs(p, label, &got, &want, &sens, constant_of(p, on));
+    if (p->row->fused_backward) compare_outputs(p, label, on, &got, &want, &sens);
     values_free(&got);
   }
   if (all) check_all_modes(p, &want, &sens);
-  values_free(&want), values_free(&sens);
+  values_free(&want), sensitivities_free(&sens);
 }
 
 /** Results of every target are within the row's limit of float64, whatever is asked for. */

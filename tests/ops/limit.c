@@ -12,21 +12,33 @@
  * where the float32 kernel does (else a difference that cancels there has no limit that
  * any float32 kernel could keep).
  *
+ * In 16 bits a kernel reads arrays in 16 bits, whose numbers are exact here (problem_narrow),
+ * computes in float32 and rounds what it writes, once: |want| u with u = 2^-8 for a bfloat16,
+ * beside the limit of float32. What forward wrote for backward was rounded so as well: by at most
+ * u, so 0.58 u in the root mean square, and the sensitivity to those arrays alone, estimated from
+ * twelve runs, may be half of the truth; SAVED u is seven deviations then. The same holds for what
+ * forward makes of an output that it has rounded. A row that says `rounds_inside` hands 16 bits
+ * from product to product: its limit is float32's with u in the place of 2^-24.
+ *
  * Half of the runs use a delta of the size of float32 roundings: where the function jumps
  * (a gradient at ReLU's kink, reached by a sum that float32 cannot tell from zero) the
  * jump then shows in the limit of just the elements concerned. */
 #include "ops_test.h"
+#include "kernels/common/shape.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PERTURBED = 12 };
+enum { PERTURBED = 12, SAVED = 8 };
 
 /* Float32 exponentials are flushed to zero below 2^-126; later products and sums may
  * enlarge what is lost. */
 static const double UNDERFLOW = 0x1p-108;
+
+/* Between two float64 runs that differ in the order of additions only. */
+static const double EXACT = 0x1p-40;
 
 static void accumulate(double *sum, const double *y, const double *base, int64_t n, double delta) {
   for (int64_t i = 0; i < n; i++) {
@@ -35,10 +47,10 @@ static void accumulate(double *sum, const double *y, const double *base, int64_t
   }
 }
 
-static void start(double **sum, const double *base, int64_t n) {
-  if (!base) return;
-  *sum = calloc((size_t)n + 1, sizeof **sum);
-  if (!*sum) abort(); /* a test machine without memory */
+static double *zeros(const double *base, int64_t n) {
+  double *sum = base ? calloc((size_t)n + 1, sizeof *sum) : NULL;
+  if (base && !sum) abort(); /* a test machine without memory */
+  return sum;
 }
 
 static void roots(double *x, int64_t n) {
@@ -49,53 +61,102 @@ static bool run_either(run *r, const problem *p, variant v, bool backward) {
   return backward ? run_backward(r, p, ref, v) : run_forward(r, p, ref, v);
 }
 
-/** Sensitivity of every output and gradient of the problem in variant V, on ref. The
- * caller frees SUM. */
-void sensitivity(values *sum, const problem *p, variant v, bool backward) {
+/* Adds what problem Q, changed by DELTA, gives of the squares. */
+static void add_changed(values *sum, const problem *q, const values *base, variant v, bool backward,
+                        double delta) {
+  run s;
+  values y;
+  if (run_either(&s, q, v, backward)) {
+    run_values(&y, &s);
+    for (int i = 0; i < CZ_OP_OUT; i++)
+      accumulate(sum->out[i], y.out[i], base->out[i], sum->out[i] ? cz_numel(&q->out[i]) : 0,
+                 delta);
+    for (int i = 0; i < CZ_OP_IN; i++)
+      accumulate(sum->din[i], y.din[i], base->din[i], sum->din[i] ? cz_numel(&q->c.in[i]) : 0,
+                 delta);
+    values_free(&y);
+  }
+  run_free(&s);
+}
+
+static void measure(values *sum, const problem *p, const values *base, variant v, bool backward,
+                    bool saved_only) {
   cz_rand rand = {.state = p->seed ^ (uint64_t)p->index << 32};
-  *sum = (values){0};
+  for (int i = 0; i < CZ_OP_OUT; i++) sum->out[i] = zeros(base->out[i], cz_numel(&p->out[i]));
+  for (int i = 0; i < CZ_OP_IN; i++) sum->din[i] = zeros(base->din[i], cz_numel(&p->c.in[i]));
+  for (int k = 0; k < PERTURBED; k++) {
+    double delta = k % 2 ? p->only ? roundoff_of(p->only->dtype) : 0x1p-22 : 0x1p-30;
+    problem q;
+    problem_perturb(&q, p, &rand, saved_only ? 0 : delta);
+    q.shaken = delta, q.shake_narrow = saved_only;
+    add_changed(sum, &q, base, v, backward, delta);
+    problem_free(&q);
+  }
+  for (int i = 0; i < CZ_OP_OUT; i++) roots(sum->out[i], cz_numel(&p->out[i]));
+  for (int i = 0; i < CZ_OP_IN; i++) roots(sum->din[i], cz_numel(&p->c.in[i]));
+}
+
+/** Sensitivity of every output and gradient of the problem in variant V, on ref. The
+ * caller frees S. */
+void sensitivity(sensitivities *s, const problem *p, variant v, bool backward) {
+  *s = (sensitivities){0};
   run r;
-  values base, y;
+  values base;
   if (run_either(&r, p, v, backward)) {
     run_values(&base, &r);
-    for (int i = 0; i < CZ_OP_OUT; i++) start(&sum->out[i], base.out[i], cz_numel(&p->out[i]));
-    for (int i = 0; i < CZ_OP_IN; i++) start(&sum->din[i], base.din[i], cz_numel(&p->c.in[i]));
-    for (int k = 0; k < PERTURBED; k++) {
-      double delta = k % 2 ? 0x1p-22 : 0x1p-30;
-      problem q;
-      run s;
-      problem_perturb(&q, p, &rand, delta);
-      if (run_either(&s, &q, v, backward)) {
-        run_values(&y, &s);
-        for (int i = 0; i < CZ_OP_OUT; i++)
-          accumulate(sum->out[i], y.out[i], base.out[i], sum->out[i] ? cz_numel(&p->out[i]) : 0,
-                     delta);
-        for (int i = 0; i < CZ_OP_IN; i++)
-          accumulate(sum->din[i], y.din[i], base.din[i], sum->din[i] ? cz_numel(&p->c.in[i]) : 0,
-                     delta);
-        values_free(&y);
-      }
-      run_free(&s);
-      problem_free(&q);
-    }
-    for (int i = 0; i < CZ_OP_OUT; i++) roots(sum->out[i], cz_numel(&p->out[i]));
-    for (int i = 0; i < CZ_OP_IN; i++) roots(sum->din[i], cz_numel(&p->c.in[i]));
+    measure(&s->all, p, &base, v, backward, false);
+    if (p->only && backward && !p->row->fused_backward)
+      measure(&s->saved, p, &base, v, backward, true);
     values_free(&base);
   }
   run_free(&r);
 }
 
-/** Compares GOT with WANT element by element; limit = constant x (|want| + sens), plus
- * GRAIN (what ref itself may be off by where large terms cancel whatever the inputs
- * are), plus what underflow may lose. NaN never passes, an infinity equals itself. */
+/** Releases them. */
+void sensitivities_free(sensitivities *s) { values_free(&s->all), values_free(&s->saved); }
+
+static bound narrow_bound(const problem *p, const target *on, cz_dtype dtype) {
+  const double own = roundoff_of(on->dtype), wide = roundoff_of(cz_statistic_dtype(on->dtype));
+  if (p->row->rounds_inside) return (bound){.constant = p->row->error_constant * own};
+  return (bound){.rounding = dtype == on->dtype ? own : 0,
+                 .constant = p->row->error_constant * wide,
+                 .saved = SAVED * own};
+}
+
+/** The bound of an output that a target computes. */
+bound bound_of_output(const problem *p, const target *on, int output) {
+  if (p->out[output].dtype == CZ_I32) return (bound){0};
+  if (on == ref) return (bound){.constant = EXACT};
+  if (!has_16_bits(on)) return (bound){.constant = p->row->error_constant * roundoff_of(on->dtype)};
+  if (made_of_rounded(p, output)) return (bound){.constant = SAVED * roundoff_of(on->dtype)};
+  return narrow_bound(p, on, output_dtype(p, on, output));
+}
+
+/** The bound of an input's gradient that a target computes. */
+bound bound_of_gradient(const problem *p, const target *on, int input) {
+  if (on == ref) return (bound){.constant = EXACT, .grain = p->grain};
+  bound b = {.constant = p->row->error_constant * roundoff_of(on->dtype)};
+  if (has_16_bits(on)) b = narrow_bound(p, on, gradient_dtype(p, on, input));
+  b.grain = p->grain;
+  return b;
+}
+
+static double limit_of(const bound *b, double want, double sens, const double *saved, int64_t i) {
+  return b->rounding * fabs(want) + b->constant * (fabs(want) + sens) +
+         (saved ? b->saved * saved[i] : 0) + b->grain;
+}
+
+/** Compares GOT with WANT element by element; the limit is that of B (its grain: what ref itself
+ * may be off by where large terms cancel whatever the inputs are), plus what underflow may lose.
+ * SAVED may be null. NaN never passes, an infinity equals itself. */
 bool compare(const problem *p, const char *check, const char *tensor, const cz_arg *shape,
-             const double *got, const double *want, const double *sens, double constant,
-             double grain) {
+             const double *got, const double *want, const double *sens, const double *saved,
+             bound b) {
   int64_t n = cz_numel(shape), bad = 0, first = 0;
   double worst = 0;
   for (int64_t i = 0; i < n; i++) {
     if (got[i] == want[i]) continue;
-    double limit = constant * (fabs(want[i]) + sens[i]) + grain + UNDERFLOW,
+    double limit = limit_of(&b, want[i], sens[i], saved, i) + UNDERFLOW,
            error = fabs(got[i] - want[i]);
     if (isfinite(want[i]) && error / limit > worst) worst = error / limit;
     if (isfinite(want[i]) && error <= limit) continue; /* false for a NaN in GOT */
@@ -106,7 +167,7 @@ bool compare(const problem *p, const char *check, const char *tensor, const cz_a
     snprintf(now.where, sizeof now.where, "%s %s, %.100s", check, tensor, p->c.what);
   }
   if (!bad) return true;
-  double limit = constant * (fabs(want[first]) + sens[first]) + grain;
+  double limit = limit_of(&b, want[first], sens[first], saved, first);
   fail_case(p,
             "%s: %s[%lld of %lld] is %.9g, should be %.9g, off by %.3g with limit %.3g; %lld "
             "elements are wrong",

@@ -14,8 +14,7 @@
 /* Where kernels are tried. Targets in host memory only: runs hand out addresses of blocks. */
 typedef struct target {
   const char *name; /* of the device */
-  cz_dtype dtype;   /* of real arrays */
-  double roundoff;  /* of that dtype: half the distance from 1 to the next number */
+  cz_dtype dtype;   /* of its calls: in 16 bits, some arrays have 32 */
   bool partial;     /* ops without a kernel there are passed over */
   cz_device *device;
 } target;
@@ -33,11 +32,17 @@ typedef struct problem {
   double *dout[CZ_OP_OUT];  /* random gradients, float32 values; null where none can arrive */
   double *before[CZ_OP_IN]; /* what lies in a gradient before something is added to it; null where
                                the input yields none */
-  double grain;  /* rounding of ref's own gradients: 2^-51 x largest input x largest gradient at an
-                    output */
+  double grain; /* rounding of ref's own gradients: 2^-51 x largest input x largest gradient at an
+                   output */
+  /* In 16 bits a problem is one target's own: its numbers are those that the target's arrays hold,
+   * so that ref sees them too. */
+  const target *only;         /* null: the problem of all others */
+  uint32_t wide;              /* real inputs with more bits than the target's dtype has */
+  cz_dtype out_on[CZ_OP_OUT]; /* dtypes of outputs there */
   double shaken; /* relative change of the numbers of a perturbed problem; what forward leaves for
                     backward is changed likewise, */
   uint64_t shake_seed; /* drawn from this seed */
+  bool shake_narrow;   /* and only where it has, or comes of, 16 bits on the target */
 } problem;
 
 enum { NONE = -1 };
@@ -71,6 +76,18 @@ typedef struct values {
   double *out[CZ_OP_OUT], *din[CZ_OP_IN];
 } values;
 
+/* How far an element may be off: rounding |want| + constant (|want| + sens) + saved x its
+ * sensitivity to what forward left + grain (limit.c). */
+typedef struct bound {
+  double rounding, constant, saved, grain;
+} bound;
+
+/* Of every output and gradient: sensitivity to all that a kernel reads; to what forward left in 16
+ * bits for backward, where there is any. */
+typedef struct sensitivities {
+  values all, saved;
+} sensitivities;
+
 /* Counters of one op. */
 typedef struct tally {
   int failures, not_smooth, not_aliased, differences;
@@ -84,10 +101,20 @@ extern tally now;
 void targets_open(void);
 void targets_close(void);
 const target *target_at(int i);
-const target *next_target(const target *on, cz_op op);
+void target_add(const char *name, cz_dtype dtype, cz_device *device);
+const target *next_with(const target *on, cz_op op);
+const target *next_target(const target *on, const problem *p);
 const cz_kernels *kernels_of(const target *on, cz_op op);
+bool has_16_bits(const target *on);
+double roundoff_of(cz_dtype dtype);
+cz_dtype input_dtype(const problem *p, const target *on, int input);
+cz_dtype gradient_dtype(const problem *p, const target *on, int input);
+cz_dtype output_dtype(const problem *p, const target *on, int output);
 
 bool problem_make(problem *p, cz_op op, uint64_t seed, int index);
+bool made_of_rounded(const problem *p, int output);
+bool problem_narrow(problem *q, const problem *p, const target *on);
+double rounded(double x, cz_dtype dtype);
 void perturb(double *x, int64_t n, cz_rand *r, double delta);
 void problem_perturb(problem *q, const problem *p, cz_rand *r, double delta);
 void problem_free(problem *p);
@@ -103,11 +130,13 @@ void values_free(values *v);
 
 void fail_case(const problem *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-double constant_of(const problem *p, const target *on);
-void sensitivity(values *sum, const problem *p, variant v, bool backward);
+bound bound_of_output(const problem *p, const target *on, int output);
+bound bound_of_gradient(const problem *p, const target *on, int input);
+void sensitivity(sensitivities *s, const problem *p, variant v, bool backward);
+void sensitivities_free(sensitivities *s);
 bool compare(const problem *p, const char *check, const char *tensor, const cz_arg *shape,
-             const double *got, const double *want, const double *sens, double constant,
-             double grain);
+             const double *got, const double *want, const double *sens, const double *saved,
+             bound b);
 
 void check_row(cz_op op);
 void check_shapes(const problem *p);

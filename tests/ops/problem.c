@@ -1,5 +1,6 @@
 /* Problems: a case, the shapes of its outputs, and random gradients. */
 #include "ops_test.h"
+#include "kernels/common/shape.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -10,14 +11,16 @@
 tally now;
 
 /* Where every op is tried. A further device or dtype is a further line. */
-static target targets[] = {{.name = "ref", .dtype = CZ_F64, .roundoff = 0x1p-53},
-                           {.name = "cpu", .dtype = CZ_F32, .roundoff = 0x1p-24}};
-enum { TARGETS = sizeof targets / sizeof *targets };
+enum { TARGETS = 8 };
+static target targets[TARGETS] = {{.name = "ref", .dtype = CZ_F64},
+                                  {.name = "cpu", .dtype = CZ_F32}};
 const target *const ref = targets;
+
+static bool exists(const target *on) { return on < targets + TARGETS && on->name; }
 
 /** Opens the devices of all targets. */
 void targets_open(void) {
-  for (int i = 0; i < TARGETS; i++) {
+  for (int i = 0; exists(&targets[i]); i++) {
     if (cz_device_open(&targets[i].device, targets[i].name) == CZ_OK &&
         targets[i].device->host_memory)
       continue;
@@ -27,21 +30,67 @@ void targets_open(void) {
   }
 }
 
+/** One more target, whose DEVICE is closed with the others; it may lack ops. */
+void target_add(const char *name, cz_dtype dtype, cz_device *device) {
+  int n = 0;
+  while (exists(&targets[n])) n++;
+  if (n == TARGETS) abort();
+  targets[n] = (target){.name = name, .dtype = dtype, .device = device, .partial = true};
+}
+
 /** Target I of the list; null behind the last. */
-const target *target_at(int i) { return i < TARGETS ? &targets[i] : NULL; }
+const target *target_at(int i) { return exists(&targets[i]) ? &targets[i] : NULL; }
 
 /** The target after ON that has kernels of OP; null behind the last. */
-const target *next_target(const target *on, cz_op op) {
-  for (on++; on < targets + TARGETS; on++) {
+const target *next_with(const target *on, cz_op op) {
+  for (on++; exists(on); on++) {
     const cz_kernels *k = kernels_of(on, op);
     if (k && k->forward) return on;
   }
   return NULL;
 }
 
+/** The target after ON on which P is tried; null behind the last. */
+const target *next_target(const target *on, const problem *p) {
+  do {
+    on = next_with(on, p->op);
+  } while (on && (p->only ? on != p->only : has_16_bits(on)));
+  return on;
+}
+
 /** Closes them. */
 void targets_close(void) {
-  for (int i = 0; i < TARGETS; i++) cz_device_close(&targets[i].device);
+  for (int i = 0; exists(&targets[i]); i++) cz_device_close(&targets[i].device);
+}
+
+/** True when calls of the target hold some arrays in 16 bits and others in 32. */
+bool has_16_bits(const target *on) { return cz_statistic_dtype(on->dtype) != on->dtype; }
+
+/** Half the distance from 1 to the next number: a float32 has 24 bits, a bfloat16 8, a float16
+ * 11. */
+double roundoff_of(cz_dtype dtype) {
+  return dtype == CZ_F64    ? 0x1p-53
+         : dtype == CZ_F32  ? 0x1p-24
+         : dtype == CZ_BF16 ? 0x1p-8
+                            : 0x1p-11;
+}
+
+/** The dtype that an input of P has on a target. */
+cz_dtype input_dtype(const problem *p, const target *on, int input) {
+  if (p->c.in[input].dtype == CZ_I32) return CZ_I32;
+  return p->wide >> input & 1 ? cz_statistic_dtype(on->dtype) : on->dtype;
+}
+
+/** The dtype that an input's gradient has there. */
+cz_dtype gradient_dtype(const problem *p, const target *on, int input) {
+  cz_dtype own = input_dtype(p, on, input);
+  return p->row->weights >> input & 1 ? cz_statistic_dtype(own) : own;
+}
+
+/** The dtype that an output has there. */
+cz_dtype output_dtype(const problem *p, const target *on, int output) {
+  if (p->out[output].dtype == CZ_I32) return CZ_I32;
+  return p->only == on ? p->out_on[output] : on->dtype;
 }
 
 /** The target's kernels of an op, or null. */
@@ -138,6 +187,76 @@ bool problem_make(problem *p, cz_op op, uint64_t seed, int index) {
   }
   measure_grain(p);
   return true;
+}
+
+/** True when forward makes its other outputs of one that it has rounded, as what is made again of
+ * it has to have the same bits. */
+bool made_of_rounded(const problem *p, int output) {
+  bool any = false;
+  for (int k = 0; k < p->row->n_in && p->only && p->row->recompute; k++) {
+    int from = p->row->recompute_in[k] - 1;
+    if (from == output) return false;
+    any |= from >= 0 && cz_present(&p->out[from]) && p->out_on[from] == p->only->dtype;
+  }
+  return any;
+}
+
+/* Whether the row takes the dtypes that Q's `wide` gives, for a call of the target's dtype. */
+static bool takes(problem *q, const target *on, char *why, size_t why_bytes) {
+  cz_call call = {.attr = q->c.attr};
+  for (int i = 0; i < q->row->n_in; i++) {
+    call.in[i] = q->c.in[i];
+    call.in[i].dtype = input_dtype(q, on, i);
+  }
+  if (!q->row->shape(call.out, call.in, call.attr, why, why_bytes)) return false;
+  for (int i = 0; i < q->row->n_out; i++) q->out_on[i] = call.out[i].dtype;
+  return cz_call_dtype(&call) == on->dtype;
+}
+
+/* One of the ways in which the row mixes dtypes in a call of the target's, another one for the
+ * next case. */
+static bool choose_dtypes(problem *q, const target *on) {
+  uint32_t real = 0, found[64];
+  int n = 0;
+  char why[256] = "";
+  for (int i = 0; i < q->row->n_in; i++)
+    real |= (uint32_t)(cz_present(&q->c.in[i]) && q->c.in[i].dtype != CZ_I32) << i;
+  for (q->wide = 0; q->wide <= real && n < 64; q->wide++)
+    if (!(q->wide & ~real) && takes(q, on, why, sizeof why)) found[n++] = q->wide;
+  if (n == 0) {
+    fail_case(q, "the shape rule refuses inputs in %s: %s", cz_dtype_names[on->dtype], why);
+    return false;
+  }
+  q->wide = found[((uint64_t)q->index + q->seed) % (uint64_t)n];
+  return takes(q, on, why, sizeof why);
+}
+
+static double *round_reals(const double *x, int64_t n, cz_dtype dtype) {
+  double *y = copy_reals(x, n);
+  for (int64_t i = 0; i < n; i++) y[i] = rounded(y[i], dtype);
+  return y;
+}
+
+/** Q is P for a target in 16 bits alone: every number is what the target's arrays can hold. False
+ * when the row takes no such call, which is a failure. The caller frees Q. */
+bool problem_narrow(problem *q, const problem *p, const target *on) {
+  *q = *p;
+  q->only = on;
+  bool good = choose_dtypes(q, on);
+  for (int i = 0; i < p->row->n_in; i++) {
+    const cz_arg *a = &p->c.in[i];
+    int64_t n = cz_numel(a);
+    if (!cz_present(a)) continue;
+    if (a->dtype == CZ_I32)
+      q->c.in[i].data = memcpy(calloc((size_t)n + 1, 4), a->data, (size_t)n * 4);
+    else
+      q->c.in[i].data = round_reals(a->data, n, input_dtype(q, on, i));
+    if (p->before[i]) q->before[i] = round_reals(p->before[i], n, gradient_dtype(q, on, i));
+  }
+  for (int i = 0; i < p->row->n_out; i++)
+    if (p->dout[i]) q->dout[i] = round_reals(p->dout[i], cz_numel(&p->out[i]), q->out_on[i]);
+  measure_grain(q);
+  return good;
 }
 
 /** Changes each number at random, relative deviation DELTA. Uniform, not +-DELTA: where

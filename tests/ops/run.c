@@ -1,6 +1,5 @@
 /* Runs: one call of a kernel in guarded memory. */
 #include "ops_test.h"
-#include "kernels/common/shape.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -80,6 +79,14 @@ static double number_at(const cz_arg *a, int64_t i) {
   }
 }
 
+/** The number of DTYPE that is nearest to X. */
+double rounded(double x, cz_dtype dtype) {
+  unsigned char bytes[sizeof x];
+  cz_arg a = {.data = bytes, .dtype = dtype, .ndim = 1, .dim = {1}};
+  store(bytes, dtype, &x, 1);
+  return number_at(&a, 0);
+}
+
 static double *load(const cz_arg *a) {
   int64_t n = cz_numel(a);
   double *x = calloc((size_t)n + 1, sizeof *x);
@@ -101,28 +108,12 @@ variant plain(const problem *p) {
   return v;
 }
 
-/* Gives the inputs in WIDER the dtype of statistics, the other real ones the target's. Whether
- * the shape rule takes them. */
-static bool choose_dtypes(run *r, unsigned wider) {
-  cz_arg out[CZ_OP_OUT] = {{0}};
-  char why[256];
-  for (int i = 0; i < r->call.n_in; i++) {
-    r->call.in[i] = r->p->c.in[i];
-    if (r->call.in[i].dtype != CZ_I32)
-      r->call.in[i].dtype = wider >> i & 1 ? cz_statistic_dtype(r->on->dtype) : r->on->dtype;
-  }
-  return r->p->row->shape(out, r->call.in, r->call.attr, why, sizeof why);
-}
-
-/* In 16 bits a row reads gains, biases and statistics in float32; which of its inputs these
- * are, its shape rule says. */
 static void make_inputs(run *r) {
-  unsigned wider = 0, all = 1u << r->call.n_in;
-  if (cz_statistic_dtype(r->on->dtype) == r->on->dtype) all = 0;
-  while (!choose_dtypes(r, wider) && wider < all) wider++;
   for (int i = 0; i < r->call.n_in; i++) {
     cz_arg *a = &r->call.in[i];
+    *a = r->p->c.in[i];
     if (!cz_present(a)) continue;
+    a->dtype = input_dtype(r->p, r->on, i);
     give(a, &r->in[i]);
     store(a->data, a->dtype, r->p->c.in[i].data, cz_numel(a));
   }
@@ -178,6 +169,7 @@ static void make_gradients(run *r) {
     if (!problem_yields(p, i)) continue;
     cz_arg *a = &r->call.din[i];
     *a = r->call.in[i];
+    a->dtype = gradient_dtype(p, r->on, i);
     if (r->v.alias_grad == i) {
       a->data = r->call.dout[p->row->may_alias_grad[i] - 1].data;
       continue;
@@ -203,17 +195,22 @@ static void poison_unneeded(run *r) {
 }
 
 /* In a perturbed problem, changes what backward reads of forward's outputs: a float32
- * forward rounds them. */
+ * forward rounds them, one in 16 bits those that it keeps in 16. */
 static void shake_saved(run *r) {
-  cz_rand rand = {.state = r->p->shake_seed};
+  const problem *p = r->p;
+  cz_rand rand = {.state = p->shake_seed};
   for (int i = 0; i < r->call.n_out; i++) {
     const cz_arg *a = &r->call.out[i];
-    if (r->out[i].base && a->dtype == CZ_F64) perturb(a->data, cz_numel(a), &rand, r->p->shaken);
+    bool shakes = !p->shake_narrow || p->out_on[i] == p->only->dtype || made_of_rounded(p, i);
+    if (r->out[i].base && a->dtype == CZ_F64 && shakes)
+      perturb(a->data, cz_numel(a), &rand, p->shaken);
   }
 }
 
 static void call_kernel(run *r, bool backward) {
   const cz_kernels *kernels = kernels_of(r->on, r->p->op);
+  if (cz_call_dtype(&r->call) != r->on->dtype)
+    fail_case(r->p, "a call of %s on %s", cz_dtype_names[cz_call_dtype(&r->call)], r->on->name);
   free(r->work.base);
   block_make(&r->work, kernels->workspace ? kernels->workspace(&r->call, backward) : 0);
   r->call.workspace = payload(&r->work), r->call.workspace_bytes = r->work.bytes;

@@ -35,6 +35,20 @@ static bool selected(const char *op) {
   return false;
 }
 
+/* In 16 bits each target has a problem of its own. */
+static void check_narrow(const problem *p) {
+  for (const target *on = next_with(ref, p->op); on; on = next_with(on, p->op)) {
+    problem q;
+    if (!has_16_bits(on)) continue;
+    if (problem_narrow(&q, p, on)) {
+      check_values(&q);
+      check_bits(&q);
+      check_nonfinite(&q);
+    }
+    problem_free(&q);
+  }
+}
+
 static void check_case(cz_op op, int index) {
   problem p;
   if (problem_make(&p, op, test_seed(), index)) {
@@ -43,6 +57,7 @@ static void check_case(cz_op op, int index) {
     check_gradient(&p);
     check_bits(&p);
     check_nonfinite(&p);
+    check_narrow(&p);
   }
   problem_free(&p);
 }
