@@ -42,6 +42,8 @@ static inline CZ_HOST_DEVICE void cz_philox_quad(uint32_t out[4], const cz_key *
   cz_philox(out, counter, key->seed);
 }
 
+void cz_philox_quads(uint64_t *const w[4], const cz_key *key, uint64_t first, int64_t n);
+
 /* The number of one element. */
 static inline CZ_HOST_DEVICE uint32_t cz_philox_at(const cz_key *key, uint64_t element) {
   uint32_t r[4];

@@ -26,7 +26,7 @@ INLINE double of_bits(uint64_t bits) {
 INLINE double of_whole(uint64_t n) { return of_bits(n | 0x4330000000000000u) - 0x1p52; }
 
 /* 53 random bits, all of HIGH and 21 of LOW, as a number in [0, 1). */
-INLINE double unit(uint32_t high, uint32_t low) {
+INLINE double unit(uint64_t high, uint64_t low) {
   return (of_whole(high) * 0x1p21 + of_whole(low >> 11)) * 0x1p-53;
 }
 
@@ -84,30 +84,26 @@ INLINE double cos_of_turn(double v) {
 }
 
 /* Four numbers for each of BLOCK elements. */
-INLINE void bits_of_block(uint32_t w[4][BLOCK], cz_draw_key key, int64_t first) {
+static void bits_of_block(uint64_t w[4][BLOCK], cz_draw_key key, int64_t first) {
   const cz_key k = {.seed = key.seed, .op = key.name};
-  for (int i = 0; i < BLOCK; i++) {
-    uint32_t quad[4];
-    cz_philox_quad(quad, &k, (uint64_t)(first + i));
-    w[0][i] = quad[0], w[1][i] = quad[1], w[2][i] = quad[2], w[3][i] = quad[3];
-  }
+  cz_philox_quads((uint64_t *const[4]){w[0], w[1], w[2], w[3]}, &k, (uint64_t)first, BLOCK);
 }
 
 /* Box and Muller: sqrt(-2 ln u) cos(2 pi v); u = 1 less a number below 1 is never 0. */
-INLINE double normal_of(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+INLINE double normal_of(uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
   return sqrt(-2 * log_of(1 - unit(a, b))) * cos_of_turn(unit(c, d));
 }
 
 CZ_CLONES
 static void normal_block(double out[BLOCK], cz_draw_key key, int64_t first) {
-  uint32_t w[4][BLOCK];
+  uint64_t w[4][BLOCK];
   bits_of_block(w, key, first);
   for (int i = 0; i < BLOCK; i++) out[i] = normal_of(w[0][i], w[1][i], w[2][i], w[3][i]);
 }
 
 CZ_CLONES
 static void uniform_block(double out[BLOCK], cz_draw_key key, int64_t first) {
-  uint32_t w[4][BLOCK]; /* two elements a block of Philox: half of what is made */
+  uint64_t w[4][BLOCK]; /* two elements a block of Philox: half of what is made */
   bits_of_block(w, key, first / 2);
   for (int i = 0, at = 0; i < BLOCK / 2; i++, at += 2) {
     out[at] = 2 * unit(w[0][i], w[1][i]) - 1;

@@ -194,40 +194,77 @@ static int64_t cut(double *x, int64_t n) {
   return kept;
 }
 
+/* N numbers of Q's initialiser from what was drawn for them. */
+static void shape_numbers(double *x, const cz_init *init, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    x[i] = init->kind == CZ_INIT_ZERO  ? 0
+           : init->kind == CZ_INIT_ONE ? init->scale
+                                       : init->scale * x[i];
+}
+
+static cz_draw_fn drawn_by(cz_init_kind kind) {
+  return kind == CZ_INIT_NORMAL || kind == CZ_INIT_TRUNCATED ? cz_draw_normal
+         : kind == CZ_INIT_UNIFORM                           ? cz_draw_uniform
+                                                             : NULL;
+}
+
 /* The next numbers of Q's initialiser, at most LEFT and STAGE; returns how many. DRAWN counts the
  * numbers of its sequence, of which a truncated normal leaves some out. */
 static int64_t next_numbers(double *out, const cz_param *q, cz_draw_key key, int64_t *drawn,
                             int64_t left) {
-  const cz_init *init = &q->init;
+  const cz_draw_fn fn = drawn_by(q->init.kind);
   int64_t n = left < STAGE ? left : STAGE;
-  if (init->kind == CZ_INIT_NORMAL || init->kind == CZ_INIT_TRUNCATED)
-    draw(out, cz_draw_normal, key, *drawn, n);
-  if (init->kind == CZ_INIT_UNIFORM) draw(out, cz_draw_uniform, key, *drawn, n);
+  if (fn) draw(out, fn, key, *drawn, n);
   *drawn += n;
-  if (init->kind == CZ_INIT_TRUNCATED) n = cut(out, n);
-  for (int64_t i = 0; i < n; i++)
-    out[i] = init->kind == CZ_INIT_ZERO  ? 0
-             : init->kind == CZ_INIT_ONE ? init->scale
-                                         : init->scale * out[i];
+  if (q->init.kind == CZ_INIT_TRUNCATED) n = cut(out, n);
+  shape_numbers(out, &q->init, n);
   return n;
+}
+
+/* A parameter whose numbers are known by their places, where the host may write: each thread
+ * writes what it draws, and so makes its share of the memory's pages. */
+static void init_in_place(const cz_params *p, const cz_param *q, cz_draw_key key) {
+  const cz_draw_fn fn = drawn_by(q->init.kind);
+#pragma omp parallel for schedule(static) if (q->count > PIECE)
+  for (int64_t i = 0; i < q->count; i += PIECE) {
+    double x[PIECE];
+    int64_t n = q->count - i < PIECE ? q->count - i : PIECE;
+    if (fn) fn(x, key, i, n);
+    shape_numbers(x, &q->init, n);
+    for (int64_t k = 0; k < n; k++)
+      if (p->device->real == CZ_F64)
+        ((double *)q->value)[i + k] = x[k];
+      else
+        ((float *)q->value)[i + k] = (float)x[k];
+  }
+}
+
+static cz_status init_by_stages(const cz_params *p, const cz_param *q, cz_draw_key key,
+                                double *stage) {
+  const size_t bytes = cz_dtype_bytes(p->device->real);
+  int64_t drawn = 0, n;
+  for (int64_t at = 0; at < q->count; at += n) {
+    n = next_numbers(stage, q, key, &drawn, q->count - at);
+    CZ_TRY(cz_device_write_real(p->device, (char *)q->value + (size_t)at * bytes, stage, n));
+  }
+  return CZ_OK;
 }
 
 /** Draws every parameter from its initialiser, on all threads. A value depends on SEED, the
  * parameter's name and its place in the tensor, on nothing else, so models that share a
  * parameter start equal in it. */
 cz_status cz_params_init(cz_params *p, uint64_t seed) {
-  const size_t bytes = cz_dtype_bytes(p->device->real);
-  cz_status st = CZ_OK;
+  cz_status st = p->device->sync(p->device);
   double *stage;
+  CZ_TRY(st);
   CZ_TRY(cz_alloc(&stage, STAGE, sizeof *stage));
   for (size_t i = 0; i < p->n && st == CZ_OK; i++) {
     const cz_param *q = p->list[i];
     const cz_draw_key key = cz_draw_key_of(seed, q->name);
-    int64_t drawn = 0, n;
-    for (int64_t at = 0; at < q->count && st == CZ_OK; at += n) {
-      n = next_numbers(stage, q, key, &drawn, q->count - at);
-      st = cz_device_write_real(p->device, (char *)q->value + (size_t)at * bytes, stage, n);
-    }
+    if (p->device->host_memory && q->init.kind != CZ_INIT_TRUNCATED)
+      init_in_place(p, q, key);
+    else
+      st = init_by_stages(p, q, key, stage);
   }
   free(stage);
   cz_params_written(p);

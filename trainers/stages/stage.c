@@ -1,3 +1,4 @@
+#include "stages/precision.h"
 #include "stages/stage.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -101,6 +102,10 @@ static cz_status same(const cz_config_node *node, const json_t *record, const ch
   if (planned && cz_config_get(root, "init") && !cz_config_get(node, "init"))
     CZ_GO(st, cz_config_without(there, &root, root, "init"), done);
   if (planned) CZ_GO(st, forget_folders(there, &root, node), done);
+  if (cz_stage_changes_precision(node)) {
+    CZ_GO(st, cz_stage_without_precision(there, &root, root), done);
+    CZ_GO(st, cz_stage_without_precision(there, &node, node), done);
+  }
   CZ_GO(st, cz_config_compare(&text, root, node), done);
   CZ_GO(st, cz_inputs_compare(&text, record, folder), done);
   if (text.len)
@@ -272,7 +277,7 @@ static cz_status run_in(cz_session *s, const work *w) {
  * that NODE names hold, which are added to RECORD. */
 cz_status cz_stage_hash(uint64_t *hash, json_t *record, cz_session *s, const cz_stage_kind *kind,
                         const cz_config_node *node, const cz_config_node *identity) {
-  CZ_TRY(cz_config_hash(hash, identity));
+  CZ_TRY(cz_stage_hash_of(hash, identity));
   return cz_inputs_hash(&s->inputs, hash, record, kind->parts, node);
 }
 

@@ -26,6 +26,8 @@ static const cz_key_spec batch_keys[] = {
 };
 const cz_section cz_batch_section = CZ_SECTION("batch", "How examples become batches.", batch_keys);
 
+/* "same", and cz_precision_names. */
+static const char *const beginnings[] = {"same", "f32", "bf16", "fp16", NULL};
 static const char *const streams[] = {"as_precision", "f32", NULL};
 static const char *const normalisations[] = {"counted", "padded", "constant", NULL};
 static const cz_key_spec train_keys[] = {
@@ -49,6 +51,9 @@ static const cz_key_spec train_keys[] = {
     CZ_KEY(cz_train_keys, precision, ENUM, .fallback = "f32", .choices = cz_precision_names,
            .help = "of products and activations; parameters, gradients, statistics and losses stay "
                    "in float32, and checkpoints and models hold those"),
+    CZ_KEY(cz_train_keys, began_in, ENUM, .fallback = "same", .choices = beginnings,
+           .help = "the precision that a checkpoint to go on from was trained in, when that is "
+                   "another one: without it such a checkpoint is refused"),
     CZ_KEY(cz_train_keys, residual_stream, ENUM, .fallback = "as_precision", .choices = streams,
            .help = "of the sums that a stack's blocks add to: the precision's dtype, or float32 "
                    "beside it"),

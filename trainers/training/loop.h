@@ -43,6 +43,7 @@ typedef struct cz_train_keys {
   bool recompute;
   int precision;       /* cz_precision */
   int residual_stream; /* cz_residual_stream */
+  int began_in;        /* 0: in `precision`; else cz_precision + 1, of a checkpoint to go on from */
   int64_t checkpoint_steps, log_steps;
   double checkpoint_seconds;
   int64_t nonfinite_limit; /* skipped steps in a row that end the run */

@@ -28,6 +28,9 @@ static cz_status resume(cz__loop *l) {
   if (!from.path[0]) return CZ_OK;
   cz_log("%s: going on at step %lld of %lld (%s)", l->job->what, (long long)l->state.step,
          (long long)l->job->train.steps, from.path);
+  if (from.precision != l->state_of.precision)
+    cz_log("%s: it was trained in %s so far, and goes on in %s", l->job->what,
+           cz_precision_names[from.precision], cz_precision_names[l->state_of.precision]);
   if (cz__loop_is_first(l) && from.processor[0])
     cz_device_warn_of_kind(l->job->model->params->device, from.path, from.processor);
   return CZ_OK;
@@ -58,7 +61,14 @@ cz_status cz__loop_open(cz__loop *l) {
   CZ_TRY(cz_reducer_create(&l->reducer, j->comm, &adder, p->grads, p->flat + j->batch.shards, real,
                            j->batch.shards, BUCKET_BYTES));
   CZ_TRY(cz__late_open(l));
-  l->state_of = (cz_state_of){j->folder, j->config_hash, p, l->optimizer};
+  const cz_precision precision = (cz_precision)j->train.precision;
+  l->state_of = (cz_state_of){
+      .folder = j->folder,
+      .config_hash = j->config_hash,
+      .params = p,
+      .optimizer = l->optimizer,
+      .precision = precision,
+      .began_in = j->train.began_in ? (cz_precision)(j->train.began_in - 1) : precision};
   CZ_TRY(resume(l));
   CZ_TRY(cz_batches_open(&l->batches, j->source, &plan, &l->state.cursor));
   return cz__loop_is_first(l) ? cz_record_open(&l->record, j->folder, j->what, l->state.step)

@@ -68,20 +68,39 @@ static cz_status load_counters(cz_state *s, cz_checkpoint *c) {
 }
 
 /* A text is an array of bytes. */
-static cz_status save_processor(const char *kind, cz_checkpoint_writer *w) {
-  const int64_t n = (int64_t)strlen(kind);
-  return cz_checkpoint_put(w, "processor", CZ_CHECKPOINT_BYTES, kind, &n, 1);
+static cz_status save_text(cz_checkpoint_writer *w, const char *name, const char *text) {
+  const int64_t n = (int64_t)strlen(text);
+  return cz_checkpoint_put(w, name, CZ_CHECKPOINT_BYTES, text, &n, 1);
 }
 
-/* Checkpoints of before it was stored have none. */
-static cz_status load_processor(char kind[CZ_PROCESSOR_BYTES], cz_checkpoint *c) {
-  const cz_checkpoint_entry *e = cz_checkpoint_find(c, "processor");
+/* An empty one from checkpoints of before it was stored. */
+static cz_status load_text(char text[CZ_PROCESSOR_BYTES], cz_checkpoint *c, const char *name) {
+  const cz_checkpoint_entry *e = cz_checkpoint_find(c, name);
+  *text = '\0';
   if (!e) return CZ_OK;
   if (e->elements >= CZ_PROCESSOR_BYTES)
-    return CZ_FAIL(CZ_ECORRUPT, "%s: 'processor' has %llu bytes, at most %d are right",
-                   cz_checkpoint_path(c), (unsigned long long)e->elements, CZ_PROCESSOR_BYTES - 1);
+    return CZ_FAIL(CZ_ECORRUPT, "%s: '%s' has %llu bytes, at most %d are right",
+                   cz_checkpoint_path(c), name, (unsigned long long)e->elements,
+                   CZ_PROCESSOR_BYTES - 1);
   const int64_t n = (int64_t)e->elements;
-  return cz_checkpoint_get(c, kind, "processor", CZ_CHECKPOINT_BYTES, &n, 1);
+  text[n] = '\0';
+  return cz_checkpoint_get(c, text, name, CZ_CHECKPOINT_BYTES, &n, 1);
+}
+
+/* The precision that C was trained in, which must be the run's or the one that the run says it
+ * began in. Checkpoints that do not say are of float32. */
+static cz_status load_precision(cz_precision *precision, cz_checkpoint *c, const cz_state_of *of) {
+  char text[CZ_PROCESSOR_BYTES];
+  *precision = CZ_PRECISION_F32;
+  CZ_TRY(load_text(text, c, "precision"));
+  if (*text && cz_precision_find(precision, text) != CZ_OK)
+    return CZ_FAIL(CZ_ECORRUPT, "%s: 'precision' is '%s'", cz_checkpoint_path(c), text);
+  if (*precision == of->precision || *precision == of->began_in) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE,
+                 "%s: trained in %s, and this run is to train in %s; to go on in another precision "
+                 "set train.began_in: %s",
+                 cz_checkpoint_path(c), cz_precision_names[*precision],
+                 cz_precision_names[of->precision], cz_precision_names[*precision]);
 }
 
 /** What a checkpoint of PARAMS, which may be without memory, and of STATE bytes of an optimizer
@@ -102,7 +121,8 @@ cz_status cz_state_save(const cz_state *state, const cz_state_of *of) {
   CZ_GO(st, cz_checkpoint_put_params(w, "parameters", p, p->values), fail);
   CZ_GO(st, save_counters(state, w), fail);
   CZ_GO(st, cz_optimizer_save(of->optimizer, w), fail);
-  CZ_GO(st, save_processor(p->device->processor, w), fail);
+  CZ_GO(st, save_text(w, "processor", p->device->processor), fail);
+  CZ_GO(st, save_text(w, "precision", cz_precision_names[of->precision]), fail);
   return cz_checkpoint_commit(&w);
 fail:
   cz_checkpoint_discard(&w);
@@ -111,7 +131,8 @@ fail:
 
 /** Reads what cz_state_save wrote, when the folder holds a checkpoint. ORIGIN says which file and
  * where it was computed; its path is empty when there is none: then nothing is changed. CZ_EINVAL
- * for a file of another configuration or model. Local: every rank reads the file. */
+ * for a file of another configuration or model, CZ_EUSAGE for one of a precision that OF does not
+ * name. Local: every rank reads the file. */
 cz_status cz_state_load(cz_state *state, cz_state_origin *origin, const cz_state_of *of) {
   cz_checkpoint *c;
   cz_status st;
@@ -119,11 +140,12 @@ cz_status cz_state_load(cz_state *state, cz_state_origin *origin, const cz_state
   if (!cz_checkpoint_exists(of->folder)) return CZ_OK;
   CZ_TRY(cz_checkpoint_open(&c, of->folder));
   CZ_GO(st, cz_checkpoint_check_config(c, of->config_hash), done);
+  CZ_GO(st, load_precision(&origin->precision, c, of), done);
   CZ_GO(st, cz_checkpoint_get_params(c, "parameters", of->params, of->params->values), done);
   cz_params_written(of->params);
   CZ_GO(st, load_counters(state, c), done);
   CZ_GO(st, cz_optimizer_load(of->optimizer, c), done);
-  CZ_GO(st, load_processor(origin->processor, c), done);
+  CZ_GO(st, load_text(origin->processor, c, "processor"), done);
   snprintf(origin->path, sizeof origin->path, "%s", cz_checkpoint_path(c));
 done:
   cz_checkpoint_close(&c);

@@ -5,7 +5,7 @@
 
 #include "data/batch.h"
 #include "device/device.h"
-#include "tensor/params.h"
+#include "nn/model.h"
 #include "training/optimizer.h"
 
 /* What a step changes besides parameters and optimizer. Zero-initialised is the start. */
@@ -27,6 +27,8 @@ typedef struct cz_state_of {
   uint64_t config_hash; /* a checkpoint of another configuration is refused */
   cz_params *params;
   cz_optimizer *optimizer;
+  cz_precision precision; /* that the run trains in */
+  cz_precision began_in;  /* that a checkpoint may come from instead */
 } cz_state_of;
 
 /* Where a state came from; empty texts: from nowhere, or from a file that does not
@@ -34,6 +36,7 @@ typedef struct cz_state_of {
 typedef struct cz_state_origin {
   char path[4096];
   char processor[CZ_PROCESSOR_BYTES]; /* the kind on which it was computed */
+  cz_precision precision;
 } cz_state_origin;
 
 /* Save writes parameters, optimizer and state into one checkpoint

@@ -1,0 +1,35 @@
+#include "stages/precision.h"
+
+#include <string.h>
+
+/** Whether the stage of NODE says that it goes on in another precision than it began in. */
+bool cz_stage_changes_precision(const cz_config_node *node) {
+  const cz_config_node *train = cz_config_get(node, "train"),
+                       *began = train ? cz_config_get(train, "began_in") : NULL;
+  const char *text;
+  if (!began || cz_config_text(&text, began) != CZ_OK) return cz_error_clear(), false;
+  return strcmp(text, "same") != 0;
+}
+
+/** The stage of NODE without the precision that it trains in and the one that it began in; what
+ * is made lives as long as CONFIG. */
+cz_status cz_stage_without_precision(cz_config *config, const cz_config_node **out,
+                                     const cz_config_node *node) {
+  const cz_config_node *train = cz_config_get(node, "train");
+  *out = node;
+  if (!train || cz_config_kind_of(train) != CZ_CONFIG_MAPPING) return CZ_OK;
+  CZ_TRY(cz_config_without(config, &train, train, "precision"));
+  CZ_TRY(cz_config_without(config, &train, train, "began_in"));
+  return cz_config_with(config, out, node, "train", train);
+}
+
+/** The hash of a stage's configuration that its checkpoints belong to. */
+cz_status cz_stage_hash_of(uint64_t *hash, const cz_config_node *node) {
+  const cz_config_node *stripped;
+  cz_config *made;
+  CZ_TRY(cz_config_from_words(&made, NULL, 0));
+  cz_status st = cz_stage_without_precision(made, &stripped, node);
+  if (st == CZ_OK) st = cz_config_hash(hash, stripped);
+  cz_config_destroy(&made);
+  return st;
+}
