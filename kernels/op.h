@@ -112,6 +112,11 @@ typedef struct cz_needs {
   uint32_t in, out;
 } cz_needs;
 
+/* What a row that computes in 16 bits rounds to them: what it writes; and what dropout leaves of an
+ * input, as if dropout were a node of its own; and what stands between its products. The rest has
+ * 32. */
+typedef enum cz_rounds { CZ_ROUNDS_RESULTS, CZ_ROUNDS_DROPOUT, CZ_ROUNDS_PRODUCTS } cz_rounds;
+
 typedef struct cz_op_row {
   const char *name;
   int n_in, n_out;
@@ -120,10 +125,9 @@ typedef struct cz_op_row {
   uint32_t out_saved;   /* outputs that exist only for backward: no gradient arrives there, and they
                            are not made when no gradient is wanted */
   uint32_t grad;        /* inputs that yield a gradient; 0 with not_differentiable */
-  uint32_t weights;   /* those of them that are parameters where they have 16 bits: their gradients
-                         have 32 all the same. Other gradients have the dtype of their input */
-  bool rounds_inside; /* where it computes in 16 bits, what stands between its products is rounded
-                         to them too; other rows compute in 32 and round what they write */
+  uint32_t weights; /* those of them that are parameters where they have 16 bits: their gradients
+                       have 32 all the same. Other gradients have the dtype of their input */
+  cz_rounds rounds;
   bool not_differentiable;
   bool deterministic;  /* the same bits for any number of threads */
   bool fused_backward; /* a terminal loss: backward computes the outputs too, with the same bits, so

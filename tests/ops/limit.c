@@ -17,8 +17,8 @@
  * beside the limit of float32. What forward wrote for backward was rounded so as well: by at most
  * u, so 0.58 u in the root mean square, and the sensitivity to those arrays alone, estimated from
  * twelve runs, may be half of the truth; SAVED u is seven deviations then. The same holds for what
- * forward makes of an output that it has rounded. A row that says `rounds_inside` hands 16 bits
- * from product to product: its limit is float32's with u in the place of 2^-24.
+ * forward makes of an output that it has rounded. A row that rounds on the
+ * way too (cz_rounds) has a looser one: its limit is float32's with u in the place of 2^-24.
  *
  * Half of the runs use a delta of the size of float32 roundings: where the function jumps
  * (a gradient at ReLU's kink, reached by a sum that float32 cannot tell from zero) the
@@ -117,7 +117,9 @@ void sensitivities_free(sensitivities *s) { values_free(&s->all), values_free(&s
 
 static bound narrow_bound(const problem *p, const target *on, cz_dtype dtype) {
   const double own = roundoff_of(on->dtype), wide = roundoff_of(cz_statistic_dtype(on->dtype));
-  if (p->row->rounds_inside) return (bound){.constant = p->row->error_constant * own};
+  bool inside = p->row->rounds == CZ_ROUNDS_PRODUCTS ||
+                (p->row->rounds == CZ_ROUNDS_DROPOUT && p->c.training);
+  if (inside) return (bound){.constant = p->row->error_constant * own};
   return (bound){.rounding = dtype == on->dtype ? own : 0,
                  .constant = p->row->error_constant * wide,
                  .saved = SAVED * own};

@@ -13,9 +13,10 @@
 
 /* Where kernels are tried. Targets in host memory only: runs hand out addresses of blocks. */
 typedef struct target {
-  const char *name; /* of the device */
-  cz_dtype dtype;   /* of its calls: in 16 bits, some arrays have 32 */
-  bool partial;     /* ops without a kernel there are passed over */
+  const char *name; /* in messages */
+  const char *device_name;
+  cz_dtype dtype; /* of its calls: in 16 bits, some arrays have 32 */
+  bool partial;   /* ops without a kernel there are passed over */
   cz_device *device;
 } target;
 

@@ -12,8 +12,10 @@ tally now;
 
 /* Where every op is tried. A further device or dtype is a further line. */
 enum { TARGETS = 8 };
-static target targets[TARGETS] = {{.name = "ref", .dtype = CZ_F64},
-                                  {.name = "cpu", .dtype = CZ_F32}};
+static target targets[TARGETS] = {
+    {.name = "ref", .device_name = "ref", .dtype = CZ_F64},
+    {.name = "cpu", .device_name = "cpu", .dtype = CZ_F32},
+    {.name = "cpu in bf16", .device_name = "cpu", .dtype = CZ_BF16, .partial = true}};
 const target *const ref = targets;
 
 static bool exists(const target *on) { return on < targets + TARGETS && on->name; }
@@ -21,7 +23,7 @@ static bool exists(const target *on) { return on < targets + TARGETS && on->name
 /** Opens the devices of all targets. */
 void targets_open(void) {
   for (int i = 0; exists(&targets[i]); i++) {
-    if (cz_device_open(&targets[i].device, targets[i].name) == CZ_OK &&
+    if (cz_device_open(&targets[i].device, targets[i].device_name) == CZ_OK &&
         targets[i].device->host_memory)
       continue;
     fprintf(stderr, "target %s: %s\n", targets[i].name,
