@@ -41,8 +41,8 @@ def main(cloze, source, work, *words):
     data = {name: os.path.join(work, name) for name in ("tokenizer.json", "pretrain.h5")}
     corpus = ["corpus", "--tokenizer", data["tokenizer.json"], "--out", data["pretrain.h5"]]
     subprocess.run([cloze, *corpus, os.path.join(work, "pretrain.txt")], check=True)
-    run = ["run", experiment, "--seeds", "1", "--out", out, f"data={work}", *STEPS, *words]
-    subprocess.run([cloze, *run], check=True)
+    run = ["run", experiment, "--seeds", "1", "--out", out, f"data={work}", "control=", *STEPS]
+    subprocess.run([cloze, *run, *words], check=True)
     with open(os.path.join(out, "result.json"), encoding="utf-8") as file:
         cell = json.load(file)["metrics"][ROW]["table"]["language"]
     lead, interval = cell["lead"]["mean"], 2 * cell["lead"]["error"]["examples"]
