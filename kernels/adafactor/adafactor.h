@@ -1,10 +1,15 @@
 /* adafactor: one step of Adafactor as Mesh TensorFlow trains T5 (Shazeer and Stern 2018,
- * algorithms 4 and 5, without momentum), in place.
+ * algorithms 4 and 5, without momentum), in place, over all parameters in one call.
  *
- *     w, g of one shape [..., rows, cols]; hyper [CZ_HYPERS]
- *     factored:      r [..., rows], c [..., cols]; v is absent
- *     not factored:  v of w's shape; r and c are absent
- *     outputs:       w, r, c, v, updated in place; absent where the input is
+ *   w, g [n], state [s], hyper [CZ_HYPERS], all real; pieces [P, CZ_PIECE_FIELDS];
+ *   copy [n], optional, of w's dtype or a narrower one   ->   w, state, copy in place (must_alias)
+ *
+ * pieces: common/flat.h; two pieces do not overlap. A piece's state:
+ *     CZ_PIECE_FACTORED   r [matrices, rows], and c [matrices, cols] behind it at
+ *                         cz_flat_piece_room(matrices rows)
+ *     else                v [count]
+ * What belongs to no piece is neither read nor written. With CZ_PIECE_COPY the copy is the new w,
+ * rounded to nearest.
  *
  * hyper: common/hyper.h; steps count from 0. With keep = 0 nothing is read or written. With
  * G = factor keep g:
@@ -22,15 +27,14 @@
  * Q), so which of the two is divided makes no difference but rounding, and here r always
  * belongs to the rows. Mesh TensorFlow factors over a tensor's two largest dimensions
  * when both have at least CZ_ADAFACTOR_MINIMUM_DIM; here these must be the last two,
- * which all of our tensors obey, and the shape rule refuses others.
+ * which all of our tensors obey (cz_adafactor_factors).
  *
  * Not differentiable. Deterministic: sums run in double over blocks cut by shape, added
  * in a fixed tree. */
 #ifndef CZ_KERNELS_ADAFACTOR_H
 #define CZ_KERNELS_ADAFACTOR_H
 
-#include "kernels/common/hyper.h"
-#include "kernels/op.h"
+#include "kernels/common/update.h"
 
 CZ_C_BEGIN
 
@@ -39,18 +43,9 @@ typedef struct cz_adafactor_attr {
   double decay_exponent; /* 0.8; at 0 beta would be 0 for ever, at 1 a plain mean of all squares */
   double clip;           /* of rms(U); 1.0 */
   double eps1, eps2;     /* 1e-30 on squares; 1e-3, the minimum of rms(w) */
-  bool factored;         /* what cz_adafactor_factored says; the shapes must agree */
+  cz_pieces_maximum maximum;
 } cz_adafactor_attr;
 
-enum {
-  CZ_ADAFACTOR_W,
-  CZ_ADAFACTOR_G,
-  CZ_ADAFACTOR_R,
-  CZ_ADAFACTOR_C,
-  CZ_ADAFACTOR_V,
-  CZ_ADAFACTOR_HYPER
-};
-enum { CZ_ADAFACTOR_OUT_W, CZ_ADAFACTOR_OUT_R, CZ_ADAFACTOR_OUT_C, CZ_ADAFACTOR_OUT_V };
 enum { CZ_ADAFACTOR_MINIMUM_DIM = 128 };
 
 /* The larger number; a NaN in A stays one, which fmax would drop. */
@@ -59,6 +54,7 @@ static inline CZ_HOST_DEVICE double cz_adafactor_maximum(double a, double b) {
 }
 
 bool cz_adafactor_factored(int ndim, const int64_t *dim);
+bool cz_adafactor_factors(int ndim, const int64_t *dim);
 
 void cz_adafactor_fwd_ref(const cz_call *call);
 void cz_adafactor_fwd_cpu(const cz_call *call);

@@ -1,84 +1,78 @@
 #include "kernels/adafactor/adafactor.h"
-#include "kernels/cases.h"
+#include "kernels/common/update_cases.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 typedef struct sizes {
-  int ndim;
-  int64_t dim[CZ_DIMS];
-  double w, g; /* standard deviations */
-  double step; /* 0: the statistics are still zero */
+  cz_update_sizes at; /* step 0: the statistics are still zero */
   cz_adafactor_attr attr;
 } sizes;
 
 #define USUAL 0.8, 1.0, 1e-30, 1e-3
+#define RATE  1e-2
 
 /* Smallest tensors; a chunk and one; the statistics' first step, where beta is 0;
  * gradients whose squares are of eps1's size; stacks of matrices, each factored by
  * itself; tensors without elements. */
 static const sizes hand[] = {
-    {1, {1}, 1, 1, 0, {USUAL, false}},
-    {2, {1, 1}, 1, 1, 3, {USUAL, true}},
-    {1, {8193}, 1, 1e-3, 1, {USUAL, false}},
-    {2, {128, 129}, 1, 1e-3, 0, {USUAL, true}},
-    {2, {513, 128}, 1, 1, 100, {USUAL, true}},
-    {2, {2, 300}, 0, 1, 5, {USUAL, true}},   /* a zero tensor moves too */
-    {2, {130, 131}, 1, 0, 9, {USUAL, true}}, /* no gradient: eps1 keeps 0 / 0 away */
-    {1, {33}, 1, 0, 0, {USUAL, false}},
-    {2, {64, 65}, 1, 1e-14, 0, {USUAL, true}}, /* squares of the size of eps1 */
-    {2, {31, 257}, 1, 1e5, 2000, {USUAL, true}},
-    {3, {3, 17, 19}, 1, 1, 7, {USUAL, true}}, /* a stack of matrices */
-    {4, {2, 3, 16, 15}, 1, 1, 7, {0.5, 0.3, 1e-30, 1e-3, true}},
-    {2, {0, 7}, 1, 1, 7, {USUAL, false}},
-    {2, {7, 0}, 1, 1, 7, {USUAL, true}},
+    {{1, {1}, false, false, 1, 1, 0, RATE}, {USUAL, {0}}},
+    {{2, {1, 1}, true, false, 1, 1, 3, RATE}, {USUAL, {0}}},
+    {{1, {8193}, false, false, 1, 1e-3, 1, RATE}, {USUAL, {0}}},
+    {{2, {128, 129}, true, false, 1, 1e-3, 0, RATE}, {USUAL, {0}}},
+    {{2, {513, 128}, true, false, 1, 1, 100, RATE}, {USUAL, {0}}},
+    {{2, {2, 300}, true, false, 0, 1, 5, RATE}, {USUAL, {0}}}, /* a zero tensor moves too */
+    {{2, {130, 131}, true, false, 1, 0, 9, RATE},
+     {USUAL, {0}}}, /* no gradient: eps1 keeps 0 / 0 away */
+    {{1, {33}, false, false, 1, 0, 0, RATE}, {USUAL, {0}}},
+    {{2, {64, 65}, true, false, 1, 1e-14, 0, RATE}, {USUAL, {0}}}, /* squares of the size of eps1 */
+    {{2, {31, 257}, true, false, 1, 1e5, 2000, RATE}, {USUAL, {0}}},
+    {{3, {3, 17, 19}, true, false, 1, 1, 7, RATE}, {USUAL, {0}}}, /* a stack of matrices */
+    {{4, {2, 3, 16, 15}, true, false, 1, 1, 7, RATE}, {0.5, 0.3, 1e-30, 1e-3, {0}}},
+    {{2, {0, 7}, false, false, 1, 1, 7, RATE}, {USUAL, {0}}},
+    {{2, {7, 0}, true, false, 1, 1, 7, RATE}, {USUAL, {0}}},
 };
 
 /* Gradients from e^-20 to e^6 cover the sizes that T5's tensors meet: Adafactor divides
  * the scale out again, so U has to come out alike for all of them. */
 static sizes draw(cz_rand *r) {
-  sizes s = {.ndim = (int)cz_rand_int(r, 1, 3),
-             .w = cz_rand_real(r, 1e-4, 3),
-             .g = exp(cz_rand_real(r, -20, 6))};
-  s.step = (double)cz_rand_int(r, 0, 40);
-  s.attr = (cz_adafactor_attr){USUAL, s.ndim > 1 && cz_rand_int(r, 0, 2)};
-  if (cz_rand_int(r, 0, 2) == 0) s.step = (double)cz_rand_int(r, 0, 600000);
+  sizes s = {.at = {.ndim = (int)cz_rand_int(r, 1, 3),
+                    .w = cz_rand_real(r, 1e-4, 3),
+                    .g = exp(cz_rand_real(r, -20, 6)),
+                    .step = (double)cz_rand_int(r, 0, 40),
+                    .rate = cz_rand_real(r, 1e-4, 1e-1)},
+             .attr = {USUAL, {0}}};
+  s.at.factored = s.at.ndim > 1 && cz_rand_int(r, 0, 2);
+  if (cz_rand_int(r, 0, 2) == 0) s.at.step = (double)cz_rand_int(r, 0, 600000);
   if (cz_rand_int(r, 0, 3) == 0) s.attr.clip = cz_rand_real(r, 0.05, 2);
-  for (int i = 0; i < s.ndim; i++) s.dim[i] = cz_rand_size(r, s.ndim == 3 ? 33 : 257);
-  if (s.ndim == 3) s.dim[0] = 1 + s.dim[0] % (s.dim[1] < s.dim[2] ? s.dim[1] : s.dim[2]);
+  for (int i = 0; i < s.at.ndim; i++) s.at.dim[i] = cz_rand_size(r, s.at.ndim == 3 ? 33 : 257);
   return s;
 }
 
 /* Statistics of earlier gradients of about this size: positive, unlike one another. */
-static void statistics(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim,
-                       const sizes *s) {
-  double *x = cz_case_real(c, input, ndim, dim);
-  for (int64_t i = 0; i < cz_numel(&c->in[input]) && s->step > 0; i++)
-    x[i] = (float)(s->g * s->g * cz_rand_real(r, 0.01, 3) + s->attr.eps1);
+static void statistics(cz_rand *r, double *x, int64_t n, const sizes *s) {
+  for (int64_t i = 0; i < n; i++)
+    x[i] = (float)(s->at.g * s->at.g * cz_rand_real(r, 0.01, 3) + s->attr.eps1);
 }
 
-static void build(cz_case *c, cz_rand *r, const sizes *s) {
-  cz_case_normal(c, r, CZ_ADAFACTOR_W, s->ndim, s->dim, s->w);
-  cz_case_normal(c, r, CZ_ADAFACTOR_G, s->ndim, s->dim, s->g);
-  if (s->attr.factored) {
-    int64_t column[CZ_DIMS];
-    memcpy(column, s->dim, sizeof column);
-    column[s->ndim - 2] = s->dim[s->ndim - 1];
-    statistics(c, r, CZ_ADAFACTOR_R, s->ndim - 1, s->dim, s);
-    statistics(c, r, CZ_ADAFACTOR_C, s->ndim - 1, column, s);
-  } else {
-    statistics(c, r, CZ_ADAFACTOR_V, s->ndim, s->dim, s);
+static void build(cz_case *c, cz_rand *r, sizes *s) {
+  cz_update_case(c, r, &s->at, true, &s->attr.maximum);
+  for (int64_t i = 0; i < c->in[CZ_UPDATE_PIECES].dim[0] && s->at.step > 0; i++) {
+    const cz_flat_piece p = cz_flat_piece_at(c->in[CZ_UPDATE_PIECES].data, i);
+    const bool factored = p.flags & CZ_PIECE_FACTORED;
+    const int64_t first = factored ? p.matrices * p.rows : p.count;
+    double *x = (double *)c->in[CZ_UPDATE_STATE].data + p.state;
+    statistics(r, x, first, s);
+    if (factored) statistics(r, x + cz_flat_piece_room(first), p.matrices * p.cols, s);
   }
-  double *hyper = cz_case_real(c, CZ_ADAFACTOR_HYPER, 1, (int64_t[]){CZ_HYPERS});
-  hyper[CZ_HYPER_RATE] = (float)cz_rand_real(r, 1e-4, 1e-1), hyper[CZ_HYPER_STEP] = s->step;
-  hyper[CZ_HYPER_FACTOR] = (float)cz_rand_real(r, 0.01, 1),
-  hyper[CZ_HYPER_KEEP] = cz_rand_int(r, 0, 7) > 0;
   memcpy(c->attr, &s->attr, sizeof s->attr);
   snprintf(c->what, sizeof c->what,
-           "%d dimensions, last %lld, %lld elements of %.3g, gradient %.3g, step %.0f, clip %.3g%s",
-           s->ndim, (long long)s->dim[s->ndim - 1], (long long)cz_numel(&c->in[CZ_ADAFACTOR_W]),
-           s->w, s->g, s->step, s->attr.clip, s->attr.factored ? ", factored" : "");
+           "%lld pieces, the first of %d dimensions%s, last %lld, %lld elements of %.3g, gradient "
+           "%.3g, step %.0f, clip %.3g",
+           (long long)c->in[CZ_UPDATE_PIECES].dim[0], s->at.ndim,
+           s->at.factored ? ", factored" : "", (long long)s->at.dim[s->at.ndim - 1],
+           (long long)s->attr.maximum.count, s->at.w, s->at.g, s->at.step, s->attr.clip);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
@@ -89,8 +83,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
 
 /* T5-small's embedding, its largest tensor. */
 static void bench(cz_case *c, cz_rand *r) {
-  build(c, r, &(sizes){2, {32128, 512}, 1, 1e-3, 1000, {USUAL, true}});
-  ((double *)c->in[CZ_ADAFACTOR_HYPER].data)[CZ_HYPER_KEEP] = 1;
+  build(c, r, &(sizes){{2, {32128, 512}, true, true, 1, 1e-3, 1000, RATE}, {USUAL, {0}}});
 }
 
 const cz_op_cases cz_adafactor_cases = {

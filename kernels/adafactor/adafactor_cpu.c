@@ -31,8 +31,10 @@ enum { BLOCKS = 32, BLOCK_MINIMUM = 4096, LANES = 16 };
 /* The step as every pass sees it: MATRICES x ROWS x COLS, cut into BLOCKS blocks of
  * BLOCK_ROWS rows each. An unfactored tensor is rows of CZ_SUM_CHUNK. */
 typedef struct step {
-  const cz_call *call;
+  const cz_flat_piece *piece;
+  const cz_arg *copy; /* null: there is none of this piece */
   const cz_adafactor_attr *attr;
+  bool factored;
   int64_t n, matrices, rows, cols, block_rows, blocks;
   float *w, *r, *c, *v;
   const float *g;
@@ -43,23 +45,22 @@ typedef struct step {
   float *row_scale, *column_scale; /* factor / sqrt(r / mean r), 1 / sqrt(c) */
 } step;
 
-/* Sizes, and places in a workspace that begins at null; returns the bytes. A tensor that
- * is not factored is cut like sumsq's argument, into chunks that lie across its rows:
- * only its element count matters. The sums serve twice, first for w's squares (one a
- * chunk), then for U's (one a block), hence the larger of both. */
-static size_t lay_out(step *s, const cz_call *call) {
-  const cz_arg *w = &call->in[CZ_ADAFACTOR_W];
-  *s = (step){.call = call, .attr = call->attr, .n = cz_numel(w)};
-  bool factored = s->attr->factored;
-  s->cols = factored ? w->dim[w->ndim - 1] : CZ_SUM_CHUNK;
-  s->rows = factored ? w->dim[w->ndim - 2] : cz_sum_chunks(s->n);
-  s->matrices = 1;
-  for (int i = 0; i < w->ndim - 2 && factored; i++) s->matrices *= w->dim[i];
+/* Sizes of piece P, and places in WORKSPACE. A tensor that is not factored is cut like sumsq's
+ * argument, into chunks that lie across its rows: only its element count matters. The sums serve
+ * twice, first for w's squares (one a chunk), then for U's (one a block), hence the larger of
+ * both. */
+static void lay_out(step *s, const cz_adafactor_attr *attr, const cz_flat_piece *p,
+                    void *workspace) {
+  const bool factored = p->flags & CZ_PIECE_FACTORED;
+  *s = (step){.piece = p, .attr = attr, .factored = factored, .n = p->count};
+  s->cols = factored ? p->cols : CZ_SUM_CHUNK;
+  s->rows = factored ? p->rows : cz_sum_chunks(s->n);
+  s->matrices = factored ? p->matrices : 1;
   int64_t share = (s->rows + BLOCKS - 1) / BLOCKS,
           minimum = s->cols < BLOCK_MINIMUM ? BLOCK_MINIMUM / (s->cols + 1) + 1 : 1;
   s->block_rows = factored ? cz_maximum(share, minimum) : 1;
   s->blocks = (s->rows + s->block_rows - 1) / s->block_rows;
-  uintptr_t at = (uintptr_t)call->workspace, begin = at;
+  uintptr_t at = (uintptr_t)workspace;
   size_t pieces = (size_t)(s->matrices * s->blocks), chunks = (size_t)cz_sum_chunks(s->n);
   s->sum = cz_take(&at, (pieces > chunks ? pieces : chunks) * sizeof(double));
   if (factored) {
@@ -67,15 +68,19 @@ static size_t lay_out(step *s, const cz_call *call) {
     s->row_scale = cz_take(&at, (size_t)(s->matrices * s->rows) * sizeof(float));
     s->column_scale = cz_take(&at, (size_t)(s->matrices * s->cols) * sizeof(float));
   }
-  return (size_t)(at - begin);
 }
 
-/** Bytes of workspace: the sums of all blocks. */
+/** Bytes of workspace: what the largest piece takes in each of the places above, where a matrix
+ * has BLOCKS blocks at most. */
 size_t cz_adafactor_workspace_cpu(const cz_call *call, bool backward) {
-  cz_call at_null = *call;
-  at_null.workspace = NULL;
-  step s;
-  return lay_out(&s, &at_null);
+  const cz_pieces_maximum *m = &((const cz_adafactor_attr *)call->attr)->maximum;
+  const int64_t pieces = m->matrices * BLOCKS, chunks = cz_sum_chunks(m->count);
+  uintptr_t at = 0;
+  cz_take(&at, (size_t)(pieces > chunks ? pieces : chunks) * sizeof(double));
+  cz_take(&at, (size_t)(m->cols * BLOCKS) * sizeof(double));
+  cz_take(&at, (size_t)m->rows * sizeof(float));
+  cz_take(&at, (size_t)m->cols * sizeof(float));
+  return (size_t)at;
 }
 
 /* ---- factored ---- */
@@ -188,10 +193,12 @@ static void block_update(const step *s, int64_t m, int64_t b, const float *rate)
   double sum = 0;
   for (int64_t i = m * s->rows + from; i < m * s->rows + to; i++) {
     const float *g = s->g + i * s->cols;
+    float *w = s->w + i * s->cols;
     if (rate)
-      row_update(s->w + i * s->cols, g, scale, s->cols, s->row_scale[i], *rate);
+      row_update(w, g, scale, s->cols, s->row_scale[i], *rate);
     else
       sum += row_update_squares(g, scale, s->cols, s->row_scale[i]);
+    if (rate && s->copy) cz_update_copy(s->copy, s->piece->offset + i * s->cols, w, s->cols);
   }
   if (!rate) s->sum[m * s->blocks + b] = sum;
 }
@@ -269,7 +276,7 @@ static double unfactored_statistics(const step *s) {
 
 /* w -= rate U, where the rate holds lr max(rms(w), eps2) / max(1, rms(U) / clip). */
 static void update(const step *s, float rate) {
-  if (s->attr->factored) {
+  if (s->factored) {
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t m = 0; m < s->matrices; m++) {
       for (int64_t b = 0; b < s->blocks; b++) block_update(s, m, b, &rate);
@@ -280,27 +287,41 @@ static void update(const step *s, float rate) {
   for (int64_t k = 0; k < s->rows; k++) {
     int64_t at = k * CZ_SUM_CHUNK;
     chunk_update(s->w + at, s->g + at, s->v + at, chunk_size(s, k), (float)s->factor, rate);
+    if (s->copy) cz_update_copy(s->copy, s->piece->offset + at, s->w + at, chunk_size(s, k));
   }
 }
 
-/** One step in float32. Contract: adafactor.h. The step number comes as a float32, which
- * counts whole numbers up to 2^24 (16.8 million) exactly. rms(w) is taken before w
- * moves, as the published code does. A NaN in w or g reaches the rate of the whole
- * tensor, so that all of w becomes NaN and not a part of it: the loop looks for
- * non-finite gradients first. */
-void cz_adafactor_fwd_cpu(const cz_call *call) {
+/* rms(w) is taken before w moves, as the published code does. A NaN in w or g reaches the rate of
+ * the whole tensor, so that all of w becomes NaN and not a part of it: `keep` is 0 where a gradient
+ * is not finite. */
+static void piece_step(const cz_call *call, const cz_flat_piece *p) {
+  const float *hyper = call->in[CZ_UPDATE_HYPER].data;
+  const cz_arg *copy = &call->out[CZ_UPDATE_OUT_COPY];
   step s;
-  lay_out(&s, call);
-  const float *hyper = call->in[CZ_ADAFACTOR_HYPER].data;
-  if (s.n == 0 || hyper[CZ_HYPER_KEEP] == 0) return;
-  s.w = call->out[CZ_ADAFACTOR_OUT_W].data, s.r = call->out[CZ_ADAFACTOR_OUT_R].data,
-  s.c = call->out[CZ_ADAFACTOR_OUT_C].data;
-  s.v = call->out[CZ_ADAFACTOR_OUT_V].data, s.g = call->in[CZ_ADAFACTOR_G].data;
+  lay_out(&s, call->attr, p, call->workspace);
+  if (s.n == 0) return;
+  s.w = (float *)call->out[CZ_UPDATE_OUT_W].data + p->offset;
+  s.g = (const float *)call->in[CZ_UPDATE_G].data + p->offset;
+  s.r = s.v = (float *)call->out[CZ_UPDATE_OUT_STATE].data + p->state;
+  s.c = s.r + cz_flat_piece_room(s.matrices * s.rows);
+  s.copy = cz_present(copy) && p->flags & CZ_PIECE_COPY ? copy : NULL;
   s.rate = hyper[CZ_HYPER_RATE], s.factor = hyper[CZ_HYPER_FACTOR] * hyper[CZ_HYPER_KEEP];
   /* (t + 1)^-0.8 is small and known to 53 bits, so 1 - beta keeps all digits that float32
    * needs: 2.4e-5 at step 600,000. */
   s.beta = 1 - pow((double)hyper[CZ_HYPER_STEP] + 1, -s.attr->decay_exponent);
   s.rate *= cz_adafactor_maximum(sqrt(cz_sum_squares(s.w, s.n, s.sum) / (double)s.n), s.attr->eps2);
-  double squares = s.attr->factored ? factored_statistics(&s) : unfactored_statistics(&s);
+  double squares = s.factored ? factored_statistics(&s) : unfactored_statistics(&s);
   update(&s, (float)(s.rate / cz_adafactor_maximum(sqrt(squares / (double)s.n) / s.attr->clip, 1)));
+}
+
+/** One step in float32, piece by piece, with the copy in the pass that moves w. Contract:
+ * adafactor.h. The step number comes as a float32, which counts whole numbers up to 2^24 (16.8
+ * million) exactly. */
+void cz_adafactor_fwd_cpu(const cz_call *call) {
+  const cz_arg *pieces = &call->in[CZ_UPDATE_PIECES];
+  if (((const float *)call->in[CZ_UPDATE_HYPER].data)[CZ_HYPER_KEEP] == 0) return;
+  for (int64_t i = 0; i < pieces->dim[0]; i++) {
+    const cz_flat_piece p = cz_flat_piece_at(pieces->data, i);
+    piece_step(call, &p);
+  }
 }

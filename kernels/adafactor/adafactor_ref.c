@@ -52,32 +52,45 @@ static void unfactored(double *u, double *v, const double *g, int64_t n, double 
   }
 }
 
-/** One step in float64; workspace: U, one number per element. lr max(rms(w), eps2) makes
- * the step relative to the weights (section 8 of the paper), eps2 lets a tensor of zeros
- * leave 0, and max(1, rms(U) / clip) bounds the step when v lags behind a growing
- * gradient (section 6). */
-void cz_adafactor_fwd_ref(const cz_call *call) {
+/* One piece; U has room for it. lr max(rms(w), eps2) makes the step relative to the weights
+ * (section 8 of the paper), eps2 lets a tensor of zeros leave 0, and max(1, rms(U) / clip) bounds
+ * the step when v lags behind a growing gradient (section 6). */
+static void step(const cz_call *call, const cz_flat_piece *p) {
   const cz_adafactor_attr *a = call->attr;
-  const cz_arg *shape = &call->in[CZ_ADAFACTOR_W];
-  int64_t n = cz_numel(shape), cols = shape->dim[shape->ndim - 1],
-          rows = a->factored ? shape->dim[shape->ndim - 2] : 1;
-  const double *g = call->in[CZ_ADAFACTOR_G].data, *hyper = call->in[CZ_ADAFACTOR_HYPER].data;
-  double *w = call->out[CZ_ADAFACTOR_OUT_W].data, *r = call->out[CZ_ADAFACTOR_OUT_R].data,
-         *c = call->out[CZ_ADAFACTOR_OUT_C].data;
-  if (hyper[CZ_HYPER_KEEP] == 0) return;
-  double *u = call->workspace, factor = hyper[CZ_HYPER_FACTOR] * hyper[CZ_HYPER_KEEP];
-  double beta = 1 - pow(hyper[CZ_HYPER_STEP] + 1, -a->decay_exponent), scale = hyper[CZ_HYPER_RATE];
-  scale *= cz_adafactor_maximum(rms(w, n), a->eps2);
-  if (!a->factored) unfactored(u, call->out[CZ_ADAFACTOR_OUT_V].data, g, n, factor, beta, a->eps1);
-  for (int64_t m = 0; a->factored && m * rows * cols < n; m++) {
-    factored(u + m * rows * cols, r + m * rows, c + m * cols, g + m * rows * cols, rows, cols,
-             factor, beta, a->eps1);
+  const double *g = (const double *)call->in[CZ_UPDATE_G].data + p->offset,
+               *hyper = call->in[CZ_UPDATE_HYPER].data;
+  double *w = (double *)call->out[CZ_UPDATE_OUT_W].data + p->offset,
+         *state = (double *)call->out[CZ_UPDATE_OUT_STATE].data + p->state,
+         *copy = call->out[CZ_UPDATE_OUT_COPY].data, *u = call->workspace;
+  double factor = hyper[CZ_HYPER_FACTOR] * hyper[CZ_HYPER_KEEP];
+  double beta = 1 - pow(hyper[CZ_HYPER_STEP] + 1, -a->decay_exponent),
+         scale = hyper[CZ_HYPER_RATE] * cz_adafactor_maximum(rms(w, p->count), a->eps2);
+  const int64_t matrix = p->rows * p->cols;
+  if (!(p->flags & CZ_PIECE_FACTORED)) unfactored(u, state, g, p->count, factor, beta, a->eps1);
+  for (int64_t m = 0; p->flags & CZ_PIECE_FACTORED && m * matrix < p->count; m++) {
+    double *r = state + m * p->rows,
+           *c = state + cz_flat_piece_room(p->matrices * p->rows) + m * p->cols;
+    factored(u + m * matrix, r, c, g + m * matrix, p->rows, p->cols, factor, beta, a->eps1);
   }
-  double divisor = cz_adafactor_maximum(rms(u, n) / a->clip, 1);
-  for (int64_t i = 0; i < n; i++) w[i] -= scale * u[i] / divisor;
+  double divisor = cz_adafactor_maximum(rms(u, p->count) / a->clip, 1);
+  for (int64_t i = 0; i < p->count; i++) {
+    w[i] -= scale * u[i] / divisor;
+    if (copy && p->flags & CZ_PIECE_COPY) copy[p->offset + i] = w[i];
+  }
+}
+
+/** One step in float64, piece by piece; workspace: U, one number per element of the largest. */
+void cz_adafactor_fwd_ref(const cz_call *call) {
+  const cz_arg *pieces = &call->in[CZ_UPDATE_PIECES];
+  if (((const double *)call->in[CZ_UPDATE_HYPER].data)[CZ_HYPER_KEEP] == 0) return;
+  for (int64_t i = 0; i < pieces->dim[0]; i++) {
+    const cz_flat_piece p = cz_flat_piece_at(pieces->data, i);
+    step(call, &p);
+  }
 }
 
 /** Bytes of workspace: U. */
 size_t cz_adafactor_workspace_ref(const cz_call *call, bool backward) {
-  return (size_t)cz_numel(&call->in[CZ_ADAFACTOR_W]) * sizeof(double);
+  const cz_adafactor_attr *a = call->attr;
+  return (size_t)a->maximum.count * sizeof(double);
 }

@@ -22,15 +22,15 @@ typedef struct scalars {
  *
  * for gradients of one distribution, and likewise v_t; c1 and c2 divide that factor
  * out. */
-static scalars prepare(const cz_call *call) {
+static scalars prepare(const cz_call *call, const cz_flat_piece *p, const float *w) {
   const cz_adamw_attr *a = call->attr;
-  const cz_arg *w = &call->in[CZ_ADAMW_W];
-  const float *hyper = call->in[CZ_ADAMW_HYPER].data;
+  const float *hyper = call->in[CZ_UPDATE_HYPER].data;
   double lr = hyper[CZ_HYPER_RATE], step = hyper[CZ_HYPER_STEP], scale = 1;
   double c1 = 1 - pow(a->beta1, step), c2 = 1 - pow(a->beta2, step);
-  int64_t n = cz_numel(w);
+  double decay = p->flags & CZ_PIECE_DECAY ? a->weight_decay : 0;
+  int64_t n = p->count;
   if (a->rms_scale && n)
-    scale = cz_adamw_scale(sqrt(cz_sum_squares(w->data, n, call->workspace) / (double)n));
+    scale = cz_adamw_scale(sqrt(cz_sum_squares(w, n, call->workspace) / (double)n));
   return (scalars){.beta1 = (float)a->beta1,
                    .rest1 = (float)(1 - a->beta1),
                    .beta2 = (float)a->beta2,
@@ -38,7 +38,7 @@ static scalars prepare(const cz_call *call) {
                    .eps = (float)a->eps,
                    .rate = (float)(lr * scale / c1),
                    .root = (float)sqrt(1 / c2),
-                   .decay = (float)(lr * a->weight_decay),
+                   .decay = (float)(lr * decay),
                    .factor = hyper[CZ_HYPER_FACTOR] * hyper[CZ_HYPER_KEEP]};
 }
 
@@ -58,23 +58,37 @@ static void update(float *restrict w, float *restrict m, float *restrict v, cons
   }
 }
 
-/** One step in float32. Contract: adamw.h. Elements do not meet, so cutting into chunks
- * cannot change a bit; only the rms, when it is asked for, is a sum (common/sum.h). */
-void cz_adamw_fwd_cpu(const cz_call *call) {
-  if (((const float *)call->in[CZ_ADAMW_HYPER].data)[CZ_HYPER_KEEP] == 0) return;
-  scalars s = prepare(call);
-  int64_t n = cz_numel(&call->in[CZ_ADAMW_W]), chunks = cz_sum_chunks(n);
-  float *w = call->out[CZ_ADAMW_OUT_W].data, *m = call->out[CZ_ADAMW_OUT_M].data,
-        *v = call->out[CZ_ADAMW_OUT_V].data;
-  const float *g = call->in[CZ_ADAMW_G].data;
+/* Elements do not meet, so cutting into chunks cannot change a bit; only the rms, when it is asked
+ * for, is a sum (common/sum.h). */
+static void piece_step(const cz_call *call, const cz_flat_piece *p) {
+  float *w = (float *)call->out[CZ_UPDATE_OUT_W].data + p->offset,
+        *m = (float *)call->out[CZ_UPDATE_OUT_STATE].data + p->state,
+        *v = m + cz_flat_piece_room(p->count);
+  const float *g = (const float *)call->in[CZ_UPDATE_G].data + p->offset;
+  const cz_arg *copy = &call->out[CZ_UPDATE_OUT_COPY];
+  const bool copied = cz_present(copy) && p->flags & CZ_PIECE_COPY;
+  const scalars s = prepare(call, p, w);
+  const int64_t n = p->count, chunks = cz_sum_chunks(n);
 #pragma omp parallel for schedule(static) if (chunks > 1)
   for (int64_t c = 0; c < chunks; c++) {
-    int64_t at = c * CZ_SUM_CHUNK, left = n - at;
-    update(w + at, m + at, v + at, g + at, left < CZ_SUM_CHUNK ? left : CZ_SUM_CHUNK, &s);
+    int64_t at = c * CZ_SUM_CHUNK, left = n - at, k = left < CZ_SUM_CHUNK ? left : CZ_SUM_CHUNK;
+    update(w + at, m + at, v + at, g + at, k, &s);
+    if (copied) cz_update_copy(copy, p->offset + at, w + at, k);
   }
 }
 
-/** Bytes of workspace: the sums of all chunks of w's squares. */
+/** One step in float32, piece by piece, with the copy in the same pass. Contract: adamw.h. */
+void cz_adamw_fwd_cpu(const cz_call *call) {
+  const cz_arg *pieces = &call->in[CZ_UPDATE_PIECES];
+  if (((const float *)call->in[CZ_UPDATE_HYPER].data)[CZ_HYPER_KEEP] == 0) return;
+  for (int64_t i = 0; i < pieces->dim[0]; i++) {
+    const cz_flat_piece p = cz_flat_piece_at(pieces->data, i);
+    piece_step(call, &p);
+  }
+}
+
+/** Bytes of workspace: the sums of all chunks of the largest piece's squares. */
 size_t cz_adamw_workspace_cpu(const cz_call *call, bool backward) {
-  return (size_t)cz_sum_chunks(cz_numel(&call->in[CZ_ADAMW_W])) * sizeof(double);
+  const cz_adamw_attr *a = call->attr;
+  return (size_t)cz_sum_chunks(a->maximum.count) * sizeof(double);
 }

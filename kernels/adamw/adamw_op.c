@@ -20,34 +20,25 @@ static bool attributes(const cz_adamw_attr *a, char *why, size_t why_bytes) {
 }
 
 static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes) {
-  const cz_arg *w = &in[CZ_ADAMW_W];
-  if (!cz_shape_floating(w, "w", w->ndim, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[CZ_ADAMW_G], "g", w->dtype, w->ndim, w->dim, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[CZ_ADAMW_M], "m", w->dtype, w->ndim, w->dim, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[CZ_ADAMW_V], "v", w->dtype, w->ndim, w->dim, why, why_bytes)) return false;
-  if (!cz_shape_is(&in[CZ_ADAMW_HYPER], "hyper", w->dtype, 1, (int64_t[]){CZ_HYPERS}, why,
-                   why_bytes))
-    return false;
-  if (!attributes(attr, why, why_bytes)) return false;
-  for (int i = 0; i <= CZ_ADAMW_OUT_V; i++) cz_shape_set(&out[i], w->dtype, w->ndim, w->dim);
-  return true;
+  return attributes(attr, why, why_bytes) && cz_update_shape(out, in, why, why_bytes);
 }
 
 const cz_op_row cz_adamw_row = {
     .name = "adamw",
-    .n_in = 5,
-    .n_out = 3,
-    .in_name = {"w", "g", "m", "v", "hyper"},
-    .out_name = {"w", "m", "v"},
+    .n_in = CZ_UPDATE_INPUTS,
+    .n_out = CZ_UPDATE_OUTPUTS,
+    .in_name = {"w", "g", "state", "pieces", "hyper", "copy"},
+    .out_name = {"w", "state", "copy"},
+    .in_optional = 1u << CZ_UPDATE_COPY,
     .not_differentiable = true,
     .deterministic = true,
-    /* Nobody in the graph reads the new w, m and v, and a pruner must keep the row all
-     * the same. */
+    /* Nobody in the graph reads the new w, and a pruner must keep the row all the same. */
     .side_effect = true,
-    .must_alias = {CZ_ADAMW_W + 1, CZ_ADAMW_M + 1, CZ_ADAMW_V + 1},
+    .must_alias = {CZ_UPDATE_W + 1, CZ_UPDATE_STATE + 1, CZ_UPDATE_COPY + 1},
     .attr_bytes = sizeof(cz_adamw_attr),
     .shape = shape,
     .error_constant = 12, /* about ten roundings an element */
     .kernels = {[CZ_F64] = {.forward = cz_adamw_fwd_ref},
-                [CZ_F32] = {.forward = cz_adamw_fwd_cpu, .workspace = cz_adamw_workspace_cpu}},
+                [CZ_F32] = {.forward = cz_adamw_fwd_cpu, .workspace = cz_adamw_workspace_cpu},
+                [CZ_BF16] = {.forward = cz_adamw_fwd_cpu, .workspace = cz_adamw_workspace_cpu}},
 };

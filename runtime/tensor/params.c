@@ -40,6 +40,7 @@ void cz_params_destroy(cz_params **params) {
   if (p->device) {
     cz_device_free(p->device, &p->values, cz_params_bytes(p));
     cz_device_free(p->device, &p->grads, grads_bytes(p));
+    cz_device_free(p->device, &p->copies, copies_bytes(p));
   }
   cz_arena_destroy(&p->names);
   free(p->list);
@@ -146,6 +147,12 @@ cz_status cz_params_refresh(cz_params *p) {
   p->version = next_version();
   if (!p->copies) return CZ_OK;
   return cz_device_cast(p->device, p->copies, p->compute, p->values, p->device->real, p->flat);
+}
+
+/** Says that values were written and their copies with them, so that what was made of either is out
+ * of date, and the copies are not. */
+void cz_params_updated(cz_params *p) {
+  if (!p->stale) p->version = next_version();
 }
 
 /** A parameter as graphs read it: its copy where there is one, else its value, and the version of

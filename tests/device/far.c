@@ -37,6 +37,7 @@ static struct {
   uint64_t called, clocks;
   waiting call[CALLS];
   bool slow;
+  int calls[CZ_OPS];
   far_waits waits;
   far_traffic traffic;
 } all;
@@ -208,6 +209,7 @@ static void put(cz_op op, bool backward, const cz_call *call) {
   waiting *w = add();
   if (++all.kernels > all.most_kernels) all.most_kernels = all.kernels;
   const cz_kernels *near = all.near->kernels(all.near, op, cz_call_dtype(call));
+  all.calls[op]++;
   w->kernel = backward ? near->backward : near->forward;
   w->call = *call;
   if (call->attr)
@@ -283,6 +285,13 @@ far_waits far_waited(bool forget) {
   far_waits waits = all.waits;
   if (forget) all.waits = (far_waits){0};
   return waits;
+}
+
+/** How often kernels of OP were called since this was asked last. */
+int far_calls(cz_op op) {
+  int n = all.calls[op];
+  all.calls[op] = 0;
+  return n;
 }
 
 /** What the device is made of; its table of kernels may be replaced while far is open. */

@@ -25,6 +25,7 @@ void far_open(void);
 void far_close(void);
 void far_slow(bool on);
 far_waits far_waited(bool forget);
+int far_calls(cz_op op);
 cz_device *far_near(void);
 uint64_t far_clocks(void);
 int far_waiting(void);

@@ -12,6 +12,8 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
+#include "device/random.h"
+#include "kernels/common/bf16.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -277,8 +279,11 @@ static void waits_for_nothing(void **state) {
     for (int i = 0; i < 2; i++) {
       const setting s = {.steps = i ? MORE : FEW, .limit = 1, .shards = 1 + k / 2, .waits = waits};
       far_waited(true);
+      for (int op = 0; op < CZ_OPS; op++) far_calls((cz_op)op);
       assert_int_equal(run(d, comm, "run", &s).status, CZ_OK);
       waited[i] = far_waited(true);
+      assert_int_equal(far_calls(CZ_OP_adafactor), s.steps); /* one for all parameters */
+      assert_int_equal(far_calls(CZ_OP_clip), s.steps);
       assert_int_equal(remove_tree("run"), 0);
     }
     assert_int_equal(waited[1].whole, waited[0].whole);
@@ -410,6 +415,77 @@ static void scale_refused(void **state) {
   }
 }
 
+static const cz_kernels *(*kernels_of_cpu)(cz_device *d, cz_op op, cz_dtype dtype);
+
+/* Products in bfloat16, which nobody calls here. */
+static const cz_kernels *with_products(cz_device *d, cz_op op, cz_dtype dtype) {
+  return kernels_of_cpu(d, op, op == CZ_OP_linear ? CZ_F32 : dtype);
+}
+
+/* Every copy is its value rounded to nearest, and nobody has to bring it up to date. */
+static void check_copies(cz_params *p) {
+  float *values = test_calloc((size_t)p->flat, sizeof *values);
+  cz_bf16 *copies = test_calloc((size_t)p->flat, sizeof *copies);
+  int n = 0;
+  OK(p->device->read(p->device, values, p->values, (size_t)p->flat * sizeof *values));
+  OK(p->device->read(p->device, copies, p->copies, (size_t)p->flat * sizeof *copies));
+  for (size_t i = 0; i < p->n; i++) {
+    const cz_param *q = p->list[i];
+    for (int64_t k = q->offset; q->copy && k < q->offset + q->count; k++)
+      if (copies[k] != cz_bf16_nearest(values[k]))
+        fail_msg("%s: the copy of %.9g is %.9g", q->name, values[k], cz_bf16_value(copies[k]));
+    n += q->copy != NULL;
+  }
+  assert_true(n > 10 && !p->stale);
+  test_free(values), test_free(copies);
+}
+
+static void put_gradients(cz_params *p, cz_stream *s, double planted) {
+  double *g = test_calloc((size_t)p->flat, sizeof *g);
+  for (size_t i = 0; i < p->n; i++)
+    for (int64_t k = 0; k < p->list[i]->count; k++)
+      g[p->list[i]->offset + k] = cz_stream_uniform(s) - 0.5;
+  g[p->list[3]->offset] += planted;
+  OK(cz_device_write_real(p->device, p->grads, g, p->flat));
+  test_free(g);
+}
+
+/* The optimizers write the copies of what they update, and of nothing else. */
+static void copies(void **state) {
+  static const int optimizers[] = {CZ_OPTIMIZER_ADAFACTOR, CZ_OPTIMIZER_ADAMW,
+                                   CZ_OPTIMIZER_ADAMW_SCALE};
+  cz_stream s;
+  cz_stream_init(&s, test_seed(), "gradients", 0, 0);
+  for (int i = 0; i < 2 * 3; i++) {
+    cz_device *d;
+    cz_optimizer *o;
+    uint64_t version;
+    open_device(&d, names[1 + i / 3]);
+    kernels_of_cpu = computes(d)->kernels;
+    computes(d)->kernels = with_products;
+    cz_model *m = small_model(d);
+    const cz_optimizer_keys keys = small_job(m, NULL, NULL, optimizers[i % 3]).optimizer;
+    cz_params *p = m->params;
+    OK(cz_params_compute(p, CZ_BF16));
+    OK(cz_params_allocate_grads(p, 0));
+    p->list[0]->trainable = false;
+    OK(cz_optimizer_create(&o, &keys, p));
+    OK(cz_params_refresh(p));
+    check_copies(p);
+    for (int step = 0; step < 4; step++) {
+      put_gradients(p, &s, step == 2 ? NAN : 0);
+      version = p->version;
+      OK(cz_optimizer_step(o, step, 0.01));
+      assert_true(p->version > version);
+      check_copies(p);
+    }
+    cz_optimizer_destroy(&o);
+    cz_model_destroy(&m);
+    computes(d)->kernels = kernels_of_cpu;
+    close_device(&d);
+  }
+}
+
 /* The first 1, 2 and 4 of four ranks: the same metrics and weights, with a loss or a gradient that
  * only one of them sees is not finite. */
 static void ranks(void **state) {
@@ -465,7 +541,8 @@ int main(int argc, char **argv) {
                                      cmocka_unit_test(scaled),
                                      cmocka_unit_test(halves),
                                      cmocka_unit_test(scale_floor),
-                                     cmocka_unit_test(scale_refused)},
+                                     cmocka_unit_test(scale_refused),
+                                     cmocka_unit_test(copies)},
                           under_mpi[] = {cmocka_unit_test(ranks)};
   cz_log_quiet(true);
   if (argc > 1 && !strcmp(argv[1], "ranks"))

@@ -92,6 +92,7 @@ typedef struct sensitivities {
 /* Counters of one op. */
 typedef struct tally {
   int failures, not_smooth, not_aliased, differences;
+  int narrow;               /* cases that were tried in 16 bits */
   double worst;             /* largest error seen, as a share of its limit */
   char where[160];          /* the case and tensor of that error */
   uint32_t absent, present; /* inputs seen absent and present */

@@ -215,6 +215,13 @@ static bool takes(problem *q, const target *on, char *why, size_t why_bytes) {
   return cz_call_dtype(&call) == on->dtype;
 }
 
+/* An input in 16 bits is optional in ops that compute in more, as the copies of parameters are. */
+static bool may_have_none(const problem *p) {
+  bool absent = false;
+  for (int i = 0; i < p->row->n_in; i++) absent |= !cz_present(&p->c.in[i]);
+  return absent && p->row->not_differentiable;
+}
+
 /* One of the ways in which the row mixes dtypes in a call of the target's, another one for the
  * next case. */
 static bool choose_dtypes(problem *q, const target *on) {
@@ -226,9 +233,11 @@ static bool choose_dtypes(problem *q, const target *on) {
   for (q->wide = 0; q->wide <= real && n < 64; q->wide++)
     if (!(q->wide & ~real) && takes(q, on, why, sizeof why)) found[n++] = q->wide;
   if (n == 0) {
-    fail_case(q, "the shape rule refuses inputs in %s: %s", cz_dtype_names[on->dtype], why);
+    if (!may_have_none(q))
+      fail_case(q, "the shape rule refuses inputs in %s: %s", cz_dtype_names[on->dtype], why);
     return false;
   }
+  now.narrow++;
   q->wide = found[((uint64_t)q->index + q->seed) % (uint64_t)n];
   return takes(q, on, why, sizeof why);
 }
@@ -240,7 +249,8 @@ static double *round_reals(const double *x, int64_t n, cz_dtype dtype) {
 }
 
 /** Q is P for a target in 16 bits alone: every number is what the target's arrays can hold. False
- * when the row takes no such call, which is a failure. The caller frees Q. */
+ * when the row takes no such call, which is a failure unless an optional input of the case is
+ * absent that alone could be short. The caller frees Q. */
 bool problem_narrow(problem *q, const problem *p, const target *on) {
   *q = *p;
   q->only = on;

@@ -53,6 +53,10 @@ struct cz_optimizer {
   slots *slots;
   void *state; /* flat, on the device */
   int64_t flat;
+  int32_t *pieces; /* of the parameters that are trained: on the device */
+  int64_t n_pieces;
+  bool copies; /* the pieces say which parameters have one */
+  cz_pieces_maximum maximum;
   void *small; /* on the device: where SUM and the others lie */
   void *scale; /* the loss scale: the graph's loss seed, or one of `small` */
   cz_arg losses;
@@ -100,7 +104,55 @@ int64_t cz_optimizer_elements(const cz_optimizer_keys *keys, const cz_params *pa
   return flat;
 }
 
-/** Creates the optimizer of PARAMS (borrowed) with its state zeroed on the same device. */
+/* Parameter I as a row of pieces. */
+static cz_status make_piece(cz_optimizer *o, int32_t *row, size_t i) {
+  const cz_param *p = o->params->list[i];
+  const slots *s = &o->slots[i];
+  const int64_t count = p->count, rows = s->factored ? p->dim[p->ndim - 2] : 1,
+                cols = s->factored ? p->dim[p->ndim - 1] : count,
+                offset = p->offset / CZ_PIECE_UNIT, state = s->offset[0] / CZ_PIECE_UNIT;
+  if (s->factored && !cz_adafactor_factors(p->ndim, p->dim))
+    return CZ_FAIL(CZ_EINVAL,
+                   "parameter %s: the last two dimensions, which are factored, are not "
+                   "the largest",
+                   p->name);
+  if (count > INT32_MAX || offset > INT32_MAX || state > INT32_MAX)
+    return CZ_FAIL(CZ_EINVAL, "parameter %s: %lld elements at %lld are too many for an optimizer",
+                   p->name, (long long)count, (long long)p->offset);
+  row[CZ_PIECE_OFFSET] = (int32_t)offset;
+  row[CZ_PIECE_ROWS] = (int32_t)rows;
+  row[CZ_PIECE_COLS] = (int32_t)cols;
+  row[CZ_PIECE_COUNT] = (int32_t)count;
+  row[CZ_PIECE_FLAGS] = (p->decay ? CZ_PIECE_DECAY : 0) | (s->factored ? CZ_PIECE_FACTORED : 0) |
+                        (p->copy ? CZ_PIECE_COPY : 0);
+  row[CZ_PIECE_STATE] = (int32_t)state;
+  return CZ_OK;
+}
+
+static size_t pieces_bytes(const cz_optimizer *o) {
+  return o->params->n * CZ_PIECE_FIELDS * sizeof(int32_t);
+}
+
+static cz_status make_pieces(cz_optimizer *o) {
+  cz_device *d = o->params->device;
+  int32_t *rows;
+  cz_status st = CZ_OK;
+  o->copies = o->params->copies;
+  CZ_TRY(cz_alloc(&rows, o->params->n * CZ_PIECE_FIELDS, sizeof *rows));
+  for (size_t i = 0; i < o->params->n && st == CZ_OK; i++) {
+    if (!o->params->list[i]->trainable) continue;
+    st = make_piece(o, rows + o->n_pieces * CZ_PIECE_FIELDS, i);
+    const cz_flat_piece p = cz_flat_piece_at(rows, o->n_pieces++);
+    cz_pieces_count(&o->maximum, &p);
+  }
+  if (st == CZ_OK) st = cz_device_alloc(d, &o->pieces, pieces_bytes(o));
+  if (st == CZ_OK) st = d->write(d, o->pieces, rows, pieces_bytes(o));
+  free(rows);
+  return st;
+}
+
+/** Creates the optimizer of those PARAMS (borrowed) that are trainable now, with its state zeroed
+ * on the same device. */
 cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys *keys,
                               cz_params *params) {
   const double one = 1;
@@ -111,6 +163,7 @@ cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys 
   o->params = params;
   CZ_GO(st, cz_alloc(&o->slots, params->n, sizeof *o->slots), fail);
   for (size_t i = 0; i < params->n; i++) lay_out(&o->slots[i], &o->flat, keys, params->list[i]);
+  CZ_GO(st, make_pieces(o), fail);
   CZ_GO(st, cz_device_alloc(params->device, &o->state, (size_t)o->flat * real_bytes(o)), fail);
   CZ_GO(st, cz_device_alloc(params->device, &o->small, SMALL * real_bytes(o)), fail);
   o->scale = small_at(o, SCALE);
@@ -128,6 +181,7 @@ void cz_optimizer_destroy(cz_optimizer **optimizer) {
   if (!o) return;
   cz_device *d = o->params->device;
   cz_device_free(d, &o->state, (size_t)o->flat * real_bytes(o));
+  cz_device_free(d, &o->pieces, pieces_bytes(o));
   cz_device_free(d, &o->small, SMALL * real_bytes(o));
   cz_scratch_free(d, &o->scratch);
   free(o->slots);
@@ -202,62 +256,46 @@ static cz_arg state_arg(const cz_optimizer *o, const slots *s, int i, const cz_p
   return a;
 }
 
-static cz_arg param_arg(const cz_optimizer *o, const cz_param *p, void *data) {
-  cz_arg a = {.data = data, .dtype = o->params->device->real, .ndim = p->ndim};
-  for (int k = 0; k < p->ndim; k++) a.dim[k] = p->dim[k];
-  return a;
+/* One call for all parameters. */
+static cz_status update(cz_optimizer *o) {
+  const cz_optimizer_keys *k = &o->keys;
+  cz_params *p = o->params;
+  const cz_adafactor_attr adafactor = {.decay_exponent = k->decay_exponent,
+                                       .clip = k->clip_threshold,
+                                       .eps1 = 1e-30,
+                                       .eps2 = 1e-3,
+                                       .maximum = o->maximum};
+  const cz_adamw_attr adamw = {.beta1 = k->beta1,
+                               .beta2 = k->beta2,
+                               .eps = k->epsilon,
+                               .weight_decay = k->weight_decay,
+                               .rms_scale = k->name == CZ_OPTIMIZER_ADAMW_SCALE,
+                               .maximum = o->maximum};
+  const bool is_adafactor = k->name == CZ_OPTIMIZER_ADAFACTOR;
+  cz_call call = {.attr = is_adafactor ? (const void *)&adafactor : &adamw};
+  call.in[CZ_UPDATE_W] = call.out[CZ_UPDATE_OUT_W] = reals(o, p->values, p->flat);
+  call.in[CZ_UPDATE_G] = reals(o, p->grads, p->flat);
+  call.in[CZ_UPDATE_STATE] = call.out[CZ_UPDATE_OUT_STATE] = reals(o, o->state, o->flat);
+  call.in[CZ_UPDATE_PIECES] = (cz_arg){
+      .data = o->pieces, .dtype = CZ_I32, .ndim = 2, .dim = {o->n_pieces, CZ_PIECE_FIELDS}};
+  call.in[CZ_UPDATE_HYPER] = reals(o, small_at(o, HYPER), CZ_HYPERS);
+  if (o->copies)
+    call.in[CZ_UPDATE_COPY] = call.out[CZ_UPDATE_OUT_COPY] =
+        (cz_arg){.data = p->copies, .dtype = p->compute, .ndim = 1, .dim = {p->flat}};
+  return cz_op_run(p->device, is_adafactor ? CZ_OP_adafactor : CZ_OP_adamw, &call, &o->scratch);
 }
 
-static cz_status step_adafactor(cz_optimizer *o, const cz_param *p, const slots *s,
-                                const cz_arg *hyper) {
-  cz_adafactor_attr attr = {.decay_exponent = o->keys.decay_exponent,
-                            .clip = o->keys.clip_threshold,
-                            .eps1 = 1e-30,
-                            .eps2 = 1e-3,
-                            .factored = s->factored};
-  cz_call call = {.attr = &attr};
-  call.in[CZ_ADAFACTOR_W] = call.out[CZ_ADAFACTOR_OUT_W] = param_arg(o, p, p->value);
-  call.in[CZ_ADAFACTOR_G] = param_arg(o, p, p->grad);
-  call.in[CZ_ADAFACTOR_HYPER] = *hyper;
-  if (s->factored) {
-    call.in[CZ_ADAFACTOR_R] = call.out[CZ_ADAFACTOR_OUT_R] = state_arg(o, s, 0, p);
-    call.in[CZ_ADAFACTOR_C] = call.out[CZ_ADAFACTOR_OUT_C] = state_arg(o, s, 1, p);
-  } else {
-    call.in[CZ_ADAFACTOR_V] = call.out[CZ_ADAFACTOR_OUT_V] = state_arg(o, s, 0, p);
-  }
-  return cz_op_run(o->params->device, CZ_OP_adafactor, &call, &o->scratch);
-}
-
-static cz_status step_adamw(cz_optimizer *o, const cz_param *p, const slots *s,
-                            const cz_arg *hyper) {
-  cz_adamw_attr attr = {.beta1 = o->keys.beta1,
-                        .beta2 = o->keys.beta2,
-                        .eps = o->keys.epsilon,
-                        .weight_decay = p->decay ? o->keys.weight_decay : 0,
-                        .rms_scale = o->keys.name == CZ_OPTIMIZER_ADAMW_SCALE};
-  cz_call call = {.attr = &attr};
-  call.in[CZ_ADAMW_W] = call.out[CZ_ADAMW_OUT_W] = param_arg(o, p, p->value);
-  call.in[CZ_ADAMW_G] = param_arg(o, p, p->grad);
-  call.in[CZ_ADAMW_M] = call.out[CZ_ADAMW_OUT_M] = state_arg(o, s, 0, p);
-  call.in[CZ_ADAMW_V] = call.out[CZ_ADAMW_OUT_V] = state_arg(o, s, 1, p);
-  call.in[CZ_ADAMW_HYPER] = *hyper;
-  return cz_op_run(o->params->device, CZ_OP_adamw, &call, &o->scratch);
-}
-
-/** Clips, and updates every trainable parameter from its gradient, or nothing when the norm or
- * the sum of the losses is not finite. STEP counts from 0; RATE is the learning rate of this step.
- * Local; waits for nothing. */
+/** Clips, and updates every trainable parameter, and its copy, from its gradient, or nothing when
+ * the norm or the sum of the losses is not finite. STEP counts from 0; RATE is the learning rate of
+ * this step. Local; waits for nothing. */
 cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate) {
   const bool adafactor = o->keys.name == CZ_OPTIMIZER_ADAFACTOR;
-  const cz_arg hyper = reals(o, small_at(o, HYPER), CZ_HYPERS);
   CZ_TRY(clip(o, (double)(adafactor ? step : step + 1), rate));
-  for (size_t i = 0; i < o->params->n; i++) {
-    const cz_param *p = o->params->list[i];
-    if (!p->trainable) continue;
-    CZ_TRY(adafactor ? step_adafactor(o, p, &o->slots[i], &hyper)
-                     : step_adamw(o, p, &o->slots[i], &hyper));
-  }
-  cz_params_written(o->params);
+  CZ_TRY(update(o));
+  if (o->copies)
+    cz_params_updated(o->params);
+  else
+    cz_params_written(o->params);
   return CZ_OK;
 }
 

@@ -1,0 +1,41 @@
+#include "kernels/common/update.h"
+#include "kernels/common/bf16.h"
+#include "kernels/common/shape.h"
+
+/** The shape rule of an optimizer's row: values and gradients of one length, a state of any,
+ * pieces, hyper, and, where it is present, a copy of the values' length in their dtype or a
+ * narrower one. */
+bool cz_update_shape(cz_arg *out, const cz_arg *in, char *why, size_t why_bytes) {
+  const cz_arg *w = &in[CZ_UPDATE_W], *copy = &in[CZ_UPDATE_COPY];
+  const int64_t any = CZ_ANY, hypers = CZ_HYPERS, rows[] = {CZ_ANY, CZ_PIECE_FIELDS};
+  if (!cz_shape_floating(w, "w", 1, why, why_bytes)) return false;
+  if (cz_statistic_dtype(w->dtype) != w->dtype)
+    return cz_shape_refuse(why, why_bytes, "w is %s, which loses small steps",
+                           cz_dtype_names[w->dtype]);
+  if (!cz_shape_is(&in[CZ_UPDATE_G], "g", w->dtype, 1, w->dim, why, why_bytes)) return false;
+  if (!cz_shape_is(&in[CZ_UPDATE_STATE], "state", w->dtype, 1, &any, why, why_bytes)) return false;
+  if (!cz_shape_is(&in[CZ_UPDATE_PIECES], "pieces", CZ_I32, 2, rows, why, why_bytes)) return false;
+  if (!cz_shape_is(&in[CZ_UPDATE_HYPER], "hyper", w->dtype, 1, &hypers, why, why_bytes))
+    return false;
+  out[CZ_UPDATE_OUT_COPY] = (cz_arg){0};
+  if (cz_present(copy)) {
+    if (!cz_shape_floating(copy, "copy", 1, why, why_bytes)) return false;
+    if (!cz_shape_is(copy, "copy", copy->dtype, 1, w->dim, why, why_bytes)) return false;
+    if (copy->dtype < w->dtype || (w->dtype == CZ_F64 && copy->dtype != CZ_F64))
+      return cz_shape_refuse(why, why_bytes, "copy is %s, and w %s", cz_dtype_names[copy->dtype],
+                             cz_dtype_names[w->dtype]);
+    cz_shape_set(&out[CZ_UPDATE_OUT_COPY], copy->dtype, 1, w->dim);
+  }
+  cz_shape_set(&out[CZ_UPDATE_OUT_W], w->dtype, 1, w->dim);
+  cz_shape_set(&out[CZ_UPDATE_OUT_STATE], w->dtype, 1, in[CZ_UPDATE_STATE].dim);
+  return true;
+}
+
+/** Copies N new values to elements [AT, AT + N) of COPY, float32 or bfloat16 (to nearest), while
+ * they are in the cache. */
+void cz_update_copy(const cz_arg *copy, int64_t at, const float *w, int64_t n) {
+  if (copy->dtype == CZ_BF16)
+    cz_bf16_round((cz_bf16 *)copy->data + at, w, n);
+  else
+    for (int64_t i = 0; i < n; i++) ((float *)copy->data)[at + i] = w[i];
+}
