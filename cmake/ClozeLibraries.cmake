@@ -51,6 +51,25 @@ if("${CZ_BLAS_LIB}" MATCHES "openblas")
   target_compile_definitions(cz_blas INTERFACE CZ_HAVE_OPENBLAS=1)
 endif()
 
+# oneDNN drives the matrix units of processors that have some for bfloat16 (docs/design.md 15).
+# Optional: without it bfloat16 is computed in float32. Debian's is made with gcc's OpenMP, whose
+# threads another compiler's program could not hold to one a tile.
+set(CZ_ONEDNN AUTO CACHE STRING "Products of bfloat16 by oneDNN: ON, OFF, or AUTO when it is found")
+set(CZ_HAVE_ONEDNN OFF)
+add_library(cz_onednn INTERFACE)
+if(CZ_ONEDNN AND NOT (CZ_ONEDNN STREQUAL "AUTO" AND NOT CMAKE_C_COMPILER_ID STREQUAL "GNU"))
+  find_library(CZ_ONEDNN_LIB dnnl)
+  find_path(CZ_ONEDNN_INCLUDE dnnl.h)
+  if(CZ_ONEDNN_LIB AND CZ_ONEDNN_INCLUDE)
+    set(CZ_HAVE_ONEDNN ON)
+    target_link_libraries(cz_onednn INTERFACE ${CZ_ONEDNN_LIB})
+    target_include_directories(cz_onednn SYSTEM INTERFACE ${CZ_ONEDNN_INCLUDE})
+    target_compile_definitions(cz_onednn INTERFACE CZ_HAVE_ONEDNN=1)
+  elseif(NOT CZ_ONEDNN STREQUAL "AUTO")
+    cz_need(libdnnl-dev CZ_ONEDNN_LIB CZ_ONEDNN_INCLUDE)
+  endif()
+endif()
+
 add_library(cz_hdf5 INTERFACE)
 target_link_libraries(cz_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
 target_include_directories(cz_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
@@ -68,6 +87,7 @@ function(cz_print_summary)
       "cloze ${PROJECT_VERSION} (${CMAKE_BUILD_TYPE}), "
       "${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}")
   message(STATUS "  BLAS       ${CZ_BLAS_LIB}")
+  message(STATUS "  oneDNN     ${CZ_HAVE_ONEDNN}")
   message(STATUS "  HDF5       ${HDF5_VERSION}")
   message(STATUS "  MPI        ${CZ_HAVE_MPI} ${MPI_C_VERSION}")
   message(STATUS "  sanitizers ${CZ_SANITIZE}")

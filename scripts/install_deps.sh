@@ -18,6 +18,7 @@ DEBIAN=(
   build-essential         # C11 compiler
   cmake ninja-build pkg-config
   libopenblas-openmp-dev  # matrix products; the pthread variant is slower beside OpenMP loops
+  libdnnl-dev             # products of bfloat16 on processors with units for them
   libhdf5-dev             # corpora and checkpoints
   libopenmpi-dev openmpi-bin # several processes
   libfyaml-dev            # experiment files

@@ -24,7 +24,7 @@ static inline void *cz_piece_at(const void *array, cz_dtype dtype, int64_t at) {
 
 /* Numbers at a time in a loop over N: all of them where nothing is narrower than float32. */
 static inline int64_t cz_piece_length(cz_dtype narrowest, int64_t n) {
-  return narrowest == CZ_F32 || n < CZ_PIECE ? n : CZ_PIECE;
+  return narrowest == CZ_F32 || n < CZ_PIECE ? n : (int64_t)CZ_PIECE;
 }
 
 /* N numbers from AT on, in BUFFER unless they can be read where they lie; null of a null array. */

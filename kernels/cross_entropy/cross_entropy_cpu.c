@@ -19,15 +19,21 @@
  *     nll = log(1 + e^d),   1 - p_t = 1 / (1 + e^-d)
  *
  * which keep their digits when d is far below 0; so slabs sum all words but the
- * target. */
+ * target.
+ *
+ * In bfloat16 h, w and dh are rounded; logits, statistics, bias, dw and the parts of dh are
+ * float32. dx is rounded before its two products, for that is what matrix units take; dbias
+ * sums it before. */
 #include "kernels/common/cpu.h"
+#include "kernels/common/piece.h"
+#include "kernels/common/product.h"
 #include "kernels/common/rows.h"
 #include "kernels/common/workspace.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
-#include <cblas.h>
 #include <float.h>
 #include <math.h>
+#include <omp.h>
 
 /* Sixteen slabs of words are enough for sixteen threads, and a slab of T5's vocabulary,
  * 2016 words, makes products of a good shape. Rows in a chunk: w is read and dw added to
@@ -59,17 +65,22 @@ typedef struct row_stat {
 typedef struct plan {
   const cz_call *call;
   const cz_cross_entropy_attr *attr;
+  cz_dtype dtype; /* of h, w and dh */
   int64_t N, D, V, slab, slabs, maximum_rows;
   bool backward, want_h, want_w, want_bias, added; /* added: dw holds something to add to */
   const float *bias;                               /* null without one */
   double A;                                        /* dloss / denominator */
   /* workspace */
-  float *logits, *h, *partial; /* [rows, V] as slabs one after another, each [rows, its words];
-                                  [rows, D]; [slabs, rows, D] */
-  slab_stat *stat;             /* [slabs, rows] */
-  row_stat *row;               /* [rows] */
-  double *dbias;               /* [V], sums of dx times logit_scale over all chunks */
-  int64_t rows;                /* of this chunk */
+  float *logits, *partial; /* [rows, V] as slabs one after another, each [rows, its words];
+                              [slabs, rows, D] */
+  void *h;                 /* [rows, D] */
+  slab_stat *stat;         /* [slabs, rows] */
+  row_stat *row;           /* [rows] */
+  double *dbias;           /* [V], sums of dx times logit_scale over all chunks */
+  char *slices;            /* scratch of the products, one a thread */
+  size_t slice;
+  int threads;
+  int64_t rows; /* of this chunk */
 } plan;
 
 static int64_t rows_at_once(int64_t N, int64_t V) {
@@ -79,9 +90,85 @@ static int64_t rows_at_once(int64_t N, int64_t V) {
                                              : rows);
 }
 
-/* Sizes, and places in a workspace that begins at null; returns the bytes. */
+static int64_t slab_words(const plan *p, int64_t s) {
+  return cz_minimum(p->slab, p->V - s * p->slab);
+}
+
+static float *slab_logits(const plan *p, int64_t s) { return p->logits + s * p->slab * p->rows; }
+
+static void *at_row(const void *array, cz_dtype dtype, int64_t row, int64_t width) {
+  return cz_piece_at(array, dtype, row * width);
+}
+
+/* Logits of a slab: h w^T. */
+static cz_product product_to_logits(const plan *p, int64_t s) {
+  return (cz_product){.c = slab_logits(p, s),
+                      .a = p->h,
+                      .b =
+                          at_row(p->call->in[CZ_CROSS_ENTROPY_W].data, p->dtype, s * p->slab, p->D),
+                      .dtype = p->dtype,
+                      .c_dtype = CZ_F32,
+                      .b_transposed = true,
+                      .M = p->rows,
+                      .N = slab_words(p, s),
+                      .K = p->D,
+                      .lda = p->D,
+                      .ldb = p->D,
+                      .ldc = slab_words(p, s),
+                      .alpha = (float)p->attr->logit_scale,
+                      .b_version = p->call->in[CZ_CROSS_ENTROPY_W].version,
+                      .units = p->call->stream};
+}
+
+/* A slab's part of dh: dx w. */
+static cz_product product_to_h(const plan *p, int64_t s) {
+  cz_product q = product_to_logits(p, s);
+  q.c = p->partial + s * p->maximum_rows * p->D, q.ldc = q.N = p->D;
+  q.a = slab_logits(p, s), q.lda = q.K = slab_words(p, s);
+  q.b_transposed = false, q.alpha = 1;
+  return q;
+}
+
+/* dw of a slab: dx^T h, added chunk after chunk. */
+static cz_product product_to_w(const plan *p, int64_t s) {
+  const cz_arg *dw = &p->call->din[CZ_CROSS_ENTROPY_W];
+  return (cz_product){.c = at_row(dw->data, dw->dtype, s * p->slab, p->D),
+                      .a = slab_logits(p, s),
+                      .b = p->h,
+                      .dtype = p->dtype,
+                      .c_dtype = dw->dtype,
+                      .a_transposed = true,
+                      .M = slab_words(p, s),
+                      .N = p->D,
+                      .K = p->rows,
+                      .lda = slab_words(p, s),
+                      .ldb = p->D,
+                      .ldc = p->D,
+                      .alpha = 1,
+                      .beta = p->added ? 1 : 0,
+                      .units = p->call->stream};
+}
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Scratch for any product of this call. */
+static size_t slice_of(const plan *p) {
+  plan q = *p;
+  q.rows = p->maximum_rows;
+  cz_product x = product_to_logits(&q, 0), h = product_to_h(&q, 0), w = product_to_w(&q, 0);
+  size_t bytes = cz_product_whole_scratch(&x);
+  if (p->want_h) bytes = larger(bytes, cz_product_whole_scratch(&h));
+  if (p->want_w) bytes = larger(bytes, cz_product_whole_scratch(&w));
+  return bytes;
+}
+
+/* Sizes, and places in a workspace that begins at null; returns the bytes before the
+ * slices. */
 static size_t lay_out(plan *p, const cz_call *call, bool backward) {
-  *p = (plan){.call = call, .attr = call->attr, .backward = backward};
+  *p = (plan){.call = call,
+              .attr = call->attr,
+              .dtype = call->in[CZ_CROSS_ENTROPY_H].dtype,
+              .backward = backward};
   p->N = call->in[CZ_CROSS_ENTROPY_H].dim[0], p->D = call->in[CZ_CROSS_ENTROPY_H].dim[1],
   p->V = call->in[CZ_CROSS_ENTROPY_W].dim[0];
   int64_t words = (p->V + SLABS - 1) / SLABS;
@@ -96,19 +183,18 @@ static size_t lay_out(plan *p, const cz_call *call, bool backward) {
   uintptr_t at = (uintptr_t)call->workspace, begin = at;
   size_t rows = (size_t)p->maximum_rows, D = (size_t)p->D, slabs = (size_t)p->slabs;
   p->logits = cz_take(&at, rows * (size_t)p->V * sizeof(float));
-  p->h = cz_take(&at, rows * D * sizeof(float));
+  p->h = cz_take(&at, rows * D * cz_dtype_bytes(p->dtype));
   p->stat = cz_take(&at, slabs * rows * sizeof(slab_stat));
   p->row = cz_take(&at, rows * sizeof(row_stat));
   if (backward) p->partial = cz_take(&at, slabs * rows * D * sizeof(float));
   if (p->want_bias) p->dbias = cz_take(&at, (size_t)p->V * sizeof(double));
+  p->slices = (char *)at, p->slice = slice_of(p);
   return (size_t)(at - begin);
 }
 
-static int64_t slab_words(const plan *p, int64_t s) {
-  return cz_minimum(p->slab, p->V - s * p->slab);
+static void multiply(const plan *p, const cz_product *q) {
+  cz_product_whole(q, p->slices + (size_t)omp_get_thread_num() * p->slice);
 }
-
-static float *slab_logits(const plan *p, int64_t s) { return p->logits + s * p->slab * p->rows; }
 
 /* A comparison with NaN is false, so a NaN is passed over here and comes back through the
  * sum. */
@@ -194,11 +280,10 @@ static void row_softmax(const plan *p, float *x, int64_t r, int64_t s) {
 
 /* Logits of one slab, then exponentials in place. */
 static void slab_forward(const plan *p, int64_t s) {
-  const float *w = (const float *)p->call->in[CZ_CROSS_ENTROPY_W].data + s * p->slab * p->D;
-  int n = (int)slab_words(p, s), D = (int)p->D;
+  const cz_product logits = product_to_logits(p, s);
+  int64_t n = slab_words(p, s);
   float *x = slab_logits(p, s);
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p->rows, n, D,
-              (float)p->attr->logit_scale, p->h, D, w, D, 0, x, n);
+  multiply(p, &logits);
   for (int64_t r = 0; r < p->rows; r++) {
     if (p->bias) add_row(x + r * n, p->bias + s * p->slab, n);
     row_softmax(p, x + r * n, r, s);
@@ -251,47 +336,54 @@ static void row_combine(const plan *p, int64_t r) {
   }
 }
 
+/* Row r of a slab of dx in the dtype of the products, over what has been read of the float32
+ * rows: its bytes end where row r begins, or inside it. */
+static void put_dx(const plan *p, float *slab, int64_t r, int64_t n) {
+  cz_bf16 piece[CZ_PIECE];
+  for (int64_t i = 0; p->dtype == CZ_BF16 && i < n; i += CZ_PIECE) {
+    int64_t m = cz_minimum(CZ_PIECE, n - i);
+    cz_bf16_round(piece, slab + r * n + i, m);
+    memcpy((cz_bf16 *)slab + r * n + i, piece, (size_t)m * sizeof *piece);
+  }
+}
+
 /* Exponentials of one slab become dx, then dw += dx^T h and this slab's part of dh = dx
  * w. logit_scale is in dx already, so that both products have alpha 1. dw of a slab
  * belongs to this thread alone and adds chunk after chunk; dh gets contributions from all
  * slabs, which are kept apart and added in scatter_row in the slabs' order. */
 static void slab_backward(const plan *p, int64_t s) {
-  const float *w = (const float *)p->call->in[CZ_CROSS_ENTROPY_W].data + s * p->slab * p->D;
-  int n = (int)slab_words(p, s), D = (int)p->D, rows = (int)p->rows;
-  float *x = slab_logits(p, s);
-  for (int64_t r = 0; r < rows; r++) {
+  int64_t n = slab_words(p, s);
+  float *slab = slab_logits(p, s);
+  for (int64_t r = 0; r < p->rows; r++) {
     int64_t t = target_in(p, r, s);
-    row_gradient(x + r * n, n, p->stat[s * p->maximum_rows + r].factor, p->row[r].smooth);
-    if (t >= 0) x[r * n + t] = p->row[r].target_dx;
-    if (p->want_bias) sum_row(p->dbias + s * p->slab, x + r * n, n);
+    float *x = slab + r * n;
+    row_gradient(x, n, p->stat[s * p->maximum_rows + r].factor, p->row[r].smooth);
+    if (t >= 0) x[t] = p->row[r].target_dx;
+    if (p->want_bias) sum_row(p->dbias + s * p->slab, x, n);
+    put_dx(p, slab, r, n);
   }
-  if (p->want_w) {
-    float *dw = (float *)p->call->din[CZ_CROSS_ENTROPY_W].data + s * p->slab * p->D;
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, n, D, rows, 1, x, n, p->h, D,
-                p->added ? 1 : 0, dw, D);
-  }
-  if (p->want_h)
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, D, n, 1, x, n, w, D, 0,
-                p->partial + s * p->maximum_rows * p->D, D);
+  const cz_product to_w = product_to_w(p, s), to_h = product_to_h(p, s);
+  if (p->want_w) multiply(p, &to_w);
+  if (p->want_h) multiply(p, &to_h);
 }
 
 /* Counted rows are brought together, so that what is not counted costs no product. */
 static void gather_row(const plan *p, int64_t r) {
-  memcpy(p->h + r * p->D,
-         (const float *)p->call->in[CZ_CROSS_ENTROPY_H].data + p->row[r].index * p->D,
-         (size_t)p->D * sizeof(float));
+  memcpy(at_row(p->h, p->dtype, r, p->D),
+         at_row(p->call->in[CZ_CROSS_ENTROPY_H].data, p->dtype, p->row[r].index, p->D),
+         (size_t)p->D * cz_dtype_bytes(p->dtype));
 }
 
 /* dh of a row is the sum over slabs of their parts, sixteen at most, in the order of the
  * slabs: an order that neither threads nor rows change. */
 static void scatter_row(const plan *p, int64_t r) {
-  float *dh = (float *)p->call->din[CZ_CROSS_ENTROPY_H].data + p->row[r].index * p->D;
   float *sum = p->partial + r * p->D;
   for (int64_t s = 1; s < p->slabs; s++) {
     const float *part = p->partial + (s * p->maximum_rows + r) * p->D;
     for (int64_t d = 0; d < p->D; d++) sum[d] += part[d];
   }
-  cz_grad_put(dh, sum, p->D, p->call->mode[CZ_CROSS_ENTROPY_H]);
+  cz_piece_grad(p->call->din[CZ_CROSS_ENTROPY_H].data, p->dtype, p->row[r].index * p->D, p->D, sum,
+                p->call->mode[CZ_CROSS_ENTROPY_H]);
 }
 
 /* Each loop ends with a barrier: the loss of a row needs all slabs, gradients need the
@@ -299,12 +391,12 @@ static void scatter_row(const plan *p, int64_t r) {
 static void run_chunk(plan *p) {
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < p->rows; r++) gather_row(p, r);
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(p->threads)
   for (int64_t s = 0; s < p->slabs; s++) slab_forward(p, s);
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < p->rows; r++) row_combine(p, r);
   if (!p->want_h && !p->want_w && !p->want_bias) return;
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(p->threads)
   for (int64_t s = 0; s < p->slabs; s++) slab_backward(p, s);
   p->added = true;
   if (!p->want_h) return;
@@ -321,8 +413,8 @@ static int64_t clear_uncounted(const plan *p) {
     if (targets[n] >= 0) continue;
     ((float *)p->call->out[CZ_CROSS_ENTROPY_NLL].data)[n] = 0;
     if (p->want_h && p->call->mode[CZ_CROSS_ENTROPY_H] == CZ_GRAD_WRITE) {
-      memset((float *)p->call->din[CZ_CROSS_ENTROPY_H].data + n * p->D, 0,
-             (size_t)p->D * sizeof(float));
+      memset(at_row(p->call->din[CZ_CROSS_ENTROPY_H].data, p->dtype, n, p->D), 0,
+             (size_t)p->D * cz_dtype_bytes(p->dtype));
     }
   }
   return counted;
@@ -341,7 +433,8 @@ static void finish_bias(const plan *p) {
  * row. */
 static void run(const cz_call *call, bool backward) {
   plan p;
-  lay_out(&p, call, backward);
+  size_t shared = lay_out(&p, call, backward);
+  p.threads = cz_product_threads(call, shared, p.slice);
   const int32_t *targets = call->in[CZ_CROSS_ENTROPY_TARGETS].data;
   const float *dloss = call->dout[CZ_CROSS_ENTROPY_LOSS].data;
   double denominator = *(const float *)call->in[CZ_CROSS_ENTROPY_DENOMINATOR].data, loss = 0;
@@ -369,11 +462,12 @@ void cz_cross_entropy_fwd_cpu(const cz_call *call) { run(call, false); }
  * chunk once per slab. */
 void cz_cross_entropy_bwd_cpu(const cz_call *call) { run(call, true); }
 
-/** Bytes of workspace: rows x (V + D) numbers and statistics, and for backward rows x D
- * per slab. */
+/** Bytes of workspace: rows x (V + D) numbers and statistics, for backward rows x D per
+ * slab, and scratch of the products for each thread. */
 size_t cz_cross_entropy_workspace_cpu(const cz_call *call, bool backward) {
   cz_call at_null = *call;
   at_null.workspace = NULL;
   plan p;
-  return lay_out(&p, &at_null, backward);
+  size_t shared = lay_out(&p, &at_null, backward);
+  return shared + (size_t)omp_get_max_threads() * p.slice;
 }

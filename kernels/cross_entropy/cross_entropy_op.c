@@ -75,5 +75,8 @@ const cz_op_row cz_cross_entropy_row = {
                             .workspace = cz_cross_entropy_workspace_ref},
                 [CZ_F32] = {.forward = cz_cross_entropy_fwd_cpu,
                             .backward = cz_cross_entropy_bwd_cpu,
-                            .workspace = cz_cross_entropy_workspace_cpu}},
+                            .workspace = cz_cross_entropy_workspace_cpu},
+                [CZ_BF16] = {.forward = cz_cross_entropy_fwd_cpu,
+                             .backward = cz_cross_entropy_bwd_cpu,
+                             .workspace = cz_cross_entropy_workspace_cpu}},
 };

@@ -79,5 +79,8 @@ const cz_op_row cz_linear_row = {
     .kernels = {[CZ_F64] = {.forward = cz_linear_fwd_ref, .backward = cz_linear_bwd_ref},
                 [CZ_F32] = {.forward = cz_linear_fwd_cpu,
                             .backward = cz_linear_bwd_cpu,
-                            .workspace = cz_linear_workspace_cpu}},
+                            .workspace = cz_linear_workspace_cpu},
+                [CZ_BF16] = {.forward = cz_linear_fwd_cpu,
+                             .backward = cz_linear_bwd_cpu,
+                             .workspace = cz_linear_workspace_cpu}},
 };

@@ -5,9 +5,11 @@
 #include "base/nearest.h"
 #include "device/module.h"
 #include "device/probe.h"
+#include "device/threads.h"
 #include "kernels/cast/cast.h"
 #include "kernels/common/bf16.h"
 #include "kernels/common/cpu.h"
+#include "kernels/common/units.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -33,7 +35,7 @@ static cz_status host_alloc(cz_device *d, void **out, size_t bytes) {
 }
 
 static void host_release(cz_device *d, void *p, size_t bytes) {
-  (void)d;
+  if (d->stream) cz_units_forget(d->stream, p, bytes); /* weights packed from there */
   munmap(p, bytes ? bytes : 1);
 }
 
@@ -74,9 +76,11 @@ static cz_status host_sync(cz_device *d) { /* kernels return when they have run 
   return CZ_OK;
 }
 
-/* Kernels cannot fail, and are called, not launched. */
+/* Kernels cannot fail, but the library that drives the matrix units can. */
 static cz_status host_failed(cz_device *d) {
-  (void)d;
+  char text[CZ_UNITS_TEXT];
+  if (d->stream && cz_units_failed(d->stream, text, sizeof text))
+    return CZ_FAIL(CZ_EIO, "%s", text);
   return CZ_OK;
 }
 
@@ -119,21 +123,28 @@ static double host_between(cz_device *d, const cz_event *first, const cz_event *
 }
 
 static cz_status host_info(cz_device *d, cz_device_info *info) {
+  const cz_units *units = d->stream;
+  const char *blas = "a BLAS of unknown kind";
   memset(info, 0, sizeof *info);
   CZ_TRY(cz_cpu_model(info->name, sizeof info->name));
-  snprintf(info->capability, sizeof info->capability, "%s", cz_cpu_instructions());
+  snprintf(info->capability, sizeof info->capability, "%s; %s", cz_cpu_instructions(),
+           cz_units_isa());
 #ifdef CZ_HAVE_OPENBLAS
-  if (d->real == CZ_F32)
-    snprintf(info->libraries, sizeof info->libraries, "%s", openblas_get_config());
-#else
-  (void)d;
+  blas = openblas_get_config();
 #endif
+  if (units)
+    snprintf(info->libraries, sizeof info->libraries, "%s; %s; bf16 by %s", blas,
+             cz_units_library(), cz_units_path_names[cz_units_path_of(units)]);
   info->memory = cz_memory_bytes();
   info->units = cz_processors();
   return CZ_OK;
 }
 
-static void host_close(cz_device *d) { free(d); }
+static void host_close(cz_device *d) {
+  cz_units *units = d->stream;
+  cz_units_close(&units);
+  free(d);
+}
 
 /* Warns when the BLAS behind this process would fight with OpenMP: OpenBLAS built on its
  * own threads spins beside our loops and costs 60 % (docs/design.md 15); it is then held
@@ -145,8 +156,18 @@ static cz_status check_blas(void) {
     cz_warn("this OpenBLAS runs its own threads (libopenblas0-pthread); install "
             "libopenblas0-openmp for full speed");
   }
+#if defined(__clang__)
+  openblas_set_num_threads(1); /* of another OpenMP runtime than ours: threads.c */
+#endif
 #endif
   return CZ_OK;
+}
+
+/* How bfloat16 is computed is decided here, once. */
+static cz_status open_units(cz_device *d) {
+  char why[CZ_UNITS_TEXT] = "";
+  d->stream = cz_units_open(getenv("CZ_BF16"), why, sizeof why);
+  return d->stream ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "%s", why);
 }
 
 static cz_status open_host(cz_device **device, const cz_device_row *row) {
@@ -174,7 +195,15 @@ static cz_status open_host(cz_device **device, const cz_device_row *row) {
                          .between = host_between,
                          .info = host_info,
                          .close = host_close};
-  return row->real == CZ_F32 ? check_blas() : CZ_OK;
+  if (row->real != CZ_F32) return CZ_OK;
+  cz_status st;
+  CZ_GO(st, cz_threads_check(), fail);
+  CZ_GO(st, check_blas(), fail);
+  CZ_GO(st, open_units(*device), fail);
+  return CZ_OK;
+fail:
+  cz_device_close(device);
+  return st;
 }
 
 static cz_status open_module(cz_device **device, const cz_device_row *row) {
