@@ -26,8 +26,8 @@
 
 typedef struct arrays {
   int64_t T, I, O;
-  cz_dtype dtype, dw_dtype;
-  bool out_in, biased; /* W is [O, I]; there is a bias */
+  cz_dtype dtype, y_dtype, dw_dtype; /* dtype: of x, w and pre */
+  bool out_in, biased, saves;        /* W is [O, I]; there is a bias; z is saved in pre */
   int activation;
   float alpha;
   void *y, *pre, *dx, *dw; /* pre: null where backward does not ask for it */
@@ -44,9 +44,11 @@ static arrays unpack(const cz_call *call) {
   arrays a = {.T = x->dim[0],
               .I = x->dim[1],
               .dtype = x->dtype,
+              .y_dtype = cz_dtype_chosen(attr->y, x->dtype),
               .dw_dtype = call->din[CZ_LINEAR_W].dtype,
               .out_in = attr->layout == CZ_LINEAR_OUT_IN,
               .biased = cz_present(&call->in[CZ_LINEAR_BIAS]),
+              .saves = cz_present(&call->out[CZ_LINEAR_PRE]),
               .activation = attr->activation,
               .alpha = (float)attr->alpha,
               .y = call->out[CZ_LINEAR_Y].data,
@@ -65,28 +67,33 @@ static arrays unpack(const cz_call *call) {
   return a;
 }
 
+/* What reads and writes whole rows where nothing is narrower than float32. */
+static int64_t piece_of(const arrays *a, int64_t n) { return cz_piece_length(a->dtype, n); }
+
+static cz_dtype z_dtype(const arrays *a) { return a->saves ? a->dtype : a->y_dtype; }
+
 /* Activation of one tile, while it is in cache. z is where the product lies: y itself, or
  * pre. */
 static void finish_tile(const arrays *a, const void *z, cz_product_part part) {
   float read[CZ_PIECE], written[CZ_PIECE];
-  int64_t step = cz_piece_length(a->dtype, part.n);
+  int64_t step = piece_of(a, part.n);
   if (a->activation == CZ_ACTIVATION_NONE) return;
   for (int64_t t = 0; t < part.m; t++) {
     for (int64_t i = 0; i < part.n; i += step) {
       int64_t n = cz_minimum(step, part.n - i), at = (part.m0 + t) * a->O + part.n0 + i;
-      float *y = cz_piece_room(a->y, a->dtype, at, written);
-      cz_activation_values_cpu(y, cz_piece_read(z, a->dtype, at, n, read), n, a->activation);
-      cz_piece_put(a->y, a->dtype, at, n, y);
+      float *y = cz_piece_room(a->y, a->y_dtype, at, written);
+      cz_activation_values_cpu(y, cz_piece_read(z, z_dtype(a), at, n, read), n, a->activation);
+      cz_piece_put(a->y, a->y_dtype, at, n, y);
     }
   }
 }
 
 static cz_product product_to_z(const arrays *a) {
-  return (cz_product){.c = a->pre ? a->pre : a->y,
+  return (cz_product){.c = a->saves ? a->pre : a->y,
                       .a = a->x,
                       .b = a->w,
                       .dtype = a->dtype,
-                      .c_dtype = a->dtype,
+                      .c_dtype = z_dtype(a),
                       .b_transposed = a->out_in,
                       .M = a->T,
                       .N = a->O,
@@ -116,9 +123,14 @@ void cz_linear_fwd_cpu(const cz_call *call) {
   }
 }
 
+/* Whether g is another array than dy: products want it in the dtype of x. */
+static bool makes_g(const arrays *a) {
+  return a->activation != CZ_ACTIVATION_NONE || a->y_dtype != a->dtype;
+}
+
 /* What backward keeps in its workspace, before the threads' slices. */
 typedef struct before_products {
-  void *g;        /* dy act'(z) [T, O], when there is an activation */
+  void *g;        /* dy act'(z) [T, O], when it is not dy */
   float *partial; /* sums of g over blocks of rows [blocks, O] */
 } before_products;
 
@@ -126,8 +138,7 @@ typedef struct before_products {
 static size_t lay_out(before_products *s, const arrays *a, uintptr_t begin) {
   uintptr_t at = begin;
   size_t O = (size_t)a->O;
-  bool active = a->activation != CZ_ACTIVATION_NONE;
-  s->g = cz_take(&at, active ? (size_t)a->T * O * cz_dtype_bytes(a->dtype) : 0);
+  s->g = cz_take(&at, makes_g(a) ? (size_t)a->T * O * cz_dtype_bytes(a->dtype) : 0);
   s->partial =
       cz_take(&at, a->biased ? (size_t)cz_row_blocks_maximum(a->T) * O * sizeof(float) : 0);
   return (size_t)(at - begin);
@@ -138,26 +149,39 @@ CZ_CLONES static void add_row(float *sum, const float *row, int64_t n) {
   for (int64_t i = 0; i < n; i++) sum[i] += row[i];
 }
 
+/* N numbers of g from AT on, which are also put where the products read them; read where they
+ * lie, or in ROOM. */
+static const float *make_g(const arrays *a, const before_products *s, int64_t at, int64_t n,
+                           float *room) {
+  float dy[CZ_PIECE], saved[CZ_PIECE];
+  const float *g = cz_piece_read(a->dy, a->y_dtype, at, n, dy);
+  float *to = cz_piece_room(s->g, a->dtype, at, room);
+  if (a->activation == CZ_ACTIVATION_NONE)
+    memcpy(to, g, (size_t)n * sizeof *to);
+  else
+    cz_activation_slopes_cpu(
+        to, g,
+        cz_piece_read(a->saved, a->activation == CZ_ACTIVATION_RELU ? a->y_dtype : a->dtype, at, n,
+                      saved),
+        n, a->activation);
+  cz_piece_put(s->g, a->dtype, at, n, to);
+  return to;
+}
+
 /* g = dy act'(z) for the rows of one block, and their sum for dbias. Blocks of rows as in
  * common/rows.h: one thread sums a block's g in order, and cz_rows_reduce adds the blocks
  * in order. */
 static void block_before_products(const arrays *a, const before_products *s, bool sum,
                                   int64_t block) {
-  int64_t begin = block * cz_row_block(a->T), O = a->O, step = cz_piece_length(a->dtype, O),
+  int64_t begin = block * cz_row_block(a->T), O = a->O, step = piece_of(a, O),
           end = cz_minimum(begin + cz_row_block(a->T), a->T);
-  float *partial = s->partial + block * O, read[CZ_PIECE], saved[CZ_PIECE], written[CZ_PIECE];
+  float *partial = s->partial + block * O, room[CZ_PIECE];
   if (sum) memset(partial, 0, (size_t)O * sizeof *partial);
   for (int64_t t = begin; t < end; t++) {
     for (int64_t i = 0; i < O; i += step) {
       int64_t n = cz_minimum(step, O - i), at = t * O + i;
-      const float *g = cz_piece_read(a->dy, a->dtype, at, n, read);
-      if (a->activation != CZ_ACTIVATION_NONE) {
-        float *to = cz_piece_room(s->g, a->dtype, at, written);
-        cz_activation_slopes_cpu(to, g, cz_piece_read(a->saved, a->dtype, at, n, saved), n,
-                                 a->activation);
-        cz_piece_put(s->g, a->dtype, at, n, to);
-        g = to;
-      }
+      const float *g =
+          makes_g(a) ? make_g(a, s, at, n, room) : cz_piece_read(a->dy, a->y_dtype, at, n, room);
       if (sum) add_row(partial + i, g, n);
     }
   }
@@ -244,13 +268,12 @@ static void multiply(const cz_call *call, const arrays *a, const void *g, size_t
  * since the two products need all of g. */
 void cz_linear_bwd_cpu(const cz_call *call) {
   arrays a = unpack(call);
-  bool active = a.activation != CZ_ACTIVATION_NONE,
-       sum = call->mode[CZ_LINEAR_BIAS] != CZ_GRAD_SKIP;
+  bool made = makes_g(&a), sum = call->mode[CZ_LINEAR_BIAS] != CZ_GRAD_SKIP;
   before_products s;
   size_t shared = lay_out(&s, &a, (uintptr_t)call->workspace);
-  int64_t blocks = active || sum ? cz_row_blocks(a.T) : 0;
+  int64_t blocks = made || sum ? cz_row_blocks(a.T) : 0;
 #pragma omp parallel for schedule(static) if (a.T * a.O > 16384)
   for (int64_t b = 0; b < blocks; b++) block_before_products(&a, &s, sum, b);
   if (sum) cz_rows_reduce(a.dbias, s.partial, blocks, a.O, call->mode[CZ_LINEAR_BIAS]);
-  multiply(call, &a, active ? s.g : a.dy, shared);
+  multiply(call, &a, made ? s.g : a.dy, shared);
 }

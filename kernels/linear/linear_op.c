@@ -30,6 +30,9 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
                            (long long)y[0], (long long)I, (long long)O);
   cz_dtype type;
   if (!cz_shape_choice(&type, attr->y, x->dtype, "y", why, why_bytes)) return false;
+  if (type > x->dtype)
+    return cz_shape_refuse(why, why_bytes, "y is %s and x %s, which is wider", cz_dtype_names[type],
+                           cz_dtype_names[x->dtype]);
   cz_shape_set(&out[CZ_LINEAR_Y], type, 2, y);
   if (cz_linear_saves_pre(attr)) cz_shape_set(&out[CZ_LINEAR_PRE], x->dtype, 2, y);
   return true;
