@@ -1,4 +1,4 @@
-/* Attention forward in float32: OpenMP over (segment, head), tiles of scores, softmax
+/* Attention forward in float32 or bfloat16: OpenMP over (segment, head), tiles of scores, softmax
  * over blocks of keys. Formulas: attention.h.
  *
  * Softmax over blocks (Milakov and Gimelshein 2018; Dao et al. 2022, algorithm 1). A
@@ -11,7 +11,10 @@
  *
  * and the output is a / l. Up to CZ_KEY_BLOCK keys there is one block and nothing to
  * merge. Dropout multiplies the terms of a and not those of l: it acts on probabilities,
- * after the division. */
+ * after the division.
+ *
+ * In bfloat16 q, k and v are widened as they are brought into panels; scores, m, l and a are
+ * float32; the terms e^(s - m) M are rounded before they meet v, and o once at the end. */
 #include "kernels/attention/attention_cpu.h"
 
 #include "kernels/common/cpu.h"
@@ -25,6 +28,7 @@ typedef struct tiles { /* one thread's workspace */
   float *q, *s, *o;    /* block of queries, its scores, its share of the output */
   float *factor;       /* dropout factors of one row */
   float *max, *sum;    /* per query of the segment: largest score so far, sum of exp(score - max) */
+  float *wide, *out;   /* of bfloat16: rows widened [keys or rows, K]; the segment's o [Tq, K] */
 } tiles;
 
 static tiles tiles_of(const cz__attention_plan *p, int thread) {
@@ -38,6 +42,9 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
   t.factor = cz__attention_take(&at, p->keys);
   t.max = cz__attention_take(&at, p->Tq);
   t.sum = cz__attention_take(&at, p->Tq);
+  t.wide =
+      cz__attention_direct(p) ? NULL : cz__attention_take(&at, cz_maximum(p->keys, p->rows) * p->K);
+  t.out = cz__attention_direct(p) ? NULL : cz__attention_take(&at, p->Tq * p->K);
   return t;
 }
 
@@ -94,6 +101,12 @@ CZ_CLONES static void scale_row(float *out, const float *x, float factor, int64_
   for (int64_t k = 0; k < n; k++) out[k] = factor * x[k];
 }
 
+/* Where query i's output comes together. */
+static float *output_of(const cz__attention_unit *u, const tiles *t, int64_t i) {
+  return t->out ? t->out + i * u->plan->K
+                : cz__attention_head(u, u->plan->call->out[CZ_ATTENTION_O].data, u->q0 + i);
+}
+
 /* Adds a block's share (largest score, sum, sum of exp(score - max) v) to query i, whose
  * output is kept normalised by the sum so far. SEEN: how many of the block's keys the
  * query sees; the sum does not tell, as it is NaN when a score is not finite.
@@ -108,7 +121,7 @@ CZ_CLONES static void scale_row(float *out, const float *x, float factor, int64_
  * whatever the scores. */
 static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, int64_t seen,
                   float max, float sum, const float *share) {
-  float *o = cz__attention_head(u, u->plan->call->out[CZ_ATTENTION_O].data, u->q0 + i);
+  float *o = output_of(u, t, i);
   bool weighs = seen && sum != 0; /* true for NaN */
   if (first) {
     t->max[i] = weighs ? max : -INFINITY, t->sum[i] = weighs ? sum : 0;
@@ -128,7 +141,7 @@ static void merge(const cz__attention_unit *u, tiles *t, int64_t i, bool first, 
 /* A query that sees keys, and not one score within float32's range: nothing is known of it. */
 static void refuse_weightless(const cz__attention_unit *u, tiles *t, int64_t i) {
   if (t->sum[i] != 0 || cz__attention_visible(u, i) == 0) return;
-  float *o = cz__attention_head(u, u->plan->call->out[CZ_ATTENTION_O].data, u->q0 + i);
+  float *o = output_of(u, t, i);
   for (int64_t k = 0; k < u->plan->K; k++) o[k] = NAN;
   t->max[i] = t->sum[i] = NAN;
 }
@@ -136,7 +149,8 @@ static void refuse_weightless(const cz__attention_unit *u, tiles *t, int64_t i) 
 /* A decoder's one or few new queries read V where it lies, which gives the same bits: a
  * copy would cost more than the product. */
 static bool in_place(const cz__attention_unit *u) {
-  return u->nq <= (int64_t)2 * CZ_TILE_ROWS && u->plan->K % CZ_TILE_COLS == 0;
+  return cz__attention_direct(u->plan) && u->nq <= (int64_t)2 * CZ_TILE_ROWS &&
+         u->plan->K % CZ_TILE_COLS == 0;
 }
 
 /* The queries from i0 on against the keys from j0 on.
@@ -147,7 +161,7 @@ static bool in_place(const cz__attention_unit *u) {
 static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int64_t R, int64_t j0,
                          int64_t keys) {
   const cz__attention_plan *p = u->plan;
-  int64_t visible[CZ_QUERY_BLOCK], limit = 0;
+  int64_t visible[CZ_QUERY_BLOCK], limit = 0, stride;
   float max[CZ_QUERY_BLOCK], sum[CZ_QUERY_BLOCK] = {0};
   for (int64_t r = 0; r < R; r++) {
     int64_t seen = cz__attention_visible(u, i0 + r) - j0;
@@ -155,8 +169,9 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
     limit = visible[r]; /* never falls from one query to the next */
   }
   if (limit > 0) {
-    cz__tile_copy(t->q, cz__attention_head(u, p->call->in[CZ_ATTENTION_Q].data, u->q0 + i0),
-                  p->H * p->K, R, p->K, p->width);
+    const float *q =
+        cz__attention_rows(u, p->call->in[CZ_ATTENTION_Q].data, u->q0 + i0, R, t->wide, &stride);
+    cz__tile_copy(t->q, q, stride, R, p->K, p->width);
     cz__tile_scores(t->s, u->ld, t->q, p->width, t->k, cz__attention_bias(u, i0, j0),
                     (float)p->attr->scale, R, limit, p->K);
     softmax_rows(t->s, u->ld, visible, limit, max, sum, R);
@@ -164,6 +179,7 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
       if (r == 0 || !p->attr->share_queries) cz__attention_keep(u, t->factor, i0 + r, j0, limit);
       multiply_row(t->s + r * u->ld, t->factor, visible[r]);
     }
+    cz__attention_round(u, t->s, R, limit);
     if (in_place(u))
       cz__tile_times(t->o, p->width, t->s, u->ld,
                      cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0),
@@ -176,23 +192,35 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, int64_t i0, int6
     merge(u, t, i0 + r, j0 == 0, visible[r], max[r], sum[r], t->o + r * p->width);
 }
 
+static void open_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int64_t keys) {
+  const cz__attention_plan *p = u->plan;
+  const cz_arg *in = p->call->in;
+  int64_t stride;
+  const float *k =
+      cz__attention_rows(u, in[CZ_ATTENTION_K].data, u->k0 + j0, keys, t->wide, &stride);
+  cz__tile_transpose(t->k, k, stride, keys, p->K);
+  if (in_place(u)) return;
+  const float *v =
+      cz__attention_rows(u, in[CZ_ATTENTION_V].data, u->k0 + j0, keys, t->wide, &stride);
+  cz__tile_panel(t->v, v, stride, keys, p->K);
+}
+
 /* Blocks of keys outside, queries inside: K and V of a block are brought into panel order
  * once and serve all queries. Without keys the loop runs once for the sake of o = 0 and
  * the stats. */
 static void forward_unit(const cz__attention_unit *u, tiles *t) {
   const cz__attention_plan *p = u->plan;
-  int64_t block = u->keys, stride = p->H * p->K;
+  int64_t block = u->keys;
   for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += block) {
     int64_t keys = u->nk - j0 < block ? u->nk - j0 : block;
-    cz__tile_transpose(t->k, cz__attention_head(u, p->call->in[CZ_ATTENTION_K].data, u->k0 + j0),
-                       stride, keys, p->K);
-    if (!in_place(u))
-      cz__tile_panel(t->v, cz__attention_head(u, p->call->in[CZ_ATTENTION_V].data, u->k0 + j0),
-                     stride, keys, p->K);
+    open_keys(u, t, j0, keys);
     for (int64_t i0 = 0; i0 < u->nq; i0 += u->rows)
       forward_tile(u, t, i0, u->nq - i0 < u->rows ? u->nq - i0 : u->rows, j0, keys);
   }
   for (int64_t i = 0; i < u->nq; i++) refuse_weightless(u, t, i);
+  for (int64_t i = 0; i < u->nq && t->out; i++)
+    cz__attention_put(u, p->call->out[CZ_ATTENTION_O].data, u->q0 + i, t->out + i * p->K, 1,
+                      CZ_GRAD_WRITE);
   float *stats = p->call->out[CZ_ATTENTION_STATS].data;
   for (int64_t i = 0; i < u->nq && stats; i++) {
     float *row = &stats[2 * ((u->q0 + i) * p->H + u->h)];
@@ -200,7 +228,7 @@ static void forward_unit(const cz__attention_unit *u, tiles *t) {
   }
 }
 
-/** Attention in float32. Contract: attention.h. Uses OpenMP; the result does not depend
+/** Attention in the dtype of q. Contract: attention.h. Uses OpenMP; the result does not depend
  * on the number of threads. */
 void cz_attention_fwd_cpu(const cz_call *call) {
   cz__attention_plan plan;

@@ -24,6 +24,7 @@ enum { CZ_QUERY_BLOCK = 72, CZ_KEY_BLOCK = 2048, CZ_TILE_FLOATS = 72 * 528 };
 typedef struct cz__attention_plan {
   const cz_call *call;
   const cz_attention_attr *attr;
+  cz_dtype dtype; /* of q, k, v, o and their gradients */
   int64_t B, H, K, Tq, Tk;
   int64_t width;            /* K rounded up to whole blocks of columns */
   int64_t rows, keys, tile; /* maximum queries, keys and floats of a tile in this call */
@@ -59,11 +60,25 @@ int64_t cz__attention_visible(const cz__attention_unit *u, int64_t i);
 void cz__attention_keep(const cz__attention_unit *u, float *factor, int64_t i, int64_t j,
                         int64_t n);
 
-/* The head's first number in row `row` of a [T, H*K] array of floats. */
+/* Where the head's first number in row `row` of a [T, H*K] array is. */
+static inline int64_t cz__attention_at(const cz__attention_unit *u, int64_t row) {
+  return (row * u->plan->H + u->h) * u->plan->K;
+}
+
+/* The same in an array of floats. */
 static inline float *cz__attention_head(const cz__attention_unit *u, const void *array,
                                         int64_t row) {
-  return (float *)array + (row * u->plan->H + u->h) * u->plan->K;
+  return (float *)array + cz__attention_at(u, row);
 }
+
+/* Whether rows are read and written where they lie. */
+static inline bool cz__attention_direct(const cz__attention_plan *p) { return p->dtype == CZ_F32; }
+
+const float *cz__attention_rows(const cz__attention_unit *u, const void *array, int64_t row,
+                                int64_t R, float *wide, int64_t *stride);
+void cz__attention_put(const cz__attention_unit *u, void *array, int64_t row, const float *x,
+                       float scale, cz_grad_mode mode);
+void cz__attention_round(const cz__attention_unit *u, float *tile, int64_t R, int64_t n);
 
 /* Takes n floats, in whole cache lines, from the front of what *at points to. */
 static inline float *cz__attention_take(float **at, int64_t n) {

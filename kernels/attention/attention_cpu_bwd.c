@@ -1,4 +1,4 @@
-/* Attention backward in float32: scores are recomputed from q and k, tile by tile,
+/* Attention backward in float32 or bfloat16: scores are recomputed from q and k, tile by tile,
  * and normalised by what forward saved. Formulas: attention.h.
  *
  * From o_i = sum_j Z_ij v_j, Z = P M, P = softmax(s), s_ij = scale q_i . k_j + bias:
@@ -12,10 +12,14 @@
  *
  * D_i as do . o makes a row of dS computable key by key, from numbers that forward saved
  * (Dao et al. 2022, section 3.1). Five products a tile: s (recomputed) and
- * dZ, then dq, dk and dv; the scores of a whole batch never exist at once. */
+ * dZ, then dq, dk and dv; the scores of a whole batch never exist at once.
+ *
+ * In bfloat16 what is read is widened, Z and dS are rounded before their products (the bias sums
+ * dS before that), and each gradient is rounded once, when it is whole. */
 #include "kernels/attention/attention_cpu.h"
 
 #include "kernels/common/cpu.h"
+#include "kernels/common/piece.h"
 #include "kernels/common/rows.h"
 
 #include <math.h>
@@ -28,6 +32,7 @@ typedef struct tiles {      /* one thread's workspace */
   float *q, *dout, *dq;     /* block of queries */
   float *z, *ds;            /* tiles: scores, then P M; do . v, then dS */
   float *factor, *diagonal; /* dropout factors of one row; sums of dS by offset */
+  float *wide, *sums; /* of bfloat16: rows widened [keys or rows, K]; dq of the segment [Tq, K] */
 } tiles;
 
 typedef struct part { /* a tile: queries i0 .. i0 + R, keys j0 .. j0 + keys, of which the last query
@@ -51,6 +56,9 @@ static tiles tiles_of(const cz__attention_plan *p, int thread) {
   t.ds = cz__attention_take(&at, p->tile);
   t.factor = cz__attention_take(&at, p->keys);
   t.diagonal = cz__attention_take(&at, p->keys + p->rows);
+  t.wide =
+      cz__attention_direct(p) ? NULL : cz__attention_take(&at, cz_maximum(p->keys, p->rows) * p->K);
+  t.sums = cz__attention_direct(p) ? NULL : cz__attention_take(&at, p->Tq * p->K);
   return t;
 }
 
@@ -122,6 +130,20 @@ CZ_CLONES static float dot(const float *a, const float *b, int64_t n) {
   return sum;
 }
 
+/* do_i . o_i. */
+static float dot_output(const cz__attention_unit *u, int64_t i) {
+  const cz__attention_plan *p = u->plan;
+  const void *o = p->call->out[CZ_ATTENTION_O].data, *dout = p->call->dout[CZ_ATTENTION_O].data;
+  int64_t step = cz_piece_length(p->dtype, p->K), at = cz__attention_at(u, u->q0 + i);
+  float x[CZ_PIECE], y[CZ_PIECE], sum = 0;
+  for (int64_t k = 0; k < p->K; k += step) {
+    int64_t n = cz_minimum(step, p->K - k);
+    sum += dot(cz_piece_read(dout, p->dtype, at + k, n, x),
+               cz_piece_read(o, p->dtype, at + k, n, y), n);
+  }
+  return sum;
+}
+
 /* sums[j - r + R - 1] = sum over the tile of dS[r, j] with that offset. Scores with one
  * offset j - p share a bucket whatever the bucket map, so at most R numbers meet in
  * float32 here, in R vector additions; the few sums of a tile then go to their buckets in
@@ -168,9 +190,7 @@ static void backward_scores(const cz__attention_unit *u, tiles *t, const part *w
              .limit = zeros};
     x.whole = w->visible[r] == cz__attention_visible(u, i);
     x.sure = x.whole && x.sum < 2; /* P of the top key is 1 / sum */
-    if (!x.sure)
-      x.D = dot(cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + i),
-                cz__attention_head(u, c->out[CZ_ATTENTION_O].data, u->q0 + i), p->K);
+    if (!x.sure) x.D = dot_output(u, i);
     softmax_row(t->z + r * u->ld, t->ds + r * u->ld, x);
   }
 }
@@ -184,6 +204,21 @@ static void backward_bias(const cz__attention_unit *u, tiles *t, const part *w) 
   for (int64_t x = 0; x < w->R + w->limit - 1; x++) sums[bucket[x]] += t->diagonal[x];
 }
 
+/* Writes or adds dq of the tile's queries, K numbers a row, for which it comes together in
+ * dq itself or, of bfloat16, in t->sums. */
+static void put_dq(const cz__attention_unit *u, const tiles *t, const part *w, cz_grad_mode mode) {
+  const cz__attention_plan *p = u->plan;
+  int64_t stride = t->sums ? p->K : p->H * p->K;
+  float *dq = t->sums ? t->sums + w->i0 * p->K
+                      : cz__attention_head(u, p->call->din[CZ_ATTENTION_Q].data, u->q0 + w->i0);
+  bool add = (!t->sums && mode == CZ_GRAD_ADD) || w->j0 > 0;
+  if (w->limit > 0)
+    put_rows(dq, stride, t->dq, p->width, (float)p->attr->scale, add, w->R, p->K);
+  else
+    for (int64_t r = 0; r < w->R && !add; r++)
+      memset(dq + r * stride, 0, (size_t)p->K * sizeof *dq);
+}
+
 /* dq of a query comes together over the blocks of keys, and is written where the first of
  * them is done (j0 = 0) and added to after that; dk and dv come together over the
  * queries, inside backward_keys. */
@@ -191,23 +226,25 @@ static void backward_tile(const cz__attention_unit *u, tiles *t, const part *w,
                           const cz_grad_mode *mode) {
   const cz__attention_plan *p = u->plan;
   const cz_call *c = p->call;
-  int64_t stride = p->H * p->K;
-  float *dq = cz__attention_head(u, c->din[CZ_ATTENTION_Q].data, u->q0 + w->i0);
-  bool add = mode[CZ_ATTENTION_Q] == CZ_GRAD_ADD || w->j0 > 0;
+  int64_t stride;
   if (w->limit == 0) {
-    for (int64_t r = 0; r < w->R && mode[CZ_ATTENTION_Q] && !add; r++)
-      memset(dq + r * stride, 0, (size_t)p->K * sizeof *dq);
+    if (mode[CZ_ATTENTION_Q]) put_dq(u, t, w, mode[CZ_ATTENTION_Q]);
     return;
   }
-  cz__tile_copy(t->q, cz__attention_head(u, c->in[CZ_ATTENTION_Q].data, u->q0 + w->i0), stride,
-                w->R, p->K, p->width);
-  cz__tile_copy(t->dout, cz__attention_head(u, c->dout[CZ_ATTENTION_O].data, u->q0 + w->i0), stride,
-                w->R, p->K, p->width);
+  const float *q =
+      cz__attention_rows(u, c->in[CZ_ATTENTION_Q].data, u->q0 + w->i0, w->R, t->wide, &stride);
+  cz__tile_copy(t->q, q, stride, w->R, p->K, p->width);
+  const float *dout =
+      cz__attention_rows(u, c->dout[CZ_ATTENTION_O].data, u->q0 + w->i0, w->R, t->wide, &stride);
+  cz__tile_copy(t->dout, dout, stride, w->R, p->K, p->width);
   backward_scores(u, t, w);
+  if (mode[CZ_ATTENTION_POSITION_BIAS]) backward_bias(u, t, w);
+  cz__attention_round(u, t->z, w->R, w->limit);
+  cz__attention_round(u, t->ds, w->R, w->limit);
   if (mode[CZ_ATTENTION_Q]) { /* s = scale q k: dq_i = scale sum_j dS_ij k_j */
     cz__tile_times(t->dq, p->width, t->ds, u->ld, t->k, CZ_TILE_COLS, CZ_TILE_COLS * w->keys, w->R,
                    p->K, w->limit);
-    put_rows(dq, stride, t->dq, p->width, (float)p->attr->scale, add, w->R, p->K);
+    put_dq(u, t, w, mode[CZ_ATTENTION_Q]);
   }
   /* dk_j = scale sum_i dS_ij q_i, scaled when the block of keys is done;  o = Z v:
    * dv_j = sum_i Z_ij do_i */
@@ -215,21 +252,40 @@ static void backward_tile(const cz__attention_unit *u, tiles *t, const part *w,
     cz__tile_gather(t->dk, p->width, t->ds, u->ld, t->q, p->width, w->limit, p->K, w->R);
   if (mode[CZ_ATTENTION_V])
     cz__tile_gather(t->dv, p->width, t->z, u->ld, t->dout, p->width, w->limit, p->K, w->R);
-  if (mode[CZ_ATTENTION_POSITION_BIAS]) backward_bias(u, t, w);
+}
+
+static void open_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int64_t keys, bool panel) {
+  const cz__attention_plan *p = u->plan;
+  const cz_arg *in = p->call->in;
+  int64_t stride;
+  const float *v =
+      cz__attention_rows(u, in[CZ_ATTENTION_V].data, u->k0 + j0, keys, t->wide, &stride);
+  cz__tile_transpose(t->vt, v, stride, keys, p->K);
+  const float *k =
+      cz__attention_rows(u, in[CZ_ATTENTION_K].data, u->k0 + j0, keys, t->wide, &stride);
+  cz__tile_transpose(t->kt, k, stride, keys, p->K);
+  if (panel) cz__tile_panel(t->k, k, stride, keys, p->K);
+  memset(t->dk, 0, (size_t)((keys + CZ_TILE_ROWS) * p->width) * sizeof *t->dk);
+  memset(t->dv, 0, (size_t)((keys + CZ_TILE_ROWS) * p->width) * sizeof *t->dv);
+}
+
+/* Rows of dk or dv, which are whole. */
+static void put_keys(const cz__attention_unit *u, void *array, int64_t first, const float *x,
+                     float scale, cz_grad_mode mode, int64_t keys) {
+  const cz__attention_plan *p = u->plan;
+  if (cz__attention_direct(p))
+    put_rows(cz__attention_head(u, array, first), p->H * p->K, x, p->width, scale,
+             mode == CZ_GRAD_ADD, keys, p->K);
+  else
+    for (int64_t r = 0; r < keys; r++)
+      cz__attention_put(u, array, first + r, x + r * p->width, scale, mode);
 }
 
 static void backward_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int64_t keys,
                           const cz_grad_mode *mode) {
   const cz__attention_plan *p = u->plan;
-  const cz_call *c = p->call;
-  int64_t stride = p->H * p->K;
-  const float *k = cz__attention_head(u, c->in[CZ_ATTENTION_K].data, u->k0 + j0),
-              *v = cz__attention_head(u, c->in[CZ_ATTENTION_V].data, u->k0 + j0);
-  cz__tile_transpose(t->kt, k, stride, keys, p->K);
-  cz__tile_transpose(t->vt, v, stride, keys, p->K);
-  if (mode[CZ_ATTENTION_Q]) cz__tile_panel(t->k, k, stride, keys, p->K);
-  memset(t->dk, 0, (size_t)((keys + CZ_TILE_ROWS) * p->width) * sizeof *t->dk);
-  memset(t->dv, 0, (size_t)((keys + CZ_TILE_ROWS) * p->width) * sizeof *t->dv);
+  const cz_arg *din = p->call->din;
+  open_keys(u, t, j0, keys, mode[CZ_ATTENTION_Q]);
   for (int64_t i0 = 0; i0 < u->nq; i0 += u->rows) {
     part w = {.i0 = i0, .R = u->nq - i0 < u->rows ? u->nq - i0 : u->rows, .j0 = j0, .keys = keys};
     for (int64_t r = 0; r < w.R; r++) {
@@ -238,18 +294,19 @@ static void backward_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int
     }
     backward_tile(u, t, &w, mode);
   }
-  float *dk = cz__attention_head(u, c->din[CZ_ATTENTION_K].data, u->k0 + j0),
-        *dv = cz__attention_head(u, c->din[CZ_ATTENTION_V].data, u->k0 + j0);
   if (mode[CZ_ATTENTION_K])
-    put_rows(dk, stride, t->dk, p->width, (float)p->attr->scale,
-             mode[CZ_ATTENTION_K] == CZ_GRAD_ADD, keys, p->K);
+    put_keys(u, din[CZ_ATTENTION_K].data, u->k0 + j0, t->dk, (float)p->attr->scale,
+             mode[CZ_ATTENTION_K], keys);
   if (mode[CZ_ATTENTION_V])
-    put_rows(dv, stride, t->dv, p->width, 1, mode[CZ_ATTENTION_V] == CZ_GRAD_ADD, keys, p->K);
+    put_keys(u, din[CZ_ATTENTION_V].data, u->k0 + j0, t->dv, 1, mode[CZ_ATTENTION_V], keys);
 }
 
 static void backward_unit(const cz__attention_unit *u, tiles *t, const cz_grad_mode *mode) {
   for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += u->keys)
     backward_keys(u, t, j0, u->nk - j0 < u->keys ? u->nk - j0 : u->keys, mode);
+  for (int64_t i = 0; i < u->nq && t->sums && mode[CZ_ATTENTION_Q]; i++)
+    cz__attention_put(u, u->plan->call->din[CZ_ATTENTION_Q].data, u->q0 + i,
+                      t->sums + i * u->plan->K, 1, mode[CZ_ATTENTION_Q]);
 }
 
 /* Key rows that no segment covers, or several do: start from zeros and add. Writing
@@ -283,7 +340,7 @@ static void reduce_bias(const cz__attention_plan *p) {
   }
 }
 
-/** Gradients of q, k, v and the position bias in float32. Contract: attention.h. Uses
+/** Gradients of q, k, v and the position bias, in the dtype of q. Contract: attention.h. Uses
  * OpenMP; the result does not depend on the number of threads. */
 void cz_attention_bwd_cpu(const cz_call *call) {
   if (!call->dout[CZ_ATTENTION_O].data) {

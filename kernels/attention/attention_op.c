@@ -102,5 +102,8 @@ const cz_op_row cz_attention_row = {
                             .workspace = cz_attention_workspace_ref},
                 [CZ_F32] = {.forward = cz_attention_fwd_cpu,
                             .backward = cz_attention_bwd_cpu,
-                            .workspace = cz_attention_workspace_cpu}},
+                            .workspace = cz_attention_workspace_cpu},
+                [CZ_BF16] = {.forward = cz_attention_fwd_cpu,
+                             .backward = cz_attention_bwd_cpu,
+                             .workspace = cz_attention_workspace_cpu}},
 };

@@ -2,6 +2,7 @@
 
 #include "kernels/common/cpu.h"
 #include "kernels/common/dropout_mask.h"
+#include "kernels/common/piece.h"
 
 #include <omp.h>
 #include <string.h>
@@ -24,6 +25,7 @@ static size_t slice_floats(const cz__attention_plan *p, bool backward) {
   int64_t line = cz_tile_up(p->keys, 16) + p->rows + MARGIN;
   int64_t all = backward ? 2 * tile + 5 * keys + 3 * queries + 2 * line
                          : tile + 2 * keys + 2 * queries + line + 2 * p->Tq;
+  if (!cz__attention_direct(p)) all += (cz_maximum(p->keys, p->rows) + p->Tq) * p->K + 32;
   return (size_t)cz_tile_up(all + 256, 16);
 }
 
@@ -40,6 +42,7 @@ static size_t lay_out(cz__attention_plan *plan, const cz_call *call, bool backwa
   bool bias = cz_present(&call->in[CZ_ATTENTION_POSITION_BIAS]);
   *plan = (cz__attention_plan){.call = call,
                                .attr = a,
+                               .dtype = q->dtype,
                                .B = call->in[CZ_ATTENTION_Q_SPANS].dim[0],
                                .H = a->heads,
                                .K = q->dim[1] / a->heads};
@@ -139,6 +142,36 @@ const float *cz__attention_bias(const cz__attention_unit *u, int64_t i, int64_t 
 /** How many keys query I sees; they are the segment's first ones, whatever the mask. */
 int64_t cz__attention_visible(const cz__attention_unit *u, int64_t i) {
   return cz_minimum(u->nk, cz_maximum(0, cz_maximum(i + u->shift + 1, u->prefix)));
+}
+
+/** R rows of the head from row ROW of a [T, H*K] array on, STRIDE floats apart: where they lie, or
+ * widened in WIDE [R, K]. */
+const float *cz__attention_rows(const cz__attention_unit *u, const void *array, int64_t row,
+                                int64_t R, float *wide, int64_t *stride) {
+  const cz__attention_plan *p = u->plan;
+  *stride = cz__attention_direct(p) ? p->H * p->K : p->K;
+  if (cz__attention_direct(p)) return cz__attention_head(u, array, row);
+  for (int64_t r = 0; r < R; r++)
+    cz_bf16_widen(wide + r * p->K, (const cz_bf16 *)array + cz__attention_at(u, row + r), p->K);
+  return wide;
+}
+
+/** Writes or adds SCALE times the K numbers of X to the head in row ROW of a [T, H*K] array of the
+ * call's dtype, rounded once. */
+void cz__attention_put(const cz__attention_unit *u, void *array, int64_t row, const float *x,
+                       float scale, cz_grad_mode mode) {
+  float piece[CZ_PIECE];
+  for (int64_t k = 0; k < u->plan->K; k += CZ_PIECE) {
+    int64_t n = cz_minimum(CZ_PIECE, u->plan->K - k);
+    for (int64_t i = 0; i < n; i++) piece[i] = scale * x[k + i];
+    cz_piece_grad(array, u->plan->dtype, cz__attention_at(u, row) + k, n, piece, mode);
+  }
+}
+
+/** Rounds the first N numbers of R rows of a tile to the call's dtype, as a unit that multiplies
+ * them in it would see them. */
+void cz__attention_round(const cz__attention_unit *u, float *tile, int64_t R, int64_t n) {
+  for (int64_t r = 0; r < R; r++) cz_piece_round(tile + r * u->ld, n, u->plan->dtype);
 }
 
 /** Dropout factors of query I for N keys from J on. */

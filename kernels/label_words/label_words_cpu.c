@@ -1,4 +1,4 @@
-/* Label words in float32: the classes' mean embeddings are made once, then scores are
+/* Label words in float32 or bfloat16: the classes' mean embeddings are made once, then scores are
  * short products with the mask rows.
  *
  * A mean of dot products is the dot product with the mean:
@@ -7,8 +7,12 @@
  *
  * so a class costs one product for each row however many words it has. M, C and W are
  * small (a batch of masks, classes of a task, words of a verbalizer); loops over them are
- * written plainly, and only D is worth vector registers. */
+ * written plainly, and only D is worth vector registers.
+ *
+ * In bfloat16 x and table are read and dx is written, rounded once; means, scores, shares, dtable
+ * and bias are float32. */
 #include "kernels/common/cpu.h"
+#include "kernels/common/piece.h"
 #include "kernels/common/rows.h"
 #include "kernels/label_words/label_words.h"
 
@@ -19,7 +23,9 @@ enum { PART = 128 /* columns that one thread takes in backward */ };
 
 typedef struct plan {
   int64_t T, D, V, M, C, W;
-  const float *x, *table, *bias, *soft;
+  cz_dtype dtype; /* of x and table */
+  const void *x, *table;
+  const float *bias, *soft;
   const int32_t *rows, *words, *hard;
   double temperature, factor; /* t, and the loss's t^2 or 1 over the denominator */
   double *row;                /* forward: the loss of each of M rows; backward: P of C classes */
@@ -37,7 +43,8 @@ static plan plan_of(const cz_call *call) {
   const cz_arg *in = call->in;
   plan p = {.T = in[CZ_LABEL_WORDS_X].dim[0],
             .D = in[CZ_LABEL_WORDS_X].dim[1],
-            .V = in[CZ_LABEL_WORDS_TABLE].dim[0]};
+            .V = in[CZ_LABEL_WORDS_TABLE].dim[0],
+            .dtype = in[CZ_LABEL_WORDS_X].dtype};
   p.M = in[CZ_LABEL_WORDS_ROWS].dim[0], p.C = in[CZ_LABEL_WORDS_WORDS].dim[0],
   p.W = in[CZ_LABEL_WORDS_WORDS].dim[1];
   p.x = in[CZ_LABEL_WORDS_X].data, p.table = in[CZ_LABEL_WORDS_TABLE].data,
@@ -70,8 +77,19 @@ CZ_CLONES static void add_scaled(double *to, const float *from, double factor, i
   for (int64_t i = 0; i < n; i++) to[i] += factor * from[i];
 }
 
-CZ_CLONES static void add_rounded(float *to, const double *from, int64_t n) {
-  for (int64_t i = 0; i < n; i++) to[i] += (float)from[i];
+CZ_CLONES static void round_sums(float *to, const double *from, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] = (float)from[i];
+}
+
+CZ_CLONES static void divide_sums(float *to, const double *from, double by, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] = (float)(from[i] / by);
+}
+
+/* N sums, PART at most, rounded to float32 and added to numbers from AT on. */
+static void add_rounded(void *to, cz_dtype dtype, int64_t at, const double *sum, int64_t n) {
+  float rounded[PART];
+  round_sums(rounded, sum, n);
+  cz_piece_grad(to, dtype, at, n, rounded, CZ_GRAD_ADD);
 }
 
 CZ_CLONES static double dot(const float *a, const float *b, int64_t n) {
@@ -81,14 +99,30 @@ CZ_CLONES static double dot(const float *a, const float *b, int64_t n) {
   return sum;
 }
 
+/* x_r . mean, a piece of x at a time. */
+static double dot_row(const plan *p, int64_t r, const float *mean) {
+  float buffer[CZ_PIECE];
+  double sum = 0;
+  int64_t step = cz_piece_length(p->dtype, p->D);
+  for (int64_t d = 0; d < p->D; d += step) {
+    int64_t n = cz_minimum(step, p->D - d);
+    sum += dot(cz_piece_read(p->x, p->dtype, r * p->D + d, n, buffer), mean + d, n);
+  }
+  return sum;
+}
+
 /* Rounded once: classes that name the same word have the same mean, however often they
  * name it. */
-CZ_CLONES static void fill_mean(float *mean, const float *table, const int32_t *words, int64_t n,
-                                int64_t W, int64_t D) {
-  for (int64_t d = 0; d < D; d++) {
-    double sum = 0;
-    for (int64_t w = 0; w < W; w++) sum += words[w] < 0 ? 0 : table[words[w] * D + d];
-    mean[d] = (float)(sum / (double)n);
+static void fill_mean(float *mean, const void *table, cz_dtype dtype, const int32_t *words,
+                      int64_t count, int64_t W, int64_t D) {
+  for (int64_t d = 0; d < D; d += PART) {
+    int64_t n = cz_minimum(PART, D - d);
+    double sum[PART] = {0};
+    float buffer[PART];
+    for (int64_t w = 0; w < W; w++)
+      if (words[w] >= 0)
+        add_scaled(sum, cz_piece_read(table, dtype, words[w] * D + d, n, buffer), 1, n);
+    divide_sums(mean + d, sum, (double)count, n);
   }
 }
 
@@ -102,9 +136,9 @@ static void fill_means(const plan *p) {
   for (int64_t c = 0; c < p->C; c++) {
     const int32_t *words = p->words + c * p->W;
     int64_t n = word_count(p, c);
-    fill_mean(p->mean + c * p->D, p->table, words, n, p->W, p->D);
+    fill_mean(p->mean + c * p->D, p->table, p->dtype, words, n, p->W, p->D);
     p->mean_bias[c] = 0;
-    if (p->bias) fill_mean(p->mean_bias + c, p->bias, words, n, p->W, 1);
+    if (p->bias) fill_mean(p->mean_bias + c, p->bias, CZ_F32, words, n, p->W, 1);
   }
 }
 
@@ -129,10 +163,9 @@ static int64_t softmax(const plan *p, const float *scores, double *rest) {
 /* -log P_c = (s_top - s_c) / t + log(1 + rest): both terms at least 0, no
  * cancellation. */
 static void forward_row(const plan *p, float *scores, int64_t m) {
-  const float *x = p->x + p->rows[m] * p->D;
   double rest;
   for (int64_t c = 0; c < p->C; c++)
-    scores[c] = (float)(dot(x, p->mean + c * p->D, p->D) + p->mean_bias[c]);
+    scores[c] = (float)(dot_row(p, p->rows[m], p->mean + c * p->D) + p->mean_bias[c]);
   int64_t top = softmax(p, scores, &rest);
   p->row[m] = 0;
   for (int64_t c = 0; c < p->C; c++)
@@ -140,7 +173,7 @@ static void forward_row(const plan *p, float *scores, int64_t m) {
         target(p, m, c) * (((double)scores[top] - scores[c]) / p->temperature + log1p(rest));
 }
 
-/** Scores and loss in float32. Contract: label_words.h. */
+/** Scores and loss, by x's dtype. Contract: label_words.h. */
 void cz_label_words_fwd_cpu(const cz_call *call) {
   plan p = plan_of(call);
   float *scores = call->out[CZ_LABEL_WORDS_SCORES].data;
@@ -203,11 +236,13 @@ static void share_gradients(const cz_call *call, const plan *p, int64_t m) {
  * that reads it: their shares may cancel, so they meet before anything is rounded. */
 static void sum_row(const plan *p, double *sum, int64_t m, int64_t d0, int64_t n) {
   int64_t places = p->C * p->W;
+  float buffer[PART];
   memset(sum, 0, PART * sizeof *sum);
   for (int64_t k = m; k < p->M; k++)
     for (int64_t i = 0; i < places && p->first_row[k] == m; i++)
       if (p->first[i] == i)
-        add_scaled(sum, p->table + p->words[i] * p->D + d0, p->share[k * places + i], n);
+        add_scaled(sum, cz_piece_read(p->table, p->dtype, p->words[i] * p->D + d0, n, buffer),
+                   p->share[k * places + i], n);
 }
 
 /* Columns d0 to d0 + n of dx and dtable: each thread has columns of its own, so the order
@@ -220,21 +255,23 @@ static void sum_row(const plan *p, double *sum, int64_t m, int64_t d0, int64_t n
  *
  * in double for 128 columns at a time, 1 KiB on the stack. */
 static void backward_columns(const cz_call *call, const plan *p, int64_t d0, int64_t n) {
-  float *dx = call->mode[CZ_LABEL_WORDS_X] ? call->din[CZ_LABEL_WORDS_X].data : NULL;
-  float *dtable = call->mode[CZ_LABEL_WORDS_TABLE] ? call->din[CZ_LABEL_WORDS_TABLE].data : NULL;
+  const cz_arg *to_x = &call->din[CZ_LABEL_WORDS_X], *to_table = &call->din[CZ_LABEL_WORDS_TABLE];
+  bool dx = call->mode[CZ_LABEL_WORDS_X], dtable = call->mode[CZ_LABEL_WORDS_TABLE];
   int64_t places = p->C * p->W;
   double sum[PART];
+  float buffer[PART];
   for (int64_t m = 0; m < p->M && dx; m++) {
     if (p->first_row[m] != m) continue;
     sum_row(p, sum, m, d0, n);
-    add_rounded(dx + p->rows[m] * p->D + d0, sum, n);
+    add_rounded(to_x->data, to_x->dtype, p->rows[m] * p->D + d0, sum, n);
   }
   for (int64_t i = 0; i < places && dtable; i++) {
     if (p->first[i] != i) continue;
     memset(sum, 0, sizeof sum);
     for (int64_t m = 0; m < p->M; m++)
-      add_scaled(sum, p->x + p->rows[m] * p->D + d0, p->share[m * places + i], n);
-    add_rounded(dtable + p->words[i] * p->D + d0, sum, n);
+      add_scaled(sum, cz_piece_read(p->x, p->dtype, p->rows[m] * p->D + d0, n, buffer),
+                 p->share[m * places + i], n);
+    add_rounded(to_table->data, to_table->dtype, p->words[i] * p->D + d0, sum, n);
   }
 }
 
@@ -249,7 +286,7 @@ static void backward_bias(const cz_call *call, const plan *p) {
   }
 }
 
-/** Gradients of x, table and bias in float32. Contract: label_words.h. Uses OpenMP; the
+/** Gradients of x, table and bias, by x's dtype. Contract: label_words.h. Uses OpenMP; the
  * result does not depend on the number of threads. */
 void cz_label_words_bwd_cpu(const cz_call *call) {
   plan p = plan_of(call);

@@ -89,5 +89,8 @@ const cz_op_row cz_label_words_row = {
     .kernels = {[CZ_F64] = {.forward = cz_label_words_fwd_ref, .backward = cz_label_words_bwd_ref},
                 [CZ_F32] = {.forward = cz_label_words_fwd_cpu,
                             .backward = cz_label_words_bwd_cpu,
-                            .workspace = cz_label_words_workspace_cpu}},
+                            .workspace = cz_label_words_workspace_cpu},
+                [CZ_BF16] = {.forward = cz_label_words_fwd_cpu,
+                             .backward = cz_label_words_bwd_cpu,
+                             .workspace = cz_label_words_workspace_cpu}},
 };
