@@ -406,6 +406,33 @@ static void scale_floor(void **state) {
   cz_comm_close(&comm);
 }
 
+/* Half precision has a scale unless it is given one, the others have none; a checkpoint of a run
+ * without one goes on with the first. */
+static void first_scale(void **state) {
+  cz_train_keys t = {.precision = CZ_PRECISION_F16};
+  assert_true(cz_loop_scale(&t) == 65536);
+  t.loss_scale = 4;
+  assert_true(cz_loop_scale(&t) == 4);
+  t = (cz_train_keys){.precision = CZ_PRECISION_BF16};
+  assert_true(cz_loop_scale(&t) == 0);
+  cz_comm *comm;
+  OK(cz_comm_open(&comm, "self"));
+  for (int i = 0; i < DEVICES; i++) {
+    setting s = {.steps = 2, .limit = 1, .shards = 2};
+    double scale[4] = {0};
+    cz_device *d;
+    open_device(&d, names[i]);
+    assert_int_equal(run(d, comm, "run", &s).status, CZ_OK);
+    s.steps = 4, s.scale = 128, s.scale_steps = 9;
+    assert_int_equal(run(d, comm, "run", &s).status, CZ_OK);
+    assert_int_equal(column(scale, 4, "run", "loss_scale"), 2);
+    assert_true(scale[0] == 128 && scale[1] == 128);
+    assert_int_equal(remove_tree("run"), 0);
+    close_device(&d);
+  }
+  cz_comm_close(&comm);
+}
+
 static void scale_refused(void **state) {
   static const double wrong[] = {3, 0.5, 1000, NAN};
   for (int i = 0; i < 4; i++) {
@@ -541,6 +568,7 @@ int main(int argc, char **argv) {
                                      cmocka_unit_test(scaled),
                                      cmocka_unit_test(halves),
                                      cmocka_unit_test(scale_floor),
+                                     cmocka_unit_test(first_scale),
                                      cmocka_unit_test(scale_refused),
                                      cmocka_unit_test(copies)},
                           under_mpi[] = {cmocka_unit_test(ranks)};

@@ -72,7 +72,7 @@ static const cz_key_spec train_keys[] = {
     CZ_KEY(cz_train_keys, loss_scale, REAL, .fallback = "0", .min = 0, .max = CZ_CLIP_SCALE_MAXIMUM,
            .help =
                "first loss scale, a power of two: it halves at a step that is not finite, down to "
-               "1, and doubles after loss_scale_steps that are; 0: none"),
+               "1, and doubles after loss_scale_steps that are; 0: none, in precision fp16 65536"),
     CZ_KEY(cz_train_keys, loss_scale_steps, INT, .fallback = "2000", .min = 1, .max = 1 << 24,
            .unit = "steps", .help = "finite steps after which the loss scale doubles"),
 };
@@ -93,6 +93,12 @@ cz_batch_plan cz_loop_plan(const cz_loop_job *j) {
   plan.start = j->start_id;
   plan.passes = j->passes;
   return plan;
+}
+
+/** The loss scale at the first step; 0: none. Half precision cannot do without: its smallest number
+ * is 6e-8, and many gradients of T5 are smaller. */
+double cz_loop_scale(const cz_train_keys *t) {
+  return t->loss_scale == 0 && t->precision == CZ_PRECISION_F16 ? 65536 : t->loss_scale;
 }
 
 /* Only a power of two moves no digit of a gradient. */

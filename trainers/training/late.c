@@ -40,7 +40,7 @@ static void halved(const cz__late *r, double loss, double norm, double scale) {
 static cz_status skipped(cz__loop *l, const cz__late *r, double loss, double norm, double scale) {
   cz_state *s = &l->state;
   s->skipped++;
-  if (l->job->train.loss_scale > 0 && scale > CZ_CLIP_SCALE_MINIMUM) {
+  if (cz_loop_scale(&l->job->train) > 0 && scale > CZ_CLIP_SCALE_MINIMUM) {
     halved(r, loss, norm, scale);
     return CZ_OK;
   }
@@ -75,7 +75,7 @@ static cz_status write_down(cz__loop *l, const cz__late *r, double norm, double 
                                     {"target_tokens", (double)r->target_tokens},
                                     {"loss_scale", scale}};
   const size_t n = sizeof values / sizeof *values;
-  return cz_record_step(l->record, step, values, t->loss_scale > 0 ? n : n - 1);
+  return cz_record_step(l->record, step, values, cz_loop_scale(t) > 0 ? n : n - 1);
 }
 
 static void show(cz__loop *l, const cz__late *r) {

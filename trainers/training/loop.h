@@ -47,7 +47,7 @@ typedef struct cz_train_keys {
   int64_t checkpoint_steps, log_steps;
   double checkpoint_seconds;
   int64_t nonfinite_limit; /* skipped steps in a row that end the run */
-  double loss_scale;       /* at the first step; 0: none */
+  double loss_scale;       /* the key; cz_loop_scale says what it means */
   int64_t loss_scale_steps;
 } cz_train_keys;
 
@@ -88,6 +88,7 @@ typedef struct cz_loop_result {
  * resumes from the folder's checkpoint when there is one, and a signal ends it between
  * two steps with a checkpoint written and CZ_EINTERRUPT. */
 cz_batch_plan cz_loop_plan(const cz_loop_job *job);
+double cz_loop_scale(const cz_train_keys *train);
 double cz_loop_denominator(const cz_loop_job *job, const cz_batch *batch);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);

@@ -54,21 +54,21 @@ cz_status cz__loop_open(cz__loop *l) {
   CZ_TRY(cz_optimizer_create(&l->optimizer, &j->optimizer, p));
   cz_optimizer_bind(l->optimizer, cz__loop_losses(l), j->batch.shards,
                     cz_graph_loss_seed(l->net->graph));
-  if (j->train.loss_scale > 0)
-    CZ_TRY(cz_optimizer_scale(l->optimizer, j->train.loss_scale, j->train.loss_scale_steps));
+  if (cz_loop_scale(&j->train) > 0)
+    CZ_TRY(cz_optimizer_scale(l->optimizer, cz_loop_scale(&j->train), j->train.loss_scale_steps));
   l->sums.device = p->device;
   const cz_adder adder = cz_device_adder(&l->sums);
   CZ_TRY(cz_reducer_create(&l->reducer, j->comm, &adder, p->grads, p->flat + j->batch.shards, real,
                            j->batch.shards, BUCKET_BYTES));
   CZ_TRY(cz__late_open(l));
   const cz_precision precision = (cz_precision)j->train.precision;
-  l->state_of = (cz_state_of){
-      .folder = j->folder,
-      .config_hash = j->config_hash,
-      .params = p,
-      .optimizer = l->optimizer,
-      .precision = precision,
-      .began_in = j->train.began_in ? (cz_precision)(j->train.began_in - 1) : precision};
+  l->state_of = (cz_state_of){.folder = j->folder,
+                              .config_hash = j->config_hash,
+                              .params = p,
+                              .optimizer = l->optimizer,
+                              .precision = precision,
+                              .began_in = j->train.began_in ? (cz_precision)(j->train.began_in - 1)
+                                                            : precision};
   CZ_TRY(resume(l));
   CZ_TRY(cz_batches_open(&l->batches, j->source, &plan, &l->state.cursor));
   return cz__loop_is_first(l) ? cz_record_open(&l->record, j->folder, j->what, l->state.step)

@@ -347,11 +347,12 @@ cz_status cz_optimizer_save(cz_optimizer *o, cz_checkpoint_writer *w) {
   return cz_checkpoint_put_real(w, good_name, good);
 }
 
-/** Takes the state out of a checkpoint of the same optimizer and model. */
+/** Takes the state out of a checkpoint of the same optimizer and model. A run that had no loss
+ * scale, in another precision, goes on with the first one. */
 cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c) {
   double scale, good;
   CZ_TRY(each_state(o, c, load_state));
-  if (!o->growth_steps) return CZ_OK;
+  if (!o->growth_steps || !cz_checkpoint_find(c, scale_name)) return CZ_OK;
   CZ_TRY(cz_checkpoint_get_real(c, &scale, scale_name));
   CZ_TRY(cz_checkpoint_get_real(c, &good, good_name));
   CZ_TRY(cz_device_write_real(o->params->device, o->scale, &scale, 1));
