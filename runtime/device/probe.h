@@ -17,7 +17,7 @@ typedef struct cz_product_probe cz_product_probe;
 CZ_MUST cz_status cz_product_probe_create(cz_product_probe **probe);
 void cz_product_probe_destroy(cz_product_probe **probe);
 double cz_product_probe_round(cz_product_probe *probe);
-/* The process's largest resident memory so far, bytes, as the kernel counts it;; the
+/* The process's largest resident memory so far, bytes, as the kernel counts it; the
  * machine's memory, bytes; the processors that this process may use; and the processor's
  * name. All for reports: nothing is decided by them. */
 int64_t cz_peak_rss_bytes(void);

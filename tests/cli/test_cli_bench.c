@@ -46,7 +46,8 @@ static void test_bench_share(void **state) {
 /* The keys that the first issue names, and that they fit together: FLOP as the formula
  * has them, ops that add up to the step. */
 static void test_bench_step(void **state) {
-  static const char *const texts[] = {"cpu", "model", "device", "dtype"};
+  static const char *const texts[] = {"cpu",       "model", "device", "dtype",
+                                      "precision", "path",  "isa"};
   outcome o = cloze("bench", "step", "--model", "t5-nano", "--segments", "2", "--inputs", "24",
                     "--targets", "10", "--steps", "1", "--json");
   EXPECT(0, o);
@@ -80,6 +81,96 @@ static void test_bench_step(void **state) {
   if (!(fabs(gflop - formula) <= 0.01 * formula))
     fail_msg("the graph counts %g GFLOP, the formula %g", gflop, formula);
   json_decref(j);
+}
+
+static const char shapes[] =
+    "{\"small\": ["
+    "{\"op\": \"add\", \"rows\": 30, \"width\": 17},"
+    "{\"op\": \"linear\", \"name\": \"wi\", \"rows\": 40, \"width\": 24, \"outputs\": 56, "
+    "\"bias\": true},"
+    "{\"op\": \"norm\", \"rows\": 21, \"width\": 40, \"residual\": true},"
+    "{\"op\": \"norm\", \"rows\": 21, \"width\": 40, \"layer\": true},"
+    "{\"op\": \"attention\", \"segments\": 2, \"queries\": 9, \"keys\": 12, \"heads\": 3, "
+    "\"head_size\": 8, \"position_bias\": true},"
+    "{\"op\": \"activation\", \"rows\": 11, \"width\": 24, \"gated\": true},"
+    "{\"op\": \"dropout\", \"rows\": 11, \"width\": 24}], \"heads\": ["
+    "{\"op\": \"embedding\", \"rows\": 50, \"vocabulary\": 90, \"width\": 16},"
+    "{\"op\": \"gather\", \"rows\": 7, \"of\": 20, \"width\": 16},"
+    "{\"op\": \"cross_entropy\", \"rows\": 12, \"vocabulary\": 64, \"width\": 16},"
+    "{\"op\": \"label_words\", \"rows\": 30, \"masks\": 4, \"vocabulary\": 64, \"width\": 16, "
+    "\"classes\": 3, \"words\": 2}]}";
+
+/* Bytes and FLOPs of a pass by hand; the rates and shares that are shown fit them. */
+static void check_kernel(const json_t *row, double bytes, double flop) {
+  double seconds = number(row, "seconds");
+  assert_true(seconds > 0 && number(row, "copy_gb_per_s") > 0);
+  if (bytes > 0) assert_true(number(row, "bytes") == bytes);
+  assert_like("gflop", number(row, "gflop"), 1e-9 * flop);
+  assert_like("gb_per_s", number(row, "gb_per_s"), 1e-9 * number(row, "bytes") / seconds);
+  assert_like("gflop_per_s", number(row, "gflop_per_s"), 1e-9 * flop / seconds);
+  assert_like("share_of_copy", number(row, "share_of_copy"),
+              number(row, "gb_per_s") / number(row, "copy_gb_per_s"));
+}
+
+static json_t *kernels(const char *precision, const char *op) {
+  json_error_t why;
+  outcome o = cloze("bench", "kernels", "--shapes", "shapes.json", "--repeats", "1", "--precision",
+                    precision, "--json", op ? "--op" : NULL, op);
+  EXPECT(0, o);
+  json_t *j = json_loads(o.out, 0, &why);
+  if (!j) fail_msg("%s in: %s", why.text, o.out);
+  assert_string_equal(json_string_value(json_object_get(j, "precision")), precision);
+  assert_true(strlen(json_string_value(json_object_get(j, "cpu"))) > 0 &&
+              strlen(json_string_value(json_object_get(j, "isa"))) > 0 &&
+              number(j, "threads") >= 1);
+  return j;
+}
+
+static void test_bench_kernels(void **state) {
+  write_text("shapes.json", shapes);
+  json_t *all = kernels("f32", "add"), *rows = json_object_get(all, "kernels");
+  assert_int_equal(json_array_size(rows), 2);
+  check_kernel(json_array_get(rows, 0), 3 * 30 * 17 * 4, 0);
+  check_kernel(json_array_get(rows, 1), 3 * 30 * 17 * 4, 0); /* one gradient comes, two leave */
+  json_decref(all);
+  all = kernels("bf16", "add"), rows = json_object_get(all, "kernels");
+  check_kernel(json_array_get(rows, 0), 3 * 30 * 17 * 2, 0);
+  json_decref(all);
+  all = kernels("f32", NULL), rows = json_object_get(all, "kernels");
+  const double x = 40 * 24, w = 56 * 24, y = 40 * 56, b = 56;
+  check_kernel(json_array_get(rows, 2), 4 * (x + w + b + y), 2 * x * 56);
+  check_kernel(json_array_get(rows, 3), 4 * (2 * x + 2 * w + y + b), 4 * x * 56);
+  assert_true(number(json_array_get(rows, 2), "share_of_products") > 0);
+  assert_int_equal(json_array_size(rows), 22);
+  assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 14), "set")), "heads");
+  assert_true(number(json_array_get(rows, 14), "bytes") == 4 * (2 * 50 * 16 + 50));
+  json_decref(all);
+  write_text("clip.json", "{\"a\": [{\"op\": \"clip\"}]}");
+  REFUSED(2, "there is no op 'lineal'",
+          cloze("bench", "kernels", "--shapes", "shapes.json", "--op", "lineal"));
+  write_text("shapes.json",
+             "{\"a\": [{\"op\": \"add\", \"rows\": 3, \"width\": 2, \"heads\": 1}]}");
+  REFUSED(1, "a[0].heads: this op has no such size",
+          cloze("bench", "kernels", "--shapes", "shapes.json"));
+  write_text("shapes.json", "{\"a\": [{\"op\": \"add\", \"rows\": 3}]}");
+  REFUSED(1, "a[0].width", cloze("bench", "kernels", "--shapes", "shapes.json"));
+  write_text("shapes.json", "{\"a\": [{\"op\": \"added\", \"rows\": 3}]}");
+  REFUSED(1, "a[0].op", cloze("bench", "kernels", "--shapes", "shapes.json"));
+  REFUSED(
+      1, "clip in bf16: sumsq is bf16",
+      cloze("bench", "kernels", "--shapes", "clip.json", "--precision", "bf16", "--op", "clip"));
+  outcome o = cloze("bench", "kernels", "--shapes", "clip.json", "--precision", "bf16");
+  EXPECT(0, o);
+  assert_non_null(strstr(o.out, "clip in bf16: sumsq is bf16"));
+  REFUSED(2, "--repeats: '0'", cloze("bench", "kernels", "--repeats", "0"));
+}
+
+/* The committed list is read and its keys are known; of its ops the smallest is timed here. */
+static void test_bench_shapes(void **state) {
+  outcome o = cloze("bench", "kernels", "--shapes", CZ_SOURCE_DIR "/experiments/bench/kernels.json",
+                    "--repeats", "1", "--op", "gather");
+  EXPECT(0, o);
+  assert_non_null(strstr(o.out, "masks"));
 }
 
 /* A step under an objective, of one piece: the paper's lengths (t5.md 3.3: 512 and 114
@@ -215,7 +306,8 @@ static void test_cost_of_a_mixture(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_bench_share), cmocka_unit_test(test_bench_step),
+      cmocka_unit_test(test_bench_share),      cmocka_unit_test(test_bench_step),
+      cmocka_unit_test(test_bench_kernels),    cmocka_unit_test(test_bench_shapes),
       cmocka_unit_test(test_bench_objectives), cmocka_unit_test(test_cost_of_a_mixture)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

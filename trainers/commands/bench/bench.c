@@ -7,15 +7,24 @@
 const char cz_bench_usage[] =
     "cloze bench step [--model M] [--device D] [--segments N] [--inputs N] [--targets N] [--steps "
     "N] [--optimizer O] [--recompute] [--json]\n"
+    "cloze bench kernels [--device D] [--precision P] [--op NAME] [--shapes FILE] [--repeats N] "
+    "[--json]\n"
     "cloze bench objectives [--model M] [--tokens N] [--json]\n"
     "step: a training step on random tokens beside the matrix-product rate that the same run "
     "measures before and after each step; medians.\n"
-    "  --model M       t5-small (default), t5-v1_1-small, ...; --dtype f32\n"
+    "  --model M       t5-small (default), t5-v1_1-small, ...; --precision f32 (default) or "
+    "bf16, also called --dtype\n"
     "  --segments N    examples in a batch (default 8) of --inputs (512) and --targets (114) "
     "tokens; --steps N measured steps (default 5)\n"
     "  --optimizer O   adamw (default), adafactor\n"
-    "  JSON keys: tokens_per_s, gflop_per_s, ceiling_gflop_per_s, share, peak_rss_bytes, cpu, "
-    "by_op\n"
+    "  JSON keys: tokens_per_s, gflop_per_s, ceiling_gflop_per_s, share, peak_rss_bytes, "
+    "precision, path, isa, cpu, by_op\n"
+    "kernels: each op alone, forward and backward, at the sizes of FILE "
+    "(experiments/bench/kernels.json): bytes that it has to move and FLOPs over its time, beside "
+    "the rates of a copy and of plain float32 products (BLAS) that are measured in turns with it; "
+    "medians.\n"
+    "  --precision P   f32 (default), bf16 where the device computes in it; --repeats N (default "
+    "5)\n"
     "objectives: for every objective at one token budget: mean lengths, FLOPs, step time, tokens "
     "and examples per second, peak memory\n"
     "(worked out from what a step allocates, not measured). Lengths are means over thousands of "
@@ -26,8 +35,9 @@ const char cz_bench_usage[] =
 
 /** The command `cloze bench`; its usage says what it measures. */
 cz_status cz_command_bench(int argc, char **argv) {
-  if (argc < 2) return CZ_FAIL(CZ_EUSAGE, "bench: step or objectives?");
+  if (argc < 2) return CZ_FAIL(CZ_EUSAGE, "bench: step, kernels or objectives?");
   if (!strcmp(argv[1], "step")) return cz_bench_step(argc - 1, argv + 1);
+  if (!strcmp(argv[1], "kernels")) return cz_bench_kernels(argc - 1, argv + 1);
   if (!strcmp(argv[1], "objectives")) return cz_bench_objectives(argc - 1, argv + 1);
-  return CZ_FAIL(CZ_EUSAGE, "bench: there is step and objectives, no '%s'", argv[1]);
+  return CZ_FAIL(CZ_EUSAGE, "bench: there are step, kernels and objectives, no '%s'", argv[1]);
 }

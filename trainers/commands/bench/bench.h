@@ -1,5 +1,5 @@
-/* `cloze bench`: speed of a training step against the machine's own product rate, and
- * what the objectives cost. */
+/* `cloze bench`: speed of a training step against the machine's own product rate, of each op
+ * against copies and products, and what the objectives cost. */
 #ifndef CZ_BENCH_H
 #define CZ_BENCH_H
 
@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 CZ_MUST cz_status cz_bench_step(int argc, char **argv);
+CZ_MUST cz_status cz_bench_kernels(int argc, char **argv);
 CZ_MUST cz_status cz_bench_objectives(int argc, char **argv);
 
 double cz_bench_median(double *x, int64_t n);

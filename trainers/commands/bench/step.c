@@ -41,6 +41,7 @@ static cz_status parse(bench *b, int argc, char **argv) {
   const char *segments = "8", *inputs = "512", *targets = "114", *steps = "5";
   const cz_option options[] = {{"--model", &b->model_name, NULL},
                                {"--device", &b->device_name, NULL},
+                               {"--precision", &b->dtype, NULL},
                                {"--dtype", &b->dtype, NULL},
                                {"--segments", &segments, NULL},
                                {"--inputs", &inputs, NULL},
@@ -180,6 +181,7 @@ static int shares_of(const bench *b, share *out) {
 
 typedef struct summary {
   char cpu[256];
+  cz_device_info info;
   share shares[CZ_OPS + 2];
   int n;
   int64_t tokens, rss;
@@ -196,13 +198,13 @@ static json_t *summary_json(const bench *b, const summary *s) {
                                   "gflop", x->gflop, "share_of_step", x->seconds / s->mean));
   }
   return json_pack(
-      "{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "model",
-      b->model_name, "device", b->device->name, "dtype", b->dtype, "cpu", s->cpu, "isa",
-      cz_cpu_instructions(), "threads", omp_get_max_threads(), "tokens", (json_int_t)s->tokens,
-      "step_seconds", s->seconds, "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step",
-      s->gflop, "gflop_per_s", s->gflop / s->seconds, "ceiling_gflop_per_s", s->ceiling, "share",
-      s->share, "peak_rss_bytes", (json_int_t)s->rss, "steps", (json_int_t)b->steps, "by_op",
-      by_op);
+      "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}",
+      "model", b->model_name, "device", b->device->name, "dtype", b->dtype, "precision", b->dtype,
+      "path", s->info.libraries, "cpu", s->cpu, "isa", s->info.capability, "threads",
+      omp_get_max_threads(), "tokens", (json_int_t)s->tokens, "step_seconds", s->seconds,
+      "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step", s->gflop, "gflop_per_s",
+      s->gflop / s->seconds, "ceiling_gflop_per_s", s->ceiling, "share", s->share, "peak_rss_bytes",
+      (json_int_t)s->rss, "steps", (json_int_t)b->steps, "by_op", by_op);
 }
 
 static void print_summary(const bench *b, const summary *s) {
@@ -222,6 +224,7 @@ static void print_summary(const bench *b, const summary *s) {
 static cz_status report(bench *b, int64_t rss) {
   summary s = {.tokens = b->feed.encoder.tokens + b->feed.decoder.tokens, .rss = rss};
   CZ_TRY(cz_cpu_model(s.cpu, sizeof s.cpu));
+  CZ_TRY(b->device->info(b->device, &s.info));
   s.n = shares_of(b, s.shares);
   for (int i = 0; i < s.n; i++) s.gflop += s.shares[i].gflop, s.mean += s.shares[i].seconds;
   CZ_TRY(cz_bench_share(&s.share, b->seconds, b->ceilings, s.gflop, b->steps));
