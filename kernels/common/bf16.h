@@ -34,6 +34,7 @@ static inline __attribute__((always_inline)) CZ_HOST_DEVICE cz_bf16 cz_bf16_near
 void cz_bf16_widen(float *to, const cz_bf16 *from, int64_t n);
 void cz_bf16_round(cz_bf16 *to, const float *from, int64_t n);
 void cz_bf16_add(cz_bf16 *to, const float *from, int64_t n);
+void cz_bf16_nearest_each(float *x, int64_t n);
 
 /* The nearest bfloat16 as a float32. */
 static inline __attribute__((always_inline)) CZ_HOST_DEVICE float cz_bf16_rounded(float x) {

@@ -51,6 +51,11 @@ static inline void cz_piece_put(void *array, cz_dtype dtype, int64_t at, int64_t
     memcpy((float *)array + at, x, (size_t)n * sizeof *x);
 }
 
+/* Replaces N numbers by the nearest of DTYPE. */
+static inline void cz_piece_round(float *x, int64_t n, cz_dtype dtype) {
+  if (dtype == CZ_BF16) cz_bf16_nearest_each(x, n);
+}
+
 /* Writes or adds N numbers of a gradient that lie in a small buffer; a bfloat16 one is added to in
  * float32 and rounded once. */
 static inline void cz_piece_grad(void *array, cz_dtype dtype, int64_t at, int64_t n, const float *x,
