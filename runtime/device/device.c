@@ -376,6 +376,30 @@ const char *cz_device_processor_kind(cz_dtype real) {
   return real == CZ_F32 ? float32 : float64;
 }
 
+/** The instruction sets of this processor that bear on products: some of avx2, avx512f,
+ * avx512_bf16, amx_bf16, amx_int8 with spaces between, or "none". Static. */
+const char *cz_device_isa(void) { return cz_units_isa(); }
+
+/** The library that can drive matrix units and its version, or that there is none. Static. */
+const char *cz_device_matrix_library(void) { return cz_units_library(); }
+
+static const cz_units *units_of(const cz_device *d) {
+  return d->close == host_close ? d->stream : NULL;
+}
+
+/** How D computes products of bfloat16: "onednn", by matrix units; "panels", in float32; empty of a
+ * device that is not the host's cpu. Static. */
+const char *cz_device_path(const cz_device *d) {
+  const cz_units *u = units_of(d);
+  return u ? cz_units_path_names[cz_units_path_of(u)] : "";
+}
+
+/** Why it does so; good until D is closed. */
+const char *cz_device_path_reason(const cz_device *d) {
+  const cz_units *u = units_of(d);
+  return u ? cz_units_reason(u) : "";
+}
+
 /** Warns, once in the life of D, that WHAT was computed on THERE, another kind of
  * processor than D computes on: what goes on from it has other last bits than if it had
  * stayed there. */

@@ -111,6 +111,11 @@ CZ_MUST cz_status cz_device_write_real(cz_device *d, void *to, const double *hos
 CZ_MUST cz_status cz_device_read_real(cz_device *d, double *host, const void *from, int64_t n);
 CZ_MUST cz_status cz_device_read_as(cz_device *d, double *host, const void *from, int64_t n,
                                     cz_dtype dtype);
+/* How bfloat16 is computed on the host, for reports: nothing is decided by them. */
+const char *cz_device_isa(void);
+const char *cz_device_matrix_library(void);
+const char *cz_device_path(const cz_device *d);
+const char *cz_device_path_reason(const cz_device *d);
 /* With the BLAS kernel the instruction set of our kernels decides the bits of float32
  * results: runs record both, and say so when they go on elsewhere. */
 const char *cz_device_processor_kind(cz_dtype real);

@@ -535,6 +535,7 @@ static void test_full_output(void **state) {
                                       "--version",
                                       "list models",
                                       "list devices --json",
+                                      "devices",
                                       "graph pretrain.yaml",
                                       "show x.yaml --cost",
                                       "objective lm --tokenizer " SAMPLE

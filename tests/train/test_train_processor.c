@@ -35,6 +35,18 @@ static void listed(void **state) {
   assert_non_null(strstr(said(), "serial: the oracle; float64, "));
 }
 
+/* What `cloze devices` says of bfloat16 is what CZ_BF16 made of it. */
+static void paths(void **state) {
+  assert_int_equal(setenv("CZ_BF16", "panels", 1), 0);
+  expect(0, "devices", "bf16 goes by       panels\n");
+  assert_non_null(strstr(said(), "because            CZ_BF16=panels asks for it\n"));
+  expect(0, "devices --json", "\"path\": \"panels\"");
+  assert_int_equal(setenv("CZ_BF16", "quick", 1), 0);
+  expect(2, "devices", "CZ_BF16 is 'quick', not auto, panels or onednn");
+  assert_int_equal(unsetenv("CZ_BF16"), 0);
+  expect(0, "devices", "instructions       ");
+}
+
 static char *processor_of(const char *run) {
   char name[600];
   json_error_t why;
@@ -127,8 +139,11 @@ static void unlike_ranks(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(listed), cmocka_unit_test(recorded), cmocka_unit_test(resumed),
-      cmocka_unit_test(moved_between_stages), cmocka_unit_test(unlike_ranks)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(listed),
+                                     cmocka_unit_test(paths),
+                                     cmocka_unit_test(recorded),
+                                     cmocka_unit_test(resumed),
+                                     cmocka_unit_test(moved_between_stages),
+                                     cmocka_unit_test(unlike_ranks)};
   return cmocka_run_group_tests(tests, make_runs, drop_runs);
 }

@@ -1,0 +1,60 @@
+/* `cloze devices`: what this machine computes on, and how. */
+#include "commands/commands.h"
+#include "device/device.h"
+#include "experiment/report/table.h"
+#include "json/json.h"
+
+#include <stdio.h>
+
+const char cz_devices_usage[] =
+    "cloze devices [--json]\n"
+    "What the processor has, which libraries compute, and by which path bfloat16 goes and why.\n";
+
+/* {name: value} of the cpu device, in the order in which they are shown. */
+static cz_status describe(json_t *out, cz_device *d) {
+  cz_device_info info;
+  char text[64];
+  CZ_TRY(d->info(d, &info));
+  CZ_TRY(cz_json_set_text(out, "processor", info.name));
+  snprintf(text, sizeof text, "%d, %.1f GB", info.units, 1e-9 * (double)info.memory);
+  CZ_TRY(cz_json_set_text(out, "units", text));
+  CZ_TRY(cz_json_set_text(out, "instructions", info.capability));
+  CZ_TRY(cz_json_set_text(out, "isa", cz_device_isa()));
+  CZ_TRY(cz_json_set_text(out, "float32", d->processor));
+  CZ_TRY(cz_json_set_text(out, "libraries", info.libraries));
+  CZ_TRY(cz_json_set_text(out, "onednn", cz_device_matrix_library()));
+  CZ_TRY(cz_json_set_text(out, "path", cz_device_path(d)));
+  return cz_json_set_text(out, "why", cz_device_path_reason(d));
+}
+
+static cz_status print(cz_buf *out, json_t *found) {
+  static const struct {
+    const char *key, *label;
+  } lines[] = {{"processor", "processor"}, {"units", "cores and memory"},
+               {"isa", "instructions"},    {"float32", "kind"},
+               {"libraries", "libraries"}, {"onednn", "matrix library"},
+               {"path", "bf16 goes by"},   {"why", "because"}};
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+    CZ_TRY(cz_buf_addf(out, "%-18s %s\n", lines[i].label,
+                       json_string_value(json_object_get(found, lines[i].key))));
+  return CZ_OK;
+}
+
+/** The command `cloze devices`; its usage says what it prints. */
+cz_status cz_command_devices(int argc, char **argv) {
+  bool json = false;
+  cz_device *device = NULL;
+  cz_buf text = {0};
+  const cz_option options[] = {{"--json", NULL, &json}};
+  CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
+  CZ_TRY(cz_args_count(argc, argv, 0, 0, cz_devices_usage));
+  CZ_TRY(cz_device_open(&device, "cpu"));
+  json_t *found = json_object();
+  cz_status st = describe(found, device);
+  if (st == CZ_OK) st = json ? cz_print_json(&text, json_incref(found)) : print(&text, found);
+  if (st == CZ_OK) fputs(text.data, stdout);
+  json_decref(found);
+  cz_buf_free(&text);
+  cz_device_close(&device);
+  return st;
+}
