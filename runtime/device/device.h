@@ -24,7 +24,7 @@ typedef struct cz_event cz_event; /* a place in the order of a device's work; th
 
 enum {
   CZ_PROCESSOR_BYTES = 128, /* of the name of a kind of processor, its NUL included */
-  CZ_INFO_BYTES = 128       /* of each text of cz_device_info */
+  CZ_INFO_BYTES = 256       /* of each text of cz_device_info */
 };
 
 /* What a device is, for reports: nothing is decided by it. A text that does not apply is empty. */
