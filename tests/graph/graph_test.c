@@ -1,6 +1,10 @@
 #include "graph_test.h"
 
+#include "kernels/common/bf16.h"
+
 #include <math.h>
+
+bool smooth_models;
 
 /** A model of NAME's family with two blocks and odd sizes, parameters drawn from SEED. */
 cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed) {
@@ -9,6 +13,7 @@ cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed) {
   OK(cz_model_config_named(&c, name));
   c.vocab_size = 37, c.d_model = 10, c.d_kv = 3, c.d_ff = 14, c.n_layers = c.n_decoder_layers = 2,
   c.n_heads = 4, c.buckets = 8, c.max_distance = 10;
+  if (smooth_models) c.activation = CZ_ACTIVATION_GELU_TANH;
   OK(cz_model_create(&m, &c, device));
   OK(cz_params_init(m->params, seed));
   return m;
@@ -77,15 +82,42 @@ void outcome_of_params(outcome *o, cz_params *p) {
     OK(cz_device_read_real(p->device, o->grad + at, p->list[i]->grad, p->list[i]->count));
 }
 
-/** Trains one batch on a fresh model and net. The batch runs twice, the second time in
- * used memory; both must agree in every bit. */
-void outcome_of_net(outcome *o, const char *device_name, const char *model,
+/* Replaces the numbers of P by the nearest in bfloat16. */
+static void round_param(cz_param *p, cz_device *device) {
+  double *x = calloc((size_t)p->count, sizeof *x);
+  assert_non_null(x);
+  OK(cz_device_read_real(device, x, p->value, p->count));
+  for (int64_t i = 0; i < p->count; i++) x[i] = (double)cz_bf16_rounded((float)x[i]);
+  OK(cz_device_write_real(device, p->value, x, p->count));
+  free(x);
+}
+
+/** Trains one batch on a fresh model and net. */
+void outcome_of_net(outcome *o, const char *device, const char *model,
                     const cz_net_options *options, const batch *b, uint64_t seed) {
+  outcome_in(o, device, model, options, b, seed, IN_REAL);
+}
+
+/** The same computed as HOW says. */
+void outcome_in(outcome *o, const char *device_name, const char *model,
+                const cz_net_options *options, const batch *b, uint64_t seed, arithmetic how) {
   cz_device *device;
+  OK(cz_device_open(&device, device_name));
+  outcome_on(o, device, model, options, b, seed, how);
+  cz_device_close(&device);
+}
+
+/** The same on DEVICE. The batch runs twice, the second time in used memory; both must
+ * agree in every bit. */
+void outcome_on(outcome *o, cz_device *device, const char *model, const cz_net_options *options,
+                const batch *b, uint64_t seed, arithmetic how) {
   cz_net *net;
   outcome first = {0};
-  OK(cz_device_open(&device, device_name));
   cz_model *m = tiny_model(model, device, seed);
+  bool bf16 = how == IN_BF16 || how == IN_BF16_WIDE_STREAM;
+  OK(cz_model_compute(m, bf16 ? CZ_PRECISION_BF16 : CZ_PRECISION_F32, how == IN_BF16_WIDE_STREAM));
+  for (size_t i = 0; i < m->params->n && how == ROUNDED_WEIGHTS; i++)
+    if (m->params->list[i]->ndim > 1) round_param(m->params->list[i], device);
   OK(cz_net_create(&net, m, options));
   for (int again = 0; again < 2; again++) {
     cz_graph_run_options run = {.key = {.seed = seed, .step = 3, .shard = 1}, .training = true};
@@ -99,7 +131,6 @@ void outcome_of_net(outcome *o, const char *device_name, const char *model,
   outcome_free(&first);
   cz_net_destroy(&net);
   cz_model_destroy(&m);
-  cz_device_close(&device);
 }
 
 /** Frees the gradient. */

@@ -30,12 +30,22 @@ typedef struct outcome {
   int64_t n;
 } outcome;
 
+/* In which dtype a net is run. ROUNDED_WEIGHTS: in the device's own, with matrices that bfloat16
+ * could hold. */
+typedef enum arithmetic { IN_REAL, IN_BF16, IN_BF16_WIDE_STREAM, ROUNDED_WEIGHTS } arithmetic;
+
+extern bool smooth_models; /* tiny models have no kink: GELU in place of ReLU */
+
 cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed);
 void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, bool loss_rows);
 cz_net_options net_options(double dropout);
 void outcome_of_params(outcome *o, cz_params *p);
 void outcome_of_net(outcome *o, const char *device, const char *model,
                     const cz_net_options *options, const batch *b, uint64_t seed);
+void outcome_in(outcome *o, const char *device, const char *model, const cz_net_options *options,
+                const batch *b, uint64_t seed, arithmetic how);
+void outcome_on(outcome *o, cz_device *device, const char *model, const cz_net_options *options,
+                const batch *b, uint64_t seed, arithmetic how);
 void outcome_free(outcome *o);
 void same_bits(const char *what, const outcome *got, const outcome *want);
 void nearly(const char *what, const outcome *got, const outcome *want, double tolerance);

@@ -1,0 +1,212 @@
+/* Whole models in bfloat16 against ref, with the same dropout masks: fused and not, recomputed,
+ * guarded, with a residual stream in 16 and in 32 bits.
+ *
+ * How far may they be off? As far as roundings lead, and no formula says how a softmax or a norm
+ * makes them larger. So a second device tells: ref with matrices that bfloat16 could hold, where
+ * every activation and every gradient of one is changed at random, by as much as rounding to
+ * nearest would on the average. Over DRAWS of these the distance to ref has a root mean square,
+ * tensor by tensor, and bfloat16 on cpu may be off by FACTOR times that. Of these 8, 1.4 are for
+ * the roundings inside attention, probabilities and dS, which the noise leaves out and which are
+ * as many again; 1.4 for the mean of six draws being what it is; and 4 for chance: where one
+ * direction rules, the distance is a normal number's size, and some 10,000 are compared. One wrong
+ * mask, or a missing term, is as large as the gradient itself, which is 10 to 100 times the mean.
+ */
+#include "graph_test.h"
+
+#include <math.h>
+
+enum { DRAWS = 6 };
+static const double FACTOR = 8;
+static uint64_t seed;
+
+static const char *const models[] = {"t5-nano", "t5-v1_1-nano", "lm-nano", "prefix-lm-nano"};
+enum { MODELS = sizeof models / sizeof *models };
+
+static cz_device *ref;    /* what the noisy device is made of */
+static cz_rand noise;     /* of this draw, begun anew by each run */
+static uint64_t the_draw; /* its number */
+
+/* Roundings to nearest in bfloat16 are even in +-2^-9 of the power of two below a number, of which
+ * the number is 1.44 times on the average. */
+static void disturb(const cz_arg *a) {
+  double *x = a->data;
+  if (!x || a->dtype != CZ_F64 || a->ndim != 2) return; /* statistics have one or three */
+  for (int64_t i = 0; i < cz_numel(a); i++) x[i] *= 1 + cz_rand_real(&noise, -1, 1) * 0x1p-9 / 1.44;
+}
+
+static void call_and_disturb(cz_op op, bool backward, const cz_call *call) {
+  const cz_op_row *row = cz_op_rows[op];
+  const cz_kernels *kernels = ref->kernels(ref, op, CZ_F64);
+  (backward ? kernels->backward : kernels->forward)(call);
+  for (int i = 0; i < row->n_out && !backward; i++) disturb(&call->out[i]);
+  for (int i = 0; i < row->n_in && backward; i++)
+    if (call->mode[i] && !(row->weights >> i & 1)) disturb(&call->din[i]);
+}
+
+#define CZ_OP(name)                                                                                \
+  static void fwd_##name(const cz_call *call) { call_and_disturb(CZ_OP_##name, false, call); }     \
+  static void bwd_##name(const cz_call *call) { call_and_disturb(CZ_OP_##name, true, call); }
+#include "kernels/ops.def"
+#undef CZ_OP
+
+static const cz_kernels *noisy_kernels(cz_device *d, cz_op op, cz_dtype dtype) {
+  static cz_kernels table[CZ_OPS] = {
+#define CZ_OP(name) [CZ_OP_##name] = {fwd_##name, bwd_##name, NULL},
+#include "kernels/ops.def"
+#undef CZ_OP
+  };
+  const cz_kernels *near = ref->kernels(ref, op, dtype);
+  if (!near) return NULL;
+  if (!near->backward) table[op].backward = NULL;
+  table[op].workspace = near->workspace;
+  return &table[op];
+}
+
+/* A run begins by writing its step and shard: there the draw begins anew, so that two runs are the
+ * same. */
+static cz_status noisy_write(cz_device *d, void *to, const void *host, size_t bytes) {
+  noise.state = the_draw;
+  return ref->write(ref, to, host, bytes);
+}
+
+static double distance(const double *a, const double *b, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return sqrt(sum);
+}
+
+/* Root mean squares over the draws, of the loss and of each tensor, by which rounding moves what
+ * ref computes. */
+typedef struct expected {
+  double loss, *of; /* [parameters] */
+} expected;
+
+static void expect_rounding(expected *e, const cz_params *p, const outcome *want, const char *model,
+                            const cz_net_options *options, const batch *b, uint64_t key) {
+  cz_device noisy = *ref;
+  noisy.kernels = noisy_kernels, noisy.write = noisy_write;
+  *e = (expected){.of = test_calloc(p->n, sizeof(double))};
+  for (int draw = 0; draw < DRAWS; draw++) {
+    outcome got;
+    the_draw = seed + (uint64_t)draw;
+    outcome_on(&got, &noisy, model, options, b, key, ROUNDED_WEIGHTS);
+    e->loss += pow(got.loss - want->loss, 2) / DRAWS;
+    int64_t at = 0;
+    for (size_t i = 0; i < p->n; at += p->list[i++]->count)
+      e->of[i] += pow(distance(got.grad + at, want->grad + at, p->list[i]->count), 2) / DRAWS;
+    outcome_free(&got);
+  }
+  e->loss = sqrt(e->loss);
+  for (size_t i = 0; i < p->n; i++) e->of[i] = sqrt(e->of[i]);
+}
+
+/* Tensor by tensor: GOT is as near to WANT as rounding allows; and all in all not much nearer. */
+static void near_enough(const char *what, const cz_params *p, const outcome *got,
+                        const outcome *want, const expected *e) {
+  double all = 0, most = 0;
+  int64_t at = 0;
+  if (!(fabs(got->loss - want->loss) <= FACTOR * (e->loss + 0x1p-9)))
+    fail_msg("%s, seed %llu: loss %.9g, on ref %.9g", what, (unsigned long long)seed, got->loss,
+             want->loss);
+  for (size_t i = 0; i < p->n; at += p->list[i++]->count) {
+    double off = distance(got->grad + at, want->grad + at, p->list[i]->count);
+    if (!(off <= FACTOR * e->of[i]))
+      fail_msg("%s, seed %llu: gradient of %s is off by %.3g, roundings by %.3g", what,
+               (unsigned long long)seed, p->list[i]->name, off, e->of[i]);
+    all += off * off, most += e->of[i] * e->of[i];
+  }
+  if (!(all >= 0.1 * most)) /* float32 would be a thousand times nearer */
+    fail_msg("%s: off by %.3g, roundings by %.3g: is it bfloat16?", what, sqrt(all), sqrt(most));
+}
+
+static void one_model(const char *name, cz_rand *r) {
+  cz_model *m = tiny_model(name, ref, 1);
+  batch b;
+  outcome want, got;
+  expected e;
+  char what[128];
+  random_batch(&b, r, m, 6, false);
+  cz_net_options o = net_options(0.3);
+  const uint64_t key = cz_rand_u64(r);
+  outcome_in(&want, "ref", name, &o, &b, key, IN_REAL);
+  expect_rounding(&e, m->params, &want, name, &o, &b, key);
+  for (int i = 0; i < 12; i++) {
+    const char *on = i % 2 ? "guard:cpu" : "cpu";
+    const arithmetic how = i / 2 % 2 ? IN_BF16_WIDE_STREAM : IN_BF16;
+    cz_net_options options = o;
+    options.no_fusion = i / 4 == 1, options.recompute = i / 4 == 2;
+    snprintf(what, sizeof what, "%s on %s%s%s%s", name, on, how == IN_BF16 ? "" : ", wide stream",
+             options.no_fusion ? ", not fused" : "", options.recompute ? ", recomputed" : "");
+    outcome_in(&got, on, name, &options, &b, key, how);
+    near_enough(what, m->params, &got, &want, &e);
+    outcome_free(&got);
+  }
+  outcome_free(&want);
+  test_free(e.of);
+  cz_model_destroy(&m);
+}
+
+static void against_ref(void **state) {
+  cz_rand r = {.state = seed};
+  smooth_models = true; /* at a ReLU's kink a rounding decides about a whole gradient */
+  OK(cz_device_open(&ref, "ref"));
+  for (int again = 0; again < 3; again++)
+    for (int i = 0; i < MODELS; i++) one_model(models[i], &r);
+  cz_device_close(&ref);
+  smooth_models = false;
+}
+
+/* A plan, memory of one's own for each tensor, and recomputation give the same bits. */
+static void plans(void **state) {
+  cz_rand r = {.state = seed + 1};
+  for (int i = 0; i < MODELS; i++) {
+    cz_device *device;
+    batch b;
+    outcome want, got;
+    OK(cz_device_open(&device, "cpu"));
+    cz_model *m = tiny_model(models[i], device, 1);
+    random_batch(&b, &r, m, 6, false);
+    cz_net_options o = net_options(0.2);
+    outcome_in(&want, "cpu", models[i], &o, &b, seed, IN_BF16);
+    o.no_reuse = true;
+    outcome_in(&got, "cpu", models[i], &o, &b, seed, IN_BF16);
+    same_bits("no memory shared", &got, &want);
+    outcome_free(&got);
+    o.no_reuse = false, o.recompute = true;
+    outcome_in(&got, "guard:cpu", models[i], &o, &b, seed, IN_BF16);
+    outcome_free(&got);
+    outcome_free(&want);
+    cz_model_destroy(&m);
+    cz_device_close(&device);
+  }
+}
+
+/* What a device lacks is said, and so is what a family can't have. */
+static void refused(void **state) {
+  cz_device *device;
+  OK(cz_device_open(&device, "ref"));
+  cz_model *m = tiny_model("t5-nano", device, 1);
+  assert_int_equal(cz_model_compute(m, CZ_PRECISION_BF16, false), CZ_EUSAGE);
+  assert_string_equal(cz_error_message(), "ref does not compute in bf16, it does in f64");
+  cz_model_destroy(&m);
+  cz_device_close(&device);
+  OK(cz_device_open(&device, "cpu"));
+  m = tiny_model("t5-nano", device, 1);
+  assert_int_equal(cz_model_compute(m, CZ_PRECISION_F16, false), CZ_EUSAGE);
+  assert_string_equal(cz_error_message(), "cpu does not compute in f16, it does in f32 and bf16");
+  OK(cz_model_compute(m, CZ_PRECISION_BF16, false));
+  for (size_t i = 0; i < m->params->n; i++) { /* matrices alone have copies */
+    const cz_param *p = m->params->list[i];
+    bool table = strstr(p->name, "relative_attention_bias") != NULL;
+    assert_int_equal(p->copy != NULL, p->ndim > 1 && !table);
+  }
+  cz_model_destroy(&m);
+  cz_device_close(&device);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(against_ref), cmocka_unit_test(plans),
+                                     cmocka_unit_test(refused)};
+  seed = test_seed();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
