@@ -33,7 +33,8 @@ static void one_channel(cz_case *c, cz_rand *r) {
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
-  const cz_norm_attr rms = {CZ_NORM_RMS, 1e-6, 0, false, 0}, rms_one = {CZ_NORM_RMS, 1, 0, false, 0},
+  const cz_norm_attr rms = {CZ_NORM_RMS, 1e-6, 0, false, 0},
+                     rms_one = {CZ_NORM_RMS, 1, 0, false, 0},
                      layer = {CZ_NORM_LAYER, 1e-5, 0, false, 0},
                      shared = {CZ_NORM_RMS, 1e-6, 0.3, true, 0};
   switch (index) {
@@ -73,7 +74,8 @@ static void sample(cz_case *c, cz_rand *r, int index) {
    * would be the rounding of the terms that cancel. */
   double eps = s.D < 16 ? 1 : 1e-3;
   cz_norm_attr attr = {is_layer ? CZ_NORM_LAYER : CZ_NORM_RMS, eps,
-                       cz_rand_int(r, 0, 1) ? cz_rand_real(r, 0.01, 0.9) : 0, cz_rand_int(r, 0, 1), 0};
+                       cz_rand_int(r, 0, 1) ? cz_rand_real(r, 0.01, 0.9) : 0, cz_rand_int(r, 0, 1),
+                       0};
   problem(c, r, s, attr, 1);
 }
 
