@@ -112,9 +112,10 @@ typedef struct cz_needs {
   uint32_t in, out;
 } cz_needs;
 
-/* What a row that computes in 16 bits rounds to them: what it writes; or also what stands between
- * its products. The rest has 32. */
-typedef enum cz_rounds { CZ_ROUNDS_RESULTS, CZ_ROUNDS_PRODUCTS } cz_rounds;
+/* What a row that computes in 16 bits rounds to them: what it writes; and what dropout leaves of an
+ * input, as if dropout were a node of its own; and what stands between its products. The rest has
+ * 32. */
+typedef enum cz_rounds { CZ_ROUNDS_RESULTS, CZ_ROUNDS_DROPOUT, CZ_ROUNDS_PRODUCTS } cz_rounds;
 
 typedef struct cz_op_row {
   const char *name;

@@ -128,13 +128,15 @@ CZ_CLONES static void normalise(float *y, const float *h, const float *gain, con
   }
 }
 
-CZ_CLONES static void multiply(float *e, const float *factor, int64_t n) {
+CZ_CLONES static void multiply(float *to, const float *x, const float *factor, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; i++) e[i] *= factor[i];
+  for (int64_t i = 0; i < n; i++) to[i] = x[i] * factor[i];
 }
 
-/* h of row t. In 16 bits it is rounded once, where a dropout that is a node of its own would have
- * rounded residual M before. h may be x: a piece of x is read before that piece of h is written. */
+/* h of row t. In 16 bits residual M is rounded before it is added, as a dropout that is a node of
+ * its own rounds it: joining nodes changes no bit, and neither does recomputation, across whose
+ * borders they are not joined. h may be x: a piece of x is read before that piece of h is
+ * written. */
 static void stream_row(const arrays *a, int64_t t) {
   float buffer[CZ_DROPOUT_MASK_PIECE], x[CZ_PIECE], residual[CZ_PIECE];
   const int64_t each = cz_minimum(a->each, CZ_DROPOUT_MASK_PIECE);
@@ -143,6 +145,11 @@ static void stream_row(const arrays *a, int64_t t) {
     const float *factor = a->mask.p > 0 ? cz_dropout_mask_piece(&a->mask, buffer, t, d, n) : NULL;
     const float *branch = cz_piece_read(a->residual->data, a->residual->dtype, i, n, residual);
     float *h = cz_piece_room(a->h->data, a->h->dtype, i, x);
+    if (factor && a->residual->dtype != CZ_F32) {
+      multiply(residual, branch, factor, n);
+      cz_piece_round(residual, n, a->residual->dtype);
+      branch = residual, factor = NULL;
+    }
     add_residual(h, cz_piece_read(a->x->data, a->x->dtype, i, n, x), branch, factor, n);
     cz_piece_put(a->h->data, a->h->dtype, i, n, h);
   }
@@ -264,7 +271,10 @@ static void backward_row(const arrays *a, float *gains, float *biases, const cz_
      * been read: dx and dresidual may lie there. */
     if (mode[CZ_NORM_X]) cz_piece_grad(a->dx->data, a->dx->dtype, i, n, e, mode[CZ_NORM_X]);
     if (!mode[CZ_NORM_RESIDUAL]) continue;
-    if (a->mask.p > 0) multiply(e, cz_dropout_mask_piece(&a->mask, buffer, t, d, n), n);
+    if (a->mask.p > 0) { /* the gradient of an addition is rounded before a dropout's is */
+      cz_piece_round(e, n, a->dresidual->dtype);
+      multiply(e, e, cz_dropout_mask_piece(&a->mask, buffer, t, d, n), n);
+    }
     cz_piece_grad(a->dresidual->data, a->dresidual->dtype, i, n, e, mode[CZ_NORM_RESIDUAL]);
   }
 }

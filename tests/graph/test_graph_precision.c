@@ -156,7 +156,7 @@ static void against_ref(void **state) {
   smooth_models = false;
 }
 
-/* A plan, memory of one's own for each tensor, and recomputation give the same bits. */
+/* A plan, memory of one's own for each tensor, fusions and recomputation change no bit. */
 static void plans(void **state) {
   cz_rand r = {.state = seed + 1};
   for (int i = 0; i < MODELS; i++) {
@@ -174,6 +174,11 @@ static void plans(void **state) {
     outcome_free(&got);
     o.no_reuse = false, o.recompute = true;
     outcome_in(&got, "guard:cpu", models[i], &o, &b, seed, IN_BF16);
+    same_bits("recomputed", &got, &want);
+    outcome_free(&got);
+    o.recompute = false, o.no_fusion = true;
+    outcome_in(&got, "cpu", models[i], &o, &b, seed, IN_BF16);
+    same_bits("not fused", &got, &want);
     outcome_free(&got);
     outcome_free(&want);
     cz_model_destroy(&m);
