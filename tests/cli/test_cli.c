@@ -42,8 +42,8 @@ static void test_every_command_refuses_wrong_options(void **state) {
   size_t n = list_commands(names);
   for (size_t i = 0; i < n; i++) {
     REFUSED(2, "--no-such-option", cloze(names[i], "--no-such-option"));
-    if (strcmp(names[i], "list"))
-      REFUSED(2, "cloze: ", cloze(names[i])); /* list is content with no word */
+    if (strcmp(names[i], "list") && strcmp(names[i], "devices")) /* content with no word */
+      REFUSED(2, "cloze: ", cloze(names[i]));
   }
 }
 
