@@ -14,7 +14,7 @@
 /* What a primitive is made for; compared byte by byte. */
 typedef struct key {
   int64_t M, N, K;
-  float alpha;
+  uint32_t alpha; /* the bits, so that equal keys have equal bytes */
   int32_t dtype, c_dtype;
   int32_t a_transposed, b_transposed, packed, add, bias;
 } key;
@@ -163,8 +163,9 @@ static dnnl_status_t describe(shape *s, dnnl_matmul_desc_t *d) {
 static dnnl_status_t attributes(dnnl_primitive_attr_t a, const key *k) {
   dnnl_post_ops_t ops = NULL;
   dnnl_status_t st = dnnl_primitive_attr_set_scratchpad_mode(a, dnnl_scratchpad_mode_user);
-  if (st == dnnl_success && k->alpha != 1)
-    st = dnnl_primitive_attr_set_output_scales(a, 1, 0, &k->alpha);
+  float alpha;
+  memcpy(&alpha, &k->alpha, sizeof alpha);
+  if (st == dnnl_success && alpha != 1) st = dnnl_primitive_attr_set_output_scales(a, 1, 0, &alpha);
   if (st != dnnl_success || !k->add) return st;
   st = dnnl_post_ops_create(&ops);
   if (st == dnnl_success) st = dnnl_post_ops_append_sum(ops, 1);
@@ -345,7 +346,8 @@ static dnnl_status_t execute(const shape *s, executor *e, const cz__onednn_job *
 static key key_of(const cz__onednn_job *j) {
   key k;
   memset(&k, 0, sizeof k);
-  k.M = j->M, k.N = j->N, k.K = j->K, k.alpha = j->alpha;
+  k.M = j->M, k.N = j->N, k.K = j->K;
+  memcpy(&k.alpha, &j->alpha, sizeof k.alpha);
   k.dtype = j->dtype, k.c_dtype = j->c_dtype, k.a_transposed = j->a_transposed;
   k.packed = j->b_version != 0, k.b_transposed = j->b_version ? 0 : j->b_transposed;
   k.add = j->add, k.bias = j->bias != NULL;
@@ -391,7 +393,9 @@ cz__onednn_result cz__onednn_run(cz__onednn *o, const cz__onednn_job *j, char *w
 /** Which implementation a product of DTYPE would get, in NAME; REFUSED when it is none to use. */
 cz__onednn_result cz__onednn_implementation(cz__onednn *o, char *name, size_t bytes,
                                             cz_dtype dtype) {
-  shape s = {.key = {.M = 128, .N = 128, .K = 128, .alpha = 1, .packed = 1}};
+  const float one = 1;
+  shape s = {.key = {.M = 128, .N = 128, .K = 128, .packed = 1}};
+  memcpy(&s.key.alpha, &one, sizeof one);
   s.key.dtype = s.key.c_dtype = dtype;
   dnnl_status_t st = make(o, &s, name, bytes);
   if (s.primitive) dnnl_primitive_destroy(s.primitive);

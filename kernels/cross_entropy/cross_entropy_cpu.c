@@ -188,7 +188,7 @@ static size_t lay_out(plan *p, const cz_call *call, bool backward) {
   p->row = cz_take(&at, rows * sizeof(row_stat));
   if (backward) p->partial = cz_take(&at, slabs * rows * D * sizeof(float));
   if (p->want_bias) p->dbias = cz_take(&at, (size_t)p->V * sizeof(double));
-  p->slices = (char *)at, p->slice = slice_of(p);
+  p->slices = cz_take(&at, 0), p->slice = slice_of(p);
   return (size_t)(at - begin);
 }
 

@@ -97,10 +97,12 @@ size_t cz_gather_workspace_cpu(const cz_call *call, bool backward) {
   return narrow ? (size_t)omp_get_max_threads() * sums_bytes(&a) : 0;
 }
 
-/* The workspace may be that of a machine with fewer threads, or of a smaller x. */
-static int threads_that_fit(const cz_call *call, const arrays *a) {
-  size_t each = sums_bytes(a);
-  return each ? (int)cz_minimum(omp_get_max_threads(), (int64_t)(call->workspace_bytes / each)) : 1;
+/* As many threads as the workspace has sums for: it may have been measured with fewer, or for a
+ * smaller x. */
+static int threads_for(const cz_call *call, const arrays *a) {
+  int64_t most = omp_get_max_threads(), each = (int64_t)sums_bytes(a);
+  if (a->dx->dtype == CZ_F32 || each == 0) return (int)most;
+  return (int)cz_minimum(most, (int64_t)call->workspace_bytes / each);
 }
 
 /** Backward in float32, on float32 or bfloat16. Contract: gather.h. */
@@ -110,8 +112,7 @@ void cz_gather_bwd_cpu(const cz_call *call) {
   const bool narrow = a.dx->dtype != CZ_F32;
   if (mode == CZ_GRAD_SKIP) return;
   if (!narrow) cz_grad_begin(call, CZ_GATHER_X);
-  const int threads = narrow ? threads_that_fit(call, &a) : omp_get_max_threads();
-#pragma omp parallel for schedule(static) num_threads(threads) if (a.N * a.D > SMALL)
+#pragma omp parallel for schedule(static) num_threads(threads_for(call, &a)) if (a.N * a.D > SMALL)
   for (int64_t d = 0; d < a.D; d += COLUMNS) {
     int64_t n = cz_minimum(a.D - d, COLUMNS);
     char *own = (char *)call->workspace + (size_t)omp_get_thread_num() * sums_bytes(&a);

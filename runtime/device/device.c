@@ -163,11 +163,18 @@ static cz_status check_blas(void) {
   return CZ_OK;
 }
 
-/* How bfloat16 is computed is decided here, once. */
+/* How bfloat16 is computed is decided here, once; the bits of its results hang on that as those of
+ * float32 do on the BLAS, so it is part of the kind of processor. */
 static cz_status open_units(cz_device *d) {
+  static char kinds[CZ_UNITS_PATHS][CZ_PROCESSOR_BYTES];
   char why[CZ_UNITS_TEXT] = "";
   d->stream = cz_units_open(getenv("CZ_BF16"), why, sizeof why);
-  return d->stream ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "%s", why);
+  if (!d->stream) return CZ_FAIL(CZ_EUSAGE, "%s", why);
+  const cz_units_path path = cz_units_path_of(d->stream);
+  snprintf(kinds[path], sizeof kinds[path], "%s, bf16 by %s", cz_device_processor_kind(d->real),
+           cz_units_path_names[path]);
+  d->processor = kinds[path];
+  return CZ_OK;
 }
 
 static cz_status open_host(cz_device **device, const cz_device_row *row) {

@@ -40,7 +40,7 @@ void cz__profile_close(cz_graph *g) {
 
 /** Marks the beginning of a step's kernel, or with AFTER its end. */
 cz_status cz__profile_mark(cz_graph *g, int step, bool after) {
-  return g->device->record(g->device, g->events[2 * step + after]);
+  return g->device->record(g->device, g->events[(size_t)2 * (size_t)step + after]);
 }
 
 /* What the row counts, from host copies of the integers: nothing writes those in a run. */
@@ -69,7 +69,8 @@ done:
 static cz_status note_time(cz_graph *g, int index) {
   const cz__step *s = &g->steps[index];
   const cz__node *n = &g->nodes[s->node];
-  cz_event *before = g->events[2 * index], *after = g->events[2 * index + 1];
+  cz_event *before = g->events[(size_t)2 * (size_t)index],
+           *after = g->events[(size_t)2 * (size_t)index + 1];
   cz_op_time *t = &g->times[n->op];
   bool backward = s->phase == CZ__BACKWARD;
   cz_call call;

@@ -231,6 +231,7 @@ cz_status cz__plan_make_keys(cz_plan *p, cz_inputs *inputs) {
 /* Finds for each stage of the axis the one that trains for the value before, where this one can
  * go on from it. Both are of the same row of the file, and of the same seed. */
 static cz_status find_shorter(cz_plan *p) {
+  CZ_CHECK(p->n_stages > 0 && p->n_rows > 0);
   for (size_t k = 0; k < cz_plan_count(p); k++) {
     const size_t row = k / p->n_stages % p->n_rows, before = k - p->n_stages;
     bool can = false;

@@ -208,7 +208,7 @@ static cz_status report(const bench *b) {
   }
   json_t *root =
       json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:O}", "device", b->device->name, "precision",
-                b->precision_name, "path", info.libraries, "isa", info.capability, "cpu", info.name,
+                b->precision_name, "path", cz_device_path(b->device), "isa", info.capability, "cpu", info.name,
                 "threads", omp_get_max_threads(), "kernels", b->rows);
   char *text =
       root ? json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)) : NULL;

@@ -200,7 +200,7 @@ static json_t *summary_json(const bench *b, const summary *s) {
   return json_pack(
       "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}",
       "model", b->model_name, "device", b->device->name, "dtype", b->dtype, "precision", b->dtype,
-      "path", s->info.libraries, "cpu", s->cpu, "isa", s->info.capability, "threads",
+      "path", cz_device_path(b->device), "cpu", s->cpu, "isa", s->info.capability, "threads",
       omp_get_max_threads(), "tokens", (json_int_t)s->tokens, "step_seconds", s->seconds,
       "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step", s->gflop, "gflop_per_s",
       s->gflop / s->seconds, "ceiling_gflop_per_s", s->ceiling, "share", s->share, "peak_rss_bytes",

@@ -106,15 +106,18 @@ static cz_status draw_x_tick(cz_buf *out, const axis *a, double v, const char *t
 static cz_status draw_x_axis(cz_buf *out, const axis *a, double top, double bottom) {
   char text[32];
   for (int k = 0; !a->log && k < n_ticks(a); k++) {
-    double v = a->low + k * a->step;
-    tick_text(text, a, v);
-    CZ_TRY(draw_x_tick(out, a, v, text, top, bottom));
+    const double tick = a->low + k * a->step;
+    tick_text(text, a, tick);
+    CZ_TRY(draw_x_tick(out, a, tick, text, top, bottom));
   }
   const bool many = a->high - a->low > 3.5; /* powers of ten alone have room */
-  for (double v = a->low; a->log && v <= a->high + 1e-9; v = round_log(v + 0.05, true)) {
-    if (many && fabs(v - round(v)) > 1e-9) continue;
-    snprintf(text, sizeof text, "%.6g", pow(10, v));
-    CZ_TRY(draw_x_tick(out, a, v, text, top, bottom));
+  double v = a->low;
+  while (a->log && v <= a->high + 1e-9) {
+    if (!many || fabs(v - round(v)) < 1e-9) {
+      snprintf(text, sizeof text, "%.6g", pow(10, v));
+      CZ_TRY(draw_x_tick(out, a, v, text, top, bottom));
+    }
+    v = round_log(v + 0.05, true);
   }
   return CZ_OK;
 }
