@@ -240,8 +240,9 @@ static cz_status stage_curves(cz_buf *out, const cz_plan *p, const char *run, si
     if (!cz_axis_shown(p, row)) continue;
     st = cz_curve_read(&curves[row], p, run, row, stage);
     const cz_curve *c = &curves[row];
-    series[n++] = (cz_series){
+    series[n] = (cz_series){
         .name = p->rows[row].name, .x = c->step, .y = c->mean, .band = c->deviation, .n = c->n};
+    n++;
   }
   snprintf(title, sizeof title, "%s: training loss", cz_plan_at(p, 0, 0, stage)->name);
   if (st == CZ_OK) st = cz_plot_lines(out, title, "step", "nats per predicted token", series, n);
