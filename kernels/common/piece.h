@@ -17,9 +17,9 @@ CZ_C_BEGIN
 
 enum { CZ_PIECE = 512 /* numbers in a buffer: 2 KiB, a few of which fit the first cache */ };
 
-/* The address of number AT of an array. */
+/* The address of number AT of an array; null of a null array. */
 static inline void *cz_piece_at(const void *array, cz_dtype dtype, int64_t at) {
-  return (char *)array + at * (int64_t)cz_dtype_bytes(dtype);
+  return array ? (char *)array + at * (int64_t)cz_dtype_bytes(dtype) : NULL;
 }
 
 /* Numbers at a time in a loop over N: all of them where nothing is narrower than float32. */

@@ -94,7 +94,10 @@ static int64_t slab_words(const plan *p, int64_t s) {
   return cz_minimum(p->slab, p->V - s * p->slab);
 }
 
-static float *slab_logits(const plan *p, int64_t s) { return p->logits + s * p->slab * p->rows; }
+/* Null while the workspace is measured. */
+static float *slab_logits(const plan *p, int64_t s) {
+  return p->logits ? p->logits + s * p->slab * p->rows : NULL;
+}
 
 static void *at_row(const void *array, cz_dtype dtype, int64_t row, int64_t width) {
   return cz_piece_at(array, dtype, row * width);

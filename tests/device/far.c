@@ -212,29 +212,38 @@ static void put(cz_op op, bool backward, const cz_call *call) {
   all.calls[op]++;
   w->kernel = backward ? near->backward : near->forward;
   w->call = *call;
+  w->call.stream = all.near->stream;
   if (call->attr)
     memcpy(w->attr, call->attr,
            cz_op_rows[op]
                ->attr_bytes); /* as a launch does: the caller's may be gone when the kernel runs */
 }
 
+static size_t room(cz_op op, bool backward, const cz_call *call) {
+  assert_ptr_equal(call->stream, &stream);
+  cz_call near = *call;
+  near.stream = all.near->stream;
+  return all.near->kernels(all.near, op, cz_call_dtype(call))->workspace(&near, backward);
+}
+
 #define CZ_OP(name)                                                                                \
   static void fwd_##name(const cz_call *call) { put(CZ_OP_##name, false, call); }                  \
-  static void bwd_##name(const cz_call *call) { put(CZ_OP_##name, true, call); }
+  static void bwd_##name(const cz_call *call) { put(CZ_OP_##name, true, call); }                   \
+  static size_t room_##name(const cz_call *call, bool b) { return room(CZ_OP_##name, b, call); }
 #include "kernels/ops.def"
 #undef CZ_OP
 
 /* A table of the device's own: kernels that wait, and the near device's workspaces. */
 static const cz_kernels *far_kernels(cz_device *d, cz_op op, cz_dtype dtype) {
   static cz_kernels table[CZ_OPS] = {
-#define CZ_OP(name) [CZ_OP_##name] = {fwd_##name, bwd_##name, NULL},
+#define CZ_OP(name) [CZ_OP_##name] = {fwd_##name, bwd_##name, room_##name},
 #include "kernels/ops.def"
 #undef CZ_OP
   };
   const cz_kernels *near = all.near->kernels(all.near, op, dtype);
   if (!near) return NULL;
   if (!near->backward) table[op].backward = NULL;
-  table[op].workspace = near->workspace;
+  if (!near->workspace) table[op].workspace = NULL;
   return &table[op];
 }
 

@@ -181,6 +181,9 @@ static void faults_are_found(void **state) {
       {ADDS_LATE, CZ_OP_activation}, {ADDS_LATE, CZ_OP_gather},   {STATISTIC, CZ_OP_label_words}};
   for (size_t i = 0; i < sizeof plants / sizeof *plants; i++) {
     planted = plants[i].fault;
+#ifdef CZ_SANITIZED /* which ends the program there: found, but by somebody else */
+    if (planted == BEYOND) continue;
+#endif
     if (failures(plants[i].op, cz_op_case_table[plants[i].op]->fixed + 6, true) == 0)
       fail_msg("fault %d in %s is not found", planted, cz_op_rows[plants[i].op]->name);
   }
