@@ -94,9 +94,9 @@ static int64_t slab_words(const plan *p, int64_t s) {
   return cz_minimum(p->slab, p->V - s * p->slab);
 }
 
-/* Null while the workspace is measured. */
+/* As all addresses here null while the workspace is measured. */
 static float *slab_logits(const plan *p, int64_t s) {
-  return p->logits ? p->logits + s * p->slab * p->rows : NULL;
+  return cz_piece_at(p->logits, CZ_F32, s * p->slab * p->rows);
 }
 
 static void *at_row(const void *array, cz_dtype dtype, int64_t row, int64_t width) {
@@ -126,7 +126,7 @@ static cz_product product_to_logits(const plan *p, int64_t s) {
 /* A slab's part of dh: dx w. */
 static cz_product product_to_h(const plan *p, int64_t s) {
   cz_product q = product_to_logits(p, s);
-  q.c = p->partial + s * p->maximum_rows * p->D, q.ldc = q.N = p->D;
+  q.c = cz_piece_at(p->partial, CZ_F32, s * p->maximum_rows * p->D), q.ldc = q.N = p->D;
   q.a = slab_logits(p, s), q.lda = q.K = slab_words(p, s);
   q.b_transposed = false, q.alpha = 1;
   return q;
