@@ -159,7 +159,7 @@ void cz_activation_fwd_cpu(const cz_call *call) {
   for (int64_t i = 0; i < a.n; i += each) fwd_piece(&a, i, cz_minimum(a.n - i, each));
 }
 
-/* 256 numbers of either gradient are 2 KiB of stack, so a piece stays in the first cache
+/* A piece of either gradient is 2 KiB of stack, so it stays in the first cache
  * between being computed and being put. */
 static void bwd_piece(const arrays *a, int64_t i, const cz_grad_mode *mode) {
   float to_x[PIECE], to_gate[PIECE]; /* both before either is put: dx may be dy */

@@ -15,6 +15,7 @@
  * from each scale. */
 #include "kernels/adafactor/adafactor.h"
 #include "kernels/common/cpu.h"
+#include "kernels/common/piece.h"
 #include "kernels/common/sum.h"
 #include "kernels/common/workspace.h"
 
@@ -198,7 +199,8 @@ static void block_update(const step *s, int64_t m, int64_t b, const float *rate)
       row_update(w, g, scale, s->cols, s->row_scale[i], *rate);
     else
       sum += row_update_squares(g, scale, s->cols, s->row_scale[i]);
-    if (rate && s->copy) cz_update_copy(s->copy, s->piece->offset + i * s->cols, w, s->cols);
+    if (rate && s->copy)
+      cz_piece_put(s->copy->data, s->copy->dtype, s->piece->offset + i * s->cols, s->cols, w);
   }
   if (!rate) s->sum[m * s->blocks + b] = sum;
 }
@@ -287,7 +289,9 @@ static void update(const step *s, float rate) {
   for (int64_t k = 0; k < s->rows; k++) {
     int64_t at = k * CZ_SUM_CHUNK;
     chunk_update(s->w + at, s->g + at, s->v + at, chunk_size(s, k), (float)s->factor, rate);
-    if (s->copy) cz_update_copy(s->copy, s->piece->offset + at, s->w + at, chunk_size(s, k));
+    if (s->copy)
+      cz_piece_put(s->copy->data, s->copy->dtype, s->piece->offset + at, chunk_size(s, k),
+                   s->w + at);
   }
 }
 

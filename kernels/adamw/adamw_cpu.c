@@ -5,6 +5,7 @@
  * of traffic and about a dozen operations for each weight. */
 #include "kernels/adamw/adamw.h"
 #include "kernels/common/cpu.h"
+#include "kernels/common/piece.h"
 #include "kernels/common/sum.h"
 
 #include <math.h>
@@ -73,7 +74,7 @@ static void piece_step(const cz_call *call, const cz_flat_piece *p) {
   for (int64_t c = 0; c < chunks; c++) {
     int64_t at = c * CZ_SUM_CHUNK, left = n - at, k = left < CZ_SUM_CHUNK ? left : CZ_SUM_CHUNK;
     update(w + at, m + at, v + at, g + at, k, &s);
-    if (copied) cz_update_copy(copy, p->offset + at, w + at, k);
+    if (copied) cz_piece_put(copy->data, copy->dtype, p->offset + at, k, w + at);
   }
 }
 

@@ -57,7 +57,8 @@ static inline void cz_piece_round(float *x, int64_t n, cz_dtype dtype) {
 }
 
 /* Writes or adds N numbers of a gradient that lie in a small buffer; a bfloat16 one is added to in
- * float32 and rounded once. */
+ * float32 and rounded once. The buffer is what lets a gradient take the place of one that is still
+ * being read (may_alias_grad in op.h). */
 static inline void cz_piece_grad(void *array, cz_dtype dtype, int64_t at, int64_t n, const float *x,
                                  cz_grad_mode mode) {
   if (mode == CZ_GRAD_WRITE) {

@@ -1,6 +1,7 @@
 #include "kernels/common/rows.h"
 
 #include "kernels/common/cpu.h"
+#include "kernels/common/piece.h"
 
 /* 512 columns: 2 KiB of sums on the stack, and whole cache lines of every row of
  * `partial`. */
@@ -13,7 +14,7 @@ CZ_CLONES static void reduce_columns(float *out, const float *partial, int64_t b
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) sum[i] += partial[b * stride + i];
   }
-  cz_grad_put(out, sum, n, mode);
+  cz_piece_grad(out, CZ_F32, 0, n, sum, mode);
 }
 
 /** Adds the rows of PARTIAL [blocks, n] in order and writes or adds the sum to OUT [n].

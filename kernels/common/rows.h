@@ -13,8 +13,6 @@
 
 #include "kernels/op.h"
 
-#include <string.h>
-
 CZ_C_BEGIN
 
 /* Rows in a block: 64 blocks keep 64 threads busy, and fewer than 32 rows would make
@@ -32,18 +30,6 @@ static inline int64_t cz_row_blocks_maximum(int64_t T) { return T > 64 * 32 ? 64
 
 void cz_grad_begin(const cz_call *call, int input);
 void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n, cz_grad_mode mode);
-
-/* Writes or adds N values that lie in a small buffer. The buffer is what lets a gradient
- * take the place of one that is still being read (may_alias_grad in op.h). */
-static inline __attribute__((always_inline)) void cz_grad_put(float *d, const float *value,
-                                                              int64_t n, cz_grad_mode mode) {
-  if (mode == CZ_GRAD_WRITE) {
-    memcpy(d, value, (size_t)n * sizeof *d);
-  } else if (mode == CZ_GRAD_ADD) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) d[i] += value[i];
-  }
-}
 
 CZ_C_END
 

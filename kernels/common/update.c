@@ -1,5 +1,4 @@
 #include "kernels/common/update.h"
-#include "kernels/common/bf16.h"
 #include "kernels/common/shape.h"
 
 /** The shape rule of an optimizer's row: values and gradients of one length, a state of any,
@@ -29,13 +28,4 @@ bool cz_update_shape(cz_arg *out, const cz_arg *in, char *why, size_t why_bytes)
   cz_shape_set(&out[CZ_UPDATE_OUT_W], w->dtype, 1, w->dim);
   cz_shape_set(&out[CZ_UPDATE_OUT_STATE], w->dtype, 1, in[CZ_UPDATE_STATE].dim);
   return true;
-}
-
-/** Copies N new values to elements [AT, AT + N) of COPY, float32 or bfloat16 (to nearest), while
- * they are in the cache. */
-void cz_update_copy(const cz_arg *copy, int64_t at, const float *w, int64_t n) {
-  if (copy->dtype == CZ_BF16)
-    cz_bf16_round((cz_bf16 *)copy->data + at, w, n);
-  else
-    for (int64_t i = 0; i < n; i++) ((float *)copy->data)[at + i] = w[i];
 }

@@ -20,7 +20,6 @@ enum {
 enum { CZ_UPDATE_OUT_W, CZ_UPDATE_OUT_STATE, CZ_UPDATE_OUT_COPY, CZ_UPDATE_OUTPUTS };
 
 bool cz_update_shape(cz_arg *out, const cz_arg *in, char *why, size_t why_bytes);
-void cz_update_copy(const cz_arg *copy, int64_t at, const float *w, int64_t n);
 
 CZ_C_END
 

@@ -119,8 +119,7 @@ static bound narrow_bound(const problem *p, const target *on, cz_dtype dtype) {
   const double own = roundoff_of(on->dtype), wide = roundoff_of(cz_statistic_dtype(on->dtype));
   bool inside = p->row->rounds == CZ_ROUNDS_PRODUCTS ||
                 (p->row->rounds == CZ_ROUNDS_DROPOUT && p->c.training);
-  if (inside)
-    return (bound){.constant = p->row->error_constant * own};
+  if (inside) return (bound){.constant = p->row->error_constant * own};
   return (bound){.rounding = dtype == on->dtype ? own : 0,
                  .constant = p->row->error_constant * wide,
                  .saved = SAVED * own};

@@ -5,36 +5,19 @@
 #include <math.h>
 #include <string.h>
 
-static void run(const start *how, const char *words, const char *out) {
-  char text[512];
-  snprintf(text, sizeof text, "%s --out @/%s", words, out);
-  int code = cloze(how, text);
-  if (code) fail_msg("cloze %s ended with %d:\n%s", text, code, said());
-}
-
-static void same_run(const char *a, const char *b) {
-  char x[64], y[64];
-  snprintf(x, sizeof x, "%s/model/model.safetensors", a);
-  snprintf(y, sizeof y, "%s/model/model.safetensors", b);
-  same_file(x, y);
-  snprintf(x, sizeof x, "%s/metrics.jsonl", a);
-  snprintf(y, sizeof y, "%s/metrics.jsonl", b);
-  same_file(x, y);
-}
-
 #define BF16 "pretrain @/pretrain.yaml train.precision=bf16"
 
 static void same_bits(void **state) {
-  run(&(start){0}, BF16, "one");
-  run(&(start){.threads = 2}, BF16, "two");
+  run_into(&(start){0}, BF16, "one");
+  run_into(&(start){.threads = 2}, BF16, "two");
   same_run("one", "two");
-  run(&(start){.threads = 3}, BF16 " --device guard:cpu", "guard");
+  run_into(&(start){.threads = 3}, BF16 " --device guard:cpu", "guard");
   same_run("one", "guard");
 #ifdef CZ_HAVE_MPI
   for (int n = 2; n <= 4; n *= 2) {
     char out[16];
     snprintf(out, sizeof out, "ranks%d", n);
-    run(&(start){.ranks = n}, BF16 " --comm mpi", out);
+    run_into(&(start){.ranks = n}, BF16 " --comm mpi", out);
     same_run("one", out);
   }
 #endif
@@ -47,13 +30,13 @@ static void same_bits(void **state) {
 
 /* At these sizes every op of a step shares its rows among threads. */
 static void same_bits_wide(void **state) {
-  run(&(start){0}, WIDE, "wide");
-  run(&(start){.threads = 3}, WIDE, "wide3");
+  run_into(&(start){0}, WIDE, "wide");
+  run_into(&(start){.threads = 3}, WIDE, "wide3");
   same_run("wide", "wide3");
-  run(&(start){0}, WIDE " train.recompute=true", "wide_again");
+  run_into(&(start){0}, WIDE " train.recompute=true", "wide_again");
   same_run("wide", "wide_again");
-  run(&(start){.threads = 2}, WIDE " train.residual_stream=f32", "stream");
-  run(&(start){0}, WIDE " train.residual_stream=f32 --device guard:cpu", "stream2");
+  run_into(&(start){.threads = 2}, WIDE " train.residual_stream=f32", "stream");
+  run_into(&(start){0}, WIDE " train.residual_stream=f32 --device guard:cpu", "stream2");
   same_run("stream", "stream2");
 }
 
@@ -90,7 +73,7 @@ static void curves(void **state) {
                "train.precision=%s",
                seed, STEPS, kinds[k]);
       remove_tree("curve");
-      run(&(start){0}, words, "curve");
+      run_into(&(start){0}, words, "curve");
       losses_of("curve", loss[k]);
       for (int i = STEPS - 100; i < STEPS; i++) tail[k] += loss[k][i] / 100;
       mean[k] += tail[k] / 5;
@@ -98,7 +81,7 @@ static void curves(void **state) {
     for (int k = 1; k < 3; k++)
       if (!(fabs(tail[k] - tail[0]) <= 0.01 * tail[0]))
         fail_msg("seed %d: loss %.6g in %s, %.6g in f32", seed, tail[k], kinds[k], tail[0]);
-    assert_true(loss[1][0] != loss[0][0]); /* it is not float32 */
+    assert_true(loss[1][0] != loss[0][0]);                      /* it is not float32 */
     if (!(fabs(loss[1][0] - loss[0][0]) <= 0.002 * loss[0][0])) /* of the same weights and masks */
       fail_msg("seed %d: the first loss is %.6g in bf16, %.6g in f32", seed, loss[1][0],
                loss[0][0]);
@@ -115,12 +98,14 @@ static void another_precision(void **state) {
   stop_midway("train.steps=300", "run/checkpoint.h5");
   expect(2, "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16",
          "train.precision: nothing there, \"bf16\" now");
-  expect(2, "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16 "
-            "train.began_in=fp16",
+  expect(2,
+         "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16 "
+         "train.began_in=fp16",
          "trained in f32, and this run is to train in bf16; to go on in another precision set "
          "train.began_in: f32");
-  expect(0, "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16 "
-            "train.began_in=f32",
+  expect(0,
+         "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16 "
+         "train.began_in=f32",
          "it was trained in f32 so far, and goes on in bf16");
 }
 

@@ -7,35 +7,16 @@
 #include <time.h>
 #include <unistd.h>
 
-static void same_run(const char *a, const char *b) {
-  char x[64], y[64], *m = metrics_of(a), *n = metrics_of(b);
-  assert_string_equal(m, n);
-  snprintf(x, sizeof x, "%s/model/model.safetensors", a);
-  snprintf(y, sizeof y, "%s/model/model.safetensors", b);
-  same_file(x, y);
-  snprintf(x, sizeof x, "%s/metrics.jsonl", a);
-  snprintf(y, sizeof y, "%s/metrics.jsonl", b);
-  same_file(x, y);
-  free(m);
-  free(n);
-}
-
-static void run(const start *how, const char *words, const char *out) {
-  char text[512];
-  snprintf(text, sizeof text, "%s --out @/%s", words, out);
-  int code = cloze(how, text);
-  if (code) fail_msg("cloze %s ended with %d:\n%s", text, code, said());
-}
-
 static void baseline(void) {
-  if (!cz_fs_exists(under("one/result.json"))) run(&(start){0}, "pretrain @/pretrain.yaml", "one");
+  if (!cz_fs_exists(under("one/result.json")))
+    run_into(&(start){0}, "pretrain @/pretrain.yaml", "one");
 }
 
 static void threads(void **state) {
   baseline();
-  run(&(start){.threads = 2}, "pretrain @/pretrain.yaml", "two");
+  run_into(&(start){.threads = 2}, "pretrain @/pretrain.yaml", "two");
   same_run("one", "two");
-  run(&(start){.threads = 3}, "pretrain @/pretrain.yaml", "three");
+  run_into(&(start){.threads = 3}, "pretrain @/pretrain.yaml", "three");
   same_run("one", "three");
 }
 
@@ -48,10 +29,10 @@ static void threads(void **state) {
 /* At these sizes every op of a step shares its rows among threads; below, most work
  * alone. */
 static void threads_wide(void **state) {
-  run(&(start){0}, WIDE, "wide");
-  run(&(start){.threads = 2}, WIDE, "wide2");
+  run_into(&(start){0}, WIDE, "wide");
+  run_into(&(start){.threads = 2}, WIDE, "wide2");
   same_run("wide", "wide2");
-  run(&(start){.threads = 3}, WIDE " train.recompute=true", "wide3");
+  run_into(&(start){.threads = 3}, WIDE " train.recompute=true", "wide3");
   same_run("wide", "wide3");
 }
 
@@ -59,12 +40,12 @@ static void threads_wide(void **state) {
  * saved. */
 static void variants(void **state) {
   baseline();
-  run(&(start){0}, "pretrain @/pretrain.yaml --device guard:cpu", "guard");
+  run_into(&(start){0}, "pretrain @/pretrain.yaml --device guard:cpu", "guard");
   same_run("one", "guard");
-  run(&(start){0}, "pretrain @/pretrain.yaml train.recompute=true", "recompute");
+  run_into(&(start){0}, "pretrain @/pretrain.yaml train.recompute=true", "recompute");
   same_run("one", "recompute");
-  run(&(start){0}, "pretrain @/pretrain.yaml train.checkpoint_steps=1 train.checkpoint_seconds=0",
-      "often");
+  run_into(&(start){0},
+           "pretrain @/pretrain.yaml train.checkpoint_steps=1 train.checkpoint_seconds=0", "often");
   same_run("one", "often");
 }
 
@@ -74,11 +55,11 @@ static void ranks(void **state) {
   for (int n = 1; n <= 4; n *= 2) {
     char out[16];
     snprintf(out, sizeof out, "ranks%d", n);
-    run(&(start){.ranks = n}, "pretrain @/pretrain.yaml --comm mpi", out);
+    run_into(&(start){.ranks = n}, "pretrain @/pretrain.yaml --comm mpi", out);
     same_run("one", out);
   }
-  run(&(start){0}, "run @/experiment.yaml", "alone");
-  run(&(start){.ranks = 2}, "run @/experiment.yaml --comm mpi", "together");
+  run_into(&(start){0}, "run @/experiment.yaml", "alone");
+  run_into(&(start){.ranks = 2}, "run @/experiment.yaml --comm mpi", "together");
   same_file("alone/result.json", "together/result.json");
   int code = cloze(&(start){.ranks = 3}, "pretrain @/pretrain.yaml --comm mpi --out @/odd");
   assert_true(code != 0);
@@ -156,7 +137,7 @@ static void stopped_ranks(void **state) {
   }
   print_message("ranks stopped %d times\n", stops);
   assert_true(stops > 0);
-  if (code) run(&(start){.ranks = 4}, "pretrain @/pretrain.yaml --comm mpi", "rank_stopped");
+  if (code) run_into(&(start){.ranks = 4}, "pretrain @/pretrain.yaml --comm mpi", "rank_stopped");
   same_run("one", "rank_stopped");
 #else
   skip();

@@ -314,3 +314,26 @@ void stop_midway(const char *word, const char *file) {
   }
   assert_int_equal(code, 1);
 }
+
+/** Runs the command WORDS with its result in the folder OUT; it must succeed. */
+void run_into(const start *how, const char *words, const char *out) {
+  char text[512];
+  snprintf(text, sizeof text, "%s --out @/%s", words, out);
+  int code = cloze(how, text);
+  if (code) fail_msg("cloze %s ended with %d:\n%s", text, code, said());
+}
+
+/** Two folders of training stages that came to the same: metrics, weights and curves, byte for
+ * byte. */
+void same_run(const char *a, const char *b) {
+  char x[64], y[64], *m = metrics_of(a), *n = metrics_of(b);
+  assert_string_equal(m, n);
+  snprintf(x, sizeof x, "%s/model/model.safetensors", a);
+  snprintf(y, sizeof y, "%s/model/model.safetensors", b);
+  same_file(x, y);
+  snprintf(x, sizeof x, "%s/metrics.jsonl", a);
+  snprintf(y, sizeof y, "%s/metrics.jsonl", b);
+  same_file(x, y);
+  free(m);
+  free(n);
+}

@@ -39,5 +39,7 @@ void expect(int code, const char *words, const char *text);
 
 char *metrics_of(const char *run);
 void same_file(const char *a, const char *b);
+void run_into(const start *how, const char *words, const char *out);
+void same_run(const char *a, const char *b);
 
 #endif

@@ -206,16 +206,10 @@ static cz_status report(const bench *b) {
            info.capability, omp_get_max_threads());
     return CZ_OK;
   }
-  json_t *root =
-      json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:O}", "device", b->device->name, "precision",
-                b->precision_name, "path", cz_device_path(b->device), "isa", info.capability, "cpu", info.name,
-                "threads", omp_get_max_threads(), "kernels", b->rows);
-  char *text =
-      root ? json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)) : NULL;
-  if (text) puts(text);
-  json_decref(root);
-  free(text);
-  return text ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for the report");
+  return cz_bench_print(json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:O}", "device", b->device->name,
+                                  "precision", b->precision_name, "path", cz_device_path(b->device),
+                                  "isa", info.capability, "cpu", info.name, "threads",
+                                  omp_get_max_threads(), "kernels", b->rows));
 }
 
 /** `cloze bench kernels`: every op at the sizes of a list, against its bytes and FLOPs and the

@@ -230,11 +230,7 @@ cz_status cz_bench_objectives(int argc, char **argv) {
     CZ_GO(st, bench_one(&b, cz_objective_rows[i]), done);
     if (!b.json) print_row(json_array_get(b.rows, i));
   }
-  if (b.json) {
-    char *text = json_dumps(b.rows, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
-    if (text) puts(text);
-    free(text);
-  }
+  if (b.json) st = cz_bench_print(json_incref(b.rows));
 done:
   cz_device_close(&b.device);
   json_decref(b.rows);

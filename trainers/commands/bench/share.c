@@ -1,11 +1,23 @@
 #include "base/mem.h"
 #include "commands/bench/bench.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static int ascending(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
+}
+
+/** Prints what a bench has found, and takes it; null is a CZ_ENOMEM too. */
+cz_status cz_bench_print(json_t *taken) {
+  char *text =
+      taken ? json_dumps(taken, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6))
+            : NULL;
+  if (text) puts(text);
+  json_decref(taken);
+  free(text);
+  return text ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for the report");
 }
 
 /** The median of X [N], N at least 1, which is sorted for it. */

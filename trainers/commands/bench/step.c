@@ -231,13 +231,7 @@ static cz_status report(bench *b, int64_t rss) {
   s.seconds = cz_bench_median(b->seconds, b->steps);
   s.ceiling = cz_bench_median(b->ceilings, b->steps + 1);
   if (!b->json) return print_summary(b, &s), CZ_OK;
-  json_t *root = summary_json(b, &s);
-  char *text =
-      root ? json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)) : NULL;
-  if (text) puts(text);
-  json_decref(root);
-  free(text);
-  return text ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for the report");
+  return cz_bench_print(summary_json(b, &s));
 }
 
 /** `cloze bench step`: the training step's speed as a share of the product rate that is
