@@ -6,6 +6,7 @@
 #include <link.h>
 #include <omp.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Each knows nothing of the other's threads: a loop of one inside a loop of the other starts as
@@ -41,10 +42,13 @@ static cz_status one_runtime(void) {
   found f = {0};
   dl_iterate_phdr(look, &f);
   if (f.n <= RUNTIMES_OF_BUILD) return CZ_OK;
+  char list[1024] = "";
+  for (int i = 0, at = 0; i < f.n && at < (int)sizeof list; i++)
+    at += snprintf(list + at, sizeof list - (size_t)at, "%s%s", i ? ", " : "", f.path[i]);
   return CZ_FAIL(CZ_EUSAGE,
-                 "two OpenMP runtimes are loaded, %s and %s: their threads would take each other's "
-                 "cores. Is one of them in LD_PRELOAD, or is the BLAS made for another compiler?",
-                 f.path[0], f.path[1]);
+                 "%d OpenMP runtimes are loaded: %s. Their threads would take each other's cores: "
+                 "is one of them in LD_PRELOAD, or is the BLAS made for another compiler?",
+                 f.n, list);
 }
 
 static void no_more_than_processors(void) {

@@ -20,7 +20,7 @@ static void two_runtimes(void **state) {
   cz_device_close(&device);
   void *second = dlopen(CZ_SECOND_OPENMP, RTLD_NOW);
   if (!second) fail_msg("%s", dlerror());
-  FAILS(cz_device_open(&device, "cpu"), CZ_EUSAGE, "two OpenMP runtimes are loaded, ");
+  FAILS(cz_device_open(&device, "cpu"), CZ_EUSAGE, " OpenMP runtimes are loaded: ");
   assert_non_null(strstr(cz_error_message(), "libiomp5.so"));
   cz_error_clear();
   assert_null(device);
