@@ -390,20 +390,21 @@ const char *cz_device_isa(void) { return cz_units_isa(); }
 /** The library that can drive matrix units and its version, or that there is none. Static. */
 const char *cz_device_matrix_library(void) { return cz_units_library(); }
 
-static const cz_units *units_of(const cz_device *d) {
+/** The matrix units of D, which lend them; null of a device that is not the host's cpu. */
+struct cz_units *cz_device_units(const cz_device *d) {
   return d->close == host_close ? d->stream : NULL;
 }
 
 /** How D computes products of bfloat16: "onednn", by matrix units; "panels", in float32; empty of a
  * device that is not the host's cpu. Static. */
 const char *cz_device_path(const cz_device *d) {
-  const cz_units *u = units_of(d);
+  const cz_units *u = cz_device_units(d);
   return u ? cz_units_path_names[cz_units_path_of(u)] : "";
 }
 
 /** Why it does so; good until D is closed. */
 const char *cz_device_path_reason(const cz_device *d) {
-  const cz_units *u = units_of(d);
+  const cz_units *u = cz_device_units(d);
   return u ? cz_units_reason(u) : "";
 }
 

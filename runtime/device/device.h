@@ -114,6 +114,7 @@ CZ_MUST cz_status cz_device_read_as(cz_device *d, double *host, const void *from
 /* How bfloat16 is computed on the host, for reports: nothing is decided by them. */
 const char *cz_device_isa(void);
 const char *cz_device_matrix_library(void);
+struct cz_units *cz_device_units(const cz_device *d);
 const char *cz_device_path(const cz_device *d);
 const char *cz_device_path_reason(const cz_device *d);
 /* With the BLAS kernel the instruction set of our kernels decides the bits of float32

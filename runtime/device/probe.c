@@ -2,8 +2,12 @@
 #include "device/probe.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "kernels/common/bf16.h"
+#include "kernels/common/product.h"
+#include "kernels/common/units.h"
 
 #include <cblas.h>
+#include <omp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,23 +26,71 @@ enum {
 };
 
 struct cz_product_probe {
-  float *a, *b, *c;
+  void *a, *b, *c;
+  cz_dtype dtype;
+  cz_units *units; /* null: by the BLAS, in float32 */
+  void *scratch;   /* a slice a thread */
+  size_t slice;
+  int threads;
 };
 
-/** Makes the operands of the probe: random numbers, since the rate of a product depends
- * on its data. */
-cz_status cz_product_probe_create(cz_product_probe **probe) {
+/* The three products of one shape of a step: y = x W^T, dx = dy W, dW = dy^T x. */
+enum { FORWARD, DX, DW, PASSES };
+
+/* Of dW the sums are float32, as they are in training; W is the array that is kept packed. */
+static cz_product product_of(const cz_product_probe *p, const struct shape *s, int pass) {
+  cz_product x = {.c = p->c,
+                  .a = p->a,
+                  .b = p->b,
+                  .dtype = p->dtype,
+                  .c_dtype = pass == DW ? CZ_F32 : p->dtype,
+                  .a_transposed = pass == DW,
+                  .b_transposed = pass == FORWARD,
+                  .M = pass == DW ? s->n : s->m,
+                  .N = pass == FORWARD ? s->n : s->k,
+                  .K = pass == FORWARD ? s->k
+                       : pass == DX    ? s->n
+                                       : s->m,
+                  .alpha = 1,
+                  .b_version = pass == DW ? 0 : 1,
+                  .units = p->units};
+  x.lda = x.a_transposed ? x.M : x.K, x.ldb = x.b_transposed ? x.K : x.N, x.ldc = x.N;
+  return x;
+}
+
+static cz_status open_scratch(cz_product_probe *p) {
+  p->threads = omp_get_max_threads();
+  for (int i = 0; i < N_SHAPES * PASSES; i++) {
+    cz_product x = product_of(p, &shapes[i / PASSES], i % PASSES);
+    size_t bytes = cz_product_tile_scratch(&x);
+    if (bytes > p->slice) p->slice = (bytes + 63) / 64 * 64;
+  }
+  if (p->slice && !(p->scratch = aligned_alloc(64, (size_t)p->threads * p->slice)))
+    return CZ_FAIL(CZ_ENOMEM, "%zu bytes for each of %d threads' products", p->slice, p->threads);
+  return CZ_OK;
+}
+
+/** Makes the operands of the probe: random numbers, since the rate of a product depends on its
+ * data. D: whose matrix units multiply DTYPE, if it has some that do; null: float32 by the BLAS. */
+cz_status cz_product_probe_create(cz_product_probe **probe, const cz_device *d, cz_dtype dtype) {
   cz_status st;
   CZ_TRY(cz_alloc(probe, 1, sizeof **probe));
   cz_product_probe *p = *probe;
-  CZ_GO(st, cz_alloc(&p->a, MAXIMUM, sizeof *p->a), fail);
-  CZ_GO(st, cz_alloc(&p->b, MAXIMUM, sizeof *p->b), fail);
-  CZ_GO(st, cz_alloc(&p->c, MAXIMUM, sizeof *p->c), fail);
+  cz_units *units = d ? cz_device_units(d) : NULL;
+  p->units = cz_units_takes(units, dtype) ? units : NULL;
+  p->dtype = p->units ? dtype : CZ_F32;
+  CZ_GO(st, cz_alloc(&p->a, MAXIMUM, sizeof(float)), fail);
+  CZ_GO(st, cz_alloc(&p->b, MAXIMUM, sizeof(float)), fail);
+  CZ_GO(st, cz_alloc(&p->c, MAXIMUM, sizeof(float)), fail);
+  if (p->units) CZ_GO(st, open_scratch(p), fail);
   uint64_t x = 1;
   for (size_t i = 0; i < MAXIMUM; i++) {
     x = x * 6364136223846793005ULL + 1442695040888963407ULL;
-    p->a[i] = (float)((int32_t)(x >> 32)) * 0x1p-31f;
-    p->b[i] = (float)((int32_t)(x >> 16)) * 0x1p-31f;
+    float a = (float)((int32_t)(x >> 32)) * 0x1p-31f, b = (float)((int32_t)(x >> 16)) * 0x1p-31f;
+    if (p->dtype == CZ_BF16)
+      ((cz_bf16 *)p->a)[i] = cz_bf16_nearest(a), ((cz_bf16 *)p->b)[i] = cz_bf16_nearest(b);
+    else
+      ((float *)p->a)[i] = a, ((float *)p->b)[i] = b;
   }
   return CZ_OK;
 fail:
@@ -46,30 +98,48 @@ fail:
   return st;
 }
 
-/** Frees the probe; clears the pointer, accepts null. */
+/** Frees the probe, before its device is closed; clears the pointer, accepts null. */
 void cz_product_probe_destroy(cz_product_probe **probe) {
-  if (!*probe) return;
-  free((*probe)->a);
-  free((*probe)->b);
-  free((*probe)->c);
-  free(*probe);
+  cz_product_probe *p = *probe;
   *probe = NULL;
+  if (!p) return;
+  if (p->units && p->b) cz_units_forget(p->units, p->b, MAXIMUM * sizeof(float));
+  free(p->a), free(p->b), free(p->c), free(p->scratch);
+  free(p);
 }
 
-/** One round of plain cblas_sgemm with all its threads over the shapes and transpositions
- * of a T5-small training step: the rate in GFLOP/s (multiply and add counted as two).
- * About half a second on two cores. */
+static void by_blas(const cz_product *x) {
+  cblas_sgemm(CblasRowMajor, x->a_transposed ? CblasTrans : CblasNoTrans,
+              x->b_transposed ? CblasTrans : CblasNoTrans, (int)x->M, (int)x->N, (int)x->K, 1, x->a,
+              (int)x->lda, x->b, (int)x->ldb, 0, x->c, (int)x->ldc);
+}
+
+static void by_units(const cz_product_probe *p, const cz_product *x) {
+#pragma omp parallel for schedule(dynamic) num_threads(p->threads)
+  for (int64_t tile = 0; tile < cz_product_tiles(x); tile++)
+    (void)cz_product_tile(x, tile, (char *)p->scratch + (size_t)omp_get_thread_num() * p->slice);
+}
+
+/** One round over the shapes and transpositions of a T5-small training step, with all threads: the
+ * rate in GFLOP/s (multiply and add counted as two). Half a second on two cores in float32. */
 double cz_product_probe_round(cz_product_probe *p) {
   double flop = 0, began = cz_seconds();
-  for (int i = 0; i < N_SHAPES; i++) {
-    int m = shapes[i].m, k = shapes[i].k, n = shapes[i].n;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1, p->a, k, p->b, k, 0, p->c, n);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, k, n, 1, p->a, n, p->b, k, 0, p->c,
-                k);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, n, k, m, 1, p->a, n, p->b, k, 0, p->c, k);
-    flop += 3 * 2.0 * m * k * n;
+  for (int i = 0; i < N_SHAPES * PASSES; i++) {
+    cz_product x = product_of(p, &shapes[i / PASSES], i % PASSES);
+    if (p->units)
+      by_units(p, &x);
+    else
+      by_blas(&x);
+    flop += 2.0 * (double)x.M * (double)x.N * (double)x.K;
   }
   return 1e-9 * flop / (cz_seconds() - began);
+}
+
+/** What multiplies, for reports. Static. */
+const char *cz_product_probe_by(const cz_product_probe *p) {
+  return !p->units             ? "float32 by the BLAS"
+         : p->dtype == CZ_BF16 ? "bfloat16 by matrix units, weights packed"
+                               : "float32 by oneDNN, weights packed";
 }
 
 /** The peak of this process's resident memory, bytes. */

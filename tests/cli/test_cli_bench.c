@@ -47,7 +47,7 @@ static void test_bench_share(void **state) {
  * has them, ops that add up to the step. */
 static void test_bench_step(void **state) {
   static const char *const texts[] = {"cpu",       "model", "device", "dtype",
-                                      "precision", "path",  "isa"};
+                                      "precision", "path",  "isa",    "ceiling_by"};
   outcome o = cloze("bench", "step", "--model", "t5-nano", "--segments", "2", "--inputs", "24",
                     "--targets", "10", "--steps", "1", "--json");
   EXPECT(0, o);
@@ -73,6 +73,8 @@ static void test_bench_step(void **state) {
   }
   assert_like("the ops' seconds", spent, seconds);
   assert_like("the ops' shares", parts, 1);
+  assert_true(number(j, "init_seconds") > 0);
+  assert_true(number(j, "start_seconds") > number(j, "init_seconds"));
   assert_like("the ops' FLOP", gflop, number(j, "gflop_per_step"));
   cz_model_config c;
   assert_int_equal(cz_model_config_named(&c, "t5-nano"), CZ_OK);
@@ -81,6 +83,22 @@ static void test_bench_step(void **state) {
   if (!(fabs(gflop - formula) <= 0.01 * formula))
     fail_msg("the graph counts %g GFLOP, the formula %g", gflop, formula);
   json_decref(j);
+}
+
+/* What the ops and the optimizer do not account for: feeding, and the engine between kernels. A
+ * process that is suspended there takes time that is nobody's, so one run of three may do. */
+static void test_bench_accounts(void **state) {
+  double rest = 1;
+  for (int i = 0; i < 3 && rest > 0.02; i++) {
+    outcome o =
+        cloze("bench", "step", "--model", "t5-nano", "--segments", "8", "--inputs", "128",
+              "--targets", "32", "--steps", "3", "--precision", i % 2 ? "f32" : "bf16", "--json");
+    EXPECT(0, o);
+    json_t *j = json_loads(o.out, 0, NULL);
+    rest = number(json_object_get(json_object_get(j, "by_op"), "rest"), "share_of_step");
+    json_decref(j);
+  }
+  if (!(rest <= 0.02)) fail_msg("%.3f of a step is no op's", rest);
 }
 
 static const char shapes[] =
@@ -135,6 +153,9 @@ static void test_bench_kernels(void **state) {
   json_decref(all);
   all = kernels("bf16", "add"), rows = json_object_get(all, "kernels");
   check_kernel(json_array_get(rows, 0), 3 * 30 * 17 * 2, 0);
+  json_decref(all);
+  all = kernels("bf16", "linear"), rows = json_object_get(all, "kernels");
+  assert_true(number(json_array_get(rows, 0), "share_of_products") > 0);
   json_decref(all);
   all = kernels("f32", NULL), rows = json_object_get(all, "kernels");
   const double x = 40 * 24, w = 56 * 24, y = 40 * 56, b = 56;
@@ -307,7 +328,8 @@ static void test_cost_of_a_mixture(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_bench_share),      cmocka_unit_test(test_bench_step),
-      cmocka_unit_test(test_bench_kernels),    cmocka_unit_test(test_bench_shapes),
-      cmocka_unit_test(test_bench_objectives), cmocka_unit_test(test_cost_of_a_mixture)};
+      cmocka_unit_test(test_bench_accounts),   cmocka_unit_test(test_bench_kernels),
+      cmocka_unit_test(test_bench_shapes),     cmocka_unit_test(test_bench_objectives),
+      cmocka_unit_test(test_cost_of_a_mixture)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -13,7 +13,7 @@ static const double share_of_products = 0.75;
 static cz_status measure_rate(cz_show_request *r) {
   cz_product_probe *probe;
   if (r->rate > 0 || !r->cost) return CZ_OK;
-  CZ_TRY(cz_product_probe_create(&probe));
+  CZ_TRY(cz_product_probe_create(&probe, NULL, CZ_F32));
   for (int i = 0; i < 3; i++)
     r->rate = fmax(r->rate, share_of_products * cz_product_probe_round(probe));
   r->measured = true;

@@ -66,11 +66,10 @@ static cz_status open_ceilings(bench *b) {
   return d->fill(d, b->from, 0x3c, COPY_BYTES);
 }
 
-/* Plain products are the BLAS's, in float32 on the host; the first touch of their operands is not
- * counted. */
+/* On the host alone; the first touch of their operands is not counted. */
 static cz_status open_products(bench *b) {
-  if (b->probe || !b->device->host_memory || b->dtype != CZ_F32) return CZ_OK;
-  CZ_TRY(cz_product_probe_create(&b->probe));
+  if (b->probe || !b->device->host_memory || b->device->real != CZ_F32) return CZ_OK;
+  CZ_TRY(cz_product_probe_create(&b->probe, b->device, b->dtype));
   cz_product_probe_round(b->probe);
   return CZ_OK;
 }

@@ -35,6 +35,8 @@ typedef struct bench {
   cz_feed feed;
   double seconds[MOST_STEPS], optimizer_seconds[MOST_STEPS];
   double ceilings[MOST_STEPS + 1]; /* rates of the products before the first step, after each */
+  double began, drawing, start;    /* the command's beginning; seconds to draw parameters, and to
+                                      the beginning of the first step */
 } bench;
 
 static cz_status parse(bench *b, int argc, char **argv) {
@@ -107,7 +109,9 @@ static cz_status open_bench(bench *b) {
   c.dropout = 0;
   CZ_TRY(cz_model_create(&b->model, &c, b->device));
   CZ_TRY(cz_model_compute(b->model, b->precision, false));
+  double began = cz_seconds();
   CZ_TRY(cz_params_init(b->model->params, 1));
+  b->drawing = cz_seconds() - began;
   CZ_TRY(make_batch(b));
   cz_net_options o = {.train = true, .recompute = b->recompute, .dropout = 0, .z_loss = 1e-4};
   cz_flat_batch_capacities(&o, &b->batch);
@@ -140,9 +144,10 @@ static cz_status one_step(bench *b, int64_t step, double *seconds, double *updat
  * after each step, so that both see the same machine. */
 static cz_status measure(bench *b, int64_t *rss) {
   double first, update;
+  b->start = cz_seconds() - b->began;
   CZ_TRY(one_step(b, 0, &first, &update));
   *rss = cz_peak_rss_bytes();
-  CZ_TRY(cz_product_probe_create(&b->probe));
+  CZ_TRY(cz_product_probe_create(&b->probe, b->device, b->model->params->compute));
   cz_product_probe_round(b->probe); /* its first touch of the operands is not counted */
   b->ceilings[0] = cz_product_probe_round(b->probe);
   cz_graph_profile(b->net->graph, true);
@@ -198,22 +203,26 @@ static json_t *summary_json(const bench *b, const summary *s) {
                                   "gflop", x->gflop, "share_of_step", x->seconds / s->mean));
   }
   return json_pack(
-      "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}",
+      "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:s, s:f, s:f, s:f, "
+      "s:I, s:I, s:o}",
       "model", b->model_name, "device", b->device->name, "dtype", b->dtype, "precision", b->dtype,
       "path", cz_device_path(b->device), "cpu", s->cpu, "isa", s->info.capability, "threads",
       omp_get_max_threads(), "tokens", (json_int_t)s->tokens, "step_seconds", s->seconds,
       "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step", s->gflop, "gflop_per_s",
-      s->gflop / s->seconds, "ceiling_gflop_per_s", s->ceiling, "share", s->share, "peak_rss_bytes",
-      (json_int_t)s->rss, "steps", (json_int_t)b->steps, "by_op", by_op);
+      s->gflop / s->seconds, "ceiling_gflop_per_s", s->ceiling, "ceiling_by",
+      cz_product_probe_by(b->probe), "share", s->share, "init_seconds", b->drawing, "start_seconds",
+      b->start, "peak_rss_bytes", (json_int_t)s->rss, "steps", (json_int_t)b->steps, "by_op",
+      by_op);
 }
 
 static void print_summary(const bench *b, const summary *s) {
   printf("%s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name,
          b->device->name, s->cpu, cz_cpu_instructions(), omp_get_max_threads(), s->seconds,
          (double)s->tokens / s->seconds);
-  printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now: %.1f %%; peak memory "
-         "%.2f GB\n",
-         s->gflop / s->seconds, s->ceiling, 100 * s->share, 1e-9 * (double)s->rss);
+  printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now (%s): %.1f %%\n",
+         s->gflop / s->seconds, s->ceiling, cz_product_probe_by(b->probe), 100 * s->share);
+  printf("peak memory %.2f GB; parameters drawn in %.2f s, first step begun after %.2f s\n",
+         1e-9 * (double)s->rss, b->drawing, b->start);
   for (int i = 0; i < s->n; i++) {
     const share *x = &s->shares[i];
     printf("  %-14s %8.1f ms  %5.1f %%", x->name, 1e3 * x->seconds, 100 * x->seconds / s->mean);
@@ -237,8 +246,11 @@ static cz_status report(bench *b, int64_t rss) {
 /** `cloze bench step`: the training step's speed as a share of the product rate that is
  * measured in the same run. */
 cz_status cz_bench_step(int argc, char **argv) {
-  bench b = {
-      .model_name = "t5-small", .device_name = "cpu", .dtype = "f32", .optimizer_name = "adamw"};
+  bench b = {.model_name = "t5-small",
+             .device_name = "cpu",
+             .dtype = "f32",
+             .optimizer_name = "adamw",
+             .began = cz_seconds()};
   int64_t rss = 0;
   cz_status st;
   CZ_TRY(parse(&b, argc, argv));
