@@ -201,6 +201,7 @@ typedef struct cz_family {
   bool scaled_attention;   /* scores are divided by sqrt(d_kv) */
   bool inner_dropout;      /* between the feed-forward's two products */
   bool final_dropout;      /* after a stack's last norm */
+  const char *float16;     /* what that dtype does to the family, a sentence; null: nothing known */
   cz_model_config defaults;
   const cz_model_size *sizes;
   /* how Hugging Face writes it */

@@ -1,4 +1,5 @@
 #include "nn/model.h"
+#include "base/log.h"
 #include "base/nearest.h"
 
 #include <stdlib.h>
@@ -53,14 +54,21 @@ static cz_dtype dtype_of(const cz_device *device, cz_precision precision) {
   return device->real;
 }
 
+/* Says beside a refusal what the family makes of float16, so that nobody looks for a device first.
+ */
+static cz_status check_device(const cz_family *family, cz_device *device, cz_precision precision) {
+  cz_status st = cz_device_computes(device, dtype_of(device, precision));
+  if (st == CZ_OK || precision != CZ_PRECISION_F16 || !family->float16) return st;
+  return CZ_NOTE(st, "%s", family->float16);
+}
+
 /** CZ_EUSAGE for a precision that the device does not have, and for a residual stream WIDE beside
  * it in a family whose norms stand behind the additions: there what a norm yields is the stream,
  * and goes into products too. */
 cz_status cz_precision_check(const cz_model_config *config, cz_device *device,
                              cz_precision precision, bool wide_stream) {
   const cz_family *family = config->family;
-  if (precision != CZ_PRECISION_F32)
-    CZ_TRY(cz_device_computes(device, dtype_of(device, precision)));
+  if (precision != CZ_PRECISION_F32) CZ_TRY(check_device(family, device, precision));
   if (!wide_stream || family->norm_place == CZ_NORM_BEFORE) return CZ_OK;
   return CZ_FAIL(CZ_EUSAGE,
                  "the residual stream of family %s has the precision of its products, %s: its "
@@ -69,9 +77,12 @@ cz_status cz_precision_check(const cz_model_config *config, cz_device *device,
 }
 
 /** From now on the model's graphs compute in PRECISION, their residual stream too unless it is
- * WIDE: then it stays in the dtype of the parameters. Errors as cz_precision_check. */
+ * WIDE: then it stays in the dtype of the parameters. Warns of a family that float16 is known to
+ * harm. Errors as cz_precision_check. */
 cz_status cz_model_compute(cz_model *m, cz_precision precision, bool wide_stream) {
   CZ_TRY(cz_precision_check(&m->config, m->device, precision, wide_stream));
+  if (precision == CZ_PRECISION_F16 && m->config.family->float16)
+    cz_warn("%s in fp16: %s", m->config.family->name, m->config.family->float16);
   CZ_TRY(cz_params_compute(m->params, dtype_of(m->device, precision)));
   m->stream = wide_stream ? m->device->real : m->params->compute;
   return CZ_OK;

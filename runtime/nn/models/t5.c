@@ -144,13 +144,18 @@ static const cz_model_size stack_sizes[] = {
     {"small", 6, 512, 2048, 8, 64},    {"base", 12, 768, 3072, 12, 64},
     {"large", 24, 1024, 4096, 16, 64}, {.name = NULL}};
 
+/* models.md 2.7: the reports, and Hugging Face's way round, wo in float32. */
+static const char float16[] =
+    "in T5's published weights what wo yields goes beyond float16's largest number, 65504 (large "
+    "and xl, by some reports base), and trainings from the seed diverged; T5 was made in bf16";
+
 /* Root mean square norms before each sublayer, no biases, positions in the attention, no
  * scaling there, dropout at every place. */
 #define T5_FACTS                                                                                   \
   .norm = CZ_NORM_RMS, .norm_place = CZ_NORM_BEFORE, .positions = CZ_POSITIONS_BUCKETS,            \
-  .scaled_attention = false, .inner_dropout = true, .final_dropout = true, .keys = keys,           \
-  .ignored = ignored, .projections = projections, .weights = weights, .aliases = aliases,          \
-  .unused = unused
+  .scaled_attention = false, .inner_dropout = true, .final_dropout = true, .float16 = float16,     \
+  .keys = keys, .ignored = ignored, .projections = projections, .weights = weights,                \
+  .aliases = aliases, .unused = unused
 #define T5_DEFAULTS                                                                                \
   .vocab_size = 32128, .buckets = 32, .max_distance = 128, .dropout = 0.1, .norm_eps = 1e-6,       \
   .init_factor = 1, .pad_id = 0, .eos_id = 1, .start_id = 0
