@@ -1,19 +1,23 @@
 #!/usr/bin/env python3
 """Measures every speed that Cloze promises and writes one JSON file: `scripts/bench_all.py CLOZE
-[--data data/debian] [--out FILE] [--rounds N]`.
+[--data data/debian] [--out FILE] [--rounds N] [--before CLOZE] [--only PART...]`. Parts:
 
   step        `cloze bench step` at T5-small's shape: share of the products that the same run
               measures
+  precision   that step in float32 and in bfloat16 in turns, with where their time goes by op; with
+              --before an older build's float32 in the same turns
   torch       the same step in PyTorch, compiled, eager, and of plain operations, in turns with
-              ours (scripts/bench_torch.py; skipped with a note where torch is not installed)
+              ours; torch_bf16: compiled and eager, under autocast, beside ours in bfloat16
+              (scripts/bench_torch.py; skipped with a note where torch is not installed)
+  start       seconds to draw T5-base's parameters, and from T5-small's command to its first step
   reader      share of the training loop's time in which it waited for its next batch, in the
               quickstart's pretraining
   first_step  wall time of a whole command of that stage that takes one step, its saving included
   tokenizer   `cloze tokenize` beside SentencePiece, one thread each (scripts/bench_tokenizer.py)
   corpus      `cloze corpus` from text to file beside SentencePiece's encoding alone, processor time
 
-Run it on an idle machine; it takes about half an hour with PyTorch, and says the load that it
-met."""
+Run it on an idle machine; it takes about an hour with PyTorch, and says the load that it met. A
+part is written as soon as it is done, beside those that FILE holds already."""
 
 import argparse, importlib.util, json, os, pathlib, resource, shutil
 import statistics, subprocess, sys, tempfile, time
@@ -33,22 +37,51 @@ def program(*words, **options):
     ).stdout
 
 
+def step(cloze, *words):
+    return json.loads(program(cloze, "bench", "step", "--json", *words))
+
+
 def share_of_products(a):
-    runs = [
-        json.loads(
-            program(a.cloze, "bench", "step", "--model", "t5-small", "--device", "cpu", "--json")
-        )
-        for _ in range(a.rounds)
-    ]
+    runs = [step(a.cloze) for _ in range(a.rounds)]
     middle = sorted(runs, key=lambda r: r["share"])[len(runs) // 2]
     return {"median": middle, "shares": [round(r["share"], 3) for r in runs]}
 
 
-def beside_torch(a):
+def precisions(a):
+    turns = {"f32": [a.cloze], "bf16": [a.cloze, "--precision", "bf16"]}
+    if a.before:
+        turns["before"] = [a.before]
+    runs = {name: [] for name in turns}
+    for _ in range(a.rounds):
+        for name, words in turns.items():
+            runs[name].append(step(*words, "--steps", 2))
+
+    def ratios(ours, theirs):
+        pairs = zip(runs[ours], runs[theirs])
+        return [round(x["tokens_per_s"] / y["tokens_per_s"], 3) for x, y in pairs]
+
+    result = {"bf16_to_f32": ratios("bf16", "f32")}
+    if a.before:
+        result["f32_to_before"] = ratios("f32", "before")
+    for name, all_of in runs.items():
+        result[name] = sorted(all_of, key=lambda r: r["step_seconds"])[len(all_of) // 2]
+    return result
+
+
+def start(a):
+    base = ["--model", "t5-base", "--segments", 1, "--inputs", 1, "--targets", 1, "--steps", 1]
+    drawn = [step(a.cloze, *base)["init_seconds"] for _ in range(a.rounds)]
+    begun = [step(a.cloze, "--steps", 1)["start_seconds"] for _ in range(a.rounds)]
+    m = statistics.median
+    return {"t5_base_init_seconds": m(drawn), "t5_small_start_seconds": m(begun)}
+
+
+def beside_torch(a, precision, peers):
     if importlib.util.find_spec("torch") is None:
         return {"skipped": "torch is not installed: scripts/install_deps.sh --oracles"}
-    words = [sys.executable, HERE / "bench_torch.py", a.cloze, "--rounds", a.rounds, "--peer"]
-    return {peer: json.loads(program(*words, peer)) for peer in ("compiled", "eager", "plain")}
+    words = [sys.executable, HERE / "bench_torch.py", a.cloze, "--rounds", a.rounds]
+    words += ["--precision", precision, "--peer"]
+    return {peer: json.loads(program(*words, peer)) for peer in peers}
 
 
 def stage_of_the_quickstart(a, folder):
@@ -83,20 +116,28 @@ def pretrain(a, config, out, steps):
     return measured, wall
 
 
-def reader_and_start(a):
+def reader(a):
+    with tempfile.TemporaryDirectory() as folder:
+        config = stage_of_the_quickstart(a, folder)
+        measured, _ = pretrain(a, config, pathlib.Path(folder, "stage"), 300)
+    wait, loop = measured["reader_wait_seconds"], measured["loop_seconds"]
+    return {"wait_seconds": wait, "loop_seconds": loop, "share": wait / loop}
+
+
+def first_step(a):
     with tempfile.TemporaryDirectory() as folder:
         config, out = stage_of_the_quickstart(a, folder), pathlib.Path(folder, "stage")
-        measured, _ = pretrain(a, config, out, 300)
         walls = [pretrain(a, config, out, 1)[1] for _ in range(a.rounds)]
-    wait, loop = measured["reader_wait_seconds"], measured["loop_seconds"]
-    reader = {"wait_seconds": wait, "loop_seconds": loop, "share": wait / loop}
-    return reader, {
-        "seconds": round(statistics.median(walls), 3),
-        "all": [round(w, 3) for w in walls],
-    }
+    return {"seconds": round(statistics.median(walls), 3), "all": [round(w, 3) for w in walls]}
 
 
-def corpus(a, library):
+def tokenizer(a):
+    words = [f"{a.data}/tokenizer.json", f"{a.data}/pretrain.txt", "--cloze", a.cloze]
+    return json.loads(program(sys.executable, HERE / "bench_tokenizer.py", *words))
+
+
+def corpus(a):
+    beside = statistics.median(tokenizer(a)["sentencepiece_mb_per_processor_second"])
     text = pathlib.Path(a.data, "pretrain.txt")
     rates = []
     with tempfile.TemporaryDirectory() as folder:
@@ -119,8 +160,21 @@ def corpus(a, library):
             )
     return {
         "mb_per_processor_second": round(statistics.median(rates), 2),
-        "ratio_to_sentencepiece": round(statistics.median(rates) / library, 3),
+        "ratio_to_sentencepiece": round(statistics.median(rates) / beside, 3),
     }
+
+
+PARTS = {
+    "step": share_of_products,
+    "precision": precisions,
+    "torch": lambda a: beside_torch(a, "f32", ("compiled", "eager", "plain")),
+    "torch_bf16": lambda a: beside_torch(a, "bf16", ("compiled", "eager")),
+    "start": start,
+    "reader": reader,
+    "first_step": first_step,
+    "tokenizer": tokenizer,
+    "corpus": corpus,
+}
 
 
 def main():
@@ -131,35 +185,24 @@ def main():
     p.add_argument("--data", default="data/debian", help="folder made by scripts/prepare_debian.sh")
     p.add_argument("--out", help="file to write (default: standard output)")
     p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--before", help="an older cloze to compare with")
+    p.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     a = p.parse_args()
-    commit = program("git", "-C", HERE, "describe", "--always", "--dirty").strip()
-    result = {
-        "commit": commit,
-        "date": time.strftime("%Y-%m-%d"),
-        "cores": os.cpu_count(),
-        "load_at_start": os.getloadavg()[0],
-    }
-    result["step"] = share_of_products(a)
-    result["torch"] = beside_torch(a)
-    result["reader"], result["first_step"] = reader_and_start(a)
-    result["tokenizer"] = json.loads(
-        program(
-            sys.executable,
-            HERE / "bench_tokenizer.py",
-            f"{a.data}/tokenizer.json",
-            f"{a.data}/pretrain.txt",
-            "--cloze",
-            a.cloze,
-        )
-    )
-    result["corpus"] = corpus(
-        a, statistics.median(result["tokenizer"]["sentencepiece_mb_per_processor_second"])
-    )
-    text = json.dumps(result, indent=1) + "\n"
-    if a.out:
-        pathlib.Path(a.out).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(a.out).write_text(text)
-    else:
+    out = pathlib.Path(a.out) if a.out else None
+    result = json.loads(out.read_text()) if out and out.exists() else {}
+    for part in a.only:
+        result[part] = {
+            "commit": program("git", "-C", HERE, "describe", "--always", "--dirty").strip(),
+            "date": time.strftime("%Y-%m-%d"),
+            "cores": os.cpu_count(),
+            "load_at_start": os.getloadavg()[0],
+            **PARTS[part](a),
+        }
+        text = json.dumps(result, indent=1) + "\n"
+        if out:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(text)
+    if not out:
         sys.stdout.write(text)
 
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Times a training step of T5-small's shape in PyTorch and in Cloze, interleaved on one machine:
-`scripts/bench_torch.py CLOZE [--rounds N] [--peer compiled|eager|plain]`.
+`scripts/bench_torch.py CLOZE [--rounds N] [--peer compiled|eager|plain] [--precision f32|bf16]`.
 
 The PyTorch model has RMS norm, bucketed position bias as the mask of
 scaled_dot_product_attention, ReLU feed-forward, output tied to the embedding, AdamW(foreach),
-float32, no dropout, 8 x 512/114 random tokens; torch.compile. The peer `eager` is the same
+float32, no dropout, 8 x 512/114 random tokens; torch.compile. In bf16 its forward pass runs under
+autocast, with parameters and optimizer in float32, as ours are. The peer `eager` is the same
 without torch.compile, `plain` also without scaled_dot_product_attention: products and a softmax.
 It waits in a process of its own; each round runs one step there and one `cloze bench step` run
-here, so both meet the same minutes of the machine. Prints medians, the ratio of tokens per
+here, so both meet the same minutes of the machine; in bf16 one of ours in float32 too. Prints medians, the ratio of tokens per
 second and of peak memory as JSON; memory is the peak of resident memory, for PyTorch without
 what its compiler needed before, for Cloze of the whole program. Needs torch."""
 
@@ -31,7 +32,7 @@ def peak_rss():
     return int(line.split()[1]) * 1024
 
 
-def worker(peer):
+def worker(peer, precision):
     import torch
     from torch import nn
     from torch.nn import functional as fn
@@ -131,7 +132,8 @@ def worker(peer):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        loss = step_model(x, y, t)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            loss = step_model(x, y, t)
         loss.backward()
         optimizer.step()
         return float(loss.detach())
@@ -145,61 +147,64 @@ def worker(peer):
         print(json.dumps({"seconds": time.monotonic() - began, "rss": peak_rss()}), flush=True)
 
 
+def ours(cloze, precision):
+    command = [cloze, "bench", "step", "--steps", "1", "--precision", precision, "--json"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("cloze")
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--peer", choices=("compiled", "eager", "plain"), default="compiled")
+    p.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     p.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.worker:
-        return worker(a.peer)
+        return worker(a.peer, a.precision)
     command = [sys.executable, __file__, a.cloze, "--worker", "--peer", a.peer]
-    peer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    peer = subprocess.Popen(
+        [*command, "--precision", a.precision],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     if peer.stdout.readline().strip() != "ready":
         sys.exit("the PyTorch process did not start")
-    theirs, ours, shares, rss = [], [], [], [0, 0]
+    theirs, runs, float32 = [], [], []
     for _ in range(a.rounds):
         peer.stdin.write("go\n")
         peer.stdin.flush()
-        r = json.loads(peer.stdout.readline())
-        theirs.append((B * (S + T)) / r["seconds"])
-        rss[1] = r["rss"]
-        o = json.loads(
-            subprocess.run(
-                [a.cloze, "bench", "step", "--steps", "1", "--json"],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-        )
-        ours.append(o["tokens_per_s"])
-        shares.append(o["share"])
-        rss[0] = o["peak_rss_bytes"]
+        theirs.append(json.loads(peer.stdout.readline()))
+        runs.append(ours(a.cloze, a.precision))
+        if a.precision != "f32":
+            float32.append(ours(a.cloze, "f32"))
     peer.stdin.close()
     peer.wait()
     import torch
 
-    m = statistics.median
-    print(
-        json.dumps(
-            {
-                "torch": torch.__version__,
-                "peer": a.peer,
-                "rounds": a.rounds,
-                "cpu": o["cpu"],
-                "isa": o["isa"],
-                "cloze_tokens_per_s": m(ours),
-                "torch_tokens_per_s": m(theirs),
-                "ratio": m([x / y for x, y in zip(ours, theirs)]),
-                "share_of_measured_products": m(shares),
-                "cloze_rss": rss[0],
-                "torch_rss": rss[1],
-                "rss_ratio": rss[0] / rss[1],
-            },
-            indent=1,
-        )
-    )
+    m, tokens = statistics.median, B * (S + T)
+    pairs = list(zip(runs, theirs))
+    result = {
+        "torch": torch.__version__,
+        "peer": a.peer,
+        "precision": a.precision,
+        "rounds": a.rounds,
+        "cpu": runs[0]["cpu"],
+        "isa": runs[0]["isa"],
+        "path": runs[0]["path"],
+        "cloze_tokens_per_s": m(o["tokens_per_s"] for o in runs),
+        "torch_tokens_per_s": m(tokens / t["seconds"] for t in theirs),
+        "ratio": m(o["tokens_per_s"] * t["seconds"] / tokens for o, t in pairs),
+        "share_of_measured_products": m(o["share"] for o in runs),
+        "cloze_rss": runs[-1]["peak_rss_bytes"],
+        "torch_rss": theirs[-1]["rss"],
+        "rss_ratio": runs[-1]["peak_rss_bytes"] / theirs[-1]["rss"],
+    }
+    if float32:
+        ratios = [o["tokens_per_s"] / f["tokens_per_s"] for o, f in zip(runs, float32)]
+        result["ratio_to_own_float32"] = m(ratios)
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":
