@@ -2,6 +2,7 @@
  * Tables 1, 4, 5, 6 and 7, copied from the paper's pages once more. And what each row
  * asks for, so that no value stands beside another objective. */
 #include "setup.h"
+#include "stages/precision.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -186,6 +187,36 @@ static void check_budget(const char *scale) {
 static void test_budget(void **state) {
   static const char *const scales[] = {"test", "nano", "mini", "small", "base"};
   for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) check_budget(scales[i]);
+}
+
+static uint64_t hash_of(const cz_config_node *node) {
+  uint64_t hash;
+  OK(cz_config_hash(&hash, node));
+  return hash;
+}
+
+/* f32 against bf16: nothing else differs between the rows, and the stages of f32 are those of the
+ * budget table at 2,048 steps, where its objectives are rows. */
+static void test_precision(void **state) {
+  cz_plan p, budget;
+  open_file(&p, "t5/precision.yaml", NULL);
+  open_file(&budget, "t5/budget.yaml", "mini");
+  assert_string_equal(p.baseline, "f32");
+  assert_true(p.n_rows == 3 && p.control == 2 && p.n_stages == 9 && p.n_columns == 3);
+  for (size_t i = 0; i < p.n_stages; i++) {
+    const cz_plan_stage *f32 = cz_plan_at(&p, 0, 0, i), *bf16 = cz_plan_at(&p, 0, 1, i);
+    const cz_config_node *stripped;
+    OK(cz_stage_without_precision(p.config, &stripped, bf16->node));
+    assert_true(hash_of(stripped) == hash_of(f32->node));
+    assert_true((hash_of(bf16->node) != hash_of(f32->node)) == (i % 3 < 2)); /* not evaluate */
+    size_t row = i / 3 * budget.axis.n, same = 0;
+    for (size_t point = 0; point < budget.axis.n; point++)
+      same += hash_of(cz_plan_at(&budget, 0, row + point, i % 3)->node) == hash_of(f32->node);
+    assert_int_equal(same,
+                     i % 3 == 0 ? 1 : budget.axis.n); /* later stages do not name the budget */
+  }
+  cz_plan_close(&budget);
+  cz_plan_close(&p);
 }
 
 static void test_quickstart(void **state) {
@@ -416,8 +447,9 @@ static void test_splits(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_tables),     cmocka_unit_test(test_budget),
-      cmocka_unit_test(test_quickstart), cmocka_unit_test(test_columns),
-      cmocka_unit_test(test_base),       cmocka_unit_test(test_splits)};
+      cmocka_unit_test(test_tables),    cmocka_unit_test(test_budget),
+      cmocka_unit_test(test_precision), cmocka_unit_test(test_quickstart),
+      cmocka_unit_test(test_columns),   cmocka_unit_test(test_base),
+      cmocka_unit_test(test_splits)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
