@@ -21,6 +21,7 @@ struct cz_units {
   cz__onednn *onednn; /* null: not needed, or not there */
   cz_units_path path;
   bool float32;
+  bool here; /* a test's wish: products of bfloat16 are taken, and no piece is oneDNN's */
   char reason[CZ_UNITS_TEXT];
   pthread_mutex_t lock; /* of what follows */
   char failure[CZ_UNITS_TEXT];
@@ -184,12 +185,18 @@ bool cz_units_take_float32(cz_units *u) {
   return u->float32;
 }
 
+/** From now on products of bfloat16 are taken whatever the processor has; each piece is computed in
+ * float32, as where oneDNN has no fast code for its shape. So a test sees all that is done for the
+ * units in bfloat16, without them. */
+void cz_units_take_bf16_here(cz_units *u) { u->here = true; }
+
 /** The N-th product from now on, counted from 0, fails as if oneDNN had; below 0 none does. */
 void cz_units_fail_at(cz_units *u, int64_t n) { u->fail_at = n; }
 
 /** Whether products of DTYPE are computed by the units; U may be null. */
 bool cz_units_takes(const cz_units *u, cz_dtype dtype) {
-  return u && ((dtype == CZ_BF16 && u->path == CZ_UNITS_ONEDNN) || (dtype == CZ_F32 && u->float32));
+  if (dtype == CZ_BF16) return u && (u->path == CZ_UNITS_ONEDNN || u->here);
+  return u && dtype == CZ_F32 && u->float32;
 }
 
 /* Pieces of a sum over rows: the sums of 2048 rows go through memory once, and a rest is at most
@@ -218,12 +225,14 @@ typedef struct copies {
 static size_t lay_out(copies *s, const cz_product *p, int64_t M, int64_t N, uintptr_t begin) {
   uintptr_t at = begin;
   size_t each = cz_dtype_bytes(p->dtype);
+  cz_product piece = *p; /* of a sum: its rows as they are padded, which may be more than p's */
   int64_t depth = p->a_transposed ? cz_minimum(up(p->K, REST_STEP), SUMMED) : p->K;
+  piece.K = depth;
   bool a = p->a_transposed || p->lda != p->K, b = p->a_transposed || !p->b_version;
   s->a = cz_take(&at, a ? (size_t)(M * depth) * each : 0);
   s->b = cz_take(&at, b ? (size_t)(N * depth) * each : 0);
   s->c = cz_take(&at, (size_t)((apart(p) ? M : cz_minimum(M, ROWS_STEP)) * N) * sizeof(float));
-  s->rest = cz_take(&at, cz__product_here_scratch(p, cz_minimum(M, ROWS_STEP), N));
+  s->rest = cz_take(&at, cz__product_here_scratch(&piece, cz_minimum(M, ROWS_STEP), N));
   return (size_t)(at - begin);
 }
 
@@ -276,6 +285,10 @@ static void run_here(const cz__onednn_job *j, void *rest) {
 /* One piece by oneDNN, or here where that has no fast code for its shape. */
 static bool run_piece(cz_units *u, const cz__onednn_job *j, void *rest) {
   char why[CZ_UNITS_TEXT] = "";
+  if (u->here && j->dtype == CZ_BF16) {
+    run_here(j, rest);
+    return true;
+  }
   switch (cz__onednn_run(u->onednn, j, why, sizeof why)) {
   case CZ__ONEDNN_DONE: return true;
   case CZ__ONEDNN_REFUSED: run_here(j, rest); return true;

@@ -44,8 +44,10 @@ typedef struct cz_units_counts {
 
 cz_units_counts cz_units_count(cz_units *u);
 
-/* For tests: products of float32 too; the N-th product from now on fails, -1: none does. */
+/* For tests: products of float32 too; products of bfloat16 on any processor, computed in float32;
+ * the N-th product from now on fails, -1: none does. */
 bool cz_units_take_float32(cz_units *u);
+void cz_units_take_bf16_here(cz_units *u);
 void cz_units_fail_at(cz_units *u, int64_t n);
 
 /* For product.c alone. */
