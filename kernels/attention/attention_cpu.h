@@ -10,6 +10,7 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_tile.h"
+#include "kernels/common/product.h"
 
 CZ_C_BEGIN
 
@@ -24,7 +25,8 @@ enum { CZ_QUERY_BLOCK = 72, CZ_KEY_BLOCK = 2048, CZ_TILE_FLOATS = 72 * 528 };
 typedef struct cz__attention_plan {
   const cz_call *call;
   const cz_attention_attr *attr;
-  cz_dtype dtype; /* of q, k, v, o and their gradients */
+  cz_dtype dtype;  /* of q, k, v, o and their gradients */
+  cz_units *units; /* the device's, where they multiply in that dtype; else null */
   int64_t B, H, K, Tq, Tk;
   int64_t width;            /* K rounded up to whole blocks of columns */
   int64_t rows, keys, tile; /* maximum queries, keys and floats of a tile in this call */

@@ -1,8 +1,10 @@
 #include "kernels/attention/attention_cpu.h"
 
+#include "kernels/attention/attention_units.h"
 #include "kernels/common/cpu.h"
 #include "kernels/common/dropout_mask.h"
 #include "kernels/common/piece.h"
+#include "kernels/common/units.h"
 
 #include <omp.h>
 #include <string.h>
@@ -29,6 +31,14 @@ static size_t slice_floats(const cz__attention_plan *p, bool backward) {
   return (size_t)cz_tile_up(all + 256, 16);
 }
 
+static void sizes_in_registers(cz__attention_plan *plan, bool backward) {
+  plan->width = cz_tile_up(plan->K, CZ_TILE_COLS);
+  plan->rows = cz_tile_up(cz_minimum(plan->Tq, CZ_QUERY_BLOCK), CZ_TILE_ROWS);
+  plan->keys = cz_tile_up(cz_minimum(plan->Tk, CZ_KEY_BLOCK), CZ_TILE_COLS);
+  plan->tile = cz_minimum(CZ_TILE_FLOATS, plan->rows * tile_stride(plan->keys));
+  plan->slice_floats = slice_floats(plan, backward);
+}
+
 /* The sums by bucket, doubles, counted in floats. */
 static int64_t partial_floats(const cz__attention_plan *p, bool backward) {
   return backward ? cz_tile_up(2 * p->B * p->H * p->attr->buckets, 16) : 0;
@@ -47,13 +57,10 @@ static size_t lay_out(cz__attention_plan *plan, const cz_call *call, bool backwa
                                .H = a->heads,
                                .K = q->dim[1] / a->heads};
   plan->Tq = q->dim[0], plan->Tk = call->in[CZ_ATTENTION_K].dim[0];
-  plan->width = cz_tile_up(plan->K, CZ_TILE_COLS);
-  plan->rows = cz_tile_up(cz_minimum(plan->Tq, CZ_QUERY_BLOCK), CZ_TILE_ROWS);
-  plan->keys = cz_tile_up(cz_minimum(plan->Tk, CZ_KEY_BLOCK), CZ_TILE_COLS);
-  plan->tile = cz_minimum(CZ_TILE_FLOATS, plan->rows * tile_stride(plan->keys));
+  if (cz_units_takes(call->stream, q->dtype)) plan->units = call->stream;
   plan->dropout = call->training && a->dropout > 0;
   plan->reach = cz_maximum(plan->Tq, plan->Tk);
-  plan->slice_floats = slice_floats(plan, backward);
+  (plan->units ? cz__attention_units_sizes : sizes_in_registers)(plan, backward);
   plan->line = cz_tile_up(2 * (plan->reach + MARGIN) + 1, 16);
   if (!bias) return 0;
   return (size_t)(partial_floats(plan, backward) + (plan->H + 1) * plan->line) *
@@ -129,7 +136,7 @@ cz__attention_unit cz__attention_unit_at(const cz__attention_plan *plan, int64_t
   u.prefix = plan->attr->mask == CZ_ATTENTION_MASK_FULL     ? u.nk
              : plan->attr->mask == CZ_ATTENTION_MASK_PREFIX ? prefix[n]
                                                             : 0;
-  choose_tile(&u);
+  (plan->units ? cz__attention_units_tile : choose_tile)(&u);
   return u;
 }
 

@@ -56,6 +56,17 @@ static inline void cz_piece_round(float *x, int64_t n, cz_dtype dtype) {
   if (dtype == CZ_BF16) cz_bf16_nearest_each(x, n);
 }
 
+/* Float32 numbers AT to AT + N - 1 of an array become numbers AT to AT + N - 1 of DTYPE of the same
+ * memory, rounded to nearest: over what has been read, when it is done from the front on. */
+static inline void cz_piece_narrow(void *array, cz_dtype dtype, int64_t at, int64_t n) {
+  cz_bf16 piece[CZ_PIECE];
+  for (int64_t i = 0; dtype != CZ_F32 && i < n; i += CZ_PIECE) {
+    int64_t m = n - i < CZ_PIECE ? n - i : (int64_t)CZ_PIECE;
+    cz_bf16_round(piece, (const float *)array + at + i, m);
+    memcpy((cz_bf16 *)array + at + i, piece, (size_t)m * sizeof *piece);
+  }
+}
+
 /* Writes or adds N numbers of a gradient that lie in a small buffer; a bfloat16 one is added to in
  * float32 and rounded once. The buffer is what lets a gradient take the place of one that is still
  * being read (may_alias_grad in op.h). */

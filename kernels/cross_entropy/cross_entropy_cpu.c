@@ -339,17 +339,6 @@ static void row_combine(const plan *p, int64_t r) {
   }
 }
 
-/* Row r of a slab of dx in the dtype of the products, over what has been read of the float32
- * rows: its bytes end where row r begins, or inside it. */
-static void put_dx(const plan *p, float *slab, int64_t r, int64_t n) {
-  cz_bf16 piece[CZ_PIECE];
-  for (int64_t i = 0; p->dtype == CZ_BF16 && i < n; i += CZ_PIECE) {
-    int64_t m = cz_minimum(CZ_PIECE, n - i);
-    cz_bf16_round(piece, slab + r * n + i, m);
-    memcpy((cz_bf16 *)slab + r * n + i, piece, (size_t)m * sizeof *piece);
-  }
-}
-
 /* Exponentials of one slab become dx, then dw += dx^T h and this slab's part of dh = dx
  * w. logit_scale is in dx already, so that both products have alpha 1. dw of a slab
  * belongs to this thread alone and adds chunk after chunk; dh gets contributions from all
@@ -363,7 +352,7 @@ static void slab_backward(const plan *p, int64_t s) {
     row_gradient(x, n, p->stat[s * p->maximum_rows + r].factor, p->row[r].smooth);
     if (t >= 0) x[t] = p->row[r].target_dx;
     if (p->want_bias) sum_row(p->dbias + s * p->slab, x, n);
-    put_dx(p, slab, r, n);
+    cz_piece_narrow(slab, p->dtype, r * n, n);
   }
   const cz_product to_w = product_to_w(p, s), to_h = product_to_h(p, s);
   if (p->want_w) multiply(p, &to_w);

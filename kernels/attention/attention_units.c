@@ -1,0 +1,273 @@
+/* Attention by matrix units. The two products of forward and the five of backward go through
+ * common/product.h on arrays without gaps, in the dtype of q, with float32 sums; scores, softmax,
+ * dropout and what comes together over tiles are float32 (attention_rows.h):
+ *
+ *     S  = scale q k^T        O  = P v                                       forward
+ *     S again,  dP = do v^T,  dV += P^T do,  dQ += dS k,  dK += dS^T q       backward
+ *
+ * The units have a primitive for each shape, and segments are of any length. So the queries of a
+ * tile are brought to 16 or a multiple of 64 with rows of zeros, up to 256, and the keys that they
+ * see to a multiple of 64, above 512 one of 256. Of two segments' lengths, each any number up to
+ * 512, that makes 40 pairs of sizes, and 81 % of the multiplications of self-attention are between
+ * queries and keys that are there; multiples of 32 would make 4 times as many pairs for 88 %.
+ *
+ * A tile has at most 2^17 scores: 256 queries and 512 keys, or 64 and 2048. Backward has two of
+ * them, 1 MiB, in a core's second cache. Rounded P and dS take the place of their float32 numbers.
+ *
+ * Forward and backward cut a unit alike, so that scores have the same bits in both. */
+#include "kernels/attention/attention_units.h"
+
+#include "kernels/attention/attention_rows.h"
+#include "kernels/common/cpu.h"
+#include "kernels/common/piece.h"
+#include "kernels/common/product.h"
+#include "kernels/common/workspace.h"
+
+#include <string.h>
+
+enum { SCORES = 1 << 17, FEW_ROWS = 16, STEP = 64, LONG = 512, LONG_STEP = 256 };
+
+static int64_t padded_rows(int64_t n) { return n <= FEW_ROWS ? FEW_ROWS : cz_tile_up(n, STEP); }
+
+static int64_t padded_keys(int64_t n) { return cz_tile_up(n, n <= LONG ? STEP : LONG_STEP); }
+
+typedef struct tiles {        /* one thread's workspace; the first four in the dtype of q */
+  void *k, *v;                /* block of keys [keys, K] */
+  void *q, *dout;             /* block of queries [rows, K] */
+  float *s, *ds;              /* tiles: scores, then P; do . v, then dS */
+  float *o;                   /* the tile's share of the output [rows, K] */
+  float *dk, *dv;             /* gradients of the block of keys, before scaling */
+  float *dq;                  /* of the segment, before scaling [Tq, K] and the rows of a tile */
+  float *factor, *diagonal;   /* dropout factors of one row; sums of dS by offset */
+  cz__attention_output whole; /* forward */
+  void *scratch;              /* of the products */
+} tiles;
+
+/* c [M, N] = alpha a [M, K] b [N, K]^T */
+static cz_product scores(const cz__attention_plan *p, int64_t M, int64_t N) {
+  return (cz_product){.dtype = p->dtype,
+                      .c_dtype = CZ_F32,
+                      .b_transposed = true,
+                      .M = M,
+                      .N = N,
+                      .K = p->K,
+                      .lda = p->K,
+                      .ldb = p->K,
+                      .ldc = N,
+                      .alpha = 1,
+                      .units = p->units};
+}
+
+/* c [M, K] = a [M, L] b [L, K] */
+static cz_product times(const cz__attention_plan *p, int64_t M, int64_t L) {
+  return (cz_product){.dtype = p->dtype,
+                      .c_dtype = CZ_F32,
+                      .M = M,
+                      .N = p->K,
+                      .K = L,
+                      .lda = L,
+                      .ldb = p->K,
+                      .ldc = p->K,
+                      .alpha = 1,
+                      .units = p->units};
+}
+
+/* c [N, K] += a [L, N]^T b [L, K] */
+static cz_product gather(const cz__attention_plan *p, int64_t N, int64_t L) {
+  cz_product g = times(p, N, L);
+  g.a_transposed = true, g.lda = N, g.beta = 1;
+  return g;
+}
+
+static void multiply(const tiles *t, cz_product p, float *c, const void *a, const void *b) {
+  p.c = c, p.a = a, p.b = b;
+  cz_product_whole(&p, t->scratch);
+}
+
+static size_t scratch_bytes(const cz__attention_plan *p, bool backward) {
+  const cz_product each[] = {scores(p, p->rows, p->keys), times(p, p->rows, p->keys),
+                             gather(p, p->keys, p->rows)};
+  size_t most = 0;
+  for (int i = 0; i < (backward ? 3 : 2); i++) {
+    size_t bytes = cz_product_whole_scratch(&each[i]);
+    if (bytes > most) most = bytes;
+  }
+  return most;
+}
+
+static size_t lay_out(tiles *t, const cz__attention_plan *p, bool backward, uintptr_t begin) {
+  uintptr_t at = begin;
+  size_t each = cz_dtype_bytes(p->dtype), K = (size_t)p->K, keys = (size_t)p->keys * K,
+         rows = (size_t)p->rows * K, Tq = (size_t)p->Tq, f = sizeof(float);
+  bool narrow = !cz__attention_direct(p);
+  *t = (tiles){0};
+  t->k = cz_take(&at, keys * each), t->v = cz_take(&at, keys * each);
+  t->q = cz_take(&at, rows * each);
+  t->s = cz_take(&at, (size_t)p->tile * f);
+  t->factor = cz_take(&at, (size_t)p->keys * f);
+  if (backward) {
+    t->dout = cz_take(&at, rows * each), t->ds = cz_take(&at, (size_t)p->tile * f);
+    t->dk = cz_take(&at, keys * f), t->dv = cz_take(&at, keys * f);
+    t->dq = cz_take(&at, (Tq * K + rows) * f);
+    t->diagonal = cz_take(&at, (size_t)(p->keys + p->rows) * f);
+  } else {
+    t->o = cz_take(&at, rows * f);
+    t->whole.max = cz_take(&at, Tq * f), t->whole.sum = cz_take(&at, Tq * f);
+    if (narrow) t->whole.out = cz_take(&at, Tq * K * f);
+  }
+  t->scratch = cz_take(&at, scratch_bytes(p, backward));
+  return (size_t)(at - begin);
+}
+
+static tiles tiles_of(const cz__attention_plan *p, bool backward, int thread) {
+  tiles t;
+  lay_out(&t, p, backward, (uintptr_t)(p->slices + (size_t)thread * p->slice_floats));
+  return t;
+}
+
+/** The largest tile of a call, and a thread's slice; they never fall when sizes grow. */
+void cz__attention_units_sizes(cz__attention_plan *p, bool backward) {
+  tiles t;
+  p->rows = padded_rows(cz_minimum(p->Tq, CZ_PART_ROWS));
+  p->keys = padded_keys(cz_minimum(p->Tk, CZ_KEY_BLOCK));
+  p->tile = cz_minimum(SCORES, p->rows * p->keys);
+  p->slice_floats = lay_out(&t, p, backward, 0) / sizeof(float);
+}
+
+/** The unit's tile: keys in equal parts, none over CZ_KEY_BLOCK, and as many queries as then fit.
+ */
+void cz__attention_units_tile(cz__attention_unit *u) {
+  int64_t parts = cz_maximum(1, (u->nk + CZ_KEY_BLOCK - 1) / CZ_KEY_BLOCK);
+  u->keys = cz_maximum(STEP, cz_tile_up((u->nk + parts - 1) / parts, STEP));
+  u->rows = cz_minimum(CZ_PART_ROWS, SCORES / padded_keys(u->keys) / STEP * STEP);
+  u->ld = 0; /* a tile has no gaps: its rows are as long as its keys, padded */
+}
+
+/* N rows of the head from row FIRST on, without gaps, and zeros up to ALL rows. */
+static void bring(const cz__attention_unit *u, void *to, const void *array, int64_t first,
+                  int64_t n, int64_t all) {
+  const cz__attention_plan *p = u->plan;
+  size_t row = (size_t)p->K * cz_dtype_bytes(p->dtype);
+  for (int64_t r = 0; r < n; r++)
+    memcpy((char *)to + (size_t)r * row,
+           cz_piece_at(array, p->dtype, cz__attention_at(u, first + r)), row);
+  memset((char *)to + (size_t)n * row, 0, (size_t)(all - n) * row);
+}
+
+static void bring_keys(const cz__attention_unit *u, const tiles *t, int64_t j0, int64_t keys) {
+  const cz_arg *in = u->plan->call->in;
+  int64_t all = padded_keys(keys);
+  bring(u, t->k, in[CZ_ATTENTION_K].data, u->k0 + j0, keys, all);
+  bring(u, t->v, in[CZ_ATTENTION_V].data, u->k0 + j0, keys, all);
+}
+
+static void bring_queries(const cz__attention_unit *u, const cz__attention_part *w, void *to,
+                          const void *array) {
+  bring(u, to, array, u->q0 + w->i0, w->R, padded_rows(w->R));
+}
+
+CZ_CLONES static void add_row(float *s, const float *bias, int64_t n) {
+  for (int64_t j = 0; j < n; j++) s[j] += bias[j];
+}
+
+/* Scores of a tile: [rows, N]. */
+static void compute_scores(const cz__attention_unit *u, const tiles *t, const cz__attention_part *w,
+                           int64_t N) {
+  const cz__attention_plan *p = u->plan;
+  cz_product product = scores(p, padded_rows(w->R), N);
+  product.alpha = (float)p->attr->scale;
+  bring_queries(u, w, t->q, p->call->in[CZ_ATTENTION_Q].data);
+  multiply(t, product, t->s, t->q, t->k);
+  for (int64_t r = 0; p->bias && r < w->R; r++)
+    add_row(t->s + r * N, cz__attention_bias(u, w->i0 + r, w->j0), w->visible[r]);
+}
+
+/* A tile in the dtype of q, over its float32 numbers; zeros in the rows beyond the queries. */
+static void narrow(const cz__attention_plan *p, const cz__attention_part *w, float *tile,
+                   int64_t N) {
+  for (int64_t r = 0; r < w->R; r++) cz_piece_narrow(tile, p->dtype, r * N, N);
+  memset(cz_piece_at(tile, p->dtype, w->R * N), 0,
+         (size_t)((padded_rows(w->R) - w->R) * N) * cz_dtype_bytes(p->dtype));
+}
+
+static void forward_tile(const cz__attention_unit *u, tiles *t, const cz__attention_part *w) {
+  const cz__attention_plan *p = u->plan;
+  int64_t N = padded_keys(w->limit);
+  float max[CZ_PART_ROWS], sum[CZ_PART_ROWS] = {0};
+  if (w->limit > 0) {
+    compute_scores(u, t, w, N);
+    cz__attention_weights(u, w, t->s, N, N, t->factor, max, sum);
+    narrow(p, w, t->s, N);
+    multiply(t, times(p, padded_rows(w->R), N), t->o, t->s, t->v);
+  }
+  cz__attention_merge(u, &t->whole, w, max, sum, t->o, p->K);
+}
+
+/** o and the stats of a unit. */
+void cz__attention_units_forward(const cz__attention_unit *u, int thread) {
+  tiles t = tiles_of(u->plan, false, thread);
+  cz__attention_part w;
+  for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += u->keys) {
+    int64_t keys = cz_minimum(u->keys, u->nk - j0);
+    bring_keys(u, &t, j0, keys);
+    for (int64_t i0 = 0; i0 < u->nq; i0 += u->rows) {
+      cz__attention_part_at(u, &w, i0, cz_minimum(u->rows, u->nq - i0), j0, keys);
+      forward_tile(u, &t, &w);
+    }
+  }
+  cz__attention_finish(u, &t.whole);
+}
+
+/* dq comes together over the blocks of keys; dk and dv over the queries. */
+static void backward_tile(const cz__attention_unit *u, tiles *t, const cz__attention_part *w,
+                          const cz_grad_mode *mode) {
+  const cz__attention_plan *p = u->plan;
+  int64_t N = padded_keys(w->limit), rows = padded_rows(w->R);
+  float *dq = t->dq + w->i0 * p->K;
+  if (w->limit == 0) {
+    if (w->j0 == 0) memset(dq, 0, (size_t)(w->R * p->K) * sizeof *dq);
+    return;
+  }
+  compute_scores(u, t, w, N);
+  bring_queries(u, w, t->dout, p->call->dout[CZ_ATTENTION_O].data);
+  multiply(t, scores(p, rows, N), t->ds, t->dout, t->v);
+  cz__attention_gradients(u, w, t->s, t->ds, N, N, t->factor);
+  if (mode[CZ_ATTENTION_POSITION_BIAS]) cz__attention_add_bias(u, w, t->ds, N, t->diagonal);
+  narrow(p, w, t->s, N), narrow(p, w, t->ds, N);
+  if (mode[CZ_ATTENTION_Q]) {
+    cz_product product = times(p, rows, N);
+    product.beta = w->j0 > 0 ? 1 : 0;
+    multiply(t, product, dq, t->ds, t->k);
+  }
+  if (mode[CZ_ATTENTION_K]) multiply(t, gather(p, N, rows), t->dk, t->ds, t->q);
+  if (mode[CZ_ATTENTION_V]) multiply(t, gather(p, N, rows), t->dv, t->s, t->dout);
+}
+
+/* N rows of a gradient, which are whole. */
+static void put_rows(const cz__attention_unit *u, int input, int64_t first, const float *x,
+                     float scale, const cz_grad_mode *mode, int64_t n) {
+  for (int64_t r = 0; r < n && mode[input]; r++)
+    cz__attention_put(u, u->plan->call->din[input].data, first + r, x + r * u->plan->K, scale,
+                      mode[input]);
+}
+
+/** The gradients of a unit, by MODE; those of the bias by bucket, into the plan's sums. */
+void cz__attention_units_backward(const cz__attention_unit *u, int thread,
+                                  const cz_grad_mode *mode) {
+  const cz__attention_plan *p = u->plan;
+  tiles t = tiles_of(p, true, thread);
+  cz__attention_part w;
+  for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += u->keys) {
+    int64_t keys = cz_minimum(u->keys, u->nk - j0);
+    size_t bytes = (size_t)(padded_keys(keys) * p->K) * sizeof(float);
+    bring_keys(u, &t, j0, keys);
+    memset(t.dk, 0, bytes), memset(t.dv, 0, bytes);
+    for (int64_t i0 = 0; i0 < u->nq; i0 += u->rows) {
+      cz__attention_part_at(u, &w, i0, cz_minimum(u->rows, u->nq - i0), j0, keys);
+      backward_tile(u, &t, &w, mode);
+    }
+    put_rows(u, CZ_ATTENTION_K, u->k0 + j0, t.dk, (float)p->attr->scale, mode, keys);
+    put_rows(u, CZ_ATTENTION_V, u->k0 + j0, t.dv, 1, mode, keys);
+  }
+  put_rows(u, CZ_ATTENTION_Q, u->q0, t.dq, (float)p->attr->scale, mode, u->nq);
+}
