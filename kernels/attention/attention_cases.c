@@ -129,6 +129,26 @@ static const sizes hand[] = {
      .std = 1,
      .bias = true,
      .attr = {0, CZ_ATTENTION_MASK_FULL, 1, 4, 2, true, 0, false}}, /* the fewest buckets */
+    {1,
+     4,
+     2,
+     {330, 3},
+     {330, 70},
+     .std = 1,
+     .bias = true,
+     .training = true,
+     .attr = {0, CZ_ATTENTION_MASK_CAUSAL, 0.4, 16, 50, false, 0.2, false}}, /* more queries than a
+                                                                                tile has */
+    {1,
+     3,
+     1,
+     {270},
+     {650},
+     .prefix = {400},
+     .std = 1,
+     .bias = true,
+     .training = true,
+     .attr = {0, CZ_ATTENTION_MASK_PREFIX, 0.5, 16, 200, true, 0.2, true}},
 };
 
 static sizes draw(cz_rand *r) {

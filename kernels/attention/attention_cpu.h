@@ -4,7 +4,8 @@
  * A call is cut into units, one (segment, head) each; a unit goes through blocks of keys,
  * and for each through blocks of queries, so that everything in hand is a tile of at most
  * CZ_TILE_FLOATS scores. Longer segments get tiles of fewer queries, so that up to
- * CZ_KEY_BLOCK keys a row of scores is whole. */
+ * CZ_KEY_BLOCK keys a row of scores is whole. Where a device's matrix units multiply in the call's
+ * dtype, tiles have other sizes and no gaps (attention_units.h). */
 #ifndef CZ_KERNELS_ATTENTION_CPU_H
 #define CZ_KERNELS_ATTENTION_CPU_H
 

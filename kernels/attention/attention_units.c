@@ -6,10 +6,11 @@
  *     S again,  dP = do v^T,  dV += P^T do,  dQ += dS k,  dK += dS^T q       backward
  *
  * The units have a primitive for each shape, and segments are of any length. So the queries of a
- * tile are brought to 16 or a multiple of 64 with rows of zeros, up to 256, and the keys that they
- * see to a multiple of 64, above 512 one of 256. Of two segments' lengths, each any number up to
- * 512, that makes 40 pairs of sizes, and 81 % of the multiplications of self-attention are between
- * queries and keys that are there; multiples of 32 would make 4 times as many pairs for 88 %.
+ * tile are brought to 16 or to a multiple of 64 by rows of zeros, and the keys that they see to a
+ * multiple of 64, above 512 one of 256. For segments of 1 to 512, all lengths alike, that makes 13
+ * pairs of sizes in self-attention and 24 in cross-attention with up to 128 queries; 0.84 and 0.64
+ * of the multiplications are between queries and keys that are there. Multiples of 32 would make 25
+ * and 80 pairs for 0.92 and 0.78, multiples of 128 7 and 8 for 0.73 and 0.45.
  *
  * A tile has at most 2^17 scores: 256 queries and 512 keys, or 64 and 2048. Backward has two of
  * them, 1 MiB, in a core's second cache. Rounded P and dS take the place of their float32 numbers.

@@ -2,6 +2,7 @@
  * of keys they fall into, and a query with no other score comes out as NaN. */
 #include "common/common.h"
 #include "kernels/attention/attention.h"
+#include "kernels/common/units.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ static cz_arg array(void *data, cz_dtype dtype, int64_t rows, int64_t columns) {
 }
 
 /* Keys from `from` to `to` score 0 and have the value 1; all others score -8e40 and have 5. */
-static float attend(problem *p, int64_t from, int64_t to) {
+static float attend(problem *p, cz_units *units, int64_t from, int64_t to) {
   cz_attention_attr attr = {.heads = 1, .mask = CZ_ATTENTION_MASK_FULL, .scale = 1};
   for (int64_t i = 0; i < KEYS * K; i++) {
     bool finite = i / K >= from && i / K < to;
@@ -26,7 +27,7 @@ static float attend(problem *p, int64_t from, int64_t to) {
   }
   for (int i = 0; i < K; i++) p->q[i] = 1e20F;
   p->q_spans[1] = 1, p->k_spans[1] = KEYS;
-  cz_call call = {.n_in = 7, .n_out = 2, .attr = &attr};
+  cz_call call = {.n_in = 7, .n_out = 2, .attr = &attr, .stream = units};
   call.in[CZ_ATTENTION_Q] = array(p->q, CZ_F32, 1, K);
   call.in[CZ_ATTENTION_K] = array(p->k, CZ_F32, KEYS, K);
   call.in[CZ_ATTENTION_V] = array(p->v, CZ_F32, KEYS, K);
@@ -42,22 +43,35 @@ static float attend(problem *p, int64_t from, int64_t to) {
   return p->o[0];
 }
 
-static void below_range(void **state) {
+static void check(cz_units *units) {
   static const int64_t finite[][2] = {{0, 1},    {0, 2050},    {2100, 2101}, {KEYS - 1, KEYS},
                                       {0, KEYS}, {1000, 4000}, {2040, 2060}, {4090, 4095}};
   problem *p = calloc(1, sizeof *p);
   assert_non_null(p);
   for (size_t i = 0; i < sizeof finite / sizeof *finite; i++) {
-    float o = attend(p, finite[i][0], finite[i][1]);
+    float o = attend(p, units, finite[i][0], finite[i][1]);
     if (!(fabsf(o - 1) <= 1e-5F))
       fail_msg("finite scores at keys %lld to %lld: %g, not 1", (long long)finite[i][0],
                (long long)finite[i][1], (double)o);
   }
-  assert_true(isnan(attend(p, 0, 0)));
+  assert_true(isnan(attend(p, units, 0, 0)));
   free(p);
 }
 
+static void below_range(void **state) { check(NULL); }
+
+static void below_range_by_units(void **state) {
+  char why[CZ_UNITS_TEXT] = "";
+  cz_units *u = cz_units_open("auto", why, sizeof why);
+  assert_non_null(u);
+  bool there = cz_units_take_float32(u);
+  if (there) check(u);
+  cz_units_close(&u);
+  assert_int_equal(there, CZ_TEST_ONEDNN);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(below_range)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(below_range),
+                                     cmocka_unit_test(below_range_by_units)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
