@@ -180,15 +180,17 @@ cz_status cz_params_allocate_grads(cz_params *p, int64_t extra) {
 }
 
 enum {
-  PIECE = 4096,
-  STAGE = 64 * PIECE
-}; /* elements that a thread takes, that are written at once */
+  PIECE = 4096, /* numbers that a thread draws at a time */
+  PIECES = 32,  /* that are drawn before they are written: 1 MiB, which the second cache holds */
+};
 
-/* Elements FIRST to FIRST + N of the sequence of KEY, N <= STAGE, on all threads. */
-static void draw(double *out, cz_draw_fn fn, cz_draw_key key, int64_t first, int64_t n) {
-#pragma omp parallel for schedule(static) if (n > PIECE)
-  for (int64_t i = 0; i < n; i += PIECE) fn(out + i, key, first + i, n - i < PIECE ? n - i : PIECE);
-}
+/* Numbers that were drawn for one parameter and are not written yet; piece i has kept[i] of them,
+ * from x[i * PIECE] on. */
+typedef struct drawing {
+  double *x;
+  int64_t kept[PIECES], at[PIECES]; /* at: the place of a piece's first number in the parameter */
+  int pieces;
+} drawing;
 
 /* Leaves those of N normal numbers that lie within two std; returns how many. */
 static int64_t cut(double *x, int64_t n) {
@@ -201,58 +203,71 @@ static int64_t cut(double *x, int64_t n) {
   return kept;
 }
 
-/* N numbers of Q's initialiser from what was drawn for them. */
-static void shape_numbers(double *x, const cz_init *init, int64_t n) {
-  for (int64_t i = 0; i < n; i++)
-    x[i] = init->kind == CZ_INIT_ZERO  ? 0
-           : init->kind == CZ_INIT_ONE ? init->scale
-                                       : init->scale * x[i];
-}
-
-static cz_draw_fn drawn_by(cz_init_kind kind) {
-  return kind == CZ_INIT_NORMAL || kind == CZ_INIT_TRUNCATED ? cz_draw_normal
-         : kind == CZ_INIT_UNIFORM                           ? cz_draw_uniform
-                                                             : NULL;
-}
-
-/* The next numbers of Q's initialiser, at most LEFT and STAGE; returns how many. DRAWN counts the
- * numbers of its sequence, of which a truncated normal leaves some out. */
-static int64_t next_numbers(double *out, const cz_param *q, cz_draw_key key, int64_t *drawn,
-                            int64_t left) {
-  const cz_draw_fn fn = drawn_by(q->init.kind);
-  int64_t n = left < STAGE ? left : STAGE;
-  if (fn) draw(out, fn, key, *drawn, n);
-  *drawn += n;
-  if (q->init.kind == CZ_INIT_TRUNCATED) n = cut(out, n);
-  shape_numbers(out, &q->init, n);
+/* Numbers FIRST to FIRST + N of Q's sequence, made what its initialiser says; returns how many are
+ * left of them. */
+static int64_t draw_piece(double *x, const cz_param *q, cz_draw_key key, int64_t first, int64_t n) {
+  const cz_init *init = &q->init;
+  const double scale = init->kind == CZ_INIT_ZERO ? 0 : init->scale;
+  switch (init->kind) {
+  case CZ_INIT_NORMAL: cz_draw_normal(x, key, first, n); break;
+  case CZ_INIT_UNIFORM: cz_draw_uniform(x, key, first, n); break;
+  case CZ_INIT_TRUNCATED:
+    cz_draw_normal(x, key, first, n);
+    n = cut(x, n);
+    break;
+  default:
+    for (int64_t i = 0; i < n; i++) x[i] = 1;
+  }
+  for (int64_t i = 0; i < n; i++) x[i] *= scale;
   return n;
 }
 
-/* A parameter whose numbers are known by their places, where the host may write: each thread
- * writes what it draws, and so makes its share of the memory's pages. */
-static void init_in_place(const cz_params *p, const cz_param *q, cz_draw_key key) {
-  const cz_draw_fn fn = drawn_by(q->init.kind);
-#pragma omp parallel for schedule(static) if (q->count > PIECE)
-  for (int64_t i = 0; i < q->count; i += PIECE) {
-    double x[PIECE];
-    int64_t n = q->count - i < PIECE ? q->count - i : PIECE;
-    if (fn) fn(x, key, i, n);
-    shape_numbers(x, &q->init, n);
-    for (int64_t k = 0; k < n; k++)
-      if (p->device->real == CZ_F64)
-        ((double *)q->value)[i + k] = x[k];
-      else
-        ((float *)q->value)[i + k] = (float)x[k];
+/* The next numbers of Q's sequence, of which DRAWN are used up: no more than its places from AT on
+ * need if none is left out. */
+static void draw_pieces(drawing *d, const cz_param *q, cz_draw_key key, int64_t at, int64_t drawn) {
+  const int64_t n = q->count - at < PIECES * PIECE ? q->count - at : PIECES * PIECE;
+  d->pieces = (int)((n + PIECE - 1) / PIECE);
+#pragma omp parallel for schedule(static) if (n > PIECE)
+  for (int i = 0; i < d->pieces; i++) {
+    const int64_t first = (int64_t)i * PIECE, each = n - first < PIECE ? n - first : PIECE;
+    d->kept[i] = draw_piece(d->x + first, q, key, drawn + first, each);
+  }
+  for (int i = 0; i < d->pieces; at += d->kept[i++]) d->at[i] = at;
+}
+
+static void put_piece(const drawing *d, int i, const cz_param *q, cz_dtype real) {
+  const double *x = d->x + (int64_t)i * PIECE;
+  if (real == CZ_F64) {
+    memcpy((double *)q->value + d->at[i], x, (size_t)d->kept[i] * sizeof *x);
+  } else {
+    float *to = (float *)q->value + d->at[i];
+    for (int64_t k = 0; k < d->kept[i]; k++) to[k] = (float)x[k];
   }
 }
 
-static cz_status init_by_stages(const cz_params *p, const cz_param *q, cz_draw_key key,
-                                double *stage) {
-  const size_t bytes = cz_dtype_bytes(p->device->real);
-  int64_t drawn = 0, n;
-  for (int64_t at = 0; at < q->count; at += n) {
-    n = next_numbers(stage, q, key, &drawn, q->count - at);
-    CZ_TRY(cz_device_write_real(p->device, (char *)q->value + (size_t)at * bytes, stage, n));
+/* On the host each thread writes what it drew, and so makes its share of the memory's pages. */
+static cz_status put_pieces(const cz_params *p, const drawing *d, const cz_param *q) {
+  const cz_dtype real = p->device->real;
+  if (!p->device->host_memory) {
+    for (int i = 0; i < d->pieces; i++)
+      CZ_TRY(cz_device_write_real(p->device,
+                                  (char *)q->value + (size_t)d->at[i] * cz_dtype_bytes(real),
+                                  d->x + (int64_t)i * PIECE, d->kept[i]));
+    return CZ_OK;
+  }
+#pragma omp parallel for schedule(static) if (d->pieces > 1)
+  for (int i = 0; i < d->pieces; i++) put_piece(d, i, q, real);
+  return CZ_OK;
+}
+
+static cz_status init_param(const cz_params *p, drawing *d, const cz_param *q, cz_draw_key key) {
+  int64_t drawn = 0;
+  for (int64_t at = 0; at < q->count;) {
+    const int64_t left = q->count - at;
+    draw_pieces(d, q, key, at, drawn);
+    drawn += left < PIECES * PIECE ? left : PIECES * PIECE;
+    CZ_TRY(put_pieces(p, d, q));
+    at = d->at[d->pieces - 1] + d->kept[d->pieces - 1];
   }
   return CZ_OK;
 }
@@ -262,18 +277,12 @@ static cz_status init_by_stages(const cz_params *p, const cz_param *q, cz_draw_k
  * parameter start equal in it. */
 cz_status cz_params_init(cz_params *p, uint64_t seed) {
   cz_status st = p->device->sync(p->device);
-  double *stage;
+  drawing d;
   CZ_TRY(st);
-  CZ_TRY(cz_alloc(&stage, STAGE, sizeof *stage));
-  for (size_t i = 0; i < p->n && st == CZ_OK; i++) {
-    const cz_param *q = p->list[i];
-    const cz_draw_key key = cz_draw_key_of(seed, q->name);
-    if (p->device->host_memory && q->init.kind != CZ_INIT_TRUNCATED)
-      init_in_place(p, q, key);
-    else
-      st = init_by_stages(p, q, key, stage);
-  }
-  free(stage);
+  CZ_TRY(cz_alloc(&d.x, PIECES * PIECE, sizeof *d.x));
+  for (size_t i = 0; i < p->n && st == CZ_OK; i++)
+    st = init_param(p, &d, p->list[i], cz_draw_key_of(seed, p->list[i]->name));
+  free(d.x);
   cz_params_written(p);
   return st;
 }
