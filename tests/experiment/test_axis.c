@@ -390,6 +390,67 @@ static void test_words_when_none(void **state) {
   cz_results_close(&r);
 }
 
+/* Of two rows, <a> and b, whose paper's values are 3 and 4: accuracy at 2, 8 and 32. */
+static void test_where_the_order_begins(void **state) {
+  static const struct {
+    double a[POINTS][3], b[POINTS][3];
+    const char *text, *from;
+    bool clear;
+  } cases[] = {
+      /* right, wrong, right: it is lost in between; the differences at 32 are 8, 8 and 8.5 */
+      {{{1, 2, 3}, {5, 6, 7}, {10, 11, 12}},
+       {{2, 2, 4}, {4, 6, 5}, {18, 19, 20.5}},
+       "1.00 at 2, -1.00 at 8, 1.00 at 32; it is the paper's from 32 on (one order in 2 is so by "
+       "chance).\n",
+       "32",
+       true},
+      /* the star stands at 8, where the order is another one: 32 may be chance */
+      {{{1, 2, 3}, {18, 19, 20.5}, {10, 11, 12}},
+       {{2, 2, 4}, {10, 11, 12}, {11, 11, 13}},
+       "1.00 at 2, -1.00 at 8, 1.00 at 32; it is the paper's from 32 on (one order in 2 is so by "
+       "chance), where no row differs from the baseline row beyond the noise, so it may be "
+       "chance.\n",
+       "32",
+       false},
+      /* the star stands where the order is the paper's for the first time */
+      {{{1, 2, 3}, {10, 11, 12}, {10, 11, 12}},
+       {{0, 2, 2}, {18, 19, 20.5}, {11, 11, 13}},
+       "-1.00 at 2, 1.00 at 8, 1.00 at 32; it is the paper's from 8 on (one order in 2 is so by "
+       "chance).\n",
+       "8",
+       true},
+      /* with a star, and lost again */
+      {{{10, 11, 12}, {1, 2, 3}, {5, 6, 7}},
+       {{18, 19, 20.5}, {2, 2, 4}, {4, 6, 5}},
+       "1.00 at 2, 1.00 at 8, -1.00 at 32; at the last one it is not the paper's.\n",
+       NULL,
+       false},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    cz_results r;
+    cz_buf text = {0}, out = {0};
+    json_error_t why;
+    write_axis_run(with(control, axis));
+    OK(cz_results_open(&r, folder()));
+    for (size_t k = 0; k < POINTS; k++) {
+      memcpy(&r.values[k * 3], cases[i].a[k], sizeof cases[i].a[k]);
+      memcpy(&r.values[(POINTS + k) * 3], cases[i].b[k], sizeof cases[i].b[k]);
+    }
+    first_words(&text, &r);
+    assert_says(&text, cases[i].text);
+    OK(cz_report_json(&out, &r));
+    json_t *root = json_loads(out.data, 0, &why), *o = json_object_get(root, "axis");
+    o = json_array_get(json_object_get(o, "columns"), 0);
+    const char *from = json_string_value(json_object_get(o, "paper_order_from"));
+    assert_true(cases[i].from ? from && !strcmp(from, cases[i].from) : !from);
+    assert_int_equal(json_is_true(json_object_get(o, "paper_order_beyond_noise")), cases[i].clear);
+    json_decref(root);
+    cz_buf_free(&out);
+    cz_buf_free(&text);
+    cz_results_close(&r);
+  }
+}
+
 static void test_reports_of_the_axis(void **state) {
   cz_results r;
   cz_buf out[4] = {{0}};
@@ -588,6 +649,7 @@ int main(void) {
                                      TEST(test_words_of_the_axis),
                                      TEST(test_words_when_none),
                                      TEST(test_no_order),
+                                     TEST(test_where_the_order_begins),
                                      TEST(test_one_seed_of_the_axis),
                                      TEST(test_cost_of_the_axis),
                                      TEST(test_unknown_key_of_the_axis),

@@ -220,7 +220,7 @@ static bool some_differ(const cz_comparison *c, size_t column, size_t point) {
 
 /** The value of the axis from which on the rows' means under COLUMN stand in the paper's order, at
  * this and every longer one that is known; SIZE_MAX: at the last known one they do not. CLEAR: at
- * that value some row differs from the baseline row beyond the noise. */
+ * that value, where there is one, some row differs from the baseline row beyond the noise. */
 cz_status cz_compare_order_begins(size_t *from, bool *clear, const cz_comparison *c,
                                   size_t column) {
   const cz_plan *p = &c->results->plan;
@@ -231,7 +231,7 @@ cz_status cz_compare_order_begins(size_t *from, bool *clear, const cz_comparison
     CZ_TRY(cz_compare_agreement(&a, c, column, k));
     if (a.n < 2 || isnan(a.kendall)) continue;
     if (a.kendall < 1 - 1e-9)
-      *from = SIZE_MAX;
+      *from = SIZE_MAX, *clear = false;
     else if (*from == SIZE_MAX)
       *from = k, *clear = some_differ(c, column, k);
   }
