@@ -23,7 +23,7 @@ refused() {
 run --out "$work/one" > "$work/one.txt"
 for f in experiment.yaml plan.json result.json report.txt report.csv report.html; do [ -s "$work/one/$f" ] || fail "no $f"; done
 grep -q "rank agreement" "$work/one.txt" || fail "the report does not speak of the paper"
-grep -q "by more than the paired interval" <(head -5 "$work/one.txt") || fail "the report does not begin with the control"
+grep -q "no_pretraining (.*) beyond the noise (corrected for 6 comparisons)" <(head -5 "$work/one.txt") || fail "the report does not begin with the control"
 [ "$(ls "$work/one/stages" | wc -l)" = 22 ] || fail "expected 22 stages"
 # Two seeds of three rows and the control: no two stages of training end with the same weights.
 different=$(sha256sum "$work"/one/stages/{pretrain,finetune}-*/model/model.safetensors | cut -d' ' -f1 | sort -u | wc -l)

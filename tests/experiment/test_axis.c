@@ -207,11 +207,25 @@ static void test_nothing_to_go_on_from(void **state) {
 }
 
 /* Accuracy of each row and seed. Differences to `none` (10, 11, 12): <a>@2 0, 1, -1; <a>@8
- * 3, 3.5, 2.5; <a>@32 2, 0, 1; b@2 1, 0, 5; b@8 4, 5, 6; b@32 20, 20, 20.5. With t = 4.30 and
- * three seeds the half widths are 2.48, 1.24, 2.48, 6.57, 2.48 and 0.72. */
-static const double scores[AXIS_ROWS][3] = {{10, 12, 11}, {13, 14.5, 14.5}, {12, 11, 13},
-                                            {11, 11, 17}, {14, 16, 18},     {30, 31, 32.5},
+ * 3, 3.5, 2.5; <a>@32 3, 4, 2; b@2 1, 0, 5; b@8 4.5, 5, 5.5; b@32 20, 20, 20.5. By the seeds alone,
+ * t(2) = 4.30, half widths are 2.48, 1.24, 2.48, 6.57, 1.24 and 0.72. b@8 has noise of the examples
+ * too (spread): squared errors of 1/12 and 1/24 have (1/8)^2 / (1/288 + 1/576) = 3 degrees of
+ * freedom, t(3) = 3.18, half width 1.13. */
+static const double scores[AXIS_ROWS][3] = {{10, 12, 11}, {13, 14.5, 14.5}, {13, 15, 14},
+                                            {11, 11, 17}, {14.5, 16, 17.5}, {30, 31, 32.5},
                                             {10, 11, 12}};
+
+/* How far the two examples of a row lie from its accuracy, one above and one below it, under every
+ * seed. The parts of two such groups are half of that each, so the standard error of the examples
+ * is sqrt(2 / 1 x 2 (spread / 2)^2), the spread itself, with one degree of freedom. */
+static double spread[AXIS_ROWS];
+
+/* As b@8 of the axis has it. */
+static int make_spread(void **state) {
+  memset(spread, 0, sizeof spread);
+  spread[4] = sqrt(1. / 24);
+  return make_folder(state);
+}
 
 static void write_stage(const char *folder_name, const char *name, const char *text) {
   char path[512];
@@ -247,10 +261,10 @@ static void write_axis_run(const char *text) {
     write_stage(at, "result.json", line);
     write_stage(at, "metrics.jsonl", "{\"step\": 1, \"smooth_loss\": 5}\n");
     snprintf(line, sizeof line,
-             "{\"input\": \"0\", \"scores\": {\"accuracy\": [%g]}, \"baselines\": {\"copy\": "
-             "{\"accuracy\": [5]}}}\n{\"input\": \"1\", \"scores\": {\"accuracy\": [%g]}, "
+             "{\"input\": \"0\", \"scores\": {\"accuracy\": [%.17g]}, \"baselines\": {\"copy\": "
+             "{\"accuracy\": [5]}}}\n{\"input\": \"1\", \"scores\": {\"accuracy\": [%.17g]}, "
              "\"baselines\": {\"copy\": {\"accuracy\": [5]}}}\n",
-             scores[row][seed], scores[row][seed]);
+             scores[row][seed] + spread[row], scores[row][seed] - spread[row]);
     if (!strcmp(s->name, "score")) write_stage(at, "predictions.tsv.jsonl", line);
   }
   OK(cz_buf_addf(&entries, "]"));
@@ -274,8 +288,8 @@ static void test_words_of_the_axis(void **state) {
   first_words(&text, &r);
   assert_string_equal(
       text.data,
-      "one: by more than the paired interval none (11.00) is beaten by <a> at 1 of 3 values of "
-      "budget, but not at the last; b from 8 steps (4.00 million tokens) on.\n"
+      "one: none (11.00) is beaten beyond the noise (corrected for 6 comparisons) by <a> at 1 of 3 "
+      "values of budget, but not at the last; b from 8 steps (4.00 million tokens) on.\n"
       "one: order of the rows beside the paper's P (Kendall): 1.00 at 2, 1.00 at 8, 1.00 at 32; it "
       "is the paper's from 2 on (one order in 2 is so by chance), where no row differs from the "
       "baseline row beyond the noise, so it may be chance.\n");
@@ -288,8 +302,15 @@ static void test_words_of_the_axis(void **state) {
   assert_near(c.over_control.mean, 3);
   assert_near(c.over_control.half, 4.302652729911275 * 0.5 / sqrt(3));
   assert_int_equal(c.control_verdict, CZ_VERDICT_BEATS);
+  assert_near(c.control_p, 4 * (1 - sqrt(108. / 110))); /* t^2 108; two of six are smaller */
+  c = cell_of(&r, 0, 2);
+  assert_near(c.over_control.half, 4.302652729911275 / sqrt(3)); /* 3 is more: alone it would do */
+  assert_near(c.control_p, 3 * (1 - sqrt(27. / 29)));
+  assert_int_equal(c.control_verdict, CZ_VERDICT_FAILS);
+  c = cell_of(&r, 0, 4);
+  assert_near(c.over_control.half, 3.182446305284263 / sqrt(8));
   c = cell_of(&r, 0, 5);
-  assert_near(c.difference.mean, (18 + 20 + 19.5) / 3); /* to <a> at 32, not at 2 */
+  assert_near(c.difference.mean, (17 + 16 + 18.5) / 3); /* to <a> at 32, not at 2 */
   c = cell_of(&r, 0, 6);
   assert_true(c.over_control.n == 0 && c.difference.n == 0);
   cz_buf_free(&text);
@@ -383,8 +404,9 @@ static void test_words_when_none(void **state) {
   for (size_t row = 0; row < 6; row++)
     for (size_t s = 0; s < 3; s++) r.values[row * 3 + s] = (double)s - (double)row;
   first_words(&text, &r);
-  assert_says(&text, "one: no row beats none (11.00) by more than the paired interval at any "
-                     "budget: nothing here shows that what the rows do helps.\n");
+  assert_says(&text, "one: no row beats none (11.00) beyond the noise (corrected for 6 "
+                     "comparisons) at any budget: nothing here shows that what the rows do "
+                     "helps.\n");
   assert_says(&text, "-1.00 at 32; at the last one it is not the paper's.\n");
   cz_buf_free(&text);
   cz_results_close(&r);
@@ -462,18 +484,25 @@ static void test_reports_of_the_axis(void **state) {
   OK(cz_report_json(&out[2], &r));
   OK(cz_report_html(&out[3], &r, folder()));
   const char *first = strchr(strchr(out[0].data, '\n') + 1, '\n');
-  assert_int_equal(strncmp(first, "\n\none: by more than the paired interval none", 44), 0);
+  assert_int_equal(strncmp(first, "\n\none: none (11.00) is beaten beyond the noise", 46), 0);
   assert_says(&out[0], "3 rows, 3 values of budget, 3 seeds;");
   assert_says(&out[0], "one by budget (learn.train.steps)\n");
-  assert_says(&out[0], "  b                       13.00 ± 3.46    16.00 ± 2.00 +   31.17 ± 1.26 +");
-  assert_says(&out[0], "    minus none            +2.00 ± 6.57    +5.00 ± 2.48    +20.17 ± 0.72 ");
+  assert_says(&out[0], "  b                       13.00 ± 3.46    16.00 ± 1.50 +   31.17 ± 1.26 +");
+  assert_says(&out[0], "    minus none            +2.00 ± 6.57    +5.00 ± 1.13    +20.17 ± 0.72 ");
+  assert_says(&out[0], "  + beats none: at most 5 % for the whole table, corrected for its 6 "
+                       "comparisons with it (Holm)\n");
+  assert_says(&out[0],
+              "`beats it` and what is said first of none: at most 5 % for the whole table, "
+              "corrected for its 6 comparisons with it (Holm),\n");
   assert_says(&out[0], "  Kendall with the paper          1.00            1.00");
   assert_says(&out[0], "learn up to each budget, mean over seeds\n");
   assert_says(&out[0], "million tokens  1.000  4.000  16.000");
-  assert_says(&out[1], ",over_control,over_control_half_interval,beats_control,file_row,value,"
+  assert_says(&out[1], ",over_control,over_control_half_interval,over_control_p_holm,"
+                       "beats_control,file_row,value,"
                        "axis_tokens,axis_seconds,axis_loss,seed_1");
-  assert_says(&out[1], ",5,2.484137712,yes,b,8,4000000,8,8,14,16,18\n");
-  assert_says(&out[1], ",,,,none,,,,,10,11,12\n");
+  assert_says(&out[1], ",5,1.125164682,0.003829421792,yes,b,8,4000000,8,8,14.5,16,17.5\n");
+  assert_says(&out[1], ",3,2.484137712,0.1052961559,no,<a>,32,16000000,32,5,13,15,14\n");
+  assert_says(&out[1], ",,,,,none,,,,,10,11,12\n");
   json_t *root = json_loads(out[2].data, 0, &why), *o = json_object_get(root, "axis");
   assert_string_equal(json_string_value(json_object_get(root, "control")), "none");
   assert_string_equal(json_string_value(json_object_get(o, "set")), "learn.train.steps");
@@ -481,14 +510,26 @@ static void test_reports_of_the_axis(void **state) {
   assert_string_equal(json_string_value(json_object_get(json_object_get(o, "begins"), "b")), "8");
   assert_true(json_is_null(json_object_get(json_object_get(o, "begins"), "<a>")));
   assert_string_equal(json_string_value(json_object_get(o, "paper_order_from")), "2");
+  assert_int_equal(json_integer_value(json_object_get(root, "control_comparisons")), 6);
+  o = json_array_get(json_object_get(root, "cells"), 2);
+  assert_true(json_is_false(json_object_get(o, "beats_control")));
+  assert_near(json_number_value(json_object_get(o, "over_control_p_holm")),
+              3 * (1 - sqrt(27. / 29)));
   o = json_array_get(json_object_get(root, "cells"), 4);
   assert_true(json_is_true(json_object_get(o, "beats_control")));
   assert_near(json_number_value(json_object_get(json_object_get(o, "point"), "tokens")), 4e6);
   json_decref(root);
-  assert_says(&out[3], "<h2>First</h2>\n<p>one: by more than");
+  assert_says(&out[3], "<h2>First</h2>\n<p>one: none (11.00) is beaten beyond the noise");
+  assert_says(&out[3],
+              "+ where it is above 0, at most 5 % for the whole table, corrected for its 6 "
+              "comparisons with the control (Holm).</p>");
+  assert_says(&out[3],
+              "+ marks a difference to the control that is above zero, at most 5 % for the "
+              "whole table, corrected for its 6 comparisons with the control (Holm).</p>");
   assert_says(&out[3], "one over million tokens of learn");
   assert_says(&out[3], "one over seconds of learn");
-  assert_says(&out[3], "<td>16.00 ± 2.00<small>+5.00 ± 2.48 +</small></td>");
+  assert_says(&out[3], "<td>16.00 ± 1.50<small>+5.00 ± 1.13 +</small></td>");
+  assert_says(&out[3], "<td>14.00 ± 1.00<small>+3.00 ± 2.48</small></td>");
   assert_null(strstr(out[3].data, "<a>"));
   for (int i = 0; i < 4; i++) {
     if (strstr(out[i].data, "nan")) fail_msg("report %d says nan: %s", i, out[i].data);
@@ -534,17 +575,21 @@ static void test_words_of_the_control(void **state) {
     const char *text;
   } cases[] = {{{13, 14.5, 14.5},
                 {14, 16, 18},
-                "one: every row beats none (11.00) by more than the paired "
-                "interval.\n"},
+                "one: every row beats none (11.00) beyond the noise (corrected for 2 "
+                "comparisons).\n"},
                {{13, 14.5, 14.5},
                 {11, 11, 17},
-                "one: <a> beats none (11.00) by more than the paired "
-                "interval; b does not.\n"},
+                "one: <a> beats none (11.00) beyond the noise (corrected for 2 "
+                "comparisons); b does not.\n"},
+               {{13, 15, 14}, /* +3 ± 2.48 and -3 ± 2.48: each alone would do, two do not */
+                {7, 7, 10},
+                "one: no row beats none (11.00) beyond the noise (corrected for 2 comparisons): "
+                "nothing here shows that what the rows do helps.\n"},
                {{10, 12, 11},
                 {5, 6, 7.5},
-                "one: no row beats none (11.00) by more than the paired "
-                "interval: nothing here shows that what the rows do helps; b is "
-                "below it by more than that.\n"},
+                "one: no row beats none (11.00) beyond the noise (corrected for 2 comparisons): "
+                "nothing here shows that what the rows do helps; b is below it beyond the "
+                "noise.\n"},
                {{12, NAN, NAN},
                 {9, NAN, NAN},
                 "one: <a> is above none (11.00), with one seed and so "
@@ -583,9 +628,37 @@ static void test_control_without_examples(void **state) {
   OK(cz_results_open(&r, folder()));
   first_words(&text, &r);
   assert_string_equal(text.data,
-                      "one: no row with known test examples beats none (12.00) by more than the "
-                      "paired interval: nothing here shows that what the rows do helps; of b the "
-                      "noise of the test examples is not known.\n");
+                      "one: no row with known test examples beats none (14.00) beyond the noise "
+                      "(corrected for 1 comparison): nothing here shows that what the rows do "
+                      "helps; <a> is below it beyond the noise; of b the noise of the test "
+                      "examples is not known.\n");
+  cz_buf_free(&text);
+  cz_results_close(&r);
+}
+
+/* The test examples are part of the noise beside the control: b is 3 above it with a squared error
+ * of 1/3 from the seeds and of 2/3 from the examples, which have 1 / (1/18 + 4/9) = 2 degrees of
+ * freedom. By the seeds alone its interval would be ± 2.48. */
+static void test_examples_beside_the_control(void **state) {
+  static const double a[] = {30, 31, 32.5}, b[] = {13, 15, 14};
+  cz_results r;
+  cz_buf text = {0};
+  spread[1] = sqrt(2. / 3);
+  write_axis_run(with(control, ""));
+  OK(cz_results_open(&r, folder()));
+  memcpy(&r.values[0], a, sizeof a);
+  memcpy(&r.values[3], b, sizeof b);
+  memcpy(&r.values[6], scores[6], sizeof scores[6]);
+  cz_cell c = cell_of(&r, 0, 1);
+  assert_near(c.over_control.half, 4.302652729911275);
+  assert_near(c.control_p, 1 - sqrt(9. / 11));
+  first_words(&text, &r);
+  assert_string_equal(text.data, "one: <a> beats none (11.00) beyond the noise (corrected for 2 "
+                                 "comparisons); b does not.\n");
+  r.noise[1].control.error = 0; /* what the seeds alone would say */
+  c = cell_of(&r, 0, 1);
+  assert_near(c.over_control.half, 4.302652729911275 / sqrt(3));
+  assert_int_equal(c.control_verdict, CZ_VERDICT_BEATS);
   cz_buf_free(&text);
   cz_results_close(&r);
 }
@@ -638,7 +711,7 @@ static void test_logarithmic_plots(void **state) {
   cz_buf_free(&out);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_spread, drop_folder)
 
 int main(void) {
   const struct CMUnitTest tests[] = {TEST(test_refused),
@@ -658,6 +731,7 @@ int main(void) {
                                      TEST(test_nothing_done),
                                      TEST(test_words_of_the_control),
                                      TEST(test_control_without_examples),
+                                     TEST(test_examples_beside_the_control),
                                      TEST(test_control_changes_no_star),
                                      TEST(test_logarithmic_plots)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,10 +92,13 @@ static cz_status print_column(cz_buf *out, const cz_comparison *t, size_t column
     if (cz_axis_first(p, row)) CZ_GO(st, row_lines(&g, t, column, row), done);
   CZ_GO(st, order_line(&g, t, column), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
-  if (p->control < p->n_rows)
+  if (t->control_tests)
     CZ_GO(st,
-          cz_buf_addf(out, "  + beats %s by more than the paired interval\n",
-                      p->rows[p->control].listed),
+          cz_buf_addf(out,
+                      "  + beats %s: at most 5 %% for the whole table, corrected for its %zu "
+                      "comparison%s with it (Holm)\n",
+                      p->rows[p->control].listed, t->control_tests,
+                      t->control_tests == 1 ? "" : "s"),
           done);
   st = cz_buf_addf(out, "\n");
 done:

@@ -130,11 +130,12 @@ static cz_status column_table(cz_buf *out, const cz_comparison *t, size_t column
     CZ_TRY(cz_buf_addf(out, "<td>%s</td></tr>\n",
                        cz_number_of(t->results->paper[column * p->n_rows + row], 2).text));
   }
-  CZ_TRY(cz_buf_addf(out,
+  return cz_buf_addf(out,
                      "</tbody></table></div>\n<p class=\"soft\">The second line of a cell "
                      "is the difference to the control with its paired 95 %% interval, + where "
-                     "it is above 0 by more than that.</p>\n"));
-  return CZ_OK;
+                     "it is above 0, at most 5 %% for the whole table, corrected for its %zu "
+                     "comparison%s with the control (Holm).</p>\n",
+                     t->control_tests, t->control_tests == 1 ? "" : "s");
 }
 
 /** Appends the figures over the axis: of each column over tokens and over seconds, or over the

@@ -70,29 +70,53 @@ static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, si
                          &noise->difference, x, y));
   CZ_TRY(fill_difference(&cell->over_control, r, column, row, cz_plan_control_of(p, row),
                          &noise->control, x, y));
-  if (cz_column_all_scores(&p->columns[column])) /* of a loss, more is not better */
-    cell->control_verdict = isnan(noise->control.error) && cell->over_control.n
-                                ? CZ_VERDICT_UNKNOWN
-                                : verdict_of(&cell->over_control);
   return CZ_OK;
 }
 
-/* Corrects the probabilities of all differences for their number. */
+/* The probability that a difference D under COLUMN is 0; NaN where it is not judged. */
+static double probability(const cz_results *r, size_t column, const cz_interval *d) {
+  return lacks_examples(r, column, &d->examples) ? NAN : cz_stats_p(d);
+}
+
+/* Of a loss, more is not better: its differences to the control get no verdict. */
+static bool judges_control(const cz_results *r, size_t column) {
+  return cz_column_all_scores(&r->plan.columns[column]);
+}
+
+/* Is the score above the control's, at 5 % for the whole table? */
+static cz_verdict control_verdict(const cz_cell *c) {
+  const cz_interval *d = &c->over_control;
+  if (d->n == 0) return CZ_VERDICT_NONE;
+  if (isnan(d->examples.error)) return CZ_VERDICT_UNKNOWN;
+  if (d->n == 1) return verdict_of(d);
+  return c->control_p <= 0.05 && d->mean > 0 ? CZ_VERDICT_BEATS : CZ_VERDICT_FAILS;
+}
+
+/* Corrects the probabilities of all differences to the baseline row for their number, and those of
+ * all differences to the control for theirs: each is a question of its own. */
 static cz_status correct(cz_comparison *c) {
-  const size_t n = c->results->plan.n_columns * c->results->plan.n_rows;
-  double *p;
-  CZ_TRY(cz_alloc(&p, n, sizeof *p));
+  const cz_results *r = c->results;
+  const size_t rows = r->plan.n_rows, n = r->plan.n_columns * rows;
+  double *p, *q;
+  cz_status st;
+  CZ_TRY(cz_alloc(&p, 2 * n, sizeof *p));
+  q = p + n;
   for (size_t i = 0; i < n; i++) {
-    const cz_interval *d = &c->cells[i].difference;
-    p[i] =
-        lacks_examples(c->results, i / c->results->plan.n_rows, &d->examples) ? NAN : cz_stats_p(d);
+    p[i] = probability(r, i / rows, &c->cells[i].difference);
+    q[i] = judges_control(r, i / rows) ? probability(r, i / rows, &c->cells[i].over_control) : NAN;
     c->tests += !isnan(p[i]);
+    c->control_tests += !isnan(q[i]);
   }
-  cz_status st = cz_stats_holm(p, p, n);
-  for (size_t i = 0; i < n && st == CZ_OK; i++) {
-    c->cells[i].p = p[i];
-    c->cells[i].differs = p[i] <= 0.05;
+  CZ_GO(st, cz_stats_holm(p, p, n), done);
+  CZ_GO(st, cz_stats_holm(q, q, n), done);
+  for (size_t i = 0; i < n; i++) {
+    cz_cell *cell = &c->cells[i];
+    cell->p = p[i];
+    cell->differs = p[i] <= 0.05;
+    cell->control_p = q[i];
+    if (judges_control(r, i / rows)) cell->control_verdict = control_verdict(cell);
   }
+done:
   free(p);
   return st;
 }
@@ -107,7 +131,7 @@ cz_status cz_compare_open(cz_comparison *c, const cz_results *r) {
   CZ_GO(st, cz_alloc(&c->cells, p->n_columns * p->n_rows, sizeof *c->cells), done);
   CZ_GO(st, cz_alloc(&x, 2 * p->n_seeds, sizeof *x), done);
   for (size_t i = 0; i < p->n_columns * p->n_rows; i++) {
-    c->cells[i] = (cz_cell){.paper = r->paper[i], .p = NAN};
+    c->cells[i] = (cz_cell){.paper = r->paper[i], .p = NAN, .control_p = NAN};
     CZ_GO(st, fill_cell(&c->cells[i], r, i / p->n_rows, i % p->n_rows, x, x + p->n_seeds), done);
   }
   st = correct(c);

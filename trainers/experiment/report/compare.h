@@ -4,10 +4,10 @@
  * cz_compare_open works a table out once: each cell's mean with the noise of its seeds
  * and of its test examples, its difference to the baseline row and its leads over the
  * simple baseline and over the strongest one, paired by seed and by example. The
- * differences of the whole table are then corrected together for their number (Holm). A
- * lead or difference of scores whose examples' part is not known gets no verdict and no
- * star, since the seeds' part alone is too small. The reports print what stands in the
- * table and decide nothing. */
+ * differences of the whole table are then corrected together for their number (Holm), and
+ * so are those to the control. A lead or difference of scores whose examples' part is not
+ * known gets no verdict and no star, since the seeds' part alone is too small. The reports
+ * print what stands in the table and decide nothing. */
 #ifndef CZ_EXPERIMENT_REPORT_COMPARE_H
 #define CZ_EXPERIMENT_REPORT_COMPARE_H
 
@@ -21,18 +21,20 @@ typedef enum cz_verdict {
   CZ_VERDICT_UNKNOWN /* the lead's noise of test examples is not known: no verdict */
 } cz_verdict;
 
-typedef struct cz_cell {      /* one row under one column */
-  cz_interval ours;           /* over the seeds that exist; n 0: none yet */
-  cz_interval difference;     /* to the plan's `baseline` row; n 0: none */
-  cz_interval over_control;   /* difference to the plan's control; n 0: none */
-  cz_interval lead;           /* over the tasks' own baseline; n 0: none */
-  cz_interval best_lead;      /* over the strongest baseline; n 0: none */
-  double p;                   /* that the difference is 0, corrected (Holm); NaN: not known, as
-                                 without the examples' noise where test examples are behind it */
-  bool differs;               /* p is at most 5 % */
-  double paper;               /* NaN: none */
-  cz_verdict verdict;         /* of the lead */
-  cz_verdict control_verdict; /* of the difference to the control */
+typedef struct cz_cell {    /* one row under one column */
+  cz_interval ours;         /* over the seeds that exist; n 0: none yet */
+  cz_interval difference;   /* to the plan's `baseline` row; n 0: none */
+  cz_interval over_control; /* difference to the plan's control; n 0: none */
+  cz_interval lead;         /* over the tasks' own baseline; n 0: none */
+  cz_interval best_lead;    /* over the strongest baseline; n 0: none */
+  double p;                 /* that the difference is 0, corrected (Holm); NaN: not known, as
+                               without the examples' noise where test examples are behind it */
+  bool differs;             /* p is at most 5 % */
+  double control_p;         /* that the difference to the control is 0, corrected for the number of
+                               these; NaN as p, and of a loss */
+  double paper;             /* NaN: none */
+  cz_verdict verdict;       /* of the lead */
+  cz_verdict control_verdict; /* BEATS: above the control, and control_p is at most 5 % */
   cz_verdict best_verdict;    /* of the lead over the strongest: what reports say in words */
 } cz_cell;
 
@@ -45,6 +47,7 @@ typedef struct cz_comparison {
   const cz_results *results; /* borrowed */
   cz_cell *cells;            /* [columns][rows] */
   size_t tests;              /* differences that were corrected together */
+  size_t control_tests;      /* and those to the control */
 } cz_comparison;
 
 CZ_MUST cz_status cz_compare_open(cz_comparison *c, const cz_results *r);

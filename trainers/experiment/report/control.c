@@ -18,7 +18,7 @@ static cz_status add_name(names *list, const char *name) {
 
 static const char *do_or_does(const names *list) { return list->n > 1 ? "do" : "does"; }
 
-/* Rows by what can be said of them beside the control. Below: by more than the interval. */
+/* Rows by what can be said of them beside the control. Below: beyond the noise. */
 typedef struct sorted {
   names beat, above, fail, below, unknown;
 } sorted;
@@ -28,7 +28,7 @@ static void free_sorted(sorted *s) {
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) cz_buf_free(&all[i]->text);
 }
 
-static bool is_below(const cz_interval *d) { return d->n > 1 && d->mean + d->half < 0; }
+static bool is_below(const cz_cell *c) { return c->control_p <= 0.05 && c->over_control.mean < 0; }
 
 static cz_status sort_rows(sorted *s, const cz_comparison *c, size_t column) {
   const cz_plan *p = &c->results->plan;
@@ -39,7 +39,7 @@ static cz_status sort_rows(sorted *s, const cz_comparison *c, size_t column) {
     case CZ_VERDICT_ABOVE: CZ_TRY(add_name(&s->above, p->rows[row].name)); break;
     case CZ_VERDICT_FAILS:
       CZ_TRY(add_name(&s->fail, p->rows[row].name));
-      if (is_below(&cell->over_control)) CZ_TRY(add_name(&s->below, p->rows[row].name));
+      if (is_below(cell)) CZ_TRY(add_name(&s->below, p->rows[row].name));
       break;
     case CZ_VERDICT_UNKNOWN: CZ_TRY(add_name(&s->unknown, p->rows[row].name)); break;
     case CZ_VERDICT_NONE: break;
@@ -58,22 +58,28 @@ static cz_status add_control(cz_buf *out, const cz_comparison *c, size_t column)
              : CZ_OK;
 }
 
-/* Of rows with two seeds at least: those above the control by more than the interval. */
+/* What a verdict beside the control has against it: the noise, and the number of verdicts. */
+static cz_status add_noise(cz_buf *out, const cz_comparison *c) {
+  return cz_buf_addf(out, " beyond the noise (corrected for %zu comparison%s)", c->control_tests,
+                     c->control_tests == 1 ? "" : "s");
+}
+
+/* Of rows with two seeds at least: those above the control beyond the noise. */
 static cz_status say_intervals(cz_buf *out, const cz_comparison *c, size_t column,
                                const sorted *s) {
   const char *known = s->unknown.n ? " with known test examples" : "";
   if (!s->beat.n) {
     CZ_TRY(cz_buf_addf(out, "no row%s beats ", known));
     CZ_TRY(add_control(out, c, column));
-    return cz_buf_addf(out, " by more than the paired interval: nothing here shows that what "
-                            "the rows do helps");
+    CZ_TRY(add_noise(out, c));
+    return cz_buf_addf(out, ": nothing here shows that what the rows do helps");
   }
   if (s->fail.n)
     CZ_TRY(cz_buf_addf(out, "%s %s ", s->beat.text.data, s->beat.n > 1 ? "beat" : "beats"));
   else
     CZ_TRY(cz_buf_addf(out, "every row%s beats ", known));
   CZ_TRY(add_control(out, c, column));
-  CZ_TRY(cz_buf_addf(out, " by more than the paired interval"));
+  CZ_TRY(add_noise(out, c));
   if (s->fail.n) CZ_TRY(cz_buf_addf(out, "; %s %s not", s->fail.text.data, do_or_does(&s->fail)));
   return CZ_OK;
 }
@@ -92,7 +98,7 @@ static cz_status say_one_seed(cz_buf *out, const cz_comparison *c, size_t column
 
 static bool has_interval(const cz_comparison *c, size_t column) {
   for (size_t row = 0; row < c->results->plan.control; row++)
-    if (cz_compare_at(c, column, row)->over_control.n > 1) return true;
+    if (!isnan(cz_compare_at(c, column, row)->control_p)) return true;
   return false;
 }
 
@@ -111,7 +117,7 @@ static cz_status control_sentence(cz_buf *out, const cz_comparison *c, size_t co
     st = has_interval(c, column) ? say_intervals(out, c, column, &s)
                                  : say_one_seed(out, c, column, &s);
   if (st == CZ_OK && s.below.n)
-    st = cz_buf_addf(out, "; %s %s below it by more than that", s.below.text.data,
+    st = cz_buf_addf(out, "; %s %s below it beyond the noise", s.below.text.data,
                      s.below.n > 1 ? "are" : "is");
   if (st == CZ_OK && s.unknown.n)
     st = cz_buf_addf(out, "; of %s the noise of the test examples is not known",
@@ -122,9 +128,9 @@ done:
   return st;
 }
 
-/** The value of the axis from which on the row LISTED of the file beats the control under COLUMN by
- * more than the paired interval, at this and every longer one that is known; SIZE_MAX: at the last
- * known one it does not. TIMES: at how many values it does at all. KNOWN: how many there are. */
+/** The value of the axis from which on the row LISTED of the file beats the control under COLUMN
+ * beyond the noise, at this and every longer one that is known; SIZE_MAX: at the last known one it
+ * does not. TIMES: at how many values it does at all. KNOWN: how many there are. */
 size_t cz_compare_begins(const cz_comparison *c, size_t column, const char *listed, size_t *times,
                          size_t *known) {
   const cz_plan *p = &c->results->plan;
@@ -192,18 +198,20 @@ static cz_status axis_sentence(cz_buf *out, const cz_comparison *c, size_t colum
   CZ_GO(st,
         cz_buf_addf(out, "%s: %s", p->columns[column].name,
                     !intervals ? "with one seed no row can be said to beat "
-                    : beaten   ? "by more than the paired interval "
+                    : beaten   ? ""
                                : "no row beats "),
         done);
   CZ_GO(st, add_control(out, c, column), done);
+  if (intervals) {
+    if (beaten) CZ_GO(st, cz_buf_addf(out, " is beaten"), done);
+    CZ_GO(st, add_noise(out, c), done);
+  }
   if (!intervals)
     st = cz_buf_addf(out, ": there is no interval.\n");
   else if (beaten)
-    st = cz_buf_addf(out, " is beaten by %s.\n", rows.data);
+    st = cz_buf_addf(out, " by %s.\n", rows.data);
   else
-    st = cz_buf_addf(out,
-                     " by more than the paired interval at any %s: nothing here shows that what "
-                     "the rows do helps.\n",
+    st = cz_buf_addf(out, " at any %s: nothing here shows that what the rows do helps.\n",
                      p->axis.name);
 done:
   cz_buf_free(&rows);
@@ -283,9 +291,9 @@ done:
   return st;
 }
 
-/** Appends what is said first, a sentence a line: for each column which rows beat the control by
- * more than the paired interval, with an axis from which value on, and then at which value the
- * paper's order appears. Nothing for a plan without control and axis. */
+/** Appends what is said first, a sentence a line: for each column which rows beat the control
+ * beyond the noise, with an axis from which value on, and then at which value the paper's order
+ * appears. Nothing for a plan without control and axis. */
 cz_status cz_compare_control(cz_buf *out, const cz_comparison *c) {
   const cz_plan *p = &c->results->plan;
   for (size_t i = 0; i < p->n_columns; i++) {

@@ -47,14 +47,15 @@ static cz_status add_baseline(cz_buf *out, const cz_results *r, size_t column, b
   return cz_buf_addf(out, ",%s", beats_text(verdict));
 }
 
-/* With a control: the difference to it, half its interval, verdict. With an axis: the row of the
- * file, its value, and what that took. */
+/* With a control: the difference to it, half its interval, corrected probability, verdict. With an
+ * axis: the row of the file, its value, and what that took. */
 static cz_status add_beside(cz_buf *out, const cz_comparison *t, size_t row, const cz_cell *c) {
   const cz_plan *p = &t->results->plan;
   const cz_interval *d = &c->over_control;
   if (p->control < p->n_rows) {
     CZ_TRY(add_real(out, d->n ? d->mean : NAN));
     CZ_TRY(add_real(out, d->n ? d->half : NAN));
+    CZ_TRY(add_real(out, c->control_p));
     CZ_TRY(cz_buf_addf(out, ",%s", beats_text(c->control_verdict)));
   }
   if (!p->axis.node) return CZ_OK;
@@ -113,7 +114,10 @@ cz_status cz_report_csv(cz_buf *out, const cz_results *r) {
                          "undefined"),
         done);
   if (p->control < p->n_rows)
-    CZ_GO(st, cz_buf_addf(out, ",over_control,over_control_half_interval,beats_control"), done);
+    CZ_GO(st,
+          cz_buf_addf(out, ",over_control,over_control_half_interval,over_control_p_holm,"
+                           "beats_control"),
+          done);
   if (p->axis.node)
     CZ_GO(st, cz_buf_addf(out, ",file_row,value,axis_tokens,axis_seconds,axis_loss"), done);
   for (size_t s = 0; s < p->n_seeds; s++)
@@ -154,6 +158,7 @@ static void add_beside_json(json_t *cell, const cz_comparison *t, const cz_cell 
   const cz_plan *p = &t->results->plan;
   if (p->control < p->n_rows) {
     json_object_set_new(cell, "over_control", interval_json(&c->over_control));
+    json_object_set_new(cell, "over_control_p_holm", real_or_null(c->control_p));
     json_object_set_new(cell, "beats_control", beats_json(c->control_verdict));
   }
 }
@@ -248,8 +253,10 @@ static cz_status fill_json(json_t *root, const cz_comparison *t) {
   json_object_set_new(root, "cells", cells);
   json_object_set_new(root, "costs", costs);
   json_object_set_new(root, "remarks", remarks);
-  if (p->control < p->n_rows)
+  if (p->control < p->n_rows) {
     json_object_set_new(root, "control", json_string(p->rows[p->control].listed));
+    json_object_set_new(root, "control_comparisons", json_integer((json_int_t)t->control_tests));
+  }
   CZ_TRY(cz_axis_json(root, t));
   CZ_TRY(columns_json(columns, t));
   for (size_t c = 0; c < p->n_columns; c++)

@@ -168,15 +168,22 @@ static cz_status explain(cz_buf *out, const cz_comparison *t) {
       out, "<p class=\"soft\">The second line of a cell is the 95 %% interval of its mean, "
            "and the two parts of the standard error: from the seeds, and from the draw of "
            "the test examples (- where it is not known).</p>\n"));
-  if (!p->baseline) return CZ_OK;
-  CZ_TRY(add_escaped(out, "<p class=\"soft\">The third line is the difference to ", p->baseline,
-                     ", paired by seed and by example: the rows of a seed begin with the same "
-                     "weights and go through the documents in the same order; objectives read "
-                     "different amounts. "));
+  if (p->baseline) {
+    CZ_TRY(add_escaped(out, "<p class=\"soft\">The third line is the difference to ", p->baseline,
+                       ", paired by seed and by example: the rows of a seed begin with the same "
+                       "weights and go through the documents in the same order; objectives read "
+                       "different amounts. "));
+    CZ_TRY(cz_buf_addf(out,
+                       "* marks one that differs from zero, at most 5 %% for the whole table, "
+                       "corrected for its %zu comparison%s (Holm).</p>\n",
+                       t->tests, t->tests == 1 ? "" : "s"));
+  }
+  if (!t->control_tests) return CZ_OK;
   return cz_buf_addf(out,
-                     "* marks one that differs from zero, at most 5 %% for the whole table, "
-                     "corrected for its %zu comparison%s (Holm).</p>\n",
-                     t->tests, t->tests == 1 ? "" : "s");
+                     "<p class=\"soft\">+ marks a difference to the control that is above zero, at "
+                     "most 5 %% for the whole table, corrected for its %zu comparison%s with the "
+                     "control (Holm).</p>\n",
+                     t->control_tests, t->control_tests == 1 ? "" : "s");
 }
 
 static cz_status table(cz_buf *out, const cz_comparison *t) {

@@ -68,7 +68,7 @@ static const char *verdict_text(cz_verdict v) {
   return "-";
 }
 
-/* The difference to the control, and whether it is above 0 by more than its interval. */
+/* The difference to the control with its interval, and the verdict. */
 static cz_status add_control(cz_grid *g, const cz_cell *c) {
   const cz_interval *d = &c->over_control;
   if (d->n == 0) return cz_grid_add(g, "-");
@@ -207,17 +207,22 @@ static cz_status explain(cz_buf *out, const cz_comparison *t) {
                      "\n`error` has the parts of a mean's standard error: from the seeds, and "
                      "from the draw of the test examples\n(- where it is not known). The 95 %% "
                      "interval is of both, their squares added.\n"));
-  if (!p->baseline) return CZ_OK;
-  CZ_TRY(cz_buf_addf(out,
-                     "`minus %s` is the difference to that row with its 95 %% interval, paired by "
-                     "seed and by example: the rows of a seed begin with\nthe same weights and go "
-                     "through the documents in the same order; objectives read different "
-                     "amounts.\n",
-                     p->baseline));
+  if (p->baseline)
+    CZ_TRY(
+        cz_buf_addf(out,
+                    "`minus %s` is the difference to that row with its 95 %% interval, paired by "
+                    "seed and by example: the rows of a seed begin with\nthe same weights and go "
+                    "through the documents in the same order; objectives read different "
+                    "amounts.\n* differs from zero: at most 5 %% for the whole table, corrected "
+                    "for its %zu comparison%s (Holm).\n",
+                    p->baseline, t->tests, t->tests == 1 ? "" : "s"));
+  if (!t->control_tests) return CZ_OK;
   return cz_buf_addf(out,
-                     "* differs from zero: at most 5 %% for the whole table, corrected for its %zu "
-                     "comparison%s (Holm).\n",
-                     t->tests, t->tests == 1 ? "" : "s");
+                     "`beats it` and what is said first of %s: at most 5 %% for the whole table, "
+                     "corrected for its %zu comparison%s with it (Holm),\nso that a difference may "
+                     "be larger than its own interval and still not be enough.\n",
+                     p->rows[p->control].listed, t->control_tests,
+                     t->control_tests == 1 ? "" : "s");
 }
 
 /* Rows, values of the axis, seeds, and what the table's numbers are. */
