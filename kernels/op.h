@@ -1,7 +1,7 @@
 /* What a row of the op table contains, and what a kernel is given.
  *
  * An op is a folder with a contract (<op>.h), kernels that are pure functions on pointers
- * (<op>_ref.c in float64, <op>_cpu.c in float32), a row that tells the engine all it may
+ * (<op>_ref.c in float64, <op>_cpu.c in float32 and bfloat16), a row that tells the engine all it may
  * know about the op (<op>_op.c), and a sampler of legal and nasty problems
  * (<op>_cases.c). One line in ops.def lists it. Kernels know no tensor, no allocation and
  * no global; they may assume what the row's shape rule has checked and nothing else. */
@@ -93,7 +93,8 @@ typedef struct cz_call {
   bool training;         /* false: dropout does nothing */
   void *workspace;
   size_t workspace_bytes;
-  void *stream; /* the device's: where a kernel that does not run at once is put */
+  void *stream; /* the device's: where a kernel that does not run at once is put; of the host's cpu
+                   its matrix units (common/units.h) */
 } cz_call;
 
 /* Kernels cannot fail: what could be wrong was refused by the row's shape rule when the

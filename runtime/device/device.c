@@ -51,7 +51,6 @@ static cz_status host_copy_out(cz_device *d, void *host, const void *from, size_
   return CZ_OK;
 }
 
-/* float32 has bfloat16 beside it; float64, the oracle, stays alone. */
 static cz_status host_read_later(cz_device *d, void *host, const void *from, size_t bytes,
                                  uint64_t *ticket) {
   *ticket = 0;
@@ -66,6 +65,7 @@ static cz_status host_arrived(cz_device *d, uint64_t ticket, bool wait, bool *th
   return CZ_OK;
 }
 
+/* float32 has bfloat16 beside it; float64, the oracle, stays alone. */
 static const cz_kernels *host_kernels(cz_device *d, cz_op op, cz_dtype dtype) {
   bool computes = dtype == d->real || (d->real == CZ_F32 && dtype == CZ_BF16);
   return computes ? &cz_op_rows[op]->kernels[dtype] : NULL;
@@ -136,7 +136,7 @@ static cz_status host_info(cz_device *d, cz_device_info *info) {
     snprintf(info->libraries, sizeof info->libraries, "%s; %s; bf16 by %s", blas,
              cz_units_library(), cz_units_path_names[cz_units_path_of(units)]);
   info->memory = cz_memory_bytes();
-  info->units = cz_processors();
+  info->cores = cz_processors();
   return CZ_OK;
 }
 
@@ -382,10 +382,6 @@ const char *cz_device_processor_kind(cz_dtype real) {
   snprintf(float64, sizeof float64, "float64, %s", instructions);
   return real == CZ_F32 ? float32 : float64;
 }
-
-/** The instruction sets of this processor that bear on products: some of avx2, avx512f,
- * avx512_bf16, amx_bf16, amx_int8 with spaces between, or "none". Static. */
-const char *cz_device_isa(void) { return cz_units_isa(); }
 
 /** The library that can drive matrix units and its version, or that there is none. Static. */
 const char *cz_device_matrix_library(void) { return cz_units_library(); }

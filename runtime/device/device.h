@@ -7,9 +7,9 @@
  * device need not be in this process's address space. random.h draws what the host needs,
  * probe.h measures the machine.
  *
- * `ref` computes in float64 on the host and is the oracle; `cpu` computes in float32.
- * `guard:ref` and `guard:cpu` wrap these: fresh memory is poisoned with NaN, sentinels
- * stand around every planned tensor, and both are checked after every op. `cuda` is a
+ * `ref` computes in float64 on the host and is the oracle; `cpu` computes in float32
+ * and bfloat16. `guard:ref` and `guard:cpu` wrap these: fresh memory is poisoned with NaN,
+ * sentinels stand around every planned tensor, and both are checked after every op. `cuda` is a
  * module that is opened at run time; `auto` takes it when it works and says in one line
  * what it took and why. */
 #ifndef CZ_DEVICE_DEVICE_H
@@ -34,7 +34,7 @@ typedef struct cz_device_info {
   char capability[CZ_INFO_BYTES]; /* what its units can compute: instruction sets, or a version */
   char libraries[CZ_INFO_BYTES];  /* those that compute for it, with versions */
   int64_t memory;                 /* bytes in all */
-  int units;                      /* processors, or multiprocessors of a card */
+  int cores;                      /* processors, or multiprocessors of a card */
 } cz_device_info;
 
 /* Kernels, write, read, read_later, fill, copy and record happen in the order in which they are
@@ -47,7 +47,7 @@ struct cz_device {
   bool host_memory;      /* its memory is the host's: addresses may be used in place once sync has
                             returned, and the guard does */
   size_t guard_bytes;    /* sentinel bytes on each side of every planned tensor; 0: none */
-  void *stream;          /* given to every kernel call; null on host devices */
+  void *stream;          /* given to every kernel call: of `cpu` its matrix units, null on ref */
   const char *processor; /* its kind: where it is the same, so are the bits of every result */
   bool warned_of_kind;   /* by cz_device_warn_of_kind */
   cz_status (*alloc)(cz_device *d, void **out, size_t bytes);
@@ -112,7 +112,6 @@ CZ_MUST cz_status cz_device_read_real(cz_device *d, double *host, const void *fr
 CZ_MUST cz_status cz_device_read_as(cz_device *d, double *host, const void *from, int64_t n,
                                     cz_dtype dtype);
 /* How bfloat16 is computed on the host, for reports: nothing is decided by them. */
-const char *cz_device_isa(void);
 const char *cz_device_matrix_library(void);
 struct cz_units *cz_device_units(const cz_device *d);
 const char *cz_device_path(const cz_device *d);

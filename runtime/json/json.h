@@ -60,6 +60,7 @@ CZ_MUST cz_status cz_json_get_choice(int *out, const json_t *o, const cz_json_pl
                                      const char *key, const char *const *names, size_t n_names);
 
 /* Writing. Functions that take a VALUE take it over, also when they fail. */
+json_t *cz_json_real(double value);
 json_t *cz_json_string(const char *bytes);
 CZ_MUST cz_status cz_json_set(json_t *object, const char *key, json_t *value);
 CZ_MUST cz_status cz_json_set_real(json_t *object, const char *key, double value);

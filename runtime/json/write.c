@@ -6,8 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-/* A number; null when it is not finite. The caller owns it; null without memory. */
-static json_t *real_or_null(double value) {
+/** A number; JSON's null when it is not finite. The caller owns it; null without memory. */
+json_t *cz_json_real(double value) {
   return isfinite(value) ? json_real(value) : json_null();
 }
 
@@ -32,7 +32,7 @@ cz_status cz_json_set(json_t *object, const char *key, json_t *value) {
 
 /** Sets KEY to a number; one that is not finite becomes null, which JSON has. */
 cz_status cz_json_set_real(json_t *object, const char *key, double value) {
-  return cz_json_set(object, key, real_or_null(value));
+  return cz_json_set(object, key, cz_json_real(value));
 }
 
 /** Sets KEY to a whole number. */

@@ -35,21 +35,23 @@ cz_status cz_model_create(cz_model **model, const cz_model_config *config, cz_de
   return st;
 }
 
-const char *const cz_precision_names[] = {"f32", "bf16", "fp16", NULL};
+const char *const cz_precision_names[] = {CZ_PRECISION_NAMES, NULL};
 
 /** The precision called NAME; CZ_EUSAGE that lists the others. */
 cz_status cz_precision_find(cz_precision *precision, const char *name) {
   size_t i = 0;
-  CZ_TRY(cz_find_name(&i, "precision", name, cz_precision_names, 3));
+  CZ_TRY(cz_find_name(&i, "precision", name, cz_precision_names, CZ_PRECISIONS));
   *precision = (cz_precision)i;
   return CZ_OK;
 }
 
-static cz_dtype dtype_of(const cz_device *device, cz_precision precision) {
+/** The dtype of products and activations on DEVICE. */
+cz_dtype cz_precision_dtype(cz_precision precision, const cz_device *device) {
   switch (precision) {
   case CZ_PRECISION_BF16: return CZ_BF16;
   case CZ_PRECISION_F16: return CZ_F16;
-  case CZ_PRECISION_F32: break;
+  case CZ_PRECISION_F32:
+  case CZ_PRECISIONS: break;
   }
   return device->real;
 }
@@ -57,7 +59,7 @@ static cz_dtype dtype_of(const cz_device *device, cz_precision precision) {
 /* Says beside a refusal what the family makes of float16, so that nobody looks for a device first.
  */
 static cz_status check_device(const cz_family *family, cz_device *device, cz_precision precision) {
-  cz_status st = cz_device_computes(device, dtype_of(device, precision));
+  cz_status st = cz_device_computes(device, cz_precision_dtype(precision, device));
   if (st == CZ_OK || precision != CZ_PRECISION_F16 || !family->float16) return st;
   return CZ_NOTE(st, "%s", family->float16);
 }
@@ -83,7 +85,7 @@ cz_status cz_model_compute(cz_model *m, cz_precision precision, bool wide_stream
   CZ_TRY(cz_precision_check(&m->config, m->device, precision, wide_stream));
   if (precision == CZ_PRECISION_F16 && m->config.family->float16)
     cz_warn("%s in fp16: %s", m->config.family->name, m->config.family->float16);
-  CZ_TRY(cz_params_compute(m->params, dtype_of(m->device, precision)));
+  CZ_TRY(cz_params_compute(m->params, cz_precision_dtype(precision, m->device)));
   m->stream = wide_stream ? m->device->real : m->params->compute;
   return CZ_OK;
 }

@@ -90,10 +90,17 @@ CZ_MUST cz_status cz_model_declare(cz_model **model, const cz_model_config *conf
 void cz_model_destroy(cz_model **model);
 
 /* What a model computes in; F32 stands for the device's own dtype, which is float64 on ref. */
-typedef enum cz_precision { CZ_PRECISION_F32, CZ_PRECISION_BF16, CZ_PRECISION_F16 } cz_precision;
+typedef enum cz_precision {
+  CZ_PRECISION_F32,
+  CZ_PRECISION_BF16,
+  CZ_PRECISION_F16,
+  CZ_PRECISIONS
+} cz_precision;
 
-extern const char *const cz_precision_names[]; /* null behind the last */
+#define CZ_PRECISION_NAMES "f32", "bf16", "fp16" /* in the enumeration's order */
+extern const char *const cz_precision_names[];   /* null behind the last */
 CZ_MUST cz_status cz_precision_find(cz_precision *precision, const char *name);
+cz_dtype cz_precision_dtype(cz_precision precision, const cz_device *device);
 
 /* Mixed precision (tensor/params.h), chosen before the first graph is built. check refuses what
  * compute would, without a model's memory. */

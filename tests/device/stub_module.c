@@ -98,7 +98,7 @@ static double stub_between(cz_device *d, const cz_event *first, const cz_event *
 }
 
 static cz_status stub_info(cz_device *d, cz_device_info *info) {
-  *info = (cz_device_info){.name = "stub card", .driver = "1.5", .memory = 1 << 20, .units = 3};
+  *info = (cz_device_info){.name = "stub card", .driver = "1.5", .memory = 1 << 20, .cores = 3};
   return CZ_OK;
 }
 

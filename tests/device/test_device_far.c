@@ -179,7 +179,7 @@ static void order(void **state) {
     OK(cz_device_open(&d, names[i]));
     check_order(d, false);
     OK(d->info(d, &info));
-    assert_true(info.name[0] && info.capability[0] && info.units >= 1 &&
+    assert_true(info.name[0] && info.capability[0] && info.cores >= 1 &&
                 info.memory > cz_peak_rss_bytes());
     assert_int_equal(info.driver[0], 0);
     cz_device_close(&d);

@@ -129,7 +129,7 @@ static void profiled(void **state) {
   OK(cz_device_open(&device, "cuda"));
   OK(device->info(device, &info));
   assert_string_equal(info.name, "stub card");
-  assert_true(info.units == 3 && info.memory == 1 << 20);
+  assert_true(info.cores == 3 && info.memory == 1 << 20);
   OK(build(&s, device));
   cz_graph_profile(s.graph, true);
   OK(run(&s, z));

@@ -13,16 +13,14 @@ const char cz_devices_usage[] =
 /* {name: value} of the cpu device, in the order in which they are shown. */
 static cz_status describe(json_t *out, cz_device *d) {
   cz_device_info info;
-  char text[64];
   CZ_TRY(d->info(d, &info));
   CZ_TRY(cz_json_set_text(out, "processor", info.name));
-  snprintf(text, sizeof text, "%d, %.1f GB", info.units, 1e-9 * (double)info.memory);
-  CZ_TRY(cz_json_set_text(out, "units", text));
-  CZ_TRY(cz_json_set_text(out, "instructions", info.capability));
-  CZ_TRY(cz_json_set_text(out, "isa", cz_device_isa()));
-  CZ_TRY(cz_json_set_text(out, "float32", d->processor));
+  json_object_set_new(out, "cores", json_integer(info.cores));
+  json_object_set_new(out, "memory_bytes", json_integer(info.memory));
+  CZ_TRY(cz_json_set_text(out, "isa", info.capability));
+  CZ_TRY(cz_json_set_text(out, "kind", d->processor));
   CZ_TRY(cz_json_set_text(out, "libraries", info.libraries));
-  CZ_TRY(cz_json_set_text(out, "onednn", cz_device_matrix_library()));
+  CZ_TRY(cz_json_set_text(out, "matrix_library", cz_device_matrix_library()));
   CZ_TRY(cz_json_set_text(out, "path", cz_device_path(d)));
   return cz_json_set_text(out, "why", cz_device_path_reason(d));
 }
@@ -30,13 +28,23 @@ static cz_status describe(json_t *out, cz_device *d) {
 static cz_status print(cz_buf *out, json_t *found) {
   static const struct {
     const char *key, *label;
-  } lines[] = {{"processor", "processor"}, {"units", "cores and memory"},
-               {"isa", "instructions"},    {"float32", "kind"},
-               {"libraries", "libraries"}, {"onednn", "matrix library"},
-               {"path", "bf16 goes by"},   {"why", "because"}};
-  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
-    CZ_TRY(cz_buf_addf(out, "%-18s %s\n", lines[i].label,
-                       json_string_value(json_object_get(found, lines[i].key))));
+  } lines[] = {{"processor", "processor"},
+               {"cores", "cores"},
+               {"memory_bytes", "memory, bytes"},
+               {"isa", "instructions"},
+               {"kind", "kind"},
+               {"libraries", "libraries"},
+               {"matrix_library", "matrix library"},
+               {"path", "bf16 goes by"},
+               {"why", "because"}};
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+    const json_t *value = json_object_get(found, lines[i].key);
+    if (json_is_string(value))
+      CZ_TRY(cz_buf_addf(out, "%-18s %s\n", lines[i].label, json_string_value(value)));
+    else
+      CZ_TRY(
+          cz_buf_addf(out, "%-18s %lld\n", lines[i].label, (long long)json_integer_value(value)));
+  }
   return CZ_OK;
 }
 

@@ -26,8 +26,7 @@ static const cz_key_spec batch_keys[] = {
 };
 const cz_section cz_batch_section = CZ_SECTION("batch", "How examples become batches.", batch_keys);
 
-/* "same", and cz_precision_names. */
-static const char *const beginnings[] = {"same", "f32", "bf16", "fp16", NULL};
+static const char *const beginnings[] = {"same", CZ_PRECISION_NAMES, NULL};
 static const char *const streams[] = {"as_precision", "f32", NULL};
 static const char *const normalisations[] = {"counted", "padded", "constant", NULL};
 static const cz_key_spec train_keys[] = {
@@ -93,6 +92,12 @@ cz_batch_plan cz_loop_plan(const cz_loop_job *j) {
   plan.start = j->start_id;
   plan.passes = j->passes;
   return plan;
+}
+
+/** The precision that a checkpoint to go on from was trained in. */
+cz_precision cz_loop_began_in(const cz_train_keys *t) {
+  return t->began_in ? (cz_precision)(t->began_in - 1) /* behind "same" */
+                     : (cz_precision)t->precision;
 }
 
 /** The loss scale at the first step; 0: none. Half precision cannot do without: its smallest number

@@ -88,6 +88,7 @@ typedef struct cz_loop_result {
  * resumes from the folder's checkpoint when there is one, and a signal ends it between
  * two steps with a checkpoint written and CZ_EINTERRUPT. */
 cz_batch_plan cz_loop_plan(const cz_loop_job *job);
+cz_precision cz_loop_began_in(const cz_train_keys *t);
 double cz_loop_scale(const cz_train_keys *train);
 double cz_loop_denominator(const cz_loop_job *job, const cz_batch *batch);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);

@@ -61,14 +61,12 @@ cz_status cz__loop_open(cz__loop *l) {
   CZ_TRY(cz_reducer_create(&l->reducer, j->comm, &adder, p->grads, p->flat + j->batch.shards, real,
                            j->batch.shards, BUCKET_BYTES));
   CZ_TRY(cz__late_open(l));
-  const cz_precision precision = (cz_precision)j->train.precision;
   l->state_of = (cz_state_of){.folder = j->folder,
                               .config_hash = j->config_hash,
                               .params = p,
                               .optimizer = l->optimizer,
-                              .precision = precision,
-                              .began_in = j->train.began_in ? (cz_precision)(j->train.began_in - 1)
-                                                            : precision};
+                              .precision = (cz_precision)j->train.precision,
+                              .began_in = cz_loop_began_in(&j->train)};
   CZ_TRY(resume(l));
   CZ_TRY(cz_batches_open(&l->batches, j->source, &plan, &l->state.cursor));
   return cz__loop_is_first(l) ? cz_record_open(&l->record, j->folder, j->what, l->state.step)

@@ -1,4 +1,4 @@
-/* `cloze bench`: its manual, and which of the two is asked for. */
+/* `cloze bench`: its manual, and which of the three is asked for. */
 #include "commands/bench/bench.h"
 #include "base/args.h"
 

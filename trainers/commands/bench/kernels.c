@@ -51,9 +51,7 @@ static cz_status parse(bench *b, int argc, char **argv) {
     return CZ_FAIL(CZ_EUSAGE, "--repeats: '%s' is not between 1 and %d", repeats, MOST_REPEATS);
   CZ_TRY(cz_precision_find(&precision, b->precision_name));
   CZ_TRY(cz_device_open(&b->device, b->device_name));
-  b->dtype = precision == CZ_PRECISION_BF16  ? CZ_BF16
-             : precision == CZ_PRECISION_F16 ? CZ_F16
-                                             : b->device->real;
+  b->dtype = cz_precision_dtype(precision, b->device);
   return CZ_OK;
 }
 

@@ -2,6 +2,7 @@
  * same for programs. */
 #include "experiment/report/axis.h"
 #include "experiment/report/table.h"
+#include "json/json.h"
 
 #include <math.h>
 #include <string.h>
@@ -159,8 +160,6 @@ cz_status cz_axis_text(cz_buf *out, const cz_comparison *t, bool colours) {
 
 /* JSON. */
 
-static json_t *real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
-
 static json_t *value_or_null(const cz_plan *p, size_t point) {
   return point == SIZE_MAX ? json_null() : json_string(p->axis.values[point]);
 }
@@ -171,8 +170,8 @@ json_t *cz_axis_point_json(const cz_results *r, size_t row) {
   if (!r->plan.axis.node || r->plan.rows[row].point == SIZE_MAX) return json_null();
   return json_pack("{s:s, s:o, s:o, s:o, s:o}", "row", r->plan.rows[row].listed, "value",
                    value_or_null(&r->plan, r->plan.rows[row].point), "tokens",
-                   real_or_null(at->tokens), "seconds", real_or_null(at->seconds), "loss",
-                   real_or_null(at->loss));
+                   cz_json_real(at->tokens), "seconds", cz_json_real(at->seconds), "loss",
+                   cz_json_real(at->loss));
 }
 
 static cz_status column_json(json_t *list, const cz_comparison *t, size_t column) {
@@ -191,7 +190,7 @@ static cz_status column_json(json_t *list, const cz_comparison *t, size_t column
   for (size_t k = 0; k < p->axis.n; k++) {
     cz_agreement a;
     CZ_TRY(cz_compare_agreement(&a, t, column, k));
-    json_object_set_new(kendall, p->axis.values[k], real_or_null(a.kendall));
+    json_object_set_new(kendall, p->axis.values[k], cz_json_real(a.kendall));
   }
   CZ_TRY(cz_compare_order_begins(&from, &clear, t, column));
   json_object_set_new(o, "paper_order_from", value_or_null(p, from));

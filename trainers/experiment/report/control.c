@@ -1,5 +1,6 @@
 /* What a table says first: which rows are above its control, and with an axis from which value
  * on; and at which value the rows stand in the paper's order. */
+#include "experiment/report/axis.h"
 #include "experiment/report/compare.h"
 #include "experiment/report/table.h"
 
@@ -154,14 +155,11 @@ size_t cz_compare_begins(const cz_comparison *c, size_t column, const char *list
 /* "512 (0.5 million tokens)" of a value of the row. */
 static cz_status add_value(cz_buf *out, const cz_comparison *c, const char *listed, size_t point) {
   const cz_plan *p = &c->results->plan;
+  const size_t row = cz_axis_row(p, listed, point);
+  const double tokens = row == SIZE_MAX ? NAN : c->results->points[row].tokens;
   CZ_TRY(cz_buf_addf(out, "%s", p->axis.values[point]));
-  for (size_t row = 0; row < p->control; row++) {
-    const double tokens = c->results->points[row].tokens;
-    if (!strcmp(p->rows[row].listed, listed) && p->rows[row].point == point && p->axis.steps &&
-        isfinite(tokens))
-      return cz_buf_addf(out, " steps (%s million tokens)", cz_number_of(1e-6 * tokens, 2).text);
-  }
-  return CZ_OK;
+  if (!p->axis.steps || !isfinite(tokens)) return CZ_OK;
+  return cz_buf_addf(out, " steps (%s million tokens)", cz_number_of(1e-6 * tokens, 2).text);
 }
 
 /* One row of the file beside the control, over the values of the axis. */
@@ -180,10 +178,6 @@ static cz_status row_phrase(cz_buf *out, const cz_comparison *c, size_t column, 
   return cz_buf_addf(out, " on");
 }
 
-static bool is_first_of_row(const cz_plan *p, size_t row) {
-  return row < p->control && (row == 0 || strcmp(p->rows[row].listed, p->rows[row - 1].listed));
-}
-
 /* One sentence: from which value on each row beats the control. */
 static cz_status axis_sentence(cz_buf *out, const cz_comparison *c, size_t column) {
   const cz_plan *p = &c->results->plan;
@@ -191,7 +185,7 @@ static cz_status axis_sentence(cz_buf *out, const cz_comparison *c, size_t colum
   size_t said = 0, beaten = 0;
   cz_status st = CZ_OK;
   for (size_t row = 0; row < p->control && st == CZ_OK; row++)
-    if (is_first_of_row(p, row))
+    if (cz_axis_first(p, row))
       st = row_phrase(&rows, c, column, p->rows[row].listed, &said, &beaten);
   if (st != CZ_OK || !said) goto done;
   const bool intervals = has_interval(c, column);

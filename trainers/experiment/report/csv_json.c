@@ -130,17 +130,15 @@ done:
   return st;
 }
 
-static json_t *real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
-
 static json_t *text_or_null(const char *text) { return text ? cz_json_string(text) : json_null(); }
 
 static json_t *interval_json(const cz_interval *x) {
   if (x->n == 0) return json_null();
-  return json_pack("{s:o, s:o, s:o, s:I, s:{s:o, s:o, s:o, s:o}}", "mean", real_or_null(x->mean),
-                   "deviation", real_or_null(x->deviation), "half_interval", real_or_null(x->half),
-                   "seeds", (json_int_t)x->n, "error", "seeds", real_or_null(x->seeds.error),
-                   "examples", real_or_null(x->examples.error), "total",
-                   real_or_null(x->total.error), "freedom", real_or_null(x->total.freedom));
+  return json_pack("{s:o, s:o, s:o, s:I, s:{s:o, s:o, s:o, s:o}}", "mean", cz_json_real(x->mean),
+                   "deviation", cz_json_real(x->deviation), "half_interval", cz_json_real(x->half),
+                   "seeds", (json_int_t)x->n, "error", "seeds", cz_json_real(x->seeds.error),
+                   "examples", cz_json_real(x->examples.error), "total",
+                   cz_json_real(x->total.error), "freedom", cz_json_real(x->total.freedom));
 }
 
 static json_t *beats_json(cz_verdict v) {
@@ -169,12 +167,12 @@ static json_t *cell_json(const cz_comparison *t, size_t column, size_t row) {
   json_t *cell = json_pack(
       "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ours", interval_json(&c->ours),
       "difference", interval_json(&c->difference), "lead", interval_json(&c->lead), "p_holm",
-      real_or_null(c->p), "differs", isnan(c->p) ? json_null() : json_boolean(c->differs),
+      cz_json_real(c->p), "differs", isnan(c->p) ? json_null() : json_boolean(c->differs),
       "beats_baseline", beats_json(c->verdict), "strongest_kind",
       text_or_null(cz_results_baseline_kind(r, column, true)), "strongest_lead",
       interval_json(&c->best_lead), "beats_strongest", beats_json(c->best_verdict), "undefined",
       undefined_json(&r->undefined[column * r->plan.n_rows + row]), "paper",
-      real_or_null(c->paper));
+      cz_json_real(c->paper));
   add_beside_json(cell, t, c);
   return cell;
 }
@@ -183,7 +181,7 @@ static cz_status add_cell(json_t *cells, const cz_comparison *t, size_t column, 
   const cz_plan *p = &t->results->plan;
   const double *at = &t->results->values[(column * p->n_rows + row) * p->n_seeds];
   json_t *values = json_array(), *cell = cell_json(t, column, row);
-  for (size_t s = 0; s < p->n_seeds; s++) json_array_append_new(values, real_or_null(at[s]));
+  for (size_t s = 0; s < p->n_seeds; s++) json_array_append_new(values, cz_json_real(at[s]));
   json_object_set_new(cell, "row", json_string(p->rows[row].name));
   if (p->axis.node) json_object_set_new(cell, "point", cz_axis_point_json(t->results, row));
   json_object_set_new(cell, "column", json_string(p->columns[column].name));
@@ -195,7 +193,7 @@ static cz_status add_cell(json_t *cells, const cz_comparison *t, size_t column, 
 static json_t *baselines_json(const cz_baselines *b) {
   json_t *all = json_object();
   for (size_t i = 0; i < b->n; i++)
-    json_object_set_new(all, b->kind[i] ? b->kind[i] : "simple", real_or_null(b->value[i]));
+    json_object_set_new(all, b->kind[i] ? b->kind[i] : "simple", cz_json_real(b->value[i]));
   return all;
 }
 
@@ -206,15 +204,15 @@ static cz_status columns_json(json_t *list, const cz_comparison *t) {
     cz_agreement a;
     CZ_TRY(cz_compare_agreement(&a, t, i, SIZE_MAX));
     json_t *rank = a.n < 2 ? json_null()
-                           : json_pack("{s:o, s:o, s:I}", "spearman", real_or_null(a.spearman),
-                                       "kendall", real_or_null(a.kendall), "rows", (json_int_t)a.n);
+                           : json_pack("{s:o, s:o, s:I}", "spearman", cz_json_real(a.spearman),
+                                       "kendall", cz_json_real(a.kendall), "rows", (json_int_t)a.n);
     json_t *column =
         json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}", "name", c->name,
                   "unit", text_or_null(c->unit), "note", text_or_null(c->note), "paper",
-                  text_or_null(c->paper), "paper_noise", real_or_null(c->paper_noise), "baseline",
-                  real_or_null(cz_results_baseline(r, i, false)), "baseline_kind",
+                  text_or_null(c->paper), "paper_noise", cz_json_real(c->paper_noise), "baseline",
+                  cz_json_real(cz_results_baseline(r, i, false)), "baseline_kind",
                   text_or_null(cz_results_baseline_kind(r, i, false)), "strongest",
-                  real_or_null(cz_results_baseline(r, i, true)), "strongest_kind",
+                  cz_json_real(cz_results_baseline(r, i, true)), "strongest_kind",
                   text_or_null(cz_results_baseline_kind(r, i, true)), "baselines",
                   baselines_json(&r->baselines[i]), "interval_covers_examples",
                   cz_compare_knows_examples(t, i), "rank_agreement", rank);
@@ -239,9 +237,9 @@ static json_t *cost_json(const cz_results *r, size_t row) {
   const cz_row_text *t = &r->texts[row];
   return json_pack("{s:s, s:f, s:f, s:f, s:I, s:o, s:o, s:o}", "row", r->plan.rows[row].name,
                    "steps", c->steps, "tokens", c->tokens, "seconds", c->seconds, "seeds",
-                   (json_int_t)c->seeds, "text_tokens", real_or_null(c->seeds ? t->tokens : NAN),
-                   "mean_inputs", real_or_null(c->seeds ? t->inputs : NAN), "mean_targets",
-                   real_or_null(c->seeds ? t->targets : NAN));
+                   (json_int_t)c->seeds, "text_tokens", cz_json_real(c->seeds ? t->tokens : NAN),
+                   "mean_inputs", cz_json_real(c->seeds ? t->inputs : NAN), "mean_targets",
+                   cz_json_real(c->seeds ? t->targets : NAN));
 }
 
 static cz_status fill_json(json_t *root, const cz_comparison *t) {
