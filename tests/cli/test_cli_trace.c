@@ -87,6 +87,32 @@ static void test_against_hugging_face(void **state) {
     }
 }
 
+/* bfloat16 is another computation than float32, and a residual stream in float32 a third. How far a
+ * tensor may be off test_graph_precision works out; here each is there and of the right size: these
+ * models have scores in the tens, whose softmax makes much of a rounding. */
+static void test_precisions(void **state) {
+  static const cz_safetensors_info one = {.elements = 1};
+  for (int f = 0; f < 2; f++) {
+    const char *folder = f ? FIXTURES "/t5/v1_1" : FIXTURES "/t5/v1_0",
+               *batch = f ? FIXTURES "/t5/v1_1/batch.jsonl" : FIXTURES "/t5/v1_0/batch.jsonl";
+    double loss[3];
+    for (int k = 0; k < 3; k++) {
+      EXPECT(0, cloze("trace", folder, "--batch", batch, "--out", "trace.h5", "--device", "cpu",
+                      "--precision", k ? "bf16" : "f32", k == 2 ? "--wide-stream" : NULL));
+      check_file("trace.h5", f ? "v1_1" : "v1_0", k ? 0.2 : 2e-5);
+      hid_t file = H5Fopen(under("trace.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
+      double *x = read_set(file, "loss", &one);
+      loss[k] = *x;
+      free(x);
+      H5Fclose(file);
+    }
+    print_message("loss %.9g in f32, %.9g in bf16, %.9g beside a float32 stream\n", loss[0],
+                  loss[1], loss[2]);
+    for (int k = 1; k < 3; k++) assert_true(fabs(loss[k] - loss[0]) <= 1e-2 * loss[0]);
+    assert_true(loss[0] != loss[1] && loss[1] != loss[2] && loss[0] != loss[2]);
+  }
+}
+
 static void test_no_grad(void **state) {
   const char *folder = FIXTURES "/t5/v1_0";
   EXPECT(0, cloze("trace", folder, "--batch", FIXTURES "/t5/v1_0/batch.jsonl", "--out", "plain.h5",
@@ -196,6 +222,7 @@ static void test_not_finite(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_hugging_face),
+                                     cmocka_unit_test(test_precisions),
                                      cmocka_unit_test(test_no_grad),
                                      cmocka_unit_test(test_bad_batches),
                                      cmocka_unit_test(test_nul),

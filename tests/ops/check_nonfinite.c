@@ -54,46 +54,65 @@ typedef struct trial {
   const place *where;
   const target *on;
   const char *planted, *pass;
+  const sensitivities *sens; /* of the problem without what is planted; null in float32 */
 } trial;
+
+/* One array of results: what it is, and its limits in 16 bits. */
+typedef struct tensor {
+  const char *name;
+  int64_t n;
+  const double *sens, *saved; /* null in float32 */
+  bound b;
+} tensor;
 
 /* One array of results. NaN planted: NaN wherever it depends. Infinity planted: where the
  * reference is not finite, neither is the target; where it is finite, the infinity has no weight,
  * and the target says the same or NaN (compared in smooth cases, where float32 is near float64 and
- * a shorter dtype within the row's limit). */
-static bool right(const trial *t, double base, double moved, double want, double got, double size) {
+ * a shorter dtype within the element's limit: a norm of two numbers that nearly agree makes much of
+ * their rounding). */
+static bool right(const trial *t, const tensor *x, int64_t i, double base, double moved,
+                  double want, double got, double size) {
   if (!strcmp(t->planted, "NaN")) return !differs(base, moved) || isnan(got);
   if (!isfinite(want)) return !isfinite(got);
-  double near = fmax(1e-3, t->p->row->error_constant * roundoff_of(t->on->dtype));
-  return !t->p->c.smooth || isnan(got) || fabs(got - want) <= near * size + 0x1p-100;
+  double near = 1e-3 * size;
+  if (x->sens) near = fmax(near, limit_of(&x->b, want, x->sens[i], x->saved, i));
+  return !t->p->c.smooth || isnan(got) || fabs(got - want) <= near + 0x1p-100;
 }
 
-static void look(const trial *t, const char *tensor, int64_t n, const double *base,
-                 const double *moved, const double *want, const double *got) {
+static void look(const trial *t, const tensor *x, const double *base, const double *moved,
+                 const double *want, const double *got) {
   double size = 0;
-  for (int64_t i = 0; i < n; i++) size = isfinite(want[i]) ? fmax(size, fabs(want[i])) : size;
-  for (int64_t i = 0; i < n; i++) {
-    if (right(t, base[i], moved[i], want[i], got[i], size)) continue;
+  for (int64_t i = 0; i < x->n; i++) size = isfinite(want[i]) ? fmax(size, fabs(want[i])) : size;
+  for (int64_t i = 0; i < x->n; i++) {
+    if (right(t, x, i, base[i], moved[i], want[i], got[i], size)) continue;
     fail_case(t->p, "%s %s: %s in %s%s[%lld] leaves %s[%lld] %g (ref %g)", t->on->name, t->pass,
               t->planted, t->where->array < CZ_OP_IN ? "" : "the gradient of ",
-              name_of(t->p, t->where->array), (long long)t->where->at, tensor, (long long)i, got[i],
-              want[i]);
+              name_of(t->p, t->where->array), (long long)t->where->at, x->name, (long long)i,
+              got[i], want[i]);
     return;
   }
 }
 
 static void look_at_all(const trial *t, const values *base, const values *moved, const values *want,
                         const values *got) {
-  for (int o = 0; o < t->p->row->n_out; o++)
-    if (base->out[o] && got->out[o])
-      look(t, t->p->row->out_name[o], cz_numel(&t->p->out[o]), base->out[o], moved->out[o],
-           want->out[o], got->out[o]);
-  for (int i = 0; i < t->p->row->n_in; i++)
-    if (base->din[i] && got->din[i])
-      look(t, t->p->row->in_name[i], cz_numel(&t->p->c.in[i]), base->din[i], moved->din[i],
-           want->din[i], got->din[i]);
+  const problem *p = t->p;
+  const values *sens = t->sens ? &t->sens->all : NULL, *saved = t->sens ? &t->sens->saved : NULL;
+  for (int o = 0; o < p->row->n_out; o++) {
+    if (!base->out[o] || !got->out[o]) continue;
+    tensor x = {p->row->out_name[o], cz_numel(&p->out[o]), sens ? sens->out[o] : NULL,
+                saved ? saved->out[o] : NULL, bound_of_output(p, t->on, o)};
+    look(t, &x, base->out[o], moved->out[o], want->out[o], got->out[o]);
+  }
+  for (int i = 0; i < p->row->n_in; i++) {
+    if (!base->din[i] || !got->din[i]) continue;
+    tensor x = {p->row->in_name[i], cz_numel(&p->c.in[i]), sens ? sens->din[i] : NULL,
+                saved ? saved->din[i] : NULL, bound_of_gradient(p, t->on, i)};
+    look(t, &x, base->din[i], moved->din[i], want->din[i], got->din[i]);
+  }
 }
 
-static void check_place(problem *p, const place *where, const values *base, bool backward) {
+static void check_place(problem *p, const place *where, const values *base,
+                        const sensitivities *sens, bool backward) {
   static const struct {
     const char *name;
     double value;
@@ -105,7 +124,7 @@ static void check_place(problem *p, const place *where, const values *base, bool
     values want;
     evaluate_with(&want, p, where, planted[k].value, ref, backward);
     for (const target *on = p->only ? p->only : ref; on; on = next_target(on, p)) {
-      trial t = {p, where, on, planted[k].name, backward ? "backward" : "forward"};
+      trial t = {p, where, on, planted[k].name, backward ? "backward" : "forward", sens};
       values got;
       evaluate_with(&got, p, where, planted[k].value, on, backward);
       look_at_all(&t, base, &moved, &want, &got);
@@ -150,7 +169,7 @@ static void check_overflow(const problem *p, int input) {
   values want, got;
   sensitivities sens;
   evaluate(&want, &q, ref, false);
-  sensitivity(&sens, &q, plain(&q), false);
+  sensitivity_to_jumps(&sens, &q);
   for (const target *on = next_target(ref, p); on; on = next_target(on, p)) {
     evaluate(&got, &q, on, false);
     compare_overflown(&q, on, input, &want, &got, &sens);
@@ -166,16 +185,20 @@ static bool is_real_input(const problem *p, int i) {
 
 static void check_pass(problem *p, cz_rand *rand, bool backward) {
   values base;
+  sensitivities sens = {0};
+  const bool narrow = p->only && p->c.smooth;
   evaluate(&base, p, ref, backward);
+  if (narrow) sensitivity(&sens, p, plain(p), backward);
   for (int array = 0; array < CZ_OP_IN + (backward ? p->row->n_out : 0); array++) {
     bool gradient = array >= CZ_OP_IN;
     if (gradient ? !p->dout[array - CZ_OP_IN] : array >= p->row->n_in || !is_real_input(p, array))
       continue;
     int64_t n = cz_numel(gradient ? &p->out[array - CZ_OP_IN] : &p->c.in[array]);
     for (int k = 0; k < TRIES && n > 0; k++)
-      check_place(p, &(place){array, cz_rand_int(rand, 0, n - 1)}, &base, backward);
+      check_place(p, &(place){array, cz_rand_int(rand, 0, n - 1)}, &base, narrow ? &sens : NULL,
+                  backward);
   }
-  values_free(&base);
+  values_free(&base), sensitivities_free(&sens);
 }
 
 /** No NaN and no infinity is lost, forward or backward, on any target; nothing overflows in

@@ -135,7 +135,9 @@ void fail_case(const problem *p, const char *format, ...) __attribute__((format(
 bound bound_of_output(const problem *p, const target *on, int output);
 bound bound_of_gradient(const problem *p, const target *on, int input);
 void sensitivity(sensitivities *s, const problem *p, variant v, bool backward);
+void sensitivity_to_jumps(sensitivities *s, const problem *p);
 void sensitivities_free(sensitivities *s);
+double limit_of(const bound *b, double want, double sens, const double *saved, int64_t i);
 bool compare(const problem *p, const char *check, const char *tensor, const cz_arg *shape,
              const double *got, const double *want, const double *sens, const double *saved,
              bound b);

@@ -23,6 +23,17 @@ static void same_bits(void **state) {
 #endif
 }
 
+/* That a key did something. */
+static void other_metrics(const char *a, const char *b) {
+  char path[2][64];
+  size_t n[2];
+  snprintf(path[0], sizeof path[0], "%s/metrics.jsonl", a);
+  snprintf(path[1], sizeof path[1], "%s/metrics.jsonl", b);
+  char *x = read_text(under(path[0]), &n[0]), *y = read_text(under(path[1]), &n[1]);
+  assert_true(n[0] != n[1] || memcmp(x, y, n[0]));
+  free(x), free(y);
+}
+
 #define WIDE                                                                                       \
   BF16 " model.name=t5-v1_1-nano model.d_model=128 model.d_kv=32 model.d_ff=192 "                  \
        "model.num_heads=3 batch.shards=1 batch.input_tokens=320 batch.target_tokens=192 "          \
@@ -38,6 +49,7 @@ static void same_bits_wide(void **state) {
   run_into(&(start){.threads = 2}, WIDE " train.residual_stream=f32", "stream");
   run_into(&(start){0}, WIDE " train.residual_stream=f32 --device guard:cpu", "stream2");
   same_run("stream", "stream2");
+  other_metrics("wide", "stream");
 }
 
 enum { STEPS = 300 };
@@ -81,7 +93,8 @@ static void curves(void **state) {
     for (int k = 1; k < 3; k++)
       if (!(fabs(tail[k] - tail[0]) <= 0.01 * tail[0]))
         fail_msg("seed %d: loss %.6g in %s, %.6g in f32", seed, tail[k], kinds[k], tail[0]);
-    assert_true(loss[1][0] != loss[0][0]);                      /* it is not float32 */
+    assert_true(loss[1][0] != loss[0][0] && loss[2][0] != loss[0][0]); /* it is not float32 */
+    assert_true(loss[2][0] != loss[1][0]);
     if (!(fabs(loss[1][0] - loss[0][0]) <= 0.002 * loss[0][0])) /* of the same weights and masks */
       fail_msg("seed %d: the first loss is %.6g in bf16, %.6g in f32", seed, loss[1][0],
                loss[0][0]);
