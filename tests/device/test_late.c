@@ -477,7 +477,14 @@ static void put_gradients(cz_params *p, cz_stream *s, double planted) {
   test_free(g);
 }
 
-/* The optimizers write the copies of what they update, and of nothing else. */
+/* The values of a parameter, for the caller to free. */
+static float *values_of(const cz_params *p, const cz_param *q) {
+  float *x = test_calloc((size_t)q->count, sizeof *x);
+  OK(p->device->read(p->device, x, q->value, (size_t)q->count * sizeof *x));
+  return x;
+}
+
+/* The optimizers write what they update with its copies, and nothing else. */
 static void copies(void **state) {
   static const int optimizers[] = {CZ_OPTIMIZER_ADAFACTOR, CZ_OPTIMIZER_ADAMW,
                                    CZ_OPTIMIZER_ADAMW_SCALE};
@@ -499,6 +506,7 @@ static void copies(void **state) {
     OK(cz_optimizer_create(&o, &keys, p));
     OK(cz_params_refresh(p));
     check_copies(p);
+    float *frozen = values_of(p, p->list[0]), *moving = values_of(p, p->list[1]);
     for (int step = 0; step < 4; step++) {
       put_gradients(p, &s, step == 2 ? NAN : 0);
       version = p->version;
@@ -506,6 +514,10 @@ static void copies(void **state) {
       assert_true(p->version > version);
       check_copies(p);
     }
+    float *after = values_of(p, p->list[0]), *moved = values_of(p, p->list[1]);
+    assert_memory_equal(after, frozen, (size_t)p->list[0]->count * sizeof *after);
+    assert_memory_not_equal(moved, moving, (size_t)p->list[1]->count * sizeof *moved);
+    test_free(frozen), test_free(moving), test_free(after), test_free(moved);
     cz_optimizer_destroy(&o);
     cz_model_destroy(&m);
     computes(d)->kernels = kernels_of_cpu;

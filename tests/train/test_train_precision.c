@@ -120,6 +120,18 @@ static void another_precision(void **state) {
          "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16 "
          "train.began_in=f32",
          "it was trained in f32 so far, and goes on in bf16");
+  const char *in_bf16 = "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16";
+  expect(2, in_bf16, "train.began_in"); /* finished as it was asked for above */
+  remove_tree("run");
+  expect(2,
+         "pretrain @/pretrain.yaml --out @/run train.steps=3 train.precision=bf16 "
+         "train.began_in=f32",
+         "train.began_in is f32, and ");
+  expect(0, "pretrain @/pretrain.yaml --out @/f32 train.steps=3", "done");
+  expect(2,
+         "pretrain @/pretrain.yaml --out @/f32 train.steps=3 train.precision=bf16 "
+         "train.began_in=f32",
+         "this folder holds another run");
 }
 
 static void refused(void **state) {

@@ -5,6 +5,7 @@
 #include "base/nearest.h"
 #include "experiment/plan_internal.h"
 #include "stages/go_on.h"
+#include "stages/precision.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -182,6 +183,17 @@ static cz_status no_kind(const cz_plan *p, const cz_config_node *stages, size_t 
   return cz_config_need(&n, stage, "kind");
 }
 
+/* An experiment keeps its stages by their configuration, precision included: another precision is
+ * another stage, and none goes on from it. */
+static cz_status check_precision(const cz_plan_stage *s) {
+  if (!cz_stage_changes_precision(s->node)) return CZ_OK;
+  return cz_config_error(cz_config_get(cz_config_get(s->node, "train"), "began_in"),
+                         "a stage of an experiment cannot go on in another precision, since its "
+                         "folder is found by its configuration; `cloze %s FOLDER/config.yaml --out "
+                         "FOLDER` with train.precision and train.began_in can",
+                         s->kind->name);
+}
+
 static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_config_node *stages,
                                size_t seed, size_t row, size_t index) {
   cz_plan_stage *s = cz_plan_at(p, seed, row, index);
@@ -199,6 +211,7 @@ static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_
   CZ_TRY(cz_config_with_word(p->config, &s->node, s->node, word));
   CZ_TRY(cz__plan_data(p, s->node, p->data, &s->node));
   CZ_TRY(cz_stage_known(s->kind, s->node));
+  CZ_TRY(check_precision(s));
   CZ_TRY(cz__plan_references(p, s, stages, index));
   return check_left_out(p, &p->rows[row], (size_t)(s - p->stages));
 }

@@ -88,7 +88,7 @@ static cz_status forget_folders(cz_config *config, const cz_config_node **there,
 }
 
 /* As cz_stage_same; PLANNED: NODE is a stage of a plan, with names of earlier stages instead of
- * their folders, and without `init`. */
+ * their folders, and without `init`. What is finished goes on in no other precision. */
 static cz_status same(const cz_config_node *node, const json_t *record, const char *folder,
                       const char *name, bool planned) {
   char path[4096];
@@ -102,7 +102,7 @@ static cz_status same(const cz_config_node *node, const json_t *record, const ch
   if (planned && cz_config_get(root, "init") && !cz_config_get(node, "init"))
     CZ_GO(st, cz_config_without(there, &root, root, "init"), done);
   if (planned) CZ_GO(st, forget_folders(there, &root, node), done);
-  if (cz_stage_changes_precision(node)) {
+  if (cz_stage_changes_precision(node) && !holds(folder, "result.json")) {
     CZ_GO(st, cz_stage_without_precision(there, &root, root), done);
     CZ_GO(st, cz_stage_without_precision(there, &node, node), done);
   }

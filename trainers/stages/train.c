@@ -64,6 +64,7 @@ cz_status cz_train(cz_session *s, const cz_recipe *recipe, cz_model *model, cons
   CZ_TRY(cz_json_set_int(metrics, "text_tokens", r.text_tokens));
   CZ_TRY(cz_json_set_real(metrics, "mean_inputs", r.mean_inputs));
   CZ_TRY(cz_json_set_real(metrics, "mean_targets", r.mean_targets));
+  CZ_TRY(cz_json_set_text(measured, "precision", cz_precision_names[job->train.precision]));
   CZ_TRY(cz_json_set_real(measured, "loop_seconds", r.seconds));
   return cz_json_set_real(measured, "reader_wait_seconds", r.waited);
 }

@@ -25,6 +25,9 @@ static cz_status check_plans(const cz__loop *l) {
 static cz_status resume(cz__loop *l) {
   cz_state_origin from;
   CZ_TRY(cz_state_load(&l->state, &from, &l->state_of));
+  if (!from.path[0] && l->job->train.began_in)
+    return CZ_FAIL(CZ_EUSAGE, "train.began_in is %s, and %s has no checkpoint to go on from",
+                   cz_precision_names[l->state_of.began_in], l->job->folder);
   if (!from.path[0]) return CZ_OK;
   cz_log("%s: going on at step %lld of %lld (%s)", l->job->what, (long long)l->state.step,
          (long long)l->job->train.steps, from.path);

@@ -156,7 +156,7 @@ static void add_beside_json(json_t *cell, const cz_comparison *t, const cz_cell 
   const cz_plan *p = &t->results->plan;
   if (p->control < p->n_rows) {
     json_object_set_new(cell, "over_control", interval_json(&c->over_control));
-    json_object_set_new(cell, "over_control_p_holm", real_or_null(c->control_p));
+    json_object_set_new(cell, "over_control_p_holm", cz_json_real(c->control_p));
     json_object_set_new(cell, "beats_control", beats_json(c->control_verdict));
   }
 }
