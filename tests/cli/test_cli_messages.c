@@ -50,6 +50,7 @@ static void test_everything_is_checked_first(void **state) {
           "the name of a file is missing\n  (row spans, stage pretrain)");
   refuses("common.tokenizer=''", "the name of a file is missing\n  (row spans, stage pretrain)");
   refuses("stages.finetune.tasks.list.0.train=''", "task mood has no file for split train");
+  refuses("common.train.began_in=f32", "cannot go on in another precision");
   refuses("stages.finetune.init=corpus.h5", "corpus.h5 is no folder: a model's folder has "
                                             "config.json, model.safetensors and tokenizer.json");
 }
