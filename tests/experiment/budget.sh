@@ -10,12 +10,46 @@ rm -rf "$work" && mkdir -p "$work"
 cp "$source"/experiments/quickstart/sample/* "$work"
 "$cloze" corpus --tokenizer "$work/tokenizer.json" --out "$work/pretrain.h5" "$work/pretrain.txt"
 
-run() { "$cloze" run "$source/experiments/t5/budget.yaml" --scale test --seeds 1 data="$work" "$@"; }
+# With lines every three steps, of which neither 2 nor 8 is one: they are the last of their stages.
+run() { "$cloze" run "$source/experiments/t5/budget.yaml" --scale test --seeds 1 data="$work" \
+  stages.pretrain.train.log_steps=3 "$@"; }
 fail() { echo "budget.sh: $*" >&2; exit 1; }
 # folder RUN ROW: of the pretraining of seed 1.
 folder() { python3 -c 'import json, sys
 print(next(e["folder"] for e in json.load(open(sys.argv[1] + "/plan.json"))
            if (e["seed"], e["name"], e["stage"]) == (1, sys.argv[2], "pretrain")))' "$1" "$2"; }
+
+# points FOLDER: step, curve and value of each point that TensorBoard shows of its event files.
+points() { python3 - "$1" <<'P'
+import glob, struct, sys
+def fields(b):  # of a protocol buffer: number and value
+    def varint():
+        nonlocal at
+        v = shift = 0
+        while True:
+            v |= (b[at] & 127) << shift; shift += 7; at += 1
+            if b[at - 1] < 128: return v
+    at = 0
+    while at < len(b):
+        key = varint()
+        size = {0: 0, 1: 8, 5: 4}.get(key & 7)
+        if size is None: size = varint()
+        yield key >> 3, varint() if key & 7 == 0 else b[at:at + size]
+        at += size
+shown = []
+for name in sorted(glob.glob(sys.argv[1] + "/events.out.tfevents.*")):
+    data = open(name, "rb").read()
+    while data:
+        n = struct.unpack("<Q", data[:8])[0]
+        event, data = dict(fields(data[12:12 + n])), data[16 + n:]
+        if 7 in event: shown = [p for p in shown if p[0] < event.get(2, 0)]  # a session starts
+        if 5 in event:
+            point = dict(fields(dict(fields(event[5]))[1]))
+            shown.append((event[2], point[1].decode(), struct.unpack("<f", point[2])[0]))
+assert len(shown) == len({p[:2] for p in shown}), "a point is there twice"
+for p in sorted(shown): print(*p)
+P
+}
 
 run --out "$work/all" > "$work/all.txt" 2> "$work/all.err"
 [ "$(ls "$work/all/stages" | wc -l)" = 20 ] || fail "expected 6 + 7 + 7 stages"
@@ -42,6 +76,10 @@ for row in prefix_lm bert_style deshuffling; do
   [ "$long" = "$alone" ] || fail "$row: another key: $long, $alone"
   cmp "$work/all/$long/model/model.safetensors" "$work/alone/$alone/model/model.safetensors"
   cmp "$work/all/$long/metrics.jsonl" "$work/alone/$alone/metrics.jsonl"
+  points "$work/all/$long" > "$work/long.points"
+  points "$work/alone/$alone" > "$work/alone.points"
+  cmp "$work/long.points" "$work/alone.points"
+  [ "$(grep -c pretrain/loss "$work/alone.points")" = 4 ] || fail "expected steps 1, 3, 6 and 8: $(cat "$work/alone.points")"
   python3 - "$work/all/$long" "$work/alone/$alone" "$work/all/$(folder "$work/all" $row@2)" <<'P'
 import json, sys
 long, alone, short = (json.load(open(f + "/result.json")) for f in sys.argv[1:])
@@ -52,19 +90,25 @@ assert "earlier_steps" not in alone["measured"] and "earlier_steps" not in s
 P
 done
 
-# Without the shorter one's checkpoint, and with a damaged one, the bits are the same.
-for how in none damaged; do
+# Without the shorter one's checkpoint, with a damaged one and with damaged lines, the bits are the
+# same.
+cp "$work/alone/$(folder "$work/alone" bert_style@8)/metrics.jsonl" "$work/alone.metrics"
+for how in none damaged lines; do
   cp -r "$work/all" "$work/$how"
   long=$work/$how/$(folder "$work/all" bert_style@8)
   rm -rf "$work/$how/result.json" "$long"
   short="$work/$how/$(folder "$work/all" bert_style@2)/checkpoint"
-  rm -f "$short.h5" "$short.prev.h5"
-  [ $how = none ] || echo damaged > "$short.h5"
+  case $how in
+    none) rm -f "$short.h5" "$short.prev.h5" ;;
+    damaged) rm -f "$short.prev.h5" && echo damaged > "$short.h5" ;;
+    lines) sed -i '1s/.*/damaged/' "$(dirname "$short")/metrics.jsonl" ;;
+  esac
   mkdir -p "$long" && echo '{"steps": 2, "seconds": 1}' > "$long/earlier.json" # of a killed run
   run --out "$work/$how" > /dev/null 2> "$work/$how.err"
   grep -q "going on at step" "$work/$how.err" && fail "$how: went on from nothing"
   [ $how = none ] || grep -q "begins at its first step" "$work/$how.err" || fail "no warning: $(cat "$work/$how.err")"
   cmp "$work/all/result.json" "$work/$how/result.json"
+  cmp "$work/alone.metrics" "$long/metrics.jsonl"
   ! grep -q earlier "$long/result.json" || fail "$how: nothing was taken over, but the result says so"
 done
 
@@ -77,9 +121,16 @@ grep -q "going on at step 8 of 20" "$work/more.err" || fail "did not go on: $(ca
 [ "$(grep -c "\[.*pretrain" "$work/more.err")" = 3 ] || fail "more than the new budget was trained: $(cat "$work/more.err")"
 grep -q "0 of .* stages no longer belong" "$work/more.err" || fail "stages were lost: $(cat "$work/more.err")"
 
+# The last steps of the shorter ones are no steps of its own.
+python3 - "$work/all/$(folder "$work/all" bert_style@20)/metrics.jsonl" <<'P'
+import json, sys
+steps = [json.loads(line)["step"] for line in open(sys.argv[1])]
+assert steps == [1, 3, 6, 9, 12, 15, 18, 20], steps
+P
+
 # Stopped again and again while it goes on.
 stops=0
-until timeout --signal=TERM $((2 + stops / 3)) "$cloze" run "$source/experiments/t5/budget.yaml" --scale test --seeds 1 data="$work" --out "$work/stopped" > /dev/null 2>&1; do
+until timeout --signal=TERM $((2 + stops / 3)) "$cloze" run "$source/experiments/t5/budget.yaml" --scale test --seeds 1 data="$work" stages.pretrain.train.log_steps=3 --out "$work/stopped" > /dev/null 2>&1; do
   stops=$((stops + 1))
   [ $stops -lt 100 ] || fail "does not end"
 done

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
 #include "stages/result.h"
-#include "training/loop.h"
+#include "training/record.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -59,19 +59,6 @@ cz_status cz_stage_can_go_on(bool *can, cz_config *config, const cz_stage_kind *
   CZ_TRY(same_but_steps(&same, config, longer, shorter));
   *can = fixed && same;
   return CZ_OK;
-}
-
-/* Copies the file NAME of one folder into another; nothing where there is none. */
-static cz_status copy_file(const char *to, const char *from, const char *name) {
-  char there[4096], here[4096];
-  cz_buf bytes = {0};
-  CZ_TRY(cz_fs_join(there, sizeof there, from, name));
-  CZ_TRY(cz_fs_join(here, sizeof here, to, name));
-  if (!cz_fs_exists(there)) return CZ_OK;
-  cz_status st = cz_fs_read(there, &bytes);
-  if (st == CZ_OK) st = cz_fs_write_atomic(here, bytes.data, bytes.len);
-  cz_buf_free(&bytes);
-  return st;
 }
 
 /* Format and configuration are the writer's own. */
@@ -132,12 +119,16 @@ static cz_status write_earlier(const char *folder, const char *shorter) {
   return st;
 }
 
-/* The checkpoint comes last: without it nothing has been taken over. */
-static cz_status take_over(const char *folder, uint64_t hash, const char *shorter) {
+/* The checkpoint comes last: without it nothing has been taken over. KIND's name is that of its
+ * curves. */
+static cz_status take_over(const char *folder, uint64_t hash, const char *shorter,
+                           const cz_stage_kind *kind, const cz_config_node *node) {
+  cz_train_keys train;
   cz_checkpoint *c;
+  CZ_TRY(cz_config_bind(cz_config_get(node, "train"), &cz_train_section, &train, NULL));
   CZ_TRY(cz_checkpoint_open(&c, shorter));
   cz_status st = cz_fs_make_dirs(folder);
-  if (st == CZ_OK) st = copy_file(folder, shorter, "metrics.jsonl");
+  if (st == CZ_OK) st = cz_record_take_over(folder, shorter, kind->name, &train);
   if (st == CZ_OK) st = write_earlier(folder, shorter);
   if (st == CZ_OK) st = copy_checkpoint(folder, hash, c);
   cz_checkpoint_close(&c);
@@ -169,7 +160,7 @@ cz_status cz_stage_go_on(cz_session *s, const cz_config_node *node, const cz_con
   cz_status st = cz_stage_hash(&hash, record, s, kind, node, identity);
   json_decref(record);
   CZ_TRY(st);
-  st = take_over(folder, hash, shorter);
+  st = take_over(folder, hash, shorter, kind, node);
   if (st != CZ_ECORRUPT && st != CZ_EINVAL) return st; /* damaged, or of another version */
   cz_warn("%s; %s begins at its first step", cz_error_message(), folder);
   cz_error_clear();

@@ -6,7 +6,8 @@
  * it would have had from its own first step, and training to N, 4 N and 16 N steps costs 16 N.
  *
  *   folder/checkpoint.h5   of the shorter stage, under this one's configuration
- *   folder/metrics.jsonl   its lines, so that curves begin at step 1
+ *   folder/metrics.jsonl   its lines that are due in the longer one, so that curves begin at step 1
+ *   folder/events.*        the same for TensorBoard
  *   folder/earlier.json    {"folder", "steps", "seconds"}: what was taken over, for `measured` */
 #ifndef CZ_STAGES_GO_ON_H
 #define CZ_STAGES_GO_ON_H

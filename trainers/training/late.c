@@ -65,8 +65,7 @@ static cz_status write_down(cz__loop *l, const cz__late *r, double norm, double 
   const cz_state *s = &l->state;
   const cz_train_keys *t = &l->job->train;
   const int64_t step = r->step + 1;
-  bool due = step % t->log_steps == 0 || step == t->steps || step == 1;
-  if (!l->record || !due) return CZ_OK;
+  if (!l->record || !cz_record_due(t, step)) return CZ_OK;
   const cz_record_value values[] = {{"loss", s->last_loss},
                                     {"smooth_loss", s->smooth_loss},
                                     {"gradient_norm", norm},
