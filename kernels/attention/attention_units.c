@@ -22,6 +22,7 @@
 #include "kernels/common/cpu.h"
 #include "kernels/common/piece.h"
 #include "kernels/common/product.h"
+#include "kernels/common/rows.h"
 #include "kernels/common/workspace.h"
 
 #include <string.h>
@@ -167,10 +168,6 @@ static void bring_queries(const cz__attention_unit *u, const cz__attention_part 
   bring(u, to, array, u->q0 + w->i0, w->R, padded_rows(w->R));
 }
 
-CZ_CLONES static void add_row(float *s, const float *bias, int64_t n) {
-  for (int64_t j = 0; j < n; j++) s[j] += bias[j];
-}
-
 /* Scores of a tile: [rows, N]. */
 static void compute_scores(const cz__attention_unit *u, const tiles *t, const cz__attention_part *w,
                            int64_t N) {
@@ -180,7 +177,7 @@ static void compute_scores(const cz__attention_unit *u, const tiles *t, const cz
   bring_queries(u, w, t->q, p->call->in[CZ_ATTENTION_Q].data);
   multiply(t, product, t->s, t->q, t->k);
   for (int64_t r = 0; p->bias && r < w->R; r++)
-    add_row(t->s + r * N, cz__attention_bias(u, w->i0 + r, w->j0), w->visible[r]);
+    cz_row_add(t->s + r * N, cz__attention_bias(u, w->i0 + r, w->j0), w->visible[r]);
 }
 
 /* A tile in the dtype of q, over its float32 numbers; zeros in the rows beyond the queries. */

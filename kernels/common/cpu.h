@@ -12,6 +12,7 @@
 
 #include "kernels/common/language.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -28,6 +29,8 @@ CZ_C_BEGIN
 #endif
 
 const char *cz_cpu_instructions(void);
+const char *cz_cpu_extensions(void);
+bool cz_cpu_has_bf16(void);
 
 static inline int64_t cz_minimum(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t cz_maximum(int64_t a, int64_t b) { return a > b ? a : b; }

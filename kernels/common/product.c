@@ -5,6 +5,8 @@
 
 #include "kernels/common/bf16.h"
 #include "kernels/common/cpu.h"
+#include "kernels/common/piece.h"
+#include "kernels/common/rows.h"
 #include "kernels/common/units.h"
 #include "kernels/common/workspace.h"
 
@@ -41,6 +43,12 @@ static int64_t pieces_of(int64_t length, int64_t usual) {
   return pieces;
 }
 
+static grid grid_of(const cz_product *p, int64_t down, int64_t across) {
+  grid g = {.m = whole_registers(p->M, down), .n = whole_registers(p->N, across)};
+  g.rows = (p->M + g.m - 1) / g.m, g.columns = (p->N + g.n - 1) / g.n;
+  return g;
+}
+
 /* Matrix units are fast for arrays without gaps: whole rows of c, unless there are few, and then
  * the copies are small. Two tiles at least, where that is worth a second thread. */
 static grid cut_for_units(const cz_product *p) {
@@ -49,9 +57,7 @@ static grid cut_for_units(const cz_product *p) {
     across = pieces_of(p->N, ROWS);
   else if (down == 1 && (double)p->M * (double)p->N * (double)p->K > one_tile)
     down = 2;
-  grid g = {.m = whole_registers(p->M, down), .n = whole_registers(p->N, across)};
-  g.rows = (p->M + g.m - 1) / g.m, g.columns = (p->N + g.n - 1) / g.n;
-  return g;
+  return grid_of(p, down, across);
 }
 
 /* One tile is called outside any parallel region, where OpenBLAS would divide a large
@@ -64,9 +70,7 @@ static grid cut(const cz_product *p) {
     if ((double)p->M * (double)p->N * (double)p->K <= one_tile) return (grid){1, 1, p->M, p->N};
     *(p->M >= p->N ? &down : &across) = 2;
   }
-  grid g = {.m = whole_registers(p->M, down), .n = whole_registers(p->N, across)};
-  g.rows = (p->M + g.m - 1) / g.m, g.columns = (p->N + g.n - 1) / g.n;
-  return g;
+  return grid_of(p, down, across);
 }
 
 /** How many tiles the product is cut into; a function of its sizes alone. 0 when there is
@@ -156,11 +160,6 @@ static void few_rows(float *c, const float *a, const float *b, const cz_product 
   }
 }
 
-CZ_CLONES static void add_row(float *row, const float *bias, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++) row[i] += bias[i];
-}
-
 /* One product of float32 numbers on the calling thread. With K = 0 the sum is empty: c is
  * set to 0 with beta 0 and stays with beta 1. BLAS leaves that case to the
  * implementation. */
@@ -231,13 +230,14 @@ static void multiply_block(const cz_product *p, const widened *s, const cz_produ
   multiply(&block, few);
 }
 
-/* Sums [M, N], rows ld apart, with the bias into c: rounded, or added to it and rounded. */
-static void put_sums(const cz_product *p, float *sums, int64_t ld) {
+/** Sums [M, N] of P, rows LD apart, with the bias into c: rounded, or added to it and rounded. They
+ * may be c itself where that is float32. */
+void cz__product_put(const cz_product *p, float *sums, int64_t ld) {
+  const cz_grad_mode mode = p->beta == 0 ? CZ_GRAD_WRITE : CZ_GRAD_ADD;
   for (int64_t m = 0; m < p->M; m++) {
-    if (p->bias) add_row(sums + m * ld, p->bias, p->N);
-    if (p->c_dtype == CZ_F32) continue;
-    cz_bf16 *c = (cz_bf16 *)p->c + m * p->ldc;
-    (p->beta == 0 ? cz_bf16_round : cz_bf16_add)(c, sums + m * ld, p->N);
+    float *row = sums + m * ld;
+    if (p->bias) cz_row_add(row, p->bias, p->N);
+    if (sums != p->c) cz_piece_grad(p->c, p->c_dtype, m * p->ldc, p->N, row, mode);
   }
 }
 
@@ -258,7 +258,7 @@ static void multiply_widened(const cz_product *p, const widened *s, bool few) {
     for (int64_t j = 0; j < p->N; j += across)
       multiply_block(p, s, &sums, k, depth, j, cz_minimum(across, p->N - j), few);
   }
-  put_sums(p, sums.c, sums.ldc);
+  cz__product_put(p, sums.c, sums.ldc);
 }
 
 /* A workspace may have been measured for fewer threads than there are now, one perhaps, whose
@@ -274,7 +274,7 @@ static void compute_here(const cz_product *p, void *memory, bool few) {
   widened s;
   if (p->dtype == CZ_F32) {
     multiply(p, few);
-    if (p->bias) put_sums(p, p->c, p->ldc);
+    if (p->bias) cz__product_put(p, p->c, p->ldc);
   } else {
     lay_out(&s, p, p->M, p->N, (uintptr_t)memory);
     multiply_alone(p, &s, few);
@@ -289,10 +289,6 @@ static void compute(const cz_product *p, void *memory, bool few) {
     cz_units_multiply(p->units, p, memory);
   else
     compute_here(p, memory, few);
-}
-
-static void *number(const void *x, cz_dtype dtype, int64_t at) {
-  return (char *)x + at * (int64_t)cz_dtype_bytes(dtype);
 }
 
 /** Bytes of scratch for a tile, 0 in float32; they never fall when M, N or K grows. */
@@ -312,9 +308,9 @@ cz_product_part cz_product_tile(const cz_product *p, int64_t tile, void *scratch
   part.m = cz_minimum(g.m, p->M - part.m0), part.n = cz_minimum(g.n, p->N - part.n0);
   cz_product q = *p;
   q.M = part.m, q.N = part.n;
-  q.c = number(p->c, p->c_dtype, part.m0 * p->ldc + part.n0);
-  q.a = number(p->a, p->dtype, p->a_transposed ? part.m0 : part.m0 * p->lda);
-  q.b = number(p->b, p->dtype, p->b_transposed ? part.n0 * p->ldb : part.n0);
+  q.c = cz_piece_at(p->c, p->c_dtype, part.m0 * p->ldc + part.n0);
+  q.a = cz_piece_at(p->a, p->dtype, p->a_transposed ? part.m0 : part.m0 * p->lda);
+  q.b = cz_piece_at(p->b, p->dtype, p->b_transposed ? part.n0 * p->ldb : part.n0);
   if (p->bias) q.bias = p->bias + part.n0;
   compute(&q, scratch, p->M <= FEW && !p->a_transposed);
   return part;

@@ -28,6 +28,12 @@ void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n,
                    n - i < COLUMNS ? n - i : COLUMNS, mode);
 }
 
+/** sum += row, N numbers. */
+CZ_CLONES void cz_row_add(float *sum, const float *row, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) sum[i] += row[i];
+}
+
 /** Readies the gradient of INPUT for a kernel that only adds: zeros when it is to be
  * written, and nothing else. Parallel when it is long. */
 void cz_grad_begin(const cz_call *call, int input) {

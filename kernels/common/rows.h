@@ -28,6 +28,7 @@ static inline int64_t cz_row_blocks(int64_t T) {
  * 32, 2049 are 63 of 33.) */
 static inline int64_t cz_row_blocks_maximum(int64_t T) { return T > 64 * 32 ? 64 : (T + 31) / 32; }
 
+void cz_row_add(float *sum, const float *row, int64_t n);
 void cz_grad_begin(const cz_call *call, int input);
 void cz_rows_reduce(float *out, const float *partial, int64_t blocks, int64_t n, cz_grad_mode mode);
 

@@ -2,6 +2,7 @@
 
 #include "kernels/common/bf16.h"
 #include "kernels/common/cpu.h"
+#include "kernels/common/piece.h"
 #include "kernels/common/units_onednn.h"
 #include "kernels/common/workspace.h"
 
@@ -10,10 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 const char *const cz_units_path_names[CZ_UNITS_PATHS] = {"panels", "onednn"};
 
@@ -25,53 +22,8 @@ struct cz_units {
   char reason[CZ_UNITS_TEXT];
   pthread_mutex_t lock; /* of what follows */
   char failure[CZ_UNITS_TEXT];
-  int64_t fail_at; /* products until one is made to fail; below 0: none is */
+  int64_t fail_at; /* products until one is made to fail, for tests; below 0: none is */
 };
-
-#if defined(__x86_64__)
-/* Bit 0: AVX-512's registers, bit 1: AMX's tiles, which the system must save for a program. */
-static unsigned saved_by_system(void) {
-  unsigned a, b, c, d, low, high;
-  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return 0;
-  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return (unsigned)((low & 0xe6) == 0xe6) | (unsigned)((low >> 17 & 3) == 3) << 1;
-}
-
-static unsigned leaf(unsigned number, unsigned sub, int reg) {
-  unsigned r[4] = {0};
-  return __get_cpuid_count(number, sub, &r[0], &r[1], &r[2], &r[3]) ? r[reg] : 0;
-}
-
-enum { EAX, EBX, ECX, EDX };
-
-static bool has_avx2(void) { return leaf(7, 0, EBX) >> 5 & 1; }
-static bool has_avx512(void) { return saved_by_system() & 1 && (leaf(7, 0, EBX) >> 16 & 1); }
-static bool has_avx512_bf16(void) { return has_avx512() && (leaf(7, 1, EAX) >> 5 & 1); }
-static bool has_amx(int bit) {
-  return saved_by_system() == 3 && (leaf(7, 0, EDX) >> 24 & 1) && (leaf(7, 0, EDX) >> bit & 1);
-}
-static bool has_amx_bf16(void) { return has_amx(22); }
-static bool has_amx_int8(void) { return has_amx(25); }
-#else
-static bool has_avx2(void) { return false; }
-static bool has_avx512(void) { return false; }
-static bool has_avx512_bf16(void) { return false; }
-static bool has_amx_bf16(void) { return false; }
-static bool has_amx_int8(void) { return false; }
-#endif
-
-/** The instruction sets of this processor that bear on products, as cpuid and the operating
- * system have them: some of avx2, avx512f, avx512_bf16, amx_bf16, amx_int8, with spaces between;
- * "none" without any. Static. */
-const char *cz_units_isa(void) {
-  static char text[64];
-  char found[sizeof text];
-  snprintf(found, sizeof found, "%s%s%s%s%s", has_avx2() ? " avx2" : "",
-           has_avx512() ? " avx512f" : "", has_avx512_bf16() ? " avx512_bf16" : "",
-           has_amx_bf16() ? " amx_bf16" : "", has_amx_int8() ? " amx_int8" : "");
-  snprintf(text, sizeof text, "%s", found[0] ? found + 1 : "none");
-  return text;
-}
 
 /** The library that drives the units with its version, or that this build has none. Static. */
 const char *cz_units_library(void) { return cz__onednn_version(); }
@@ -81,9 +33,9 @@ const char *cz_units_library(void) { return cz__onednn_version(); }
  * conversions of its own: so both are asked. */
 static bool fast(cz_units *u, char *text, size_t bytes) {
   char name[64];
-  if (!has_avx512_bf16() && !has_amx_bf16()) {
+  if (!cz_cpu_has_bf16()) {
     snprintf(text, bytes, "the processor has neither avx512_bf16 nor amx_bf16 (it has %s)",
-             cz_units_isa());
+             cz_cpu_extensions());
     return false;
   }
   u->onednn = cz__onednn_open(text, bytes);
@@ -255,10 +207,6 @@ static void copy_part(void *to, const void *x, cz_dtype dtype, int64_t ld, int64
   memset((char *)to + (size_t)rows * width, 0, (size_t)(all_rows - rows) * width);
 }
 
-static const void *number(const void *x, cz_dtype dtype, int64_t at) {
-  return (const char *)x + at * (int64_t)cz_dtype_bytes(dtype);
-}
-
 /* In float32, 64 rows at a time. */
 static void run_here(const cz__onednn_job *j, void *rest) {
   cz_product p = {.b = j->b,
@@ -276,7 +224,7 @@ static void run_here(const cz__onednn_job *j, void *rest) {
                   .bias = j->bias};
   for (int64_t m = 0; m < j->M; m += p.M) {
     p.M = cz_minimum(ROWS_STEP, j->M - m);
-    p.a = number(j->a, j->dtype, j->a_transposed ? m : m * j->K);
+    p.a = cz_piece_at(j->a, j->dtype, j->a_transposed ? m : m * j->K);
     p.c = (char *)j->c + m * j->N * (int64_t)cz_dtype_bytes(j->c_dtype);
     cz__product_here(&p, rest);
   }
@@ -315,7 +263,7 @@ static void multiply_rows(cz_units *u, const cz_product *p, const copies *s, cz_
   char *c = job.c;
   for (int64_t m = 0; m < p->M; m += job.M) {
     job.M = rows_at(p->M - m);
-    job.a = number(p->a, p->dtype, m * p->lda);
+    job.a = cz_piece_at(p->a, p->dtype, m * p->lda);
     job.c = c + m * p->N * (int64_t)cz_dtype_bytes(job.c_dtype);
     if (p->lda != p->K) {
       copy_part(s->a, p->a, p->dtype, p->lda, m, job.M, job.M, 0, p->K, p->K);
@@ -337,8 +285,8 @@ static void multiply_sums(cz_units *u, const cz_product *p, const copies *s, cz_
   int64_t n;
   for (int64_t k = 0; k < p->K; k += n, job.add = true, job.bias = NULL) {
     n = summed_at(p->K - k, &job.K);
-    job.a = number(p->a, p->dtype, k * p->lda);
-    job.b = number(p->b, p->dtype, p->b_transposed ? k : k * p->ldb), job.ldb = p->N;
+    job.a = cz_piece_at(p->a, p->dtype, k * p->lda);
+    job.b = cz_piece_at(p->b, p->dtype, p->b_transposed ? k : k * p->ldb), job.ldb = p->N;
     if (p->lda != p->M || n < job.K) {
       copy_part(s->a, p->a, p->dtype, p->lda, k, n, job.K, 0, p->M, p->M);
       job.a = s->a;
@@ -352,17 +300,6 @@ static void multiply_sums(cz_units *u, const cz_product *p, const copies *s, cz_
     }
     if (!run_piece(u, &job, s->rest)) return;
   }
-}
-
-static void put_row(const cz_product *p, float *sums, int64_t m) {
-  float *c = (float *)p->c + m * p->ldc;
-  for (int64_t i = 0; p->bias && i < p->N; i++) sums[i] += p->bias[i];
-  if (p->c_dtype != CZ_F32)
-    (p->beta == 0 ? cz_bf16_round : cz_bf16_add)((cz_bf16 *)p->c + m * p->ldc, sums, p->N);
-  else if (p->beta == 0)
-    memcpy(c, sums, (size_t)p->N * sizeof *c);
-  else
-    for (int64_t i = 0; i < p->N; i++) c[i] += sums[i];
 }
 
 static bool made_to_fail(cz_units *u) {
@@ -403,5 +340,5 @@ void cz_units_multiply(cz_units *u, const cz_product *p, void *scratch) {
   omp_set_num_threads(1); /* of regions that this thread would begin: oneDNN's */
   (p->a_transposed ? multiply_sums : multiply_rows)(u, p, &s, job);
   omp_set_num_threads(threads);
-  for (int64_t m = 0; sums && m < p->M; m++) put_row(p, s.c + m * p->N, m);
+  if (sums) cz__product_put(p, s.c, p->N);
 }

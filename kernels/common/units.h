@@ -27,7 +27,6 @@ typedef enum cz_units_path { CZ_UNITS_PANELS, CZ_UNITS_ONEDNN, CZ_UNITS_PATHS } 
 
 extern const char *const cz_units_path_names[CZ_UNITS_PATHS];
 
-const char *cz_units_isa(void);
 const char *cz_units_library(void);
 
 cz_units *cz_units_open(const char *wish, char *why, size_t why_bytes);
@@ -55,6 +54,7 @@ bool cz_units_takes(const cz_units *u, cz_dtype dtype);
 size_t cz_units_scratch(const cz_product *p, int64_t M, int64_t N);
 void cz_units_multiply(cz_units *u, const cz_product *p, void *scratch);
 void cz__product_here(const cz_product *p, void *scratch);
+void cz__product_put(const cz_product *p, float *sums, int64_t ld);
 size_t cz__product_here_scratch(const cz_product *p, int64_t M, int64_t N);
 
 CZ_C_END

@@ -144,11 +144,6 @@ static size_t lay_out(before_products *s, const arrays *a, uintptr_t begin) {
   return (size_t)(at - begin);
 }
 
-CZ_CLONES static void add_row(float *sum, const float *row, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++) sum[i] += row[i];
-}
-
 /* N numbers of g from AT on, which are also put where the products read them; read where they
  * lie, or in ROOM. */
 static const float *make_g(const arrays *a, const before_products *s, int64_t at, int64_t n,
@@ -182,7 +177,7 @@ static void block_before_products(const arrays *a, const before_products *s, boo
       int64_t n = cz_minimum(step, O - i), at = t * O + i;
       const float *g =
           makes_g(a) ? make_g(a, s, at, n, room) : cz_piece_read(a->dy, a->y_dtype, at, n, room);
-      if (sum) add_row(partial + i, g, n);
+      if (sum) cz_row_add(partial + i, g, n);
     }
   }
 }

@@ -128,7 +128,7 @@ static cz_status host_info(cz_device *d, cz_device_info *info) {
   memset(info, 0, sizeof *info);
   CZ_TRY(cz_cpu_model(info->name, sizeof info->name));
   snprintf(info->capability, sizeof info->capability, "%s; %s", cz_cpu_instructions(),
-           cz_units_isa());
+           cz_cpu_extensions());
 #ifdef CZ_HAVE_OPENBLAS
   blas = openblas_get_config();
 #endif

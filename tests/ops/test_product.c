@@ -4,6 +4,7 @@
 #include "common/common.h"
 #include "kernels/cases.h"
 #include "kernels/common/bf16.h"
+#include "kernels/common/cpu.h"
 #include "kernels/common/units.h"
 
 #include <math.h>
@@ -329,7 +330,7 @@ static void wishes(void **state) {
   assert_int_equal(cz_units_takes(u, CZ_BF16), fast);
   assert_false(cz_units_takes(u, CZ_F32));
   print_message("bfloat16 by %s: %s; the processor has %s; %s\n",
-                cz_units_path_names[cz_units_path_of(u)], cz_units_reason(u), cz_units_isa(),
+                cz_units_path_names[cz_units_path_of(u)], cz_units_reason(u), cz_cpu_extensions(),
                 cz_units_library());
   assert_true(strlen(cz_units_reason(u)) > 10);
   cz_units_close(&u);
