@@ -14,6 +14,7 @@
 #include "kernels/common/cpu.h"
 #include "kernels/common/piece.h"
 #include "kernels/common/rows.h"
+#include "kernels/common/workspace.h"
 #include "kernels/label_words/label_words.h"
 
 #include <math.h>
@@ -22,14 +23,15 @@
 enum { PART = 128 /* columns that one thread takes in backward */ };
 
 typedef struct plan {
-  int64_t T, D, V, M, C, W;
+  int64_t D, M, C, W;
   cz_dtype dtype; /* of x and table */
   const void *x, *table;
   const float *bias, *soft;
   const int32_t *rows, *words, *hard;
   double temperature, factor; /* t, and the loss's t^2 or 1 over the denominator */
-  double *row;                /* forward: the loss of each of M rows; backward: P of C classes */
-  float *mean, *mean_bias;    /* forward: [C, D], [C], means over each class's words */
+  /* workspace, which is one call's: forward's or backward's */
+  double *row;             /* forward: the loss of each of M rows; backward: P of C classes */
+  float *mean, *mean_bias; /* forward: [C, D], [C], means over each class's words */
   double *share; /* backward: [M, C * W], the gradient that each place of words passes on from a row
                     of scores */
   int32_t *first; /* backward: [C * W], the first place with the same word; -1 where there is none.
@@ -37,16 +39,36 @@ typedef struct plan {
   int32_t *first_row; /* backward: [M], the first of the M rows that reads the same row of x */
 } plan;
 
-/* Forward and backward lay their arrays over the same workspace, which is measured for
- * either. */
-static plan plan_of(const cz_call *call) {
+/* What a call's shapes say. */
+static plan sizes_of(const cz_call *call) {
+  const cz_arg *x = &call->in[CZ_LABEL_WORDS_X], *words = &call->in[CZ_LABEL_WORDS_WORDS];
+  return (plan){.D = x->dim[1],
+                .M = call->in[CZ_LABEL_WORDS_ROWS].dim[0],
+                .C = words->dim[0],
+                .W = words->dim[1],
+                .dtype = x->dtype};
+}
+
+/* Lays the workspace out; returns its bytes. */
+static size_t lay_out(plan *p, bool backward, uintptr_t begin) {
+  const size_t M = (size_t)p->M, C = (size_t)p->C, D = (size_t)p->D, places = C * (size_t)p->W;
+  uintptr_t at = begin;
+  p->row = cz_take(&at, (backward ? C : M) * sizeof(double));
+  if (backward) {
+    p->share = cz_take(&at, M * places * sizeof(double));
+    p->first = cz_take(&at, places * sizeof(int32_t));
+    p->first_row = cz_take(&at, M * sizeof(int32_t));
+  } else {
+    p->mean = cz_take(&at, C * D * sizeof(float));
+    p->mean_bias = cz_take(&at, C * sizeof(float));
+  }
+  return (size_t)(at - begin);
+}
+
+static plan plan_of(const cz_call *call, bool backward) {
   const cz_arg *in = call->in;
-  plan p = {.T = in[CZ_LABEL_WORDS_X].dim[0],
-            .D = in[CZ_LABEL_WORDS_X].dim[1],
-            .V = in[CZ_LABEL_WORDS_TABLE].dim[0],
-            .dtype = in[CZ_LABEL_WORDS_X].dtype};
-  p.M = in[CZ_LABEL_WORDS_ROWS].dim[0], p.C = in[CZ_LABEL_WORDS_WORDS].dim[0],
-  p.W = in[CZ_LABEL_WORDS_WORDS].dim[1];
+  plan p = sizes_of(call);
+  lay_out(&p, backward, (uintptr_t)call->workspace);
   p.x = in[CZ_LABEL_WORDS_X].data, p.table = in[CZ_LABEL_WORDS_TABLE].data,
   p.bias = in[CZ_LABEL_WORDS_BIAS].data;
   p.rows = in[CZ_LABEL_WORDS_ROWS].data, p.words = in[CZ_LABEL_WORDS_WORDS].data;
@@ -54,21 +76,14 @@ static plan plan_of(const cz_call *call) {
   p.temperature = ((const cz_label_words_attr *)call->attr)->temperature;
   const float *denominator = in[CZ_LABEL_WORDS_DENOMINATOR].data;
   if (denominator) p.factor = (p.soft ? p.temperature * p.temperature : 1) / denominator[0];
-  p.row = call->workspace;
-  p.mean = (float *)(p.row + p.M), p.mean_bias = p.mean + p.C * p.D;
-  p.share = p.row + p.C, p.first = (int32_t *)(p.share + p.M * p.C * p.W);
-  p.first_row = p.first + p.C * p.W;
   return p;
 }
 
 /** Bytes of workspace: forward, the classes' mean embeddings; backward, what each place
  * of words passes on. */
 size_t cz_label_words_workspace_cpu(const cz_call *call, bool backward) {
-  int64_t M = call->in[CZ_LABEL_WORDS_ROWS].dim[0], D = call->in[CZ_LABEL_WORDS_X].dim[1];
-  int64_t C = call->in[CZ_LABEL_WORDS_WORDS].dim[0], W = call->in[CZ_LABEL_WORDS_WORDS].dim[1];
-  if (backward)
-    return (size_t)(C + M * C * W) * sizeof(double) + (size_t)(C * W + M) * sizeof(int32_t);
-  return (size_t)M * sizeof(double) + (size_t)(C * (D + 1)) * sizeof(float);
+  plan p = sizes_of(call);
+  return lay_out(&p, backward, 0);
 }
 
 /* Sums are in double throughout: the op is small, and classes that share words make
@@ -175,7 +190,7 @@ static void forward_row(const plan *p, float *scores, int64_t m) {
 
 /** Scores and loss, by x's dtype. Contract: label_words.h. */
 void cz_label_words_fwd_cpu(const cz_call *call) {
-  plan p = plan_of(call);
+  plan p = plan_of(call, false);
   float *scores = call->out[CZ_LABEL_WORDS_SCORES].data;
   fill_means(&p);
 #pragma omp parallel for if (p.M * p.C * p.D > 1 << 16)
@@ -289,7 +304,7 @@ static void backward_bias(const cz_call *call, const plan *p) {
 /** Gradients of x, table and bias, by x's dtype. Contract: label_words.h. Uses OpenMP; the
  * result does not depend on the number of threads. */
 void cz_label_words_bwd_cpu(const cz_call *call) {
-  plan p = plan_of(call);
+  plan p = plan_of(call, true);
   for (int i = 0; i < call->n_in; i++) cz_grad_begin(call, i);
   find_first(&p);
   for (int64_t m = 0; m < p.M; m++) share_gradients(call, &p, m);
