@@ -1,14 +1,14 @@
 /* adafactor: one step of Adafactor as Mesh TensorFlow trains T5 (Shazeer and Stern 2018,
  * algorithms 4 and 5, without momentum), in place, over all parameters in one call.
  *
- *   w, g [n], state [s], hyper [CZ_HYPERS], all real; pieces [P, CZ_PIECE_FIELDS];
+ *   w, g [n], state [s], hyper [CZ_HYPERS], all real; parts [P, CZ_FLAT_FIELDS];
  *   copy [n], optional, of w's dtype or a narrower one   ->   w, state, copy in place (must_alias)
  *
- * pieces: common/flat.h; two pieces do not overlap. A piece's state:
- *     CZ_PIECE_FACTORED   r [matrices, rows], and c [matrices, cols] behind it at
- *                         cz_flat_piece_room(matrices rows)
- *     else                v [count]
- * What belongs to no piece is neither read nor written. With CZ_PIECE_COPY the copy is the new w,
+ * parts: common/flat.h; two parts do not overlap. A part's state:
+ *     CZ_FLAT_FACTORED   r [matrices, rows], and c [matrices, cols] behind it at
+ *                        cz_flat_room(matrices rows)
+ *     else               v [count]
+ * What belongs to no part is neither read nor written. With CZ_FLAT_COPY the copy is the new w,
  * rounded to nearest.
  *
  * hyper: common/hyper.h; steps count from 0. With keep = 0 nothing is read or written. With
@@ -43,7 +43,7 @@ typedef struct cz_adafactor_attr {
   double decay_exponent; /* 0.8; at 0 beta would be 0 for ever, at 1 a plain mean of all squares */
   double clip;           /* of rms(U); 1.0 */
   double eps1, eps2;     /* 1e-30 on squares; 1e-3, the minimum of rms(w) */
-  cz_pieces_maximum maximum;
+  cz_parts_maximum maximum;
 } cz_adafactor_attr;
 
 enum { CZ_ADAFACTOR_MINIMUM_DIM = 128 };

@@ -58,21 +58,21 @@ static void statistics(cz_rand *r, double *x, int64_t n, const sizes *s) {
 
 static void build(cz_case *c, cz_rand *r, sizes *s) {
   cz_update_case(c, r, &s->at, true, &s->attr.maximum);
-  for (int64_t i = 0; i < c->in[CZ_UPDATE_PIECES].dim[0] && s->at.step > 0; i++) {
-    const cz_flat_piece p = cz_flat_piece_at(c->in[CZ_UPDATE_PIECES].data, i);
-    const bool factored = p.flags & CZ_PIECE_FACTORED;
+  for (int64_t i = 0; i < c->in[CZ_UPDATE_PARTS].dim[0] && s->at.step > 0; i++) {
+    const cz_flat_part p = cz_flat_part_at(c->in[CZ_UPDATE_PARTS].data, i);
+    const bool factored = p.flags & CZ_FLAT_FACTORED;
     const int64_t first = factored ? p.matrices * p.rows : p.count;
     double *x = (double *)c->in[CZ_UPDATE_STATE].data + p.state;
     statistics(r, x, first, s);
-    if (factored) statistics(r, x + cz_flat_piece_room(first), p.matrices * p.cols, s);
+    if (factored) statistics(r, x + cz_flat_room(first), p.matrices * p.cols, s);
   }
   memcpy(c->attr, &s->attr, sizeof s->attr);
   snprintf(c->what, sizeof c->what,
-           "%lld pieces, the first of %d dimensions%s, last %lld, %lld elements of %.3g, gradient "
+           "%lld parts, the first of %d dimensions%s, last %lld, %lld elements of %.3g, gradient "
            "%.3g, step %.0f, clip %.3g",
-           (long long)c->in[CZ_UPDATE_PIECES].dim[0], s->at.ndim,
-           s->at.factored ? ", factored" : "", (long long)s->at.dim[s->at.ndim - 1],
-           (long long)s->attr.maximum.count, s->at.w, s->at.g, s->at.step, s->attr.clip);
+           (long long)c->in[CZ_UPDATE_PARTS].dim[0], s->at.ndim, s->at.factored ? ", factored" : "",
+           (long long)s->at.dim[s->at.ndim - 1], (long long)s->attr.maximum.count, s->at.w, s->at.g,
+           s->at.step, s->attr.clip);
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {

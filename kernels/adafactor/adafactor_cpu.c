@@ -32,8 +32,8 @@ enum { BLOCKS = 32, BLOCK_MINIMUM = 4096, LANES = 16 };
 /* The step as every pass sees it: MATRICES x ROWS x COLS, cut into BLOCKS blocks of
  * BLOCK_ROWS rows each. An unfactored tensor is rows of CZ_SUM_CHUNK. */
 typedef struct step {
-  const cz_flat_piece *piece;
-  const cz_arg *copy; /* null: there is none of this piece */
+  const cz_flat_part *part;
+  const cz_arg *copy; /* null: there is none of this part */
   const cz_adafactor_attr *attr;
   bool factored;
   int64_t n, matrices, rows, cols, block_rows, blocks;
@@ -41,47 +41,44 @@ typedef struct step {
   const float *g;
   double beta, rate, factor;
   /* workspace */
-  double *sum;                     /* [matrices, blocks]: squares of U, or of w */
+  double *sum;                     /* [matrices, blocks]: squares of U; or of w, one a chunk */
   double *column;                  /* [matrices, blocks, cols] */
-  float *row_scale, *column_scale; /* factor / sqrt(r / mean r), 1 / sqrt(c) */
+  float *row_scale, *column_scale; /* [matrices, rows]: factor / sqrt(r / mean r); [matrices, cols]:
+                                      1 / sqrt(c) */
 } step;
 
-/* Sizes of piece P, and places in WORKSPACE. A tensor that is not factored is cut like sumsq's
- * argument, into chunks that lie across its rows: only its element count matters. The sums serve
- * twice, first for w's squares (one a chunk), then for U's (one a block), hence the larger of
- * both. */
-static void lay_out(step *s, const cz_adafactor_attr *attr, const cz_flat_piece *p,
-                    void *workspace) {
-  const bool factored = p->flags & CZ_PIECE_FACTORED;
-  *s = (step){.piece = p, .attr = attr, .factored = factored, .n = p->count};
-  s->cols = factored ? p->cols : CZ_SUM_CHUNK;
-  s->rows = factored ? p->rows : cz_sum_chunks(s->n);
-  s->matrices = factored ? p->matrices : 1;
-  int64_t share = (s->rows + BLOCKS - 1) / BLOCKS,
-          minimum = s->cols < BLOCK_MINIMUM ? BLOCK_MINIMUM / (s->cols + 1) + 1 : 1;
-  s->block_rows = factored ? cz_maximum(share, minimum) : 1;
-  s->blocks = (s->rows + s->block_rows - 1) / s->block_rows;
-  uintptr_t at = (uintptr_t)workspace;
-  size_t pieces = (size_t)(s->matrices * s->blocks), chunks = (size_t)cz_sum_chunks(s->n);
-  s->sum = cz_take(&at, (pieces > chunks ? pieces : chunks) * sizeof(double));
-  if (factored) {
-    s->column = cz_take(&at, pieces * (size_t)s->cols * sizeof(double));
-    s->row_scale = cz_take(&at, (size_t)(s->matrices * s->rows) * sizeof(float));
-    s->column_scale = cz_take(&at, (size_t)(s->matrices * s->cols) * sizeof(float));
-  }
+/* Lays out a workspace that does for every part: the largest of each array, where a matrix has
+ * BLOCKS blocks at most. The sums serve twice, first for w's squares (one a chunk), then for U's
+ * (one a block), hence the larger of both. Returns its bytes. */
+static size_t lay_out(step *s, const cz_parts_maximum *m, uintptr_t begin) {
+  const int64_t sums = cz_maximum(m->matrices * BLOCKS, cz_sum_chunks(m->count));
+  uintptr_t at = begin;
+  s->sum = cz_take(&at, (size_t)sums * sizeof(double));
+  s->column = cz_take(&at, (size_t)(m->cols * BLOCKS) * sizeof(double));
+  s->row_scale = cz_take(&at, (size_t)m->rows * sizeof(float));
+  s->column_scale = cz_take(&at, (size_t)m->cols * sizeof(float));
+  return (size_t)(at - begin);
 }
 
-/** Bytes of workspace: what the largest piece takes in each of the places above, where a matrix
- * has BLOCKS blocks at most. */
+/** Bytes of workspace. */
 size_t cz_adafactor_workspace_cpu(const cz_call *call, bool backward) {
-  const cz_pieces_maximum *m = &((const cz_adafactor_attr *)call->attr)->maximum;
-  const int64_t pieces = m->matrices * BLOCKS, chunks = cz_sum_chunks(m->count);
-  uintptr_t at = 0;
-  cz_take(&at, (size_t)(pieces > chunks ? pieces : chunks) * sizeof(double));
-  cz_take(&at, (size_t)(m->cols * BLOCKS) * sizeof(double));
-  cz_take(&at, (size_t)m->rows * sizeof(float));
-  cz_take(&at, (size_t)m->cols * sizeof(float));
-  return (size_t)at;
+  step s;
+  return lay_out(&s, &((const cz_adafactor_attr *)call->attr)->maximum, 0);
+}
+
+/* Sizes of part P. A tensor that is not factored is cut like sumsq's argument, into chunks that lie
+ * across its rows: only its element count matters. */
+static step step_of(const cz_adafactor_attr *attr, const cz_flat_part *p) {
+  const bool factored = p->flags & CZ_FLAT_FACTORED;
+  step s = {.part = p, .attr = attr, .factored = factored, .n = p->count};
+  s.cols = factored ? p->cols : CZ_SUM_CHUNK;
+  s.rows = factored ? p->rows : cz_sum_chunks(s.n);
+  s.matrices = factored ? p->matrices : 1;
+  int64_t share = (s.rows + BLOCKS - 1) / BLOCKS,
+          minimum = s.cols < BLOCK_MINIMUM ? BLOCK_MINIMUM / (s.cols + 1) + 1 : 1;
+  s.block_rows = factored ? cz_maximum(share, minimum) : 1;
+  s.blocks = (s.rows + s.block_rows - 1) / s.block_rows;
+  return s;
 }
 
 /* ---- factored ---- */
@@ -200,7 +197,7 @@ static void block_update(const step *s, int64_t m, int64_t b, const float *rate)
     else
       sum += row_update_squares(g, scale, s->cols, s->row_scale[i]);
     if (rate && s->copy)
-      cz_piece_put(s->copy->data, s->copy->dtype, s->piece->offset + i * s->cols, s->cols, w);
+      cz_piece_put(s->copy->data, s->copy->dtype, s->part->offset + i * s->cols, s->cols, w);
   }
   if (!rate) s->sum[m * s->blocks + b] = sum;
 }
@@ -290,7 +287,7 @@ static void update(const step *s, float rate) {
     int64_t at = k * CZ_SUM_CHUNK;
     chunk_update(s->w + at, s->g + at, s->v + at, chunk_size(s, k), (float)s->factor, rate);
     if (s->copy)
-      cz_piece_put(s->copy->data, s->copy->dtype, s->piece->offset + at, chunk_size(s, k),
+      cz_piece_put(s->copy->data, s->copy->dtype, s->part->offset + at, chunk_size(s, k),
                    s->w + at);
   }
 }
@@ -298,17 +295,17 @@ static void update(const step *s, float rate) {
 /* rms(w) is taken before w moves, as the published code does. A NaN in w or g reaches the rate of
  * the whole tensor, so that all of w becomes NaN and not a part of it: `keep` is 0 where a gradient
  * is not finite. */
-static void piece_step(const cz_call *call, const cz_flat_piece *p) {
+static void part_step(const cz_call *call, const cz_flat_part *p) {
   const float *hyper = call->in[CZ_UPDATE_HYPER].data;
   const cz_arg *copy = &call->out[CZ_UPDATE_OUT_COPY];
-  step s;
-  lay_out(&s, call->attr, p, call->workspace);
+  step s = step_of(call->attr, p);
+  lay_out(&s, &s.attr->maximum, (uintptr_t)call->workspace);
   if (s.n == 0) return;
   s.w = (float *)call->out[CZ_UPDATE_OUT_W].data + p->offset;
   s.g = (const float *)call->in[CZ_UPDATE_G].data + p->offset;
   s.r = s.v = (float *)call->out[CZ_UPDATE_OUT_STATE].data + p->state;
-  s.c = s.r + cz_flat_piece_room(s.matrices * s.rows);
-  s.copy = cz_present(copy) && p->flags & CZ_PIECE_COPY ? copy : NULL;
+  s.c = s.r + cz_flat_room(s.matrices * s.rows);
+  s.copy = cz_present(copy) && p->flags & CZ_FLAT_COPY ? copy : NULL;
   s.rate = hyper[CZ_HYPER_RATE], s.factor = hyper[CZ_HYPER_FACTOR] * hyper[CZ_HYPER_KEEP];
   /* (t + 1)^-0.8 is small and known to 53 bits, so 1 - beta keeps all digits that float32
    * needs: 2.4e-5 at step 600,000. */
@@ -318,14 +315,14 @@ static void piece_step(const cz_call *call, const cz_flat_piece *p) {
   update(&s, (float)(s.rate / cz_adafactor_maximum(sqrt(squares / (double)s.n) / s.attr->clip, 1)));
 }
 
-/** One step in float32, piece by piece, with the copy in the pass that moves w. Contract:
+/** One step in float32, part by part, with the copy in the pass that moves w. Contract:
  * adafactor.h. The step number comes as a float32, which counts whole numbers up to 2^24 (16.8
  * million) exactly. */
 void cz_adafactor_fwd_cpu(const cz_call *call) {
-  const cz_arg *pieces = &call->in[CZ_UPDATE_PIECES];
+  const cz_arg *parts = &call->in[CZ_UPDATE_PARTS];
   if (((const float *)call->in[CZ_UPDATE_HYPER].data)[CZ_HYPER_KEEP] == 0) return;
-  for (int64_t i = 0; i < pieces->dim[0]; i++) {
-    const cz_flat_piece p = cz_flat_piece_at(pieces->data, i);
-    piece_step(call, &p);
+  for (int64_t i = 0; i < parts->dim[0]; i++) {
+    const cz_flat_part p = cz_flat_part_at(parts->data, i);
+    part_step(call, &p);
   }
 }

@@ -52,10 +52,10 @@ static void unfactored(double *u, double *v, const double *g, int64_t n, double 
   }
 }
 
-/* One piece; U has room for it. lr max(rms(w), eps2) makes the step relative to the weights
+/* One part; U has room for it. lr max(rms(w), eps2) makes the step relative to the weights
  * (section 8 of the paper), eps2 lets a tensor of zeros leave 0, and max(1, rms(U) / clip) bounds
  * the step when v lags behind a growing gradient (section 6). */
-static void step(const cz_call *call, const cz_flat_piece *p) {
+static void step(const cz_call *call, const cz_flat_part *p) {
   const cz_adafactor_attr *a = call->attr;
   const double *g = (const double *)call->in[CZ_UPDATE_G].data + p->offset,
                *hyper = call->in[CZ_UPDATE_HYPER].data;
@@ -66,25 +66,24 @@ static void step(const cz_call *call, const cz_flat_piece *p) {
   double beta = 1 - pow(hyper[CZ_HYPER_STEP] + 1, -a->decay_exponent),
          scale = hyper[CZ_HYPER_RATE] * cz_adafactor_maximum(rms(w, p->count), a->eps2);
   const int64_t matrix = p->rows * p->cols;
-  if (!(p->flags & CZ_PIECE_FACTORED)) unfactored(u, state, g, p->count, factor, beta, a->eps1);
-  for (int64_t m = 0; p->flags & CZ_PIECE_FACTORED && m * matrix < p->count; m++) {
-    double *r = state + m * p->rows,
-           *c = state + cz_flat_piece_room(p->matrices * p->rows) + m * p->cols;
+  if (!(p->flags & CZ_FLAT_FACTORED)) unfactored(u, state, g, p->count, factor, beta, a->eps1);
+  for (int64_t m = 0; p->flags & CZ_FLAT_FACTORED && m * matrix < p->count; m++) {
+    double *r = state + m * p->rows, *c = state + cz_flat_room(p->matrices * p->rows) + m * p->cols;
     factored(u + m * matrix, r, c, g + m * matrix, p->rows, p->cols, factor, beta, a->eps1);
   }
   double divisor = cz_adafactor_maximum(rms(u, p->count) / a->clip, 1);
   for (int64_t i = 0; i < p->count; i++) {
     w[i] -= scale * u[i] / divisor;
-    if (copy && p->flags & CZ_PIECE_COPY) copy[p->offset + i] = w[i];
+    if (copy && p->flags & CZ_FLAT_COPY) copy[p->offset + i] = w[i];
   }
 }
 
-/** One step in float64, piece by piece; workspace: U, one number per element of the largest. */
+/** One step in float64, part by part; workspace: U, one number per element of the largest. */
 void cz_adafactor_fwd_ref(const cz_call *call) {
-  const cz_arg *pieces = &call->in[CZ_UPDATE_PIECES];
+  const cz_arg *parts = &call->in[CZ_UPDATE_PARTS];
   if (((const double *)call->in[CZ_UPDATE_HYPER].data)[CZ_HYPER_KEEP] == 0) return;
-  for (int64_t i = 0; i < pieces->dim[0]; i++) {
-    const cz_flat_piece p = cz_flat_piece_at(pieces->data, i);
+  for (int64_t i = 0; i < parts->dim[0]; i++) {
+    const cz_flat_part p = cz_flat_part_at(parts->data, i);
     step(call, &p);
   }
 }

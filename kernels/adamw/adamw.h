@@ -1,18 +1,18 @@
 /* adamw: one step of Adam with decoupled weight decay, in place, over all parameters in one call.
  *
- *   w, g [n], state [s], hyper [CZ_HYPERS], all real; pieces [P, CZ_PIECE_FIELDS];
+ *   w, g [n], state [s], hyper [CZ_HYPERS], all real; parts [P, CZ_FLAT_FIELDS];
  *   copy [n], optional, of w's dtype or a narrower one   ->   w, state, copy in place (must_alias)
  *
- * pieces: common/flat.h; two pieces do not overlap. A piece's state is m, and v behind it at
- * cz_flat_piece_room(count). What belongs to no piece is neither read nor written. hyper:
+ * parts: common/flat.h; two parts do not overlap. A part's state is m, and v behind it at
+ * cz_flat_room(count). What belongs to no part is neither read nor written. hyper:
  * common/hyper.h; steps count from 1. With keep = 0 nothing is read or written. With
  * g' = factor keep g, per element
  *   m = beta1 m + (1 - beta1) g'
  *   v = beta2 v + (1 - beta2) g'^2
  *   w = w - lr s (m / c1) / (sqrt(v / c2) + eps) - lr weight_decay w,    c_i = 1 - beta_i^step
  * (Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2, decay times
- * the schedule), where weight_decay is 0 without CZ_PIECE_DECAY. s = max(0.001, rms(w)) over the
- * piece with rms_scale (nanoT5's AdamWScale; decay is not scaled), else 1. With CZ_PIECE_COPY the
+ * the schedule), where weight_decay is 0 without CZ_FLAT_DECAY. s = max(0.001, rms(w)) over the
+ * part with rms_scale (nanoT5's AdamWScale; decay is not scaled), else 1. With CZ_FLAT_COPY the
  * copy is the new w, rounded to nearest.
  *
  * Not differentiable. Deterministic. float32 keeps all three arrays in float32; the rms
@@ -30,7 +30,7 @@ typedef struct cz_adamw_attr {
   double eps;          /* positive */
   double weight_decay; /* at least 0 */
   bool rms_scale;      /* s above is max(CZ_ADAMW_MINIMUM_RMS, rms(w)), else 1 */
-  cz_pieces_maximum maximum;
+  cz_parts_maximum maximum;
 } cz_adamw_attr;
 
 #define CZ_ADAMW_MINIMUM_RMS 1e-3

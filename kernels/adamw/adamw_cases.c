@@ -47,10 +47,9 @@ static sizes draw(cz_rand *r) {
 static void build(cz_case *c, cz_rand *r, sizes *s) {
   const double g = s->at.g;
   cz_update_case(c, r, &s->at, false, &s->attr.maximum);
-  for (int64_t i = 0; i < c->in[CZ_UPDATE_PIECES].dim[0] && s->at.step > 1; i++) {
-    const cz_flat_piece p = cz_flat_piece_at(c->in[CZ_UPDATE_PIECES].data, i);
-    double *m = (double *)c->in[CZ_UPDATE_STATE].data + p.state,
-           *v = m + cz_flat_piece_room(p.count);
+  for (int64_t i = 0; i < c->in[CZ_UPDATE_PARTS].dim[0] && s->at.step > 1; i++) {
+    const cz_flat_part p = cz_flat_part_at(c->in[CZ_UPDATE_PARTS].data, i);
+    double *m = (double *)c->in[CZ_UPDATE_STATE].data + p.state, *v = m + cz_flat_room(p.count);
     for (int64_t k = 0; k < p.count; k++) {
       m[k] = (float)(0.3 * g * cz_rand_normal(r));
       v[k] = (float)(g * g * cz_rand_real(r, 0, 2));
@@ -58,8 +57,8 @@ static void build(cz_case *c, cz_rand *r, sizes *s) {
   }
   memcpy(c->attr, &s->attr, sizeof s->attr);
   snprintf(c->what, sizeof c->what,
-           "%lld pieces, %lld elements of %.3g, gradient %.3g, step %.0f, rate %.3g, decay %.3g%s",
-           (long long)c->in[CZ_UPDATE_PIECES].dim[0], (long long)s->attr.maximum.count, s->at.w, g,
+           "%lld parts, %lld elements of %.3g, gradient %.3g, step %.0f, rate %.3g, decay %.3g%s",
+           (long long)c->in[CZ_UPDATE_PARTS].dim[0], (long long)s->attr.maximum.count, s->at.w, g,
            s->at.step, s->at.rate, s->attr.weight_decay, s->attr.rms_scale ? ", scaled" : "");
 }
 

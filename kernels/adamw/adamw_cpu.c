@@ -23,12 +23,12 @@ typedef struct scalars {
  *
  * for gradients of one distribution, and likewise v_t; c1 and c2 divide that factor
  * out. */
-static scalars prepare(const cz_call *call, const cz_flat_piece *p, const float *w) {
+static scalars prepare(const cz_call *call, const cz_flat_part *p, const float *w) {
   const cz_adamw_attr *a = call->attr;
   const float *hyper = call->in[CZ_UPDATE_HYPER].data;
   double lr = hyper[CZ_HYPER_RATE], step = hyper[CZ_HYPER_STEP], scale = 1;
   double c1 = 1 - pow(a->beta1, step), c2 = 1 - pow(a->beta2, step);
-  double decay = p->flags & CZ_PIECE_DECAY ? a->weight_decay : 0;
+  double decay = p->flags & CZ_FLAT_DECAY ? a->weight_decay : 0;
   int64_t n = p->count;
   if (a->rms_scale && n)
     scale = cz_adamw_scale(sqrt(cz_sum_squares(w, n, call->workspace) / (double)n));
@@ -61,13 +61,13 @@ static void update(float *restrict w, float *restrict m, float *restrict v, cons
 
 /* Elements do not meet, so cutting into chunks cannot change a bit; only the rms, when it is asked
  * for, is a sum (common/sum.h). */
-static void piece_step(const cz_call *call, const cz_flat_piece *p) {
+static void part_step(const cz_call *call, const cz_flat_part *p) {
   float *w = (float *)call->out[CZ_UPDATE_OUT_W].data + p->offset,
         *m = (float *)call->out[CZ_UPDATE_OUT_STATE].data + p->state,
-        *v = m + cz_flat_piece_room(p->count);
+        *v = m + cz_flat_room(p->count);
   const float *g = (const float *)call->in[CZ_UPDATE_G].data + p->offset;
   const cz_arg *copy = &call->out[CZ_UPDATE_OUT_COPY];
-  const bool copied = cz_present(copy) && p->flags & CZ_PIECE_COPY;
+  const bool copied = cz_present(copy) && p->flags & CZ_FLAT_COPY;
   const scalars s = prepare(call, p, w);
   const int64_t n = p->count, chunks = cz_sum_chunks(n);
 #pragma omp parallel for schedule(static) if (chunks > 1)
@@ -78,17 +78,17 @@ static void piece_step(const cz_call *call, const cz_flat_piece *p) {
   }
 }
 
-/** One step in float32, piece by piece, with the copy in the same pass. Contract: adamw.h. */
+/** One step in float32, part by part, with the copy in the same pass. Contract: adamw.h. */
 void cz_adamw_fwd_cpu(const cz_call *call) {
-  const cz_arg *pieces = &call->in[CZ_UPDATE_PIECES];
+  const cz_arg *parts = &call->in[CZ_UPDATE_PARTS];
   if (((const float *)call->in[CZ_UPDATE_HYPER].data)[CZ_HYPER_KEEP] == 0) return;
-  for (int64_t i = 0; i < pieces->dim[0]; i++) {
-    const cz_flat_piece p = cz_flat_piece_at(pieces->data, i);
-    piece_step(call, &p);
+  for (int64_t i = 0; i < parts->dim[0]; i++) {
+    const cz_flat_part p = cz_flat_part_at(parts->data, i);
+    part_step(call, &p);
   }
 }
 
-/** Bytes of workspace: the sums of all chunks of the largest piece's squares. */
+/** Bytes of workspace: the sums of all chunks of the largest part's squares. */
 size_t cz_adamw_workspace_cpu(const cz_call *call, bool backward) {
   const cz_adamw_attr *a = call->attr;
   return (size_t)cz_sum_chunks(a->maximum.count) * sizeof(double);

@@ -1,6 +1,6 @@
 #include "kernels/common/update_cases.h"
 
-enum { MAXIMUM = 4 }; /* pieces of a case */
+enum { MAXIMUM = 4 }; /* parts of a case */
 
 typedef struct shape {
   int ndim;
@@ -8,22 +8,22 @@ typedef struct shape {
   bool factored;
 } shape;
 
-/* A piece behind *FLAT values and *STATE numbers, which grow, with gaps behind both at times. */
+/* A part behind *FLAT values and *STATE numbers, which grow, with gaps behind both at times. */
 static void add(int32_t *row, cz_rand *r, const shape *s, int64_t *flat, int64_t *state) {
   int64_t count = 1, rows = 1, cols;
   for (int i = 0; i < s->ndim; i++) count *= s->dim[i];
   cols = count;
   if (s->factored) rows = s->dim[s->ndim - 2], cols = s->dim[s->ndim - 1];
-  *flat += CZ_PIECE_UNIT * cz_rand_int(r, 0, 1), *state += CZ_PIECE_UNIT * cz_rand_int(r, 0, 1);
-  row[CZ_PIECE_OFFSET] = (int32_t)(*flat / CZ_PIECE_UNIT);
-  row[CZ_PIECE_ROWS] = (int32_t)rows, row[CZ_PIECE_COLS] = (int32_t)cols;
-  row[CZ_PIECE_COUNT] = (int32_t)count;
-  row[CZ_PIECE_FLAGS] = s->factored ? CZ_PIECE_FACTORED : 0;
-  if (cz_rand_int(r, 0, 1)) row[CZ_PIECE_FLAGS] |= CZ_PIECE_DECAY;
-  if (cz_rand_int(r, 0, 2)) row[CZ_PIECE_FLAGS] |= CZ_PIECE_COPY;
-  row[CZ_PIECE_STATE] = (int32_t)(*state / CZ_PIECE_UNIT);
-  *flat += cz_flat_piece_room(count);
-  *state += 2 * cz_flat_piece_room(count) + CZ_PIECE_UNIT; /* enough for either form */
+  *flat += CZ_FLAT_UNIT * cz_rand_int(r, 0, 1), *state += CZ_FLAT_UNIT * cz_rand_int(r, 0, 1);
+  row[CZ_FLAT_OFFSET] = (int32_t)(*flat / CZ_FLAT_UNIT);
+  row[CZ_FLAT_ROWS] = (int32_t)rows, row[CZ_FLAT_COLS] = (int32_t)cols;
+  row[CZ_FLAT_COUNT] = (int32_t)count;
+  row[CZ_FLAT_FLAGS] = s->factored ? CZ_FLAT_FACTORED : 0;
+  if (cz_rand_int(r, 0, 1)) row[CZ_FLAT_FLAGS] |= CZ_FLAT_DECAY;
+  if (cz_rand_int(r, 0, 2)) row[CZ_FLAT_FLAGS] |= CZ_FLAT_COPY;
+  row[CZ_FLAT_STATE] = (int32_t)(*state / CZ_FLAT_UNIT);
+  *flat += cz_flat_room(count);
+  *state += 2 * cz_flat_room(count) + CZ_FLAT_UNIT; /* enough for either form */
 }
 
 static shape draw(cz_rand *r, bool factors) {
@@ -33,28 +33,28 @@ static shape draw(cz_rand *r, bool factors) {
   return s;
 }
 
-/** Makes values and gradients, a state of zeros, pieces, hyper, and a copy at times. The first
- * piece is that of S, further ones are drawn, factored ones only where the op FACTORS. MAXIMUM is
- * that of all pieces. What lies between pieces is 0. */
+/** Makes values and gradients, a state of zeros, parts, hyper, and a copy at times. The first
+ * part is that of S, further ones are drawn, factored ones only where the op FACTORS. MAXIMUM is
+ * that of all parts. What lies between parts is 0. */
 void cz_update_case(cz_case *c, cz_rand *r, const cz_update_sizes *s, bool factors,
-                    cz_pieces_maximum *maximum) {
+                    cz_parts_maximum *maximum) {
   const int64_t n = s->alone ? 1 : cz_rand_int(r, 1, MAXIMUM), hypers = CZ_HYPERS;
-  int32_t *rows = cz_case_int(c, CZ_UPDATE_PIECES, 2, (int64_t[]){n, CZ_PIECE_FIELDS});
+  int32_t *rows = cz_case_int(c, CZ_UPDATE_PARTS, 2, (int64_t[]){n, CZ_FLAT_FIELDS});
   int64_t flat = 0, state = 0;
-  *maximum = (cz_pieces_maximum){0};
+  *maximum = (cz_parts_maximum){0};
   for (int64_t i = 0; i < n; i++) {
     shape one = {.ndim = s->ndim, .factored = s->factored};
     for (int k = 0; k < s->ndim; k++) one.dim[k] = s->dim[k];
     if (i) one = draw(r, factors);
-    add(rows + i * CZ_PIECE_FIELDS, r, &one, &flat, &state);
-    const cz_flat_piece p = cz_flat_piece_at(rows, i);
-    cz_pieces_count(maximum, &p);
+    add(rows + i * CZ_FLAT_FIELDS, r, &one, &flat, &state);
+    const cz_flat_part p = cz_flat_part_at(rows, i);
+    cz_parts_count(maximum, &p);
   }
   double *w = cz_case_real(c, CZ_UPDATE_W, 1, &flat), *g = cz_case_real(c, CZ_UPDATE_G, 1, &flat);
   cz_case_real(c, CZ_UPDATE_STATE, 1, &state);
   if (cz_rand_int(r, 0, 1)) cz_case_normal(c, r, CZ_UPDATE_COPY, 1, &flat, 1);
   for (int64_t i = 0; i < n; i++) {
-    const cz_flat_piece p = cz_flat_piece_at(rows, i);
+    const cz_flat_part p = cz_flat_part_at(rows, i);
     for (int64_t k = p.offset; k < p.offset + p.count; k++) {
       w[k] = (float)(s->w * cz_rand_normal(r));
       g[k] = (float)(s->g * cz_rand_normal(r));

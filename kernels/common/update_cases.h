@@ -1,4 +1,4 @@
-/* What the cases of the optimizers share: flat arrays with a few pieces in them. */
+/* What the cases of the optimizers share: flat arrays with a few parts in them. */
 #ifndef CZ_KERNELS_COMMON_UPDATE_CASES_H
 #define CZ_KERNELS_COMMON_UPDATE_CASES_H
 
@@ -9,14 +9,14 @@ CZ_C_BEGIN
 
 typedef struct cz_update_sizes {
   int ndim;
-  int64_t dim[CZ_DIMS]; /* of the first piece */
-  bool factored, alone; /* the first piece is factored; there is no other */
+  int64_t dim[CZ_DIMS]; /* of the first part */
+  bool factored, alone; /* the first part is factored; there is no other */
   double w, g;          /* standard deviations */
   double step, rate;
 } cz_update_sizes;
 
 void cz_update_case(cz_case *c, cz_rand *r, const cz_update_sizes *s, bool factors,
-                    cz_pieces_maximum *maximum);
+                    cz_parts_maximum *maximum);
 
 CZ_C_END
 

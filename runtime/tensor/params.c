@@ -1,6 +1,7 @@
 #include "tensor/params.h"
 #include "base/hash.h"
 #include "device/draws.h"
+#include "device/flat.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -74,7 +75,6 @@ static cz_status grow_slots(cz_params *p) {
  * or a size is not positive. *OUT is borrowed, for the list's life. */
 cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int ndim,
                             const int64_t *dim, cz_init init, bool decay) {
-  enum { ALIGN = 16 }; /* elements: 64 bytes of float32 */
   CZ_CHECK(!p->values);
   if (cz_params_find(p, name)) return CZ_FAIL(CZ_EINVAL, "parameter %s is declared twice", name);
   cz_param *q;
@@ -95,7 +95,7 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
   q->trainable = true;
   q->offset = p->flat;
   bool guarded = p->device && p->device->guard_bytes > 0;
-  q->room = ((q->count + ALIGN - 1) / ALIGN + guarded) * ALIGN;
+  q->room = cz_flat_room(q->count) + guarded * CZ_FLAT_UNIT;
   p->flat += q->room;
   p->count += q->count;
   *slot_of(p, name) = (uint32_t)p->n + 1;
@@ -129,7 +129,8 @@ cz_status cz_params_compute(cz_params *p, cz_dtype compute) {
   return CZ_OK;
 }
 
-/** Says that values were written: what was made of them is out of date. */
+/** Says that values were written, and no copies: copies and whatever else was made of the values
+ * are out of date. */
 void cz_params_written(cz_params *p) { p->stale = true; }
 
 /* Two lists may lie one after the other at one address, so versions are counted for all of
@@ -149,8 +150,8 @@ cz_status cz_params_refresh(cz_params *p) {
   return cz_device_cast(p->device, p->copies, p->compute, p->values, p->device->real, p->flat);
 }
 
-/** Says that values were written and their copies with them, so that what was made of either is out
- * of date, and the copies are not. */
+/** Says that values were written, and all copies of those: what was made of either is out of date,
+ * and the copies are not, unless they were before. */
 void cz_params_updated(cz_params *p) {
   if (!p->stale) p->version = next_version();
 }

@@ -6,8 +6,8 @@
  * A parameter is declared once (name, shape, initialiser, decay or not); optimizer,
  * checkpoint, reduction and exporter walk the list. Values, and gradients when asked for,
  * lie in one flat buffer each, in order of declaration, so that one call can copy, reduce
- * or sum all of them. Every parameter begins at a multiple of 64 bytes; on a guard device
- * a gap follows each. Gaps stay zero. */
+ * or sum all of them. Every parameter begins at a multiple of CZ_FLAT_UNIT elements
+ * (device/flat.h); on a guard device a gap follows each. Gaps stay zero. */
 #ifndef CZ_TENSOR_PARAMS_H
 #define CZ_TENSOR_PARAMS_H
 
@@ -59,7 +59,7 @@ typedef struct cz_params {
   int64_t extra;       /* elements behind the gradients, whose sums are wanted with theirs */
   void *values, *grads;
   /* In mixed precision: what graphs read and compute in, rounded from the values, and laid out
-   * like them. Whoever writes values says so by cz_params_written, and a graph's run brings the
+   * like them. Whoever writes values says so, by one of two functions, and a graph's run brings the
    * copies up to date. */
   cz_dtype compute;
   void *copies; /* null where compute is the values' dtype */

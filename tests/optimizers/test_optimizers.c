@@ -18,7 +18,7 @@
  * values, gradient, its two states, and hyper. FIRST and SECOND are m and v; or r and c, or v and
  * nothing. Sizes 0: absent. */
 enum { W, G, FIRST, SECOND, HYPER, ARRAYS };
-enum { FLAT = CZ_PIECE_UNIT };
+enum { FLAT = CZ_FLAT_UNIT };
 
 typedef struct bench {
   const cz_op_row *row;
@@ -62,17 +62,17 @@ static int64_t size_of(const bench *b, int array) {
 /* One step in float64 or float32; arrays are updated in place. */
 static void step(bench *b, cz_dtype real) {
   const int64_t *dim = b->dim[W];
-  int32_t piece[CZ_PIECE_FIELDS] = {[CZ_PIECE_ROWS] = 1,
-                                    [CZ_PIECE_COLS] = (int32_t)size_of(b, W),
-                                    [CZ_PIECE_COUNT] = (int32_t)size_of(b, W),
-                                    [CZ_PIECE_FLAGS] = CZ_PIECE_DECAY};
+  int32_t part[CZ_FLAT_FIELDS] = {[CZ_FLAT_ROWS] = 1,
+                                  [CZ_FLAT_COLS] = (int32_t)size_of(b, W),
+                                  [CZ_FLAT_COUNT] = (int32_t)size_of(b, W),
+                                  [CZ_FLAT_FLAGS] = CZ_FLAT_DECAY};
   if (b->factored) {
-    piece[CZ_PIECE_ROWS] = (int32_t)dim[0], piece[CZ_PIECE_COLS] = (int32_t)dim[1];
-    piece[CZ_PIECE_FLAGS] |= CZ_PIECE_FACTORED;
+    part[CZ_FLAT_ROWS] = (int32_t)dim[0], part[CZ_FLAT_COLS] = (int32_t)dim[1];
+    part[CZ_FLAT_FLAGS] |= CZ_FLAT_FACTORED;
   }
   cz_call call = {.n_in = b->row->n_in, .n_out = b->row->n_out, .attr = b->attr};
-  call.in[CZ_UPDATE_PIECES] =
-      (cz_arg){.data = piece, .dtype = CZ_I32, .ndim = 2, .dim = {1, CZ_PIECE_FIELDS}};
+  call.in[CZ_UPDATE_PARTS] =
+      (cz_arg){.data = part, .dtype = CZ_I32, .ndim = 2, .dim = {1, CZ_FLAT_FIELDS}};
   for (int k = 0; k < ARRAYS; k++) {
     cz_arg *a = &call.in[places[k].input];
     if (!a->data) {
@@ -94,7 +94,7 @@ static void step(bench *b, cz_dtype real) {
   for (int k = 0; k < ARRAYS; k++)
     convert_out(b->x[k], &call.in[places[k].input], places[k].at, size_of(b, k));
   for (int i = 0; i < call.n_in; i++)
-    if (i != CZ_UPDATE_PIECES && call.in[i].data) test_free(call.in[i].data);
+    if (i != CZ_UPDATE_PARTS && call.in[i].data) test_free(call.in[i].data);
   test_free(call.workspace);
 }
 

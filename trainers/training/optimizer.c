@@ -53,10 +53,10 @@ struct cz_optimizer {
   slots *slots;
   void *state; /* flat, on the device */
   int64_t flat;
-  int32_t *pieces; /* of the parameters that are trained: on the device */
-  int64_t n_pieces;
-  bool copies; /* the pieces say which parameters have one */
-  cz_pieces_maximum maximum;
+  int32_t *parts; /* of the parameters that are trained: on the device */
+  int64_t n_parts;
+  bool copies; /* the parts say which parameters have one */
+  cz_parts_maximum maximum;
   void *small; /* on the device: where SUM and the others lie */
   void *scale; /* the loss scale: the graph's loss seed, or one of `small` */
   cz_arg losses;
@@ -91,7 +91,7 @@ static void lay_out(slots *s, int64_t *flat, const cz_optimizer_keys *keys, cons
   }
   for (int i = 0; i < s->n; i++) {
     s->offset[i] = *flat;
-    *flat += (s->count[i] + 15) / 16 * 16;
+    *flat += cz_flat_room(s->count[i]);
   }
 }
 
@@ -104,49 +104,54 @@ int64_t cz_optimizer_elements(const cz_optimizer_keys *keys, const cz_params *pa
   return flat;
 }
 
-/* Parameter I as a row of pieces. */
-static cz_status make_piece(cz_optimizer *o, int32_t *row, size_t i) {
+/* Parameter I as a row of parts. */
+static cz_status make_part(cz_optimizer *o, int32_t *row, size_t i) {
   const cz_param *p = o->params->list[i];
   const slots *s = &o->slots[i];
   const int64_t count = p->count, rows = s->factored ? p->dim[p->ndim - 2] : 1,
-                cols = s->factored ? p->dim[p->ndim - 1] : count,
-                offset = p->offset / CZ_PIECE_UNIT, state = s->offset[0] / CZ_PIECE_UNIT;
+                cols = s->factored ? p->dim[p->ndim - 1] : count, offset = p->offset / CZ_FLAT_UNIT,
+                state = s->offset[0] / CZ_FLAT_UNIT;
   if (s->factored && !cz_adafactor_factors(p->ndim, p->dim))
     return CZ_FAIL(CZ_EINVAL,
                    "parameter %s: the last two dimensions, which are factored, are not "
                    "the largest",
                    p->name);
+  if (p->offset % CZ_FLAT_UNIT || s->offset[0] % CZ_FLAT_UNIT)
+    return CZ_FAIL(CZ_EINVAL,
+                   "parameter %s begins at element %lld, and its state at %lld: not both multiples "
+                   "of %d",
+                   p->name, (long long)p->offset, (long long)s->offset[0], CZ_FLAT_UNIT);
   if (count > INT32_MAX || offset > INT32_MAX || state > INT32_MAX)
     return CZ_FAIL(CZ_EINVAL, "parameter %s: %lld elements at %lld are too many for an optimizer",
                    p->name, (long long)count, (long long)p->offset);
-  row[CZ_PIECE_OFFSET] = (int32_t)offset;
-  row[CZ_PIECE_ROWS] = (int32_t)rows;
-  row[CZ_PIECE_COLS] = (int32_t)cols;
-  row[CZ_PIECE_COUNT] = (int32_t)count;
-  row[CZ_PIECE_FLAGS] = (p->decay ? CZ_PIECE_DECAY : 0) | (s->factored ? CZ_PIECE_FACTORED : 0) |
-                        (p->copy ? CZ_PIECE_COPY : 0);
-  row[CZ_PIECE_STATE] = (int32_t)state;
+  row[CZ_FLAT_OFFSET] = (int32_t)offset;
+  row[CZ_FLAT_ROWS] = (int32_t)rows;
+  row[CZ_FLAT_COLS] = (int32_t)cols;
+  row[CZ_FLAT_COUNT] = (int32_t)count;
+  row[CZ_FLAT_FLAGS] = (p->decay ? CZ_FLAT_DECAY : 0) | (s->factored ? CZ_FLAT_FACTORED : 0) |
+                       (p->copy ? CZ_FLAT_COPY : 0);
+  row[CZ_FLAT_STATE] = (int32_t)state;
   return CZ_OK;
 }
 
-static size_t pieces_bytes(const cz_optimizer *o) {
-  return o->params->n * CZ_PIECE_FIELDS * sizeof(int32_t);
+static size_t parts_bytes(const cz_optimizer *o) {
+  return o->params->n * CZ_FLAT_FIELDS * sizeof(int32_t);
 }
 
-static cz_status make_pieces(cz_optimizer *o) {
+static cz_status make_parts(cz_optimizer *o) {
   cz_device *d = o->params->device;
   int32_t *rows;
   cz_status st = CZ_OK;
   o->copies = o->params->copies;
-  CZ_TRY(cz_alloc(&rows, o->params->n * CZ_PIECE_FIELDS, sizeof *rows));
+  CZ_TRY(cz_alloc(&rows, o->params->n * CZ_FLAT_FIELDS, sizeof *rows));
   for (size_t i = 0; i < o->params->n && st == CZ_OK; i++) {
     if (!o->params->list[i]->trainable) continue;
-    st = make_piece(o, rows + o->n_pieces * CZ_PIECE_FIELDS, i);
-    const cz_flat_piece p = cz_flat_piece_at(rows, o->n_pieces++);
-    cz_pieces_count(&o->maximum, &p);
+    st = make_part(o, rows + o->n_parts * CZ_FLAT_FIELDS, i);
+    const cz_flat_part p = cz_flat_part_at(rows, o->n_parts++);
+    cz_parts_count(&o->maximum, &p);
   }
-  if (st == CZ_OK) st = cz_device_alloc(d, &o->pieces, pieces_bytes(o));
-  if (st == CZ_OK) st = d->write(d, o->pieces, rows, pieces_bytes(o));
+  if (st == CZ_OK) st = cz_device_alloc(d, &o->parts, parts_bytes(o));
+  if (st == CZ_OK) st = d->write(d, o->parts, rows, parts_bytes(o));
   free(rows);
   return st;
 }
@@ -163,7 +168,7 @@ cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys 
   o->params = params;
   CZ_GO(st, cz_alloc(&o->slots, params->n, sizeof *o->slots), fail);
   for (size_t i = 0; i < params->n; i++) lay_out(&o->slots[i], &o->flat, keys, params->list[i]);
-  CZ_GO(st, make_pieces(o), fail);
+  CZ_GO(st, make_parts(o), fail);
   CZ_GO(st, cz_device_alloc(params->device, &o->state, (size_t)o->flat * real_bytes(o)), fail);
   CZ_GO(st, cz_device_alloc(params->device, &o->small, SMALL * real_bytes(o)), fail);
   o->scale = small_at(o, SCALE);
@@ -181,7 +186,7 @@ void cz_optimizer_destroy(cz_optimizer **optimizer) {
   if (!o) return;
   cz_device *d = o->params->device;
   cz_device_free(d, &o->state, (size_t)o->flat * real_bytes(o));
-  cz_device_free(d, &o->pieces, pieces_bytes(o));
+  cz_device_free(d, &o->parts, parts_bytes(o));
   cz_device_free(d, &o->small, SMALL * real_bytes(o));
   cz_scratch_free(d, &o->scratch);
   free(o->slots);
@@ -276,8 +281,8 @@ static cz_status update(cz_optimizer *o) {
   call.in[CZ_UPDATE_W] = call.out[CZ_UPDATE_OUT_W] = reals(o, p->values, p->flat);
   call.in[CZ_UPDATE_G] = reals(o, p->grads, p->flat);
   call.in[CZ_UPDATE_STATE] = call.out[CZ_UPDATE_OUT_STATE] = reals(o, o->state, o->flat);
-  call.in[CZ_UPDATE_PIECES] = (cz_arg){
-      .data = o->pieces, .dtype = CZ_I32, .ndim = 2, .dim = {o->n_pieces, CZ_PIECE_FIELDS}};
+  call.in[CZ_UPDATE_PARTS] =
+      (cz_arg){.data = o->parts, .dtype = CZ_I32, .ndim = 2, .dim = {o->n_parts, CZ_FLAT_FIELDS}};
   call.in[CZ_UPDATE_HYPER] = reals(o, small_at(o, HYPER), CZ_HYPERS);
   if (o->copies)
     call.in[CZ_UPDATE_COPY] = call.out[CZ_UPDATE_OUT_COPY] =
