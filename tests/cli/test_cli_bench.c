@@ -3,6 +3,7 @@
 #include "program.h"
 #include "commands/bench/bench.h"
 #include "training/flops.h"
+#include "training/optimizer.h"
 
 #include <math.h>
 
@@ -16,6 +17,20 @@ static double number(const json_t *j, const char *key) {
 static void assert_like(const char *what, double found, double wanted) {
   if (!(fabs(found - wanted) <= 3e-5 * fabs(wanted)))
     fail_msg("%s: found %g, expected %g", what, found, wanted);
+}
+
+/* A step by every optimizer that a run may name, all of which the manual lists. */
+static void test_bench_optimizers(void **state) {
+  for (int i = 0; i < CZ_OPTIMIZERS; i++) {
+    outcome o = cloze("bench", "step", "--model", "t5-nano", "--segments", "1", "--inputs", "8",
+                      "--targets", "4", "--steps", "1", "--optimizer", cz_optimizer_names[i]);
+    EXPECT(0, o);
+  }
+  outcome manual = cloze("bench", "--help");
+  EXPECT(0, manual);
+  for (int i = 0; i < CZ_OPTIMIZERS; i++)
+    if (!strstr(manual.out, cz_optimizer_names[i])) fail_msg("%s: no help", cz_optimizer_names[i]);
+  REFUSED(2, "no optimizer is called 'sgd'", cloze("bench", "step", "--optimizer", "sgd"));
 }
 
 /* A machine whose speed doubles or halves between two steps, or in the middle of one: each step
@@ -328,8 +343,8 @@ static void test_cost_of_a_mixture(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_bench_share),      cmocka_unit_test(test_bench_step),
-      cmocka_unit_test(test_bench_accounts),   cmocka_unit_test(test_bench_kernels),
-      cmocka_unit_test(test_bench_shapes),     cmocka_unit_test(test_bench_objectives),
-      cmocka_unit_test(test_cost_of_a_mixture)};
+      cmocka_unit_test(test_bench_optimizers), cmocka_unit_test(test_bench_accounts),
+      cmocka_unit_test(test_bench_kernels),    cmocka_unit_test(test_bench_shapes),
+      cmocka_unit_test(test_bench_objectives), cmocka_unit_test(test_cost_of_a_mixture)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

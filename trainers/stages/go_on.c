@@ -27,7 +27,7 @@ static cz_status rate_is_fixed(bool *is, const cz_config_node *node) {
   *is = false;
   if (!section) return CZ_OK;
   CZ_TRY(cz_config_bind(section, &cz_optimizer_section, &keys, NULL));
-  *is = keys.schedule == CZ_SCHEDULE_CONSTANT || keys.schedule == CZ_SCHEDULE_RSQRT;
+  *is = !cz_schedule_needs_steps(&keys);
   return CZ_OK;
 }
 

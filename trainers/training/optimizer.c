@@ -1,16 +1,19 @@
 #include "training/optimizer.h"
-#include "graph/ops.h"
+#include "training/optimizer_rows.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const optimizer_names[] = {"adafactor", "adamw", "adamw_scale", NULL};
+static const char optimizer_help[] = "what an update is made by"
+#define CZ_OPTIMIZER(id, name, help, ...) "; " #name ": " help
+#include "training/optimizers.def"
+#undef CZ_OPTIMIZER
+    ;
 static const char *const schedules[] = {"constant", "rsqrt", "linear", "cosine", NULL};
 static const cz_key_spec optimizer_keys[] = {
-    CZ_KEY(cz_optimizer_keys, name, ENUM, .fallback = "adafactor", .choices = optimizer_names,
-           .help =
-               "Adafactor as T5 used it, AdamW, or AdamW with steps scaled by the parameter's RMS"),
+    CZ_KEY(cz_optimizer_keys, name, ENUM, .fallback = "adafactor", .choices = cz_optimizer_names,
+           .help = optimizer_help),
     CZ_KEY(cz_optimizer_keys, learning_rate, REAL, .min = 0, .max = INFINITY,
            .help = "peak rate; with rsqrt the factor before 1/sqrt"),
     CZ_KEY(cz_optimizer_keys, schedule, ENUM, .fallback = "constant", .choices = schedules,
@@ -38,17 +41,17 @@ static const cz_key_spec optimizer_keys[] = {
 const cz_section cz_optimizer_section =
     CZ_SECTION("optimizer", "How gradients become updates.", optimizer_keys);
 
-enum { STATES = 3 }; /* maximum of arrays that an optimizer keeps for one parameter */
-
 /* Offsets (elements) and sizes of one parameter's state in the flat block. */
 typedef struct slots {
   int n;
-  int64_t offset[STATES], count[STATES];
+  int64_t offset[CZ_OPTIMIZER_STATES], count[CZ_OPTIMIZER_STATES];
   bool factored;
 } slots;
 
 struct cz_optimizer {
   cz_optimizer_keys keys;
+  const cz_optimizer_row *row;
+  void *attr; /* of row->op */
   cz_params *params;
   slots *slots;
   void *state; /* flat, on the device */
@@ -79,15 +82,15 @@ static cz_arg reals(const cz_optimizer *o, void *data, int64_t n) {
 }
 
 /* Lays the state of P out behind *FLAT elements. */
-static void lay_out(slots *s, int64_t *flat, const cz_optimizer_keys *keys, const cz_param *p) {
-  s->factored = keys->name == CZ_OPTIMIZER_ADAFACTOR && cz_adafactor_factored(p->ndim, p->dim);
+static void lay_out(slots *s, int64_t *flat, const cz_optimizer_row *row, const cz_param *p) {
+  s->factored = row->factored && row->factored(p->ndim, p->dim);
   if (s->factored) {
-    s->n = 2;
+    s->n = 2; /* rows and columns */
     s->count[0] = p->count / p->dim[p->ndim - 1];
     s->count[1] = p->count / p->dim[p->ndim - 2];
   } else {
-    s->n = keys->name == CZ_OPTIMIZER_ADAFACTOR ? 1 : 2;
-    s->count[0] = s->count[1] = p->count;
+    for (s->n = 0; s->n < CZ_OPTIMIZER_STATES && row->state[s->n]; s->n++)
+      s->count[s->n] = p->count;
   }
   for (int i = 0; i < s->n; i++) {
     s->offset[i] = *flat;
@@ -100,7 +103,8 @@ static void lay_out(slots *s, int64_t *flat, const cz_optimizer_keys *keys, cons
 int64_t cz_optimizer_elements(const cz_optimizer_keys *keys, const cz_params *params) {
   int64_t flat = 0;
   slots s;
-  for (size_t i = 0; i < params->n; i++) lay_out(&s, &flat, keys, params->list[i]);
+  for (size_t i = 0; i < params->n; i++)
+    lay_out(&s, &flat, &cz_optimizer_rows[keys->name], params->list[i]);
   return flat;
 }
 
@@ -165,10 +169,13 @@ cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys 
   CZ_TRY(cz_alloc(optimizer, 1, sizeof **optimizer));
   cz_optimizer *o = *optimizer;
   o->keys = *keys;
+  o->row = &cz_optimizer_rows[keys->name];
   o->params = params;
   CZ_GO(st, cz_alloc(&o->slots, params->n, sizeof *o->slots), fail);
-  for (size_t i = 0; i < params->n; i++) lay_out(&o->slots[i], &o->flat, keys, params->list[i]);
+  for (size_t i = 0; i < params->n; i++) lay_out(&o->slots[i], &o->flat, o->row, params->list[i]);
   CZ_GO(st, make_parts(o), fail);
+  CZ_GO(st, cz_alloc(&o->attr, cz_op_rows[o->row->op]->attr_bytes, 1), fail);
+  o->row->fill(o->attr, keys, &o->maximum);
   CZ_GO(st, cz_device_alloc(params->device, &o->state, (size_t)o->flat * real_bytes(o)), fail);
   CZ_GO(st, cz_device_alloc(params->device, &o->small, SMALL * real_bytes(o)), fail);
   o->scale = small_at(o, SCALE);
@@ -190,6 +197,7 @@ void cz_optimizer_destroy(cz_optimizer **optimizer) {
   cz_device_free(d, &o->small, SMALL * real_bytes(o));
   cz_scratch_free(d, &o->scratch);
   free(o->slots);
+  free(o->attr);
   free(o);
   *optimizer = NULL;
 }
@@ -263,21 +271,8 @@ static cz_arg state_arg(const cz_optimizer *o, const slots *s, int i, const cz_p
 
 /* One call for all parameters. */
 static cz_status update(cz_optimizer *o) {
-  const cz_optimizer_keys *k = &o->keys;
   cz_params *p = o->params;
-  const cz_adafactor_attr adafactor = {.decay_exponent = k->decay_exponent,
-                                       .clip = k->clip_threshold,
-                                       .eps1 = 1e-30,
-                                       .eps2 = 1e-3,
-                                       .maximum = o->maximum};
-  const cz_adamw_attr adamw = {.beta1 = k->beta1,
-                               .beta2 = k->beta2,
-                               .eps = k->epsilon,
-                               .weight_decay = k->weight_decay,
-                               .rms_scale = k->name == CZ_OPTIMIZER_ADAMW_SCALE,
-                               .maximum = o->maximum};
-  const bool is_adafactor = k->name == CZ_OPTIMIZER_ADAFACTOR;
-  cz_call call = {.attr = is_adafactor ? (const void *)&adafactor : &adamw};
+  cz_call call = {.attr = o->attr};
   call.in[CZ_UPDATE_W] = call.out[CZ_UPDATE_OUT_W] = reals(o, p->values, p->flat);
   call.in[CZ_UPDATE_G] = reals(o, p->grads, p->flat);
   call.in[CZ_UPDATE_STATE] = call.out[CZ_UPDATE_OUT_STATE] = reals(o, o->state, o->flat);
@@ -287,15 +282,14 @@ static cz_status update(cz_optimizer *o) {
   if (o->copies)
     call.in[CZ_UPDATE_COPY] = call.out[CZ_UPDATE_OUT_COPY] =
         (cz_arg){.data = p->copies, .dtype = p->compute, .ndim = 1, .dim = {p->flat}};
-  return cz_op_run(p->device, is_adafactor ? CZ_OP_adafactor : CZ_OP_adamw, &call, &o->scratch);
+  return cz_op_run(p->device, o->row->op, &call, &o->scratch);
 }
 
 /** Clips, and updates every trainable parameter, and its copy, from its gradient, or nothing when
  * the norm or the sum of the losses is not finite. STEP counts from 0; RATE is the learning rate of
  * this step. Local; waits for nothing. */
 cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate) {
-  const bool adafactor = o->keys.name == CZ_OPTIMIZER_ADAFACTOR;
-  CZ_TRY(clip(o, (double)(adafactor ? step : step + 1), rate));
+  CZ_TRY(clip(o, (double)(step + o->row->first_step), rate));
   CZ_TRY(update(o));
   if (o->copies)
     cz_params_updated(o->params);
@@ -306,9 +300,8 @@ cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate) {
 
 /* What a checkpoint calls the I-th state of a parameter. */
 static const char *state_name(const cz_optimizer *o, const slots *s, int i) {
-  static const char *const factored[] = {"row", "column"}, *const moments[] = {"m", "v"};
-  if (s->factored) return factored[i];
-  return o->keys.name == CZ_OPTIMIZER_ADAFACTOR ? "v" : moments[i];
+  static const char *const factored[] = {"row", "column"};
+  return s->factored ? factored[i] : o->row->state[i];
 }
 
 /* Calls VISIT for every state of every parameter under its name, "optimizer/NAME/m". */
@@ -364,6 +357,11 @@ cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c) {
   return cz_device_write_real(o->params->device, small_at(o, GOOD), &good, 1);
 }
 
+/** Whether the schedule's rates depend on the number of steps of the run. */
+bool cz_schedule_needs_steps(const cz_optimizer_keys *k) {
+  return k->schedule != CZ_SCHEDULE_CONSTANT && k->schedule != CZ_SCHEDULE_RSQRT;
+}
+
 /** The learning rate of STEP (from 0) in a run of STEPS. rsqrt: learning_rate /
  * sqrt(max(step, warmup_steps)), T5's (t5.md 6.1). linear and cosine: rise over
  * warmup_steps, then fall to final_rate * learning_rate at the last step. */
@@ -371,7 +369,7 @@ double cz_schedule_rate(const cz_optimizer_keys *k, int64_t step, int64_t steps)
   double peak = k->learning_rate, warm = (double)k->warmup_steps, n = (double)step;
   if (k->schedule == CZ_SCHEDULE_RSQRT) return peak / sqrt(fmax(fmax(n, warm), 1));
   if (n < warm) return peak * (n + 1) / warm;
-  if (k->schedule == CZ_SCHEDULE_CONSTANT || steps - 1 <= k->warmup_steps) return peak;
+  if (!cz_schedule_needs_steps(k) || steps - 1 <= k->warmup_steps) return peak;
   double part = (n - warm) / ((double)(steps - 1) - warm); /* 0 at the peak, 1 at the last step */
   double fall =
       k->schedule == CZ_SCHEDULE_LINEAR ? 1 - part : 0.5 * (1 + cos(3.14159265358979323846 * part));

@@ -5,13 +5,18 @@
 
 #include "checkpoint/checkpoint.h"
 #include "config/config.h"
-#include "graph/graph.h"
+#include "tensor/params.h"
 
 typedef enum cz_optimizer_name {
-  CZ_OPTIMIZER_ADAFACTOR,
-  CZ_OPTIMIZER_ADAMW,
-  CZ_OPTIMIZER_ADAMW_SCALE
+#define CZ_OPTIMIZER(id, ...) CZ_OPTIMIZER_##id,
+#include "training/optimizers.def"
+#undef CZ_OPTIMIZER
+  CZ_OPTIMIZERS
 } cz_optimizer_name;
+
+extern const char *const cz_optimizer_names[]; /* ends in null */
+CZ_MUST cz_status cz_optimizer_find(cz_optimizer_name *optimizer, const char *name);
+
 typedef enum cz_schedule {
   CZ_SCHEDULE_CONSTANT,
   CZ_SCHEDULE_RSQRT,
@@ -61,6 +66,7 @@ CZ_MUST cz_status cz_optimizer_save(cz_optimizer *o, cz_checkpoint_writer *w);
 CZ_MUST cz_status cz_optimizer_load(cz_optimizer *o, cz_checkpoint *c);
 size_t cz_optimizer_bytes(const cz_optimizer *o);
 int64_t cz_optimizer_elements(const cz_optimizer_keys *keys, const cz_params *params);
+bool cz_schedule_needs_steps(const cz_optimizer_keys *keys);
 double cz_schedule_rate(const cz_optimizer_keys *keys, int64_t step, int64_t steps);
 
 #endif

@@ -16,7 +16,11 @@ const char cz_bench_usage[] =
     "bf16, also called --dtype\n"
     "  --segments N    examples in a batch (default 8) of --inputs (512) and --targets (114) "
     "tokens; --steps N measured steps (default 5)\n"
-    "  --optimizer O   adamw (default), adafactor\n"
+    "  --optimizer O   adamw (default), or one of"
+#define CZ_OPTIMIZER(id, name, ...) " " #name
+#include "training/optimizers.def"
+#undef CZ_OPTIMIZER
+    "\n"
     "  JSON keys: tokens_per_s, gflop_per_s, ceiling_gflop_per_s, ceiling_by, share, "
     "init_seconds (drawing the parameters), start_seconds (to the first step), peak_rss_bytes, "
     "precision, path, isa, cpu, by_op\n"

@@ -23,6 +23,7 @@ enum { MOST_STEPS = 1000 };
 typedef struct bench {
   const char *model_name, *device_name, *dtype, *optimizer_name;
   cz_precision precision;
+  cz_optimizer_name optimizer_kind;
   int64_t segments, inputs, targets, steps;
   bool json, recompute;
   cz_device *device;
@@ -68,9 +69,7 @@ static cz_status parse(bench *b, int argc, char **argv) {
       return CZ_FAIL(CZ_EUSAGE, "%s: '%s' is not between 1 and %lld", numbers[i].name, texts[i],
                      (long long)numbers[i].maximum);
   CZ_TRY(cz_precision_find(&b->precision, b->dtype));
-  if (strcmp(b->optimizer_name, "adamw") && strcmp(b->optimizer_name, "adafactor"))
-    return CZ_FAIL(CZ_EUSAGE, "--optimizer: '%s' is not adamw or adafactor", b->optimizer_name);
-  return CZ_OK;
+  return cz_optimizer_find(&b->optimizer_kind, b->optimizer_name);
 }
 
 static cz_status add_random(cz_ids *ids, int64_t n, int64_t vocabulary, cz_stream *s) {
@@ -116,8 +115,7 @@ static cz_status open_bench(bench *b) {
   cz_net_options o = {.train = true, .recompute = b->recompute, .dropout = 0, .z_loss = 1e-4};
   cz_flat_batch_capacities(&o, &b->batch);
   CZ_TRY(cz_net_create(&b->net, b->model, &o));
-  b->keys = (cz_optimizer_keys){.name = strcmp(b->optimizer_name, "adamw") ? CZ_OPTIMIZER_ADAFACTOR
-                                                                           : CZ_OPTIMIZER_ADAMW,
+  b->keys = (cz_optimizer_keys){.name = (int)b->optimizer_kind,
                                 .learning_rate = 1e-4,
                                 .beta1 = 0.9,
                                 .beta2 = 0.999,
