@@ -173,7 +173,7 @@ static cz_status check_aliases(const cz_model *m, cz_safetensors *s, const char 
 
 static cz_status load_weights(cz_model *m, cz_safetensors *s, const char *folder) {
   for (size_t i = 0; i < m->params->n; i++) CZ_TRY(load_param(m, s, i, folder));
-  cz_params_written(m->params);
+  cz_params_values_written(m->params);
   return check_aliases(m, s, folder);
 }
 

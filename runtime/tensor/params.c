@@ -108,7 +108,7 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
 cz_status cz_params_allocate(cz_params *p) {
   CZ_TRY(cz_device_alloc(p->device, &p->values, cz_params_bytes(p)));
   for (size_t i = 0; i < p->n; i++) p->list[i]->value = cz_param_at(p, p->values, p->list[i]);
-  cz_params_written(p);
+  cz_params_values_written(p);
   return CZ_OK;
 }
 
@@ -125,13 +125,13 @@ cz_status cz_params_compute(cz_params *p, cz_dtype compute) {
     if (q->ndim < 2 || q->exact) continue;
     q->copy = (char *)p->copies + (size_t)q->offset * cz_dtype_bytes(compute);
   }
-  cz_params_written(p);
+  cz_params_values_written(p);
   return CZ_OK;
 }
 
 /** Says that values were written, and no copies: copies and whatever else was made of the values
  * are out of date. */
-void cz_params_written(cz_params *p) { p->stale = true; }
+void cz_params_values_written(cz_params *p) { p->stale = true; }
 
 /* Two lists may lie one after the other at one address, so versions are counted for all of
  * them. */
@@ -152,7 +152,7 @@ cz_status cz_params_refresh(cz_params *p) {
 
 /** Says that values were written, and all copies of those: what was made of either is out of date,
  * and the copies are not, unless they were before. */
-void cz_params_updated(cz_params *p) {
+void cz_params_values_and_copies_written(cz_params *p) {
   if (!p->stale) p->version = next_version();
 }
 
@@ -284,7 +284,7 @@ cz_status cz_params_init(cz_params *p, uint64_t seed) {
   for (size_t i = 0; i < p->n && st == CZ_OK; i++)
     st = init_param(p, &d, p->list[i], cz_draw_key_of(seed, p->list[i]->name));
   free(d.x);
-  cz_params_written(p);
+  cz_params_values_written(p);
   return st;
 }
 

@@ -82,8 +82,8 @@ CZ_MUST cz_status cz_params_init(cz_params *p, uint64_t seed);
  * a weight is not lost, and products in 16 bits. compute comes after allocate and before the first
  * graph; matrices get copies, vectors and tables of positions are read as they are. */
 CZ_MUST cz_status cz_params_compute(cz_params *p, cz_dtype compute);
-void cz_params_written(cz_params *p);
-void cz_params_updated(cz_params *p);
+void cz_params_values_written(cz_params *p);
+void cz_params_values_and_copies_written(cz_params *p);
 CZ_MUST cz_status cz_params_refresh(cz_params *p);
 cz_arg cz_param_seen(const cz_params *p, const cz_param *q);
 size_t cz_params_bytes(const cz_params *p);

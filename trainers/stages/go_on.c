@@ -157,7 +157,7 @@ cz_status cz_stage_go_on(cz_session *s, const cz_config_node *node, const cz_con
   if (!cz_checkpoint_exists(shorter) || !cz_stage_has_result(shorter)) return CZ_OK;
   CZ_TRY(cz_stage_kind_of(&kind, node));
   json_t *record = json_object();
-  cz_status st = cz_stage_hash(&hash, record, s, kind, node, identity);
+  cz_status st = cz_stage_checkpoint_hash(&hash, record, s, kind, node, identity);
   json_decref(record);
   CZ_TRY(st);
   st = take_over(folder, hash, shorter, kind, node);

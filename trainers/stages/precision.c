@@ -23,8 +23,9 @@ cz_status cz_stage_without_precision(cz_config *config, const cz_config_node **o
   return cz_config_with(config, out, node, "train", train);
 }
 
-/** The hash of a stage's configuration that its checkpoints belong to. */
-cz_status cz_stage_hash_of(uint64_t *hash, const cz_config_node *node) {
+/** The hash of the configuration NODE of a stage without its precision: the configuration's part
+ * of cz_stage_checkpoint_hash. */
+cz_status cz_stage_config_hash(uint64_t *hash, const cz_config_node *node) {
   const cz_config_node *stripped;
   cz_config *made;
   CZ_TRY(cz_config_from_words(&made, NULL, 0));

@@ -10,6 +10,6 @@
 bool cz_stage_changes_precision(const cz_config_node *node);
 CZ_MUST cz_status cz_stage_without_precision(cz_config *config, const cz_config_node **out,
                                              const cz_config_node *node);
-CZ_MUST cz_status cz_stage_hash_of(uint64_t *hash, const cz_config_node *node);
+CZ_MUST cz_status cz_stage_config_hash(uint64_t *hash, const cz_config_node *node);
 
 #endif

@@ -275,9 +275,10 @@ static cz_status run_in(cz_session *s, const work *w) {
 
 /** The hash to which a stage's checkpoint belongs: of IDENTITY (cz_stage_run) and of what the files
  * that NODE names hold, which are added to RECORD. */
-cz_status cz_stage_hash(uint64_t *hash, json_t *record, cz_session *s, const cz_stage_kind *kind,
-                        const cz_config_node *node, const cz_config_node *identity) {
-  CZ_TRY(cz_stage_hash_of(hash, identity));
+cz_status cz_stage_checkpoint_hash(uint64_t *hash, json_t *record, cz_session *s,
+                                   const cz_stage_kind *kind, const cz_config_node *node,
+                                   const cz_config_node *identity) {
+  CZ_TRY(cz_stage_config_hash(hash, identity));
   return cz_inputs_hash(&s->inputs, hash, record, kind->parts, node);
 }
 
@@ -293,7 +294,7 @@ cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_confi
   CZ_TRY(cz_stage_kind_of(&w.kind, node));
   CZ_TRY(cz_stage_known(w.kind, node));
   w.record = json_object();
-  cz_status st = cz_stage_hash(&w.hash, w.record, s, w.kind, node, identity);
+  cz_status st = cz_stage_checkpoint_hash(&w.hash, w.record, s, w.kind, node, identity);
   st = cz_comm_agree(s->comm, st);
   if (st == CZ_OK) st = run_in(s, &w);
   json_decref(w.record);

@@ -94,9 +94,9 @@ CZ_MUST cz_status cz_stage_same(const cz_config_node *node, const json_t *record
                                 const char *folder, const char *name);
 CZ_MUST cz_status cz_stage_run(cz_session *s, const cz_config_node *node,
                                const cz_config_node *identity, const char *folder);
-CZ_MUST cz_status cz_stage_hash(uint64_t *hash, json_t *record, cz_session *s,
-                                const cz_stage_kind *kind, const cz_config_node *node,
-                                const cz_config_node *identity);
+CZ_MUST cz_status cz_stage_checkpoint_hash(uint64_t *hash, json_t *record, cz_session *s,
+                                           const cz_stage_kind *kind, const cz_config_node *node,
+                                           const cz_config_node *identity);
 bool cz_stage_has_result(const char *folder);
 bool cz_stage_done(const cz_stage_kind *kind, const char *folder);
 CZ_MUST cz_status cz_stage_folder(const char *folder, const char *own, const char *other);

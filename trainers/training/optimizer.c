@@ -292,9 +292,9 @@ cz_status cz_optimizer_step(cz_optimizer *o, int64_t step, double rate) {
   CZ_TRY(clip(o, (double)(step + o->row->first_step), rate));
   CZ_TRY(update(o));
   if (o->copies)
-    cz_params_updated(o->params);
+    cz_params_values_and_copies_written(o->params);
   else
-    cz_params_written(o->params);
+    cz_params_values_written(o->params);
   return CZ_OK;
 }
 

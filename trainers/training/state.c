@@ -142,7 +142,7 @@ cz_status cz_state_load(cz_state *state, cz_state_origin *origin, const cz_state
   CZ_GO(st, cz_checkpoint_check_config(c, of->config_hash), done);
   CZ_GO(st, load_precision(&origin->precision, c, of), done);
   CZ_GO(st, cz_checkpoint_get_params(c, "parameters", of->params, of->params->values), done);
-  cz_params_written(of->params);
+  cz_params_values_written(of->params);
   CZ_GO(st, load_counters(state, c), done);
   CZ_GO(st, cz_optimizer_load(of->optimizer, c), done);
   CZ_GO(st, load_text(origin->processor, c, "processor"), done);
