@@ -1,4 +1,5 @@
 #include "kernels/cases.h"
+#include "kernels/common/shape.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -76,6 +77,12 @@ void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *
   for (int64_t i = 0; i < cz_numel(&c->in[input]); i++) x[i] = (float)(std * cz_rand_normal(r));
 }
 
+/** Gives the case N whole numbers from 0 to BELOW - 1. */
+void cz_case_below(cz_case *c, cz_rand *r, int input, int64_t n, int64_t below) {
+  int32_t *x = cz_case_int(c, input, 1, &n);
+  for (int64_t i = 0; i < n; i++) x[i] = (int32_t)cz_rand_int(r, 0, below - 1);
+}
+
 /** Gives the case spans [B, 2] that cut T rows into segments of random lengths, EMPTY
  * more of them without rows. The empty ones come first, at row 0: a kernel that takes a
  * span's begin for its own meets them at once. */
@@ -92,4 +99,33 @@ void cz_case_spans(cz_case *c, cz_rand *r, int input, int64_t T, int empty) {
 void cz_case_free(cz_case *c) {
   for (int i = 0; i < CZ_OP_IN; i++) free(c->in[i].data);
   memset(c, 0, sizeof *c);
+}
+
+/* Whether the row takes real inputs in DTYPE, those of the mask WIDE in that of statistics. */
+static bool takes(cz_call *call, const cz_case *c, const cz_op_row *row, cz_dtype dtype,
+                  uint32_t wide, char *why, size_t why_bytes) {
+  memset(call->out, 0, sizeof call->out);
+  for (int i = 0; i < CZ_OP_IN; i++) {
+    call->in[i] = c->in[i];
+    if (call->in[i].dtype != CZ_I32)
+      call->in[i].dtype = wide >> i & 1 ? cz_statistic_dtype(dtype) : dtype;
+  }
+  return row->shape(call->out, call->in, c->attr, why, why_bytes) && cz_call_dtype(call) == dtype;
+}
+
+/** Gives CALL, which computes in DTYPE, the inputs of C and the outputs that ROW's shape rule makes
+ * of them. A rule may want some inputs in more bits and leave others open: of the ways that it
+ * takes, this is number WHICH modulo their number, number 0 that of the fewest bits in the first
+ * inputs. CALL borrows the data of C. False when it takes none; WHY holds its last refusal. */
+bool cz_case_dtypes(cz_call *call, const cz_case *c, const cz_op_row *row, cz_dtype dtype,
+                    uint64_t which, char *why, size_t why_bytes) {
+  uint32_t real = 0, wide = 0, found[1 << CZ_OP_IN];
+  uint64_t n = 0;
+  for (int i = 0; i < row->n_in; i++)
+    real |= (uint32_t)(cz_present(&c->in[i]) && c->in[i].dtype != CZ_I32) << i;
+  do {
+    if (takes(call, c, row, dtype, wide, why, why_bytes)) found[n++] = wide;
+    wide = (wide - real) & real; /* the next larger subset; 0 after the last */
+  } while (wide);
+  return n > 0 && takes(call, c, row, dtype, found[which % n], why, why_bytes);
 }

@@ -68,11 +68,15 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   build(c, r, &s);
 }
 
-static void bench(cz_case *c, cz_rand *r) {
+enum { ROWS, WIDTH };
+
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
   build(c, r,
-        &(sizes){{2, {32128, 512}, false, true, 1, 1e-3, 1000, 1e-2},
+        &(sizes){{2, {n[ROWS], n[WIDTH]}, false, true, 1, 1e-3, 1000, 1e-2},
                  {0.9, 0.999, 1e-6, 0, true, {0}}});
 }
 
-const cz_op_cases cz_adamw_cases = {
-    .fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};
+const cz_op_cases cz_adamw_cases = {.fixed = sizeof hand / sizeof *hand,
+                                    .sample = sample,
+                                    .bench = bench,
+                                    .sizes = {[ROWS] = "rows", [WIDTH] = "width"}};

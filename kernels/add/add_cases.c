@@ -28,6 +28,11 @@ static void sample(cz_case *c, cz_rand *r, int index) {
           1);
 }
 
-static void bench(cz_case *c, cz_rand *r) { problem(c, r, 2, (int64_t[]){4096, 512}, 1); }
+enum { ROWS, WIDTH };
 
-const cz_op_cases cz_add_cases = {5, sample, bench};
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
+  problem(c, r, 2, (int64_t[]){n[ROWS], n[WIDTH]}, 1);
+}
+
+const cz_op_cases cz_add_cases = {
+    .fixed = 5, .sample = sample, .bench = bench, .sizes = {[ROWS] = "rows", [WIDTH] = "width"}};

@@ -235,12 +235,40 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   build(c, r, index < (int)(sizeof hand / sizeof *hand) ? &hand[index] : &s);
 }
 
-/* One encoder layer of T5-small. */
-static void bench(cz_case *c, cz_rand *r) {
-  sizes s = {.H = 8, .K = 64, .B = 8, .std = 0.4, .bias = true, .attr = FULL(1)};
-  for (int n = 0; n < SEGMENTS; n++) s.nq[n] = s.nk[n] = 512;
-  build(c, r, &s);
+enum { BATCH, QUERIES, KEYS, HEADS, HEAD_SIZE, POSITION_BIAS, IS_CAUSAL };
+
+/* Segments of one length, any number of them. */
+static void equal_spans(cz_case *c, int input, int64_t segments, int64_t length) {
+  int32_t *x = cz_case_int(c, input, 2, (int64_t[]){segments, 2});
+  for (int64_t i = 0; i < segments; i++)
+    x[2 * i] = (int32_t)(i * length), x[2 * i + 1] = (int32_t)((i + 1) * length);
 }
 
-const cz_op_cases cz_attention_cases = {
-    .fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};
+/* T5's buckets and dropout; a model without a position bias scales its scores. */
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
+  const int64_t width = n[HEADS] * n[HEAD_SIZE], q[] = {n[BATCH] * n[QUERIES], width},
+                k[] = {n[BATCH] * n[KEYS], width}, bias[] = {32, n[HEADS]};
+  cz_case_normal(c, r, CZ_ATTENTION_Q, 2, q, 0.4);
+  cz_case_normal(c, r, CZ_ATTENTION_K, 2, k, 0.4);
+  cz_case_normal(c, r, CZ_ATTENTION_V, 2, k, 1);
+  equal_spans(c, CZ_ATTENTION_Q_SPANS, n[BATCH], n[QUERIES]);
+  equal_spans(c, CZ_ATTENTION_K_SPANS, n[BATCH], n[KEYS]);
+  if (n[POSITION_BIAS]) cz_case_normal(c, r, CZ_ATTENTION_POSITION_BIAS, 2, bias, 1);
+  const double scale = n[POSITION_BIAS] ? 1 : 1 / sqrt((double)n[HEAD_SIZE]);
+  cz_attention_attr *attr = (cz_attention_attr *)c->attr;
+  *attr = n[IS_CAUSAL] ? (cz_attention_attr)CAUSAL(scale) : (cz_attention_attr)FULL(scale);
+  attr->heads = (int)n[HEADS], attr->dropout = 0.1, attr->share_queries = true;
+  c->training = true;
+}
+
+const cz_op_cases cz_attention_cases = {.fixed = sizeof hand / sizeof *hand,
+                                        .sample = sample,
+                                        .bench = bench,
+                                        .sizes = {[BATCH] = "segments",
+                                                  [QUERIES] = "queries",
+                                                  [KEYS] = "keys",
+                                                  [HEADS] = "heads",
+                                                  [HEAD_SIZE] = "head_size",
+                                                  [POSITION_BIAS] = "position_bias",
+                                                  [IS_CAUSAL] = "causal"},
+                                        .flags = 1u << POSITION_BIAS | 1u << IS_CAUSAL};

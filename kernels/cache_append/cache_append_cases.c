@@ -23,6 +23,21 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   }
 }
 
-static void bench(cz_case *c, cz_rand *r) { problem(c, r, 4096, 32, 512); } /* 32 beams of 128 */
+enum { ROWS, OF, WIDTH };
 
-const cz_op_cases cz_cache_append_cases = {3, sample, bench};
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
+  problem(c, r, n[OF], n[ROWS], n[WIDTH]);
+}
+
+/* What stands in the cache is not read, and its other rows are not written. */
+static int64_t rows(const cz_call *call, const cz_arg *a) {
+  if (a == &call->in[CZ_CACHE_APPEND_CACHE]) return 0;
+  return call->in[CZ_CACHE_APPEND_ROWS].dim[0];
+}
+
+const cz_op_cases cz_cache_append_cases = {
+    .fixed = 3,
+    .sample = sample,
+    .bench = bench,
+    .sizes = {[ROWS] = "rows", [OF] = "of", [WIDTH] = "width"},
+    .rows = rows};

@@ -19,6 +19,9 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   }
 }
 
-static void bench(cz_case *c, cz_rand *r) { problem(c, r, 32128, 512); }
+enum { ROWS, WIDTH };
 
-const cz_op_cases cz_cast_cases = {3, sample, bench};
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) { problem(c, r, n[ROWS], n[WIDTH]); }
+
+const cz_op_cases cz_cast_cases = {
+    .fixed = 3, .sample = sample, .bench = bench, .sizes = {[ROWS] = "rows", [WIDTH] = "width"}};

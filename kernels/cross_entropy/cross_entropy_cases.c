@@ -50,7 +50,10 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
   cz_case_normal(c, r, CZ_CROSS_ENTROPY_H, 2, (int64_t[]){s->N, s->D}, s->std);
   cz_case_normal(c, r, CZ_CROSS_ENTROPY_W, 2, (int64_t[]){s->V, s->D},
                  1 / (1 + 0.01 * (double)s->D));
-  if (s->bias) cz_case_normal(c, r, CZ_CROSS_ENTROPY_BIAS, 1, &s->V, 1);
+  /* Each row rounds its logits for itself. Where a bias is all of a logit, no input moves one row
+   * alone, and a gradient whose rows cancel would have a limit below that rounding. */
+  double dev = fmin(1, s->std * sqrt((double)s->D) * fabs(s->attr.logit_scale));
+  if (s->bias) cz_case_normal(c, r, CZ_CROSS_ENTROPY_BIAS, 1, &s->V, dev);
   int32_t *targets = cz_case_int(c, CZ_CROSS_ENTROPY_TARGETS, 1, (int64_t[]){s->N});
   for (int64_t i = 0; i < s->N; i++) {
     bool counted = cz_rand_int(r, 0, 99) < s->counted;
@@ -72,15 +75,20 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   build(c, r, &s);
 }
 
-static void bench(cz_case *c, cz_rand *r) {
+enum { ROWS, VOCABULARY, WIDTH };
+
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
   build(c, r,
-        &(sizes){.N = 912,
-                 .D = 512,
-                 .V = 32128,
+        &(sizes){.N = n[ROWS],
+                 .D = n[WIDTH],
+                 .V = n[VOCABULARY],
                  .std = 1,
                  .counted = 100,
-                 .attr = {.z_loss = 1e-4, .logit_scale = 0.044}});
+                 .attr = {.z_loss = 1e-4, .logit_scale = 1 / sqrt((double)n[WIDTH])}});
 }
 
 const cz_op_cases cz_cross_entropy_cases = {
-    .fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};
+    .fixed = sizeof hand / sizeof *hand,
+    .sample = sample,
+    .bench = bench,
+    .sizes = {[ROWS] = "rows", [VOCABULARY] = "vocabulary", [WIDTH] = "width"}};

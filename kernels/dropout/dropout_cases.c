@@ -36,8 +36,12 @@ static void sample(cz_case *c, cz_rand *r, int index) {
           cz_rand_int(r, 0, 1), (int)cz_rand_int(r, 0, 2));
 }
 
-static void bench(cz_case *c, cz_rand *r) {
-  problem(c, r, 4096, 2048, 0.1, false, 0);
-} /* the feed-forward's hidden layer, per-position masks */
+enum { ROWS, WIDTH };
 
-const cz_op_cases cz_dropout_cases = {9, sample, bench};
+/* T5's rate, and a mask for each position. */
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
+  problem(c, r, n[ROWS], n[WIDTH], 0.1, false, 0);
+}
+
+const cz_op_cases cz_dropout_cases = {
+    .fixed = 9, .sample = sample, .bench = bench, .sizes = {[ROWS] = "rows", [WIDTH] = "width"}};

@@ -30,6 +30,21 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   }
 }
 
-static void bench(cz_case *c, cz_rand *r) { problem(c, r, 32128, 4096, 512); }
+enum { ROWS, VOCABULARY, WIDTH };
 
-const cz_op_cases cz_embedding_cases = {4, sample, bench};
+/* Ids at random, so that few rows are read from a cache. */
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
+  cz_case_normal(c, r, CZ_EMBEDDING_TABLE, 2, (int64_t[]){n[VOCABULARY], n[WIDTH]}, 1);
+  cz_case_below(c, r, CZ_EMBEDDING_IDS, n[ROWS], n[VOCABULARY]);
+}
+
+static int64_t rows(const cz_call *call, const cz_arg *a) {
+  return a == &call->in[CZ_EMBEDDING_TABLE] ? call->out[0].dim[0] : a->dim[0];
+}
+
+const cz_op_cases cz_embedding_cases = {
+    .fixed = 4,
+    .sample = sample,
+    .bench = bench,
+    .sizes = {[ROWS] = "rows", [VOCABULARY] = "vocabulary", [WIDTH] = "width"},
+    .rows = rows};

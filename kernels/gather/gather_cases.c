@@ -30,8 +30,18 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   problem(c, r, T, cz_rand_size(r, 300), cz_rand_size(r, 130), cz_rand_int(r, 1, T));
 }
 
-static void bench(cz_case *c, cz_rand *r) {
-  problem(c, r, 4096, 614, 512, 4096);
-} /* a masked language model's 15 % */
+enum { ROWS, OF, WIDTH };
 
-const cz_op_cases cz_gather_cases = {5, sample, bench};
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
+  problem(c, r, n[OF], n[ROWS], n[WIDTH], n[OF]);
+}
+
+static int64_t rows(const cz_call *call, const cz_arg *a) {
+  return a == &call->in[CZ_GATHER_X] ? call->out[0].dim[0] : a->dim[0];
+}
+
+const cz_op_cases cz_gather_cases = {.fixed = 5,
+                                     .sample = sample,
+                                     .bench = bench,
+                                     .sizes = {[ROWS] = "rows", [OF] = "of", [WIDTH] = "width"},
+                                     .rows = rows};

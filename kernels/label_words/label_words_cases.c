@@ -82,8 +82,7 @@ static void build(cz_case *c, cz_rand *r, const sizes *s) {
   cz_case_normal(c, r, CZ_LABEL_WORDS_X, 2, (int64_t[]){s->T, s->D}, s->std);
   cz_case_normal(c, r, CZ_LABEL_WORDS_TABLE, 2, (int64_t[]){s->V, s->D}, 1);
   if (s->bias) cz_case_normal(c, r, CZ_LABEL_WORDS_BIAS, 1, (int64_t[]){s->V}, 1);
-  int32_t *rows = cz_case_int(c, CZ_LABEL_WORDS_ROWS, 1, (int64_t[]){s->M});
-  for (int64_t m = 0; m < s->M; m++) rows[m] = (int32_t)cz_rand_int(r, 0, s->T - 1);
+  cz_case_below(c, r, CZ_LABEL_WORDS_ROWS, s->M, s->T);
   fill_words(c, r, s);
   fill_targets(c, r, s);
   memcpy(c->attr, &(cz_label_words_attr){.temperature = s->temperature},
@@ -102,20 +101,39 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   build(c, r, index < (int)(sizeof hand / sizeof *hand) ? &hand[index] : &s);
 }
 
-/* A PET step: one mask in each of 16 examples, four classes. */
-static void bench(cz_case *c, cz_rand *r) {
+enum { ROWS, MASKS, VOCABULARY, WIDTH, CLASSES, WORDS };
+
+/* A PET step; every class has all of its words. */
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
   build(c, r,
-        &(sizes){.T = 4096,
-                 .D = 512,
-                 .V = 32128,
-                 .M = 16,
-                 .C = 4,
-                 .W = 2,
+        &(sizes){.T = n[ROWS],
+                 .D = n[WIDTH],
+                 .V = n[VOCABULARY],
+                 .M = n[MASKS],
+                 .C = n[CLASSES],
+                 .W = n[WORDS],
                  .targets = HARD,
                  .std = 1,
                  .counted = 100,
                  .temperature = 1});
+  int32_t *words = c->in[CZ_LABEL_WORDS_WORDS].data;
+  for (int64_t i = 0; i < n[CLASSES] * n[WORDS]; i++)
+    words[i] = (int32_t)cz_rand_int(r, 0, n[VOCABULARY] - 1);
 }
 
-const cz_op_cases cz_label_words_cases = {
-    .fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};
+static int64_t rows(const cz_call *call, const cz_arg *a) {
+  if (a == &call->in[CZ_LABEL_WORDS_X]) return cz_numel(&call->in[CZ_LABEL_WORDS_ROWS]);
+  if (a == &call->in[CZ_LABEL_WORDS_TABLE]) return cz_numel(&call->in[CZ_LABEL_WORDS_WORDS]);
+  return a->dim[0];
+}
+
+const cz_op_cases cz_label_words_cases = {.fixed = sizeof hand / sizeof *hand,
+                                          .sample = sample,
+                                          .bench = bench,
+                                          .sizes = {[ROWS] = "rows",
+                                                    [MASKS] = "masks",
+                                                    [VOCABULARY] = "vocabulary",
+                                                    [WIDTH] = "width",
+                                                    [CLASSES] = "classes",
+                                                    [WORDS] = "words"},
+                                          .rows = rows};

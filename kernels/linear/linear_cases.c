@@ -92,11 +92,21 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   problem(c, r, s, attr, cz_rand_int(r, 0, 1), 1);
 }
 
-/* 4096 tokens: 8.6 GFLOP, which a tiled sgemm should do at the machine's rate. */
-static void bench(cz_case *c,
-                  cz_rand *r) { /* the first product of T5-small's feed-forward, encoder */
-  problem(c, r, (sizes){4096, 512, 2048},
-          (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_RELU, 1, 0}, false, 1);
+enum { ROWS, WIDTH, OUTPUTS, BIAS, RELU };
+
+/* Normal numbers under ReLU too, as a model has them. */
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
+  problem(c, r, (sizes){n[ROWS], n[WIDTH], n[OUTPUTS]},
+          (cz_linear_attr){CZ_LINEAR_OUT_IN, CZ_ACTIVATION_NONE, 1, 0}, n[BIAS], 1);
+  if (n[RELU]) ((cz_linear_attr *)c->attr)->activation = CZ_ACTIVATION_RELU;
 }
 
-const cz_op_cases cz_linear_cases = {12, sample, bench};
+const cz_op_cases cz_linear_cases = {.fixed = 12,
+                                     .sample = sample,
+                                     .bench = bench,
+                                     .sizes = {[ROWS] = "rows",
+                                               [WIDTH] = "width",
+                                               [OUTPUTS] = "outputs",
+                                               [BIAS] = "bias",
+                                               [RELU] = "relu"},
+                                     .flags = 1u << BIAS | 1u << RELU};

@@ -26,9 +26,13 @@ static void sample(cz_case *c, cz_rand *r, int index) {
            (long long)cz_numel(&c->in[CZ_SUMSQ_X]), f.std);
 }
 
-static void bench(cz_case *c, cz_rand *r) {
-  cz_case_normal(c, r, CZ_SUMSQ_X, 2, (int64_t[]){32128, 512}, 1e-3);
+enum { ROWS, WIDTH };
+
+static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
+  cz_case_normal(c, r, CZ_SUMSQ_X, 2, (int64_t[]){n[ROWS], n[WIDTH]}, 1e-3);
 }
 
-const cz_op_cases cz_sumsq_cases = {
-    .fixed = sizeof hand / sizeof *hand, .sample = sample, .bench = bench};
+const cz_op_cases cz_sumsq_cases = {.fixed = sizeof hand / sizeof *hand,
+                                    .sample = sample,
+                                    .bench = bench,
+                                    .sizes = {[ROWS] = "rows", [WIDTH] = "width"}};

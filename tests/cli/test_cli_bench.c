@@ -201,6 +201,35 @@ static void test_bench_kernels(void **state) {
   REFUSED(2, "--repeats: '0'", cloze("bench", "kernels", "--repeats", "0"));
 }
 
+/* Ops that touch some rows of an array, and those that want other ops' sizes; bytes by hand. */
+static void test_bench_rows(void **state) {
+  write_text("shapes.json",
+             "{\"a\": [{\"op\": \"gather\", \"rows\": 7, \"of\": 20, \"width\": 16},"
+             "{\"op\": \"cache_append\", \"rows\": 3, \"of\": 50, \"width\": 16},"
+             "{\"op\": \"label_words\", \"rows\": 30, \"masks\": 4, \"vocabulary\": 64, "
+             "\"width\": 16, \"classes\": 3, \"words\": 2},"
+             "{\"op\": \"embedding\", \"rows\": 50, \"vocabulary\": 9, \"width\": 16},"
+             "{\"op\": \"sumsq\", \"rows\": 5, \"width\": 7},"
+             "{\"op\": \"cast\", \"rows\": 5, \"width\": 7}]}");
+  json_t *all = kernels("f32", NULL), *rows = json_object_get(all, "kernels");
+  assert_int_equal(json_array_size(rows), 10); /* two passes but of cache_append and sumsq */
+  check_kernel(json_array_get(rows, 0), 4 * (7 * 16 + 7 + 7 * 16), 0);
+  check_kernel(json_array_get(rows, 1), 4 * (7 * 16 + 7 + 20 * 16), 0);
+  check_kernel(json_array_get(rows, 2), 4 * (3 * 16 + 3 + 3 * 16), 0);
+  check_kernel(json_array_get(rows, 3), /* x, rows, table, words, targets, divisor; loss, scores */
+               4 * (4 * 16 + 4 + 6 * 16 + 6 + 4 + 1 + 1 + 12), 2 * 4 * 3 * 16);
+  check_kernel(json_array_get(rows, 5), 4 * (9 * 16 + 50 + 50 * 16), 0);
+  check_kernel(json_array_get(rows, 7), 4 * (5 * 7 + 1), 0);
+  check_kernel(json_array_get(rows, 8), 2 * 4 * 5 * 7, 0);
+  json_decref(all);
+  write_text("shapes.json",
+             "{\"a\": [{\"op\": \"add\", \"rows\": 3, \"width\": 2, \"causal\": true}]}");
+  REFUSED(1, "a[0].causal: this op has no such size",
+          cloze("bench", "kernels", "--shapes", "shapes.json"));
+  write_text("shapes.json", "{\"a\": [{\"op\": \"sumsq\"}]}");
+  REFUSED(1, "a[0].rows", cloze("bench", "kernels", "--shapes", "shapes.json"));
+}
+
 /* The committed list is read and its keys are known; of its ops the smallest is timed here. */
 static void test_bench_shapes(void **state) {
   outcome o = cloze("bench", "kernels", "--shapes", CZ_SOURCE_DIR "/experiments/bench/kernels.json",
@@ -344,7 +373,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_bench_share),      cmocka_unit_test(test_bench_step),
       cmocka_unit_test(test_bench_optimizers), cmocka_unit_test(test_bench_accounts),
-      cmocka_unit_test(test_bench_kernels),    cmocka_unit_test(test_bench_shapes),
-      cmocka_unit_test(test_bench_objectives), cmocka_unit_test(test_cost_of_a_mixture)};
+      cmocka_unit_test(test_bench_kernels),    cmocka_unit_test(test_bench_rows),
+      cmocka_unit_test(test_bench_shapes),     cmocka_unit_test(test_bench_objectives),
+      cmocka_unit_test(test_cost_of_a_mixture)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -75,6 +75,50 @@ void check_row(cz_op op) {
   check_aliases_declared(row);
 }
 
+/* What is timed at sizes N, the same numbers each time, and whether the shape rule takes it. */
+static void make_bench(cz_case *c, cz_op op, const int64_t *n) {
+  cz_call call = {0};
+  char why[256] = "";
+  *c = (cz_case){0};
+  cz_op_case_table[op]->bench(c, &(cz_rand){.state = 1}, n);
+  if (cz_case_dtypes(&call, c, cz_op_rows[op], ref->dtype, 0, why, sizeof why)) return;
+  fail_row(cz_op_rows[op], "refuses what is to be timed");
+  fprintf(stderr, "sizes %lld %lld %lld ...: %s\n", (long long)n[0], (long long)n[1],
+          (long long)n[2], why);
+}
+
+static bool same_shape(const cz_case *a, const cz_case *b) {
+  bool same = !memcmp(a->attr, b->attr, sizeof a->attr);
+  for (int i = 0; i < CZ_OP_IN; i++)
+    same &=
+        a->in[i].ndim == b->in[i].ndim && !memcmp(a->in[i].dim, b->in[i].dim, sizeof a->in[i].dim);
+  return same;
+}
+
+/** The op has a problem to be timed at any sizes of its list, and each of them counts. */
+void check_bench(cz_op op, uint64_t seed) {
+  const cz_op_cases *cases = cz_op_case_table[op];
+  int64_t n[CZ_CASE_SIZES] = {0};
+  cz_rand r = {.state = seed};
+  if (!cases->bench) {
+    fail_row(cz_op_rows[op], "has no problem to be timed");
+    return;
+  }
+  for (int i = 0; i < CZ_CASE_SIZES && cases->sizes[i]; i++)
+    n[i] = cases->flags >> i & 1 ? cz_rand_int(&r, 0, 1) : cz_rand_int(&r, 1, 11);
+  cz_case one, other;
+  make_bench(&one, op, n);
+  for (int i = 0; i < CZ_CASE_SIZES && cases->sizes[i]; i++) {
+    const int64_t before = n[i];
+    n[i] = cases->flags >> i & 1 ? !before : before + 1;
+    make_bench(&other, op, n);
+    if (same_shape(&one, &other)) fail_row(cz_op_rows[op], "has a size that changes nothing");
+    n[i] = before;
+    cz_case_free(&other);
+  }
+  cz_case_free(&one);
+}
+
 static void expect_refused(const problem *p, const cz_arg *in, const char *what, int input) {
   cz_arg out[CZ_OP_OUT] = {0};
   char why[256] = "";

@@ -37,9 +37,8 @@ typedef struct problem {
                    output */
   /* In 16 bits a problem is one target's own: its numbers are those that the target's arrays hold,
    * so that ref sees them too. */
-  const target *only;         /* null: the problem of all others */
-  uint32_t wide;              /* real inputs with more bits than the target's dtype has */
-  cz_dtype out_on[CZ_OP_OUT]; /* dtypes of outputs there */
+  const target *only;                          /* null: the problem of all others */
+  cz_dtype in_on[CZ_OP_IN], out_on[CZ_OP_OUT]; /* dtypes of inputs and outputs there */
   double shaken; /* relative change of the numbers of a perturbed problem; what forward leaves for
                     backward is changed likewise, */
   uint64_t shake_seed; /* drawn from this seed */
@@ -143,6 +142,7 @@ bool compare(const problem *p, const char *check, const char *tensor, const cz_a
              bound b);
 
 void check_row(cz_op op);
+void check_bench(cz_op op, uint64_t seed);
 void check_shapes(const problem *p);
 void check_optional_seen(const cz_op_row *row);
 void check_values(const problem *p);

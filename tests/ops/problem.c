@@ -80,7 +80,7 @@ double roundoff_of(cz_dtype dtype) {
 /** The dtype that an input of P has on a target. */
 cz_dtype input_dtype(const problem *p, const target *on, int input) {
   if (p->c.in[input].dtype == CZ_I32) return CZ_I32;
-  return p->wide >> input & 1 ? cz_statistic_dtype(on->dtype) : on->dtype;
+  return p->only == on ? p->in_on[input] : on->dtype;
 }
 
 /** The dtype that an input's gradient has there. */
@@ -203,18 +203,6 @@ bool made_of_rounded(const problem *p, int output) {
   return any;
 }
 
-/* Whether the row takes the dtypes that Q's `wide` gives, for a call of the target's dtype. */
-static bool takes(problem *q, const target *on, char *why, size_t why_bytes) {
-  cz_call call = {.attr = q->c.attr};
-  for (int i = 0; i < q->row->n_in; i++) {
-    call.in[i] = q->c.in[i];
-    call.in[i].dtype = input_dtype(q, on, i);
-  }
-  if (!q->row->shape(call.out, call.in, call.attr, why, why_bytes)) return false;
-  for (int i = 0; i < q->row->n_out; i++) q->out_on[i] = call.out[i].dtype;
-  return cz_call_dtype(&call) == on->dtype;
-}
-
 /* An input in 16 bits is optional in ops that compute in more, as the copies of parameters are. */
 static bool may_have_none(const problem *p) {
   bool absent = false;
@@ -225,21 +213,18 @@ static bool may_have_none(const problem *p) {
 /* One of the ways in which the row mixes dtypes in a call of the target's, another one for the
  * next case. */
 static bool choose_dtypes(problem *q, const target *on) {
-  uint32_t real = 0, found[64];
-  int n = 0;
+  const uint64_t which = (uint64_t)q->index + q->seed;
+  cz_call call = {0};
   char why[256] = "";
-  for (int i = 0; i < q->row->n_in; i++)
-    real |= (uint32_t)(cz_present(&q->c.in[i]) && q->c.in[i].dtype != CZ_I32) << i;
-  for (q->wide = 0; q->wide <= real && n < 64; q->wide++)
-    if (!(q->wide & ~real) && takes(q, on, why, sizeof why)) found[n++] = q->wide;
-  if (n == 0) {
+  if (!cz_case_dtypes(&call, &q->c, q->row, on->dtype, which, why, sizeof why)) {
     if (!may_have_none(q))
       fail_case(q, "the shape rule refuses inputs in %s: %s", cz_dtype_names[on->dtype], why);
     return false;
   }
   now.narrow++;
-  q->wide = found[((uint64_t)q->index + q->seed) % (uint64_t)n];
-  return takes(q, on, why, sizeof why);
+  for (int i = 0; i < CZ_OP_IN; i++) q->in_on[i] = call.in[i].dtype;
+  for (int i = 0; i < CZ_OP_OUT; i++) q->out_on[i] = call.out[i].dtype;
+  return true;
 }
 
 static double *round_reals(const double *x, int64_t n, cz_dtype dtype) {

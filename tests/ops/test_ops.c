@@ -71,6 +71,7 @@ static void test_op(void **state) {
   }
   now = (tally){0};
   check_row(op);
+  check_bench(op, test_seed());
   assert_int_equal(now.failures, 0);
   long only = from_environment("CZ_TEST_INDEX", -1);
   if (only >= 0) {
