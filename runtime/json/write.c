@@ -7,9 +7,7 @@
 #include <string.h>
 
 /** A number; JSON's null when it is not finite. The caller owns it; null without memory. */
-json_t *cz_json_real(double value) {
-  return isfinite(value) ? json_real(value) : json_null();
-}
+json_t *cz_json_real(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
 /** A text of bytes that need not be UTF-8, as names of files: a byte that is none becomes
  * `\xHH`. The caller owns it; null without memory. */
