@@ -222,12 +222,12 @@ static float row_exp(float *x, int64_t n, float max) {
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) {
     for (int j = 0; j < LANES; j++) {
-      float e = cz_expf(x[i + j] - max);
+      float e = cz_expf_negative(x[i + j] - max);
       x[i + j] = e;
       lane[j] += e;
     }
   }
-  for (; i < n; i++) sum += x[i] = cz_expf(x[i] - max);
+  for (; i < n; i++) sum += x[i] = cz_expf_negative(x[i] - max);
   for (int j = 0; j < LANES; j++) sum += lane[j];
   return sum;
 }
