@@ -95,7 +95,7 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
   q->trainable = true;
   q->offset = p->flat;
   bool guarded = p->device && p->device->guard_bytes > 0;
-  q->room = cz_flat_room(q->count) + guarded * CZ_FLAT_UNIT;
+  q->room = cz_flat_room(q->count) + (guarded ? CZ_FLAT_UNIT : 0);
   p->flat += q->room;
   p->count += q->count;
   *slot_of(p, name) = (uint32_t)p->n + 1;
@@ -181,8 +181,9 @@ cz_status cz_params_allocate_grads(cz_params *p, int64_t extra) {
 }
 
 enum {
-  PIECE = 4096, /* numbers that a thread draws at a time */
-  PIECES = 32,  /* that are drawn before they are written: 1 MiB, which the second cache holds */
+  PIECE = 4096,           /* numbers that a thread draws at a time */
+  PIECES = 32,            /* that are drawn before they are written */
+  DRAWN = PIECES * PIECE, /* 1 MiB, which the second cache holds */
 };
 
 /* Numbers that were drawn for one parameter and are not written yet; piece i has kept[i] of them,
@@ -226,7 +227,7 @@ static int64_t draw_piece(double *x, const cz_param *q, cz_draw_key key, int64_t
 /* The next numbers of Q's sequence, of which DRAWN are used up: no more than its places from AT on
  * need if none is left out. */
 static void draw_pieces(drawing *d, const cz_param *q, cz_draw_key key, int64_t at, int64_t drawn) {
-  const int64_t n = q->count - at < PIECES * PIECE ? q->count - at : PIECES * PIECE;
+  const int64_t n = q->count - at < DRAWN ? q->count - at : DRAWN;
   d->pieces = (int)((n + PIECE - 1) / PIECE);
 #pragma omp parallel for schedule(static) if (n > PIECE)
   for (int i = 0; i < d->pieces; i++) {
@@ -266,7 +267,7 @@ static cz_status init_param(const cz_params *p, drawing *d, const cz_param *q, c
   for (int64_t at = 0; at < q->count;) {
     const int64_t left = q->count - at;
     draw_pieces(d, q, key, at, drawn);
-    drawn += left < PIECES * PIECE ? left : PIECES * PIECE;
+    drawn += left < DRAWN ? left : DRAWN;
     CZ_TRY(put_pieces(p, d, q));
     at = d->at[d->pieces - 1] + d->kept[d->pieces - 1];
   }
@@ -280,7 +281,7 @@ cz_status cz_params_init(cz_params *p, uint64_t seed) {
   cz_status st = p->device->sync(p->device);
   drawing d;
   CZ_TRY(st);
-  CZ_TRY(cz_alloc(&d.x, PIECES * PIECE, sizeof *d.x));
+  CZ_TRY(cz_alloc(&d.x, DRAWN, sizeof *d.x));
   for (size_t i = 0; i < p->n && st == CZ_OK; i++)
     st = init_param(p, &d, p->list[i], cz_draw_key_of(seed, p->list[i]->name));
   free(d.x);
