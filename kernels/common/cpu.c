@@ -1,6 +1,5 @@
 #include "kernels/common/cpu.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 
 #if defined(__x86_64__)

@@ -225,7 +225,7 @@ static void run_here(const cz__onednn_job *j, void *rest) {
   for (int64_t m = 0; m < j->M; m += p.M) {
     p.M = cz_minimum(ROWS_STEP, j->M - m);
     p.a = cz_piece_at(j->a, j->dtype, j->a_transposed ? m : m * j->K);
-    p.c = (char *)j->c + m * j->N * (int64_t)cz_dtype_bytes(j->c_dtype);
+    p.c = cz_piece_at(j->c, j->c_dtype, m * j->N);
     cz__product_here(&p, rest);
   }
 }
@@ -260,11 +260,11 @@ static void multiply_rows(cz_units *u, const cz_product *p, const copies *s, cz_
     copy_part(s->b, p->b, p->dtype, p->ldb, 0, rows, rows, 0, columns, columns);
     job.b = s->b, job.ldb = columns;
   }
-  char *c = job.c;
+  void *const c = job.c;
   for (int64_t m = 0; m < p->M; m += job.M) {
     job.M = rows_at(p->M - m);
     job.a = cz_piece_at(p->a, p->dtype, m * p->lda);
-    job.c = c + m * p->N * (int64_t)cz_dtype_bytes(job.c_dtype);
+    job.c = cz_piece_at(c, job.c_dtype, m * p->N);
     if (p->lda != p->K) {
       copy_part(s->a, p->a, p->dtype, p->lda, m, job.M, job.M, 0, p->K, p->K);
       job.a = s->a;
