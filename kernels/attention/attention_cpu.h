@@ -11,6 +11,7 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_tile.h"
+#include "kernels/common/cpu.h"
 #include "kernels/common/product.h"
 
 CZ_C_BEGIN
@@ -86,7 +87,7 @@ void cz__attention_round(const cz__attention_unit *u, float *tile, int64_t R, in
 /* Takes n floats, in whole cache lines, from the front of what *at points to. */
 static inline float *cz__attention_take(float **at, int64_t n) {
   float *taken = *at;
-  *at += cz_tile_up(n, 16);
+  *at += cz_round_up(n, 16);
   return taken;
 }
 

@@ -16,7 +16,7 @@ enum { MARGIN = 32 /* readable entries beyond both ends of a bias row: whole blo
  * With an even number of lines, a power of two at worst, the rows of a column would fall
  * into few sets of the cache and evict each other. */
 static int64_t tile_stride(int64_t keys) {
-  int64_t lines = cz_tile_up(keys, 16) / 16;
+  int64_t lines = cz_round_up(keys, 16) / 16;
   return (lines % 2 ? lines + 2 : lines + 1) * 16;
 }
 
@@ -24,24 +24,24 @@ static int64_t tile_stride(int64_t keys) {
  * attention_cpu_bwd.c) must fit. */
 static size_t slice_floats(const cz__attention_plan *p, bool backward) {
   int64_t tile = p->tile, keys = (p->keys + CZ_TILE_ROWS) * p->width, queries = p->rows * p->width;
-  int64_t line = cz_tile_up(p->keys, 16) + p->rows + MARGIN;
+  int64_t line = cz_round_up(p->keys, 16) + p->rows + MARGIN;
   int64_t all = backward ? 2 * tile + 5 * keys + 3 * queries + 2 * line
                          : tile + 2 * keys + 2 * queries + line + 2 * p->Tq;
   if (!cz__attention_direct(p)) all += (cz_maximum(p->keys, p->rows) + p->Tq) * p->K + 32;
-  return (size_t)cz_tile_up(all + 256, 16);
+  return (size_t)cz_round_up(all + 256, 16);
 }
 
 static void sizes_in_registers(cz__attention_plan *plan, bool backward) {
-  plan->width = cz_tile_up(plan->K, CZ_TILE_COLS);
-  plan->rows = cz_tile_up(cz_minimum(plan->Tq, CZ_QUERY_BLOCK), CZ_TILE_ROWS);
-  plan->keys = cz_tile_up(cz_minimum(plan->Tk, CZ_KEY_BLOCK), CZ_TILE_COLS);
+  plan->width = cz_round_up(plan->K, CZ_TILE_COLS);
+  plan->rows = cz_round_up(cz_minimum(plan->Tq, CZ_QUERY_BLOCK), CZ_TILE_ROWS);
+  plan->keys = cz_round_up(cz_minimum(plan->Tk, CZ_KEY_BLOCK), CZ_TILE_COLS);
   plan->tile = cz_minimum(CZ_TILE_FLOATS, plan->rows * tile_stride(plan->keys));
   plan->slice_floats = slice_floats(plan, backward);
 }
 
 /* The sums by bucket, doubles, counted in floats. */
 static int64_t partial_floats(const cz__attention_plan *p, bool backward) {
-  return backward ? cz_tile_up(2 * p->B * p->H * p->attr->buckets, 16) : 0;
+  return backward ? cz_round_up(2 * p->B * p->H * p->attr->buckets, 16) : 0;
 }
 
 /* Fills the sizes of PLAN and returns the bytes that all threads share, in front of
@@ -61,7 +61,7 @@ static size_t lay_out(cz__attention_plan *plan, const cz_call *call, bool backwa
   plan->dropout = call->training && a->dropout > 0;
   plan->reach = cz_maximum(plan->Tq, plan->Tk);
   (plan->units ? cz__attention_units_sizes : sizes_in_registers)(plan, backward);
-  plan->line = cz_tile_up(2 * (plan->reach + MARGIN) + 1, 16);
+  plan->line = cz_round_up(2 * (plan->reach + MARGIN) + 1, 16);
   if (!bias) return 0;
   return (size_t)(partial_floats(plan, backward) + (plan->H + 1) * plan->line) *
          sizeof(float); /* a line a head, and one of buckets */
@@ -119,7 +119,7 @@ void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool back
  * two blocks of 1040, not one of 2048 and one of a single key. */
 static void choose_tile(cz__attention_unit *u) {
   int64_t parts = cz_maximum(1, (u->nk + CZ_KEY_BLOCK - 1) / CZ_KEY_BLOCK);
-  u->keys = cz_maximum(CZ_TILE_COLS, cz_tile_up((u->nk + parts - 1) / parts, CZ_TILE_COLS));
+  u->keys = cz_maximum(CZ_TILE_COLS, cz_round_up((u->nk + parts - 1) / parts, CZ_TILE_COLS));
   u->ld = tile_stride(u->keys);
   u->rows = cz_minimum(CZ_QUERY_BLOCK, CZ_TILE_FLOATS / u->ld / CZ_TILE_ROWS * CZ_TILE_ROWS);
 }

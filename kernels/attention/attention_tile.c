@@ -160,5 +160,5 @@ CZ_CLONES void cz__tile_copy(float *to, const float *x, int64_t stride, int64_t 
     memcpy(to + r * width, x + r * stride, (size_t)N * sizeof *to);
     if (N < width) memset(to + r * width + N, 0, (size_t)(width - N) * sizeof *to);
   }
-  memset(to + R * width, 0, (size_t)((cz_tile_up(R, ROWS) - R) * width) * sizeof *to);
+  memset(to + R * width, 0, (size_t)((cz_round_up(R, ROWS) - R) * width) * sizeof *to);
 }

@@ -22,8 +22,6 @@ CZ_C_BEGIN
 
 enum { CZ_TILE_ROWS = 6, CZ_TILE_COLS = 16 };
 
-static inline int64_t cz_tile_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
 void cz__tile_transpose(float *panel, const float *x, int64_t stride, int64_t R, int64_t L);
 void cz__tile_panel(float *panel, const float *x, int64_t stride, int64_t R, int64_t N);
 void cz__tile_copy(float *to, const float *x, int64_t stride, int64_t R, int64_t N, int64_t width);

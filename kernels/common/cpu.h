@@ -35,6 +35,9 @@ bool cz_cpu_has_bf16(void);
 static inline int64_t cz_minimum(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t cz_maximum(int64_t a, int64_t b) { return a > b ? a : b; }
 
+/* The multiple of STEP that is N or next above it. */
+static inline int64_t cz_round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
 /* exp(x) = 2^n p for x in [-87.3, 88.7]: p = exp(r), |r| <= ln 2 / 2, polynomial of
  * degree 6 (Cephes).
  *

@@ -153,9 +153,7 @@ bool cz_units_takes(const cz_units *u, cz_dtype dtype) {
 
 /* Pieces of a sum over rows: the sums of 2048 rows go through memory once, and a rest is at most
  * one in four. */
-enum { SUMMED = 2048, SUMMED_STEP = 512, REST_STEP = 128, ROWS_STEP = 64 };
-
-static int64_t up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+enum { SUMMED = 2048, SUMMED_STEP = 512, REST_STEP = 32, ROWS_STEP = 64 };
 
 /* oneDNN 2.6 is fast for arrays without gaps only: a part of a wider array is copied. */
 static bool b_has_gaps(const cz_product *p) { return p->ldb != (p->b_transposed ? p->K : p->N); }
@@ -178,7 +176,7 @@ static size_t lay_out(copies *s, const cz_product *p, int64_t M, int64_t N, uint
   uintptr_t at = begin;
   size_t each = cz_dtype_bytes(p->dtype);
   cz_product piece = *p; /* of a sum: its rows as they are padded, which may be more than p's */
-  int64_t depth = p->a_transposed ? cz_minimum(up(p->K, REST_STEP), SUMMED) : p->K;
+  int64_t depth = p->a_transposed ? cz_minimum(cz_round_up(p->K, REST_STEP), SUMMED) : p->K;
   piece.K = depth;
   bool a = p->a_transposed || p->lda != p->K, b = p->a_transposed || !p->b_version;
   s->a = cz_take(&at, a ? (size_t)(M * depth) * each : 0);
@@ -277,7 +275,7 @@ static void multiply_rows(cz_units *u, const cz_product *p, const copies *s, cz_
 static int64_t summed_at(int64_t left, int64_t *seen) {
   int64_t n = cz_minimum(left, SUMMED);
   if (n >= SUMMED_STEP) return *seen = n / SUMMED_STEP * SUMMED_STEP;
-  *seen = up(n, REST_STEP);
+  *seen = cz_round_up(n, REST_STEP);
   return n;
 }
 

@@ -8,7 +8,7 @@
  *
  * A batch has another number of rows each time. So that primitives stay few, rows are cut into a
  * multiple of 64 and powers of two; and where they are summed over (dW) into pieces of 2048, a
- * multiple of 512, and a rest that is copied with zeros up to a multiple of 128. The cuts depend on
+ * multiple of 512, and a rest that is copied with zeros up to a multiple of 32. The cuts depend on
  * sizes alone.
  *
  * A kernel cannot return that something failed in it: the first failure is kept, and the device

@@ -4,10 +4,9 @@
 
 #if CZ_HAVE_ONEDNN
 
+#include "kernels/common/units_packed.h"
 #include "kernels/common/workspace.h"
 
-#include <dnnl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,29 +36,13 @@ typedef struct shape {
   executor *idle;
 } shape;
 
-/* An array in oneDNN's own order. A new version takes the place of the old one. */
-typedef struct packed {
-  struct packed *next;
-  const void *data;
-  int64_t K, N, ld;
-  bool transposed;
-  cz_dtype dtype;
-  dnnl_memory_desc_t order;
-  uint64_t version; /* of what `room` holds; 0: of nothing */
-  bool busy;        /* a thread is packing: others wait */
-  dnnl_primitive_t reorder;
-  executor use; /* stream, a: where the array lies, b: room */
-  size_t bytes;
-} packed;
-
 enum { BUCKETS = 256 };
 
 struct cz__onednn {
   dnnl_engine_t engine;
   pthread_mutex_t lock; /* of all below; not held while anything is computed */
-  pthread_cond_t done;  /* some array has been packed */
   shape *shapes[BUCKETS];
-  packed *packed[BUCKETS];
+  cz__packs packs;
   cz_units_counts counts;
 };
 
@@ -83,7 +66,8 @@ cz__onednn *cz__onednn_open(char *why, size_t why_bytes) {
     return NULL;
   }
   pthread_mutex_init(&o->lock, NULL);
-  pthread_cond_init(&o->done, NULL);
+  o->packs.engine = o->engine, o->packs.lock = &o->lock, o->packs.counts = &o->counts;
+  pthread_cond_init(&o->packs.done, NULL);
   return o;
 }
 
@@ -105,55 +89,29 @@ static void free_shape(shape *s) {
   free(s);
 }
 
-static void free_packed(packed *w) {
-  free_executor(&w->use);
-  if (w->reorder) dnnl_primitive_destroy(w->reorder);
-  free(w);
-}
-
 /** Frees everything and clears the pointer; accepts null. */
 void cz__onednn_close(cz__onednn **o) {
   cz__onednn *all = *o;
   *o = NULL;
   if (!all) return;
-  for (int i = 0; i < BUCKETS; i++) {
+  for (int i = 0; i < BUCKETS; i++)
     for (shape *s = all->shapes[i], *next; s; s = next) next = s->next, free_shape(s);
-    for (packed *w = all->packed[i], *next; w; w = next) next = w->next, free_packed(w);
-  }
+  cz__packs_close(&all->packs);
   dnnl_engine_destroy(all->engine);
-  pthread_cond_destroy(&all->done);
   pthread_mutex_destroy(&all->lock);
   free(all);
 }
 
-/* FNV-1a. */
-static unsigned bucket_of(const void *bytes, size_t n) {
-  const unsigned char *x = bytes;
-  uint64_t h = 0xcbf29ce484222325u;
-  for (size_t i = 0; i < n; i++) h = (h ^ x[i]) * 0x100000001b3u;
-  return (unsigned)(h >> 32) % BUCKETS;
-}
-
-static dnnl_data_type_t type_of(cz_dtype dtype) { return dtype == CZ_BF16 ? dnnl_bf16 : dnnl_f32; }
-
-/* [rows, columns], stored transposed or not, rows as stored ld apart; 0: without gaps. */
-static dnnl_status_t plain(dnnl_memory_desc_t *md, cz_dtype dtype, int64_t rows, int64_t columns,
-                           bool transposed, int64_t ld) {
-  dnnl_dims_t dims = {rows, columns}, strides = {1, 1};
-  strides[transposed ? 1 : 0] = ld ? ld : transposed ? rows : columns;
-  return dnnl_memory_desc_init_by_strides(md, 2, dims, type_of(dtype), strides);
-}
-
 static dnnl_status_t describe(shape *s, dnnl_matmul_desc_t *d) {
   const key *k = &s->key;
-  dnnl_status_t st = plain(&s->a, (cz_dtype)k->dtype, k->M, k->K, k->a_transposed, 0);
+  dnnl_status_t st = cz__plain(&s->a, (cz_dtype)k->dtype, k->M, k->K, k->a_transposed, 0);
   if (st == dnnl_success && k->packed)
     st = dnnl_memory_desc_init_by_tag(&s->b, 2, (dnnl_dims_t){k->K, k->N},
-                                      type_of((cz_dtype)k->dtype), dnnl_format_tag_any);
+                                      cz__dnnl_type((cz_dtype)k->dtype), dnnl_format_tag_any);
   else if (st == dnnl_success)
-    st = plain(&s->b, (cz_dtype)k->dtype, k->K, k->N, k->b_transposed, 0);
-  if (st == dnnl_success) st = plain(&s->c, (cz_dtype)k->c_dtype, k->M, k->N, false, 0);
-  if (st == dnnl_success) st = plain(&s->bias, CZ_F32, 1, k->N, false, 0);
+    st = cz__plain(&s->b, (cz_dtype)k->dtype, k->K, k->N, k->b_transposed, 0);
+  if (st == dnnl_success) st = cz__plain(&s->c, (cz_dtype)k->c_dtype, k->M, k->N, false, 0);
+  if (st == dnnl_success) st = cz__plain(&s->bias, CZ_F32, 1, k->N, false, 0);
   return st == dnnl_success
              ? dnnl_matmul_desc_init(d, &s->a, &s->b, k->bias ? &s->bias : NULL, &s->c)
              : st;
@@ -213,7 +171,7 @@ static dnnl_status_t make(cz__onednn *o, shape *s, char *name, size_t bytes) {
 /* The shape of that key, made when it is asked for the first time; the lock is held. */
 static dnnl_status_t find_shape(cz__onednn *o, shape **found, const key *k, char *name,
                                 size_t bytes) {
-  shape **head = &o->shapes[bucket_of(k, sizeof *k)], *s = *head;
+  shape **head = &o->shapes[cz__bucket_of(k, sizeof *k, BUCKETS)], *s = *head;
   while (s && memcmp(&s->key, k, sizeof *k)) s = s->next;
   if ((*found = s)) return dnnl_success;
   s = calloc(1, sizeof *s);
@@ -255,77 +213,6 @@ static dnnl_status_t take_executor(cz__onednn *o, shape *s, executor **taken) {
   return st;
 }
 
-static dnnl_status_t make_packed(cz__onednn *o, packed *w) {
-  dnnl_memory_desc_t from;
-  dnnl_primitive_desc_t pd = NULL;
-  dnnl_status_t st = plain(&from, w->dtype, w->K, w->N, w->transposed, w->ld);
-  w->bytes = dnnl_memory_desc_get_size(&w->order);
-  w->use.room = aligned_alloc(4096, (w->bytes + 4095) / 4096 * 4096);
-  if (!w->use.room) return dnnl_out_of_memory;
-  if (st == dnnl_success)
-    st = dnnl_reorder_primitive_desc_create(&pd, &from, o->engine, &w->order, o->engine, NULL);
-  if (st == dnnl_success) st = dnnl_primitive_create(&w->reorder, pd);
-  if (st == dnnl_success)
-    st = dnnl_stream_create(&w->use.stream, o->engine, dnnl_stream_default_flags);
-  if (st == dnnl_success) st = hold(o, &w->use.a, &from);
-  if (st == dnnl_success) st = hold(o, &w->use.b, &w->order);
-  if (st == dnnl_success) st = dnnl_memory_set_data_handle(w->use.b, w->use.room);
-  if (pd) dnnl_primitive_desc_destroy(pd);
-  return st;
-}
-
-static bool is_of(const packed *w, const cz__onednn_job *j, const shape *s) {
-  return w->data == j->b && w->K == j->K && w->N == j->N && w->ld == j->ldb &&
-         w->transposed == j->b_transposed && w->dtype == j->dtype &&
-         dnnl_memory_desc_equal(&w->order, &s->b);
-}
-
-/* The lock is held. */
-static dnnl_status_t find_packed(cz__onednn *o, packed **found, const cz__onednn_job *j,
-                                 const shape *s) {
-  packed **head = &o->packed[bucket_of(&j->b, sizeof j->b)], *w = *head;
-  while (w && !is_of(w, j, s)) w = w->next;
-  if ((*found = w)) return dnnl_success;
-  w = calloc(1, sizeof *w);
-  if (!w) return dnnl_out_of_memory;
-  *w = (packed){.data = j->b,
-                .K = j->K,
-                .N = j->N,
-                .ld = j->ldb,
-                .transposed = j->b_transposed,
-                .dtype = j->dtype,
-                .order = s->b};
-  dnnl_status_t st = make_packed(o, w);
-  if (st != dnnl_success) {
-    free_packed(w);
-    return st;
-  }
-  o->counts.packed++, o->counts.packed_bytes += (int64_t)w->bytes;
-  w->next = *head, *head = *found = w;
-  return dnnl_success;
-}
-
-static dnnl_status_t reorder(packed *w) {
-  dnnl_status_t st = dnnl_memory_set_data_handle(w->use.a, (void *)w->data);
-  dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, w->use.a}, {DNNL_ARG_TO, w->use.b}};
-  if (st == dnnl_success) st = dnnl_primitive_execute(w->reorder, w->use.stream, 2, args);
-  return st == dnnl_success ? dnnl_stream_wait(w->use.stream) : st;
-}
-
-/* Waits or packs until w holds the version; the lock is held, but not while packing. */
-static dnnl_status_t pack(cz__onednn *o, packed *w, uint64_t version) {
-  while (w->busy) pthread_cond_wait(&o->done, &o->lock);
-  if (w->version == version) return dnnl_success;
-  w->busy = true;
-  pthread_mutex_unlock(&o->lock);
-  dnnl_status_t st = reorder(w);
-  pthread_mutex_lock(&o->lock);
-  w->busy = false, w->version = st == dnnl_success ? version : 0;
-  o->counts.packings++;
-  pthread_cond_broadcast(&o->done);
-  return st;
-}
-
 static dnnl_status_t execute(const shape *s, executor *e, const cz__onednn_job *j, const void *b) {
   dnnl_exec_arg_t args[5] = {{DNNL_ARG_SRC, e->a},
                              {DNNL_ARG_WEIGHTS, e->b},
@@ -355,13 +242,13 @@ static key key_of(const cz__onednn_job *j) {
 }
 
 /* All that a job needs; the lock is held. */
-static dnnl_status_t prepare(cz__onednn *o, const cz__onednn_job *j, shape **s, packed **w,
+static dnnl_status_t prepare(cz__onednn *o, const cz__onednn_job *j, shape **s, cz__packed **w,
                              executor **e, char *name, size_t bytes) {
   key k = key_of(j);
   dnnl_status_t st = find_shape(o, s, &k, name, bytes);
   if (st != dnnl_success || (*s)->refused) return st;
-  if (j->b_version) st = find_packed(o, w, j, *s);
-  if (st == dnnl_success && *w) st = pack(o, *w, j->b_version);
+  if (j->b_version) st = cz__packs_find(&o->packs, w, j, &(*s)->b);
+  if (st == dnnl_success && *w) st = cz__packed_fill(&o->packs, *w, j->b_version);
   return st == dnnl_success ? take_executor(o, *s, e) : st;
 }
 
@@ -371,13 +258,13 @@ cz__onednn_result cz__onednn_run(cz__onednn *o, const cz__onednn_job *j, char *w
                                  size_t why_bytes) {
   char name[64] = "";
   shape *s = NULL;
-  packed *w = NULL;
+  cz__packed *w = NULL;
   executor *e = NULL;
   pthread_mutex_lock(&o->lock);
   dnnl_status_t st = prepare(o, j, &s, &w, &e, name, sizeof name);
   pthread_mutex_unlock(&o->lock);
   if (st == dnnl_success && s->refused) return CZ__ONEDNN_REFUSED;
-  if (st == dnnl_success) st = execute(s, e, j, w ? w->use.room : j->b);
+  if (st == dnnl_success) st = execute(s, e, j, w ? cz__packed_data(w) : j->b);
   if (e) {
     pthread_mutex_lock(&o->lock);
     e->next = s->idle, s->idle = e;
@@ -405,18 +292,7 @@ cz__onednn_result cz__onednn_implementation(cz__onednn *o, char *name, size_t by
 /** Frees what was packed of arrays that begin in these BYTES. */
 void cz__onednn_forget(cz__onednn *o, const void *memory, size_t bytes) {
   pthread_mutex_lock(&o->lock);
-  for (int i = 0; i < BUCKETS; i++) {
-    for (packed **at = &o->packed[i], *w = *at; w; w = *at) {
-      bool inside = (uintptr_t)w->data - (uintptr_t)memory < bytes;
-      if (!inside) {
-        at = &w->next;
-        continue;
-      }
-      *at = w->next;
-      o->counts.packed--, o->counts.packed_bytes -= (int64_t)w->bytes;
-      free_packed(w);
-    }
-  }
+  cz__packs_forget(&o->packs, memory, bytes);
   pthread_mutex_unlock(&o->lock);
 }
 
