@@ -114,7 +114,10 @@ static void backward_tile(const cz__attention_unit *u, tiles *t, const cz__atten
       cz__attention_rows(u, c->dout[CZ_ATTENTION_O].data, u->q0 + w->i0, w->R, t->wide, &stride);
   cz__tile_copy(t->dout, dout, stride, w->R, p->K, p->width);
   backward_scores(u, t, w);
-  if (mode[CZ_ATTENTION_POSITION_BIAS]) cz__attention_add_bias(u, w, t->ds, u->ld, t->diagonal);
+  if (mode[CZ_ATTENTION_POSITION_BIAS]) {
+    cz__attention_add_diagonals(w, t->ds, u->ld, 0, w->R, t->diagonal);
+    cz__attention_add_bias(u, w, t->diagonal);
+  }
   cz__attention_round(u, t->z, w->R, w->limit);
   cz__attention_round(u, t->ds, w->R, w->limit);
   if (mode[CZ_ATTENTION_Q]) { /* s = scale q k: dq_i = scale sum_j dS_ij k_j */

@@ -11,11 +11,19 @@
  * each sees. */
 void cz__attention_part_at(const cz__attention_unit *u, cz__attention_part *w, int64_t i0,
                            int64_t R, int64_t j0, int64_t keys) {
-  w->i0 = i0, w->R = R, w->j0 = j0, w->keys = keys, w->limit = 0;
+  w->i0 = i0, w->R = R, w->j0 = j0, w->keys = keys, w->limit = 0, w->follows = false;
   for (int64_t r = 0; r < R; r++) {
     int64_t seen = cz__attention_visible(u, i0 + r) - j0;
     w->limit = w->visible[r] = seen < 0 ? 0 : seen > keys ? keys : seen;
   }
+}
+
+/** ROWS rows of a tile from row FIRST on, as a tile; `limit` stays the whole tile's. */
+void cz__attention_part_rows(const cz__attention_part *w, cz__attention_part *some, int64_t first,
+                             int64_t rows) {
+  some->i0 = w->i0 + first, some->R = rows, some->follows = first > 0;
+  some->j0 = w->j0, some->keys = w->keys, some->limit = w->limit;
+  memcpy(some->visible, w->visible + first, (size_t)rows * sizeof *some->visible);
 }
 
 /* s <- exp(s - max) over the visible part of a row and zeros up to `limit`; max and the
@@ -69,7 +77,7 @@ void cz__attention_weights(const cz__attention_unit *u, const cz__attention_part
   const cz__attention_plan *p = u->plan;
   softmax_rows(s, ld, w->visible, zeros, max, sum, w->R);
   for (int64_t r = 0; r < w->R && p->dropout; r++) {
-    if (r == 0 || !p->attr->share_queries)
+    if (cz__attention_factors_differ(u, w, r))
       cz__attention_keep(u, factor, w->i0 + r, w->j0, w->limit);
     multiply_row(s + r * ld, factor, w->visible[r]);
   }

@@ -14,6 +14,7 @@ enum { CZ_PART_ROWS = 256 /* queries of a tile, at most */ };
  * first `limit` and row r the first `visible[r]`. */
 typedef struct cz__attention_part {
   int64_t i0, R, j0, keys, limit;
+  bool follows; /* rows of the tile before these left dropout factors that are shared */
   int64_t visible[CZ_PART_ROWS]; /* never falls from one query to the next */
 } cz__attention_part;
 
@@ -25,6 +26,14 @@ typedef struct cz__attention_output {
 
 void cz__attention_part_at(const cz__attention_unit *u, cz__attention_part *w, int64_t i0,
                            int64_t R, int64_t j0, int64_t keys);
+void cz__attention_part_rows(const cz__attention_part *w, cz__attention_part *some, int64_t first,
+                             int64_t rows);
+
+/* Whether row r of a tile has dropout factors other than those that were made last. */
+static inline bool cz__attention_factors_differ(const cz__attention_unit *u,
+                                                const cz__attention_part *w, int64_t r) {
+  return !u->plan->attr->share_queries || (r == 0 && !w->follows);
+}
 
 void cz__attention_weights(const cz__attention_unit *u, const cz__attention_part *w, float *s,
                            int64_t ld, int64_t zeros, float *factor, float *max, float *sum);
@@ -35,8 +44,10 @@ void cz__attention_finish(const cz__attention_unit *u, cz__attention_output *t);
 
 void cz__attention_gradients(const cz__attention_unit *u, const cz__attention_part *w, float *z,
                              float *ds, int64_t ld, int64_t zeros, float *factor);
+void cz__attention_add_diagonals(const cz__attention_part *w, const float *ds, int64_t ld,
+                                 int64_t first, int64_t rows, float *diagonal);
 void cz__attention_add_bias(const cz__attention_unit *u, const cz__attention_part *w,
-                            const float *ds, int64_t ld, float *diagonal);
+                            const float *diagonal);
 
 CZ_C_END
 

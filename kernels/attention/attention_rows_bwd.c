@@ -89,17 +89,8 @@ static float dot_output(const cz__attention_unit *u, int64_t i) {
   return sum;
 }
 
-/* sums[j - r + R - 1] = sum over the tile of dS[r, j] with that offset. Scores with one
- * offset j - p share a bucket whatever the bucket map, so at most R numbers meet in
- * float32 here, in R vector additions; the few sums of a tile then go to their buckets in
- * double. Adding each dS to its bucket at once would be a gather for each score. */
-CZ_CLONES static void add_diagonals(float *sums, const float *ds, int64_t ld, int64_t R,
-                                    int64_t N) {
-  memset(sums, 0, (size_t)(R + N) * sizeof *sums);
-  for (int64_t r = 0; r < R; r++) {
-    float *to = sums + R - 1 - r;
-    for (int64_t j = 0; j < N; j++) to[j] += ds[r * ld + j];
-  }
+CZ_CLONES static void add_row(float *to, const float *x, int64_t n) {
+  for (int64_t j = 0; j < n; j++) to[j] += x[j];
 }
 
 /** Z holds scores and DS do . v on entry, rows LD apart; they become Z = P M and dS, with zeros up
@@ -111,7 +102,7 @@ void cz__attention_gradients(const cz__attention_unit *u, const cz__attention_pa
   for (int64_t r = 0; r < w->R; r++) {
     int64_t i = w->i0 + r;
     const float *l = &stats[2 * ((u->q0 + i) * p->H + u->h)];
-    if (p->dropout && (r == 0 || !p->attr->share_queries))
+    if (p->dropout && cz__attention_factors_differ(u, w, r))
       cz__attention_keep(u, factor, i, w->j0, w->limit);
     row x = {.factor = p->dropout ? factor : NULL,
              .max = l[0],
@@ -125,13 +116,25 @@ void cz__attention_gradients(const cz__attention_unit *u, const cz__attention_pa
   }
 }
 
-/** Adds a tile's dS, rows LD apart, by bucket. DIAGONAL: room for as many numbers as the tile has
- * queries and keys. */
+/** DIAGONAL[j - r + R - 1] = sum over a tile of dS[r, j] with that offset, from ROWS rows DS of it,
+ * LD apart, the first of which is row FIRST of the tile; row 0 clears the sums. DIAGONAL: room for
+ * as many numbers as the tile has queries and keys.
+ *
+ * Scores with one offset j - p share a bucket whatever the bucket map, so at most R numbers meet in
+ * float32 here, in R vector additions; the few sums of a tile then go to their buckets in double.
+ * Adding each dS to its bucket at once would be a gather for each score. */
+void cz__attention_add_diagonals(const cz__attention_part *w, const float *ds, int64_t ld,
+                                 int64_t first, int64_t rows, float *diagonal) {
+  if (first == 0) memset(diagonal, 0, (size_t)(w->R + w->limit) * sizeof *diagonal);
+  for (int64_t r = 0; r < rows; r++)
+    add_row(diagonal + w->R - 1 - (first + r), ds + r * ld, w->limit);
+}
+
+/** Adds a tile's dS by bucket, from its sums by offset. */
 void cz__attention_add_bias(const cz__attention_unit *u, const cz__attention_part *w,
-                            const float *ds, int64_t ld, float *diagonal) {
+                            const float *diagonal) {
   const cz__attention_plan *p = u->plan;
   double *sums = p->partial + (u->n * p->H + u->h) * p->attr->buckets;
   const int32_t *bucket = p->bucket + w->j0 - (w->i0 + u->shift) - (w->R - 1);
-  add_diagonals(diagonal, ds, ld, w->R, w->limit);
   for (int64_t x = 0; x < w->R + w->limit - 1; x++) sums[bucket[x]] += diagonal[x];
 }

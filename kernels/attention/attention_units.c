@@ -15,6 +15,9 @@
  * A tile has at most 2^17 scores: 256 queries and 512 keys, or 64 and 2048. Backward has two of
  * them, 1 MiB, in a core's second cache. Rounded P and dS take the place of their float32 numbers.
  *
+ * What is done to scores between the products is done to a band of rows at a time, which stays in
+ * the first cache: a tile in the second is read and written once rather than for each step.
+ *
  * Forward and backward cut a unit alike, so that scores have the same bits in both. */
 #include "kernels/attention/attention_units.h"
 
@@ -27,11 +30,12 @@
 
 #include <string.h>
 
+enum { BAND = 1 << 12 /* scores: 16 KiB */ };
 enum { SCORES = 1 << 17, FEW_ROWS = 16, STEP = 64, LONG = 512, LONG_STEP = 256 };
 
-static int64_t padded_rows(int64_t n) { return n <= FEW_ROWS ? FEW_ROWS : cz_tile_up(n, STEP); }
+static int64_t padded_rows(int64_t n) { return n <= FEW_ROWS ? FEW_ROWS : cz_round_up(n, STEP); }
 
-static int64_t padded_keys(int64_t n) { return cz_tile_up(n, n <= LONG ? STEP : LONG_STEP); }
+static int64_t padded_keys(int64_t n) { return cz_round_up(n, n <= LONG ? STEP : LONG_STEP); }
 
 typedef struct tiles {        /* one thread's workspace; the first four in the dtype of q */
   void *k, *v;                /* block of keys [keys, K] */
@@ -140,7 +144,7 @@ void cz__attention_units_sizes(cz__attention_plan *p, bool backward) {
  */
 void cz__attention_units_tile(cz__attention_unit *u) {
   int64_t parts = cz_maximum(1, (u->nk + CZ_KEY_BLOCK - 1) / CZ_KEY_BLOCK);
-  u->keys = cz_maximum(STEP, cz_tile_up((u->nk + parts - 1) / parts, STEP));
+  u->keys = cz_maximum(STEP, cz_round_up((u->nk + parts - 1) / parts, STEP));
   u->rows = cz_minimum(CZ_PART_ROWS, SCORES / padded_keys(u->keys) / STEP * STEP);
   u->ld = 0; /* a tile has no gaps: its rows are as long as its keys, padded */
 }
@@ -168,7 +172,7 @@ static void bring_queries(const cz__attention_unit *u, const cz__attention_part 
   bring(u, to, array, u->q0 + w->i0, w->R, padded_rows(w->R));
 }
 
-/* Scores of a tile: [rows, N]. */
+/* Scores of a tile: [rows, N], without bias. */
 static void compute_scores(const cz__attention_unit *u, const tiles *t, const cz__attention_part *w,
                            int64_t N) {
   const cz__attention_plan *p = u->plan;
@@ -176,16 +180,44 @@ static void compute_scores(const cz__attention_unit *u, const tiles *t, const cz
   product.alpha = (float)p->attr->scale;
   bring_queries(u, w, t->q, p->call->in[CZ_ATTENTION_Q].data);
   multiply(t, product, t->s, t->q, t->k);
-  for (int64_t r = 0; p->bias && r < w->R; r++)
-    cz_row_add(t->s + r * N, cz__attention_bias(u, w->i0 + r, w->j0), w->visible[r]);
 }
 
-/* A tile in the dtype of q, over its float32 numbers; zeros in the rows beyond the queries. */
-static void narrow(const cz__attention_plan *p, const cz__attention_part *w, float *tile,
+static void add_bias(const cz__attention_unit *u, const cz__attention_part *w, float *s,
+                     int64_t N) {
+  for (int64_t r = 0; u->plan->bias && r < w->R; r++)
+    cz_row_add(s + r * N, cz__attention_bias(u, w->i0 + r, w->j0), w->visible[r]);
+}
+
+/* Rows FIRST to FIRST + ROWS - 1 of a tile in the dtype of q, over its float32 numbers, after the
+ * rows before them. */
+static void narrow(const cz__attention_plan *p, float *tile, int64_t first, int64_t rows,
                    int64_t N) {
-  for (int64_t r = 0; r < w->R; r++) cz_piece_narrow(tile, p->dtype, r * N, N);
+  for (int64_t r = first; r < first + rows; r++) cz_piece_narrow(tile, p->dtype, r * N, N);
+}
+
+/* Zeros in the rows beyond the queries, of a tile that is narrow. */
+static void clear_rest(const cz__attention_plan *p, const cz__attention_part *w, float *tile,
+                       int64_t N) {
   memset(cz_piece_at(tile, p->dtype, w->R * N), 0,
          (size_t)((padded_rows(w->R) - w->R) * N) * cz_dtype_bytes(p->dtype));
+}
+
+static int64_t band_of(const cz__attention_part *w, int64_t first, int64_t N) {
+  return cz_minimum(w->R - first, cz_maximum(1, BAND / N));
+}
+
+/* Scores become e^(s - max) M in the dtype of q. */
+static void weigh(const cz__attention_unit *u, const tiles *t, const cz__attention_part *w,
+                  int64_t N, float *max, float *sum) {
+  cz__attention_part band;
+  for (int64_t r = 0; r < w->R; r += band.R) {
+    float *s = t->s + r * N;
+    cz__attention_part_rows(w, &band, r, band_of(w, r, N));
+    add_bias(u, &band, s, N);
+    cz__attention_weights(u, &band, s, N, N, t->factor, max + r, sum + r);
+    narrow(u->plan, t->s, r, band.R, N);
+  }
+  clear_rest(u->plan, w, t->s, N);
 }
 
 static void forward_tile(const cz__attention_unit *u, tiles *t, const cz__attention_part *w) {
@@ -194,8 +226,7 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, const cz__attent
   float max[CZ_PART_ROWS], sum[CZ_PART_ROWS] = {0};
   if (w->limit > 0) {
     compute_scores(u, t, w, N);
-    cz__attention_weights(u, w, t->s, N, N, t->factor, max, sum);
-    narrow(p, w, t->s, N);
+    weigh(u, t, w, N, max, sum);
     multiply(t, times(p, padded_rows(w->R), N), t->o, t->s, t->v);
   }
   cz__attention_merge(u, &t->whole, w, max, sum, t->o, p->K);
@@ -216,6 +247,22 @@ void cz__attention_units_forward(const cz__attention_unit *u, int thread) {
   cz__attention_finish(u, &t.whole);
 }
 
+/* Scores and do . v become Z = P M and dS in the dtype of q; the bias's gradient goes by bucket. */
+static void differentiate(const cz__attention_unit *u, const tiles *t, const cz__attention_part *w,
+                          int64_t N, bool bias) {
+  cz__attention_part band;
+  for (int64_t r = 0; r < w->R; r += band.R) {
+    float *s = t->s + r * N, *ds = t->ds + r * N;
+    cz__attention_part_rows(w, &band, r, band_of(w, r, N));
+    add_bias(u, &band, s, N);
+    cz__attention_gradients(u, &band, s, ds, N, N, t->factor);
+    if (bias) cz__attention_add_diagonals(w, ds, N, r, band.R, t->diagonal);
+    narrow(u->plan, t->s, r, band.R, N), narrow(u->plan, t->ds, r, band.R, N);
+  }
+  if (bias) cz__attention_add_bias(u, w, t->diagonal);
+  clear_rest(u->plan, w, t->s, N), clear_rest(u->plan, w, t->ds, N);
+}
+
 /* dq comes together over the blocks of keys; dk and dv over the queries. */
 static void backward_tile(const cz__attention_unit *u, tiles *t, const cz__attention_part *w,
                           const cz_grad_mode *mode) {
@@ -229,9 +276,7 @@ static void backward_tile(const cz__attention_unit *u, tiles *t, const cz__atten
   compute_scores(u, t, w, N);
   bring_queries(u, w, t->dout, p->call->dout[CZ_ATTENTION_O].data);
   multiply(t, scores(p, rows, N), t->ds, t->dout, t->v);
-  cz__attention_gradients(u, w, t->s, t->ds, N, N, t->factor);
-  if (mode[CZ_ATTENTION_POSITION_BIAS]) cz__attention_add_bias(u, w, t->ds, N, t->diagonal);
-  narrow(p, w, t->s, N), narrow(p, w, t->ds, N);
+  differentiate(u, t, w, N, mode[CZ_ATTENTION_POSITION_BIAS]);
   if (mode[CZ_ATTENTION_Q]) {
     cz_product product = times(p, rows, N);
     product.beta = w->j0 > 0 ? 1 : 0;
