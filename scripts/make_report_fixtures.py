@@ -31,16 +31,16 @@ COLUMNS = [  # name, unit, note, paper's column, its noise, baseline, values
     ("three", None, None, None, None, (20 + 3) / 2, (ONE + TWO) / 2),
 ]
 REMARKS = [
+    'one: <c>&" is above, d is above a beyond the noise of seeds and examples.',
+    'three: b is above, <c>&" is above, d is above a beyond the noise of seeds and examples.',
     'one: a, b, d do not beat copying the input (20.00) by more than the interval; <c>&" does; '
     'in the mean d is above it.',
-    'one: <c>&" is above, d is above a beyond the noise of seeds and examples.',
     "one: rank agreement with the paper's P over 4 rows: Spearman -0.40, Kendall -0.33 (one "
     "order in 24 agrees fully by chance).",
     'two: no verdict for a, b, <c>&", d: the noise of the test examples is not known (the column '
     'also holds a value that is no score).',
     'three: a, b, d do not beat copying the input (11.50) by more than the interval; <c>&" does; '
     'in the mean d is above it.',
-    'three: b is above, <c>&" is above, d is above a beyond the noise of seeds and examples.',
 ]
 
 

@@ -5,8 +5,8 @@
 
 #include <link.h>
 #include <omp.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Each knows nothing of the other's threads: a loop of one inside a loop of the other starts as
@@ -60,10 +60,32 @@ static void no_more_than_processors(void) {
           processors);
 }
 
+/** Whether threads that wait for each other should sleep rather than spin: others keep the
+ * processors busy (LOAD, of the last minute), and the user has not said how to wait. A thread that
+ * spins then takes the turn of the one that it waits for. */
+bool cz_threads_should_sleep(int threads, int processors, double load) {
+  return threads > 1 && load > processors && !getenv("OMP_WAIT_POLICY") &&
+         !getenv("GOMP_SPINCOUNT");
+}
+
+static void sleep_beside_others(void) {
+  static bool warned;
+  double load;
+  if (warned || getloadavg(&load, 1) != 1 ||
+      !cz_threads_should_sleep(omp_get_max_threads(), cz_processors(), load))
+    return;
+  warned = true;
+  cz_warn("the load of this machine is %.1f on %d processors, and threads that wait would spin: "
+          "with OMP_WAIT_POLICY=passive in the environment they sleep, which may be several times "
+          "faster beside other work",
+          load, cz_processors());
+}
+
 /** Refuses a process with two OpenMP runtimes (CZ_EUSAGE, with their paths), and warns once when
- * there are to be more threads than processors. */
+ * there are to be more threads than processors, or others use them too. */
 cz_status cz_threads_check(void) {
   CZ_TRY(one_runtime());
   no_more_than_processors();
+  sleep_beside_others();
   return CZ_OK;
 }

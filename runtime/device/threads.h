@@ -4,6 +4,9 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
+
+bool cz_threads_should_sleep(int threads, int processors, double load);
 CZ_MUST cz_status cz_threads_check(void);
 
 #endif

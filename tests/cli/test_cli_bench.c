@@ -182,8 +182,12 @@ static void test_bench_kernels(void **state) {
   assert_true(number(json_array_get(rows, 14), "bytes") == 4 * (2 * 50 * 16 + 50));
   json_decref(all);
   write_text("clip.json", "{\"a\": [{\"op\": \"clip\"}]}");
-  REFUSED(2, "there is no op 'lineal'",
+  REFUSED(2, "there is no op 'lineal'; known are ",
           cloze("bench", "kernels", "--shapes", "shapes.json", "--op", "lineal"));
+  REFUSED(2, "clip.json lists no sizes for op 'linear'",
+          cloze("bench", "kernels", "--shapes", "clip.json", "--op", "linear"));
+  REFUSED(2, "cpu does not compute in f16",
+          cloze("bench", "kernels", "--shapes", "clip.json", "--precision", "fp16"));
   write_text("shapes.json",
              "{\"a\": [{\"op\": \"add\", \"rows\": 3, \"width\": 2, \"heads\": 1}]}");
   REFUSED(1, "a[0].heads: this op has no such size",

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "device/device.h"
 #include "device/probe.h"
+#include "device/threads.h"
 #include "graph/graph.h"
 #include "graph/ops.h"
 #include "kernels/common/units.h"
@@ -55,6 +56,21 @@ static void more_threads_than_cores(void **state) {
   text[fread(text, 1, sizeof text - 1, f)] = '\0';
   fclose(f);
   assert_int_equal(count(text, "take turns: set OMP_NUM_THREADS to"), 1);
+}
+
+/* Advice is given only where it helps and was not taken. */
+static void waiting_beside_others(void **state) {
+  const char *policy = getenv("OMP_WAIT_POLICY");
+  char *before = policy ? strdup(policy) : NULL;
+  assert_int_equal(unsetenv("OMP_WAIT_POLICY") | unsetenv("GOMP_SPINCOUNT"), 0);
+  assert_true(cz_threads_should_sleep(2, 2, 2.5));
+  assert_false(cz_threads_should_sleep(2, 2, 1.9));
+  assert_false(cz_threads_should_sleep(1, 2, 5));
+  assert_int_equal(setenv("OMP_WAIT_POLICY", "passive", 1), 0);
+  assert_false(cz_threads_should_sleep(2, 2, 2.5));
+  if (!before) assert_int_equal(unsetenv("OMP_WAIT_POLICY"), 0);
+  if (before) assert_int_equal(setenv("OMP_WAIT_POLICY", before, 1), 0);
+  free(before);
 }
 
 static void path_by_environment(void **state) {
@@ -156,6 +172,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(two_runtimes),
       cmocka_unit_test_setup_teardown(more_threads_than_cores, make_folder, drop_folder),
+      cmocka_unit_test(waiting_beside_others),
       cmocka_unit_test(path_by_environment), cmocka_unit_test(units_fail),
       cmocka_unit_test(ceiling_by_units)};
   return cmocka_run_group_tests_name("processor", tests, NULL, NULL);

@@ -123,10 +123,11 @@ cz_cell cell_of(const cz_results *r, size_t column, size_t row) {
   return c;
 }
 
-/** The sentences below the tables that R makes now. */
+/** The sentences before and below the tables that R makes now. */
 void remarks_of(cz_buf *out, const cz_results *r) {
   cz_comparison table;
   OK(cz_compare_open(&table, r));
+  OK(cz_compare_first(out, &table));
   OK(cz_compare_remarks(out, &table));
   cz_compare_close(&table);
 }

@@ -276,7 +276,7 @@ static void write_axis_run(const char *text) {
 static void first_words(cz_buf *out, const cz_results *r) {
   cz_comparison t;
   OK(cz_compare_open(&t, r));
-  OK(cz_compare_control(out, &t));
+  OK(cz_compare_first(out, &t));
   cz_compare_close(&t);
 }
 
@@ -538,7 +538,7 @@ static void test_reports_of_the_axis(void **state) {
   cz_results_close(&r);
 }
 
-/* A run that has only begun has dashes, and no first words. */
+/* A run that has only begun has dashes, and says that before all. */
 static void test_nothing_done(void **state) {
   cz_results r;
   cz_buf out[4] = {{0}};
@@ -555,7 +555,8 @@ static void test_nothing_done(void **state) {
   cz_plan_close(&plan);
   OK(cz_results_open(&r, folder()));
   first_words(&out[0], &r);
-  assert_int_equal(out[0].len, 0);
+  assert_string_equal(out[0].data, "The run is not finished: 0 of 60 stages are done.\n");
+  out[0].len = 0;
   OK(cz_report_text(&out[0], &r, true));
   OK(cz_report_csv(&out[1], &r));
   OK(cz_report_json(&out[2], &r));
@@ -607,7 +608,8 @@ static void test_words_of_the_control(void **state) {
     memcpy(&r.values[3], cases[i].b, sizeof cases[i].b);
     memcpy(&r.values[6], scores[6], sizeof scores[6]);
     first_words(&text, &r);
-    assert_string_equal(text.data, cases[i].text);
+    if (strncmp(text.data, cases[i].text, strlen(cases[i].text)))
+      fail_msg("%s does not begin with %s", text.data, cases[i].text);
     cz_buf_free(&text);
     cz_results_close(&r);
   }
@@ -627,11 +629,10 @@ static void test_control_without_examples(void **state) {
   remove_file(name);
   OK(cz_results_open(&r, folder()));
   first_words(&text, &r);
-  assert_string_equal(text.data,
-                      "one: no row with known test examples beats none (14.00) beyond the noise "
-                      "(corrected for 1 comparison): nothing here shows that what the rows do "
-                      "helps; <a> is below it beyond the noise; of b the noise of the test "
-                      "examples is not known.\n");
+  assert_says(&text, "one: no row with known test examples beats none (14.00) beyond the noise "
+                     "(corrected for 1 comparison): nothing here shows that what the rows do "
+                     "helps; <a> is below it beyond the noise; of b the noise of the test "
+                     "examples is not known.\n");
   cz_buf_free(&text);
   cz_results_close(&r);
 }
@@ -653,8 +654,8 @@ static void test_examples_beside_the_control(void **state) {
   assert_near(c.over_control.half, 4.302652729911275);
   assert_near(c.control_p, 1 - sqrt(9. / 11));
   first_words(&text, &r);
-  assert_string_equal(text.data, "one: <a> beats none (11.00) beyond the noise (corrected for 2 "
-                                 "comparisons); b does not.\n");
+  assert_says(&text, "one: <a> beats none (11.00) beyond the noise (corrected for 2 comparisons); "
+                     "b does not.\n");
   r.noise[1].control.error = 0; /* what the seeds alone would say */
   c = cell_of(&r, 0, 1);
   assert_near(c.over_control.half, 4.302652729911275 / sqrt(3));

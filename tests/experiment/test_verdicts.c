@@ -291,10 +291,20 @@ static void test_several_baselines(void **state) {
   OK(cz_report_text(&text, &r, false));
   assert_says(&text, "; simple baseline: majority 60.00, keyword 80.00, naive_bayes 70.00;");
   assert_says(&text, "beats keyword");
+  assert_says(&text, "\n\none: "); /* first of the program that knows least */
+  assert_says(&text,
+              "b, d do not beat always answering with the most frequent label (60.00) by more "
+              "than the interval; <c>&\" does; in the mean ");
   assert_says(&text, "  simple baseline  keyword 80.00 ");
   assert_says(&text,
               "one: at this scale no row beats answering with the label word that stands in "
               "the input (80.00) by more than the interval; in the mean <c>&\" is above it.");
+  r.trained[0] = (cz_trained){"f32", 9}, text.len = 0;
+  OK(cz_report_text(&text, &r, false));
+  assert_null(strstr(text.data, "Stages trained"));
+  r.trained[1] = (cz_trained){"bf16", 3}, text.len = 0;
+  OK(cz_report_text(&text, &r, false));
+  assert_says(&text, "\n\nStages trained: 9 in f32, 3 in bf16.\n");
   json_t *rows = json_pack("{s:{}, s:{}, s:{}, s:{}}", "a", "b", "<c>&\"", "d");
   OK(cz_report_rows(rows, &r));
   const json_t *cell =

@@ -111,6 +111,8 @@ static void another_precision(void **state) {
   stop_midway("train.steps=300", "run/checkpoint.h5");
   expect(2, "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16",
          "train.precision: nothing there, \"bf16\" now");
+  expect(2, "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16",
+         "; to go on with it in bf16 add train.began_in=f32");
   expect(2,
          "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16 "
          "train.began_in=fp16",
@@ -120,6 +122,8 @@ static void another_precision(void **state) {
          "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16 "
          "train.began_in=f32",
          "it was trained in f32 so far, and goes on in bf16");
+  expect(0, "pretrain @/pretrain.yaml --out @/said train.steps=1 train.precision=bf16",
+         "pretrain: computes in bf16 by ");
   const char *in_bf16 = "pretrain @/pretrain.yaml --out @/run train.steps=300 train.precision=bf16";
   expect(2, in_bf16, "train.began_in"); /* finished as it was asked for above */
   remove_tree("run");

@@ -187,11 +187,12 @@ static cz_status no_kind(const cz_plan *p, const cz_config_node *stages, size_t 
  * another stage, and none goes on from it. */
 static cz_status check_precision(const cz_plan_stage *s) {
   if (!cz_stage_changes_precision(s->node)) return CZ_OK;
-  return cz_config_error(cz_config_get(cz_config_get(s->node, "train"), "began_in"),
-                         "a stage of an experiment cannot go on in another precision, since its "
-                         "folder is found by its configuration; `cloze %s FOLDER/config.yaml --out "
-                         "FOLDER` with train.precision and train.began_in can",
-                         s->kind->name);
+  return cz_config_error(
+      cz_config_get(cz_config_get(s->node, "train"), "began_in"),
+      "a stage of an experiment cannot go on in another precision, since its "
+      "folder is found by its configuration; a copy of that folder can: `cloze %s "
+      "COPY/config.yaml --out COPY` with train.precision and train.began_in",
+      s->kind->name);
 }
 
 static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_config_node *stages,

@@ -288,6 +288,18 @@ static cz_status read_paper(cz_results *r) {
   return CZ_OK;
 }
 
+static void count_precision(cz_results *r, const json_t *result) {
+  const char *name =
+      json_string_value(json_object_get(json_object_get(result, "measured"), "precision"));
+  for (size_t i = 0; name && i < CZ_TRAINED; i++) {
+    cz_trained *t = &r->trained[i];
+    if (!t->stages) snprintf(t->precision, sizeof t->precision, "%s", name);
+    if (strcmp(t->precision, name)) continue;
+    t->stages++;
+    return;
+  }
+}
+
 /* How many different stages the plan has and how many of them have left a result: their
  * models may have been removed since. */
 static cz_status count_stages(cz_results *r, const char *run) {
@@ -301,6 +313,7 @@ static cz_status count_stages(cz_results *r, const char *run) {
     r->total++;
     if (!cz_result_exists(folder)) continue;
     cz_status st = cz_result_open(&result, folder);
+    if (st == CZ_OK) count_precision(r, result);
     json_decref(result);
     r->done += st == CZ_OK;
     if (st == CZ_OK) continue;

@@ -54,6 +54,14 @@ typedef struct cz_undefined {
   const char *why; /* of the first of them; null: the stage does not say */
 } cz_undefined;
 
+/* Training stages that are done in one precision. */
+typedef struct cz_trained {
+  char precision[8]; /* empty: no stage */
+  size_t stages;
+} cz_trained;
+
+enum { CZ_TRAINED = 4 };
+
 /* Everything that reports are made of, in one pass over the folders of a run. Arrays in
  * brackets are row-major. Reading never waits for a stage and takes no lock: a run may be
  * going on. */
@@ -68,6 +76,7 @@ typedef struct cz_results {
   cz_row_text *texts;      /* [rows] */
   cz_row_point *points;    /* [rows] */
   size_t done, total;      /* different stages: with a result, all */
+  cz_trained trained[CZ_TRAINED]; /* in the order of the plan */
 } cz_results;
 
 CZ_MUST cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *plan,

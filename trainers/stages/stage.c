@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/nearest.h"
 #include "checkpoint/checkpoint.h"
+#include "nn/model.h"
 #include "stages/go_on.h"
 #include "stages/result.h"
 #include "stages/space.h"
@@ -87,6 +88,30 @@ static cz_status forget_folders(cz_config *config, const cz_config_node **there,
   return CZ_OK;
 }
 
+/* The precision that the stage of NODE trains in, float32 where it does not say; null for one that
+ * does not train. */
+static const char *precision_of(const cz_config_node *node) {
+  const cz_config_node *train = cz_config_get(node, "train"),
+                       *n = train ? cz_config_get(train, "precision") : NULL;
+  const char *text = train ? cz_precision_names[CZ_PRECISION_F32] : NULL;
+  if (n && cz_config_text(&text, n) != CZ_OK) cz_error_clear();
+  return text;
+}
+
+/* DIFFERENCES: lines. HERE: what FOLDER was made from. */
+static cz_status refuse(const char *folder, const char *differences, const cz_config_node *here,
+                        const cz_config_node *node) {
+  const char *before = precision_of(here), *now = precision_of(node);
+  char going_on[96] = "";
+  if (before && now && strcmp(before, now) && !holds(folder, "result.json"))
+    snprintf(going_on, sizeof going_on, "; to go on with it in %s add train.began_in=%s", now,
+             before);
+  return CZ_FAIL(CZ_EUSAGE,
+                 "%s: this folder holds another run:\n%sto go on with that run, ask for what it "
+                 "has%s; for a new one choose another --out or remove this folder",
+                 folder, differences, going_on);
+}
+
 /* As cz_stage_same; PLANNED: NODE is a stage of a plan, with names of earlier stages instead of
  * their folders, and without `init`. What is finished goes on in no other precision. */
 static cz_status same(const cz_config_node *node, const json_t *record, const char *folder,
@@ -108,11 +133,7 @@ static cz_status same(const cz_config_node *node, const json_t *record, const ch
   }
   CZ_GO(st, cz_config_compare(&text, root, node), done);
   CZ_GO(st, cz_inputs_compare(&text, record, folder), done);
-  if (text.len)
-    st = CZ_FAIL(CZ_EUSAGE,
-                 "%s: this folder holds another run:\n%sto go on with that run, ask for what it "
-                 "has; for a new one choose another --out or remove this folder",
-                 folder, text.data);
+  if (text.len) st = refuse(folder, text.data, root, node);
 done:
   cz_buf_free(&text);
   cz_config_destroy(&there);

@@ -39,6 +39,15 @@ static cz_status resume(cz__loop *l) {
   return CZ_OK;
 }
 
+/* A run in float32 is what a log without a word of it means. */
+static void say_precision(const cz_loop_job *j) {
+  const char *path =
+      j->train.precision == CZ_PRECISION_BF16 ? cz_device_path(j->model->params->device) : "";
+  if (j->train.precision != CZ_PRECISION_F32)
+    cz_log("%s: computes in %s%s%s, with float32 masters", j->what,
+           cz_precision_names[j->train.precision], *path ? " by " : "", path);
+}
+
 /** Creates graph, optimizer and reducer, resumes from the folder's checkpoint when there is
  * one, and opens batches and records where it says. Collective. The caller closes the parts,
  * also after a failure. */
@@ -53,6 +62,7 @@ cz_status cz__loop_open(cz__loop *l) {
          "%.1f MB",
          j->what, (long long)p->count, 2e-6 * (double)p->flat * (double)real,
          1e-6 * (double)cz_graph_bytes(l->net->graph));
+  say_precision(j);
   CZ_TRY(check_plans(l));
   CZ_TRY(cz_optimizer_create(&l->optimizer, &j->optimizer, p));
   cz_optimizer_bind(l->optimizer, cz__loop_losses(l), j->batch.shards,

@@ -35,6 +35,17 @@ typedef struct timing {
   double seconds, copy, products; /* bytes a second; GFLOP a second */
 } timing;
 
+static cz_status check_op(const char *name) {
+  char known[512] = "";
+  int at = 0;
+  for (int i = 0; i < CZ_OPS; i++) {
+    if (!strcmp(cz_op_rows[i]->name, name)) return CZ_OK;
+    at +=
+        snprintf(known + at, sizeof known - (size_t)at, "%s%s", i ? ", " : "", cz_op_rows[i]->name);
+  }
+  return CZ_FAIL(CZ_EUSAGE, "there is no op '%s'; known are %s", name, known);
+}
+
 static cz_status parse(bench *b, int argc, char **argv) {
   const char *repeats = "5";
   cz_precision precision;
@@ -52,7 +63,8 @@ static cz_status parse(bench *b, int argc, char **argv) {
   CZ_TRY(cz_precision_find(&precision, b->precision_name));
   CZ_TRY(cz_device_open(&b->device, b->device_name));
   b->dtype = cz_precision_dtype(precision, b->device);
-  return CZ_OK;
+  if (b->only) CZ_TRY(check_op(b->only));
+  return cz_device_computes(b->device, b->dtype);
 }
 
 static cz_status open_ceilings(bench *b) {
@@ -188,7 +200,7 @@ static cz_status bench_list(bench *b) {
     }
   }
   if (json_array_size(b->rows) == 0)
-    st = b->only ? CZ_FAIL(CZ_EUSAGE, "%s: there is no op '%s'", b->file, b->only)
+    st = b->only ? CZ_FAIL(CZ_EUSAGE, "%s lists no sizes for op '%s'", b->file, b->only)
                  : cz_json_expected(&at, NULL, root, "an object of lists");
 done:
   json_decref(root);

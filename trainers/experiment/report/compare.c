@@ -210,10 +210,12 @@ const char *cz_compare_why(const cz_undefined *u) {
 
 /** Rank agreement of a column's means with the paper's over the rows, without the control, that
  * both have and whose noise of test examples is known; with an axis at POINT (SIZE_MAX: the last).
- * NaN where it is not defined. */
+ * NaN where it is not defined; n is 0 while a run that is not finished has unlike numbers of seeds
+ * for its rows, whose means do not compare. */
 cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column,
                                size_t point) {
-  size_t rows = c->results->plan.n_rows;
+  size_t rows = c->results->plan.n_rows, seeds = 0;
+  bool unlike = false;
   double *x;
   cz_status st = CZ_OK;
   *a = (cz_agreement){.spearman = NAN, .kendall = NAN};
@@ -224,8 +226,11 @@ cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t c
     if (!cz_plan_row_is(&c->results->plan, i, point) || !cell->ours.n || isnan(cell->paper) ||
         lacks_examples(c->results, column, &cell->ours.examples))
       continue;
+    unlike |= seeds && seeds != cell->ours.n;
+    seeds = cell->ours.n;
     x[a->n] = cell->ours.mean, y[a->n++] = cell->paper;
   }
+  if (unlike && c->results->done < c->results->total) a->n = 0;
   CZ_GO(st, cz_score_spearman(&a->spearman, x, y, a->n), done);
   if (a->n > 1) a->kendall = cz_score_kendall(x, y, a->n);
 done:
@@ -246,118 +251,127 @@ static const char *plainly(const char *kind) {
   return "the programs that know nothing";
 }
 
-/* MEAN_ABOVE: only rows whose mean is above the baseline. */
-static cz_status list_rows(cz_buf *out, const cz_comparison *c, size_t column, cz_verdict verdict,
-                           bool mean_above, size_t *n) {
-  *n = 0;
+/* One row's lead over a column's baselines, and what it says. */
+static const cz_interval *lead_of(const cz_cell *cell, bool strongest) {
+  return strongest ? &cell->best_lead : &cell->lead;
+}
+
+static cz_verdict verdict_on(const cz_cell *cell, bool strongest) {
+  return strongest ? cell->best_verdict : cell->verdict;
+}
+
+/* Rows by their lead over one baseline. Near: fails, with its mean above. */
+typedef struct leads {
+  cz_buf fails, near, above, beats;
+  size_t n_fails, n_near, n_above, n_beats;
+  bool unknown;  /* some row's noise of test examples is */
+  bool interval; /* some lead has two seeds at least */
+} leads;
+
+static void free_leads(leads *l) {
+  cz_buf_free(&l->fails), cz_buf_free(&l->near), cz_buf_free(&l->above), cz_buf_free(&l->beats);
+}
+
+static cz_status add_row(cz_buf *out, size_t *n, const char *name) {
+  return cz_buf_addf(out, "%s%s", (*n)++ ? ", " : "", name);
+}
+
+static cz_status find_leads(leads *l, const cz_comparison *c, size_t column, bool strongest) {
   for (size_t i = 0; i < c->results->plan.n_rows; i++) {
     const cz_cell *cell = cz_compare_at(c, column, i);
-    if (cell->best_verdict != verdict || (mean_above && !(cell->best_lead.mean > 0))) continue;
-    CZ_TRY(cz_buf_addf(out, "%s%s", (*n)++ ? ", " : "", c->results->plan.rows[i].name));
+    const cz_interval *lead = lead_of(cell, strongest);
+    const char *name = c->results->plan.rows[i].name;
+    l->interval |= lead->n > 1;
+    switch (verdict_on(cell, strongest)) {
+    case CZ_VERDICT_FAILS:
+      CZ_TRY(add_row(&l->fails, &l->n_fails, name));
+      if (lead->mean > 0) CZ_TRY(add_row(&l->near, &l->n_near, name));
+      break;
+    case CZ_VERDICT_ABOVE: CZ_TRY(add_row(&l->above, &l->n_above, name)); break;
+    case CZ_VERDICT_BEATS: CZ_TRY(add_row(&l->beats, &l->n_beats, name)); break;
+    case CZ_VERDICT_UNKNOWN: l->unknown = true; break;
+    case CZ_VERDICT_NONE: break;
+    }
   }
   return CZ_OK;
 }
 
-static bool some_unknown(const cz_comparison *c, size_t column) {
-  for (size_t i = 0; i < c->results->plan.n_rows; i++)
-    if (cz_compare_at(c, column, i)->best_verdict == CZ_VERDICT_UNKNOWN) return true;
-  return false;
-}
-
-/* Whether some lead over the strongest baseline has an interval: two seeds at least. */
-static bool some_interval(const cz_comparison *c, size_t column) {
-  for (size_t i = 0; i < c->results->plan.n_rows; i++)
-    if (cz_compare_at(c, column, i)->best_lead.n > 1) return true;
-  return false;
-}
-
-/* One sentence: who does, and who does not, beat the strongest baseline of a column. */
-static cz_status baseline_remark(cz_buf *out, const cz_comparison *c, size_t column) {
-  const cz_results *r = c->results;
-  const char *what = plainly(cz_results_baseline_kind(r, column, true));
-  const double score = cz_results_baseline(r, column, true);
-  cz_buf failing = {0}, nearly = {0}, above = {0}, beating = {0};
-  const char *known = some_unknown(c, column) ? " with known test examples" : "",
-             *clearly = some_interval(c, column) ? " by more than the interval" : "";
-  size_t fails = 0, near = 0, leads = 0, beats = 0;
-  cz_status st;
-  if (isnan(score)) return CZ_OK;
-  CZ_GO(st, list_rows(&failing, c, column, CZ_VERDICT_FAILS, false, &fails), done);
-  CZ_GO(st, list_rows(&nearly, c, column, CZ_VERDICT_FAILS, true, &near), done);
-  CZ_GO(st, list_rows(&above, c, column, CZ_VERDICT_ABOVE, false, &leads), done);
-  CZ_GO(st, list_rows(&beating, c, column, CZ_VERDICT_BEATS, false, &beats), done);
-  if (fails + leads + beats == 0) goto done;
-  CZ_GO(st, cz_buf_addf(out, "%s: ", r->plan.columns[column].name), done);
-  if (fails && !beats && !leads)
-    CZ_GO(st,
-          cz_buf_addf(out, "at this scale no row%s beats %s (%.2f)%s", known, what, score, clearly),
-          done);
-  else if (fails)
-    CZ_GO(st,
-          cz_buf_addf(out, "%s %s not beat %s (%.2f)%s", failing.data, fails > 1 ? "do" : "does",
-                      what, score, clearly),
-          done);
-  else if (beats)
-    CZ_GO(st,
-          cz_buf_addf(out, "every row%s beats %s (%.2f) by more than the interval", known, what,
-                      score),
-          done);
+/* Who does, and who does not, beat WHAT with its SCORE. */
+static cz_status say_leads(cz_buf *out, const leads *l, const char *what, double score) {
+  const char *known = l->unknown ? " with known test examples" : "",
+             *clearly = l->interval ? " by more than the interval" : "";
+  if (l->n_fails && !l->n_beats && !l->n_above)
+    CZ_TRY(
+        cz_buf_addf(out, "at this scale no row%s beats %s (%.2f)%s", known, what, score, clearly));
+  else if (l->n_fails)
+    CZ_TRY(cz_buf_addf(out, "%s %s not beat %s (%.2f)%s", l->fails.data,
+                       l->n_fails > 1 ? "do" : "does", what, score, clearly));
+  else if (l->n_beats)
+    CZ_TRY(cz_buf_addf(out, "every row%s beats %s (%.2f) by more than the interval", known, what,
+                       score));
   else
-    CZ_GO(st,
-          cz_buf_addf(out,
-                      "every row%s is above %s (%.2f), with one seed and so without an interval",
-                      known, what, score),
-          done);
-  if (fails && beats)
-    CZ_GO(st, cz_buf_addf(out, "; %s %s", beating.data, beats > 1 ? "do" : "does"), done);
-  if (near)
-    CZ_GO(st,
-          cz_buf_addf(out, "; in the mean %s %s above it", nearly.data, near > 1 ? "are" : "is"),
-          done);
-  if (fails && leads)
-    CZ_GO(st,
-          cz_buf_addf(out, "; %s %s above it with one seed", above.data, leads > 1 ? "are" : "is"),
-          done);
-  st = cz_buf_addf(out, ".\n");
+    CZ_TRY(cz_buf_addf(out,
+                       "every row%s is above %s (%.2f), with one seed and so without an interval",
+                       known, what, score));
+  if (l->n_fails && l->n_beats)
+    CZ_TRY(cz_buf_addf(out, "; %s %s", l->beats.data, l->n_beats > 1 ? "do" : "does"));
+  if (l->n_near)
+    CZ_TRY(cz_buf_addf(out, "; in the mean %s %s above it", l->near.data,
+                       l->n_near > 1 ? "are" : "is"));
+  if (l->n_fails && l->n_above)
+    CZ_TRY(cz_buf_addf(out, "; %s %s above it with one seed", l->above.data,
+                       l->n_above > 1 ? "are" : "is"));
+  return cz_buf_addf(out, ".\n");
+}
+
+/** One sentence: who does, and who does not, beat a column's strongest baseline, or its first one,
+ * which knows least. Nothing when there is no such score. */
+cz_status cz_compare_baseline(cz_buf *out, const cz_comparison *c, size_t column, bool strongest) {
+  const double score = cz_results_baseline(c->results, column, strongest);
+  leads l;
+  cz_status st;
+  memset(&l, 0, sizeof l);
+  CZ_GO(st, find_leads(&l, c, column, strongest), done);
+  if (isnan(score) || l.n_fails + l.n_above + l.n_beats == 0) goto done;
+  CZ_GO(st, cz_buf_addf(out, "%s: ", c->results->plan.columns[column].name), done);
+  st = say_leads(out, &l, plainly(cz_results_baseline_kind(c->results, column, strongest)), score);
 done:
-  cz_buf_free(&failing);
-  cz_buf_free(&nearly);
-  cz_buf_free(&above);
-  cz_buf_free(&beating);
+  free_leads(&l);
   return st;
 }
 
-/* One sentence: which rows differ from the baseline row beyond the noise. ALIKE: rows were
- * compared, and none does. */
-static cz_status row_remark(cz_buf *out, const cz_comparison *c, size_t column, bool *alike) {
+/* Whether rows were compared with the baseline row, and none differs. */
+static bool rows_are_alike(const cz_comparison *c, size_t column) {
+  size_t compared = 0;
+  for (size_t i = 0; i < c->results->plan.n_rows; i++) {
+    const cz_cell *cell = cz_compare_at(c, column, i);
+    if (cell->differs) return false;
+    compared += !isnan(cell->p);
+  }
+  return compared > 0;
+}
+
+/** One sentence: which rows differ from the baseline row beyond the noise. Nothing when none could
+ * be compared. */
+cz_status cz_compare_rows(cz_buf *out, const cz_comparison *c, size_t column) {
   const cz_plan *p = &c->results->plan;
   const char *noise = cz_results_scored(c->results, column) ? "the noise of seeds and examples"
                                                             : "the noise of the seeds";
-  size_t named = 0, compared = 0;
-  cz_buf text = {0};
-  cz_status st = CZ_OK;
+  size_t named = 0;
+  if (rows_are_alike(c, column))
+    return cz_buf_addf(out, "%s: no row differs from %s beyond %s.\n", p->columns[column].name,
+                       p->baseline, noise);
   for (size_t i = 0; i < p->n_rows; i++) {
     const cz_cell *cell = cz_compare_at(c, column, i);
-    compared += !isnan(cell->p);
     if (!cell->differs) continue;
-    CZ_GO(st,
-          cz_buf_addf(&text, "%s%s is %s", named++ ? ", " : "", p->rows[i].name,
-                      cell->difference.mean > 0 ? "above" : "below"),
-          done);
+    if (!named) CZ_TRY(cz_buf_addf(out, "%s: ", p->columns[column].name));
+    CZ_TRY(cz_buf_addf(out, "%s%s is %s", named++ ? ", " : "", p->rows[i].name,
+                       cell->difference.mean > 0 ? "above" : "below"));
   }
-  *alike = compared && !named;
-  if (compared && named)
-    st = cz_buf_addf(out, "%s: %s %s beyond %s.\n", p->columns[column].name, text.data, p->baseline,
-                     noise);
-  else if (compared)
-    st = cz_buf_addf(out, "%s: no row differs from %s beyond %s.\n", p->columns[column].name,
-                     p->baseline, noise);
-done:
-  cz_buf_free(&text);
-  return st;
+  return named ? cz_buf_addf(out, " %s beyond %s.\n", p->baseline, noise) : CZ_OK;
 }
 
-static cz_status agreement_remark(cz_buf *out, const cz_comparison *c, size_t column, bool alike) {
+static cz_status agreement_remark(cz_buf *out, const cz_comparison *c, size_t column) {
   const cz_column *about = &c->results->plan.columns[column];
   cz_agreement a;
   double orders = 1;
@@ -374,7 +388,9 @@ static cz_status agreement_remark(cz_buf *out, const cz_comparison *c, size_t co
       "%s: rank agreement with the paper's %s over %zu rows: Spearman %.2f, Kendall %.2f (one "
       "order in %.0f agrees fully by chance)%s.\n",
       about->name, about->paper, a.n, a.spearman, a.kendall, orders,
-      alike ? "; the rows do not differ beyond the noise, so this order may be chance" : "");
+      rows_are_alike(c, column)
+          ? "; the rows do not differ beyond the noise, so this order may be chance"
+          : "");
 }
 
 /* What a cell lacks for want of the examples' noise. */
@@ -446,28 +462,24 @@ static bool seeds_agree(const cz_results *r) {
   return compared > 0;
 }
 
-/** Appends what the table says in words, one sentence a line: what is missing or not known, who
- * beats the simple baselines and who does not, what differs beyond the noise, and how far the order
- * agrees with the paper's. */
+/** Appends what the table says in words after what is said first, one sentence a line: what is
+ * missing or not known, who beats the strongest baselines and who does not, with an axis what
+ * differs beyond the noise, and how far the order agrees with the paper's. */
 cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c) {
   const cz_results *r = c->results;
   const cz_plan *p = &r->plan;
-  if (r->done < r->total)
-    CZ_TRY(cz_buf_addf(out, "The run is not finished: %zu of %zu stages are done.\n", r->done,
-                       r->total));
   if (p->n_seeds == 1)
     CZ_TRY(cz_buf_addf(out, "One seed says nothing about noise: there are no intervals.\n"));
   if (seeds_agree(r))
     CZ_TRY(cz_buf_addf(out, "All seeds have the same scores in every column: either these columns "
                             "cannot tell the seeds apart, or nothing depends on the seed.\n"));
   for (size_t i = 0; i < p->n_columns; i++) {
-    bool alike;
     CZ_TRY(undefined_remark(out, r, i));
     CZ_TRY(lack_remark(out, c, i, LACKS_VERDICT));
     CZ_TRY(lack_remark(out, c, i, LACKS_STAR));
-    CZ_TRY(baseline_remark(out, c, i));
-    CZ_TRY(row_remark(out, c, i, &alike));
-    CZ_TRY(agreement_remark(out, c, i, alike));
+    CZ_TRY(cz_compare_baseline(out, c, i, true));
+    if (p->axis.node) CZ_TRY(cz_compare_rows(out, c, i));
+    CZ_TRY(agreement_remark(out, c, i));
   }
   return CZ_OK;
 }

@@ -59,10 +59,13 @@ bool cz_compare_knows_examples(const cz_comparison *c, size_t column);
 const char *cz_compare_covered(const cz_comparison *c, size_t column);
 CZ_MUST cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column,
                                        size_t point);
+CZ_MUST cz_status cz_compare_baseline(cz_buf *out, const cz_comparison *c, size_t column,
+                                      bool strongest);
+CZ_MUST cz_status cz_compare_rows(cz_buf *out, const cz_comparison *c, size_t column);
 CZ_MUST cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c);
 
-/* control.c: what is said first, of the control and of the values of an axis. */
-CZ_MUST cz_status cz_compare_control(cz_buf *out, const cz_comparison *c);
+/* first.c: what is said first, of the control and of the values of an axis. */
+CZ_MUST cz_status cz_compare_first(cz_buf *out, const cz_comparison *c);
 size_t cz_compare_begins(const cz_comparison *c, size_t column, const char *listed, size_t *times,
                          size_t *known);
 CZ_MUST cz_status cz_compare_order_begins(size_t *from, bool *clear, const cz_comparison *c,

@@ -223,7 +223,7 @@ static cz_status columns_json(json_t *list, const cz_comparison *t) {
 
 static cz_status remarks_json(json_t *list, const cz_comparison *t) {
   cz_buf text = {0};
-  cz_status st = cz_compare_control(&text, t);
+  cz_status st = cz_compare_first(&text, t);
   if (st == CZ_OK) st = cz_compare_remarks(&text, t);
   for (char *line = text.data, *end; st == CZ_OK && line && (end = strchr(line, '\n'));
        line = end + 1)

@@ -303,7 +303,7 @@ static cz_status costs(cz_buf *out, const cz_results *r) {
 
 static cz_status page(cz_buf *out, const cz_comparison *t, const char *run) {
   CZ_TRY(head(out, t->results));
-  CZ_TRY(remarks(out, t, "First", true, cz_compare_control));
+  CZ_TRY(remarks(out, t, "First", true, cz_compare_first));
   if (t->results->plan.axis.node) CZ_TRY(cz_axis_figures(out, t));
   CZ_TRY(table(out, t));
   CZ_TRY(remarks(out, t, "In words", false, cz_compare_remarks));

@@ -33,8 +33,15 @@ static cz_status add_strongest(cz_grid *g, const cz_results *r, size_t column) {
   return cz_grid_add(g, "%s %s", kind ? kind : "simple", cz_number_of(score, 2).text);
 }
 
-/* Rows x columns: our mean and deviation, and the paper's value below the same name, unless the
- * table over the axis has it. */
+/* Whether the paper has something to put below a row; the table over an axis has it already. */
+static bool has_paper(const cz_results *r, size_t row) {
+  const cz_plan *p = &r->plan;
+  bool has = false;
+  for (size_t c = 0; c < p->n_columns; c++) has |= !isnan(r->paper[c * p->n_rows + row]);
+  return has && !p->axis.node;
+}
+
+/* Rows x columns: our mean and deviation, and the paper's value below the same name. */
 static cz_status summary(cz_grid *g, const cz_comparison *t) {
   const cz_results *r = t->results;
   const cz_plan *p = &r->plan;
@@ -47,7 +54,7 @@ static cz_status summary(cz_grid *g, const cz_comparison *t) {
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
     for (size_t c = 0; c < p->n_columns; c++)
       CZ_TRY(add_mean(g, &cz_compare_at(t, c, row)->ours, &r->undefined[c * p->n_rows + row]));
-    if (p->axis.node) continue;
+    if (!has_paper(r, row)) continue;
     CZ_TRY(cz_grid_add(g, "  paper"));
     for (size_t c = 0; c < p->n_columns; c++)
       CZ_TRY(add_number(g, r->paper[c * p->n_rows + row], 2));
@@ -238,10 +245,9 @@ static cz_status print_size(cz_buf *out, const cz_plan *p) {
       p->n_seeds, p->n_seeds == 1 ? "" : "s");
 }
 
-/* What is said first: whether the rows beat the control. */
 static cz_status print_first(cz_buf *out, const cz_comparison *t) {
   const size_t before = out->len;
-  CZ_TRY(cz_compare_control(out, t));
+  CZ_TRY(cz_compare_first(out, t));
   return out->len > before ? cz_buf_addf(out, "\n") : CZ_OK;
 }
 

@@ -1,5 +1,6 @@
-/* What a table says first: which rows are above its control, and with an axis from which value
- * on; and at which value the rows stand in the paper's order. */
+/* What a table says first: that it is not finished; which rows are above its control, and with an
+ * axis from which value on; at which value the rows stand in the paper's order, or which rows
+ * differ; and whether they beat a program that knows nothing. */
 #include "experiment/report/axis.h"
 #include "experiment/report/compare.h"
 #include "experiment/report/table.h"
@@ -285,15 +286,39 @@ done:
   return st;
 }
 
-/** Appends what is said first, a sentence a line: for each column which rows beat the control
- * beyond the noise, with an axis from which value on, and then at which value the paper's order
- * appears. Nothing for a plan without control and axis. */
-cz_status cz_compare_control(cz_buf *out, const cz_comparison *c) {
-  const cz_plan *p = &c->results->plan;
+/* What was trained in which precision; nothing where it was float32 alone. */
+static cz_status precision_sentence(cz_buf *out, const cz_results *r) {
+  const cz_trained *t = r->trained;
+  if (!t[0].stages || (!strcmp(t[0].precision, "f32") && !t[1].stages)) return CZ_OK;
+  for (size_t i = 0; i < CZ_TRAINED && t[i].stages; i++)
+    CZ_TRY(cz_buf_addf(out, "%s%zu in %s", i ? ", " : "Stages trained: ", t[i].stages,
+                       t[i].precision));
+  return cz_buf_addf(out, ".\n");
+}
+
+/* Whether a column has a baseline that knows less than its strongest. */
+static bool has_weaker(const cz_comparison *c, size_t column) {
+  const cz_baselines *b = &c->results->baselines[column];
+  return b->n > 1 && b->strongest != 0;
+}
+
+/** Appends what is said first, a sentence a line: that stages are missing; in which precision they
+ * were trained, where it is not float32; for each column which
+ * rows beat the control beyond the noise, with an axis from which value on and at which value the
+ * paper's order appears, else which rows differ from the baseline row; and who beats the weakest
+ * baseline, where a stronger one follows below. */
+cz_status cz_compare_first(cz_buf *out, const cz_comparison *c) {
+  const cz_results *r = c->results;
+  const cz_plan *p = &r->plan;
+  if (r->done < r->total)
+    CZ_TRY(cz_buf_addf(out, "The run is not finished: %zu of %zu stages are done.\n", r->done,
+                       r->total));
+  CZ_TRY(precision_sentence(out, r));
   for (size_t i = 0; i < p->n_columns; i++) {
     if (p->control < p->n_rows)
       CZ_TRY(p->axis.node ? axis_sentence(out, c, i) : control_sentence(out, c, i));
-    if (p->axis.node) CZ_TRY(order_sentence(out, c, i));
+    CZ_TRY(p->axis.node ? order_sentence(out, c, i) : cz_compare_rows(out, c, i));
+    if (has_weaker(c, i)) CZ_TRY(cz_compare_baseline(out, c, i, false));
   }
   return CZ_OK;
 }
