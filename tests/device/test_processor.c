@@ -173,7 +173,8 @@ int main(void) {
       cmocka_unit_test(two_runtimes),
       cmocka_unit_test_setup_teardown(more_threads_than_cores, make_folder, drop_folder),
       cmocka_unit_test(waiting_beside_others),
-      cmocka_unit_test(path_by_environment), cmocka_unit_test(units_fail),
+      cmocka_unit_test(path_by_environment),
+      cmocka_unit_test(units_fail),
       cmocka_unit_test(ceiling_by_units)};
   return cmocka_run_group_tests_name("processor", tests, NULL, NULL);
 }
