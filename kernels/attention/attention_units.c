@@ -30,7 +30,7 @@
 
 #include <string.h>
 
-enum { BAND = 1 << 12 /* scores: 16 KiB */ };
+enum { BAND = 1 << 11 /* scores: 8 KiB, twice in backward */ };
 enum { SCORES = 1 << 17, FEW_ROWS = 16, STEP = 64, LONG = 512, LONG_STEP = 256 };
 
 static int64_t padded_rows(int64_t n) { return n <= FEW_ROWS ? FEW_ROWS : cz_round_up(n, STEP); }

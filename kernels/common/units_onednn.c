@@ -66,8 +66,7 @@ cz__onednn *cz__onednn_open(char *why, size_t why_bytes) {
     return NULL;
   }
   pthread_mutex_init(&o->lock, NULL);
-  o->packs.engine = o->engine, o->packs.lock = &o->lock, o->packs.counts = &o->counts;
-  pthread_cond_init(&o->packs.done, NULL);
+  cz__packs_open(&o->packs, o->engine, &o->lock, &o->counts);
   return o;
 }
 

@@ -111,8 +111,7 @@ static bool is_of(const cz__packed *w, const cz__onednn_job *j, const dnnl_memor
          dnnl_memory_desc_equal(&w->order, order);
 }
 
-/** The array b of a job, to be packed in ORDER; made when it is asked for the first time, and then
- * nothing is packed in it. */
+/** The array b of a job in ORDER, made at the first request; cz__packed_fill packs it. */
 dnnl_status_t cz__packs_find(cz__packs *p, cz__packed **found, const cz__onednn_job *j,
                              const dnnl_memory_desc_t *order) {
   unsigned at = cz__bucket_of(&j->b, sizeof j->b, CZ__PACKED_BUCKETS);
@@ -153,11 +152,11 @@ static void pack_some(cz__packs *p, cz__packed *w) {
   }
 }
 
-/** Returns when W holds the version, which no array changes while products of it run: packs it,
- * together with whichever threads ask for the same. */
+/** Returns when W holds VERSION: packs it, together with all threads that need the same. */
 dnnl_status_t cz__packed_fill(cz__packs *p, cz__packed *w, uint64_t version) {
+  while (w->coming && w->coming != version) pthread_cond_wait(&p->done, p->lock);
   if (w->version == version) return dnnl_success;
-  if (w->coming != version) {
+  if (!w->coming) {
     w->version = 0, w->coming = version, w->begun = w->ended = 0, w->status = dnnl_success;
     p->counts->packings++;
   }
@@ -183,6 +182,13 @@ void cz__packs_forget(cz__packs *p, const void *memory, size_t bytes) {
       free_packed(w);
     }
   }
+}
+
+/** Nothing is packed yet. LOCK: the caller's; COUNTS: what is made is added there. */
+void cz__packs_open(cz__packs *p, dnnl_engine_t engine, pthread_mutex_t *lock,
+                    cz_units_counts *counts) {
+  *p = (cz__packs){.engine = engine, .lock = lock, .counts = counts};
+  pthread_cond_init(&p->done, NULL);
 }
 
 /** Frees all of them. */

@@ -1,5 +1,5 @@
-/* Arrays in oneDNN's own order, which stay while they have their version, and the order in which
- * they lie in ours. Private to units_onednn.c. */
+/* Arrays that are kept in oneDNN's own order, each for as long as its contents have one version.
+ * Private to units_onednn.c. */
 #ifndef CZ_KERNELS_COMMON_UNITS_PACKED_H
 #define CZ_KERNELS_COMMON_UNITS_PACKED_H
 
@@ -25,6 +25,8 @@ typedef struct cz__packs {
   cz__packed *bucket[CZ__PACKED_BUCKETS];
 } cz__packs;
 
+void cz__packs_open(cz__packs *p, dnnl_engine_t engine, pthread_mutex_t *lock,
+                    cz_units_counts *counts);
 dnnl_data_type_t cz__dnnl_type(cz_dtype dtype);
 dnnl_status_t cz__plain(dnnl_memory_desc_t *md, cz_dtype dtype, int64_t rows, int64_t columns,
                         bool transposed, int64_t ld);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Each knows nothing of the other's threads: a loop of one inside a loop of the other starts as
  * many threads again on the same cores, and a limit set in one does not hold in the other. */
@@ -68,17 +69,21 @@ bool cz_threads_should_sleep(int threads, int processors, double load) {
          !getenv("GOMP_SPINCOUNT");
 }
 
+/* The load is the machine's, and so are the processors that it is compared with: this process may
+ * have some of them only. */
 static void sleep_beside_others(void) {
   static bool warned;
+  const int processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
   double load;
   if (warned || getloadavg(&load, 1) != 1 ||
-      !cz_threads_should_sleep(omp_get_max_threads(), cz_processors(), load))
+      !cz_threads_should_sleep(omp_get_max_threads(), processors, load))
     return;
   warned = true;
-  cz_warn("the load of this machine is %.1f on %d processors, and threads that wait would spin: "
-          "with OMP_WAIT_POLICY=passive in the environment they sleep, which may be several times "
-          "faster beside other work",
-          load, cz_processors());
+  cz_warn(
+      "this machine's load was %.1f in the last minute, on %d processors, and threads that wait "
+      "spin: with OMP_WAIT_POLICY=passive in the environment they sleep, which is several times "
+      "faster if others go on computing",
+      load, processors);
 }
 
 /** Refuses a process with two OpenMP runtimes (CZ_EUSAGE, with their paths), and warns once when

@@ -60,8 +60,8 @@ static void more_threads_than_cores(void **state) {
 
 /* Advice is given only where it helps and was not taken. */
 static void waiting_beside_others(void **state) {
-  const char *policy = getenv("OMP_WAIT_POLICY");
-  char *before = policy ? strdup(policy) : NULL;
+  const char *policy = getenv("OMP_WAIT_POLICY"), *spins = getenv("GOMP_SPINCOUNT");
+  char *before = policy ? strdup(policy) : NULL, *count_before = spins ? strdup(spins) : NULL;
   assert_int_equal(unsetenv("OMP_WAIT_POLICY") | unsetenv("GOMP_SPINCOUNT"), 0);
   assert_true(cz_threads_should_sleep(2, 2, 2.5));
   assert_false(cz_threads_should_sleep(2, 2, 1.9));
@@ -70,7 +70,8 @@ static void waiting_beside_others(void **state) {
   assert_false(cz_threads_should_sleep(2, 2, 2.5));
   if (!before) assert_int_equal(unsetenv("OMP_WAIT_POLICY"), 0);
   if (before) assert_int_equal(setenv("OMP_WAIT_POLICY", before, 1), 0);
-  free(before);
+  if (count_before) assert_int_equal(setenv("GOMP_SPINCOUNT", count_before, 1), 0);
+  free(before), free(count_before);
 }
 
 static void path_by_environment(void **state) {

@@ -157,7 +157,7 @@ static void check_product(problem *q, const char *what) {
   test_free(first);
 }
 
-/* Sizes at which cuts, blocks of 512 and 1024, and pieces of 64, 128, 512 and 2048 begin or end. */
+/* Sizes at which cuts, blocks of 512 and 1024, and pieces of 32, 64, 512 and 2048 begin or end. */
 static const int64_t hand[][3] = {{1, 1, 1},      {1, 1537, 33},  {3, 70, 513},   {4, 65, 1040},
                                   {5, 9, 0},      {0, 5, 3},      {64, 64, 64},   {63, 31, 640},
                                   {65, 1025, 20}, {769, 17, 40},  {513, 600, 31}, {130, 2049, 12},

@@ -288,9 +288,12 @@ static cz_status read_paper(cz_results *r) {
   return CZ_OK;
 }
 
-static void count_precision(cz_results *r, const json_t *result) {
-  const char *name =
-      json_string_value(json_object_get(json_object_get(result, "measured"), "precision"));
+/* By the stage's configuration, which every run has; float32 where it does not say. */
+static void count_precision(cz_results *r, const cz_config_node *stage) {
+  const cz_config_node *train = cz_config_get(stage, "train"),
+                       *n = train ? cz_config_get(train, "precision") : NULL;
+  const char *name = train ? "f32" : NULL;
+  if (n && cz_config_text(&name, n) != CZ_OK) cz_error_clear();
   for (size_t i = 0; name && i < CZ_TRAINED; i++) {
     cz_trained *t = &r->trained[i];
     if (!t->stages) snprintf(t->precision, sizeof t->precision, "%s", name);
@@ -313,7 +316,7 @@ static cz_status count_stages(cz_results *r, const char *run) {
     r->total++;
     if (!cz_result_exists(folder)) continue;
     cz_status st = cz_result_open(&result, folder);
-    if (st == CZ_OK) count_precision(r, result);
+    if (st == CZ_OK) count_precision(r, p->stages[i].node);
     json_decref(result);
     r->done += st == CZ_OK;
     if (st == CZ_OK) continue;

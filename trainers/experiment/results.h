@@ -54,7 +54,7 @@ typedef struct cz_undefined {
   const char *why; /* of the first of them; null: the stage does not say */
 } cz_undefined;
 
-/* Training stages that are done in one precision. */
+/* Finished stages that train in one precision. */
 typedef struct cz_trained {
   char precision[8]; /* empty: no stage */
   size_t stages;

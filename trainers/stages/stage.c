@@ -98,18 +98,37 @@ static const char *precision_of(const cz_config_node *node) {
   return text;
 }
 
-/* DIFFERENCES: lines. HERE: what FOLDER was made from. */
-static cz_status refuse(const char *folder, const char *differences, const cz_config_node *here,
-                        const cz_config_node *node) {
-  const char *before = precision_of(here), *now = precision_of(node);
-  char going_on[96] = "";
-  if (before && now && strcmp(before, now) && !holds(folder, "result.json"))
-    snprintf(going_on, sizeof going_on, "; to go on with it in %s add train.began_in=%s", now,
-             before);
-  return CZ_FAIL(CZ_EUSAGE,
+/* How to go on with the run that FOLDER was made from, THERE, in NODE's precision, when that is all
+ * that they differ in; else nothing. */
+static cz_status say_how_to_go_on(cz_buf *out, cz_config *config, const cz_config_node *there,
+                                  const cz_config_node *node, const char *folder) {
+  const char *before = precision_of(there), *now = precision_of(node);
+  const cz_config_node *old, *new;
+  cz_buf rest = {0};
+  cz_status st = CZ_OK;
+  if (!before || !now || !strcmp(before, now) || holds(folder, "result.json")) return CZ_OK;
+  CZ_GO(st, cz_stage_without_precision(config, &old, there), done);
+  CZ_GO(st, cz_stage_without_precision(config, &new, node), done);
+  CZ_GO(st, cz_config_compare(&rest, old, new), done);
+  if (!rest.len)
+    st = cz_buf_addf(out, "; to go on with it in %s add train.began_in=%s", now, before);
+done:
+  cz_buf_free(&rest);
+  return st;
+}
+
+/* DIFFERENCES: lines. */
+static cz_status refuse(const char *folder, const char *differences, cz_config *config,
+                        const cz_config_node *there, const cz_config_node *node) {
+  cz_buf how = {0};
+  cz_status st = say_how_to_go_on(&how, config, there, node, folder);
+  if (st == CZ_OK)
+    st = CZ_FAIL(CZ_EUSAGE,
                  "%s: this folder holds another run:\n%sto go on with that run, ask for what it "
                  "has%s; for a new one choose another --out or remove this folder",
-                 folder, differences, going_on);
+                 folder, differences, how.data ? how.data : "");
+  cz_buf_free(&how);
+  return st;
 }
 
 /* As cz_stage_same; PLANNED: NODE is a stage of a plan, with names of earlier stages instead of
@@ -133,7 +152,7 @@ static cz_status same(const cz_config_node *node, const json_t *record, const ch
   }
   CZ_GO(st, cz_config_compare(&text, root, node), done);
   CZ_GO(st, cz_inputs_compare(&text, record, folder), done);
-  if (text.len) st = refuse(folder, text.data, root, node);
+  if (text.len) st = refuse(folder, text.data, there, root, node);
 done:
   cz_buf_free(&text);
   cz_config_destroy(&there);

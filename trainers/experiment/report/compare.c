@@ -266,6 +266,7 @@ typedef struct leads {
   size_t n_fails, n_near, n_above, n_beats;
   bool unknown;  /* some row's noise of test examples is */
   bool interval; /* some lead has two seeds at least */
+  bool missing;  /* some row has no score yet */
 } leads;
 
 static void free_leads(leads *l) {
@@ -290,7 +291,7 @@ static cz_status find_leads(leads *l, const cz_comparison *c, size_t column, boo
     case CZ_VERDICT_ABOVE: CZ_TRY(add_row(&l->above, &l->n_above, name)); break;
     case CZ_VERDICT_BEATS: CZ_TRY(add_row(&l->beats, &l->n_beats, name)); break;
     case CZ_VERDICT_UNKNOWN: l->unknown = true; break;
-    case CZ_VERDICT_NONE: break;
+    case CZ_VERDICT_NONE: l->missing = true; break;
     }
   }
   return CZ_OK;
@@ -306,9 +307,15 @@ static cz_status say_leads(cz_buf *out, const leads *l, const char *what, double
   else if (l->n_fails)
     CZ_TRY(cz_buf_addf(out, "%s %s not beat %s (%.2f)%s", l->fails.data,
                        l->n_fails > 1 ? "do" : "does", what, score, clearly));
+  else if (l->n_beats && (l->missing || l->n_above))
+    CZ_TRY(cz_buf_addf(out, "%s %s %s (%.2f) by more than the interval", l->beats.data,
+                       l->n_beats > 1 ? "beat" : "beats", what, score));
   else if (l->n_beats)
     CZ_TRY(cz_buf_addf(out, "every row%s beats %s (%.2f) by more than the interval", known, what,
                        score));
+  else if (l->missing)
+    CZ_TRY(cz_buf_addf(out, "%s %s above %s (%.2f), with one seed and so without an interval",
+                       l->above.data, l->n_above > 1 ? "are" : "is", what, score));
   else
     CZ_TRY(cz_buf_addf(out,
                        "every row%s is above %s (%.2f), with one seed and so without an interval",
@@ -318,7 +325,7 @@ static cz_status say_leads(cz_buf *out, const leads *l, const char *what, double
   if (l->n_near)
     CZ_TRY(cz_buf_addf(out, "; in the mean %s %s above it", l->near.data,
                        l->n_near > 1 ? "are" : "is"));
-  if (l->n_fails && l->n_above)
+  if ((l->n_fails || l->n_beats) && l->n_above)
     CZ_TRY(cz_buf_addf(out, "; %s %s above it with one seed", l->above.data,
                        l->n_above > 1 ? "are" : "is"));
   return cz_buf_addf(out, ".\n");
@@ -340,6 +347,15 @@ done:
   return st;
 }
 
+/* Whether some row's difference to the baseline row has no probability, though it has seeds. */
+static bool some_differences_unknown(const cz_comparison *c, size_t column) {
+  for (size_t i = 0; i < c->results->plan.n_rows; i++) {
+    const cz_cell *cell = cz_compare_at(c, column, i);
+    if (cell->difference.n > 1 && isnan(cell->p)) return true;
+  }
+  return false;
+}
+
 /* Whether rows were compared with the baseline row, and none differs. */
 static bool rows_are_alike(const cz_comparison *c, size_t column) {
   size_t compared = 0;
@@ -359,7 +375,8 @@ cz_status cz_compare_rows(cz_buf *out, const cz_comparison *c, size_t column) {
                                                             : "the noise of the seeds";
   size_t named = 0;
   if (rows_are_alike(c, column))
-    return cz_buf_addf(out, "%s: no row differs from %s beyond %s.\n", p->columns[column].name,
+    return cz_buf_addf(out, "%s: no row%s differs from %s beyond %s.\n", p->columns[column].name,
+                       some_differences_unknown(c, column) ? " with known test examples" : "",
                        p->baseline, noise);
   for (size_t i = 0; i < p->n_rows; i++) {
     const cz_cell *cell = cz_compare_at(c, column, i);

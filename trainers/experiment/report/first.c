@@ -23,6 +23,7 @@ static const char *do_or_does(const names *list) { return list->n > 1 ? "do" : "
 /* Rows by what can be said of them beside the control. Below: beyond the noise. */
 typedef struct sorted {
   names beat, above, fail, below, unknown;
+  bool missing; /* some row has nothing to compare yet */
 } sorted;
 
 static void free_sorted(sorted *s) {
@@ -44,7 +45,7 @@ static cz_status sort_rows(sorted *s, const cz_comparison *c, size_t column) {
       if (is_below(cell)) CZ_TRY(add_name(&s->below, p->rows[row].name));
       break;
     case CZ_VERDICT_UNKNOWN: CZ_TRY(add_name(&s->unknown, p->rows[row].name)); break;
-    case CZ_VERDICT_NONE: break;
+    case CZ_VERDICT_NONE: s->missing = true; break;
     }
   }
   return CZ_OK;
@@ -76,13 +77,16 @@ static cz_status say_intervals(cz_buf *out, const cz_comparison *c, size_t colum
     CZ_TRY(add_noise(out, c));
     return cz_buf_addf(out, ": nothing here shows that what the rows do helps");
   }
-  if (s->fail.n)
+  if (s->fail.n || s->above.n || s->missing)
     CZ_TRY(cz_buf_addf(out, "%s %s ", s->beat.text.data, s->beat.n > 1 ? "beat" : "beats"));
   else
     CZ_TRY(cz_buf_addf(out, "every row%s beats ", known));
   CZ_TRY(add_control(out, c, column));
   CZ_TRY(add_noise(out, c));
   if (s->fail.n) CZ_TRY(cz_buf_addf(out, "; %s %s not", s->fail.text.data, do_or_does(&s->fail)));
+  if (s->above.n)
+    CZ_TRY(cz_buf_addf(out, "; %s %s above it with one seed", s->above.text.data,
+                       s->above.n > 1 ? "are" : "is"));
   return CZ_OK;
 }
 
@@ -286,7 +290,7 @@ done:
   return st;
 }
 
-/* What was trained in which precision; nothing where it was float32 alone. */
+/* In which precision the finished stages train; nothing where it is float32 alone. */
 static cz_status precision_sentence(cz_buf *out, const cz_results *r) {
   const cz_trained *t = r->trained;
   if (!t[0].stages || (!strcmp(t[0].precision, "f32") && !t[1].stages)) return CZ_OK;

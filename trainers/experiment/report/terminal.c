@@ -233,16 +233,19 @@ static cz_status explain(cz_buf *out, const cz_comparison *t) {
 }
 
 /* Rows, values of the axis, seeds, and what the table's numbers are. */
-static cz_status print_size(cz_buf *out, const cz_plan *p) {
+static cz_status print_size(cz_buf *out, const cz_results *r) {
+  const cz_plan *p = &r->plan;
   size_t listed = 0;
-  for (size_t row = 0; row < p->n_rows; row++) listed += cz_axis_first(p, row);
+  bool below = false;
+  for (size_t row = 0; row < p->n_rows; row++)
+    listed += cz_axis_first(p, row), below |= has_paper(r, row);
   CZ_TRY(cz_buf_addf(out, "%zu rows", listed));
   if (p->axis.node) CZ_TRY(cz_buf_addf(out, ", %zu values of %s", p->axis.n, p->axis.name));
   return cz_buf_addf(
       out,
-      ", %zu seed%s; mean ± sample deviation over seeds, the paper's value below; the simple "
+      ", %zu seed%s; mean ± sample deviation over seeds%s; the simple "
       "baseline is the strongest of the programs that are named under each column\n\n",
-      p->n_seeds, p->n_seeds == 1 ? "" : "s");
+      p->n_seeds, p->n_seeds == 1 ? "" : "s", below ? ", the paper's value below" : "");
 }
 
 static cz_status print_first(cz_buf *out, const cz_comparison *t) {
@@ -259,7 +262,7 @@ static cz_status print_all(cz_buf *out, const cz_comparison *t, bool colours) {
         cz_buf_addf(out, "%s%s%s\n", p->title ? p->title : "experiment", p->source ? " - " : "",
                     p->source ? p->source : ""),
         done);
-  CZ_GO(st, print_size(out, p), done);
+  CZ_GO(st, print_size(out, t->results), done);
   CZ_GO(st, print_first(out, t), done);
   CZ_GO(st, cz_axis_text(out, t, colours), done);
   CZ_GO(st, summary(&g, t), done);
