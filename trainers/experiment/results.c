@@ -6,6 +6,7 @@
 #include "experiment/noise.h"
 #include "experiment/results_internal.h"
 #include "stages/parts.h"
+#include "stages/precision.h"
 #include "stages/result.h"
 
 #include <math.h>
@@ -288,12 +289,8 @@ static cz_status read_paper(cz_results *r) {
   return CZ_OK;
 }
 
-/* By the stage's configuration, which every run has; float32 where it does not say. */
 static void count_precision(cz_results *r, const cz_config_node *stage) {
-  const cz_config_node *train = cz_config_get(stage, "train"),
-                       *n = train ? cz_config_get(train, "precision") : NULL;
-  const char *name = train ? "f32" : NULL;
-  if (n && cz_config_text(&name, n) != CZ_OK) cz_error_clear();
+  const char *name = cz_stage_precision(stage);
   for (size_t i = 0; name && i < CZ_TRAINED; i++) {
     cz_trained *t = &r->trained[i];
     if (!t->stages) snprintf(t->precision, sizeof t->precision, "%s", name);

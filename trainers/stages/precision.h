@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 
+const char *cz_stage_precision(const cz_config_node *node);
 bool cz_stage_changes_precision(const cz_config_node *node);
 CZ_MUST cz_status cz_stage_without_precision(cz_config *config, const cz_config_node **out,
                                              const cz_config_node *node);

@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "base/nearest.h"
 #include "checkpoint/checkpoint.h"
-#include "nn/model.h"
 #include "stages/go_on.h"
 #include "stages/result.h"
 #include "stages/space.h"
@@ -88,21 +87,11 @@ static cz_status forget_folders(cz_config *config, const cz_config_node **there,
   return CZ_OK;
 }
 
-/* The precision that the stage of NODE trains in, float32 where it does not say; null for one that
- * does not train. */
-static const char *precision_of(const cz_config_node *node) {
-  const cz_config_node *train = cz_config_get(node, "train"),
-                       *n = train ? cz_config_get(train, "precision") : NULL;
-  const char *text = train ? cz_precision_names[CZ_PRECISION_F32] : NULL;
-  if (n && cz_config_text(&text, n) != CZ_OK) cz_error_clear();
-  return text;
-}
-
 /* How to go on with the run that FOLDER was made from, THERE, in NODE's precision, when that is all
  * that they differ in; else nothing. */
 static cz_status say_how_to_go_on(cz_buf *out, cz_config *config, const cz_config_node *there,
                                   const cz_config_node *node, const char *folder) {
-  const char *before = precision_of(there), *now = precision_of(node);
+  const char *before = cz_stage_precision(there), *now = cz_stage_precision(node);
   const cz_config_node *old, *new;
   cz_buf rest = {0};
   cz_status st = CZ_OK;
