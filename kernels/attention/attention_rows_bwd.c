@@ -3,6 +3,7 @@
 
 #include "kernels/common/cpu.h"
 #include "kernels/common/piece.h"
+#include "kernels/common/rows.h"
 
 #include <math.h>
 #include <string.h>
@@ -89,10 +90,6 @@ static float dot_output(const cz__attention_unit *u, int64_t i) {
   return sum;
 }
 
-CZ_CLONES static void add_row(float *to, const float *x, int64_t n) {
-  for (int64_t j = 0; j < n; j++) to[j] += x[j];
-}
-
 /** Z holds scores and DS do . v on entry, rows LD apart; they become Z = P M and dS, with zeros up
  * to column ZEROS. FACTOR: room for a row's dropout factors. */
 void cz__attention_gradients(const cz__attention_unit *u, const cz__attention_part *w, float *z,
@@ -127,7 +124,7 @@ void cz__attention_add_diagonals(const cz__attention_part *w, const float *ds, i
                                  int64_t first, int64_t rows, float *diagonal) {
   if (first == 0) memset(diagonal, 0, (size_t)(w->R + w->limit) * sizeof *diagonal);
   for (int64_t r = 0; r < rows; r++)
-    add_row(diagonal + w->R - 1 - (first + r), ds + r * ld, w->limit);
+    cz_row_add(diagonal + w->R - 1 - (first + r), ds + r * ld, w->limit);
 }
 
 /** Adds a tile's dS by bucket, from its sums by offset. */

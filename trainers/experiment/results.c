@@ -293,7 +293,7 @@ static void count_precision(cz_results *r, const cz_config_node *stage) {
   const char *name = cz_stage_precision(stage);
   for (size_t i = 0; name && i < CZ_TRAINED; i++) {
     cz_trained *t = &r->trained[i];
-    if (!t->stages) snprintf(t->precision, sizeof t->precision, "%s", name);
+    if (!t->stages) t->precision = name;
     if (strcmp(t->precision, name)) continue;
     t->stages++;
     return;

@@ -56,7 +56,7 @@ typedef struct cz_undefined {
 
 /* Finished stages that train in one precision. */
 typedef struct cz_trained {
-  char precision[8]; /* empty: no stage */
+  const char *precision; /* as in the plan */
   size_t stages;
 } cz_trained;
 

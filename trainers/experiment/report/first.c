@@ -307,10 +307,10 @@ static bool has_weaker(const cz_comparison *c, size_t column) {
 }
 
 /** Appends what is said first, a sentence a line: that stages are missing; in which precision they
- * were trained, where it is not float32; for each column which
- * rows beat the control beyond the noise, with an axis from which value on and at which value the
- * paper's order appears, else which rows differ from the baseline row; and who beats the weakest
- * baseline, where a stronger one follows below. */
+ * were trained, where it is not float32; for each column which rows beat the control beyond the
+ * noise, with an axis from which value on and at which value the paper's order appears, else which
+ * rows differ from the baseline row; and who beats the weakest baseline, where a stronger one
+ * follows below. */
 cz_status cz_compare_first(cz_buf *out, const cz_comparison *c) {
   const cz_results *r = c->results;
   const cz_plan *p = &r->plan;
