@@ -1,0 +1,96 @@
+/* The device language of the CUDA kernels. Kernel files include this and nothing of CUDA besides,
+ * so that one source is compiled by nvcc for a card and by a C++ compiler for the emulator
+ * (tests/emulator). Inline PTX, launches and declarations of shared memory are here alone;
+ * scripts/check_cuda_sources.py holds kernel files to it.
+ *
+ *   CZ_SHARED(float, tile, [32][33]);     a static array of shared memory
+ *   CZ_SHARED_DYNAMIC(T, name);           the block's dynamic one, aligned to 128 bytes
+ *   cz_launch("name", kernel<T>, grid, block, shared_bytes, call->stream, arguments...);
+ *
+ * Thread numbers, __syncthreads, __syncwarp, __shfl_*_sync, __ballot_sync, __any_sync, __all_sync
+ * and the functions of float in <math.h> are CUDA's own. */
+#ifndef CZ_KERNELS_COMMON_DEVICE_CUH
+#define CZ_KERNELS_COMMON_DEVICE_CUH
+
+#include "kernels/common/launch.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <type_traits>
+
+#ifdef CZ_EMULATED
+#include "emulator/language.h"
+#else
+#include "kernels/common/device_ptx.cuh"
+#endif
+
+typedef __nv_bfloat16 cz_bfloat;
+typedef __half cz_half;
+
+enum { CZ_WARP = 32 };
+static const unsigned CZ_FULL_MASK = 0xffffffffu; /* all lanes of a warp */
+
+static inline __device__ float cz_float(float x) { return x; }
+static inline __device__ float cz_float(cz_bfloat x) { return __bfloat162float(x); }
+static inline __device__ float cz_float(cz_half x) { return __half2float(x); }
+
+/* The nearest number of T, ties to even. */
+template <class T> static inline __device__ T cz_nearest(float x);
+template <> inline __device__ float cz_nearest<float>(float x) { return x; }
+template <> inline __device__ cz_bfloat cz_nearest<cz_bfloat>(float x) {
+  return __float2bfloat16_rn(x);
+}
+template <> inline __device__ cz_half cz_nearest<cz_half>(float x) { return __float2half_rn(x); }
+
+/* X rounded to T and widened again. */
+template <class T> static inline __device__ float cz_rounded(float x) {
+  return cz_float(cz_nearest<T>(x));
+}
+
+/* Sixteen bytes of T's: what one thread loads or stores at once. */
+template <class T> struct cz_pack {
+  enum { N = 16 / sizeof(T) };
+  T x[N];
+};
+
+/* One access of 16 bytes; P must be aligned to them. */
+template <class T> static inline __device__ cz_pack<T> cz_load(const T *p) {
+  const uint4 bits = cz_load_16(p);
+  cz_pack<T> pack;
+  memcpy(&pack, &bits, sizeof pack);
+  return pack;
+}
+
+template <class T> static inline __device__ void cz_store(T *p, const cz_pack<T> &pack) {
+  uint4 bits;
+  memcpy(&bits, &pack, sizeof bits);
+  cz_store_16(p, bits);
+}
+
+/* Two neighbours of a fragment in one register, the first in the lower half. */
+template <class T> static inline __device__ uint32_t cz_pair(float low, float high) {
+  const T pair[2] = {cz_nearest<T>(low), cz_nearest<T>(high)};
+  uint32_t bits;
+  memcpy(&bits, pair, sizeof bits);
+  return bits;
+}
+
+/* Sums and maxima over a warp, the same bits in every lane: an exchange between lanes that differ
+ * in one bit of their number adds the same two numbers on both sides. */
+static inline __device__ float cz_warp_sum(float x) {
+  CZ_UNROLL
+  for (int bit = CZ_WARP / 2; bit > 0; bit /= 2) x += __shfl_xor_sync(CZ_FULL_MASK, x, bit);
+  return x;
+}
+
+/* A NaN in any lane is one in all. */
+static inline __device__ float cz_larger(float a, float b) { return a > b || a != a ? a : b; }
+
+static inline __device__ float cz_warp_maximum(float x) {
+  CZ_UNROLL
+  for (int bit = CZ_WARP / 2; bit > 0; bit /= 2)
+    x = cz_larger(x, __shfl_xor_sync(CZ_FULL_MASK, x, bit));
+  return x;
+}
+
+#endif

@@ -1,0 +1,109 @@
+/* The part of the device language (device.cuh) that only nvcc understands. Each instruction is one
+ * function here and one model, written from the PTX manual, in tests/emulator/language.h. */
+#ifndef CZ_KERNELS_COMMON_DEVICE_PTX_CUH
+#define CZ_KERNELS_COMMON_DEVICE_PTX_CUH
+
+#include <stdint.h>
+#include <string.h>
+
+#define CZ_SHARED(type, name, ...) __shared__ __align__(16) type name __VA_ARGS__
+/* One symbol serves all kernels of a file, whatever the type of their arrays. */
+#define CZ_SHARED_DYNAMIC(type, name)                                                              \
+  extern __shared__ __align__(128) unsigned char cz_shared_dynamic[];                              \
+  type *const name = reinterpret_cast<type *>(cz_shared_dynamic)
+
+enum { CZ_SHARED_WITHOUT_ASKING = 48 * 1024 };
+
+/* Launches KERNEL in the stream's order; a grid without blocks is not launched. Errors go to
+ * cz_cuda_launched. */
+template <class... P, class... A>
+static inline void cz_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
+                             size_t shared_bytes, void *stream, A... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  cudaError_t error = cudaSuccess;
+  if (shared_bytes > CZ_SHARED_WITHOUT_ASKING)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 (int)shared_bytes);
+  if (error == cudaSuccess) {
+    kernel<<<grid, block, shared_bytes, (cudaStream_t)cz_cuda_stream_of(stream)>>>(
+        static_cast<P>(arguments)...);
+    error = cudaGetLastError();
+  }
+  cz_cuda_launched(stream, name, (int)error);
+}
+
+static inline __device__ uint4 cz_load_16(const void *p) {
+  return *reinterpret_cast<const uint4 *>(p);
+}
+
+static inline __device__ void cz_store_16(void *p, uint4 bits) {
+  *reinterpret_cast<uint4 *>(p) = bits;
+}
+
+/* 2^x by the special function unit, two units in the last place; subnormal results are 0. */
+static inline __device__ float cz_exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+/* mma.sync.m16n8k16, row by column: d += a b in float32, a [16, 16], b [16, 8]. Lane l holds of d
+ * rows l / 4 and l / 4 + 8, columns 2 (l % 4) and the next. */
+template <class T>
+static inline __device__ void cz_mma(float d[4], const uint32_t a[4], const uint32_t b[2]);
+
+template <>
+inline __device__ void cz_mma<__nv_bfloat16>(float d[4], const uint32_t a[4],
+                                             const uint32_t b[2]) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+               "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+template <>
+inline __device__ void cz_mma<__half>(float d[4], const uint32_t a[4], const uint32_t b[2]) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+               "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/* ldmatrix.x4: four 8 x 8 matrices of 16-bit numbers; lanes 8 i to 8 i + 7 give the addresses of
+ * the rows of matrix i, 16 bytes each, and r[i] of lane l holds numbers 2 (l % 4) and the next of
+ * row l / 4 of matrix i; TRANSPOSED, of column l / 4. */
+template <bool TRANSPOSED>
+static inline __device__ void cz_ldmatrix_4(uint32_t r[4], const void *row) {
+  const uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
+  if (TRANSPOSED)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(at)
+                 : "memory");
+  else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(at)
+                 : "memory");
+}
+
+/* cp.async: 16 bytes from global to shared memory, both aligned to 16, which are there when the
+ * group that they belong to was waited for; without PRESENT zeros, and FROM is not read. */
+static inline __device__ void cz_copy_16(void *shared, const void *from, bool present) {
+  const uint32_t at = (uint32_t)__cvta_generic_to_shared(shared);
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+               :
+               : "r"(at), "l"(__cvta_generic_to_global(from)), "r"(present ? 16 : 0)
+               : "memory");
+}
+
+/* Ends a group of this thread's copies. */
+static inline __device__ void cz_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+/* Waits until all but the last GROUPS groups of this thread's copies have landed; other threads see
+ * them behind a barrier. */
+template <int GROUPS> static inline __device__ void cz_copy_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS) : "memory");
+}
+
+#endif
