@@ -57,13 +57,13 @@ template <class T> struct cz_pack {
 template <class T> static inline __device__ cz_pack<T> cz_load(const T *p) {
   const uint4 bits = cz_load_16(p);
   cz_pack<T> pack;
-  memcpy(&pack, &bits, sizeof pack);
+  memcpy((void *)pack.x, &bits, sizeof bits);
   return pack;
 }
 
 template <class T> static inline __device__ void cz_store(T *p, const cz_pack<T> &pack) {
   uint4 bits;
-  memcpy(&bits, &pack, sizeof bits);
+  memcpy(&bits, (const void *)pack.x, sizeof bits);
   cz_store_16(p, bits);
 }
 
@@ -71,7 +71,7 @@ template <class T> static inline __device__ void cz_store(T *p, const cz_pack<T>
 template <class T> static inline __device__ uint32_t cz_pair(float low, float high) {
   const T pair[2] = {cz_nearest<T>(low), cz_nearest<T>(high)};
   uint32_t bits;
-  memcpy(&bits, pair, sizeof bits);
+  memcpy(&bits, (const void *)pair, sizeof bits);
   return bits;
 }
 

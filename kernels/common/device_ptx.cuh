@@ -53,8 +53,7 @@ template <class T>
 static inline __device__ void cz_mma(float d[4], const uint32_t a[4], const uint32_t b[2]);
 
 template <>
-inline __device__ void cz_mma<__nv_bfloat16>(float d[4], const uint32_t a[4],
-                                             const uint32_t b[2]) {
+inline __device__ void cz_mma<__nv_bfloat16>(float d[4], const uint32_t a[4], const uint32_t b[2]) {
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
                "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
@@ -98,7 +97,9 @@ static inline __device__ void cz_copy_16(void *shared, const void *from, bool pr
 }
 
 /* Ends a group of this thread's copies. */
-static inline __device__ void cz_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+static inline __device__ void cz_copy_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
 
 /* Waits until all but the last GROUPS groups of this thread's copies have landed; other threads see
  * them behind a barrier. */
