@@ -20,6 +20,8 @@ void cz_add_fwd_ref(const cz_call *call);
 void cz_add_bwd_ref(const cz_call *call);
 void cz_add_fwd_cpu(const cz_call *call);
 void cz_add_bwd_cpu(const cz_call *call);
+void cz_add_fwd_cuda(const cz_call *call);
+void cz_add_bwd_cuda(const cz_call *call);
 
 CZ_C_END
 

@@ -18,6 +18,9 @@ int cz_cuda_cores(void *stream);
  * of last launches. */
 void cz_cuda_launched(void *stream, const char *kernel, int error);
 
+/* Sets BYTES to zero, in the stream's order. */
+void cz_cuda_zero(void *stream, void *p, size_t bytes);
+
 /* What is done to a product's sum, in the order of its members, before it is rounded to C. */
 typedef struct cz_cuda_epilogue {
   const float *bias; /* [n], of each column; null: none */

@@ -20,6 +20,8 @@
 
 #include <cblas.h>
 
+enum { GUARD_BYTES = 64 }; /* on each side of a tensor of a guard */
+
 /* Fresh small pages cost 14 GB/s / 1.9 GB/s = 7 times a warm write, huge ones 1.5 times
  * (docs/design.md 5): large blocks ask for huge pages. */
 static cz_status host_alloc(cz_device *d, void **out, size_t bytes) {
@@ -182,7 +184,7 @@ static cz_status open_host(cz_device **device, const cz_device_row *row) {
   **device = (cz_device){.name = row->name,
                          .real = row->real,
                          .host_memory = true,
-                         .guard_bytes = row->guard ? 64 : 0,
+                         .guard_bytes = row->guard ? GUARD_BYTES : 0,
                          .processor = cz_device_processor_kind(row->real),
                          .alloc = host_alloc,
                          .release = host_release,
@@ -217,6 +219,14 @@ static cz_status open_module(cz_device **device, const cz_device_row *row) {
   return cz_module_open(device, row->name);
 }
 
+/* Its memory is the host's. */
+static cz_status open_emulated_guard(cz_device **device, const cz_device_row *row) {
+  CZ_TRY(cz_module_open(device, "emu"));
+  (*device)->name = row->name;
+  (*device)->guard_bytes = GUARD_BYTES;
+  return CZ_OK;
+}
+
 static cz_status open_auto(cz_device **device, const cz_device_row *row);
 
 /* The first is the default. */
@@ -227,6 +237,12 @@ static const cz_device_row rows[] = {
      CZ_F32, true},
     {"guard:ref", "ref with the same", open_host, true, CZ_F64, true},
     {"cuda", "the CUDA module; fails when it is not there", open_module, false, CZ_F32, false},
+    {"emu", "the CUDA kernels in an emulator on the CPU: for tests", open_module, false, CZ_F32,
+     false},
+    {"emu:check", "emu with every access of a kernel looked at, and races", open_module, false,
+     CZ_F32, false},
+    {"guard:emu", "emu with poisoned memory and sentinels around every tensor", open_emulated_guard,
+     false, CZ_F32, true},
     {"auto", "cuda when it works, else cpu, and says which and why", open_auto, false, CZ_F32,
      false},
 };

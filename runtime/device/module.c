@@ -1,5 +1,6 @@
 #include "device/module.h"
 #include "base/log.h"
+#include "device/module_find.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -28,35 +29,68 @@ static const cz_host_api api = {.version = CZ_MODULE_VERSION,
                                 .log = log_text,
                                 .warn = warn_text};
 
-/* Says that the module at PATH is not there, as in every build without CUDA, or else what dlopen
- * found wrong in it: WHY. */
-static cz_status refuse(const char *which, const char *path, const char *folder, const char *why) {
-  bool missing = !strncmp(why, path, strlen(path)) && strstr(why, "No such file");
-  if (!missing) return CZ_FAIL(CZ_EUSAGE, "device %s: %s", which, why);
-  return CZ_FAIL(CZ_EUSAGE,
-                 "device %s: there is no CUDA module: libcloze_cuda.so was looked for in %s", which,
-                 folder ? folder
-                        : "LD_LIBRARY_PATH and the system's library folders (CZ_MODULE_PATH names "
-                          "another folder)");
+static const struct module {
+  const char *which, *file, *what;
+} modules[] = {
+    {"cuda", "libcloze_cuda.so", "CUDA module"},
+    {"emu", "libcloze_emu.so", "emulated module, which builds with tests have"},
+    {"emu:check", "libcloze_emu_check.so", "emulated module, which builds with tests have"}};
+
+/* Of a module that is not in this build, or not installed. */
+static cz_status no_module(const struct module *m) {
+  char places[1024];
+  cz_module_places(places, sizeof places);
+  return CZ_FAIL(CZ_EUSAGE, "device %s: there is no %s: %s was looked for in %s", m->which, m->what,
+                 m->file, places);
 }
 
-/** Opens libcloze_cuda.so, in the folder CZ_MODULE_PATH or where the loader looks, and its device
- * WHICH. CZ_EUSAGE when there is no module, it does not fit this program, or it has no such
- * device here. The module stays loaded until the process ends: its kernels may be called as long
- * as a device of it is open. */
+/* The module stands on a library that the loader does not find. */
+static cz_status no_library(const struct module *m, const char *why) {
+  char places[1024];
+  cz_library_places(places, sizeof places);
+  return CZ_FAIL(CZ_EUSAGE,
+                 "device %s: %s. %s needs it; besides where the loader looks it was looked for in "
+                 "%s. Install NVIDIA's cuBLAS of this version, or name its folder in "
+                 "LD_LIBRARY_PATH",
+                 m->which, why, m->file, places);
+}
+
+/* Loads the module; PATH then says what was loaded. */
+static cz_status load(const struct module *m, char *path, size_t n, void **module) {
+  char why[1024];
+  bool found = cz_module_find(path, n, m->file);
+  *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (*module) return CZ_OK;
+  snprintf(why, sizeof why, "%s", dlerror());
+  if (cz_library_missing(why)) {
+    if (!cz_library_load(why)) return no_library(m, why);
+    *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (*module) return CZ_OK;
+    snprintf(why, sizeof why, "%s", dlerror());
+  }
+  if (!found && strstr(why, "No such file")) return no_module(m);
+  return CZ_FAIL(CZ_EUSAGE, "device %s: %s", m->which, why);
+}
+
+/** Opens the device WHICH of its module, which is looked for in the folder CZ_MODULE_PATH, or else
+ * as module_find.h says. CZ_EUSAGE when there is no module, it does not fit this program, or it has
+ * no such device here. The module stays loaded until the process ends: its kernels may be called as
+ * long as a device of it is open. */
 cz_status cz_module_open(cz_device **device, const char *which) {
-  const char *folder = getenv("CZ_MODULE_PATH");
   char path[4096], why[1024] = "it says nothing";
+  const struct module *m = modules;
   cz_module_device_fn open;
-  snprintf(path, sizeof path, "%s%slibcloze_cuda.so", folder ? folder : "", folder ? "/" : "");
+  void *module;
   *device = NULL;
-  void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!module) return refuse(which, path, folder, dlerror());
+  while (strcmp(m->which, which)) CZ_CHECK(++m < modules + sizeof modules / sizeof *modules);
+  CZ_TRY(load(m, path, sizeof path, &module));
   void *symbol = dlsym(module, "cz_module_device");
   memcpy(&open, &symbol, sizeof open);
   if (symbol && (*device = open(&api, which, why, sizeof why))) return CZ_OK;
   cz_status st = CZ_FAIL(CZ_EUSAGE, "device %s: %s: %s", which, path,
-                         symbol ? why : "this is no module: it has no cz_module_device");
+                         !symbol ? "this is no module: it has no cz_module_device"
+                         : *why  ? why
+                                 : cz_error_message());
   dlclose(module);
   return st;
 }

@@ -37,7 +37,7 @@ typedef struct cz_host_api { /* the program's, static */
 } cz_host_api;
 
 /* The module's one symbol, `cz_module_device`: the device WHICH, which the caller closes, or null
- * with the reason in WHY. */
+ * with the reason in WHY; in an empty WHY it is what was raised. */
 typedef cz_device *(*cz_module_device_fn)(const cz_host_api *host, const char *which, char *why,
                                           size_t why_bytes);
 

@@ -19,6 +19,11 @@ typedef struct place {
 static char top[256];
 static place *places;
 
+/* Tests lie in other folders than the program, from which modules are looked for. */
+__attribute__((constructor)) static void find_modules(void) {
+  setenv("CZ_MODULE_PATH", CZ_MODULES_BUILT, 0);
+}
+
 void check_ok(cz_status st, const char *expression, const char *file, int line) {
   if (st == CZ_OK) return;
   print_error("%s: %s\n%s\n", expression, cz_error_message(), cz_error_chain());

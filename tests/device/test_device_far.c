@@ -355,8 +355,10 @@ static void every_device_opens(void **state) {
     cz_device *d;
     assert_true(row->help && strlen(row->help) > 5);
     if (cz_device_open(&d, row->name) != CZ_OK) {
-      assert_string_equal(row->name, "cuda");
-      assert_non_null(strstr(cz_error_message(), "device cuda: "));
+      assert_false(row->host);
+      char what[64]; /* a guard's device is the one that it guards */
+      snprintf(what, sizeof what, "device %s: ", row->guard ? "emu" : row->name);
+      assert_non_null(strstr(cz_error_message(), what));
       continue;
     }
     assert_true(!strcmp(d->name, row->name) || !strcmp(row->name, "auto"));

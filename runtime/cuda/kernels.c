@@ -1,0 +1,21 @@
+/* The CUDA kernels that there are: a line for each op. An op without one, and a dtype that its line
+ * does not name, is refused by name (cz_device_kernels). A launcher serves all its dtypes: it looks
+ * at those of the call. */
+#include "cuda/context.h"
+#include "kernels/add/add.h"
+
+enum { REALS = 1 << CZ_F32 | 1 << CZ_BF16 | 1 << CZ_F16 };
+
+static const struct row {
+  cz_kernels kernels;
+  int dtypes; /* a bit for each that a call may have (cz_call_dtype) */
+} rows[CZ_OPS] = {
+    [CZ_OP_add] = {{cz_add_fwd_cuda, cz_add_bwd_cuda, NULL}, REALS},
+};
+
+/** The kernels of OP in DTYPE; null when there are none. */
+const cz_kernels *cz_cuda_kernels(cz_device *d, cz_op op, cz_dtype dtype) {
+  const struct row *row = &rows[op];
+  (void)d;
+  return row->kernels.forward && (row->dtypes >> dtype & 1) ? &row->kernels : NULL;
+}
