@@ -87,6 +87,7 @@ cz_device *cz_module_device(const cz_host_api *host, const char *which, char *wh
   }
   if (!cz_cuda_card_find(&card, why, why_bytes)) return NULL;
   if (cz_cuda_open(&device, *name, &card) == CZ_OK) return device;
-  *why = 0; /* the program has it as an error */
+  snprintf(why, why_bytes, "%s", host->message());
+  host->clear();
   return NULL;
 }

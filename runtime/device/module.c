@@ -26,6 +26,8 @@ static const cz_host_api api = {.version = CZ_MODULE_VERSION,
                                 .raise = raise_text,
                                 .trace = cz_error_trace,
                                 .note = note_text,
+                                .message = cz_error_message,
+                                .clear = cz_error_clear,
                                 .log = log_text,
                                 .warn = warn_text};
 
@@ -88,9 +90,7 @@ cz_status cz_module_open(cz_device **device, const char *which) {
   memcpy(&open, &symbol, sizeof open);
   if (symbol && (*device = open(&api, which, why, sizeof why))) return CZ_OK;
   cz_status st = CZ_FAIL(CZ_EUSAGE, "device %s: %s: %s", which, path,
-                         !symbol ? "this is no module: it has no cz_module_device"
-                         : *why  ? why
-                                 : cz_error_message());
+                         symbol ? why : "this is no module: it has no cz_module_device");
   dlclose(module);
   return st;
 }

@@ -33,11 +33,13 @@ typedef struct cz_host_api { /* the program's, static */
   cz_status (*raise)(cz_status code, const char *file, int line, const char *message);
   cz_status (*trace)(cz_status code, const char *file, int line, const char *expression);
   cz_status (*note)(cz_status code, const char *file, int line, const char *message);
+  const char *(*message)(void); /* of what was raised last */
+  void (*clear)(void);
   void (*log)(const char *text), (*warn)(const char *text);
 } cz_host_api;
 
 /* The module's one symbol, `cz_module_device`: the device WHICH, which the caller closes, or null
- * with the reason in WHY; in an empty WHY it is what was raised. */
+ * with the reason in WHY. */
 typedef cz_device *(*cz_module_device_fn)(const cz_host_api *host, const char *which, char *why,
                                           size_t why_bytes);
 
