@@ -28,6 +28,9 @@
 enum { CZ_CUDA_CANDIDATES = 20, CZ_CUDA_RUNS = 5 };
 enum { CZ_CUDA_WORKSPACE = 32 << 20 }; /* bytes: what NVIDIA advises for Hopper */
 
+/* The bit of an epilogue that writes what is before the activation. */
+enum { CZ_CUDA_EPILOGUE_PRE = CUBLASLT_EPILOGUE_GELU_AUX & ~CUBLASLT_EPILOGUE_GELU };
+
 /* What a product is to the library. Compared as bytes: to be cleared before it is filled. Sizes are
  * those of launch.h, strides in elements. Of a choice m and k are the largest of their class, and
  * strides are 0: only their alignment counts. */

@@ -101,8 +101,7 @@ static cublasStatus_t open_operation(cz_cuda_problem *q) {
   SET(&q->operation, TRANSB, b);
   SET(&q->operation, EPILOGUE, epilogue);
   if (key->align_bias) SET(&q->operation, BIAS_DATA_TYPE, bias);
-  if (key->epilogue & CUBLASLT_EPILOGUE_GELU_AUX & ~CUBLASLT_EPILOGUE_GELU)
-    SET(&q->operation, EPILOGUE_AUX_LD, key->ldc);
+  if (key->epilogue & CZ_CUDA_EPILOGUE_PRE) SET(&q->operation, EPILOGUE_AUX_LD, key->ldc);
   return CUBLAS_STATUS_SUCCESS;
 }
 

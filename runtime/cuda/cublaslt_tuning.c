@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { SEED_BYTES = CZ_CUDA_PIECE_BYTES };
+enum { SEED_BYTES = CZ_CUDA_PIECE_BYTES, PRE = CZ_CUDA_EPILOGUE_PRE };
 
 typedef struct scratch {
   void *a, *b, *c, *pre, *bias;
@@ -70,6 +70,7 @@ static cz_cuda_key with_strides(const cz_cuda_key *choice) {
   key.lda = stride(key.transposed_a ? key.m : key.k, key.in, key.align_a);
   key.ldb = stride(key.transposed_b ? key.k : key.n, key.in, key.align_b);
   key.ldc = stride(key.n, key.out, key.align_c);
+  if (key.epilogue & PRE) key.ldc = (key.n + 7) / 8 * 8; /* as pre demands; its rows are c's */
   return key;
 }
 
@@ -105,7 +106,7 @@ static cz_status prepare(cz_cuda *c, scratch *s, const cz_cuda_key *k, bool *fit
   CZ_TRY(take(c, &s->a, k->transposed_a ? k->k : k->m, k->lda, k->in, &state, fits));
   CZ_TRY(take(c, &s->b, k->transposed_b ? k->n : k->k, k->ldb, k->in, &state, fits));
   CZ_TRY(take(c, &s->c, k->m, k->ldc, k->out, &state, fits));
-  if (k->epilogue & 128) CZ_TRY(take(c, &s->pre, k->m, k->ldc, k->out, &state, fits));
+  if (k->epilogue & PRE) CZ_TRY(take(c, &s->pre, k->m, k->ldc, k->out, &state, fits));
   if (k->align_bias) CZ_TRY(take(c, &s->bias, 1, k->n, CZ_F32, &state, fits));
   return cz_cuda_checked(c, cudaStreamSynchronize(c->stream), "preparing to time products");
 }
@@ -181,7 +182,7 @@ static cz_status tune(cz_cuda *c, scratch *s, const cz_cuda_key *key, cz_cuda_ch
   cz_cuda_problem q;
   bool fits;
   CZ_TRY(prepare(c, s, &strided, &fits));
-  const cz_cuda_operands at = {.pre = key->epilogue & 128 ? nowhere : NULL,
+  const cz_cuda_operands at = {.pre = key->epilogue & PRE ? nowhere : NULL,
                                .bias = key->align_bias ? (const float *)(void *)nowhere : NULL};
   const cublasStatus_t st = cz_cuda_problem_open(&q, &strided, &at);
   const int n = st == CUBLAS_STATUS_SUCCESS ? cz_cuda_problem_candidates(c, &q, found) : 0;

@@ -6,8 +6,12 @@
 #include "cuda/fake.h"
 #include "device/device.h"
 #include "kernels/add/add.h"
+#include "kernels/common/launch.h"
 
 extern fake_state *card; /* of the module */
+
+/* launch.h's cz_cuda_multiply, of the module. */
+extern bool (*multiply)(void *stream, const cz_cuda_product *product);
 
 /** Setup of cmocka: the module is loaded, a folder is there, which is the user's cache. */
 int load_card(void **state);
@@ -21,7 +25,10 @@ cz_device *open_card(void);
 /** Closes it; all that it held must be released, and no call was one that CUDA forbids. */
 void close_card(cz_device **d);
 
-/** Whether TEXT was logged or warned of since this was asked last; the log begins anew. */
+/** Begins the log anew. */
+void new_log(void);
+
+/** Whether TEXT was logged or warned of since then; the log begins anew. */
 bool logged(const char *text);
 
 /** Floats on the card: N numbers FIRST, FIRST + 1, ... */

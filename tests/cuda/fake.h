@@ -14,7 +14,7 @@ enum { FAKE_ALGORITHMS = 8, FAKE_SHAPES = 64 };
 
 typedef struct fake_algorithm { /* what the heuristics propose, in this order */
   int scheme;                   /* cublasLtReductionScheme_t */
-  double seconds[2];            /* of its runs, in turns */
+  double seconds[2];            /* of a run, and of every third one */
   bool runs;                    /* false: cublasLtMatmul refuses it */
   int64_t most_m;               /* cublasLtMatmulAlgoCheck refuses more rows of ours; 0: none */
 } fake_algorithm;

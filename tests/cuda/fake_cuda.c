@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRIES = 1 << 16, ARGUMENT = 640, PINNED = 16 };
+enum { ENTRIES = 1 << 16, ARGUMENT = 640, PINNED = 16, FRONT = 1 << 20 };
 
 fake_state fake;
 
@@ -58,20 +58,21 @@ static void run_next(void) {
     all.sticky = cudaErrorIllegalAddress;
     return;
   }
-  hidden_show(true);
   e->run(e->argument);
-  hidden_show(false);
 }
 
 static void run_until(uint64_t place) {
+  if (all.run >= place) return;
+  hidden_show(true);
   while (all.run < place) run_next();
+  hidden_show(false);
 }
 
 void fake_put(void (*run)(void *argument), const void *argument, size_t bytes, double seconds,
               bool kernel) {
   if (!all.entry) all.entry = calloc(ENTRIES, sizeof *all.entry);
   if (!all.entry || bytes > ARGUMENT) abort();
-  if (all.called - all.run == ENTRIES) run_next();
+  if (all.called - all.run == ENTRIES) run_until(all.run + 1);
   entry *e = &all.entry[all.called++ % ENTRIES];
   e->run = run;
   memcpy(e->argument, argument, bytes);
@@ -164,7 +165,8 @@ static bool on_card(const void *p, size_t n) {
   return false;
 }
 
-/* Filled with what is a NaN in every type: it is nobody's zero. */
+/* Filled with what is a NaN in every type, for it is nobody's zero; of a large block the front,
+ * since to hide and show pages that were touched takes long. */
 cudaError_t cudaMalloc(void **p, size_t bytes) {
   const size_t whole = (bytes + HIDDEN_PAGE - 1) / HIDDEN_PAGE * HIDDEN_PAGE;
   *p = NULL;
@@ -173,7 +175,7 @@ cudaError_t cudaMalloc(void **p, size_t bytes) {
   *p = hidden_alloc(bytes);
   if (!*p) return failed(cudaErrorMemoryAllocation);
   hidden_show(true);
-  memset(*p, 0xff, bytes);
+  memset(*p, 0xff, bytes < FRONT ? bytes : FRONT);
   hidden_show(false);
   fake.used += whole;
   return cudaSuccess;
