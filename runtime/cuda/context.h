@@ -29,6 +29,7 @@ typedef struct cz_cuda_card {
   char name[CZ_INFO_BYTES];
   int major, minor; /* compute capability */
   int cores;        /* multiprocessors */
+  int cards;        /* that there are; this is the first */
   size_t memory;    /* bytes in all */
   int driver;       /* the CUDA version that it has: 13000 is 13.0 */
   int runtime;      /* the one that this module was built with */

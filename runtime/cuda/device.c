@@ -171,6 +171,8 @@ static cz_status cuda_info(cz_device *d, cz_device_info *info) {
   cz_cuda_products_library(library, sizeof library);
   cz_cuda_products_account(c, account, sizeof account);
   snprintf(info->name, sizeof info->name, "%s", card->name);
+  if (card->cards > 1)
+    snprintf(info->name, sizeof info->name, "%.200s, the first of %d", card->name, card->cards);
   snprintf(info->driver, sizeof info->driver, "%s%sCUDA %d.%d", version, *version ? ", " : "",
            card->driver / 1000, card->driver % 1000 / 10);
   snprintf(info->capability, sizeof info->capability, "%d.%d", card->major, card->minor);

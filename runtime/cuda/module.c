@@ -25,11 +25,10 @@ static bool driver_serves(const cz_cuda_card *card, char *why, size_t n) {
   return false;
 }
 
-static bool card_there(char *why, size_t n) {
+static bool card_there(cz_cuda_card *card, char *why, size_t n) {
   const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-  int cards = 0;
-  const cudaError_t error = cudaGetDeviceCount(&cards);
-  if (error == cudaSuccess && cards > 0) return true;
+  const cudaError_t error = cudaGetDeviceCount(&card->cards);
+  if (error == cudaSuccess && card->cards > 0) return true;
   if (error == cudaSuccess || error == cudaErrorNoDevice)
     snprintf(why, n, "there is no NVIDIA card%s%s", visible ? ": CUDA_VISIBLE_DEVICES is " : "",
              visible ? visible : "");
@@ -62,7 +61,8 @@ bool cz_cuda_card_find(cz_cuda_card *card, char *why, size_t n) {
   memset(card, 0, sizeof *card);
   if (cudaRuntimeGetVersion(&card->runtime) != cudaSuccess) card->runtime = CUDART_VERSION;
   if (cudaDriverGetVersion(&card->driver) != cudaSuccess) card->driver = 0;
-  if (!driver_serves(card, why, n) || !card_there(why, n) || !read_card(card, why, n)) return false;
+  if (!driver_serves(card, why, n) || !card_there(card, why, n) || !read_card(card, why, n))
+    return false;
   if (card->major >= 8) return true;
   snprintf(why, n, "the %s is too old: it has compute capability %d.%d, 8.0 is needed", card->name,
            card->major, card->minor);

@@ -20,6 +20,11 @@ static void describes(void **state) {
   assert_string_equal(info.libraries, "CUDA runtime 13.0, cuBLASLt 13.1.0");
   assert_true(info.memory == (int64_t)card->memory && info.cores == 132);
   close_card(&d);
+  card->cards = 3;
+  d = open_card();
+  OK(d->info(d, &info));
+  assert_string_equal(info.name, "Fake H100, the first of 3");
+  close_card(&d);
 }
 
 static void refused(const char *why) {

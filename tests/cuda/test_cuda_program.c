@@ -1,0 +1,104 @@
+/* The program beside its CUDA modules: what `cloze devices` says of a card, of none, and of a
+ * module that cannot be loaded; and that the program itself needs nothing of NVIDIA's. */
+#include "common/common.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What COMMAND prints, both ways; static. *CODE: its exit code. */
+static const char *output(const char *command, int *code) {
+  static char text[1 << 16];
+  char whole[2048];
+  snprintf(whole, sizeof whole, "%s 2>&1", command);
+  FILE *f = popen(whole, "r");
+  assert_non_null(f);
+  text[fread(text, 1, sizeof text - 1, f)] = 0;
+  const int how = pclose(f);
+  assert_true(WIFEXITED(how));
+  *code = WEXITSTATUS(how);
+  return text;
+}
+
+static void has(const char *command, int code, const char *what) {
+  int is;
+  const char *text = output(command, &is);
+  if (is != code || !strstr(text, what))
+    fail_msg("%s ends with %d, not %d, or '%s' is not in: %s", command, is, code, what, text);
+}
+
+static void lacks(const char *command, const char *what) {
+  int is;
+  const char *text = output(command, &is);
+  if (is != 0 || strstr(text, what)) fail_msg("%s: %d, '%s' in: %s", command, is, what, text);
+}
+
+static void use(const char *folder) {
+  char path[1024];
+  snprintf(path, sizeof path, "%s/%s", CZ_MODULE_FOLDERS, folder);
+  assert_int_equal(setenv("CZ_MODULE_PATH", path, 1), 0);
+}
+
+static void devices(void **state) {
+  use("fake");
+  has(CZ_PROGRAM " devices", 0, "\nCUDA card          Fake H100\nmultiprocessors    132\n");
+  has(CZ_PROGRAM " devices", 0,
+      "\nlibraries          CUDA runtime 13.0, cuBLASLt 13.1.0\n"
+      "kind               Fake H100, compute 9.0, cuBLASLt 13.1.0\n");
+  has(CZ_PROGRAM " devices --json", 0, "\"card\": \"Fake H100\"");
+  use("nowhere");
+  has(CZ_PROGRAM " devices", 0,
+      "\nno CUDA card       device cuda: there is no CUDA module: libcloze_cuda.so was looked for "
+      "in ");
+  has(CZ_PROGRAM " devices --json", 0, "\"why\": \"device cuda: there is no CUDA module: ");
+}
+
+/* The library that a module stands on: what is said, and where it is found. */
+static void library(void **state) {
+  char folder[1024], link[1200];
+  use("needy");
+  assert_int_equal(unsetenv("CUDA_HOME"), 0);
+  has(CZ_PROGRAM " devices", 0,
+      "device cuda: libcublasLt.so.99: cannot open shared object file: No such file or directory. "
+      "libcloze_cuda.so needs it; besides where the loader looks it was looked for in "
+      "$CUDA_HOME/lib64, /usr/local/cuda*/lib64, ");
+  snprintf(folder, sizeof folder, "%s", under("toolkit"));
+  snprintf(link, sizeof link, "mkdir -p %s/lib64 && ln -s %s/hidden/libcublasLt.so.99 %s/lib64",
+           folder, CZ_MODULE_FOLDERS, folder);
+  assert_int_equal(system(link), 0);
+  assert_int_equal(setenv("CUDA_HOME", folder, 1), 0);
+  has(CZ_PROGRAM " devices", 0, "this is no module: it has no cz_module_device");
+  assert_int_equal(unsetenv("CUDA_HOME"), 0);
+}
+
+/* Without CZ_MODULE_PATH the program finds the modules of its build folder. */
+static void build_folder(void **state) {
+  assert_int_equal(unsetenv("CZ_MODULE_PATH"), 0);
+  if (!CZ_HAVE_MODULE)
+    has(CZ_PROGRAM " devices", 0, "/../modules, LD_LIBRARY_PATH and the system's library folders");
+  else if (access("/dev/nvidiactl", F_OK))
+    has(CZ_PROGRAM " devices", 0, "libcloze_cuda.so: there is no NVIDIA driver");
+  else
+    has(CZ_PROGRAM " devices", 0, "\nCUDA card          ");
+}
+
+static void needs(void **state) {
+  static const char *const names[] = {"libcu", "libnv", "cloze_cuda"};
+  has("readelf -d " CZ_PROGRAM, 0, "NEEDED");
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    lacks("readelf -d " CZ_PROGRAM, names[i]);
+  if (!CZ_HAVE_MODULE) return;
+  has("readelf -d " CZ_MODULE_FILE, 0, "[libcublasLt.so.");
+  lacks("readelf -d " CZ_MODULE_FILE, "[libcuda.so");
+  lacks("readelf -d " CZ_MODULE_FILE, "[libcudart.so");
+  lacks("readelf -d " CZ_MODULE_FILE, "/usr/local");
+  has("nm -D --defined-only " CZ_MODULE_FILE " | cut -d' ' -f3", 0, "cz_module_device\n");
+  has("nm -D --defined-only " CZ_MODULE_FILE " | wc -l", 0, "1\n");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(devices), cmocka_unit_test(library),
+                                     cmocka_unit_test(build_folder), cmocka_unit_test(needs)};
+  return cmocka_run_group_tests_name("cuda program", tests, make_folder, drop_folder);
+}
