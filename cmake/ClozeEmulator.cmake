@@ -5,7 +5,8 @@
 # that every access calls the emulator's checks; copies that the compiler leaves to the C library are
 # renamed, since they would go unseen.
 set(CZ_HAVE_EMULATOR OFF)
-find_path(CZ_CUDA_HEADERS cuda_runtime_api.h PATHS /usr/local/cuda/include $ENV{CUDA_HOME}/include)
+find_path(CZ_CUDA_HEADERS cuda_runtime_api.h HINTS ${CZ_CUDA_INCLUDE} PATHS /usr/local/cuda/include
+    $ENV{CUDA_HOME}/include)
 include(CheckLanguage)
 check_language(CXX)
 if(CMAKE_CXX_COMPILER AND CZ_CUDA_HEADERS AND NOT CZ_SANITIZE MATCHES "thread|fuzzer")

@@ -5,6 +5,7 @@
 #   scripts/install_deps.sh                 to build, test, and prepare the default data
 #   scripts/install_deps.sh --debian-only   without the Python package (PyPI): the sample of the data then still works
 #   scripts/install_deps.sh --ci            also clang, clang-tidy and cppcheck, for .ci/run
+#   scripts/install_deps.sh --cuda          also a CUDA toolkit from PyPI (1.3 GB), to build the CUDA module where there is none in /usr/local
 #   scripts/install_deps.sh --oracles       also the Python packages that make the fixtures of tests/ (some 3 GB, no program needs them)
 #
 # Run it as root, or as a user who may use sudo. What is there already is left alone, so a second
@@ -95,6 +96,9 @@ case "${1-}" in
   --ci)
     DEBIAN+=("${CI[@]}")
     install_debian && install_python scripts/requirements.txt
+    ;;
+  --cuda)
+    install_debian && install_python scripts/requirements.txt && install_python scripts/requirements-cuda.txt
     ;;
   --oracles) install_debian && install_python scripts/requirements-oracles.txt ;;
   *)
