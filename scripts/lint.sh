@@ -36,6 +36,7 @@ if chosen:
     entries = [e for e in entries if e["file"] in chosen]
 if not entries:
     sys.exit("lint.sh: no such file is compiled")
+entries = list({e["file"]: e for e in reversed(entries)}.values())  # some are compiled for several modules
 for e in entries:
     e["command"] = e["command"].replace(" -Wno-format-truncation", "")
 json.dump(entries, open(os.path.join(out, "compile_commands.json"), "w"))

@@ -101,34 +101,68 @@ static bool ending_fits(const char *line, const char *card, char *why, size_t n)
   return false;
 }
 
+/* The whole number behind NAME, such as " m=". */
+static bool number_of(const char *line, const char *name, int64_t *out) {
+  const char *at = strstr(line, name);
+  char *end;
+  if (!at) return false;
+  at += strlen(name);
+  *out = strtoll(at, &end, 10);
+  return end > at && *end == ' ';
+}
+
+/* All numbers of a key. */
+static bool read_numbers(const char *line, cz_cuda_key *key) {
+  const struct {
+    const char *name;
+    int64_t *wide;
+    int32_t *narrow;
+  } rows[] = {{" m=", &key->m, NULL},
+              {" n=", &key->n, NULL},
+              {" k=", &key->k, NULL},
+              {" a=", NULL, &key->align_a},
+              {" b=", NULL, &key->align_b},
+              {" c=", NULL, &key->align_c},
+              {" bias=", NULL, &key->align_bias},
+              {" epilogue=", NULL, &key->epilogue},
+              {" adds=", NULL, &key->adds}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    int64_t x;
+    if (!number_of(line, rows[i].name, &x)) return false;
+    if (rows[i].wide)
+      *rows[i].wide = x;
+    else
+      *rows[i].narrow = (int32_t)x;
+  }
+  return true;
+}
+
+/* All of a choice but what it was made for. */
+static bool read_choice(const char *line, cz_cuda_choice *choice) {
+  char a[2], b[2], in[8], out[8], hex[HEX + 2];
+  cz_cuda_key *key = &choice->key;
+  const char *us = strstr(line, " us="), *algorithm = strstr(line, " algo=");
+  memset(choice, 0, sizeof *choice);
+  if (sscanf(line, "%1[nt]%1[nt] %7s %7s", a, b, in, out) != 4 || !us || !algorithm) return false;
+  snprintf(hex, sizeof hex, "%.*s", (int)strcspn(algorithm + 6, " "), algorithm + 6);
+  key->transposed_a = *a == 't', key->transposed_b = *b == 't';
+  choice->seconds = strtod(us + 4, NULL) * 1e-6;
+  return dtype_of(in, &key->in) && dtype_of(out, &key->out) && read_numbers(line, key) &&
+         bytes_of(&choice->algorithm, hex);
+}
+
 /** Reads LINE, which has no newline, for CARD and the library that is loaded; false, with WHY, when
  * it is something else. */
 bool cz_cuda_choice_parse(cz_cuda_choice *choice, const char *line, const char *card, char *why,
                           size_t why_bytes) {
-  char a, b, in[8], out[8], hex[HEX + 2];
-  long long m, n, k;
-  double us;
-  size_t library;
-  cz_cuda_key *key = &choice->key;
-  memset(choice, 0, sizeof *choice);
-  const int read =
-      sscanf(line,
-             "%c%c %7s %7s m=%lld n=%lld k=%lld a=%d b=%d c=%d bias=%d epilogue=%d adds=%d us=%lf "
-             "algo=%129s library=%zu",
-             &a, &b, in, out, &m, &n, &k, &key->align_a, &key->align_b, &key->align_c,
-             &key->align_bias, &key->epilogue, &key->adds, &us, hex, &library);
-  if (read != 16 || !dtype_of(in, &key->in) || !dtype_of(out, &key->out) ||
-      !bytes_of(&choice->algorithm, hex)) {
+  const int64_t loaded = (int64_t)cublasLtGetVersion();
+  int64_t library;
+  if (!read_choice(line, choice) || !number_of(line, " library=", &library)) {
     snprintf(why, why_bytes, "it is no line of an algorithm");
     return false;
   }
-  if (library != cublasLtGetVersion()) {
-    snprintf(why, why_bytes, "it is of another cuBLASLt, %zu; this one is %zu", library,
-             cublasLtGetVersion());
-    return false;
-  }
-  key->m = m, key->n = n, key->k = k;
-  key->transposed_a = a == 't', key->transposed_b = b == 't';
-  choice->seconds = us * 1e-6;
-  return ending_fits(line, card, why, why_bytes);
+  if (library == loaded) return ending_fits(line, card, why, why_bytes);
+  snprintf(why, why_bytes, "it is of another cuBLASLt, %lld; this one is %lld", (long long)library,
+           (long long)loaded);
+  return false;
 }

@@ -142,10 +142,10 @@ static bool append(int file, const char *text, size_t n) {
  * by the next process. */
 void cz_cuda_choices_keep(cz_cuda *c, const cz_cuda_choice *choice) {
   cz_cuda_choices *all = &c->products->choices;
-  char text[LINE] = "\n";
+  char line[LINE], text[LINE + 2];
   if (!*all->path) return;
-  cz_cuda_choice_print(text + 1, sizeof text - 2, choice, c->card.name);
-  strcat(text, "\n");
+  cz_cuda_choice_print(line, sizeof line, choice, c->card.name);
+  snprintf(text, sizeof text, "\n%s\n", line);
   const int file = open(all->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   bool kept = file >= 0 && flock(file, LOCK_EX) == 0 && append(file, text, strlen(text));
   if (!kept) {

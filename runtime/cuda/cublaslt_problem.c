@@ -34,9 +34,10 @@ bool cz_cuda_epilogue_of(const cz_cuda_product *p, int32_t *epilogue) {
   return true;
 }
 
-/* The largest power of two, 16 at most, that divides all of these. */
-static int32_t alignment(const void *p, int64_t row_bytes) {
-  const uint64_t bits = (uint64_t)(uintptr_t)p | (uint64_t)row_bytes | 16;
+/* The largest power of two, 16 at most, that divides the addresses P and Q (or null) and the
+ * distance of rows. */
+static int32_t alignment(const void *p, const void *q, int64_t row_bytes) {
+  const uint64_t bits = (uint64_t)((uintptr_t)p | (uintptr_t)q) | (uint64_t)row_bytes | 16;
   return (int32_t)(bits & (~bits + 1));
 }
 
@@ -53,10 +54,10 @@ cz_cuda_key cz_cuda_key_of(const cz_cuda_product *p, int32_t epilogue) {
   key.lda = p->lda, key.ldb = p->ldb, key.ldc = p->ldc;
   key.in = p->in, key.out = p->out;
   key.transposed_a = p->transposed_a, key.transposed_b = p->transposed_b;
-  key.align_a = alignment(p->a, p->lda * in);
-  key.align_b = alignment(p->b, p->ldb * in);
-  key.align_c = alignment((void *)((uintptr_t)p->c | (uintptr_t)p->epilogue.pre), p->ldc * out);
-  key.align_bias = p->epilogue.bias ? alignment(p->epilogue.bias, 0) : 0;
+  key.align_a = alignment(p->a, NULL, p->lda * in);
+  key.align_b = alignment(p->b, NULL, p->ldb * in);
+  key.align_c = alignment(p->c, p->epilogue.pre, p->ldc * out);
+  key.align_bias = p->epilogue.bias ? alignment(p->epilogue.bias, NULL, 0) : 0;
   key.epilogue = epilogue;
   key.adds = p->beta != 0;
   return key;
