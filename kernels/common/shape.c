@@ -52,13 +52,18 @@ bool cz_shape_floating(const cz_arg *a, const char *name, int ndim, char *why, s
   return true;
 }
 
+static bool has_16_bits(cz_dtype t) { return t == CZ_BF16 || t == CZ_F16; }
+
 /** The dtype that an attribute chooses for NAME (op.h), OTHERWISE for 0; false when the choice is
- * no real dtype. */
+ * no real dtype, or one of 16 bits where OTHERWISE is the other: no kernel computes in both. */
 bool cz_shape_choice(cz_dtype *dtype, int choice, cz_dtype otherwise, const char *name, char *why,
                      size_t why_bytes) {
   if (choice < 0 || choice > cz_dtype_choice(CZ_F16))
     return cz_shape_refuse(why, why_bytes, "%s cannot be of dtype %d", name, choice - 1);
   *dtype = cz_dtype_chosen(choice, otherwise);
+  if (has_16_bits(*dtype) && has_16_bits(otherwise) && *dtype != otherwise)
+    return cz_shape_refuse(why, why_bytes, "%s cannot be %s beside %s", name,
+                           cz_dtype_names[*dtype], cz_dtype_names[otherwise]);
   return true;
 }
 

@@ -1,4 +1,5 @@
 #include "checkpoint/convert.h"
+#include "kernels/common/half.h"
 
 #include <math.h>
 #include <string.h>
@@ -24,16 +25,6 @@ static uint32_t f32_to_bits(float x) {
   return bits;
 }
 
-static float f16_to_f32(uint16_t h) {
-  uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = (h >> 10) & 31u, fraction = h & 0x3ffu;
-  if (exponent == 0) { /* zero and subnormals: fraction * 2^-24, exact in float32 */
-    float x = (float)fraction * 0x1p-24f;
-    return sign ? -x : x;
-  }
-  uint32_t wide = exponent == 31 ? 255u : exponent + 112u;
-  return bits_to_f32(sign | wide << 23 | fraction << 13);
-}
-
 /* X rounded to nearest even on a grid of DIGITS significant bits whose finest step is
  * 2^LOWEST; overflow is left to the caller. */
 static double round_to_grid(double x, int digits, int lowest) {
@@ -41,17 +32,6 @@ static double round_to_grid(double x, int digits, int lowest) {
   frexp(x, &exponent); /* |x| in [2^(exponent-1), 2^exponent) */
   int step = exponent - digits > lowest ? exponent - digits : lowest;
   return ldexp(nearbyint(ldexp(x, -step)), step);
-}
-
-static uint16_t f64_to_f16(double x) {
-  uint16_t sign = signbit(x) ? 0x8000u : 0;
-  if (isnan(x)) return sign | 0x7e00u;
-  double a = isinf(x) ? x : round_to_grid(x, 11, -24);
-  if (fabs(a) > 65504) return sign | 0x7c00u;
-  uint32_t bits = f32_to_bits((float)fabs(a)); /* exact: every float16 is a float32 */
-  uint32_t exponent = bits >> 23;
-  if (exponent < 113) return sign | (uint16_t)(fabs(a) * 0x1p24);
-  return sign | (uint16_t)((exponent - 112) << 10 | (bits & 0x7fffffu) >> 13);
 }
 
 static uint16_t f64_to_bf16(double x) {
@@ -77,7 +57,7 @@ void cz__convert_to_f32(float *out, const void *in, cz_safetensors_type type, si
     break;
   default:
     CZ_CHECK(type == CZ_SAFETENSORS_F16);
-    for (size_t i = 0; i < n; i++) out[i] = f16_to_f32((memcpy(&half, p + 2 * i, 2), half));
+    for (size_t i = 0; i < n; i++) out[i] = cz_f16_value((memcpy(&half, p + 2 * i, 2), half));
   }
 }
 
@@ -112,7 +92,7 @@ void cz__convert_store(void *out, cz_safetensors_type type, const void *in,
     double x =
         from == CZ_SAFETENSORS_F32 ? (double)((const float *)in)[i] : ((const double *)in)[i];
     float f = (float)x;
-    uint16_t half = type == CZ_SAFETENSORS_F16    ? f64_to_f16(x)
+    uint16_t half = type == CZ_SAFETENSORS_F16    ? cz_f16_nearest(x)
                     : type == CZ_SAFETENSORS_BF16 ? f64_to_bf16(x)
                                                   : 0;
     const void *bytes = type == CZ_SAFETENSORS_F64   ? (const void *)&x

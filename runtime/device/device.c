@@ -9,6 +9,7 @@
 #include "kernels/cast/cast.h"
 #include "kernels/common/bf16.h"
 #include "kernels/common/cpu.h"
+#include "kernels/common/half.h"
 #include "kernels/common/units.h"
 
 #include <math.h>
@@ -360,15 +361,16 @@ cz_status cz_device_write_real(cz_device *d, void *to, const double *host, int64
 /* Host numbers of DTYPE as doubles: exact. */
 static void widen(double *to, const void *from, int64_t n, cz_dtype dtype) {
   for (int64_t i = 0; i < n; i++)
-    to[i] = dtype == CZ_F64   ? ((const double *)from)[i]
-            : dtype == CZ_F32 ? (double)((const float *)from)[i]
-                              : (double)cz_bf16_value(((const cz_bf16 *)from)[i]);
+    to[i] = dtype == CZ_F64    ? ((const double *)from)[i]
+            : dtype == CZ_F32  ? (double)((const float *)from)[i]
+            : dtype == CZ_BF16 ? (double)cz_bf16_value(((const cz_bf16 *)from)[i])
+                               : (double)cz_f16_value(((const cz_f16 *)from)[i]);
 }
 
 /** Reads N numbers of a real DTYPE as host doubles; exact. */
 cz_status cz_device_read_as(cz_device *d, double *host, const void *from, int64_t n,
                             cz_dtype dtype) {
-  CZ_CHECK(dtype == CZ_F64 || dtype == CZ_F32 || dtype == CZ_BF16);
+  CZ_CHECK(dtype < CZ_I32);
   const size_t each = cz_dtype_bytes(dtype);
   double piece[PIECE];
   for (int64_t i = 0; i < n; i += PIECE) {
