@@ -16,7 +16,9 @@ CZ_C_BEGIN
 
 typedef uint16_t cz_f16; /* the bits */
 
-#define CZ_F16_LARGEST 65504.0
+#define CZ_F16_LARGEST  65504.0
+#define CZ_F16_INFINITE 65520.0 /* from here on the nearest is infinity */
+#define CZ_F16_LEAST    0x1p-14 /* of normal numbers */
 
 /* Exact: every float16 is a float32, a NaN stays one. */
 static inline CZ_HOST_DEVICE float cz_f16_value(cz_f16 x) {
@@ -32,7 +34,7 @@ static inline CZ_HOST_DEVICE float cz_f16_value(cz_f16 x) {
   return y;
 }
 
-/* From 65520 on, the middle between 65504 and 65536, the result is infinite. Below 2^-14 one unit
+/* 65520 is the middle between 65504 and 65536. Below 2^-14 one unit
  * of the sum with 2^28 is 2^-24, so that the addition rounds; above, what rounds is an addition to
  * the 42 bits that are cut off, and a carry out of the fraction is the next exponent. */
 static inline CZ_HOST_DEVICE cz_f16 cz_f16_nearest(double x) {

@@ -235,16 +235,19 @@ static size_t room(cz_op op, bool backward, const cz_call *call) {
 
 /* A table of the device's own: kernels that wait, and the near device's workspaces. */
 static const cz_kernels *far_kernels(cz_device *d, cz_op op, cz_dtype dtype) {
-  static cz_kernels table[CZ_OPS] = {
+  static const cz_kernels own[CZ_OPS] = {
 #define CZ_OP(name) [CZ_OP_##name] = {fwd_##name, bwd_##name, room_##name},
 #include "kernels/ops.def"
 #undef CZ_OP
   };
+  static cz_kernels table[CZ_DTYPES][CZ_OPS];
   const cz_kernels *near = all.near->kernels(all.near, op, dtype);
-  if (!near) return NULL;
-  if (!near->backward) table[op].backward = NULL;
-  if (!near->workspace) table[op].workspace = NULL;
-  return &table[op];
+  if (!near || !near->forward) return NULL;
+  cz_kernels *k = &table[dtype][op];
+  *k = own[op];
+  if (!near->backward) k->backward = NULL;
+  if (!near->workspace) k->workspace = NULL;
+  return k;
 }
 
 static cz_status never(cz_device *d) { return CZ_OK; }

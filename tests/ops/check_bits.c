@@ -3,30 +3,30 @@
 #include "ops_test.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-static void same_bits(const problem *p, const char *set, const char *what, const char *tensor,
-                      const cz_arg *got, const cz_arg *want) {
-  if (!got->data || !want->data) return;
-  size_t size = cz_dtype_bytes(want->dtype), bytes = (size_t)cz_numel(want) * size;
-  if (bytes == 0 || memcmp(got->data, want->data, bytes) == 0) return;
+static void same_bits(const run *got, const run *want, const cz_arg *a, const cz_arg *b,
+                      const char *what, const char *tensor) {
+  const unsigned char *x = run_host(got, a), *y = run_host(want, b);
+  if (!x || !y) return;
+  size_t size = cz_dtype_bytes(b->dtype), bytes = (size_t)cz_numel(b) * size;
+  if (bytes == 0 || memcmp(x, y, bytes) == 0) return;
   size_t at = 0;
-  while (((const char *)got->data)[at] == ((const char *)want->data)[at]) at++;
-  fail_case(p, "%s, %s: other bits in %s from element %zu on", set, what, tensor, at / size);
+  while (x[at] == y[at]) at++;
+  fail_case(want->p, "%s, %s: other bits in %s from element %zu on", want->on->name, what, tensor,
+            at / size);
 }
 
 static void same_results(const run *got, const run *want, bool backward, const char *what) {
   const problem *p = want->p;
-  const char *set = want->on->name;
   bool outputs = !backward || p->row->fused_backward;
   for (int i = 0; outputs && i < p->row->n_out; i++)
-    same_bits(p, set, what, p->row->out_name[i], &got->call.out[i], &want->call.out[i]);
+    same_bits(got, want, &got->call.out[i], &want->call.out[i], what, p->row->out_name[i]);
   for (int i = 0; backward && i < p->row->n_in; i++) {
     char name[64];
     snprintf(name, sizeof name, "d%s", p->row->in_name[i]);
     if (want->v.mode[i] != CZ_GRAD_SKIP)
-      same_bits(p, set, what, name, &got->call.din[i], &want->call.din[i]);
+      same_bits(got, want, &got->call.din[i], &want->call.din[i], what, name);
   }
 }
 
@@ -49,15 +49,26 @@ static bool fits(const run *want, int output, int input, bool gradient) {
   return o == i && same_size(&p->out[output], &p->c.in[input]);
 }
 
+/* What may run in any order: the host's threads, or what the device varies. */
 static void check_threads(const run *want, bool backward) {
-  if (want->on == ref || !want->p->row->deterministic) return;
+  const target *on = want->on;
+  if (on == ref || !want->p->row->deterministic || !(on->vary || on->host_threads)) return;
   for (int threads = 1; threads <= 3; threads++) {
     variant v = want->v;
     char what[64];
     v.threads = threads;
-    snprintf(what, sizeof what, "%s on %d threads", backward ? "backward" : "forward", threads);
+    snprintf(what, sizeof what, "%s %s %d%s", backward ? "backward" : "forward",
+             on->vary ? "in order" : "on", threads, on->vary ? "" : " threads");
     expect_same(want, v, backward, what);
   }
+}
+
+/* As in a graph, where step and shard lie in the device's memory: what draws finds them there. */
+static void check_clock(const run *want, bool backward) {
+  variant v = want->v;
+  v.clock = true;
+  if (want->p->c.training && (want->on->reads_clock || !want->on->device->host_memory))
+    expect_same(want, v, backward, backward ? "backward with a clock" : "forward with a clock");
 }
 
 static void check_in_place(const run *want) {
@@ -89,33 +100,15 @@ static void check_gradients_in_place(const run *want) {
 
 /* What the row calls recomputable comes out, bit for bit, of a call that reads what
  * recompute_in says and makes nothing else. */
-static void check_again(const run *want) {
+static void check_again(run *want) {
   const cz_op_row *row = want->p->row;
   for (int o = 0; o < row->n_out; o++) {
     const cz_arg *out = &want->call.out[o];
     if (!(row->recompute >> o & 1) || !cz_present(out)) continue;
+    const void *made = run_again(want, o);
     size_t bytes = (size_t)cz_numel(out) * cz_dtype_bytes(out->dtype);
-    cz_call again = want->call;
-    void *made = malloc(bytes + 1);
-    if (!made) abort();        /* a test machine without memory */
-    memset(made, 0xFF, bytes); /* NaN where the call writes nothing */
-    for (int k = 0; k < row->n_in; k++) {
-      int from = row->recompute_in[k];
-      if (from > 0 && cz_present(&want->call.out[from - 1])) again.in[k] = want->call.out[from - 1];
-      if (from < 0) again.in[k] = (cz_arg){0};
-    }
-    for (int i = 0; i < row->n_out; i++)
-      if (i != o) again.out[i] = (cz_arg){0};
-    again.out[o].data = made;
-    const cz_kernels *kernels; /* what is left of the arrays may all have 32 bits */
-    kernels = want->on->device->kernels(want->on->device, want->p->op, cz_call_dtype(&again));
-    again.workspace_bytes = kernels->workspace ? kernels->workspace(&again, false) : 0;
-    again.workspace = calloc(again.workspace_bytes / 64 + 1, 64);
-    kernels->forward(&again);
-    free(again.workspace);
-    if (memcmp(made, out->data, bytes))
+    if (made && memcmp(made, run_host(want, out), bytes))
       fail_case(want->p, "%s made again has other bits", row->out_name[o]);
-    free(made);
   }
 }
 
@@ -127,6 +120,7 @@ static void check_forward_bits(const problem *p, const target *on) {
     expect_same(&want, plain(p), false, "forward again");
     if (p->row->out_saved) expect_same(&want, v, false, "forward without what backward needs");
     check_threads(&want, false);
+    check_clock(&want, false);
     check_in_place(&want);
     check_again(&want);
   }
@@ -140,6 +134,7 @@ static void check_backward_bits(const problem *p, const target *on) {
     v.poison = true;
     expect_same(&want, v, true, "backward with everything that it does not need overwritten");
     check_threads(&want, true);
+    check_clock(&want, true);
     check_gradients_in_place(&want);
     if (p->row->fused_backward) {
       if (run_forward(&forward, p, on, plain(p)))

@@ -20,12 +20,27 @@
  * forward makes of an output that it has rounded. A row that rounds on the
  * way too (cz_rounds) has a looser one: its limit is float32's with u in the place of 2^-24.
  *
+ * A float16 has u = 2^-11 and two ends. Below 2^-14 its numbers are 2^-24 apart, so one rounding is
+ * off by up to u max(|want|, 2^-14), 2^-25 at least. The sensitivity to what forward left in
+ * float16 is therefore that to changes of delta max(|x|, 2^-14), of all x but 0, which is exact.
+ * Where a row rounds on the way, the sensitivity to its inputs in float16 is measured so too, since
+ * what it rounds may be an input times a number near 1; and between products 2^-25 is lost beside
+ * that, and then multiplied by an input (forward) or by an input and a gradient (backward), so that
+ * the constant times 2^-25 x largest input x largest gradient comes on top. Above 65504 there is
+ * only infinity, which nearest takes from 65520 on: a result is infinite when the exact one is that
+ * far or can be by the limit without the last rounding, and it may not be 65504 when the exact one
+ * is farther than that limit. A number that forward leaves for backward, or makes others of, is
+ * infinite then where ref has a number: what comes of it may be infinite or NaN, as the loss scale
+ * needs to see, and what is finite is compared as always. Cases whose forward gets beyond 0.9 x
+ * 65504 are taken for such and counted.
+ *
  * Half of the runs use a delta of the size of float32 roundings: where the function jumps
  * (a gradient at ReLU's kink, reached by a sum that float32 cannot tell from zero) the
  * jump then shows in the limit of just the elements concerned. A softmax over scores of 2^70 is
  * nothing but jumps, one for each pair of scores that float32 cannot tell apart; a run crosses one
  * with a probability of 0.4, so 24 runs of that size alone miss it in 5 of a million. */
 #include "ops_test.h"
+#include "kernels/common/half.h"
 #include "kernels/common/shape.h"
 
 #include <math.h>
@@ -140,14 +155,22 @@ void sensitivity_to_jumps(sensitivities *s, const problem *p) {
 /** Releases them. */
 void sensitivities_free(sensitivities *s) { values_free(&s->all), values_free(&s->saved); }
 
-static bound narrow_bound(const problem *p, const target *on, cz_dtype dtype) {
+/* Rounding of ref's own gradients. */
+static double grain_of(const problem *p) { return 0x1p-51 * p->largest_in * p->largest_dout; }
+
+/* Of a result whose dtype is DTYPE on the target and that is multiplied by SIZE after a rounding on
+ * the way. */
+static bound narrow_bound(const problem *p, const target *on, cz_dtype dtype, double size) {
   const double own = roundoff_of(on->dtype), wide = roundoff_of(cz_statistic_dtype(on->dtype));
-  bool inside = p->row->rounds == CZ_ROUNDS_PRODUCTS ||
-                (p->row->rounds == CZ_ROUNDS_DROPOUT && p->c.training);
-  if (inside) return (bound){.constant = p->row->error_constant * own};
-  return (bound){.rounding = dtype == on->dtype ? own : 0,
-                 .constant = p->row->error_constant * wide,
-                 .saved = SAVED * own};
+  const bool inside = p->row->rounds == CZ_ROUNDS_PRODUCTS ||
+                      (p->row->rounds == CZ_ROUNDS_DROPOUT && p->c.training);
+  bound b = {.least = least_of(p, dtype), .ends = dtype == CZ_F16};
+  b.constant = p->row->error_constant * (inside ? own : wide);
+  if (inside && p->row->rounds == CZ_ROUNDS_PRODUCTS)
+    b.grain = b.constant * least_of(p, on->dtype) * size;
+  if (!inside || dtype == CZ_F16) b.rounding = dtype == on->dtype ? own : 0;
+  if (!inside) b.saved = SAVED * own;
+  return b;
 }
 
 /** The bound of an output that a target computes. */
@@ -155,23 +178,41 @@ bound bound_of_output(const problem *p, const target *on, int output) {
   if (p->out[output].dtype == CZ_I32) return (bound){0};
   if (on == ref) return (bound){.constant = EXACT};
   if (!has_16_bits(on)) return (bound){.constant = p->row->error_constant * roundoff_of(on->dtype)};
-  if (made_of_rounded(p, output)) return (bound){.constant = SAVED * roundoff_of(on->dtype)};
-  return narrow_bound(p, on, output_dtype(p, on, output));
+  bound b = narrow_bound(p, on, output_dtype(p, on, output), p->largest_in);
+  if (!made_of_rounded(p, output)) return b;
+  b.constant = SAVED * roundoff_of(on->dtype);
+  b.anything = p->overflows;
+  if (on->dtype != CZ_F16) b.rounding = 0;
+  b.saved = 0;
+  return b;
 }
 
 /** The bound of an input's gradient that a target computes. */
 bound bound_of_gradient(const problem *p, const target *on, int input) {
-  if (on == ref) return (bound){.constant = EXACT, .grain = p->grain};
+  if (on == ref) return (bound){.constant = EXACT, .grain = grain_of(p)};
   bound b = {.constant = p->row->error_constant * roundoff_of(on->dtype)};
-  if (has_16_bits(on)) b = narrow_bound(p, on, gradient_dtype(p, on, input));
-  b.grain = p->grain;
+  if (has_16_bits(on))
+    b = narrow_bound(p, on, gradient_dtype(p, on, input), p->largest_in * p->largest_dout);
+  b.grain += grain_of(p);
+  b.anything = p->overflows;
   return b;
 }
 
 /** The limit of element I by B; SAVED may be null. */
 double limit_of(const bound *b, double want, double sens, const double *saved, int64_t i) {
-  return b->rounding * fabs(want) + b->constant * (fabs(want) + sens) +
+  return b->rounding * fmax(fabs(want), b->least) + b->constant * (fabs(want) + sens) +
          (saved ? b->saved * saved[i] : 0) + b->grain;
+}
+
+/** True when GOT stands for WANT within LIMIT: it is that near, or it is infinite where float16
+ * ends, or not finite where what it is made of is. LIMIT has the last rounding, which can take no
+ * number from below 65520 to infinity. */
+bool may_be(const bound *b, double got, double want, double limit) {
+  if (fabs(got - want) <= limit) return true; /* false for a NaN in GOT */
+  if (isfinite(got) || !isfinite(want)) return false;
+  if (b->anything) return true;
+  const double before = limit - b->rounding * fmax(fabs(want), b->least);
+  return b->ends && isinf(got) && (got > 0 ? want : -want) + before >= CZ_F16_INFINITE;
 }
 
 /** Compares GOT with WANT element by element; the limit is that of B (its grain: what ref itself
@@ -186,8 +227,8 @@ bool compare(const problem *p, const char *check, const char *tensor, const cz_a
     if (got[i] == want[i]) continue;
     double limit = limit_of(&b, want[i], sens[i], saved, i) + UNDERFLOW,
            error = fabs(got[i] - want[i]);
-    if (isfinite(want[i]) && error / limit > worst) worst = error / limit;
-    if (isfinite(want[i]) && error <= limit) continue; /* false for a NaN in GOT */
+    if (isfinite(want[i]) && isfinite(got[i]) && error / limit > worst) worst = error / limit;
+    if (isfinite(want[i]) && may_be(&b, got[i], want[i], limit)) continue;
     if (bad++ == 0) first = i;
   }
   if (worst > now.worst) {

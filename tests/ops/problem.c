@@ -1,5 +1,6 @@
 /* Problems: a case, the shapes of its outputs, and random gradients. */
 #include "ops_test.h"
+#include "kernels/common/half.h"
 #include "kernels/common/shape.h"
 
 #include <math.h>
@@ -9,64 +10,6 @@
 #include <string.h>
 
 tally now;
-
-/* Where every op is tried. A further device or dtype is a further line. */
-enum { TARGETS = 8 };
-static target targets[TARGETS] = {
-    {.name = "ref", .device_name = "ref", .dtype = CZ_F64},
-    {.name = "cpu", .device_name = "cpu", .dtype = CZ_F32},
-    {.name = "cpu in bf16", .device_name = "cpu", .dtype = CZ_BF16, .partial = true}};
-const target *const ref = targets;
-
-static bool exists(const target *on) { return on < targets + TARGETS && on->name; }
-
-/** Opens the devices of all targets. */
-void targets_open(void) {
-  for (int i = 0; exists(&targets[i]); i++) {
-    if (cz_device_open(&targets[i].device, targets[i].device_name) == CZ_OK &&
-        targets[i].device->host_memory)
-      continue;
-    fprintf(stderr, "target %s: %s\n", targets[i].name,
-            targets[i].device ? "its memory is not the host's" : cz_error_message());
-    abort();
-  }
-}
-
-/** One more target, whose DEVICE is closed with the others; it may lack ops. */
-void target_add(const char *name, cz_dtype dtype, cz_device *device) {
-  int n = 0;
-  while (exists(&targets[n])) n++;
-  if (n == TARGETS) abort();
-  targets[n] = (target){.name = name, .dtype = dtype, .device = device, .partial = true};
-}
-
-/** Target I of the list; null behind the last. */
-const target *target_at(int i) { return exists(&targets[i]) ? &targets[i] : NULL; }
-
-/** The target after ON that has kernels of OP; null behind the last. */
-const target *next_with(const target *on, cz_op op) {
-  for (on++; exists(on); on++) {
-    const cz_kernels *k = kernels_of(on, op);
-    if (k && k->forward) return on;
-  }
-  return NULL;
-}
-
-/** The target after ON on which P is tried; null behind the last. */
-const target *next_target(const target *on, const problem *p) {
-  do {
-    on = next_with(on, p->op);
-  } while (on && (p->only ? on != p->only : has_16_bits(on)));
-  return on;
-}
-
-/** Closes them. */
-void targets_close(void) {
-  for (int i = 0; exists(&targets[i]); i++) cz_device_close(&targets[i].device);
-}
-
-/** True when calls of the target hold some arrays in 16 bits and others in 32. */
-bool has_16_bits(const target *on) { return cz_statistic_dtype(on->dtype) != on->dtype; }
 
 /** Half the distance from 1 to the next number: a float32 has 24 bits, a bfloat16 8, a float16
  * 11. */
@@ -93,11 +36,6 @@ cz_dtype gradient_dtype(const problem *p, const target *on, int input) {
 cz_dtype output_dtype(const problem *p, const target *on, int output) {
   if (p->out[output].dtype == CZ_I32) return CZ_I32;
   return p->only == on ? p->out_on[output] : on->dtype;
-}
-
-/** The target's kernels of an op, or null. */
-const cz_kernels *kernels_of(const target *on, cz_op op) {
-  return on->device->kernels(on->device, op, on->dtype);
 }
 
 enum { MESSAGES = 12 }; /* shown per op; the rest is counted */
@@ -135,7 +73,7 @@ static double largest(double most, const double *x, int64_t n) {
   return most;
 }
 
-static void measure_grain(problem *p) {
+static void measure_sizes(problem *p) {
   double in = 1, dout = 0;
   for (int i = 0; i < p->row->n_in; i++) {
     if (cz_present(&p->c.in[i]) && p->c.in[i].dtype == CZ_F64)
@@ -144,7 +82,7 @@ static void measure_grain(problem *p) {
   for (int i = 0; i < p->row->n_out; i++) {
     if (p->dout[i]) dout = largest(dout, p->dout[i], cz_numel(&p->out[i]));
   }
-  p->grain = 0x1p-51 * in * dout;
+  p->largest_in = in, p->largest_dout = dout;
 }
 
 /** True when the input is there and the row promises a gradient for it. */
@@ -187,7 +125,7 @@ bool problem_make(problem *p, cz_op op, uint64_t seed, int index) {
                    p->out[i].dtype != CZ_I32 && !(row->out_saved >> i & 1);
     if (arrives) p->dout[i] = random_reals(&r, cz_numel(&p->out[i]));
   }
-  measure_grain(p);
+  measure_sizes(p);
   return true;
 }
 
@@ -221,16 +159,42 @@ static bool choose_dtypes(problem *q, const target *on) {
       fail_case(q, "the shape rule refuses inputs in %s: %s", cz_dtype_names[on->dtype], why);
     return false;
   }
-  now.narrow++;
+  now.narrow[target_number(on)]++;
   for (int i = 0; i < CZ_OP_IN; i++) q->in_on[i] = call.in[i].dtype;
   for (int i = 0; i < CZ_OP_OUT; i++) q->out_on[i] = call.out[i].dtype;
   return true;
 }
 
+/* float16 ends at 65504. An array with a larger number is halved as often as it needs, all of it,
+ * so that the proportions stay and the case is as legal as before. */
+static double fitting(const double *x, int64_t n, cz_dtype dtype) {
+  const double most = largest(0, x, n);
+  double factor = 1;
+  while (dtype == CZ_F16 && isfinite(most) && most * factor > CZ_F16_LARGEST) factor /= 2;
+  return factor;
+}
+
 static double *round_reals(const double *x, int64_t n, cz_dtype dtype) {
-  double *y = copy_reals(x, n);
-  for (int64_t i = 0; i < n; i++) y[i] = rounded(y[i], dtype);
+  double *y = copy_reals(x, n), factor = fitting(x, n, dtype);
+  for (int64_t i = 0; i < n; i++) y[i] = rounded(factor * y[i], dtype);
   return y;
+}
+
+/* True when forward leaves a number that float16 may not hold. Backward then reads an infinity
+ * where ref reads a number. */
+static bool overflows(const problem *p) {
+  double most = 0;
+  run r;
+  values y;
+  if (p->only->dtype == CZ_F16 && run_forward(&r, p, ref, plain(p))) {
+    run_values(&y, &r);
+    for (int i = 0; i < p->row->n_out; i++)
+      if (y.out[i] && p->out_on[i] == CZ_F16) most = largest(most, y.out[i], cz_numel(&p->out[i]));
+    values_free(&y);
+  }
+  if (p->only->dtype == CZ_F16) run_free(&r);
+  now.overflowing += most > 0.9 * CZ_F16_LARGEST;
+  return most > 0.9 * CZ_F16_LARGEST;
 }
 
 /** Q is P for a target in 16 bits alone: every number is what the target's arrays can hold. False
@@ -252,17 +216,30 @@ bool problem_narrow(problem *q, const problem *p, const target *on) {
   }
   for (int i = 0; i < p->row->n_out; i++)
     if (p->dout[i]) q->dout[i] = round_reals(p->dout[i], cz_numel(&p->out[i]), q->out_on[i]);
-  measure_grain(q);
+  measure_sizes(q);
+  if (good) q->overflows = overflows(q);
   return good;
 }
 
-/** Changes each number at random, relative deviation DELTA. Uniform, not +-DELTA: where
- * two large terms cancel, two draws of one sign would cancel too, and eight times in a
- * row once in 256 elements. */
-void perturb(double *x, int64_t n, cz_rand *r, double delta) {
+/** The size below which numbers of P that have DTYPE on its target are rounded to steps of one
+ * width: float16's smallest normal number, whose roundings the cases reach; else 0. */
+double least_of(const problem *p, cz_dtype dtype) {
+  return p->only && p->only->dtype == CZ_F16 && dtype == CZ_F16 ? CZ_F16_LEAST : 0;
+}
+
+/** Changes each number at random, relative deviation DELTA, of one below LEAST as if it were that,
+ * but not of 0. Uniform, not +-DELTA: where two large terms cancel, two draws of one sign would
+ * cancel too, and eight times in a row once in 256 elements. */
+void perturb(double *x, int64_t n, cz_rand *r, double delta, double least) {
   double most =
       delta * 1.7320508075688772; /* a uniform number's deviation is its range / sqrt(12) */
-  for (int64_t i = 0; i < n; i++) x[i] *= 1 + cz_rand_real(r, -most, most);
+  for (int64_t i = 0; i < n; i++) {
+    const double d = cz_rand_real(r, -most, most);
+    if (x[i] != 0 && fabs(x[i]) < least)
+      x[i] += d * least;
+    else
+      x[i] *= 1 + d;
+  }
 }
 
 /** Q is P with every real number that a kernel reads (inputs, gradients, what is added
@@ -279,15 +256,16 @@ void problem_perturb(problem *q, const problem *p, cz_rand *r, double delta) {
       continue;
     }
     q->c.in[i].data = copy_reals(a->data, n);
-    perturb(q->c.in[i].data, n, r, delta);
+    perturb(q->c.in[i].data, n, r, delta,
+            p->row->rounds == CZ_ROUNDS_RESULTS ? 0 : least_of(p, p->in_on[i]));
     if (!p->before[i]) continue;
     q->before[i] = copy_reals(p->before[i], n);
-    perturb(q->before[i], n, r, delta);
+    perturb(q->before[i], n, r, delta, 0);
   }
   for (int i = 0; i < p->row->n_out; i++) {
     if (!p->dout[i]) continue;
     q->dout[i] = copy_reals(p->dout[i], cz_numel(&p->out[i]));
-    perturb(q->dout[i], cz_numel(&p->out[i]), r, delta);
+    perturb(q->dout[i], cz_numel(&p->out[i]), r, delta, 0);
   }
 }
 

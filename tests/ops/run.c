@@ -1,103 +1,62 @@
-/* Runs: one call of a kernel in guarded memory. */
+/* Runs: one call of a kernel in guarded memory of its device. */
 #include "ops_test.h"
+
+#include "kernels/common/bf16.h"
+#include "kernels/common/half.h"
 
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-  GUARD = 128,
-  GUARD_BYTE = 0xA5,
-  POISON = 0xFF
-}; /* 0xFF bytes are a NaN in every floating format */
-
-static unsigned char *payload(const block *b) { return b->base + GUARD; }
-
-static void block_make(block *b, size_t bytes) {
-  *b = (block){.base = aligned_alloc(64, (bytes + 2 * GUARD + 63) / 64 * 64), .bytes = bytes};
-  if (!b->base) abort(); /* a test machine without memory */
-  memset(b->base, GUARD_BYTE, GUARD);
-  memset(payload(b), POISON, bytes);
-  memset(payload(b) + bytes, GUARD_BYTE, GUARD);
-}
-
-static bool guards_intact(const block *b) {
-  for (size_t i = 0; b->base && i < GUARD; i++) {
-    if (b->base[i] != GUARD_BYTE || payload(b)[b->bytes + i] != GUARD_BYTE) return false;
-  }
-  return true;
-}
-
 static size_t arg_bytes(const cz_arg *a) { return (size_t)cz_numel(a) * cz_dtype_bytes(a->dtype); }
-
-/* The upper half of a float32, rounded to nearest, ties to even; a NaN stays one. */
-static uint16_t to_bf16(double x) {
-  float y = (float)x;
-  uint32_t bits;
-  memcpy(&bits, &y, sizeof bits);
-  if (x != x) return (uint16_t)(bits >> 16 | 0x40);
-  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static double from_bf16(uint16_t x) {
-  uint32_t bits = (uint32_t)x << 16;
-  float y;
-  memcpy(&y, &bits, sizeof y);
-  return (double)y;
-}
-
-static _Noreturn void no_conversion(cz_dtype dtype) {
-  fprintf(stderr, "tests/ops: no conversion to and from %s\n", cz_dtype_names[dtype]);
-  abort();
-}
 
 /* Float64 or int32 numbers into the dtype of the target. */
 static void store(void *to, cz_dtype dtype, const void *from, int64_t n) {
   const double *x = from;
-  if (n == 0) return;
-  switch (dtype) {
-  case CZ_F64:
-  case CZ_I32: memcpy(to, from, (size_t)n * cz_dtype_bytes(dtype)); return;
-  case CZ_F32:
-    for (int64_t i = 0; i < n; i++) ((float *)to)[i] = (float)x[i];
-    return;
-  case CZ_BF16:
-    for (int64_t i = 0; i < n; i++) ((uint16_t *)to)[i] = to_bf16(x[i]);
-    return;
-  default: no_conversion(dtype);
-  }
+  for (int64_t i = 0; i < n && dtype == CZ_F32; i++) ((float *)to)[i] = (float)x[i];
+  for (int64_t i = 0; i < n && dtype == CZ_BF16; i++)
+    ((cz_bf16 *)to)[i] = cz_bf16_nearest((float)x[i]);
+  for (int64_t i = 0; i < n && dtype == CZ_F16; i++) ((cz_f16 *)to)[i] = cz_f16_nearest(x[i]);
+  if (n && (dtype == CZ_F64 || dtype == CZ_I32))
+    memcpy(to, from, (size_t)n * cz_dtype_bytes(dtype));
 }
 
-static double number_at(const cz_arg *a, int64_t i) {
-  switch (a->dtype) {
-  case CZ_F64: return ((const double *)a->data)[i];
-  case CZ_F32: return (double)((const float *)a->data)[i];
-  case CZ_BF16: return from_bf16(((const uint16_t *)a->data)[i]);
-  case CZ_I32: return ((const int32_t *)a->data)[i];
-  default: no_conversion(a->dtype);
+static double number_at(const void *data, cz_dtype dtype, int64_t i) {
+  switch (dtype) {
+  case CZ_F64: return ((const double *)data)[i];
+  case CZ_F32: return (double)((const float *)data)[i];
+  case CZ_BF16: return (double)cz_bf16_value(((const cz_bf16 *)data)[i]);
+  case CZ_F16: return (double)cz_f16_value(((const cz_f16 *)data)[i]);
+  default: return ((const int32_t *)data)[i];
   }
 }
 
 /** The number of DTYPE that is nearest to X. */
 double rounded(double x, cz_dtype dtype) {
   unsigned char bytes[sizeof x];
-  cz_arg a = {.data = bytes, .dtype = dtype, .ndim = 1, .dim = {1}};
   store(bytes, dtype, &x, 1);
-  return number_at(&a, 0);
+  return number_at(bytes, dtype, 0);
 }
 
-static double *load(const cz_arg *a) {
-  int64_t n = cz_numel(a);
+/** What the host knows of an array of the run: what was fetched last, or will be sent. Null of one
+ * that is not there. */
+const void *run_host(const run *r, const cz_arg *a) {
+  const unsigned char *at = a->data;
+  const region *of[] = {&r->memory->arrays, &r->memory->gradients};
+  for (int i = 0; at && i < 2; i++)
+    if (of[i]->used && at >= of[i]->address && at < of[i]->address + of[i]->used)
+      return of[i]->host + (at - of[i]->address);
+  return NULL;
+}
+
+static double *load(const run *r, const cz_arg *a) {
+  const int64_t n = cz_numel(a);
+  const void *data = run_host(r, a);
   double *x = calloc((size_t)n + 1, sizeof *x);
-  if (!x) abort();
-  for (int64_t i = 0; i < n; i++) x[i] = number_at(a, i);
+  if (!x) abort(); /* a test machine without memory */
+  for (int64_t i = 0; i < n; i++) x[i] = number_at(data, a->dtype, i);
   return x;
-}
-
-static void give(cz_arg *a, block *b) {
-  block_make(b, arg_bytes(a));
-  a->data = payload(b);
 }
 
 /** Every gradient written, all outputs with a gradient, nothing in place. */
@@ -108,18 +67,25 @@ variant plain(const problem *p) {
   return v;
 }
 
-static void make_inputs(run *r) {
+static void want_inputs(run *r) {
   for (int i = 0; i < r->call.n_in; i++) {
     cz_arg *a = &r->call.in[i];
     *a = r->p->c.in[i];
+    a->data = NULL;
     if (!cz_present(a)) continue;
     a->dtype = input_dtype(r->p, r->on, i);
-    give(a, &r->in[i]);
-    store(a->data, a->dtype, r->p->c.in[i].data, cz_numel(a));
+    r->in[i] = region_add(&r->memory->arrays, arg_bytes(a));
   }
 }
 
-static bool make_outputs(run *r) {
+/* The input whose place the output takes; NONE. */
+static int place_of(const run *r, int output) {
+  const cz_op_row *row = r->p->row;
+  if (row->must_alias[output]) return row->must_alias[output] - 1;
+  return r->v.alias_out == output ? row->may_alias[output] - 1 : NONE;
+}
+
+static bool want_outputs(run *r) {
   const cz_op_row *row = r->p->row;
   char why[256] = "";
   if (!row->shape(r->call.out, r->call.in, r->call.attr, why, sizeof why)) {
@@ -129,53 +95,88 @@ static bool make_outputs(run *r) {
   for (int i = 0; i < r->call.n_out; i++) {
     cz_arg *a = &r->call.out[i];
     if (r->v.drop_saved && (row->out_saved >> i & 1)) *a = (cz_arg){0};
-    if (!cz_present(a)) continue;
-    if (row->must_alias[i])
-      a->data = r->call.in[row->must_alias[i] - 1].data;
-    else if (r->v.alias_out == i)
-      a->data = r->call.in[row->may_alias[i] - 1].data;
-    else
-      give(a, &r->out[i]);
+    if (cz_present(a) && place_of(r, i) == NONE)
+      r->out[i] = region_add(&r->memory->arrays, arg_bytes(a));
   }
   return true;
 }
 
+/* Where kernels read the clock, the key has other numbers than it. */
+static void set_clock(run *r, const block *b) {
+  cz_clock clock = {.step = r->p->key.step, .shard = r->p->key.shard, .loss_seed = {0}};
+  memcpy(block_host(b), &clock, sizeof clock);
+  r->call.clock = block_address(b);
+  if (r->on->reads_clock) r->call.key.step ^= 0x55, r->call.key.shard ^= 0xaa;
+}
+
 static bool begin(run *r, const problem *p, const target *on, variant v) {
-  *r = (run){.p = p, .on = on, .v = v};
+  *r = (run){.p = p, .on = on, .v = v, .memory = slot_take(on)};
   r->call = (cz_call){.n_in = p->row->n_in,
                       .n_out = p->row->n_out,
                       .attr = p->c.attr,
                       .key = p->key,
                       .stream = on->device->stream,
                       .training = p->c.training};
-  make_inputs(r);
-  return make_outputs(r);
+  want_inputs(r);
+  if (!want_outputs(r)) return false;
+  const block *clock = v.clock ? region_add(&r->memory->arrays, sizeof(cz_clock)) : NULL;
+  region_make(&r->memory->arrays);
+  if (clock) set_clock(r, clock);
+  for (int i = 0; i < r->call.n_in; i++) {
+    cz_arg *a = &r->call.in[i];
+    if (!r->in[i]) continue;
+    a->data = block_address(r->in[i]);
+    store(block_host(r->in[i]), a->dtype, p->c.in[i].data, cz_numel(a));
+  }
+  for (int i = 0; i < r->call.n_out; i++) {
+    cz_arg *a = &r->call.out[i];
+    if (cz_present(a))
+      a->data = r->out[i] ? block_address(r->out[i]) : r->call.in[place_of(r, i)].data;
+  }
+  return true;
 }
 
-static void make_gradients(run *r) {
+/* Gradients that there are: arriving ones, and those that the row yields, but for the one that is
+ * made in the place of an arriving one. */
+static void want_gradients(run *r) {
   const problem *p = r->p;
   for (int i = 0; i < r->call.n_out; i++) {
     bool arrives = r->v.dout >> i & 1;
     if (!p->dout[i] || (!arrives && !r->v.zero_dout)) continue;
     r->call.dout[i] = r->call.out[i];
-    give(&r->call.dout[i], &r->dout[i]);
-    if (arrives)
-      store(r->call.dout[i].data, r->call.dout[i].dtype, p->dout[i], cz_numel(&r->call.dout[i]));
-    else
-      memset(r->call.dout[i].data, 0, r->dout[i].bytes);
+    r->dout[i] = region_add(&r->memory->gradients, arg_bytes(&r->call.dout[i]));
   }
   for (int i = 0; i < r->call.n_in; i++) {
+    cz_arg *a = &r->call.din[i];
     r->call.mode[i] = r->v.mode[i];
     if (!problem_yields(p, i)) continue;
-    cz_arg *a = &r->call.din[i];
     *a = r->call.in[i];
     a->dtype = gradient_dtype(p, r->on, i);
-    if (r->v.alias_grad == i) {
-      a->data = r->call.dout[p->row->may_alias_grad[i] - 1].data;
-      continue;
-    }
-    give(a, &r->din[i]);
-    if (r->v.mode[i] == CZ_GRAD_ADD) store(a->data, a->dtype, p->before[i], cz_numel(a));
+    if (r->v.alias_grad != i) r->din[i] = region_add(&r->memory->gradients, arg_bytes(a));
+  }
+}
+
+static void make_gradients(run *r) {
+  const problem *p = r->p;
+  region_begin(&r->memory->gradients, r->on);
+  want_gradients(r);
+  region_make(&r->memory->gradients);
+  for (int i = 0; i < r->call.n_out; i++) {
+    cz_arg *a = &r->call.dout[i];
+    if (!r->dout[i]) continue;
+    a->data = block_address(r->dout[i]);
+    if (r->v.dout >> i & 1)
+      store(block_host(r->dout[i]), a->dtype, p->dout[i], cz_numel(a));
+    else
+      memset(block_host(r->dout[i]), 0, r->dout[i]->bytes);
+  }
+  for (int i = 0; i < r->call.n_in; i++) {
+    cz_arg *a = &r->call.din[i];
+    if (!cz_present(a)) continue;
+    a->data =
+        r->din[i] ? block_address(r->din[i]) : r->call.dout[p->row->may_alias_grad[i] - 1].data;
+    if (r->din[i] && r->v.mode[i] == CZ_GRAD_ADD)
+      store(block_host(r->din[i]), a->dtype, p->before[i], cz_numel(a));
   }
 }
 
@@ -185,12 +186,12 @@ static void poison_unneeded(run *r) {
   cz_needs needs = r->p->row->needs;
   if (r->p->row->needs_of) r->p->row->needs_of(&needs, r->call.attr);
   for (int i = 0; i < r->call.n_in; i++) {
-    if (r->in[i].base && !(needs.in >> i & 1))
-      memset(payload(&r->in[i]), r->call.in[i].dtype == CZ_I32 ? 0 : POISON, r->in[i].bytes);
+    if (r->in[i] && !(needs.in >> i & 1))
+      memset(block_host(r->in[i]), r->call.in[i].dtype == CZ_I32 ? 0 : POISON, r->in[i]->bytes);
   }
   for (int i = 0; i < r->call.n_out; i++) {
-    if (r->out[i].base && !(needs.out >> i & 1))
-      memset(payload(&r->out[i]), r->call.out[i].dtype == CZ_I32 ? 0 : POISON, r->out[i].bytes);
+    if (r->out[i] && !(needs.out >> i & 1))
+      memset(block_host(r->out[i]), r->call.out[i].dtype == CZ_I32 ? 0 : POISON, r->out[i]->bytes);
   }
 }
 
@@ -202,118 +203,151 @@ static void shake_saved(run *r) {
   for (int i = 0; i < r->call.n_out; i++) {
     const cz_arg *a = &r->call.out[i];
     bool shakes = !p->shake_narrow || p->out_on[i] == p->only->dtype || made_of_rounded(p, i);
-    if (r->out[i].base && a->dtype == CZ_F64 && shakes)
-      perturb(a->data, cz_numel(a), &rand, p->shaken);
+    if (r->out[i] && a->dtype == CZ_F64 && shakes)
+      perturb((double *)block_host(r->out[i]), cz_numel(a), &rand, p->shaken,
+              least_of(p, p->out_on[i]));
   }
 }
 
-static void call_kernel(run *r, bool backward) {
-  const cz_kernels *kernels = kernels_of(r->on, r->p->op);
-  if (cz_call_dtype(&r->call) != r->on->dtype)
-    fail_case(r->p, "a call of %s on %s", cz_dtype_names[cz_call_dtype(&r->call)], r->on->name);
-  free(r->work.base);
-  block_make(&r->work, kernels->workspace ? kernels->workspace(&r->call, backward) : 0);
-  r->call.workspace = payload(&r->work), r->call.workspace_bytes = r->work.bytes;
-  int threads = omp_get_max_threads();
-  if (r->v.threads) omp_set_num_threads(r->v.threads);
-  (backward ? kernels->backward : kernels->forward)(&r->call);
-  omp_set_num_threads(threads);
-}
-
-static bool same_block(const block *b, const unsigned char *copy) {
-  return !b->base || memcmp(payload(b), copy, b->bytes) == 0;
-}
-
-static unsigned char *copy_block(const block *b) {
-  unsigned char *copy = malloc(b->bytes + 1);
-  if (!copy) abort();
-  if (b->base && b->bytes) memcpy(copy, payload(b), b->bytes);
-  return copy;
-}
-
-static bool written_input(const run *r, int input) {
-  for (int i = 0; i < r->call.n_out; i++) {
-    bool must = r->p->row->must_alias[i] == input + 1,
-         may = r->v.alias_out == i && r->p->row->may_alias[i] == input + 1;
-    if (cz_present(&r->call.out[i]) && (must || may)) return true;
+static void vary(const target *on, int k) {
+  static int usual;
+  if (on->vary) {
+    on->vary(k);
+  } else if (on->host_threads) {
+    if (!usual) usual = omp_get_max_threads();
+    omp_set_num_threads(k ? k : usual);
   }
+}
+
+/* The call, until the device says that it has run. False when it, or a launch, failed. */
+static bool call_kernel(run *r, cz_call *call, bool backward) {
+  cz_device *d = r->on->device;
+  const cz_kernels *kernels = d->kernels(d, r->p->op, cz_call_dtype(call));
+  call->workspace_bytes = kernels->workspace ? kernels->workspace(call, backward) : 0;
+  call->workspace = workspace_make(&r->memory->work, r->on, call->workspace_bytes);
+  const region *all[] = {&r->memory->arrays, &r->memory->gradients, &r->memory->work};
+  if (r->v.threads) vary(r->on, r->v.threads);
+  for (int i = 0; i < 3; i++) region_shut(all[i], true);
+  (backward ? kernels->backward : kernels->forward)(call);
+  cz_status launched = d->failed(d), st = launched != CZ_OK ? launched : d->sync(d);
+  for (int i = 0; i < 3; i++) region_shut(all[i], false);
+  if (r->v.threads) vary(r->on, 0);
+  if (st == CZ_OK) return true;
+  fail_case(r->p, "%s %s fails: %s", r->on->name, backward ? "backward" : "forward",
+            cz_error_message());
+  cz_error_clear();
   return false;
 }
 
-static void check_guards(const run *r, const char *pass) {
+static bool written_input(const run *r, int input) {
+  for (int i = 0; i < r->call.n_out; i++)
+    if (cz_present(&r->call.out[i]) && place_of(r, i) == input) return true;
+  return false;
+}
+
+/* WORK: the workspace's guards are intact. */
+static void check_guards(const run *r, bool work, const char *pass) {
   const char *set = r->on->name;
   for (int i = 0; i < r->call.n_in; i++) {
-    if (!guards_intact(&r->in[i]))
+    if (!block_guarded(r->in[i]))
       fail_case(r->p, "%s %s writes outside input %s", set, pass, r->p->row->in_name[i]);
-    if (!guards_intact(&r->din[i]))
+    if (!block_guarded(r->din[i]))
       fail_case(r->p, "%s %s writes outside the gradient of %s", set, pass, r->p->row->in_name[i]);
   }
   for (int i = 0; i < r->call.n_out; i++) {
-    if (!guards_intact(&r->out[i]))
+    if (!block_guarded(r->out[i]))
       fail_case(r->p, "%s %s writes outside output %s", set, pass, r->p->row->out_name[i]);
-    if (!guards_intact(&r->dout[i]))
+    if (!block_guarded(r->dout[i]))
       fail_case(r->p, "%s %s writes outside the gradient of output %s", set, pass,
                 r->p->row->out_name[i]);
   }
-  if (!guards_intact(&r->work))
-    fail_case(r->p, "%s %s writes outside its workspace of %zu bytes", set, pass, r->work.bytes);
+  if (!work)
+    fail_case(r->p, "%s %s writes outside its workspace of %zu bytes", set, pass,
+              r->call.workspace_bytes);
 }
 
-/* Calls the kernel and reports everything that it wrote without leave. */
-static void call_watched(run *r, bool backward) {
+static void check_written(const run *r, bool work, bool backward) {
   const char *pass = backward ? "backward" : "forward", *set = r->on->name;
-  unsigned char *in[CZ_OP_IN], *out[CZ_OP_OUT], *dout[CZ_OP_OUT], *din[CZ_OP_IN];
-  for (int i = 0; i < CZ_OP_IN; i++) in[i] = copy_block(&r->in[i]), din[i] = copy_block(&r->din[i]);
-  for (int i = 0; i < CZ_OP_OUT; i++)
-    out[i] = copy_block(&r->out[i]), dout[i] = copy_block(&r->dout[i]);
-  call_kernel(r, backward);
   for (int i = 0; i < r->call.n_in; i++) {
     bool may = !backward && written_input(r, i);
-    if (!may && !same_block(&r->in[i], in[i]))
+    if (!may && !block_same(r->in[i]))
       fail_case(r->p, "%s %s changes input %s", set, pass, r->p->row->in_name[i]);
-    bool meddled = r->v.mode[i] == CZ_GRAD_SKIP && !same_block(&r->din[i], din[i]);
-    if (meddled)
+    if (backward && r->v.mode[i] == CZ_GRAD_SKIP && !block_same(r->din[i]))
       fail_case(r->p, "%s %s writes the gradient of %s, which is to be skipped", set, pass,
                 r->p->row->in_name[i]);
   }
   for (int i = 0; i < r->call.n_out && backward; i++) {
     bool may = r->p->row->fused_backward,
          in_place = r->v.alias_grad != NONE && r->p->row->may_alias_grad[r->v.alias_grad] == i + 1;
-    if (!may && !same_block(&r->out[i], out[i]))
+    if (!may && !block_same(r->out[i]))
       fail_case(r->p, "%s backward changes output %s", set, r->p->row->out_name[i]);
-    if (!in_place && !same_block(&r->dout[i], dout[i]))
+    if (!in_place && !block_same(r->dout[i]))
       fail_case(r->p, "%s backward changes the gradient of output %s", set, r->p->row->out_name[i]);
   }
-  check_guards(r, pass);
-  for (int i = 0; i < CZ_OP_IN; i++) free(in[i]), free(din[i]);
-  for (int i = 0; i < CZ_OP_OUT; i++) free(out[i]), free(dout[i]);
+  check_guards(r, work, pass);
 }
 
-/** Runs forward. False when the shape rule refuses; then there is nothing to look at. The
- * caller frees the run in any case. */
-bool run_forward(run *r, const problem *p, const target *on, variant v) {
-  if (!begin(r, p, on, v)) return false;
-  call_watched(r, false);
+/* Calls the kernel and reports everything that it wrote without leave. False when it failed. */
+static bool call_watched(run *r, bool backward) {
+  region *arrays = &r->memory->arrays, *gradients = &r->memory->gradients;
+  if (cz_call_dtype(&r->call) != r->on->dtype)
+    fail_case(r->p, "a call of %s on %s", cz_dtype_names[cz_call_dtype(&r->call)], r->on->name);
+  region_send(arrays);
+  if (backward) region_send(gradients);
+  if (!call_kernel(r, &r->call, backward)) return false;
+  region_fetch(arrays);
+  if (backward) region_fetch(gradients);
+  check_written(r, workspace_guarded(&r->memory->work), backward);
   return true;
+}
+
+/** Runs forward. False when the shape rule refuses or the kernel fails; then there is nothing to
+ * look at. The caller frees the run in any case. */
+bool run_forward(run *r, const problem *p, const target *on, variant v) {
+  return begin(r, p, on, v) && call_watched(r, false);
 }
 
 /** Runs forward, then backward on what forward left; a terminal loss (fused_backward)
  * runs backward alone, its outputs NaN before. */
 bool run_backward(run *r, const problem *p, const target *on, variant v) {
   if (!begin(r, p, on, v)) return false;
-  if (!p->row->fused_backward) call_watched(r, false);
+  if (!p->row->fused_backward && !call_watched(r, false)) return false;
   if (p->shaken > 0 && !p->row->fused_backward) shake_saved(r);
   if (v.poison) poison_unneeded(r);
   make_gradients(r);
-  call_watched(r, true);
-  return true;
+  return call_watched(r, true);
+}
+
+/** After a forward run, calls forward once more with what the row's recompute_in says and for one
+ * OUTPUT alone. Its bytes; null when the kernel failed. */
+const void *run_again(run *r, int output) {
+  const cz_op_row *row = r->p->row;
+  region *made = &r->memory->gradients; /* a forward run has none */
+  cz_call again = r->call;
+  for (int k = 0; k < row->n_in; k++) {
+    int from = row->recompute_in[k];
+    if (from > 0 && cz_present(&r->call.out[from - 1])) again.in[k] = r->call.out[from - 1];
+    if (from < 0) again.in[k] = (cz_arg){0};
+  }
+  region_begin(made, r->on);
+  const block *b = region_add(made, arg_bytes(&r->call.out[output]));
+  region_make(made);
+  for (int i = 0; i < row->n_out; i++)
+    if (i != output) again.out[i] = (cz_arg){0};
+  again.out[output].data = block_address(b);
+  region_send(made);
+  if (!call_kernel(r, &again, false)) return NULL;
+  region_fetch(made);
+  const bool work = workspace_guarded(&r->memory->work);
+  if (!work || !block_guarded(b))
+    fail_case(r->p, "%s made again writes outside %s or the workspace", r->on->name,
+              row->out_name[output]);
+  return block_host(b);
 }
 
 /** Releases the run. */
 void run_free(run *r) {
-  for (int i = 0; i < CZ_OP_IN; i++) free(r->in[i].base), free(r->din[i].base);
-  for (int i = 0; i < CZ_OP_OUT; i++) free(r->out[i].base), free(r->dout[i].base);
-  free(r->work.base);
+  slot_give(r->memory);
   *r = (run){0};
 }
 
@@ -321,10 +355,10 @@ void run_free(run *r) {
 void run_values(values *out, const run *r) {
   *out = (values){0};
   for (int i = 0; i < r->call.n_out; i++) {
-    if (cz_present(&r->call.out[i])) out->out[i] = load(&r->call.out[i]);
+    if (cz_present(&r->call.out[i])) out->out[i] = load(r, &r->call.out[i]);
   }
   for (int i = 0; i < r->call.n_in; i++) {
-    if (r->call.din[i].data && r->v.mode[i] != CZ_GRAD_SKIP) out->din[i] = load(&r->call.din[i]);
+    if (r->call.din[i].data && r->v.mode[i] != CZ_GRAD_SKIP) out->din[i] = load(r, &r->call.din[i]);
   }
 }
 
