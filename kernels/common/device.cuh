@@ -7,6 +7,10 @@
  *   CZ_SHARED_DYNAMIC(T, name);           the block's dynamic one, aligned to 128 bytes
  *   cz_launch("name", kernel<T>, grid, block, shared_bytes, call->stream, arguments...);
  *
+ * A function that calls one of these or of the instructions in device_ptx.cuh for a kernel takes
+ * CZ_PLACE behind its parameters and hands on CZ_PASS behind its arguments: the emulator then names
+ * the kernel's line. For nvcc both are nothing.
+ *
  * Thread numbers, __syncthreads, __syncwarp, __shfl_*_sync, __ballot_sync, __any_sync, __all_sync
  * and the functions of float in <math.h> are CUDA's own. */
 #ifndef CZ_KERNELS_COMMON_DEVICE_CUH
@@ -54,17 +58,17 @@ template <class T> struct cz_pack {
 };
 
 /* One access of 16 bytes; P must be aligned to them. */
-template <class T> static inline __device__ cz_pack<T> cz_load(const T *p) {
-  const uint4 bits = cz_load_16(p);
+template <class T> static inline __device__ cz_pack<T> cz_load(const T *p CZ_PLACE) {
+  const uint4 bits = cz_load_16(p CZ_PASS);
   cz_pack<T> pack;
   memcpy((void *)pack.x, &bits, sizeof bits);
   return pack;
 }
 
-template <class T> static inline __device__ void cz_store(T *p, const cz_pack<T> &pack) {
+template <class T> static inline __device__ void cz_store(T *p, const cz_pack<T> &pack CZ_PLACE) {
   uint4 bits;
   memcpy(&bits, (const void *)pack.x, sizeof bits);
-  cz_store_16(p, bits);
+  cz_store_16(p, bits CZ_PASS);
 }
 
 /* Two neighbours of a fragment in one register, the first in the lower half. */
@@ -77,19 +81,20 @@ template <class T> static inline __device__ uint32_t cz_pair(float low, float hi
 
 /* Sums and maxima over a warp, the same bits in every lane: an exchange between lanes that differ
  * in one bit of their number adds the same two numbers on both sides. */
-static inline __device__ float cz_warp_sum(float x) {
+static inline __device__ float cz_warp_sum(float x CZ_PLACE) {
   CZ_UNROLL
-  for (int bit = CZ_WARP / 2; bit > 0; bit /= 2) x += __shfl_xor_sync(CZ_FULL_MASK, x, bit);
+  for (int bit = CZ_WARP / 2; bit > 0; bit /= 2)
+    x += __shfl_xor_sync(CZ_FULL_MASK, x, bit, CZ_WARP CZ_PASS);
   return x;
 }
 
 /* A NaN in any lane is one in all. */
 static inline __device__ float cz_larger(float a, float b) { return a > b || a != a ? a : b; }
 
-static inline __device__ float cz_warp_maximum(float x) {
+static inline __device__ float cz_warp_maximum(float x CZ_PLACE) {
   CZ_UNROLL
   for (int bit = CZ_WARP / 2; bit > 0; bit /= 2)
-    x = cz_larger(x, __shfl_xor_sync(CZ_FULL_MASK, x, bit));
+    x = cz_larger(x, __shfl_xor_sync(CZ_FULL_MASK, x, bit, CZ_WARP CZ_PASS));
   return x;
 }
 

@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#define CZ_PLACE
+#define CZ_PASS
+
 #define CZ_SHARED(type, name, ...) __shared__ __align__(16) type name __VA_ARGS__
 /* One symbol serves all kernels of a file, whatever the type of their arrays. */
 #define CZ_SHARED_DYNAMIC(type, name)                                                              \

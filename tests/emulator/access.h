@@ -1,44 +1,47 @@
 /* What is done at every access to memory of a kernel that was compiled for it (access.cpp), and by
  * the models of instructions, whose accesses no compiler sees. Without such a compilation only
- * bounds of shared memory are looked at, by guards. */
+ * guards are looked at. */
 #ifndef CZ_TESTS_EMULATOR_ACCESS_H
 #define CZ_TESTS_EMULATOR_ACCESS_H
 
 #include "emulator/emulator.h"
 
+enum emu_use {
+  EMU_READ,
+  EMU_WRITE,
+  EMU_READ_ROW,   /* by ldmatrix */
+  EMU_WRITE_COPY, /* what cp.async writes is asked for, */
+  EMU_LAND,       /* and is there */
+  EMU_ADD         /* at once, whatever others add */
+};
+
+/* Which instruction it is: a code address; the kernel's line, where a model knows it. */
+struct emu_site {
+  const void *pc;
+  emu_place at;
+};
+
+/* Of the thread that runs; an error ends the block. */
+void emu_access(const void *p, size_t bytes, emu_use use, emu_site site);
+
+/* What was written there is on its way and not to be read. */
+void emu_forget(const void *p, size_t bytes);
+
 /* True when every access is looked at: blocks then run one after another on one thread. */
-bool emu_begin_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, void *argument,
+bool emu_begin_launch(const char *name, dim3 grid, dim3 block, void *argument,
                       size_t argument_bytes);
 void emu_end_launch(void);
 void emu_begin_block(emu_worker *w, uint3 block, dim3 blocks);
 void emu_end_block(emu_worker *w);
 
-/* Of the thread that runs. PLACE is known where a model asks, else the code address. */
-void emu_access(const void *p, size_t bytes, bool writes, emu_place at);
+/* All threads of the block have come to a barrier, the lanes of MASK to a collective: nobody has
+ * gone on yet. */
+void emu_passed_barrier(emu_worker *w);
+void emu_met(emu_worker *w, int warp, unsigned mask);
 
-void emu_forget(const void *p, size_t bytes);
-
-/* What happened before is seen after: by all threads of the block, by the lanes of MASK. */
-void emu_order_block(void);
+/* What the lanes of MASK did before is seen after by all of them. */
 void emu_order_lanes(int warp, unsigned mask);
 
-/* What the count mode counts of a whole warp, besides accesses. */
-enum emu_event {
-  EMU_COUNT_BARRIER,
-  EMU_COUNT_SHUFFLE,
-  EMU_COUNT_VOTE,
-  EMU_COUNT_SYNCWARP,
-  EMU_COUNT_MMA,
-  EMU_COUNT_LDMATRIX,
-  EMU_COUNT_COPY,
-  EMU_COUNT_ATOMIC,
-  EMU_EVENTS
-};
-void emu_count_event(emu_event event);
-
-/* Shared memory of a block: arrays between guards. */
-void *emu_shared_array(emu_worker *w, const void *key, const char *name, size_t bytes,
-                       size_t alignment);
-std::string emu_shared_damage(const emu_worker *w);
+void emu_count_event(emu_event event, uint64_t times);
 
 #endif

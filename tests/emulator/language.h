@@ -31,12 +31,16 @@ struct emu_place {
 };
 #define EMU_PLACE  const char *file = __builtin_FILE(), int line = __builtin_LINE()
 #define EMU_PASSED (emu_place{file, line})
+#define CZ_PLACE   , EMU_PLACE
+#define CZ_PASS    , file, line
 
-/* Of the thread that runs. Functions, since the checks look at what a kernel reads itself. */
-uint3 emu_thread_index(void);
-uint3 emu_block_index(void);
-dim3 emu_block_dim(void);
-dim3 emu_grid_dim(void);
+/* Of the thread that runs. Functions, since the checks look at what a kernel reads itself; while it
+ * runs they always give the same. */
+#define EMU_INDEX __attribute__((const))
+EMU_INDEX uint3 emu_thread_index(void);
+EMU_INDEX uint3 emu_block_index(void);
+EMU_INDEX dim3 emu_block_dim(void);
+EMU_INDEX dim3 emu_grid_dim(void);
 #define threadIdx (emu_thread_index())
 #define blockIdx  (emu_block_index())
 #define blockDim  (emu_block_dim())

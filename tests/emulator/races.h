@@ -1,41 +1,52 @@
 /* Whether two accesses of a launch can happen in either order. Threads of a block are ordered by
  * __syncthreads, lanes of a warp also by __syncwarp and by nothing else: a shuffle orders no
- * memory. Blocks of a launch are not ordered at all. */
+ * memory. Blocks of a launch are not ordered at all.
+ *
+ * This is the happens-before relation by vector clocks, as in FastTrack (Flanagan and Freund 2009):
+ * the last write of a place has one clock, since all earlier ones came before it or were reported;
+ * reads of one warp have one too, or one for each lane when these differ. */
 #ifndef CZ_TESTS_EMULATOR_RACES_H
 #define CZ_TESTS_EMULATOR_RACES_H
 
-#include "emulator/emulator.h"
+#include "emulator/access.h"
 
-enum { EMU_CELL = 2 }; /* bytes: the smallest type of a kernel */
-
-/* Who used two bytes last. Launches and blocks count from 1, 0: nobody. Clocks are of lanes:
- * emu_clocks. */
+/* Who used a few bytes last. A time is that of a block between two barriers, 0: never; a clock
+ * that of a lane between two __syncwarps. */
 struct emu_cell {
-  uint32_t write_launch, write_block, write_epoch, write_clock;
-  uint32_t read_launch, read_block, read_epoch, read_clock, read_lanes;
-  uint16_t write_thread, read_warp;
-  bool read_by_warps, read_by_blocks; /* by several, within read_epoch and read_launch */
-  bool set;                           /* somebody wrote it */
-  const void *write_pc, *read_pc;
+  uint32_t write_time, write_clock, write_pc;
+  uint32_t read_time, read_clock, read_pc;
+  uint32_t read_lanes;
+  uint32_t write_thread : 10, read_warp : 5;
+  uint32_t read_apart : 1;     /* READ_CLOCK is the number of one for each lane */
+  uint32_t read_by_warps : 1;  /* by several, at read_time */
+  uint32_t read_by_blocks : 1; /* by several, in the launch of read_time */
+  uint32_t added : 1;          /* the write was atomic */
+  uint32_t set : 1;            /* somebody wrote it */
+};
+static_assert(sizeof(emu_cell) == 32, "a cell is half a line of the cache");
+
+/* Cells of an allocation or an array, for 2^grain bytes each: 4 until a smaller or less aligned
+ * access comes, since most are of 4 bytes or more. There is room for a cell a byte. */
+struct emu_shadow {
+  emu_cell *cells;
+  size_t bytes;
+  int grain;
 };
 
-/* What each lane knows of the others of its warp, as vector clocks; of other warps it knows what
- * was before the last barrier, whose number is the epoch. */
-struct emu_clocks {
-  uint32_t launch, block, epoch;
-  uint32_t now[EMU_THREADS];
-  uint32_t known[EMU_WARPS][EMU_WARP][EMU_WARP]; /* [warp][lane][of lane] */
-};
+enum { EMU_GRAIN = 2 };
 
-extern emu_clocks emu_time;
+/* The cells of BYTES from byte FROM on, COUNT of them; makes the grain finer if need be. */
+emu_cell *emu_shadow_at(emu_shadow *s, size_t from, size_t bytes, size_t *count);
 
-void emu_clocks_begin(uint32_t block);
+/* A launch, a block, the time between two barriers begins. */
+void emu_time_launch(void);
+void emu_time_block(uint32_t number, int warps);
+void emu_time_barrier(void);
 
-/* Notes an access of the running thread to a cell. Null, or with whom it races. */
-const char *emu_note_read(emu_cell *c, const emu_fiber *f, const void *pc);
-const char *emu_note_write(emu_cell *c, const emu_fiber *f, const void *pc);
+/* The running thread uses a cell, of shared or of global memory. Null, or with whom it races. */
+const char *emu_note(emu_cell *c, const emu_fiber *f, emu_use use, bool shared, const void *pc);
 
-/* The source line of a code address of this module. */
-std::string emu_pc_text(const void *pc);
+/* Whether somebody wrote it; in shared memory, of this block. */
+bool emu_is_set(const emu_cell *c, bool shared);
 
 #endif

@@ -1,28 +1,12 @@
-/* Fibers, blocks and launches. */
-#include "emulator/emulator.h"
+/* Blocks, barriers and launches. */
 #include "emulator/access.h"
+#include "emulator/emulator.h"
 
-#include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <omp.h>
-#include <random>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#ifdef CZ_SANITIZED /* by address */
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
-
-thread_local emu_worker *emu_worker_now;
-static thread_local const emu_indices *now; /* of the fiber that runs */
-
-uint3 emu_thread_index(void) { return now->thread; }
-uint3 emu_block_index(void) { return now->block; }
-dim3 emu_block_dim(void) { return now->threads; }
-dim3 emu_grid_dim(void) { return now->blocks; }
 
 static struct {
   std::mutex lock;
@@ -31,80 +15,6 @@ static struct {
   uint64_t seed = 1;
   bool asked; /* the environment was */
 } all;
-
-/* ---- switching ---- */
-
-#ifdef __x86_64__
-/* Keeps what the calling convention calls preserved on the stack, changes stacks, and returns to
- * where the other one was left. */
-extern "C" void emu_switch(void **from, void *to);
-asm(R"(
-.text
-.globl emu_switch
-.hidden emu_switch
-.type emu_switch,@function
-emu_switch:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
-  ret
-.size emu_switch,.-emu_switch
-)");
-
-enum { SAVED_REGISTERS = 6 };
-
-static void *fresh_stack(unsigned char *stack, void (*entry)(void)) {
-  void **top = reinterpret_cast<void **>(stack + EMU_STACK);
-  *--top = nullptr; /* what would be the caller's return address: keeps calls aligned */
-  *--top = reinterpret_cast<void *>(entry);
-  for (int i = 0; i < SAVED_REGISTERS; i++) *--top = nullptr;
-  return top;
-}
-#else
-#error "the emulator changes stacks by itself: write emu_switch for this processor"
-#endif
-
-/* The address sanitizer has to know which stack is in use. */
-static void before_switch(void **fake, const void *bottom, size_t bytes) {
-#ifdef CZ_SANITIZED
-  __sanitizer_start_switch_fiber(fake, bottom, bytes);
-#endif
-}
-
-static void after_switch(void *fake, const void **bottom, size_t *bytes) {
-#ifdef CZ_SANITIZED
-  __sanitizer_finish_switch_fiber(fake, bottom, bytes);
-#endif
-}
-
-static void to_scheduler(bool for_ever) {
-  emu_worker *w = emu_worker_now;
-  emu_fiber *f = w->running;
-  before_switch(for_ever ? nullptr : &f->fake_stack, w->host_stack, w->host_stack_bytes);
-  emu_switch(&f->sp, w->sp);
-  after_switch(f->fake_stack, nullptr, nullptr);
-}
-
-static void resume(emu_worker *w, emu_fiber *f) {
-  void *fake = nullptr;
-  w->running = f;
-  now = &f->indices;
-  before_switch(&fake, f->stack, EMU_STACK);
-  emu_switch(&w->sp, f->sp);
-  after_switch(fake, nullptr, nullptr);
-  w->running = nullptr;
-}
 
 /* ---- what is said ---- */
 
@@ -121,6 +31,10 @@ std::string emu_place_text(emu_place at) {
   const char *name = at.file ? strrchr(at.file, '/') : nullptr;
   if (!at.file) return "an unknown place";
   return emu_format_text("%s:%d", name ? name + 1 : at.file, at.line);
+}
+
+bool emu_same_place(emu_place a, emu_place b) {
+  return a.line == b.line && (a.file == b.file || !strcmp(a.file, b.file));
 }
 
 std::string emu_thread_text(const emu_fiber *f) {
@@ -161,90 +75,45 @@ void emu_fail(emu_place at, const char *format, ...) {
   emu_worker *w = emu_worker_now;
   w->error = emu_thread_text(w->running) + ", " +
              (at.file ? emu_place_text(at) + ": " + text : std::string(text));
-  to_scheduler(true);
-  abort(); /* nobody resumes it */
+  emu_abandon();
 }
 
-/* ---- fibers ---- */
+/* ---- barriers ---- */
 
-static void leave(emu_worker *w, emu_fiber *f) {
-  f->state = EMU_LEFT;
-  for (int i = 0; i < w->threads; i++) {
-    const emu_fiber *other = &w->fibers[(size_t)i];
-    if (other->state == EMU_AT_BARRIER)
-      emu_fail(other->at, "%s waits here for all threads of its block, but this one has left",
-               emu_thread_text(other).c_str());
-  }
-  for (const emu_meeting &m : w->warps[f->warp].meetings)
-    if (m.mask >> f->lane & 1)
-      emu_fail(m.at, "lanes %#x wait here (%s) for this one, which has left", m.here, m.what);
-}
-
-static void fiber_main(void) {
-  emu_worker *w = emu_worker_now;
-  after_switch(nullptr, &w->host_stack, &w->host_stack_bytes);
-  w->body(w->argument);
-  leave(w, w->running);
-  to_scheduler(true);
-}
-
-void emu_wait(emu_state state, const char *what, emu_place at) {
-  emu_fiber *f = emu_worker_now->running;
-  f->state = state, f->what = what, f->at = at;
-  to_scheduler(false);
+/* Some thread that is in this state. */
+static std::string one_of(const emu_worker *w, emu_state state) {
+  const void *p = memchr(w->state, state, (size_t)w->threads);
+  const ptrdiff_t number = static_cast<const emu_state *>(p) - w->state;
+  return emu_thread_text(&w->fibers[(size_t)number]);
 }
 
 void emu_barrier(emu_place at) {
   emu_worker *w = emu_worker_now;
-  int waiting = 1;
-  for (int i = 0; i < w->threads; i++) {
-    const emu_fiber *f = &w->fibers[(size_t)i];
-    if (f->state == EMU_LEFT)
-      emu_fail(at, "__syncthreads, but %s has left", emu_thread_text(f).c_str());
-    if (f->state != EMU_AT_BARRIER) continue;
-    waiting++;
-    if (f->at.line != at.line || strcmp(f->at.file, at.file))
-      emu_fail(at, "__syncthreads, but %s waits at another one, %s", emu_thread_text(f).c_str(),
-               emu_place_text(f->at).c_str());
-  }
-  emu_count_event(EMU_COUNT_BARRIER);
-  if (waiting < w->threads) return emu_wait(EMU_AT_BARRIER, "__syncthreads", at);
-  emu_order_block();
-  for (int i = 0; i < w->threads; i++) w->fibers[(size_t)i].state = EMU_READY;
+  if (w->left) emu_fail(at, "__syncthreads, but %s has left", one_of(w, EMU_LEFT).c_str());
+  if (w->at_barrier && !emu_same_place(w->barrier, at))
+    emu_fail(at, "__syncthreads, but %s waits at another one, %s",
+             one_of(w, EMU_AT_BARRIER).c_str(), emu_place_text(w->barrier).c_str());
+  w->barrier = at;
+  if (++w->at_barrier < w->threads) return emu_wait(EMU_AT_BARRIER, "__syncthreads", at);
+  w->at_barrier = 0;
+  emu_passed_barrier(w);
+  for (int i = 0; i < w->threads; i++)
+    if (i != w->running->number) emu_make_ready(w, i);
   emu_wait(EMU_READY, "", at); /* others may come first */
 }
 
-static unsigned char *new_stack(void) {
-  void *p = mmap(nullptr, EMU_PAGE + EMU_STACK, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED || mprotect(p, EMU_PAGE, PROT_NONE)) {
-    perror("emulator: stack of a fiber");
-    abort();
-  }
-  return static_cast<unsigned char *>(p) + EMU_PAGE;
-}
-
-static void begin_fiber(emu_worker *w, int number, uint3 block, dim3 blocks, dim3 threads) {
-  emu_fiber *f = &w->fibers[(size_t)number];
-  const unsigned n = (unsigned)number;
-  if (!f->stack) f->stack = new_stack();
-#ifdef CZ_SANITIZED
-  ASAN_UNPOISON_MEMORY_REGION(f->stack, EMU_STACK); /* of a fiber that an error ended */
-#endif
-  f->number = number, f->warp = number / EMU_WARP, f->lane = number % EMU_WARP;
-  f->indices.thread = uint3{n % threads.x, n / threads.x % threads.y, n / threads.x / threads.y};
-  f->indices.block = block, f->indices.threads = threads, f->indices.blocks = blocks;
-  f->sp = fresh_stack(f->stack, fiber_main);
-  f->state = EMU_READY, f->fake_stack = nullptr;
-  f->groups.assign(1, {});
-}
-
-/* ---- blocks ---- */
-
-static void turns(std::vector<int> *order, std::mt19937_64 *random) {
-  const int n = (int)order->size();
-  for (int i = 0; i < n; i++) (*order)[(size_t)i] = all.order == EMU_DESCENDING ? n - 1 - i : i;
-  if (all.order == EMU_RANDOM) std::shuffle(order->begin(), order->end(), *random);
+void emu_leave(emu_worker *w) {
+  const emu_fiber *f = w->running;
+  emu_warp *warp = &w->warps[f->warp];
+  w->left++;
+  warp->left |= 1u << f->lane;
+  if (w->at_barrier)
+    emu_fail(w->barrier, "%s waits here for all threads of its block, but this one has left",
+             one_of(w, EMU_AT_BARRIER).c_str());
+  for (int i = 0; i < warp->meetings; i++)
+    if (warp->meet[i].mask >> f->lane & 1)
+      emu_fail(warp->meet[i].at, "lanes %#x wait here (%s) for this one, which has left",
+               warp->meet[i].here, warp->meet[i].what);
 }
 
 /* Every distinct place where threads wait. */
@@ -252,11 +121,9 @@ static std::string deadlock(const emu_worker *w) {
   std::string text = "no thread can go on:";
   for (int i = 0; i < w->threads; i++) {
     const emu_fiber *f = &w->fibers[(size_t)i];
-    bool said = f->state == EMU_LEFT;
-    for (int j = 0; j < i; j++) {
-      const emu_fiber *g = &w->fibers[(size_t)j];
-      said |= g->state != EMU_LEFT && g->at.line == f->at.line && !strcmp(g->at.file, f->at.file);
-    }
+    bool said = w->state[i] == EMU_LEFT;
+    for (int j = 0; j < i; j++)
+      said |= w->state[j] != EMU_LEFT && emu_same_place(w->fibers[(size_t)j].at, f->at);
     if (!said)
       text += emu_format_text(" %s waits at %s (%s);", emu_thread_text(f).c_str(),
                               emu_place_text(f->at).c_str(), f->what);
@@ -264,43 +131,32 @@ static std::string deadlock(const emu_worker *w) {
   return text;
 }
 
-static void run_fibers(emu_worker *w, std::mt19937_64 *random) {
-  std::vector<int> order((size_t)w->threads);
-  int left = 0;
-  for (bool progress = true; progress && left < w->threads;) {
-    progress = false;
-    turns(&order, random);
-    for (int i : order) {
-      emu_fiber *f = &w->fibers[(size_t)i];
-      if (f->state != EMU_READY) continue;
-      resume(w, f);
-      if (!w->error.empty()) return;
-      progress = true;
-      left += f->state == EMU_LEFT;
-    }
+/* ---- blocks ---- */
+
+static void begin_warps(emu_worker *w) {
+  for (int i = 0; i * EMU_WARP < w->threads; i++) {
+    const int lanes = w->threads - i * EMU_WARP;
+    emu_warp *warp = &w->warps[i];
+    warp->lanes = lanes < EMU_WARP ? (1u << lanes) - 1 : 0xffffffffu;
+    warp->left = 0, warp->meetings = 0;
   }
-  if (left < w->threads) w->error = deadlock(w);
 }
 
-static void begin_shared(emu_worker *w, size_t dynamic_bytes) {
-  w->arrays.clear();
-  w->shared_end = w->shared_bytes = 0;
-  emu_shared_array(w, nullptr, "the dynamic array", dynamic_bytes, 128);
-}
-
-/* A block runs with the array guards of its shared memory in place; an error names the block. */
-static void run_block(emu_worker *w, uint3 block, dim3 blocks, dim3 threads, size_t shared_bytes,
-                      std::mt19937_64 *random) {
+/* A block runs with guards around its arrays of shared memory; an error names the block. */
+static void run_block(emu_worker *w, uint3 block, dim3 blocks, dim3 threads, size_t shared_bytes) {
   w->threads = (int)(threads.x * threads.y * threads.z);
+  w->left = w->at_barrier = w->n = 0;
   if (w->fibers.size() < (size_t)w->threads) w->fibers.resize((size_t)w->threads);
-  for (emu_warp &warp : w->warps) warp.meetings.clear();
   w->error.clear();
-  begin_shared(w, shared_bytes);
+  begin_warps(w);
+  emu_begin_shared(w, shared_bytes);
   emu_begin_block(w, block, blocks);
-  for (int i = 0; i < w->threads; i++) begin_fiber(w, i, block, blocks, threads);
-  run_fibers(w, random);
+  for (int i = 0; i < w->threads; i++) emu_begin_fiber(w, i, block, blocks, threads);
+  emu_run_fibers(w);
+  if (w->error.empty() && w->left < w->threads) w->error = deadlock(w);
   if (w->error.empty()) w->error = emu_shared_damage(w);
   emu_end_block(w);
+  emu_end_shared(w);
 }
 
 /* ---- launches ---- */
@@ -323,16 +179,18 @@ extern "C" void emu_set_order(emu_order order, uint64_t seed) {
   all.order = order, all.seed = seed;
 }
 
-static const char *refusal(dim3 grid, dim3 block, size_t shared_bytes) {
+/* What a card would not launch, as its manual's table of compute capabilities has it. */
+static bool refused(dim3 grid, dim3 block, size_t shared_bytes) {
   const uint64_t threads = (uint64_t)block.x * block.y * block.z;
-  if (threads == 0 || threads > EMU_THREADS || block.z > 64) return "block";
-  if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) return "grid";
-  return shared_bytes > EMU_SHARED_BYTES ? "dynamic shared memory" : nullptr;
+  if (threads == 0 || threads > EMU_THREADS || block.z > 64) return true;
+  if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) return true;
+  return shared_bytes > EMU_SHARED_BYTES;
 }
 
 static emu_worker *worker(void) {
-  static thread_local emu_worker own;
-  return &own;
+  static thread_local emu_worker *own;
+  if (!own) emu_alarm_worker(own = new emu_worker());
+  return own;
 }
 
 struct launch {
@@ -347,13 +205,15 @@ struct launch {
 
 static void work(launch *l) {
   emu_worker *w = emu_worker_now = worker();
-  std::mt19937_64 random(all.seed + (uint64_t)omp_get_thread_num());
-  w->body = l->body, w->argument = l->argument;
+  w->order = all.order;
+  w->kernel = l->name, w->body = l->body, w->argument = l->argument;
+  w->shared_grain = 2;
   for (uint64_t k; !emu_failed() && (k = l->next++) < l->blocks;) {
     const uint64_t i = all.order == EMU_DESCENDING ? l->blocks - 1 - k : k;
     const uint3 block = {(unsigned)(i % l->grid.x), (unsigned)(i / l->grid.x % l->grid.y),
                          (unsigned)(i / l->grid.x / l->grid.y)};
-    run_block(w, block, l->grid, l->block, l->shared_bytes, &random);
+    w->random = all.seed * 0x9e3779b97f4a7c15u + i; /* the same whoever runs the block */
+    run_block(w, block, l->grid, l->block, l->shared_bytes);
     if (!w->error.empty())
       emu_set_error(emu_format_text("kernel %s: %s", l->name, w->error.c_str()));
   }
@@ -363,13 +223,15 @@ int emu_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, voi
                void *argument, size_t argument_bytes) {
   ask_environment();
   if (emu_failed()) return cudaErrorLaunchFailure;
-  if (refusal(grid, block, shared_bytes)) return cudaErrorInvalidConfiguration;
+  if (refused(grid, block, shared_bytes)) return cudaErrorInvalidConfiguration;
   launch l = {name, grid, block, shared_bytes, body, argument, {0}, 0};
   l.blocks = (uint64_t)grid.x * grid.y * grid.z;
-  const bool one = emu_begin_launch(name, grid, block, shared_bytes, argument, argument_bytes) ||
+  const bool one = emu_begin_launch(name, grid, block, argument, argument_bytes) ||
                    l.blocks * block.x * block.y * block.z < 4096;
+  emu_alarm_begin();
 #pragma omp parallel if (!one)
   work(&l);
+  emu_alarm_end();
   emu_end_launch();
   emu_check_guards();
   return emu_failed() ? cudaErrorLaunchFailure : cudaSuccess;
