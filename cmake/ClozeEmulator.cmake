@@ -9,7 +9,7 @@ find_path(CZ_CUDA_HEADERS cuda_runtime_api.h HINTS ${CZ_CUDA_INCLUDE} PATHS /usr
     $ENV{CUDA_HOME}/include)
 include(CheckLanguage)
 check_language(CXX)
-if(CMAKE_CXX_COMPILER AND CZ_CUDA_HEADERS AND NOT CZ_SANITIZE MATCHES "thread|fuzzer")
+if(CMAKE_CXX_COMPILER AND CZ_CUDA_HEADERS AND NOT CZ_SANITIZE)
   enable_language(CXX)
   set(CMAKE_CXX_STANDARD 17)
   find_package(OpenMP REQUIRED COMPONENTS CXX)
