@@ -69,10 +69,10 @@ bool cz_cuda_card_find(cz_cuda_card *card, char *why, size_t n) {
   return false;
 }
 
-/** The module's symbol (device/module.h). */
 __attribute__((visibility("default"))) cz_device *
 cz_module_device(const cz_host_api *host, const char *which, char *why, size_t why_bytes);
 
+/** The module's symbol (device/module.h). */
 cz_device *cz_module_device(const cz_host_api *host, const char *which, char *why,
                             size_t why_bytes) {
   const char *const *name = cz_cuda_module.names;

@@ -9,7 +9,10 @@ static cz_status take_back(cz_cuda *c, cz_cuda_ring *r, bool wait, bool *done) {
   cz_cuda_piece *p = &r->piece[r->back % CZ_CUDA_PIECES];
   const cudaError_t error = wait ? cudaEventSynchronize(p->event) : cudaEventQuery(p->event);
   *done = false;
-  if (!wait && error == cudaErrorNotReady) return CZ_OK;
+  if (!wait && error == cudaErrorNotReady) {
+    (void)cudaGetLastError(); /* or the next launch would find it */
+    return CZ_OK;
+  }
   CZ_TRY(cz_cuda_waited(c, error, p->launched));
   if (p->host) memcpy(p->host, p->bytes, p->n);
   r->tail = p->end;

@@ -22,11 +22,12 @@ static void run_add(void *argument) {
 static void launch(const cz_call *call, const char *name, const addition *s) {
   if (fake.refuse_launch) {
     fake.refuse_launch = false;
+    (void)cudaSetDevice(1); /* an error that stays, as that of cudaFuncSetAttribute does */
     cz_cuda_launched(call->stream, name, cudaErrorLaunchOutOfResources);
     return;
   }
   fake_put(run_add, s, sizeof *s, 1e-3, true);
-  cz_cuda_launched(call->stream, name, cudaSuccess);
+  cz_cuda_launched(call->stream, name, (int)cudaGetLastError()); /* as cz_launch does */
 }
 
 static void forward(const cz_call *call) {

@@ -1,6 +1,7 @@
 /* Which algorithm the CUDA device takes for a product: timed on a clock that is counted, kept in
  * this process and in a file, and never one whose sums have no order. */
 #include "card.h"
+#include "kernels/activation/activation.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,11 +72,12 @@ static int count(const char *text, const char *what) {
  * its sums have no order, or when it does not run. */
 static void fastest(void **state) {
   new_card();
-  card->algorithms = 6;
+  card->algorithms = 7;
   const fake_algorithm table[] = {
       {INPLACE, {1e-5, 1e-5}, true, 0},      {NONE, {5e-3, 5e-3}, true, 0},
       {OUTPUT_TYPE, {1e-5, 1e-5}, true, 0},  {NONE, {1e-5, 1e-5}, false, 0},
       {COMPUTE_TYPE, {3e-3, 3e-3}, true, 0}, {NONE, {1e-3, 9e-3}, true, 0},
+      {NONE, {5e-3, 1e-5}, true, 0},
   };
   memcpy(card->algorithm, table, sizeof table);
   cz_device *d = open_card();
@@ -84,7 +86,7 @@ static void fastest(void **state) {
   const int asked = card->heuristics;
   for (int i = 0; i < 10; i++) assert_int_equal(made_by(d, x, 32, 32, 32), 5);
   assert_int_equal(card->heuristics, asked);
-  for (int i = 0; i < 6; i++) card->algorithm[i].runs = i == 0 || i == 2;
+  for (int i = 0; i < 7; i++) card->algorithm[i].runs = i == 0 || i == 2;
   const cz_cuda_product p = {.c = x,
                              .a = x,
                              .b = x,
@@ -98,7 +100,7 @@ static void fastest(void **state) {
                              .out = CZ_BF16,
                              .alpha = 1};
   assert_true(multiply(d->stream, &p));
-  FAILS(d->failed(d), CZ_EIO, "cuBLASLt proposes 4 algorithms for a product and runs none of them");
+  FAILS(d->failed(d), CZ_EIO, "cuBLASLt proposes 5 algorithms for a product and runs none of them");
   end(d, x);
 }
 
@@ -170,6 +172,44 @@ static void kept(void **state) {
   assert_int_equal(made_by(d, x, 64, 64, 32), 0);
   end(d, x);
   assert_int_equal(count(lines(), "\n"), 3);
+}
+
+/* Each member of the key goes through the file: a product that differs in one of them has a line of
+ * its own, and the next process finds all. */
+static void all_members(void **state) {
+  new_card();
+  const int lines_of[] = {0, 12};
+  for (int again = 0; again < 2; again++) {
+    cz_device *d = open_card();
+    char *x = matrix(d);
+    const cz_cuda_product p = {.c = x,
+                               .a = x,
+                               .b = x,
+                               .m = 32,
+                               .n = 32,
+                               .k = 32,
+                               .ldc = SIDE,
+                               .lda = SIDE,
+                               .ldb = SIDE,
+                               .in = CZ_BF16,
+                               .out = CZ_BF16,
+                               .alpha = 1};
+    cz_cuda_product q[12];
+    for (int i = 0; i < 12; i++) q[i] = p;
+    q[1].transposed_a = true, q[2].transposed_b = true, q[3].out = CZ_F32,
+    q[4].in = q[4].out = CZ_F16;
+    q[5].m = 33, q[6].n = 33, q[7].k = 33, q[8].beta = 1;
+    q[9].a = x + 2, q[10].epilogue.bias = (float *)(void *)x;
+    q[11].epilogue = (cz_cuda_epilogue){(float *)(void *)(x + 4), NULL, CZ_ACTIVATION_RELU};
+    card->heuristics = 0;
+    for (int i = 0; i < 12; i++) {
+      assert_true(multiply(d->stream, &q[i]));
+      OK(d->failed(d));
+    }
+    assert_int_equal(card->heuristics, 12 - lines_of[again]);
+    end(d, x);
+    assert_int_equal(count(lines(), "\n"), 12);
+  }
 }
 
 static void fill_cache(void) {
@@ -274,6 +314,8 @@ static void no_room(void **state) {
   new_log();
   assert_int_equal(made_by(d, x, 512, 512, 512), 0);
   assert_true(logged("cuda: the card has no room to time products of [512, 512] x [512, 512]"));
+  add(d, x, x, x, 10, false);
+  OK(d->failed(d));                                  /* the launch has nothing to do with it */
   assert_int_equal(made_by(d, x, 512, 512, 400), 0); /* of the same class */
   assert_int_equal(made_by(d, x, 512, 256, 512), 0);
   assert_false(logged("no room"));
@@ -339,10 +381,10 @@ static void many_processes(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(fastest),   cmocka_unit_test(classes),
-                                     cmocka_unit_test(own_sizes), cmocka_unit_test(kept),
-                                     cmocka_unit_test(corrupt),   cmocka_unit_test(refused),
-                                     cmocka_unit_test(committed), cmocka_unit_test(no_room),
-                                     cmocka_unit_test(no_cache),  cmocka_unit_test(many_processes)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(fastest),        cmocka_unit_test(classes),    cmocka_unit_test(own_sizes),
+      cmocka_unit_test(kept),           cmocka_unit_test(corrupt),    cmocka_unit_test(refused),
+      cmocka_unit_test(committed),      cmocka_unit_test(no_room),    cmocka_unit_test(no_cache),
+      cmocka_unit_test(many_processes), cmocka_unit_test(all_members)};
   return cmocka_run_group_tests_name("cuda choices", tests, load_card, unload_card);
 }

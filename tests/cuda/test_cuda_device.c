@@ -85,7 +85,11 @@ static void no_memory(void **state) {
         "cuda: 52428800 bytes are wanted; 41943040 of the 104857600 bytes of the Fake H100 are "
         "free. Another process may hold the rest: nvidia-smi lists them");
   assert_null(q);
-  OK(d->sync(d)); /* it was no fault of the card */
+  float *x = floats(d, 10, 1);
+  add(d, x, x, x, 10, false);
+  OK(d->failed(d)); /* it was no fault of the launch, nor of the card */
+  OK(d->sync(d));
+  cz_device_free(d, &x, 40);
   cz_device_free(d, &p, 60 << 20);
   OK(cz_device_alloc(d, &q, 50 << 20));
   cz_device_free(d, &q, 50 << 20);
@@ -154,11 +158,14 @@ static void late_reads(void **state) {
   OK(d->arrived(d, one, false, &there));
   assert_false(there);
   assert_true(first[0] == -1 && card->kernels == 0);
+  OK(d->failed(d));
   OK(d->arrived(d, one, true, &there));
   assert_true(there && card->kernels == 1 && second[0] == -1); /* not more than was awaited */
   for (int i = 0; i < N; i++) assert_true(first[i] == 2 * (float)(i + 1));
   OK(d->arrived(d, two, false, &there));
   assert_false(there);
+  add(d, x, x, x, 1, false); /* that a read has not arrived is no error of a launch */
+  OK(d->failed(d));
   OK(d->sync(d));
   OK(d->arrived(d, two, false, &there));
   assert_true(there);
@@ -193,6 +200,26 @@ static void unasked_reads(void **state) {
   }
   cz_device_free(d, &p, BYTES);
   test_free(host);
+  close_card(&d);
+}
+
+/* The same of more small ones than the ring has pieces. */
+static void many_reads(void **state) {
+  enum { N = 1000 };
+  static int numbers[N], got[N];
+  uint64_t ticket;
+  bool there;
+  int *p;
+  new_card();
+  cz_device *d = open_card();
+  for (int i = 0; i < N; i++) numbers[i] = i;
+  OK(cz_device_alloc(d, &p, sizeof numbers));
+  OK(d->write(d, p, numbers, sizeof numbers));
+  for (int i = 0; i < N; i++) OK(d->read_later(d, &got[i], p + i, sizeof *p, &ticket));
+  OK(d->arrived(d, ticket, true, &there));
+  assert_true(there);
+  assert_memory_equal(got, numbers, sizeof got);
+  cz_device_free(d, &p, sizeof numbers);
   close_card(&d);
 }
 
@@ -265,6 +292,6 @@ int main(void) {
       cmocka_unit_test(describes),  cmocka_unit_test(refuses_cards), cmocka_unit_test(memory),
       cmocka_unit_test(no_memory),  cmocka_unit_test(writes),        cmocka_unit_test(many_writes),
       cmocka_unit_test(late_reads), cmocka_unit_test(unasked_reads), cmocka_unit_test(failed_read),
-      cmocka_unit_test(events),     cmocka_unit_test(releases)};
+      cmocka_unit_test(many_reads), cmocka_unit_test(events),        cmocka_unit_test(releases)};
   return cmocka_run_group_tests_name("cuda device", tests, load_card, unload_card);
 }

@@ -44,6 +44,9 @@ static void refused_launch(void **state) {
         "the driver)");
   OK(s.d->failed(s.d)); /* it is told once */
   OK(s.d->sync(s.d));
+  assert_int_equal(card->kernels, 1); /* the other was launched */
+  forward(&s);
+  OK(s.d->failed(s.d));
   card->refuse_launch = true;
   backward(&s);
   FAILS(s.d->sync(s.d), CZ_EIO, "the kernel add backward was not launched");
@@ -183,6 +186,7 @@ static void own_error(void **state) {
   FAILS(s.d->write(s.d, s.x + N, host, BYTES + 4096), CZ_EIO,
         "cuda: copying 4352 bytes to the card: cudaErrorInvalidValue (words of the driver)");
   forward(&s);
+  OK(s.d->failed(s.d));
   OK(s.d->sync(s.d));
   close_sums(&s, false);
 }
