@@ -20,7 +20,9 @@ static inline uint16_t half_bits(float x) {
   int exponent;
   const float digits = frexpf(fabsf(x), &exponent);
   const uint16_t sign = signbit(x) ? 0x8000 : 0;
+  if (x != x) return 0x7e00;
   if (x == 0 || exponent < -13) return sign; /* none is subnormal */
+  if (isinf(x) || exponent > 16) return (uint16_t)(sign | 0x7c00);
   return (uint16_t)(sign | (exponent + 14) << 10 | ((int)(digits * 2048) & 1023));
 }
 

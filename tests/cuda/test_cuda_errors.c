@@ -179,7 +179,7 @@ static void exact(void **state) {
 
 /* An error of a call itself is told as that, and the card goes on. */
 static void own_error(void **state) {
-  float host[N] = {0};
+  static const float host[N + 1024];
   new_card();
   sums s = open_sums();
   FAILS(s.d->write(s.d, s.x + N, host, BYTES + 4096), CZ_EIO,

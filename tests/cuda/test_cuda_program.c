@@ -84,7 +84,7 @@ static void build_folder(void **state) {
 }
 
 static void needs(void **state) {
-  static const char *const names[] = {"libcu", "libnv", "cloze_cuda"};
+  static const char *const names[] = {"libcuda", "libcublas", "libcudnn", "libnv", "cloze_cuda"};
   has("readelf -d " CZ_PROGRAM, 0, "NEEDED");
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     lacks("readelf -d " CZ_PROGRAM, names[i]);

@@ -1,0 +1,96 @@
+/* The emulated module as a device: what is written is read, kernels run, and what one does wrong is
+ * told with its name, where it happened. */
+#include "common/common.h"
+#include "base/log.h"
+#include "device/device.h"
+#include "kernels/add/add.h"
+
+#include <stdlib.h>
+
+enum { N = 1003 };
+
+static const char *const names[] = {"emu", "emu:check", "guard:emu"};
+
+static float *floats(cz_device *d, int64_t n, float first) {
+  float *p, *host = test_malloc((size_t)n * sizeof *host);
+  for (int64_t i = 0; i < n; i++) host[i] = first + (float)i;
+  OK(cz_device_alloc(d, &p, (size_t)n * sizeof *p));
+  OK(d->write(d, p, host, (size_t)n * sizeof *p));
+  test_free(host);
+  return p;
+}
+
+static void add(cz_device *d, float *y, const float *a, const float *b, int64_t n) {
+  cz_call call = {.n_in = 2, .n_out = 1, .stream = d->stream};
+  const cz_kernels *k;
+  call.in[0] = call.in[1] = call.out[0] = (cz_arg){.dtype = CZ_F32, .ndim = 1, .dim = {n}};
+  call.in[CZ_ADD_A].data = (void *)a, call.in[CZ_ADD_B].data = (void *)b;
+  call.out[0].data = y;
+  OK(cz_device_kernels(d, &k, CZ_OP_add, &call, false));
+  k->forward(&call);
+}
+
+static void free_all(cz_device *d, float *x, float *y) {
+  cz_device_free(d, &x, N * sizeof *x);
+  cz_device_free(d, &y, N * sizeof *y);
+  cz_device_close(&d);
+}
+
+static void computes(void **state) {
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    cz_device *d;
+    cz_device_info info;
+    float first[N], second[N];
+    uint64_t ticket;
+    bool there;
+    OK(cz_device_open(&d, names[i]));
+    assert_string_equal(d->name, names[i]);
+    assert_true(d->host_memory);
+    assert_int_equal(d->guard_bytes > 0, i == 2);
+    OK(d->info(d, &info));
+    assert_non_null(strstr(info.libraries, ", products by CBLAS"));
+    float *x = floats(d, N, 1), *y = floats(d, N, 0);
+    add(d, y, x, x, N);
+    OK(d->failed(d));
+    OK(d->read_later(d, first, y, sizeof first, &ticket));
+    add(d, y, y, x, N);
+    OK(d->arrived(d, ticket, true, &there));
+    OK(d->read(d, second, y, sizeof second));
+    for (int j = 0; j < N; j++)
+      assert_true(there && first[j] == 2 * (float)(j + 1) && second[j] == 3 * (float)(j + 1));
+    free_all(d, x, y);
+  }
+}
+
+static void fails(void **state) {
+  static const char words[] = "emu:check: cudaErrorLaunchFailure (kernel add forward: block ",
+                    place[] = "add_cuda.cu";
+  cz_device *d;
+  float *x, *y;
+  OK(cz_device_open(&d, "emu:check"));
+  x = floats(d, N, 1), y = floats(d, N, 0);
+  add(d, y, x + 1, x, N);
+  FAILS(d->failed(d), CZ_EIO, words);
+  FAILS(d->sync(d), CZ_EIO, place);
+  FAILS(d->sync(d), CZ_EIO, " in the kernel add forward");
+  free_all(d, x, y);
+}
+
+/* More than CZ_EMULATOR_MEMORY says that there is. */
+static void no_memory(void **state) {
+  cz_device *d;
+  void *p;
+  assert_int_equal(setenv("CZ_EMULATOR_MEMORY", "10000", 1), 0);
+  OK(cz_device_open(&d, "emu"));
+  FAILS(d->alloc(d, &p, 10001), CZ_ENOMEM,
+        "emu: 10001 bytes are wanted; 10000 of the 10000 bytes of the emulator are free");
+  assert_int_equal(unsetenv("CZ_EMULATOR_MEMORY"), 0);
+  cz_device_close(&d);
+}
+
+int main(void) {
+  cz_log_quiet(true);
+  const struct CMUnitTest tests[] = {cmocka_unit_test(computes), cmocka_unit_test(fails),
+                                     cmocka_unit_test(no_memory)};
+  return cmocka_run_group_tests_name("emulated module", tests, NULL, NULL);
+}
