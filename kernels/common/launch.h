@@ -45,8 +45,8 @@ typedef struct cz_cuda_product {
 
 /* Makes the product in the stream's order. In one process the same call gives the same bits on one
  * card, whatever ran before; the bits of a row may change with the number of rows. False, with
- * nothing done, when the device's library has no such epilogue: then the caller asks without one. m,
- * n or k may be 0; a sum of no terms has no epilogue, and beta 0 or 1. */
+ * nothing done, when the device's library has no such epilogue: then the caller asks without one.
+ * m, n or k may be 0; a sum of no terms has no epilogue, and beta 0 or 1. */
 bool cz_cuda_multiply(void *stream, const cz_cuda_product *product);
 
 CZ_C_END
