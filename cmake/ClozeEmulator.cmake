@@ -21,7 +21,7 @@ endif()
 function(cz_emulator_options target)
   target_compile_options(${target} PRIVATE -O2 -g -Wall -Wextra -Wshadow -Wno-unused-parameter
       -Wno-missing-field-initializers -Werror -fno-strict-aliasing -fvisibility=hidden)
-  target_compile_definitions(${target} PRIVATE CZ_EMULATED=1)
+  target_compile_definitions(${target} PRIVATE CZ_EMULATED="emulator/language.h")
   target_include_directories(${target} PRIVATE "${CZ_ROOTS}/kernels" "${CZ_ROOTS}/emulator"
       "${CMAKE_SOURCE_DIR}/tests")
   target_include_directories(${target} SYSTEM PRIVATE "${CZ_CUDA_HEADERS}")

@@ -22,8 +22,8 @@
 #include <cuda_fp16.h>
 #include <type_traits>
 
-#ifdef CZ_EMULATED
-#include "emulator/language.h"
+#ifdef CZ_EMULATED /* the header that gives this language on a CPU, in quotes */
+#include CZ_EMULATED
 #else
 #include "kernels/common/device_ptx.cuh"
 #endif
@@ -39,12 +39,14 @@ static inline __device__ float cz_float(cz_bfloat x) { return __bfloat162float(x
 static inline __device__ float cz_float(cz_half x) { return __half2float(x); }
 
 /* The nearest number of T, ties to even. */
-template <class T> static inline __device__ T cz_nearest(float x);
-template <> inline __device__ float cz_nearest<float>(float x) { return x; }
-template <> inline __device__ cz_bfloat cz_nearest<cz_bfloat>(float x) {
-  return __float2bfloat16_rn(x);
+template <class T> static inline __device__ T cz_nearest(float x) {
+  if constexpr (std::is_same<T, float>::value)
+    return x;
+  else if constexpr (std::is_same<T, cz_half>::value)
+    return __float2half_rn(x);
+  else
+    return __float2bfloat16_rn(x);
 }
-template <> inline __device__ cz_half cz_nearest<cz_half>(float x) { return __float2half_rn(x); }
 
 /* X rounded to T and widened again. */
 template <class T> static inline __device__ float cz_rounded(float x) {
@@ -65,6 +67,7 @@ template <class T> static inline __device__ cz_pack<T> cz_load(const T *p CZ_PLA
   return pack;
 }
 
+/* The same for a store. */
 template <class T> static inline __device__ void cz_store(T *p, const cz_pack<T> &pack CZ_PLACE) {
   uint4 bits;
   memcpy(&bits, (const void *)pack.x, sizeof bits);

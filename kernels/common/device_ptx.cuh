@@ -50,25 +50,21 @@ static inline __device__ float cz_exp2(float x) {
   return y;
 }
 
-/* mma.sync.m16n8k16, row by column: d += a b in float32, a [16, 16], b [16, 8]. Lane l holds of d
- * rows l / 4 and l / 4 + 8, columns 2 (l % 4) and the next. */
+/* mma.sync.m16n8k16, row by column: d += a b in float32, a [16, 16], b [16, 8], both of bfloat16 or
+ * both of float16. Lane l holds of d rows l / 4 and l / 4 + 8, columns 2 (l % 4) and the next. */
 template <class T>
-static inline __device__ void cz_mma(float d[4], const uint32_t a[4], const uint32_t b[2]);
-
-template <>
-inline __device__ void cz_mma<__nv_bfloat16>(float d[4], const uint32_t a[4], const uint32_t b[2]) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-               "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
-template <>
-inline __device__ void cz_mma<__half>(float d[4], const uint32_t a[4], const uint32_t b[2]) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-               "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+static inline __device__ void cz_mma(float d[4], const uint32_t a[4], const uint32_t b[2]) {
+#define CZ_MMA(type)                                                                               \
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type ".f32 "                      \
+               "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                   \
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                    \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+  static_assert(sizeof(T) == 2, "tensor cores have no float32");
+  if constexpr (std::is_same<T, __half>::value)
+    CZ_MMA("f16");
+  else
+    CZ_MMA("bf16");
+#undef CZ_MMA
 }
 
 /* ldmatrix.x4: four 8 x 8 matrices of 16-bit numbers; lanes 8 i to 8 i + 7 give the addresses of

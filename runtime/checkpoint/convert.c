@@ -1,5 +1,5 @@
 #include "checkpoint/convert.h"
-#include "kernels/common/half.h"
+#include "device/half.h"
 
 #include <math.h>
 #include <string.h>

@@ -51,8 +51,8 @@ void cz_cuda_products_close(cz_cuda *c) {
   if (!p) return;
   cz_cuda_products_account(c, account, sizeof account);
   if (*account)
-    cz_cuda_log("%s: %s%s%s", c->device.name, account, *p->choices.path ? ", kept in " : "",
-                p->choices.path);
+    cz_cuda_say(cz_host->log, "%s: %s%s%s", c->device.name, account,
+                *p->choices.path ? ", kept in " : "", p->choices.path);
   forget_problems(p);
   free(p->choices.row);
   if (p->workspace) (void)cudaFree(p->workspace);
@@ -68,7 +68,7 @@ void cz_cuda_products_close(cz_cuda *c) {
 static cz_status choose(cz_cuda *c, const cz_cuda_key *key, bool *there) {
   cz_cuda_choice choice;
   if (c->products->tuned == 0)
-    cz_cuda_log("%s: the first products of each size are timed; %s", c->device.name,
+    cz_cuda_say(cz_host->log, "%s: the first products of each size are timed; %s", c->device.name,
                 *c->products->choices.path ? "the next run finds what was chosen"
                                            : "there is no file to keep what is chosen in");
   CZ_TRY(cz_cuda_tune(c, key, &choice, there));

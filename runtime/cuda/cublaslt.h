@@ -112,7 +112,6 @@ bool cz_cuda_choice_parse(cz_cuda_choice *choice, const char *line, const char *
 /* cublaslt_files.c */
 CZ_MUST cz_status cz_cuda_choices_open(cz_cuda *c);
 void cz_cuda_choices_keep(cz_cuda *c, const cz_cuda_choice *choice);
-void cz_cuda_warn(const char *format, ...) CZ_PRINTF(1, 2);
-void cz_cuda_log(const char *format, ...) CZ_PRINTF(1, 2);
+void cz_cuda_say(void (*to)(const char *text), const char *format, ...) CZ_PRINTF(2, 3);
 
 #endif

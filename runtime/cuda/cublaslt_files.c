@@ -19,24 +19,14 @@
 
 enum { LINE = 1024 };
 
-/** Warns through the program. */
-void cz_cuda_warn(const char *format, ...) {
+/** Says FORMAT through TO, the program's log or warn. */
+void cz_cuda_say(void (*to)(const char *text), const char *format, ...) {
   char text[CZ_CUDA_TEXT];
   va_list args;
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  cz_host->warn(text);
-}
-
-/** Logs through the program. */
-void cz_cuda_log(const char *format, ...) {
-  char text[CZ_CUDA_TEXT];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(text, sizeof text, format, args);
-  va_end(args);
-  cz_host->log(text);
+  to(text);
 }
 
 /* NVIDIA-H100-80GB-HBM3.cublaslt-130100.txt */
@@ -52,23 +42,26 @@ static void read_line(cz_cuda *c, const char *path, int number, char *line) {
   line[strcspn(line, "\n")] = 0;
   if (!*line || *line == '#') return;
   if (!cz_cuda_choice_parse(&choice, line, c->card.name, why, sizeof why))
-    cz_cuda_warn("%s:%d: this line is passed over: %s: '%.80s'", path, number, why, line);
+    cz_cuda_say(cz_host->warn, "%s:%d: this line is passed over: %s: '%.80s'", path, number, why,
+                line);
   else if (cz_cuda_choice_set(&c->products->choices, &choice) != CZ_OK)
-    cz_cuda_warn("%s:%d: there is no memory for more algorithms of products", path, number);
+    cz_cuda_say(cz_host->warn, "%s:%d: there is no memory for more algorithms of products", path,
+                number);
 }
 
 static void read_file(cz_cuda *c, const char *path) {
   char line[LINE];
   FILE *f = fopen(path, "r");
   if (!f && errno != ENOENT && errno != ENOTDIR)
-    cz_cuda_warn("%s: algorithms of products cannot be read: %s", path, strerror(errno));
+    cz_cuda_say(cz_host->warn, "%s: algorithms of products cannot be read: %s", path,
+                strerror(errno));
   if (!f) return;
   for (int number = 1; fgets(line, sizeof line, f); number++) {
     if (!strchr(line, '\n')) /* too long for one of ours, or the file's end */
       for (int ch; (ch = getc(f)) != '\n' && ch != EOF;) continue;
     read_line(c, path, number, line);
   }
-  if (ferror(f)) cz_cuda_warn("%s: reading failed: %s", path, strerror(errno));
+  if (ferror(f)) cz_cuda_say(cz_host->warn, "%s: reading failed: %s", path, strerror(errno));
   fclose(f);
 }
 
@@ -149,9 +142,10 @@ void cz_cuda_choices_keep(cz_cuda *c, const cz_cuda_choice *choice) {
   const int file = open(all->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   bool kept = file >= 0 && flock(file, LOCK_EX) == 0 && append(file, text, strlen(text));
   if (!kept) {
-    cz_cuda_warn("%s: the algorithms of products cannot be kept, so that they are timed again next "
-                 "time: %s",
-                 all->path, strerror(errno));
+    cz_cuda_say(cz_host->warn,
+                "%s: the algorithms of products cannot be kept, so that they are timed again next "
+                "time: %s",
+                all->path, strerror(errno));
     *all->path = 0;
   }
   if (file >= 0) close(file);

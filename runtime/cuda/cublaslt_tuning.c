@@ -166,11 +166,12 @@ static void guess(cz_cuda *c, const cublasLtMatmulHeuristicResult_t *found,
   choice->algorithm = found->algo;
   choice->seconds = 0;
   if (!c->products->said_memory)
-    cz_cuda_warn("%s: the card has no room to time products of [%lld, %lld] x [%lld, %lld]: such "
-                 "ones are made as cuBLASLt guesses, and their bits may differ from those of a "
-                 "process that had room",
-                 c->device.name, (long long)choice->key.m, (long long)choice->key.k,
-                 (long long)choice->key.k, (long long)choice->key.n);
+    cz_cuda_say(cz_host->warn,
+                "%s: the card has no room to time products of [%lld, %lld] x [%lld, %lld]: such "
+                "ones are made as cuBLASLt guesses, and their bits may differ from those of a "
+                "process that had room",
+                c->device.name, (long long)choice->key.m, (long long)choice->key.k,
+                (long long)choice->key.k, (long long)choice->key.n);
   c->products->said_memory = true;
 }
 

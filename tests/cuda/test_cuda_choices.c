@@ -14,20 +14,25 @@ enum { NONE = 0, INPLACE = 1, COMPUTE_TYPE = 2, OUTPUT_TYPE = 4 }; /* cublasLtRe
 
 static const char file_name[] = "Fake-H100.cublaslt-130100.txt";
 
-/* [m, k] x [k, n] of bfloat16 on memory that is there; the algorithm that made it. */
+/* [m, k] x [k, n] of bfloat16 on memory that is there. */
+static cz_cuda_product product(void *x, int64_t m, int64_t n, int64_t k) {
+  return (cz_cuda_product){.c = x,
+                           .a = x,
+                           .b = x,
+                           .m = m,
+                           .n = n,
+                           .k = k,
+                           .ldc = SIDE,
+                           .lda = SIDE,
+                           .ldb = SIDE,
+                           .in = CZ_BF16,
+                           .out = CZ_BF16,
+                           .alpha = 1};
+}
+
+/* The algorithm that made such a product. */
 static int made_by(cz_device *d, void *x, int64_t m, int64_t n, int64_t k) {
-  const cz_cuda_product p = {.c = x,
-                             .a = x,
-                             .b = x,
-                             .m = m,
-                             .n = n,
-                             .k = k,
-                             .ldc = SIDE,
-                             .lda = SIDE,
-                             .ldb = SIDE,
-                             .in = CZ_BF16,
-                             .out = CZ_BF16,
-                             .alpha = 1};
+  const cz_cuda_product p = product(x, m, n, k);
   assert_true(multiply(d->stream, &p));
   OK(d->failed(d));
   card->last_algorithm = -1;
@@ -87,18 +92,7 @@ static void fastest(void **state) {
   for (int i = 0; i < 10; i++) assert_int_equal(made_by(d, x, 32, 32, 32), 5);
   assert_int_equal(card->heuristics, asked);
   for (int i = 0; i < 7; i++) card->algorithm[i].runs = i == 0 || i == 2;
-  const cz_cuda_product p = {.c = x,
-                             .a = x,
-                             .b = x,
-                             .m = 64,
-                             .n = 64,
-                             .k = 64,
-                             .ldc = SIDE,
-                             .lda = SIDE,
-                             .ldb = SIDE,
-                             .in = CZ_BF16,
-                             .out = CZ_BF16,
-                             .alpha = 1};
+  const cz_cuda_product p = product(x, 64, 64, 64);
   assert_true(multiply(d->stream, &p));
   FAILS(d->failed(d), CZ_EIO, "cuBLASLt proposes 5 algorithms for a product and runs none of them");
   end(d, x);
@@ -182,18 +176,7 @@ static void all_members(void **state) {
   for (int again = 0; again < 2; again++) {
     cz_device *d = open_card();
     char *x = matrix(d);
-    const cz_cuda_product p = {.c = x,
-                               .a = x,
-                               .b = x,
-                               .m = 32,
-                               .n = 32,
-                               .k = 32,
-                               .ldc = SIDE,
-                               .lda = SIDE,
-                               .ldb = SIDE,
-                               .in = CZ_BF16,
-                               .out = CZ_BF16,
-                               .alpha = 1};
+    const cz_cuda_product p = product(x, 32, 32, 32);
     cz_cuda_product q[12];
     for (int i = 0; i < 12; i++) q[i] = p;
     q[1].transposed_a = true, q[2].transposed_b = true, q[3].out = CZ_F32,
@@ -348,18 +331,7 @@ static void many_processes(void **state) {
     void *x;
     bool good = cz_device_open(&d, "cuda") == CZ_OK && !cz_device_alloc(d, &x, (size_t)1 << 22);
     for (int j = 0; good && j < PRODUCTS; j++) {
-      const cz_cuda_product p = {.c = x,
-                                 .a = x,
-                                 .b = x,
-                                 .m = 16,
-                                 .n = 1 + i * PRODUCTS + j,
-                                 .k = 16,
-                                 .ldc = SIDE,
-                                 .lda = SIDE,
-                                 .ldb = SIDE,
-                                 .in = CZ_BF16,
-                                 .out = CZ_BF16,
-                                 .alpha = 1};
+      const cz_cuda_product p = product(x, 16, 1 + i * PRODUCTS + j, 16);
       good = multiply(d->stream, &p) && d->failed(d) == CZ_OK;
     }
     _exit(good ? 0 : 1);
