@@ -4,28 +4,9 @@
 #include "kernels/add/add.h"
 #include "kernels/common/device.cuh"
 #include "kernels/common/dispatch.cuh"
+#include "kernels/common/vector.cuh"
 
 enum { THREADS = 256 };
-
-/* As many T's as sixteen bytes hold of the narrowest array: one or two accesses. */
-template <class T, int N> static inline __device__ void load(float x[N], const T *p) {
-  CZ_UNROLL
-  for (int i = 0; i < N; i += cz_pack<T>::N) {
-    const cz_pack<T> pack = cz_load(p + i);
-    CZ_UNROLL
-    for (int j = 0; j < cz_pack<T>::N; j++) x[i + j] = cz_float(pack.x[j]);
-  }
-}
-
-template <class T, int N> static inline __device__ void store(T *p, const float x[N]) {
-  CZ_UNROLL
-  for (int i = 0; i < N; i += cz_pack<T>::N) {
-    cz_pack<T> pack;
-    CZ_UNROLL
-    for (int j = 0; j < cz_pack<T>::N; j++) pack.x[j] = cz_nearest<T>(x[i + j]);
-    cz_store(p + i, pack);
-  }
-}
 
 /* y = a + b of N numbers, or y = b when A is null; y may be a or b. The first WIDE numbers are
  * taken EACH at once. */
@@ -35,13 +16,13 @@ static __global__ void add(Y *y, const Y *a, const B *b, int64_t wide, int64_t n
                 first = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
   for (int64_t i = first * EACH; i < wide; i += step * EACH) {
     float left[EACH] = {}, right[EACH];
-    load<B, EACH>(right, b + i);
+    cz_load_floats<EACH>(right, b + i);
     if (a) {
-      load<Y, EACH>(left, a + i);
+      cz_load_floats<EACH>(left, a + i);
       CZ_UNROLL
       for (int j = 0; j < EACH; j++) right[j] += left[j];
     }
-    store<Y, EACH>(y + i, right);
+    cz_store_floats<EACH>(y + i, right);
   }
   for (int64_t i = wide + first; i < n; i += step) {
     const float right = cz_float(b[i]);
@@ -49,14 +30,12 @@ static __global__ void add(Y *y, const Y *a, const B *b, int64_t wide, int64_t n
   }
 }
 
-static bool aligned(const void *p) { return ((uintptr_t)p & 15) == 0; }
-
 template <class Y, class B>
 static void launch(const char *name, const cz_call *call, const cz_arg *y, const cz_arg *a,
                    const cz_arg *b, int64_t n) {
-  enum { EACH = 16 / (sizeof(Y) < sizeof(B) ? sizeof(Y) : sizeof(B)) };
+  enum { EACH = cz_each<Y, B>() };
   const void *left = a ? a->data : nullptr;
-  const bool wide = aligned(y->data) && aligned(left) && aligned(b->data);
+  const bool wide = cz_aligned_16(y->data) && cz_aligned_16(left) && cz_aligned_16(b->data);
   const int64_t groups = wide ? n / EACH : 0;
   const int64_t threads = groups > 0 ? groups : n;
   cz_launch(name, add<Y, B, EACH>, cz_blocks(call->stream, threads, THREADS), THREADS, 0,

@@ -27,7 +27,7 @@
  * Inside segment n, with nq queries and nk keys, query i stands at position p = i with
  * the FULL mask and at p = i + nk - nq otherwise. So one op serves training, where nq =
  * nk, and a decoder with a cache of nk keys, whose queries are the newest ones. Forward,
- * per head, with M the dropout multiplier (0 or 1 / (1 - dropout); 1 when not training):
+ * per head, with M the dropout multiplier (common/dropout_mask.h; 1 when not training):
  *
  *     s_ij = scale q_i . k_j + position_bias[bucket(j - p), h]      over visible j:
  *            FULL all;  CAUSAL j <= p;  PREFIX j <= p or j < prefix
@@ -47,9 +47,9 @@
  *     dk_j = scale sum_i dS_ij q_i
  *     dposition_bias[b, h] = sum of dS_ij over all segments and the i, j with bucket(j - p) = b
  *
- * Dropout element numbers (common/dropout_mask.h): (q row * H + h) * Tk + k row; with
- * share_queries one mask serves all queries of a segment and head, as mesh-tensorflow
- * draws it (t5.md 0.8): (segment * H + h) * Tk + k row.
+ * Dropout element numbers: cz_dropout_attention_element (common/dropout_mask.h) of segment * H + h,
+ * i and j; with share_queries one mask serves all queries of a segment and head, as
+ * mesh-tensorflow draws it (t5.md 0.8): that of i = 0.
  *
  * Sources: Vaswani et al. 2017, eq. 1; Raffel et al. 2020, section 2.1 (bias); Liu et al.
  * 2018 and Raffel fig. 4 (prefix mask); blockwise softmax, recomputed scores and the

@@ -185,7 +185,6 @@ void cz__attention_round(const cz__attention_unit *u, float *tile, int64_t R, in
 void cz__attention_keep(const cz__attention_unit *u, float *factor, int64_t i, int64_t j,
                         int64_t n) {
   const cz__attention_plan *p = u->plan;
-  int64_t group = p->attr->share_queries ? u->n : u->q0 + i;
-  cz_dropout_mask_fill(factor, n, &p->call->key,
-                       (uint64_t)((group * p->H + u->h) * p->Tk + u->k0 + j), p->attr->dropout);
+  cz_dropout_mask_fill_keys(factor, n, &p->call->key, (uint64_t)(u->n * p->H + u->h),
+                            p->attr->share_queries ? 0 : i, j, p->attr->dropout);
 }

@@ -74,9 +74,10 @@ static double score(const segment *s, int64_t i, int64_t j) {
 /* M_ij */
 static double multiplier(const segment *s, int64_t i, int64_t j) {
   if (!s->call->training || s->attr->dropout <= 0) return 1;
-  int64_t group = s->attr->share_queries ? s->n : s->q0 + i;
+  const uint64_t head = (uint64_t)(s->n * s->H + s->h);
   return cz_dropout_mask_factor(
-      &s->call->key, (uint64_t)((group * s->H + s->h) * s->Tk + s->k0 + j), s->attr->dropout);
+      &s->call->key, cz_dropout_attention_element(head, s->attr->share_queries ? 0 : i, j),
+      s->attr->dropout);
 }
 
 /* The exponentials of row i into s->p, 0 where invisible: P times their sum. Stats: the

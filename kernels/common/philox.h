@@ -30,7 +30,7 @@ static inline CZ_HOST_DEVICE void cz_philox(uint32_t out[4], const uint32_t coun
   out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 
-/* The four numbers of elements 4 * quad to 4 * quad + 3. The counter is (quad, op, step,
+/* Four numbers of 32 bits, by the number of their quad. The counter is (quad, op, step,
  * shard) in 32 bits each: draws of different ops (the graph refuses two nodes of one key),
  * steps or shards can never meet. A quad
  * beyond 2^32 (arrays of more than 1.7e10 elements) has its upper half folded into the
@@ -43,20 +43,6 @@ static inline CZ_HOST_DEVICE void cz_philox_quad(uint32_t out[4], const cz_key *
 }
 
 void cz_philox_quads(uint64_t *const w[4], const cz_key *key, uint64_t first, int64_t n);
-
-/* The number of one element. */
-static inline CZ_HOST_DEVICE uint32_t cz_philox_at(const cz_key *key, uint64_t element) {
-  uint32_t r[4];
-  cz_philox_quad(r, key, element >> 2);
-  return r[element & 3];
-}
-
-/* A dropout mask keeps an element iff its number is at least this. p in [0, 1). Of the
- * 2^32 numbers floor(p 2^32) are below it: the probability is p less at most 2.4e-10, and
- * p = 0 keeps all. */
-static inline CZ_HOST_DEVICE uint32_t cz_dropout_threshold(double p) {
-  return (uint32_t)(p * 4294967296.0);
-}
 
 CZ_C_END
 

@@ -1,5 +1,5 @@
-/* Dropout (Srivastava et al. 2014), inverted: y = x * factor, factor = 1 / (1 - p) with
- * probability 1 - p and else 0; y = x when not training.
+/* Dropout (Srivastava et al. 2014), inverted: y = x * factor, factor = 0 with
+ * probability p and else what gives it the mean 1; y = x when not training.
  *
  * x, y [T, D]. Masks are those of common/dropout_mask.h: one draw per element, or with
  * share_segment one per (segment, channel), for which spans [B, 2] (begin and end of each

@@ -29,7 +29,7 @@ static pass unpack(const cz_call *call, bool backward) {
   return p;
 }
 
-/* y = x M, dx = dy M; M = 0 or 1 / (1 - p), which gives E M = 1. */
+/* y = x M, dx = dy M; M = 0 or a scale that gives E M = 1. */
 static void multiply(const pass *s) {
   if (s->mode == CZ_GRAD_SKIP) return;
   for (int64_t t = 0; t < s->T; t++) {

@@ -20,8 +20,8 @@
  * differ where the stream stays in float32 beside products in 16 bits. gain, bias, rstd and mean
  * are float32 then.
  *
- * Forward, for each row, M being the dropout multiplier (0 or 1 / (1 - dropout); 1 when
- * not training):
+ * Forward, for each row, M being the dropout multiplier (common/dropout_mask.h; 1 when not
+ * training):
  *
  *     h = x + residual M
  *     RMS:    y = h r gain                 r = 1 / sqrt(mean(h^2) + eps)

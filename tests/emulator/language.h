@@ -50,6 +50,8 @@ EMU_INDEX dim3 emu_grid_dim(void);
 int emu_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, void (*body)(void *),
                void *argument, size_t argument_bytes);
 
+/* Of each file its own: files may give the types of their kernels' arguments the same names. */
+namespace {
 template <class... P> struct emu_call {
   void (*kernel)(P...);
   std::tuple<P...> arguments;
@@ -58,6 +60,7 @@ template <class... P> struct emu_call {
     std::apply(c->kernel, c->arguments);
   }
 };
+} // namespace
 
 template <class... P, class... A>
 static inline void cz_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
