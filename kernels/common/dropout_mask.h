@@ -68,8 +68,8 @@ static inline CZ_HOST_DEVICE double cz_dropout_mask_factor(const cz_key *key, ui
  * 262,144 queries would meet numbers of another head. */
 static inline CZ_HOST_DEVICE uint64_t cz_dropout_attention_call(uint64_t head, int64_t i,
                                                                 int64_t j) {
-  return (head << 32) + ((uint64_t)(i >> 4) << 18) + (uint64_t)((j >> 4) << 5 | (i & 7) << 2 |
-                                                                (j >> 1 & 3));
+  return (head << 32) + ((uint64_t)(i >> 4) << 18) +
+         (uint64_t)((j >> 4) << 5 | (i & 7) << 2 | (j >> 1 & 3));
 }
 
 /* With one mask for all queries of a segment (share_queries) I is 0. */

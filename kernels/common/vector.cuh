@@ -12,7 +12,8 @@ template <class A, class B> constexpr int cz_each() {
 }
 
 /* X = the N numbers at P, which is aligned to 16 bytes; N is a multiple of cz_pack<T>::N. */
-template <int N, class T> static inline __device__ void cz_load_floats(float x[N], const T *p CZ_PLACE) {
+template <int N, class T>
+static inline __device__ void cz_load_floats(float x[N], const T *p CZ_PLACE) {
   CZ_UNROLL
   for (int i = 0; i < N; i += cz_pack<T>::N) {
     const cz_pack<T> pack = cz_load(p + i CZ_PASS);
@@ -22,7 +23,8 @@ template <int N, class T> static inline __device__ void cz_load_floats(float x[N
 }
 
 /* The N numbers at P = X, each rounded once. */
-template <int N, class T> static inline __device__ void cz_store_floats(T *p, const float x[N] CZ_PLACE) {
+template <int N, class T>
+static inline __device__ void cz_store_floats(T *p, const float x[N] CZ_PLACE) {
   CZ_UNROLL
   for (int i = 0; i < N; i += cz_pack<T>::N) {
     cz_pack<T> pack;
