@@ -130,36 +130,36 @@ static void only(const double *x, int n, double factor, double tolerance) {
 
 static const char *const devices[] = {"ref", "cpu", "guard:cpu"};
 
-/* How many of the mask's draws there are and how many keep, by their place in a quad of
- * the counter. */
-static void count_draws(double drawn[5], double left[5], const double *one, bool share) {
+/* How many of the mask's draws there are and how many keep, by their place in a call of
+ * Philox. */
+static void count_draws(double drawn[9], double left[9], const double *one, bool share) {
   for (int b = 0; b < SEGMENTS; b++) {
     const int from = spans[2 * b],
               to = share && from < spans[2 * b + 1] ? from + 1 : spans[2 * b + 1];
     for (int t = from; t < to; t++)
       for (int c = 0; c < D; c++) {
-        int place = ((share ? b : t) * D + c) % 4;
+        int place = ((share ? b : t) * D + c) % 8;
         drawn[place]++, left[place] += one[t * D + c] != 0;
-        drawn[4]++, left[4] += one[t * D + c] != 0; /* all places */
+        drawn[8]++, left[8] += one[t * D + c] != 0; /* all places */
       }
   }
 }
 
-/* Kept ones are 1 / (1 - p) to the last bit, and as many as 1 - p says; so at each place
- * of the counter's quads. */
+/* Kept ones are 2^16 / (2^16 - round(p 2^16)) to the last bit, and as many as p says; so at each
+ * of the eight places of a call of Philox. */
 static void values_and_rate(void **state) {
   static const double rates[] = {0.1, 0.5, 0.9, 0.02};
   for (int d = 0; d < 3; d++)
     for (int i = 0; i < 8; i++) {
       setting s = {devices[d], rates[i / 2], .share = i & 1, .key = fresh_key()};
       masks *m = draw(&s);
-      double factor = 1 / (1 - s.p), exact = d == 0 ? factor : (double)(float)factor,
-             drawn[5] = {0}, left[5] = {0};
+      double kept = 65536 - round(s.p * 65536), factor = 65536 / kept,
+             exact = d == 0 ? factor : (double)(float)factor, drawn[9] = {0}, left[9] = {0};
       only(m->one, T * D, exact, 0), only(m->two, T * D, exact, 0),
           only(m->attention, T * E, factor, 1e-5 * factor);
       count_draws(drawn, left, m->one, s.share);
-      for (int place = 0; place < 5; place++)
-        within_chance("kept", left[place], drawn[place], 1 - s.p);
+      for (int place = 0; place < 9; place++)
+        within_chance("kept", left[place], drawn[place], kept / 65536);
       free(m);
     }
 }
