@@ -71,6 +71,9 @@ void cz_cross_entropy_fwd_cpu(const cz_call *call);
 void cz_cross_entropy_bwd_cpu(const cz_call *call);
 size_t cz_cross_entropy_workspace_ref(const cz_call *call, bool backward);
 size_t cz_cross_entropy_workspace_cpu(const cz_call *call, bool backward);
+void cz_cross_entropy_fwd_cuda(const cz_call *call);
+void cz_cross_entropy_bwd_cuda(const cz_call *call);
+size_t cz_cross_entropy_workspace_cuda(const cz_call *call, bool backward);
 
 CZ_C_END
 
