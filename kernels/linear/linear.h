@@ -43,6 +43,9 @@ void cz_linear_bwd_ref(const cz_call *call);
 void cz_linear_fwd_cpu(const cz_call *call);
 void cz_linear_bwd_cpu(const cz_call *call);
 size_t cz_linear_workspace_cpu(const cz_call *call, bool backward);
+void cz_linear_fwd_cuda(const cz_call *call);
+void cz_linear_bwd_cuda(const cz_call *call);
+size_t cz_linear_workspace_cuda(const cz_call *call, bool backward);
 
 CZ_C_END
 

@@ -4,6 +4,7 @@
 #include "cuda/context.h"
 #include "kernels/add/add.h"
 #include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/linear/linear.h"
 
 enum { REALS = 1 << CZ_F32 | 1 << CZ_BF16 | 1 << CZ_F16 };
 
@@ -12,6 +13,7 @@ static const struct row {
   int dtypes; /* a bit for each that a call may have (cz_call_dtype) */
 } rows[CZ_OPS] = {
     [CZ_OP_add] = {{cz_add_fwd_cuda, cz_add_bwd_cuda, NULL}, REALS},
+    [CZ_OP_linear] = {{cz_linear_fwd_cuda, cz_linear_bwd_cuda, cz_linear_workspace_cuda}, REALS},
     [CZ_OP_cross_entropy] = {{cz_cross_entropy_fwd_cuda, cz_cross_entropy_bwd_cuda,
                               cz_cross_entropy_workspace_cuda},
                              REALS},
