@@ -34,7 +34,7 @@ template <int EACH> struct cz_column_tile {
 /* F(g, r, c) gives the EACH numbers of row r from column c on, and does with them what else there
  * is to do. PARTIAL null: that is all. COLUMNS is a multiple of EACH. */
 template <int EACH, class F>
-static __global__ void __launch_bounds__(CZ_WARP *CZ_COLUMNS_DEEP)
+static __global__ void __launch_bounds__(CZ_WARP *CZ_COLUMNS_DEEP, 4)
     cz_column_partials(float *partial, F f, int64_t rows, int64_t columns, int64_t rows_each) {
   typedef cz_column_tile<EACH> tile;
   CZ_SHARED(tile, sums, );
@@ -59,7 +59,7 @@ static __global__ void __launch_bounds__(CZ_WARP *CZ_COLUMNS_DEEP)
 }
 
 /* y[c] = scale sum over parts of partial[parts, columns], or y[c] += that. */
-static __global__ void __launch_bounds__(CZ_WARP *CZ_COLUMNS_DEEP)
+static __global__ void __launch_bounds__(CZ_WARP *CZ_COLUMNS_DEEP, 4)
     cz_column_sums(float *y, const float *partial, int64_t parts, int64_t columns, float scale,
                    bool adds) {
   typedef cz_column_tile<1> tile;
