@@ -89,7 +89,7 @@ static bool reads(emu_use use) { return use == EMU_READ || use == EMU_READ_ROW; 
 
 [[noreturn]] static void fail_access(emu_site site, emu_use use, size_t bytes, const void *p,
                                      const char *why) {
-  emu_fail(emu_place{nullptr, 0}, "%s: %s of %zu bytes at %p %s", emu_site_text(site).c_str(),
+  emu_fail(emu_place{nullptr, 0}, "%s: %s of %zu bytes at %p %s", emu_kept(emu_site_text(site)),
            reads(use) ? "read" : "write", bytes, p, why);
 }
 

@@ -10,6 +10,9 @@
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
+#ifdef CZ_SANITIZED
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 enum { SECONDS = 120, ALARM = SIGXCPU, HANDLER_STACK = 64 * 1024, WORKERS = 256 };
 
@@ -32,21 +35,31 @@ static const void *pc_of(const void *context) {
   abort();
 }
 
-static void report_alarm(int signal, siginfo_t *info, void *context) {
-  std::string text = emu_format_text("emulator: a kernel has taken %d s of the processor's time: a "
-                                     "loop without end, or it waits for another block, which runs "
-                                     "after this one\n",
-                                     all.seconds);
+/* What runs just now, a line a thread of the host. */
+static std::string running_text(void) {
+  std::string text;
   for (int i = 0; i < all.n; i++) {
     const emu_worker *w = all.workers[i];
     const emu_fiber *f = w->running;
     if (f) text += emu_format_text("  kernel %s: %s\n", w->kernel, emu_thread_text(f).c_str());
   }
-  text += "  at " + emu_pc_text(pc_of(context)) + "\n";
+  return text;
+}
+
+static void report_alarm(int signal, siginfo_t *info, void *context) {
+  std::string text = emu_format_text("emulator: a kernel has taken %d s of the processor's time: a "
+                                     "loop without end, or it waits for another block, which runs "
+                                     "after this one\n",
+                                     all.seconds);
+  text += running_text() + "  at " + emu_pc_text(pc_of(context)) + "\n";
   fputs(text.c_str(), stderr);
   end();
 }
 
+#ifdef CZ_SANITIZED
+/* A sanitizer has told of the place, and the process ends. */
+static void report_end(void) { fputs(running_text().c_str(), stderr); }
+#else
 static void report_fault(int signal, siginfo_t *info, void *context) {
   const emu_worker *w = emu_worker_now;
   const emu_fiber *f = w ? w->running : nullptr;
@@ -61,6 +74,7 @@ static void report_fault(int signal, siginfo_t *info, void *context) {
   fputs(text.c_str(), stderr);
   end();
 }
+#endif
 
 static void handle(int signal, void (*handler)(int, siginfo_t *, void *), struct sigaction *was) {
   struct sigaction act = {};
@@ -98,7 +112,9 @@ static void make_timer(void) {
 void emu_alarm_begin(void) {
   if (all.process != getpid()) make_timer();
   set_timer(limit());
-#ifndef CZ_SANITIZED /* which reports by itself */
+#ifdef CZ_SANITIZED
+  __sanitizer_set_death_callback(report_end);
+#else
   handle(SIGSEGV, report_fault, &all.segv);
   handle(SIGBUS, report_fault, &all.bus);
 #endif

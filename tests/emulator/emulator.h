@@ -22,7 +22,8 @@ struct emu_copy { /* cp.async: on its way until its group was waited for */
   void *to;
   const void *from;
   bool present;
-  const void *pc; /* where it was asked for */
+  unsigned char bytes[16]; /* of FROM when it was asked for; zeros when not PRESENT */
+  const void *pc;          /* where it was asked for */
 };
 
 struct emu_indices { /* of a thread: its own, and those of its block */
@@ -96,6 +97,9 @@ std::string emu_format_text(const char *format, ...) __attribute__((format(print
 std::string emu_place_text(emu_place at);
 std::string emu_thread_text(const emu_fiber *f);
 bool emu_same_place(emu_place a, emu_place b);
+/* Text for emu_fail, which does not return to where a string would be freed; good until the fifth
+ * call. */
+const char *emu_kept(std::string &&text);
 
 /* Ends the block with an error of the running thread; AT without a file: the text says where. */
 [[noreturn]] void emu_fail(emu_place at, const char *format, ...)

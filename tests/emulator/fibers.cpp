@@ -104,8 +104,9 @@ static int next_turn(emu_worker *w) {
     return w->turn;
   }
   if (w->order == EMU_ASCENDING) {
-    next = at + 1 < n ? memchr(w->state + at + 1, EMU_READY, n - at - 1) : nullptr;
-    if (!next) next = memchr(w->state, EMU_READY, at < n ? at + 1 : n);
+    const size_t after = (size_t)(w->turn + 1); /* a turn of -1 was nobody's */
+    next = after < n ? memchr(w->state + after, EMU_READY, n - after) : nullptr;
+    if (!next) next = memchr(w->state, EMU_READY, after < n ? after : n);
   } else {
     next = at > 0 ? memrchr(w->state, EMU_READY, at < n ? at : n) : nullptr;
     if (!next && at < n) next = memrchr(w->state + at, EMU_READY, n - at);

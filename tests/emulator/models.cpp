@@ -106,8 +106,8 @@ static void run_ldmatrix(void **lanes, unsigned mask) {
 static bool aligned(const void *p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 void emu_ldmatrix(uint32_t r[4], const void *row, bool transposed, emu_place at) {
-  if (!emu_in_shared(row, 16)) emu_fail(at, "ldmatrix from %p, which is not shared memory", row);
   if (!aligned(row)) emu_fail(at, "ldmatrix of a row at %p, which is no multiple of 16", row);
+  if (!emu_in_shared(row, 16)) emu_fail(at, "ldmatrix from %p, which is not shared memory", row);
   emu_access(row, 16, EMU_READ_ROW, HERE);
   matrices mine = {r, row, transposed};
   emu_gather(ALL_LANES, transposed ? "ldmatrix.trans" : "ldmatrix", at, &mine, run_ldmatrix);
@@ -128,7 +128,9 @@ void emu_copy_16(void *shared, const void *from, bool present, emu_place at) {
   emu_access(shared, 16, EMU_WRITE_COPY, HERE);
   memset(shared, 0xff, 16);
   emu_forget(shared, 16);
-  f->copies.push_back(emu_copy{shared, from, present, __builtin_return_address(0)});
+  emu_copy copy = {shared, from, present, {}, __builtin_return_address(0)};
+  if (present) memcpy(copy.bytes, from, 16);
+  f->copies.push_back(copy);
 }
 
 void emu_copy_commit(void) {
@@ -136,12 +138,14 @@ void emu_copy_commit(void) {
   f->groups.push_back(f->copies.size());
 }
 
+/* A card may copy at any time between the call and the wait. */
 static void land(const emu_copy &c, emu_place at) {
+  static const uint64_t untouched[2] = {~0ull, ~0ull};
   emu_access(c.to, 16, EMU_LAND, emu_site{c.pc, at});
-  if (c.present)
-    memcpy(c.to, c.from, 16);
-  else
-    memset(c.to, 0, 16);
+  if (c.present && memcmp(c.bytes, c.from, 16))
+    emu_fail(at, "cp.async from %p: what it copies was changed before it was waited for", c.from);
+  if (memcmp(c.to, untouched, 16)) emu_fail(at, "cp.async to %p, which was written under it", c.to);
+  memcpy(c.to, c.bytes, 16);
 }
 
 void emu_copy_wait(int groups, emu_place at) {

@@ -88,16 +88,10 @@ bool emu_is_set(const emu_cell *c, bool shared) {
   return c->set && (!shared || c->write_time >= all.block);
 }
 
-static const char *text_of(const std::string &text) {
-  static std::string kept;
-  kept = text;
-  return kept.c_str();
-}
-
 static const char *against_writer(const emu_cell *c, const char *why) {
-  return text_of(emu_format_text("races with the write of thread %u in block %u at %s%s",
-                                 c->write_thread, block_at(c->write_time),
-                                 emu_pc_text(unpack(c->write_pc)).c_str(), why));
+  return emu_kept(emu_format_text("races with the write of thread %u in block %u at %s%s",
+                                  c->write_thread, block_at(c->write_time),
+                                  emu_pc_text(unpack(c->write_pc)).c_str(), why));
 }
 
 static bool knows(const emu_fiber *f, uint32_t thread, uint32_t clock) {
@@ -112,8 +106,8 @@ static const char *after_write(const emu_cell *c, const emu_fiber *f) {
 }
 
 static const char *against_reader(const emu_cell *c, const std::string &whom) {
-  return text_of(emu_format_text("races with a read by %s at %s", whom.c_str(),
-                                 emu_pc_text(unpack(c->read_pc)).c_str()));
+  return emu_kept(emu_format_text("races with a read by %s at %s", whom.c_str(),
+                                  emu_pc_text(unpack(c->read_pc)).c_str()));
 }
 
 static uint32_t read_clock(const emu_cell *c, int lane) {

@@ -42,6 +42,15 @@ std::string emu_thread_text(const emu_fiber *f) {
   return emu_format_text("block (%u,%u,%u) thread (%u,%u,%u)", b.x, b.y, b.z, t.x, t.y, t.z);
 }
 
+const char *emu_kept(std::string &&text) {
+  static thread_local std::string kept[4];
+  static thread_local unsigned n;
+  std::string &own = kept[n++ % 4];
+  own.swap(text);
+  std::string().swap(text); /* what it had before: nobody frees TEXT */
+  return own.c_str();
+}
+
 /* Keeps the first error of all. */
 void emu_set_error(const std::string &text) {
   std::lock_guard<std::mutex> hold(all.lock);
@@ -81,18 +90,18 @@ void emu_fail(emu_place at, const char *format, ...) {
 /* ---- barriers ---- */
 
 /* Some thread that is in this state. */
-static std::string one_of(const emu_worker *w, emu_state state) {
+static const char *one_of(const emu_worker *w, emu_state state) {
   const void *p = memchr(w->state, state, (size_t)w->threads);
   const ptrdiff_t number = static_cast<const emu_state *>(p) - w->state;
-  return emu_thread_text(&w->fibers[(size_t)number]);
+  return emu_kept(emu_thread_text(&w->fibers[(size_t)number]));
 }
 
 void emu_barrier(emu_place at) {
   emu_worker *w = emu_worker_now;
-  if (w->left) emu_fail(at, "__syncthreads, but %s has left", one_of(w, EMU_LEFT).c_str());
+  if (w->left) emu_fail(at, "__syncthreads, but %s has left", one_of(w, EMU_LEFT));
   if (w->at_barrier && !emu_same_place(w->barrier, at))
-    emu_fail(at, "__syncthreads, but %s waits at another one, %s",
-             one_of(w, EMU_AT_BARRIER).c_str(), emu_place_text(w->barrier).c_str());
+    emu_fail(at, "__syncthreads, but %s waits at another one, %s", one_of(w, EMU_AT_BARRIER),
+             emu_kept(emu_place_text(w->barrier)));
   w->barrier = at;
   if (++w->at_barrier < w->threads) return emu_wait(EMU_AT_BARRIER, "__syncthreads", at);
   w->at_barrier = 0;
@@ -109,7 +118,7 @@ void emu_leave(emu_worker *w) {
   warp->left |= 1u << f->lane;
   if (w->at_barrier)
     emu_fail(w->barrier, "%s waits here for all threads of its block, but this one has left",
-             one_of(w, EMU_AT_BARRIER).c_str());
+             one_of(w, EMU_AT_BARRIER));
   for (int i = 0; i < warp->meetings; i++)
     if (warp->meet[i].mask >> f->lane & 1)
       emu_fail(warp->meet[i].at, "lanes %#x wait here (%s) for this one, which has left",

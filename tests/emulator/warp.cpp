@@ -25,7 +25,7 @@ static emu_meeting *join(emu_warp *warp, unsigned mask, const char *what, emu_pl
     if (!(m->mask & mask)) continue;
     if (m->mask != mask || !emu_same_place(m->at, at) || strcmp(m->what, what))
       emu_fail(at, "%s with mask %#x, but lanes %#x wait at %s (%s with mask %#x)", what, mask,
-               m->here, emu_place_text(m->at).c_str(), m->what, m->mask);
+               m->here, emu_kept(emu_place_text(m->at)), m->what, m->mask);
     return m;
   }
   emu_meeting *m = unused ? unused : &warp->meet[warp->meetings++];
