@@ -2,6 +2,7 @@
  * does not name, is refused by name (cz_device_kernels). A launcher serves all its dtypes: it looks
  * at those of the call. */
 #include "cuda/context.h"
+#include "kernels/adafactor/adafactor.h"
 #include "kernels/adamw/adamw.h"
 #include "kernels/add/add.h"
 #include "kernels/clip/clip.h"
@@ -13,6 +14,7 @@ static const struct row {
   cz_kernels kernels;
   int dtypes; /* a bit for each that a call may have (cz_call_dtype) */
 } rows[CZ_OPS] = {
+    [CZ_OP_adafactor] = {{cz_adafactor_fwd_cuda, NULL, cz_adafactor_workspace_cuda}, REALS},
     [CZ_OP_adamw] = {{cz_adamw_fwd_cuda, NULL, cz_adamw_workspace_cuda}, REALS},
     [CZ_OP_add] = {{cz_add_fwd_cuda, cz_add_bwd_cuda, NULL}, REALS},
     [CZ_OP_clip] = {{cz_clip_fwd_cuda, NULL, NULL}, 1 << CZ_F32},
