@@ -60,6 +60,8 @@ void cz_adafactor_fwd_ref(const cz_call *call);
 void cz_adafactor_fwd_cpu(const cz_call *call);
 size_t cz_adafactor_workspace_ref(const cz_call *call, bool backward);
 size_t cz_adafactor_workspace_cpu(const cz_call *call, bool backward);
+void cz_adafactor_fwd_cuda(const cz_call *call);
+size_t cz_adafactor_workspace_cuda(const cz_call *call, bool backward);
 
 CZ_C_END
 

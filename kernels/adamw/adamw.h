@@ -43,6 +43,8 @@ static inline CZ_HOST_DEVICE double cz_adamw_scale(double rms) {
 void cz_adamw_fwd_ref(const cz_call *call);
 void cz_adamw_fwd_cpu(const cz_call *call);
 size_t cz_adamw_workspace_cpu(const cz_call *call, bool backward);
+void cz_adamw_fwd_cuda(const cz_call *call);
+size_t cz_adamw_workspace_cuda(const cz_call *call, bool backward);
 
 CZ_C_END
 

@@ -68,6 +68,7 @@ static inline CZ_HOST_DEVICE void cz_clip_step(double hyper[CZ_HYPERS], double *
 
 void cz_clip_fwd_ref(const cz_call *call);
 void cz_clip_fwd_cpu(const cz_call *call);
+void cz_clip_fwd_cuda(const cz_call *call);
 
 CZ_C_END
 

@@ -194,16 +194,6 @@ static __device__ statistics statistics_of(const row<STAGED> &r, int64_t t, exch
   return s;
 }
 
-/* EACH numbers from V on, of which the vector's part is stored at once. */
-template <class T> static __device__ void store_dx(T *dx, const float x[EACH]) {
-  if constexpr (sizeof(T) == 4) {
-    cz_store_floats<EACH>(dx, x);
-  } else {
-    const uint2 bits = {cz_pair<T>(x[0], x[1]), cz_pair<T>(x[2], x[3])};
-    *reinterpret_cast<uint2 *>(dx) = bits;
-  }
-}
-
 /* dx_v = f p_v - smooth for v != t; p_v = exp(x_v - maximum) / Z' with Z' so that those sum to
  * 1 - p_t. An infinite log Z makes f and with it all of dx NaN, with or without a z-loss. WIDE:
  * where dx is wanted in float32 too, for the bias. Both may be the logits. */
@@ -225,7 +215,7 @@ static __device__ void write_dx(T *dx, float *wide, const row<STAGED> &r, const 
     for (int i = 0; i < EACH; i++)
       x[i] = v + i == t ? target : p * exponential(x[i], s.maximum) - smooth;
     if (wide) cz_store_floats<EACH>(wide + v, x);
-    store_dx(dx + v, x);
+    cz_store_floats<EACH>(dx + v, x);
   }
   const int64_t v = r.wide() + threadIdx.x;
   if (v >= r.V) return;

@@ -49,22 +49,15 @@ template <class Z, class Y, class P, int KIND, int EACH>
 static __global__ void finish(Y *y, P *pre, const Z *z, const float *bias, int64_t n, int64_t O) {
   const int64_t step = (int64_t)gridDim.x * blockDim.x * EACH;
   for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * EACH; i < n; i += step) {
-    float x[EACH];
-    if constexpr (EACH > 1) {
-      cz_load_floats<EACH>(x, z + i);
-      float b[EACH] = {};
-      if (bias) cz_load_floats<EACH>(b, bias + i % O);
-      CZ_UNROLL
-      for (int j = 0; j < EACH; j++) x[j] += b[j];
-      if (pre) cz_store_floats<EACH>(pre + i, x);
-      CZ_UNROLL
-      for (int j = 0; j < EACH; j++) x[j] = cz_activated<KIND>(x[j]);
-      cz_store_floats<EACH>(y + i, x);
-    } else {
-      x[0] = cz_float(z[i]) + (bias ? bias[i % O] : 0);
-      if (pre) pre[i] = cz_nearest<P>(x[0]);
-      y[i] = cz_nearest<Y>(cz_activated<KIND>(x[0]));
-    }
+    float x[EACH], b[EACH] = {};
+    cz_load_floats<EACH>(x, z + i);
+    if (bias) cz_load_floats<EACH>(b, bias + i % O);
+    CZ_UNROLL
+    for (int j = 0; j < EACH; j++) x[j] += b[j];
+    if (pre) cz_store_floats<EACH>(pre + i, x);
+    CZ_UNROLL
+    for (int j = 0; j < EACH; j++) x[j] = cz_activated<KIND>(x[j]);
+    cz_store_floats<EACH>(y + i, x);
   }
 }
 
@@ -138,24 +131,14 @@ template <class T, class Y, int KIND, int EACH> struct slopes {
   __device__ void operator()(float x[EACH], int64_t r, int64_t c) const {
     const int64_t at = r * O + c;
     float z[EACH] = {};
-    read<EACH>(x, dy + at);
+    cz_load_floats<EACH>(x, dy + at);
     if (KIND == CZ_ACTIVATION_RELU)
-      read<EACH>(z, y + at);
+      cz_load_floats<EACH>(z, y + at);
     else if (KIND != CZ_ACTIVATION_NONE)
-      read<EACH>(z, pre + at);
+      cz_load_floats<EACH>(z, pre + at);
     CZ_UNROLL
     for (int i = 0; i < EACH; i++) x[i] *= cz_activation_slope_at<KIND>(z[i]);
-    if (!g) return;
-    if constexpr (EACH > 1)
-      cz_store_floats<EACH>(g + at, x);
-    else
-      g[at] = cz_nearest<T>(x[0]);
-  }
-  template <int N, class A> static __device__ void read(float to[N], const A *from) {
-    if constexpr (N > 1)
-      cz_load_floats<N>(to, from);
-    else
-      to[0] = cz_float(*from);
+    if (g) cz_store_floats<EACH>(g + at, x);
   }
 };
 

@@ -18,6 +18,8 @@ enum { CZ_SUMSQ_S };
 void cz_sumsq_fwd_ref(const cz_call *call);
 void cz_sumsq_fwd_cpu(const cz_call *call);
 size_t cz_sumsq_workspace_cpu(const cz_call *call, bool backward);
+void cz_sumsq_fwd_cuda(const cz_call *call);
+size_t cz_sumsq_workspace_cuda(const cz_call *call, bool backward);
 
 CZ_C_END
 

@@ -1,0 +1,112 @@
+/* Parameters in flat buffers, for the optimizers' kernels. The parts are known to the card alone,
+ * so a launcher measures its grid by bounds, and a block finds out where it works.
+ *
+ * Each part is cut into units, as the kernel says; units are counted through all parts, in their
+ * order. A block takes a run of neighbouring units, so that it seldom changes from one part to the
+ * next:
+ *
+ *   cz_units u = cz_units_begin(rows, parts, [](const cz_flat_part &p) { return ...; });
+ *   for (; u.at < u.end; cz_units_next(...)) unit u.at - u.first of u.part
+ *
+ * Everything here is the same in all threads of a block. */
+#ifndef CZ_KERNELS_COMMON_FLAT_CUH
+#define CZ_KERNELS_COMMON_FLAT_CUH
+
+#include "kernels/common/flat.h"
+#include "kernels/common/vector.cuh"
+
+enum { CZ_FLAT_THREADS = 256 }; /* of the blocks of all kernels that use this */
+
+typedef struct cz_units {
+  int64_t at, end;      /* the block's units, counted through all parts: [at, end) */
+  int64_t first, count; /* the units of the part that has unit AT */
+  int64_t number;       /* of that part */
+  cz_flat_part part;
+} cz_units;
+
+/* Moves from part to part until one has unit AT. */
+template <class F>
+static inline __device__ void cz_units_find(cz_units *u, const int32_t *rows, F units) {
+  while (u->at < u->end && u->at >= u->first + u->count) {
+    u->first += u->count;
+    u->part = cz_flat_part_at(rows, ++u->number);
+    u->count = units(u->part);
+  }
+}
+
+/* What the block begins with. Each thread counts the units of neighbouring parts; the one where the
+ * block's first unit lies tells the others. UNITS(part) gives the units of a part. */
+template <class F>
+static inline __device__ cz_units cz_units_begin(const int32_t *rows, int64_t parts,
+                                                 F units CZ_PLACE) {
+  enum { WARPS = CZ_FLAT_THREADS / CZ_WARP };
+  CZ_SHARED(int64_t, sums, [WARPS]);
+  CZ_SHARED(int64_t, found, [2]);
+  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
+  const int64_t each = (parts + CZ_FLAT_THREADS - 1) / CZ_FLAT_THREADS, from = threadIdx.x * each,
+                to = from + each < parts ? from + each : parts;
+  int64_t own = 0, before, total = 0;
+  for (int64_t i = from; i < to; i++) own += units(cz_flat_part_at(rows, i));
+  before = own;
+  CZ_UNROLL
+  for (int by = 1; by < CZ_WARP; by *= 2) {
+    const int64_t x = __shfl_up_sync(CZ_FULL_MASK, before, (unsigned)by, CZ_WARP CZ_PASS);
+    if (lane >= by) before += x;
+  }
+  if (lane == CZ_WARP - 1) sums[warp] = before;
+  __syncthreads();
+  before -= own;
+  for (int i = 0; i < WARPS; i++) {
+    if (i < warp) before += sums[i];
+    total += sums[i];
+  }
+  cz_units u = {};
+  u.at = total * blockIdx.x / gridDim.x, u.end = total * (blockIdx.x + 1) / gridDim.x;
+  if (before <= u.at && u.at < before + own) found[0] = from, found[1] = before;
+  __syncthreads();
+  if (u.at == u.end) return u;
+  u.number = found[0] - 1, u.first = found[1];
+  cz_units_find(&u, rows, units);
+  return u;
+}
+
+/* The next unit. */
+template <class F>
+static inline __device__ void cz_units_next(cz_units *u, const int32_t *rows, F units) {
+  u->at++;
+  cz_units_find(u, rows, units);
+}
+
+/* X = the N numbers at P, of which LEFT are the part's: in one access when all of them are and the
+ * arrays are WIDE, that is, begin at multiples of 16 bytes. Zeros behind them. */
+template <int N, class T>
+static inline __device__ void cz_flat_load(float x[N], const T *p, int64_t left,
+                                           bool wide CZ_PLACE) {
+  if (wide && left >= N) {
+    cz_load_floats<N>(x, p CZ_PASS);
+    return;
+  }
+  CZ_UNROLL
+  for (int i = 0; i < N; i++) x[i] = i < left ? cz_float(p[i]) : 0;
+}
+
+/* The same for a store; what is not the part's is left alone. */
+template <int N, class T>
+static inline __device__ void cz_flat_store(T *p, const float x[N], int64_t left,
+                                            bool wide CZ_PLACE) {
+  if (wide && left >= N) {
+    cz_store_floats<N>(p, x CZ_PASS);
+    return;
+  }
+  CZ_UNROLL
+  for (int i = 0; i < N; i++)
+    if (i < left) p[i] = cz_nearest<T>(x[i]);
+}
+
+/* Host: blocks for UNITS or fewer, EACH for every multiprocessor at most. */
+static inline unsigned cz_flat_blocks(void *stream, int64_t units, int each) {
+  const int64_t most = (int64_t)cz_cuda_cores(stream) * each;
+  return (unsigned)(units < most ? units : most);
+}
+
+#endif

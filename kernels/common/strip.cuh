@@ -1,0 +1,50 @@
+/* A warp on a strip of a row: up to 128 neighbouring numbers, four a lane, as float32 in registers.
+ *
+ * WIDE: the four are neighbours and taken in one access, so that rows must begin at multiples of
+ * four numbers and have a multiple of four; else they lie a warp's width apart. Either way a
+ * warp's access is one run of memory. */
+#ifndef CZ_KERNELS_COMMON_STRIP_CUH
+#define CZ_KERNELS_COMMON_STRIP_CUH
+
+#include "kernels/common/vector.cuh"
+
+enum { CZ_STRIP = 4 * CZ_WARP };
+
+/* The column, in the strip, of this lane's number J. */
+template <bool WIDE> static inline __device__ int cz_strip_column(int j) {
+  const int lane = (int)threadIdx.x % CZ_WARP;
+  return WIDE ? 4 * lane + j : lane + CZ_WARP * j;
+}
+
+/* X = this lane's numbers of the strip at P, of which N are in the row; zeros behind them. */
+template <bool WIDE, class T>
+static inline __device__ void cz_strip_load(float x[4], const T *p, int64_t n CZ_PLACE) {
+  CZ_UNROLL
+  for (int j = 0; j < 4; j++) x[j] = 0;
+  if constexpr (WIDE) {
+    if (cz_strip_column<WIDE>(0) < n) cz_load_floats<4>(x, p + cz_strip_column<WIDE>(0) CZ_PASS);
+  } else {
+    CZ_UNROLL
+    for (int j = 0; j < 4; j++)
+      if (cz_strip_column<WIDE>(j) < n) x[j] = cz_float(p[cz_strip_column<WIDE>(j)]);
+  }
+}
+
+/* The strip at P = X, each number rounded once. */
+template <bool WIDE, class T>
+static inline __device__ void cz_strip_store(T *p, const float x[4], int64_t n CZ_PLACE) {
+  if constexpr (WIDE) {
+    if (cz_strip_column<WIDE>(0) < n) cz_store_floats<4>(p + cz_strip_column<WIDE>(0), x CZ_PASS);
+  } else {
+    CZ_UNROLL
+    for (int j = 0; j < 4; j++)
+      if (cz_strip_column<WIDE>(j) < n) p[cz_strip_column<WIDE>(j)] = cz_nearest<T>(x[j]);
+  }
+}
+
+/* Host: whether rows of WIDTH numbers of BYTES each, the first one at P, can be taken WIDE. */
+static inline bool cz_strip_wide(const void *p, int64_t width, size_t bytes) {
+  return (uintptr_t)p % (4 * bytes) == 0 && width % 4 == 0;
+}
+
+#endif
