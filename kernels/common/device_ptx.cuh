@@ -50,6 +50,13 @@ static inline __device__ float cz_exp2(float x) {
   return y;
 }
 
+/* 1 / x by the special function unit, one unit in the last place; subnormal numbers count as 0. */
+static inline __device__ float cz_reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 /* mma.sync.m16n8k16, row by column: d += a b in float32, a [16, 16], b [16, 8], both of bfloat16 or
  * both of float16. Lane l holds of d rows l / 4 and l / 4 + 8, columns 2 (l % 4) and the next. */
 template <class T>

@@ -155,6 +155,12 @@ static inline float cz_exp2(float x) {
   return y < 0x1p-126f ? 0 : y;
 }
 
+/* Within one unit in the last place of this. */
+static inline float cz_reciprocal(float x) {
+  const float y = 1 / (fabsf(x) < 0x1p-126f ? copysignf(0, x) : x);
+  return fabsf(y) < 0x1p-126f ? copysignf(0, y) : y;
+}
+
 uint4 emu_load_16(const void *p, emu_place at);
 void emu_store_16(void *p, uint4 bits, emu_place at);
 static inline uint4 cz_load_16(const void *p, EMU_PLACE) { return emu_load_16(p, EMU_PASSED); }
