@@ -2,7 +2,10 @@
  * does not name, is refused by name (cz_device_kernels). A launcher serves all its dtypes: it looks
  * at those of the call. */
 #include "cuda/context.h"
+#include "kernels/activation/activation.h"
 #include "kernels/add/add.h"
+#include "kernels/cast/cast.h"
+#include "kernels/dropout/dropout.h"
 
 enum { REALS = 1 << CZ_F32 | 1 << CZ_BF16 | 1 << CZ_F16 };
 
@@ -10,7 +13,10 @@ static const struct row {
   cz_kernels kernels;
   int dtypes; /* a bit for each that a call may have (cz_call_dtype) */
 } rows[CZ_OPS] = {
+    [CZ_OP_activation] = {{cz_activation_fwd_cuda, cz_activation_bwd_cuda, NULL}, REALS},
     [CZ_OP_add] = {{cz_add_fwd_cuda, cz_add_bwd_cuda, NULL}, REALS},
+    [CZ_OP_cast] = {{cz_cast_fwd_cuda, cz_cast_bwd_cuda, NULL}, REALS},
+    [CZ_OP_dropout] = {{cz_dropout_fwd_cuda, cz_dropout_bwd_cuda, NULL}, REALS},
 };
 
 /** The kernels of OP in DTYPE; null when there are none. */
