@@ -61,6 +61,8 @@ void cz_activation_fwd_ref(const cz_call *call);
 void cz_activation_bwd_ref(const cz_call *call);
 void cz_activation_fwd_cpu(const cz_call *call);
 void cz_activation_bwd_cpu(const cz_call *call);
+void cz_activation_fwd_cuda(const cz_call *call);
+void cz_activation_bwd_cuda(const cz_call *call);
 
 CZ_C_END
 

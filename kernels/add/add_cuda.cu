@@ -1,58 +1,41 @@
-/* Bound by memory. A thread takes sixteen bytes of the narrower array at once, and as many numbers
- * of the wider one, when all arrays begin at multiples of them; what is left is done number by
- * number. One rounding, as on the cpu. */
+/* Bound by memory: the common loop (common/elementwise.cuh). One rounding, as on the cpu. */
 #include "kernels/add/add.h"
-#include "kernels/common/device.cuh"
-#include "kernels/common/dispatch.cuh"
-#include "kernels/common/vector.cuh"
+#include "kernels/common/elementwise.cuh"
 
-enum { THREADS = 256 };
-
-/* y = a + b of N numbers, or y = b when A is null; y may be a or b. The first WIDE numbers are
- * taken EACH at once. */
-template <class Y, class B, int EACH>
-static __global__ void add(Y *y, const Y *a, const B *b, int64_t wide, int64_t n) {
-  const int64_t step = (int64_t)gridDim.x * blockDim.x,
-                first = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-  for (int64_t i = first * EACH; i < wide; i += step * EACH) {
-    float left[EACH] = {}, right[EACH];
-    cz_load_floats<EACH>(right, b + i);
-    if (a) {
-      cz_load_floats<EACH>(left, a + i);
-      CZ_UNROLL
-      for (int j = 0; j < EACH; j++) right[j] += left[j];
-    }
-    cz_store_floats<EACH>(y + i, right);
-  }
-  for (int64_t i = wide + first; i < n; i += step) {
-    const float right = cz_float(b[i]);
-    y[i] = cz_nearest<Y>(a ? cz_float(a[i]) + right : right);
-  }
-}
-
-template <class Y, class B>
-static void launch(const char *name, const cz_call *call, const cz_arg *y, const cz_arg *a,
-                   const cz_arg *b, int64_t n) {
+namespace {
+/* y = a + b, or y = b when A is null; y may be a or b. */
+template <class Y, class B> struct sum {
   enum { EACH = cz_each<Y, B>() };
-  const void *left = a ? a->data : nullptr;
-  const bool wide = cz_aligned_16(y->data) && cz_aligned_16(left) && cz_aligned_16(b->data);
-  const int64_t groups = wide ? n / EACH : 0;
-  const int64_t threads = groups > 0 ? groups : n;
-  cz_launch(name, add<Y, B, EACH>, cz_blocks(call->stream, threads, THREADS), THREADS, 0,
-            call->stream, static_cast<Y *>(y->data), static_cast<const Y *>(left),
-            static_cast<const B *>(b->data), groups * EACH, n);
-}
+  Y *y;
+  const Y *a;
+  const B *b;
+
+  __device__ void begin() {}
+
+  template <int N> __device__ void at(int64_t i) const {
+    float left[N] = {}, right[N];
+    cz_load_floats<N>(right, b + i);
+    if (a) {
+      cz_load_floats<N>(left, a + i);
+      CZ_UNROLL
+      for (int j = 0; j < N; j++) right[j] += left[j];
+    }
+    cz_store_floats<N>(y + i, right);
+  }
+};
+} // namespace
 
 /* Y = A + B, or Y = B without A. One of Y and B may be float32 beside 16 bits of the other. */
 static void add_arrays(const char *name, const cz_call *call, const cz_arg *y, const cz_arg *a,
                        const cz_arg *b, int64_t n) {
-  cz_with_type(y->dtype > b->dtype ? y->dtype : b->dtype, [&](auto narrow) {
-    typedef typename decltype(narrow)::type T;
-    cz_with_type_beside<T>(y->dtype, [&](auto to) {
-      cz_with_type_beside<T>(b->dtype, [&](auto from) {
-        launch<typename decltype(to)::type, typename decltype(from)::type>(name, call, y, a, b, n);
-      });
-    });
+  const void *left = a ? a->data : nullptr;
+  const bool aligned = cz_aligned_16(y->data) && cz_aligned_16(left) && cz_aligned_16(b->data);
+  cz_with_types(y->dtype, b->dtype, [&](auto to, auto from) {
+    typedef typename decltype(to)::type Y;
+    typedef typename decltype(from)::type B;
+    const sum<Y, B> op = {static_cast<Y *>(y->data), static_cast<const Y *>(left),
+                          static_cast<const B *>(b->data)};
+    cz_elementwise(name, call, op, n, aligned);
   });
 }
 

@@ -21,6 +21,8 @@ void cz_cast_fwd_ref(const cz_call *call);
 void cz_cast_bwd_ref(const cz_call *call);
 void cz_cast_fwd_cpu(const cz_call *call);
 void cz_cast_bwd_cpu(const cz_call *call);
+void cz_cast_fwd_cuda(const cz_call *call);
+void cz_cast_bwd_cuda(const cz_call *call);
 
 CZ_C_END
 

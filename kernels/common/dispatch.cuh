@@ -33,6 +33,14 @@ template <class T, class F> static inline void cz_with_type_beside(cz_dtype dtyp
     f(cz_type<T>());
 }
 
+/* F is called with the cz_types of two arrays, which are the same or one of them float. */
+template <class F> static inline void cz_with_types(cz_dtype a, cz_dtype b, F f) {
+  cz_with_type(a > b ? a : b, [&](auto narrow) {
+    typedef typename decltype(narrow)::type T;
+    cz_with_type_beside<T>(a, [&](auto x) { cz_with_type_beside<T>(b, [&](auto y) { f(x, y); }); });
+  });
+}
+
 /* Calls F with std::true_type or std::false_type. */
 template <class F> static inline void cz_with_flag(bool flag, F f) {
   if (flag)
@@ -50,6 +58,13 @@ static inline unsigned cz_blocks(void *stream, int64_t n, int64_t each) {
   const int64_t all = (n + each - 1) / each,
                 most = (int64_t)cz_cuda_cores(stream) * CZ_BLOCKS_A_CORE;
   return (unsigned)(all < most ? all : most);
+}
+
+/* Neighbouring rows for one warp, of R in all, WARPS to a block: one, or more where that would make
+ * more blocks than the card needs. */
+static inline int64_t cz_rows_each(void *stream, int64_t R, int64_t warps) {
+  const int64_t most = (int64_t)cz_cuda_cores(stream) * CZ_BLOCKS_A_CORE * warps;
+  return R > most ? (R + most - 1) / most : 1;
 }
 
 #endif

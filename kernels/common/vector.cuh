@@ -64,7 +64,16 @@ static inline __device__ void cz_load_floats(float x[N], const T *p CZ_PLACE) {
   for (int i = 0; i < N; i++) x[i] = cz_float(narrow[i]);
 }
 
-/* And back, each rounded once. */
+/* N times OTHERWISE when P is null: the array is absent. */
+template <int N, class T>
+static inline __device__ void cz_load_floats_or(float x[N], const T *p, int64_t i,
+                                                float otherwise CZ_PLACE) {
+  CZ_UNROLL
+  for (int j = 0; j < N; j++) x[j] = otherwise;
+  if (p) cz_load_floats<N>(x, p + i CZ_PASS);
+}
+
+/* Back to T, each rounded once. */
 template <int N, class T>
 static inline __device__ void cz_store_floats(T *p, const float x[N] CZ_PLACE) {
   T narrow[N];

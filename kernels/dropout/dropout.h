@@ -24,6 +24,8 @@ void cz_dropout_fwd_ref(const cz_call *call);
 void cz_dropout_bwd_ref(const cz_call *call);
 void cz_dropout_fwd_cpu(const cz_call *call);
 void cz_dropout_bwd_cpu(const cz_call *call);
+void cz_dropout_fwd_cuda(const cz_call *call);
+void cz_dropout_bwd_cuda(const cz_call *call);
 size_t cz_dropout_workspace_cpu(const cz_call *call, bool backward);
 
 CZ_C_END

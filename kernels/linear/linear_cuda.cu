@@ -9,10 +9,9 @@
  */
 #include "kernels/activation/activation.cuh"
 #include "kernels/common/columns.cuh"
+#include "kernels/common/elementwise.cuh"
 #include "kernels/common/workspace.h"
 #include "kernels/linear/linear.h"
-
-enum { THREADS = 256 };
 
 typedef struct sizes {
   int64_t T, I, O;
@@ -44,39 +43,46 @@ static bool keeps_sum(const cz_call *call, const sizes &s) {
 
 /* ---- forward ---- */
 
-/* Of EACH neighbours at once: Z is float32 or y's dtype, and may be y. */
-template <class Z, class Y, class P, int KIND, int EACH>
-static __global__ void finish(Y *y, P *pre, const Z *z, const float *bias, int64_t n, int64_t O) {
-  const int64_t step = (int64_t)gridDim.x * blockDim.x * EACH;
-  for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * EACH; i < n; i += step) {
-    float x[EACH], b[EACH] = {};
-    cz_load_floats<EACH>(x, z + i);
-    if (bias) cz_load_floats<EACH>(b, bias + i % O);
-    CZ_UNROLL
-    for (int j = 0; j < EACH; j++) x[j] += b[j];
-    if (pre) cz_store_floats<EACH>(pre + i, x);
-    CZ_UNROLL
-    for (int j = 0; j < EACH; j++) x[j] = cz_activated<KIND>(x[j]);
-    cz_store_floats<EACH>(y + i, x);
-  }
-}
+namespace {
+/* y = act(z + bias), and pre before it where it is wanted; z is float32 or has y's type, and may be
+ * y. */
+template <class Z, class Y, class P, int KIND> struct finish {
+  enum { EACH = cz_each<Y, P, Z>() };
+  Y *y;
+  P *pre;
+  const Z *z;
+  const float *bias;
+  int64_t O;
 
-/* P is that of x; y has it too or is float32. */
+  __device__ void begin() {}
+
+  template <int N> __device__ void at(int64_t i) const {
+    float x[N], b[N];
+    cz_load_floats<N>(x, z + i);
+    cz_load_floats_or<N>(b, bias, i % O, 0);
+    CZ_UNROLL
+    for (int j = 0; j < N; j++) x[j] += b[j];
+    if (pre) cz_store_floats<N>(pre + i, x);
+    CZ_UNROLL
+    for (int j = 0; j < N; j++) x[j] = cz_activated<KIND>(x[j]);
+    cz_store_floats<N>(y + i, x);
+  }
+};
+} // namespace
+
+/* P is the type of x; y has it too or is float32. */
 template <class Z, class Y, class P>
 static void launch_finish(const cz_call *call, const sizes &s, const void *sum) {
-  const cz_arg *y = &call->out[CZ_LINEAR_Y], *pre = &call->out[CZ_LINEAR_PRE],
-               *bias = &call->in[CZ_LINEAR_BIAS];
-  enum { WIDE = cz_each<Y, P>() };
-  const bool wide = s.O % WIDE == 0 && cz_aligned_16(y->data) && cz_aligned_16(pre->data) &&
-                    cz_aligned_16(bias->data) && cz_aligned_16(sum);
-  const int64_t n = s.T * s.O;
   cz_with_activation(s.activation, [&](auto kind) {
-    cz_with_flag(wide, [&](auto flag) {
-      enum { EACH = decltype(flag)::value ? (int)WIDE : 1 };
-      cz_launch("linear finish", finish<Z, Y, P, decltype(kind)::value, EACH>,
-                cz_blocks(call->stream, n / EACH, THREADS), THREADS, 0, call->stream, (Y *)y->data,
-                (P *)pre->data, (const Z *)sum, (const float *)bias->data, n, s.O);
-    });
+    typedef finish<Z, Y, P, decltype(kind)::value> op_type;
+    op_type op = {};
+    op.y = static_cast<Y *>(call->out[CZ_LINEAR_Y].data);
+    op.pre = static_cast<P *>(call->out[CZ_LINEAR_PRE].data);
+    op.z = static_cast<const Z *>(sum);
+    op.bias = static_cast<const float *>(call->in[CZ_LINEAR_BIAS].data), op.O = s.O;
+    const bool aligned = s.O % op_type::EACH == 0 && cz_aligned_16(op.y) && cz_aligned_16(op.pre) &&
+                         cz_aligned_16(op.z) && cz_aligned_16(op.bias);
+    cz_elementwise("linear finish", call, op, s.T * s.O, aligned);
   });
 }
 
@@ -122,6 +128,7 @@ extern "C" void cz_linear_fwd_cuda(const cz_call *call) {
 
 /* ---- backward ---- */
 
+namespace {
 /* g = dy act'(z) of EACH neighbours, stored where G is not null. */
 template <class T, class Y, int KIND, int EACH> struct slopes {
   T *g;
@@ -141,6 +148,8 @@ template <class T, class Y, int KIND, int EACH> struct slopes {
     if (g) cz_store_floats<EACH>(g + at, x);
   }
 };
+
+} // namespace
 
 typedef struct plan {
   sizes s;
