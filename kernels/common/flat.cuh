@@ -14,6 +14,7 @@
 #define CZ_KERNELS_COMMON_FLAT_CUH
 
 #include "kernels/common/flat.h"
+#include "kernels/common/sum.cuh"
 #include "kernels/common/vector.cuh"
 
 enum { CZ_FLAT_THREADS = 256 }; /* of the blocks of all kernels that use this */
@@ -38,27 +39,12 @@ static inline __device__ void cz_units_find(cz_units *u, const int32_t *rows, F 
 template <class F>
 static inline __device__ cz_units cz_units_begin(const int32_t *rows, int64_t parts,
                                                  F units CZ_PLACE) {
-  enum { WARPS = CZ_FLAT_THREADS / CZ_WARP };
-  CZ_SHARED(int, sums, [WARPS]);
   CZ_SHARED(int, found, [2]);
-  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
   const int each = (int)((parts + CZ_FLAT_THREADS - 1) / CZ_FLAT_THREADS),
             from = (int)threadIdx.x * each;
-  int own = 0, before, total = 0;
+  int own = 0, total;
   for (int i = from; i < from + each && i < parts; i++) own += (int)units(cz_flat_part_at(rows, i));
-  before = own;
-  CZ_UNROLL
-  for (int by = 1; by < CZ_WARP; by *= 2) {
-    const int x = __shfl_up_sync(CZ_FULL_MASK, before, (unsigned)by, CZ_WARP CZ_PASS);
-    if (lane >= by) before += x;
-  }
-  if (lane == CZ_WARP - 1) sums[warp] = before;
-  __syncthreads();
-  before -= own;
-  for (int i = 0; i < WARPS; i++) {
-    if (i < warp) before += sums[i];
-    total += sums[i];
-  }
+  const int before = cz_block_sum_before(own, &total CZ_PASS);
   cz_units u = {};
   u.at = (int)((int64_t)total * blockIdx.x / gridDim.x);
   u.end = (int)((int64_t)total * (blockIdx.x + 1) / gridDim.x);

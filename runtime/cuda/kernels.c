@@ -6,6 +6,7 @@
 #include "kernels/adamw/adamw.h"
 #include "kernels/add/add.h"
 #include "kernels/clip/clip.h"
+#include "kernels/gather/gather.h"
 #include "kernels/sumsq/sumsq.h"
 
 enum { REALS = 1 << CZ_F32 | 1 << CZ_BF16 | 1 << CZ_F16 };
@@ -18,6 +19,8 @@ static const struct row {
     [CZ_OP_adamw] = {{cz_adamw_fwd_cuda, NULL, cz_adamw_workspace_cuda}, REALS},
     [CZ_OP_add] = {{cz_add_fwd_cuda, cz_add_bwd_cuda, NULL}, REALS},
     [CZ_OP_clip] = {{cz_clip_fwd_cuda, NULL, NULL}, 1 << CZ_F32},
+    [CZ_OP_embedding] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
+    [CZ_OP_gather] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
     [CZ_OP_sumsq] = {{cz_sumsq_fwd_cuda, NULL, cz_sumsq_workspace_cuda}, REALS},
 };
 
