@@ -29,7 +29,8 @@ enum {
   FLAT = 8192,
   GROUP = CZ_WARP,
   GROUPS = ROWS / GROUP,
-  BLOCKS_A_CORE = 4
+  BLOCKS_A_CORE = 4,
+  FEW_BLOCKS = 3 /* of the first and last launch, which need more registers */
 };
 
 namespace {
@@ -48,10 +49,11 @@ typedef struct arrays {
   int64_t *begin;                   /* [parts]: the part's first tile */
 } arrays;
 
-/* Tile NUMBER, which lies in matrix M of its part. */
+/* A tile of the block's. */
 typedef struct tile {
-  int64_t number, m, row, column; /* of the matrix: where it begins */
-  int64_t rows, columns;          /* of the matrix, from there on */
+  int number, m;               /* through all parts; its matrix in the part */
+  int64_t row, column, offset; /* where it begins in the matrix, and in the part */
+  int rows, columns;           /* of it, that exist */
 } tile;
 } // namespace
 
@@ -65,24 +67,26 @@ static inline __device__ int64_t tiles_across(const cz_flat_part &p) {
 
 static inline __device__ bool factored(const cz_flat_part &p) { return p.flags & CZ_FLAT_FACTORED; }
 
+/* Whether its rows are taken sixteen bytes at once. */
+static inline __device__ bool wide(const arrays &a, const cz_flat_part &p) {
+  return a.wide && p.cols % 4 == 0;
+}
+
 static inline __device__ int64_t tiles_of(const cz_flat_part &p) {
   if (!factored(p)) return (p.count + FLAT - 1) / FLAT;
   return p.matrices * tiles_down(p) * tiles_across(p);
 }
 
-/* Of the whole block's unit U. */
-static inline __device__ tile tile_at(const cz_units &u) {
-  const int64_t across = tiles_across(u.part), down = tiles_down(u.part), k = u.at - u.first;
+/* Unit U of part P. */
+static inline __device__ tile tile_at(const cz_units &u, const cz_flat_part &p) {
+  const int64_t across = tiles_across(p), down = tiles_down(p), k = u.at - u.first;
   tile t;
-  t.number = u.at, t.m = k / (across * down);
+  t.number = u.at, t.m = (int)(k / (across * down));
   t.row = k / across % down * ROWS, t.column = k % across * COLUMNS;
-  t.rows = u.part.rows - t.row, t.columns = u.part.cols - t.column;
+  t.offset = (t.m * p.rows + t.row) * p.cols + t.column;
+  t.rows = (int)(p.rows - t.row < ROWS ? p.rows - t.row : (int64_t)ROWS);
+  t.columns = (int)(p.cols - t.column < COLUMNS ? p.cols - t.column : (int64_t)COLUMNS);
   return t;
-}
-
-/* Where element (row, column) of the tile's begin is, in the part. */
-static inline __device__ int64_t offset_of(const cz_flat_part &p, const tile &t) {
-  return (t.m * p.rows + t.row) * p.cols + t.column;
 }
 
 static inline __device__ float *r_of(const arrays &a, const cz_flat_part &p, int64_t m) {
@@ -112,7 +116,7 @@ static __device__ double beta_of(const arrays &a) {
 /* This lane's part of a row's squares, and of w's; its columns' are added to COLUMN. */
 template <bool WIDE>
 static inline __device__ float row_squares(float column[STRIPS][4], double *weights, const float *g,
-                                           const float *w, int64_t n, float factor, float eps1) {
+                                           const float *w, int n, float factor, float eps1) {
   float gi[STRIPS][4], wi[STRIPS][4], sum[STRIPS] = {};
   CZ_UNROLL
   for (int s = 0; s < STRIPS; s++) {
@@ -124,7 +128,7 @@ static inline __device__ float row_squares(float column[STRIPS][4], double *weig
     CZ_UNROLL
     for (int j = 0; j < 4; j++) {
       const float x = factor * gi[s][j];
-      const float q = s * CZ_STRIP + cz_strip_column<WIDE>(j) < n ? x * x + eps1 : 0;
+      const float q = cz_strip_has<WIDE>(j, n - s * CZ_STRIP) ? x * x + eps1 : 0;
       column[s][j] += q, sum[s] += q;
       *weights += (double)wi[s][j] * wi[s][j];
     }
@@ -143,7 +147,7 @@ static __device__ void put_columns(const arrays &a, const tile &t, const float c
   __syncthreads();
   float sum = 0;
   for (int i = 0; i < WARPS; i++) sum += sums[i][k];
-  if (k < t.columns) a.col_squares[t.number * COLUMNS + k] = sum;
+  if (k < t.columns) a.col_squares[(int64_t)t.number * COLUMNS + k] = sum;
   __syncthreads();
 }
 
@@ -151,17 +155,16 @@ template <bool WIDE>
 static __device__ double tile_squares(const arrays &a, const cz_flat_part &p, const tile &t) {
   const float factor = factor_of(a), eps1 = (float)a.attr.eps1;
   const int lane = (int)threadIdx.x % CZ_WARP, first = (int)threadIdx.x / CZ_WARP * WARP_ROWS;
-  const int64_t from = p.offset + offset_of(p, t);
   float column[STRIPS][4] = {}, mine = 0;
   double weights = 0;
-  for (int i = 0; i < WARP_ROWS && first + i < t.rows; i++) {
-    const int64_t at = from + (first + i) * p.cols;
+  int64_t at = p.offset + t.offset + first * p.cols;
+  for (int i = 0; i < WARP_ROWS && first + i < t.rows; i++, at += p.cols) {
     const float sum = cz_warp_sum(
         row_squares<WIDE>(column, &weights, a.g + at, a.w + at, t.columns, factor, eps1));
     if (lane == i) mine = sum;
   }
   if (lane < WARP_ROWS && first + lane < t.rows)
-    a.row_squares[t.number * ROWS + first + lane] = mine;
+    a.row_squares[(int64_t)t.number * ROWS + first + lane] = mine;
   put_columns<WIDE>(a, t, column);
   return weights;
 }
@@ -173,7 +176,7 @@ static __device__ double flat_squares(const arrays &a, const cz_flat_part &p, in
   const float factor = factor_of(a);
   float *v = a.state + p.state;
   double weights = 0;
-  for (int k = 4 * (int)threadIdx.x; k < FLAT; k += 4 * THREADS) {
+  for (int k = 4 * (int)threadIdx.x; k < FLAT && from + k < p.count; k += 4 * THREADS) {
     const int64_t at = from + k, left = p.count - at;
     float g[4], w[4], vi[4];
     cz_flat_load<4>(g, a.g + p.offset + at, left, a.wide);
@@ -192,26 +195,26 @@ static __device__ double flat_squares(const arrays &a, const cz_flat_part &p, in
   return weights;
 }
 
-static __global__ void __launch_bounds__(THREADS, BLOCKS_A_CORE) statistics(arrays a) {
+static __global__ void __launch_bounds__(THREADS, FEW_BLOCKS) statistics(arrays a) {
   if (a.hyper[CZ_HYPER_KEEP] == 0) return;
   const double beta = beta_of(a);
   cz_units u = cz_units_begin(a.rows, a.parts, tiles_of);
   for (; u.at < u.end; cz_units_next(&u, a.rows, tiles_of)) {
+    const cz_flat_part p = cz_flat_part_at(a.rows, u.number);
     double weights, squares = 0;
-    if (!factored(u.part)) {
-      weights = flat_squares(a, u.part, (u.at - u.first) * FLAT, beta, &squares);
+    if (!factored(p)) {
+      weights = flat_squares(a, p, (int64_t)(u.at - u.first) * FLAT, beta, &squares);
       squares = cz_block_sum(squares);
       if (threadIdx.x == 0) a.squares[u.at] = squares;
-    } else if (a.wide && u.part.cols % 4 == 0) {
-      weights = tile_squares<true>(a, u.part, tile_at(u));
+    } else if (wide(a, p)) {
+      weights = tile_squares<true>(a, p, tile_at(u, p));
     } else {
-      weights = tile_squares<false>(a, u.part, tile_at(u));
+      weights = tile_squares<false>(a, p, tile_at(u, p));
     }
     weights = cz_block_sum(weights);
-    if (threadIdx.x == 0) {
-      a.weights[u.at] = weights;
-      if (u.at == u.first) a.begin[u.number] = u.first;
-    }
+    if (threadIdx.x > 0) continue;
+    a.weights[u.at] = weights;
+    if (u.at == u.first) a.begin[u.number] = u.first;
   }
 }
 
@@ -238,31 +241,28 @@ static __device__ double group_sum(const float *x, int64_t n, int64_t step, int6
   return sum;
 }
 
-/* Rows from ROW on of matrix M: r_i = beta r_i + (1 - beta) mean of Q, and their sum. */
-static __device__ void average_rows(const arrays &a, const cz_units &u, double beta, int64_t m,
-                                    int64_t row) {
-  const cz_flat_part &p = u.part;
-  const int64_t across = tiles_across(p),
-                first = a.begin[u.number] + (m * tiles_down(p) + row / ROWS) * across,
+/* Rows from ROW on of matrix M: r_i = beta r_i + (1 - beta) mean of Q, and their sum. The part's
+ * first tile is BEGIN. */
+static __device__ void average_rows(const arrays &a, const cz_flat_part &p, int64_t begin,
+                                    double beta, int64_t m, int64_t row) {
+  const int64_t across = tiles_across(p), first = begin + (m * tiles_down(p) + row / ROWS) * across,
                 left = p.rows - row;
   const double sum = group_sum(a.row_squares + first * ROWS + row % ROWS, across, ROWS, left);
   if (threadIdx.x >= CZ_WARP) return;
-  double new_r = 0;
+  double mine = 0;
   if (threadIdx.x < left) {
     float *r = r_of(a, p, m) + row + threadIdx.x;
-    *r = (float)(beta * *r + (1 - beta) * sum / (double)p.cols), new_r = *r;
+    *r = (float)(beta * *r + (1 - beta) * sum / (double)p.cols), mine = *r;
   }
-  new_r = cz_warp_sum(new_r);
-  if (threadIdx.x == 0) a.averages[first * GROUPS + row % ROWS / GROUP] = new_r;
+  mine = cz_warp_sum(mine);
+  if (threadIdx.x == 0) a.averages[first * GROUPS + row % ROWS / GROUP] = mine;
 }
 
 /* Columns from COLUMN on of matrix M: c_j = beta c_j + (1 - beta) mean of Q. */
-static __device__ void average_columns(const arrays &a, const cz_units &u, double beta, int64_t m,
-                                       int64_t column) {
-  const cz_flat_part &p = u.part;
+static __device__ void average_columns(const arrays &a, const cz_flat_part &p, int64_t begin,
+                                       double beta, int64_t m, int64_t column) {
   const int64_t across = tiles_across(p), down = tiles_down(p),
-                first = a.begin[u.number] + m * down * across + column / COLUMNS,
-                left = p.cols - column;
+                first = begin + m * down * across + column / COLUMNS, left = p.cols - column;
   const double sum =
       group_sum(a.col_squares + first * COLUMNS + column % COLUMNS, down, across * COLUMNS, left);
   if (threadIdx.x >= CZ_WARP || threadIdx.x >= left) return;
@@ -275,32 +275,33 @@ static __global__ void __launch_bounds__(THREADS) averages(arrays a) {
   const double beta = beta_of(a);
   cz_units u = cz_units_begin(a.rows, a.parts, groups_of);
   for (; u.at < u.end; cz_units_next(&u, a.rows, groups_of)) {
-    const int64_t rows = groups(u.part.rows), each = rows + groups(u.part.cols),
-                  m = (u.at - u.first) / each, k = (u.at - u.first) % each;
+    const cz_flat_part p = cz_flat_part_at(a.rows, u.number);
+    const int64_t rows = groups(p.rows), each = rows + groups(p.cols), m = (u.at - u.first) / each,
+                  k = (u.at - u.first) % each;
     if (k < rows)
-      average_rows(a, u, beta, m, k * GROUP);
+      average_rows(a, p, a.begin[u.number], beta, m, k * GROUP);
     else
-      average_columns(a, u, beta, m, (k - rows) * GROUP);
+      average_columns(a, p, a.begin[u.number], beta, m, (k - rows) * GROUP);
   }
 }
 
 /* ---- third and fourth launch: U ---- */
 
-/* The mean of r over the rows of matrix M of U's part. */
-static __device__ double mean_of(const arrays &a, const cz_units &u, int64_t m) {
-  const int64_t across = tiles_across(u.part), down = tiles_down(u.part), all = groups(u.part.rows);
-  const double *x = a.averages + (u.first + m * down * across) * GROUPS;
+/* The mean of r over the rows of matrix M of part P, whose first tile is BEGIN. */
+static __device__ float mean_of(const arrays &a, const cz_flat_part &p, int64_t begin, int64_t m) {
+  const int64_t across = tiles_across(p), all = groups(p.rows);
+  const double *x = a.averages + (begin + m * tiles_down(p) * across) * GROUPS;
   double sum = 0;
   for (int64_t i = threadIdx.x; i < all; i += THREADS)
     sum += x[i / GROUPS * across * GROUPS + i % GROUPS];
-  return cz_block_sum(sum) / (double)u.part.rows;
+  return (float)(cz_block_sum(sum) / (double)p.rows);
 }
 
 /* X = U of this lane's numbers of one row, from g. */
 template <bool WIDE>
 static inline __device__ void row_update(float x[STRIPS][4], const float *g,
                                          const float column_scale[STRIPS][4], float row_scale,
-                                         int64_t n) {
+                                         int n) {
   CZ_UNROLL
   for (int s = 0; s < STRIPS; s++) {
     cz_strip_load<WIDE>(x[s], g + s * CZ_STRIP, n - s * CZ_STRIP);
@@ -311,34 +312,34 @@ static inline __device__ void row_update(float x[STRIPS][4], const float *g,
 
 /* What this lane's columns of the tile are multiplied by; 0 behind the last. */
 template <bool WIDE>
-static inline __device__ void column_scales(float scale[STRIPS][4], const float *c, int64_t n) {
+static inline __device__ void column_scales(float scale[STRIPS][4], const float *c, int n) {
   CZ_UNROLL
   for (int s = 0; s < STRIPS; s++) {
     cz_strip_load<WIDE>(scale[s], c + s * CZ_STRIP, n - s * CZ_STRIP);
     CZ_UNROLL
     for (int j = 0; j < 4; j++)
-      scale[s][j] = s * CZ_STRIP + cz_strip_column<WIDE>(j) < n ? 1 / sqrtf(scale[s][j]) : 0;
+      scale[s][j] = cz_strip_has<WIDE>(j, n - s * CZ_STRIP) ? 1 / sqrtf(scale[s][j]) : 0;
   }
 }
 
 /* Lane i gets what row i of the warp is multiplied by. */
 static inline __device__ float row_scale(const arrays &a, const float *r, int64_t left,
-                                         double mean) {
+                                         float mean) {
   const int lane = (int)threadIdx.x % CZ_WARP;
-  return lane < WARP_ROWS && lane < left ? (float)(sqrt(mean / r[lane]) * factor_of(a)) : 0;
+  return lane < WARP_ROWS && lane < left ? (float)(sqrt((double)mean / r[lane]) * factor_of(a)) : 0;
 }
 
 /* Calls F(offset in the part, U) for each row of this warp's. */
 template <bool WIDE, class F>
 static inline __device__ void tile_updates(const arrays &a, const cz_flat_part &p, const tile &t,
-                                           double mean, F f) {
+                                           float mean, F f) {
   const int first = (int)threadIdx.x / CZ_WARP * WARP_ROWS;
   const float *g = a.g + p.offset;
   float scale[STRIPS][4];
   column_scales<WIDE>(scale, c_of(a, p, t.m) + t.column, t.columns);
   const float rows = row_scale(a, r_of(a, p, t.m) + t.row + first, t.rows - first, mean);
-  for (int i = 0; i < WARP_ROWS && first + i < t.rows; i++) {
-    const int64_t at = offset_of(p, t) + (first + i) * p.cols;
+  int64_t at = t.offset + first * p.cols;
+  for (int i = 0; i < WARP_ROWS && first + i < t.rows; i++, at += p.cols) {
     float x[STRIPS][4];
     row_update<WIDE>(x, g + at, scale, __shfl_sync(CZ_FULL_MASK, rows, i), t.columns);
     f(at, x);
@@ -347,7 +348,7 @@ static inline __device__ void tile_updates(const arrays &a, const cz_flat_part &
 
 template <bool WIDE>
 static __device__ double tile_update_squares(const arrays &a, const cz_flat_part &p, const tile &t,
-                                             double mean) {
+                                             float mean) {
   double sum = 0;
   tile_updates<WIDE>(a, p, t, mean, [&](int64_t, const float x[STRIPS][4]) {
     CZ_UNROLL
@@ -362,22 +363,25 @@ static __device__ double tile_update_squares(const arrays &a, const cz_flat_part
 static __global__ void __launch_bounds__(THREADS, BLOCKS_A_CORE) update_squares(arrays a) {
   if (a.hyper[CZ_HYPER_KEEP] == 0) return;
   cz_units u = cz_units_begin(a.rows, a.parts, tiles_of);
-  int64_t number = -1, m = -1;
-  double mean = 0;
+  int number = -1, m = -1;
+  float mean = 0;
   for (; u.at < u.end; cz_units_next(&u, a.rows, tiles_of)) {
-    if (!factored(u.part)) continue;
-    const tile t = tile_at(u);
-    if (u.number != number || t.m != m) mean = mean_of(a, u, t.m), number = u.number, m = t.m;
-    double sum = a.wide && u.part.cols % 4 == 0 ? tile_update_squares<true>(a, u.part, t, mean)
-                                                : tile_update_squares<false>(a, u.part, t, mean);
+    const cz_flat_part p = cz_flat_part_at(a.rows, u.number);
+    if (!factored(p)) continue;
+    const tile t = tile_at(u, p);
+    if (u.number != number || t.m != m)
+      mean = mean_of(a, p, u.first, t.m), number = u.number, m = t.m;
+    double sum = wide(a, p) ? tile_update_squares<true>(a, p, t, mean)
+                            : tile_update_squares<false>(a, p, t, mean);
     sum = cz_block_sum(sum);
     if (threadIdx.x == 0) a.squares[u.at] = sum;
   }
 }
 
-/* lr max(rms(w), eps2) / max(1, rms(U) / clip) of U's part; w has not moved yet. */
-static __device__ float rate_of(const arrays &a, const cz_units &u) {
-  const double n = (double)u.part.count, weights = cz_block_sum_of(a.weights + u.first, u.count),
+/* lr max(rms(w), eps2) / max(1, rms(U) / clip) of U's part, of COUNT elements; w has not moved
+ * yet. */
+static __device__ float rate_of(const arrays &a, const cz_units &u, int64_t count) {
+  const double n = (double)count, weights = cz_block_sum_of(a.weights + u.first, u.count),
                squares = cz_block_sum_of(a.squares + u.first, u.count);
   const double rate =
       (double)a.hyper[CZ_HYPER_RATE] * cz_adafactor_maximum(sqrt(weights / n), a.attr.eps2);
@@ -389,14 +393,15 @@ template <class C> static inline __device__ C *copy_of(const arrays &a, const cz
 }
 
 template <class C, bool WIDE>
-static __device__ void step_tile(const arrays &a, const cz_flat_part &p, const tile &t, double mean,
+static __device__ void step_tile(const arrays &a, const cz_flat_part &p, const tile &t, float mean,
                                  float rate) {
   float *w = a.w + p.offset;
   C *copy = copy_of<C>(a, p);
   tile_updates<WIDE>(a, p, t, mean, [&](int64_t at, const float x[STRIPS][4]) {
     CZ_UNROLL
     for (int s = 0; s < STRIPS; s++) {
-      const int64_t from = at + s * CZ_STRIP, n = t.columns - s * CZ_STRIP;
+      const int64_t from = at + s * CZ_STRIP;
+      const int n = t.columns - s * CZ_STRIP;
       float wi[4];
       cz_strip_load<WIDE>(wi, w + from, n);
       CZ_UNROLL
@@ -413,7 +418,7 @@ static __device__ void step_flat(const arrays &a, const cz_flat_part &p, int64_t
   const float *g = a.g + p.offset, *v = a.state + p.state;
   float *w = a.w + p.offset;
   C *copy = copy_of<C>(a, p);
-  for (int k = 4 * (int)threadIdx.x; k < FLAT; k += 4 * THREADS) {
+  for (int k = 4 * (int)threadIdx.x; k < FLAT && from + k < p.count; k += 4 * THREADS) {
     const int64_t at = from + k, left = p.count - at;
     float gi[4], vi[4], wi[4];
     cz_flat_load<4>(gi, g + at, left, a.wide), cz_flat_load<4>(vi, v + at, left, a.wide);
@@ -425,25 +430,25 @@ static __device__ void step_flat(const arrays &a, const cz_flat_part &p, int64_t
   }
 }
 
-template <class C>
-static __global__ void __launch_bounds__(THREADS, BLOCKS_A_CORE) update(arrays a) {
+template <class C> static __global__ void __launch_bounds__(THREADS, FEW_BLOCKS) update(arrays a) {
   if (a.hyper[CZ_HYPER_KEEP] == 0) return;
   cz_units u = cz_units_begin(a.rows, a.parts, tiles_of);
-  int64_t number = -1, m = -1;
-  double mean = 0;
+  int number = -1, m = -1;
+  float mean = 0;
   float rate = 0;
   for (; u.at < u.end; cz_units_next(&u, a.rows, tiles_of)) {
-    if (u.number != number) rate = rate_of(a, u), number = u.number, m = -1;
-    if (!factored(u.part)) {
-      step_flat<C>(a, u.part, (u.at - u.first) * FLAT, rate);
+    const cz_flat_part p = cz_flat_part_at(a.rows, u.number);
+    if (u.number != number) rate = rate_of(a, u, p.count), number = u.number, m = -1;
+    if (!factored(p)) {
+      step_flat<C>(a, p, (int64_t)(u.at - u.first) * FLAT, rate);
       continue;
     }
-    const tile t = tile_at(u);
-    if (t.m != m) mean = mean_of(a, u, t.m), m = t.m;
-    if (a.wide && u.part.cols % 4 == 0)
-      step_tile<C, true>(a, u.part, t, mean, rate);
+    const tile t = tile_at(u, p);
+    if (t.m != m) mean = mean_of(a, p, u.first, t.m), m = t.m;
+    if (wide(a, p))
+      step_tile<C, true>(a, p, t, mean, rate);
     else
-      step_tile<C, false>(a, u.part, t, mean, rate);
+      step_tile<C, false>(a, p, t, mean, rate);
   }
 }
 
@@ -500,12 +505,13 @@ extern "C" void cz_adafactor_fwd_cuda(const cz_call *call) {
   const arrays a = unpack(call);
   const cz_arg *copy = &call->out[CZ_UPDATE_OUT_COPY];
   const int64_t tiles = tiles_maximum(call), all = cz_numel(&call->in[CZ_UPDATE_STATE]);
-  const unsigned blocks = cz_flat_blocks(call->stream, tiles, BLOCKS_A_CORE);
-  cz_launch("adafactor statistics", statistics, blocks, THREADS, 0, call->stream, a);
+  const unsigned few = cz_flat_blocks(call->stream, tiles, FEW_BLOCKS),
+                 blocks = cz_flat_blocks(call->stream, tiles, BLOCKS_A_CORE);
+  cz_launch("adafactor statistics", statistics, few, THREADS, 0, call->stream, a);
   cz_launch("adafactor averages", averages, cz_blocks(call->stream, all, 1), THREADS, 0,
             call->stream, a);
   cz_launch("adafactor squares", update_squares, blocks, THREADS, 0, call->stream, a);
   cz_with_type(cz_present(copy) ? copy->dtype : CZ_F32, [&](auto t) {
-    cz_launch("adafactor", update<typename decltype(t)::type>, blocks, THREADS, 0, call->stream, a);
+    cz_launch("adafactor", update<typename decltype(t)::type>, few, THREADS, 0, call->stream, a);
   });
 }

@@ -63,21 +63,22 @@ static __device__ factors factors_of(const arrays &a, const scalars &s, const cz
 }
 
 /* rms(w) before the step. */
-static __device__ double scale_of(const arrays &a, const cz_units &u) {
+static __device__ double scale_of(const arrays &a, const cz_units &u, int64_t count) {
   if (!a.squares) return 1;
   const double sum = cz_block_sum_of(a.squares + u.first, u.count);
-  return cz_adamw_scale(sqrt(sum / (double)u.part.count));
+  return cz_adamw_scale(sqrt(sum / (double)count));
 }
 
 static __global__ void __launch_bounds__(THREADS, BLOCKS_A_CORE) squares(arrays a) {
   if (a.hyper[CZ_HYPER_KEEP] == 0) return;
   cz_units u = cz_units_begin(a.rows, a.parts, tiles_of);
   for (; u.at < u.end; cz_units_next(&u, a.rows, tiles_of)) {
-    const int64_t tile = (u.at - u.first) * TILE;
+    const cz_flat_part p = cz_flat_part_at(a.rows, u.number);
+    const int64_t tile = (int64_t)(u.at - u.first) * TILE;
     double sum = 0;
-    for (int k = 4 * (int)threadIdx.x; k < TILE; k += 4 * THREADS) {
+    for (int k = 4 * (int)threadIdx.x; k < TILE && tile + k < p.count; k += 4 * THREADS) {
       float w[4];
-      cz_flat_load<4>(w, a.w + u.part.offset + tile + k, u.part.count - tile - k, a.wide);
+      cz_flat_load<4>(w, a.w + p.offset + tile + k, p.count - tile - k, a.wide);
       CZ_UNROLL
       for (int j = 0; j < 4; j++) sum += (double)w[j] * w[j];
     }
@@ -105,7 +106,7 @@ static __device__ void step_tile(const arrays &a, const cz_flat_part &p, const f
   const float *g = a.g + p.offset;
   C *copy = static_cast<C *>(a.copy) + p.offset;
   const bool copied = a.copy && p.flags & CZ_FLAT_COPY;
-  for (int k = 4 * (int)threadIdx.x; k < TILE; k += 4 * THREADS) {
+  for (int k = 4 * (int)threadIdx.x; k < TILE && tile + k < p.count; k += 4 * THREADS) {
     const int64_t at = tile + k, left = p.count - at;
     float wi[4], mi[4], vi[4], gi[4];
     cz_flat_load<4>(wi, w + at, left, a.wide), cz_flat_load<4>(gi, g + at, left, a.wide);
@@ -122,9 +123,10 @@ template <class C> static __global__ void __launch_bounds__(THREADS, BLOCKS_A_CO
   const scalars s = scalars_of(a);
   cz_units u = cz_units_begin(a.rows, a.parts, tiles_of);
   factors f = {};
-  for (int64_t number = -1; u.at < u.end; cz_units_next(&u, a.rows, tiles_of)) {
-    if (u.number != number) f = factors_of(a, s, u.part, scale_of(a, u)), number = u.number;
-    step_tile<C>(a, u.part, f, (u.at - u.first) * TILE);
+  for (int number = -1; u.at < u.end; cz_units_next(&u, a.rows, tiles_of)) {
+    const cz_flat_part p = cz_flat_part_at(a.rows, u.number);
+    if (u.number != number) f = factors_of(a, s, p, scale_of(a, u, p.count)), number = u.number;
+    step_tile<C>(a, p, f, (int64_t)(u.at - u.first) * TILE);
   }
 }
 

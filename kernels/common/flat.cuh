@@ -6,22 +6,23 @@
  * next:
  *
  *   cz_units u = cz_units_begin(rows, parts, [](const cz_flat_part &p) { return ...; });
- *   for (; u.at < u.end; cz_units_next(...)) unit u.at - u.first of u.part
+ *   for (; u.at < u.end; cz_units_next(...)) unit u.at - u.first of part u.number
  *
- * Everything here is the same in all threads of a block. */
+ * Everything here is the same in all threads of a block. The row of the part is read again for
+ * every unit: sixteen numbers that wait in registers would be more than a kernel can spare. */
 #ifndef CZ_KERNELS_COMMON_FLAT_CUH
 #define CZ_KERNELS_COMMON_FLAT_CUH
 
 #include "kernels/common/flat.h"
+#include "kernels/common/sum.cuh"
 #include "kernels/common/vector.cuh"
 
 enum { CZ_FLAT_THREADS = 256 }; /* of the blocks of all kernels that use this */
 
 typedef struct cz_units {
-  int64_t at, end;      /* the block's units, counted through all parts: [at, end) */
-  int64_t first, count; /* the units of the part that has unit AT */
-  int64_t number;       /* of that part */
-  cz_flat_part part;
+  int at, end;      /* the block's units, counted through all parts: [at, end) */
+  int first, count; /* the units of the part that has unit AT */
+  int number;       /* of that part */
 } cz_units;
 
 /* Moves from part to part until one has unit AT. */
@@ -29,8 +30,7 @@ template <class F>
 static inline __device__ void cz_units_find(cz_units *u, const int32_t *rows, F units) {
   while (u->at < u->end && u->at >= u->first + u->count) {
     u->first += u->count;
-    u->part = cz_flat_part_at(rows, ++u->number);
-    u->count = units(u->part);
+    u->count = (int)units(cz_flat_part_at(rows, ++u->number));
   }
 }
 
@@ -39,29 +39,15 @@ static inline __device__ void cz_units_find(cz_units *u, const int32_t *rows, F 
 template <class F>
 static inline __device__ cz_units cz_units_begin(const int32_t *rows, int64_t parts,
                                                  F units CZ_PLACE) {
-  enum { WARPS = CZ_FLAT_THREADS / CZ_WARP };
-  CZ_SHARED(int64_t, sums, [WARPS]);
-  CZ_SHARED(int64_t, found, [2]);
-  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
-  const int64_t each = (parts + CZ_FLAT_THREADS - 1) / CZ_FLAT_THREADS, from = threadIdx.x * each,
-                to = from + each < parts ? from + each : parts;
-  int64_t own = 0, before, total = 0;
-  for (int64_t i = from; i < to; i++) own += units(cz_flat_part_at(rows, i));
-  before = own;
-  CZ_UNROLL
-  for (int by = 1; by < CZ_WARP; by *= 2) {
-    const int64_t x = __shfl_up_sync(CZ_FULL_MASK, before, (unsigned)by, CZ_WARP CZ_PASS);
-    if (lane >= by) before += x;
-  }
-  if (lane == CZ_WARP - 1) sums[warp] = before;
-  __syncthreads();
-  before -= own;
-  for (int i = 0; i < WARPS; i++) {
-    if (i < warp) before += sums[i];
-    total += sums[i];
-  }
+  CZ_SHARED(int, found, [2]);
+  const int each = (int)((parts + CZ_FLAT_THREADS - 1) / CZ_FLAT_THREADS),
+            from = (int)threadIdx.x * each;
+  int own = 0, total;
+  for (int i = from; i < from + each && i < parts; i++) own += (int)units(cz_flat_part_at(rows, i));
+  const int before = cz_block_sum_before(own, &total CZ_PASS);
   cz_units u = {};
-  u.at = total * blockIdx.x / gridDim.x, u.end = total * (blockIdx.x + 1) / gridDim.x;
+  u.at = (int)((int64_t)total * blockIdx.x / gridDim.x);
+  u.end = (int)((int64_t)total * (blockIdx.x + 1) / gridDim.x);
   if (before <= u.at && u.at < before + own) found[0] = from, found[1] = before;
   __syncthreads();
   if (u.at == u.end) return u;

@@ -10,35 +10,46 @@
 
 enum { CZ_STRIP = 4 * CZ_WARP };
 
-/* The column, in the strip, of this lane's number J. */
-template <bool WIDE> static inline __device__ int cz_strip_column(int j) {
+/* Columns, in the strip, from this lane's first number to its number J, and of the first one. */
+template <bool WIDE> static inline __device__ int cz_strip_step(int j) {
+  return WIDE ? j : CZ_WARP * j;
+}
+
+template <bool WIDE> static inline __device__ int cz_strip_first() {
   const int lane = (int)threadIdx.x % CZ_WARP;
-  return WIDE ? 4 * lane + j : lane + CZ_WARP * j;
+  return WIDE ? 4 * lane : lane;
+}
+
+/* Whether this lane's number J is one of the N that the row has from the strip's begin on. */
+template <bool WIDE> static inline __device__ bool cz_strip_has(int j, int n) {
+  return cz_strip_step<WIDE>(j) < n - cz_strip_first<WIDE>();
 }
 
 /* X = this lane's numbers of the strip at P, of which N are in the row; zeros behind them. */
 template <bool WIDE, class T>
-static inline __device__ void cz_strip_load(float x[4], const T *p, int64_t n CZ_PLACE) {
+static inline __device__ void cz_strip_load(float x[4], const T *p, int n CZ_PLACE) {
+  p += cz_strip_first<WIDE>();
   CZ_UNROLL
   for (int j = 0; j < 4; j++) x[j] = 0;
   if constexpr (WIDE) {
-    if (cz_strip_column<WIDE>(0) < n) cz_load_floats<4>(x, p + cz_strip_column<WIDE>(0) CZ_PASS);
+    if (cz_strip_has<WIDE>(0, n)) cz_load_floats<4>(x, p CZ_PASS);
   } else {
     CZ_UNROLL
     for (int j = 0; j < 4; j++)
-      if (cz_strip_column<WIDE>(j) < n) x[j] = cz_float(p[cz_strip_column<WIDE>(j)]);
+      if (cz_strip_has<WIDE>(j, n)) x[j] = cz_float(p[CZ_WARP * j]);
   }
 }
 
 /* The strip at P = X, each number rounded once. */
 template <bool WIDE, class T>
-static inline __device__ void cz_strip_store(T *p, const float x[4], int64_t n CZ_PLACE) {
+static inline __device__ void cz_strip_store(T *p, const float x[4], int n CZ_PLACE) {
+  p += cz_strip_first<WIDE>();
   if constexpr (WIDE) {
-    if (cz_strip_column<WIDE>(0) < n) cz_store_floats<4>(p + cz_strip_column<WIDE>(0), x CZ_PASS);
+    if (cz_strip_has<WIDE>(0, n)) cz_store_floats<4>(p, x CZ_PASS);
   } else {
     CZ_UNROLL
     for (int j = 0; j < 4; j++)
-      if (cz_strip_column<WIDE>(j) < n) p[cz_strip_column<WIDE>(j)] = cz_nearest<T>(x[j]);
+      if (cz_strip_has<WIDE>(j, n)) p[CZ_WARP * j] = cz_nearest<T>(x[j]);
   }
 }
 

@@ -1,5 +1,6 @@
-/* Sums in double over the threads of a block, the same bits in every thread and in every order of
- * threads: for the few additions behind long sums, and where float32 has too few digits. */
+/* Sums over the threads of a block. Those in double have the same bits in every thread and in every
+ * order of threads: for the few additions behind long sums, and where float32 has too few
+ * digits. */
 #ifndef CZ_KERNELS_COMMON_SUM_CUH
 #define CZ_KERNELS_COMMON_SUM_CUH
 
@@ -22,6 +23,27 @@ static inline __device__ double cz_block_sum(double x CZ_PLACE) {
   __syncthreads();
   double sum = 0;
   for (int i = 0; i < (int)blockDim.x / CZ_WARP; i++) sum += warps[i];
+  __syncthreads();
+  return sum;
+}
+
+/* The sum of X over the threads before this one; *TOTAL is that over all. */
+static inline __device__ int cz_block_sum_before(int x, int *total CZ_PLACE) {
+  CZ_SHARED(int, warps, [CZ_WARP]);
+  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
+  int sum = x;
+  CZ_UNROLL
+  for (int by = 1; by < CZ_WARP; by *= 2) {
+    const int other = __shfl_up_sync(CZ_FULL_MASK, sum, (unsigned)by, CZ_WARP CZ_PASS);
+    if (lane >= by) sum += other;
+  }
+  if (lane == CZ_WARP - 1) warps[warp] = sum;
+  __syncthreads();
+  sum -= x, *total = 0;
+  for (int i = 0; i < (int)blockDim.x / CZ_WARP; i++) {
+    if (i < warp) sum += warps[i];
+    *total += warps[i];
+  }
   __syncthreads();
   return sum;
 }

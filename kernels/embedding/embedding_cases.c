@@ -24,8 +24,9 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   switch (index) {
   case 0: problem(c, r, 9, 0, 3); return; /* no tokens: the gradient is zero */
   case 1: problem(c, r, 1, 1, 1); return;
-  case 2: problem(c, r, 1, 257, 65); return;  /* one id */
-  case 3: problem(c, r, 997, 31, 67); return; /* most rows unread */
+  case 2: problem(c, r, 1, 257, 65); return;     /* one id */
+  case 3: problem(c, r, 997, 31, 67); return;    /* most rows unread */
+  case 4: problem(c, r, 3001, 1500, 12); return; /* long lists, a few ids in hundreds of places */
   default: problem(c, r, cz_rand_size(r, 300), cz_rand_size(r, 300), cz_rand_size(r, 130));
   }
 }
@@ -43,7 +44,7 @@ static int64_t rows(const cz_call *call, const cz_arg *a) {
 }
 
 const cz_op_cases cz_embedding_cases = {
-    .fixed = 4,
+    .fixed = 5,
     .sample = sample,
     .bench = bench,
     .sizes = {[ROWS] = "rows", [VOCABULARY] = "vocabulary", [WIDTH] = "width"},

@@ -20,6 +20,9 @@ void cz_gather_fwd_ref(const cz_call *call);
 void cz_gather_bwd_ref(const cz_call *call);
 void cz_gather_fwd_cpu(const cz_call *call);
 void cz_gather_bwd_cpu(const cz_call *call);
+void cz_gather_fwd_cuda(const cz_call *call);
+void cz_gather_bwd_cuda(const cz_call *call);
+size_t cz_gather_workspace_cuda(const cz_call *call, bool backward);
 
 CZ_C_END
 

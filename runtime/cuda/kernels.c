@@ -10,6 +10,7 @@
 #include "kernels/clip/clip.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/dropout/dropout.h"
+#include "kernels/gather/gather.h"
 #include "kernels/linear/linear.h"
 #include "kernels/sumsq/sumsq.h"
 
@@ -29,6 +30,8 @@ static const struct row {
                               cz_cross_entropy_workspace_cuda},
                              REALS},
     [CZ_OP_dropout] = {{cz_dropout_fwd_cuda, cz_dropout_bwd_cuda, NULL}, REALS},
+    [CZ_OP_embedding] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
+    [CZ_OP_gather] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
     [CZ_OP_linear] = {{cz_linear_fwd_cuda, cz_linear_bwd_cuda, cz_linear_workspace_cuda}, REALS},
     [CZ_OP_sumsq] = {{cz_sumsq_fwd_cuda, NULL, cz_sumsq_workspace_cuda}, REALS},
 };

@@ -1,0 +1,318 @@
+/* Forward copies rows. Backward gives each row of dx, once, the sum of those of dy that read it, in
+ * their order; what nobody read becomes zero in the same pass. A warp takes a strip of 128 columns
+ * of a row.
+ *
+ * Few rows of dy are looked through for every row of dx. More are sorted by the row that they read,
+ * and then those that read one row are neighbours. A word may have a share of all tokens, and its
+ * sum must not be one warp's work: the sorted list is cut into pieces, these are put together to
+ * larger ones, and pieces that lie in one row are added beforehand, each by a warp of its own. A
+ * row's sum is then that of the largest pieces that lie in it, from left to right, whatever the
+ * card is. */
+#include "kernels/common/dispatch.cuh"
+#include "kernels/common/strip.cuh"
+#include "kernels/gather/gather.h"
+#include "kernels/gather/gather_sort.cuh"
+
+/* FEW: rows of dy that are not sorted. A piece of level 0 has 2^PIECE neighbours in the list, as
+ * many as a warp has lanes, so that each knows one; of the next level 2^FAN times as many. AT_ONCE:
+ * rows that are loaded before they are added. */
+enum { THREADS = 256, WARPS = THREADS / CZ_WARP, FEW = 128, AT_ONCE = 8 };
+enum { PIECE = 5, FAN = 3, LEVELS = 4 };
+
+namespace {
+/* Backward, of rows sorted. */
+typedef struct sorted {
+  cz_sort_list list;
+  int64_t N, T, D;
+  int32_t *begin, *end; /* [T]: the part of the list that reads the row; end 0: none */
+  float *partial;       /* of each level [pieces, D]: sums of those that one row reads */
+  int levels;
+} sorted;
+} // namespace
+
+/* Pieces of 2^SHIFT that the list has, all of them full. */
+static inline CZ_HOST_DEVICE int64_t pieces_of(const sorted &s, int shift) { return s.N >> shift; }
+
+/* This warp's number among those of its strip, and how many there are. */
+static inline __device__ int64_t warp_number() {
+  return (int64_t)blockIdx.x * WARPS + threadIdx.x / CZ_WARP;
+}
+static inline __device__ int64_t warp_count() { return (int64_t)gridDim.x * WARPS; }
+
+/* Columns of this warp's strip that there are. */
+static inline __device__ int strip_columns(int64_t D) {
+  const int64_t left = D - (int64_t)blockIdx.y * CZ_STRIP;
+  return (int)(left < CZ_STRIP ? left : (int64_t)CZ_STRIP);
+}
+
+template <class X, class Y, bool WIDE>
+static __global__ void __launch_bounds__(THREADS)
+    copy_rows(Y *y, const X *x, const int32_t *rows, int64_t N, int64_t D) {
+  const int64_t column = (int64_t)blockIdx.y * CZ_STRIP;
+  const int columns = strip_columns(D);
+  for (int64_t n = warp_number(); n < N; n += warp_count()) {
+    float strip[4];
+    cz_strip_load<WIDE>(strip, x + rows[n] * D + column, columns);
+    cz_strip_store<WIDE>(y + n * D + column, strip, columns);
+  }
+}
+
+/* SUM += the rows ROW(0) to ROW(count - 1), in this order. */
+template <bool WIDE, class F>
+static inline __device__ void add_rows(float sum[4], int count, int columns, F row) {
+  for (int k = 0; k < count; k += AT_ONCE) {
+    float x[AT_ONCE][4];
+    CZ_UNROLL
+    for (int i = 0; i < AT_ONCE; i++) {
+      const int exists = k + i < count ? columns : 0;
+      cz_strip_load<WIDE>(x[i], row(k + i), exists);
+    }
+    CZ_UNROLL
+    for (int i = 0; i < AT_ONCE; i++) {
+      CZ_UNROLL
+      for (int j = 0; j < 4; j++) sum[j] += x[i][j];
+    }
+  }
+}
+
+/* The sum of a row of dx meets what is there. */
+template <bool WIDE, class DX>
+static inline __device__ void put_row(DX *dx, float sum[4], int columns, bool add) {
+  if (add) {
+    float before[4];
+    cz_strip_load<WIDE>(before, dx, columns);
+    CZ_UNROLL
+    for (int j = 0; j < 4; j++) sum[j] += before[j];
+  }
+  cz_strip_store<WIDE>(dx, sum, columns);
+}
+
+/* ---- few rows ---- */
+
+template <class DX, class DY, bool WIDE>
+static __global__ void __launch_bounds__(THREADS)
+    look_through(DX *dx, const DY *dy, const int32_t *rows, int N, int64_t T, int64_t D, bool add) {
+  const int lane = (int)threadIdx.x % CZ_WARP, columns = strip_columns(D);
+  const int64_t column = (int64_t)blockIdx.y * CZ_STRIP;
+  for (int64_t t = warp_number(); t < T; t += warp_count()) {
+    float sum[4] = {};
+    bool read = false;
+    for (int from = 0; from < N; from += CZ_WARP) {
+      const bool mine = from + lane < N && rows[from + lane] == t;
+      const DY *at = dy + from * D + column;
+      for (unsigned left = __ballot_sync(CZ_FULL_MASK, mine); left; left &= left - 1, read = true) {
+        float x[4];
+        cz_strip_load<WIDE>(x, at + (__ffs((int)left) - 1) * D, columns);
+        CZ_UNROLL
+        for (int j = 0; j < 4; j++) sum[j] += x[j];
+      }
+    }
+    if (read || !add) put_row<WIDE>(dx + t * D + column, sum, columns, add);
+  }
+}
+
+/* ---- many rows ---- */
+
+/* SUM += COUNT rows of dy, no more than a warp has lanes, from AT on in the list. */
+template <bool WIDE, class DY>
+static inline __device__ void add_listed(float sum[4], const sorted &s, const DY *dy, int64_t at,
+                                         int count, int columns) {
+  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int32_t mine = lane < count ? s.list.place[at + lane] : 0;
+  const DY *from = dy + (int64_t)blockIdx.y * CZ_STRIP;
+  add_rows<WIDE>(sum, count, columns,
+                 [&](int k) { return from + __shfl_sync(CZ_FULL_MASK, mine, k % CZ_WARP) * s.D; });
+}
+
+/* Whether one row reads piece P of 2^SHIFT. */
+static inline __device__ bool of_one_row(const sorted &s, int64_t p, int shift) {
+  const int64_t end = (p + 1) << shift;
+  return end <= s.N && s.list.key[p << shift] == s.list.key[end - 1];
+}
+
+/* Level 0, a piece a warp; and where rows begin and end in the list. */
+template <class DY, bool WIDE>
+static __global__ void __launch_bounds__(THREADS) add_pieces(sorted s, const DY *dy) {
+  const int lane = (int)threadIdx.x % CZ_WARP, columns = strip_columns(s.D);
+  const int32_t *key = s.list.key;
+  for (int64_t p = warp_number(); p << PIECE < s.N; p += warp_count()) {
+    const int64_t at = (p << PIECE) + lane;
+    if (blockIdx.y == 0 && at < s.N) {
+      if (at == 0 || key[at - 1] != key[at]) s.begin[key[at]] = (int32_t)at;
+      if (at == s.N - 1 || key[at + 1] != key[at]) s.end[key[at]] = (int32_t)at + 1;
+    }
+    if (!of_one_row(s, p, PIECE)) continue;
+    float sum[4] = {};
+    add_listed<WIDE>(sum, s, dy, p << PIECE, 1 << PIECE, columns);
+    cz_strip_store<WIDE>(s.partial + p * s.D + (int64_t)blockIdx.y * CZ_STRIP, sum, columns);
+  }
+}
+
+/* The level whose pieces have 2^SHIFT, of the one below. */
+template <bool WIDE>
+static __global__ void __launch_bounds__(THREADS)
+    add_partials(sorted s, float *to, const float *from, int shift) {
+  const int columns = strip_columns(s.D);
+  const int64_t column = (int64_t)blockIdx.y * CZ_STRIP;
+  for (int64_t p = warp_number(); p < pieces_of(s, shift); p += warp_count()) {
+    if (!of_one_row(s, p, shift)) continue;
+    float sum[4] = {};
+    const float *first = from + (p << FAN) * s.D + column;
+    add_rows<WIDE>(sum, 1 << FAN, columns, [&](int k) { return first + k * s.D; });
+    cz_strip_store<WIDE>(to + p * s.D + column, sum, columns);
+  }
+}
+
+/* The largest pieces that begin at AT and end before END, and all their neighbours as far as a
+ * larger one begins. */
+typedef struct stretch {
+  int shift; /* 0: no pieces but rows of dy */
+  int64_t count;
+  const float *partial; /* those of the level */
+} stretch;
+
+static inline __device__ stretch stretch_at(const sorted &s, int64_t at, int64_t end) {
+  stretch r = {0, 0, nullptr};
+  const float *next = s.partial;
+  int larger = PIECE, level = 0;
+  for (; level < s.levels; level++, larger += FAN) {
+    if ((at >> larger << larger) != at || at + ((int64_t)1 << larger) > end) break;
+    r.shift = larger, r.partial = next, next += pieces_of(s, larger) * s.D;
+  }
+  r.count = (end - at) >> r.shift;
+  if (level == s.levels) return r;
+  const int64_t before = (((at >> larger) + 1) << larger) - at; /* the next larger one begins */
+  if (r.count > before >> r.shift) r.count = before >> r.shift;
+  return r;
+}
+
+/* SUM += places BEGIN to END of the list. */
+template <bool WIDE, class DY>
+static inline __device__ void add_part(float sum[4], const sorted &s, const DY *dy, int64_t begin,
+                                       int64_t end, int columns) {
+  for (int64_t at = begin; at < end;) {
+    const stretch r = stretch_at(s, at, end);
+    if (r.shift == 0) {
+      add_listed<WIDE>(sum, s, dy, at, (int)r.count, columns);
+    } else {
+      const float *first = r.partial + (at >> r.shift) * s.D + (int64_t)blockIdx.y * CZ_STRIP;
+      add_rows<WIDE>(sum, (int)r.count, columns, [&](int k) { return first + k * s.D; });
+    }
+    at += r.count << r.shift;
+  }
+}
+
+template <class DX, class DY, bool WIDE>
+static __global__ void __launch_bounds__(THREADS)
+    put_rows(sorted s, DX *dx, const DY *dy, bool add) {
+  const int columns = strip_columns(s.D);
+  for (int64_t t = warp_number(); t < s.T; t += warp_count()) {
+    const int32_t end = s.end[t];
+    if (end == 0 && add) continue;
+    float sum[4] = {};
+    if (end > 0) add_part<WIDE>(sum, s, dy, s.begin[t], end, columns);
+    put_row<WIDE>(dx + t * s.D + (int64_t)blockIdx.y * CZ_STRIP, sum, columns, add);
+  }
+}
+
+/* ---- host ---- */
+
+static dim3 grid_of(const cz_call *call, int64_t rows, int64_t D) {
+  return dim3(cz_blocks(call->stream, rows, WARPS), (unsigned)((D + CZ_STRIP - 1) / CZ_STRIP));
+}
+
+/** Forward on float32, bfloat16 or float16. Contract: gather.h. */
+extern "C" void cz_gather_fwd_cuda(const cz_call *call) {
+  const cz_arg *x = &call->in[CZ_GATHER_X], *rows = &call->in[CZ_GATHER_ROWS], *y = &call->out[0];
+  const int64_t N = rows->dim[0], D = x->dim[1];
+  cz_with_type(x->dtype > y->dtype ? x->dtype : y->dtype, [&](auto narrow) {
+    typedef typename decltype(narrow)::type T;
+    cz_with_type_beside<T>(x->dtype, [&](auto from) {
+      cz_with_type_beside<T>(y->dtype, [&](auto to) {
+        typedef typename decltype(from)::type X;
+        typedef typename decltype(to)::type Y;
+        const bool wide =
+            cz_strip_wide(x->data, D, sizeof(X)) && cz_strip_wide(y->data, D, sizeof(Y));
+        cz_with_flag(wide, [&](auto w) {
+          cz_launch("gather forward", copy_rows<X, Y, decltype(w)::value>, grid_of(call, N, D),
+                    THREADS, 0, call->stream, static_cast<Y *>(y->data),
+                    static_cast<const X *>(x->data), static_cast<const int32_t *>(rows->data), N,
+                    D);
+        });
+      });
+    });
+  });
+}
+
+/* The arrays of a sort of the call's rows, and what is made of it, at the cursor. */
+static sorted lay_out(cz_sort *sort, const cz_call *call, uintptr_t *at) {
+  sorted s = {};
+  s.N = call->in[CZ_GATHER_ROWS].dim[0];
+  s.T = call->in[CZ_GATHER_X].dim[0], s.D = call->in[CZ_GATHER_X].dim[1];
+  *sort = cz_sort_of(s.N, s.T, at);
+  s.begin = static_cast<int32_t *>(cz_take(at, (size_t)s.T * sizeof(int32_t)));
+  s.end = static_cast<int32_t *>(cz_take(at, (size_t)s.T * sizeof(int32_t)));
+  int64_t pieces = 0;
+  for (int shift = PIECE; s.levels < LEVELS && (s.levels == 0 || pieces_of(s, shift) >= 1 << FAN);
+       shift += FAN)
+    s.levels++, pieces += pieces_of(s, shift);
+  s.partial = static_cast<float *>(cz_take(at, (size_t)(pieces * s.D) * sizeof(float)));
+  return s;
+}
+
+template <class DX, class DY, bool WIDE>
+static void add_sorted(const cz_call *call, const int32_t *rows, DX *dx, const DY *dy, bool add) {
+  cz_sort sort;
+  uintptr_t at = (uintptr_t)call->workspace;
+  sorted s = lay_out(&sort, call, &at);
+  s.list = cz_sort_run(&sort, rows, call->stream);
+  cz_cuda_zero(call->stream, s.end, (size_t)s.T * sizeof(int32_t));
+  cz_launch("gather pieces", add_pieces<DY, WIDE>, grid_of(call, (s.N >> PIECE) + 1, s.D), THREADS,
+            0, call->stream, s, dy);
+  float *from = s.partial;
+  for (int level = 1, shift = PIECE; level < s.levels; level++, shift += FAN) {
+    float *to = from + pieces_of(s, shift) * s.D;
+    cz_launch("gather partials", add_partials<WIDE>, grid_of(call, pieces_of(s, shift + FAN), s.D),
+              THREADS, 0, call->stream, s, to, from, shift + FAN);
+    from = to;
+  }
+  cz_launch("gather backward", put_rows<DX, DY, WIDE>, grid_of(call, s.T, s.D), THREADS, 0,
+            call->stream, s, dx, dy, add);
+}
+
+template <class DX, class DY> static void add_any(const cz_call *call, DX *dx, const DY *dy) {
+  const cz_arg *rows = &call->in[CZ_GATHER_ROWS], *x = &call->in[CZ_GATHER_X];
+  const int64_t N = rows->dim[0], T = x->dim[0], D = x->dim[1];
+  const int32_t *number = static_cast<const int32_t *>(rows->data);
+  const bool add = call->mode[CZ_GATHER_X] == CZ_GRAD_ADD;
+  cz_with_flag(cz_strip_wide(dx, D, sizeof(DX)) && cz_strip_wide(dy, D, sizeof(DY)), [&](auto w) {
+    if (N > FEW)
+      add_sorted<DX, DY, decltype(w)::value>(call, number, dx, dy, add);
+    else
+      cz_launch("gather backward few", look_through<DX, DY, decltype(w)::value>,
+                grid_of(call, T, D), THREADS, 0, call->stream, dx, dy, number, (int)N, T, D, add);
+  });
+}
+
+/** Backward in float32, on float32, bfloat16 or float16. Contract: gather.h. */
+extern "C" void cz_gather_bwd_cuda(const cz_call *call) {
+  const cz_arg *dx = &call->din[CZ_GATHER_X], *dy = &call->dout[0];
+  if (call->mode[CZ_GATHER_X] == CZ_GRAD_SKIP) return;
+  cz_with_type(dy->dtype, [&](auto t) {
+    typedef typename decltype(t)::type DY;
+    cz_with_type_beside<DY>(dx->dtype, [&](auto to) {
+      typedef typename decltype(to)::type DX;
+      add_any(call, static_cast<DX *>(dx->data), static_cast<const DY *>(dy->data));
+    });
+  });
+}
+
+/** Bytes of workspace: of many rows, what is sorted, and the sums of pieces. */
+extern "C" size_t cz_gather_workspace_cuda(const cz_call *call, bool backward) {
+  cz_sort sort;
+  uintptr_t at = 0;
+  if (!backward || call->mode[CZ_GATHER_X] == CZ_GRAD_SKIP) return 0;
+  if (call->in[CZ_GATHER_ROWS].dim[0] <= FEW) return 0;
+  lay_out(&sort, call, &at);
+  return (size_t)at;
+}
