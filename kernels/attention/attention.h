@@ -110,6 +110,9 @@ void cz_attention_fwd_cpu(const cz_call *call);
 void cz_attention_bwd_cpu(const cz_call *call);
 size_t cz_attention_workspace_ref(const cz_call *call, bool backward);
 size_t cz_attention_workspace_cpu(const cz_call *call, bool backward);
+void cz_attention_fwd_cuda(const cz_call *call);
+void cz_attention_bwd_cuda(const cz_call *call);
+size_t cz_attention_workspace_cuda(const cz_call *call, bool backward);
 
 CZ_C_END
 

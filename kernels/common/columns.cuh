@@ -96,18 +96,23 @@ static inline size_t cz_columns_bytes(const cz_columns *c) {
   return (size_t)(c->parts * c->columns) * sizeof(float);
 }
 
-/* Launches the first half, and the second where Y is not null. PARTIAL has cz_columns_bytes. */
+/* Host: the second launch, over any PARTIAL [parts, columns]. */
+static inline void cz_columns_sum(void *stream, float *y, const float *partial, int64_t parts,
+                                  int64_t columns, float scale, bool adds) {
+  cz_launch("sums of columns", cz_column_sums, dim3((unsigned)((columns + CZ_WARP - 1) / CZ_WARP)),
+            dim3(CZ_WARP, CZ_COLUMNS_DEEP), 0, stream, y, partial, parts, columns, scale, adds);
+}
+
+/* Host: both launches; without Y F does the rest of its work alone. PARTIAL has
+ * cz_columns_bytes. */
 template <int EACH, class F>
 static inline void cz_columns_add(const char *name, void *stream, const cz_columns *c, float *y,
                                   float *partial, F f, float scale, bool adds) {
-  const dim3 threads(CZ_WARP, CZ_COLUMNS_DEEP),
-      grid((unsigned)((c->columns + CZ_WARP * EACH - 1) / (CZ_WARP * EACH)), (unsigned)c->parts);
-  cz_launch(name, cz_column_partials<EACH, F>, grid, threads, 0, stream, y ? partial : nullptr, f,
-            c->rows, c->columns, c->rows_each);
-  if (y)
-    cz_launch("sums of columns", cz_column_sums,
-              dim3((unsigned)((c->columns + CZ_WARP - 1) / CZ_WARP)), threads, 0, stream, y,
-              partial, c->parts, c->columns, scale, adds);
+  const dim3 grid((unsigned)((c->columns + CZ_WARP * EACH - 1) / (CZ_WARP * EACH)),
+                  (unsigned)c->parts);
+  cz_launch(name, cz_column_partials<EACH, F>, grid, dim3(CZ_WARP, CZ_COLUMNS_DEEP), 0, stream,
+            y ? partial : nullptr, f, c->rows, c->columns, c->rows_each);
+  if (y) cz_columns_sum(stream, y, partial, c->parts, c->columns, scale, adds);
 }
 
 #endif

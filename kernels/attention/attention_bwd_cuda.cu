@@ -1,0 +1,596 @@
+/* Backward in two passes, which recompute scores from the statistics that forward saved; nothing of
+ * order nq nk is written.
+ *
+ * By queries: a block takes a tile of queries and goes through the keys twice, first for what each
+ * row's dP is compared with, then for dq and the gradient of the position bias. By keys: a block
+ * takes a tile of keys and goes through the queries for dk and dv. With P, Z = P M, dP_ij = M_ij
+ * do_i . v_j and D_i = sum_j P_ij dP_ij:
+ *
+ *     dS = P (dP - D),  dq = scale dS k,  dk = scale dS^T q,  dv = Z^T do
+ *
+ * D_i = do_i . o_i is not used: o was rounded, and where one weight of a row is nearly 1 its dS is
+ * far smaller than that rounding. Instead dP of the key with the largest score, off_i, is
+ * subtracted from all of the row, as in attention_ref.c; then
+ *
+ *     D_i - off_i = sum over the other keys of P_ij dP_ij - off_i sum over them of P_ij
+ *
+ * is small where it should be. Both numbers of a row are kept in workspace for the pass by keys. It
+ * costs two products of nine.
+ *
+ * Segments of keys may overlap (beams read one encoder output). A row belongs to the first segment
+ * that covers it, and the tile of that segment adds up what the later ones contribute, in their
+ * order. */
+#include "kernels/attention/attention_cuda.cuh"
+#include "kernels/common/columns.cuh"
+#include "kernels/common/workspace.h"
+
+enum { NO_KEY = INT32_MAX };
+
+namespace {
+/* Shared memory of the pass by queries. */
+template <class T, int HD> struct by_queries {
+  enum { KEYS = HD > 64 || sizeof(T) == 4 ? 32 : 64, LD = cz_tile<T, HD>::LD };
+  enum { Q = CZ_ATTENTION_QUERIES * LD, TILE = KEYS * LD, STAGES = stages<T>() };
+  enum { DIAGONAL_LD = KEYS + 8 }; /* two neighbours of eight rows lie in different banks */
+  static constexpr int room() { return cz_weights<T, KEYS>::room(); }
+  static size_t bytes(const problem &p) {
+    const size_t sums = p.partial ? 16 * DIAGONAL_LD + (size_t)p.bucket.number : 0;
+    return (2 * Q + 2 * STAGES * TILE) * sizeof(T) +
+           CZ_ATTENTION_WARPS * (room() + sums) * sizeof(float) + 2 * table_bytes(p);
+  }
+};
+
+/* Of the pass by keys. One row of queries at a time is enough where two would fill a multiprocessor
+ * with one block. */
+template <class T, int HD> struct by_keys {
+  enum { KEYS = sizeof(T) == 4 ? 32 : 64, LD = cz_tile<T, HD>::LD, LDP = cz_tile<T, KEYS>::LD };
+  enum { TILE = KEYS * LD, Q = CZ_ATTENTION_QUERIES * LD, P = CZ_ATTENTION_QUERIES * LDP };
+  enum { STAGES = HD > 64 ? 1 : stages<T>() };
+  static size_t bytes(const problem &p) {
+    return (2 * TILE + 2 * STAGES * Q + 2 * P) * sizeof(T) + table_bytes(p);
+  }
+};
+
+/* What is known of this lane's two rows. */
+typedef struct known {
+  float maximum[2], by[2]; /* by: 1 / sum */
+  float off[2], rest[2];   /* rest: D - off */
+} known;
+
+/* Sums over the keys of this lane. */
+typedef struct gathered {
+  float weighted[2], weights[2]; /* of P dP and of P, the key with the largest score left out */
+  float off[2];
+  int top[2]; /* that key */
+} gathered;
+} // namespace
+
+static __device__ known statistics_of(const problem &p, const view &v, const lines &l, int h) {
+  known s = {};
+  CZ_UNROLL
+  for (int r = 0; r < 2; r++) {
+    if (l.i + 8 * r >= v.nq) continue;
+    float stats[2];
+    cz_load_floats<2>(stats, p.stats + 2 * ((int64_t)(v.q0 + l.i + 8 * r) * p.H + h));
+    s.maximum[r] = stats[0], s.by[r] = stats[1] == 0 ? 0 : 1 / stats[1];
+  }
+  return s;
+}
+
+/* X = P from scores, and Y = dP from do . v. */
+template <int N>
+static __device__ void probabilities(float x[N / 8][4], const lines &l, const known &s, int j0) {
+  CZ_UNROLL
+  for (int j = 0; j < N / 8; j++) {
+    CZ_UNROLL
+    for (int e = 0; e < 4; e++)
+      x[j][e] =
+          weight(x[j][e], s.maximum[e / 2], sees(l, e, j0 + cz_acc_column(j, e))) * s.by[e / 2];
+  }
+}
+
+/* X = dS = P (dP - D). A key that is not seen has no part in it, whatever stands there. */
+template <int N>
+static __device__ void score_gradient(float x[N / 8][4], const float dp[N / 8][4], const lines &l,
+                                      const known &s, int j0) {
+  CZ_UNROLL
+  for (int j = 0; j < N / 8; j++) {
+    CZ_UNROLL
+    for (int e = 0; e < 4; e++)
+      x[j][e] = sees(l, e, j0 + cz_acc_column(j, e))
+                    ? x[j][e] * (dp[j][e] - s.off[e / 2] - s.rest[e / 2])
+                    : 0;
+  }
+}
+
+/* ---- by queries: the first way through the keys ---- */
+
+/* X holds scores, DP dP. A lane leaves out the first key that has the row's largest score. */
+template <int N>
+static __device__ void gather(gathered &g, const float x[N / 8][4], const float dp[N / 8][4],
+                              const lines &l, const known &s, int j0) {
+  CZ_UNROLL
+  for (int j = 0; j < N / 8; j++) {
+    CZ_UNROLL
+    for (int e = 0; e < 4; e++) {
+      const int r = e / 2, key = j0 + cz_acc_column(j, e);
+      if (!sees(l, e, key)) continue;
+      if (x[j][e] == s.maximum[r] && g.top[r] == NO_KEY) {
+        g.top[r] = key, g.off[r] = dp[j][e];
+        continue;
+      }
+      const float weight_of_key = weight(x[j][e], s.maximum[r], true) * s.by[r];
+      g.weighted[r] += weight_of_key * dp[j][e], g.weights[r] += weight_of_key;
+    }
+  }
+}
+
+/* The four lanes of a row agree on its key; what others had left out is added. */
+static __device__ void settle(known &s, gathered &g) {
+  CZ_UNROLL
+  for (int r = 0; r < 2; r++) {
+    int top = g.top[r];
+    CZ_UNROLL
+    for (int lane = 1; lane < 4; lane *= 2) {
+      const int other = __shfl_xor_sync(CZ_FULL_MASK, top, lane);
+      top = other < top ? other : top;
+    }
+    const bool mine = g.top[r] == top && top != NO_KEY;
+    if (!mine && g.top[r] != NO_KEY) g.weighted[r] += s.by[r] * g.off[r], g.weights[r] += s.by[r];
+    s.off[r] = row_sum(mine ? g.off[r] : 0);
+    s.rest[r] = row_sum(g.weighted[r]) - row_sum(g.weights[r]) * s.off[r];
+  }
+}
+
+static __device__ void keep(const problem &p, const view &v, const lines &l, const known &s,
+                            int h) {
+  CZ_UNROLL
+  for (int r = 0; r < 2; r++) {
+    if (l.i + 8 * r >= v.nq || cz_lane() % 4 > 0) continue;
+    const float row[2] = {s.off[r], s.rest[r]};
+    cz_store_floats<2>(p.rows + 2 * ((int64_t)(v.q0 + l.i + 8 * r) * p.H + h), row);
+  }
+}
+
+/* ---- by queries: the gradient of the position bias ---- */
+
+/* Adds the dS of a warp's tile to its SUMS by bucket. An offset is a diagonal of the tile: lanes
+ * sum neighbouring ones over the rows, then neighbours in one bucket are added by a scan, since
+ * those of a bucket are all of one run. OFFSET is that of the tile's first row and column. */
+template <int N, int LD>
+static __device__ void add_diagonals(float *sums, float *room, const float ds[N / 8][4],
+                                     const problem &p, const int *map, int offset) {
+  CZ_UNROLL
+  for (int j = 0; j < N / 8; j++) {
+    CZ_UNROLL
+    for (int e = 0; e < 4; e += 2)
+      cz_store_floats<2>(room + cz_acc_row(e) * LD + cz_acc_column(j, e), ds[j] + e);
+  }
+  __syncwarp();
+  const int lane = cz_lane();
+  CZ_ROLLED
+  for (int from = 0; from < N + 15; from += CZ_WARP) {
+    const int diagonal = from + lane - 15; /* column - row */
+    float sum = 0;
+    for (int r = 0; r < 16; r++)
+      if (diagonal + r >= 0 && diagonal + r < N) sum += room[r * LD + diagonal + r];
+    const int bucket =
+        diagonal < N ? from_table(map, p.bucket, offset + diagonal, [](int b) { return b; }) : -1;
+    CZ_UNROLL
+    for (int by = 1; by < CZ_WARP; by *= 2) {
+      const float other = __shfl_up_sync(CZ_FULL_MASK, sum, by);
+      const int its = __shfl_up_sync(CZ_FULL_MASK, bucket, by);
+      sum += lane >= by && its == bucket ? other : 0;
+    }
+    const int next = __shfl_down_sync(CZ_FULL_MASK, bucket, 1);
+    if (bucket >= 0 && (lane == CZ_WARP - 1 || next != bucket)) sums[bucket] += sum;
+    __syncwarp();
+  }
+}
+
+/* The block's part of the gradient; zeros from one that has no tile. */
+static __device__ void put_sums(const problem &p, const float *sums, int h) {
+  for (int b = (int)threadIdx.x; b < p.bucket.number; b += CZ_ATTENTION_THREADS) {
+    float sum = 0;
+    for (int w = 0; w < CZ_ATTENTION_WARPS && sums; w++) sum += sums[w * p.bucket.number + b];
+    p.partial[((int64_t)blockIdx.x * p.bucket.number + b) * p.H + h] = sum;
+  }
+}
+
+/* ---- by queries ---- */
+
+namespace {
+/* What a block of the pass by queries has in hand. */
+template <class T, int HD> struct query_block {
+  typedef by_queries<T, HD> L;
+  enum { KEYS = L::KEYS, STAGES = L::STAGES };
+  const problem &p;
+  view v;
+  lines l;
+  cz_key key;
+  int h, warp, first, rows, tiles;
+  T *q, *dout, *k, *values;
+  float *room, *table, *diagonals, *sums; /* the last three null without a position bias */
+  int *map;
+
+  __device__ query_block(const problem &given, T *memory) : p(given) {
+    h = (int)blockIdx.y, warp = (int)threadIdx.x / CZ_WARP;
+    q = memory, dout = q + L::Q, k = dout + L::Q, values = k + STAGES * L::TILE;
+    float *at = reinterpret_cast<float *>(values + STAGES * L::TILE);
+    room = at + warp * L::room(), at += CZ_ATTENTION_WARPS * L::room();
+    table = p.bias ? at : nullptr;
+    if (p.bias) at += (2 * table_reach(p.bucket) + 4) / 4 * 4;
+    map = reinterpret_cast<int *>(at);
+    if (p.partial) at += (2 * table_reach(p.bucket) + 4) / 4 * 4;
+    diagonals = at + warp * 16 * L::DIAGONAL_LD, at += CZ_ATTENTION_WARPS * 16 * L::DIAGONAL_LD;
+    sums = at;
+  }
+
+  __device__ void begin(const place &at) {
+    v = view_of(p, at.segment, h), first = (int)at.row;
+    rows = v.nq - first < CZ_ATTENTION_QUERIES ? v.nq - first : (int)CZ_ATTENTION_QUERIES;
+    tiles = (limit_of(p, v, first + rows - 1) + KEYS - 1) / KEYS;
+    l = lines_of(p, v, first + 16 * warp), key = cz_random_key(p.drop.random);
+    const int64_t own = own_rows();
+    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(q, static_cast<const T *>(p.q) + own, p, 0, rows);
+    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(dout, static_cast<const T *>(p.dout) + own, p, 0, rows);
+    if (table) fill_table(table, p.bucket, [&](int b) { return p.bias[b * p.H + h]; });
+    if (!p.partial) return;
+    fill_table(map, p.bucket, [](int b) { return b; });
+    for (int b = (int)threadIdx.x; b < CZ_ATTENTION_WARPS * p.bucket.number;
+         b += CZ_ATTENTION_THREADS)
+      sums[b] = 0;
+  }
+
+  __device__ int64_t own_rows() const { return ((int64_t)(v.q0 + first) * p.H + h) * p.K; }
+
+  __device__ void copy_keys(int t) const {
+    const int64_t row = ((int64_t)(v.k0 + t * KEYS) * p.H + h) * p.K;
+    const int at = t % STAGES * L::TILE;
+    copy_tile<T, HD, KEYS>(k + at, static_cast<const T *>(p.k) + row, p, 0, v.nk - t * KEYS);
+    copy_tile<T, HD, KEYS>(values + at, static_cast<const T *>(p.v) + row, p, 0, v.nk - t * KEYS);
+  }
+
+  /* X = scores and DP = dP of tile T. */
+  __device__ void recompute(float x[KEYS / 8][4], float dp[KEYS / 8][4], int t) const {
+    const int at = t % STAGES * L::TILE, mine = 16 * warp * L::LD;
+    cz_acc_clear<KEYS>(x), cz_acc_clear<KEYS>(dp);
+    cz_rows_by_rows<T, HD, KEYS>(x, q + mine, k + at);
+    cz_rows_by_rows<T, HD, KEYS>(dp, dout + mine, values + at);
+    scores<KEYS>(x, p, l, t * KEYS, h, table);
+    drop<KEYS>(dp, p, key, v, l, t * KEYS);
+  }
+
+  /* F(t) for each tile of keys, while the next is on its way. */
+  template <class F> __device__ void each_tile(F f) const {
+    if (STAGES > 1 && tiles > 0) copy_keys(0);
+    cz_copy_commit();
+    for (int t = 0; t < tiles; t++) {
+      if (t + STAGES - 1 < tiles) copy_keys(t + STAGES - 1);
+      cz_copy_commit();
+      cz_copy_wait<STAGES - 1>();
+      __syncthreads();
+      f(t);
+      __syncthreads();
+    }
+    cz_copy_wait<0>();
+  }
+};
+} // namespace
+
+template <class T, int HD>
+static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS) gradient_of_queries(problem p) {
+  typedef by_queries<T, HD> L;
+  enum { KEYS = L::KEYS };
+  CZ_SHARED_DYNAMIC(T, memory);
+  query_block<T, HD> b(p, memory);
+  const place at = place_of(p.q_spans, p.B, CZ_ATTENTION_QUERIES, blockIdx.x);
+  if (at.segment < 0) {
+    if (p.partial) put_sums(p, nullptr, b.h);
+    return;
+  }
+  b.begin(at);
+  known s = statistics_of(p, b.v, b.l, b.h);
+  gathered g = {{0, 0}, {0, 0}, {0, 0}, {NO_KEY, NO_KEY}};
+  float x[KEYS / 8][4], dp[KEYS / 8][4];
+  b.each_tile([&](int t) {
+    b.recompute(x, dp, t);
+    gather<KEYS>(g, x, dp, b.l, s, t * KEYS);
+  });
+  settle(s, g);
+  keep(p, b.v, b.l, s, b.h);
+  float dq[HD / 8][4];
+  cz_acc_clear<HD>(dq);
+  if (p.dq || p.partial)
+    b.each_tile([&](int t) {
+      b.recompute(x, dp, t);
+      probabilities<KEYS>(x, b.l, s, t * KEYS);
+      score_gradient<KEYS>(x, dp, b.l, s, t * KEYS);
+      if (p.partial)
+        add_diagonals<KEYS, L::DIAGONAL_LD>(b.sums + b.warp * p.bucket.number, b.diagonals, x, p,
+                                            b.map, t * KEYS - (b.first + 16 * b.warp + b.v.shift));
+      cz_weights<T, KEYS> w;
+      w.take(x, b.room);
+      w.template by<HD>(dq, b.k + t % L::STAGES * L::TILE);
+    });
+  if (p.partial) put_sums(p, b.sums, b.h);
+  if (!p.dq) return;
+  CZ_UNROLL
+  for (int j = 0; j < HD / 8; j++) {
+    CZ_UNROLL
+    for (int e = 0; e < 4; e++) dq[j][e] *= p.scale;
+  }
+  store_rows<T, HD>(static_cast<T *>(p.dq) + b.own_rows() + 16 * b.warp * (int64_t)p.H * p.K, dq,
+                    b.q + 16 * b.warp * L::LD, p, first_rows(b.rows - 16 * b.warp), p.add_q);
+}
+
+/* ---- by keys ---- */
+
+/* Which of SIZE rows from FROM on segments BEGIN to END - 1 cover, as bits. A whole warp asks. */
+static __device__ uint64_t covered(const int32_t *spans, int64_t begin, int64_t end, int from,
+                                   int size) {
+  uint64_t rows = 0;
+  for (int64_t n = begin + cz_lane(); n < end; n += CZ_WARP) {
+    const int first = spans[2 * n] - from, last = spans[2 * n + 1] - from; /* behind the last */
+    const int a = first < 0 ? 0 : first, b = last > size ? size : last;
+    if (a >= b) continue;
+    const uint64_t below = b == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b) - 1;
+    rows |= below & ~(((uint64_t)1 << a) - 1);
+  }
+  CZ_UNROLL
+  for (int lane = 1; lane < CZ_WARP; lane *= 2) rows |= __shfl_xor_sync(CZ_FULL_MASK, rows, lane);
+  return rows;
+}
+
+/* The first segment from N on that has one of SIZE rows from FROM on; B: there is none. */
+static __device__ int64_t next_segment(const problem &p, int64_t n, int from, int size) {
+  for (; n < p.B; n += CZ_WARP) {
+    const int64_t mine = n + cz_lane();
+    const bool meets = mine < p.B && p.k_spans[2 * mine] < from + size &&
+                       p.k_spans[2 * mine + 1] > from &&
+                       p.k_spans[2 * mine] < p.k_spans[2 * mine + 1];
+    const unsigned found = __ballot_sync(CZ_FULL_MASK, meets);
+    if (found) return n + __ffs((int)found) - 1;
+  }
+  return p.B;
+}
+
+namespace {
+template <class T, int HD> struct key_block {
+  typedef by_keys<T, HD> L;
+  enum { KEYS = L::KEYS, STAGES = L::STAGES };
+  const problem &p;
+  cz_key key;
+  int h, warp;
+  T *k, *values, *q, *dout, *z, *ds;
+  float *table;
+  view v;
+  int j0, first, tiles; /* of v: where the tile of keys begins; the first tile of queries; all */
+
+  __device__ key_block(const problem &given, T *memory) : p(given) {
+    h = (int)blockIdx.y, warp = (int)threadIdx.x / CZ_WARP;
+    k = memory, values = k + L::TILE, q = values + L::TILE, dout = q + STAGES * L::Q;
+    z = dout + STAGES * L::Q, ds = z + L::P;
+    table = p.bias ? reinterpret_cast<float *>(ds + L::P) : nullptr;
+    key = cz_random_key(p.drop.random);
+    if (table) fill_table(table, p.bucket, [&](int b) { return p.bias[b * p.H + h]; });
+  }
+
+  __device__ int64_t at(int64_t row) const { return (row * p.H + h) * p.K; }
+
+  /* Queries of segment N that see a key of the tile, which begins at row FROM of k. */
+  __device__ void choose(int64_t n, int from) {
+    v = view_of(p, n, h), j0 = from - v.k0;
+    const int least = j0 < 0 ? 0 : j0;
+    int sees_it = 0;
+    if (p.mask != CZ_ATTENTION_MASK_FULL && v.prefix <= least) sees_it = least - v.shift;
+    first = sees_it < 0 ? 0 : sees_it / CZ_ATTENTION_QUERIES;
+    tiles = (v.nq + CZ_ATTENTION_QUERIES - 1) / CZ_ATTENTION_QUERIES;
+  }
+
+  __device__ void copy_queries(int t) const {
+    const int row = t * CZ_ATTENTION_QUERIES, to = t % STAGES * L::Q;
+    const int64_t from = at(v.q0 + row);
+    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(q + to, static_cast<const T *>(p.q) + from, p, 0,
+                                           v.nq - row);
+    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(dout + to, static_cast<const T *>(p.dout) + from, p, 0,
+                                           v.nq - row);
+  }
+
+  /* Z and dS of tile T of queries go to shared memory. */
+  __device__ void weigh(int t) const {
+    const int mine = t % STAGES * L::Q + 16 * warp * L::LD, row = 16 * warp * L::LDP;
+    const lines l = lines_of(p, v, t * CZ_ATTENTION_QUERIES + 16 * warp);
+    known s = statistics_of(p, v, l, h);
+    CZ_UNROLL
+    for (int r = 0; r < 2; r++) {
+      if (l.i + 8 * r >= v.nq) continue;
+      float kept[2];
+      cz_load_floats<2>(kept, p.rows + 2 * ((int64_t)(v.q0 + l.i + 8 * r) * p.H + h));
+      s.off[r] = kept[0], s.rest[r] = kept[1];
+    }
+    float x[KEYS / 8][4], dp[KEYS / 8][4];
+    cz_acc_clear<KEYS>(x), cz_acc_clear<KEYS>(dp);
+    cz_rows_by_rows<T, HD, KEYS>(x, q + mine, k);
+    cz_rows_by_rows<T, HD, KEYS>(dp, dout + mine, values);
+    scores<KEYS>(x, p, l, j0, h, table);
+    probabilities<KEYS>(x, l, s, j0);
+    mask_and_put(x, dp, l, s, row);
+  }
+
+  /* Both need the same factors of dropout, which are drawn once, a pair of fragments at a time. */
+  __device__ void mask_and_put(float x[KEYS / 8][4], float dp[KEYS / 8][4], const lines &l,
+                               const known &s, int row) const {
+    float kept[KEYS / 8][4];
+    CZ_UNROLL
+    for (int j = 0; j < KEYS / 8; j += 2) {
+      float factor[8];
+      CZ_UNROLL
+      for (int i = 0; i < 8; i++) factor[i] = 1;
+      if (p.drop.threshold > 0) factors(factor, p, key, v.head, l.i, j0 + cz_acc_column(j, 0));
+      CZ_UNROLL
+      for (int i = 0; i < 8; i++) {
+        kept[j + i / 4][i % 4] = x[j + i / 4][i % 4] * factor[i];
+        dp[j + i / 4][i % 4] *= factor[i];
+      }
+    }
+    cz_put_weights<T, KEYS>(z + row, kept);
+    score_gradient<KEYS>(x, dp, l, s, j0);
+    cz_put_weights<T, KEYS>(ds + row, x);
+  }
+
+  /* Adds what the chosen segment contributes to this warp's 16 keys. */
+  __device__ void add(float dk[HD / 8][4], float dv[HD / 8][4]) const {
+    if (STAGES > 1 && first < tiles) copy_queries(first);
+    cz_copy_commit();
+    for (int t = first; t < tiles; t++) {
+      if (t + STAGES - 1 < tiles) copy_queries(t + STAGES - 1);
+      cz_copy_commit();
+      cz_copy_wait<STAGES - 1>();
+      __syncthreads();
+      weigh(t);
+      __syncthreads();
+      if (16 * warp < KEYS) {
+        const int from = t % STAGES * L::Q;
+        cz_columns_by_rows<T, HD, KEYS, CZ_ATTENTION_QUERIES>(dv, z + 16 * warp, dout + from);
+        cz_columns_by_rows<T, HD, KEYS, CZ_ATTENTION_QUERIES>(dk, ds + 16 * warp, q + from);
+      }
+      __syncthreads();
+    }
+    cz_copy_wait<0>();
+  }
+};
+} // namespace
+
+/* Keys from row FROM of k on, of which OWN are this segment's. */
+template <class T, int HD>
+static __device__ void tile_of_keys(key_block<T, HD> &b, int64_t n, int from, uint64_t own) {
+  typedef by_keys<T, HD> L;
+  const problem &p = b.p;
+  const int warp = b.warp;
+  const int64_t end = p.k_spans[2 * n + 1] - from;
+  __syncthreads(); /* the last tile has been stored, and the table is there */
+  copy_tile<T, HD, L::KEYS>(b.k, static_cast<const T *>(p.k) + b.at(from), p, 0, end);
+  copy_tile<T, HD, L::KEYS>(b.values, static_cast<const T *>(p.v) + b.at(from), p, 0, end);
+  float dk[HD / 8][4], dv[HD / 8][4];
+  cz_acc_clear<HD>(dk), cz_acc_clear<HD>(dv);
+  for (int64_t m = n; (m = next_segment(p, m, from, L::KEYS)) < p.B; m++) {
+    b.choose(m, from);
+    b.add(dk, dv);
+  }
+  cz_copy_wait<0>();
+  __syncthreads();
+  if (16 * warp >= L::KEYS) return;
+  CZ_UNROLL
+  for (int j = 0; j < HD / 8; j++) {
+    CZ_UNROLL
+    for (int e = 0; e < 4; e++) dk[j][e] *= p.scale;
+  }
+  const unsigned rows = (unsigned)(own >> 16 * warp) & 0xffff;
+  const int64_t to = b.at(from + 16 * warp);
+  if (p.dk)
+    store_rows<T, HD>(static_cast<T *>(p.dk) + to, dk, b.k + 16 * warp * L::LD, p, rows, p.add_k);
+  if (p.dv)
+    store_rows<T, HD>(static_cast<T *>(p.dv) + to, dv, b.values + 16 * warp * L::LD, p, rows,
+                      p.add_v);
+}
+
+template <class T, int HD>
+static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS) gradient_of_keys(problem p) {
+  enum { KEYS = by_keys<T, HD>::KEYS };
+  CZ_SHARED_DYNAMIC(T, memory);
+  key_block<T, HD> b(p, memory);
+  for (int64_t number = blockIdx.x;; number += gridDim.x) {
+    const place at = place_of(p.k_spans, p.B, KEYS, number);
+    if (at.segment < 0) return;
+    const int from = p.k_spans[2 * at.segment] + (int)at.row;
+    const uint64_t own = covered(p.k_spans, at.segment, at.segment + 1, from, KEYS) &
+                         ~covered(p.k_spans, 0, at.segment, from, KEYS);
+    if (own) tile_of_keys<T, HD>(b, at.segment, from, own);
+  }
+}
+
+/* Keys that no segment has get zeros. A warp a row. */
+template <class T> static __global__ void clear_keys(problem p) {
+  const int64_t row = (int64_t)blockIdx.x * CZ_ATTENTION_WARPS + threadIdx.x / CZ_WARP,
+                width = (int64_t)p.H * p.K;
+  if (row >= p.Tk || covered(p.k_spans, 0, p.B, (int)row, 1)) return;
+  for (int64_t i = row * width + cz_lane(); i < (row + 1) * width; i += CZ_WARP) {
+    if (p.dk && !p.add_k) static_cast<T *>(p.dk)[i] = cz_nearest<T>(0);
+    if (p.dv && !p.add_v) static_cast<T *>(p.dv)[i] = cz_nearest<T>(0);
+  }
+}
+
+/* ---- host ---- */
+
+static void *wanted(const cz_call *call, int input) {
+  return call->mode[input] == CZ_GRAD_SKIP ? nullptr : call->din[input].data;
+}
+
+static uintptr_t lay_out(problem *p, const cz_call *call, uintptr_t at) {
+  const size_t parts = blocks_of(p->Tq, p->B, CZ_ATTENTION_QUERIES);
+  p->rows = static_cast<float *>(cz_take(&at, (size_t)(p->Tq * p->H) * 2 * sizeof(float)));
+  p->partial = nullptr;
+  if (p->bias && call->mode[CZ_ATTENTION_POSITION_BIAS] != CZ_GRAD_SKIP)
+    p->partial = static_cast<float *>(
+        cz_take(&at, parts * (size_t)(p->bucket.number * p->H) * sizeof(float)));
+  return at;
+}
+
+static problem backward_of(const cz_call *call, uintptr_t workspace, size_t *bytes) {
+  problem p = problem_of(call);
+  p.dout = call->dout[CZ_ATTENTION_O].data;
+  p.dq = wanted(call, CZ_ATTENTION_Q), p.dk = wanted(call, CZ_ATTENTION_K);
+  p.dv = wanted(call, CZ_ATTENTION_V);
+  p.add_q = call->mode[CZ_ATTENTION_Q] == CZ_GRAD_ADD;
+  p.add_k = call->mode[CZ_ATTENTION_K] == CZ_GRAD_ADD;
+  p.add_v = call->mode[CZ_ATTENTION_V] == CZ_GRAD_ADD;
+  p.wide = p.wide && cz_aligned_16(p.dout) && cz_aligned_16(p.dq) && cz_aligned_16(p.dk) &&
+           cz_aligned_16(p.dv);
+  *bytes = (size_t)(lay_out(&p, call, workspace) - workspace);
+  return p;
+}
+
+template <class T, int HD> static void launch(const cz_call *call, const problem &p) {
+  const unsigned H = (unsigned)p.H, blocks = blocks_of(p.Tq, p.B, CZ_ATTENTION_QUERIES);
+  cz_launch("attention backward by queries", gradient_of_queries<T, HD>, dim3(blocks, H),
+            CZ_ATTENTION_THREADS, by_queries<T, HD>::bytes(p), call->stream, p);
+  if (p.partial)
+    cz_columns_sum(call->stream, static_cast<float *>(call->din[CZ_ATTENTION_POSITION_BIAS].data),
+                   p.partial, blocks, (int64_t)p.bucket.number * p.H, 1,
+                   call->mode[CZ_ATTENTION_POSITION_BIAS] == CZ_GRAD_ADD);
+  if (!p.dk && !p.dv) return;
+  if ((p.dk && !p.add_k) || (p.dv && !p.add_v))
+    cz_launch("attention backward clear", clear_keys<T>,
+              dim3((unsigned)((p.Tk + CZ_ATTENTION_WARPS - 1) / CZ_ATTENTION_WARPS)),
+              CZ_ATTENTION_THREADS, 0, call->stream, p);
+  cz_launch("attention backward by keys", gradient_of_keys<T, HD>,
+            dim3(blocks_of(p.Tk, p.B, by_keys<T, HD>::KEYS), H), CZ_ATTENTION_THREADS,
+            by_keys<T, HD>::bytes(p), call->stream, p);
+}
+
+/** Gradients of q, k and v in their dtype, of the position bias in float32. Contract:
+ * attention.h. */
+extern "C" void cz_attention_bwd_cuda(const cz_call *call) {
+  size_t bytes;
+  const problem p = backward_of(call, (uintptr_t)call->workspace, &bytes);
+  if (!p.dout || p.Tq == 0) {
+    for (int i = CZ_ATTENTION_Q; i <= CZ_ATTENTION_POSITION_BIAS; i++)
+      if (call->mode[i] == CZ_GRAD_WRITE)
+        cz_cuda_zero(call->stream, call->din[i].data,
+                     (size_t)cz_numel(&call->in[i]) * cz_dtype_bytes(call->din[i].dtype));
+    return;
+  }
+  if (refused(call, p)) return;
+  with_head(call, p, [&](auto t, auto head) {
+    launch<typename decltype(t)::type, decltype(head)::value>(call, p);
+  });
+}
+
+/** Bytes for two numbers of each row and head, and the blocks' sums of dS by bucket; none
+ * forward. */
+extern "C" size_t cz_attention_workspace_cuda(const cz_call *call, bool backward) {
+  size_t bytes = 0;
+  if (backward) backward_of(call, 0, &bytes);
+  return bytes;
+}
