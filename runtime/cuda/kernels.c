@@ -6,6 +6,7 @@
 #include "kernels/add/add.h"
 #include "kernels/cast/cast.h"
 #include "kernels/dropout/dropout.h"
+#include "kernels/norm/norm.h"
 
 enum { REALS = 1 << CZ_F32 | 1 << CZ_BF16 | 1 << CZ_F16 };
 
@@ -17,6 +18,7 @@ static const struct row {
     [CZ_OP_add] = {{cz_add_fwd_cuda, cz_add_bwd_cuda, NULL}, REALS},
     [CZ_OP_cast] = {{cz_cast_fwd_cuda, cz_cast_bwd_cuda, NULL}, REALS},
     [CZ_OP_dropout] = {{cz_dropout_fwd_cuda, cz_dropout_bwd_cuda, NULL}, REALS},
+    [CZ_OP_norm] = {{cz_norm_fwd_cuda, cz_norm_bwd_cuda, cz_norm_workspace_cuda}, REALS},
 };
 
 /** The kernels of OP in DTYPE; null when there are none. */
