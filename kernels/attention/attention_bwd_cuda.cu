@@ -555,10 +555,12 @@ template <class T, int HD> static void launch(const cz_call *call, const problem
   const unsigned H = (unsigned)p.H, blocks = blocks_of(p.Tq, p.B, CZ_ATTENTION_QUERIES);
   cz_launch("attention backward by queries", gradient_of_queries<T, HD>, dim3(blocks, H),
             CZ_ATTENTION_THREADS, by_queries<T, HD>::bytes(p), call->stream, p);
-  if (p.partial)
-    cz_columns_sum(call->stream, static_cast<float *>(call->din[CZ_ATTENTION_POSITION_BIAS].data),
-                   p.partial, blocks, (int64_t)p.bucket.number * p.H, 1,
-                   call->mode[CZ_ATTENTION_POSITION_BIAS] == CZ_GRAD_ADD);
+  const cz_partials sums = {{static_cast<float *>(call->din[CZ_ATTENTION_POSITION_BIAS].data)},
+                            {call->mode[CZ_ATTENTION_POSITION_BIAS] == CZ_GRAD_ADD},
+                            p.partial,
+                            blocks,
+                            (int64_t)p.bucket.number * p.H};
+  if (p.partial) cz_sum_partials("attention position bias", call->stream, sums);
   if (!p.dk && !p.dv) return;
   if ((p.dk && !p.add_k) || (p.dv && !p.add_v))
     cz_launch("attention backward clear", clear_keys<T>,

@@ -58,21 +58,38 @@ static __global__ void __launch_bounds__(CZ_WARP *CZ_COLUMNS_DEEP, 4)
   }
 }
 
-/* y[c] = scale sum over parts of partial[parts, columns], or y[c] += that. */
-static __global__ void __launch_bounds__(CZ_WARP *CZ_COLUMNS_DEEP, 4)
-    cz_column_sums(float *y, const float *partial, int64_t parts, int64_t columns, float scale,
-                   bool adds) {
-  typedef cz_column_tile<1> tile;
-  CZ_SHARED(tile, sums, );
-  const int64_t c = (int64_t)blockIdx.x * CZ_WARP + threadIdx.x;
-  float sum[1] = {};
-  for (int64_t p = threadIdx.y; c < columns && p < parts; p += CZ_COLUMNS_DEEP)
-    sum[0] += partial[p * columns + c];
-  sums.put(sum);
+/* Up to two arrays whose partial sums [rows, D] lie one behind the other, at `partial`. A null `to`
+ * is left out; with ADD the sum is added to what is there. */
+typedef struct cz_partials {
+  float *to[2];
+  bool add[2];
+  const float *partial;
+  int64_t rows, D;
+} cz_partials;
+
+enum { CZ_PARTIALS_GROUPS = 32 }; /* of rows, a warp of the block each */
+
+static __global__ void __launch_bounds__(CZ_PARTIALS_GROUPS *CZ_WARP)
+    cz_partials_kernel(cz_partials c) {
+  CZ_SHARED(float, part, [CZ_PARTIALS_GROUPS][CZ_WARP]);
+  const int lane = (int)threadIdx.x % CZ_WARP, group = (int)threadIdx.x / CZ_WARP;
+  const int64_t d = (int64_t)blockIdx.x * CZ_WARP + lane;
+  const float *partial = c.partial + blockIdx.y * c.rows * c.D;
+  float *to = c.to[blockIdx.y], sum = 0;
+  if (d < c.D && to)
+    for (int64_t i = group; i < c.rows; i += CZ_PARTIALS_GROUPS) sum += partial[i * c.D + d];
+  part[group][lane] = sum;
   __syncthreads();
-  if (threadIdx.y > 0 || c >= columns) return;
-  const float all = scale * sums.column((int)threadIdx.x);
-  y[c] = adds ? y[c] + all : all;
+  if (group > 0 || d >= c.D || !to) return;
+  sum = 0;
+  for (int i = 0; i < CZ_PARTIALS_GROUPS; i++) sum += part[i][lane];
+  to[d] = c.add[blockIdx.y] ? to[d] + sum : sum;
+}
+
+/* Host: sums of one array or two; of no rows it is 0. */
+static inline void cz_sum_partials(const char *name, void *stream, const cz_partials &c) {
+  const dim3 grid((unsigned)((c.D + CZ_WARP - 1) / CZ_WARP), c.to[1] ? 2 : c.to[0] ? 1 : 0);
+  cz_launch(name, cz_partials_kernel, grid, CZ_PARTIALS_GROUPS * CZ_WARP, 0, stream, c);
 }
 
 /* Host: how the rows are cut. */
@@ -96,23 +113,17 @@ static inline size_t cz_columns_bytes(const cz_columns *c) {
   return (size_t)(c->parts * c->columns) * sizeof(float);
 }
 
-/* Host: the second launch, over any PARTIAL [parts, columns]. */
-static inline void cz_columns_sum(void *stream, float *y, const float *partial, int64_t parts,
-                                  int64_t columns, float scale, bool adds) {
-  cz_launch("sums of columns", cz_column_sums, dim3((unsigned)((columns + CZ_WARP - 1) / CZ_WARP)),
-            dim3(CZ_WARP, CZ_COLUMNS_DEEP), 0, stream, y, partial, parts, columns, scale, adds);
-}
-
 /* Host: both launches; without Y F does the rest of its work alone. PARTIAL has
  * cz_columns_bytes. */
 template <int EACH, class F>
 static inline void cz_columns_add(const char *name, void *stream, const cz_columns *c, float *y,
-                                  float *partial, F f, float scale, bool adds) {
+                                  float *partial, F f, bool adds) {
   const dim3 grid((unsigned)((c->columns + CZ_WARP * EACH - 1) / (CZ_WARP * EACH)),
                   (unsigned)c->parts);
   cz_launch(name, cz_column_partials<EACH, F>, grid, dim3(CZ_WARP, CZ_COLUMNS_DEEP), 0, stream,
             y ? partial : nullptr, f, c->rows, c->columns, c->rows_each);
-  if (y) cz_columns_sum(stream, y, partial, c->parts, c->columns, scale, adds);
+  cz_partials sums = {{y}, {adds}, partial, c->parts, c->columns};
+  cz_sum_partials("sums of columns", stream, sums);
 }
 
 #endif

@@ -6,8 +6,7 @@
  * are thrown away.
  *
  *   const cz_key key = cz_random_key(d.random);          once a thread
- *   float factor[N];
- *   cz_dropout_factors<N>(factor, d, key, element);
+ *   cz_dropout_multiply<N>(x, d, key, element);
  *
  * With one mask for each segment a warp finds the segment of its row by reading the spans, which
  * may be in any order; the segment that it found last serves the rows behind it as well. */
@@ -59,6 +58,18 @@ static inline __device__ void cz_dropout_factors(float factor[N], const cz_dropo
   if (N < 2 && (element & 1)) r[0] >>= 16;
   CZ_UNROLL
   for (unsigned i = 0; i < N; i++) factor[i] = cz_dropout_number(r, i) >= d.threshold ? d.scale : 0;
+}
+
+/* X = X M for elements ELEMENT to ELEMENT + N - 1, in float32 rounded once, and not joined with an
+ * addition behind it: what dropout leaves is the same alone and inside another op. */
+template <int N>
+static inline __device__ void cz_dropout_multiply(float x[N], const cz_dropout &d,
+                                                  const cz_key &key, uint64_t element) {
+  if (d.threshold == 0) return;
+  float factor[N];
+  cz_dropout_factors<N>(factor, d, key, element);
+  CZ_UNROLL
+  for (int i = 0; i < N; i++) x[i] = __fmul_rn(x[i], factor[i]);
 }
 
 /* A segment and its rows. */

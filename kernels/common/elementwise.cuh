@@ -19,7 +19,7 @@ enum { CZ_ELEMENTWISE_THREADS = 256 };
 
 /* The first WIDE elements are taken EACH at once. */
 template <class OP>
-static __global__ void __launch_bounds__(CZ_ELEMENTWISE_THREADS)
+static __global__ void __launch_bounds__(CZ_ELEMENTWISE_THREADS, 5)
     cz_elementwise_kernel(OP given, int64_t wide, int64_t n) {
   const int64_t step = (int64_t)gridDim.x * blockDim.x,
                 first = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;

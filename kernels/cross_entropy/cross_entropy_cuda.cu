@@ -406,7 +406,7 @@ template <class T> static void chunk(const plan *p, int64_t first, int64_t rows)
   columns.rows = rows;
   cz_columns_add<1>("cross_entropy bias", call->stream, &columns,
                     (float *)call->din[CZ_CROSS_ENTROPY_BIAS].data, p->partial,
-                    dx_columns{p->logits, p->a.ld}, 1, adds_to(p, CZ_CROSS_ENTROPY_BIAS, first));
+                    dx_columns{p->logits, p->a.ld}, adds_to(p, CZ_CROSS_ENTROPY_BIAS, first));
 }
 
 static void zero_gradient(const cz_call *call, int input) {

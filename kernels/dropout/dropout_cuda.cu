@@ -21,13 +21,9 @@ template <class T> struct pass {
 
   /* N elements at I, whose numbers in the mask begin with ELEMENT. */
   template <int N> __device__ void multiply(int64_t i, uint64_t element) const {
-    float x[N], factor[N];
+    float x[N];
     cz_load_floats<N>(x, from + i);
-    if (mask.threshold > 0) {
-      cz_dropout_factors<N>(factor, mask, key, element);
-      CZ_UNROLL
-      for (int j = 0; j < N; j++) x[j] = __fmul_rn(x[j], factor[j]);
-    }
+    cz_dropout_multiply<N>(x, mask, key, element);
     cz_put_floats<N>(to + i, x, add);
   }
 

@@ -190,7 +190,7 @@ template <class T, class Y> static void launch_slopes(const cz_call *call, const
       enum { EACH = decltype(flag)::value ? (int)WIDE : 1 };
       typedef slopes<T, Y, decltype(kind)::value, EACH> F;
       cz_columns_add<EACH>("linear slopes", call->stream, &p.columns, dbias, p.partial,
-                           F{(T *)p.g, (const Y *)dy, (const Y *)y, (const T *)pre, p.s.O}, 1,
+                           F{(T *)p.g, (const Y *)dy, (const Y *)y, (const T *)pre, p.s.O},
                            call->mode[CZ_LINEAR_BIAS] == CZ_GRAD_ADD);
     });
   });

@@ -71,6 +71,9 @@ void cz_norm_bwd_ref(const cz_call *call);
 void cz_norm_fwd_cpu(const cz_call *call);
 void cz_norm_bwd_cpu(const cz_call *call);
 size_t cz_norm_workspace_cpu(const cz_call *call, bool backward);
+void cz_norm_fwd_cuda(const cz_call *call);
+void cz_norm_bwd_cuda(const cz_call *call);
+size_t cz_norm_workspace_cuda(const cz_call *call, bool backward);
 
 CZ_C_END
 

@@ -13,6 +13,7 @@
 #include "kernels/dropout/dropout.h"
 #include "kernels/gather/gather.h"
 #include "kernels/linear/linear.h"
+#include "kernels/norm/norm.h"
 #include "kernels/sumsq/sumsq.h"
 
 enum { REALS = 1 << CZ_F32 | 1 << CZ_BF16 | 1 << CZ_F16 };
@@ -37,6 +38,7 @@ static const struct row {
     [CZ_OP_embedding] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
     [CZ_OP_gather] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
     [CZ_OP_linear] = {{cz_linear_fwd_cuda, cz_linear_bwd_cuda, cz_linear_workspace_cuda}, REALS},
+    [CZ_OP_norm] = {{cz_norm_fwd_cuda, cz_norm_bwd_cuda, cz_norm_workspace_cuda}, REALS},
     [CZ_OP_sumsq] = {{cz_sumsq_fwd_cuda, NULL, cz_sumsq_workspace_cuda}, REALS},
 };
 

@@ -1,0 +1,259 @@
+/* The norm backward: h, dy and dh are read once, see norm.cuh for how rows are held; n is
+ * recomputed from h, mean and rstd. A thread has the same channels of all rows of its team, and
+ * adds up their dgain and dbias in registers; blocks leave them in the workspace, and a second
+ * launch adds those in order. */
+#include "kernels/common/columns.cuh"
+#include "kernels/norm/norm.cuh"
+
+namespace {
+/* A call as the kernel sees it. Absent or not wanted: null. */
+template <class X, class Y, class B> struct arrays {
+  X *dx;
+  B *dresidual;
+  const X *h, *dh;
+  const Y *dy;
+  const float *gain, *rstd, *mean; /* mean: LAYER only */
+  float *gains, *biases;           /* partial sums [blocks, D] */
+  int64_t T, D;
+  int64_t each; /* rows of a team */
+  int warps;    /* of a row */
+  bool add_x, add_residual;
+  cz_dropout mask;
+};
+
+/* What a thread has in registers: its part of a row, and its sums over rows. Without LAYER there is
+ * no mean and no bias. */
+template <class X, class Y, class B, int EACH, int PACKS, bool LAYER> struct rows {
+  enum { KEPT = PACKS > 0 ? PACKS : 1 };
+  X h[KEPT][EACH], dh[KEPT][EACH];
+  Y dy[KEPT][EACH];
+  float gains[KEPT][EACH], biases[LAYER ? KEPT : 1][EACH];
+
+  __device__ void read(const arrays<X, Y, B> &a, int k, int64_t i) {
+    if (a.dy) cz_read<EACH>(h[k], a.h + i);
+    if (a.dy) cz_read<EACH>(dy[k], a.dy + i);
+    if (a.dh) cz_read<EACH>(dh[k], a.dh + i);
+  }
+
+  /* Adds pack K to the sums over rows and to SUM, of g n and g over the row; GAIN are the pack's.
+   */
+  __device__ void add(float sum[2], int k, const float gain[EACH], float m, float r) {
+    CZ_UNROLL
+    for (int i = 0; i < EACH; i++) {
+      const float n = (cz_float(h[k][i]) - m) * r, d = cz_float(dy[k][i]), g = d * gain[i];
+      gains[k][i] += d * n;
+      sum[0] += g * n;
+      if constexpr (LAYER) biases[k][i] += d, sum[1] += g;
+    }
+  }
+
+  /* The gradient of h in pack K. MEAN: of g n and of g. */
+  __device__ void gradient(float e[EACH], const arrays<X, Y, B> &a, int k, const float gain[EACH],
+                           float m, float r, const float mean[2]) const {
+    CZ_UNROLL
+    for (int i = 0; i < EACH; i++) {
+      e[i] = a.dh ? cz_float(dh[k][i]) : 0;
+      if (!a.dy) continue;
+      const float n = (cz_float(h[k][i]) - m) * r;
+      e[i] += r * (cz_float(dy[k][i]) * gain[i] - mean[1] - n * mean[0]);
+    }
+  }
+};
+} // namespace
+
+/* E goes to dx, and times M to dresidual: the gradient of an addition is rounded before that of a
+ * dropout is made of it. From here on dh and dy of these elements have been read. */
+template <class X, class Y, class B, int EACH>
+static __device__ void put(float e[EACH], const arrays<X, Y, B> &a, const cz_key &key, int64_t i,
+                           uint64_t element) {
+  if (a.dx) cz_put_floats<EACH>(a.dx + i, e, a.add_x);
+  if (!a.dresidual) return;
+  if (a.mask.threshold > 0) {
+    CZ_UNROLL
+    for (int j = 0; j < EACH; j++) e[j] = cz_rounded<B>(e[j]);
+    cz_dropout_multiply<EACH>(e, a.mask, key, element);
+  }
+  cz_put_floats<EACH>(a.dresidual + i, e, a.add_residual);
+}
+
+/* The block's sums over its rows, to PARTIAL [D]: of all its teams, in order. SHARED has room for
+ * each of them. */
+template <int EACH, int PACKS>
+static __device__ void leave(float *partial, float (*sums)[EACH], float *shared,
+                             const norm_place &at, int64_t D, int64_t room) {
+  const int teams = (int)blockDim.x / at.threads;
+  __syncthreads(); /* the sums before these have been read */
+  norm_packs<EACH, PACKS>(at, D, [&](int k, int64_t d) {
+    norm_write<EACH>(shared + at.team * room, sums[k], (int)d, room);
+  });
+  __syncthreads();
+  for (int d = (int)threadIdx.x; d < D; d += (int)blockDim.x) {
+    float sum = 0;
+    for (int team = 0; team < teams; team++)
+      sum += shared[team * room + norm_channel<EACH>(d, room)];
+    partial[d] = sum;
+  }
+}
+
+/* Where rows are not held the sums over them are not either: they are made where they are left. */
+static __device__ void leave_one(float *partial, int64_t d, float x, bool first) {
+  if (partial) partial[d] = first ? x : partial[d] + x;
+}
+
+template <class X, class Y, class B, int EACH, int PACKS, bool LAYER>
+static __global__ void __launch_bounds__(norm_threads(PACKS *EACH)) backward(arrays<X, Y, B> a) {
+  CZ_SHARED(float, parts, [2][NORM_WARPS][2]);
+  CZ_SHARED_DYNAMIC(float, gain);
+  const int64_t room = norm_room<EACH>(a.D);
+  const norm_place at = norm_place_of(a.warps, a.T, a.each);
+  const cz_key key = cz_random_key(a.mask.random);
+  cz_segment segment = cz_segment_none();
+  rows<X, Y, B, EACH, PACKS, LAYER> v = {};
+  float *const gains = a.gains ? a.gains + blockIdx.x * a.D : nullptr, *const biases =
+                                                                           a.biases
+                                                                               ? a.biases +
+                                                                                     blockIdx.x *
+                                                                                         a.D
+                                                                               : nullptr;
+  int turn = 0;
+  if constexpr (PACKS > 0) {
+    norm_stage<EACH>(gain, a.gain, a.D);
+    __syncthreads();
+  }
+  for (int64_t t = at.first; t < at.end; t++) {
+    const int64_t row = t * a.D;
+    const float r = a.rstd[t], m = LAYER && a.mean ? a.mean[t] : 0;
+    const uint64_t element = cz_dropout_first(segment, a.mask, t, a.D);
+    float mean[2] = {}, g[EACH], e[EACH];
+    if constexpr (PACKS > 0)
+      norm_packs<EACH, PACKS>(at, a.D, [&](int k, int64_t d) { v.read(a, k, row + d); });
+    if (a.dy) {
+      norm_packs<EACH, PACKS>(at, a.D, [&](int k, int64_t d) {
+        if constexpr (PACKS == 0) v = {}, v.read(a, k, row + d);
+        norm_constant<EACH, PACKS>(g, gain, a.gain, d, room, 1);
+        v.add(mean, k, g, m, r);
+        if constexpr (PACKS > 0) return;
+        leave_one(gains, d, v.gains[0][0], t == at.first);
+        leave_one(biases, d, v.biases[0][0], t == at.first);
+      });
+      norm_sum<LAYER ? 2 : 1>(mean, at, parts, turn);
+      mean[0] /= (float)a.D, mean[1] = LAYER && a.mean ? mean[1] / (float)a.D : 0;
+    }
+    norm_packs<EACH, PACKS>(at, a.D, [&](int k, int64_t d) {
+      if constexpr (PACKS == 0) v.read(a, k, row + d);
+      norm_constant<EACH, PACKS>(g, gain, a.gain, d, room, 1);
+      v.gradient(e, a, k, g, m, r, mean);
+      put<X, Y, B, EACH>(e, a, key, row + d, element + (uint64_t)d);
+    });
+  }
+  if constexpr (PACKS > 0) {
+    if (gains) leave<EACH, PACKS>(gains, v.gains, gain + room, at, a.D, room);
+    if (LAYER && biases) leave<EACH, PACKS>(biases, v.biases, gain + room, at, a.D, room);
+  }
+}
+
+/* Blocks, each of which leaves a row of sums; fewer when T is less. About a dozen warps for every
+ * multiprocessor, as many as their registers let be there at once. */
+static int64_t blocks_maximum(const cz_call *call) {
+  const int64_t T = call->in[CZ_NORM_X].dim[0], D = call->in[CZ_NORM_X].dim[1];
+  const norm_way way = norm_way_of(D, D <= NORM_HELD);
+  const int64_t core = way.warps > 1 ? NORM_WARPS / way.warps : 3,
+                all = (T + way.teams - 1) / way.teams;
+  const int64_t most = cz_cuda_cores(call->stream) * core;
+  return all < most ? all : most;
+}
+
+static size_t partial_bytes(const cz_call *call, int64_t blocks) {
+  const int arrays = cz_present(&call->in[CZ_NORM_BIAS]) ? 2 : 1;
+  return (size_t)(arrays * blocks * call->in[CZ_NORM_X].dim[1]) * sizeof(float);
+}
+
+/** Bytes of workspace: backward's partial sums of dgain and dbias. */
+extern "C" size_t cz_norm_workspace_cuda(const cz_call *call, bool backward) {
+  return backward ? partial_bytes(call, blocks_maximum(call)) : 0;
+}
+
+template <class X, class Y, class B> static arrays<X, Y, B> unpack(const cz_call *call) {
+  const cz_norm_attr *attr = static_cast<const cz_norm_attr *>(call->attr);
+  const cz_arg *x = &call->in[CZ_NORM_X], *h = &call->out[CZ_NORM_H];
+  const cz_grad_mode *mode = call->mode;
+  arrays<X, Y, B> a = {};
+  if (mode[CZ_NORM_X]) a.dx = static_cast<X *>(call->din[CZ_NORM_X].data);
+  a.h = static_cast<const X *>(cz_present(h) ? h->data : x->data);
+  a.dh = static_cast<const X *>(call->dout[CZ_NORM_H].data);
+  a.dy = static_cast<const Y *>(call->dout[CZ_NORM_Y].data);
+  a.gain = static_cast<const float *>(call->in[CZ_NORM_GAIN].data);
+  a.rstd = static_cast<const float *>(call->out[CZ_NORM_RSTD].data);
+  if (attr->kind == CZ_NORM_LAYER)
+    a.mean = static_cast<const float *>(call->out[CZ_NORM_MEAN].data);
+  a.T = x->dim[0], a.D = x->dim[1];
+  a.add_x = mode[CZ_NORM_X] == CZ_GRAD_ADD;
+  if (!mode[CZ_NORM_RESIDUAL]) return a;
+  a.dresidual = static_cast<B *>(call->din[CZ_NORM_RESIDUAL].data);
+  a.add_residual = mode[CZ_NORM_RESIDUAL] == CZ_GRAD_ADD;
+  a.mask = cz_dropout_of(call, attr->dropout, attr->share_segment, &call->in[CZ_NORM_SPANS]);
+  return a;
+}
+
+/* The sums over rows that are wanted: a kernel makes them when there are rows and a dy. */
+static void sum_partial(const cz_call *call, const float *partial, int64_t blocks) {
+  cz_partials c = {};
+  c.D = call->in[CZ_NORM_X].dim[1], c.rows = blocks, c.partial = partial;
+  for (int i = 0; i < 2; i++) {
+    const cz_grad_mode mode = call->mode[CZ_NORM_GAIN + i];
+    if (mode == CZ_GRAD_SKIP || (mode == CZ_GRAD_ADD && blocks == 0)) continue;
+    c.to[i] = static_cast<float *>(call->din[CZ_NORM_GAIN + i].data);
+    c.add[i] = mode == CZ_GRAD_ADD;
+  }
+  cz_sum_partials("norm backward, sums", call->stream, c);
+}
+
+template <class X, class Y, class B, int EACH, int PACKS>
+static void launch(const cz_call *call, arrays<X, Y, B> a, norm_way way) {
+  const int64_t most = blocks_maximum(call), D = a.D;
+  const bool sums = a.dy && (call->mode[CZ_NORM_GAIN] || call->mode[CZ_NORM_BIAS]);
+  a.each = (a.T + most * way.teams - 1) / (most * way.teams), a.warps = way.warps;
+  const int64_t rows = a.each * way.teams, blocks = (a.T + rows - 1) / rows;
+  if (sums) a.gains = static_cast<float *>(call->workspace);
+  if (sums && call->mode[CZ_NORM_BIAS]) a.biases = a.gains + blocks * D;
+  void (*kernel)(arrays<X, Y, B>) = backward<X, Y, B, EACH, PACKS, true>;
+  if constexpr (PACKS > 0)
+    if (!a.mean) kernel = backward<X, Y, B, EACH, PACKS, false>;
+  const size_t room = PACKS > 0 ? (1 + way.teams) * (size_t)norm_room<EACH>(D) * 4 : 0;
+  if (a.dx || a.dresidual || sums)
+    cz_launch("norm backward", kernel, (unsigned)blocks, way.teams * way.warps * CZ_WARP, room,
+              call->stream, a);
+  sum_partial(call, a.gains, sums ? blocks : 0);
+}
+
+template <class X, class Y, class B> static void run(const cz_call *call) {
+  constexpr int EACH = cz_each<X, Y, B>();
+  const arrays<X, Y, B> a = unpack<X, Y, B>(call);
+  if constexpr (sizeof(X) >= sizeof(Y)) {
+    const bool aligned = cz_aligned_16(a.dx) && cz_aligned_16(a.dresidual) && cz_aligned_16(a.h) &&
+                         cz_aligned_16(a.dh) && cz_aligned_16(a.dy);
+    if (aligned && a.D % EACH == 0 && a.D <= NORM_HELD) {
+      const norm_way way = norm_way_of(a.D, true);
+      norm_with_packs<EACH>(way.channels, [&](auto packs) {
+        launch<X, Y, B, EACH, decltype(packs)::value>(call, a, way);
+      });
+      return;
+    }
+  }
+  launch<X, Y, B, 1, 0>(call, a, norm_way_of(a.D, false));
+}
+
+/** Backward in float32, on float32, bfloat16 or float16. Contract: norm.h. */
+extern "C" void cz_norm_bwd_cuda(const cz_call *call) {
+  const cz_arg *x = &call->in[CZ_NORM_X], *residual = &call->in[CZ_NORM_RESIDUAL],
+               *y = &call->out[CZ_NORM_Y];
+  if (x->dim[0] == 0) { /* there may be no workspace */
+    sum_partial(call, nullptr, 0);
+    return;
+  }
+  norm_with_types(x->dtype, y->dtype, cz_present(residual) ? residual->dtype : y->dtype,
+                  [&](auto stream, auto result, auto b) {
+                    run<typename decltype(stream)::type, typename decltype(result)::type,
+                        typename decltype(b)::type>(call);
+                  });
+}
