@@ -298,17 +298,27 @@ static inline __device__ float row_maximum(float x) {
 
 /* ---- host ---- */
 
+/* The least distance beyond bucket B, which exists; distances grow with their buckets. */
+static inline int distance_beyond(const cz_attention_attr *a, int b) {
+  int below = 0, above = a->max_distance; /* in bucket B or before; beyond it */
+  while (above - below > 1) {
+    const int middle = below + (above - below) / 2;
+    if (cz_attention_bucket(-middle, a->buckets, a->max_distance, a->bidirectional) <= b)
+      below = middle;
+    else
+      above = middle;
+  }
+  return above;
+}
+
+/* Too many are left out, and refused before a launch. */
 static inline buckets buckets_of(const cz_attention_attr *a) {
   buckets b = {};
   b.number = a->buckets, b.both = a->bidirectional;
-  b.half = b.both ? b.number / 2 : b.number,
-  b.exact = cz_attention_exact(a->buckets, a->bidirectional);
-  int n = b.exact;
-  for (int i = 0; b.exact + i < b.half - 1; i++) { /* the least distance beyond bucket exact + i */
-    while (cz_attention_bucket(-n, a->buckets, a->max_distance, b.both) <= b.exact + i) n++;
-    b.begin[i] = n;
-  }
-  b.reach = n;
+  b.half = b.both ? b.number / 2 : b.number;
+  b.exact = cz_attention_exact(a->buckets, a->bidirectional), b.reach = b.exact;
+  for (int i = 0; b.exact + i < b.half - 1 && i < CZ_ATTENTION_THRESHOLDS; i++)
+    b.begin[i] = b.reach = distance_beyond(a, b.exact + i);
   return b;
 }
 
