@@ -6,6 +6,7 @@
 #include "kernels/adafactor/adafactor.h"
 #include "kernels/adamw/adamw.h"
 #include "kernels/add/add.h"
+#include "kernels/cache_append/cache_append.h"
 #include "kernels/cast/cast.h"
 #include "kernels/clip/clip.h"
 #include "kernels/cross_entropy/cross_entropy.h"
@@ -24,6 +25,7 @@ static const struct row {
     [CZ_OP_adafactor] = {{cz_adafactor_fwd_cuda, NULL, cz_adafactor_workspace_cuda}, REALS},
     [CZ_OP_adamw] = {{cz_adamw_fwd_cuda, NULL, cz_adamw_workspace_cuda}, REALS},
     [CZ_OP_add] = {{cz_add_fwd_cuda, cz_add_bwd_cuda, NULL}, REALS},
+    [CZ_OP_cache_append] = {{cz_cache_append_fwd_cuda, NULL, NULL}, REALS},
     [CZ_OP_cast] = {{cz_cast_fwd_cuda, cz_cast_bwd_cuda, NULL}, REALS},
     [CZ_OP_clip] = {{cz_clip_fwd_cuda, NULL, NULL}, 1 << CZ_F32},
     [CZ_OP_cross_entropy] = {{cz_cross_entropy_fwd_cuda, cz_cross_entropy_bwd_cuda,
