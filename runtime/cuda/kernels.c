@@ -12,6 +12,7 @@
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/dropout/dropout.h"
 #include "kernels/gather/gather.h"
+#include "kernels/label_words/label_words.h"
 #include "kernels/linear/linear.h"
 #include "kernels/sumsq/sumsq.h"
 
@@ -34,6 +35,9 @@ static const struct row {
     [CZ_OP_dropout] = {{cz_dropout_fwd_cuda, cz_dropout_bwd_cuda, NULL}, REALS},
     [CZ_OP_embedding] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
     [CZ_OP_gather] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
+    [CZ_OP_label_words] = {{cz_label_words_fwd_cuda, cz_label_words_bwd_cuda,
+                            cz_label_words_workspace_cuda},
+                           REALS},
     [CZ_OP_linear] = {{cz_linear_fwd_cuda, cz_linear_bwd_cuda, cz_linear_workspace_cuda}, REALS},
     [CZ_OP_sumsq] = {{cz_sumsq_fwd_cuda, NULL, cz_sumsq_workspace_cuda}, REALS},
 };
