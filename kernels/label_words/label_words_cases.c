@@ -34,7 +34,7 @@ static const sizes hand[] = {
      1}, /* rows, columns and the table long enough for several threads */
     {40, 36, 50, 64, 3, 5, true, HARD, 1, 90, 1},  /* as many rows as one block of a card takes */
     {50, 12, 20, 65, 2, 1, true, SOFT, 1, 90, 2},  /* and one more */
-    {7, 5, 60, 130, 17, 3, false, HARD, 1, 95, 1}, /* rows and words repeat in all of them */
+    {7, 5, 12, 130, 5, 3, false, HARD, 1, 95, 1}, /* rows and words repeat in all of them */
 };
 
 static sizes draw(cz_rand *r) {
