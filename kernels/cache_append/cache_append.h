@@ -16,6 +16,7 @@ enum { CZ_CACHE_APPEND_CACHE, CZ_CACHE_APPEND_X, CZ_CACHE_APPEND_ROWS };
 
 void cz_cache_append_fwd_ref(const cz_call *call);
 void cz_cache_append_fwd_cpu(const cz_call *call);
+void cz_cache_append_fwd_cuda(const cz_call *call);
 
 CZ_C_END
 

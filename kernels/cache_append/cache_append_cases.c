@@ -19,6 +19,8 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   case 0: problem(c, r, 3, 0, 5); return; /* nothing to append */
   case 1: problem(c, r, 1, 1, 1); return;
   case 2: problem(c, r, 1, 3, 17); return; /* the same row three times: the last stays */
+  case 3: problem(c, r, 1, 300, 4); return;
+  case 4: problem(c, r, 5000, 700, 136); return; /* most rows once */
   default: problem(c, r, cz_rand_size(r, 130), cz_rand_size(r, 70), cz_rand_size(r, 130));
   }
 }
@@ -36,7 +38,7 @@ static int64_t rows(const cz_call *call, const cz_arg *a) {
 }
 
 const cz_op_cases cz_cache_append_cases = {
-    .fixed = 3,
+    .fixed = 5,
     .sample = sample,
     .bench = bench,
     .sizes = {[ROWS] = "rows", [OF] = "of", [WIDTH] = "width"},

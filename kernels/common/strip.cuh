@@ -53,6 +53,22 @@ static inline __device__ void cz_strip_store(T *p, const float x[4], int n CZ_PL
   }
 }
 
+/* The strip at TO = that at FROM, bit for bit. */
+template <bool WIDE, class T>
+static inline __device__ void cz_strip_copy(T *to, const T *from, int n CZ_PLACE) {
+  to += cz_strip_first<WIDE>(), from += cz_strip_first<WIDE>();
+  if constexpr (WIDE) {
+    T x[4];
+    if (!cz_strip_has<WIDE>(0, n)) return;
+    cz_read<4>(x, from CZ_PASS);
+    cz_write<4>(to, x CZ_PASS);
+  } else {
+    CZ_UNROLL
+    for (int j = 0; j < 4; j++)
+      if (cz_strip_has<WIDE>(j, n)) to[CZ_WARP * j] = from[CZ_WARP * j];
+  }
+}
+
 /* Host: whether rows of WIDTH numbers of BYTES each, the first one at P, can be taken WIDE. */
 static inline bool cz_strip_wide(const void *p, int64_t width, size_t bytes) {
   return (uintptr_t)p % (4 * bytes) == 0 && width % 4 == 0;

@@ -51,9 +51,14 @@ static __global__ void __launch_bounds__(THREADS)
   const int64_t column = (int64_t)blockIdx.y * CZ_STRIP;
   const int columns = strip_columns(D);
   for (int64_t n = warp_number(); n < N; n += warp_count()) {
-    float strip[4];
-    cz_strip_load<WIDE>(strip, x + rows[n] * D + column, columns);
-    cz_strip_store<WIDE>(y + n * D + column, strip, columns);
+    const X *from = x + rows[n] * D + column;
+    if constexpr (std::is_same<X, Y>::value) {
+      cz_strip_copy<WIDE>(y + n * D + column, from, columns);
+    } else {
+      float strip[4];
+      cz_strip_load<WIDE>(strip, from, columns);
+      cz_strip_store<WIDE>(y + n * D + column, strip, columns);
+    }
   }
 }
 

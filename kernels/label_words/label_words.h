@@ -78,6 +78,9 @@ void cz_label_words_bwd_ref(const cz_call *call);
 void cz_label_words_fwd_cpu(const cz_call *call);
 void cz_label_words_bwd_cpu(const cz_call *call);
 size_t cz_label_words_workspace_cpu(const cz_call *call, bool backward);
+void cz_label_words_fwd_cuda(const cz_call *call);
+void cz_label_words_bwd_cuda(const cz_call *call);
+size_t cz_label_words_workspace_cuda(const cz_call *call, bool backward);
 
 CZ_C_END
 

@@ -7,11 +7,13 @@
 #include "kernels/adamw/adamw.h"
 #include "kernels/add/add.h"
 #include "kernels/attention/attention.h"
+#include "kernels/cache_append/cache_append.h"
 #include "kernels/cast/cast.h"
 #include "kernels/clip/clip.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/dropout/dropout.h"
 #include "kernels/gather/gather.h"
+#include "kernels/label_words/label_words.h"
 #include "kernels/linear/linear.h"
 #include "kernels/norm/norm.h"
 #include "kernels/sumsq/sumsq.h"
@@ -29,6 +31,7 @@ static const struct row {
     [CZ_OP_attention] = {{cz_attention_fwd_cuda, cz_attention_bwd_cuda,
                           cz_attention_workspace_cuda},
                          REALS},
+    [CZ_OP_cache_append] = {{cz_cache_append_fwd_cuda, NULL, NULL}, REALS},
     [CZ_OP_cast] = {{cz_cast_fwd_cuda, cz_cast_bwd_cuda, NULL}, REALS},
     [CZ_OP_clip] = {{cz_clip_fwd_cuda, NULL, NULL}, 1 << CZ_F32},
     [CZ_OP_cross_entropy] = {{cz_cross_entropy_fwd_cuda, cz_cross_entropy_bwd_cuda,
@@ -37,6 +40,9 @@ static const struct row {
     [CZ_OP_dropout] = {{cz_dropout_fwd_cuda, cz_dropout_bwd_cuda, NULL}, REALS},
     [CZ_OP_embedding] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
     [CZ_OP_gather] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
+    [CZ_OP_label_words] = {{cz_label_words_fwd_cuda, cz_label_words_bwd_cuda,
+                            cz_label_words_workspace_cuda},
+                           REALS},
     [CZ_OP_linear] = {{cz_linear_fwd_cuda, cz_linear_bwd_cuda, cz_linear_workspace_cuda}, REALS},
     [CZ_OP_norm] = {{cz_norm_fwd_cuda, cz_norm_bwd_cuda, cz_norm_workspace_cuda}, REALS},
     [CZ_OP_sumsq] = {{cz_sumsq_fwd_cuda, NULL, cz_sumsq_workspace_cuda}, REALS},
