@@ -32,7 +32,7 @@ template <class T, int HD> struct by_queries {
   enum { KEYS = HD > 64 || sizeof(T) == 4 ? 32 : 64, LD = cz_tile<T, HD>::LD };
   enum { Q = CZ_ATTENTION_QUERIES * LD, TILE = KEYS * LD, STAGES = stages<T>() };
   enum { DIAGONAL_LD = KEYS + 8 }; /* two neighbours of eight rows lie in different banks */
-  static constexpr int room() { return cz_weights<T, KEYS>::room(); }
+  static CZ_HOST_DEVICE constexpr int room() { return cz_weights<T, KEYS>::room(); }
   static size_t bytes(const problem &p) {
     const size_t sums = p.partial ? 16 * DIAGONAL_LD + (size_t)p.bucket.number : 0;
     return (2 * Q + 2 * STAGES * TILE) * sizeof(T) +
@@ -279,7 +279,7 @@ template <class T, int HD> struct query_block {
 } // namespace
 
 template <class T, int HD>
-static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS) gradient_of_queries(problem p) {
+static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 2) gradient_of_queries(problem p) {
   typedef by_queries<T, HD> L;
   enum { KEYS = L::KEYS };
   CZ_SHARED_DYNAMIC(T, memory);
@@ -362,7 +362,7 @@ template <class T, int HD> struct key_block {
   const problem &p;
   cz_key key;
   int h, warp;
-  T *k, *values, *q, *dout, *z, *ds;
+  T *k, *values, *q, *dout, *z, *ds_tile;
   float *table;
   view v;
   int j0, first, tiles; /* of v: where the tile of keys begins; the first tile of queries; all */
@@ -370,8 +370,8 @@ template <class T, int HD> struct key_block {
   __device__ key_block(const problem &given, T *memory) : p(given) {
     h = (int)blockIdx.y, warp = (int)threadIdx.x / CZ_WARP;
     k = memory, values = k + L::TILE, q = values + L::TILE, dout = q + STAGES * L::Q;
-    z = dout + STAGES * L::Q, ds = z + L::P;
-    table = p.bias ? reinterpret_cast<float *>(ds + L::P) : nullptr;
+    z = dout + STAGES * L::Q, ds_tile = z + L::P;
+    table = p.bias ? reinterpret_cast<float *>(ds_tile + L::P) : nullptr;
     key = cz_random_key(p.drop.random);
     if (table) fill_table(table, p.bucket, [&](int b) { return p.bias[b * p.H + h]; });
   }
@@ -397,10 +397,8 @@ template <class T, int HD> struct key_block {
                                            v.nq - row);
   }
 
-  /* Z and dS of tile T of queries go to shared memory. */
-  __device__ void weigh(int t) const {
-    const int mine = t % STAGES * L::Q + 16 * warp * L::LD, row = 16 * warp * L::LDP;
-    const lines l = lines_of(p, v, t * CZ_ATTENTION_QUERIES + 16 * warp);
+  /* Read when scores are made: registers are short before. */
+  __device__ known known_of(const lines &l) const {
     known s = statistics_of(p, v, l, h);
     CZ_UNROLL
     for (int r = 0; r < 2; r++) {
@@ -409,34 +407,62 @@ template <class T, int HD> struct key_block {
       cz_load_floats<2>(kept, p.rows + 2 * ((int64_t)(v.q0 + l.i + 8 * r) * p.H + h));
       s.off[r] = kept[0], s.rest[r] = kept[1];
     }
+    return s;
+  }
+
+  /* Z and dS of tile T of queries go to shared memory. */
+  __device__ void weigh(int t) const {
+    const int mine = t % STAGES * L::Q + 16 * warp * L::LD, row = 16 * warp * L::LDP;
+    const lines l = lines_of(p, v, t * CZ_ATTENTION_QUERIES + 16 * warp);
     float x[KEYS / 8][4], dp[KEYS / 8][4];
     cz_acc_clear<KEYS>(x), cz_acc_clear<KEYS>(dp);
     cz_rows_by_rows<T, HD, KEYS>(x, q + mine, k);
     cz_rows_by_rows<T, HD, KEYS>(dp, dout + mine, values);
     scores<KEYS>(x, p, l, j0, h, table);
+    const known s = known_of(l);
     probabilities<KEYS>(x, l, s, j0);
     mask_and_put(x, dp, l, s, row);
   }
 
-  /* Both need the same factors of dropout, which are drawn once, a pair of fragments at a time. */
-  __device__ void mask_and_put(float x[KEYS / 8][4], float dp[KEYS / 8][4], const lines &l,
+  /* Where the tile does not begin at a multiple of 16 keys of the segment, which then begins before
+   * or in another one: each element's draw for itself, as 1 or 0 in its place of Z. */
+  __device__ void draw_singly(T *to, const lines &l) const {
+    CZ_ROLLED
+    for (int i = cz_lane(); i < 16 * KEYS; i += CZ_WARP) {
+      const int r = i / KEYS, j = j0 + i % KEYS;
+      const uint64_t e = cz_dropout_attention_element(
+          v.head, p.one_mask ? 0 : l.i - cz_lane() / 4 + r, j < 0 ? 0 : j);
+      float factor[1];
+      cz_dropout_factors<1>(factor, p.drop, key, e);
+      to[r * L::LDP + i % KEYS] = cz_nearest<T>(factor[0] > 0 ? 1 : 0);
+    }
+    __syncwarp();
+  }
+
+  /* A pair of fragments at a time, whose factors of dropout both Z and dS need. X holds P. */
+  __device__ void mask_and_put(float x[KEYS / 8][4], const float dp[KEYS / 8][4], const lines &l,
                                const known &s, int row) const {
-    float kept[KEYS / 8][4];
+    const bool drops = p.drop.threshold > 0, singly = drops && j0 % 16 != 0;
+    if (singly) draw_singly(z + row, l);
     CZ_UNROLL
     for (int j = 0; j < KEYS / 8; j += 2) {
-      float factor[8];
+      float factor[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+      if (drops && !singly) factors(factor, p, key, v.head, l.i, j0 + cz_acc_column(j, 0));
       CZ_UNROLL
-      for (int i = 0; i < 8; i++) factor[i] = 1;
-      if (p.drop.threshold > 0) factors(factor, p, key, v.head, l.i, j0 + cz_acc_column(j, 0));
-      CZ_UNROLL
-      for (int i = 0; i < 8; i++) {
-        kept[j + i / 4][i % 4] = x[j + i / 4][i % 4] * factor[i];
-        dp[j + i / 4][i % 4] *= factor[i];
+      for (int i = 0; i < 8; i += 2) {
+        const int f = j + i / 4, e = i % 4;
+        const T *drawn = z + row + cz_acc_row(e) * L::LDP + cz_acc_column(f, e);
+        float ds[2];
+        CZ_UNROLL
+        for (int n = 0; n < 2; n++) {
+          if (singly) factor[i + n] = cz_float(drawn[n]) * p.drop.scale;
+          const float rest = dp[f][e + n] * factor[i + n] - s.off[e / 2] - s.rest[e / 2];
+          ds[n] = sees(l, e, j0 + cz_acc_column(f, e + n)) ? x[f][e + n] * rest : 0;
+        }
+        cz_put_weights<T, KEYS>(z + row, f, e, x[f][e] * factor[i], x[f][e + 1] * factor[i + 1]);
+        cz_put_weights<T, KEYS>(ds_tile + row, f, e, ds[0], ds[1]);
       }
     }
-    cz_put_weights<T, KEYS>(z + row, kept);
-    score_gradient<KEYS>(x, dp, l, s, j0);
-    cz_put_weights<T, KEYS>(ds + row, x);
   }
 
   /* Adds what the chosen segment contributes to this warp's 16 keys. */
@@ -453,7 +479,7 @@ template <class T, int HD> struct key_block {
       if (16 * warp < KEYS) {
         const int from = t % STAGES * L::Q;
         cz_columns_by_rows<T, HD, KEYS, CZ_ATTENTION_QUERIES>(dv, z + 16 * warp, dout + from);
-        cz_columns_by_rows<T, HD, KEYS, CZ_ATTENTION_QUERIES>(dk, ds + 16 * warp, q + from);
+        cz_columns_by_rows<T, HD, KEYS, CZ_ATTENTION_QUERIES>(dk, ds_tile + 16 * warp, q + from);
       }
       __syncthreads();
     }
@@ -496,7 +522,7 @@ static __device__ void tile_of_keys(key_block<T, HD> &b, int64_t n, int from, ui
 }
 
 template <class T, int HD>
-static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS) gradient_of_keys(problem p) {
+static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 2) gradient_of_keys(problem p) {
   enum { KEYS = by_keys<T, HD>::KEYS };
   CZ_SHARED_DYNAMIC(T, memory);
   key_block<T, HD> b(p, memory);

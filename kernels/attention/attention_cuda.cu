@@ -7,7 +7,9 @@ namespace {
 template <class T, int HD> struct layout {
   enum { KEYS = HD > 64 || sizeof(T) == 4 ? 32 : 64, LD = cz_tile<T, HD>::LD };
   enum { Q = CZ_ATTENTION_QUERIES * LD, TILE = KEYS * LD };
-  static constexpr int room() { return CZ_ATTENTION_WARPS * cz_weights<T, KEYS>::room(); }
+  static CZ_HOST_DEVICE constexpr int room() {
+    return CZ_ATTENTION_WARPS * cz_weights<T, KEYS>::room();
+  }
   static constexpr size_t bytes() {
     return (Q + 2 * stages<T>() * TILE) * sizeof(T) + room() * sizeof(float);
   }
@@ -67,7 +69,7 @@ static __device__ void finish(float o[HD / 8][4], softmax &s, const problem &p, 
 }
 
 template <class T, int HD>
-static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS) forward(problem p) {
+static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 3) forward(problem p) {
   typedef layout<T, HD> L;
   enum { KEYS = L::KEYS, STAGES = stages<T>() };
   CZ_SHARED_DYNAMIC(T, q);

@@ -49,7 +49,7 @@ typedef struct problem {
 
 /* Rows of a tile in shared memory that are read ahead of the one in hand: none in float32, whose
  * tiles are twice as large. */
-template <class T> constexpr int stages() { return sizeof(T) == 2 ? 2 : 1; }
+template <class T> CZ_HOST_DEVICE constexpr int stages() { return sizeof(T) == 2 ? 2 : 1; }
 
 /* ---- tiles ---- */
 
@@ -240,38 +240,22 @@ static inline __device__ float weight(float x, float m, bool seen) {
   return seen ? cz_exp2((x - (m == -INFINITY ? 0 : m)) * 1.44269504f) : 0;
 }
 
-/* The factors of dropout at [j][e] and [j + 1][e] of a pair of fragments, j even: factor[4 (j % 2)
- * + e]. One call of Philox has all eight, when the tile begins at a multiple of 16 keys of the
- * segment. */
+/* The factors of dropout at [j][e] and [j + 1][e] of a pair of fragments, j even, in factor[4 (j %
+ * 2)
+ * + e]: of queries I and I + 8 and keys J, J + 1, J + 8 and J + 9, which one call of Philox has
+ * when the fragments begin at multiples of 16 of the segment. */
 static __device__ void factors(float factor[8], const problem &p, const cz_key &key, uint64_t head,
                                int i, int j) {
-  const int row = p.one_mask ? 0 : i;
-  if (j % 2 == 0 && j % 16 < 8) {
-    uint32_t r[4];
-    cz_philox_quad(r, &key, cz_dropout_attention_call(head, row, j));
-    CZ_UNROLL
-    for (int k = 0; k < 8; k++) {
-      const uint32_t number = cz_dropout_number(r, p.one_mask ? k & ~2u : k);
-      factor[k] = number >= p.drop.threshold ? p.drop.scale : 0;
-    }
-    return;
-  }
-  CZ_ROLLED
-  for (int k = 0; k < 8; k++) {
-    const int line = p.one_mask ? 0 : i + (k & 2) * 4, column = j + (k & 4) * 2 + (k & 1);
-    uint32_t r[4];
-    const uint64_t e = cz_dropout_attention_element(head, line, column < 0 ? 0 : column);
-    cz_philox_quad(r, &key, e >> 3);
-    uint32_t word = r[0];
-    if ((e & 6) == 2) word = r[1];
-    if ((e & 6) == 4) word = r[2];
-    if ((e & 6) == 6) word = r[3];
-    const uint32_t number = e & 1 ? word >> 16 : word & 0xffff;
+  uint32_t r[4];
+  cz_philox_quad(r, &key, cz_dropout_attention_call(head, p.one_mask ? 0 : i, j));
+  CZ_UNROLL
+  for (unsigned k = 0; k < 8; k++) {
+    const uint32_t number = p.one_mask ? cz_dropout_number(r, k & ~2u) : cz_dropout_number(r, k);
     factor[k] = number >= p.drop.threshold ? p.drop.scale : 0;
   }
 }
 
-/* X = X M. */
+/* X = X M, for a tile that begins at a multiple of 16 keys. */
 template <int N>
 static __device__ void drop(float x[N / 8][4], const problem &p, const cz_key &key, const view &v,
                             const lines &l, int j0) {

@@ -70,7 +70,7 @@ template <class T, int N> struct cz_weights {
   uint32_t x[N / 16][4];
   const float *rows;
 
-  static constexpr int room() { return sizeof(T) == 2 ? 0 : 16 * (N + 4); }
+  static CZ_HOST_DEVICE constexpr int room() { return sizeof(T) == 2 ? 0 : 16 * (N + 4); }
 
   __device__ void take(const float p[N / 8][4], float *memory CZ_PLACE) {
     rows = memory;
@@ -122,21 +122,15 @@ template <class T, int N> struct cz_weights {
   }
 };
 
-/* Puts weights into a tile of shared memory, [rows][N], where all warps read them. */
+/* Puts two neighbours of fragment J, [E] and [E + 1], into a tile of shared memory, [rows][N],
+ * where all warps read them. */
 template <class T, int N>
-static inline __device__ void cz_put_weights(T *to, const float p[N / 8][4]) {
-  enum { LD = cz_tile<T, N>::LD };
-  CZ_UNROLL
-  for (int j = 0; j < N / 8; j++) {
-    CZ_UNROLL
-    for (int e = 0; e < 4; e += 2) {
-      T *at = to + cz_acc_row(e) * LD + cz_acc_column(j, e);
-      if constexpr (sizeof(T) == 2)
-        *reinterpret_cast<uint32_t *>(at) = cz_pair<T>(p[j][e], p[j][e + 1]);
-      else
-        at[0] = p[j][e], at[1] = p[j][e + 1];
-    }
-  }
+static inline __device__ void cz_put_weights(T *to, int j, int e, float first, float second) {
+  T *at = to + cz_acc_row(e) * cz_tile<T, N>::LD + cz_acc_column(j, e);
+  if constexpr (sizeof(T) == 2)
+    *reinterpret_cast<uint32_t *>(at) = cz_pair<T>(first, second);
+  else
+    at[0] = first, at[1] = second;
 }
 
 /* ACC[16, HD] += P^T B, P being 16 columns of a tile [ROWS][N] of weights, B ROWS rows of HD

@@ -75,7 +75,8 @@ static __global__ void __launch_bounds__(CZ_PARTIALS_GROUPS *CZ_WARP)
   const int lane = (int)threadIdx.x % CZ_WARP, group = (int)threadIdx.x / CZ_WARP;
   const int64_t d = (int64_t)blockIdx.x * CZ_WARP + lane;
   const float *partial = c.partial + blockIdx.y * c.rows * c.D;
-  float *to = c.to[blockIdx.y], sum = 0;
+  const bool second = blockIdx.y > 0, add = second ? c.add[1] : c.add[0];
+  float *to = second ? c.to[1] : c.to[0], sum = 0;
   if (d < c.D && to)
     for (int64_t i = group; i < c.rows; i += CZ_PARTIALS_GROUPS) sum += partial[i * c.D + d];
   part[group][lane] = sum;
@@ -83,7 +84,7 @@ static __global__ void __launch_bounds__(CZ_PARTIALS_GROUPS *CZ_WARP)
   if (group > 0 || d >= c.D || !to) return;
   sum = 0;
   for (int i = 0; i < CZ_PARTIALS_GROUPS; i++) sum += part[i][lane];
-  to[d] = c.add[blockIdx.y] ? to[d] + sum : sum;
+  to[d] = add ? to[d] + sum : sum;
 }
 
 /* Host: sums of one array or two; of no rows it is 0. */
