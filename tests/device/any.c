@@ -13,6 +13,39 @@ const char *any_name(const char *otherwise) {
   return name && *name ? name : otherwise;
 }
 
+/** The device NAME with the guard around its tensors; null when there is none. Static. */
+const char *any_guard(const char *name) {
+  const cz_device_row *row;
+  for (size_t i = 0; (row = cz_device_at(i)); i++)
+    if (!strncmp(row->name, "guard:", 6) && !strcmp(row->name + 6, name)) return row->name;
+  return NULL;
+}
+
+/** The devices of a test that has OTHERWISE, with a null behind the last: with CZ_TEST_DEVICE that
+ * one, and then its guard where it has one. Static. */
+const char *const *any_devices(const char *const *otherwise) {
+  static const char *list[3];
+  if (!any_name(NULL)) return otherwise;
+  list[0] = any_name(NULL), list[1] = any_guard(list[0]), list[2] = NULL;
+  return list;
+}
+
+/** Whether CZ_TEST_DTYPES, all real ones when there is none, names DTYPE. */
+bool any_wants(cz_dtype dtype) {
+  const char *list = getenv("CZ_TEST_DTYPES"), *name = cz_dtype_names[dtype];
+  if (!list || !*list) list = "f32,bf16,f16";
+  const size_t n = strlen(name);
+  for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
+    if (strcspn(at, ",") == n && !strncmp(at, name, n)) return true;
+  return false;
+}
+
+/** How many cases a test tries that has OTHERWISE: CZ_TEST_CASES has fewer for a slow device. */
+int any_cases(int otherwise) {
+  const char *text = getenv("CZ_TEST_CASES");
+  return text && *text ? (int)strtol(text, NULL, 10) : otherwise;
+}
+
 /** Opens the device, or ends the program with the reason: a test without its device is no test.
  * There is one `far` at a time. */
 cz_device *any_open(const char *name) {

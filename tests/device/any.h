@@ -1,11 +1,15 @@
 /* The device that tests of any device run on: CZ_TEST_DEVICE has its name, one of `cloze devices`
- * or "far" (far.h). Link far.c beside this. */
+ * or "far" (far.h). Link far.c beside this. Without it such a test has devices of its own. */
 #ifndef CZ_TESTS_ANY_H
 #define CZ_TESTS_ANY_H
 
 #include "device/device.h"
 
 const char *any_name(const char *otherwise);
+const char *any_guard(const char *name);
+const char *const *any_devices(const char *const *otherwise);
+bool any_wants(cz_dtype dtype);
+int any_cases(int otherwise);
 cz_device *any_open(const char *name);
 void any_close(cz_device **device);
 

@@ -1,10 +1,41 @@
 #include "graph_test.h"
 
 #include "kernels/common/bf16.h"
+#include "kernels/common/half.h"
 
 #include <math.h>
 
 bool smooth_models;
+
+static const struct {
+  const char *name;
+  cz_precision precision;
+  cz_dtype dtype; /* that numbers are rounded to, CZ_F64: none */
+  bool wide;
+} arithmetics[] = {
+    [IN_REAL] = {"in f32", CZ_PRECISION_F32, CZ_F64, false},
+    [IN_BF16] = {"in bf16", CZ_PRECISION_BF16, CZ_BF16, false},
+    [IN_BF16_WIDE_STREAM] = {"in bf16, wide stream", CZ_PRECISION_BF16, CZ_BF16, true},
+    [IN_F16] = {"in f16", CZ_PRECISION_F16, CZ_F16, false},
+    [IN_F16_WIDE_STREAM] = {"in f16, wide stream", CZ_PRECISION_F16, CZ_F16, true},
+    [ROUNDED_TO_BF16] = {"rounded to bf16", CZ_PRECISION_F32, CZ_BF16, false},
+    [ROUNDED_TO_F16] = {"rounded to f16", CZ_PRECISION_F32, CZ_F16, false}};
+
+/** For messages. */
+const char *name_of(arithmetic how) { return arithmetics[how].name; }
+
+/** Whether a net is run so: in 16 bits where the device has them, and CZ_TEST_DTYPES may leave out
+ * what it does not name. */
+bool tried_in(const char *device_name, arithmetic how) {
+  const cz_precision precision = arithmetics[how].precision;
+  if (precision == CZ_PRECISION_F32) return !any_name(NULL) || any_wants(CZ_F32);
+  if (!any_wants(arithmetics[how].dtype)) return false;
+  cz_device *device = any_open(device_name);
+  const bool computes = cz_device_computes(device, cz_precision_dtype(precision, device)) == CZ_OK;
+  cz_error_clear();
+  any_close(&device);
+  return computes;
+}
 
 /** A model of NAME's family with two blocks and odd sizes, parameters drawn from SEED. */
 cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed) {
@@ -82,12 +113,17 @@ void outcome_of_params(outcome *o, cz_params *p) {
     OK(cz_device_read_real(p->device, o->grad + at, p->list[i]->grad, p->list[i]->count));
 }
 
-/* Replaces the numbers of P by the nearest in bfloat16. */
-static void round_param(cz_param *p, cz_device *device) {
+static double nearest(double x, cz_dtype dtype) {
+  return dtype == CZ_BF16 ? (double)cz_bf16_rounded((float)x)
+                          : (double)cz_f16_value(cz_f16_nearest(x));
+}
+
+/* Replaces the numbers of P by the nearest in 16 bits. */
+static void round_param(cz_param *p, cz_device *device, cz_dtype dtype) {
   double *x = calloc((size_t)p->count, sizeof *x);
   assert_non_null(x);
   OK(cz_device_read_real(device, x, p->value, p->count));
-  for (int64_t i = 0; i < p->count; i++) x[i] = (double)cz_bf16_rounded((float)x[i]);
+  for (int64_t i = 0; i < p->count; i++) x[i] = nearest(x[i], dtype);
   OK(cz_device_write_real(device, p->value, x, p->count));
   free(x);
 }
@@ -101,10 +137,24 @@ void outcome_of_net(outcome *o, const char *device, const char *model,
 /** The same computed as HOW says. */
 void outcome_in(outcome *o, const char *device_name, const char *model,
                 const cz_net_options *options, const batch *b, uint64_t seed, arithmetic how) {
-  cz_device *device;
-  OK(cz_device_open(&device, device_name));
+  cz_device *device = any_open(device_name);
   outcome_on(o, device, model, options, b, seed, how);
-  cz_device_close(&device);
+  any_close(&device);
+}
+
+static cz_model *model_in(cz_device *device, const char *name, uint64_t seed, arithmetic how) {
+  const cz_dtype dtype = arithmetics[how].dtype;
+  cz_model *m = tiny_model(name, device, seed);
+  OK(cz_model_compute(m, arithmetics[how].precision, arithmetics[how].wide));
+  const bool rounds = arithmetics[how].precision == CZ_PRECISION_F32 && dtype != CZ_F64;
+  for (size_t i = 0; i < m->params->n && rounds; i++)
+    if (m->params->list[i]->ndim > 1) round_param(m->params->list[i], device, dtype);
+  return m;
+}
+
+/* float16 has small gradients when the loss seed is large; a power of two moves no other bit. */
+static double seed_of(arithmetic how) {
+  return arithmetics[how].precision == CZ_PRECISION_F16 ? 1024 : 1;
 }
 
 /** The same on DEVICE. The batch runs twice, the second time in used memory; both must
@@ -113,17 +163,16 @@ void outcome_on(outcome *o, cz_device *device, const char *model, const cz_net_o
                 const batch *b, uint64_t seed, arithmetic how) {
   cz_net *net;
   outcome first = {0};
-  cz_model *m = tiny_model(model, device, seed);
-  bool bf16 = how == IN_BF16 || how == IN_BF16_WIDE_STREAM;
-  OK(cz_model_compute(m, bf16 ? CZ_PRECISION_BF16 : CZ_PRECISION_F32, how == IN_BF16_WIDE_STREAM));
-  for (size_t i = 0; i < m->params->n && how == ROUNDED_WEIGHTS; i++)
-    if (m->params->list[i]->ndim > 1) round_param(m->params->list[i], device);
+  const double loss_seed = seed_of(how);
+  cz_model *m = model_in(device, model, seed, how);
   OK(cz_net_create(&net, m, options));
+  OK(cz_device_write_real(device, cz_graph_loss_seed(net->graph), &loss_seed, 1));
   for (int again = 0; again < 2; again++) {
     cz_graph_run_options run = {.key = {.seed = seed, .step = 3, .shard = 1}, .training = true};
     OK(cz_net_feed(net, &b->feed));
     OK(cz_graph_train(net->graph, &run));
     outcome_of_params(o, m->params);
+    for (int64_t i = 0; i < o->n; i++) o->grad[i] /= loss_seed;
     OK(cz_graph_read(net->graph, &o->loss, net->loss, 1));
     if (!again) first = *o;
   }

@@ -4,6 +4,7 @@
 #define CZ_TESTS_GRAPH_TEST_H
 
 #include "common/common.h"
+#include "device/any.h"
 #include "graph/ops.h"
 #include "kernels/cases.h"
 #include "nn/net.h"
@@ -30,12 +31,23 @@ typedef struct outcome {
   int64_t n;
 } outcome;
 
-/* In which dtype a net is run. ROUNDED_WEIGHTS: in the device's own, with matrices that bfloat16
- * could hold. */
-typedef enum arithmetic { IN_REAL, IN_BF16, IN_BF16_WIDE_STREAM, ROUNDED_WEIGHTS } arithmetic;
+/* In which dtype a net is run: the device's own, or its products and, but for the wide ones, the
+ * residual stream in 16 bits. ROUNDED: in the device's own, with matrices that 16 bits could hold.
+ */
+typedef enum arithmetic {
+  IN_REAL,
+  IN_BF16,
+  IN_BF16_WIDE_STREAM,
+  IN_F16,
+  IN_F16_WIDE_STREAM,
+  ROUNDED_TO_BF16,
+  ROUNDED_TO_F16
+} arithmetic;
 
 extern bool smooth_models; /* tiny models have no kink: GELU in place of ReLU */
 
+bool tried_in(const char *device, arithmetic how);
+const char *name_of(arithmetic how);
 cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed);
 void random_batch(batch *b, cz_rand *r, const cz_model *m, int64_t segments, bool loss_rows);
 cz_net_options net_options(double dropout);

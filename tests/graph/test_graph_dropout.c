@@ -14,6 +14,7 @@ static const int32_t spans[2 * SEGMENTS] = {0, 7, 7, 7, 7, 27, 27, 28, 28, 48, 4
 /* The factors that one run drew: of two dropouts, and of an attention whose output shows
  * them (uniform weights, values that tell keys apart). */
 typedef struct masks {
+  cz_dtype real; /* that the device computes in */
   double one[T * D], two[T * D];
   double attention[T * E]; /* [T, H, LONGEST]: query, head, key of its segment */
 } masks;
@@ -85,7 +86,8 @@ static masks *draw(const setting *s) {
   cz_value in[4], out[3];
   masks *m = calloc(1, sizeof *m);
   assert_non_null(m);
-  OK(cz_device_open(&device, s->device));
+  device = any_open(s->device);
+  m->real = device->real;
   OK(cz_params_create(&params, device));
   OK(cz_graph_create(&g, params));
   build(g, in, out, s, device->real);
@@ -98,7 +100,7 @@ static masks *draw(const setting *s) {
   undo_mean(m->attention);
   cz_graph_destroy(&g);
   cz_params_destroy(&params);
-  cz_device_close(&device);
+  any_close(&device);
   return m;
 }
 
@@ -128,7 +130,7 @@ static void only(const double *x, int n, double factor, double tolerance) {
       fail_msg("a kept one became %.17g, not %.17g", x[i], factor);
 }
 
-static const char *const devices[] = {"ref", "cpu", "guard:cpu"};
+static const char *const own[] = {"ref", "cpu", "guard:cpu", NULL};
 
 /* How many of the mask's draws there are and how many keep, by their place in a call of
  * Philox. */
@@ -149,12 +151,13 @@ static void count_draws(double drawn[9], double left[9], const double *one, bool
  * of the eight places of a call of Philox. */
 static void values_and_rate(void **state) {
   static const double rates[] = {0.1, 0.5, 0.9, 0.02};
-  for (int d = 0; d < 3; d++)
+  for (const char *const *device = any_devices(own); *device; device++)
     for (int i = 0; i < 8; i++) {
-      setting s = {devices[d], rates[i / 2], .share = i & 1, .key = fresh_key()};
+      setting s = {*device, rates[i / 2], .share = i & 1, .key = fresh_key()};
       masks *m = draw(&s);
       double kept = 65536 - round(s.p * 65536), factor = 65536 / kept,
-             exact = d == 0 ? factor : (double)(float)factor, drawn[9] = {0}, left[9] = {0};
+             exact = m->real == CZ_F64 ? factor : (double)(float)factor, drawn[9] = {0},
+             left[9] = {0};
       only(m->one, T * D, exact, 0), only(m->two, T * D, exact, 0),
           only(m->attention, T * E, factor, 1e-5 * factor);
       count_draws(drawn, left, m->one, s.share);
@@ -166,10 +169,10 @@ static void values_and_rate(void **state) {
 
 /* Rate 0, and any rate when not training: ones stay ones. */
 static void identity(void **state) {
-  for (int d = 0; d < 3; d++)
+  for (const char *const *device = any_devices(own); *device; device++)
     for (int i = 0; i < 4; i++) {
-      masks *m = draw(&(setting){devices[d], i & 1 ? 0.5 : 0, .share = i & 2, .off = i & 1,
-                                 .key = fresh_key()});
+      masks *m = draw(
+          &(setting){*device, i & 1 ? 0.5 : 0, .share = i & 2, .off = i & 1, .key = fresh_key()});
       for (int k = 0; k < T * D; k++) assert_true(m->one[k] == 1 && m->two[k] == 1);
       for (int b = 0; b < SEGMENTS; b++)
         for (int t = spans[2 * b]; t < spans[2 * b + 1]; t++)
@@ -195,9 +198,9 @@ static void share_a_segment(const masks *m, int from, int to) {
  * without, every token has its own. Heads never share. */
 static void sharing(void **state) {
   const double p = 0.3;
-  for (int d = 0; d < 3; d++)
+  for (const char *const *device = any_devices(own); *device; device++)
     for (int share = 0; share < 2; share++) {
-      masks *m = draw(&(setting){devices[d], p, .share = share, .key = fresh_key()});
+      masks *m = draw(&(setting){*device, p, .share = share, .key = fresh_key()});
       for (int b = 0; b < SEGMENTS; b++) {
         const int from = spans[2 * b], to = spans[2 * b + 1];
         if (from > 0)
@@ -223,8 +226,8 @@ static void keys(void **state) {
     masks *first = draw(&(setting){"ref", p, .share = share, .key = fresh_key()});
     const int rows = share ? 1 : 7; /* of the first segment */
     unrelated("two names", first->one, first->two, rows * D, p);
-    for (int d = 0; d < 3; d++) {
-      masks *m = draw(&(setting){devices[d], p, .share = share, .key = fresh_key()});
+    for (const char *const *device = any_devices(own); *device; device++) {
+      masks *m = draw(&(setting){*device, p, .share = share, .key = fresh_key()});
       equal("another device", first->one, m->one, T * D),
           equal("another device", first->two, m->two, T * D);
       equal("another device", first->attention, m->attention, T * E);
@@ -234,7 +237,7 @@ static void keys(void **state) {
                                            "the other half of the seed"};
         cz_key key = fresh_key();
         key.step += k == 0, key.shard += k == 1, key.seed += k == 2 ? 1 : k == 3 ? 1ull << 32 : 0;
-        m = draw(&(setting){devices[d], p, .share = share, .key = key});
+        m = draw(&(setting){*device, p, .share = share, .key = key});
         unrelated(what[k], first->one, m->one, rows * D, p),
             unrelated(what[k], first->two, m->two, rows * D, p);
         unrelated(what[k], first->attention + spans[2 * full[0]] * E,

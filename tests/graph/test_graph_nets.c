@@ -11,6 +11,7 @@ enum { FAMILIES = sizeof families / sizeof *families };
 
 typedef struct setting {
   const char *device, *model;
+  arithmetic how;
   bool per_token, loss_rows;
   double dropout;
 } setting;
@@ -19,29 +20,34 @@ static void against(const setting *s, const outcome *base, const batch *b, cz_ne
                     const char *device, const char *what) {
   char text[192];
   outcome got;
-  snprintf(text, sizeof text, "%s on %s, dropout %g per %s%s: %s", s->model, device, s->dropout,
-           s->per_token ? "token" : "segment", s->loss_rows ? ", gathered" : "", what);
-  outcome_of_net(&got, device, s->model, &o, b, test_seed());
+  if (!device) return;
+  snprintf(text, sizeof text, "%s %s on %s, dropout %g per %s%s: %s", s->model, name_of(s->how),
+           device, s->dropout, s->per_token ? "token" : "segment", s->loss_rows ? ", gathered" : "",
+           what);
+  outcome_in(&got, device, s->model, &o, b, test_seed(), s->how);
   same_bits(text, &got, base);
   outcome_free(&got);
 }
 
-static void check_setting(const setting *s, cz_rand *r) {
-  char guard[32];
+static void draw_batch(batch *b, cz_rand *r, const char *model, int64_t segments, bool loss_rows) {
   cz_device *device;
-  batch b;
-  outcome base;
-  OK(cz_device_open(&device, s->device));
-  cz_model *m = tiny_model(s->model, device, 1);
-  random_batch(&b, r, m, cz_rand_int(r, 1, MOST_SEGMENTS), s->loss_rows);
+  OK(cz_device_open(&device, "ref"));
+  cz_model *m = tiny_model(model, device, 1);
+  random_batch(b, r, m, segments, loss_rows);
   cz_model_destroy(&m);
   cz_device_close(&device);
+}
+
+static void check_setting(const setting *s, cz_rand *r) {
+  const char *guard = any_guard(s->device);
+  batch b;
+  outcome base;
+  draw_batch(&b, r, s->model, cz_rand_int(r, 1, MOST_SEGMENTS), s->loss_rows);
   cz_net_options plain = net_options(s->dropout), o;
   plain.dropout_per_token = s->per_token, plain.loss_rows = s->loss_rows, plain.z_loss = 1e-2,
   plain.label_smoothing = 0.1;
-  outcome_of_net(&base, s->device, s->model, &plain, &b, test_seed());
+  outcome_in(&base, s->device, s->model, &plain, &b, test_seed(), s->how);
   assert_true(isfinite(base.loss) && base.loss >= 0);
-  snprintf(guard, sizeof guard, "guard:%s", s->device);
   o = plain, o.no_reuse = true;
   against(s, &base, &b, o, s->device, "memory never reused");
   o = plain, o.recompute = true;
@@ -52,7 +58,7 @@ static void check_setting(const setting *s, cz_rand *r) {
   o = plain, o.recompute = true;
   against(s, &base, &b, o, guard, "guarded and recomputed");
   /* Fused nodes do the same operations in the same order, and those that fusion joins are
-   * compiled without contraction: the same bits on cpu too. */
+   * compiled without contraction: the same bits everywhere. */
   o = plain, o.no_fusion = true;
   against(s, &base, &b, o, s->device, "not fused");
   o.recompute = true;
@@ -60,124 +66,139 @@ static void check_setting(const setting *s, cz_rand *r) {
   outcome_free(&base);
 }
 
+/* In CZ_TEST_CASES settings, or all, of each family in each dtype; which ones a seed says. */
 static void variants(const char *device) {
+  static const arithmetic kinds[] = {IN_REAL, IN_BF16, IN_F16};
+  enum { SETTINGS = 8 };
   cz_rand r = {.state = test_seed()};
-  for (int f = 0; f < FAMILIES; f++)
-    for (int k = 0; k < 8; k++) {
-      setting s = {.device = device,
-                   .model = families[f],
-                   .per_token = k & 1,
-                   .loss_rows = k & 2,
-                   .dropout = k & 4 ? 0.3 : 0};
-      check_setting(&s, &r);
-    }
+  int cases = any_cases(SETTINGS);
+  cases = cases < 1 ? 1 : cases > SETTINGS ? SETTINGS : cases;
+  for (int i = 0; i < 3; i++) {
+    if (i > 0 && !any_name(NULL)) break; /* test_graph_precision is cpu's in 16 bits */
+    if (!tried_in(device, kinds[i])) continue;
+    for (int f = 0; f < FAMILIES; f++)
+      for (int n = 0, first = (int)cz_rand_int(&r, 0, SETTINGS - 1); n < cases; n++) {
+        const int k = (first + n * (SETTINGS / cases)) % SETTINGS;
+        setting s = {.device = device,
+                     .model = families[f],
+                     .how = kinds[i],
+                     .per_token = k & 1,
+                     .loss_rows = k & 2,
+                     .dropout = k & 4 ? 0.3 : 0};
+        check_setting(&s, &r);
+      }
+  }
 }
 
-static void variants_ref(void **state) { variants("ref"); }
-static void variants_cpu(void **state) { variants("cpu"); }
+static void variants_first(void **state) { variants(any_name("ref")); }
 
-/* ref and cpu draw the same masks, so a training run with strong dropout has nearly the
- * same loss and gradient on both. */
+static void variants_cpu(void **state) {
+  if (!any_name(NULL)) variants("cpu");
+}
+
+/* ref and the other device draw the same masks, so a training run with strong dropout has nearly
+ * the same loss and gradient on both. */
 static void same_masks(void **state) {
+  const char *other = any_name("cpu");
   cz_rand r = {.state = test_seed() + 1};
+  if (!tried_in(other, IN_REAL)) return;
   for (int f = 0; f < FAMILIES; f++)
     for (int per_token = 0; per_token < 2; per_token++) {
-      cz_device *device;
       batch b;
-      outcome ref, cpu;
-      OK(cz_device_open(&device, "ref"));
-      cz_model *m = tiny_model(families[f], device, 1);
-      random_batch(&b, &r, m, MOST_SEGMENTS, false);
-      cz_model_destroy(&m);
-      cz_device_close(&device);
+      outcome ref, got;
+      draw_batch(&b, &r, families[f], MOST_SEGMENTS, false);
       cz_net_options o = net_options(0.3);
       o.dropout_per_token = per_token;
       outcome_of_net(&ref, "ref", families[f], &o, &b, test_seed());
-      outcome_of_net(&cpu, "cpu", families[f], &o, &b, test_seed());
-      nearly(families[f], &cpu, &ref, 1e-4);
+      outcome_of_net(&got, other, families[f], &o, &b, test_seed());
+      nearly(families[f], &got, &ref, 1e-4);
       outcome_free(&ref);
-      outcome_free(&cpu);
+      outcome_free(&got);
     }
+}
+
+/* The loss of a training graph without dropout, and of one that scores. */
+static void score_of(const char *name, const char *family, bool loss_rows, bool no_fusion,
+                     cz_rand *r) {
+  cz_net *train, *score;
+  batch b;
+  double a, c;
+  cz_device *device = any_open(name);
+  cz_model *m = tiny_model(family, device, test_seed());
+  random_batch(&b, r, m, 5, loss_rows);
+  cz_net_options o = net_options(0.2);
+  o.loss_rows = loss_rows, o.no_fusion = no_fusion;
+  OK(cz_net_create(&train, m, &o));
+  o.train = false;
+  OK(cz_net_create(&score, m, &o));
+  cz_graph_run_options run = {0};
+  OK(cz_net_feed(train, &b.feed));
+  OK(cz_net_feed(score, &b.feed));
+  OK(cz_graph_train(train->graph, &run));
+  OK(cz_graph_forward(score->graph, &run));
+  OK(cz_graph_read(train->graph, &a, train->loss, 1));
+  OK(cz_graph_read(score->graph, &c, score->loss, 1));
+  if (!(a == c)) fail_msg("%s on %s: scoring gives %.17g, training %.17g", family, name, c, a);
+  assert_true(cz_graph_bytes(score->graph) < cz_graph_bytes(train->graph));
+  cz_net_destroy(&train);
+  cz_net_destroy(&score);
+  cz_model_destroy(&m);
+  any_close(&device);
 }
 
 /* A scoring graph makes no saved outputs, and its loss is that of a training graph
  * without dropout, bit for bit. */
 static void scoring(void **state) {
-  static const char *const devices[] = {"ref", "cpu", "guard:ref", "guard:cpu"};
+  static const char *const own[] = {"ref", "cpu", "guard:ref", "guard:cpu", NULL};
   cz_rand r = {.state = test_seed() + 2};
   for (int f = 0; f < FAMILIES; f++)
-    for (int d = 0; d < 4; d++)
-      for (int no_fusion = 0; no_fusion < 2; no_fusion++) {
-        cz_device *device;
-        cz_net *train, *score;
-        batch b;
-        double a, c;
-        OK(cz_device_open(&device, devices[d]));
-        cz_model *m = tiny_model(families[f], device, test_seed());
-        random_batch(&b, &r, m, 5, f & 1);
-        cz_net_options o = net_options(0.2);
-        o.loss_rows = f & 1, o.no_fusion = no_fusion;
-        OK(cz_net_create(&train, m, &o));
-        o.train = false;
-        OK(cz_net_create(&score, m, &o));
-        cz_graph_run_options run = {0};
-        OK(cz_net_feed(train, &b.feed));
-        OK(cz_net_feed(score, &b.feed));
-        OK(cz_graph_train(train->graph, &run));
-        OK(cz_graph_forward(score->graph, &run));
-        OK(cz_graph_read(train->graph, &a, train->loss, 1));
-        OK(cz_graph_read(score->graph, &c, score->loss, 1));
-        if (!(a == c))
-          fail_msg("%s on %s: scoring gives %.17g, training %.17g", families[f], devices[d], c, a);
-        assert_true(cz_graph_bytes(score->graph) < cz_graph_bytes(train->graph));
-        cz_net_destroy(&train);
-        cz_net_destroy(&score);
-        cz_model_destroy(&m);
-        cz_device_close(&device);
-      }
+    for (const char *const *name = any_devices(own); *name; name++)
+      for (int no_fusion = 0; no_fusion < 2; no_fusion++)
+        score_of(*name, families[f], f & 1, no_fusion, &r);
+}
+
+static void check_empty(const char *name, const char *family, bool recompute, bool loss_rows,
+                        int64_t segments) {
+  cz_net *net;
+  outcome o;
+  batch b;
+  memset(&b, 0, sizeof b);
+  cz_net_options options = net_options(0.2);
+  options.recompute = recompute, options.loss_rows = loss_rows;
+  b.feed = (cz_feed){.segments = segments,
+                     .encoder.ids = b.enc,
+                     .encoder.spans = b.enc_spans,
+                     .decoder.ids = b.dec,
+                     .decoder.spans = b.dec_spans,
+                     .prefix = b.prefix,
+                     .targets = b.targets,
+                     .loss_rows = b.loss_rows,
+                     .denominator = 1};
+  cz_device *device = any_open(name);
+  cz_model *m = tiny_model(family, device, test_seed());
+  OK(cz_net_create(&net, m, &options));
+  cz_graph_run_options run = {.training = true};
+  OK(cz_net_feed(net, &b.feed));
+  OK(cz_graph_train(net->graph, &run));
+  OK(cz_graph_read(net->graph, &o.loss, net->loss, 1));
+  outcome_of_params(&o, m->params);
+  assert_true(o.loss == 0);
+  for (int64_t i = 0; i < o.n; i++)
+    if (o.grad[i] != 0)
+      fail_msg("%s on %s: gradient element %lld is %g", family, name, (long long)i, o.grad[i]);
+  outcome_free(&o);
+  cz_net_destroy(&net);
+  cz_model_destroy(&m);
+  any_close(&device);
 }
 
 /* No token, and segments without tokens: nothing is read, the loss and every gradient are
  * zero. */
 static void empty_batches(void **state) {
-  static const char *const devices[] = {"ref", "cpu", "guard:cpu"};
+  static const char *const own[] = {"ref", "cpu", "guard:cpu", NULL};
   for (int f = 0; f < FAMILIES; f++)
-    for (int d = 0; d < 3; d++)
-      for (int k = 0; k < 8; k++) {
-        cz_device *device;
-        cz_net *net;
-        outcome o;
-        batch b;
-        memset(&b, 0, sizeof b);
-        cz_net_options options = net_options(0.2);
-        options.recompute = k & 1, options.loss_rows = k & 2;
-        b.feed = (cz_feed){.segments = k & 4 ? 2 : 0,
-                           .encoder.ids = b.enc,
-                           .encoder.spans = b.enc_spans,
-                           .decoder.ids = b.dec,
-                           .decoder.spans = b.dec_spans,
-                           .prefix = b.prefix,
-                           .targets = b.targets,
-                           .loss_rows = b.loss_rows,
-                           .denominator = 1};
-        OK(cz_device_open(&device, devices[d]));
-        cz_model *m = tiny_model(families[f], device, test_seed());
-        OK(cz_net_create(&net, m, &options));
-        cz_graph_run_options run = {.training = true};
-        OK(cz_net_feed(net, &b.feed));
-        OK(cz_graph_train(net->graph, &run));
-        OK(cz_graph_read(net->graph, &o.loss, net->loss, 1));
-        outcome_of_params(&o, m->params);
-        assert_true(o.loss == 0);
-        for (int64_t i = 0; i < o.n; i++)
-          if (o.grad[i] != 0)
-            fail_msg("%s on %s: gradient element %lld is %g", families[f], devices[d], (long long)i,
-                     o.grad[i]);
-        outcome_free(&o);
-        cz_net_destroy(&net);
-        cz_model_destroy(&m);
-        cz_device_close(&device);
-      }
+    for (const char *const *name = any_devices(own); *name; name++)
+      for (int k = 0; k < 8; k++) check_empty(*name, families[f], k & 1, k & 2, k & 4 ? 2 : 0);
 }
 
 /* Recomputation must pay: at T5-like sizes the activations that are kept shrink to less
@@ -249,7 +270,7 @@ static void recomputed_outputs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(variants_ref),      cmocka_unit_test(variants_cpu),
+      cmocka_unit_test(variants_first),    cmocka_unit_test(variants_cpu),
       cmocka_unit_test(same_masks),        cmocka_unit_test(scoring),
       cmocka_unit_test(empty_batches),     cmocka_unit_test(recompute_saves),
       cmocka_unit_test(recomputed_outputs)};

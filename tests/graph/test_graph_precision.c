@@ -1,13 +1,13 @@
-/* Whole models in bfloat16 against ref, with the same dropout masks: fused and not, recomputed,
+/* Whole models in 16 bits against ref, with the same dropout masks: fused and not, recomputed,
  * guarded, with a residual stream in 16 and in 32 bits.
  *
  * How far may they be off? As far as roundings lead, and no formula says how a softmax or a norm
- * makes them larger. So a second device tells: ref with matrices that bfloat16 could hold, where
+ * makes them larger. So a second device tells: ref with matrices that 16 bits could hold, where
  * every activation and every gradient of one is changed at random, by as much as rounding to
  * nearest would on the average. Over DRAWS of these the distance to ref has a root mean square,
- * tensor by tensor, and bfloat16 on cpu may be off by FACTOR times that. Of these 8, 1.4 are for
- * the roundings inside attention, probabilities and dS, which the noise leaves out and which are
- * as many again; 1.4 for the mean of six draws being what it is; and 4 for chance: where one
+ * tensor by tensor, and a device in 16 bits may be off by FACTOR times that. Of these 8, 1.4 are
+ * for the roundings inside attention, probabilities and dS, which the noise leaves out and which
+ * are as many again; 1.4 for the mean of six draws being what it is; and 4 for chance: where one
  * direction rules, the distance is a normal number's size, and some 10,000 are compared. One wrong
  * mask, or a missing term, is as large as the gradient itself, which is 10 to 100 times the mean.
  */
@@ -26,13 +26,15 @@ enum { MODELS = sizeof models / sizeof *models };
 static cz_device *ref;    /* what the noisy device is made of */
 static cz_rand noise;     /* of this draw, begun anew by each run */
 static uint64_t the_draw; /* its number */
+static double unit;       /* roundings are that of the power of two below a number: of bfloat16
+                             2^-9, of float16 2^-12 */
 
-/* Roundings to nearest in bfloat16 are even in +-2^-9 of the power of two below a number, of which
- * the number is 1.44 times on the average. */
+/* Roundings to nearest are even in +-unit of the power of two below a number, of which the number
+ * is 1.44 times on the average. */
 static void disturb(const cz_arg *a) {
   double *x = a->data;
   if (!x || a->dtype != CZ_F64 || a->ndim != 2) return; /* statistics have one or three */
-  for (int64_t i = 0; i < cz_numel(a); i++) x[i] *= 1 + cz_rand_real(&noise, -1, 1) * 0x1p-9 / 1.44;
+  for (int64_t i = 0; i < cz_numel(a); i++) x[i] *= 1 + cz_rand_real(&noise, -1, 1) * unit / 1.44;
 }
 
 static void call_and_disturb(cz_op op, bool backward, const cz_call *call) {
@@ -83,14 +85,16 @@ typedef struct expected {
 } expected;
 
 static void expect_rounding(expected *e, const cz_params *p, const outcome *want, const char *model,
-                            const cz_net_options *options, const batch *b, uint64_t key) {
+                            const cz_net_options *options, const batch *b, uint64_t key,
+                            bool half) {
   cz_device noisy = *ref;
   noisy.kernels = noisy_kernels, noisy.write = noisy_write;
+  unit = half ? 0x1p-12 : 0x1p-9;
   *e = (expected){.of = test_calloc(p->n, sizeof(double))};
   for (int draw = 0; draw < DRAWS; draw++) {
     outcome got;
     the_draw = seed + (uint64_t)draw;
-    outcome_on(&got, &noisy, model, options, b, key, ROUNDED_WEIGHTS);
+    outcome_on(&got, &noisy, model, options, b, key, half ? ROUNDED_TO_F16 : ROUNDED_TO_BF16);
     e->loss += pow(got.loss - want->loss, 2) / DRAWS;
     int64_t at = 0;
     for (size_t i = 0; i < p->n; at += p->list[i++]->count)
@@ -106,7 +110,7 @@ static void near_enough(const char *what, const cz_params *p, const outcome *got
                         const outcome *want, const expected *e) {
   double all = 0, most = 0;
   int64_t at = 0;
-  if (!(fabs(got->loss - want->loss) <= FACTOR * (e->loss + 0x1p-9)))
+  if (!(fabs(got->loss - want->loss) <= FACTOR * (e->loss + unit)))
     fail_msg("%s, seed %llu: loss %.9g, on ref %.9g", what, (unsigned long long)seed, got->loss,
              want->loss);
   for (size_t i = 0; i < p->n; at += p->list[i++]->count) {
@@ -117,33 +121,43 @@ static void near_enough(const char *what, const cz_params *p, const outcome *got
     all += off * off, most += e->of[i] * e->of[i];
   }
   if (!(all >= 0.1 * most)) /* float32 would be a thousand times nearer */
-    fail_msg("%s: off by %.3g, roundings by %.3g: is it bfloat16?", what, sqrt(all), sqrt(most));
+    fail_msg("%s: off by %.3g, roundings by %.3g: is it in 16 bits?", what, sqrt(all), sqrt(most));
+}
+
+/* Every way of computing MODEL in one dtype, HALF: float16, against WANT. */
+static void one_dtype(const char *model, const cz_params *p, const outcome *want, const batch *b,
+                      const cz_net_options *o, uint64_t key, bool half) {
+  static const char *const own[] = {"cpu", "guard:cpu", NULL};
+  static const char *const ways[] = {"", ", not fused", ", recomputed"};
+  const arithmetic kinds[] = {half ? IN_F16 : IN_BF16,
+                              half ? IN_F16_WIDE_STREAM : IN_BF16_WIDE_STREAM};
+  expected e;
+  outcome got;
+  char what[128];
+  if (!tried_in(any_name("cpu"), kinds[0])) return;
+  expect_rounding(&e, p, want, model, o, b, key, half);
+  for (const char *const *on = any_devices(own); *on; on++)
+    for (int i = 0; i < 6; i++) {
+      cz_net_options options = *o;
+      options.no_fusion = i / 2 == 1, options.recompute = i / 2 == 2;
+      snprintf(what, sizeof what, "%s on %s %s%s", model, *on, name_of(kinds[i % 2]), ways[i / 2]);
+      outcome_in(&got, *on, model, &options, b, key, kinds[i % 2]);
+      near_enough(what, p, &got, want, &e);
+      outcome_free(&got);
+    }
+  test_free(e.of);
 }
 
 static void one_model(const char *name, cz_rand *r) {
   cz_model *m = tiny_model(name, ref, 1);
   batch b;
-  outcome want, got;
-  expected e;
-  char what[128];
+  outcome want;
   random_batch(&b, r, m, 6, false);
   cz_net_options o = net_options(0.3);
   const uint64_t key = cz_rand_u64(r);
   outcome_in(&want, "ref", name, &o, &b, key, IN_REAL);
-  expect_rounding(&e, m->params, &want, name, &o, &b, key);
-  for (int i = 0; i < 12; i++) {
-    const char *on = i % 2 ? "guard:cpu" : "cpu";
-    const arithmetic how = i / 2 % 2 ? IN_BF16_WIDE_STREAM : IN_BF16;
-    cz_net_options options = o;
-    options.no_fusion = i / 4 == 1, options.recompute = i / 4 == 2;
-    snprintf(what, sizeof what, "%s on %s%s%s%s", name, on, how == IN_BF16 ? "" : ", wide stream",
-             options.no_fusion ? ", not fused" : "", options.recompute ? ", recomputed" : "");
-    outcome_in(&got, on, name, &options, &b, key, how);
-    near_enough(what, m->params, &got, &want, &e);
-    outcome_free(&got);
-  }
+  for (int half = 0; half < 2; half++) one_dtype(name, m->params, &want, &b, &o, key, half);
   outcome_free(&want);
-  test_free(e.of);
   cz_model_destroy(&m);
 }
 
@@ -151,40 +165,46 @@ static void against_ref(void **state) {
   cz_rand r = {.state = seed};
   smooth_models = true; /* at a ReLU's kink a rounding decides about a whole gradient */
   OK(cz_device_open(&ref, "ref"));
-  for (int again = 0; again < 3; again++)
+  for (int again = 0; again < any_cases(3); again++)
     for (int i = 0; i < MODELS; i++) one_model(models[i], &r);
   cz_device_close(&ref);
   smooth_models = false;
 }
 
 /* A plan, memory of one's own for each tensor, fusions and recomputation change no bit. */
+static void check_plans(const char *model, cz_rand *r, arithmetic how) {
+  const char *on = any_name("cpu"), *guard = any_guard(on) ? any_guard(on) : on;
+  cz_device *device;
+  batch b;
+  outcome want, got;
+  OK(cz_device_open(&device, "ref"));
+  cz_model *m = tiny_model(model, device, 1);
+  random_batch(&b, r, m, 6, false);
+  cz_model_destroy(&m);
+  cz_device_close(&device);
+  cz_net_options o = net_options(0.2);
+  outcome_in(&want, on, model, &o, &b, seed, how);
+  o.no_reuse = true;
+  outcome_in(&got, on, model, &o, &b, seed, how);
+  same_bits("no memory shared", &got, &want);
+  outcome_free(&got);
+  o.no_reuse = false, o.recompute = true;
+  outcome_in(&got, guard, model, &o, &b, seed, how);
+  same_bits("recomputed", &got, &want);
+  outcome_free(&got);
+  o.recompute = false, o.no_fusion = true;
+  outcome_in(&got, on, model, &o, &b, seed, how);
+  same_bits("not fused", &got, &want);
+  outcome_free(&got);
+  outcome_free(&want);
+}
+
 static void plans(void **state) {
+  static const arithmetic kinds[] = {IN_BF16, IN_F16};
   cz_rand r = {.state = seed + 1};
-  for (int i = 0; i < MODELS; i++) {
-    cz_device *device;
-    batch b;
-    outcome want, got;
-    OK(cz_device_open(&device, "cpu"));
-    cz_model *m = tiny_model(models[i], device, 1);
-    random_batch(&b, &r, m, 6, false);
-    cz_net_options o = net_options(0.2);
-    outcome_in(&want, "cpu", models[i], &o, &b, seed, IN_BF16);
-    o.no_reuse = true;
-    outcome_in(&got, "cpu", models[i], &o, &b, seed, IN_BF16);
-    same_bits("no memory shared", &got, &want);
-    outcome_free(&got);
-    o.no_reuse = false, o.recompute = true;
-    outcome_in(&got, "guard:cpu", models[i], &o, &b, seed, IN_BF16);
-    same_bits("recomputed", &got, &want);
-    outcome_free(&got);
-    o.recompute = false, o.no_fusion = true;
-    outcome_in(&got, "cpu", models[i], &o, &b, seed, IN_BF16);
-    same_bits("not fused", &got, &want);
-    outcome_free(&got);
-    outcome_free(&want);
-    cz_model_destroy(&m);
-    cz_device_close(&device);
-  }
+  for (int k = 0; k < 2; k++)
+    for (int i = 0; i < MODELS && tried_in(any_name("cpu"), kinds[k]); i++)
+      check_plans(models[i], &r, kinds[k]);
 }
 
 static const cz_kernels *half_as_bf16(cz_device *d, cz_op op, cz_dtype dtype) {

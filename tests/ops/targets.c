@@ -39,22 +39,13 @@ void target_add(const char *name, cz_dtype dtype, cz_device *device) {
   snprintf(targets[n].name, sizeof targets[n].name, "%s", name);
 }
 
-static bool wanted(cz_dtype dtype) {
-  const char *list = getenv("CZ_TEST_DTYPES"), *name = cz_dtype_names[dtype];
-  if (!list || !*list) list = "f32,bf16,f16";
-  const size_t n = strlen(name);
-  for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
-    if (strcspn(at, ",") == n && !strncmp(at, name, n)) return true;
-  return false;
-}
-
 /* The kernels of `far` are cpu's, on cpu's threads; what a module computes with is its own. */
 static void choose(const char *name) {
   const bool far = !strcmp(name, "far"), host = far || !strcmp(name, "cpu");
   int n = 1;
   memset(targets + 1, 0, sizeof targets - sizeof *targets);
   for (cz_dtype dtype = CZ_F32; dtype < CZ_I32; dtype++) {
-    if (!wanted(dtype)) continue;
+    if (!any_wants(dtype)) continue;
     target *on = &targets[n++];
     *on = (target){.device_name = name,
                    .dtype = dtype,
