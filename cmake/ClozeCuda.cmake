@@ -145,11 +145,15 @@ list(FILTER CZ_CUBLASLT_SOURCES INCLUDE REGEX "/cublaslt[^/]*\\.c$")
 list(FILTER CZ_CUDA_SOURCES EXCLUDE REGEX "/cublaslt[^/]*\\.c$")
 list(APPEND CZ_CUDA_SOURCES "${CMAKE_SOURCE_DIR}/runtime/device/module_side.c")
 
-# cz_cuda_module(TARGET INCLUDES folders): how such a module is compiled and linked. It shows
-# cz_module_device alone and looks for libraries beside itself.
+# cz_cuda_module(TARGET INCLUDES folders [EXPORTS file]): how such a module is compiled and linked.
+# It shows cz_module_device alone, or what the linker's map says, and looks for libraries beside
+# itself.
 function(cz_cuda_module target)
-  cmake_parse_arguments(M "" "" "INCLUDES" ${ARGN})
+  cmake_parse_arguments(M "" "EXPORTS" "INCLUDES" ${ARGN})
   set(exports "${CMAKE_SOURCE_DIR}/runtime/cuda/exports.map")
+  if(M_EXPORTS)
+    set(exports "${M_EXPORTS}")
+  endif()
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:C>:${CZ_WARNINGS}>
       -fvisibility=hidden)
   target_compile_definitions(${target} PRIVATE CZ_MODULE=1)

@@ -15,13 +15,13 @@ static struct {
   emu_cell *cells; /* of shared memory: of the one block that runs */
 } all;
 
-bool emu_begin_launch(const char *name, dim3 grid, dim3 block, void *argument,
+bool emu_begin_launch(const char *name, const void *kernel, dim3 grid, dim3 block, void *argument,
                       size_t argument_bytes) {
   all.argument = static_cast<const unsigned char *>(argument);
   all.argument_bytes = argument_bytes;
   if (!all.cells) all.cells = static_cast<emu_cell *>(emu_zeros(EMU_ARENA * sizeof(emu_cell)));
   emu_time_launch();
-  emu_count_launch(name, grid, block);
+  emu_count_launch(name, kernel, grid, block);
   return true;
 }
 

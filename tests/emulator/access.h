@@ -28,7 +28,7 @@ void emu_access(const void *p, size_t bytes, emu_use use, emu_site site);
 void emu_forget(const void *p, size_t bytes);
 
 /* True when every access is looked at: blocks then run one after another on one thread. */
-bool emu_begin_launch(const char *name, dim3 grid, dim3 block, void *argument,
+bool emu_begin_launch(const char *name, const void *kernel, dim3 grid, dim3 block, void *argument,
                       size_t argument_bytes);
 void emu_end_launch(void);
 void emu_begin_block(emu_worker *w, uint3 block, dim3 blocks);

@@ -91,6 +91,7 @@ struct kernel_counts {
   emu_counts sums;
   std::vector<emu_line_counts> places;
   std::unordered_map<place_key, size_t, place_hash> number;
+  std::set<const void *> functions;
 };
 
 struct warp_counts {
@@ -230,7 +231,7 @@ static void ask_environment(void) {
 
 bool emu_counting(void) { return all.on; }
 
-void emu_count_launch(const char *name, dim3 grid, dim3 block) {
+void emu_count_launch(const char *name, const void *kernel, dim3 grid, dim3 block) {
   ask_environment();
   if (!all.on) return;
   std::unique_ptr<kernel_counts> &k = all.kernels[name];
@@ -240,6 +241,7 @@ void emu_count_launch(const char *name, dim3 grid, dim3 block) {
   emu_counts *s = &k->sums;
   s->kernel = all.kernels.find(name)->first.c_str();
   s->launches++;
+  k->functions.insert(kernel);
   s->grid[0] = grid.x, s->grid[1] = grid.y, s->grid[2] = grid.z;
   s->block[0] = block.x, s->block[1] = block.y, s->block[2] = block.z;
 }
@@ -292,7 +294,8 @@ const emu_counts *emu_counts_of(const char *kernel) {
 bool emu_write_counts(const char *path) {
   FILE *f = fopen(path, "a");
   if (!f) return false;
-  for (const auto &each : all.kernels) emu_write_kernel(f, each.second->sums, each.second->places);
+  for (const auto &each : all.kernels)
+    emu_write_kernel(f, each.second->sums, each.second->functions, each.second->places);
   return fclose(f) == 0;
 }
 }

@@ -9,7 +9,7 @@
 
 bool emu_counting(void);
 
-void emu_count_launch(const char *name, dim3 grid, dim3 block);
+void emu_count_launch(const char *name, const void *kernel, dim3 grid, dim3 block);
 void emu_count_launched(void);
 void emu_count_block(emu_worker *w);
 void emu_count_block_end(emu_worker *w);

@@ -36,7 +36,8 @@ static void write_lines(FILE *f, const std::vector<emu_line_counts> &places) {
   }
 }
 
-void emu_write_kernel(FILE *f, const emu_counts &c, const std::vector<emu_line_counts> &places) {
+void emu_write_kernel(FILE *f, const emu_counts &c, const std::set<const void *> &functions,
+                      const std::vector<emu_line_counts> &places) {
   fprintf(f, "{\"kernel\":\"%s\",\"launches\":%zu,\"blocks\":%zu,\"threads\":%zu,", c.kernel,
           (size_t)c.launches, (size_t)c.blocks, (size_t)c.threads);
   fprintf(f, "\"grid\":[%u,%u,%u],\"block\":[%u,%u,%u],\"shared_bytes\":%zu,", c.grid[0], c.grid[1],
@@ -49,7 +50,11 @@ void emu_write_kernel(FILE *f, const emu_counts &c, const std::vector<emu_line_c
     fputs("},", f);
   }
   for (int e = 0; e < EMU_EVENTS; e++) fprintf(f, "\"%s\":%zu,", events[e], (size_t)c.events[e]);
-  fputs("\"lines\":[", f);
+  fputs("\"functions\":[", f);
+  const char *comma = "";
+  for (const std::string &name : emu_function_names({functions.begin(), functions.end()}))
+    fprintf(f, "%s\"%s\"", comma, name.c_str()), comma = ",";
+  fputs("],\"lines\":[", f);
   write_lines(f, places);
   fputs("]}\n", f);
 }

@@ -4,6 +4,7 @@
 
 #include "emulator/access.h"
 
+#include <set>
 #include <stdio.h>
 
 struct emu_line_counts { /* of a place of the code */
@@ -13,6 +14,8 @@ struct emu_line_counts { /* of a place of the code */
   emu_traffic traffic;
 };
 
-void emu_write_kernel(FILE *f, const emu_counts &sums, const std::vector<emu_line_counts> &places);
+/* FUNCTIONS: which were launched by the kernel's name. */
+void emu_write_kernel(FILE *f, const emu_counts &sums, const std::set<const void *> &functions,
+                      const std::vector<emu_line_counts> &places);
 
 #endif

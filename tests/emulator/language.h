@@ -46,9 +46,9 @@ EMU_INDEX dim3 emu_grid_dim(void);
 #define blockDim  (emu_block_dim())
 #define gridDim   (emu_grid_dim())
 
-/* One launch: BODY(argument) is what each thread does. Gives a cudaError_t. */
-int emu_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, void (*body)(void *),
-               void *argument, size_t argument_bytes);
+/* One launch of KERNEL: BODY(argument) is what each thread does. Gives a cudaError_t. */
+int emu_launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+               void (*body)(void *), void *argument, size_t argument_bytes);
 
 /* Of each file its own: files may give the types of their kernels' arguments the same names. */
 namespace {
@@ -68,7 +68,8 @@ static inline void cz_launch(const char *name, void (*kernel)(P...), dim3 grid, 
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   emu_call<P...> call = {kernel, {static_cast<P>(arguments)...}};
   cz_cuda_launched(stream, name,
-                   emu_launch(name, grid, block, shared_bytes, call.run, &call, sizeof call));
+                   emu_launch(name, reinterpret_cast<const void *>(kernel), grid, block,
+                              shared_bytes, call.run, &call, sizeof call));
 }
 
 /* The block's array of shared memory that the static object KEY stands for. */

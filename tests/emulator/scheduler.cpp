@@ -228,14 +228,14 @@ static void work(launch *l) {
   }
 }
 
-int emu_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, void (*body)(void *),
-               void *argument, size_t argument_bytes) {
+int emu_launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+               void (*body)(void *), void *argument, size_t argument_bytes) {
   ask_environment();
   if (emu_failed()) return cudaErrorLaunchFailure;
   if (refused(grid, block, shared_bytes)) return cudaErrorInvalidConfiguration;
   launch l = {name, grid, block, shared_bytes, body, argument, {0}, 0};
   l.blocks = (uint64_t)grid.x * grid.y * grid.z;
-  const bool one = emu_begin_launch(name, grid, block, argument, argument_bytes) ||
+  const bool one = emu_begin_launch(name, kernel, grid, block, argument, argument_bytes) ||
                    l.blocks * block.x * block.y * block.z < 4096;
   emu_alarm_begin();
 #pragma omp parallel if (!one)

@@ -22,17 +22,22 @@ static void take_line(std::string *text, const char *line) {
   if (better && (text->empty() || !is_language(file.c_str()))) *text = name ? name + 1 : line;
 }
 
-std::vector<std::string> emu_pc_texts(const std::vector<const void *> &pcs) {
+/* addr2line with OPTIONS on addresses of this module, or null. */
+static FILE *ask(const char *options, const std::vector<const void *> &addresses, size_t back) {
   Dl_info info;
   link_map *map = nullptr;
+  const void *own = reinterpret_cast<const void *>(emu_pc_texts);
+  if (!dladdr1(own, &info, reinterpret_cast<void **>(&map), RTLD_DL_LINKMAP)) return nullptr;
+  std::string command = emu_format_text("addr2line %s -e '%s'", options, info.dli_fname);
+  for (const void *p : addresses)
+    command += emu_format_text(" %#zx", (size_t)p - (size_t)map->l_addr - back);
+  return popen((command + " 2>/dev/null").c_str(), "r");
+}
+
+std::vector<std::string> emu_pc_texts(const std::vector<const void *> &pcs) {
   std::vector<std::string> texts;
   char line[1024];
-  const void *own = reinterpret_cast<const void *>(emu_pc_texts);
-  if (!dladdr1(own, &info, reinterpret_cast<void **>(&map), RTLD_DL_LINKMAP)) return texts;
-  std::string command = std::string("addr2line -a -i -e '") + info.dli_fname + "'";
-  for (const void *pc : pcs) /* inside the call */
-    command += emu_format_text(" %#zx", (size_t)pc - (size_t)map->l_addr - 1);
-  FILE *f = popen((command + " 2>/dev/null").c_str(), "r");
+  FILE *f = ask("-a -i", pcs, 1); /* inside the call */
   while (f && fgets(line, sizeof line, f)) {
     line[strcspn(line, " \n")] = 0;
     if (!strncmp(line, "0x", 2))
@@ -43,6 +48,20 @@ std::vector<std::string> emu_pc_texts(const std::vector<const void *> &pcs) {
   if (f) pclose(f);
   texts.resize(pcs.size(), "an unknown place");
   return texts;
+}
+
+std::vector<std::string> emu_function_names(const std::vector<const void *> &functions) {
+  std::vector<std::string> names;
+  char line[4096];
+  FILE *f = ask("-f", functions, 0);
+  while (f && fgets(line, sizeof line, f)) {
+    line[strcspn(line, "\n")] = 0;
+    names.push_back(line);
+    if (!fgets(line, sizeof line, f)) break; /* where it stands */
+  }
+  if (f) pclose(f);
+  names.resize(functions.size(), "an unknown function");
+  return names;
 }
 
 std::string emu_pc_text(const void *pc) { return emu_pc_texts({pc})[0]; }

@@ -10,4 +10,7 @@ std::string emu_pc_text(const void *pc);
 std::vector<std::string> emu_pc_texts(const std::vector<const void *> &pcs);
 std::string emu_site_text(emu_site site);
 
+/* Of functions of this module, as the compiler calls them (mangled). */
+std::vector<std::string> emu_function_names(const std::vector<const void *> &functions);
+
 #endif

@@ -2,7 +2,7 @@
  * sees their accesses. */
 #include "emulator/access.h"
 
-bool emu_begin_launch(const char *name, dim3 grid, dim3 block, void *argument,
+bool emu_begin_launch(const char *name, const void *kernel, dim3 grid, dim3 block, void *argument,
                       size_t argument_bytes) {
   return false;
 }

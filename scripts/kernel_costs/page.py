@@ -1,0 +1,152 @@
+"""docs/kernels.md, of the report."""
+
+HEAD = """# What is known of the kernels without a card
+
+Written by `scripts/kernel_report.py`; the numbers as JSON are in
+[experiments/results/kernels](../experiments/results/kernels/kernels.json). %(what)s Where a card was
+there, its times stand in `experiments/results/gpu`; a bound over a time is then how good a kernel
+is.
+
+- A kernel's **bound** is the largest of: bytes of global memory, each once, at the memory's rate;
+  products of tensor instructions at their peak; exponentials and other special functions at 16 a
+  clock and multiprocessor; wavefronts of shared memory at one; and instructions of warps that the
+  emulator sees (no arithmetic is among them) at four. A pass's is the sum of its launches' and of the
+  library's products; a step's, the sum of its ops'. What a launch itself takes, and that launches
+  wait for each other, is in none of them.
+- Counts are exact and the same on every machine, at the small sizes of
+  `experiments/bench/counted.json`; bounds at other sizes grow from them with bytes and elements.
+- The test `kernel_report` holds the counts to targets: global accesses at least 95 %% efficient,
+  bytes at most 1.05 times the compulsory ones, bank-conflict factor at most 1.05, no atomics, no
+  spills. A kernel of less than a twentieth of its pass is not held to them.
+"""
+
+
+def _table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join("---" for _ in head) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(str(x) for x in row) + " |" for row in rows])
+
+
+def _time(seconds):
+    for unit, size in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return "%.3g %s" % (seconds / size, unit)
+    return "%.2f µs" % (1e6 * seconds)
+
+
+def _steps(report):
+    names = list(report["cards"])
+    rows = []
+    for name, step in report["steps"].items():
+        row = [name, "%.3g" % (1e-12 * step["flop"])]
+        for card in names:
+            b = step["bounds"][card]
+            text = _time(b["seconds"])
+            if not b["missing"]:
+                share = step["flop"] / b["seconds"] / report["cards"][card]["tensor"]["bf16"]
+                text += " (%d %%)" % round(100 * share)
+            row.append(text)
+        rows.append(row)
+    text = _table(["step, bf16", "TFLOP"] + names, rows)
+    missing = sorted(
+        {op for s in report["steps"].values() for op in s["bounds"][names[0]]["missing"]}
+    )
+    if missing:
+        text += "\n\nWithout " + ", ".join(missing) + ", which have no kernels yet."
+    return text
+
+
+def _by_op(report, card):
+    names = list(report["steps"])
+    ops = sorted({op for s in report["steps"].values() for op in s["bounds"][card]["by_op"]})
+    rows = []
+    for op in ops:
+        row = [op]
+        for name in names:
+            entry = report["steps"][name]["bounds"][card]["by_op"].get(op)
+            row.append("%s, %d" % (_time(entry["seconds"]), entry["calls"]) if entry else "")
+        rows.append(row)
+    return _table(["op on " + card] + names, rows)
+
+
+def _bench(report):
+    names = list(report["cards"])
+    rows = []
+    for r in report["bench"]:
+        if r["precision"] == "bf16":
+            bounds = [
+                "%s, %s" % (_time(r["bounds"][c]["seconds"]), r["bounds"][c]["by"]) for c in names
+            ]
+            rows.append([r["set"], r["op"] + " " + r["name"], r["pass"]] + bounds)
+    return _table(["list", "op", "pass"] + names, rows)
+
+
+def _resident(kernel, architecture):
+    x = kernel["architectures"].get(architecture)
+    return "%d, %d (%s)" % (x["registers"], x["resident_warps"], x["limited_by"]) if x else ""
+
+
+def _counts(report):
+    rows = [
+        [
+            "%s %s" % (k["op"], k["name"]),
+            k["pass"],
+            k["kernel"],
+            k["moved_bytes"],
+            "%.3f" % k["rereading"],
+            "%.3f" % k["efficiency"],
+            "%.3f" % k["conflict_factor"] if k["wavefronts"] else "",
+            _resident(k, "sm_80"),
+            _resident(k, "sm_90a"),
+        ]
+        for k in report["kernels"]
+        if k["precision"] == "bf16"
+    ]
+    head = ["op", "pass", "kernel", "bytes moved", "/ compulsory", "efficiency", "conflicts"]
+    return _table(head + ["sm_80: registers, warps", "sm_90a"], rows)
+
+
+UNITS = (
+    "tensor",
+    "float",
+    "special",
+    "convert",
+    "integer",
+    "global",
+    "shared",
+    "shuffle",
+    "branch",
+)
+
+
+def _code(report):
+    rows, seen = [], set()
+    for k in report["kernels"]:
+        x = k["architectures"].get("sm_90a", {}).get("code")
+        if k["precision"] != "bf16" or not x or tuple(k["functions"]) in seen:
+            continue
+        seen.add(tuple(k["functions"]))
+        name = "%s: %s" % (k["op"], " ".join("`%s`" % f for f in k["functions"]))
+        rows.append([name, x["loop"]["all"]] + [x["loop"].get(unit, "") for unit in UNITS])
+    return _table(["function", "all"] + list(UNITS), rows)
+
+
+def _missed(report):
+    if not report["missed"]:
+        return "Nothing."
+    return "\n".join("- " + line for line in report["missed"])
+
+
+def make(report):
+    parts = [HEAD % report, "## Steps\n", _steps(report)]
+    parts += [
+        "",
+        _by_op(report, "H100 SXM") + "\n\nIn each field: the sum of the bounds, and calls.",
+    ]
+    parts += ["## Bounds of each op at the sizes that are timed, bf16\n", _bench(report)]
+    parts += ["## Counts, bf16\n", _counts(report)]
+    if report["code"]:
+        parts += ["## Instructions of the hottest inner loop, bf16, sm_90a\n", _code(report)]
+    parts += ["## What misses a target\n", _missed(report)]
+    for why, texts in report["spills_excused"].items():
+        parts += ["## Spills that are excused: %s\n" % why, "\n".join("- " + t for t in texts)]
+    return "\n".join(parts).replace("\n##", "\n\n##") + "\n"

@@ -1,0 +1,220 @@
+"""The report: counts, ptxas' account, machine code and bounds, joined by kernel."""
+
+import os
+
+from . import bounds, cards, counts, ptxas, sass, steps, targets, work
+
+WHAT = (
+    "Counted in the emulator and worked out from published rates of the cards: bounds, that is, "
+    "the least time that is possible, and never times that were measured."
+)
+
+
+def sizes_of(shapes):
+    """{(set, op, name): sizes} of a list as experiments/bench has them."""
+    return {
+        (name, entry["op"], entry.get("name", "")): entry
+        for name, entries in shapes.items()
+        for entry in entries
+    }
+
+
+def _key(p):
+    return p["set"], p["op"], p["name"]
+
+
+def refused(passes):
+    """[(op, why)] of ops without kernels, each once."""
+    return sorted({(p["op"], p["refused"]) for p in passes if "refused" in p})
+
+
+class Missed:
+    """What misses a target; what is the same in several precisions is said once."""
+
+    def __init__(self):
+        self.precisions = {}  # by (op, name, pass, kernel, what)
+
+    def add(self, p, found):
+        for kernel, what in found:
+            name = ", kernel '%s' " % kernel["kernel"] if kernel else ": "
+            key = (p["op"], p["name"], p.get("pass"), name + what)
+            self.precisions.setdefault(key, []).append(p["precision"])
+
+    def texts(self):
+        return [
+            " ".join(filter(None, (op, name, pass_name)))
+            + " (%s)%s" % (", ".join(precisions), what)
+            for (op, name, pass_name, what), precisions in self.precisions.items()
+        ]
+
+
+def missed(passes, sizes, files):
+    """Texts of all that misses a target."""
+    found = Missed()
+    for p in passes:
+        if "refused" not in p:
+            found.add(p, targets.of_bytes(p, sizes[_key(p)]) + targets.of_pass(p))
+        elif "has no" in p["refused"]:
+            found.add(p, [(None, "there is no kernel")])
+    for first, second in _twice_as_long(passes, sizes):
+        found.add(second, targets.of_growth(first, second))
+    return found.texts() + targets.of_spills(files)[0]
+
+
+def _twice_as_long(passes, sizes):
+    """Pairs of attention that differ in nothing but a sequence twice as long."""
+    of = [(sizes[_key(p)], p) for p in passes if p["op"] == "attention" and "refused" not in p]
+    for short, first in of:
+        twice = {**short, "queries": 2 * short["queries"], "keys": 2 * short["keys"]}
+        for long, second in of:
+            same = {**long, "name": short.get("name")} == twice
+            if same and all(first[k] == second[k] for k in ("pass", "precision")):
+                yield first, second
+
+
+def summary(passes, missed_texts):
+    counted = [p for p in passes if "refused" not in p]
+    kernels = sum(len(p["kernels"]) for p in counted)
+    return "%d passes of %d ops counted, %d kernels; %d targets missed" % (
+        len(counted),
+        len({p["op"] for p in counted}),
+        kernels,
+        len(missed_texts),
+    )
+
+
+class Code:
+    """Descriptions of functions' machine code, read where they are asked for."""
+
+    def __init__(self, build):
+        self.build, self.tool, self.files = build, sass.find_tool(), {}
+
+    def of(self, file, architecture, mangled):
+        if not self.tool:
+            return None
+        if (file, architecture) not in self.files:
+            path = os.path.join(self.build, "cuda", file + ".o")
+            self.files[file, architecture] = sass.functions(
+                sass.dump(self.tool, architecture, path)
+            )
+        found = self.files[file, architecture].get(mangled)
+        return sass.describe(found) if found else None
+
+
+def _issue_estimate(kernel, code):
+    """Warp instructions of all kinds, if the hottest loop is all of the kernel."""
+    accesses = sum(code["loop"].get(unit, 0) for unit in ("global", "shared"))
+    tensor = code["loop"].get("tensor", 0)
+    if tensor and kernel["mma"]:
+        return kernel["mma"] * code["loop"]["all"] / tensor
+    kinds = counts.GLOBAL + counts.SHARED
+    requests = sum(kernel[kind]["requests"] for kind in kinds)
+    return requests * code["loop"]["all"] / accesses if accesses else None
+
+
+def _on_architectures(op, kernel, files, texts, code):
+    """{architecture: {...}} of the kernel's functions; one that was launched in several instances
+    is described by its largest."""
+    threads = kernel["block"][0] * kernel["block"][1] * kernel["block"][2]
+    found = {}
+    for architecture in cards.MULTIPROCESSORS:
+        best = None
+        for function in kernel["functions"]:
+            x = ptxas.of_function(files, op, architecture, texts[function])
+            if x and (not best or x["registers"] > best["registers"]):
+                best = x
+        if not best:
+            continue
+        warps, why = cards.resident(
+            architecture, best["registers"], threads, kernel["shared_bytes"]
+        )
+        entry = found[architecture] = {
+            "registers": best["registers"],
+            "spill_bytes": best["spill_stores"] + best["spill_loads"],
+            "resident_warps": warps,
+            "limited_by": why,
+        }
+        described = code.of(best["file"], architecture, best["mangled"])
+        if described:
+            entry["code"] = described
+            entry["instructions_estimate"] = _issue_estimate(kernel, described)
+    return found
+
+
+def _kernel(p, kernel, files, texts, code):
+    return {
+        "op": p["op"],
+        "name": p["name"],
+        "pass": p["pass"],
+        "precision": p["precision"],
+        "kernel": kernel["kernel"],
+        "functions": sorted(ptxas.short(texts[f]) for f in kernel["functions"]),
+        "launches": kernel["launches"],
+        "grid": kernel["grid"],
+        "block": kernel["block"],
+        "shared_bytes": kernel["shared_bytes"],
+        "moved_bytes": counts.moved_bytes(kernel),
+        "compulsory_bytes": counts.compulsory_bytes(kernel),
+        "efficiency": round(counts.efficiency(kernel), 4),
+        "rereading": round(counts.rereading(kernel), 4),
+        "wavefronts": counts.wavefronts(kernel),
+        "conflict_factor": round(counts.conflict_factor(kernel), 4),
+        "mean_lanes": round(counts.mean_lanes(kernel), 2),
+        "mma": kernel["mma"],
+        "shuffle": kernel["shuffle"],
+        "barrier": kernel["barrier"],
+        "atomic": kernel["atomic"]["requests"],
+        "architectures": _on_architectures(p["op"], kernel, files, texts, code),
+    }
+
+
+def _bench(counted, bench):
+    """Bounds at the sizes that are timed on a card (experiments/bench/kernels.json)."""
+    rows = []
+    for (name, op, entry), n in sizes_of(bench).items():
+        for precision in ("bf16", "f32"):
+            for pass_name in ("forward", "backward"):
+                bound = {
+                    card: counted.bound(card, op, pass_name, precision, n) for card in cards.CARDS
+                }
+                if all(bound.values()):
+                    row = {"set": name, "op": op, "name": entry, "pass": pass_name}
+                    rows.append({**row, "precision": precision, "bounds": bound})
+    return rows
+
+
+def _useful(p):
+    """The part of the tensor instructions' products that the op's own count has."""
+    executed = sum(counts.mma_flop(k) for k in p["kernels"])
+    return round(1e9 * p["gflop"] / executed, 4) if executed else None
+
+
+def make(passes, sizes, files, bench, missed_texts, build):
+    """The whole report, as it is written as JSON."""
+    found = [p for p in passes if "refused" not in p]
+    texts = ptxas.demangle(f for p in found for k in p["kernels"] for f in k["functions"])
+    code = Code(build)
+    counted = bounds.Counted(passes, sizes)
+    return {
+        "what": WHAT,
+        "code": bool(code.tool),
+        "cards": cards.CARDS,
+        "kernels": [_kernel(p, k, files, texts, code) for p in found for k in p["kernels"]],
+        "products": [
+            {"op": p["op"], "name": p["name"], "pass": p["pass"], "precision": p["precision"]}
+            | {"useful": _useful(p)}
+            for p in found
+            if _useful(p) is not None
+        ],
+        "bench": _bench(counted, bench),
+        "steps": {
+            name: {
+                "flop": steps.model_flop(step),
+                "bounds": {c: steps.bound(counted, c, "bf16", step) for c in cards.CARDS},
+            }
+            for name, step in steps.STEPS.items()
+        },
+        "missed": missed_texts,
+        "spills_excused": targets.of_spills(files)[1],
+        "without_kernels": [op for op, why in refused(passes) if "has no" in why],
+    }

@@ -1,0 +1,145 @@
+"""How much work an op has at given sizes: by what its counts grow from the sizes that were counted
+to others. Sizes are those of experiments/bench; backward writes its gradients."""
+
+NARROW = {"f32": 4, "bf16": 2, "fp16": 2}  # bytes of activations and copies of weights
+WIDE = 4  # of statistics, losses and gradients of weights
+
+
+def _linear(n, backward, c):
+    x, w, y = n["rows"] * n["width"], n["outputs"] * n["width"], n["rows"] * n["outputs"]
+    bias = WIDE * n["outputs"] if n.get("bias") else 0
+    if not backward:
+        return c * (x + w + y) + bias
+    return c * (2 * x + w + y + (y if n.get("relu") else 0)) + WIDE * w + bias
+
+
+def _rows(n, backward, forward_arrays, backward_arrays, c):
+    return c * n["rows"] * n["width"] * (backward_arrays if backward else forward_arrays)
+
+
+def _table(n, backward, rows_of_table, gradient, c):
+    read = 4 * n["rows"] + c * n["rows"] * n["width"]
+    if backward:
+        return read + gradient * rows_of_table * n["width"]
+    return read + c * n["rows"] * n["width"]
+
+
+def _cross_entropy(n, backward, c):
+    h, w = n["rows"] * n["width"], n["vocabulary"] * n["width"]
+    gradients = c * h + WIDE * w if backward else 0
+    return c * (h + w) + 8 * n["rows"] + 8 + gradients
+
+
+def _norm(n, backward, c):
+    # x, residual, h = x + dropout(residual), y; gradients of y and h, x and residual
+    rows, width = n["rows"], n["width"]
+    layer, residual = bool(n.get("layer")), bool(n.get("residual"))
+    gains, statistics = WIDE * width * (2 if layer else 1), WIDE * rows * (2 if layer else 1)
+    if not backward:
+        return c * rows * width * (4 if residual else 2) + gains + statistics
+    arrays = 5 if residual else 3
+    return c * rows * width * arrays + statistics + WIDE * width + gains
+
+
+def _attention(n, backward, c):
+    width = n["heads"] * n["head_size"]
+    q, k = n["segments"] * n["queries"] * width, n["segments"] * n["keys"] * width
+    statistics = 2 * WIDE * n["segments"] * n["queries"] * n["heads"]
+    table = WIDE * 32 * n["heads"] if n.get("position_bias") else 0
+    spans = 2 * 4 * (n["segments"] + 1)
+    if not backward:
+        return c * (2 * q + 2 * k) + statistics + table + spans
+    return c * (4 * q + 4 * k) + statistics + 2 * table + spans
+
+
+def _label_words(n, backward, c):
+    # rows of x and of the table that are read, and all of both gradients
+    x, words = n["masks"] * n["width"], n["classes"] * n["words"] * n["width"]
+    if not backward:
+        return c * (x + words)
+    return c * (x + words) + c * n["rows"] * n["width"] + WIDE * n["vocabulary"] * n["width"]
+
+
+def bytes_of(op, backward, n, precision):
+    """Bytes of the arrays of a pass, each counted once (cz_kernel_problem_bytes)."""
+    c = NARROW[precision]
+    if op == "linear":
+        return _linear(n, backward, c)
+    if op == "activation":
+        return _rows(n, backward, 3, 5, c) if n.get("gated") else _rows(n, backward, 2, 3, c)
+    if op in ("dropout", "cast"):
+        return _rows(n, backward, 2, 2, c)
+    if op == "add":
+        return _rows(n, backward, 3, 3, c)
+    if op == "embedding":
+        return _table(n, backward, n["vocabulary"], WIDE, c)
+    if op == "gather":
+        return _table(n, backward, n["of"], c, c)
+    if op == "cache_append":
+        return 4 * n["rows"] + 2 * c * n["rows"] * n["width"]
+    if op == "cross_entropy":
+        return _cross_entropy(n, backward, c)
+    if op == "norm":
+        return _norm(n, backward, c)
+    if op == "attention":
+        return _attention(n, backward, c)
+    if op == "label_words":
+        return _label_words(n, backward, c)
+    if op == "sumsq":
+        return c * n["rows"] * n["width"] + WIDE
+    if op in ("adamw", "adafactor"):
+        # value, gradient, two moments, and the copy in 16 bits that the same pass writes; the
+        # host's account has the copy as read, too
+        return n["rows"] * n["width"] * (7 * WIDE + 2 * c)
+    return 84  # clip
+
+
+def units_of(op, n):
+    """What else than bytes grows with: elements, logits, or scores."""
+    if op == "linear":
+        return n["rows"] * n["outputs"]
+    if op == "cross_entropy":
+        return n["rows"] * n["vocabulary"]
+    if op == "attention":
+        return n["segments"] * n["heads"] * n["queries"] * n["keys"]
+    if op == "label_words":
+        return n["masks"] * n["classes"] * n["words"] * n["width"]
+    if op == "clip":
+        return 1
+    return n["rows"] * n["width"]
+
+
+def products_of(op, backward, n):
+    """Matrix products (m, n, k, bytes of an element of C: None, those of the dtype) that the
+    library computes."""
+    if op == "linear":
+        t, i, o = n["rows"], n["width"], n["outputs"]
+        return [(t, i, o, None), (o, i, t, WIDE)] if backward else [(t, o, i, None)]
+    if op == "cross_entropy":
+        t, d, v = n["rows"], n["width"], n["vocabulary"]
+        logits = [(t, v, d, WIDE)]
+        return logits + [(t, d, v, WIDE), (v, d, t, WIDE)] if backward else logits
+    return []
+
+
+# Special functions of each unit, forward and backward: one exponential of a score; of a logit one
+# for the sum and another for its gradient; GELU's tanh an exponential and a reciprocal, and erf an
+# exponential. Nothing else that grows with the elements needs any.
+def special_of(op, backward, n):
+    units = units_of(op, n)
+    if op == "attention":
+        return units / 2 if n.get("causal") else units
+    if op == "cross_entropy":
+        return units * (2 if backward else 1)
+    if op == "activation":
+        return units * (2 if n.get("gated") else 1)
+    return 0
+
+
+def variant(op, n):
+    """What of the sizes chooses another kernel: counts of one variant say nothing of another."""
+    if op == "attention":
+        flags = ("position_bias", "causal")
+        sizes = (n["queries"], n["keys"], n["head_size"])
+        return (op, *sizes, *(bool(n.get(f)) for f in flags))
+    return (op, *(bool(n.get(f)) for f in ("residual", "layer", "gated", "relu", "bias")))

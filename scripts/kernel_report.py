@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""What can be known of the CUDA kernels' speed without a card: counts of the emulator, registers and
+spills, machine code, and the bounds that follow for published rates of cards. Never a time.
+
+  kernel_report.py --build build/release            docs/kernels.md and experiments/results/kernels/
+  kernel_report.py --build build/release --check    holds the counts to the targets, writes nothing
+
+The list of experiments/bench/counted.json is counted in float32, bfloat16 and float16: sectors of
+global memory, wavefronts of shared memory, tensor instructions and more, by kernel and source line.
+With ptxas' account and, where cuobjdump is found (PATH or .venv), the code of the innermost loops.
+
+--check prints a line for whatever misses a target and ends with 1 then; with 77 where the build has
+no emulator or no nvcc.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+
+from kernel_costs import counts, page, ptxas, report, targets
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+PRECISIONS = ("bf16", "f32", "fp16")
+
+
+def missing_parts(build):
+    """Why nothing can be counted, or None."""
+    if not os.path.exists(os.path.join(build, "tests", "counted", "count_kernels")):
+        return "%s has no emulator (count_kernels)" % build
+    if not ptxas.read(build):
+        return "%s has no kernels compiled by nvcc (cuda/*.ptxas.txt)" % build
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--build", default="build/release", help="a build folder (build/release)")
+    parser.add_argument("--check", action="store_true", help="hold the counts to the targets")
+    parser.add_argument("--shapes", default=os.path.join(ROOT, "experiments/bench/counted.json"))
+    parser.add_argument("--out", default=os.path.join(ROOT, "experiments/results/kernels"))
+    parser.add_argument("--page", default=os.path.join(ROOT, "docs/kernels.md"))
+    a = parser.parse_args()
+    build = os.path.abspath(a.build)
+    why = missing_parts(build)
+    if why:
+        print("kernel_report: skipped: " + why)
+        return 77
+    with tempfile.TemporaryDirectory() as folder:
+        passes = counts.count(build, a.shapes, PRECISIONS, folder)
+    with open(a.shapes, encoding="utf-8") as f:
+        sizes = report.sizes_of(json.load(f))
+    files = ptxas.read(build)
+    missed = report.missed(passes, sizes, files)
+    if a.check:
+        for line in missed:
+            print(line)
+        print(report.summary(passes, missed))
+        return 1 if missed else 0
+    with open(os.path.join(ROOT, "experiments/bench/kernels.json"), encoding="utf-8") as f:
+        bench = json.load(f)
+    whole = report.make(passes, sizes, files, bench, missed, build)
+    os.makedirs(a.out, exist_ok=True)
+    for name, text in (
+        (os.path.join(a.out, "kernels.json"), json.dumps(whole, indent=1) + "\n"),
+        (a.page, page.make(whole)),
+    ):
+        with open(name + ".tmp", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.replace(name + ".tmp", name)
+    print(report.summary(passes, missed))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

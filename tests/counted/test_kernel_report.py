@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+"""scripts/kernel_report.py reads what ptxas, cuobjdump and the emulator write, and holds it to its
+targets: on small texts of each.
+
+test_kernel_report.py SCRIPTS"""
+
+import json
+import sys
+import unittest
+
+sys.path.insert(0, sys.argv.pop(1))
+from kernel_costs import bounds, cards, counts, page, ptxas, report, sass, steps, targets, work
+
+PTXAS = """ptxas info    : 0 bytes gmem
+ptxas info    : Compiling entry function '_Z4stepIfEvN46_GLOBAL__N__51120274_8_x_cu_00e5b9d06arraysE' for 'sm_80'
+ptxas info    : Function properties for _Z4stepIfEvN46_GLOBAL__N__51120274_8_x_cu_00e5b9d06arraysE
+    104 bytes stack frame, 244 bytes spill stores, 276 bytes spill loads
+ptxas info    : Used 64 registers, used 1 barriers, 344 bytes smem, 528 bytes cmem[0]
+ptxas info    : Compile time = 5.415 ms
+ptxas info    : Compiling entry function '_Z4sumsI13__nv_bfloat16EvPfPKT_l' for 'sm_90a'
+ptxas info    : Function properties for _Z4sumsI13__nv_bfloat16EvPfPKT_l
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 28 registers, used 1 barriers
+"""
+
+# Two loops; the second reads 16 bytes at once. Control words stand in lines of their own.
+SASS = """
+Fatbin elf code:
+================
+arch = sm_90a
+
+\tcode for sm_90a
+\t\tFunction : _Z4sumsI13__nv_bfloat16EvPfPKT_l
+\t.headerflags\t@"EF_CUDA_SM90"
+        /*0000*/                   LDC R1, c[0x0][0x28] ;                     /* 0x00000a00ff017624 */
+                                                                              /* 0x000fe400078e00ff */
+        /*0010*/                   LDG.E.U16 R4, desc[UR16][R6.64] ;          /* 0x000000100604797a */
+        /*0020*/                   FADD R2, R4, R2 ;                          /* 0x0000000204027221 */
+        /*0030*/              @!P2 BRA 0x10 ;                                 /* 0xfffffffc0008a947 */
+        /*0040*/                   LDG.E.128 R4, desc[UR16][R6.64] ;          /* 0x000000100604797a */
+        /*0050*/               @P0 FADD R4, R4, R23 ;                         /* 0x0000001704040221 */
+        /*0060*/                   MUFU.EX2 R25, R4 ;                         /* 0x0000000400197308 */
+        /*0070*/                   IMAD.WIDE.U32 R2, R11, 0x4, R18 ;          /* 0x000000040b027825 */
+        /*0080*/                   STS.128 [R16], R4 ;                        /* 0x0000000410007388 */
+        /*0090*/                   SHFL.BFLY PT, R5, R4, 0x8, 0x1f ;          /* 0x0d001f0004057f89 */
+        /*00a0*/                   ISETP.GE.U32.AND P2, PT, R2, UR9, PT ;     /* 0x0000000902007c0c */
+        /*00b0*/              @!P2 BRA 0x40 ;                                 /* 0xfffffffc0008a947 */
+        /*00c0*/                   EXIT ;                                     /* 0x000000000000794d */
+        /*00d0*/                   BRA 0xd0;                                  /* 0xfffffffc00fc7947 */
+        /*00e0*/                   NOP;                                       /* 0x0000000000007918 */
+\t\t..........
+"""
+
+
+def traffic(moved=0, least=None, requests=1):
+    least = moved if least is None else least
+    of = {"requests": requests if moved else 0, "lanes": 32 * requests if moved else 0}
+    return {**of, "bytes": 32 * moved, "moved": moved, "least": least}
+
+
+def kernel(name="sums", **others):
+    kinds = {kind: traffic() for kind in counts.GLOBAL + counts.SHARED}
+    events = dict.fromkeys(("mma", "copy", "shuffle", "vote", "syncwarp", "barrier"), 0)
+    line = {"kernel": name, "launches": 1, "blocks": 4, "threads": 1024, "grid": [4, 1, 1]}
+    line.update(block=[256, 1, 1], shared_bytes=0, read_bytes=32000, written_bytes=32000)
+    line.update(kinds, global_load=traffic(1000), global_store=traffic(1000), **events)
+    line.update(functions=["_Z4sumsI13__nv_bfloat16EvPfPKT_l"], lines=[])
+    return {**line, **others}
+
+
+def one_pass(*kernels, op="norm", name="x", bytes_of=64000):
+    of = {"set": "rows", "op": op, "name": name, "pass": "forward", "precision": "bf16"}
+    return {**of, "bytes": bytes_of, "gflop": 0, "kernels": list(kernels)}
+
+
+class Ptxas(unittest.TestCase):
+    def test_numbers(self):
+        found = ptxas.parse(PTXAS)
+        self.assertEqual(len(found), 2)
+        step = found["sm_80", "_Z4stepIfEvN46_GLOBAL__N__51120274_8_x_cu_00e5b9d06arraysE"]
+        self.assertEqual(
+            (step["registers"], step["spill_stores"], step["spill_loads"]), (64, 244, 276)
+        )
+        self.assertEqual((step["stack"], step["static_shared"]), (104, 344))
+
+    def test_one_text_from_both_compilers(self):
+        nvcc = "_Z8averagesN50_GLOBAL__N__416d3a87_17_adafactor_cuda_cu_0a134f2a6arraysE"
+        gcc = "_ZL8averagesN12_GLOBAL__N_16arraysE"
+        texts = ptxas.demangle([nvcc, gcc])
+        self.assertEqual(texts[nvcc], texts[gcc])
+
+    def test_short(self):
+        for mangled, text in (
+            ("_Z4sumsI13__nv_bfloat16EvPfPKT_l", "sums<bf16>"),
+            ("_ZL8averagesN12_GLOBAL__N_16arraysE", "averages"),
+            ("_Z4passIN12_GLOBAL__N_14stepI6__halfEEEvT_ll", "pass<step<fp16> >"),
+        ):
+            self.assertEqual(ptxas.short(ptxas.demangle([mangled])[mangled]), text)
+
+    def test_spills(self):
+        def files(function):
+            x = {"spill_stores": 8, "spill_loads": 0}
+            return {"x_cuda": {("sm_80", function): x}}
+
+        for function in ("void f<__nv_bfloat16>(float*)", "g(float)", "void f<float, __half>(int)"):
+            missed, excused = targets.of_spills(files(function))
+            self.assertEqual((len(missed), excused), (1, {}), function)
+        missed, excused = targets.of_spills(files("void f<float, 4>(__half*)"))
+        self.assertEqual((missed, len(excused)), ([], 1))
+
+
+class Sass(unittest.TestCase):
+    def test_loops(self):
+        code = sass.functions(SASS)["_Z4sumsI13__nv_bfloat16EvPfPKT_l"]
+        self.assertEqual(len(code), 15)
+        self.assertEqual([len(loop) for loop in sass.inner_loops(code)], [3, 8])
+        described = sass.describe(code)
+        self.assertEqual((described["loops"], described["loop_bytes"]), (2, 32))
+        mix = {"all": 8, "global": 1, "shared": 1, "float": 1, "special": 1, "integer": 2}
+        self.assertEqual(described["loop"], {**mix, "shuffle": 1, "branch": 1})
+
+    def test_an_outer_loop_is_none(self):
+        code = [(16 * i, x) for i, x in enumerate(["NOP", "FADD", "BRA 0x10", "BRA 0x0", "EXIT"])]
+        self.assertEqual([len(x) for x in sass.inner_loops(code)], [2])
+
+    def test_units(self):
+        for instruction, unit in (
+            ("HMMA.16816.F32.BF16 R4, R8, R16, R4", "tensor"),
+            ("HGMMA.64x64x16.F32.BF16 R24, gdesc[UR4]", "tensor"),
+            ("HFMA2.MMA R25, -RZ, RZ, 0.9, -0.002", "float"),
+            ("LDSM.16.M88.4 R4, [R2]", "shared"),
+            ("LDGSTS.E.BYPASS.128 [R3], [R4.64]", "shared"),
+            ("F2FP.BF16.F32.PACK_AB R4, R5, R6", "convert"),
+            ("STL [R1], R4", "local"),
+            ("LDC.64 R2, c[0x0][0x260]", "other"),
+            ("UIADD3 UR7, UP0, UR8, UR4, URZ", "integer"),
+            ("BAR.SYNC.DEFER_BLOCKING 0x0", "barrier"),
+        ):
+            self.assertEqual(sass.unit_of(instruction), unit, instruction)
+        self.assertEqual(sass.access_bytes("LDSM.16.M88.4 R4, [R2]"), 16)
+        self.assertEqual(sass.access_bytes("LDG.E.64 R4, [R2.64]"), 8)
+        self.assertEqual(sass.access_bytes("STG.E [R2.64], R4"), 4)
+
+
+class Occupancy(unittest.TestCase):
+    def test_limits(self):
+        self.assertEqual(cards.resident("sm_80", 32, 256, 0), (64, "threads"))
+        self.assertEqual(cards.resident("sm_80", 64, 256, 0), (32, "registers"))
+        self.assertEqual(cards.resident("sm_90a", 255, 128, 0), (8, "registers"))
+        self.assertEqual(cards.resident("sm_90a", 32, 32, 0), (32, "blocks"))
+        # 227 KB a block are one block of either; 100 KB are two of Hopper's 228 and one of 164
+        self.assertEqual(cards.resident("sm_90a", 32, 256, 227 * 1024), (8, "shared"))
+        self.assertEqual(cards.resident("sm_90a", 32, 256, 100 * 1024), (16, "shared"))
+        self.assertEqual(cards.resident("sm_80", 32, 256, 100 * 1024), (8, "shared"))
+
+
+class Counts(unittest.TestCase):
+    def test_read(self):
+        of = {k: v for k, v in one_pass().items() if k not in ("kernels", "precision")}
+        refusal = {"set": "rows", "op": "add", "name": "", "refused": "op add has no kernel"}
+        lines = [json.dumps(x) for x in (of, kernel("a"), kernel("b"), refusal)]
+        passes = counts.read(lines, "bf16")
+        self.assertEqual([k["kernel"] for k in passes[0]["kernels"]], ["a", "b"])
+        self.assertEqual((passes[1]["kernels"], passes[1]["precision"]), ([], "bf16"))
+
+    def test_ratios(self):
+        k = kernel(global_load=traffic(1200, 1000), shared_load=traffic(30, 20))
+        self.assertEqual(counts.moved_bytes(k), 32 * 2200)
+        self.assertAlmostEqual(counts.efficiency(k), 2000 / 2200)
+        self.assertAlmostEqual(counts.rereading(k), 1.1)
+        self.assertAlmostEqual(counts.conflict_factor(k), 1.5)
+
+
+class Targets(unittest.TestCase):
+    def missed(self, *kernels, **others):
+        return [what for _, what in targets.of_pass(one_pass(*kernels, **others))]
+
+    def test_what_is_right(self):
+        self.assertEqual(self.missed(kernel(shared_load=traffic(100))), [])
+
+    def test_sectors(self):
+        line = {"line": "x.cu:3", "kind": "global_load", **traffic(1200, 1000)}
+        found = self.missed(kernel(global_load=traffic(1200, 1000), lines=[line]))
+        self.assertEqual(len(found), 2)  # more sectors are more bytes, too
+        self.assertIn("0.909 of its sectors", found[0])
+        self.assertIn("x.cu:3 global_load 1200 moved, 1000 would do", found[0])
+
+    def test_rereading(self):
+        found = self.missed(kernel(global_load=traffic(1200)))
+        self.assertEqual(len(found), 1)
+        self.assertIn("1.100 times its compulsory bytes", found[0])
+        # that of attention depends on its tiles
+        self.assertEqual(self.missed(kernel(global_load=traffic(1200)), op="attention"), [])
+
+    def test_conflicts(self):
+        self.assertIn(
+            "bank-conflict factor 2.000", self.missed(kernel(shared_load=traffic(80, 40)))[0]
+        )
+
+    def test_atomics(self):
+        self.assertIn("atomics", self.missed(kernel(atomic=traffic(1)))[0])
+
+    def test_small_parts_are_left_out(self):
+        bad = kernel(
+            "b", global_load=traffic(90, 30), global_store=traffic(), read_bytes=96, written_bytes=0
+        )
+        self.assertEqual(self.missed(kernel("a"), bad), [])
+        self.assertEqual(len(self.missed(bad)), 0)  # scalars
+        self.assertEqual(len(self.missed({**bad, "global_load": traffic(900, 300)})), 2)
+
+    def test_growth(self):
+        short = one_pass(kernel(read_bytes=1000, written_bytes=1000))
+        long = one_pass(kernel(read_bytes=2000, written_bytes=2000))
+        square = one_pass(kernel(read_bytes=2000, written_bytes=4000))
+        self.assertEqual(targets.of_growth(short, long), [])
+        self.assertIn("order S^2", targets.of_growth(short, square)[0][1])
+
+    def test_precisions_with_one_text_are_one_line(self):
+        of = one_pass(kernel(atomic=traffic(1)), op="cast", bytes_of=8 * 64)
+        passes = [{**of, "precision": p} for p in ("bf16", "fp16")]
+        sizes = {("rows", "cast", "x"): {"op": "cast", "name": "x", "rows": 2, "width": 64}}
+        found = report.missed(passes, sizes, {})
+        self.assertEqual(found, ["cast x forward (bf16, fp16), kernel 'sums' uses atomics"])
+
+
+class Bounds(unittest.TestCase):
+    def test_components(self):
+        times = bounds.seconds("A100", "bf16", {"memory": 2.039e12, "tensor": 156e12})
+        self.assertEqual(times["memory"], 1)
+        self.assertEqual(bounds.largest(times), (1, "memory"))
+        clock = 108 * 1.41e9
+        times = bounds.seconds(
+            "A100", "bf16", {"special": 16 * clock, "shared": clock, "issue": clock}
+        )
+        self.assertEqual((times["special"], times["shared"], times["issue"]), (1, 1, 0.25))
+
+    def test_grows_with_bytes(self):
+        n = {"op": "add", "name": "x", "rows": 4, "width": 64}
+        counted = bounds.Counted([one_pass(kernel(), op="add")], {("rows", "add", "x"): n})
+        found = counted.bound("H200", "add", "forward", "bf16", {**n, "rows": 400})
+        self.assertEqual(found["by"], "memory")
+        self.assertAlmostEqual(found["seconds"], 100 * 64000 / 4.8e12)
+        self.assertIsNone(counted.bound("H200", "add", "backward", "bf16", n))
+        self.assertIsNone(counted.bound("H200", "cast", "forward", "bf16", n))
+
+    def test_products_of_the_library(self):
+        n = {"op": "linear", "name": "x", "rows": 4, "width": 64, "outputs": 64}
+        counted = bounds.Counted([one_pass(op="linear")], {("rows", "linear", "x"): n})
+        large = {"rows": 8192, "width": 8192, "outputs": 8192}
+        found = counted.bound("H200", "linear", "forward", "bf16", large)
+        self.assertEqual(found["by"], "tensor")
+        self.assertAlmostEqual(found["seconds"], 2 * 8192**3 / 989.4e12)
+
+
+class Steps(unittest.TestCase):
+    def test_calls(self):
+        calls = {}
+        for times, op, pass_name, _ in steps.STEPS["T5-small 8 x 512/114"]:
+            calls[op, pass_name] = calls.get((op, pass_name), 0) + times
+        # what `cloze graph` plans for t5-small
+        self.assertEqual(calls["linear", "forward"], 96)
+        self.assertEqual(calls["linear", "backward"], 96)
+        self.assertEqual(calls["norm", "forward"], 32)
+        self.assertEqual(calls["norm", "recompute"], 30)
+        self.assertEqual(calls["attention", "forward"], 18)
+        self.assertEqual(calls["dropout", "forward"], 16)
+        self.assertEqual(calls["dropout", "recompute"], 12)
+        self.assertEqual(calls["cross_entropy", "backward"], 1)
+
+    def parameters(self, name):
+        return next(n["rows"] * n["width"] for _, op, _, n in steps.STEPS[name] if op == "adamw")
+
+    def test_parameters(self):
+        for name, millions in (
+            ("T5-small 8 x 512/114", 60.5),
+            ("T5-base 8 x 512/114", 222.9),
+            ("RoBERTa-large PET 16 x 128", 355.4),
+        ):
+            self.assertAlmostEqual(self.parameters(name) / 1e6, millions, delta=0.1)
+
+
+class Page(unittest.TestCase):
+    def test_made(self):
+        n = {"op": "add", "name": "x", "rows": 4, "width": 64}
+        passes = [one_pass(kernel(), op="add")]
+        files = {"add_cuda": {}}
+        whole = report.make(
+            passes, {("rows", "add", "x"): n}, files, {"a": [n]}, ["a miss"], "/none"
+        )
+        text = page.make(json.loads(json.dumps(whole)))
+        self.assertIn("| a | add x | forward |", text)
+        self.assertIn("- a miss", text)
+        self.assertIn("Without activation, adamw, add, attention", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
