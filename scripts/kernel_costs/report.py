@@ -28,37 +28,45 @@ def refused(passes):
     return sorted({(p["op"], p["refused"]) for p in passes if "refused" in p})
 
 
-class Missed:
+class Misses:
     """What misses a target; what is the same in several precisions is said once."""
 
     def __init__(self):
-        self.precisions = {}  # by (op, name, pass, kernel, what)
+        self.found = {}  # (op, name, pass, what, why it is known): precisions
 
-    def add(self, p, found):
-        for kernel, what in found:
-            name = ", kernel '%s' " % kernel["kernel"] if kernel else ": "
-            key = (p["op"], p["name"], p.get("pass"), name + what)
-            self.precisions.setdefault(key, []).append(p["precision"])
+    def add(self, p, misses):
+        for miss in misses:
+            name = ", kernel '%s' " % miss.kernel["kernel"] if miss.kernel else ": "
+            key = (p["op"], p["name"], p.get("pass"), name + miss.text, miss.known())
+            self.found.setdefault(key, []).append(p["precision"])
 
     def texts(self):
-        return [
-            " ".join(filter(None, (op, name, pass_name)))
-            + " (%s)%s" % (", ".join(precisions), what)
-            for (op, name, pass_name, what), precisions in self.precisions.items()
-        ]
+        """(those that are new, those that are known) as lines."""
+        new, known = [], []
+        for (op, name, pass_name, what, why), precisions in self.found.items():
+            text = " ".join(filter(None, (op, name, pass_name)))
+            text += " (%s)%s" % (", ".join(precisions), what)
+            (known if why else new).append(text + (". " + why if why else ""))
+        return new, known
 
 
 def missed(passes, sizes, files):
-    """Texts of all that misses a target."""
-    found = Missed()
+    """(new, known): lines for all that misses a target."""
+    found = Misses()
     for p in passes:
         if "refused" not in p:
             found.add(p, targets.of_bytes(p, sizes[_key(p)]) + targets.of_pass(p))
+            if p["op"] == "attention":
+                found.add(p, targets.of_attention(p, sizes[_key(p)]))
         elif "has no" in p["refused"]:
-            found.add(p, [(None, "there is no kernel")])
+            found.add(p, [targets.Miss(None, "missing", 1, "there is no kernel")])
     for first, second in _twice_as_long(passes, sizes):
         found.add(second, targets.of_growth(first, second))
-    return found.texts() + targets.of_spills(files)[0]
+    new, known = found.texts()
+    for miss in targets.of_spills(files)[0]:
+        why = miss.known()
+        (known if why else new).append(miss.text + (". " + why if why else ""))
+    return new, known
 
 
 def _twice_as_long(passes, sizes):
@@ -72,14 +80,15 @@ def _twice_as_long(passes, sizes):
                 yield first, second
 
 
-def summary(passes, missed_texts):
+def summary(passes, new, known):
     counted = [p for p in passes if "refused" not in p]
     kernels = sum(len(p["kernels"]) for p in counted)
-    return "%d passes of %d ops counted, %d kernels; %d targets missed" % (
+    return "%d passes of %d ops counted, %d kernels; %d targets missed, %d more known to be" % (
         len(counted),
         len({p["op"] for p in counted}),
         kernels,
-        len(missed_texts),
+        len(new),
+        len(known),
     )
 
 
@@ -189,7 +198,7 @@ def _useful(p):
     return round(1e9 * p["gflop"] / executed, 4) if executed else None
 
 
-def make(passes, sizes, files, bench, missed_texts, build):
+def make(passes, sizes, files, bench, misses, build):
     """The whole report, as it is written as JSON."""
     found = [p for p in passes if "refused" not in p]
     texts = ptxas.demangle(f for p in found for k in p["kernels"] for f in k["functions"])
@@ -214,7 +223,8 @@ def make(passes, sizes, files, bench, missed_texts, build):
             }
             for name, step in steps.STEPS.items()
         },
-        "missed": missed_texts,
+        "missed": misses[0],
+        "known": misses[1],
         "spills_excused": targets.of_spills(files)[1],
         "without_kernels": [op for op, why in refused(passes) if "has no" in why],
     }

@@ -3,6 +3,8 @@ is 0.1, the optimizer AdamW after a norm of all gradients; a norm takes in the a
 dropout before it, as the graph fuses them (`cloze graph`), and what is cheap is computed again in
 backward. Additions to a gradient that another op wrote before are not counted."""
 
+from . import work
+
 
 def _both(times, op, sizes):
     return [(times, op, "forward", sizes), (times, op, "backward", sizes)]
@@ -15,11 +17,6 @@ def _update(elements):
         (1, "clip", "forward", {}),
         (1, "adamw", "forward", n),
     ]
-
-
-def _sums(precision):
-    """Gradients are float32 in any precision."""
-    return "f32" if precision else precision
 
 
 def t5(layers, d, ff, heads, vocabulary, segments, inputs, targets):
@@ -113,8 +110,6 @@ def bound(counted, card, precision, step):
 def model_flop(step):
     """Of matrix products and attention, as a training step's account has them: attention's backward
     twice its forward."""
-    from . import work
-
     total = 0
     for times, op, pass_name, n in step:
         if pass_name == "recompute":
@@ -123,6 +118,6 @@ def model_flop(step):
             # cross_entropy's backward computes the logits, too, in place of its forward
             total += times * 2 * m * k * o
         if op == "attention":
-            scores = work.units_of(op, n) / (2 if n.get("causal") else 1)
+            scores = work.units_of(op, n)
             total += times * scores * n["head_size"] * (8 if pass_name == "backward" else 4)
     return total

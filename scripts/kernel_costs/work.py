@@ -53,11 +53,15 @@ def _attention(n, backward, c):
 
 
 def _label_words(n, backward, c):
-    # rows of x and of the table that are read, and all of both gradients
+    # rows of x and of the table that are read, and all of both gradients; numbers of rows, label
+    # words, targets, weights of classes
     x, words = n["masks"] * n["width"], n["classes"] * n["words"] * n["width"]
+    scores = WIDE * n["masks"] * n["classes"]
+    small = 4 * (2 * n["masks"] + n["classes"] * n["words"]) + scores + 8
     if not backward:
-        return c * (x + words)
-    return c * (x + words) + c * n["rows"] * n["width"] + WIDE * n["vocabulary"] * n["width"]
+        return c * (x + words) + small
+    gradients = c * n["rows"] * n["width"] + WIDE * n["vocabulary"] * n["width"]
+    return c * (x + words) + gradients + small + scores
 
 
 def bytes_of(op, backward, n, precision):
@@ -101,7 +105,10 @@ def units_of(op, n):
     if op == "cross_entropy":
         return n["rows"] * n["vocabulary"]
     if op == "attention":
-        return n["segments"] * n["heads"] * n["queries"] * n["keys"]
+        scores = n["queries"] * n["keys"]
+        if n.get("causal"):  # the queries are the last of as many keys
+            scores -= n["queries"] * (n["queries"] - 1) // 2
+        return n["segments"] * n["heads"] * scores
     if op == "label_words":
         return n["masks"] * n["classes"] * n["words"] * n["width"]
     if op == "clip":
@@ -128,7 +135,7 @@ def products_of(op, backward, n):
 def special_of(op, backward, n):
     units = units_of(op, n)
     if op == "attention":
-        return units / 2 if n.get("causal") else units
+        return units
     if op == "cross_entropy":
         return units * (2 if backward else 1)
     if op == "activation":

@@ -9,7 +9,19 @@ import sys
 import unittest
 
 sys.path.insert(0, sys.argv.pop(1))
-from kernel_costs import bounds, cards, counts, page, ptxas, report, sass, steps, targets, work
+from kernel_costs import (
+    bounds,
+    cards,
+    counts,
+    page,
+    ptxas,
+    report,
+    sass,
+    steps,
+    targets,
+    tiles,
+    work,
+)
 
 PTXAS = """ptxas info    : 0 bytes gmem
 ptxas info    : Compiling entry function '_Z4stepIfEvN46_GLOBAL__N__51120274_8_x_cu_00e5b9d06arraysE' for 'sm_80'
@@ -173,7 +185,7 @@ class Counts(unittest.TestCase):
 
 class Targets(unittest.TestCase):
     def missed(self, *kernels, **others):
-        return [what for _, what in targets.of_pass(one_pass(*kernels, **others))]
+        return [miss.text for miss in targets.of_pass(one_pass(*kernels, **others))]
 
     def test_what_is_right(self):
         self.assertEqual(self.missed(kernel(shared_load=traffic(100))), [])
@@ -213,14 +225,25 @@ class Targets(unittest.TestCase):
         long = one_pass(kernel(read_bytes=2000, written_bytes=2000))
         square = one_pass(kernel(read_bytes=2000, written_bytes=4000))
         self.assertEqual(targets.of_growth(short, long), [])
-        self.assertIn("order S^2", targets.of_growth(short, square)[0][1])
+        self.assertIn("order S^2", targets.of_growth(short, square)[0].text)
 
     def test_precisions_with_one_text_are_one_line(self):
         of = one_pass(kernel(atomic=traffic(1)), op="cast", bytes_of=8 * 64)
         passes = [{**of, "precision": p} for p in ("bf16", "fp16")]
         sizes = {("rows", "cast", "x"): {"op": "cast", "name": "x", "rows": 2, "width": 64}}
         found = report.missed(passes, sizes, {})
-        self.assertEqual(found, ["cast x forward (bf16, fp16), kernel 'sums' uses atomics"])
+        text = "cast x forward (bf16, fp16), kernel 'sums' uses atomics"
+        self.assertEqual(found, ([text], []))
+
+    def test_known_up_to_a_value(self):
+        targets.KNOWN["sums", "rereading"] = (1.1, "so it is")
+        try:
+            for moved, new, known in ((1200, 0, 1), (1300, 1, 0)):
+                passes = [one_pass(kernel(global_load=traffic(moved)), op="clip", bytes_of=84)]
+                found = report.missed(passes, {("rows", "clip", "x"): {}}, {})
+                self.assertEqual([len(x) for x in found], [new, known])
+        finally:
+            del targets.KNOWN["sums", "rereading"]
 
 
 class Bounds(unittest.TestCase):
@@ -250,6 +273,35 @@ class Bounds(unittest.TestCase):
         found = counted.bound("H200", "linear", "forward", "bf16", large)
         self.assertEqual(found["by"], "tensor")
         self.assertAlmostEqual(found["seconds"], 2 * 8192**3 / 989.4e12)
+
+
+class Tiles(unittest.TestCase):
+    def test_bytes(self):
+        n = {"segments": 2, "heads": 3, "queries": 128, "keys": 192, "head_size": 64}
+        forward = 2 * 3 * (128 * (2 * 128 + 2 * 2 * 192) + 8 * 128)
+        self.assertEqual(tiles.implied_bytes("attention forward", n, "bf16"), forward)
+        # three tiles of keys, six in float32
+        by_keys = 2 * 3 * (128 * (4 * 192 + 2 * 3 * 128) + 16 * 3 * 128)
+        self.assertEqual(tiles.implied_bytes("attention backward by keys", n, "bf16"), by_keys)
+        wide = 2 * 3 * (256 * (4 * 192 + 2 * 6 * 128) + 16 * 6 * 128)
+        self.assertEqual(tiles.implied_bytes("attention backward by keys", n, "f32"), wide)
+        self.assertIsNone(tiles.implied_bytes("sums of columns", n, "bf16"))
+
+    def test_causal(self):
+        n = {
+            "segments": 1,
+            "heads": 1,
+            "queries": 128,
+            "keys": 128,
+            "head_size": 64,
+            "causal": True,
+        }
+        forward = 128 * (2 * 128 + 2 * (64 + 128)) + 8 * 128
+        self.assertEqual(tiles.implied_bytes("attention forward", n, "bf16"), forward)
+        # the second tile of keys is seen by the second half of the queries alone
+        by_keys = 128 * (4 * 128 + 2 * (128 + 64)) + 16 * (128 + 64)
+        self.assertEqual(tiles.implied_bytes("attention backward by keys", n, "bf16"), by_keys)
+        self.assertEqual(work.units_of("attention", n), 128 * 129 / 2)
 
 
 class Steps(unittest.TestCase):
@@ -284,12 +336,12 @@ class Page(unittest.TestCase):
         n = {"op": "add", "name": "x", "rows": 4, "width": 64}
         passes = [one_pass(kernel(), op="add")]
         files = {"add_cuda": {}}
-        whole = report.make(
-            passes, {("rows", "add", "x"): n}, files, {"a": [n]}, ["a miss"], "/none"
-        )
+        misses = ["a miss"], ["a known one"]
+        whole = report.make(passes, {("rows", "add", "x"): n}, files, {"a": [n]}, misses, "/none")
         text = page.make(json.loads(json.dumps(whole)))
         self.assertIn("| a | add x | forward |", text)
         self.assertIn("- a miss", text)
+        self.assertIn("- a known one", text)
         self.assertIn("Without activation, adamw, add, attention", text)
 
 
