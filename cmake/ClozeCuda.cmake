@@ -5,8 +5,8 @@
 # for in CUDA_HOME, PATH, /usr/local/cuda* and in the wheels of .venv, which scripts/install_deps.sh
 # --cuda puts there; headers and libraries are those beside it. CZ_CUDA_TOOLKIT names the folder.
 #
-# cz_cuda_objects(VAR SOURCES ...): VAR holds the objects that nvcc makes of kernels, for Ampere and
-# Hopper and, as PTX, for what comes later. Warnings are errors; what ptxas says of registers and
+# cz_cuda_objects(VAR SOURCES ... [INCLUDES folders]): VAR holds the objects that nvcc makes of
+# kernels, for Ampere and Hopper and, as PTX, for what comes later. Warnings are errors; what ptxas says of registers and
 # spills is kept in cuda/<file>.ptxas.txt of the build folder.
 set(CZ_CUDA AUTO CACHE STRING "The CUDA module: ON, OFF, or AUTO when a toolkit is found")
 set(CZ_HAVE_CUDA OFF)
@@ -113,8 +113,9 @@ set(CZ_NVCC_OPTIONS -std=c++17 -O3 -gencode arch=compute_80,code=sm_80
     -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-threadsafe-statics)
 
 function(cz_cuda_objects out)
-  cmake_parse_arguments(K "" "" "SOURCES" ${ARGN})
+  cmake_parse_arguments(K "" "" "SOURCES;INCLUDES" ${ARGN})
   set(objects "")
+  list(TRANSFORM K_INCLUDES PREPEND "-I")
   file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/cuda")
   foreach(source IN LISTS K_SOURCES)
     get_filename_component(name "${source}" NAME_WE)
@@ -124,7 +125,7 @@ function(cz_cuda_objects out)
       OUTPUT "${object}"
       BYPRODUCTS "${said}"
       COMMAND sh "${CMAKE_SOURCE_DIR}/cmake/compile_cuda.sh" "${said}" "${CZ_NVCC}"
-          ${CZ_NVCC_OPTIONS} "-I${CZ_ROOTS}/kernels" -MD -MF "${object}.d" -MT "${object}"
+          ${CZ_NVCC_OPTIONS} "-I${CZ_ROOTS}/kernels" ${K_INCLUDES} -MD -MF "${object}.d" -MT "${object}"
           -c "${source}" -o "${object}"
       DEPENDS "${source}" "${CMAKE_SOURCE_DIR}/cmake/compile_cuda.sh"
       DEPFILE "${object}.d"
