@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Times what PyTorch does on this card, the opponents of our kernels and steps.
 
-  gpu_opponents.py PART [--quick]      one JSON object on stdout
+  gpu_opponents.py [--quick] [--compiled] PART...      a line of JSON for each part when it is done
 
-Parts: sdpa, flex, norms, adamw, cross_entropy, t5_step, pet_step. Each time is the median of events
-around one call on random data, after warming up; every output is checked to be finite. An opponent
-that does not run on this card or in this version is reported with its error, not left out.
-Exit code: 3 no card, 2 wrong usage.
+Parts: sdpa, flex, norms, adamw, cross_entropy, t5_step, pet_step. --compiled times what
+torch.compile makes of them, which takes minutes, and of a part that has nothing to compile nothing;
+without it nothing is compiled. Each time is the median of events around one call on random data,
+after warming up; every output is checked to be finite. An opponent that does not run on this card
+or in this version is reported with its error, not left out. Exit code: 3 no card, 2 wrong usage.
 """
 
 import argparse
@@ -96,9 +97,11 @@ def attention_inputs(torch, batch, heads, length, size, bias):
     return q, k, v, b
 
 
-def sdpa(torch, quick):
+def sdpa(torch, quick, compiled):
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
+    if compiled:
+        return {}
     backends = ("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH")
     out = {}
     for name, batch, heads, length, size, bias in ATTENTION[: 1 if quick else None]:
@@ -124,10 +127,12 @@ def sdpa(torch, quick):
     return out
 
 
-def flex(torch, quick):
+def flex(torch, quick, compiled):
     from torch.nn.attention.flex_attention import flex_attention
 
-    compiled = torch.compile(flex_attention)
+    if not compiled:
+        return {}
+    attention = torch.compile(flex_attention)
     out = {}
     for name, batch, heads, length, size, bias in ATTENTION[: 1 if quick else None]:
 
@@ -140,7 +145,7 @@ def flex(torch, quick):
             inputs = [x for x in (q, k, v, b) if x is not None]
             return time_attention(
                 torch,
-                lambda: compiled(q, k, v, score_mod=modify if bias else None),
+                lambda: attention(q, k, v, score_mod=modify if bias else None),
                 inputs,
                 attention_flop(batch, heads, length, size),
                 11,
@@ -150,43 +155,44 @@ def flex(torch, quick):
     return out
 
 
-def norms(torch, quick):
+def norms(torch, quick, compiled):
     functional = torch.nn.functional
     out = {}
     for rows, columns in ((16384, 768), (4096, 1024))[: 1 if quick else None]:
         for name in ("rms_norm", "layer_norm"):
-            for compile_it in (False, True):
 
-                def work():
-                    x = torch.randn(rows, columns, device="cuda", dtype=torch.bfloat16)
-                    dy, g = torch.randn_like(x), torch.ones(columns, device="cuda").bfloat16()
-                    x.requires_grad_(True), g.requires_grad_(True)
-                    plain = lambda: getattr(functional, name)(x, (columns,), g)
-                    run = torch.compile(plain) if compile_it else plain
+            def work():
+                x = torch.randn(rows, columns, device="cuda", dtype=torch.bfloat16)
+                dy, g = torch.randn_like(x), torch.ones(columns, device="cuda").bfloat16()
+                x.requires_grad_(True), g.requires_grad_(True)
+                plain = lambda: getattr(functional, name)(x, (columns,), g)
+                run = torch.compile(plain) if compiled else plain
 
-                    def both():
-                        x.grad = g.grad = None
-                        run().backward(dy)
+                def both():
+                    x.grad = g.grad = None
+                    run().backward(dy)
 
-                    both()
-                    expect_finite(torch, x.grad, g.grad)
-                    with torch.no_grad():
-                        forward = median_ms(torch, run, 21)
-                    total = median_ms(torch, both, 21)
-                    fewest = 2.0 * rows * columns * 2  # bytes: read x, write y
-                    return {
-                        "forward_ms": forward,
-                        "forward_backward_ms": total,
-                        "forward_gb_per_s": 1e-6 * fewest / forward,
-                    }
+                both()
+                expect_finite(torch, x.grad, g.grad)
+                with torch.no_grad():
+                    forward = median_ms(torch, run, 21)
+                total = median_ms(torch, both, 21)
+                fewest = 2.0 * rows * columns * 2  # bytes: read x, write y
+                return {
+                    "forward_ms": forward,
+                    "forward_backward_ms": total,
+                    "forward_gb_per_s": 1e-6 * fewest / forward,
+                }
 
-                label = "%s %d x %d%s" % (name, rows, columns, ", compiled" if compile_it else "")
-                attempt(torch, out, label, work)
+            label = "%s %d x %d%s" % (name, rows, columns, ", compiled" * compiled)
+            attempt(torch, out, label, work)
     return out
 
 
-def adamw(torch, quick):
+def adamw(torch, quick, compiled):
     out = {}
+    if compiled:
+        return out
     sizes = (("t5-base", 222903552), ("roberta-large", 355359744))
     for name, count in sizes[: 1 if quick else None]:
 
@@ -207,38 +213,37 @@ def adamw(torch, quick):
     return out
 
 
-def cross_entropy(torch, quick):
+def cross_entropy(torch, quick, compiled):
     out = {}
     rows, width, vocabulary = 32 * 114, 768, 32128
-    for compile_it in (False, True)[: 1 if quick else None]:
 
-        def work():
-            x = torch.randn(rows, width, device="cuda", dtype=torch.bfloat16, requires_grad=True)
-            w = (0.05 * torch.randn(vocabulary, width, device="cuda")).bfloat16()
-            w.requires_grad_(True)
-            target = torch.randint(vocabulary, (rows,), device="cuda")
+    def work():
+        x = torch.randn(rows, width, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+        w = (0.05 * torch.randn(vocabulary, width, device="cuda")).bfloat16()
+        w.requires_grad_(True)
+        target = torch.randint(vocabulary, (rows,), device="cuda")
 
-            def loss():
-                return torch.nn.functional.cross_entropy((x @ w.T).float(), target)
+        def loss():
+            return torch.nn.functional.cross_entropy((x @ w.T).float(), target)
 
-            run = torch.compile(loss) if compile_it else loss
+        run = torch.compile(loss) if compiled else loss
 
-            def both():
-                x.grad = w.grad = None
-                run().backward()
+        def both():
+            x.grad = w.grad = None
+            run().backward()
 
-            both()
-            expect_finite(torch, x.grad, w.grad)
-            torch.cuda.reset_peak_memory_stats()
-            ms = median_ms(torch, both, 11)
-            flop = 6.0 * rows * width * vocabulary
-            return {
-                "ms": ms,
-                "tflop_per_s": 1e-9 * flop / ms,
-                "peak_bytes": torch.cuda.max_memory_allocated(),
-            }
+        both()
+        expect_finite(torch, x.grad, w.grad)
+        torch.cuda.reset_peak_memory_stats()
+        ms = median_ms(torch, both, 11)
+        flop = 6.0 * rows * width * vocabulary
+        return {
+            "ms": ms,
+            "tflop_per_s": 1e-9 * flop / ms,
+            "peak_bytes": torch.cuda.max_memory_allocated(),
+        }
 
-        attempt(torch, out, "t5-base 32 x 114" + (", compiled" if compile_it else ""), work)
+    attempt(torch, out, "t5-base 32 x 114" + ", compiled" * compiled, work)
     return out
 
 
@@ -262,33 +267,32 @@ def time_step(torch, model, run_loss, runs):
     return {"ms": ms, "peak_bytes": torch.cuda.max_memory_allocated()}
 
 
-def t5_step(torch, quick):
+def t5_step(torch, quick, compiled):
     from transformers import T5Config, T5ForConditionalGeneration
 
     batch = 32
     out = {}
-    for compile_it in (False, True)[: 1 if quick else None]:
 
-        def work():
-            config = T5Config(
-                vocab_size=32128, d_model=768, d_kv=64, d_ff=3072, num_layers=12, num_heads=12,
-                dropout_rate=0.1, use_cache=False,
-            )
-            model = T5ForConditionalGeneration(config).cuda().train()
-            ids = torch.randint(3, 32000, (batch, 512), device="cuda")
-            labels = torch.randint(3, 32000, (batch, 114), device="cuda")
-            run = torch.compile(model) if compile_it else model
-            result = time_step(
-                torch, model, lambda: run(input_ids=ids, labels=labels).loss, 5 if quick else 9
-            )
-            result["tokens_per_s"] = 1e3 * batch * (512 + 114) / result["ms"]
-            return result
+    def work():
+        config = T5Config(
+            vocab_size=32128, d_model=768, d_kv=64, d_ff=3072, num_layers=12, num_heads=12,
+            dropout_rate=0.1, use_cache=False,
+        )
+        model = T5ForConditionalGeneration(config).cuda().train()
+        ids = torch.randint(3, 32000, (batch, 512), device="cuda")
+        labels = torch.randint(3, 32000, (batch, 114), device="cuda")
+        run = torch.compile(model) if compiled else model
+        result = time_step(
+            torch, model, lambda: run(input_ids=ids, labels=labels).loss, 5 if quick else 9
+        )
+        result["tokens_per_s"] = 1e3 * batch * (512 + 114) / result["ms"]
+        return result
 
-        attempt(torch, out, "t5-base %d x 512/114%s" % (batch, ", compiled" * compile_it), work)
+    attempt(torch, out, "t5-base %d x 512/114%s" % (batch, ", compiled" * compiled), work)
     return out
 
 
-def pet_step(torch, quick):
+def pet_step(torch, quick, compiled):
     """As published: logits of the whole vocabulary at every position, 4 texts of 256 at a time with
     4 accumulations. Well made: 16 at once, logits at the mask alone."""
     from transformers import RobertaConfig, RobertaForMaskedLM
@@ -327,7 +331,7 @@ def pet_step(torch, quick):
 
     def well_made():
         model, (ids, mask, label) = model_of(), data()
-        body = torch.compile(model.roberta) if not quick else model.roberta
+        body = torch.compile(model.roberta) if compiled else model.roberta
 
         def loss():
             hidden = body(input_ids=ids).last_hidden_state
@@ -338,8 +342,9 @@ def pet_step(torch, quick):
 
         return time_step(torch, model, loss, 9)
 
-    attempt(torch, out, "roberta-large 16 x 256, as published", published)
-    attempt(torch, out, "roberta-large 16 x 256, well made", well_made)
+    if not compiled:
+        attempt(torch, out, "roberta-large 16 x 256, as published", published)
+    attempt(torch, out, "roberta-large 16 x 256, well made" + ", compiled" * compiled, well_made)
     return out
 
 
@@ -347,8 +352,9 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=PARTS)
-    parser.add_argument("--quick", action="store_true", help="one shape, nothing compiled")
+    parser.add_argument("part", choices=PARTS, nargs="+", metavar="PART")
+    parser.add_argument("--quick", action="store_true", help="one shape each")
+    parser.add_argument("--compiled", action="store_true", help="by torch.compile, else not")
     arguments = parser.parse_args()
     try:
         import torch
@@ -359,10 +365,15 @@ def main():
         return 3
     torch.manual_seed(1)
     torch.backends.cuda.matmul.allow_tf32 = False
-    result = globals()[arguments.part](torch, arguments.quick)
-    result["versions"] = {"torch": torch.__version__, "cuda": torch.version.cuda}
-    json.dump(result, sys.stdout, indent=1, allow_nan=False)
-    print()
+    versions = {"torch": torch.__version__, "cuda": torch.version.cuda}
+    for part in arguments.part:
+        result = {}
+        try:
+            result = globals()[part](torch, arguments.quick, arguments.compiled)
+        except Exception as error:  # the next part may work
+            result = {"error": "%s: %s" % (type(error).__name__, str(error)[:300])}
+        result["versions"] = versions
+        print(json.dumps({"part": part, "result": result}, allow_nan=False), flush=True)
     return 0
 
 

@@ -100,6 +100,29 @@ static void test_bench_step(void **state) {
   json_decref(j);
 }
 
+/* Without waits there is no share of the products, and the parts are of the device's time. */
+static void test_bench_unwaited(void **state) {
+  outcome o = cloze("bench", "step", "--model", "t5-nano", "--segments", "1", "--inputs", "8",
+                    "--targets", "4", "--steps", "4", "--unwaited", "--json");
+  EXPECT(0, o);
+  json_t *j = json_loads(o.out, 0, NULL), *x;
+  assert_non_null(j);
+  assert_true(json_is_null(json_object_get(j, "share")));
+  assert_true(json_is_null(json_object_get(j, "ceiling_by")));
+  const json_t *times = json_object_get(j, "unwaited");
+  double device = number(times, "device_seconds"), step = number(times, "step_seconds"), spent = 0;
+  const char *op;
+  assert_true(device > 0 && number(times, "host_seconds") > 0);
+  assert_true(number(times, "waiting_step_seconds") > 0);
+  assert_like("step_seconds", number(j, "step_seconds"), step);
+  assert_like("tokens_per_s", number(j, "tokens_per_s"), 12 / step);
+  if (fabs(number(times, "host_share") - fmax(0, 1 - device / step)) > 1e-4)
+    fail_msg("the host's share is %g", number(times, "host_share"));
+  json_object_foreach(json_object_get(j, "by_op"), op, x) spent += number(x, "seconds");
+  assert_like("the ops' seconds", spent, device);
+  json_decref(j);
+}
+
 /* What the ops and the optimizer do not account for: feeding, and the engine between kernels. A
  * process that is suspended there takes time that is nobody's, so one run of three may do. */
 static void test_bench_accounts(void **state) {
@@ -379,6 +402,6 @@ int main(void) {
       cmocka_unit_test(test_bench_optimizers), cmocka_unit_test(test_bench_accounts),
       cmocka_unit_test(test_bench_kernels),    cmocka_unit_test(test_bench_rows),
       cmocka_unit_test(test_bench_shapes),     cmocka_unit_test(test_bench_objectives),
-      cmocka_unit_test(test_cost_of_a_mixture)};
+      cmocka_unit_test(test_bench_unwaited),   cmocka_unit_test(test_cost_of_a_mixture)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

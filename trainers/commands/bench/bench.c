@@ -6,7 +6,7 @@
 
 const char cz_bench_usage[] =
     "cloze bench step [--model M] [--device D] [--segments N] [--inputs N] [--targets N] [--steps "
-    "N] [--optimizer O] [--recompute] [--json]\n"
+    "N] [--optimizer O] [--recompute] [--unwaited] [--json]\n"
     "cloze bench kernels [--device D] [--precision P] [--op NAME] [--shapes FILE] [--repeats N] "
     "[--json]\n"
     "cloze bench objectives [--model M] [--tokens N] [--json]\n"
@@ -21,6 +21,9 @@ const char cz_bench_usage[] =
 #include "training/optimizers.def"
 #undef CZ_OPTIMIZER
     "\n"
+    "  --unwaited      steps as training makes them, without a wait for each and without products "
+    "between them; beside them the device's time alone, the host's to submit a step, and for which "
+    "share of a step the device waits for the host\n"
     "  JSON keys: tokens_per_s, gflop_per_s, ceiling_gflop_per_s, ceiling_by, share, "
     "init_seconds (drawing the parameters), start_seconds (to the first step), peak_rss_bytes, "
     "precision, path, isa, cpu, by_op\n"

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/number.h"
 #include "commands/bench/bench.h"
+#include "commands/bench/unwaited.h"
 #include "device/probe.h"
 #include "device/random.h"
 #include "kernels/common/cpu.h"
@@ -18,20 +19,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_STEPS = 1000 };
+enum { MOST_STEPS = 1000, PROFILED = 3 };
 
 typedef struct bench {
   const char *model_name, *device_name, *dtype, *optimizer_name;
   cz_precision precision;
   cz_optimizer_name optimizer_kind;
   int64_t segments, inputs, targets, steps;
-  bool json, recompute;
+  bool json, recompute, unwaited;
   cz_device *device;
   cz_model *model;
   cz_net *net;
   cz_optimizer *optimizer;
   cz_optimizer_keys keys;
-  cz_product_probe *probe;
+  cz_product_probe *probe; /* null with UNWAITED, and where the host's products say nothing */
+  cz_bench_hold hold;
+  cz_bench_unwaited times;
+  double waiting;   /* seconds of a step that is waited for; of UNWAITED alone */
+  int64_t profiled; /* steps whose ops were timed */
   cz_flat_batch batch;
   cz_feed feed;
   double seconds[MOST_STEPS], optimizer_seconds[MOST_STEPS];
@@ -52,6 +57,7 @@ static cz_status parse(bench *b, int argc, char **argv) {
                                {"--steps", &steps, NULL},
                                {"--optimizer", &b->optimizer_name, NULL},
                                {"--recompute", NULL, &b->recompute},
+                               {"--unwaited", NULL, &b->unwaited},
                                {"--json", NULL, &b->json}};
   const struct {
     const char *name;
@@ -138,6 +144,46 @@ static cz_status one_step(bench *b, int64_t step, double *seconds, double *updat
   return hyper[CZ_HYPER_KEEP] ? CZ_OK : CZ_FAIL(CZ_ENUMERIC, "bench: the gradient is not finite");
 }
 
+static cz_status feed(void *self) {
+  bench *b = self;
+  return cz_net_feed(b->net, &b->feed);
+}
+
+static cz_status submit(void *self, int64_t step) {
+  bench *b = self;
+  cz_graph_run_options run = {.key = {.seed = 1, .step = (uint32_t)step}, .training = true};
+  CZ_TRY(cz_graph_train(b->net->graph, &run));
+  return cz_optimizer_step(b->optimizer, step, 1e-4);
+}
+
+/* A step of which each part's time is the device's alone. The clock of ops waits for the device at
+ * the end of a run. */
+static cz_status profile_step(bench *b, int64_t step, double *update) {
+  cz_graph_run_options run = {.key = {.seed = 1, .step = (uint32_t)step}, .training = true};
+  CZ_TRY(feed(b));
+  CZ_TRY(cz_bench_hold_begin(&b->hold));
+  CZ_TRY(cz_graph_train(b->net->graph, &run));
+  CZ_TRY(cz_bench_hold_begin(&b->hold));
+  CZ_TRY(cz_optimizer_step(b->optimizer, step, 1e-4));
+  return cz_bench_hold_end(&b->hold, update);
+}
+
+/* Steps that nobody waits for, one whose gradient is looked at, and a few whose ops are timed. */
+static cz_status measure_unwaited(bench *b) {
+  const cz_bench_work work = {b, feed, submit};
+  double update;
+  CZ_TRY(cz_bench_hold_open(&b->hold, b->device));
+  CZ_TRY(cz_bench_time_unwaited(&b->times, &b->hold, &work, b->steps));
+  CZ_TRY(one_step(b, b->steps, &b->waiting, &update));
+  cz_graph_profile(b->net->graph, true);
+  b->profiled = b->steps < PROFILED ? b->steps : PROFILED;
+  for (int64_t i = 0; i < b->profiled; i++) {
+    CZ_TRY(profile_step(b, b->steps + 1 + i, &b->optimizer_seconds[i]));
+    b->seconds[i] = b->times.device;
+  }
+  return CZ_OK;
+}
+
 /* Peak memory is read before the probe's operands are made. A round of products stands before and
  * after each step, so that both see the same machine. */
 static cz_status measure(bench *b, int64_t *rss) {
@@ -145,13 +191,17 @@ static cz_status measure(bench *b, int64_t *rss) {
   b->start = cz_seconds() - b->began;
   CZ_TRY(one_step(b, 0, &first, &update));
   *rss = cz_peak_rss_bytes();
-  CZ_TRY(cz_product_probe_create(&b->probe, b->device, b->model->params->compute));
-  cz_product_probe_round(b->probe); /* its first touch of the operands is not counted */
-  b->ceilings[0] = cz_product_probe_round(b->probe);
+  if (b->unwaited) return measure_unwaited(b);
+  if (b->device->host_memory) {
+    CZ_TRY(cz_product_probe_create(&b->probe, b->device, b->model->params->compute));
+    cz_product_probe_round(b->probe); /* its first touch of the operands is not counted */
+    b->ceilings[0] = cz_product_probe_round(b->probe);
+  }
   cz_graph_profile(b->net->graph, true);
+  b->profiled = b->steps;
   for (int64_t i = 0; i < b->steps; i++) {
     CZ_TRY(one_step(b, i + 1, &b->seconds[i], &b->optimizer_seconds[i]));
-    b->ceilings[i + 1] = cz_product_probe_round(b->probe);
+    if (b->probe) b->ceilings[i + 1] = cz_product_probe_round(b->probe);
   }
   return CZ_OK;
 }
@@ -166,8 +216,8 @@ typedef struct share {
 static int shares_of(const bench *b, share *out) {
   cz_op_time times[CZ_OPS];
   int n = cz_graph_times(b->net->graph, times, CZ_OPS);
-  double steps = (double)b->steps, total = 0, update = 0, ops = 0;
-  for (int64_t i = 0; i < b->steps; i++)
+  double steps = (double)b->profiled, total = 0, update = 0, ops = 0;
+  for (int64_t i = 0; i < b->profiled; i++)
     total += b->seconds[i] / steps, update += b->optimizer_seconds[i] / steps;
   for (int i = 0; i < n; i++) {
     out[i] = (share){.name = times[i].op,
@@ -191,6 +241,19 @@ typedef struct summary {
   double seconds, ceiling, share, gflop, mean;
 } summary;
 
+static json_t *number(double x, bool known) { return known ? json_real(x) : json_null(); }
+
+static double host_share(const bench *b) {
+  const double waits = 1 - b->times.device / b->times.step;
+  return waits > 0 ? waits : 0;
+}
+
+static json_t *unwaited_json(const bench *b) {
+  return json_pack("{s:f, s:f, s:f, s:f, s:f}", "step_seconds", b->times.step, "device_seconds",
+                   b->times.device, "host_seconds", b->times.host, "waiting_step_seconds",
+                   b->waiting, "host_share", host_share(b));
+}
+
 static json_t *summary_json(const bench *b, const summary *s) {
   json_t *by_op = json_object();
   for (int i = 0; i < s->n; i++) {
@@ -201,24 +264,32 @@ static json_t *summary_json(const bench *b, const summary *s) {
                                   "gflop", x->gflop, "share_of_step", x->seconds / s->mean));
   }
   return json_pack(
-      "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:s, s:f, s:f, s:f, "
-      "s:I, s:I, s:o}",
+      "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:o, s:s?, s:o, s:f, s:f, "
+      "s:I, s:I, s:o, s:o*}",
       "model", b->model_name, "device", b->device->name, "dtype", b->dtype, "precision", b->dtype,
       "path", cz_device_path(b->device), "cpu", s->cpu, "isa", s->info.capability, "threads",
       omp_get_max_threads(), "tokens", (json_int_t)s->tokens, "step_seconds", s->seconds,
       "tokens_per_s", (double)s->tokens / s->seconds, "gflop_per_step", s->gflop, "gflop_per_s",
-      s->gflop / s->seconds, "ceiling_gflop_per_s", s->ceiling, "ceiling_by",
-      cz_product_probe_by(b->probe), "share", s->share, "init_seconds", b->drawing, "start_seconds",
-      b->start, "peak_rss_bytes", (json_int_t)s->rss, "steps", (json_int_t)b->steps, "by_op",
-      by_op);
+      s->gflop / s->seconds, "ceiling_gflop_per_s", number(s->ceiling, b->probe), "ceiling_by",
+      b->probe ? cz_product_probe_by(b->probe) : NULL, "share", number(s->share, b->probe),
+      "init_seconds", b->drawing, "start_seconds", b->start, "peak_rss_bytes", (json_int_t)s->rss,
+      "steps", (json_int_t)b->steps, "by_op", by_op, "unwaited",
+      b->unwaited ? unwaited_json(b) : NULL);
 }
 
 static void print_summary(const bench *b, const summary *s) {
   printf("%s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name,
          b->device->name, s->cpu, cz_cpu_instructions(), omp_get_max_threads(), s->seconds,
          (double)s->tokens / s->seconds);
-  printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now (%s): %.1f %%\n",
-         s->gflop / s->seconds, s->ceiling, cz_product_probe_by(b->probe), 100 * s->share);
+  if (b->probe)
+    printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now (%s): %.1f %%\n",
+           s->gflop / s->seconds, s->ceiling, cz_product_probe_by(b->probe), 100 * s->share);
+  else
+    printf("%.1f GFLOP/s\n", s->gflop / s->seconds);
+  if (b->unwaited)
+    printf("the device's part %.3f ms, the host's to submit it %.3f ms: the device waits for the "
+           "host %.1f %% of a step; one that is waited for takes %.3f ms\n",
+           1e3 * b->times.device, 1e3 * b->times.host, 100 * host_share(b), 1e3 * b->waiting);
   printf("peak memory %.2f GB; parameters drawn in %.2f s, first step begun after %.2f s\n",
          1e-9 * (double)s->rss, b->drawing, b->start);
   for (int i = 0; i < s->n; i++) {
@@ -234,9 +305,11 @@ static cz_status report(bench *b, int64_t rss) {
   CZ_TRY(b->device->info(b->device, &s.info));
   s.n = shares_of(b, s.shares);
   for (int i = 0; i < s.n; i++) s.gflop += s.shares[i].gflop, s.mean += s.shares[i].seconds;
-  CZ_TRY(cz_bench_share(&s.share, b->seconds, b->ceilings, s.gflop, b->steps));
-  s.seconds = cz_bench_median(b->seconds, b->steps);
-  s.ceiling = cz_bench_median(b->ceilings, b->steps + 1);
+  s.seconds = b->unwaited ? b->times.step : cz_bench_median(b->seconds, b->steps);
+  if (b->probe) {
+    CZ_TRY(cz_bench_share(&s.share, b->seconds, b->ceilings, s.gflop, b->steps));
+    s.ceiling = cz_bench_median(b->ceilings, b->steps + 1);
+  }
   if (!b->json) return print_summary(b, &s), CZ_OK;
   return cz_bench_print(summary_json(b, &s));
 }
@@ -257,6 +330,7 @@ cz_status cz_bench_step(int argc, char **argv) {
   CZ_GO(st, report(&b, rss), done);
 done:
   cz_product_probe_destroy(&b.probe);
+  cz_bench_hold_close(&b.hold);
   cz_optimizer_destroy(&b.optimizer);
   cz_net_destroy(&b.net);
   cz_model_destroy(&b.model);
