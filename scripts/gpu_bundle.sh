@@ -12,7 +12,7 @@
 set -euo pipefail
 case "${1-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;; esac
 die() { echo "gpu_bundle.sh: $1" >&2 && exit "${2-1}"; }
-build= out=build/gpu_bundle.tar.gz
+build='' out=build/gpu_bundle.tar.gz
 while [ $# -gt 0 ]; do
   case "$1" in
     --build) build=${2:?gpu_bundle.sh: --build FOLDER} && shift ;;

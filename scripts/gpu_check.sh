@@ -1,62 +1,104 @@
 #!/bin/bash
-# What only a card can say, in one call: today the probe of the card, its ceilings and PyTorch's
-# times on it. Each part's JSON is written as soon as it is done, and all that are done stand in
-# one file per card, with a table beside it.
+# What only a card can say, in one call: its ceilings and PyTorch's times on it, its instructions
+# beside the emulator's models of them, every op's tests, NVIDIA's checkers, training beside the cpu,
+# and the speed of kernels and steps beside the ceilings. Each part's results are written as soon as
+# they are there: one JSON file for a card and a text with the gates, which is printed at the end.
+# docs/gpu_check.md tells how to run it on a machine that has nothing of Cloze's.
 #
-#   scripts/gpu_check.sh [--quick] [--out FOLDER] [PART...]
+#   scripts/gpu_check.sh [--quick] [--only PART] [--bundle FILE | --build FOLDER] [--rebuild-module]
+#       [--device D] [--seconds N] [--sanitizer PROGRAM] [--out FOLDER] [PART...]
 #
-# PART is card, copy, launch, products-MODEL (t5-small, t5-base, roberta-large), or an opponent
-# (scripts/gpu_opponents.py --help lists them); default: all, in the order of their worth. --quick
-# takes two minutes, all of it eight. FOLDER is $OUT where that is set, else
-# experiments/results/gpu. Needs nvcc and cuBLASLt on the machine, PyTorch for the opponents; leaves
-# the card's settings alone. Exit code: 0 all parts done, 1 some failed, 3 no card.
+# --quick takes two minutes, all of it nine; --seconds another time. --bundle: a file of
+# scripts/gpu_bundle.sh, or the folder that it was unpacked to; default: build/gpu_bundle.tar.gz if
+# it is there, else what was built in build/release. --rebuild-module compiles the repository's
+# kernels with the nvcc here and links the module anew. PART is ceilings (card, copy, launch,
+# products-MODEL), opponents, pins, ops, sanitizer, curves, t5-small, kernels, steps or compiled.
+# FOLDER is $OUT where that is set, else experiments/results/gpu. --device emu rehearses all parts
+# without a card. Leaves the card's settings alone. Exit code: 0 all parts were done, 1 some were
+# not well, 2 wrong usage, 3 no card. A missed gate is no failure.
 set -u
 case "${1-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;; esac
-quick= out=${OUT:-} parts=()
+die() { echo "gpu_check.sh: $1" >&2 && exit "${2-1}"; }
+device=cuda out=${OUT:-} bundle='' build='' rebuild=false words=()
+# value NAME VALUE: of an option that needs one
+value() { [ -n "${2-}" ] || die "$1 needs a value; --help" 2; }
 while [ $# -gt 0 ]; do
   case "$1" in
-    --quick) quick=--quick ;;
-    --out) out=$(realpath -m -- "${2:?gpu_check.sh: --out FOLDER}") && shift ;;
-    -*) echo "gpu_check.sh: unknown option $1; --help" >&2 && exit 2 ;;
-    *) parts+=("$1") ;;
+    --quick) words+=(--quick) ;;
+    --only) value "$@" && words+=("$2") && shift ;;
+    --seconds | --sanitizer) value "$@" && words+=("$1" "$2") && shift ;;
+    --bundle) value "$@" && bundle=$(realpath -m -- "$2") && shift ;;
+    --build) value "$@" && build=$(realpath -m -- "$2") && shift ;;
+    --device) value "$@" && device=$2 && shift ;;
+    --out) value "$@" && out=$(realpath -m -- "$2") && shift ;;
+    --rebuild-module) rebuild=true ;;
+    -*) die "unknown option $1; --help" 2 ;;
+    *) words+=("$1") ;;
   esac
   shift
 done
 cd "$(dirname "$0")/.." || exit 2
-out=${out:-experiments/results/gpu}
-if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L >/dev/null 2>&1; then
-  echo "gpu_check.sh: no NVIDIA card on this machine" >&2
-  exit 3
+out=${out:-$PWD/experiments/results/gpu}
+if [ "$device" = cuda ] && { ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L >/dev/null 2>&1; }; then
+  die "no NVIDIA card on this machine" 3
 fi
-if [ "${#parts[@]}" = 0 ]; then
-  parts=(card copy launch products-t5-base products-t5-small products-roberta-large sdpa t5_step
-    pet_step norms adamw cross_entropy flex)
-  [ -z "$quick" ] || parts=(card copy launch products-t5-base sdpa t5_step norms adamw)
-fi
-nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
-mkdir -p "$out"
 
-"$nvcc" -O2 -std=c++17 -gencode=arch=compute_90a,code=sm_90a \
-  -gencode=arch=compute_80,code=compute_80 tests/gpu/probe.cu -o "$work/probe" -lcublasLt || exit 1
-
-run_part() {
-  case "$1" in
-    card | copy | launch) "$work/probe" "$1" ;;
-    products-*) "$work/probe" products "${1#products-}" $quick ;;
-    *) timeout 150 python3 scripts/gpu_opponents.py "$1" $quick ;;
-  esac
-}
-
-failed=0
-for part in "${parts[@]}"; do
-  began=$(date +%s)
-  if run_part "$part" >"$work/$part.json" 2>"$work/$part.err"; then
-    echo "== $part: $(($(date +%s) - began)) s"
-  else
-    echo "== $part FAILED: $(tail -3 "$work/$part.err")" && failed=1
-    rm -f "$work/$part.json"
+if [ -z "$bundle$build" ]; then
+  if [ -f build/gpu_bundle.tar.gz ]; then bundle=$PWD/build/gpu_bundle.tar.gz; else build=$PWD/build/release; fi
+fi
+if [ -n "$bundle" ]; then
+  programs=$bundle
+  if [ -f "$bundle" ]; then
+    tar -C "$work" -xzf "$bundle" || die "$bundle cannot be unpacked"
+    programs=$work/cloze_gpu
   fi
-  python3 scripts/gpu_table.py "$work" "$out" ${quick:+--quick} || failed=1
-done
-exit "$failed"
+  [ -f "$programs/bundle.json" ] || die "$bundle is no bundle of scripts/gpu_bundle.sh"
+  commit=$(sed -n 's/.*"commit": "\([^"]*\)".*/\1/p' "$programs/bundle.json")
+  export CLOZE_BUNDLE=$programs CLOZE_COMMIT=${CLOZE_COMMIT:-$commit}
+else
+  programs=$build
+  [ -x "$programs/bin/cloze" ] || die "$build has no program; build it, or pack and name a bundle"
+fi
+
+# The kernels of this working tree, for the card that is here, in all processors at once.
+rebuild_module() {
+  local nvcc parts=$programs/rebuild capability arch=compute_90a,code=sm_90a objects=$work/objects
+  [ -d "$parts" ] || parts=$programs/gpu/module
+  [ -f "$parts/host.o" ] || die "$programs has nothing to link a module from (gpu_module_parts)"
+  nvcc=$(command -v nvcc || find /usr/local/cuda*/bin -name nvcc 2>/dev/null | tail -1)
+  [ -n "$nvcc" ] || die "--rebuild-module: there is no nvcc here"
+  if [ "$device" = cuda ]; then
+    capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader --id=0 | tr -d .)
+    [ "$capability" = 90 ] || arch=compute_$capability,code=sm_$capability
+  fi
+  mapfile -t options <"$parts/nvcc_options"
+  mkdir -p "$objects"
+  # shellcheck disable=SC2016 # expanded by the shell of each file
+  find kernels -name '*_cuda.cu' -print0 | xargs -0 -P "$(nproc)" -I{} bash -c '
+    object=$1/$(basename "$2" .cu).o
+    shift 2
+    "${@:2}" -c "$1" -o "$object" >"$object.txt" 2>&1 || { cat "$object.txt" >&2; exit 1; }' \
+    - "$objects" {} {} "$nvcc" "${options[@]}" -gencode "arch=$arch" -I. ||
+    die "--rebuild-module: a kernel was not compiled"
+  local libraries=()
+  while read -r folder; do libraries+=(-L "$folder"); done < <(
+    ls -d /usr/local/cuda*/lib64 2>/dev/null
+    python3 -c 'import glob, sysconfig
+print("\n".join(glob.glob(sysconfig.get_path("purelib") + "/nvidia/*/lib")))' 2>/dev/null)
+  "$nvcc" -shared -cudart static -o "$work/libcloze_cuda.so" "$parts/host.o" "$objects"/*.o \
+    "$parts/libcz_kernels.a" -Xlinker "--version-script=$parts/exports.map" \
+    -Xlinker "-rpath=\$ORIGIN" "${libraries[@]}" -Xlinker -l:libcublasLt.so.13 -lpthread -ldl -lrt -lm ||
+    die "--rebuild-module: the module was not linked"
+  # beside the old one, so that a build folder keeps its own
+  mkdir -p "$work/modules" && mv "$work/libcloze_cuda.so" "$work/modules/"
+  export CLOZE_MODULES=$work/modules CLOZE_COMMIT="${CLOZE_COMMIT:-unknown}+kernels"
+}
+if $rebuild; then
+  began=$(date +%s)
+  rebuild_module
+  echo "== the module was made anew in $(($(date +%s) - began)) s"
+fi
+
+PYTHONDONTWRITEBYTECODE=1 python3 scripts/gpu_parts.py --programs "$programs" --out "$out" \
+  --device "$device" ${words[@]+"${words[@]}"}

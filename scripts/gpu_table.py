@@ -1,19 +1,39 @@
 #!/usr/bin/env python3
-"""Gathers the parts that gpu_check.sh has finished into one JSON a card, and writes a table.
+"""The results of gpu_check.sh: one JSON file for a card, and a text with each figure beside its
+ceiling and its opponent and with the gates.
 
-  gpu_table.py PARTS OUT [--quick]
+  gpu_table.py RESULT.json      prints the text of a file again
 
-PARTS has PART.json files; OUT gets CARD.json and CARD.txt, CARD-quick with --quick. Parts that
-OUT's file already has and PARTS has not are kept, as long as card, driver and commit are the same.
+Results of parts that are not run again are kept as long as card, driver and commit stay the same.
+A gate that is missed is reported and fails nothing.
 """
 
-import argparse
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 import time
+
+PEAK = 989.0  # TFLOP/s of an H100 or H200 in bf16, by its data sheet
+
+# What stands in the place of what only a card can say, where gpu_check.sh is rehearsed.
+MADE_UP = {
+    "card": {"name": "emulator", "compute_capability": "0.0"},
+    "copy": {"device_memcpy_gb_per_s": 1.0, "device_kernel_gb_per_s": 1.0},
+    "launch": {"submit_us": 1.0, "graph_us_per_kernel": 1.0},
+    "products-t5-base": [
+        {"linear": "qkvo", "pass": p, "dtype": "bf16", "tokens": 33, "in": 16, "out": 24, "ms": 1.0,
+         "tflop_per_s": 1.0} for p in ("forward", "dX", "dW")],
+    "products-t5-small": [],
+    "products-roberta-large": [],
+    "sdpa": {"t5-base encoder, MATH": {"forward_ms": 1.0, "forward_backward_ms": 2.0},
+             "t5-small encoder, MATH": {"error": "made up"}},
+    "norms": {"rms_norm 16384 x 768": {"forward_ms": 1.0, "forward_backward_ms": 2.0}},
+    "adamw": {"t5-base": {"parameters": 1, "ms": 1.0, "gb_per_s": 1.0}},
+    "t5_step": {"t5-base 32 x 512/114": {"ms": 1.0, "tokens_per_s": 1.0}},
+}  # fmt: skip
 
 
 def ask(*words):
@@ -25,33 +45,381 @@ def ask(*words):
     return done.stdout.split("\n")[0].strip() or "unknown"
 
 
-def identity():
+def identity(emulated=False):
+    """What results belong to."""
+    commit = os.environ.get("CLOZE_COMMIT") or ask("git", "rev-parse", "--short", "HEAD")
+    if emulated:
+        return {"card": "emulator", "driver": "none", "commit": commit}
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader", "--id=0"]
     name, _, driver = ask(*query).partition(", ")
-    commit = os.environ.get("CLOZE_COMMIT") or ask("git", "rev-parse", "--short", "HEAD")
     return {"card": name, "driver": driver or "unknown", "commit": commit}
+
+
+def file_name(card):
+    return re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-")
 
 
 def read(path):
     try:
         with open(path, encoding="utf-8") as f:
             return json.load(f)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return {}
+
+
+def finite(x):
+    """X for JSON, which has no NaN and no infinity."""
+    if isinstance(x, dict):
+        return {k: finite(v) for k, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [finite(v) for v in x]
+    return None if isinstance(x, float) and not math.isfinite(x) else x
+
+
+class Results:
+    """What was found, on disk after every change."""
+
+    def __init__(self, folder, quick, emulated):
+        self.who = identity(emulated)
+        name = file_name(self.who["card"]) + ("-quick" if quick else "")
+        self.path = os.path.join(str(folder), name)
+        self.whole = read(self.path + ".json")
+        if {k: self.whole.get(k) for k in self.who} != self.who:
+            self.whole = {}
+        self.whole.update(self.who)
+        self.whole.setdefault("began", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+        if emulated:
+            self.whole["rehearsal"] = "numbers of this file are made up or an emulator's"
+        bundle = os.environ.get("CLOZE_BUNDLE")
+        if bundle:
+            self.whole["bundle"] = read(os.path.join(bundle, "bundle.json"))
+        for key in ("parts", "seconds", "not_well"):
+            self.whole.setdefault(key, {})
+
+    def put(self, part, value):
+        self.whole["parts"][part] = value
+        self.write()
+
+    def join(self, part, entries):
+        """Adds entries to those of the part that are there."""
+        self.put(part, {**self.whole["parts"].get(part, {}), **entries})
+
+    def extend(self, part, key, rows):
+        """Adds rows to a list of the part."""
+        found = self.whole["parts"].setdefault(part, {})
+        found[key] = found.get(key, []) + rows
+        self.write()
+
+    def took(self, part, seconds):
+        self.whole["seconds"][part] = round(seconds, 1)
+
+    def fail(self, part, text):
+        """Keeps what was not well with a part; None: nothing."""
+        self.whole["not_well"].pop(part, None)
+        if text:
+            self.whole["not_well"][part] = text
+        self.write()
+
+    def write(self):
+        self.whole["gates"] = gates(self.whole["parts"])
+        for end, text in ((".json", json.dumps(finite(self.whole), indent=1)), (".txt", self.table())):
+            with open(self.path + end + ".tmp", "w", encoding="utf-8") as f:
+                f.write(text + "\n")
+            os.replace(self.path + end + ".tmp", self.path + end)
+
+    def table(self):
+        return table(self.whole)
+
+
+# ---- ceilings and opponents ----
+
+
+def copy_rate(parts):
+    """GB/s of the card's own copy of memory, read and written, or None."""
+    found = parts.get("copy", {})
+    rates = [found.get(k) for k in ("device_memcpy_gb_per_s", "device_kernel_gb_per_s")]
+    return max((r for r in rates if r), default=None)
+
+
+def products(parts):
+    """{(tokens, in, out, pass): ms} of the best candidates in bf16."""
+    out = {}
+    for name, value in parts.items():
+        if name.startswith("products-"):
+            for p in value:
+                if p["dtype"] == "bf16":
+                    out[p["tokens"], p["in"], p["out"], p["pass"]] = p["ms"]
+    return out
+
+
+def best_product_rate(parts):
+    """TFLOP/s of the fastest product that was found, or None."""
+    rates = [p["tflop_per_s"] for n, v in parts.items() if n.startswith("products-") for p in v
+             if p["dtype"] == "bf16"]  # fmt: skip
+    return max(rates, default=None)
+
+
+def candidate_ms(row, shape, found):
+    """Milliseconds that the best candidates take for a row of linear, or None."""
+    key = (shape["rows"], shape["width"], shape["outputs"])
+    passes = ("forward",) if row["pass"] == "forward" else ("dX", "dW")
+    times = [found.get(key + (p,)) for p in passes]
+    return sum(times) if all(times) else None
+
+
+def shapes():
+    """{(set, op, name): entry} of the lists of sizes in the repository."""
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+    out = {}
+    for name in ("experiments/bench/kernels.json", "experiments/bench/gpu.json",
+                 "tests/gpu/tiny_shapes.json"):  # fmt: skip
+        for key, entries in read(os.path.join(root, name)).items():
+            for e in entries:
+                out[key, e["op"], e["name"]] = e
+    return out
+
+
+# (set, op, name) -> (part, begin of the entries' names): the same sizes at the opponent's
+OPPONENTS = {
+    ("T5-base 32 x 512/114", "attention", "encoder"): ("sdpa", "t5-base encoder"),
+    ("T5-small 8 x 512", "attention", "encoder"): ("sdpa", "t5-small encoder"),
+    ("RoBERTa-large PET 16 x 256", "attention", "self"): ("sdpa", "roberta-large pet"),
+    ("T5-base 32 x 512/114", "norm", "encoder"): ("norms", "rms_norm 16384 x 768"),
+    ("T5-base 32 x 512/114", "cross_entropy", "decoder"): (
+        "cross_entropy", "t5-base 32 x 114"),
+}  # fmt: skip
+
+
+def opponent(parts, row):
+    """(milliseconds, whose) of the fastest opponent of a kernel's pass, or None. Of a backward pass
+    what PyTorch takes for both less its forward one."""
+    where = OPPONENTS.get((row["set"], row["op"], row["name"]))
+    if not where:
+        return None
+    best = None
+    groups = [where] + ([("flex", where[1])] if where[0] == "sdpa" else [])
+    for part, begin in groups:
+        for name, entry in parts.get(part, {}).items():
+            if not name.startswith(begin) or not isinstance(entry, dict):
+                continue
+            forward, both = entry.get("forward_ms"), entry.get("forward_backward_ms")
+            if forward is None or both is None:
+                continue
+            ms = forward if row["pass"] == "forward" else both - forward
+            if best is None or ms < best[0]:
+                best = (ms, name if part == where[0] else part)
+    return best
+
+
+# ---- gates ----
+
+
+def kernel_rows(parts, dtype="bf16"):
+    return [r for r in parts.get("kernels", {}).get(dtype, []) if "seconds" in r]
+
+
+def worst_share_of_copy(parts, op, of_set=None):
+    rate = copy_rate(parts)
+    shares = [(r["gb_per_s"] / rate, "%s %s" % (r["name"], r["pass"])) for r in kernel_rows(parts)
+              if rate and r["op"] == op and (of_set is None or r["set"] == of_set)]  # fmt: skip
+    return min(shares, default=None)
+
+
+def worst_product(parts):
+    known, found = shapes(), products(parts)
+    shares = []
+    for row in kernel_rows(parts):
+        shape = known.get((row["set"], row["op"], row["name"]))
+        if row["op"] != "linear" or not shape or shape.get("relu") or shape.get("bias"):
+            continue
+        ms = candidate_ms(row, shape, found)
+        if ms:
+            label = "%s, %s %s" % (row["set"], row["name"], row["pass"])
+            shares.append((ms / (1e3 * row["seconds"]), label))
+    return min(shares, default=None)
+
+
+def label_words_us(parts):
+    rows = [r for r in kernel_rows(parts) if r["op"] == "label_words"]
+    if not rows:
+        return None
+    each = ["%s %.1f" % (r["pass"], 1e6 * r["seconds"]) for r in rows]
+    return 1e6 * sum(r["seconds"] for r in rows), " + ".join(each)
+
+
+def of_base_step(parts, key):
+    """A figure of T5-base's step of 32 texts."""
+    for name, step in parts.get("steps", {}).items():
+        if name.startswith("t5-base 32") and "unwaited" in step:
+            return key(step), name
+    return None
+
+
+def share_of_peak(step):
+    return 1e-3 * step["gflop_per_step"] / step["step_seconds"] / PEAK
+
+
+LARGE = "larger than the cache"
+
+# (what, limit, whether the value must be at least the limit or at most, the value)
+GATES = (
+    ("norms' share of the copy rate", 0.80, True, lambda p: worst_share_of_copy(p, "norm", LARGE)),
+    ("AdamW's share of the copy rate", 0.85, True, lambda p: worst_share_of_copy(p, "adamw")),
+    ("products' share of the best candidate's speed", 0.98, True, worst_product),
+    ("label_words, forward and backward, us", 20.0, False, label_words_us),
+    ("T5-base's step: share in which the card waits for the host", 0.03, False,
+     lambda p: of_base_step(p, lambda s: s["unwaited"]["host_share"])),
+    ("T5-base's step: share of %.0f TFLOP/s" % PEAK, 0.25, True,
+     lambda p: of_base_step(p, share_of_peak)),
+)  # fmt: skip
+
+
+def gates(parts):
+    out = []
+    for what, limit, least, value_of in GATES:
+        try:
+            found = value_of(parts)
+        except (KeyError, TypeError, ZeroDivisionError, AttributeError) as error:
+            found, why = None, "%s: %s" % (type(error).__name__, error)
+        else:
+            why = "not measured"
+        gate = {"gate": what, "limit": limit, "at": "least" if least else "most"}
+        if found is None:
+            gate.update(verdict=why)
+        else:
+            well = found[0] >= limit if least else found[0] <= limit
+            gate.update(value=found[0], where=found[1], verdict="pass" if well else "MISSED")
+        out.append(gate)
+    return out
+
+
+# ---- the text ----
 
 
 def number(x):
     return "%.4g" % x if isinstance(x, float) else str(x)
 
 
-def rows(part, value):
-    """Lines of the table: a product a line, else an entry a line."""
+def kernel_line(parts, row, known):
+    """Time; rates with their shares of the ceilings; the bound of both; the opponent."""
+    ms = 1e3 * row["seconds"]
+    rate, product = copy_rate(parts), best_product_rate(parts)
+    line = "%-14s %-26s %-8s %9.4f ms %7.0f GB/s" % (
+        row["op"], row["name"][:26], row["pass"], ms, row["gb_per_s"])  # fmt: skip
+    bounds = []
+    if rate:
+        bounds.append(row["bytes"] / rate * 1e-6)
+        line += " %5.2f of copy" % (row["gb_per_s"] / rate)
+    if row["gflop"] > 0:
+        line += " %7.1f TFLOP/s" % (1e-3 * row["gflop_per_s"])
+        if product:
+            bounds.append(row["gflop"] / product)
+            line += " %4.2f of best" % (1e-3 * row["gflop_per_s"] / product)
+    if bounds:
+        line += "; bound %.4f ms, %.2f of it" % (max(bounds), max(bounds) / ms)
+    shape = known.get((row["set"], row["op"], row["name"]), {})
+    if row["op"] == "linear" and "outputs" in shape:
+        best = candidate_ms(row, shape, products(parts))
+        if best:
+            line += "; best candidate %.4f ms, %.2f of it" % (best, best / ms)
+    theirs = opponent(parts, row)
+    if theirs:
+        line += "; %s %.4f ms, %.2f times" % (theirs[1], theirs[0], theirs[0] / ms)
+    return line
+
+
+def kernels_text(parts, value):
+    known = shapes()
+    for dtype, rows in value.items():
+        last = None
+        for row in rows:
+            if "seconds" not in row:
+                yield "%s: %s" % (row["op"], row.get("refused", "?").split("\n")[0][:160])
+                continue
+            if row["set"] != last:
+                last = row["set"]
+                yield "%s, %s" % (dtype, last)
+            yield "  " + (kernel_line(parts, row, known) if dtype == "bf16" else plain_line(row))
+
+
+def plain_line(row):
+    return "%-14s %-26s %-8s %9.4f ms %7.0f GB/s %9.1f TFLOP/s" % (
+        row["op"], row["name"][:26], row["pass"], 1e3 * row["seconds"], row["gb_per_s"],
+        1e-3 * row["gflop_per_s"])  # fmt: skip
+
+
+def steps_text(parts, value):
+    for name, step in value.items():
+        if "unwaited" not in step:
+            yield "%s: %s" % (name, step.get("error", "?").split("\n")[0][:200])
+            continue
+        u = step["unwaited"]
+        rate = 1e-3 * step["gflop_per_step"] / step["step_seconds"]
+        yield "%s: %.3f ms, %.0f tokens/s, %.1f TFLOP/s, %.3f of %.0f" % (
+            name, 1e3 * step["step_seconds"], step["tokens_per_s"], rate, rate / PEAK, PEAK)  # fmt: skip
+        yield "  the card's part %.3f ms, the host's %.3f ms, waited for %.3f ms; waits %.1f %%" % (
+            1e3 * u["device_seconds"], 1e3 * u["host_seconds"], 1e3 * u["waiting_step_seconds"],
+            100 * u["host_share"])  # fmt: skip
+        theirs = [(e["ms"], n) for n, e in parts.get("t5_step", {}).items()
+                  if isinstance(e, dict) and "ms" in e and n.split(",")[0] == name.split(",")[0]]  # fmt: skip
+        for ms, who in theirs:
+            yield "  PyTorch's %s: %.3f ms, %.2f times ours" % (
+                who, ms, ms / (1e3 * step["step_seconds"]))  # fmt: skip
+        by_op = sorted(step["by_op"].items(), key=lambda x: -x[1]["seconds"])
+        yield "  " + ", ".join(
+            "%s %.3f ms (%.0f %%)" % (op, 1e3 * t["seconds"], 100 * t["share_of_step"])
+            for op, t in by_op)  # fmt: skip
+
+
+def pins_text(parts, value):
+    for p in value["pins"]:
+        yield "%-34s %-10s %6d values, %6d of other bits; worst %s %s" % (
+            p["pin"], p["verdict"], p["values"], p["different"], number(p["worst"]), p["unit"])  # fmt: skip
+        for f in p["first"]:
+            yield "    " + json.dumps(f)
+
+
+def ops_text(parts, value):
+    yield "  ".join("%s %d" % pair for pair in sorted(value["verdicts"].items()))
+    for op, by_dtype in sorted(value["ops"].items()):
+        for dtype, one in by_dtype.items():
+            if one["verdict"] != "pass":
+                yield "%s in %s: %s" % (op, dtype, one["verdict"])
+                yield "    " + one.get("text", "")[-400:].replace("\n", "\n      ")
+
+
+def sanitizer_text(parts, value):
+    for tool, found in value.items():
+        if not isinstance(found, dict):
+            continue
+        clean = [n for n, one in found.items() if one["verdict"] == "clean"]
+        yield "%s: %d clean" % (tool, len(clean))
+        for name, one in found.items():
+            if one["verdict"] != "clean":
+                yield "  %s: %s %s" % (name, one["verdict"], one.get("summary", ""))
+
+
+def curves_text(parts, value):
+    for name, one in value.items():
+        if "loss_distance" in one:
+            yield "%-20s %s: %d steps; loss %.2e apart (limit %.0e), gradient's norm %.2e (%.0e)" % (
+                name, one["verdict"], one["steps"], one["loss_distance"], one["loss_limit"],
+                one["norm_distance"], one["norm_limit"])  # fmt: skip
+        else:
+            yield "%-20s %s: %s" % (name, one["verdict"], one["text"][-200:])
+
+
+def small_text(parts, value):
+    yield "%s: %s" % (value["verdict"], value["text"])
+
+
+def plain_text(parts, value):
+    """A product a line, else an entry a line."""
     if isinstance(value, list):
         for p in value:
             yield "%-12s %-8s %-5s %7d x %5d -> %5d  %9.4f ms  %7.1f TFLOP/s" % (
                 p["linear"], p["pass"], p["dtype"], p["tokens"], p["in"], p["out"], p["ms"],
-                p["tflop_per_s"],
-            )
+                p["tflop_per_s"])  # fmt: skip
         return
     for name, entry in value.items():
         if isinstance(entry, dict):
@@ -59,35 +427,48 @@ def rows(part, value):
         yield "%-44s %s" % (name, number(entry))
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts")
-    parser.add_argument("out")
-    parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
-    who = identity()
-    name = re.sub(r"[^a-z0-9]+", "-", who["card"].lower()).strip("-")
-    path = os.path.join(arguments.out, name + ("-quick" if arguments.quick else ""))
-    whole = read(path + ".json")
-    if {k: whole.get(k) for k in who} != who:
-        whole = {}
-    whole.update(who)
-    whole.setdefault("began", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-    parts = whole.setdefault("parts", {})
-    for file in sorted(os.listdir(arguments.parts)):
-        if file.endswith(".json"):
-            parts[file[: -len(".json")]] = read(os.path.join(arguments.parts, file))
-    lines = ["%s, driver %s, commit %s" % (who["card"], who["driver"], who["commit"])]
+TEXTS = {"kernels": kernels_text, "steps": steps_text, "pins": pins_text, "ops": ops_text,
+         "sanitizer": sanitizer_text, "curves": curves_text, "t5-small": small_text}  # fmt: skip
+
+
+def gates_text(found):
+    for g in found:
+        value = " %.4g" % g["value"] if "value" in g else ""
+        where = " (%s)" % g["where"] if "where" in g else ""
+        yield "%-62s%s, at %s %g: %s%s" % (
+            g["gate"], value, g["at"], g["limit"], g["verdict"], where)  # fmt: skip
+
+
+def table(whole):
+    parts = whole["parts"]
+    lines = ["%s, driver %s, commit %s, %s" % tuple(
+        whole.get(k) for k in ("card", "driver", "commit", "began"))]  # fmt: skip
+    if "rehearsal" in whole:
+        lines.append(whole["rehearsal"])
     for part, value in parts.items():
-        lines += ["", part] + ["  " + line for line in rows(part, value)]
-    for end, text in ((".json", json.dumps(whole, indent=1)), (".txt", "\n".join(lines))):
-        with open(path + end + ".tmp", "w", encoding="utf-8") as f:
-            f.write(text + "\n")
-        os.replace(path + end + ".tmp", path + end)
+        lines += ["", "%s (%s s)" % (part, whole.get("seconds", {}).get(part, "?"))]
+        try:
+            lines += ["  " + line for line in TEXTS.get(part, plain_text)(parts, value)]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            lines.append("  not as it should be: %s: %s" % (type(error).__name__, error))
+    if whole.get("not_well"):
+        lines += ["", "NOT WELL"]
+        lines += ["  %s: %s" % (p, t.split("\n")[0][:300]) for p, t in whole["not_well"].items()]
+    lines += ["", "gates"] + ["  " + line for line in gates_text(whole.get("gates", []))]
+    return "\n".join(lines)
+
+
+def main(words):
+    if len(words) != 1 or words[0] in ("-h", "--help"):
+        print(__doc__.strip())
+        return 0 if words[:1] in (["-h"], ["--help"]) else 2
+    whole = read(words[0])
+    if not whole:
+        print("gpu_table.py: %s is no file of results" % words[0], file=sys.stderr)
+        return 2
+    print(table(whole))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,633 @@
+#!/usr/bin/env python3
+"""The parts of gpu_check.sh, which calls this with what it has unpacked: measures and checks a CUDA
+card part by part, within a time that is given, and writes the results after each part.
+
+  gpu_parts.py --programs FOLDER --out FOLDER [--device D] [--quick] [--seconds N] [PART...]
+
+FOLDER of the programs is a bundle's or a build folder. With --device emu every part runs with tiny
+sizes on the emulated module, and what only a card can say is made up: a rehearsal, whose results
+mean nothing. Exit code: 0 all parts were done, 1 some failed or were left out, 3 no card.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import lzma
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import gpu_curves  # noqa: E402
+import gpu_table  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PLACES = ("bin", "gpu", "tests/ops", "tests/train", "tests/cuda")
+DTYPES = ("bf16", "f32", "f16")
+PRECISION = {"bf16": "bf16", "f32": "f32", "f16": "fp16"}
+SHOWN = 1500  # characters of what a program said, where it failed
+
+
+class Failed(Exception):
+    """What a part could not do; what it has found so far is kept."""
+
+
+class Check:
+    """What all parts share: where programs are, how long there is, what was found."""
+
+    def __init__(self, arguments, work):
+        self.programs = pathlib.Path(arguments.programs).resolve()
+        self.device, self.quick = arguments.device, arguments.quick
+        self.emulated = arguments.device != "cuda"
+        self.sanitizer = arguments.sanitizer
+        self.work, self.out = work, pathlib.Path(arguments.out).resolve()
+        self.ends = time.monotonic() + arguments.seconds
+        self.part_ends = self.ends
+        self.results = gpu_table.Results(self.out, self.quick, self.emulated)
+        self.environment = environment(self.programs, work)
+        self.lock = threading.Lock()
+        self.workers = max(1, min(8, (os.cpu_count() or 2) // 2))
+
+    def left(self):
+        """Seconds until the part must end."""
+        return self.part_ends - time.monotonic()
+
+    def program(self, name):
+        for place in PLACES:
+            path = self.programs / place / name
+            if path.is_file():
+                return str(path)
+        raise Failed("there is no program '%s' in %s" % (name, self.programs))
+
+    def run(self, words, seconds=None, extra=None):
+        """(exit code or None when the time was up, what it wrote, what it said)."""
+        limit = self.left() if seconds is None else min(seconds, self.left())
+        if limit <= 0:
+            return None, "", "there was no time left"
+        return run_limited(words, limit, {**self.environment, **(extra or {})})
+
+    def note(self, part, value):
+        """Keeps what is known of a part by now, on disk too."""
+        with self.lock:
+            self.results.put(part, value)
+
+    def cloze_json(self, *words, seconds=None):
+        code, out, said = self.run([self.program("cloze"), *words, "--json"], seconds)
+        if code != 0:
+            raise Failed(reason(code, said, out))
+        return json.loads(out)
+
+    def pool(self, jobs, seconds, done):
+        """Runs JOBS, (name, words, environment), some at a time; DONE(name, code, out, said,
+        seconds) of each as it ends. Those for which there is no time end with None."""
+
+        def one(job):
+            name, words, extra = job
+            began = time.monotonic()
+            code, out, said = self.run(words, seconds, extra)
+            with self.lock:
+                done(name, code, out, said, time.monotonic() - began)
+
+        with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
+            list(pool.map(one, jobs))
+
+
+def environment(programs, work):
+    """Of our own programs: their libraries, the module, a cache that begins empty."""
+    out = dict(os.environ, OMP_WAIT_POLICY="passive", XDG_CACHE_HOME=str(work / "cache"))
+    out["CZ_MODULE_PATH"] = os.environ.get("CLOZE_MODULES") or str(programs / "modules")
+    own = [programs / "lib"] if (programs / "lib").is_dir() else []
+    if own and not has_cxx():
+        own.append(programs / "lib/cxx")
+    folders = [str(p) for p in own] + nvidia_folders() + [os.environ.get("LD_LIBRARY_PATH", "")]
+    out["LD_LIBRARY_PATH"] = ":".join(f for f in folders if f)
+    return out
+
+
+def has_cxx():
+    """Whether the system has a libstdc++ of its own, which its tools were made with."""
+    for program in ("ldconfig", "/sbin/ldconfig", "/usr/sbin/ldconfig"):
+        try:
+            done = subprocess.run([program, "-p"], capture_output=True, text=True, timeout=30)
+        except OSError:
+            continue
+        return "libstdc++.so.6" in done.stdout and "libgcc_s.so.1" in done.stdout
+    return False
+
+
+def nvidia_folders():
+    """Folders with cuBLASLt 13: of toolkits, and of the wheels of the python3 that runs this and of
+    the plain one."""
+    found = sorted(pathlib.Path("/usr/local").glob("cuda*/lib64"), reverse=True)
+    ask = (
+        "import sysconfig, site, sys\n"
+        "print('\\n'.join([sysconfig.get_path('purelib'), *site.getsitepackages(), "
+        "site.getusersitepackages()]))"
+    )
+    for python in {sys.executable, shutil.which("python3") or sys.executable}:
+        try:
+            done = subprocess.run([python, "-c", ask], capture_output=True, text=True, timeout=30)
+        except OSError:
+            continue
+        for folder in done.stdout.split("\n"):
+            if folder:
+                found += sorted(pathlib.Path(folder).glob("nvidia/*/lib"), reverse=True)
+    drivers = [f for f in ("/usr/local/nvidia/lib64", "/usr/local/nvidia/lib") if os.path.isdir(f)]
+    return drivers + [str(f) for f in dict.fromkeys(found) if (f / "libcublasLt.so.13").exists()]
+
+
+def run_limited(words, seconds, env):
+    process = subprocess.Popen(
+        [str(w) for w in words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, errors="replace", env=env, cwd=ROOT,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        out, said = process.communicate(timeout=seconds)
+        return process.returncode, out, said
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, said = process.communicate()
+        return None, out, said + "\n(ended after %.0f s)" % seconds
+
+
+def reason(code, said, out=""):
+    text = (said.strip() or out.strip())[-SHOWN:]
+    return "%s: %s" % ("the time was up" if code is None else "exit code %d" % code, text)
+
+
+# ---- ceilings and opponents ----
+
+
+def probe(check, part, *words):
+    if check.emulated:
+        return gpu_table.MADE_UP[part]
+    code, out, said = check.run([check.program("probe"), *words])
+    if code != 0:
+        raise Failed(reason(code, said))
+    return json.loads(out)
+
+
+def probe_part(part):
+    def run(check):
+        words = ["products", part.split("-", 1)[1]] if part.startswith("products-") else [part]
+        if check.quick and len(words) > 1:
+            words.append("--quick")
+        check.note(part, probe(check, part, *words))
+
+    return run
+
+
+PLAIN = ("sdpa", "t5_step", "norms", "adamw", "cross_entropy", "pet_step")
+COMPILED = ("t5_step", "norms", "cross_entropy", "flex", "pet_step")
+
+
+def opponents(check, parts, *options):
+    """Each opponent is a part of its own, and what is compiled joins what is not."""
+    if check.emulated:
+        for part in parts:
+            check.note(part, gpu_table.MADE_UP.get(part, {}))
+        return
+    words = [sys.executable, ROOT / "scripts/gpu_opponents.py", *options, *parts]
+    if check.quick:
+        words.append("--quick")
+    # NVIDIA's libraries are PyTorch's own there, and ours are not for it
+    code, out, said = run_limited(words, check.left(), dict(os.environ))
+    done = []
+    for line in out.splitlines():
+        if line.startswith("{"):
+            found = json.loads(line)
+            done.append(found["part"])
+            with check.lock:
+                check.results.join(found["part"], found["result"])
+    if code != 0 or len(done) < len(parts):
+        left = [p for p in parts if p not in done]
+        raise Failed("not done: %s. %s" % (" ".join(left), reason(code, said)))
+
+
+def part_opponents(check):
+    opponents(check, PLAIN[: 4 if check.quick else None])
+
+
+def part_compiled(check):
+    opponents(check, COMPILED, "--compiled")
+
+
+# ---- instructions ----
+
+
+def part_pins(check):
+    model = check.program("pins_emu")
+    path = check.work / "pins"
+    code, _, said = check.run([model if check.emulated else check.program("pins"), "run", path])
+    if code != 0:
+        raise Failed(reason(code, said))
+    name = gpu_table.file_name(check.results.who["card"]) + ".pins.xz"
+    (check.out / name).write_bytes(lzma.compress(path.read_bytes(), preset=9))
+    code, out, said = check.run([model, "compare", path])
+    if code not in (0, 1):
+        raise Failed(reason(code, said))
+    check.note("pins", json.loads(out))
+    if code == 1:
+        raise Failed("instructions differ from their models")
+
+
+# ---- ops ----
+
+
+def op_names():
+    text = (ROOT / "kernels/ops.def").read_text(encoding="utf-8")
+    return re.findall(r"^CZ_OP\((\w+)\)", text, re.M)
+
+
+# those whose tests take longest, so that none of them is begun last
+SLOW = ("attention", "cross_entropy", "linear", "norm", "label_words", "activation")
+
+
+def by_length(ops):
+    return sorted(ops, key=lambda op: SLOW.index(op) if op in SLOW else len(SLOW))
+
+
+def verdict_of(op, code, out, said):
+    """What one run of test_ops found of OP on the device."""
+    text = out + said
+    if re.search(r"has \d+ of \d+ ops; not .*\b%s\b" % op, text):
+        return {"verdict": "no kernel"}
+    if re.search(r"^\[\s+OK \] %s$" % op, text, re.M):
+        found = {"verdict": "pass"}
+        worst = re.search(r"worst error ([\d.]+) of its limit \((.*?)\)", text)
+        if worst:
+            found.update(worst=float(worst.group(1)), where=worst.group(2))
+        return found
+    verdict = "no time" if code is None else "fail"
+    return {"verdict": verdict, "text": reason(code, text)}
+
+
+def op_environment(check, op, dtype, cases):
+    out = {"CZ_TEST_DEVICE": check.device, "CZ_TEST_OPS": op, "CZ_TEST_DTYPES": dtype,
+           "CZ_TEST_CASES": str(cases), "CZ_TEST_SEED": "1", "OMP_NUM_THREADS": "2"}  # fmt: skip
+    if check.emulated:
+        out["CZ_TEST_INDEX"] = "0"
+    return out
+
+
+def some_ops(check):
+    return ["add", "cast"] if check.emulated else by_length(op_names())
+
+
+def count_verdicts(found):
+    totals = {}
+    for by_dtype in found.values():
+        for one in by_dtype.values():
+            totals[one["verdict"]] = totals.get(one["verdict"], 0) + 1
+    return totals
+
+
+def part_ops(check):
+    """Every op in every dtype; a dtype of all ops before the next one."""
+    found = {}
+
+    def done(name, code, out, said, seconds):
+        op, dtype = name
+        one = {**verdict_of(op, code, out, said), "seconds": round(seconds, 2)}
+        found.setdefault(op, {})[dtype] = one
+        check.results.put("ops", {"ops": found, "verdicts": count_verdicts(found)})
+
+    cases = 2 if check.quick else 16
+    jobs = [((op, dtype), [check.program("test_ops")], op_environment(check, op, dtype, cases))
+            for dtype in DTYPES for op in some_ops(check)]  # fmt: skip
+    check.pool(jobs, 60, done)
+    totals = count_verdicts(found)
+    if set(totals) != {"pass"}:
+        raise Failed(", ".join("%s %d" % pair for pair in sorted(totals.items())))
+
+
+# ---- NVIDIA's tools ----
+
+
+def find_sanitizer(check):
+    given = [check.sanitizer] if check.sanitizer else []
+    beside = ["/usr/local/cuda/bin/compute-sanitizer", "/usr/local/cuda/compute-sanitizer/compute-sanitizer"]  # fmt: skip
+    for name in given + ["compute-sanitizer"] + beside:
+        path = shutil.which(name)
+        if path:
+            return path
+    raise Failed("there is no compute-sanitizer")
+
+
+def sanitized(code, out, said):
+    text = out + said
+    summary = re.search(r"(?:ERROR|RACECHECK) SUMMARY: (.*)", text)
+    if not summary:
+        return {"verdict": "no time" if code is None else "did not run", "text": reason(code, text)}
+    clean = re.match(r"0 (errors|hazards)", summary.group(1))
+    found = {"verdict": "clean" if clean else "fail", "summary": summary.group(1)}
+    if not clean:
+        found["text"] = "\n".join(
+            line for line in text.splitlines() if line.startswith("=========")
+        )[:SHOWN]
+    return found
+
+
+def part_sanitizer(check):
+    """The pins under every tool, then small cases of every op under memcheck and racecheck."""
+    program, found = find_sanitizer(check), {}
+
+    def done(name, code, out, said, seconds):
+        tool, what = name
+        one = {**sanitized(code, out, said), "seconds": round(seconds, 2)}
+        found.setdefault(tool, {})[what] = one
+        check.results.put("sanitizer", {"program": program, **found})
+
+    def job(tool, what, words, extra):
+        flags = ["--tool", tool, "--launch-timeout", "60", "--print-limit", "5"]
+        return ((tool, what), [program, *flags, *words], extra)
+
+    pins = check.program("pins_emu" if check.emulated else "pins")
+    jobs = [job(tool, "pins", [pins, "run", check.work / ("pins." + tool)], {})
+            for tool in ("memcheck", "racecheck", "synccheck", "initcheck")]  # fmt: skip
+    ops = some_ops(check)[: 1 if check.emulated else None]
+    for tool in ("memcheck", "racecheck"):
+        for dtype in ("bf16", "f32"):
+            jobs += [job(tool, "%s in %s" % (op, dtype), [check.program("test_ops")],
+                         op_environment(check, op, dtype, 0)) for op in ops]  # fmt: skip
+    check.pool(jobs, 40, done)
+    bad = [n for tool in found.values() for n, one in tool.items() if one["verdict"] == "fail"]
+    ran = [n for tool in found.values() for n, one in tool.items() if one["verdict"] == "clean"]
+    if bad or not ran:
+        raise Failed("errors in: %s" % ", ".join(bad) if bad else "nothing ran under it")
+
+
+# ---- curves ----
+
+
+def data_folder(check):
+    """A vocabulary and a corpus of the sample in the repository."""
+    folder, sample = check.work / "data", ROOT / "experiments/quickstart/sample"
+    if not (folder / "pretrain.h5").exists():
+        folder.mkdir(exist_ok=True)
+        words = [check.program("cloze"), "corpus", "--tokenizer", sample / "tokenizer.json",
+                 "--out", folder / "pretrain.h5", sample / "pretrain.txt"]  # fmt: skip
+        code, out, said = check.run(words)
+        if code != 0:
+            raise Failed(reason(code, said, out))
+    return ["tokenizer=%s" % (sample / "tokenizer.json"), "corpus=%s" % (folder / "pretrain.h5")]
+
+
+TINY = ["model.d_model=32", "model.d_kv=16", "model.num_heads=2", "model.d_ff=48",
+        "model.num_layers=1", "batch.input_tokens=128", "batch.target_tokens=96",
+        "objective.inputs_length=32", "train.steps=2"]  # fmt: skip
+
+
+def training(check, recipe, precision, device, out, words):
+    command = [check.program("cloze"), "pretrain", ROOT / "tests/gpu" / recipe,
+               "train.precision=" + precision, *data_folder(check), *words]  # fmt: skip
+    if check.emulated:
+        command += TINY
+    return [*command, "--device", device, "--out", out]
+
+
+# (name, model, objective)
+STACKS = (("tiny T5", "t5-nano", "random_spans"), ("single stack", "lm-nano", "lm"))
+
+
+def part_curves(check):
+    """The same steps on the device and on the cpu."""
+    runs, found, failed = {}, {}, []
+    data_folder(check)
+
+    def done(name, code, out, said, seconds):
+        runs[name] = (code, out, said, seconds)
+
+    jobs = []
+    for name, model, objective in STACKS:
+        words = ["model.name=" + model, "objective.name=" + objective]
+        if objective == "lm":
+            words.append("batch.target_tokens=512")
+        for precision in ("bf16",) if check.quick else ("bf16", "f32", "fp16"):
+            for device in (check.device, "cpu"):
+                out = check.work / ("%s-%s-%s" % (model, precision, device)).replace(":", "-")
+                jobs.append(((name, precision, device),
+                             training(check, "tiny.yaml", precision, device, out, words),
+                             {"OMP_NUM_THREADS": "2"}))  # fmt: skip
+    check.pool(jobs, 60, done)
+    for (name, precision, device), words, _ in jobs:
+        if device == "cpu":
+            continue
+        label = "%s, %s" % (name, precision)
+        mine, theirs = runs[name, precision, device], runs[name, precision, "cpu"]
+        if mine[0] != 0 or theirs[0] != 0:
+            bad = mine if mine[0] != 0 else theirs
+            found[label] = {"verdict": "fail", "text": reason(bad[0], bad[2], bad[1])}
+        else:
+            folder = pathlib.Path(words[-1])
+            cpu = folder.with_name(folder.name[: -len(device.replace(":", "-"))] + "cpu")
+            found[label] = gpu_curves.compare_short(folder, cpu, precision)
+        if found[label]["verdict"] != "pass":
+            failed.append(label)
+    check.note("curves", found)
+    if failed:
+        raise Failed("%s differ" % ", ".join(failed))
+
+
+def part_t5_small(check):
+    """300 steps in bf16 beside the committed curve of the cpu."""
+    out, words = check.work / "t5_small", []
+    if check.emulated:
+        words, reference = ["model.name=t5-nano", "model.vocab_size=4224"], None
+        cpu = check.work / "t5_small_cpu"
+        code, _, said = check.run(training(check, "t5_small.yaml", "bf16", "cpu", cpu, words))
+        if code != 0:
+            raise Failed(reason(code, said))
+        reference = gpu_curves.curve_of(cpu)
+    else:
+        reference = gpu_curves.committed()
+    began = time.monotonic()
+    command = training(check, "t5_small.yaml", "bf16", check.device, out, words)
+    code, text, said = check.run(command)
+    # of a run that did not get to its end the steps that it made are compared
+    steps = gpu_curves.curve_of(out) if (out / "metrics.jsonl").exists() else None
+    if not steps or not steps["loss"]:
+        raise Failed(reason(code, said, text))
+    found = gpu_curves.compare_long(steps, reference)
+    check.note("t5-small", {**found, "run_seconds": round(time.monotonic() - began, 1)})
+    if code != 0:
+        raise Failed(reason(code, said, text))
+    if found["verdict"] != "pass":
+        raise Failed(found["text"])
+
+
+# ---- speed ----
+
+
+def shapes_of(path):
+    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+
+
+def kernel_rows(check, shapes, dtype, repeats):
+    """The rows of one dtype; every op is a program run of its own, so that none is lost with a
+    later one."""
+    ops = []
+    for entries in shapes_of(shapes).values():
+        ops += [e["op"] for e in entries if e["op"] not in ops]
+    failed = []
+    for op in by_length(ops):
+        try:
+            found = check.cloze_json("bench", "kernels", "--device", check.device, "--dtype",
+                                     PRECISION[dtype], "--op", op, "--shapes", shapes,
+                                     "--repeats", str(repeats), seconds=60)  # fmt: skip
+            check.results.extend("kernels", dtype, found["kernels"])
+        except Failed as error:
+            failed.append("%s in %s: %s" % (op, dtype, error))
+            check.results.extend("kernels", dtype, [{"op": op, "refused": str(error)}])
+    return failed
+
+
+def part_kernels(check):
+    check.note("kernels", {})
+    failed = []
+    if check.emulated:
+        failed = kernel_rows(check, "tests/gpu/tiny_shapes.json", "bf16", 1)
+    else:
+        failed = kernel_rows(check, "experiments/bench/gpu.json", "bf16", 5)
+        for dtype in () if check.quick else ("f16", "f32"):
+            failed += kernel_rows(check, "experiments/bench/kernels.json", dtype, 3)
+    if failed:
+        raise Failed("; ".join(failed))
+
+
+# (model, segments, inputs, targets, steps, precision, also in --quick)
+STEPS = (
+    ("t5-base", 32, 512, 114, 20, "bf16", True),
+    ("t5-small", 8, 512, 114, 40, "bf16", True),
+    ("t5-base", 128, 512, 114, 8, "bf16", False),
+    ("t5-small", 64, 512, 114, 20, "bf16", False),
+    ("t5-v1_1-base", 32, 512, 114, 10, "bf16", False),
+    ("t5-small", 8, 512, 114, 20, "fp16", False),
+    ("t5-small", 8, 512, 114, 20, "f32", False),
+)
+
+
+def part_steps(check):
+    found, failed = {}, []
+    steps = [("t5-nano", 1, 8, 4, 1, "bf16", True)] if check.emulated else STEPS
+    for model, segments, inputs, targets, n, precision, always in steps:
+        if check.quick and not always:
+            continue
+        label = "%s %d x %d/%d, %s" % (model, segments, inputs, targets, precision)
+        try:
+            found[label] = check.cloze_json(
+                "bench", "step", "--model", model, "--device", check.device, "--precision",
+                precision, "--segments", str(segments), "--inputs", str(inputs), "--targets",
+                str(targets), "--steps", str(n), "--unwaited")  # fmt: skip
+        except Failed as error:
+            found[label] = {"error": str(error)}
+            failed.append(label)
+        check.note("steps", found)
+    if failed:
+        raise Failed("not measured: " + ", ".join(failed))
+
+
+# ---- all of it ----
+
+# (part, seconds at most, seconds with --quick or 0 for not then, what does it). The sum is more than
+# there is: few parts take all that they may. What torch.compile makes comes last, since it can take
+# all the time that is left.
+PARTS = (
+    ("card", 20, 15, probe_part("card")),
+    ("copy", 20, 10, probe_part("copy")),
+    ("launch", 20, 10, probe_part("launch")),
+    ("products-t5-base", 45, 12, probe_part("products-t5-base")),
+    ("products-t5-small", 25, 0, probe_part("products-t5-small")),
+    ("products-roberta-large", 30, 0, probe_part("products-roberta-large")),
+    ("opponents", 75, 35, part_opponents),
+    ("pins", 20, 15, part_pins),
+    ("ops", 80, 25, part_ops),
+    ("sanitizer", 60, 0, part_sanitizer),
+    ("curves", 40, 20, part_curves),
+    ("t5-small", 60, 0, part_t5_small),
+    ("kernels", 80, 30, part_kernels),
+    ("steps", 60, 25, part_steps),
+    ("compiled", 150, 0, part_compiled),
+)
+
+
+def selected(words, quick):
+    """The parts that WORDS name; `products` is all of these, an opponent's name `opponents`."""
+    names = [p[0] for p in PARTS]
+    if not words:
+        return [p for p in PARTS if not quick or p[2]]
+    wanted = set()
+    for word in ",".join(words).split(","):
+        hits = [n for n in names if n == word or n.startswith(word + "-")]
+        if word == "ceilings":
+            hits = ["card", "copy", "launch"] + [n for n in names if n.startswith("products-")]
+        if not hits:
+            sys.exit("gpu_parts.py: no part '%s'; there are ceilings %s" % (word, " ".join(names)))
+        wanted.update(hits)
+    return [p for p in PARTS if p[0] in wanted]
+
+
+def run_part(check, part):
+    """True when all of it was done."""
+    name, most, quick, run = part
+    budget = (quick or most) if check.quick else most
+    now = time.monotonic()
+    check.part_ends = min(now + budget, check.ends)
+    if check.left() < 3:
+        check.results.fail(name, "left out: there was no time left")
+        print("== %s left out: there was no time left" % name, flush=True)
+        return False
+    text = None
+    try:
+        run(check)
+    except Failed as error:
+        text = str(error)
+    except Exception as error:  # a part's fault must not cost the others
+        text = "%s: %s" % (type(error).__name__, error)
+    check.results.took(name, time.monotonic() - now)
+    check.results.fail(name, text)
+    print("== %s: %.1f s%s" % (name, time.monotonic() - now,
+                               "; NOT WELL: " + text[:600] if text else ""), flush=True)  # fmt: skip
+    return text is None
+
+
+def keep_algorithms(check):
+    """The table of products' algorithms that the run has made, to be committed for this card."""
+    for path in (check.work / "cache").glob("**/*.cublaslt-*.txt"):
+        shutil.copy(path, check.out / path.name)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--programs", required=True, help="folder of a bundle or of a build")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seconds", type=float, default=None, help="for all parts together")
+    parser.add_argument("--sanitizer", help="compute-sanitizer, where it is not on the path")
+    parser.add_argument("part", nargs="*", metavar="PART")
+    arguments = parser.parse_args()
+    if arguments.seconds is None:
+        arguments.seconds = 120 if arguments.quick else 540
+    parts = selected(arguments.part, arguments.quick)
+    os.makedirs(arguments.out, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="cloze-gpu-") as work:
+        check = Check(arguments, pathlib.Path(work))
+        well = [run_part(check, part) for part in parts]
+        keep_algorithms(check)
+        print(check.results.table(), flush=True)
+    return 0 if all(well) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

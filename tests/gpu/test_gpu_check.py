@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Rehearses gpu_check.sh: every part with tiny sizes on the emulated module, and what only a card can
+say made up. All that a card's run writes must be written, and what is not well must be said.
+
+  test_gpu_check.py BUILD
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+sys.dont_write_bytecode = True
+import gpu_curves  # noqa: E402
+import gpu_parts  # noqa: E402
+import gpu_table  # noqa: E402
+
+# what NVIDIA's tool prints, without looking
+SANITIZER = """#!/bin/bash
+while [ "${1#--}" != "$1" ]; do [ "$1" = --tool ] && tool=$2; shift 2; done
+"$@" >/dev/null 2>&1
+case "$tool" in
+  racecheck) echo "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)" ;;
+  memcheck) echo "========= ERROR SUMMARY: ${FAULTS:-0} errors" ;;
+  *) echo "========= ERROR SUMMARY: 0 errors" ;;
+esac
+"""
+
+
+def check(build, out, *words, env=None):
+    """(exit code, the results, what was printed)."""
+    command = [ROOT / "scripts/gpu_check.sh", "--device", "emu", "--build", build, "--out", out]
+    done = subprocess.run(
+        [*command, *words], capture_output=True, text=True, env={**os.environ, **(env or {})}
+    )
+    path = pathlib.Path(out) / ("emulator-quick.json" if "--quick" in words else "emulator.json")
+    results = json.loads(path.read_text()) if path.exists() else None
+    return done.returncode, results, done.stdout + done.stderr
+
+
+def rehearse(build, folder):
+    tool = folder / "sanitizer"
+    tool.write_text(SANITIZER)
+    tool.chmod(0o755)
+    code, results, said = check(build, folder / "out", "--sanitizer", tool, "--seconds", "600")
+    assert results, said
+    for part, text in results["not_well"].items():
+        found = results["parts"].get(part, {})
+        # only kernels that are still to be written may be missing
+        assert "has no" in text + json.dumps(found), (part, text, said[-2000:])
+    assert code == (1 if results["not_well"] else 0), (code, said)
+    named = {n for n, *_ in gpu_parts.PARTS if n not in ("opponents", "compiled")}
+    missing = named - set(results["parts"]) - set(results["not_well"])
+    assert not missing, missing
+    assert set(results["seconds"]) == {n for n, *_ in gpu_parts.PARTS}
+    assert results["parts"]["pins"]["pins_that_differ"] == 0
+    assert results["parts"]["sanitizer"]["racecheck"]["pins"]["verdict"] == "clean"
+    assert len(results["gates"]) == len(gpu_table.GATES)
+    for name in ("emulator.json", "emulator.txt", "emulator.pins.xz"):
+        assert (folder / "out" / name).stat().st_size > 0, name
+    assert len(list((folder / "out").iterdir())) <= 8  # what comes back from a lent machine
+    return results
+
+
+def expect_kept_and_left_out(build, folder, whole):
+    """Parts that are run again replace theirs and keep the others; without time nothing is run."""
+    code, results, said = check(build, folder / "out", "--only", "pins")
+    assert code == 0, said
+    assert set(results["parts"]) == set(whole["parts"])
+    code, results, said = check(build, folder / "late", "--only", "pins,card", "--seconds", "1")
+    assert code == 1 and set(results["not_well"]) == {"pins", "card"}, said
+    assert not results["parts"]
+
+
+def expect_refusals(build, folder):
+    for words, expected in ((["nothing"], 1), (["--nothing"], 2), (["--only"], 2)):
+        code, _, said = check(build, folder / "none", *words)
+        assert code == expected and "gpu_" in said, (words, code, said)
+    code, _, said = check(folder, folder / "none", "pins")
+    assert code == 1 and "has no program" in said, said
+
+
+def expect_faults(build, folder):
+    """A tool's finding is one of the part's."""
+    tool = folder / "sanitizer"
+    words = ["--only", "sanitizer", "--sanitizer", tool]
+    code, results, _ = check(build, folder / "faults", *words, env={"FAULTS": "3"})
+    assert code == 1 and "errors in" in results["not_well"]["sanitizer"]
+    found = results["parts"]["sanitizer"]["memcheck"]["pins"]
+    assert found["verdict"] == "fail" and found["summary"] == "3 errors", found
+
+
+def expect_gates():
+    """Figures on both sides of each gate."""
+    row = {"set": gpu_table.LARGE, "name": "RMS, residual", "pass": "forward", "bytes": 1e9,
+           "gflop": 0.0, "gflop_per_s": 0.0}  # fmt: skip
+
+    def parts(good):
+        kernels = [
+            {**row, "op": "norm", "seconds": 1e-3, "gb_per_s": 0.81e3 if good else 0.79e3},
+            {**row, "op": "adamw", "seconds": 1e-3, "gb_per_s": 0.86e3 if good else 0.84e3},
+            {**row, "op": "label_words", "seconds": 19e-6 if good else 21e-6, "gb_per_s": 1.0},
+            {**row, "op": "linear", "set": "T5-base 32 x 512/114", "name": "encoder q",
+             "seconds": 1e-3 if good else 1.1e-3, "gb_per_s": 1.0},
+        ]  # fmt: skip
+        product = {"dtype": "bf16", "tokens": 16384, "in": 768, "out": 768, "pass": "forward",
+                   "ms": 0.99, "tflop_per_s": 700.0}  # fmt: skip
+        step = {"gflop_per_step": 0.26e3 * 989 if good else 0.24e3 * 989, "step_seconds": 1.0,
+                "unwaited": {"host_share": 0.02 if good else 0.04}}  # fmt: skip
+        return {"copy": {"device_memcpy_gb_per_s": 900.0, "device_kernel_gb_per_s": 1e3},
+                "products-t5-base": [product], "kernels": {"bf16": kernels},
+                "steps": {"t5-base 32 x 512/114, bf16": step}}  # fmt: skip
+
+    for good in (True, False):
+        found = gpu_table.gates(parts(good))
+        assert [g["verdict"] for g in found] == ["pass" if good else "MISSED"] * len(found), found
+    assert {g["verdict"] for g in gpu_table.gates({})} == {"not measured"}
+
+
+def expect_curves():
+    """Curves that agree, one that goes elsewhere, one with NaN, one that was stopped."""
+    reference = {"loss": [8 - i / 100 for i in range(300)], "gradient_norm": [1.0] * 300}
+
+    def verdict(loss):
+        mine = {"loss": loss, "gradient_norm": reference["gradient_norm"]}
+        return gpu_curves.compare_long(mine, reference)["verdict"]
+
+    same = reference["loss"]
+    assert verdict(same) == "pass"
+    assert verdict([x * 1.005 for x in same]) == "pass"
+    assert verdict(same[:100] + [x * 1.02 for x in same[100:]]) == "fail"
+    assert verdict([x * (1.02 if i == 7 else 1) for i, x in enumerate(same)]) == "fail"
+    assert verdict(same[:299] + [float("nan")]) == "fail"
+    assert verdict(same[:250]) == "fail"
+
+
+def main():
+    build = pathlib.Path(sys.argv[1]).resolve()
+    expect_gates()
+    expect_curves()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        whole = rehearse(build, folder)
+        expect_kept_and_left_out(build, folder, whole)
+        expect_faults(build, folder)
+        expect_refusals(build, folder)
+
+
+if __name__ == "__main__":
+    main()
