@@ -33,6 +33,8 @@ enum {
   FEW_BLOCKS = 3 /* of the first and last launch, which need more registers */
 };
 
+static_assert((int)COLUMNS == (int)THREADS, "a thread has a column of a tile");
+
 namespace {
 typedef struct arrays {
   float *w, *state;
@@ -43,8 +45,8 @@ typedef struct arrays {
   bool wide; /* all begin at multiples of 16 bytes */
   cz_adafactor_attr attr;
   /* workspace; U: the number of a tile, through all parts */
-  double *weights, *squares; /* [U]: sums of w^2, of U^2 */
-  double *averages;          /* [U, GROUPS]: sums of r, in the first tile of a row of tiles */
+  double *weights, *squares;        /* [U]: sums of w^2, of U^2 */
+  double *averages;                 /* [U, GROUPS]: sums of r */
   float *row_squares, *col_squares; /* [U, ROWS], [U, COLUMNS]: sums of Q */
   int64_t *begin;                   /* [parts]: the part's first tile */
 } arrays;
@@ -241,6 +243,12 @@ static __device__ double group_sum(const float *x, int64_t n, int64_t step, int6
   return sum;
 }
 
+/* The sums of r of matrix M, one a group; there are tiles enough for as many. */
+static inline __device__ double *averages_of(const arrays &a, const cz_flat_part &p, int64_t begin,
+                                             int64_t m) {
+  return a.averages + (begin + m * tiles_down(p) * tiles_across(p)) * GROUPS;
+}
+
 /* Rows from ROW on of matrix M: r_i = beta r_i + (1 - beta) mean of Q, and their sum. The part's
  * first tile is BEGIN. */
 static __device__ void average_rows(const arrays &a, const cz_flat_part &p, int64_t begin,
@@ -255,7 +263,7 @@ static __device__ void average_rows(const arrays &a, const cz_flat_part &p, int6
     *r = (float)(beta * *r + (1 - beta) * sum / (double)p.cols), mine = *r;
   }
   mine = cz_warp_sum(mine);
-  if (threadIdx.x == 0) a.averages[first * GROUPS + row % ROWS / GROUP] = mine;
+  if (threadIdx.x == 0) averages_of(a, p, begin, m)[row / GROUP] = mine;
 }
 
 /* Columns from COLUMN on of matrix M: c_j = beta c_j + (1 - beta) mean of Q. */
@@ -288,37 +296,22 @@ static __global__ void __launch_bounds__(THREADS) averages(arrays a) {
 /* ---- third and fourth launch: U ---- */
 
 /* The mean of r over the rows of matrix M of part P, whose first tile is BEGIN. */
-static __device__ float mean_of(const arrays &a, const cz_flat_part &p, int64_t begin, int64_t m) {
-  const int64_t across = tiles_across(p), all = groups(p.rows);
-  const double *x = a.averages + (begin + m * tiles_down(p) * across) * GROUPS;
-  double sum = 0;
-  for (int64_t i = threadIdx.x; i < all; i += THREADS)
-    sum += x[i / GROUPS * across * GROUPS + i % GROUPS];
-  return (float)(cz_block_sum(sum) / (double)p.rows);
+static __device__ float mean_of(const arrays &a, const cz_flat_part &p, int begin, int m) {
+  const double sum = cz_block_sum_of(averages_of(a, p, begin, m), groups(p.rows));
+  return (float)(sum / (double)p.rows);
 }
 
-/* X = U of this lane's numbers of one row, from g. */
+/* X = U of this lane's numbers of a row, from g. */
 template <bool WIDE>
 static inline __device__ void row_update(float x[STRIPS][4], const float *g,
-                                         const float column_scale[STRIPS][4], float row_scale,
-                                         int n) {
+                                         const float *column_scale, float row_scale, int n) {
   CZ_UNROLL
   for (int s = 0; s < STRIPS; s++) {
+    float scale[4];
     cz_strip_load<WIDE>(x[s], g + s * CZ_STRIP, n - s * CZ_STRIP);
+    cz_strip_load<WIDE>(scale, column_scale + s * CZ_STRIP, CZ_STRIP);
     CZ_UNROLL
-    for (int j = 0; j < 4; j++) x[s][j] = x[s][j] * row_scale * column_scale[s][j];
-  }
-}
-
-/* What this lane's columns of the tile are multiplied by; 0 behind the last. */
-template <bool WIDE>
-static inline __device__ void column_scales(float scale[STRIPS][4], const float *c, int n) {
-  CZ_UNROLL
-  for (int s = 0; s < STRIPS; s++) {
-    cz_strip_load<WIDE>(scale[s], c + s * CZ_STRIP, n - s * CZ_STRIP);
-    CZ_UNROLL
-    for (int j = 0; j < 4; j++)
-      scale[s][j] = cz_strip_has<WIDE>(j, n - s * CZ_STRIP) ? 1 / sqrtf(scale[s][j]) : 0;
+    for (int j = 0; j < 4; j++) x[s][j] = x[s][j] * row_scale * scale[j];
   }
 }
 
@@ -329,14 +322,17 @@ static inline __device__ float row_scale(const arrays &a, const float *r, int64_
   return lane < WARP_ROWS && lane < left ? (float)(sqrt((double)mean / r[lane]) * factor_of(a)) : 0;
 }
 
-/* Calls F(offset in the part, U) for each row of this warp's. */
+/* Calls F(offset in the part, U) for each row of this warp's. Columns' scales
+ * are made once for the block, one by each thread; 0 behind the last. */
 template <bool WIDE, class F>
 static inline __device__ void tile_updates(const arrays &a, const cz_flat_part &p, const tile &t,
                                            float mean, F f) {
-  const int first = (int)threadIdx.x / CZ_WARP * WARP_ROWS;
+  CZ_SHARED(float, scale, [COLUMNS]);
+  const int k = (int)threadIdx.x, first = k / CZ_WARP * WARP_ROWS;
   const float *g = a.g + p.offset;
-  float scale[STRIPS][4];
-  column_scales<WIDE>(scale, c_of(a, p, t.m) + t.column, t.columns);
+  __syncthreads();
+  scale[k] = k < t.columns ? 1 / sqrtf(c_of(a, p, t.m)[t.column + k]) : 0;
+  __syncthreads();
   const float rows = row_scale(a, r_of(a, p, t.m) + t.row + first, t.rows - first, mean);
   int64_t at = t.offset + first * p.cols;
   for (int i = 0; i < WARP_ROWS && first + i < t.rows; i++, at += p.cols) {
@@ -353,8 +349,10 @@ static __device__ double tile_update_squares(const arrays &a, const cz_flat_part
   tile_updates<WIDE>(a, p, t, mean, [&](int64_t, const float x[STRIPS][4]) {
     CZ_UNROLL
     for (int s = 0; s < STRIPS; s++) {
+      float four = 0;
       CZ_UNROLL
-      for (int j = 0; j < 4; j++) sum += (double)x[s][j] * x[s][j];
+      for (int j = 0; j < 4; j++) four += x[s][j] * x[s][j];
+      sum += four;
     }
   });
   return sum;

@@ -26,9 +26,10 @@ static void add(int32_t *row, cz_rand *r, const shape *s, int64_t *flat, int64_t
   *state += 2 * cz_flat_room(count) + CZ_FLAT_UNIT; /* enough for either form */
 }
 
-static shape draw(cz_rand *r, bool factors) {
+static shape draw(cz_rand *r, bool factors, bool small) {
   shape s = {.ndim = (int)cz_rand_int(r, 1, 3)};
-  for (int i = 0; i < s.ndim; i++) s.dim[i] = cz_rand_size(r, s.ndim == 3 ? 11 : 37);
+  for (int i = 0; i < s.ndim; i++)
+    s.dim[i] = small ? cz_rand_int(r, 0, 4) : cz_rand_size(r, s.ndim == 3 ? 11 : 37);
   s.factored = factors && s.ndim > 1 && cz_rand_int(r, 0, 1);
   return s;
 }
@@ -38,14 +39,14 @@ static shape draw(cz_rand *r, bool factors) {
  * that of all parts. What lies between parts is 0. */
 void cz_update_case(cz_case *c, cz_rand *r, const cz_update_sizes *s, bool factors,
                     cz_parts_maximum *maximum) {
-  const int64_t n = s->alone ? 1 : cz_rand_int(r, 1, MAXIMUM), hypers = CZ_HYPERS;
+  const int64_t n = s->parts ? s->parts : cz_rand_int(r, 1, MAXIMUM), hypers = CZ_HYPERS;
   int32_t *rows = cz_case_int(c, CZ_UPDATE_PARTS, 2, (int64_t[]){n, CZ_FLAT_FIELDS});
   int64_t flat = 0, state = 0;
   *maximum = (cz_parts_maximum){0};
   for (int64_t i = 0; i < n; i++) {
     shape one = {.ndim = s->ndim, .factored = s->factored};
     for (int k = 0; k < s->ndim; k++) one.dim[k] = s->dim[k];
-    if (i) one = draw(r, factors);
+    if (i) one = draw(r, factors, n > MAXIMUM);
     add(rows + i * CZ_FLAT_FIELDS, r, &one, &flat, &state);
     const cz_flat_part p = cz_flat_part_at(rows, i);
     cz_parts_count(maximum, &p);
@@ -63,5 +64,5 @@ void cz_update_case(cz_case *c, cz_rand *r, const cz_update_sizes *s, bool facto
   double *hyper = cz_case_real(c, CZ_UPDATE_HYPER, 1, &hypers);
   hyper[CZ_HYPER_RATE] = (float)s->rate, hyper[CZ_HYPER_STEP] = s->step;
   hyper[CZ_HYPER_FACTOR] = (float)cz_rand_real(r, 0.01, 1);
-  hyper[CZ_HYPER_KEEP] = s->alone || cz_rand_int(r, 0, 7) > 0;
+  hyper[CZ_HYPER_KEEP] = s->parts || cz_rand_int(r, 0, 7) > 0;
 }

@@ -10,7 +10,8 @@ CZ_C_BEGIN
 typedef struct cz_update_sizes {
   int ndim;
   int64_t dim[CZ_DIMS]; /* of the first part */
-  bool factored, alone; /* the first part is factored; there is no other */
+  bool factored;        /* the first part */
+  int parts;            /* 0: a few, as drawn; many are small but for the first */
   double w, g;          /* standard deviations */
   double step, rate;
 } cz_update_sizes;

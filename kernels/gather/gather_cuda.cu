@@ -1,6 +1,6 @@
 /* Forward copies rows. Backward gives each row of dx, once, the sum of those of dy that read it, in
- * their order; what nobody read becomes zero in the same pass. A warp takes a strip of 128 columns
- * of a row.
+ * their order; what nobody read becomes zero in the same pass. A warp takes strips of 128
+ * columns of a row.
  *
  * Few rows of dy are looked through for every row of dx. More are sorted by the row that they read,
  * and then those that read one row are neighbours. A word may have a share of all tokens, and its
@@ -39,25 +39,36 @@ static inline __device__ int64_t warp_number() {
 }
 static inline __device__ int64_t warp_count() { return (int64_t)gridDim.x * WARPS; }
 
-/* Columns of this warp's strip that there are. */
-static inline __device__ int strip_columns(int64_t D) {
-  const int64_t left = D - (int64_t)blockIdx.y * CZ_STRIP;
-  return (int)(left < CZ_STRIP ? left : (int64_t)CZ_STRIP);
+/* A strip of 128 columns, or of those that are left. A warp takes
+ * one after another where there are more than rows of blocks, and reads what it needs to know of a
+ * row once for all. */
+namespace {
+typedef struct strip {
+  int64_t first;
+  int columns;
+} strip;
+} // namespace
+
+static inline __device__ strip strip_of(int64_t number, int64_t D) {
+  const int64_t first = number * CZ_STRIP, left = D - first;
+  return {first, (int)(left < CZ_STRIP ? left : (int64_t)CZ_STRIP)};
 }
 
 template <class X, class Y, bool WIDE>
 static __global__ void __launch_bounds__(THREADS)
-    copy_rows(Y *y, const X *x, const int32_t *rows, int64_t N, int64_t D) {
-  const int64_t column = (int64_t)blockIdx.y * CZ_STRIP;
-  const int columns = strip_columns(D);
+    copy_rows(Y *__restrict__ y, const X *__restrict__ x, const int32_t *__restrict__ rows,
+              int64_t N, int64_t D) {
   for (int64_t n = warp_number(); n < N; n += warp_count()) {
-    const X *from = x + rows[n] * D + column;
-    if constexpr (std::is_same<X, Y>::value) {
-      cz_strip_copy<WIDE>(y + n * D + column, from, columns);
-    } else {
-      float strip[4];
-      cz_strip_load<WIDE>(strip, from, columns);
-      cz_strip_store<WIDE>(y + n * D + column, strip, columns);
+    const X *from = x + rows[n] * D;
+    for (int64_t i = blockIdx.y; i * CZ_STRIP < D; i += gridDim.y) {
+      const strip s = strip_of(i, D);
+      if constexpr (std::is_same<X, Y>::value) {
+        cz_strip_copy<WIDE>(y + n * D + s.first, from + s.first, s.columns);
+      } else {
+        float numbers[4];
+        cz_strip_load<WIDE>(numbers, from + s.first, s.columns);
+        cz_strip_store<WIDE>(y + n * D + s.first, numbers, s.columns);
+      }
     }
   }
 }
@@ -94,25 +105,40 @@ static inline __device__ void put_row(DX *dx, float sum[4], int columns, bool ad
 
 /* ---- few rows ---- */
 
+/* Rows of dy that read row T of dx, a bit each. True when there are any. */
+static inline __device__ bool readers_of(unsigned readers[FEW / CZ_WARP], const int32_t *rows,
+                                         int N, int64_t t) {
+  unsigned any = 0;
+  CZ_UNROLL
+  for (int i = 0; i < FEW / CZ_WARP; i++) {
+    const int n = i * CZ_WARP + (int)threadIdx.x % CZ_WARP;
+    readers[i] = i * CZ_WARP < N ? __ballot_sync(CZ_FULL_MASK, n < N && rows[n] == t) : 0;
+    any |= readers[i];
+  }
+  return any != 0;
+}
+
 template <class DX, class DY, bool WIDE>
 static __global__ void __launch_bounds__(THREADS)
     look_through(DX *dx, const DY *dy, const int32_t *rows, int N, int64_t T, int64_t D, bool add) {
-  const int lane = (int)threadIdx.x % CZ_WARP, columns = strip_columns(D);
-  const int64_t column = (int64_t)blockIdx.y * CZ_STRIP;
   for (int64_t t = warp_number(); t < T; t += warp_count()) {
-    float sum[4] = {};
-    bool read = false;
-    for (int from = 0; from < N; from += CZ_WARP) {
-      const bool mine = from + lane < N && rows[from + lane] == t;
-      const DY *at = dy + from * D + column;
-      for (unsigned left = __ballot_sync(CZ_FULL_MASK, mine); left; left &= left - 1, read = true) {
-        float x[4];
-        cz_strip_load<WIDE>(x, at + (__ffs((int)left) - 1) * D, columns);
-        CZ_UNROLL
-        for (int j = 0; j < 4; j++) sum[j] += x[j];
+    unsigned readers[FEW / CZ_WARP];
+    if (!readers_of(readers, rows, N, t) && add) continue;
+    for (int64_t at = blockIdx.y; at * CZ_STRIP < D; at += gridDim.y) {
+      const strip s = strip_of(at, D);
+      float sum[4] = {};
+      CZ_UNROLL
+      for (int i = 0; i < FEW / CZ_WARP; i++) {
+        const DY *from = dy + i * CZ_WARP * D + s.first;
+        for (unsigned left = readers[i]; left; left &= left - 1) {
+          float x[4];
+          cz_strip_load<WIDE>(x, from + (__ffs((int)left) - 1) * D, s.columns);
+          CZ_UNROLL
+          for (int j = 0; j < 4; j++) sum[j] += x[j];
+        }
       }
+      put_row<WIDE>(dx + t * D + s.first, sum, s.columns, add);
     }
-    if (read || !add) put_row<WIDE>(dx + t * D + column, sum, columns, add);
   }
 }
 
@@ -121,11 +147,11 @@ static __global__ void __launch_bounds__(THREADS)
 /* SUM += COUNT rows of dy, no more than a warp has lanes, from AT on in the list. */
 template <bool WIDE, class DY>
 static inline __device__ void add_listed(float sum[4], const sorted &s, const DY *dy, int64_t at,
-                                         int count, int columns) {
+                                         int count, const strip &c) {
   const int lane = (int)threadIdx.x % CZ_WARP;
   const int32_t mine = lane < count ? s.list.place[at + lane] : 0;
-  const DY *from = dy + (int64_t)blockIdx.y * CZ_STRIP;
-  add_rows<WIDE>(sum, count, columns,
+  const DY *from = dy + c.first;
+  add_rows<WIDE>(sum, count, c.columns,
                  [&](int k) { return from + __shfl_sync(CZ_FULL_MASK, mine, k % CZ_WARP) * s.D; });
 }
 
@@ -138,7 +164,8 @@ static inline __device__ bool of_one_row(const sorted &s, int64_t p, int shift) 
 /* Level 0, a piece a warp; and where rows begin and end in the list. */
 template <class DY, bool WIDE>
 static __global__ void __launch_bounds__(THREADS) add_pieces(sorted s, const DY *dy) {
-  const int lane = (int)threadIdx.x % CZ_WARP, columns = strip_columns(s.D);
+  const int lane = (int)threadIdx.x % CZ_WARP;
+  const strip c = strip_of(blockIdx.y, s.D);
   const int32_t *key = s.list.key;
   for (int64_t p = warp_number(); p << PIECE < s.N; p += warp_count()) {
     const int64_t at = (p << PIECE) + lane;
@@ -148,8 +175,8 @@ static __global__ void __launch_bounds__(THREADS) add_pieces(sorted s, const DY 
     }
     if (!of_one_row(s, p, PIECE)) continue;
     float sum[4] = {};
-    add_listed<WIDE>(sum, s, dy, p << PIECE, 1 << PIECE, columns);
-    cz_strip_store<WIDE>(s.partial + p * s.D + (int64_t)blockIdx.y * CZ_STRIP, sum, columns);
+    add_listed<WIDE>(sum, s, dy, p << PIECE, 1 << PIECE, c);
+    cz_strip_store<WIDE>(s.partial + p * s.D + c.first, sum, c.columns);
   }
 }
 
@@ -157,24 +184,25 @@ static __global__ void __launch_bounds__(THREADS) add_pieces(sorted s, const DY 
 template <bool WIDE>
 static __global__ void __launch_bounds__(THREADS)
     add_partials(sorted s, float *to, const float *from, int shift) {
-  const int columns = strip_columns(s.D);
-  const int64_t column = (int64_t)blockIdx.y * CZ_STRIP;
+  const strip c = strip_of(blockIdx.y, s.D);
   for (int64_t p = warp_number(); p < pieces_of(s, shift); p += warp_count()) {
     if (!of_one_row(s, p, shift)) continue;
     float sum[4] = {};
-    const float *first = from + (p << FAN) * s.D + column;
-    add_rows<WIDE>(sum, 1 << FAN, columns, [&](int k) { return first + k * s.D; });
-    cz_strip_store<WIDE>(to + p * s.D + column, sum, columns);
+    const float *first = from + (p << FAN) * s.D + c.first;
+    add_rows<WIDE>(sum, 1 << FAN, c.columns, [&](int k) { return first + k * s.D; });
+    cz_strip_store<WIDE>(to + p * s.D + c.first, sum, c.columns);
   }
 }
 
 /* The largest pieces that begin at AT and end before END, and all their neighbours as far as a
  * larger one begins. */
+namespace {
 typedef struct stretch {
   int shift; /* 0: no pieces but rows of dy */
   int64_t count;
   const float *partial; /* those of the level */
 } stretch;
+} // namespace
 
 static inline __device__ stretch stretch_at(const sorted &s, int64_t at, int64_t end) {
   stretch r = {0, 0, nullptr};
@@ -194,14 +222,14 @@ static inline __device__ stretch stretch_at(const sorted &s, int64_t at, int64_t
 /* SUM += places BEGIN to END of the list. */
 template <bool WIDE, class DY>
 static inline __device__ void add_part(float sum[4], const sorted &s, const DY *dy, int64_t begin,
-                                       int64_t end, int columns) {
+                                       int64_t end, const strip &c) {
   for (int64_t at = begin; at < end;) {
     const stretch r = stretch_at(s, at, end);
     if (r.shift == 0) {
-      add_listed<WIDE>(sum, s, dy, at, (int)r.count, columns);
+      add_listed<WIDE>(sum, s, dy, at, (int)r.count, c);
     } else {
-      const float *first = r.partial + (at >> r.shift) * s.D + (int64_t)blockIdx.y * CZ_STRIP;
-      add_rows<WIDE>(sum, (int)r.count, columns, [&](int k) { return first + k * s.D; });
+      const float *first = r.partial + (at >> r.shift) * s.D + c.first;
+      add_rows<WIDE>(sum, (int)r.count, c.columns, [&](int k) { return first + k * s.D; });
     }
     at += r.count << r.shift;
   }
@@ -210,13 +238,15 @@ static inline __device__ void add_part(float sum[4], const sorted &s, const DY *
 template <class DX, class DY, bool WIDE>
 static __global__ void __launch_bounds__(THREADS)
     put_rows(sorted s, DX *dx, const DY *dy, bool add) {
-  const int columns = strip_columns(s.D);
   for (int64_t t = warp_number(); t < s.T; t += warp_count()) {
-    const int32_t end = s.end[t];
+    const int32_t end = s.end[t], begin = end > 0 ? s.begin[t] : 0;
     if (end == 0 && add) continue;
-    float sum[4] = {};
-    if (end > 0) add_part<WIDE>(sum, s, dy, s.begin[t], end, columns);
-    put_row<WIDE>(dx + t * s.D + (int64_t)blockIdx.y * CZ_STRIP, sum, columns, add);
+    for (int64_t i = blockIdx.y; i * CZ_STRIP < s.D; i += gridDim.y) {
+      const strip c = strip_of(i, s.D);
+      float sum[4] = {};
+      add_part<WIDE>(sum, s, dy, begin, end, c);
+      put_row<WIDE>(dx + t * s.D + c.first, sum, c.columns, add);
+    }
   }
 }
 
@@ -224,6 +254,15 @@ static __global__ void __launch_bounds__(THREADS)
 
 static dim3 grid_of(const cz_call *call, int64_t rows, int64_t D) {
   return dim3(cz_blocks(call->stream, rows, WARPS), (unsigned)((D + CZ_STRIP - 1) / CZ_STRIP));
+}
+
+/* Of kernels whose warps take several strips: as many warps a row as the card has room for. */
+static dim3 roomy_grid_of(const cz_call *call, int64_t rows, int64_t D) {
+  dim3 grid = grid_of(call, rows, D);
+  const unsigned room = (unsigned)cz_cuda_cores(call->stream) * CZ_BLOCKS_A_CORE;
+  const unsigned most = grid.x > 0 && room > grid.x ? room / grid.x : 1;
+  if (grid.y > most) grid.y = most;
+  return grid;
 }
 
 /** Forward on float32, bfloat16 or float16. Contract: gather.h. */
@@ -239,8 +278,8 @@ extern "C" void cz_gather_fwd_cuda(const cz_call *call) {
         const bool wide =
             cz_strip_wide(x->data, D, sizeof(X)) && cz_strip_wide(y->data, D, sizeof(Y));
         cz_with_flag(wide, [&](auto w) {
-          cz_launch("gather forward", copy_rows<X, Y, decltype(w)::value>, grid_of(call, N, D),
-                    THREADS, 0, call->stream, static_cast<Y *>(y->data),
+          cz_launch("gather forward", copy_rows<X, Y, decltype(w)::value>,
+                    roomy_grid_of(call, N, D), THREADS, 0, call->stream, static_cast<Y *>(y->data),
                     static_cast<const X *>(x->data), static_cast<const int32_t *>(rows->data), N,
                     D);
         });
@@ -281,7 +320,7 @@ static void add_sorted(const cz_call *call, const int32_t *rows, DX *dx, const D
               THREADS, 0, call->stream, s, to, from, shift + FAN);
     from = to;
   }
-  cz_launch("gather backward", put_rows<DX, DY, WIDE>, grid_of(call, s.T, s.D), THREADS, 0,
+  cz_launch("gather backward", put_rows<DX, DY, WIDE>, roomy_grid_of(call, s.T, s.D), THREADS, 0,
             call->stream, s, dx, dy, add);
 }
 
@@ -295,7 +334,8 @@ template <class DX, class DY> static void add_any(const cz_call *call, DX *dx, c
       add_sorted<DX, DY, decltype(w)::value>(call, number, dx, dy, add);
     else
       cz_launch("gather backward few", look_through<DX, DY, decltype(w)::value>,
-                grid_of(call, T, D), THREADS, 0, call->stream, dx, dy, number, (int)N, T, D, add);
+                roomy_grid_of(call, T, D), THREADS, 0, call->stream, dx, dy, number, (int)N, T, D,
+                add);
   });
 }
 

@@ -69,33 +69,41 @@ static inline __device__ int softmax(const problem &p, const float *scores, doub
 
 /* ---- forward ---- */
 
-/* This lane's part of a product of two rows. */
+/* Adds to SUM this lane's part of the products of rows A and B, each with WORD's. */
 template <bool WIDE, class T>
-static inline __device__ double dot(const T *a, const T *b, int64_t D) {
-  double sum = 0;
+static inline __device__ void add_products(double sum[2], const T *a, const T *b, const T *word,
+                                           int64_t D) {
   for (int64_t d = 0; d < D; d += CZ_STRIP) {
     const int columns = (int)(D - d < CZ_STRIP ? D - d : (int64_t)CZ_STRIP);
-    float x[4], y[4], part = 0;
-    cz_strip_load<WIDE>(x, a + d, columns), cz_strip_load<WIDE>(y, b + d, columns);
+    float xa[4], xb[4], y[4], part[2] = {};
+    cz_strip_load<WIDE>(xa, a + d, columns), cz_strip_load<WIDE>(xb, b + d, columns);
+    cz_strip_load<WIDE>(y, word + d, columns);
     CZ_UNROLL
-    for (int j = 0; j < 4; j++) part += x[j] * y[j];
-    sum += part;
+    for (int j = 0; j < 4; j++) part[0] += xa[j] * y[j], part[1] += xb[j] * y[j];
+    sum[0] += part[0], sum[1] += part[1];
   }
-  return sum;
 }
 
-/* The mean over the words of class C of x_r . table_w + bias_w, by a warp. Classes that name the
- * same word have the same score, however often they name it. */
+/* Scores of class C and rows M and M + 1, as far as there are, by a warp, so that a word is read
+ * once for both. Classes that name the same word have the same score, however often they name
+ * it. */
 template <bool WIDE, class T>
-static inline __device__ float score(const problem &p, const T *x, const T *table, int c) {
-  const int32_t *words = p.words + c * p.W;
-  double sum = 0, bias = 0;
+static inline __device__ void score_pair(const problem &p, const T *x, const T *table, int m,
+                                         int c) {
+  const bool two = m + 1 < p.M;
+  const T *a = x + p.rows[m] * p.D, *b = x + p.rows[two ? m + 1 : m] * p.D;
+  double sum[2] = {}, bias = 0;
   for (int w = 0; w < p.W; w++) {
-    if (words[w] < 0) continue;
-    sum += dot<WIDE>(x, table + words[w] * p.D, p.D);
-    if (p.bias) bias += p.bias[words[w]];
+    const int32_t word = p.words[c * p.W + w];
+    if (word < 0) continue;
+    add_products<WIDE>(sum, a, b, table + word * p.D, p.D);
+    if (p.bias) bias += p.bias[word];
   }
-  return (float)((cz_warp_sum(sum) + bias) / word_count(p, c));
+  sum[0] = cz_warp_sum(sum[0]), sum[1] = cz_warp_sum(sum[1]);
+  float *score = p.scores + (int64_t)m * p.C + c;
+  if (threadIdx.x % CZ_WARP > 0) return;
+  score[0] = (float)((sum[0] + bias) / word_count(p, c));
+  if (two) score[p.C] = (float)((sum[1] + bias) / word_count(p, c));
 }
 
 /* -log P_c = (s_top - s_c) / t + log(1 + rest): both terms at least 0, no cancellation. */
@@ -108,19 +116,16 @@ static __device__ double row_loss(const problem &p, int m) {
   return loss;
 }
 
-/* Scores of BLOCK_ROWS rows, a warp for each, and the sum of their losses: in LOSS when there is
- * one block, else in the block's place of PARTIAL. */
+/* Scores of BLOCK_ROWS rows, a warp for two of a class, and the sum of their losses: in LOSS when
+ * there is one block, else in the block's place of PARTIAL. */
 template <class T, bool WIDE>
 static __global__ void __launch_bounds__(SCORE_THREADS)
     score_rows(problem p, float *loss, double *partial, const T *x, const T *table) {
   CZ_SHARED(double, losses, [BLOCK_ROWS]);
   const int first = (int)blockIdx.x * BLOCK_ROWS,
             rows = p.M - first < BLOCK_ROWS ? p.M - first : (int)BLOCK_ROWS;
-  for (int i = (int)threadIdx.x / CZ_WARP; i < rows * p.C; i += SCORE_THREADS / CZ_WARP) {
-    const int m = first + i / p.C, c = i % p.C;
-    const float s = score<WIDE>(p, x + p.rows[m] * p.D, table, c);
-    if (threadIdx.x % CZ_WARP == 0) p.scores[(int64_t)m * p.C + c] = s;
-  }
+  for (int i = (int)threadIdx.x / CZ_WARP; i < (rows + 1) / 2 * p.C; i += SCORE_THREADS / CZ_WARP)
+    score_pair<WIDE>(p, x, table, first + i / p.C * 2, i % p.C);
   __syncthreads();
   if ((int)threadIdx.x < rows) losses[threadIdx.x] = row_loss(p, first + (int)threadIdx.x);
   __syncthreads();
