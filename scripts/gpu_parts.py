@@ -32,6 +32,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PLACES = ("bin", "gpu", "tests/ops", "tests/train", "tests/cuda")
 DTYPES = ("bf16", "f32", "f16")
 PRECISION = {"bf16": "bf16", "f32": "f32", "f16": "fp16"}
+REHEARSAL = 6  # times as long a part may take without a card
 SHOWN = 1500  # characters of what a program said, where it failed
 
 
@@ -398,46 +399,47 @@ def training(check, recipe, precision, device, out, words):
 STACKS = (("tiny T5", "t5-nano", "random_spans"), ("single stack", "lm-nano", "lm"))
 
 
-def part_curves(check):
-    """The same steps on the device and on the cpu."""
-    runs, found, failed = {}, {}, []
-    data_folder(check)
-
-    def done(name, code, out, said, seconds):
-        runs[name] = (code, out, said, seconds)
-
-    jobs = []
+def stack_jobs(check):
+    """{(stack, device, precision): (command, folder)}; the cpu has no float16."""
+    out = {}
     for name, model, objective in STACKS:
         words = ["model.name=" + model, "objective.name=" + objective]
         if objective == "lm":
             words.append("batch.target_tokens=512")
         for precision in ("bf16",) if check.quick else ("bf16", "f32", "fp16"):
             for device in (check.device, "cpu"):
-                if (precision, device) == ("fp16", "cpu"):
-                    continue  # which has no float16: float32's curve is beside it
-                out = check.work / ("%s-%s-%s" % (model, precision, device)).replace(":", "-")
-                jobs.append(((name, precision, device),
-                             training(check, "tiny.yaml", precision, device, out, words),
-                             {"OMP_NUM_THREADS": "2"}))  # fmt: skip
-    check.pool(jobs, 60, done)
-    for (name, precision, device), words, _ in jobs:
+                if (device, precision) != ("cpu", "fp16"):
+                    folder = check.work / ("%s-%s-%s" % (model, device.replace(":", "-"), precision))
+                    command = training(check, "tiny.yaml", precision, device, folder, words)
+                    out[name, device, precision] = command, folder
+    return out
+
+
+def part_curves(check):
+    """The same steps on the device and on the cpu; float16 beside the cpu's float32."""
+    jobs, runs, found = stack_jobs(check), {}, {}
+
+    def done(name, code, out, said, seconds):
+        runs[name] = (code, out, said)
+
+    threads = {"OMP_NUM_THREADS": "2"}
+    check.pool([(name, job[0], threads) for name, job in jobs.items()], 60, done)
+    for name, device, precision in jobs:
         if device == "cpu":
             continue
         label = "%s, %s" % (name, precision)
-        beside = "f32" if precision == "fp16" else precision
-        mine, theirs = runs[name, precision, device], runs[name, beside, "cpu"]
-        if mine[0] != 0 or theirs[0] != 0:
-            bad = mine if mine[0] != 0 else theirs
-            found[label] = {"verdict": "fail", "text": reason(bad[0], bad[2], bad[1])}
-        else:
-            folder = pathlib.Path(words[-1])
-            cpu = folder.with_name(folder.name.split("-" + precision + "-")[0] + "-%s-cpu" % beside)
-            found[label] = gpu_curves.compare_short(folder, cpu, precision)
-        if found[label]["verdict"] != "pass":
-            failed.append(label)
+        other = name, "cpu", "f32" if precision == "fp16" else precision
+        for key in (name, device, precision), other:
+            code, out, said = runs[key]
+            if code != 0:
+                found[label] = {"verdict": "fail", "text": key[1] + ": " + reason(code, said, out)}
+        if label not in found:
+            folders = jobs[name, device, precision][1], jobs[other][1]
+            found[label] = gpu_curves.compare_short(*folders, precision)
     check.note("curves", found)
+    failed = [label for label, one in found.items() if one["verdict"] != "pass"]
     if failed:
-        raise Failed("%s differ" % ", ".join(failed))
+        raise Failed("not as on the cpu: " + "; ".join(failed))
 
 
 def part_t5_small(check):
@@ -582,6 +584,8 @@ def run_part(check, part):
     """True when all of it was done."""
     name, most, quick, run = part
     budget = (quick or most) if check.quick else most
+    if check.emulated:
+        budget *= REHEARSAL
     now = time.monotonic()
     check.part_ends = min(now + budget, check.ends)
     if check.left() < 3:
@@ -622,6 +626,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.seconds is None:
         arguments.seconds = 120 if arguments.quick else 540
+        if arguments.device != "cuda":
+            arguments.seconds *= REHEARSAL
     parts = selected(arguments.part, arguments.quick)
     os.makedirs(arguments.out, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="cloze-gpu-") as work:
