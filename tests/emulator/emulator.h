@@ -91,7 +91,10 @@ struct emu_worker {
   std::string error; /* ends the block */
 };
 
-extern thread_local emu_worker *emu_worker_now;
+/* Read by every access of a kernel: at a fixed distance from the thread's pointer, of which the
+ * loader keeps some room for modules that come late. */
+#define EMU_NEAR __attribute__((tls_model("initial-exec")))
+extern thread_local emu_worker *emu_worker_now EMU_NEAR;
 
 std::string emu_format_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 std::string emu_place_text(emu_place at);

@@ -53,15 +53,23 @@ static void collect(double a[16][16], double b[16][8], double d[16][8], void **l
   }
 }
 
+typedef double eight __attribute__((vector_size(64)));
+
 /* d += a b. Products are exact in double, so that a fused addition has the same bits. */
 #if defined(__GNUC__) && !defined(__clang__) && !defined(CZ_SANITIZED)
-__attribute__((target_clones("arch=haswell", "default")))
+__attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
 #endif
 static void
 multiply(double d[16][8], const double a[16][16], const double b[16][8]) {
-  for (int i = 0; i < 16; i++)
-    for (int k = 0; k < 16; k++)
-      for (int j = 0; j < 8; j++) d[i][j] += a[i][k] * b[k][j];
+  for (int i = 0; i < 16; i += 2) { /* two sums at a time do not wait for each other */
+    eight first, second, row;
+    memcpy(&first, d[i], sizeof first), memcpy(&second, d[i + 1], sizeof second);
+    for (int k = 0; k < 16; k++) {
+      memcpy(&row, b[k], sizeof row);
+      first += a[i][k] * row, second += a[i + 1][k] * row;
+    }
+    memcpy(d[i], &first, sizeof first), memcpy(d[i + 1], &second, sizeof second);
+  }
 }
 
 /* The sum is rounded once. */

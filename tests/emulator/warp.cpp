@@ -16,6 +16,8 @@ static void check_mask(const emu_warp *warp, const emu_fiber *f, unsigned mask, 
     emu_fail(at, "%s: the mask %#x names lane %d, which has left", what, mask, __builtin_ctz(left));
 }
 
+static bool same_text(const char *a, const char *b) { return a == b || !strcmp(a, b); }
+
 /* The meeting that this lane joins; a new one when none waits for lanes of its mask. */
 static emu_meeting *join(emu_warp *warp, unsigned mask, const char *what, emu_place at) {
   emu_meeting *unused = nullptr;
@@ -23,7 +25,7 @@ static emu_meeting *join(emu_warp *warp, unsigned mask, const char *what, emu_pl
     emu_meeting *m = &warp->meet[i];
     if (!m->mask) unused = m;
     if (!(m->mask & mask)) continue;
-    if (m->mask != mask || !emu_same_place(m->at, at) || strcmp(m->what, what))
+    if (m->mask != mask || !emu_same_place(m->at, at) || !same_text(m->what, what))
       emu_fail(at, "%s with mask %#x, but lanes %#x wait at %s (%s with mask %#x)", what, mask,
                m->here, emu_kept(emu_place_text(m->at)), m->what, m->mask);
     return m;

@@ -44,6 +44,7 @@ typedef enum arithmetic {
   ROUNDED_TO_F16
 } arithmetic;
 
+extern bool runs_once;     /* an outcome is of one run, not of two: where each takes long */
 extern bool smooth_models; /* tiny models have no kink: GELU in place of ReLU */
 
 bool tried_in(const char *device, arithmetic how);
