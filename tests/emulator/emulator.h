@@ -91,7 +91,9 @@ struct emu_worker {
   std::string error; /* ends the block */
 };
 
-extern thread_local emu_worker *emu_worker_now;
+/* Of a thread of the host. The module that it is in is loaded early or has room for it. */
+#define EMU_OF_THREAD __thread __attribute__((tls_model("initial-exec")))
+extern EMU_OF_THREAD emu_worker *emu_worker_now;
 
 std::string emu_format_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 std::string emu_place_text(emu_place at);

@@ -10,8 +10,8 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-thread_local emu_worker *emu_worker_now;
-static thread_local const emu_indices *now; /* of the fiber that runs */
+EMU_OF_THREAD emu_worker *emu_worker_now;
+static EMU_OF_THREAD const emu_indices *now; /* of the fiber that runs */
 
 uint3 emu_thread_index(void) { return now->thread; }
 uint3 emu_block_index(void) { return now->block; }
