@@ -4,6 +4,9 @@
 # cz_emulated(NAME SOURCES ... [CHECKED]): an executable's or a module's kernels. CHECKED: compiled so
 # that every access calls the emulator's checks; copies that the compiler leaves to the C library are
 # renamed, since they would go unseen.
+#
+# cz_mutants(NAME [--all | --kernel FILE [--ops OPS | --program TARGET]] ...): a slow test NAME that
+# the tests of kernels notice when one of these lacks a barrier; arguments of tests/emulator/mutate.py.
 set(CZ_HAVE_EMULATOR OFF)
 find_path(CZ_CUDA_HEADERS cuda_runtime_api.h HINTS ${CZ_CUDA_INCLUDE} PATHS /usr/local/cuda/include
     $ENV{CUDA_HOME}/include)
@@ -57,4 +60,10 @@ function(cz_emulated_kernels name)
     COMMAND_EXPAND_LISTS
     COMMENT "Kernels of ${name} with every access seen")
   set(${name} "${joined}" PARENT_SCOPE)
+endfunction()
+
+function(cz_mutants name)
+  add_test(NAME ${name} COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/emulator/mutate.py"
+      --build "${CMAKE_BINARY_DIR}" ${ARGN})
+  set_tests_properties(${name} PROPERTIES LABELS slow TIMEOUT 3600)
 endfunction()

@@ -150,7 +150,7 @@ static __device__ void put_columns(const arrays &a, const tile &t, const float c
   float sum = 0;
   for (int i = 0; i < WARPS; i++) sum += sums[i][k];
   if (k < t.columns) a.col_squares[(int64_t)t.number * COLUMNS + k] = sum;
-  __syncthreads();
+  __syncthreads(); /* mutant: survives, a block's sum of weights follows each tile */
 }
 
 template <bool WIDE>

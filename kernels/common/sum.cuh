@@ -44,7 +44,7 @@ static inline __device__ int cz_block_sum_before(int x, int *total CZ_PLACE) {
     if (i < warp) sum += warps[i];
     *total += warps[i];
   }
-  __syncthreads();
+  __syncthreads(); /* mutant: survives, every caller has a barrier before it calls again */
   return sum;
 }
 

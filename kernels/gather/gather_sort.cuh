@@ -99,7 +99,7 @@ static __global__ void __launch_bounds__(CZ_SORT_THREADS)
   for (int i = 0; i < CZ_SORT_WARPS; i++) count[i][threadIdx.x] = 0;
   __syncthreads();
   cz_sort_rank(rank, count[warp], from.key + first, n - first, shift);
-  __syncthreads();
+  __syncthreads(); /* mutant: survives, cz_sort_begin has barriers too */
   for (int i = 0, at = cz_sort_begin(counts); i < CZ_SORT_WARPS; i++) {
     const int own = count[i][threadIdx.x];
     count[i][threadIdx.x] = at, at += own;

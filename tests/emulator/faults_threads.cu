@@ -122,6 +122,15 @@ static __global__ void halves(float *y, const float *x) {
     y[t] = __shfl_xor_sync(0xffff0000u, x[t], 5);
 }
 
+/* One half comes to the other one late, or has something to do by itself before. */
+static __global__ void halves_and_all(float *y, const float *x) {
+  const unsigned t = threadIdx.x, own = t % 32 < 16 ? 0xffffu : 0xffff0000u;
+  float sum = __shfl_xor_sync(own, x[t], 3);
+  sum += __shfl_xor_sync(CZ_FULL_MASK, sum, 16);
+  if (t % 32 >= 16) sum += __shfl_xor_sync(own, sum, 1);
+  y[t] = __shfl_xor_sync(CZ_FULL_MASK, sum, 17);
+}
+
 static __global__ void shuffle_in_branch(float *y, const float *x) {
   const int t = (int)threadIdx.x;
   y[t] = x[t];
@@ -204,6 +213,8 @@ const fault faults_of_threads[] = {
     {"nothing, by shuffles", run<shuffle<0xffffffffu>>, run<shuffle<0xffffffffu>>, NEVER, NULL,
      NULL, NULL},
     {"nothing, by shuffles of halves", run<halves>, run<halves>, NEVER, NULL, NULL, NULL},
+    {"nothing, by halves and all", run<halves_and_all>, run<halves_and_all>, NEVER, NULL, NULL,
+     NULL},
     {"a mask without the lane", run<shuffle<0xffff0000u>>, NULL, ALWAYS, "does not name",
      "does not name", NULL},
     {"a mask of lanes that are none", run<shuffle<0xffffffffu>, 1, 48>, NULL, ALWAYS,

@@ -30,8 +30,8 @@ static cudaError_t state(void) { return emu_failed() ? cudaErrorLaunchFailure : 
 
 /* Kernels go back and forth between a few arrays: the last ones found are looked at first. */
 emu_allocation *emu_allocation_of(const void *p) {
-  static thread_local emu_allocation *found[4];
-  static thread_local unsigned oldest, freed;
+  static thread_local emu_allocation *found[4] EMU_NEAR;
+  static thread_local unsigned oldest EMU_NEAR, freed EMU_NEAR;
   const unsigned char *at = static_cast<const unsigned char *>(p);
   if (freed != all.freed) {
     freed = all.freed;

@@ -18,17 +18,21 @@ static void check_mask(const emu_warp *warp, const emu_fiber *f, unsigned mask, 
 
 static bool same_text(const char *a, const char *b) { return a == b || !strcmp(a, b); }
 
-/* The meeting that this lane joins; a new one when none waits for lanes of its mask. */
-static emu_meeting *join(emu_warp *warp, unsigned mask, const char *what, emu_place at) {
+/* The meeting that this lane joins; a new one when none waits for its like. A lane may meet some
+ * lanes while others wait for it elsewhere, but not those that wait themselves. */
+static emu_meeting *join(emu_warp *warp, int lane, unsigned mask, const char *what, emu_place at) {
   emu_meeting *unused = nullptr;
   for (int i = 0; i < warp->meetings; i++) {
     emu_meeting *m = &warp->meet[i];
-    if (!m->mask) unused = m;
-    if (!(m->mask & mask)) continue;
-    if (m->mask != mask || !emu_same_place(m->at, at) || !same_text(m->what, what))
+    if (!m->mask) {
+      unused = m;
+    } else if (m->mask == mask && emu_same_place(m->at, at) &&
+               (m->what == what || !strcmp(m->what, what))) {
+      return m;
+    } else if (m->mask >> lane & 1 && m->here & mask) {
       emu_fail(at, "%s with mask %#x, but lanes %#x wait at %s (%s with mask %#x)", what, mask,
                m->here, emu_kept(emu_place_text(m->at)), m->what, m->mask);
-    return m;
+    }
   }
   emu_meeting *m = unused ? unused : &warp->meet[warp->meetings++];
   *m = emu_meeting{mask, 0, what, at, {}};
@@ -40,7 +44,7 @@ void emu_gather(unsigned mask, const char *what, emu_place at, void *mine, emu_t
   emu_fiber *f = w->running;
   emu_warp *warp = &w->warps[f->warp];
   check_mask(warp, f, mask, what, at);
-  emu_meeting *m = join(warp, mask, what, at);
+  emu_meeting *m = join(warp, f->lane, mask, what, at);
   m->lanes[f->lane] = mine;
   m->here |= 1u << f->lane;
   if (m->here != mask) return emu_wait(EMU_IN_WARP, what, at);

@@ -3,8 +3,9 @@
  *
  * CZ_TEST_SEED replays a seed, CZ_TEST_INDEX runs one case of it, CZ_TEST_OPS=linear,norm
  * selects ops, CZ_TEST_CASES sets the random cases an op gets, CZ_TEST_SHARE=K/N takes every N-th
- * case, so that N runs of one seed have each of them once, CZ_TEST_DEVICE and CZ_TEST_DTYPES the
- * targets (targets.c). */
+ * case, so that N runs of one seed have each of them once, CZ_TEST_CHECKS=values,bits what is
+ * checked besides values (gradient, bits, nonfinite), CZ_TEST_DEVICE and CZ_TEST_DTYPES the targets
+ * (targets.c). */
 #include "common/common.h"
 #include "ops_test.h"
 
@@ -36,11 +37,12 @@ static bool in_share(int index) {
   return ((uint64_t)index + test_seed()) % n == k;
 }
 
-static bool selected(const char *op) {
-  const char *list = getenv("CZ_TEST_OPS");
+/* Whether the list in the environment names it, or there is none. */
+static bool selected(const char *variable, const char *name) {
+  const char *list = getenv(variable);
   if (!list || !*list) return true;
-  size_t n = strlen(op);
-  for (const char *at = strstr(list, op); at; at = strstr(at + 1, op)) {
+  size_t n = strlen(name);
+  for (const char *at = strstr(list, name); at; at = strstr(at + 1, name)) {
     bool begins = at == list || at[-1] == ',', ends = at[n] == ',' || at[n] == '\0';
     if (begins && ends) return true;
   }
@@ -54,8 +56,8 @@ static void check_narrow(const problem *p) {
     if (!has_16_bits(on)) continue;
     if (problem_narrow(&q, p, on)) {
       check_values(&q);
-      check_bits(&q);
-      check_nonfinite(&q);
+      if (selected("CZ_TEST_CHECKS", "bits")) check_bits(&q);
+      if (selected("CZ_TEST_CHECKS", "nonfinite")) check_nonfinite(&q);
     }
     problem_free(&q);
   }
@@ -66,9 +68,9 @@ static void check_case(cz_op op, int index) {
   if (problem_make(&p, op, test_seed(), index)) {
     check_shapes(&p);
     check_values(&p);
-    check_gradient(&p);
-    check_bits(&p);
-    check_nonfinite(&p);
+    if (selected("CZ_TEST_CHECKS", "gradient")) check_gradient(&p);
+    if (selected("CZ_TEST_CHECKS", "bits")) check_bits(&p);
+    if (selected("CZ_TEST_CHECKS", "nonfinite")) check_nonfinite(&p);
     check_narrow(&p);
   }
   problem_free(&p);
@@ -121,7 +123,7 @@ int main(void) {
   struct CMUnitTest tests[CZ_OPS + 1] = {cmocka_unit_test(coverage)};
   size_t n = 1;
   for (int i = 0; i < CZ_OPS; i++) {
-    if (selected(cz_op_rows[i]->name))
+    if (selected("CZ_TEST_OPS", cz_op_rows[i]->name))
       tests[n++] = (struct CMUnitTest){
           .name = cz_op_rows[i]->name, .test_func = test_op, .initial_state = (void *)(intptr_t)i};
   }
