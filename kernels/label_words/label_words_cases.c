@@ -32,8 +32,8 @@ static const sizes hand[] = {
     {12, 257, 60, 12, 10, 3, true, SOFT, 0.5, 100, 2},
     {11, 1033, 257, 9, 8, 2, true, HARD, 0.5, 90,
      1}, /* rows, columns and the table long enough for several threads */
-    {40, 36, 50, 64, 3, 5, true, HARD, 1, 90, 1},  /* as many rows as one block of a card takes */
-    {50, 12, 20, 65, 2, 1, true, SOFT, 1, 90, 2},  /* and one more */
+    {40, 36, 50, 64, 3, 5, true, HARD, 1, 90, 1}, /* as many rows as one block of a card takes */
+    {50, 12, 20, 65, 2, 1, true, SOFT, 1, 90, 2}, /* and one more */
     {7, 5, 12, 130, 5, 3, false, HARD, 1, 95, 1}, /* rows and words repeat in all of them */
 };
 

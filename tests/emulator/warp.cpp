@@ -26,8 +26,7 @@ static emu_meeting *join(emu_warp *warp, int lane, unsigned mask, const char *wh
     emu_meeting *m = &warp->meet[i];
     if (!m->mask) {
       unused = m;
-    } else if (m->mask == mask && emu_same_place(m->at, at) &&
-               (m->what == what || !strcmp(m->what, what))) {
+    } else if (m->mask == mask && emu_same_place(m->at, at) && same_text(m->what, what)) {
       return m;
     } else if (m->mask >> lane & 1 && m->here & mask) {
       emu_fail(at, "%s with mask %#x, but lanes %#x wait at %s (%s with mask %#x)", what, mask,
