@@ -274,6 +274,7 @@ template <class T, int HD> struct query_block {
       __syncthreads();
     }
     cz_copy_wait<0>();
+    if (tiles == 0) __syncthreads(); /* behind the copies of q, all the same */
   }
 };
 } // namespace

@@ -121,6 +121,7 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 3) forward(proble
     __syncthreads();
   }
   cz_copy_wait<0>();
+  __syncthreads(); /* without keys there was none behind the copies of q */
   finish<HD>(o, s, p, v, l, h);
   store_rows<T, HD>(static_cast<T *>(p.o) + own + 16 * warp * ld, o, mine, p,
                     first_rows(rows - 16 * warp), false);
