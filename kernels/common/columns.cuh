@@ -23,7 +23,7 @@ static __global__ void __launch_bounds__(CZ_COLUMNS_GROUPS *CZ_WARP)
   const int lane = (int)threadIdx.x % CZ_WARP, group = (int)threadIdx.x / CZ_WARP;
   const int64_t d = (int64_t)blockIdx.x * CZ_WARP + lane;
   const float *partial = c.partial + blockIdx.y * c.rows * c.D;
-  float *to = c.to[blockIdx.y], sum = 0;
+  float *to = blockIdx.y ? c.to[1] : c.to[0], sum = 0; /* parameters have no address */
   if (d < c.D && to)
     for (int64_t i = group; i < c.rows; i += CZ_COLUMNS_GROUPS) sum += partial[i * c.D + d];
   part[group][lane] = sum;
@@ -31,7 +31,7 @@ static __global__ void __launch_bounds__(CZ_COLUMNS_GROUPS *CZ_WARP)
   if (group > 0 || d >= c.D || !to) return;
   sum = 0;
   for (int i = 0; i < CZ_COLUMNS_GROUPS; i++) sum += part[i][lane];
-  to[d] = c.add[blockIdx.y] ? to[d] + sum : sum;
+  to[d] = (blockIdx.y ? c.add[1] : c.add[0]) ? to[d] + sum : sum;
 }
 
 /* Sums of columns of one array or two; of no rows it is 0. */
