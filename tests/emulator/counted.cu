@@ -55,15 +55,28 @@ static __global__ void shared_bytes(float *y, const float *x) {
   y[threadIdx.x] = (float)tile[threadIdx.x * 4];
 }
 
+/* Which T's the lanes read: both halves, or all quarters, the same; or every second one in the
+ * first part of GROUP lanes alone. */
+enum part { ALIKE, FIRST_APART };
+
+template <class T, int GROUP, part PART> static __global__ void parts(float *y, const float *x) {
+  CZ_SHARED(T, tile, [64]);
+  const int t = (int)threadIdx.x, in_part = t % GROUP;
+  const T own = reinterpret_cast<const T *>(x)[t];
+  tile[t] = own, tile[t + 32] = own;
+  __syncwarp();
+  reinterpret_cast<T *>(y)[t] = tile[PART == ALIKE ? in_part : t < GROUP ? 2 * t : t];
+}
+
 /* Rows of 64 numbers of 16 bits: 128 bytes, with 16 bytes more, or their eight pieces permuted. */
-template <int PADDING, bool SWIZZLED> static __global__ void matrices(float *y, const float *x) {
+template <int PADDING, int SWIZZLED> static __global__ void matrices(float *y, const float *x) {
   CZ_SHARED(uint16_t, tile, [32][64 + PADDING]);
   const int t = (int)threadIdx.x;
   for (int i = 0; i < 32; i++)
     for (int j = t; j < 64; j += 32) tile[i][j] = (uint16_t)(64 * i + j);
   __syncwarp();
   uint32_t r[4];
-  cz_ldmatrix_4<false>(r, &tile[t][SWIZZLED ? 8 * (t % 8) : 0]);
+  cz_ldmatrix_4<false>(r, &tile[t][8 * (t % SWIZZLED)]);
   y[t] = (float)(r[0] + r[1] + r[2] + r[3]);
 }
 
@@ -105,6 +118,25 @@ static __global__ void read_own(float *y, const float *x) {
   y[threadIdx.x] = x[threadIdx.x];
   __syncthreads();
   y[blockDim.x + threadIdx.x] = y[threadIdx.x ^ 1];
+}
+
+static __global__ void in_place(float *y, const float *x) {
+  y[threadIdx.x] += x[threadIdx.x];
+  __syncthreads();
+  y[threadIdx.x] += 1;
+}
+
+/* Half of what is read was written by this launch, in each word. */
+static __global__ void half_own(float *y, const float *x) {
+  const unsigned t = threadIdx.x;
+  reinterpret_cast<uint16_t *>(y)[2 * t] = (uint16_t)t;
+  __syncthreads();
+  y[32 + t] = y[t];
+}
+
+/* Each block reads the same. */
+static __global__ void by_blocks(float *y, const float *x) {
+  y[blockIdx.x * blockDim.x + threadIdx.x] = x[threadIdx.x];
 }
 
 static __global__ void atomics(int *y) {
@@ -152,6 +184,10 @@ static void own(float *y, const float *x) {
   cz_launch("counted", read_own, 1, 128, 0, nullptr, y, x);
 }
 
+template <int BLOCKS, int THREADS> static void blocks(float *y, const float *x) {
+  cz_launch("counted", by_blocks, BLOCKS, THREADS, 0, nullptr, y, x);
+}
+
 static void add(float *y, const float *x) {
   cudaMemsetAsync(y, 0, 32, nullptr);
   cz_launch("counted", atomics, 1, 32, 0, nullptr, reinterpret_cast<int *>(y));
@@ -172,6 +208,12 @@ const counted counted_cases[] = {
     {"every eighth", warp<strided<float, 8, 0>>, EMU_GLOBAL_LOAD, {1, 32, 128, 32, 4}, 128, 128},
     {"shifted", warp<strided<float, 1, 1>>, EMU_GLOBAL_LOAD, {1, 32, 128, 5, 4}, 128, 128},
     {"rows of 33", rows, EMU_GLOBAL_LOAD, {16, 264, 1056, 47, 40}, 1056, 1056},
+    {"16 of every 32",
+     warp<strided<float4, 2, 0>>,
+     EMU_GLOBAL_LOAD,
+     {1, 32, 512, 32, 16},
+     512,
+     512},
     {"one for all", warp<same_number>, EMU_GLOBAL_LOAD, {1, 32, 128, 1, 1}, 4, 128},
     {"transposed", tile<transpose<0>>, EMU_SHARED_LOAD, {32, 1024, 4096, 1024, 32}, 4096, 4096},
     {"and padded", tile<transpose<1>>, EMU_SHARED_LOAD, {32, 1024, 4096, 32, 32}, 4096, 4096},
@@ -182,16 +224,47 @@ const counted counted_cases[] = {
     {"shared, 16 bytes", warp<shared_of<float4, 1>>, EMU_SHARED_LOAD, {1, 32, 512, 4, 4}, 512, 512},
     {"and apart", warp<shared_of<float4, 2>>, EMU_SHARED_LOAD, {1, 32, 512, 8, 4}, 512, 512},
     {"a row apart", warp<shared_of<float4, 8>>, EMU_SHARED_STORE, {1, 32, 512, 32, 4}, 512, 512},
+    {"halves alike", warp<parts<float2, 16, ALIKE>>, EMU_SHARED_LOAD, {1, 32, 256, 2, 2}, 256, 256},
+    {"half apart",
+     warp<parts<float2, 16, FIRST_APART>>,
+     EMU_SHARED_LOAD,
+     {1, 32, 256, 3, 2},
+     256,
+     256},
+    {"quarters alike",
+     warp<parts<float4, 8, ALIKE>>,
+     EMU_SHARED_LOAD,
+     {1, 32, 512, 4, 4},
+     512,
+     512},
+    {"quarter apart",
+     warp<parts<float4, 8, FIRST_APART>>,
+     EMU_SHARED_LOAD,
+     {1, 32, 512, 5, 4},
+     512,
+     512},
+    {"all apart",
+     warp<parts<float, 32, FIRST_APART>>,
+     EMU_SHARED_LOAD,
+     {1, 32, 128, 2, 1},
+     128,
+     128},
     {"bytes stored", warp<shared_bytes>, EMU_SHARED_STORE, {4, 128, 128, 4, 4}, 0, 128},
     {"bytes", warp<shared_bytes>, EMU_SHARED_LOAD, {1, 32, 32, 1, 1}, 0, 128},
-    {"matrices", warp<matrices<0, false>>, EMU_LDMATRIX, {1, 32, 512, 32, 4}, 0, 128},
-    {"and padded", warp<matrices<8, false>>, EMU_LDMATRIX, {1, 32, 512, 4, 4}, 0, 128},
-    {"or swizzled", warp<matrices<0, true>>, EMU_LDMATRIX, {1, 32, 512, 4, 4}, 0, 128},
+    {"matrices", warp<matrices<0, 1>>, EMU_LDMATRIX, {1, 32, 512, 32, 4}, 0, 128},
+    {"and padded", warp<matrices<8, 1>>, EMU_LDMATRIX, {1, 32, 512, 4, 4}, 0, 128},
+    {"or swizzled", warp<matrices<0, 8>>, EMU_LDMATRIX, {1, 32, 512, 4, 4}, 0, 128},
+    {"or by halves", warp<matrices<0, 4>>, EMU_LDMATRIX, {1, 32, 512, 8, 4}, 0, 128},
     {"a few lanes", warp<divergent>, EMU_GLOBAL_LOAD, {1, 8, 32, 1, 1}, 32, 32},
     {"uneven turns", warp<uneven_turns>, EMU_GLOBAL_LOAD, {64, 1056, 4224, 160, 160}, 2112, 128},
     {"either", warp<either>, EMU_GLOBAL_LOAD, {2, 32, 512, 32, 16}, 512, 128},
     {"read twice", warps, EMU_GLOBAL_LOAD, {8, 256, 1024, 32, 32}, 512, 512},
     {"its own", own, EMU_GLOBAL_LOAD, {8, 256, 1024, 32, 32}, 512, 1024},
+    {"in place", warp<in_place>, EMU_GLOBAL_LOAD, {3, 96, 384, 12, 12}, 256, 128},
+    {"half its own", warp<half_own>, EMU_GLOBAL_LOAD, {1, 32, 128, 4, 4}, 64, 192},
+    {"halves of words", warp<half_own>, EMU_GLOBAL_STORE, {2, 64, 192, 8, 6}, 64, 192},
+    {"read by blocks", blocks<3, 32>, EMU_GLOBAL_LOAD, {3, 96, 384, 12, 12}, 128, 384},
+    {"a warp and eight", blocks<1, 40>, EMU_GLOBAL_LOAD, {2, 40, 160, 5, 5}, 160, 160},
     {"atomics", add, EMU_ATOMIC, {1, 8, 32, 1, 1}, 8, 8},
     {"copies read", warp<copies>, EMU_GLOBAL_LOAD, {1, 32, 512, 16, 16}, 512, 128},
     {"copies written", warp<copies>, EMU_SHARED_STORE, {2, 64, 1024, 8, 8}, 512, 128},

@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 static bool is_language(const char *file) {
-  static const char *const files[] = {"language.h", "device.cuh", "vector.cuh", ".hpp", "tuple", "invoke.h"};
+  static const char *const files[] = {"language.h", "device.cuh", "vector.cuh",
+                                      ".hpp",       "tuple",      "invoke.h"};
   for (const char *end : files) {
     const size_t n = strlen(end), all_of = strlen(file);
     if (all_of >= n && !strcmp(file + all_of - n, end)) return true;

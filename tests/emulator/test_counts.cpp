@@ -96,6 +96,15 @@ static void test_ratios(void **state) {
   named("a few lanes")->run(y, x);
   assert_true(emu_mean_lanes(counts_of_one("counted")) == 8);
   emu_begin_counting();
+  named("a warp and eight")->run(y, x);
+  assert_true(emu_mean_lanes(counts_of_one("counted")) == 20);
+  emu_begin_counting();
+  named("transposed")->run(y, x);
+  assert_true(emu_conflict_factor(counts_of_one("counted")) == (1024. + 32) / 64); /* with stores */
+  emu_begin_counting();
+  named("one word")->run(y, x);
+  assert_int_equal(counts_of_one("counted")->events[EMU_COUNT_SYNCWARP], 1);
+  emu_begin_counting();
   named("read twice")->run(y, x);
   const emu_counts *c = counts_of_one("counted");
   assert_true(c->events[EMU_COUNT_BARRIER] == 4);

@@ -90,6 +90,43 @@ template <bool SUM> static void run_of_warp(void *out, const uint32_t *in, int i
             (float *)out, (const float *)in);
 }
 
+/* A lane's word travels by its other one; words of a half by that half alone, too. */
+static __global__ void shuffles(uint32_t *out, const uint32_t *in) {
+  const int lane = (int)threadIdx.x;
+  const uint32_t *own = in + ((size_t)blockIdx.x * PIN_WARP + (size_t)lane) * 2;
+  uint32_t *to = out + ((size_t)blockIdx.x * PIN_WARP + (size_t)lane) * 8;
+  const unsigned mask = lane < 16 ? 0xffffu : 0xffff0000u;
+  const int by = (int)(own[1] % PIN_WARP);
+  to[0] = __shfl_sync(CZ_FULL_MASK, own[0], by);
+  to[1] = __shfl_sync(CZ_FULL_MASK, own[0], by, 8);
+  to[2] = __shfl_xor_sync(CZ_FULL_MASK, own[0], 1 << by % 5);
+  to[3] = __shfl_xor_sync(mask, own[0], by % 16);
+  to[4] = __shfl_up_sync(CZ_FULL_MASK, own[0], (unsigned)by);
+  to[5] = __shfl_up_sync(CZ_FULL_MASK, own[0], (unsigned)by % 16, 16);
+  to[6] = __shfl_down_sync(CZ_FULL_MASK, own[0], (unsigned)by);
+  to[7] = __shfl_down_sync(CZ_FULL_MASK, own[0], (unsigned)by % 16, 16);
+}
+
+static void run_shuffles(void *out, const uint32_t *in, int items) {
+  cz_launch("shuffles", shuffles, dim3((unsigned)items), dim3(PIN_WARP), 0, nullptr,
+            (uint32_t *)out, in);
+}
+
+static __global__ void votes(uint32_t *out, const uint32_t *in) {
+  const int lane = (int)threadIdx.x;
+  const uint32_t *own = in + ((size_t)blockIdx.x * PIN_WARP + (size_t)lane) * 2;
+  uint32_t *to = out + ((size_t)blockIdx.x * PIN_WARP + (size_t)lane) * 4;
+  const unsigned mask = lane < 16 ? 0xffffu : 0xffff0000u;
+  to[0] = __ballot_sync(CZ_FULL_MASK, own[0] % 2 == 1);
+  to[1] = __ballot_sync(mask, own[0] % 2 == 1);
+  to[2] = __any_sync(mask, own[1] % 32 == 0) != 0;
+  to[3] = __all_sync(mask, own[1] % 32 != 0) != 0;
+}
+
+static void run_votes(void *out, const uint32_t *in, int items) {
+  cz_launch("votes", votes, dim3((unsigned)items), dim3(PIN_WARP), 0, nullptr, (uint32_t *)out, in);
+}
+
 /* ---- functions of one number ---- */
 
 #define FUNCTION(name, expression)                                                                 \
@@ -176,6 +213,8 @@ const pin pins[] = {
     {"ldmatrix.trans", 32, MATRIX_WORDS, 4 * ROWS_WORDS, PIN_BITS, 0, PIN_ROWS, false,
      run_ldmatrix<true>},
     {"cp.async", 16, PIECES_WORDS, 4 * COPY_WORDS, PIN_BITS, 0, PIN_PRESENT, false, run_copies},
+    {"shuffles", 32, 2 * PIN_WARP, 4 * 8 * PIN_WARP, PIN_BITS, 0, PIN_PRESENT, false, run_shuffles},
+    {"votes", 32, 2 * PIN_WARP, 4 * 4 * PIN_WARP, PIN_BITS, 0, PIN_PRESENT, false, run_votes},
     {"sum of a warp", 64, PIN_WARP, 4 * PIN_WARP, PIN_FLOAT, 0, PIN_FLOATS, false,
      run_of_warp<true>},
     {"maximum of a warp", 64, PIN_WARP, 4 * PIN_WARP, PIN_FLOAT, 0, PIN_FLOATS, false,
