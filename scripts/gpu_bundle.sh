@@ -7,7 +7,7 @@
 #
 # FILE is build/gpu_bundle.tar.gz. --build packs what FOLDER has been built to, as it is. There,
 # scripts/gpu_check.sh --bundle FILE unpacks and uses it. The bundle also holds what the module is
-# linked from, without its kernels, so that gpu_check.sh --rebuild-module can compile those there.
+# linked from, so that gpu_check.sh --rebuild-module can compile changed kernels there.
 # Exit code 1: something is missing, too large for the way there, or newer than that machine's glibc.
 set -euo pipefail
 case "${1-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;; esac
@@ -52,7 +52,7 @@ for name in cloze test_ops pins pins_emu probe "${wanted[@]}"; do
   fi
 done
 cp "$build/modules/libcloze_cuda.so" "$top/modules/" || die "$build has no module"
-cp "$build"/gpu/module/* "$top/rebuild/" || die "$build has no target gpu_module_parts"
+cp -r "$build"/gpu/module/. "$top/rebuild/" || die "$build has no target gpu_module_parts"
 
 # glibc's own parts and NVIDIA's are those of the machine there. libstdc++ and libgcc_s are taken
 # along for a machine without any: NVIDIA's tools may need newer ones in the same process.
@@ -68,7 +68,7 @@ while read -r name path _; do
 done < <(libraries "$top"/bin/* "$top"/modules/* | sort -u)
 find "$top" -name '*.so*' -exec strip --strip-unneeded {} +
 strip "$top"/bin/*
-strip --strip-debug "$top"/rebuild/*.[oa]
+strip --strip-debug "$top"/rebuild/*.[oa] "$top"/rebuild/objects/*.o
 
 symbols=$(find "$top" -type f \( -name '*.so*' -o -path '*/bin/*' \) -exec objdump -T {} + 2>/dev/null |
   grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -1)

@@ -10,8 +10,8 @@
 #
 # --quick takes two minutes, all of it nine; --seconds another time. --bundle: a file of
 # scripts/gpu_bundle.sh, or the folder that it was unpacked to; default: build/gpu_bundle.tar.gz if
-# it is there, else what was built in build/release. --rebuild-module compiles the repository's
-# kernels with the nvcc here and links the module anew. PART is ceilings (card, copy, launch,
+# it is there, else what was built in build/release. --rebuild-module compiles those of the
+# repository's kernels that were changed with the nvcc here and links the module anew. PART is ceilings (card, copy, launch,
 # products-MODEL), opponents, pins, ops, sanitizer, curves, t5-small, kernels, steps or compiled.
 # FOLDER is $OUT where that is set, else experiments/results/gpu. --device emu rehearses all parts
 # without a card. Leaves the card's settings alone. Exit code: 0 all parts were done, 1 some were
@@ -61,7 +61,29 @@ else
   [ -x "$programs/bin/cloze" ] || die "$build has no program; build it, or pack and name a bundle"
 fi
 
-# The kernels of this working tree, for the card that is here, in all processors at once.
+# compile_kernels TO NVCC ARCH: objects of this working tree's kernels; of those whose sources are as
+# they were when the bundle was made, the bundle's. In all processors at once.
+compile_kernels() {
+  local to=$1 nvcc=$2 arch=$3 changed=() source name options
+  mapfile -t options <"$parts/nvcc_options"
+  while read -r source; do
+    name=$(basename "$source" .cu).o
+    if sha256sum --status -c "$parts/objects/$name.sources" 2>/dev/null; then
+      cp "$parts/objects/$name" "$to/"
+    else
+      changed+=("$source")
+    fi
+  done < <(find kernels -name '*_cuda.cu' | sort)
+  echo "== kernels to compile: ${changed[*]:-none}"
+  [ "${#changed[@]}" -gt 0 ] || return 0
+  # shellcheck disable=SC2016 # expanded by the shell of each file
+  printf '%s\0' "${changed[@]}" | xargs -0 -P "$(nproc)" -I{} bash -c '
+    object=$1/$(basename "$2" .cu).o
+    "${@:3}" -c "$2" -o "$object" >"$object.txt" 2>&1 || { cat "$object.txt" >&2; exit 1; }' \
+    - "$to" {} "$nvcc" "${options[@]}" -gencode "arch=$arch" -I.
+}
+
+# The module of this working tree's kernels, for the card that is here.
 rebuild_module() {
   local nvcc parts=$programs/rebuild capability arch=compute_90a,code=sm_90a objects=$work/objects
   [ -d "$parts" ] || parts=$programs/gpu/module
@@ -72,15 +94,8 @@ rebuild_module() {
     capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader --id=0 | tr -d .)
     [ "$capability" = 90 ] || arch=compute_$capability,code=sm_$capability
   fi
-  mapfile -t options <"$parts/nvcc_options"
   mkdir -p "$objects"
-  # shellcheck disable=SC2016 # expanded by the shell of each file
-  find kernels -name '*_cuda.cu' -print0 | xargs -0 -P "$(nproc)" -I{} bash -c '
-    object=$1/$(basename "$2" .cu).o
-    shift 2
-    "${@:2}" -c "$1" -o "$object" >"$object.txt" 2>&1 || { cat "$object.txt" >&2; exit 1; }' \
-    - "$objects" {} {} "$nvcc" "${options[@]}" -gencode "arch=$arch" -I. ||
-    die "--rebuild-module: a kernel was not compiled"
+  compile_kernels "$objects" "$nvcc" "$arch" || die "--rebuild-module: a kernel was not compiled"
   local libraries=()
   while read -r folder; do libraries+=(-L "$folder"); done < <(
     ls -d /usr/local/cuda*/lib64 2>/dev/null
