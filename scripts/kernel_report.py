@@ -7,7 +7,8 @@ spills, machine code, and the bounds that follow for published rates of cards. N
 
 The list of experiments/bench/counted.json is counted in float32, bfloat16 and float16: sectors of
 global memory, wavefronts of shared memory, tensor instructions and more, by kernel and source line.
-With ptxas' account and, where cuobjdump is found (PATH or .venv), the code of the innermost loops.
+With ptxas' account and, where cuobjdump and nvdisasm are found (PATH or .venv: pip install
+nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm), the code of the innermost loops.
 
 Each line says what misses a target. --check ends with 1 then, but for what is known to (KNOWN of
 kernel_costs/targets.py); with 77 where the build has no emulator or no nvcc.
@@ -64,7 +65,7 @@ def main():
     whole = report.make(passes, sizes, files, bench, (new, known), build)
     os.makedirs(a.out, exist_ok=True)
     for name, text in (
-        (os.path.join(a.out, "kernels.json"), json.dumps(whole, indent=1) + "\n"),
+        (os.path.join(a.out, "kernels.json"), report.text_of(whole)),
         (a.page, page.make(whole)),
     ):
         with open(name + ".tmp", "w", encoding="utf-8") as f:

@@ -85,22 +85,25 @@ class Counted:
         backward = pass_name == "backward"
         narrow = work.NARROW[precision]
         found = self.nearest(op, pass_name, precision, n)
-        products = [
+        whole = [
             ("product %d x %d x %d" % (a, b, k), of_product(a, b, k, narrow, c))
             for a, b, k, c in work.products_of(op, backward, n)
         ]
         if not found:
             return None
+        cleared = work.cleared_of(op, backward, n, precision)
+        if cleared:
+            whole.append(("clearing", {"memory": cleared}))
         of, counted = found
         by_bytes = by_units = work.units_of(op, n) / work.units_of(op, of)
-        if not products:
+        if not whole:
             by_bytes = work.bytes_of(op, backward, n, precision)
             by_bytes /= work.bytes_of(op, backward, of, precision)
         launches = []
         for k in counted["kernels"]:
             special = work.special_of(op, backward, of) if k is main_kernel(counted) else 0
             launches.append((k["kernel"], _scaled(of_kernel(k, special), by_bytes, by_units)))
-        return products + launches
+        return whole + launches
 
     def bound(self, card, op, pass_name, precision, n):
         """{"seconds", "by"} of a pass: the sum of its launches' bounds, and the component that has

@@ -32,7 +32,7 @@ def _time(seconds):
     for unit, size in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size:
             return "%.3g %s" % (seconds / size, unit)
-    return "%.2f µs" % (1e6 * seconds)
+    return "%.1g µs" % (1e6 * seconds)
 
 
 def _steps(report):
@@ -120,6 +120,15 @@ UNITS = (
 )
 
 
+def _issue_to_bound(report, kernel):
+    """Time of the instructions' issue slots, estimated, to the kernel's bound, on the H100."""
+    estimate = kernel["architectures"]["sm_90a"].get("instructions_estimate")
+    card, seconds = report["cards"]["H100 SXM"], kernel["bounds"]["H100 SXM"]["seconds"]
+    if not estimate or not seconds:
+        return ""
+    return "%.2f" % (estimate / (4 * card["multiprocessors"] * card["clock"]) / seconds)
+
+
 def _code(report):
     rows, seen = [], set()
     for k in report["kernels"]:
@@ -128,8 +137,30 @@ def _code(report):
             continue
         seen.add(tuple(k["functions"]))
         name = "%s: %s" % (k["op"], " ".join("`%s`" % f for f in k["functions"]))
-        rows.append([name, x["loop"]["all"]] + [x["loop"].get(unit, "") for unit in UNITS])
-    return _table(["function", "all"] + list(UNITS), rows)
+        units = [x["loop"].get(unit, "") for unit in UNITS]
+        rows.append([name, x["loop"]["all"], *units, _issue_to_bound(report, k)])
+    return _table(["function", "all", *UNITS, "issue / bound"], rows)
+
+
+CODE = """The last column is an estimate: what the issue of all instructions takes, if this loop is all of
+the kernel, to the bound on the H100, in which arithmetic has no part. Above 1 the instructions, not
+the memory, are likely to be what the kernel waits for.
+"""
+
+
+def _useful(report):
+    rows = [
+        ["%s %s" % (p["op"], p["name"]), p["pass"], "%.2f" % p["useful"]]
+        for p in report["products"]
+        if p["precision"] == "bf16"
+    ]
+    return _table(["op", "pass", "useful"], rows)
+
+
+USEFUL = """Products that the op's own count has (of scores that the mask lets see; backward twice forward) to
+those that tensor instructions execute. Backward computes scores and their gradients' products again,
+nine products where the count has four; edges of tiles are the rest.
+"""
 
 
 def _list(lines):
@@ -145,7 +176,9 @@ def make(report):
     parts += ["## Bounds of each op at the sizes that are timed, bf16\n", _bench(report)]
     parts += ["## Counts, bf16\n", _counts(report)]
     if report["code"]:
-        parts += ["## Instructions of the hottest inner loop, bf16, sm_90a\n", _code(report)]
+        parts += ["## Instructions of the hottest inner loop, bf16, sm_90a\n", CODE, _code(report)]
+    if report["products"]:
+        parts += ["## Useful products of tensor instructions\n", USEFUL, _useful(report)]
     parts += ["## What misses a target\n", _list(report["missed"])]
     parts += ["## What is known to miss one, and why\n", _list(report["known"])]
     for why, texts in report["spills_excused"].items():

@@ -1,5 +1,6 @@
 """The report: counts, ptxas' account, machine code and bounds, joined by kernel."""
 
+import json
 import os
 
 from . import bounds, cards, counts, ptxas, sass, steps, targets, work
@@ -146,11 +147,26 @@ def _on_architectures(op, kernel, files, texts, code):
         described = code.of(best["file"], architecture, best["mangled"])
         if described:
             entry["code"] = described
-            entry["instructions_estimate"] = _issue_estimate(kernel, described)
+            estimate = _issue_estimate(kernel, described)
+            if estimate:
+                entry["instructions_estimate"] = round(estimate)
     return found
 
 
-def _kernel(p, kernel, files, texts, code):
+def _bound(p, kernel, special):
+    """{card: {"seconds", "by"}} of one launch at the counted sizes."""
+    quantities = bounds.of_kernel(kernel, special)
+    found = {}
+    for card in cards.CARDS:
+        seconds, by = bounds.largest(bounds.seconds(card, p["precision"], quantities))
+        found[card] = {"seconds": float("%.4g" % seconds), "by": by}
+    return found
+
+
+def _kernel(p, kernel, n, files, texts, code):
+    special = 0
+    if kernel is bounds.main_kernel(p):
+        special = work.special_of(p["op"], p["pass"] == "backward", n)
     return {
         "op": p["op"],
         "name": p["name"],
@@ -173,6 +189,7 @@ def _kernel(p, kernel, files, texts, code):
         "shuffle": kernel["shuffle"],
         "barrier": kernel["barrier"],
         "atomic": kernel["atomic"]["requests"],
+        "bounds": _bound(p, kernel, special),
         "architectures": _on_architectures(p["op"], kernel, files, texts, code),
     }
 
@@ -192,15 +209,19 @@ def _bench(counted, bench):
     return rows
 
 
-def _useful(p):
+def _useful(p, n):
     """The part of the tensor instructions' products that the op's own count has."""
     executed = sum(counts.mma_flop(k) for k in p["kernels"])
-    return round(1e9 * p["gflop"] / executed, 4) if executed else None
+    if not executed or p["op"] != "attention":
+        return None
+    each = n["head_size"] * (8 if p["pass"] == "backward" else 4)
+    return round(work.units_of(p["op"], n) * each / executed, 4)
 
 
 def make(passes, sizes, files, bench, misses, build):
     """The whole report, as it is written as JSON."""
-    found = [p for p in passes if "refused" not in p]
+    # what float16 has beside bfloat16 is in "missed"
+    found = [p for p in passes if "refused" not in p and p["precision"] != "fp16"]
     texts = ptxas.demangle(f for p in found for k in p["kernels"] for f in k["functions"])
     code = Code(build)
     counted = bounds.Counted(passes, sizes)
@@ -208,12 +229,14 @@ def make(passes, sizes, files, bench, misses, build):
         "what": WHAT,
         "code": bool(code.tool),
         "cards": cards.CARDS,
-        "kernels": [_kernel(p, k, files, texts, code) for p in found for k in p["kernels"]],
+        "kernels": [
+            _kernel(p, k, sizes[_key(p)], files, texts, code) for p in found for k in p["kernels"]
+        ],
         "products": [
             {"op": p["op"], "name": p["name"], "pass": p["pass"], "precision": p["precision"]}
-            | {"useful": _useful(p)}
+            | {"useful": _useful(p, sizes[_key(p)])}
             for p in found
-            if _useful(p) is not None
+            if _useful(p, sizes[_key(p)]) is not None
         ],
         "bench": _bench(counted, bench),
         "steps": {
@@ -228,3 +251,18 @@ def make(passes, sizes, files, bench, misses, build):
         "spills_excused": targets.of_spills(files)[1],
         "without_kernels": [op for op, why in refused(passes) if "has no" in why],
     }
+
+
+def text_of(whole):
+    """As JSON with a line for each kernel and each row."""
+    parts = []
+    for name, value in whole.items():
+        if isinstance(value, list) and value:
+            items = ",\n".join("  " + json.dumps(x) for x in value)
+            parts.append(' "%s": [\n%s\n ]' % (name, items))
+        elif isinstance(value, dict) and value:
+            items = ",\n".join('  "%s": %s' % (k, json.dumps(v)) for k, v in value.items())
+            parts.append(' "%s": {\n%s\n }' % (name, items))
+        else:
+            parts.append(' "%s": %s' % (name, json.dumps(value)))
+    return "{\n" + ",\n".join(parts) + "\n}\n"

@@ -33,6 +33,18 @@ KNOWN = {
         1.25,
         "each row looks through all numbers, 64 bytes at 16 masks, which stay in L1",
     ),
+    ("cache append", "rereading"): (
+        1.27,
+        "each strip looks through the numbers of rows for a later one of the same place",
+    ),
+    ("label words forward", "rereading"): (
+        11,
+        "each pair of a mask and a class reads its rows, half a megabyte from L2 at 16 masks",
+    ),
+    ("label words backward", "rereading"): (
+        8.1,
+        "each word's row is summed over all masks, half a megabyte from L2 at 16 masks",
+    ),
     ("adafactor squares", "rereading"): (
         1.092,
         "every tile reads the statistics of its rows and columns",

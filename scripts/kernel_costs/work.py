@@ -37,7 +37,7 @@ def _norm(n, backward, c):
     gains, statistics = WIDE * width * (2 if layer else 1), WIDE * rows * (2 if layer else 1)
     if not backward:
         return c * rows * width * (4 if residual else 2) + gains + statistics
-    arrays = 5 if residual else 3
+    arrays = 6 if residual else 3
     return c * rows * width * arrays + statistics + WIDE * width + gains
 
 
@@ -127,6 +127,14 @@ def products_of(op, backward, n):
         logits = [(t, v, d, WIDE)]
         return logits + [(t, d, v, WIDE), (v, d, t, WIDE)] if backward else logits
     return []
+
+
+def cleared_of(op, backward, n, precision):
+    """Bytes that are set to zero before the kernels run, which the emulator does not count."""
+    if op == "label_words" and backward:
+        narrow = NARROW[precision]
+        return WIDE * n["vocabulary"] * n["width"] + narrow * n["rows"] * n["width"]
+    return 0
 
 
 # Special functions of each unit, forward and backward: one exponential of a score; of a logit one
