@@ -74,7 +74,7 @@ static inline __device__ void cz_dropout_multiply(float x[N], const cz_dropout &
 
 /* A segment and its rows. */
 typedef struct cz_segment {
-  int number, begin, end;
+  int64_t number, begin, end;
 } cz_segment;
 
 /* What a warp begins with: no row lies in it. */
@@ -97,9 +97,9 @@ static inline __device__ cz_segment cz_segment_of(const cz_segment &found, const
     const int last = CZ_WARP - 1 - __clz((int)lanes);
     const int begin = __shfl_sync(CZ_FULL_MASK, mine, last, CZ_WARP CZ_PASS);
     const int end = __shfl_sync(CZ_FULL_MASK, next, last, CZ_WARP CZ_PASS);
-    return {(int)(from + last) / 2, begin, end};
+    return {(from + last) / 2, begin, end};
   }
-  return {0, (int)row, (int)row + 1};
+  return {0, row, row + 1};
 }
 
 /* The number of the first element of ROW, D channels wide: for a whole warp that has one row. */

@@ -18,11 +18,11 @@
 #include "kernels/norm/norm.h"
 
 enum {
-  NORM_TEAMS = 4,         /* warps of a block that have a row each */
-  NORM_WARP_WIDTH = 1024, /* channels that one warp holds, at most */
-  NORM_WARPS = 8,         /* of a block that has a row, at most */
-  NORM_HELD = 8192,       /* channels that are held at all */
-  NORM_THREADS = NORM_WARPS * CZ_WARP
+  NORM_TEAMS = 4,                          /* warps of a block that have a row each */
+  NORM_WARP_WIDTH = 1024,                  /* channels that one warp holds, at most */
+  NORM_BLOCK_WARP = 512,                   /* channels a warp where a block has the row */
+  NORM_WARPS = 16,                         /* of such a block, at most */
+  NORM_HELD = NORM_WARPS * NORM_BLOCK_WARP /* channels that are held at all */
 };
 
 /* How a launch goes about rows of D channels. */
@@ -33,11 +33,17 @@ typedef struct norm_way {
 } norm_way;
 
 static inline norm_way norm_way_of(int64_t D, bool held) {
-  if (!held) return {0, D <= NORM_WARP_WIDTH ? 1 : (int)NORM_WARPS, 1};
+  if (!held) return {0, D <= NORM_WARP_WIDTH ? 1 : 8, 1};
   if (D <= NORM_WARP_WIDTH) return {D <= 512 ? 16 : D <= 768 ? 24 : 32, 1, NORM_TEAMS};
-  const int channels = D <= NORM_HELD / 2 ? 16 : 32, warp = channels * CZ_WARP;
-  return {channels, (int)((D + warp - 1) / warp), 1};
+  return {16, (int)((D + NORM_BLOCK_WARP - 1) / NORM_BLOCK_WARP), 1};
 }
+
+/* Threads of a block that holds CHANNELS a thread, at most; and how many of its registers a thread
+ * may have, by the blocks that a multiprocessor shall have at once. */
+constexpr int norm_threads(int channels) {
+  return (channels == 16 ? (int)NORM_WARPS : channels ? (int)NORM_TEAMS : 8) * CZ_WARP;
+}
+constexpr int norm_blocks(int channels) { return channels == 16 ? 1 : 4; }
 
 /* Calls F with the std::integral_constant of packs a thread. */
 template <int EACH, class F> static inline void norm_with_packs(int channels, F f) {

@@ -21,41 +21,29 @@ template <class X, class Y, class B> struct arrays {
   cz_dropout mask;
 };
 
-/* A thread's sums over rows. Without LAYER there is no bias. */
-template <int EACH, int PACKS, bool LAYER> struct sums {
-  float gains[PACKS > 0 ? PACKS : 1][EACH], biases[LAYER && PACKS > 0 ? PACKS : 1][EACH];
-};
-
-/* A thread's part of a row. Without LAYER there is no mean. */
-template <class X, class Y, class B, int EACH, int PACKS, bool LAYER> struct part {
+/* What a thread has in registers: its part of a row, and its sums over rows. Without LAYER there is
+ * no mean and no bias. */
+template <class X, class Y, class B, int EACH, int PACKS, bool LAYER> struct rows {
   enum { KEPT = PACKS > 0 ? PACKS : 1 };
-  cz_numbers<EACH, X> h[KEPT], dh[KEPT];
-  cz_numbers<EACH, Y> dy[KEPT];
+  X h[KEPT][EACH], dh[KEPT][EACH];
+  Y dy[KEPT][EACH];
+  float gains[KEPT][EACH], biases[LAYER ? KEPT : 1][EACH];
 
   __device__ void read(const arrays<X, Y, B> &a, int k, int64_t i) {
-    if (a.dy) cz_read(h[k], a.h + i);
-    if (a.dy) cz_read(dy[k], a.dy + i);
-    if (a.dh) cz_read(dh[k], a.dh + i);
-  }
-
-  /* Registers are for the sums over rows: what the first pass makes of a row is made again. */
-  __device__ void forget() {
-    if constexpr (PACKS > 0) {
-      CZ_UNROLL
-      for (int k = 0; k < KEPT; k++) cz_forget_numbers(h[k]), cz_forget_numbers(dy[k]);
-    }
+    if (a.dy) cz_read<EACH>(h[k], a.h + i);
+    if (a.dy) cz_read<EACH>(dy[k], a.dy + i);
+    if (a.dh) cz_read<EACH>(dh[k], a.dh + i);
   }
 
   /* Adds pack K to the sums over rows and to SUM, of g n and g over the row; GAIN are the pack's.
    */
-  __device__ void add(sums<EACH, PACKS, LAYER> &over, float sum[2], int k, const float gain[EACH],
-                      float m, float r) const {
+  __device__ void add(float sum[2], int k, const float gain[EACH], float m, float r) {
     CZ_UNROLL
     for (int i = 0; i < EACH; i++) {
-      const float n = (cz_number(h[k], i) - m) * r, d = cz_number(dy[k], i), g = d * gain[i];
-      over.gains[k][i] += d * n;
+      const float n = (cz_float(h[k][i]) - m) * r, d = cz_float(dy[k][i]), g = d * gain[i];
+      gains[k][i] += d * n;
       sum[0] += g * n;
-      if constexpr (LAYER) over.biases[k][i] += d, sum[1] += g;
+      if constexpr (LAYER) biases[k][i] += d, sum[1] += g;
     }
   }
 
@@ -64,10 +52,10 @@ template <class X, class Y, class B, int EACH, int PACKS, bool LAYER> struct par
                            float m, float r, const float mean[2]) const {
     CZ_UNROLL
     for (int i = 0; i < EACH; i++) {
-      e[i] = a.dh ? cz_number(dh[k], i) : 0;
+      e[i] = a.dh ? cz_float(dh[k][i]) : 0;
       if (!a.dy) continue;
-      const float n = (cz_number(h[k], i) - m) * r;
-      e[i] += r * (cz_number(dy[k], i) * gain[i] - mean[1] - n * mean[0]);
+      const float n = (cz_float(h[k][i]) - m) * r;
+      e[i] += r * (cz_float(dy[k][i]) * gain[i] - mean[1] - n * mean[0]);
     }
   }
 };
@@ -113,14 +101,14 @@ static __device__ void leave_one(float *partial, int64_t d, float x, bool first)
 }
 
 template <class X, class Y, class B, int EACH, int PACKS, bool LAYER>
-static __global__ void __launch_bounds__(NORM_THREADS) backward(arrays<X, Y, B> a) {
+static __global__ void __launch_bounds__(norm_threads(PACKS *EACH)) backward(arrays<X, Y, B> a) {
   CZ_SHARED(float, parts, [2][NORM_WARPS][2]);
   CZ_SHARED_DYNAMIC(float, gain);
   const int64_t room = norm_room<EACH>(a.D);
   const norm_place at = norm_place_of(a.warps, a.T, a.each);
   const cz_key key = cz_random_key(a.mask.random);
   cz_segment segment = cz_segment_none();
-  sums<EACH, PACKS, LAYER> over = {};
+  rows<X, Y, B, EACH, PACKS, LAYER> v = {};
   float *const gains = a.gains ? a.gains + blockIdx.x * a.D : nullptr, *const biases =
                                                                            a.biases
                                                                                ? a.biases +
@@ -136,22 +124,20 @@ static __global__ void __launch_bounds__(NORM_THREADS) backward(arrays<X, Y, B> 
     const int64_t row = t * a.D;
     const float r = a.rstd[t], m = LAYER && a.mean ? a.mean[t] : 0;
     const uint64_t element = cz_dropout_first(segment, a.mask, t, a.D);
-    part<X, Y, B, EACH, PACKS, LAYER> v;
     float mean[2] = {}, g[EACH], e[EACH];
     if constexpr (PACKS > 0)
       norm_packs<EACH, PACKS>(at, a.D, [&](int k, int64_t d) { v.read(a, k, row + d); });
     if (a.dy) {
       norm_packs<EACH, PACKS>(at, a.D, [&](int k, int64_t d) {
-        if constexpr (PACKS == 0) over = {}, v.read(a, k, row + d);
+        if constexpr (PACKS == 0) v = {}, v.read(a, k, row + d);
         norm_constant<EACH, PACKS>(g, gain, a.gain, d, room, 1);
-        v.add(over, mean, k, g, m, r);
+        v.add(mean, k, g, m, r);
         if constexpr (PACKS > 0) return;
-        leave_one(gains, d, over.gains[0][0], t == at.first);
-        leave_one(biases, d, over.biases[0][0], t == at.first);
+        leave_one(gains, d, v.gains[0][0], t == at.first);
+        leave_one(biases, d, v.biases[0][0], t == at.first);
       });
       norm_sum<LAYER ? 2 : 1>(mean, at, parts, turn);
       mean[0] /= (float)a.D, mean[1] = LAYER && a.mean ? mean[1] / (float)a.D : 0;
-      v.forget();
     }
     norm_packs<EACH, PACKS>(at, a.D, [&](int k, int64_t d) {
       if constexpr (PACKS == 0) v.read(a, k, row + d);
@@ -161,23 +147,19 @@ static __global__ void __launch_bounds__(NORM_THREADS) backward(arrays<X, Y, B> 
     });
   }
   if constexpr (PACKS > 0) {
-    if (gains) leave<EACH, PACKS>(gains, over.gains, gain + room, at, a.D, room);
-    if (LAYER && biases) leave<EACH, PACKS>(biases, over.biases, gain + room, at, a.D, room);
+    if (gains) leave<EACH, PACKS>(gains, v.gains, gain + room, at, a.D, room);
+    if (LAYER && biases) leave<EACH, PACKS>(biases, v.biases, gain + room, at, a.D, room);
   }
 }
 
-/* Blocks, each of which leaves a row of sums; fewer when T is less. As many for a multiprocessor as
- * are there at once: a thread has some 60 registers beside those for its channels, which leaves
- * room for twelve warps or for eight. */
+/* Blocks, each of which leaves a row of sums; fewer when T is less. About a dozen warps for every
+ * multiprocessor, as many as their registers let be there at once. */
 static int64_t blocks_maximum(const cz_call *call) {
-  const cz_arg *x = &call->in[CZ_NORM_X], *y = &call->out[CZ_NORM_Y];
-  const bool layer = static_cast<const cz_norm_attr *>(call->attr)->kind == CZ_NORM_LAYER;
-  const norm_way way = norm_way_of(x->dim[1], x->dim[1] <= NORM_HELD);
-  const int row = 2 * (int)cz_dtype_bytes(x->dtype) + (int)cz_dtype_bytes(y->dtype);
-  const int registers = way.channels * ((layer ? 8 : 4) + row) / 4;
-  const int64_t warps = registers > 100 ? 8 : 12, block = way.teams * way.warps;
-  const int64_t most = cz_cuda_cores(call->stream) * (warps > block ? warps / block : 1);
-  const int64_t all = (x->dim[0] + way.teams - 1) / way.teams;
+  const int64_t T = call->in[CZ_NORM_X].dim[0], D = call->in[CZ_NORM_X].dim[1];
+  const norm_way way = norm_way_of(D, D <= NORM_HELD);
+  const int64_t core = way.warps > 1 ? NORM_WARPS / way.warps : 3,
+                all = (T + way.teams - 1) / way.teams;
+  const int64_t most = cz_cuda_cores(call->stream) * core;
   return all < most ? all : most;
 }
 

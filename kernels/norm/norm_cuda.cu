@@ -30,11 +30,11 @@ static __device__ float reciprocal_root(float total, int64_t D, float eps) {
 
 /* H = X + BRANCH M, rounded as it is stored; ELEMENT is the first one's number in the mask. */
 template <class X, int EACH, class B>
-static __device__ void add_branch(float h[EACH], const cz_numbers<EACH, B> &branch,
-                                  const cz_dropout &mask, const cz_key &key, uint64_t element) {
+static __device__ void add_branch(float h[EACH], const B branch[EACH], const cz_dropout &mask,
+                                  const cz_key &key, uint64_t element) {
   float b[EACH];
   CZ_UNROLL
-  for (int i = 0; i < EACH; i++) b[i] = cz_number(branch, i);
+  for (int i = 0; i < EACH; i++) b[i] = cz_float(branch[i]);
   cz_dropout_multiply<EACH>(b, mask, key, element);
   CZ_UNROLL
   for (int i = 0; i < EACH; i++) h[i] = cz_rounded<X>(__fadd_rn(h[i], cz_rounded<B>(b[i])));
@@ -45,17 +45,17 @@ template <class X, class Y, class B, int EACH, int PACKS>
 static __device__ void stream_row(float (*h)[EACH], const arrays<X, Y, B> &a, const norm_place &at,
                                   const cz_key &key, int64_t row, uint64_t element) {
   constexpr int KEPT = PACKS > 0 ? PACKS : 1;
-  cz_numbers<EACH, X> x[KEPT];
-  cz_numbers<EACH, B> branch[KEPT];
+  X x[KEPT][EACH];
+  B branch[KEPT][EACH];
   const auto read = [&](int k, int64_t d) {
-    cz_read(x[k], a.x + row + d);
-    if (a.residual) cz_read(branch[k], a.residual + row + d);
+    cz_read<EACH>(x[k], a.x + row + d);
+    if (a.residual) cz_read<EACH>(branch[k], a.residual + row + d);
   };
   if constexpr (PACKS > 0) norm_packs<EACH, PACKS>(at, a.D, read);
   norm_packs<EACH, PACKS>(at, a.D, [&](int k, int64_t d) {
     if constexpr (PACKS == 0) read(k, d);
     CZ_UNROLL
-    for (int i = 0; i < EACH; i++) h[k][i] = cz_number(x[k], i);
+    for (int i = 0; i < EACH; i++) h[k][i] = cz_float(x[k][i]);
     if (!a.residual) return;
     add_branch<X, EACH>(h[k], branch[k], a.mask, key, element + (uint64_t)d);
     cz_store_floats<EACH>(a.h + row + d, h[k]);
@@ -73,7 +73,8 @@ static __device__ void for_row(float (*h)[EACH], const arrays<X, Y, B> &a, const
 }
 
 template <class X, class Y, class B, int EACH, int PACKS>
-static __global__ void __launch_bounds__(NORM_THREADS) forward(arrays<X, Y, B> a) {
+static __global__ void __launch_bounds__(norm_threads(PACKS *EACH), norm_blocks(PACKS *EACH))
+    forward(arrays<X, Y, B> a) {
   CZ_SHARED(float, parts, [2][NORM_WARPS][2]);
   CZ_SHARED_DYNAMIC(float, gain);
   const int64_t room = norm_room<EACH>(a.D);
