@@ -24,10 +24,11 @@
  *
  * Inside a segment with nq queries and nk keys, per head:
  *
- *     s_ij = scale q_i . k_j      over visible j: all, or with `causal`, for which nq = nk, j <= i
+ *     s_ij = scale q_i . k_j      over visible j: all, or with `causal` j <= i
  *     o_i  = sum_j softmax(s_i)_j v_j
  *
- * Backward, with P = softmax(s), D_i = do_i . o_i and dS_ij = P_ij (do_i . v_j - D_i):
+ * (`attention` counts from the last key where nq and nk differ.) Backward, with P = softmax(s), D_i
+ * = do_i . o_i and dS_ij = P_ij (do_i . v_j - D_i):
  *
  *     dv_j = sum_i P_ij do_i
  *     dq_i = scale sum_j dS_ij k_j

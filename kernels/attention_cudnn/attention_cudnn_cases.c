@@ -35,7 +35,7 @@ static sizes draw(cz_rand *r) {
   const int64_t longest = cz_rand_int(r, 0, 3) ? 24 : 140;
   for (int64_t n = 0; n < s.B; n++) {
     s.nq[n] = cz_rand_size(r, longest);
-    s.nk[n] = s.causal ? s.nq[n] : cz_rand_size(r, longest);
+    s.nk[n] = s.causal && cz_rand_int(r, 0, 2) ? s.nq[n] : cz_rand_size(r, longest);
   }
   return s;
 }
@@ -64,8 +64,7 @@ static void fill_rows(cz_case *c, cz_rand *r, int64_t Tq, int64_t Tk, int64_t wi
 }
 
 static void sample(cz_case *c, cz_rand *r, int index) {
-  const sizes drawn = draw(r),
-              s = index < (int)(sizeof hand / sizeof *hand) ? hand[index] : drawn;
+  const sizes drawn = draw(r), s = index < (int)(sizeof hand / sizeof *hand) ? hand[index] : drawn;
   const int64_t Tq = fill_spans(c, CZ_ATTENTION_CUDNN_Q_SPANS, s.nq, s.B),
                 Tk = fill_spans(c, CZ_ATTENTION_CUDNN_K_SPANS, s.nk, s.B);
   const cz_attention_cudnn_attr attr = {.heads = (int)s.H,
@@ -89,18 +88,17 @@ static void equal_spans(cz_case *c, int input, int64_t segments, int64_t length)
     x[2 * i] = (int32_t)(i * length), x[2 * i + 1] = (int32_t)((i + 1) * length);
 }
 
-/* EIGHTS: a head's numbers, which cuDNN takes by eights. With the causal mask keys are queries. */
+/* EIGHTS: a head's numbers, which cuDNN takes by eights. */
 static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
-  const int64_t keys = n[IS_CAUSAL] ? n[QUERIES] : n[KEYS], head = 8 * n[EIGHTS];
-  fill_rows(c, r, n[BATCH] * n[QUERIES], n[BATCH] * keys, n[HEADS] * head, 0.4);
+  const int64_t head = 8 * n[EIGHTS];
+  fill_rows(c, r, n[BATCH] * n[QUERIES], n[BATCH] * n[KEYS], n[HEADS] * head, 0.4);
   equal_spans(c, CZ_ATTENTION_CUDNN_Q_SPANS, n[BATCH], n[QUERIES]);
-  equal_spans(c, CZ_ATTENTION_CUDNN_K_SPANS, n[BATCH], keys);
-  *(cz_attention_cudnn_attr *)c->attr =
-      (cz_attention_cudnn_attr){.heads = (int)n[HEADS],
-                                .causal = n[IS_CAUSAL],
-                                .scale = 1 / sqrt((double)head),
-                                .longest_q = n[QUERIES],
-                                .longest_k = keys};
+  equal_spans(c, CZ_ATTENTION_CUDNN_K_SPANS, n[BATCH], n[KEYS]);
+  *(cz_attention_cudnn_attr *)c->attr = (cz_attention_cudnn_attr){.heads = (int)n[HEADS],
+                                                                  .causal = n[IS_CAUSAL],
+                                                                  .scale = 1 / sqrt((double)head),
+                                                                  .longest_q = n[QUERIES],
+                                                                  .longest_k = n[KEYS]};
 }
 
 const cz_op_cases cz_attention_cudnn_cases = {.fixed = sizeof hand / sizeof *hand,

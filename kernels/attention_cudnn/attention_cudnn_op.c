@@ -40,9 +40,6 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   if (!cz_shape_is(&in[K_SPANS], "k_spans", CZ_I32, 2, in[Q_SPANS].dim, why, why_bytes))
     return false;
   if (!attributes(a, q->dim[1], why, why_bytes)) return false;
-  if (a->causal && q->dim[0] != in[K].dim[0])
-    return cz_shape_refuse(why, why_bytes, "the mask is causal, and q has %lld rows, k %lld",
-                           (long long)q->dim[0], (long long)in[K].dim[0]);
   cz_shape_set(&out[CZ_ATTENTION_CUDNN_O], q->dtype, 2, q->dim);
   cz_shape_set(&out[CZ_ATTENTION_CUDNN_STATS], cz_statistic_dtype(q->dtype), 2,
                (int64_t[]){q->dim[0], a->heads});
