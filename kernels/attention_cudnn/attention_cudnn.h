@@ -78,12 +78,14 @@ void cz_attention_cudnn_fwd_ref(const cz_call *call);
 void cz_attention_cudnn_bwd_ref(const cz_call *call);
 size_t cz_attention_cudnn_workspace_ref(const cz_call *call, bool backward);
 
-/* What cuDNN is told of the segments, in the card's memory, for SEGMENTS of which those behind the
- * call's B are empty: where each begins, in elements, and the end; how long it is. */
+/* What cuDNN is told of the segments, in the card's memory, by groups of as many as it is asked for
+ * at once: where each begins, in elements, and the end; how long it is. Those behind the call's B
+ * are empty. */
 typedef struct cz_attention_cudnn_segments {
-  int32_t *q_begin, *k_begin, *stats_begin; /* [segments + 1] */
-  int32_t *q_length, *k_length;             /* [segments] */
-  int64_t segments;
+  int32_t *q_begin, *k_begin, *stats_begin; /* [groups, stride], of which group + 1 are written */
+  int32_t *q_length, *k_length;             /* [groups, stride], of which group are written */
+  int64_t groups, group, stride;            /* stride: at least group + 1 */
+  int64_t longest_q, longest_k;
   int32_t *wrong; /* of the host, or null: set to 1 + the number of a segment that may not be; all
                      are empty then */
 } cz_attention_cudnn_segments;
