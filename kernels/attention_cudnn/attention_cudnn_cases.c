@@ -32,7 +32,7 @@ static sizes draw(cz_rand *r) {
              .told = cz_rand_int(r, 0, 1),
              .std = cz_rand_real(r, 0.1, 1.5),
              .scale = cz_rand_real(r, 0.05, 0.5)};
-  const int64_t longest = cz_rand_int(r, 0, 3) ? 24 : 140;
+  const int64_t longest = cz_rand_int(r, 0, 3) ? 24 : 70;
   for (int64_t n = 0; n < s.B; n++) {
     s.nq[n] = cz_rand_size(r, longest);
     s.nk[n] = s.causal && cz_rand_int(r, 0, 2) ? s.nq[n] : cz_rand_size(r, longest);
