@@ -18,7 +18,9 @@ typedef enum emu_order { EMU_ASCENDING, EMU_DESCENDING, EMU_RANDOM, EMU_ORDERS }
  * CZ_EMULATOR_ORDER says (0, 1, 2, or 2:SEED), else ascending. */
 EMU_API void emu_set_order(emu_order order, uint64_t seed);
 
-/* What went wrong since the last call, or null; cleared. */
+/* CZ_EMULATOR_FAIL=NAME:N in the environment lets the N-th launch of the kernel NAME fail.
+ *
+ * What went wrong since the last call, or null; cleared. */
 EMU_API const char *emu_take_error(void);
 
 /* How many seconds of the processor's time a kernel may take before the process is ended with its

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <stdio.h>
+#include <stdlib.h>
 
 static std::atomic<cudaError_t> last;
 
@@ -98,6 +99,19 @@ cudaError_t cudaDriverGetVersion(int *version) {
 cudaError_t cudaRuntimeGetVersion(int *version) {
   *version = CUDART_VERSION;
   return cudaSuccess;
+}
+
+/* Whether CZ_EMULATOR_FAIL=NAME:N says that this launch of a kernel, the N-th of that name, fails.
+ * As on a card the launch itself does not say so: it is the next call that does. */
+bool emu_planted_failure(const char *kernel) {
+  static const char *const planted = getenv("CZ_EMULATOR_FAIL");
+  static const char *const colon = planted ? strrchr(planted, ':') : nullptr;
+  static std::atomic<long> left(colon ? atol(colon + 1) : 0);
+  const size_t n = colon ? (size_t)(colon - planted) : 0;
+  if (!colon || strlen(kernel) != n || strncmp(kernel, planted, n) || --left) return false;
+  emu_set_error(
+      emu_format_text("kernel %s: launch %s, as CZ_EMULATOR_FAIL says", kernel, colon + 1));
+  return true;
 }
 
 cudaError_t cudaPeekAtLastError(void) { return state() != cudaSuccess ? state() : last.load(); }

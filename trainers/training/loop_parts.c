@@ -48,10 +48,27 @@ static void say_precision(const cz_loop_job *j) {
            cz_precision_names[j->train.precision], *path ? " by " : "", path);
 }
 
-/** Creates graph, optimizer and reducer, resumes from the folder's checkpoint when there is
- * one, and opens batches and records where it says. Collective. The caller closes the parts,
- * also after a failure. */
-cz_status cz__loop_open(cz__loop *l) {
+/* Of memory that was not to be had: what else the job wants, and what makes it less. */
+static cz_status note_memory(const cz__loop *l, cz_status st) {
+  const cz_loop_job *j = l->job;
+  const cz_params *p = j->model->params;
+  const size_t real = cz_dtype_bytes(p->device->real);
+  const double each = 1e-6 * (double)real * (double)p->flat,
+               states = 1e-6 * (double)real * (double)cz_optimizer_elements(&j->optimizer, p);
+  char activations[64] = "";
+  if (st != CZ_ENOMEM) return st;
+  if (l->net)
+    snprintf(activations, sizeof activations, " and %.1f MB for activations and workspace",
+             1e-6 * (double)cz_graph_bytes(l->net->graph));
+  return CZ_NOTE(
+      st,
+      "%s wants %.1f MB for parameters, %.1f MB for gradients, %.1f MB for the states of %s%s; "
+      "activations are fewer with less batch.input_tokens and batch.target_tokens, with more "
+      "batch.shards, and with train.recompute=true; all of it is less for a smaller model",
+      j->what, each, each, states, cz_optimizer_names[j->optimizer.name], activations);
+}
+
+static cz_status open_parts(cz__loop *l) {
   const cz_loop_job *j = l->job;
   cz_params *p = j->model->params;
   const size_t real = cz_dtype_bytes(p->device->real);
@@ -85,6 +102,11 @@ cz_status cz__loop_open(cz__loop *l) {
   return cz__loop_is_first(l) ? cz_record_open(&l->record, j->folder, j->what, l->state.step)
                               : CZ_OK;
 }
+
+/** Creates graph, optimizer and reducer, resumes from the folder's checkpoint when there is
+ * one, and opens batches and records where it says. Collective. The caller closes the parts,
+ * also after a failure. */
+cz_status cz__loop_open(cz__loop *l) { return note_memory(l, open_parts(l)); }
 
 /** Closes the parts. Returns the first failure: ST, the loop's own, or one of closing the
  * records. */

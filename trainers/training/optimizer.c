@@ -176,7 +176,10 @@ cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys 
   CZ_GO(st, make_parts(o), fail);
   CZ_GO(st, cz_alloc(&o->attr, cz_op_rows[o->row->op]->attr_bytes, 1), fail);
   o->row->fill(o->attr, keys, &o->maximum);
-  CZ_GO(st, cz_device_alloc(params->device, &o->state, (size_t)o->flat * real_bytes(o)), fail);
+  CZ_GO(st,
+        cz_device_alloc_for(params->device, &o->state, (size_t)o->flat * real_bytes(o),
+                            "the optimizer's states"),
+        fail);
   CZ_GO(st, cz_device_alloc(params->device, &o->small, SMALL * real_bytes(o)), fail);
   o->scale = small_at(o, SCALE);
   CZ_GO(st, cz_device_write_real(params->device, o->scale, &one, 1), fail);
