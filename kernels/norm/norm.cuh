@@ -21,7 +21,7 @@ enum {
   NORM_TEAMS = 4,                          /* warps of a block that have a row each */
   NORM_WARP_WIDTH = 1024,                  /* channels that one warp holds, at most */
   NORM_BLOCK_WARP = 512,                   /* channels a warp where a block has the row */
-  NORM_WARPS = 16,                         /* of such a block, at most */
+  NORM_WARPS = 8,                          /* of such a block, at most */
   NORM_HELD = NORM_WARPS * NORM_BLOCK_WARP /* channels that are held at all */
 };
 
@@ -43,7 +43,7 @@ static inline norm_way norm_way_of(int64_t D, bool held) {
 constexpr int norm_threads(int channels) {
   return (channels == 16 ? (int)NORM_WARPS : channels ? (int)NORM_TEAMS : 8) * CZ_WARP;
 }
-constexpr int norm_blocks(int channels) { return channels == 16 ? 1 : 4; }
+constexpr int norm_blocks(int channels) { return channels == 16 ? 1 : 3; }
 
 /* Calls F with the std::integral_constant of packs a thread. */
 template <int EACH, class F> static inline void norm_with_packs(int channels, F f) {

@@ -54,6 +54,17 @@ KNOWN = {
         "the counter pairs turns of a loop, of which lanes at the edge of a tile skip some "
         "(add_diagonals); on a card those that read together are neighbours",
     ),
+    ("norm forward", "rereading"): (
+        1.075,
+        "gain and bias are read once by every block, eight rows of 768 each",
+    ),
+    ("gradient_of_keys<fp16, 128>", "spills"): (48, "outside the loop over queries"),
+    ("gradient_of_keys<bf16, 128>", "spills"): (48, "outside the loop over queries"),
+    ("backward<float, fp16, float, 4, 4, true>", "spills"): (48, "in sm_80 alone"),
+    ("backward<float, bf16, float, 4, 4, true>", "spills"): (48, "in sm_80 alone"),
+    ("backward<float, bf16, bf16, 4, 4, true>", "spills"): (48, "in sm_80 alone"),
+    ("backward<float, bf16, bf16, 4, 6, true>", "spills"): (64, "in sm_80 alone"),
+    ("backward<fp16, fp16, fp16, 8, 2, true>", "spills"): (64, "in sm_90a alone"),
     ("cz_elementwise_kernel<gradients<bf16, 0> >", "spills"): (
         16,
         "no activation, which no model launches",
