@@ -4,7 +4,7 @@
   check_citations.py [ROOT]     ROOT: the repository, by default the folder above this script
 
 A citation is a page, `t5.md`, or a page with sections, `docs/t5.md 3.1, 3.4`, `t5.md trap 7` (its
-section 0.7), `t5.md, appendix C`. It is looked for in comments of *.c *.h *.cu *.def, CMake files,
+section 0.7), `t5.md, appendix C`. It is looked for in comments of *.c *.h *.cu *.cuh *.def, CMake files,
 shell, Python and YAML, and in the text of *.md. A page is looked up from the root, in docs/ and
 beside the file that cites it; a section is a heading that begins with its number.
 
@@ -19,7 +19,7 @@ import os
 import re
 import sys
 
-CODE = (".c", ".h", ".cu", ".def")
+CODE = (".c", ".h", ".cu", ".cuh", ".def")
 HASH = (".cmake", ".sh", ".py", ".yaml", ".yml")
 SKIPPED = {".git", ".venv", "build", "runs", "data", "node_modules", "__pycache__"}
 GENERATED = {"keys.md"}  # made from the program's own tables, and installed with it
