@@ -111,6 +111,7 @@ static __device__ void store_rows(T *to, const float acc[HD / 8][4], T *room, co
                                   unsigned rows, bool add) {
   enum { LD = cz_tile<T, HD>::LD, N = cz_pack<T>::N };
   const int64_t ld = (int64_t)p.H * p.K;
+  __syncwarp(); /* where k is v, dv is added to what this warp's lanes have just stored of dk */
   CZ_UNROLL
   for (int j = 0; j < HD / 8; j++) {
     CZ_UNROLL
