@@ -40,8 +40,8 @@ template <class T, int HD> struct by_queries {
   }
 };
 
-/* Of the pass by keys. One row of queries at a time is enough where two would fill a multiprocessor
- * with one block. */
+/* Of the pass by keys. One tile of queries at a time is enough where two would fill a
+ * multiprocessor with one block. */
 template <class T, int HD> struct by_keys {
   enum { KEYS = sizeof(T) == 4 ? 32 : 64, LD = cz_tile<T, HD>::LD, LDP = cz_tile<T, KEYS>::LD };
   enum { TILE = KEYS * LD, Q = CZ_ATTENTION_QUERIES * LD, P = CZ_ATTENTION_QUERIES * LDP };
@@ -210,8 +210,8 @@ template <class T, int HD> struct query_block {
   cz_key key;
   int h, warp, first, rows, tiles;
   T *q, *dout, *k, *values;
-  float *room, *table, *diagonals, *sums; /* the last three null without a position bias */
-  int *map;
+  float *room, *table, *diagonals, *sums; /* table: null without a position bias */
+  int *map;                               /* as the two before it, for the bias' gradient */
 
   __device__ query_block(const problem &given, T *memory) : p(given) {
     h = (int)blockIdx.y, warp = (int)threadIdx.x / CZ_WARP;
@@ -605,9 +605,7 @@ extern "C" void cz_attention_bwd_cuda(const cz_call *call) {
   const problem p = backward_of(call, (uintptr_t)call->workspace, &bytes);
   if (!p.dout || p.Tq == 0) {
     for (int i = CZ_ATTENTION_Q; i <= CZ_ATTENTION_POSITION_BIAS; i++)
-      if (call->mode[i] == CZ_GRAD_WRITE)
-        cz_cuda_zero(call->stream, call->din[i].data,
-                     (size_t)cz_numel(&call->in[i]) * cz_dtype_bytes(call->din[i].dtype));
+      cz_cuda_zero_gradient(call, i);
     return;
   }
   if (refused(call, p)) return;

@@ -23,6 +23,7 @@ static inline __device__ int cz_acc_column(int j, int e) {
   return 8 * j + 2 * (cz_lane() % 4) + e % 2;
 }
 
+/* ACC[16, N] = 0. */
 template <int N> static inline __device__ void cz_acc_clear(float acc[N / 8][4]) {
   CZ_UNROLL
   for (int j = 0; j < N / 8; j++) {

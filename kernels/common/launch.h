@@ -21,6 +21,15 @@ void cz_cuda_launched(void *stream, const char *kernel, int error);
 /* Sets BYTES to zero, in the stream's order. */
 void cz_cuda_zero(void *stream, void *p, size_t bytes);
 
+/* The gradient of INPUT where nothing reaches it: zeros when it is written, what is there when it
+ * is added to. */
+static inline void cz_cuda_zero_gradient(const cz_call *call, int input) {
+  const cz_arg *d = &call->din[input];
+  if (call->mode[input] == CZ_GRAD_WRITE)
+    cz_cuda_zero(call->stream, d->data,
+                 (size_t)cz_numel(&call->in[input]) * cz_dtype_bytes(d->dtype));
+}
+
 /* What is done to a product's sum, in the order of its members, before it is rounded to C. */
 typedef struct cz_cuda_epilogue {
   const float *bias; /* [n], of each column; null: none */

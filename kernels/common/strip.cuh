@@ -10,11 +10,12 @@
 
 enum { CZ_STRIP = 4 * CZ_WARP };
 
-/* Columns, in the strip, from this lane's first number to its number J, and of the first one. */
+/* Columns, in the strip, from this lane's first number to its number J. */
 template <bool WIDE> static inline __device__ int cz_strip_step(int j) {
   return WIDE ? j : CZ_WARP * j;
 }
 
+/* The column of this lane's first number. */
 template <bool WIDE> static inline __device__ int cz_strip_first() {
   const int lane = (int)threadIdx.x % CZ_WARP;
   return WIDE ? 4 * lane : lane;

@@ -7,6 +7,7 @@
 
 #include "kernels/common/device.cuh"
 
+/* Numbers that a thread takes at once of arrays of these types. */
 template <class A, class B = A, class C = A> constexpr int cz_each() {
   const size_t ab = sizeof(A) > sizeof(B) ? sizeof(A) : sizeof(B);
   return 16 / (int)(ab > sizeof(C) ? ab : sizeof(C));

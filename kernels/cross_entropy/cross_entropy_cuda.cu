@@ -409,19 +409,12 @@ template <class T> static void chunk(const plan *p, int64_t first, int64_t rows)
                     dx_columns{p->logits, p->a.ld}, adds_to(p, CZ_CROSS_ENTROPY_BIAS, first));
 }
 
-static void zero_gradient(const cz_call *call, int input) {
-  const cz_arg *d = &call->din[input];
-  if (call->mode[input] == CZ_GRAD_WRITE)
-    cz_cuda_zero(call->stream, d->data,
-                 (size_t)cz_numel(&call->in[input]) * cz_dtype_bytes(d->dtype));
-}
-
 static void run(const cz_call *call, bool backward) {
   plan p = plan_of(call, backward);
   lay_out(&p, (uintptr_t)call->workspace);
   if (p.a.N == 0 && backward) {
-    zero_gradient(call, CZ_CROSS_ENTROPY_W);
-    zero_gradient(call, CZ_CROSS_ENTROPY_BIAS);
+    cz_cuda_zero_gradient(call, CZ_CROSS_ENTROPY_W);
+    cz_cuda_zero_gradient(call, CZ_CROSS_ENTROPY_BIAS);
   }
   if (p.a.N > 0)
     cz_launch("cross_entropy order", order_rows, 1, ORDER_THREADS, 0, call->stream, p.a.index,

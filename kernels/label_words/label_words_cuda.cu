@@ -329,13 +329,6 @@ extern "C" void cz_label_words_fwd_cuda(const cz_call *call) {
               (int)blocks);
 }
 
-/* What is not added to is zero wherever nothing is written. */
-static void begin(const cz_call *call, int input) {
-  const cz_arg *d = &call->din[input];
-  if (call->mode[input] == CZ_GRAD_WRITE)
-    cz_cuda_zero(call->stream, d->data, (size_t)cz_numel(d) * cz_dtype_bytes(d->dtype));
-}
-
 static gradients gradients_of(const cz_call *call) {
   const cz_grad_mode *mode = call->mode;
   gradients g = {};
@@ -359,7 +352,7 @@ extern "C" void cz_label_words_bwd_cuda(const cz_call *call) {
   const cz_arg *x = &call->in[CZ_LABEL_WORDS_X], *table = &call->in[CZ_LABEL_WORDS_TABLE],
                *dx = &call->din[CZ_LABEL_WORDS_X], *dtable = &call->din[CZ_LABEL_WORDS_TABLE];
   const int units = (g.dx ? p.M : 0) + (g.dtable || g.dbias ? p.C * p.W : 0);
-  for (int i = 0; i < call->n_in; i++) begin(call, i);
+  for (int i = 0; i < call->n_in; i++) cz_cuda_zero_gradient(call, i);
   if (p.M == 0 || units == 0) return;
   const int64_t shares = (int64_t)p.M * p.C;
   const dim3 grid((unsigned)units, (unsigned)((p.D + CZ_STRIP - 1) / CZ_STRIP));
