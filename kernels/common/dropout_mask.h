@@ -65,11 +65,12 @@ static inline CZ_HOST_DEVICE double cz_dropout_mask_factor(const cz_key *key, ui
 /* The call of Philox for query I and key J of HEAD = segment * heads + head. It serves eight
  * elements: queries I and I + 8, whose bit 3 is 0, and keys J, J + 1, J + 8 and J + 9, whose bits 0
  * and 3 are 0. Calls for four pairs of keys are neighbours. Segments of more than 131,072 keys or
- * 262,144 queries would meet numbers of another head. */
+ * 262,144 queries would meet numbers of another head. Without signs, because a tile of the card may
+ * begin before its segment, and asks for draws at a negative I that it does not use. */
 static inline CZ_HOST_DEVICE uint64_t cz_dropout_attention_call(uint64_t head, int64_t i,
                                                                 int64_t j) {
-  return (head << 32) + ((uint64_t)(i >> 4) << 18) +
-         (uint64_t)((j >> 4) << 5 | (i & 7) << 2 | (j >> 1 & 3));
+  const uint64_t query = (uint64_t)i, key = (uint64_t)j;
+  return (head << 32) + (query >> 4 << 18) + (key >> 4 << 5 | (query & 7) << 2 | (key >> 1 & 3));
 }
 
 /* With one mask for all queries of a segment (share_queries) I is 0. */
