@@ -31,7 +31,8 @@ cz_status cz_sum_tree_create(cz_sum_tree **t, const cz_adder *adder, int64_t ele
   (*t)->shards = shards;
   cz_status st = CZ_OK;
   for (int64_t left = shards - 1; left && st == CZ_OK; left >>= 1)
-    st = cz_device_alloc(adder->device, &(*t)->sums[(*t)->levels++], all_bytes(*t));
+    st = cz_device_alloc_for(adder->device, &(*t)->sums[(*t)->levels++], all_bytes(*t),
+                             "sums of the shards' gradients");
   if (st != CZ_OK) cz_sum_tree_destroy(t);
   return st;
 }

@@ -41,7 +41,7 @@ static cz_status cuda_alloc(cz_device *d, void **out, size_t bytes) {
 /* Errors are told by the next call that can fail. */
 static void cuda_release(cz_device *d, void *p, size_t bytes) {
   cz_cuda *c = of(d);
-  if (cz_cuda_waited(c, cudaStreamSynchronize(c->stream), c->errors.launched) != CZ_OK) return;
+  if (!cz_cuda_works(c, cudaStreamSynchronize(c->stream), c->errors.launched)) return;
   const cudaError_t error = cudaFree(p);
   if (error != cudaSuccess)
     cz_cuda_refused(c, "%s: releasing %zu bytes at %p: %s (%s)", d->name, bytes, p,
@@ -227,7 +227,7 @@ cz_status cz_cuda_open(cz_device **device, const char *name, const cz_cuda_card 
   c->device.stream = c;
   c->device.processor = c->processor;
   c->card = *card;
-  c->errors.exact = cz_cuda_module.exact || (exact && !strcmp(exact, "1"));
+  c->errors.exact = exact && *exact ? !strcmp(exact, "1") : cz_cuda_module.exact;
   cz_cuda_products_library(library, sizeof library);
   snprintf(c->processor, sizeof c->processor, "%.80s, compute %d.%d, %s", card->name, card->major,
            card->minor, library);

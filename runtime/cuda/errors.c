@@ -53,13 +53,20 @@ cz_status cz_cuda_alive(const cz_cuda *c) {
   return *c->errors.cause ? CZ_FAIL(CZ_EIO, "%s", c->errors.cause) : CZ_OK;
 }
 
-/** What ERROR, the result of a wait for the card, says; without one the first LAUNCHED launches
- * have run well. CZ_EIO names what can have caused it. */
-cz_status cz_cuda_waited(cz_cuda *c, cudaError_t error, uint64_t launched) {
+/** Takes note of ERROR, the result of a wait for the card; without one the first LAUNCHED launches
+ * have run well. Whether the card works: where it does not, the message of the last failure stays,
+ * which may be the one that named op and node. */
+bool cz_cuda_works(cz_cuda *c, cudaError_t error, uint64_t launched) {
   if (error != cudaSuccess)
     die_later(c, error);
   else if (launched > c->errors.good)
     c->errors.good = launched;
+  return !*c->errors.cause;
+}
+
+/** The same; CZ_EIO names what can have caused the error. */
+cz_status cz_cuda_waited(cz_cuda *c, cudaError_t error, uint64_t launched) {
+  (void)cz_cuda_works(c, error, launched);
   return cz_cuda_alive(c);
 }
 

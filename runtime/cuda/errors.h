@@ -36,6 +36,7 @@ typedef struct cz_cuda_errors {
 CZ_MUST cz_status cz_cuda_alive(const struct cz_cuda *c);
 CZ_MUST cz_status cz_cuda_checked(struct cz_cuda *c, cudaError_t error, const char *format, ...)
     CZ_PRINTF(3, 4);
+bool cz_cuda_works(struct cz_cuda *c, cudaError_t error, uint64_t launched);
 CZ_MUST cz_status cz_cuda_waited(struct cz_cuda *c, cudaError_t error, uint64_t launched);
 CZ_MUST cz_status cz_cuda_failed(struct cz_cuda *c);
 void cz_cuda_refused(struct cz_cuda *c, const char *format, ...) CZ_PRINTF(2, 3);

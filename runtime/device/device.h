@@ -103,6 +103,7 @@ CZ_MUST cz_status cz_device_computes(cz_device *d, cz_dtype dtype);
 CZ_MUST cz_status cz_device_cast(cz_device *d, void *to, cz_dtype to_dtype, const void *from,
                                  cz_dtype from_dtype, int64_t n);
 CZ_MUST cz_status cz_device_alloc(cz_device *d, void *out, size_t bytes);
+CZ_MUST cz_status cz_device_alloc_for(cz_device *d, void *out, size_t bytes, const char *what);
 void cz_device_free(cz_device *d, void *address, size_t bytes);
 /* Numbers in and out in float64 on the host's side, rounded to the device's real dtype on
  * the way in and exact on the way out: tests and tools need not know which dtype that

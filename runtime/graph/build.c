@@ -62,7 +62,8 @@ static cz_value own_memory(cz_graph *g, const char *name, cz__kind kind, cz_dtyp
   if (!cz__is_value(v)) return v;
   cz__value *x = cz__val(g, v);
   x->bytes = cz__bytes_at_capacity(g, &arg);
-  cz_status st = cz_device_alloc(g->device, &x->arg.data, x->bytes + g->device->guard_bytes);
+  cz_status st =
+      cz_device_alloc_for(g->device, &x->arg.data, x->bytes + g->device->guard_bytes, x->name);
   return st == CZ_OK ? v : (cz__fail(g, st, cz_error_message()), CZ__POISON);
 }
 

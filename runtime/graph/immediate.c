@@ -1,5 +1,7 @@
 #include "graph/graph.h"
 
+#include <stdio.h>
+
 /** Runs one op's forward at once on device D. CALL holds in, attr, key and training; out
  * holds storage for every output that is wanted (shapes are the caller's promise and are
  * checked against the row). Workspace is taken from SCRATCH, which grows. */
@@ -23,7 +25,9 @@ cz_status cz_op_run(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch) 
   size_t bytes = kernels->workspace ? kernels->workspace(call, false) : 0;
   if (bytes > scratch->bytes) {
     cz_scratch_free(d, scratch);
-    CZ_TRY(cz_device_alloc(d, &scratch->data, bytes));
+    char what[64];
+    snprintf(what, sizeof what, "workspace of op %s", row->name);
+    CZ_TRY(cz_device_alloc_for(d, &scratch->data, bytes, what));
     scratch->bytes = bytes;
   }
   call->workspace = scratch->data;

@@ -176,10 +176,12 @@ cz_status cz__plan(cz_graph *g) {
   lifetimes(g);
   if (!g->options.no_reuse) share_in_place(g);
   CZ_TRY(place(g));
-  if (g->memory_bytes) CZ_TRY(cz_device_alloc(g->device, &g->memory, g->memory_bytes));
+  if (g->memory_bytes)
+    CZ_TRY(cz_device_alloc_for(g->device, &g->memory, g->memory_bytes, "activations"));
   bind_memory(g);
   CZ_TRY(measure_workspace(g));
   if (g->workspace_bytes)
-    CZ_TRY(cz_device_alloc(g->device, &g->workspace, g->workspace_bytes + g->device->guard_bytes));
+    CZ_TRY(cz_device_alloc_for(g->device, &g->workspace,
+                               g->workspace_bytes + g->device->guard_bytes, "workspace"));
   return CZ_OK;
 }

@@ -106,7 +106,7 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
 
 /** Allocates the flat value buffer, zeroed. After it the list is closed. */
 cz_status cz_params_allocate(cz_params *p) {
-  CZ_TRY(cz_device_alloc(p->device, &p->values, cz_params_bytes(p)));
+  CZ_TRY(cz_device_alloc_for(p->device, &p->values, cz_params_bytes(p), "parameters"));
   for (size_t i = 0; i < p->n; i++) p->list[i]->value = cz_param_at(p, p->values, p->list[i]);
   cz_params_values_written(p);
   return CZ_OK;
@@ -119,7 +119,8 @@ cz_status cz_params_compute(cz_params *p, cz_dtype compute) {
   if (compute == p->device->real) return CZ_OK;
   CZ_TRY(cz_device_computes(p->device, compute));
   p->compute = compute;
-  CZ_TRY(cz_device_alloc(p->device, &p->copies, copies_bytes(p)));
+  CZ_TRY(cz_device_alloc_for(p->device, &p->copies, copies_bytes(p),
+                             "copies of the parameters in 16 bits"));
   for (size_t i = 0; i < p->n; i++) {
     cz_param *q = p->list[i];
     if (q->ndim < 2 || q->exact) continue;
@@ -175,7 +176,7 @@ cz_status cz_params_allocate_grads(cz_params *p, int64_t extra) {
                    (long long)p->extra, (long long)extra);
   if (p->grads) return CZ_OK;
   p->extra = extra;
-  CZ_TRY(cz_device_alloc(p->device, &p->grads, grads_bytes(p)));
+  CZ_TRY(cz_device_alloc_for(p->device, &p->grads, grads_bytes(p), "gradients"));
   for (size_t i = 0; i < p->n; i++) p->list[i]->grad = cz_param_at(p, p->grads, p->list[i]);
   return CZ_OK;
 }

@@ -1,6 +1,10 @@
 #include "any.h"
 #include "far.h"
 
+#include "device/module_find.h"
+#include "emulator/control.h"
+
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,4 +68,38 @@ cz_device *any_open(const char *name) {
 void any_close(cz_device **device) {
   if (*device == &far) far_close();
   cz_device_close(device);
+}
+
+typedef void (*set_order)(emu_order order, uint64_t seed);
+
+/* The function of a module that was opened before. */
+static set_order of_module(const char *file) {
+  char path[4096];
+  set_order set = NULL;
+  cz_module_find(path, sizeof path, file);
+  void *module = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
+  void *symbol = module ? dlsym(module, "emu_set_order") : NULL;
+  memcpy(&set, &symbol, sizeof set);
+  if (module) dlclose(module); /* whoever opened it keeps it */
+  return set;
+}
+
+static void put_in_order(set_order set, int k) {
+  const char *usual = getenv("CZ_EMULATOR_ORDER");
+  const emu_order first = usual && *usual ? (emu_order)(*usual - '0') : EMU_ASCENDING;
+  const char *seed = usual ? strchr(usual, ':') : NULL;
+  if (k == 0)
+    set(first, seed ? strtoull(seed + 1, NULL, 10) : 1);
+  else
+    set(k == 1 ? EMU_DESCENDING : EMU_RANDOM, (uint64_t)k);
+}
+
+static void order_plain(int k) { put_in_order(of_module("libcloze_emu.so"), k); }
+static void order_checked(int k) { put_in_order(of_module("libcloze_emu_check.so"), k); }
+
+/** What sets the orders of the device NAME, which is open whenever it is called; null of a device
+ * that is not emulated. */
+any_order any_orders(const char *name) {
+  if (!strcmp(name, "emu:check")) return order_checked;
+  return !strcmp(name, "emu") || !strcmp(name, "guard:emu") ? order_plain : NULL;
 }

@@ -13,4 +13,9 @@ int any_cases(int otherwise);
 cz_device *any_open(const char *name);
 void any_close(cz_device **device);
 
+/* Lets the threads of an emulated kernel take their turns in another order: 1 the last one first, 2
+ * and 3 at random, 0 as at first. */
+typedef void (*any_order)(int k);
+any_order any_orders(const char *name);
+
 #endif

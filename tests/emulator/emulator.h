@@ -127,6 +127,10 @@ void emu_set_error(const std::string &text);
 bool emu_failed(void);
 const char *emu_error_text(void); /* good until it is taken */
 
+/* ---- runtime.cpp ---- */
+
+bool emu_planted_failure(const char *kernel);
+
 /* ---- shared.cpp: shared memory of a block, arrays between guards ---- */
 
 void emu_begin_shared(emu_worker *w, size_t dynamic_bytes);

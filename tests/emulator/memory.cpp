@@ -117,10 +117,17 @@ static bool holds(const void *p, size_t n) {
 
 /* ---- memory ---- */
 
+/* CZ_EMULATOR_MEMORY in bytes, or a file that holds them, which others may write while we run. */
 size_t emu_memory_limit(void) {
   const char *text = getenv("CZ_EMULATOR_MEMORY");
-  return text ? (size_t)strtoull(text, nullptr, 10)
-              : (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 2;
+  const size_t usual = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 2;
+  unsigned long long bytes = usual;
+  if (!text) return usual;
+  if (*text != '/') return (size_t)strtoull(text, nullptr, 10);
+  FILE *file = fopen(text, "r");
+  if (file && fscanf(file, "%llu", &bytes) != 1) bytes = usual;
+  if (file) fclose(file);
+  return (size_t)bytes;
 }
 
 cudaError_t cudaMalloc(void **p, size_t bytes) {
@@ -163,7 +170,7 @@ cudaError_t cudaFree(void *p) {
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total) {
   *total = emu_memory_limit();
-  *free_bytes = *total - all.bytes;
+  *free_bytes = *total > all.bytes ? *total - all.bytes : 0;
   return cudaSuccess;
 }
 

@@ -6,12 +6,23 @@
 #include <atomic>
 #include <chrono>
 #include <stdio.h>
+#include <stdlib.h>
 
 static std::atomic<cudaError_t> last;
 
 cudaError_t emu_cuda_failed(cudaError_t error) { return last = error; }
 
 static cudaError_t state(void) { return emu_failed() ? cudaErrorLaunchFailure : cudaSuccess; }
+
+/* The kernel whose launch CZ_EMULATOR_FAIL let fail, until somebody waits. */
+static std::atomic<const char *> planted;
+
+/* After a wait a failure shows. */
+static cudaError_t waited(void) {
+  if (const char *kernel = planted.exchange(nullptr))
+    emu_set_error(emu_format_text("kernel %s: CZ_EMULATOR_FAIL has planted this", kernel));
+  return state();
+}
 
 /* ---- streams and events ---- */
 
@@ -32,8 +43,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return state(); }
-cudaError_t cudaDeviceSynchronize(void) { return state(); }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return waited(); }
+cudaError_t cudaDeviceSynchronize(void) { return waited(); }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
   return state();
@@ -54,8 +65,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return state();
 }
 
-cudaError_t cudaEventSynchronize(cudaEvent_t event) { return state(); }
-cudaError_t cudaEventQuery(cudaEvent_t event) { return state(); }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) { return waited(); }
+cudaError_t cudaEventQuery(cudaEvent_t event) { return waited(); }
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t first, cudaEvent_t second) {
   *ms = std::chrono::duration<float, std::milli>(second->at - first->at).count();
@@ -98,6 +109,24 @@ cudaError_t cudaDriverGetVersion(int *version) {
 cudaError_t cudaRuntimeGetVersion(int *version) {
   *version = CUDART_VERSION;
   return cudaSuccess;
+}
+
+/* Whether CZ_EMULATOR_FAIL=NAME:N says that this launch of a kernel, the N-th of that name, fails.
+ * As on a card the launch itself does not say so, nor those behind it: a wait does. */
+bool emu_planted_failure(const char *kernel) {
+  static const char *const text = getenv("CZ_EMULATOR_FAIL");
+  static const char *const colon = text ? strrchr(text, ':') : nullptr;
+  static const long number = colon ? atol(colon + 1) : 0;
+  static std::atomic<long> launches;
+  if (!text) return false;
+  if (number < 1) {
+    fprintf(stderr, "emulator: CZ_EMULATOR_FAIL is '%s', not NAME:N\n", text);
+    abort();
+  }
+  const size_t n = (size_t)(colon - text);
+  if (strlen(kernel) != n || strncmp(kernel, text, n) || ++launches != number) return false;
+  planted = kernel;
+  return true;
 }
 
 cudaError_t cudaPeekAtLastError(void) { return state() != cudaSuccess ? state() : last.load(); }

@@ -51,7 +51,8 @@ static void choose(const char *name) {
                    .dtype = dtype,
                    .partial = true,
                    .host_threads = host,
-                   .reads_clock = !host};
+                   .reads_clock = !host,
+                   .vary = any_orders(name)};
     snprintf(on->name, sizeof on->name, "%.32s in %s", name, cz_dtype_names[dtype]);
   }
 }

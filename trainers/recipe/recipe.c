@@ -287,9 +287,14 @@ cz_status cz_recipe_check_init(const cz_recipe *recipe) {
   return cz_recipe_same_model(&there, &wanted, recipe->init);
 }
 
-/** The stage's model: from the folder `init`, or drawn from the seed. The caller destroys
- * it. */
-cz_status cz_recipe_model(cz_model **model, const cz_recipe *recipe) {
+/** ST; where the memory of a device did not hold a model, with what makes that less. */
+cz_status cz_recipe_note_memory(cz_status st) {
+  return st == CZ_ENOMEM ? CZ_NOTE(st, "a smaller model wants less: model.d_model, model.d_ff, "
+                                       "model.num_layers, or another one as init")
+                         : st;
+}
+
+static cz_status make_model(cz_model **model, const cz_recipe *recipe) {
   cz_model_config config;
   CZ_TRY(cz_recipe_model_config(&config, recipe));
   if (recipe->init) {
@@ -307,6 +312,12 @@ cz_status cz_recipe_model(cz_model **model, const cz_recipe *recipe) {
   cz_status st = cz_params_init((*model)->params, recipe->seed);
   if (st != CZ_OK) cz_model_destroy(model);
   return st;
+}
+
+/** The stage's model: from the folder `init`, or drawn from the seed. The caller destroys
+ * it. */
+cz_status cz_recipe_model(cz_model **model, const cz_recipe *recipe) {
+  return cz_recipe_note_memory(make_model(model, recipe));
 }
 
 /** The stage's objective, from its section `objective`: {name: ..., keys of that

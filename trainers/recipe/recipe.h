@@ -58,6 +58,7 @@ CZ_MUST cz_status cz_recipe_model_config(cz_model_config *config, const cz_recip
 CZ_MUST cz_status cz_recipe_check_init(const cz_recipe *recipe);
 void cz_recipe_close(cz_recipe *recipe);
 CZ_MUST cz_status cz_recipe_model(cz_model **model, const cz_recipe *recipe);
+CZ_MUST cz_status cz_recipe_note_memory(cz_status st);
 CZ_MUST cz_status cz_recipe_objective(cz_objective *objective, const cz_recipe *recipe);
 CZ_MUST cz_status cz_recipe_section(const cz_recipe *recipe, const cz_section *section, void *out);
 CZ_MUST cz_status cz_model_keys_config(cz_model_config *config, const cz_model_keys *keys,

@@ -8,6 +8,7 @@
 #include "training/late.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The learning rate of STEP, from 0. */
@@ -158,6 +159,17 @@ static cz_status all_steps(cz__loop *l) {
   return CZ_OK;
 }
 
+/* The steps before the one that failed with ST: what they failed with comes first. When that is of
+ * one kind it is one failure, a device's that fails from then on in whatever it is asked, and ST's
+ * message says more of it. */
+static cz_status earlier_steps(cz__loop *l, cz_status st) {
+  char *said = strdup(cz_error_message());
+  const cz_status earlier = cz__late_handle(l, 0);
+  if (earlier != CZ_OK && earlier == st && said) st = CZ_FAIL(st, "%s", said);
+  free(said);
+  return earlier == CZ_OK ? st : earlier;
+}
+
 /** Trains JOB->model to JOB->train.steps updates, going on from the folder's checkpoint
  * when there is one: the same bits as without the interruption, for any number of ranks
  * that the shards allow. Writes metrics.jsonl, TensorBoard events and checkpoints (rank
@@ -175,9 +187,8 @@ cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job) {
                                .first = l.state.step,
                                .loss = NAN,
                                .began = cz_seconds()};
-    st = all_steps(&l);
-    cz_status earlier = cz__late_handle(&l, 0); /* of steps before the one that failed */
-    if (earlier != CZ_OK) st = earlier;
+    st = cz__loop_note_memory(&l, all_steps(&l)); /* a step's first ops want workspace */
+    if (st != CZ_OK) st = earlier_steps(&l, st);
     *result = cz__loop_result(&l);
   }
   return cz__loop_close(&l, st);

@@ -48,10 +48,30 @@ static void say_precision(const cz_loop_job *j) {
            cz_precision_names[j->train.precision], *path ? " by " : "", path);
 }
 
-/** Creates graph, optimizer and reducer, resumes from the folder's checkpoint when there is
- * one, and opens batches and records where it says. Collective. The caller closes the parts,
- * also after a failure. */
-cz_status cz__loop_open(cz__loop *l) {
+/** ST; where the device's memory did not hold a part, with what else the job wants, and with what
+ * makes it less. */
+cz_status cz__loop_note_memory(const cz__loop *l, cz_status st) {
+  const cz_loop_job *j = l->job;
+  const cz_params *p = j->model->params;
+  const size_t real = cz_dtype_bytes(p->device->real),
+               copy = p->compute == p->device->real ? 0 : cz_dtype_bytes(p->compute);
+  const double each = 1e-6 * (double)p->flat, mega = 1e-6 * (double)real;
+  char activations[64] = "";
+  if (st != CZ_ENOMEM) return st;
+  if (l->net)
+    snprintf(activations, sizeof activations, " and %.1f MB for activations and workspace",
+             1e-6 * (double)cz_graph_bytes(l->net->graph));
+  return CZ_NOTE(
+      st,
+      "%s wants %.1f MB for parameters, %.1f MB for gradients, %.1f MB for the states of %s%s; "
+      "activations are fewer with less batch.input_tokens and batch.target_tokens, with more "
+      "batch.shards, and with train.recompute=true; all of it is less for a smaller model",
+      j->what, each * (double)(real + copy), each * (double)real,
+      mega * (double)cz_optimizer_elements(&j->optimizer, p), cz_optimizer_names[j->optimizer.name],
+      activations);
+}
+
+static cz_status open_parts(cz__loop *l) {
   const cz_loop_job *j = l->job;
   cz_params *p = j->model->params;
   const size_t real = cz_dtype_bytes(p->device->real);
@@ -85,6 +105,11 @@ cz_status cz__loop_open(cz__loop *l) {
   return cz__loop_is_first(l) ? cz_record_open(&l->record, j->folder, j->what, l->state.step)
                               : CZ_OK;
 }
+
+/** Creates graph, optimizer and reducer, resumes from the folder's checkpoint when there is
+ * one, and opens batches and records where it says. Collective. The caller closes the parts,
+ * also after a failure. */
+cz_status cz__loop_open(cz__loop *l) { return cz__loop_note_memory(l, open_parts(l)); }
 
 /** Closes the parts. Returns the first failure: ST, the loop's own, or one of closing the
  * records. */

@@ -54,6 +54,7 @@ static inline void *cz__loop_losses(const cz__loop *l) {
 }
 
 CZ_MUST cz_status cz__loop_open(cz__loop *l);
+CZ_MUST cz_status cz__loop_note_memory(const cz__loop *l, cz_status st);
 CZ_MUST cz_status cz__loop_close(cz__loop *l, cz_status st);
 cz_loop_result cz__loop_result(const cz__loop *l);
 

@@ -154,7 +154,8 @@ static cz_status make_parts(cz_optimizer *o) {
     const cz_flat_part p = cz_flat_part_at(rows, o->n_parts++);
     cz_parts_count(&o->maximum, &p);
   }
-  if (st == CZ_OK) st = cz_device_alloc(d, &o->parts, parts_bytes(o));
+  if (st == CZ_OK)
+    st = cz_device_alloc_for(d, &o->parts, parts_bytes(o), "the optimizer's list of parameters");
   if (st == CZ_OK) st = d->write(d, o->parts, rows, parts_bytes(o));
   free(rows);
   return st;
@@ -176,8 +177,14 @@ cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys 
   CZ_GO(st, make_parts(o), fail);
   CZ_GO(st, cz_alloc(&o->attr, cz_op_rows[o->row->op]->attr_bytes, 1), fail);
   o->row->fill(o->attr, keys, &o->maximum);
-  CZ_GO(st, cz_device_alloc(params->device, &o->state, (size_t)o->flat * real_bytes(o)), fail);
-  CZ_GO(st, cz_device_alloc(params->device, &o->small, SMALL * real_bytes(o)), fail);
+  CZ_GO(st,
+        cz_device_alloc_for(params->device, &o->state, (size_t)o->flat * real_bytes(o),
+                            "the optimizer's states"),
+        fail);
+  CZ_GO(st,
+        cz_device_alloc_for(params->device, &o->small, SMALL * real_bytes(o),
+                            "the optimizer's numbers"),
+        fail);
   o->scale = small_at(o, SCALE);
   CZ_GO(st, cz_device_write_real(params->device, o->scale, &one, 1), fail);
   return CZ_OK;
