@@ -113,6 +113,63 @@ static void test_precisions(void **state) {
   }
 }
 
+#ifdef CZ_HAVE_EMULATOR
+/* How far the file's tensor is from the fixture's, as a part of its length, squared. */
+static double apart(hid_t file, cz_safetensors *s, const cz_safetensors_info *info) {
+  char name[300];
+  double off = 0, length = 0;
+  snprintf(name, sizeof name, "%s", info->name);
+  name[strcspn(name, ".")] = strchr(name, '.') ? '/' : '\0';
+  double *got = read_set(file, name, info), *want = calloc(info->elements + 1, sizeof *want);
+  OK(cz_safetensors_read_f64(s, want, info->name, info->dims, info->rank));
+  for (uint64_t k = 0; k < info->elements; k++)
+    off += pow(got[k] - want[k], 2), length += pow(want[k], 2);
+  free(got), free(want);
+  return off / length;
+}
+
+/* How far a device's loss, logits and gradients are from Hugging Face's: the root mean square over
+ * all tensors. */
+static double distance(const char *family, const char *device, const char *precision) {
+  char folder[300], batch[320], expected[320];
+  cz_safetensors *s;
+  double all = 0;
+  snprintf(folder, sizeof folder, FIXTURES "/t5/%s", family);
+  snprintf(batch, sizeof batch, "%s/batch.jsonl", folder);
+  snprintf(expected, sizeof expected, "%s/expected.safetensors", folder);
+  EXPECT(0, cloze("trace", folder, "--batch", batch, "--out", "trace.h5", "--device", device,
+                  "--precision", precision));
+  OK(cz_safetensors_open(&s, expected));
+  hid_t file = H5Fopen(under("trace.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
+  assert_true(file >= 0);
+  const size_t n = cz_safetensors_count(s);
+  for (size_t i = 0; i < n; i++) all += apart(file, s, cz_safetensors_at(s, i)) / (double)n;
+  H5Fclose(file);
+  cz_safetensors_close(&s);
+  print_message("%s on %s in %s: off by %.3g\n", family, device, precision, sqrt(all));
+  return sqrt(all);
+}
+
+static void near_enough(double off, double roundings) {
+  if (!(off <= 2 * roundings && off >= roundings / 4))
+    fail_msg("off by %.3g, where roundings lead %.3g away", off, roundings);
+}
+
+/* The CUDA kernels, emulated: as near as cpu in float32 and in bfloat16, and in float16, whose
+ * roundings are an eighth, an eighth of that. Twice as far is allowed, since the kernels may round
+ * in twice as many places and no draw is like another; what is four times nearer was computed in
+ * another dtype. */
+static void test_emulated(void **state) {
+  static const char *const families[] = {"v1_0", "v1_1"};
+  for (int f = 0; f < 2; f++) {
+    const double bf16 = distance(families[f], "cpu", "bf16");
+    near_enough(distance(families[f], "emu", "f32"), distance(families[f], "cpu", "f32"));
+    near_enough(distance(families[f], "emu", "bf16"), bf16);
+    near_enough(distance(families[f], "emu", "fp16"), bf16 / 8);
+  }
+}
+#endif
+
 static void test_no_grad(void **state) {
   const char *folder = FIXTURES "/t5/v1_0";
   EXPECT(0, cloze("trace", folder, "--batch", FIXTURES "/t5/v1_0/batch.jsonl", "--out", "plain.h5",
@@ -223,6 +280,9 @@ static void test_not_finite(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_hugging_face),
                                      cmocka_unit_test(test_precisions),
+#ifdef CZ_HAVE_EMULATOR
+                                     cmocka_unit_test(test_emulated),
+#endif
                                      cmocka_unit_test(test_no_grad),
                                      cmocka_unit_test(test_bad_batches),
                                      cmocka_unit_test(test_nul),
