@@ -36,7 +36,8 @@ template <class T, int HD> struct by_queries {
   static size_t bytes(const problem &p) {
     const size_t sums = p.partial ? 16 * DIAGONAL_LD + (size_t)p.bucket.number : 0;
     return (2 * Q + 2 * STAGES * TILE) * sizeof(T) +
-           CZ_ATTENTION_WARPS * (room() + sums) * sizeof(float) + 2 * table_bytes(p);
+           CZ_ATTENTION_WARPS * (room() + sums) * sizeof(float) + factor_bytes(p, KEYS) +
+           2 * table_bytes(p);
   }
 };
 
@@ -47,7 +48,7 @@ template <class T, int HD> struct by_keys {
   enum { TILE = KEYS * LD, Q = CZ_ATTENTION_QUERIES * LD, P = CZ_ATTENTION_QUERIES * LDP };
   enum { STAGES = HD > 64 ? 1 : stages<T>() };
   static size_t bytes(const problem &p) {
-    return (2 * TILE + 2 * STAGES * Q + 2 * P) * sizeof(T) + table_bytes(p);
+    return (2 * TILE + 2 * STAGES * Q + 2 * P) * sizeof(T) + factor_bytes(p, KEYS) + table_bytes(p);
   }
 };
 
@@ -77,49 +78,43 @@ static __device__ known statistics_of(const problem &p, const view &v, const lin
   return s;
 }
 
-/* X = P from scores, and Y = dP from do . v. */
-template <int N>
-static __device__ void probabilities(float x[N / 8][4], const lines &l, const known &s, int j0) {
+/* X = P from scores, all keys taken for seen. */
+template <int N> static __device__ void probabilities(float x[N / 8][4], const known &s) {
   CZ_UNROLL
   for (int j = 0; j < N / 8; j++) {
     CZ_UNROLL
-    for (int e = 0; e < 4; e++)
-      x[j][e] =
-          weight(x[j][e], s.maximum[e / 2], sees(l, e, j0 + cz_acc_column(j, e))) * s.by[e / 2];
+    for (int e = 0; e < 4; e++) x[j][e] = weight(x[j][e], s.maximum[e / 2]) * s.by[e / 2];
   }
 }
 
-/* X = dS = P (dP - D). A key that is not seen has no part in it, whatever stands there. */
+/* DP = dS = P (dP - D), X being P. At keys that are not seen it is what it may, and to be hidden.
+ */
 template <int N>
-static __device__ void score_gradient(float x[N / 8][4], const float dp[N / 8][4], const lines &l,
-                                      const known &s, int j0) {
+static __device__ void score_gradient(float dp[N / 8][4], const float x[N / 8][4], const known &s) {
   CZ_UNROLL
   for (int j = 0; j < N / 8; j++) {
     CZ_UNROLL
-    for (int e = 0; e < 4; e++)
-      x[j][e] = sees(l, e, j0 + cz_acc_column(j, e))
-                    ? x[j][e] * (dp[j][e] - s.off[e / 2] - s.rest[e / 2])
-                    : 0;
+    for (int e = 0; e < 4; e++) dp[j][e] = x[j][e] * (dp[j][e] - s.off[e / 2] - s.rest[e / 2]);
   }
 }
 
 /* ---- by queries: the first way through the keys ---- */
 
-/* X holds scores, DP dP. A lane leaves out the first key that has the row's largest score. */
+/* X holds scores, DP dP; minus infinity and 0 where nothing is seen. A lane leaves out the first
+ * key that has the row's largest score. */
 template <int N>
 static __device__ void gather(gathered &g, const float x[N / 8][4], const float dp[N / 8][4],
-                              const lines &l, const known &s, int j0) {
+                              const known &s, int j0) {
   CZ_UNROLL
   for (int j = 0; j < N / 8; j++) {
     CZ_UNROLL
     for (int e = 0; e < 4; e++) {
-      const int r = e / 2, key = j0 + cz_acc_column(j, e);
-      if (!sees(l, e, key)) continue;
+      const int r = e / 2;
       if (x[j][e] == s.maximum[r] && g.top[r] == NO_KEY) {
-        g.top[r] = key, g.off[r] = dp[j][e];
+        g.top[r] = j0 + cz_acc_column(j, e), g.off[r] = dp[j][e];
         continue;
       }
-      const float weight_of_key = weight(x[j][e], s.maximum[r], true) * s.by[r];
+      const float weight_of_key = weight(x[j][e], s.maximum[r]) * s.by[r];
       g.weighted[r] += weight_of_key * dp[j][e], g.weights[r] += weight_of_key;
     }
   }
@@ -210,14 +205,17 @@ template <class T, int HD> struct query_block {
   cz_key key;
   int h, warp, first, rows, tiles;
   T *q, *dout, *k, *values;
-  float *room, *table, *diagonals, *sums; /* table: null without a position bias */
-  int *map;                               /* as the two before it, for the bias' gradient */
+  float *room, *drawn, *table; /* null without shared factors of dropout; without a position bias */
+  float *diagonals, *sums;
+  int *map; /* as the two before it, for the bias' gradient */
 
   __device__ query_block(const problem &given, T *memory) : p(given) {
     h = (int)blockIdx.y, warp = (int)threadIdx.x / CZ_WARP;
     q = memory, dout = q + L::Q, k = dout + L::Q, values = k + STAGES * L::TILE;
     float *at = reinterpret_cast<float *>(values + STAGES * L::TILE);
     room = at + warp * L::room(), at += CZ_ATTENTION_WARPS * L::room();
+    drawn = draws_shared(p) ? at : nullptr;
+    if (drawn) at += KEYS;
     table = p.bias ? at : nullptr;
     if (p.bias) at += (2 * table_reach(p.bucket) + 4) / 4 * 4;
     map = reinterpret_cast<int *>(at);
@@ -258,7 +256,7 @@ template <class T, int HD> struct query_block {
     cz_rows_by_rows<T, HD, KEYS>(x, q + mine, k + at);
     cz_rows_by_rows<T, HD, KEYS>(dp, dout + mine, values + at);
     scores<KEYS>(x, p, l, t * KEYS, h, table);
-    drop<KEYS>(dp, p, key, v, l, t * KEYS);
+    drop<KEYS>(dp, p, key, v, l, t * KEYS, drawn);
   }
 
   /* F(t) for each tile of keys, while the next is on its way. */
@@ -268,13 +266,15 @@ template <class T, int HD> struct query_block {
     for (int t = 0; t < tiles; t++) {
       if (t + STAGES - 1 < tiles) copy_keys(t + STAGES - 1);
       cz_copy_commit();
+      if (drawn) share_factors<KEYS>(drawn, p, key, v.head, t * KEYS);
       cz_copy_wait<STAGES - 1>();
       __syncthreads();
       f(t);
       __syncthreads();
     }
-    cz_copy_wait<0>();
-    if (tiles == 0) __syncthreads(); /* behind the copies of q, all the same */
+    if (tiles > 0) return;
+    cz_copy_wait<0>(); /* of q and do, whose place is used again all the same */
+    __syncthreads();
   }
 };
 } // namespace
@@ -296,7 +296,9 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 2) gradient_of_qu
   float x[KEYS / 8][4], dp[KEYS / 8][4];
   b.each_tile([&](int t) {
     b.recompute(x, dp, t);
-    gather<KEYS>(g, x, dp, b.l, s, t * KEYS);
+    if (is_edge(b.l, t * KEYS, KEYS))
+      hide<KEYS>(x, b.l, t * KEYS, -INFINITY), hide<KEYS>(dp, b.l, t * KEYS, 0);
+    gather<KEYS>(g, x, dp, s, t * KEYS);
   });
   settle(s, g);
   keep(p, b.v, b.l, s, b.h);
@@ -305,13 +307,14 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 2) gradient_of_qu
   if (p.dq || p.partial)
     b.each_tile([&](int t) {
       b.recompute(x, dp, t);
-      probabilities<KEYS>(x, b.l, s, t * KEYS);
-      score_gradient<KEYS>(x, dp, b.l, s, t * KEYS);
+      probabilities<KEYS>(x, s);
+      score_gradient<KEYS>(dp, x, s);
+      if (is_edge(b.l, t * KEYS, KEYS)) hide<KEYS>(dp, b.l, t * KEYS, 0);
       if (p.partial)
-        add_diagonals<KEYS, L::DIAGONAL_LD>(b.sums + b.warp * p.bucket.number, b.diagonals, x, p,
+        add_diagonals<KEYS, L::DIAGONAL_LD>(b.sums + b.warp * p.bucket.number, b.diagonals, dp, p,
                                             b.map, t * KEYS - (b.first + 16 * b.warp + b.v.shift));
       cz_weights<T, KEYS> w;
-      w.take(x, b.room);
+      w.take(dp, b.room);
       w.template by<HD>(dq, b.k + t % L::STAGES * L::TILE);
     });
   if (p.partial) put_sums(p, b.sums, b.h);
@@ -364,7 +367,7 @@ template <class T, int HD> struct key_block {
   cz_key key;
   int h, warp;
   T *k, *values, *q, *dout, *z, *ds_tile;
-  float *table;
+  float *drawn, *table; /* null without shared factors of dropout; without a position bias */
   view v;
   int j0, first, tiles; /* of v: where the tile of keys begins; the first tile of queries; all */
 
@@ -372,7 +375,9 @@ template <class T, int HD> struct key_block {
     h = (int)blockIdx.y, warp = (int)threadIdx.x / CZ_WARP;
     k = memory, values = k + L::TILE, q = values + L::TILE, dout = q + STAGES * L::Q;
     z = dout + STAGES * L::Q, ds_tile = z + L::P;
-    table = p.bias ? reinterpret_cast<float *>(ds_tile + L::P) : nullptr;
+    float *const at = reinterpret_cast<float *>(ds_tile + L::P);
+    drawn = draws_shared(p) ? at : nullptr;
+    table = p.bias ? at + (drawn ? KEYS : 0) : nullptr;
     key = cz_random_key(p.drop.random);
     if (table) fill_table(table, p.bucket, [&](int b) { return p.bias[b * p.H + h]; });
   }
@@ -421,8 +426,18 @@ template <class T, int HD> struct key_block {
     cz_rows_by_rows<T, HD, KEYS>(dp, dout + mine, values);
     scores<KEYS>(x, p, l, j0, h, table);
     const known s = known_of(l);
-    probabilities<KEYS>(x, l, s, j0);
-    mask_and_put(x, dp, l, s, row);
+    const bool edge = is_edge(l, j0, KEYS);
+    probabilities<KEYS>(x, s);
+    if (edge) hide<KEYS>(x, l, j0, 0);
+    mask_and_put(x, dp, l, row);
+    score_gradient<KEYS>(dp, x, s);
+    if (edge) hide<KEYS>(dp, l, j0, 0);
+    CZ_UNROLL
+    for (int j = 0; j < KEYS / 8; j++) {
+      CZ_UNROLL
+      for (int e = 0; e < 4; e += 2)
+        cz_put_weights<T, KEYS>(ds_tile + row, j, e, dp[j][e], dp[j][e + 1]);
+    }
   }
 
   /* Where the tile does not begin at a multiple of 16 keys of the segment, which then begins before
@@ -431,8 +446,7 @@ template <class T, int HD> struct key_block {
     CZ_ROLLED
     for (int i = cz_lane(); i < 16 * KEYS; i += CZ_WARP) {
       const int r = i / KEYS, j = j0 + i % KEYS;
-      const uint64_t e = cz_dropout_attention_element(
-          v.head, p.one_mask ? 0 : l.i - cz_lane() / 4 + r, j < 0 ? 0 : j);
+      const uint64_t e = cz_dropout_attention_element(v.head, l.i - cz_lane() / 4 + r, j);
       float factor[1];
       cz_dropout_factors<1>(factor, p.drop, key, e);
       to[r * L::LDP + i % KEYS] = cz_nearest<T>(factor[0] > 0 ? 1 : 0);
@@ -440,28 +454,27 @@ template <class T, int HD> struct key_block {
     __syncwarp();
   }
 
-  /* A pair of fragments at a time, whose factors of dropout both Z and dS need. X holds P. */
-  __device__ void mask_and_put(float x[KEYS / 8][4], const float dp[KEYS / 8][4], const lines &l,
-                               const known &s, int row) const {
-    const bool drops = p.drop.threshold > 0, singly = drops && j0 % 16 != 0;
+  __device__ void drawn_singly(float factor[2], const T *from, int j, int e) const {
+    const T *at = from + cz_acc_row(e) * L::LDP + cz_acc_column(j, e);
+    CZ_UNROLL
+    for (int n = 0; n < 2; n++) factor[n] = cz_float(at[n]) * p.drop.scale;
+  }
+
+  /* Z = P M goes to shared memory, and DP = dP M; X is P. */
+  __device__ void mask_and_put(const float x[KEYS / 8][4], float dp[KEYS / 8][4], const lines &l,
+                               int row) const {
+    const bool drops = p.drop.threshold > 0, singly = drops && !drawn && j0 % 16 != 0;
     if (singly) draw_singly(z + row, l);
     CZ_UNROLL
     for (int j = 0; j < KEYS / 8; j += 2) {
       float factor[8] = {1, 1, 1, 1, 1, 1, 1, 1};
-      if (drops && !singly) factors(factor, p, key, v.head, l.i, j0 + cz_acc_column(j, 0));
+      if (drops && !singly) factors(factor, p, key, v.head, l.i, j, j0, drawn);
       CZ_UNROLL
       for (int i = 0; i < 8; i += 2) {
         const int f = j + i / 4, e = i % 4;
-        const T *drawn = z + row + cz_acc_row(e) * L::LDP + cz_acc_column(f, e);
-        float ds[2];
-        CZ_UNROLL
-        for (int n = 0; n < 2; n++) {
-          if (singly) factor[i + n] = cz_float(drawn[n]) * p.drop.scale;
-          const float rest = dp[f][e + n] * factor[i + n] - s.off[e / 2] - s.rest[e / 2];
-          ds[n] = sees(l, e, j0 + cz_acc_column(f, e + n)) ? x[f][e + n] * rest : 0;
-        }
+        if (singly) drawn_singly(factor + i, z + row, f, e);
         cz_put_weights<T, KEYS>(z + row, f, e, x[f][e] * factor[i], x[f][e + 1] * factor[i + 1]);
-        cz_put_weights<T, KEYS>(ds_tile + row, f, e, ds[0], ds[1]);
+        dp[f][e] *= factor[i], dp[f][e + 1] *= factor[i + 1];
       }
     }
   }
@@ -473,6 +486,7 @@ template <class T, int HD> struct key_block {
     for (int t = first; t < tiles; t++) {
       if (t + STAGES - 1 < tiles) copy_queries(t + STAGES - 1);
       cz_copy_commit();
+      if (drawn && t == first) share_factors<KEYS>(drawn, p, key, v.head, j0);
       cz_copy_wait<STAGES - 1>();
       __syncthreads();
       weigh(t);
@@ -484,7 +498,6 @@ template <class T, int HD> struct key_block {
       }
       __syncthreads();
     }
-    cz_copy_wait<0>();
   }
 };
 } // namespace
@@ -496,7 +509,7 @@ static __device__ void tile_of_keys(key_block<T, HD> &b, int64_t n, int from, ui
   const problem &p = b.p;
   const int warp = b.warp;
   const int64_t end = p.k_spans[2 * n + 1] - from;
-  __syncthreads(); /* the last tile has been stored, and the table is there */
+  __syncthreads(); /* the last tile has been stored */
   copy_tile<T, HD, L::KEYS>(b.k, static_cast<const T *>(p.k) + b.at(from), p, 0, end);
   copy_tile<T, HD, L::KEYS>(b.values, static_cast<const T *>(p.v) + b.at(from), p, 0, end);
   float dk[HD / 8][4], dv[HD / 8][4];
@@ -505,7 +518,7 @@ static __device__ void tile_of_keys(key_block<T, HD> &b, int64_t n, int from, ui
     b.choose(m, from);
     b.add(dk, dv);
   }
-  cz_copy_wait<0>();
+  cz_copy_wait<0>(); /* of keys that nobody sees, whose place is used again all the same */
   __syncthreads();
   if (16 * warp >= L::KEYS) return;
   CZ_UNROLL

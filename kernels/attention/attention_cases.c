@@ -140,6 +140,14 @@ static const sizes hand[] = {
      .attr = {0, CZ_ATTENTION_MASK_CAUSAL, 0.4, 16, 50, false, 0.2, false}}, /* more queries than a
                                                                                 tile has */
     {1,
+     8,
+     3,
+     {3, 2, 4},
+     {192, 192, 256},
+     .std = 0.5,
+     .same_keys = true,
+     .attr = FULL(0.5)}, /* a block of 64 keys has a second tile of 64 that are its own */
+    {1,
      3,
      1,
      {270},

@@ -21,21 +21,20 @@ typedef struct softmax {
 } softmax;
 } // namespace
 
-/* Scores become weights e^(x - m); the sums of the output are rescaled to the new m. */
+/* Scores, minus infinity where nothing is seen, become weights e^(x - m); the sums of the output
+ * are rescaled to the new m. */
 template <int N, int HD>
-static __device__ void weigh(float x[N / 8][4], float o[HD / 8][4], softmax &s, const lines &l,
-                             int j0) {
+static __device__ void weigh(float x[N / 8][4], float o[HD / 8][4], softmax &s) {
   CZ_UNROLL
   for (int r = 0; r < 2; r++) {
     float most = -INFINITY;
     CZ_UNROLL
     for (int j = 0; j < N / 8; j++) {
       CZ_UNROLL
-      for (int e = 2 * r; e < 2 * r + 2; e++)
-        if (sees(l, e, j0 + cz_acc_column(j, e))) most = cz_larger(most, x[j][e]);
+      for (int e = 2 * r; e < 2 * r + 2; e++) most = cz_larger(most, x[j][e]);
     }
     most = cz_larger(row_maximum(most), s.maximum[r]);
-    const float before = weight(s.maximum[r], most, true);
+    const float before = weight(s.maximum[r], most);
     s.maximum[r] = most, s.sum[r] *= before;
     CZ_UNROLL
     for (int j = 0; j < HD / 8; j++) o[j][2 * r] *= before, o[j][2 * r + 1] *= before;
@@ -43,7 +42,7 @@ static __device__ void weigh(float x[N / 8][4], float o[HD / 8][4], softmax &s, 
     for (int j = 0; j < N / 8; j++) {
       CZ_UNROLL
       for (int e = 2 * r; e < 2 * r + 2; e++) {
-        x[j][e] = weight(x[j][e], most, sees(l, e, j0 + cz_acc_column(j, e)));
+        x[j][e] = weight(x[j][e], most);
         s.sum[r] += x[j][e];
       }
     }
@@ -76,11 +75,9 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 3) forward(proble
   const place at = place_of(p.q_spans, p.B, CZ_ATTENTION_QUERIES, blockIdx.x);
   if (at.segment < 0) return;
   T *const k = q + L::Q, *const values = k + STAGES * L::TILE;
-  float *const room = reinterpret_cast<float *>(values + STAGES * L::TILE), *const table =
-                                                                                p.bias
-                                                                                    ? room +
-                                                                                          L::room()
-                                                                                    : nullptr;
+  float *const room = reinterpret_cast<float *>(values + STAGES * L::TILE);
+  float *const drawn = draws_shared(p) ? room + L::room() : nullptr;
+  float *const table = p.bias ? room + L::room() + (drawn ? KEYS : 0) : nullptr;
   const int h = (int)blockIdx.y, warp = (int)threadIdx.x / CZ_WARP, first = (int)at.row;
   const view v = view_of(p, at.segment, h);
   const int rows = v.nq - first < CZ_ATTENTION_QUERIES ? v.nq - first : (int)CZ_ATTENTION_QUERIES,
@@ -107,14 +104,16 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 3) forward(proble
   for (int t = 0; t < tiles; t++) {
     if (t + STAGES - 1 < tiles) begin(t + STAGES - 1);
     cz_copy_commit();
+    if (drawn) share_factors<KEYS>(drawn, p, key, v.head, t * KEYS);
     cz_copy_wait<STAGES - 1>();
     __syncthreads();
     float x[KEYS / 8][4];
     cz_acc_clear<KEYS>(x);
     cz_rows_by_rows<T, HD, KEYS>(x, mine, k + t % STAGES * L::TILE);
     scores<KEYS>(x, p, l, t * KEYS, h, table);
-    weigh<KEYS, HD>(x, o, s, l, t * KEYS);
-    drop<KEYS>(x, p, key, v, l, t * KEYS);
+    if (is_edge(l, t * KEYS, KEYS)) hide<KEYS>(x, l, t * KEYS, -INFINITY);
+    weigh<KEYS, HD>(x, o, s);
+    drop<KEYS>(x, p, key, v, l, t * KEYS, drawn);
     cz_weights<T, KEYS> w;
     w.take(x, room + warp * cz_weights<T, KEYS>::room());
     w.template by<HD>(o, values + t % STAGES * L::TILE);
@@ -136,6 +135,7 @@ extern "C" void cz_attention_fwd_cuda(const cz_call *call) {
     enum { HD = decltype(head)::value };
     cz_launch("attention forward", forward<T, HD>,
               dim3(blocks_of(p.Tq, p.B, CZ_ATTENTION_QUERIES), (unsigned)p.H), CZ_ATTENTION_THREADS,
-              layout<T, HD>::bytes() + table_bytes(p), call->stream, p);
+              layout<T, HD>::bytes() + factor_bytes(p, layout<T, HD>::KEYS) + table_bytes(p),
+              call->stream, p);
   });
 }

@@ -180,9 +180,22 @@ static __device__ lines lines_of(const problem &p, const view &v, int first) {
   return l;
 }
 
-/* Key J >= 0 of the segment. */
-static inline __device__ bool sees(const lines &l, int e, int j) {
-  return j >= 0 && j < l.limit[e / 2];
+/* Whether a row of the warp does not see all of N keys from J0 on. Most tiles are whole. */
+static inline __device__ bool is_edge(const lines &l, int j0, int n) {
+  return __any_sync(CZ_FULL_MASK, j0 < 0 || l.limit[0] < j0 + n || l.limit[1] < j0 + n);
+}
+
+/* X = VALUE at keys that a row does not see. */
+template <int N>
+static __device__ void hide(float x[N / 8][4], const lines &l, int j0, float value) {
+  CZ_UNROLL
+  for (int j = 0; j < N / 8; j++) {
+    CZ_UNROLL
+    for (int e = 0; e < 4; e++) {
+      const int key = j0 + cz_acc_column(j, e);
+      if (key < 0 || key >= l.limit[e / 2]) x[j][e] = value;
+    }
+  }
 }
 
 /* ---- the position bias ---- */
@@ -235,36 +248,50 @@ static __device__ void scores(float x[N / 8][4], const problem &p, const lines &
   }
 }
 
-/* e^(x - m) of what is seen. m is the largest of x, or -infinity where nothing has been seen but
- * minus infinities, whose weights are 0. */
-static inline __device__ float weight(float x, float m, bool seen) {
-  return seen ? cz_exp2((x - (m == -INFINITY ? 0 : m)) * 1.44269504f) : 0;
+/* e^(x - m). m is the largest of x, or -infinity where there were only minus infinities, whose
+ * weights are 0. */
+static inline __device__ float weight(float x, float m) {
+  return cz_exp2((x - (m == -INFINITY ? 0 : m)) * 1.44269504f);
 }
 
-/* The factors of dropout at [j][e] and [j + 1][e] of a pair of fragments, j even, in factor[4 (j %
- * 2)
- * + e]: of queries I and I + 8 and keys J, J + 1, J + 8 and J + 9, which one call of Philox has
- * when the fragments begin at multiples of 16 of the segment. */
+/* Whether factors of dropout are drawn once a key. */
+static inline CZ_HOST_DEVICE bool draws_shared(const problem &p) {
+  return p.one_mask && p.drop.threshold > 0;
+}
+
+/* With one mask for all queries: FACTOR of N keys from J0 on, by the block, before a barrier. */
+template <int N>
+static __device__ void share_factors(float *factor, const problem &p, const cz_key &key,
+                                     uint64_t head, int j0) {
+  for (int j = (int)threadIdx.x; j < N; j += CZ_ATTENTION_THREADS)
+    cz_dropout_factors<1>(factor + j, p.drop, key, cz_dropout_attention_element(head, 0, j0 + j));
+}
+
+/* The factors of fragments J and J + 1, J even, of keys from J0 on: that of [j + a][e] in FACTOR[4
+ * a
+ * + e]. SHARED has those of share_factors. Without it one call of Philox serves queries I and I + 8
+ * and keys c, c + 1, c + 8 and c + 9, when the tile begins at a multiple of 16 of the segment. */
 static __device__ void factors(float factor[8], const problem &p, const cz_key &key, uint64_t head,
-                               int i, int j) {
-  uint32_t r[4];
-  cz_philox_quad(r, &key, cz_dropout_attention_call(head, p.one_mask ? 0 : i, j));
-  CZ_UNROLL
-  for (unsigned k = 0; k < 8; k++) {
-    const uint32_t number = p.one_mask ? cz_dropout_number(r, k & ~2u) : cz_dropout_number(r, k);
-    factor[k] = number >= p.drop.threshold ? p.drop.scale : 0;
+                               int i, int j, int j0, const float *shared) {
+  const int column = cz_acc_column(j, 0);
+  if (!shared) {
+    cz_dropout_call(factor, p.drop.threshold, p.drop.scale, key,
+                    cz_dropout_attention_call(head, i, j0 + column));
+    return;
   }
+  CZ_UNROLL
+  for (int k = 0; k < 8; k++) factor[k] = shared[column + k / 4 * 8 + k % 2];
 }
 
 /* X = X M, for a tile that begins at a multiple of 16 keys. */
 template <int N>
 static __device__ void drop(float x[N / 8][4], const problem &p, const cz_key &key, const view &v,
-                            const lines &l, int j0) {
+                            const lines &l, int j0, const float *shared) {
   if (p.drop.threshold == 0) return;
   CZ_UNROLL
   for (int j = 0; j < N / 8; j += 2) {
     float factor[8];
-    factors(factor, p, key, v.head, l.i, j0 + cz_acc_column(j, 0));
+    factors(factor, p, key, v.head, l.i, j, j0, shared);
     CZ_UNROLL
     for (int k = 0; k < 8; k++) x[j + k / 4][k % 4] *= factor[k];
   }
@@ -327,6 +354,11 @@ static inline problem problem_of(const cz_call *call) {
   p.wide = p.K * cz_dtype_bytes(q->dtype) % 16 == 0 && cz_aligned_16(p.q) && cz_aligned_16(p.k) &&
            cz_aligned_16(p.v) && cz_aligned_16(p.o);
   return p;
+}
+
+/* Of the factors of KEYS keys that all queries share. */
+static inline size_t factor_bytes(const problem &p, int keys) {
+  return draws_shared(p) ? (size_t)keys * sizeof(float) : 0;
 }
 
 static inline size_t table_bytes(const problem &p) {

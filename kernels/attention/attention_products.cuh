@@ -66,7 +66,8 @@ static inline __device__ void cz_rows_by_rows(float acc[N / 8][4], const T *a,
 }
 
 /* Weights as the left side of a product: P[16, N] that a warp has in fragments. In 16 bits they are
- * rounded and stay in registers, in float32 they go through ROOM, [16][N + 4] of the warp's own. */
+ * rounded and stay in registers, in float32 they go through ROOM, [16][N + 4] of the warp's own;
+ * the block meets between a product and the next weights, as it does for the tiles anyway. */
 template <class T, int N> struct cz_weights {
   uint32_t x[N / 16][4];
   const float *rows;
@@ -83,7 +84,6 @@ template <class T, int N> struct cz_weights {
           x[k][i] = cz_pair<T>(p[2 * k + i / 2][i % 2 * 2], p[2 * k + i / 2][i % 2 * 2 + 1]);
       }
     } else {
-      __syncwarp(CZ_FULL_MASK CZ_PASS); /* the last product has read */
       CZ_UNROLL
       for (int j = 0; j < N / 8; j++) {
         CZ_UNROLL

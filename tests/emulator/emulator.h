@@ -121,6 +121,11 @@ void emu_run_fibers(emu_worker *w);
 /* What the running thread's leaving breaks; ends the block then. */
 void emu_leave(emu_worker *w);
 
+/* ---- models.cpp ---- */
+
+/* Fails where a thread that ends has not waited for all that it copies. */
+void emu_copy_end(const emu_fiber *f);
+
 /* ---- scheduler.cpp ---- */
 
 void emu_set_error(const std::string &text);

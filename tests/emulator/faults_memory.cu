@@ -22,6 +22,15 @@ template <int GROUPS, bool BARRIER = true> static __global__ void copies(float *
   y[t] = tile[0][t] + tile[1][t];
 }
 
+/* The copy may land where somebody has put something else by then. */
+static __global__ void copy_for_nobody(float *y, const float *x) {
+  CZ_SHARED(float, tile, [N]);
+  const int t = (int)threadIdx.x;
+  if (t < N / 4) cz_copy_16(&tile[4 * t], x + 4 * t, true);
+  cz_copy_commit();
+  y[t] = x[t];
+}
+
 /* Only groups are waited for. */
 static __global__ void copy_without_commit(float *y, const float *x) {
   CZ_SHARED(float, tile, [N]);
@@ -229,15 +238,17 @@ void run_for_ever(float *y, const float *x, const float *host) { run<for_ever>(y
 void run_too_deep(float *y, const float *x, const float *host) { run<too_deep>(y, x, host); }
 
 static const char CHANGED[] = "what it copies was changed", WRITTEN[] = "was written under it",
-                  ODD_PLACE[] = "not multiples of 16", UNSET[] = "that nobody has written";
+                  LATE[] = "has landed", ODD_PLACE[] = "not multiples of 16",
+                  UNSET[] = "that nobody has written";
 
 const fault faults_of_memory[] = {
     {"nothing, by copies", run<copies<0>>, run<copies<0>>, NEVER, NULL, NULL, NULL},
-    {"a group too few", run<copies<1>>, run<copies<0>>, ALWAYS, NULL, UNSET, NULL},
-    {"no wait for copies", run<copies<2>>, run<copies<0>>, ALWAYS, NULL, UNSET, NULL},
+    {"a group too few", run<copies<1>>, run<copies<0>>, ALWAYS, LATE, UNSET, NULL},
+    {"no wait for copies", run<copies<2>>, run<copies<0>>, ALWAYS, LATE, UNSET, NULL},
+    {"copies for nobody", run<copy_for_nobody>, NULL, ALWAYS, LATE, LATE, NULL},
     {"no barrier behind copies", run<copies<0, false>>, run<copies<0>>, SOME_ORDER, NULL,
      "read of 4 bytes", NULL},
-    {"a copy of no group", run<copy_without_commit>, NULL, ALWAYS, NULL, UNSET, NULL},
+    {"a copy of no group", run<copy_without_commit>, NULL, ALWAYS, LATE, UNSET, NULL},
     {"nothing, by copies over reads", run<copy_over_reads<true>>, run<copy_over_reads<true>>, NEVER,
      NULL, NULL, NULL},
     {"copies over reads", run<copy_over_reads<false>>, run<copy_over_reads<true>>, SOME_ORDER, NULL,

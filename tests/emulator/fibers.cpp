@@ -153,6 +153,7 @@ static void fiber_main(void) {
   w->from_host = false;
   w->body(w->argument);
   emu_fiber *f = w->running;
+  emu_copy_end(f);
   w->state[f->number] = EMU_LEFT;
   emu_leave(w);
   const int next = next_turn(w);

@@ -165,6 +165,12 @@ void emu_copy_wait(int groups, emu_place at) {
   f->landed = f->waited = 0;
 }
 
+/* A card goes on copying when the thread has left, into whatever its place holds by then. */
+void emu_copy_end(const emu_fiber *f) {
+  if (f->landed < f->copies.size())
+    emu_fail({}, "leaves before its cp.async to %p has landed", f->copies[f->landed].to);
+}
+
 /* ---- memory ---- */
 
 uint4 emu_load_16(const void *p, emu_place at) {
