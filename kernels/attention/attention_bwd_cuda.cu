@@ -47,6 +47,7 @@ template <class T, int HD> struct by_keys {
   enum { KEYS = sizeof(T) == 4 ? 32 : 64, LD = cz_tile<T, HD>::LD, LDP = cz_tile<T, KEYS>::LD };
   enum { TILE = KEYS * LD, Q = CZ_ATTENTION_QUERIES * LD, P = CZ_ATTENTION_QUERIES * LDP };
   enum { STAGES = HD > 64 ? 1 : stages<T>() };
+  enum { PART = HD > 64 ? 32 : KEYS }; /* keys whose scores are in registers at a time */
   static size_t bytes(const problem &p) {
     return (2 * TILE + 2 * STAGES * Q + 2 * P) * sizeof(T) + factor_bytes(p, KEYS) + table_bytes(p);
   }
@@ -167,8 +168,11 @@ static __device__ void add_diagonals(float *sums, float *room, const float ds[N 
   for (int from = 0; from < N + 15; from += CZ_WARP) {
     const int diagonal = from + lane - 15; /* column - row */
     float sum = 0;
-    for (int r = 0; r < 16; r++)
-      if (diagonal + r >= 0 && diagonal + r < N) sum += room[r * LD + diagonal + r];
+    for (int r = 0; r < 16; r++) {
+      const bool is_there = diagonal + r >= 0 && diagonal + r < N;
+      const float x = room[r * LD + (is_there ? diagonal + r : 0)];
+      sum += is_there ? x : 0;
+    }
     const int bucket =
         diagonal < N ? from_table(map, p.bucket, offset + diagonal, [](int b) { return b; }) : -1;
     CZ_UNROLL
@@ -362,7 +366,7 @@ static __device__ int64_t next_segment(const problem &p, int64_t n, int from, in
 namespace {
 template <class T, int HD> struct key_block {
   typedef by_keys<T, HD> L;
-  enum { KEYS = L::KEYS, STAGES = L::STAGES };
+  enum { KEYS = L::KEYS, STAGES = L::STAGES, PART = L::PART };
   const problem &p;
   cz_key key;
   int h, warp;
@@ -416,24 +420,31 @@ template <class T, int HD> struct key_block {
     return s;
   }
 
-  /* Z and dS of tile T of queries go to shared memory. */
+  /* Z and dS of tile T of queries and all keys go to shared memory. */
   __device__ void weigh(int t) const {
-    const int mine = t % STAGES * L::Q + 16 * warp * L::LD, row = 16 * warp * L::LDP;
+    const int mine = t % STAGES * L::Q + 16 * warp * L::LD;
     const lines l = lines_of(p, v, t * CZ_ATTENTION_QUERIES + 16 * warp);
-    float x[KEYS / 8][4], dp[KEYS / 8][4];
-    cz_acc_clear<KEYS>(x), cz_acc_clear<KEYS>(dp);
-    cz_rows_by_rows<T, HD, KEYS>(x, q + mine, k);
-    cz_rows_by_rows<T, HD, KEYS>(dp, dout + mine, values);
-    scores<KEYS>(x, p, l, j0, h, table);
+    CZ_ROLLED
+    for (int part = 0; part < KEYS; part += PART) weigh_part(mine, l, part);
+  }
+
+  /* Of keys PART to PART + L::PART - 1 of the tile; MINE is where the warp's queries begin. */
+  __device__ void weigh_part(int mine, const lines &l, int part) const {
+    const int row = 16 * warp * L::LDP + part, from = j0 + part;
+    float x[PART / 8][4], dp[PART / 8][4];
+    cz_acc_clear<PART>(x), cz_acc_clear<PART>(dp);
+    cz_rows_by_rows<T, HD, PART>(x, q + mine, k + part * L::LD);
+    cz_rows_by_rows<T, HD, PART>(dp, dout + mine, values + part * L::LD);
+    scores<PART>(x, p, l, from, h, table);
     const known s = known_of(l);
-    const bool edge = is_edge(l, j0, KEYS);
-    probabilities<KEYS>(x, s);
-    if (edge) hide<KEYS>(x, l, j0, 0);
-    mask_and_put(x, dp, l, row);
-    score_gradient<KEYS>(dp, x, s);
-    if (edge) hide<KEYS>(dp, l, j0, 0);
+    const bool edge = is_edge(l, from, PART);
+    probabilities<PART>(x, s);
+    if (edge) hide<PART>(x, l, from, 0);
+    mask_and_put(x, dp, l, part);
+    score_gradient<PART>(dp, x, s);
+    if (edge) hide<PART>(dp, l, from, 0);
     CZ_UNROLL
-    for (int j = 0; j < KEYS / 8; j++) {
+    for (int j = 0; j < PART / 8; j++) {
       CZ_UNROLL
       for (int e = 0; e < 4; e += 2)
         cz_put_weights<T, KEYS>(ds_tile + row, j, e, dp[j][e], dp[j][e + 1]);
@@ -442,14 +453,14 @@ template <class T, int HD> struct key_block {
 
   /* Where the tile does not begin at a multiple of 16 keys of the segment, which then begins before
    * or in another one: each element's draw for itself, as 1 or 0 in its place of Z. */
-  __device__ void draw_singly(T *to, const lines &l) const {
+  __device__ void draw_singly(T *to, const lines &l, int from) const {
     CZ_ROLLED
-    for (int i = cz_lane(); i < 16 * KEYS; i += CZ_WARP) {
-      const int r = i / KEYS, j = j0 + i % KEYS;
+    for (int i = cz_lane(); i < 16 * PART; i += CZ_WARP) {
+      const int r = i / PART, j = from + i % PART;
       const uint64_t e = cz_dropout_attention_element(v.head, l.i - cz_lane() / 4 + r, j);
       float factor[1];
       cz_dropout_factors<1>(factor, p.drop, key, e);
-      to[r * L::LDP + i % KEYS] = cz_nearest<T>(factor[0] > 0 ? 1 : 0);
+      to[r * L::LDP + i % PART] = cz_nearest<T>(factor[0] > 0 ? 1 : 0);
     }
     __syncwarp();
   }
@@ -461,14 +472,16 @@ template <class T, int HD> struct key_block {
   }
 
   /* Z = P M goes to shared memory, and DP = dP M; X is P. */
-  __device__ void mask_and_put(const float x[KEYS / 8][4], float dp[KEYS / 8][4], const lines &l,
-                               int row) const {
+  __device__ void mask_and_put(const float x[PART / 8][4], float dp[PART / 8][4], const lines &l,
+                               int part) const {
+    const int row = 16 * warp * L::LDP + part, from = j0 + part;
+    const float *shared = drawn ? drawn + part : nullptr;
     const bool drops = p.drop.threshold > 0, singly = drops && !drawn && j0 % 16 != 0;
-    if (singly) draw_singly(z + row, l);
+    if (singly) draw_singly(z + row, l, from);
     CZ_UNROLL
-    for (int j = 0; j < KEYS / 8; j += 2) {
+    for (int j = 0; j < PART / 8; j += 2) {
       float factor[8] = {1, 1, 1, 1, 1, 1, 1, 1};
-      if (drops && !singly) factors(factor, p, key, v.head, l.i, j, j0, drawn);
+      if (drops && !singly) factors(factor, p, key, v.head, l.i, j, from, shared);
       CZ_UNROLL
       for (int i = 0; i < 8; i += 2) {
         const int f = j + i / 4, e = i % 4;

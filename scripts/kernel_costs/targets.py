@@ -49,17 +49,10 @@ KNOWN = {
         1.092,
         "every tile reads the statistics of its rows and columns",
     ),
-    ("attention backward by queries", "conflicts"): (
-        1.06,
-        "the counter pairs turns of a loop, of which lanes at the edge of a tile skip some "
-        "(add_diagonals); on a card those that read together are neighbours",
-    ),
     ("norm forward", "rereading"): (
         1.075,
         "gain and bias are read once by every block, eight rows of 768 each",
     ),
-    ("gradient_of_keys<fp16, 128>", "spills"): (48, "outside the loop over queries"),
-    ("gradient_of_keys<bf16, 128>", "spills"): (48, "outside the loop over queries"),
     ("backward<float, fp16, float, 4, 4, true>", "spills"): (48, "in sm_80 alone"),
     ("backward<float, bf16, float, 4, 4, true>", "spills"): (48, "in sm_80 alone"),
     ("backward<float, bf16, bf16, 4, 4, true>", "spills"): (48, "in sm_80 alone"),

@@ -8,6 +8,10 @@
 
 #include <math.h>
 
+/* What stands between the embedding and the loss: random ops, or one attention over keys that are
+ * its values or have been copied to be. */
+typedef enum body { RANDOM, KEYS_ARE_VALUES, KEYS_ARE_COPIED } body;
+
 enum { D = 6, T = 11, ROWS = 7, B = 3, V = 9, MOST_PARAMS = 64, MOST_VALUES = 64 };
 
 /* A graph under construction. Its shape depends on `draw` alone, so it can be built again
@@ -18,6 +22,7 @@ typedef struct maker {
   cz_rand draw;
   size_t next; /* parameters asked for */
   bool declare;
+  body body;
   bool kinks;                              /* ReLU may be drawn */
   cz_value x[MOST_VALUES], y[MOST_VALUES]; /* values of T rows and of ROWS rows */
   int nx, ny, nodes;
@@ -147,17 +152,7 @@ static void grow(maker *m, bool rows) {
   list[(*n)++] = made;
 }
 
-static void build(maker *m, bool recompute) {
-  const int64_t two[2] = {B, 2}, one = 1;
-  int64_t t = cz_graph_extent(m->g, "t", T + 5), r = cz_graph_extent(m->g, "r", ROWS + 9);
-  m->nx = m->ny = m->nodes = 0, m->next = 0;
-  m->ids = cz_graph_input(m->g, "ids", CZ_I32, 1, &t);
-  m->spans = cz_graph_input(m->g, "spans", CZ_I32, 2, two);
-  m->row_spans = cz_graph_input(m->g, "row_spans", CZ_I32, 2, two);
-  m->rows = cz_graph_input(m->g, "rows", CZ_I32, 1, &r);
-  m->targets = cz_graph_input(m->g, "targets", CZ_I32, 1, &r);
-  m->denominator = cz_graph_input(m->g, "denominator", m->params->device->real, 1, &one);
-  m->x[m->nx++] = node(m, CZ_OP_embedding, 2, (cz_value[]){param(m, 2, V, D), m->ids}, NULL);
+static void grow_random(maker *m, bool recompute) {
   int first = (int)cz_rand_int(&m->draw, 1, 8), second = (int)cz_rand_int(&m->draw, 0, 6);
   for (int i = 0; i < first; i++) {
     char name[16];
@@ -170,6 +165,33 @@ static void build(maker *m, bool recompute) {
   m->y[m->ny++] = node(m, CZ_OP_gather, 2, (cz_value[]){one_of(m, m->x, m->nx), m->rows}, NULL);
   for (int i = 0; i < second; i++) grow(m, true);
   if (cz_rand_int(&m->draw, 0, 3) == 0) cz_graph_keep(m->g, one_of(m, m->x, m->nx));
+}
+
+/* Both have the copy, so that the numbers of nodes, which dropout draws by, are the same. */
+static void grow_attention(maker *m) {
+  const cz_activation_attr same = {.kind = CZ_ACTIVATION_NONE};
+  const cz_value x = m->x[0], q = a_linear(m, x),
+                 copy = node(m, CZ_OP_activation, 2, (cz_value[]){x, CZ_ABSENT}, &same);
+  const cz_value y =
+      an_attention(m, q, x, m->body == KEYS_ARE_COPIED ? copy : x, m->spans, m->spans);
+  m->y[m->ny++] = node(m, CZ_OP_gather, 2, (cz_value[]){y, m->rows}, NULL);
+}
+
+static void build(maker *m, bool recompute) {
+  const int64_t two[2] = {B, 2}, one = 1;
+  int64_t t = cz_graph_extent(m->g, "t", T + 5), r = cz_graph_extent(m->g, "r", ROWS + 9);
+  m->nx = m->ny = m->nodes = 0, m->next = 0;
+  m->ids = cz_graph_input(m->g, "ids", CZ_I32, 1, &t);
+  m->spans = cz_graph_input(m->g, "spans", CZ_I32, 2, two);
+  m->row_spans = cz_graph_input(m->g, "row_spans", CZ_I32, 2, two);
+  m->rows = cz_graph_input(m->g, "rows", CZ_I32, 1, &r);
+  m->targets = cz_graph_input(m->g, "targets", CZ_I32, 1, &r);
+  m->denominator = cz_graph_input(m->g, "denominator", m->params->device->real, 1, &one);
+  m->x[m->nx++] = node(m, CZ_OP_embedding, 2, (cz_value[]){param(m, 2, V, D), m->ids}, NULL);
+  if (m->body == RANDOM)
+    grow_random(m, recompute);
+  else
+    grow_attention(m);
   cz_graph_block(m->g, "head", false);
   cz_cross_entropy_attr attr = {.logit_scale = 0.8, .z_loss = 0.01};
   m->loss =
@@ -183,17 +205,19 @@ typedef struct problem {
   cz_device *device;
   cz_params *params;
   uint64_t seed;
+  body body;
   bool kinks;
   int32_t ids[T], rows[ROWS], targets[ROWS];
 } problem;
 
 /* Draws the shape on a throw-away list to learn the parameters, then allocates them. */
-static void problem_open(problem *p, const char *device, uint64_t seed, bool kinks) {
+static void problem_open(problem *p, const char *device, uint64_t seed, body what, bool kinks) {
   cz_rand r = {.state = seed};
-  *p = (problem){.seed = seed, .kinks = kinks};
+  *p = (problem){.seed = seed, .body = what, .kinks = kinks};
   p->device = any_open(device);
   OK(cz_params_create(&p->params, p->device));
-  maker m = {.params = p->params, .draw = {.state = seed}, .declare = true, .kinks = kinks};
+  maker m = {
+      .params = p->params, .draw = {.state = seed}, .declare = true, .body = what, .kinks = kinks};
   OK(cz_graph_create(&m.g, p->params));
   build(&m, false);
   cz_graph_destroy(&m.g);
@@ -215,7 +239,7 @@ static void problem_close(problem *p) {
 static bool problem_build(maker *m, const problem *p, cz_graph_options options, bool recompute) {
   static const int32_t spans[2 * B] = {0, 4, 4, 5, 5, T}, row_spans[2 * B] = {0, 2, 2, 2, 2, ROWS};
   const double denominator = 4;
-  *m = (maker){.params = p->params, .draw = {.state = p->seed}, .kinks = p->kinks};
+  *m = (maker){.params = p->params, .draw = {.state = p->seed}, .body = p->body, .kinks = p->kinks};
   OK(cz_graph_create(&m->g, p->params));
   build(m, recompute);
   if (cz_graph_finish(m->g, &options) != CZ_OK) return cz_graph_destroy(&m->g), false;
@@ -265,7 +289,7 @@ static void compare(const problem *p, const outcome *want, const char *what,
 static void bits(const char *device, uint64_t seed) {
   problem p;
   outcome plain;
-  problem_open(&p, device, seed, true);
+  problem_open(&p, device, seed, RANDOM, true);
   assert_true(train(&plain, &p, (cz_graph_options){0}, false));
   assert_true(isfinite(plain.loss));
   compare(&p, &plain, "no reuse", (cz_graph_options){.no_reuse = true}, false);
@@ -275,7 +299,7 @@ static void bits(const char *device, uint64_t seed) {
           (cz_graph_options){.no_fusion = true, .no_reuse = true}, false);
   problem_close(&p);
   if (any_guard(device)) {
-    problem_open(&p, any_guard(device), seed, true);
+    problem_open(&p, any_guard(device), seed, RANDOM, true);
     compare(&p, &plain, "guarded", (cz_graph_options){0}, false);
     compare(&p, &plain, "guarded, recomputed", (cz_graph_options){0}, true);
     problem_close(&p);
@@ -288,7 +312,7 @@ static void frozen(const char *device, uint64_t seed) {
   problem p;
   outcome all, some;
   cz_rand r = {.state = seed + 1};
-  problem_open(&p, device, seed, true);
+  problem_open(&p, device, seed, RANDOM, true);
   assert_true(train(&all, &p, (cz_graph_options){0}, false));
   for (size_t i = 0; i < p.params->n; i++) p.params->list[i]->trainable = cz_rand_int(&r, 0, 1);
   bool any = train(&some, &p, (cz_graph_options){0}, seed & 1);
@@ -331,7 +355,7 @@ static void differences(uint64_t seed) {
   outcome o;
   maker m;
   cz_rand r = {.state = seed + 9};
-  problem_open(&p, "ref", seed, false);
+  problem_open(&p, "ref", seed, RANDOM, false);
   assert_true(train(&o, &p, (cz_graph_options){0}, seed & 1) &&
               problem_build(&m, &p, (cz_graph_options){0}, false));
   double *start = calloc((size_t)o.n, sizeof *start), *dir = calloc((size_t)o.n, sizeof *dir),
@@ -364,6 +388,23 @@ static void differences(uint64_t seed) {
   problem_close(&p);
 }
 
+/* Gradients of keys and of values meet in one array. */
+static void keys_are_values(void **state) {
+  const char *device = any_name(NULL) ? any_name(NULL) : "cpu";
+  for (uint64_t seed = 1; seed <= 4; seed++) {
+    outcome o[2];
+    for (int copied = 0; copied < 2; copied++) {
+      problem p;
+      problem_open(&p, device, seed, copied ? KEYS_ARE_COPIED : KEYS_ARE_VALUES, false);
+      assert_true(train(&o[copied], &p, (cz_graph_options){0}, false));
+      problem_close(&p);
+    }
+    nearly("keys that are values", &o[0], &o[1], 1e-5);
+    outcome_free(&o[0]);
+    outcome_free(&o[1]);
+  }
+}
+
 enum { LEAST = 20 };
 
 static void many(void **state) {
@@ -389,7 +430,7 @@ static void many(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(many)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(keys_are_values), cmocka_unit_test(many)};
   test_seed();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
