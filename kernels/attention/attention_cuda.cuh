@@ -373,7 +373,7 @@ static inline unsigned blocks_of(int64_t rows, int64_t B, int size) {
 static inline bool refused(const cz_call *call, const problem &p) {
   const char *why = p.K > 128 ? "attention of more than 128 numbers a head"
                     : p.bias && p.bucket.half - p.bucket.exact > CZ_ATTENTION_THRESHOLDS
-                        ? "attention with more than 512 buckets"
+                        ? "attention with more than 512 buckets a direction"
                         : nullptr;
   if (why) cz_cuda_launched(call->stream, why, (int)cudaErrorNotSupported);
   return why;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "device/device.h"
 #include "kernels/add/add.h"
+#include "kernels/attention/attention.h"
 
 #include <stdlib.h>
 
@@ -84,6 +85,52 @@ static void fails(void **state) {
 }
 #endif
 
+/* One query and one key of WIDTH numbers a head, BUCKETS of position bias. */
+static void attend(cz_device *d, float *x, const int32_t *spans, int64_t width, int buckets) {
+  const cz_attention_attr attr = {.heads = 1,
+                                  .scale = 1,
+                                  .buckets = buckets,
+                                  .max_distance = 2 * buckets,
+                                  .bidirectional = false};
+  const cz_arg row = {.data = x, .dtype = CZ_F32, .ndim = 2, .dim = {1, width}},
+               span = {.data = (void *)spans, .dtype = CZ_I32, .ndim = 2, .dim = {1, 2}};
+  cz_call call = {.n_in = 7, .n_out = 2, .stream = d->stream, .attr = &attr};
+  const cz_kernels *k;
+  call.in[CZ_ATTENTION_Q] = call.in[CZ_ATTENTION_K] = call.in[CZ_ATTENTION_V] = row;
+  call.in[CZ_ATTENTION_Q_SPANS] = call.in[CZ_ATTENTION_K_SPANS] = span;
+  if (buckets > 0)
+    call.in[CZ_ATTENTION_POSITION_BIAS] =
+        (cz_arg){.data = x, .dtype = CZ_F32, .ndim = 2, .dim = {buckets, 1}};
+  call.out[CZ_ATTENTION_O] = row;
+  OK(cz_device_kernels(d, &k, CZ_OP_attention, &call, false));
+  k->forward(&call);
+}
+
+/* What the op allows and no kernel of the card can do: told by name, at the launch. WORDS: null
+ * where it can. */
+static void attend_or_refuse(int64_t width, int buckets, const char *words) {
+  static const int32_t one[2] = {0, 1};
+  cz_device *d;
+  int32_t *spans;
+  OK(cz_device_open(&d, "emu"));
+  float *x = floats(d, N, 1), *y = floats(d, N, 0);
+  OK(cz_device_alloc(d, &spans, sizeof one));
+  OK(d->write(d, spans, one, sizeof one));
+  attend(d, x, spans, width, buckets);
+  if (words)
+    FAILS(d->sync(d), CZ_EIO, words);
+  else
+    OK(d->sync(d));
+  cz_device_free(d, &spans, sizeof one);
+  free_all(d, x, y);
+}
+
+static void refuses(void **state) {
+  attend_or_refuse(128, 512, NULL);
+  attend_or_refuse(129, 0, "attention of more than 128 numbers a head");
+  attend_or_refuse(128, 514, "attention with more than 512 buckets a direction");
+}
+
 /* More than CZ_EMULATOR_MEMORY says that there is. */
 static void no_memory(void **state) {
   cz_device *d;
@@ -102,6 +149,6 @@ int main(void) {
 #ifdef CZ_HAVE_CHECKED
                                      cmocka_unit_test(fails),
 #endif
-                                     cmocka_unit_test(no_memory)};
+                                     cmocka_unit_test(refuses), cmocka_unit_test(no_memory)};
   return cmocka_run_group_tests_name("emulated module", tests, NULL, NULL);
 }
