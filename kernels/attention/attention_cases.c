@@ -13,7 +13,8 @@ typedef struct sizes {
       gap; /* gap: rows of k between segments that nobody reads */
   int64_t prefix[SEGMENTS];
   double std;                     /* of q and k */
-  bool bias, training, same_keys; /* same_keys: all segments read one key segment */
+  bool bias, training, same_keys; /* same_keys: all segments read the first keys, */
+  int64_t slide;                  /* or each begins so many behind the one before */
   cz_attention_attr attr;
 } sizes;
 
@@ -74,6 +75,8 @@ static const sizes hand[] = {
      .prefix = {1, 9},
      .std = 1,
      .attr = PREFIXED(1)}, /* a prefix longer than the segment */
+    {1, 8, 3, {3, 0, 5}, {0, 20, 9}, .std = 1, .attr = FULL(0.5)}, /* the same where rows are whole
+                                                                      packs of 16 bytes */
     {2, 33, 3, {5, 31, 2}, {67, 1, 13}, .gap = 3, .std = 1, .attr = FULL(0.2)}, /* keys that nobody
                                                                                    reads */
     {2,
@@ -148,6 +151,27 @@ static const sizes hand[] = {
      .same_keys = true,
      .attr = FULL(0.5)}, /* a block of 64 keys has a second tile of 64 that are its own */
     {1,
+     72,
+     3,
+     {5, 19, 2},
+     {70, 40, 21},
+     .std = 0.4,
+     .training = true,
+     .same_keys = true,
+     .slide = 7,
+     .attr = {0, CZ_ATTENTION_MASK_FULL, 0.3, 0, 0, true, 0.3, false}}, /* draws of a tile that
+                                                                            begins in another
+                                                                            segment's midst */
+    {1,
+     128,
+     2,
+     {20, 3},
+     {20, 68},
+     .std = 0.2,
+     .bias = true,
+     .training = true,
+     .attr = {0, CZ_ATTENTION_MASK_CAUSAL, 0.5, 32, 128, false, 0.1, true}}, /* wide heads */
+    {1,
      3,
      1,
      {270},
@@ -176,6 +200,7 @@ static sizes draw(cz_rand *r) {
   s.bias = cz_rand_int(r, 0, 2);
   s.training = cz_rand_int(r, 0, 1);
   s.same_keys = !self && !cz_rand_int(r, 0, 7);
+  s.slide = s.same_keys ? cz_rand_int(r, 0, 2) * cz_rand_int(r, 0, 9) : 0;
   cz_attention_attr *a = &s.attr;
   a->mask = (int)cz_rand_int(r, CZ_ATTENTION_MASK_FULL, CZ_ATTENTION_MASK_PREFIX);
   a->scale = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.05, 0.5);
@@ -193,13 +218,13 @@ static sizes draw(cz_rand *r) {
 }
 
 /* Keys may have gaps between segments, which no query reads and whose dk and dv must come
- * out as 0; or all segments read the same keys, and their dk and dv must add up. */
+ * out as 0; or segments OVERLAP, and dk and dv of keys that several read must add up. */
 static void fill_spans(cz_case *c, const sizes *s, int input, const int64_t *n, int64_t gap,
-                       bool same) {
+                       bool overlap) {
   int32_t *spans = cz_case_int(c, input, 2, (int64_t[]){s->B, 2});
   int64_t at = 0;
   for (int64_t b = 0; b < s->B; b++) {
-    if (same) at = 0;
+    if (overlap) at = b * s->slide;
     spans[2 * b] = (int32_t)at;
     at += n[b];
     spans[2 * b + 1] = (int32_t)at;
@@ -212,7 +237,8 @@ static void build(cz_case *c, cz_rand *r, const sizes *given) {
   int64_t Tq = 0, Tk = 0;
   for (int64_t n = 0; n < s.B; n++) {
     Tq += s.nq[n];
-    Tk = s.same_keys ? (s.nk[n] > Tk ? s.nk[n] : Tk) : Tk + s.nk[n] + s.gap;
+    const int64_t end = s.same_keys ? n * s.slide + s.nk[n] : Tk + s.nk[n] + s.gap;
+    Tk = end > Tk ? end : Tk;
   }
   s.attr.heads = (int)s.H;
   cz_case_normal(c, r, CZ_ATTENTION_Q, 2, (int64_t[]){Tq, s.H * s.K}, s.std);
