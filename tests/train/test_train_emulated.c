@@ -70,8 +70,8 @@ static void filled(void **state) {
 
 /* What a run says that finds no room for one of its arenas, and how many bytes would do. */
 static size_t refused(size_t bytes, char *what, size_t n) {
-  size_t wants, left, all;
-  double mega;
+  size_t wants = 0, left = 0, all = 0;
+  double mega = 0;
   char name[100];
   const char *text = strstr(said(), "cloze: emu: ");
   if (!text ||
