@@ -57,6 +57,10 @@ static inline __device__ float cz_reciprocal(float x) {
   return y;
 }
 
+/* X stays what it is, but the compiler no longer knows that it does: what is made of X again behind
+ * this is made again, and not held in registers from before. */
+static inline __device__ void cz_forget(uint32_t &x) { asm volatile("" : "+r"(x)); }
+
 /* mma.sync.m16n8k16, row by column: d += a b in float32, a [16, 16], b [16, 8], both of bfloat16 or
  * both of float16. Lane l holds of d rows l / 4 and l / 4 + 8, columns 2 (l % 4) and the next. */
 template <class T>

@@ -72,9 +72,9 @@ static inline __device__ void cz_dropout_multiply(float x[N], const cz_dropout &
   for (int i = 0; i < N; i++) x[i] = __fmul_rn(x[i], factor[i]);
 }
 
-/* A segment and its rows. */
+/* A segment and its rows, which are numbered in 32 bits: the spans say so. */
 typedef struct cz_segment {
-  int64_t number, begin, end;
+  int number, begin, end;
 } cz_segment;
 
 /* What a warp begins with: no row lies in it. */
@@ -97,9 +97,9 @@ static inline __device__ cz_segment cz_segment_of(const cz_segment &found, const
     const int last = CZ_WARP - 1 - __clz((int)lanes);
     const int begin = __shfl_sync(CZ_FULL_MASK, mine, last, CZ_WARP CZ_PASS);
     const int end = __shfl_sync(CZ_FULL_MASK, next, last, CZ_WARP CZ_PASS);
-    return {(from + last) / 2, begin, end};
+    return {(int)((from + last) / 2), begin, end};
   }
-  return {0, row, row + 1};
+  return {0, (int)row, (int)row + 1};
 }
 
 /* The number of the first element of ROW, D channels wide: for a whole warp that has one row. */

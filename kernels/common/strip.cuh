@@ -59,10 +59,10 @@ template <bool WIDE, class T>
 static inline __device__ void cz_strip_copy(T *to, const T *from, int n CZ_PLACE) {
   to += cz_strip_first<WIDE>(), from += cz_strip_first<WIDE>();
   if constexpr (WIDE) {
-    T x[4];
+    cz_numbers<4, T> x;
     if (!cz_strip_has<WIDE>(0, n)) return;
-    cz_read<4>(x, from CZ_PASS);
-    cz_write<4>(to, x CZ_PASS);
+    cz_read(x, from CZ_PASS);
+    cz_write(to, x CZ_PASS);
   } else {
     CZ_UNROLL
     for (int j = 0; j < 4; j++)

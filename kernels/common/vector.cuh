@@ -13,56 +13,97 @@ template <class A, class B = A, class C = A> constexpr int cz_each() {
   return 16 / (int)(ab > sizeof(C) ? ab : sizeof(C));
 }
 
-/* X = the N numbers at P, which is aligned to as many bytes as they take, or to 16 where they are
+/* N numbers as they lie in memory. Two of 16 bits share a register, which as numbers apart they
+ * would not: what is held for long is held so. */
+template <int N, class T> struct cz_numbers {
+  enum { BYTES = N * sizeof(T), WORDS = (BYTES + 3) / 4 };
+  static_assert(N == 1 || BYTES == 4 || BYTES == 8 || BYTES % 16 == 0, "no access is so wide");
+  uint32_t word[WORDS];
+};
+
+/* Number I of V. */
+template <int N, class T>
+static inline __device__ float cz_number(const cz_numbers<N, T> &v, int i) {
+  T x;
+  if constexpr (sizeof(T) == 4) {
+    memcpy((void *)&x, &v.word[i], sizeof x);
+  } else {
+    const uint16_t bits = (uint16_t)(v.word[i / 2] >> (i % 2 * 16));
+    memcpy((void *)&x, &bits, sizeof x);
+  }
+  return cz_float(x);
+}
+
+/* X as they lie in memory, each rounded once. */
+template <int N, class T>
+static inline __device__ cz_numbers<N, T> cz_numbers_of(const float x[N]) {
+  cz_numbers<N, T> v;
+  if constexpr (sizeof(T) == 4 || N == 1) {
+    CZ_UNROLL
+    for (int i = 0; i < N; i++) {
+      const T one = cz_nearest<T>(x[i]);
+      v.word[i] = 0;
+      memcpy(&v.word[i], (const void *)&one, sizeof one);
+    }
+  } else {
+    CZ_UNROLL
+    for (int i = 0; i < N; i += 2) v.word[i / 2] = cz_pair<T>(x[i], x[i + 1]);
+  }
+  return v;
+}
+
+/* V = the N numbers at P, which is aligned to as many bytes as they take, or to 16 where they are
  * more: then they are a multiple of 16 bytes. */
-template <int N, class T> static inline __device__ void cz_read(T x[N], const T *p CZ_PLACE) {
-  constexpr int BYTES = N * (int)sizeof(T);
-  static_assert(N == 1 || BYTES == 4 || BYTES == 8 || BYTES % 16 == 0, "no access is so wide");
-  if constexpr (BYTES % 16 == 0) {
-    CZ_UNROLL
-    for (int i = 0; i < N; i += cz_pack<T>::N) {
-      const cz_pack<T> pack = cz_load(p + i CZ_PASS);
-      CZ_UNROLL
-      for (int j = 0; j < cz_pack<T>::N; j++) x[i + j] = pack.x[j];
-    }
-  } else if constexpr (N == 1) {
-    x[0] = p[0];
+template <int N, class T>
+static inline __device__ void cz_read(cz_numbers<N, T> &v, const T *p CZ_PLACE) {
+  constexpr int BYTES = cz_numbers<N, T>::BYTES;
+  if constexpr (N == 1) {
+    const T one = p[0];
+    v.word[0] = 0;
+    memcpy(&v.word[0], (const void *)&one, sizeof one);
+  } else if constexpr (BYTES == 4) {
+    v.word[0] = *reinterpret_cast<const uint32_t *>(p);
+  } else if constexpr (BYTES == 8) {
+    const uint64_t bits = *reinterpret_cast<const uint64_t *>(p);
+    v.word[0] = (uint32_t)bits, v.word[1] = (uint32_t)(bits >> 32);
   } else {
-    typedef typename std::conditional<BYTES == 8, uint64_t, uint32_t>::type bits_type;
-    const bits_type bits = *reinterpret_cast<const bits_type *>(p);
-    memcpy((void *)x, &bits, sizeof bits);
+    CZ_UNROLL
+    for (int i = 0; i < BYTES / 16; i++) {
+      const uint4 bits = cz_load_16(p + i * cz_pack<T>::N CZ_PASS);
+      v.word[4 * i] = bits.x, v.word[4 * i + 1] = bits.y;
+      v.word[4 * i + 2] = bits.z, v.word[4 * i + 3] = bits.w;
+    }
   }
 }
 
-/* The N numbers at P = X. */
-template <int N, class T> static inline __device__ void cz_write(T *p, const T x[N] CZ_PLACE) {
-  constexpr int BYTES = N * (int)sizeof(T);
-  static_assert(N == 1 || BYTES == 4 || BYTES == 8 || BYTES % 16 == 0, "no access is so wide");
-  if constexpr (BYTES % 16 == 0) {
-    CZ_UNROLL
-    for (int i = 0; i < N; i += cz_pack<T>::N) {
-      cz_pack<T> pack;
-      CZ_UNROLL
-      for (int j = 0; j < cz_pack<T>::N; j++) pack.x[j] = x[i + j];
-      cz_store(p + i, pack CZ_PASS);
-    }
-  } else if constexpr (N == 1) {
-    p[0] = x[0];
+/* The N numbers at P = V. */
+template <int N, class T>
+static inline __device__ void cz_write(T *p, const cz_numbers<N, T> &v CZ_PLACE) {
+  constexpr int BYTES = cz_numbers<N, T>::BYTES;
+  if constexpr (N == 1) {
+    T one;
+    memcpy((void *)&one, &v.word[0], sizeof one);
+    p[0] = one;
+  } else if constexpr (BYTES == 4) {
+    *reinterpret_cast<uint32_t *>(p) = v.word[0];
+  } else if constexpr (BYTES == 8) {
+    *reinterpret_cast<uint64_t *>(p) = v.word[0] | (uint64_t)v.word[1] << 32;
   } else {
-    typedef typename std::conditional<BYTES == 8, uint64_t, uint32_t>::type bits_type;
-    bits_type bits;
-    memcpy(&bits, (const void *)x, sizeof bits);
-    *reinterpret_cast<bits_type *>(p) = bits;
+    CZ_UNROLL
+    for (int i = 0; i < BYTES / 16; i++) {
+      const uint32_t *w = v.word + 4 * i;
+      cz_store_16(p + i * cz_pack<T>::N, {w[0], w[1], w[2], w[3]} CZ_PASS);
+    }
   }
 }
 
-/* The same as float32 in registers. */
+/* X = the N numbers at P. */
 template <int N, class T>
 static inline __device__ void cz_load_floats(float x[N], const T *p CZ_PLACE) {
-  T narrow[N];
-  cz_read<N>(narrow, p CZ_PASS);
+  cz_numbers<N, T> v;
+  cz_read(v, p CZ_PASS);
   CZ_UNROLL
-  for (int i = 0; i < N; i++) x[i] = cz_float(narrow[i]);
+  for (int i = 0; i < N; i++) x[i] = cz_number(v, i);
 }
 
 /* N times OTHERWISE when P is null: the array is absent. */
@@ -77,10 +118,7 @@ static inline __device__ void cz_load_floats_or(float x[N], const T *p, int64_t 
 /* Back to T, each rounded once. */
 template <int N, class T>
 static inline __device__ void cz_store_floats(T *p, const float x[N] CZ_PLACE) {
-  T narrow[N];
-  CZ_UNROLL
-  for (int i = 0; i < N; i++) narrow[i] = cz_nearest<T>(x[i]);
-  cz_write<N>(p, narrow CZ_PASS);
+  cz_write(p, cz_numbers_of<N, T>(x) CZ_PASS);
 }
 
 /* A gradient in X meets what is at P: it is written, or ADDed to what is there. */
@@ -91,6 +129,12 @@ static inline __device__ void cz_put_floats(T *p, const float x[N], bool add CZ_
   CZ_UNROLL
   for (int i = 0; i < N; i++) sum[i] = add ? sum[i] + x[i] : x[i];
   cz_store_floats<N>(p, sum CZ_PASS);
+}
+
+/* What is made of V again behind this is made again (cz_forget). */
+template <int N, class T> static inline __device__ void cz_forget_numbers(cz_numbers<N, T> &v) {
+  CZ_UNROLL
+  for (int i = 0; i < cz_numbers<N, T>::WORDS; i++) cz_forget(v.word[i]);
 }
 
 /* Host: whether all of these may be accessed sixteen bytes at once; null may. */

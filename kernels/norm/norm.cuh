@@ -1,11 +1,11 @@
 /* What the norm's forward and backward kernels share: how rows are given to warps.
  *
  * Up to 1024 channels a row is one warp's, and a block has four of them; above, a row is one
- * block's, of 512 channels a warp. Threads hold what they have read of their row in registers, in
- * packs of EACH neighbours: lane l has pack l, l + threads, ... So the row is read once, and sums
- * are finished by shuffles, or over the block through shared memory. Rows that are wider than 8192
- * channels, whose width is no multiple of a pack, or whose arrays are not aligned, are read again
- * for each pass, number by number (PACKS is 0).
+ * block's, of 512 channels a warp, and of 1024 beyond 4096. Threads hold what they have read of
+ * their row in registers, in packs of EACH neighbours: lane l has pack l, l + threads, ... So the
+ * row is read once, and sums are finished by shuffles, or over the block through shared memory.
+ * Rows that are wider than 8192 channels, whose width is no multiple of a pack, or whose arrays are
+ * not aligned, are read again for each pass, number by number (PACKS is 0).
  *
  * Gain and bias are read by every row: they lie in shared memory, where a thread's EACH neighbours
  * are taken sixteen bytes at a time without conflicts of banks (norm_channel). */
@@ -18,11 +18,10 @@
 #include "kernels/norm/norm.h"
 
 enum {
-  NORM_TEAMS = 4,                          /* warps of a block that have a row each */
-  NORM_WARP_WIDTH = 1024,                  /* channels that one warp holds, at most */
-  NORM_BLOCK_WARP = 512,                   /* channels a warp where a block has the row */
-  NORM_WARPS = 8,                          /* of such a block, at most */
-  NORM_HELD = NORM_WARPS * NORM_BLOCK_WARP /* channels that are held at all */
+  NORM_TEAMS = 4,         /* warps of a block that have a row each */
+  NORM_WARP_WIDTH = 1024, /* channels that one warp holds, at most */
+  NORM_WARPS = 8,         /* of a block that has a row, at most */
+  NORM_HELD = 8192        /* channels that are held at all */
 };
 
 /* How a launch goes about rows of D channels. */
@@ -33,17 +32,16 @@ typedef struct norm_way {
 } norm_way;
 
 static inline norm_way norm_way_of(int64_t D, bool held) {
-  if (!held) return {0, D <= NORM_WARP_WIDTH ? 1 : 8, 1};
+  if (!held) return {0, D <= NORM_WARP_WIDTH ? 1 : (int)NORM_WARPS, 1};
   if (D <= NORM_WARP_WIDTH) return {D <= 512 ? 16 : D <= 768 ? 24 : 32, 1, NORM_TEAMS};
-  return {16, (int)((D + NORM_BLOCK_WARP - 1) / NORM_BLOCK_WARP), 1};
+  const int channels = D <= NORM_HELD / 2 ? 16 : 32, warp = channels * CZ_WARP;
+  return {channels, (int)((D + warp - 1) / warp), 1};
 }
 
-/* Threads of a block that holds CHANNELS a thread, at most; and how many of its registers a thread
- * may have, by the blocks that a multiprocessor shall have at once. */
+/* Threads of a block that holds CHANNELS a thread, at most. */
 constexpr int norm_threads(int channels) {
-  return (channels == 16 ? (int)NORM_WARPS : channels ? (int)NORM_TEAMS : 8) * CZ_WARP;
+  return (channels == 24 ? (int)NORM_TEAMS : (int)NORM_WARPS) * CZ_WARP;
 }
-constexpr int norm_blocks(int channels) { return channels == 16 ? 1 : 3; }
 
 /* Calls F with the std::integral_constant of packs a thread. */
 template <int EACH, class F> static inline void norm_with_packs(int channels, F f) {
@@ -54,15 +52,52 @@ template <int EACH, class F> static inline void norm_with_packs(int channels, F 
   }
 }
 
-/* Calls F with the types of stream, y and branch; the branch has that of one of them. */
-template <class F>
-static inline void norm_with_types(cz_dtype x, cz_dtype y, cz_dtype branch, F f) {
-  cz_with_types(x, y, [&](auto stream, auto result) {
-    if (branch == y)
+/* Host: calls F with the types of stream, y and branch; the branch has that of one of them. */
+template <class F> static inline void norm_with_types(const cz_call *call, F f) {
+  const cz_arg *residual = &call->in[CZ_NORM_RESIDUAL];
+  const cz_dtype y = call->out[CZ_NORM_Y].dtype;
+  cz_with_types(call->in[CZ_NORM_X].dtype, y, [&](auto stream, auto result) {
+    if (!cz_present(residual) || residual->dtype == y)
       f(stream, result, result);
     else
       f(stream, result, stream);
   });
+}
+
+/* Host: calls F with the std::integral_constants of EACH and PACKS for rows of D channels, and the
+ * way they are gone about. ALIGNED: all arrays begin at multiples of 16 bytes. */
+template <class X, class Y, class B, class F>
+static inline void norm_with_way(int64_t D, bool aligned, F f) {
+  constexpr int EACH = cz_each<X, Y, B>();
+  if constexpr (sizeof(X) >= sizeof(Y)) { /* the stream is not the narrower one */
+    if (aligned && D % EACH == 0 && D <= NORM_HELD) {
+      const norm_way way = norm_way_of(D, true);
+      norm_with_packs<EACH>(
+          way.channels, [&](auto packs) { f(std::integral_constant<int, EACH>(), packs, way); });
+      return;
+    }
+  }
+  f(std::integral_constant<int, 1>(), std::integral_constant<int, 0>(), norm_way_of(D, false));
+}
+
+/* What both kernels see of a call. */
+typedef struct norm_rows {
+  const float *gain;
+  int64_t T, D;
+  int64_t each; /* rows of a team */
+  int warps;    /* of a row */
+  cz_dropout mask;
+} norm_rows;
+
+/* Host; `each` and `warps` belong to the launch. */
+static inline norm_rows norm_rows_of(const cz_call *call) {
+  const cz_norm_attr *attr = static_cast<const cz_norm_attr *>(call->attr);
+  norm_rows r = {};
+  r.gain = static_cast<const float *>(call->in[CZ_NORM_GAIN].data);
+  r.T = call->in[CZ_NORM_X].dim[0], r.D = call->in[CZ_NORM_X].dim[1];
+  if (call->in[CZ_NORM_RESIDUAL].data)
+    r.mask = cz_dropout_of(call, attr->dropout, attr->share_segment, &call->in[CZ_NORM_SPANS]);
+  return r;
 }
 
 /* Where a thread works. */
@@ -73,13 +108,13 @@ typedef struct norm_place {
   int64_t first, end; /* its rows */
 } norm_place;
 
-static inline __device__ norm_place norm_place_of(int warps, int64_t T, int64_t each) {
+static inline __device__ norm_place norm_place_of(const norm_rows &r) {
   norm_place at;
-  at.warps = warps, at.threads = warps * CZ_WARP;
+  at.warps = r.warps, at.threads = r.warps * CZ_WARP;
   at.team = (int)threadIdx.x / at.threads, at.lane = (int)threadIdx.x % at.threads;
   const int teams = (int)blockDim.x / at.threads;
-  at.first = ((int64_t)blockIdx.x * teams + at.team) * each;
-  at.end = at.first + each < T ? at.first + each : T;
+  at.first = ((int64_t)blockIdx.x * teams + at.team) * r.each;
+  at.end = at.first + r.each < r.T ? at.first + r.each : r.T;
   return at;
 }
 

@@ -7,43 +7,51 @@
 
 namespace {
 /* A call as the kernel sees it. Absent or not wanted: null. */
-template <class X, class Y, class B> struct arrays {
+template <class X, class Y, class B> struct arrays : norm_rows {
   X *dx;
   B *dresidual;
   const X *h, *dh;
   const Y *dy;
-  const float *gain, *rstd, *mean; /* mean: LAYER only */
-  float *gains, *biases;           /* partial sums [blocks, D] */
-  int64_t T, D;
-  int64_t each; /* rows of a team */
-  int warps;    /* of a row */
+  const float *rstd, *mean; /* mean: LAYER only */
+  float *gains, *biases;    /* partial sums [blocks, D] */
   bool add_x, add_residual;
-  cz_dropout mask;
 };
 
-/* What a thread has in registers: its part of a row, and its sums over rows. Without LAYER there is
- * no mean and no bias. */
-template <class X, class Y, class B, int EACH, int PACKS, bool LAYER> struct rows {
+/* A thread's sums over rows. Without LAYER there is no bias. */
+template <int EACH, int PACKS, bool LAYER> struct sums {
+  float gains[PACKS > 0 ? PACKS : 1][EACH], biases[LAYER && PACKS > 0 ? PACKS : 1][EACH];
+};
+
+/* A thread's part of a row. Without LAYER there is no mean. */
+template <class X, class Y, class B, int EACH, int PACKS, bool LAYER> struct part {
   enum { KEPT = PACKS > 0 ? PACKS : 1 };
-  X h[KEPT][EACH], dh[KEPT][EACH];
-  Y dy[KEPT][EACH];
-  float gains[KEPT][EACH], biases[LAYER ? KEPT : 1][EACH];
+  cz_numbers<EACH, X> h[KEPT], dh[KEPT];
+  cz_numbers<EACH, Y> dy[KEPT];
 
   __device__ void read(const arrays<X, Y, B> &a, int k, int64_t i) {
-    if (a.dy) cz_read<EACH>(h[k], a.h + i);
-    if (a.dy) cz_read<EACH>(dy[k], a.dy + i);
-    if (a.dh) cz_read<EACH>(dh[k], a.dh + i);
+    if (a.dy) cz_read(h[k], a.h + i);
+    if (a.dy) cz_read(dy[k], a.dy + i);
+    if (a.dh) cz_read(dh[k], a.dh + i);
+  }
+
+  /* Registers are for the sums over rows: what the first pass makes of a row is made again. */
+  __device__ void forget() {
+    if constexpr (PACKS > 0) {
+      CZ_UNROLL
+      for (int k = 0; k < KEPT; k++) cz_forget_numbers(h[k]), cz_forget_numbers(dy[k]);
+    }
   }
 
   /* Adds pack K to the sums over rows and to SUM, of g n and g over the row; GAIN are the pack's.
    */
-  __device__ void add(float sum[2], int k, const float gain[EACH], float m, float r) {
+  __device__ void add(sums<EACH, PACKS, LAYER> &over, float sum[2], int k, const float gain[EACH],
+                      float m, float r) const {
     CZ_UNROLL
     for (int i = 0; i < EACH; i++) {
-      const float n = (cz_float(h[k][i]) - m) * r, d = cz_float(dy[k][i]), g = d * gain[i];
-      gains[k][i] += d * n;
+      const float n = (cz_number(h[k], i) - m) * r, d = cz_number(dy[k], i), g = d * gain[i];
+      over.gains[k][i] += d * n;
       sum[0] += g * n;
-      if constexpr (LAYER) biases[k][i] += d, sum[1] += g;
+      if constexpr (LAYER) over.biases[k][i] += d, sum[1] += g;
     }
   }
 
@@ -52,14 +60,27 @@ template <class X, class Y, class B, int EACH, int PACKS, bool LAYER> struct row
                            float m, float r, const float mean[2]) const {
     CZ_UNROLL
     for (int i = 0; i < EACH; i++) {
-      e[i] = a.dh ? cz_float(dh[k][i]) : 0;
+      e[i] = a.dh ? cz_number(dh[k], i) : 0;
       if (!a.dy) continue;
-      const float n = (cz_float(h[k][i]) - m) * r;
-      e[i] += r * (cz_float(dy[k][i]) * gain[i] - mean[1] - n * mean[0]);
+      const float n = (cz_number(h[k], i) - m) * r;
+      e[i] += r * (cz_number(dy[k], i) * gain[i] - mean[1] - n * mean[0]);
     }
   }
 };
 } // namespace
+
+/* What a thread has of a channel: of h, dh and dy, and its sums over rows. */
+constexpr int bytes_held(bool layer, size_t x, size_t y) {
+  return (layer ? 8 : 4) + (int)(2 * x + y);
+}
+
+/* Warps that a multiprocessor has at once, whose threads have CHANNELS of BYTES each: some 60
+ * registers beside those for the channels leave room for twelve warps or for eight. */
+constexpr int warps_at_once(int channels, int bytes) { return channels * bytes / 4 > 100 ? 8 : 12; }
+
+constexpr int blocks_at_once(int channels, int bytes) {
+  return warps_at_once(channels, bytes) * CZ_WARP / norm_threads(channels);
+}
 
 /* E goes to dx, and times M to dresidual: the gradient of an addition is rounded before that of a
  * dropout is made of it. From here on dh and dy of these elements have been read. */
@@ -101,20 +122,20 @@ static __device__ void leave_one(float *partial, int64_t d, float x, bool first)
 }
 
 template <class X, class Y, class B, int EACH, int PACKS, bool LAYER>
-static __global__ void __launch_bounds__(norm_threads(PACKS *EACH)) backward(arrays<X, Y, B> a) {
+static __global__ void __launch_bounds__(norm_threads(PACKS *EACH),
+                                         blocks_at_once(PACKS *EACH,
+                                                        bytes_held(LAYER, sizeof(X), sizeof(Y))))
+    backward(arrays<X, Y, B> a) {
   CZ_SHARED(float, parts, [2][NORM_WARPS][2]);
   CZ_SHARED_DYNAMIC(float, gain);
   const int64_t room = norm_room<EACH>(a.D);
-  const norm_place at = norm_place_of(a.warps, a.T, a.each);
+  const norm_place at = norm_place_of(a);
   const cz_key key = cz_random_key(a.mask.random);
   cz_segment segment = cz_segment_none();
-  rows<X, Y, B, EACH, PACKS, LAYER> v = {};
-  float *const gains = a.gains ? a.gains + blockIdx.x * a.D : nullptr, *const biases =
-                                                                           a.biases
-                                                                               ? a.biases +
-                                                                                     blockIdx.x *
-                                                                                         a.D
-                                                                               : nullptr;
+  sums<EACH, PACKS, LAYER> over = {};
+  const int64_t own = blockIdx.x * a.D; /* sums of this block */
+  float *const gains = a.gains ? a.gains + own : nullptr;
+  float *const biases = a.biases ? a.biases + own : nullptr;
   int turn = 0;
   if constexpr (PACKS > 0) {
     norm_stage<EACH>(gain, a.gain, a.D);
@@ -124,20 +145,22 @@ static __global__ void __launch_bounds__(norm_threads(PACKS *EACH)) backward(arr
     const int64_t row = t * a.D;
     const float r = a.rstd[t], m = LAYER && a.mean ? a.mean[t] : 0;
     const uint64_t element = cz_dropout_first(segment, a.mask, t, a.D);
+    part<X, Y, B, EACH, PACKS, LAYER> v = {};
     float mean[2] = {}, g[EACH], e[EACH];
     if constexpr (PACKS > 0)
       norm_packs<EACH, PACKS>(at, a.D, [&](int k, int64_t d) { v.read(a, k, row + d); });
     if (a.dy) {
       norm_packs<EACH, PACKS>(at, a.D, [&](int k, int64_t d) {
-        if constexpr (PACKS == 0) v = {}, v.read(a, k, row + d);
+        if constexpr (PACKS == 0) over = {}, v.read(a, k, row + d);
         norm_constant<EACH, PACKS>(g, gain, a.gain, d, room, 1);
-        v.add(mean, k, g, m, r);
+        v.add(over, mean, k, g, m, r);
         if constexpr (PACKS > 0) return;
-        leave_one(gains, d, v.gains[0][0], t == at.first);
-        leave_one(biases, d, v.biases[0][0], t == at.first);
+        leave_one(gains, d, over.gains[0][0], t == at.first);
+        leave_one(biases, d, over.biases[0][0], t == at.first);
       });
       norm_sum<LAYER ? 2 : 1>(mean, at, parts, turn);
       mean[0] /= (float)a.D, mean[1] = LAYER && a.mean ? mean[1] / (float)a.D : 0;
+      v.forget();
     }
     norm_packs<EACH, PACKS>(at, a.D, [&](int k, int64_t d) {
       if constexpr (PACKS == 0) v.read(a, k, row + d);
@@ -147,19 +170,22 @@ static __global__ void __launch_bounds__(norm_threads(PACKS *EACH)) backward(arr
     });
   }
   if constexpr (PACKS > 0) {
-    if (gains) leave<EACH, PACKS>(gains, v.gains, gain + room, at, a.D, room);
-    if (LAYER && biases) leave<EACH, PACKS>(biases, v.biases, gain + room, at, a.D, room);
+    if (gains) leave<EACH, PACKS>(gains, over.gains, gain + room, at, a.D, room);
+    if (LAYER && biases) leave<EACH, PACKS>(biases, over.biases, gain + room, at, a.D, room);
   }
 }
 
-/* Blocks, each of which leaves a row of sums; fewer when T is less. About a dozen warps for every
- * multiprocessor, as many as their registers let be there at once. */
+/* Blocks, each of which leaves a row of sums; fewer when T is less. As many for a multiprocessor as
+ * are there at once. */
 static int64_t blocks_maximum(const cz_call *call) {
-  const int64_t T = call->in[CZ_NORM_X].dim[0], D = call->in[CZ_NORM_X].dim[1];
-  const norm_way way = norm_way_of(D, D <= NORM_HELD);
-  const int64_t core = way.warps > 1 ? NORM_WARPS / way.warps : 3,
-                all = (T + way.teams - 1) / way.teams;
-  const int64_t most = cz_cuda_cores(call->stream) * core;
+  const cz_arg *x = &call->in[CZ_NORM_X], *y = &call->out[CZ_NORM_Y];
+  const bool layer = static_cast<const cz_norm_attr *>(call->attr)->kind == CZ_NORM_LAYER;
+  const norm_way way = norm_way_of(x->dim[1], x->dim[1] <= NORM_HELD);
+  const int block = way.teams * way.warps,
+            warps = warps_at_once(way.channels, bytes_held(layer, cz_dtype_bytes(x->dtype),
+                                                           cz_dtype_bytes(y->dtype)));
+  const int64_t most = cz_cuda_cores(call->stream) * (warps > block ? warps / block : 1);
+  const int64_t all = (x->dim[0] + way.teams - 1) / way.teams;
   return all < most ? all : most;
 }
 
@@ -178,20 +204,18 @@ template <class X, class Y, class B> static arrays<X, Y, B> unpack(const cz_call
   const cz_arg *x = &call->in[CZ_NORM_X], *h = &call->out[CZ_NORM_H];
   const cz_grad_mode *mode = call->mode;
   arrays<X, Y, B> a = {};
+  static_cast<norm_rows &>(a) = norm_rows_of(call);
   if (mode[CZ_NORM_X]) a.dx = static_cast<X *>(call->din[CZ_NORM_X].data);
   a.h = static_cast<const X *>(cz_present(h) ? h->data : x->data);
   a.dh = static_cast<const X *>(call->dout[CZ_NORM_H].data);
   a.dy = static_cast<const Y *>(call->dout[CZ_NORM_Y].data);
-  a.gain = static_cast<const float *>(call->in[CZ_NORM_GAIN].data);
   a.rstd = static_cast<const float *>(call->out[CZ_NORM_RSTD].data);
   if (attr->kind == CZ_NORM_LAYER)
     a.mean = static_cast<const float *>(call->out[CZ_NORM_MEAN].data);
-  a.T = x->dim[0], a.D = x->dim[1];
   a.add_x = mode[CZ_NORM_X] == CZ_GRAD_ADD;
   if (!mode[CZ_NORM_RESIDUAL]) return a;
   a.dresidual = static_cast<B *>(call->din[CZ_NORM_RESIDUAL].data);
   a.add_residual = mode[CZ_NORM_RESIDUAL] == CZ_GRAD_ADD;
-  a.mask = cz_dropout_of(call, attr->dropout, attr->share_segment, &call->in[CZ_NORM_SPANS]);
   return a;
 }
 
@@ -227,33 +251,21 @@ static void launch(const cz_call *call, arrays<X, Y, B> a, norm_way way) {
 }
 
 template <class X, class Y, class B> static void run(const cz_call *call) {
-  constexpr int EACH = cz_each<X, Y, B>();
   const arrays<X, Y, B> a = unpack<X, Y, B>(call);
-  if constexpr (sizeof(X) >= sizeof(Y)) {
-    const bool aligned = cz_aligned_16(a.dx) && cz_aligned_16(a.dresidual) && cz_aligned_16(a.h) &&
-                         cz_aligned_16(a.dh) && cz_aligned_16(a.dy);
-    if (aligned && a.D % EACH == 0 && a.D <= NORM_HELD) {
-      const norm_way way = norm_way_of(a.D, true);
-      norm_with_packs<EACH>(way.channels, [&](auto packs) {
-        launch<X, Y, B, EACH, decltype(packs)::value>(call, a, way);
-      });
-      return;
-    }
-  }
-  launch<X, Y, B, 1, 0>(call, a, norm_way_of(a.D, false));
+  const bool aligned = cz_aligned_16(a.dx) && cz_aligned_16(a.dresidual) && cz_aligned_16(a.h) &&
+                       cz_aligned_16(a.dh) && cz_aligned_16(a.dy);
+  norm_with_way<X, Y, B>(a.D, aligned, [&](auto each, auto packs, norm_way way) {
+    launch<X, Y, B, decltype(each)::value, decltype(packs)::value>(call, a, way);
+  });
 }
 
 /** Backward in float32, on float32, bfloat16 or float16. Contract: norm.h. */
 extern "C" void cz_norm_bwd_cuda(const cz_call *call) {
-  const cz_arg *x = &call->in[CZ_NORM_X], *residual = &call->in[CZ_NORM_RESIDUAL],
-               *y = &call->out[CZ_NORM_Y];
-  if (x->dim[0] == 0) { /* there may be no workspace */
+  if (call->in[CZ_NORM_X].dim[0] == 0) { /* there may be no workspace */
     sum_partial(call, nullptr, 0);
     return;
   }
-  norm_with_types(x->dtype, y->dtype, cz_present(residual) ? residual->dtype : y->dtype,
-                  [&](auto stream, auto result, auto b) {
-                    run<typename decltype(stream)::type, typename decltype(result)::type,
-                        typename decltype(b)::type>(call);
-                  });
+  norm_with_types(call, [&](auto x, auto y, auto b) {
+    run<typename decltype(x)::type, typename decltype(y)::type, typename decltype(b)::type>(call);
+  });
 }

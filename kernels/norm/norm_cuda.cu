@@ -7,19 +7,15 @@
 
 namespace {
 /* A call as the kernel sees it. Absent: null. */
-template <class X, class Y, class B> struct arrays {
+template <class X, class Y, class B> struct arrays : norm_rows {
   Y *y;
   X *h; /* with a residual */
   const X *x;
   const B *residual;
-  const float *gain, *bias;
+  const float *bias;
   float *rstd, *mean;
-  int64_t T, D;
-  int64_t each; /* rows of a team */
-  int warps;    /* of a row */
   bool layer;
   float eps;
-  cz_dropout mask;
 };
 } // namespace
 
@@ -30,11 +26,11 @@ static __device__ float reciprocal_root(float total, int64_t D, float eps) {
 
 /* H = X + BRANCH M, rounded as it is stored; ELEMENT is the first one's number in the mask. */
 template <class X, int EACH, class B>
-static __device__ void add_branch(float h[EACH], const B branch[EACH], const cz_dropout &mask,
-                                  const cz_key &key, uint64_t element) {
+static __device__ void add_branch(float h[EACH], const cz_numbers<EACH, B> &branch,
+                                  const cz_dropout &mask, const cz_key &key, uint64_t element) {
   float b[EACH];
   CZ_UNROLL
-  for (int i = 0; i < EACH; i++) b[i] = cz_float(branch[i]);
+  for (int i = 0; i < EACH; i++) b[i] = cz_number(branch, i);
   cz_dropout_multiply<EACH>(b, mask, key, element);
   CZ_UNROLL
   for (int i = 0; i < EACH; i++) h[i] = cz_rounded<X>(__fadd_rn(h[i], cz_rounded<B>(b[i])));
@@ -45,17 +41,17 @@ template <class X, class Y, class B, int EACH, int PACKS>
 static __device__ void stream_row(float (*h)[EACH], const arrays<X, Y, B> &a, const norm_place &at,
                                   const cz_key &key, int64_t row, uint64_t element) {
   constexpr int KEPT = PACKS > 0 ? PACKS : 1;
-  X x[KEPT][EACH];
-  B branch[KEPT][EACH];
+  cz_numbers<EACH, X> x[KEPT];
+  cz_numbers<EACH, B> branch[KEPT];
   const auto read = [&](int k, int64_t d) {
-    cz_read<EACH>(x[k], a.x + row + d);
-    if (a.residual) cz_read<EACH>(branch[k], a.residual + row + d);
+    cz_read(x[k], a.x + row + d);
+    if (a.residual) cz_read(branch[k], a.residual + row + d);
   };
   if constexpr (PACKS > 0) norm_packs<EACH, PACKS>(at, a.D, read);
   norm_packs<EACH, PACKS>(at, a.D, [&](int k, int64_t d) {
     if constexpr (PACKS == 0) read(k, d);
     CZ_UNROLL
-    for (int i = 0; i < EACH; i++) h[k][i] = cz_float(x[k][i]);
+    for (int i = 0; i < EACH; i++) h[k][i] = cz_number(x[k], i);
     if (!a.residual) return;
     add_branch<X, EACH>(h[k], branch[k], a.mask, key, element + (uint64_t)d);
     cz_store_floats<EACH>(a.h + row + d, h[k]);
@@ -72,14 +68,18 @@ static __device__ void for_row(float (*h)[EACH], const arrays<X, Y, B> &a, const
   });
 }
 
+/* Blocks that a multiprocessor shall have at once, which says how many of its registers a thread
+ * may have. */
+constexpr int blocks_at_once(int channels) { return channels == 24 ? 3 : 1; }
+
 template <class X, class Y, class B, int EACH, int PACKS>
-static __global__ void __launch_bounds__(norm_threads(PACKS *EACH), norm_blocks(PACKS *EACH))
+static __global__ void __launch_bounds__(norm_threads(PACKS *EACH), blocks_at_once(PACKS *EACH))
     forward(arrays<X, Y, B> a) {
   CZ_SHARED(float, parts, [2][NORM_WARPS][2]);
   CZ_SHARED_DYNAMIC(float, gain);
   const int64_t room = norm_room<EACH>(a.D);
   float *const bias = gain + room;
-  const norm_place at = norm_place_of(a.warps, a.T, a.each);
+  const norm_place at = norm_place_of(a);
   const cz_key key = cz_random_key(a.mask.random);
   cz_segment segment = cz_segment_none();
   int turn = 0;
@@ -118,21 +118,19 @@ static __global__ void __launch_bounds__(norm_threads(PACKS *EACH), norm_blocks(
 
 template <class X, class Y, class B> static arrays<X, Y, B> unpack(const cz_call *call) {
   const cz_norm_attr *attr = static_cast<const cz_norm_attr *>(call->attr);
-  const cz_arg *x = &call->in[CZ_NORM_X], *residual = &call->in[CZ_NORM_RESIDUAL];
+  const cz_arg *residual = &call->in[CZ_NORM_RESIDUAL];
   arrays<X, Y, B> a = {};
+  static_cast<norm_rows &>(a) = norm_rows_of(call);
   a.y = static_cast<Y *>(call->out[CZ_NORM_Y].data);
-  a.x = static_cast<const X *>(x->data);
-  a.gain = static_cast<const float *>(call->in[CZ_NORM_GAIN].data);
+  a.x = static_cast<const X *>(call->in[CZ_NORM_X].data);
   a.bias = static_cast<const float *>(call->in[CZ_NORM_BIAS].data);
   a.rstd = static_cast<float *>(call->out[CZ_NORM_RSTD].data);
   a.mean = static_cast<float *>(call->out[CZ_NORM_MEAN].data);
-  a.T = x->dim[0], a.D = x->dim[1];
   a.layer = attr->kind == CZ_NORM_LAYER;
   a.eps = (float)attr->eps;
   if (!residual->data) return a;
   a.residual = static_cast<const B *>(residual->data);
   a.h = static_cast<X *>(call->out[CZ_NORM_H].data);
-  a.mask = cz_dropout_of(call, attr->dropout, attr->share_segment, &call->in[CZ_NORM_SPANS]);
   return a;
 }
 
@@ -146,29 +144,17 @@ static void launch(const cz_call *call, arrays<X, Y, B> a, norm_way way) {
 }
 
 template <class X, class Y, class B> static void run(const cz_call *call) {
-  constexpr int EACH = cz_each<X, Y, B>();
   const arrays<X, Y, B> a = unpack<X, Y, B>(call);
-  if constexpr (sizeof(X) >= sizeof(Y)) { /* the stream is not the narrower one */
-    const bool aligned =
-        cz_aligned_16(a.x) && cz_aligned_16(a.y) && cz_aligned_16(a.h) && cz_aligned_16(a.residual);
-    if (aligned && a.D % EACH == 0 && a.D <= NORM_HELD) {
-      const norm_way way = norm_way_of(a.D, true);
-      norm_with_packs<EACH>(way.channels, [&](auto packs) {
-        launch<X, Y, B, EACH, decltype(packs)::value>(call, a, way);
-      });
-      return;
-    }
-  }
-  launch<X, Y, B, 1, 0>(call, a, norm_way_of(a.D, false));
+  const bool aligned =
+      cz_aligned_16(a.x) && cz_aligned_16(a.y) && cz_aligned_16(a.h) && cz_aligned_16(a.residual);
+  norm_with_way<X, Y, B>(a.D, aligned, [&](auto each, auto packs, norm_way way) {
+    launch<X, Y, B, decltype(each)::value, decltype(packs)::value>(call, a, way);
+  });
 }
 
 /** Forward in float32, on float32, bfloat16 or float16. Contract: norm.h. */
 extern "C" void cz_norm_fwd_cuda(const cz_call *call) {
-  const cz_arg *residual = &call->in[CZ_NORM_RESIDUAL], *y = &call->out[CZ_NORM_Y];
-  norm_with_types(
-      call->in[CZ_NORM_X].dtype, y->dtype, cz_present(residual) ? residual->dtype : y->dtype,
-      [&](auto x, auto to, auto b) {
-        run<typename decltype(x)::type, typename decltype(to)::type, typename decltype(b)::type>(
-            call);
-      });
+  norm_with_types(call, [&](auto x, auto y, auto b) {
+    run<typename decltype(x)::type, typename decltype(y)::type, typename decltype(b)::type>(call);
+  });
 }

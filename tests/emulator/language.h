@@ -162,6 +162,8 @@ static inline float cz_reciprocal(float x) {
   return fabsf(y) < 0x1p-126f ? copysignf(0, y) : y;
 }
 
+static inline void cz_forget(uint32_t &) {}
+
 uint4 emu_load_16(const void *p, emu_place at);
 void emu_store_16(void *p, uint4 bits, emu_place at);
 static inline uint4 cz_load_16(const void *p, EMU_PLACE) { return emu_load_16(p, EMU_PASSED); }
