@@ -36,20 +36,14 @@ enum {
 static_assert((int)COLUMNS == (int)THREADS, "a thread has a column of a tile");
 
 namespace {
-typedef struct arrays {
-  float *w, *state;
-  const float *g, *hyper;
-  void *copy; /* or null */
-  const int32_t *rows;
-  int64_t parts;
-  bool wide; /* all begin at multiples of 16 bytes */
+struct arrays : cz_flat {
   cz_adafactor_attr attr;
   /* workspace; U: the number of a tile, through all parts */
   double *weights, *squares;        /* [U]: sums of w^2, of U^2 */
   double *averages;                 /* [U, GROUPS]: sums of r */
   float *row_squares, *col_squares; /* [U, ROWS], [U, COLUMNS]: sums of Q */
   int64_t *begin;                   /* [parts]: the part's first tile */
-} arrays;
+};
 
 /* A tile of the block's. */
 typedef struct tile {
@@ -97,10 +91,6 @@ static inline __device__ float *r_of(const arrays &a, const cz_flat_part &p, int
 
 static inline __device__ float *c_of(const arrays &a, const cz_flat_part &p, int64_t m) {
   return a.state + p.state + cz_flat_room(p.matrices * p.rows) + m * p.cols;
-}
-
-static inline __device__ float factor_of(const arrays &a) {
-  return a.hyper[CZ_HYPER_FACTOR] * a.hyper[CZ_HYPER_KEEP];
 }
 
 /* The power is made by one thread: (t + 1)^-0.8 is small and known to 53 bits, so 1 - beta keeps
@@ -155,7 +145,7 @@ static __device__ void put_columns(const arrays &a, const tile &t, const float c
 
 template <bool WIDE>
 static __device__ double tile_squares(const arrays &a, const cz_flat_part &p, const tile &t) {
-  const float factor = factor_of(a), eps1 = (float)a.attr.eps1;
+  const float factor = cz_flat_factor(a), eps1 = (float)a.attr.eps1;
   const int lane = (int)threadIdx.x % CZ_WARP, first = (int)threadIdx.x / CZ_WARP * WARP_ROWS;
   float column[STRIPS][4] = {}, mine = 0;
   double weights = 0;
@@ -175,7 +165,7 @@ static __device__ double tile_squares(const arrays &a, const cz_flat_part &p, co
  * v. Returns this thread's sum of w^2; *SQUARES grows by that of U^2, U = G / sqrt(v). */
 static __device__ double flat_squares(const arrays &a, const cz_flat_part &p, int64_t from,
                                       double beta, double *squares) {
-  const float factor = factor_of(a);
+  const float factor = cz_flat_factor(a);
   float *v = a.state + p.state;
   double weights = 0;
   for (int k = 4 * (int)threadIdx.x; k < FLAT && from + k < p.count; k += 4 * THREADS) {
@@ -319,7 +309,8 @@ static inline __device__ void row_update(float x[STRIPS][4], const float *g,
 static inline __device__ float row_scale(const arrays &a, const float *r, int64_t left,
                                          float mean) {
   const int lane = (int)threadIdx.x % CZ_WARP;
-  return lane < WARP_ROWS && lane < left ? (float)(sqrt((double)mean / r[lane]) * factor_of(a)) : 0;
+  return lane < WARP_ROWS && lane < left ? (float)(sqrt((double)mean / r[lane]) * cz_flat_factor(a))
+                                         : 0;
 }
 
 /* Calls F(offset in the part, U) for each row of this warp's. Columns' scales
@@ -386,15 +377,11 @@ static __device__ float rate_of(const arrays &a, const cz_units &u, int64_t coun
   return (float)(rate / cz_adafactor_maximum(sqrt(squares / n) / a.attr.clip, 1));
 }
 
-template <class C> static inline __device__ C *copy_of(const arrays &a, const cz_flat_part &p) {
-  return a.copy && p.flags & CZ_FLAT_COPY ? static_cast<C *>(a.copy) + p.offset : nullptr;
-}
-
 template <class C, bool WIDE>
 static __device__ void step_tile(const arrays &a, const cz_flat_part &p, const tile &t, float mean,
                                  float rate) {
   float *w = a.w + p.offset;
-  C *copy = copy_of<C>(a, p);
+  C *copy = cz_flat_copy_of<C>(a, p);
   tile_updates<WIDE>(a, p, t, mean, [&](int64_t at, const float x[STRIPS][4]) {
     CZ_UNROLL
     for (int s = 0; s < STRIPS; s++) {
@@ -412,10 +399,10 @@ static __device__ void step_tile(const arrays &a, const cz_flat_part &p, const t
 
 template <class C>
 static __device__ void step_flat(const arrays &a, const cz_flat_part &p, int64_t from, float rate) {
-  const float factor = factor_of(a);
+  const float factor = cz_flat_factor(a);
   const float *g = a.g + p.offset, *v = a.state + p.state;
   float *w = a.w + p.offset;
-  C *copy = copy_of<C>(a, p);
+  C *copy = cz_flat_copy_of<C>(a, p);
   for (int k = 4 * (int)threadIdx.x; k < FLAT && from + k < p.count; k += 4 * THREADS) {
     const int64_t at = from + k, left = p.count - at;
     float gi[4], vi[4], wi[4];
@@ -484,15 +471,7 @@ extern "C" size_t cz_adafactor_workspace_cuda(const cz_call *call, bool backward
 static arrays unpack(const cz_call *call) {
   arrays a;
   lay_out(&a, call, (uintptr_t)call->workspace);
-  a.w = static_cast<float *>(call->out[CZ_UPDATE_OUT_W].data);
-  a.state = static_cast<float *>(call->out[CZ_UPDATE_OUT_STATE].data);
-  a.g = static_cast<const float *>(call->in[CZ_UPDATE_G].data);
-  a.hyper = static_cast<const float *>(call->in[CZ_UPDATE_HYPER].data);
-  a.copy = call->out[CZ_UPDATE_OUT_COPY].data;
-  a.rows = static_cast<const int32_t *>(call->in[CZ_UPDATE_PARTS].data);
-  a.parts = call->in[CZ_UPDATE_PARTS].dim[0];
-  a.wide =
-      cz_aligned_16(a.w) && cz_aligned_16(a.state) && cz_aligned_16(a.g) && cz_aligned_16(a.copy);
+  static_cast<cz_flat &>(a) = cz_flat_of(call);
   a.attr = *static_cast<const cz_adafactor_attr *>(call->attr);
   return a;
 }

@@ -10,16 +10,10 @@
 enum { THREADS = CZ_FLAT_THREADS, TILE = 4096, BLOCKS_A_CORE = 4 };
 
 namespace {
-typedef struct arrays {
-  float *w, *state;
-  const float *g, *hyper;
-  void *copy; /* or null */
-  const int32_t *rows;
-  int64_t parts;
-  bool wide; /* all begin at multiples of 16 bytes */
+struct arrays : cz_flat {
   cz_adamw_attr attr;
   double *squares; /* of w, a sum a tile; null unless the step is scaled by its rms */
-} arrays;
+};
 
 /* Of a step; c1 and c2 are 1 - beta^step. */
 typedef struct scalars {
@@ -58,7 +52,7 @@ static __device__ factors factors_of(const arrays &a, const scalars &s, const cz
   f.rate = (float)(rate * scale / s.c1);
   f.root = (float)sqrt(1 / s.c2);
   f.decay = (float)(rate * decay);
-  f.gradient = a.hyper[CZ_HYPER_FACTOR] * a.hyper[CZ_HYPER_KEEP];
+  f.gradient = cz_flat_factor(a);
   return f;
 }
 
@@ -104,8 +98,7 @@ static __device__ void step_tile(const arrays &a, const cz_flat_part &p, const f
                                  int64_t tile) {
   float *w = a.w + p.offset, *m = a.state + p.state, *v = m + cz_flat_room(p.count);
   const float *g = a.g + p.offset;
-  C *copy = static_cast<C *>(a.copy) + p.offset;
-  const bool copied = a.copy && p.flags & CZ_FLAT_COPY;
+  C *copy = cz_flat_copy_of<C>(a, p);
   for (int k = 4 * (int)threadIdx.x; k < TILE && tile + k < p.count; k += 4 * THREADS) {
     const int64_t at = tile + k, left = p.count - at;
     float wi[4], mi[4], vi[4], gi[4];
@@ -114,7 +107,7 @@ static __device__ void step_tile(const arrays &a, const cz_flat_part &p, const f
     update(wi, mi, vi, gi, f);
     cz_flat_store<4>(w + at, wi, left, a.wide);
     cz_flat_store<4>(m + at, mi, left, a.wide), cz_flat_store<4>(v + at, vi, left, a.wide);
-    if (copied) cz_flat_store<4>(copy + at, wi, left, a.wide);
+    if (copy) cz_flat_store<4>(copy + at, wi, left, a.wide);
   }
 }
 
@@ -137,15 +130,7 @@ static int64_t tiles_maximum(const cz_call *call) {
 
 static arrays unpack(const cz_call *call) {
   arrays a;
-  a.w = static_cast<float *>(call->out[CZ_UPDATE_OUT_W].data);
-  a.state = static_cast<float *>(call->out[CZ_UPDATE_OUT_STATE].data);
-  a.g = static_cast<const float *>(call->in[CZ_UPDATE_G].data);
-  a.hyper = static_cast<const float *>(call->in[CZ_UPDATE_HYPER].data);
-  a.copy = call->out[CZ_UPDATE_OUT_COPY].data;
-  a.rows = static_cast<const int32_t *>(call->in[CZ_UPDATE_PARTS].data);
-  a.parts = call->in[CZ_UPDATE_PARTS].dim[0];
-  a.wide =
-      cz_aligned_16(a.w) && cz_aligned_16(a.state) && cz_aligned_16(a.g) && cz_aligned_16(a.copy);
+  static_cast<cz_flat &>(a) = cz_flat_of(call);
   a.attr = *static_cast<const cz_adamw_attr *>(call->attr);
   a.squares = a.attr.rms_scale ? static_cast<double *>(call->workspace) : nullptr;
   return a;

@@ -82,23 +82,25 @@ template <class T> static inline __device__ uint32_t cz_pair(float low, float hi
   return bits;
 }
 
-/* Sums and maxima over a warp, the same bits in every lane: an exchange between lanes that differ
- * in one bit of their number adds the same two numbers on both sides. */
-static inline __device__ float cz_warp_sum(float x CZ_PLACE) {
+/* The X of a warp's lanes joined by JOIN, sums and maxima, the same bits in every lane: an exchange
+ * between lanes that differ in one bit of their number joins the same two numbers on both sides. */
+template <class T, class F> static inline __device__ T cz_warp_join(T x, F join CZ_PLACE) {
   CZ_UNROLL
   for (int bit = CZ_WARP / 2; bit > 0; bit /= 2)
-    x += __shfl_xor_sync(CZ_FULL_MASK, x, bit, CZ_WARP CZ_PASS);
+    x = join(x, __shfl_xor_sync(CZ_FULL_MASK, x, bit, CZ_WARP CZ_PASS));
   return x;
+}
+
+/* Of float or double. */
+template <class T> static inline __device__ T cz_warp_sum(T x CZ_PLACE) {
+  return cz_warp_join(x, [](T a, T b) { return a + b; } CZ_PASS);
 }
 
 /* A NaN in any lane is one in all. */
 static inline __device__ float cz_larger(float a, float b) { return a > b || a != a ? a : b; }
 
 static inline __device__ float cz_warp_maximum(float x CZ_PLACE) {
-  CZ_UNROLL
-  for (int bit = CZ_WARP / 2; bit > 0; bit /= 2)
-    x = cz_larger(x, __shfl_xor_sync(CZ_FULL_MASK, x, bit, CZ_WARP CZ_PASS));
-  return x;
+  return cz_warp_join(x, cz_larger CZ_PASS);
 }
 
 #endif

@@ -15,9 +15,46 @@
 
 #include "kernels/common/flat.h"
 #include "kernels/common/sum.cuh"
+#include "kernels/common/update.h"
 #include "kernels/common/vector.cuh"
 
 enum { CZ_FLAT_THREADS = 256 }; /* of the blocks of all kernels that use this */
+
+/* What an optimizer's kernel sees of a call; how it goes on is in the kernel's own struct. */
+typedef struct cz_flat {
+  float *w, *state;
+  const float *g, *hyper;
+  void *copy; /* or null */
+  const int32_t *rows;
+  int64_t parts;
+  bool wide; /* all begin at multiples of 16 bytes */
+} cz_flat;
+
+/* Host. */
+static inline cz_flat cz_flat_of(const cz_call *call) {
+  cz_flat f;
+  f.w = static_cast<float *>(call->out[CZ_UPDATE_OUT_W].data);
+  f.state = static_cast<float *>(call->out[CZ_UPDATE_OUT_STATE].data);
+  f.g = static_cast<const float *>(call->in[CZ_UPDATE_G].data);
+  f.hyper = static_cast<const float *>(call->in[CZ_UPDATE_HYPER].data);
+  f.copy = call->out[CZ_UPDATE_OUT_COPY].data;
+  f.rows = static_cast<const int32_t *>(call->in[CZ_UPDATE_PARTS].data);
+  f.parts = call->in[CZ_UPDATE_PARTS].dim[0];
+  f.wide =
+      cz_aligned_16(f.w) && cz_aligned_16(f.state) && cz_aligned_16(f.g) && cz_aligned_16(f.copy);
+  return f;
+}
+
+/* The copy of part P, whose numbers are of type C; null where it has none. */
+template <class C>
+static inline __device__ C *cz_flat_copy_of(const cz_flat &f, const cz_flat_part &p) {
+  return f.copy && p.flags & CZ_FLAT_COPY ? static_cast<C *>(f.copy) + p.offset : nullptr;
+}
+
+/* What a gradient is multiplied by before it is used: the clip factor, or 0. */
+static inline __device__ float cz_flat_factor(const cz_flat &f) {
+  return f.hyper[CZ_HYPER_FACTOR] * f.hyper[CZ_HYPER_KEEP];
+}
 
 typedef struct cz_units {
   int at, end;      /* the block's units, counted through all parts: [at, end) */

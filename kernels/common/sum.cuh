@@ -1,30 +1,30 @@
-/* Sums over the threads of a block. Those in double have the same bits in every thread and in every
- * order of threads: for the few additions behind long sums, and where float32 has too few
- * digits. */
+/* Sums and maxima over the threads of a block, all of which call these and are whole warps. They
+ * have the same bits in every thread and in every order of threads. In double: for the few
+ * additions behind long sums, and where float32 has too few digits. */
 #ifndef CZ_KERNELS_COMMON_SUM_CUH
 #define CZ_KERNELS_COMMON_SUM_CUH
 
 #include "kernels/common/device.cuh"
 
-/* Over a warp. */
-static inline __device__ double cz_warp_sum(double x CZ_PLACE) {
-  CZ_UNROLL
-  for (int bit = CZ_WARP / 2; bit > 0; bit /= 2)
-    x += __shfl_xor_sync(CZ_FULL_MASK, x, bit, CZ_WARP CZ_PASS);
+/* The X of all threads joined by JOIN, as a tree; NONE joined to another number leaves it. */
+template <class T, class F> static inline __device__ T cz_block_join(T x, T none, F join CZ_PLACE) {
+  CZ_SHARED(T, warps, [CZ_WARP]);
+  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
+  x = cz_warp_join(x, join CZ_PASS);
+  if (lane == 0) warps[warp] = x;
+  __syncthreads();
+  x = cz_warp_join(lane < (int)blockDim.x / CZ_WARP ? warps[lane] : none, join CZ_PASS);
+  __syncthreads();
   return x;
 }
 
-/* Over a block of whole warps, all threads of which call it. */
-static inline __device__ double cz_block_sum(double x CZ_PLACE) {
-  CZ_SHARED(double, warps, [CZ_WARP]);
-  const int warp = (int)threadIdx.x / CZ_WARP;
-  x = cz_warp_sum(x CZ_PASS);
-  if (threadIdx.x % CZ_WARP == 0) warps[warp] = x;
-  __syncthreads();
-  double sum = 0;
-  for (int i = 0; i < (int)blockDim.x / CZ_WARP; i++) sum += warps[i];
-  __syncthreads();
-  return sum;
+/* Of float or double. */
+template <class T> static inline __device__ T cz_block_sum(T x CZ_PLACE) {
+  return cz_block_join(x, (T)0, [](T a, T b) { return a + b; } CZ_PASS);
+}
+
+static inline __device__ float cz_block_maximum(float x CZ_PLACE) {
+  return cz_block_join(x, -INFINITY, cz_larger CZ_PASS);
 }
 
 /* The sum of X over the threads before this one; *TOTAL is that over all. */
@@ -44,7 +44,7 @@ static inline __device__ int cz_block_sum_before(int x, int *total CZ_PLACE) {
     if (i < warp) sum += warps[i];
     *total += warps[i];
   }
-  __syncthreads(); /* mutant: survives, every caller has a barrier before it calls again */
+  __syncthreads();
   return sum;
 }
 

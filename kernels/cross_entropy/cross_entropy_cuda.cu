@@ -12,6 +12,7 @@
  * The target stands apart, as on the cpu: with d = log sum over v != t of exp(x_v - x_t),
  * nll = log(1 + e^d) and 1 - p_t = 1 / (1 + e^-d) keep their digits where p_t is close to 1. */
 #include "kernels/common/columns.cuh"
+#include "kernels/common/sum.cuh"
 #include "kernels/common/workspace.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
@@ -43,21 +44,13 @@ static __device__ bool counts(const arrays &a, int64_t i) { return a.targets[a.i
 /* Rows that count in their order, then the others from the last place on. One block. */
 static __global__ void __launch_bounds__(ORDER_THREADS)
     order_rows(int32_t *index, const int32_t *targets, int64_t N) {
-  CZ_SHARED(int, found, [ORDER_THREADS / CZ_WARP]);
-  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
   int64_t before = 0; /* rows that count, before this stripe */
   for (int64_t base = 0; base < N; base += ORDER_THREADS) {
     const int64_t r = base + threadIdx.x;
     const bool counted = r < N && targets[r] >= 0;
-    const unsigned votes = __ballot_sync(CZ_FULL_MASK, counted);
-    if (lane == 0) found[warp] = __popc(votes);
-    __syncthreads();
-    int64_t place = before + __popc(votes & ((1u << lane) - 1));
-    for (int w = 0; w < ORDER_THREADS / CZ_WARP; w++) {
-      place += w < warp ? found[w] : 0;
-      before += found[w];
-    }
-    __syncthreads();
+    int all;
+    const int64_t place = before + cz_block_sum_before(counted, &all);
+    before += all;
     if (r < N) index[counted ? place : N - 1 - (r - place)] = (int32_t)r;
   }
 }
@@ -81,10 +74,9 @@ static __global__ void gather_rows(T *to, const T *h, arrays a, int64_t first, i
 }
 
 /* dh of those rows: FROM [ROWS, D], or 0. */
-template <class T>
+template <class T, int N = cz_each<T, float>()>
 static __global__ void scatter_rows(T *dh, const float *from, arrays a, int64_t first, int64_t rows,
                                     bool adds, bool wide) {
-  enum { N = cz_pack<T>::N };
   const int64_t i = (int64_t)blockIdx.x * (COPY_THREADS / CZ_WARP) + threadIdx.x / CZ_WARP;
   if (i >= rows) return;
   const bool counted = counts(a, first + i);
@@ -104,33 +96,6 @@ static __global__ void scatter_rows(T *dh, const float *from, arrays a, int64_t 
     const float x = counted ? from[i * a.ldh + d] : 0;
     to[d] = cz_nearest<T>(adds ? cz_float(to[d]) + x : x);
   }
-}
-
-/* What a block keeps of its threads' sums or maxima. */
-struct exchange {
-  float x[CZ_WARP];
-};
-
-/* Of all threads of the block, the same in each; there are whole warps, of which the sums are added
- * as a tree too. */
-static __device__ float block_sum(float x, exchange &e CZ_PLACE) {
-  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
-  x = cz_warp_sum(x CZ_PASS);
-  if (lane == 0) e.x[warp] = x;
-  __syncthreads();
-  x = cz_warp_sum(lane < (int)blockDim.x / CZ_WARP ? e.x[lane] : 0 CZ_PASS);
-  __syncthreads();
-  return x;
-}
-
-static __device__ float block_maximum(float x, exchange &e CZ_PLACE) {
-  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
-  x = cz_warp_maximum(x CZ_PASS);
-  if (lane == 0) e.x[warp] = x;
-  __syncthreads();
-  x = cz_warp_maximum(lane < (int)blockDim.x / CZ_WARP ? e.x[lane] : -INFINITY CZ_PASS);
-  __syncthreads();
-  return x;
 }
 
 /* One row of logits. A thread reads the same ones each time: EACH neighbours, a block's stripe
@@ -173,18 +138,17 @@ static __device__ float exponential(float x, float maximum) {
   return x == -INFINITY ? 0 : expf(x - maximum);
 }
 
-template <bool STAGED>
-static __device__ statistics statistics_of(const row<STAGED> &r, int64_t t, exchange &e) {
+template <bool STAGED> static __device__ statistics statistics_of(const row<STAGED> &r, int64_t t) {
   statistics s;
   float maximum = -INFINITY, others = 0, total = 0;
   s.target = r.read_one(t);
   r.each(true, [&](float x, int64_t v) { maximum = v == t ? maximum : cz_larger(maximum, x); });
-  s.maximum = maximum = block_maximum(maximum, e);
+  s.maximum = maximum = cz_block_maximum(maximum);
   r.each(false, [&](float x, int64_t v) {
     others += v == t ? 0 : exponential(x, maximum);
     total += x;
   });
-  s.others = block_sum(others, e), s.total = block_sum(total, e);
+  s.others = cz_block_sum(others), s.total = cz_block_sum(total);
   const float most = s.maximum + logf(s.others), d = most - s.target,
               rest = d > 0 ? log1pf(expf(-d)) : log1pf(expf(d));
   s.nll = d > 0 ? d + rest : rest;
@@ -236,7 +200,6 @@ template <class T, bool STAGED>
 static __global__ void __launch_bounds__(THREADS)
     losses(T *dx, float *wide, const float *logits, arrays a, int64_t first) {
   CZ_SHARED_DYNAMIC(float, stage);
-  CZ_SHARED(exchange, e, );
   const int64_t i = first + blockIdx.x, n = a.index[i], t = a.targets[n],
                 at = (int64_t)blockIdx.x * a.ld;
   if (t < 0) {
@@ -245,7 +208,7 @@ static __global__ void __launch_bounds__(THREADS)
     return;
   }
   const row<STAGED> r = {logits + at, a.bias, stage, a.V};
-  const statistics s = statistics_of(r, t, e);
+  const statistics s = statistics_of(r, t);
   if (threadIdx.x == 0) {
     const float rest = a.smoothing > 0 ? a.smoothing * (s.log_z - s.total / (float)a.V) : 0;
     a.nll[n] = s.nll;
@@ -256,10 +219,9 @@ static __global__ void __launch_bounds__(THREADS)
 
 /* loss = sum of losses / denominator. One block. */
 static __global__ void __launch_bounds__(ORDER_THREADS) add_losses(float *loss, arrays a) {
-  CZ_SHARED(exchange, e, );
   float sum = 0;
   for (int64_t i = threadIdx.x; i < a.N; i += ORDER_THREADS) sum += a.losses[i];
-  sum = block_sum(sum, e);
+  sum = cz_block_sum(sum);
   if (threadIdx.x == 0) *loss = sum / *a.denominator;
 }
 
