@@ -137,13 +137,20 @@ function(cz_cuda_objects out)
 endfunction()
 
 # What every module of these sources is made of: the device, without the library that multiplies for
-# it, which the emulated module (tests/emulator) and the one of tests/cuda replace.
+# it, which the emulated module (tests/emulator) and the one of tests/cuda replace, and without what
+# calls cuDNN, for which its headers must be there.
 set(CZ_MODULES "${CMAKE_BINARY_DIR}/modules")
 cz_root(cuda "${CMAKE_SOURCE_DIR}/runtime/cuda")
 file(GLOB CZ_CUDA_SOURCES CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/runtime/cuda/*.c")
 set(CZ_CUBLASLT_SOURCES ${CZ_CUDA_SOURCES})
 list(FILTER CZ_CUBLASLT_SOURCES INCLUDE REGEX "/cublaslt[^/]*\\.c$")
 list(FILTER CZ_CUDA_SOURCES EXCLUDE REGEX "/cublaslt[^/]*\\.c$")
+set(CZ_CUDNN_SOURCES ${CZ_CUDA_SOURCES})
+list(FILTER CZ_CUDNN_SOURCES INCLUDE REGEX "/cudnn[^/]*\\.c$")
+list(FILTER CZ_CUDA_SOURCES EXCLUDE REGEX "/cudnn[^/]*\\.c$")
+if(NOT CZ_CUDNN_INCLUDE)
+  set(CZ_CUDNN_SOURCES "")
+endif()
 list(APPEND CZ_CUDA_SOURCES "${CMAKE_SOURCE_DIR}/runtime/device/module_side.c")
 
 # cz_cuda_module(TARGET INCLUDES folders [EXPORTS file]): how such a module is compiled and linked.

@@ -133,6 +133,7 @@ typedef struct cz_op_row {
   bool deterministic;  /* the same bits for any number of threads */
   bool fused_backward; /* a terminal loss: backward computes the outputs too, with the same bits, so
                           forward runs only when another node reads them */
+  bool of_library;  /* computed by a vendor's library on its cards; the host has the oracle alone */
   bool side_effect; /* writes an input in place (declared in must_alias) and is kept though nobody
                        reads its output */
   int8_t must_alias[CZ_OP_OUT]; /* output i is input must_alias[i] - 1, updated in place; 0: it is

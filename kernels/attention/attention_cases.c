@@ -269,7 +269,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   build(c, r, index < (int)(sizeof hand / sizeof *hand) ? &hand[index] : &s);
 }
 
-enum { BATCH, QUERIES, KEYS, HEADS, HEAD_SIZE, POSITION_BIAS, IS_CAUSAL };
+enum { BATCH, QUERIES, KEYS, HEADS, HEAD_SIZE, POSITION_BIAS, IS_CAUSAL, NO_DROPOUT };
 
 /* Segments of one length, any number of them. */
 static void equal_spans(cz_case *c, int input, int64_t segments, int64_t length) {
@@ -291,7 +291,7 @@ static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
   const double scale = n[POSITION_BIAS] ? 1 : 1 / sqrt((double)n[HEAD_SIZE]);
   cz_attention_attr *attr = (cz_attention_attr *)c->attr;
   *attr = n[IS_CAUSAL] ? (cz_attention_attr)CAUSAL(scale) : (cz_attention_attr)FULL(scale);
-  attr->heads = (int)n[HEADS], attr->dropout = 0.1, attr->share_queries = true;
+  attr->heads = (int)n[HEADS], attr->dropout = n[NO_DROPOUT] ? 0 : 0.1, attr->share_queries = true;
   c->training = true;
 }
 
@@ -304,5 +304,7 @@ const cz_op_cases cz_attention_cases = {.fixed = sizeof hand / sizeof *hand,
                                                   [HEADS] = "heads",
                                                   [HEAD_SIZE] = "head_size",
                                                   [POSITION_BIAS] = "position_bias",
-                                                  [IS_CAUSAL] = "causal"},
-                                        .flags = 1u << POSITION_BIAS | 1u << IS_CAUSAL};
+                                                  [IS_CAUSAL] = "causal",
+                                                  [NO_DROPOUT] = "no_dropout"},
+                                        .flags = 1u << POSITION_BIAS | 1u << IS_CAUSAL |
+                                                 1u << NO_DROPOUT};

@@ -15,12 +15,24 @@
 
 CZ_C_BEGIN
 
+struct cz_cuda;
+struct cz_cudnn;
+
+/* Attention by cuDNN (cudnn.h). */
+typedef struct cz_cuda_cudnn {
+  cz_kernels kernels;
+  void (*close)(struct cz_cuda *c);
+  void (*account)(const struct cz_cuda *c, char *text, size_t n); /* empty: it was not used */
+  const char *(*wrong)(struct cz_cuda *c); /* what a kernel has found wrong; null: nothing */
+} cz_cuda_cudnn;
+
 /* What a module is: the real one (cublaslt_module.c) and the emulated one (tests/emulator) differ
  * in this and in product.h. */
 typedef struct cz_cuda_variant {
-  const char *const *names; /* of its devices, null behind the last */
-  bool host_memory;         /* of cz_device */
-  bool exact;               /* launches return when they have run */
+  const char *const *names;   /* of its devices, null behind the last */
+  bool host_memory;           /* of cz_device */
+  bool exact;                 /* launches return when they have run */
+  const cz_cuda_cudnn *cudnn; /* null: it has none */
 } cz_cuda_variant;
 
 extern const cz_cuda_variant cz_cuda_module;
@@ -43,6 +55,7 @@ typedef struct cz_cuda {
   cz_cuda_errors errors;
   cz_cuda_ring up, down; /* to the card, and from it */
   struct cz_cuda_products *products;
+  struct cz_cudnn *cudnn; /* null: not used so far */
 } cz_cuda;
 
 /* A table of the kernels that there are (kernels.c); null where there is none. */

@@ -165,19 +165,21 @@ static void driver_version(char *text, size_t n) {
 static cz_status cuda_info(cz_device *d, cz_device_info *info) {
   const cz_cuda *c = of(d);
   const cz_cuda_card *card = &c->card;
-  char version[64], library[64], account[128];
+  char version[64], library[64], account[128], attention[128] = "";
   memset(info, 0, sizeof *info);
   driver_version(version, sizeof version);
   cz_cuda_products_library(library, sizeof library);
   cz_cuda_products_account(c, account, sizeof account);
+  if (c->cudnn) cz_cuda_module.cudnn->account(c, attention, sizeof attention);
   snprintf(info->name, sizeof info->name, "%s", card->name);
   if (card->cards > 1)
     snprintf(info->name, sizeof info->name, "%.200s, the first of %d", card->name, card->cards);
   snprintf(info->driver, sizeof info->driver, "%s%sCUDA %d.%d", version, *version ? ", " : "",
            card->driver / 1000, card->driver % 1000 / 10);
   snprintf(info->capability, sizeof info->capability, "%d.%d", card->major, card->minor);
-  snprintf(info->libraries, sizeof info->libraries, "CUDA runtime %d.%d, %s%s%s",
-           card->runtime / 1000, card->runtime % 1000 / 10, library, *account ? "; " : "", account);
+  snprintf(info->libraries, sizeof info->libraries, "CUDA runtime %d.%d, %s%s%s%s%s",
+           card->runtime / 1000, card->runtime % 1000 / 10, library, *account ? "; " : "", account,
+           *attention ? "; " : "", attention);
   info->memory = (int64_t)card->memory;
   info->cores = card->cores;
   return CZ_OK;
@@ -186,6 +188,7 @@ static cz_status cuda_info(cz_device *d, cz_device_info *info) {
 static void cuda_close(cz_device *d) {
   cz_cuda *c = of(d);
   if (c->stream) (void)cudaStreamSynchronize(c->stream);
+  if (c->cudnn) cz_cuda_module.cudnn->close(c);
   cz_cuda_products_close(c);
   cz_cuda_ring_close(&c->up);
   cz_cuda_ring_close(&c->down);

@@ -109,6 +109,8 @@ void cz_cuda_refused(cz_cuda *c, const char *format, ...) {
 cz_status cz_cuda_failed(cz_cuda *c) {
   char text[CZ_CUDA_TEXT];
   CZ_TRY(cz_cuda_alive(c));
+  const char *wrong = c->cudnn ? cz_cuda_module.cudnn->wrong(c) : NULL;
+  if (wrong) cz_cuda_refused(c, "%s: %s", c->device.name, wrong);
   if (!*c->errors.pending) return CZ_OK;
   memcpy(text, c->errors.pending, sizeof text);
   *c->errors.pending = 0;

@@ -29,7 +29,9 @@ static const cz_host_api api = {.version = CZ_MODULE_VERSION,
                                 .message = cz_error_message,
                                 .clear = cz_error_clear,
                                 .log = log_text,
-                                .warn = warn_text};
+                                .warn = warn_text,
+                                .library = cz_library_load,
+                                .places = cz_library_places};
 
 static const struct module {
   const char *which, *file, *what;

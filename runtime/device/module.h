@@ -18,7 +18,7 @@
 CZ_C_BEGIN
 
 /* Another number for every change of meaning that sizes do not show. */
-enum { CZ_MODULE_VERSION = 8 };
+enum { CZ_MODULE_VERSION = 9 };
 
 /* Names of all ops in the order of their numbers, each with a blank behind it. */
 #define CZ_OP(name) #name " "
@@ -36,6 +36,9 @@ typedef struct cz_host_api { /* the program's, static */
   const char *(*message)(void); /* of what was raised last */
   void (*clear)(void);
   void (*log)(const char *text), (*warn)(const char *text);
+  bool (*library)(const char *file); /* loads it from NVIDIA's folders, so that the loader knows it
+                                        by its name then; false: it is in none */
+  void (*places)(char *text, size_t n); /* those folders */
 } cz_host_api;
 
 /* The module's one symbol, `cz_module_device`: the device WHICH, which the caller closes, or null

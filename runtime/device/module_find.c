@@ -79,7 +79,7 @@ static bool expand(char *out, size_t n, const char *folder) {
   return true;
 }
 
-/* The name in dlopen's words, `NAME: cannot open shared object file: ...`. */
+/* The name in dlopen's words, `NAME: cannot open shared object file: ...`, or the whole. */
 static void name_of(const char *why, char *name, size_t n) {
   snprintf(name, n, "%.*s", (int)strcspn(why, ":"), why);
 }
@@ -103,8 +103,9 @@ static bool load_from(const char *folder, const char *name) {
   return loaded;
 }
 
-/** Loads the library that WHY says is missing from where NVIDIA's are, so that what needs it can be
- * loaded: the loader knows it by its name then. False when it is in none of these places. */
+/** Loads the library that WHY names, or says is missing, from where NVIDIA's are, so that what needs
+ * it can be loaded: the loader knows it by its name then. False when it is in none of these
+ * places. */
 bool cz_library_load(const char *why) {
   char name[256];
   name_of(why, name, sizeof name);

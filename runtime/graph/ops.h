@@ -9,6 +9,7 @@
 #include "kernels/adafactor/adafactor.h"
 #include "kernels/adamw/adamw.h"
 #include "kernels/attention/attention.h"
+#include "kernels/attention_cudnn/attention_cudnn.h"
 #include "kernels/clip/clip.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/dropout/dropout.h"

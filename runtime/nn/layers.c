@@ -82,13 +82,34 @@ cz_value cz_layer_embed(cz_builder *b, const cz_stack *s, cz_value ids, const cz
   return dropout(b, "embed.dropout", x, t->spans);
 }
 
+/* What scores are multiplied by. */
+static double score_scale(const cz_model_config *c) {
+  return c->family->scaled_attention ? 1 / sqrt((double)c->d_kv) : 1;
+}
+
+/* By cuDNN, whose segments have LONGEST keys at most; cz_net_create has made sure that it can. */
+static cz_value attention_by_cudnn(cz_builder *b, const char *name, const cz_value in[7],
+                                   const cz_tokens *t, int mask, int64_t longest) {
+  char buffer[192];
+  const cz_attention_cudnn_attr attr = {.heads = (int)b->model->config.n_heads,
+                                        .causal = mask == CZ_ATTENTION_MASK_CAUSAL,
+                                        .scale = score_scale(&b->model->config),
+                                        .longest_q = t->longest,
+                                        .longest_k = longest};
+  cz_value out[CZ_OP_OUT];
+  cz_graph_op(b->g, out, CZ_OP_attention_cudnn, full(buffer, b, name), 5, in, &attr);
+  return out[0];
+}
+
 static cz_value attention(cz_builder *b, const char *name, const cz_value in[7], const cz_tokens *t,
-                          int mask) {
+                          int mask, int64_t longest) {
   char buffer[192];
   const cz_model_config *c = &b->model->config;
+  if (b->cudnn && in[CZ_ATTENTION_POSITION_BIAS] == CZ_ABSENT)
+    return attention_by_cudnn(b, name, in, t, mask, longest);
   cz_attention_attr attr = {.heads = (int)c->n_heads,
                             .mask = mask,
-                            .scale = c->family->scaled_attention ? 1 / sqrt((double)c->d_kv) : 1,
+                            .scale = score_scale(c),
                             .buckets = (int)c->buckets,
                             .max_distance = (int)c->max_distance,
                             .bidirectional = t->bidirectional,
@@ -140,8 +161,8 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
     k_spans = cache->k_spans;
   }
   cz_value in[7] = {q, k, v, t->spans, k_spans, t->prefix, param_or_absent(b, position_bias)};
-  cz_value a = attention(b, "self.attention", in, t, t->mask); /* [T, H*K] */
-  a = linear(b, "self.o", a, &w->o);                           /* [T, D] */
+  cz_value a = attention(b, "self.attention", in, t, t->mask, t->longest); /* [T, H*K] */
+  a = linear(b, "self.o", a, &w->o);                                       /* [T, D] */
   return sublayer_out(b, "self", x, a, &w->norm, t);
 }
 
@@ -152,7 +173,7 @@ cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_
   cz_value y = sublayer_in(b, "cross.norm", x, &w->norm);
   cz_value q = linear(b, "cross.q", y, &w->q);
   cz_value in[7] = {q, cross->k, cross->v, t->spans, cross->spans, CZ_ABSENT, CZ_ABSENT};
-  cz_value a = attention(b, "cross.attention", in, t, CZ_ATTENTION_MASK_FULL);
+  cz_value a = attention(b, "cross.attention", in, t, CZ_ATTENTION_MASK_FULL, cross->longest);
   a = linear(b, "cross.o", a, &w->o);
   return sublayer_out(b, "cross", x, a, &w->norm, t);
 }
@@ -177,7 +198,8 @@ cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded) {
   return (cz_crossed){.k = linear(b, "cross.k", encoded->x, &w->k),
                       .v = linear(b, "cross.v", encoded->x, &w->v),
-                      .spans = encoded->spans};
+                      .spans = encoded->spans,
+                      .longest = encoded->longest};
 }
 
 /* Block I: self-attention, cross-attention in stacks that have it, feed-forward. */

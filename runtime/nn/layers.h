@@ -15,6 +15,7 @@ typedef struct cz_builder {
   const cz_model *model;
   double dropout;
   bool share_dropout;
+  bool cudnn;        /* attentions without a relative bias are cuDNN's */
   const char *scope; /* prefix of node names: "encoder.block.3" */
 } cz_builder;
 
@@ -26,6 +27,7 @@ typedef struct cz_tokens {
   cz_value prefix;    /* [B] or CZ_ABSENT */
   int mask;           /* cz_attention_mask of the self-attention */
   bool bidirectional; /* buckets for both directions */
+  int64_t longest;    /* tokens of a segment at most; 0: not known. For cuDNN */
 } cz_tokens;
 
 /* What a self-attention reads instead of its own keys and values when it decodes step by
@@ -40,15 +42,17 @@ typedef struct cz_cache {
 /* An encoder's output as cross-attention reads it: decoder segment b reads encoder
  * segment b, or in decoding the one that `spans` gives it. */
 typedef struct cz_encoded {
-  cz_value x;     /* [S, D] */
-  cz_value spans; /* [B, 2] */
+  cz_value x;      /* [S, D] */
+  cz_value spans;  /* [B, 2] */
+  int64_t longest; /* as of cz_tokens */
 } cz_encoded;
 
 /* Keys and values of one cross-attention. They do not depend on the decoder's tokens, so
  * decoding computes them once for each batch of encoder segments. */
 typedef struct cz_crossed {
-  cz_value k, v;  /* [S, H*K] */
-  cz_value spans; /* [B, 2] */
+  cz_value k, v;   /* [S, H*K] */
+  cz_value spans;  /* [B, 2] */
+  int64_t longest; /* as of cz_tokens */
 } cz_crossed;
 
 /* What the blocks of a stack read besides its tokens; a null member is absent. */

@@ -1,5 +1,6 @@
 #include "nn/net.h"
 #include "graph/ops.h"
+#include "nn/attention.h"
 #include "nn/layers.h"
 
 #include <stdio.h>
@@ -73,21 +74,39 @@ static void build(cz_net *n) {
   cz_builder b = {.g = n->graph,
                   .model = m,
                   .dropout = n->options.dropout >= 0 ? n->options.dropout : m->config.dropout,
-                  .share_dropout = !n->options.dropout_per_token};
+                  .share_dropout = !n->options.dropout_per_token,
+                  .cudnn = n->options.cudnn};
   n->encoded = n->logits = CZ_ABSENT;
   declare_inputs(n);
   declare_positions(n);
   if (m->config.family->architecture == CZ_ENCODER_DECODER) {
     cz_tokens t = cz_layer_encoder_tokens(n->encoder.spans, n->encoder.positions);
+    t.longest = n->options.longest_encoder;
     n->encoded = cz_layer_encoder(&b, n->encoder.ids, &t, recompute);
   }
-  const cz_encoded encoded = {.x = n->encoded, .spans = n->encoder.spans};
+  const cz_encoded encoded = {
+      .x = n->encoded, .spans = n->encoder.spans, .longest = n->options.longest_encoder};
   const cz_stack_reads reads = {.encoded = &encoded};
   cz_tokens t = cz_layer_decoder_tokens(m, n->decoder.spans, n->decoder.positions, n->prefix);
+  t.longest = n->options.longest_decoder;
   b.scope = m->decoder.name;
   cz_value x = cz_layer_embed(&b, &m->decoder, n->decoder.ids, &t);
   x = cz_layer_stack(&b, &m->decoder, x, &t, &reads, recompute);
   build_head(n, &b, cz_layer_finish(&b, &m->decoder, x, t.spans));
+}
+
+/* Refuses what cuDNN cannot, where it is wished. */
+static cz_status check_cudnn(const cz_net *n) {
+  const cz_model *m = n->model;
+  const double dropout = n->options.dropout >= 0 ? n->options.dropout : m->config.dropout;
+  const cz_attention_wish wish = {.config = &m->config,
+                                  .device = m->device,
+                                  .precision = m->params->compute == CZ_BF16  ? CZ_PRECISION_BF16
+                                               : m->params->compute == CZ_F16 ? CZ_PRECISION_F16
+                                                                              : CZ_PRECISION_F32,
+                                  .dropout = dropout};
+  const char *key;
+  return n->options.cudnn ? cz_attention_refused(&wish, &key) : CZ_OK;
 }
 
 /** Builds MODEL's graph for training (options->train) or scoring. MODEL is borrowed and
@@ -104,6 +123,7 @@ cz_status cz_net_create(cz_net **net, cz_model *model, const cz_net_options *opt
   int64_t larger = options->capacity_encoder > options->capacity_decoder
                        ? options->capacity_encoder
                        : options->capacity_decoder;
+  CZ_GO(st, check_cudnn(n), fail);
   CZ_GO(st, cz_alloc(&n->positions, (size_t)larger, sizeof *n->positions), fail);
   CZ_GO(st, cz_graph_create(&n->graph, model->params), fail);
   build(n);
@@ -134,7 +154,7 @@ static cz_status check_ids(const char *what, const int32_t *ids, int64_t n, int6
 
 /* Spans that follow one another and cover all tokens, as kernels may assume. */
 static cz_status check_spans(const char *what, const int32_t *spans, int64_t segments,
-                             int64_t tokens) {
+                             int64_t tokens, int64_t longest) {
   int64_t at = 0;
   for (int64_t b = 0; b < segments; b++) {
     if (spans[2 * b] != at || spans[2 * b + 1] < at || spans[2 * b + 1] > tokens)
@@ -142,6 +162,9 @@ static cz_status check_spans(const char *what, const int32_t *spans, int64_t seg
           CZ_EINVAL, "%s: segment %lld is [%d, %d), expected to begin at %lld within %lld tokens",
           what, (long long)b, spans[2 * b], spans[2 * b + 1], (long long)at, (long long)tokens);
     at = spans[2 * b + 1];
+    if (longest && at - spans[2 * b] > longest)
+      return CZ_FAIL(CZ_EINVAL, "%s: segment %lld has %lld tokens, the net was made for %lld", what,
+                     (long long)b, (long long)(at - spans[2 * b]), (long long)longest);
   }
   return at == tokens ? CZ_OK
                       : CZ_FAIL(CZ_EINVAL, "%s: segments cover %lld of %lld tokens", what,
@@ -172,7 +195,8 @@ static cz_status feed_positions(cz_net *n, cz_value input, const char *what,
 static cz_status feed_encoder(cz_net *n, const cz_feed *f) {
   cz_graph *g = n->graph;
   CZ_TRY(check_ids("encoder", f->encoder.ids, f->encoder.tokens, n->model->config.vocab_size));
-  CZ_TRY(check_spans("encoder", f->encoder.spans, f->segments, f->encoder.tokens));
+  CZ_TRY(check_spans("encoder", f->encoder.spans, f->segments, f->encoder.tokens,
+                     n->options.longest_encoder));
   CZ_TRY(cz_graph_set_extent(g, n->encoder_tokens, f->encoder.tokens));
   CZ_TRY(cz_graph_feed_int(g, n->encoder.ids, f->encoder.ids, f->encoder.tokens));
   CZ_TRY(cz_graph_feed_int(g, n->encoder.spans, f->encoder.spans, 2 * f->segments));
@@ -186,7 +210,8 @@ cz_status cz_net_feed(cz_net *n, const cz_feed *f) {
   cz_graph *g = n->graph;
   int64_t rows = n->options.loss_rows ? f->n_loss_rows : f->decoder.tokens;
   CZ_TRY(check_ids("decoder", f->decoder.ids, f->decoder.tokens, n->model->config.vocab_size));
-  CZ_TRY(check_spans("decoder", f->decoder.spans, f->segments, f->decoder.tokens));
+  CZ_TRY(check_spans("decoder", f->decoder.spans, f->segments, f->decoder.tokens,
+                     n->options.longest_decoder));
   for (int64_t i = 0; i < rows; i++)
     if (f->targets[i] >= n->model->config.vocab_size)
       return CZ_FAIL(CZ_EINVAL, "target %d at row %lld is outside the vocabulary of %lld",

@@ -20,6 +20,8 @@ typedef struct cz_net_options {
   bool dropout_per_token; /* false: one mask along each segment, as the published runs drew it
                              (t5.md 0.8) */
   double z_loss, label_smoothing;
+  bool cudnn; /* attentions without a relative bias by cuDNN (nn/attention.h), which is told: */
+  int64_t longest_encoder, longest_decoder; /* tokens of a segment at most; 0: not known */
 } cz_net_options;
 
 /* What one stack reads. */

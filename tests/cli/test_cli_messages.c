@@ -50,6 +50,11 @@ static void test_everything_is_checked_first(void **state) {
           "the name of a file is missing\n  (row spans, stage pretrain)");
   refuses("common.tokenizer=''", "the name of a file is missing\n  (row spans, stage pretrain)");
   refuses("stages.finetune.tasks.list.0.train=''", "task mood has no file for split train");
+  refuses("common.train.attention=cudn",
+          "unknown value 'cudn'; did you mean 'cudnn'?\n  (row spans, stage pretrain)");
+  refuses("common.train.attention=cudnn",
+          "x.yaml:6:10: common.model: attention cudnn: dropout is 0.1, and cuDNN does not draw "
+          "this program's masks; it takes 0 alone");
   refuses("common.train.began_in=f32", "cannot go on in another precision");
   refuses("stages.finetune.init=corpus.h5", "corpus.h5 is no folder: a model's folder has "
                                             "config.json, model.safetensors and tokenizer.json");

@@ -47,6 +47,13 @@ typedef struct fake_state {
  * argument when its turn comes; SECONDS on the clock. */
 void fake_put(void (*run)(void *argument), const void *argument, size_t bytes, double seconds,
               bool kernel);
+
+/* A stream, by which the fake cuDNN, a library of its own, finds the function above. */
+struct CUstream_st {
+  void (*put)(void (*run)(void *argument), const void *argument, size_t bytes, double seconds,
+              bool kernel);
+};
+
 void fake_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 extern fake_state fake __attribute__((visibility("default")));

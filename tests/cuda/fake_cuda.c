@@ -51,10 +51,6 @@ typedef struct entry {
   bool kernel;
 } entry;
 
-struct CUstream_st {
-  int unused;
-};
-
 struct CUevent_st {
   uint64_t place; /* reached when as many entries have run; 0: it was not recorded */
   double at;
@@ -116,6 +112,7 @@ void fake_put(void (*run)(void *argument), const void *argument, size_t bytes, d
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
   if (flags != cudaStreamNonBlocking) fake_wrong("a stream that waits for the default one");
   *stream = calloc(1, sizeof **stream);
+  (*stream)->put = fake_put;
   fake.streams++;
   return cudaSuccess;
 }

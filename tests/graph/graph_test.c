@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-bool smooth_models, runs_once;
+bool smooth_models, eight_models, runs_once;
 
 static const struct {
   const char *name;
@@ -44,6 +44,7 @@ cz_model *tiny_model(const char *name, cz_device *device, uint64_t seed) {
   OK(cz_model_config_named(&c, name));
   c.vocab_size = 37, c.d_model = 10, c.d_kv = 3, c.d_ff = 14, c.n_layers = c.n_decoder_layers = 2,
   c.n_heads = 4, c.buckets = 8, c.max_distance = 10;
+  if (eight_models) c.d_kv = 8;
   if (smooth_models) c.activation = CZ_ACTIVATION_GELU_TANH;
   OK(cz_model_create(&m, &c, device));
   OK(cz_params_init(m->params, seed));

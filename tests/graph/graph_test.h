@@ -46,6 +46,7 @@ typedef enum arithmetic {
 
 extern bool runs_once;     /* an outcome is of one run, not of two: where each takes long */
 extern bool smooth_models; /* tiny models have no kink: GELU in place of ReLU */
+extern bool eight_models;  /* their heads have 8 numbers, which cuDNN takes */
 
 bool tried_in(const char *device, arithmetic how);
 const char *name_of(arithmetic how);

@@ -126,7 +126,7 @@ int targets_covered(void) {
     bad += n == 0;
   }
   for (int op = 0; op < CZ_OPS; op++) {
-    if (next_with(ref, (cz_op)op)) continue;
+    if (next_with(ref, (cz_op)op) || cz_op_rows[op]->of_library) continue;
     printf("%s has kernels on ref alone\n", cz_op_rows[op]->name);
     bad++;
   }

@@ -121,18 +121,20 @@ static void coverage(void **state) { assert_int_equal(targets_covered(), 0); }
 int main(void) {
   test_seed();
   struct CMUnitTest tests[CZ_OPS + 1] = {cmocka_unit_test(coverage)};
-  size_t n = 1;
+  const char *some = getenv("CZ_TEST_OPS");
+  size_t n = some && *some ? 0 : 1; /* of some ops nobody asks who has the others */
+  const size_t before = n;
   for (int i = 0; i < CZ_OPS; i++) {
     if (selected("CZ_TEST_OPS", cz_op_rows[i]->name))
       tests[n++] = (struct CMUnitTest){
           .name = cz_op_rows[i]->name, .test_func = test_op, .initial_state = (void *)(intptr_t)i};
   }
-  if (n == 1) {
+  if (n == before) {
     fprintf(stderr, "CZ_TEST_OPS names no op\n");
     return 2;
   }
   targets_open();
-  if (n <= CZ_OPS) print_message("%d ops are not in CZ_TEST_OPS\n", CZ_OPS + 1 - (int)n);
+  if (n < CZ_OPS) print_message("%d ops are not in CZ_TEST_OPS\n", CZ_OPS - (int)n);
   int failed = _cmocka_run_group_tests("ops", tests, n, NULL, NULL);
   targets_close();
   return failed;

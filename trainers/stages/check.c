@@ -1,5 +1,6 @@
 #include "stages/check.h"
 #include "base/fs.h"
+#include "nn/attention.h"
 #include "recipe/tasks.h"
 #include "stages/overlap.h"
 #include "stages/train.h"
@@ -212,6 +213,31 @@ cz_status cz_check_precision(const cz_check *c, const cz_recipe *recipe, const c
   return CZ_AT(node ? node : keys ? keys : recipe->node, st);
 }
 
+/* The node of KEY, "section.name", or the nearest one around it. */
+static const cz_config_node *node_of(const cz_recipe *recipe, const char *key) {
+  char section[32];
+  const char *name = strchr(key, '.') + 1;
+  snprintf(section, sizeof section, "%.*s", (int)(name - 1 - key), key);
+  const cz_config_node *keys = cz_config_get(recipe->node, section),
+                       *node = keys ? cz_config_get(keys, name) : NULL;
+  return node ? node : keys ? keys : recipe->node;
+}
+
+/* Whether cuDNN computes the attentions, where the stage says that it is to: by the recipe, and
+ * where there is a device by asking the library. */
+static cz_status check_attention(const cz_check *c, const cz_recipe *recipe,
+                                 const cz_train_keys *train) {
+  const cz_attention_wish wish = {.config = &c->stage.model,
+                                  .device = c->session ? c->session->device : NULL,
+                                  .precision = (cz_precision)train->precision,
+                                  .dropout = recipe->model.dropout};
+  const char *key = "train.attention";
+  if (!cz_attention_takes_cudnn((cz_attention_choice)train->attention)) return CZ_OK;
+  const cz_status st = cz_attention_refused(&wish, &key);
+  if (st != CZ_OK) return CZ_AT(node_of(recipe, key), st);
+  return wish.device ? CZ_AT(node_of(recipe, key), cz_attention_try_cudnn(&wish)) : CZ_OK;
+}
+
 /** What every training stage has: batch, optimizer and loop, which JOB has been given. */
 cz_status cz_check_job(cz_check *c, const cz_recipe *recipe, cz_loop_job *job) {
   job->layout = cz_train_layout(&c->stage.model);
@@ -219,6 +245,7 @@ cz_status cz_check_job(cz_check *c, const cz_recipe *recipe, cz_loop_job *job) {
   CZ_TRY(CZ_AT(batch ? batch : recipe->node, cz_loop_check(job)));
   CZ_TRY(cz_check_precision(c, recipe, "train", (cz_precision)job->train.precision,
                             job->train.residual_stream == CZ_STREAM_F32));
+  CZ_TRY(check_attention(c, recipe, &job->train));
   return check_ranks(c, recipe, job->batch.shards);
 }
 

@@ -2,6 +2,7 @@
  * graph that follow from them. */
 #include "training/loop.h"
 #include "kernels/clip/clip.h"
+#include "nn/attention.h"
 
 #include <math.h>
 
@@ -50,6 +51,10 @@ static const cz_key_spec train_keys[] = {
     CZ_KEY(cz_train_keys, precision, ENUM, .fallback = "f32", .choices = cz_precision_names,
            .help = "of products and activations; parameters, gradients, statistics and losses stay "
                    "in float32, and checkpoints and models hold those"),
+    CZ_KEY(cz_train_keys, attention, ENUM, .fallback = "own", .choices = cz_attention_choices,
+           .help =
+               "attention without a relative bias by our own kernels or by NVIDIA's cuDNN; auto "
+               "says in the log what it takes"),
     CZ_KEY(cz_train_keys, began_in, ENUM, .fallback = "same", .choices = beginnings,
            .help = "the precision that a checkpoint to go on from was trained in, when that is "
                    "another one: without it such a checkpoint is refused"),
@@ -142,6 +147,13 @@ cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
                             .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN,
                             .z_loss = train->z_loss,
                             .label_smoothing = train->label_smoothing};
+  if (cz_attention_takes_cudnn((cz_attention_choice)train->attention)) {
+    const int64_t longest = cz_batch_cap(batch->max_targets, batch->target_tokens, batch->shards);
+    options.cudnn = true;
+    options.longest_encoder = cz_batch_cap(batch->max_inputs, batch->input_tokens, batch->shards);
+    options.longest_decoder =
+        layout == CZ_LAYOUT_STACK ? options.longest_encoder + longest : longest;
+  }
   return cz_net_create(net, model, &options);
 }
 

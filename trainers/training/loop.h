@@ -42,6 +42,7 @@ typedef struct cz_train_keys {
   bool loss_on_inputs; /* single stacks */
   bool recompute;
   int precision;       /* cz_precision */
+  int attention;       /* cz_attention_choice */
   int residual_stream; /* cz_residual_stream */
   int began_in;        /* 0: in `precision`; else cz_precision + 1, of a checkpoint to go on from */
   int64_t checkpoint_steps, log_steps;

@@ -2,6 +2,7 @@
  * closing them, and the sums for the result. */
 #include "training/loop_parts.h"
 #include "training/late.h"
+#include "nn/attention.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -48,6 +49,12 @@ static void say_precision(const cz_loop_job *j) {
            cz_precision_names[j->train.precision], *path ? " by " : "", path);
 }
 
+static void say_attention(const cz_loop_job *j) {
+  char text[256];
+  cz_attention_say((cz_attention_choice)j->train.attention, &j->model->config, text, sizeof text);
+  if (*text) cz_log("%s: %s", j->what, text);
+}
+
 /** ST; where the device's memory did not hold a part, with what else the job wants, and with what
  * makes it less. */
 cz_status cz__loop_note_memory(const cz__loop *l, cz_status st) {
@@ -83,6 +90,7 @@ static cz_status open_parts(cz__loop *l) {
          j->what, (long long)p->count, 2e-6 * (double)p->flat * (double)real,
          1e-6 * (double)cz_graph_bytes(l->net->graph));
   say_precision(j);
+  say_attention(j);
   CZ_TRY(check_plans(l));
   CZ_TRY(cz_optimizer_create(&l->optimizer, &j->optimizer, p));
   cz_optimizer_bind(l->optimizer, cz__loop_losses(l), j->batch.shards,

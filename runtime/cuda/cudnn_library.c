@@ -1,0 +1,57 @@
+#include "cuda/cudnn.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char name[] = "libcudnn.so.9";
+
+/* Where it is nowhere: the words of the loader, and where it was looked for. */
+static void missing(char *why, size_t n, const char *words) {
+  char places[512] = "";
+  if (cz_host) cz_host->places(places, sizeof places);
+  snprintf(why, n,
+           "attention by cuDNN needs %s: %s. Besides where the loader looks it was looked for in "
+           "%s. NVIDIA's package nvidia-cudnn-cu13 has it; CZ_CUDNN names another file",
+           name, words, places);
+}
+
+static void *load(char *why, size_t n) {
+  const char *file = getenv("CZ_CUDNN");
+  char words[512];
+  void *opened = dlopen(file ? file : name, RTLD_NOW | RTLD_LOCAL);
+  if (opened) return opened;
+  snprintf(words, sizeof words, "%s", dlerror());
+  if (file) {
+    snprintf(why, n, "attention by cuDNN: CZ_CUDNN is %s: %s", file, words);
+    return NULL;
+  }
+  if (cz_host && cz_host->library(name)) opened = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  if (!opened) missing(why, n, words);
+  return opened;
+}
+
+static bool find(void *opened, const char *symbol, void *function, char *why, size_t n) {
+  void *found = dlsym(opened, symbol);
+  memcpy(function, &found, sizeof found);
+  if (!found) snprintf(why, n, "attention by cuDNN: %s has no %s", name, symbol);
+  return found;
+}
+
+/** Finds cuDNN and the functions of it that are used; false, with WHY, when it is not there or of a
+ * version that was not tried. It stays loaded. */
+bool cz_cudnn_library_open(cz_cudnn_library *library, char *why, size_t n) {
+  void *opened = load(why, n);
+  if (!opened) return false;
+#define CALL(call)                                                                                 \
+  if (!find(opened, "cudnn" #call, &library->call, why, n)) return false;
+  CZ_CUDNN_CALLS(CALL)
+#undef CALL
+  const size_t version = library->GetVersion();
+  if (version >= CZ_CUDNN_VERSION && version < CZ_CUDNN_END) return true;
+  snprintf(why, n,
+           "attention by cuDNN: version %zu.%zu.%zu is there, 9.19.0 or a later 9 is needed",
+           version / 10000, version / 100 % 100, version % 100);
+  return false;
+}

@@ -1,0 +1,134 @@
+#include "nn/attention.h"
+#include "graph/graph.h"
+#include "kernels/attention_cudnn/attention_cudnn.h"
+#include "kernels/common/shape.h"
+
+#include <stdio.h>
+
+const char *const cz_attention_choices[] = {"own", "cudnn", "auto", NULL};
+
+/** Whether attentions without a relative bias are cuDNN's. `auto` takes our own, for no table of a
+ * card says that cuDNN's is faster. */
+bool cz_attention_takes_cudnn(cz_attention_choice choice) {
+  return choice == CZ_ATTENTION_BY_CUDNN;
+}
+
+static bool has_bias(const cz_model_config *c) {
+  return c->family->positions == CZ_POSITIONS_BUCKETS;
+}
+
+static cz_status refuse_model(const cz_model_config *c, const char **key) {
+  *key = "model.name";
+  if (c->family->architecture == CZ_PREFIX_LM)
+    return CZ_FAIL(CZ_EUSAGE, "attention cudnn: cuDNN has no mask for the prefix of a %s",
+                   c->family->name);
+  if (has_bias(c) && c->family->architecture != CZ_ENCODER_DECODER)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "attention cudnn: every attention of a %s has a relative bias, whose gradient "
+                   "cuDNN does not make; our own kernels do",
+                   c->family->name);
+  *key = "model.d_kv";
+  if (c->d_kv % CZ_ATTENTION_CUDNN_STEP || c->d_kv > CZ_ATTENTION_CUDNN_HEAD)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "attention cudnn: d_kv is %lld; cuDNN takes a multiple of %d, at most %d",
+                   (long long)c->d_kv, CZ_ATTENTION_CUDNN_STEP, CZ_ATTENTION_CUDNN_HEAD);
+  return CZ_OK;
+}
+
+static bool computes(cz_device *d, cz_dtype dtype) {
+  const cz_kernels *k = d->kernels(d, CZ_OP_attention_cudnn, dtype);
+  return k && k->forward;
+}
+
+/* The oracle has the op in float64. */
+static cz_status refuse_device(const cz_attention_wish *w, const char **key) {
+  cz_device *d = w->device;
+  *key = "train.attention";
+  if (d && computes(d, cz_precision_dtype(w->precision, d))) return CZ_OK;
+  if (d && !computes(d, CZ_BF16))
+    return CZ_FAIL(CZ_EUSAGE,
+                   "attention cudnn: device %s has no cuDNN; a card has, --device cuda, where its "
+                   "headers were there when the module was built",
+                   d->name);
+  *key = "train.precision";
+  if (w->precision != CZ_PRECISION_F32) return CZ_OK;
+  return CZ_FAIL(
+      CZ_EUSAGE,
+      "attention cudnn: the precision is f32; cuDNN computes attention in bf16 and fp16");
+}
+
+/** CZ_EUSAGE, with the value in the way and the KEY that has it, when cuDNN cannot compute the
+ * attentions that are wished; nothing is opened. */
+cz_status cz_attention_refused(const cz_attention_wish *w, const char **key) {
+  CZ_TRY(refuse_model(w->config, key));
+  *key = "model.dropout";
+  if (w->dropout > 0)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "attention cudnn: dropout is %g, and cuDNN does not draw this program's masks; "
+                   "it takes 0 alone",
+                   w->dropout);
+  return refuse_device(w, key);
+}
+
+/* A call of one segment of one row, on ROW, SPANS and STATS. */
+static cz_call smallest(const cz_attention_wish *w, const cz_attention_cudnn_attr *attr, void *row,
+                        void *spans, void *stats) {
+  const cz_dtype dtype = cz_precision_dtype(w->precision, w->device);
+  const cz_arg array = {.data = row,
+                        .dtype = dtype,
+                        .ndim = 2,
+                        .dim = {1, w->config->n_heads * w->config->d_kv}},
+               whole = {.data = spans, .dtype = CZ_I32, .ndim = 2, .dim = {1, 2}};
+  return (cz_call){.in = {array, array, array, whole, whole},
+                   .out = {array,
+                           {.data = stats,
+                            .dtype = cz_statistic_dtype(dtype),
+                            .ndim = 2,
+                            .dim = {1, w->config->n_heads}}},
+                   .attr = attr};
+}
+
+/** Attends to one row by cuDNN, to learn before a run whether the library is there and takes these
+ * heads: CZ_EUSAGE with its reason. */
+cz_status cz_attention_try_cudnn(const cz_attention_wish *w) {
+  static const int32_t span[2] = {0, 1};
+  const int64_t width = w->config->n_heads * w->config->d_kv;
+  const cz_dtype dtype = cz_precision_dtype(w->precision, w->device);
+  const size_t bytes = (size_t)width * cz_dtype_bytes(dtype),
+               of_stats = (size_t)w->config->n_heads * cz_dtype_bytes(cz_statistic_dtype(dtype));
+  const cz_attention_cudnn_attr attr = {
+      .heads = (int)w->config->n_heads, .scale = 1, .longest_q = 1, .longest_k = 1};
+  cz_device *d = w->device;
+  cz_scratch scratch = {0};
+  void *row = NULL, *spans = NULL, *stats = NULL;
+  cz_status st;
+  CZ_GO(st, cz_device_alloc(d, &row, 2 * bytes), done);
+  CZ_GO(st, cz_device_alloc(d, &spans, sizeof span), done);
+  CZ_GO(st, cz_device_alloc(d, &stats, of_stats), done);
+  CZ_GO(st, d->write(d, spans, span, sizeof span), done);
+  cz_call call = smallest(w, &attr, row, spans, stats);
+  call.out[0].data = (char *)row + bytes;
+  CZ_GO(st, cz_op_run(d, CZ_OP_attention_cudnn, &call, &scratch), done);
+  st = d->sync(d);
+done:
+  cz_scratch_free(d, &scratch);
+  cz_device_free(d, &row, 2 * bytes);
+  cz_device_free(d, &spans, sizeof span);
+  cz_device_free(d, &stats, of_stats);
+  return st == CZ_OK ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "%s", cz_error_message());
+}
+
+/** In one line which attentions are whose, and why; empty for our own, where nobody asked. */
+void cz_attention_say(cz_attention_choice choice, const cz_model_config *config, char *text,
+                      size_t n) {
+  *text = 0;
+  if (choice == CZ_ATTENTION_AUTO)
+    snprintf(text, n,
+             "attention: our own kernels, because no table in experiments/results/gpu has cuDNN's "
+             "times on this card");
+  if (choice == CZ_ATTENTION_BY_CUDNN)
+    snprintf(text, n, "attention: by cuDNN%s",
+             has_bias(config) ? " from decoder to encoder; self-attention, which has a relative "
+                                "bias, by our own kernels"
+                              : "");
+}
