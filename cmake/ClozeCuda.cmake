@@ -51,8 +51,9 @@ function(cz_cuda_find)
   find_path(CZ_CUBLASLT_INCLUDE cublasLt.h ${beside})
   find_library(CZ_CUDART_LIB libcudart_static.a ${beside})
   find_library(CZ_CUBLASLT_LIB NAMES cublasLt libcublasLt.so.13 ${beside})
-  find_path(CZ_CUDNN_INCLUDE cudnn_version.h NO_DEFAULT_PATH PATHS ${places} "${top}/../cudnn"
-      PATH_SUFFIXES include)
+  set(beside_cudnn NO_DEFAULT_PATH PATHS ${places} "${top}/../cudnn" PATH_SUFFIXES include lib64 lib)
+  find_path(CZ_CUDNN_INCLUDE cudnn_version.h ${beside_cudnn})
+  find_library(CZ_CUDNN_LIB NAMES libcudnn.so.9 ${beside_cudnn}) # for tests
   foreach(part CZ_CUDA_INCLUDE CZ_CUBLASLT_INCLUDE CZ_CUDART_LIB CZ_CUBLASLT_LIB)
     if(NOT ${part})
       set(CZ_CUDA_WHY "${part} was not found in ${top}" PARENT_SCOPE)
@@ -98,10 +99,9 @@ function(cz_cuda_summary)
   endif()
   cz_header_version(blas "${CZ_CUBLASLT_INCLUDE}/cublas_api.h" CUBLAS_VER_MAJOR CUBLAS_VER_MINOR
       CUBLAS_VER_PATCH CUBLAS_VER_BUILD)
-  set(dnn "none")
-  if(CZ_CUDNN_INCLUDE)
-    cz_header_version(dnn "${CZ_CUDNN_INCLUDE}/cudnn_version.h" CUDNN_MAJOR CUDNN_MINOR
-        CUDNN_PATCHLEVEL)
+  set(dnn "${CZ_CUDNN_VERSION}")
+  if(CZ_CUDNN_INCLUDE AND NOT CZ_CUDNN_SOURCES)
+    string(APPEND dnn ", which is not used: 9.19 or a later 9 is needed")
   endif()
   message(STATUS "  CUDA       ${CZ_CUDA_VERSION} in ${CZ_CUDA_TOP}, for sm_80, sm_90a and later; "
       "cuBLASLt ${blas}, cuDNN ${dnn}")
@@ -138,7 +138,7 @@ endfunction()
 
 # What every module of these sources is made of: the device, without the library that multiplies for
 # it, which the emulated module (tests/emulator) and the one of tests/cuda replace, and without what
-# calls cuDNN, for which its headers must be there.
+# calls cuDNN, which needs its headers, of a version that runtime/cuda/cudnn.h takes.
 set(CZ_MODULES "${CMAKE_BINARY_DIR}/modules")
 cz_root(cuda "${CMAKE_SOURCE_DIR}/runtime/cuda")
 file(GLOB CZ_CUDA_SOURCES CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/runtime/cuda/*.c")
@@ -148,7 +148,12 @@ list(FILTER CZ_CUDA_SOURCES EXCLUDE REGEX "/cublaslt[^/]*\\.c$")
 set(CZ_CUDNN_SOURCES ${CZ_CUDA_SOURCES})
 list(FILTER CZ_CUDNN_SOURCES INCLUDE REGEX "/cudnn[^/]*\\.c$")
 list(FILTER CZ_CUDA_SOURCES EXCLUDE REGEX "/cudnn[^/]*\\.c$")
-if(NOT CZ_CUDNN_INCLUDE)
+set(CZ_CUDNN_VERSION "none")
+if(CZ_CUDNN_INCLUDE)
+  cz_header_version(CZ_CUDNN_VERSION "${CZ_CUDNN_INCLUDE}/cudnn_version.h" CUDNN_MAJOR CUDNN_MINOR
+      CUDNN_PATCHLEVEL)
+endif()
+if(CZ_CUDNN_VERSION VERSION_LESS 9.19 OR CZ_CUDNN_VERSION VERSION_GREATER_EQUAL 10)
   set(CZ_CUDNN_SOURCES "")
 endif()
 list(APPEND CZ_CUDA_SOURCES "${CMAKE_SOURCE_DIR}/runtime/device/module_side.c")

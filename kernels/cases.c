@@ -95,6 +95,13 @@ void cz_case_spans(cz_case *c, cz_rand *r, int input, int64_t T, int empty) {
   }
 }
 
+/** Spans of SEGMENTS of one length, one behind another. */
+void cz_case_equal_spans(cz_case *c, int input, int64_t segments, int64_t length) {
+  int32_t *x = cz_case_int(c, input, 2, (int64_t[]){segments, 2});
+  for (int64_t i = 0; i < segments; i++)
+    x[2 * i] = (int32_t)(i * length), x[2 * i + 1] = (int32_t)((i + 1) * length);
+}
+
 /** Releases what the case owns. */
 void cz_case_free(cz_case *c) {
   for (int i = 0; i < CZ_OP_IN; i++) free(c->in[i].data);

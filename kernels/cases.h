@@ -52,6 +52,7 @@ int32_t *cz_case_int(cz_case *c, int input, int ndim, const int64_t *dim);
 void cz_case_normal(cz_case *c, cz_rand *r, int input, int ndim, const int64_t *dim, double std);
 void cz_case_below(cz_case *c, cz_rand *r, int input, int64_t n, int64_t below);
 void cz_case_spans(cz_case *c, cz_rand *r, int input, int64_t T, int empty);
+void cz_case_equal_spans(cz_case *c, int input, int64_t segments, int64_t length);
 void cz_case_free(cz_case *c);
 
 bool cz_case_dtypes(cz_call *call, const cz_case *c, const cz_op_row *row, cz_dtype dtype,

@@ -12,7 +12,7 @@
 # scripts/gpu_bundle.sh, or the folder that it was unpacked to; default: build/gpu_bundle.tar.gz if
 # it is there, else what was built in build/release. --rebuild-module compiles those of the
 # repository's kernels that were changed with the nvcc here and links the module anew. PART is ceilings (card, copy, launch,
-# products-MODEL), opponents, pins, ops, sanitizer, curves, t5-small, kernels, steps or compiled.
+# products-MODEL), opponents, pins, ops, sanitizer, curves, t5-small, kernels, steps, cudnn or compiled.
 # FOLDER is $OUT where that is set, else experiments/results/gpu. --device emu rehearses all parts
 # without a card. Leaves the card's settings alone. Exit code: 0 all parts were done, 1 some were
 # not well, 2 wrong usage, 3 no card. A missed gate is no failure.

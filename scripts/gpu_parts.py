@@ -124,8 +124,8 @@ def has_cxx():
 
 
 def nvidia_folders():
-    """Folders with cuBLASLt 13: of toolkits, and of the wheels of the python3 that runs this and of
-    the plain one."""
+    """Folders with cuBLASLt 13 or cuDNN 9: of toolkits, and of the wheels of the python3 that runs
+    this and of the plain one."""
     found = sorted(pathlib.Path("/usr/local").glob("cuda*/lib64"), reverse=True)
     ask = (
         "import sysconfig, site, sys\n"
@@ -141,7 +141,10 @@ def nvidia_folders():
             if folder:
                 found += sorted(pathlib.Path(folder).glob("nvidia/*/lib"), reverse=True)
     drivers = [f for f in ("/usr/local/nvidia/lib64", "/usr/local/nvidia/lib") if os.path.isdir(f)]
-    return drivers + [str(f) for f in dict.fromkeys(found) if (f / "libcublasLt.so.13").exists()]
+    wanted = ("libcublasLt.so.13", "libcudnn.so.9")
+    return drivers + [
+        str(f) for f in dict.fromkeys(found) if any((f / name).exists() for name in wanted)
+    ]
 
 
 def run_limited(words, seconds, env):
@@ -243,9 +246,12 @@ def part_pins(check):
 # ---- ops ----
 
 
+BY_CUDNN = "attention_cudnn"  # its library need not be there; it has a part of its own
+
+
 def op_names():
     text = (ROOT / "kernels/ops.def").read_text(encoding="utf-8")
-    return re.findall(r"^CZ_OP\((\w+)\)", text, re.M)
+    return [op for op in re.findall(r"^CZ_OP\((\w+)\)", text, re.M) if op != BY_CUDNN]
 
 
 # those whose tests take longest, so that none of them is begun last
@@ -512,6 +518,48 @@ def part_kernels(check):
         raise Failed("; ".join(failed))
 
 
+# the same attentions without dropout by our own kernels and by cuDNN
+CUDNN_SHAPES = "experiments/bench/cudnn.json"
+
+
+def cudnn_rows(check, op):
+    """Seconds of each pass, {(set, name, pass): seconds}."""
+    found = check.cloze_json("bench", "kernels", "--device", check.device, "--dtype", "bf16",
+                             "--op", op, "--shapes", CUDNN_SHAPES)  # fmt: skip
+    return {(r["set"], r["name"], r["pass"]): r["seconds"] for r in found["kernels"]}
+
+
+def cudnn_tests(check):
+    """The op's tests in both dtypes, {dtype: verdict}."""
+    found = {}
+
+    def done(dtype, code, out, said, seconds):
+        found[dtype] = {**verdict_of(BY_CUDNN, code, out, said), "seconds": round(seconds, 2)}
+
+    jobs = [(dtype, [check.program("test_ops")], op_environment(check, BY_CUDNN, dtype, 2))
+            for dtype in ("bf16", "f16")]  # fmt: skip
+    check.pool(jobs, 60, done)
+    return found
+
+
+def part_cudnn(check):
+    """Attention by cuDNN: the op's tests, and its times beside those of our own kernels at the same
+    sizes. Where there is no cuDNN, or one that is not used, that is said."""
+    if not check.emulated:
+        libraries = check.cloze_json("devices")["cuda"].get("libraries", "")
+        if "no cuDNN" in libraries or "which is not used" in libraries:
+            raise Failed("attention by cuDNN: there is %s" % libraries)
+    found = {"card": check.results.who["card"], "tests": cudnn_tests(check), "rows": []}
+    check.note("cudnn", found)
+    for dtype, one in found["tests"].items():
+        if one["verdict"] != "pass":
+            raise Failed("%s in %s: %s" % (BY_CUDNN, dtype, one.get("text", one["verdict"])))
+    theirs, own = (cudnn_rows(check, op) for op in (BY_CUDNN, "attention"))
+    found["rows"] = [{"set": k[0], "name": k[1], "pass": k[2], "cudnn_seconds": s,
+                      "own_seconds": own[k]} for k, s in theirs.items()]  # fmt: skip
+    check.note("cudnn", found)
+
+
 # (model, segments, inputs, targets, steps, precision, also in --quick)
 STEPS = (
     ("t5-base", 32, 512, 114, 20, "bf16", True),
@@ -564,6 +612,7 @@ PARTS = (
     ("t5-small", 60, 0, part_t5_small),
     ("kernels", 80, 30, part_kernels),
     ("steps", 60, 25, part_steps),
+    ("cudnn", 70, 0, part_cudnn),
     ("compiled", 150, 0, part_compiled),
 )
 

@@ -348,6 +348,24 @@ def plain_line(row):
         1e-3 * row["gflop_per_s"])  # fmt: skip
 
 
+def times_line(card, rows):
+    """What runtime/nn/attention_times.def takes of a card: microseconds of all passes together."""
+    own, theirs = (1e6 * sum(r[key] for r in rows) for key in ("own_seconds", "cudnn_seconds"))
+    return 'CZ_ATTENTION_TIMES("%s", %.1f, %.1f)' % (card, own, theirs)
+
+
+def cudnn_text(parts, value):
+    for dtype, one in value["tests"].items():
+        yield "the op's tests in %s: %s%s" % (
+            dtype, one["verdict"], ", %.3f of the limit" % one["worst"] if "worst" in one else "")  # fmt: skip
+    for r in value["rows"]:
+        yield "%-26s %-8s %-8s cuDNN %9.4f ms, ours %9.4f ms, %.2f times" % (
+            r["set"][:26], r["name"], r["pass"], 1e3 * r["cudnn_seconds"], 1e3 * r["own_seconds"],
+            r["own_seconds"] / r["cudnn_seconds"])  # fmt: skip
+    if value["rows"]:
+        yield "for runtime/nn/attention_times.def: " + times_line(value["card"], value["rows"])
+
+
 def steps_text(parts, value):
     for name, step in value.items():
         if "unwaited" not in step:
@@ -428,7 +446,8 @@ def plain_text(parts, value):
 
 
 TEXTS = {"kernels": kernels_text, "steps": steps_text, "pins": pins_text, "ops": ops_text,
-         "sanitizer": sanitizer_text, "curves": curves_text, "t5-small": small_text}  # fmt: skip
+         "sanitizer": sanitizer_text, "curves": curves_text, "t5-small": small_text,
+         "cudnn": cudnn_text}  # fmt: skip
 
 
 def gates_text(found):

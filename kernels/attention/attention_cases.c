@@ -271,13 +271,6 @@ static void sample(cz_case *c, cz_rand *r, int index) {
 
 enum { BATCH, QUERIES, KEYS, HEADS, HEAD_SIZE, POSITION_BIAS, IS_CAUSAL, NO_DROPOUT };
 
-/* Segments of one length, any number of them. */
-static void equal_spans(cz_case *c, int input, int64_t segments, int64_t length) {
-  int32_t *x = cz_case_int(c, input, 2, (int64_t[]){segments, 2});
-  for (int64_t i = 0; i < segments; i++)
-    x[2 * i] = (int32_t)(i * length), x[2 * i + 1] = (int32_t)((i + 1) * length);
-}
-
 /* T5's buckets and dropout; a model without a position bias scales its scores. */
 static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
   const int64_t width = n[HEADS] * n[HEAD_SIZE], q[] = {n[BATCH] * n[QUERIES], width},
@@ -285,8 +278,8 @@ static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
   cz_case_normal(c, r, CZ_ATTENTION_Q, 2, q, 0.4);
   cz_case_normal(c, r, CZ_ATTENTION_K, 2, k, 0.4);
   cz_case_normal(c, r, CZ_ATTENTION_V, 2, k, 1);
-  equal_spans(c, CZ_ATTENTION_Q_SPANS, n[BATCH], n[QUERIES]);
-  equal_spans(c, CZ_ATTENTION_K_SPANS, n[BATCH], n[KEYS]);
+  cz_case_equal_spans(c, CZ_ATTENTION_Q_SPANS, n[BATCH], n[QUERIES]);
+  cz_case_equal_spans(c, CZ_ATTENTION_K_SPANS, n[BATCH], n[KEYS]);
   if (n[POSITION_BIAS]) cz_case_normal(c, r, CZ_ATTENTION_POSITION_BIAS, 2, bias, 1);
   const double scale = n[POSITION_BIAS] ? 1 : 1 / sqrt((double)n[HEAD_SIZE]);
   cz_attention_attr *attr = (cz_attention_attr *)c->attr;

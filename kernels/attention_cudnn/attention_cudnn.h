@@ -60,7 +60,7 @@ typedef struct cz_attention_cudnn_attr {
   int heads;
   bool causal;
   double scale;
-  int64_t longest_q, longest_k; /* of any segment; 0: not known, which costs memory */
+  int64_t longest_q, longest_k; /* of any segment; 0: not known, which costs time */
 } cz_attention_cudnn_attr;
 
 enum {

@@ -82,18 +82,12 @@ static void sample(cz_case *c, cz_rand *r, int index) {
 
 enum { BATCH, QUERIES, KEYS, HEADS, EIGHTS, IS_CAUSAL };
 
-static void equal_spans(cz_case *c, int input, int64_t segments, int64_t length) {
-  int32_t *x = cz_case_int(c, input, 2, (int64_t[]){segments, 2});
-  for (int64_t i = 0; i < segments; i++)
-    x[2 * i] = (int32_t)(i * length), x[2 * i + 1] = (int32_t)((i + 1) * length);
-}
-
 /* EIGHTS: a head's numbers, which cuDNN takes by eights. */
 static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
   const int64_t head = 8 * n[EIGHTS];
   fill_rows(c, r, n[BATCH] * n[QUERIES], n[BATCH] * n[KEYS], n[HEADS] * head, 0.4);
-  equal_spans(c, CZ_ATTENTION_CUDNN_Q_SPANS, n[BATCH], n[QUERIES]);
-  equal_spans(c, CZ_ATTENTION_CUDNN_K_SPANS, n[BATCH], n[KEYS]);
+  cz_case_equal_spans(c, CZ_ATTENTION_CUDNN_Q_SPANS, n[BATCH], n[QUERIES]);
+  cz_case_equal_spans(c, CZ_ATTENTION_CUDNN_K_SPANS, n[BATCH], n[KEYS]);
   *(cz_attention_cudnn_attr *)c->attr = (cz_attention_cudnn_attr){.heads = (int)n[HEADS],
                                                                   .causal = n[IS_CAUSAL],
                                                                   .scale = 1 / sqrt((double)head),

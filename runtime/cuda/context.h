@@ -22,7 +22,8 @@ struct cz_cudnn;
 typedef struct cz_cuda_cudnn {
   cz_kernels kernels;
   void (*close)(struct cz_cuda *c);
-  void (*account)(const struct cz_cuda *c, char *text, size_t n); /* empty: it was not used */
+  void (*account)(const struct cz_cuda *c, char *text,
+                  size_t n);               /* of the library, for cz_device_info */
   const char *(*wrong)(struct cz_cuda *c); /* what a kernel has found wrong; null: nothing */
 } cz_cuda_cudnn;
 

@@ -23,7 +23,7 @@ static void say(cudnn *d, const char *what) {
 
 static void open_library(cudnn *d, cz_cuda *c) {
   void *pinned;
-  if (!cz_cudnn_library_open(&d->library, d->why, sizeof d->why)) return;
+  if (!cz_cudnn_library_open(&d->library, CZ_CUDNN_FILE, d->why, sizeof d->why)) return;
   if (c->card.major < 9) {
     snprintf(d->why, sizeof d->why,
              "attention by cuDNN: the %s has compute capability %d.%d; cuDNN's deterministic "
@@ -67,13 +67,24 @@ static void close_cudnn(cz_cuda *c) {
   c->cudnn = NULL;
 }
 
+/* Its version, and what was made with it. Where nothing was, the library alone is opened, which has
+ * no part in the card. */
 static void account(const cz_cuda *c, char *text, size_t n) {
-  const cudnn *d = c->cudnn;
-  *text = 0;
-  if (!d->handle) return;
-  const size_t version = d->library.GetVersion();
-  snprintf(text, n, "cuDNN %zu.%zu.%zu, %d plans made in %.2f s", version / 10000,
-           version / 100 % 100, version % 100, d->made, d->seconds);
+  cz_cudnn_library library = {0};
+  char why[1024], version[32];
+  const bool used = c->cudnn && c->cudnn->handle,
+             there = used || cz_cudnn_library_open(&library, CZ_CUDNN_FILE, why, sizeof why);
+  if (used) library = c->cudnn->library;
+  if (!library.BackendExecute) { /* the last of its functions */
+    snprintf(text, n, "no cuDNN");
+    return;
+  }
+  cz_cudnn_library_version(&library, version, sizeof version);
+  if (used)
+    snprintf(text, n, "cuDNN %s, %d plans made in %.2f s", version, c->cudnn->made,
+             c->cudnn->seconds);
+  else
+    snprintf(text, n, "cuDNN %s%s", version, there ? "" : ", which is not used");
 }
 
 /* The kernel that looks at spans wrote into the host's memory. */
@@ -116,6 +127,7 @@ static cz_cudnn_shape shape_of(const cz_call *call, bool backward) {
   s.dtype = q->dtype;
   s.causal = a->causal, s.backward = backward;
   int64_t most = CZ_CUDNN_GROUP;
+  if (backward && !(a->longest_q && a->longest_k)) most = 1; /* fewer rows never want more memory */
   while (backward && most > 1 &&
          (double)most * a->heads * (double)s.queries * (double)s.keys * 2 > CZ_CUDNN_DS)
     most /= 2;

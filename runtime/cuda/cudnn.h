@@ -9,7 +9,8 @@
  *     in backward no more than have a dS of CZ_CUDNN_DS bytes, in forward CZ_CUDNN_GROUP. Further
  *     segments are further groups; those behind the last segment are empty;
  *   - lengths are the longest that the call may have, rounded up to 64; when it does not say, the
- *     class of all its rows, made like that of segments, 64 at least.
+ *     class of all its rows, made like that of segments, 64 at least, and backward then takes one
+ *     segment after another.
  * Tried are versions 9.19.0 and later of 9: of earlier ones it is not known that they find this
  * pattern. Backward is deterministic because dQ is made of a dS that was written down, as cuDNN's
  * own front end asks for it; 9.19.0 does that for segments on cards of compute capability 9.0.
@@ -112,6 +113,8 @@ struct cz_cudnn { /* of a device */
 };
 
 /* cudnn_library.c */
-bool cz_cudnn_library_open(cz_cudnn_library *library, char *why, size_t n);
+#define CZ_CUDNN_FILE "libcudnn.so.9"
+bool cz_cudnn_library_open(cz_cudnn_library *library, const char *name, char *why, size_t n);
+void cz_cudnn_library_version(const cz_cudnn_library *library, char *text, size_t n);
 
 #endif

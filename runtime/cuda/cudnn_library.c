@@ -5,10 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char name[] = "libcudnn.so.9";
-
-/* Where it is nowhere: the words of the loader, and where it was looked for. */
-static void missing(char *why, size_t n, const char *words) {
+/* Where NAME is nowhere: the words of the loader, and where it was looked for. */
+static void missing(char *why, size_t n, const char *name, const char *words) {
   char places[512] = "";
   if (cz_host) cz_host->places(places, sizeof places);
   snprintf(why, n,
@@ -17,7 +15,7 @@ static void missing(char *why, size_t n, const char *words) {
            name, words, places);
 }
 
-static void *load(char *why, size_t n) {
+static void *load(const char *name, char *why, size_t n) {
   const char *file = getenv("CZ_CUDNN");
   char words[512];
   void *opened = dlopen(file ? file : name, RTLD_NOW | RTLD_LOCAL);
@@ -28,21 +26,28 @@ static void *load(char *why, size_t n) {
     return NULL;
   }
   if (cz_host && cz_host->library(name)) opened = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  if (!opened) missing(why, n, words);
+  if (!opened) missing(why, n, name, words);
   return opened;
 }
 
 static bool find(void *opened, const char *symbol, void *function, char *why, size_t n) {
   void *found = dlsym(opened, symbol);
   memcpy(function, &found, sizeof found);
-  if (!found) snprintf(why, n, "attention by cuDNN: %s has no %s", name, symbol);
+  if (!found) snprintf(why, n, "attention by cuDNN: the library has no %s", symbol);
   return found;
 }
 
-/** Finds cuDNN and the functions of it that are used; false, with WHY, when it is not there or of a
- * version that was not tried. It stays loaded. */
-bool cz_cudnn_library_open(cz_cudnn_library *library, char *why, size_t n) {
-  void *opened = load(why, n);
+/** Its version, as NVIDIA writes it. */
+void cz_cudnn_library_version(const cz_cudnn_library *library, char *text, size_t n) {
+  const size_t version = library->GetVersion();
+  snprintf(text, n, "%zu.%zu.%zu", version / 10000, version / 100 % 100, version % 100);
+}
+
+/** Finds cuDNN, the file NAME unless CZ_CUDNN names one, and the functions of it that are used;
+ * false, with WHY, when it is not there or of a version that was not tried. It stays loaded. */
+bool cz_cudnn_library_open(cz_cudnn_library *library, const char *name, char *why, size_t n) {
+  char text[32];
+  void *opened = load(name, why, n);
   if (!opened) return false;
 #define CALL(call)                                                                                 \
   if (!find(opened, "cudnn" #call, &library->call, why, n)) return false;
@@ -50,8 +55,7 @@ bool cz_cudnn_library_open(cz_cudnn_library *library, char *why, size_t n) {
 #undef CALL
   const size_t version = library->GetVersion();
   if (version >= CZ_CUDNN_VERSION && version < CZ_CUDNN_END) return true;
-  snprintf(why, n,
-           "attention by cuDNN: version %zu.%zu.%zu is there, 9.19.0 or a later 9 is needed",
-           version / 10000, version / 100 % 100, version % 100);
+  cz_cudnn_library_version(library, text, sizeof text);
+  snprintf(why, n, "attention by cuDNN: version %s is there, 9.19.0 or a later 9 is needed", text);
   return false;
 }

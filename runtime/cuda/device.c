@@ -170,7 +170,7 @@ static cz_status cuda_info(cz_device *d, cz_device_info *info) {
   driver_version(version, sizeof version);
   cz_cuda_products_library(library, sizeof library);
   cz_cuda_products_account(c, account, sizeof account);
-  if (c->cudnn) cz_cuda_module.cudnn->account(c, attention, sizeof attention);
+  if (cz_cuda_module.cudnn) cz_cuda_module.cudnn->account(c, attention, sizeof attention);
   snprintf(info->name, sizeof info->name, "%s", card->name);
   if (card->cards > 1)
     snprintf(info->name, sizeof info->name, "%.200s, the first of %d", card->name, card->cards);
@@ -178,8 +178,8 @@ static cz_status cuda_info(cz_device *d, cz_device_info *info) {
            card->driver / 1000, card->driver % 1000 / 10);
   snprintf(info->capability, sizeof info->capability, "%d.%d", card->major, card->minor);
   snprintf(info->libraries, sizeof info->libraries, "CUDA runtime %d.%d, %s%s%s%s%s",
-           card->runtime / 1000, card->runtime % 1000 / 10, library, *account ? "; " : "", account,
-           *attention ? "; " : "", attention);
+           card->runtime / 1000, card->runtime % 1000 / 10, library, *attention ? ", " : "",
+           attention, *account ? "; " : "", account);
   info->memory = (int64_t)card->memory;
   info->cores = card->cores;
   return CZ_OK;

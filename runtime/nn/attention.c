@@ -1,16 +1,20 @@
 #include "nn/attention.h"
 #include "graph/graph.h"
-#include "kernels/attention_cudnn/attention_cudnn.h"
-#include "kernels/common/shape.h"
+#include "graph/ops.h"
 
 #include <stdio.h>
+#include <string.h>
 
 const char *const cz_attention_choices[] = {"own", "cudnn", "auto", NULL};
 
-/** Whether attentions without a relative bias are cuDNN's. `auto` takes our own, for no table of a
- * card says that cuDNN's is faster. */
-bool cz_attention_takes_cudnn(cz_attention_choice choice) {
-  return choice == CZ_ATTENTION_BY_CUDNN;
+/** What MODEL's attentions need, in a net with DROPOUT of attention weights. */
+cz_attention_wish cz_attention_wish_of(const cz_model *m, double dropout) {
+  return (cz_attention_wish){.config = &m->config,
+                             .device = m->device,
+                             .precision = m->params->compute == CZ_BF16  ? CZ_PRECISION_BF16
+                                          : m->params->compute == CZ_F16 ? CZ_PRECISION_F16
+                                                                         : CZ_PRECISION_F32,
+                             .dropout = dropout};
 }
 
 static bool has_bias(const cz_model_config *c) {
@@ -79,13 +83,11 @@ static cz_call smallest(const cz_attention_wish *w, const cz_attention_cudnn_att
                         .ndim = 2,
                         .dim = {1, w->config->n_heads * w->config->d_kv}},
                whole = {.data = spans, .dtype = CZ_I32, .ndim = 2, .dim = {1, 2}};
-  return (cz_call){.in = {array, array, array, whole, whole},
-                   .out = {array,
-                           {.data = stats,
-                            .dtype = cz_statistic_dtype(dtype),
-                            .ndim = 2,
-                            .dim = {1, w->config->n_heads}}},
-                   .attr = attr};
+  return (cz_call){
+      .in = {array, array, array, whole, whole},
+      .out = {array,
+              {.data = stats, .dtype = w->device->real, .ndim = 2, .dim = {1, w->config->n_heads}}},
+      .attr = attr};
 }
 
 /** Attends to one row by cuDNN, to learn before a run whether the library is there and takes these
@@ -95,7 +97,7 @@ cz_status cz_attention_try_cudnn(const cz_attention_wish *w) {
   const int64_t width = w->config->n_heads * w->config->d_kv;
   const cz_dtype dtype = cz_precision_dtype(w->precision, w->device);
   const size_t bytes = (size_t)width * cz_dtype_bytes(dtype),
-               of_stats = (size_t)w->config->n_heads * cz_dtype_bytes(cz_statistic_dtype(dtype));
+               of_stats = (size_t)w->config->n_heads * cz_dtype_bytes(w->device->real);
   const cz_attention_cudnn_attr attr = {
       .heads = (int)w->config->n_heads, .scale = 1, .longest_q = 1, .longest_k = 1};
   cz_device *d = w->device;
@@ -118,17 +120,70 @@ done:
   return st == CZ_OK ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "%s", cz_error_message());
 }
 
-/** In one line which attentions are whose, and why; empty for our own, where nobody asked. */
-void cz_attention_say(cz_attention_choice choice, const cz_model_config *config, char *text,
-                      size_t n) {
-  *text = 0;
-  if (choice == CZ_ATTENTION_AUTO)
-    snprintf(text, n,
-             "attention: our own kernels, because no table in experiments/results/gpu has cuDNN's "
-             "times on this card");
-  if (choice == CZ_ATTENTION_BY_CUDNN)
-    snprintf(text, n, "attention: by cuDNN%s",
-             has_bias(config) ? " from decoder to encoder; self-attention, which has a relative "
-                                "bias, by our own kernels"
-                              : "");
+/* ---- the choice ---- */
+
+static const cz_attention_times times[] = {
+#define CZ_ATTENTION_TIMES(card, own, cudnn) {card, own, cudnn},
+#include "nn/attention_times.def"
+    {NULL, 0, 0}};
+
+/* The row of a device; null when there is none. A card's name ends where the number of cards
+ * follows. */
+static const cz_attention_times *times_of(const cz_attention_times *table, const char *name) {
+  for (; table->card; table++) {
+    const size_t n = strlen(table->card);
+    if (!strncmp(table->card, name, n) && (!name[n] || name[n] == ',')) return table;
+  }
+  return NULL;
+}
+
+/* What stands in the way of cuDNN; null: nothing. */
+static const char *obstacle(const cz_attention_wish *w) {
+  const char *key;
+  if (cz_attention_refused(w, &key) == CZ_OK && cz_attention_try_cudnn(w) == CZ_OK) return NULL;
+  return cz_error_message();
+}
+
+static const char *which(const cz_model_config *c) {
+  return has_bias(c)
+             ? " from decoder to encoder; self-attention, which has a relative bias, by our "
+               "own kernels"
+             : "";
+}
+
+/** Whether `auto` takes cuDNN on the wish's device: where TABLE says that it is faster and nothing
+ * stands in its way. WHY: which and why, in one line. */
+bool cz_attention_auto(const cz_attention_times *table, const cz_attention_wish *w, char *why,
+                       size_t n) {
+  cz_device_info info;
+  if (w->device->info(w->device, &info) != CZ_OK) cz_error_clear(), *info.name = 0;
+  const cz_attention_times *t = times_of(table, info.name);
+  if (!t) {
+    snprintf(why, n, "attention: our own kernels; cuDNN's were not timed on %s", info.name);
+    return false;
+  }
+  if (t->own_us <= t->cudnn_us) {
+    snprintf(why, n, "attention: our own kernels, %.0f us on %s where cuDNN's take %.0f", t->own_us,
+             t->card, t->cudnn_us);
+    return false;
+  }
+  const char *in_the_way = obstacle(w);
+  if (in_the_way)
+    snprintf(why, n, "attention: our own kernels, though cuDNN's are faster on %s: %s", t->card,
+             in_the_way);
+  else
+    snprintf(why, n, "attention: by cuDNN%s; %.0f us on %s where our own kernels take %.0f",
+             which(w->config), t->cudnn_us, t->card, t->own_us);
+  if (in_the_way) cz_error_clear();
+  return !in_the_way;
+}
+
+/** Whether attentions without a relative bias are cuDNN's, on the wish's device. WHY: which, in one
+ * line; empty for our own, where nobody asked. */
+bool cz_attention_takes_cudnn(cz_attention_choice choice, const cz_attention_wish *w, char *why,
+                              size_t n) {
+  *why = 0;
+  if (choice == CZ_ATTENTION_AUTO) return cz_attention_auto(times, w, why, n);
+  if (choice == CZ_ATTENTION_BY_CUDNN) snprintf(why, n, "attention: by cuDNN%s", which(w->config));
+  return choice == CZ_ATTENTION_BY_CUDNN;
 }

@@ -21,10 +21,18 @@ typedef struct cz_attention_wish {
   double dropout; /* of attention weights */
 } cz_attention_wish;
 
-bool cz_attention_takes_cudnn(cz_attention_choice choice);
+/* What a card took for the same attentions, without dropout, forward and backward. */
+typedef struct cz_attention_times {
+  const char *card; /* cz_device_info.name; null behind the last */
+  double own_us, cudnn_us;
+} cz_attention_times;
+
+cz_attention_wish cz_attention_wish_of(const cz_model *m, double dropout);
 CZ_MUST cz_status cz_attention_refused(const cz_attention_wish *w, const char **key);
 CZ_MUST cz_status cz_attention_try_cudnn(const cz_attention_wish *w);
-void cz_attention_say(cz_attention_choice choice, const cz_model_config *config, char *text,
-                      size_t n);
+bool cz_attention_takes_cudnn(cz_attention_choice choice, const cz_attention_wish *w, char *why,
+                              size_t n);
+bool cz_attention_auto(const cz_attention_times *table, const cz_attention_wish *w, char *why,
+                       size_t n);
 
 #endif

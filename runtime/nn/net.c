@@ -68,12 +68,16 @@ static void build_head(cz_net *n, cz_builder *b, cz_value x) {
   cz_graph_keep(b->g, n->nll);
 }
 
+static double dropout_of(const cz_net *n) {
+  return n->options.dropout >= 0 ? n->options.dropout : n->model->config.dropout;
+}
+
 static void build(cz_net *n) {
   const cz_model *m = n->model;
   const bool recompute = n->options.recompute;
   cz_builder b = {.g = n->graph,
                   .model = m,
-                  .dropout = n->options.dropout >= 0 ? n->options.dropout : m->config.dropout,
+                  .dropout = dropout_of(n),
                   .share_dropout = !n->options.dropout_per_token,
                   .cudnn = n->options.cudnn};
   n->encoded = n->logits = CZ_ABSENT;
@@ -97,14 +101,7 @@ static void build(cz_net *n) {
 
 /* Refuses what cuDNN cannot, where it is wished. */
 static cz_status check_cudnn(const cz_net *n) {
-  const cz_model *m = n->model;
-  const double dropout = n->options.dropout >= 0 ? n->options.dropout : m->config.dropout;
-  const cz_attention_wish wish = {.config = &m->config,
-                                  .device = m->device,
-                                  .precision = m->params->compute == CZ_BF16  ? CZ_PRECISION_BF16
-                                               : m->params->compute == CZ_F16 ? CZ_PRECISION_F16
-                                                                              : CZ_PRECISION_F32,
-                                  .dropout = dropout};
+  const cz_attention_wish wish = cz_attention_wish_of(n->model, dropout_of(n));
   const char *key;
   return n->options.cudnn ? cz_attention_refused(&wish, &key) : CZ_OK;
 }
@@ -154,7 +151,7 @@ static cz_status check_ids(const char *what, const int32_t *ids, int64_t n, int6
 
 /* Spans that follow one another and cover all tokens, as kernels may assume. */
 static cz_status check_spans(const char *what, const int32_t *spans, int64_t segments,
-                             int64_t tokens, int64_t longest) {
+                             int64_t tokens) {
   int64_t at = 0;
   for (int64_t b = 0; b < segments; b++) {
     if (spans[2 * b] != at || spans[2 * b + 1] < at || spans[2 * b + 1] > tokens)
@@ -162,13 +159,26 @@ static cz_status check_spans(const char *what, const int32_t *spans, int64_t seg
           CZ_EINVAL, "%s: segment %lld is [%d, %d), expected to begin at %lld within %lld tokens",
           what, (long long)b, spans[2 * b], spans[2 * b + 1], (long long)at, (long long)tokens);
     at = spans[2 * b + 1];
-    if (longest && at - spans[2 * b] > longest)
-      return CZ_FAIL(CZ_EINVAL, "%s: segment %lld has %lld tokens, the net was made for %lld", what,
-                     (long long)b, (long long)(at - spans[2 * b]), (long long)longest);
   }
   return at == tokens ? CZ_OK
                       : CZ_FAIL(CZ_EINVAL, "%s: segments cover %lld of %lld tokens", what,
                                 (long long)at, (long long)tokens);
+}
+
+/* Segments that cuDNN can be told of: none is empty, or longer than LONGEST unless that is 0. */
+static cz_status check_lengths(const cz_net *n, const char *what, const int32_t *spans,
+                               int64_t segments, int64_t longest) {
+  for (int64_t b = 0; n->options.cudnn && b < segments; b++) {
+    const int64_t length = spans[2 * b + 1] - spans[2 * b];
+    if (length == 0)
+      return CZ_FAIL(CZ_EINVAL,
+                     "%s: segment %lld has no tokens, which cuDNN's attention cannot take", what,
+                     (long long)b);
+    if (longest && length > longest)
+      return CZ_FAIL(CZ_EINVAL, "%s: segment %lld has %lld tokens, the net was made for %lld", what,
+                     (long long)b, (long long)length, (long long)longest);
+  }
+  return CZ_OK;
 }
 
 /** Fills OUT with each token's row of the position table, from its place in its segment.
@@ -195,8 +205,8 @@ static cz_status feed_positions(cz_net *n, cz_value input, const char *what,
 static cz_status feed_encoder(cz_net *n, const cz_feed *f) {
   cz_graph *g = n->graph;
   CZ_TRY(check_ids("encoder", f->encoder.ids, f->encoder.tokens, n->model->config.vocab_size));
-  CZ_TRY(check_spans("encoder", f->encoder.spans, f->segments, f->encoder.tokens,
-                     n->options.longest_encoder));
+  CZ_TRY(check_spans("encoder", f->encoder.spans, f->segments, f->encoder.tokens));
+  CZ_TRY(check_lengths(n, "encoder", f->encoder.spans, f->segments, n->options.longest_encoder));
   CZ_TRY(cz_graph_set_extent(g, n->encoder_tokens, f->encoder.tokens));
   CZ_TRY(cz_graph_feed_int(g, n->encoder.ids, f->encoder.ids, f->encoder.tokens));
   CZ_TRY(cz_graph_feed_int(g, n->encoder.spans, f->encoder.spans, 2 * f->segments));
@@ -210,8 +220,8 @@ cz_status cz_net_feed(cz_net *n, const cz_feed *f) {
   cz_graph *g = n->graph;
   int64_t rows = n->options.loss_rows ? f->n_loss_rows : f->decoder.tokens;
   CZ_TRY(check_ids("decoder", f->decoder.ids, f->decoder.tokens, n->model->config.vocab_size));
-  CZ_TRY(check_spans("decoder", f->decoder.spans, f->segments, f->decoder.tokens,
-                     n->options.longest_decoder));
+  CZ_TRY(check_spans("decoder", f->decoder.spans, f->segments, f->decoder.tokens));
+  CZ_TRY(check_lengths(n, "decoder", f->decoder.spans, f->segments, n->options.longest_decoder));
   for (int64_t i = 0; i < rows; i++)
     if (f->targets[i] >= n->model->config.vocab_size)
       return CZ_FAIL(CZ_EINVAL, "target %d at row %lld is outside the vocabulary of %lld",

@@ -141,8 +141,7 @@ bool fake_cudnn_fits(const fake_descriptor *d) {
 
 /* ---- numbers ---- */
 
-/* Arrays on the host, in the order of their dimensions; `there`: the elements that a segment has.
- */
+/* Arrays on the host, in the order of their dimensions. */
 typedef struct values {
   int64_t number;
   double *x;
@@ -154,91 +153,85 @@ typedef struct machine {
   int n;
 } machine;
 
-/* How many rows segment B has; -1: all. Of Q, O, their gradients and statistics those of queries,
- * of the others those of keys: they are told apart by where segments begin. */
+/* An array in memory, and where its segments begin there. */
 typedef struct place {
-  const machine *m;
   tensor t;
+  void *data;
+  const int32_t *first; /* null: the segments are one behind another */
+  int row;              /* which dimension counts rows: that of the larger stride */
+  cz_dtype dtype;
 } place;
 
-static int64_t offset(const place *p, const int64_t at[4]) {
-  int64_t o = 0;
-  for (int i = p->t.begin ? 1 : 0; i < 4; i++) o += at[i] * p->t.stride[i];
-  if (!p->t.begin) return o;
-  const tensor begin = tensor_of(p->t.begin);
-  return o + ((const int32_t *)p->m->run.at[begin.number])[at[0]];
+static place place_of(const machine *m, const tensor *t) {
+  place p = {.t = *t, .data = m->run.at[t->number], .row = t->stride[2] >= t->stride[3] ? 2 : 3};
+  p.dtype = t->type == CUDNN_DATA_FLOAT      ? CZ_F32
+            : t->type == CUDNN_DATA_BFLOAT16 ? CZ_BF16
+            : t->type == CUDNN_DATA_HALF     ? CZ_F16
+                                             : CZ_I32;
+  if (t->begin) p.first = m->run.at[tensor_of(t->begin).number];
+  return p;
 }
 
-/* Elements beyond the end of the segment are none: the next one begins there. The stride of rows
- * is the largest one behind that of segments. */
-static bool inside(const place *p, const int64_t at[4]) {
-  if (!p->t.begin) return true;
-  const tensor begin = tensor_of(p->t.begin);
-  const int32_t *first = p->m->run.at[begin.number];
-  const int row = p->t.stride[2] >= p->t.stride[3] ? 2 : 3;
-  const int64_t length = (first[at[0] + 1] - first[at[0]]) / p->t.stride[row];
-  return at[row] < length;
+/* Stores a segment's numbers X, or loads them. Those behind its end, where the next one begins, are
+ * none: they are read as 0 and not written. */
+static void move_segment(const place *p, double *x, int64_t b, bool store) {
+  const int64_t *dim = p->t.dim, *stride = p->t.stride,
+                base = p->first ? p->first[b] : b * stride[0],
+                rows = p->first ? (p->first[b + 1] - base) / stride[p->row] : INT64_MAX;
+  for (int64_t h = 0, i = 0; h < dim[1]; h++)
+    for (int64_t r = 0; r < dim[2]; r++)
+      for (int64_t c = 0; c < dim[3]; c++, i++) {
+        const int64_t at = base + h * stride[1] + r * stride[2] + c * stride[3];
+        const bool there = (p->row == 2 ? r : c) < rows;
+        if (store && there) put_number(p->data, at, p->dtype, (float)x[i]);
+        if (store) continue;
+        x[i] = !there               ? 0
+               : p->dtype == CZ_I32 ? ((const int32_t *)p->data)[at]
+                                    : (double)number_at(p->data, at, p->dtype);
+      }
 }
 
-static void indices(const tensor *t, int64_t i, int64_t at[4]) {
-  for (int k = 3; k >= 0; k--) at[k] = i % t->dim[k], i /= t->dim[k];
+static void move(const machine *m, const tensor *t, double *x, bool store) {
+  const place p = place_of(m, t);
+  const int64_t segment = count(t) / t->dim[0];
+  for (int64_t b = 0; b < t->dim[0]; b++) move_segment(&p, x + b * segment, b, store);
 }
 
 static double rounded(double x, int type) {
-  unsigned char bytes[8];
-  const cz_dtype dtype = type == CUDNN_DATA_BFLOAT16 ? CZ_BF16
-                         : type == CUDNN_DATA_HALF   ? CZ_F16
-                                                     : CZ_F32;
+  unsigned char bytes[2];
+  const cz_dtype dtype = type == CUDNN_DATA_BFLOAT16 ? CZ_BF16 : CZ_F16;
+  if (type == CUDNN_DATA_INT32 || type == CUDNN_DATA_BOOLEAN) return x;
+  if (type == CUDNN_DATA_FLOAT) return (double)(float)x;
   put_number(bytes, 0, dtype, (float)x);
   return (double)number_at(bytes, 0, dtype);
 }
 
-static double load(const place *p, const int64_t at[4]) {
-  const int64_t i = offset(p, at);
-  const void *data = p->m->run.at[p->t.number];
-  if (p->t.by_value) return (double)p->m->run.value[p->t.number];
-  if (!inside(p, at)) return 0;
-  if (p->t.type == CUDNN_DATA_INT32) return ((const int32_t *)data)[i];
-  return (double)number_at(data, i,
-                           p->t.type == CUDNN_DATA_FLOAT      ? CZ_F32
-                           : p->t.type == CUDNN_DATA_BFLOAT16 ? CZ_BF16
-                                                              : CZ_F16);
+static double *add_values(machine *m, int64_t number, double *x) {
+  if (m->n == VALUES) abort();
+  m->made[m->n++] = (values){number, x};
+  return x;
 }
 
 /* The array's numbers; read from memory when no operation made them. */
 static double *numbers(machine *m, const fake_descriptor *d) {
-  const place p = {m, tensor_of(d)};
+  const tensor t = tensor_of(d);
   for (int i = 0; i < m->n; i++)
-    if (m->made[i].number == p.t.number && p.t.virtual) return m->made[i].x;
-  if (p.t.virtual || m->n == VALUES) abort();
-  double *x = m->made[m->n].x = malloc((size_t)count(&p.t) * sizeof *x);
-  m->made[m->n++].number = p.t.number;
-  for (int64_t i = 0; i < count(&p.t); i++) {
-    int64_t at[4];
-    indices(&p.t, i, at);
-    x[i] = load(&p, at);
-  }
+    if (m->made[i].number == t.number && t.virtual) return m->made[i].x;
+  if (t.virtual) abort();
+  double *x = add_values(m, t.number, malloc((size_t)count(&t) * sizeof *x));
+  if (t.by_value)
+    *x = (double)m->run.value[t.number];
+  else
+    move(m, &t, x, false);
   return x;
 }
 
 /* Takes X as what an operation made of D: rounded, and written where it has memory. */
 static void keep(machine *m, const fake_descriptor *d, double *x) {
-  const place p = {m, tensor_of(d)};
-  const bool real = p.t.type != CUDNN_DATA_INT32 && p.t.type != CUDNN_DATA_BOOLEAN;
-  if (m->n == VALUES) abort();
-  m->made[m->n].number = p.t.number;
-  m->made[m->n++].x = x;
-  for (int64_t i = 0; i < count(&p.t); i++) {
-    int64_t at[4];
-    if (real) x[i] = rounded(x[i], p.t.type);
-    indices(&p.t, i, at);
-    if (!p.t.virtual && inside(&p, at))
-      put_number(m->run.at[p.t.number], offset(&p, at),
-                 p.t.type == CUDNN_DATA_FLOAT      ? CZ_F32
-                 : p.t.type == CUDNN_DATA_BFLOAT16 ? CZ_BF16
-                                                   : CZ_F16,
-                 (float)x[i]);
-  }
+  const tensor t = tensor_of(d);
+  add_values(m, t.number, x);
+  for (int64_t i = 0; i < count(&t); i++) x[i] = rounded(x[i], t.type);
+  if (!t.virtual) move(m, &t, x, true);
 }
 
 /* ---- operations ---- */
@@ -259,32 +252,41 @@ static double function(int mode, double x, double b, double t) {
   }
 }
 
-/* Element AT of an array that is spread. */
-static int64_t spread(const tensor *t, const int64_t at[4]) {
-  int64_t i = 0;
-  for (int k = 0; k < 4; k++) i = i * t->dim[k] + (t->dim[k] == 1 ? 0 : at[k]);
-  return i;
+/* Y = function(X, B, T), where B is spread over X's dimensions. */
+static void map(int mode, double *y, const tensor *tx, const double *x, const tensor *tb,
+                const double *b, const double *t) {
+  int64_t step[4], i = 0, all = 1; /* of B along X's dimensions */
+  for (int k = 3; k >= 0; k--) step[k] = tb->dim[k] == 1 ? 0 : all, all *= tb->dim[k];
+  for (int64_t s = 0; s < tx->dim[0]; s++)
+    for (int64_t h = 0; h < tx->dim[1]; h++)
+      for (int64_t r = 0; r < tx->dim[2]; r++)
+        for (int64_t c = 0; c < tx->dim[3]; c++, i++)
+          y[i] =
+              function(mode, x[i], b[s * step[0] + h * step[1] + r * step[2] + c * step[3]], t[i]);
+}
+
+/* The number of each element along AXIS. */
+static void number_along(double *y, const tensor *t, int64_t axis) {
+  int64_t below = 1; /* elements in one of AXIS */
+  for (int64_t k = axis + 1; k < 4; k++) below *= t->dim[k];
+  for (int64_t i = 0; i < count(t); i++) y[i] = (double)(i / below % t->dim[axis]);
 }
 
 static void compute_point(machine *m, const fake_descriptor *d) {
   const fake_descriptor *how = other(d, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR),
                         *of_x = other(d, CUDNN_ATTR_OPERATION_POINTWISE_XDESC),
                         *of_b = other(d, CUDNN_ATTR_OPERATION_POINTWISE_BDESC),
-                        *of_t = other(d, CUDNN_ATTR_OPERATION_POINTWISE_TDESC),
-                        *of_y = other(d, CUDNN_ATTR_OPERATION_POINTWISE_YDESC);
+                        *of_t = other(d, CUDNN_ATTR_OPERATION_POINTWISE_TDESC);
   const int mode = word(how, CUDNN_ATTR_POINTWISE_MODE);
   const tensor tx = tensor_of(of_x), tb = of_b ? tensor_of(of_b) : tx;
-  const double *x = numbers(m, of_x), *b = of_b ? numbers(m, of_b) : x,
-               *t = of_t ? numbers(m, of_t) : x;
   double *y = malloc((size_t)count(&tx) * sizeof *y);
-  for (int64_t i = 0; i < count(&tx); i++) {
-    int64_t at[4];
-    indices(&tx, i, at);
-    y[i] = mode == CUDNN_POINTWISE_GEN_INDEX
-               ? (double)at[*(const int64_t *)fake_attribute(how, CUDNN_ATTR_POINTWISE_AXIS, NULL)]
-               : function(mode, x[i], b[spread(&tb, at)], t[i]);
+  if (mode == CUDNN_POINTWISE_GEN_INDEX) {
+    number_along(y, &tx, *(const int64_t *)fake_attribute(how, CUDNN_ATTR_POINTWISE_AXIS, NULL));
+  } else {
+    const double *x = numbers(m, of_x), *b = of_b ? numbers(m, of_b) : x;
+    map(mode, y, &tx, x, &tb, b, of_t ? numbers(m, of_t) : x);
   }
-  keep(m, of_y, y);
+  keep(m, other(d, CUDNN_ATTR_OPERATION_POINTWISE_YDESC), y);
 }
 
 static void compute_reduction(machine *m, const fake_descriptor *d) {

@@ -126,10 +126,29 @@ static void plans(void **state) {
   (void)run(d, &a, false);
   assert_int_equal(library->plans, 3);
   OK(d->info(d, &info));
-  assert_non_null(strstr(info.libraries, "; cuDNN 9.19.0, 3 plans made in "));
+  assert_non_null(strstr(info.libraries, ", cuDNN 9.19.0, 3 plans made in "));
   OK(d->sync(d));
   assert_int_equal(library->runs, 5);
   finish(&d, &a);
+}
+
+static void says(const char *what) {
+  cz_device_info info;
+  cz_device *d = open_card();
+  OK(d->info(d, &info));
+  if (!strstr(info.libraries, what)) fail_msg("'%s' is not in: %s", what, info.libraries);
+  close_card(&d);
+  assert_int_equal(library->handles, 0);
+}
+
+/* Of the library, where nothing has used it. */
+static void versions(void **state) {
+  begin();
+  says("cuBLASLt 13.1.0, cuDNN 9.19.0");
+  library->version = 100200;
+  says("cuBLASLt 13.1.0, cuDNN 10.2.0, which is not used");
+  setenv("CZ_CUDNN", "/nowhere/libcudnn.so.9", 1);
+  says("cuBLASLt 13.1.0, no cuDNN");
 }
 
 /* More segments than forward takes at once, each of one query and one key: o is v. */
@@ -270,8 +289,8 @@ static void bad_spans(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(plans), cmocka_unit_test(groups),
-                                     cmocka_unit_test(refusals), cmocka_unit_test(no_library),
-                                     cmocka_unit_test(bad_spans)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(plans),      cmocka_unit_test(versions),
+                                     cmocka_unit_test(groups),     cmocka_unit_test(refusals),
+                                     cmocka_unit_test(no_library), cmocka_unit_test(bad_spans)};
   return cmocka_run_group_tests_name("cuda cudnn", tests, load, unload_card);
 }

@@ -8,14 +8,42 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const cz_host_api *cz_host; /* there is no program */
+/* A program that knows of no libraries besides the loader's. */
+static const char *asked;
+
+static bool no_library(const char *file) {
+  asked = file;
+  return false;
+}
+
+static void no_places(char *text, size_t n) { snprintf(text, n, "/here, /there"); }
+
+static const cz_host_api program = {.library = no_library, .places = no_places};
+const cz_host_api *cz_host = &program;
 
 static cz_cudnn_library library;
+
+static void missing(void **state) {
+  static const char none[] = "libcudnn_none.so.9";
+  cz_cudnn_library found;
+  char why[1024], *given = getenv("CZ_CUDNN");
+  if (given) given = strdup(given);
+  unsetenv("CZ_CUDNN");
+  assert_false(cz_cudnn_library_open(&found, none, why, sizeof why));
+  assert_string_equal(asked, none);
+  assert_string_equal(
+      why, "attention by cuDNN needs libcudnn_none.so.9: libcudnn_none.so.9: cannot open shared "
+           "object file: No such file or directory. Besides where the loader looks it was looked "
+           "for in /here, /there. NVIDIA's package nvidia-cudnn-cu13 has it; CZ_CUDNN names "
+           "another file");
+  if (given) assert_int_equal(setenv("CZ_CUDNN", given, 1), 0);
+  free(given);
+}
 
 /* False, with why, where there is no cuDNN. */
 static bool there(void) {
   char why[1024];
-  if (cz_cudnn_library_open(&library, why, sizeof why)) return true;
+  if (cz_cudnn_library_open(&library, CZ_CUDNN_FILE, why, sizeof why)) return true;
   print_message("%s\n", why);
   return false;
 }
@@ -109,6 +137,7 @@ static void refusals(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(plans), cmocka_unit_test(refusals)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(missing), cmocka_unit_test(plans),
+                                     cmocka_unit_test(refusals)};
   return cmocka_run_group_tests_name("cudnn plans", tests, load, NULL);
 }

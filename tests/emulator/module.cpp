@@ -6,7 +6,7 @@
 
 static const char *const names[] = {"emu", "emu:check", nullptr};
 
-extern "C" const cz_cuda_variant cz_cuda_module = {names, true, true};
+extern "C" const cz_cuda_variant cz_cuda_module = {names, true, true, nullptr};
 
 /** There is nothing to open: the host's BLAS has no state. */
 extern "C" cz_status cz_cuda_products_open(cz_cuda *c) { return CZ_OK; }

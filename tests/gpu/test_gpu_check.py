@@ -5,6 +5,7 @@ say made up. All that a card's run writes must be written, and what is not well 
   test_gpu_check.py BUILD
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -94,6 +95,46 @@ def expect_faults(build, folder):
     assert found["verdict"] == "fail" and found["summary"] == "3 errors", found
 
 
+def cudnn_part(build, folder, library):
+    """What part cudnn finds on a card that is none, tests/cuda's, with cuDNN from a file; the
+    results."""
+    words = {"CLOZE_MODULES": str(build / "tests/cuda/fake"), "CZ_CUDNN": str(library)}
+    before = dict(os.environ)
+    os.environ.update(words)
+    try:
+        arguments = argparse.Namespace(
+            programs=build, device="cuda", quick=False, sanitizer=None, seconds=600, out=folder
+        )
+        check = gpu_parts.Check(arguments, folder)
+        gpu_parts.run_part(check, ("cudnn", 600, 0, gpu_parts.part_cudnn))
+        return check.results.whole
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def expect_cudnn(build, folder, whole):
+    """The emulator has no cuDNN. Of a card it is said whether there is one that is used; that card
+    has no kernels of ours to compare it with."""
+    assert "attention_cudnn in bf16: no kernel" in whole["not_well"]["cudnn"]
+    if not (build / "tests/cuda/fake/libcudnn_fake.so").exists():
+        print("skipped: no cuDNN headers, part cudnn is not tried on a card that is none")
+        return
+    (folder / "gone").mkdir(), (folder / "there").mkdir()
+    found = cudnn_part(build, folder / "gone", "/nowhere/libcudnn.so.9")
+    assert "cuDNN: there is CUDA runtime" in found["not_well"]["cudnn"], found["not_well"]
+    assert found["not_well"]["cudnn"].endswith(", no cuDNN") and "cudnn" not in found["parts"]
+    found = cudnn_part(build, folder / "there", build / "tests/cuda/fake/libcudnn_fake.so")
+    assert "cuda does not compute in bf16" in found["not_well"]["cudnn"], found["not_well"]
+    value = found["parts"]["cudnn"]
+    assert {d: t["verdict"] for d, t in value["tests"].items()} == {"bf16": "pass", "f16": "pass"}
+    row = {"set": "T5-base 32 x 512/114", "name": "cross", "cudnn_seconds": 1e-4, "own_seconds": 3e-4}
+    assert "attention_times" not in gpu_table.table(found)
+    value["card"] = "Fake H100"
+    value["rows"] = [{**row, "pass": "forward"}, {**row, "pass": "backward"}]
+    assert 'CZ_ATTENTION_TIMES("Fake H100", 600.0, 200.0)' in gpu_table.table(found)
+
+
 def expect_gates():
     """Figures on both sides of each gate."""
     row = {"set": gpu_table.LARGE, "name": "RMS, residual", "pass": "forward", "bytes": 1e9,
@@ -146,6 +187,7 @@ def main():
         folder = pathlib.Path(name)
         whole = rehearse(build, folder)
         expect_kept_and_left_out(build, folder, whole)
+        expect_cudnn(build, folder, whole)
         expect_faults(build, folder)
         expect_refusals(build, folder)
 

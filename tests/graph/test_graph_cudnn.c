@@ -75,6 +75,9 @@ static void nodes(void **state) {
   b.feed.n_loss_rows = 31;
   FAILS(cz_net_feed(net, &b.feed), CZ_EINVAL,
         "decoder: segment 0 has 31 tokens, the net was made for 30");
+  b.feed.decoder.tokens = 0, b.dec_spans[1] = 0;
+  b.feed.n_loss_rows = 0;
+  FAILS(cz_net_feed(net, &b.feed), CZ_EINVAL, "decoder: segment 0 has no tokens, which cuDNN");
   cz_net_destroy(&net);
   cz_model_destroy(&m);
   cz_device_close(&device);
@@ -98,6 +101,9 @@ static void refusals(void **state) {
   refused("ref", "t5-nano", 0.1,
           "attention cudnn: dropout is 0.1, and cuDNN does not draw this program's masks");
   refused("cpu", "t5-nano", 0, "attention cudnn: device cpu has no cuDNN; a card has");
+#ifdef CZ_HAVE_EMULATOR
+  refused("emu", "t5-nano", 0, "attention cudnn: device emu has no cuDNN; a card has");
+#endif
 }
 
 /* Without a device, as a plan is checked; and the keys that are blamed. */
@@ -127,26 +133,60 @@ static void by_the_recipe(void **state) {
   cz_device_close(&device);
 }
 
-static void said(void **state) {
+/* What a choice comes to on the oracle, whose "card" is the host's processor. */
+static void chosen(cz_attention_choice choice, bool expected, const char *words) {
   cz_device *device;
-  char text[256];
+  char why[512];
   OK(cz_device_open(&device, "ref"));
   cz_model *m = tiny_model("t5-nano", device, 1);
-  cz_attention_say(CZ_ATTENTION_OWN, &m->config, text, sizeof text);
-  assert_string_equal(text, "");
-  cz_attention_say(CZ_ATTENTION_AUTO, &m->config, text, sizeof text);
-  assert_non_null(strstr(text, "attention: our own kernels, because no table in"));
-  assert_false(cz_attention_takes_cudnn(CZ_ATTENTION_AUTO));
-  cz_attention_say(CZ_ATTENTION_BY_CUDNN, &m->config, text, sizeof text);
-  assert_non_null(strstr(text, "attention: by cuDNN from decoder to encoder; self-attention"));
+  const cz_attention_wish w = cz_attention_wish_of(m, 0);
+  assert_int_equal(cz_attention_takes_cudnn(choice, &w, why, sizeof why), expected);
+  assert_true(*words ? !!strstr(why, words) : !*why);
+  cz_model_destroy(&m);
+  cz_device_close(&device);
+}
+
+static void choices(void **state) {
+  chosen(CZ_ATTENTION_OWN, false, "");
+  chosen(CZ_ATTENTION_BY_CUDNN, true,
+         "attention: by cuDNN from decoder to encoder; self-attention, which has a relative bias, "
+         "by our own kernels");
+  chosen(CZ_ATTENTION_AUTO, false, "attention: our own kernels; cuDNN's were not timed on ");
+}
+
+/* `auto` by a table that has this machine in it. */
+static void by_a_table(void **state) {
+  cz_device *device;
+  cz_device_info info;
+  char why[512];
+  OK(cz_device_open(&device, "ref"));
+  OK(device->info(device, &info));
+  cz_model *m = tiny_model("t5-nano", device, 1);
+  cz_attention_wish w = cz_attention_wish_of(m, 0);
+  cz_attention_times table[] = {{"another card", 3, 1}, {info.name, 200, 300}, {NULL, 0, 0}};
+  assert_false(cz_attention_auto(table, &w, why, sizeof why));
+  assert_non_null(strstr(why, "attention: our own kernels, 200 us on "));
+  assert_non_null(strstr(why, " where cuDNN's take 300"));
+  table[1].cudnn_us = 100;
+  assert_true(cz_attention_auto(table, &w, why, sizeof why));
+  assert_non_null(strstr(why, "attention: by cuDNN from decoder to encoder; "));
+  assert_non_null(strstr(why, "by our own kernels; 100 us on "));
+  assert_non_null(strstr(why, " where our own kernels take 200"));
+  w.dropout = 0.1;
+  assert_false(cz_attention_auto(table, &w, why, sizeof why));
+  assert_non_null(strstr(why, "attention: our own kernels, though cuDNN's are faster on "));
+  assert_non_null(strstr(why, ": attention cudnn: dropout is 0.1, "));
+  table[1].card = NULL;
+  assert_false(cz_attention_auto(table, &w, why, sizeof why));
+  assert_non_null(strstr(why, "cuDNN's were not timed on "));
   cz_model_destroy(&m);
   cz_device_close(&device);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(same_numbers), cmocka_unit_test(nodes),
-                                     cmocka_unit_test(refusals), cmocka_unit_test(by_the_recipe),
-                                     cmocka_unit_test(said)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(same_numbers),  cmocka_unit_test(nodes),   cmocka_unit_test(refusals),
+      cmocka_unit_test(by_the_recipe), cmocka_unit_test(choices), cmocka_unit_test(by_a_table)};
   eight_models = true;
   return cmocka_run_group_tests_name("graph cudnn", tests, NULL, NULL);
 }

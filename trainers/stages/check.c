@@ -232,7 +232,7 @@ static cz_status check_attention(const cz_check *c, const cz_recipe *recipe,
                                   .precision = (cz_precision)train->precision,
                                   .dropout = recipe->model.dropout};
   const char *key = "train.attention";
-  if (!cz_attention_takes_cudnn((cz_attention_choice)train->attention)) return CZ_OK;
+  if (train->attention != CZ_ATTENTION_BY_CUDNN) return CZ_OK;
   const cz_status st = cz_attention_refused(&wish, &key);
   if (st != CZ_OK) return CZ_AT(node_of(recipe, key), st);
   return wish.device ? CZ_AT(node_of(recipe, key), cz_attention_try_cudnn(&wish)) : CZ_OK;

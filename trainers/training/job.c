@@ -127,6 +127,13 @@ cz_status cz_loop_check(const cz_loop_job *job) {
   return cz_batches_check(&plan);
 }
 
+/** Whether cuDNN computes MODEL's attentions without a relative bias; WHY: in one line, or empty.
+ */
+bool cz_loop_takes_cudnn(const cz_train_keys *train, const cz_model *model, char *why, size_t n) {
+  const cz_attention_wish wish = cz_attention_wish_of(model, model->config.dropout);
+  return cz_attention_takes_cudnn((cz_attention_choice)train->attention, &wish, why, n);
+}
+
 /** Builds the graph that one shard of the recipe fits, to train (TRAIN_GRAPH) or to
  * score. In an encoder-decoder the loss reads every decoder position, in a single
  * stack only those that count. */
@@ -147,7 +154,8 @@ cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
                             .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN,
                             .z_loss = train->z_loss,
                             .label_smoothing = train->label_smoothing};
-  if (cz_attention_takes_cudnn((cz_attention_choice)train->attention)) {
+  char why[512];
+  if (cz_loop_takes_cudnn(train, model, why, sizeof why)) {
     const int64_t longest = cz_batch_cap(batch->max_targets, batch->target_tokens, batch->shards);
     options.cudnn = true;
     options.longest_encoder = cz_batch_cap(batch->max_inputs, batch->input_tokens, batch->shards);

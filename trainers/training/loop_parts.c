@@ -2,7 +2,6 @@
  * closing them, and the sums for the result. */
 #include "training/loop_parts.h"
 #include "training/late.h"
-#include "nn/attention.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -50,9 +49,9 @@ static void say_precision(const cz_loop_job *j) {
 }
 
 static void say_attention(const cz_loop_job *j) {
-  char text[256];
-  cz_attention_say((cz_attention_choice)j->train.attention, &j->model->config, text, sizeof text);
-  if (*text) cz_log("%s: %s", j->what, text);
+  char why[512];
+  (void)cz_loop_takes_cudnn(&j->train, j->model, why, sizeof why);
+  if (*why) cz_log("%s: %s", j->what, why);
 }
 
 /** ST; where the device's memory did not hold a part, with what else the job wants, and with what
