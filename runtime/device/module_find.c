@@ -103,8 +103,8 @@ static bool load_from(const char *folder, const char *name) {
   return loaded;
 }
 
-/** Loads the library that WHY names, or says is missing, from where NVIDIA's are, so that what needs
- * it can be loaded: the loader knows it by its name then. False when it is in none of these
+/** Loads the library that WHY names, or says is missing, from where NVIDIA's are, so that what
+ * needs it can be loaded: the loader knows it by its name then. False when it is in none of these
  * places. */
 bool cz_library_load(const char *why) {
   char name[256];

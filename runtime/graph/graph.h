@@ -111,6 +111,7 @@ typedef struct cz_scratch {
 } cz_scratch;
 
 CZ_MUST cz_status cz_op_run(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch);
+CZ_MUST cz_status cz_op_run_backward(cz_device *d, cz_op op, cz_call *call, cz_scratch *scratch);
 void cz_scratch_free(cz_device *d, cz_scratch *scratch);
 
 #endif

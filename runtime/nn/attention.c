@@ -74,50 +74,59 @@ cz_status cz_attention_refused(const cz_attention_wish *w, const char **key) {
   return refuse_device(w, key);
 }
 
-/* A call of one segment of one row, on ROW, SPANS and STATS. */
-static cz_call smallest(const cz_attention_wish *w, const cz_attention_cudnn_attr *attr, void *row,
-                        void *spans, void *stats) {
-  const cz_dtype dtype = cz_precision_dtype(w->precision, w->device);
-  const cz_arg array = {.data = row,
-                        .dtype = dtype,
-                        .ndim = 2,
-                        .dim = {1, w->config->n_heads * w->config->d_kv}},
-               whole = {.data = spans, .dtype = CZ_I32, .ndim = 2, .dim = {1, 2}};
-  return (cz_call){
-      .in = {array, array, array, whole, whole},
-      .out = {array,
-              {.data = stats, .dtype = w->device->real, .ndim = 2, .dim = {1, w->config->n_heads}}},
-      .attr = attr};
+/* Rows of the call below: what attends, what comes of it, and gradients. */
+enum { ROW_QKV, ROW_O, ROW_DQKV, ROWS = ROW_DQKV + 3 };
+
+/* A call of one segment of one row, on ROWS of BYTES each, SPANS and STATS. */
+static cz_call smallest(const cz_attention_wish *w, const cz_attention_cudnn_attr *attr, char *rows,
+                        size_t bytes, void *spans, void *stats) {
+  cz_call call = {.attr = attr};
+  cz_arg row = {.data = rows,
+                .dtype = cz_precision_dtype(w->precision, w->device),
+                .ndim = 2,
+                .dim = {1, w->config->n_heads * w->config->d_kv}};
+  for (int i = CZ_ATTENTION_CUDNN_Q; i <= CZ_ATTENTION_CUDNN_V; i++) {
+    call.in[i] = call.din[i] = row;
+    call.din[i].data = rows + (size_t)(ROW_DQKV + i) * bytes;
+    call.mode[i] = CZ_GRAD_WRITE;
+  }
+  row.data = rows + ROW_O * bytes;
+  call.out[CZ_ATTENTION_CUDNN_O] = call.dout[CZ_ATTENTION_CUDNN_O] = row;
+  call.out[CZ_ATTENTION_CUDNN_STATS] =
+      (cz_arg){.data = stats, .dtype = w->device->real, .ndim = 2, .dim = {1, w->config->n_heads}};
+  call.in[CZ_ATTENTION_CUDNN_Q_SPANS] = call.in[CZ_ATTENTION_CUDNN_K_SPANS] =
+      (cz_arg){.data = spans, .dtype = CZ_I32, .ndim = 2, .dim = {1, 2}};
+  return call;
 }
 
-/** Attends to one row by cuDNN, to learn before a run whether the library is there and takes these
- * heads: CZ_EUSAGE with its reason. */
+/** Attends to one row by cuDNN, forward and backward, to learn before a run whether the library is
+ * there and takes these heads on this card: CZ_EUSAGE with its reason. */
 cz_status cz_attention_try_cudnn(const cz_attention_wish *w) {
   static const int32_t span[2] = {0, 1};
-  const int64_t width = w->config->n_heads * w->config->d_kv;
-  const cz_dtype dtype = cz_precision_dtype(w->precision, w->device);
-  const size_t bytes = (size_t)width * cz_dtype_bytes(dtype),
-               of_stats = (size_t)w->config->n_heads * cz_dtype_bytes(w->device->real);
+  const cz_model_config *c = w->config;
+  const size_t bytes = (size_t)(c->n_heads * c->d_kv) *
+                       cz_dtype_bytes(cz_precision_dtype(w->precision, w->device)),
+               of_stats = (size_t)c->n_heads * cz_dtype_bytes(w->device->real);
   const cz_attention_cudnn_attr attr = {
-      .heads = (int)w->config->n_heads, .scale = 1, .longest_q = 1, .longest_k = 1};
+      .heads = (int)c->n_heads, .scale = 1, .longest_q = 1, .longest_k = 1};
   cz_device *d = w->device;
   cz_scratch scratch = {0};
-  void *row = NULL, *spans = NULL, *stats = NULL;
+  void *rows = NULL, *spans = NULL, *stats = NULL;
   cz_status st;
-  CZ_GO(st, cz_device_alloc(d, &row, 2 * bytes), done);
+  CZ_GO(st, cz_device_alloc(d, &rows, ROWS * bytes), done);
   CZ_GO(st, cz_device_alloc(d, &spans, sizeof span), done);
   CZ_GO(st, cz_device_alloc(d, &stats, of_stats), done);
   CZ_GO(st, d->write(d, spans, span, sizeof span), done);
-  cz_call call = smallest(w, &attr, row, spans, stats);
-  call.out[0].data = (char *)row + bytes;
+  cz_call call = smallest(w, &attr, rows, bytes, spans, stats);
   CZ_GO(st, cz_op_run(d, CZ_OP_attention_cudnn, &call, &scratch), done);
+  CZ_GO(st, cz_op_run_backward(d, CZ_OP_attention_cudnn, &call, &scratch), done);
   st = d->sync(d);
 done:
   cz_scratch_free(d, &scratch);
-  cz_device_free(d, &row, 2 * bytes);
+  cz_device_free(d, &rows, ROWS * bytes);
   cz_device_free(d, &spans, sizeof span);
   cz_device_free(d, &stats, of_stats);
-  return st == CZ_OK ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "%s", cz_error_message());
+  return st == CZ_OK || st == CZ_ENOMEM ? st : CZ_FAIL(CZ_EUSAGE, "%s", cz_error_message());
 }
 
 /* ---- the choice ---- */

@@ -106,6 +106,13 @@ static void refusals(void **state) {
 #endif
 }
 
+static const cz_kernels *only_forward(cz_device *d, cz_op op, cz_dtype dtype) {
+  static cz_kernels k;
+  k = cz_op_rows[op]->kernels[dtype];
+  k.backward = NULL;
+  return &k;
+}
+
 /* Without a device, as a plan is checked; and the keys that are blamed. */
 static void by_the_recipe(void **state) {
   cz_device *device;
@@ -129,6 +136,10 @@ static void by_the_recipe(void **state) {
   FAILS(cz_attention_refused(&w, &key), CZ_EUSAGE, "d_kv is 264");
   w = (cz_attention_wish){.config = &m->config, .device = device};
   OK(cz_attention_try_cudnn(&w));
+  cz_device half = *device; /* as a card whose cuDNN has no deterministic backward */
+  half.kernels = only_forward;
+  w.device = &half;
+  FAILS(cz_attention_try_cudnn(&w), CZ_EUSAGE, "op attention_cudnn has no f64 backward kernel");
   cz_model_destroy(&m);
   cz_device_close(&device);
 }

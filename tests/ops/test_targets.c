@@ -255,16 +255,18 @@ int main(void) {
   test_seed();
   struct CMUnitTest tests[CZ_OPS + 2] = {cmocka_unit_test(roundings),
                                          cmocka_unit_test(faults_are_found)};
+  size_t n = 2;
   for (int i = 0; i < CZ_OPS; i++)
-    tests[i + 2] = (struct CMUnitTest){
-        .name = cz_op_rows[i]->name, .test_func = sound, .initial_state = (void *)(intptr_t)i};
+    if (!cz_op_rows[i]->of_library) /* which cpu has no kernels of */
+      tests[n++] = (struct CMUnitTest){
+          .name = cz_op_rows[i]->name, .test_func = sound, .initial_state = (void *)(intptr_t)i};
   targets_open();
   cpu = any_open("cpu");
   device = *cpu;
   device.name = "widening", device.kernels = widening, device.close = nothing;
   target_add("widening", CZ_BF16, &device);
   target_add("widening to f16", CZ_F16, &device);
-  int failed = cmocka_run_group_tests_name("targets", tests, NULL, NULL);
+  int failed = _cmocka_run_group_tests("targets", tests, n, NULL, NULL);
   targets_close();
   any_close(&cpu);
   return failed;
