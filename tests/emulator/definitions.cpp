@@ -2,10 +2,9 @@
  * sections on mma.m16n8k16, ldmatrix, cp.async, shfl.sync and vote.sync) and not from the models of
  * the emulator. */
 #include "emulator/definitions.h"
+#include "emulator/emulator.h"
 
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ---- numbers ---- */
@@ -50,19 +49,9 @@ static uint32_t nearest(double x, format f) {
 
 static uint32_t half_of(uint32_t word, int i) { return word >> 16 * (i % 2) & 0xffff; }
 
-static std::string text(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static std::string text(const char *format, ...) {
-  char line[256];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(line, sizeof line, format, args);
-  va_end(args);
-  return line;
-}
-
 static std::string check_words(const uint32_t *want, const uint32_t *got, int n) {
   for (int i = 0; i < n; i++)
-    if (got[i] != want[i]) return text("word %d is %08x, not %08x", i, got[i], want[i]);
+    if (got[i] != want[i]) return emu_format_text("word %d is %08x, not %08x", i, got[i], want[i]);
   return "";
 }
 
@@ -109,7 +98,7 @@ static std::string mma(const pin *p, const uint32_t *in, const void *out) {
     for (int i = 0; i < 4; i++) {
       const int r = row_of_c(l, i), c = column_of_c(l, i);
       if (!is_element(&m, r, c, float_of(got[4 * l + i])))
-        return text("row %d, column %d (lane %d) is %08x", r, c, l, got[4 * l + i]);
+        return emu_format_text("row %d, column %d (lane %d) is %08x", r, c, l, got[4 * l + i]);
     }
   return "";
 }
@@ -211,14 +200,14 @@ static std::string function(const pin *p, const uint32_t *in, const void *out) {
     const double want = float_of(nearest(k.want, FLOAT)), unit = ldexp(fabs(want), -23) + 0x1p-149;
     const bool flushes = p->rule == PIN_FLUSHED && fabs(k.want) < 0x1p-126 && got == 0,
                good = want != want ? got != got : got == want || fabs(got - want) <= 2 * unit;
-    return flushes || good ? "" : text("of %08x it is %08x", *in, bits);
+    return flushes || good ? "" : emu_format_text("of %08x it is %08x", *in, bits);
   }
   return "has no definition";
 }
 
 static std::string check_narrow(uint32_t got, uint32_t in, const pin *p) {
   const uint32_t want = nearest(float_of(in), p->half ? HALF : BFLOAT);
-  return got == want ? "" : text("%08x is rounded to %04x, not to %04x", in, got, want);
+  return got == want ? "" : emu_format_text("%08x is rounded to %04x, not to %04x", in, got, want);
 }
 
 static std::string narrow(const pin *p, const uint32_t *in, const void *out) {
@@ -237,7 +226,7 @@ static std::string widen(const pin *p, const uint32_t *in, const void *out) {
   const uint32_t bits = *static_cast<const uint32_t *>(out);
   const double want = value_of(*in & 0xffff, p->half ? HALF : BFLOAT), got = float_of(bits);
   const bool good = got == want ? signbit(got) == signbit(want) : got != got && want != want;
-  return good ? "" : text("%04x is widened to %08x", *in & 0xffff, bits);
+  return good ? "" : emu_format_text("%04x is widened to %08x", *in & 0xffff, bits);
 }
 
 /* ---- sums and maxima of a warp, the same in each lane ---- */
@@ -251,7 +240,8 @@ static std::string sum(const pin *p, const uint32_t *in, const void *out) {
     memcpy(x, y, sizeof x);
   }
   for (int l = 0; l < PIN_WARP; l++)
-    if (float_of(got[l]) != (double)x[l] && x[l] == x[l]) return text("lane %d: %08x", l, got[l]);
+    if (float_of(got[l]) != (double)x[l] && x[l] == x[l])
+      return emu_format_text("lane %d: %08x", l, got[l]);
   return "";
 }
 
@@ -264,7 +254,7 @@ static std::string maximum(const pin *p, const uint32_t *in, const void *out) {
   }
   for (int l = 0; l < PIN_WARP; l++)
     if (float_of(got[l]) != want && !(want != want && float_of(got[l]) != float_of(got[l])))
-      return text("lane %d: %08x", l, got[l]);
+      return emu_format_text("lane %d: %08x", l, got[l]);
   return "";
 }
 
