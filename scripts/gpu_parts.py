@@ -552,6 +552,8 @@ def part_cudnn(check):
     found = {"card": check.results.who["card"], "tests": cudnn_tests(check), "rows": []}
     check.note("cudnn", found)
     for dtype, one in found["tests"].items():
+        if one["verdict"] == "no kernel":
+            raise Failed("%s has no kernel of %s in %s" % (check.device, BY_CUDNN, dtype))
         if one["verdict"] != "pass":
             raise Failed("%s in %s: %s" % (BY_CUDNN, dtype, one.get("text", one["verdict"])))
     theirs, own = (cudnn_rows(check, op) for op in (BY_CUDNN, "attention"))

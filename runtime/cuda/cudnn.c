@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 typedef struct cz_cudnn cudnn;
@@ -119,13 +118,13 @@ static int64_t rows_of(int64_t T, int64_t longest) {
 static cz_cudnn_shape shape_of(const cz_call *call, bool backward) {
   const cz_attention_cudnn_attr *a = call->attr;
   const cz_arg *q = &call->in[CZ_ATTENTION_CUDNN_Q];
-  cz_cudnn_shape s;
-  memset(&s, 0, sizeof s);
-  s.queries = rows_of(q->dim[0], a->longest_q);
-  s.keys = rows_of(call->in[CZ_ATTENTION_CUDNN_K].dim[0], a->longest_k);
-  s.heads = a->heads, s.head = (int32_t)(q->dim[1] / a->heads);
-  s.dtype = q->dtype;
-  s.causal = a->causal, s.backward = backward;
+  cz_cudnn_shape s = {.queries = rows_of(q->dim[0], a->longest_q),
+                      .keys = rows_of(call->in[CZ_ATTENTION_CUDNN_K].dim[0], a->longest_k),
+                      .heads = a->heads,
+                      .head = (int)(q->dim[1] / a->heads),
+                      .dtype = q->dtype,
+                      .causal = a->causal,
+                      .backward = backward};
   int64_t most = CZ_CUDNN_GROUP;
   if (backward && !(a->longest_q && a->longest_k)) most = 1; /* fewer rows never want more memory */
   while (backward && most > 1 &&
@@ -142,12 +141,18 @@ static double seconds(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static bool same(const cz_cudnn_shape *a, const cz_cudnn_shape *b) {
+  return a->segments == b->segments && a->queries == b->queries && a->keys == b->keys &&
+         a->heads == b->heads && a->head == b->head && a->dtype == b->dtype &&
+         a->causal == b->causal && a->backward == b->backward;
+}
+
 /* The plan of SHAPE, made when it is asked for first; null when there is no memory. */
 static const cz_cudnn_plan *find_plan(cz_cuda *c, const cz_cudnn_shape *shape) {
   cudnn *d = c->cudnn;
   const cz_cudnn_place place = {.handle = d->handle};
   for (int i = 0; i < d->plans; i++)
-    if (!memcmp(&d->plan[i]->shape, shape, sizeof *shape)) return d->plan[i];
+    if (same(&d->plan[i]->shape, shape)) return d->plan[i];
   if (d->plans == CZ_CUDNN_PLANS) { /* sizes that come no more */
     (void)cudaStreamSynchronize(c->stream);
     forget_plans(d);

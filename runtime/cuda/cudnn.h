@@ -49,12 +49,11 @@ typedef struct cz_cudnn_place {
   cudnnBackendDescriptor_t properties;
 } cz_cudnn_place;
 
-/* Compared as bytes: to be cleared before it is filled. */
 typedef struct cz_cudnn_shape {
   int64_t segments, queries, keys; /* of one segment */
-  int32_t heads, head;             /* numbers of a head */
-  int32_t dtype;                   /* cz_dtype */
-  int32_t causal, backward;
+  int heads, head;                 /* numbers of a head */
+  cz_dtype dtype;
+  bool causal, backward;
 } cz_cudnn_shape;
 
 /* The arrays of a plan, which are cuDNN's numbers for them. */

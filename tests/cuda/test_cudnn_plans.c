@@ -80,15 +80,10 @@ static cudnnBackendDescriptor_t card(int capability) {
 }
 
 /* The workspace of a plan; 0, with why, when there is none. */
-static size_t plan(char *why, size_t n, int capability, const cz_cudnn_shape *given) {
-  cz_cudnn_shape s;
+static size_t plan(char *why, size_t n, int capability, const cz_cudnn_shape *shape) {
   cz_cudnn_plan p;
-  memset(&s, 0, sizeof s);
-  s.segments = given->segments, s.queries = given->queries, s.keys = given->keys;
-  s.heads = given->heads, s.head = given->head, s.dtype = given->dtype;
-  s.causal = given->causal, s.backward = given->backward;
   const cz_cudnn_place place = {.properties = card(capability)};
-  cz_cudnn_plan_make(&p, &library, &place, &s);
+  cz_cudnn_plan_make(&p, &library, &place, shape);
   const size_t bytes = p.plan ? p.workspace + 1 : 0;
   snprintf(why, n, "%s", p.why);
   cz_cudnn_plan_free(&p, &library);
