@@ -57,8 +57,9 @@
  *
  * Aliasing: none.
  *
- * Deterministic: every (segment, head) is one thread's work in a fixed order, and the
- * gradient of the position bias adds their sums by segment.
+ * Deterministic: on the cpu every (segment, head) is one thread's work, on a card every tile of
+ * queries or keys and head one block's, in a fixed order; the gradient of the position bias adds
+ * their sums in order of segments or tiles.
  *
  * Memory: workspace only, bounded by blocks of keys; no score matrix of a batch ever
  * exists.

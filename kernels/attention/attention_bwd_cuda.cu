@@ -24,7 +24,7 @@
 #include "kernels/common/columns.cuh"
 #include "kernels/common/workspace.h"
 
-enum { NO_KEY = INT32_MAX };
+enum { NO_KEY = INT32_MAX, CLEARED = 64 };
 
 namespace {
 /* Shared memory of the pass by queries. */
@@ -37,7 +37,7 @@ template <class T, int HD> struct by_queries {
     const size_t sums = p.partial ? 16 * DIAGONAL_LD + (size_t)p.bucket.number : 0;
     return (2 * Q + 2 * STAGES * TILE) * sizeof(T) +
            CZ_ATTENTION_WARPS * (room() + sums) * sizeof(float) + factor_bytes(p, KEYS) +
-           2 * table_bytes(p);
+           (p.partial ? 2 : 1) * table_bytes(p);
   }
 };
 
@@ -150,6 +150,19 @@ static __device__ void keep(const problem &p, const view &v, const lines &l, con
 
 /* ---- by queries: the gradient of the position bias ---- */
 
+/* Adds the dS of a warp's tile, all of one bucket, to its sum. */
+template <int N> static __device__ void add_all(float *sum, const float ds[N / 8][4]) {
+  float all = 0;
+  CZ_UNROLL
+  for (int j = 0; j < N / 8; j++) {
+    CZ_UNROLL
+    for (int e = 0; e < 4; e++) all += ds[j][e];
+  }
+  all = cz_warp_sum(all);
+  if (cz_lane() == 0) *sum += all;
+  __syncwarp();
+}
+
 /* Adds the dS of a warp's tile to its SUMS by bucket. An offset is a diagonal of the tile: lanes
  * sum neighbouring ones over the rows, then neighbours in one bucket are added by a scan, since
  * those of a bucket are all of one run. OFFSET is that of the tile's first row and column. */
@@ -234,8 +247,8 @@ template <class T, int HD> struct query_block {
     tiles = (limit_of(p, v, first + rows - 1) + KEYS - 1) / KEYS;
     l = lines_of(p, v, first + 16 * warp), key = cz_random_key(p.drop.random);
     const int64_t own = own_rows();
-    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(q, static_cast<const T *>(p.q) + own, p, 0, rows);
-    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(dout, static_cast<const T *>(p.dout) + own, p, 0, rows);
+    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(q, static_cast<const T *>(p.q) + own, p, rows);
+    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(dout, static_cast<const T *>(p.dout) + own, p, rows);
     if (table) fill_table(table, p.bucket, [&](int b) { return p.bias[b * p.H + h]; });
     if (!p.partial) return;
     fill_table(map, p.bucket, [](int b) { return b; });
@@ -249,8 +262,8 @@ template <class T, int HD> struct query_block {
   __device__ void copy_keys(int t) const {
     const int64_t row = ((int64_t)(v.k0 + t * KEYS) * p.H + h) * p.K;
     const int at = t % STAGES * L::TILE;
-    copy_tile<T, HD, KEYS>(k + at, static_cast<const T *>(p.k) + row, p, 0, v.nk - t * KEYS);
-    copy_tile<T, HD, KEYS>(values + at, static_cast<const T *>(p.v) + row, p, 0, v.nk - t * KEYS);
+    copy_tile<T, HD, KEYS>(k + at, static_cast<const T *>(p.k) + row, p, v.nk - t * KEYS);
+    copy_tile<T, HD, KEYS>(values + at, static_cast<const T *>(p.v) + row, p, v.nk - t * KEYS);
   }
 
   /* X = scores and DP = dP of tile T. */
@@ -263,7 +276,17 @@ template <class T, int HD> struct query_block {
     drop<KEYS>(dp, p, key, v, l, t * KEYS, drawn);
   }
 
-  /* F(t) for each tile of keys, while the next is on its way. */
+  /* The gradient of the position bias: DS of keys from J0 on. */
+  __device__ void add_to_buckets(const float ds[KEYS / 8][4], int j0) const {
+    float *const own = sums + warp * p.bucket.number;
+    const int offset = j0 - (first + 16 * warp + v.shift);
+    if (is_far(p.bucket, l, j0, KEYS))
+      add_all<KEYS>(own + from_table(map, p.bucket, offset, [](int b) { return b; }), ds);
+    else
+      add_diagonals<KEYS, L::DIAGONAL_LD>(own, diagonals, ds, p, map, offset);
+  }
+
+  /* F(t) for each tile of keys, while the next is on its way; for warps that have queries. */
   template <class F> __device__ void each_tile(F f) const {
     if (STAGES > 1 && tiles > 0) copy_keys(0);
     cz_copy_commit();
@@ -273,7 +296,7 @@ template <class T, int HD> struct query_block {
       if (drawn) share_factors<KEYS>(drawn, p, key, v.head, t * KEYS);
       cz_copy_wait<STAGES - 1>();
       __syncthreads();
-      f(t);
+      if (16 * warp < rows) f(t);
       __syncthreads();
     }
     if (tiles > 0) return;
@@ -314,9 +337,7 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 2) gradient_of_qu
       probabilities<KEYS>(x, s);
       score_gradient<KEYS>(dp, x, s);
       if (is_edge(b.l, t * KEYS, KEYS)) hide<KEYS>(dp, b.l, t * KEYS, 0);
-      if (p.partial)
-        add_diagonals<KEYS, L::DIAGONAL_LD>(b.sums + b.warp * p.bucket.number, b.diagonals, dp, p,
-                                            b.map, t * KEYS - (b.first + 16 * b.warp + b.v.shift));
+      if (p.partial) b.add_to_buckets(dp, t * KEYS);
       cz_weights<T, KEYS> w;
       w.take(dp, b.room);
       w.template by<HD>(dq, b.k + t % L::STAGES * L::TILE);
@@ -401,9 +422,9 @@ template <class T, int HD> struct key_block {
   __device__ void copy_queries(int t) const {
     const int row = t * CZ_ATTENTION_QUERIES, to = t % STAGES * L::Q;
     const int64_t from = at(v.q0 + row);
-    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(q + to, static_cast<const T *>(p.q) + from, p, 0,
+    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(q + to, static_cast<const T *>(p.q) + from, p,
                                            v.nq - row);
-    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(dout + to, static_cast<const T *>(p.dout) + from, p, 0,
+    copy_tile<T, HD, CZ_ATTENTION_QUERIES>(dout + to, static_cast<const T *>(p.dout) + from, p,
                                            v.nq - row);
   }
 
@@ -423,9 +444,27 @@ template <class T, int HD> struct key_block {
   /* Z and dS of tile T of queries and all keys go to shared memory. */
   __device__ void weigh(int t) const {
     const int mine = t % STAGES * L::Q + 16 * warp * L::LD;
-    const lines l = lines_of(p, v, t * CZ_ATTENTION_QUERIES + 16 * warp);
+    const int query = t * CZ_ATTENTION_QUERIES + 16 * warp;
+    const lines l = lines_of(p, v, query);
     CZ_ROLLED
-    for (int part = 0; part < KEYS; part += PART) weigh_part(mine, l, part);
+    for (int part = 0; part < KEYS; part += PART) {
+      if (query < v.nq)
+        weigh_part(mine, l, part);
+      else
+        weigh_nothing(part);
+    }
+  }
+
+  __device__ void weigh_nothing(int part) const {
+    const int row = 16 * warp * L::LDP + part;
+    CZ_UNROLL
+    for (int j = 0; j < PART / 8; j++) {
+      CZ_UNROLL
+      for (int e = 0; e < 4; e += 2) {
+        cz_put_weights<T, KEYS>(z + row, j, e, 0, 0);
+        cz_put_weights<T, KEYS>(ds_tile + row, j, e, 0, 0);
+      }
+    }
   }
 
   /* Of keys PART to PART + L::PART - 1 of the tile; MINE is where the warp's queries begin. */
@@ -523,8 +562,8 @@ static __device__ void tile_of_keys(key_block<T, HD> &b, int64_t n, int from, ui
   const int warp = b.warp;
   const int64_t end = p.k_spans[2 * n + 1] - from;
   __syncthreads(); /* the last tile has been stored */
-  copy_tile<T, HD, L::KEYS>(b.k, static_cast<const T *>(p.k) + b.at(from), p, 0, end);
-  copy_tile<T, HD, L::KEYS>(b.values, static_cast<const T *>(p.v) + b.at(from), p, 0, end);
+  copy_tile<T, HD, L::KEYS>(b.k, static_cast<const T *>(p.k) + b.at(from), p, end);
+  copy_tile<T, HD, L::KEYS>(b.values, static_cast<const T *>(p.v) + b.at(from), p, end);
   float dk[HD / 8][4], dv[HD / 8][4];
   cz_acc_clear<HD>(dk), cz_acc_clear<HD>(dv);
   for (int64_t m = n; (m = next_segment(p, m, from, L::KEYS)) < p.B; m++) {
@@ -563,14 +602,19 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 2) gradient_of_ke
   }
 }
 
-/* Keys that no segment has get zeros. A warp a row. */
+/* Keys that no segment has get zeros. A warp looks after CLEARED rows. */
 template <class T> static __global__ void clear_keys(problem p) {
-  const int64_t row = (int64_t)blockIdx.x * CZ_ATTENTION_WARPS + threadIdx.x / CZ_WARP,
-                width = (int64_t)p.H * p.K;
-  if (row >= p.Tk || covered(p.k_spans, 0, p.B, (int)row, 1)) return;
-  for (int64_t i = row * width + cz_lane(); i < (row + 1) * width; i += CZ_WARP) {
-    if (p.dk && !p.add_k) static_cast<T *>(p.dk)[i] = cz_nearest<T>(0);
-    if (p.dv && !p.add_v) static_cast<T *>(p.dv)[i] = cz_nearest<T>(0);
+  const int64_t warp = (int64_t)blockIdx.x * CZ_ATTENTION_WARPS + threadIdx.x / CZ_WARP,
+                first = warp * CLEARED, width = (int64_t)p.H * p.K;
+  if (first >= p.Tk) return;
+  const uint64_t rows = covered(p.k_spans, 0, p.B, (int)first, CLEARED);
+  for (int r = 0; r < CLEARED && first + r < p.Tk; r++) {
+    if (rows >> r & 1) continue;
+    const int64_t begin = (first + r) * width;
+    for (int64_t i = begin + cz_lane(); i < begin + width; i += CZ_WARP) {
+      if (p.dk && !p.add_k) static_cast<T *>(p.dk)[i] = cz_nearest<T>(0);
+      if (p.dv && !p.add_v) static_cast<T *>(p.dv)[i] = cz_nearest<T>(0);
+    }
   }
 }
 
@@ -617,7 +661,8 @@ template <class T, int HD> static void launch(const cz_call *call, const problem
   if (!p.dk && !p.dv) return;
   if ((p.dk && !p.add_k) || (p.dv && !p.add_v))
     cz_launch("attention backward clear", clear_keys<T>,
-              dim3((unsigned)((p.Tk + CZ_ATTENTION_WARPS - 1) / CZ_ATTENTION_WARPS)),
+              dim3((unsigned)((p.Tk + CLEARED * CZ_ATTENTION_WARPS - 1) /
+                              (CLEARED * CZ_ATTENTION_WARPS))),
               CZ_ATTENTION_THREADS, 0, call->stream, p);
   cz_launch("attention backward by keys", gradient_of_keys<T, HD>,
             dim3(blocks_of(p.Tk, p.B, by_keys<T, HD>::KEYS), H), CZ_ATTENTION_THREADS,

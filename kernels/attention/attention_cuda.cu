@@ -86,13 +86,13 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 3) forward(proble
                 own = (int64_t)(v.q0 + first) * ld + (int64_t)h * p.K;
   const auto begin = [&](int t) {
     const int64_t row = from + (int64_t)t * KEYS * ld;
-    copy_tile<T, HD, KEYS>(k + t % STAGES * L::TILE, static_cast<const T *>(p.k) + row, p, 0,
+    copy_tile<T, HD, KEYS>(k + t % STAGES * L::TILE, static_cast<const T *>(p.k) + row, p,
                            v.nk - t * KEYS);
-    copy_tile<T, HD, KEYS>(values + t % STAGES * L::TILE, static_cast<const T *>(p.v) + row, p, 0,
+    copy_tile<T, HD, KEYS>(values + t % STAGES * L::TILE, static_cast<const T *>(p.v) + row, p,
                            v.nk - t * KEYS);
   };
   if (table) fill_table(table, p.bucket, [&](int b) { return p.bias[b * p.H + h]; });
-  copy_tile<T, HD, CZ_ATTENTION_QUERIES>(q, static_cast<const T *>(p.q) + own, p, 0, rows);
+  copy_tile<T, HD, CZ_ATTENTION_QUERIES>(q, static_cast<const T *>(p.q) + own, p, rows);
   if (STAGES > 1 && tiles > 0) begin(0);
   cz_copy_commit();
   T *const mine = q + 16 * warp * L::LD;
@@ -107,16 +107,18 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 3) forward(proble
     if (drawn) share_factors<KEYS>(drawn, p, key, v.head, t * KEYS);
     cz_copy_wait<STAGES - 1>();
     __syncthreads();
-    float x[KEYS / 8][4];
-    cz_acc_clear<KEYS>(x);
-    cz_rows_by_rows<T, HD, KEYS>(x, mine, k + t % STAGES * L::TILE);
-    scores<KEYS>(x, p, l, t * KEYS, h, table);
-    if (is_edge(l, t * KEYS, KEYS)) hide<KEYS>(x, l, t * KEYS, -INFINITY);
-    weigh<KEYS, HD>(x, o, s);
-    drop<KEYS>(x, p, key, v, l, t * KEYS, drawn);
-    cz_weights<T, KEYS> w;
-    w.take(x, room + warp * cz_weights<T, KEYS>::room());
-    w.template by<HD>(o, values + t % STAGES * L::TILE);
+    if (16 * warp < rows) {
+      float x[KEYS / 8][4];
+      cz_acc_clear<KEYS>(x);
+      cz_rows_by_rows<T, HD, KEYS>(x, mine, k + t % STAGES * L::TILE);
+      scores<KEYS>(x, p, l, t * KEYS, h, table);
+      if (is_edge(l, t * KEYS, KEYS)) hide<KEYS>(x, l, t * KEYS, -INFINITY);
+      weigh<KEYS, HD>(x, o, s);
+      drop<KEYS>(x, p, key, v, l, t * KEYS, drawn);
+      cz_weights<T, KEYS> w;
+      w.take(x, room + warp * cz_weights<T, KEYS>::room());
+      w.template by<HD>(o, values + t % STAGES * L::TILE);
+    }
     __syncthreads();
   }
   cz_copy_wait<0>();

@@ -83,21 +83,19 @@ static __device__ place place_of(const int32_t *spans, int64_t B, int size, int6
   return {-1, 0};
 }
 
-/* Begins to copy ROWS rows of a head to a tile of shared memory, zeros from row END on, before row
- * BEGIN, and behind column K. FROM is where row 0 of the tile would be. All threads of the block.
- */
+/* Begins to copy ROWS rows of a head, FROM being the first, to a tile of shared memory; zeros from
+ * row END on and behind column K. All threads of the block. */
 template <class T, int HD, int ROWS>
-static __device__ void copy_tile(T *to, const T *from, const problem &p, int64_t begin,
-                                 int64_t end) {
+static __device__ void copy_tile(T *to, const T *from, const problem &p, int64_t end) {
   enum { LD = cz_tile<T, HD>::LD, N = cz_pack<T>::N };
   const int64_t ld = (int64_t)p.H * p.K;
   const T none = cz_nearest<T>(0);
   for (int i = (int)threadIdx.x; i < ROWS * (HD / N); i += CZ_ATTENTION_THREADS) {
     const int r = i / (HD / N), c = i % (HD / N) * N;
-    const bool exists = r >= begin && r < end && c < p.K;
+    const bool exists = r < end && c < p.K;
     T *at = to + r * LD + c;
     if (p.wide) {
-      cz_copy_16(at, exists ? from + r * ld + c : from + begin * ld, exists);
+      cz_copy_16(at, exists ? from + r * ld + c : from, exists);
       continue;
     }
     for (int j = 0; j < N; j++) at[j] = exists && c + j < p.K ? from[r * ld + c + j] : none;
@@ -115,10 +113,12 @@ static __device__ void store_rows(T *to, const float acc[HD / 8][4], T *room, co
   CZ_UNROLL
   for (int j = 0; j < HD / 8; j++) {
     CZ_UNROLL
-    for (int e = 0; e < 4; e++) {
+    for (int e = 0; e < 4; e += 2) {
       const int r = cz_acc_row(e), c = cz_acc_column(j, e);
-      const float old = add && rows >> r & 1 && c < p.K ? cz_float(to[r * ld + c]) : 0;
-      room[r * LD + c] = cz_nearest<T>(old + acc[j][e]);
+      const bool adds = add && rows >> r & 1;
+      const float first = adds && c < p.K ? cz_float(to[r * ld + c]) : 0,
+                  second = adds && c + 1 < p.K ? cz_float(to[r * ld + c + 1]) : 0;
+      cz_put_weights<T, HD>(room, j, e, first + acc[j][e], second + acc[j][e + 1]);
     }
   }
   __syncwarp();
@@ -229,21 +229,28 @@ static inline __device__ X from_table(const X *table, const buckets &b, int offs
   return table[reach + at];
 }
 
+/* Whether 16 rows and N keys from J0 on are so far apart that all have the last bucket of one
+ * direction, as half of the tiles of 512 keys have. The same for the warp. */
+static inline __device__ bool is_far(const buckets &b, const lines &l, int j0, int n) {
+  const int nearest = j0 - (l.position[0] - cz_lane() / 4) - 15, last = nearest + 15 + n - 1;
+  return nearest >= b.reach || last <= -b.reach;
+}
+
 /* ---- scores ---- */
 
 /* X = scale X + bias, of keys from J0 on. TABLE is null without a position bias. */
 template <int N>
 static __device__ void scores(float x[N / 8][4], const problem &p, const lines &l, int j0, int h,
                               const float *table) {
+  const auto bias_of = [&](int b) { return p.bias[b * p.H + h]; };
+  const bool one = !table || is_far(p.bucket, l, j0, N);
+  const float same = table && one ? from_table(table, p.bucket, j0 - l.position[0], bias_of) : 0;
   CZ_UNROLL
   for (int j = 0; j < N / 8; j++) {
     CZ_UNROLL
     for (int e = 0; e < 4; e++) {
-      float bias = 0;
-      if (table)
-        bias = from_table(table, p.bucket, j0 + cz_acc_column(j, e) - l.position[e / 2],
-                          [&](int b) { return p.bias[b * p.H + h]; });
-      x[j][e] = fmaf(x[j][e], p.scale, bias);
+      const int offset = j0 + cz_acc_column(j, e) - l.position[e / 2];
+      x[j][e] = fmaf(x[j][e], p.scale, one ? same : from_table(table, p.bucket, offset, bias_of));
     }
   }
 }
