@@ -650,8 +650,10 @@ static problem backward_of(const cz_call *call, uintptr_t workspace, size_t *byt
 
 template <class T, int HD> static void launch(const cz_call *call, const problem &p) {
   const unsigned H = (unsigned)p.H, blocks = blocks_of(p.Tq, p.B, CZ_ATTENTION_QUERIES);
+  const size_t bytes = by_queries<T, HD>::bytes(p), key_bytes = by_keys<T, HD>::bytes(p);
+  if (!fits(call, bytes > key_bytes ? bytes : key_bytes)) return;
   cz_launch("attention backward by queries", gradient_of_queries<T, HD>, dim3(blocks, H),
-            CZ_ATTENTION_THREADS, by_queries<T, HD>::bytes(p), call->stream, p);
+            CZ_ATTENTION_THREADS, bytes, call->stream, p);
   const cz_partials sums = {{static_cast<float *>(call->din[CZ_ATTENTION_POSITION_BIAS].data)},
                             {call->mode[CZ_ATTENTION_POSITION_BIAS] == CZ_GRAD_ADD},
                             p.partial,
@@ -665,8 +667,8 @@ template <class T, int HD> static void launch(const cz_call *call, const problem
                               (CLEARED * CZ_ATTENTION_WARPS))),
               CZ_ATTENTION_THREADS, 0, call->stream, p);
   cz_launch("attention backward by keys", gradient_of_keys<T, HD>,
-            dim3(blocks_of(p.Tk, p.B, by_keys<T, HD>::KEYS), H), CZ_ATTENTION_THREADS,
-            by_keys<T, HD>::bytes(p), call->stream, p);
+            dim3(blocks_of(p.Tk, p.B, by_keys<T, HD>::KEYS), H), CZ_ATTENTION_THREADS, key_bytes,
+            call->stream, p);
 }
 
 /** Gradients of q, k and v in their dtype, of the position bias in float32. Contract:

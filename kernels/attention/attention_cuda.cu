@@ -135,9 +135,11 @@ extern "C" void cz_attention_fwd_cuda(const cz_call *call) {
   with_head(call, p, [&](auto t, auto head) {
     typedef typename decltype(t)::type T;
     enum { HD = decltype(head)::value };
-    cz_launch("attention forward", forward<T, HD>,
-              dim3(blocks_of(p.Tq, p.B, CZ_ATTENTION_QUERIES), (unsigned)p.H), CZ_ATTENTION_THREADS,
-              layout<T, HD>::bytes() + factor_bytes(p, layout<T, HD>::KEYS) + table_bytes(p),
-              call->stream, p);
+    const size_t bytes =
+        layout<T, HD>::bytes() + factor_bytes(p, layout<T, HD>::KEYS) + table_bytes(p);
+    if (fits(call, bytes))
+      cz_launch("attention forward", forward<T, HD>,
+                dim3(blocks_of(p.Tq, p.B, CZ_ATTENTION_QUERIES), (unsigned)p.H),
+                CZ_ATTENTION_THREADS, bytes, call->stream, p);
   });
 }

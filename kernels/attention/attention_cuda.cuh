@@ -386,6 +386,14 @@ static inline bool refused(const cz_call *call, const problem &p) {
   return why;
 }
 
+/* Whether a block of the card can have BYTES of shared memory; an error of the launch where not. */
+static inline bool fits(const cz_call *call, size_t bytes) {
+  if (bytes <= cz_cuda_shared(call->stream)) return true;
+  cz_cuda_launched(call->stream, "attention whose tiles want more shared memory than the card has",
+                   (int)cudaErrorNotSupported);
+  return false;
+}
+
 /* F(cz_type<T>, head size that a kernel is made for). */
 template <class F> static inline void with_head(const cz_call *call, const problem &p, F f) {
   cz_with_type(call->in[CZ_ATTENTION_Q].dtype, [&](auto t) {

@@ -15,8 +15,6 @@
   extern __shared__ __align__(128) unsigned char cz_shared_dynamic[];                              \
   type *const name = reinterpret_cast<type *>(cz_shared_dynamic)
 
-enum { CZ_SHARED_WITHOUT_ASKING = 48 * 1024 };
-
 /* Launches KERNEL in the stream's order; a grid without blocks is not launched. Errors go to
  * cz_cuda_launched. */
 template <class... P, class... A>

@@ -13,6 +13,14 @@ void *cz_cuda_stream_of(void *stream);
 /* Multiprocessors of the card. */
 int cz_cuda_cores(void *stream);
 
+/* Bytes of shared memory that a block can have: 227 KiB on sm_90, 163 on sm_80, 99 on sm_86, sm_89
+ * and sm_120. */
+size_t cz_cuda_shared(void *stream);
+
+/* A launch asks for more dynamic shared memory than this. Without asking a block has 48 KiB, which
+ * its static arrays, of a few KiB at most, take their part of. */
+enum { CZ_SHARED_WITHOUT_ASKING = 32 * 1024 };
+
 /* Called after every launch with its cudaError_t, 0 when it went well. The first error is kept
  * until the engine asks for it (cz_device.failed); the kernel's name, a literal, goes to the ring
  * of last launches. */

@@ -22,6 +22,7 @@ static const sizes hand[] = {
     {8, 16, 65, 300, 90, false, {1e-4, 0, 1}}, /* the same with log Z squared */
     {12, 8, 67, 40, 100, false, {0, 0.1, 1}},
     {6, 8, 2500, 2, 80, true, {1e-4, 0.1, 0.35}},   /* many slabs */
+    {3, 2, 12288, 2, 80, false, {1e-4, 0, 1}},      /* a row of 48 KiB */
     {1100, 5, 37, 1, 97, true, {1e-4, 0.1, 0.125}}, /* two chunks of rows */
     {2100, 3, 67, 4, 99, false, {0, 0, -0.5}},      /* three, and a bit of the last slab */
     {0, 4, 9, 1, 100, true, {1e-4, 0.1, 1}},        /* an empty batch */

@@ -19,11 +19,12 @@
 #include <float.h>
 
 enum {
-  THREADS = 1024,         /* of a row's block, the most */
-  ORDER_THREADS = 1024,   /* of the one block that orders rows and adds their losses */
-  COPY_THREADS = 256,     /* of a block that copies rows, a warp each */
-  EACH = 4,               /* neighbouring logits of a thread */
-  STAGE_BYTES = 160 << 10 /* the longest row that is kept in shared memory: sm_80 has 163 KiB */
+  THREADS = 1024,       /* of a row's block, the most */
+  ORDER_THREADS = 1024, /* of the one block that orders rows and adds their losses */
+  COPY_THREADS = 256,   /* of a block that copies rows, a warp each */
+  EACH = 4,             /* neighbouring logits of a thread */
+  SUMS_BYTES = 1024     /* of shared memory, and more than a block's sums take; a row that fits
+                           beside them is kept there */
 };
 /* A chunk: w is read and dw added to once for each, so it should be long; and short enough for its
  * logits, CHUNK_BYTES of float32. */
@@ -332,7 +333,7 @@ static bool adds_to(const plan *p, int input, int64_t first) {
 
 template <class T> static void launch_losses(const plan *p, int64_t first, int64_t rows) {
   const size_t stage = (size_t)p->a.ld * sizeof(float);
-  const bool staged = stage <= STAGE_BYTES;
+  const bool staged = stage + SUMS_BYTES <= cz_cuda_shared(p->call->stream);
   const int64_t warps = (p->a.V / EACH + CZ_WARP - 1) / CZ_WARP;
   const unsigned threads = (unsigned)(warps < 1                   ? 1
                                       : warps > THREADS / CZ_WARP ? THREADS / CZ_WARP

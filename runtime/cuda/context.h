@@ -44,6 +44,7 @@ typedef struct cz_cuda_card {
   int cores;        /* multiprocessors */
   int cards;        /* that there are; this is the first */
   size_t memory;    /* bytes in all */
+  size_t shared;    /* bytes of shared memory that a block can have */
   int driver;       /* the CUDA version that it has: 13000 is 13.0 */
   int runtime;      /* the one that this module was built with */
 } cz_cuda_card;

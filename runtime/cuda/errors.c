@@ -165,6 +165,9 @@ void *cz_cuda_stream_of(void *stream) { return ((cz_cuda *)stream)->stream; }
 /** As launch.h says. */
 int cz_cuda_cores(void *stream) { return ((const cz_cuda *)stream)->card.cores; }
 
+/** Bytes of shared memory that a block of the card can have. */
+size_t cz_cuda_shared(void *stream) { return ((const cz_cuda *)stream)->card.shared; }
+
 /** As launch.h says. */
 void cz_cuda_zero(void *stream, void *p, size_t bytes) {
   cz_cuda *c = stream;

@@ -52,6 +52,7 @@ static bool read_card(cz_cuda_card *card, char *why, size_t n) {
   card->minor = p.minor;
   card->cores = p.multiProcessorCount;
   card->memory = p.totalGlobalMem;
+  card->shared = p.sharedMemPerBlockOptin;
   return true;
 }
 

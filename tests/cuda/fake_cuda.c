@@ -312,6 +312,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device) {
   snprintf(p->name, sizeof p->name, "%s", fake.card);
   p->totalGlobalMem = fake.memory;
   p->multiProcessorCount = 132;
+  p->sharedMemPerBlockOptin = 227 * 1024;
   p->major = fake.major, p->minor = fake.minor;
   return cudaSuccess;
 }

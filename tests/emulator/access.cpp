@@ -56,13 +56,14 @@ static int look_in(dl_phdr_info *info, size_t size, void *search) {
   for (int i = 0; i < info->dlpi_phnum; i++) {
     const ElfW(Phdr) *h = &info->dlpi_phdr[i];
     const unsigned char *begin = reinterpret_cast<unsigned char *>(info->dlpi_addr + h->p_vaddr);
-    if (h->p_type == PT_LOAD && s->p >= begin && s->p < begin + h->p_memsz)
+    if (h->p_type == PT_LOAD && !(h->p_flags & PF_W) && s->p >= begin && s->p < begin + h->p_memsz)
       return s->begin = begin, s->end = begin + h->p_memsz, 1;
   }
   return 0;
 }
 
-/* Constants of the program: tables that a compiler made, names of functions. */
+/* Constants of the program, which it cannot write: tables that a compiler made, names of functions.
+ */
 static bool is_constant(const void *p) {
   static segment_search last;
   const unsigned char *at = static_cast<const unsigned char *>(p);

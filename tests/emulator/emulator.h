@@ -139,6 +139,7 @@ bool emu_planted_failure(const char *kernel);
 /* ---- shared.cpp: shared memory of a block, arrays between guards ---- */
 
 void emu_begin_shared(emu_worker *w, size_t dynamic_bytes);
+size_t emu_shared_limit(void); /* of a block that asks for it */
 void emu_end_shared(emu_worker *w);
 std::string emu_shared_damage(const emu_worker *w);
 /* The array that N bytes from P on lie in, or null; anywhere between the arrays. */

@@ -196,6 +196,24 @@ static void run_read_host(float *y, const float *x, const float *host) {
   cz_launch("planted", read, 1, N, 0, nullptr, y, host, 0);
 }
 
+static void run_read_static(float *y, const float *x, const float *host) {
+  static float numbers[2 * N];
+  cz_launch("planted", read, 1, N, 0, nullptr, y, numbers, 0);
+}
+
+static __global__ void static_beside_dynamic(float *y, const float *x) {
+  CZ_SHARED(float, tile, [4096 + N]);
+  CZ_SHARED_DYNAMIC(float, rest);
+  const int t = (int)threadIdx.x;
+  tile[4096 + t] = rest[t] = x[t];
+  y[t] = tile[4096 + t] + rest[t];
+}
+
+/* Together more than a block has that does not ask. */
+static void run_static_beside(float *y, const float *x, const float *host) {
+  cz_launch("planted", static_beside_dynamic, 1, N, CZ_SHARED_WITHOUT_ASKING, nullptr, y, x);
+}
+
 static void run_write_host(float *y, const float *x, const float *host) {
   float local[2 * N];
   cz_launch("planted", set_x, 1, N, 0, nullptr, y, local);
@@ -292,6 +310,10 @@ const fault faults_of_memory[] = {
      "of an allocation of 1024", "use-after-poison"},
     {"a read of the host's memory", run_read_host, NULL, NEVER, NULL, "which is no device memory",
      NULL},
+    {"a read of the program's variable", run_read_static, NULL, NEVER, NULL,
+     "which is no device memory", NULL},
+    {"shared memory that was not asked for", run_static_beside, NULL, ALWAYS,
+     "and the block has 49152", "and the block has 49152", NULL},
     {"a write to the host's memory", run_write_host, NULL, SOMEHOW, NULL,
      "which is no device memory", NULL},
     {"a read of what nobody wrote", run_read_unwritten, NULL, ALWAYS, NULL, UNSET, NULL},

@@ -199,8 +199,8 @@ const fault faults_of_threads[] = {
      "behind shared array the dynamic array", "outside of shared arrays", "use-after-poison"},
     {"a read of the last block's array", run<from_last_block, 2>, NULL, ALWAYS, NULL,
      "that nobody has written", NULL},
-    {"more shared memory than there is", run<too_much_shared>, NULL, ALWAYS, "a block has",
-     "a block has", NULL},
+    {"more shared memory than there is", run<too_much_shared>, NULL, ALWAYS, "the block has",
+     "the block has", NULL},
 
     {"two barriers", run<barriers_apart>, NULL, ALWAYS, "waits at another one",
      "waits at another one", NULL},

@@ -95,7 +95,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device) {
   *p = {};
   snprintf(p->name, sizeof p->name, "emulator");
   p->totalGlobalMem = emu_memory_limit();
-  p->sharedMemPerBlockOptin = EMU_SHARED_BYTES;
+  p->sharedMemPerBlockOptin = emu_shared_limit();
   p->multiProcessorCount = CORES;
   p->major = 9, p->minor = 0, p->warpSize = EMU_WARP;
   return cudaSuccess;

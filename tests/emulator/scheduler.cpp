@@ -193,7 +193,7 @@ static bool refused(dim3 grid, dim3 block, size_t shared_bytes) {
   const uint64_t threads = (uint64_t)block.x * block.y * block.z;
   if (threads == 0 || threads > EMU_THREADS || block.z > 64) return true;
   if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) return true;
-  return shared_bytes > EMU_SHARED_BYTES;
+  return shared_bytes > emu_shared_limit();
 }
 
 static emu_worker *worker(void) {

@@ -129,6 +129,10 @@ static void refuses(void **state) {
   attend_or_refuse(128, 512, NULL);
   attend_or_refuse(129, 0, "attention of more than 128 numbers a head");
   attend_or_refuse(128, 514, "attention with more than 512 buckets a direction");
+  assert_int_equal(setenv("CZ_EMULATOR_SHARED", "65536", 1), 0);
+  attend_or_refuse(64, 0, NULL);
+  attend_or_refuse(128, 0, "attention whose tiles want more shared memory than the card has");
+  assert_int_equal(unsetenv("CZ_EMULATOR_SHARED"), 0);
 }
 
 /* More than CZ_EMULATOR_MEMORY says that there is. */
