@@ -42,8 +42,8 @@
  * Aliasing: none.
  *
  * Deterministic: cuDNN's deterministic backward, which cards of compute capability 9.0 have. Which
- * of its kernels computes, and so the bits, hangs on the card, on cuDNN's version and on the class
- * of the sizes (runtime/cuda/cudnn.h).
+ * of its kernels computes, and so the bits, depends on the card, on cuDNN's version and on the
+ * class of the sizes (runtime/cuda/cudnn.h).
  *
  * Memory: forward none of order S^2. Backward keeps dS in workspace, longest_q longest_k H numbers
  * of 16 bits for each segment: that is how cuDNN's is deterministic.

@@ -166,8 +166,8 @@ static cz_status check_blas(void) {
   return CZ_OK;
 }
 
-/* How bfloat16 is computed is decided here, once; the bits of its results hang on that as those of
- * float32 do on the BLAS, so it is part of the kind of processor. */
+/* How bfloat16 is computed is decided here, once; the bits of its results depend on that as those
+ * of float32 do on the BLAS, so it is part of the kind of processor. */
 static cz_status open_units(cz_device *d) {
   static char kinds[CZ_UNITS_PATHS][CZ_PROCESSOR_BYTES];
   char why[CZ_UNITS_TEXT] = "";
