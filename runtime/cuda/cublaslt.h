@@ -3,9 +3,9 @@
  *
  * The first product of a kind is tuned: the algorithms that the library proposes are timed on
  * random numbers and the fastest is kept for good, in this process and in a file for the next ones
- * (cublaslt_files.c). Which one it is depends on the card, the library and the key below:
- * dtypes, transpositions, alignment, epilogue, whether beta is 0, and the sizes, of which m and k
- * only by their class, since they change with the number of tokens. So the bits of a product are the same
+ * (cublaslt_files.c). Which one that is depends on the card, the library and the key below: dtypes,
+ * transpositions, alignment, epilogue, whether beta is 0, and the sizes, of which m and k only by
+ * their class, since they change with the number of tokens. So the bits of a product are the same
  *   - for the same call in one process, whatever ran before;
  *   - in all processes that read the same file of choices. Without one another algorithm may win by
  *     a hair, and then the order of sums is another.

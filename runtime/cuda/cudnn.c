@@ -23,7 +23,7 @@ static void say(cudnn *d, const char *what) {
 static void open_library(cudnn *d, cz_cuda *c) {
   void *pinned;
   if (!cz_cudnn_library_open(&d->library, CZ_CUDNN_FILE, d->why, sizeof d->why)) return;
-  if (c->card.major < 9) {
+  if (c->card.major != 9 || c->card.minor != 0) {
     snprintf(d->why, sizeof d->why,
              "attention by cuDNN: the %s has compute capability %d.%d; cuDNN's deterministic "
              "backward over segments needs 9.0",

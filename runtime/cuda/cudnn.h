@@ -14,7 +14,7 @@
  * Tried are versions 9.19.0 and later of 9: of earlier ones it is not known that they find this
  * pattern. Backward is deterministic because dQ is made of a dS that was written down, as cuDNN's
  * own front end asks for it; 9.19.0 does that for segments on cards of compute capability 9.0.
- */
+ * Others, also later ones, are refused. */
 #ifndef CZ_CUDA_CUDNN_H
 #define CZ_CUDA_CUDNN_H
 

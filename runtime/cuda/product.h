@@ -1,4 +1,4 @@
-/* What makes products for the device: cuBLASLt (product.c), or in the emulated module the host's
+/* What makes products for the device: cuBLASLt (cublaslt.c), or in the emulated module the host's
  * BLAS. launch.h's cz_cuda_multiply is the other half. */
 #ifndef CZ_CUDA_PRODUCT_H
 #define CZ_CUDA_PRODUCT_H

@@ -11,7 +11,9 @@
  * and bfloat16. `guard:ref` and `guard:cpu` wrap these: fresh memory is poisoned with NaN,
  * sentinels stand around every planned tensor, and both are checked after every op. `cuda` is a
  * module that is opened at run time; `auto` takes it when it works and says in one line
- * what it took and why. */
+ * what it took and why. `emu` is the same module with its kernels in an emulator on the CPU, for
+ * tests; in `emu:check` every access of a kernel is looked at, and `guard:emu` has the guard around
+ * `emu`. */
 #ifndef CZ_DEVICE_DEVICE_H
 #define CZ_DEVICE_DEVICE_H
 

@@ -242,7 +242,11 @@ static void no_library(void **state) {
   card->major = 8, card->card = "Fake A100";
   without("the Fake A100 has compute capability 8.0; cuDNN's deterministic backward over segments "
           "needs 9.0");
-  card->major = 9;
+  card->major = 10, card->card = "Fake B200"; /* later ones are not tried */
+  without("the Fake B200 has compute capability 10.0; ");
+  card->major = 9, card->minor = 1;
+  without("has compute capability 9.1; ");
+  card->minor = 0;
   cz_device *d = open_card();
   attention a;
   make(d, &a, 1, 1, 1, 8);
