@@ -77,35 +77,45 @@ static inline __device__ void cz_gelu_tanh_parts(float *s, float *rest, float x)
   cz_sigmoid(s, rest, 1.5957691f * (x + 0.044715f * x * x * x));
 }
 
-/* act(x). */
+/* act(x). A kind without a case does not compile. */
 template <int KIND> static inline __device__ float cz_activated(float x) {
-  float s, rest;
-  switch ((cz_activation_kind)KIND) {
-  case CZ_ACTIVATION_NONE: return x;
-  case CZ_ACTIVATION_RELU: return x < 0 ? 0 : x; /* a NaN stays one */
-  case CZ_ACTIVATION_GELU: return x * cz_normal(x, cz_exp_fast(-0.5f * x * x));
-  case CZ_ACTIVATION_GELU_TANH: cz_gelu_tanh_parts(&s, &rest, cz_within_12(x)); return x * s;
-  case CZ_ACTIVATION_TANH: return cz_tanh(x);
+  if constexpr (KIND == CZ_ACTIVATION_NONE) {
+    return x;
+  } else if constexpr (KIND == CZ_ACTIVATION_RELU) {
+    return x < 0 ? 0 : x; /* a NaN stays one */
+  } else if constexpr (KIND == CZ_ACTIVATION_GELU) {
+    return x * cz_normal(x, cz_exp_fast(-0.5f * x * x));
+  } else if constexpr (KIND == CZ_ACTIVATION_GELU_TANH) {
+    float s, rest;
+    cz_gelu_tanh_parts(&s, &rest, cz_within_12(x));
+    return x * s;
+  } else {
+    static_assert(KIND == CZ_ACTIVATION_TANH, "this kind of activation has no value here");
+    return cz_tanh(x);
   }
-  return x;
 }
 
-/* act'(x), derived in activation_cpu.c. For ReLU x may as well be act(x). */
+/* act'(x), derived in activation_cpu.c. For ReLU x may as well be act(x). A kind without a case
+ * does not compile. */
 template <int KIND> static inline __device__ float cz_activation_slope_at(float x) {
-  float s, rest, e;
-  const float c = cz_within_12(x);
-  switch ((cz_activation_kind)KIND) {
-  case CZ_ACTIVATION_NONE: return 1;
-  case CZ_ACTIVATION_RELU: return x > 0 ? 1 : x <= 0 ? 0 : x; /* a NaN stays one */
-  case CZ_ACTIVATION_GELU:
-    e = cz_exp_fast(-0.5f * x * x);
+  if constexpr (KIND == CZ_ACTIVATION_NONE) {
+    return 1;
+  } else if constexpr (KIND == CZ_ACTIVATION_RELU) {
+    return x > 0 ? 1 : x <= 0 ? 0 : x; /* a NaN stays one */
+  } else if constexpr (KIND == CZ_ACTIVATION_GELU) {
+    const float e = cz_exp_fast(-0.5f * x * x);
     return cz_normal(x, e) + x * 0.39894228f * e; /* Phi + x phi */
-  case CZ_ACTIVATION_GELU_TANH:
+  } else if constexpr (KIND == CZ_ACTIVATION_GELU_TANH) {
+    const float c = cz_within_12(x);
+    float s, rest;
     cz_gelu_tanh_parts(&s, &rest, c);
     return s + c * s * rest * 1.5957691f * (1 + 0.134145f * c * c); /* s + x s (1 - s) 2 u' */
-  case CZ_ACTIVATION_TANH: cz_sigmoid(&s, &rest, 2 * x); return 4 * s * rest; /* 1 - tanh^2 */
+  } else {
+    static_assert(KIND == CZ_ACTIVATION_TANH, "this kind of activation has no slope here");
+    float s, rest;
+    cz_sigmoid(&s, &rest, 2 * x);
+    return 4 * s * rest; /* 1 - tanh^2 */
   }
-  return 1;
 }
 
 #endif
