@@ -1,10 +1,10 @@
 /* What a row of the op table contains, and what a kernel is given.
  *
  * An op is a folder with a contract (<op>.h), kernels that are pure functions on pointers
- * (<op>_ref.c in float64, <op>_cpu.c in float32 and bfloat16), a row that tells the engine all
- * it may know about the op (<op>_op.c), and problems: legal and nasty ones, and what is timed
- * (<op>_cases.c). One line in ops.def lists it. Kernels know no tensor, no allocation and
- * no global; they may assume what the row's shape rule has checked and nothing else. */
+ * (<op>_ref.c in float64, <op>_cpu.c in float32 and bfloat16, <op>_cuda.cu), a row that tells
+ * the engine all it may know about the op (<op>_op.c), and problems: legal and nasty ones, and
+ * what is timed (<op>_cases.c). One line in ops.def lists it. Kernels know no tensor, no
+ * allocation and no global; they may assume what the row's shape rule has checked, nothing else. */
 #ifndef CZ_KERNELS_OP_H
 #define CZ_KERNELS_OP_H
 

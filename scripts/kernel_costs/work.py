@@ -95,7 +95,9 @@ def bytes_of(op, backward, n, precision):
         # value, gradient, two moments, and the copy in 16 bits that the same pass writes; the
         # host's account has the copy as read, too
         return n["rows"] * n["width"] * (7 * WIDE + 2 * c)
-    return 84  # clip
+    if op == "clip":
+        return 84
+    raise ValueError("what a pass of op '%s' has of bytes is not known (work.bytes_of)" % op)
 
 
 def units_of(op, n):

@@ -275,6 +275,12 @@ class Bounds(unittest.TestCase):
         self.assertAlmostEqual(found["seconds"], 2 * 8192**3 / 989.4e12)
 
 
+class Work(unittest.TestCase):
+    def test_an_op_without_an_account(self):
+        with self.assertRaisesRegex(ValueError, "'swirl'.*work.bytes_of"):
+            work.bytes_of("swirl", False, {"rows": 4, "width": 64}, "bf16")
+
+
 class Tiles(unittest.TestCase):
     def test_bytes(self):
         n = {"segments": 2, "heads": 3, "queries": 128, "keys": 192, "head_size": 64}

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """What stands in a folder stands in its list: each row that the sources define has its line in the
-.def file, so that a forgotten line is no row that nobody sees.
+.def file, so that a forgotten line is no row that nobody sees. And what has CUDA kernels stands in the
+module's table and is counted in the emulator.
 
   check_lists.py NM ROOT BUILD
 
 The rows are the data symbols of the folder's library, so macros that make several are seen too."""
 
+import glob
+import json
+import os
 import re
 import subprocess
 import sys
@@ -47,8 +51,30 @@ def missing(nm, root, build):
             yield f"{path}: {macro}({name}) has no row"
 
 
+# cuDNN's kernels: the module asks for them by name, and the emulator has no cuDNN.
+BY_LIBRARY = {"attention_cudnn"}
+
+
+def missing_of_cuda(root):
+    """Yields a line of text for each folder with a CUDA kernel that the module's table has no row
+    of, and for each op with a row whose costs nobody counts."""
+    table, counted = "runtime/cuda/kernels.c", "experiments/bench/counted.json"
+    paths = glob.glob(f"{root}/kernels/*/*_cuda.cu")
+    folders = {os.path.basename(os.path.dirname(path)) for path in paths} - BY_LIBRARY
+    with open(f"{root}/{table}", encoding="utf-8") as f:
+        rows = set(re.findall(r"^ *\[CZ_OP_(\w+)\] =", f.read(), re.M))
+    with open(f"{root}/{counted}", encoding="utf-8") as f:
+        ops = {entry["op"] for entries in json.load(f).values() for entry in entries}
+    if not folders or not rows:
+        yield f"no folder with a CUDA kernel, or no row in {table}: is the check still right?"
+    for name in sorted(folders - rows):
+        yield f"{table}: [CZ_OP_{name}] is missing; kernels/{name} has a CUDA kernel"
+    for name in sorted((folders | rows) - ops):
+        yield f"{counted}: a line of op {name} is missing; it has a CUDA kernel"
+
+
 def main():
-    found = list(missing(*sys.argv[1:4]))
+    found = list(missing(*sys.argv[1:4])) + list(missing_of_cuda(sys.argv[2]))
     print("\n".join(found) if found else "all rows are listed")
     return 1 if found else 0
 
