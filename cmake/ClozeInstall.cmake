@@ -18,6 +18,13 @@ add_custom_target(cloze_man ALL DEPENDS "${CMAKE_BINARY_DIR}/cloze.1" "${CMAKE_B
 install(TARGETS cloze RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES "${CMAKE_BINARY_DIR}/cloze.1" DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(DIRECTORY experiments DESTINATION ${CMAKE_INSTALL_DATADIR}/cloze PATTERN results EXCLUDE)
+# Algorithms of products that checks of cards chose: the module looks for them in share/cloze/gpu
+# beside the program's folder (runtime/cuda/cublaslt_files.c), which in the build folder is a link.
+install(DIRECTORY experiments/results/gpu/ DESTINATION share/cloze/gpu COMPONENT algorithms
+    FILES_MATCHING PATTERN "*.cublaslt-*.txt" PATTERN curves EXCLUDE)
+file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/share/cloze")
+file(CREATE_LINK "${CMAKE_SOURCE_DIR}/experiments/results/gpu" "${CMAKE_BINARY_DIR}/share/cloze/gpu"
+    SYMBOLIC)
 install(PROGRAMS scripts/prepare_debian.sh scripts/fetch_debian_text.py scripts/train_vocabulary.py
     DESTINATION ${CMAKE_INSTALL_DATADIR}/cloze/scripts)
 install(FILES LICENSE README.md CHANGELOG.md "${CMAKE_BINARY_DIR}/keys.md" DESTINATION

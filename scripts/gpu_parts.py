@@ -101,8 +101,10 @@ class Check:
 
 
 def environment(programs, work):
-    """Of our own programs: their libraries, the module, a cache that begins empty."""
+    """Of our own programs: their libraries, the module, a cache that begins empty and gets all
+    algorithms of products, since none that are committed are looked at."""
     out = dict(os.environ, OMP_WAIT_POLICY="passive", XDG_CACHE_HOME=str(work / "cache"))
+    out["CZ_CUDA_ALGORITHMS"] = str(work / "committed")  # which is not there
     out["CZ_MODULE_PATH"] = os.environ.get("CLOZE_MODULES") or str(programs / "modules")
     own = [programs / "lib"] if (programs / "lib").is_dir() else []
     if own and not has_cxx():

@@ -82,6 +82,33 @@ static void build_folder(void **state) {
     has(CZ_PROGRAM " devices", 0, "\nCUDA card          ");
 }
 
+/* Algorithms that are committed for a card are found beside the program, where it is installed and
+ * in its build folder, without a variable. */
+static void algorithms(void **state) {
+  char command[4096], built[4096], committed[4096], found[4096];
+  use("fake");
+  assert_int_equal(unsetenv("CZ_CUDA_ALGORITHMS"), 0);
+  assert_int_equal(setenv("XDG_CACHE_HOME", under("cache"), 1), 0);
+  snprintf(command, sizeof command,
+           CZ_CMAKE " --install " CZ_BINARY_DIR " --component algorithms --prefix %s",
+           under("installed"));
+  has(command, 0, "");
+  assert_int_equal(access(under("installed/share/cloze/gpu"), F_OK), 0);
+  write_text("installed/share/cloze/gpu/Fake-H100.cublaslt-130100.txt", "by hand\n");
+  snprintf(command, sizeof command, "mkdir %s && cp " CZ_PROGRAM " %s", under("installed/bin"),
+           under("installed/bin/cloze"));
+  has(command, 0, "");
+  snprintf(command, sizeof command, "%s devices", under("installed/bin/cloze"));
+  has(command, 0, "/share/cloze/gpu/Fake-H100.cublaslt-130100.txt:1: this line is passed over");
+  lacks(CZ_PROGRAM " devices", "this line is passed over");
+  assert_non_null(realpath(CZ_PROGRAM, built));
+  *strrchr(built, '/') = 0;
+  strcat(built, "/../share/cloze/gpu");
+  assert_non_null(realpath(built, found));
+  assert_non_null(realpath(CZ_SOURCE_DIR "/experiments/results/gpu", committed));
+  assert_string_equal(found, committed);
+}
+
 static void needs(void **state) {
   static const char *const names[] = {"libcuda", "libcublas", "libcudnn", "libnv", "cloze_cuda"};
   has("readelf -d " CZ_PROGRAM, 0, "NEEDED");
@@ -98,6 +125,7 @@ static void needs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(devices), cmocka_unit_test(library),
-                                     cmocka_unit_test(build_folder), cmocka_unit_test(needs)};
+                                     cmocka_unit_test(build_folder), cmocka_unit_test(needs),
+                                     cmocka_unit_test(algorithms)};
   return cmocka_run_group_tests_name("cuda program", tests, make_folder, drop_folder);
 }
