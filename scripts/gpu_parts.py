@@ -29,7 +29,7 @@ import gpu_curves  # noqa: E402
 import gpu_table  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PLACES = ("bin", "gpu", "tests/ops", "tests/train", "tests/cuda")
+PLACES = ("bin", "gpu", "tests/ops")
 DTYPES = ("bf16", "f32", "f16")
 PRECISION = {"bf16": "bf16", "f32": "f32", "f16": "fp16"}
 REHEARSAL = 6  # times as long a part may take without a card
