@@ -6,7 +6,7 @@ card part by part, within a time that is given, and writes the results after eac
 
 FOLDER of the programs is a bundle's or a build folder. With --device emu every part runs with tiny
 sizes on the emulated module, and what only a card can say is made up: a rehearsal, whose results
-mean nothing. Exit code: 0 all parts were done, 1 some failed or were left out, 3 no card.
+mean nothing. Exit code: 0 all parts were done, 1 some failed or were left out, 2 wrong usage.
 """
 
 import argparse
@@ -632,7 +632,9 @@ def selected(words, quick):
         if word == "ceilings":
             hits = ["card", "copy", "launch"] + [n for n in names if n.startswith("products-")]
         if not hits:
-            sys.exit("gpu_parts.py: no part '%s'; there are ceilings %s" % (word, " ".join(names)))
+            text = "gpu_parts.py: no part '%s'; there are ceilings %s"
+            print(text % (word, " ".join(names)), file=sys.stderr)
+            sys.exit(2)
         wanted.update(hits)
     return [p for p in PARTS if p[0] in wanted]
 
