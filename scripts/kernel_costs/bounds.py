@@ -52,11 +52,17 @@ def _scaled(quantities, by_bytes, by_units):
 
 
 def main_kernel(counted):
-    """The kernel with most of the pass's work, to which its special functions belong."""
+    """The kernel with most of the pass's work."""
     return max(
         counted["kernels"],
         key=lambda k: (k["mma"], counts.moved_bytes(k) + 128 * counts.wavefronts(k)),
     )
+
+
+def special_of(counted, kernel, n):
+    """Special functions of one kernel of a counted pass at the sizes N that were counted."""
+    found = work.special_of(counted["op"], counted["pass"] == "backward", n)
+    return found.get(kernel["kernel"], found.get(None, 0) if kernel is main_kernel(counted) else 0)
 
 
 class Counted:
@@ -101,8 +107,8 @@ class Counted:
             by_bytes /= work.bytes_of(op, backward, of, precision)
         launches = []
         for k in counted["kernels"]:
-            special = work.special_of(op, backward, of) if k is main_kernel(counted) else 0
-            launches.append((k["kernel"], _scaled(of_kernel(k, special), by_bytes, by_units)))
+            quantities = of_kernel(k, special_of(counted, k, of))
+            launches.append((k["kernel"], _scaled(quantities, by_bytes, by_units)))
         return whole + launches
 
     def bound(self, card, op, pass_name, precision, n):

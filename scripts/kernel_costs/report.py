@@ -164,9 +164,6 @@ def _bound(p, kernel, special):
 
 
 def _kernel(p, kernel, n, files, texts, code):
-    special = 0
-    if kernel is bounds.main_kernel(p):
-        special = work.special_of(p["op"], p["pass"] == "backward", n)
     return {
         "op": p["op"],
         "name": p["name"],
@@ -189,7 +186,7 @@ def _kernel(p, kernel, n, files, texts, code):
         "shuffle": kernel["shuffle"],
         "barrier": kernel["barrier"],
         "atomic": kernel["atomic"]["requests"],
-        "bounds": _bound(p, kernel, special),
+        "bounds": _bound(p, kernel, bounds.special_of(p, kernel, n)),
         "architectures": _on_architectures(p["op"], kernel, files, texts, code),
     }
 

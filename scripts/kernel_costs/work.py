@@ -139,18 +139,22 @@ def cleared_of(op, backward, n, precision):
     return 0
 
 
-# Special functions of each unit, forward and backward: one exponential of a score; of a logit one
-# for the sum and another for its gradient; GELU's tanh an exponential and a reciprocal, and erf an
-# exponential. Nothing else that grows with the elements needs any.
 def special_of(op, backward, n):
+    """Special functions of a pass, {kernel: how many}; the name None: the kernel with most of the
+    pass's work. Of each score an exponential, in attention's backward two by queries, which go
+    through the keys twice, and one by keys; of a logit one for the sum and another for its
+    gradient; of an element of GELU, by tanh or by erf, an exponential and a reciprocal. Nothing
+    else that grows with the elements needs any."""
     units = units_of(op, n)
     if op == "attention":
-        return units
+        if not backward:
+            return {None: units}
+        return {"attention backward by queries": 2 * units, "attention backward by keys": units}
     if op == "cross_entropy":
-        return units * (2 if backward else 1)
+        return {None: units * (2 if backward else 1)}
     if op == "activation":
-        return units * (2 if n.get("gated") else 1)
-    return 0
+        return {None: 2 * units}
+    return {}
 
 
 def variant(op, n):

@@ -281,6 +281,18 @@ class Work(unittest.TestCase):
             work.bytes_of("swirl", False, {"rows": 4, "width": 64}, "bf16")
 
 
+    def test_special_functions(self):
+        n = {"segments": 1, "heads": 1, "queries": 8, "keys": 4, "head_size": 64}
+        names = ("attention backward by queries", "attention backward by keys", "sums of columns")
+        passed = one_pass(*(kernel(name) for name in names), op="attention")
+        passed["pass"] = "backward"
+        found = [bounds.special_of(passed, k, n) for k in passed["kernels"]]
+        self.assertEqual(found, [64, 32, 0])
+        passed = one_pass(kernel(), op="activation")
+        n = {"rows": 4, "width": 8}
+        self.assertEqual(bounds.special_of(passed, passed["kernels"][0], n), 64)
+
+
 class Tiles(unittest.TestCase):
     def test_bytes(self):
         n = {"segments": 2, "heads": 3, "queries": 128, "keys": 192, "head_size": 64}
