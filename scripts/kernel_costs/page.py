@@ -14,6 +14,9 @@ that is possible, never times that were measured. What was measured on a card st
   and instructions of warps that the emulator sees, no arithmetic among them, at four. The bound of a
   pass is the sum of its launches' and of the library's products', that of a step the sum of its ops'.
   That launches take time themselves and wait for each other is in none.
+- Percentages are shares of the card's peak in bf16, and bounds count products at it: 989 TFLOP/s on
+  Hopper, which `wgmma` has. Attention's products are `mma.sync`, which reaches some 62 % of that
+  there, so that its own bound is too low by as much where products are what it waits for.
 - Counts are exact and the same on every machine, at the small sizes of
   `experiments/bench/counted.json`. Bounds at other sizes grow from them with bytes and elements.
 - The test `kernel_report` holds the counts to targets: accesses to global memory at least 95 %
