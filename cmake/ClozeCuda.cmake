@@ -156,7 +156,8 @@ endif()
 if(CZ_CUDNN_VERSION VERSION_LESS 9.19 OR CZ_CUDNN_VERSION VERSION_GREATER_EQUAL 10)
   set(CZ_CUDNN_SOURCES "")
 endif()
-list(APPEND CZ_CUDA_SOURCES "${CMAKE_SOURCE_DIR}/runtime/device/module_side.c")
+list(APPEND CZ_CUDA_SOURCES "${CMAKE_SOURCE_DIR}/runtime/device/module_side.c"
+    "${CMAKE_SOURCE_DIR}/runtime/base/clock.c" "${CMAKE_SOURCE_DIR}/runtime/base/program.c")
 
 # cz_cuda_module(TARGET INCLUDES folders [EXPORTS file]): how such a module is compiled and linked.
 # It shows cz_module_device alone, or what the linker's map says, and looks for libraries beside

@@ -174,7 +174,7 @@ static void refuse(cz_cuda *c, const cz_cuda_product *p, const char *why) {
   if (!cz_cuda_works(c, cudaStreamSynchronize(c->stream), c->errors.launched)) return;
   cz_cuda_refused(c, "%s: the product [%lld, %lld] x [%lld, %lld] of %s into %s failed: %s",
                   c->device.name, (long long)p->m, (long long)p->k, (long long)p->k,
-                  (long long)p->n, cz_cuda_dtypes[p->in], cz_cuda_dtypes[p->out], why);
+                  (long long)p->n, cz_dtype_names[p->in], cz_dtype_names[p->out], why);
 }
 
 /** As launch.h says. */

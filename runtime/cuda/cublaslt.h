@@ -102,7 +102,6 @@ CZ_MUST cz_status cz_cuda_tune(cz_cuda *c, const cz_cuda_key *key, cz_cuda_choic
                                bool *there);
 
 /* cublaslt_choices.c */
-extern const char *const cz_cuda_dtypes[CZ_DTYPES];
 const cz_cuda_choice *cz_cuda_choice_find(const cz_cuda_choices *all, const cz_cuda_key *key);
 CZ_MUST cz_status cz_cuda_choice_set(cz_cuda_choices *all, const cz_cuda_choice *choice);
 void cz_cuda_choice_print(char *text, size_t n, const cz_cuda_choice *choice, const char *card);

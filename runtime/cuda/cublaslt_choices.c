@@ -15,9 +15,6 @@
 
 enum { ALGORITHM = sizeof(cublasLtMatmulAlgo_t), HEX = 2 * ALGORITHM };
 
-const char *const cz_cuda_dtypes[CZ_DTYPES] = {
-    [CZ_F64] = "f64", [CZ_F32] = "f32", [CZ_BF16] = "bf16", [CZ_F16] = "f16", [CZ_I32] = "i32"};
-
 /** The choice for KEY; null when there is none. */
 const cz_cuda_choice *cz_cuda_choice_find(const cz_cuda_choices *all, const cz_cuda_key *key) {
   for (size_t i = 0; i < all->n; i++)
@@ -74,8 +71,8 @@ void cz_cuda_choice_print(char *text, size_t n, const cz_cuda_choice *choice, co
       text, n,
       "%c%c %s %s m=%lld n=%lld k=%lld a=%d b=%d c=%d bias=%d epilogue=%d adds=%d us=%.2f algo=%s "
       "library=%zu card=%s",
-      k->transposed_a ? 't' : 'n', k->transposed_b ? 't' : 'n', cz_cuda_dtypes[k->in],
-      cz_cuda_dtypes[k->out], (long long)k->m, (long long)k->n, (long long)k->k, k->align_a,
+      k->transposed_a ? 't' : 'n', k->transposed_b ? 't' : 'n', cz_dtype_names[k->in],
+      cz_dtype_names[k->out], (long long)k->m, (long long)k->n, (long long)k->k, k->align_a,
       k->align_b, k->align_c, k->align_bias, k->epilogue, k->adds, choice->seconds * 1e6, hex,
       cublasLtGetVersion(), card);
   if (used > 0 && (size_t)used < n)
@@ -84,7 +81,7 @@ void cz_cuda_choice_print(char *text, size_t n, const cz_cuda_choice *choice, co
 
 static bool dtype_of(const char *name, int32_t *dtype) {
   for (*dtype = CZ_F32; *dtype <= CZ_F16; ++*dtype)
-    if (!strcmp(cz_cuda_dtypes[*dtype], name)) return true;
+    if (!strcmp(cz_dtype_names[*dtype], name)) return true;
   return false;
 }
 

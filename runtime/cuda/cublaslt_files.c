@@ -6,6 +6,8 @@
 #define _GNU_SOURCE /* flock */
 #include "cuda/cublaslt.h"
 
+#include "base/program.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -74,13 +76,8 @@ static void committed_folder(char *folder, size_t n) {
     snprintf(folder, n, "%s", given);
     return;
   }
-  const ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
-  if (len <= 0) return;
-  program[len] = 0;
-  char *slash = strrchr(program, '/');
-  if (!slash) return;
-  *slash = 0;
-  snprintf(folder, n, "%s/../share/cloze/gpu", program);
+  cz_program_folder(program, sizeof program);
+  if (*program) snprintf(folder, n, "%s/../share/cloze/gpu", program);
 }
 
 /* $XDG_CACHE_HOME/cloze, which is made; empty when there is no home. */

@@ -7,6 +7,7 @@
  * row of its result. */
 #include "cuda/cublaslt.h"
 
+#include "cuda/classes.h"
 #include "kernels/activation/activation.h"
 
 #include <string.h>
@@ -63,19 +64,13 @@ cz_cuda_key cz_cuda_key_of(const cz_cuda_product *p, int32_t epilogue) {
   return key;
 }
 
-/* The next power of two or 3/4 of one, 16 at least: sizes of one class are tuned as one, at its
- * largest. */
-static int64_t class_of(int64_t n) {
-  int64_t power = 16;
-  while (power < n) power *= 2;
-  return power > 16 && power / 4 * 3 >= n ? power / 4 * 3 : power;
-}
+enum { LEAST = 16 }; /* class of sizes: those of one are tuned as one, at its largest */
 
 /** The key that an algorithm is chosen for when the product has this KEY. */
 cz_cuda_key cz_cuda_key_choice(const cz_cuda_key *key) {
   cz_cuda_key choice = *key;
-  choice.m = class_of(key->m);
-  choice.k = class_of(key->k);
+  choice.m = cz_cuda_class(key->m, LEAST);
+  choice.k = cz_cuda_class(key->k, LEAST);
   choice.lda = choice.ldb = choice.ldc = 0;
   return choice;
 }

@@ -3,9 +3,10 @@
  * it ever will again. */
 #include "cuda/cublaslt.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { SEED_BYTES = CZ_CUDA_PIECE_BYTES, PRE = CZ_CUDA_EPILOGUE_PRE };
 
@@ -13,12 +14,6 @@ typedef struct scratch {
   void *a, *b, *c, *pre, *bias;
   cudaEvent_t first, last;
 } scratch;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static uint32_t draw(uint64_t *state) { /* Steele and others 2014, SplitMix */
   uint64_t z = *state += 0x9e3779b97f4a7c15u;
@@ -196,13 +191,13 @@ static cz_status tune(cz_cuda *c, scratch *s, const cz_cuda_key *key, cz_cuda_ch
 /** Finds the algorithm for KEY, a choice's, or that the library has none: THERE is false then. The
  * scratch memory is freed again. */
 cz_status cz_cuda_tune(cz_cuda *c, const cz_cuda_key *key, cz_cuda_choice *choice, bool *there) {
-  const double began = now();
+  const double began = cz_seconds();
   scratch s = {0};
   memset(choice, 0, sizeof *choice);
   choice->key = *key;
   cz_status st = tune(c, &s, key, choice, there);
   release(&s);
   c->products->tuned++;
-  c->products->tuning += now() - began;
+  c->products->tuning += cz_seconds() - began;
   return st;
 }

@@ -1,4 +1,7 @@
 #include "cuda/cudnn.h"
+
+#include "base/clock.h"
+#include "cuda/classes.h"
 #include "kernels/add/add.h"
 #include "kernels/attention_cudnn/attention_cudnn.h"
 #include "kernels/common/launch.h"
@@ -6,7 +9,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 typedef struct cz_cudnn cudnn;
 
@@ -102,16 +104,9 @@ static const char *wrong(cz_cuda *c) {
 
 /* ---- plans ---- */
 
-/* The next power of two or 3/4 of one. */
-static int64_t class_of(int64_t n) {
-  int64_t power = 1;
-  while (power < n) power *= 2;
-  return power > 2 && power / 4 * 3 >= n ? power / 4 * 3 : power;
-}
-
 /* Rows of a segment of T rows in all, none longer than LONGEST unless that is 0. */
 static int64_t rows_of(int64_t T, int64_t longest) {
-  const int64_t n = longest ? longest : class_of(T);
+  const int64_t n = longest ? longest : cz_cuda_class(T, 1);
   return (n + 63) / 64 * 64;
 }
 
@@ -130,15 +125,9 @@ static cz_cudnn_shape shape_of(const cz_call *call, bool backward) {
   while (backward && most > 1 &&
          (double)most * a->heads * (double)s.queries * (double)s.keys * 2 > CZ_CUDNN_DS)
     most /= 2;
-  const int64_t n = class_of(call->in[CZ_ATTENTION_CUDNN_Q_SPANS].dim[0]);
+  const int64_t n = cz_cuda_class(call->in[CZ_ATTENTION_CUDNN_Q_SPANS].dim[0], 1);
   s.segments = n < most ? n : most;
   return s;
-}
-
-static double seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static bool same(const cz_cudnn_shape *a, const cz_cudnn_shape *b) {
@@ -159,9 +148,9 @@ static const cz_cudnn_plan *find_plan(cz_cuda *c, const cz_cudnn_shape *shape) {
   }
   cz_cudnn_plan *made = calloc(1, sizeof *made);
   if (!made) return NULL;
-  const double began = seconds();
+  const double began = cz_seconds();
   cz_cudnn_plan_make(made, &d->library, &place, shape);
-  d->seconds += seconds() - began;
+  d->seconds += cz_seconds() - began;
   d->made++;
   return d->plan[d->plans++] = made;
 }
@@ -232,8 +221,8 @@ static const cz_cudnn_plan *plan_of(const cz_call *call, bool backward, char *wh
   snprintf(why, n,
            "attention by cuDNN: %d heads of %d in %s, %lld segments of %lld queries and %lld keys: "
            "%s",
-           shape.heads, shape.head, shape.dtype == CZ_BF16 ? "bf16" : "f16",
-           (long long)shape.segments, (long long)shape.queries, (long long)shape.keys, plan->why);
+           shape.heads, shape.head, cz_dtype_names[shape.dtype], (long long)shape.segments,
+           (long long)shape.queries, (long long)shape.keys, plan->why);
   return NULL;
 }
 
@@ -316,14 +305,6 @@ static void forward(const cz_call *call) {
   if (!empty(call)) (void)run(call, false, &w);
 }
 
-/* No gradient arrives. */
-static void write_zeros(const cz_call *call) {
-  for (int i = 0; i <= CZ_ATTENTION_CUDNN_V; i++)
-    if (call->mode[i] == CZ_GRAD_WRITE)
-      cz_cuda_zero(call->stream, call->din[i].data,
-                   (size_t)cz_numel(&call->in[i]) * cz_dtype_bytes(call->in[i].dtype));
-}
-
 /* din += MADE. */
 static void add_gradient(const cz_call *call, int input, void *made) {
   cz_call sum = {.n_in = 2, .n_out = 1, .stream = call->stream};
@@ -336,7 +317,7 @@ static void add_gradient(const cz_call *call, int input, void *made) {
 static void backward(const cz_call *call) {
   work w;
   if (empty(call) || !call->dout[CZ_ATTENTION_CUDNN_O].data) {
-    write_zeros(call);
+    for (int i = 0; i <= CZ_ATTENTION_CUDNN_V; i++) cz_cuda_zero_gradient(call, i);
     return;
   }
   if (!run(call, true, &w)) return;

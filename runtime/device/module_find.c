@@ -1,5 +1,7 @@
 #include "device/module_find.h"
 
+#include "base/program.h"
+
 #include <dlfcn.h>
 #include <glob.h>
 #include <stdio.h>
@@ -11,14 +13,6 @@
 static const char *const below[] = {CZ_MODULES_INSTALLED, "../modules"};
 enum { BELOW = sizeof below / sizeof *below };
 
-/* The folder of the running program, without a slash; empty when the system does not say. */
-static void program_folder(char *path, size_t n) {
-  ssize_t len = readlink("/proc/self/exe", path, n - 1);
-  path[len > 0 ? len : 0] = 0;
-  char *slash = strrchr(path, '/');
-  if (slash) *slash = 0;
-}
-
 /** The PATH by which FILE is to be loaded; true when something is there, false when it is left to
  * the loader, or CZ_MODULE_PATH has none. */
 bool cz_module_find(char *path, size_t n, const char *file) {
@@ -28,7 +22,7 @@ bool cz_module_find(char *path, size_t n, const char *file) {
     snprintf(path, n, "%s/%s", folder, file);
     return access(path, F_OK) == 0;
   }
-  program_folder(program, sizeof program);
+  cz_program_folder(program, sizeof program);
   for (int i = 0; i < BELOW; i++) {
     snprintf(path, n, "%s/%s/%s", program, below[i], file);
     if (access(path, F_OK) == 0) return true;
@@ -45,7 +39,7 @@ void cz_module_places(char *text, size_t n) {
     snprintf(text, n, "%s", folder);
     return;
   }
-  program_folder(program, sizeof program);
+  cz_program_folder(program, sizeof program);
   size_t used = 0;
   for (int i = 0; i < BELOW && used < n; i++)
     used += (size_t)snprintf(text + used, n - used, "%s/%s, ", program, below[i]);
