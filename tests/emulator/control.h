@@ -82,7 +82,7 @@ EMU_API void emu_end_counting(void);
 EMU_API const emu_counts *emu_counts_of(const char *kernel);
 
 /* Adds a line of JSON for each kernel, with its source lines, to the file. False: it cannot be
- * written. At the process's end that is done for the file that CZ_EMULATOR_COUNTS names. */
+ * written. */
 EMU_API bool emu_write_counts(const char *path);
 
 /* The part of MOVED that was needed, 0 to 1; 1 when nothing was. Of several kinds together. */

@@ -148,7 +148,6 @@ static inline int __clz(int x) { return x ? __builtin_clz((unsigned)x) : 32; }
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline float __fadd_rn(float a, float b) { return a + b; }
-template <class T> static inline T __ldg(const T *p) { return *p; }
 
 /* The special function unit's: within two units of the last place of this. */
 static inline float cz_exp2(float x) {
