@@ -182,9 +182,10 @@ static __device__ void add_diagonals(float *sums, float *room, const float ds[N 
     const int diagonal = from + lane - 15; /* column - row */
     float sum = 0;
     for (int r = 0; r < 16; r++) {
-      const bool is_there = diagonal + r >= 0 && diagonal + r < N;
-      const float x = room[r * LD + (is_there ? diagonal + r : 0)];
-      sum += is_there ? x : 0;
+      /* lanes beside the tile read its edge, so that all of a warp read from different banks */
+      const int column = diagonal + r, there = column < 0 ? 0 : column < N ? column : N - 1;
+      const float x = room[r * LD + there];
+      sum += column == there ? x : 0;
     }
     const int bucket =
         diagonal < N ? from_table(map, p.bucket, offset + diagonal, [](int b) { return b; }) : -1;
