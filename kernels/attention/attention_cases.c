@@ -150,6 +150,9 @@ static const sizes hand[] = {
      .std = 0.5,
      .same_keys = true,
      .attr = FULL(0.5)}, /* a block of 64 keys has a second tile of 64 that are its own */
+    /* tiles of keys that whole warps of queries see but for the last key, or one key more */
+    {1, 8, 3, {16, 64, 17}, {63, 127, 65}, .std = 0.5, .attr = FULL(0.5)},
+    {1, 8, 2, {16, 16}, {64, 32}, .prefix = {63, 31}, .std = 0.5, .attr = PREFIXED(0.5)},
     {1,
      72,
      3,
