@@ -60,7 +60,7 @@ typedef struct cz_cuda {
   struct cz_cudnn *cudnn; /* null: not used so far */
 } cz_cuda;
 
-/* A table of the kernels that there are (kernels.c); null where there is none. */
+/* A table of the kernels that there are but cuDNN's (kernels.c); null where there is none. */
 const cz_kernels *cz_cuda_kernels(cz_device *d, cz_op op, cz_dtype dtype);
 
 /* The card that computes, or WHY there is none. */

@@ -5,6 +5,7 @@
 #include "kernels/add/add.h"
 #include "kernels/attention_cudnn/attention_cudnn.h"
 #include "kernels/common/launch.h"
+#include "kernels/common/workspace.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -171,16 +172,14 @@ typedef struct work {
   size_t bytes;
 } work;
 
-static void *take(work *w, char *base, size_t bytes) {
-  void *at = base ? base + w->bytes : NULL;
-  w->bytes += (bytes + 255) / 256 * 256;
-  return at;
-}
+/* Arrays begin at multiples of 256 bytes of the workspace, as allocations of the card do. */
+static void *take(uintptr_t *at, size_t bytes) { return cz_take(at, (bytes + 255) / 256 * 256); }
 
-static work cut(const cz_call *call, const cz_cudnn_plan *plan, char *base) {
+static work cut(const cz_call *call, const cz_cudnn_plan *plan, void *base) {
   const cz_cudnn_shape *s = &plan->shape;
   const int64_t B = call->in[CZ_ATTENTION_CUDNN_Q_SPANS].dim[0];
   work w = {.bytes = 0};
+  uintptr_t at = (uintptr_t)base;
   cz_attention_cudnn_segments *of = &w.segments;
   of->group = s->segments, of->groups = (B + of->group - 1) / of->group;
   of->stride = (of->group + 4) / 4 * 4; /* each group's arrays are aligned to 16 bytes */
@@ -188,18 +187,18 @@ static work cut(const cz_call *call, const cz_cudnn_plan *plan, char *base) {
                                &of->k_length};
   of->longest_q = s->queries, of->longest_k = s->keys;
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-    *numbers[i] = take(&w, base, (size_t)(of->groups * of->stride) * sizeof(int32_t));
+    *numbers[i] = take(&at, (size_t)(of->groups * of->stride) * sizeof(int32_t));
   if (!s->backward && !call->out[CZ_ATTENTION_CUDNN_STATS].data)
-    w.stats =
-        take(&w, base, (size_t)(call->in[CZ_ATTENTION_CUDNN_Q].dim[0] * s->heads) * sizeof(float));
+    w.stats = take(&at, (size_t)(call->in[CZ_ATTENTION_CUDNN_Q].dim[0] * s->heads) * sizeof(float));
   if (s->backward) {
-    w.d = take(&w, base, (size_t)(s->segments * s->heads * s->queries) * sizeof(float));
+    w.d = take(&at, (size_t)(s->segments * s->heads * s->queries) * sizeof(float));
     for (int i = 0; i <= CZ_ATTENTION_CUDNN_V; i++)
       if (call->mode[i] != CZ_GRAD_WRITE)
         w.gradient[i] =
-            take(&w, base, (size_t)cz_numel(&call->in[i]) * cz_dtype_bytes(call->in[i].dtype));
+            take(&at, (size_t)cz_numel(&call->in[i]) * cz_dtype_bytes(call->in[i].dtype));
   }
-  w.plan = take(&w, base, plan->workspace);
+  w.plan = take(&at, plan->workspace);
+  w.bytes = at - (uintptr_t)base;
   return w;
 }
 

@@ -196,6 +196,14 @@ static void cuda_close(cz_device *d) {
   free(c);
 }
 
+/* Attention by cuDNN is the module's, where it has one; the rest is the table's. */
+static const cz_kernels *cuda_kernels(cz_device *d, cz_op op, cz_dtype dtype) {
+  const bool narrow = dtype == CZ_BF16 || dtype == CZ_F16;
+  if (op == CZ_OP_attention_cudnn && narrow && cz_cuda_module.cudnn)
+    return &cz_cuda_module.cudnn->kernels;
+  return cz_cuda_kernels(d, op, dtype);
+}
+
 static const cz_device table = {.real = CZ_F32,
                                 .alloc = cuda_alloc,
                                 .release = cuda_release,
@@ -203,7 +211,7 @@ static const cz_device table = {.real = CZ_F32,
                                 .read = cuda_read,
                                 .read_later = cuda_read_later,
                                 .arrived = cuda_arrived,
-                                .kernels = cz_cuda_kernels,
+                                .kernels = cuda_kernels,
                                 .sync = cuda_sync,
                                 .failed = cuda_failed,
                                 .fill = cuda_fill,

@@ -48,12 +48,9 @@ static const struct row {
     [CZ_OP_sumsq] = {{cz_sumsq_fwd_cuda, NULL, cz_sumsq_workspace_cuda}, REALS},
 };
 
-/** The kernels of OP in DTYPE; null when there are none. cuDNN's are the module's. */
+/** The kernels of OP in DTYPE; null when there are none. */
 const cz_kernels *cz_cuda_kernels(cz_device *d, cz_op op, cz_dtype dtype) {
   const struct row *row = &rows[op];
-  const bool narrow = dtype == CZ_BF16 || dtype == CZ_F16;
   (void)d;
-  if (op == CZ_OP_attention_cudnn && cz_cuda_module.cudnn && narrow)
-    return &cz_cuda_module.cudnn->kernels;
   return row->kernels.forward && (row->dtypes >> dtype & 1) ? &row->kernels : NULL;
 }

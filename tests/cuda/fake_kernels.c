@@ -75,8 +75,5 @@ void cz_attention_cudnn_segments_cuda(const cz_call *call, const cz_attention_cu
 /** As runtime/cuda/kernels.c, of what there is here. */
 const cz_kernels *cz_cuda_kernels(cz_device *d, cz_op op, cz_dtype dtype) {
   static const cz_kernels add = {.forward = cz_add_fwd_cuda, .backward = backward};
-  const bool narrow = dtype == CZ_BF16 || dtype == CZ_F16;
-  if (op == CZ_OP_attention_cudnn && narrow && cz_cuda_module.cudnn)
-    return &cz_cuda_module.cudnn->kernels;
   return op == CZ_OP_add && dtype == CZ_F32 ? &add : NULL;
 }
