@@ -184,6 +184,4 @@ def make(report):
         parts += ["## Useful products of tensor instructions\n", USEFUL, _useful(report)]
     parts += ["## What misses a target\n", _list(report["missed"])]
     parts += ["## What is known to miss one, and why\n", _list(report["known"])]
-    for why, texts in report["spills_excused"].items():
-        parts += ["## Spills that are excused: %s\n" % why, "\n".join("- " + t for t in texts)]
     return "\n".join(parts).replace("\n##", "\n\n##") + "\n"

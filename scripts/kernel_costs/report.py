@@ -34,12 +34,14 @@ class Misses:
 
     def __init__(self):
         self.found = {}  # (op, name, pass, what, why it is known): precisions
+        self.seen = set()  # keys of misses
 
     def add(self, p, misses):
         for miss in misses:
             name = ", kernel '%s' " % miss.kernel["kernel"] if miss.kernel else ": "
             key = (p["op"], p["name"], p.get("pass"), name + miss.text, miss.known())
             self.found.setdefault(key, []).append(p["precision"])
+            self.seen.add(miss.key())
 
     def texts(self):
         """(those that are new, those that are known) as lines."""
@@ -52,7 +54,8 @@ class Misses:
 
 
 def missed(passes, sizes, files):
-    """(new, known): lines for all that misses a target."""
+    """(new, known, stale): lines for all that misses a target, and for what is known to and does
+    not."""
     found = Misses()
     for p in passes:
         if "refused" not in p:
@@ -64,10 +67,11 @@ def missed(passes, sizes, files):
     for first, second in _twice_as_long(passes, sizes):
         found.add(second, targets.of_growth(first, second))
     new, known = found.texts()
-    for miss in targets.of_spills(files)[0]:
+    for miss in targets.of_spills(files):
         why = miss.known()
         (known if why else new).append(miss.text + (". " + why if why else ""))
-    return new, known
+        found.seen.add(miss.key())
+    return new, known, list(targets.stale(found.seen))
 
 
 def _twice_as_long(passes, sizes):
@@ -245,7 +249,6 @@ def make(passes, sizes, files, bench, misses, build):
         },
         "missed": misses[0],
         "known": misses[1],
-        "spills_excused": targets.of_spills(files)[1],
         "without_kernels": [op for op, why in refused(passes) if "has no" in why],
     }
 
