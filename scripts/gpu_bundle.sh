@@ -59,11 +59,11 @@ while read -r name path _; do
   [[ $name =~ $cxx ]] && to=$top/lib/cxx || to=$top/lib
   cp -L "$path" "$to/$name"
 done < <(libraries "$top"/bin/* "$top"/modules/* | sort -u)
-find "$top" -name '*.so*' -exec strip --strip-unneeded {} +
+find "$top/lib" "$top/modules" -name '*.so*' -exec strip --strip-unneeded {} +
 strip "$top"/bin/*
 strip --strip-debug "$top"/rebuild/*.[oa] "$top"/rebuild/objects/*.o
 
-symbols=$(find "$top" -type f \( -name '*.so*' -o -path '*/bin/*' \) -exec objdump -T {} + 2>/dev/null |
+symbols=$(find "$top"/{bin,lib,modules} -type f -exec objdump -T {} + 2>/dev/null |
   grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -1)
 [ "$(printf '%s\n' "GLIBC_$newest_glibc" "$symbols" | sort -V | tail -1)" = "GLIBC_$newest_glibc" ] ||
   die "a library needs $symbols; that machine has $newest_glibc"
