@@ -44,16 +44,22 @@ static bool computes(cz_device *d, cz_dtype dtype) {
   return k && k->forward;
 }
 
-/* The oracle has the op in float64. */
+/* The oracle has the op too, in float64 alone; no cuDNN computes it there. */
+static bool has_cudnn(cz_device *d) { return computes(d, CZ_BF16); }
+
+static cz_status refuse_lack(cz_device *d) {
+  return CZ_FAIL(CZ_EUSAGE,
+                 "attention cudnn: device %s has no cuDNN; a card has, --device cuda, where its "
+                 "headers were there when the module was built",
+                 d->name);
+}
+
+/* The oracle's kernels pass: nets by them are what cuDNN's are compared with. */
 static cz_status refuse_device(const cz_attention_wish *w, const char **key) {
   cz_device *d = w->device;
   *key = "train.attention";
   if (d && computes(d, cz_precision_dtype(w->precision, d))) return CZ_OK;
-  if (d && !computes(d, CZ_BF16))
-    return CZ_FAIL(CZ_EUSAGE,
-                   "attention cudnn: device %s has no cuDNN; a card has, --device cuda, where its "
-                   "headers were there when the module was built",
-                   d->name);
+  if (d && !has_cudnn(d)) return refuse_lack(d);
   *key = "train.precision";
   if (w->precision != CZ_PRECISION_F32) return CZ_OK;
   return CZ_FAIL(
@@ -72,6 +78,13 @@ cz_status cz_attention_refused(const cz_attention_wish *w, const char **key) {
                    "it takes 0 alone",
                    w->dropout);
   return refuse_device(w, key);
+}
+
+/** As cz_attention_refused, and CZ_EUSAGE for the oracle, which a run would wrongly call cuDNN. */
+cz_status cz_attention_refused_to_run(const cz_attention_wish *w, const char **key) {
+  CZ_TRY(cz_attention_refused(w, key));
+  *key = "train.attention";
+  return !w->device || has_cudnn(w->device) ? CZ_OK : refuse_lack(w->device);
 }
 
 /* Rows of the call below: what attends, what comes of it, and gradients. */
@@ -192,7 +205,10 @@ bool cz_attention_auto(const cz_attention_times *table, const cz_attention_wish 
 bool cz_attention_takes_cudnn(cz_attention_choice choice, const cz_attention_wish *w, char *why,
                               size_t n) {
   *why = 0;
-  if (choice == CZ_ATTENTION_AUTO) return cz_attention_auto(times, w, why, n);
+  if (choice == CZ_ATTENTION_AUTO && !has_cudnn(w->device))
+    snprintf(why, n, "attention: our own kernels; device %s has no cuDNN", w->device->name);
+  else if (choice == CZ_ATTENTION_AUTO)
+    return cz_attention_auto(times, w, why, n);
   if (choice == CZ_ATTENTION_BY_CUDNN) snprintf(why, n, "attention: by cuDNN%s", which(w->config));
   return choice == CZ_ATTENTION_BY_CUDNN;
 }

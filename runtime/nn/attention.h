@@ -29,6 +29,7 @@ typedef struct cz_attention_times {
 
 cz_attention_wish cz_attention_wish_of(const cz_model *m, double dropout);
 CZ_MUST cz_status cz_attention_refused(const cz_attention_wish *w, const char **key);
+CZ_MUST cz_status cz_attention_refused_to_run(const cz_attention_wish *w, const char **key);
 CZ_MUST cz_status cz_attention_try_cudnn(const cz_attention_wish *w);
 bool cz_attention_takes_cudnn(cz_attention_choice choice, const cz_attention_wish *w, char *why,
                               size_t n);

@@ -505,6 +505,23 @@ static void test_experiment_as_a_stage(void **state) {
   assert_false(cz_fs_exists(under("none")));
 }
 
+/* The oracle computes the op of cuDNN's attention, too: that is no cuDNN, which the log would say.
+ */
+static void test_no_cudnn(void **state) {
+  static const char *const names[] = {"ref", "guard:ref", "cpu"};
+  char said[100];
+  for (int i = 0; i < 3; i++) {
+    snprintf(said, sizeof said, "attention cudnn: device %s has no cuDNN; a card has", names[i]);
+    REFUSED(2, said,
+            cloze("pretrain", "pretrain.yaml", "--out", "none", "--device", names[i],
+                  "model.dropout=0", "train.attention=cudnn"));
+  }
+  assert_false(cz_fs_exists(under("none")));
+  outcome o = cloze("pretrain", "pretrain.yaml", "--out", "auto", "train.attention=auto");
+  EXPECT(0, o);
+  assert_non_null(strstr(o.err, "pretrain: attention: our own kernels; device cpu has no cuDNN\n"));
+}
+
 /* A program without the CUDA module says that, and where it looked. */
 static void test_no_cuda_module(void **state) {
   char said[400];
@@ -582,6 +599,7 @@ int main(void) {
                                      cmocka_unit_test(test_held_out_values),
                                      cmocka_unit_test(test_experiment_as_a_stage),
                                      cmocka_unit_test(test_no_cuda_module),
+                                     cmocka_unit_test(test_no_cudnn),
                                      cmocka_unit_test(test_full_output)};
   return cmocka_run_group_tests(tests, make_run_files, drop_folder);
 }

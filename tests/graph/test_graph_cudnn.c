@@ -144,11 +144,32 @@ static void by_the_recipe(void **state) {
   cz_device_close(&device);
 }
 
-/* What a choice comes to on the oracle, whose "card" is the host's processor. */
-static void chosen(cz_attention_choice choice, bool expected, const char *words) {
+/* Nets of the tests are by the oracle; a run of a user is not, whose log would say cuDNN. */
+static void no_run_on_the_oracle(void **state) {
+  static const char *const names[] = {"ref", "guard:ref"};
+  for (int i = 0; i < 2; i++) {
+    cz_device *device;
+    const char *key;
+    char words[100];
+    OK(cz_device_open(&device, names[i]));
+    cz_model *m = tiny_model("t5-nano", device, 1);
+    cz_attention_wish w = cz_attention_wish_of(m, 0);
+    OK(cz_attention_refused(&w, &key));
+    snprintf(words, sizeof words, "attention cudnn: device %s has no cuDNN", names[i]);
+    FAILS(cz_attention_refused_to_run(&w, &key), CZ_EUSAGE, words);
+    assert_string_equal(key, "train.attention");
+    w.device = NULL, w.precision = CZ_PRECISION_BF16;
+    OK(cz_attention_refused_to_run(&w, &key));
+    cz_model_destroy(&m);
+    cz_device_close(&device);
+  }
+}
+
+/* What a choice comes to on a device. */
+static void chosen(const char *name, cz_attention_choice choice, bool expected, const char *words) {
   cz_device *device;
   char why[512];
-  OK(cz_device_open(&device, "ref"));
+  OK(cz_device_open(&device, name));
   cz_model *m = tiny_model("t5-nano", device, 1);
   const cz_attention_wish w = cz_attention_wish_of(m, 0);
   assert_int_equal(cz_attention_takes_cudnn(choice, &w, why, sizeof why), expected);
@@ -158,14 +179,18 @@ static void chosen(cz_attention_choice choice, bool expected, const char *words)
 }
 
 static void choices(void **state) {
-  chosen(CZ_ATTENTION_OWN, false, "");
-  chosen(CZ_ATTENTION_BY_CUDNN, true,
+  chosen("ref", CZ_ATTENTION_OWN, false, "");
+  chosen("ref", CZ_ATTENTION_BY_CUDNN, true,
          "attention: by cuDNN from decoder to encoder; self-attention, which has a relative bias, "
          "by our own kernels");
-  chosen(CZ_ATTENTION_AUTO, false, "attention: our own kernels; cuDNN's were not timed on ");
+  chosen("ref", CZ_ATTENTION_AUTO, false, "attention: our own kernels; device ref has no cuDNN");
+  chosen("cpu", CZ_ATTENTION_AUTO, false, "attention: our own kernels; device cpu has no cuDNN");
+#ifdef CZ_HAVE_EMULATOR
+  chosen("emu", CZ_ATTENTION_AUTO, false, "attention: our own kernels; device emu has no cuDNN");
+#endif
 }
 
-/* `auto` by a table that has this machine in it. */
+/* `auto` by a table that has this machine in it, by the oracle's kernels. */
 static void by_a_table(void **state) {
   cz_device *device;
   cz_device_info info;
@@ -195,9 +220,13 @@ static void by_a_table(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(same_numbers),  cmocka_unit_test(nodes),   cmocka_unit_test(refusals),
-      cmocka_unit_test(by_the_recipe), cmocka_unit_test(choices), cmocka_unit_test(by_a_table)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(same_numbers),
+                                     cmocka_unit_test(nodes),
+                                     cmocka_unit_test(refusals),
+                                     cmocka_unit_test(by_the_recipe),
+                                     cmocka_unit_test(no_run_on_the_oracle),
+                                     cmocka_unit_test(choices),
+                                     cmocka_unit_test(by_a_table)};
   eight_models = true;
   return cmocka_run_group_tests_name("graph cudnn", tests, NULL, NULL);
 }

@@ -233,7 +233,7 @@ static cz_status check_attention(const cz_check *c, const cz_recipe *recipe,
                                   .dropout = recipe->model.dropout};
   const char *key = "train.attention";
   if (train->attention != CZ_ATTENTION_BY_CUDNN) return CZ_OK;
-  const cz_status st = cz_attention_refused(&wish, &key);
+  const cz_status st = cz_attention_refused_to_run(&wish, &key);
   if (st != CZ_OK) return CZ_AT(node_of(recipe, key), st);
   return wish.device ? CZ_AT(node_of(recipe, key), cz_attention_try_cudnn(&wish)) : CZ_OK;
 }
