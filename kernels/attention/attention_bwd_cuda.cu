@@ -31,13 +31,14 @@ namespace {
 template <class T, int HD> struct by_queries {
   enum { KEYS = HD > 64 || sizeof(T) == 4 ? 32 : 64, LD = cz_tile<T, HD>::LD };
   enum { Q = CZ_ATTENTION_QUERIES * LD, TILE = KEYS * LD, STAGES = stages<T>() };
+  enum { TILES = 2 * Q + 2 * STAGES * TILE, WARPS = CZ_ATTENTION_WARPS };
   enum { DIAGONAL_LD = KEYS + 8 }; /* two neighbours of eight rows lie in different banks */
   static CZ_HOST_DEVICE constexpr int room() { return cz_weights<T, KEYS>::room(); }
+  static CZ_HOST_DEVICE parts rest(const problem &p) {
+    return parts_of(p, WARPS * room(), KEYS, WARPS * 16 * DIAGONAL_LD);
+  }
   static size_t bytes(const problem &p) {
-    const size_t sums = p.partial ? 16 * DIAGONAL_LD + (size_t)p.bucket.number : 0;
-    return (2 * Q + 2 * STAGES * TILE) * sizeof(T) +
-           CZ_ATTENTION_WARPS * (room() + sums) * sizeof(float) + factor_bytes(p, KEYS) +
-           (p.partial ? 2 : 1) * table_bytes(p);
+    return TILES * sizeof(T) + (size_t)rest(p).end * sizeof(float);
   }
 };
 
@@ -46,10 +47,11 @@ template <class T, int HD> struct by_queries {
 template <class T, int HD> struct by_keys {
   enum { KEYS = sizeof(T) == 4 ? 32 : 64, LD = cz_tile<T, HD>::LD, LDP = cz_tile<T, KEYS>::LD };
   enum { TILE = KEYS * LD, Q = CZ_ATTENTION_QUERIES * LD, P = CZ_ATTENTION_QUERIES * LDP };
-  enum { STAGES = HD > 64 ? 1 : stages<T>() };
+  enum { STAGES = HD > 64 ? 1 : stages<T>(), TILES = 2 * TILE + 2 * STAGES * Q + 2 * P };
   enum { PART = HD > 64 ? 32 : KEYS }; /* keys whose scores are in registers at a time */
+  static CZ_HOST_DEVICE parts rest(const problem &p) { return parts_of(p, 0, KEYS, 0); }
   static size_t bytes(const problem &p) {
-    return (2 * TILE + 2 * STAGES * Q + 2 * P) * sizeof(T) + factor_bytes(p, KEYS) + table_bytes(p);
+    return TILES * sizeof(T) + (size_t)rest(p).end * sizeof(float);
   }
 };
 
@@ -230,16 +232,13 @@ template <class T, int HD> struct query_block {
   __device__ query_block(const problem &given, T *memory) : p(given) {
     h = (int)blockIdx.y, warp = (int)threadIdx.x / CZ_WARP;
     q = memory, dout = q + L::Q, k = dout + L::Q, values = k + STAGES * L::TILE;
-    float *at = reinterpret_cast<float *>(values + STAGES * L::TILE);
-    room = at + warp * L::room(), at += CZ_ATTENTION_WARPS * L::room();
-    drawn = draws_shared(p) ? at : nullptr;
-    if (drawn) at += KEYS;
-    table = p.bias ? at : nullptr;
-    if (p.bias) at += (2 * table_reach(p.bucket) + 4) / 4 * 4;
-    map = reinterpret_cast<int *>(at);
-    if (p.partial) at += (2 * table_reach(p.bucket) + 4) / 4 * 4;
-    diagonals = at + warp * 16 * L::DIAGONAL_LD, at += CZ_ATTENTION_WARPS * 16 * L::DIAGONAL_LD;
-    sums = at;
+    const parts rest = L::rest(p);
+    float *const at = reinterpret_cast<float *>(memory + L::TILES);
+    room = at + warp * L::room();
+    drawn = draws_shared(p) ? at + rest.drawn : nullptr;
+    table = p.bias ? at + rest.table : nullptr;
+    map = reinterpret_cast<int *>(at + rest.map);
+    diagonals = at + rest.diagonals + warp * 16 * L::DIAGONAL_LD, sums = at + rest.sums;
   }
 
   __device__ void begin(const place &at) {
@@ -401,9 +400,10 @@ template <class T, int HD> struct key_block {
     h = (int)blockIdx.y, warp = (int)threadIdx.x / CZ_WARP;
     k = memory, values = k + L::TILE, q = values + L::TILE, dout = q + STAGES * L::Q;
     z = dout + STAGES * L::Q, ds_tile = z + L::P;
-    float *const at = reinterpret_cast<float *>(ds_tile + L::P);
-    drawn = draws_shared(p) ? at : nullptr;
-    table = p.bias ? at + (drawn ? KEYS : 0) : nullptr;
+    const parts rest = L::rest(p);
+    float *const at = reinterpret_cast<float *>(memory + L::TILES);
+    drawn = draws_shared(p) ? at + rest.drawn : nullptr;
+    table = p.bias ? at + rest.table : nullptr;
     key = cz_random_key(p.drop.random);
     if (table) fill_table(table, p.bucket, [&](int b) { return p.bias[b * p.H + h]; });
   }
@@ -651,7 +651,9 @@ static problem backward_of(const cz_call *call, uintptr_t workspace, size_t *byt
 
 template <class T, int HD> static void launch(const cz_call *call, const problem &p) {
   const unsigned H = (unsigned)p.H, blocks = blocks_of(p.Tq, p.B, CZ_ATTENTION_QUERIES);
-  const size_t bytes = by_queries<T, HD>::bytes(p), key_bytes = by_keys<T, HD>::bytes(p);
+  problem of_keys = p;
+  of_keys.partial = nullptr;
+  const size_t bytes = by_queries<T, HD>::bytes(p), key_bytes = by_keys<T, HD>::bytes(of_keys);
   if (!fits(call, bytes > key_bytes ? bytes : key_bytes)) return;
   cz_launch("attention backward by queries", gradient_of_queries<T, HD>, dim3(blocks, H),
             CZ_ATTENTION_THREADS, bytes, call->stream, p);
@@ -669,7 +671,7 @@ template <class T, int HD> static void launch(const cz_call *call, const problem
               CZ_ATTENTION_THREADS, 0, call->stream, p);
   cz_launch("attention backward by keys", gradient_of_keys<T, HD>,
             dim3(blocks_of(p.Tk, p.B, by_keys<T, HD>::KEYS), H), CZ_ATTENTION_THREADS, key_bytes,
-            call->stream, p);
+            call->stream, of_keys);
 }
 
 /** Gradients of q, k and v in their dtype, of the position bias in float32. Contract:

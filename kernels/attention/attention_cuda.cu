@@ -6,12 +6,12 @@
 namespace {
 template <class T, int HD> struct layout {
   enum { KEYS = HD > 64 || sizeof(T) == 4 ? 32 : 64, LD = cz_tile<T, HD>::LD };
-  enum { Q = CZ_ATTENTION_QUERIES * LD, TILE = KEYS * LD };
-  static CZ_HOST_DEVICE constexpr int room() {
-    return CZ_ATTENTION_WARPS * cz_weights<T, KEYS>::room();
+  enum { Q = CZ_ATTENTION_QUERIES * LD, TILE = KEYS * LD, TILES = Q + 2 * stages<T>() * TILE };
+  static CZ_HOST_DEVICE parts rest(const problem &p) {
+    return parts_of(p, CZ_ATTENTION_WARPS * cz_weights<T, KEYS>::room(), KEYS, 0);
   }
-  static constexpr size_t bytes() {
-    return (Q + 2 * stages<T>() * TILE) * sizeof(T) + room() * sizeof(float);
+  static size_t bytes(const problem &p) {
+    return TILES * sizeof(T) + (size_t)rest(p).end * sizeof(float);
   }
 };
 
@@ -75,9 +75,10 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 3) forward(proble
   const place at = place_of(p.q_spans, p.B, CZ_ATTENTION_QUERIES, blockIdx.x);
   if (at.segment < 0) return;
   T *const k = q + L::Q, *const values = k + STAGES * L::TILE;
-  float *const room = reinterpret_cast<float *>(values + STAGES * L::TILE);
-  float *const drawn = draws_shared(p) ? room + L::room() : nullptr;
-  float *const table = p.bias ? room + L::room() + (drawn ? KEYS : 0) : nullptr;
+  const parts rest = L::rest(p);
+  float *const room = reinterpret_cast<float *>(q + L::TILES);
+  float *const drawn = draws_shared(p) ? room + rest.drawn : nullptr;
+  float *const table = p.bias ? room + rest.table : nullptr;
   const int h = (int)blockIdx.y, warp = (int)threadIdx.x / CZ_WARP, first = (int)at.row;
   const view v = view_of(p, at.segment, h);
   const int rows = v.nq - first < CZ_ATTENTION_QUERIES ? v.nq - first : (int)CZ_ATTENTION_QUERIES,
@@ -135,8 +136,7 @@ extern "C" void cz_attention_fwd_cuda(const cz_call *call) {
   with_head(call, p, [&](auto t, auto head) {
     typedef typename decltype(t)::type T;
     enum { HD = decltype(head)::value };
-    const size_t bytes =
-        layout<T, HD>::bytes() + factor_bytes(p, layout<T, HD>::KEYS) + table_bytes(p);
+    const size_t bytes = layout<T, HD>::bytes(p);
     if (fits(call, bytes))
       cz_launch("attention forward", forward<T, HD>,
                 dim3(blocks_of(p.Tq, p.B, CZ_ATTENTION_QUERIES), (unsigned)p.H),

@@ -315,6 +315,28 @@ static inline __device__ float row_maximum(float x) {
   return cz_larger(x, __shfl_xor_sync(CZ_FULL_MASK, x, 2));
 }
 
+/* ---- shared memory ---- */
+
+/* Where its parts behind the tiles begin, in numbers of four bytes: one account for the host, which
+ * asks for END of them, and for the kernels. */
+typedef struct parts {
+  int drawn, table, map, diagonals, sums, end;
+} parts;
+
+/* ROOM numbers are for weights, before all others; DIAGONALS for those of the gradient of the
+ * position bias. */
+static inline CZ_HOST_DEVICE parts parts_of(const problem &p, int room, int keys, int diagonals) {
+  const int table = p.bias ? (2 * table_reach(p.bucket) + 4) / 4 * 4 : 0;
+  parts s = {};
+  s.drawn = room;
+  s.table = s.drawn + (draws_shared(p) ? keys : 0);
+  s.map = s.table + table;
+  s.diagonals = s.map + (p.partial ? table : 0);
+  s.sums = s.diagonals + (p.partial ? diagonals : 0);
+  s.end = s.sums + (p.partial ? CZ_ATTENTION_WARPS * p.bucket.number : 0);
+  return s;
+}
+
 /* ---- host ---- */
 
 /* The least distance beyond bucket B, which exists; distances grow with their buckets. */
@@ -361,15 +383,6 @@ static inline problem problem_of(const cz_call *call) {
   p.wide = p.K * cz_dtype_bytes(q->dtype) % 16 == 0 && cz_aligned_16(p.q) && cz_aligned_16(p.k) &&
            cz_aligned_16(p.v) && cz_aligned_16(p.o);
   return p;
-}
-
-/* Of the factors of KEYS keys that all queries share. */
-static inline size_t factor_bytes(const problem &p, int keys) {
-  return draws_shared(p) ? (size_t)keys * sizeof(float) : 0;
-}
-
-static inline size_t table_bytes(const problem &p) {
-  return p.bias ? ((size_t)(2 * table_reach(p.bucket) + 1) * 4 + 15) / 16 * 16 : 0;
 }
 
 static inline unsigned blocks_of(int64_t rows, int64_t B, int size) {
