@@ -293,8 +293,8 @@ def some_ops(check):
 
 def count_verdicts(found):
     totals = {}
-    for by_dtype in found.values():
-        for one in by_dtype.values():
+    for runs in found.values():
+        for one in runs.values():
             totals[one["verdict"]] = totals.get(one["verdict"], 0) + 1
     return totals
 
@@ -331,18 +331,18 @@ def find_sanitizer(check):
     raise Failed("there is no compute-sanitizer")
 
 
-def sanitized(code, out, said):
+def sanitized(op, code, out, said):
+    """What the tool found. Clean is only what came to its good end: the summary says nothing
+    of a program that ended before it did anything. OP: whose tests ran, None: the pins."""
     text = out + said
     summary = re.search(r"(?:ERROR|RACECHECK) SUMMARY: (.*)", text)
-    if not summary:
-        return {"verdict": "no time" if code is None else "did not run", "text": reason(code, text)}
-    clean = re.match(r"0 (errors|hazards)", summary.group(1))
-    found = {"verdict": "clean" if clean else "fail", "summary": summary.group(1)}
-    if not clean:
-        found["text"] = "\n".join(
-            line for line in text.splitlines() if line.startswith("=========")
-        )[:SHOWN]
-    return found
+    if summary and not re.match(r"0 (errors|hazards)", summary.group(1)):
+        lines = "\n".join(line for line in text.splitlines() if line.startswith("========="))
+        return {"verdict": "fail", "summary": summary.group(1), "text": lines[:SHOWN]}
+    ended = code == 0 and (op is None or re.search(r"^\[\s+OK \] %s$" % op, text, re.M))
+    if summary and ended:
+        return {"verdict": "clean", "summary": summary.group(1)}
+    return {"verdict": "no time" if code is None else "did not run", "text": reason(code, text)}
 
 
 def part_sanitizer(check):
@@ -351,7 +351,8 @@ def part_sanitizer(check):
 
     def done(name, code, out, said, seconds):
         tool, what = name
-        one = {**sanitized(code, out, said), "seconds": round(seconds, 2)}
+        op = None if what == "pins" else what.split(" ")[0]
+        one = {**sanitized(op, code, out, said), "seconds": round(seconds, 2)}
         found.setdefault(tool, {})[what] = one
         check.results.put("sanitizer", {"program": program, **found})
 
@@ -368,10 +369,11 @@ def part_sanitizer(check):
             jobs += [job(tool, "%s in %s" % (op, dtype), [check.program("test_ops")],
                          op_environment(check, op, dtype, 0)) for op in ops]  # fmt: skip
     check.pool(jobs, 40, done)
+    totals = count_verdicts(found)
     bad = [n for tool in found.values() for n, one in tool.items() if one["verdict"] == "fail"]
-    ran = [n for tool in found.values() for n, one in tool.items() if one["verdict"] == "clean"]
-    if bad or not ran:
-        raise Failed("errors in: %s" % ", ".join(bad) if bad else "nothing ran under it")
+    if bad or set(totals) != {"clean"}:
+        counted = ", ".join("%s %d" % pair for pair in sorted(totals.items()))
+        raise Failed(counted + ("; errors in: " + ", ".join(bad) if bad else ""))
 
 
 # ---- curves ----

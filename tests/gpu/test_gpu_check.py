@@ -20,15 +20,18 @@ import gpu_curves  # noqa: E402
 import gpu_parts  # noqa: E402
 import gpu_table  # noqa: E402
 
-# what NVIDIA's tool prints, without looking
+# what NVIDIA's tool prints, without looking, with the exit code of the program that it ran; RUNS says
+# what it runs in the place of what it was given
 SANITIZER = """#!/bin/bash
 while [ "${1#--}" != "$1" ]; do [ "$1" = --tool ] && tool=$2; shift 2; done
-"$@" >/dev/null 2>&1
+${RUNS:-"$@"}
+code=$?
 case "$tool" in
   racecheck) echo "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)" ;;
   memcheck) echo "========= ERROR SUMMARY: ${FAULTS:-0} errors" ;;
   *) echo "========= ERROR SUMMARY: 0 errors" ;;
 esac
+exit $code
 """
 
 
@@ -93,6 +96,61 @@ def expect_faults(build, folder):
     assert code == 1 and "errors in" in results["not_well"]["sanitizer"]
     found = results["parts"]["sanitizer"]["memcheck"]["pins"]
     assert found["verdict"] == "fail" and found["summary"] == "3 errors", found
+    # programs that end before they do anything, and such as say nothing of their op
+    for runs, counted in (("false", "did not run 8"), ("true", "clean 4, did not run 4")):
+        code, results, said = check(build, folder / runs, *words, env={"RUNS": runs})
+        assert code == 1 and results["not_well"]["sanitizer"] == counted, (runs, results, said)
+
+
+def expect_sanitized():
+    """Clean is what came to its end, of an op with its tests."""
+    clean, passed = "========= ERROR SUMMARY: 0 errors\n", "[       OK ] add\n"
+    for op, code, text, verdict in (
+        ("add", 0, passed + clean, "clean"),
+        (None, 0, clean, "clean"),
+        ("add", 0, "[       OK ] adding\n" + clean, "did not run"),
+        ("add", 0, clean, "did not run"),
+        ("add", 139, passed + clean, "did not run"),
+        (None, 139, clean, "did not run"),
+        ("add", 1, "no such program", "did not run"),
+        ("add", 0, passed, "did not run"),  # not under the tool
+        ("add", None, passed, "no time"),
+        ("add", None, passed + clean, "no time"),
+        ("add", 0, passed + "========= ERROR SUMMARY: 10 errors\n", "fail"),
+        ("add", None, "========= RACECHECK SUMMARY: 2 hazards displayed\n", "fail"),
+    ):
+        found = gpu_parts.sanitized(op, code, text, "")
+        assert found["verdict"] == verdict, (op, code, text, found)
+
+
+def sanitizer_part(folder, ends):
+    """What part sanitizer says of programs that end so, {(tool, what): (exit code, text)}, where
+    those that are not named end well."""
+    arguments = argparse.Namespace(
+        programs=folder, device="emu", quick=False, sanitizer="/bin/true", seconds=600, out=folder
+    )
+    check = gpu_parts.Check(arguments, folder)
+    check.program = str
+
+    def pool(jobs, seconds, done):
+        for (tool, what), _, _ in jobs:
+            op = "[       OK ] %s\n" % what.split(" ")[0]
+            code, text = ends.get((tool, what), (0, op + "========= ERROR SUMMARY: 0 errors"))
+            done((tool, what), code, text, "", 1.0)
+
+    check.pool = pool
+    gpu_parts.run_part(check, ("sanitizer", 600, 0, gpu_parts.part_sanitizer))
+    return check.results.whole["not_well"].get("sanitizer")
+
+
+def expect_all_sanitized(folder):
+    """One program that did not come to its end makes the part not well."""
+    (folder / "sanitized").mkdir()
+    assert sanitizer_part(folder / "sanitized", {}) is None
+    for end, said in (((139, "========= ERROR SUMMARY: 0 errors"), "did not run"),
+                      ((None, ""), "no time")):  # fmt: skip
+        text = sanitizer_part(folder / "sanitized", {("racecheck", "add in f32"): end})
+        assert text == "clean 7, %s 1" % said, text
 
 
 def cudnn_part(build, folder, library):
@@ -183,8 +241,10 @@ def main():
     build = pathlib.Path(sys.argv[1]).resolve()
     expect_gates()
     expect_curves()
+    expect_sanitized()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
+        expect_all_sanitized(folder)
         whole = rehearse(build, folder)
         expect_kept_and_left_out(build, folder, whole)
         expect_cudnn(build, folder, whole)
