@@ -34,14 +34,27 @@ const char *const *any_devices(const char *const *otherwise) {
   return list;
 }
 
-/** Whether CZ_TEST_DTYPES, all real ones when there is none, names DTYPE. */
+/* The dtype that the N characters at NAME name, or end the program with the names that there are: a
+ * test that tries nothing passes. Precisions call f16 fp16. */
+static cz_dtype dtype_of(const char *name, size_t n) {
+  if (n == 4 && !strncmp(name, "fp16", n)) return CZ_F16;
+  for (cz_dtype t = CZ_F32; t < CZ_I32; t++)
+    if (strlen(cz_dtype_names[t]) == n && !strncmp(name, cz_dtype_names[t], n)) return t;
+  fprintf(stderr, "CZ_TEST_DTYPES: '%.*s' is none of", (int)n, name);
+  for (cz_dtype t = CZ_F32; t < CZ_I32; t++) fprintf(stderr, " %s", cz_dtype_names[t]);
+  fprintf(stderr, "\n");
+  exit(2);
+}
+
+/** Whether CZ_TEST_DTYPES, all real ones when there is none, names DTYPE. Ends the program when it
+ * names what is no dtype. */
 bool any_wants(cz_dtype dtype) {
-  const char *list = getenv("CZ_TEST_DTYPES"), *name = cz_dtype_names[dtype];
+  const char *list = getenv("CZ_TEST_DTYPES");
+  bool wants = false;
   if (!list || !*list) list = "f32,bf16,f16";
-  const size_t n = strlen(name);
   for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
-    if (strcspn(at, ",") == n && !strncmp(at, name, n)) return true;
-  return false;
+    wants |= dtype_of(at, strcspn(at, ",")) == dtype;
+  return wants;
 }
 
 /** How many cases a test tries that has OTHERWISE: CZ_TEST_CASES has fewer for a slow device. */
