@@ -471,7 +471,8 @@ def part_t5_small(check):
     steps = gpu_curves.curve_of(out) if (out / "metrics.jsonl").exists() else None
     if not steps or not steps["loss"]:
         raise Failed(reason(code, said, text))
-    found = gpu_curves.compare_long(steps, reference)
+    n = 2 if check.emulated else gpu_curves.steps_of(gpu_curves.RECIPE)  # TINY's
+    found = gpu_curves.compare_long(steps, reference, n)
     check.note("t5-small", {**found, "run_seconds": round(time.monotonic() - began, 1)})
     if code != 0:
         raise Failed(reason(code, said, text))

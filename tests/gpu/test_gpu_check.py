@@ -7,6 +7,7 @@ say made up. All that a card's run writes must be written, and what is not well 
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -224,9 +225,9 @@ def expect_curves():
     """Curves that agree, one that goes elsewhere, one with NaN, one that was stopped."""
     reference = {"loss": [8 - i / 100 for i in range(300)], "gradient_norm": [1.0] * 300}
 
-    def verdict(loss):
+    def verdict(loss, beside=reference):
         mine = {"loss": loss, "gradient_norm": reference["gradient_norm"]}
-        return gpu_curves.compare_long(mine, reference)["verdict"]
+        return gpu_curves.compare_long(mine, beside, 300)["verdict"]
 
     same = reference["loss"]
     assert verdict(same) == "pass"
@@ -234,13 +235,29 @@ def expect_curves():
     assert verdict(same[:100] + [x * 1.02 for x in same[100:]]) == "fail"
     assert verdict([x * (1.02 if i == 7 else 1) for i, x in enumerate(same)]) == "fail"
     assert verdict(same[:299] + [float("nan")]) == "fail"
+    assert verdict(same[:150] + [float("inf")] + same[151:]) == "fail"  # in neither of the two
     assert verdict(same[:250]) == "fail"
+    for short in ([], same[:20], same[:299], same[:150] + [float("nan")] + same[151:]):
+        assert verdict(same, {"loss": short}) == verdict(short, {"loss": short}) == "fail"
+
+
+def expect_reference():
+    """The committed curve has all steps of its recipe, which are numbers and fall."""
+    steps = gpu_curves.steps_of(gpu_curves.RECIPE)
+    assert steps == 300
+    for key, numbers in gpu_curves.committed().items():
+        if key != "steps":
+            assert len(numbers) == steps and all(math.isfinite(x) and x > 0 for x in numbers), key
+    curve = gpu_curves.committed()
+    assert curve["steps"] == steps and curve["loss"][-1] < 0.7 * curve["loss"][0]
+    assert gpu_curves.compare_long(curve, curve, steps)["verdict"] == "pass"
 
 
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
     expect_gates()
     expect_curves()
+    expect_reference()
     expect_sanitized()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
