@@ -3,7 +3,8 @@
  *
  * Gradient: dx = dy, as if y were not rounded. Aliasing: none. Deterministic: elementwise.
  *
- * What it is for: copies of parameters in the dtype that products are made in. */
+ * What it is for: copies of parameters in the dtype that products are made in. On a card linear
+ * rounds its bias by it. */
 #ifndef CZ_KERNELS_CAST_H
 #define CZ_KERNELS_CAST_H
 

@@ -40,10 +40,10 @@ static inline void cz_cuda_zero_gradient(const cz_call *call, int input) {
 
 /* What is done to a product's sum, in the order of its members, before it is rounded to C. */
 typedef struct cz_cuda_epilogue {
-  const float *bias; /* [n], of each column; null: none */
-  void *pre;         /* [m, n] of C's dtype and row stride: the sum with the bias, before the
-                        activation; null: not kept */
-  int activation;    /* cz_activation_kind */
+  const void *bias; /* [n] of C's dtype, of each column; null: none */
+  void *pre;        /* [m, n] of C's dtype and row stride: the sum with the bias, before the
+                       activation; null: not kept */
+  int activation;   /* cz_activation_kind */
 } cz_cuda_epilogue;
 
 /* C = alpha A B + beta C, then the epilogue. C [m, n], A [m, k], B [k, n], all row-major with

@@ -4,10 +4,13 @@
  *   g = dy act'(z)                  dx = alpha g W, dW = alpha g^T x, dbias = sum of g over rows
  *
  * Forward is one product when the library can add the bias and apply the activation before it
- * rounds; else z is made in float32 and one pass makes y and pre of it. Backward makes g in one
- * pass over dy, which adds its columns by the way, unless g is dy itself and no bias wants its sum.
- */
+ * rounds; else z is made in float32 and one pass makes y and pre of it. The library adds a bias of
+ * y's dtype only, so that before a y of 16 bits the bias is rounded to them: z moves by half a unit
+ * in the last place of the bias at most, and a float16 y is infinite where the bias alone is beyond
+ * 65504. Backward makes g in one pass over dy, which adds its columns by the way, unless g is dy
+ * itself and no bias wants its sum. */
 #include "kernels/activation/activation.cuh"
+#include "kernels/cast/cast.h"
 #include "kernels/common/columns.cuh"
 #include "kernels/common/elementwise.cuh"
 #include "kernels/common/workspace.h"
@@ -102,16 +105,35 @@ static bool library_finishes(const sizes &s, const cz_cuda_epilogue &e) {
   return s.I > 0 && (!e.pre || s.y == s.x) && !(gelu && s.y == CZ_F32);
 }
 
+/* The bias in y's dtype: itself, or rounded to the front of the workspace, where z would stand and
+ * has more bytes (keeps_sum). */
+static const void *bias_of_y(const cz_call *call, const sizes &s) {
+  const cz_arg *bias = &call->in[CZ_LINEAR_BIAS];
+  if (!bias->data || s.y == CZ_F32 || s.T == 0) return bias->data;
+  cz_call cast = {};
+  cast.in[CZ_CAST_X] = cast.out[0] = *bias;
+  cast.out[0].data = call->workspace, cast.out[0].dtype = s.y;
+  cast.stream = call->stream;
+  cz_cast_fwd_cuda(&cast);
+  return call->workspace;
+}
+
+/* Whether y, and pre with it, was made by the library alone. */
+static bool made_by_library(const cz_call *call, const sizes &s) {
+  cz_cuda_product p = product_of_y(call, s);
+  p.epilogue.pre = call->out[CZ_LINEAR_PRE].data;
+  p.epilogue.activation = s.activation;
+  if (!library_finishes(s, p.epilogue)) return false;
+  p.epilogue.bias = bias_of_y(call, s);
+  return cz_cuda_multiply(call->stream, &p);
+}
+
 /** Forward; x and w in float32, bfloat16 or float16. Contract: linear.h. */
 extern "C" void cz_linear_fwd_cuda(const cz_call *call) {
   const sizes s = sizes_of(call);
+  if (made_by_library(call, s)) return;
   cz_cuda_product p = product_of_y(call, s);
-  p.epilogue.bias = (const float *)call->in[CZ_LINEAR_BIAS].data;
-  p.epilogue.pre = call->out[CZ_LINEAR_PRE].data;
-  p.epilogue.activation = s.activation;
-  if (library_finishes(s, p.epilogue) && cz_cuda_multiply(call->stream, &p)) return;
   const bool kept = keeps_sum(call, s);
-  p.epilogue = {};
   if (kept) p.c = call->workspace, p.out = CZ_F32;
   cz_cuda_multiply(call->stream, &p);
   cz_with_type(s.x, [&](auto t) {

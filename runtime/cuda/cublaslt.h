@@ -62,8 +62,7 @@ typedef struct cz_cuda_problem {
 /* What a problem is made on. */
 typedef struct cz_cuda_operands {
   void *c, *pre;
-  const void *a, *b;
-  const float *bias;
+  const void *a, *b, *bias;
 } cz_cuda_operands;
 
 enum { CZ_CUDA_PROBLEMS = 4096 }; /* kept at once */

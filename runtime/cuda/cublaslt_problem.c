@@ -4,7 +4,7 @@
  * columns LD apart. So the library, asked for C^T = B^T A^T, is given our b as its a and our a as
  * its b, all as they lie: its result [n, m] is our c, and what we store transposed it takes
  * transposed. The bias, one number for each column of c, is what it calls the bias: one for each
- * row of its result. */
+ * row of its result, in its result's type (cublasLt.h, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE). */
 #include "cuda/cublaslt.h"
 
 #include "cuda/classes.h"
@@ -89,7 +89,7 @@ static cublasStatus_t set(cublasLtMatmulDesc_t to, cublasLtMatmulDescAttributes_
 static cublasStatus_t open_operation(cz_cuda_problem *q) {
   const cz_cuda_key *key = &q->key;
   const int32_t a = key->transposed_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-                b = key->transposed_a ? CUBLAS_OP_T : CUBLAS_OP_N, bias = CUDA_R_32F;
+                b = key->transposed_a ? CUBLAS_OP_T : CUBLAS_OP_N, bias = type_of(key->out);
   const uint32_t epilogue = (uint32_t)key->epilogue;
   const cublasStatus_t st = cublasLtMatmulDescInit(&q->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F);
   if (st != CUBLAS_STATUS_SUCCESS) return st;

@@ -102,7 +102,7 @@ static cz_status prepare(cz_cuda *c, scratch *s, const cz_cuda_key *k, bool *fit
   CZ_TRY(take(c, &s->b, k->transposed_b ? k->n : k->k, k->ldb, k->in, &state, fits));
   CZ_TRY(take(c, &s->c, k->m, k->ldc, k->out, &state, fits));
   if (k->epilogue & PRE) CZ_TRY(take(c, &s->pre, k->m, k->ldc, k->out, &state, fits));
-  if (k->align_bias) CZ_TRY(take(c, &s->bias, 1, k->n, CZ_F32, &state, fits));
+  if (k->align_bias) CZ_TRY(take(c, &s->bias, 1, k->n, k->out, &state, fits));
   return cz_cuda_checked(c, cudaStreamSynchronize(c->stream), "preparing to time products");
 }
 
@@ -179,7 +179,7 @@ static cz_status tune(cz_cuda *c, scratch *s, const cz_cuda_key *key, cz_cuda_ch
   bool fits;
   CZ_TRY(prepare(c, s, &strided, &fits));
   const cz_cuda_operands at = {.pre = key->epilogue & PRE ? nowhere : NULL,
-                               .bias = key->align_bias ? (const float *)(void *)nowhere : NULL};
+                               .bias = key->align_bias ? nowhere : NULL};
   const cublasStatus_t st = cz_cuda_problem_open(&q, &strided, &at);
   const int n = st == CUBLAS_STATUS_SUCCESS ? cz_cuda_problem_candidates(c, &q, found) : 0;
   *there = n > 0;

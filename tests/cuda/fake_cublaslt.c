@@ -227,7 +227,8 @@ static void check(const product *p) {
                  n = p->o.transposed_b ? p->b.rows : p->b.columns,
                  l = p->o.transposed_b ? p->b.columns : p->b.rows;
   if (m != p->c.rows || n != p->c.columns || l != (uint64_t)p->k) fake_wrong("shapes do not fit");
-  if ((p->o.epilogue & 4) && (p->o.bias_type != CUDA_R_32F || !p->o.bias)) fake_wrong("no bias");
+  if ((p->o.epilogue & 4) && (p->o.bias_type != p->c.type || !p->o.bias))
+    fake_wrong("no bias of the result's type");
   if ((p->o.epilogue & 128) && (p->o.aux_ld % 8 || p->o.aux_ld < (int64_t)m || !p->o.aux))
     fake_wrong("no place for what is before the activation");
 }

@@ -182,8 +182,8 @@ static void all_members(void **state) {
     q[1].transposed_a = true, q[2].transposed_b = true, q[3].out = CZ_F32,
     q[4].in = q[4].out = CZ_F16;
     q[5].m = 33, q[6].n = 33, q[7].k = 33, q[8].beta = 1;
-    q[9].a = x + 2, q[10].epilogue.bias = (float *)(void *)x;
-    q[11].epilogue = (cz_cuda_epilogue){(float *)(void *)(x + 4), NULL, CZ_ACTIVATION_RELU};
+    q[9].a = x + 2, q[10].epilogue.bias = x;
+    q[11].epilogue = (cz_cuda_epilogue){x + 4, NULL, CZ_ACTIVATION_RELU};
     card->heuristics = 0;
     for (int i = 0; i < 12; i++) {
       assert_true(multiply(d->stream, &q[i]));

@@ -79,7 +79,7 @@ static problem draw_problem(cz_device *d) {
              (p->transposed_b ? k : n) + draw(0, 3), p->in);
   p->ldc = keeps ? (n + 7) / 8 * 8 + 8 * draw(0, 1) : n + draw(0, 3);
   q.c = make(d, m, n, p->ldc, p->out);
-  if (draw(0, 1)) q.bias = make(d, 1, n, n, CZ_F32);
+  if (draw(0, 1)) q.bias = make(d, 1, n, n, p->out);
   if (keeps) q.pre = make(d, m, n, p->ldc, p->out);
   p->a = q.a.at, p->b = q.b.at, p->c = q.c.at;
   p->lda = q.a.ld, p->ldb = q.b.ld;
@@ -99,7 +99,7 @@ static float before_activation(const problem *q, int64_t i, int64_t j) {
     sum += at(&q->a, p->transposed_a, i, l) * at(&q->b, p->transposed_b, l, j);
   sum *= p->alpha;
   if (p->beta != 0) sum += p->beta * at(&q->c, false, i, j);
-  return q->bias.host ? sum + number_at(q->bias.host, j, CZ_F32) : sum;
+  return q->bias.host ? sum + number_at(q->bias.host, j, q->p.out) : sum;
 }
 
 static void same(const array *got, int64_t i, int64_t j, float want, bool exact, const problem *q) {

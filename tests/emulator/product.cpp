@@ -76,7 +76,7 @@ bool cz_cuda_multiply(void *stream, const cz_cuda_product *p) {
       const int64_t at = i * p->ldc + j;
       float x = p->alpha * c[(size_t)(i * p->n + j)];
       if (p->beta != 0) x += p->beta * number_at(p->c, at, p->out);
-      if (e->bias) x += e->bias[j];
+      if (e->bias) x += number_at(e->bias, j, p->out);
       if (e->pre) put(e->pre, at, p->out, x);
       put(p->c, at, p->out, activated(x, e->activation));
     }
