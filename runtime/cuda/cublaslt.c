@@ -63,40 +63,46 @@ void cz_cuda_products_close(cz_cuda *c) {
 
 /* ---- an algorithm for a problem ---- */
 
-/* Tunes the products of KEY, and puts the choice into table and file; *THERE is false when the
- * library has no algorithm. */
-static cz_status choose(cz_cuda *c, const cz_cuda_key *key, bool *there) {
+/* Tunes the products of KEY, and puts the choice into table and file. That the library has no such
+ * epilogue is kept as well, so that it is asked and refuses once a class, but in the table alone.
+ */
+static cz_status choose(cz_cuda *c, const cz_cuda_key *key) {
   cz_cuda_choice choice;
-  if (c->products->tuned == 0)
+  const bool first = c->products->tuned == 0;
+  CZ_TRY(cz_cuda_tune(c, key, &choice));
+  if (choice.none && key->epilogue == CUBLASLT_EPILOGUE_DEFAULT)
+    return CZ_FAIL(CZ_EIO, "cuBLASLt has no algorithm");
+  if (first && !choice.none)
     cz_cuda_say(cz_host->log, "%s: the first products of each size are timed; %s", c->device.name,
                 *c->products->choices.path ? "the next run finds what was chosen"
                                            : "there is no file to keep what is chosen in");
-  CZ_TRY(cz_cuda_tune(c, key, &choice, there));
-  if (!*there) return CZ_OK;
   CZ_TRY(cz_cuda_choice_set(&c->products->choices, &choice));
   if (choice.seconds > 0) cz_cuda_choices_keep(c, &choice);
   return CZ_OK;
 }
 
-static bool has_algorithm(cz_cuda *c, cz_cuda_problem *q, const cz_cuda_key *key) {
+/* Whether the choice of KEY says what becomes of the problem: an algorithm that the library takes
+ * for these sizes, or that there is none. */
+static bool decided(cz_cuda *c, cz_cuda_problem *q, const cz_cuda_key *key) {
   const cz_cuda_choice *choice = cz_cuda_choice_find(&c->products->choices, key);
-  return choice && cz_cuda_problem_accepts(c, q, &choice->algorithm);
+  if (!choice) return false;
+  q->there = !choice->none;
+  return choice->none || cz_cuda_problem_accepts(c, q, &choice->algorithm);
 }
 
 /* The algorithm of the problem's class; where that is refused for these sizes, one for them alone.
  * A choice that the library refuses is made anew. */
 static cz_status find_algorithm(cz_cuda *c, cz_cuda_problem *q) {
   cz_cuda_key key = cz_cuda_key_choice(&q->key);
-  q->there = true;
-  if (has_algorithm(c, q, &key)) return CZ_OK;
+  if (decided(c, q, &key)) return CZ_OK;
   if (!cz_cuda_choice_find(&c->products->choices, &key)) {
-    CZ_TRY(choose(c, &key, &q->there));
-    if (!q->there || has_algorithm(c, q, &key)) return CZ_OK;
+    CZ_TRY(choose(c, &key));
+    if (decided(c, q, &key)) return CZ_OK;
   }
   key.m = q->key.m, key.k = q->key.k;
-  if (has_algorithm(c, q, &key)) return CZ_OK;
-  CZ_TRY(choose(c, &key, &q->there));
-  if (!q->there || has_algorithm(c, q, &key)) return CZ_OK;
+  if (decided(c, q, &key)) return CZ_OK;
+  CZ_TRY(choose(c, &key));
+  if (decided(c, q, &key)) return CZ_OK;
   return CZ_FAIL(CZ_EIO, "cuBLASLt refuses the algorithm that it proposes");
 }
 
@@ -110,10 +116,7 @@ static cz_status open_problem(cz_cuda *c, cz_cuda_problem *q, const cz_cuda_key 
     CZ_TRY(cz_cuda_checked(c, error, "allocating the %d bytes of products' workspace",
                            CZ_CUDA_WORKSPACE));
   }
-  CZ_TRY(find_algorithm(c, q));
-  if (!q->there && key->epilogue == CUBLASLT_EPILOGUE_DEFAULT)
-    return CZ_FAIL(CZ_EIO, "cuBLASLt has no algorithm");
-  return CZ_OK;
+  return find_algorithm(c, q);
 }
 
 /* ---- problems by their keys ---- */

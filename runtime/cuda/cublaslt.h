@@ -48,6 +48,7 @@ typedef struct cz_cuda_choice {
   cz_cuda_key key;
   cublasLtMatmulAlgo_t algorithm;
   double seconds; /* of the median run; 0: not measured */
+  bool none;      /* the library has no such epilogue; never in a file */
 } cz_cuda_choice;
 
 /* A product of given sizes, ready to be asked for. */
@@ -97,8 +98,7 @@ int cz_cuda_problem_candidates(cz_cuda *c, cz_cuda_problem *q,
                                cublasLtMatmulHeuristicResult_t found[CZ_CUDA_CANDIDATES]);
 
 /* cublaslt_tuning.c */
-CZ_MUST cz_status cz_cuda_tune(cz_cuda *c, const cz_cuda_key *key, cz_cuda_choice *choice,
-                               bool *there);
+CZ_MUST cz_status cz_cuda_tune(cz_cuda *c, const cz_cuda_key *key, cz_cuda_choice *choice);
 
 /* cublaslt_choices.c */
 const cz_cuda_choice *cz_cuda_choice_find(const cz_cuda_choices *all, const cz_cuda_key *key);

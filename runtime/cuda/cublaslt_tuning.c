@@ -170,34 +170,34 @@ static void guess(cz_cuda *c, const cublasLtMatmulHeuristicResult_t *found,
   c->products->said_memory = true;
 }
 
-static cz_status tune(cz_cuda *c, scratch *s, const cz_cuda_key *key, cz_cuda_choice *choice,
-                      bool *there) {
+/* The library is asked before memory is taken and filled: it may have nothing. */
+static cz_status tune(cz_cuda *c, scratch *s, const cz_cuda_key *key, cz_cuda_choice *choice) {
   static char nowhere[256] __attribute__((aligned(256))); /* the heuristics look at its alignment */
   cublasLtMatmulHeuristicResult_t found[CZ_CUDA_CANDIDATES];
   const cz_cuda_key strided = with_strides(key);
   cz_cuda_problem q;
   bool fits;
-  CZ_TRY(prepare(c, s, &strided, &fits));
   const cz_cuda_operands at = {.pre = key->epilogue & PRE ? nowhere : NULL,
                                .bias = key->align_bias ? nowhere : NULL};
   const cublasStatus_t st = cz_cuda_problem_open(&q, &strided, &at);
   const int n = st == CUBLAS_STATUS_SUCCESS ? cz_cuda_problem_candidates(c, &q, found) : 0;
-  *there = n > 0;
-  if (n == 0) return CZ_OK;
+  choice->none = n == 0;
+  if (choice->none) return CZ_OK;
+  CZ_TRY(prepare(c, s, &strided, &fits));
   if (!fits) guess(c, found, choice);
   return fits ? time_all(c, s, &q, found, n, choice) : CZ_OK;
 }
 
-/** Finds the algorithm for KEY, a choice's, or that the library has none: THERE is false then. The
- * scratch memory is freed again. */
-cz_status cz_cuda_tune(cz_cuda *c, const cz_cuda_key *key, cz_cuda_choice *choice, bool *there) {
+/** Finds the algorithm for KEY, a choice's, or that the library has none. The scratch memory is
+ * freed again. */
+cz_status cz_cuda_tune(cz_cuda *c, const cz_cuda_key *key, cz_cuda_choice *choice) {
   const double began = cz_seconds();
   scratch s = {0};
   memset(choice, 0, sizeof *choice);
   choice->key = *key;
-  cz_status st = tune(c, &s, key, choice, there);
+  cz_status st = tune(c, &s, key, choice);
   release(&s);
-  c->products->tuned++;
+  if (!choice->none) c->products->tuned++;
   c->products->tuning += cz_seconds() - began;
   return st;
 }

@@ -34,6 +34,7 @@ typedef struct fake_state {
   uint64_t kernels;                     /* that ran */
   int waiting;                          /* entries of the stream that did not run */
   size_t used;                          /* bytes of device memory */
+  int allocations;                      /* of it, that were ever asked for */
   int pinned, streams, events, handles; /* that are not released */
   int heuristics;                       /* how often they were asked */
   int last_algorithm;                   /* of the last product that ran */

@@ -199,6 +199,7 @@ static bool on_card(const void *p, size_t n) {
 cudaError_t cudaMalloc(void **p, size_t bytes) {
   const size_t whole = (bytes + HIDDEN_PAGE - 1) / HIDDEN_PAGE * HIDDEN_PAGE;
   *p = NULL;
+  fake.allocations++;
   if (all.sticky) return all.sticky;
   if (fake.used + whole > fake.memory) return failed(cudaErrorMemoryAllocation);
   *p = hidden_alloc(bytes);

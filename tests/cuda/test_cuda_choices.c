@@ -287,6 +287,41 @@ static void committed(void **state) {
   end(d, x);
 }
 
+static bool with_bias(cz_device *d, void *x, int64_t m) {
+  cz_cuda_product p = product(x, m, 40, 96);
+  p.epilogue.bias = x;
+  const bool made = multiply(d->stream, &p);
+  OK(d->failed(d));
+  return made;
+}
+
+/* An epilogue that the library has not: it is asked once a class, before memory is taken to time
+ * on, and by the next process again. */
+static void no_epilogue(void **state) {
+  cz_device_info info;
+  new_card();
+  card->refuse_epilogues = true;
+  cz_device *d = open_card();
+  void *x = matrix(d);
+  assert_int_equal(made_by(d, x, 100, 40, 96), 1);
+  const int asked = card->heuristics, allocations = card->allocations;
+  for (int m = 97; m <= 128; m++) assert_false(with_bias(d, x, m));
+  assert_int_equal(card->heuristics, asked + 1);
+  for (int m = 129; m <= 192; m++) assert_false(with_bias(d, x, m));
+  assert_int_equal(card->heuristics, asked + 2);
+  assert_int_equal(card->allocations, allocations);
+  OK(d->info(d, &info));
+  assert_non_null(strstr(info.libraries, "; 1 products tuned in "));
+  end(d, x);
+  assert_int_equal(count(lines(), "\n"), 1);
+  card->refuse_epilogues = false;
+  d = open_card();
+  x = matrix(d);
+  assert_true(with_bias(d, x, 100));
+  end(d, x);
+  assert_int_equal(count(lines(), "\n"), 2);
+}
+
 /* Without room to time anything: the first guess, said once and not kept. */
 static void no_room(void **state) {
   new_card();
@@ -354,9 +389,11 @@ static void many_processes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(fastest),        cmocka_unit_test(classes),    cmocka_unit_test(own_sizes),
-      cmocka_unit_test(kept),           cmocka_unit_test(corrupt),    cmocka_unit_test(refused),
-      cmocka_unit_test(committed),      cmocka_unit_test(no_room),    cmocka_unit_test(no_cache),
-      cmocka_unit_test(many_processes), cmocka_unit_test(all_members)};
+      cmocka_unit_test(fastest),     cmocka_unit_test(classes),
+      cmocka_unit_test(own_sizes),   cmocka_unit_test(kept),
+      cmocka_unit_test(corrupt),     cmocka_unit_test(refused),
+      cmocka_unit_test(committed),   cmocka_unit_test(no_room),
+      cmocka_unit_test(no_cache),    cmocka_unit_test(many_processes),
+      cmocka_unit_test(all_members), cmocka_unit_test(no_epilogue)};
   return cmocka_run_group_tests_name("cuda choices", tests, load_card, unload_card);
 }
