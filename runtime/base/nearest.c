@@ -29,10 +29,27 @@ static size_t distance(const char *a, const char *b) {
   return d[na % 3][nb];
 }
 
+/* Other names of number formats: `f16` is one letter from `fp16`, which it means, and from `bf16`.
+ */
+static const struct {
+  const char *word, *name;
+} formats[] = {{"f16", "fp16"},      {"float16", "fp16"}, {"half", "fp16"},
+               {"bfloat16", "bf16"}, {"float32", "f32"},  {"fp32", "f32"}};
+
+/* The one of NAMES that WORD, another name of a format, means; null when there is none. */
+static const char *format_of(const char *word, const char *const *names, size_t count) {
+  for (size_t k = 0; k < sizeof formats / sizeof *formats; k++)
+    for (size_t i = 0; i < count && !distance(word, formats[k].word); i++)
+      if (!strcmp(names[i], formats[k].name)) return names[i];
+  return NULL;
+}
+
 /** The name closest in spelling to WORD, or null when none is near enough: a third of its
- * letters may be wrong, and one in any case; dashes before it are no letters. Borrowed
- * from NAMES. */
+ * letters may be wrong, and one in any case; dashes before it are no letters. Of a number format
+ * the one that WORD is another name of. Borrowed from NAMES. */
 const char *cz_nearest(const char *word, const char *const *names, size_t count) {
+  const char *format = format_of(word, names, count);
+  if (format) return format;
   const char *best = NULL;
   size_t letters = strlen(word) - strspn(word, "-"),
          best_distance = letters < 6 ? 2 : letters / 3 + 1;

@@ -295,6 +295,9 @@ cz_status cz_device_kernels(cz_device *d, const cz_kernels **kernels, cz_op op, 
   return CZ_OK;
 }
 
+/* As users write it: a precision (nn/model.h). */
+static const char *precision_of(cz_dtype t) { return t == CZ_F16 ? "fp16" : cz_dtype_names[t]; }
+
 /** CZ_EUSAGE, with what the device computes in, when it has no products in DTYPE. */
 cz_status cz_device_computes(cz_device *d, cz_dtype dtype) {
   char has[64] = "";
@@ -303,10 +306,11 @@ cz_status cz_device_computes(cz_device *d, cz_dtype dtype) {
     const cz_kernels *k = d->kernels(d, CZ_OP_linear, (cz_dtype)t);
     if (!k || !k->forward) continue;
     if (t == (int)dtype) return CZ_OK;
-    n += (size_t)snprintf(has + n, sizeof has - n, "%s%s", n ? " and " : "", cz_dtype_names[t]);
+    n += (size_t)snprintf(has + n, sizeof has - n, "%s%s", n ? " and " : "", precision_of(t));
   }
-  return CZ_FAIL(CZ_EUSAGE, "%s does not compute in %s, it does in %s", d->name,
-                 cz_dtype_names[dtype], n ? has : "none that this program knows");
+  return CZ_FAIL(CZ_EUSAGE, "%s does not compute in %s, it does in %s%s", d->name,
+                 precision_of(dtype), n ? has : "none that this program knows",
+                 dtype == CZ_F16 && strcmp(d->name, "cuda") != 0 ? "; --device cuda does" : "");
 }
 
 /** Rounds N numbers into another dtype (kernels/cast); queued like a kernel. CZ_EINVAL when the

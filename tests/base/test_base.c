@@ -118,6 +118,19 @@ static void test_names(void **state) {
   assert_non_null(strstr(cz_suggest("x", many, 400).text, ", ..."));
 }
 
+/* A format's other names mean what they mean, however near another format is by spelling. */
+static void test_names_of_formats(void **state) {
+  static const char *const names[] = {"f32", "bf16", "fp16"}, *const dtypes[] = {"f32", "f16"};
+  static const struct {
+    const char *word, *name;
+  } meant[] = {{"f16", "fp16"},      {"F16", "fp16"},    {"float16", "fp16"}, {"half", "fp16"},
+               {"bfloat16", "bf16"}, {"float32", "f32"}, {"fp32", "f32"},     {"bf61", "bf16"}};
+  for (size_t i = 0; i < sizeof meant / sizeof *meant; i++)
+    assert_string_equal(cz_nearest(meant[i].word, names, 3), meant[i].name);
+  assert_string_equal(cz_nearest("fp16", dtypes, 2), "f16");
+  assert_null(cz_nearest("half", dtypes, 2));
+}
+
 /* What is no regular file is refused at once, and so is a file that no memory holds. */
 static void test_files(void **state) {
   cz_buf b = {0};
@@ -247,11 +260,11 @@ static void test_not_files(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_numbers),       cmocka_unit_test(test_integers),
-      cmocka_unit_test(test_utf8),          cmocka_unit_test(test_lines),
-      cmocka_unit_test(test_names),         cmocka_unit_test(test_files),
-      cmocka_unit_test(test_long_paths),    cmocka_unit_test(test_json),
-      cmocka_unit_test(test_json_of_bytes), cmocka_unit_test(test_no_locks),
-      cmocka_unit_test(test_not_files)};
+      cmocka_unit_test(test_numbers),  cmocka_unit_test(test_integers),
+      cmocka_unit_test(test_utf8),     cmocka_unit_test(test_lines),
+      cmocka_unit_test(test_names),    cmocka_unit_test(test_names_of_formats),
+      cmocka_unit_test(test_files),    cmocka_unit_test(test_long_paths),
+      cmocka_unit_test(test_json),     cmocka_unit_test(test_json_of_bytes),
+      cmocka_unit_test(test_no_locks), cmocka_unit_test(test_not_files)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -141,8 +141,10 @@ static void another_precision(void **state) {
 static void refused(void **state) {
   expect(2, BF16 " --out @/refused --device ref", "ref does not compute in bf16, it does in f64");
   expect(2, "pretrain @/pretrain.yaml train.precision=fp16 --out @/refused",
-         "cpu does not compute in f16, it does in f32 and bf16");
+         "cpu does not compute in fp16, it does in f32 and bf16; --device cuda does");
   expect(2, "pretrain @/pretrain.yaml train.precision=bf61 --out @/refused", "bf16");
+  expect(2, "pretrain @/pretrain.yaml train.precision=f16 --out @/refused",
+         "unknown value 'f16'; did you mean 'fp16'?");
   assert_false(cz_fs_exists(under("refused/checkpoint.h5")));
 }
 
