@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEED_BYTES = CZ_CUDA_PIECE_BYTES, PRE = CZ_CUDA_EPILOGUE_PRE };
+enum { SEED_BYTES = CZ_CUDA_PIECE_BYTES, PRE = CZ_CUDA_EPILOGUE_PRE, MOST_PRODUCTS = 256 };
+
+static const double RUN_SECONDS = 200e-6;
 
 typedef struct scratch {
   void *a, *b, *c, *pre, *bias;
@@ -106,18 +108,36 @@ static cz_status prepare(cz_cuda *c, scratch *s, const cz_cuda_key *k, bool *fit
   return cz_cuda_checked(c, cudaStreamSynchronize(c->stream), "preparing to time products");
 }
 
-/* Seconds of one run; a negative number when the library refuses it. */
-static cz_status run_once(cz_cuda *c, scratch *s, cz_cuda_problem *q, double *seconds) {
+/* Puts N products into the stream; false when the library refuses them. */
+static bool put(cz_cuda *c, const scratch *s, cz_cuda_problem *q, int n) {
   const cz_cuda_operands at = {s->c, s->pre, s->a, s->b, s->bias};
+  for (int i = 0; i < n; i++)
+    if (cz_cuda_problem_run(q, c, &at, 1, (float)q->key.adds) != CUBLAS_STATUS_SUCCESS)
+      return false;
+  return true;
+}
+
+/* Seconds of one product, the mean of N in a row; a negative number when the library refuses it.
+ * The product before them is not timed: while it runs the host gets ahead, so that what it takes to
+ * put products into the stream is no part of their time. One that is shorter than that is timed as
+ * if it took as long. */
+static cz_status time_run(cz_cuda *c, scratch *s, cz_cuda_problem *q, int n, double *seconds) {
   float ms = 0;
   *seconds = -1;
+  if (!put(c, s, q, 1)) return CZ_OK;
   CZ_TRY(cz_cuda_checked(c, cudaEventRecord(s->first, c->stream), "timing a product"));
-  if (cz_cuda_problem_run(q, c, &at, 1, (float)q->key.adds) != CUBLAS_STATUS_SUCCESS) return CZ_OK;
+  if (!put(c, s, q, n)) return CZ_OK;
   CZ_TRY(cz_cuda_checked(c, cudaEventRecord(s->last, c->stream), "timing a product"));
   CZ_TRY(cz_cuda_checked(c, cudaEventSynchronize(s->last), "timing a product"));
   CZ_TRY(cz_cuda_checked(c, cudaEventElapsedTime(&ms, s->first, s->last), "timing a product"));
-  *seconds = ms * 1e-3;
+  *seconds = ms * 1e-3 / n;
   return CZ_OK;
+}
+
+/* How many products of SECONDS each take RUN_SECONDS, beside which an event's half a microsecond is
+ * nothing. */
+static int products_of_run(double seconds) {
+  return seconds * MOST_PRODUCTS > RUN_SECONDS ? (int)(RUN_SECONDS / seconds) + 1 : MOST_PRODUCTS;
 }
 
 static int by_size(const void *a, const void *b) {
@@ -125,12 +145,14 @@ static int by_size(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* The median of several runs behind one that is not counted; negative when it does not run. */
+/* The median of several runs behind one that says how long they have to be; negative when it does
+ * not run. */
 static cz_status time_one(cz_cuda *c, scratch *s, cz_cuda_problem *q, double *seconds) {
   double run[CZ_CUDA_RUNS];
-  CZ_TRY(run_once(c, s, q, seconds));
+  CZ_TRY(time_run(c, s, q, 1, seconds));
+  const int n = products_of_run(*seconds);
   for (int i = 0; i < CZ_CUDA_RUNS && *seconds >= 0; i++) {
-    CZ_TRY(run_once(c, s, q, &run[i]));
+    CZ_TRY(time_run(c, s, q, n, &run[i]));
     if (run[i] < 0) *seconds = -1;
   }
   if (*seconds < 0) return CZ_OK;
@@ -139,10 +161,23 @@ static cz_status time_one(cz_cuda *c, scratch *s, cz_cuda_problem *q, double *se
   return CZ_OK;
 }
 
+/* The first candidate that runs is timed for nothing: the card's clock rises with work, and the
+ * first product of all waits for the library's code. */
+static cz_status warm_up(cz_cuda *c, scratch *s, cz_cuda_problem *q,
+                         const cublasLtMatmulHeuristicResult_t *found, int n) {
+  double seconds = -1;
+  for (int i = 0; i < n && seconds < 0; i++) {
+    q->algorithm = found[i].algo;
+    CZ_TRY(time_one(c, s, q, &seconds));
+  }
+  return CZ_OK;
+}
+
 static cz_status time_all(cz_cuda *c, scratch *s, cz_cuda_problem *q,
                           const cublasLtMatmulHeuristicResult_t *found, int n,
                           cz_cuda_choice *choice) {
   choice->seconds = -1;
+  CZ_TRY(warm_up(c, s, q, found, n));
   for (int i = 0; i < n; i++) {
     double seconds;
     q->algorithm = found[i].algo;

@@ -1,6 +1,7 @@
 /* A card that is none: the functions of the CUDA runtime and of cuBLASLt that runtime/cuda calls,
  * with which its sources make a module for tests. Nothing that is asked for runs before somebody
- * waits for it, device memory cannot be touched by the host, and the clock is counted, not read.
+ * waits for it, device memory cannot be touched by the host, and clocks are counted, not read: the
+ * card's, on which nothing begins before the host asked for it, and the host's.
  * The module shows one symbol besides its own, `fake`, by which a test says what is to go wrong and
  * sees what was asked. */
 #ifndef CZ_TESTS_CUDA_FAKE_H
@@ -28,6 +29,8 @@ typedef struct fake_state {
   bool refuse_launch;     /* the next launch is refused */
   bool refuse_epilogues;  /* the heuristics have none */
   bool refuse_products;   /* cublasLtMatmul */
+  double submission;      /* seconds that the host takes to put a product into the stream */
+  int cold;               /* so many products take five times as long: those that come first */
   int algorithms;
   fake_algorithm algorithm[FAKE_ALGORITHMS];
   /* what it sees */
@@ -41,7 +44,8 @@ typedef struct fake_state {
   int unpinned;                         /* copies between the card and memory that is not pinned */
   int wrong;                            /* calls that the real library forbids, see `why` */
   char why[200];
-  double clock; /* seconds */
+  double clock; /* seconds: the card's */
+  double host;  /* the host's, which nothing but submission and waiting moves */
 } fake_state;
 
 /* Of the fake's sources: puts a function into the stream, which is called with a copy of its

@@ -257,6 +257,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   p.k = (int64_t)(p.o.transposed_a ? p.a.rows : p.a.columns);
   p.algorithm = (int)algorithm->data[1];
   check(&p);
-  fake_put(run_product, &p, sizeof p, is->seconds[turn++ % 3 == 2], true);
+  fake.host += fake.submission;
+  const double seconds = is->seconds[turn++ % 3 == 2] * (fake.cold > 0 ? 5 : 1);
+  if (fake.cold > 0) fake.cold--;
+  fake_put(run_product, &p, sizeof p, seconds, true);
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -47,7 +47,7 @@ __attribute__((constructor)) static void from_environment(void) {
 typedef struct entry {
   void (*run)(void *argument);
   unsigned char argument[ARGUMENT];
-  double seconds;
+  double seconds, asked; /* asked: when, on the host's clock */
   bool kernel;
 } entry;
 
@@ -81,6 +81,7 @@ static void run_next(void) {
   entry *e = &all.entry[all.run++ % ENTRIES];
   fake.waiting--;
   if (all.sticky) return;
+  if (fake.clock < e->asked) fake.clock = e->asked;
   fake.clock += e->seconds;
   if (e->kernel && ++fake.kernels == fake.fail_at) {
     all.sticky = cudaErrorIllegalAddress;
@@ -94,6 +95,7 @@ static void run_until(uint64_t place) {
   hidden_show(true);
   while (all.run < place) run_next();
   hidden_show(false);
+  if (fake.host < fake.clock) fake.host = fake.clock;
 }
 
 void fake_put(void (*run)(void *argument), const void *argument, size_t bytes, double seconds,
@@ -105,6 +107,7 @@ void fake_put(void (*run)(void *argument), const void *argument, size_t bytes, d
   e->run = run;
   memcpy(e->argument, argument, bytes);
   e->seconds = seconds;
+  e->asked = fake.host;
   e->kernel = kernel;
   fake.waiting++;
 }

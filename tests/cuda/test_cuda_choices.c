@@ -98,6 +98,34 @@ static void fastest(void **state) {
   end(d, x);
 }
 
+/* Short products are timed many in a row, and without what the host takes to ask for them. */
+static void submission(void **state) {
+  new_card();
+  card->algorithm[0] = (fake_algorithm){NONE, {11e-6, 11e-6}, true, 0};
+  card->algorithm[1] = (fake_algorithm){NONE, {10e-6, 10e-6}, true, 0};
+  card->submission = 8e-6;
+  cz_device *d = open_card();
+  void *x = matrix(d);
+  const uint64_t kernels = card->kernels;
+  assert_int_equal(made_by(d, x, 32, 32, 32), 1);
+  assert_true(card->kernels - kernels >= 3 * 5 * 19); /* 5 runs of 200 us each, and to warm up */
+  end(d, x);
+  assert_non_null(strstr(lines(), " us=10.00 "));
+}
+
+/* A card that begins slowly: the candidate that is timed first has no disadvantage by it. */
+static void cold(void **state) {
+  new_card();
+  card->algorithm[0] = (fake_algorithm){NONE, {1e-3, 1e-3}, true, 0};
+  card->algorithm[1] = (fake_algorithm){NONE, {2e-3, 2e-3}, true, 0};
+  card->cold = 12;
+  cz_device *d = open_card();
+  void *x = matrix(d);
+  assert_int_equal(made_by(d, x, 32, 32, 32), 0);
+  end(d, x);
+  assert_non_null(strstr(lines(), " us=1000.00 "));
+}
+
 /* m and k count by their class; n does not. */
 static void classes(void **state) {
   new_card();
@@ -394,6 +422,7 @@ int main(void) {
       cmocka_unit_test(corrupt),     cmocka_unit_test(refused),
       cmocka_unit_test(committed),   cmocka_unit_test(no_room),
       cmocka_unit_test(no_cache),    cmocka_unit_test(many_processes),
-      cmocka_unit_test(all_members), cmocka_unit_test(no_epilogue)};
+      cmocka_unit_test(all_members), cmocka_unit_test(no_epilogue),
+      cmocka_unit_test(submission),  cmocka_unit_test(cold)};
   return cmocka_run_group_tests_name("cuda choices", tests, load_card, unload_card);
 }
