@@ -89,17 +89,21 @@ static void account(const cz_cuda *c, char *text, size_t n) {
     snprintf(text, n, "cuDNN %s%s", version, there ? "" : ", which is not used");
 }
 
-/* The kernel that looks at spans wrote into the host's memory. */
+/* The kernel that looks at spans wrote into the host's memory, when it ran: by then the host may be
+ * at a later op, to whose name this is put. */
 static const char *wrong(cz_cuda *c) {
-  static char text[160];
+  static char text[320];
   cudnn *d = c->cudnn;
   const int32_t segment = d->wrong ? *(volatile int32_t *)d->wrong : 0;
   if (!segment) return NULL;
   *d->wrong = 0;
   snprintf(text, sizeof text,
            "attention_cudnn: segment %d is empty, too long, or does not begin where the one before "
-           "it ends; op attention takes such spans",
-           segment - 1);
+           "it ends; op attention takes such spans%s",
+           segment - 1,
+           c->errors.exact ? ""
+                           : ". It was found in this node or in one before it; with CZ_CUDA_SYNC=1 "
+                             "in the environment the message names the one");
   return text;
 }
 

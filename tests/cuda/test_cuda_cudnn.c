@@ -292,9 +292,35 @@ static void bad_spans(void **state) {
   finish(&d, &a);
 }
 
+/* Until the kernel ran nobody knows; the node that is named then may be another. Where launches are
+ * waited for it is the one. */
+static void blamed(void **state) {
+  for (int waits = 0; waits < 2; waits++) {
+    attention a;
+    begin();
+    if (waits) assert_int_equal(setenv("CZ_CUDA_SYNC", "1", 1), 0);
+    cz_device *d = open_card();
+    make(d, &a, 3, 4, 4, 8);
+    a.spans[0][1] = 0;
+    OK(d->write(d, a.call.in[CZ_ATTENTION_CUDNN_Q_SPANS].data, a.spans[0], 24));
+    (void)run(d, &a, false);
+    if (!waits) {
+      OK(d->failed(d));
+      FAILS(d->sync(d), CZ_EIO,
+            "op attention takes such spans. It was found in this node or in one before it");
+    } else {
+      cz_status st = d->failed(d);
+      assert_null(strstr(cz_error_message(), "It was found"));
+      FAILS(st, CZ_EIO, "op attention takes such spans");
+    }
+    finish(&d, &a);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(plans),      cmocka_unit_test(versions),
                                      cmocka_unit_test(groups),     cmocka_unit_test(refusals),
-                                     cmocka_unit_test(no_library), cmocka_unit_test(bad_spans)};
+                                     cmocka_unit_test(no_library), cmocka_unit_test(bad_spans),
+                                     cmocka_unit_test(blamed)};
   return cmocka_run_group_tests_name("cuda cudnn", tests, load, unload_card);
 }
