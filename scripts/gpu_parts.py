@@ -51,8 +51,9 @@ class Check:
         self.work, self.out = work, pathlib.Path(arguments.out).resolve()
         self.ends = time.monotonic() + arguments.seconds
         self.part_ends = self.ends
-        self.results = gpu_table.Results(self.out, self.quick, self.emulated)
         self.environment = environment(self.programs, work)
+        modules = self.environment["CZ_MODULE_PATH"]
+        self.results = gpu_table.Results(self.out, self.quick, self.emulated, modules)
         self.lock = threading.Lock()
         self.workers = max(1, min(8, (os.cpu_count() or 2) // 2))
 

@@ -4,10 +4,12 @@ ceiling and its opponent and with the gates.
 
   gpu_table.py RESULT.json      prints the text of a file again
 
-Results of parts that are not run again are kept as long as card, driver and commit stay the same.
+Results of parts that are not run again are kept as long as card, driver, commit and module stay the
+same.
 A gate that is missed is reported and fails nothing.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -45,14 +47,26 @@ def ask(*words):
     return done.stdout.split("\n")[0].strip() or "unknown"
 
 
-def identity(emulated=False):
-    """What results belong to."""
+def digest(path):
+    """The beginning of a file's SHA-256, "none" where there is none: two modules of one commit, as
+    --rebuild-module makes them, are two."""
+    try:
+        with open(path, "rb") as f:
+            return hashlib.sha256(f.read()).hexdigest()[:16]
+    except (FileNotFoundError, NotADirectoryError):
+        return "none"
+
+
+def identity(modules, emulated=False):
+    """What results belong to. MODULES: the folder of the module that computed them."""
     commit = os.environ.get("CLOZE_COMMIT") or ask("git", "rev-parse", "--short", "HEAD")
+    name = "libcloze_emu.so" if emulated else "libcloze_cuda.so"
+    of = {"commit": commit, "module": digest(os.path.join(str(modules), name))}
     if emulated:
-        return {"card": "emulator", "driver": "none", "commit": commit}
+        return {"card": "emulator", "driver": "none", **of}
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader", "--id=0"]
     name, _, driver = ask(*query).partition(", ")
-    return {"card": name, "driver": driver or "unknown", "commit": commit}
+    return {"card": name, "driver": driver or "unknown", **of}
 
 
 def file_name(card):
@@ -79,8 +93,8 @@ def finite(x):
 class Results:
     """What was found, on disk after every change."""
 
-    def __init__(self, folder, quick, emulated):
-        self.who = identity(emulated)
+    def __init__(self, folder, quick, emulated, modules):
+        self.who = identity(modules, emulated)
         name = file_name(self.who["card"]) + ("-quick" if quick else "")
         self.path = os.path.join(str(folder), name)
         self.whole = read(self.path + ".json")
@@ -460,8 +474,8 @@ def gates_text(found):
 
 def table(whole):
     parts = whole["parts"]
-    lines = ["%s, driver %s, commit %s, %s" % tuple(
-        whole.get(k) for k in ("card", "driver", "commit", "began"))]  # fmt: skip
+    lines = ["%s, driver %s, commit %s, module %s, %s" % tuple(
+        whole.get(k) for k in ("card", "driver", "commit", "module", "began"))]  # fmt: skip
     if "rehearsal" in whole:
         lines.append(whole["rehearsal"])
     for part, value in parts.items():

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,7 @@ def rehearse(build, folder):
     missing = named - set(results["parts"]) - set(results["not_well"])
     assert not missing, missing
     assert set(results["seconds"]) == {n for n, *_ in gpu_parts.PARTS}
+    assert re.fullmatch("[0-9a-f]{16}", results["module"]), results["module"]
     assert results["parts"]["pins"]["pins_that_differ"] == 0
     assert results["parts"]["sanitizer"]["racecheck"]["pins"]["verdict"] == "clean"
     assert len(results["gates"]) == len(gpu_table.GATES)
@@ -194,6 +196,24 @@ def expect_cudnn(build, folder, whole):
     assert 'CZ_ATTENTION_TIMES("Fake H100", 600.0, 200.0)' in gpu_table.table(found)
 
 
+def expect_identity(folder):
+    """Results of another module begin anew, those of the same one are joined."""
+    modules = folder / "two modules"
+    modules.mkdir()
+
+    def after(module, part):
+        (modules / "libcloze_emu.so").write_bytes(module)
+        results = gpu_table.Results(folder, False, True, modules)
+        results.put(part, {})
+        return list(results.whole["parts"])
+
+    assert after(b"one", "copy") == ["copy"]
+    assert after(b"one", "launch") == ["copy", "launch"]
+    assert after(b"two", "card") == ["card"]
+    assert gpu_table.digest(modules / "none") == "none"
+    (folder / "emulator.json").unlink(), (folder / "emulator.txt").unlink()
+
+
 def expect_gates():
     """Figures on both sides of each gate."""
     row = {"set": gpu_table.LARGE, "name": "RMS, residual", "pass": "forward", "bytes": 1e9,
@@ -262,6 +282,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         expect_all_sanitized(folder)
+        expect_identity(folder)
         whole = rehearse(build, folder)
         expect_kept_and_left_out(build, folder, whole)
         expect_cudnn(build, folder, whole)
