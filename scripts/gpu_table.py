@@ -232,40 +232,64 @@ def kernel_rows(parts, dtype="bf16"):
     return [r for r in parts.get("kernels", {}).get(dtype, []) if "seconds" in r]
 
 
+def expected(op, of_set=None):
+    """{(set, name, pass): entry} of what part kernels measures of an op on a card."""
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+    passes = ("forward",) if op == "adamw" else ("forward", "backward")
+    lists = read(os.path.join(root, "experiments/bench/gpu.json"))
+    return {(key, e["name"], p): e for key, entries in lists.items() if of_set in (None, key)
+            for e in entries if e["op"] == op for p in passes}  # fmt: skip
+
+
+def measured(parts, op, of_set=None):
+    """{(set, name, pass): row} of an op's rows."""
+    return {(r["set"], r["name"], r["pass"]): r for r in kernel_rows(parts)
+            if r["op"] == op and of_set in (None, r["set"])}  # fmt: skip
+
+
+def worst(shares, wanted):
+    """(smallest share, whose, those of WANTED that have none) of {(set, name, pass): share}."""
+    missing = ["%s, %s %s" % key for key in wanted if key not in shares]
+    if not shares:
+        return None
+    key = min(shares, key=shares.get)
+    return shares[key], "%s, %s %s" % key, missing
+
+
 def worst_share_of_copy(parts, op, of_set=None):
     rate = copy_rate(parts)
-    shares = [(r["gb_per_s"] / rate, "%s %s" % (r["name"], r["pass"])) for r in kernel_rows(parts)
-              if rate and r["op"] == op and (of_set is None or r["set"] == of_set)]  # fmt: skip
-    return min(shares, default=None)
+    rows = measured(parts, op, of_set) if rate else {}
+    return worst({k: r["gb_per_s"] / rate for k, r in rows.items()}, expected(op, of_set))
 
 
 def worst_product(parts):
-    known, found = shapes(), products(parts)
-    shares = []
-    for row in kernel_rows(parts):
-        shape = known.get((row["set"], row["op"], row["name"]))
-        if row["op"] != "linear" or not shape or shape.get("relu") or shape.get("bias"):
-            continue
-        ms = candidate_ms(row, shape, found)
+    known, found, shares = shapes(), products(parts), {}
+
+    def counts(shape):
+        return shape and not shape.get("relu") and not shape.get("bias")
+
+    for key, row in measured(parts, "linear").items():
+        shape = known.get((key[0], "linear", key[1]))
+        ms = candidate_ms(row, shape, found) if counts(shape) else None
         if ms:
-            label = "%s, %s %s" % (row["set"], row["name"], row["pass"])
-            shares.append((ms / (1e3 * row["seconds"]), label))
-    return min(shares, default=None)
+            shares[key] = ms / (1e3 * row["seconds"])
+    return worst(shares, [key for key, shape in expected("linear").items() if counts(shape)])
 
 
 def label_words_us(parts):
-    rows = [r for r in kernel_rows(parts) if r["op"] == "label_words"]
+    rows = measured(parts, "label_words")
     if not rows:
         return None
-    each = ["%s %.1f" % (r["pass"], 1e6 * r["seconds"]) for r in rows]
-    return 1e6 * sum(r["seconds"] for r in rows), " + ".join(each)
+    each = ["%s %.1f" % (r["pass"], 1e6 * r["seconds"]) for r in rows.values()]
+    missing = ["%s, %s %s" % key for key in expected("label_words") if key not in rows]
+    return 1e6 * sum(r["seconds"] for r in rows.values()), " + ".join(each), missing
 
 
 def of_base_step(parts, key):
     """A figure of T5-base's step of 32 texts."""
     for name, step in parts.get("steps", {}).items():
         if name.startswith("t5-base 32") and "unwaited" in step:
-            return key(step), name
+            return key(step), name, []
     return None
 
 
@@ -289,6 +313,8 @@ GATES = (
 
 
 def gates(parts):
+    """Each gate with its verdict. One that is passed by the rows that are there is incomplete where
+    others are not, as refused or not run; one that is missed by some is missed."""
     out = []
     for what, limit, least, value_of in GATES:
         try:
@@ -301,8 +327,11 @@ def gates(parts):
         if found is None:
             gate.update(verdict=why)
         else:
-            well = found[0] >= limit if least else found[0] <= limit
-            gate.update(value=found[0], where=found[1], verdict="pass" if well else "MISSED")
+            value, where, missing = found
+            well = value >= limit if least else value <= limit
+            gate.update(value=value, where=where, verdict="pass" if well else "MISSED")
+            if well and missing:
+                gate.update(verdict="incomplete", missing=missing)
         out.append(gate)
     return out
 
@@ -470,6 +499,8 @@ def gates_text(found):
         where = " (%s)" % g["where"] if "where" in g else ""
         yield "%-62s%s, at %s %g: %s%s" % (
             g["gate"], value, g["at"], g["limit"], g["verdict"], where)  # fmt: skip
+        if "missing" in g:
+            yield "  not measured: %s" % "; ".join(g["missing"])
 
 
 def table(whole):

@@ -216,29 +216,59 @@ def expect_identity(folder):
 
 def expect_gates():
     """Figures on both sides of each gate."""
-    row = {"set": gpu_table.LARGE, "name": "RMS, residual", "pass": "forward", "bytes": 1e9,
-           "gflop": 0.0, "gflop_per_s": 0.0}  # fmt: skip
+
+    def rows(op, seconds, gb_per_s):
+        return [{"set": k[0], "op": op, "name": k[1], "pass": k[2], "seconds": seconds,
+                 "gb_per_s": gb_per_s, "bytes": 1e9, "gflop": 0.0, "gflop_per_s": 0.0}
+                for k in gpu_table.expected(op)]  # fmt: skip
 
     def parts(good):
-        kernels = [
-            {**row, "op": "norm", "seconds": 1e-3, "gb_per_s": 0.81e3 if good else 0.79e3},
-            {**row, "op": "adamw", "seconds": 1e-3, "gb_per_s": 0.86e3 if good else 0.84e3},
-            {**row, "op": "label_words", "seconds": 19e-6 if good else 21e-6, "gb_per_s": 1.0},
-            {**row, "op": "linear", "set": "T5-base 32 x 512/114", "name": "encoder q",
-             "seconds": 1e-3 if good else 1.1e-3, "gb_per_s": 1.0},
-        ]  # fmt: skip
-        product = {"dtype": "bf16", "tokens": 16384, "in": 768, "out": 768, "pass": "forward",
-                   "ms": 0.99, "tflop_per_s": 700.0}  # fmt: skip
+        kernels = [*rows("norm", 1e-3, 0.81e3 if good else 0.79e3),
+                   *rows("adamw", 1e-3, 0.86e3 if good else 0.84e3),
+                   *rows("label_words", 9.5e-6 if good else 10.5e-6, 1.0),
+                   *rows("linear", 1e-3 if good else 1.1e-3, 1.0)]  # fmt: skip
+        products = [{"dtype": "bf16", "tokens": e["rows"], "in": e["width"], "out": e["outputs"],
+                     "pass": p, "ms": ms, "tflop_per_s": 700.0}
+                    for e in gpu_table.expected("linear").values()
+                    for p, ms in (("forward", 0.99), ("dX", 0.5), ("dW", 0.49))]  # fmt: skip
         step = {"gflop_per_step": 0.26e3 * 989 if good else 0.24e3 * 989, "step_seconds": 1.0,
                 "unwaited": {"host_share": 0.02 if good else 0.04}}  # fmt: skip
         return {"copy": {"device_memcpy_gb_per_s": 900.0, "device_kernel_gb_per_s": 1e3},
-                "products-t5-base": [product], "kernels": {"bf16": kernels},
+                "products-t5-base": products, "kernels": {"bf16": kernels},
                 "steps": {"t5-base 32 x 512/114, bf16": step}}  # fmt: skip
 
     for good in (True, False):
         found = gpu_table.gates(parts(good))
         assert [g["verdict"] for g in found] == ["pass" if good else "MISSED"] * len(found), found
     assert {g["verdict"] for g in gpu_table.gates({})} == {"not measured"}
+    expect_incomplete(parts)
+
+
+def expect_incomplete(parts):
+    """What is passed without some of its rows is incomplete and says which; what is missed is
+    missed."""
+    for at, op in enumerate(("norm", "adamw", "linear", "label_words")):
+        few = parts(True)
+        kept = few["kernels"]["bf16"]
+        large = [r for r in kept if r["op"] == op and (op != "norm" or r["set"] == gpu_table.LARGE)]
+        if len(large) > 1:
+            large[-1].pop("seconds")
+            found = gpu_table.gates(few)
+            assert [g["verdict"] for g in found].count("incomplete") == 1, (op, found)
+            label = "%s, %s %s" % tuple(large[-1][k] for k in ("set", "name", "pass"))
+            assert found[at]["verdict"] == "incomplete" and found[at]["missing"] == [label], found
+            text = "\n".join(gpu_table.gates_text(found))
+            assert "not measured: " + label in text, text
+        bad = parts(False)
+        [r for r in bad["kernels"]["bf16"] if r["op"] == op][-1].pop("seconds")
+        found = gpu_table.gates(bad)[at]["verdict"]
+        # adamw has one row alone, and half of label_words' time is none that is missed
+        verdict = {"adamw": "not measured", "label_words": "incomplete"}.get(op, "MISSED")
+        assert found == verdict, (op, found)
+    few = parts(True)
+    few["products-t5-base"] = [p for p in few["products-t5-base"] if p["in"] != 1024]
+    found = gpu_table.gates(few)[2]
+    assert found["verdict"] == "incomplete" and len(found["missing"]) == 4, found
 
 
 def expect_curves():
