@@ -90,6 +90,10 @@ install_python() {
 }
 
 command -v apt-get >/dev/null || die "this machine has no apt-get. Install what Debian calls: ${DEBIAN[*]}"
+if [ $# -gt 1 ]; then
+  echo "install_deps.sh: one option at a time, not '$*'" >&2
+  exit 2
+fi
 case "${1-}" in
   "") install_debian && install_python scripts/requirements.txt ;;
   --debian-only) install_debian ;;

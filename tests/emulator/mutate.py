@@ -135,7 +135,10 @@ def run(command, **options):
 class Build:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder).resolve()
-        self.commands = json.loads((self.folder / "compile_commands.json").read_text())
+        commands = self.folder / "compile_commands.json"
+        if not commands.exists():
+            sys.exit(f"mutate.py: there is no {commands}: a build folder is wanted, as --build")
+        self.commands = json.loads(commands.read_text())
 
     def compile_of(self, kernel, library):
         """The words of the command that compiles the kernel for the library of objects."""
