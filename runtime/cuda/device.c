@@ -11,15 +11,17 @@ static cz_cuda *of(cz_device *d) { return d->stream; }
 
 /* ---- memory ---- */
 
-/* Cards are shared: what is missing may be held by somebody else. */
+/* Cards are shared: what is missing may be held by somebody else; the emulator's is this process's.
+ */
 static cz_status no_memory(cz_cuda *c, size_t bytes) {
   size_t left = 0, all = 0;
   (void)cudaGetLastError();
   CZ_TRY(cz_cuda_checked(c, cudaMemGetInfo(&left, &all), "asking how much memory is left"));
-  return CZ_FAIL(CZ_ENOMEM,
-                 "%s: %zu bytes are wanted; %zu of the %zu bytes of the %s are free. Another "
-                 "process may hold the rest: nvidia-smi lists them",
-                 c->device.name, bytes, left, all, c->card.name);
+  return CZ_FAIL(CZ_ENOMEM, "%s: %zu bytes are wanted; %zu of the %zu bytes of the %s are free%s",
+                 c->device.name, bytes, left, all, c->card.name,
+                 left < all && !c->device.host_memory
+                     ? ". Another process may hold the rest: nvidia-smi lists them"
+                     : "");
 }
 
 /* Zeros, aligned to 256 bytes as all that cudaMalloc gives. */

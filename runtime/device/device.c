@@ -339,7 +339,7 @@ cz_status cz_device_alloc(cz_device *d, void *out, size_t bytes) {
 /** The same; an error says that it was for WHAT. */
 cz_status cz_device_alloc_for(cz_device *d, void *out, size_t bytes, const char *what) {
   cz_status st = cz_device_alloc(d, out, bytes);
-  return st == CZ_OK ? CZ_OK : CZ_NOTE(st, "%.1f MB for %s", 1e-6 * (double)bytes, what);
+  return st != CZ_ENOMEM ? st : CZ_NOTE(st, "%.1f MB for %s", 1e-6 * (double)bytes, what);
 }
 
 /** Frees what cz_device_alloc gave; ADDRESS is the address of the pointer, which is

@@ -177,6 +177,23 @@ static void exact(void **state) {
   close_sums(&s, true);
 }
 
+/* What was wanted for what is said of a card that is full, and of no other error. */
+static void no_memory_for(void **state) {
+  void *p = NULL;
+  new_card();
+  sums s = open_sums();
+  card->memory = 1000000;
+  FAILS(cz_device_alloc_for(s.d, &p, 1200000, "parameters"), CZ_ENOMEM, "(1.2 MB for parameters)");
+  card->fail_at = 1;
+  forward(&s);
+  FAILS(s.d->sync(s.d), CZ_EIO, "cudaErrorIllegalAddress");
+  assert_int_equal(cz_device_alloc_for(s.d, &p, 100, "parameters"), CZ_EIO);
+  assert_non_null(strstr(cz_error_message(), "cudaErrorIllegalAddress"));
+  assert_null(strstr(cz_error_message(), "parameters"));
+  cz_error_clear();
+  close_sums(&s, true);
+}
+
 /* An error of a call itself is told as that, and the card goes on. */
 static void own_error(void **state) {
   static const float host[N + 1024];
@@ -194,6 +211,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(refused_launch), cmocka_unit_test(failing_kernel),
       cmocka_unit_test(narrows),        cmocka_unit_test(long_list),
-      cmocka_unit_test(exact),          cmocka_unit_test(own_error)};
+      cmocka_unit_test(exact),          cmocka_unit_test(own_error),
+      cmocka_unit_test(no_memory_for)};
   return cmocka_run_group_tests_name("cuda errors", tests, load_card, unload_card);
 }

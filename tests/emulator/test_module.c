@@ -135,14 +135,20 @@ static void refuses(void **state) {
   assert_int_equal(unsetenv("CZ_EMULATOR_SHARED"), 0);
 }
 
-/* More than CZ_EMULATOR_MEMORY says that there is. */
+/* More than CZ_EMULATOR_MEMORY says that there is: what it lacks, no other process holds. */
 static void no_memory(void **state) {
   cz_device *d;
-  void *p;
+  void *p, *q;
   assert_int_equal(setenv("CZ_EMULATOR_MEMORY", "10000", 1), 0);
   OK(cz_device_open(&d, "emu"));
   FAILS(d->alloc(d, &p, 10001), CZ_ENOMEM,
         "emu: 10001 bytes are wanted; 10000 of the 10000 bytes of the emulator are free");
+  OK(cz_device_alloc(d, &q, 4000));
+  assert_int_equal(d->alloc(d, &p, 10000), CZ_ENOMEM);
+  assert_non_null(strstr(cz_error_message(), " of the 10000 bytes of the emulator are free"));
+  assert_null(strstr(cz_error_message(), "nvidia-smi"));
+  cz_error_clear();
+  cz_device_free(d, &q, 4000);
   assert_int_equal(unsetenv("CZ_EMULATOR_MEMORY"), 0);
   cz_device_close(&d);
 }

@@ -57,8 +57,7 @@ static void filled(void **state) {
   copy_file(under("before.h5"), under("run/checkpoint.h5"));
   write_format("memory", "1000");
   expect(1, PRETRAIN,
-         "cloze: emu: 54208 bytes are wanted; 1000 of the 1000 bytes of the emulator are free. "
-         "Another process may hold the rest: nvidia-smi lists them\n"
+         "cloze: emu: 54208 bytes are wanted; 1000 of the 1000 bytes of the emulator are free\n"
          "  (0.1 MB for parameters)\n"
          "  (a smaller model wants less: model.d_model, model.d_ff, model.num_layers, or another "
          "one as init)\n");
@@ -76,8 +75,8 @@ static size_t refused(size_t bytes, char *what, size_t n) {
   const char *text = strstr(said(), "cloze: emu: ");
   if (!text ||
       sscanf(text,
-             "cloze: emu: %zu bytes are wanted; %zu of the %zu bytes of the emulator are free. "
-             "Another process may hold the rest: nvidia-smi lists them\n  (%lf MB for %99[^)])",
+             "cloze: emu: %zu bytes are wanted; %zu of the %zu bytes of the emulator are free\n"
+             "  (%lf MB for %99[^)])",
              &wants, &left, &all, &mega, name) != 5)
     fail_msg("with %zu bytes it said:\n%s", bytes, said());
   assert_true(all == bytes && wants > left && mega < 1e-6 * (double)wants + 0.06 &&
