@@ -226,12 +226,25 @@ static const cz_device table = {.real = CZ_F32,
                                 .info = cuda_info,
                                 .close = cuda_close};
 
+/* Whether every launch is waited for: a value that is neither 0 nor 1 is refused, whoever wrote
+ * `true` meant one of them. */
+static cz_status read_exact(bool *exact, const char *name) {
+  const char *text = getenv("CZ_CUDA_SYNC");
+  *exact = cz_cuda_module.exact;
+  if (!text || !*text) return CZ_OK;
+  *exact = !strcmp(text, "1");
+  return *exact || !strcmp(text, "0")
+             ? CZ_OK
+             : CZ_FAIL(CZ_EUSAGE, "%s: CZ_CUDA_SYNC is '%s'; it takes 0 and 1", name, text);
+}
+
 /** Opens the device NAME, which is not copied, on CARD; the caller closes it. */
 cz_status cz_cuda_open(cz_device **device, const char *name, const cz_cuda_card *card) {
-  const char *exact = getenv("CZ_CUDA_SYNC");
   char library[64];
+  bool exact;
   cz_status st;
   *device = NULL;
+  CZ_TRY(read_exact(&exact, name));
   cz_cuda *c = calloc(1, sizeof *c);
   if (!c) return CZ_FAIL(CZ_ENOMEM, "%s: no memory for a device", name);
   c->device = table;
@@ -240,7 +253,7 @@ cz_status cz_cuda_open(cz_device **device, const char *name, const cz_cuda_card 
   c->device.stream = c;
   c->device.processor = c->processor;
   c->card = *card;
-  c->errors.exact = exact && *exact ? !strcmp(exact, "1") : cz_cuda_module.exact;
+  c->errors.exact = exact;
   cz_cuda_products_library(library, sizeof library);
   snprintf(c->processor, sizeof c->processor, "%.80s, compute %d.%d, %s", card->name, card->major,
            card->minor, library);

@@ -177,7 +177,19 @@ static void exact(void **state) {
   close_sums(&s, true);
 }
 
-/* What was wanted for what is said of a card that is full, and of no other error. */
+/* A value that says neither is no way to say that launches are not waited for. */
+static void sync_by_another_word(void **state) {
+  cz_device *d;
+  new_card();
+  assert_int_equal(setenv("CZ_CUDA_SYNC", "true", 1), 0);
+  FAILS(cz_device_open(&d, "cuda"), CZ_EUSAGE, "cuda: CZ_CUDA_SYNC is 'true'; it takes 0 and 1");
+  assert_int_equal(setenv("CZ_CUDA_SYNC", "0", 1), 0);
+  d = open_card();
+  close_card(&d);
+  new_card();
+}
+
+/* What memory was wanted for is said of a card that is full, and of no other error. */
 static void no_memory_for(void **state) {
   void *p = NULL;
   new_card();
@@ -212,6 +224,6 @@ int main(void) {
       cmocka_unit_test(refused_launch), cmocka_unit_test(failing_kernel),
       cmocka_unit_test(narrows),        cmocka_unit_test(long_list),
       cmocka_unit_test(exact),          cmocka_unit_test(own_error),
-      cmocka_unit_test(no_memory_for)};
+      cmocka_unit_test(no_memory_for),  cmocka_unit_test(sync_by_another_word)};
   return cmocka_run_group_tests_name("cuda errors", tests, load_card, unload_card);
 }
