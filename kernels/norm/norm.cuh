@@ -95,7 +95,7 @@ static inline norm_rows norm_rows_of(const cz_call *call) {
   norm_rows r = {};
   r.gain = static_cast<const float *>(call->in[CZ_NORM_GAIN].data);
   r.T = call->in[CZ_NORM_X].dim[0], r.D = call->in[CZ_NORM_X].dim[1];
-  if (call->in[CZ_NORM_RESIDUAL].data)
+  if (cz_present(&call->in[CZ_NORM_RESIDUAL])) /* backward has no data of it */
     r.mask = cz_dropout_of(call, attr->dropout, attr->share_segment, &call->in[CZ_NORM_SPANS]);
   return r;
 }

@@ -181,17 +181,20 @@ static void make_gradients(run *r) {
 }
 
 /* Overwrites what the row says backward does not read: NaN, or zero for integers (a wild
- * index would crash instead of failing). */
+ * index would crash instead of failing); and takes it away, as the engine does: the array is
+ * present and has no data. */
 static void poison_unneeded(run *r) {
   cz_needs needs = r->p->row->needs;
   if (r->p->row->needs_of) r->p->row->needs_of(&needs, r->call.attr);
   for (int i = 0; i < r->call.n_in; i++) {
-    if (r->in[i] && !(needs.in >> i & 1))
-      memset(block_host(r->in[i]), r->call.in[i].dtype == CZ_I32 ? 0 : POISON, r->in[i]->bytes);
+    if (!r->in[i] || needs.in >> i & 1) continue;
+    memset(block_host(r->in[i]), r->call.in[i].dtype == CZ_I32 ? 0 : POISON, r->in[i]->bytes);
+    r->call.in[i].data = NULL;
   }
   for (int i = 0; i < r->call.n_out; i++) {
-    if (r->out[i] && !(needs.out >> i & 1))
-      memset(block_host(r->out[i]), r->call.out[i].dtype == CZ_I32 ? 0 : POISON, r->out[i]->bytes);
+    if (!r->out[i] || needs.out >> i & 1) continue;
+    memset(block_host(r->out[i]), r->call.out[i].dtype == CZ_I32 ? 0 : POISON, r->out[i]->bytes);
+    if (!r->p->row->fused_backward) r->call.out[i].data = NULL; /* else backward writes them */
   }
 }
 
