@@ -31,6 +31,10 @@ static void test_bench_optimizers(void **state) {
   for (int i = 0; i < CZ_OPTIMIZERS; i++)
     if (!strstr(manual.out, cz_optimizer_names[i])) fail_msg("%s: no help", cz_optimizer_names[i]);
   REFUSED(2, "no optimizer is called 'sgd'", cloze("bench", "step", "--optimizer", "sgd"));
+  outcome o = cloze("bench", "step", "--model", "t5-nano", "--segments", "1", "--inputs", "8",
+                    "--targets", "8", "--steps", "1", "--precision", "bf16");
+  EXPECT(0, o);
+  assert_non_null(strstr(o.out, "t5-nano in bf16 on cpu ("));
 }
 
 /* A machine whose speed doubles or halves between two steps, or in the middle of one: each step

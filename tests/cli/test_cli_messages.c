@@ -488,6 +488,20 @@ static void test_help_keys(void **state) {
   }
 }
 
+/* Manuals name the devices that there are in the same words. */
+static void test_help_devices(void **state) {
+  static const char *const commands[] = {"run",   "pretrain", "evaluate", "generate",
+                                         "graph", "bench",    "trace"};
+  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+    outcome o = cloze("help", commands[i]);
+    EXPECT(0, o);
+    if (!strstr(o.out, " or another of `cloze list devices`: cuda, auto, emu\n"))
+      fail_msg("cloze help %s lacks the devices", commands[i]);
+    assert_non_null(
+        strstr(o.out, i < 6 ? " cpu (default) or another" : " ref (float64, default) or another"));
+  }
+}
+
 /* A file of the other kind: an experiment is no stage. */
 static void test_experiment_as_a_stage(void **state) {
   static const char *const kinds[] = {"pretrain", "finetune", "evaluate"};
@@ -596,6 +610,7 @@ int main(void) {
                                      cmocka_unit_test(test_no_model),
                                      cmocka_unit_test(test_names_in_output),
                                      cmocka_unit_test(test_help_keys),
+                                     cmocka_unit_test(test_help_devices),
                                      cmocka_unit_test(test_held_out_values),
                                      cmocka_unit_test(test_experiment_as_a_stage),
                                      cmocka_unit_test(test_no_cuda_module),

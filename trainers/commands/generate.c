@@ -7,6 +7,7 @@
 #include "base/number.h"
 #include "base/utf8.h"
 #include "decoding/search.h"
+#include "device/help.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
 #include "objectives/vocabulary.h"
@@ -29,7 +30,7 @@ const char cz_generate_usage[] =
     "  --length-penalty A  scores are divided by ((5 + length) / 6)^A (default 0.6, as T5), beams "
     "above 1\n"
     "  --max-length N      maximum tokens of an output, end of sequence included (default 64)\n"
-    "  --device D          cpu (default), ref, ...\n"
+    "  --device D          " CZ_DEVICE_HELP "\n"
     "  --precision P       of products and activations: f32 (default), bf16, fp16\n"
     "  --json              one object a line: {\"input\", \"output\", \"ids\", \"score\"}\n";
 

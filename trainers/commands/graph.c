@@ -1,6 +1,7 @@
 /* `cloze graph`: the planned graph of a stage's model. */
 #include "commands/commands.h"
 #include "base/args.h"
+#include "device/help.h"
 #include "experiment/experiment.h"
 #include "recipe/recipe.h"
 #include "stages/train.h"
@@ -14,6 +15,7 @@ const char cz_graph_usage[] =
     "lifetimes, the arenas' sizes.\n"
     "CONFIG.yaml is a stage's configuration or an experiment (the first stage of its first row "
     "that trains).\n"
+    "  --device D   " CZ_DEVICE_HELP "\n"
     "  --score      the graph that scores instead of the one that trains\n";
 
 static cz_status build_net(cz_net **net, cz_model **model, const cz_config_node *node,

@@ -1,6 +1,7 @@
 /* `cloze run`: words into a request. */
 #include "commands/commands.h"
 #include "base/number.h"
+#include "device/help.h"
 #include "experiment/run.h"
 
 #include <stdio.h>
@@ -16,7 +17,8 @@ const char cz_run_usage[] =
     "  --scale S     one of the file's scales, which replaces model, steps and data together "
     "(default: the one that its key `scale` names)\n"
     "  --seeds N     N seeds: the first N of the file's, then counting on from the largest\n"
-    "  --device D    cpu (default), ref, guard:cpu, ...; --comm C: auto (default), self, mpi\n"
+    "  --device D    " CZ_DEVICE_HELP "\n"
+    "  --comm C      auto (default), self, mpi\n"
     "  key=value     replaces a key of the file, e.g. stages.pretrain.train.steps=100\n"
     "DIR gets experiment.yaml (resolved; it can be run again), plan.json (which stage is whose), "
     "stages/, result.json (its `metrics` hold no time, "

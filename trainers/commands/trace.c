@@ -3,6 +3,7 @@
 #include "commands/commands.h"
 #include "base/args.h"
 #include "base/fs.h"
+#include "device/help.h"
 #include "json/json.h"
 #include "nn/hf.h"
 #include "recipe/recipe.h"
@@ -17,7 +18,7 @@
 
 const char cz_trace_usage[] =
     "cloze trace MODEL_DIR --batch FILE.jsonl --out FILE.h5 [--device D] [--precision P] "
-    "[--no-grad]\n"
+    "[--wide-stream] [--no-grad]\n"
     "Runs MODEL_DIR (a Hugging Face directory) forward and backward on a batch, without dropout, "
     "and writes to FILE.h5:\n"
     "  loss         mean over all counted positions\n"
@@ -29,7 +30,7 @@ const char cz_trace_usage[] =
     "target), {\"input_ids\": [...], \"labels\": [...]} for a single stack (position i predicts "
     "label i + 1; \"prefix\": N for a prefix LM);\n"
     "-100 is not counted.\n"
-    "  --device D   ref (float64, default), cpu, guard:ref, guard:cpu\n"
+    "  --device D   ref (float64, default) or " CZ_DEVICE_HELP_OTHERS "\n"
     "  --precision P  of products and activations: f32 (the device's own, default), bf16, fp16\n"
     "  --wide-stream  the residual stream stays in float32 beside a narrower precision\n"
     "  --no-grad    loss and logits only\n";

@@ -29,6 +29,7 @@
 #define CZ_STAGES_STAGE_H
 
 #include "config/config.h"
+#include "device/help.h"
 #include "json/json.h"
 #include "recipe/recipe.h"
 #include "stages/parts.h"
@@ -73,7 +74,7 @@ typedef struct cz_stage_kind {
   "cloze " kind " CONFIG.yaml --out DIR [--device D] [key=value ...]\n" what                       \
   "  --out DIR    the run's folder: configuration, metrics, checkpoint, model, result; run the "   \
   "same command again to go on after a stop\n"                                                     \
-  "  --device D   cpu (default), or another of cloze list devices\n"                               \
+  "  --device D   " CZ_DEVICE_HELP "\n"                                                            \
   "  --comm C     auto (default), self, mpi\n"                                                     \
   "  key=value    replaces a key of the file, e.g. train.steps=100 (cloze help keys lists all)\n"
 

@@ -1,15 +1,17 @@
 /* `cloze bench`: its manual, and which of the three is asked for. */
 #include "commands/bench/bench.h"
 #include "base/args.h"
+#include "device/help.h"
 
 #include <string.h>
 
 const char cz_bench_usage[] =
-    "cloze bench step [--model M] [--device D] [--segments N] [--inputs N] [--targets N] [--steps "
-    "N] [--optimizer O] [--recompute] [--unwaited] [--json]\n"
+    "cloze bench step [--model M] [--device D] [--precision P] [--segments N] [--inputs N] "
+    "[--targets N] [--steps N] [--optimizer O] [--recompute] [--unwaited] [--json]\n"
     "cloze bench kernels [--device D] [--precision P] [--op NAME] [--shapes FILE] [--repeats N] "
     "[--json]\n"
-    "cloze bench objectives [--model M] [--tokens N] [--json]\n"
+    "cloze bench objectives [--model M] [--device D] [--tokens N] [--json]\n"
+    "  --device D      " CZ_DEVICE_HELP "\n"
     "step: a training step on random tokens beside the matrix-product rate that the same run "
     "measures before and after each step; medians.\n"
     "  --model M       t5-small (default), t5-v1_1-small, ...; --precision f32 (default) or "

@@ -278,9 +278,9 @@ static json_t *summary_json(const bench *b, const summary *s) {
 }
 
 static void print_summary(const bench *b, const summary *s) {
-  printf("%s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name,
-         b->device->name, s->cpu, cz_cpu_instructions(), omp_get_max_threads(), s->seconds,
-         (double)s->tokens / s->seconds);
+  printf("%s in %s on %s (%s, %s, %d threads): %.3f s a step, %.0f tokens/s\n", b->model_name,
+         b->dtype, b->device->name, s->cpu, cz_cpu_instructions(), omp_get_max_threads(),
+         s->seconds, (double)s->tokens / s->seconds);
   if (b->probe)
     printf("%.1f GFLOP/s of %.1f GFLOP/s that plain products reach here now (%s): %.1f %%\n",
            s->gflop / s->seconds, s->ceiling, cz_product_probe_by(b->probe), 100 * s->share);
