@@ -551,6 +551,11 @@ static void test_no_cuda_module(void **state) {
            "looked for in %s\n",
            folder());
   if (!strstr(o.err, said)) fail_msg("%s is not in %s", said, o.err);
+  cz_buf text = {0}; /* a run's log has what was chosen */
+  EXPECT(0, cloze("pretrain", "pretrain.yaml", "--out", "chosen", "--device", "auto"));
+  assert_int_equal(cz_fs_read(under("chosen/log.txt"), &text), CZ_OK);
+  assert_non_null(strstr(text.data, "pretrain: on device cpu, "));
+  cz_buf_free(&text);
   write_text("libcloze_cuda.so", "no library");
   o = cloze("generate", "base/model", "--device", "cuda");
   EXPECT(2, o);

@@ -255,7 +255,9 @@ static cz_status prepare(cz_session *s, const work *w) {
   CZ_TRY(write_config(w->node, w->folder));
   CZ_TRY(cz_inputs_write(w->record, w->folder));
   CZ_TRY(cz_fs_join(log_path, sizeof log_path, w->folder, "log.txt"));
-  return cz_log_open(log_path);
+  CZ_TRY(cz_log_open(log_path));
+  cz_log("%s: on device %s, %s", w->kind->name, s->device->name, s->device->processor);
+  return CZ_OK;
 }
 
 /* Ranks leave a stage together: none goes on before rank 0 has written. */
