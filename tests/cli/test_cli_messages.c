@@ -50,6 +50,8 @@ static void test_everything_is_checked_first(void **state) {
           "the name of a file is missing\n  (row spans, stage pretrain)");
   refuses("common.tokenizer=''", "the name of a file is missing\n  (row spans, stage pretrain)");
   refuses("stages.finetune.tasks.list.0.train=''", "task mood has no file for split train");
+  refuses("common.train.loss_scale=1000",
+          "common.train.loss_scale: the loss scale 1000 is no power of two from 1 on");
   refuses("common.train.attention=cudn",
           "unknown value 'cudn'; did you mean 'cudnn'?\n  (row spans, stage pretrain)");
   refuses("common.train.attention=cudnn",

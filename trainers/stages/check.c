@@ -242,6 +242,7 @@ static cz_status check_attention(const cz_check *c, const cz_recipe *recipe,
 cz_status cz_check_job(cz_check *c, const cz_recipe *recipe, cz_loop_job *job) {
   job->layout = cz_train_layout(&c->stage.model);
   const cz_config_node *batch = cz_config_get(recipe->node, "batch");
+  CZ_TRY(CZ_AT(node_of(recipe, "train.loss_scale"), cz_loop_check_scale(&job->train)));
   CZ_TRY(CZ_AT(batch ? batch : recipe->node, cz_loop_check(job)));
   CZ_TRY(cz_check_precision(c, recipe, "train", (cz_precision)job->train.precision,
                             job->train.residual_stream == CZ_STREAM_F32));

@@ -112,17 +112,19 @@ double cz_loop_scale(const cz_train_keys *t) {
 }
 
 /* Only a power of two moves no digit of a gradient. */
-static cz_status check_scale(double scale) {
+/** CZ_EUSAGE when the loss scale is none. */
+cz_status cz_loop_check_scale(const cz_train_keys *t) {
+  const double scale = t->loss_scale;
   int exponent;
   if (scale == 0 || (scale >= 1 && frexp(scale, &exponent) == 0.5)) return CZ_OK;
-  return CZ_FAIL(CZ_EUSAGE, "train.loss_scale: %g is no power of two from 1 on", scale);
+  return CZ_FAIL(CZ_EUSAGE, "the loss scale %g is no power of two from 1 on", scale);
 }
 
 /** CZ_EUSAGE when the job's batches can't be made, whatever its data: budgets, shards and
  * caps that do not fit together; or when its loss scale is none. */
 cz_status cz_loop_check(const cz_loop_job *job) {
   const cz_batch_plan plan = cz_loop_plan(job);
-  CZ_TRY(check_scale(job->train.loss_scale));
+  CZ_TRY(cz_loop_check_scale(&job->train));
   CZ_TRY(check_shards(&job->batch));
   return cz_batches_check(&plan);
 }

@@ -92,6 +92,7 @@ cz_batch_plan cz_loop_plan(const cz_loop_job *job);
 cz_precision cz_loop_began_in(const cz_train_keys *t);
 double cz_loop_scale(const cz_train_keys *train);
 double cz_loop_denominator(const cz_loop_job *job, const cz_batch *batch);
+CZ_MUST cz_status cz_loop_check_scale(const cz_train_keys *t);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
 bool cz_loop_takes_cudnn(const cz_train_keys *train, const cz_model *model, char *why, size_t n);
