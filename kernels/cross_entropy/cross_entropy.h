@@ -36,8 +36,8 @@
  * z-loss, Mesh TensorFlow (t5.md 6.4).
  *
  * A terminal loss: backward computes loss and nll too (fused_backward), with the same
- * bits as forward. On ref and cpu rows that are not counted cost nothing; on a card, whose host does
- * not see the targets, they cost their products.
+ * bits as forward. On ref and cpu rows that are not counted cost nothing; on a card, whose host
+ * does not see the targets, they cost their products.
  *
  * Aliasing: none.
  *
