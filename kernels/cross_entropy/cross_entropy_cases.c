@@ -17,8 +17,7 @@ static const sizes hand[] = {
     {1, 1, 1, 1, 100, false, {0, 0, 1}},     /* one word: the loss is 0 */
     {5, 3, 1, 1, 100, true, {1e-2, 0.1, 1}}, /* the same with everything on */
     {1, 7, 2, 1, 100, false, {0, 0, 1}},
-    {32, 46, 1, 0.2, 70, false, {3e-3, 0.4, 0.6}}, /* one word, smoothed: what cancels does so to 0
-                                                    */
+    {32, 46, 1, 0.2, 70, false, {3e-3, 0.4, 0.6}}, /* one word, smoothed */
     {17, 5, 33, 1, 0, true, {1e-4, 0.1, 1}},       /* nothing counts */
     {9, 16, 64, 300, 100, false, {0, 0, 1}}, /* logits of hundreds: a naive exponential overflows */
     {8, 16, 65, 300, 90, false, {1e-4, 0, 1}}, /* the same with log Z squared */

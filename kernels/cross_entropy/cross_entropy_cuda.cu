@@ -169,8 +169,8 @@ static __device__ void write_dx(T *dx, float *wide, const row<STAGED> &r, const 
               f = A * (1 + 2 * a.z_loss * s.log_z) + (a.dnll ? a.dnll[n] : 0),
               smooth = A * a.smoothing / (float)a.V,
               p = f * (s.others == 0 ? 0 : s.rest / s.others),
-              other = 1 - 1 / (float)a.V, /* of smoothing; exactly 0 where there is one word */
-      target = A * (a.smoothing * other + 2 * a.z_loss * s.log_z) - f * s.rest;
+              others = 1 - 1 / (float)a.V, /* 0 where there is one word */
+      target = A * (a.smoothing * others + 2 * a.z_loss * s.log_z) - f * s.rest;
   for (int64_t v = (int64_t)threadIdx.x * EACH; v < r.wide(); v += (int64_t)blockDim.x * EACH) {
     float x[EACH];
     if (STAGED)
