@@ -165,12 +165,30 @@ template <int N> static __device__ void add_all(float *sum, const float ds[N / 8
   __syncwarp();
 }
 
-/* Adds the dS of a warp's tile to its SUMS by bucket. An offset is a diagonal of the tile: lanes
- * sum neighbouring ones over the rows, then neighbours in one bucket are added by a scan, since
- * those of a bucket are all of one run. OFFSET is that of the tile's first row and column. */
+/* Adds each lane's SUM to that of its BUCKET, -1: none. Lanes of one bucket are all of one run. */
+static __device__ void add_runs(float *sums, float sum, int bucket) {
+  const int lane = cz_lane();
+  CZ_UNROLL
+  for (int by = 1; by < CZ_WARP; by *= 2) {
+    const float other = __shfl_up_sync(CZ_FULL_MASK, sum, by);
+    const int its = __shfl_up_sync(CZ_FULL_MASK, bucket, by);
+    sum += lane >= by && its == bucket ? other : 0;
+  }
+  const int next = __shfl_down_sync(CZ_FULL_MASK, bucket, 1);
+  if (bucket >= 0 && (lane == CZ_WARP - 1 || next != bucket)) sums[bucket] += sum;
+  __syncwarp();
+}
+
+/* Adds the dS of a warp's tile to its SUMS by bucket. An offset is a diagonal of the tile, which
+ * lanes sum over the rows: lane c goes along column c + r, and where it leaves the tile on the
+ * right, on the left again, on diagonal c - N. OFFSET is that of the tile's first row and column.
+ */
 template <int N, int LD>
 static __device__ void add_diagonals(float *sums, float *room, const float ds[N / 8][4],
                                      const problem &p, const int *map, int offset) {
+  const auto bucket_at = [&](int diagonal) {
+    return from_table(map, p.bucket, offset + diagonal, [](int b) { return b; });
+  };
   CZ_UNROLL
   for (int j = 0; j < N / 8; j++) {
     CZ_UNROLL
@@ -178,28 +196,17 @@ static __device__ void add_diagonals(float *sums, float *room, const float ds[N 
       cz_store_floats<2>(room + cz_acc_row(e) * LD + cz_acc_column(j, e), ds[j] + e);
   }
   __syncwarp();
-  const int lane = cz_lane();
   CZ_ROLLED
-  for (int from = 0; from < N + 15; from += CZ_WARP) {
-    const int diagonal = from + lane - 15; /* column - row */
-    float sum = 0;
+  for (int from = 0; from < N; from += CZ_WARP) {
+    const int c = from + cz_lane();
+    float sum = 0, again = 0;
     for (int r = 0; r < 16; r++) {
-      /* lanes beside the tile read its edge, so that all of a warp read from different banks */
-      const int column = diagonal + r, there = column < 0 ? 0 : column < N ? column : N - 1;
-      const float x = room[r * LD + there];
-      sum += column == there ? x : 0;
+      const bool leaves = c + r >= N;
+      const float x = room[r * LD + c + r - (leaves ? N : 0)];
+      sum += leaves ? 0 : x, again += leaves ? x : 0;
     }
-    const int bucket =
-        diagonal < N ? from_table(map, p.bucket, offset + diagonal, [](int b) { return b; }) : -1;
-    CZ_UNROLL
-    for (int by = 1; by < CZ_WARP; by *= 2) {
-      const float other = __shfl_up_sync(CZ_FULL_MASK, sum, by);
-      const int its = __shfl_up_sync(CZ_FULL_MASK, bucket, by);
-      sum += lane >= by && its == bucket ? other : 0;
-    }
-    const int next = __shfl_down_sync(CZ_FULL_MASK, bucket, 1);
-    if (bucket >= 0 && (lane == CZ_WARP - 1 || next != bucket)) sums[bucket] += sum;
-    __syncwarp();
+    add_runs(sums, sum, bucket_at(c));
+    if (from + CZ_WARP == N) add_runs(sums, again, c > N - 16 ? bucket_at(c - N) : -1);
   }
 }
 
