@@ -100,6 +100,9 @@ enum {
 };
 enum { CZ_ATTENTION_O, CZ_ATTENTION_STATS };
 
+bool cz_attention_arrays(const cz_arg *in, char *why, size_t why_bytes);
+double cz_attention_flops(const cz_call *call, bool backward);
+
 int cz_attention_exact(int buckets, bool bidirectional);
 int cz_attention_bucket(int64_t offset, int buckets, int max_distance, bool bidirectional);
 void cz_attention_buckets(int32_t *map, int64_t reach, int buckets, int max_distance,

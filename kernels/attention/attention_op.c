@@ -45,8 +45,8 @@ static bool position_bias(const cz_arg *in, const cz_attention_attr *a, char *wh
                      (int64_t[]){a->buckets, a->heads}, why, why_bytes);
 }
 
-static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes) {
-  const cz_attention_attr *a = attr;
+/** Whether q, k, v and their spans, which attention_cudnn has in the same places, fit together. */
+bool cz_attention_arrays(const cz_arg *in, char *why, size_t why_bytes) {
   const cz_arg *q = &in[Q];
   if (!cz_shape_floating(q, "q", 2, why, why_bytes)) return false;
   if (!cz_shape_is(&in[K], "k", q->dtype, 2, (int64_t[]){CZ_ANY, q->dim[1]}, why, why_bytes))
@@ -54,8 +54,13 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   if (!cz_shape_is(&in[V], "v", q->dtype, 2, in[K].dim, why, why_bytes)) return false;
   if (!cz_shape_is(&in[Q_SPANS], "q_spans", CZ_I32, 2, (int64_t[]){CZ_ANY, 2}, why, why_bytes))
     return false;
-  if (!cz_shape_is(&in[K_SPANS], "k_spans", CZ_I32, 2, in[Q_SPANS].dim, why, why_bytes))
-    return false;
+  return cz_shape_is(&in[K_SPANS], "k_spans", CZ_I32, 2, in[Q_SPANS].dim, why, why_bytes);
+}
+
+static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes) {
+  const cz_attention_attr *a = attr;
+  const cz_arg *q = &in[Q];
+  if (!cz_attention_arrays(in, why, why_bytes)) return false;
   if (!attributes(a, q->dim[1], why, why_bytes)) return false;
   if (a->mask == CZ_ATTENTION_MASK_PREFIX &&
       !cz_shape_is(&in[PREFIX], "prefix", CZ_I32, 1, in[Q_SPANS].dim, why, why_bytes))
@@ -69,10 +74,10 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attr, char *why, si
   return true;
 }
 
-/* Every query against every key of its segment, masked or not: two products forward, four
+/** Every query against every key of its segment, masked or not: two products forward, four
  * backward; the recomputed scores are not counted. With nq nk pairs of width H K a
  * product is 2 nq nk H K, hence 4 and 8. */
-static double flops(const cz_call *call, bool backward) {
+double cz_attention_flops(const cz_call *call, bool backward) {
   const int32_t *q = call->in[Q_SPANS].data, *k = call->in[K_SPANS].data;
   double pairs = 0;
   for (int64_t n = 0; n < call->in[Q_SPANS].dim[0]; n++)
@@ -94,7 +99,7 @@ const cz_op_row cz_attention_row = {
     .attr_bytes = sizeof(cz_attention_attr),
     .needs = {.in = 0x7f, .out = 0x3},
     .shape = shape,
-    .flops = flops,
+    .flops = cz_attention_flops,
     .error_constant = 32, /* sums of K, then of nk or nq terms in float32, between them an
                              exponential: about sqrt(nk) x 1 at the lengths of the cases */
     .kernels = {[CZ_F64] = {.forward = cz_attention_fwd_ref,
