@@ -15,33 +15,44 @@
 # products-MODEL), opponents, pins, ops, sanitizer, curves, t5-small, kernels, steps, cudnn or compiled.
 # FOLDER is $OUT where that is set, else experiments/results/gpu. --device emu rehearses all parts
 # without a card. Leaves the card's settings alone. Exit code: 0 all parts were done, 1 some were
-# not well, 2 wrong usage, 3 no card. A missed gate is no failure.
+# not well, 2 wrong usage (also a bundle or a build folder that has no programs), which is said before
+# a card is looked for, 3 no card. A missed gate is no failure.
 set -u
-case "${1-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;; esac
 die() { echo "gpu_check.sh: $1" >&2 && exit "${2-1}"; }
-device=cuda out=${OUT:-} bundle='' build='' rebuild=false words=()
-# value NAME VALUE: of an option that needs one
-value() { [ -n "${2-}" ] || die "$1 needs a value; --help" 2; }
+device=cuda out=${OUT:-} bundle='' build='' rebuild=false given=() names=()
+# value NAME VALUE: of an option that needs one, which another option is not
+value() {
+  case "${2-}" in '' | --*) die "$1 needs a value; --help" 2 ;; esac
+}
+# file_of NAME: a program by its name is looked for on the path, any other file from here on
+file_of() { case "$1" in */*) realpath -m -- "$1" ;; *) echo "$1" ;; esac; }
 while [ $# -gt 0 ]; do
   case "$1" in
-    --quick) words+=(--quick) ;;
-    --only) value "$@" && words+=("$2") && shift ;;
-    --seconds | --sanitizer) value "$@" && words+=("$1" "$2") && shift ;;
+    -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;;
+    --quick) given+=(--quick) ;;
+    --only) value "$@" && names+=("$2") && shift ;;
+    --seconds) value "$@" && given+=("$1=$2") && shift ;;
+    --sanitizer) value "$@" && given+=("$1=$(file_of "$2")") && shift ;;
     --bundle) value "$@" && bundle=$(realpath -m -- "$2") && shift ;;
     --build) value "$@" && build=$(realpath -m -- "$2") && shift ;;
     --device) value "$@" && device=$2 && shift ;;
     --out) value "$@" && out=$(realpath -m -- "$2") && shift ;;
     --rebuild-module) rebuild=true ;;
     -*) die "unknown option $1; --help" 2 ;;
-    *) words+=("$1") ;;
+    *) names+=("$1") ;;
   esac
   shift
 done
+[ -z "$bundle" ] || [ -z "$build" ] || die "--bundle and --build name programs both; --help" 2
 cd "$(dirname "$0")/.." || exit 2
 out=${out:-$PWD/experiments/results/gpu}
-if [ "$device" = cuda ] && { ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L >/dev/null 2>&1; }; then
-  die "no NVIDIA card on this machine" 3
-fi
+# gpu_parts PROGRAMS [--check]: runs the parts, or looks at what was given alone
+gpu_parts() {
+  PYTHONDONTWRITEBYTECODE=1 python3 scripts/gpu_parts.py --programs "$1" --out "$out" \
+    --device "$device" ${given[@]+"${given[@]}"} "${@:2}" -- ${names[@]+"${names[@]}"}
+}
+command -v python3 >/dev/null || die "there is no python3 here"
+gpu_parts "$bundle$build" --check || exit
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
 
 if [ -z "$bundle$build" ]; then
@@ -50,15 +61,20 @@ fi
 if [ -n "$bundle" ]; then
   programs=$bundle
   if [ -f "$bundle" ]; then
-    tar -C "$work" -xzf "$bundle" || die "$bundle cannot be unpacked"
+    tar -C "$work" -xzf "$bundle" 2>"$work/said" ||
+      die "$bundle cannot be unpacked: $(head -1 "$work/said")" 2
     programs=$work/cloze_gpu
   fi
-  [ -f "$programs/bundle.json" ] || die "$bundle is no bundle of scripts/gpu_bundle.sh"
+  [ -f "$programs/bundle.json" ] || die "$bundle is no bundle of scripts/gpu_bundle.sh" 2
   commit=$(sed -n 's/.*"commit": "\([^"]*\)".*/\1/p' "$programs/bundle.json")
   export CLOZE_BUNDLE=$programs CLOZE_COMMIT=${CLOZE_COMMIT:-$commit}
 else
   programs=$build
-  [ -x "$programs/bin/cloze" ] || die "$build has no program; build it, or pack and name a bundle"
+  [ -x "$programs/bin/cloze" ] ||
+    die "$build has no program; build it, or pack and name a bundle" 2
+fi
+if [ "$device" = cuda ] && { ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L >/dev/null 2>&1; }; then
+  die "no NVIDIA card on this machine" 3
 fi
 
 # compile_kernels TO NVCC ARCH: objects of this working tree's kernels; of those whose sources are as
@@ -115,5 +131,4 @@ if $rebuild; then
   echo "== the module was made anew in $(($(date +%s) - began)) s"
 fi
 
-PYTHONDONTWRITEBYTECODE=1 python3 scripts/gpu_parts.py --programs "$programs" --out "$out" \
-  --device "$device" ${words[@]+"${words[@]}"}
+gpu_parts "$programs"

@@ -2,9 +2,10 @@
 """The parts of gpu_check.sh, which calls this with what it has unpacked: measures and checks a CUDA
 card part by part, within a time that is given, and writes the results after each part.
 
-  gpu_parts.py --programs FOLDER --out FOLDER [--device D] [--quick] [--seconds N] [PART...]
+  gpu_parts.py --programs FOLDER --out FOLDER [--device D] [--quick] [--seconds N]
+      [--sanitizer PROGRAM] [--check] [PART...]
 
-FOLDER of the programs is a bundle's or a build folder. With --device emu every part runs with tiny
+--check looks at these words alone and runs nothing. FOLDER of the programs is a bundle's or a build folder. With --device emu every part runs with tiny
 sizes on the emulated module, and what only a card can say is made up: a rehearsal, whose results
 mean nothing. Exit code: 0 all parts were done, 1 some failed or were left out, 2 wrong usage.
 """
@@ -13,6 +14,7 @@ import argparse
 import concurrent.futures
 import json
 import lzma
+import math
 import os
 import pathlib
 import re
@@ -38,6 +40,10 @@ SHOWN = 1500  # characters of what a program said, where it failed
 
 class Failed(Exception):
     """What a part could not do; what it has found so far is kept."""
+
+
+class Unusable(Exception):
+    """What is wrong with the words of a call."""
 
 
 class Check:
@@ -323,9 +329,8 @@ def part_ops(check):
 
 
 def find_sanitizer(check):
-    given = [check.sanitizer] if check.sanitizer else []
     beside = ["/usr/local/cuda/bin/compute-sanitizer", "/usr/local/cuda/compute-sanitizer/compute-sanitizer"]  # fmt: skip
-    for name in given + ["compute-sanitizer"] + beside:
+    for name in [check.sanitizer] if check.sanitizer else ["compute-sanitizer", *beside]:
         path = shutil.which(name)
         if path:
             return path
@@ -636,9 +641,7 @@ def selected(words, quick):
         if word == "ceilings":
             hits = ["card", "copy", "launch"] + [n for n in names if n.startswith("products-")]
         if not hits:
-            text = "gpu_parts.py: no part '%s'; there are ceilings %s"
-            print(text % (word, " ".join(names)), file=sys.stderr)
-            sys.exit(2)
+            raise Unusable("no part '%s'; there are ceilings %s" % (word, " ".join(names)))
         wanted.update(hits)
     return [p for p in PARTS if p[0] in wanted]
 
@@ -675,23 +678,60 @@ def keep_algorithms(check):
         shutil.copy(path, check.out / path.name)
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise Unusable(message)
+
+
+def seconds(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError("'%s' is no number of seconds above 0" % text)
+    return value
+
+
+def parse(words):
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", required=True, help="folder of a bundle or of a build")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", default="cuda", choices=("cuda", "emu", "emu:check"))
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--seconds", type=float, default=None, help="for all parts together")
+    parser.add_argument("--seconds", type=seconds, default=None, help="for all parts together")
     parser.add_argument("--sanitizer", help="compute-sanitizer, where it is not on the path")
+    parser.add_argument("--check", action="store_true", help="look at these words alone")
     parser.add_argument("part", nargs="*", metavar="PART")
-    arguments = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def usable(arguments):
+    """The parts to run. Unusable where that is known to fail before anything is run."""
+    parts = selected(arguments.part, arguments.quick)
+    if arguments.sanitizer and not shutil.which(arguments.sanitizer):
+        raise Unusable("--sanitizer %s is no program" % arguments.sanitizer)
+    above = pathlib.Path(arguments.out).absolute()
+    while not above.exists():
+        above = above.parent
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise Unusable("--out %s: no file can be written in %s" % (arguments.out, above))
+    return parts
+
+
+def main():
+    try:
+        arguments = parse(sys.argv[1:])
+        parts = usable(arguments)
+    except Unusable as error:
+        print("gpu_parts.py: %s" % error, file=sys.stderr)
+        return 2
+    if arguments.check:
+        return 0
     if arguments.seconds is None:
         arguments.seconds = 120 if arguments.quick else 540
         if arguments.device != "cuda":
             arguments.seconds *= REHEARSAL
-    parts = selected(arguments.part, arguments.quick)
     os.makedirs(arguments.out, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="cloze-gpu-") as work:
         check = Check(arguments, pathlib.Path(work))

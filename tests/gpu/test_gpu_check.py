@@ -83,12 +83,49 @@ def expect_kept_and_left_out(build, folder, whole):
     assert not results["parts"]
 
 
-def expect_refusals(build, folder):
-    for words in (["nothing"], ["--only", "nosuch"], ["--nothing"], ["--only"]):
-        code, _, said = check(build, folder / "none", *words)
-        assert code == 2 and "gpu_" in said, (words, code, said)
-    code, _, said = check(folder, folder / "none", "pins")
-    assert code == 1 and "has no program" in said, said
+def refused(folder, *words):
+    """(exit code, what was said) of a call on a machine whose driver shows no card."""
+    (folder / "bin").mkdir(exist_ok=True)
+    driver = folder / "bin/nvidia-smi"
+    driver.write_text("#!/bin/sh\nexit 9\n")
+    driver.chmod(0o755)
+    path = "%s:%s" % (driver.parent, os.environ["PATH"])
+    done = subprocess.run([ROOT / "scripts/gpu_check.sh", "--out", folder / "none", *words],
+                          capture_output=True, text=True, env={**os.environ, "PATH": path})  # fmt: skip
+    assert not (folder / "none").exists() and not done.stdout, (words, done.stdout)
+    return done.returncode, done.stderr
+
+
+def expect_usage(build, folder):
+    """What is wrong with a call is said in one line, whether there is a card or not."""
+    (folder / "garbage").write_text("no archive\n")
+    (folder / "empty").mkdir()
+    programs = ["--build", build]
+    for words, said in (
+        (["--nothing"], "unknown option --nothing"),
+        (["--seconds"], "--seconds needs a value"),
+        (["--bundle", "--quick"], "--bundle needs a value"),
+        (["--only"], "--only needs a value"),
+        (["nosuch"], "no part 'nosuch'; there are ceilings card copy "),
+        (["--only", "ops,nosuch"], "no part 'nosuch'"),
+        (["--only", "-x"], "no part '-x'"),
+        (["--seconds", "soon"], "--seconds: 'soon' is no number of seconds above 0"),
+        (["--seconds", "-3"], "--seconds: '-3' is no number"),
+        (["--seconds", "nan"], "--seconds: 'nan' is no number"),
+        (["--device", "cpu"], "--device: invalid choice: 'cpu'"),
+        (["--sanitizer", folder / "nosuch"], "nosuch is no program"),
+        (["--out", folder / "garbage/below"], "no file can be written in %s" % (folder / "garbage")),
+        (["--bundle", folder / "nosuch"], "nosuch is no bundle"),
+        (["--bundle", folder / "garbage"], "garbage cannot be unpacked"),
+        (["--bundle", folder / "empty"], "empty is no bundle"),
+        (["--bundle", folder / "empty", *programs], "--bundle and --build name programs both"),
+        (["--build", folder / "empty"], "has no program"),
+    ):
+        code, text = refused(folder, *words)
+        assert code == 2 and said in text and text.count("\n") == 1, (words, code, text)
+    assert refused(folder, *programs, "ops") == (3, "gpu_check.sh: no NVIDIA card on this machine\n")
+    code, _, text = check(build, folder / "none", "--only", "nosuch")
+    assert code == 2 and "no part 'nosuch'" in text and not (folder / "none").exists(), text
 
 
 def expect_faults(build, folder):
@@ -311,13 +348,13 @@ def main():
     expect_sanitized()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
+        expect_usage(build, folder)
         expect_all_sanitized(folder)
         expect_identity(folder)
         whole = rehearse(build, folder)
         expect_kept_and_left_out(build, folder, whole)
         expect_cudnn(build, folder, whole)
         expect_faults(build, folder)
-        expect_refusals(build, folder)
 
 
 if __name__ == "__main__":
