@@ -5,9 +5,10 @@ card part by part, within a time that is given, and writes the results after eac
   gpu_parts.py --programs FOLDER --out FOLDER [--device D] [--quick] [--seconds N]
       [--sanitizer PROGRAM] [--check] [PART...]
 
---check looks at these words alone and runs nothing. FOLDER of the programs is a bundle's or a build folder. With --device emu every part runs with tiny
-sizes on the emulated module, and what only a card can say is made up: a rehearsal, whose results
-mean nothing. Exit code: 0 all parts were done, 1 some failed or were left out, 2 wrong usage.
+--check looks at these words alone and runs nothing. FOLDER of the programs is a bundle's or a build
+folder. With --device emu every part runs with tiny sizes on the emulated module, and what only a
+card can say is made up: a rehearsal, whose results mean nothing. Exit code: 0 all parts were done, 1
+some failed or were left out, 2 wrong usage.
 """
 
 import argparse
@@ -34,6 +35,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PLACES = ("bin", "gpu", "tests/ops")
 DTYPES = ("bf16", "f32", "f16")
 PRECISION = {"bf16": "bf16", "f32": "f32", "f16": "fp16"}
+LEAST = 3  # seconds with which something is begun
 REHEARSAL = 6  # times as long a part may take without a card
 SHOWN = 1500  # characters of what a program said, where it failed
 
@@ -93,18 +95,31 @@ class Check:
         return json.loads(out)
 
     def pool(self, jobs, seconds, done):
-        """Runs JOBS, (name, words, environment), some at a time; DONE(name, code, out, said,
-        seconds) of each as it ends. Those for which there is no time end with None."""
+        """Runs JOBS, (name, words, environment), some at a time, each for SECONDS() at most;
+        DONE(name, code, out, said, seconds) of each as it ends. Those for which there is no time
+        end with None."""
 
         def one(job):
             name, words, extra = job
             began = time.monotonic()
-            code, out, said = self.run(words, seconds, extra)
+            code, out, said = self.run(words, seconds(), extra)
             with self.lock:
                 done(name, code, out, said, time.monotonic() - began)
 
         with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
             list(pool.map(one, jobs))
+
+    def shares(self, n):
+        """For `pool`: what is left of the time in equal shares of those of N jobs that are still to
+        begin. Where the cheapest come first, each has at least the mean of those behind it, and all
+        come to their end if there is time for all."""
+        waiting = iter(range(n, 0, -1))
+
+        def share():
+            with self.lock:
+                return self.left() * min(1, self.workers / next(waiting))
+
+        return share
 
 
 def environment(programs, work):
@@ -319,7 +334,7 @@ def part_ops(check):
     cases = 2 if check.quick else 16
     jobs = [((op, dtype), [check.program("test_ops")], op_environment(check, op, dtype, cases))
             for dtype in DTYPES for op in some_ops(check)]  # fmt: skip
-    check.pool(jobs, 60, done)
+    check.pool(jobs, lambda: 60, done)
     totals = count_verdicts(found)
     if set(totals) != {"pass"}:
         raise Failed(", ".join("%s %d" % pair for pair in sorted(totals.items())))
@@ -351,35 +366,85 @@ def sanitized(op, code, out, said):
     return {"verdict": "no time" if code is None else "did not run", "text": reason(code, text)}
 
 
-def part_sanitizer(check):
-    """The pins under every tool, then small cases of every op under memcheck and racecheck."""
-    program, found = find_sanitizer(check), {}
+TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
 
-    def done(name, code, out, said, seconds):
-        tool, what = name
-        op = None if what == "pins" else what.split(" ")[0]
-        one = {**sanitized(op, code, out, said), "seconds": round(seconds, 2)}
-        found.setdefault(tool, {})[what] = one
-        check.results.put("sanitizer", {"program": program, **found})
+
+def sanitizer_jobs(check, program):
+    """The pins under every tool, small cases of every op under two; the cheapest first."""
 
     def job(tool, what, words, extra):
         flags = ["--tool", tool, "--launch-timeout", "60", "--print-limit", "5"]
         return ((tool, what), [program, *flags, *words], extra)
 
     pins = check.program("pins_emu" if check.emulated else "pins")
-    jobs = [job(tool, "pins", [pins, "run", check.work / ("pins." + tool)], {})
-            for tool in ("memcheck", "racecheck", "synccheck", "initcheck")]  # fmt: skip
+    jobs = [job(tool, "pins", [pins, "run", check.work / ("pins." + tool)], {}) for tool in TOOLS]
     ops = some_ops(check)[: 1 if check.emulated else None]
-    for tool in ("memcheck", "racecheck"):
-        for dtype in ("bf16", "f32"):
-            jobs += [job(tool, "%s in %s" % (op, dtype), [check.program("test_ops")],
-                         op_environment(check, op, dtype, 0)) for op in ops]  # fmt: skip
-    check.pool(jobs, 40, done)
-    totals = count_verdicts(found)
-    bad = [n for tool in found.values() for n, one in tool.items() if one["verdict"] == "fail"]
-    if bad or set(totals) != {"clean"}:
-        counted = ", ".join("%s %d" % pair for pair in sorted(totals.items()))
-        raise Failed(counted + ("; errors in: " + ", ".join(bad) if bad else ""))
+    return jobs + [job(tool, "%s in %s" % (op, dtype), [check.program("test_ops")],
+                       op_environment(check, op, dtype, 0))
+                   for op in reversed(by_length(ops)) for tool in TOOLS[:2]
+                   for dtype in ("bf16", "f32")]  # fmt: skip
+
+
+# what the part is where some runs end so; of several the last
+OF_SOME = (("no time", "incomplete"), ("did not run", "did not run"), ("fail", "fail"))
+
+
+def coverage(jobs, found):
+    """What all of the part's runs together say. Checked is what a tool has seen to its end or found
+    wrong; incomplete where time ran out for some."""
+    runs = [(tool, what, found.get(tool, {}).get(what, {"verdict": "no time"}))
+            for (tool, what), _, _ in jobs]  # fmt: skip
+    out = {"verdict": "clean", "runs": {}, "checked": [], "not_checked": [], "errors": []}
+    for tool, what, one in runs:
+        verdict = one["verdict"]
+        out["runs"][verdict] = out["runs"].get(verdict, 0) + 1
+        if verdict == "fail":
+            out["errors"].append("%s of %s" % (tool, what))
+        elif verdict != "clean":
+            out["not_checked"].append("%s of %s" % (tool, what))
+    missing = {text.split(" ")[2] for text in out["not_checked"]}
+    names = dict.fromkeys(what.split(" ")[0] for _, what, _ in runs)
+    out["checked"] = [name for name in names if name not in missing]
+    for verdict, whole in OF_SOME:
+        if verdict in out["runs"]:
+            out["verdict"] = whole
+    return out
+
+
+def coverage_text(of):
+    text = ", ".join("%s %d" % pair for pair in sorted(of["runs"].items()))
+    if of["errors"]:
+        text += "; errors in: " + ", ".join(of["errors"])
+    if "no time" in of["runs"]:
+        text = "incomplete: %s" % text
+    if of["not_checked"]:
+        text += "; checked: %s" % (" ".join(of["checked"]) or "nothing")
+        text += "; not checked: %s" % ", ".join(of["not_checked"])
+    return text
+
+
+def part_sanitizer(check):
+    """NVIDIA's tools on the pins and on small cases of every op. A run that is ended because its
+    share of the time is over has another turn when the others are done."""
+    program, found = find_sanitizer(check), {}
+    jobs = sanitizer_jobs(check, program)
+
+    def done(name, code, out, said, seconds):
+        tool, what = name
+        op = None if what == "pins" else what.split(" ")[0]
+        one = {**sanitized(op, code, out, said), "seconds": round(seconds, 2)}
+        found.setdefault(tool, {})[what] = one
+        of = coverage(jobs, found)
+        check.results.put("sanitizer", {"program": program, "coverage": of, **found})
+
+    turn = jobs
+    while turn:
+        check.pool(turn, check.shares(len(turn)), done)
+        late = check.left() < LEAST
+        turn = [] if late else [j for j in jobs if found[j[0][0]][j[0][1]]["verdict"] == "no time"]
+    of = coverage(jobs, found)
+    if of["verdict"] != "clean":
+        raise Failed(coverage_text(of))
 
 
 # ---- curves ----
@@ -439,7 +504,7 @@ def part_curves(check):
         runs[name] = (code, out, said)
 
     threads = {"OMP_NUM_THREADS": "2"}
-    check.pool([(name, job[0], threads) for name, job in jobs.items()], 60, done)
+    check.pool([(name, job[0], threads) for name, job in jobs.items()], lambda: 60, done)
     for name, device, precision in jobs:
         if device == "cpu":
             continue
@@ -549,7 +614,7 @@ def cudnn_tests(check):
 
     jobs = [(dtype, [check.program("test_ops")], op_environment(check, BY_CUDNN, dtype, 2))
             for dtype in ("bf16", "f16")]  # fmt: skip
-    check.pool(jobs, 60, done)
+    check.pool(jobs, lambda: 60, done)
     return found
 
 
@@ -654,7 +719,7 @@ def run_part(check, part):
         budget *= REHEARSAL
     now = time.monotonic()
     check.part_ends = min(now + budget, check.ends)
-    if check.left() < 3:
+    if check.left() < LEAST:
         check.results.fail(name, "left out: there was no time left")
         print("== %s left out: there was no time left" % name, flush=True)
         return False

@@ -450,8 +450,12 @@ def ops_text(parts, value):
 
 
 def sanitizer_text(parts, value):
+    of = value["coverage"]
+    yield "%s; checked: %s" % (of["verdict"], " ".join(of["checked"]) or "nothing")
+    if of["not_checked"]:
+        yield "not checked: " + ", ".join(of["not_checked"])
     for tool, found in value.items():
-        if not isinstance(found, dict):
+        if tool in ("program", "coverage"):
             continue
         clean = [n for n, one in found.items() if one["verdict"] == "clean"]
         yield "%s: %d clean" % (tool, len(clean))

@@ -22,10 +22,14 @@ import gpu_curves  # noqa: E402
 import gpu_parts  # noqa: E402
 import gpu_table  # noqa: E402
 
-# what NVIDIA's tool prints, without looking, with the exit code of the program that it ran; RUNS says
-# what it runs in the place of what it was given
+# what NVIDIA's tool prints, without looking, with the exit code of the program that it ran; RUNS
+# says what it runs in the place of what it was given, LOG where it notes what it was called for,
+# SLOW for what it needs how many seconds: "TOOL of OP SECONDS"
 SANITIZER = """#!/bin/bash
 while [ "${1#--}" != "$1" ]; do [ "$1" = --tool ] && tool=$2; shift 2; done
+what="$tool of ${CZ_TEST_OPS:-pins}"
+[ -z "${LOG-}" ] || echo "$what" >>"$LOG"
+[ "${SLOW% *}" != "$what" ] || sleep "${SLOW##* }"
 ${RUNS:-"$@"}
 code=$?
 case "$tool" in
@@ -137,9 +141,13 @@ def expect_faults(build, folder):
     found = results["parts"]["sanitizer"]["memcheck"]["pins"]
     assert found["verdict"] == "fail" and found["summary"] == "3 errors", found
     # programs that end before they do anything, and such as say nothing of their op
-    for runs, counted in (("false", "did not run 8"), ("true", "clean 4, did not run 4")):
+    for runs, counted in (
+        ("false", "did not run 8; checked: nothing; not checked: "),
+        ("true", "clean 4, did not run 4; checked: pins; not checked: "),
+    ):
         code, results, said = check(build, folder / runs, *words, env={"RUNS": runs})
-        assert code == 1 and results["not_well"]["sanitizer"] == counted, (runs, results, said)
+        assert code == 1 and results["not_well"]["sanitizer"].startswith(counted), (results, said)
+        assert results["parts"]["sanitizer"]["coverage"]["verdict"] == "did not run"
 
 
 def expect_sanitized():
@@ -177,6 +185,7 @@ def sanitizer_part(folder, ends):
             op = "[       OK ] %s\n" % what.split(" ")[0]
             code, text = ends.get((tool, what), (0, op + "========= ERROR SUMMARY: 0 errors"))
             done((tool, what), code, text, "", 1.0)
+        check.part_ends = 0
 
     check.pool = pool
     gpu_parts.run_part(check, ("sanitizer", 600, 0, gpu_parts.part_sanitizer))
@@ -187,10 +196,55 @@ def expect_all_sanitized(folder):
     """One program that did not come to its end makes the part not well."""
     (folder / "sanitized").mkdir()
     assert sanitizer_part(folder / "sanitized", {}) is None
-    for end, said in (((139, "========= ERROR SUMMARY: 0 errors"), "did not run"),
-                      ((None, ""), "no time")):  # fmt: skip
+    clean = "========= ERROR SUMMARY: 0 errors"
+    for end, said in (((139, clean), "clean 7, did not run 1"),
+                      ((None, ""), "incomplete: clean 7, no time 1")):  # fmt: skip
         text = sanitizer_part(folder / "sanitized", {("racecheck", "add in f32"): end})
-        assert text == "clean 7, %s 1" % said, text
+        assert text == said + "; checked: pins; not checked: racecheck of add in f32", text
+
+
+def sanitizer_turns(folder, slow):
+    """What part sanitizer does in eight seconds where three ops exist and one run is SLOW: (what is
+    not well with it, its results, what the tool was called for, the order of the runs)."""
+    folder.mkdir()
+    tests = '#!/bin/sh\necho "[       OK ] $CZ_TEST_OPS"\n'
+    for name, text in (("tool", SANITIZER), ("pins", "#!/bin/sh\n"), ("test_ops", tests)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    arguments = argparse.Namespace(programs=folder, device="emu", quick=False, seconds=8,
+                                   sanitizer=str(folder / "tool"), out=folder)  # fmt: skip
+    check = gpu_parts.Check(arguments, folder)
+    check.program = lambda name: str(folder / name)
+    check.emulated, check.workers = False, 2  # all ops
+    check.environment.update(LOG=str(folder / "log"), SLOW=slow)
+    gpu_parts.run_part(check, ("sanitizer", 8, 0, gpu_parts.part_sanitizer))
+    whole = check.results.whole
+    said = "\n".join(gpu_table.sanitizer_text({}, whole["parts"]["sanitizer"]))
+    order = [job[0] for job in gpu_parts.sanitizer_jobs(check, "tool")]
+    calls = (folder / "log").read_text().splitlines()
+    return whole["not_well"].get("sanitizer"), said, calls, order
+
+
+def expect_turns(folder):
+    """The cheapest runs come first. One that takes longer than its share takes nothing from the
+    others and has another turn; where that is not enough, what was not checked is named."""
+    names = gpu_parts.op_names
+    gpu_parts.op_names = lambda: ["attention", "add", "cast"]
+    try:
+        text, said, calls, order = sanitizer_turns(folder / "late", "memcheck of pins 1.5")
+        assert text is None and said.startswith("clean; checked: pins cast add attention\n"), said
+        assert calls.count("memcheck of pins") == 2 and calls[-1] == "memcheck of pins", calls
+        assert [what for tool, what in order if tool == "racecheck"] == ["pins"] + [
+            "%s in %s" % (op, dtype) for op in ("cast", "add", "attention")
+            for dtype in ("bf16", "f32")], order  # fmt: skip
+        text, said, calls, order = sanitizer_turns(folder / "never", "racecheck of attention 60")
+        missing = "racecheck of attention in bf16, racecheck of attention in f32"
+        left = "checked: pins cast add; not checked: " + missing
+        assert text == "incomplete: clean 14, no time 2; " + left, text
+        assert said.startswith("incomplete; checked: pins cast add\nnot checked: " + missing), said
+        assert "racecheck: 5 clean" in said and "passed" not in said, said
+    finally:
+        gpu_parts.op_names = names
 
 
 def cudnn_part(build, folder, library):
@@ -350,6 +404,7 @@ def main():
         folder = pathlib.Path(name)
         expect_usage(build, folder)
         expect_all_sanitized(folder)
+        expect_turns(folder)
         expect_identity(folder)
         whole = rehearse(build, folder)
         expect_kept_and_left_out(build, folder, whole)
