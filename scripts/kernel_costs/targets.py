@@ -134,7 +134,7 @@ def of_attention(counted, sizes):
     """Kernels of attention that move more than their tiles imply."""
     missed = []
     for k in counted["kernels"]:
-        implied = tiles.implied_bytes(k["kernel"], sizes, counted["precision"])
+        implied = tiles.implied_bytes(k, counted["kernels"], sizes, counted["precision"])
         if implied and counts.moved_bytes(k) > TILING * implied:
             ratio = counts.moved_bytes(k) / implied
             what = "moves %.3f times what its tiles imply, the limit is %.2f" % (ratio, TILING)

@@ -5,9 +5,12 @@ targets: on small texts of each.
 test_kernel_report.py SCRIPTS"""
 
 import json
+import pathlib
+import re
 import sys
 import unittest
 
+ROOT = pathlib.Path(sys.argv[1]).resolve().parent
 sys.path.insert(0, sys.argv.pop(1))
 from kernel_costs import (
     bounds,
@@ -304,17 +307,62 @@ class Work(unittest.TestCase):
         self.assertEqual(bounds.special_of(passed, passed["kernels"][0], n), 64)
 
 
+def attention_kernels(n, queries, keys):
+    """Those of a pass with tiles of so many QUERIES and KEYS, as their launches are counted."""
+
+    def launched(name, rows, size):
+        blocks = n["segments"] * rows // size + n["segments"]
+        return {"kernel": name, "grid": [blocks, n["heads"], 1]}
+
+    return [
+        launched("attention forward", n["queries"], queries),
+        launched("attention backward by queries", n["queries"], queries),
+        launched("attention backward by keys", n["keys"], keys),
+        {"kernel": "sums of columns", "grid": [1, 1, 1]},
+    ]
+
+
 class Tiles(unittest.TestCase):
+    def implied(self, n, queries, keys, precision):
+        kernels = attention_kernels(n, queries, keys)
+        return [tiles.implied_bytes(k, kernels, n, precision) for k in kernels]
+
     def test_bytes(self):
         n = {"segments": 2, "heads": 3, "queries": 128, "keys": 192, "head_size": 64}
         forward = 2 * 3 * (128 * (2 * 128 + 2 * 2 * 192) + 8 * 128)
-        self.assertEqual(tiles.implied_bytes("attention forward", n, "bf16"), forward)
+        by_queries = 2 * 3 * (128 * (3 * 128 + 4 * 2 * 192) + 16 * 128)
         # three tiles of keys, six in float32
         by_keys = 2 * 3 * (128 * (4 * 192 + 2 * 3 * 128) + 16 * 3 * 128)
-        self.assertEqual(tiles.implied_bytes("attention backward by keys", n, "bf16"), by_keys)
+        found = self.implied(n, 64, 64, "bf16")
+        self.assertEqual(found, [forward, by_queries, by_keys, None])
         wide = 2 * 3 * (256 * (4 * 192 + 2 * 6 * 128) + 16 * 6 * 128)
-        self.assertEqual(tiles.implied_bytes("attention backward by keys", n, "f32"), wide)
-        self.assertIsNone(tiles.implied_bytes("sums of columns", n, "bf16"))
+        self.assertEqual(self.implied(n, 64, 32, "f32")[2], wide)
+
+    def test_another_tile(self):
+        """The constants of the kernels are seen in their launches."""
+        n = {"segments": 2, "heads": 3, "queries": 128, "keys": 192, "head_size": 64}
+        forward = 2 * 3 * (128 * (2 * 128 + 2 * 192) + 8 * 128)
+        self.assertEqual(self.implied(n, 128, 64, "bf16")[0], forward)
+        by_keys = 2 * 3 * (128 * (4 * 192 + 2 * 12 * 128) + 16 * 12 * 128)
+        self.assertEqual(self.implied(n, 128, 16, "bf16")[2], by_keys)
+        with self.assertRaisesRegex(ValueError, "7 blocks of 'attention forward' over 256 rows"):
+            self.implied(n, 48, 64, "bf16")
+
+    def test_as_launched(self):
+        """A tile of the committed counts is that of the source, 16 queries of each warp."""
+        source = (ROOT / "kernels/attention/attention_cuda.cuh").read_text(encoding="utf-8")
+        warps = int(re.search(r"CZ_ATTENTION_WARPS = (\d+)", source).group(1))
+        self.assertIn("CZ_ATTENTION_QUERIES = 16 * CZ_ATTENTION_WARPS", source)
+        lists = json.loads((ROOT / "experiments/bench/counted.json").read_text(encoding="utf-8"))
+        shapes = {e["name"]: e for entries in lists.values() for e in entries if e["op"] == "attention"}  # fmt: skip
+        committed = ROOT / "experiments/results/kernels/kernels.json"
+        kernels = json.loads(committed.read_text(encoding="utf-8"))["kernels"]
+        launched = [k for k in kernels if k["kernel"] in tiles.BY_QUERIES]
+        self.assertTrue(launched)
+        for k in launched:
+            n = shapes[k["name"]]
+            size = tiles.tile_rows(k, n["segments"] * n["queries"], n["segments"])
+            self.assertEqual(size, 16 * warps, k["name"])
 
     def test_causal(self):
         n = {
@@ -325,11 +373,10 @@ class Tiles(unittest.TestCase):
             "head_size": 64,
             "causal": True,
         }
-        forward = 128 * (2 * 128 + 2 * (64 + 128)) + 8 * 128
-        self.assertEqual(tiles.implied_bytes("attention forward", n, "bf16"), forward)
+        found = self.implied(n, 64, 64, "bf16")
+        self.assertEqual(found[0], 128 * (2 * 128 + 2 * (64 + 128)) + 8 * 128)
         # the second tile of keys is seen by the second half of the queries alone
-        by_keys = 128 * (4 * 128 + 2 * (128 + 64)) + 16 * (128 + 64)
-        self.assertEqual(tiles.implied_bytes("attention backward by keys", n, "bf16"), by_keys)
+        self.assertEqual(found[2], 128 * (4 * 128 + 2 * (128 + 64)) + 16 * (128 + 64))
         self.assertEqual(work.units_of("attention", n), 128 * 129 / 2)
 
 
