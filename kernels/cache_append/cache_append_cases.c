@@ -21,6 +21,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   case 2: problem(c, r, 1, 3, 17); return; /* the same row three times: the last stays */
   case 3: problem(c, r, 1, 300, 4); return;
   case 4: problem(c, r, 5000, 700, 136); return; /* most rows once */
+  case 5: problem(c, r, 600, 4500, 4); return;   /* more than a card's launch has, most again */
   default: problem(c, r, cz_rand_size(r, 130), cz_rand_size(r, 70), cz_rand_size(r, 130));
   }
 }
@@ -38,7 +39,7 @@ static int64_t rows(const cz_call *call, const cz_arg *a) {
 }
 
 const cz_op_cases cz_cache_append_cases = {
-    .fixed = 5,
+    .fixed = 6,
     .sample = sample,
     .bench = bench,
     .sizes = {[ROWS] = "rows", [OF] = "of", [WIDTH] = "width"},

@@ -8,7 +8,9 @@
  * not aligned, are read again for each pass, number by number (PACKS is 0).
  *
  * Gain and bias are read by every row: they lie in shared memory, where a thread's EACH neighbours
- * are taken sixteen bytes at a time without conflicts of banks (norm_channel). */
+ * are taken sixteen bytes at a time without conflicts of banks (norm_channel). A grid has as many
+ * blocks as are there at once and no more: gain and bias are read once by each, and there is no
+ * second turn of a few blocks on a card that is idle else. The teams have runs of rows. */
 #ifndef CZ_KERNELS_NORM_NORM_CUH
 #define CZ_KERNELS_NORM_NORM_CUH
 
@@ -84,12 +86,12 @@ static inline void norm_with_way(int64_t D, bool aligned, F f) {
 typedef struct norm_rows {
   const float *gain;
   int64_t T, D;
-  int64_t each; /* rows of a team */
-  int warps;    /* of a row */
+  int64_t each, more; /* rows of a team, and how many of the first teams have one besides */
+  int warps;          /* of a row */
   cz_dropout mask;
 } norm_rows;
 
-/* Host; `each` and `warps` belong to the launch. */
+/* Host; the cut of the rows belongs to the launch. */
 static inline norm_rows norm_rows_of(const cz_call *call) {
   const cz_norm_attr *attr = static_cast<const cz_norm_attr *>(call->attr);
   norm_rows r = {};
@@ -98,6 +100,24 @@ static inline norm_rows norm_rows_of(const cz_call *call) {
   if (cz_present(&call->in[CZ_NORM_RESIDUAL])) /* backward has no data of it */
     r.mask = cz_dropout_of(call, attr->dropout, attr->share_segment, &call->in[CZ_NORM_SPANS]);
   return r;
+}
+
+/* Host: blocks of a launch that are there at once, where a multiprocessor has WARPS. */
+static inline int64_t norm_resident(void *stream, norm_way way, int warps) {
+  const int block = way.teams * way.warps;
+  return (int64_t)cz_cuda_cores(stream) * (warps > block ? warps / block : 1);
+}
+
+/* Host: cuts the rows into runs of neighbours, one for each team of MOST blocks, or of fewer where
+ * every team has a row already; none is longer than another by more than a row. Gives the blocks.
+ */
+static inline int64_t norm_cut(norm_rows *r, norm_way way, int64_t most) {
+  const int64_t all = (r->T + way.teams - 1) / way.teams, blocks = all < most ? all : most,
+                teams = blocks * way.teams;
+  r->warps = way.warps;
+  r->each = teams > 0 ? r->T / teams : 0;
+  r->more = r->T - r->each * teams;
+  return blocks;
 }
 
 /* Where a thread works. */
@@ -113,8 +133,9 @@ static inline __device__ norm_place norm_place_of(const norm_rows &r) {
   at.warps = r.warps, at.threads = r.warps * CZ_WARP;
   at.team = (int)threadIdx.x / at.threads, at.lane = (int)threadIdx.x % at.threads;
   const int teams = (int)blockDim.x / at.threads;
-  at.first = ((int64_t)blockIdx.x * teams + at.team) * r.each;
-  at.end = at.first + r.each < r.T ? at.first + r.each : r.T;
+  const int64_t team = (int64_t)blockIdx.x * teams + at.team;
+  at.first = team * r.each + (team < r.more ? team : r.more);
+  at.end = at.first + r.each + (team < r.more ? 1 : 0);
   return at;
 }
 

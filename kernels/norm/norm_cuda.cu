@@ -68,12 +68,20 @@ static __device__ void for_row(float (*h)[EACH], const arrays<X, Y, B> &a, const
   });
 }
 
-/* Blocks that a multiprocessor shall have at once, which says how many of its registers a thread
- * may have. */
-constexpr int blocks_at_once(int channels) { return channels == 24 ? 3 : 1; }
+/* Warps that a multiprocessor has at once, whose threads hold CHANNELS numbers each of x, of the
+ * branch and of h: some 60 registers come to those. None are held: what is read anew needs few. */
+template <class X, class B> constexpr int warps_at_once(int channels) {
+  const int words = channels * (int)(sizeof(float) + sizeof(X) + sizeof(B)) / 4;
+  return words == 0 ? 24 : words <= 32 ? 20 : words <= 48 ? 16 : words <= 80 ? 12 : 8;
+}
+
+template <class X, class B> constexpr int blocks_at_once(int channels) {
+  return warps_at_once<X, B>(channels) * CZ_WARP / norm_threads(channels);
+}
 
 template <class X, class Y, class B, int EACH, int PACKS>
-static __global__ void __launch_bounds__(norm_threads(PACKS *EACH), blocks_at_once(PACKS *EACH))
+static __global__ void __launch_bounds__(norm_threads(PACKS *EACH),
+                                         blocks_at_once<X, B>(PACKS *EACH))
     forward(arrays<X, Y, B> a) {
   CZ_SHARED(float, parts, [2][NORM_WARPS][2]);
   CZ_SHARED_DYNAMIC(float, gain);
@@ -136,10 +144,10 @@ template <class X, class Y, class B> static arrays<X, Y, B> unpack(const cz_call
 
 template <class X, class Y, class B, int EACH, int PACKS>
 static void launch(const cz_call *call, arrays<X, Y, B> a, norm_way way) {
-  a.each = cz_rows_each(call->stream, a.T, way.teams), a.warps = way.warps;
-  const int64_t rows = a.each * way.teams;
+  const int warps = warps_at_once<X, B>(PACKS * EACH);
+  const int64_t blocks = norm_cut(&a, way, norm_resident(call->stream, way, warps));
   const size_t room = PACKS > 0 ? (a.bias ? 2 : 1) * (size_t)norm_room<EACH>(a.D) * 4 : 0;
-  cz_launch("norm forward", forward<X, Y, B, EACH, PACKS>, (unsigned)((a.T + rows - 1) / rows),
+  cz_launch("norm forward", forward<X, Y, B, EACH, PACKS>, (unsigned)blocks,
             way.teams * way.warps * CZ_WARP, room, call->stream, a);
 }
 

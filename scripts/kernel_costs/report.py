@@ -57,9 +57,11 @@ def missed(passes, sizes, files):
     """(new, known, stale): lines for all that misses a target, and for what is known to and does
     not."""
     found = Misses()
+    texts = ptxas.demangle(f for p in passes for k in p["kernels"] for f in k["functions"])
     for p in passes:
         if "refused" not in p:
             found.add(p, targets.of_bytes(p, sizes[_key(p)]) + targets.of_pass(p))
+            found.add(p, targets.of_turns(p, files, texts))
             if p["op"] == "attention":
                 found.add(p, targets.of_attention(p, sizes[_key(p)]))
         elif "has no" in p["refused"]:

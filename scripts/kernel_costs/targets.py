@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
-from . import counts, ptxas, tiles, work
+from . import cards, counts, ptxas, tiles, work
 
 EFFICIENCY = 0.95  # of sectors of global memory
 REREADING = 1.05  # bytes moved over compulsory ones
 CONFLICTS = 1.05  # wavefronts of shared memory over the fewest
 TILING = 1.1  # attention's bytes over what its tiles imply
+ONE_TURN = ("norm forward", "norm backward")  # all of the grid's blocks are resident at once
 LINEAR_GROWTH = 2.3  # of bytes when a sequence doubles; 4 would be the square
 
 # A kernel that moves or does less than this part of its pass is not held to anything: the pass would
@@ -24,19 +25,10 @@ KNOWN = {
         "each strip of 128 columns reads its row's number, four bytes of a sector that the other "
         "strips leave in L1",
     ),
-    ("cache append", "rereading"): (
-        1.27,
-        "each strip looks through the numbers of rows for a later one of the same place",
-    ),
     ("label words backward", "rereading"): (
         1.36,
         "the block of each strip reads numbers of rows and words, and the shares: some hundred "
         "bytes, which stay in L1",
-    ),
-    ("norm forward", "rereading"): (
-        1.075,
-        "gain and bias are read once by every block, of 27 rows of 1024 here; a larger batch has "
-        "more",
     ),
     ("score_rows<float, true>", "spills"): (
         172,
@@ -140,6 +132,33 @@ def of_attention(counted, sizes):
             what = "moves %.3f times what its tiles imply, the limit is %.2f" % (ratio, TILING)
             text = _with_lines(what, k, counts.GLOBAL, _moved)
             missed.append(Miss(k, "tiling", ratio, text))
+    return missed
+
+
+def _of_turns(counted, k, architecture, files, texts):
+    threads = k["block"][0] * k["block"][1] * k["block"][2]
+    blocks = k["grid"][0] * k["grid"][1] * k["grid"][2]
+    for function in k["functions"]:
+        x = ptxas.of_function(files, counted["op"], architecture, texts[function])
+        if not x:
+            what = "was compiled without ptxas' account on " + architecture
+            yield Miss(k, "registers", 1, what)
+            continue
+        warps, why = cards.resident(architecture, x["registers"], threads, k["shared_bytes"])
+        room = counted["multiprocessors"] * (warps * cards.WARP // threads)
+        if blocks > room:
+            what = "has %d blocks on %s, where %d are resident at once (%s)"
+            yield Miss(k, "turns", blocks / room, what % (blocks, architecture, room, why))
+
+
+def of_turns(counted, files, texts):
+    """Kernels of ONE_TURN with more blocks than the card that they were counted on would have room
+    for at once, were it of an architecture that they are compiled for."""
+    missed = []
+    for k in counted["kernels"]:
+        if k["kernel"] in ONE_TURN:
+            for architecture in cards.MULTIPROCESSORS:
+                missed += _of_turns(counted, k, architecture, files, texts)
     return missed
 
 

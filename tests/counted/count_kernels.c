@@ -3,10 +3,10 @@
  *   count_kernels SHAPES PRECISION OUT
  *
  * SHAPES is a list as `cloze bench kernels` takes. Adds lines of JSON to the file OUT, for
- * scripts/kernel_report.py: {"set", "op", "name", "pass", "bytes", "gflop"} of a pass, with the
- * bytes of its arrays, each counted once, then a line of each kernel that it launched
- * (counts_text.h). An op without a kernel has a line with "refused". Exit code 1 where the list is
- * wrong or a kernel fails. */
+ * scripts/kernel_report.py: {"set", "op", "name", "pass", "bytes", "gflop", "multiprocessors"} of a
+ * pass, with the bytes of its arrays, each counted once, and the multiprocessors that grids are
+ * made for; then a line of each kernel that it launched (counts_text.h). An op without a kernel has
+ * a line with "refused". Exit code 1 where the list is wrong or a kernel fails. */
 #include "commands/bench/kernels.h"
 #include "nn/model.h"
 
@@ -51,15 +51,18 @@ static cz_status add_line(const counting *c, json_t *taken) {
 static cz_status count(counting *c, const cz_kernel_problem *p, bool backward) {
   cz_device *d = c->device;
   const cz_kernels *k;
+  cz_device_info info;
+  CZ_TRY(d->info(d, &info));
   CZ_TRY(cz_device_kernels(d, &k, p->op, &p->call, backward));
   c->begin();
   (backward ? k->backward : k->forward)(&p->call);
   CZ_TRY(d->failed(d));
-  CZ_TRY(add_line(c, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f}", "set", c->set, "op",
+  CZ_TRY(add_line(c, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:i}", "set", c->set, "op",
                                cz_op_rows[p->op]->name, "name", c->name, "pass",
                                backward ? "backward" : "forward", "bytes",
                                cz_kernel_problem_bytes(p, backward), "gflop",
-                               1e-9 * cz_kernel_problem_flop(p, backward))));
+                               1e-9 * cz_kernel_problem_flop(p, backward), "multiprocessors",
+                               info.cores)));
   return c->write(c->out) ? CZ_OK : CZ_FAIL(CZ_EIO, "%s cannot be written", c->out);
 }
 

@@ -236,6 +236,28 @@ class Targets(unittest.TestCase):
         text = "cast x forward (bf16, fp16), kernel 'sums' uses atomics"
         self.assertEqual(found[:2], ([text], []))
 
+    def test_turns(self):
+        # 64 registers: 32 warps of a multiprocessor, four blocks of 256 threads
+        function = "_Z4sumsI13__nv_bfloat16EvPfPKT_l"
+        texts = ptxas.demangle([function])
+        x = {"registers": 64, "spill_stores": 0, "spill_loads": 0}
+        files = {"norm_cuda": {(a, texts[function]): x for a in cards.MULTIPROCESSORS}}
+        for name, grid, multiprocessors, misses in (
+            ("norm forward", 12, 3, 0),
+            ("norm forward", 13, 3, 2),
+            ("norm backward", 12, 2, 2),
+            ("sums", 100, 3, 0),
+        ):
+            counted = one_pass(kernel(name, grid=[grid, 1, 1]))
+            counted["multiprocessors"] = multiprocessors
+            found = targets.of_turns(counted, files, texts)
+            self.assertEqual([m.measure for m in found], ["turns"] * misses, (name, grid))
+            if misses:
+                room = "%d blocks on sm_80, where %d are resident" % (grid, 4 * multiprocessors)
+                self.assertIn(room, found[0].text)
+        found = targets.of_turns(counted | one_pass(kernel("norm forward")), {}, texts)
+        self.assertEqual([m.measure for m in found], ["registers"] * 2)
+
     def test_known_up_to_a_value(self):
         targets.KNOWN["sums", "rereading"] = (1.1, "so it is")
         try:
