@@ -22,7 +22,8 @@ that is possible, never times that were measured. What was measured on a card st
 - The test `kernel_report` holds the counts to targets: accesses to global memory at least 95 %
   efficient, bytes at most 1.05 times the compulsory ones (each byte once a launch) and attention's at
   most 1.1 times what its tiles imply, none of order S^2, bank-conflict factor at most 1.05, no
-  atomics, no spills. A kernel with less than a twentieth of its pass is not held to them.
+  atomics, no spills, and no more blocks of a norm than are resident at once. A kernel with less than
+  a twentieth of its pass is held to neither bytes nor conflicts.
 """
 
 
