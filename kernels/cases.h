@@ -32,7 +32,8 @@ typedef struct cz_op_cases {
   const char *sizes[CZ_CASE_SIZES]; /* their names in a list of problems (experiments/bench) */
   uint32_t flags; /* those that are 1 or 0, and 0 where a list does not give them; the others must
                      be given and are 1 or more */
-  /* Rows of A, an input or output, that a pass reads or writes; null: all of every array. */
+  /* Rows of A, an input or output, or a gradient that is added to, that a pass reads or writes;
+   * null: all of every array. */
   int64_t (*rows)(const cz_call *call, const cz_arg *a);
 } cz_op_cases;
 

@@ -123,6 +123,8 @@ typedef struct cz_op_row {
   int n_in, n_out;
   const char *in_name[CZ_OP_IN], *out_name[CZ_OP_OUT];
   uint32_t in_optional; /* inputs that may be absent */
+  uint32_t in_written;  /* inputs of whose array nothing is read: it is what an output, by
+                           must_alias,  is written to, and what is not written stays */
   uint32_t out_saved;   /* outputs that exist only for backward: no gradient arrives there, and they
                            are not made when no gradient is wanted */
   uint32_t grad;        /* inputs that yield a gradient; 0 with not_differentiable */
@@ -150,8 +152,10 @@ typedef struct cz_op_row {
   uint32_t recompute;
   int8_t recompute_in[CZ_OP_IN];
   size_t attr_bytes;
-  cz_needs needs; /* what backward reads, unless needs_of says otherwise */
-  void (*needs_of)(cz_needs *needs, const void *attr); /* null: needs as it stands */
+  cz_needs needs; /* what backward reads; at most, where there is needs_of */
+  /* Takes out of NEEDS what a node with these attributes, which has the inputs of the mask PRESENT,
+   * does not read. Null: needs as it stands. */
+  void (*needs_of)(cz_needs *needs, const void *attr, uint32_t present);
   /* Checks inputs and attributes and fills out[] (ndim, dim, dtype; ndim 0 = this output
    * is not made). False: WHY holds the reason and the values. */
   bool (*shape)(cz_arg *out, const cz_arg *in, const void *attr, char *why, size_t why_bytes);
@@ -179,6 +183,19 @@ typedef enum cz_op {
 extern const cz_op_row *const cz_op_rows[CZ_OPS];
 
 static inline CZ_HOST_DEVICE bool cz_present(const cz_arg *a) { return a->ndim > 0; }
+
+/* What backward of a node reads that has these attributes and the inputs of the mask PRESENT. */
+static inline cz_needs cz_op_needs(const cz_op_row *row, const void *attr, uint32_t present) {
+  cz_needs needs = row->needs;
+  if (row->needs_of) row->needs_of(&needs, attr, present);
+  return needs;
+}
+
+static inline cz_needs cz_call_needs(const cz_op_row *row, const cz_call *call) {
+  uint32_t present = 0;
+  for (int i = 0; i < row->n_in; i++) present |= (uint32_t)cz_present(&call->in[i]) << i;
+  return cz_op_needs(row, call->attr, present);
+}
 
 /* The dtype that a call computes in: the narrowest real one among its inputs and outputs.
  * What it keeps in more digits (statistics, gains, a float32 residual stream) is wider. */

@@ -276,13 +276,36 @@ def worst_product(parts):
     return worst(shares, [key for key, shape in expected("linear").items() if counts(shape)])
 
 
+def label_words(parts, added):
+    """({(set, name, pass): row}, keys that there should be): of where the table's gradient is added to,
+    or of where it is written."""
+    known, wanted = shapes(), expected("label_words")
+
+    def is_such(entry):
+        return bool(entry.get("added")) == added
+
+    rows = {key: row for key, row in measured(parts, "label_words").items()
+            if is_such(known.get((key[0], "label_words", key[1]), {}))}  # fmt: skip
+    return rows, [key for key, entry in wanted.items() if is_such(entry)]
+
+
 def label_words_us(parts):
-    rows = measured(parts, "label_words")
+    """Of a step where another op has written the table's gradient: the rows of label words alone are
+    touched."""
+    rows, wanted = label_words(parts, True)
     if not rows:
         return None
     each = ["%s %.1f" % (r["pass"], 1e6 * r["seconds"]) for r in rows.values()]
-    missing = ["%s, %s %s" % key for key in expected("label_words") if key not in rows]
+    missing = ["%s, %s %s" % key for key in wanted if key not in rows]
     return 1e6 * sum(r["seconds"] for r in rows.values()), " + ".join(each), missing
+
+
+def label_words_written(parts):
+    """Of a step where it is written: all of the table's size is cleared, which alone takes longer than
+    the time above."""
+    rate, (rows, wanted) = copy_rate(parts), label_words(parts, False)
+    shares = {k: r["gb_per_s"] / rate for k, r in rows.items() if k[2] == "backward"} if rate else {}
+    return worst(shares, [key for key in wanted if key[2] == "backward"])
 
 
 def of_base_step(parts, key):
@@ -304,7 +327,9 @@ GATES = (
     ("norms' share of the copy rate", 0.80, True, lambda p: worst_share_of_copy(p, "norm", LARGE)),
     ("AdamW's share of the copy rate", 0.85, True, lambda p: worst_share_of_copy(p, "adamw")),
     ("products' share of the best candidate's speed", 0.98, True, worst_product),
-    ("label_words, forward and backward, us", 20.0, False, label_words_us),
+    ("label_words, the table's gradient added to, us", 20.0, False, label_words_us),
+    ("label_words backward, gradient written: share of the copy rate", 0.80, True,
+     label_words_written),
     ("T5-base's step: share in which the card waits for the host", 0.03, False,
      lambda p: of_base_step(p, lambda s: s["unwaited"]["host_share"])),
     ("T5-base's step: share of %.0f TFLOP/s" % PEAK, 0.25, True,

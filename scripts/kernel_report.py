@@ -3,7 +3,8 @@
 spills, machine code, and the bounds that follow for published rates of cards. Never a time.
 
   kernel_report.py --build build/release            docs/kernels.md and experiments/results/kernels/
-  kernel_report.py --build build/release --check    holds the counts to the targets, writes nothing
+  kernel_report.py --build build/release --check    holds the counts to the targets and to what is
+                                                    committed there, writes nothing
 
 The list of experiments/bench/counted.json is counted in float32, bfloat16 and float16: sectors of
 global memory, wavefronts of shared memory, tensor instructions and more, by kernel and source line.
@@ -11,7 +12,9 @@ With ptxas' account and, where cuobjdump and nvdisasm are found (PATH or .venv: 
 nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm), the code of the innermost loops.
 
 Each line says what misses a target. --check ends with 1 then, but for what is known to (KNOWN of
-kernel_costs/targets.py), and where that does not miss it any longer; with 77 where the build has no emulator or no nvcc.
+kernel_costs/targets.py), and where that does not miss it any longer; where anything is counted that
+the committed report has otherwise, or its page is not that of its numbers; with 77 where the build has
+no emulator or no nvcc. Registers and spills are compared where ptxas has the report's version.
 """
 
 import argparse
@@ -19,11 +22,12 @@ import json
 import os
 import sys
 
-from kernel_costs import counts, page, ptxas, report, targets
+from kernel_costs import compare, counts, page, ptxas, report, sass
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 PRECISIONS = ("bf16", "f32", "fp16")
+SHOWN = 40  # differences
 
 
 def missing_parts(build):
@@ -35,6 +39,57 @@ def missing_parts(build):
     return None
 
 
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
+
+
+def page_differences(before, path):
+    try:
+        made = page.make(before)
+    except MALFORMED as error:
+        return ["no page can be made of it: %s: %s" % (type(error).__name__, error)]
+    with open(path, encoding="utf-8") as f:
+        return compare.of_page(f.read(), made)
+
+
+def differences(whole, a):
+    """(what the committed JSON and page have otherwise, notes), as lines."""
+    path = os.path.join(a.out, "kernels.json")
+    try:
+        with open(path, encoding="utf-8") as f:
+            before = json.load(f)
+        found, notes = compare.of_reports(before, whole)
+        wrong = ["%s: %s" % (path, x) for x in found]
+        return wrong + ["%s: %s" % (a.page, x) for x in page_differences(before, a.page)], notes
+    except (OSError, json.JSONDecodeError) as error:
+        return [str(error)], []
+    except MALFORMED as error:
+        return ["%s is no report of this program: %s: %s" % (path, type(error).__name__, error)], []
+
+
+def compared(whole, a):
+    """True when the committed report is that of what was counted; else what differs, and what makes it
+    anew, is printed."""
+    wrong, notes = differences(whole, a)
+    for line in notes + wrong[:SHOWN]:
+        print(line)
+    if len(wrong) > SHOWN:
+        print("... and %d more" % (len(wrong) - SHOWN))
+    if wrong:
+        print("made anew by: scripts/kernel_report.py --build %s" % a.build)
+    return not wrong
+
+
+def write(whole, a):
+    os.makedirs(a.out, exist_ok=True)
+    for name, text in (
+        (os.path.join(a.out, "kernels.json"), report.text_of(whole)),
+        (a.page, page.make(whole)),
+    ):
+        with open(name + ".tmp", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.replace(name + ".tmp", name)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -42,6 +97,7 @@ def main():
     parser.add_argument("--build", default="build/release", help="a build folder (build/release)")
     parser.add_argument("--check", action="store_true", help="hold the counts to the targets")
     parser.add_argument("--shapes", default=os.path.join(ROOT, "experiments/bench/counted.json"))
+    parser.add_argument("--bench", default=os.path.join(ROOT, "experiments/bench/kernels.json"))
     parser.add_argument("--out", default=os.path.join(ROOT, "experiments/results/kernels"))
     parser.add_argument("--page", default=os.path.join(ROOT, "docs/kernels.md"))
     a = parser.parse_args()
@@ -58,19 +114,13 @@ def main():
     for line in ["known: " + x for x in known] + new + stale:
         print(line)
     print(report.summary(passes, new, known))
-    if a.check:
-        return 1 if new + stale else 0
-    with open(os.path.join(ROOT, "experiments/bench/kernels.json"), encoding="utf-8") as f:
+    with open(a.bench, encoding="utf-8") as f:
         bench = json.load(f)
-    whole = report.make(passes, sizes, files, bench, (new, known), build)
-    os.makedirs(a.out, exist_ok=True)
-    for name, text in (
-        (os.path.join(a.out, "kernels.json"), report.text_of(whole)),
-        (a.page, page.make(whole)),
-    ):
-        with open(name + ".tmp", "w", encoding="utf-8") as f:
-            f.write(text)
-        os.replace(name + ".tmp", name)
+    tool = None if a.check else sass.find_tool()
+    whole = report.make(passes, sizes, files, bench, (new, known), build, tool)
+    if a.check:
+        return 0 if compared(whole, a) and not new + stale else 1
+    write(whole, a)
     return 0
 
 

@@ -88,7 +88,13 @@ static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
   build(c, r, &(sizes){{2, {n[ROWS], n[WIDTH]}, true, 1, 1, 1e-3, 1000, RATE}, {USUAL, {0}}});
 }
 
+static int64_t rows(const cz_call *call, const cz_arg *a) {
+  const cz_parts_maximum *of = &((const cz_adafactor_attr *)call->attr)->maximum;
+  return cz_update_touched(call, a, of->count, of->rows + of->cols);
+}
+
 const cz_op_cases cz_adafactor_cases = {.fixed = sizeof hand / sizeof *hand,
                                         .sample = sample,
                                         .bench = bench,
-                                        .sizes = {[ROWS] = "rows", [WIDTH] = "width"}};
+                                        .sizes = {[ROWS] = "rows", [WIDTH] = "width"},
+                                        .rows = rows};

@@ -43,6 +43,7 @@ const cz_op_row cz_adafactor_row = {
     .in_name = {"w", "g", "state", "parts", "hyper", "copy"},
     .out_name = {"w", "state", "copy"},
     .in_optional = 1u << CZ_UPDATE_COPY,
+    .in_written = 1u << CZ_UPDATE_COPY,
     .not_differentiable = true,
     .deterministic = true,
     .side_effect = true, /* w is read by the next step's graph run, by no node of this one */

@@ -78,7 +78,13 @@ static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
                  {0.9, 0.999, 1e-6, 0, true, {0}}});
 }
 
+static int64_t rows(const cz_call *call, const cz_arg *a) {
+  const int64_t count = ((const cz_adamw_attr *)call->attr)->maximum.count;
+  return cz_update_touched(call, a, count, 2 * count);
+}
+
 const cz_op_cases cz_adamw_cases = {.fixed = sizeof hand / sizeof *hand,
                                     .sample = sample,
                                     .bench = bench,
-                                    .sizes = {[ROWS] = "rows", [WIDTH] = "width"}};
+                                    .sizes = {[ROWS] = "rows", [WIDTH] = "width"},
+                                    .rows = rows};

@@ -30,6 +30,7 @@ const cz_op_row cz_adamw_row = {
     .in_name = {"w", "g", "state", "parts", "hyper", "copy"},
     .out_name = {"w", "state", "copy"},
     .in_optional = 1u << CZ_UPDATE_COPY,
+    .in_written = 1u << CZ_UPDATE_COPY,
     .not_differentiable = true,
     .deterministic = true,
     /* Nobody in the graph reads the new w, and a pruner must keep the row all the same. */

@@ -24,6 +24,7 @@ const cz_op_row cz_cache_append_row = {
     .n_out = 1,
     .in_name = {"cache", "x", "rows"},
     .out_name = {"cache"},
+    .in_written = 1u << CZ_CACHE_APPEND_CACHE,
     .not_differentiable = true,
     .deterministic = true,
     .side_effect = true,

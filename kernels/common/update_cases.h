@@ -18,6 +18,7 @@ typedef struct cz_update_sizes {
 
 void cz_update_case(cz_case *c, cz_rand *r, const cz_update_sizes *s, bool factors,
                     cz_parts_maximum *maximum);
+int64_t cz_update_touched(const cz_call *call, const cz_arg *a, int64_t count, int64_t state);
 
 CZ_C_END
 

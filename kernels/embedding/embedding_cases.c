@@ -40,7 +40,8 @@ static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
 }
 
 static int64_t rows(const cz_call *call, const cz_arg *a) {
-  return a == &call->in[CZ_EMBEDDING_TABLE] ? call->out[0].dim[0] : a->dim[0];
+  const bool table = a == &call->in[CZ_EMBEDDING_TABLE] || a == &call->din[CZ_EMBEDDING_TABLE];
+  return table ? call->out[0].dim[0] : a->dim[0];
 }
 
 const cz_op_cases cz_embedding_cases = {

@@ -126,7 +126,8 @@ static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
 
 static int64_t rows(const cz_call *call, const cz_arg *a) {
   if (a == &call->in[CZ_LABEL_WORDS_X]) return cz_numel(&call->in[CZ_LABEL_WORDS_ROWS]);
-  if (a == &call->in[CZ_LABEL_WORDS_TABLE]) return cz_numel(&call->in[CZ_LABEL_WORDS_WORDS]);
+  if (a == &call->in[CZ_LABEL_WORDS_TABLE] || a == &call->din[CZ_LABEL_WORDS_TABLE])
+    return cz_numel(&call->in[CZ_LABEL_WORDS_WORDS]);
   return a->dim[0];
 }
 

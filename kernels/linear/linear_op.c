@@ -41,9 +41,8 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
 /* What backward reads depends on the activation: without one only x and w; ReLU's slope
  * is in the sign of y, which forward writes anyway; for the others z is stored, T x O
  * numbers that the planner charges for. */
-static void needs_of(cz_needs *needs, const void *attributes) {
+static void needs_of(cz_needs *needs, const void *attributes, uint32_t present) {
   const cz_linear_attr *attr = attributes;
-  needs->in = 1u << CZ_LINEAR_X | 1u << CZ_LINEAR_W;
   needs->out = cz_linear_saves_pre(attr)                ? 1u << CZ_LINEAR_PRE
                : attr->activation == CZ_ACTIVATION_RELU ? 1u << CZ_LINEAR_Y
                                                         : 0;
@@ -74,6 +73,8 @@ const cz_op_row cz_linear_row = {
     .rounds = CZ_ROUNDS_PRODUCTS,
     .deterministic = true,
     .attr_bytes = sizeof(cz_linear_attr),
+    .needs = {.in = 1u << CZ_LINEAR_X | 1u << CZ_LINEAR_W,
+              .out = 1u << CZ_LINEAR_Y | 1u << CZ_LINEAR_PRE},
     .needs_of = needs_of,
     .shape = shape,
     .flops = flops,

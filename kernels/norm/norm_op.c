@@ -42,6 +42,15 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   return true;
 }
 
+/* With a residual backward reads h and not x, which it then does not keep. Spans are those of the
+ * mask that the residual's rows share. */
+static void needs_of(cz_needs *needs, const void *attributes, uint32_t present) {
+  const cz_norm_attr *attr = attributes;
+  const bool residual = present >> CZ_NORM_RESIDUAL & 1;
+  if (residual) needs->in &= ~(1u << CZ_NORM_X);
+  if (!residual || !attr->share_segment) needs->in &= ~(1u << CZ_NORM_SPANS);
+}
+
 const cz_op_row cz_norm_row = {
     .name = "norm",
     .n_in = 5,
@@ -61,10 +70,9 @@ const cz_op_row cz_norm_row = {
     .recompute = 1u << CZ_NORM_Y,
     .recompute_in = {[CZ_NORM_X] = CZ_NORM_H + 1, [CZ_NORM_RESIDUAL] = -1, [CZ_NORM_SPANS] = -1},
     .attr_bytes = sizeof(cz_norm_attr),
-    /* x itself is read only without a residual; in a chain of residual blocks x is
-     * the norm before's h, which is kept anyway. */
     .needs = {.in = 1u << CZ_NORM_X | 1u << CZ_NORM_GAIN | 1u << CZ_NORM_SPANS,
               .out = 1u << CZ_NORM_H | 1u << CZ_NORM_RSTD | 1u << CZ_NORM_MEAN},
+    .needs_of = needs_of,
     .shape = shape,
     .error_constant = 24,
     .kernels = {[CZ_F64] = {.forward = cz_norm_fwd_ref, .backward = cz_norm_bwd_ref},

@@ -120,9 +120,9 @@ static bool wants_gradient(const pass *p, const cz__node *n) {
 }
 
 static cz_needs needs_of(const cz__node *n) {
-  cz_needs needs = n->row->needs;
-  if (n->row->needs_of) n->row->needs_of(&needs, n->attr);
-  return needs;
+  uint32_t present = 0;
+  for (int k = 0; k < n->row->n_in; k++) present |= (uint32_t)cz__is_value(n->in[k]) << k;
+  return cz_op_needs(n->row, n->attr, present);
 }
 
 /* True when the backward of node N runs and reads V. */

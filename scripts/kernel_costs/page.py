@@ -20,10 +20,13 @@ that is possible, never times that were measured. What was measured on a card st
 - Counts are exact and the same on every machine, at the small sizes of
   `experiments/bench/counted.json`. Bounds at other sizes grow from them with bytes and elements.
 - The test `kernel_report` holds the counts to targets: accesses to global memory at least 95 %
-  efficient, bytes at most 1.05 times the compulsory ones (each byte once a launch) and attention's at
+  efficient, bytes at most 1.05 times the compulsory ones (each byte once a launch), those of all
+  launches of a pass at most 1.05 times its arrays' (each array once a pass), and attention's at
   most 1.1 times what its tiles imply, none of order S^2, bank-conflict factor at most 1.05, no
-  atomics, no spills, and no more blocks of a norm than are resident at once. A kernel with less than
-  a twentieth of its pass is held to neither bytes nor conflicts.
+  atomics, no spills, and no more blocks of a norm than are resident at once. A kernel with less
+  than a twentieth of its pass is held to neither bytes nor conflicts.
+- It also holds what is counted to this report, so that the report is that of the kernels beside it;
+  registers and spills only where ptxas has the version that the JSON names.
 """
 
 
@@ -111,6 +114,21 @@ def _counts(report):
     return _table(head + ["sm_80: registers, warps", "sm_90a"], rows)
 
 
+PASSES = """Bytes that all launches of a pass move, with what is set to zero before them, to those of the arrays
+that it reads and writes, each once. Attention has the rule of its tiles; products are the library's.
+"""
+
+
+def _passes(report):
+    rows = [
+        ["%s %s" % (p["op"], p["name"]), p["pass"], p["moved_bytes"], p["array_bytes"]]
+        + ["%.3f" % p["ratio"]]
+        for p in report["passes"]
+        if p["precision"] == "bf16"
+    ]
+    return _table(["op", "pass", "bytes moved", "of its arrays", "ratio"], rows)
+
+
 UNITS = (
     "tensor",
     "float",
@@ -179,6 +197,7 @@ def make(report):
     ]
     parts += ["## Bounds of each op at the sizes that are timed, bf16\n", _bench(report)]
     parts += ["## Counts, bf16\n", _counts(report)]
+    parts += ["## Bytes of passes, bf16\n", PASSES, _passes(report)]
     if report["code"]:
         parts += ["## Instructions of the hottest inner loop, bf16, sm_90a\n", CODE, _code(report)]
     if report["products"]:

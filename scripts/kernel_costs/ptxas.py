@@ -60,6 +60,19 @@ def read(build):
     return files
 
 
+def version(build):
+    """Of the ptxas beside the nvcc that the build folder names, "13.0.88"; None where that is not
+    known."""
+    try:
+        with open(os.path.join(build, "CMakeCache.txt"), encoding="utf-8") as f:
+            nvcc = re.search(r"^CZ_NVCC:\w+=(.+)$", f.read(), re.MULTILINE)
+        program = os.path.join(os.path.dirname(os.path.realpath(nvcc.group(1))), "ptxas")
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+        return re.search(r"V([0-9.]+)", said.stdout).group(1)
+    except (OSError, AttributeError, subprocess.CalledProcessError):
+        return None
+
+
 def of_function(files, op, architecture, function):
     """What ptxas said of FUNCTION of OP, which is looked for in the op's own file first; or None."""
     own = op + "_cuda"

@@ -62,6 +62,7 @@ def missed(passes, sizes, files):
         if "refused" not in p:
             found.add(p, targets.of_bytes(p, sizes[_key(p)]) + targets.of_pass(p))
             found.add(p, targets.of_turns(p, files, texts))
+            found.add(p, targets.of_arrays(p, sizes[_key(p)]))
             if p["op"] == "attention":
                 found.add(p, targets.of_attention(p, sizes[_key(p)]))
         elif "has no" in p["refused"]:
@@ -100,10 +101,11 @@ def summary(passes, new, known):
 
 
 class Code:
-    """Descriptions of functions' machine code, read where they are asked for."""
+    """Descriptions of functions' machine code, read where they are asked for. TOOL: what reads it; None:
+    nothing does."""
 
-    def __init__(self, build):
-        self.build, self.tool, self.files = build, sass.find_tool(), {}
+    def __init__(self, build, tool):
+        self.build, self.tool, self.files = build, tool, {}
 
     def of(self, file, architecture, mangled):
         if not self.tool:
@@ -221,19 +223,30 @@ def _useful(p, n):
     return round(work.units_of(p["op"], n) * each / executed, 4)
 
 
-def make(passes, sizes, files, bench, misses, build):
-    """The whole report, as it is written as JSON."""
+def _pass(p, n):
+    moved, arrays = targets.bytes_of_pass(p, n)
+    of = {key: p[key] for key in ("op", "name", "pass", "precision")}
+    return {**of, "array_bytes": arrays, "moved_bytes": moved, "ratio": round(moved / arrays, 4)}
+
+
+def make(passes, sizes, files, bench, misses, build, tool=None):
+    """The whole report, as it is written as JSON. TOOL, of sass.find_tool(), reads machine code; None:
+    none is described."""
     # what float16 has beside bfloat16 is in "missed"
     found = [p for p in passes if "refused" not in p and p["precision"] != "fp16"]
     texts = ptxas.demangle(f for p in found for k in p["kernels"] for f in k["functions"])
-    code = Code(build)
+    code = Code(build, tool)
     counted = bounds.Counted(passes, sizes)
     return {
         "what": WHAT,
         "code": bool(code.tool),
+        "ptxas": ptxas.version(build),
         "cards": cards.CARDS,
         "kernels": [
             _kernel(p, k, sizes[_key(p)], files, texts, code) for p in found for k in p["kernels"]
+        ],
+        "passes": [
+            _pass(p, sizes[_key(p)]) for p in found if p["op"] not in targets.OF_THEIR_OWN
         ],
         "products": [
             {"op": p["op"], "name": p["name"], "pass": p["pass"], "precision": p["precision"]}

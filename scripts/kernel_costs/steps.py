@@ -71,7 +71,8 @@ def roberta(layers, d, ff, heads, vocabulary, examples, length):
     steps += _both(1, "activation", masks)
     steps += _both(1, "norm", {**masks, "layer": True})
     words = {"rows": examples, "masks": examples, "vocabulary": vocabulary, "width": d}
-    steps += _both(1, "label_words", {**words, "classes": 4, "words": 2})
+    # the table's gradient has two sources: one writes it, here the embedding's, the other adds
+    steps += _both(1, "label_words", {**words, "classes": 4, "words": 2, "added": True})
     layer = 4 * d * d + 2 * d * ff + 9 * d + ff
     parameters = layers * layer + (vocabulary + 514 + 1) * d + 2 * d + d * d + 3 * d + vocabulary
     return steps + _update(parameters)

@@ -1,8 +1,15 @@
 """How much work an op has at given sizes: by what its counts grow from the sizes that were counted
-to others. Sizes are those of experiments/bench; backward writes its gradients."""
+to others. Sizes are those of experiments/bench; backward writes its gradients, with `added` adds to
+those of weights."""
 
 NARROW = {"f32": 4, "bf16": 2, "fp16": 2}  # bytes of activations and copies of weights
 WIDE = 4  # of statistics, losses and gradients of weights
+PART = 6 * 4  # a part's row, and hyper, of the optimizers (kernels/common/flat.h, hyper.h)
+
+
+def _weight(elements, n):
+    """Bytes of a weight's gradient: written, or read and written."""
+    return WIDE * elements * (2 if n.get("added") else 1)
 
 
 def _linear(n, backward, c):
@@ -10,34 +17,41 @@ def _linear(n, backward, c):
     bias = WIDE * n["outputs"] if n.get("bias") else 0
     if not backward:
         return c * (x + w + y) + bias
-    return c * (2 * x + w + y + (y if n.get("relu") else 0)) + WIDE * w + bias
+    return c * (2 * x + w + y + (y if n.get("relu") else 0)) + _weight(w, n) + bias
 
 
 def _rows(n, backward, forward_arrays, backward_arrays, c):
     return c * n["rows"] * n["width"] * (backward_arrays if backward else forward_arrays)
 
 
-def _table(n, backward, rows_of_table, gradient, c):
+def _gather(n, backward, c):
+    read = 4 * n["rows"] + c * n["rows"] * n["width"]
+    return read + c * (n["of"] if backward else n["rows"]) * n["width"]
+
+
+def _embedding(n, backward, c):
+    # of the table, and of a gradient that is added to, as many rows as are named at most
+    named = min(n["rows"], n["vocabulary"]) * n["width"]
     read = 4 * n["rows"] + c * n["rows"] * n["width"]
     if backward:
-        return read + gradient * rows_of_table * n["width"]
-    return read + c * n["rows"] * n["width"]
+        return read + _weight(named if n.get("added") else n["vocabulary"] * n["width"], n)
+    return read + c * named
 
 
 def _cross_entropy(n, backward, c):
     h, w = n["rows"] * n["width"], n["vocabulary"] * n["width"]
-    gradients = c * h + WIDE * w if backward else 0
+    gradients = c * h + _weight(w, n) if backward else 0
     return c * (h + w) + 8 * n["rows"] + 8 + gradients
 
 
 def _norm(n, backward, c):
-    # x, residual, h = x + dropout(residual), y; gradients of y and h, x and residual
+    # x, residual, h = x + dropout(residual), y; of backward h, gradients of y and h, x and residual
     rows, width = n["rows"], n["width"]
     layer, residual = bool(n.get("layer")), bool(n.get("residual"))
     gains, statistics = WIDE * width * (2 if layer else 1), WIDE * rows * (2 if layer else 1)
     if not backward:
         return c * rows * width * (4 if residual else 2) + gains + statistics
-    arrays = 6 if residual else 3
+    arrays = 5 if residual else 3
     return c * rows * width * arrays + statistics + WIDE * width + gains
 
 
@@ -53,15 +67,23 @@ def _attention(n, backward, c):
 
 
 def _label_words(n, backward, c):
-    # rows of x and of the table that are read, and all of both gradients; numbers of rows, label
-    # words, targets, weights of classes
-    x, words = n["masks"] * n["width"], n["classes"] * n["words"] * n["width"]
+    # rows of x and of the table that are read; all of both gradients, or of the table's those that
+    # are added to; numbers of rows, label words, targets, weights of classes
+    x, named = n["masks"] * n["width"], min(n["classes"] * n["words"], n["vocabulary"])
+    words = named * n["width"]
     scores = WIDE * n["masks"] * n["classes"]
     small = 4 * (2 * n["masks"] + n["classes"] * n["words"]) + scores + 8
     if not backward:
         return c * (x + words) + small
-    gradients = c * n["rows"] * n["width"] + WIDE * n["vocabulary"] * n["width"]
+    table = words if n.get("added") else n["vocabulary"] * n["width"]
+    gradients = c * n["rows"] * n["width"] + _weight(table, n)
     return c * (x + words) + gradients + small + scores
+
+
+def _update(n, state, c):
+    """Of an optimizer: value, gradient and state, which are read, and of which but the gradient is
+    written, and the copy in 16 bits, which is only written."""
+    return n["rows"] * n["width"] * (3 * WIDE + c) + 2 * WIDE * state + 2 * PART
 
 
 def bytes_of(op, backward, n, precision):
@@ -76,9 +98,9 @@ def bytes_of(op, backward, n, precision):
     if op == "add":
         return _rows(n, backward, 3, 3, c)
     if op == "embedding":
-        return _table(n, backward, n["vocabulary"], WIDE, c)
+        return _embedding(n, backward, c)
     if op == "gather":
-        return _table(n, backward, n["of"], c, c)
+        return _gather(n, backward, c)
     if op == "cache_append":
         return 4 * n["rows"] + 2 * c * n["rows"] * n["width"]
     if op == "cross_entropy":
@@ -91,12 +113,12 @@ def bytes_of(op, backward, n, precision):
         return _label_words(n, backward, c)
     if op == "sumsq":
         return c * n["rows"] * n["width"] + WIDE
-    if op in ("adamw", "adafactor"):
-        # value, gradient, two moments, and the copy in 16 bits that the same pass writes; the
-        # host's account has the copy as read, too
-        return n["rows"] * n["width"] * (7 * WIDE + 2 * c)
-    if op == "clip":
-        return 84
+    if op == "adamw":
+        return _update(n, 2 * n["rows"] * n["width"], c)
+    if op == "adafactor":  # of a matrix, sums of its rows and of its columns
+        return _update(n, n["rows"] + n["width"], c)
+    if op == "clip":  # 13 numbers are read, eight losses among them, and eight written
+        return 21 * WIDE
     raise ValueError("what a pass of op '%s' has of bytes is not known (work.bytes_of)" % op)
 
 
@@ -134,8 +156,8 @@ def products_of(op, backward, n):
 def cleared_of(op, backward, n, precision):
     """Bytes that are set to zero before the kernels run, which the emulator does not count."""
     if op == "label_words" and backward:
-        narrow = NARROW[precision]
-        return WIDE * n["vocabulary"] * n["width"] + narrow * n["rows"] * n["width"]
+        table = 0 if n.get("added") else WIDE * n["vocabulary"] * n["width"]
+        return table + NARROW[precision] * n["rows"] * n["width"]
     return 0
 
 
@@ -163,4 +185,5 @@ def variant(op, n):
         flags = ("position_bias", "causal")
         sizes = (n["queries"], n["keys"], n["head_size"])
         return (op, *sizes, *(bool(n.get(f)) for f in flags))
-    return (op, *(bool(n.get(f)) for f in ("residual", "layer", "gated", "relu", "bias")))
+    flags = ("residual", "layer", "gated", "relu", "bias", "added")
+    return (op, *(bool(n.get(f)) for f in flags))

@@ -204,6 +204,8 @@ static void test_bench_kernels(void **state) {
   check_kernel(json_array_get(rows, 2), 4 * (x + w + b + y), 2 * x * 56);
   check_kernel(json_array_get(rows, 3), 4 * (2 * x + 2 * w + y + b), 4 * x * 56);
   assert_true(number(json_array_get(rows, 2), "share_of_products") > 0);
+  check_kernel(json_array_get(rows, 5), /* h, dy and dh; dx and dresidual; gain, rstd, dgain */
+               4 * (5 * 21 * 40 + 40 + 21 + 40), 0);
   assert_int_equal(json_array_size(rows), 22);
   assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 14), "set")), "heads");
   assert_true(number(json_array_get(rows, 14), "bytes") == 4 * (2 * 50 * 16 + 50));
@@ -259,6 +261,50 @@ static void test_bench_rows(void **state) {
           cloze("bench", "kernels", "--shapes", "shapes.json"));
   write_text("shapes.json", "{\"a\": [{\"op\": \"sumsq\"}]}");
   REFUSED(1, "a[0].rows", cloze("bench", "kernels", "--shapes", "shapes.json"));
+}
+
+/* Gradients of weights that are added to are read and written, of a table the rows that are named;
+ * an optimizer's copy is written alone. */
+static void test_bench_added(void **state) {
+  write_text("shapes.json",
+             "{\"a\": [{\"op\": \"label_words\", \"rows\": 30, \"masks\": 4, \"vocabulary\": 64, "
+             "\"width\": 16, \"classes\": 3, \"words\": 2},"
+             "{\"op\": \"label_words\", \"rows\": 30, \"masks\": 4, \"vocabulary\": 64, "
+             "\"width\": 16, \"classes\": 3, \"words\": 2, \"added\": true},"
+             "{\"op\": \"embedding\", \"rows\": 50, \"vocabulary\": 90, \"width\": 16, "
+             "\"added\": true},"
+             "{\"op\": \"linear\", \"rows\": 40, \"width\": 24, \"outputs\": 56, \"added\": true},"
+             "{\"op\": \"linear\", \"rows\": 40, \"width\": 24, \"outputs\": 56, \"added\": false},"
+             "{\"op\": \"adamw\", \"rows\": 5, \"width\": 7},"
+             "{\"op\": \"adafactor\", \"rows\": 5, \"width\": 7}]}");
+  json_t *all = kernels("f32", NULL), *rows = json_object_get(all, "kernels");
+  const double words = /* x, rows, table, words, targets, divisor; scores; dloss, dscores; dx */
+      4 * 16 + 4 + 6 * 16 + 6 + 4 + 1 + 12 + 1 + 12 + 30 * 16;
+  assert_int_equal(json_array_size(rows), 12);
+  check_kernel(json_array_get(rows, 1), 4 * (words + 64 * 16), 4 * 4 * 3 * 16);
+  check_kernel(json_array_get(rows, 3), 4 * (words + 2 * 6 * 16), 4 * 4 * 3 * 16);
+  check_kernel(json_array_get(rows, 5), 4 * (50 + 50 * 16 + 2 * 50 * 16), 0);
+  const double x = 40 * 24, w = 56 * 24, y = 40 * 56, both = 4 * x * 56;
+  check_kernel(json_array_get(rows, 7), 4 * (2 * x + w + y + 2 * w), both);
+  check_kernel(json_array_get(rows, 9), 4 * (2 * x + w + y + w), both);
+  /* w, g and state are read, w, state and copy written; a row of parts, hyper */
+  check_kernel(json_array_get(rows, 10), 4 * (35 * (4 + 4) + 6 + 6), 0);
+  check_kernel(json_array_get(rows, 11), 4 * (35 * (2 + 2) + 2 * (5 + 7) + 6 + 6), 0);
+  json_decref(all);
+  all = kernels("bf16", "adamw"), rows = json_object_get(all, "kernels");
+  check_kernel(json_array_get(rows, 0), 35 * 30 + 4 * (6 + 6), 0);
+  json_decref(all);
+  write_text("shapes.json",
+             "{\"a\": [{\"op\": \"norm\", \"rows\": 3, \"width\": 2, \"added\": true}]}");
+  REFUSED(1, "a[0].added: this op has no gradient of a weight to add to",
+          cloze("bench", "kernels", "--shapes", "shapes.json"));
+  write_text("shapes.json",
+             "{\"a\": [{\"op\": \"adamw\", \"rows\": 3, \"width\": 2, \"added\": false}]}");
+  REFUSED(1, "a[0].added: this op has no gradient of a weight to add to",
+          cloze("bench", "kernels", "--shapes", "shapes.json"));
+  write_text("shapes.json", "{\"a\": [{\"op\": \"embedding\", \"rows\": 3, \"vocabulary\": 2, "
+                            "\"width\": 2, \"added\": 1}]}");
+  REFUSED(1, "a[0].added", cloze("bench", "kernels", "--shapes", "shapes.json"));
 }
 
 /* The committed list is read and its keys are known; of its ops the smallest is timed here. */
@@ -405,7 +451,8 @@ int main(void) {
       cmocka_unit_test(test_bench_share),      cmocka_unit_test(test_bench_step),
       cmocka_unit_test(test_bench_optimizers), cmocka_unit_test(test_bench_accounts),
       cmocka_unit_test(test_bench_kernels),    cmocka_unit_test(test_bench_rows),
-      cmocka_unit_test(test_bench_shapes),     cmocka_unit_test(test_bench_objectives),
-      cmocka_unit_test(test_bench_unwaited),   cmocka_unit_test(test_cost_of_a_mixture)};
+      cmocka_unit_test(test_bench_added),      cmocka_unit_test(test_bench_shapes),
+      cmocka_unit_test(test_bench_objectives), cmocka_unit_test(test_bench_unwaited),
+      cmocka_unit_test(test_cost_of_a_mixture)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

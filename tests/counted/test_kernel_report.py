@@ -4,17 +4,25 @@ targets: on small texts of each.
 
 test_kernel_report.py SCRIPTS"""
 
+import contextlib
+import copy
+import io
 import json
 import pathlib
 import re
+import os
 import sys
+import tempfile
 import unittest
+from unittest import mock
 
 ROOT = pathlib.Path(sys.argv[1]).resolve().parent
 sys.path.insert(0, sys.argv.pop(1))
+import kernel_report
 from kernel_costs import (
     bounds,
     cards,
+    compare,
     counts,
     page,
     ptxas,
@@ -88,7 +96,24 @@ def one_pass(*kernels, op="norm", name="x", bytes_of=64000):
     return {**of, "bytes": bytes_of, "gflop": 0, "kernels": list(kernels)}
 
 
+# of 64000 bytes in 16 bits, as the kernel above moves
+CAST = {"op": "cast", "name": "x", "rows": 125, "width": 128}
+
+
 class Ptxas(unittest.TestCase):
+    def test_version(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertIsNone(ptxas.version(folder))
+            with open(os.path.join(folder, "CMakeCache.txt"), "w", encoding="utf-8") as f:
+                f.write("CZ_CUDA:STRING=ON\nCZ_NVCC:FILEPATH=%s/nvcc\n" % folder)
+            self.assertIsNone(ptxas.version(folder))
+            for name, text in (("nvcc", ""), ("ptxas", "echo Cuda tools, release 13.7, V13.7.99")):
+                path = os.path.join(folder, name)
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write("#!/bin/sh\n%s\n" % text)
+                os.chmod(path, 0o755)
+            self.assertEqual(ptxas.version(folder), "13.7.99")
+
     def test_numbers(self):
         found = ptxas.parse(PTXAS)
         self.assertEqual(len(found), 2)
@@ -229,9 +254,9 @@ class Targets(unittest.TestCase):
         self.assertIn("order S^2", targets.of_growth(short, square)[0].text)
 
     def test_precisions_with_one_text_are_one_line(self):
-        of = one_pass(kernel(atomic=traffic(1)), op="cast", bytes_of=8 * 64)
+        of = one_pass(kernel(atomic=traffic(1)), op="cast")
         passes = [{**of, "precision": p} for p in ("bf16", "fp16")]
-        sizes = {("rows", "cast", "x"): {"op": "cast", "name": "x", "rows": 2, "width": 64}}
+        sizes = {("rows", "cast", "x"): CAST}
         found = report.missed(passes, sizes, {})
         text = "cast x forward (bf16, fp16), kernel 'sums' uses atomics"
         self.assertEqual(found[:2], ([text], []))
@@ -258,12 +283,57 @@ class Targets(unittest.TestCase):
         found = targets.of_turns(counted | one_pass(kernel("norm forward")), {}, texts)
         self.assertEqual([m.measure for m in found], ["registers"] * 2)
 
+    def test_two_launches_that_read_the_same(self):
+        """Neither reads anything twice, both together do."""
+        one = kernel("a", global_store=traffic(), written_bytes=0)
+        two = kernel("b")
+        counted = one_pass(one, two, op="cast")
+        self.assertEqual(targets.of_pass(counted), [])
+        found = targets.of_arrays(counted, CAST)
+        self.assertEqual([m.key() for m in found], [("cast forward", "pass")])
+        self.assertIn("1.500 times the 64000 bytes of its arrays, the limit is 1.05", found[0].text)
+        self.assertIn("a 32000; b 64000", found[0].text)
+        self.assertEqual(targets.of_arrays(one_pass(two, op="cast"), CAST), [])
+        new = report.missed([counted], {("rows", "cast", "x"): CAST}, {})[0]
+        self.assertEqual(len(new), 1, new)
+
+    def test_a_pass_that_is_known_to(self):
+        counted = one_pass(kernel("a", global_store=traffic(), written_bytes=0), kernel("b"), op="cast")
+        targets.KNOWN["cast forward", "pass"] = (1.5, "so it is")
+        try:
+            new, known, stale = report.missed([counted], {("rows", "cast", "x"): CAST}, {})
+            self.assertEqual((len(new), len(known)), (0, 1))
+            self.assertFalse([line for line in stale if "'cast forward', pass" in line])
+            new, known, stale = report.missed([], {}, {})
+            self.assertTrue([line for line in stale if "'cast forward', pass" in line])
+        finally:
+            del targets.KNOWN["cast forward", "pass"]
+
+    def test_what_is_cleared_is_moved(self):
+        n = {"rows": 4, "masks": 1, "vocabulary": 8, "width": 1024, "classes": 1, "words": 1}
+        counted = {**one_pass(op="label_words"), "pass": "backward"}
+        moved, arrays = targets.bytes_of_pass(counted, n)
+        self.assertEqual(moved, (4 * 8 + 2 * 4) * 1024)
+        self.assertEqual(arrays, work.bytes_of("label_words", True, n, "bf16"))
+        self.assertEqual(targets.bytes_of_pass(counted, {**n, "added": True})[0], 2 * 4 * 1024)
+
+    def test_account(self):
+        """Every byte of what the program says is in work.py."""
+        self.assertEqual(targets.of_bytes(one_pass(op="cast"), CAST), [])
+        found = targets.of_bytes(one_pass(op="cast", bytes_of=64002), CAST)
+        self.assertEqual(found[0].text, "work.py has 64000 bytes, the program 64002")
+        n = {"op": "adamw", "name": "x", "rows": 2, "width": 8}
+        for said, missed in ((16 * 30 + 48, 0), (16 * 32 + 48, 1)):
+            of = one_pass(op="adamw", bytes_of=said)
+            self.assertEqual(len(targets.of_bytes(of, n)), missed)
+
     def test_known_up_to_a_value(self):
         targets.KNOWN["sums", "rereading"] = (1.1, "so it is")
         try:
             for moved, new, known in ((1200, 0, 1), (1300, 1, 0), (1000, 0, 0)):
-                passes = [one_pass(kernel(global_load=traffic(moved)), op="clip", bytes_of=84)]
-                found = report.missed(passes, {("rows", "clip", "x"): {}}, {})
+                passes = [one_pass(kernel(global_load=traffic(moved)), op="linear")]
+                n = {"rows": 100, "width": 100, "outputs": 110}
+                found = report.missed(passes, {("rows", "linear", "x"): n}, {})
                 self.assertEqual([len(x) for x in found[:2]], [new, known])
                 stale = [line for line in found[2] if line.startswith("'sums', rereading, ")]
                 self.assertEqual(len(stale), 0 if new + known else 1)
@@ -427,6 +497,138 @@ class Steps(unittest.TestCase):
             ("RoBERTa-large PET 16 x 128", 355.4),
         ):
             self.assertAlmostEqual(self.parameters(name) / 1e6, millions, delta=0.1)
+
+
+class Committed(unittest.TestCase):
+    """--check beside what is committed."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.json, self.page = (self.path(x) for x in ("out/kernels.json", "kernels.md"))
+        for name in ("shapes.json", "bench.json"):
+            with open(self.path(name), "w", encoding="utf-8") as f:
+                json.dump({"rows": [CAST]}, f)
+        self.passes, self.version = [one_pass(kernel(), op="cast")], "13.0"
+        mangled = self.passes[0]["kernels"][0]["functions"][0]
+        x = {"registers": 40, "spill_stores": 0, "spill_loads": 0, "mangled": mangled}
+        function = ptxas.demangle([mangled])[mangled]
+        self.files = {"cast_cuda": {("sm_80", function): x}}
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def run_report(self, *words):
+        """(exit code, what it prints)."""
+        files = [("--shapes", "shapes.json"), ("--bench", "bench.json"), ("--out", "out")]
+        words = ["kernel_report.py", "--build", "b", "--page", self.page, *words]
+        words += [x for option, name in files for x in (option, self.path(name))]
+        said = io.StringIO()
+        with contextlib.ExitStack() as made_up:
+            for module, name, value in (
+                (kernel_report, "missing_parts", lambda build: None),
+                (sys, "argv", words),
+                (counts, "count", lambda *a: copy.deepcopy(self.passes)),
+                (ptxas, "read", lambda build: self.files),
+                (ptxas, "version", lambda build: self.version),
+                (sass, "find_tool", lambda: None),
+                (targets, "KNOWN", {}),
+            ):
+                made_up.enter_context(mock.patch.object(module, name, value))
+            made_up.enter_context(contextlib.redirect_stdout(said))
+            code = kernel_report.main()
+        return code, said.getvalue()
+
+    def check(self, code, *texts):
+        found, said = self.run_report("--check")
+        self.assertEqual(found, code, said)
+        for text in texts + (("made anew by: scripts/kernel_report.py --build b",) if code else ()):
+            self.assertIn(text, said)
+
+    def alter(self, change):
+        """The committed JSON with CHANGE(whole)."""
+        with open(self.json, encoding="utf-8") as f:
+            whole = json.load(f)
+        change(whole)
+        with open(self.json, "w", encoding="utf-8") as f:
+            f.write(report.text_of(whole))
+
+    def test_the_same(self):
+        self.assertEqual(self.run_report()[0], 0)
+        self.check(0)
+        self.assertEqual(sorted(os.listdir(self.folder))[1:3], ["kernels.md", "out"])
+
+    def test_without_one(self):
+        self.check(1, "No such file")
+
+    def test_each_count(self):
+        """Whatever is altered is named with both values."""
+        for measure in compare.COUNTED:
+            self.run_report()
+            with open(self.json, encoding="utf-8") as f:
+                value = json.load(f)["kernels"][0][measure]
+            self.alter(lambda w: w["kernels"][0].update({measure: "other"}))
+            name = "cast x forward (bf16); 'sums'"
+            self.check(1, "%s: %s is other there, %s here" % (name, measure, value))
+
+    def test_other_parts(self):
+        for change, text in (
+            (lambda w: w["passes"][0].update(ratio=2), "pass cast x forward (bf16): ratio is 2 there"),
+            (lambda w: w["bench"][0].update(bounds={}), "rows: cast x forward (bf16): bounds is {}"),
+            (lambda w: w["steps"]["T5-base 8 x 512/114"].update(flop=1), "flop is 1 there"),
+            (lambda w: w["cards"]["H100 SXM"].update(clock=1), "card H100 SXM: clock is 1 there"),
+            (lambda w: w["kernels"].append({**w["kernels"][0], "kernel": "gone"}),
+             "cast x forward (bf16); 'gone': is not counted any more"),
+            (lambda w: w["kernels"].append(w["kernels"][0]), "'sums', number 2: is not counted any"),
+            (lambda w: w["kernels"].clear(), "cast x forward (bf16); 'sums': is not in it"),
+        ):  # fmt: skip
+            self.run_report()
+            self.alter(change)
+            self.check(1, text)
+
+    def test_another_form(self):
+        self.run_report()
+        self.alter(lambda w: w.pop("passes"))
+        self.check(1, "it is of another form: passes")
+        self.run_report()
+        self.alter(lambda w: w["kernels"][0].pop("op"))
+        self.check(1, "is no report of this program: KeyError: 'op'")
+        with open(self.json, "w", encoding="utf-8") as f:
+            f.write("{")
+        self.check(1, "Expecting property name")
+
+    def test_counts_that_changed(self):
+        self.run_report()
+        k = self.passes[0]["kernels"][0]
+        k["global_load"], k["shuffle"] = traffic(1001), 7
+        self.check(1, "moved_bytes is 64000 there, 64032 here", "shuffle is 0 there, 7 here")
+
+    def test_page(self):
+        self.run_report()
+        with open(self.page, encoding="utf-8") as f:
+            lines = f.read().split("\n")
+        lines[3] += " "
+        with open(self.page, "w", encoding="utf-8") as f:
+            f.write("\n".join(lines))
+        self.check(1, "kernels.md: line 4 is not the one")
+        self.run_report()
+        with open(self.page, "a", encoding="utf-8") as f:
+            f.write("more")
+        self.check(1, "kernels.md: line %d is not the one" % len(lines))
+
+    def test_registers_of_one_version(self):
+        self.run_report()
+        of = next(iter(self.files["cast_cuda"].values()))
+        of["registers"], of["spill_loads"] = 41, 0
+        self.check(1, "cast x forward (bf16); 'sums' on sm_80: registers is 40 there, 41 here")
+        for version in ("13.1", None):
+            self.version = version
+            text = "registers and spills are not compared: they are of ptxas 13.0 there, "
+            self.check(0, text + (version or "of unknown version") + " here")
+        self.run_report()  # of an unknown version
+        of["registers"] = 42
+        self.check(0, "they are of ptxas of unknown version there, of unknown version here")
 
 
 class Page(unittest.TestCase):

@@ -21,7 +21,7 @@ static void check_counts(const cz_op_row *row) {
     if (!row->out_name[i]) fail_row(row, "has an output without a name");
   }
   uint32_t in = (1u << row->n_in) - 1, out = (1u << row->n_out) - 1;
-  if ((row->grad | row->in_optional | row->needs.in) & ~in)
+  if ((row->grad | row->in_optional | row->in_written | row->needs.in) & ~in)
     fail_row(row, "has a mask that names an input that is not there");
   if ((row->out_saved | row->needs.out) & ~out)
     fail_row(row, "has a mask that names an output that is not there");
@@ -59,6 +59,15 @@ static void check_aliases_declared(const cz_op_row *row) {
   }
 }
 
+/* An array that is only written is one that an output stands in. */
+static void check_written_declared(const cz_op_row *row) {
+  uint32_t in_place = 0;
+  for (int i = 0; i < row->n_out; i++)
+    if (row->must_alias[i] > 0) in_place |= 1u << (row->must_alias[i] - 1);
+  if (row->in_written & ~in_place) fail_row(row, "only writes an input that no output aliases");
+  if (row->in_written & row->needs.in) fail_row(row, "reads in backward what it only writes");
+}
+
 /** The row is complete and does not contradict itself. */
 void check_row(cz_op op) {
   const cz_op_row *row = cz_op_rows[op];
@@ -74,6 +83,7 @@ void check_row(cz_op op) {
   check_counts(row);
   check_backward_declared(op);
   check_aliases_declared(row);
+  check_written_declared(row);
 }
 
 /* What is timed at sizes N, the same numbers each time, and whether the shape rule takes it. */
@@ -157,6 +167,16 @@ void check_shapes(const problem *p) {
     in[i] = (cz_arg){0};
     if (!(p->row->in_optional >> i & 1)) expect_refused(p, in, "missing", i);
   }
+}
+
+/** What backward reads of the problem is among what the row says that it reads at most. */
+void check_needs(const problem *p) {
+  uint32_t present = 0;
+  for (int i = 0; i < p->row->n_in; i++) present |= (uint32_t)cz_present(&p->c.in[i]) << i;
+  const cz_needs most = p->row->needs, needs = cz_op_needs(p->row, p->c.attr, present);
+  if (needs.in & ~most.in || needs.out & ~most.out)
+    fail_case(p, "backward needs inputs %x and outputs %x, at most %x and %x", needs.in, needs.out,
+              most.in, most.out);
 }
 
 /** Over all cases of the op, every optional input was absent once and every input was

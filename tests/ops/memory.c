@@ -89,9 +89,12 @@ void *block_address(const block *b) { return b->in->address + b->at; }
 /** Where it is on the host: what is to be sent, or was fetched. */
 unsigned char *block_host(const block *b) { return b->in->host + b->at; }
 
+/** What was sent last. */
+const unsigned char *block_sent(const block *b) { return b->in->before + b->at; }
+
 /** True when the device has left it as it was sent; so has one that is not there. */
 bool block_same(const block *b) {
-  return !b || memcmp(block_host(b), b->in->before + b->at, b->bytes) == 0;
+  return !b || memcmp(block_host(b), block_sent(b), b->bytes) == 0;
 }
 
 static bool is_guard(const unsigned char *bytes) {

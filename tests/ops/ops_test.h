@@ -84,6 +84,7 @@ typedef struct variant {
   bool zero_dout;              /* gradients outside `dout` are there and zero, instead of absent */
   int alias_out, alias_grad;   /* output made in place; input whose gradient is made in place */
   bool poison;                 /* before backward, what it does not need is overwritten with NaN */
+  bool stale;                  /* where forward only writes, NaN stands before */
   bool drop_saved;             /* outputs that exist for backward only are not made */
   bool clock;  /* step and shard lie in the device's memory as well, as in a graph */
   int threads; /* 0: as many as there are; or the order of the target's `vary` */
@@ -139,6 +140,7 @@ void region_shut(const region *m, bool shut);
 void region_free(region *m);
 void *block_address(const block *b);
 unsigned char *block_host(const block *b);
+const unsigned char *block_sent(const block *b);
 bool block_same(const block *b);
 bool block_guarded(const block *b);
 void *workspace_make(region *m, const target *on, size_t bytes);
@@ -198,6 +200,7 @@ bool compare(const problem *p, const char *check, const char *tensor, const cz_a
 void check_row(cz_op op);
 void check_bench(cz_op op, uint64_t seed);
 void check_shapes(const problem *p);
+void check_needs(const problem *p);
 void check_optional_seen(const cz_op_row *row);
 void check_values(const problem *p);
 void check_gradient(const problem *p);

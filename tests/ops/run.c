@@ -126,7 +126,8 @@ static bool begin(run *r, const problem *p, const target *on, variant v) {
     cz_arg *a = &r->call.in[i];
     if (!r->in[i]) continue;
     a->data = block_address(r->in[i]);
-    store(block_host(r->in[i]), a->dtype, p->c.in[i].data, cz_numel(a));
+    if (!(v.stale && (p->row->in_written >> i & 1))) /* else as it is made, NaN */
+      store(block_host(r->in[i]), a->dtype, p->c.in[i].data, cz_numel(a));
   }
   for (int i = 0; i < r->call.n_out; i++) {
     cz_arg *a = &r->call.out[i];
@@ -184,8 +185,7 @@ static void make_gradients(run *r) {
  * index would crash instead of failing); and takes it away, as the engine does: the array is
  * present and has no data. */
 static void poison_unneeded(run *r) {
-  cz_needs needs = r->p->row->needs;
-  if (r->p->row->needs_of) r->p->row->needs_of(&needs, r->call.attr);
+  const cz_needs needs = cz_call_needs(r->p->row, &r->call);
   for (int i = 0; i < r->call.n_in; i++) {
     if (!r->in[i] || needs.in >> i & 1) continue;
     memset(block_host(r->in[i]), r->call.in[i].dtype == CZ_I32 ? 0 : POISON, r->in[i]->bytes);

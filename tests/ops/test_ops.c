@@ -67,6 +67,7 @@ static void check_case(cz_op op, int index) {
   problem p;
   if (problem_make(&p, op, test_seed(), index)) {
     check_shapes(&p);
+    check_needs(&p);
     check_values(&p);
     if (selected("CZ_TEST_CHECKS", "gradient")) check_gradient(&p);
     if (selected("CZ_TEST_CHECKS", "bits")) check_bits(&p);

@@ -10,7 +10,7 @@ static cz_status read_sizes(int64_t *n, const cz_op_cases *cases, const json_t *
   const char *key, *const *sizes = cases->sizes;
   json_t *value;
   json_object_foreach((json_t *)entry, key, value) {
-    bool known = !strcmp(key, "op") || !strcmp(key, "name");
+    bool known = !strcmp(key, "op") || !strcmp(key, "name") || !strcmp(key, "added");
     for (int i = 0; i < CZ_CASE_SIZES && sizes[i]; i++) known |= !strcmp(key, sizes[i]);
     if (!known) return cz_json_fail(at, key, "this op has no such size");
   }
@@ -26,6 +26,15 @@ static cz_status read_sizes(int64_t *n, const cz_op_cases *cases, const json_t *
   return CZ_OK;
 }
 
+/* Whether backward adds to the gradients of weights, as where another op has written them before.
+ */
+static cz_status read_added(cz_kernel_problem *p, const json_t *entry, const cz_json_place *at) {
+  if (!json_object_get(entry, "added")) return CZ_OK;
+  CZ_TRY(cz_json_get_bool(&p->added, entry, at, "added"));
+  if (cz_op_rows[p->op]->weights) return CZ_OK;
+  return cz_json_fail(at, "added", "this op has no gradient of a weight to add to");
+}
+
 static cz_status fill(cz_kernel_problem *p, const json_t *entry, const cz_json_place *at) {
   const char *names[CZ_OPS];
   int64_t n[CZ_CASE_SIZES] = {0};
@@ -35,6 +44,7 @@ static cz_status fill(cz_kernel_problem *p, const json_t *entry, const cz_json_p
   const cz_op_cases *cases = cz_op_case_table[op];
   CZ_TRY(read_sizes(n, cases, entry, at));
   p->op = (cz_op)op;
+  CZ_TRY(read_added(p, entry, at));
   cases->bench(&p->c, &(cz_rand){.state = 1}, n);
   return CZ_OK;
 }
@@ -102,9 +112,11 @@ static cz_status make_gradients(cz_kernel_problem *p) {
     cz_arg *a = &p->call.din[i];
     if (!(row->grad >> i & 1) || !cz_present(&p->call.in[i])) continue;
     *a = p->call.in[i];
-    if (row->weights >> i & 1) a->dtype = cz_statistic_dtype(a->dtype);
-    p->call.mode[i] = CZ_GRAD_WRITE;
+    const bool weight = row->weights >> i & 1;
+    if (weight) a->dtype = cz_statistic_dtype(a->dtype);
+    p->call.mode[i] = weight && p->added ? CZ_GRAD_ADD : CZ_GRAD_WRITE;
     CZ_TRY(take(p, a));
+    if (p->call.mode[i] == CZ_GRAD_ADD) CZ_TRY(p->device->fill(p->device, a->data, 0, bytes_of(a)));
   }
   return CZ_OK;
 }
@@ -123,11 +135,12 @@ static cz_status make_workspace(cz_kernel_problem *p) {
   return CZ_OK;
 }
 
-/** Makes the problem of ENTRY, {"op", "name", sizes}, whose real arrays have DTYPE where the row
- * takes them in it, in DEVICE's memory. NUMBER, not 0, is another one for every problem of a
- * device: the version of its weights. CZ_EINVAL with the place in the file for sizes that do not
- * fit the op, or with op, dtype and device where there is no kernel. The caller frees P in any
- * case. */
+/** Makes the problem of ENTRY, {"op", "name", sizes, "added"}, whose real arrays have DTYPE where
+ * the row takes them in it, in DEVICE's memory. With "added": true backward adds to the gradients
+ * of weights, which it writes otherwise. NUMBER, not 0, is another one for every problem of a
+ * device: the version of its weights. CZ_EINVAL with the place in the file for keys and sizes that
+ * do not fit the op, or with op, dtype and device where there is no kernel. The caller frees P in
+ * any case. */
 cz_status cz_kernel_problem_make(cz_kernel_problem *p, cz_device *device, cz_dtype dtype,
                                  uint64_t number, const json_t *entry, const cz_json_place *at) {
   *p = (cz_kernel_problem){.device = device, .dtype = dtype, .number = number};
@@ -164,15 +177,21 @@ static double touched(const cz_kernel_problem *p, const cz_arg *a) {
   return rows < a->dim[0] ? bytes / (double)a->dim[0] * (double)rows : bytes;
 }
 
+/* Of gradient I what backward writes, all of it; or reads and writes, where it adds. */
+static double of_gradient(const cz_kernel_problem *p, int i) {
+  const cz_arg *a = &p->call.din[i];
+  return p->call.mode[i] == CZ_GRAD_ADD ? 2 * touched(p, a) : (double)bytes_of(a);
+}
+
 /** The bytes of what a pass reads and of what it writes, each counted once. */
 double cz_kernel_problem_bytes(const cz_kernel_problem *p, bool backward) {
   const cz_op_row *row = cz_op_rows[p->op];
-  cz_needs reads = {backward ? row->needs.in : ~0u, backward ? row->needs.out : 0};
+  const cz_needs reads =
+      backward ? cz_call_needs(row, &p->call) : (cz_needs){.in = ~row->in_written};
   double bytes = 0;
-  if (backward && row->needs_of) row->needs_of(&reads, p->call.attr);
   for (int i = 0; i < row->n_in; i++)
-    bytes += (reads.in >> i & 1 ? touched(p, &p->call.in[i]) : 0) +
-             (backward ? (double)bytes_of(&p->call.din[i]) : 0);
+    bytes +=
+        (reads.in >> i & 1 ? touched(p, &p->call.in[i]) : 0) + (backward ? of_gradient(p, i) : 0);
   for (int o = 0; o < row->n_out; o++)
     bytes += (!backward || reads.out >> o & 1 ? touched(p, &p->call.out[o]) : 0) +
              (backward ? (double)bytes_of(&p->call.dout[o]) : 0);

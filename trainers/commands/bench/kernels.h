@@ -11,6 +11,7 @@ typedef struct cz_kernel_problem {
   cz_device *device;
   cz_op op;
   cz_dtype dtype; /* of the call */
+  bool added;     /* backward adds to the gradients of weights and does not write them */
   uint64_t number;
   bool legal; /* the entry is: what fails from there on is the device's */
   cz_case c;  /* its numbers on the host */
