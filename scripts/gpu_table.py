@@ -277,8 +277,8 @@ def worst_product(parts):
 
 
 def label_words(parts, added):
-    """({(set, name, pass): row}, keys that there should be): of where the table's gradient is added to,
-    or of where it is written."""
+    """({(set, name, pass): row}, keys that there should be): of where the table's gradient is added
+    to, or of where it is written."""
     known, wanted = shapes(), expected("label_words")
 
     def is_such(entry):
@@ -290,8 +290,8 @@ def label_words(parts, added):
 
 
 def label_words_us(parts):
-    """Of a step where another op has written the table's gradient: the rows of label words alone are
-    touched."""
+    """Of a step where another op has written the table's gradient: the rows of label words alone
+    are touched."""
     rows, wanted = label_words(parts, True)
     if not rows:
         return None
@@ -301,10 +301,10 @@ def label_words_us(parts):
 
 
 def label_words_written(parts):
-    """Of a step where it is written: all of the table's size is cleared, which alone takes longer than
-    the time above."""
+    """Of a step where it is written: all of the table's size is cleared, which alone takes longer
+    than the time above."""
     rate, (rows, wanted) = copy_rate(parts), label_words(parts, False)
-    shares = {k: r["gb_per_s"] / rate for k, r in rows.items() if k[2] == "backward"} if rate else {}
+    shares = {k: r["gb_per_s"] / rate for k, r in rows.items() if rate and k[2] == "backward"}
     return worst(shares, [key for key in wanted if key[2] == "backward"])
 
 

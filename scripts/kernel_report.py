@@ -13,8 +13,8 @@ nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm), the code of the innermost loops.
 
 Each line says what misses a target. --check ends with 1 then, but for what is known to (KNOWN of
 kernel_costs/targets.py), and where that does not miss it any longer; where anything is counted that
-the committed report has otherwise, or its page is not that of its numbers; with 77 where the build has
-no emulator or no nvcc. Registers and spills are compared where ptxas has the report's version.
+the committed report has otherwise, or its page is not that of its numbers; with 77 where the build
+has no emulator or no nvcc. Registers and spills are compared where ptxas has the report's version.
 """
 
 import argparse
@@ -67,8 +67,8 @@ def differences(whole, a):
 
 
 def compared(whole, a):
-    """True when the committed report is that of what was counted; else what differs, and what makes it
-    anew, is printed."""
+    """True when the committed report is that of what was counted; else what differs, and what makes
+    it anew, is printed."""
     wrong, notes = differences(whole, a)
     for line in notes + wrong[:SHOWN]:
         print(line)

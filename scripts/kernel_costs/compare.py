@@ -1,6 +1,6 @@
-"""What was counted beside the committed report: bytes, sectors, wavefronts, products and what is worked
-out of them are the same on each machine, so that other numbers are those of other kernels. Registers
-and spills are those of one version of ptxas."""
+"""What was counted beside the committed report: bytes, sectors, wavefronts, products and what is
+worked out of them are the same on each machine, so that other numbers are those of other kernels.
+Registers and spills are those of one version of ptxas."""
 
 import json
 
@@ -49,18 +49,14 @@ def _numbered(entries, name_of, value_of):
 
 def counted(whole):
     """{what: {measure: value}} of all that does not depend on a machine or compiler."""
-    found = _numbered(whole["kernels"], _name, lambda k: _of(k, COUNTED))
-    found.update(_numbered(whole["passes"], lambda p: "pass " + _name(p), lambda p: _of(p, OF_PASS)))
-    found.update(
-        _numbered(
-            whole["products"], lambda p: "products of " + _name(p), lambda p: _of(p, ("useful",))
-        )
-    )
-    found.update(
-        _numbered(
-            whole["bench"], lambda b: "%s: %s" % (b["set"], _name(b)), lambda b: _of(b, ("bounds",))
-        )
-    )
+    found = {}
+    for part, name_of, measures in (
+        ("kernels", _name, COUNTED),
+        ("passes", lambda p: "pass " + _name(p), OF_PASS),
+        ("products", lambda p: "products of " + _name(p), ("useful",)),
+        ("bench", lambda b: "%s: %s" % (b["set"], _name(b)), ("bounds",)),
+    ):
+        found.update(_numbered(whole[part], name_of, lambda entry, m=measures: _of(entry, m)))
     for name, step in whole["steps"].items():
         found["step " + name] = step
     for name, card in whole["cards"].items():
@@ -91,8 +87,8 @@ def _differences(before, now):
 
 
 def of_reports(before, now):
-    """(differences, notes), both as lines, of the report that is committed and the one that was made
-    now."""
+    """(differences, notes), both as lines, of the report that is committed and the one that was
+    made now."""
     now = json.loads(json.dumps(now))  # as it would be read
     if set(before) != set(now):
         what = ", ".join(sorted(set(before) ^ set(now)))

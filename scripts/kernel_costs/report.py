@@ -101,8 +101,8 @@ def summary(passes, new, known):
 
 
 class Code:
-    """Descriptions of functions' machine code, read where they are asked for. TOOL: what reads it; None:
-    nothing does."""
+    """Descriptions of functions' machine code, read where they are asked for. TOOL: what reads it;
+    None: nothing does."""
 
     def __init__(self, build, tool):
         self.build, self.tool, self.files = build, tool, {}
@@ -230,8 +230,8 @@ def _pass(p, n):
 
 
 def make(passes, sizes, files, bench, misses, build, tool=None):
-    """The whole report, as it is written as JSON. TOOL, of sass.find_tool(), reads machine code; None:
-    none is described."""
+    """The whole report, as it is written as JSON. TOOL, of sass.find_tool(), reads machine code;
+    None: none is described."""
     # what float16 has beside bfloat16 is in "missed"
     found = [p for p in passes if "refused" not in p and p["precision"] != "fp16"]
     texts = ptxas.demangle(f for p in found for k in p["kernels"] for f in k["functions"])

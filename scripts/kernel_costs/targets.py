@@ -11,8 +11,8 @@ TILING = 1.1  # attention's bytes over what its tiles imply
 ONE_TURN = ("norm forward", "norm backward")  # all of the grid's blocks are resident at once
 LINEAR_GROWTH = 2.3  # of bytes when a sequence doubles; 4 would be the square
 
-# Passes that are not held to the bytes of their arrays: attention is to what its tiles imply, and most
-# of the bytes of the others are the library's.
+# Passes that are not held to the bytes of their arrays: attention is to what its tiles imply, and
+# most of the bytes of the others are the library's.
 OF_THEIR_OWN = ("attention", "linear", "cross_entropy")
 
 # A kernel that moves or does less than this part of its pass is not held to anything: the pass would
@@ -21,8 +21,8 @@ SMALL_PART = 0.05
 SCALARS = 8192  # bytes
 
 
-# What misses a target today, by kernel, or op and pass, and measure: up to this value, and why. A line
-# goes when its kernel is repaired; a new one needs a reason that a kernel's author would accept.
+# What misses a target today, by kernel, or op and pass, and measure: up to this value, and why. A
+# line goes when its kernel is repaired; a new one needs a reason that a kernel's author would accept.
 KNOWN = {
     ("gather forward", "rereading"): (
         1.08,
