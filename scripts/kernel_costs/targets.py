@@ -34,6 +34,26 @@ KNOWN = {
         "the block of each strip reads numbers of rows and words, and the shares: some hundred "
         "bytes, which stay in L1",
     ),
+    ("gather forward", "pass"): (1.062, "as its kernel"),
+    ("label_words backward", "pass"): (
+        1.123,
+        "as its kernel, where the gradient of the table is added to and little else is moved",
+    ),
+    ("add backward", "pass"): (
+        1.334,
+        "each gradient is copied by a launch of its own, which reads what arrives; in a graph one of "
+        "the two takes its place, and one copy remains",
+    ),
+    ("adamw forward", "pass"): (
+        1.149,
+        "the size of a step is that of the whole tensor's values, which are read once before any "
+        "changes: 4 bytes an element",
+    ),
+    ("adafactor forward", "pass"): (
+        1.908,
+        "sums of rows and columns need all gradients, the clipping of an update all updates, so "
+        "that gradients are read three times and values twice",
+    ),
     ("score_rows<float, true>", "spills"): (
         172,
         "float32, which serves comparisons, and on sm_80 alone: a thread of a block of 1024 has 64 "
