@@ -23,13 +23,8 @@ that is possible, never times that were measured. What was measured on a card st
   efficient, bytes at most 1.05 times the compulsory ones (each byte once a launch), those of all
   launches of a pass at most 1.05 times its arrays' (each array once a pass), and attention's at
   most 1.1 times what its tiles imply, none of order S^2, bank-conflict factor at most 1.05, no
-  efficient, bytes at most 1.05 times the compulsory ones (each byte once a launch), those of all
-  launches of a pass at most 1.05 times its arrays' (each array once a pass), and attention's at
-  most 1.1 times what its tiles imply, none of order S^2, bank-conflict factor at most 1.05, no
   atomics, no spills, and no more blocks of a norm than are resident at once. A kernel with less
   than a twentieth of its pass is held to neither bytes nor conflicts.
-- It also holds what is counted to this report, so that the report is that of the kernels beside it;
-  registers and spills only where ptxas has the version that the JSON names.
 - It also holds what is counted to this report, so that the report is that of the kernels beside it;
   registers and spills only where ptxas has the version that the JSON names.
 """
