@@ -38,7 +38,7 @@ static int64_t rows(const cz_call *call, const cz_arg *a) {
 }
 
 const cz_op_cases cz_cache_append_cases = {
-    .fixed = 6,
+    .fixed = 8,
     .sample = sample,
     .bench = bench,
     .sizes = {[ROWS] = "rows", [OF] = "of", [WIDTH] = "width"},
