@@ -100,6 +100,10 @@ enum {
 };
 enum { CZ_ATTENTION_O, CZ_ATTENTION_STATS };
 
+/* Keys of a segment, at most, of which D_i is what the row's own dS say. Of more the host takes it
+ * from o, which was rounded to its dtype. */
+enum { CZ_ATTENTION_WHOLE = 2048 };
+
 bool cz_attention_arrays(const cz_arg *in, char *why, size_t why_bytes);
 double cz_attention_flops(const cz_call *call, bool backward);
 

@@ -33,7 +33,7 @@ typedef struct tiles { /* one thread's workspace */
 } tiles;
 
 static tiles tiles_of(const cz__attention_plan *p, int thread) {
-  float *at = p->slices + (size_t)thread * p->slice_floats;
+  float *at = cz__attention_slice(p, thread);
   tiles t;
   t.k = cz__attention_take(&at, p->keys * p->width);
   t.v = cz__attention_take(&at, p->keys * p->width);

@@ -19,7 +19,7 @@ CZ_C_BEGIN
 /* 72 queries are 12 blocks of 6 rows. With 512 keys, whose rows are 528 floats apart,
  * they fill a tile of 148 KiB; 2048 keys leave room for 18 queries. All three are part of
  * the results: other tiles add in another order. */
-enum { CZ_QUERY_BLOCK = 72, CZ_KEY_BLOCK = 2048, CZ_TILE_FLOATS = 72 * 528 };
+enum { CZ_QUERY_BLOCK = 72, CZ_KEY_BLOCK = CZ_ATTENTION_WHOLE, CZ_TILE_FLOATS = 72 * 528 };
 
 /* One call's sizes, made anew by each call: kernels keep nothing between calls. Its
  * arrays lie in the workspace, first what all threads read and then one slice a
@@ -34,6 +34,7 @@ typedef struct cz__attention_plan {
   int64_t rows, keys, tile; /* maximum queries, keys and floats of a tile in this call */
   bool dropout, disjoint; /* disjoint: the key segments follow one another, so that units write rows
                              of their own */
+  bool gathers;           /* they are not, and dk and dv, in 16 bits, come together elsewhere */
   int64_t reach;          /* offsets j - p lie within +-reach */
   const float
       *bias; /* of offset 0 for head 0; head h is h * line further. Null without a position bias */
@@ -42,6 +43,7 @@ typedef struct cz__attention_plan {
   double *partial;       /* [B, H, N] sums of dS by bucket */
   float *slices;         /* one a thread */
   size_t slice_floats;
+  size_t key_floats; /* of a slice, its first ones: where dk and dv then do, [2, Tk, K] */
   int threads;
 } cz__attention_plan;
 
@@ -83,6 +85,11 @@ const float *cz__attention_rows(const cz__attention_unit *u, const void *array, 
 void cz__attention_put(const cz__attention_unit *u, void *array, int64_t row, const float *x,
                        float scale, cz_grad_mode mode);
 void cz__attention_round(const cz__attention_unit *u, float *tile, int64_t R, int64_t n);
+
+/* What is a thread's own, behind those sums. */
+static inline float *cz__attention_slice(const cz__attention_plan *p, int thread) {
+  return p->slices + (size_t)thread * p->slice_floats + p->key_floats;
+}
 
 /* Takes n floats, in whole cache lines, from the front of what *at points to. */
 static inline float *cz__attention_take(float **at, int64_t n) {

@@ -15,7 +15,8 @@
  * dZ, then dq, dk and dv; the scores of a whole batch never exist at once.
  *
  * In bfloat16 what is read is widened, Z and dS are rounded before their products (the bias sums
- * dS before that), and each gradient is rounded once, when it is whole. */
+ * dS before that), and each gradient is rounded once, when it is whole; of keys that segments
+ * share, when all of these are done. */
 #include "kernels/attention/attention_rows.h"
 #include "kernels/attention/attention_units.h"
 
@@ -37,7 +38,7 @@ typedef struct tiles {      /* one thread's workspace */
 } tiles;
 
 static tiles tiles_of(const cz__attention_plan *p, int thread) {
-  float *at = p->slices + (size_t)thread * p->slice_floats;
+  float *at = cz__attention_slice(p, thread);
   tiles t;
   t.kt = cz__attention_take(&at, p->keys * p->width);
   t.vt = cz__attention_take(&at, p->keys * p->width);
@@ -149,38 +150,36 @@ static void open_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int64_t
 }
 
 /* Rows of dk or dv, which are whole. */
-static void put_keys(const cz__attention_unit *u, void *array, int64_t first, const float *x,
-                     float scale, cz_grad_mode mode, int64_t keys) {
+static void put_keys(const cz__attention_unit *u, int thread, int input,
+                     const cz__attention_rows_of *rows, float scale, cz_grad_mode mode) {
   const cz__attention_plan *p = u->plan;
   if (cz__attention_direct(p))
-    put_rows(cz__attention_head(u, array, first), p->H * p->K, x, p->width, scale,
-             mode == CZ_GRAD_ADD, keys, p->K);
+    put_rows(cz__attention_head(u, p->call->din[input].data, rows->first), p->H * p->K, rows->x,
+             rows->width, scale, mode == CZ_GRAD_ADD, rows->n, p->K);
   else
-    for (int64_t r = 0; r < keys; r++)
-      cz__attention_put(u, array, first + r, x + r * p->width, scale, mode);
+    cz__attention_put_keys(u, thread, input, rows, scale, mode);
 }
 
-static void backward_keys(const cz__attention_unit *u, tiles *t, int64_t j0, int64_t keys,
-                          const cz_grad_mode *mode) {
+static void backward_keys(const cz__attention_unit *u, int thread, tiles *t, int64_t j0,
+                          int64_t keys, const cz_grad_mode *mode) {
   const cz__attention_plan *p = u->plan;
-  const cz_arg *din = p->call->din;
   open_keys(u, t, j0, keys, mode[CZ_ATTENTION_Q]);
   for (int64_t i0 = 0; i0 < u->nq; i0 += u->rows) {
     cz__attention_part w;
     cz__attention_part_at(u, &w, i0, cz_minimum(u->nq - i0, u->rows), j0, keys);
     backward_tile(u, t, &w, mode);
   }
+  const cz__attention_rows_of of_k = {t->dk, p->width, u->k0 + j0, keys},
+                              of_v = {t->dv, p->width, u->k0 + j0, keys};
   if (mode[CZ_ATTENTION_K])
-    put_keys(u, din[CZ_ATTENTION_K].data, u->k0 + j0, t->dk, (float)p->attr->scale,
-             mode[CZ_ATTENTION_K], keys);
-  if (mode[CZ_ATTENTION_V])
-    put_keys(u, din[CZ_ATTENTION_V].data, u->k0 + j0, t->dv, 1, mode[CZ_ATTENTION_V], keys);
+    put_keys(u, thread, CZ_ATTENTION_K, &of_k, (float)p->attr->scale, mode[CZ_ATTENTION_K]);
+  if (mode[CZ_ATTENTION_V]) put_keys(u, thread, CZ_ATTENTION_V, &of_v, 1, mode[CZ_ATTENTION_V]);
 }
 
 static void backward_unit(const cz__attention_unit *u, int thread, const cz_grad_mode *mode) {
   tiles whole = tiles_of(u->plan, thread), *t = &whole;
   for (int64_t j0 = 0; j0 == 0 || j0 < u->nk; j0 += u->keys)
-    backward_keys(u, t, j0, u->nk - j0 < u->keys ? u->nk - j0 : u->keys, mode);
+    backward_keys(u, thread, t, j0, u->nk - j0 < u->keys ? u->nk - j0 : u->keys, mode);
   for (int64_t i = 0; i < u->nq && t->sums && mode[CZ_ATTENTION_Q]; i++)
     cz__attention_put(u, u->plan->call->din[CZ_ATTENTION_Q].data, u->q0 + i,
                       t->sums + i * u->plan->K, 1, mode[CZ_ATTENTION_Q]);
@@ -194,6 +193,7 @@ static void settle_modes(const cz__attention_plan *p, cz_grad_mode *mode) {
   int64_t covered = 0;
   for (int64_t n = 0; n < p->B; n++) covered = spans[2 * n] == covered ? spans[2 * n + 1] : -1;
   memcpy(mode, c->mode, sizeof c->mode);
+  if (p->gathers) return; /* all rows are written when a head is done */
   for (int i = CZ_ATTENTION_K; i <= CZ_ATTENTION_V; i++) {
     if (mode[i] != CZ_GRAD_WRITE || covered == p->Tk) continue;
     cz_grad_begin(c, i);
@@ -235,10 +235,13 @@ void cz_attention_bwd_cpu(const cz_call *call) {
   int64_t together = plan.disjoint ? 1 : plan.B, units = plan.disjoint ? plan.B * plan.H : plan.H;
 #pragma omp parallel for schedule(dynamic) num_threads(plan.threads)
   for (int64_t x = 0; x < units; x++) {
+    const int thread = omp_get_thread_num();
+    if (plan.gathers) cz__attention_clear_keys(&plan, thread);
     for (int64_t n = x / plan.H; n < x / plan.H + together; n++) {
       cz__attention_unit u = cz__attention_unit_at(&plan, n, x % plan.H);
-      (plan.units ? cz__attention_units_backward : backward_unit)(&u, omp_get_thread_num(), mode);
+      (plan.units ? cz__attention_units_backward : backward_unit)(&u, thread, mode);
     }
+    if (plan.gathers) cz__attention_finish_keys(&plan, thread, x, mode);
   }
   if (mode[CZ_ATTENTION_POSITION_BIAS]) reduce_bias(&plan);
 }

@@ -61,6 +61,9 @@ static size_t lay_out(cz__attention_plan *plan, const cz_call *call, bool backwa
   plan->dropout = call->training && a->dropout > 0;
   plan->reach = cz_maximum(plan->Tq, plan->Tk);
   (plan->units ? cz__attention_units_sizes : sizes_in_registers)(plan, backward);
+  if (backward && !cz__attention_direct(plan))
+    plan->key_floats = 2 * (size_t)cz_round_up(plan->Tk * plan->K, 16);
+  plan->slice_floats += plan->key_floats;
   plan->line = cz_round_up(2 * (plan->reach + MARGIN) + 1, 16);
   if (!bias) return 0;
   return (size_t)(partial_floats(plan, backward) + (plan->H + 1) * plan->line) *
@@ -110,6 +113,7 @@ void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool back
   plan->disjoint = true;
   const int32_t *spans = call->in[CZ_ATTENTION_K_SPANS].data;
   for (int64_t n = 1; n < plan->B; n++) plan->disjoint &= spans[2 * n] >= spans[2 * n - 1];
+  plan->gathers = plan->key_floats > 0 && !plan->disjoint;
   if (call->in[CZ_ATTENTION_POSITION_BIAS].data)
     fill_bias(plan, (float *)call->workspace + partial_floats(plan, backward));
 }

@@ -24,6 +24,13 @@ typedef struct cz__attention_output {
   float *out;       /* [Tq, K], where o itself is narrower; else null */
 } cz__attention_output;
 
+/* N rows of a head's gradient, which are whole, WIDTH apart; the first is row FIRST of its array.
+ */
+typedef struct cz__attention_rows_of {
+  const float *x;
+  int64_t width, first, n;
+} cz__attention_rows_of;
+
 void cz__attention_part_at(const cz__attention_unit *u, cz__attention_part *w, int64_t i0,
                            int64_t R, int64_t j0, int64_t keys);
 void cz__attention_part_rows(const cz__attention_part *w, cz__attention_part *some, int64_t first,
@@ -44,6 +51,11 @@ void cz__attention_finish(const cz__attention_unit *u, cz__attention_output *t);
 
 void cz__attention_gradients(const cz__attention_unit *u, const cz__attention_part *w, float *z,
                              float *ds, int64_t ld, int64_t zeros, float *factor);
+void cz__attention_put_keys(const cz__attention_unit *u, int thread, int input,
+                            const cz__attention_rows_of *rows, float scale, cz_grad_mode mode);
+void cz__attention_clear_keys(const cz__attention_plan *p, int thread);
+void cz__attention_finish_keys(const cz__attention_plan *p, int thread, int64_t h,
+                               const cz_grad_mode *mode);
 void cz__attention_add_diagonals(const cz__attention_part *w, const float *ds, int64_t ld,
                                  int64_t first, int64_t rows, float *diagonal);
 void cz__attention_add_bias(const cz__attention_unit *u, const cz__attention_part *w,

@@ -45,9 +45,9 @@ static inline __attribute__((always_inline)) float find_top(const float *s, cons
  * own term is then exactly 0 in the first pass, and the repair makes its dS minus the sum
  * of the others'.
  *
- * Error: |D - do . o| is about u |do| |o| sqrt(K), u = 2^-24, and enters dS_ij times
- * P_ij. Where all P are small that is nothing; in a short or sharp row it would be the
- * size of dS itself, and there the two repairs apply. */
+ * Error: |D - do . o| is about u |do| |o| sqrt(K), u = 2^-24, or that of o's dtype, and
+ * enters dS_ij times P_ij. Where all P are small that is nothing; in a short or sharp row
+ * it would be the size of dS itself, and there the two repairs apply. */
 CZ_CLONES static void softmax_row(float *s, float *dp, row w) {
   int64_t n = w.visible;
   float rest = 0, scale = 1 / w.sum, max = w.max, D = w.D;
@@ -111,6 +111,42 @@ void cz__attention_gradients(const cz__attention_unit *u, const cz__attention_pa
     if (!x.sure) x.D = dot_output(u, i);
     softmax_row(z + r * ld, ds + r * ld, x);
   }
+}
+
+/* Where the thread's dk or dv comes together over segments that share keys, [Tk, K]. */
+static float *key_sums(const cz__attention_plan *p, int thread, int input) {
+  float *first = p->slices + (size_t)thread * p->slice_floats;
+  return input == CZ_ATTENTION_K ? first : first + p->key_floats / 2;
+}
+
+/** Begins a head whose segments share keys: its sums are zero. */
+void cz__attention_clear_keys(const cz__attention_plan *p, int thread) {
+  memset(key_sums(p, thread, CZ_ATTENTION_K), 0, p->key_floats * sizeof(float));
+}
+
+/** Rows of the gradient of k or v, the call's INPUT, times SCALE: where they belong in 16 bits, or
+ * added to the sums. */
+void cz__attention_put_keys(const cz__attention_unit *u, int thread, int input,
+                            const cz__attention_rows_of *rows, float scale, cz_grad_mode mode) {
+  const cz__attention_plan *p = u->plan;
+  for (int64_t r = 0; r < rows->n; r++) {
+    const float *x = rows->x + r * rows->width;
+    const int64_t j = rows->first + r;
+    if (!p->gathers)
+      cz__attention_put(u, p->call->din[input].data, j, x, scale, mode);
+    else
+      for (int64_t k = 0; k < p->K; k++) key_sums(p, thread, input)[j * p->K + k] += scale * x[k];
+  }
+}
+
+/** Ends it: dk and dv of all keys, also of those that no segment has. */
+void cz__attention_finish_keys(const cz__attention_plan *p, int thread, int64_t h,
+                               const cz_grad_mode *mode) {
+  const cz__attention_unit u = cz__attention_unit_at(p, 0, h);
+  for (int input = CZ_ATTENTION_K; input <= CZ_ATTENTION_V; input++)
+    for (int64_t j = 0; j < p->Tk && mode[input]; j++)
+      cz__attention_put(&u, p->call->din[input].data, j, key_sums(p, thread, input) + j * p->K, 1,
+                        mode[input]);
 }
 
 /** DIAGONAL[j - r + R - 1] = sum over a tile of dS[r, j] with that offset, from ROWS rows DS of it,

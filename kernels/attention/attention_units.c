@@ -127,7 +127,7 @@ static size_t lay_out(tiles *t, const cz__attention_plan *p, bool backward, uint
 
 static tiles tiles_of(const cz__attention_plan *p, bool backward, int thread) {
   tiles t;
-  lay_out(&t, p, backward, (uintptr_t)(p->slices + (size_t)thread * p->slice_floats));
+  lay_out(&t, p, backward, (uintptr_t)cz__attention_slice(p, thread));
   return t;
 }
 
@@ -286,14 +286,6 @@ static void backward_tile(const cz__attention_unit *u, tiles *t, const cz__atten
   if (mode[CZ_ATTENTION_V]) multiply(t, gather(p, N, rows), t->dv, t->s, t->dout);
 }
 
-/* N rows of a gradient, which are whole. */
-static void put_rows(const cz__attention_unit *u, int input, int64_t first, const float *x,
-                     float scale, const cz_grad_mode *mode, int64_t n) {
-  for (int64_t r = 0; r < n && mode[input]; r++)
-    cz__attention_put(u, u->plan->call->din[input].data, first + r, x + r * u->plan->K, scale,
-                      mode[input]);
-}
-
 /** The gradients of a unit, by MODE; those of the bias by bucket, into the plan's sums. */
 void cz__attention_units_backward(const cz__attention_unit *u, int thread,
                                   const cz_grad_mode *mode) {
@@ -309,8 +301,15 @@ void cz__attention_units_backward(const cz__attention_unit *u, int thread,
       cz__attention_part_at(u, &w, i0, cz_minimum(u->rows, u->nq - i0), j0, keys);
       backward_tile(u, &t, &w, mode);
     }
-    put_rows(u, CZ_ATTENTION_K, u->k0 + j0, t.dk, (float)p->attr->scale, mode, keys);
-    put_rows(u, CZ_ATTENTION_V, u->k0 + j0, t.dv, 1, mode, keys);
+    for (int input = CZ_ATTENTION_K; input <= CZ_ATTENTION_V; input++) {
+      const bool of_k = input == CZ_ATTENTION_K;
+      const cz__attention_rows_of rows = {of_k ? t.dk : t.dv, p->K, u->k0 + j0, keys};
+      if (mode[input])
+        cz__attention_put_keys(u, thread, input, &rows, of_k ? (float)p->attr->scale : 1,
+                               mode[input]);
+    }
   }
-  put_rows(u, CZ_ATTENTION_Q, u->q0, t.dq, (float)p->attr->scale, mode, u->nq);
+  for (int64_t i = 0; i < u->nq && mode[CZ_ATTENTION_Q]; i++)
+    cz__attention_put(u, p->call->din[CZ_ATTENTION_Q].data, u->q0 + i, t.dq + i * p->K,
+                      (float)p->attr->scale, mode[CZ_ATTENTION_Q]);
 }
