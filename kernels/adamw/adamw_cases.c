@@ -70,12 +70,12 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   build(c, r, &s);
 }
 
-enum { ROWS, WIDTH };
+enum { ROWS, WIDTH, SCALED };
 
 static void bench(cz_case *c, cz_rand *r, const int64_t *n) {
   build(c, r,
         &(sizes){{2, {n[ROWS], n[WIDTH]}, false, 1, 1, 1e-3, 1000, 1e-2},
-                 {0.9, 0.999, 1e-6, 0, true, {0}}});
+                 {0.9, 0.999, 1e-6, 0, n[SCALED], {0}}});
 }
 
 static int64_t rows(const cz_call *call, const cz_arg *a) {
@@ -83,8 +83,10 @@ static int64_t rows(const cz_call *call, const cz_arg *a) {
   return cz_update_touched(call, a, count, 2 * count);
 }
 
-const cz_op_cases cz_adamw_cases = {.fixed = sizeof hand / sizeof *hand,
-                                    .sample = sample,
-                                    .bench = bench,
-                                    .sizes = {[ROWS] = "rows", [WIDTH] = "width"},
-                                    .rows = rows};
+const cz_op_cases cz_adamw_cases = {
+    .fixed = sizeof hand / sizeof *hand,
+    .sample = sample,
+    .bench = bench,
+    .sizes = {[ROWS] = "rows", [WIDTH] = "width", [SCALED] = "scaled"},
+    .flags = 1u << SCALED,
+    .rows = rows};

@@ -185,5 +185,5 @@ def variant(op, n):
         flags = ("position_bias", "causal")
         sizes = (n["queries"], n["keys"], n["head_size"])
         return (op, *sizes, *(bool(n.get(f)) for f in flags))
-    flags = ("residual", "layer", "gated", "relu", "bias", "added")
+    flags = ("residual", "layer", "gated", "relu", "bias", "added", "scaled")
     return (op, *(bool(n.get(f)) for f in flags))

@@ -275,7 +275,7 @@ static void test_bench_added(void **state) {
              "\"added\": true},"
              "{\"op\": \"linear\", \"rows\": 40, \"width\": 24, \"outputs\": 56, \"added\": true},"
              "{\"op\": \"linear\", \"rows\": 40, \"width\": 24, \"outputs\": 56, \"added\": false},"
-             "{\"op\": \"adamw\", \"rows\": 5, \"width\": 7},"
+             "{\"op\": \"adamw\", \"rows\": 5, \"width\": 7, \"scaled\": true},"
              "{\"op\": \"adafactor\", \"rows\": 5, \"width\": 7}]}");
   json_t *all = kernels("f32", NULL), *rows = json_object_get(all, "kernels");
   const double words = /* x, rows, table, words, targets, divisor; scores; dloss, dscores; dx */
