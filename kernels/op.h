@@ -94,7 +94,8 @@ typedef struct cz_call {
   void *workspace;
   size_t workspace_bytes;
   void *stream; /* the device's: where a kernel that does not run at once is put; of the host's cpu
-                   its matrix units (common/units.h) */
+                   its matrix units (common/units.h), of ref what its callers put in the place of
+                   roundings (common/roundings.h) */
 } cz_call;
 
 /* Kernels cannot fail: what could be wrong was refused by the row's shape rule when the
@@ -113,11 +114,6 @@ typedef struct cz_needs {
   uint32_t in, out;
 } cz_needs;
 
-/* What a row that computes in 16 bits rounds to them: what it writes; and what dropout leaves of an
- * input, as if dropout were a node of its own; and what stands between its products. The rest has
- * 32. */
-typedef enum cz_rounds { CZ_ROUNDS_RESULTS, CZ_ROUNDS_DROPOUT, CZ_ROUNDS_PRODUCTS } cz_rounds;
-
 typedef struct cz_op_row {
   const char *name;
   int n_in, n_out;
@@ -130,7 +126,6 @@ typedef struct cz_op_row {
   uint32_t grad;        /* inputs that yield a gradient; 0 with not_differentiable */
   uint32_t weights; /* those of them that are parameters where they have 16 bits: their gradients
                        have 32 all the same. Other gradients have the dtype of their input */
-  cz_rounds rounds;
   bool not_differentiable;
   bool deterministic;  /* the same bits for any number of threads */
   bool fused_backward; /* a terminal loss: backward computes the outputs too, with the same bits, so
@@ -163,9 +158,11 @@ typedef struct cz_op_row {
    * may read sizes, attributes and int32 inputs, for which it is given host copies of
    * those that the pass reads, and no other data. */
   double (*flops)(const cz_call *call, bool backward);
-  double
-      error_constant; /* float32 limit = error_constant x 2^-24 x (magnitude of the result + its
-                         sensitivity to the rounding of inputs); of 16 bits see tests/ops/limit.c */
+  double error_constant; /* float32 limit = error_constant x 2^-24 x (magnitude of the result + its
+                            sensitivity to the rounding of inputs). Kernels in 16 bits compute in
+                            float32, too: they keep this limit and what their roundings add, which
+                            are those of results in 16 bits and those that the float64 kernels name
+                            (common/roundings.h) */
   /* The host's kernels by the dtype that they compute in: float64 is `ref`, float32 is
    * `cpu`. A device on the host offers some of them; a module brings a table of its
    * own. */

@@ -94,7 +94,6 @@ const cz_op_row cz_attention_row = {
     .in_optional = 1u << PREFIX | 1u << POSITION_BIAS,
     .out_saved = 1u << CZ_ATTENTION_STATS,
     .grad = 1u << Q | 1u << K | 1u << V | 1u << POSITION_BIAS,
-    .rounds = CZ_ROUNDS_PRODUCTS,
     .deterministic = true,
     .attr_bytes = sizeof(cz_attention_attr),
     .needs = {.in = 0x7f, .out = 0x3},

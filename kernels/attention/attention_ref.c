@@ -1,6 +1,7 @@
 /* Attention in float64, one query row at a time: what the op means. */
 #include "kernels/attention/attention.h"
 #include "kernels/common/dropout_mask.h"
+#include "kernels/common/roundings.h"
 #include "kernels/common/rows.h"
 
 #include <math.h>
@@ -105,14 +106,15 @@ static void divide(const segment *s, int64_t i, double sum) {
 static void forward_row(const segment *s, int64_t i) {
   double stats[2];
   exponentials(s, i, stats);
-  divide(s, i, stats[1]);
   double *o = head_row(s, s->call->out[CZ_ATTENTION_O].data, s->q0 + i),
          *saved = s->call->out[CZ_ATTENTION_STATS].data;
   memset(o, 0, (size_t)s->K * sizeof *o);
   for (int64_t j = 0; j < s->nk; j++) { /* o_i = sum_j P_ij M_ij v_j */
     if (!visible(s, i, j)) continue;
     const double *v = head_row(s, s->call->in[CZ_ATTENTION_V].data, s->k0 + j);
-    double z = s->p[j] * multiplier(s, i, j);
+    /* the exponentials are divided when o is whole: they, times M, are what meets v */
+    double z =
+        cz_rounded_as_input(s->call, CZ_ATTENTION_V, s->p[j] * multiplier(s, i, j)) / stats[1];
     for (int64_t x = 0; x < s->K; x++) o[x] += z * v[x];
   }
   if (saved) memcpy(&saved[2 * ((s->q0 + i) * s->H + s->h)], stats, sizeof stats);
@@ -151,7 +153,8 @@ static void backward_row(const segment *s, int64_t i) {
     double m = multiplier(s, i, j);
     s->dp[j] = m * dot(dout, head_row(s, c->in[CZ_ATTENTION_V].data, s->k0 + j), s->K);
     if (c->mode[CZ_ATTENTION_V])
-      add_scaled(head_row(s, c->din[CZ_ATTENTION_V].data, s->k0 + j), dout, s->p[j] * m, s->K);
+      add_scaled(head_row(s, c->din[CZ_ATTENTION_V].data, s->k0 + j), dout,
+                 cz_rounded_as_input(c, CZ_ATTENTION_V, s->p[j] * m), s->K);
   }
   /* P_i = softmax(s_i):  ds_ij = P_ij (dP_ij - sum_j P_ij dP_ij). dP of the key with the largest
    * score is subtracted from all dP_ij first. That changes nothing, since sum_j P_ij = 1,
@@ -159,17 +162,20 @@ static void backward_row(const segment *s, int64_t i) {
   double off = s->nk && visible(s, i, top) ? s->dp[top] : 0;
   for (int64_t j = 0; j < s->nk; j++)
     if (visible(s, i, j)) D += s->p[j] * (s->dp[j] - off);
+  if (s->nk > CZ_ATTENTION_WHOLE)
+    D = dot(dout, head_row(s, c->out[CZ_ATTENTION_O].data, s->q0 + i), s->K) - off;
   for (int64_t j = 0; j < s->nk; j++) {
     if (!visible(s, i, j)) continue;
     double ds = s->p[j] * (s->dp[j] - off - D);
     /* s_ij = scale q_i . k_j + position_bias[bucket, h] */
+    if (c->mode[CZ_ATTENTION_POSITION_BIAS])
+      ((double *)c->din[CZ_ATTENTION_POSITION_BIAS].data)[bucket(s, i, j) * s->H + s->h] += ds;
+    ds = cz_rounded_as_input(c, CZ_ATTENTION_Q, ds);
     if (c->mode[CZ_ATTENTION_Q])
       add_scaled(head_row(s, c->din[CZ_ATTENTION_Q].data, s->q0 + i),
                  head_row(s, c->in[CZ_ATTENTION_K].data, s->k0 + j), scale * ds, s->K);
     if (c->mode[CZ_ATTENTION_K])
       add_scaled(head_row(s, c->din[CZ_ATTENTION_K].data, s->k0 + j), q, scale * ds, s->K);
-    if (c->mode[CZ_ATTENTION_POSITION_BIAS])
-      ((double *)c->din[CZ_ATTENTION_POSITION_BIAS].data)[bucket(s, i, j) * s->H + s->h] += ds;
   }
 }
 

@@ -48,7 +48,6 @@ const cz_op_row cz_attention_cudnn_row = {
     .out_name = {"o", "stats"},
     .out_saved = 1u << CZ_ATTENTION_CUDNN_STATS,
     .grad = 1u << Q | 1u << K | 1u << V,
-    .rounds = CZ_ROUNDS_PRODUCTS,
     .deterministic = true,
     .of_library = true,
     .attr_bytes = sizeof(cz_attention_cudnn_attr),

@@ -1,6 +1,8 @@
 /* In float64, one query row at a time, from what forward left as cuDNN does it: P from the rows'
- * statistics, D from the rounded o. */
+ * statistics, D from the rounded o. What it rounds on the way is that of its algorithm, Dao et al.
+ * 2022: weights and dS before their products. */
 #include "kernels/attention_cudnn/attention_cudnn.h"
+#include "kernels/common/roundings.h"
 #include "kernels/common/rows.h"
 
 #include <math.h>
@@ -73,8 +75,8 @@ static void forward_row(const segment *s, int64_t i) {
   for (int64_t j = 0; j < n; j++) sum += s->p[j] = exp(s->p[j] - max);
   memset(o, 0, (size_t)s->K * sizeof *o);
   for (int64_t j = 0; j < n; j++)
-    add_scaled(o, head_row(s, s->call->in[CZ_ATTENTION_CUDNN_V].data, s->k0 + j), s->p[j] / sum,
-               s->K);
+    add_scaled(o, head_row(s, s->call->in[CZ_ATTENTION_CUDNN_V].data, s->k0 + j),
+               cz_rounded_as_input(s->call, CZ_ATTENTION_CUDNN_V, s->p[j]) / sum, s->K);
   if (stat(s, i)) *stat(s, i) = max + log(sum);
 }
 
@@ -89,9 +91,10 @@ static void backward_row(const segment *s, int64_t i) {
     const double p = exp(s->p[j] - lse),
                  *k = head_row(s, c->in[CZ_ATTENTION_CUDNN_K].data, s->k0 + j),
                  *v = head_row(s, c->in[CZ_ATTENTION_CUDNN_V].data, s->k0 + j),
-                 ds = p * (dot(dout, v, s->K) - D);
+                 ds = cz_rounded_as_input(c, CZ_ATTENTION_CUDNN_Q, p * (dot(dout, v, s->K) - D));
     if (c->mode[CZ_ATTENTION_CUDNN_V])
-      add_scaled(head_row(s, c->din[CZ_ATTENTION_CUDNN_V].data, s->k0 + j), dout, p, s->K);
+      add_scaled(head_row(s, c->din[CZ_ATTENTION_CUDNN_V].data, s->k0 + j), dout,
+                 cz_rounded_as_input(c, CZ_ATTENTION_CUDNN_V, p), s->K);
     if (c->mode[CZ_ATTENTION_CUDNN_Q])
       add_scaled(head_row(s, c->din[CZ_ATTENTION_CUDNN_Q].data, s->q0 + i), k, scale * ds, s->K);
     if (c->mode[CZ_ATTENTION_CUDNN_K])

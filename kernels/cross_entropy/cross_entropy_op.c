@@ -62,7 +62,6 @@ const cz_op_row cz_cross_entropy_row = {
     .in_optional = 1u << CZ_CROSS_ENTROPY_BIAS,
     .grad = 1u << CZ_CROSS_ENTROPY_H | 1u << CZ_CROSS_ENTROPY_W | 1u << CZ_CROSS_ENTROPY_BIAS,
     .weights = 1u << CZ_CROSS_ENTROPY_W,
-    .rounds = CZ_ROUNDS_PRODUCTS,
     .deterministic = true,
     .fused_backward = true,
     .attr_bytes = sizeof(cz_cross_entropy_attr),

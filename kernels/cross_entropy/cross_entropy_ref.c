@@ -1,5 +1,6 @@
 /* Cross entropy in float64, row by row: what the op means. The logits of one row exist at
  * a time. */
+#include "kernels/common/roundings.h"
 #include "kernels/common/rows.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
@@ -76,15 +77,16 @@ static void logit_gradient(double *x, const arrays *a, int64_t n, const row *r) 
 }
 
 /* dh += scale dx w, dw += scale dx^T h: outer products, added row after row. */
-static void propagate(const double *dx, const arrays *a, int64_t n) {
+static void propagate(const cz_call *call, const double *dx, const arrays *a, int64_t n) {
   int64_t D = a->D;
   double scale = a->attr->logit_scale;
   for (int64_t v = 0; v < a->V; v++) {
     /* x_v = scale sum_d h_d w_vd + bias_v */
+    const double x = cz_rounded_as_input(call, CZ_CROSS_ENTROPY_H, dx[v]);
     if (a->dbias) a->dbias[v] += dx[v];
     for (int64_t d = 0; d < D; d++) {
-      if (a->dh) a->dh[n * D + d] += scale * dx[v] * a->w[v * D + d];
-      if (a->dw) a->dw[v * D + d] += scale * dx[v] * a->h[n * D + d];
+      if (a->dh) a->dh[n * D + d] += scale * x * a->w[v * D + d];
+      if (a->dw) a->dw[v * D + d] += scale * x * a->h[n * D + d];
     }
   }
 }
@@ -103,7 +105,7 @@ static void run(const cz_call *call, bool backward) {
                  a.denominator;
     if (!backward) continue;
     logit_gradient(x, &a, n, &r);
-    propagate(x, &a, n);
+    propagate(call, x, &a, n);
   }
 }
 

@@ -2,7 +2,8 @@
  * torch's Linear) or [I, O] (CZ_LINEAR_IN_OUT, GPT-2's Conv1D); bias [O] may be absent.
  * With an activation the sum before it is saved in pre [T, O], but ReLU's backward reads
  * y, whose sign says enough. The sum is made in float32; on a card the bias is rounded to y's
- * dtype before it is added, where the library adds it (linear_cuda.cu).
+ * dtype before it is added, where the library adds it, and GELU by tanh is off by roundings of z in
+ * float32 before a y of 16 bits (linear_cuda.cu).
  *
  * Gradients, with g = dy * act'(pre): dx = alpha g W, dW = alpha g^T x (in W's layout),
  * dbias = sum of g over rows. Aliasing: none. Deterministic: products are cut by shape

@@ -70,7 +70,6 @@ const cz_op_row cz_linear_row = {
     .out_saved = 1u << CZ_LINEAR_PRE,
     .grad = 1u << CZ_LINEAR_X | 1u << CZ_LINEAR_W | 1u << CZ_LINEAR_BIAS,
     .weights = 1u << CZ_LINEAR_W,
-    .rounds = CZ_ROUNDS_PRODUCTS,
     .deterministic = true,
     .attr_bytes = sizeof(cz_linear_attr),
     .needs = {.in = 1u << CZ_LINEAR_X | 1u << CZ_LINEAR_W,

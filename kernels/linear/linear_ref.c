@@ -1,7 +1,10 @@
 /* Linear in float64, as three loops: what the op means. The derivation of backward stands
  * at the head of linear_cpu.c. */
+#include "kernels/common/roundings.h"
 #include "kernels/common/rows.h"
 #include "kernels/linear/linear.h"
+
+#include <math.h>
 
 typedef struct arrays {
   int64_t T, I, O;
@@ -39,6 +42,13 @@ static int64_t at(const arrays *a, int64_t o, int64_t i) {
   return a->out_in ? o * a->I + i : i * a->O + o;
 }
 
+/* act(z). A card's library has GELU by tanh as z / 2 (1 + tanh(...)), which cancels in the tail. */
+static double activated(const cz_call *call, double z, int activation) {
+  const double y = cz_activation_value(z, activation);
+  if (activation != CZ_ACTIVATION_GELU_TANH || !call->stream || z == 0 || !isfinite(z)) return y;
+  return z / 2 * (1 + cz_rounded_as_input(call, CZ_ROUNDED_FLOAT, 2 * y / z - 1));
+}
+
 /** Forward in float64. Contract: linear.h. */
 void cz_linear_fwd_ref(const cz_call *call) {
   arrays a = unpack(call);
@@ -46,9 +56,11 @@ void cz_linear_fwd_ref(const cz_call *call) {
     for (int64_t o = 0; o < a.O; o++) {
       double sum = 0;
       for (int64_t i = 0; i < a.I; i++) sum += a.x[t * a.I + i] * a.w[at(&a, o, i)];
-      double z = a.alpha * sum + (a.bias ? a.bias[o] : 0);
-      if (a.pre) a.pre[t * a.O + o] = z;
-      a.y[t * a.O + o] = cz_activation_value(z, a.activation);
+      /* a card's library wants the bias in y's dtype; the host activates what it wrote to pre */
+      double bias = a.bias ? cz_rounded_as_output(call, CZ_LINEAR_Y, a.bias[o]) : 0,
+             z = a.alpha * sum + bias;
+      if (a.pre) a.pre[t * a.O + o] = z, z = cz_rounded_as_output(call, CZ_LINEAR_PRE, z);
+      a.y[t * a.O + o] = activated(call, z, a.activation);
     }
   }
 }
@@ -58,6 +70,9 @@ void cz_linear_fwd_ref(const cz_call *call) {
 static double slope(const arrays *a, int64_t i) {
   return a->activation == CZ_ACTIVATION_NONE ? 1 : cz_activation_slope(a->saved[i], a->activation);
 }
+
+/* Whether g is a product and not dy itself, or dy where the slope is 1; or has another dtype. */
+static bool rounds_g(const cz_linear_attr *attr) { return cz_linear_saves_pre(attr) || attr->y; }
 
 /** Backward in float64. Contract: linear.h. One pass over (t, o): each g is used for all
  * three gradients at once, in the order of the rows. */
@@ -74,6 +89,7 @@ void cz_linear_bwd_ref(const cz_call *call) {
       /* z_to = alpha sum_i x_ti w_oi + bias_o:  dbias_o += g,  dx_ti += alpha g w_oi,
        * dw_oi += alpha g x_ti */
       if (want_bias) a.dbias[o] += g;
+      if (rounds_g(call->attr)) g = cz_rounded_as_input(call, CZ_LINEAR_X, g);
       for (int64_t i = 0; i < a.I; i++) {
         int64_t k = at(&a, o, i);
         if (want_x) a.dx[t * a.I + i] += a.alpha * g * a.w[k];

@@ -60,7 +60,6 @@ const cz_op_row cz_norm_row = {
     .in_optional = 1u << CZ_NORM_BIAS | 1u << CZ_NORM_RESIDUAL | 1u << CZ_NORM_SPANS,
     .out_saved = 1u << CZ_NORM_RSTD | 1u << CZ_NORM_MEAN,
     .grad = 1u << CZ_NORM_X | 1u << CZ_NORM_GAIN | 1u << CZ_NORM_BIAS | 1u << CZ_NORM_RESIDUAL,
-    .rounds = CZ_ROUNDS_DROPOUT,
     .deterministic = true,
     .may_alias = {[CZ_NORM_H] = CZ_NORM_X + 1},
     .may_alias_grad = {[CZ_NORM_X] = CZ_NORM_H + 1, [CZ_NORM_RESIDUAL] = CZ_NORM_Y + 1},

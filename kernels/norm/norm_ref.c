@@ -1,17 +1,18 @@
 /* Normalisation in float64: what the op means. Formulas: norm.h. */
 #include "kernels/common/dropout_mask.h"
+#include "kernels/common/roundings.h"
 #include "kernels/common/rows.h"
 #include "kernels/norm/norm.h"
 
 #include <math.h>
 
 typedef struct arrays {
+  const cz_call *call;
   int64_t T, D, B;
   bool layer;
   double eps;
-  double p;             /* the residual's dropout, 0 when it is off */
-  const int32_t *spans; /* null unless masks are shared */
-  const cz_key *key;
+  double p;                    /* the residual's dropout, 0 when it is off */
+  const int32_t *spans;        /* null unless masks are shared */
   double *y, *h, *rstd, *mean; /* h: null without a residual */
   double *dx, *dgain, *dbias, *dresidual;
   const double *x, *gain, *bias, *residual, *dy, *dh;
@@ -20,11 +21,11 @@ typedef struct arrays {
 static arrays unpack(const cz_call *call) {
   const cz_norm_attr *attr = call->attr;
   const cz_arg *x = &call->in[CZ_NORM_X], *spans = &call->in[CZ_NORM_SPANS];
-  arrays a = {.T = x->dim[0],
+  arrays a = {.call = call,
+              .T = x->dim[0],
               .D = x->dim[1],
               .layer = attr->kind == CZ_NORM_LAYER,
-              .eps = attr->eps,
-              .key = &call->key};
+              .eps = attr->eps};
   a.y = call->out[CZ_NORM_Y].data, a.h = call->out[CZ_NORM_H].data;
   a.rstd = call->out[CZ_NORM_RSTD].data, a.mean = call->out[CZ_NORM_MEAN].data;
   a.dx = call->din[CZ_NORM_X].data, a.dgain = call->din[CZ_NORM_GAIN].data;
@@ -41,20 +42,29 @@ static arrays unpack(const cz_call *call) {
 /* M, as norm.h defines it: the ref kernel draws what every device draws. */
 static double multiplier(const arrays *a, int64_t t, int64_t d) {
   if (a->p <= 0) return 1;
-  return cz_dropout_mask_factor(a->key, cz_dropout_mask_element(a->spans, a->B, t, d, a->D), a->p);
+  return cz_dropout_mask_factor(&a->call->key, cz_dropout_mask_element(a->spans, a->B, t, d, a->D),
+                                a->p);
 }
 
-/* Mean and mean square in two passes over the row; in double the order of a sum of D
- * terms matters at 1e-13, far below what a float32 kernel is compared at. */
+/* h of row t as y is made of it: as it was stored. */
+static void stream_row(const arrays *a, double *h, int64_t t) {
+  for (int64_t d = 0; d < a->D; d++) {
+    const int64_t i = t * a->D + d;
+    h[d] = a->x[i];
+    if (!a->residual) continue;
+    double branch = a->residual[i] * multiplier(a, t, d);
+    if (a->p > 0) branch = cz_rounded_as_input(a->call, CZ_NORM_RESIDUAL, branch);
+    a->h[i] = h[d] + branch;
+    h[d] = cz_rounded_as_output(a->call, CZ_NORM_H, a->h[i]);
+  }
+}
+
+/* Mean and mean square in two passes over the row, which stands where y will; in double the order
+ * of a sum of D terms matters at 1e-13, far below what a float32 kernel is compared at. */
 static void forward_row(const arrays *a, int64_t t) {
   int64_t D = a->D;
-  const double *h = a->x + t * D;
-  if (a->residual) {
-    for (int64_t d = 0; d < D; d++)
-      a->h[t * D + d] = a->x[t * D + d] + a->residual[t * D + d] * multiplier(a, t, d);
-    h = a->h + t * D;
-  }
-  double m = 0, square = 0;
+  double *h = a->y + t * D, m = 0, square = 0;
+  stream_row(a, h, t);
   if (a->layer) {
     for (int64_t d = 0; d < D; d++) m += h[d];
     m /= (double)D;
@@ -63,8 +73,7 @@ static void forward_row(const arrays *a, int64_t t) {
   /* Squares that overflow would make r 0 and y the bias, whatever h is: NaN says that
    * they do. */
   double r = isfinite(square) ? 1 / sqrt(square / (double)D + a->eps) : NAN;
-  for (int64_t d = 0; d < D; d++)
-    a->y[t * D + d] = (h[d] - m) * r * a->gain[d] + (a->bias ? a->bias[d] : 0);
+  for (int64_t d = 0; d < D; d++) h[d] = (h[d] - m) * r * a->gain[d] + (a->bias ? a->bias[d] : 0);
   if (a->rstd) a->rstd[t] = r;
   if (a->mean) a->mean[t] = m;
 }
@@ -96,6 +105,7 @@ static void backward_row(const arrays *a, int64_t t, const cz_grad_mode *mode) {
     if (a->dy) e += r * (a->dy[i] * a->gain[d] - mean_g - n * mean_gn);
     /* h = x + residual M:  dx = dh,  dresidual = dh M */
     if (mode[CZ_NORM_X]) a->dx[i] = (mode[CZ_NORM_X] == CZ_GRAD_ADD ? a->dx[i] : 0) + e;
+    if (a->p > 0) e = cz_rounded_as_input(a->call, CZ_NORM_RESIDUAL, e);
     if (mode[CZ_NORM_RESIDUAL])
       a->dresidual[i] =
           (mode[CZ_NORM_RESIDUAL] == CZ_GRAD_ADD ? a->dresidual[i] : 0) + e * multiplier(a, t, d);

@@ -6,23 +6,53 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void compare_outputs(const problem *p, const char *check, const target *on,
-                            const values *got, const values *want, const sensitivities *sens) {
-  for (int i = 0; i < p->row->n_out; i++)
-    if (want->out[i] && got->out[i])
-      compare(p, check, p->row->out_name[i], &p->out[i], got->out[i], want->out[i],
-              sens->all.out[i], sens->saved.out[i], bound_of_output(p, on, i));
+/* Where a number is not 0 and changes by no more than 16 times as much as what it is made of, a
+ * fault of the size of several roundings can be told from them. */
+static bool well_conditioned(const double *want, const double *sens, const cz_arg *shape) {
+  for (int64_t i = 0; i < cz_numel(shape); i++)
+    if (want[i] != 0 && isfinite(want[i]) && sens[i] <= 16 * fabs(want[i])) return true;
+  return false;
 }
 
-static void compare_gradients(const problem *p, const char *check, const target *on,
-                              const values *got, const values *want, const sensitivities *sens) {
+/* Results that are wrong, as bits: outputs first, gradients from CZ_OP_OUT on. */
+static uint32_t compare_outputs(const problem *p, const char *check, const target *on,
+                                const values *got, const values *want, const sensitivities *sens) {
+  uint32_t wrong = 0;
+  for (int i = 0; i < p->row->n_out; i++) {
+    if (!want->out[i] || !got->out[i]) continue;
+    const bool right = compare(p, check, p->row->out_name[i], &p->out[i], got->out[i], want->out[i],
+                               sens->all.out[i], sens->inside.out[i], bound_of_output(p, on, i));
+    wrong |= (uint32_t)!right << i;
+  }
+  return wrong;
+}
+
+static uint32_t compare_gradients(const problem *p, const char *check, const target *on,
+                                  const values *got, const values *want,
+                                  const sensitivities *sens) {
+  uint32_t wrong = 0;
   for (int i = 0; i < p->row->n_in; i++) {
     char name[64];
     snprintf(name, sizeof name, "d%s", p->row->in_name[i]);
     if (!got->din[i] || !want->din[i]) continue;
-    compare(p, check, name, &p->c.in[i], got->din[i], want->din[i], sens->all.din[i],
-            sens->saved.din[i], bound_of_gradient(p, on, i));
+    const bool right = compare(p, check, name, &p->c.in[i], got->din[i], want->din[i],
+                               sens->all.din[i], sens->inside.din[i], bound_of_gradient(p, on, i));
+    wrong |= (uint32_t)!right << i;
   }
+  return wrong << CZ_OP_OUT;
+}
+
+/* Results in WANT that are well conditioned, as bits. */
+static uint32_t seen_in(const problem *p, const values *want, const sensitivities *sens) {
+  uint32_t seen = 0;
+  for (int i = 0; i < p->row->n_out; i++)
+    if (want->out[i])
+      seen |= (uint32_t)well_conditioned(want->out[i], sens->all.out[i], &p->out[i]) << i;
+  for (int i = 0; i < p->row->n_in; i++)
+    if (want->din[i])
+      seen |= (uint32_t)well_conditioned(want->din[i], sens->all.din[i], &p->c.in[i])
+              << (CZ_OP_OUT + i);
+  return seen;
 }
 
 static void check_forward(const problem *p) {
@@ -32,12 +62,13 @@ static void check_forward(const problem *p) {
   sensitivity(&sens, p, plain(p), false);
   if (run_forward(&r, p, ref, plain(p))) run_values(&want, &r);
   run_free(&r);
+  now.seen |= seen_in(p, &want, &sens);
   for (const target *on = next_target(ref, p); on; on = next_target(on, p)) {
     char label[64];
     if (run_forward(&r, p, on, plain(p))) run_values(&got, &r);
     run_free(&r);
     snprintf(label, sizeof label, "%s forward", on->name);
-    compare_outputs(p, label, on, &got, &want, &sens);
+    now.wrong |= compare_outputs(p, label, on, &got, &want, &sens);
     values_free(&got);
   }
   values_free(&want), sensitivities_free(&sens);
@@ -60,7 +91,7 @@ static void add_before(const problem *p, variant v, const values *base,
       want->din[i][j] = base->din[i][j] + before;
       size[j] = base_sens->all.din[i][j] + fabs(before) + fabs(base->din[i][j]);
     }
-    sens->saved.din[i] = base_sens->saved.din[i]; /* borrowed */
+    sens->inside.din[i] = base_sens->inside.din[i]; /* borrowed */
   }
 }
 
@@ -118,12 +149,13 @@ static void check_arriving(const problem *p, uint32_t mask) {
   compare_gradients(p, "ref backward, absent gradient against zeros", ref, &got, &want, &sens);
   values_free(&got);
   bool all = mask == problem_douts(p);
+  now.seen |= seen_in(p, &want, &sens);
   for (const target *on = next_target(ref, p); on; on = next_target(on, p)) {
     char label[64];
     if (run_backward(&r, p, on, v)) run_values(&got, &r);
     run_free(&r);
     snprintf(label, sizeof label, "%s backward%s", on->name, all ? "" : ", one gradient absent");
-    compare_gradients(p, label, on, &got, &want, &sens);
+    now.wrong |= compare_gradients(p, label, on, &got, &want, &sens);
     snprintf(label, sizeof label, "%s outputs of backward", on->name);
     if (p->row->fused_backward) compare_outputs(p, label, on, &got, &want, &sens);
     values_free(&got);

@@ -9,6 +9,7 @@
 
 #include "device/device.h"
 #include "kernels/cases.h"
+#include "kernels/common/roundings.h"
 #include "kernels/op.h"
 
 /* Memory on a device and its copies on the host (memory.c). */
@@ -71,7 +72,8 @@ typedef struct problem {
   double shaken; /* relative change of the numbers of a perturbed problem; what forward leaves for
                     backward is changed likewise, */
   uint64_t shake_seed; /* drawn from this seed */
-  bool shake_narrow;   /* and only where it has, or comes of, 16 bits on the target */
+  bool shake_narrow;   /* and only what has, or comes of, 16 bits on the target, but with it what
+                          stands on the way in 16 bits */
   bool overflows;      /* forward leaves numbers that float16 does not hold (limit.c) */
 } problem;
 
@@ -90,6 +92,14 @@ typedef struct variant {
   int threads; /* 0: as many as there are; or the order of the target's `vary` */
 } variant;
 
+/* What ref does to numbers that others round on the way. */
+typedef struct rounder {
+  cz_roundings as; /* first */
+  const problem *p;
+  cz_rand rand;
+  int64_t changed; /* so many so far */
+} rounder;
+
 typedef struct run {
   const problem *p;
   const target *on;
@@ -97,6 +107,8 @@ typedef struct run {
   cz_call call; /* with addresses of the device */
   slot *memory;
   block *in[CZ_OP_IN], *out[CZ_OP_OUT], *din[CZ_OP_IN], *dout[CZ_OP_OUT]; /* null: none */
+  rounder rounder;
+  int64_t shaken; /* numbers of what forward left that were changed, in a perturbed problem */
 } run;
 
 /* Values of all outputs or all gradients as float64; null where there is none. */
@@ -104,18 +116,19 @@ typedef struct values {
   double *out[CZ_OP_OUT], *din[CZ_OP_IN];
 } values;
 
-/* How far an element may be off: rounding max(|want|, least) + constant (|want| + sens) + saved x
- * its sensitivity to what forward left + grain (limit.c). */
+/* How far an element may be off: rounding max(|want|, least) + constant (|want| + sens) + inside x
+ * its sensitivity to roundings to 16 bits inside + grain (limit.c). */
 typedef struct bound {
-  double rounding, least, constant, saved, grain;
+  double rounding, least, constant, inside, grain;
   bool ends;     /* at 65504, beyond which a float16 is infinite */
   bool anything; /* not finite: it is made of what overflowed */
 } bound;
 
-/* Of every output and gradient: sensitivity to all that a kernel reads; to what forward left in 16
- * bits for backward, where there is any. */
+/* Of every output and gradient: sensitivity to all that a kernel reads; in 16 bits also to what is
+ * rounded to them inside, that is between input and result: what forward left for backward and what
+ * a pass rounds on the way. */
 typedef struct sensitivities {
-  values all, saved;
+  values all, inside;
 } sensitivities;
 
 /* Counters of one op. */
@@ -126,9 +139,16 @@ typedef struct tally {
   double worst;             /* largest error seen, as a share of its limit */
   char where[160];          /* the case and tensor of that error */
   uint32_t absent, present; /* inputs seen absent and present */
+  uint32_t seen, wrong;     /* results, outputs first and gradients from CZ_OP_OUT on, that are well
+                               conditioned; that are not as they should be, where nothing is added
+                               to what was there */
 } tally;
 
 extern tally now;
+
+/* By what all values of targets are multiplied: 1, but where the checks themselves are tried
+ * (test_scaled.c). */
+extern double fault_factor;
 
 void must(const target *on, cz_status st);
 void region_begin(region *m, const target *on);
@@ -191,10 +211,10 @@ bound bound_of_gradient(const problem *p, const target *on, int input);
 void sensitivity(sensitivities *s, const problem *p, variant v, bool backward);
 void sensitivity_to_jumps(sensitivities *s, const problem *p);
 void sensitivities_free(sensitivities *s);
-double limit_of(const bound *b, double want, double sens, const double *saved, int64_t i);
+double limit_of(const bound *b, double want, double sens, const double *inside, int64_t i);
 bool may_be(const bound *b, double got, double want, double limit);
 bool compare(const problem *p, const char *check, const char *tensor, const cz_arg *shape,
-             const double *got, const double *want, const double *sens, const double *saved,
+             const double *got, const double *want, const double *sens, const double *inside,
              bound b);
 
 void check_row(cz_op op);

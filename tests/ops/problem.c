@@ -10,6 +10,7 @@
 #include <string.h>
 
 tally now;
+double fault_factor = 1;
 
 /** Half the distance from 1 to the next number: a float32 has 24 bits, a bfloat16 8, a float16
  * 11. */
@@ -256,8 +257,7 @@ void problem_perturb(problem *q, const problem *p, cz_rand *r, double delta) {
       continue;
     }
     q->c.in[i].data = copy_reals(a->data, n);
-    perturb(q->c.in[i].data, n, r, delta,
-            p->row->rounds == CZ_ROUNDS_RESULTS ? 0 : least_of(p, p->in_on[i]));
+    perturb(q->c.in[i].data, n, r, delta, 0);
     if (!p->before[i]) continue;
     q->before[i] = copy_reals(p->before[i], n);
     perturb(q->before[i], n, r, delta, 0);

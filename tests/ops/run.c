@@ -59,6 +59,13 @@ static double *load(const run *r, const cz_arg *a) {
   return x;
 }
 
+/* N numbers of a target with its fault. */
+static double *faulty(const run *r, double *x, cz_dtype dtype, int64_t n) {
+  for (int64_t i = 0; r->on != ref && fault_factor != 1 && i < n; i++)
+    x[i] = rounded(fault_factor * x[i], dtype);
+  return x;
+}
+
 /** Every gradient written, all outputs with a gradient, nothing in place. */
 variant plain(const problem *p) {
   variant v = {.dout = problem_douts(p), .alias_out = NONE, .alias_grad = NONE};
@@ -205,11 +212,38 @@ static void shake_saved(run *r) {
   cz_rand rand = {.state = p->shake_seed};
   for (int i = 0; i < r->call.n_out; i++) {
     const cz_arg *a = &r->call.out[i];
-    bool shakes = !p->shake_narrow || p->out_on[i] == p->only->dtype || made_of_rounded(p, i);
-    if (r->out[i] && a->dtype == CZ_F64 && shakes)
-      perturb((double *)block_host(r->out[i]), cz_numel(a), &rand, p->shaken,
-              least_of(p, p->out_on[i]));
+    bool shakes = !p->shake_narrow || p->out_on[i] == p->only->dtype;
+    if (!r->out[i] || a->dtype != CZ_F64 || !shakes) continue;
+    perturb((double *)block_host(r->out[i]), cz_numel(a), &rand, p->shaken,
+            least_of(p, p->out_on[i]));
+    r->shaken += cz_numel(a);
   }
+}
+
+/* X changed, where the target has the array in 16 bits; by a rounding of float32 in proportion to
+ * the rounding of 16 bits that the problem is changed by. */
+static double changed(cz_roundings *self, int array, double x) {
+  rounder *w = (rounder *)self;
+  const problem *p = w->p;
+  if (array == CZ_ROUNDED_FLOAT) {
+    const double share = roundoff_of(CZ_F32) / roundoff_of(p->only->dtype);
+    perturb(&x, 1, &w->rand, share * p->shaken, 0);
+    w->changed++;
+    return x;
+  }
+  const cz_dtype dtype = array < CZ_OP_IN ? p->in_on[array] : p->out_on[array - CZ_OP_IN];
+  if (dtype != p->only->dtype) return x;
+  w->changed++;
+  perturb(&x, 1, &w->rand, p->shaken, least_of(p, dtype));
+  return x;
+}
+
+/* In such a problem, has ref change what others round on the way to the results. */
+static void shake_on_the_way(run *r) {
+  const problem *p = r->p;
+  if (!p->shake_narrow) return;
+  r->rounder = (rounder){.as.round = changed, .p = p, .rand.state = ~p->shake_seed};
+  r->call.stream = &r->rounder.as;
 }
 
 static void vary(const target *on, int k) {
@@ -307,13 +341,16 @@ static bool call_watched(run *r, bool backward) {
 /** Runs forward. False when the shape rule refuses or the kernel fails; then there is nothing to
  * look at. The caller frees the run in any case. */
 bool run_forward(run *r, const problem *p, const target *on, variant v) {
-  return begin(r, p, on, v) && call_watched(r, false);
+  if (!begin(r, p, on, v)) return false;
+  shake_on_the_way(r);
+  return call_watched(r, false);
 }
 
 /** Runs forward, then backward on what forward left; a terminal loss (fused_backward)
  * runs backward alone, its outputs NaN before. */
 bool run_backward(run *r, const problem *p, const target *on, variant v) {
   if (!begin(r, p, on, v)) return false;
+  shake_on_the_way(r);
   if (!p->row->fused_backward && !call_watched(r, false)) return false;
   if (p->shaken > 0 && !p->row->fused_backward) shake_saved(r);
   if (v.poison) poison_unneeded(r);
@@ -358,10 +395,13 @@ void run_free(run *r) {
 void run_values(values *out, const run *r) {
   *out = (values){0};
   for (int i = 0; i < r->call.n_out; i++) {
-    if (cz_present(&r->call.out[i])) out->out[i] = load(r, &r->call.out[i]);
+    const cz_arg *a = &r->call.out[i];
+    if (cz_present(a)) out->out[i] = faulty(r, load(r, a), a->dtype, cz_numel(a));
   }
   for (int i = 0; i < r->call.n_in; i++) {
-    if (r->call.din[i].data && r->v.mode[i] != CZ_GRAD_SKIP) out->din[i] = load(r, &r->call.din[i]);
+    const cz_arg *a = &r->call.din[i];
+    if (!a->data || r->v.mode[i] == CZ_GRAD_SKIP) continue;
+    out->din[i] = faulty(r, load(r, a), a->dtype, cz_numel(a));
   }
 }
 

@@ -8,10 +8,10 @@
  * (targets.c). */
 #include "common/common.h"
 #include "ops_test.h"
+#include "select.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 enum { RANDOM_CASES = 24 };
@@ -20,33 +20,6 @@ static double seconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static long from_environment(const char *name, long otherwise) {
-  const char *text = getenv(name);
-  return text && *text ? strtol(text, NULL, 10) : otherwise;
-}
-
-/* Whether CZ_TEST_SHARE has this case; which share that is depends on the seed, too. */
-static bool in_share(int index) {
-  const char *text = getenv("CZ_TEST_SHARE");
-  unsigned k = 0, n = 1;
-  if (!text || !*text) return true;
-  if (sscanf(text, "%u/%u", &k, &n) != 2 || n == 0 || k >= n)
-    fail_msg("CZ_TEST_SHARE is '%s', not K/N with K below N", text);
-  return ((uint64_t)index + test_seed()) % n == k;
-}
-
-/* Whether the list in the environment names it, or there is none. */
-static bool selected(const char *variable, const char *name) {
-  const char *list = getenv(variable);
-  if (!list || !*list) return true;
-  size_t n = strlen(name);
-  for (const char *at = strstr(list, name); at; at = strstr(at + 1, name)) {
-    bool begins = at == list || at[-1] == ',', ends = at[n] == ',' || at[n] == '\0';
-    if (begins && ends) return true;
-  }
-  return false;
 }
 
 /* In 16 bits each target has a problem of its own. */
@@ -84,14 +57,14 @@ static void test_op(void **state) {
   check_row(op);
   check_bench(op, test_seed());
   assert_int_equal(now.failures, 0);
-  long only = from_environment("CZ_TEST_INDEX", -1);
+  long only = number_of("CZ_TEST_INDEX", -1);
   if (only >= 0) {
     check_case(op, (int)only);
     assert_int_equal(now.failures, 0);
     return;
   }
   int fixed = cz_op_case_table[op]->fixed,
-      cases = fixed + (int)from_environment("CZ_TEST_CASES", RANDOM_CASES), done = 0;
+      cases = fixed + (int)number_of("CZ_TEST_CASES", RANDOM_CASES), done = 0;
   double began = seconds();
   for (; done < cases; done++)
     if (in_share(done)) check_case(op, done);
