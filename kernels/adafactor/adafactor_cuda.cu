@@ -29,7 +29,7 @@ enum {
   FLAT = 8192,
   GROUP = CZ_WARP,
   GROUPS = ROWS / GROUP,
-  BLOCKS_A_CORE = 4,
+  BLOCKS_A_MULTIPROCESSOR = 4,
   FEW_BLOCKS = 3 /* of the first and last launch, which need more registers */
 };
 
@@ -146,7 +146,7 @@ static __device__ void put_columns(const arrays &a, const tile &t, const float c
 template <bool WIDE>
 static __device__ double tile_squares(const arrays &a, const cz_flat_part &p, const tile &t) {
   const float factor = cz_flat_factor(a), eps1 = (float)a.attr.eps1;
-  const int lane = (int)threadIdx.x % CZ_WARP, first = (int)threadIdx.x / CZ_WARP * WARP_ROWS;
+  const int lane = cz_lane(), first = (int)threadIdx.x / CZ_WARP * WARP_ROWS;
   float column[STRIPS][4] = {}, mine = 0;
   double weights = 0;
   int64_t at = p.offset + t.offset + first * p.cols;
@@ -222,7 +222,7 @@ static inline __device__ int64_t groups_of(const cz_flat_part &p) {
  * X, X + STEP and so on; COUNT of the group exist. Warp 0 gets it, a neighbour a lane. */
 static __device__ double group_sum(const float *x, int64_t n, int64_t step, int64_t count) {
   CZ_SHARED(double, sums, [WARPS][GROUP]);
-  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
+  const int lane = cz_lane(), warp = (int)threadIdx.x / CZ_WARP;
   double sum = 0;
   for (int64_t i = warp; i < n && lane < count; i += WARPS) sum += x[i * step + lane];
   sums[warp][lane] = sum;
@@ -308,7 +308,7 @@ static inline __device__ void row_update(float x[STRIPS][4], const float *g,
 /* Lane i gets what row i of the warp is multiplied by. */
 static inline __device__ float row_scale(const arrays &a, const float *r, int64_t left,
                                          float mean) {
-  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int lane = cz_lane();
   return lane < WARP_ROWS && lane < left ? (float)(sqrt((double)mean / r[lane]) * cz_flat_factor(a))
                                          : 0;
 }
@@ -349,7 +349,8 @@ static __device__ double tile_update_squares(const arrays &a, const cz_flat_part
   return sum;
 }
 
-static __global__ void __launch_bounds__(THREADS, BLOCKS_A_CORE) update_squares(arrays a) {
+static __global__ void __launch_bounds__(THREADS, BLOCKS_A_MULTIPROCESSOR)
+    update_squares(arrays a) {
   if (a.hyper[CZ_HYPER_KEEP] == 0) return;
   cz_units u = cz_units_begin(a.rows, a.parts, tiles_of);
   int number = -1, m = -1;
@@ -483,7 +484,7 @@ extern "C" void cz_adafactor_fwd_cuda(const cz_call *call) {
   const cz_arg *copy = &call->out[CZ_UPDATE_OUT_COPY];
   const int64_t tiles = tiles_maximum(call), all = cz_numel(&call->in[CZ_UPDATE_STATE]);
   const unsigned few = cz_flat_blocks(call->stream, tiles, FEW_BLOCKS),
-                 blocks = cz_flat_blocks(call->stream, tiles, BLOCKS_A_CORE);
+                 blocks = cz_flat_blocks(call->stream, tiles, BLOCKS_A_MULTIPROCESSOR);
   cz_launch("adafactor statistics", statistics, few, THREADS, 0, call->stream, a);
   cz_launch("adafactor averages", averages, cz_blocks(call->stream, all, 1), THREADS, 0,
             call->stream, a);

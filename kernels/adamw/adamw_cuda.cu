@@ -7,7 +7,7 @@
 #include "kernels/common/flat.cuh"
 #include "kernels/common/sum.cuh"
 
-enum { THREADS = CZ_FLAT_THREADS, TILE = 4096, BLOCKS_A_CORE = 4 };
+enum { THREADS = CZ_FLAT_THREADS, TILE = 4096, BLOCKS_A_MULTIPROCESSOR = 4 };
 
 namespace {
 struct arrays : cz_flat {
@@ -63,7 +63,7 @@ static __device__ double scale_of(const arrays &a, const cz_units &u, int64_t co
   return cz_adamw_scale(sqrt(sum / (double)count));
 }
 
-static __global__ void __launch_bounds__(THREADS, BLOCKS_A_CORE) squares(arrays a) {
+static __global__ void __launch_bounds__(THREADS, BLOCKS_A_MULTIPROCESSOR) squares(arrays a) {
   if (a.hyper[CZ_HYPER_KEEP] == 0) return;
   cz_units u = cz_units_begin(a.rows, a.parts, tiles_of);
   for (; u.at < u.end; cz_units_next(&u, a.rows, tiles_of)) {
@@ -111,7 +111,8 @@ static __device__ void step_tile(const arrays &a, const cz_flat_part &p, const f
   }
 }
 
-template <class C> static __global__ void __launch_bounds__(THREADS, BLOCKS_A_CORE) step(arrays a) {
+template <class C>
+static __global__ void __launch_bounds__(THREADS, BLOCKS_A_MULTIPROCESSOR) step(arrays a) {
   if (a.hyper[CZ_HYPER_KEEP] == 0) return;
   const scalars s = scalars_of(a);
   cz_units u = cz_units_begin(a.rows, a.parts, tiles_of);
@@ -141,7 +142,8 @@ static arrays unpack(const cz_call *call) {
 extern "C" void cz_adamw_fwd_cuda(const cz_call *call) {
   const arrays a = unpack(call);
   const cz_arg *copy = &call->out[CZ_UPDATE_OUT_COPY];
-  const unsigned blocks = cz_flat_blocks(call->stream, tiles_maximum(call), BLOCKS_A_CORE);
+  const unsigned blocks =
+      cz_flat_blocks(call->stream, tiles_maximum(call), BLOCKS_A_MULTIPROCESSOR);
   if (a.squares) cz_launch("adamw squares", squares, blocks, THREADS, 0, call->stream, a);
   cz_with_type(cz_present(copy) ? copy->dtype : CZ_F32, [&](auto t) {
     cz_launch("adamw", step<typename decltype(t)::type>, blocks, THREADS, 0, call->stream, a);

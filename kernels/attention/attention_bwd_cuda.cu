@@ -62,11 +62,11 @@ typedef struct known {
 } known;
 
 /* Sums over the keys of this lane. */
-typedef struct gathered {
+typedef struct partial_sums {
   float weighted[2], weights[2]; /* of P dP and of P, the key with the largest score left out */
   float off[2];
   int top[2]; /* that key */
-} gathered;
+} partial_sums;
 } // namespace
 
 static __device__ known statistics_of(const problem &p, const view &v, const lines &l, int h) {
@@ -90,8 +90,7 @@ template <int N> static __device__ void probabilities(float x[N / 8][4], const k
   }
 }
 
-/* DP = dS = P (dP - D), X being P. At keys that are not seen it is what it may, and to be hidden.
- */
+/* DP = dS = P (dP - D), X being P. At masked keys it is anything, until mask_scores. */
 template <int N>
 static __device__ void score_gradient(float dp[N / 8][4], const float x[N / 8][4], const known &s) {
   CZ_UNROLL
@@ -106,8 +105,8 @@ static __device__ void score_gradient(float dp[N / 8][4], const float x[N / 8][4
 /* X holds scores, DP dP; minus infinity and 0 where nothing is seen. A lane leaves out the first
  * key that has the row's largest score. */
 template <int N>
-static __device__ void gather(gathered &g, const float x[N / 8][4], const float dp[N / 8][4],
-                              const known &s, int j0) {
+static __device__ void accumulate(partial_sums &g, const float x[N / 8][4],
+                                  const float dp[N / 8][4], const known &s, int j0) {
   CZ_UNROLL
   for (int j = 0; j < N / 8; j++) {
     CZ_UNROLL
@@ -124,7 +123,7 @@ static __device__ void gather(gathered &g, const float x[N / 8][4], const float 
 }
 
 /* The four lanes of a row agree on its key; what others had left out is added. */
-static __device__ void settle(known &s, gathered &g) {
+static __device__ void reduce_rows(known &s, partial_sums &g) {
   CZ_UNROLL
   for (int r = 0; r < 2; r++) {
     int top = g.top[r];
@@ -326,15 +325,15 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 2) gradient_of_qu
   }
   b.begin(at);
   known s = statistics_of(p, b.v, b.l, b.h);
-  gathered g = {{0, 0}, {0, 0}, {0, 0}, {NO_KEY, NO_KEY}};
+  partial_sums g = {{0, 0}, {0, 0}, {0, 0}, {NO_KEY, NO_KEY}};
   float x[KEYS / 8][4], dp[KEYS / 8][4];
   b.each_tile([&](int t) {
     b.recompute(x, dp, t);
     if (is_edge(b.l, t * KEYS, KEYS))
-      hide<KEYS>(x, b.l, t * KEYS, -INFINITY), hide<KEYS>(dp, b.l, t * KEYS, 0);
-    gather<KEYS>(g, x, dp, s, t * KEYS);
+      mask_scores<KEYS>(x, b.l, t * KEYS, -INFINITY), mask_scores<KEYS>(dp, b.l, t * KEYS, 0);
+    accumulate<KEYS>(g, x, dp, s, t * KEYS);
   });
-  settle(s, g);
+  reduce_rows(s, g);
   keep(p, b.v, b.l, s, b.h);
   float dq[HD / 8][4];
   cz_acc_clear<HD>(dq);
@@ -343,7 +342,7 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 2) gradient_of_qu
       b.recompute(x, dp, t);
       probabilities<KEYS>(x, s);
       score_gradient<KEYS>(dp, x, s);
-      if (is_edge(b.l, t * KEYS, KEYS)) hide<KEYS>(dp, b.l, t * KEYS, 0);
+      if (is_edge(b.l, t * KEYS, KEYS)) mask_scores<KEYS>(dp, b.l, t * KEYS, 0);
       if (p.partial) b.add_to_buckets(dp, t * KEYS);
       cz_weights<T, KEYS> w;
       w.take(dp, b.room);
@@ -450,20 +449,20 @@ template <class T, int HD> struct key_block {
   }
 
   /* Z and dS of tile T of queries and all keys go to shared memory. */
-  __device__ void weigh(int t) const {
+  __device__ void recompute_weights(int t) const {
     const int mine = t % STAGES * L::Q + 16 * warp * L::LD;
     const int query = t * CZ_ATTENTION_QUERIES + 16 * warp;
     const lines l = lines_of(p, v, query);
     CZ_ROLLED
     for (int part = 0; part < KEYS; part += PART) {
       if (query < v.nq)
-        weigh_part(mine, l, part);
+        recompute_weights_part(mine, l, part);
       else
-        weigh_nothing(part);
+        clear_weights(part);
     }
   }
 
-  __device__ void weigh_nothing(int part) const {
+  __device__ void clear_weights(int part) const {
     const int row = 16 * warp * L::LDP + part;
     CZ_UNROLL
     for (int j = 0; j < PART / 8; j++) {
@@ -476,7 +475,7 @@ template <class T, int HD> struct key_block {
   }
 
   /* Of keys PART to PART + L::PART - 1 of the tile; MINE is where the warp's queries begin. */
-  __device__ void weigh_part(int mine, const lines &l, int part) const {
+  __device__ void recompute_weights_part(int mine, const lines &l, int part) const {
     const int row = 16 * warp * L::LDP + part, from = j0 + part;
     float x[PART / 8][4], dp[PART / 8][4];
     cz_acc_clear<PART>(x), cz_acc_clear<PART>(dp);
@@ -486,10 +485,10 @@ template <class T, int HD> struct key_block {
     const known s = known_of(l);
     const bool edge = is_edge(l, from, PART);
     probabilities<PART>(x, s);
-    if (edge) hide<PART>(x, l, from, 0);
+    if (edge) mask_scores<PART>(x, l, from, 0);
     mask_and_put(x, dp, l, part);
     score_gradient<PART>(dp, x, s);
-    if (edge) hide<PART>(dp, l, from, 0);
+    if (edge) mask_scores<PART>(dp, l, from, 0);
     CZ_UNROLL
     for (int j = 0; j < PART / 8; j++) {
       CZ_UNROLL
@@ -549,7 +548,7 @@ template <class T, int HD> struct key_block {
       if (drawn && t == first) share_factors<KEYS>(drawn, p, key, v.head, j0);
       cz_copy_wait<STAGES - 1>();
       __syncthreads();
-      weigh(t);
+      recompute_weights(t);
       __syncthreads();
       if (16 * warp < KEYS) {
         const int from = t % STAGES * L::Q;

@@ -207,7 +207,7 @@ static sizes draw(cz_rand *r) {
   cz_attention_attr *a = &s.attr;
   a->mask = (int)cz_rand_int(r, CZ_ATTENTION_MASK_FULL, CZ_ATTENTION_MASK_PREFIX);
   a->scale = cz_rand_int(r, 0, 1) ? 1 : cz_rand_real(r, 0.05, 0.5);
-  /* Where a bucket holds all keys of a row that weigh anything, its sum of dS is zero by
+  /* Where a bucket holds all keys of a row that have any weight, its sum of dS is zero by
    * cancellation, which float32 sums are not: hence no sharp rows with a position bias,
    * and no one-sided buckets where a query sees keys to its right (they would all share
    * bucket 0). */

@@ -187,7 +187,7 @@ static void backward_unit(const cz__attention_unit *u, int thread, const cz_grad
 
 /* Key rows that no segment covers, or several do: start from zeros and add. Writing
  * without clearing needs every row of dk and dv to be written exactly once. */
-static void settle_modes(const cz__attention_plan *p, cz_grad_mode *mode) {
+static void choose_modes(const cz__attention_plan *p, cz_grad_mode *mode) {
   const cz_call *c = p->call;
   const int32_t *spans = c->in[CZ_ATTENTION_K_SPANS].data;
   int64_t covered = 0;
@@ -227,7 +227,7 @@ void cz_attention_bwd_cpu(const cz_call *call) {
   cz__attention_plan plan;
   cz_grad_mode mode[CZ_OP_IN];
   cz__attention_open(&plan, call, true);
-  settle_modes(&plan, mode);
+  choose_modes(&plan, mode);
   if (mode[CZ_ATTENTION_POSITION_BIAS])
     memset(plan.partial, 0, (size_t)(plan.B * plan.H * plan.attr->buckets) * sizeof(double));
   /* Segments that share keys add to the same rows: then a thread takes all segments of a

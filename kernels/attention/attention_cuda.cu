@@ -21,10 +21,11 @@ typedef struct softmax {
 } softmax;
 } // namespace
 
-/* Scores, minus infinity where nothing is seen, become weights e^(x - m); the sums of the output
- * are rescaled to the new m. */
+/* One step of the online softmax: the running maximum m takes in the scores of these keys, which
+ * are minus infinity where they are masked and become e^(x - m); sum and accumulators are rescaled
+ * to the new m. */
 template <int N, int HD>
-static __device__ void weigh(float x[N / 8][4], float o[HD / 8][4], softmax &s) {
+static __device__ void online_softmax(float x[N / 8][4], float o[HD / 8][4], softmax &s) {
   CZ_UNROLL
   for (int r = 0; r < 2; r++) {
     float most = -INFINITY;
@@ -49,10 +50,11 @@ static __device__ void weigh(float x[N / 8][4], float o[HD / 8][4], softmax &s) 
   }
 }
 
-/* o / sum, and the statistics. A row that sees keys, but none above -infinity, is NaN. */
+/* The accumulators become o = o / sum, and the statistics are stored. A row that sees keys, but
+ * none above -infinity, is NaN. */
 template <int HD>
-static __device__ void finish(float o[HD / 8][4], softmax &s, const problem &p, const view &v,
-                              const lines &l, int h) {
+static __device__ void finalise(float o[HD / 8][4], softmax &s, const problem &p, const view &v,
+                                const lines &l, int h) {
   CZ_UNROLL
   for (int r = 0; r < 2; r++) {
     const int i = l.i + 8 * r;
@@ -113,8 +115,8 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 3) forward(proble
       cz_acc_clear<KEYS>(x);
       cz_rows_by_rows<T, HD, KEYS>(x, mine, k + t % STAGES * L::TILE);
       scores<KEYS>(x, p, l, t * KEYS, h, table);
-      if (is_edge(l, t * KEYS, KEYS)) hide<KEYS>(x, l, t * KEYS, -INFINITY);
-      weigh<KEYS, HD>(x, o, s);
+      if (is_edge(l, t * KEYS, KEYS)) mask_scores<KEYS>(x, l, t * KEYS, -INFINITY);
+      online_softmax<KEYS, HD>(x, o, s);
       drop<KEYS>(x, p, key, v, l, t * KEYS, drawn);
       cz_weights<T, KEYS> w;
       w.take(x, room + warp * cz_weights<T, KEYS>::room());
@@ -124,7 +126,7 @@ static __global__ void __launch_bounds__(CZ_ATTENTION_THREADS, 3) forward(proble
   }
   cz_copy_wait<0>();
   __syncthreads(); /* without keys there was none behind the copies of q */
-  finish<HD>(o, s, p, v, l, h);
+  finalise<HD>(o, s, p, v, l, h);
   store_rows<T, HD>(static_cast<T *>(p.o) + own + 16 * warp * ld, o, mine, p,
                     first_rows(rows - 16 * warp), false);
 }

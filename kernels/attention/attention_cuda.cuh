@@ -185,9 +185,9 @@ static inline __device__ bool is_edge(const lines &l, int j0, int n) {
   return __any_sync(CZ_FULL_MASK, j0 < 0 || l.limit[0] < j0 + n || l.limit[1] < j0 + n);
 }
 
-/* X = VALUE at keys that a row does not see. */
+/* X, scores or their gradient, = VALUE at keys that the attention mask keeps from a row. */
 template <int N>
-static __device__ void hide(float x[N / 8][4], const lines &l, int j0, float value) {
+static __device__ void mask_scores(float x[N / 8][4], const lines &l, int j0, float value) {
   CZ_UNROLL
   for (int j = 0; j < N / 8; j++) {
     CZ_UNROLL

@@ -16,7 +16,6 @@ template <class T, int N> struct cz_tile {
   enum { LD = N + 16 / (int)sizeof(T) };
 };
 
-static inline __device__ int cz_lane() { return (int)threadIdx.x % CZ_WARP; }
 /* The row and the column of acc[j][e]. */
 static inline __device__ int cz_acc_row(int e) { return cz_lane() / 4 + 8 * (e / 2); }
 static inline __device__ int cz_acc_column(int j, int e) {

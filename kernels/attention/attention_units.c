@@ -207,8 +207,8 @@ static int64_t band_of(const cz__attention_part *w, int64_t first, int64_t N) {
 }
 
 /* Scores become e^(s - max) M in the dtype of q. */
-static void weigh(const cz__attention_unit *u, const tiles *t, const cz__attention_part *w,
-                  int64_t N, float *max, float *sum) {
+static void exponentiate(const cz__attention_unit *u, const tiles *t, const cz__attention_part *w,
+                         int64_t N, float *max, float *sum) {
   cz__attention_part band;
   for (int64_t r = 0; r < w->R; r += band.R) {
     float *s = t->s + r * N;
@@ -226,7 +226,7 @@ static void forward_tile(const cz__attention_unit *u, tiles *t, const cz__attent
   float max[CZ_PART_ROWS], sum[CZ_PART_ROWS] = {0};
   if (w->limit > 0) {
     compute_scores(u, t, w, N);
-    weigh(u, t, w, N, max, sum);
+    exponentiate(u, t, w, N, max, sum);
     multiply(t, times(p, padded_rows(w->R), N), t->o, t->s, t->v);
   }
   cz__attention_merge(u, &t->whole, w, max, sum, t->o, p->K);

@@ -17,7 +17,7 @@ enum { THREADS = 256, WARPS = THREADS / CZ_WARP, ROWS = 4096, AT_ONCE = 4 };
 
 /* Whether PLACE is among the COUNT numbers at P, for a warp. */
 static inline __device__ bool contains(const int32_t *p, int count, int32_t place) {
-  int left = count - (int)threadIdx.x % CZ_WARP; /* of this lane's number on */
+  int left = count - cz_lane(); /* of this lane's number on */
   p += threadIdx.x % CZ_WARP;
   for (; count >= AT_ONCE * CZ_WARP; count -= AT_ONCE * CZ_WARP) {
     bool same = false;
@@ -35,7 +35,7 @@ static inline __device__ bool contains(const int32_t *p, int count, int32_t plac
 
 /* The place of row N, or -1 where a row behind it goes there too. The same in all lanes. */
 static inline __device__ int32_t place_of(const int32_t *rows, int n, int N) {
-  const int lane = (int)threadIdx.x % CZ_WARP, behind = n + CZ_WARP;
+  const int lane = cz_lane(), behind = n + CZ_WARP;
   const int32_t mine = n + lane < N ? rows[n + lane] : -1; /* which is nobody's place */
   const int32_t place = __shfl_sync(CZ_FULL_MASK, mine, 0);
   if (__any_sync(CZ_FULL_MASK, lane > 0 && mine == place)) return -1;

@@ -72,7 +72,7 @@ enum { CZ_PARTIALS_GROUPS = 32 }; /* of rows, a warp of the block each */
 static __global__ void __launch_bounds__(CZ_PARTIALS_GROUPS *CZ_WARP)
     cz_partials_kernel(cz_partials c) {
   CZ_SHARED(float, part, [CZ_PARTIALS_GROUPS][CZ_WARP]);
-  const int lane = (int)threadIdx.x % CZ_WARP, group = (int)threadIdx.x / CZ_WARP;
+  const int lane = cz_lane(), group = (int)threadIdx.x / CZ_WARP;
   const int64_t d = (int64_t)blockIdx.x * CZ_WARP + lane;
   const float *partial = c.partial + blockIdx.y * c.rows * c.D;
   const bool second = blockIdx.y > 0, add = second ? c.add[1] : c.add[0];
@@ -100,8 +100,9 @@ typedef struct cz_columns {
 
 static inline cz_columns cz_columns_of(void *stream, int64_t rows, int64_t columns, int each) {
   const int64_t tiles = (columns + CZ_WARP * each - 1) / (CZ_WARP * each),
-                wanted =
-                    ((int64_t)cz_cuda_cores(stream) * CZ_BLOCKS_A_CORE + tiles) / (tiles + !tiles),
+                wanted = ((int64_t)cz_cuda_multiprocessors(stream) * CZ_BLOCKS_A_MULTIPROCESSOR +
+                          tiles) /
+                         (tiles + !tiles),
                 most = (rows + CZ_COLUMNS_DEEP - 1) / CZ_COLUMNS_DEEP;
   cz_columns c = {rows, columns, wanted < most ? wanted : most, 0};
   if (c.parts < 1) c.parts = 1;

@@ -34,6 +34,9 @@ typedef __half cz_half;
 enum { CZ_WARP = 32 };
 static const unsigned CZ_FULL_MASK = 0xffffffffu; /* all lanes of a warp */
 
+/* The thread's number in its warp, of blocks in one dimension. */
+static inline __device__ int cz_lane() { return (int)threadIdx.x % CZ_WARP; }
+
 static inline __device__ float cz_float(float x) { return x; }
 static inline __device__ float cz_float(cz_bfloat x) { return __bfloat162float(x); }
 static inline __device__ float cz_float(cz_half x) { return __half2float(x); }

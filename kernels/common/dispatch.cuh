@@ -52,18 +52,19 @@ template <class F> static inline void cz_with_flag(bool flag, F f) {
 /* Blocks for N items, EACH a block at a time: as many as they fill, but no more than a few for
  * every multiprocessor, since a loop over the grid does the rest. Results may not depend on it.
  * None for no items. */
-enum { CZ_BLOCKS_A_CORE = 8 };
+enum { CZ_BLOCKS_A_MULTIPROCESSOR = 8 };
 
 static inline unsigned cz_blocks(void *stream, int64_t n, int64_t each) {
   const int64_t all = (n + each - 1) / each,
-                most = (int64_t)cz_cuda_cores(stream) * CZ_BLOCKS_A_CORE;
+                most = (int64_t)cz_cuda_multiprocessors(stream) * CZ_BLOCKS_A_MULTIPROCESSOR;
   return (unsigned)(all < most ? all : most);
 }
 
 /* Neighbouring rows for one warp, of R in all, WARPS to a block: one, or more where that would make
  * more blocks than the card needs. */
 static inline int64_t cz_rows_each(void *stream, int64_t R, int64_t warps) {
-  const int64_t most = (int64_t)cz_cuda_cores(stream) * CZ_BLOCKS_A_CORE * warps;
+  const int64_t most =
+      (int64_t)cz_cuda_multiprocessors(stream) * CZ_BLOCKS_A_MULTIPROCESSOR * warps;
   return R > most ? (R + most - 1) / most : 1;
 }
 

@@ -87,7 +87,7 @@ static inline __device__ cz_segment cz_segment_none() { return {0, 0, 0}; }
 static inline __device__ cz_segment cz_segment_of(const cz_segment &found, const int32_t *spans,
                                                   int64_t B, int64_t row CZ_PLACE) {
   if (found.begin <= row && row < found.end) return found;
-  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int lane = cz_lane();
   for (int64_t from = (2 * B - 1) / CZ_WARP * CZ_WARP; from >= 0 && B > 0; from -= CZ_WARP) {
     const int mine = from + lane < 2 * B ? spans[from + lane] : 0;
     const int next = __shfl_xor_sync(CZ_FULL_MASK, mine, 1, CZ_WARP CZ_PASS);

@@ -128,7 +128,7 @@ static inline __device__ void cz_flat_store(T *p, const float x[N], int64_t left
 
 /* Host: blocks for UNITS or fewer, EACH for every multiprocessor at most. */
 static inline unsigned cz_flat_blocks(void *stream, int64_t units, int each) {
-  const int64_t most = (int64_t)cz_cuda_cores(stream) * each;
+  const int64_t most = (int64_t)cz_cuda_multiprocessors(stream) * each;
   return (unsigned)(units < most ? units : most);
 }
 

@@ -11,7 +11,7 @@ CZ_C_BEGIN
 void *cz_cuda_stream_of(void *stream);
 
 /* Multiprocessors of the card. */
-int cz_cuda_cores(void *stream);
+int cz_cuda_multiprocessors(void *stream);
 
 /* Bytes of shared memory that a block can have: 227 KiB on sm_90, 163 on sm_80, 99 on sm_86, sm_89
  * and sm_120. */

@@ -17,7 +17,7 @@ template <bool WIDE> static inline __device__ int cz_strip_step(int j) {
 
 /* The column of this lane's first number. */
 template <bool WIDE> static inline __device__ int cz_strip_first() {
-  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int lane = cz_lane();
   return WIDE ? 4 * lane : lane;
 }
 

@@ -9,7 +9,7 @@
 /* The X of all threads joined by JOIN, as a tree; NONE joined to another number leaves it. */
 template <class T, class F> static inline __device__ T cz_block_join(T x, T none, F join CZ_PLACE) {
   CZ_SHARED(T, warps, [CZ_WARP]);
-  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
+  const int lane = cz_lane(), warp = (int)threadIdx.x / CZ_WARP;
   x = cz_warp_join(x, join CZ_PASS);
   if (lane == 0) warps[warp] = x;
   __syncthreads();
@@ -30,7 +30,7 @@ static inline __device__ float cz_block_maximum(float x CZ_PLACE) {
 /* The sum of X over the threads before this one; *TOTAL is that over all. */
 static inline __device__ int cz_block_sum_before(int x, int *total CZ_PLACE) {
   CZ_SHARED(int, warps, [CZ_WARP]);
-  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
+  const int lane = cz_lane(), warp = (int)threadIdx.x / CZ_WARP;
   int sum = x;
   CZ_UNROLL
   for (int by = 1; by < CZ_WARP; by *= 2) {

@@ -64,7 +64,7 @@ static __global__ void gather_rows(T *to, const T *h, arrays a, int64_t first, i
   if (i >= rows) return;
   const bool counted = counts(a, first + i);
   const T *from = h + a.index[first + i] * a.D;
-  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int lane = cz_lane();
   const int64_t packs = wide ? a.D / cz_pack<T>::N : 0;
   const cz_pack<T> none = {};
   for (int64_t p = lane; p < packs; p += CZ_WARP)
@@ -83,7 +83,7 @@ static __global__ void scatter_rows(T *dh, const float *from, arrays a, int64_t 
   const bool counted = counts(a, first + i);
   if (!counted && adds) return;
   T *to = dh + a.index[first + i] * a.D;
-  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int lane = cz_lane();
   const int64_t packs = wide ? a.D / N : 0;
   for (int64_t p = lane; p < packs; p += CZ_WARP) {
     float x[N] = {}, old[N] = {};

@@ -14,16 +14,16 @@ template <class T> struct pass {
   T *to;
   const T *from;
   bool add;
-  cz_dropout mask;
+  cz_dropout dropout_mask;
   cz_key key;
 
-  __device__ void begin() { key = cz_random_key(mask.random); }
+  __device__ void begin() { key = cz_random_key(dropout_mask.random); }
 
   /* N elements at I, whose numbers in the mask begin with ELEMENT. */
   template <int N> __device__ void multiply(int64_t i, uint64_t element) const {
     float x[N];
     cz_load_floats<N>(x, from + i);
-    cz_dropout_multiply<N>(x, mask, key, element);
+    cz_dropout_multiply<N>(x, dropout_mask, key, element);
     cz_put_floats<N>(to + i, x, add);
   }
 
@@ -41,8 +41,8 @@ static __global__ void __launch_bounds__(WARPS *CZ_WARP)
   cz_segment segment = cz_segment_none();
   p.begin();
   for (int64_t t = first; t < end; t++) {
-    const uint64_t element = cz_dropout_first(segment, p.mask, t, D);
-    for (int64_t d = threadIdx.x % CZ_WARP * N; d < D; d += CZ_WARP * N)
+    const uint64_t element = cz_dropout_first(segment, p.dropout_mask, t, D);
+    for (int64_t d = cz_lane() * N; d < D; d += CZ_WARP * N)
       p.template multiply<N>(t * D + d, element + (uint64_t)d);
   }
 }
@@ -66,9 +66,9 @@ static void multiply(const char *name, const cz_call *call, const cz_arg *to, co
     pass<T> p = {};
     p.to = static_cast<T *>(to->data), p.from = static_cast<const T *>(from->data);
     p.add = mode == CZ_GRAD_ADD;
-    p.mask = cz_dropout_of(call, attr->p, attr->share_segment, &call->in[CZ_DROPOUT_SPANS]);
+    p.dropout_mask = cz_dropout_of(call, attr->p, attr->share_segment, &call->in[CZ_DROPOUT_SPANS]);
     const bool aligned = cz_aligned_16(p.to) && cz_aligned_16(p.from);
-    if (p.mask.spans)
+    if (p.dropout_mask.spans)
       launch_rows(name, call, p, aligned);
     else
       cz_elementwise(name, call, p, cz_numel(&call->in[CZ_DROPOUT_X]), aligned);

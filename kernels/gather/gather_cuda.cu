@@ -111,7 +111,7 @@ static inline __device__ bool readers_of(unsigned readers[FEW / CZ_WARP], const 
   unsigned any = 0;
   CZ_UNROLL
   for (int i = 0; i < FEW / CZ_WARP; i++) {
-    const int n = i * CZ_WARP + (int)threadIdx.x % CZ_WARP;
+    const int n = i * CZ_WARP + cz_lane();
     readers[i] = i * CZ_WARP < N ? __ballot_sync(CZ_FULL_MASK, n < N && rows[n] == t) : 0;
     any |= readers[i];
   }
@@ -148,7 +148,7 @@ static __global__ void __launch_bounds__(THREADS)
 template <bool WIDE, class DY>
 static inline __device__ void add_listed(float sum[4], const sorted &s, const DY *dy, int64_t at,
                                          int count, const strip &c) {
-  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int lane = cz_lane();
   const int32_t mine = lane < count ? s.list.place[at + lane] : 0;
   const DY *from = dy + c.first;
   add_rows<WIDE>(sum, count, c.columns,
@@ -164,7 +164,7 @@ static inline __device__ bool of_one_row(const sorted &s, int64_t p, int shift) 
 /* Level 0, a piece a warp; and where rows begin and end in the list. */
 template <class DY, bool WIDE>
 static __global__ void __launch_bounds__(THREADS) add_pieces(sorted s, const DY *dy) {
-  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int lane = cz_lane();
   const strip c = strip_of(blockIdx.y, s.D);
   const int32_t *key = s.list.key;
   for (int64_t p = warp_number(); p << PIECE < s.N; p += warp_count()) {
@@ -259,7 +259,8 @@ static dim3 grid_of(const cz_call *call, int64_t rows, int64_t D) {
 /* Of kernels whose warps take several strips: as many warps a row as the card has room for. */
 static dim3 roomy_grid_of(const cz_call *call, int64_t rows, int64_t D) {
   dim3 grid = grid_of(call, rows, D);
-  const unsigned room = (unsigned)cz_cuda_cores(call->stream) * CZ_BLOCKS_A_CORE;
+  const unsigned room =
+      (unsigned)cz_cuda_multiprocessors(call->stream) * CZ_BLOCKS_A_MULTIPROCESSOR;
   const unsigned most = grid.x > 0 && room > grid.x ? room / grid.x : 1;
   if (grid.y > most) grid.y = most;
   return grid;

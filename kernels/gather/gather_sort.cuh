@@ -65,7 +65,7 @@ static inline __device__ unsigned cz_sort_equals(int digit, unsigned valid) {
  * was 0, how many there are. KEY: those of the warp. */
 static inline __device__ void cz_sort_rank(int rank[CZ_SORT_ROUNDS], int *count, const int32_t *key,
                                            int64_t n, int shift) {
-  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int lane = cz_lane();
   for (int i = 0; i < CZ_SORT_ROUNDS; i++) {
     const int k = i * CZ_WARP + lane;
     const unsigned valid = __ballot_sync(CZ_FULL_MASK, k < n);
@@ -93,7 +93,7 @@ static inline __device__ int cz_sort_begin(const int32_t *counts) {
 static __global__ void __launch_bounds__(CZ_SORT_THREADS)
     cz_sort_move(cz_sort_list to, cz_sort_list from, const int32_t *counts, int64_t n, int shift) {
   CZ_SHARED(int, count, [CZ_SORT_WARPS][CZ_SORT_DIGITS]);
-  const int lane = (int)threadIdx.x % CZ_WARP, warp = (int)threadIdx.x / CZ_WARP;
+  const int lane = cz_lane(), warp = (int)threadIdx.x / CZ_WARP;
   const int64_t first = (int64_t)blockIdx.x * CZ_SORT_KEYS + warp * CZ_SORT_ROUNDS * CZ_WARP;
   int rank[CZ_SORT_ROUNDS];
   for (int i = 0; i < CZ_SORT_WARPS; i++) count[i][threadIdx.x] = 0;

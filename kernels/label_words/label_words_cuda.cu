@@ -129,7 +129,7 @@ template <bool WIDE, class T>
 static inline __device__ void score_pair(const problem &p, const sources<T> &s, int m, int c) {
   const bool two = m + 1 < p.M;
   const T *a = s.row(p, m), *b = s.row(p, two ? m + 1 : m);
-  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int lane = cz_lane();
   double sum[2] = {}, bias = 0;
   int words = 0;
   for (int from = 0; from < p.W; from += CZ_WARP) {
@@ -244,7 +244,7 @@ typedef struct side {
 static inline __device__ double share_of(const problem &p, const gradients &g, const side &s,
                                          int32_t number, int i, bool exists, int *first) {
   double sum = 0;
-  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int lane = cz_lane();
   *first = s.n_units;
   for (int from = 0; from < s.n_units; from += CZ_WARP) {
     const int k = from + lane;
@@ -288,7 +288,7 @@ template <bool WIDE, class T, class D>
 static __device__ void spread_strip(const problem &p, const gradients &g, const side &s, D *to,
                                     const T *of, int u, int columns, bool add) {
   CZ_SHARED(T, stage, [TERMS][CZ_STRIP]);
-  const int lane = (int)threadIdx.x % CZ_WARP;
+  const int lane = cz_lane();
   const int32_t number = u < s.n_units ? s.units[u] : -1;
   double sum[4] = {}, bias = 0;
   int first = -1;

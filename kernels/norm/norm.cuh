@@ -88,7 +88,7 @@ typedef struct norm_rows {
   int64_t T, D;
   int64_t each, more; /* rows of a team, and how many of the first teams have one besides */
   int warps;          /* of a row */
-  cz_dropout mask;
+  cz_dropout dropout_mask;
 } norm_rows;
 
 /* Host; the cut of the rows belongs to the launch. */
@@ -98,14 +98,15 @@ static inline norm_rows norm_rows_of(const cz_call *call) {
   r.gain = static_cast<const float *>(call->in[CZ_NORM_GAIN].data);
   r.T = call->in[CZ_NORM_X].dim[0], r.D = call->in[CZ_NORM_X].dim[1];
   if (cz_present(&call->in[CZ_NORM_RESIDUAL])) /* backward has no data of it */
-    r.mask = cz_dropout_of(call, attr->dropout, attr->share_segment, &call->in[CZ_NORM_SPANS]);
+    r.dropout_mask =
+        cz_dropout_of(call, attr->dropout, attr->share_segment, &call->in[CZ_NORM_SPANS]);
   return r;
 }
 
 /* Host: blocks of a launch that are there at once, where a multiprocessor has WARPS. */
 static inline int64_t norm_resident(void *stream, norm_way way, int warps) {
   const int block = way.teams * way.warps;
-  return (int64_t)cz_cuda_cores(stream) * (warps > block ? warps / block : 1);
+  return (int64_t)cz_cuda_multiprocessors(stream) * (warps > block ? warps / block : 1);
 }
 
 /* Host: cuts the rows into runs of neighbours, one for each team of MOST blocks, or of fewer where

@@ -98,10 +98,10 @@ static __device__ void put(float e[EACH], const arrays<X, Y, B> &a, const cz_key
                            uint64_t element) {
   if (a.dx) cz_put_floats<EACH>(a.dx + i, e, a.add_x);
   if (!a.dresidual) return;
-  if (a.mask.threshold > 0) {
+  if (a.dropout_mask.threshold > 0) {
     CZ_UNROLL
     for (int j = 0; j < EACH; j++) e[j] = cz_rounded<B>(e[j]);
-    cz_dropout_multiply<EACH>(e, a.mask, key, element);
+    cz_dropout_multiply<EACH>(e, a.dropout_mask, key, element);
   }
   cz_put_floats<EACH>(a.dresidual + i, e, a.add_residual);
 }
@@ -139,7 +139,7 @@ static __global__ void __launch_bounds__(norm_threads(PACKS *EACH),
   CZ_SHARED_DYNAMIC(float, gain);
   const int64_t room = norm_room<EACH>(a.D);
   const norm_place at = norm_place_of(a);
-  const cz_key key = cz_random_key(a.mask.random);
+  const cz_key key = cz_random_key(a.dropout_mask.random);
   cz_segment segment = cz_segment_none();
   sums<EACH, PACKS, LAYER> over = {};
   const int64_t own = blockIdx.x * a.D; /* sums of this block */
@@ -153,7 +153,7 @@ static __global__ void __launch_bounds__(norm_threads(PACKS *EACH),
   for (int64_t t = at.first; t < at.end; t++) {
     const int64_t row = t * a.D;
     const float r = a.rstd[t], m = LAYER && a.mean ? a.mean[t] : 0;
-    const uint64_t element = cz_dropout_first(segment, a.mask, t, a.D);
+    const uint64_t element = cz_dropout_first(segment, a.dropout_mask, t, a.D);
     part<X, Y, B, EACH, PACKS, LAYER> v = {};
     float mean[2] = {}, g[EACH], e[EACH];
     if constexpr (PACKS > 0)

@@ -24,14 +24,15 @@ static __device__ float reciprocal_root(float total, int64_t D, float eps) {
   return fabsf(total) < INFINITY ? 1 / sqrtf(total / (float)D + eps) : NAN;
 }
 
-/* H = X + BRANCH M, rounded as it is stored; ELEMENT is the first one's number in the mask. */
+/* H = X + BRANCH M, rounded as it is stored; ELEMENT: of the first one in the dropout mask. */
 template <class X, int EACH, class B>
 static __device__ void add_branch(float h[EACH], const cz_numbers<EACH, B> &branch,
-                                  const cz_dropout &mask, const cz_key &key, uint64_t element) {
+                                  const cz_dropout &dropout_mask, const cz_key &key,
+                                  uint64_t element) {
   float b[EACH];
   CZ_UNROLL
   for (int i = 0; i < EACH; i++) b[i] = cz_number(branch, i);
-  cz_dropout_multiply<EACH>(b, mask, key, element);
+  cz_dropout_multiply<EACH>(b, dropout_mask, key, element);
   CZ_UNROLL
   for (int i = 0; i < EACH; i++) h[i] = cz_rounded<X>(__fadd_rn(h[i], cz_rounded<B>(b[i])));
 }
@@ -53,7 +54,7 @@ static __device__ void stream_row(float (*h)[EACH], const arrays<X, Y, B> &a, co
     CZ_UNROLL
     for (int i = 0; i < EACH; i++) h[k][i] = cz_number(x[k], i);
     if (!a.residual) return;
-    add_branch<X, EACH>(h[k], branch[k], a.mask, key, element + (uint64_t)d);
+    add_branch<X, EACH>(h[k], branch[k], a.dropout_mask, key, element + (uint64_t)d);
     cz_store_floats<EACH>(a.h + row + d, h[k]);
   });
 }
@@ -88,7 +89,7 @@ static __global__ void __launch_bounds__(norm_threads(PACKS *EACH),
   const int64_t room = norm_room<EACH>(a.D);
   float *const bias = gain + room;
   const norm_place at = norm_place_of(a);
-  const cz_key key = cz_random_key(a.mask.random);
+  const cz_key key = cz_random_key(a.dropout_mask.random);
   cz_segment segment = cz_segment_none();
   int turn = 0;
   if constexpr (PACKS > 0) {
@@ -99,7 +100,8 @@ static __global__ void __launch_bounds__(norm_threads(PACKS *EACH),
   for (int64_t t = at.first; t < at.end; t++) {
     float h[PACKS > 0 ? PACKS : 1][EACH], sum[1] = {}, m = 0;
     const int64_t row = t * a.D;
-    stream_row<X, Y, B, EACH, PACKS>(h, a, at, key, row, cz_dropout_first(segment, a.mask, t, a.D));
+    stream_row<X, Y, B, EACH, PACKS>(h, a, at, key, row,
+                                     cz_dropout_first(segment, a.dropout_mask, t, a.D));
     if (a.layer) {
       for_row<X, Y, B, EACH, PACKS>(h, a, at, row, [&](const float *x, int64_t d) {
         for (int i = 0; i < EACH; i++) sum[0] += x[i];

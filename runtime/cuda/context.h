@@ -41,7 +41,7 @@ extern const cz_cuda_variant cz_cuda_module;
 typedef struct cz_cuda_card {
   char name[CZ_INFO_BYTES];
   int major, minor; /* compute capability */
-  int cores;        /* multiprocessors */
+  int multiprocessors;
   int cards;        /* that there are; this is the first */
   size_t memory;    /* bytes in all */
   size_t shared;    /* bytes of shared memory that a block can have */

@@ -183,7 +183,7 @@ static cz_status cuda_info(cz_device *d, cz_device_info *info) {
            card->runtime / 1000, card->runtime % 1000 / 10, library, *attention ? ", " : "",
            attention, *account ? "; " : "", account);
   info->memory = (int64_t)card->memory;
-  info->cores = card->cores;
+  info->cores = card->multiprocessors;
   return CZ_OK;
 }
 

@@ -163,7 +163,9 @@ void cz_cuda_launched(void *stream, const char *kernel, int error) {
 void *cz_cuda_stream_of(void *stream) { return ((cz_cuda *)stream)->stream; }
 
 /** As launch.h says. */
-int cz_cuda_cores(void *stream) { return ((const cz_cuda *)stream)->card.cores; }
+int cz_cuda_multiprocessors(void *stream) {
+  return ((const cz_cuda *)stream)->card.multiprocessors;
+}
 
 /** Bytes of shared memory that a block of the card can have. */
 size_t cz_cuda_shared(void *stream) { return ((const cz_cuda *)stream)->card.shared; }

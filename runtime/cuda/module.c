@@ -50,7 +50,7 @@ static bool read_card(cz_cuda_card *card, char *why, size_t n) {
   snprintf(card->name, sizeof card->name, "%s", p.name);
   card->major = p.major;
   card->minor = p.minor;
-  card->cores = p.multiProcessorCount;
+  card->multiprocessors = p.multiProcessorCount;
   card->memory = p.totalGlobalMem;
   card->shared = p.sharedMemPerBlockOptin;
   return true;

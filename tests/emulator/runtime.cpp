@@ -75,7 +75,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t first, cudaEvent_t secon
 
 /* ---- the card and errors ---- */
 
-enum { CORES = 3 }; /* few, so that loops over more than a grid have more than one turn */
+enum { MULTIPROCESSORS = 3 }; /* few, so that loops over more than a grid have more than one turn */
 
 cudaError_t cudaGetDeviceCount(int *n) {
   *n = 1;
@@ -96,7 +96,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device) {
   snprintf(p->name, sizeof p->name, "emulator");
   p->totalGlobalMem = emu_memory_limit();
   p->sharedMemPerBlockOptin = emu_shared_limit();
-  p->multiProcessorCount = CORES;
+  p->multiProcessorCount = MULTIPROCESSORS;
   p->major = 9, p->minor = 0, p->warpSize = EMU_WARP;
   return cudaSuccess;
 }
