@@ -25,15 +25,17 @@ typedef struct cz_cuda_cudnn {
   void (*account)(const struct cz_cuda *c, char *text,
                   size_t n);               /* of the library, for cz_device_info */
   const char *(*wrong)(struct cz_cuda *c); /* what a kernel has found wrong; null: nothing */
+  void (*describe)(cz_library_info *out);  /* the library, with or without a card */
 } cz_cuda_cudnn;
 
 /* What a module is: the real one (cublaslt_module.c) and the emulated one (tests/emulator) differ
  * in this and in product.h. */
 typedef struct cz_cuda_variant {
-  const char *const *names;   /* of its devices, null behind the last */
-  bool host_memory;           /* of cz_device */
-  bool exact;                 /* launches return when they have run */
-  const cz_cuda_cudnn *cudnn; /* null: it has none */
+  const char *const *names;             /* of its devices, null behind the last */
+  bool host_memory;                     /* of cz_device */
+  bool exact;                           /* launches return when they have run */
+  const cz_cuda_cudnn *cudnn;           /* null: it has none */
+  bool (*refuses)(char *why, size_t n); /* to open, and WHY; null: it never does */
 } cz_cuda_variant;
 
 extern const cz_cuda_variant cz_cuda_module;
@@ -42,11 +44,11 @@ typedef struct cz_cuda_card {
   char name[CZ_INFO_BYTES];
   int major, minor; /* compute capability */
   int multiprocessors;
-  int cards;        /* that there are; this is the first */
-  size_t memory;    /* bytes in all */
-  size_t shared;    /* bytes of shared memory that a block can have */
-  int driver;       /* the CUDA version that it has: 13000 is 13.0 */
-  int runtime;      /* the one that this module was built with */
+  int cards;     /* that there are; this is the first */
+  size_t memory; /* bytes in all */
+  size_t shared; /* bytes of shared memory that a block can have */
+  int driver;    /* the CUDA version that it has: 13000 is 13.0 */
+  int runtime;   /* the one that this module was built with */
 } cz_cuda_card;
 
 typedef struct cz_cuda {

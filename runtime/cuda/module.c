@@ -86,6 +86,7 @@ cz_device *cz_module_device(const cz_host_api *host, const char *which, char *wh
     snprintf(why, why_bytes, "it has no device %s", which);
     return NULL;
   }
+  if (cz_cuda_module.refuses && cz_cuda_module.refuses(why, why_bytes)) return NULL;
   if (!cz_cuda_card_find(&card, why, why_bytes)) return NULL;
   if (cz_cuda_open(&device, *name, &card) == CZ_OK) return device;
   snprintf(why, why_bytes, "%s", host->message());

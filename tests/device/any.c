@@ -98,13 +98,7 @@ static set_order of_module(const char *file) {
 }
 
 static void put_in_order(set_order set, int k) {
-  const char *usual = getenv("CZ_EMULATOR_ORDER");
-  const emu_order first = usual && *usual ? (emu_order)(*usual - '0') : EMU_ASCENDING;
-  const char *seed = usual ? strchr(usual, ':') : NULL;
-  if (k == 0)
-    set(first, seed ? strtoull(seed + 1, NULL, 10) : 1);
-  else
-    set(k == 1 ? EMU_DESCENDING : EMU_RANDOM, (uint64_t)k);
+  set(k == 0 ? EMU_AS_ENVIRONMENT : k == 1 ? EMU_DESCENDING : EMU_RANDOM, (uint64_t)k);
 }
 
 static void order_plain(int k) { put_in_order(of_module("libcloze_emu.so"), k); }

@@ -14,7 +14,7 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-enum { SECONDS = 120, ALARM = SIGXCPU, HANDLER_STACK = 64 * 1024, WORKERS = 256 };
+enum { ALARM = SIGXCPU, HANDLER_STACK = 64 * 1024, WORKERS = 256 };
 
 static struct {
   int seconds = -1; /* not yet asked for */
@@ -84,8 +84,7 @@ static void handle(int signal, void (*handler)(int, siginfo_t *, void *), struct
 }
 
 static int limit(void) {
-  const char *text = getenv("CZ_EMULATOR_SECONDS");
-  if (all.seconds < 0) all.seconds = text && *text ? atoi(text) : SECONDS;
+  if (all.seconds < 0) all.seconds = emu_environment_now().seconds;
   return all.seconds;
 }
 

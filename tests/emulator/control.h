@@ -12,10 +12,15 @@ extern "C" {
 #define EMU_API __attribute__((visibility("default"))) /* a module has it, too */
 
 /* In which order ready threads of a block, and blocks, take their turns. */
-typedef enum emu_order { EMU_ASCENDING, EMU_DESCENDING, EMU_RANDOM, EMU_ORDERS } emu_order;
+typedef enum emu_order {
+  EMU_ASCENDING,
+  EMU_DESCENDING,
+  EMU_RANDOM,
+  EMU_ORDERS,
+  EMU_AS_ENVIRONMENT /* what CZ_EMULATOR_ORDER says (0, 1, 2, or 2:SEED), else ascending */
+} emu_order;
 
-/* The order from the next launch on; SEED is of EMU_RANDOM. At first it is what the environment's
- * CZ_EMULATOR_ORDER says (0, 1, 2, or 2:SEED), else ascending. */
+/* The order from the next launch on, EMU_AS_ENVIRONMENT before; SEED is of EMU_RANDOM. */
 EMU_API void emu_set_order(emu_order order, uint64_t seed);
 
 /* What went wrong since the last call, or null; cleared. */

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <stdlib.h>
 #include <unordered_map>
 
 enum { SECTOR = 32, BANKS = 32, WORD = 4 };
@@ -211,15 +210,9 @@ void emu_count_event(emu_event event, uint64_t times) {
 /* ---- launches ---- */
 
 static void ask_environment(void) {
-  const char *mode = getenv("CZ_EMULATOR_MODE");
   if (all.asked) return;
   all.asked = true;
-  if (!mode || !*mode || !strcmp(mode, "check")) return;
-  if (strcmp(mode, "count")) {
-    fprintf(stderr, "emulator: CZ_EMULATOR_MODE is '%s': it may be check or count\n", mode);
-    abort();
-  }
-  all.on = true;
+  all.on = emu_environment_now().counts;
 }
 
 bool emu_counting(void) { return all.on; }

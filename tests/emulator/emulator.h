@@ -1,8 +1,9 @@
 /* The emulator's own parts, which kernels do not see: fibers (fibers.cpp), blocks and launches
  * (scheduler.cpp), collectives of a warp and models of instructions (warp.cpp, models.cpp), shared
  * memory (shared.cpp), device memory and the CUDA runtime's functions (runtime.cpp), products
- * (product.cpp), what ends a kernel that does not end (alarm.cpp), and the checks and counts of
- * every access of a kernel that was compiled for them (access.cpp, races.cpp, counts.cpp). */
+ * (product.cpp), what ends a kernel that does not end (alarm.cpp), what the environment says
+ * (environment.cpp), and the checks and counts of every access of a kernel that was compiled for
+ * them (access.cpp, races.cpp, counts.cpp). */
 #ifndef CZ_TESTS_EMULATOR_EMULATOR_H
 #define CZ_TESTS_EMULATOR_EMULATOR_H
 
@@ -108,6 +109,27 @@ const char *emu_kept(std::string &&text);
 [[noreturn]] void emu_fail(emu_place at, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* ---- environment.cpp ---- */
+
+struct emu_environment { /* CZ_EMULATOR_... */
+  emu_order order = EMU_ASCENDING;
+  uint64_t seed = 1;
+  bool counts = false;
+  int seconds = 120;
+  size_t memory = 0;
+  std::string memory_file; /* empty: MEMORY it is */
+  size_t shared = EMU_SHARED_BYTES;
+  std::string failing_kernel; /* empty: none */
+  uint64_t failing_launch = 0;
+  bool epilogues = true;
+};
+
+/* Reads all variables anew; what is wrong with one, or empty. */
+std::string emu_read_environment(void);
+const emu_environment &emu_environment_now(void);
+size_t emu_memory_limit(void); /* what the file has now, where it is one */
+size_t emu_shared_limit(void); /* of a block that asks for it */
+
 /* ---- fibers.cpp ---- */
 
 /* The running thread waits; others go on. One that is EMU_READY lets others come first. */
@@ -139,7 +161,6 @@ bool emu_planted_failure(const char *kernel);
 /* ---- shared.cpp: shared memory of a block, arrays between guards ---- */
 
 void emu_begin_shared(emu_worker *w, size_t dynamic_bytes);
-size_t emu_shared_limit(void); /* of a block that asks for it */
 void emu_end_shared(emu_worker *w);
 std::string emu_shared_damage(const emu_worker *w);
 /* The array that N bytes from P on lie in, or null; anywhere between the arrays. */

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 #ifdef CZ_SANITIZED /* by address */
 #include <sanitizer/asan_interface.h>
 #else
@@ -116,19 +115,6 @@ static bool holds(const void *p, size_t n) {
 }
 
 /* ---- memory ---- */
-
-/* CZ_EMULATOR_MEMORY in bytes, or a file that holds them, which others may write while we run. */
-size_t emu_memory_limit(void) {
-  const char *text = getenv("CZ_EMULATOR_MEMORY");
-  const size_t usual = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 2;
-  unsigned long long bytes = usual;
-  if (!text) return usual;
-  if (*text != '/') return (size_t)strtoull(text, nullptr, 10);
-  FILE *file = fopen(text, "r");
-  if (file && fscanf(file, "%llu", &bytes) != 1) bytes = usual;
-  if (file) fclose(file);
-  return (size_t)bytes;
-}
 
 cudaError_t cudaMalloc(void **p, size_t bytes) {
   *p = nullptr;

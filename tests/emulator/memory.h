@@ -22,8 +22,6 @@ emu_allocation *emu_allocation_of(const void *p);
 emu_shadow *emu_shadow_of(emu_allocation *a);
 const char *emu_nearest_text(const void *p);
 
-size_t emu_memory_limit(void);
-
 /* The runtime's last error is this one from now on; gives it. */
 cudaError_t emu_cuda_failed(cudaError_t error);
 

@@ -8,7 +8,6 @@
 
 #include <cblas.h>
 #include <omp.h>
-#include <stdlib.h>
 
 typedef std::vector<float> numbers;
 
@@ -59,9 +58,8 @@ static numbers sum(const cz_cuda_product *p) {
 }
 
 static bool offered(const cz_cuda_epilogue *e) {
-  const char *wish = getenv("CZ_EMULATOR_EPILOGUES");
   const bool any = e->bias || e->pre || e->activation != CZ_ACTIVATION_NONE;
-  if (any && wish && !strcmp(wish, "0")) return false;
+  if (any && !emu_environment_now().epilogues) return false;
   if (e->pre && e->activation != CZ_ACTIVATION_GELU_TANH) return false;
   return e->activation == CZ_ACTIVATION_NONE || e->activation == CZ_ACTIVATION_RELU ||
          e->activation == CZ_ACTIVATION_GELU_TANH;

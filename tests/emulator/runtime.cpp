@@ -114,17 +114,9 @@ cudaError_t cudaRuntimeGetVersion(int *version) {
 /* Whether CZ_EMULATOR_FAIL=NAME:N says that this launch of a kernel, the N-th of that name, fails.
  * As on a card the launch itself does not say so, nor those behind it: a wait does. */
 bool emu_planted_failure(const char *kernel) {
-  static const char *const text = getenv("CZ_EMULATOR_FAIL");
-  static const char *const colon = text ? strrchr(text, ':') : nullptr;
-  static const long number = colon ? atol(colon + 1) : 0;
-  static std::atomic<long> launches;
-  if (!text) return false;
-  if (number < 1) {
-    fprintf(stderr, "emulator: CZ_EMULATOR_FAIL is '%s', not NAME:N\n", text);
-    abort();
-  }
-  const size_t n = (size_t)(colon - text);
-  if (strlen(kernel) != n || strncmp(kernel, text, n) || ++launches != number) return false;
+  static std::atomic<uint64_t> launches;
+  const emu_environment &e = emu_environment_now();
+  if (e.failing_kernel != kernel || ++launches != e.failing_launch) return false;
   planted = kernel;
   return true;
 }

@@ -13,7 +13,7 @@ static struct {
   std::string error, taken;
   emu_order order = EMU_ASCENDING;
   uint64_t seed = 1;
-  bool asked; /* the environment was */
+  bool set; /* by emu_set_order */
 } all;
 
 /* ---- what is said ---- */
@@ -170,22 +170,20 @@ static void run_block(emu_worker *w, uint3 block, dim3 blocks, dim3 threads, siz
 
 /* ---- launches ---- */
 
-static void ask_environment(void) {
-  const char *text = getenv("CZ_EMULATOR_ORDER");
-  if (all.asked) return;
-  all.asked = true;
-  if (!text || !*text) return;
-  const char *seed = strchr(text, ':');
-  emu_set_order((emu_order)(text[0] - '0'), seed ? strtoull(seed + 1, nullptr, 10) : 1);
-}
-
 extern "C" void emu_set_order(emu_order order, uint64_t seed) {
-  all.asked = true;
-  if (order < EMU_ASCENDING || order >= EMU_ORDERS) {
-    fprintf(stderr, "emulator: there is no order %d of threads: 0, 1, 2 or 2:SEED\n", (int)order);
+  const bool known = order == EMU_AS_ENVIRONMENT || (order >= EMU_ASCENDING && order < EMU_ORDERS);
+  if (!known) {
+    fprintf(stderr, "emulator: there is no order %d of threads\n", (int)order);
     abort();
   }
+  all.set = order != EMU_AS_ENVIRONMENT;
   all.order = order, all.seed = seed;
+}
+
+/* The order of a launch, where nobody has set one. */
+static void ask_environment(void) {
+  const emu_environment &e = emu_environment_now();
+  if (!all.set) all.order = e.order, all.seed = e.seed;
 }
 
 /* What a card would not launch, as its manual's table of compute capabilities has it. */

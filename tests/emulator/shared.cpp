@@ -30,12 +30,6 @@ static void *new_array(emu_worker *w, const void *key, const char *name, size_t 
 }
 
 /* The address sanitizer is told of guards while a block runs. */
-/* CZ_EMULATOR_SHARED in bytes: what a block of another card than sm_90 has. */
-size_t emu_shared_limit(void) {
-  const char *text = getenv("CZ_EMULATOR_SHARED");
-  return text ? (size_t)atoi(text) : (size_t)EMU_SHARED_BYTES;
-}
-
 void emu_begin_shared(emu_worker *w, size_t dynamic_bytes) {
   if (!w->shared) w->shared = static_cast<unsigned char *>(aligned_alloc(EMU_PAGE, EMU_ARENA));
   if (!w->shared) abort();

@@ -6,6 +6,7 @@
 #include "kernels/add/add.h"
 #include "kernels/attention/attention.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { N = 1003 };
@@ -153,12 +154,73 @@ static void no_memory(void **state) {
   cz_device_close(&d);
 }
 
+/* A variable that is wrong keeps the device from opening, with what it takes; a right one does not,
+ * nor one that is empty. */
+static void environment(void **state) {
+  static const struct {
+    const char *name, *right[4], *wrong[6], *takes;
+  } cases[] = {
+      {"CZ_EMULATOR_ORDER",
+       {"0", "2", "2:18446744073709551615"},
+       {"3", "-1", "2:", "2:x", "1:5", "2:18446744073709551616"},
+       "0, 1, 2 or 2:SEED, SEED being a whole number"},
+      {"CZ_EMULATOR_MODE", {"check"}, {"counts", "1", "Check"}, "check or count"},
+      {"CZ_EMULATOR_SECONDS",
+       {"0", "60"},
+       {"-1", "1.5", "60s", "99999999999"},
+       "a whole number of seconds, 0 for any"},
+      {"CZ_EMULATOR_MEMORY",
+       {"1", "1000000", "/nowhere/yet"},
+       {"0", "1G", "-5", "memory"},
+       "a whole number of bytes above 0, or /FILE, which has one"},
+      {"CZ_EMULATOR_SHARED",
+       {"2048", "232448"},
+       {"0", "232449", "48K", "+5"},
+       "a whole number of bytes, from 1 to 232448"},
+      {"CZ_EMULATOR_FAIL",
+       {"add forward:1"},
+       {"add forward", "add forward:0", ":1", "add forward:", "add forward:1x"},
+       "NAME:N, the N-th launch of the kernel NAME, N from 1 on"},
+      {"CZ_EMULATOR_EPILOGUES", {"0", "1"}, {"2", "no", "00"}, "0 or 1"},
+  };
+  char words[256];
+  cz_device *d;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (int j = 0; j < 6 && cases[i].wrong[j]; j++) {
+      snprintf(words, sizeof words, "libcloze_emu.so: %s is '%s'; it takes %s", cases[i].name,
+               cases[i].wrong[j], cases[i].takes);
+      assert_int_equal(setenv(cases[i].name, cases[i].wrong[j], 1), 0);
+      FAILS(cz_device_open(&d, "emu"), CZ_EUSAGE, words);
+    }
+    for (int j = 0; j < 4; j++) {
+      assert_int_equal(setenv(cases[i].name, cases[i].right[j] ? cases[i].right[j] : "", 1), 0);
+      OK(cz_device_open(&d, "emu"));
+      cz_device_close(&d);
+    }
+    assert_int_equal(unsetenv(cases[i].name), 0);
+  }
+}
+
+/* Accesses are seen by one of the two modules. */
+static void counting(void **state) {
+  cz_device *d;
+  assert_int_equal(setenv("CZ_EMULATOR_MODE", "count", 1), 0);
+  FAILS(cz_device_open(&d, "emu"), CZ_EUSAGE,
+        "CZ_EMULATOR_MODE is 'count', and accesses are counted by emu:check alone");
+#ifdef CZ_HAVE_CHECKED
+  OK(cz_device_open(&d, "emu:check"));
+  cz_device_close(&d);
+#endif
+  assert_int_equal(unsetenv("CZ_EMULATOR_MODE"), 0);
+}
+
 int main(void) {
   cz_log_quiet(true);
   const struct CMUnitTest tests[] = {cmocka_unit_test(computes),
 #ifdef CZ_HAVE_CHECKED
                                      cmocka_unit_test(fails),
 #endif
-                                     cmocka_unit_test(refuses), cmocka_unit_test(no_memory)};
+                                     cmocka_unit_test(refuses),     cmocka_unit_test(no_memory),
+                                     cmocka_unit_test(environment), cmocka_unit_test(counting)};
   return cmocka_run_group_tests_name("emulated module", tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
     test_mutate.py BUILD
 """
+import os
 import pathlib
 import subprocess
 import sys
@@ -26,7 +27,17 @@ def check(name, code, texts):
         assert text in line, f"'{text}' is not in: {line}"
 
 
+def expect_environment():
+    """A program that has no device says what is wrong with a variable, too, and ends."""
+    program = pathlib.Path(sys.argv[1]) / "tests/emulator/test_mutated_checked"
+    done = subprocess.run([program], capture_output=True, text=True,
+                          env={**os.environ, "CZ_EMULATOR_ORDER": "3"})  # fmt: skip
+    assert done.returncode == 2, done
+    assert done.stderr.startswith("emulator: CZ_EMULATOR_ORDER is '3'; it takes 0, 1, 2 or"), done
+
+
 def main():
+    expect_environment()
     check("mutated", 0, ["that nobody has written", "survives, as its comment says", "races with",
                          "that nobody has written", "read of 4 bytes"])
     check("mutated_wrong", 1, ["SURVIVES", "survives, as its comment says",

@@ -146,8 +146,21 @@ static void failing_kernel(void **state) {
                "planted this) in one of the ");
 }
 
+/* What the environment says wrong is told before anything is begun, by the exit code of usage. */
+static void environment(void **state) {
+  remove_tree("run");
+  set("CZ_EMULATOR_ORDER", "backwards");
+  expect(
+      2, PRETRAIN,
+      "libcloze_emu.so: CZ_EMULATOR_ORDER is 'backwards'; it takes 0, 1, 2 or 2:SEED, SEED being a "
+      "whole number\n");
+  set("CZ_EMULATOR_ORDER", NULL);
+  assert_false(cz_fs_exists(under("run/checkpoint.h5")));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(resumed), cmocka_unit_test(filled),
-                                     cmocka_unit_test(memory), cmocka_unit_test(failing_kernel)};
+                                     cmocka_unit_test(memory), cmocka_unit_test(failing_kernel),
+                                     cmocka_unit_test(environment)};
   return cmocka_run_group_tests(tests, make_whole, drop_runs);
 }
