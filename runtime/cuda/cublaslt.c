@@ -8,10 +8,26 @@ enum { SLOTS = 2 * CZ_CUDA_PROBLEMS };
 
 static const char *status_text(cublasStatus_t st) { return cublasLtGetStatusString(st); }
 
+/** The library's version, as NVIDIA writes it. */
+void cz_cuda_cublaslt_version(char *text, size_t n) {
+  const size_t version = cublasLtGetVersion();
+  snprintf(text, n, "%zu.%zu.%zu", version / 10000, version / 100 % 100, version % 100);
+}
+
+/** Whether the library is of the major version that this module was built with, or WHY not. */
+bool cz_cuda_cublaslt_fits(char *why, size_t n) {
+  const size_t major = cublasLtGetVersion() / 10000;
+  if (major == CUBLAS_VER_MAJOR) return true;
+  snprintf(why, n, "cuBLASLt has version %zu, this module was built with %d", major,
+           CUBLAS_VER_MAJOR);
+  return false;
+}
+
 /** cuBLASLt and its version. */
 void cz_cuda_products_library(char *text, size_t n) {
-  const size_t version = cublasLtGetVersion();
-  snprintf(text, n, "cuBLASLt %zu.%zu.%zu", version / 10000, version / 100 % 100, version % 100);
+  char version[32];
+  cz_cuda_cublaslt_version(version, sizeof version);
+  snprintf(text, n, "cuBLASLt %s", version);
 }
 
 /** How many products were tuned and how long that took; empty when none was. */
@@ -24,10 +40,9 @@ void cz_cuda_products_account(const cz_cuda *c, char *text, size_t n) {
 /** Opens the library and reads the choices of before. CZ_EUSAGE when it is another than the one
  * that this module was built with, CZ_EIO when it does not open. */
 cz_status cz_cuda_products_open(cz_cuda *c) {
-  const size_t major = cublasLtGetVersion() / 10000;
-  if (major != CUBLAS_VER_MAJOR)
-    return CZ_FAIL(CZ_EUSAGE, "%s: cuBLASLt has version %zu, this module was built with %d",
-                   c->device.name, major, CUBLAS_VER_MAJOR);
+  char why[128];
+  if (!cz_cuda_cublaslt_fits(why, sizeof why))
+    return CZ_FAIL(CZ_EUSAGE, "%s: %s", c->device.name, why);
   c->products = calloc(1, sizeof *c->products);
   if (!c->products) return CZ_FAIL(CZ_ENOMEM, "%s: no memory for products", c->device.name);
   const cublasStatus_t st = cublasLtCreate(&c->products->library);

@@ -85,6 +85,10 @@ typedef struct cz_cuda_products {
   bool said_memory;
 } cz_cuda_products;
 
+/* cublaslt.c */
+bool cz_cuda_cublaslt_fits(char *why, size_t n);
+void cz_cuda_cublaslt_version(char *text, size_t n);
+
 /* cublaslt_problem.c */
 bool cz_cuda_epilogue_of(const cz_cuda_product *p, int32_t *epilogue);
 cz_cuda_key cz_cuda_key_of(const cz_cuda_product *p, int32_t epilogue);

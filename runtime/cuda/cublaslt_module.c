@@ -1,5 +1,10 @@
-/* The real module: its device, as the program asks for it. */
-#include "cuda/context.h"
+/* The real module: its device, as the program asks for it, and the libraries that it computes by.
+ */
+#define _GNU_SOURCE /* dladdr */
+#include "cuda/cublaslt.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
 
 static const char *const names[] = {"cuda", NULL};
 
@@ -9,3 +14,31 @@ const cz_cuda_variant cz_cuda_module = {.names = names, .cudnn = &cz_cudnn_kerne
 #else
 const cz_cuda_variant cz_cuda_module = {.names = names};
 #endif
+
+static void describe_cublaslt(cz_library_info *out) {
+  size_t (*const function)(void) = cublasLtGetVersion;
+  void *symbol;
+  Dl_info file;
+  memcpy(&symbol, &function, sizeof symbol);
+  cz_cuda_cublaslt_version(out->version, sizeof out->version);
+  if (dladdr(symbol, &file)) snprintf(out->path, sizeof out->path, "%s", file.dli_fname);
+  (void)cz_cuda_cublaslt_fits(out->why, sizeof out->why);
+}
+
+__attribute__((visibility("default"))) bool cz_module_libraries(const cz_host_api *host,
+                                                                cz_library_info out[CZ_LIBRARIES],
+                                                                char *why, size_t why_bytes);
+
+/** The module's second symbol (device/module.h). */
+bool cz_module_libraries(const cz_host_api *host, cz_library_info out[CZ_LIBRARIES], char *why,
+                         size_t why_bytes) {
+  cz_library_info *cudnn = &out[CZ_LIBRARY_CUDNN];
+  if (cz_module_refuses(host, why, why_bytes)) return false;
+  cz_host = host;
+  describe_cublaslt(&out[CZ_LIBRARY_CUBLASLT]);
+  if (cz_cuda_module.cudnn)
+    cz_cuda_module.cudnn->describe(cudnn);
+  else
+    snprintf(cudnn->why, sizeof cudnn->why, "this module was built without cuDNN's headers");
+  return true;
+}

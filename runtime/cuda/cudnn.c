@@ -333,4 +333,5 @@ const cz_cuda_cudnn cz_cudnn_kernels = {
     .kernels = {.forward = forward, .backward = backward, .workspace = workspace},
     .close = close_cudnn,
     .account = account,
-    .wrong = wrong};
+    .wrong = wrong,
+    .describe = cz_cudnn_library_describe};

@@ -114,6 +114,7 @@ struct cz_cudnn { /* of a device */
 /* cudnn_library.c */
 #define CZ_CUDNN_FILE "libcudnn.so.9"
 bool cz_cudnn_library_open(cz_cudnn_library *library, const char *name, char *why, size_t n);
+void cz_cudnn_library_describe(cz_library_info *out);
 void cz_cudnn_library_version(const cz_cudnn_library *library, char *text, size_t n);
 
 #endif

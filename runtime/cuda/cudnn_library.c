@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* dladdr */
 #include "cuda/cudnn.h"
 
 #include <dlfcn.h>
@@ -58,4 +59,17 @@ bool cz_cudnn_library_open(cz_cudnn_library *library, const char *name, char *wh
   cz_cudnn_library_version(library, text, sizeof text);
   snprintf(why, n, "attention by cuDNN: version %s is there, 9.19.0 or a later 9 is needed", text);
   return false;
+}
+
+/** What is found of cuDNN: OUT, cleared by the caller, gets version and file, and why it is not
+ * there or not used. */
+void cz_cudnn_library_describe(cz_library_info *out) {
+  cz_cudnn_library library = {0};
+  void *symbol;
+  Dl_info file;
+  (void)cz_cudnn_library_open(&library, CZ_CUDNN_FILE, out->why, sizeof out->why);
+  if (!library.GetVersion) return;
+  cz_cudnn_library_version(&library, out->version, sizeof out->version);
+  memcpy(&symbol, &library.GetVersion, sizeof symbol);
+  if (dladdr(symbol, &file)) snprintf(out->path, sizeof out->path, "%s", file.dli_fname);
 }

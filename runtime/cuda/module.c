@@ -1,4 +1,4 @@
-/* The module's one symbol, and the card that it takes. */
+/* The symbol that opens the module's device, and the card that it takes. */
 #include "cuda/context.h"
 
 #include <stdio.h>
@@ -73,7 +73,7 @@ bool cz_cuda_card_find(cz_cuda_card *card, char *why, size_t n) {
 __attribute__((visibility("default"))) cz_device *
 cz_module_device(const cz_host_api *host, const char *which, char *why, size_t why_bytes);
 
-/** The module's symbol (device/module.h). */
+/** A module's symbol (device/module.h). */
 cz_device *cz_module_device(const cz_host_api *host, const char *which, char *why,
                             size_t why_bytes) {
   const char *const *name = cz_cuda_module.names;

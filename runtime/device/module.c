@@ -76,17 +76,22 @@ static cz_status load(const struct module *m, char *path, size_t n, void **modul
   return CZ_FAIL(CZ_EUSAGE, "device %s: %s", m->which, why);
 }
 
+static const struct module *module_of(const char *which) {
+  const struct module *m = modules;
+  while (strcmp(m->which, which)) CZ_CHECK(++m < modules + sizeof modules / sizeof *modules);
+  return m;
+}
+
 /** Opens the device WHICH of its module, which is looked for in the folder CZ_MODULE_PATH, or else
  * as module_find.h says. CZ_EUSAGE when there is no module, it does not fit this program, or it has
  * no such device here. The module stays loaded until the process ends: its kernels may be called as
  * long as a device of it is open. */
 cz_status cz_module_open(cz_device **device, const char *which) {
   char path[4096], why[1024] = "it says nothing";
-  const struct module *m = modules;
+  const struct module *m = module_of(which);
   cz_module_device_fn open;
   void *module;
   *device = NULL;
-  while (strcmp(m->which, which)) CZ_CHECK(++m < modules + sizeof modules / sizeof *modules);
   CZ_TRY(load(m, path, sizeof path, &module));
   void *symbol = dlsym(module, "cz_module_device");
   memcpy(&open, &symbol, sizeof open);
@@ -95,4 +100,21 @@ cz_status cz_module_open(cz_device **device, const char *which) {
                          symbol ? why : "this is no module: it has no cz_module_device");
   dlclose(module);
   return st;
+}
+
+/** What the CUDA module finds of NVIDIA's libraries, whether or not it opens a device: they need no
+ * card. CZ_EUSAGE when there is no module, or none that fits this program. The module stays loaded:
+ * its libraries take a tenth of a second, which whoever opens the device next need not wait for. */
+cz_status cz_module_find_libraries(cz_library_info out[CZ_LIBRARIES]) {
+  char path[4096], why[1024] = "this is no module: it has no cz_module_libraries";
+  const struct module *m = module_of("cuda");
+  cz_module_libraries_fn find;
+  void *module;
+  memset(out, 0, CZ_LIBRARIES * sizeof *out);
+  CZ_TRY(load(m, path, sizeof path, &module));
+  void *symbol = dlsym(module, "cz_module_libraries");
+  memcpy(&find, &symbol, sizeof find);
+  if (symbol && find(&api, out, why, sizeof why)) return CZ_OK;
+  dlclose(module);
+  return CZ_FAIL(CZ_EUSAGE, "device %s: %s: %s", m->which, path, why);
 }

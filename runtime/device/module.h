@@ -18,7 +18,7 @@
 CZ_C_BEGIN
 
 /* Another number for every change of meaning that sizes do not show. */
-enum { CZ_MODULE_VERSION = 9 };
+enum { CZ_MODULE_VERSION = 10 };
 
 /* Names of all ops in the order of their numbers, each with a blank behind it. */
 #define CZ_OP(name) #name " "
@@ -41,10 +41,23 @@ typedef struct cz_host_api { /* the program's, static */
   void (*places)(char *text, size_t n); /* those folders */
 } cz_host_api;
 
-/* The module's one symbol, `cz_module_device`: the device WHICH, which the caller closes, or null
+/* A module's symbol, `cz_module_device`: the device WHICH, which the caller closes, or null
  * with the reason in WHY. */
 typedef cz_device *(*cz_module_device_fn)(const cz_host_api *host, const char *which, char *why,
                                           size_t why_bytes);
+
+/* Libraries of NVIDIA's that the CUDA module computes by. */
+enum { CZ_LIBRARY_CUBLASLT, CZ_LIBRARY_CUDNN, CZ_LIBRARIES };
+
+typedef struct cz_library_info {
+  char version[32], path[1024]; /* empty: it was not found */
+  char why[1024];               /* it was not found, or is not used; empty: it is used */
+} cz_library_info;
+
+/* A second symbol of the CUDA module alone, `cz_module_libraries`: what was found of each, with or
+ * without a card. False, with the reason in WHY, when the module was built for another program. */
+typedef bool (*cz_module_libraries_fn)(const cz_host_api *host, cz_library_info out[CZ_LIBRARIES],
+                                       char *why, size_t why_bytes);
 
 static inline bool cz_module_size_differs(uint32_t theirs, size_t ours, const char *what, char *why,
                                           size_t n) {
@@ -73,6 +86,8 @@ static inline bool cz_module_refuses(const cz_host_api *host, char *why, size_t 
 
 /* The program's side: the device WHICH of the module. CZ_EUSAGE with the reason. */
 CZ_MUST cz_status cz_module_open(cz_device **device, const char *which);
+/* The libraries of the CUDA module. CZ_EUSAGE where there is none that fits. */
+CZ_MUST cz_status cz_module_find_libraries(cz_library_info out[CZ_LIBRARIES]);
 
 CZ_C_END
 

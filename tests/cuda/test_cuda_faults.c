@@ -79,7 +79,7 @@ static void small_card(void **state) {
 static void modules(void **state) {
   static const char built[] = "device cuda: " STUB "/libcloze_cuda.so: it was built for ";
   char what[2048];
-  snprintf(what, sizeof what, "%sversion 9 of modules, the program has version 4", built);
+  snprintf(what, sizeof what, "%sversion 10 of modules, the program has version 4", built);
   says(STUB, "STUB=version", 2, what);
   says(CZ_STUB_FOLDERS "/no", "", 2,
        "device cuda: " CZ_STUB_FOLDERS

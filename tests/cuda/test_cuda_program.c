@@ -53,6 +53,51 @@ static void devices(void **state) {
   has(CZ_PROGRAM " devices --json", 0, "\"why\": \"device cuda: there is no CUDA module: ");
 }
 
+/* What was found of NVIDIA's libraries is said with a card and without a driver: version and file,
+ * or why not. */
+static void libraries(void **state) {
+  char dnn[2048], blas[2048], json[4096];
+  snprintf(blas, sizeof blas, "%s/fake/libcloze_cuda.so", CZ_MODULE_FOLDERS);
+  snprintf(dnn, sizeof dnn, "%s/fake/libcudnn_fake.so", CZ_MODULE_FOLDERS);
+  use("fake");
+  assert_int_equal(setenv("CZ_CUDNN", CZ_HAVE_CUDNN ? dnn : "/nowhere/libcudnn.so.9", 1), 0);
+  for (int driver = 1; driver >= 0; driver--) {
+    if (!driver) assert_int_equal(setenv("FAKE_CARD", "driver=0", 1), 0);
+    has(CZ_PROGRAM " devices", 0, driver ? "\nCUDA card          Fake H100\n" : "no NVIDIA driver");
+    snprintf(json, sizeof json, "\ncuBLASLt           13.1.0, %s\n", blas);
+    has(CZ_PROGRAM " devices", 0, json);
+    snprintf(json, sizeof json,
+             "  \"cublaslt\": {\n   \"version\": \"13.1.0\",\n   \"path\": \"%s\"\n  },\n", blas);
+    has(CZ_PROGRAM " devices --json", 0, json);
+    if (!CZ_HAVE_CUDNN) {
+      has(CZ_PROGRAM " devices", 0, "\ncuDNN              none: this module was built without");
+      continue;
+    }
+    snprintf(json, sizeof json, "\ncuDNN              9.19.0, %s\n", dnn);
+    has(CZ_PROGRAM " devices", 0, json);
+    snprintf(json, sizeof json,
+             "  \"cudnn\": {\n   \"version\": \"9.19.0\",\n   \"path\": \"%s\"\n  }\n", dnn);
+    has(CZ_PROGRAM " devices --json", 0, json);
+  }
+  assert_int_equal(setenv("FAKE_CARD", "driver=0,library=120300", 1), 0);
+  has(CZ_PROGRAM " devices", 0,
+      "/fake/libcloze_cuda.so, which is not used: cuBLASLt has version 12, this module was built "
+      "with 13\n");
+  assert_int_equal(unsetenv("FAKE_CARD"), 0);
+  if (CZ_HAVE_CUDNN) {
+    assert_int_equal(setenv("CZ_CUDNN", "/nowhere/libcudnn.so.9", 1), 0);
+    has(CZ_PROGRAM " devices", 0,
+        "\ncuDNN              none: attention by cuDNN: CZ_CUDNN is /nowhere/libcudnn.so.9: ");
+    has(CZ_PROGRAM " devices --json", 0,
+        "  \"cudnn\": {\n   \"why\": \"attention by cuDNN: CZ_CUDNN is /nowhere/libcudnn.so.9: ");
+  }
+  assert_int_equal(unsetenv("CZ_CUDNN"), 0);
+  use("nowhere");
+  has(CZ_PROGRAM " devices", 0,
+      "\ncuBLASLt           none: the CUDA module, which looks for it, was not loaded\n"
+      "cuDNN              none: the CUDA module, which looks for it, was not loaded\n");
+}
+
 /* The library that a module stands on: what is said, and where it is found. */
 static void library(void **state) {
   char folder[1024], link[1200];
@@ -80,6 +125,7 @@ static void build_folder(void **state) {
     has(CZ_PROGRAM " devices", 0, "libcloze_cuda.so: there is no NVIDIA driver");
   else
     has(CZ_PROGRAM " devices", 0, "\nCUDA card          ");
+  if (CZ_HAVE_MODULE) has(CZ_PROGRAM " devices", 0, "/libcublasLt.so.13\ncuDNN              ");
 }
 
 /* Algorithms that are committed for a card are found beside the program, where it is installed and
@@ -119,13 +165,14 @@ static void needs(void **state) {
   lacks("readelf -d " CZ_MODULE_FILE, "[libcuda.so");
   lacks("readelf -d " CZ_MODULE_FILE, "[libcudart.so");
   lacks("readelf -d " CZ_MODULE_FILE, "/usr/local");
-  has("nm -D --defined-only " CZ_MODULE_FILE " | cut -d' ' -f3", 0, "cz_module_device\n");
-  has("nm -D --defined-only " CZ_MODULE_FILE " | wc -l", 0, "1\n");
+  has("nm -D --defined-only " CZ_MODULE_FILE " | cut -d' ' -f3", 0,
+      "cz_module_device\ncz_module_libraries\n");
+  has("nm -D --defined-only " CZ_MODULE_FILE " | wc -l", 0, "2\n");
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(devices), cmocka_unit_test(library),
-                                     cmocka_unit_test(build_folder), cmocka_unit_test(needs),
-                                     cmocka_unit_test(algorithms)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(devices), cmocka_unit_test(libraries),
+                                     cmocka_unit_test(library), cmocka_unit_test(build_folder),
+                                     cmocka_unit_test(needs),   cmocka_unit_test(algorithms)};
   return cmocka_run_group_tests_name("cuda program", tests, make_folder, drop_folder);
 }

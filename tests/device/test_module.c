@@ -28,7 +28,7 @@ static void refused(const char *folder, const char *stub, const char *why) {
 static void unfit(void **state) {
   char want[200];
   refused("stub", "version",
-          "libcloze_cuda.so: it was built for version 9 of modules, the program has version 4");
+          "libcloze_cuda.so: it was built for version 10 of modules, the program has version 4");
   snprintf(want, sizeof want, "it was built for another cz_call: %zu bytes, the program's has %zu",
            sizeof(cz_call), sizeof(cz_call) + 16);
   refused("stub", "call", want);

@@ -1,15 +1,23 @@
 /* `cloze devices`: what this machine computes on, and how. */
 #include "commands/commands.h"
-#include "device/device.h"
+#include "device/module.h"
 #include "experiment/report/table.h"
 #include "json/json.h"
 
 #include <stdio.h>
 
-const char cz_devices_usage[] = "cloze devices [--json]\n"
-                                "What the processor has, which libraries compute, and by which "
-                                "path bfloat16 goes and why; then\n"
-                                "the CUDA card, or why there is none to compute on.\n";
+const char cz_devices_usage[] =
+    "cloze devices [--json]\n"
+    "What the processor has, which libraries compute, and by which path bfloat16 goes and why; "
+    "then\n"
+    "the CUDA card, or why there is none to compute on, and which files of NVIDIA's libraries "
+    "were\n"
+    "found, for which no card is needed, or why not.\n"
+    "With --json: processor, cores, memory_bytes, isa, kind, libraries, matrix_library, path, why; "
+    "and\n"
+    "cuda: card, multiprocessors, memory_bytes, capability, driver, libraries, kind, or why; "
+    "cublaslt and\n"
+    "cudnn: version and path where one was found, why where none was or it is not used.\n";
 
 /* {name: value} of the cpu device, in the order in which they are shown. */
 static cz_status describe(json_t *out, cz_device *d) {
@@ -49,6 +57,37 @@ static cz_status describe_cuda(json_t *out) {
   return st;
 }
 
+/* What was FOUND of NVIDIA's libraries, for which no card is needed: {version, path, why}. */
+static cz_status describe_libraries(json_t *out, const cz_library_info found[CZ_LIBRARIES]) {
+  static const char *const keys[CZ_LIBRARIES] = {"cublaslt", "cudnn"};
+  for (int i = 0; i < CZ_LIBRARIES; i++) {
+    json_t *one = json_object();
+    json_object_set_new(out, keys[i], one);
+    if (*found[i].version) {
+      CZ_TRY(cz_json_set_text(one, "version", found[i].version));
+      CZ_TRY(cz_json_set_text(one, "path", found[i].path));
+    }
+    if (*found[i].why) CZ_TRY(cz_json_set_text(one, "why", found[i].why));
+  }
+  return CZ_OK;
+}
+
+/* The module looks for them. That it was not loaded is the reason why there is no card, too. */
+static void find_libraries(cz_library_info found[CZ_LIBRARIES]) {
+  if (cz_module_find_libraries(found) == CZ_OK) return;
+  cz_error_clear();
+  for (int i = 0; i < CZ_LIBRARIES; i++)
+    snprintf(found[i].why, sizeof found[i].why,
+             "the CUDA module, which looks for it, was not loaded");
+}
+
+static cz_status describe_card_and_libraries(json_t *out) {
+  cz_library_info found[CZ_LIBRARIES];
+  find_libraries(found); /* first: what it has loaded need not be loaded for the device again */
+  CZ_TRY(describe_cuda(out));
+  return describe_libraries(out, found);
+}
+
 typedef struct line {
   const char *key, *label;
 } line;
@@ -72,7 +111,21 @@ static const line of_cuda[] = {{"card", "CUDA card"},
                                {"libraries", "libraries"},
                                {"kind", "kind"},
                                {"why", "no CUDA card"},
+                               {"cublaslt", "cuBLASLt"},
+                               {"cudnn", "cuDNN"},
                                {NULL, NULL}};
+
+static const char *text_of(const json_t *object, const char *key) {
+  const char *text = json_string_value(json_object_get(object, key));
+  return text ? text : "";
+}
+
+static cz_status print_library(cz_buf *out, const char *label, const json_t *found) {
+  const char *version = text_of(found, "version"), *why = text_of(found, "why");
+  if (!*version) return cz_buf_addf(out, "%-18s none: %s\n", label, why);
+  return cz_buf_addf(out, "%-18s %s, %s%s%s\n", label, version, text_of(found, "path"),
+                     *why ? ", which is not used: " : "", why);
+}
 
 /* Those of FOUND that are there. */
 static cz_status print(cz_buf *out, json_t *found, const line *lines) {
@@ -80,6 +133,8 @@ static cz_status print(cz_buf *out, json_t *found, const line *lines) {
     const json_t *value = json_object_get(found, l->key);
     if (json_is_string(value))
       CZ_TRY(cz_buf_addf(out, "%-18s %s\n", l->label, json_string_value(value)));
+    else if (json_is_object(value))
+      CZ_TRY(print_library(out, l->label, value));
     else if (value)
       CZ_TRY(cz_buf_addf(out, "%-18s %lld\n", l->label, (long long)json_integer_value(value)));
   }
@@ -105,7 +160,7 @@ cz_status cz_command_devices(int argc, char **argv) {
   json_t *cuda = json_object();
   json_object_set_new(found, "cuda", cuda);
   cz_status st = describe(found, device);
-  if (st == CZ_OK) st = describe_cuda(cuda);
+  if (st == CZ_OK) st = describe_card_and_libraries(cuda);
   if (st == CZ_OK) st = json ? cz_print_json(&text, json_incref(found)) : print_both(&text, found);
   if (st == CZ_OK) fputs(text.data, stdout);
   json_decref(found);
