@@ -18,7 +18,7 @@ enum { THREADS = 256, WARPS = THREADS / CZ_WARP, ROWS = 4096, AT_ONCE = 4 };
 /* Whether PLACE is among the COUNT numbers at P, for a warp. */
 static inline __device__ bool contains(const int32_t *p, int count, int32_t place) {
   int left = count - cz_lane(); /* of this lane's number on */
-  p += cz_lane();
+  p += threadIdx.x % CZ_WARP;   /* cz_lane's sign costs registers: 40, not 31, in bf16 */
   for (; count >= AT_ONCE * CZ_WARP; count -= AT_ONCE * CZ_WARP) {
     bool same = false;
     CZ_UNROLL
@@ -47,7 +47,8 @@ static inline __device__ int32_t place_of(const int32_t *rows, int n, int N) {
 template <bool WIDE, class T>
 static inline __device__ void copy_row(T *__restrict__ to, const T *__restrict__ from, int64_t E) {
   constexpr int EACH = WIDE ? cz_pack<T>::N : 1;
-  for (int64_t first = cz_lane() * EACH; first < E; first += AT_ONCE * CZ_WARP * EACH) {
+  const int64_t lane = threadIdx.x % CZ_WARP; /* as in contains */
+  for (int64_t first = lane * EACH; first < E; first += AT_ONCE * CZ_WARP * EACH) {
     cz_numbers<EACH, T> x[AT_ONCE] = {};
     CZ_UNROLL
     for (int i = 0; i < AT_ONCE; i++)
