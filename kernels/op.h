@@ -57,7 +57,8 @@ typedef struct cz_arg {
 
 /* The engine decides whether a gradient is not wanted, written or added to what is there,
  * and tells the kernel. The first use of a value, seen from the loss, writes and the
- * others add, so that no pass clears all gradients first. */
+ * others add, so that no pass clears all gradients first. Where an array is two inputs of a call,
+ * so is its gradient: the first writes, and the other adds to that, in the order of inputs. */
 typedef enum cz_grad_mode { CZ_GRAD_SKIP, CZ_GRAD_WRITE, CZ_GRAD_ADD } cz_grad_mode;
 
 /* Where random numbers come from: Philox keyed by seed, with the counter (element / 4,

@@ -151,7 +151,8 @@ static __device__ void keep(const problem &p, const view &v, const lines &l, con
 
 /* ---- by queries: the gradient of the position bias ---- */
 
-/* Adds the dS of a warp's tile, all of one bucket, to its sum. */
+/* Adds the dS of a warp's tile, all of one bucket, to its sum, which nobody touches again before
+ * the barrier behind the tile. */
 template <int N> static __device__ void add_all(float *sum, const float ds[N / 8][4]) {
   float all = 0;
   CZ_UNROLL
@@ -161,7 +162,6 @@ template <int N> static __device__ void add_all(float *sum, const float ds[N / 8
   }
   all = cz_warp_sum(all);
   if (cz_lane() == 0) *sum += all;
-  __syncwarp();
 }
 
 /* Adds each lane's SUM to that of its BUCKET, -1: none. Lanes of one bucket are all of one run. */

@@ -184,6 +184,9 @@ static const sizes hand[] = {
      .bias = true,
      .training = true,
      .attr = {0, CZ_ATTENTION_MASK_PREFIX, 0.5, 16, 200, true, 0.2, true}},
+    {1, 8, 2, {3, 0}, {4, 20}, .std = 1, .attr = FULL(0.5)}, /* keys that nobody sees, as packs */
+    {1, 8, 2, {3, 5}, {5, 3}, .std = 1, .attr = FULL(0.5)},  /* one array as q and k: a row is one
+                                                                segment's q and the other's k */
 };
 
 static sizes draw(cz_rand *r) {

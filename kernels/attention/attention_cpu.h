@@ -32,10 +32,10 @@ typedef struct cz__attention_plan {
   int64_t B, H, K, Tq, Tk;
   int64_t width;            /* K rounded up to whole blocks of columns */
   int64_t rows, keys, tile; /* maximum queries, keys and floats of a tile in this call */
-  bool dropout, disjoint; /* disjoint: the key segments follow one another, so that units write rows
-                             of their own */
-  bool gathers;           /* they are not, and dk and dv, in 16 bits, come together elsewhere */
-  int64_t reach;          /* offsets j - p lie within +-reach */
+  bool dropout, disjoint;   /* disjoint: the key segments follow one another and dq is an array of
+                               its own, so that units write rows of their own */
+  bool gathers;             /* they are not, and dk and dv, in 16 bits, come together elsewhere */
+  int64_t reach;            /* offsets j - p lie within +-reach */
   const float
       *bias; /* of offset 0 for head 0; head h is h * line further. Null without a position bias */
   int64_t line;          /* entries of a head's bias, margins included */
@@ -85,6 +85,14 @@ const float *cz__attention_rows(const cz__attention_unit *u, const void *array, 
 void cz__attention_put(const cz__attention_unit *u, void *array, int64_t row, const float *x,
                        float scale, cz_grad_mode mode);
 void cz__attention_round(const cz__attention_unit *u, float *tile, int64_t R, int64_t n);
+
+/* Whether q is an array that is also k or v, so that dq comes together with dk or dv: a unit's rows
+ * of the one may be another's of the other, which the spans say. */
+static inline bool cz__attention_joins(const cz_call *c) {
+  const void *dq = c->mode[CZ_ATTENTION_Q] ? c->din[CZ_ATTENTION_Q].data : NULL;
+  return dq && ((c->mode[CZ_ATTENTION_K] && dq == c->din[CZ_ATTENTION_K].data) ||
+                (c->mode[CZ_ATTENTION_V] && dq == c->din[CZ_ATTENTION_V].data));
+}
 
 /* What is a thread's own, behind those sums. */
 static inline float *cz__attention_slice(const cz__attention_plan *p, int thread) {

@@ -186,13 +186,18 @@ static void backward_unit(const cz__attention_unit *u, int thread, const cz_grad
 }
 
 /* Key rows that no segment covers, or several do: start from zeros and add. Writing
- * without clearing needs every row of dk and dv to be written exactly once. */
+ * without clearing needs every row of dk and dv to be written exactly once. So does dq where it is
+ * not an array of its own, since it may be whole after the others. */
 static void choose_modes(const cz__attention_plan *p, cz_grad_mode *mode) {
   const cz_call *c = p->call;
   const int32_t *spans = c->in[CZ_ATTENTION_K_SPANS].data;
   int64_t covered = 0;
   for (int64_t n = 0; n < p->B; n++) covered = spans[2 * n] == covered ? spans[2 * n + 1] : -1;
   memcpy(mode, c->mode, sizeof c->mode);
+  if (mode[CZ_ATTENTION_Q] == CZ_GRAD_WRITE && cz__attention_joins(c)) {
+    cz_grad_begin(c, CZ_ATTENTION_Q);
+    mode[CZ_ATTENTION_Q] = CZ_GRAD_ADD;
+  }
   if (p->gathers) return; /* all rows are written when a head is done */
   for (int i = CZ_ATTENTION_K; i <= CZ_ATTENTION_V; i++) {
     if (mode[i] != CZ_GRAD_WRITE || covered == p->Tk) continue;

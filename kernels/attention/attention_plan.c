@@ -110,7 +110,7 @@ void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool back
       (int)cz_minimum(omp_get_max_threads(), (int64_t)((call->workspace_bytes - shared) / slice));
   plan->partial = call->workspace;
   plan->slices = (float *)((char *)call->workspace + shared);
-  plan->disjoint = true;
+  plan->disjoint = !(backward && cz__attention_joins(call));
   const int32_t *spans = call->in[CZ_ATTENTION_K_SPANS].data;
   for (int64_t n = 1; n < plan->B; n++) plan->disjoint &= spans[2 * n] >= spans[2 * n - 1];
   plan->gathers = plan->key_floats > 0 && !plan->disjoint;

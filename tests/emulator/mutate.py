@@ -9,8 +9,8 @@ Each __syncthreads(), __syncwarp(...) and cz_copy_wait<...>() of the file, and o
 kernels that it includes, is left out, one at a time, and the tests must fail then: those of the
 checking build (device emu:check), which also sees wrong numbers, in the orders of threads 0, 1
 and 2. Tests are test_ops with --ops (by default the op whose folder the file is in) on the first
-N cases of each, without those that take long; or TARGET, a test program of the build that is made
-of FILE.cu and reads CZ_EMULATOR_ORDER. --all: every kernel of the emulated module; a header's
+N cases of each (by default all fixed ones), without those that take long; or TARGET, a test program
+of the build that is made of FILE.cu and reads CZ_EMULATOR_ORDER. --all: every kernel of the emulated module; a header's
 barrier has to be missed by one of the kernels that are looked at and include it.
 
 Prints a line for each barrier and fails when one survives. A barrier of which it is proved that
@@ -254,8 +254,10 @@ def runs_of_ops(build, module, ops, args):
            "CZ_TEST_DTYPES": args.dtypes, "CZ_TEST_CHECKS": "values", "CZ_TEST_SEED": str(args.seed),
            "CZ_EMULATOR_SECONDS": "60", "OMP_NUM_THREADS": "1"}
     command = [str(build.folder / "tests" / "ops" / "test_ops")]
+    listed = run(command, env={**os.environ, "CZ_TEST_LIST": "1"})
+    fixed = {op: int(n) for op, n in map(str.split, listed.splitlines())}
     return [(command, {**env, "CZ_TEST_OPS": op, "CZ_TEST_INDEX": str(i)})
-            for i in range(args.cases) for op in ops]
+            for op in ops for i in range(args.cases or fixed[op])]
 
 
 def examine(build, kernel, barriers, args):
@@ -297,7 +299,7 @@ def arguments():
     p.add_argument("--kernel", nargs="+")
     p.add_argument("--ops")
     p.add_argument("--program")
-    p.add_argument("--cases", type=int, default=20)
+    p.add_argument("--cases", type=int)
     p.add_argument("--seconds", type=int, default=3, help="of the processor; longer cases are left out")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--dtypes", default="f32,bf16")

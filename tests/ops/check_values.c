@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Where a number is not 0 and changes by no more than 16 times as much as what it is made of, a
  * fault of the size of several roundings can be told from them. */
@@ -113,6 +114,61 @@ static void check_modes(const problem *p, variant v, const values *base,
   values_free(&want), values_free(&sens.all);
 }
 
+static bool same_gradients(const problem *p, int a, int b) {
+  if (!problem_yields(p, a) || !problem_yields(p, b)) return false;
+  const cz_arg *x = &p->c.in[a], *y = &p->c.in[b];
+  if (x->ndim != y->ndim || memcmp(x->dim, y->dim, sizeof x->dim)) return false;
+  for (const target *on = next_target(ref, p); on; on = next_target(on, p))
+    if (gradient_dtype(p, on, a) != gradient_dtype(p, on, b)) return false;
+  return true;
+}
+
+/* The sum of two gradients and what it depends on: on the first one's rounding, too. */
+static void add_joined(const problem *p, int first, int second, const values *base,
+                       const sensitivities *of, values *want, sensitivities *sens) {
+  const int64_t n = cz_numel(&p->c.in[second]);
+  const double *a = base->din[first], *b = base->din[second];
+  double *sum = want->din[second] = calloc((size_t)n + 1, sizeof(double)),
+         *all = sens->all.din[second] = calloc((size_t)n + 1, sizeof(double)),
+         *inside = sens->inside.din[second] = calloc((size_t)n + 1, sizeof(double));
+  if (!sum || !all || !inside) abort(); /* a test machine without memory */
+  for (int64_t i = 0; i < n; i++) {
+    sum[i] = a[i] + b[i];
+    all[i] = of->all.din[first][i] + of->all.din[second][i] + fabs(a[i]) + fabs(b[i]);
+    inside[i] = fabs(a[i]) + fabs(b[i]);
+    for (int k = 0; of->inside.din[second] && k < 2; k++)
+      inside[i] += of->inside.din[k ? first : second][i];
+  }
+}
+
+/* Of an array that is two inputs: the gradient as the second is added to that as the first, which
+ * the same call writes. */
+static void check_joined(const problem *p, int first, int second, const values *base,
+                         const sensitivities *base_sens) {
+  values want = {0}, got = {0};
+  sensitivities sens = {0};
+  variant v = plain(p);
+  v.mode[second] = CZ_GRAD_ADD, v.joins = second, v.joined = first;
+  add_joined(p, first, second, base, base_sens, &want, &sens);
+  for (const target *on = ref; on; on = next_target(on, p)) {
+    char label[96];
+    run r;
+    if (run_backward(&r, p, on, v)) run_values(&got, &r);
+    run_free(&r);
+    snprintf(label, sizeof label, "%s backward, one array as %s and", on->name,
+             p->row->in_name[first]);
+    compare_gradients(p, label, on, &got, &want, &sens);
+    values_free(&got);
+  }
+  values_free(&want), sensitivities_free(&sens);
+}
+
+static void check_all_joined(const problem *p, const values *base, const sensitivities *sens) {
+  for (int second = 1; second < p->row->n_in; second++)
+    for (int first = 0; first < second; first++)
+      if (same_gradients(p, first, second)) check_joined(p, first, second, base, sens);
+}
+
 static void check_all_modes(const problem *p, const values *base, const sensitivities *sens) {
   variant added = plain(p), mixed = plain(p), alone = plain(p);
   cz_rand rand = {.state = p->seed + (uint64_t)p->index};
@@ -160,7 +216,7 @@ static void check_arriving(const problem *p, uint32_t mask) {
     if (p->row->fused_backward) compare_outputs(p, label, on, &got, &want, &sens);
     values_free(&got);
   }
-  if (all) check_all_modes(p, &want, &sens);
+  if (all) check_all_modes(p, &want, &sens), check_all_joined(p, &want, &sens);
   values_free(&want), sensitivities_free(&sens);
 }
 

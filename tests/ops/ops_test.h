@@ -85,6 +85,7 @@ typedef struct variant {
   cz_grad_mode mode[CZ_OP_IN]; /* of inputs that yield a gradient */
   bool zero_dout;              /* gradients outside `dout` are there and zero, instead of absent */
   int alias_out, alias_grad;   /* output made in place; input whose gradient is made in place */
+  int joins, joined;           /* input whose gradient is added to another's */
   bool poison;                 /* before backward, what it does not need is overwritten with NaN */
   bool stale;                  /* where forward only writes, NaN stands before */
   bool drop_saved;             /* outputs that exist for backward only are not made */

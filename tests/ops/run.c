@@ -68,7 +68,11 @@ static double *faulty(const run *r, double *x, cz_dtype dtype, int64_t n) {
 
 /** Every gradient written, all outputs with a gradient, nothing in place. */
 variant plain(const problem *p) {
-  variant v = {.dout = problem_douts(p), .alias_out = NONE, .alias_grad = NONE};
+  variant v = {.dout = problem_douts(p),
+               .alias_out = NONE,
+               .alias_grad = NONE,
+               .joins = NONE,
+               .joined = NONE};
   for (int i = 0; i < CZ_OP_IN; i++)
     v.mode[i] = problem_yields(p, i) ? CZ_GRAD_WRITE : CZ_GRAD_SKIP;
   return v;
@@ -160,7 +164,8 @@ static void want_gradients(run *r) {
     if (!problem_yields(p, i)) continue;
     *a = r->call.in[i];
     a->dtype = gradient_dtype(p, r->on, i);
-    if (r->v.alias_grad != i) r->din[i] = region_add(&r->memory->gradients, arg_bytes(a));
+    if (r->v.alias_grad != i && r->v.joins != i)
+      r->din[i] = region_add(&r->memory->gradients, arg_bytes(a));
   }
 }
 
@@ -181,8 +186,9 @@ static void make_gradients(run *r) {
   for (int i = 0; i < r->call.n_in; i++) {
     cz_arg *a = &r->call.din[i];
     if (!cz_present(a)) continue;
-    a->data =
-        r->din[i] ? block_address(r->din[i]) : r->call.dout[p->row->may_alias_grad[i] - 1].data;
+    a->data = r->din[i]         ? block_address(r->din[i])
+              : r->v.joins == i ? r->call.din[r->v.joined].data
+                                : r->call.dout[p->row->may_alias_grad[i] - 1].data;
     if (r->din[i] && r->v.mode[i] == CZ_GRAD_ADD)
       store(block_host(r->din[i]), a->dtype, p->before[i], cz_numel(a));
   }
