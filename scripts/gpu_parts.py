@@ -36,6 +36,7 @@ PLACES = ("bin", "gpu", "tests/ops")
 DTYPES = ("bf16", "f32", "f16")
 PRECISION = {"bf16": "bf16", "f32": "f32", "f16": "fp16"}
 LEAST = 3  # seconds with which something is begun
+SHARE = 20  # seconds that a run may take where its share of what is left is less
 REHEARSAL = 6  # times as long a part may take without a card
 SHOWN = 1500  # characters of what a program said, where it failed
 
@@ -111,13 +112,15 @@ class Check:
 
     def shares(self, n):
         """For `pool`: what is left of the time in equal shares of those of N jobs that are still to
-        begin. Where the cheapest come first, each has at least the mean of those behind it, and all
-        come to their end if there is time for all."""
+        begin, and SHARE where that is more: of jobs that take longer than their shares, all of them,
+        none would come to its end. Where the cheapest come first, each has at least the mean of those
+        behind it, and all come to their end if there is time for all."""
         waiting = iter(range(n, 0, -1))
 
         def share():
             with self.lock:
-                return self.left() * min(1, self.workers / next(waiting))
+                left = self.left()
+                return min(left, max(SHARE, left * self.workers / next(waiting)))
 
         return share
 
@@ -352,14 +355,25 @@ def find_sanitizer(check):
     raise Failed("there is no compute-sanitizer")
 
 
+# How what a tool found begins; what it says of itself and of the program's end is nothing found.
+FINDING = re.compile(
+    r"^=========\s+(?:Invalid|Misaligned|Uninitialized|Barrier error|Malloc/Free|Program hit|Leaked"
+    r"|(?:Error|Warning): (?:Race|Potential)).*", re.MULTILINE | re.IGNORECASE
+)  # fmt: skip
+
+
 def sanitized(op, code, out, said):
     """What the tool found. Clean is only what came to its good end: the summary says nothing
-    of a program that ended before it did anything. OP: whose tests ran, None: the pins."""
+    of a program that ended before it did anything. It comes last: of a run that was ended before
+    it, what was found by then counts. OP: whose tests ran, None: the pins."""
     text = out + said
     summary = re.search(r"(?:ERROR|RACECHECK) SUMMARY: (.*)", text)
-    if summary and not re.match(r"0 (errors|hazards)", summary.group(1)):
+    wrong = summary and not re.match(r"0 (errors|hazards)", summary.group(1))
+    found = None if summary else FINDING.search(text)
+    if wrong or found:
         lines = "\n".join(line for line in text.splitlines() if line.startswith("========="))
-        return {"verdict": "fail", "summary": summary.group(1), "text": lines[:SHOWN]}
+        what = summary.group(1) if wrong else found.group().lstrip("= ")
+        return {"verdict": "fail", "summary": what, "text": lines[:SHOWN]}
     ended = code == 0 and (op is None or re.search(r"^\[\s+OK \] %s$" % op, text, re.M))
     if summary and ended:
         return {"verdict": "clean", "summary": summary.group(1)}
@@ -425,7 +439,8 @@ def coverage_text(of):
 
 def part_sanitizer(check):
     """NVIDIA's tools on the pins and on small cases of every op. A run that is ended because its
-    share of the time is over has another turn when the others are done."""
+    share of the time is over has another turn when the others are done, but for one in which
+    something was found by then."""
     program, found = find_sanitizer(check), {}
     jobs = sanitizer_jobs(check, program)
 

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -24,12 +25,12 @@ import gpu_table  # noqa: E402
 
 # what NVIDIA's tool prints, without looking, with the exit code of the program that it ran; RUNS
 # says what it runs in the place of what it was given, LOG where it notes what it was called for,
-# SLOW for what it needs how many seconds: "TOOL of OP SECONDS"
+# SLOW for what it needs how many seconds: "TOOL of OP SECONDS", FOUND what it finds at once then
 SANITIZER = """#!/bin/bash
 while [ "${1#--}" != "$1" ]; do [ "$1" = --tool ] && tool=$2; shift 2; done
 what="$tool of ${CZ_TEST_OPS:-pins}"
 [ -z "${LOG-}" ] || echo "$what" >>"$LOG"
-[ "${SLOW% *}" != "$what" ] || sleep "${SLOW##* }"
+[ "${SLOW% *}" != "$what" ] || { echo "${FOUND-}" && sleep "${SLOW##* }"; }
 ${RUNS:-"$@"}
 code=$?
 case "$tool" in
@@ -153,6 +154,7 @@ def expect_faults(build, folder):
 def expect_sanitized():
     """Clean is what came to its end, of an op with its tests."""
     clean, passed = "========= ERROR SUMMARY: 0 errors\n", "[       OK ] add\n"
+    head = "========= COMPUTE-SANITIZER\n"
     for op, code, text, verdict in (
         ("add", 0, passed + clean, "clean"),
         (None, 0, clean, "clean"),
@@ -166,9 +168,24 @@ def expect_sanitized():
         ("add", None, passed + clean, "no time"),
         ("add", 0, passed + "========= ERROR SUMMARY: 10 errors\n", "fail"),
         ("add", None, "========= RACECHECK SUMMARY: 2 hazards displayed\n", "fail"),
+        # the summary comes last, what was found before it
+        ("add", None, head + "========= Invalid __global__ read of size 4 bytes\n", "fail"),
+        ("add", 139, passed + "========= Misaligned Shared or Local Address\n", "fail"),
+        (None, None, "========= Error: Race reported between Write access at 0x60\n", "fail"),
+        (None, None, "========= Warning: Race reported between Read access at 0x60\n", "fail"),
+        (None, None, "========= Barrier error detected. Divergent threads in block\n", "fail"),
+        (None, None, "========= Uninitialized __global__ memory read of size 4\n", "fail"),
+        (None, None, "========= Program hit cudaErrorInvalidValue (error 1)\n", "fail"),
+        # of the tool itself and of how the program ended, of the program's own
+        (None, 1, "========= Error: process didn't terminate successfully\n", "did not run"),
+        (None, 1, "========= Target application returned an error\n", "did not run"),
+        (None, None, "Invalid words\n========= Error: a kernel timed out\n", "no time"),
+        (None, None, head, "no time"),
     ):
         found = gpu_parts.sanitized(op, code, text, "")
         assert found["verdict"] == verdict, (op, code, text, found)
+    found = gpu_parts.sanitized("add", None, head + "========= Invalid read\n=========     at f\n", "")
+    assert found["summary"] == "Invalid read" and found["text"].endswith("=     at f"), found
 
 
 def sanitizer_part(folder, ends):
@@ -203,9 +220,38 @@ def expect_all_sanitized(folder):
         assert text == said + "; checked: pins; not checked: racecheck of add in f32", text
 
 
-def sanitizer_turns(folder, slow):
-    """What part sanitizer does in eight seconds where three ops exist and one run is SLOW: (what is
-    not well with it, its results, what the tool was called for, the order of the runs)."""
+def shared_out(jobs, workers, seconds, costs):
+    """How many of JOBS, which take so many seconds each, come to their end in shares of SECONDS, by
+    a clock of its own."""
+    check, now = object.__new__(gpu_parts.Check), [0.0]
+    check.left = lambda: seconds - now[0]
+    check.lock, check.workers = threading.Lock(), workers
+    share, free, ended = check.shares(jobs), [0.0] * workers, 0
+    for cost in costs:
+        now[0] = free[0]  # of the worker that is free first
+        limit = min(share(), check.left())
+        ended += 0 < limit >= cost
+        free = sorted([now[0] + max(0, min(cost, limit)), *free[1:]])
+    return ended
+
+
+def expect_shares():
+    """Where every run takes somewhat longer than its share, as many come to their end as there is
+    time for. One that takes far longer leaves most of the time to the others."""
+    assert shared_out(68, 8, 6, [0.9] * 68) == 48  # a share is 0.7 s
+    for jobs, workers, seconds in ((68, 8, 60), (68, 8, 6), (12, 2, 30), (72, 8, 90)):
+        cost = 1.3 * seconds * workers / jobs
+        ended = shared_out(jobs, workers, seconds, [cost] * jobs)
+        assert ended == workers * int(seconds / cost) > jobs // 2, (jobs, ended)
+    assert shared_out(68, 8, 60, [5] * 68) == 68
+    assert shared_out(68, 8, 60, [1] * 40 + [600] + [1] * 27) == 67
+    assert shared_out(68, 8, 600, [600] * 7 + [10] * 61) == 61
+
+
+def sanitizer_turns(folder, slow, found=""):
+    """What part sanitizer does in eight seconds where three ops exist and one run is SLOW, in which
+    the tool has FOUND something: (what is not well with it, its results, what the tool was called
+    for, the order of the runs)."""
     folder.mkdir()
     tests = '#!/bin/sh\necho "[       OK ] $CZ_TEST_OPS"\n'
     for name, text in (("tool", SANITIZER), ("pins", "#!/bin/sh\n"), ("test_ops", tests)):
@@ -216,7 +262,7 @@ def sanitizer_turns(folder, slow):
     check = gpu_parts.Check(arguments, folder)
     check.program = lambda name: str(folder / name)
     check.emulated, check.workers = False, 2  # all ops
-    check.environment.update(LOG=str(folder / "log"), SLOW=slow)
+    check.environment.update(LOG=str(folder / "log"), SLOW=slow, FOUND=found)
     gpu_parts.run_part(check, ("sanitizer", 8, 0, gpu_parts.part_sanitizer))
     whole = check.results.whole
     said = "\n".join(gpu_table.sanitizer_text({}, whole["parts"]["sanitizer"]))
@@ -227,9 +273,11 @@ def sanitizer_turns(folder, slow):
 
 def expect_turns(folder):
     """The cheapest runs come first. One that takes longer than its share takes nothing from the
-    others and has another turn; where that is not enough, what was not checked is named."""
-    names = gpu_parts.op_names
+    others and has another turn; where that is not enough, what was not checked is named. What was
+    found in a run that is ended is found."""
+    names, share = gpu_parts.op_names, gpu_parts.SHARE
     gpu_parts.op_names = lambda: ["attention", "add", "cast"]
+    gpu_parts.SHARE = 0  # of eight seconds no more than the share
     try:
         text, said, calls, order = sanitizer_turns(folder / "late", "memcheck of pins 1.5")
         assert text is None and said.startswith("clean; checked: pins cast add attention\n"), said
@@ -243,8 +291,12 @@ def expect_turns(folder):
         assert text == "incomplete: clean 14, no time 2; " + left, text
         assert said.startswith("incomplete; checked: pins cast add\nnot checked: " + missing), said
         assert "racecheck: 5 clean" in said and "passed" not in said, said
+        found = "========= Invalid __global__ read of size 4 bytes"
+        text, said, calls, _ = sanitizer_turns(folder / "found", "memcheck of pins 60", found)
+        assert text == "clean 15, fail 1; errors in: memcheck of pins", text
+        assert calls.count("memcheck of pins") == 1 and len(calls) == 16, calls
     finally:
-        gpu_parts.op_names = names
+        gpu_parts.op_names, gpu_parts.SHARE = names, share
 
 
 def cudnn_part(build, folder, library):
@@ -432,6 +484,7 @@ def main():
     expect_curves()
     expect_reference()
     expect_sanitized()
+    expect_shares()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         expect_usage(build, folder)
