@@ -19,7 +19,7 @@
 # a card is looked for, 3 no card. A missed gate is no failure.
 set -u
 die() { echo "gpu_check.sh: $1" >&2 && exit "${2-1}"; }
-device=cuda out=${OUT:-} bundle='' build='' rebuild=false given=() names=()
+device=cuda out=${OUT:+$(realpath -m -- "$OUT")} bundle='' build='' rebuild=false given=() names=()
 # value NAME VALUE: of an option that needs one, which another option is not
 value() {
   case "${2-}" in '' | --*) die "$1 needs a value; --help" 2 ;; esac

@@ -12,7 +12,6 @@ some failed or were left out, 2 wrong usage.
 """
 
 import argparse
-import concurrent.futures
 import json
 import lzma
 import math
@@ -20,178 +19,34 @@ import os
 import pathlib
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import gpu_curves  # noqa: E402
 import gpu_table  # noqa: E402
+from gpu_check import sanitizer  # noqa: E402
+from gpu_check.runs import (  # noqa: E402
+    BY_CUDNN,
+    LEAST,
+    ROOT,
+    Check,
+    Failed,
+    by_length,
+    op_environment,
+    reason,
+    run_limited,
+    some_ops,
+)
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-PLACES = ("bin", "gpu", "tests/ops")
 DTYPES = ("bf16", "f32", "f16")
 PRECISION = {"bf16": "bf16", "f32": "f32", "f16": "fp16"}
-LEAST = 3  # seconds with which something is begun
-SHARE = 20  # seconds that a run may take where its share of what is left is less
 REHEARSAL = 6  # times as long a part may take without a card
-SHOWN = 1500  # characters of what a program said, where it failed
-
-
-class Failed(Exception):
-    """What a part could not do; what it has found so far is kept."""
 
 
 class Unusable(Exception):
     """What is wrong with the words of a call."""
-
-
-class Check:
-    """What all parts share: where programs are, how long there is, what was found."""
-
-    def __init__(self, arguments, work):
-        self.programs = pathlib.Path(arguments.programs).resolve()
-        self.device, self.quick = arguments.device, arguments.quick
-        self.emulated = arguments.device != "cuda"
-        self.sanitizer = arguments.sanitizer
-        self.work, self.out = work, pathlib.Path(arguments.out).resolve()
-        self.ends = time.monotonic() + arguments.seconds
-        self.part_ends = self.ends
-        self.environment = environment(self.programs, work)
-        modules = self.environment["CZ_MODULE_PATH"]
-        self.results = gpu_table.Results(self.out, self.quick, self.emulated, modules)
-        self.lock = threading.Lock()
-        self.workers = max(1, min(8, (os.cpu_count() or 2) // 2))
-
-    def left(self):
-        """Seconds until the part must end."""
-        return self.part_ends - time.monotonic()
-
-    def program(self, name):
-        for place in PLACES:
-            path = self.programs / place / name
-            if path.is_file():
-                return str(path)
-        raise Failed("there is no program '%s' in %s" % (name, self.programs))
-
-    def run(self, words, seconds=None, extra=None):
-        """(exit code or None when the time was up, what it wrote, what it said)."""
-        limit = self.left() if seconds is None else min(seconds, self.left())
-        if limit <= 0:
-            return None, "", "there was no time left"
-        return run_limited(words, limit, {**self.environment, **(extra or {})})
-
-    def note(self, part, value):
-        """Keeps what is known of a part by now, on disk too."""
-        with self.lock:
-            self.results.put(part, value)
-
-    def cloze_json(self, *words, seconds=None):
-        code, out, said = self.run([self.program("cloze"), *words, "--json"], seconds)
-        if code != 0:
-            raise Failed(reason(code, said, out))
-        return json.loads(out)
-
-    def pool(self, jobs, seconds, done):
-        """Runs JOBS, (name, words, environment), some at a time, each for SECONDS() at most;
-        DONE(name, code, out, said, seconds) of each as it ends. Those for which there is no time
-        end with None."""
-
-        def one(job):
-            name, words, extra = job
-            began = time.monotonic()
-            code, out, said = self.run(words, seconds(), extra)
-            with self.lock:
-                done(name, code, out, said, time.monotonic() - began)
-
-        with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
-            list(pool.map(one, jobs))
-
-    def shares(self, n):
-        """For `pool`: what is left of the time in equal shares of those of N jobs that are still to
-        begin, and SHARE where that is more: of jobs that take longer than their shares, all of them,
-        none would come to its end. Where the cheapest come first, each has at least the mean of those
-        behind it, and all come to their end if there is time for all."""
-        waiting = iter(range(n, 0, -1))
-
-        def share():
-            with self.lock:
-                left = self.left()
-                return min(left, max(SHARE, left * self.workers / next(waiting)))
-
-        return share
-
-
-def environment(programs, work):
-    """Of our own programs: their libraries, the module, a cache that begins empty and gets all
-    algorithms of products, since none that are committed are looked at."""
-    out = dict(os.environ, OMP_WAIT_POLICY="passive", XDG_CACHE_HOME=str(work / "cache"))
-    out["CZ_CUDA_ALGORITHMS"] = str(work / "committed")  # which is not there
-    out["CZ_MODULE_PATH"] = os.environ.get("CLOZE_MODULES") or str(programs / "modules")
-    own = [programs / "lib"] if (programs / "lib").is_dir() else []
-    if own and not has_cxx():
-        own.append(programs / "lib/cxx")
-    folders = [str(p) for p in own] + nvidia_folders() + [os.environ.get("LD_LIBRARY_PATH", "")]
-    out["LD_LIBRARY_PATH"] = ":".join(f for f in folders if f)
-    return out
-
-
-def has_cxx():
-    """Whether the system has a libstdc++ of its own, which its tools were made with."""
-    for program in ("ldconfig", "/sbin/ldconfig", "/usr/sbin/ldconfig"):
-        try:
-            done = subprocess.run([program, "-p"], capture_output=True, text=True, timeout=30)
-        except OSError:
-            continue
-        return "libstdc++.so.6" in done.stdout and "libgcc_s.so.1" in done.stdout
-    return False
-
-
-def nvidia_folders():
-    """Folders with cuBLASLt 13 or cuDNN 9: of toolkits, and of the wheels of the python3 that runs
-    this and of the plain one."""
-    found = sorted(pathlib.Path("/usr/local").glob("cuda*/lib64"), reverse=True)
-    ask = (
-        "import sysconfig, site, sys\n"
-        "print('\\n'.join([sysconfig.get_path('purelib'), *site.getsitepackages(), "
-        "site.getusersitepackages()]))"
-    )
-    for python in {sys.executable, shutil.which("python3") or sys.executable}:
-        try:
-            done = subprocess.run([python, "-c", ask], capture_output=True, text=True, timeout=30)
-        except OSError:
-            continue
-        for folder in done.stdout.split("\n"):
-            if folder:
-                found += sorted(pathlib.Path(folder).glob("nvidia/*/lib"), reverse=True)
-    drivers = [f for f in ("/usr/local/nvidia/lib64", "/usr/local/nvidia/lib") if os.path.isdir(f)]
-    wanted = ("libcublasLt.so.13", "libcudnn.so.9")
-    return drivers + [
-        str(f) for f in dict.fromkeys(found) if any((f / name).exists() for name in wanted)
-    ]
-
-
-def run_limited(words, seconds, env):
-    process = subprocess.Popen(
-        [str(w) for w in words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, errors="replace", env=env, cwd=ROOT,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        out, said = process.communicate(timeout=seconds)
-        return process.returncode, out, said
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, said = process.communicate()
-        return None, out, said + "\n(ended after %.0f s)" % seconds
-
-
-def reason(code, said, out=""):
-    text = (said.strip() or out.strip())[-SHOWN:]
-    return "%s: %s" % ("the time was up" if code is None else "exit code %d" % code, text)
 
 
 # ---- ceilings and opponents ----
@@ -273,22 +128,6 @@ def part_pins(check):
 # ---- ops ----
 
 
-BY_CUDNN = "attention_cudnn"  # its library need not be there; it has a part of its own
-
-
-def op_names():
-    text = (ROOT / "kernels/ops.def").read_text(encoding="utf-8")
-    return [op for op in re.findall(r"^CZ_OP\((\w+)\)", text, re.M) if op != BY_CUDNN]
-
-
-# those whose tests take longest, so that none of them is begun last
-SLOW = ("attention", "cross_entropy", "linear", "norm", "label_words", "activation")
-
-
-def by_length(ops):
-    return sorted(ops, key=lambda op: SLOW.index(op) if op in SLOW else len(SLOW))
-
-
 def verdict_of(op, code, out, said):
     """What one run of test_ops found of OP on the device."""
     text = out + said
@@ -302,18 +141,6 @@ def verdict_of(op, code, out, said):
         return found
     verdict = "no time" if code is None else "fail"
     return {"verdict": verdict, "text": reason(code, text)}
-
-
-def op_environment(check, op, dtype, cases):
-    out = {"CZ_TEST_DEVICE": check.device, "CZ_TEST_OPS": op, "CZ_TEST_DTYPES": dtype,
-           "CZ_TEST_CASES": str(cases), "CZ_TEST_SEED": "1", "OMP_NUM_THREADS": "2"}  # fmt: skip
-    if check.emulated:
-        out["CZ_TEST_INDEX"] = "0"
-    return out
-
-
-def some_ops(check):
-    return ["add", "cast"] if check.emulated else by_length(op_names())
 
 
 def count_verdicts(found):
@@ -341,125 +168,6 @@ def part_ops(check):
     totals = count_verdicts(found)
     if set(totals) != {"pass"}:
         raise Failed(", ".join("%s %d" % pair for pair in sorted(totals.items())))
-
-
-# ---- NVIDIA's tools ----
-
-
-def find_sanitizer(check):
-    beside = ["/usr/local/cuda/bin/compute-sanitizer", "/usr/local/cuda/compute-sanitizer/compute-sanitizer"]  # fmt: skip
-    for name in [check.sanitizer] if check.sanitizer else ["compute-sanitizer", *beside]:
-        path = shutil.which(name)
-        if path:
-            return path
-    raise Failed("there is no compute-sanitizer")
-
-
-# How what a tool found begins; what it says of itself and of the program's end is nothing found.
-FINDING = re.compile(
-    r"^=========\s+(?:Invalid|Misaligned|Uninitialized|Barrier error|Malloc/Free|Program hit|Leaked"
-    r"|(?:Error|Warning): (?:Race|Potential)).*", re.MULTILINE | re.IGNORECASE
-)  # fmt: skip
-
-
-def sanitized(op, code, out, said):
-    """What the tool found. Clean is only what came to its good end: the summary says nothing
-    of a program that ended before it did anything. It comes last: of a run that was ended before
-    it, what was found by then counts. OP: whose tests ran, None: the pins."""
-    text = out + said
-    summary = re.search(r"(?:ERROR|RACECHECK) SUMMARY: (.*)", text)
-    wrong = summary and not re.match(r"0 (errors|hazards)", summary.group(1))
-    found = None if summary else FINDING.search(text)
-    if wrong or found:
-        lines = "\n".join(line for line in text.splitlines() if line.startswith("========="))
-        what = summary.group(1) if wrong else found.group().lstrip("= ")
-        return {"verdict": "fail", "summary": what, "text": lines[:SHOWN]}
-    ended = code == 0 and (op is None or re.search(r"^\[\s+OK \] %s$" % op, text, re.M))
-    if summary and ended:
-        return {"verdict": "clean", "summary": summary.group(1)}
-    return {"verdict": "no time" if code is None else "did not run", "text": reason(code, text)}
-
-
-TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
-
-
-def sanitizer_jobs(check, program):
-    """The pins under every tool, small cases of every op under two; the cheapest first."""
-
-    def job(tool, what, words, extra):
-        flags = ["--tool", tool, "--launch-timeout", "60", "--print-limit", "5"]
-        return ((tool, what), [program, *flags, *words], extra)
-
-    pins = check.program("pins_emu" if check.emulated else "pins")
-    jobs = [job(tool, "pins", [pins, "run", check.work / ("pins." + tool)], {}) for tool in TOOLS]
-    ops = some_ops(check)[: 1 if check.emulated else None]
-    return jobs + [job(tool, "%s in %s" % (op, dtype), [check.program("test_ops")],
-                       op_environment(check, op, dtype, 0))
-                   for op in reversed(by_length(ops)) for tool in TOOLS[:2]
-                   for dtype in ("bf16", "f32")]  # fmt: skip
-
-
-# what the part is where some runs end so; of several the last
-OF_SOME = (("no time", "incomplete"), ("did not run", "did not run"), ("fail", "fail"))
-
-
-def coverage(jobs, found):
-    """What all of the part's runs together say. Checked is what a tool has seen to its end or found
-    wrong; incomplete where time ran out for some."""
-    runs = [(tool, what, found.get(tool, {}).get(what, {"verdict": "no time"}))
-            for (tool, what), _, _ in jobs]  # fmt: skip
-    out = {"verdict": "clean", "runs": {}, "checked": [], "not_checked": [], "errors": []}
-    for tool, what, one in runs:
-        verdict = one["verdict"]
-        out["runs"][verdict] = out["runs"].get(verdict, 0) + 1
-        if verdict == "fail":
-            out["errors"].append("%s of %s" % (tool, what))
-        elif verdict != "clean":
-            out["not_checked"].append("%s of %s" % (tool, what))
-    missing = {text.split(" ")[2] for text in out["not_checked"]}
-    names = dict.fromkeys(what.split(" ")[0] for _, what, _ in runs)
-    out["checked"] = [name for name in names if name not in missing]
-    for verdict, whole in OF_SOME:
-        if verdict in out["runs"]:
-            out["verdict"] = whole
-    return out
-
-
-def coverage_text(of):
-    text = ", ".join("%s %d" % pair for pair in sorted(of["runs"].items()))
-    if of["errors"]:
-        text += "; errors in: " + ", ".join(of["errors"])
-    if "no time" in of["runs"]:
-        text = "incomplete: %s" % text
-    if of["not_checked"]:
-        text += "; checked: %s" % (" ".join(of["checked"]) or "nothing")
-        text += "; not checked: %s" % ", ".join(of["not_checked"])
-    return text
-
-
-def part_sanitizer(check):
-    """NVIDIA's tools on the pins and on small cases of every op. A run that is ended because its
-    share of the time is over has another turn when the others are done, but for one in which
-    something was found by then."""
-    program, found = find_sanitizer(check), {}
-    jobs = sanitizer_jobs(check, program)
-
-    def done(name, code, out, said, seconds):
-        tool, what = name
-        op = None if what == "pins" else what.split(" ")[0]
-        one = {**sanitized(op, code, out, said), "seconds": round(seconds, 2)}
-        found.setdefault(tool, {})[what] = one
-        of = coverage(jobs, found)
-        check.results.put("sanitizer", {"program": program, "coverage": of, **found})
-
-    turn = jobs
-    while turn:
-        check.pool(turn, check.shares(len(turn)), done)
-        late = check.left() < LEAST
-        turn = [] if late else [j for j in jobs if found[j[0][0]][j[0][1]]["verdict"] == "no time"]
-    of = coverage(jobs, found)
-    if of["verdict"] != "clean":
-        raise Failed(coverage_text(of))
 
 
 # ---- curves ----
@@ -700,7 +408,7 @@ PARTS = (
     ("opponents", 75, 25, part_opponents),
     ("pins", 20, 15, part_pins),
     ("ops", 80, 25, part_ops),
-    ("sanitizer", 60, 0, part_sanitizer),
+    ("sanitizer", 60, 0, sanitizer.part),
     ("curves", 40, 20, part_curves),
     ("t5-small", 60, 0, part_t5_small),
     ("kernels", 80, 30, part_kernels),
@@ -786,14 +494,25 @@ def parse(words):
     return parser.parse_args(words)
 
 
+def nearest(out):
+    """The folder of OUT that is there; Unusable where that cannot be told."""
+    above = pathlib.Path(out).absolute()
+    while True:
+        try:
+            above.stat()
+            return above
+        except (FileNotFoundError, NotADirectoryError):
+            above = above.parent
+        except OSError as error:  # below what may not be entered, a name that is too long
+            raise Unusable("--out %s: %s: %s" % (out, above, error.strerror))
+
+
 def usable(arguments):
     """The parts to run. Unusable where that is known to fail before anything is run."""
     parts = selected(arguments.part, arguments.quick)
     if arguments.sanitizer and not shutil.which(arguments.sanitizer):
         raise Unusable("--sanitizer %s is no program" % arguments.sanitizer)
-    above = pathlib.Path(arguments.out).absolute()
-    while not above.exists():
-        above = above.parent
+    above = nearest(arguments.out)
     if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
         raise Unusable("--out %s: no file can be written in %s" % (arguments.out, above))
     return parts

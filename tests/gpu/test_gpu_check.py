@@ -22,6 +22,7 @@ sys.dont_write_bytecode = True
 import gpu_curves  # noqa: E402
 import gpu_parts  # noqa: E402
 import gpu_table  # noqa: E402
+from gpu_check import runs, sanitizer  # noqa: E402
 
 # what NVIDIA's tool prints, without looking, with the exit code of the program that it ran; RUNS
 # says what it runs in the place of what it was given, LOG where it notes what it was called for,
@@ -120,6 +121,7 @@ def expect_usage(build, folder):
         (["--device", "cpu"], "--device: invalid choice: 'cpu'"),
         (["--sanitizer", folder / "nosuch"], "nosuch is no program"),
         (["--out", folder / "garbage/below"], "no file can be written in %s" % (folder / "garbage")),
+        (["--out", folder / ("x" * 300) / "below"], "File name too long"),
         (["--bundle", folder / "nosuch"], "nosuch is no bundle"),
         (["--bundle", folder / "garbage"], "garbage cannot be unpacked"),
         (["--bundle", folder / "empty"], "empty is no bundle"),
@@ -133,6 +135,17 @@ def expect_usage(build, folder):
     assert code == 2 and "no part 'nosuch'" in text and not (folder / "none").exists(), text
 
 
+def expect_out(build, folder):
+    """A relative $OUT is one of the caller's folder, as --out is."""
+    command = [ROOT / "scripts/gpu_check.sh", "--device", "emu", "--build", build, "card"]
+    for out, words in (("named", ["--out", "given"]), ("of/variable", [])):
+        done = subprocess.run([*command, *words], capture_output=True, text=True, cwd=folder,
+                              env={**os.environ, "OUT": out})  # fmt: skip
+        there = folder / (words[-1] if words else out)
+        assert done.returncode == 0 and (there / "emulator.json").exists(), done.stderr
+        assert not (ROOT / out).exists() and not (folder / "named").exists()
+
+
 def expect_faults(build, folder):
     """A tool's finding is one of the part's."""
     tool = folder / "sanitizer"
@@ -142,11 +155,11 @@ def expect_faults(build, folder):
     found = results["parts"]["sanitizer"]["memcheck"]["pins"]
     assert found["verdict"] == "fail" and found["summary"] == "3 errors", found
     # programs that end before they do anything, and such as say nothing of their op
-    for runs, counted in (
+    for program, counted in (
         ("false", "did not run 8; checked: nothing; not checked: "),
         ("true", "clean 4, did not run 4; checked: pins; not checked: "),
     ):
-        code, results, said = check(build, folder / runs, *words, env={"RUNS": runs})
+        code, results, said = check(build, folder / program, *words, env={"RUNS": program})
         assert code == 1 and results["not_well"]["sanitizer"].startswith(counted), (results, said)
         assert results["parts"]["sanitizer"]["coverage"]["verdict"] == "did not run"
 
@@ -182,9 +195,9 @@ def expect_sanitized():
         (None, None, "Invalid words\n========= Error: a kernel timed out\n", "no time"),
         (None, None, head, "no time"),
     ):
-        found = gpu_parts.sanitized(op, code, text, "")
+        found = sanitizer.sanitized(op, code, text, "")
         assert found["verdict"] == verdict, (op, code, text, found)
-    found = gpu_parts.sanitized("add", None, head + "========= Invalid read\n=========     at f\n", "")
+    found = sanitizer.sanitized("add", None, head + "========= Invalid read\n=========     at f\n", "")
     assert found["summary"] == "Invalid read" and found["text"].endswith("=     at f"), found
 
 
@@ -194,7 +207,7 @@ def sanitizer_part(folder, ends):
     arguments = argparse.Namespace(
         programs=folder, device="emu", quick=False, sanitizer="/bin/true", seconds=600, out=folder
     )
-    check = gpu_parts.Check(arguments, folder)
+    check = runs.Check(arguments, folder)
     check.program = str
 
     def pool(jobs, seconds, done):
@@ -205,7 +218,7 @@ def sanitizer_part(folder, ends):
         check.part_ends = 0
 
     check.pool = pool
-    gpu_parts.run_part(check, ("sanitizer", 600, 0, gpu_parts.part_sanitizer))
+    gpu_parts.run_part(check, ("sanitizer", 600, 0, sanitizer.part))
     return check.results.whole["not_well"].get("sanitizer")
 
 
@@ -223,7 +236,7 @@ def expect_all_sanitized(folder):
 def shared_out(jobs, workers, seconds, costs):
     """How many of JOBS, which take so many seconds each, come to their end in shares of SECONDS, by
     a clock of its own."""
-    check, now = object.__new__(gpu_parts.Check), [0.0]
+    check, now = object.__new__(runs.Check), [0.0]
     check.left = lambda: seconds - now[0]
     check.lock, check.workers = threading.Lock(), workers
     share, free, ended = check.shares(jobs), [0.0] * workers, 0
@@ -259,14 +272,14 @@ def sanitizer_turns(folder, slow, found=""):
         (folder / name).chmod(0o755)
     arguments = argparse.Namespace(programs=folder, device="emu", quick=False, seconds=8,
                                    sanitizer=str(folder / "tool"), out=folder)  # fmt: skip
-    check = gpu_parts.Check(arguments, folder)
+    check = runs.Check(arguments, folder)
     check.program = lambda name: str(folder / name)
     check.emulated, check.workers = False, 2  # all ops
     check.environment.update(LOG=str(folder / "log"), SLOW=slow, FOUND=found)
-    gpu_parts.run_part(check, ("sanitizer", 8, 0, gpu_parts.part_sanitizer))
+    gpu_parts.run_part(check, ("sanitizer", 8, 0, sanitizer.part))
     whole = check.results.whole
     said = "\n".join(gpu_table.sanitizer_text({}, whole["parts"]["sanitizer"]))
-    order = [job[0] for job in gpu_parts.sanitizer_jobs(check, "tool")]
+    order = [job[0] for job in sanitizer.sanitizer_jobs(check, "tool")]
     calls = (folder / "log").read_text().splitlines()
     return whole["not_well"].get("sanitizer"), said, calls, order
 
@@ -275,9 +288,9 @@ def expect_turns(folder):
     """The cheapest runs come first. One that takes longer than its share takes nothing from the
     others and has another turn; where that is not enough, what was not checked is named. What was
     found in a run that is ended is found."""
-    names, share = gpu_parts.op_names, gpu_parts.SHARE
-    gpu_parts.op_names = lambda: ["attention", "add", "cast"]
-    gpu_parts.SHARE = 0  # of eight seconds no more than the share
+    names, share = runs.op_names, runs.SHARE
+    runs.op_names = lambda: ["attention", "add", "cast"]
+    runs.SHARE = 0  # of eight seconds no more than the share
     try:
         text, said, calls, order = sanitizer_turns(folder / "late", "memcheck of pins 1.5")
         assert text is None and said.startswith("clean; checked: pins cast add attention\n"), said
@@ -296,7 +309,7 @@ def expect_turns(folder):
         assert text == "clean 15, fail 1; errors in: memcheck of pins", text
         assert calls.count("memcheck of pins") == 1 and len(calls) == 16, calls
     finally:
-        gpu_parts.op_names, gpu_parts.SHARE = names, share
+        runs.op_names, runs.SHARE = names, share
 
 
 def cudnn_part(build, folder, library):
@@ -309,7 +322,7 @@ def cudnn_part(build, folder, library):
         arguments = argparse.Namespace(
             programs=build, device="cuda", quick=False, sanitizer=None, seconds=600, out=folder
         )
-        check = gpu_parts.Check(arguments, folder)
+        check = runs.Check(arguments, folder)
         gpu_parts.run_part(check, ("cudnn", 600, 0, gpu_parts.part_cudnn))
         return check.results.whole
     finally:
@@ -488,6 +501,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         expect_usage(build, folder)
+        expect_out(build, folder)
         expect_all_sanitized(folder)
         expect_turns(folder)
         expect_identity(folder)
