@@ -14,7 +14,8 @@ nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm), the code of the innermost loops.
 Each line says what misses a target. --check ends with 1 then, but for what is known to (KNOWN of
 kernel_costs/targets.py), and where that does not miss it any longer; where anything is counted that
 the committed report has otherwise, or its page is not that of its numbers; with 77 where the build
-has no emulator or no nvcc. Registers and spills are compared where ptxas has the report's version.
+has no emulator or no nvcc. Registers, spills and resident blocks are compared and held to targets
+where ptxas has the report's version; instructions are not compared.
 """
 
 import argparse
@@ -51,25 +52,42 @@ def page_differences(before, path):
         return compare.of_page(f.read(), made)
 
 
-def differences(whole, a):
-    """(what the committed JSON and page have otherwise, notes), as lines."""
+def committed(a):
+    """(the report that is committed, None), or (None, why there is none)."""
     path = os.path.join(a.out, "kernels.json")
     try:
         with open(path, encoding="utf-8") as f:
-            before = json.load(f)
-        found, notes = compare.of_reports(before, whole)
+            return json.load(f), None
+    except (OSError, json.JSONDecodeError) as error:
+        return None, str(error)
+
+
+def same_ptxas(before, build):
+    """False where the committed report is of another ptxas, whose registers and spills are not held
+    to anything."""
+    try:
+        return before is None or compare.same_ptxas(before, ptxas.version(build))
+    except MALFORMED:
+        return True  # which is said when it is compared
+
+
+def differences(before, whole, a):
+    """(what the committed JSON and page have otherwise, notes), as lines."""
+    path = os.path.join(a.out, "kernels.json")
+    try:
+        found, notes = compare.of_reports(before, whole, sass.find_tool() is not None)
         wrong = ["%s: %s" % (path, x) for x in found]
         return wrong + ["%s: %s" % (a.page, x) for x in page_differences(before, a.page)], notes
-    except (OSError, json.JSONDecodeError) as error:
+    except OSError as error:
         return [str(error)], []
     except MALFORMED as error:
         return ["%s is no report of this program: %s: %s" % (path, type(error).__name__, error)], []
 
 
-def compared(whole, a):
-    """True when the committed report is that of what was counted; else what differs, and what makes
-    it anew, is printed."""
-    wrong, notes = differences(whole, a)
+def compared(before, why, whole, a):
+    """BEFORE and WHY: of `committed`. True when the committed report is that of what was counted;
+    else what differs, and what makes it anew, is printed."""
+    wrong, notes = ([why], []) if why else differences(before, whole, a)
     for line in notes + wrong[:SHOWN]:
         print(line)
     if len(wrong) > SHOWN:
@@ -110,8 +128,9 @@ def main():
         shapes = json.load(f)
     passes, sizes = counts.count(build, shapes, PRECISIONS), report.sizes_of(shapes)
     files = ptxas.read(build)
-    new, known, stale = report.missed(passes, sizes, files)
-    for line in ["known: " + x for x in known] + new + stale:
+    before, why = committed(a) if a.check else (None, None)
+    new, known, stale, notes = report.missed(passes, sizes, files, same_ptxas(before, build))
+    for line in ["known: " + x for x in known] + notes + new + stale:
         print(line)
     print(report.summary(passes, new, known))
     with open(a.bench, encoding="utf-8") as f:
@@ -119,7 +138,9 @@ def main():
     tool = None if a.check else sass.find_tool()
     whole = report.make(passes, sizes, files, bench, (new, known), build, tool)
     if a.check:
-        return 0 if compared(whole, a) and not new + stale else 1
+        return 0 if compared(before, why, whole, a) and not new + stale else 1
+    if not tool:
+        print("instructions of loops are left out: cuobjdump is neither on PATH nor in .venv")
     write(whole, a)
     return 0
 

@@ -89,9 +89,9 @@ class Check:
 
     def shares(self, n):
         """For `pool`: what is left of the time in equal shares of those of N jobs that are still to
-        begin, and SHARE where that is more: of jobs that take longer than their shares, all of them,
-        none would come to its end. Where the cheapest come first, each has at least the mean of those
-        behind it, and all come to their end if there is time for all."""
+        begin, and SHARE where that is more: of jobs that take longer than their shares, all of
+        them, none would come to its end. Where the cheapest come first, each has at least the mean
+        of those behind it, and all come to their end if there is time for all."""
         waiting = iter(range(n, 0, -1))
 
         def share():

@@ -3,8 +3,12 @@ worked out of them are the same on each machine, so that other numbers are those
 Registers and spills are those of one version of ptxas."""
 
 import json
+import re
+
+from . import targets
 
 COUNTED = (
+    "functions",
     "launches",
     "grid",
     "block",
@@ -23,6 +27,8 @@ COUNTED = (
     "bounds",
 )
 OF_PASS = ("array_bytes", "moved_bytes", "ratio")
+LISTS = ("missed", "known")  # of lines of text
+LINE = re.compile(r"(\.\w+):\d+\b")  # of a source, which moves with what is written above it
 OF_PTXAS = ("registers", "spill_bytes", "resident_warps", "limited_by")
 
 
@@ -61,7 +67,33 @@ def counted(whole):
         found["step " + name] = step
     for name, card in whole["cards"].items():
         found["card " + name] = card
+    found["ops without kernels"] = {"names": whole["without_kernels"]}
     return found
+
+
+def _lines(whole, of_ptxas):
+    """{line: {}} of what misses a target, without numbers of lines; OF_PTXAS: with what another
+    ptxas has otherwise."""
+    found = []
+    for part in LISTS:
+        for text in whole[part]:
+            if of_ptxas or not targets.SAID_BY_PTXAS.search(text):
+                found.append("%s: %s" % (part, LINE.sub(r"\1", text)))
+    return _numbered(found, lambda line: line, lambda line: {})
+
+
+def _code(before, tool):
+    """What the flag of the machine code says wrongly. TOOL: whether it could be read here."""
+    has = any("code" in x for k in before["kernels"] for x in k["architectures"].values())
+    if before["code"] != has:
+        yield "code is %s, and %s kernel has some" % (before["code"], "a" if has else "no")
+    if tool and not before["code"]:
+        yield "code is False there, and here is what reads machine code"
+
+
+def same_ptxas(before, version):
+    """Whether the committed report is of this version of ptxas, which is known."""
+    return version is not None and before["ptxas"] == version
 
 
 def _of_ptxas(whole):
@@ -86,21 +118,23 @@ def _differences(before, now):
                 yield "%s: %s is %s there, %s here" % (what, measure, there, here)
 
 
-def of_reports(before, now):
+def of_reports(before, now, tool=False):
     """(differences, notes), both as lines, of the report that is committed and the one that was
-    made now."""
+    made now. TOOL: whether there is what reads machine code, which takes long and is not done."""
     now = json.loads(json.dumps(now))  # as it would be read
     if set(before) != set(now):
         what = ", ".join(sorted(set(before) ^ set(now)))
         return ["it is of another form: %s" % what], []
     found, notes = list(_differences(counted(before), counted(now))), []
-    versions = before["ptxas"], now["ptxas"]
-    if versions[0] == versions[1] and versions[0]:
+    same = same_ptxas(before, now["ptxas"])
+    found += _differences(_lines(before, same), _lines(now, same))
+    found += _code(before, tool)
+    if same:
         found += _differences(_of_ptxas(before), _of_ptxas(now))
     else:
         text = "registers and spills are not compared: they are of ptxas %s there, %s here"
-        notes.append(text % tuple(v or "of unknown version" for v in versions))
-    return found, notes
+        notes.append(text % tuple(x["ptxas"] or "of unknown version" for x in (before, now)))
+    return found, notes + ["instructions of loops are not compared"]
 
 
 def of_page(text, page):

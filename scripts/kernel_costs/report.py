@@ -29,34 +29,55 @@ def refused(passes):
     return sorted({(p["op"], p["refused"]) for p in passes if "refused" in p})
 
 
-class Misses:
-    """What misses a target; what is the same in several precisions is said once."""
+UNJUDGED = "no more than a note, since the report is of another ptxas: "
 
-    def __init__(self):
-        self.found = {}  # (op, name, pass, what, why it is known): precisions
+
+class Misses:
+    """What misses a target; what is the same in several precisions is said once. UNJUDGED:
+    measures of which it is noted alone."""
+
+    def __init__(self, unjudged=()):
+        self.unjudged = unjudged
+        self.found = {}  # (op, name, pass, what, why it is known, measure): precisions
         self.seen = set()  # keys of misses
+        self.new, self.known, self.stale, self.notes = [], [], [], []  # lines
 
     def add(self, p, misses):
         for miss in misses:
             name = ", kernel '%s' " % miss.kernel["kernel"] if miss.kernel else ": "
-            key = (p["op"], p["name"], p.get("pass"), name + miss.text, miss.known())
+            of = p["op"], p["name"], p.get("pass")
+            key = (*of, name + miss.text, miss.known(), miss.measure)
             self.found.setdefault(key, []).append(p["precision"])
             self.seen.add(miss.key())
 
-    def texts(self):
-        """(those that are new, those that are known) as lines."""
-        new, known = [], []
-        for (op, name, pass_name, what, why), precisions in self.found.items():
+    def say(self, measure, text, why):
+        """A line of a miss, which is known to be one where there is a reason WHY."""
+        if measure in self.unjudged:
+            self.notes.append(UNJUDGED + text)
+        elif why:
+            self.known.append(text + ". " + why)
+        else:
+            self.new.append(text)
+
+    def say_all(self, spills):
+        """Lines of all that was found, of SPILLS, and of what is known and was not found."""
+        for (op, name, pass_name, what, why, measure), precisions in self.found.items():
             text = " ".join(filter(None, (op, name, pass_name)))
-            text += " (%s)%s" % (", ".join(precisions), what)
-            (known if why else new).append(text + (". " + why if why else ""))
-        return new, known
+            self.say(measure, text + " (%s)%s" % (", ".join(precisions), what), why)
+        for miss in spills:
+            self.say(miss.measure, miss.text, miss.known())
+            self.seen.add(miss.key())
+        for measure, text in targets.stale(self.seen):
+            if measure in self.unjudged:
+                self.notes.append(UNJUDGED + text)
+            else:
+                self.stale.append(text)
 
 
-def missed(passes, sizes, files):
-    """(new, known, stale): lines for all that misses a target, and for what is known to and does
-    not."""
-    found = Misses()
+def missed(passes, sizes, files, same_ptxas=True):
+    """(new, known, stale, notes): lines for all that misses a target, for what is known to and does
+    not, and for what of both another ptxas than the report's is the reason of."""
+    found = Misses(() if same_ptxas else targets.BY_PTXAS)
     texts = ptxas.demangle(f for p in passes for k in p["kernels"] for f in k["functions"])
     for p in passes:
         if "refused" not in p:
@@ -69,12 +90,8 @@ def missed(passes, sizes, files):
             found.add(p, [targets.Miss(None, "missing", 1, "there is no kernel")])
     for first, second in _twice_as_long(passes, sizes):
         found.add(second, targets.of_growth(first, second))
-    new, known = found.texts()
-    for miss in targets.of_spills(files):
-        why = miss.known()
-        (known if why else new).append(miss.text + (". " + why if why else ""))
-        found.seen.add(miss.key())
-    return new, known, list(targets.stale(found.seen))
+    found.say_all(targets.of_spills(files))
+    return found.new, found.known, found.stale, found.notes
 
 
 def _twice_as_long(passes, sizes):

@@ -1,5 +1,6 @@
 """What counted kernels are held to, and what misses it."""
 
+import re
 from typing import NamedTuple
 
 from . import cards, counts, ptxas, tiles, work
@@ -19,6 +20,10 @@ OF_THEIR_OWN = ("attention", "linear", "cross_entropy")
 # not be faster without it. Nor is a pass of a few scalars.
 SMALL_PART = 0.05
 SCALARS = 8192  # bytes
+
+# What another version of ptxas has otherwise: measures, and how lines of text say them.
+BY_PTXAS = ("spills", "turns")
+SAID_BY_PTXAS = re.compile(r" on sm_\w+ spills: | are resident at once \(")
 
 
 # What misses a target today, by kernel, or op and pass, and measure: up to this value, and why. A
@@ -237,6 +242,7 @@ def of_spills(files):
 
 
 def stale(seen):
-    """A line of text for each line of KNOWN that is not in SEEN, keys of misses."""
+    """(measure, a line of text) for each line of KNOWN that is not in SEEN, keys of misses."""
+    text = "'%s', %s, is known to miss its target (KNOWN) and does not: delete its line"
     for key in sorted(set(KNOWN) - set(seen)):
-        yield "'%s', %s, is known to miss its target (KNOWN) and does not: delete its line" % key
+        yield key[1], text % key

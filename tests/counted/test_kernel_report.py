@@ -98,6 +98,7 @@ def one_pass(*kernels, op="norm", name="x", bytes_of=64000):
 
 # of 64000 bytes in 16 bits, as the kernel above moves
 CAST = {"op": "cast", "name": "x", "rows": 125, "width": 128}
+LINEAR = {"op": "linear", "name": "x", "rows": 100, "width": 100, "outputs": 110}
 
 
 class Ptxas(unittest.TestCase):
@@ -302,10 +303,10 @@ class Targets(unittest.TestCase):
         counted = one_pass(first, kernel("b"), op="cast")
         targets.KNOWN["cast forward", "pass"] = (1.5, "so it is")
         try:
-            new, known, stale = report.missed([counted], {("rows", "cast", "x"): CAST}, {})
+            new, known, stale, _ = report.missed([counted], {("rows", "cast", "x"): CAST}, {})
             self.assertEqual((len(new), len(known)), (0, 1))
             self.assertFalse([line for line in stale if "'cast forward', pass" in line])
-            new, known, stale = report.missed([], {}, {})
+            new, known, stale, _ = report.missed([], {}, {})
             self.assertTrue([line for line in stale if "'cast forward', pass" in line])
         finally:
             del targets.KNOWN["cast forward", "pass"]
@@ -512,6 +513,7 @@ class Committed(unittest.TestCase):
             with open(self.path(name), "w", encoding="utf-8") as f:
                 json.dump({"rows": [CAST]}, f)
         self.passes, self.version = [one_pass(kernel(), op="cast")], "13.0"
+        self.tool, self.known = None, {}
         mangled = self.passes[0]["kernels"][0]["functions"][0]
         x = {"registers": 40, "spill_stores": 0, "spill_loads": 0, "mangled": mangled}
         function = ptxas.demangle([mangled])[mangled]
@@ -533,8 +535,8 @@ class Committed(unittest.TestCase):
                 (counts, "count", lambda *a: copy.deepcopy(self.passes)),
                 (ptxas, "read", lambda build: self.files),
                 (ptxas, "version", lambda build: self.version),
-                (sass, "find_tool", lambda: None),
-                (targets, "KNOWN", {}),
+                (sass, "find_tool", lambda: self.tool),
+                (targets, "KNOWN", self.known),
             ):
                 made_up.enter_context(mock.patch.object(module, name, value))
             made_up.enter_context(contextlib.redirect_stdout(said))
@@ -583,10 +585,44 @@ class Committed(unittest.TestCase):
              "cast x forward (bf16); 'gone': is not counted any more"),
             (lambda w: w["kernels"].append(w["kernels"][0]), "'sums', number 2: is not counted"),
             (lambda w: w["kernels"].clear(), "cast x forward (bf16); 'sums': is not in it"),
+            (lambda w: w["missed"].append("a miss"), "missed: a miss: is not counted any more"),
+            (lambda w: w["known"].append("a known one"), "known: a known one: is not counted any"),
+            (lambda w: w["without_kernels"].append("add"), "ops without kernels: names is "),
         ):  # fmt: skip
             self.run_report()
             self.alter(change)
             self.check(1, text)
+
+    def test_lines_of_targets(self):
+        """What misses one is compared, but not the numbers of its source's lines."""
+        line = {"line": "x.cu:3", "kind": "global_load", **traffic(1200, 1200)}
+        self.passes = [one_pass(kernel(global_load=traffic(1200), lines=[line]), op="linear")]
+        self.passes[0]["bytes"] = work.bytes_of("linear", False, LINEAR, "bf16")
+        with open(self.path("shapes.json"), "w", encoding="utf-8") as f:
+            json.dump({"rows": [LINEAR]}, f)
+        self.known["sums", "rereading"] = (1.1, "so it is")
+        self.run_report()
+        self.check(0, "x.cu:3 global_load 1200 moved")
+        line["line"] = "x.cu:4"
+        self.check(0, "x.cu:4 global_load 1200 moved")
+        self.alter(lambda w: w["known"].clear())
+        self.check(1, "known: linear x forward (bf16), kernel 'sums' moves 1.1", ": is not in it")
+        self.run_report()
+        self.known["sums", "rereading"] = (1.1, "so it is not")
+        self.check(1, "so it is: is not counted any more", "so it is not: is not in it")
+
+    def test_instructions(self):
+        """They are not compared; that there are any is."""
+        self.assertIn("instructions of loops are left out", self.run_report()[1])
+        self.check(0, "instructions of loops are not compared")
+        self.tool = "cuobjdump", "folder"
+        self.check(1, "code is False there, and here is what reads machine code")
+        self.tool = None
+        self.alter(lambda w: w.update(code=True))
+        self.check(1, "code is True, and no kernel has some")
+        self.run_report()
+        self.alter(lambda w: w["kernels"][0]["architectures"]["sm_80"].update(code={}))
+        self.check(1, "code is False, and a kernel has some")
 
     def test_another_form(self):
         self.run_report()
@@ -630,6 +666,42 @@ class Committed(unittest.TestCase):
         self.run_report()  # of an unknown version
         of["registers"] = 42
         self.check(0, "they are of ptxas of unknown version there, of unknown version here")
+
+
+    def test_spills_of_one_version(self):
+        """Of another ptxas than the report's, what its spills miss is noted, and what is known to
+        spill and does not; new ones and stale ones of one ptxas are failures."""
+        of = next(iter(self.files["cast_cuda"].values()))
+        spills = "cast_cuda.cu sums<bf16> on sm_80 spills: 8 bytes of stores, 0 of loads"
+        self.run_report()
+        of["spill_stores"] = 8
+        self.check(1, spills, "spill_bytes is 0 there, 8 here", "missed: %s: is not in it" % spills)
+        self.version, noted = "13.1", "no more than a note, since the report is of another ptxas: "
+        self.check(0, noted + spills)
+        self.version, self.known["sums<bf16>", "spills"] = "13.0", (8, "so it is")
+        self.run_report()
+        self.check(0, "known: %s. so it is" % spills)
+        of["spill_stores"] = 0
+        stale = "'sums<bf16>', spills, is known to miss its target"
+        self.check(1, stale)
+        self.version = "13.1"
+        self.check(0, noted + stale)
+
+    def test_turns_of_one_version(self):
+        """How many blocks are resident at once is by registers, which are ptxas'."""
+        self.passes = [one_pass(kernel("norm forward", grid=[8, 1, 1]), op="cast")]
+        self.passes[0]["multiprocessors"] = 1
+        (of,) = self.files["cast_cuda"].values()
+        (function,) = (name for _, name in self.files["cast_cuda"])
+        self.files["cast_cuda"]["sm_90a", function] = of
+        of["registers"] = 32
+        self.run_report()
+        self.check(0)
+        of["registers"] = 64
+        text = "has 8 blocks on sm_80, where 4 are resident at once (registers)"
+        self.check(1, "cast x forward (bf16), kernel 'norm forward' " + text)
+        self.version = "13.1"
+        self.check(0, "another ptxas: cast x forward (bf16), kernel 'norm forward' " + text)
 
 
 class Page(unittest.TestCase):

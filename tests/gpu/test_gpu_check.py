@@ -197,7 +197,8 @@ def expect_sanitized():
     ):
         found = sanitizer.sanitized(op, code, text, "")
         assert found["verdict"] == verdict, (op, code, text, found)
-    found = sanitizer.sanitized("add", None, head + "========= Invalid read\n=========     at f\n", "")
+    text = head + "========= Invalid read\n=========     at f\n"
+    found = sanitizer.sanitized("add", None, text, "")
     assert found["summary"] == "Invalid read" and found["text"].endswith("=     at f"), found
 
 
