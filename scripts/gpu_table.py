@@ -463,6 +463,9 @@ def steps_text(parts, value):
 
 def pins_text(parts, value):
     for p in value["pins"]:
+        if p["verdict"] == "not on this card":
+            yield "%-34s %s" % (p["pin"], p["verdict"])
+            continue
         yield "%-34s %-10s %6d values, %6d of other bits; worst %s %s" % (
             p["pin"], p["verdict"], p["values"], p["different"], number(p["worst"]), p["unit"])  # fmt: skip
         for f in p["first"]:

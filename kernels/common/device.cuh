@@ -77,6 +77,17 @@ template <class T> static inline __device__ void cz_store(T *p, const cz_pack<T>
   cz_store_16(p, bits CZ_PASS);
 }
 
+/* The word by which wgmma finds an operand in shared memory, whose rows, of B its columns, are
+ * along K (PTX ISA, "Matrix Descriptor Format" and "Strides" of wgmma.mma_async; K-major, no
+ * swizzle): it is made of core matrices of 8 rows of 16 bytes, 128 bytes on end, the first one at
+ * SHARED; LEADING bytes from one to the next along K, STRIDE to that of the next 8 rows. All are
+ * multiples of 16. */
+static inline __device__ uint64_t cz_wgmma_operand(const void *shared, uint32_t leading,
+                                                   uint32_t stride CZ_PLACE) {
+  const uint64_t at = cz_shared_address(shared CZ_PASS), mask = 0x3ffff;
+  return (at & mask) >> 4 | (leading & mask) >> 4 << 16 | (stride & mask) >> 4 << 32;
+}
+
 /* Two neighbours of a fragment in one register, the first in the lower half. */
 template <class T> static inline __device__ uint32_t cz_pair(float low, float high) {
   const T pair[2] = {cz_nearest<T>(low), cz_nearest<T>(high)};

@@ -115,4 +115,61 @@ template <int GROUPS> static inline __device__ void cz_copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS) : "memory");
 }
 
+/* ---- wgmma, of Hopper alone: code for sm_90a has it, and no other, later ones neither. ---- */
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define CZ_WGMMA(...) asm volatile(__VA_ARGS__)
+enum { CZ_HAS_WGMMA = 1 };
+#else
+#define CZ_WGMMA(...) __trap()
+enum { CZ_HAS_WGMMA = 0 };
+#endif
+
+/* Where P lies in the block's shared memory. */
+static inline __device__ uint32_t cz_shared_address(const void *p) {
+  return (uint32_t)__cvta_generic_to_shared(p);
+}
+
+/* Behind this and a barrier wgmma sees what this thread has written to shared memory. */
+static inline __device__ void cz_wgmma_publish() {
+  CZ_WGMMA("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* Behind this wgmma sees what is in D; before the first product, and when D was touched since. */
+static inline __device__ void cz_wgmma_fence(float d[4]) {
+  CZ_WGMMA("wgmma.fence.sync.aligned;" : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])::"memory");
+}
+
+/* wgmma.mma_async.m64n8k16 of four warps: d += a b in float32, a [64, 16], b [16, 8] in shared
+ * memory where A and B say (cz_wgmma_operand), both of bfloat16 or both of float16. Warp w holds of
+ * d rows 16 w to 16 w + 15, its lanes as in cz_mma. D is nobody's until it was waited for. */
+template <class T> static inline __device__ void cz_wgmma_n8(float d[4], uint64_t a, uint64_t b) {
+#define CZ_PRODUCT(type)                                                                           \
+  CZ_WGMMA("{\n.reg .pred add;\nsetp.eq.u32 add, 0, 0;\n"                                          \
+           "wgmma.mma_async.sync.aligned.m64n8k16.f32." type "." type " "                          \
+           "{%0, %1, %2, %3}, %4, %5, add, 1, 1, 0, 0;\n}"                                         \
+           : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                        \
+           : "l"(a), "l"(b)                                                                        \
+           : "memory")
+  static_assert(sizeof(T) == 2, "this shape has 16 numbers in a row");
+  if constexpr (std::is_same<T, __half>::value)
+    CZ_PRODUCT("f16");
+  else
+    CZ_PRODUCT("bf16");
+#undef CZ_PRODUCT
+}
+
+/* Ends a group of this warp's products. */
+static inline __device__ void cz_wgmma_commit() {
+  CZ_WGMMA("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+/* Waits until all but the last GROUPS groups are done; D is of one that is. */
+template <int GROUPS> static inline __device__ void cz_wgmma_wait(float d[4]) {
+  CZ_WGMMA("wgmma.wait_group.sync.aligned %4;"
+           : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+           : "n"(GROUPS)
+           : "memory");
+}
+
 #endif

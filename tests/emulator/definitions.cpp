@@ -1,6 +1,6 @@
 /* Plain loops over elements of matrices and over lanes, written from the PTX manual (ISA 8.x,
- * sections on mma.m16n8k16, ldmatrix, cp.async, shfl.sync and vote.sync) and not from the models of
- * the emulator. */
+ * sections on mma.m16n8k16, wgmma.mma_async, ldmatrix, cp.async, shfl.sync and vote.sync) and not
+ * from the models of the emulator. */
 #include "emulator/definitions.h"
 #include "emulator/emulator.h"
 
@@ -99,6 +99,26 @@ static std::string mma(const pin *p, const uint32_t *in, const void *out) {
       const int r = row_of_c(l, i), c = column_of_c(l, i);
       if (!is_element(&m, r, c, float_of(got[4 * l + i])))
         return emu_format_text("row %d, column %d (lane %d) is %08x", r, c, l, got[4 * l + i]);
+    }
+  return "";
+}
+
+/* ---- wgmma.m64n8k16: a warp's rows of D lie in its lanes as those of mma do ---- */
+
+static std::string wgmma(const pin *p, const uint32_t *in, const void *out) {
+  const format f = p->half ? HALF : BFLOAT;
+  const uint32_t *got = static_cast<const uint32_t *>(out);
+  for (int t = 0; t < 4 * PIN_WARP; t++)
+    for (int i = 0; i < 4; i++) {
+      const int row = t / 32 * 16 + t % 32 / 4 + (i < 2 ? 0 : 8), column = t % 4 * 2 + i % 2;
+      matrices m; /* of which this element's row, column and addend are made, at 0 */
+      for (int k = 0; k < 16; k++) { /* eight numbers of A in a thread, four of B */
+        m.a[0][k] = value_of(half_of(in[10 * (2 * row + k / 8) + k % 8 / 2], k), f);
+        m.b[k][0] = value_of(half_of(in[10 * (4 * column + k / 4) + 4 + k % 4 / 2], k), f);
+      }
+      m.c[0][0] = float_of(in[10 * t + 6 + i]);
+      if (!is_element(&m, 0, 0, float_of(got[4 * t + i])))
+        return emu_format_text("row %d, column %d is %08x", row, column, got[4 * t + i]);
     }
   return "";
 }
@@ -263,13 +283,11 @@ static std::string maximum(const pin *p, const uint32_t *in, const void *out) {
 static const struct {
   const char *begins; /* the pin's name */
   std::string (*differs)(const pin *p, const uint32_t *in, const void *out);
-} definitions[] = {{"mma ", mma},           {"ldmatrix.trans", columns},
-                   {"ldmatrix", rows},      {"cp.async", copies},
-                   {"shuffles", shuffles},  {"votes", votes},
-                   {"sum of a warp", sum},  {"maximum of a warp", maximum},
-                   {"float32 to ", narrow}, {"pair of ", pair},
-                   {"bf16 to ", widen},     {"fp16 to ", widen},
-                   {"", function}};
+} definitions[] = {{"mma ", mma},           {"wgmma ", wgmma},      {"ldmatrix.trans", columns},
+                   {"ldmatrix", rows},      {"cp.async", copies},   {"shuffles", shuffles},
+                   {"votes", votes},        {"sum of a warp", sum}, {"maximum of a warp", maximum},
+                   {"float32 to ", narrow}, {"pair of ", pair},     {"bf16 to ", widen},
+                   {"fp16 to ", widen},     {"", function}};
 
 std::string differs(const pin *p, const uint32_t *in, const void *out) {
   for (const auto &d : definitions)

@@ -27,6 +27,12 @@ struct emu_copy { /* cp.async: on its way until its group was waited for */
   const void *pc;          /* where it was asked for */
 };
 
+struct emu_product { /* wgmma: under way until its group was waited for */
+  float *to;
+  float d[4];
+  int group; /* how many were committed before */
+};
+
 struct emu_indices { /* of a thread: its own, and those of its block */
   uint3 thread, block;
   dim3 threads, blocks;
@@ -40,9 +46,11 @@ struct emu_fiber {
   int number, warp, lane;
   emu_place at; /* where it waits */
   const char *what;
-  std::vector<emu_copy> copies; /* in the order in which they were asked for */
-  std::vector<size_t> groups;   /* where each committed group ends in copies */
-  size_t landed, waited;        /* how many copies have, and how many groups */
+  std::vector<emu_copy> copies;      /* in the order in which they were asked for */
+  std::vector<size_t> groups;        /* where each committed group ends in copies */
+  size_t landed, waited;             /* how many copies have, and how many groups */
+  std::vector<emu_product> products; /* that nobody has waited for */
+  int product_groups;                /* committed ones */
 };
 
 /* Lanes of a warp that are on their way to one collective; mask 0: nobody. */
@@ -145,8 +153,9 @@ void emu_leave(emu_worker *w);
 
 /* ---- models.cpp ---- */
 
-/* Fails where a thread that ends has not waited for all that it copies. */
+/* Fail where a thread that ends has not waited for all that it copies, or multiplies. */
 void emu_copy_end(const emu_fiber *f);
+void emu_wgmma_end(const emu_fiber *f);
 
 /* ---- scheduler.cpp ---- */
 

@@ -21,8 +21,8 @@ typedef struct fault {
   const char *ending;
 } fault;
 
-extern const fault faults_of_threads[], faults_of_memory[];
-extern const size_t n_faults_of_threads, n_faults_of_memory;
+extern const fault faults_of_threads[], faults_of_memory[], faults_of_products[];
+extern const size_t n_faults_of_threads, n_faults_of_memory, n_faults_of_products;
 
 /* Kernels that do not end, or use too much stack. */
 void run_for_ever(float *y, const float *x, const float *host);

@@ -154,6 +154,7 @@ static void fiber_main(void) {
   w->body(w->argument);
   emu_fiber *f = w->running;
   emu_copy_end(f);
+  emu_wgmma_end(f);
   w->state[f->number] = EMU_LEFT;
   emu_leave(w);
   const int next = next_turn(w);
@@ -186,6 +187,7 @@ void emu_begin_fiber(emu_worker *w, int number, uint3 block, dim3 blocks, dim3 t
   f->fake_stack = nullptr;
   f->copies.clear(), f->groups.clear();
   f->landed = f->waited = 0;
+  f->products.clear(), f->product_groups = 0;
   emu_make_ready(w, number);
 }
 

@@ -201,4 +201,23 @@ template <int GROUPS> static inline void cz_copy_wait(EMU_PLACE) {
   emu_copy_wait(GROUPS, EMU_PASSED);
 }
 
+enum { CZ_HAS_WGMMA = 1 };
+uint32_t emu_shared_address(const void *p, emu_place at);
+static inline uint32_t cz_shared_address(const void *p, EMU_PLACE) {
+  return emu_shared_address(p, EMU_PASSED);
+}
+void emu_wgmma_n8(float d[4], uint64_t a, uint64_t b, bool fp16, emu_place at);
+void emu_wgmma_commit(void);
+void emu_wgmma_wait(int groups, emu_place at);
+/* What these two order a fiber sees in order anyway. */
+static inline void cz_wgmma_publish() {}
+static inline void cz_wgmma_fence(float *) {}
+template <class T> static inline void cz_wgmma_n8(float d[4], uint64_t a, uint64_t b, EMU_PLACE) {
+  emu_wgmma_n8(d, a, b, emu_format<T>::HALF, EMU_PASSED);
+}
+static inline void cz_wgmma_commit() { emu_wgmma_commit(); }
+template <int GROUPS> static inline void cz_wgmma_wait(float *, EMU_PLACE) {
+  emu_wgmma_wait(GROUPS, EMU_PASSED);
+}
+
 #endif

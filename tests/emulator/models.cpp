@@ -1,5 +1,6 @@
 /* Models of the instructions of tensor cores, of asynchronous copies and of accesses to memory that
- * no compiler sees, from the PTX manual (sections on mma.m16n8k16, ldmatrix, cp.async). */
+ * no compiler sees, from the PTX manual (sections on mma.m16n8k16, ldmatrix, cp.async,
+ * wgmma.mma_async). */
 #include "emulator/access.h"
 #include "emulator/emulator.h"
 
@@ -119,6 +120,104 @@ void emu_ldmatrix(uint32_t r[4], const void *row, bool transposed, emu_place at)
   emu_access(row, 16, EMU_READ_ROW, HERE);
   matrices mine = {r, row, transposed};
   emu_gather(ALL_LANES, transposed ? "ldmatrix.trans" : "ldmatrix", at, &mine, run_ldmatrix);
+}
+
+/* ---- products of four warps: PTX ISA, wgmma.mma_async, "Matrix Descriptor Format", "Strides" and
+ * the figure of D of m64nNk16. Each warp makes its own rows when its lanes have come. ---- */
+
+struct warpgroup {
+  emu_product product;
+  uint64_t a, b;
+  bool fp16;
+  emu_place at;
+};
+
+/* The 16 bytes of row ROW of an operand that begin with number 8 PART of it. */
+static const uint16_t *piece(uint64_t word, int row, int part) {
+  const auto field = [&](int bit) { return (size_t)(word >> bit & 0x3fff) << 4; };
+  const size_t leading = field(16), stride = field(32);
+  return reinterpret_cast<const uint16_t *>(emu_worker_now->shared + field(0) +
+                                            (size_t)part * leading + (size_t)(row / 8) * stride +
+                                            (size_t)(row % 8) * 16);
+}
+
+static void run_wgmma(void **lanes, unsigned mask) {
+  double a[16][16], b[16][8], d[16][8];
+  const warpgroup *f = static_cast<warpgroup *>(lanes[0]);
+  const int first = emu_worker_now->running->warp % 4 * 16;
+  emu_count_event(EMU_COUNT_MMA, 1);
+  for (int k = 0; k < 16; k++) {
+    for (int i = 0; i < 16; i++) a[i][k] = number(piece(f->a, first + i, k / 8)[k % 8], 0, f->fp16);
+    for (int j = 0; j < 8; j++) b[k][j] = number(piece(f->b, j, k / 8)[k % 8], 0, f->fp16);
+  }
+  for (int lane = 0; lane < EMU_WARP; lane++) {
+    const warpgroup *own = static_cast<warpgroup *>(lanes[lane]);
+    if (own->a != f->a || own->b != f->b)
+      emu_fail(f->at, "wgmma with other operands in lane %d than in lane 0", lane);
+    for (int i = 0; i < 4; i++) d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2] = own->product.d[i];
+  }
+  multiply(d, a, b);
+  for (int lane = 0; lane < EMU_WARP; lane++)
+    for (int i = 0; i < 4; i++)
+      static_cast<warpgroup *>(lanes[lane])->product.d[i] =
+          (float)d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
+}
+
+uint32_t emu_shared_address(const void *p, emu_place at) {
+  if (!emu_in_shared(p, 16)) emu_fail(at, "the operand at %p, which is not shared memory", p);
+  return (uint32_t)(static_cast<const unsigned char *>(p) - emu_worker_now->shared);
+}
+
+/* A lane reads its share of the 32 pieces of A, and of the 16 of B. */
+static void check_operands(uint64_t a, uint64_t b, emu_site site) {
+  const emu_fiber *f = emu_worker_now->running;
+  const uint64_t fields = 0x3fffull | 0x3fffull << 16 | 0x3fffull << 32;
+  const int row = f->lane / 2, part = f->lane % 2;
+  const void *pieces[] = {piece(a, f->warp % 4 * 16 + row, part), piece(b, row, part)};
+  if ((a | b) & ~fields)
+    emu_fail(site.at, "wgmma with operands %#lx and %#lx: this model has no swizzle", a, b);
+  for (int i = 0; i < (row < 8 ? 2 : 1); i++) {
+    if (!emu_in_shared(pieces[i], 16))
+      emu_fail(site.at, "wgmma of a row at %p, which is not shared memory", pieces[i]);
+    emu_access(pieces[i], 16, EMU_READ, site);
+  }
+}
+
+/* Until it was waited for D holds NaN, and may be in no other product; a card has an order for
+ * those of one D, which this model does not. */
+void emu_wgmma_n8(float d[4], uint64_t a, uint64_t b, bool fp16, emu_place at) {
+  emu_fiber *f = emu_worker_now->running;
+  if (f->warp / 4 * 128 + 128 > emu_worker_now->threads)
+    emu_fail(at, "wgmma in warp %d, which is not one of four", f->warp);
+  for (const emu_product &p : f->products)
+    if (p.to == d) emu_fail(at, "wgmma with a sum whose last product was not waited for");
+  check_operands(a, b, HERE);
+  warpgroup mine = {{d, {d[0], d[1], d[2], d[3]}, f->product_groups}, a, b, fp16, at};
+  emu_gather(ALL_LANES, "wgmma", at, &mine, run_wgmma);
+  memset(d, 0xff, sizeof mine.product.d);
+  f->products.push_back(mine.product);
+}
+
+void emu_wgmma_commit(void) { emu_worker_now->running->product_groups++; }
+
+void emu_wgmma_wait(int groups, emu_place at) {
+  static const uint64_t untouched[2] = {~0ull, ~0ull};
+  emu_fiber *f = emu_worker_now->running;
+  std::vector<emu_product> later;
+  for (const emu_product &p : f->products) {
+    if (p.group >= f->product_groups - groups) {
+      later.push_back(p);
+      continue;
+    }
+    if (memcmp(p.to, untouched, sizeof p.d))
+      emu_fail(at, "wgmma into a sum that was written under it");
+    memcpy(p.to, p.d, sizeof p.d);
+  }
+  f->products.swap(later);
+}
+
+void emu_wgmma_end(const emu_fiber *f) {
+  if (!f->products.empty()) emu_fail({}, "leaves before its wgmma has been waited for");
 }
 
 /* ---- asynchronous copies ---- */

@@ -77,7 +77,7 @@ static uint32_t fragment_number(numbers *r, format f, enum pin_inputs inputs) {
   }
 }
 
-/* a [4] and b [2] hold two numbers each, d [4] one. */
+/* A lane's: a [4] and b [2] hold two numbers each, d [4] one. */
 static void fragments(uint32_t *in, numbers *r, const pin *p) {
   const format f = p->half ? HALF : BFLOAT;
   for (int i = 0; i < 6; i++) {
@@ -139,7 +139,7 @@ static void fill(uint32_t *in, numbers *r, const pin *p, int item) {
   case PIN_BELOW_1:
   case PIN_SPREAD:
   case PIN_BEYOND:
-    for (int lane = 0; lane < PIN_WARP; lane++) fragments(in + 10 * lane, r, p);
+    for (int i = 0; i < p->in_words; i += 10) fragments(in + i, r, p);
     return;
   case PIN_ROWS: rows(in, r, p); return;
   case PIN_COUNTER: *in = (uint32_t)item; return;

@@ -24,6 +24,47 @@ template <class T> static void run_mma(void *out, const uint32_t *in, int items)
   cz_launch("mma", mma<T>, dim3((unsigned)items), dim3(PIN_WARP), 0, nullptr, (uint32_t *)out, in);
 }
 
+/* ---- the same for four warps, from shared memory (wgmma): of the words of 128 lanes a [4] are
+ * half a row of A, b [2] of the first warp a quarter of a column of B, d [4] what the lane has of
+ * D. Core matrices lie in one of two orders, block by block: along K next to each other, or the
+ * other way; the strides of B, which has no second eight columns, lead elsewhere. ---- */
+
+enum { GROUP = 4 * PIN_WARP, CORE = 32, A_WORDS = 16 * CORE, B_WORDS = 4 * CORE }; /* in words */
+
+template <class T>
+static __device__ void product_of_4(uint32_t *to, const uint32_t *own, uint32_t *tile, bool along) {
+  const uint32_t t = threadIdx.x, row = t / 2, column = t / 4;
+  const uint32_t leading = along ? CORE : 8 * CORE, stride = along ? 2 * CORE : CORE,
+                 leading_b = along ? CORE : 2 * CORE, stride_b = along ? 3 * CORE : CORE;
+  uint32_t *const of_b = tile + A_WORDS;
+  uint32_t *const a = tile + t % 2 * leading + row / 8 * stride + row % 8 * 4;
+  uint32_t *const b = of_b + t % 4 / 2 * leading_b + column * 4 + t % 2 * 2;
+  float d[4];
+  for (int i = 0; i < 4; i++) a[i] = own[i];
+  for (int i = 0; i < 2 && t < PIN_WARP; i++) b[i] = own[4 + i];
+  memcpy(d, own + 6, sizeof d);
+  cz_wgmma_publish();
+  __syncthreads();
+  cz_wgmma_fence(d);
+  cz_wgmma_n8<T>(d, cz_wgmma_operand(tile, 4 * leading, 4 * stride),
+                 cz_wgmma_operand(of_b, 4 * leading_b, 4 * stride_b));
+  cz_wgmma_commit();
+  cz_wgmma_wait<0>(d);
+  memcpy(to, d, sizeof d);
+}
+
+template <class T> static __global__ void wgmma(uint32_t *out, const uint32_t *in) {
+  if constexpr (CZ_HAS_WGMMA) {
+    CZ_SHARED(uint32_t, tile, [A_WORDS + B_WORDS]);
+    const size_t t = (size_t)blockIdx.x * GROUP + threadIdx.x;
+    product_of_4<T>(out + t * FRAGMENT_OUT, in + t * FRAGMENT_IN, tile, blockIdx.x % 2 == 0);
+  }
+}
+
+template <class T> static void run_wgmma(void *out, const uint32_t *in, int items) {
+  cz_launch("wgmma", wgmma<T>, dim3((unsigned)items), dim3(GROUP), 0, nullptr, (uint32_t *)out, in);
+}
+
 /* ---- ldmatrix: 32 rows of 16 bytes, and which row each lane names ---- */
 
 enum { ROW_WORDS = 4, ROWS_WORDS = PIN_WARP * ROW_WORDS, MATRIX_WORDS = ROWS_WORDS + PIN_WARP };
@@ -194,6 +235,11 @@ template <class T> static void run_widen(void *out, const uint32_t *in, int item
 
 #define MMA(name, type, half, rule, limit, inputs)                                                 \
   { name, 64, FRAGMENT_WORDS, 4 * FRAGMENT_OUT *PIN_WARP, rule, limit, inputs, half, run_mma<type> }
+#define WGMMA(name, type, half, rule, limit, inputs)                                               \
+  {                                                                                                \
+    name, 32, 4 * FRAGMENT_WORDS, 4 * FRAGMENT_OUT *GROUP, rule, limit, inputs, half,              \
+        run_wgmma<type>, true                                                                      \
+  }
 #define ONE(name, function, rule, limit)                                                           \
   { name, 1 << 13, 1, 4, rule, limit, PIN_FLOATS, false, run_function<function> }
 
@@ -208,6 +254,12 @@ const pin pins[] = {
     MMA("mma bf16, spread and special", cz_bfloat, false, PIN_PRODUCT, 32, PIN_SPREAD),
     MMA("mma fp16, spread and special", cz_half, true, PIN_PRODUCT, 32, PIN_SPREAD),
     MMA("mma bf16, beyond float32", cz_bfloat, false, PIN_LOOK, 0, PIN_BEYOND),
+    WGMMA("wgmma bf16, whole numbers", cz_bfloat, false, PIN_BITS, 0, PIN_WHOLE),
+    WGMMA("wgmma fp16, whole numbers", cz_half, true, PIN_BITS, 0, PIN_WHOLE),
+    WGMMA("wgmma bf16, numbers below 1", cz_bfloat, false, PIN_PRODUCT, 32, PIN_BELOW_1),
+    WGMMA("wgmma fp16, numbers below 1", cz_half, true, PIN_PRODUCT, 32, PIN_BELOW_1),
+    WGMMA("wgmma bf16, spread and special", cz_bfloat, false, PIN_PRODUCT, 32, PIN_SPREAD),
+    WGMMA("wgmma fp16, spread and special", cz_half, true, PIN_PRODUCT, 32, PIN_SPREAD),
     {"ldmatrix", 32, MATRIX_WORDS, 4 * ROWS_WORDS, PIN_BITS, 0, PIN_ROWS, false,
      run_ldmatrix<false>},
     {"ldmatrix.trans", 32, MATRIX_WORDS, 4 * ROWS_WORDS, PIN_BITS, 0, PIN_ROWS, false,

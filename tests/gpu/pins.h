@@ -42,6 +42,7 @@ typedef struct pin {
   enum pin_inputs inputs;
   bool half; /* fragments are of float16, else of bfloat16 */
   void (*run)(void *out, const uint32_t *in, int items);
+  bool hopper; /* an instruction that cards of compute capability 9.0 have, and no other */
 } pin;
 
 extern const pin pins[];

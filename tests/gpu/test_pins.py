@@ -51,6 +51,27 @@ def expect_planted(program, path, whole):
             assert p["nan_of_other_bits"] + p["at_flush"] == 1, p
 
 
+def without(whole, names):
+    """Those results, as a card leaves them that lacks the instructions NAMES begin with."""
+    out = whole[: whole.index(b"\n") + 1]
+    for name, (at, size) in offsets(whole).items():
+        absent = name.startswith(names)
+        out += b"%d %s\n" % (0 if absent else size, name.encode())
+        out += b"" if absent else whole[at : at + size]
+    return out
+
+
+def expect_absent(program, path, whole):
+    """Of a card that is not Hopper wgmma is named as absent; of no card ldmatrix is."""
+    path.write_bytes(without(whole, "wgmma "))
+    found = compare(program, path)
+    absent = [n for n, p in found.items() if p["verdict"] == "not on this card"]
+    assert absent == [n for n in found if n.startswith("wgmma ")] and len(absent) == 6, absent
+    assert all(found[n]["values"] == 0 for n in absent), found
+    assert all(p["verdict"] in ("same", "not judged") for n, p in found.items() if n not in absent)
+    expect_refused(program, path, without(whole, "ldmatrix"))
+
+
 def expect_refused(program, path, data):
     path.write_bytes(data)
     done = subprocess.run([program, "compare", path], capture_output=True, text=True)
@@ -66,6 +87,7 @@ def main():
         for p in compare(program, path).values():
             assert p["different"] == 0 and p["values"] > 0, p
         expect_planted(program, path, whole)
+        expect_absent(program, path, whole)
         expect_refused(program, path, whole[: len(whole) // 2])
         expect_refused(program, path, b"something else\n")
         for packed in sorted(RESULTS.glob("*.pins.xz")):
