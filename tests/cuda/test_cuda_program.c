@@ -94,19 +94,28 @@ static void libraries(void **state) {
   assert_int_equal(unsetenv("CZ_CUDNN"), 0);
   use("nowhere");
   has(CZ_PROGRAM " devices", 0,
-      "\ncuBLASLt           none: the CUDA module, which looks for it, was not loaded\n"
-      "cuDNN              none: the CUDA module, which looks for it, was not loaded\n");
+      "\ncuBLASLt           none: device cuda: there is no CUDA module: libcloze_cuda.so ");
+  has(CZ_PROGRAM " devices", 0,
+      "\ncuDNN              none: the CUDA module cannot be used, see above\n");
 }
+
+#define MISSING                                                                                    \
+  "device cuda: libcublasLt.so.99: cannot open shared object file: No such file or directory. "    \
+  "libcloze_cuda.so needs it; besides where the loader looks it was looked for in "                \
+  "$CUDA_HOME/lib64, /usr/local/cuda*/lib64, "
 
 /* The library that a module stands on: what is said, and where it is found. */
 static void library(void **state) {
   char folder[1024], link[1200];
   use("needy");
   assert_int_equal(unsetenv("CUDA_HOME"), 0);
+  has(CZ_PROGRAM " devices", 0, "\nno CUDA card       " MISSING);
+  has(CZ_PROGRAM " devices", 0, "\ncuBLASLt           none: " MISSING);
   has(CZ_PROGRAM " devices", 0,
-      "device cuda: libcublasLt.so.99: cannot open shared object file: No such file or directory. "
-      "libcloze_cuda.so needs it; besides where the loader looks it was looked for in "
-      "$CUDA_HOME/lib64, /usr/local/cuda*/lib64, ");
+      "LD_LIBRARY_PATH\ncuDNN              none: the CUDA module cannot be used, see above\n");
+  has(CZ_PROGRAM " devices --json", 0, "  \"cublaslt\": {\n   \"why\": \"" MISSING);
+  has(CZ_PROGRAM " devices --json", 0,
+      "  \"cudnn\": {\n   \"why\": \"the CUDA module cannot be used, see above\"\n  }\n");
   snprintf(folder, sizeof folder, "%s", under("toolkit"));
   snprintf(link, sizeof link, "mkdir -p %s/lib64 && ln -s %s/hidden/libcublasLt.so.99 %s/lib64",
            folder, CZ_MODULE_FOLDERS, folder);

@@ -72,13 +72,14 @@ static cz_status describe_libraries(json_t *out, const cz_library_info found[CZ_
   return CZ_OK;
 }
 
-/* The module looks for them. That it was not loaded is the reason why there is no card, too. */
+/* The module looks for them. Why it was not loaded may be the first of them itself, on which it
+ * stands. */
 static void find_libraries(cz_library_info found[CZ_LIBRARIES]) {
   if (cz_module_find_libraries(found) == CZ_OK) return;
+  cz_library_info *blas = &found[CZ_LIBRARY_CUBLASLT], *dnn = &found[CZ_LIBRARY_CUDNN];
+  snprintf(blas->why, sizeof blas->why, "%s", cz_error_message());
+  snprintf(dnn->why, sizeof dnn->why, "the CUDA module cannot be used, see above");
   cz_error_clear();
-  for (int i = 0; i < CZ_LIBRARIES; i++)
-    snprintf(found[i].why, sizeof found[i].why,
-             "the CUDA module, which looks for it, was not loaded");
 }
 
 static cz_status describe_card_and_libraries(json_t *out) {
