@@ -58,7 +58,8 @@ typedef struct cz_arg {
 /* The engine decides whether a gradient is not wanted, written or added to what is there,
  * and tells the kernel. The first use of a value, seen from the loss, writes and the
  * others add, so that no pass clears all gradients first. Where an array is two inputs of a call,
- * so is its gradient: the first writes, and the other adds to that, in the order of inputs. */
+ * so is its gradient: the first writes, and the other adds to that, in the order of inputs.
+ * Rows name the inputs that may be so (twins); the engine refuses others. */
 typedef enum cz_grad_mode { CZ_GRAD_SKIP, CZ_GRAD_WRITE, CZ_GRAD_ADD } cz_grad_mode;
 
 /* Where random numbers come from: Philox keyed by seed, with the counter (element / 4,
@@ -120,8 +121,9 @@ typedef struct cz_op_row {
   int n_in, n_out;
   const char *in_name[CZ_OP_IN], *out_name[CZ_OP_OUT];
   uint32_t in_optional; /* inputs that may be absent */
-  uint32_t in_written;  /* inputs of whose array nothing is read: it is what an output, by
-                           must_alias,  is written to, and what is not written stays */
+  uint32_t in_written;  /* inputs whose numbers are not read: an output is written to their array
+                           (must_alias), and what it does not write stays */
+  uint32_t twins;       /* inputs of which several may be one array */
   uint32_t out_saved;   /* outputs that exist only for backward: no gradient arrives there, and they
                            are not made when no gradient is wanted */
   uint32_t grad;        /* inputs that yield a gradient; 0 with not_differentiable */

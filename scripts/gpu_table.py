@@ -294,8 +294,8 @@ def label_words(parts, added):
 
 
 def label_words_us(parts):
-    """Of a step where another op has written the table's gradient: the rows of label words alone
-    are touched."""
+    """Without the writing of the tied table's gradient, which the head does in a step: the rows of
+    label words alone are touched."""
     rows, wanted = label_words(parts, True)
     if not rows:
         return None

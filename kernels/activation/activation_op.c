@@ -29,6 +29,7 @@ const cz_op_row cz_activation_row = {
     .in_name = {"x", "gate"},
     .out_name = {"y"},
     .in_optional = 1u << CZ_ACTIVATION_GATE,
+    .twins = 1u << CZ_ACTIVATION_X | 1u << CZ_ACTIVATION_GATE,
     .grad = 1u << CZ_ACTIVATION_X | 1u << CZ_ACTIVATION_GATE,
     .deterministic = true,
     .may_alias = {CZ_ACTIVATION_X + 1},

@@ -20,6 +20,7 @@ const cz_op_row cz_add_row = {
     .n_out = 1,
     .in_name = {"a", "b"},
     .out_name = {"y"},
+    .twins = 1u << CZ_ADD_A | 1u << CZ_ADD_B,
     .grad = 1u << CZ_ADD_A | 1u << CZ_ADD_B,
     .deterministic = true,
     .may_alias = {CZ_ADD_A + 1},

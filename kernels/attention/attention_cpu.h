@@ -43,7 +43,8 @@ typedef struct cz__attention_plan {
   double *partial;       /* [B, H, N] sums of dS by bucket */
   float *slices;         /* one a thread */
   size_t slice_floats;
-  size_t key_floats; /* of a slice, its first ones: where dk and dv then do, [2, Tk, K] */
+  size_t key_floats; /* behind the slices, for each thread that then has a head: dk and dv, [2, Tk,
+                        K]. Planned for in 16 bits whatever the segments are, which no plan knows */
   int threads;
 } cz__attention_plan;
 
@@ -94,9 +95,9 @@ static inline bool cz__attention_joins(const cz_call *c) {
                 (c->mode[CZ_ATTENTION_V] && dq == c->din[CZ_ATTENTION_V].data));
 }
 
-/* What is a thread's own, behind those sums. */
+/* What is a thread's own. */
 static inline float *cz__attention_slice(const cz__attention_plan *p, int thread) {
-  return p->slices + (size_t)thread * p->slice_floats + p->key_floats;
+  return p->slices + (size_t)thread * p->slice_floats;
 }
 
 /* Takes n floats, in whole cache lines, from the front of what *at points to. */

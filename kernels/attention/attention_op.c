@@ -93,6 +93,7 @@ const cz_op_row cz_attention_row = {
     .out_name = {"o", "stats"},
     .in_optional = 1u << PREFIX | 1u << POSITION_BIAS,
     .out_saved = 1u << CZ_ATTENTION_STATS,
+    .twins = 1u << Q | 1u << K | 1u << V,
     .grad = 1u << Q | 1u << K | 1u << V | 1u << POSITION_BIAS,
     .deterministic = true,
     .attr_bytes = sizeof(cz_attention_attr),

@@ -63,11 +63,16 @@ static size_t lay_out(cz__attention_plan *plan, const cz_call *call, bool backwa
   (plan->units ? cz__attention_units_sizes : sizes_in_registers)(plan, backward);
   if (backward && !cz__attention_direct(plan))
     plan->key_floats = 2 * (size_t)cz_round_up(plan->Tk * plan->K, 16);
-  plan->slice_floats += plan->key_floats;
   plan->line = cz_round_up(2 * (plan->reach + MARGIN) + 1, 16);
   if (!bias) return 0;
   return (size_t)(partial_floats(plan, backward) + (plan->H + 1) * plan->line) *
          sizeof(float); /* a line a head, and one of buckets */
+}
+
+/* Bytes behind what all share. Sums of keys are for those alone that have a head. */
+static size_t bytes_of_threads(const cz__attention_plan *p, int threads) {
+  return ((size_t)threads * p->slice_floats + (size_t)cz_minimum(threads, p->H) * p->key_floats) *
+         sizeof(float);
 }
 
 /** Bytes of workspace at the call's sizes for as many threads as OpenMP would start
@@ -75,7 +80,7 @@ static size_t lay_out(cz__attention_plan *plan, const cz_call *call, bool backwa
 size_t cz_attention_workspace_cpu(const cz_call *call, bool backward) {
   cz__attention_plan plan;
   size_t shared = lay_out(&plan, call, backward);
-  return shared + (size_t)omp_get_max_threads() * plan.slice_floats * sizeof(float);
+  return shared + bytes_of_threads(&plan, omp_get_max_threads());
 }
 
 /* The bias of every offset that occurs, by head: scores read it along their diagonals,
@@ -105,9 +110,11 @@ static void fill_bias(cz__attention_plan *plan, float *lines) {
 /** Prepares PLAN for a call: sizes, threads that the workspace has room for, bias by
  * offset. */
 void cz__attention_open(cz__attention_plan *plan, const cz_call *call, bool backward) {
-  size_t shared = lay_out(plan, call, backward), slice = plan->slice_floats * sizeof(float);
-  plan->threads =
-      (int)cz_minimum(omp_get_max_threads(), (int64_t)((call->workspace_bytes - shared) / slice));
+  size_t shared = lay_out(plan, call, backward);
+  plan->threads = omp_get_max_threads();
+  while (plan->threads > 1 &&
+         shared + bytes_of_threads(plan, plan->threads) > call->workspace_bytes)
+    plan->threads--;
   plan->partial = call->workspace;
   plan->slices = (float *)((char *)call->workspace + shared);
   plan->disjoint = !(backward && cz__attention_joins(call));

@@ -162,8 +162,11 @@ static void backward_row(const segment *s, int64_t i) {
   double off = s->nk && visible(s, i, top) ? s->dp[top] : 0;
   for (int64_t j = 0; j < s->nk; j++)
     if (visible(s, i, j)) D += s->p[j] * (s->dp[j] - off);
-  if (s->nk > CZ_ATTENTION_WHOLE)
-    D = dot(dout, head_row(s, c->out[CZ_ATTENTION_O].data, s->q0 + i), s->K) - off;
+  /* the host has D from o there, sum_j P_ij dP_ij = do_i . o_i */
+  for (int64_t x = 0; s->nk > CZ_ATTENTION_WHOLE && x < s->K; x++) {
+    const double o = head_row(s, c->out[CZ_ATTENTION_O].data, s->q0 + i)[x];
+    D += dout[x] * (cz_rounded_as_output(c, CZ_ROUNDED_BY_HOST + CZ_ATTENTION_O, o) - o);
+  }
   for (int64_t j = 0; j < s->nk; j++) {
     if (!visible(s, i, j)) continue;
     double ds = s->p[j] * (s->dp[j] - off - D);

@@ -115,7 +115,7 @@ void cz__attention_gradients(const cz__attention_unit *u, const cz__attention_pa
 
 /* Where the thread's dk or dv comes together over segments that share keys, [Tk, K]. */
 static float *key_sums(const cz__attention_plan *p, int thread, int input) {
-  float *first = p->slices + (size_t)thread * p->slice_floats;
+  float *first = cz__attention_slice(p, p->threads) + (size_t)thread * p->key_floats;
   return input == CZ_ATTENTION_K ? first : first + p->key_floats / 2;
 }
 

@@ -22,6 +22,7 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   case 3: problem(c, r, 1, 300, 4); return;
   case 4: problem(c, r, 5000, 700, 136); return; /* most rows once */
   case 5: problem(c, r, 600, 4500, 4); return;   /* more than a card's launch has, most again */
+  case 6: problem(c, r, 5, 9, 1160); return;     /* more than a warp has under way at once */
   default: problem(c, r, cz_rand_size(r, 130), cz_rand_size(r, 70), cz_rand_size(r, 130));
   }
 }

@@ -16,6 +16,9 @@ typedef struct cz_roundings cz_roundings;
  * shows in a result of 16 bits. */
 enum { CZ_ROUNDED_FLOAT = -1 };
 
+/* Added to an array: what a card's library alone rounds, or the host alone. */
+enum { CZ_ROUNDED_BY_LIBRARY = 1 << 8, CZ_ROUNDED_BY_HOST = 1 << 9 };
+
 struct cz_roundings {
   /* What takes the place of X, which is rounded to the dtype of ARRAY: an input, CZ_OP_IN + an
    * output, or CZ_ROUNDED_FLOAT. */

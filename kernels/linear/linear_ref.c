@@ -46,7 +46,8 @@ static int64_t at(const arrays *a, int64_t o, int64_t i) {
 static double activated(const cz_call *call, double z, int activation) {
   const double y = cz_activation_value(z, activation);
   if (activation != CZ_ACTIVATION_GELU_TANH || !call->stream || z == 0 || !isfinite(z)) return y;
-  return z / 2 * (1 + cz_rounded_as_input(call, CZ_ROUNDED_FLOAT, 2 * y / z - 1));
+  return z / 2 *
+         (1 + cz_rounded_as_input(call, CZ_ROUNDED_BY_LIBRARY + CZ_ROUNDED_FLOAT, 2 * y / z - 1));
 }
 
 /** Forward in float64. Contract: linear.h. */
@@ -57,7 +58,9 @@ void cz_linear_fwd_ref(const cz_call *call) {
       double sum = 0;
       for (int64_t i = 0; i < a.I; i++) sum += a.x[t * a.I + i] * a.w[at(&a, o, i)];
       /* a card's library wants the bias in y's dtype; the host activates what it wrote to pre */
-      double bias = a.bias ? cz_rounded_as_output(call, CZ_LINEAR_Y, a.bias[o]) : 0,
+      double bias = a.bias
+                        ? cz_rounded_as_output(call, CZ_ROUNDED_BY_LIBRARY + CZ_LINEAR_Y, a.bias[o])
+                        : 0,
              z = a.alpha * sum + bias;
       if (a.pre) a.pre[t * a.O + o] = z, z = cz_rounded_as_output(call, CZ_LINEAR_PRE, z);
       a.y[t * a.O + o] = activated(call, z, a.activation);

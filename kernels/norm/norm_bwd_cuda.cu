@@ -5,7 +5,7 @@
  *
  * By estimate that launch takes some 4.5 us whatever the batch is, 2.5 to begin and 2 to add 1.2 MB
  * that lie in L2 (T5-base on an H100: 396 blocks). Of T5-base's 62 norms that is 0.3 ms: a quarter
- * of a percent of the bound of a step of 128 x 512/114 (docs/kernels.md: 113 ms), but 3 % of one of
+ * of a percent of the bound of a step of 128 x 512/114 (docs/kernels.md), but 3 % of one of
  * 8 x 512/114, and 5 % of T5-small's with its 32 norms, where the host, which launches each, may be
  * what the step waits for. It stays, since what else there is costs more. The last block to end
  * could add, with a ticket that is an integer in global memory: but 1.2 MB come to one

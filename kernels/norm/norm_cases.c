@@ -44,7 +44,7 @@ static void aligned(cz_case *c, cz_rand *r, int index) {
       {3, 768, 0, true, true, false, false},     {5, 1024, 0.3, true, false, true, false},
       {3, 1032, 0.2, true, true, true, true},    {1, 4104, 0.1, false, false, true, false},
       {1, 8192, 0, true, true, true, false},     {1, 8200, 0.1, false, false, true, false},
-      {160, 24, 0.25, false, false, true, true},
+      {160, 24, 0.25, false, false, true, true}, {61, 1032, 0.1, true, true, true, false},
   };
   const cz_norm_attr attr = {of[index].layer ? CZ_NORM_LAYER : CZ_NORM_RMS, 1e-5, of[index].dropout,
                              of[index].share, 0};
@@ -57,7 +57,7 @@ static void aligned(cz_case *c, cz_rand *r, int index) {
           attr, 1);
 }
 
-enum { FIXED = 20 };
+enum { FIXED = 21 };
 
 static void sample(cz_case *c, cz_rand *r, int index) {
   const cz_norm_attr rms = {CZ_NORM_RMS, 1e-6, 0, false, 0},

@@ -59,6 +59,7 @@ const cz_op_row cz_norm_row = {
     .out_name = {"y", "h", "rstd", "mean"},
     .in_optional = 1u << CZ_NORM_BIAS | 1u << CZ_NORM_RESIDUAL | 1u << CZ_NORM_SPANS,
     .out_saved = 1u << CZ_NORM_RSTD | 1u << CZ_NORM_MEAN,
+    .twins = 1u << CZ_NORM_X | 1u << CZ_NORM_RESIDUAL,
     .grad = 1u << CZ_NORM_X | 1u << CZ_NORM_GAIN | 1u << CZ_NORM_BIAS | 1u << CZ_NORM_RESIDUAL,
     .deterministic = true,
     .may_alias = {[CZ_NORM_H] = CZ_NORM_X + 1},

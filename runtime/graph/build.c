@@ -126,7 +126,25 @@ static void poison_outputs(cz_value *out, const cz_op_row *row) {
   for (int i = 0; i < row->n_out; i++) out[i] = CZ__POISON;
 }
 
-/* Fills ARG from the node's inputs; false when one is poisoned or wrongly absent. */
+/* False when one value is given twice, where the row does not allow for it: kernels write gradients
+ * in an order of their own. */
+static bool given_once(cz_graph *g, const cz__node *node, const char *name) {
+  const cz_op_row *row = node->row;
+  for (int i = 0; i < row->n_in; i++) {
+    for (int j = 0; j < i; j++) {
+      const uint32_t both = 1u << i | 1u << j;
+      if (node->in[i] == CZ_ABSENT || node->in[i] != node->in[j]) continue;
+      if ((row->grad & both) != both || (row->twins & both) == both) continue;
+      char text[256];
+      snprintf(text, sizeof text, "%s (%s): %s and %s are one value", name, row->name,
+               row->in_name[j], row->in_name[i]);
+      return cz__fail(g, CZ_EINVAL, text), false;
+    }
+  }
+  return true;
+}
+
+/* Fills ARG from the node's inputs; false when one is poisoned, wrongly absent or given twice. */
 static bool gather_inputs(cz_graph *g, cz_arg *arg, const cz__node *node, const char *name) {
   char text[256];
   for (int i = 0; i < node->row->n_in; i++) {
@@ -140,7 +158,7 @@ static bool gather_inputs(cz_graph *g, cz_arg *arg, const cz__node *node, const 
       return cz__fail(g, CZ_EINVAL, text), false;
     }
   }
-  return true;
+  return given_once(g, node, name);
 }
 
 static bool add_outputs(cz_graph *g, cz__node *node, const cz_arg *made) {

@@ -1,9 +1,12 @@
 """The ops of a whole training step, from the model's sizes: [(how often, op, pass, sizes)]. Dropout
 is 0.1, the optimizer AdamW after a norm of all gradients; a norm takes in the addition and the
 dropout before it, as the graph fuses them (`cloze graph`), and what is cheap is computed again in
-backward. Additions to a gradient that another op wrote before are not counted."""
+backward. Of a tied table the head, the first in backward, writes the whole gradient, and embeddings
+add to it. Other additions to a gradient that another op wrote before are not counted."""
 
 from . import work
+
+POSITIONS = 514  # of RoBERTa
 
 
 def _both(times, op, sizes):
@@ -36,7 +39,7 @@ def t5(layers, d, ff, heads, vocabulary, segments, inputs, targets):
         steps += _both(2, "dropout", rows)
         steps += _both(layers, "dropout", {"rows": t, "width": ff})
         steps += [(layers, "dropout", "recompute", {"rows": t, "width": ff})]
-        steps += _both(1, "embedding", {**rows, "vocabulary": vocabulary})
+        steps += _both(1, "embedding", {**rows, "vocabulary": vocabulary, "added": True})
         head = {"segments": segments, "heads": heads, "head_size": d // heads, "queries": length}
         own = {**head, "keys": length, "position_bias": True}
         steps += _both(layers, "attention", {**own, "causal": True} if decoder else own)
@@ -55,7 +58,8 @@ def roberta(layers, d, ff, heads, vocabulary, examples, length):
     """RoBERTa, fine-tuned on patterns: one masked word an example."""
     t = examples * length
     rows, masks = {"rows": t, "width": d}, {"rows": examples, "width": d}
-    steps = _both(2, "embedding", {**rows, "vocabulary": vocabulary})
+    steps = _both(1, "embedding", {**rows, "vocabulary": vocabulary, "added": True})
+    steps += _both(1, "embedding", {**rows, "vocabulary": POSITIONS})
     steps += _both(1, "add", rows)
     steps += _both(1, "norm", {**rows, "layer": True})
     steps += _both(1, "dropout", rows)
@@ -71,10 +75,9 @@ def roberta(layers, d, ff, heads, vocabulary, examples, length):
     steps += _both(1, "activation", masks)
     steps += _both(1, "norm", {**masks, "layer": True})
     words = {"rows": examples, "masks": examples, "vocabulary": vocabulary, "width": d}
-    # the table's gradient has two sources: one writes it, here the embedding's, the other adds
-    steps += _both(1, "label_words", {**words, "classes": 4, "words": 2, "added": True})
+    steps += _both(1, "label_words", {**words, "classes": 4, "words": 2})
     layer = 4 * d * d + 2 * d * ff + 9 * d + ff
-    parameters = layers * layer + (vocabulary + 514 + 1) * d + 2 * d + d * d + 3 * d + vocabulary
+    parameters = layers * layer + (vocabulary + POSITIONS + 1) * d + 2 * d + d * d + 3 * d + vocabulary
     return steps + _update(parameters)
 
 

@@ -235,6 +235,13 @@ static void poisoned(void **state) {
   cz_graph_destroy(&w.g);
 
   OK(cz_graph_create(&w.g, w.params));
+  x = cz_graph_param(w.g, w.a);
+  cz_graph_op(w.g, out, CZ_OP_linear, "both", 2, (cz_value[]){x, x}, &(cz_linear_attr){.alpha = 1});
+  refuse(cz_graph_finish(w.g, &(cz_graph_options){0}), CZ_EINVAL,
+         "both (linear): x and w are one value");
+  cz_graph_destroy(&w.g);
+
+  OK(cz_graph_create(&w.g, w.params));
   const int64_t square[2] = {T, D};
   x = cz_graph_input(w.g, "x", w.device->real, 2, square);
   x = linear(w.g, "twice", x, w.a, CZ_ACTIVATION_NONE);

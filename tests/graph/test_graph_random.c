@@ -85,6 +85,7 @@ static cz_value a_norm(maker *m, cz_value x, cz_value branch, cz_value spans) {
   cz_value gain = param(m, 1, D, 0), shift = a.kind == CZ_NORM_LAYER && cz_rand_int(&m->draw, 0, 1)
                                                  ? param(m, 1, D, 0)
                                                  : CZ_ABSENT;
+  if (shift == gain) shift = CZ_ABSENT; /* they may not be one value (twins) */
   bool with = cz_rand_int(&m->draw, 0, 2) == 0;
   a.dropout = with && cz_rand_int(&m->draw, 0, 1) ? 0.25 : 0;
   a.share_segment = with && cz_rand_int(&m->draw, 0, 1);

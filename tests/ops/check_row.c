@@ -21,7 +21,7 @@ static void check_counts(const cz_op_row *row) {
     if (!row->out_name[i]) fail_row(row, "has an output without a name");
   }
   uint32_t in = (1u << row->n_in) - 1, out = (1u << row->n_out) - 1;
-  if ((row->grad | row->in_optional | row->in_written | row->needs.in) & ~in)
+  if ((row->grad | row->in_optional | row->in_written | row->twins | row->needs.in) & ~in)
     fail_row(row, "has a mask that names an input that is not there");
   if ((row->out_saved | row->needs.out) & ~out)
     fail_row(row, "has a mask that names an output that is not there");

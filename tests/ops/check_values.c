@@ -117,6 +117,7 @@ static void check_modes(const problem *p, variant v, const values *base,
 static bool same_gradients(const problem *p, int a, int b) {
   if (!problem_yields(p, a) || !problem_yields(p, b)) return false;
   const cz_arg *x = &p->c.in[a], *y = &p->c.in[b];
+  if (!(p->row->twins >> a & p->row->twins >> b & 1)) return false;
   if (x->ndim != y->ndim || memcmp(x->dim, y->dim, sizeof x->dim)) return false;
   for (const target *on = next_target(ref, p); on; on = next_target(on, p))
     if (gradient_dtype(p, on, a) != gradient_dtype(p, on, b)) return false;
@@ -127,7 +128,8 @@ static bool same_gradients(const problem *p, int a, int b) {
 static void add_joined(const problem *p, int first, int second, const values *base,
                        const sensitivities *of, values *want, sensitivities *sens) {
   const int64_t n = cz_numel(&p->c.in[second]);
-  const double *a = base->din[first], *b = base->din[second];
+  const double *a = base->din[first], *b = base->din[second],
+               least = p->only ? least_of(p, gradient_dtype(p, p->only, first)) : 0;
   double *sum = want->din[second] = calloc((size_t)n + 1, sizeof(double)),
          *all = sens->all.din[second] = calloc((size_t)n + 1, sizeof(double)),
          *inside = sens->inside.din[second] = calloc((size_t)n + 1, sizeof(double));
@@ -135,7 +137,8 @@ static void add_joined(const problem *p, int first, int second, const values *ba
   for (int64_t i = 0; i < n; i++) {
     sum[i] = a[i] + b[i];
     all[i] = of->all.din[first][i] + of->all.din[second][i] + fabs(a[i]) + fabs(b[i]);
-    inside[i] = fabs(a[i]) + fabs(b[i]);
+    inside[i] = fmax(fabs(a[i]), least) /
+                INSIDE; /* one rounding of it, whatever limits grant in its place */
     for (int k = 0; of->inside.din[second] && k < 2; k++)
       inside[i] += of->inside.din[k ? first : second][i];
   }

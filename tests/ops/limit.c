@@ -50,7 +50,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PERTURBED = 12, JUMPS = 24, INSIDE = 8 };
+enum { PERTURBED = 12, JUMPS = 24 };
 
 /* Float32 exponentials are flushed to zero below 2^-126; later products and sums may
  * enlarge what is lost. */

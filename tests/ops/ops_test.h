@@ -117,6 +117,10 @@ typedef struct values {
   double *out[CZ_OP_OUT], *din[CZ_OP_IN];
 } values;
 
+/* A rounding inside counts so many times: seven deviations of what twelve runs estimate (limit.c).
+ */
+enum { INSIDE = 8 };
+
 /* How far an element may be off: rounding max(|want|, least) + constant (|want| + sens) + inside x
  * its sensitivity to roundings to 16 bits inside + grain (limit.c). */
 typedef struct bound {
@@ -188,6 +192,7 @@ cz_dtype output_dtype(const problem *p, const target *on, int output);
 bool problem_make(problem *p, cz_op op, uint64_t seed, int index);
 bool made_of_rounded(const problem *p, int output);
 bool problem_narrow(problem *q, const problem *p, const target *on);
+double number_at(const void *data, cz_dtype dtype, int64_t i);
 double rounded(double x, cz_dtype dtype);
 double least_of(const problem *p, cz_dtype dtype);
 void perturb(double *x, int64_t n, cz_rand *r, double delta, double least);

@@ -22,7 +22,8 @@ static void store(void *to, cz_dtype dtype, const void *from, int64_t n) {
     memcpy(to, from, (size_t)n * cz_dtype_bytes(dtype));
 }
 
-static double number_at(const void *data, cz_dtype dtype, int64_t i) {
+/** Number I of an array of DTYPE. */
+double number_at(const void *data, cz_dtype dtype, int64_t i) {
   switch (dtype) {
   case CZ_F64: return ((const double *)data)[i];
   case CZ_F32: return (double)((const float *)data)[i];
@@ -231,6 +232,11 @@ static void shake_saved(run *r) {
 static double changed(cz_roundings *self, int array, double x) {
   rounder *w = (rounder *)self;
   const problem *p = w->p;
+  if (array >= CZ_ROUNDED_BY_LIBRARY + CZ_ROUNDED_FLOAT) {
+    const int by = array >= CZ_ROUNDED_BY_HOST ? CZ_ROUNDED_BY_HOST : CZ_ROUNDED_BY_LIBRARY;
+    if (p->only->host_threads != (by == CZ_ROUNDED_BY_HOST)) return x;
+    array -= by;
+  }
   if (array == CZ_ROUNDED_FLOAT) {
     const double share = roundoff_of(CZ_F32) / roundoff_of(p->only->dtype);
     perturb(&x, 1, &w->rand, share * p->shaken, 0);

@@ -66,6 +66,11 @@ void targets_open(void) {
     targets[i].device = shared ? targets[i - 1].device : any_open(targets[i].device_name);
     targets[i].slots = memory[i];
   }
+  /* see kernels/common/roundings.h */
+  if (ref->device->stream) {
+    fprintf(stderr, "tests/ops: ref has a stream, where its kernels look for what rounds\n");
+    abort();
+  }
 }
 
 /** Closes them. */

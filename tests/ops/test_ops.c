@@ -3,7 +3,7 @@
  *
  * CZ_TEST_SEED replays a seed, CZ_TEST_INDEX runs one case of it, CZ_TEST_OPS=linear,norm
  * selects ops, CZ_TEST_CASES sets the random cases an op gets, CZ_TEST_SHARE=K/N takes every N-th
- * case, so that N runs of one seed have each of them once, CZ_TEST_CHECKS=values,bits what is
+ * case, so that N runs of one day have each of them once, CZ_TEST_CHECKS=values,bits what is
  * checked besides values (gradient, bits, nonfinite), CZ_TEST_DEVICE and CZ_TEST_DTYPES the targets
  * (targets.c). CZ_TEST_LIST: prints each op and how many fixed cases it has, and does nothing. */
 #include "common/common.h"
