@@ -39,6 +39,12 @@ KNOWN = {
         "the block of each strip reads numbers of rows and words, and the shares: some hundred "
         "bytes, which stay in L1",
     ),
+    ("gather backward", "rereading"): (
+        1.093,
+        "each strip of 128 columns reads the sorted numbers of rows, and where runs of them end; "
+        "where a gradient is added to, little else is moved",
+    ),
+    ("embedding backward", "pass"): (1.1, "as its kernel"),
     ("gather forward", "pass"): (1.062, "as its kernel"),
     ("label_words backward", "pass"): (
         1.123,
