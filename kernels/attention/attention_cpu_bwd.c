@@ -238,8 +238,7 @@ void cz_attention_bwd_cpu(const cz_call *call) {
   /* Segments that share keys add to the same rows: then a thread takes all segments of a
    * head, one after the other. */
   int64_t together = plan.disjoint ? 1 : plan.B, units = plan.disjoint ? plan.B * plan.H : plan.H;
-  const int threads = (int)cz_minimum(plan.threads, units);
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
+#pragma omp parallel for schedule(dynamic) num_threads((int)cz_minimum(plan.threads, units))
   for (int64_t x = 0; x < units; x++) {
     const int thread = omp_get_thread_num();
     if (plan.gathers) cz__attention_clear_keys(&plan, thread);
