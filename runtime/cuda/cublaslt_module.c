@@ -2,8 +2,8 @@
  */
 #define _GNU_SOURCE /* dladdr */
 #include "cuda/cublaslt.h"
+#include "cuda/library_file.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 
 static const char *const names[] = {"cuda", NULL};
@@ -17,11 +17,8 @@ const cz_cuda_variant cz_cuda_module = {.names = names};
 
 static void describe_cublaslt(cz_library_info *out) {
   size_t (*const function)(void) = cublasLtGetVersion;
-  void *symbol;
-  Dl_info file;
-  memcpy(&symbol, &function, sizeof symbol);
   cz_cuda_cublaslt_version(out->version, sizeof out->version);
-  if (dladdr(symbol, &file)) snprintf(out->path, sizeof out->path, "%s", file.dli_fname);
+  cz_cuda_library_file(out, &function);
   (void)cz_cuda_cublaslt_fits(out->why, sizeof out->why);
 }
 

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* dladdr */
 #include "cuda/cudnn.h"
+#include "cuda/library_file.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -65,11 +66,8 @@ bool cz_cudnn_library_open(cz_cudnn_library *library, const char *name, char *wh
  * there or not used. */
 void cz_cudnn_library_describe(cz_library_info *out) {
   cz_cudnn_library library = {0};
-  void *symbol;
-  Dl_info file;
   (void)cz_cudnn_library_open(&library, CZ_CUDNN_FILE, out->why, sizeof out->why);
   if (!library.GetVersion) return;
   cz_cudnn_library_version(&library, out->version, sizeof out->version);
-  memcpy(&symbol, &library.GetVersion, sizeof symbol);
-  if (dladdr(symbol, &file)) snprintf(out->path, sizeof out->path, "%s", file.dli_fname);
+  cz_cuda_library_file(out, &library.GetVersion);
 }
