@@ -224,6 +224,14 @@ static void schedules(void **state) {
               fabs(cz_schedule_rate(&k, 10, 11) - 0.5) < 1e-15);
   k.schedule = CZ_SCHEDULE_CONSTANT;
   assert_true(cz_schedule_rate(&k, 1, 11) == 1 && cz_schedule_rate(&k, 10, 11) == 2);
+  /* get_linear_schedule_with_warmup(4, 12): s / 4, then (12 - s) / 8 */
+  k = (cz_optimizer_keys){
+      .schedule = CZ_SCHEDULE_TRANSFORMERS_LINEAR, .learning_rate = 2, .warmup_steps = 4};
+  assert_true(cz_schedule_rate(&k, 0, 12) == 0 && cz_schedule_rate(&k, 3, 12) == 1.5);
+  assert_true(cz_schedule_rate(&k, 4, 12) == 2 && cz_schedule_rate(&k, 11, 12) == 0.25);
+  k.warmup_steps = 0; /* pet.md 1.3: learning_rate (1 - i / T) */
+  assert_true(cz_schedule_rate(&k, 0, 8) == 2 && cz_schedule_rate(&k, 7, 8) == 0.25);
+  assert_true(cz_schedule_rate(&k, 0, 1) == 2);
 }
 
 static long allocations_of(const bench *b, int64_t steps) {

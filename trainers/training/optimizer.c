@@ -10,19 +10,22 @@ static const char optimizer_help[] = "what an update is made by"
 #include "training/optimizers.def"
 #undef CZ_OPTIMIZER
     ;
-static const char *const schedules[] = {"constant", "rsqrt", "linear", "cosine", NULL};
+static const char *const schedules[] = {
+    "constant", "rsqrt", "linear", "cosine", "transformers_linear", NULL};
 static const cz_key_spec optimizer_keys[] = {
     CZ_KEY(cz_optimizer_keys, name, ENUM, .fallback = "adafactor", .choices = cz_optimizer_names,
            .help = optimizer_help),
     CZ_KEY(cz_optimizer_keys, learning_rate, REAL, .min = 0, .max = INFINITY,
            .help = "peak rate; with rsqrt the factor before 1/sqrt"),
     CZ_KEY(cz_optimizer_keys, schedule, ENUM, .fallback = "constant", .choices = schedules,
-           .help = "constant; 1/sqrt(max(step, warmup)); or warm up, then fall to final_rate"),
+           .help =
+               "constant; 1/sqrt(max(step, warmup)); or warm up, then fall to final_rate: linear "
+               "and cosine at the last step, transformers_linear one step behind it"),
     CZ_KEY(cz_optimizer_keys, warmup_steps, INT, .fallback = "0", .min = 0, .max = 1e12,
            .unit = "steps",
            .help = "of rsqrt: steps at the flat rate; otherwise steps of linear rise"),
     CZ_KEY(cz_optimizer_keys, final_rate, REAL, .fallback = "0", .min = 0, .max = 1,
-           .help = "where linear and cosine end, as a part of the peak"),
+           .help = "where a falling schedule ends, as a part of the peak"),
     CZ_KEY(cz_optimizer_keys, clip_norm, REAL, .fallback = "0", .min = 0, .max = INFINITY,
            .help = "largest global gradient norm; 0: no clipping (T5)"),
     CZ_KEY(cz_optimizer_keys, beta1, REAL, .fallback = "0.9", .min = 0, .max = 1,
@@ -369,16 +372,24 @@ bool cz_schedule_needs_steps(const cz_optimizer_keys *k) {
   return k->schedule != CZ_SCHEDULE_CONSTANT && k->schedule != CZ_SCHEDULE_RSQRT;
 }
 
+/* From the peak (PART 0) to final_rate of it (PART 1). */
+static double fall(const cz_optimizer_keys *k, double part) {
+  double left =
+      k->schedule == CZ_SCHEDULE_COSINE ? 0.5 * (1 + cos(3.14159265358979323846 * part)) : 1 - part;
+  return k->learning_rate * (k->final_rate + (1 - k->final_rate) * left);
+}
+
 /** The learning rate of STEP (from 0) in a run of STEPS. rsqrt: learning_rate /
  * sqrt(max(step, warmup_steps)), T5's (t5.md 6.1). linear and cosine: rise over
- * warmup_steps, then fall to final_rate * learning_rate at the last step. */
+ * warmup_steps, then fall to final_rate * learning_rate at the last step.
+ * transformers_linear: PET's (pet.md 1.3) rises from 0 at step 0 and reaches its end one step
+ * behind the last, so the last of the updates is still one. */
 double cz_schedule_rate(const cz_optimizer_keys *k, int64_t step, int64_t steps) {
   double peak = k->learning_rate, warm = (double)k->warmup_steps, n = (double)step;
+  bool transformers = k->schedule == CZ_SCHEDULE_TRANSFORMERS_LINEAR;
+  double last = (double)steps - (transformers ? 0 : 1); /* where part is 1 */
   if (k->schedule == CZ_SCHEDULE_RSQRT) return peak / sqrt(fmax(fmax(n, warm), 1));
-  if (n < warm) return peak * (n + 1) / warm;
-  if (!cz_schedule_needs_steps(k) || steps - 1 <= k->warmup_steps) return peak;
-  double part = (n - warm) / ((double)(steps - 1) - warm); /* 0 at the peak, 1 at the last step */
-  double fall =
-      k->schedule == CZ_SCHEDULE_LINEAR ? 1 - part : 0.5 * (1 + cos(3.14159265358979323846 * part));
-  return peak * (k->final_rate + (1 - k->final_rate) * fall);
+  if (n < warm) return peak * (n + (transformers ? 0 : 1)) / warm;
+  if (!cz_schedule_needs_steps(k) || last <= warm) return peak;
+  return fall(k, (n - warm) / (last - warm));
 }

@@ -21,7 +21,8 @@ typedef enum cz_schedule {
   CZ_SCHEDULE_CONSTANT,
   CZ_SCHEDULE_RSQRT,
   CZ_SCHEDULE_LINEAR,
-  CZ_SCHEDULE_COSINE
+  CZ_SCHEDULE_COSINE,
+  CZ_SCHEDULE_TRANSFORMERS_LINEAR
 } cz_schedule;
 
 /* The section `optimizer`. With s the step from 0, w = warmup_steps, n = steps and r =
@@ -31,6 +32,9 @@ typedef enum cz_schedule {
  *     rsqrt      r / sqrt(max(s, w))                          (t5.md 6.1)
  *     linear     from r at w down to final_rate r at the last step
  *     cosine     the same along half a cosine
+ *     transformers_linear
+ *                r s / w before w, then from r at w down to final_rate r at n, one step behind
+ *                the last: what the library of that name calls linear, and PET's (pet.md 1.3)
  *
  * so rsqrt's learning_rate is no peak: 1 with w = 10,000 begins at 0.01. All but rsqrt
  * rise linearly over w steps. */
@@ -38,7 +42,7 @@ typedef struct cz_optimizer_keys {
   int name, schedule;
   double learning_rate; /* the peak; with rsqrt the rate is learning_rate / sqrt(max(step,
                            warmup_steps)) */
-  double final_rate;    /* where linear and cosine end, as a part of learning_rate */
+  double final_rate;    /* where falling schedules end, as a part of learning_rate */
   int64_t warmup_steps;
   double clip_norm;                           /* 0: none */
   double beta1, beta2, epsilon, weight_decay; /* AdamW */
