@@ -61,9 +61,10 @@ void cz__convert_to_f32(float *out, const void *in, cz_safetensors_type type, si
   }
 }
 
+enum { BLOCK = 1024 }; /* numbers */
+
 /** Widens N numbers of TYPE at IN (any alignment) to float64. */
 void cz__convert_to_f64(double *out, const void *in, cz_safetensors_type type, size_t n) {
-  enum { BLOCK = 1024 };
   float block[BLOCK];
   if (type == CZ_SAFETENSORS_F64) {
     memcpy(out, in, n * sizeof *out);
@@ -77,27 +78,31 @@ void cz__convert_to_f64(double *out, const void *in, cz_safetensors_type type, s
   }
 }
 
-/** Stores N numbers of type FROM at IN as TYPE at OUT (any alignment): the same bytes
- * when the types agree, else FROM is F32 or F64, TYPE a floating type, and each number
- * is rounded once, to nearest even. */
+static void store_one(void *out, cz_safetensors_type type, double x) {
+  float f = (float)x;
+  uint16_t half = type == CZ_SAFETENSORS_F16    ? cz_f16_nearest(x)
+                  : type == CZ_SAFETENSORS_BF16 ? f64_to_bf16(x)
+                                                : 0;
+  const void *bytes = type == CZ_SAFETENSORS_F64   ? (const void *)&x
+                      : type == CZ_SAFETENSORS_F32 ? (const void *)&f
+                                                   : (const void *)&half;
+  memcpy(out, bytes, cz_safetensors_type_bits(type) / 8);
+}
+
+/** Stores N numbers of type FROM at IN as TYPE at OUT (both of any alignment): the same
+ * bytes when the types agree, else both are floating types, and each number is rounded
+ * once, to nearest even. */
 void cz__convert_store(void *out, cz_safetensors_type type, const void *in,
                        cz_safetensors_type from, size_t n) {
-  size_t size = cz_safetensors_type_bits(type) / 8;
+  size_t size = cz_safetensors_type_bits(type) / 8, wide = cz_safetensors_type_bits(from) / 8;
+  double block[BLOCK];
   if (type == from) {
     memcpy(out, in, n * size);
     return;
   }
-  CZ_CHECK(from == CZ_SAFETENSORS_F32 || from == CZ_SAFETENSORS_F64);
-  for (size_t i = 0; i < n; i++) {
-    double x =
-        from == CZ_SAFETENSORS_F32 ? (double)((const float *)in)[i] : ((const double *)in)[i];
-    float f = (float)x;
-    uint16_t half = type == CZ_SAFETENSORS_F16    ? cz_f16_nearest(x)
-                    : type == CZ_SAFETENSORS_BF16 ? f64_to_bf16(x)
-                                                  : 0;
-    const void *bytes = type == CZ_SAFETENSORS_F64   ? (const void *)&x
-                        : type == CZ_SAFETENSORS_F32 ? (const void *)&f
-                                                     : (const void *)&half;
-    memcpy((char *)out + i * size, bytes, size);
+  for (size_t done = 0; done < n; done += BLOCK) {
+    size_t k = n - done < BLOCK ? n - done : BLOCK;
+    cz__convert_to_f64(block, (const char *)in + done * wide, from, k);
+    for (size_t i = 0; i < k; i++) store_one((char *)out + (done + i) * size, type, block[i]);
   }
 }

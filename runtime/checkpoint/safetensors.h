@@ -5,7 +5,8 @@
  * "Format".
  *
  * Opening checks the whole header against the size of the file and reads nothing else; a
- * tensor is read when it is asked for, by name and expected shape, converted on the way.
+ * tensor is read when it is asked for, by name and expected shape, converted on the way, or
+ * mapped where its numbers are used as they lie.
  * Files are written so that `from_pretrained` loads them. */
 #ifndef CZ_CHECKPOINT_SAFETENSORS_H
 #define CZ_CHECKPOINT_SAFETENSORS_H
@@ -59,10 +60,11 @@ typedef struct cz_safetensors_info {
 typedef struct cz_safetensors_item {
   const char *name;
   cz_safetensors_type type; /* in the file */
-  cz_safetensors_type from; /* in memory: the same, or F32 or F64 to be rounded to nearest even */
+  cz_safetensors_type
+      from; /* in memory: the same, or of two floating types, rounded to nearest even */
   int rank;
   const int64_t *dims;
-  const void *data;
+  const void *data; /* any alignment */
 } cz_safetensors_item;
 
 typedef struct cz_safetensors cz_safetensors;
@@ -79,6 +81,10 @@ CZ_MUST cz_status cz_safetensors_read_f32(cz_safetensors *s, float *out, const c
                                           const int64_t *dims, int rank);
 CZ_MUST cz_status cz_safetensors_read_f64(cz_safetensors *s, double *out, const char *name,
                                           const int64_t *dims, int rank);
+CZ_MUST cz_status cz_safetensors_map(cz_safetensors *s, const void **bytes,
+                                     const cz_safetensors_info *t);
+CZ_MUST cz_status cz_safetensors_map_f32(cz_safetensors *s, const void **values, const char *name,
+                                         const int64_t *dims, int rank);
 
 /* Writing. What another library would refuse (holes, unsorted offsets, unaligned headers)
  * is not written. */
@@ -86,6 +92,8 @@ CZ_MUST cz_status cz_safetensors_write(const char *path, const cz_safetensors_it
                                        size_t n);
 CZ_MUST cz_status cz_safetensors_write_model(const char *folder, const cz_safetensors_item *items,
                                              size_t n, uint64_t shard_bytes);
+CZ_MUST cz_status cz_safetensors_copy_model(const char *folder, cz_safetensors *s,
+                                            cz_safetensors_type type, uint64_t shard_bytes);
 
 const char *cz_safetensors_type_name(cz_safetensors_type type);
 uint32_t cz_safetensors_type_bits(cz_safetensors_type type);

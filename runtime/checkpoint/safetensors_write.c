@@ -14,8 +14,7 @@
 static cz_status item_bytes(uint64_t *bytes, const cz_safetensors_item *t) {
   uint64_t n;
   char shape[CZ__EXTENTS_TEXT];
-  bool rounded = cz__convert_known(t->type) &&
-                 (t->from == CZ_SAFETENSORS_F32 || t->from == CZ_SAFETENSORS_F64);
+  bool rounded = cz__convert_known(t->type) && cz__convert_known(t->from);
   if (strcmp(t->name, "__metadata__") == 0)
     return CZ_FAIL(CZ_EINVAL, "a tensor can't be called '__metadata__'");
   if (t->type != t->from && !rounded)

@@ -55,6 +55,23 @@ static const struct {
     {"{" T("a", "F32", "[2]", "[0,8]") "}", 4,
      "'a' ends at byte 8 but the file holds 4 bytes of data: it is truncated"},
     {"{}", 1, "ends at byte 0 but the file holds 1"},
+    {"{\"a\":null}", 0, "tensor 'a': its entry is not an object"},
+    {"{\"a\":{\"dtype\":32,\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
+     "'a': 'dtype' is missing or not a text"},
+    {"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "'shape' is missing"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "list of two whole numbers"},
+    {"{" T("a", "F32", "[true]", "[0,4]") "}", 4, "extent 0 of its shape"},
+    {"{" T("a", "F32", "[1]", "[0,18446744073709551616]") "}", 4, "header: "},
+    {"{" T("a", "F32", "[1]", "[0,9223372036854775807]") "}", 4,
+     "[1] of F32 needs 4 bytes but data_offsets [0, 9223372036854775807] hold"},
+    {"{" T("a", "F32", "[1]", "[9223372036854775803,9223372036854775807]") "}", 4,
+     "'a' begins at byte 9223372036854775803 of the data but the one before ends at 0"},
+    {"{" T("a", "F6_E2M3", "[2]", "[0,2]") "}", 2, "not a whole number of bytes"},
+    {"{" T("a", "BOOL", "[9]", "[0,8]") "}", 8, "[9] of BOOL needs 9 bytes"},
+    {"{" T("a", "C64", "[1]", "[0,4]") "}", 4, "[1] of C64 needs 8 bytes"},
+    {"{" T("a", "F32", "[]", "[0,0]") "}", 0, "[] of F32 needs 4 bytes"},
+    {"{\"__metadata__\":null}", 0, "'__metadata__' is not an object"},
+    {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "duplicate"},
     {"{\"__metadata__\":[]}", 0, "'__metadata__' is not an object"},
     {"{\"__metadata__\":{\"a\":1}}", 0, "the value of 'a' is not a text"},
 };
@@ -100,6 +117,12 @@ void test_bad_sizes(void **state) {
   write_raw(path, 3, "{}", 2, 0);
   FAILS(cz_safetensors_open(&s, path), CZ_EINVAL,
         "header of 3 bytes in a file of 10: it is truncated");
+  enum { DEEP = 100000 };
+  char *nested = calloc(DEEP + 1, 1); /* a parser that recurses would end the process */
+  memcpy(memset(nested, '[', DEEP), "{\"a\":", 5);
+  write_raw(path, DEEP, nested, DEEP, 0);
+  FAILS(cz_safetensors_open(&s, path), CZ_EINVAL, "bad.safetensors: header: ");
+  free(nested);
   FAILS(cz_safetensors_open(&s, under("nobody")), CZ_EIO, "nobody");
   FAILS(cz_safetensors_open(&s, folder()), CZ_EINVAL, "is a folder, not a regular file");
   assert_int_equal(mkfifo(under("fifo.safetensors"), 0600), 0); /* opening it would wait */
@@ -183,7 +206,8 @@ void test_bad_indices(void **state) {
       {"{\"weight_map\":{\"a.f32\":\"../s\"}}", "'../s', which is not a file of the same folder",
        CZ_EINVAL},
       {"{\"weight_map\":{\"a.f32\":\"\"}}", "not a file of the same folder", CZ_EINVAL},
-      {"{\"weight_map\":{\"a.f32\":\"gone\"}}", "gone", CZ_EIO},
+      {"{\"weight_map\":{\"a.f32\":\"gone\"}}", "index/gone: No such file", CZ_EIO},
+      {"{\"weight_map\":{\"a.f32\":\"s3\"}}", "index/s3: header of", CZ_EINVAL},
       {"{\"weight_map\":{\"a.f32\":\"s1\",\"a.f32\":\"s2\"}}", "duplicate", CZ_EINVAL},
       {"{\"weight_map\":{\"a.f32\":\"s1\",\"zz\":\"s2\"}}", "'zz' is mapped to", CZ_EINVAL},
       {"{\"weight_map\":{\"a.f32\":\"s1\",\"b.f64\":\"s2\"}}", "'b.f64' is mapped to", CZ_EINVAL}};
@@ -196,6 +220,7 @@ void test_bad_indices(void **state) {
   slurp(&whole, CZ_SOURCE_DIR "/tests/fixtures/safetensors/library.safetensors");
   write_bytes(under("index/s1"), whole.data, whole.len);
   OK(cz_safetensors_write(under("index/s2"), &other, 1));
+  write_bytes(under("index/s3"), whole.data, 100); /* a shard that was cut */
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     write_bytes(under("index/model.safetensors.index.json"), bad[i].index, strlen(bad[i].index));
     FAILS(cz_safetensors_open_model(&s, under("index")), bad[i].code, bad[i].message);
@@ -205,6 +230,10 @@ void test_bad_indices(void **state) {
   write_bytes(under("index/model.safetensors.index.json"), good, strlen(good));
   OK(cz_safetensors_open_model(&s, under("index")));
   assert_int_equal(cz_safetensors_count(s), 2);
+  cz_safetensors_close(&s);
+  OK(cz_safetensors_write(under("index/model.safetensors"), &other, 1)); /* where both are */
+  OK(cz_safetensors_open_model(&s, under("index")));
+  assert_int_equal(cz_safetensors_count(s), 1);
   cz_safetensors_close(&s);
   cz_buf_free(&whole);
 }

@@ -13,5 +13,12 @@ void test_bad_indices(void **state);
 void test_mutations(void **state);
 void test_halves(void **state);
 void test_rounding(void **state);
+void test_library_types(void **state);
+void test_mapped(void **state);
+void test_mapped_unaligned(void **state);
+void test_refused_mappings(void **state);
+void test_copied(void **state);
+void test_refused_copies(void **state);
+void test_only_pickles(void **state);
 
 #endif

@@ -1,6 +1,7 @@
 /* safetensors: the library's file, our own files, shards, and what the writer refuses.
- * Bad files are in st_bad.c, number formats in st_numbers.c. `test_safetensors write
- * FOLDER` leaves files there for scripts/make_safetensors_fixture.py check. */
+ * Bad files are in st_bad.c, number formats in st_numbers.c, types, mappings and copies in
+ * st_map.c. `test_safetensors write FOLDER` leaves files there for
+ * scripts/make_safetensors_fixture.py check. */
 #include "checkpoint/safetensors.h"
 #include "st_test.h"
 
@@ -230,6 +231,10 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_bad_sizes),        cmocka_unit_test(test_other_files),
       cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_shrunk_later),
       cmocka_unit_test(test_bad_indices),      cmocka_unit_test(test_mutations),
-      cmocka_unit_test(test_halves),           cmocka_unit_test(test_rounding)};
+      cmocka_unit_test(test_halves),           cmocka_unit_test(test_rounding),
+      cmocka_unit_test(test_library_types),    cmocka_unit_test(test_mapped),
+      cmocka_unit_test(test_mapped_unaligned), cmocka_unit_test(test_refused_mappings),
+      cmocka_unit_test(test_copied),           cmocka_unit_test(test_refused_copies),
+      cmocka_unit_test(test_only_pickles)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }
