@@ -143,10 +143,11 @@ static bool find_token(cz__added_scan *scan, cz__stretch *out) {
       scan->at++;
       continue;
     }
-    int32_t i = cz__trie_longest(&scan->set->trie, scan->text + begin, scan->n - begin, &length);
+    int32_t i = cz__trie_longest(&scan->set->trie, 0, scan->text + begin, scan->n - begin, &length);
     scan->at += i < 0 ? 1 : length;
     if (i < 0) continue;
     const cz__added_token *t = &scan->added->tokens[i];
+    if (scan->text_only && t->special) continue;
     *out = (cz__stretch){begin, begin + length, i};
     if (t->single_word && inside_word(scan->text, scan->n, out->begin, out->end)) continue;
     if (t->lstrip)

@@ -41,6 +41,7 @@ typedef struct cz__added_scan {
   const cz__added_set *set;
   const char *text;
   size_t n, at, done;
+  bool text_only;   /* special tokens are text */
   cz__stretch held; /* a token found behind text that had to be reported first */
   bool holds;
 } cz__added_scan;

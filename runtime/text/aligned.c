@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Makes room for LEN bytes in all. */
-static cz_status reserve(cz__aligned *a, size_t len) {
+/** Makes room for LEN bytes in all. */
+cz_status cz__aligned_reserve(cz__aligned *a, size_t len) {
   CZ_TRY(cz_grow(&a->bytes, &a->bytes_cap, len, 1));
   CZ_TRY(cz_grow(&a->spans, &a->spans_cap, len, sizeof *a->spans));
   return CZ_OK;
@@ -15,7 +15,7 @@ static cz_status reserve(cz__aligned *a, size_t len) {
 /** Makes A the text itself, each byte aligned with its character, which begins ORIGIN
  * bytes into the input. */
 cz_status cz__aligned_set(cz__aligned *a, const char *text, size_t n, uint32_t origin) {
-  CZ_TRY(reserve(a, n));
+  CZ_TRY(cz__aligned_reserve(a, n));
   if (n) memcpy(a->bytes, text, n); /* of an empty one neither side need have a place */
   for (size_t i = 0, k; i < n; i += k) {
     k = cz_utf8_length((unsigned char)text[i]);
@@ -30,7 +30,7 @@ cz_status cz__aligned_set(cz__aligned *a, const char *text, size_t n, uint32_t o
 cz_status cz__aligned_copy(cz__aligned *a, const cz__aligned *from, size_t begin, size_t end) {
   size_t n = end - begin;
   if (n == 0) return CZ_OK;
-  CZ_TRY(reserve(a, a->len + n));
+  CZ_TRY(cz__aligned_reserve(a, a->len + n));
   memcpy(a->bytes + a->len, from->bytes + begin, n);
   memcpy(a->spans + a->len, from->spans + begin, n * sizeof *a->spans);
   a->len += n;
@@ -40,7 +40,7 @@ cz_status cz__aligned_copy(cz__aligned *a, const cz__aligned *from, size_t begin
 /** Appends N new bytes that all stand for SPAN. */
 cz_status cz__aligned_fill(cz__aligned *a, const char *bytes, size_t n, cz_text_span span) {
   if (n == 0) return CZ_OK;
-  CZ_TRY(reserve(a, a->len + n));
+  CZ_TRY(cz__aligned_reserve(a, a->len + n));
   memcpy(a->bytes + a->len, bytes, n);
   for (size_t i = 0; i < n; i++) a->spans[a->len + i] = span;
   a->len += n;
@@ -64,7 +64,7 @@ static size_t skip_characters(const cz__aligned *a, size_t at, size_t count) {
  * character inserted before everything else stands for the empty span at ORIGIN. */
 cz_status cz__aligned_transform(cz__aligned *a, cz__aligned *spare, const cz__changes *changes,
                                 size_t removed_first, uint32_t origin) {
-  CZ_TRY(reserve(spare, changes->len * 4));
+  CZ_TRY(cz__aligned_reserve(spare, changes->len * 4));
   spare->len = 0;
   size_t at = skip_characters(a, 0, removed_first);
   for (size_t i = 0; i < changes->len; i++) {

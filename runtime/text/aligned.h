@@ -27,6 +27,7 @@ typedef struct cz__changes {
   size_t len, cap;
 } cz__changes;
 
+CZ_MUST cz_status cz__aligned_reserve(cz__aligned *a, size_t len);
 CZ_MUST cz_status cz__aligned_set(cz__aligned *a, const char *text, size_t n, uint32_t origin);
 CZ_MUST cz_status cz__aligned_copy(cz__aligned *a, const cz__aligned *from, size_t begin,
                                    size_t end);

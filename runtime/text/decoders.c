@@ -1,6 +1,7 @@
 /* The decoders: each rewrites the list of strings w->words into w->next_words and makes
  * that the current one. */
 #include "base/utf8.h"
+#include "text/bert.h"
 #include "text/metaspace.h"
 #include "text/replace.h"
 
@@ -97,6 +98,7 @@ static cz_status run_byte_fallback(const void *data, cz__work *w) {
 }
 
 static const cz__part_row rows[] = {
+    {"WordPiece", cz__wordpiece_decoder_parse, cz__wordpiece_decoder_run, NULL},
     {"Metaspace", cz__metaspace_parse, cz__metaspace_decode, NULL},
     {"Replace", cz__replace_parse, cz__replace_decode, cz__replace_release},
     {"Strip", parse_strip, run_strip, NULL},

@@ -28,6 +28,7 @@ _Static_assert(sizeof(slot) == CACHE_LINE, "a slot is read with one miss at most
 struct cz_tokenizer_scratch {
   const cz_tokenizer *owner;
   cz__work work;
+  cz__segment texts[2];
   void *cache_memory;
   slot *cache; /* in it, aligned */
 };
@@ -52,33 +53,47 @@ cz_status cz_tokenizer_scratch_create(cz_tokenizer_scratch **scratch, const cz_t
 void cz_tokenizer_scratch_destroy(cz_tokenizer_scratch **scratch) {
   if (!*scratch) return;
   cz__work_free(&(*scratch)->work);
+  for (int k = 0; k < 2; k++) cz__segment_free(&(*scratch)->texts[k]);
   free((*scratch)->cache_memory);
   free(*scratch);
   *scratch = NULL;
 }
 
-/** Frees what an encoding holds and empties it. */
-void cz_encoding_free(cz_encoding *e) {
-  free(e->ids);
-  free(e->offsets);
-  *e = (cz_encoding){0};
+/* What one text becomes, and for which tokenizer. */
+typedef struct target {
+  const cz_tokenizer *t;
+  cz_tokenizer_scratch *scratch;
+  cz__segment *out;
+  bool text_only;
+} target;
+
+static cz_status reserve(const target *g, size_t n) {
+  return cz__segment_reserve(g->out, g->out->n + n, g->t->post.n_trims > 0);
 }
 
-static cz_status reserve(cz_encoding *e, size_t n) {
-  if (n <= e->ids_cap && n <= e->offsets_cap) return CZ_OK;
-  CZ_TRY(cz_grow(&e->ids, &e->ids_cap, n, sizeof *e->ids));
-  return cz_grow(&e->offsets, &e->offsets_cap, n, sizeof *e->offsets);
+/* WORD: what the token looks like, N bytes. */
+static void add(const target *g, int32_t id, cz_text_span span, const char *word, size_t n) {
+  cz__segment *s = g->out;
+  if (g->t->post.n_trims > 0) s->blanks[s->n] = cz__blanks_of(word, n);
+  s->ids[s->n] = id;
+  s->offsets[s->n++] = span;
 }
 
-static void add(cz_encoding *e, int32_t id, cz_text_span span) {
-  e->ids[e->n] = id;
-  e->offsets[e->n++] = span;
+static void add_model_token(const target *g, int32_t id, cz_text_span span) {
+  size_t n = 0;
+  const char *word =
+      g->t->post.n_trims > 0 ? g->t->model.row->piece(g->t->model.data, id, &n) : NULL;
+  add(g, id, span, word, n);
 }
 
 /* Appends W's current text, cut at the tokens that are looked for after normalisation. */
-static cz_status add_normalised(const cz_tokenizer *t, cz__work *w) {
-  cz__added_scan scan = {
-      .added = &t->added, .set = &t->added.normal, .text = w->text.bytes, .n = w->text.len};
+static cz_status add_normalised(const target *g, cz__work *w) {
+  const cz_tokenizer *t = g->t;
+  cz__added_scan scan = {.added = &t->added,
+                         .set = &t->added.normal,
+                         .text = w->text.bytes,
+                         .n = w->text.len,
+                         .text_only = g->text_only};
   cz__stretch x;
   bool more;
   for (;;) {
@@ -93,10 +108,12 @@ static cz_status add_normalised(const cz_tokenizer *t, cz__work *w) {
 }
 
 /* Cuts TEXT at added tokens and normalises what lies between them. */
-static cz_status cut_segments(const cz_tokenizer *t, cz__work *w, const char *text, size_t n) {
+static cz_status cut_segments(const target *g, cz__work *w, const char *text, size_t n) {
+  const cz_tokenizer *t = g->t;
   w->pieces.len = w->flat.len = 0;
   w->input_bytes = n;
-  cz__added_scan scan = {.added = &t->added, .set = &t->added.raw, .text = text, .n = n};
+  cz__added_scan scan = {
+      .added = &t->added, .set = &t->added.raw, .text = text, .n = n, .text_only = g->text_only};
   cz__stretch x;
   bool more;
   for (;;) {
@@ -106,7 +123,7 @@ static cz_status cut_segments(const cz_tokenizer *t, cz__work *w, const char *te
     CZ_TRY(cz__aligned_set(&w->text, text + x.begin, x.end - x.begin, w->origin));
     if (x.token < 0) {
       CZ_TRY(cz__parts_run(&t->normalizers, w));
-      CZ_TRY(add_normalised(t, w));
+      CZ_TRY(add_normalised(g, w));
     } else {
       size_t begin = w->flat.len;
       CZ_TRY(cz__aligned_copy(&w->flat, &w->text, 0, w->text.len));
@@ -141,94 +158,108 @@ static cz_text_span join(const cz_text_span *spans, size_t begin, size_t end) {
   return (cz_text_span){spans[begin].begin, spans[end - 1].end};
 }
 
-static cz_status add_piece(const cz_tokenizer *t, cz_encoding *out, cz_tokenizer_scratch *scratch,
-                           const cz__piece *p) {
-  cz__work *w = &scratch->work;
+static cz_status add_piece(const target *g, const cz__piece *p) {
+  const cz__model *m = &g->t->model;
+  cz__work *w = &g->scratch->work;
   const char *s = w->flat.bytes + p->begin;
   const cz_text_span *spans = w->flat.spans + p->begin;
   size_t n = p->end - p->begin;
   uint64_t key[KEY_WORDS];
-  slot *c = n <= KEY_BYTES ? find_slot(scratch->cache, key, s, n) : NULL;
+  slot *c = n <= KEY_BYTES ? find_slot(g->scratch->cache, key, s, n) : NULL;
   if (c && c->n > 0 && c->length == n && memcmp(c->key, key, KEY_BYTES) == 0) {
-    CZ_TRY(reserve(out, out->n + c->n));
-    for (size_t i = 0; i < c->n; i++) add(out, c->ids[i], join(spans, c->begins[i], c->ends[i]));
+    CZ_TRY(reserve(g, c->n));
+    for (size_t i = 0; i < c->n; i++)
+      add_model_token(g, c->ids[i], join(spans, c->begins[i], c->ends[i]));
     return CZ_OK;
   }
   w->tokens.len = 0;
-  CZ_TRY(t->model.row->encode(t->model.data, w, s, n));
+  CZ_TRY(m->row->encode(m->data, w, s, n));
   if (c) remember(c, key, n, &w->tokens);
-  CZ_TRY(reserve(out, out->n + w->tokens.len));
+  CZ_TRY(reserve(g, w->tokens.len));
   for (size_t i = 0; i < w->tokens.len; i++)
-    add(out, w->tokens.data[i].id, join(spans, w->tokens.data[i].begin, w->tokens.data[i].end));
+    add_model_token(g, w->tokens.data[i].id,
+                    join(spans, w->tokens.data[i].begin, w->tokens.data[i].end));
   return CZ_OK;
 }
 
-static cz_status add_pieces(const cz_tokenizer *t, cz_encoding *out,
-                            cz_tokenizer_scratch *scratch) {
-  const cz__work *w = &scratch->work;
+static cz_status add_pieces(const target *g) {
+  const cz__work *w = &g->scratch->work;
   for (size_t i = 0; i < w->pieces.len; i++) {
     cz__piece p = w->pieces.data[i];
     if (p.token < 0) {
-      CZ_TRY(add_piece(t, out, scratch, &p));
+      CZ_TRY(add_piece(g, &p));
       continue;
     }
-    CZ_TRY(reserve(out, out->n + 1));
-    add(out, p.token,
-        p.begin < p.end ? join(w->flat.spans, p.begin, p.end) : (cz_text_span){p.origin, p.origin});
+    CZ_TRY(reserve(g, 1));
+    add(g, p.token,
+        p.begin < p.end ? join(w->flat.spans, p.begin, p.end) : (cz_text_span){p.origin, p.origin},
+        w->flat.bytes + p.begin, p.end - p.begin);
   }
   return CZ_OK;
+}
+
+/* The tokens of one text of N bytes; NAME says in messages which one it is. */
+static cz_status encode_text(const target *g, const char *text, size_t n, const char *name) {
+  g->out->n = 0;
+  if (n > UINT32_MAX / 8)
+    return CZ_FAIL(CZ_EINVAL, "%s of %zu bytes is too long to encode at once", name, n);
+  size_t good = cz_utf8_check(text, n);
+  if (good < n)
+    return CZ_FAIL(CZ_EINVAL, "%s is not UTF-8: byte 0x%02x at offset %zu", name,
+                   (unsigned char)text[good], good);
+  CZ_TRY(cut_segments(g, &g->scratch->work, text, n));
+  CZ_TRY(cz__parts_run(&g->t->pre_tokenizers, &g->scratch->work));
+  return add_pieces(g);
+}
+
+static cz_status encode(const cz_tokenizer *t, cz_encoding *out, const char *const *texts,
+                        const size_t *sizes, bool pair, cz_encode_options o,
+                        cz_tokenizer_scratch *scratch) {
+  static const char *const names[] = {"the text", "the first text", "the second text"};
+  CZ_CHECK(scratch->owner == t);
+  out->n = 0;
+  for (int k = 0; k <= pair; k++) {
+    target g = {t, scratch, &scratch->texts[k], o.text_only};
+    CZ_TRY(encode_text(&g, texts[k], sizes[k], names[pair + k]));
+  }
+  if (o.truncate)
+    CZ_TRY(cz__truncation_apply(&t->truncation, scratch->texts, pair,
+                                o.add_special ? cz__post_added(&t->post, pair) : 0));
+  for (int k = 0; k <= pair; k++) {
+    cz__post_trim(&t->post, &scratch->texts[k], k, texts[k], sizes[k]);
+    if (o.characters) cz__segment_characters(&scratch->texts[k], texts[k], sizes[k]);
+  }
+  return cz__post_put(&t->post, out, scratch->texts, pair, o.add_special);
 }
 
 /** Replaces OUT by the tokens of TEXT, N bytes of UTF-8 in which NUL is a character like
- * any other. ADD_SPECIAL: with what the post-processor puts around a single text (T5:
- * </s> at the end). Offsets are bytes of TEXT. Truncation and padding of the file are
- * not applied. CZ_EINVAL with the byte's place when TEXT is not UTF-8, or when a
+ * any other. Offsets are of TEXT. Padding of the file is not applied, its truncation where
+ * OPTIONS say so. CZ_EINVAL with the byte's place when TEXT is not UTF-8, or when a
  * character is no piece and the model has no unknown token. SCRATCH belongs to T and to
  * one thread. */
 cz_status cz_tokenizer_encode(const cz_tokenizer *t, cz_encoding *out, const char *text, size_t n,
-                              bool add_special, cz_tokenizer_scratch *scratch) {
-  CZ_CHECK(scratch->owner == t);
-  out->n = 0;
-  if (n > UINT32_MAX / 8)
-    return CZ_FAIL(CZ_EINVAL, "a text of %zu bytes is too long to encode at once", n);
-  size_t good = cz_utf8_check(text, n);
-  if (good < n)
-    return CZ_FAIL(CZ_EINVAL, "the text is not UTF-8: byte 0x%02x at offset %zu",
-                   (unsigned char)text[good], good);
-  CZ_TRY(cut_segments(t, &scratch->work, text, n));
-  CZ_TRY(cz__parts_run(&t->pre_tokenizers, &scratch->work));
-  for (size_t i = 0; i < t->template.n; i++) {
-    const cz__template_item *item = &t->template.items[i];
-    if (!item->ids) {
-      CZ_TRY(add_pieces(t, out, scratch));
-      continue;
-    }
-    if (!add_special) continue;
-    CZ_TRY(reserve(out, out->n + item->n));
-    for (size_t j = 0; j < item->n; j++) add(out, item->ids[j], (cz_text_span){0, 0});
-  }
-  return CZ_OK;
+                              cz_encode_options options, cz_tokenizer_scratch *scratch) {
+  return encode(t, out, &text, &n, false, options, scratch);
 }
 
-/* Characters before byte AT; *AT_BYTE and *AT_CHARACTER are a place passed earlier.
- * Offsets mostly grow, so this is linear in all. */
-static uint32_t characters_before(const char *text, size_t n, size_t at, size_t *byte,
-                                  uint32_t *character) {
-  if (at < *byte) *byte = *character = 0;
-  for (; *byte < at && *byte < n; ++*byte)
-    *character += ((unsigned char)text[*byte] & 0xc0) != 0x80;
-  return *character;
+/** The same for two texts, as the post-processor lays out a pair: of BERT `[CLS] A [SEP] B [SEP]`,
+ * B and what follows it with type 1. Offsets are those of a token's own text. */
+cz_status cz_tokenizer_encode_pair(const cz_tokenizer *t, cz_encoding *out, const char *a,
+                                   size_t n_a, const char *b, size_t n_b, cz_encode_options options,
+                                   cz_tokenizer_scratch *scratch) {
+  return encode(t, out, (const char *const[]){a, b}, (const size_t[]){n_a, n_b}, true, options,
+                scratch);
 }
 
-/** Turns the offsets of E, an encoding of TEXT, from bytes to characters (code points),
- * as the Python library counts. */
-void cz_encoding_to_characters(cz_encoding *e, const char *text, size_t n) {
-  size_t byte = 0;
-  uint32_t character = 0;
-  for (size_t i = 0; i < e->n; i++) {
-    cz_text_span *o = &e->offsets[i];
-    if (o->end == 0) continue; /* nothing, or a token that was added */
-    o->begin = characters_before(text, n, o->begin, &byte, &character);
-    o->end = characters_before(text, n, o->end, &byte, &character);
-  }
+/** Replaces OUT by what the post-processor makes of N_A ids, with PAIR and of N_B further ones:
+ * special tokens around them, and types. Offsets are 0, 0; out->begin says where each lies. */
+cz_status cz_tokenizer_assemble(const cz_tokenizer *t, cz_encoding *out, const int32_t *a,
+                                size_t n_a, const int32_t *b, size_t n_b, bool pair) {
+  const cz__segment texts[] = {{.ids = (int32_t *)a, .n = n_a}, {.ids = (int32_t *)b, .n = n_b}};
+  return cz__post_put(&t->post, out, texts, pair, true);
+}
+
+/** How many special tokens the post-processor puts around one text, or with PAIR around two. */
+size_t cz_tokenizer_added(const cz_tokenizer *t, bool pair) {
+  return cz__post_added(&t->post, pair);
 }

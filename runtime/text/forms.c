@@ -6,7 +6,8 @@
 #include <string.h>
 #include <utf8proc.h>
 
-static int combining_class(uint32_t c) {
+/** The canonical combining class of C; 0: it begins a sequence. */
+int cz__combining_class(uint32_t c) {
   return c < 0x300 || cz__newer_mark(c)
              ? 0
              : utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
@@ -16,28 +17,36 @@ static int combining_class(uint32_t c) {
 static void sort_last(cz__changes *s) {
   size_t i = s->len - 1;
   cz__change x = s->data[i];
-  int class = combining_class(x.c);
+  int class = cz__combining_class(x.c);
   if (class == 0) return;
-  for (; i > 0 && combining_class(s->data[i - 1].c) > class; i--) s->data[i] = s->data[i - 1];
+  for (; i > 0 && cz__combining_class(s->data[i - 1].c) > class; i--) s->data[i] = s->data[i - 1];
   s->data[i] = x;
 }
 
-static cz_status decompose(cz__work *w, bool compatible) {
-  enum { LONGEST = 32 }; /* U+FDFA has 18 */
+/** What C is decomposed into by itself: PARTS, *N of them. */
+cz_status cz__form_parts(uint32_t parts[CZ__FORM_PARTS], size_t *n, uint32_t c, bool compatible) {
   utf8proc_option_t options = UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0);
+  utf8proc_int32_t found[CZ__FORM_PARTS] = {(utf8proc_int32_t)c};
+  bool whole = c < 0x80 || cz__newer_mark(c) || (compatible && cz__newer_composition(c));
+  utf8proc_ssize_t count =
+      whole ? 1
+            : utf8proc_decompose_char((utf8proc_int32_t)c, found, CZ__FORM_PARTS, options, NULL);
+  if (count < 0 || count > CZ__FORM_PARTS)
+    return CZ_FAIL(CZ_EINVAL, "U+%04X has no decomposition of at most %d characters", (unsigned)c,
+                   CZ__FORM_PARTS);
+  *n = (size_t)count;
+  for (size_t i = 0; i < *n; i++) parts[i] = (uint32_t)found[i];
+  return CZ_OK;
+}
+
+static cz_status decompose(cz__work *w, bool compatible) {
   w->changes.len = 0;
   for (size_t i = 0, k; i < w->text.len; i += k) {
-    utf8proc_int32_t parts[LONGEST];
-    uint32_t c = cz_utf8_next(w->text.bytes + i, &k);
-    bool whole = c < 0x80 || cz__newer_mark(c) || (compatible && cz__newer_composition(c));
-    utf8proc_ssize_t n =
-        whole ? 0 : utf8proc_decompose_char((utf8proc_int32_t)c, parts, LONGEST, options, NULL);
-    if (n < 0 || n > LONGEST)
-      return CZ_FAIL(CZ_EINVAL, "U+%04X has no decomposition of at most %d characters", (unsigned)c,
-                     LONGEST);
-    if (n == 0) CZ_TRY(cz__changes_add(&w->changes, c, 0));
-    for (utf8proc_ssize_t j = 0; j < n; j++) {
-      CZ_TRY(cz__changes_add(&w->changes, (uint32_t)parts[j], j > 0));
+    uint32_t parts[CZ__FORM_PARTS], c = cz_utf8_next(w->text.bytes + i, &k);
+    size_t n;
+    CZ_TRY(cz__form_parts(parts, &n, c, compatible));
+    for (size_t j = 0; j < n; j++) {
+      CZ_TRY(cz__changes_add(&w->changes, parts[j], j > 0));
       sort_last(&w->changes);
     }
   }
@@ -61,7 +70,7 @@ static void compose(cz__changes *s) {
   int last_class = -1; /* of the character kept last since the starter; -1: none */
   for (size_t i = 0; i < s->len; i++) {
     cz__change x = s->data[i];
-    int class = combining_class(x.c);
+    int class = cz__combining_class(x.c);
     uint32_t joined =
         starter != SIZE_MAX && last_class < class ? compose_pair(s->data[starter].c, x.c) : 0;
     if (joined) {

@@ -4,14 +4,15 @@
 #define CZ_TEXT_INTERNAL_H
 
 #include "text/added.h"
-#include "text/template.h"
+#include "text/post.h"
 
 struct cz_tokenizer {
   cz_arena *arena;
-  cz__parts normalizers, pre_tokenizers, decoders;
+  cz__parts normalizers, pre_tokenizers, processors, decoders;
   cz__model model;
   cz__added added;
-  cz__template template;
+  cz__post post;
+  cz__truncation truncation;
   cz_tokenizer_facts facts;
 };
 

@@ -1,19 +1,22 @@
 /* The normalizers: each rewrites w->text, whose bytes keep their alignment with the
  * input. */
 #include "base/utf8.h"
+#include "text/bert.h"
 #include "text/charsmap.h"
 #include "text/forms.h"
+#include "text/normalizers.h"
 #include "text/replace.h"
 #include "text/unicode.h"
 
 #include <string.h>
 
-static cz_status apply(cz__work *w, size_t removed_first) {
+/** Makes w->changes the text, behind its first REMOVED_FIRST characters. */
+cz_status cz__changes_apply(cz__work *w, size_t removed_first) {
   return cz__aligned_transform(&w->text, &w->spare, &w->changes, removed_first, w->origin);
 }
 
-/* Keeps the characters for which DROP does not hold. */
-static cz_status filter(cz__work *w, cz_unicode_class drop) {
+/** Keeps the characters for which DROP does not hold. */
+cz_status cz__filter(cz__work *w, cz_unicode_class drop) {
   size_t removed_first = 0;
   bool any = false;
   w->changes.len = 0;
@@ -30,21 +33,22 @@ static cz_status filter(cz__work *w, cz_unicode_class drop) {
       removed_first++;
     }
   }
-  return any ? apply(w, removed_first) : CZ_OK;
+  return any ? cz__changes_apply(w, removed_first) : CZ_OK;
 }
 
 static cz_status run_strip_accents(const void *data, cz__work *w) {
-  return filter(w, cz_unicode_is_mark);
+  return cz__filter(w, cz_unicode_is_mark);
 }
 
-static cz_status run_lowercase(const void *data, cz__work *w) {
+/** Lower case, a character at a time. */
+cz_status cz__lowercase(const void *data, cz__work *w) {
   w->changes.len = 0;
   for (size_t i = 0, k; i < w->text.len; i += k) {
     uint32_t lower[2];
     size_t n = cz_unicode_lower(cz_utf8_next(w->text.bytes + i, &k), lower);
     for (size_t j = 0; j < n; j++) CZ_TRY(cz__changes_add(&w->changes, lower[j], j > 0));
   }
-  return apply(w, 0);
+  return cz__changes_apply(w, 0);
 }
 
 static bool nmt_drops(uint32_t c) {
@@ -61,13 +65,13 @@ static bool nmt_blanks(uint32_t c) {
 /* SentencePiece's cleaning for translation: control characters go, what counts as white
  * space becomes a space. */
 static cz_status run_nmt(const void *data, cz__work *w) {
-  CZ_TRY(filter(w, nmt_drops));
+  CZ_TRY(cz__filter(w, nmt_drops));
   w->changes.len = 0;
   for (size_t i = 0, k; i < w->text.len; i += k) {
     uint32_t c = cz_utf8_next(w->text.bytes + i, &k);
     CZ_TRY(cz__changes_add(&w->changes, nmt_blanks(c) ? ' ' : c, 0));
   }
-  return apply(w, 0);
+  return cz__changes_apply(w, 0);
 }
 
 typedef struct strip {
@@ -130,12 +134,13 @@ static cz_status run_prepend(const void *data, cz__work *w) {
 }
 
 static const cz__part_row rows[] = {
+    {"BertNormalizer", cz__bert_normalizer_parse, cz__bert_normalizer_run, NULL},
     {"Precompiled", cz__charsmap_parse, cz__charsmap_run, NULL},
     {"NFC", NULL, cz__form_nfc, NULL},
     {"NFD", NULL, cz__form_nfd, NULL},
     {"NFKC", NULL, cz__form_nfkc, NULL},
     {"NFKD", NULL, cz__form_nfkd, NULL},
-    {"Lowercase", NULL, run_lowercase, NULL},
+    {"Lowercase", NULL, cz__lowercase, NULL},
     {"StripAccents", NULL, run_strip_accents, NULL},
     {"Nmt", NULL, run_nmt, NULL},
     {"Strip", parse_strip, run_strip, NULL},

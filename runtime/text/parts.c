@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const cz__model_row *const models[] = {&cz__unigram_model};
+static const cz__model_row *const models[] = {&cz__unigram_model, &cz__wordpiece_model,
+                                              &cz__wordlevel_model};
 
 static cz_status type_of(const char **type, const json_t *json, const cz_json_place *at) {
   if (!json_is_object(json)) return cz_json_expected(at, NULL, json, "an object with a type");

@@ -2,8 +2,8 @@
  *
  * Normalizers, pre-tokenizers and decoders are rows of three tables: a type's name, a
  * parser, a function that runs it on the work space. A `Sequence` is no part of its own:
- * its members are laid flat into the list. A model (Unigram; later BPE and WordPiece) is
- * a file that ends in a row of the table of models. To add a type, write its functions
+ * its members are laid flat into the list. A model is a file that ends in a row of the
+ * table of models. To add a type, write its functions
  * and its row. */
 #ifndef CZ_TEXT_PARTS_H
 #define CZ_TEXT_PARTS_H
@@ -53,7 +53,7 @@ typedef struct cz__model_row {
 } cz__model_row;
 
 extern const cz__part_table cz__normalizers, cz__pre_tokenizers, cz__decoders;
-extern const cz__model_row cz__unigram_model;
+extern const cz__model_row cz__unigram_model, cz__wordpiece_model, cz__wordlevel_model;
 
 CZ_MUST cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_arena *arena,
                                   const json_t *json, const cz_json_place *at);

@@ -1,6 +1,7 @@
 /* The pre-tokenizers: each cuts the pieces that are not added tokens into smaller ones;
  * Metaspace (metaspace.c) also rewrites them. */
 #include "base/utf8.h"
+#include "text/bert.h"
 #include "text/metaspace.h"
 #include "text/pattern.h"
 
@@ -153,6 +154,7 @@ static cz_status run_split(const void *data, cz__work *w) {
 }
 
 static const cz__part_row rows[] = {
+    {"BertPreTokenizer", cz__bert_split_parse, cz__bert_split_run, NULL},
     {"Metaspace", cz__metaspace_parse, cz__metaspace_split, NULL},
     {"WhitespaceSplit", NULL, run_whitespace_split, NULL},
     {"Whitespace", NULL, run_whitespace, NULL},

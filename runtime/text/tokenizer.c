@@ -12,16 +12,19 @@ static cz_status parse_version(const json_t *root, const cz_json_place *at) {
   return cz_json_get_choice(&choice, root, at, "version", versions, 1);
 }
 
-/* Truncation and padding are how one caller once made batches, not how text becomes
- * tokens; batches here are the reader's business. */
-static cz_status check_batching(const json_t *root, const cz_json_place *at) {
-  static const char *const keys[] = {"truncation", "padding"};
-  for (size_t i = 0; i < 2; i++) {
-    const json_t *v = json_object_get(root, keys[i]);
-    if (!v || json_is_null(v)) continue;
-    if (!json_is_object(v)) return cz_json_expected(at, keys[i], v, "an object or null");
-    cz_warn("%s: its %s is not applied; texts keep their length", at->file, keys[i]);
-  }
+/* Padding is how one caller once made batches, not how text becomes tokens; truncation is
+ * applied where it is asked for. */
+static cz_status parse_batching(cz_tokenizer *t, const json_t *root, const cz_json_place *at) {
+  const json_t *padding = json_object_get(root, "padding");
+  cz_json_place truncation = cz_json_place_key(at, "truncation");
+  CZ_TRY(cz__truncation_parse(&t->truncation, json_object_get(root, "truncation"), &truncation));
+  if (t->truncation.any)
+    cz_warn("%s: its truncation to %lld tokens is not applied unless asked for", at->file,
+            (long long)t->truncation.max_length);
+  if (!padding || json_is_null(padding)) return CZ_OK;
+  if (!json_is_object(padding))
+    return cz_json_expected(at, "padding", padding, "an object or null");
+  cz_warn("%s: its padding is not applied; texts keep their length", at->file);
   return CZ_OK;
 }
 
@@ -60,7 +63,7 @@ static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz_json_p
   cz_json_place added = cz_json_place_key(at, "added_tokens"),
                 post = cz_json_place_key(at, "post_processor");
   CZ_TRY(parse_version(root, at));
-  CZ_TRY(check_batching(root, at));
+  CZ_TRY(parse_batching(t, root, at));
   CZ_TRY(cz__parts_parse(&t->normalizers, &cz__normalizers, t->arena,
                          json_object_get(root, "normalizer"), &normalizer));
   CZ_TRY(cz__parts_parse(&t->pre_tokenizers, &cz__pre_tokenizers, t->arena,
@@ -70,8 +73,9 @@ static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz_json_p
   CZ_TRY(cz__model_parse(&t->model, t->arena, json_object_get(root, "model"), &model));
   CZ_TRY(cz__added_parse(&t->added, t->arena, json_object_get(root, "added_tokens"), &added,
                          &t->model, &t->normalizers));
-  CZ_TRY(cz__template_parse(&t->template, t->arena, json_object_get(root, "post_processor"), &post,
-                            t->added.size));
+  CZ_TRY(cz__parts_parse(&t->processors, &cz__processors, t->arena,
+                         json_object_get(root, "post_processor"), &post));
+  CZ_TRY(cz__post_build(&t->post, t->arena, &t->processors, &post, t->added.size));
   find_special(t);
   return CZ_OK;
 }
@@ -112,6 +116,7 @@ void cz_tokenizer_destroy(cz_tokenizer **t) {
   if (!*t) return;
   cz__parts_release(&(*t)->normalizers);
   cz__parts_release(&(*t)->pre_tokenizers);
+  cz__parts_release(&(*t)->processors);
   cz__parts_release(&(*t)->decoders);
   cz__added_release(&(*t)->added);
   if ((*t)->model.row) (*t)->model.row->release((*t)->model.data);

@@ -2,9 +2,7 @@
  * 5): the file is run as written, never rebuilt from a name.
  *
  * A tokenizer never changes after it is opened, so any number of threads may encode with
- * one, each with a scratch of its own. Offsets count bytes of the text;
- * cz_encoding_to_characters turns them into the code points that the Python library
- * reports. */
+ * one, each with a scratch of its own. */
 #ifndef CZ_TEXT_TOKENIZER_H
 #define CZ_TEXT_TOKENIZER_H
 
@@ -25,10 +23,20 @@ typedef struct cz_text_span {
 /* What encoding yields. Zero-initialised is empty; reused from call to call. */
 typedef struct cz_encoding {
   int32_t *ids;
-  cz_text_span
-      *offsets; /* what each token stands for; 0, 0 for tokens that the post-processor adds */
-  size_t n, ids_cap, offsets_cap;
+  cz_text_span *offsets; /* what each token stands for, of its own text; 0, 0 for tokens that the
+                            post-processor adds */
+  int32_t *types;        /* type ids: of BERT, 0 for the first text and 1 for the second */
+  size_t n, ids_cap, offsets_cap, types_cap;
+  size_t begin[2]; /* the token at which the first and the second text begin; n: it is not there */
 } cz_encoding;
+
+/* Zero: the text's own tokens, added ones found in it, offsets in bytes. */
+typedef struct cz_encode_options {
+  bool add_special; /* what the post-processor puts around texts: [CLS], [SEP], </s> */
+  bool text_only;   /* "[MASK]" or "</s>" in a text is text: no special token is found in it */
+  bool truncate;    /* as the file's `truncation` says */
+  bool characters;  /* offsets count code points, as the Python library does, not bytes */
+} cz_encode_options;
 
 typedef struct cz_tokenizer_facts {
   int32_t size;                               /* ids, added tokens included: 0 .. size - 1 */
@@ -47,7 +55,15 @@ CZ_MUST cz_status cz_tokenizer_scratch_create(cz_tokenizer_scratch **scratch,
 void cz_tokenizer_scratch_destroy(cz_tokenizer_scratch **scratch);
 
 CZ_MUST cz_status cz_tokenizer_encode(const cz_tokenizer *t, cz_encoding *out, const char *text,
-                                      size_t n, bool add_special, cz_tokenizer_scratch *scratch);
+                                      size_t n, cz_encode_options options,
+                                      cz_tokenizer_scratch *scratch);
+CZ_MUST cz_status cz_tokenizer_encode_pair(const cz_tokenizer *t, cz_encoding *out, const char *a,
+                                           size_t n_a, const char *b, size_t n_b,
+                                           cz_encode_options options,
+                                           cz_tokenizer_scratch *scratch);
+CZ_MUST cz_status cz_tokenizer_assemble(const cz_tokenizer *t, cz_encoding *out, const int32_t *a,
+                                        size_t n_a, const int32_t *b, size_t n_b, bool pair);
+size_t cz_tokenizer_added(const cz_tokenizer *t, bool pair);
 CZ_MUST cz_status cz_tokenizer_decode(const cz_tokenizer *t, cz_buf *out, const int32_t *ids,
                                       size_t n, bool skip_special);
 
@@ -55,7 +71,6 @@ const cz_tokenizer_facts *cz_tokenizer_get_facts(const cz_tokenizer *t);
 int32_t cz_tokenizer_id(const cz_tokenizer *t, const char *token, size_t n);
 const char *cz_tokenizer_token(const cz_tokenizer *t, int32_t id, size_t *n);
 
-void cz_encoding_to_characters(cz_encoding *e, const char *text, size_t n);
 void cz_encoding_free(cz_encoding *e);
 
 #endif

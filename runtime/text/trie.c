@@ -110,11 +110,11 @@ int32_t cz__trie_find(const cz__trie *trie, const char *bytes, size_t n) {
   return trie->cells[node].value;
 }
 
-/** The value of the longest key that BYTES begins with, and its length; -1 when there is
- * none. The empty key never matches. */
-int32_t cz__trie_longest(const cz__trie *trie, const char *bytes, size_t n, size_t *length) {
+/** The value of the longest key that goes on from NODE (0: begins) with bytes of BYTES, and how
+ * many of them; -1 when there is none. One byte at least is taken. */
+int32_t cz__trie_longest(const cz__trie *trie, uint32_t node, const char *bytes, size_t n,
+                         size_t *length) {
   int32_t value = -1;
-  uint32_t node = 0;
   for (size_t i = 0; i < n && (node = cz__trie_step(trie, node, (unsigned char)bytes[i])); i++) {
     if (trie->cells[node].value < 0) continue;
     value = trie->cells[node].value;

@@ -25,7 +25,8 @@ typedef struct cz__trie_key {
 
 CZ_MUST cz_status cz__trie_build(cz__trie *trie, cz__trie_key *keys, size_t n_keys);
 int32_t cz__trie_find(const cz__trie *trie, const char *bytes, size_t n);
-int32_t cz__trie_longest(const cz__trie *trie, const char *bytes, size_t n, size_t *length);
+int32_t cz__trie_longest(const cz__trie *trie, uint32_t node, const char *bytes, size_t n,
+                         size_t *length);
 void cz__trie_free(cz__trie *trie);
 
 /* The child of NODE along BYTE, or 0 when there is none. */

@@ -50,6 +50,16 @@ bool cz_unicode_is_mark(uint32_t c) {
   return k >= UTF8PROC_CATEGORY_MN && k <= UTF8PROC_CATEGORY_ME && !cz__newer_mark(c);
 }
 
+/** Category Mn: combining marks that take no room, as of Unicode 8. */
+bool cz_unicode_is_nonspacing(uint32_t c) {
+  if (c < 0x300) return false;
+  if (c == 0x1734) return true; /* until Unicode 14 */
+  return category(c) == UTF8PROC_CATEGORY_MN && !cz__newer_mark(c) && !cz__newer_nonspacing(c);
+}
+
+/** Categories Cc, Cf and Co: controls, invisible formats, private use, as of Unicode 8. */
+bool cz_unicode_is_other(uint32_t c) { return cz__is_other(c); }
+
 /** Lower case of C, one or two characters, without regard to neighbours (no final sigma);
  * returns how many. */
 size_t cz_unicode_lower(uint32_t c, uint32_t out[2]) {

@@ -2,10 +2,10 @@
  * 15).
  *
  * The library's crates are of different ages: its marks, combining classes and
- * decompositions stop at Unicode 9, its punctuation at Unicode 8, while its words,
- * numbers and lower case follow Rust's newest. The rows were found by asking tokenizers
- * 0.23.3 about every code point; the test of the character classes asks again, through a
- * fixture. */
+ * decompositions stop at Unicode 9, its punctuation, nonspacing marks and control characters
+ * at Unicode 8, while its words, numbers and lower case follow Rust's newest. The rows were found
+ * by asking tokenizers 0.23.3 about every code point; the test of the character classes asks again,
+ * through a fixture. */
 #include "text/unicode_tables.h"
 
 typedef struct range {
@@ -34,6 +34,27 @@ static const range newer_marks[] = {
     {0x13447, 0x13455}, {0x16f4f, 0x16f4f}, {0x16f7f, 0x16f87}, {0x16fe4, 0x16fe4},
     {0x16ff0, 0x16ff1}, {0x1cf00, 0x1cf2d}, {0x1cf30, 0x1cf46}, {0x1e08f, 0x1e08f},
     {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef},
+};
+
+static const range newer_nonspacing[] = {
+    /* marks of Unicode 9, or of another kind until then, which it knows as marks, but not as
+     * nonspacing ones */
+    {0x8d4, 0x8e1},     {0x1885, 0x1886},   {0x1dfb, 0x1dfb},   {0xa8c5, 0xa8c5},
+    {0xa9bd, 0xa9bd},   {0x1123e, 0x1123e}, {0x11438, 0x1143f}, {0x11442, 0x11444},
+    {0x11446, 0x11446}, {0x11c30, 0x11c36}, {0x11c38, 0x11c3d}, {0x11c3f, 0x11c3f},
+    {0x11c92, 0x11ca7}, {0x11caa, 0x11cb0}, {0x11cb2, 0x11cb3}, {0x11cb5, 0x11cb6},
+    {0x1e000, 0x1e006}, {0x1e008, 0x1e018}, {0x1e01b, 0x1e021}, {0x1e023, 0x1e024},
+    {0x1e026, 0x1e02a}, {0x1e944, 0x1e94a},
+};
+
+static const range others[] = {
+    /* controls, formats and private use, as of Unicode 8; what is not assigned is not among them */
+    {0x0, 0x1f},        {0x7f, 0x9f},         {0xad, 0xad},       {0x600, 0x605},
+    {0x61c, 0x61c},     {0x6dd, 0x6dd},       {0x70f, 0x70f},     {0x180e, 0x180e},
+    {0x200b, 0x200f},   {0x202a, 0x202e},     {0x2060, 0x2064},   {0x2066, 0x206f},
+    {0xe000, 0xf8ff},   {0xfeff, 0xfeff},     {0xfff9, 0xfffb},   {0x110bd, 0x110bd},
+    {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a},   {0xe0001, 0xe0001}, {0xe0020, 0xe007f},
+    {0xf0000, 0xffffd}, {0x100000, 0x10fffd},
 };
 
 static const range newer_compositions[] = {
@@ -105,6 +126,12 @@ static bool in_ranges(uint32_t c, const range *ranges, size_t n) {
 
 /** A mark to utf8proc, but not to the library. */
 bool cz__newer_mark(uint32_t c) { return IN(newer_marks); }
+
+/** A nonspacing mark to utf8proc, but only a mark to the library. */
+bool cz__newer_nonspacing(uint32_t c) { return IN(newer_nonspacing); }
+
+/** Categories Cc, Cf, Co as the library has them. */
+bool cz__is_other(uint32_t c) { return IN(others); }
 
 /** Without a compatibility decomposition in the library, though utf8proc has one. */
 bool cz__newer_composition(uint32_t c) { return IN(newer_compositions); }

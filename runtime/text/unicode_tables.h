@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 bool cz__newer_mark(uint32_t c);
+bool cz__newer_nonspacing(uint32_t c);
+bool cz__is_other(uint32_t c);
 bool cz__newer_composition(uint32_t c);
 bool cz__newer_punctuation(uint32_t c);
 bool cz__newer_word(uint32_t c);

@@ -38,7 +38,7 @@ static void test_lines(void **state) {
   for (ssize_t n; (n = getline(&line, &room, f)) > 0; i++) {
     cz_encoding e = {0};
     cz_ids found = {0};
-    OK(cz_tokenizer_encode(tokenizer, &e, line, (size_t)n - 1, false, scratch));
+    OK(cz_tokenizer_encode(tokenizer, &e, line, (size_t)n - 1, (cz_encode_options){0}, scratch));
     OK(cz_reader_append(r, &found, i, 0, cz_reader_length(r, i)));
     assert_int_equal(found.len, e.n);
     assert_memory_equal(found.data, e.ids, e.n * sizeof *e.ids);

@@ -19,6 +19,9 @@ typedef struct draws {
 draws draws_begin(const char *test);
 uint64_t draw(draws *d, uint64_t below);
 
+/* With the special tokens around the text. */
+#define SPECIAL ((cz_encode_options){.add_special = true})
+
 void fixture_path(char path[1024], const char *name, const char *suffix);
 json_t *fixture_json(const char *name, const char *suffix);
 cz_tokenizer *fixture_open(const char *name);

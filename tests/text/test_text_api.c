@@ -58,12 +58,12 @@ static void test_bad_text(void **state) {
   cz_tokenizer_scratch *s;
   cz_encoding e = {0};
   OK(cz_tokenizer_scratch_create(&s, t));
-  assert_int_equal(cz_tokenizer_encode(t, &e, "the \xff man", 9, true, s), CZ_EINVAL);
+  assert_int_equal(cz_tokenizer_encode(t, &e, "the \xff man", 9, SPECIAL, s), CZ_EINVAL);
   assert_non_null(strstr(cz_error_message(), "byte 0xff at offset 4"));
   assert_int_equal(e.n, 0);
-  OK(cz_tokenizer_encode(t, &e, "the man", 7, true, s)); /* the scratch is still good */
+  OK(cz_tokenizer_encode(t, &e, "the man", 7, SPECIAL, s)); /* the scratch is still good */
   assert_int_equal(e.ids[e.n - 1], 1);
-  OK(cz_tokenizer_encode(t, &e, NULL, 0, true, s));
+  OK(cz_tokenizer_encode(t, &e, NULL, 0, SPECIAL, s));
   assert_int_equal(e.n, 1);
   cz_encoding_free(&e);
   cz_tokenizer_scratch_destroy(&s);
@@ -78,9 +78,9 @@ static void test_no_unknown(void **state) {
   cz_encoding e = {0};
   OK(cz_tokenizer_parse(&t, json, strlen(json), "json"));
   OK(cz_tokenizer_scratch_create(&s, t));
-  OK(cz_tokenizer_encode(t, &e, "aaa", 3, true, s));
+  OK(cz_tokenizer_encode(t, &e, "aaa", 3, SPECIAL, s));
   assert_int_equal(e.n, 2);
-  assert_int_equal(cz_tokenizer_encode(t, &e, "aba", 3, true, s), CZ_EINVAL);
+  assert_int_equal(cz_tokenizer_encode(t, &e, "aba", 3, SPECIAL, s), CZ_EINVAL);
   assert_non_null(strstr(cz_error_message(), "no piece for 'b'"));
   cz_encoding_free(&e);
   cz_tokenizer_scratch_destroy(&s);
@@ -120,8 +120,8 @@ static void *encode_all(void *data) {
   for (size_t i = 0; i < ROUNDS * n; i++) {
     const json_t *text =
         json_object_get(json_array_get(j->cases, (i + (size_t)j->start * 31) % n), "text");
-    if (cz_tokenizer_encode(j->t, &e, json_string_value(text), json_string_length(text), true, s) !=
-        CZ_OK)
+    if (cz_tokenizer_encode(j->t, &e, json_string_value(text), json_string_length(text), SPECIAL,
+                            s) != CZ_OK)
       break;
     j->hash +=
         cz_hash64(e.ids, e.n * sizeof *e.ids, 1) + cz_hash64(e.offsets, e.n * sizeof *e.offsets, 2);
@@ -157,13 +157,13 @@ static void test_long_text(void **state) {
   char *text = malloc(n + 1);
   OK(cz_tokenizer_scratch_create(&s, t));
   for (size_t i = 0; i < n; i++) text[i] = "thequickbrown~"[i % 14];
-  OK(cz_tokenizer_encode(t, &e, text, n, false, s));
+  OK(cz_tokenizer_encode(t, &e, text, n, (cz_encode_options){0}, s));
   assert_int_equal(e.offsets[e.n - 1].end, n);
   OK(cz_tokenizer_decode(t, &out, e.ids, e.n, false));
   assert_int_equal(out.len, n);
   assert_memory_equal(out.data, text, n);
   for (size_t i = 0; i < n; i++) text[i] = i % 2 ? ' ' : 'a';
-  OK(cz_tokenizer_encode(t, &e, text, n, false, s));
+  OK(cz_tokenizer_encode(t, &e, text, n, (cz_encode_options){0}, s));
   assert_int_equal(e.n, n / 2);
   free(text);
   cz_buf_free(&out);
@@ -191,7 +191,7 @@ static void test_round_trip(void **state) {
       for (uint64_t k = 1 + draw(&d, 5); k > 0; k--)
         strcat(text, atoms[draw(&d, sizeof atoms / sizeof *atoms)]);
     }
-    OK(cz_tokenizer_encode(t, &e, text, strlen(text), true, s));
+    OK(cz_tokenizer_encode(t, &e, text, strlen(text), SPECIAL, s));
     out.len = 0;
     OK(cz_tokenizer_decode(t, &out, e.ids, e.n, true));
     assert_string_equal(out.data, text);
@@ -216,9 +216,9 @@ static void encodes(const char *fields, const char *text, const char *why) {
   OK(cz_tokenizer_parse(&t, json.data, json.len, "json"));
   OK(cz_tokenizer_scratch_create(&s, t));
   if (why)
-    FAILS(cz_tokenizer_encode(t, &e, text, strlen(text), true, s), CZ_EINVAL, why);
+    FAILS(cz_tokenizer_encode(t, &e, text, strlen(text), SPECIAL, s), CZ_EINVAL, why);
   else
-    OK(cz_tokenizer_encode(t, &e, text, strlen(text), true, s));
+    OK(cz_tokenizer_encode(t, &e, text, strlen(text), SPECIAL, s));
   cz_encoding_free(&e);
   cz_tokenizer_scratch_destroy(&s);
   cz_tokenizer_destroy(&t);

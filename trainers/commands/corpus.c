@@ -39,7 +39,8 @@ typedef struct encoder {
 
 static cz_status encode(const void *self, cz_ids *out, const char *text, size_t n) {
   const encoder *e = self;
-  CZ_TRY(cz_tokenizer_encode(e->tokenizer, e->encoding, text, n, false, e->scratch));
+  CZ_TRY(
+      cz_tokenizer_encode(e->tokenizer, e->encoding, text, n, (cz_encode_options){0}, e->scratch));
   CZ_TRY(cz_grow(&out->data, &out->cap, out->len + e->encoding->n, sizeof *out->data));
   if (e->encoding->n)
     memcpy(out->data + out->len, e->encoding->ids, e->encoding->n * sizeof *out->data);

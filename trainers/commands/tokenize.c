@@ -87,13 +87,14 @@ static cz_status write_tokens(session *s) {
 
 static cz_status encode_line(session *s, const char *text, size_t n) {
   double began = cz_seconds();
-  CZ_TRY(cz_tokenizer_encode(s->tokenizer, &s->encoding, text, n, !s->o->no_special, s->scratch));
+  CZ_TRY(cz_tokenizer_encode(
+      s->tokenizer, &s->encoding, text, n,
+      (cz_encode_options){.add_special = !s->o->no_special, .characters = s->o->json}, s->scratch));
   s->seconds += cz_seconds() - began;
   s->bytes += n + 1;
   s->tokens += s->encoding.n;
   if (s->o->count) return CZ_OK;
   if (!s->o->json) return write_tokens(s);
-  cz_encoding_to_characters(&s->encoding, text, n);
   return write_json(s);
 }
 

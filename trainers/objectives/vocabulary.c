@@ -36,7 +36,8 @@ cz_status cz_vocabulary_like_t5(cz_vocabulary *v, int64_t size) {
 cz_status cz_encode_text(cz_ids *out, const cz_tokenizer *t, cz_tokenizer_scratch *scratch,
                          const char *text, size_t n, bool special) {
   cz_encoding e = {0};
-  cz_status st = cz_tokenizer_encode(t, &e, text, n, special, scratch);
+  cz_status st =
+      cz_tokenizer_encode(t, &e, text, n, (cz_encode_options){.add_special = special}, scratch);
   for (size_t i = 0; i < e.n && st == CZ_OK; i++) st = cz_ids_add(out, e.ids[i]);
   cz_encoding_free(&e);
   return st;
