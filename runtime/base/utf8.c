@@ -67,17 +67,32 @@ uint32_t cz_utf8_decode(const char *s, size_t *n) {
   }
 }
 
+/* Place of the first byte that is not UTF-8, or is NUL; N when there is none. */
+static size_t first_foreign(const char *text, size_t n) {
+  size_t bad = cz_utf8_check(text, n);
+  const char *nul = n ? memchr(text, '\0', n) : NULL;
+  return nul && (size_t)(nul - text) < bad ? (size_t)(nul - text) : bad;
+}
+
+static cz_status refuse_byte(const char *name, long long line, size_t column, char byte) {
+  return CZ_FAIL(CZ_EINVAL, "%s:%lld:%zu: the byte 0x%02x does not belong in a UTF-8 text", name,
+                 line, column, (unsigned char)byte);
+}
+
 /** Refuses a file's text, N bytes, that is not UTF-8 or holds a NUL byte, behind which a
  * C string ends: CZ_EINVAL `NAME:LINE:COLUMN: ...`, columns in bytes from 1. */
 cz_status cz_utf8_expect(const char *text, size_t n, const char *name) {
-  size_t line = 1, begin = 0, bad = cz_utf8_check(text, n);
-  const char *nul = n ? memchr(text, '\0', n) : NULL;
-  if (nul && (size_t)(nul - text) < bad) bad = (size_t)(nul - text);
+  size_t line = 1, begin = 0, bad = first_foreign(text, n);
   if (bad == n) return CZ_OK;
   for (size_t i = 0; i < bad; i++)
     if (text[i] == '\n' || (text[i] == '\r' && text[i + 1] != '\n')) line++, begin = i + 1;
-  return CZ_FAIL(CZ_EINVAL, "%s:%zu:%zu: the byte 0x%02x does not belong in a UTF-8 text", name,
-                 line, bad - begin + 1, (unsigned char)text[bad]);
+  return refuse_byte(name, (long long)line, bad - begin + 1, text[bad]);
+}
+
+/** The same for the one line NUMBER, from 1, of the file called NAME. */
+cz_status cz_utf8_expect_line(const char *line, size_t n, const char *name, int64_t number) {
+  size_t bad = first_foreign(line, n);
+  return bad == n ? CZ_OK : refuse_byte(name, number, bad + 1, line[bad]);
 }
 
 /** Appends N BYTES, of which those that are not UTF-8 become `\xHH`: names of files are

@@ -8,10 +8,9 @@
 #include "base/nearest.h"
 #include "base/number.h"
 #include "tasks/format_t5.h"
-#include "tasks/readers/fields.h"
+#include "tasks/readers/csv_rows.h"
 #include "tasks/score.h"
 
-#include <csv.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,17 +61,6 @@ typedef struct layout {
                                                                seen */
 } layout;
 
-/* NAME is not in the header: what is; a header of one column may be of another kind of
- * file. */
-static cz_status refuse_name(const layout *x, const char *name, const cz_fields *header,
-                             const char *place) {
-  const char *wanted = strcmp(x->set->row->name, "csv") ? "tabs" : "commas";
-  return CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s%s%s", place, name,
-                 cz_suggest(name, (const char *const *)header->text, header->n).text,
-                 header->n == 1 ? "; are fields separated by " : "", header->n == 1 ? wanted : "",
-                 header->n == 1 ? "?" : "");
-}
-
 /* A column's number, from its number or its name. */
 static cz_status find_column(size_t *column, const layout *x, const char *name,
                              const cz_fields *first, const char *place) {
@@ -87,14 +75,7 @@ static cz_status find_column(size_t *column, const layout *x, const char *name,
   cz_error_clear();
   if (!x->set->config.header)
     return CZ_FAIL(CZ_EUSAGE, "column '%s' is no number, and header is false", name);
-  size_t found = 0;
-  for (size_t i = 0; i < first->n; i++)
-    if (!strcmp(first->text[i], name)) *column = i, found++;
-  if (found > 1)
-    return CZ_FAIL(CZ_EINVAL,
-                   "%s: %zu columns of the header are called '%s'; name it by its number", place,
-                   found, name);
-  return found ? CZ_OK : refuse_name(x, name, first, place);
+  return cz_fields_unique(column, first, name, x->set->row->name, place, "; name it by its number");
 }
 
 /* Whether records have a group: training draws its examples one by one. */
@@ -267,81 +248,27 @@ done:
   return st;
 }
 
-/* State of the CSV parser's callbacks: the fields of the row under way, in one buffer. */
-typedef struct csv_row {
-  layout x;
-  cz_lines lines;
-  cz_buf text; /* fields, each with its NUL */
-  size_t begins[CZ_FIELDS], n;
-  int64_t first_line; /* where the row began */
-  cz_status st;
-} csv_row;
-
-static void csv_field(void *bytes, size_t n, void *self) {
-  csv_row *r = self;
-  if (r->st != CZ_OK) return;
-  if (r->n == CZ_FIELDS) {
-    r->st = CZ_FAIL(CZ_EINVAL, "%s:%lld: more than %d fields", r->lines.path,
-                    (long long)r->first_line, CZ_FIELDS);
-    return;
-  }
-  r->begins[r->n++] = r->text.len;
-  if (n) r->st = cz_buf_add(&r->text, bytes, n);
-  if (r->st == CZ_OK) r->st = cz_buf_add(&r->text, "", 1);
-}
-
-static void csv_end(int how, void *self) {
-  csv_row *r = self;
-  cz_fields f = {.n = r->n};
-  for (size_t i = 0; i < r->n; i++) f.text[i] = r->text.data + r->begins[i];
-  cz_lines at = r->lines;
-  at.number = r->first_line;
-  if (r->st == CZ_OK) r->st = add_row(&r->x, &f, cz_lines_place(&at, 0).text);
-  r->text.len = r->n = 0;
-  r->first_line = r->lines.number + 1;
-}
-
-static int is_no_space(unsigned char c) { return 0; }
-
-/* Why the parser gave up at the line last read. */
-static cz_status refuse_csv(const csv_row *r, struct csv_parser *parser) {
-  int why = csv_error(parser);
-  if (why != CSV_EPARSE)
-    return CZ_FAIL(CZ_EINVAL, "%s: %s", cz_lines_place(&r->lines, 0).text, csv_strerror(why));
-  return CZ_FAIL(CZ_EINVAL,
-                 "%s: a quote inside a field: write it twice and put the field in quotes (the "
-                 "record began at line %lld)",
-                 cz_lines_place(&r->lines, 0).text, (long long)r->first_line);
-}
-
 static cz_status read_csv(cz_task_set *set, const char *path) {
-  csv_row r = {.first_line = 1};
-  struct csv_parser parser;
+  layout x;
+  cz_lines l = {0};
+  cz_csv_rows rows = {0};
+  cz_fields f;
   char *line;
-  if (csv_init(&parser, CSV_STRICT)) return CZ_FAIL(CZ_ENOMEM, "no memory for a CSV parser");
-  csv_set_space_func(&parser, is_no_space); /* blanks around a field belong to it */
-  CZ_GO(r.st, configure(&r.x, set), done);
-  CZ_GO(r.st, cz_lines_open(&r.lines, path), done);
-  while (r.st == CZ_OK &&
-         cz_lines_next(&r.lines, &line)) { /* line by line, so that the place of a row is known */
-    if (r.n == 0 && r.first_line == r.lines.number && cz_line_is_blank(line, strlen(line))) {
-      r.first_line++; /* between records; inside quotes it is text */
-      continue;
-    }
-    size_t n = strlen(line);
-    bool parsed = csv_parse(&parser, line, n, csv_field, csv_end, &r) == n &&
-                  csv_parse(&parser, "\n", 1, csv_field, csv_end, &r) == 1;
-    if (!parsed && r.st == CZ_OK) r.st = refuse_csv(&r, &parser);
+  bool whole;
+  cz_status st;
+  CZ_GO(st, configure(&x, set), done);
+  CZ_GO(st, cz_csv_rows_open(&rows), done);
+  CZ_GO(st, cz_lines_open(&l, path), done);
+  while (cz_lines_next(&l, &line)) {
+    CZ_GO(st, cz_csv_rows_feed(&rows, &f, &whole, &l, line), done);
+    const cz_lines at = {.path = path, .number = rows.row_line};
+    if (whole) CZ_GO(st, add_row(&x, &f, cz_lines_place(&at, 0).text), done);
   }
-  if (r.st == CZ_OK && r.first_line <= r.lines.number) /* every line was fed with its end, so a row
-                                                          that is still open stands in quotes */
-    r.st = CZ_FAIL(CZ_EINVAL, "%s:%lld: a quote that opens in this record is never closed", path,
-                   (long long)r.first_line);
+  st = cz_csv_rows_end(&rows, &l);
 done:
-  csv_free(&parser);
-  cz_buf_free(&r.text);
-  cz_lines_close(&r.lines);
-  return r.st;
+  cz_csv_rows_close(&rows);
+  cz_lines_close(&l);
+  return st;
 }
 
 #define CUSTOM_TASK(task, what, reader)                                                            \

@@ -98,9 +98,28 @@ cz_status cz_fields_column(size_t *column, const cz_fields *header, const cz_lin
                  cz_suggest(name, (const char *const *)header->text, header->n).text);
 }
 
-/* Parses one line as a JSON object; the caller releases it. CZ_EINVAL with line and
- * column. */
-static cz_status parse_line(json_t **out, const cz_lines *l, const char *line) {
+/** The one column of HEADER called NAME. KIND: `csv` or `tsv`, since a header of one column may
+ * be one of another kind of file. CZ_EINVAL, beginning with PLACE, with the nearest name when
+ * there is none, with ADVICE when there are several. */
+cz_status cz_fields_unique(size_t *column, const cz_fields *header, const char *name,
+                           const char *kind, const char *place, const char *advice) {
+  size_t found = 0;
+  for (size_t i = 0; i < header->n; i++)
+    if (!strcmp(header->text[i], name)) *column = i, found++;
+  if (found > 1)
+    return CZ_FAIL(CZ_EINVAL, "%s: %zu columns of the header are called '%s'%s", place, found, name,
+                   advice);
+  if (found) return CZ_OK;
+  const char *separator = strcmp(kind, "csv") ? "tabs" : "commas";
+  return CZ_FAIL(CZ_EINVAL, "%s: the header has no column '%s'%s%s%s%s", place, name,
+                 cz_suggest(name, (const char *const *)header->text, header->n).text,
+                 header->n == 1 ? "; are fields separated by " : "",
+                 header->n == 1 ? separator : "", header->n == 1 ? "?" : "");
+}
+
+/** Parses LINE, the one last read from L, as a JSON object; the caller releases it. CZ_EINVAL
+ * with line and column; *OUT is then null. */
+cz_status cz_json_line(json_t **out, const cz_lines *l, const char *line) {
   json_error_t why;
   *out = json_loads(line, JSON_REJECT_DUPLICATES, &why);
   if (!*out)
@@ -137,18 +156,10 @@ cz_status cz_json_text(const char **out, const json_t *object, const char *key, 
   return CZ_OK;
 }
 
-/** A label as files spell it: text as it is, numbers in digits, true and false in words;
- * empty when the member is missing, as in test files, which the set remembers. */
-cz_status cz_json_label(cz_task_set *set, char *out, size_t n, const json_t *object,
-                        const char *key, const char *place) {
-  const json_t *item = json_object_get(object, key);
-  out[0] = '\0';
-  if (!item && !set->unlabelled)
-    return cz_format_text(set, &set->unlabelled,
-                          "%s: \"%s\" is missing, so this record has no answer; is this a test "
-                          "file?",
-                          place, key);
-  if (!item) return CZ_OK;
+/** ITEM, the member KEY, as files spell labels: text as it is, numbers in digits, true and false
+ * in words. CZ_EINVAL for anything else, and for what does not fit N bytes. */
+cz_status cz_json_label_text(char *out, size_t n, const json_t *item, const char *key,
+                             const char *place) {
   int k = json_is_string(item)    ? snprintf(out, n, "%s", json_string_value(item))
           : json_is_integer(item) ? snprintf(out, n, "%lld", (long long)json_integer_value(item))
           : json_is_boolean(item) ? snprintf(out, n, "%s", json_is_true(item) ? "true" : "false")
@@ -161,6 +172,20 @@ cz_status cz_json_label(cz_task_set *set, char *out, size_t n, const json_t *obj
   return CZ_OK;
 }
 
+/** The label in member KEY, as cz_json_label_text; empty when the member is missing, as in test
+ * files, which the set remembers. */
+cz_status cz_json_label(cz_task_set *set, char *out, size_t n, const json_t *object,
+                        const char *key, const char *place) {
+  const json_t *item = json_object_get(object, key);
+  out[0] = '\0';
+  if (!item && !set->unlabelled)
+    return cz_format_text(set, &set->unlabelled,
+                          "%s: \"%s\" is missing, so this record has no answer; is this a test "
+                          "file?",
+                          place, key);
+  return item ? cz_json_label_text(out, n, item, key, place) : CZ_OK;
+}
+
 /** Reads a file of JSON lines and calls ADD with each object and its place. */
 cz_status cz_json_records(cz_task_set *set, const char *path, cz_json_record_fn add) {
   cz_lines l;
@@ -170,7 +195,7 @@ cz_status cz_json_records(cz_task_set *set, const char *path, cz_json_record_fn 
   CZ_GO(st, cz_lines_open(&l, path), done);
   while (cz_lines_next_record(&l, &line)) {
     const cz_field_place place = cz_lines_place(&l, 0);
-    CZ_GO(st, parse_line(&object, &l, line), done);
+    CZ_GO(st, cz_json_line(&object, &l, line), done);
     CZ_GO(st, add(set, object, place.text), done);
     json_decref(object);
     object = NULL;

@@ -41,6 +41,8 @@ CZ_MUST cz_status cz_fields_split(cz_fields *f, const cz_lines *l, char *line);
 bool cz_fields_find(size_t *column, const cz_fields *header, const char *name);
 CZ_MUST cz_status cz_fields_column(size_t *column, const cz_fields *header, const cz_lines *l,
                                    const char *name);
+CZ_MUST cz_status cz_fields_unique(size_t *column, const cz_fields *header, const char *name,
+                                   const char *kind, const char *place, const char *advice);
 
 /* JSON. A place is "FILE:LINE" or "FILE: article 3, question 2": whatever the message
  * must say first. */
@@ -48,6 +50,9 @@ CZ_MUST cz_status cz_json_text(const char **out, const json_t *object, const cha
                                const char *place);
 CZ_MUST cz_status cz_json_get(const json_t **out, const json_t *object, const char *key,
                               json_type type, const char *place);
+CZ_MUST cz_status cz_json_line(json_t **out, const cz_lines *l, const char *line);
+CZ_MUST cz_status cz_json_label_text(char *out, size_t n, const json_t *item, const char *key,
+                                     const char *place);
 CZ_MUST cz_status cz_json_label(cz_task_set *set, char *out, size_t n, const json_t *object,
                                 const char *key, const char *place);
 

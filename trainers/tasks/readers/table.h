@@ -1,0 +1,45 @@
+/* Data files that a user describes by column names alone: `.csv`, `.tsv`, `.jsonl`, read one
+ * record at a time in memory that does not grow with the file.
+ *
+ * CSV and TSV begin with a line that names the columns; TSV knows no quotes. A line of a
+ * `.jsonl` file is an object whose members are the columns; standard input, "-", is the same.
+ * Other columns are not looked at. A record that is wrong is refused with its place, and the
+ * one behind it can be read: who serves a stream answers the bad line and goes on. */
+#ifndef CZ_TASKS_READERS_TABLE_H
+#define CZ_TASKS_READERS_TABLE_H
+
+#include "base/mem.h"
+
+#include <stdbool.h>
+
+/* What the label column is to the caller. */
+typedef enum cz_table_labels {
+  CZ_LABELS_NONE,     /* not looked for: unlabelled texts may have it or not */
+  CZ_LABELS_IF_THERE, /* test files: missing, or empty in some records */
+  CZ_LABELS_NEEDED    /* in every record */
+} cz_table_labels;
+
+typedef struct cz_table_layout {
+  const char *const *columns; /* [n_columns] of the fields */
+  size_t n_columns;
+  const char *label; /* its column */
+  cz_table_labels labels;
+} cz_table_layout;
+
+/* A record; texts are good until the next call. */
+typedef struct cz_table_record {
+  const char *const *fields; /* [n_columns], in the layout's order; some, but not all, may be "" */
+  const char *label;         /* null: none */
+  int64_t number;            /* from 0, in the file's order; bad ones count */
+  const char *place;         /* FILE:LINE */
+} cz_table_record;
+
+typedef struct cz_table cz_table;
+
+CZ_MUST cz_status cz_table_open(cz_table **t, const char *path, const cz_table_layout *layout);
+CZ_MUST cz_status cz_table_next(cz_table *t, cz_table_record *record, bool *more);
+bool cz_table_has_line(const cz_table *t);
+const char *cz_table_unlabelled(const cz_table *t);
+void cz_table_close(cz_table **t);
+
+#endif
