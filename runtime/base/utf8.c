@@ -1,21 +1,27 @@
 #include "base/utf8.h"
 
+#include <stdbool.h>
 #include <string.h>
 
-/* Bytes of the character at S, of which N can be read, or 0 when it is none. The second
- * byte's range rules out overlong forms, surrogates and values above 10FFFF (RFC 3629,
- * section 4). */
-static size_t character_bytes(const unsigned char *s, size_t n) {
-  if (s[0] < 0x80) return 1;
-  if (s[0] < 0xc2 || s[0] > 0xf4) return 0;
-  size_t length = cz_utf8_length(s[0]);
-  if (length > n) return 0;
+/* How many of the bytes at S, of which N can be read, begin a character that could be sound: all
+ * of it when WHOLE, at least 1 otherwise. The second byte's range rules out overlong forms,
+ * surrogates and values above 10FFFF (RFC 3629, section 4). */
+static size_t sound_part(const unsigned char *s, size_t n, bool *whole) {
+  *whole = s[0] < 0x80;
+  if (s[0] < 0xc2 || s[0] > 0xf4) return 1;
+  size_t length = cz_utf8_length(s[0]), i = 1;
   unsigned char low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
   unsigned char high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
-  if (s[1] < low || s[1] > high) return 0;
-  for (size_t i = 2; i < length; i++)
-    if ((s[i] & 0xc0) != 0x80) return 0;
-  return length;
+  for (; i < length && i < n && s[i] >= low && s[i] <= high; i++) low = 0x80, high = 0xbf;
+  *whole = i == length;
+  return i;
+}
+
+/* Bytes of the character at S, of which N can be read, or 0 when it is none. */
+static size_t character_bytes(const unsigned char *s, size_t n) {
+  bool whole;
+  size_t k = sound_part(s, n, &whole);
+  return whole ? k : 0;
 }
 
 /** Bytes of S before the first byte that breaks UTF-8; N when all of it is sound. NUL is
@@ -103,6 +109,22 @@ cz_status cz_utf8_escape(cz_buf *out, const char *bytes, size_t n) {
     CZ_TRY(cz_buf_add(out, bytes + at, sound));
     at += sound;
     if (at < n) CZ_TRY(cz_buf_addf(out, "\\x%02x", (unsigned char)bytes[at++]));
+  }
+  return cz_buf_add(out, "", 0);
+}
+
+/** Appends N BYTES, of which each longest run that begins a character and does not end it, and
+ * each byte that begins none, becomes one U+FFFD (Unicode, section 3.9: substitution of maximal
+ * subparts). */
+cz_status cz_utf8_replace(cz_buf *out, const char *bytes, size_t n) {
+  bool whole;
+  for (size_t at = 0; at < n;) {
+    size_t sound = cz_utf8_check(bytes + at, n - at);
+    CZ_TRY(cz_buf_add(out, bytes + at, sound));
+    at += sound;
+    if (at == n) break;
+    CZ_TRY(cz_buf_add(out, "\xEF\xBF\xBD", 3));
+    at += sound_part((const unsigned char *)bytes + at, n - at, &whole);
   }
   return cz_buf_add(out, "", 0);
 }

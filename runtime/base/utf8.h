@@ -13,7 +13,8 @@
 
 /* check gives the length of the longest prefix that is UTF-8, so N means all of it;
  * expect is the same as an error with place and byte, of a file or of one line. The others trust
- * their text. escape is for messages, which must show foreign bytes and be UTF-8 themselves. */
+ * their text. escape is for messages, which must show foreign bytes and be UTF-8 themselves;
+ * replace is for texts that were made of bytes. */
 size_t cz_utf8_check(const char *s, size_t n);
 size_t cz_utf8_put(char *out, uint32_t c);
 size_t cz_utf8_back(const char *s, size_t end);
@@ -21,6 +22,7 @@ uint32_t cz_utf8_decode(const char *s, size_t *n);
 CZ_MUST cz_status cz_utf8_expect(const char *text, size_t n, const char *name);
 CZ_MUST cz_status cz_utf8_expect_line(const char *line, size_t n, const char *name, int64_t number);
 CZ_MUST cz_status cz_utf8_escape(cz_buf *out, const char *bytes, size_t n);
+CZ_MUST cz_status cz_utf8_replace(cz_buf *out, const char *bytes, size_t n);
 
 /* The character at S and its length in bytes; inline, since tokenizers call it for every
  * byte of a corpus. */

@@ -2,6 +2,7 @@
  * that the current one. */
 #include "base/utf8.h"
 #include "text/bert.h"
+#include "text/byte_level.h"
 #include "text/metaspace.h"
 #include "text/replace.h"
 
@@ -97,6 +98,43 @@ static cz_status run_byte_fallback(const void *data, cz__work *w) {
   return CZ_OK;
 }
 
+typedef struct bpe_decoder {
+  char *suffix;
+  size_t suffix_n;
+} bpe_decoder;
+
+static cz_status parse_bpe(void **data, cz_arena *arena, const json_t *o, const cz_json_place *at) {
+  bpe_decoder *d;
+  const char *s;
+  CZ_TRY(cz_json_only(o, at, CZ__KEYS("suffix")));
+  CZ_TRY(cz_arena_alloc(arena, &d, 1, sizeof *d));
+  CZ_TRY(cz_json_get_bytes(&s, &d->suffix_n, o, at, "suffix"));
+  if (d->suffix_n == 0) return cz_json_fail(at, "suffix", "an empty suffix is everywhere");
+  CZ_TRY(cz__copy_bytes(&d->suffix, arena, s, d->suffix_n));
+  *data = d;
+  return CZ_OK;
+}
+
+/* The suffix ends a word: a space, but at the end of the text nothing. */
+static cz_status end_words(const void *data, cz__work *w, const char *s, size_t n, size_t index) {
+  const bpe_decoder *d = data;
+  bool last = index + 1 == w->words.len;
+  while (n > 0) {
+    const char *hit = cz__find_bytes(s, n, d->suffix, d->suffix_n);
+    size_t k = hit ? (size_t)(hit - s) : n;
+    CZ_TRY(cz_buf_add(&w->next_words.bytes, s, k));
+    if (hit && !last) CZ_TRY(cz_buf_add(&w->next_words.bytes, " ", 1));
+    if (hit) k += d->suffix_n;
+    s += k;
+    n -= k;
+  }
+  return cz__words_end(&w->next_words);
+}
+
+static cz_status run_bpe(const void *data, cz__work *w) {
+  return cz__words_each(w, end_words, data);
+}
+
 static const cz__part_row rows[] = {
     {"WordPiece", cz__wordpiece_decoder_parse, cz__wordpiece_decoder_run, NULL},
     {"Metaspace", cz__metaspace_parse, cz__metaspace_decode, NULL},
@@ -104,6 +142,8 @@ static const cz__part_row rows[] = {
     {"Strip", parse_strip, run_strip, NULL},
     {"Fuse", NULL, run_fuse, NULL},
     {"ByteFallback", NULL, run_byte_fallback, NULL},
+    {"ByteLevel", cz__byte_level_parse, cz__byte_level_decode, NULL},
+    {"BPEDecoder", parse_bpe, run_bpe, NULL},
 };
 
 const cz__part_table cz__decoders = {"decoder", "decoders", rows, sizeof rows / sizeof *rows};

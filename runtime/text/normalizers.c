@@ -2,6 +2,7 @@
  * input. */
 #include "base/utf8.h"
 #include "text/bert.h"
+#include "text/byte_level.h"
 #include "text/charsmap.h"
 #include "text/forms.h"
 #include "text/normalizers.h"
@@ -146,6 +147,7 @@ static const cz__part_row rows[] = {
     {"Strip", parse_strip, run_strip, NULL},
     {"Prepend", parse_prepend, run_prepend, NULL},
     {"Replace", cz__replace_parse, cz__replace_normalize, cz__replace_release},
+    {"ByteLevel", NULL, cz__byte_level_normalize, NULL},
 };
 
 const cz__part_table cz__normalizers = {"normalizer", "normalizers", rows,

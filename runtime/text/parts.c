@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const cz__model_row *const models[] = {&cz__unigram_model, &cz__wordpiece_model,
-                                              &cz__wordlevel_model};
+                                              &cz__wordlevel_model, &cz__bpe_model};
 
 static cz_status type_of(const char **type, const json_t *json, const cz_json_place *at) {
   if (!json_is_object(json)) return cz_json_expected(at, NULL, json, "an object with a type");
@@ -76,11 +76,25 @@ void cz__parts_release(cz__parts *parts) {
   *parts = (cz__parts){0};
 }
 
+/* The type of a model: files of before 2020 do not say it, and are known by a key that only one
+ * has, in the library's order. */
+static cz_status model_type(const char **type, const json_t *json, const cz_json_place *at) {
+  static const struct {
+    const char *key, *type;
+  } old[] = {{"merges", "BPE"}, {"max_input_chars_per_word", "WordPiece"}, {"unk_id", "Unigram"}};
+  for (size_t i = 0; !json_object_get(json, "type") && i < sizeof old / sizeof *old; i++) {
+    if (!json_object_get(json, old[i].key)) continue;
+    *type = old[i].type;
+    return CZ_OK;
+  }
+  return type_of(type, json, at);
+}
+
 /** Reads the model. CZ_EINVAL names a type that is not supported. */
 cz_status cz__model_parse(cz__model *m, cz_arena *arena, const json_t *json,
                           const cz_json_place *at) {
   const char *type;
-  CZ_TRY(type_of(&type, json, at));
+  CZ_TRY(model_type(&type, json, at));
   for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
     if (strcmp(type, models[i]->type) != 0) continue;
     m->row = models[i];

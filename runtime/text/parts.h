@@ -53,7 +53,8 @@ typedef struct cz__model_row {
 } cz__model_row;
 
 extern const cz__part_table cz__normalizers, cz__pre_tokenizers, cz__decoders;
-extern const cz__model_row cz__unigram_model, cz__wordpiece_model, cz__wordlevel_model;
+extern const cz__model_row cz__unigram_model, cz__wordpiece_model, cz__wordlevel_model,
+    cz__bpe_model;
 
 CZ_MUST cz_status cz__parts_parse(cz__parts *parts, const cz__part_table *table, cz_arena *arena,
                                   const json_t *json, const cz_json_place *at);

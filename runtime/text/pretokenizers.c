@@ -2,6 +2,7 @@
  * Metaspace (metaspace.c) also rewrites them. */
 #include "base/utf8.h"
 #include "text/bert.h"
+#include "text/byte_level.h"
 #include "text/metaspace.h"
 #include "text/pattern.h"
 
@@ -161,6 +162,7 @@ static const cz__part_row rows[] = {
     {"Split", parse_split, run_split, release_split},
     {"Digits", parse_digits, run_digits, NULL},
     {"Punctuation", parse_punctuation, run_punctuation, NULL},
+    {"ByteLevel", cz__byte_level_parse, cz__byte_level_split, NULL},
 };
 
 const cz__part_table cz__pre_tokenizers = {"pre-tokenizer", "pretokenizers", rows,

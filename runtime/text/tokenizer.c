@@ -1,6 +1,7 @@
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "text/byte_level.h"
 #include "text/internal.h"
 
 #include <stdlib.h>
@@ -71,6 +72,7 @@ static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz_json_p
   CZ_TRY(cz__parts_parse(&t->decoders, &cz__decoders, t->arena, json_object_get(root, "decoder"),
                          &decoder));
   CZ_TRY(cz__model_parse(&t->model, t->arena, json_object_get(root, "model"), &model));
+  CZ_TRY(cz__byte_level_join(&t->pre_tokenizers, &t->model));
   CZ_TRY(cz__added_parse(&t->added, t->arena, json_object_get(root, "added_tokens"), &added,
                          &t->model, &t->normalizers));
   CZ_TRY(cz__parts_parse(&t->processors, &cz__processors, t->arena,

@@ -60,6 +60,18 @@ bool cz_unicode_is_nonspacing(uint32_t c) {
 /** Categories Cc, Cf and Co: controls, invisible formats, private use, as of Unicode 8. */
 bool cz_unicode_is_other(uint32_t c) { return cz__is_other(c); }
 
+/** What `\p{L}` matches in Oniguruma: categories L*. */
+bool cz_unicode_is_letter(uint32_t c) {
+  utf8proc_category_t k = category(c);
+  return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO) || cz__newer_letter(c);
+}
+
+/** What `\p{N}` matches in Oniguruma: categories N*. */
+bool cz_unicode_is_number(uint32_t c) {
+  utf8proc_category_t k = category(c);
+  return (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO) || cz__newer_regex_number(c);
+}
+
 /** Lower case of C, one or two characters, without regard to neighbours (no final sigma);
  * returns how many. */
 size_t cz_unicode_lower(uint32_t c, uint32_t out[2]) {

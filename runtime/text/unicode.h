@@ -19,6 +19,8 @@ bool cz_unicode_is_punctuation(uint32_t c);
 bool cz_unicode_is_mark(uint32_t c);
 bool cz_unicode_is_nonspacing(uint32_t c);
 bool cz_unicode_is_other(uint32_t c);
+bool cz_unicode_is_letter(uint32_t c);
+bool cz_unicode_is_number(uint32_t c);
 size_t cz_unicode_lower(uint32_t c, uint32_t out[2]);
 
 #endif

@@ -95,6 +95,22 @@ static const range newer_numbers[] = {
     {0x16ff4, 0x16ff6}, {0x1ccf0, 0x1ccf9}, {0x1e5f1, 0x1e5fa},
 };
 
+static const range newer_letters[] = {
+    /* letters that only the library's regular expressions know (Oniguruma, Unicode 16) */
+    {0x1c89, 0x1c8a},   {0xa7cb, 0xa7cd},   {0xa7da, 0xa7dc},   {0x105c0, 0x105f3},
+    {0x10d4a, 0x10d65}, {0x10d6f, 0x10d85}, {0x10ec2, 0x10ec4}, {0x11380, 0x11389},
+    {0x1138b, 0x1138b}, {0x1138e, 0x1138e}, {0x11390, 0x113b5}, {0x113b7, 0x113b7},
+    {0x113d1, 0x113d1}, {0x113d3, 0x113d3}, {0x11bc0, 0x11be0}, {0x13460, 0x143fa},
+    {0x16100, 0x1611d}, {0x16d40, 0x16d6c}, {0x18cff, 0x18cff}, {0x1e5d0, 0x1e5ed},
+    {0x1e5f0, 0x1e5f0}, {0x2ebf0, 0x2ee5d},
+};
+
+static const range newer_regex_numbers[] = {
+    /* numbers that only its regular expressions know */
+    {0x10d40, 0x10d49}, {0x116d0, 0x116e3}, {0x11bf0, 0x11bf9}, {0x16130, 0x16139},
+    {0x16d70, 0x16d79}, {0x1ccf0, 0x1ccf9}, {0x1e5f1, 0x1e5fa},
+};
+
 typedef struct shift {
   uint32_t first, last;
   int32_t by;
@@ -144,6 +160,12 @@ bool cz__newer_word(uint32_t c) { return IN(newer_words); }
 
 /** A number to the library, but not to utf8proc. */
 bool cz__newer_number(uint32_t c) { return IN(newer_numbers); }
+
+/** A letter to the library's regular expressions, but not to utf8proc. */
+bool cz__newer_letter(uint32_t c) { return IN(newer_letters); }
+
+/** A number to the library's regular expressions, but not to utf8proc. */
+bool cz__newer_regex_number(uint32_t c) { return IN(newer_regex_numbers); }
 
 /** What to add to C for its lower case where only the library knows one, else 0. */
 int32_t cz__newer_lower(uint32_t c) {

@@ -13,6 +13,8 @@ bool cz__newer_composition(uint32_t c);
 bool cz__newer_punctuation(uint32_t c);
 bool cz__newer_word(uint32_t c);
 bool cz__newer_number(uint32_t c);
+bool cz__newer_letter(uint32_t c);
+bool cz__newer_regex_number(uint32_t c);
 int32_t cz__newer_lower(uint32_t c);
 
 #endif

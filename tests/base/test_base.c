@@ -75,6 +75,8 @@ static void test_integers(void **state) {
   assert_int_equal(v, 12);
 }
 
+#define FFFD "\xEF\xBF\xBD"
+
 static void test_utf8(void **state) {
   cz_buf b = {0};
   OK(cz_utf8_expect("a\xC3\xA4\r\nb", 6, "file"));
@@ -84,6 +86,20 @@ static void test_utf8(void **state) {
   FAILS(cz_utf8_expect("\xED\xA0\x80", 3, "file"), CZ_EINVAL, "file:1:1: the byte 0xed");
   OK(cz_utf8_escape(&b, "caf\xE9/\xC3\xA4\xFF", 8));
   assert_string_equal(b.data, "caf\\xe9/\xC3\xA4\\xff");
+  b.len = 0; /* the Unicode Standard's own example in 3.9, surrogates, and an end too early */
+  OK(cz_utf8_replace(&b,
+                     "a\xF1\x80\x80\xE1\x80\xC2"
+                     "b\x80"
+                     "c\x80\xBF"
+                     "d",
+                     13));
+  assert_string_equal(b.data, "a" FFFD FFFD FFFD "b" FFFD "c" FFFD FFFD "d");
+  b.len = 0;
+  OK(cz_utf8_replace(&b,
+                     "\xED\xA0\x80"
+                     "x\xF4\x91\xC3\xA4\xE2\x82",
+                     9));
+  assert_string_equal(b.data, FFFD FFFD FFFD "x" FFFD FFFD "\xC3\xA4" FFFD);
   cz_buf_free(&b);
 }
 

@@ -38,6 +38,7 @@ static void test_mistakes(void **state) {
       {FILE_OF(ADDED), "model"},
       {FILE_OF(ADDED ",\"model\":{\"type\":\"Wordpiece\",\"vocab\":{}}"),
        "the model 'Wordpiece' is not supported; there are Unigram, "},
+      {FILE_OF(ADDED ",\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}"), "model.vocab"},
       {FILE_OF(ADDED ",\"model\":{\"vocab\":[]}"), "model.type"},
       {FILE_OF(ADDED ",\"model\":{\"type\":\"Unigram\",\"unk_id\":3," VOCAB "}"), "model.unk_id"},
       {FILE_OF(ADDED ",\"model\":{\"type\":\"Unigram\",\"unk_id\":-1," VOCAB "}"), "model.unk_id"},
@@ -89,7 +90,7 @@ static void test_mistakes(void **state) {
                      "\"(*LIMIT_MATCH=1)a\"},\"content\":\"\"}," MODEL),
        "normalizer.pattern: verbs"},
       {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"ByteLevel\"}," MODEL),
-       "the pre-tokenizer 'ByteLevel' is not supported"},
+       "pre_tokenizer.add_prefix_space"},
       {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}," MODEL),
        "pre_tokenizer.replacement"},
       {FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_"

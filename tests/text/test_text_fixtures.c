@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"t5_a",   "t5_b",  "t5_c", "bytes", "xlmr",
-                                    "albert", "added", "cuts", "forms"};
+static const char *const names[] = {
+    "t5_a",       "t5_b",        "t5_c",    "bytes",     "xlmr",        "albert",
+    "added",      "cuts",        "forms",   "gpt2",      "gpt2_gaps",   "gpt2_cut",
+    "gpt2_whole", "byte_normal", "roberta", "bpe_words", "bpe_fallback"};
 
 /* As the library encodes by itself. */
 #define WHOLE ((cz_encode_options){.add_special = true, .characters = true})
