@@ -3,7 +3,8 @@
 encoding: small tokenizers of every shape that the reader runs, trained here, and what the Hugging
 Face library makes of hostile texts; letters and numbers of its regular expressions for every code
 point; folders of old files (vocab.txt; vocab.json and merges.txt; a SentencePiece model) with the
-tokenizer.json that transformers makes of them.
+tokenizer.json that transformers makes of them. The library's trainer numbers the characters of
+words with a prefix in the order of a hash table, so bpe_words is another one each time.
 """
 
 import argparse
