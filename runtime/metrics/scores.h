@@ -37,6 +37,21 @@ CZ_MUST cz_status cz_score_calibration(double *out, const double *confidence,
                                        const int32_t *predicted, const int32_t *wanted, size_t n,
                                        size_t bins);
 
+/* Confidence: a bin of a reliability diagram, accuracy of the most certain part. */
+typedef struct cz_reliability {
+  size_t n;
+  double accuracy, confidence; /* means of the bin */
+} cz_reliability;
+CZ_MUST cz_status cz_score_reliability(cz_reliability *out, const double *confidence,
+                                       const int32_t *predicted, const int32_t *wanted, size_t n,
+                                       size_t bins);
+CZ_MUST cz_status cz_score_coverage(double *accuracy, double *threshold, const double *confidence,
+                                    const int32_t *predicted, const int32_t *wanted, size_t n,
+                                    int percent);
+void cz_score_abstain(double *share, double *accuracy, const double *confidence,
+                      const int32_t *predicted, const int32_t *wanted, size_t n,
+                      double threshold);
+
 /* Answers. */
 CZ_MUST cz_status cz_score_squad(double *exact, double *f1, const char *prediction,
                                  const char *const *references, size_t n_references);

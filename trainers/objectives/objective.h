@@ -37,6 +37,7 @@
 
 #include "config/config.h"
 #include "data/example.h"
+#include "objectives/fidelity.h"
 
 enum { CZ_SENTINELS_MAX = 1024 };
 
@@ -49,11 +50,6 @@ typedef struct cz_vocabulary {
   int32_t sentinels[CZ_SENTINELS_MAX]; /* ids of <extra_id_0>, <extra_id_1>, ... (T5: 32,099
                                           downwards); further ones are not used */
 } cz_vocabulary;
-
-typedef enum cz_fidelity { CZ_FIDELITY_PAPER, CZ_FIDELITY_CODE, CZ_FIDELITY_CORRECTED } cz_fidelity;
-
-/* Their spellings in a configuration, null-terminated. */
-extern const char *const cz_fidelity_names[];
 
 /* Whether documents are joined before they are cut: as the released code does for the
  * objective, or the same for all, so that rows of a table read pieces of one length. */
