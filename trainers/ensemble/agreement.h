@@ -1,5 +1,5 @@
 /* How far the members of an ensemble differ: the spread of their accuracies, over members and over
- * patterns, and how often two of them agree (docs/pet.md 4). */
+ * patterns, and how often two of them agree (docs/pet.md 4.3). */
 #ifndef CZ_ENSEMBLE_AGREEMENT_H
 #define CZ_ENSEMBLE_AGREEMENT_H
 

@@ -1,4 +1,4 @@
-/* Calibration of label words without labels (docs/pet.md 4): an untrained model prefers some words
+/* Calibration of label words without labels (docs/pet.md 4.2): an untrained model prefers some words
  * whatever the text says, and what it prefers can be measured and taken off.
  *
  *     unlabeled_mean   offset_c = mean over unlabelled texts of score_c
@@ -24,7 +24,7 @@ typedef enum cz_calibrate {
 /* Their spellings, and the texts that say nothing; null-terminated. */
 extern const char *const cz_calibrate_names[], *const cz_content_free_texts[];
 
-/* The mean of fewer texts is too noisy (docs/pet.md 4). */
+/* The mean of fewer texts is too noisy (docs/pet.md 4.2). */
 enum { CZ_CALIBRATE_TEXTS = 20 };
 
 CZ_MUST cz_status cz_calibrate_offsets(double *offsets, bool *few, cz_calibrate kind,

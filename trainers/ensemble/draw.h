@@ -1,4 +1,4 @@
-/* Which texts are T, the labelled ones, and which are D, the unlabelled ones (docs/pet.md 4).
+/* Which texts are T, the labelled ones, and which are D, the unlabelled ones (docs/pet.md 4.1).
  *
  *     draw       T, of t texts
  *     paper      the first t / |L| of each label in file order; what is left over, one each to the

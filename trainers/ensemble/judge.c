@@ -16,13 +16,17 @@ static void judge_nothing(cz_judged *out) {
     out->reliability[b].accuracy = out->reliability[b].confidence = NAN;
 }
 
-/* Confidence is the largest probability. Summed in another order a row may add up to a little
- * more than 1. */
-static void answers(int32_t *labels, double *confidence, const double *p, size_t n,
-                    int32_t classes) {
+/* Confidence is the largest probability; what exceeds 1 by rounding is 1. */
+static cz_status answers(int32_t *labels, double *confidence, const double *p, size_t n,
+                         int32_t classes) {
+  size_t width = (size_t)classes;
+  for (size_t k = 0; k < n * width; k++)
+    if (!(p[k] >= 0 && p[k] <= 1 + 1e-9))
+      return CZ_FAIL(CZ_EINVAL, "text %zu has class %zu with %g, which is no probability",
+                     k / width, k % width, p[k]);
   cz_scores_labels(labels, p, n, classes);
-  for (size_t i = 0; i < n; i++)
-    confidence[i] = fmin(1, p[i * (size_t)classes + (size_t)labels[i]]);
+  for (size_t i = 0; i < n; i++) confidence[i] = fmin(1, p[i * width + (size_t)labels[i]]);
+  return CZ_OK;
 }
 
 /** Judges the probabilities P [n, C] of N texts against their classes WANTED [n]; null: not known.
@@ -36,7 +40,7 @@ cz_status cz_judge(cz_judged *out, const double *p, const int32_t *wanted, size_
   if (!wanted || !n) return CZ_OK;
   CZ_GO(st, cz_alloc(&labels, n, sizeof *labels), done);
   CZ_GO(st, cz_alloc(&confidence, n, sizeof *confidence), done);
-  answers(labels, confidence, p, n, classes);
+  CZ_GO(st, answers(labels, confidence, p, n, classes), done);
   out->accuracy = cz_score_accuracy(labels, wanted, n);
   out->macro_f1 = cz_score_f1_macro(labels, wanted, n, classes);
   CZ_GO(st, cz_score_calibration(&out->ece, confidence, labels, wanted, n, CZ_JUDGE_BINS), done);

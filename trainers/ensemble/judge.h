@@ -1,5 +1,5 @@
 /* How good and how sure a classifier is, be it an ensemble or its student: what a result says of
- * each (docs/pet.md 4). */
+ * each (docs/pet.md 4.3). */
 #ifndef CZ_ENSEMBLE_JUDGE_H
 #define CZ_ENSEMBLE_JUDGE_H
 

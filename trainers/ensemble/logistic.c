@@ -22,7 +22,7 @@ enum {
 };
 
 /* Of the gradient, relative to the number of texts: where scores are exact to nine digits. */
-static const double TOLERANCE = 1e-10;
+static const double TOLERANCE = 1e-12;
 
 typedef struct fitting {
   cz_logistic *model;

@@ -1,5 +1,5 @@
-/* Which unlabelled texts to label next: those that the members of an ensemble disagree on (docs/pet.md
- * 4). */
+/* Which unlabelled texts to label next: those that the members of an ensemble disagree on
+ * (docs/pet.md 4.3). */
 #ifndef CZ_ENSEMBLE_NEXT_H
 #define CZ_ENSEMBLE_NEXT_H
 

@@ -40,12 +40,10 @@ done:
   return st;
 }
 
-/* Hashes are spread already, so their low bits are the place. 0 marks a free slot. */
-static uint64_t key_of(uint64_t hash) { return hash ? hash : 1; }
-
-static size_t slot_of(const cz_hash_set *s, uint64_t key) {
-  size_t at = (size_t)key & (s->room - 1);
-  while (s->slots[at] && s->slots[at] != key) at = (at + 1) & (s->room - 1);
+/* Hashes are spread already: their low bits are the place. */
+static size_t slot_of(const cz_hash_set *s, uint64_t hash) {
+  size_t at = (size_t)hash & (s->room - 1);
+  while (s->slots[at] && s->slots[at] != hash) at = (at + 1) & (s->room - 1);
   return at;
 }
 
@@ -67,10 +65,15 @@ static cz_status double_room(cz_hash_set *s) {
 
 /** Adds HASH; *ADDED is false when it was there before. */
 cz_status cz_hash_set_add(cz_hash_set *s, bool *added, uint64_t hash) {
+  if (!hash) {
+    *added = !s->zero;
+    s->zero = true;
+    return CZ_OK;
+  }
   if (2 * s->n >= s->room) CZ_TRY(double_room(s));
-  size_t at = slot_of(s, key_of(hash));
+  size_t at = slot_of(s, hash);
   *added = !s->slots[at];
-  s->slots[at] = key_of(hash);
+  s->slots[at] = hash;
   s->n += *added;
   return CZ_OK;
 }
@@ -84,7 +87,7 @@ cz_status cz_hash_set_add_all(cz_hash_set *s, const uint64_t *hashes, size_t n) 
 
 /** Whether HASH is in S. */
 bool cz_hash_set_has(const cz_hash_set *s, uint64_t hash) {
-  return s->room && s->slots[slot_of(s, key_of(hash))];
+  return hash ? s->room && s->slots[slot_of(s, hash)] : s->zero;
 }
 
 /** Frees the slots and empties the set. */

@@ -11,7 +11,8 @@
 /* A set of hashes. Zero-initialised is empty. */
 typedef struct cz_hash_set {
   uint64_t *slots; /* 0: free */
-  size_t n, room;  /* room is a power of two */
+  size_t n, room;  /* in use; slots, a power of two */
+  bool zero;       /* the hash 0 is in the set */
 } cz_hash_set;
 
 CZ_MUST cz_status cz_text_hash(uint64_t *hash, const char *const *fields, size_t n_fields);
