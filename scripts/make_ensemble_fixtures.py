@@ -251,7 +251,8 @@ def main():
     for name, cases in groups.items():
         out[name] = list(cases(rng))
     path = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/fixtures/ensemble.json")
-    path.write_text(json.dumps(out, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n")
+    text = json.dumps(out, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    path.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -98,8 +98,7 @@ cz_status cz_score_coverage(double *accuracy, double *threshold, const double *c
 /** Under a THRESHOLD of confidence that an answer must reach: *SHARE of the N examples that are
  * answered, and *ACCURACY of those, NaN when there is none. WANTED null: no accuracy, NaN. */
 void cz_score_abstain(double *share, double *accuracy, const double *confidence,
-                      const int32_t *predicted, const int32_t *wanted, size_t n,
-                      double threshold) {
+                      const int32_t *predicted, const int32_t *wanted, size_t n, double threshold) {
   size_t answered = 0, right = 0;
   for (size_t i = 0; i < n; i++) {
     answered += confidence[i] >= threshold;

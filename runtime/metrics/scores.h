@@ -49,8 +49,7 @@ CZ_MUST cz_status cz_score_coverage(double *accuracy, double *threshold, const d
                                     const int32_t *predicted, const int32_t *wanted, size_t n,
                                     int percent);
 void cz_score_abstain(double *share, double *accuracy, const double *confidence,
-                      const int32_t *predicted, const int32_t *wanted, size_t n,
-                      double threshold);
+                      const int32_t *predicted, const int32_t *wanted, size_t n, double threshold);
 
 /* Answers. */
 CZ_MUST cz_status cz_score_squad(double *exact, double *f1, const char *prediction,

@@ -1,4 +1,5 @@
-/* Draws of T and D: the paper's numbers by hand, and what holds for any file, label, size and seed. */
+/* Draws of T and D: the paper's numbers by hand, and what holds for any file, label, size and seed.
+ */
 #include "common/common.h"
 #include "device/random.h"
 #include "ensemble/draw.h"
@@ -27,7 +28,9 @@ static void test_paper(void **state) {
   static const struct {
     int32_t classes;
     int64_t want[10];
-  } rows[] = {{3, {4, 3, 3}}, {5, {2, 2, 2, 2, 2}}, {4, {3, 3, 2, 2}},
+  } rows[] = {{3, {4, 3, 3}},
+              {5, {2, 2, 2, 2, 2}},
+              {4, {3, 3, 2, 2}},
               {10, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1}}};
   uint64_t hashes[MOST];
   int32_t labels[MOST];
@@ -212,8 +215,7 @@ static void test_any_file(void **state) {
       bool test = cz_hash_set_has(&f->test, f->hashes[i]);
       if (test) OK(cz_hash_set_add(&excluded, &added, f->hashes[i]));
     }
-    for (size_t i = 0; i < t.n; i++)
-      OK(cz_hash_set_add_all(&excluded, &f->hashes[t.rows[i]], 1));
+    for (size_t i = 0; i < t.n; i++) OK(cz_hash_set_add_all(&excluded, &f->hashes[t.rows[i]], 1));
     for (int u = CZ_UNLABELLED_ALL; u <= CZ_UNLABELLED_RANDOM; u++) {
       int64_t m = (int64_t)cz_stream_below(&s, 50);
       OK(cz_draw_unlabelled(&d, arena, &f->pool, &excluded, (cz_unlabelled_kind)u, m, seed));

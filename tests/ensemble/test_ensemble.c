@@ -294,8 +294,8 @@ static void test_logistic(void **state) {
   }
 }
 
-/* A class without a vector changes nothing for the others and is never predicted; one class alone is
- * always predicted; vectors that repeat, and vectors of zeros, are fitted. */
+/* A class without a vector changes nothing for the others and is never predicted; one class alone
+ * is always predicted; vectors that repeat, and vectors of zeros, are fitted. */
 static void test_logistic_edges(void **state) {
   const float x[] = {1, 0, 2, 1, -1, 3, 0, -2};
   const int32_t three[] = {0, 2, 0, 2}, two[] = {0, 1, 0, 1}, one[] = {1, 1, 1, 1};
@@ -328,12 +328,12 @@ static void test_logistic_edges(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_means),       cmocka_unit_test(test_subsets),
-      cmocka_unit_test(test_accuracies),  cmocka_unit_test(test_members_that_are_wrong),
-      cmocka_unit_test(test_scores),      cmocka_unit_test(test_calibration),
-      cmocka_unit_test(test_bias),        cmocka_unit_test(test_agreement),
-      cmocka_unit_test(test_spread),      cmocka_unit_test(test_judged),
-      cmocka_unit_test(test_abstaining),  cmocka_unit_test(test_logistic),
+      cmocka_unit_test(test_means),          cmocka_unit_test(test_subsets),
+      cmocka_unit_test(test_accuracies),     cmocka_unit_test(test_members_that_are_wrong),
+      cmocka_unit_test(test_scores),         cmocka_unit_test(test_calibration),
+      cmocka_unit_test(test_bias),           cmocka_unit_test(test_agreement),
+      cmocka_unit_test(test_spread),         cmocka_unit_test(test_judged),
+      cmocka_unit_test(test_abstaining),     cmocka_unit_test(test_logistic),
       cmocka_unit_test(test_logistic_edges),
   };
   int failed = cmocka_run_group_tests_name("ensemble", tests, open_fixtures, close_fixtures);

@@ -1,6 +1,6 @@
 /* iPET: sizes of sets by the paper's numbers, the distribution of what is drawn by its definition,
- * and what holds for any settings: it ends, there is a teacher, no text is twice in a set, no set is
- * larger than D, and nothing depends on the order in which members are computed. */
+ * and what holds for any settings: it ends, there is a teacher, no text is twice in a set, no set
+ * is larger than D, and nothing depends on the order in which members are computed. */
 #include "common/common.h"
 #include "device/random.h"
 #include "ensemble/sets.h"
@@ -15,14 +15,10 @@ enum { MEMBERS = 24, CLASSES = 8, TEXTS = 300 };
 static void test_sizes(void **state) {
   static const struct {
     int64_t t, k, sizes[5];
-  } rows[] = {{10, 3, {10, 50, 250, 1250}},
-              {50, 2, {50, 250, 1250}},
-              {100, 2, {100, 500, 2500}},
-              {0, 4, {0, 10, 50, 250, 1250}},
-              {999, 1, {999, 4995}},
-              {1000, 0, {1000}},
-              {200, 1, {200, 1000}},
-              {1, 5, {1, 5, 25, 125, 625}}};
+  } rows[] = {{10, 3, {10, 50, 250, 1250}}, {50, 2, {50, 250, 1250}},
+              {100, 2, {100, 500, 2500}},   {0, 4, {0, 10, 50, 250, 1250}},
+              {999, 1, {999, 4995}},        {1000, 0, {1000}},
+              {200, 1, {200, 1000}},        {1, 5, {1, 5, 25, 125, 625}}};
   cz_ipet s = cz_ipet_paper;
   for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
     assert_int_equal(cz_ipet_generations(&s, rows[r].t), rows[r].k);
@@ -68,8 +64,9 @@ static void test_counts(void **state) {
   s.balance = CZ_BALANCE_EVEN;
   expect_counts(&s, mnli, 3, 1, (const int64_t[]){14, 13, 13});
   expect_counts(&s, lacks, 3, 1, (const int64_t[]){14, 13, 13});
-  expect_counts(&s, mnli, 3, 200, (const int64_t[]){3002399751580328, 3002399751580327,
-                                                    3002399751580327}); /* 2^53 - 10 in all */
+  expect_counts(&s, mnli, 3, 200,
+                (const int64_t[]){3002399751580328, 3002399751580327,
+                                  3002399751580327}); /* 2^53 - 10 in all */
 }
 
 static void fill_members(cz_member *m, size_t n, const float *scores, size_t texts,
@@ -78,7 +75,8 @@ static void fill_members(cz_member *m, size_t n, const float *scores, size_t tex
     m[i] = (cz_member){(int32_t)i / 3, (int32_t)i % 3, 0.5, scores + i * texts * (size_t)classes};
 }
 
-/* 12 models: 3; 18: 4; 15: 4 of 3.5; 11 of 2.5: 2, half to even; 3 and fewer: 1, under `code` none. */
+/* 12 models: 3; 18: 4; 15: 4 of 3.5; 11 of 2.5: 2, half to even; 3 and fewer: 1, under `code` none.
+ */
 static void test_teachers(void **state) {
   static const struct {
     size_t members, paper;

@@ -87,10 +87,10 @@ static void test_many(void **state) {
   cz_stream_init(&s, test_seed(), "many", 0, 0);
   OK(cz_near_create(&near, test_seed()));
   for (int i = 0; i < 2 * TEXTS; i++) {
-    int at = i < TEXTS ? snprintf(text, sizeof text, "the same words stand here %s",
-                                  "in each of the texts as if it were a footer of a letter")
-                       : snprintf(text, sizeof text, "%d times a b c d e f g h i j k l m n o p",
-                                  i % 10);
+    int at = i < TEXTS
+                 ? snprintf(text, sizeof text, "the same words stand here %s",
+                            "in each of the texts as if it were a footer of a letter")
+                 : snprintf(text, sizeof text, "%d times a b c d e f g h i j k l m n o p", i % 10);
     for (int k = 0; k < 12 && i < TEXTS; k++)
       at += snprintf(text + at, sizeof text - (size_t)at, " w%u", cz_stream_u32(&s) % 100000);
     kept += is_new(near, text, NULL);

@@ -21,8 +21,8 @@ static void add_row(double *offsets, const double *row, int32_t classes, size_t 
   for (int32_t c = 0; c < classes; c++) offsets[c] += row[c] / (double)n;
 }
 
-/** OFFSETS [C], to be subtracted, from SCORES [n, C] that the model gave N texts: unlabelled ones, or
- * those of cz_content_free_texts. `none`: zeros. *FEW: `unlabeled_mean` had fewer than
+/** OFFSETS [C], to be subtracted, from SCORES [n, C] that the model gave N texts: unlabelled ones,
+ * or those of cz_content_free_texts. `none`: zeros. *FEW: `unlabeled_mean` had fewer than
  * CZ_CALIBRATE_TEXTS, which the caller warns of. CZ_EINVAL without a text, CZ_ENUMERIC for a score
  * that is not finite. */
 cz_status cz_calibrate_offsets(double *offsets, bool *few, cz_calibrate kind, const float *scores,
@@ -63,7 +63,8 @@ cz_status cz_calibrate_bias(float *bias, size_t vocabulary, const double *offset
     int32_t w = words[k], c = k / width;
     if (w == -1) continue;
     if (w < 0 || (size_t)w >= vocabulary)
-      CZ_GO(st, CZ_FAIL(CZ_EINVAL, "class %d has the label word %d of %zu", c, w, vocabulary), done);
+      CZ_GO(st, CZ_FAIL(CZ_EINVAL, "class %d has the label word %d of %zu", c, w, vocabulary),
+            done);
     if (class_of[w] && class_of[w] != c + 1)
       CZ_GO(st,
             CZ_FAIL(CZ_EINVAL, "token %d is a label word of classes %d and %d", w, class_of[w] - 1,

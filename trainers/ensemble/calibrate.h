@@ -1,13 +1,14 @@
-/* Calibration of label words without labels (docs/pet.md 4.2): an untrained model prefers some words
- * whatever the text says, and what it prefers can be measured and taken off.
+/* Calibration of label words without labels (docs/pet.md 4.2): an untrained model prefers some
+ * words whatever the text says, and what it prefers can be measured and taken off.
  *
  *     unlabeled_mean   offset_c = mean over unlabelled texts of score_c
  *     content_free     offset_c = log of the mean over cz_content_free_texts of P(c), where
  *                      P = softmax of the scores
  *
- * and a calibrated score is score_c - offset_c. The second is Zhao et al. 2021, section 5: to divide
- * the probabilities by P_cf and normalise them again is to subtract log P_cf from the scores. Each
- * of its texts stands in every field of the pattern. Offsets are of one pattern and one model. */
+ * and a calibrated score is score_c - offset_c. The second is Zhao et al. 2021, section 5: to
+ * divide the probabilities by P_cf and normalise them again is to subtract log P_cf from the
+ * scores. Each of its texts stands in every field of the pattern. Offsets are of one pattern and
+ * one model. */
 #ifndef CZ_ENSEMBLE_CALIBRATE_H
 #define CZ_ENSEMBLE_CALIBRATE_H
 

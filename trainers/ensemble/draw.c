@@ -14,8 +14,8 @@ uint64_t cz_draw_seed(cz_draws draws, uint64_t seed, uint64_t first_seed) {
   return draws == CZ_DRAWS_FIRST ? first_seed : seed;
 }
 
-/** COUNTS [classes]: TOTAL in parts that differ by one at most; the first classes of ORDER (null: as
- * they are numbered) have one more. The published code calls it `eq_div` (pet.md 4.1). */
+/** COUNTS [classes]: TOTAL in parts that differ by one at most; the first classes of ORDER (null:
+ * as they are numbered) have one more. The published code calls it `eq_div` (pet.md 4.1). */
 void cz_draw_split(int64_t *counts, int64_t total, int32_t classes, const int32_t *order) {
   for (int32_t i = 0; i < classes; i++)
     counts[order ? order[i] : i] = total / classes + (i < total % classes);

@@ -50,8 +50,7 @@ void cz_ensemble_votes(int32_t *labels, const cz_ensemble *e) {
 
 /** The share of N texts whose highest score, SCORES [n, C], is that of the class WANTED: what a
  * pattern weighs when the untrained model made the scores. NaN when N is 0. Source: pet.md 1.5. */
-double cz_member_accuracy(const float *scores, const int32_t *wanted, size_t n,
-                            int32_t classes) {
+double cz_member_accuracy(const float *scores, const int32_t *wanted, size_t n, int32_t classes) {
   size_t right = 0;
   for (size_t i = 0; i < n; i++)
     right += cz_member_label(scores + i * (size_t)classes, classes) == wanted[i];
@@ -69,8 +68,8 @@ static double raw_weight(const cz_member *m, cz_weighting weighting) {
  * and set *EVEN, since with ten labelled texts and a pattern of little use that is no rare case;
  * `code` fails, as its `np.average` does. CZ_EINVAL when none is chosen, for an accuracy that is
  * no share, and for the weights of an ensemble that had no T to measure them on. */
-cz_status cz_ensemble_weights(double *weights, bool *even, const cz_ensemble *e,
-                              const bool *chosen, cz_weighting weighting, cz_fidelity fidelity) {
+cz_status cz_ensemble_weights(double *weights, bool *even, const cz_ensemble *e, const bool *chosen,
+                              cz_weighting weighting, cz_fidelity fidelity) {
   double sum = 0;
   size_t n = 0;
   *even = false;
@@ -80,10 +79,11 @@ cz_status cz_ensemble_weights(double *weights, bool *even, const cz_ensemble *e,
     if (chosen && !chosen[i]) continue;
     double w = raw_weight(m, weighting);
     if (isnan(w))
-      return CZ_FAIL(CZ_EINVAL,
-                     "member p%d-r%d has no accuracy before training to weigh it by, since there is "
-                     "no labelled text: `uniform` is right here",
-                     m->pattern, m->repetition);
+      return CZ_FAIL(
+          CZ_EINVAL,
+          "member p%d-r%d has no accuracy before training to weigh it by, since there is "
+          "no labelled text: `uniform` is right here",
+          m->pattern, m->repetition);
     if (!(w >= 0 && w <= 1))
       return CZ_FAIL(CZ_EINVAL, "member p%d-r%d has the accuracy %g, which is no share", m->pattern,
                      m->repetition, w);
@@ -92,11 +92,12 @@ cz_status cz_ensemble_weights(double *weights, bool *even, const cz_ensemble *e,
   }
   if (!n) return CZ_FAIL(CZ_EINVAL, "the mean of no member: none of %zu was chosen", e->n_members);
   if (sum == 0 && fidelity == CZ_FIDELITY_CODE)
-    return CZ_FAIL(CZ_EINVAL,
-                   "all %zu members weigh 0: no pattern named a right class of a labelled text before "
-                   "training. `fidelity: code` fails here as the published code does; `paper` weighs "
-                   "them alike",
-                   n);
+    return CZ_FAIL(
+        CZ_EINVAL,
+        "all %zu members weigh 0: no pattern named a right class of a labelled text before "
+        "training. `fidelity: code` fails here as the published code does; `paper` weighs "
+        "them alike",
+        n);
   *even = sum == 0;
   for (size_t i = 0; i < e->n_members; i++)
     weights[i] = !*even ? weights[i] / sum : !chosen || chosen[i] ? 1 / (double)n : 0;
@@ -120,8 +121,7 @@ void cz_scores_softmax(double *p, const double *scores, size_t n, int32_t classe
                        double temperature) {
   for (size_t i = 0; i < n; i++, p += classes, scores += classes) {
     double highest = scores[cz_scores_label(scores, classes)], sum = 0;
-    for (int32_t c = 0; c < classes; c++)
-      sum += p[c] = exp((scores[c] - highest) / temperature);
+    for (int32_t c = 0; c < classes; c++) sum += p[c] = exp((scores[c] - highest) / temperature);
     for (int32_t c = 0; c < classes; c++) p[c] /= sum;
   }
 }
@@ -136,8 +136,7 @@ int32_t cz_scores_label(const double *scores, int32_t classes) {
 
 /** LABELS [n]: cz_scores_label of each row of SCORES [n, C]. */
 void cz_scores_labels(int32_t *labels, const double *scores, size_t n, int32_t classes) {
-  for (size_t i = 0; i < n; i++)
-    labels[i] = cz_scores_label(scores + i * (size_t)classes, classes);
+  for (size_t i = 0; i < n; i++) labels[i] = cz_scores_label(scores + i * (size_t)classes, classes);
 }
 
 /** -sum p log p of P [C], in nats; 0 log 0 is 0. */

@@ -27,10 +27,9 @@ cz_status cz_ipet_check(const cz_ipet *s) {
   if (!(s->share > 0 && s->share <= 1))
     return CZ_FAIL(CZ_EINVAL, "%g of the other members label texts; above 0, to 1", s->share);
   if (s->generations < 0 || s->target < 1 || s->first < 1 || s->likely < 0)
-    return CZ_FAIL(CZ_EINVAL,
-                   "generations %lld, target %lld, first %lld, likely %lld: from 0, 1, 1 and 0",
-                   (long long)s->generations, (long long)s->target, (long long)s->first,
-                   (long long)s->likely);
+    return CZ_FAIL(
+        CZ_EINVAL, "generations %lld, target %lld, first %lld, likely %lld: from 0, 1, 1 and 0",
+        (long long)s->generations, (long long)s->target, (long long)s->first, (long long)s->likely);
   return CZ_OK;
 }
 
@@ -95,10 +94,11 @@ cz_status cz_ipet_teachers(bool *chosen, size_t *n, const cz_ipet *s, const cz_e
   size_t n_others = 0;
   CZ_TRY(cz_ipet_check(s));
   if (e->n_members < 2 || e->n_members > INT32_MAX)
-    return CZ_FAIL(CZ_EINVAL,
-                   "iPET labels texts for a member by others, and the ensemble has %zu in all: more "
-                   "patterns or repetitions make more",
-                   e->n_members);
+    return CZ_FAIL(
+        CZ_EINVAL,
+        "iPET labels texts for a member by others, and the ensemble has %zu in all: more "
+        "patterns or repetitions make more",
+        e->n_members);
   *n = count_teachers(s, e->n_members - 1);
   if (*n == 0)
     return CZ_FAIL(CZ_EINVAL,

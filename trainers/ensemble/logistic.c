@@ -8,10 +8,10 @@
  *
  *     f = sum_i -log softmax(w x_i + b)_(y_i)  +  r / (2 S) sum_c |w_c|^2
  *
- * where S is the strength. scikit-learn's LogisticRegression(C=S) minimises S f, with r = 1 for three
- * classes and more. For two it has one vector w = w_1 - w_0, and w_1 = -w_0 = w / 2 at the minimum,
- * so that 1/2 |w|^2 is sum_c |w_c|^2: r = 2. Intercepts are not penalised: their sum, which changes
- * nothing, stays 0 when it begins there, since the gradient's is 0.
+ * where S is the strength. scikit-learn's LogisticRegression(C=S) minimises S f, with r = 1 for
+ * three classes and more. For two it has one vector w = w_1 - w_0, and w_1 = -w_0 = w / 2 at the
+ * minimum, so that 1/2 |w|^2 is sum_c |w_c|^2: r = 2. Intercepts are not penalised: their sum,
+ * which changes nothing, stays 0 when it begins there, since the gradient's is 0.
  *
  * L-BFGS (Nocedal and Wright 2006, algorithm 7.4). f is convex, so that along a direction its slope
  * only grows: a step is found by halving an interval of slopes of either sign. */
@@ -222,8 +222,8 @@ done:
   return st;
 }
 
-/** SCORES [n, C] of X [n, width]: w_c x + b_c, logits; minus infinity for a class that no vector was
- * of. */
+/** SCORES [n, C] of X [n, width]: w_c x + b_c, logits; minus infinity for a class that no vector
+ * was of. */
 void cz_logistic_scores(double *scores, const cz_logistic *model, const float *x, size_t n) {
   for (size_t i = 0; i < n; i++)
     score(scores + i * (size_t)model->classes, model, model->weights, x + i * (size_t)model->width);

@@ -9,10 +9,10 @@
 /* In an arena. */
 typedef struct cz_logistic {
   int32_t classes, width;
-  bool *present;            /* [C] the class has a text */
-  double *weights;          /* [C, D + 1], the intercept last */
-  double objective;         /* at the minimum */
-  double gradient;          /* its largest magnitude there */
+  bool *present;    /* [C] the class has a text */
+  double *weights;  /* [C, D + 1], the intercept last */
+  double objective; /* at the minimum */
+  double gradient;  /* its largest magnitude there */
   int iterations;
 } cz_logistic;
 

@@ -7,12 +7,12 @@
 #include <string.h>
 
 enum {
-  WORDS = 3,          /* of a shingle */
-  LONGEST = 1024,     /* words of a text that are read */
+  WORDS = 3,      /* of a shingle */
+  LONGEST = 1024, /* words of a text that are read */
   BANDS = 32,
-  ROWS = 4,           /* minimum hashes of a band */
+  ROWS = 4, /* minimum hashes of a band */
   MINIMA = BANDS * ROWS,
-  COMPARED = 4        /* texts of a band that a new one is compared with */
+  COMPARED = 4 /* texts of a band that a new one is compared with */
 };
 
 /* The Jaccard index from which on two texts are near-duplicates: 7 / 10. */

@@ -48,8 +48,8 @@ static cz_status rank(cz_next *out, const cz_ensemble *e, const double *mean) {
 }
 
 /** OUT [e->n], of which *N are filled, at most LIMIT: the texts of E in the order in which to
- * label them, by vote entropy (Dagan and Engelson 1995), ties by the entropy of softmax(MEAN [n, C]),
- * then by row; a near-duplicate of an earlier one is left out (near.h, keyed by SEED). FIELDS
+ * label them, by vote entropy (Dagan and Engelson 1995), ties by the entropy of softmax(MEAN [n,
+ * C]), then by row; a near-duplicate of an earlier one is left out (near.h, keyed by SEED). FIELDS
  * [n, n_fields] are the texts. The vote entropy of one member is 0 everywhere: the ensemble's
  * decides. CZ_EINVAL and CZ_ENUMERIC as cz_ensemble_check. */
 cz_status cz_label_next(cz_next *out, size_t *n, size_t limit, const cz_ensemble *e,

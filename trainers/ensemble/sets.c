@@ -64,8 +64,8 @@ static size_t pool_of_likely(drawing *d, int32_t c, size_t wanted) {
   size_t n = 0, limit = (size_t)s->likely < wanted ? wanted : (size_t)s->likely;
   for (size_t i = 0; i < d->n; i++)
     if (d->candidates[i])
-      d->pool[n++] = (ranked){
-          raw ? d->mean[i * (size_t)d->classes + (size_t)c] : log_p(d, i, c), (int32_t)i};
+      d->pool[n++] =
+          (ranked){raw ? d->mean[i * (size_t)d->classes + (size_t)c] : log_p(d, i, c), (int32_t)i};
   qsort(d->pool, n, sizeof *d->pool, highest_first);
   if (n > limit) n = limit;
   for (size_t k = 0; k < n; k++) d->pool[k].value = log_p(d, (size_t)d->pool[k].row, c);
@@ -133,11 +133,11 @@ static cz_status finish(const drawing *d, cz_ipet_set *out, cz_arena *arena) {
   return CZ_OK;
 }
 
-/** Draws the set of MEMBER of GENERATION, from 1, of GIVEN; the arena's. It depends on the scores of
- * the generation before and on (seed, generation, pattern, repetition), on nothing else. CZ_EINVAL
- * as cz_ipet_teachers, cz_ensemble_weights and cz_ensemble_check say. */
-cz_status cz_ipet_draw(cz_ipet_set *out, cz_arena *arena, const cz_ipet_given *given,
-                       size_t member, int64_t generation) {
+/** Draws the set of MEMBER of GENERATION, from 1, of GIVEN; the arena's. It depends on the scores
+ * of the generation before and on (seed, generation, pattern, repetition), on nothing else.
+ * CZ_EINVAL as cz_ipet_teachers, cz_ensemble_weights and cz_ensemble_check say. */
+cz_status cz_ipet_draw(cz_ipet_set *out, cz_arena *arena, const cz_ipet_given *given, size_t member,
+                       int64_t generation) {
   const cz_ipet *s = given->settings;
   drawing d;
   cz_stream stream;
@@ -158,8 +158,7 @@ cz_status cz_ipet_draw(cz_ipet_set *out, cz_arena *arena, const cz_ipet_given *g
     n = sample(d.pool, n, wanted, d.noise);
     take(&d, n, c);
     out->missing[c] = out->wanted[c] - (int64_t)n;
-    out->never_added +=
-        !d.zero_shot && s->balance == CZ_BALANCE_RATIO && given->labelled[c] == 0;
+    out->never_added += !d.zero_shot && s->balance == CZ_BALANCE_RATIO && given->labelled[c] == 0;
   }
   return finish(&d, out, arena);
 }

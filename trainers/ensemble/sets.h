@@ -1,11 +1,11 @@
 /* What a member of an iPET generation is trained on besides T: texts of D that some members of the
  * generation before label (docs/pet.md 2).
  *
- * Of each label c_j(l) - c_0(l) texts are drawn without replacement from those whose class of highest
- * mean score is l, one after another with probability proportional to confidence, the largest
- * softmax probability. The paper writes the score s_N itself, which may be negative and is then no
- * weight; all modes take the published code's. In generation 1 without T the pool of a label are
- * the `likely` texts that fit it best, whatever their class of highest score:
+ * Of each label c_j(l) - c_0(l) texts are drawn without replacement from those whose class of
+ * highest mean score is l, one after another with probability proportional to confidence, the
+ * largest softmax probability. The paper writes the score s_N itself, which may be negative and is
+ * then no weight; all modes take the published code's. In generation 1 without T the pool of a
+ * label are the `likely` texts that fit it best, whatever their class of highest score:
  *
  *     paper              by the mean score of l
  *     code, corrected    by the probability of l, which two texts have in common
@@ -30,8 +30,8 @@ typedef struct cz_ipet_given {
 
 /* In an arena. */
 typedef struct cz_ipet_set {
-  int32_t *rows;    /* [n] of D, ascending */
-  int32_t *labels;  /* [n] that the teachers gave them */
+  int32_t *rows;   /* [n] of D, ascending */
+  int32_t *labels; /* [n] that the teachers gave them */
   size_t n;
   int64_t *wanted;  /* [C] */
   int64_t *missing; /* [C] of those wanted, texts that D does not have */
