@@ -198,6 +198,15 @@ cz_status cz_fs_write_atomic(const char *path, const void *bytes, size_t n) {
   return st;
 }
 
+/** Copies the file FROM, of text, to TO under the rules of cz_fs_read and cz_fs_write_atomic. */
+cz_status cz_fs_copy(const char *from, const char *to) {
+  cz_buf text = {0};
+  cz_status st = cz_fs_read(from, &text);
+  if (st == CZ_OK) st = cz_fs_write_atomic(to, text.data, text.len);
+  cz_buf_free(&text);
+  return st;
+}
+
 /** Creates the folder PATH and those above it; existing ones are fine. */
 cz_status cz_fs_make_dirs(const char *path) {
   char p[4096];

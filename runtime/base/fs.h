@@ -22,6 +22,7 @@ CZ_MUST cz_status cz_fs_open_stream(FILE **file, const char *path);
  * next writer overwrites it. */
 CZ_MUST cz_status cz_fs_open_append(int *fd, const char *path);
 CZ_MUST cz_status cz_fs_write_atomic(const char *path, const void *bytes, size_t n);
+CZ_MUST cz_status cz_fs_copy(const char *from, const char *to);
 CZ_MUST cz_status cz_fs_aside(char *out, size_t n, const char *path);
 CZ_MUST cz_status cz_fs_open_aside(int *fd, const char *temporary, const char *path);
 CZ_MUST cz_status cz_fs_write_fd(int fd, const char *path, const char *bytes, size_t n);

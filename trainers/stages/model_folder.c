@@ -16,32 +16,57 @@ static cz_status set_token(json_t *config, const char *key, const cz_tokenizer *
              : CZ_OK;
 }
 
-/* Says "run tokenizer.json as it stands": without this file transformers rebuilds T5's
- * tokenizer from its class and drops what the class does not have. */
-static cz_status save_tokenizer_config(const cz_tokenizer *t, const char *folder) {
+/** Writes FOLDER/tokenizer_config.json, which says "run tokenizer.json as it stands", and which of
+ * T's tokens are special: without it transformers rebuilds a tokenizer from its class and drops
+ * what the class does not have. */
+cz_status cz_model_folder_tokenizer_config(const cz_tokenizer *t, const char *folder) {
   const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
+  const struct {
+    const char *key;
+    int32_t id;
+  } tokens[] = {{"pad_token", f->pad},  {"eos_token", f->eos}, {"unk_token", f->unk},
+                {"bos_token", f->bos},  {"cls_token", f->cls}, {"sep_token", f->sep},
+                {"mask_token", f->mask}};
   json_t *config = json_pack("{s:s}", "tokenizer_class", "PreTrainedTokenizerFast");
   char path[4096];
-  cz_status st;
-  CZ_GO(st, set_token(config, "pad_token", t, f->pad), done);
-  CZ_GO(st, set_token(config, "eos_token", t, f->eos), done);
-  CZ_GO(st, set_token(config, "unk_token", t, f->unk), done);
-  CZ_GO(st, cz_fs_join(path, sizeof path, folder, "tokenizer_config.json"), done);
-  st = cz_json_write(config, path, JSON_INDENT(2));
-done:
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < sizeof tokens / sizeof *tokens && st == CZ_OK; i++)
+    st = set_token(config, tokens[i].key, t, tokens[i].id);
+  if (st == CZ_OK) st = cz_fs_join(path, sizeof path, folder, "tokenizer_config.json");
+  if (st == CZ_OK) st = cz_json_write(config, path, JSON_INDENT(2));
   json_decref(config);
   return st;
+}
+
+/** Copies what a model's folder FROM has beside configuration and weights, tokenizers and what
+ * belongs to a classifier, to the folder TO, but for files that are there already. */
+cz_status cz_model_folder_copy_others(const char *from, const char *to) {
+  static const char *const names[] = {"tokenizer.json",
+                                      "tokenizer_config.json",
+                                      "special_tokens_map.json",
+                                      "added_tokens.json",
+                                      "vocab.txt",
+                                      "vocab.json",
+                                      "merges.txt",
+                                      "spiece.model",
+                                      "sentencepiece.bpe.model",
+                                      "generation_config.json",
+                                      "cloze_task.json",
+                                      "README.md"};
+  char old[4096], new[4096];
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    CZ_TRY(cz_fs_join(old, sizeof old, from, names[i]));
+    CZ_TRY(cz_fs_join(new, sizeof new, to, names[i]));
+    if (cz_fs_exists(old) && !cz_fs_exists(new)) CZ_TRY(cz_fs_copy(old, new));
+  }
+  return CZ_OK;
 }
 
 /** Saves MODEL with the stage's tokenizer as the Hugging Face directory FOLDER. */
 cz_status cz_model_folder_save(const cz_model *model, const cz_recipe *recipe, const char *folder) {
   char path[4096];
-  cz_buf text = {0};
   CZ_TRY(cz_hf_save(model, folder));
-  CZ_TRY(save_tokenizer_config(recipe->tokenizer, folder));
+  CZ_TRY(cz_model_folder_tokenizer_config(recipe->tokenizer, folder));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "tokenizer.json"));
-  cz_status st = cz_fs_read(recipe->tokenizer_path, &text);
-  if (st == CZ_OK) st = cz_fs_write_atomic(path, text.data, text.len);
-  cz_buf_free(&text);
-  return st;
+  return cz_fs_copy(recipe->tokenizer_path, path);
 }
