@@ -501,6 +501,45 @@ def fnv1a(data, h=0xCBF29CE484222325):
     return h
 
 
+BERT = [(1, 1, None, 1), (1, 1, 0, 1), (0, 0, 1, 0), (1, 0, None, 0), (0, 1, 1, 1)]
+
+
+def bert_normalizer(clean, chinese, strip, lower):
+    from tokenizers import normalizers as n
+
+    strip = None if strip is None else bool(strip)
+    return n.BertNormalizer(
+        clean_text=bool(clean),
+        handle_chinese_chars=bool(chinese),
+        strip_accents=strip,
+        lowercase=bool(lower),
+    )
+
+
+def bert_classes(chars):
+    """What BERT's normalizer drops and strips, and a hash of what it makes of every character."""
+    clean, strip = bert_normalizer(1, 0, 0, 0), bert_normalizer(0, 0, 1, 0)
+    out = {
+        "other": as_ranges(
+            ord(c)
+            for c in chars
+            if c in "\t\n\r" or (c != "\ufffd" and clean.normalize_str("a" + c) == "a")
+        ),
+        "nonspacing": as_ranges(ord(c) for c in chars if strip.normalize_str(c) == ""),
+        "bert": [],
+    }
+    for settings in BERT:
+        n, h = bert_normalizer(*settings), 0xCBF29CE484222325
+        for c in chars:
+            marked = "x" + c + "\u0323\u302e\u0301"
+            for text in (c, marked) if ord(c) < 0x30000 else (c,):
+                result = n.normalize_str(text)
+                if result != text:
+                    h = fnv1a(result.encode(), h)
+        out["bert"].append([*settings, "%016x" % h])
+    return out
+
+
 def classes():
     """For every code point what the library takes it for."""
     from tokenizers import normalizers as n
@@ -533,6 +572,7 @@ def classes():
         else:
             shifts.append([ord(c), ord(c), ord(low) - ord(c)])
     out["lower"] = shifts
+    out.update(bert_classes(chars))
     out["forms"] = {}
     for form in (n.NFC(), n.NFD(), n.NFKC(), n.NFKD()):
         h = 0xCBF29CE484222325

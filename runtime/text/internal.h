@@ -16,4 +16,8 @@ struct cz_tokenizer {
   cz_tokenizer_facts facts;
 };
 
+void cz__facts_find(cz_tokenizer *t);
+CZ_MUST cz_status cz__facts_take(cz_tokenizer *t, const json_t *config, const cz_json_place *at,
+                                 const char *tokenizer);
+
 #endif

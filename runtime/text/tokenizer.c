@@ -4,6 +4,7 @@
 #include "text/byte_level.h"
 #include "text/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ static cz_status parse_batching(cz_tokenizer *t, const json_t *root, const cz_js
   const json_t *padding = json_object_get(root, "padding");
   cz_json_place truncation = cz_json_place_key(at, "truncation");
   CZ_TRY(cz__truncation_parse(&t->truncation, json_object_get(root, "truncation"), &truncation));
+  t->facts.max_length = t->truncation.any ? t->truncation.max_length : -1;
   if (t->truncation.any)
     cz_warn("%s: its truncation to %lld tokens is not applied unless asked for", at->file,
             (long long)t->truncation.max_length);
@@ -27,33 +29,6 @@ static cz_status parse_batching(cz_tokenizer *t, const json_t *root, const cz_js
     return cz_json_expected(at, "padding", padding, "an object or null");
   cz_warn("%s: its padding is not applied; texts keep their length", at->file);
   return CZ_OK;
-}
-
-static int32_t first_known(const cz_tokenizer *t, const char *const *names, size_t n) {
-  for (size_t i = 0; i < n; i++) {
-    int32_t id = cz_tokenizer_id(t, names[i], strlen(names[i]));
-    if (id >= 0) return id;
-  }
-  return -1;
-}
-
-/* Special tokens by the spellings of T5, BERT, RoBERTa, XLM-R and GPT-2. `</s>` separates
- * only where `<s>` exists, as in RoBERTa; T5 has no separator. */
-static void find_special(cz_tokenizer *t) {
-  static const char *const pads[] = {"<pad>", "[PAD]"}, *const ends[] = {"</s>", "<|endoftext|>"},
-                           *const masks[] = {"<mask>", "[MASK]"},
-                           *const classes[] = {"[CLS]", "<s>"},
-                           *const separators[] = {"[SEP]", "</s>"},
-                           *const begins[] = {"<s>", "<|endoftext|>"};
-  cz_tokenizer_facts *f = &t->facts;
-  f->size = t->added.size;
-  f->unk = t->model.unk;
-  f->pad = first_known(t, pads, 2);
-  f->eos = first_known(t, ends, 2);
-  f->mask = first_known(t, masks, 2);
-  f->bos = first_known(t, begins, 2);
-  f->cls = first_known(t, classes, 2);
-  f->sep = first_known(t, separators, f->cls >= 0 ? 2 : 1);
 }
 
 static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz_json_place *at) {
@@ -78,7 +53,7 @@ static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz_json_p
   CZ_TRY(cz__parts_parse(&t->processors, &cz__processors, t->arena,
                          json_object_get(root, "post_processor"), &post));
   CZ_TRY(cz__post_build(&t->post, t->arena, &t->processors, &post, t->added.size));
-  find_special(t);
+  cz__facts_find(t);
   return CZ_OK;
 }
 
@@ -100,17 +75,47 @@ done:
   return st;
 }
 
-/** Opens the tokenizer.json at PATH. CZ_EIO when it can't be read, CZ_EINVAL when a part
- * of it is wrong or not supported. */
-cz_status cz_tokenizer_open(cz_tokenizer **t, const char *path) {
+static cz_status read_config(cz_tokenizer *t, const char *path, const char *tokenizer) {
+  json_t *config;
+  CZ_TRY(cz_json_read(&config, path));
+  cz_json_place at = {.file = path};
+  cz_status st = cz__facts_take(t, config, &at, tokenizer);
+  json_decref(config);
+  return st;
+}
+
+/* tokenizer_config.json in the folder of the file PATH, if there is one. */
+static cz_status read_config_beside(cz_tokenizer *t, const char *path) {
+  char folder[4096], config[4096];
+  const char *slash = strrchr(path, '/');
+  int n = slash ? (int)(slash - path + (slash == path)) : 0;
+  snprintf(folder, sizeof folder, "%.*s", n, path);
+  CZ_TRY(cz_fs_join(config, sizeof config, folder, "tokenizer_config.json"));
+  return cz_fs_exists(config) ? read_config(t, config, path) : CZ_OK;
+}
+
+static cz_status open_file(cz_tokenizer **t, const char *path) {
   cz_buf text = {0};
-  *t = NULL;
   cz_status st;
   CZ_GO(st, cz_fs_read(path, &text), done);
   CZ_GO(st, cz_tokenizer_parse(t, text.data ? text.data : "", text.len, path), done);
+  CZ_GO(st, read_config_beside(*t, path), done);
 done:
   cz_buf_free(&text);
+  if (st != CZ_OK) cz_tokenizer_destroy(t);
   return st;
+}
+
+/** Opens PATH, a tokenizer.json or a folder with one. tokenizer_config.json beside it says which
+ * tokens are special; what it leaves out is found by spelling. CZ_EIO when a file can't be read,
+ * CZ_EINVAL when a part of it is wrong or not supported, or the two files contradict each
+ * other. */
+cz_status cz_tokenizer_open(cz_tokenizer **t, const char *path) {
+  char file[4096];
+  *t = NULL;
+  if (!cz_fs_is_dir(path)) return open_file(t, path);
+  CZ_TRY(cz_fs_join(file, sizeof file, path, "tokenizer.json"));
+  return open_file(t, file);
 }
 
 /** Frees the tokenizer, clears the pointer, accepts null. */

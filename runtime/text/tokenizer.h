@@ -40,8 +40,8 @@ typedef struct cz_encode_options {
 
 typedef struct cz_tokenizer_facts {
   int32_t size;                               /* ids, added tokens included: 0 .. size - 1 */
-  int32_t pad, eos, unk, mask, cls, sep, bos; /* special tokens by their usual spellings; -1 where
-                                                 the file has none */
+  int32_t pad, eos, unk, mask, cls, sep, bos; /* special tokens; -1: there is none */
+  int64_t max_length;                         /* of the file's truncation; -1: it has none */
   uint64_t hash;                              /* of the file's bytes; corpora record it */
 } cz_tokenizer_facts;
 
@@ -68,6 +68,8 @@ CZ_MUST cz_status cz_tokenizer_decode(const cz_tokenizer *t, cz_buf *out, const 
                                       size_t n, bool skip_special);
 
 const cz_tokenizer_facts *cz_tokenizer_get_facts(const cz_tokenizer *t);
+enum { CZ_SPECIAL_TOKENS = 7 };
+int32_t cz_tokenizer_special(const cz_tokenizer *t, size_t i, const char **key);
 int32_t cz_tokenizer_id(const cz_tokenizer *t, const char *token, size_t n);
 const char *cz_tokenizer_token(const cz_tokenizer *t, int32_t id, size_t *n);
 

@@ -119,7 +119,14 @@ static void test_wrong_input(void **state) {
       {"[514]\n", CZ_EINVAL, "item 0 is not an id from 0 to 513", {T5, "--decode"}},
       {"[-1]\n", CZ_EINVAL, "item 0 is not an id", {T5, "--decode"}},
       {"{\"id\": [1]}\n", CZ_EINVAL, "expected a list of ids", {T5, "--decode"}},
+      {"a\tb\nthe man\n", CZ_EINVAL, "standard input:2: no tab between", {T5, "--pair"}},
+      {"a\tb\tc\n", CZ_EINVAL, "standard input:1: more than one tab", {T5, "--pair"}},
+      {"\n", CZ_EINVAL, "standard input:1: no tab between", {T5, "--pair"}},
+      {"a\t\xff\n", CZ_EINVAL, "the second text is not UTF-8", {T5, "--pair", "--json"}},
+      {"", CZ_EINVAL, "--truncate, but its \"truncation\" is null", {T5, "--truncate"}},
+      {"", CZ_EUSAGE, "--truncate, --no-special and --count encode", {T5, "--decode", "--pair"}},
       {"", CZ_EIO, "/nonexistent", {"/nonexistent"}},
+      {"", CZ_EIO, "/tmp/tokenizer.json", {"/tmp"}},
       {"", CZ_EUSAGE, "wanted", {"--json"}},
       {"", CZ_EUSAGE, "--decode", {T5, "--decod"}},
       {"", CZ_EUSAGE, "--skip-special decodes", {T5, "--skip-special"}},
@@ -137,9 +144,70 @@ static void test_wrong_input(void **state) {
   }
 }
 
+/* The pairs of the fixture that the file's own truncation cuts, through the command, from a
+ * folder. */
+static size_t check_folder(const char *folder, const json_t *cases) {
+  cz_buf in = {0}, out = {0};
+  const json_t *c;
+  size_t i, checked = 0;
+  for (int round = 0; round < 2; round++) {
+    const char *line = out.data;
+    json_array_foreach(cases, i, c) {
+      const json_t *a = json_array_get(c, 0), *b = json_array_get(c, 1),
+                   *flags = json_array_get(c, 2), *want = json_array_get(c, 3);
+      bool takes =
+          json_is_string(b) && json_is_array(want) && json_is_true(json_array_get(flags, 0)) &&
+          json_is_false(json_array_get(flags, 1)) && json_is_true(json_array_get(flags, 2)) &&
+          !strpbrk(json_string_value(a), "\t\n") && !strpbrk(json_string_value(b), "\t\n") &&
+          strlen(json_string_value(a)) == json_string_length(a) &&
+          strlen(json_string_value(b)) == json_string_length(b);
+      if (!takes) continue;
+      if (round == 0) {
+        OK(cz_buf_addf(&in, "%s\t%s\n", json_string_value(a), json_string_value(b)));
+        continue;
+      }
+      json_t *got = json_loadb(line, strcspn(line, "\n"), 0, NULL);
+      assert_true(json_equal(json_object_get(got, "ids"), json_array_get(want, 0)));
+      assert_true(json_equal(json_object_get(got, "type_ids"), json_array_get(want, 1)));
+      assert_true(json_equal(json_object_get(got, "offsets"), json_array_get(want, 2)));
+      line = strchr(line, '\n') + 1;
+      json_decref(got);
+      checked++;
+    }
+    if (round == 0) OK(RUN(&out, in.data, in.len, folder, "--json", "--pair", "--truncate"));
+  }
+  cz_buf_free(&in);
+  cz_buf_free(&out);
+  return checked;
+}
+
+static void test_pairs_of_a_folder(void **state) {
+  json_t *root = fixture_json("bert", "json");
+  char folder[] = "/tmp/cloze_tokenize_XXXXXX", path[256];
+  const json_t *tokenizer;
+  size_t i, checked = 0;
+  assert_non_null(mkdtemp(folder));
+  snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+  json_array_foreach(json_object_get(root, "tokenizers"), i, tokenizer) {
+    json_t *whole = json_deep_copy(json_object_get(tokenizer, "fields"));
+    if (!json_is_null(json_object_get(whole, "truncation"))) {
+      json_object_set_new(whole, "version", json_string("1.0"));
+      if (!json_object_get(whole, "model"))
+        json_object_set(whole, "model", json_object_get(root, "model"));
+      assert_int_equal(json_dump_file(whole, path, 0), 0);
+      checked += check_folder(folder, json_object_get(tokenizer, "cases"));
+    }
+    json_decref(whole);
+  }
+  assert_true(checked > 30);
+  unlink(path);
+  rmdir(folder);
+  json_decref(root);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines),
-                                     cmocka_unit_test(test_forms_of_output),
-                                     cmocka_unit_test(test_wrong_input)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_lines), cmocka_unit_test(test_forms_of_output),
+      cmocka_unit_test(test_pairs_of_a_folder), cmocka_unit_test(test_wrong_input)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

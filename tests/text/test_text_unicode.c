@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "text/common.h"
 
+#include "text/bert.h"
 #include "text/forms.h"
 #include "text/unicode.h"
 
@@ -23,6 +24,8 @@ static void test_classes(void **state) {
     const char *file, *name;
     cz_unicode_class is;
   } classes[] = {{"classes", "mark", cz_unicode_is_mark},
+                 {"classes", "nonspacing", cz_unicode_is_nonspacing},
+                 {"classes", "other", cz_unicode_is_other},
                  {"classes", "space", cz_unicode_is_space},
                  {"classes", "word", cz_unicode_is_word},
                  {"classes", "numeric", cz_unicode_is_numeric},
@@ -72,12 +75,14 @@ static uint64_t fnv1a(const char *s, size_t n, uint64_t h) {
   return h;
 }
 
-typedef cz_status (*form_fn)(const void *data, cz__work *w);
+typedef cz_status (*run_fn)(const void *data, cz__work *w);
 
-static uint64_t add_form(cz__work *w, form_fn form, const char *text, uint64_t h) {
+/* Adds what RUN makes of TEXT to the hash H, unless it leaves it as it is. */
+static uint64_t add_result(cz__work *w, run_fn run, const void *data, const char *text,
+                           uint64_t h) {
   size_t n = strlen(text);
   OK(cz__aligned_set(&w->text, text, n, 0));
-  OK(form(NULL, w));
+  OK(run(data, w));
   bool same = w->text.len == n && memcmp(w->text.bytes, text, n) == 0;
   return same ? h : fnv1a(w->text.bytes, w->text.len, h);
 }
@@ -85,7 +90,7 @@ static uint64_t add_form(cz__work *w, form_fn form, const char *text, uint64_t h
 static void test_forms(void **state) {
   static const struct {
     const char *name;
-    form_fn run;
+    run_fn run;
   } forms[] = {{"NFC", cz__form_nfc},
                {"NFD", cz__form_nfd},
                {"NFKC", cz__form_nfkc},
@@ -98,12 +103,12 @@ static void test_forms(void **state) {
       if (c >= 0xd800 && c < 0xe000) continue;
       char one[5] = {0}, text[32];
       cz_utf8_put(one, c);
-      h = add_form(&w, forms[i].run, one, h);
+      h = add_result(&w, forms[i].run, NULL, one, h);
       snprintf(text, sizeof text, "\xEE\x84\xA3\xCD\x85%s",
                one); /* behind a mark of a high class */
-      h = add_form(&w, forms[i].run, text, h);
+      h = add_result(&w, forms[i].run, NULL, text, h);
       snprintf(text, sizeof text, "%s\xCC\xB4\xCC\x81", one); /* before marks of a low one */
-      h = add_form(&w, forms[i].run, text, h);
+      h = add_result(&w, forms[i].run, NULL, text, h);
     }
     char hex[17];
     snprintf(hex, sizeof hex, "%016llx", (unsigned long long)h);
@@ -111,6 +116,50 @@ static void test_forms(void **state) {
         hex, json_string_value(json_object_get(json_object_get(root, "forms"), forms[i].name)));
   }
   cz__work_free(&w);
+  json_decref(root);
+}
+
+/* BertNormalizer of SETTINGS, [clean, chinese, strip, lower, hash], over every character: alone,
+ * and behind a letter, before marks that change places. */
+static void check_bert(const json_t *settings) {
+  static const char *const keys[] = {"clean_text", "handle_chinese_chars", "strip_accents",
+                                     "lowercase"};
+  json_t *o = json_pack("{s:s}", "type", "BertNormalizer");
+  cz_json_place at = {.file = "settings"};
+  cz_arena *arena;
+  cz__work w = {0};
+  void *data;
+  uint64_t h = 0xcbf29ce484222325ULL;
+  for (size_t i = 0; i < 4; i++) {
+    const json_t *x = json_array_get(settings, i);
+    json_object_set_new(o, keys[i],
+                        json_is_null(x) ? json_null() : json_boolean(json_integer_value(x)));
+  }
+  OK(cz_arena_create(&arena, "test"));
+  OK(cz__bert_normalizer_parse(&data, arena, o, &at));
+  for (uint32_t c = 1; c < 0x110000; c++) {
+    if (c >= 0xd800 && c < 0xe000) continue;
+    char one[5] = {0}, text[32];
+    cz_utf8_put(one, c);
+    h = add_result(&w, cz__bert_normalizer_run, data, one, h);
+    if (c >= 0x30000) continue; /* what lies above neither joins nor changes places */
+    snprintf(text, sizeof text, "x%s\xCC\xA3\xE3\x80\xAE\xCC\x81", one);
+    h = add_result(&w, cz__bert_normalizer_run, data, text, h);
+  }
+  char hex[17];
+  snprintf(hex, sizeof hex, "%016llx", (unsigned long long)h);
+  assert_string_equal(hex, json_string_value(json_array_get(settings, 4)));
+  cz__work_free(&w);
+  cz_arena_destroy(&arena);
+  json_decref(o);
+}
+
+static void test_bert(void **state) {
+  json_t *root = fixture_json("classes", "json");
+  const json_t *list = json_object_get(root, "bert"), *settings;
+  size_t i;
+  assert_int_equal(json_array_size(list), 5);
+  json_array_foreach(list, i, settings) check_bert(settings);
   json_decref(root);
 }
 
@@ -148,6 +197,7 @@ static void test_utf8(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_classes), cmocka_unit_test(test_lower),
-                                     cmocka_unit_test(test_forms), cmocka_unit_test(test_utf8)};
+                                     cmocka_unit_test(test_forms), cmocka_unit_test(test_bert),
+                                     cmocka_unit_test(test_utf8)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

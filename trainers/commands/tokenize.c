@@ -13,16 +13,22 @@
 #include <string.h>
 
 const char cz_tokenize_usage[] =
-    "usage: cloze tokenize FILE [--json] [--no-special] < text\n"
-    "       cloze tokenize FILE --count < text\n"
-    "       cloze tokenize FILE --decode [--skip-special] < ids\n"
+    "usage: cloze tokenize FILE_OR_DIR [--json] [--pair] [--truncate] [--no-special] < text\n"
+    "       cloze tokenize FILE_OR_DIR --count [--pair] [--truncate] [--no-special] < text\n"
+    "       cloze tokenize FILE_OR_DIR --decode [--skip-special] < ids\n"
     "\n"
-    "Runs the tokenizer.json FILE over each line of standard input, taken without its newline.\n"
+    "Runs a tokenizer.json, or the one in a folder, over each line of standard input, taken "
+    "without "
+    "its newline.\n"
     "\n"
     "  --json          one object a line: {\"ids\": [...], \"offsets\": [[a, b], ...]}; offsets "
     "count characters\n"
     "                  (Unicode code points) of the line; an added special token has [0, 0]\n"
     "                  without --json: the tokens themselves, separated by spaces, for reading\n"
+    "  --pair          a line is two texts with a tab between them; offsets are of a token's own "
+    "text, and with\n"
+    "                  --json the object has \"type_ids\" too\n"
+    "  --truncate      cuts to the length that the file's \"truncation\" says, in its way\n"
     "  --no-special    without the special tokens that the post-processor adds\n"
     "  --count         only what it took: {\"lines\": n, \"bytes\": n, \"tokens\": n, \"seconds\": "
     "s, \"mb_per_s\": r}, of one thread\n"
@@ -32,7 +38,7 @@ const char cz_tokenize_usage[] =
 
 typedef struct options {
   const char *file;
-  bool json, no_special, count, decode, skip_special;
+  bool json, pair, truncate, no_special, count, decode, skip_special;
 } options;
 
 /* One session of the command: what each line needs. */
@@ -49,6 +55,8 @@ typedef struct session {
 
 static cz_status parse_options(options *o, int argc, char **argv) {
   const cz_option table[] = {{"--json", NULL, &o->json},
+                             {"--pair", NULL, &o->pair},
+                             {"--truncate", NULL, &o->truncate},
                              {"--no-special", NULL, &o->no_special},
                              {"--count", NULL, &o->count},
                              {"--decode", NULL, &o->decode},
@@ -56,11 +64,18 @@ static cz_status parse_options(options *o, int argc, char **argv) {
   CZ_TRY(cz_args_parse(&argc, argv, table, sizeof table / sizeof *table));
   CZ_TRY(cz_args_count(argc, argv, 1, 1, cz_tokenize_usage));
   o->file = argv[1];
-  bool wrong = o->decode ? o->json || o->no_special || o->count : o->skip_special;
+  bool encodes = o->json || o->pair || o->truncate || o->no_special || o->count;
+  bool wrong = o->decode ? encodes : o->skip_special;
   return wrong
-             ? CZ_FAIL(CZ_EUSAGE,
-                       "tokenize: --json, --no-special and --count encode, --skip-special decodes")
+             ? CZ_FAIL(CZ_EUSAGE, "tokenize: --json, --pair, --truncate, --no-special and --count "
+                                  "encode, --skip-special decodes")
              : CZ_OK;
+}
+
+/* Refuses to cut where the file does not say how. */
+static cz_status check_truncation(const session *s) {
+  if (!s->o->truncate || cz_tokenizer_get_facts(s->tokenizer)->max_length >= 0) return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "%s: --truncate, but its \"truncation\" is null", s->o->file);
 }
 
 static cz_status write_json(session *s) {
@@ -72,7 +87,14 @@ static cz_status write_json(session *s) {
   for (size_t i = 0; i < e->n; i++)
     CZ_TRY(
         cz_buf_addf(&s->out, "%s[%u, %u]", i ? ", " : "", e->offsets[i].begin, e->offsets[i].end));
-  return cz_buf_addf(&s->out, "]}\n");
+  CZ_TRY(cz_buf_addf(&s->out, "]"));
+  if (s->o->pair) {
+    CZ_TRY(cz_buf_addf(&s->out, ", \"type_ids\": ["));
+    for (size_t i = 0; i < e->n; i++)
+      CZ_TRY(cz_buf_addf(&s->out, "%s%d", i ? ", " : "", (int)e->types[i]));
+    CZ_TRY(cz_buf_addf(&s->out, "]"));
+  }
+  return cz_buf_addf(&s->out, "}\n");
 }
 
 static cz_status write_tokens(session *s) {
@@ -85,17 +107,34 @@ static cz_status write_tokens(session *s) {
   return cz_buf_add(&s->out, "\n", 1);
 }
 
+/* The tab between the two texts of a line. */
+static cz_status find_tab(const char **tab, const char *text, size_t n) {
+  *tab = n > 0 ? memchr(text, '\t', n) : NULL;
+  if (!*tab) return CZ_FAIL(CZ_EINVAL, "no tab between two texts");
+  if (memchr(*tab + 1, '\t', n - (size_t)(*tab + 1 - text)))
+    return CZ_FAIL(CZ_EINVAL, "more than one tab; a line is two texts with a tab between them");
+  return CZ_OK;
+}
+
+static cz_status encode_text(session *s, const char *text, size_t n) {
+  cz_encode_options o = {
+      .add_special = !s->o->no_special, .truncate = s->o->truncate, .characters = s->o->json};
+  const char *tab;
+  if (!s->o->pair) return cz_tokenizer_encode(s->tokenizer, &s->encoding, text, n, o, s->scratch);
+  CZ_TRY(find_tab(&tab, text, n));
+  size_t first = (size_t)(tab - text);
+  return cz_tokenizer_encode_pair(s->tokenizer, &s->encoding, text, first, tab + 1, n - first - 1,
+                                  o, s->scratch);
+}
+
 static cz_status encode_line(session *s, const char *text, size_t n) {
   double began = cz_seconds();
-  CZ_TRY(cz_tokenizer_encode(
-      s->tokenizer, &s->encoding, text, n,
-      (cz_encode_options){.add_special = !s->o->no_special, .characters = s->o->json}, s->scratch));
+  CZ_TRY(encode_text(s, text, n));
   s->seconds += cz_seconds() - began;
   s->bytes += n + 1;
   s->tokens += s->encoding.n;
   if (s->o->count) return CZ_OK;
-  if (!s->o->json) return write_tokens(s);
-  return write_json(s);
+  return s->o->json ? write_json(s) : write_tokens(s);
 }
 
 static cz_status decode_ids(session *s, const json_t *ids) {
@@ -168,6 +207,7 @@ cz_status cz_command_tokenize(int argc, char **argv) {
   session s = {.o = &o};
   cz_status st;
   CZ_GO(st, cz_tokenizer_open(&s.tokenizer, o.file), done);
+  CZ_GO(st, check_truncation(&s), done);
   CZ_GO(st, cz_tokenizer_scratch_create(&s.scratch, s.tokenizer), done);
   CZ_GO(st, run_lines(&s, stdin, stdout), done);
   if (o.count) CZ_GO(st, write_count(&s, stdout), done);

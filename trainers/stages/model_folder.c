@@ -20,18 +20,14 @@ static cz_status set_token(json_t *config, const char *key, const cz_tokenizer *
  * T's tokens are special: without it transformers rebuilds a tokenizer from its class and drops
  * what the class does not have. */
 cz_status cz_model_folder_tokenizer_config(const cz_tokenizer *t, const char *folder) {
-  const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
-  const struct {
-    const char *key;
-    int32_t id;
-  } tokens[] = {{"pad_token", f->pad},  {"eos_token", f->eos}, {"unk_token", f->unk},
-                {"bos_token", f->bos},  {"cls_token", f->cls}, {"sep_token", f->sep},
-                {"mask_token", f->mask}};
   json_t *config = json_pack("{s:s}", "tokenizer_class", "PreTrainedTokenizerFast");
   char path[4096];
   cz_status st = CZ_OK;
-  for (size_t i = 0; i < sizeof tokens / sizeof *tokens && st == CZ_OK; i++)
-    st = set_token(config, tokens[i].key, t, tokens[i].id);
+  for (size_t i = 0; i < CZ_SPECIAL_TOKENS && st == CZ_OK; i++) {
+    const char *key;
+    int32_t id = cz_tokenizer_special(t, i, &key);
+    st = set_token(config, key, t, id);
+  }
   if (st == CZ_OK) st = cz_fs_join(path, sizeof path, folder, "tokenizer_config.json");
   if (st == CZ_OK) st = cz_json_write(config, path, JSON_INDENT(2));
   json_decref(config);
