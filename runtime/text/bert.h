@@ -1,4 +1,4 @@
-/* BERT's own parts: its normalizer, its pre-tokenizer, the decoder of its pieces (models.md 5.3).
+/* BERT's own parts: its normalizer, its pre-tokenizer, the decoder of its pieces (models.md 5.5).
  * Internal. */
 #ifndef CZ_TEXT_BERT_H
 #define CZ_TEXT_BERT_H
