@@ -71,11 +71,13 @@ static cz_status index_tokens(cz__added *a, cz_arena *arena, const cz_json_place
   CZ_GO(st, build_set(&a->raw, a, false, keys), done);
   CZ_GO(st, build_set(&a->normal, a, true, keys), done);
   CZ_GO(st, cz_arena_alloc(arena, &a->by_id, (size_t)a->size, sizeof *a->by_id), done);
+  CZ_GO(st, cz_arena_alloc(arena, &a->special, (size_t)a->size, sizeof *a->special), done);
   for (int32_t i = 0; i < a->size; i++) a->by_id[i] = -1;
   for (size_t i = 0; i < a->n && st == CZ_OK; i++) {
     const cz__added_token *t = &a->tokens[i];
     const cz__added_set *set = t->normalized ? &a->normal : &a->raw;
     a->by_id[t->id] = (int32_t)i;
+    a->special[t->id] = t->special;
     bool twice = cz__trie_find(&a->contents, t->content, t->content_n) != (int32_t)i ||
                  cz__trie_find(&set->trie, t->normal, t->normal_n) != (int32_t)i;
     if (twice)

@@ -26,6 +26,7 @@ typedef struct cz__added {
   cz__trie contents;         /* all of them by content; value: index */
   cz__added_set raw, normal; /* looked for before and after normalisation */
   int32_t *by_id;            /* index of the token with this id, or -1; `size` entries */
+  bool *special;             /* of the id; `size` entries */
   int32_t size;              /* ids in all, the model's included */
 } cz__added;
 

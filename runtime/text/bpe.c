@@ -250,7 +250,8 @@ static cz_status encode(const void *data, cz__work *w, const char *s, size_t n) 
   const bpe *b = data;
   if (b->ignore_merges) {
     int32_t id = cz__trie_find(b->reads_bytes ? &b->raw : &b->vocab.trie, s, n);
-    if (id >= 0) return cz__tokens_add(&w->tokens, id, 0, (uint32_t)n);
+    if (id >= 0 && !(w->banned && w->banned[id]))
+      return cz__tokens_add(&w->tokens, id, 0, (uint32_t)n);
   }
   CZ_TRY(cz_grow(&w->model_space, &w->model_space_cap, cz__bpe_space(n), 1));
   split p = {.b = b, .symbols = w->model_space};

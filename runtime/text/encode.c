@@ -18,7 +18,7 @@ enum {
  * empty. */
 typedef struct slot {
   uint64_t key[KEY_WORDS]; /* the piece's bytes, zero-padded */
-  uint8_t length, n;
+  uint8_t length, n;       /* of the piece, with the bit BANNED where tokens were banned; tokens */
   uint8_t begins[CACHED_TOKENS], ends[CACHED_TOKENS];
   int32_t ids[CACHED_TOKENS];
 } slot;
@@ -134,6 +134,12 @@ static cz_status cut_segments(const target *g, cz__work *w, const char *text, si
   return CZ_OK;
 }
 
+enum { BANNED = 0x80 };
+
+static uint8_t length_of(const cz__work *w, size_t n) {
+  return (uint8_t)(w->banned ? n | BANNED : n);
+}
+
 static slot *find_slot(slot *cache, uint64_t key[KEY_WORDS], const char *s, size_t n) {
   memset(key, 0, KEY_BYTES);
   memcpy(key, s, n);
@@ -142,10 +148,11 @@ static slot *find_slot(slot *cache, uint64_t key[KEY_WORDS], const char *s, size
   return &cache[h % CACHE_SLOTS];
 }
 
-static void remember(slot *c, const uint64_t key[KEY_WORDS], size_t n, const cz__tokens *tokens) {
+static void remember(slot *c, const uint64_t key[KEY_WORDS], uint8_t length,
+                     const cz__tokens *tokens) {
   if (tokens->len == 0 || tokens->len > CACHED_TOKENS) return;
   memcpy(c->key, key, KEY_BYTES);
-  c->length = (uint8_t)n;
+  c->length = length;
   c->n = (uint8_t)tokens->len;
   for (size_t i = 0; i < tokens->len; i++) {
     c->ids[i] = tokens->data[i].id;
@@ -166,7 +173,7 @@ static cz_status add_piece(const target *g, const cz__piece *p) {
   size_t n = p->end - p->begin;
   uint64_t key[KEY_WORDS];
   slot *c = n <= KEY_BYTES ? find_slot(g->scratch->cache, key, s, n) : NULL;
-  if (c && c->n > 0 && c->length == n && memcmp(c->key, key, KEY_BYTES) == 0) {
+  if (c && c->n > 0 && c->length == length_of(w, n) && memcmp(c->key, key, KEY_BYTES) == 0) {
     CZ_TRY(reserve(g, c->n));
     for (size_t i = 0; i < c->n; i++)
       add_model_token(g, c->ids[i], join(spans, c->begins[i], c->ends[i]));
@@ -174,7 +181,7 @@ static cz_status add_piece(const target *g, const cz__piece *p) {
   }
   w->tokens.len = 0;
   CZ_TRY(m->row->encode(m->data, w, s, n));
-  if (c) remember(c, key, n, &w->tokens);
+  if (c) remember(c, key, length_of(w, n), &w->tokens);
   CZ_TRY(reserve(g, w->tokens.len));
   for (size_t i = 0; i < w->tokens.len; i++)
     add_model_token(g, w->tokens.data[i].id,
@@ -220,6 +227,7 @@ static cz_status encode(const cz_tokenizer *t, cz_encoding *out, const char *con
   out->n = 0;
   for (int k = 0; k <= pair; k++) {
     target g = {t, scratch, &scratch->texts[k], o.text_only};
+    scratch->work.banned = o.no_special ? t->added.special : NULL;
     CZ_TRY(encode_text(&g, texts[k], sizes[k], names[pair + k]));
   }
   if (o.truncate)

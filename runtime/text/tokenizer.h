@@ -34,6 +34,9 @@ typedef struct cz_encoding {
 typedef struct cz_encode_options {
   bool add_special; /* what the post-processor puts around texts: [CLS], [SEP], </s> */
   bool text_only;   /* "[MASK]" or "</s>" in a text is text: no special token is found in it */
+  bool no_special;  /* nor does the model make one of it: vocabularies of Unigram and WordLevel hold
+                       "</s>" as a piece, which the Hugging Face library takes and sentencepiece
+                       does not */
   bool truncate;    /* as the file's `truncation` says */
   bool characters;  /* offsets count code points, as the Python library does, not bytes */
 } cz_encode_options;

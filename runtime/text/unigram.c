@@ -141,8 +141,8 @@ static void offer(node *target, double score, int32_t id, uint32_t from) {
 
 /* All pieces that begin at AT; returns whether one of them is the single character
  * there. */
-static bool offer_pieces(const unigram *u, node *nodes, const char *s, size_t n, size_t at,
-                         size_t character) {
+static bool offer_pieces(const unigram *u, const cz__work *w, node *nodes, const char *s, size_t n,
+                         size_t at, size_t character) {
   bool single = false;
   uint32_t cell = 0;
   double base = nodes[at].score;
@@ -150,18 +150,19 @@ static bool offer_pieces(const unigram *u, node *nodes, const char *s, size_t n,
     cell = cz__trie_step(&u->trie, cell, (unsigned char)s[end++]);
     if (cell == 0) break;
     int32_t id = u->trie.cells[cell].value;
-    if (id < 0) continue;
+    if (id < 0 || (w->banned && w->banned[id])) continue;
     offer(&nodes[end], base + u->scores[id], id, (uint32_t)at);
     single |= end - at == character;
   }
   return single;
 }
 
-static cz_status forward(const unigram *u, node *nodes, const char *s, size_t n) {
+static cz_status forward(const unigram *u, const cz__work *w, node *nodes, const char *s,
+                         size_t n) {
   for (size_t i = 0; i <= n; i++) nodes[i] = (node){0, UNREACHED, 0};
   for (size_t at = 0, k; at < n; at += k) {
     k = cz_utf8_length((unsigned char)s[at]);
-    if (offer_pieces(u, nodes, s, n, at, k)) continue;
+    if (offer_pieces(u, w, nodes, s, n, at, k)) continue;
     node *target = &nodes[at + k];
     double score = nodes[at].score + u->unk_score;
     if (u->unk < 0 && (target->id == UNREACHED || score > target->score))
@@ -174,10 +175,11 @@ static cz_status forward(const unigram *u, node *nodes, const char *s, size_t n)
 
 /* A stretch that is no piece of the best path: perhaps a piece all the same, else bytes,
  * else unknown. */
-static cz_status add_unknown(const unigram *u, cz__tokens *out, const char *s, uint32_t begin,
+static cz_status add_unknown(const unigram *u, cz__work *w, const char *s, uint32_t begin,
                              uint32_t end) {
+  cz__tokens *out = &w->tokens;
   int32_t id = cz__trie_find(&u->trie, s + begin, end - begin);
-  if (id >= 0) return cz__tokens_add(out, id, begin, end);
+  if (id >= 0 && !(w->banned && w->banned[id])) return cz__tokens_add(out, id, begin, end);
   bool bytes = u->byte_fallback;
   for (uint32_t i = begin; i < end && bytes; i++) bytes = u->bytes[(unsigned char)s[i]] >= 0;
   if (!bytes) return cz__tokens_add(out, u->unk, begin, end);
@@ -192,7 +194,7 @@ static cz_status encode(const void *data, cz__work *w, const char *s, size_t n) 
   CZ_TRY(cz_grow(&w->model_space, &w->model_space_cap, needed, 1));
   node *nodes = w->model_space;
   uint32_t *ends = (uint32_t *)(nodes + n + 1);
-  CZ_TRY(forward(u, nodes, s, n));
+  CZ_TRY(forward(u, w, nodes, s, n));
   size_t n_ends = 0;
   for (uint32_t at = (uint32_t)n; at > 0; at = nodes[at].from) ends[n_ends++] = at;
   while (n_ends > 0) {
@@ -202,7 +204,7 @@ static cz_status encode(const void *data, cz__work *w, const char *s, size_t n) 
       continue;
     }
     while (n_ends > 0 && nodes[ends[n_ends - 1]].id == u->unk) end = ends[--n_ends];
-    CZ_TRY(add_unknown(u, &w->tokens, s, begin, end));
+    CZ_TRY(add_unknown(u, w, s, begin, end));
   }
   return CZ_OK;
 }

@@ -88,7 +88,7 @@ static cz_status encode_wordpiece(const void *data, cz__work *w, const char *s, 
     int32_t id = at > 0 && p->never ? -1
                                     : cz__trie_longest(&p->vocab.trie, at > 0 ? p->inside : 0,
                                                        s + at, n - at, &length);
-    if (id < 0) {
+    if (id < 0 || (w->banned && w->banned[id])) {
       w->tokens.len = first;
       return add_unknown(p, w, s, n);
     }
@@ -100,6 +100,7 @@ static cz_status encode_wordpiece(const void *data, cz__work *w, const char *s, 
 static cz_status encode_wordlevel(const void *data, cz__work *w, const char *s, size_t n) {
   const wordpiece *p = data;
   int32_t id = cz__trie_find(&p->vocab.trie, s, n);
+  if (id >= 0 && w->banned && w->banned[id]) id = -1;
   return id < 0 ? add_unknown(p, w, s, n) : cz__tokens_add(&w->tokens, id, 0, (uint32_t)n);
 }
 

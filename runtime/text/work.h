@@ -63,7 +63,8 @@ typedef struct cz__work {
   cz__matches matches;
   cz__tokens tokens;
   cz__words words, next_words;
-  void *model_space; /* the model's own */
+  const bool *banned; /* by id: tokens that the model may not make of a text; or null: none */
+  void *model_space;  /* the model's own */
   size_t model_space_cap;
   void *regex_space;   /* pcre2_match_data */
   void *regex_context; /* pcre2_match_context: limits of time and memory */

@@ -1,0 +1,87 @@
+/* The folder prompts: from records of named fields to what a masked language model reads, and
+ * which words of its vocabulary stand for which label (docs/pet.md 3).
+ *
+ * A pattern file is data (experiments/pet/patterns/): it names the columns, the labels and their
+ * words, and has some patterns. Reading it (here) needs no tokenizer; prompt.h makes it ready for
+ * one, proves its words and applies it to records (records.h), so adding a task is adding a file.
+ */
+#ifndef CZ_PROMPTS_PATTERNS_H
+#define CZ_PROMPTS_PATTERNS_H
+
+#include "config/config.h"
+
+/* What is done to a field's text before it is tokenised; bits. */
+typedef enum cz_pattern_change {
+  CZ_STRIP_PUNCTUATION = 1, /* ASCII punctuation at its end goes: Python's rstrip(punctuation) */
+  CZ_LOWER_FIRST = 2        /* its first letter becomes a small one */
+} cz_pattern_change;
+
+/* A text, or a field of the record. */
+typedef struct cz_pattern_part {
+  const char *text; /* null: a field */
+  int32_t field;
+  unsigned changes; /* cz_pattern_change */
+} cz_pattern_part;
+
+/* Text that depends on the record, tokenised as one: a field, or a text with fields inside it. */
+typedef struct cz_pattern_source {
+  const cz_pattern_part *parts;
+  size_t n;
+} cz_pattern_source;
+
+typedef enum cz_piece_kind { CZ_PIECE_TEXT, CZ_PIECE_SOURCE, CZ_PIECE_MASK } cz_piece_kind;
+
+/* A piece of a pattern; each is tokenised by itself. */
+typedef struct cz_pattern_piece {
+  cz_piece_kind kind;
+  const char *text; /* of TEXT */
+  size_t source;    /* of SOURCE: index into the file's sources */
+  bool shortenable;
+  int32_t masks; /* of MASK */
+} cz_pattern_piece;
+
+/* The words of a label, at least one. */
+typedef struct cz_label_words {
+  const char *const *words;
+  const cz_config_node *const *nodes; /* where each was written */
+  size_t n;
+} cz_label_words;
+
+typedef struct cz_pattern {
+  const char *text; /* as the file has it */
+  const cz_config_node *node;
+  cz_pattern_piece *pieces;
+  size_t n;
+  size_t second; /* the first piece behind ||; n: there is one segment */
+  int32_t masks;
+  const cz_label_words *words; /* [n_labels] */
+} cz_pattern;
+
+/* Everything is owned by the file and does not change. */
+typedef struct cz_pattern_file {
+  cz_arena *arena;
+  cz_config *config;
+  const char *path;
+  const char *const *fields;  /* names used in patterns */
+  const char *const *columns; /* of the data, one a field */
+  size_t n_fields;
+  const char *label_column;
+  const char *const *labels; /* their order numbers the classes */
+  const cz_config_node *const *label_nodes;
+  size_t n_labels; /* 0: neither the file nor its reader names any */
+  const cz_pattern_source *sources;
+  size_t n_sources;
+  cz_pattern *patterns;
+  size_t n_patterns;
+  cz_pattern plain; /* without words and mask, for classifiers: first field || the other fields,
+                       all of them shortenable */
+} cz_pattern_file;
+
+enum { CZ_PATTERN_MASKS = 64, CZ_PATTERN_FIELDS = 32 };
+
+CZ_MUST cz_status cz_patterns_open(cz_pattern_file **file, const char *path, const char *labels);
+CZ_MUST cz_status cz_patterns_parse(cz_pattern_file **file, const char *name, const char *text,
+                                    size_t n, const char *labels);
+void cz_patterns_close(cz_pattern_file **file);
+
+#endif

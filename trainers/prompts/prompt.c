@@ -1,0 +1,184 @@
+#include "prompts/prompt.h"
+#include "prompts/encode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A text that spells the mask's token would be tokenised as text, which nobody means. */
+static cz_status check_text(const cz_prompts *p, const cz_pattern *pattern, const char *text) {
+  size_t n = 0;
+  const char *mask =
+      cz_tokenizer_token(p->tokenizer, cz_tokenizer_get_facts(p->tokenizer)->mask, &n);
+  if (!mask || !strstr(text, mask)) return CZ_OK;
+  return cz_config_error(pattern->node, "'%s' in a pattern is text; the mask is written {mask}",
+                         mask);
+}
+
+static cz_status keep_ids(cz_prompts *p, cz_prompt_piece *piece, const int32_t *ids, size_t n) {
+  int32_t *copy;
+  CZ_TRY(cz_arena_alloc(p->arena, &copy, n, sizeof *copy));
+  if (n) memcpy(copy, ids, n * sizeof *copy);
+  piece->ids = copy;
+  piece->n = n;
+  return CZ_OK;
+}
+
+static cz_status make_text(cz_prompts *p, cz_prompt_piece *piece, const char *text, cz_encoding *e,
+                           cz_tokenizer_scratch *scratch) {
+  cz_buf copy = {0};
+  cz_status st = cz_buf_add(&copy, text, strlen(text));
+  if (st == CZ_OK) st = cz__prompt_encode(p, e, &copy, scratch);
+  if (st == CZ_OK) st = keep_ids(p, piece, e->ids, e->n);
+  cz_buf_free(&copy);
+  return st;
+}
+
+static cz_status make_mask(cz_prompts *p, cz_prompt_piece *piece, int32_t masks) {
+  int32_t ids[CZ_PATTERN_MASKS];
+  for (int32_t i = 0; i < masks; i++) ids[i] = cz_tokenizer_get_facts(p->tokenizer)->mask;
+  return keep_ids(p, piece, ids, (size_t)masks);
+}
+
+static cz_status make_piece(cz_prompts *p, cz_prompt_piece *out, const cz_pattern *pattern,
+                            const cz_pattern_piece *piece, cz_encoding *e,
+                            cz_tokenizer_scratch *scratch) {
+  *out = (cz_prompt_piece){
+      .kind = piece->kind, .shortenable = piece->shortenable, .source = piece->source};
+  if (piece->kind == CZ_PIECE_SOURCE) return CZ_OK;
+  if (piece->kind == CZ_PIECE_MASK) return make_mask(p, out, piece->masks);
+  CZ_TRY(check_text(p, pattern, piece->text));
+  return make_text(p, out, piece->text, e, scratch);
+}
+
+static cz_status refuse_length(const cz_prompts *p, const cz_prompt *prompt) {
+  size_t texts = prompt->fixed - prompt->special - (size_t)prompt->pattern->masks;
+  return cz_config_error(prompt->pattern->node,
+                         "the pattern has %zu tokens before any field is filled in (%zu of its "
+                         "text, %d mask%s, %zu special ones), and max_length is %zu",
+                         prompt->fixed, texts, prompt->pattern->masks,
+                         prompt->pattern->masks == 1 ? "" : "s", prompt->special, p->max_length);
+}
+
+static cz_status make_prompt(cz_prompts *p, cz_prompt *prompt, const cz_pattern *pattern,
+                             cz_encoding *e, cz_tokenizer_scratch *scratch) {
+  cz_prompt_piece *pieces;
+  *prompt = (cz_prompt){.pattern = pattern, .pair = pattern->second < pattern->n};
+  CZ_TRY(cz_arena_alloc(p->arena, &pieces, pattern->n, sizeof *pieces));
+  prompt->pieces = pieces;
+  prompt->special = prompt->fixed = cz_tokenizer_added(p->tokenizer, prompt->pair);
+  for (size_t i = 0; i < pattern->n; i++) {
+    CZ_TRY(make_piece(p, &pieces[i], pattern, &pattern->pieces[i], e, scratch));
+    prompt->fixed += pieces[i].n;
+  }
+  return prompt->fixed > p->max_length ? refuse_length(p, prompt) : CZ_OK;
+}
+
+static cz_status check(const cz_prompts *p, int64_t max_length) {
+  if (max_length < 1 || max_length > INT32_MAX)
+    return CZ_FAIL(CZ_EUSAGE, "max_length is %lld, expected a number of tokens from 1 on",
+                   (long long)max_length);
+  if (cz_tokenizer_get_facts(p->tokenizer)->mask < 0)
+    return CZ_FAIL(CZ_EUSAGE, "%s: the tokenizer has no mask token, and a pattern needs one",
+                   p->file->path);
+  if (p->file->n_labels == 0)
+    return CZ_FAIL(CZ_EUSAGE, "%s: no labels are declared: add `labels: [...]`, or give them",
+                   p->file->path);
+  return CZ_OK;
+}
+
+static cz_status make_all(cz_prompts *p, cz_encoding *e, cz_tokenizer_scratch *scratch) {
+  const cz_pattern_file *file = p->file;
+  CZ_TRY(cz__prompt_needs_space(&p->leading_space, p->tokenizer, e, scratch));
+  CZ_TRY(cz_arena_alloc(p->arena, &p->items, file->n_patterns, sizeof *p->items));
+  for (size_t i = 0; i < file->n_patterns; i++) {
+    CZ_TRY(make_prompt(p, &p->items[i], &file->patterns[i], e, scratch));
+    CZ_TRY(cz__prompt_words(p, &p->items[i], e, scratch));
+  }
+  return make_prompt(p, &p->plain, &file->plain, e, scratch);
+}
+
+/** FILE's patterns for TOKENIZER and inputs of at most MAX_LENGTH tokens; file and tokenizer are
+ * borrowed. CZ_EUSAGE that points into the file: a word that is not what words.c demands, a pattern
+ * that is too long even with empty fields, with the counts; or when there is no mask token, or no
+ * label. The caller destroys the prompts. */
+cz_status cz_prompts_create(cz_prompts **prompts, const cz_pattern_file *file,
+                            const cz_tokenizer *tokenizer, int64_t max_length) {
+  cz_tokenizer_scratch *scratch = NULL;
+  cz_encoding e = {0};
+  cz_status st;
+  CZ_TRY(cz_alloc(prompts, 1, sizeof **prompts));
+  cz_prompts *p = *prompts;
+  *p = (cz_prompts){.file = file, .tokenizer = tokenizer};
+  CZ_GO(st, check(p, max_length), done);
+  p->max_length = (size_t)max_length;
+  CZ_GO(st, cz_arena_create(&p->arena, "prompts"), done);
+  CZ_GO(st, cz_tokenizer_scratch_create(&scratch, tokenizer), done);
+  CZ_GO(st, make_all(p, &e, scratch), done);
+done:
+  cz_encoding_free(&e);
+  cz_tokenizer_scratch_destroy(&scratch);
+  if (st != CZ_OK) cz_prompts_destroy(prompts);
+  return st;
+}
+
+/** Frees the prompts, clears the pointer, accepts null. */
+void cz_prompts_destroy(cz_prompts **prompts) {
+  if (!*prompts) return;
+  cz_arena_destroy(&(*prompts)->arena);
+  free(*prompts);
+  *prompts = NULL;
+}
+
+/** An empty list of tokenised records for PROMPTS, which is borrowed; of one thread. The caller
+ * destroys it. */
+cz_status cz_prompt_texts_create(cz_prompt_texts **texts, const cz_prompts *prompts) {
+  CZ_TRY(cz_alloc(texts, 1, sizeof **texts));
+  (*texts)->prompts = prompts;
+  cz_status st = cz_tokenizer_scratch_create(&(*texts)->scratch, prompts->tokenizer);
+  if (st != CZ_OK) cz_prompt_texts_destroy(texts);
+  return st;
+}
+
+static cz_status add_source(cz_prompt_texts *t, const cz_pattern_source *source, size_t item,
+                            const cz_record *record) {
+  CZ_TRY(cz__prompt_source_text(&t->text, source, record->fields));
+  CZ_TRY(cz__prompt_encode(t->prompts, &t->encoding, &t->text, t->scratch));
+  const cz_encoding *e = &t->encoding;
+  size_t kept = e->n < t->prompts->max_length ? e->n : t->prompts->max_length;
+  CZ_TRY(cz_grow(&t->ids, &t->ids_cap, t->n_ids + kept, sizeof *t->ids));
+  if (kept) memcpy(t->ids + t->n_ids, e->ids, kept * sizeof *t->ids);
+  t->items[item] = (cz_prompt_text){t->n_ids, kept, e->n};
+  t->n_ids += kept;
+  return CZ_OK;
+}
+
+/** Tokenises RECORD's sources, each once for all patterns: record number texts->n, before the
+ * call. CZ_EINVAL with the row when the tokenizer refuses its text. */
+cz_status cz_prompt_texts_add(cz_prompt_texts *t, const cz_record *record) {
+  const cz_pattern_file *file = t->prompts->file;
+  const size_t first = t->n * file->n_sources;
+  CZ_TRY(cz_grow(&t->items, &t->cap, first + file->n_sources, sizeof *t->items));
+  CZ_TRY(cz_grow(&t->rows, &t->rows_cap, t->n + 1, sizeof *t->rows));
+  for (size_t i = 0; i < file->n_sources; i++) {
+    cz_status st = add_source(t, &file->sources[i], first + i, record);
+    if (st != CZ_OK) return CZ_NOTE(st, "tokenising row %lld", (long long)record->row);
+  }
+  t->rows[t->n++] = record->row;
+  return CZ_OK;
+}
+
+/** Forgets all records; memory is kept. */
+void cz_prompt_texts_clear(cz_prompt_texts *texts) { texts->n = texts->n_ids = 0; }
+
+/** Frees the list, clears the pointer, accepts null. */
+void cz_prompt_texts_destroy(cz_prompt_texts **texts) {
+  if (!*texts) return;
+  cz_tokenizer_scratch_destroy(&(*texts)->scratch);
+  cz_encoding_free(&(*texts)->encoding);
+  cz_buf_free(&(*texts)->text);
+  free((*texts)->ids);
+  free((*texts)->items);
+  free((*texts)->rows);
+  free(*texts);
+  *texts = NULL;
+}

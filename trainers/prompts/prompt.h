@@ -1,0 +1,85 @@
+/* Patterns made ready for one tokenizer, and applied to records.
+ *
+ * Once per file and tokenizer: texts of patterns and words of labels become ids, each word is
+ * proved, and a pattern that leaves no room is refused (cz_prompts_create). Once per record: the
+ * sources of all patterns are tokenised (cz_prompt_texts). Per record and pattern: what may be cut
+ * is cut, and the post-processor puts its tokens around the segments (cz_prompt_apply). */
+#ifndef CZ_PROMPTS_PROMPT_H
+#define CZ_PROMPTS_PROMPT_H
+
+#include "prompts/records.h"
+#include "text/tokenizer.h"
+
+typedef struct cz_prompt_piece {
+  cz_piece_kind kind;
+  bool shortenable;
+  const int32_t *ids; /* [n] of TEXT and MASK */
+  size_t n;
+  size_t source; /* of SOURCE */
+} cz_prompt_piece;
+
+typedef struct cz_prompt {
+  const cz_pattern *pattern;
+  const cz_prompt_piece *pieces; /* [pattern->n] */
+  bool pair;
+  size_t special;       /* tokens that the post-processor adds */
+  size_t fixed;         /* tokens with empty fields: texts, masks, special ones */
+  size_t n_words;       /* W, the most that a label has; 0 of `plain` */
+  const int32_t *words; /* ids [C, W, masks]; -1 behind a label's last word, and behind the last
+                           token of a word that has fewer than there are masks */
+} cz_prompt;
+
+/* Owns its prompts; borrows file and tokenizer. */
+typedef struct cz_prompts {
+  cz_arena *arena;
+  const cz_pattern_file *file;
+  const cz_tokenizer *tokenizer;
+  size_t max_length;  /* tokens of an input, special ones included */
+  bool leading_space; /* texts get a space in front, as words inside a text have */
+  cz_prompt *items;   /* [file->n_patterns] */
+  cz_prompt plain;    /* of file->plain */
+} cz_prompts;
+
+CZ_MUST cz_status cz_prompts_create(cz_prompts **prompts, const cz_pattern_file *file,
+                                    const cz_tokenizer *tokenizer, int64_t max_length);
+void cz_prompts_destroy(cz_prompts **prompts);
+
+/* Sources of records, tokenised. Of a long text no more ids are kept than an input can hold. */
+typedef struct cz_prompt_text {
+  size_t begin, kept; /* place of its ids in the list of all */
+  size_t n;           /* tokens that the text has */
+} cz_prompt_text;
+
+typedef struct cz_prompt_texts {
+  const cz_prompts *prompts;
+  cz_tokenizer_scratch *scratch;
+  cz_encoding encoding;
+  cz_buf text;
+  int32_t *ids;
+  size_t n_ids, ids_cap;
+  cz_prompt_text *items; /* [n, sources of the file] */
+  int64_t *rows;         /* [n] of the records */
+  size_t n, cap, rows_cap;
+} cz_prompt_texts;
+
+CZ_MUST cz_status cz_prompt_texts_create(cz_prompt_texts **texts, const cz_prompts *prompts);
+CZ_MUST cz_status cz_prompt_texts_add(cz_prompt_texts *texts, const cz_record *record);
+void cz_prompt_texts_clear(cz_prompt_texts *texts);
+void cz_prompt_texts_destroy(cz_prompt_texts **texts);
+
+/* What a model reads. Zero-initialised is empty; reused from call to call. */
+typedef struct cz_prompt_input {
+  cz_encoding encoding;           /* ids and types, special tokens included */
+  int32_t rows[CZ_PATTERN_MASKS]; /* places of the masks in it */
+  size_t n_rows;
+  size_t *cut;           /* [pieces of the pattern] tokens taken from each */
+  size_t n_cut, cut_cap; /* tokens in all; capacity of `cut` */
+  int32_t *segment[2];
+  size_t segment_cap[2];
+} cz_prompt_input;
+
+CZ_MUST cz_status cz_prompt_apply(cz_prompt_input *out, const cz_prompts *prompts,
+                                  const cz_prompt *prompt, const cz_prompt_texts *texts, size_t i);
+void cz_prompt_input_free(cz_prompt_input *input);
+
+#endif
