@@ -243,13 +243,14 @@ static void test_any_file(void **state) {
   }
 }
 
-/* Each text of a label, and each label for what is left over, is drawn as often as any other. */
+/* Each text of a label, and each label for what is left over, is drawn as often as any other; and
+ * what is drawn of one label says nothing of what is drawn of the next. */
 static void test_even(void **state) {
   enum { DRAWS = 4000, N = 24, LABELS = 4 };
   uint64_t hashes[N];
   int32_t labels[N];
   cz_pool pool = round_robin(hashes, labels, N, LABELS);
-  int times[N] = {0}, one_more[LABELS] = {0};
+  int times[N] = {0}, one_more[LABELS] = {0}, both = 0;
   cz_arena *arena;
   for (uint64_t k = 0; k < DRAWS; k++) {
     cz_drawn t;
@@ -259,12 +260,19 @@ static void test_even(void **state) {
     assert_int_equal(t.n, 9);
     count(counts, &t, &pool);
     for (int c = 0; c < LABELS; c++) one_more[c] += counts[c] == 3;
-    for (size_t i = 0; i < t.n; i++) times[t.rows[i]]++;
+    bool first[2] = {false, false}; /* texts of labels 0 and 1 */
+    for (size_t i = 0; i < t.n; i++) {
+      times[t.rows[i]]++;
+      if (t.rows[i] < 2) first[t.rows[i]] = true;
+    }
+    both += first[0] && first[1];
     cz_arena_destroy(&arena);
   }
   for (int c = 0; c < LABELS; c++) /* six standard deviations of a binomial of 1 / 4 */
     assert_true(abs(one_more[c] - DRAWS / 4) < 6 * 28);
   for (int i = 0; i < N; i++) assert_true(abs(times[i] - DRAWS * 9 / N) < 6 * 31);
+  /* a label has 2 or 3 of its 6 texts: 1/4 (3/6 2/6) + 1/4 (2/6 3/6) + 1/2 (2/6 2/6) = 5 / 36 */
+  assert_true(abs(both - DRAWS * 5 / 36) < 6 * 22);
 }
 
 static void test_refused(void **state) {

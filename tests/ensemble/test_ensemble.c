@@ -245,6 +245,8 @@ static void test_judged(void **state) {
     free(p);
     free(wanted);
   }
+  OK(cz_judge(&j, (const double[]){1 + 4e-15, 0}, (const int32_t[]){0}, 1, 2)); /* rounded */
+  assert_true(j.coverage[0].threshold == 1);
   const double bad[][2] = {{NAN, 0.5}, {0.5, NAN}, {0.5, -0.1}, {1.5, 0}};
   for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
     FAILS(cz_judge(&j, bad[k], (const int32_t[]){0}, 1, 2), CZ_EINVAL, "no probability");

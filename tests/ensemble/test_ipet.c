@@ -126,26 +126,47 @@ static void test_teachers_even(void **state) {
     assert_true(i == 4 || abs(times[i] - DRAWS / 4) < 6 * 24);
 }
 
+/* The one teacher of p0-r0 in generation 1 says nothing of that of p0-r1, nor of that of p0-r0 in
+ * generation 2. */
+static void test_teachers_keyed(void **state) {
+  enum { DRAWS = 3000, N = 3 };
+  cz_member m[N];
+  cz_ensemble e = {m, N, 0, 2};
+  int other = 0, later = 0;
+  fill_members(m, N, NULL, 0, 2);
+  for (uint64_t k = 0; k < DRAWS; k++) {
+    cz_ipet s = cz_ipet_paper;
+    bool a[N], b[N], c[N];
+    size_t n;
+    s.seed = test_seed() + k;
+    OK(cz_ipet_teachers(a, &n, &s, &e, 0, 1));
+    OK(cz_ipet_teachers(b, &n, &s, &e, 1, 1));
+    OK(cz_ipet_teachers(c, &n, &s, &e, 0, 2));
+    other += a[2] && b[2];
+    later += a[2] && c[2];
+  }
+  assert_true(abs(other - DRAWS / 4) < 6 * 24 && abs(later - DRAWS / 4) < 6 * 24);
+}
+
 /* Four texts of one label with confidences w: that a and b are taken has the probability
  *     w_a / W w_b / (W - w_a) + w_b / W w_a / (W - w_b)
  * when one is drawn after the other, each with probability proportional to its weight. */
 static void test_confidence(void **state) {
-  enum { DRAWS = 20000, N = 4 };
-  static const double w[N] = {0.99, 0.9, 0.7, 0.55};
-  float scores[2][N][2];
+  enum { DRAWS = 20000, N = 4, C = 8 };
+  static const double w[N] = {0.98, 0.5, 0.25, 0.15};
+  float scores[2][N][C] = {{{0}}};
   uint64_t hashes[N] = {1, 2, 3, 4};
   int times[N][N] = {{0}};
-  int64_t labelled[] = {1, 1};
+  int64_t labelled[C] = {1, 1};
   cz_member m[2];
   cz_hash_set in_t = {0};
   double all = 0;
   for (int i = 0; i < N; i++) {
     all += w[i];
-    scores[0][i][0] = scores[1][i][0] = (float)log(w[i] / (1 - w[i]));
-    scores[0][i][1] = scores[1][i][1] = 0;
+    scores[0][i][0] = scores[1][i][0] = (float)log(w[i] * (C - 1) / (1 - w[i]));
   }
-  fill_members(m, 2, &scores[0][0][0], N, 2);
-  cz_ensemble e = {m, 2, N, 2};
+  fill_members(m, 2, &scores[0][0][0], N, C);
+  cz_ensemble e = {m, 2, N, C};
   cz_ipet s = cz_ipet_paper;
   s.scale = 3; /* two new ones of each label */
   for (uint64_t k = 0; k < DRAWS; k++) {
@@ -196,6 +217,9 @@ static void test_likely(void **state) {
       assert_int_equal(set.n, 2);
       for (size_t i = 0; i < 2; i++) seen[set.rows[i]] |= set.labels[i] == 0;
       assert_true(set.labels[0] != set.labels[1]);
+      OK(cz_ipet_draw(&set, arena, &given, 0, 2)); /* later ones: the class of highest score */
+      assert_true(set.wanted[0] == 5 && set.missing[0] == 5 && set.n == 4);
+      for (size_t i = 0; i < set.n; i++) assert_int_equal(set.labels[i], 1);
       cz_arena_destroy(&arena);
     }
     const bool by_score[4] = {true, true}, by_probability[4] = {false, true, true};
@@ -381,11 +405,12 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_sizes),         cmocka_unit_test(test_off_by_one),
-      cmocka_unit_test(test_counts),        cmocka_unit_test(test_teachers),
-      cmocka_unit_test(test_teachers_even), cmocka_unit_test(test_confidence),
-      cmocka_unit_test(test_likely),        cmocka_unit_test(test_any_settings),
-      cmocka_unit_test(test_whole_sets),    cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_sizes),          cmocka_unit_test(test_off_by_one),
+      cmocka_unit_test(test_counts),         cmocka_unit_test(test_teachers),
+      cmocka_unit_test(test_teachers_even),  cmocka_unit_test(test_confidence),
+      cmocka_unit_test(test_likely),         cmocka_unit_test(test_any_settings),
+      cmocka_unit_test(test_teachers_keyed), cmocka_unit_test(test_whole_sets),
+      cmocka_unit_test(test_refused),
   };
   return cmocka_run_group_tests_name("iPET", tests, NULL, NULL);
 }

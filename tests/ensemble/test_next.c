@@ -65,6 +65,8 @@ static void test_near(void **state) {
   assert_false(is_new(near, "one", "two")); /* fields follow one another */
   assert_true(is_new(near, "two one", NULL));
   assert_true(is_new(near, "one", NULL));
+  assert_true(is_new(near, "x y x y", NULL)); /* sets: how often does not count */
+  assert_false(is_new(near, "x y x y x y x y x y x y", NULL));
   /* 10 shingles; one word more at the end leaves 10 of 11, one in the middle 8 of 13 */
   assert_true(is_new(near, "a b c d e f g h i j k l", NULL));
   assert_false(is_new(near, "a b c d e f g h i j k l m", NULL));
