@@ -6,7 +6,8 @@ them: ids, type ids, offsets, the text decoded.
     /work/torchenv/bin/python scripts/make_bert_fixtures.py [--seed N] [--out FILE]
 
 The vocabulary is trained here, on generated words and on the hostile texts' own characters. The
-file has the form of pairs.json (make_pair_fixtures.py), with the decoded text behind each case."""
+file has the form of pairs.json (make_pair_fixtures.py), with the decoded text behind each case, and
+random ids decoded."""
 
 import argparse
 import json
@@ -144,6 +145,26 @@ def random_cases(r, fields, model, n):
     return out
 
 
+def decodes(r, t):
+    """Lists of ids and their texts, some of which begin with what continues a word."""
+    size, out = t.get_vocab_size(), []
+    for _ in range(6):
+        ids = [r.randrange(size) for _ in range(r.randrange(6))]
+        out.append([ids, t.decode(ids, skip_special_tokens=False)])
+    return out
+
+
+def at_the_limit(model):
+    """Words of two-byte characters around the greatest length."""
+    fields = bert(False, False, False, False)
+    fields["model"] = {**model, "max_input_chars_per_word": 3,
+                       "vocab": {**{s: i for i, s in enumerate(SPECIALS)}, "\u00e9": 5,
+                                 "##\u00e9": 6}}
+    t = open_tokenizer(fields, model, False)
+    texts = ["\u00e9" * n for n in range(1, 6)]
+    return {"fields": fields, "cases": [case(t, x, None, [True, False, False]) for x in texts]}
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -162,9 +183,12 @@ def main():
         texts = HOSTILE + [hostile(r) for _ in range(20)] + ["a" * 400, "\u0301" * 30, "\0a\0"]
         rows.append({"fields": fields, "cases": [case(t, x, None, [True, False, False]) for x in
                                                  texts]})
-    for _ in range(60):
+    for _ in range(50):
         fields = random_bert(r)
         rows.append({"fields": fields, "cases": random_cases(r, fields, model, 8)})
+    for row in rows:
+        row["decodes"] = decodes(r, open_tokenizer(row["fields"], model, False))
+    rows.append(at_the_limit(model))
     with open(args.out, "w", encoding="utf-8") as f:
         f.write('{"library":"tokenizers %s","model":%s,"tokenizers":[\n' % (
             tokenizers.__version__, json.dumps(model, ensure_ascii=False, separators=(",", ":"))))

@@ -131,6 +131,23 @@ def cases(r, whole, n):
     return out
 
 
+def behind_special(r):
+    """Offsets trimmed once special tokens stand before a text whose first token begins late."""
+    trims = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
+             "use_regex": True}
+    rows = []
+    for first in ({"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1]}, template(r)):
+        fields, whole = build(r)
+        fields["truncation"] = None
+        fields["normalizer"] = {"type": "Strip", "strip_left": True, "strip_right": False}
+        fields["post_processor"] = {"type": "Sequence", "processors": [first, trims]}
+        t = tokenizers.Tokenizer.from_str(json.dumps({**whole, **fields}))
+        texts = [(" \u0120b", None), ("  \u0120b", " \u0120b"), ("\u3000\u0120a", "\u0120b")]
+        rows.append({"fields": fields, "cases": [
+            [a, b, [True, False, False], encode(t, a, b, True)] for a, b in texts]})
+    return rows
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,6 +160,7 @@ def main():
     for _ in range(90):
         fields, whole = build(r)
         rows.append({"fields": fields, "cases": cases(r, whole, 10)})
+    rows += behind_special(r)
     with open(args.out, "w", encoding="utf-8") as f:
         f.write('{"library":"tokenizers %s","model":%s,"tokenizers":[\n' % (
             tokenizers.__version__, json.dumps(MODEL)))

@@ -67,11 +67,11 @@ static void differ(const one *o, const json_t *c, const json_t *got) {
   fail_msg("%s\n%s, but got\n%s", fields, want, have);
 }
 
-/* The text that the ids of the encoding stand for. */
-static void check_decoded(one *o, const json_t *c) {
-  const json_t *want = json_array_get(c, 4);
+/* The text WANT that N ids stand for. */
+static void check_decoded(one *o, const int32_t *ids, size_t n, const json_t *want,
+                          const json_t *c) {
   cz_buf text = {0};
-  OK(cz_tokenizer_decode(o->t, &text, o->e.ids, o->e.n, false));
+  OK(cz_tokenizer_decode(o->t, &text, ids, n, false));
   json_t *got = json_stringn(text.data ? text.data : "", text.len);
   if (!json_equal(got, want)) differ(o, c, got);
   json_decref(got);
@@ -90,7 +90,17 @@ static void check_case(one *o, const json_t *c, size_t *refused) {
   json_t *got = written(&o->e);
   if (!json_equal(got, want)) differ(o, c, got);
   json_decref(got);
-  if (json_array_size(c) > 4) check_decoded(o, c);
+  if (json_array_size(c) > 4) check_decoded(o, o->e.ids, o->e.n, json_array_get(c, 4), c);
+}
+
+/* [ids, text] */
+static void check_decode(one *o, const json_t *c) {
+  int32_t ids[16];
+  const json_t *list = json_array_get(c, 0);
+  assert_true(json_array_size(list) <= 16);
+  for (size_t i = 0; i < json_array_size(list); i++)
+    ids[i] = (int32_t)json_integer_value(json_array_get(list, i));
+  check_decoded(o, ids, json_array_size(list), json_array_get(c, 1), c);
 }
 
 static void run_fixture(const char *name) {
@@ -104,6 +114,7 @@ static void run_fixture(const char *name) {
       check_case(&o, c, &refused);
       all++;
     }
+    json_array_foreach(json_object_get(tokenizer, "decodes"), k, c) check_decode(&o, c);
     close_one(&o);
   }
   assert_true(all > 800 && refused > 5 && refused < all / 10);
