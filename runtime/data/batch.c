@@ -6,15 +6,36 @@
 #include <string.h>
 
 static int64_t decoder_budget(const cz_batch_plan *plan) {
-  return plan->layout == CZ_LAYOUT_STACK ? plan->input_tokens + plan->target_tokens
-                                         : plan->target_tokens;
+  switch (plan->layout) {
+  case CZ_LAYOUT_ENCDEC: return plan->target_tokens;
+  case CZ_LAYOUT_STACK: return plan->input_tokens + plan->target_tokens;
+  case CZ_LAYOUT_TOKENS: return plan->input_tokens;
+  }
+  return 0;
+}
+
+/* A segment has a target token at least, or with TOKENS a token. */
+static int64_t most_segments(const cz_batch_plan *plan) {
+  if (plan->examples) return plan->examples / plan->shards;
+  return (plan->layout == CZ_LAYOUT_TOKENS ? plan->input_tokens : plan->target_tokens) /
+         plan->shards;
+}
+
+/* What only TOKENS has: at most a row of classes for each token. */
+static cz_status create_aligned(cz_shard *s, const cz_batch_plan *plan, size_t tokens) {
+  if (plan->layout != CZ_LAYOUT_TOKENS) return CZ_OK;
+  CZ_TRY(cz_alloc(&s->types, tokens, sizeof(int32_t)));
+  CZ_TRY(cz_alloc(&s->class_rows, tokens, sizeof(int32_t)));
+  CZ_TRY(cz_alloc(&s->classes, tokens, sizeof(int32_t)));
+  if (!plan->soft_classes) return CZ_OK;
+  return cz_alloc(&s->soft, tokens * (size_t)plan->soft_classes, sizeof *s->soft);
 }
 
 static cz_status create_shard(cz_shard *s, const cz_batch_plan *plan) {
-  size_t inputs = (size_t)(plan->input_tokens / plan->shards),
-         row = (size_t)(decoder_budget(plan) / plan->shards);
-  size_t segments =
-      (size_t)(plan->target_tokens / plan->shards); /* each has a target token at least */
+  const bool encodes = plan->layout != CZ_LAYOUT_TOKENS;
+  size_t inputs = encodes ? (size_t)(plan->input_tokens / plan->shards) : 0,
+         row = (size_t)(decoder_budget(plan) / plan->shards),
+         segments = (size_t)most_segments(plan);
   CZ_TRY(cz_alloc(&s->encoder.ids, inputs, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->encoder.spans, 2 * segments, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->decoder.ids, row, sizeof(int32_t)));
@@ -22,7 +43,9 @@ static cz_status create_shard(cz_shard *s, const cz_batch_plan *plan) {
   CZ_TRY(cz_alloc(&s->targets, row, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->loss_rows, row, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->loss_targets, row, sizeof(int32_t)));
-  return cz_alloc(&s->prefix, segments, sizeof(int32_t));
+  CZ_TRY(cz_alloc(&s->prefix, segments, sizeof(int32_t)));
+  CZ_TRY(cz_alloc(&s->numbers, segments, sizeof *s->numbers));
+  return create_aligned(s, plan, row);
 }
 
 /** Allocates a batch at the capacity of PLAN. Free with cz__batch_free, also after a
@@ -47,6 +70,11 @@ void cz__batch_free(cz_batch *b) {
     free(s->loss_rows);
     free(s->loss_targets);
     free(s->prefix);
+    free(s->numbers);
+    free(s->types);
+    free(s->class_rows);
+    free(s->classes);
+    free(s->soft);
   }
   free(b->shards);
   *b = (cz_batch){0};
@@ -86,7 +114,7 @@ static void add_row(cz_shard *s, const cz_ids *read, const cz_ids *targets, bool
  * the inputs from all of their positions and from the next one, which reads the inputs'
  * last token and predicts the first target: inputs + 1 positions, the first of which
  * reads the start id. */
-static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *plan) {
+static void add_text_to_text(cz_shard *s, const cz_example *e, const cz_batch_plan *plan) {
   bool stack = plan->layout == CZ_LAYOUT_STACK;
   const cz_ids none = {0}, *encoded = stack ? &none : &e->inputs,
                *read = stack ? &e->inputs : &none;
@@ -95,22 +123,70 @@ static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *p
   add_span(&s->encoder, s->segments, (int64_t)encoded->len);
   add_row(s, read, &e->targets, plan->loss_on_inputs, plan->start);
   s->prefix[s->segments] = read->len ? (int32_t)read->len + 1 : 0;
-  s->segments++;
+}
+
+static void add_labels(cz_shard *s, const cz_ids *labels, int64_t at, int64_t n) {
+  for (int64_t i = 0; i < n; i++) {
+    const int32_t label = labels->len ? labels->data[i] : CZ_NOT_COUNTED;
+    s->targets[at + i] = label;
+    if (label == CZ_NOT_COUNTED) continue;
+    s->loss_rows[s->n_loss_rows] = (int32_t)(at + i);
+    s->loss_targets[s->n_loss_rows++] = label;
+  }
+}
+
+/* Every row of an example has its class; C: of the plan's distributions, 0 where it has
+ * none. */
+static void add_classes(cz_shard *s, const cz_example *e, int64_t at, int64_t C) {
+  const bool soft = e->soft.len > 0;
+  for (size_t i = 0; i < e->rows.len; i++, s->n_class_rows++) {
+    const int64_t n = s->n_class_rows;
+    s->class_rows[n] = (int32_t)at + e->rows.data[i];
+    s->classes[n] = soft || e->klass < 0 ? CZ_NOT_COUNTED : e->klass;
+    if (!C) continue;
+    double *row = s->soft + n * C;
+    memset(row, 0, (size_t)C * sizeof *row);
+    if (soft)
+      memcpy(row, e->soft.data, (size_t)C * sizeof *row);
+    else if (e->klass >= 0)
+      row[e->klass] = 1;
+  }
+}
+
+static void add_tokens(cz_shard *s, const cz_example *e, const cz_batch_plan *plan) {
+  cz_stack_tokens *d = &s->decoder;
+  const int64_t at = d->tokens, n = (int64_t)e->inputs.len;
+  memcpy(d->ids + at, e->inputs.data, (size_t)n * sizeof *d->ids);
+  memset(s->types + at, 0, (size_t)n * sizeof *s->types);
+  if (e->types.len) memcpy(s->types + at, e->types.data, (size_t)n * sizeof *s->types);
+  add_labels(s, &e->labels, at, n);
+  add_classes(s, e, at, plan->soft_classes);
+  add_span(d, s->segments, n);
+  s->prefix[s->segments] = (int32_t)(n - e->padding);
+}
+
+static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *plan) {
+  if (plan->layout == CZ_LAYOUT_TOKENS)
+    add_tokens(s, e, plan);
+  else
+    add_text_to_text(s, e, plan);
+  s->numbers[s->segments++] = e->number;
 }
 
 static void count_example(cz_batch *b, const cz_example *e) {
   b->text_tokens += e->text;
   b->input_sum += (int64_t)e->inputs.len;
   b->target_sum += (int64_t)e->targets.len;
+  if (e->soft.len || e->klass >= 0) b->n_classes += (int64_t)e->rows.len;
 }
 
 /** Lays out batch BATCH of the window. `after` is left to the caller. */
 void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan, int64_t batch) {
   b->segments = b->encoder_tokens = b->decoder_tokens = b->n_loss_rows = 0;
-  b->text_tokens = b->input_sum = b->target_sum = 0;
+  b->text_tokens = b->input_sum = b->target_sum = b->n_class_rows = b->n_classes = 0;
   for (int64_t i = 0; i < b->n_shards; i++)
-    b->shards[i].segments = b->shards[i].n_loss_rows = b->shards[i].encoder.tokens =
-        b->shards[i].decoder.tokens = 0;
+    b->shards[i].segments = b->shards[i].n_loss_rows = b->shards[i].n_class_rows =
+        b->shards[i].encoder.tokens = b->shards[i].decoder.tokens = 0;
   for (size_t i = 0; i < w->count; i++) {
     if (w->bin[i] / plan->shards != batch) continue;
     add_example(&b->shards[w->bin[i] % plan->shards], &w->examples[i], plan);
@@ -122,6 +198,7 @@ void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan,
     b->encoder_tokens += s->encoder.tokens;
     b->decoder_tokens += s->decoder.tokens;
     b->n_loss_rows += s->n_loss_rows;
+    b->n_class_rows += s->n_class_rows;
   }
   b->cut = w->cut[batch];
 }

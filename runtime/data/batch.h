@@ -9,14 +9,23 @@
 
 #include "data/source.h"
 
-/* A target that the loss leaves out; the number that torch's cross_entropy ignores by
- * default. */
-enum { CZ_NOT_COUNTED = -100 };
-
 typedef enum cz_layout {
   CZ_LAYOUT_ENCDEC, /* inputs to the encoder, targets to the decoder */
-  CZ_LAYOUT_STACK   /* one stack reads inputs and targets as one segment */
+  CZ_LAYOUT_STACK,  /* one stack reads inputs and targets as one segment */
+  CZ_LAYOUT_TOKENS  /* one stack reads the inputs as they are; labels and classes are aligned */
 } cz_layout;
+
+/* Where a batch of a fixed number of examples stands at the end of an epoch (pet.md 1.3 and
+ * 1.6). A shard is the micro-batch of the published loops, a batch their update. */
+typedef enum cz_ends {
+  CZ_ENDS_JOIN,   /* the next epoch fills it up */
+  CZ_ENDS_SHORT,  /* the shard is left short, the next epoch begins with the next shard: the
+                     released code from 2021 on, which counts micro-batches over epochs */
+  CZ_ENDS_RESTART /* the batch is left out unless it is whole: the code before, which counts
+                     them anew in each epoch. An epoch of fewer micro-batches makes no update */
+} cz_ends;
+
+extern const char *const cz_ends_names[];
 
 /* What happens to an example that is longer than its caps: an error, or cut and
  * counted. */
@@ -30,17 +39,31 @@ typedef struct cz_stack_tokens {
 } cz_stack_tokens;
 
 /* One shard. With ENCDEC the n-th decoder segment belongs to the n-th encoder segment.
- * With STACK the encoder's list is empty. */
+ * With STACK and TOKENS the encoder's list is empty.
+ *
+ * With TOKENS the decoder's list holds the ids as they are, no start id, nothing shifted.
+ * A segment without labels or rows has no entry in the lists of them, and a shard may have
+ * none at all. Where the plan has soft classes every row with a class has its distribution
+ * in `soft`, that of a hard class being 1 for it; a row of an unknown class is all zeros. */
 typedef struct cz_shard {
   int64_t segments; /* B; 0 when a short last batch has no example left for this shard */
   cz_stack_tokens encoder, decoder;
   int32_t *targets;      /* [decoder.tokens] the token that each decoder position predicts, or
                             CZ_NOT_COUNTED */
   int32_t *prefix;       /* [B] positions of each decoder segment that a prefix LM sees from
-                            everywhere in it; 0 with ENCDEC */
+                            everywhere in it; 0 with ENCDEC; with TOKENS those that are not
+                            padding, which nobody sees */
   int32_t *loss_rows;    /* [n_loss_rows] decoder positions whose target counts, ascending */
   int32_t *loss_targets; /* [n_loss_rows] their targets */
   int64_t n_loss_rows;
+  int64_t *numbers; /* [B] number of each example in its set (cz_example), -1: none */
+  /* With TOKENS: */
+  int32_t *types;      /* [decoder.tokens] */
+  int32_t *class_rows; /* [n_class_rows] decoder positions that the head of classes reads,
+                          ascending */
+  int32_t *classes;    /* [n_class_rows] the class; CZ_NOT_COUNTED: soft, or not known */
+  double *soft;        /* [n_class_rows, C] where the plan has soft classes, else null */
+  int64_t n_class_rows;
 } cz_shard;
 
 /* A place in a stream, saved in checkpoints as it stands. Zero-initialised is the
@@ -58,8 +81,10 @@ typedef struct cz_batch {
   int64_t n_shards;
   cz_shard *shards;
   int64_t segments, encoder_tokens, decoder_tokens, n_loss_rows; /* of all shards */
-  int64_t text_tokens;           /* raw text that the examples were made of */
-  int64_t input_sum, target_sum; /* tokens of the examples, EOS included, whatever the layout */
+  int64_t n_class_rows, n_classes; /* rows of the head of classes; those of a known class, which
+                                      its loss is divided by as the other is by n_loss_rows */
+  int64_t text_tokens;             /* raw text that the examples were made of */
+  int64_t input_sum, target_sum;   /* tokens of the examples, EOS included, whatever the layout */
   int64_t padded_positions; /* target positions of the padded recipe (batch x length), t5.md 0.7:
                                the budget, not what was filled */
   int64_t cut;              /* examples cut short, CZ_LONG_CUT */
@@ -67,7 +92,11 @@ typedef struct cz_batch {
 } cz_batch;
 
 /* How batches are made. Two runs with equal plans, sources and cursors read the same
- * batches, whatever the number of ranks, threads or interruptions. */
+ * batches, whatever the number of ranks, threads or interruptions.
+ *
+ * TOKENS has one list and one budget, that of the inputs. With `examples` a batch is so many
+ * examples in the source's order, divided over the shards in order, and its budgets are what
+ * so many of the longest take; without, the budgets fill it. */
 typedef struct cz_batch_plan {
   cz_layout layout;
   bool loss_on_inputs;                 /* STACK: targets cover inputs too */
@@ -77,7 +106,10 @@ typedef struct cz_batch_plan {
   int64_t shards;
   int64_t window; /* batches that are filled together, so that steps cost alike */
   cz_long on_long;
-  uint32_t passes; /* epochs; 0: endless */
+  uint32_t passes;  /* epochs; 0: endless */
+  int64_t examples; /* of a global batch, a multiple of shards; 0: as many as the budgets hold */
+  int ends;         /* cz_ends, with examples */
+  int64_t soft_classes; /* TOKENS: C of the distributions that examples may have; 0: none */
 } cz_batch_plan;
 
 /* A stream: a thread of its own reads ahead while the caller computes. One caller at a
@@ -86,6 +118,7 @@ typedef struct cz_batch_plan {
 typedef struct cz_batches cz_batches;
 
 int64_t cz_batch_cap(int64_t cap, int64_t budget, int64_t shards);
+void cz_batch_budgets(cz_batch_plan *plan);
 CZ_MUST cz_status cz_batches_check(const cz_batch_plan *plan);
 CZ_MUST cz_status cz_batches_open(cz_batches **b, const cz_source *source,
                                   const cz_batch_plan *plan, const cz_cursor *from);

@@ -32,37 +32,82 @@ struct cz_batches {
   double waited;
 };
 
+const char *const cz_ends_names[] = {"join", "short", "restart", NULL};
+
 /** The maximum tokens of one example: CAP, or where that is 0 all of a shard's part of
  * BUDGET. */
 int64_t cz_batch_cap(int64_t cap, int64_t budget, int64_t shards) {
   return cap ? cap : budget / shards;
 }
 
+/** Sets the budgets of a plan of a fixed number of examples to what so many of the longest
+ * take; leaves other plans alone. */
+void cz_batch_budgets(cz_batch_plan *plan) {
+  if (!plan->examples) return;
+  plan->input_tokens = plan->examples * plan->max_inputs;
+  plan->target_tokens = plan->layout == CZ_LAYOUT_TOKENS ? 0 : plan->examples * plan->max_targets;
+}
+
+static cz_status check_examples(const cz_batch_plan *p) {
+  const bool targets = p->layout != CZ_LAYOUT_TOKENS;
+  if (p->ends != CZ_ENDS_JOIN && !p->examples)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "batches: epoch_ends %s is a rule of batches of a fixed number of examples; say "
+                   "how many (examples)",
+                   cz_ends_names[p->ends]);
+  if (!p->examples) return CZ_OK;
+  if (p->examples < 1 || p->examples > 1 << 20 || p->examples % p->shards)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "batches: %" PRId64 " examples can't be shared by %" PRId64
+                   " shards: expected a multiple of them, at most 2^20",
+                   p->examples, p->shards);
+  if (p->max_inputs < 1 || (targets && p->max_targets < 1))
+    return CZ_FAIL(CZ_EUSAGE,
+                   "batches: a batch of %" PRId64
+                   " examples has room for so many of the longest: max_inputs%s must say how long "
+                   "that is",
+                   p->examples, targets ? " and max_targets" : "");
+  if (p->input_tokens != p->examples * p->max_inputs ||
+      (targets && p->target_tokens != p->examples * p->max_targets))
+    return CZ_FAIL(CZ_EUSAGE,
+                   "batches: budgets of %" PRId64 " input and %" PRId64
+                   " target tokens are not those of %" PRId64 " examples of %" PRId64
+                   " and %" PRId64 " tokens",
+                   p->input_tokens, p->target_tokens, p->examples, p->max_inputs, p->max_targets);
+  return CZ_OK;
+}
+
 /** CZ_EUSAGE with the values for a plan that can't work: budgets, shards and caps that do
  * not fit together. */
 cz_status cz_batches_check(const cz_batch_plan *p) {
+  const bool targets = p->layout != CZ_LAYOUT_TOKENS;
   if (p->shards < 1 || p->window < 1 || p->shards > 1 << 20 || p->window > (1 << 20) / p->shards)
     return CZ_FAIL(CZ_EUSAGE,
                    "batches: shards %" PRId64 " and window %" PRId64
                    " must be positive, their product at most 2^20",
                    p->shards, p->window);
-  if (p->input_tokens < 1 || p->target_tokens < 1 || p->input_tokens > 1 << 30 ||
+  CZ_TRY(check_examples(p));
+  if (p->input_tokens < 1 || (targets && p->target_tokens < 1) || p->input_tokens > 1 << 30 ||
       p->target_tokens > 1 << 30)
     return CZ_FAIL(CZ_EUSAGE,
                    "batches: budgets of %" PRId64 " input and %" PRId64
                    " target tokens, expected 1 to 2^30",
                    p->input_tokens, p->target_tokens);
-  if (p->input_tokens % p->shards || p->target_tokens % p->shards)
+  if (p->input_tokens % p->shards || (targets && p->target_tokens % p->shards))
     return CZ_FAIL(CZ_EUSAGE,
                    "batches: budgets of %" PRId64 " input and %" PRId64
                    " target tokens can't be shared by %" PRId64 " shards",
                    p->input_tokens, p->target_tokens, p->shards);
-  int64_t inputs = p->input_tokens / p->shards, targets = p->target_tokens / p->shards;
-  if (p->max_inputs < 0 || p->max_targets < 0 || p->max_inputs > inputs || p->max_targets > targets)
+  int64_t read = p->input_tokens / p->shards, written = p->target_tokens / p->shards;
+  if (p->max_inputs < 0 || p->max_targets < 0 || p->max_inputs > read ||
+      (targets && p->max_targets > written))
     return CZ_FAIL(CZ_EUSAGE,
                    "batches: an example of up to %" PRId64 " input and %" PRId64
                    " target tokens does not fit a shard's %" PRId64 " and %" PRId64,
-                   p->max_inputs, p->max_targets, inputs, targets);
+                   p->max_inputs, p->max_targets, read, written);
+  if (p->soft_classes < 0 || p->soft_classes > 1 << 20 || (p->soft_classes && targets))
+    return CZ_FAIL(CZ_EUSAGE, "batches: soft targets over %" PRId64 " classes, expected %s",
+                   p->soft_classes, targets ? "none in this layout" : "0 to 2^20");
   return CZ_OK;
 }
 

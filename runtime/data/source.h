@@ -1,7 +1,8 @@
 /* The folder data: from stored tokens to batches. A corpus is a file of documents as
  * token ids, written once (corpus.h) and read in any order (reader.h). A source (this
  * header) makes numbered examples of it: an objective corrupts pieces of documents, or a
- * task's pairs are taken as they are, or several sources are mixed. Batches (batch.h) ask
+ * task's pairs are taken as they are, or examples that somebody prepared (prepared.h), or
+ * several sources are mixed, at rates or so many of each in every batch. Batches (batch.h) ask
  * a source for one example after another, fill a window of them, and lay it out as flat
  * lists of tokens in shards, while the step before runs. Nothing here knows tokenizers,
  * tasks or models; they come in as functions and numbers.
@@ -18,8 +19,8 @@
 typedef struct cz_source {
   void *self;                                                  /* given to each of the functions */
   cz_status (*count)(void *self, uint64_t *n, uint32_t epoch); /* examples in EPOCH */
-  /* Empties OUT and fills it, `text` included. An example without targets is left out by
-   * batches. */
+  /* Empties OUT and fills it, `text` included. An example without targets, or in
+   * CZ_LAYOUT_TOKENS without inputs, is left out by batches. */
   cz_status (*get)(void *self, cz_example *out, uint32_t epoch, uint64_t index);
   void (*destroy)(void *self);
 } cz_source;
@@ -58,6 +59,8 @@ CZ_MUST cz_status cz_mixing_rates(double *rates, const int64_t *examples, int ta
                                   const cz_mixing *rule);
 CZ_MUST cz_status cz_source_mixture(cz_source *out, const cz_source *tasks, const double *rates,
                                     int n_tasks, uint64_t seed);
+CZ_MUST cz_status cz_source_interleave(cz_source *out, const cz_source *parts,
+                                       const int64_t *counts, int n_parts);
 void cz_source_destroy(cz_source *s);
 
 #endif

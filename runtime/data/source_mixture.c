@@ -2,20 +2,16 @@
  * task gets its share, in keyed random order, and shares are exact over all blocks so far
  * to less than one draw. A block is an epoch of the mixture, so any draw can be found
  * without replaying the ones before. */
-#include "data/source.h"
+#include "data/walk.h"
 #include "device/random.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the draws of one task have come to: its epoch `epoch` began at its draw
- * `base`. */
 typedef struct task {
-  cz_source source;
+  cz__walk walk;
   uint64_t share; /* rates of the tasks up to and with this one, in 2^-32 */
-  uint64_t base, count;
-  uint32_t epoch;
 } task;
 
 typedef struct mixture {
@@ -76,21 +72,6 @@ static void plan(mixture *x, uint32_t block) {
   x->planned = true;
 }
 
-/* Turns the draw PLACE of task T into an epoch and an index of its own source. Going on
- * from the last place is quick; going back starts over. */
-static cz_status locate(task *t, uint64_t place) {
-  if (place < t->base || !t->count) {
-    t->base = t->epoch = 0;
-    CZ_TRY(t->source.count(t->source.self, &t->count, 0));
-  }
-  for (uint64_t idle = 0; place >= t->base + t->count; idle = t->count ? 0 : idle + 1) {
-    if (idle == 2) return CZ_FAIL(CZ_EINVAL, "mixing: a task has no examples");
-    t->base += t->count;
-    CZ_TRY(t->source.count(t->source.self, &t->count, ++t->epoch));
-  }
-  return CZ_OK;
-}
-
 static cz_status mixture_count(void *self, uint64_t *n, uint32_t epoch) {
   (void)self, (void)epoch;
   *n = CZ_MIX_BLOCK;
@@ -102,15 +83,12 @@ static cz_status mixture_get(void *self, cz_example *out, uint32_t epoch, uint64
   CZ_CHECK(index < CZ_MIX_BLOCK);
   plan(x, epoch);
   int m = x->draw[index];
-  task *t = &x->tasks[m];
-  uint64_t place = draws_before(x, m, epoch) + (uint64_t)x->rank[index];
-  CZ_TRY(locate(t, place));
-  return t->source.get(t->source.self, out, t->epoch, place - t->base);
+  return cz__walk_get(&x->tasks[m].walk, out, draws_before(x, m, epoch) + (uint64_t)x->rank[index]);
 }
 
 static void mixture_destroy(void *self) {
   mixture *x = self;
-  for (int m = 0; m < x->n_tasks; m++) cz_source_destroy(&x->tasks[m].source);
+  for (int m = 0; m < x->n_tasks; m++) cz_source_destroy(&x->tasks[m].walk.source);
   free(x);
 }
 
@@ -142,7 +120,7 @@ cz_status cz_source_mixture(cz_source *out, const cz_source *tasks, const double
   double sum = 0;
   for (int m = 0; m < n_tasks; m++) {
     sum += rates[m];
-    x->tasks[m].source = tasks[m];
+    x->tasks[m].walk.source = tasks[m];
     x->tasks[m].share = m == n_tasks - 1 ? 1ULL << 32 : (uint64_t)llrint(sum * 0x1p32);
   }
   *out = (cz_source){

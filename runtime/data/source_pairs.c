@@ -3,14 +3,6 @@
 #include "device/random.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-static cz_status append(cz_ids *list, const int32_t *ids, int64_t n) {
-  CZ_TRY(cz_grow(&list->data, &list->cap, list->len + (size_t)n, sizeof *list->data));
-  if (n) memcpy(list->data + list->len, ids, (size_t)n * sizeof *ids);
-  list->len += (size_t)n;
-  return CZ_OK;
-}
 
 static cz_status end_pair(cz_pairs *p) {
   CZ_TRY(cz_grow(&p->inputs_end, &p->inputs_cap, p->count + 1, sizeof *p->inputs_end));
@@ -24,8 +16,8 @@ static cz_status end_pair(cz_pairs *p) {
 /** Copies one pair to the end of P, both without EOS. */
 cz_status cz_pairs_add(cz_pairs *p, const int32_t *inputs, int64_t n_inputs, const int32_t *targets,
                        int64_t n_targets) {
-  CZ_TRY(append(&p->inputs, inputs, n_inputs));
-  CZ_TRY(append(&p->targets, targets, n_targets));
+  CZ_TRY(cz_ids_append(&p->inputs, inputs, n_inputs));
+  CZ_TRY(cz_ids_append(&p->targets, targets, n_targets));
   return end_pair(p);
 }
 
@@ -66,8 +58,7 @@ static void plan(shuffled *s, uint32_t epoch) {
 static cz_status copy_part(cz_ids *out, const cz_ids *all, const uint64_t *end, int32_t pair,
                            int32_t eos) {
   uint64_t begin = pair ? end[pair - 1] : 0;
-  out->len = 0;
-  CZ_TRY(append(out, all->data + begin, (int64_t)(end[pair] - begin)));
+  CZ_TRY(cz_ids_append(out, all->data + begin, (int64_t)(end[pair] - begin)));
   return cz_ids_add(out, eos);
 }
 
@@ -76,6 +67,7 @@ static cz_status pairs_get(void *self, cz_example *out, uint32_t epoch, uint64_t
   plan(s, epoch);
   CZ_CHECK(index < s->pairs->count);
   int32_t pair = s->order[index];
+  cz_example_clear(out);
   CZ_TRY(copy_part(&out->inputs, &s->pairs->inputs, s->pairs->inputs_end, pair, s->eos));
   CZ_TRY(copy_part(&out->targets, &s->pairs->targets, s->pairs->targets_end, pair, s->eos));
   out->text = (int64_t)(out->inputs.len + out->targets.len) - 2; /* both end with EOS */

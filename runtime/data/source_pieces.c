@@ -28,7 +28,7 @@ typedef struct pieces {
   int32_t *handed;      /* [pieces] piece that is handed out as the i-th */
   size_t handed_cap;
   int64_t groups, count;
-  cz_ids raw;
+  cz_ids raw, other;
 } pieces;
 
 /* What is kept of a document in this epoch: [begin, begin + n). */
@@ -124,18 +124,49 @@ static cz_status read_group(pieces *p, int64_t g, int64_t from) {
   return CZ_OK;
 }
 
+/* Whether a piece that begins with token FROM of what group G keeps has the last token of the
+ * group's last document. */
+static bool ends_document(const pieces *p, int64_t g, int64_t from) {
+  int64_t size = group_size(p), tokens = 0, end = (g + 1) * size;
+  if (end > p->documents) end = p->documents;
+  for (int64_t d = g * size; d < end; d++) tokens += kept(p, p->order[d]).n;
+  const int32_t last = p->order[end - 1];
+  const part k = kept(p, last);
+  return from + p->cut.piece_tokens >= tokens && k.begin + k.n == cz_reader_length(p->reader, last);
+}
+
+/* Reads into p->other a run of a document that is not the one of group G: any other document
+ * alike, and in it any run of a piece's length, or all of a shorter one. */
+static cz_status read_other(pieces *p, int64_t g, int32_t piece) {
+  cz_stream s;
+  cz_stream_init(&s, p->seed, "data.other", p->epoch, (uint32_t)piece);
+  int32_t document = (int32_t)cz_stream_below(&s, (uint64_t)p->documents - 1);
+  if (document >= p->order[g]) document++;
+  const int64_t length = cz_reader_length(p->reader, document),
+                n = length < p->cut.piece_tokens ? length : p->cut.piece_tokens,
+                begin = (int64_t)cz_stream_below(&s, (uint64_t)(length - n) + 1);
+  p->other.len = 0;
+  return cz_reader_append(p->reader, &p->other, document, begin, n);
+}
+
 static cz_status pieces_get(void *self, cz_example *out, uint32_t epoch, uint64_t index) {
   pieces *p = self;
   CZ_TRY(plan(p, epoch));
   CZ_CHECK(index < (uint64_t)p->count);
-  int64_t piece = p->handed[index], g = group_of(p, piece);
-  CZ_TRY(read_group(p, g, (piece - p->first_piece[g]) * p->cut.piece_tokens));
+  const int32_t piece = p->handed[index];
+  const int64_t g = group_of(p, piece), from = (piece - p->first_piece[g]) * p->cut.piece_tokens;
+  CZ_TRY(read_group(p, g, from));
+  if (p->cut.other) CZ_TRY(read_other(p, g, piece));
+  cz_example_clear(out);
   out->text = (int64_t)p->raw.len;
-  return p->corrupt(
-      p->objective,
-      &(cz_piece){
-          .ids = p->raw.data, .n = (int64_t)p->raw.len, .epoch = epoch, .index = (uint32_t)piece},
-      out);
+  const cz_piece read = {.ids = p->raw.data,
+                         .n = (int64_t)p->raw.len,
+                         .epoch = epoch,
+                         .index = (uint32_t)piece,
+                         .ends = ends_document(p, g, from),
+                         .other = p->cut.other ? p->other.data : NULL,
+                         .n_other = (int64_t)p->other.len};
+  return p->corrupt(p->objective, &read, out);
 }
 
 static void pieces_destroy(void *self) {
@@ -144,6 +175,7 @@ static void pieces_destroy(void *self) {
   free(p->first_piece);
   free(p->handed);
   free(p->raw.data);
+  free(p->other.data);
   free(p);
 }
 
@@ -155,6 +187,8 @@ static cz_status check_cut(const cz_cut *cut) {
                    "%lld documents",
                    (long long)cut->piece_tokens, (long long)cut->chunk_tokens,
                    (long long)cut->group_documents);
+  if (cut->other && cut->concatenate)
+    return CZ_FAIL(CZ_EINVAL, "pieces of joined documents have no other document beside them");
   return CZ_OK;
 }
 
@@ -173,6 +207,11 @@ cz_status cz_source_pieces(cz_source *out, cz_reader *reader, const cz_cut *cut,
   p->documents = cz_reader_about(reader)->documents;
   p->groups = (p->documents + group_size(p) - 1) / group_size(p);
   cz_status st;
+  if (cut->other && p->documents < 2)
+    CZ_GO(st,
+          CZ_FAIL(CZ_EINVAL, "a corpus of %lld document%s has no other one to take a run from",
+                  (long long)p->documents, p->documents == 1 ? "" : "s"),
+          fail);
   if (p->documents > INT32_MAX)
     CZ_GO(st,
           CZ_FAIL(CZ_EINVAL, "a corpus of %lld documents is too long to shuffle",

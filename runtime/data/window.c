@@ -3,7 +3,10 @@
  * window ends when its last batch has no room. That decides which examples the window
  * holds. Then they are dealt out anew, largest first, each to the shard that is least
  * full with it, so that the steps of a window cost alike and no step gets only short or
- * only long texts. When the second deal can't place an example, the first stands. */
+ * only long texts. When the second deal can't place an example, the first stands.
+ *
+ * With a fixed number of examples a window is one batch, and nothing is dealt anew
+ * (window_examples.c). */
 #include "data/window.h"
 
 #include <inttypes.h>
@@ -42,11 +45,59 @@ static bool put_in_order(cz__window *w, size_t example, const cz_batch_plan *pla
 }
 
 /* Cuts a list to CAP tokens and keeps its last one, the EOS. */
-static bool cut_to(cz_ids *list, int64_t cap) {
-  if ((int64_t)list->len <= cap) return false;
+static void cut_to(cz_ids *list, int64_t cap) {
+  if ((int64_t)list->len <= cap) return;
   list->data[cap - 1] = list->data[list->len - 1];
   list->len = (size_t)cap;
-  return true;
+}
+
+/* The rows that a head of classes reads after the inputs were cut from N tokens to CAP: the
+ * last token stays the last one, any other is still there or was cut off, an error. */
+static cz_status cut_rows(cz_ids *rows, int64_t n, int64_t cap) {
+  for (size_t i = 0; n > cap && i < rows->len; i++) {
+    if (rows->data[i] == n - 1)
+      rows->data[i] = (int32_t)(cap - 1);
+    else if (rows->data[i] >= cap - 1)
+      return CZ_FAIL(CZ_EINVAL,
+                     "the head of classes reads token %d of an example of %" PRId64
+                     ", which is cut to %" PRId64,
+                     rows->data[i], n, cap);
+  }
+  return CZ_OK;
+}
+
+/* Lists that are not as CZ_LAYOUT_TOKENS reads them would be read beyond their ends. */
+static cz_status check_aligned(const cz_example *e, const cz_batch_plan *plan) {
+  const size_t n = e->inputs.len, C = (size_t)plan->soft_classes;
+  if ((e->types.len && e->types.len != n) || (e->labels.len && e->labels.len != n))
+    return CZ_FAIL(CZ_EINVAL, "%zu tokens have %zu types and %zu labels", n, e->types.len,
+                   e->labels.len);
+  for (size_t i = 0; i < e->rows.len; i++)
+    if (e->rows.data[i] < 0 || (size_t)e->rows.data[i] >= n ||
+        (i && e->rows.data[i] <= e->rows.data[i - 1]))
+      return CZ_FAIL(CZ_EINVAL,
+                     "row %zu of the head of classes is token %d of %zu, expected one "
+                     "behind the row before",
+                     i, e->rows.data[i], n);
+  if (e->rows.len && ((e->soft.len && e->soft.len != C) || (C && e->klass >= (int32_t)C)))
+    return CZ_FAIL(CZ_EINVAL,
+                   "soft targets over %zu classes or class %d in batches with soft targets over "
+                   "%zu",
+                   e->soft.len, e->klass, C);
+  if (e->padding < 0 || e->padding > (int64_t)n)
+    return CZ_FAIL(CZ_EINVAL, "%" PRId64 " of %zu tokens are padding", e->padding, n);
+  return CZ_OK;
+}
+
+static cz_status limit_aligned(cz_example *e, int64_t cap, const cz_batch_plan *plan) {
+  const int64_t n = (int64_t)e->inputs.len;
+  CZ_TRY(check_aligned(e, plan));
+  CZ_TRY(cut_rows(&e->rows, n, cap));
+  cut_to(&e->types, cap);
+  cut_to(&e->labels, cap);
+  e->padding = n > cap && e->padding ? e->padding - (n - cap) : e->padding;
+  if (e->padding < 0) e->padding = 0;
+  return CZ_OK;
 }
 
 static cz_status limit(cz_example *e, bool *cut, const cz_batch_plan *plan, uint32_t epoch,
@@ -60,6 +111,10 @@ static cz_status limit(cz_example *e, bool *cut, const cz_batch_plan *plan, uint
                    " of epoch %u has %zu input and %zu target tokens, the limits are %" PRId64
                    " and %" PRId64 "; raise them or cut long examples",
                    index, epoch, e->inputs.len, e->targets.len, inputs, targets);
+  if (plan->layout == CZ_LAYOUT_TOKENS) {
+    cz_status st = limit_aligned(e, inputs, plan);
+    if (st != CZ_OK) return CZ_NOTE(st, "example %" PRIu64 " of epoch %u", index, epoch);
+  }
   cut_to(&e->inputs, inputs);
   cut_to(&e->targets, targets);
   if (plan->layout == CZ_LAYOUT_ENCDEC && !e->inputs.len)
@@ -68,10 +123,10 @@ static cz_status limit(cz_example *e, bool *cut, const cz_batch_plan *plan, uint
   return CZ_OK;
 }
 
-/* Steps over ends of epochs. *MORE is false after the last pass. BARREN counts epochs
+/** Steps over ends of epochs. *MORE is false after the last pass. BARREN counts epochs
  * that ended since an example was found. */
-static cz_status enter_epoch(cz__window *w, bool *more, int *barren, const cz_source *source,
-                             const cz_batch_plan *plan) {
+cz_status cz__window_enter_epoch(cz__window *w, bool *more, int *barren, const cz_source *source,
+                                 const cz_batch_plan *plan) {
   for (;;) {
     uint64_t n = 0;
     *more = !plan->passes || w->next_epoch < plan->passes;
@@ -84,24 +139,35 @@ static cz_status enter_epoch(cz__window *w, bool *more, int *barren, const cz_so
                      w->next_index, w->next_epoch, n);
     if (w->next_index < n) return CZ_OK;
     if (++*barren > 2)
-      return CZ_FAIL(CZ_EINVAL, "a whole epoch of %" PRIu64 " examples has none with targets", n);
+      return CZ_FAIL(CZ_EINVAL, "a whole epoch of %" PRIu64 " examples has none with %s", n,
+                     plan->layout == CZ_LAYOUT_TOKENS ? "tokens" : "targets");
     w->next_epoch++;
     w->next_index = 0;
   }
 }
 
+/** Reads the example of next_epoch and next_index, cut to the plan's caps (*CUT), as the next
+ * one of the window: the caller counts it. One with nothing to read or predict is not KEPT. */
+cz_status cz__window_read(cz__window *w, bool *kept, bool *cut, const cz_source *source,
+                          const cz_batch_plan *plan) {
+  CZ_TRY(cz_grow(&w->examples, &w->examples_cap, w->count + 1, sizeof *w->examples));
+  CZ_TRY(cz_grow(&w->bin, &w->bin_cap, w->count + 1, sizeof *w->bin));
+  cz_example *e = &w->examples[w->count];
+  cz_example_clear(e);
+  CZ_TRY(source->get(source->self, e, w->next_epoch, w->next_index));
+  *kept = (plan->layout == CZ_LAYOUT_TOKENS ? e->inputs.len : e->targets.len) > 0;
+  *cut = false;
+  return *kept ? limit(e, cut, plan, w->next_epoch, w->next_index) : CZ_OK;
+}
+
 static cz_status collect(cz__window *w, const cz_source *source, const cz_batch_plan *plan) {
   int barren = 0;
   for (;;) {
-    bool more, cut;
-    CZ_TRY(enter_epoch(w, &more, &barren, source, plan));
+    bool more, kept, cut;
+    CZ_TRY(cz__window_enter_epoch(w, &more, &barren, source, plan));
     if (!more) return CZ_OK;
-    CZ_TRY(cz_grow(&w->examples, &w->examples_cap, w->count + 1, sizeof *w->examples));
-    CZ_TRY(cz_grow(&w->bin, &w->bin_cap, w->count + 1, sizeof *w->bin));
-    cz_example *e = &w->examples[w->count];
-    CZ_TRY(source->get(source->self, e, w->next_epoch, w->next_index));
-    if (e->targets.len) {
-      CZ_TRY(limit(e, &cut, plan, w->next_epoch, w->next_index));
+    CZ_TRY(cz__window_read(w, &kept, &cut, source, plan));
+    if (kept) {
       if (!put_in_order(w, w->count, plan)) return CZ_OK;
       w->cut[w->batches - 1] += cut;
       w->count++;
@@ -114,7 +180,7 @@ static cz_status collect(cz__window *w, const cz_source *source, const cz_batch_
 /* How full a shard is, as the larger of its shares of the window's inputs and targets. */
 static double fullness(int64_t inputs, int64_t targets, const cz__load *window) {
   double a = (double)inputs / (double)(window->inputs ? window->inputs : 1),
-         b = (double)targets / (double)window->targets;
+         b = (double)targets / (double)(window->targets ? window->targets : 1);
   return a > b ? a : b;
 }
 
@@ -191,16 +257,14 @@ cz_status cz__window_fill(cz__window *w, const cz_source *source, const cz_batch
   w->next_index = index;
   memset(w->loads, 0, (size_t)(plan->window * plan->shards) * sizeof *w->loads);
   memset(w->cut, 0, (size_t)plan->window * sizeof *w->cut);
+  if (plan->examples) return cz__window_collect_examples(w, source, plan);
   CZ_TRY(collect(w, source, plan));
   return w->count ? deal(w, plan) : CZ_OK;
 }
 
 /** Frees everything; accepts a zero-initialised window. */
 void cz__window_free(cz__window *w) {
-  for (size_t i = 0; i < w->examples_cap; i++) {
-    free(w->examples[i].inputs.data);
-    free(w->examples[i].targets.data);
-  }
+  for (size_t i = 0; i < w->examples_cap; i++) cz_example_free(&w->examples[i]);
   free(w->examples);
   free(w->bin);
   free(w->loads);

@@ -28,6 +28,15 @@ CZ_MUST cz_status cz__window_fill(cz__window *w, const cz_source *source, const 
                                   uint32_t epoch, uint64_t index);
 void cz__window_free(cz__window *w);
 
+/* What both ways of filling share: steps over ends of epochs, and the example at
+ * next_index as the next one of the window; KEPT is false for one that is left out. */
+CZ_MUST cz_status cz__window_enter_epoch(cz__window *w, bool *more, int *barren,
+                                         const cz_source *source, const cz_batch_plan *plan);
+CZ_MUST cz_status cz__window_read(cz__window *w, bool *kept, bool *cut, const cz_source *source,
+                                  const cz_batch_plan *plan);
+CZ_MUST cz_status cz__window_collect_examples(cz__window *w, const cz_source *source,
+                                              const cz_batch_plan *plan);
+
 CZ_MUST cz_status cz__batch_create(cz_batch *b, const cz_batch_plan *plan);
 void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan, int64_t batch);
 void cz__batch_free(cz_batch *b);

@@ -60,8 +60,4 @@ cz_status keep_piece(const void *self, const cz_piece *piece, cz_example *out) {
 }
 
 /** Frees both lists. */
-void free_example(cz_example *e) {
-  free(e->inputs.data);
-  free(e->targets.data);
-  *e = (cz_example){0};
-}
+void free_example(cz_example *e) { cz_example_free(e); }

@@ -6,8 +6,14 @@
 
 /* T5's: pad 0, EOS 1, unknown 2, sentinel k at 32099 - k. */
 void t5_vocabulary(cz_vocabulary *v, int32_t sentinels) {
-  *v =
-      (cz_vocabulary){.size = T5_SIZE, .pad = 0, .eos = T5_EOS, .unk = 2, .n_sentinels = sentinels};
+  *v = (cz_vocabulary){.size = T5_SIZE,
+                       .pad = 0,
+                       .eos = T5_EOS,
+                       .unk = 2,
+                       .cls = -1,
+                       .sep = -1,
+                       .mask = -1,
+                       .n_sentinels = sentinels};
   for (int32_t k = 0; k < sentinels; k++) v->sentinels[k] = T5_SENTINEL - k;
 }
 
@@ -39,11 +45,7 @@ void fill_piece(int32_t *ids, int64_t n, cz_stream *s) {
   for (int64_t i = 0; i < n; i++) ids[i] = 3 + (int32_t)cz_stream_below(s, 31997);
 }
 
-void free_example(cz_example *e) {
-  free(e->inputs.data);
-  free(e->targets.data);
-  memset(e, 0, sizeof *e);
-}
+void free_example(cz_example *e) { cz_example_free(e); }
 
 void assert_ids(const cz_ids *found, const int32_t *expected, size_t n) {
   for (size_t i = 0; i < n && i < found->len; i++)

@@ -98,6 +98,7 @@ static void check_sums(const char *o, const counts *c) {
 static void documents_apart(void **state) {
   for (size_t i = 0; i < cz_objective_count; i++) {
     const char *o = cz_objective_rows[i]->name;
+    if (cz_objective_rows[i]->form != CZ_FORM_TEXT_TO_TEXT) continue; /* no T5 is trained on it */
     counts c = train(o, "no");
     same("text", c.text, LENGTH * c.examples);
     check_sums(o, &c);
@@ -111,6 +112,7 @@ static void documents_apart(void **state) {
 static void documents_joined(void **state) {
   for (size_t i = 0; i < cz_objective_count; i++) {
     const char *o = cz_objective_rows[i]->name;
+    if (cz_objective_rows[i]->form != CZ_FORM_TEXT_TO_TEXT) continue; /* no T5 is trained on it */
     counts c = train(o, "yes");
     check_sums(o, &c);
     assert_true(c.text / c.examples > LENGTH); /* pieces of 47 tokens, 53 of random_spans */

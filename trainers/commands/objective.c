@@ -26,13 +26,17 @@ const char cz_objective_usage[] =
     "Shows what a pretraining objective makes of each document, taken alone as one raw segment: "
     "what the model reads and what it must write.\n"
     "Document i draws the noise of piece i of the first epoch. Inputs and targets are cut to their "
-    "caps as in training, EOS kept.\n"
+    "caps as in training, EOS kept. Where an objective takes a run of another document, it is of "
+    "the document that follows, the first one after the last.\n"
     "\n"
     "  --tokenizer FILE   tokenizer.json; its <extra_id_0>, <extra_id_1>, ... are the sentinels\n"
     "  --text FILE        text; a blank line ends a document\n"
     "  --ids FILE.jsonl   one JSON list of token ids a line, each a document\n"
     "  --seed N           seed of the noise (default 0)\n"
-    "  --json             one line {\"inputs\": [...], \"targets\": [...]} a document\n"
+    "  --json             one line {\"inputs\": [...], \"targets\": [...]} a document; of "
+    "objectives "
+    "whose tokens are read as they are {\"inputs\", \"types\", \"labels\", \"class\"}: labels "
+    "stand where a token is predicted, -100 elsewhere, class is null where there is none\n"
     "  --keys             the keys of objective NAME, with ranges and defaults\n"
     "\n"
     "The objectives: cloze list objectives. The keys of one: cloze objective NAME --keys.\n";
@@ -168,11 +172,18 @@ static void print_list(const char *name, const cz_ids *ids) {
   printf("]");
 }
 
-static void print_json(const cz_example *e) {
+static void print_json(const cz_example *e, cz_form form) {
   printf("{");
   print_list("inputs", &e->inputs);
   printf(", ");
-  print_list("targets", &e->targets);
+  if (form == CZ_FORM_TEXT_TO_TEXT) {
+    print_list("targets", &e->targets);
+  } else {
+    print_list("types", &e->types);
+    printf(", ");
+    print_list("labels", &e->labels);
+    printf(e->klass < 0 ? ", \"class\": null" : ", \"class\": %d", e->klass);
+  }
   printf("}\n");
 }
 
@@ -181,7 +192,7 @@ static void print_json(const cz_example *e) {
 typedef enum token_kind { PLAIN, SPECIAL, FOREIGN } token_kind;
 
 static token_kind kind_of(const cz_vocabulary *v, const cz_piece *piece, int32_t id) {
-  if (id == v->eos || id == v->pad) return SPECIAL;
+  if (id == v->eos || id == v->pad || id == v->cls || id == v->sep || id == v->mask) return SPECIAL;
   for (int32_t k = 0; k < v->n_sentinels; k++)
     if (id == v->sentinels[k]) return SPECIAL;
   for (int64_t i = 0; i < piece->n; i++)
@@ -227,32 +238,77 @@ static cz_status print_side(const char *name, const cz_objective *o, const cz_to
   return CZ_OK;
 }
 
+/* What is predicted in place: "place:token" for each. */
+static cz_status print_labels(const cz_objective *o, const cz_tokenizer *t, const cz_piece *piece,
+                              const cz_example *e, bool colours) {
+  printf("  %-8s", "labels");
+  size_t n = 0;
+  for (size_t i = 0; i < e->labels.len; i++) {
+    const int32_t *id = &e->labels.data[i];
+    if (*id == CZ_NOT_COUNTED) continue;
+    printf(" %zu:", i);
+    CZ_TRY(print_run(t, id, 1, kind_of(&o->vocabulary, piece, *id), colours));
+    n++;
+  }
+  printf("%s\n", n ? "" : " (none)");
+  if (e->rows.len && e->klass >= 0) printf("  %-8s %d\n", "class", e->klass);
+  return CZ_OK;
+}
+
+static size_t count_labels(const cz_example *e) {
+  size_t n = 0;
+  for (size_t i = 0; i < e->labels.len; i++) n += e->labels.data[i] != CZ_NOT_COUNTED;
+  return n;
+}
+
+/* The example of document NUMBER, from 1. */
+static cz_status print_example(const cz_objective *o, const cz_tokenizer *t, const cz_piece *piece,
+                               const cz_example *e, size_t number) {
+  const bool colours = cz_terminal_escapes(STDOUT_FILENO),
+             tokens = o->row->form != CZ_FORM_TEXT_TO_TEXT;
+  printf("document %zu: %lld tokens -> %zu inputs, %zu %s\n", number, (long long)piece->n,
+         e->inputs.len, tokens ? count_labels(e) : e->targets.len, tokens ? "labels" : "targets");
+  CZ_TRY(print_side("inputs", o, t, piece, &e->inputs, colours));
+  return tokens ? print_labels(o, t, piece, e, colours)
+                : print_side("targets", o, t, piece, &e->targets, colours);
+}
+
+/* Document I as a piece, with the next one beside it where the objective takes runs of others. */
+static cz_status piece_of(cz_piece *piece, const cz_objective *o, const documents *d, size_t i) {
+  const size_t begin = i ? d->ends[i - 1] : 0, next = (i + 1) % d->n,
+               other = next ? d->ends[next - 1] : 0;
+  *piece = (cz_piece){.ids = d->ids.data + begin,
+                      .n = (int64_t)(d->ends[i] - begin),
+                      .index = (uint32_t)i,
+                      .ends = true};
+  if (!o->cut.other) return CZ_OK;
+  if (d->n < 2)
+    return CZ_FAIL(CZ_EINVAL, "%s takes runs of other documents; there is one document",
+                   o->row->name);
+  piece->other = d->ids.data + other;
+  piece->n_other = (int64_t)(d->ends[next] - other);
+  return CZ_OK;
+}
+
 static cz_status show(const cz_objective *o, const cz_tokenizer *t, const documents *d, bool json) {
   cz_example e = {0};
   cz_status st = CZ_OK;
-  bool colours = cz_terminal_escapes(STDOUT_FILENO);
   for (size_t i = 0; i < d->n; i++) {
-    size_t begin = i ? d->ends[i - 1] : 0;
-    const cz_piece piece = {
-        .ids = d->ids.data + begin, .n = (int64_t)(d->ends[i] - begin), .index = (uint32_t)i};
+    cz_piece piece;
+    CZ_GO(st, piece_of(&piece, o, d, i), done);
     CZ_GO(st, cz_objective_apply(o, &e, &piece), done);
     if (piece.n > o->cut.piece_tokens)
       cz_warn("document %zu has %lld tokens; training cuts pieces of %lld: what is beyond the caps "
               "is not shown",
               i + 1, (long long)piece.n, (long long)o->cut.piece_tokens);
-    if (json) {
-      print_json(&e);
-      continue;
-    }
-    printf("document %zu: %lld tokens -> %zu inputs, %zu targets\n", i + 1, (long long)piece.n,
-           e.inputs.len, e.targets.len);
-    CZ_GO(st, print_side("inputs", o, t, &piece, &e.inputs, colours), done);
-    CZ_GO(st, print_side("targets", o, t, &piece, &e.targets, colours), done);
+    if (json)
+      print_json(&e, o->row->form);
+    else
+      CZ_GO(st, print_example(o, t, &piece, &e, i + 1), done);
   }
   if (fflush(stdout) || ferror(stdout)) st = CZ_FAIL(CZ_EIO, "standard output can't be written");
 done:
-  free(e.inputs.data);
-  free(e.targets.data);
+  cz_example_free(&e);
   return st;
 }
 

@@ -15,7 +15,7 @@ cz_status cz_denoise_masked(const cz_objective *o, cz_example *out, const cz_pie
                             const bool *mask, cz_tokens_fn inputs, cz_tokens_fn targets) {
   cz_stream s;
   cz_stream_init(&s, o->config.seed, "objective tokens", piece->epoch, piece->index);
-  out->inputs.len = out->targets.len = 0;
+  cz_example_clear(out);
   if (inputs) {
     CZ_TRY(inputs(o, &out->inputs, &s, piece, mask));
     CZ_TRY(finish(o, &out->inputs, o->inputs_cap));
@@ -28,7 +28,7 @@ cz_status cz_denoise_masked(const cz_objective *o, cz_example *out, const cz_pie
  * piece gives an empty example, which the reader drops. */
 cz_status cz_denoise(const cz_objective *o, cz_example *out, const cz_piece *piece,
                      cz_noise_fn mask, cz_tokens_fn inputs, cz_tokens_fn targets) {
-  out->inputs.len = out->targets.len = 0;
+  cz_example_clear(out);
   if (piece->n == 0) return CZ_OK;
   bool *noise;
   CZ_TRY(cz_alloc(&noise, (size_t)piece->n, sizeof *noise));

@@ -5,9 +5,12 @@
 
 #include "objectives/objective.h"
 
-#define CZ_KEYS_LENGTHS                                                                            \
+#define CZ_KEY_INPUTS_LENGTH(which)                                                                \
   CZ_KEY(cz_objective_config, inputs_length, INT, .fallback = "512", .min = 3, .max = 65536,       \
-         .unit = "tokens", .help = "maximum number of tokens of the inputs, EOS included"),        \
+         .unit = "tokens", .help = "maximum number of tokens of the inputs, " which " included")
+
+#define CZ_KEYS_LENGTHS                                                                            \
+  CZ_KEY_INPUTS_LENGTH("EOS"),                                                                     \
       CZ_KEY(cz_objective_config, targets_length, INT, .fallback = "0", .min = 0, .max = 65536,    \
              .unit = "tokens",                                                                     \
              .help =                                                                               \
@@ -29,5 +32,18 @@
 #define CZ_KEY_DENSITY(standard, minimum, maximum)                                                 \
   CZ_KEY(cz_objective_config, noise_density, REAL, .fallback = standard, .min = minimum,           \
          .max = maximum, .help = "expected share of the tokens that are noise")
+
+/* How tokens are masked (masking.h). */
+#define CZ_KEYS_MASKING                                                                            \
+  CZ_KEY(cz_objective_config, random_token_probability, REAL, .fallback = "0.1", .min = 0,         \
+         .max = 1, .help = "share of the chosen tokens that becomes random ones"),                 \
+      CZ_KEY(cz_objective_config, kept_token_probability, REAL, .fallback = "0.1", .min = 0,       \
+             .max = 1,                                                                             \
+             .help = "share of the chosen tokens that stays as it is; the rest becomes the mask "  \
+                     "token"),                                                                     \
+      CZ_KEY(cz_objective_config, fidelity, ENUM, .fallback = "paper",                             \
+             .choices = cz_fidelity_names,                                                         \
+             .help = "which tokens may be chosen: none with a role of its own (paper, "            \
+                     "corrected); or all but those around a text (code)")
 
 #endif

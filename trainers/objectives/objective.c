@@ -32,19 +32,32 @@ cz_status cz_objective_find(const cz_objective_row **row, const char *name) {
   return CZ_OK;
 }
 
+static cz_status check_vocabulary(const cz_objective_row *row, const cz_vocabulary *v) {
+  const int32_t special[] = {v->eos, v->cls, v->sep, v->mask};
+  for (size_t i = 0; i < sizeof special / sizeof *special; i++)
+    if (v->size < 4 || special[i] >= v->size)
+      return CZ_FAIL(
+          CZ_EINVAL,
+          "a vocabulary of %d tokens with EOS %d, [CLS] %d, [SEP] %d and [MASK] %d can't "
+          "carry an objective",
+          v->size, v->eos, v->cls, v->sep, v->mask);
+  if (row->form != CZ_FORM_TEXT_TO_TEXT) return CZ_OK; /* its solve says what it needs */
+  return cz_need_token(row, v->eos, "an end-of-sequence token behind inputs and targets");
+}
+
+/** CZ_EUSAGE when the vocabulary lacks a token of a role that ROW needs, WHAT: ID is
+ * negative. */
+cz_status cz_need_token(const cz_objective_row *row, int32_t id, const char *what) {
+  if (id >= 0) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE, "%s needs %s; the tokenizer names none", row->name, what);
+}
+
 /** Configures O: copies CONFIG and VOCABULARY and derives how the corpus is cut and the
  * caps. CZ_EUSAGE when they can't work together (no room for a token and EOS, no EOS, too
  * few sentinels). There is nothing to free. */
 cz_status cz_objective_init(cz_objective *o, const cz_objective_row *row,
                             const cz_objective_config *config, const cz_vocabulary *vocabulary) {
-  if (vocabulary->eos < 0)
-    return CZ_FAIL(CZ_EUSAGE,
-                   "%s ends inputs and targets with an end-of-sequence token; the tokenizer names "
-                   "none",
-                   row->name);
-  if (vocabulary->size < 4 || vocabulary->eos >= vocabulary->size)
-    return CZ_FAIL(CZ_EINVAL, "a vocabulary of %d tokens with EOS %d can't carry an objective",
-                   vocabulary->size, vocabulary->eos);
+  CZ_TRY(check_vocabulary(row, vocabulary));
   *o = (cz_objective){.row = row,
                       .config = *config,
                       .vocabulary = *vocabulary,
@@ -72,15 +85,14 @@ cz_status cz_objective_mean_lengths(const cz_objective *o, double *inputs, doubl
   cz_status st = CZ_OK;
   int64_t in = 0, out = 0;
   for (int64_t i = 0; i < pieces && st == CZ_OK; i++) {
-    const cz_piece piece = {.ids = ids, .n = n, .index = (uint32_t)i};
+    const cz_piece piece = {.ids = ids, .n = n, .index = (uint32_t)i, .other = ids, .n_other = n};
     st = cz_objective_apply(o, &e, &piece);
     in += (int64_t)e.inputs.len;
     out += (int64_t)e.targets.len;
   }
+  cz_example_free(&e);
   *inputs = (double)in / (double)pieces;
   *targets = (double)out / (double)pieces;
-  free(e.inputs.data);
-  free(e.targets.data);
   free(ids);
   return st;
 }

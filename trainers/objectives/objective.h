@@ -5,7 +5,8 @@
  * counts and packs into batches. So an objective is a file with a row: its keys, how it solves
  * its lengths, and a function from piece to example (docs/t5.md 3); the list is objectives.def.
  * It knows no file, no batch and no model. The loss of all is cross-entropy over the targets
- * (and over the inputs too for single stacks that request it).
+ * (and over the inputs too for single stacks that request it), or over the labels of tokens that
+ * are read as they are (masked_lm, next_sentence, causal_lm; data/batch.h).
  *
  * `fidelity`, where the paper's text and the released code depart; where the paper is silent,
  * `paper` does what the code does:
@@ -28,6 +29,10 @@
  *   random tokens of    paper      from 3 up, sentinels too
  *   BERT-style          code       the same
  *                       corrected  ordinary pieces only
+ *   what a masked LM    paper      any but special tokens and the mask of a pattern
+ *   may predict         code       any but the two around a text: the mask of a pattern too, and
+ *                                  padding, where there is some (masking.h)
+ *                       corrected  as the paper
  *
  * An explicit targets_length wins over every default cap. All draws are keyed by (seed, use,
  * epoch, index of the piece): neither order nor threads matter, and objectives that share a
@@ -46,6 +51,7 @@ typedef struct cz_vocabulary {
   int32_t size; /* the tokenizer's size, sentinels included (T5: 32,100): random tokens are drawn
                    below it */
   int32_t pad, eos, unk;
+  int32_t cls, sep, mask; /* around a text, between and behind texts, in place of a token */
   int32_t n_sentinels;
   int32_t sentinels[CZ_SENTINELS_MAX]; /* ids of <extra_id_0>, <extra_id_1>, ... (T5: 32,099
                                           downwards); further ones are not used */
@@ -65,7 +71,7 @@ extern const char *const cz_concatenate_names[];
 typedef struct cz_objective_config {
   int64_t inputs_length,
       targets_length; /* caps with EOS, in tokens; targets_length 0: the objective's own */
-  double noise_density, mean_noise_span_length, random_token_probability;
+  double noise_density, mean_noise_span_length, random_token_probability, kept_token_probability;
   int fidelity;
   int concatenate; /* cz_concatenate */
   uint64_t seed;   /* not a key: the run's */
@@ -80,8 +86,13 @@ typedef struct cz_objective {
   int64_t inputs_cap, targets_cap; /* tokens with EOS, derived; inputs_cap 0: no inputs at all */
 } cz_objective;
 
+/* What an objective's examples are: inputs and targets, both with EOS; or tokens as they are with
+ * labels (cz_example), for a stack that sees both sides of a token or only what is before it. */
+typedef enum cz_form { CZ_FORM_TEXT_TO_TEXT, CZ_FORM_MASKED, CZ_FORM_CAUSAL } cz_form;
+
 typedef struct cz_objective_row {
   const char *name, *help;
+  cz_form form;
   cz_section section;
   cz_status (*solve)(
       cz_objective *o); /* derives cut and caps from the configuration; refuses what can't work */
@@ -96,6 +107,7 @@ CZ_MUST cz_status cz_objective_find(const cz_objective_row **row, const char *na
 CZ_MUST cz_status cz_objective_init(cz_objective *o, const cz_objective_row *row,
                                     const cz_objective_config *config,
                                     const cz_vocabulary *vocabulary);
+CZ_MUST cz_status cz_need_token(const cz_objective_row *row, int32_t id, const char *what);
 CZ_MUST cz_status cz_objective_apply(const cz_objective *o, cz_example *out, const cz_piece *piece);
 CZ_MUST cz_status cz_objective_mean_lengths(const cz_objective *o, double *inputs, double *targets,
                                             int64_t pieces);

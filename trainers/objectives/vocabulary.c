@@ -7,8 +7,13 @@
  * whoever needs it refuses. */
 void cz_vocabulary_of(cz_vocabulary *v, const cz_tokenizer *t) {
   const cz_tokenizer_facts *facts = cz_tokenizer_get_facts(t);
-  *v =
-      (cz_vocabulary){.size = facts->size, .pad = facts->pad, .eos = facts->eos, .unk = facts->unk};
+  *v = (cz_vocabulary){.size = facts->size,
+                       .pad = facts->pad,
+                       .eos = facts->eos,
+                       .unk = facts->unk,
+                       .cls = facts->cls,
+                       .sep = facts->sep,
+                       .mask = facts->mask};
   while (v->n_sentinels < CZ_SENTINELS_MAX) {
     char name[32];
     int n = snprintf(name, sizeof name, "<extra_id_%d>", v->n_sentinels);
@@ -25,8 +30,14 @@ cz_status cz_vocabulary_like_t5(cz_vocabulary *v, int64_t size) {
   enum { SENTINELS = 100 };
   if (size < (int64_t)2 * SENTINELS || size > INT32_MAX)
     return CZ_FAIL(CZ_EUSAGE, "a vocabulary of %lld has no room for sentinels", (long long)size);
-  *v = (cz_vocabulary){
-      .size = (int32_t)size, .pad = 0, .eos = 1, .unk = 2, .n_sentinels = SENTINELS};
+  *v = (cz_vocabulary){.size = (int32_t)size,
+                       .pad = 0,
+                       .eos = 1,
+                       .unk = 2,
+                       .cls = -1,
+                       .sep = -1,
+                       .mask = -1,
+                       .n_sentinels = SENTINELS};
   for (int32_t k = 0; k < SENTINELS; k++) v->sentinels[k] = v->size - 1 - k;
   return CZ_OK;
 }

@@ -24,6 +24,16 @@ static cz_status bind(pretraining *p, const cz_recipe *recipe, uint64_t config_h
   return cz_config_need(&p->corpus, recipe->node, "corpus");
 }
 
+/* The model must read what the objective makes. */
+static cz_status check_form(const cz_objective *o, const cz_model_config *model) {
+  const cz_form form = o->row->form;
+  if (form == CZ_FORM_TEXT_TO_TEXT) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE,
+                 "%s is for %s that reads tokens as they are, which no model of the family %s does",
+                 o->row->name, form == CZ_FORM_MASKED ? "a bidirectional stack" : "a causal stack",
+                 model->family->name);
+}
+
 /* What is read before training begins. */
 static cz_status read_files(pretraining *p, cz_reader **reader, cz_source *source, cz_model **model,
                             const cz_recipe *recipe) {
@@ -44,6 +54,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   cz_status st;
   CZ_GO(st, bind(&p, recipe, out->config_hash), done);
   CZ_GO(st, cz_comm_agree(s->comm, read_files(&p, &reader, &source, &model, recipe)), done);
+  CZ_GO(st, check_form(&p.objective, &model->config), done);
   CZ_GO(st, cz_train(s, recipe, model, &source, &p.job, out), done);
   if (s->comm->rank == 0)
     CZ_GO(st, cz_held_out_run(out->metrics, recipe, model, &p.objective, &p.job), done);
@@ -57,6 +68,8 @@ done:
 static cz_status check(cz_check *c, const cz_recipe *recipe) {
   pretraining p;
   CZ_TRY(bind(&p, recipe, 0));
+  CZ_TRY(
+      CZ_AT(cz_config_get(recipe->node, "objective"), check_form(&p.objective, &c->stage.model)));
   CZ_TRY(cz_check_job(c, recipe, &p.job));
   CZ_TRY(cz_check_corpus(c, recipe, p.corpus));
   return cz_held_out_check(c, recipe);

@@ -8,10 +8,24 @@
 
 static const char *const long_rules[] = {"refuse", "cut", NULL};
 static const cz_key_spec batch_keys[] = {
-    CZ_KEY(cz_batch_plan, input_tokens, INT, .min = 1, .max = 1 << 26, .unit = "tokens",
-           .help = "encoder tokens of a global batch, all shards together"),
-    CZ_KEY(cz_batch_plan, target_tokens, INT, .min = 1, .max = 1 << 26, .unit = "tokens",
-           .help = "decoder tokens of a global batch"),
+    CZ_KEY(cz_batch_plan, input_tokens, INT, .fallback = "0", .min = 0, .max = 1 << 26,
+           .unit = "tokens",
+           .help = "encoder tokens of a global batch, all shards together; all tokens of a stack "
+                   "that reads them as they are; must be given unless examples is"),
+    CZ_KEY(cz_batch_plan, target_tokens, INT, .fallback = "0", .min = 0, .max = 1 << 26,
+           .unit = "tokens",
+           .help = "decoder tokens of a global batch; must be given unless examples is, or a stack "
+                   "reads tokens as they are"),
+    CZ_KEY(cz_batch_plan, examples, INT, .fallback = "0", .min = 0, .max = 1 << 20,
+           .unit = "examples",
+           .help = "a global batch is exactly so many examples in the data's order, a multiple of "
+                   "shards, whatever their lengths, with room for so many of max_inputs and "
+                   "max_targets; 0: as many as the tokens hold"),
+    CZ_KEY_AS("epoch_ends", cz_batch_plan, ends, ENUM, .fallback = "join", .choices = cz_ends_names,
+              .help = "with examples, at the end of an epoch: the next one fills the batch up "
+                      "(join); its last shard is short and the next epoch begins with the next "
+                      "shard (short) or a batch that lacks shards is left out (restart), as PET's "
+                      "code of 2021 and the one before do with micro-batches"),
     CZ_KEY(cz_batch_plan, max_inputs, INT, .fallback = "0", .min = 0, .max = 1 << 20,
            .unit = "tokens",
            .help = "longest input of one example with EOS; 0: the shard's budget"),
@@ -82,8 +96,14 @@ static const cz_key_spec train_keys[] = {
 };
 const cz_section cz_train_section = CZ_SECTION("train", "The training loop.", train_keys);
 
+/* The budgets that the layout reads, where they do not follow from a number of examples. */
 static cz_status check_shards(const cz_batch_plan *b) {
-  if (b->input_tokens >= b->shards && b->target_tokens >= b->shards) return CZ_OK;
+  const bool targets = b->layout != CZ_LAYOUT_TOKENS;
+  if (b->examples) return CZ_OK; /* cz_batches_check knows */
+  if (!b->input_tokens || (targets && !b->target_tokens))
+    return CZ_FAIL(CZ_EUSAGE, "batch: %s is missing: how many tokens, or examples, are a batch",
+                   b->input_tokens ? "target_tokens" : "input_tokens");
+  if (b->input_tokens >= b->shards && (!targets || b->target_tokens >= b->shards)) return CZ_OK;
   return CZ_FAIL(CZ_EUSAGE,
                  "batch: %lld input and %lld target tokens cannot be cut into %lld shards",
                  (long long)b->input_tokens, (long long)b->target_tokens, (long long)b->shards);
@@ -96,6 +116,7 @@ cz_batch_plan cz_loop_plan(const cz_loop_job *j) {
   plan.loss_on_inputs = j->train.loss_on_inputs;
   plan.start = j->start_id;
   plan.passes = j->passes;
+  cz_batch_budgets(&plan);
   return plan;
 }
 
@@ -125,7 +146,7 @@ cz_status cz_loop_check_scale(const cz_train_keys *t) {
 cz_status cz_loop_check(const cz_loop_job *job) {
   const cz_batch_plan plan = cz_loop_plan(job);
   CZ_TRY(cz_loop_check_scale(&job->train));
-  CZ_TRY(check_shards(&job->batch));
+  CZ_TRY(check_shards(&plan));
   return cz_batches_check(&plan);
 }
 
@@ -139,9 +160,13 @@ bool cz_loop_takes_cudnn(const cz_train_keys *train, const cz_model *model, char
 /** Builds the graph that one shard of the recipe fits, to train (TRAIN_GRAPH) or to
  * score. In an encoder-decoder the loss reads every decoder position, in a single
  * stack only those that count. */
-cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
+cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *keys,
                       const cz_train_keys *train, int dropout_mask, cz_layout layout,
                       bool train_graph) {
+  cz_batch_plan of_layout = *keys;
+  const cz_batch_plan *batch = &of_layout;
+  of_layout.layout = layout;
+  cz_batch_budgets(&of_layout);
   int64_t inputs = batch->input_tokens / batch->shards,
           targets = batch->target_tokens / batch->shards;
   CZ_TRY(check_shards(batch));

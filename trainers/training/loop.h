@@ -96,7 +96,7 @@ CZ_MUST cz_status cz_loop_check_scale(const cz_train_keys *t);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
 bool cz_loop_takes_cudnn(const cz_train_keys *train, const cz_model *model, char *why, size_t n);
-CZ_MUST cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *batch,
+CZ_MUST cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *keys,
                               const cz_train_keys *train, int dropout_mask, cz_layout layout,
                               bool train_graph);
 

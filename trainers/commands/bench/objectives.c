@@ -58,8 +58,7 @@ static cz_status usual_pieces(uint32_t *first, const cz_objective *o, double inp
 done:
   free(lengths);
   free(ids);
-  free(e.inputs.data);
-  free(e.targets.data);
+  cz_example_free(&e);
   return st;
 }
 
@@ -87,8 +86,7 @@ static cz_status make_batch(cz_flat_batch *b, const cz_objective *o, uint32_t fi
   st = CZ_OK;
 done:
   free(ids);
-  free(e.inputs.data);
-  free(e.targets.data);
+  cz_example_free(&e);
   return st;
 }
 
@@ -227,8 +225,9 @@ cz_status cz_bench_objectives(int argc, char **argv) {
   CZ_GO(st, cz_device_open(&b.device, b.device_name), done);
   if (!b.json) print_header();
   for (size_t i = 0; i < cz_objective_count; i++) {
+    if (cz_objective_rows[i]->form != CZ_FORM_TEXT_TO_TEXT) continue; /* not for these models */
     CZ_GO(st, bench_one(&b, cz_objective_rows[i]), done);
-    if (!b.json) print_row(json_array_get(b.rows, i));
+    if (!b.json) print_row(json_array_get(b.rows, json_array_size(b.rows) - 1));
   }
   if (b.json) st = cz_bench_print(json_incref(b.rows));
 done:
