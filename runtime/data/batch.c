@@ -14,11 +14,17 @@ static int64_t decoder_budget(const cz_batch_plan *plan) {
   return 0;
 }
 
-/* A segment has a target token at least, or with TOKENS a token. */
-static int64_t most_segments(const cz_batch_plan *plan) {
-  if (plan->examples) return plan->examples / plan->shards;
-  return (plan->layout == CZ_LAYOUT_TOKENS ? plan->input_tokens : plan->target_tokens) /
-         plan->shards;
+/** What a shard of PLAN, whose budgets are set, holds at most. A segment has a target token at
+ * least, or with TOKENS a token. */
+cz_shard_room cz_batch_room(const cz_batch_plan *plan) {
+  const bool tokens = plan->layout == CZ_LAYOUT_TOKENS;
+  const int64_t inputs = plan->input_tokens / plan->shards,
+                targets = plan->target_tokens / plan->shards;
+  return (cz_shard_room){.segments = plan->examples ? plan->examples / plan->shards
+                                     : tokens       ? inputs
+                                                    : targets,
+                         .encoder_tokens = tokens ? 0 : inputs,
+                         .decoder_tokens = decoder_budget(plan) / plan->shards};
 }
 
 /* What only TOKENS has: at most a row of classes for each token. */
@@ -32,10 +38,9 @@ static cz_status create_aligned(cz_shard *s, const cz_batch_plan *plan, size_t t
 }
 
 static cz_status create_shard(cz_shard *s, const cz_batch_plan *plan) {
-  const bool encodes = plan->layout != CZ_LAYOUT_TOKENS;
-  size_t inputs = encodes ? (size_t)(plan->input_tokens / plan->shards) : 0,
-         row = (size_t)(decoder_budget(plan) / plan->shards),
-         segments = (size_t)most_segments(plan);
+  const cz_shard_room room = cz_batch_room(plan);
+  const size_t inputs = (size_t)room.encoder_tokens, row = (size_t)room.decoder_tokens,
+               segments = (size_t)room.segments;
   CZ_TRY(cz_alloc(&s->encoder.ids, inputs, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->encoder.spans, 2 * segments, sizeof(int32_t)));
   CZ_TRY(cz_alloc(&s->decoder.ids, row, sizeof(int32_t)));

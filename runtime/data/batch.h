@@ -112,6 +112,11 @@ typedef struct cz_batch_plan {
   int64_t soft_classes; /* TOKENS: C of the distributions that examples may have; 0: none */
 } cz_batch_plan;
 
+/* Maxima of one shard, for whom memory is planned. */
+typedef struct cz_shard_room {
+  int64_t segments, encoder_tokens, decoder_tokens;
+} cz_shard_room;
+
 /* A stream: a thread of its own reads ahead while the caller computes. One caller at a
  * time; a batch is borrowed until the next call, after which its memory holds another
  * one. */
@@ -119,6 +124,7 @@ typedef struct cz_batches cz_batches;
 
 int64_t cz_batch_cap(int64_t cap, int64_t budget, int64_t shards);
 void cz_batch_budgets(cz_batch_plan *plan);
+cz_shard_room cz_batch_room(const cz_batch_plan *plan);
 CZ_MUST cz_status cz_batches_check(const cz_batch_plan *plan);
 CZ_MUST cz_status cz_batches_open(cz_batches **b, const cz_source *source,
                                   const cz_batch_plan *plan, const cz_cursor *from);

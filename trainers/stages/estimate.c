@@ -24,8 +24,8 @@ cz_status cz_cost_caps(double *inputs, double *targets, const cz_recipe *recipe)
 }
 
 /** Completes the COST of a stage that trains on examples of COST's mean `inputs` and
- * `targets`: examples a step, steps, tokens and floating-point operations. A batch is full
- * when one of its two budgets is used up. CZ_EUSAGE for a configuration that cannot run. */
+ * `targets`: examples a step, steps, tokens and floating-point operations. A batch of no fixed
+ * number of examples is full when one of its two budgets is used up. CZ_EUSAGE for a configuration that cannot run. */
 cz_status cz_cost_training(cz_cost *cost, const cz_recipe *recipe) {
   cz_batch_plan batch;
   cz_train_keys train;
@@ -34,8 +34,8 @@ cz_status cz_cost_training(cz_cost *cost, const cz_recipe *recipe) {
   CZ_TRY(cz_recipe_section(recipe, &cz_train_section, &train));
   CZ_TRY(cz_model_keys_config(&config, &recipe->model, recipe->vocabulary.size, NULL));
   double by_inputs = cost->inputs > 0 ? (double)batch.input_tokens / cost->inputs : INFINITY,
-         by_targets = (double)batch.target_tokens / cost->targets;
-  cost->segments = by_inputs < by_targets ? by_inputs : by_targets;
+         by_targets = cost->targets > 0 ? (double)batch.target_tokens / cost->targets : INFINITY;
+  cost->segments = batch.examples ? (double)batch.examples : fmin(by_inputs, by_targets);
   cost->steps = (double)train.steps;
   cost->tokens = cost->steps * cost->segments * (cost->inputs + cost->targets);
   cz_step_shape shape = {.segments = cost->segments,

@@ -159,7 +159,7 @@ bool cz_loop_takes_cudnn(const cz_train_keys *train, const cz_model *model, char
 
 /** Builds the graph that one shard of the recipe fits, to train (TRAIN_GRAPH) or to
  * score. In an encoder-decoder the loss reads every decoder position, in a single
- * stack only those that count. */
+ * stack only those that count. KEYS: of the section `batch`. */
 cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *keys,
                       const cz_train_keys *train, int dropout_mask, cz_layout layout,
                       bool train_graph) {
@@ -167,15 +167,13 @@ cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *keys,
   const cz_batch_plan *batch = &of_layout;
   of_layout.layout = layout;
   cz_batch_budgets(&of_layout);
-  int64_t inputs = batch->input_tokens / batch->shards,
-          targets = batch->target_tokens / batch->shards;
   CZ_TRY(check_shards(batch));
-  cz_net_options options = {.capacity_segments = targets,
-                            .capacity_encoder = inputs,
-                            .capacity_decoder =
-                                layout == CZ_LAYOUT_STACK ? inputs + targets : targets,
+  const cz_shard_room room = cz_batch_room(batch);
+  cz_net_options options = {.capacity_segments = room.segments,
+                            .capacity_encoder = room.encoder_tokens,
+                            .capacity_decoder = room.decoder_tokens,
                             .train = train_graph,
-                            .loss_rows = layout == CZ_LAYOUT_STACK,
+                            .loss_rows = layout != CZ_LAYOUT_ENCDEC,
                             .recompute = train->recompute,
                             .dropout = -1,
                             .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN,
@@ -183,11 +181,13 @@ cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *keys,
                             .label_smoothing = train->label_smoothing};
   char why[512];
   if (cz_loop_takes_cudnn(train, model, why, sizeof why)) {
-    const int64_t longest = cz_batch_cap(batch->max_targets, batch->target_tokens, batch->shards);
+    const int64_t read = cz_batch_cap(batch->max_inputs, batch->input_tokens, batch->shards),
+                  written = cz_batch_cap(batch->max_targets, batch->target_tokens, batch->shards);
     options.cudnn = true;
-    options.longest_encoder = cz_batch_cap(batch->max_inputs, batch->input_tokens, batch->shards);
-    options.longest_decoder =
-        layout == CZ_LAYOUT_STACK ? options.longest_encoder + longest : longest;
+    options.longest_encoder = read;
+    options.longest_decoder = layout == CZ_LAYOUT_ENCDEC  ? written
+                              : layout == CZ_LAYOUT_STACK ? read + written
+                                                          : read;
   }
   return cz_net_create(net, model, &options);
 }
