@@ -37,7 +37,10 @@ cz_status cz_ipet_check(const cz_ipet *s) {
  * logarithm's rounding. */
 static int64_t steps_to_target(const cz_ipet *s, double n) {
   int64_t k = 0;
-  for (; n < (double)s->target; n *= s->scale) k++;
+  while (n < (double)s->target) {
+    n *= s->scale;
+    k++;
+  }
   return k;
 }
 

@@ -77,7 +77,7 @@ static double evaluate(const fitting *f, double *g, const double *w) {
 
 /* The direction -H g, H the approximate inverse of the Hessian after AGE iterations. */
 static void find_direction(fitting *f, int age) {
-  double alpha[PAIRS], *q = f->direction;
+  double alpha[PAIRS] = {0}, *q = f->direction;
   int first = age > PAIRS ? age - PAIRS : 0;
   for (size_t k = 0; k < f->size; k++) q[k] = -f->g[k];
   for (int i = age - 1; i >= first; i--) {

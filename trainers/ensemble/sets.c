@@ -107,8 +107,8 @@ static cz_status hear_teachers(drawing *d, cz_ipet_set *out, cz_arena *arena, si
   cz_scores_labels(d->label, d->mean, d->n, d->classes);
   for (size_t i = 0; i < d->n; i++) {
     const double *x = d->mean + i * (size_t)d->classes, highest = x[d->label[i]];
-    double sum = 0;
-    for (int32_t c = 0; c < d->classes; c++) sum += exp(x[c] - highest);
+    double sum = exp(x[0] - highest);
+    for (int32_t c = 1; c < d->classes; c++) sum += exp(x[c] - highest);
     d->total[i] = highest + log(sum);
     d->taken[i] = -1;
   }
