@@ -148,6 +148,20 @@ static bool base64_decode(unsigned char *out, size_t *out_n, const char *s, size
   return true;
 }
 
+/** Appends N BYTES in base64, as such a map stands in a tokenizer.json. */
+cz_status cz__base64_encode(cz_buf *out, const char *bytes, size_t n) {
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (size_t i = 0; i < n; i += 3) {
+    size_t left = n - i < 3 ? n - i : 3;
+    uint32_t v = 0;
+    for (size_t j = 0; j < left; j++) v |= (uint32_t)(unsigned char)bytes[i + j] << (16 - 8 * j);
+    char group[4] = {'=', '=', '=', '='};
+    for (size_t j = 0; j <= left; j++) group[j] = digits[v >> (18 - 6 * j) & 63];
+    CZ_TRY(cz_buf_add(out, group, sizeof group));
+  }
+  return CZ_OK;
+}
+
 static uint32_t little_endian(const unsigned char *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }

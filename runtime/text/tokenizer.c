@@ -94,28 +94,30 @@ static cz_status read_config_beside(cz_tokenizer *t, const char *path) {
   return cz_fs_exists(config) ? read_config(t, config, path) : CZ_OK;
 }
 
-static cz_status open_file(cz_tokenizer **t, const char *path) {
+/* Opens the tokenizer.json FILE; where it is missing from FOLDER, what the old files there make. */
+static cz_status open_file(cz_tokenizer **t, const char *file, const char *folder) {
   cz_buf text = {0};
   cz_status st;
-  CZ_GO(st, cz_fs_read(path, &text), done);
-  CZ_GO(st, cz_tokenizer_parse(t, text.data ? text.data : "", text.len, path), done);
-  CZ_GO(st, read_config_beside(*t, path), done);
+  bool old = folder && !cz_fs_exists(file);
+  CZ_GO(st, old ? cz_tokenizer_json_of_folder(&text, folder) : cz_fs_read(file, &text), done);
+  CZ_GO(st, cz_tokenizer_parse(t, text.data ? text.data : "", text.len, old ? folder : file), done);
+  CZ_GO(st, read_config_beside(*t, file), done);
 done:
   cz_buf_free(&text);
   if (st != CZ_OK) cz_tokenizer_destroy(t);
   return st;
 }
 
-/** Opens PATH, a tokenizer.json or a folder with one. tokenizer_config.json beside it says which
- * tokens are special; what it leaves out is found by spelling. CZ_EIO when a file can't be read,
- * CZ_EINVAL when a part of it is wrong or not supported, or the two files contradict each
- * other. */
+/** Opens PATH, a tokenizer.json or a folder with one, or with the files that there were before it
+ * (cz_tokenizer_json_of_folder). tokenizer_config.json beside it says which tokens are special;
+ * what it leaves out is found by spelling. CZ_EIO when a file can't be read, CZ_EINVAL when a part
+ * of it is wrong or not supported, or the two files contradict each other. */
 cz_status cz_tokenizer_open(cz_tokenizer **t, const char *path) {
   char file[4096];
   *t = NULL;
-  if (!cz_fs_is_dir(path)) return open_file(t, path);
+  if (!cz_fs_is_dir(path)) return open_file(t, path, NULL);
   CZ_TRY(cz_fs_join(file, sizeof file, path, "tokenizer.json"));
-  return open_file(t, file);
+  return open_file(t, file, path);
 }
 
 /** Frees the tokenizer, clears the pointer, accepts null. */

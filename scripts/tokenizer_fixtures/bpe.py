@@ -2,8 +2,7 @@
 """Writes to tests/fixtures/text/ what make_tokenizer_fixtures.py does for Unigram, for byte pair
 encoding: small tokenizers of every shape that the reader runs, trained here, and what the Hugging
 Face library makes of hostile texts; letters and numbers of its regular expressions for every code
-point; folders of old files (vocab.txt; vocab.json and merges.txt; a SentencePiece model) with the
-tokenizer.json that transformers makes of them. The library's trainer numbers the characters of
+point. The library's trainer numbers the characters of
 words with a prefix in the order of a hash table, so bpe_words is another one each time.
 """
 

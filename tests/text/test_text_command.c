@@ -126,7 +126,7 @@ static void test_wrong_input(void **state) {
       {"", CZ_EINVAL, "--truncate, but its \"truncation\" is null", {T5, "--truncate"}},
       {"", CZ_EUSAGE, "--truncate, --no-special and --count encode", {T5, "--decode", "--pair"}},
       {"", CZ_EIO, "/nonexistent", {"/nonexistent"}},
-      {"", CZ_EIO, "/tmp/tokenizer.json", {"/tmp"}},
+      {"", CZ_EINVAL, "/tmp: no tokenizer.json, and nothing to make one of", {"/tmp"}},
       {"", CZ_EUSAGE, "wanted", {"--json"}},
       {"", CZ_EUSAGE, "--decode", {T5, "--decod"}},
       {"", CZ_EUSAGE, "--skip-special decodes", {T5, "--skip-special"}},
