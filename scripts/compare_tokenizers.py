@@ -32,7 +32,7 @@ def translations(folder):
         try:
             with open(path, "rb") as f:
                 catalogue = gettext.GNUTranslations(f)._catalog
-        except (OSError, UnicodeDecodeError):
+        except (OSError, UnicodeDecodeError, IndexError, ValueError):  # no catalogue
             continue
         for said in catalogue.values():
             yield from (x.encode() + b"\n" for x in str(said).split("\n"))

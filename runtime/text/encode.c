@@ -225,15 +225,15 @@ static cz_status encode(const cz_tokenizer *t, cz_encoding *out, const char *con
   static const char *const names[] = {"the text", "the first text", "the second text"};
   CZ_CHECK(scratch->owner == t);
   out->n = 0;
-  for (int k = 0; k <= pair; k++) {
+  for (int k = 0; k < 1 + (int)pair; k++) {
     target g = {t, scratch, &scratch->texts[k], o.text_only};
     scratch->work.banned = o.no_special ? t->added.special : NULL;
-    CZ_TRY(encode_text(&g, texts[k], sizes[k], names[pair + k]));
+    CZ_TRY(encode_text(&g, texts[k], sizes[k], names[(int)pair + k]));
   }
   if (o.truncate)
     CZ_TRY(cz__truncation_apply(&t->truncation, scratch->texts, pair,
                                 o.add_special ? cz__post_added(&t->post, pair) : 0));
-  for (int k = 0; k <= pair; k++) {
+  for (int k = 0; k < 1 + (int)pair; k++) {
     cz__post_trim(&t->post, &scratch->texts[k], k, texts[k], sizes[k]);
     if (o.characters) cz__segment_characters(&scratch->texts[k], texts[k], sizes[k]);
   }

@@ -112,15 +112,13 @@ static cz_status around(cz__processor *p, cz_arena *arena, const json_t *o, cons
   CZ_TRY(token_and_id(&cls, arena, o, at, "cls"));
   CZ_TRY(token_and_id(&sep, arena, o, at, "sep"));
   CZ_TRY(cz_arena_alloc(arena, &items, 6, sizeof *items));
-  size_t n = 0;
-  items[n++] = (cz__post_item){.ids = cls, .n = 1};
-  items[n++] = (cz__post_item){.text = 0};
-  items[n++] = (cz__post_item){.ids = sep, .n = 1};
-  p->layouts[0] = (cz__layout){items, n};
-  if (middle) items[n++] = (cz__post_item){.ids = sep, .n = 1, .type = type};
-  items[n++] = (cz__post_item){.text = 1, .type = type};
-  items[n++] = (cz__post_item){.ids = sep, .n = 1, .type = type};
-  p->layouts[1] = (cz__layout){items, n};
+  const cz__post_item before = {.ids = cls, .n = 1}, between = {.ids = sep, .n = 1},
+                      text = {.text = 1, .type = type}, behind = {.ids = sep, .n = 1, .type = type};
+  memcpy(items, (cz__post_item[]){before, {.text = 0}, between, behind, text, behind},
+         6 * sizeof *items);
+  if (!middle) memcpy(items + 3, (cz__post_item[]){text, behind}, 2 * sizeof *items);
+  p->layouts[0] = (cz__layout){items, 3};
+  p->layouts[1] = (cz__layout){items, middle ? 6 : 5};
   return CZ_OK;
 }
 

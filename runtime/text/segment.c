@@ -98,7 +98,7 @@ cz_status cz__truncation_apply(const cz__truncation *t, cz__segment *texts, bool
                    (long long)t->max_length, added);
   size_t max = (size_t)t->max_length - added;
   if (max == 0 || total <= max) {
-    for (int k = 0; max == 0 && k <= pair; k++) keep(t, &texts[k], 0);
+    for (int k = 0; max == 0 && k < 1 + (int)pair; k++) keep(t, &texts[k], 0);
     return CZ_OK;
   }
   if (t->strategy == CZ__LONGEST_FIRST) {
