@@ -21,8 +21,10 @@ import numpy as np
 import scipy
 import sklearn
 from scipy.special import log_softmax, softmax
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
+from sklearn.naive_bayes import MultinomialNB
 
 
 def scores(rng, *shape, scale=3.0):
@@ -188,6 +190,39 @@ def logistic_cases(rng):
         }
 
 
+def bayes_cases(rng):
+    """Of a few labelled texts; words that were not seen do not count, a class may lack texts."""
+    vocabulary = "Perl perl6 PERL Größe ДАННЫЕ for the a of X11 x86_64 parsing 7".split()
+    for n, classes in ((1, 2), (5, 3), (30, 4)):
+        texts = [
+            " ".join(vocabulary[int(k)] for k in rng.integers(0, 10, rng.integers(1, 9)))
+            for _ in range(n)
+        ]
+        y = rng.integers(0, classes - (n == 5), n)
+        new = [
+            ", ".join(vocabulary[int(k)] for k in rng.integers(0, 13, rng.integers(0, 9)))
+            for _ in range(6)
+        ]
+        # letters and digits of ASCII in lower case, any byte beyond it
+        count = CountVectorizer(
+            lowercase=False,
+            tokenizer=lambda t: re.findall(r"[a-z0-9\x80-\U0010ffff]+", re.sub(
+                "[A-Z]", lambda m: m.group().lower(), t)),
+            token_pattern=None,
+        )
+        model = MultinomialNB(alpha=1.0).fit(count.fit_transform(texts), y)
+        p = np.zeros((6, classes))
+        p[:, model.classes_] = model.predict_proba(count.transform(new))
+        yield {
+            "classes": classes,
+            "texts": texts,
+            "labels": ints(y),
+            "new": new,
+            "probabilities": flat(p),
+            "majority": int(np.bincount(y, minlength=classes).argmax()),
+        }
+
+
 def words(text):
     return re.findall(r"\w+", text.lower())
 
@@ -246,6 +281,7 @@ def main():
         "judged": judged_cases,
         "logistic": logistic_cases,
         "next": next_cases,
+        "bayes": bayes_cases,
     }
     out = {"versions": {m.__name__: m.__version__ for m in (np, scipy, sklearn)}}
     for name, cases in groups.items():

@@ -6,6 +6,7 @@
 #include "ensemble/judge.h"
 #include "ensemble/logistic.h"
 #include "fixtures.h"
+#include "tasks/bayes.h"
 
 #include <stdio.h>
 
@@ -328,6 +329,42 @@ static void test_logistic_edges(void **state) {
   cz_arena_destroy(&arena);
 }
 
+/* Naive Bayes on a few labelled texts, and the majority. */
+static void test_bayes(void **state) {
+  const json_t *c;
+  size_t i;
+  json_array_foreach((json_t *)cases_of("bayes", 3), i, c) {
+    int32_t classes = (int32_t)whole_of(c, "classes"), *labels = wholes_of(c, "labels");
+    size_t n = size_of(c, "texts"), m = size_of(c, "new");
+    double p[MOST];
+    cz_bayes *b;
+    OK(cz_bayes_create(&b, classes));
+    assert_int_equal(cz_bayes_classify(p, b, (const char *const[]){"Perl"}, 1), 0);
+    assert_true(p[0] == 0 && p[1] == 0);
+    for (size_t k = 0; k < n; k++) { /* cut in two fields, of which words count alike */
+      const char *text = json_string_value(json_array_get(member_of(c, "texts"), k)), *rest;
+      char first[256] = "";
+      rest = strchr(text, ' ');
+      memcpy(first, text, rest ? (size_t)(rest - text) : strlen(text));
+      OK(cz_bayes_learn(b, labels[k], (const char *const[]){first, rest ? rest : ""}, 2));
+    }
+    for (size_t k = 0; k < m; k++) {
+      const char *text = json_string_value(json_array_get(member_of(c, "new"), k));
+      double *at = p + k * (size_t)classes;
+      int32_t class = cz_bayes_classify(at, b, &text, 1);
+      assert_int_equal(class, cz_scores_label(at, classes));
+    }
+    cz_scores_softmax(p, p, m, classes, 1);
+    expect_all(p, c, "probabilities", m * (size_t)classes, i);
+    assert_int_equal(cz_label_majority(labels, n, classes), whole_of(c, "majority"));
+    cz_bayes_destroy(&b);
+    cz_bayes_destroy(&b);
+    free(labels);
+  }
+  assert_int_equal(cz_label_majority((const int32_t[]){2, 1, 1, 2}, 4, 3), 1);
+  assert_int_equal(cz_label_majority(NULL, 0, 3), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_means),          cmocka_unit_test(test_subsets),
@@ -336,7 +373,7 @@ int main(void) {
       cmocka_unit_test(test_bias),           cmocka_unit_test(test_agreement),
       cmocka_unit_test(test_spread),         cmocka_unit_test(test_judged),
       cmocka_unit_test(test_abstaining),     cmocka_unit_test(test_logistic),
-      cmocka_unit_test(test_logistic_edges),
+      cmocka_unit_test(test_logistic_edges), cmocka_unit_test(test_bayes),
   };
   int failed = cmocka_run_group_tests_name("ensemble", tests, open_fixtures, close_fixtures);
   return failed + run_next_tests();

@@ -1,8 +1,6 @@
 #include "tasks/baseline.h"
-#include "base/hash.h"
+#include "tasks/bayes.h"
 
-#include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -64,14 +62,13 @@ cz_status cz_task_baseline_outputs(const char **outputs, cz_arena *arena, const 
   return CZ_OK;
 }
 
-/* Letters and digits; every byte beyond ASCII counts as one. */
-static bool in_word(char c) { return isalnum((unsigned char)c) || ((unsigned char)c & 0x80); }
-
 /* Where WORD stands in TEXT by itself, in any case; null when nowhere. */
 static const char *find_word(const char *text, const char *word) {
   size_t n = strlen(word);
   for (const char *at = text; n && *at; at++)
-    if (!strncasecmp(at, word, n) && (at == text || !in_word(at[-1])) && !in_word(at[n])) return at;
+    if (!strncasecmp(at, word, n) && (at == text || !cz_bayes_in_word(at[-1])) &&
+        !cz_bayes_in_word(at[n]))
+      return at;
   return NULL;
 }
 
@@ -104,115 +101,43 @@ cz_status cz_task_keyword(bool *applies, const char **outputs, cz_arena *arena,
   return CZ_OK;
 }
 
-/* Words by their hashes, and how often each occurs in the records of each class. */
-typedef struct bayes {
-  int32_t classes;
-  size_t words, room;      /* in use; slots, a power of two */
-  uint64_t *hash;          /* [room] 0: free */
-  double *count;           /* [room, classes] */
-  double *total, *records; /* [classes] words, records */
-} bayes;
-
-static void free_bayes(bayes *b) {
-  free(b->hash);
-  free(b->count);
-  free(b->total);
-  free(b->records);
+/* The texts of R's fields, in OUT, which has room for them. */
+static const char *const *texts_of(const char **out, const cz_task_record *r) {
+  for (int32_t f = 0; f < r->n_fields; f++) out[f] = r->fields[f].text;
+  return out;
 }
 
-/* The slot of the word with this HASH, or the free one where it belongs. */
-static size_t slot_of(const bayes *b, uint64_t hash) {
-  size_t at = (size_t)hash & (b->room - 1);
-  while (b->hash[at] && b->hash[at] != hash) at = (at + 1) & (b->room - 1);
-  return at;
+static size_t most_fields(const cz_task_set *set) {
+  int32_t most = 0;
+  for (size_t i = 0; i < set->n; i++)
+    if (set->records[i].n_fields > most) most = set->records[i].n_fields;
+  return (size_t)most;
 }
 
-static cz_status double_room(bayes *b) {
-  bayes old = *b;
-  b->room = old.room ? 2 * old.room : 1 << 12;
-  b->hash = NULL;
-  b->count = NULL;
-  cz_status st = cz_alloc(&b->hash, b->room, sizeof *b->hash);
-  if (st == CZ_OK) st = cz_alloc(&b->count, b->room * (size_t)b->classes, sizeof *b->count);
-  for (size_t i = 0; i < old.room && st == CZ_OK; i++) {
-    if (!old.hash[i]) continue;
-    size_t at = slot_of(b, old.hash[i]), n = (size_t)b->classes;
-    b->hash[at] = old.hash[i];
-    memcpy(b->count + at * n, old.count + i * n, n * sizeof *b->count);
-  }
-  free(old.hash);
-  free(old.count);
-  return st;
-}
-
-/* The next word of *AT in lower case as a hash that is not 0; 0 at the end. Of longer words
- * the first bytes count. */
-static uint64_t next_word(const char **at) {
-  char word[64];
-  size_t n = 0;
-  while (**at && !in_word(**at)) (*at)++;
-  for (; in_word(**at); (*at)++)
-    if (n < sizeof word) word[n++] = (char)tolower((unsigned char)**at);
-  return n ? cz_hash64(word, n, 1) | 1 : 0;
-}
-
-static cz_status learn(bayes *b, const cz_task_record *r) {
-  b->records[r->label]++;
-  for (int32_t f = 0; f < r->n_fields; f++) {
-    const char *at = r->fields[f].text;
-    for (uint64_t hash; (hash = next_word(&at));) {
-      if (2 * b->words >= b->room) CZ_TRY(double_room(b));
-      size_t slot = slot_of(b, hash);
-      b->words += !b->hash[slot];
-      b->hash[slot] = hash;
-      b->count[slot * (size_t)b->classes + (size_t)r->label]++;
-      b->total[r->label]++;
-    }
-  }
-  return CZ_OK;
-}
-
-/* The class with the largest log P(c) + sum over known words of log P(w | c), where
- * P(w | c) = (count(w, c) + 1) / (count(c) + V); the first of equal ones. */
-static int32_t classify(const bayes *b, const cz_task_record *r, double *score) {
-  double all = 0;
-  int32_t best = 0;
-  for (int32_t c = 0; c < b->classes; c++) all += b->records[c];
-  for (int32_t c = 0; c < b->classes; c++) score[c] = log(b->records[c] / all);
-  for (int32_t f = 0; f < r->n_fields; f++) {
-    const char *at = r->fields[f].text;
-    for (uint64_t hash; (hash = next_word(&at));) {
-      size_t slot = slot_of(b, hash);
-      if (!b->hash[slot]) continue;
-      for (int32_t c = 0; c < b->classes; c++)
-        score[c] += log((b->count[slot * (size_t)b->classes + (size_t)c] + 1) /
-                        (b->total[c] + (double)b->words));
-    }
-  }
-  for (int32_t c = 1; c < b->classes; c++)
-    if (score[c] > score[best]) best = c;
-  return best;
-}
-
-/** Multinomial naive Bayes over the words of the fields, with one added to each count (Manning,
- * Raghavan, Schuetze 2008, 13.2), trained on TRAIN. For classifications of at most
- * CZ_BAYES_RECORDS training records. */
+/** Naive Bayes over the words of the fields (bayes.h), trained on TRAIN. For classifications of at
+ * most CZ_BAYES_RECORDS training records. */
 cz_status cz_task_naive_bayes(bool *applies, const char **outputs, cz_arena *arena,
                               const cz_task_set *train, const cz_task_set *set) {
-  bayes b = {.classes = set->n_labels};
-  double *score;
+  cz_bayes *b = NULL;
+  double *scores;
+  const char **fields;
   cz_status st;
   *applies = cz_task_classifies(set) && train->n <= CZ_BAYES_RECORDS;
   if (!*applies) return CZ_OK;
-  CZ_TRY(cz_arena_alloc(arena, &score, (size_t)b.classes, sizeof *score));
-  CZ_GO(st, cz_alloc(&b.total, (size_t)b.classes, sizeof *b.total), done);
-  CZ_GO(st, cz_alloc(&b.records, (size_t)b.classes, sizeof *b.records), done);
-  CZ_GO(st, double_room(&b), done);
-  for (size_t i = 0; i < train->n; i++)
-    if (train->records[i].label >= 0) CZ_GO(st, learn(&b, &train->records[i]), done);
-  for (size_t i = 0; i < set->n; i++)
-    outputs[i] = set->labels[classify(&b, &set->records[i], score)];
+  CZ_TRY(cz_arena_alloc(arena, &scores, (size_t)set->n_labels, sizeof *scores));
+  CZ_TRY(cz_arena_alloc(arena, &fields, most_fields(train) + most_fields(set), sizeof *fields));
+  CZ_GO(st, cz_bayes_create(&b, set->n_labels), done);
+  for (size_t i = 0; i < train->n; i++) {
+    const cz_task_record *r = &train->records[i];
+    if (r->label >= 0)
+      CZ_GO(st, cz_bayes_learn(b, r->label, texts_of(fields, r), (size_t)r->n_fields), done);
+  }
+  for (size_t i = 0; i < set->n; i++) {
+    const cz_task_record *r = &set->records[i];
+    outputs[i] =
+        set->labels[cz_bayes_classify(scores, b, texts_of(fields, r), (size_t)r->n_fields)];
+  }
 done:
-  free_bayes(&b);
+  cz_bayes_destroy(&b);
   return st;
 }
