@@ -14,16 +14,21 @@ receives
     section.{train,dev,test}.tsv       first paragraph, package name blanked -> archive section
                                        (10 classes)
     language.{train,dev,test}.tsv      the same -> programming language (12 classes)
+    pet_section.{train,test}.tsv       the two sets above for a few labelled texts and many
+    pet_language.{train,test}.tsv      unlabelled ones: a header names the columns `text` and
+                                       `section` or `language`; a fifth of the sources is for the
+                                       test, dev's and test's among them
     summarize.{train,dev,test}.tsv     first paragraph of at least 12 words -> synopsis
     en_de.* en_fr.* {train,dev,test}   paragraph -> its translation
     en_de_synopsis.* en_fr_synopsis.*  synopsis -> its translation
     MANIFEST.json                      release, date, rows, bytes and hashes
 
-Lines of .tsv files are INPUT <tab> TARGET in UTF-8 without quoting, and of dev and test files
-<tab> SOURCE, the source package, by which reports know what was not drawn apart. Sets are split by
-source package: its binary packages share texts. The split of a source is a hash of its name, so it
-is the same in every set and after every fetch. Repeated texts are kept once. No text of a dev or
-test row occurs in pretrain.txt, nor does any package of their sources.
+Lines of the other .tsv files are INPUT <tab> TARGET in UTF-8 without quoting, and of dev and test
+files <tab> SOURCE, the source package, by which reports know what was not drawn apart. Sets are
+split by source package: its binary packages share texts. The split of a source is a hash of its
+name, so it is the same in every set and after every fetch. Repeated texts are kept once. No text of
+a dev or test row occurs in pretrain.txt, nor does any package of their sources; of pet_*.test rows
+those of train's sources do.
 """
 
 import argparse
@@ -40,6 +45,7 @@ import tempfile
 SECTIONS = "games science sound graphics fonts mail math database video web".split()
 LANGUAGES = "python perl ruby java javascript haskell rust golang php ocaml lisp gnu-r".split()
 SPLITS = {"test": 8, "dev": 4}  # percent of the source packages
+FEW_TEST = 20  # percent of them in the test files of the sets for a few labelled texts
 BLANK = "_"
 SAMPLE_BYTES = {
     "pretrain": 1_150_000,
@@ -186,8 +192,12 @@ def hash_of(text):
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
+def place_of(source):
+    return hash_of("split " + source) % 100
+
+
 def split_of(source):
-    place = hash_of("split " + source) % 100
+    place = place_of(source)
     for name, percent in SPLITS.items():
         if place < percent:
             return name
@@ -269,6 +279,14 @@ def split_rows(rows):
     return out
 
 
+def few_rows(splits):
+    """The rows of a labelled set, train's in their order and then dev's and test's, split anew."""
+    out = {"train": [], "test": []}
+    for text, target, source in (row for split in splits.values() for row in split):
+        out["test" if place_of(source) < FEW_TEST else "train"].append((text, target, source))
+    return out
+
+
 def pretraining(packages):
     """Documents: lists of paragraphs. Held-out sources are left out, and so are paragraphs that
     they share with others."""
@@ -339,6 +357,11 @@ def write_all(out, work, documents, sets, facts):
             lines = ["\t".join(row[:width]) + "\n" for row in pairs]
             contents[f"{name}.{split}.tsv"] = "".join(lines)
             rows[f"{name}.{split}.tsv"] = len(pairs)
+    for label in ("section", "language") if not facts["sample"] else ():
+        for split, pairs in few_rows(sets[label]).items():
+            lines = [f"{text}\t{target}\n" for text, target, _ in pairs]
+            contents[f"pet_{label}.{split}.tsv"] = f"text\t{label}\n" + "".join(lines)
+            rows[f"pet_{label}.{split}.tsv"] = len(pairs)
     files = {}
     for name, text in contents.items():
         if not text:

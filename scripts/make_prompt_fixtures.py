@@ -52,7 +52,8 @@ def bert():
 
 
 def roberta():
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+    from tokenizers import trainers
 
     t = Tokenizer(models.BPE())
     t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -114,14 +115,14 @@ PATTERNS = [
     ('" {a*} " Similar sense of "{b|inline}"? {mask} .',
      lambda a, b: (['"', (a, True), '" Similar sense of "' + b + '"?', MASK, "."], None)),
     ("{a|lower_first|strip_punctuation} or {b|lower_first} ? {a*} because {mask:3} .",
-     lambda a, b: ([cut(lower(a)), "or", lower(b), "?", (a, True), "because", MASK, MASK, MASK, "."],
-                   None)),
+     lambda a, b: ([cut(lower(a)), "or", lower(b), "?", (a, True), "because", MASK, MASK, MASK,
+                    "."], None)),
 ]
 
 HOSTILE = [
     "", " ", ".", "?!", "the good man", "The World is great.", "[MASK] and <mask> </s> [SEP] <s>",
-    "Ünder über größe", "日本の東京", "\U0001f600 \u200b x", "a\tb\nc", "  two  spaces  ", "'quoted'.\"",
-    "z" * 60, "#$%& ##ing", "İstanbul", "ǅ one"
+    "Ünder über größe", "日本の東京", "\U0001f600 \u200b x", "a\tb\nc", "  two  spaces  ",
+    "'quoted'.\"", "z" * 60, "#$%& ##ing", "İstanbul", "ǅ one"
 ]
 
 
@@ -133,9 +134,9 @@ def text_of(draw):
 
 
 def without_special_pieces(t):
-    """T, whose model makes no special token of a text: a Unigram vocabulary holds them as pieces, and
-    the library takes them; sentencepiece, by which such models are trained, never does. Here they
-    get a score that is worse than any other way."""
+    """T, whose model makes no special token of a text: a Unigram vocabulary holds them as pieces,
+    and the library takes them; sentencepiece, by which such models are trained, never does. Here
+    they get a score that is worse than any other way."""
     from tokenizers import Tokenizer
 
     tree = json.loads(t.to_str())

@@ -5,8 +5,9 @@
 #   scripts/prepare_debian.sh [OUT]            fetches the whole sets into OUT (default data/debian), some 20 MB over the network
 #   scripts/prepare_debian.sh --sample [OUT]   takes the sample in the repository instead (default data/sample): no network, no Python
 #
-# OUT receives pretrain.txt and the .tsv files that scripts/fetch_debian_text.py lists,
-# tokenizer.json, and pretrain.h5. A step whose result is newer than what it is made from is
+# OUT receives pretrain.txt and the .tsv files that scripts/fetch_debian_text.py lists (of the sample
+# pet_*.test.tsv have the dev and test rows, pet_*.train.tsv the train rows), tokenizer.json, and
+# pretrain.h5. A step whose result is newer than what it is made from is
 # skipped, and each result is moved to its place once it is whole, so this can be stopped and run
 # again. $CLOZE names the program (default: the release build, else `cloze` on the PATH); $PYTHON
 # the interpreter (default: .venv's).
@@ -70,9 +71,24 @@ copy_sample() {
   done
 }
 
+# The labelled sets with a header: columns `text` and the label's name, for prompts.
+head_sample() {
+  local label split
+  for label in section language; do
+    for split in train test; do
+      local from=("$out/$label.$split.tsv")
+      [ $split = train ] || from+=("$out/$label.dev.tsv")
+      newer "$out/pet_$label.$split.tsv" "${from[@]}" && continue
+      { printf 'text\t%s\n' $label && cut -f1,2 "${from[@]}"; } >"$out/.head"
+      mv "$out/.head" "$out/pet_$label.$split.tsv"
+    done
+  done
+}
+
 if $from_sample; then
   copy_sample
-elif newer "$out/MANIFEST.json"; then
+  head_sample
+elif newer "$out/MANIFEST.json" && newer "$out/pet_language.test.tsv"; then
   echo "prepare_debian.sh: $out has the texts"
 else
   /usr/bin/python3 "$here/fetch_debian_text.py" "$out"

@@ -76,8 +76,8 @@ static cz_status skip_mark(cz_line_stream *s) {
 
 /** The next line without its end, of *N bytes and NUL-terminated, good until the next call and
  * the caller's to change; *MORE is false after the last. A byte order mark is skipped. CZ_EINVAL
- * with line and column for bytes that are not UTF-8, a NUL, or a line longer than CZ_LINE_BYTES;
- * after the first two the next line can be read. */
+ * with line and column for bytes that are not UTF-8 and for a NUL, after which the next line can be
+ * read; CZ_ENOMEM for a line longer than CZ_LINE_BYTES. */
 cz_status cz_line_stream_next(cz_line_stream *s, char **line, size_t *n, bool *more) {
   bool found = false;
   *more = false;
@@ -85,7 +85,7 @@ cz_status cz_line_stream_next(cz_line_stream *s, char **line, size_t *n, bool *m
   CZ_TRY(skip_mark(s));
   for (*n = find_end(s, 0, &found); !found && !s->ended; *n = find_end(s, *n, &found)) {
     if (waiting(s) > CZ_LINE_BYTES)
-      return CZ_FAIL(CZ_EINVAL, "%s:%lld: a line of more than %d MiB", s->name,
+      return CZ_FAIL(CZ_ENOMEM, "%s:%lld: a line of more than %d MiB", s->name,
                      (long long)s->number + 1, CZ_LINE_BYTES >> 20);
     CZ_TRY(fill(s));
   }

@@ -319,6 +319,36 @@ static void test_texts(void **state) {
   cz_tokenizer_destroy(&s.tokenizer);
 }
 
+/* A tokenizer whose merges spell its mask makes it of a text in any case: refused, with the row. */
+static void test_merged_mask(void **state) {
+  static const char json[] =
+      "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"normalizer\": null,"
+      "\"added_tokens\": [{\"id\": 0, \"content\": \"<mask>\", \"single_word\": false, "
+      "\"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": true}],"
+      "\"pre_tokenizer\": null, \"post_processor\": null, \"decoder\": null, \"model\": {"
+      "\"type\": \"BPE\", \"dropout\": null, \"unk_token\": null, "
+      "\"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": false, "
+      "\"vocab\": {\"<mask>\": 0, \"<\": 1, \"m\": 2, \"a\": 3, \"s\": 4, \"k\": 5, \">\": 6, "
+      "\"<m\": 7, \"as\": 8, \"<mas\": 9, \"k>\": 10, \" \": 11, \".\": 12, \"t\": 13, "
+      "\"h\": 14, \"e\": 15}, "
+      "\"merges\": [\"< m\", \"a s\", \"<m as\", \"k >\", \"<mas k>\"]}}";
+  setup s = {0};
+  OK(cz_tokenizer_parse(&s.tokenizer, json, sizeof json - 1, "merged.json"));
+  const char *fields[] = {"<mask", "a<mask>"};
+  static const char file[] = "fields: {a: a, b: b}\nlabels: [x, y]\nwords: {x: m, y: k}\n"
+                             "patterns: ['{mask} {a} {b}']\n";
+  OK(cz_patterns_parse(&s.file, "p.yaml", file, sizeof file - 1, NULL));
+  OK(cz_prompts_create(&s.prompts, s.file, s.tokenizer, 32));
+  OK(cz_prompt_texts_create(&s.texts, s.prompts));
+  FAILS(cz_prompt_texts_add(s.texts, &(cz_record){.fields = fields, .label = -1, .row = 9}),
+        CZ_EINVAL, "makes its special token '<mask>' of a text");
+  assert_non_null(strstr(cz_error_message(), "row 9"));
+  fields[1] = "a";
+  OK(cz_prompt_texts_add(s.texts, &(cz_record){.fields = fields, .label = -1, .row = 9}));
+  close_all(&s);
+  cz_tokenizer_destroy(&s.tokenizer);
+}
+
 /* ---- words */
 
 static cz_status make(setup *s, const char *words, const char *pattern, int64_t max_length) {
@@ -418,7 +448,7 @@ int main(void) {
       cmocka_unit_test(test_library),       cmocka_unit_test(test_one_at_a_time),
       cmocka_unit_test(test_long),          cmocka_unit_test(test_texts),
       cmocka_unit_test(test_refused_words), cmocka_unit_test(test_refused_patterns),
-      cmocka_unit_test(test_word_table),
+      cmocka_unit_test(test_word_table),    cmocka_unit_test(test_merged_mask),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,7 +159,7 @@ static void test_bad_records(void **state) {
   expect_bad(t, 6, "a.csv:9:2: the byte 0xc3 does not belong");
   expect(t, 7, "i", "y");
   expect_bad(t, 8, "a.csv:11: a quote that opens in this record is never closed");
-  cz_table_close(&t);
+  expect_end(t);
   t = open_as("a.jsonl",
               "{\"text\": \"a\", \"kind\": \"x\"}\n{\"text\": \"b\"\n[1]\n{\"txt\": \"c\"}\n"
               "{\"text\": 5, \"kind\": \"x\"}\n{\"text\": \"d\", \"kind\": []}\n"

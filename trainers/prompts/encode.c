@@ -4,11 +4,28 @@
 
 #include <string.h>
 
-/* Replaces E by the ids of TEXT, in which a spelling of a special token is text. */
+/** Whether ID is one of the tokens that tell a model where a text begins, ends or asks. */
+bool cz__prompt_is_special(const cz_tokenizer_facts *f, int32_t id) {
+  return id >= 0 && id != f->unk &&
+         (id == f->mask || id == f->cls || id == f->sep || id == f->pad || id == f->bos ||
+          id == f->eos);
+}
+
+/* Replaces E by the ids of TEXT, in which a spelling of a special token is text. Merges of BPE that
+ * make one all the same are refused: a second mask would be scored. */
 static cz_status encode(const cz_tokenizer *t, cz_encoding *e, const char *text, size_t n,
                         cz_tokenizer_scratch *scratch) {
   static const cz_encode_options text_alone = {.text_only = true, .no_special = true};
-  return cz_tokenizer_encode(t, e, text, n, text_alone, scratch);
+  const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
+  CZ_TRY(cz_tokenizer_encode(t, e, text, n, text_alone, scratch));
+  for (size_t i = 0; i < e->n; i++) {
+    if (!cz__prompt_is_special(f, e->ids[i])) continue;
+    size_t length = 0;
+    const char *token = cz_tokenizer_token(t, e->ids[i], &length);
+    return CZ_FAIL(CZ_EINVAL, "the tokenizer makes its special token '%.*s' of a text", (int)length,
+                   token);
+  }
+  return CZ_OK;
 }
 
 static bool ends_with(const int32_t *ids, size_t n, const cz_encoding *e) {

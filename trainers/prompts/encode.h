@@ -4,6 +4,7 @@
 
 #include "prompts/prompt.h"
 
+bool cz__prompt_is_special(const cz_tokenizer_facts *f, int32_t id);
 CZ_MUST cz_status cz__prompt_needs_space(bool *needed, const cz_tokenizer *t, cz_encoding *e,
                                          cz_tokenizer_scratch *scratch);
 CZ_MUST cz_status cz__prompt_encode(const cz_prompts *p, cz_encoding *out, cz_buf *text,

@@ -97,14 +97,11 @@ static cz_status refuse_word(const cz_prompts *p, const cz_config_node *node, co
   return st;
 }
 
-/* What has a meaning of its own to the model answers no question. */
+/* What has a meaning of its own to the model answers no question; nor does the unknown token. */
 static bool is_special(const cz_tokenizer *t, const char *word) {
   const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
-  const int32_t special[] = {f->pad, f->eos, f->unk, f->mask, f->cls, f->sep, f->bos};
   const int32_t id = cz_tokenizer_id(t, word, strlen(word));
-  for (size_t i = 0; id >= 0 && i < sizeof special / sizeof *special; i++)
-    if (id == special[i]) return true;
-  return false;
+  return cz__prompt_is_special(f, id) || (id >= 0 && id == f->unk);
 }
 
 static cz_status check_word(const cz_prompts *p, const cz_config_node *node, const char *word,

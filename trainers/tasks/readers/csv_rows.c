@@ -101,13 +101,13 @@ cz_status cz_csv_rows_feed(cz_csv_rows *r, cz_fields *row, bool *whole, const cz
   return CZ_OK;
 }
 
-/** After the last line: CZ_EINVAL when a row is still open. Every line was fed with its end, so
- * it stands in quotes. */
-cz_status cz_csv_rows_end(const cz_csv_rows *r, const cz_lines *at) {
-  return r->fed == 0
-             ? CZ_OK
-             : CZ_FAIL(CZ_EINVAL, "%s:%lld: a quote that opens in this record is never closed",
-                       at->path, (long long)r->first_line);
+/** After the last line: CZ_EINVAL when a row is still open, once. Every line was fed with its end,
+ * so it stands in quotes. */
+cz_status cz_csv_rows_end(cz_csv_rows *r, const cz_lines *at) {
+  if (r->fed == 0) return CZ_OK;
+  CZ_TRY(cz_csv_rows_drop(r));
+  return CZ_FAIL(CZ_EINVAL, "%s:%lld: a quote that opens in this record is never closed", at->path,
+                 (long long)r->first_line);
 }
 
 /** Frees parser and text. */

@@ -23,7 +23,7 @@ CZ_MUST cz_status cz_csv_rows_open(cz_csv_rows *r);
 CZ_MUST cz_status cz_csv_rows_feed(cz_csv_rows *r, cz_fields *row, bool *whole, const cz_lines *at,
                                    const char *line);
 CZ_MUST cz_status cz_csv_rows_drop(cz_csv_rows *r);
-CZ_MUST cz_status cz_csv_rows_end(const cz_csv_rows *r, const cz_lines *at);
+CZ_MUST cz_status cz_csv_rows_end(cz_csv_rows *r, const cz_lines *at);
 void cz_csv_rows_close(cz_csv_rows *r);
 
 #endif

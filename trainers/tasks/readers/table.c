@@ -191,7 +191,7 @@ static cz_status refuse_empty(const cz_table *t) {
 /** The next record; *MORE is false after the last. CZ_EINVAL with file, line and, where it is one
  * byte's fault, column: a record that is not as the header or JSON has it, that lacks a label that
  * is needed, or whose fields are all blank. RECORD has its number then too, and the next call
- * goes on behind it. */
+ * goes on behind it; after any other code it does not. */
 cz_status cz_table_next(cz_table *t, cz_table_record *record, bool *more) {
   *record = (cz_table_record){.number = t->number + 1, .fields = t->fields, .place = t->place.text};
   cz_status st = t->kind == JSONL ? next_object(t, record, more) : next_row(t, record, more);
